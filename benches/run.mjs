@@ -1,13 +1,14 @@
 // npm run bench: line protocol parsers, and Tidemark on `wrangler dev`, by turns with their peers.
 //
 // Arguments: which parts; none: all. `ingest` and `queries` take `--quick` (less of everything,
-// nothing recorded) and beginnings of names of cases or types to run alone. `sql` and `scale` run only
-// when they are named, `scale` with words of its own (scale/choices.mjs).
+// nothing recorded) and beginnings of names of cases or types to run alone. `sql`, `backup` and `scale` run
+// only when they are named, `backup` with `--mb N`, `scale` with words of its own (scale/choices.mjs).
 
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
 import { finishWith, Sentence } from '../scripts/project.mjs';
 import { everything, packages, rust, sql as sqlWorker, worker } from '../scripts/setup.mjs';
 import { atRest, rowsRead } from './at_rest.mjs';
+import { backup } from './backup.mjs';
 import { busy } from './busy.mjs';
 import { ingestTable } from './ingest_table.mjs';
 import { threeRequests } from './latency.mjs';
@@ -20,7 +21,7 @@ import { hasInfluxdb, influxdb, plain, served, serveName, startAll, stopAll, tid
 import { shares } from './shares.mjs';
 import { sql } from './sql.mjs';
 
-const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'sql', 'scale'];
+const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'sql', 'backup', 'scale'];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const quick = process.argv.includes('--quick');
 // A scenario that is a question of its own.
@@ -38,6 +39,14 @@ async function requests(targets) {
     const ms = [c, w, q].map((value) => value.toFixed(2)).join(' / ');
     console.log(`${target.name.padEnd(8)} create / write / query: ${ms} ms (median of 30)`);
   }
+}
+
+/** What is to be at rest before a backup. */
+function megabytes() {
+  const at = process.argv.indexOf('--mb');
+  const mb = at < 0 ? 10 : Number(process.argv[at + 1]);
+  if (!(mb > 0)) throw new Sentence('--mb is a number of megabytes.');
+  return mb;
 }
 
 /** Those that share servers. */
@@ -107,6 +116,11 @@ await finishWith(async () => {
     await everything();
     await sqlWorker();
     await sql(served);
+  }
+  if (asked.includes('backup')) {
+    await packages();
+    await worker();
+    await backup({ mb: megabytes() });
   }
   if (asked.includes('scale')) {
     await packages();

@@ -67,13 +67,13 @@ export async function plain(kept = undefined, start = startWorkerd) {
 let staged;
 
 /** The npm package's `tidemark serve`: workerd with the console in front, and Node that looks after it. */
-export async function served(kept = undefined) {
+export async function served(kept = undefined, words = []) {
   const folder = kept ?? newFolder();
   staged ??= stagedPackage();
   const program = join(await staged, 'bin', 'tidemark.mjs');
   const [port, stateDir] = [await freePort(), join(folder, 'served')];
   const env = { ...process.env, ADMIN_TOKEN: token, LOG_REQUESTS: 'none' };
-  const line = [program, 'serve', '--port', String(port), '--data', stateDir];
+  const line = [program, 'serve', '--port', String(port), '--data', stateDir, ...words];
   const child = startGroup(process.execPath, line, { env, stdio: ['ignore', 'pipe', 'inherit'] });
   await new Promise((started, failed) => {
     child.stdout.on('data', (piece) => String(piece).includes('"event":"started"') && started(undefined));

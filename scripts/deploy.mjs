@@ -4,9 +4,10 @@
 import { refusesLimits } from '../packages/tidemark/lib/wrangler.mjs';
 import { endAllOnSignals, run } from './processes.mjs';
 import { finishWith, wrangler } from './project.mjs';
+import { configurationWith } from './bound-configuration.mjs';
 import { freeConfiguration } from './free-plan.mjs';
 import { everything, hasSql, sql } from './setup.mjs';
-import { boundConfiguration, sqlConfiguration } from './sql-binding.mjs';
+import { sqlConfiguration } from './sql-binding.mjs';
 
 /** Sends the Worker of SQL; whether the database's may be bound to it. */
 async function sendSql(node, given) {
@@ -36,7 +37,7 @@ await finishWith(async () => {
   const isBound = await sendSql(node, given);
   if (isBound === null) return 1;
   const asked = [wrangler, 'deploy', ...given];
-  const bound = isBound ? ['--config', await boundConfiguration()] : [];
+  const bound = isBound ? ['--config', await configurationWith({ sql: true })] : [];
   const { code, output } = await run(node, [...asked, ...bound], { tee: true });
   if (code === 0 || !refusesLimits(output)) return code ?? 1;
   console.log('\n- This account has the free plan: once more without the CPU limit of wrangler.toml');

@@ -6,8 +6,7 @@ import { join } from 'node:path';
 
 import { endGroup, startGroup } from './processes.mjs';
 import { at, Sentence, wrangler } from './project.mjs';
-import { configurationWithBackups } from './backup-binding.mjs';
-import { boundConfiguration } from './sql-binding.mjs';
+import { configurationWith } from './bound-configuration.mjs';
 
 /** Only this machine can reach it. */
 const host = '127.0.0.1';
@@ -98,8 +97,9 @@ export async function startServer(options) {
   }
   const flags = ['--compatibility-flags', 'experimental'];
   const dev = options.script ? ['dev', options.script, ...flags] : ['dev'];
-  if (options.backups) dev.push('--config', await configurationWithBackups());
-  if (options.sql) dev.push('--config', await boundConfiguration(), '--config', options.sql);
+  const wanted = { sql: Boolean(options.sql), backups: Boolean(options.backups) };
+  if (wanted.sql || wanted.backups) dev.push('--config', await configurationWith(wanted));
+  if (options.sql) dev.push('--config', options.sql);
   const args = [wrangler, ...dev, '--ip', host, '--port', String(port), '--persist-to', stateDir];
   args.push('--inspector-port', '0', '--local', '--show-interactive-dev-session', 'false');
   if (envFile) args.push('--env-file', envFile);

@@ -1,7 +1,5 @@
 // The Worker of SQL beside the database: the committed wrangler.toml does without it.
 
-import { readFileSync, writeFileSync } from 'node:fs';
-
 import { at } from './project.mjs';
 
 /** The configuration of the Worker of SQL. */
@@ -23,13 +21,4 @@ export function withBinding(configuration) {
   const env = environments.map(([name, one]) => [name, bound(one)]);
   const more = env.length > 0 ? { env: Object.fromEntries(env) } : {};
   return { ...bound(configuration), ...more };
-}
-
-/** wrangler.toml with the binding, in a file beside it: paths in it are relative. */
-export async function boundConfiguration() {
-  const { parse, stringify } = await import('smol-toml');
-  const file = at('.wrangler.sql.toml');
-  const whole = withBinding(parse(readFileSync(at('wrangler.toml'), 'utf8')));
-  writeFileSync(file, stringify(whole));
-  return file;
 }

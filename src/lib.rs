@@ -57,7 +57,7 @@
 //! [`shard::manifest`] (which parts there are), [`protocol`]. Why it is built so, path by path, is
 //! in `docs/design/README.md`: `write-path.md`, `query-path.md`, `shard-store.md`,
 //! `groups-and-splits.md`, `deletes.md`, `access.md`, `quotas.md`, `backups.md`,
-//! `local-runtime.md`, `threats.md`.
+//! `backup-schedules.md`, `local-runtime.md`, `threats.md`.
 //!
 //! # Where to look first
 //!
@@ -139,7 +139,8 @@
 //! | a message, and when it is sent | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
 //! | how an answer is sent, or given up | `api/routes/query.rs`, `edge/reply.rs` |
 //! | what v3 queries take; their tables | `api/routes/query_v3/`; `response/table/` |
-//! | backups and restores | `coordinator/backup/`, `docs/design/backups.md` |
+//! | backups and restores; by a schedule | `coordinator/backup/`; `database/backup_schedule.rs` |
+//! | rights that move | `coordinator/give_access.rs`, `docs/design/backup-schedules.md` |
 //! | a header, CORS, the version shown | `api/headers.rs` |
 //! | a line of the log | `api/log.rs` |
 //! | parameters: where they stand; meaning | `api/form_body.rs`; `api/params.rs` |

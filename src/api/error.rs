@@ -337,7 +337,7 @@ impl From<Error> for ApiError {
             },
             Error::Backup(why) => match why {
                 BackupError::Missing(_) => Self::NotFound(text),
-                BackupError::Conflict(_) => Self::Conflict(text),
+                BackupError::Conflict(_) | BackupError::Unfinishable { .. } => Self::Conflict(text),
                 BackupError::TooMany { .. } => Self::Limit(text),
                 BackupError::Damaged { .. } => Self::Internal(text),
             },

@@ -211,6 +211,13 @@ impl<S: Store> Catalog<S> {
         Ok(self.tellings.save(&self.store, number)?)
     }
 
+    /// A page of those that concern a database.
+    pub(super) fn concerning(&mut self, name: &str, after: u64) -> Result<FromCatalog, Failure> {
+        let (grantees, store) = self.grantees()?;
+        let rows = grantees.concerning(store, name, after)?;
+        Ok(FromCatalog::Grantees { more: !rows.is_empty(), rows, used: Vec::new() })
+    }
+
     /// The next page of what concerns a database that is being made; `None` once it has all. Nobody
     /// tells it of changes until it is ready: after one of them it is told anew.
     pub(super) fn birth_page(

@@ -8,6 +8,7 @@ use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::JOB_RETRY_NS;
 use crate::model::sorted_map::SortedMap;
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, CreatorQuota};
+use crate::protocol::database::{DatabaseRefusal, PolicyRefusal};
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
@@ -21,6 +22,15 @@ pub enum EntryStage {
     Ready,
     /// Its shards may not refuse yet.
     Dropping,
+}
+
+/// Why a database cannot be made, from its own words.
+pub(super) fn translate(refusal: DatabaseRefusal) -> CatalogRefusal {
+    match refusal {
+        DatabaseRefusal::Policy(refusal) => CatalogRefusal::Policy(refusal),
+        DatabaseRefusal::Placement(error) => CatalogRefusal::Placement(error),
+        _ => CatalogRefusal::Policy(PolicyRefusal::Conflict),
+    }
 }
 
 /// One database.

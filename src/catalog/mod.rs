@@ -22,7 +22,7 @@ use crate::model::name;
 use crate::model::time::D_NS;
 use crate::protocol::call::{Address, CallFailure, ObjectKind, Platform, Reply, Step};
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
-use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicyRefusal, ToDatabase};
+use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope::{self, VERSION};
 use crate::protocol::flights::{Flight, Flights};
 use crate::protocol::host::{Host, Ticket, Unavailable};
@@ -228,6 +228,7 @@ impl<S: Store> Catalog<S> {
                 let rows = grantees.named(store, user, &name)?.into_iter().collect();
                 FromCatalog::Grantees { rows, more: false, used: Vec::new() }
             }
+            ToCatalog::Concerning { database, after } => self.concerning(&database, after)?,
             ToCatalog::PutGrantee(grantee) => return self.put_grantee(platform, *grantee),
             ToCatalog::RemoveGrantee { user, name } => {
                 return self.remove_grantee(platform, (user, &name));
@@ -352,13 +353,13 @@ impl<S: Store> Catalog<S> {
             (Some(EntryStage::Creating), FromDatabase::Late) => Ok(()),
             (Some(EntryStage::Creating), FromDatabase::Refused(refusal)) => {
                 entries.remove(&self.store, work.entry)?;
-                Err(translate(refusal).into())
+                Err(lifecycle::translate(refusal).into())
             }
             (Some(EntryStage::Dropping), FromDatabase::Done | FromDatabase::NotOpen) => {
                 self.forget_dropped(work.entry)
             }
             (Some(EntryStage::Ready), FromDatabase::Refused(refusal)) => {
-                Err(translate(refusal).into())
+                Err(lifecycle::translate(refusal).into())
             }
             (_, FromDatabase::Unavailable(why)) => Err(why.into()),
             // The row moved on, or is ready already: the task looks again.
@@ -379,14 +380,6 @@ impl<S: Store> Catalog<S> {
             entries.remove(&self.store, number)?;
         }
         Ok(())
-    }
-}
-
-fn translate(refusal: DatabaseRefusal) -> CatalogRefusal {
-    match refusal {
-        DatabaseRefusal::Policy(refusal) => CatalogRefusal::Policy(refusal),
-        DatabaseRefusal::Placement(error) => CatalogRefusal::Placement(error),
-        _ => CatalogRefusal::Policy(PolicyRefusal::Conflict),
     }
 }
 

@@ -1,9 +1,11 @@
-//! Runs a Database's continuous queries: the host around it, with the machines of this room.
+//! Runs a Database's continuous queries, and the passes of its schedule of backups: the host around
+//! it, with the machines of this room.
 //!
 //! The Database says what is due and its alarm comes here. The statement goes the way that any
 //! statement goes, out of this object's own calls; what it asks its own Database, and that is most
 //! of it, is answered in place, since an object that calls itself would wait for itself.
 
+use super::backup::ScheduledPass;
 use super::cache::Cache;
 use super::error::Error;
 use super::grants::Principal;
@@ -13,6 +15,7 @@ use super::{Context, Machine};
 use crate::admission::QueryMemory;
 use crate::influxql::{self, ast::Statement, bound_params::Params};
 use crate::model::ids::ObjectId;
+use crate::protocol::backup_schedule::{BackedUp, DuePass, PassDone};
 use crate::protocol::call::{Address, Call, Platform, Reply, Step};
 use crate::protocol::continuous::{ContinuousQuery, DueRun, Scheduled};
 use crate::protocol::host::{Host, Ticket};
@@ -21,7 +24,7 @@ use crate::query::compile::continuous::{ContinuousRun, next_run};
 /// The ticket of the run in progress; the Database counts its own up from 1.
 const RUN: Ticket = Ticket(u64::MAX);
 
-/// A Database and what runs its continuous queries.
+/// A Database and what runs its continuous queries and its backups.
 pub struct Runner<H> {
     host: H,
     object: ObjectId,
@@ -31,13 +34,48 @@ pub struct Runner<H> {
     running: Option<Running>,
 }
 
-struct Running {
+enum Running {
+    Query(Box<QueryRun>),
+    Backup(Box<ScheduledPass>),
+}
+
+struct QueryRun {
     query: ContinuousQuery,
     last_run_ns: i64,
     execution: Execution,
 }
 
-impl<H: Scheduled> Runner<H> {
+/// What a step of a run comes to.
+enum Stepped {
+    Calls(Vec<Call>),
+    /// It goes on without a reply.
+    Again,
+    /// When the query ran, nanoseconds, if it did.
+    QueryEnded(ContinuousQuery, Option<i64>),
+    BackupEnded(Result<PassDone, String>),
+}
+
+impl Running {
+    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Stepped {
+        match self {
+            Self::Query(run) => match run.execution.step(context, reply) {
+                Step::Calls(calls) => Stepped::Calls(calls),
+                Step::Done(Ok(Some(_))) => Stepped::Again,
+                Step::Done(end) => {
+                    // What the statement itself is to blame for would fail again.
+                    let ran = matches!(end, Ok(None) | Err(Error::Query(_)));
+                    Stepped::QueryEnded(run.query.clone(), ran.then_some(run.last_run_ns))
+                }
+            },
+            Self::Backup(pass) => match pass.step(context, reply) {
+                Step::Calls(calls) => Stepped::Calls(calls),
+                Step::Done(end) => Stepped::BackupEnded(end.map_err(|why| why.to_string())),
+            },
+        }
+    }
+}
+
+impl<H: Scheduled + BackedUp> Runner<H> {
     /// Around `host`, which is the object `object`; what its queries hold is counted in `queries`.
     pub fn new(host: H, object: ObjectId, queries: QueryMemory) -> Self {
         Self { host, object, cache: Cache::default(), queries, running: None }
@@ -62,7 +100,13 @@ impl<H: Scheduled> Runner<H> {
         let principal = Principal::admin();
         let session = Session { database: Some(database), now_ns, principal, ..Session::default() };
         let execution = Execution::new(Statement::Select(select), session);
-        self.running = Some(Running { query, last_run_ns, execution });
+        self.running = Some(Running::Query(Box::new(QueryRun { query, last_run_ns, execution })));
+        self.go_on(platform, None)
+    }
+
+    /// Begins a pass of the schedule of backups.
+    fn start_pass(&mut self, platform: &dyn Platform, due: DuePass) -> Step<Vec<u8>> {
+        self.running = Some(Running::Backup(Box::new(ScheduledPass::new(due))));
         self.go_on(platform, None)
     }
 
@@ -74,8 +118,8 @@ impl<H: Scheduled> Runner<H> {
         while let Some(reply) = replies.pop() {
             let (cache, queries) = (&mut self.cache, &self.queries);
             let mut context = Context { cache, queries, platform };
-            match running.execution.step(&mut context, reply) {
-                Step::Calls(calls) => {
+            match running.step(&mut context, reply) {
+                Stepped::Calls(calls) => {
                     for call in calls {
                         match self.in_place(platform, call) {
                             Ok(reply) => replies.push(Some(reply)),
@@ -83,12 +127,13 @@ impl<H: Scheduled> Runner<H> {
                         }
                     }
                 }
-                Step::Done(Ok(Some(_))) => replies.push(None),
-                Step::Done(end) => {
-                    // What the statement itself is to blame for would fail again.
-                    let ran = matches!(end, Ok(None) | Err(Error::Query(_)));
-                    let ran_ns = ran.then_some(running.last_run_ns);
-                    self.host.ended(platform, &running.query, ran_ns);
+                Stepped::Again => replies.push(None),
+                Stepped::QueryEnded(query, ran_ns) => {
+                    self.host.ended(platform, &query, ran_ns);
+                    return Step::Done(Vec::new());
+                }
+                Stepped::BackupEnded(end) => {
+                    self.host.passed(platform, end);
                     return Step::Done(Vec::new());
                 }
             }
@@ -114,7 +159,7 @@ impl<H: Scheduled> Runner<H> {
     }
 }
 
-impl<H: Scheduled> Host for Runner<H> {
+impl<H: Scheduled + BackedUp> Host for Runner<H> {
     fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (Ticket, Step<Vec<u8>>) {
         self.host.begin(platform, message)
     }
@@ -127,8 +172,12 @@ impl<H: Scheduled> Host for Runner<H> {
     }
 
     fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
-        match self.host.due_run(platform, self.running.is_some()) {
-            Some(due) => (RUN, self.start(platform, due)),
+        let is_busy = self.running.is_some();
+        if let Some(due) = self.host.due_run(platform, is_busy) {
+            return (RUN, self.start(platform, due));
+        }
+        match self.host.due_pass(platform, is_busy) {
+            Some(due) => (RUN, self.start_pass(platform, due)),
             None => self.host.alarm(platform),
         }
     }

@@ -3,6 +3,7 @@
 
 use super::object::{Database, Failure};
 use super::rows::{ContinuousRow, DatabaseRows, FIRST_CONTINUOUS_KEY};
+use super::schedule_row::ScheduleRow;
 use crate::model::limits::{
     CONTINUOUS_QUERIES_MAX, CONTINUOUS_QUERY_BYTES_MAX, CONTINUOUS_RETRY_NS_MAX, JOB_FAILURES_MAX,
     JOB_RETRY_NS,
@@ -13,9 +14,11 @@ use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicyRefusal};
 use crate::store::row;
 use crate::store::{Store, Table};
 
-/// When the next run is due, nanoseconds. One that never ran is due at once.
+/// When the next run, or the next pass of the schedule of backups, is due, nanoseconds. A query
+/// that never ran is due at once.
 pub(super) fn next_due_ns(rows: &DatabaseRows) -> Option<i64> {
-    let next_ns = rows.continuous.iter().filter_map(|row| row.due_ns(i64::MIN)).min();
+    let runs = rows.continuous.iter().filter_map(|row| row.due_ns(i64::MIN));
+    let next_ns = runs.chain(rows.schedule.as_ref().map(ScheduleRow::due_ns)).min();
     next_ns.map(|next_ns| rows.busy_until_ns.unwrap_or(next_ns))
 }
 

@@ -1,5 +1,6 @@
 //! Drives a Database through its events: a request, a reply to one of its own messages, the alarm.
 
+use super::backup_schedule;
 use super::continuous;
 use super::job::{Job, JobKind};
 use super::object::{Database, DatabaseTask, DatabaseWork, Failure, JobProgress, Turn};
@@ -132,6 +133,27 @@ impl<S: Store> Database<S> {
         })
     }
 
+    /// What the object itself costs.
+    fn stats(&mut self) -> Result<FromDatabase, Failure> {
+        let rows = self.open_rows()?;
+        let bill = rows.bill;
+        let aside = rows.jobs.values().filter(|job| job.failures >= JOB_FAILURES_MAX);
+        let troubles = aside.map(Job::trouble).chain(continuous::troubles(rows));
+        let troubles = troubles.chain(backup_schedule::trouble(rows)).collect();
+        let last_backup_ns = backup_schedule::last_ns(rows);
+        let measurements = rows.policies.rows.iter().map(|row| row.schema.count() as u64);
+        let measurements = measurements.sum();
+        let billed = bill.now(&self.store);
+        Ok(FromDatabase::Stats(ObjectStats {
+            bytes_stored: self.store.bytes()?,
+            rows_read: billed.rows_read,
+            rows_written: billed.rows_written,
+            measurements,
+            troubles,
+            last_backup_ns,
+        }))
+    }
+
     /// Requests that need no other object.
     pub(super) fn answer(
         &mut self,
@@ -183,23 +205,8 @@ impl<S: Store> Database<S> {
             ToDatabase::CreateContinuousQuery { query } => self.create_continuous(query)?,
             ToDatabase::DropContinuousQuery { name } => self.drop_continuous(name)?,
             ToDatabase::ContinuousQueries => self.list_continuous()?,
-            ToDatabase::Stats => {
-                let rows = self.open_rows()?;
-                let bill = rows.bill;
-                let aside = rows.jobs.values().filter(|job| job.failures >= JOB_FAILURES_MAX);
-                let troubles = aside.map(Job::trouble).chain(continuous::troubles(rows)).collect();
-                let measurements = rows.policies.rows.iter().map(|row| row.schema.count() as u64);
-                let measurements = measurements.sum();
-                let billed = bill.now(&self.store);
-                FromDatabase::Stats(ObjectStats {
-                    bytes_stored: self.store.bytes()?,
-                    rows_read: billed.rows_read,
-                    rows_written: billed.rows_written,
-                    measurements,
-                    troubles,
-                })
-            }
-            _ => return self.answer_backup(message),
+            ToDatabase::Stats => self.stats()?,
+            _ => return self.answer_backup(platform, message),
         }))
     }
 }

@@ -6,6 +6,7 @@
 //! statement that finds it unfinished, and by the alarm.
 
 mod access;
+mod backup_schedule;
 mod continuous;
 mod events;
 pub mod groups;
@@ -14,6 +15,7 @@ mod object;
 pub mod policies;
 mod quotas;
 mod restore;
+mod schedule_row;
 mod job_completion;
 mod job_messages;
 pub mod rows;

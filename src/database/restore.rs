@@ -72,6 +72,7 @@ impl<S: Store> Database<S> {
     /// What concerns backups and needs no other object.
     pub(super) fn answer_backup(
         &mut self,
+        platform: &dyn Platform,
         message: &ToDatabase,
     ) -> Result<Option<FromDatabase>, Failure> {
         Ok(Some(match message {
@@ -82,6 +83,8 @@ impl<S: Store> Database<S> {
                 let rows = self.open_rows()?.continuous.iter();
                 FromDatabase::BackedUp(rows.map(|row| row.query.clone()).collect())
             }
+            ToDatabase::BackupSchedule => self.show_schedule()?,
+            ToDatabase::SetBackupSchedule(settings) => self.set_schedule(platform, *settings)?,
             _ => return Ok(None),
         }))
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::job::Job;
 use super::policies::{Policies, PolicyRow};
+use super::schedule_row::{self, ScheduleRow};
 use super::schema::{Registration, Schema};
 use crate::model::ids::PolicyId;
 use crate::model::quota::Quotas;
@@ -160,7 +161,10 @@ pub struct DatabaseRows {
     pub continuous: Vec<ContinuousRow>,
     /// What callers may use.
     pub quotas: Quotas,
-    /// While one of them runs: when to look after it, nanoseconds. Not stored.
+    /// When backups are made, if by themselves.
+    pub schedule: Option<ScheduleRow>,
+    /// While a continuous query or a pass of the schedule runs: when to look after it, nanoseconds.
+    /// Not stored.
     pub busy_until_ns: Option<i64>,
     /// Rows read and written so far.
     pub bill: Bill,
@@ -194,7 +198,8 @@ impl DatabaseRows {
     pub fn new(state: DatabaseState) -> Self {
         let (policies, jobs) = (Policies::default(), SortedMap::new());
         let (bill, quotas) = (Bill::default(), Quotas::default());
-        Self { state, policies, jobs, continuous: Vec::new(), quotas, busy_until_ns: None, bill }
+        let (continuous, schedule, busy_until_ns) = (Vec::new(), None, None);
+        Self { state, policies, jobs, continuous, quotas, schedule, busy_until_ns, bill }
     }
 
     /// Reads everything; `None` when the object is not open.
@@ -210,6 +215,7 @@ impl DatabaseRows {
             None => Billed::default(),
         };
         rows.bill = Bill { saved, before };
+        rows.schedule = schedule_row::load(store)?;
         row::each_in(store, Table::Entry, 0..=FIRST_GRANT_KEY - 1, &mut |number, head| {
             if number == QUOTAS_KEY {
                 rows.quotas = row::read(Table::Entry, number, head)?;

@@ -344,6 +344,25 @@ pub const BACKUPS_PER_DATABASE_MAX: usize = 16;
 pub const BACKUP_NAMES_MAX: usize = 1_000;
 /// Objects that are deleted with one call.
 pub const BACKUP_DELETES_MAX: usize = 100;
+/// Tokens and users that one request takes in: each takes three calls at most, and a request of the
+/// platform's free plan may make fifty.
+pub const ACCESS_ROWS_PER_REQUEST: usize = 10;
+/// Names that are tried for a token whose own another one has.
+pub const ACCESS_NAMES_MAX: u32 = 10;
+/// The body of a request that has tokens and users, bytes: each is at most `GRANTEE_BYTES_MAX`.
+pub const ACCESS_BODY_BYTES_MAX: usize = 4 << 20;
+/// The shortest time between two backups of a schedule, nanoseconds.
+pub const BACKUP_EVERY_NS_MIN: i64 = super::time::MINUTE_NS;
+/// The longest time between two backups of a schedule, nanoseconds.
+pub const BACKUP_EVERY_NS_MAX: i64 = 366 * super::time::D_NS;
+/// Backups that a schedule keeps at most: while the next one is made there is one more.
+pub const SCHEDULED_BACKUPS_MAX: u32 = BACKUPS_PER_DATABASE_MAX as u32 - 1;
+/// Between two passes of a scheduled backup, nanoseconds: each does what one request does.
+pub const BACKUP_PASS_NS: i64 = super::time::S_NS;
+/// How much later, at most, a scheduled backup is tried again after failures, nanoseconds.
+pub const BACKUP_RETRY_NS_MAX: i64 = super::time::H_NS;
+/// What is kept of why a scheduled backup failed, bytes.
+pub const SCHEDULE_WHY_BYTES_MAX: usize = 1_000;
 /// How long a restore may take, nanoseconds: one that is not finished by then is undone.
 pub const RESTORE_NS_MAX: i64 = 7 * super::time::D_NS;
 

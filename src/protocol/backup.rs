@@ -35,6 +35,8 @@ pub enum ObjectKind {
     Schema = b'S',
     /// A database without its measurements and points.
     Map = b'M',
+    /// Some tokens and users: what they may do on the database.
+    Access = b'A',
     /// All that belongs to a backup: there is none before all of it is kept.
     Manifest = b'B',
 }
@@ -336,6 +338,9 @@ pub struct BackedUpMap {
     pub schema: Vec<(u32, String)>,
     /// Name of the point of each shard.
     pub points: Vec<(ObjectId, String)>,
+    /// Name of each page of tokens and users that have rights on it, in order.
+    #[serde(default)]
+    pub access: Vec<String>,
 }
 
 /// Under which names the values of a point are kept, in the order of its numbers.

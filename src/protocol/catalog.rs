@@ -102,6 +102,14 @@ pub enum ToCatalog {
         /// The user's or token's name.
         name: String,
     },
+    /// Tokens and users that concern a database, with what of them does, in order of creation: a
+    /// token with two secrets is two. A page without any is the last one.
+    Concerning {
+        /// The database's name.
+        database: String,
+        /// With numbers above this one; 0 is from the first.
+        after: u64,
+    },
 }
 
 /// The last use of one secret of a token that an edge has told of.

@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::backup::{RestoreStep, Restoring};
+use super::backup_schedule::{BackupSchedule, ScheduleSettings};
 use super::call::PlacementError;
 use super::catalog::CreateDatabase;
 use super::continuous::ContinuousQuery;
@@ -115,6 +116,11 @@ pub enum ToDatabase {
     BackUp,
     /// A step of taking a backup in.
     Restore(Box<RestoreStep>),
+    /// The schedule of backups.
+    BackupSchedule,
+    /// Another schedule of backups, or none, in the place of the one that there is. Answered as
+    /// `BackupSchedule` is.
+    SetBackupSchedule(Option<ScheduleSettings>),
 }
 
 /// Which limits take the place of which.
@@ -221,6 +227,8 @@ pub enum FromDatabase {
     BackedUp(Vec<ContinuousQuery>),
     /// Restore: how far it is.
     Restoring(Restoring),
+    /// The schedule of backups, if there is one.
+    BackupSchedule(Option<Box<BackupSchedule>>),
 }
 
 /// A database as an edge caches it.
@@ -259,6 +267,10 @@ pub struct ObjectStats {
     pub measurements: u64,
     /// Jobs that failed three times, in words.
     pub troubles: Vec<String>,
+    /// When the last backup of the schedule was whole, nanoseconds; 0: there was none yet. `None`
+    /// without a schedule.
+    #[serde(default)]
+    pub last_backup_ns: Option<i64>,
 }
 
 /// Why a column set was refused. Nothing of the set was registered.

@@ -1,6 +1,7 @@
 #![doc = include_str!("PROTOCOL.md")]
 
 pub mod backup;
+pub mod backup_schedule;
 pub mod call;
 pub mod catalog;
 pub mod continuous;

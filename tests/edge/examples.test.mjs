@@ -64,7 +64,7 @@ test('every example is run by a test, and listed', () => {
 });
 
 test('the examples do what they say', async (t) => {
-  const server = await tidemark(t, { sql: hasSql() ? sqlConfiguration : undefined });
+  const server = await tidemark(t, { sql: hasSql() ? sqlConfiguration : undefined, backups: true });
   const { port } = await transcoding(t, new URL(server.url));
   const env = { ...process.env, TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token, FLIGHT_PORT: String(port) };
   const run = async (program, args) => (await promisify(execFile)(program, args, { env, timeout: 60_000 })).stdout;
@@ -123,6 +123,8 @@ test('the examples do what they say', async (t) => {
     const headers = { 'Content-Type': 'application/json' };
     const init = { method: 'POST', headers, body: JSON.stringify(limits) };
     assert.equal((await server.fetch('/api/v3/configure/quota', init)).status, 200);
+    const schedule = { method: 'POST', headers, body: JSON.stringify({ db: 'telegraf', every: '1d', keep: 1 }) };
+    assert.equal((await server.fetch('/api/v3/configure/backup', schedule)).status, 200);
     const settings = readFileSync(at('examples', 'prometheus', 'prometheus.yml'), 'utf8');
     const scraped = await prometheusScrapes(settings, { url: server.url, token });
     const metrics = metricsIn(scraped[`${new URL(server.url).host}/telegraf`]);

@@ -6,6 +6,9 @@ import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 
+import { parse } from 'smol-toml';
+
+import { configurationWith } from '../../scripts/bound-configuration.mjs';
 import { at } from '../../scripts/project.mjs';
 import { hintOfSql, withBinding } from '../../scripts/sql-binding.mjs';
 
@@ -26,6 +29,16 @@ test('SQL is bound beside what is bound already, in every environment', () => {
     env: { stage: { vars: { A: '1' }, services: [sql] } },
   });
   assert.deepEqual(withBinding({ name: 'a' }), { name: 'a', services: [sql] });
+});
+
+test('SQL and a bucket for backups are bound together, each choice in a file of its own', async () => {
+  const written = async (wanted) => parse(readFileSync(await configurationWith(wanted), 'utf8'));
+  const bindings = ({ services = [], r2_buckets: buckets = [] }) => [...services, ...buckets].map(({ binding }) => binding);
+  assert.deepEqual(bindings(await written({ sql: true, backups: true })), ['SQL', 'BACKUPS']);
+  assert.deepEqual(bindings(await written({ sql: true })), ['SQL']);
+  assert.deepEqual(bindings(await written({ backups: true })), ['BACKUPS']);
+  const files = await Promise.all([{ sql: true, backups: true }, { sql: true }, { backups: true }].map(configurationWith));
+  assert.equal(new Set(files).size, 3);
 });
 
 test('who starts the database hears that SQL is not there, or older than its sources', () => {

@@ -7,8 +7,10 @@
 )]
 
 mod allocator;
+mod backup_access;
 mod backup_place;
 mod backup_schedule;
+mod backup_scheduled;
 mod backups;
 mod calls;
 mod confirm;

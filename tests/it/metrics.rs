@@ -24,7 +24,7 @@ fn names(text: &str) -> BTreeSet<&str> {
 }
 
 fn with_quota() -> Product {
-    let mut product = Product::with(&[]);
+    let mut product = Product::with(&[("BACKUPS", "memory")]);
     product.query("", "CREATE DATABASE a");
     product.write("a", "m,host=a v=1 1\nm,host=b v=2 2\nn v=3 3");
     let quota = "{\"db\":\"a\",\"points_per_minute\":1000,\"stored_bytes\":1000000}";
@@ -54,7 +54,10 @@ fn every_counter_of_show_stats_is_a_metric() {
 
 #[test]
 fn what_the_examples_and_the_operators_page_name_is_scraped() {
-    let scraped = scraped(&mut with_quota(), "a");
+    let mut product = with_quota();
+    let schedule = "{\"db\":\"a\",\"every\":\"1d\",\"keep\":1}";
+    assert_eq!(product.post("/api/v3/configure/backup", schedule).status, 200);
+    let scraped = scraped(&mut product, "a");
     let names = names(&scraped);
     let is_name = |c: char| c.is_ascii_lowercase() || c == '_';
     let mut used = BTreeSet::new();

@@ -1,4 +1,4 @@
-// tidemark export: a database as line protocol.
+// tidemark export: a database as line protocol, or as Parquet by the day; and what a deployment has beside points.
 
 import { createWriteStream, renameSync, rmSync } from 'node:fs';
 import { Readable } from 'node:stream';
@@ -7,6 +7,8 @@ import { createGzip } from 'node:zlib';
 
 import { Sentence } from '../lib/command.mjs';
 import { Connection, connectionHelp, connectionOptions } from '../lib/connection.mjs';
+import { exportDeployment } from '../lib/deployment.mjs';
+import { exportParquet } from '../lib/parquet_export.mjs';
 
 /** The parameters of /api/v3/export. @param {Record<string, any>} options */
 function searchOf({ database, policy, measurement, start, end }) {
@@ -25,11 +27,19 @@ async function* linesOf(options, body) {
 
 /** @type {import('../lib/command.mjs').Command} */
 export default {
-  summary: 'writes a database as line protocol',
-  usage: '--database DB [--out FILE] …',
+  summary: 'writes a database as line protocol, or as Parquet files',
+  usage: '--database DB [--out FILE] … | --database DB --format parquet FOLDER … | --access FILE',
   about: `
 What it writes is read by \`tidemark import\` and by \`influx -import\`: types, escapes and nanoseconds are
 kept. It needs the right to read. An export that breaks off leaves no file.
+
+With --format parquet FOLDER gets a file for each day of each measurement, by SQL, which the server has to speak.
+manifest.json, which comes last, lists them with their rows, bytes, SHA-256, first and last time. Repeat it to go on
+after an interruption, or to fetch what is new: days that have as many rows as their files are left as they are.
+
+With --access FILE gets what a deployment has beside points: databases, retention policies, continuous queries, and
+tokens and users with the hashes that they are found by. There is no secret in it, yet passwords can be guessed by their
+hashes: keep it as you keep those. This needs the admin token.
 
 ${connectionHelp}`,
   options: {
@@ -38,17 +48,32 @@ ${connectionHelp}`,
     measurement: { value: 'NAME', help: 'of this measurement alone' },
     start: { value: 'TIME', help: 'from here on: nanoseconds or RFC 3339' },
     end: { value: 'TIME', help: 'up to here, which is left out' },
+    format: { value: 'FORMAT', fallback: 'lines', help: 'lines, or parquet' },
+    by: { value: 'SPAN', fallback: 'day', help: 'what a file of Parquet has; there is day alone' },
+    access: { value: 'FILE', help: 'databases, policies, queries, tokens and users instead of points' },
     out: { value: 'FILE', help: 'where to; gzip if it ends with .gz; otherwise standard output' },
     ...connectionOptions,
   },
   examples: [
     ['tidemark export --database plant --out plant.lp.gz', 'a copy to keep'],
+    ['tidemark export --database plant --format parquet --by day plant-parquet', 'for DuckDB, pandas and Spark'],
+    ['tidemark export --access deployment.jsonl', 'what `tidemark import --access` takes in elsewhere'],
     ['tidemark export --database plant --measurement air --start 2026-01-01T00:00:00Z', 'one measurement of this year, to look at'],
   ],
   async run(options, words) {
-    if (words.length > 0 || !options.database) throw new Sentence('Which database? Use --database NAME.');
-    const { out } = options;
+    if (options.access) {
+      if (words.length > 0 || options.database) throw new Sentence('--access is of the whole deployment: it takes a FILE and nothing else.');
+      return exportDeployment(new Connection(options), options.access);
+    }
+    const [folder, ...more] = words;
+    const { out, format } = options;
+    if (more.length > 0 || (folder && format !== 'parquet') || !options.database) throw new Sentence('Which database? Use --database NAME.');
+    if (!['lines', 'parquet'].includes(format)) throw new Sentence(`--format is lines or parquet, not "${format}".`);
     const connection = new Connection(options);
+    if (format === 'parquet') {
+      if (!folder || out) throw new Sentence('Parquet is many files: say the FOLDER that they go to.');
+      return exportParquet(connection, { ...options, folder });
+    }
     const response = await connection.must(`/api/v3/export?${searchOf(options)}`);
     const lines = Readable.from(linesOf(options, response.body));
     // Under its name only once it is whole.

@@ -5,7 +5,9 @@
 //! by its row. `tests/it/openapi.rs` holds `www/openapi.json` and `wrangler.toml` to this table,
 //! and the tests here hold the texts of the refusals to it.
 
+pub mod access;
 pub mod backup;
+pub mod backup_schedule;
 pub mod bucket_lookup;
 pub mod databases;
 pub mod delete;
@@ -31,7 +33,7 @@ pub mod write;
 use super::error_body::ErrorShape;
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::Right;
-use crate::model::limits::{MANAGEMENT_BODY_BYTES_MAX, QUERY_BODY_PER_TEXT};
+use crate::model::limits::{ACCESS_BODY_BYTES_MAX, MANAGEMENT_BODY_BYTES_MAX, QUERY_BODY_PER_TEXT};
 use handler::Begin;
 
 /// One path and what may be asked of it.
@@ -177,6 +179,15 @@ pub static ROUTES: &[Route] = &[
     route("/api/v3/configure/quota", ErrorShape::Other, &[
         on(&["GET"], Access::Admin, Body::None, quota::begin),
         on(&["POST"], Access::Admin, JSON, quota::begin),
+    ]),
+    route("/api/v3/configure/backup", ErrorShape::Other, &[
+        on(&["GET"], Access::Admin, Body::None, backup_schedule::begin),
+        on(&["POST"], Access::Admin, JSON, backup_schedule::begin),
+        on(&["DELETE"], Access::Admin, Body::None, backup_schedule::begin),
+    ]),
+    route("/api/v3/configure/access", ErrorShape::Other, &[
+        on(&["GET"], Access::Admin, Body::None, access::begin),
+        on(&["POST"], Access::Admin, Body::Bytes(ACCESS_BODY_BYTES_MAX), access::begin),
     ]),
     route("/metrics", ErrorShape::Other, &[
         on(&["GET"], Access::Database(Right::Read), Body::None, metrics::begin),

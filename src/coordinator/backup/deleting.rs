@@ -61,6 +61,7 @@ enum Stage {
     Values,
     Delete,
     Pages,
+    Access,
     End,
 }
 
@@ -82,6 +83,11 @@ impl DeleteBackup {
             objects_left: ObjectsLeft::default(),
             round: Round::default(),
         }
+    }
+
+    /// Which one it deletes.
+    pub fn id(&self) -> &BackupId {
+        &self.id
     }
 
     fn list(&mut self, stage: Stage, folder: String) -> Turn<u64> {
@@ -174,9 +180,12 @@ impl DeleteBackup {
                 self.behind = self.own_keys();
                 self.next_delete()
             }
+            Stage::Pages => {
+                self.keys = names.iter().map(|name| self.id.page(name)).collect();
+                self.list(Stage::Access, self.id.access())
+            }
             _ => {
-                let folder = self.id.pages();
-                self.keys = names.iter().map(|name| format!("{folder}/{name}")).collect();
+                self.keys.extend(names.iter().map(|name| self.id.access_page(name)));
                 self.keys.push(self.id.map());
                 let mark = self.id.mark(Mark::Going);
                 self.behind = vec![format!("{mark}{SURE}"), mark];
@@ -313,7 +322,8 @@ impl RoundMachine for DeleteBackup {
             | Stage::Indexes
             | Stage::Points
             | Stage::Values
-            | Stage::Pages => match self.listing.learn(reply)? {
+            | Stage::Pages
+            | Stage::Access => match self.listing.learn(reply)? {
                 None => Ok(self.listing.ask()),
                 Some(names) => self.learn_names(names),
             },

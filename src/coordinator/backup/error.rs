@@ -14,6 +14,14 @@ pub enum BackupError {
     /// One request has to end before the other can begin.
     #[error("{0}")]
     Conflict(String),
+    /// It can never be whole any more.
+    #[error("backup {id} cannot be finished: {why}; delete the backup and begin another")]
+    Unfinishable {
+        /// Which.
+        id: String,
+        /// What is gone.
+        why: String,
+    },
     /// [`BACKUPS_PER_DATABASE_MAX`](crate::model::limits::BACKUPS_PER_DATABASE_MAX)
     #[error("the database has {limit} backups, which is the limit: delete one first")]
     TooMany {

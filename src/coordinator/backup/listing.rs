@@ -11,6 +11,8 @@ pub struct ListedBackup {
     pub id: BackupId,
     /// Everything that belongs to it was kept.
     pub is_whole: bool,
+    /// Whoever makes it has not taken its mark back: nothing is deleted before that.
+    pub is_begun: bool,
     /// It is being deleted.
     pub is_going: bool,
 }
@@ -46,10 +48,14 @@ impl ListBackups {
 
     fn add(&mut self, mark: Mark, names: &[String]) {
         for id in names.iter().filter_map(|name| BackupId::named(&self.database, name)) {
-            let (is_whole, is_going) = (mark == Mark::Done, mark == Mark::Going);
+            let [is_whole, is_begun, is_going] =
+                [Mark::Done, Mark::Begun, Mark::Going].map(|known| known == mark);
             match self.found.iter_mut().find(|known| known.id == id) {
-                Some(known) => known.is_going |= is_going,
-                None => self.found.push(ListedBackup { id, is_whole, is_going }),
+                Some(known) => {
+                    known.is_begun |= is_begun;
+                    known.is_going |= is_going;
+                }
+                None => self.found.push(ListedBackup { id, is_whole, is_begun, is_going }),
             }
         }
     }

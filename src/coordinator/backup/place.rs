@@ -5,7 +5,9 @@ use crate::coordinator::error::Error;
 use crate::model::ids::ObjectId;
 use crate::model::limits::BACKUP_OBJECTS_PER_REQUEST;
 use crate::model::time::{S_NS, TimeRange};
-use crate::protocol::backup::{FromBackups, ToBackups, checksum};
+use crate::protocol::backup::{
+    BackedUpMap, BackupManifest, FromBackups, ObjectKind, ToBackups, checksum, open_metadata,
+};
 use crate::protocol::call::Address;
 use crate::protocol::round::{CallResult, Next};
 
@@ -62,6 +64,16 @@ impl BackupId {
     /// The key of one of them.
     pub(super) fn page(&self, name: &str) -> String {
         format!("{}/{name}", self.pages())
+    }
+
+    /// The folder of its pages of tokens and users.
+    pub(super) fn access(&self) -> String {
+        self.key("access")
+    }
+
+    /// The key of one of them.
+    pub(super) fn access_page(&self, name: &str) -> String {
+        format!("{}/{name}", self.access())
     }
 
     /// The folder of its shards' points.
@@ -208,6 +220,29 @@ pub(super) fn object(reply: CallResult) -> Result<Option<Vec<u8>>, Error> {
         FromBackups::Missing => Ok(None),
         _ => Err(Error::unexpected_reply()),
     }
+}
+
+/// The manifest of a backup, as its mark has it.
+pub(super) fn open_manifest(id: &BackupId, reply: CallResult) -> Result<BackupManifest, Error> {
+    let object = object(reply)?.ok_or_else(|| BackupError::Missing(id.to_string()))?;
+    let manifest = open_metadata(ObjectKind::Manifest, &object);
+    Ok(manifest.map_err(|why| BackupError::damaged(&id.mark(Mark::Done), why))?)
+}
+
+/// The map of a backup, which its manifest has to name.
+pub(super) fn open_map(
+    id: &BackupId,
+    manifest: Option<&BackupManifest>,
+    reply: CallResult,
+) -> Result<BackedUpMap, Error> {
+    let key = id.map();
+    let object = object(reply)?.ok_or_else(|| BackupError::missing_object(&key))?;
+    if manifest.map(|manifest| manifest.map) != Some(checksum(&object)) {
+        let why = "its checksum is not that of the manifest";
+        return Err(BackupError::damaged(&key, why).into());
+    }
+    let map = open_metadata(ObjectKind::Map, &object);
+    Ok(map.map_err(|why| BackupError::damaged(&key, why))?)
 }
 
 /// Whether what was to be put or deleted was.

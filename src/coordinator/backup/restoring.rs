@@ -10,7 +10,7 @@ use crate::model::quota::Quotas;
 use crate::model::schema::MeasurementSchema;
 use crate::protocol::backup::{
     BackedUpMap, BackedUpValues, BackupManifest, FromShardBackup, ObjectKind, RestoreStep,
-    RestoredRest, Restoring, ShardBackup, checksum, open_metadata, open_value,
+    RestoredRest, Restoring, ShardBackup, open_metadata, open_value,
 };
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
@@ -135,21 +135,12 @@ impl Restore {
     }
 
     fn learn_manifest(&mut self, reply: CallResult) -> Turn<RestoreProgress> {
-        let missing = || BackupError::Missing(self.from.to_string());
-        let object = place::object(reply)?.ok_or_else(missing)?;
-        let manifest = open_metadata(ObjectKind::Manifest, &object);
-        self.manifest = Some(manifest.map_err(|why| self.damaged("manifest", why))?);
+        self.manifest = Some(place::open_manifest(&self.from, reply)?);
         self.get(Stage::Map, self.from.map())
     }
 
     fn learn_map(&mut self, reply: CallResult) -> Turn<RestoreProgress> {
-        let key = self.from.map();
-        let object = place::object(reply)?.ok_or_else(|| BackupError::missing_object(&key))?;
-        if self.manifest.as_ref().map(|manifest| manifest.map) != Some(checksum(&object)) {
-            return Err(self.damaged("map", "its checksum is not that of the manifest"));
-        }
-        let map = open_metadata(ObjectKind::Map, &object);
-        self.map = map.map_err(|why| self.damaged("map", why))?;
+        self.map = place::open_map(&self.from, self.manifest.as_ref(), reply)?;
         let name = self.create.name.clone();
         self.ask_catalog(Stage::Resolve, &ToCatalog::Resolve { name })
     }
@@ -228,7 +219,8 @@ impl Restore {
             return self.pause();
         }
         let name = self.manifest.as_ref().and_then(|manifest| manifest.indexes.get(at)).cloned();
-        let name = name.ok_or_else(|| self.damaged("manifest", "it lacks a shard"))?;
+        let key = self.from.mark(Mark::Done);
+        let name = name.ok_or_else(|| BackupError::damaged(&key, "it lacks a shard"))?;
         self.get(Stage::Index, self.from.index(&name))
     }
 

@@ -9,6 +9,7 @@ use crate::protocol::backup::{
     BackedUpMap, BackedUpValues, BackupManifest, ObjectError, ObjectKind, checksum, open_metadata,
     open_point, open_value,
 };
+use crate::protocol::grants::Grantee;
 use crate::protocol::round::{CallResult, Next, Replies, Round};
 
 /// Where the next request goes on: 0 and a page of measurements, or one more than the position of
@@ -128,9 +129,27 @@ impl VerifyBackup {
         self.get(Stage::Index, key)
     }
 
+    /// The page of measurements, or behind them that of tokens and users.
     fn page_key(&self) -> Option<String> {
-        let (_, name) = self.map.schema.get(usize::try_from(self.position.1).ok()?)?;
-        Some(self.id.page(name))
+        let at = usize::try_from(self.position.1).ok()?;
+        match at.checked_sub(self.map.schema.len()) {
+            None => self.map.schema.get(at).map(|(_, name)| self.id.page(name)),
+            Some(at) => self.map.access.get(at).map(|name| self.id.access_page(name)),
+        }
+    }
+
+    fn learn_page(&mut self, reply: CallResult) -> Turn<VerifyProgress> {
+        let key = self.page_key().unwrap_or_default();
+        if self.position.1 < self.map.schema.len() as u64 {
+            let read =
+                |object: &[u8]| open_metadata::<Vec<MeasurementSchema>>(ObjectKind::Schema, object);
+            self.check(reply, &key, read)?;
+        } else {
+            let read = |object: &[u8]| open_metadata::<Vec<Grantee>>(ObjectKind::Access, object);
+            self.check(reply, &key, read)?;
+        }
+        self.position.1 += 1;
+        self.ask()
     }
 
     fn shard(&self) -> Option<usize> {
@@ -237,15 +256,7 @@ impl RoundMachine for VerifyBackup {
         };
         match self.stage {
             Stage::Start | Stage::Manifest | Stage::Map => self.learn_start(reply),
-            Stage::Page => {
-                let key = self.page_key().unwrap_or_default();
-                let read = |object: &[u8]| {
-                    open_metadata::<Vec<MeasurementSchema>>(ObjectKind::Schema, object)
-                };
-                self.check(reply, &key, read)?;
-                self.position.1 += 1;
-                self.ask()
-            }
+            Stage::Page => self.learn_page(reply),
             Stage::Index => self.learn_index(reply),
             Stage::Point => self.learn_point(reply),
             Stage::Value => {

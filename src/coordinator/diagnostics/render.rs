@@ -154,18 +154,20 @@ fn database_counters(found: &DatabaseFigures) -> Option<SeriesChunk> {
     let stats = found.stats.as_ref()?;
     let silent = found.shards.iter().filter(|stats| stats.is_none()).count();
     let tags = [("database", found.name.clone())];
-    Some(counted(
-        "database",
-        &tags,
-        [
-            ("diskBytes", stats.bytes_stored),
-            ("numMeasurements", stats.measurements),
-            ("rowsRead", stats.rows_read),
-            ("rowsWritten", stats.rows_written),
-            ("shardsSilent", silent as u64),
-            ("troubles", stats.troubles.len() as u64),
-        ],
-    ))
+    // Only where backups are made by schedule.
+    let backup_s = stats.last_backup_ns.map(|at_ns| u64::try_from(at_ns / S_NS).unwrap_or(0));
+    let mut counters = vec![
+        ("diskBytes", stats.bytes_stored),
+        ("numMeasurements", stats.measurements),
+        ("rowsRead", stats.rows_read),
+        ("rowsWritten", stats.rows_written),
+        ("shardsSilent", silent as u64),
+        ("troubles", stats.troubles.len() as u64),
+    ];
+    if let Some(backup_s) = backup_s {
+        counters.insert(1, ("lastBackup", backup_s));
+    }
+    Some(counted("database", &tags, &counters))
 }
 
 fn shard_counters(found: &DatabaseFigures) -> impl Iterator<Item = SeriesChunk> {
@@ -185,7 +187,7 @@ fn shard_counters(found: &DatabaseFigures) -> impl Iterator<Item = SeriesChunk> 
         counted(
             "shard",
             &tags,
-            [
+            &[
                 ("compactions", counters.compactions),
                 ("diskBytes", stats.bytes_stored),
                 ("flushes", counters.flushes),
@@ -205,13 +207,9 @@ fn shard_counters(found: &DatabaseFigures) -> impl Iterator<Item = SeriesChunk> 
 }
 
 /// A series of one row.
-fn counted<const N: usize>(
-    name: &str,
-    tags: &[(&str, String)],
-    counters: [(&str, u64); N],
-) -> SeriesChunk {
-    let columns = counters.map(|(column, _)| column);
-    series(name, tags, &columns, vec![cells(counters.map(|(_, number)| number))])
+fn counted(name: &str, tags: &[(&str, String)], counters: &[(&str, u64)]) -> SeriesChunk {
+    let columns: Vec<&str> = counters.iter().map(|(column, _)| *column).collect();
+    series(name, tags, &columns, vec![counters.iter().map(|(_, n)| Cell::from(*n)).collect()])
 }
 
 fn diagnostics(found: &[DatabaseFigures], troubles: &[Trouble], now_ns: i64) -> Vec<SeriesChunk> {

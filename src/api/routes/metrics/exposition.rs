@@ -56,6 +56,8 @@ const fn metric(
 const METRICS: &[Metric] = &[
     metric("database", "diskBytes", "tidemark_database_stored_bytes", Kind::Gauge,
         "Bytes of storage of the database's own object."),
+    metric("database", "lastBackup", "tidemark_last_backup_seconds", Kind::Gauge,
+        "When the last backup of the schedule was whole; 0 before the first."),
     metric("database", "numMeasurements", "tidemark_measurements", Kind::Gauge,
         "Measurements of all policies."),
     metric("database", "rowsRead", "tidemark_database_storage_rows_read", Kind::Counter,

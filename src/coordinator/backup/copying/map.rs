@@ -53,6 +53,7 @@ impl BackUp {
             quotas,
             schema,
             points,
+            access: Vec::new(),
         };
         self.ask_database(Stage::Continuous, &ToDatabase::BackUp)
     }
@@ -90,9 +91,9 @@ impl BackUp {
         loop {
             let (at, after_version) = self.schema;
             let Some(policy) = self.map.policies.get(at).map(|policy| policy.id) else {
-                let object = seal_metadata(ObjectKind::Map, &self.map);
-                let object = object.map_err(|why| BackupError::damaged("map", why))?;
-                return self.put(Stage::PutMap, self.id.map(), object);
+                self.access.1 = 0;
+                self.map.access.clear();
+                return self.next_access();
             };
             let prefix = format!("{policy}.{after_version:016x}.");
             match self.pages.iter().find(|name| name.starts_with(&prefix)).cloned() {
@@ -107,6 +108,13 @@ impl BackUp {
                 }
             }
         }
+    }
+
+    /// The map goes out: everything that it names is there.
+    pub(super) fn put_map(&mut self) -> Turn<BackUpProgress> {
+        let object = seal_metadata(ObjectKind::Map, &self.map);
+        let object = object.map_err(|why| BackupError::damaged("map", why))?;
+        self.put(Stage::PutMap, self.id.map(), object)
     }
 
     pub(super) fn take_page(&mut self, name: String, last: u64) {

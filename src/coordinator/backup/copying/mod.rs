@@ -1,6 +1,7 @@
 //! Makes a backup: points of all shards, then the map over them, then the values that are not
 //! there yet, and last of all the manifest, without which nothing is a backup.
 
+mod access;
 mod map;
 
 use super::error::BackupError;
@@ -9,9 +10,9 @@ use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Want};
 use crate::coordinator::{Context, RoundMachine, Turn};
 use crate::model::ids::ObjectId;
-use crate::model::limits::BACKUPS_PER_DATABASE_MAX;
+use crate::model::limits::{BACKUP_HOLD_NS, BACKUPS_PER_DATABASE_MAX};
 use crate::model::sorted_map::SortedMap;
-use crate::model::time::TimeRange;
+use crate::model::time::{H_NS, TimeRange};
 use crate::protocol::backup::{
     BackedUpMap, BackedUpValues, BackupManifest, FromShardBackup, ObjectKind, ShardBackup,
     checksum, open_metadata, open_point, seal_metadata,
@@ -52,6 +53,9 @@ pub struct BackUp {
     /// Names of the points that there are, and of the pages of measurements.
     points: Vec<String>,
     pages: Vec<String>,
+    /// Names of the pages of tokens and users that there are, and after which number the next one
+    /// begins.
+    access: (Vec<String>, u64),
     /// Shards whose points are to be taken, and for which times.
     missing: Vec<(ObjectId, TimeRange)>,
     /// The map, as far as it is known; and its checksum.
@@ -90,6 +94,9 @@ enum Stage {
     Continuous,
     Schema,
     PutSchema { name: String, last: u64 },
+    AccessPages,
+    Access,
+    PutAccess { name: String, last: u64 },
     PutMap,
     Indexes,
     Point,
@@ -121,6 +128,7 @@ impl BackUp {
             listing: Listing::default(),
             points: Vec::new(),
             pages: Vec::new(),
+            access: (Vec::new(), 0),
             missing: Vec::new(),
             map: BackedUpMap::default(),
             map_crc: 0,
@@ -211,6 +219,10 @@ impl BackUp {
             }
             Stage::Pages => {
                 self.pages = names;
+                self.list(Stage::AccessPages, self.id.access())
+            }
+            Stage::AccessPages => {
+                self.access.0 = names;
                 self.ask_database(Stage::Describe, &ToDatabase::Describe)
             }
             Stage::Indexes => {
@@ -272,13 +284,12 @@ impl BackUp {
     fn shard_refused(&self, shard: &ObjectId, reply: FromShard) -> Error {
         match reply {
             FromShard::Backup(FromShardBackup::Gone) | FromShard::Stale => {
-                let (id, hours) =
-                    (&self.id, crate::model::limits::BACKUP_HOLD_NS / 3_600_000_000_000);
-                BackupError::Conflict(format!(
-                    "backup {id} cannot be finished: shard {shard} was dropped, or its values were \
-                     held for {hours} hours and that is over; delete the backup and begin another"
-                ))
-                .into()
+                let (id, hours) = (self.id.to_string(), BACKUP_HOLD_NS / H_NS);
+                let why = format!(
+                    "shard {shard} was dropped, or its values were held for {hours} hours and that \
+                     is over"
+                );
+                BackupError::Unfinishable { id, why }.into()
             }
             FromShard::Refused(refusal) => Error::Shard(refusal.to_string()),
             FromShard::Unavailable(why) => why.into(),
@@ -392,6 +403,10 @@ impl BackUp {
                 self.take_page(name, last);
                 self.next_page()
             }
+            Stage::PutAccess { name, last } => {
+                self.take_access(name, last);
+                self.next_access()
+            }
             Stage::PutMap => self.get(Stage::Map, self.id.map()),
             Stage::PutValue(name) => {
                 if let Some(number) = place::value_number(&name) {
@@ -438,6 +453,7 @@ impl RoundMachine for BackUp {
             | Stage::Going
             | Stage::Points
             | Stage::Pages
+            | Stage::AccessPages
             | Stage::Indexes
             | Stage::Values
             | Stage::CheckBegun
@@ -460,6 +476,7 @@ impl RoundMachine for BackUp {
                 other => Err(self.refused(other)),
             },
             Stage::Schema => self.learn_page(reply),
+            Stage::Access => self.learn_access(reply),
             Stage::Point => self.learn_numbers(reply),
             Stage::Read => self.learn_value(reply),
             // Whoever has lost its reply lets the hold run out.

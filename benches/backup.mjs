@@ -1,0 +1,123 @@
+// Backups under `tidemark serve`: a load, a backup, a second one after a little more, a check of it and a restore, each
+// with its seconds, bytes, objects and rows. `--mb N` says how much is to be at rest (10).
+
+import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { finish } from '../packages/tidemark/lib/pieces.mjs';
+import { ask, served } from './servers.mjs';
+
+const pointsPerBody = 5_000;
+/** Longer than a shard waits before it flushes. */
+const restMs = 15_000;
+const mb = 1_000_000;
+/** After this many bodies somebody looks how much is at rest. */
+const bodiesPerLook = 20;
+
+/** Numbers that no codec makes small, the same in every run. */
+function* noise() {
+  for (let state = 0x9e3779b97f4a7c15n; ; ) {
+    state = (state * 6364136223846793005n + 1442695040888963407n) & 0xffffffffffffffffn;
+    yield Number(state >> 12n);
+  }
+}
+
+/** Bodies of points of ten series with two fields: some fourteen bytes a point at rest. */
+function* bodies() {
+  const numbers = noise();
+  for (let at = 0; ; at += pointsPerBody) {
+    const lines = Array.from({ length: pointsPerBody }, (_, n) => {
+      const time = 1_700_000_000_000 + (at + n) * 100;
+      return `m,host=h${(at + n) % 10} f=${numbers.next().value / 2 ** 26},i=${at + n}i ${time}`;
+    });
+    yield lines.join('\n');
+  }
+}
+
+async function must(target, path, init = {}) {
+  const response = await fetch(`${target.url}${path}`, { ...init, headers: { ...target.headers, ...init.headers } });
+  if (!response.ok) throw new Error(`${path}: ${response.status} ${await response.text()}`);
+  return response;
+}
+
+/** The sums of the counters of a database's shards. */
+async function shards(target, db) {
+  const { results } = JSON.parse(await ask(target, db, `SHOW STATS ON ${db}`));
+  const all = (results[0].series ?? []).filter(({ name }) => name === 'shard');
+  const sum = (column) => all.reduce((total, { columns, values }) => total + values[0][columns.indexOf(column)], 0);
+  return { diskBytes: sum('diskBytes'), points: sum('writePointsOk'), rowsRead: sum('rowsRead'), rowsWritten: sum('rowsWritten') };
+}
+
+/** Writes until so much is at rest. */
+async function load(target, db, source, bytes) {
+  for (;;) {
+    for (let n = 0; n < bodiesPerLook; n += 1) {
+      await must(target, `/write?db=${db}&precision=ms`, { method: 'POST', body: source.next().value });
+    }
+    if ((await shards(target, db)).diskBytes >= bytes) return;
+  }
+}
+
+function bytesOf(folder) {
+  let bytes = 0;
+  let files = 0;
+  for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
+    if (!entry.isFile()) continue;
+    bytes += statSync(join(entry.parentPath, entry.name)).size;
+    files += 1;
+  }
+  return { bytes, files };
+}
+
+const row = (cells) => console.log(`| ${cells.join(' | ')} |`);
+
+/** Does one thing, and prints what it took. */
+async function measured(target, db, name, work) {
+  const before = await shards(target, db);
+  const start = process.hrtime.bigint();
+  const { objects = 0, values = 0, bytes, ...rest } = await work();
+  const seconds = Number(process.hrtime.bigint() - start) / 1e9;
+  const after = await shards(target, db);
+  const rate = (bytes / mb / seconds).toFixed(1);
+  row([name, seconds.toFixed(1), (bytes / mb).toFixed(1), rate, objects || values, after.rowsRead - before.rowsRead, after.rowsWritten - before.rowsWritten]);
+  return rest;
+}
+
+/** The part `backup`. @param {{ mb?: number }} options megabytes at rest */
+export async function backup({ mb: wanted = 10 } = {}) {
+  const kept = mkdtempSync(join(tmpdir(), 'tidemark-bench-backups-'));
+  const target = await served(undefined, ['--backups', kept]);
+  const connection = { fetch: (path, init) => fetch(`${target.url}${path}`, { ...init, headers: target.headers }) };
+  const text = () => '';
+  const done = (method, path) => finish(/** @type {any} */ (connection), { method, path, text });
+  try {
+    await ask(target, '', 'CREATE DATABASE a');
+    const source = bodies();
+    await load(target, 'a', source, wanted * mb);
+    await delay(restMs);
+    const { diskBytes, points } = await shards(target, 'a');
+    console.log(`${points} points, ${(diskBytes / mb).toFixed(1)} MB at rest\n`);
+    row(['step', 'seconds', 'MB', 'MB/s', 'objects', 'rows read', 'rows written']);
+    row(['---', '--:', '--:', '--:', '--:', '--:', '--:']);
+    await measured(target, 'a', 'backup', () => done('POST', () => '/api/v3/backup?db=a'));
+    await measured(target, 'a', 'backup again, nothing new', () => done('POST', () => '/api/v3/backup?db=a'));
+    await load(target, 'a', source, 0);
+    await delay(restMs);
+    const { id } = await measured(target, 'a', `backup after ${bodiesPerLook * pointsPerBody} points`, () => done('POST', () => '/api/v3/backup?db=a'));
+    const resume = (last) => (last?.resume ? `&resume=${last.resume}` : '');
+    const checked = await measured(target, 'a', 'verify', () => done('POST', (last) => `/api/v3/backup/verify?id=${id}${resume(last)}`));
+    if (checked.damaged.length > 0) throw new Error(checked.damaged.join('\n'));
+    await ask(target, '', 'CREATE DATABASE b');
+    await measured(target, 'b', 'restore', () => done('POST', () => `/api/v3/restore?db=b&from=${id}`));
+    const count = (db) => ask(target, db, 'SELECT count(f), sum(i) FROM m');
+    const [own, copy] = [await count('a'), await count('b')];
+    if (own !== copy) throw new Error(`the copy has ${copy}, not ${own}`);
+    const { bytes, files } = bytesOf(kept);
+    console.log(`\n${files} files with ${(bytes / mb).toFixed(1)} MB in the folder of backups; the copy answers as the original does.`);
+  } finally {
+    await target.stop();
+    rmSync(kept, { recursive: true, force: true });
+  }
+}

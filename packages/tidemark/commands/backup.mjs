@@ -1,0 +1,93 @@
+// tidemark backup: makes, lists and deletes backups, and has a database make them by itself.
+
+import { Incomplete, Sentence } from '../lib/command.mjs';
+import { Connection, connectionHelp, connectionOptions } from '../lib/connection.mjs';
+import { bytesText, finish, queryOf } from '../lib/pieces.mjs';
+import { printTable } from '../lib/table.mjs';
+
+const timeOf = (seconds) => new Date(seconds * 1_000).toISOString().replace('.000Z', 'Z');
+
+async function make(connection, database) {
+  const made = await finish(connection, {
+    path: () => `/api/v3/backup?${queryOf({ db: database })}`,
+    text: (sums, { id, shards, remaining }) =>
+      `${id}: ${shards - Math.min(remaining, shards)} of ${shards} shards, ${sums.objects} objects, ${bytesText(sums.bytes)}`,
+  });
+  // Alone on standard output, so that it can be put into a variable.
+  console.log(made.id);
+  console.error(`The backup is whole: ${made.shards} shards; ${made.objects} objects with ${bytesText(made.bytes)} were new.`);
+}
+
+function tellSchedule(schedule) {
+  if (!schedule) return console.error('No schedule: `--schedule 1d --keep 7` makes one.');
+  const { every, keep, due_s: due, is_under_way: isUnderWay, last_success: success, last_failure: failure } = schedule;
+  console.error(`Every ${every}, ${keep} kept; ${isUnderWay ? 'one is being made' : `the next one is due ${timeOf(due)}`}.`);
+  console.error(success ? `The last one was whole ${timeOf(success.at_s)}: ${success.id}.` : 'None was made yet.');
+  if (failure && !(success?.at_s > failure.at_s)) console.error(`It failed ${timeOf(failure.at_s)}: ${failure.why}.`);
+}
+
+async function list(connection, database) {
+  const response = await connection.must(`/api/v3/backup?${queryOf({ db: database })}`);
+  const { backups, schedule } = await response.json();
+  printTable(['backup', 'begun', 'state'], backups.map(({ id, begun_s: begun, state }) => [id, timeOf(begun), state]));
+  tellSchedule(schedule);
+}
+
+async function remove(connection, id) {
+  await finish(connection, {
+    method: 'DELETE',
+    path: () => `/api/v3/backup?${queryOf({ id })}`,
+    text: (_, { remaining }) => `${remaining} to go`,
+  });
+  console.error(`${id} is deleted; what other backups share with it stays.`);
+}
+
+async function schedule(connection, database, every, keep) {
+  const path = '/api/v3/configure/backup';
+  if (every === 'none') {
+    await connection.must(`${path}?${queryOf({ db: database })}`, { method: 'DELETE' });
+    return console.error(`${database} makes no more backups by itself; those that are there stay.`);
+  }
+  const body = JSON.stringify({ db: database, every, keep: Number(keep) });
+  const response = await connection.must(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
+  tellSchedule((await response.json()).schedule);
+}
+
+/** @type {import('../lib/command.mjs').Command} */
+export default {
+  summary: 'copies a database into the place of backups, now or by a schedule',
+  usage: '--database DB [--list | --schedule EVERY [--keep N]] | --delete ID',
+  about: `
+The place of backups is a bucket of R2 or, under \`tidemark serve --backups FOLDER\`, a folder. The server copies a
+piece at a time, and what earlier backups have copied is not copied again. Repeat the command to go on after an
+interruption: without a manifest, which comes last, nothing is taken for a backup. Standard output is its name. With
+--schedule the database does so by itself, for as long as it is there, and deletes what it has made beyond
+--keep once a newer one is whole. This needs the admin token.
+
+${connectionHelp}`,
+  options: {
+    database: { value: 'DB', help: 'which one' },
+    list: { help: 'shows the backups, also those of a database that was dropped, and the schedule' },
+    delete: { value: 'ID', help: 'deletes this backup' },
+    schedule: { value: 'EVERY', help: "from one backup to the next, such as 6h or 1d; 'none' ends it" },
+    keep: { value: 'N', fallback: '7', help: 'how many of the schedule stay, at most 15' },
+    ...connectionOptions,
+  },
+  examples: [
+    ['tidemark backup --database plant', 'one backup, now'],
+    ['tidemark backup --database plant --schedule 1d --keep 14', 'one each day, for two weeks'],
+    ['tidemark backup --database plant --list', 'what there is, and whether the schedule works'],
+    ['tidemark backup --delete plant.1795300000', 'one that is not needed any more'],
+  ],
+  async run(options, words) {
+    if (words.length > 0) throw new Sentence(`What is "${words[0]}"? See tidemark backup --help.`);
+    const { database, list: lists, delete: id, schedule: every } = options;
+    if (!database && !id) throw new Incomplete();
+    if ([lists, id, every].filter(Boolean).length > 1) throw new Sentence('One at a time: --list, --delete or --schedule.');
+    const connection = new Connection(options);
+    if (id) return remove(connection, id);
+    if (lists) return list(connection, database);
+    if (every) return schedule(connection, database, every, options.keep);
+    return make(connection, database);
+  },
+};

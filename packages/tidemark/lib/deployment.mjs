@@ -1,0 +1,118 @@
+// What a deployment has beside points, as lines of JSON: databases, policies, continuous queries, tokens and users.
+//
+//   {"kind":"database","name":"plant"}
+//   {"kind":"policy","database":"plant","name":"year","duration":"8760h0m0s","shard_duration":"168h0m0s","replication":1,"default":false}
+//   {"kind":"query","database":"plant","text":"CREATE CONTINUOUS QUERY …"}
+//   {"kind":"token","name":"sensors","hash":"…",…}, {"kind":"user",…}: as /api/v3/configure/access has them
+
+import { readFileSync, renameSync, writeFileSync } from 'node:fs';
+
+import { Sentence } from './command.mjs';
+import { addAccess } from './pieces.mjs';
+
+/** Tokens and users of one request. */
+const rowsPerRequest = 10;
+
+const quoted = (name) => `"${name.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
+const path = '/api/v3/configure/access';
+
+/** The rows of a statement: objects by the names of columns, each with the name of its series. */
+async function rowsOf(connection, q) {
+  const { results } = await (await connection.query(q)).json();
+  const { series = [], error } = results[0];
+  if (error) throw new Sentence(`${q}: ${error}`);
+  const row = (columns, values, of) => ({ ...Object.fromEntries(columns.map((name, n) => [name, values[n]])), of });
+  return series.flatMap(({ name, columns, values = [] }) => values.map((one) => row(columns, one, name)));
+}
+
+/** Everything, in the order in which it can be taken in. */
+async function* records(connection) {
+  const databases = await rowsOf(connection, 'SHOW DATABASES');
+  for (const { name } of databases) yield { kind: 'database', name };
+  for (const { name: database } of databases) {
+    for (const policy of await rowsOf(connection, `SHOW RETENTION POLICIES ON ${quoted(database)}`)) {
+      const { name, duration, shardGroupDuration, replicaN, default: isDefault } = policy;
+      yield { kind: 'policy', database, name, duration, shard_duration: shardGroupDuration, replication: replicaN, default: isDefault };
+    }
+  }
+  for (const { of, query } of await rowsOf(connection, 'SHOW CONTINUOUS QUERIES')) yield { kind: 'query', database: of, text: query };
+  for (let next = { kind: 'token', after: 0 }; next !== null; ) {
+    const page = await (await connection.must(`${path}?kind=${next.kind}&after=${next.after}`)).json();
+    yield* page.rows;
+    ({ next } = page);
+  }
+}
+
+const counted = (counts) => Object.entries(counts).map(([kind, count]) => `${count} of ${kind}`).join(', ');
+
+/** Writes all of it into `file`. */
+export async function exportDeployment(connection, file) {
+  const counts = { database: 0, policy: 0, query: 0, token: 0, user: 0 };
+  const lines = [];
+  for await (const record of records(connection)) {
+    lines.push(`${JSON.stringify(record)}\n`);
+    counts[record.kind] += 1;
+  }
+  // Hashes of passwords are nobody else's business; under its name only once it is whole.
+  writeFileSync(`${file}.part`, lines.join(''), { mode: 0o600 });
+  renameSync(`${file}.part`, file);
+  console.error(`${file} has ${counted(counts)}.`);
+}
+
+/** `168h0m0s` as InfluxQL takes it; 0s is for ever. */
+const durationOf = (text) => (text === '0s' ? 'INF' : text.replace(/(?<=\D)0[ms](?=\d|$)/g, ''));
+
+/** The statements that make a policy what it was; the first one is refused where it is there. */
+function statementsOf({ database, name, duration, shard_duration: shard, replication, default: isDefault }) {
+  const settings = `ON ${quoted(database)} DURATION ${durationOf(duration)} REPLICATION ${replication} SHARD DURATION ${durationOf(shard)}`;
+  const isFirst = isDefault ? ' DEFAULT' : '';
+  return [`CREATE RETENTION POLICY ${quoted(name)} ${settings}${isFirst}`, `ALTER RETENTION POLICY ${quoted(name)} ${settings}${isFirst}`];
+}
+
+/** Runs a statement; answers with its error, if it is refused. */
+async function refused(connection, q) {
+  const { results } = await (await connection.query(q)).json();
+  return results[0].error;
+}
+
+/** Takes what is no token and no user in. */
+async function make(connection, record) {
+  const { kind } = record;
+  let why;
+  if (kind === 'database') why = await refused(connection, `CREATE DATABASE ${quoted(record.name)}`);
+  else if (kind === 'query') why = await refused(connection, record.text);
+  else if (kind === 'policy') {
+    const [create, alter] = statementsOf(record);
+    if ((await refused(connection, create)) !== undefined) why = await refused(connection, alter);
+  } else throw new Sentence(`There is no kind "${kind}": this is no list of a deployment.`);
+  return why && `${kind} ${record.name ?? record.text}: ${why}`;
+}
+
+/** What became of tokens and users. */
+export function tellAccess({ made, widened, unchanged, refused: others }) {
+  for (const why of others) console.log(why);
+  console.error(`Tokens and users: ${made} made, ${widened} got rights, ${unchanged} had theirs, ${others.length} refused.`);
+}
+
+/** Takes all of `file` in; what is there already stays. */
+export async function importDeployment(connection, file) {
+  const lines = readFileSync(file, 'utf8').split('\n').filter((line) => line !== '');
+  const all = lines.map((line) => JSON.parse(line));
+  const isAccess = ({ kind }) => kind === 'token' || kind === 'user';
+  const failures = [];
+  for (const record of all.filter((one) => !isAccess(one))) {
+    const why = await make(connection, record);
+    if (why) failures.push(why);
+  }
+  const rows = all.filter(isAccess);
+  const sums = { made: 0, widened: 0, unchanged: 0, refused: [] };
+  for (let at = 0; at < rows.length; at += rowsPerRequest) {
+    const body = JSON.stringify({ rows: rows.slice(at, at + rowsPerRequest) });
+    const response = await connection.must(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
+    addAccess(sums, await response.json());
+  }
+  for (const why of failures) console.log(why);
+  tellAccess(sums);
+  console.error(`${all.length - rows.length - failures.length} databases, policies and queries are as ${file} has them.`);
+  if (failures.length > 0) throw new Sentence(`${failures.length} of them were refused, see above.`);
+}

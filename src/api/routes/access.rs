@@ -1,0 +1,225 @@
+//! Serves `/api/v3/configure/access`: GET lists tokens and users with the hashes that they are
+//! found by, POST takes such a list in, so that a deployment can move. There is never a secret in
+//! it. InfluxDB has no such route.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use crate::api::action::Action;
+use crate::api::error::ApiError;
+use crate::api::http::Response;
+use crate::api::isolate_state::Isolate;
+use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::coordinator::Machine;
+use crate::coordinator::error::Error;
+use crate::coordinator::give_access::{GiveAccess, GivenAccess};
+use crate::model::grant::{Grants, Permission};
+use crate::model::limits::{
+    ACCESS_ROWS_PER_REQUEST, GRANTEES_PER_PAGE, PASSWORD_ITERATIONS, TOKEN_NAME_BYTES_MAX,
+};
+use crate::model::time::S_NS;
+use crate::protocol::call::{Address, CallFailure, Reply, Step};
+use crate::protocol::catalog::{FromCatalog, ToCatalog};
+use crate::protocol::envelope;
+use crate::protocol::grants::Grantee;
+use crate::protocol::round::{Request, Round};
+
+/// Hex digits of a SHA-256, and of the key of a password.
+const HASH_DIGITS: usize = 64;
+
+/// What a row is of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+enum Kind {
+    Token,
+    User,
+}
+
+/// A token or user; times are seconds since 1970.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Row {
+    kind: Kind,
+    name: String,
+    hash: String,
+    #[serde(default)]
+    salt: String,
+    #[serde(default)]
+    iterations: u32,
+    #[serde(default)]
+    admin: bool,
+    #[serde(default)]
+    permissions: Vec<Permission>,
+    #[serde(default)]
+    created_s: i64,
+    /// `None` is never.
+    expires_s: Option<i64>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    rows: Vec<Row>,
+}
+
+fn invalid<T>(message: String) -> Result<T, ApiError> {
+    Err(ApiError::Invalid(message))
+}
+
+impl Row {
+    fn of(row: &Grantee) -> Self {
+        Self {
+            kind: if row.user { Kind::User } else { Kind::Token },
+            name: row.name.clone(),
+            hash: row.hash.clone(),
+            salt: row.salt.clone(),
+            iterations: row.iterations,
+            admin: row.grants.admin,
+            permissions: row.grants.permissions.clone(),
+            created_s: row.created_ns / S_NS,
+            expires_s: (row.expires_ns != i64::MAX).then_some(row.expires_ns / S_NS),
+        }
+    }
+
+    fn check(&self) -> Result<(), ApiError> {
+        let name = &self.name;
+        let is_named = !name.is_empty() && name.len() <= TOKEN_NAME_BYTES_MAX;
+        if !is_named || name.chars().any(char::is_control) {
+            return invalid("a name must be printable text of 1 to 256 bytes".to_owned());
+        }
+        let is_hex = |text: &str| {
+            text.bytes().all(|byte| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte))
+        };
+        if self.hash.len() != HASH_DIGITS || !is_hex(&self.hash) || !is_hex(&self.salt) {
+            return invalid(format!("\"{name}\": hash and salt are lower-case hex digits"));
+        }
+        match self.kind {
+            Kind::Token if self.admin => {
+                invalid(format!("\"{name}\": a token is no administrator"))
+            }
+            Kind::User if !(1..=PASSWORD_ITERATIONS).contains(&self.iterations) => {
+                invalid(format!("\"{name}\": iterations must be 1 to {PASSWORD_ITERATIONS}"))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn grantee(self) -> Grantee {
+        let nanoseconds = |seconds: i64| seconds.saturating_mul(S_NS);
+        let times_ns = [nanoseconds(self.created_s), self.expires_s.map_or(i64::MAX, nanoseconds)];
+        let grants = Grants { admin: self.admin, permissions: self.permissions };
+        let row = Grantee::token(&self.name, self.hash, grants, times_ns);
+        let user = self.kind == Kind::User;
+        Grantee { user, salt: self.salt, iterations: self.iterations, ..row }
+    }
+}
+
+/// A request in progress.
+#[derive(Debug)]
+enum AccessHandler {
+    /// A page of tokens, or of users.
+    List {
+        kind: Kind,
+        after: u64,
+        round: Round,
+    },
+    /// The body is not read yet.
+    Unread,
+    Take(Box<GiveAccess>),
+}
+
+/// `GET` and `POST /api/v3/configure/access`
+///
+/// # Errors
+/// [`ApiError::Invalid`] for a `kind` or an `after` that is none.
+pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    if request.head.method == "POST" {
+        return Ok(Box::new(AccessHandler::Unread));
+    }
+    let kind = match request.url.filled("kind") {
+        None | Some("token") => Kind::Token,
+        Some("user") => Kind::User,
+        Some(other) => return invalid(format!("kind must be token or user, not \"{other}\"")),
+    };
+    let after = request.url.filled("after").unwrap_or("0");
+    let Ok(after) = after.parse() else {
+        return invalid(format!("after must be a whole number, not \"{after}\""));
+    };
+    Ok(Box::new(AccessHandler::List { kind, after, round: Round::default() }))
+}
+
+impl Handler for AccessHandler {
+    fn start(
+        &mut self,
+        _request: &Incoming<'_>,
+        _isolate: &mut Isolate<'_>,
+        body: Received,
+    ) -> Result<(), ApiError> {
+        if matches!(self, Self::Unread) {
+            let Body { rows } = body.json()?;
+            if rows.len() > ACCESS_ROWS_PER_REQUEST {
+                return invalid(format!("at most {ACCESS_ROWS_PER_REQUEST} rows at a time"));
+            }
+            rows.iter().try_for_each(Row::check)?;
+            let rows = rows.into_iter().map(Row::grantee).collect();
+            *self = Self::Take(Box::new(GiveAccess::new(rows)));
+        }
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        match self {
+            Self::Unread => Ok(Action::End),
+            Self::List { kind, after, round } => {
+                let Some(reply) = reply else {
+                    let (user, limit) = (*kind == Kind::User, GRANTEES_PER_PAGE as u64);
+                    let message = ToCatalog::Grantees { user, after: *after, limit };
+                    let request = Request::new(Address::Catalog, envelope::encode(&message));
+                    return Ok(Action::Calls(round.start(vec![request])));
+                };
+                match round.take(reply).and_then(|mut replies| replies.pop()) {
+                    Some(reply) => page(*kind, reply),
+                    None => Ok(Action::Calls(Vec::new())),
+                }
+            }
+            Self::Take(machine) => match machine.step(&mut isolate.context(), reply) {
+                Step::Calls(calls) => Ok(Action::Calls(calls)),
+                Step::Done(given) => Ok(respond(&describe(&given?))),
+            },
+        }
+    }
+}
+
+fn respond(body: &Value) -> Action {
+    Action::Respond(Response::json(200, format!("{body}\n")))
+}
+
+/// A page, and the parameters of the next one: users come behind the last token.
+fn page(kind: Kind, reply: Result<Vec<u8>, CallFailure>) -> Result<Action, ApiError> {
+    let (rows, more) = match envelope::decode_reply::<FromCatalog>(reply).map_err(Error::from)? {
+        FromCatalog::Grantees { rows, more, .. } => (rows, more),
+        FromCatalog::Unavailable(why) => return Err(Error::from(why).into()),
+        _ => return Err(Error::unexpected_reply().into()),
+    };
+    let next = match (rows.last().filter(|_| more), kind) {
+        (Some(last), _) => json!({ "kind": kind, "after": last.id }),
+        (None, Kind::Token) => json!({ "kind": Kind::User, "after": 0 }),
+        (None, Kind::User) => Value::Null,
+    };
+    let rows: Vec<Row> = rows.iter().map(Row::of).collect();
+    Ok(respond(&json!({ "rows": rows, "next": next })))
+}
+
+/// What became of tokens and users.
+pub(super) fn describe(given: &GivenAccess) -> Value {
+    json!({
+        "made": given.made,
+        "widened": given.widened,
+        "unchanged": given.unchanged,
+        "refused": given.refused,
+    })
+}

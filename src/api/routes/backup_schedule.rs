@@ -1,0 +1,134 @@
+//! Serves `/api/v3/configure/backup`: POST has a database back itself up again and again, GET says
+//! how that goes, DELETE ends it. What it has made stays. InfluxDB has no such route.
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::api::action::Action;
+use crate::api::error::ApiError;
+use crate::api::http::Response;
+use crate::api::isolate_state::Isolate;
+use crate::api::routes::backup::require_place;
+use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::settings::duration_ns;
+use crate::coordinator::Machine;
+use crate::coordinator::backup::{AskSchedule, BackupId};
+use crate::influxql::duration;
+use crate::model::limits::{BACKUP_EVERY_NS_MAX, BACKUP_EVERY_NS_MIN, SCHEDULED_BACKUPS_MAX};
+use crate::model::time::S_NS;
+use crate::protocol::backup_schedule::{BackupSchedule, ScheduleSettings};
+use crate::protocol::call::{Reply, Step};
+
+/// The body: the schedule that holds from now on.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Body {
+    db: String,
+    /// `6h`, `1d`
+    every: String,
+    keep: u32,
+}
+
+impl Body {
+    fn settings(&self) -> Result<ScheduleSettings, ApiError> {
+        let every = &self.every;
+        let every_ns = duration_ns(every).filter(|ns| *ns > 0);
+        let every_ns = every_ns.ok_or_else(|| {
+            ApiError::Invalid(format!("invalid every \"{every}\": expected a duration like 6h, 1d"))
+        })?;
+        if !(BACKUP_EVERY_NS_MIN..=BACKUP_EVERY_NS_MAX).contains(&every_ns) {
+            let [from, to] = [BACKUP_EVERY_NS_MIN, BACKUP_EVERY_NS_MAX].map(duration::format);
+            return Err(ApiError::Invalid(format!("every must be between {from} and {to}")));
+        }
+        let keep = self.keep;
+        if !(1..=SCHEDULED_BACKUPS_MAX).contains(&keep) {
+            let why = format!("keep must be between 1 and {SCHEDULED_BACKUPS_MAX}");
+            return Err(ApiError::Invalid(why));
+        }
+        Ok(ScheduleSettings { every_ns, keep })
+    }
+}
+
+/// A request in progress.
+#[derive(Debug)]
+struct ScheduleHandler {
+    database: String,
+    /// `None` until the body of a change is read.
+    machine: Option<AskSchedule>,
+}
+
+/// `GET`, `POST` and `DELETE /api/v3/configure/backup`
+///
+/// # Errors
+/// [`ApiError::Invalid`] for GET and DELETE without `db`.
+pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    let method = request.head.method.as_str();
+    if method == "POST" {
+        return Ok(Box::new(ScheduleHandler { database: String::new(), machine: None }));
+    }
+    let database = request.url.filled("db").map(str::to_owned);
+    let missing = || ApiError::Invalid("name the database with the parameter db".to_owned());
+    let database = database.ok_or_else(missing)?;
+    let machine = Some(match method {
+        "DELETE" => AskSchedule::set(&database, None),
+        _ => AskSchedule::show(&database),
+    });
+    Ok(Box::new(ScheduleHandler { database, machine }))
+}
+
+impl Handler for ScheduleHandler {
+    fn database(&self) -> Option<&str> {
+        Some(self.database.as_str()).filter(|name| !name.is_empty())
+    }
+
+    fn start(
+        &mut self,
+        _request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        body: Received,
+    ) -> Result<(), ApiError> {
+        require_place(isolate)?;
+        if self.machine.is_none() {
+            let body: Body = body.json()?;
+            self.machine = Some(AskSchedule::set(&body.db, Some(body.settings()?)));
+            self.database = body.db;
+        }
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        let Some(machine) = &mut self.machine else { return Ok(Action::End) };
+        match machine.step(&mut isolate.context(), reply) {
+            Step::Calls(calls) => Ok(Action::Calls(calls)),
+            Step::Done(schedule) => {
+                let described = schedule?.map(|schedule| describe(&self.database, &schedule));
+                let body = json!({ "db": self.database, "schedule": described });
+                Ok(Action::Respond(Response::json(200, format!("{body}\n"))))
+            }
+        }
+    }
+}
+
+/// A schedule and how it went; times are seconds since 1970.
+pub(super) fn describe(database: &str, schedule: &BackupSchedule) -> Value {
+    let id = |begun_s: u64| BackupId { database: database.to_owned(), begun_s }.to_string();
+    let success = schedule.last_success.as_ref();
+    let failure = schedule.last_failure.as_ref();
+    json!({
+        "every": duration::format(schedule.settings.every_ns),
+        "keep": schedule.settings.keep,
+        "due_s": schedule.due_ns / S_NS,
+        "is_under_way": schedule.attempt_ns.is_some(),
+        "backups": schedule.made.iter().map(|begun_s| id(*begun_s)).collect::<Vec<_>>(),
+        "last_success": success.map(|last| {
+            json!({ "id": id(last.begun_s), "at_s": last.at_ns / S_NS })
+        }),
+        "last_failure": failure.map(|last| {
+            json!({ "at_s": last.at_ns / S_NS, "why": last.why })
+        }),
+    })
+}

@@ -1,0 +1,119 @@
+//! Keeps the schedule of a database's backups, and says when the next pass of it is due. It has a
+//! `state` row of its own, which is written when a backup is taken up, when it is whole and when a
+//! pass fails, not for each of its pieces.
+
+use super::object::{Database, Failure};
+use super::rows::{DatabaseRows, DatabaseStage};
+use super::schedule_row::{SCHEDULE_KEY, ScheduleRow};
+use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS, SCHEDULE_WHY_BYTES_MAX};
+use crate::protocol::backup_schedule::{
+    BackedUp, BackupSchedule, DuePass, PassDone, ScheduleSettings, ScheduledFailure,
+};
+use crate::protocol::call::Platform;
+use crate::protocol::database::FromDatabase;
+use crate::store::row;
+use crate::store::{Store, StoreError, Table};
+
+/// What keeps failing, in words for SHOW DIAGNOSTICS.
+pub(super) fn trouble(rows: &DatabaseRows) -> Option<String> {
+    let row = rows.schedule.as_ref().filter(|row| row.failures > JOB_FAILURES_MAX)?;
+    let why = row.schedule.last_failure.as_ref().map_or("", |failure| failure.why.as_str());
+    Some(format!("scheduled backups fail: {why}"))
+}
+
+/// When the last backup of the schedule was whole, nanoseconds; 0 before the first.
+pub(super) fn last_ns(rows: &DatabaseRows) -> Option<i64> {
+    let last = rows.schedule.as_ref()?.schedule.last_success.as_ref();
+    Some(last.map_or(0, |last| last.at_ns))
+}
+
+impl<S: Store> Database<S> {
+    /// The schedule.
+    pub(super) fn show_schedule(&mut self) -> Result<FromDatabase, Failure> {
+        let row = self.open_rows()?.schedule.as_ref();
+        Ok(FromDatabase::BackupSchedule(row.map(|row| Box::new(row.schedule.clone()))))
+    }
+
+    /// Another schedule in the place of the one that there is, which goes on with what that one
+    /// has made; or none.
+    pub(super) fn set_schedule(
+        &mut self,
+        platform: &dyn Platform,
+        settings: Option<ScheduleSettings>,
+    ) -> Result<FromDatabase, Failure> {
+        let now_ns = platform.now_ns();
+        let known = self.open_rows()?.schedule.clone();
+        let row = settings.map(|settings| match known {
+            None => ScheduleRow::new(BackupSchedule::new(settings, now_ns)),
+            Some(ScheduleRow { schedule, .. }) => {
+                let latest_ns = now_ns.saturating_add(settings.every_ns);
+                let due_ns = schedule.due_ns.min(latest_ns);
+                ScheduleRow::new(BackupSchedule { settings, due_ns, ..schedule })
+            }
+        });
+        self.store_schedule(row)?;
+        self.show_schedule()
+    }
+
+    fn store_schedule(&mut self, row: Option<ScheduleRow>) -> Result<(), StoreError> {
+        match &row {
+            Some(ScheduleRow { schedule, .. }) => {
+                self.store.put(Table::State, SCHEDULE_KEY, &row::encode(schedule)?, &[])?;
+            }
+            None => self.store.delete(Table::State, SCHEDULE_KEY..=SCHEDULE_KEY)?,
+        }
+        if let Some(rows) = &mut self.rows {
+            rows.schedule = row;
+        }
+        Ok(())
+    }
+
+    /// Stores a row in the place of the one that there is, if it says something else.
+    fn change_schedule(&mut self, platform: &dyn Platform, row: ScheduleRow) -> bool {
+        let rows = self.rows.as_mut();
+        let Some(known) = rows.and_then(|rows| rows.schedule.as_mut()) else { return false };
+        if known.schedule == row.schedule {
+            *known = row;
+            return true;
+        }
+        let stored = self.store_schedule(Some(row));
+        if let Err(error) = &stored {
+            self.distrust(platform, error);
+        }
+        stored.is_ok()
+    }
+}
+
+impl<S: Store> BackedUp for Database<S> {
+    fn due_pass(&mut self, platform: &dyn Platform, busy: bool) -> Option<DuePass> {
+        let now_ns = platform.now_ns();
+        let rows = self.open_rows().ok()?;
+        let mut row = rows.schedule.clone().filter(|row| !busy && row.due_ns() <= now_ns)?;
+        row.count_try(now_ns);
+        row.schedule.attempt_ns.get_or_insert(now_ns);
+        let (database, schedule) = (rows.state.create.name.clone(), row.schedule.clone());
+        if !self.change_schedule(platform, row) {
+            return None;
+        }
+        let rows = self.open_rows().ok()?;
+        rows.busy_until_ns = Some(now_ns.saturating_add(JOB_RETRY_NS));
+        Some(DuePass { database, schedule })
+    }
+
+    fn passed(&mut self, platform: &dyn Platform, end: Result<PassDone, String>) {
+        let now_ns = platform.now_ns();
+        let Some(rows) = &mut self.rows else { return };
+        rows.busy_until_ns = None;
+        let is_open = rows.state.stage == DatabaseStage::Open;
+        let Some(mut row) = rows.schedule.clone().filter(|_| is_open) else { return };
+        match end {
+            Ok(done) => row.take(now_ns, done),
+            Err(mut why) => {
+                let bytes = why.floor_char_boundary(SCHEDULE_WHY_BYTES_MAX.min(why.len()));
+                why.truncate(bytes);
+                row.schedule.last_failure = Some(ScheduledFailure { at_ns: now_ns, why });
+            }
+        }
+        self.change_schedule(platform, row);
+    }
+}

@@ -1,0 +1,105 @@
+// Backups by the program: `tidemark backup`, `verify`, `restore`, and what a deployment has beside points. It is the
+// round of docs/OPERATING.md: load, back up, delete, restore, the same answers, and after a start on the same data too.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { token } from './harness.mjs';
+import { installed, served, tidemarkProgram } from './served.mjs';
+
+const asked = [
+  'SELECT count(f), sum(i) FROM m GROUP BY host',
+  'SELECT * FROM m WHERE time < 1700000000000000050',
+  'SHOW SERIES',
+  'SHOW FIELD KEYS',
+  'SHOW RETENTION POLICIES',
+];
+
+const answers = (server, db) => Promise.all(asked.map((q) => server.series(q, { db, epoch: 'ns' })));
+
+async function load(server) {
+  const made = { method: 'POST', body: '{"db":"a","shards":2}' };
+  assert.equal((await server.fetch('/api/v3/configure/database', made)).status, 200);
+  for (const q of [
+    'CREATE RETENTION POLICY year ON a DURATION 8760h REPLICATION 1',
+    'CREATE CONTINUOUS QUERY c ON a BEGIN SELECT mean(f) INTO hourly FROM m GROUP BY time(1h) END',
+    "CREATE USER ann WITH PASSWORD 'long enough'",
+    'GRANT READ ON a TO ann',
+  ]) {
+    await server.query(q);
+  }
+  const lines = Array.from({ length: 20_000 }, (_, n) => `m,host=h${n % 7} f=${n}.25,i=${n}i ${1_700_000_000_000_000_000n + BigInt(n)}`);
+  await server.mustWrite(lines.join('\n'), { db: 'a' });
+  await server.query("DELETE FROM m WHERE host = 'h3'", { db: 'a' });
+}
+
+test('a database is backed up, deleted and restored by the program', async (t) => {
+  const install = await installed(t);
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-backups-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const place = ['--backups', join(folder, 'kept')];
+  const server = await served(t, { install, words: place });
+  const run = async (of, words, code = 0) => {
+    const env = { TIDEMARK_URL: of.url, TIDEMARK_TOKEN: token };
+    const done = await tidemarkProgram(install, words, { env });
+    assert.equal(done.code, code, `${words.join(' ')}: ${done.said}${done.output}`);
+    return { ...done, output: done.output.trim() };
+  };
+  await load(server);
+  const before = await answers(server, 'a');
+
+  const { output: id, said } = await run(server, ['backup', '--database', 'a']);
+  assert.match(id, /^a\.\d+$/);
+  assert.match(said, /The backup is whole: 4 shards; \d+ objects/);
+  const listed = await run(server, ['backup', '--database', 'a', '--list']);
+  assert.match(listed.output, new RegExp(`^${id} .* whole$`, 'm'));
+  assert.match((await run(server, ['verify', id])).said, new RegExp(`${id} is sound`));
+  assert.match((await run(server, ['restore', id], 1)).said, /409: the database is not empty/);
+  const list = join(folder, 'deployment.jsonl');
+  assert.match((await run(server, ['export', '--access', list])).said, /1 of user/);
+  assert.equal(statSync(list).mode & 0o777, 0o600);
+  assert.ok(!readFileSync(list, 'utf8').includes('long enough'));
+
+  await server.query('DROP DATABASE a');
+  await run(server, ['restore', id, '--access']);
+  assert.deepEqual(await answers(server, 'a'), before);
+  // What comes later is in no backup, and a start on the same data changes nothing.
+  await server.stop();
+  await server.start();
+  assert.deepEqual(await answers(server, 'a'), before);
+  await run(server, ['restore', id, '--database', 'copy']);
+  assert.deepEqual(await answers(server, 'copy'), before);
+
+  // Another deployment with the same place, and what the first one has beside points.
+  const second = await served(t, { install, words: place });
+  await second.query("CREATE USER other WITH PASSWORD 'of somebody'");
+  assert.match((await run(second, ['restore', id, '--access'])).said, /1 made, 0 got rights/);
+  assert.deepEqual(await answers(second, 'a'), before);
+  const asUser = { headers: { Authorization: 'Token ann:long enough' } };
+  const counted = await second.fetch(`/query?db=a&q=${encodeURIComponent('SELECT count(f) FROM m')}`, asUser);
+  assert.equal(counted.status, 200, await counted.text());
+  await run(second, ['import', '--access', list]);
+  const policies = await second.series('SHOW RETENTION POLICIES ON a', {});
+  assert.deepEqual(policies, await server.series('SHOW RETENTION POLICIES ON a', {}));
+  assert.match(JSON.stringify(await second.query('SHOW CONTINUOUS QUERIES')), /mean\(f\)/);
+
+  // A schedule makes one at once; the program says how it goes, and deletes what is not needed.
+  await run(second, ['backup', '--database', 'a', '--schedule', '1h', '--keep', '2']);
+  for (let waits = 0; ; waits += 1) {
+    const { said: state } = await run(second, ['backup', '--database', 'a', '--list']);
+    if (/The last one was whole/.test(state)) break;
+    assert.ok(waits < 60, state);
+    await sleep(500);
+  }
+  await run(second, ['backup', '--database', 'a', '--schedule', 'none']);
+  const rest = await run(second, ['backup', '--database', 'a', '--list']);
+  assert.match(rest.said, /No schedule/);
+  assert.equal(rest.output.split('\n').length, 2 + 2, rest.output);
+  await run(second, ['backup', '--delete', id]);
+  assert.doesNotMatch((await run(second, ['backup', '--database', 'a', '--list'])).output, new RegExp(id));
+  assert.match((await run(second, ['verify', id], 1)).said, /404: there is no whole backup/);
+});
