@@ -61,8 +61,8 @@ export async function served(t, { origin = '', hasMillion = true } = {}) {
   });
   assert.equal(response.status, 201);
   const { token: other } = await response.json();
-  const { port } = await transcoding(t, new URL(server.url));
-  return { server, port, other };
+  const { port, events } = await transcoding(t, new URL(server.url));
+  return { server, port, other, events };
 }
 
 /** A server of 3 shards may give out rows of one time in any order; these have times of their own. */
