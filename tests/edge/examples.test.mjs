@@ -9,10 +9,11 @@ import { promisify } from 'node:util';
 import { at } from '../../scripts/project.mjs';
 import { hasSql } from '../../scripts/setup.mjs';
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
-import { transcoding } from './grpc_client.mjs';
+import { callsOf, replay } from './flight_recorded.mjs';
+import { ended, grpcClient, transcoding } from './grpc_client.mjs';
 import { has, tidemark, token } from './harness.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
-import { dashboardAsks, grafanaAsks, metricsIn, prometheusScrapes, telegrafOutput } from './settings_files.mjs';
+import { dashboardAsks, grafanaAsks, grafanaAsksSql, metricsIn, prometheusScrapes, telegrafOutput } from './settings_files.mjs';
 
 const tide = '1700000000 1.5\n1700003600 2.5\n1700007200 3.5\n';
 const tideCsv = ['1700000000,1.5', '1700003600,2.5', '1700007200,3.5'].map((row) => `tide,${row}\n`).join('');
@@ -28,6 +29,7 @@ const prints = {
   'python/asyncio_client.py': tide,
   'python/flight.py': tide,
   'python/parquet.py': tide,
+  'python/superset.py': tide,
   'python/v1_client.py': tide,
   'python/v2_client.py': tide,
   'python/v3_client.py': tide,
@@ -35,7 +37,7 @@ const prints = {
 };
 
 /** Those that ask in SQL. */
-const ofSql = ['python/flight.py', 'python/parquet.py'];
+const ofSql = ['python/flight.py', 'python/parquet.py', 'python/superset.py'];
 
 /** Those that other tests run. */
 const elsewhere = {
@@ -107,6 +109,12 @@ test('the examples do what they say', async (t) => {
     const [before, written, after] = [-10, 0, 10].map((s) => (now + s) * 1_000);
     const q = `SELECT mean("usage_idle") FROM "cpu" WHERE time >= ${before}ms and time <= ${after}ms GROUP BY time(10s) fill(null)`;
     assert.deepEqual((await ask(q))[0].values, [[before, null], [written, 90], [after, null]]);
+  });
+  const skip = !hasSql() && 'SQL is not built: npm run sql';
+  await t.test('grafana/tidemark_sql.yaml, acted out', { skip }, async (one) => {
+    const place = { FLIGHT_URL: `http://127.0.0.1:${port}`, TIDEMARK_TOKEN: token };
+    const { address, calls } = grafanaAsksSql(readFileSync(at('examples', 'grafana', 'tidemark_sql.yaml'), 'utf8'), place);
+    await replay(grpcClient(one, address), callsOf(calls), { token, ended });
   });
   await t.test('prometheus/prometheus.yml, acted out', async () => {
     await server.query('CREATE DATABASE "a b"');

@@ -1,177 +1,210 @@
 // Arrow Flight and Flight SQL as their clients speak them: the real packages, through `tidemark flight`, to a server
-// with SQL; and gRPC-Web as a page sends it, straight to the server.
+// with SQL. Each goes through every case of flight_cases.mjs, and through what it has of its own.
 
 import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
 import { test } from 'node:test';
 
 import { InfluxDBClient, setLogger } from '@influxdata/influxdb3-client';
+import { build } from 'esbuild';
+import { chromium } from 'playwright-core';
 
 import { at } from '../../scripts/project.mjs';
 import { hasSql } from '../../scripts/setup.mjs';
-import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
-import { transcoding } from './grpc_client.mjs';
-import { tidemark, token } from './harness.mjs';
-import { hasPythonClients, order } from './python.mjs';
+import { columns, judge, judgeRestart, manyRows, ofJavaScript, served } from './flight_cases.mjs';
+import { casesOf, rowsOf } from './flight_js.mjs';
+import { has, token } from './harness.mjs';
+import { hasPythonClients, order, pythonProgram } from './python.mjs';
+import { staticHost } from './static_host.mjs';
 
 setLogger({ error() {}, warn() {} });
 
-const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
-const manyRows = 50_000;
+const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql', timeout: 840_000 };
 const time = '2023-11-14T22:13:20';
+const isFew = Number(-9007199254740993n);
 
-/** Rows of every type, with nulls; many; two tables whose names are like each other's to SQL. */
-const types = [
-  'types,host=a f=1.5,i=1i,u=18446744073709551615u,s="x",b=true 1700000000',
-  'types,host=b f=2.5,i=-9007199254740993i 1700000001',
-  'types s="ünïcode" 1700000002',
-];
+/** Clients of Python, and what is different of them. */
+const pythonClients = {
+  'influxdb3-python': {},
+  'pyarrow.flight': {},
+  'adbc-driver-flightsql': {},
+  'Polars by ADBC': {},
+  'DuckDB by ADBC': {},
+  'flightsql-dbapi': {},
+  // It reads all of an answer, has no deadline, and knows Python's types alone.
+  SQLAlchemy: {
+    lacks: ['deadline'],
+    own: {
+      types: ([names, rows]) => assert.deepEqual([names.map(([name]) => name), rows.map(({ host }) => host)], [columns.map(([name]) => name), ['a', 'b', null]]),
+      empty: ([names, rows]) => assert.deepEqual([names.map(([name]) => name), rows], [['f', 'host'], []]),
+      cancelled: ([, rows]) => assert.equal(rows, 1),
+    },
+  },
+};
 
-/** A server with those in `d`, a transcoder before it, and a token for another database. */
-async function served(t) {
-  const server = await tidemark(t, { sql: sqlConfiguration, vars: { DEFAULT_SHARDS: '3' } });
-  await server.query('CREATE DATABASE d');
-  await server.query('CREATE DATABASE other');
-  const many = Array.from({ length: manyRows }, (_, n) => `many,host=h${n % 20} v=${n} ${n}`);
-  await server.mustWrite([...types, ...many, 'aXb wrong=1 1', 'a_b,t=x right=1i 1'].join('\n'), { db: 'd', precision: 's' });
-  const response = await server.fetch('/api/v3/configure/token', {
-    method: 'POST',
-    body: JSON.stringify({ token_name: 'of other', permissions: [{ resource_type: 'db', resource_identifier: ['other'], actions: ['read'] }] }),
-  });
-  assert.equal(response.status, 201);
-  const { token: other } = await response.json();
-  const { port } = await transcoding(t, new URL(server.url));
-  return { server, port, what: { port, token, other, database: 'd', time } };
+async function influxdb3(what) {
+  const { error, ...seen } = await order('flight_sql', { action: 'influxdb3', ...what });
+  assert.equal(error, null);
+  const [names, rows] = seen.influxql;
+  assert.deepEqual(names.map(([name]) => name), ['iox::measurement', 'time', 'host', 'f', 'i']);
+  assert.deepEqual(rows.map(({ host, f }) => [host, f]), [['a', 1.5], ['b', 2.5]]);
+  assert.deepEqual([seen.pandas, seen.polars], [[manyRows], [(manyRows * (manyRows - 1)) / 2]]);
+  assert.deepEqual([seen.chunks, seen.reader, seen.schema, seen.frames], [manyRows, manyRows, 'double', [manyRows, manyRows]]);
+  assert.deepEqual([seen.influxql_pandas, seen.unknown_influxql, seen.influxql_bound], [manyRows, 0, 1]);
+  assert.deepEqual([seen.bound, seen.types, seen.null], [[{ i: isFew }], [1], [1]]);
+  assert.deepEqual(seen.written, [{ room: 'hall', v: 1.5 }, { room: 'attic', v: 2.5 }, { room: 'cellar', v: 3.5 }]);
+  assert.deepEqual(seen.async, [[manyRows], [2]]);
+  assert.match(seen.database[1], /database not found/);
 }
 
-/** A server of 3 shards may give out rows of one time in any order; these have times of their own. */
-const columns = [
-  ['b', 'bool'], ['f', 'double'], ['host', 'string'], ['i', 'int64'], ['s', 'string'], ['time', 'timestamp[ns]'], ['u', 'uint64'],
-];
-const typedRows = [
-  { b: true, f: 1.5, host: 'a', i: 1, s: 'x', time: '2023-11-14 22:13:20', u: 18446744073709551615n },
-  { b: null, f: 2.5, host: 'b', i: -9007199254740993n, s: null, time: '2023-11-14 22:13:21', u: null },
-  { b: null, f: null, host: null, i: null, s: 'ünïcode', time: '2023-11-14 22:13:22', u: null },
-];
-/** JSON.parse rounds whole numbers: they are compared so. */
-const rounded = JSON.parse(JSON.stringify(typedRows, (_, value) => (typeof value === 'bigint' ? Number(value) : value)));
-
-function hasTypes([found, rows]) {
-  assert.deepEqual(found, columns);
-  assert.deepEqual(rows, rounded);
+async function pyarrow(what) {
+  const { error, ...seen } = await order('flight_sql', { action: 'pyarrow', ...what });
+  assert.equal(error, null);
+  assert.deepEqual([seen.bearer, seen.cancelled], [true, 'FlightCancelledError']);
+  assert.match(seen.refused[1], /unauthorized access/);
+  assert.match(seen.nonsense[1], /Invalid ticket/);
 }
 
-const isEmpty = ([found, rows]) => assert.deepEqual([found, rows], [[['f', 'double'], ['host', 'string']], []]);
+const tables = ['aXb', 'a_b', 'many', 'million', 'types', 'written'];
 
-test('Python asks by Flight', built, async (t) => {
-  if (!(await hasPythonClients(t))) return;
-  const { what } = await served(t);
-
-  await t.test('influxdb3-python', async () => {
-    const { error, ...seen } = await order('flight_sql', { action: 'influxdb3', ...what });
-    assert.equal(error, null);
-    hasTypes(seen.types);
-    const [names, rows] = seen.influxql;
-    assert.deepEqual(names.map(([name]) => name), ['iox::measurement', 'time', 'host', 'f', 'i']);
-    assert.deepEqual(rows.map(({ host, f }) => [host, f]), [['a', 1.5], ['b', 2.5]]);
-    assert.deepEqual([seen.pandas, seen.polars], [[manyRows], [(manyRows * (manyRows - 1)) / 2]]);
-    assert.deepEqual([seen.chunks, seen.influxql_pandas, seen.unknown_influxql], [manyRows, manyRows, 0]);
-    assert.deepEqual(seen.bound, [{ i: Number(-9007199254740993n) }]);
-    isEmpty(seen.empty);
-    assert.match(seen.wrong[1], /SELEC/);
-    assert.match(seen.unknown[1], /table 'public\.iox\.nothing' not found/);
-    assert.match(seen.token[1], /[Uu]nauthenticated|unauthorized/);
-    assert.match(seen.other[1], /not authorized/);
-    assert.match(seen.database[1], /database not found/);
-  });
-
-  await t.test('pyarrow.flight', async () => {
-    const { error, ...seen } = await order('flight_sql', { action: 'pyarrow', ...what });
-    assert.equal(error, null);
-    assert.deepEqual([seen.bearer, seen.rows, seen.after], [true, manyRows, [{ one: 1 }]]);
-    assert.match(seen.refused[1], /unauthorized access/);
-    assert.deepEqual(seen.cancelled, [true, 'FlightCancelledError']);
-    assert.deepEqual(seen.two, [manyRows, manyRows - 1_000]);
-    assert.equal(seen.late, 'FlightTimedOutError');
-    assert.match(seen.nonsense[1], /Invalid ticket/);
-  });
-
-  await t.test('adbc-driver-flightsql', async () => {
-    const { error, ...seen } = await order('flight_sql', { action: 'adbc', ...what });
-    assert.equal(error, null);
-    hasTypes(seen.types);
-    isEmpty(seen.empty);
-    assert.deepEqual([seen.rows, seen.explain], [manyRows, true]);
-    assert.deepEqual(seen.bound, [{ i: Number(-9007199254740993n), f: 2.5 }]);
-    assert.deepEqual([seen.numbered, seen.times, seen.null], [[{ i: 1 }], [{ i: 1 }], [{ n: 1 }]]);
-    assert.deepEqual(seen.types_of_tables, ['BASE TABLE', 'VIEW']);
-    const named = Object.fromEntries(seen.tables);
-    assert.deepEqual(Object.keys(named), ['aXb', 'a_b', 'many', 'types']);
-    assert.deepEqual(named.types.map(([name]) => name), columns.map(([name]) => name));
-    assert.deepEqual(seen.schema, columns);
-    for (const [of, says] of [['wrong', /SELEC/], ['unknown', /nothing' not found/], ['few', /2 parameters, and 1/], ['token', /unauthorized/]]) {
-      assert.match(seen[of]?.[1] ?? 'nothing', says, of);
-    }
-  });
-
-  await t.test('flightsql-dbapi, and SQLAlchemy as Superset has it', async () => {
-    const { error, ...seen } = await order('flight_sql', { action: 'dbapi', ...what });
-    assert.equal(error, null);
-    hasTypes(seen.types);
-    assert.deepEqual(seen.schemas, ['information_schema', 'iox', 'system']);
-    assert.deepEqual([seen.catalogs, seen.table_types], [[{ catalog_name: 'public' }], ['BASE TABLE', 'VIEW']]);
-    const tables = ['aXb', 'a_b', 'many', 'types'];
-    assert.deepEqual([seen.tables, seen.inspected, seen.prepared], [tables, tables, 1]);
-    // Tags are text, and the table is the one of that name: `_` stands for any sign in SQL.
-    assert.deepEqual(seen.columns.map(([name]) => name), ['right', 't', 'time']);
-    assert.equal(Object.fromEntries(seen.columns).t, 'TEXT');
-    assert.deepEqual(seen.rows.map(([host]) => host), ['a', 'b', null]);
-    assert.match(seen.wrong[1], /SELEC/);
-  });
-});
-
-/** All rows of a query. */
-async function rowsOf(client, ...asked) {
-  const rows = [];
-  for await (const row of client.query(...asked)) rows.push(row);
-  return rows;
+async function adbc(what) {
+  const { error, ...seen } = await order('flight_sql', { action: 'adbc', ...what });
+  assert.equal(error, null);
+  assert.deepEqual([seen.shaken, seen.rows, seen.explain], [[[1]], manyRows, true]);
+  assert.deepEqual(seen.bound, [{ i: isFew, f: 2.5 }]);
+  assert.deepEqual([seen.numbered, seen.times, seen.null], [[{ i: 1 }], [{ i: 1 }], [{ n: 1 }]]);
+  assert.equal(seen.every.length, 23);
+  for (const [type, found, count] of seen.every) assert.equal(found, count, type);
+  assert.deepEqual(seen.types_of_tables, ['BASE TABLE', 'VIEW']);
+  const named = Object.fromEntries(seen.tables);
+  assert.deepEqual(Object.keys(named), tables);
+  assert.deepEqual(named.types.map(([name]) => name), columns.map(([name]) => name));
+  assert.deepEqual(seen.schema, columns);
+  assert.match(seen.few?.[1] ?? 'nothing', /2 parameters, and 1/);
 }
 
-/** What a client of JavaScript is to see, whichever way it asks. */
-async function looksRight(made) {
-  const client = made(token);
-  assert.deepEqual(await rowsOf(client, 'SELECT 1 AS one', 'd'), [{ one: 1n }]);
-  const typed = await rowsOf(client, 'SELECT * FROM types ORDER BY time', 'd');
-  assert.deepEqual(typed.map(({ host, f, s }) => [host, f, s]), [['a', 1.5, 'x'], ['b', 2.5, null], [null, null, 'ünïcode']]);
-  const many = await rowsOf(client, 'SELECT v FROM many', 'd');
-  assert.equal(many.length, manyRows);
-  const influxql = { type: 'influxql' };
-  assert.equal((await rowsOf(client, 'SELECT v FROM many', 'd', influxql)).length, manyRows);
-  assert.deepEqual(await rowsOf(client, 'SELECT i FROM types WHERE i > 1000', 'd'), []);
-  const bound = { type: 'sql', params: { host: 'a' } };
-  assert.deepEqual((await rowsOf(client, 'SELECT f FROM types WHERE host = $host', 'd', bound)).map(({ f }) => f), [1.5]);
-  await assert.rejects(rowsOf(client, 'SELEC 1', 'd'), /SELEC/);
-  await assert.rejects(rowsOf(client, 'SELECT * FROM nothing', 'd'), /not found/);
-  await assert.rejects(rowsOf(made('wrong'), 'SELECT 1', 'd'), /unauthorized access/);
-  const two = await Promise.all([rowsOf(client, 'SELECT v FROM many', 'd'), rowsOf(client, 'SELECT count(*) AS n FROM many', 'd')]);
-  assert.deepEqual([two[0].length, two[1]], [manyRows, [{ n: BigInt(manyRows) }]]);
-  // Whoever reads no further cancels.
-  const left = client.query('SELECT * FROM many', 'd');
-  assert.equal((await left.next()).done, false);
-  await left.return();
-  await client.close();
+async function dbapi(what) {
+  const { error, ...seen } = await order('flight_sql', { action: 'dbapi', ...what });
+  assert.equal(error, null);
+  assert.deepEqual([seen.prepared, seen.bound], [1, [[isFew]]]);
+  assert.match(seen.prepared_bound[1], /No value found for placeholder/);
+  assert.deepEqual([seen.catalogs, seen.table_types, seen.tables], [[{ catalog_name: 'public' }], ['BASE TABLE', 'VIEW'], tables]);
+  const { superset } = seen;
+  assert.deepEqual([seen.schemas, superset.schemas], Array(2).fill(['information_schema', 'iox', 'system']));
+  assert.deepEqual([superset.tables, superset.views, superset.has], [tables, [], [true, false]]);
+  // Tags are text, and the table is the one of that name: `_` stands for any sign in SQL.
+  assert.deepEqual(superset.columns.map(([name]) => name), ['right', 't', 'time']);
+  assert.equal(Object.fromEntries(superset.columns).t, 'TEXT');
+  assert.deepEqual([superset.keys, superset.indexes, superset.ping], [[[], []], [], true]);
+  assert.deepEqual(superset.samples, [['host', 'f'], [['a', 1.5], ['b', 2.5]]]);
+  // Nothing is higher than any value to DataFusion.
+  assert.deepEqual(superset.chart, [['host', 'SUM(f)'], [[null, null], ['b', 2.5]]]);
+  assert.deepEqual(superset.virtual, ['host', 'i']);
 }
 
-test('JavaScript asks by Flight', built, async (t) => {
-  const { server, port } = await served(t);
+/** Starts tests/edge/python/`script`.py: `tell` what it waits for, and `said`, its lines. */
+function conversation(t, script, what) {
+  const args = ['-B', at('tests', 'edge', 'python', `${script}.py`), JSON.stringify(what)];
+  const child = spawn(pythonProgram, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  t.after(() => child.kill('SIGKILL'));
+  const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+  return { next: async () => (await lines.next()).value, tell: () => child.stdin.write('\n') };
+}
+
+/** Clients that stay while the server does not. */
+async function restart(t, { server, what, port }) {
+  const gone = new InfluxDBClient({ host: `http://127.0.0.1:${port}`, token });
+  const one = () => rowsOf(gone, 'SELECT 1 AS one', 'd').then((rows) => rows.length, String);
+  const python = conversation(t, 'flight_matrix', { action: 'restarted', ...what });
+  const javascript = [await one()];
+  assert.equal(await python.next(), 'away');
+  await server.kill();
+  python.tell();
+  javascript.push(await one());
+  assert.equal(await python.next(), 'back');
+  await server.start();
+  javascript.push(await one());
+  python.tell();
+  const { error, ...seen } = JSON.parse(await python.next());
+  assert.equal(error, null);
+  assert.deepEqual(Object.keys(seen), Object.keys(pythonClients));
+  for (const [client, answers] of Object.entries({ ...seen, javascript })) judgeRestart(client, answers);
+  await gone.close();
+}
+
+/** What a page of its own loads: the client's build for pages, and the cases. */
+const script = `
+  import { InfluxDBClient, setLogger } from '@influxdata/influxdb3-client';
+  import { casesOf } from './flight_js.mjs';
+  setLogger({ error() {}, warn() {} });
+  globalThis.asked = (host, tokens) => casesOf((token, more) => new InfluxDBClient({ host, token, ...more }), tokens);
+`;
+
+/** A page of another origin than the server's, which is told what to ask: its `evaluate`, and what it complained of. */
+async function page(t, host) {
+  const options = { contents: script, resolveDir: at('tests', 'edge') };
+  const { outputFiles } = await build({ stdin: options, bundle: true, format: 'esm', platform: 'browser', target: 'chrome120', write: false });
+  host.instead.set('index.html', '<!doctype html><title>Flight</title><script type="module" src="page.js"></script>');
+  host.instead.set('page.js', outputFiles[0].text);
+  const browser = await chromium.launch({ executablePath: chromiumProgram, args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking'] });
+  t.after(() => browser.close());
+  const it = await browser.newPage();
+  const said = [];
+  it.on('console', (line) => said.push(line.text()));
+  await it.goto(host.url);
+  await it.waitForFunction('globalThis.asked');
+  return { it, said };
+}
+
+const chromiumProgram = '/usr/bin/chromium';
+
+test('every client of Flight, through every case', built, async (t) => {
+  const host = await staticHost(t, at('examples', 'page'));
+  const { server, port, other, events } = await served(t, { origin: new URL(host.url).origin });
+  const what = { port, http: Number(new URL(server.url).port), token, other, database: 'd', time };
 
   await t.test('@influxdata/influxdb3-client by gRPC', async () => {
-    await looksRight((secret) => new InfluxDBClient({ host: `http://127.0.0.1:${port}`, token: secret }));
+    const made = (secret, more) => new InfluxDBClient({ host: `http://127.0.0.1:${port}`, token: secret, ...more });
+    judge('gRPC', await casesOf(made, { token, other }), ofJavaScript);
   });
 
-  await t.test('its build for pages by gRPC-Web, straight to the server', async () => {
+  await t.test('its build for pages in Node, by gRPC-Web, straight to the server', async () => {
     const file = at('node_modules', '@influxdata', 'influxdb3-client', 'dist', 'index.browser.mjs');
     const { InfluxDBClient: OfPages, setLogger: quiet } = await import(file);
     quiet({ error() {}, warn() {} });
-    await looksRight((secret) => new OfPages({ host: server.url, token: secret }));
+    judge('gRPC-Web', await casesOf((secret, more) => new OfPages({ host: server.url, token: secret, ...more }), { token, other }), ofJavaScript);
+  });
+
+  await t.test('the same in a page of Chromium, of another origin', async (one) => {
+    if (!has(one, chromiumProgram)) return;
+    const { it, said } = await page(one, host);
+    const ask = ([url, tokens]) => globalThis.asked(url, tokens);
+    judge('a page', await it.evaluate(ask, [server.url, { token, other }]), ofJavaScript);
+    // A page of an origin that is not on the list is told nothing.
+    const stranger = await staticHost(one, at('examples', 'page'));
+    const refused = await page(one, stranger);
+    await assert.rejects(refused.it.evaluate(ask, [server.url, { token, other }]));
+    assert.ok(refused.said.some((line) => line.includes('blocked by CORS policy')), String(refused.said));
+    assert.ok(!said.some((line) => line.includes('CORS')), String(said));
+  });
+
+  await t.test('Python', async (python) => {
+    if (!(await hasPythonClients(python))) return;
+    for (const [name, act] of Object.entries({ influxdb3, pyarrow, adbc, dbapi })) {
+      await python.test(`${name}, what it has of its own`, () => act(what));
+    }
+    for (const [client, different] of Object.entries(pythonClients)) {
+      await python.test(`${client}, every case`, async (one) => {
+        const first = events.length;
+        const { error, ...seen } = await order('flight_matrix', { action: 'cases', client, ...what });
+        // What the transcoder had to do with it.
+        const failed = events.slice(first).filter(({ grpc_status: status }) => status !== 0);
+        if (error) one.diagnostic(JSON.stringify(failed));
+        assert.equal(error, null);
+        judge(client, seen, different);
+      });
+    }
+    await python.test('a server that is away for a while', (one) => restart(one, { server, what, port }));
   });
 });

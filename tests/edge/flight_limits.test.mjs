@@ -102,6 +102,27 @@ test('a client that is gone without a word is found out, and its call ends at th
   await once(mute, 'close');
 });
 
+test('a server that computes for long without a word is waited for, whoever keeps the connections alive', async (t) => {
+  const tls = has(t, 'openssl', ['version']) && certificate(t);
+  for (const about of tls ? [{}, { protocol: 'h2', tls }] : [{}]) {
+    const server = await grpcWebServer(t, about);
+    // A free connection would be given up by then.
+    const limits = { pingMs: 50, pingAnswerMs: 500, upstreamIdleMs: 200 };
+    const { address, events } = await transcoding(t, server.url, { isTrusted: true, limits });
+    // As often as a client of gRPC may ask whether it is still connected.
+    const options = { 'grpc.keepalive_time_ms': 100, 'grpc.keepalive_timeout_ms': 500, 'grpc.keepalive_permit_without_calls': 1 };
+    const client = grpcClient(t, address, { options });
+    const waiting = client.ask('Wait', Buffer.from('x'));
+    while (server.calls.length < 1) await sleep(5);
+    await sleep(3_000);
+    assert.deepEqual([server.calls[0].isGone, events.length], [false, 0]);
+    server.calls[0].release();
+    assert.equal((await waiting).code, 0);
+    // Over the same connection.
+    assert.equal((await client.ask('Count', Buffer.from('x'))).code, 0);
+  }
+});
+
 test('a server that is gone without a word is found out, and its calls fail', async (t) => {
   if (!has(t, 'openssl', ['version'])) return;
   const server = await grpcWebServer(t, { protocol: 'h2', tls: certificate(t) });

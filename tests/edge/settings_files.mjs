@@ -78,6 +78,29 @@ export function grafanaAsks(text, env) {
 }
 
 /**
+ * What Grafana's data source asks in its SQL mode: the address, and its calls as flight_recorded.mjs reads them, with the
+ * metadata that the file makes of it.
+ */
+export function grafanaAsksSql(text, env) {
+  const [{ type, access, url, jsonData, secureJsonData }] = yaml(filled(text, env)).datasources;
+  assert.deepEqual([type, access, jsonData.version, jsonData.insecureGrpc], ['influxdb', 'proxy', 'SQL', true]);
+  const { host, protocol } = new URL(url);
+  assert.equal(protocol, 'http:');
+  const tables = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'iox' ORDER BY table_name";
+  const calls = [
+    `: authorization: Bearer ${secureJsonData.token}`,
+    `: database: ${jsonData.dbName}`,
+    '> GetFlightInfo',
+    `= command CommandStatementQuery ${JSON.stringify({ 1: tables })}`,
+    '< info ["table_name"]',
+    '> DoGet',
+    '= ticket @endpoint',
+    '< column table_name ["cpu"]',
+  ];
+  return { address: host, calls: calls.join('\n') };
+}
+
+/**
  * What Prometheus scrapes by a file that stands beside `url` and has the token in a file: the texts of
  * its targets, by `instance`.
  */

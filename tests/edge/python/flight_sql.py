@@ -1,20 +1,22 @@
-"""What programs ask by Arrow Flight and Flight SQL, each with its own package, unmodified."""
+"""What programs ask by Arrow Flight and Flight SQL, each with its own package, unmodified. The cases that are the same for
+all of them are those of flight_matrix.py."""
 
+import asyncio
 import json
-import threading
+from datetime import date
 
 import adbc_driver_flightsql.dbapi as adbc
 import flightsql.sqlalchemy  # noqa: F401 - it tells SQLAlchemy of its dialect
+import polars
+import pyarrow
 import pyarrow.flight as flight
 from adbc_driver_flightsql import DatabaseOptions
 from flightsql import FlightSQLClient
-from influxdb_client_3 import InfluxDBClient3
-from sqlalchemy import create_engine, inspect, text
+from influxdb_client_3 import InfluxDBClient3, Point
+from sqlalchemy import MetaData, Table, create_engine, func, inspect, select, text
 
 from flight import failure
 from order import carry_out
-
-SCHEMA = "SELECT * FROM types ORDER BY time"
 
 
 def plain(table):
@@ -23,13 +25,34 @@ def plain(table):
     return [columns, json.loads(json.dumps(table.to_pylist(), default=str))]
 
 
-def influxdb3(order, database=None, token=None):
+def influxdb3(order, database=None):
     return InfluxDBClient3(
         host="http://127.0.0.1",
-        token=token or order["token"],
+        token=order["token"],
         database=database or order["database"],
         query_port_overwrite=order["port"],
+        write_port_overwrite=order["http"],
     )
+
+
+OF_ALL_TYPES = "SELECT count(*) AS n FROM types WHERE host = $host AND i = $i AND f > $f AND b = $b AND time >= $time"
+
+
+def written(client):
+    """What was just written is there."""
+    client.write(record="written,room=hall v=1.5 1700000000000000000")
+    client.write(record=[Point("written").tag("room", "attic").field("v", 2.5).time(1700000001000000000)])
+    frame = polars.DataFrame({"room": ["cellar"], "v": [3.5], "time": [1700000002000000000]})
+    frame = frame.with_columns(polars.col("time").cast(polars.Datetime("ns")))
+    client.write_dataframe(frame, "written", "time", ["room"])
+    return client.query("SELECT room, v FROM written ORDER BY time").to_pylist()
+
+
+async def at_once(client):
+    """Two questions that wait for each other."""
+    asked = (client.query_async("SELECT count(*) AS n FROM many"), client.query_async("SELECT 2 AS n", mode="pandas"))
+    first, second = await asyncio.gather(*asked)
+    return [first["n"].to_pylist(), second["n"].tolist()]
 
 
 def of_influxdb3(order):
@@ -37,20 +60,25 @@ def of_influxdb3(order):
     with influxdb3(order) as client:
         influxql = {"language": "influxql"}
         bound = client.query("SELECT i FROM types WHERE host = $host", query_parameters={"host": "b"})
+        values = {"host": "a", "i": 1, "f": 0.5, "b": True, "time": order["time"]}
+        null = "SELECT count(*) AS n FROM types WHERE s IS NOT DISTINCT FROM $s"
+        many = "SELECT v FROM many"
         return {
-            "types": plain(client.query(SCHEMA)),
             "influxql": plain(client.query("SELECT f, i FROM types GROUP BY host", **influxql)),
             "influxql_pandas": len(client.query("SELECT * FROM many", mode="pandas", **influxql)),
+            "influxql_bound": client.query("SELECT f FROM types WHERE i < $i", query_parameters={"i": 0}, **influxql).num_rows,
             "pandas": client.query("SELECT count(*) AS n FROM many", mode="pandas")["n"].tolist(),
             "polars": client.query("SELECT sum(v) AS v FROM many", mode="polars")["v"].to_list(),
-            "chunks": sum(c.data.num_rows for c in client.query("SELECT v FROM many", mode="chunk")),
+            "chunks": sum(c.data.num_rows for c in client.query(many, mode="chunk")),
+            "reader": sum(batch.num_rows for batch in client.query(many, mode="reader")),
+            "schema": str(client.query(many, mode="schema").field("v").type),
+            "frames": [len(client.query_dataframe(many, frame_type=kind)) for kind in ("pandas", "polars")],
             "bound": bound.to_pylist(),
-            "empty": plain(client.query("SELECT f, host FROM types WHERE i > 1000")),
-            "wrong": failure(lambda: client.query("SELEC 1")),
-            "unknown": failure(lambda: client.query("SELECT * FROM nothing")),
+            "types": client.query(OF_ALL_TYPES, query_parameters=values)["n"].to_pylist(),
+            "null": client.query(null, query_parameters={"s": None})["n"].to_pylist(),
+            "written": written(client),
+            "async": asyncio.run(at_once(client)),
             "unknown_influxql": client.query("SELECT v FROM nothing", **influxql).num_rows,
-            "token": failure(lambda: influxdb3(order, token="wrong").query("SELECT 1")),
-            "other": failure(lambda: influxdb3(order, token=order["other"]).query("SELECT 1")),
             "database": failure(lambda: influxdb3(order, database="none").query("SELECT 1")),
         }
 
@@ -60,69 +88,82 @@ def ticket(order, q, **more):
 
 
 def of_pyarrow(order):
-    """pyarrow.flight as it is: handshake, cancelled, late, two at once."""
+    """pyarrow.flight as it is: what the others have not."""
     client = flight.connect(f"grpc://127.0.0.1:{order['port']}")
     bearer = client.authenticate_basic_token("", order["token"])
     options = flight.FlightCallOptions(headers=[bearer])
-
-    def read(q, **more):
-        return client.do_get(ticket(order, q, **more), options).read_all()
-
-    reader = client.do_get(ticket(order, "SELECT * FROM many"), options)
-    first = reader.read_chunk().data.num_rows
+    reader = client.do_get(ticket(order, "SELECT v FROM many"), options)
+    reader.read_chunk()
     reader.cancel()
     cancelled = failure(lambda: [chunk for chunk in reader])
-    two = [None, None]
-
-    def ask(n):
-        two[n] = read(f"SELECT v FROM many WHERE v >= {n * 1000}").num_rows
-
-    threads = [threading.Thread(target=ask, args=(n,)) for n in (0, 1)]
-    [thread.start() for thread in threads]
-    [thread.join() for thread in threads]
-    late = flight.FlightCallOptions(headers=[bearer], timeout=0.001)
     return {
         "bearer": bearer[1].decode() == f"Bearer {order['token']}",
         "refused": failure(lambda: client.authenticate_basic_token("", "wrong")),
-        "rows": read("SELECT v FROM many").num_rows,
-        "cancelled": [first > 0, cancelled and cancelled[0]],
-        "after": read("SELECT 1 AS one").to_pylist(),
-        "two": two,
-        "late": failure(lambda: client.do_get(ticket(order, "SELECT * FROM many"), late).read_all())[0],
+        "cancelled": cancelled and cancelled[0],
         "unknown": failure(lambda: list(client.list_flights(options=options)))[0],
         "nonsense": failure(lambda: client.do_get(flight.Ticket(b"nonsense"), options).read_all()),
     }
 
 
-def of_adbc(order):
-    """adbc-driver-flightsql: FlightInfo, prepared statements, objects."""
-    options = {
+def adbc_options(order):
+    """What adbc-driver-flightsql connects with."""
+    return {
         DatabaseOptions.AUTHORIZATION_HEADER.value: f"Bearer {order['token']}",
         f"{DatabaseOptions.RPC_CALL_HEADER_PREFIX.value}database": order["database"],
     }
+
+
+def every_parameter():
+    """A value of each type of Arrow that can be bound, what it is compared by, and the rows that are so."""
+    time_s = 1_700_000_000
+    times = [pyarrow.scalar(time_s * 1000**n, pyarrow.timestamp(unit)) for n, unit in enumerate(("s", "ms", "us", "ns"))]
+    return [
+        *[(pyarrow.scalar(1, kind()), "i =", 1) for kind in INTEGERS],
+        *[(pyarrow.scalar(1.5, kind()), "f =", 1) for kind in (pyarrow.float32, pyarrow.float64)],
+        *[(pyarrow.scalar("a", kind()), "host =", 1) for kind in (pyarrow.utf8, pyarrow.large_utf8)],
+        *[(time, "time =", 1) for time in times],
+        *[(pyarrow.scalar(date(2023, 11, 14), kind()), "time >", 3) for kind in (pyarrow.date32, pyarrow.date64)],
+        *[(pyarrow.scalar(date(2023, 11, 15), kind()), "time <", 3) for kind in (pyarrow.date32, pyarrow.date64)],
+        (pyarrow.scalar(True), "b =", 1),
+        (pyarrow.scalar(2**64 - 1, pyarrow.uint64()), "u =", 1),
+        (pyarrow.scalar(None, pyarrow.null()), "s IS NOT DISTINCT FROM", 1),
+    ]
+
+
+INTEGERS = [getattr(pyarrow, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)]
+
+
+def of_adbc(order):
+    """adbc-driver-flightsql: FlightInfo, prepared statements, objects."""
     uri = f"grpc://127.0.0.1:{order['port']}"
-    with adbc.connect(uri, db_kwargs=options) as connection, connection.cursor() as cursor:
+    with adbc.connect(uri, db_kwargs=adbc_options(order)) as connection, connection.cursor() as cursor:
 
         def asked(q, parameters=None):
             cursor.execute(q, parameters)
             return cursor.fetch_arrow_table()
 
-        wrong = {**options, DatabaseOptions.AUTHORIZATION_HEADER.value: "Bearer wrong"}
+        def counted(scalar, condition):
+            """The rows that are so, by a value that has its type from Arrow."""
+            values = pyarrow.RecordBatch.from_arrays([pyarrow.array([scalar.as_py()], scalar.type)], ["0"])
+            return asked(f"SELECT count(*) AS n FROM types WHERE {condition} ?", values)["n"][0].as_py()
 
-        def unauthorised():
-            with adbc.connect(uri, db_kwargs=wrong) as other, other.cursor() as asking:
-                asking.execute("SELECT 1")
+        # A name and a password, as Grafana's plug-in has them: a handshake.
+        database = {f"{DatabaseOptions.RPC_CALL_HEADER_PREFIX.value}database": order["database"]}
+        password = {**database, "username": "", "password": order["token"]}
+        with adbc.connect(uri, db_kwargs=password) as other, other.cursor() as asking:
+            asking.execute("SELECT 1 AS one")
+            shaken = asking.fetchall()
 
         objects = connection.adbc_get_objects(depth="columns", db_schema_filter="iox").read_all().to_pylist()
         tables = [table for schema in objects[0]["catalog_db_schemas"] for table in schema["db_schema_tables"]]
         return {
-            "types": plain(asked(SCHEMA)),
+            "shaken": [list(row) for row in shaken],
             "rows": asked("SELECT v FROM many").num_rows,
-            "empty": plain(asked("SELECT f, host FROM types WHERE i > 1000")),
             "bound": asked("SELECT i, f FROM types WHERE host = ? AND f > ?", ("b", 0.5)).to_pylist(),
             "numbered": asked("SELECT i FROM types WHERE i > $2 AND host = $1", ("a", 0)).to_pylist(),
             "times": asked("SELECT i FROM types WHERE time = $1 AND b = $2", (order["time"], True)).to_pylist(),
             "null": asked("SELECT count(*) AS n FROM types WHERE s IS NOT DISTINCT FROM $1", (None,)).to_pylist(),
+            "every": [[str(of.type), counted(of, condition), count] for of, condition, count in every_parameter()],
             "explain": asked("EXPLAIN SELECT 1").num_rows > 0,
             "types_of_tables": sorted(connection.adbc_get_table_types()),
             "tables": [
@@ -130,12 +171,45 @@ def of_adbc(order):
                 for table in tables
             ],
             "schema": [[f.name, str(f.type)] for f in connection.adbc_get_table_schema("types")],
-            "wrong": failure(lambda: asked("SELEC 1")),
-            "unknown": failure(lambda: asked("SELECT * FROM nothing")),
             "few": failure(lambda: asked("SELECT ? + ?", (1,))),
-            "token": failure(unauthorised),
             "info": connection.adbc_get_info(),
         }
+
+
+def known(row):
+    """A row of flightsql-dbapi, to which pandas gives NaN where there is nothing."""
+    return [None if value != value else value for value in row]
+
+
+def superset(engine):
+    """What Superset asks of a database and of a dataset: its inspection, then its charts, by a cursor."""
+    inspector = inspect(engine)
+    types = Table("types", MetaData(), autoload_with=engine, schema="iox")
+    connection = engine.raw_connection()
+    cursor = connection.cursor()
+
+    def chart(statement):
+        cursor.execute(str(statement.compile(engine, compile_kwargs={"literal_binds": True})))
+        return [[column[0] for column in cursor.description], [known(row) for row in cursor.fetchall()]]
+
+    since = text("time >= '2023-11-14 22:13:20.000000' AND time < '2023-11-15 00:00:00.000000'")
+    dataset = text("SELECT host, i FROM types").columns().subquery("virtual_table")
+    return {
+        "schemas": inspector.get_schema_names(),
+        "tables": inspector.get_table_names("iox"),
+        "views": inspector.get_view_names("iox"),
+        "columns": [[column["name"], str(column["type"])] for column in inspector.get_columns("a_b", "iox")],
+        "keys": [inspector.get_pk_constraint("types", "iox"), inspector.get_foreign_keys("types", "iox")],
+        "indexes": inspector.get_indexes("types", "iox"),
+        "has": [inspector.has_table(name, "iox") for name in ("types", "nothing")],
+        "ping": engine.dialect.do_ping(connection.connection),
+        "samples": chart(select(types.c.host, types.c.f).where(since).order_by(types.c.time).limit(2)),
+        "chart": chart(
+            select(types.c.host, func.sum(types.c.f).label("SUM(f)")).where(since)
+            .group_by(types.c.host).order_by(text('"SUM(f)" DESC')).limit(2)
+        ),
+        "virtual": chart(select(text("*")).select_from(dataset).limit(3))[0],
+    }
 
 
 def of_dbapi(order):
@@ -157,22 +231,26 @@ def of_dbapi(order):
         f"datafusion+flightsql://127.0.0.1:{order['port']}"
         f"?database={order['database']}&token={order['token']}&insecure=True"
     )
-    engine = create_engine(url)
-    inspector = inspect(engine)
-    with engine.connect() as connection:
-        rows = [list(row) for row in connection.execute(text("SELECT host, i FROM types ORDER BY time"))]
+
+    def bound(more=""):
+        with create_engine(url + more).connect() as connection:
+            # The dialect writes values into the text, and has to know them then.
+            asked = text("SELECT i FROM types WHERE host = :host").bindparams(host="b")
+            rows = connection.execute(asked)
+            return [known(row) for row in rows]
+
     return {
-        "types": plain(read(client.execute(SCHEMA))),
         "prepared": prepared_rows,
-        "schemas": [row["db_schema_name"] for row in read(client.get_db_schemas()).to_pylist()],
+        "bound": bound(),
+        # It asks by the handle that it had before the values were bound.
+        "prepared_bound": failure(lambda: bound("&feature-sqlalchemy-prepared-statements=on")),
         "catalogs": read(client.get_catalogs()).to_pylist(),
+        "schemas": [row["db_schema_name"] for row in read(client.get_db_schemas()).to_pylist()],
         "tables": [row["table_name"] for row in read(client.get_tables(db_schema_filter_pattern="iox")).to_pylist()],
         "table_types": [row["table_type"] for row in read(client.get_table_types()).to_pylist()],
-        "inspected": inspector.get_table_names("iox"),
-        "columns": [[column["name"], str(column["type"])] for column in inspector.get_columns("a_b", "iox")],
-        "rows": rows,
-        "wrong": failure(lambda: client.execute("SELEC 1")),
+        "superset": superset(create_engine(url)),
     }
 
 
-carry_out({"influxdb3": of_influxdb3, "pyarrow": of_pyarrow, "adbc": of_adbc, "dbapi": of_dbapi})
+if __name__ == "__main__":
+    carry_out({"influxdb3": of_influxdb3, "pyarrow": of_pyarrow, "adbc": of_adbc, "dbapi": of_dbapi})

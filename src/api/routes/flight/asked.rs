@@ -9,7 +9,7 @@ use super::prepared::Prepared;
 use super::sql_messages::{
     GetDbSchemas, GetSqlInfo, GetTables, GetXdbcTypeInfo, Handle, StatementQuery,
 };
-use super::{listings, tables};
+use super::{listings, sql_info, tables};
 use crate::api::error::ApiError;
 use crate::api::http::RequestHead;
 use crate::api::routes::query_v3::request::{ParamValue, QueryRequest, values};
@@ -207,7 +207,7 @@ impl Asked {
             Some("CommandGetDbSchemas") => listings::schemas(&decode::<GetDbSchemas>(&any.value)?),
             Some("CommandGetTableTypes") => listings::table_types(metadata.base_table),
             Some("CommandGetSqlInfo") => {
-                listings::sql_info(&decode::<GetSqlInfo>(&any.value)?.info)
+                sql_info::sql_info(&decode::<GetSqlInfo>(&any.value)?.info)
             }
             Some("CommandGetXdbcTypeInfo") => {
                 listings::xdbc_types(decode::<GetXdbcTypeInfo>(&any.value)?.data_type)

@@ -1,15 +1,12 @@
 //! Makes the lists of Flight SQL that are the same for every database: catalogs, schemas, kinds of
-//! tables, what the server can do, types, and keys, of which there are none.
+//! tables, types, and keys, of which there are none.
 
 use std::sync::Arc;
 
-use arrow_array::builder::{ArrayBuilder, ListBuilder, StringBuilder};
-use arrow_array::{
-    ArrayRef, BooleanArray, Int8Array, Int32Array, Int64Array, RecordBatch, StringArray,
-    UInt32Array, UnionArray, new_empty_array,
-};
+use arrow_array::builder::{ListBuilder, StringBuilder};
+use arrow_array::{ArrayRef, BooleanArray, Int32Array, RecordBatch, StringArray, new_empty_array};
 use arrow_ipc::writer::StreamWriter;
-use arrow_schema::{ArrowError, DataType, Field, Schema, UnionFields};
+use arrow_schema::{ArrowError, DataType, Field, Schema};
 
 use super::sql_messages::GetDbSchemas;
 use crate::api::error::ApiError;
@@ -56,7 +53,7 @@ pub(super) fn table(columns: Vec<(&str, bool, ArrayRef)>) -> Result<RecordBatch,
     RecordBatch::try_new(Arc::new(schema), values).map_err(unmade)
 }
 
-fn unmade(error: ArrowError) -> ApiError {
+pub(super) fn unmade(error: ArrowError) -> ApiError {
     ApiError::Internal(error.to_string())
 }
 
@@ -132,155 +129,6 @@ pub(super) fn foreign_keys() -> Result<RecordBatch, ApiError> {
         ("update_rule", false, of(&rule)),
         ("delete_rule", false, of(&rule)),
     ])
-}
-
-/// What is said of the server.
-#[derive(Clone, Copy)]
-enum Info {
-    Text(&'static str),
-    Switch(bool),
-    Large(i64),
-    Number(i32),
-    /// No text at all.
-    Texts,
-}
-
-/// By the numbers of `FlightSql.proto`, ascending. Clients of InfluxDB know it by its name.
-const INFOS: [(u32, Info); 58] = [
-    (0, Info::Text("InfluxDB IOx")),
-    (1, Info::Text("2")),
-    (2, Info::Text("1.3")),
-    (3, Info::Switch(true)),
-    (4, Info::Switch(true)),
-    (5, Info::Switch(false)),
-    (8, Info::Number(0)),
-    (9, Info::Switch(false)),
-    (100, Info::Number(0)),
-    (101, Info::Number(0)),
-    (500, Info::Switch(false)),
-    (501, Info::Switch(false)),
-    (502, Info::Switch(false)),
-    // Names without quotes are taken in lower case, names in quotes as they are.
-    (503, Info::Number(3)),
-    (504, Info::Text("\"")),
-    (505, Info::Number(0)),
-    (506, Info::Switch(true)),
-    // Nulls are higher than any value.
-    (507, Info::Number(0)),
-    (508, Info::Texts),
-    (509, Info::Texts),
-    (510, Info::Texts),
-    (511, Info::Texts),
-    (512, Info::Texts),
-    (513, Info::Text("\\")),
-    (514, Info::Text("")),
-    (515, Info::Switch(true)),
-    (516, Info::Switch(true)),
-    (518, Info::Switch(true)),
-    (519, Info::Switch(false)),
-    (520, Info::Switch(true)),
-    (521, Info::Switch(true)),
-    (522, Info::Number(3)),
-    (523, Info::Switch(true)),
-    (524, Info::Switch(true)),
-    (525, Info::Number(2)),
-    (526, Info::Number(1)),
-    (527, Info::Switch(false)),
-    (528, Info::Number(2)),
-    (529, Info::Text("schema")),
-    (530, Info::Text("procedure")),
-    (531, Info::Text("catalog")),
-    (532, Info::Switch(true)),
-    (533, Info::Number(0)),
-    (534, Info::Number(0)),
-    (535, Info::Number(0)),
-    (536, Info::Switch(false)),
-    (537, Info::Switch(false)),
-    (538, Info::Number(15)),
-    (539, Info::Switch(true)),
-    (540, Info::Number(3)),
-    // Statements: as many bytes as SQL takes.
-    (557, Info::Large(262_144)),
-    (558, Info::Large(0)),
-    (562, Info::Large(0)),
-    (563, Info::Switch(false)),
-    (564, Info::Number(0)),
-    (572, Info::Switch(false)),
-    (573, Info::Switch(false)),
-    (574, Info::Switch(true)),
-];
-
-/// `CommandGetSqlInfo`: what these numbers mean, those that are known; all for none.
-///
-/// # Errors
-/// [`ApiError::Internal`]
-pub(super) fn sql_info(asked: &[u32]) -> Result<RecordBatch, ApiError> {
-    let known = INFOS.iter().filter(|(id, _)| asked.is_empty() || asked.contains(id));
-    let (mut ids, mut kinds, mut places) = (Vec::new(), Vec::new(), Vec::new());
-    let (mut texts, mut switches) = (Vec::new(), Vec::new());
-    let (mut large, mut numbers) = (Vec::new(), Vec::new());
-    let item = Field::new("string_data", DataType::Utf8, true);
-    let mut lists = ListBuilder::new(StringBuilder::new()).with_field(item);
-    for &(id, info) in known {
-        // The kind is the number of the child, the place is that in it.
-        let (kind, place) = match info {
-            Info::Text(text) => (0, push(&mut texts, text)),
-            Info::Switch(is_on) => (1, push(&mut switches, is_on)),
-            Info::Large(number) => (2, push(&mut large, number)),
-            Info::Number(number) => (3, push(&mut numbers, number)),
-            Info::Texts => {
-                lists.append(true);
-                (4, lists.len() - 1)
-            }
-        };
-        ids.push(id);
-        kinds.push(kind);
-        places.push(i32::try_from(place).unwrap_or_default());
-    }
-    let map = map_type();
-    let children: Vec<ArrayRef> = vec![
-        Arc::new(StringArray::from_iter_values(texts)),
-        Arc::new(BooleanArray::from(switches)),
-        Arc::new(Int64Array::from(large)),
-        Arc::new(Int32Array::from(numbers)),
-        Arc::new(lists.finish()),
-        new_empty_array(&map),
-    ];
-    let names = [
-        "string_value",
-        "bool_value",
-        "bigint_value",
-        "int32_bitmask",
-        "string_list",
-        "int32_to_int32_list_map",
-    ];
-    let fields = names
-        .iter()
-        .zip(&children)
-        .map(|(name, values)| Field::new(*name, values.data_type().clone(), false));
-    let fields = UnionFields::try_new(0..6, fields).map_err(unmade)?;
-    let kinds = Int8Array::from(kinds).values().clone();
-    let places = Int32Array::from(places).values().clone();
-    let values = UnionArray::try_new(fields, kinds, Some(places), children).map_err(unmade)?;
-    table(vec![
-        ("info_name", false, Arc::new(UInt32Array::from(ids))),
-        ("value", false, Arc::new(values)),
-    ])
-}
-
-/// Appends, and says where.
-fn push<T>(values: &mut Vec<T>, value: T) -> usize {
-    values.push(value);
-    values.len() - 1
-}
-
-/// Of what may be converted into what, of which nothing is said.
-fn map_type() -> DataType {
-    let list = DataType::List(Arc::new(Field::new("$data$", DataType::Int32, true)));
-    let entries =
-        vec![Field::new("keys", DataType::Int32, false), Field::new("values", list, true)];
-    let entries = Field::new("entries", DataType::Struct(entries.into()), false);
-    DataType::Map(Arc::new(entries), false)
 }
 
 /// A type of a column.
@@ -450,21 +298,8 @@ mod tests {
         let times = xdbc_types(Some(93)).unwrap();
         assert_eq!((times.num_rows(), times.num_columns()), (1, 19));
         assert_eq!(times.column(0).as_string::<i32>().value(0), "TIMESTAMP");
-    }
-
-    #[test]
-    fn the_server_is_described_number_by_number() {
-        let all = sql_info(&[]).unwrap();
-        assert_eq!(all.num_rows(), INFOS.len());
-        assert!(INFOS.is_sorted_by_key(|(id, _)| id));
-        let some = sql_info(&[504, 3, 0, 99]).unwrap();
-        let values = some.column(1).as_any().downcast_ref::<UnionArray>().unwrap();
-        assert_eq!(values.value(0).as_string::<i32>().value(0), "InfluxDB IOx");
-        assert!(values.value(1).as_boolean().value(0));
-        assert_eq!(values.value(2).as_string::<i32>().value(0), "\"");
-        assert_eq!(some.num_rows(), 3);
-        for made in [all, catalogs().unwrap(), primary_keys().unwrap(), foreign_keys().unwrap()] {
-            assert!(!stream(&made).unwrap().is_empty());
+        for made in [catalogs(), primary_keys(), foreign_keys(), table_types("TABLE")] {
+            assert!(!stream(&made.unwrap()).unwrap().is_empty());
         }
     }
 }

@@ -12,6 +12,7 @@
 //! | `reading` | the answer of a statement, on its way |
 //! | `ipc_stream` | Arrow's stream, cut into Flight's messages |
 //! | `listings` | lists that are the same for every database |
+//! | `sql_info` | what the server is and can do |
 //! | `tables` | which tables there are, and their columns |
 //! | `actions`, `prepared`, `parameters` | prepared statements, their handles, what is bound |
 
@@ -23,6 +24,7 @@ mod messages;
 mod parameters;
 mod prepared;
 mod reading;
+mod sql_info;
 mod sql_messages;
 mod tables;
 

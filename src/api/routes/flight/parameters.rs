@@ -3,11 +3,11 @@
 //! Arrow's own reader knows every type, which would be a quarter of this Worker's module; what a
 //! parameter may be is a few.
 
-use arrow_ipc::{MessageHeader, Precision, TimeUnit, Type};
+use arrow_ipc::{DateUnit, MessageHeader, Precision, TimeUnit, Type};
 
 use super::messages::{FlightData, ParamKind};
 use crate::api::error::ApiError;
-use crate::model::time::S_NS;
+use crate::model::time::{D_NS, MS_NS, S_NS, US_NS};
 use crate::response::time::rfc3339;
 
 /// What is said of messages that are no batch.
@@ -32,6 +32,8 @@ enum Kind {
     Text(usize),
     /// How many nanoseconds one stands for.
     Time(i64),
+    /// Of its first time: a width, and how many nanoseconds one stands for.
+    Date(usize, i64),
 }
 
 /// Names of columns, and the values of the first row; `None` where there is no row.
@@ -86,10 +88,14 @@ fn column(field: arrow_ipc::Field<'_>) -> Column {
         Type::LargeUtf8 => Some(Kind::Text(8)),
         Type::Timestamp => field.type_as_timestamp().and_then(|of| match of.unit() {
             TimeUnit::SECOND => Some(Kind::Time(S_NS)),
-            TimeUnit::MILLISECOND => Some(Kind::Time(S_NS / 1_000)),
-            TimeUnit::MICROSECOND => Some(Kind::Time(S_NS / 1_000_000)),
+            TimeUnit::MILLISECOND => Some(Kind::Time(MS_NS)),
+            TimeUnit::MICROSECOND => Some(Kind::Time(US_NS)),
             TimeUnit::NANOSECOND => Some(Kind::Time(1)),
             _ => None,
+        }),
+        Type::Date => field.type_as_date().map(|of| match of.unit() {
+            DateUnit::DAY => Kind::Date(4, D_NS),
+            _ => Kind::Date(8, MS_NS),
         }),
         _ => None,
     };
@@ -154,14 +160,16 @@ fn value(kind: Kind, buffer: &[u8], text: &[u8]) -> Option<ParamKind> {
             let text = text.get(offset(0)?..offset(1)?)?;
             ParamKind::String(String::from_utf8(text.to_vec()).ok()?)
         }
-        Kind::Time(unit_ns) => {
-            let count = i64::from_le_bytes(*buffer.first_chunk()?);
-            // As SQL compares it with others: by its text.
-            let mut text = Vec::new();
-            rfc3339(count.checked_mul(unit_ns)?, 0, &mut text);
-            ParamKind::String(String::from_utf8(text).ok()?)
-        }
+        Kind::Time(unit_ns) => time(buffer.get(..8)?, unit_ns)?,
+        Kind::Date(width, unit_ns) => time(buffer.get(..width)?, unit_ns)?,
     })
+}
+
+/// As SQL compares it with others: by its text.
+fn time(count: &[u8], unit_ns: i64) -> Option<ParamKind> {
+    let mut text = Vec::new();
+    rfc3339(integer(count)?.checked_mul(unit_ns)?, 0, &mut text);
+    Some(ParamKind::String(String::from_utf8(text).ok()?))
 }
 
 /// Little endian, of up to eight bytes.
@@ -183,9 +191,10 @@ mod tests {
     use std::sync::Arc;
 
     use arrow_array::{
-        Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int8Array, Int64Array,
-        LargeStringArray, NullArray, RecordBatch, StringArray, TimestampMillisecondArray,
-        TimestampNanosecondArray, UInt16Array, UInt64Array, new_empty_array,
+        Array, ArrayRef, BooleanArray, Date32Array, Date64Array, Float32Array, Float64Array,
+        Int8Array, Int64Array, LargeStringArray, NullArray, RecordBatch, StringArray,
+        TimestampMillisecondArray, TimestampNanosecondArray, UInt16Array, UInt64Array,
+        new_empty_array,
     };
     use arrow_ipc::writer::StreamWriter;
     use arrow_schema::DataType;
@@ -232,6 +241,14 @@ mod tests {
             (
                 Arc::new(TimestampMillisecondArray::from(vec![time_ns / 1_000_000])),
                 ParamKind::String("2023-11-14T22:13:20.5Z".into()),
+            ),
+            (
+                Arc::new(Date32Array::from(vec![19_675])),
+                ParamKind::String("2023-11-14T00:00:00Z".into()),
+            ),
+            (
+                Arc::new(Date64Array::from(vec![-86_400_000])),
+                ParamKind::String("1969-12-31T00:00:00Z".into()),
             ),
             (Arc::new(Int64Array::from(vec![None, Some(1)])), ParamKind::Null(0)),
             (Arc::new(StringArray::from(vec![None::<&str>])), ParamKind::Null(0)),

@@ -1,0 +1,129 @@
+// What clients of Flight are asked in their tests, and what each of them has to see: one server with a million rows, one
+// transcoder before it, and the cases that every client goes through.
+
+import assert from 'node:assert/strict';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
+import { transcoding } from './grpc_client.mjs';
+import { tidemark } from './harness.mjs';
+
+export const manyRows = 20_000;
+const millionRows = 1_000_000;
+/** Rows of one request of the million. */
+const pieceRows = 50_000;
+/** A server that has more to write than it can is asked again so often, after a second each time. */
+const triesMax = 20;
+
+/** Rows of every type, with nulls; two tables whose names are like each other's to SQL. */
+const types = [
+  'types,host=a f=1.5,i=1i,u=18446744073709551615u,s="x",b=true 1700000000',
+  'types,host=b f=2.5,i=-9007199254740993i 1700000001',
+  'types s="ünïcode" 1700000002',
+];
+
+/** Five columns. */
+function million(from) {
+  let lines = '';
+  for (let n = from; n < from + pieceRows; n += 1) lines += `million,host=h${n % 20} v=${n},w=${n / 2},i=${n}i ${n}\n`;
+  return lines;
+}
+
+/** Writes, also where the server refuses for a while: it may do so before it has read all, and closes the connection. */
+async function written(t, server, lines) {
+  for (let tries = 1; ; tries += 1) {
+    const answer = await server.write(lines, { db: 'd', precision: 's' }).catch((error) => error);
+    if (answer.status === 204) return;
+    const said = answer.status ? `${answer.status} ${await answer.text()}` : String(answer.cause ?? answer);
+    t.diagnostic(`a write of the million: ${said}`);
+    assert.ok(tries < triesMax && [undefined, 429, 503].includes(answer.status), said);
+    await sleep(1_000);
+  }
+}
+
+/**
+ * A server with those in `d`, a transcoder before it, and a token for another database. `origin` is that of a page
+ * which may ask too.
+ */
+export async function served(t, { origin = '', hasMillion = true } = {}) {
+  const vars = { DEFAULT_SHARDS: '3', ...(origin && { CORS_ORIGINS: origin }) };
+  const server = await tidemark(t, { sql: sqlConfiguration, vars });
+  await server.query('CREATE DATABASE d');
+  await server.query('CREATE DATABASE other');
+  const many = Array.from({ length: manyRows }, (_, n) => `many,host=h${n % 20} v=${n} ${n}`);
+  await server.mustWrite([...types, ...many, 'aXb wrong=1 1', 'a_b,t=x right=1i 1'].join('\n'), { db: 'd', precision: 's' });
+  for (let from = 0; hasMillion && from < millionRows; from += pieceRows) {
+    await written(t, server, million(from));
+  }
+  const response = await server.fetch('/api/v3/configure/token', {
+    method: 'POST',
+    body: JSON.stringify({ token_name: 'of other', permissions: [{ resource_type: 'db', resource_identifier: ['other'], actions: ['read'] }] }),
+  });
+  assert.equal(response.status, 201);
+  const { token: other } = await response.json();
+  const { port, events } = await transcoding(t, new URL(server.url));
+  return { server, port, other, events };
+}
+
+/** A server of 3 shards may give out rows of one time in any order; these have times of their own. */
+export const columns = [
+  ['b', 'bool'], ['f', 'double'], ['host', 'string'], ['i', 'int64'], ['s', 'string'], ['time', 'timestamp[ns]'], ['u', 'uint64'],
+];
+const typedRows = [
+  { b: true, f: 1.5, host: 'a', i: 1, s: 'x', time: '2023-11-14 22:13:20', u: 18446744073709551615n },
+  { b: null, f: 2.5, host: 'b', i: -9007199254740993n, s: null, time: '2023-11-14 22:13:21', u: null },
+  { b: null, f: null, host: null, i: null, s: 'ünïcode', time: '2023-11-14 22:13:22', u: null },
+];
+/** JSON.parse rounds whole numbers: they are compared so. */
+const rounded = JSON.parse(JSON.stringify(typedRows, (_, value) => (typeof value === 'bigint' ? Number(value) : value)));
+
+/** The client of JavaScript gives out rows without their schema. */
+export const ofJavaScript = {
+  own: {
+    types: (rows) => assert.deepEqual(rows, rounded),
+    empty: (rows) => assert.deepEqual(rows, []),
+  },
+};
+
+const says = (pattern) => (error) => assert.match(String(error ?? 'no error'), pattern);
+
+/**
+ * Every case, and what is asserted of what a client saw. A client that has no word for a case says null where its
+ * `lacks` names the case.
+ */
+const CASES = {
+  types: ([found, rows]) => assert.deepEqual([found, rows], [columns, rounded]),
+  empty: ([found, rows]) => assert.deepEqual([found, rows], [[['f', 'double'], ['host', 'string']], []]),
+  wrong: says(/SELEC/),
+  unknown: says(/table 'public\.iox\.nothing' not found/),
+  token: says(/unauthorized access|UNAUTHENTICATED/i),
+  other: says(/not authorized/),
+  two: (seen) => assert.deepEqual(seen, [manyRows, manyRows - 1_000]),
+  million: (seen) => assert.deepEqual(seen, [millionRows, 5, (millionRows * (millionRows - 1)) / 2]),
+  /** Rows that had come by then, and that the same client is answered afterwards. */
+  cancelled: ([begun, rows]) => assert.deepEqual([begun > 0 && begun < millionRows, rows], [true, 1]),
+  /** What is said, and that it was said when the deadline was over. */
+  deadline: ([error, isSoon]) => {
+    says(/deadline|timed? ?out|abort/i)(error);
+    assert.equal(isSoon, true, 'the deadline was not kept');
+  },
+};
+
+/** Compares what a client saw with what it has to see, `own` in the place of the usual. */
+export function judge(client, seen, { own = {}, lacks = [] } = {}) {
+  for (const [name, holds] of Object.entries({ ...CASES, ...own })) {
+    if (lacks.includes(name)) continue;
+    assert.notEqual(seen[name], undefined, `${client}: there is no case ${name}`);
+    try {
+      holds(seen[name]);
+    } catch (error) {
+      throw new Error(`${client}, ${name}: ${error.message}`, { cause: error });
+    }
+  }
+}
+
+/** A restart: once while the server is there, once while it is not, once when it is back. */
+export function judgeRestart(client, [before, away, after, ...more]) {
+  assert.deepEqual([before, after, more], [1, 1, []], `${client}: ${JSON.stringify([before, away, after])}`);
+  says(/does not answer|unavailable/i)(away);
+}

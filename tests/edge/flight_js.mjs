@@ -1,0 +1,85 @@
+// @influxdata/influxdb3-client through every case of flight_cases.mjs: in Node, and in a page, which is given this file.
+// It imports nothing, for that.
+
+/** Its objects for a million rows take their time; it gives up after a minute if nothing is said. */
+const patienceMs = 300_000;
+const lateMs = 50;
+
+/** All rows of a query. */
+export async function rowsOf(client, ...asked) {
+  const rows = [];
+  for await (const row of client.query(...asked)) rows.push(row);
+  return rows;
+}
+
+/** What `act` rejects with, as text; null if it does not. */
+const failure = (act) => act().then(() => null, (error) => `${error.code ?? error.name} ${error.message}`);
+
+/** A value as flight_cases.mjs has it: whole numbers are numbers, and times, of which it has milliseconds, texts. */
+function plain(name, value) {
+  if (name === 'time') return new Date(value).toISOString().slice(0, 19).replace('T', ' ');
+  return typeof value === 'bigint' ? Number(value) : (value ?? null);
+}
+
+const shown = (rows) => rows.map((row) => Object.fromEntries(Object.keys(row).sort().map((name) => [name, plain(name, row[name])])));
+
+async function begun(client) {
+  const rows = client.query('SELECT host, v, w, i, time FROM million', 'd');
+  const { done } = await rows.next();
+  await rows.return();
+  return [done ? 0 : 1, (await rowsOf(client, 'SELECT 1 AS one', 'd')).length];
+}
+
+async function million(client) {
+  let [count, sum, width] = [0, 0, 0];
+  for await (const row of client.query('SELECT host, v, w, i, time FROM million', 'd')) {
+    count += 1;
+    sum += row.v;
+    if (count === 1) width = Object.keys(row).length;
+  }
+  return [count, width, sum];
+}
+
+/** The cases that are this client's own, thrown where they do not hold. */
+async function bound(client) {
+  const must = (is, said) => {
+    if (!is) throw new Error(said);
+  };
+  const counted = async (condition, params) => {
+    const [{ n }] = await rowsOf(client, `SELECT count(*) AS n FROM types WHERE ${condition}`, 'd', { type: 'sql', params });
+    return Number(n);
+  };
+  must((await counted('host = $host AND f > $f AND i = $i AND b = $b', { host: 'a', f: 0.5, i: 1, b: true })) === 1, 'parameters');
+  const influxql = await rowsOf(client, 'SELECT v FROM many', 'd', { type: 'influxql' });
+  must(influxql.length > 1_000 && influxql[0]['iox::measurement'] === 'many', 'InfluxQL');
+  must((await rowsOf(client, 'SELECT v FROM nothing', 'd', { type: 'influxql' })).length === 0, 'no measurement');
+}
+
+/**
+ * What a client of `made(token, options)` sees of every case.
+ *
+ * @param {(token: string, options?: object) => any} made
+ */
+export async function casesOf(made, { token, other }) {
+  const client = made(token, { queryTimeout: patienceMs });
+  await bound(client);
+  const ask = (of, q) => rowsOf(of, q, 'd');
+  const two = await Promise.all([0, 1_000].map((from) => ask(client, `SELECT v FROM many WHERE v >= ${from}`)));
+  const late = made(token, { queryTimeout: lateMs });
+  const from = performance.now();
+  const error = await failure(() => million(late));
+  const seen = {
+    types: shown(await ask(client, 'SELECT * FROM types ORDER BY time')),
+    empty: await ask(client, 'SELECT f, host FROM types WHERE i > 1000'),
+    wrong: await failure(() => ask(client, 'SELEC 1')),
+    unknown: await failure(() => ask(client, 'SELECT * FROM nothing')),
+    token: await failure(() => ask(made('wrong'), 'SELECT 1')),
+    other: await failure(() => ask(made(other), 'SELECT 1')),
+    two: two.map(({ length }) => length),
+    million: await million(client),
+    cancelled: await begun(client),
+    deadline: [error, performance.now() - from < patienceMs],
+  };
+  await client.close();
+  return seen;
+}

@@ -1,0 +1,253 @@
+// Calls of clients that are not run here, as data: what a file of tests/data/flight says is sent as gRPC, byte for byte
+// as the client's source has it, and what it needs of each answer is compared. See tests/data/flight/README.md.
+
+import assert from 'node:assert/strict';
+
+import { tableFromArrays, tableFromIPC, tableToIPC, Utf8, vectorFromArray } from 'apache-arrow';
+
+const service = '/arrow.flight.protocol.FlightService/';
+const sqlType = 'type.googleapis.com/arrow.flight.protocol.sql.';
+
+function varint(number) {
+  const bytes = [];
+  for (let rest = BigInt(number); ; rest >>= 7n) {
+    if (rest < 128n) return Buffer.from([...bytes, Number(rest)]);
+    bytes.push(Number(rest & 127n) | 128);
+  }
+}
+
+/** A field of protobuf that has a length, or that is a whole number. */
+const field = (number, value) =>
+  typeof value === 'number' || typeof value === 'bigint'
+    ? Buffer.concat([varint(number << 3), varint(value)])
+    : Buffer.concat([varint((number << 3) | 2), varint(value.length), Buffer.from(value)]);
+
+/** The fields of a message: number to values, in their order. */
+function fieldsOf(bytes) {
+  const fields = new Map();
+  let at = 0;
+  const number = () => {
+    let [value, shift] = [0n, 0n];
+    for (;;) {
+      const byte = BigInt(bytes[at++]);
+      value |= (byte & 127n) << shift;
+      shift += 7n;
+      if (byte < 128n) return value;
+    }
+  };
+  while (at < bytes.length) {
+    const key = Number(number());
+    let value = number();
+    if ((key & 7) === 2) {
+      const end = at + Number(value);
+      assert.ok(end <= bytes.length, 'a field is cut');
+      value = bytes.subarray(at, end);
+      at = end;
+    }
+    fields.set(key >> 3, [...(fields.get(key >> 3) ?? []), value]);
+  }
+  return fields;
+}
+
+const only = (message, number) => fieldsOf(message).get(number)?.[0];
+const any = (name, message) => Buffer.concat([field(1, sqlType + name), field(2, message)]);
+
+/** Arrow's stream of the messages of a DoGet. */
+function table(messages) {
+  const pieces = messages.flatMap((message) => {
+    const [header, body] = [only(message, 2), only(message, 1000) ?? Buffer.alloc(0)];
+    const prefix = Buffer.alloc(8, 0xff);
+    prefix.writeInt32LE(header.length, 4);
+    return [prefix, header, body];
+  });
+  return tableFromIPC(Buffer.concat(pieces));
+}
+
+/** A stream of Arrow as messages of a DoPut, the first with what it is for. */
+function putOf(columns, command) {
+  const vectors = Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, vectorFromArray(values, new Utf8())]));
+  const bytes = Buffer.from(tableToIPC(tableFromArrays(vectors), 'stream'));
+  const messages = [];
+  for (let at = 0; bytes.readInt32LE(at + 4) !== 0; ) {
+    const header = bytes.subarray(at + 8, at + 8 + bytes.readInt32LE(at + 4));
+    // Flatbuffers: the length of the body is a field of the root table.
+    const root = header.readInt32LE(0);
+    const slots = root - header.readInt32LE(root);
+    const slot = header.readUInt16LE(slots) > 10 ? header.readUInt16LE(slots + 10) : 0;
+    const length = slot ? Number(header.readBigInt64LE(root + slot)) : 0;
+    const from = at + 8 + header.length;
+    messages.push(Buffer.concat([field(2, header), field(1000, bytes.subarray(from, from + length))]));
+    at = from + length;
+    if (at >= bytes.length) break;
+  }
+  const descriptor = Buffer.concat([field(1, 2), field(2, command)]);
+  return [Buffer.concat([field(1, descriptor), messages[0]]), ...messages.slice(1)];
+}
+
+/** `{ name: value }` of JSON, numbers as numbers of fields: a message of protobuf. */
+function messageOf(json, state) {
+  const given = json ? JSON.parse(json) : {};
+  return Buffer.concat(Object.entries(given).flatMap(([number, values]) => [values].flat().map((value) => {
+    if (value === '@handle') return field(Number(number), state.handle);
+    return field(Number(number), typeof value === 'boolean' ? Number(value) : value);
+  })));
+}
+
+/** The messages of a call, by its line that says what is sent. */
+function sent(words, state) {
+  const [kind, ...rest] = words.split(' ');
+  const text = rest.join(' ');
+  const [name, json] = [rest[0], rest.slice(1).join(' ')];
+  const command = () => any(name, messageOf(json, state));
+  switch (kind) {
+    case 'nothing': return [];
+    case 'empty': return [Buffer.alloc(0)];
+    case 'ticket': return [field(1, text === '@endpoint' ? state.ticket : text)];
+    case 'command': return [Buffer.concat([field(1, 2), field(2, command())])];
+    case 'action': {
+      const [type, of, body] = [name, rest[1], rest.slice(2).join(' ')];
+      return [Buffer.concat([field(1, type), ...(of ? [field(2, any(of, messageOf(body, state)))] : [])])];
+    }
+    case 'put': return putOf(JSON.parse(json), any(name, field(1, state.handle)));
+    default: throw new Error(`what is ${kind}?`);
+  }
+}
+
+/** Plain values: whole numbers as numbers, and no proxies of rows. */
+const plain = (value) => JSON.parse(JSON.stringify(value ?? null, (_, of) => (typeof of === 'bigint' ? Number(of) : of)));
+
+const has = {
+  /** The schema of a FlightInfo, its one endpoint without a place, and its ticket, which is kept. */
+  info({ messages }, names, state) {
+    assert.equal(messages.length, 1);
+    const info = fieldsOf(messages[0]);
+    const [endpoint, ...others] = info.get(3);
+    assert.deepEqual([others.length, fieldsOf(endpoint).get(2)], [0, undefined], 'one endpoint, without a place');
+    // Java reads no FlightInfo without a descriptor that says its kind.
+    assert.equal(only(info.get(2)[0], 1), 2n);
+    state.ticket = only(only(messages[0], 3), 1) && only(only(endpoint, 1), 1);
+    state.schema = info.get(1)[0];
+    const found = tableFromIPC(Buffer.concat([state.schema, Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])]));
+    assert.deepEqual(found.schema.fields.map(({ name }) => name), JSON.parse(names));
+  },
+  /** The rows of a stream, whose schema is the one that was said. */
+  rows({ messages }, rows, state) {
+    assert.deepEqual(plain(table(messages).toArray().map((row) => row.toJSON())), JSON.parse(rows));
+    if (state.schema) assert.deepEqual(state.schema.subarray(8), only(messages[0], 2), 'the schema that was said');
+    state.schema = null;
+  },
+  /** How many rows. */
+  count({ messages }, count) {
+    assert.equal(table(messages).numRows, Number(count));
+  },
+  /** One column of them. */
+  column({ messages }, text) {
+    const [name, ...values] = text.split(' ');
+    assert.deepEqual(plain([...table(messages).getChild(name)]), JSON.parse(values.join(' ')));
+  },
+  /** Types of columns, as JavaScript's Arrow writes them, with a ? where they may be null. */
+  types({ messages }, text) {
+    const found = table(messages).schema.fields.map(({ name, type, nullable }) => `${name}:${type}${nullable ? '?' : ''}`);
+    assert.deepEqual(found, JSON.parse(text));
+  },
+  /** Columns of tables, of the schema that each row has. */
+  schemas({ messages }, text) {
+    const found = [...table(messages).getChild('table_schema')].map((bytes) => {
+      const whole = Buffer.concat([Buffer.from(bytes), Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])]);
+      return tableFromIPC(whole).schema.fields.map(({ name, type }) => `${name}:${type}`);
+    });
+    assert.deepEqual(found, JSON.parse(text));
+  },
+  /** A prepared statement: its columns and parameters, and its handle, which is kept. */
+  prepared({ messages }, text, state) {
+    const result = fieldsOf(only(only(messages[0], 1), 2));
+    state.handle = result.get(1)[0];
+    const names = (schema) => tableFromIPC(Buffer.concat([schema, Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])])).schema.fields.map(({ name }) => name);
+    assert.deepEqual([names(result.get(2)[0]), names(result.get(3)[0])], JSON.parse(text));
+  },
+  /** The handle that a DoPut gives in the place of the one it was given. */
+  handle({ messages }, _, state) {
+    state.handle = only(only(messages[0], 1), 1);
+    assert.ok(state.handle.length > 0);
+  },
+  messages({ messages }, count) {
+    assert.equal(messages.length, Number(count));
+  },
+  /** What came as metadata. */
+  metadata({ metadata, trailers }, text, state) {
+    const [name, ...value] = text.split(' ');
+    assert.deepEqual([...metadata.get(name), ...trailers.get(name)], [value.join(' ').replace('@token', state.token)]);
+  },
+  /** Kinds of the facts about the server that a client casts without looking. */
+  facts({ messages }, text) {
+    const found = new Map([...table(messages)].map((row) => [Number(row.info_name), row.value]));
+    for (const [kind, numbers] of Object.entries(JSON.parse(text))) {
+      for (const number of numbers) {
+        assert.ok(found.has(number), `there is no ${number}`);
+        assert.ok(kinds[kind](found.get(number)), `${number} is no ${kind}: ${String(found.get(number))}`);
+      }
+    }
+  },
+};
+
+const kinds = {
+  string: (value) => typeof value === 'string',
+  boolean: (value) => typeof value === 'boolean',
+  long: (value) => typeof value === 'bigint',
+  int: (value) => typeof value === 'number',
+  list: (value) => typeof value === 'object' && value.length === 0,
+  map: (value) => typeof value === 'object' && [...value].length === 0,
+};
+
+/** The calls of a file: `{ method, line, headers, sent, expected }`. */
+export function callsOf(text) {
+  const calls = [];
+  const shared = [];
+  for (const [n, raw] of text.split('\n').entries()) {
+    const line = raw.trimEnd();
+    if (line === '' || line.startsWith('#')) continue;
+    const [sign, rest] = [line[0], line.slice(2)];
+    if (sign === '>') calls.push({ method: rest, line: n + 1, headers: [], sent: null, expected: [] });
+    else if (sign === ':' && calls.length === 0) shared.push(rest);
+    else if (sign === ':') calls.at(-1).headers.push(rest);
+    else if (sign === '=') calls.at(-1).sent = rest;
+    else if (sign === '<') calls.at(-1).expected.push(rest);
+    else throw new Error(`line ${n + 1}: ${line}`);
+  }
+  return calls.map((call) => ({ ...call, headers: [...shared, ...call.headers] }));
+}
+
+/** Sends the calls of a file by `client` and compares. @param {ReturnType<callsOf>} calls */
+export async function replay(client, calls, { token, ended }) {
+  const state = { token, handle: Buffer.alloc(0), ticket: Buffer.alloc(0), schema: null };
+  const basic = Buffer.from(`:${token}`).toString('base64');
+  for (const { method, line, headers, sent: words, expected } of calls) {
+    const metadata = {};
+    for (const header of headers) {
+      const at = header.indexOf(': ');
+      const name = header.slice(0, at);
+      // A header of a call stands in the place of the one that all have; "-" takes it away.
+      metadata[name] = header.slice(at + 2).replace('@token', token).replace('@basic', basic);
+      if (metadata[name] === '-') delete metadata[name];
+    }
+    const call = client.bidi(service + method, metadata);
+    const end = ended(call);
+    for (const message of sent(words, state)) call.write(message);
+    call.end();
+    const answer = await end;
+    const code = expected.find((one) => one.startsWith('code '));
+    const where = `line ${line}, ${method}`;
+    assert.equal(answer.code, code ? Number(code.split(' ')[1]) : 0, `${where}: ${answer.details}`);
+    for (const one of expected) {
+      const [kind, ...rest] = one.split(' ');
+      if (kind === 'code') assert.ok(answer.details.includes(rest.slice(1).join(' ')), `${where}: ${answer.details}`);
+      else {
+        try {
+          has[kind](answer, rest.join(' '), state);
+        } catch (error) {
+          throw new Error(`${where}, ${one}: ${error.message}`, { cause: error });
+        }
+      }
+    }
+  }
+}

@@ -1,0 +1,81 @@
+// arrow-rs' client of Flight SQL, from the registry, through every case of flight_cases.mjs. Compiling it takes about two
+// minutes of one processor the first time: it is tonic and arrow, and none of it is part of the product.
+
+import assert from 'node:assert/strict';
+import { execFile, spawn } from 'node:child_process';
+import { createInterface } from 'node:readline';
+import { test } from 'node:test';
+
+import { run } from '../../scripts/processes.mjs';
+import { at } from '../../scripts/project.mjs';
+import { hasSql } from '../../scripts/setup.mjs';
+import { columns, judge, judgeRestart, served } from './flight_cases.mjs';
+import { has, token } from './harness.mjs';
+
+const folder = at('tests', 'edge', 'rust', 'flight');
+const target = at('.cache', 'flight_rust');
+const program = at('.cache', 'flight_rust', 'debug', 'flight-client');
+
+const options = { skip: hasSql() ? false : 'SQL is not built: npm run sql', timeout: 1_800_000 };
+
+/** Compiles it; the test is skipped by name where the registry cannot be reached, and fails where it has to be. */
+async function compiled(t) {
+  if (!has(t, 'cargo')) return false;
+  const fetched = await run('cargo', ['fetch', '--locked', '--manifest-path', `${folder}/Cargo.toml`], { quiet: true });
+  if (fetched.code !== 0 && process.env.TIDEMARK_REQUIRE_PROGRAMS !== '1') {
+    t.skip('the registry of crates is not there');
+    return false;
+  }
+  const from = performance.now();
+  const args = ['build', '--quiet', '--locked', '--manifest-path', `${folder}/Cargo.toml`, '--target-dir', target];
+  const { code, output } = await run('cargo', args, { quiet: true });
+  assert.equal(code, 0, output);
+  t.diagnostic(`compiled in ${Math.round((performance.now() - from) / 1_000)} s`);
+  return true;
+}
+
+/** Arrow's names of types, and times as Arrow writes them. */
+const arrow = { bool: 'Boolean', double: 'Float64', string: 'Utf8', int64: 'Int64', 'timestamp[ns]': 'Timestamp(ns)', uint64: 'UInt64' };
+
+const ofRust = {
+  own: {
+    types: ([found, rows]) => {
+      assert.deepEqual(found, columns.map(([name, type]) => [name, arrow[type]]));
+      assert.deepEqual(rows.map(({ host, f, s, b }) => [host, f, s, b]), [['a', 1.5, 'x', true], ['b', 2.5, null, null], [null, null, 'ünïcode', null]]);
+      assert.deepEqual(rows.map(({ time }) => time), ['2023-11-14T22:13:20', '2023-11-14T22:13:21', '2023-11-14T22:13:22']);
+    },
+    empty: (seen) => assert.deepEqual(seen, [[['f', 'Float64'], ['host', 'Utf8']], []]),
+    handshake: (rows) => assert.equal(rows, 1),
+    bound: (seen) => assert.deepEqual(seen, [['$1', '$2', '$3', '$4'], [{ n: 1 }]]),
+    // Catalogs, schemas, types of tables, tables with their columns, and two facts about the server.
+    lists: (seen) => assert.deepEqual(seen, [1, 3, 2, 5, 2]),
+  },
+};
+
+function asked(action, port, other) {
+  return new Promise((resolve, reject) => {
+    execFile(program, [action, String(port), token, other], { timeout: 600_000 }, (error, stdout, stderr) => {
+      if (error) reject(new Error(`${error.message}\n${stderr}`));
+      else resolve(JSON.parse(stdout));
+    });
+  });
+}
+
+test("arrow-rs' client of Flight SQL", options, async (t) => {
+  if (!(await compiled(t))) return;
+  const { server, port, other } = await served(t);
+  await t.test('every case', async () => judge('arrow-rs', await asked('cases', port, other), ofRust));
+  await t.test('a server that is away for a while', async (one) => {
+    const child = spawn(program, ['restarted', String(port), token, other], { stdio: ['pipe', 'pipe', 'inherit'] });
+    one.after(() => child.kill('SIGKILL'));
+    const lines = createInterface(child.stdout)[Symbol.asyncIterator]();
+    const next = async () => (await lines.next()).value;
+    assert.equal(await next(), 'away');
+    await server.kill();
+    child.stdin.write('\n');
+    assert.equal(await next(), 'back');
+    await server.start();
+    child.stdin.write('\n');
+    judgeRestart('arrow-rs', JSON.parse(await next()));
+  });
+});
