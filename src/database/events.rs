@@ -12,6 +12,7 @@ use crate::protocol::database::{Description, FromDatabase, ObjectStats, ToDataba
 use crate::protocol::envelope::{self, VERSION};
 use crate::protocol::flights::Flight;
 use crate::protocol::host::{Host, Ticket, Unavailable};
+use crate::protocol::release;
 use crate::protocol::round::{Next, Replies, Request};
 use crate::protocol::shard::{FromShard, VerifyPage};
 use crate::store::Store;
@@ -197,6 +198,7 @@ impl<S: Store> Database<S> {
                     rows_written: billed.rows_written,
                     measurements,
                     troubles,
+                    release: release::current(),
                 })
             }
             _ => return self.answer_backup(message),

@@ -259,6 +259,9 @@ pub struct ObjectStats {
     pub measurements: u64,
     /// Jobs that failed three times, in words.
     pub troubles: Vec<String>,
+    /// What the object runs, as [`super::release`] names it.
+    #[serde(default)]
+    pub release: String,
 }
 
 /// Why a column set was refused. Nothing of the set was registered.
