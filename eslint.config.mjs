@@ -67,7 +67,7 @@ export default [
   { files: ['tests/edge/console*.mjs'], languageOptions: { globals: globals.browser } },
   // Workers of the platform.
   {
-    files: ['src/**/*.js', 'sql/*.js', 'packages/**/*.js', 'benches/**/*.js', 'examples/**/*.js'],
+    files: ['src/**/*.js', 'sql/*.js', 'packages/**/*.js', 'benches/**/*.js', 'examples/**/*.js', 'tests/edge/*.js'],
     languageOptions: { globals: globals.serviceworker },
   },
   { files: ['scripts/**/*.mjs'], rules: { 'no-restricted-imports': ['error', { patterns: [packages] }] } },

@@ -24,10 +24,10 @@ const nodePackages = {
 };
 
 /** The version of `name` in Cargo.lock. */
-export function lockedCrate(name) {
-  const lock = readFileSync(at('Cargo.lock'), 'utf8');
+export function lockedCrate(name, of = 'Cargo.lock') {
+  const lock = readFileSync(at(of), 'utf8');
   const found = lock.match(new RegExp(`^name = "${name}"\\nversion = "([^"]+)"`, 'm'));
-  if (!found) throw new Sentence(`Cargo.lock names no ${name}.`);
+  if (!found) throw new Sentence(`${of} names no ${name}.`);
   return found[1];
 }
 

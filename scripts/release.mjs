@@ -1,18 +1,21 @@
 // npm run release: everything that a release needs, without the network. And two steps of
 // .github/workflows/release.yml.
 //
-//   make [FOLDER [TAG]]          builds, and writes all files of the release with their checksums
+//   make [FOLDER [TAG]]          builds, records the modules, and writes all files of the release with their checksums
+//   record                       records the modules that are built, for the test of upgrades
 //   pin TAG OWNER/NAME FOLDER    writes prebuilt.json and the README's deploy button for that release
 
+import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { dirname, join, resolve } from 'node:path';
+import { gzipSync } from 'node:zlib';
 
 import { imageContext } from './image.mjs';
 import { packPackage } from './package.mjs';
 import { pack, packFlags } from './prebuilt.mjs';
 import { endAllOnSignals, must } from './processes.mjs';
-import { at, finishWith, Sentence } from './project.mjs';
+import { at, finishWith, lockedCrate, Sentence } from './project.mjs';
 import { everything, hasReleasedSql } from './setup.mjs';
 
 /** The built modules, for those who deploy from a clone without Rust (scripts/prebuilt.mjs). */
@@ -35,8 +38,59 @@ needed, because the modules of the newest release are taken if their checksum is
 \`prebuilt.json\`. From a clone:
 `;
 
-/** The one version of all packages; a test compares them. */
+/** The one version of all packages. */
 export const version = () => JSON.parse(readFileSync(at('package.json'), 'utf8')).version;
+
+/** The version that each place says, by its name. */
+export function versionsSaid() {
+  const json = (path) => JSON.parse(readFileSync(at(path), 'utf8'));
+  const crate = (path) => readFileSync(at(path), 'utf8').match(/^\[package\][^[]*?^version = "([^"]+)"/m)?.[1];
+  const lock = json('package-lock.json');
+  return {
+    'package.json': version(),
+    'package-lock.json': lock.version,
+    'package-lock.json, packages': lock.packages[''].version,
+    'packages/tidemark/package.json': json('packages/tidemark/package.json').version,
+    'Cargo.toml': crate('Cargo.toml'),
+    'Cargo.lock': lockedCrate('tidemark'),
+    'sql/Cargo.toml': crate('sql/Cargo.toml'),
+    'sql/Cargo.lock': lockedCrate('tidemark', 'sql/Cargo.lock'),
+    'sql/Cargo.lock, SQL': lockedCrate('tidemark-sql', 'sql/Cargo.lock'),
+  };
+}
+
+/** Stops where not everything has the one version. */
+export function needsOneVersion(said = versionsSaid()) {
+  const others = Object.entries(said).filter(([, found]) => found !== said['package.json']);
+  if (others.length === 0) return;
+  const list = others.map(([where, found]) => `${where} has ${found}`).join(', ');
+  throw new Sentence(`A release has one version, that of package.json is ${said['package.json']}, and ${list}.`);
+}
+
+/** Where the module `name` of a release is recorded: later releases are tested against it. */
+export const recordedRelease = (of, name) => at('tests', 'data', 'releases', of, name);
+
+/** Stops where nothing is recorded of what this version stores and sends. */
+export function needsFixtures(of = version()) {
+  if (existsSync(at('tests', 'data', 'format', of, 'messages.txt'))) return;
+  throw new Sentence(
+    `What ${of} stores and sends is not recorded: \`RECORD_FORMAT=1 cargo test --test it frozen\` makes ` +
+      `tests/data/format/${of}, which is committed.`,
+  );
+}
+
+/** Whether the version is released: what is recorded of it stays as it is then. */
+const isReleased = () =>
+  spawnSync('git', ['rev-parse', '--quiet', '--verify', `refs/tags/v${version()}`], { cwd: at() }).status === 0;
+
+/** Records the modules of the Worker, which are committed before the tag. */
+export function recordModules() {
+  for (const name of ['index.js', 'index_bg.wasm']) {
+    const place = recordedRelease(version(), `${name}.gz`);
+    mkdirSync(dirname(place), { recursive: true });
+    writeFileSync(place, gzipSync(readFileSync(at('build', name)), { level: 9 }));
+  }
+}
 
 /**
  * What the changelog says of a version. Until that has a section the notes are those of what is not released yet, for
@@ -92,8 +146,14 @@ async function make(folder = at('.cache', 'release'), tag = undefined) {
   const target = resolve(folder);
   // Whatever is missing for it is named, and not fetched.
   Object.assign(process.env, { CARGO_NET_OFFLINE: 'true', npm_config_offline: 'true' });
+  needsOneVersion();
+  needsFixtures();
   await needsSql();
   await everything();
+  if (tag === undefined && !isReleased()) recordModules();
+  if (!existsSync(recordedRelease(version(), 'index_bg.wasm.gz'))) {
+    throw new Sentence('The modules of this version are not recorded: `npm run release` does it, before the tag.');
+  }
   await makeRelease(target, tag, { isTagged: tag !== undefined });
   console.log(`\nIn ${target}:\n${readFileSync(join(target, sumsFile), 'utf8')}`);
 }
@@ -111,7 +171,7 @@ function pin(tag, repository, folder) {
 }
 
 /** The steps, and how many words each takes at least and at most. */
-const steps = { make: [make, 0, 2], pin: [pin, 3, 3] };
+const steps = { make: [make, 0, 2], record: [recordModules, 0, 0], pin: [pin, 3, 3] };
 
 if (process.argv[1] === at('scripts', 'release.mjs')) {
   endAllOnSignals();
@@ -119,7 +179,7 @@ if (process.argv[1] === at('scripts', 'release.mjs')) {
     const [what, ...given] = process.argv.slice(2);
     const [step, least, most] = steps[what] ?? [];
     if (!step || given.length < least || given.length > most) {
-      throw new Sentence('usage: release.mjs make [FOLDER [TAG]] | release.mjs pin TAG OWNER/NAME FOLDER');
+      throw new Sentence('usage: release.mjs make [FOLDER [TAG]] | release.mjs record | release.mjs pin TAG OWNER/NAME FOLDER');
     }
     await step(...given);
   });

@@ -81,7 +81,7 @@ fn secret(number: u64) -> String {
 
 fn token(number: u64) -> Grantee {
     let database = Some(name(number / TOKENS_EACH));
-    let permission = Permission { database, policy: None, read: true, write: true };
+    let permission = Permission { database, policy: None, read: true, write: true, metrics: false };
     let grants = Grants { admin: false, permissions: vec![permission] };
     Grantee::token(&format!("token {number}"), token_hash(&secret(number)), grants, [0, i64::MAX])
 }

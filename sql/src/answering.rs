@@ -29,15 +29,15 @@ struct Open {
 impl Answering {
     /// Takes a message and says what follows. Whatever it is, there is a reply.
     pub fn turn(&mut self, engine: &Engine, message: &[u8]) -> Vec<u8> {
-        let reply = match envelope::decode::<ToSql>(message) {
-            Ok((_, message)) => self.take(engine, message),
-            Err(error) => Err(unreadable(&error)),
+        let (version, reply) = match envelope::decode::<ToSql>(message) {
+            Ok((version, message)) => (version, self.take(engine, message)),
+            Err(error) => (envelope::VERSION, Err(unreadable(&error))),
         };
         let reply = reply.unwrap_or_else(|error| {
             self.open = None;
             FromSql::Failed { status: error.status(), message: error.message }
         });
-        envelope::encode(&reply)
+        envelope::encode_as(version, &reply)
     }
 
     /// Whether nothing is left to say.

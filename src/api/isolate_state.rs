@@ -1,6 +1,7 @@
 //! Holds what an isolate keeps between requests.
 
 use super::catalog_health::CatalogHealth;
+use super::durations::Durations;
 use super::error::ApiError;
 use super::log::WriteCounts;
 use super::settings::{Settings, SettingsError};
@@ -24,6 +25,8 @@ pub struct Service {
     pub hash_seed: u64,
     /// Writes answered so far.
     pub write_counts: WriteCounts,
+    /// How long requests took, where that is counted.
+    pub durations: Option<Durations>,
     /// Whether the Catalog answers.
     pub catalog_health: CatalogHealth,
 }
@@ -33,7 +36,9 @@ impl Service {
     pub fn new(settings: Result<Settings, SettingsError>, hash_seed: u64) -> Self {
         let admission = Admission::default();
         let queries = QueryMemory::new(&admission);
+        let is_counted = settings.as_ref().is_ok_and(|settings| settings.count_durations);
         Self {
+            durations: is_counted.then(Durations::default),
             settings,
             cache: Cache::default(),
             admission,

@@ -19,6 +19,7 @@ pub mod action;
 pub mod auth;
 pub mod catalog_health;
 pub mod content_encoding;
+pub mod durations;
 pub mod error;
 pub mod error_body;
 pub mod exchange;

@@ -61,6 +61,8 @@ pub struct Settings {
     pub limits: Limits,
     /// `LOG_REQUESTS`: which requests are logged.
     pub log_requests: LogRequests,
+    /// `COUNT_DURATIONS`: whether this deployment is one isolate, whose durations are metrics.
+    pub count_durations: bool,
 }
 
 /// Origins that may read replies in a browser.
@@ -131,13 +133,8 @@ impl Settings {
             access: access(text("ACCESS_TEAM"), text("ACCESS_AUDIENCE"))?,
             cors_origins: text("CORS_ORIGINS")
                 .map_or(CorsOrigins::List(Vec::new()), |v| origins(&v)),
-            auto_create_databases: parsed(
-                &text,
-                "AUTO_CREATE_DATABASES",
-                true,
-                "true or false",
-                |v| v.parse().ok(),
-            )?,
+            auto_create_databases: flag(&text, "AUTO_CREATE_DATABASES", true)?,
+            count_durations: flag(&text, "COUNT_DURATIONS", false)?,
             auto_create_retention_ns: parsed(
                 &text,
                 "AUTO_CREATE_RETENTION",
@@ -164,6 +161,14 @@ impl Settings {
             )?,
         })
     }
+}
+
+fn flag(
+    text: &impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    fallback: bool,
+) -> Result<bool, SettingsError> {
+    parsed(text, name, fallback, "true or false", |value| value.parse().ok())
 }
 
 fn admin_token(name: &'static str, token: &str) -> Result<TokenHash, SettingsError> {

@@ -4,6 +4,7 @@ use super::Catalog;
 use crate::model::ids::PolicyId;
 use crate::model::limits::{JOB_FAILURES_MAX, PAGE_BYTES_MAX};
 use crate::protocol::catalog::FromCatalog;
+use crate::protocol::release;
 use crate::store::{Store, StoreError};
 
 impl<S: Store> Catalog<S> {
@@ -24,8 +25,8 @@ impl<S: Store> Catalog<S> {
             // The text and its length, which is a varint.
             bytes += entry.create.name.len() + 5;
             if bytes > PAGE_BYTES_MAX && !names.is_empty() {
-                let troubles = Vec::new();
-                return Ok(FromCatalog::Listed { names, resume: last, troubles });
+                let (troubles, release) = (Vec::new(), String::new());
+                return Ok(FromCatalog::Listed { names, resume: last, troubles, release });
             }
             names.push(entry.create.name.clone());
             last = Some(number);
@@ -35,6 +36,7 @@ impl<S: Store> Catalog<S> {
         if let Some(entries) = &self.entries {
             troubles.extend(self.tellings.troubles(entries, JOB_FAILURES_MAX));
         }
-        Ok(FromCatalog::Listed { names, resume: None, troubles })
+        let release = release::current();
+        Ok(FromCatalog::Listed { names, resume: None, troubles, release })
     }
 }

@@ -4,6 +4,7 @@ use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::DATABASES_MAX;
 use crate::protocol::call::PlacementError;
 use crate::protocol::grants::Grantee;
+use crate::protocol::release;
 use crate::store::memory::MemoryStore;
 
 /// The time, in nanoseconds.
@@ -72,7 +73,15 @@ fn the_last_database_that_fits_is_created_and_the_next_names_the_limit() {
     let names: Vec<String> =
         (1..DATABASES_MAX).map(|n| format!("db{n}")).chain(["one more".to_owned()]).collect();
     let listed = ask(&mut catalog, &ToCatalog::List { after: None, holding: None });
-    assert_eq!(listed, FromCatalog::Listed { names, resume: None, troubles: Vec::new() });
+    assert_eq!(
+        listed,
+        FromCatalog::Listed {
+            names,
+            resume: None,
+            troubles: Vec::new(),
+            release: release::current()
+        }
+    );
 }
 
 #[test]
@@ -130,7 +139,7 @@ fn another_version_is_answered_as_unavailable() {
 
 fn token(name: &str, database: Option<&str>) -> ToCatalog {
     let database = database.map(str::to_owned);
-    let permission = Permission { database, policy: None, read: true, write: true };
+    let permission = Permission { database, policy: None, read: true, write: true, metrics: false };
     let grants = Grants { admin: false, permissions: vec![permission] };
     let hash = format!("hash of {name}");
     ToCatalog::PutGrantee(Box::new(Grantee::token(name, hash, grants, [0, i64::MAX])))

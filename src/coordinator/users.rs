@@ -341,7 +341,8 @@ fn change_right(grants: &mut Grants, grant: &GrantStatement, database: &str, giv
         None => {
             let (read, write) = (read && gives, write && gives);
             let database = Some(database.to_owned());
-            grants.permissions.push(Permission { database, policy: None, read, write });
+            let (policy, metrics) = (None, false);
+            grants.permissions.push(Permission { database, policy, read, write, metrics });
         }
     }
     sorted::sort_by(&mut grants.permissions, |a, b| a.database.cmp(&b.database));

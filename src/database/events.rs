@@ -13,6 +13,7 @@ use crate::protocol::database::{Description, FromDatabase, ObjectStats, ToDataba
 use crate::protocol::envelope::{self, VERSION};
 use crate::protocol::flights::Flight;
 use crate::protocol::host::{Host, Ticket, Unavailable};
+use crate::protocol::release;
 use crate::protocol::round::{Next, Replies, Request};
 use crate::protocol::shard::{FromShard, VerifyPage};
 use crate::store::Store;
@@ -151,6 +152,7 @@ impl<S: Store> Database<S> {
             measurements,
             troubles,
             last_backup_ns,
+            release: release::current(),
         }))
     }
 

@@ -2,13 +2,15 @@
 
 use serde::{Deserialize, Serialize};
 
-/// What may be done with points.
+/// What may be done with a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
-    /// Query them.
+    /// Query its points.
     Read,
-    /// Write and delete them.
+    /// Write and delete its points.
     Write,
+    /// Read how much its objects did and hold. Whoever may read its points may do this too.
+    Metrics,
 }
 
 impl Right {
@@ -17,6 +19,7 @@ impl Right {
         match self {
             Self::Read => "READ",
             Self::Write => "WRITE",
+            Self::Metrics => "METRICS",
         }
     }
 }
@@ -32,6 +35,9 @@ pub struct Permission {
     pub read: bool,
     /// Whether it may be written.
     pub write: bool,
+    /// Whether its metrics may be read, also where its points may not.
+    #[serde(default)]
+    pub metrics: bool,
 }
 
 impl Permission {
@@ -39,7 +45,13 @@ impl Permission {
         match right {
             Right::Read => self.read,
             Right::Write => self.write,
+            Right::Metrics => self.read || self.metrics,
         }
+    }
+
+    /// Whether anything is allowed.
+    pub fn gives_any(&self) -> bool {
+        self.read || self.write || self.metrics
     }
 
     fn names(&self, database: &str) -> bool {
@@ -137,16 +149,17 @@ impl Grants {
     pub fn include(&self, other: &Self) -> bool {
         let gives = |held: &Permission, own: &Permission| {
             let is_same = (&own.database, &own.policy) == (&held.database, &held.policy);
-            is_same && own.read >= held.read && own.write >= held.write
+            let rights = [Right::Read, Right::Write, Right::Metrics];
+            is_same && rights.iter().all(|&right| own.gives(right) >= held.gives(right))
         };
-        let mut given = other.permissions.iter().filter(|held| held.read || held.write);
+        let mut given = other.permissions.iter().filter(|held| held.gives_any());
         let given = given.all(|held| self.permissions.iter().any(|own| gives(held, own)));
         self.admin || given && !other.admin
     }
 
     /// Whether a list of databases may show this one: any right on it will do.
     pub fn sees(&self, database: &str) -> bool {
-        let any = |p: &Permission| p.names(database) && (p.read || p.write);
+        let any = |p: &Permission| p.names(database) && p.gives_any();
         self.admin || self.permissions.iter().any(any)
     }
 }
@@ -161,6 +174,7 @@ mod tests {
             policy: policy.map(str::to_owned),
             read: rights.contains('r'),
             write: rights.contains('w'),
+            metrics: rights.contains('m'),
         }
     }
 
@@ -172,6 +186,7 @@ mod tests {
                 permission(Some("a"), None, "r"),
                 permission(Some("b"), Some("p"), "rw"),
                 permission(Some("c"), None, ""),
+                permission(Some("e"), None, "m"),
             ],
         };
         let only = |policy: &str| Scope::Policies(vec![policy.to_owned()]);
@@ -183,10 +198,17 @@ mod tests {
             (Right::Read, "c", Scope::None),
             (Right::Read, "A", Scope::None),
             (Right::Read, "", Scope::None),
+            (Right::Metrics, "a", Scope::All),
+            (Right::Metrics, "b", only("p")),
+            (Right::Metrics, "c", Scope::None),
+            (Right::Metrics, "e", Scope::All),
+            (Right::Read, "e", Scope::None),
+            (Right::Write, "e", Scope::None),
         ] {
             assert_eq!(grants.scope(right, database), expected, "{right:?} {database}");
         }
-        assert_eq!(["a", "b", "c", "d"].map(|db| grants.sees(db)), [true, true, false, false]);
+        let seen = ["a", "b", "c", "d", "e"].map(|db| grants.sees(db));
+        assert_eq!(seen, [true, true, false, false, true]);
         assert!(!grants.covers_all(Right::Read));
     }
 
@@ -197,17 +219,27 @@ mod tests {
             Grants { admin: false, permissions: permissions.collect() }
         };
         let (nothing, admin) = (held(&[(Some("a"), "")]), Grants::admin());
-        let [read, both] = ["r", "rw"].map(|rights| held(&[(Some("a"), rights)]));
+        let [read, both, metrics] = ["r", "rw", "m"].map(|rights| held(&[(Some("a"), rights)]));
         let more = held(&[(Some("b"), "r"), (Some("a"), "rw")]);
-        for (own, other) in
-            [(&read, &read), (&both, &read), (&more, &both), (&read, &nothing), (&admin, &more)]
-        {
+        for (own, other) in [
+            (&read, &read),
+            (&both, &read),
+            (&more, &both),
+            (&read, &nothing),
+            (&admin, &more),
+            (&read, &metrics),
+        ] {
             assert!(own.include(other), "{own:?} {other:?}");
         }
         let all = held(&[(None, "rw")]);
-        for (own, other) in
-            [(&read, &both), (&both, &more), (&nothing, &read), (&all, &admin), (&read, &all)]
-        {
+        for (own, other) in [
+            (&read, &both),
+            (&both, &more),
+            (&nothing, &read),
+            (&all, &admin),
+            (&read, &all),
+            (&metrics, &read),
+        ] {
             assert!(!own.include(other), "{own:?} {other:?}");
         }
     }

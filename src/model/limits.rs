@@ -103,6 +103,8 @@ pub const DELETE_PREDICATE_DEPTH_MAX: usize = 32;
 
 /// Databases of one deployment.
 pub const DATABASES_MAX: usize = 10_000;
+/// Databases whose durations an isolate counts (`COUNT_DURATIONS`): 150 bytes each.
+pub const DATABASES_TIMED_MAX: usize = 1_000;
 /// Retention policies of one database.
 pub const POLICIES_PER_DATABASE_MAX: usize = 100;
 /// Duration of a retention policy, and of its shard groups, at least, nanoseconds (1.x

@@ -219,6 +219,9 @@ pub enum FromCatalog {
         /// Creations and drops that failed three times, in words; on the last page.
         #[serde(default)]
         troubles: Vec<String>,
+        /// What the object runs, as [`super::release`] names it; on the last page.
+        #[serde(default)]
+        release: String,
     },
     /// What Identify and Met asked for.
     Identified {

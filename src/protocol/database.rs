@@ -271,6 +271,9 @@ pub struct ObjectStats {
     /// without a schedule.
     #[serde(default)]
     pub last_backup_ns: Option<i64>,
+    /// What the object runs, as [`super::release`] names it.
+    #[serde(default)]
+    pub release: String,
 }
 
 /// Why a column set was refused. Nothing of the set was registered.

@@ -253,6 +253,9 @@ pub struct Stats {
     /// About how many series there are.
     #[serde(default)]
     pub series: u64,
+    /// What the object runs, as [`super::release`] names it.
+    #[serde(default)]
+    pub release: String,
 }
 
 /// Monotone counters, saved by every flush.

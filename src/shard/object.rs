@@ -16,6 +16,7 @@ use super::state::{self, State};
 use super::usage::Usage;
 use crate::model::ids::MeasurementId;
 use crate::model::time::TimeRange;
+use crate::protocol::release;
 use crate::protocol::shard::{ShardSettings, Stamp};
 use crate::store::{Store, StoreError};
 
@@ -207,6 +208,7 @@ impl<S: Store> Shard<S> {
             troubles,
             used: Vec::new(),
             series,
+            release: release::current(),
         })
     }
 

@@ -251,6 +251,7 @@ test('8: settings that work when pasted, and a token that may only read', async 
 
   await page.getByLabel('Name').fill('reader');
   await page.getByLabel('write', { exact: true }).uncheck();
+  await page.getByLabel('metrics', { exact: true }).check();
   await page.getByLabel('Expiry').selectOption('86400');
   await page.getByRole('button', { name: 'Create' }).click();
   const made = await page.locator('.secret').textContent();
@@ -271,7 +272,7 @@ test('8: settings that work when pasted, and a token that may only read', async 
   const tokens = await (await server.fetch('/api/v3/configure/token')).json();
   const listed = tokens.find(({ name }) => name === 'reader');
   assert.deepEqual(listed.permissions, [
-    { resource_type: 'db', resource_identifier: ['my db'], actions: ['read'] },
+    { resource_type: 'db', resource_identifier: ['my db'], actions: ['read', 'metrics'] },
   ]);
   const left_ms = Date.parse(listed.expiry) - Date.now();
   assert.ok(Math.abs(left_ms - 864e5) < 60_000, listed.expiry);

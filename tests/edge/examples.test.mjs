@@ -66,7 +66,9 @@ test('every example is run by a test, and listed', () => {
 });
 
 test('the examples do what they say', async (t) => {
-  const server = await tidemark(t, { sql: hasSql() ? sqlConfiguration : undefined, backups: true });
+  // What only one isolate can count is shown too.
+  const vars = { COUNT_DURATIONS: 'true' };
+  const server = await tidemark(t, { vars, sql: hasSql() ? sqlConfiguration : undefined, backups: true });
   const { port } = await transcoding(t, new URL(server.url));
   const env = { ...process.env, TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token, FLIGHT_PORT: String(port) };
   const run = async (program, args) => (await promisify(execFile)(program, args, { env, timeout: 60_000 })).stdout;

@@ -56,6 +56,7 @@ test('tidemark', async (t) => {
   await t.test('data goes in and out, and is there after a stop and a start', () => inAndOut(t, install));
   await t.test('the shell completes, remembers, and goes on after an error', (sub) => typed(sub, install));
   await t.test('the console is beside the API, and nothing else is', () => beside(t, install));
+  await t.test('durations are counted, for a token that sees nothing else', () => timed(t, install));
   await t.test('passwords are guessed by addresses, not by connections', () => guessed(t, install));
   await t.test('gRPC is taken beside the server', (sub) => takesGrpc(sub, install));
   await t.test('it speaks SQL if it was made with it', (sub) => asksSql(sub, install));
@@ -207,6 +208,30 @@ async function beside(t, install) {
     await sleep(50);
   }
   assert.ok(!server.log.includes(token));
+}
+
+/** What a scraper sees with a token that is for metrics alone. */
+async function timed(t, install) {
+  const server = await served(t, { install });
+  await server.query('CREATE DATABASE d');
+  const env = { TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token };
+  const made = await tidemarkProgram(install, ['token', 'create', 'scraper', '--database', 'd', '--metrics'], { env });
+  assert.equal(made.code, 0, made.said);
+  const headers = { Authorization: `Bearer ${made.output.trim()}` };
+  const counted = async () => {
+    const text = await (await fetch(`${server.url}/metrics?db=d`, { headers })).text();
+    const [, count] = /^tidemark_write_duration_seconds_count\{database="d"\} (\d+)$/m.exec(text) ?? [];
+    return count;
+  };
+  assert.equal(await counted(), '0');
+  await server.mustWrite('m v=1', { db: 'd' });
+  for (let triesLeft = 100; (await counted()) !== '1'; triesLeft -= 1) {
+    assert.ok(triesLeft > 0, await counted());
+    await sleep(50);
+  }
+  assert.equal((await fetch(`${server.url}/query?db=d&q=SELECT+v+FROM+m`, { headers })).status, 403);
+  const listed = await tidemarkProgram(install, ['token', 'list'], { env });
+  assert.match(listed.output, /scraper +\S* *metrics d/);
 }
 
 /** One guesser stays one, whatever address it claims and however often it connects anew. */

@@ -7,10 +7,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { parse as toml } from 'smol-toml';
-
-import { lockedCrate, at } from '../../scripts/project.mjs';
-import { makeRelease, needsSql, notesOf } from '../../scripts/release.mjs';
+import { at } from '../../scripts/project.mjs';
+import { makeRelease, needsFixtures, needsOneVersion, needsSql, notesOf, recordedRelease, versionsSaid } from '../../scripts/release.mjs';
 import { hasReleasedSql, hasSql, sqlFolder } from '../../scripts/setup.mjs';
 import { has, tidemark } from './harness.mjs';
 import { imageOf } from './image.mjs';
@@ -28,15 +26,21 @@ test('everything has one version, and a server says it', async (t) => {
   const server = await tidemark(t);
   const [build] = (await server.series('SHOW DIAGNOSTICS')).filter(({ name }) => name === 'build');
   const said = {
-    'package-lock.json': json(at('package-lock.json')).version,
-    'packages/tidemark/package.json': json(at('packages', 'tidemark', 'package.json')).version,
-    'Cargo.toml': toml(readFileSync(at('Cargo.toml'), 'utf8')).package.version,
-    'Cargo.lock': lockedCrate('tidemark'),
+    ...versionsSaid(),
     'SHOW DIAGNOSTICS': build.values[0][build.columns.findIndex((name) => /version/i.test(name))],
   };
   for (const [where, found] of Object.entries(said)) assert.equal(found, version, where);
   const [newest] = /^## .*$/m.exec(readFileSync(at('CHANGELOG.md'), 'utf8'));
   assert.match(newest, new RegExp(`^## (Unreleased$|${version.replaceAll('.', '\\.')} - \\d{4}-\\d\\d-\\d\\d$)`));
+});
+
+test('a release stops where two places say different versions, or where nothing is recorded of it', () => {
+  needsOneVersion();
+  const other = { ...versionsSaid(), 'sql/Cargo.toml': '9.9.9' };
+  assert.throws(() => needsOneVersion(other), /A release has one version, .* and sql\/Cargo\.toml has 9\.9\.9\./);
+  needsFixtures('0.1.0');
+  assert.throws(() => needsFixtures('9.9.9'), /What 9\.9\.9 stores and sends is not recorded/);
+  assert.ok(existsSync(recordedRelease('0.1.0', 'index_bg.wasm.gz')));
 });
 
 test('the notes are the section of the version, and a tag needs its own', () => {

@@ -28,7 +28,7 @@ fn product() -> Product {
 }
 
 /// A database with a bit of everything that is stored.
-fn recorded() -> Product {
+pub(crate) fn recorded() -> Product {
     let mut product = product();
     product.query("", "CREATE DATABASE a");
     product.query("", "CREATE RETENTION POLICY short ON a DURATION 1d REPLICATION 1");
@@ -55,23 +55,31 @@ fn recorded() -> Product {
     product
 }
 
+/// What is asked of the database of [`recorded`]: the first three about the deployment.
+pub(crate) const ASKED: [&str; 12] = [
+    "SHOW DATABASES",
+    "SHOW RETENTION POLICIES ON a",
+    "SHOW RETENTION POLICIES ON b",
+    "SHOW MEASUREMENTS",
+    "SHOW SERIES",
+    "SHOW FIELD KEYS",
+    "SHOW TAG VALUES WITH KEY = host",
+    "SELECT * FROM m",
+    "SELECT * FROM sparse",
+    "SELECT count(f), sum(i) FROM m GROUP BY dc",
+    "SELECT * FROM gone",
+    "SELECT count(f) FROM short.m",
+];
+
 /// What the database of [`recorded`] answers.
-fn answers(product: &mut Product) -> Vec<Value> {
-    let asked = [
-        "SHOW DATABASES",
-        "SHOW RETENTION POLICIES ON a",
-        "SHOW RETENTION POLICIES ON b",
-        "SHOW MEASUREMENTS",
-        "SHOW SERIES",
-        "SHOW FIELD KEYS",
-        "SHOW TAG VALUES WITH KEY = host",
-        "SELECT * FROM m",
-        "SELECT * FROM sparse",
-        "SELECT count(f), sum(i) FROM m GROUP BY dc",
-        "SELECT * FROM gone",
-        "SELECT count(f) FROM short.m",
-    ];
-    asked.map(|q| product.query("a", q)["results"][0]["series"].clone()).into()
+pub(crate) fn answers(product: &mut Product) -> Vec<Value> {
+    ASKED.map(|q| product.query("a", q)["results"][0]["series"].clone()).into()
+}
+
+/// The same without what is about the deployment.
+pub(crate) fn answers_of_database(product: &mut Product) -> Vec<Value> {
+    let asked = ASKED[3..].iter();
+    asked.map(|q| product.query("a", q)["results"][0]["series"].clone()).collect()
 }
 
 fn hex(bytes: &[u8]) -> String {
@@ -88,7 +96,7 @@ fn bytes(text: &str) -> Vec<u8> {
     digits.chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
-fn dump(stores: &BTreeMap<Address, MemoryStore>) -> String {
+pub(crate) fn dump(stores: &BTreeMap<Address, MemoryStore>) -> String {
     let mut text = String::new();
     for (address, store) in stores.iter().filter(|(_, store)| store.is_open().unwrap()) {
         let (kind, id) = match address {
@@ -115,7 +123,7 @@ fn dump(stores: &BTreeMap<Address, MemoryStore>) -> String {
 }
 
 /// A product that wakes up on what `text` says is stored.
-fn restored(text: &str) -> Product {
+pub(crate) fn restored(text: &str) -> Product {
     let mut product = product();
     let mut store = MemoryStore::new();
     for line in text.lines() {

@@ -30,6 +30,7 @@ pub(crate) fn token(name: &str, databases: &[&str]) -> Grantee {
         policy: None,
         read: true,
         write: true,
+        metrics: false,
     };
     let grants = Grants { admin: false, permissions: databases.iter().map(permission).collect() };
     Grantee::token(name, token_hash(name), grants, [0, i64::MAX])

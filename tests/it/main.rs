@@ -25,6 +25,7 @@ mod export;
 mod fault_store;
 mod flight;
 mod format;
+mod frozen;
 mod functions;
 mod grafana;
 mod grants;

@@ -24,7 +24,7 @@ fn names(text: &str) -> BTreeSet<&str> {
 }
 
 fn with_quota() -> Product {
-    let mut product = Product::with(&[("BACKUPS", "memory")]);
+    let mut product = Product::with(&[("BACKUPS", "memory"), ("COUNT_DURATIONS", "true")]);
     product.query("", "CREATE DATABASE a");
     product.write("a", "m,host=a v=1 1\nm,host=b v=2 2\nn v=3 3");
     let quota = "{\"db\":\"a\",\"points_per_minute\":1000,\"stored_bytes\":1000000}";
@@ -43,7 +43,8 @@ fn every_counter_of_show_stats_is_a_metric() {
         let rows = series["values"].as_array().unwrap().iter();
         numbers += rows.flat_map(|row| row.as_array().unwrap()).filter(|n| n.is_number()).count();
     }
-    let samples = text.lines().filter(|line| !line.starts_with('#'));
+    let is_counter = |line: &&str| !line.starts_with('#') && !line.contains("_duration_seconds");
+    let samples = text.lines().filter(is_counter);
     assert_eq!(samples.count(), numbers, "{text}\n{shown}");
     let shard = "{database=\"a\",shard=\"1\",retention_policy=\"autogen\"}";
     assert!(text.contains(&format!("\ntidemark_points_written_total{shard} 3\n")), "{text}");
@@ -98,6 +99,80 @@ fn a_scrape_asks_each_object_once_and_no_other_database() {
         ];
         assert_eq!((counted, added.len()), (asked, 3), "{added:?}");
     }
+}
+
+#[test]
+fn durations_are_counted_from_the_first_scrape_on_where_there_is_one_isolate() {
+    let sample = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.starts_with(&format!("tidemark_{name}")));
+        line.map(|line| line.rsplit_once(' ').unwrap().1.parse::<f64>().unwrap())
+    };
+    let mut product = with_quota();
+    let first = scraped(&mut product, "a");
+    assert_eq!(sample(&first, "write_duration_seconds_count{database=\"a\"}"), Some(0.0));
+    product.write("a", "m,host=a v=1 4");
+    product.write("a", "m,host=a v=1 5");
+    product.query("a", "SELECT v FROM m");
+    // A refusal takes no time, and nobody who may not may move a quantile.
+    product.ask("POST", "/write", "db=a", &[], "this is no line");
+    let text = scraped(&mut product, "a");
+    for (kind, count) in [("write", 2.0), ("query", 1.0)] {
+        let name = format!("{kind}_duration_seconds");
+        assert_eq!(sample(&text, &format!("{name}_count")), Some(count), "{text}");
+        assert_eq!(sample(&text, &format!("{name}_sum")), Some(0.0), "no time goes by in a test");
+        let buckets =
+            text.matches(&format!("\ntidemark_{name}_bucket{{database=\"a\",le=")).count();
+        assert_eq!(buckets, 8, "{text}");
+    }
+    let mut many = Product::with(&[]);
+    many.query("", "CREATE DATABASE a");
+    scraped(&mut many, "a");
+    many.write("a", "m v=1 1");
+    assert!(!scraped(&mut many, "a").contains("duration"), "a platform of many isolates");
+}
+
+/// A scraper needs no point of what it watches.
+#[test]
+fn a_token_for_metrics_reads_them_and_nothing_else() {
+    let mut product = with_quota();
+    product.query("", "CREATE DATABASE b");
+    let bearer = format!("Bearer {}", token(&mut product, "m", &["a"], &["metrics"], None));
+    let mut ask = |method: &str, path: &str, query: &str, body: &str| {
+        let headers = [("authorization", bearer.as_str()), ("host", "h")];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).into();
+        let [method, path, query] = [method, path, query].map(str::to_owned);
+        let head = tidemark::api::http::RequestHead { method, path, query, headers };
+        let response = product.request(head, body.into());
+        (response.status, String::from_utf8(response.body).unwrap())
+    };
+    assert_eq!(
+        (ask("GET", "/metrics", "db=a", "").0, ask("GET", "/metrics", "db=b", "").0),
+        (200, 403)
+    );
+    let targets: Value = serde_json::from_str(&ask("GET", "/metrics/targets", "", "").1).unwrap();
+    assert_eq!(targets.as_array().map(Vec::len), Some(1), "{targets}");
+    for (method, path, query, body) in [
+        ("POST", "/write", "db=a", "m v=1 1"),
+        ("POST", "/query", "db=a&q=SELECT+*+FROM+m", ""),
+        ("GET", "/api/v3/export", "db=a", ""),
+        ("POST", "/query", "db=a&q=SHOW+SERIES", ""),
+        ("POST", "/query", "q=SHOW+STATS+ON+a", ""),
+        ("POST", "/query", "q=SHOW+STATS", ""),
+    ] {
+        let (status, said) = ask(method, path, query, body);
+        assert!(status == 403, "{path} {query}: {status} {said}");
+    }
+    let (status, said) = product.ask(
+        "POST",
+        "/api/v3/configure/token",
+        "",
+        &[],
+        "{\"token_name\":\"p\",\"permissions\":[{\"resource_type\":\"db\",\"resource_identifier\":\
+         [\"a/p\"],\"actions\":[\"metrics\"]}]}",
+    );
+    assert_eq!((status, said.contains("of a whole database")), (400, true), "{said}");
+    let (_, listed) = product.ask("GET", "/api/v3/configure/token", "", &[], "");
+    assert!(listed.contains("\"actions\":[\"metrics\"]"), "{listed}");
 }
 
 #[test]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 use tidemark::api::http::{RequestHead, Response};
 use tidemark::api::settings::Settings;
-use tidemark::browser::in_process::InProcess;
+use tidemark::browser::in_process::{InProcess, SqlSession};
 use tidemark::protocol::call::Address;
 use tidemark::store::memory::MemoryStore;
 
@@ -42,6 +42,11 @@ impl Product {
             inner.set_backups(Box::new(move |message| place.answer(message)));
         }
         Self { inner, now_ns: START_NS, tick_ns: S_NS }
+    }
+
+    /// Answers what SQL is asked.
+    pub(crate) fn answer_sql(&mut self, session: SqlSession) {
+        self.inner.set_sql(session);
     }
 
     /// Keeps backups in a place; earlier ones are forgotten.

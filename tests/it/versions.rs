@@ -10,18 +10,25 @@ use std::path::PathBuf;
 
 use tidemark::coordinator::create_drop::{Change, CreateDrop};
 use tidemark::coordinator::delete::Delete;
+use tidemark::coordinator::diagnostics::Diagnostics;
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::verify::Verify;
+use tidemark::influxql::ast::Statement;
 use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
-use tidemark::protocol::call::{Call, CallFailure};
+use tidemark::model::value::FieldValue;
+use tidemark::protocol::call::{Address, Call, CallFailure};
 use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark::protocol::database::{FromDatabase, ToDatabase};
-use tidemark::protocol::envelope::{self, VERSION, VERSION_MIN, Wire};
+use tidemark::protocol::envelope::{self, VERSION, VERSION_MAX, VERSION_MIN, Wire};
 use tidemark::protocol::host::Unavailable;
 use tidemark::protocol::shard::{FromShard, ToShard};
+use tidemark::protocol::sql::{FromSql, ToSql};
+use tidemark::query::result::ResultColumn;
 
+use crate::product::Product;
 use crate::protocol::{ask, create, kept, script, write};
+use crate::sql_stand_in::stand_in;
 use crate::world::{Edge, World, real_shard};
 
 type Answer<'a> = dyn FnMut(&mut World, &Call) -> Result<Vec<u8>, CallFailure> + 'a;
@@ -92,6 +99,109 @@ fn a_version_that_is_too_new_is_refused_by_every_object_and_means_503() {
         Ok(reply)
     });
     assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
+}
+
+/// While a deployment has two releases, whoever operates it sees how far it is.
+#[test]
+fn objects_of_another_release_are_named_by_show_diagnostics() {
+    let mut world = world();
+    world.run(&Edge::default(), create("db", 2, None)).unwrap();
+    let statement = || Statement::ShowDiagnostics { module: Some("releases".to_owned()) };
+    let mut shown = |others: [&str; 3]| {
+        let mut shards = 0;
+        let mut machine = Diagnostics::new(statement());
+        let chunk = script(&mut world, &Edge::default(), &mut machine, |world, call| {
+            let reply = ask(world, call.to.clone(), call.message.clone());
+            Ok(match (&call.to, reply[1]) {
+                (Address::Catalog, 2) => said::<FromCatalog>(&reply, |message| {
+                    if let FromCatalog::Listed { release, .. } = message {
+                        *release = others[0].to_owned();
+                    }
+                }),
+                (Address::Database(_), 4) => said::<FromDatabase>(&reply, |message| {
+                    if let FromDatabase::Stats(stats) = message {
+                        stats.release = others[1].to_owned();
+                    }
+                }),
+                _ => said::<FromShard>(&reply, |message| {
+                    if let FromShard::Stats(stats) = message
+                        && shards == 0
+                    {
+                        shards += 1;
+                        stats.release = others[2].to_owned();
+                    }
+                }),
+            })
+        });
+        let chunk = chunk.unwrap().unwrap();
+        let cell = |column: usize, row: usize| match &chunk.values[column] {
+            ResultColumn::Values(column) => match column.get(row) {
+                Some(FieldValue::String(text)) => text.to_string(),
+                other => panic!("{other:?}"),
+            },
+            other => panic!("{other:?}"),
+        };
+        let rows: Vec<String> =
+            (0..chunk.rows).map(|row| [0, 1, 2].map(|c| cell(c, row)).join(" ")).collect();
+        rows
+    };
+    let own = env!("CARGO_PKG_VERSION");
+    assert_eq!(shown([own, own, own]), Vec::<String>::new());
+    // Of the shards the one that is asked last is answered first.
+    let older = [" catalog 0.0.8", "db database 0.0.9", "db shard 2 0.0.7"];
+    assert_eq!(shown(["0.0.8", "0.0.9", "0.0.7"]), older);
+    // Those that say nothing of it are not guessed at.
+    assert_eq!(shown(["", own, "0.0.7"]), [older[2]]);
+}
+
+/// A message that somebody else would have sent.
+fn said<M: Wire>(message: &[u8], change: impl FnOnce(&mut M)) -> Vec<u8> {
+    let (version, mut message) = envelope::decode::<M>(message).unwrap();
+    change(&mut message);
+    envelope::encode_as(version, &message)
+}
+
+/// SQL is a Worker of its own, deployed apart: either may be the older one.
+#[test]
+fn sql_of_another_version_is_understood_or_refused_by_name() {
+    for (version, is_read) in [(VERSION_MIN, true), (VERSION_MAX, true), (VERSION_MAX + 1, false)] {
+        for is_asked in [true, false] {
+            let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
+            let mut session = stand_in();
+            product.answer_sql(Box::new(move |message: &[u8]| {
+                let mut message = message.to_vec();
+                if is_asked {
+                    // What an edge of that version would have sent.
+                    message[0] = version;
+                }
+                let refused = || {
+                    let error = envelope::decode::<ToSql>(&message).err().map(|e| e.to_string());
+                    error.map(|message| FromSql::Failed { status: 503, message })
+                };
+                let mut reply =
+                    refused().map_or_else(|| session(&message), |said| envelope::encode(&said));
+                if !is_asked {
+                    reply[0] = version;
+                }
+                reply
+            }));
+            product.query("", "CREATE DATABASE a");
+            product.write("a", "m v=1 1\nm v=2 2");
+            let (status, said) =
+                product.ask("GET", "/api/v3/query_sql", "db=a&q=count+m&format=json", &[], "");
+            match is_read {
+                true => assert_eq!(
+                    (status, said.as_str()),
+                    (200, "[{\"rows\":2}]"),
+                    "{version} {is_asked}"
+                ),
+                false => {
+                    let named = said.contains("protocol version 2 is not spoken here");
+                    assert_eq!((status, named), (503, true), "{is_asked}: {said}");
+                }
+            }
+        }
+    }
 }
 
 /// Direction and name of a message; nothing for bytes that are none.

@@ -13,8 +13,8 @@ const lasting = [
 ];
 
 /** The body that asks for a token. */
-export function tokenRequest({ name, resource, read, write, expiry }) {
-  const actions = [read && 'read', write && 'write'].filter(Boolean);
+export function tokenRequest({ name, resource, read, write, metrics, expiry }) {
+  const actions = [read && 'read', write && 'write', metrics && 'metrics'].filter(Boolean);
   return {
     token_name: name,
     ...(expiry ? { expiry_secs: Number(expiry) } : {}),
@@ -36,6 +36,7 @@ export function newToken(shown) {
   });
   const read = el('input', { type: 'checkbox', checked: true });
   const write = el('input', { type: 'checkbox', checked: true });
+  const metrics = el('input', { type: 'checkbox' });
   const expiry = el(
     'select',
     {},
@@ -49,11 +50,12 @@ export function newToken(shown) {
       resource: resource.value,
       read: read.checked,
       write: write.checked,
+      metrics: metrics.checked,
       expiry: expiry.value,
     };
-    if (!asked.read && !asked.write)
+    if (!asked.read && !asked.write && !asked.metrics)
       return answer.replaceChildren(
-        el('p', { class: 'wrong' }, 'Choose reading, writing or both.'),
+        el('p', { class: 'wrong' }, 'Choose reading, writing or metrics.'),
       );
     const token = await make(asked, answer);
     if (token) shown(token, asked.resource);
@@ -81,6 +83,7 @@ export function newToken(shown) {
         el('legend', {}, 'May'),
         el('label', { class: 'check' }, read, 'read'),
         el('label', { class: 'check' }, write, 'write'),
+        el('label', { class: 'check' }, metrics, 'metrics'),
       ),
       el('label', {}, 'Expiry', expiry),
       el('button', { type: 'submit', class: 'primary' }, 'Create'),

@@ -52,7 +52,9 @@ const fileOf = (server) => server._handle.fd;
 /** What workerd gets: the settings that are set, and nothing else of the environment. */
 function variablesOf(settings, token) {
   const given = [...settings, 'ADMIN_TOKEN_NEXT'].filter((name) => process.env[name]);
-  return { ...Object.fromEntries(given.map((name) => [name, process.env[name]])), ADMIN_TOKEN: token };
+  const own = Object.fromEntries(given.map((name) => [name, process.env[name]]));
+  // It is one isolate: what that counts is of the whole server.
+  return { COUNT_DURATIONS: 'true', ...own, ADMIN_TOKEN: token };
 }
 
 /** What takes gRPC beside the server, as `tidemark flight` does elsewhere; null where nobody asked for it. */

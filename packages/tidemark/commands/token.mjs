@@ -14,10 +14,10 @@ function seconds(text) {
   return Number(count) * secondsOf[unit];
 }
 
-function permissionsOf({ database, read, write }) {
+function permissionsOf({ database, read, write, metrics }) {
   if (!database) throw new Sentence('For which database? Use --database NAME, NAME/POLICY, or \'*\' for all of them.');
-  const actions = [...(read ? ['read'] : []), ...(write ? ['write'] : [])];
-  if (actions.length === 0) throw new Sentence('What may it do? Use --read, --write, or both.');
+  const actions = Object.entries({ read, write, metrics }).filter(([, given]) => given).map(([action]) => action);
+  if (actions.length === 0) throw new Sentence('What may it do? Use --read, --write, --metrics, or several.');
   return [{ resource_type: 'db', resource_identifier: [database], actions }];
 }
 
@@ -67,9 +67,10 @@ async function revoke(connection, name) {
 /** @type {import('../lib/command.mjs').Command} */
 export default {
   summary: 'makes, lists and revokes tokens of single databases',
-  usage: 'create NAME --database DB [--read] [--write] [--expires 30d] | list | revoke NAME',
+  usage: 'create NAME --database DB [--read] [--write] [--metrics] [--expires 30d] | list | revoke NAME',
   about: `
-A token is for one database, one of its retention policies, or all databases, to read, to write, or both.
+A token is for one database, one of its retention policies, or all databases, to read, to write, or both; or to read
+nothing but metrics.
 It is shown once, when it is made. This needs the admin token.
 
 ${connectionHelp}`,
@@ -77,6 +78,7 @@ ${connectionHelp}`,
     database: { value: 'DB', help: "what it is for: a database, DATABASE/POLICY, or '*'" },
     read: { help: 'it may query and export' },
     write: { help: 'it may write, and delete' },
+    metrics: { help: 'it may read the metrics of the database, and none of its points' },
     expires: { value: 'TIME', help: 'for how long it is good, such as 12h, 30d or 52w; otherwise until it is revoked' },
     ...connectionOptions,
   },

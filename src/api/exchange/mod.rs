@@ -13,6 +13,7 @@ mod slow_reader;
 
 use super::action::Action;
 use super::auth::AuthError;
+use super::durations::TimedKind;
 use super::error::ApiError;
 use super::error_body::ErrorShape;
 use super::foreign_origin;
@@ -176,8 +177,20 @@ impl Exchange {
     /// The request's line of the log, once the last action was taken; also counts the request.
     pub fn log_line(&self, service: &mut Service, platform: &dyn Platform) -> Option<String> {
         self.record.count(&mut service.write_counts);
+        self.count_duration(service, platform.now_ns());
         let which = service.settings.as_ref().map_or(LogRequests::All, |set| set.log_requests);
         self.record.line(which, service.write_counts, platform.now_ns())
+    }
+
+    /// Who is refused waits for nothing.
+    fn count_duration(&self, service: &mut Service, now_ns: i64) {
+        let Record { database, status, started_ns, route, .. } = &self.record;
+        let counted = service.durations.as_mut().filter(|_| !(400..500).contains(status));
+        if let (Some(durations), Some(database)) = (counted, database)
+            && let Some(kind) = TimedKind::of(route)
+        {
+            durations.count(database, kind, now_ns.saturating_sub(*started_ns));
+        }
     }
 
     /// Takes the reply to a call.

@@ -190,7 +190,7 @@ pub static ROUTES: &[Route] = &[
         on(&["POST"], Access::Admin, Body::Bytes(ACCESS_BODY_BYTES_MAX), access::begin),
     ]),
     route("/metrics", ErrorShape::Other, &[
-        on(&["GET"], Access::Database(Right::Read), Body::None, metrics::begin),
+        on(&["GET"], Access::Database(Right::Metrics), Body::None, metrics::begin),
     ]),
     route("/metrics/targets", ErrorShape::Other, &[
         on(&["GET"], Access::Known, Body::None, metrics::begin_targets),

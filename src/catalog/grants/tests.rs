@@ -8,6 +8,7 @@ fn token(name: &str, databases: &[&str]) -> Grantee {
         policy: None,
         read: true,
         write: false,
+        metrics: false,
     };
     let grants = Grants { admin: false, permissions: databases.iter().map(permission).collect() };
     Grantee::token(name, format!("hash of {name}"), grants, [1, i64::MAX])

@@ -7,7 +7,7 @@ use crate::model::limits::{CONFIRM_RETRY_NS, CONFIRMED_NS};
 fn token(version: u64, databases: &[&str]) -> Grantee {
     let permission = |database: &&str| {
         let database = Some((*database).to_owned());
-        Permission { database, policy: None, read: true, write: true }
+        Permission { database, policy: None, read: true, write: true, metrics: false }
     };
     let permissions = databases.iter().map(permission).collect();
     let grants = Grants { admin: false, permissions };

@@ -32,6 +32,8 @@ pub struct Diagnostics {
     names: VecDeque<String>,
     found: Vec<DatabaseFigures>,
     troubles: Vec<Trouble>,
+    /// What the Catalog runs; empty where it was not asked.
+    catalog_release: String,
 }
 
 #[derive(Debug)]
@@ -93,6 +95,7 @@ impl Diagnostics {
             names: named.into_iter().collect(),
             found: Vec::new(),
             troubles: Vec::new(),
+            catalog_release: String::new(),
         }
     }
 
@@ -101,8 +104,9 @@ impl Diagnostics {
         let mut after = None;
         if let Some(reply) = replies.pop() {
             match envelope::decode_reply::<FromCatalog>(reply)? {
-                FromCatalog::Listed { names, resume, troubles } => {
+                FromCatalog::Listed { names, resume, troubles, release } => {
                     self.names.extend(names);
+                    self.catalog_release = release;
                     self.troubles.extend(troubles.into_iter().map(|what| Trouble {
                         database: String::new(),
                         object: "catalog".to_owned(),
@@ -191,8 +195,7 @@ impl Diagnostics {
         if !requests.is_empty() {
             return Ok(Next::Calls(requests));
         }
-        let chunks =
-            render::chunks(&self.statement, &self.found, &self.troubles, context.platform.now_ns());
+        let chunks = self.chunks(context.platform.now_ns());
         self.stage = OperatorsStage::Show(chunks);
         self.show()
     }

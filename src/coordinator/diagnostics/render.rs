@@ -3,13 +3,13 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::{DatabaseFigures, ShardOf, Trouble, quotas, shards};
+use super::{DatabaseFigures, Diagnostics, ShardOf, Trouble, quotas, shards};
 use crate::influxql::ast::Statement;
 use crate::influxql::time_literal;
 use crate::model::limits::SHARDS_PER_GROUP_MAX;
 use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, S_NS, TimeRange};
-use crate::protocol::envelope;
+use crate::protocol::{envelope, release};
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
 /// One value of a row; a column has one kind.
@@ -60,21 +60,44 @@ impl ShardOf<'_> {
     }
 }
 
-/// The series of a statement.
-pub(super) fn chunks(
-    statement: &Statement,
-    found: &[DatabaseFigures],
-    troubles: &[Trouble],
-    now_ns: i64,
-) -> VecDeque<SeriesChunk> {
-    match statement {
-        Statement::ShowShards => found.iter().map(shards_of).collect(),
-        Statement::ShowShardGroups => VecDeque::from([groups_of(found)]),
-        Statement::ShowStats { module, .. } => wanted(stats(found), module.as_deref()),
-        Statement::ShowDiagnostics { module } => {
-            wanted(diagnostics(found, troubles, now_ns), module.as_deref())
+impl Diagnostics {
+    /// The series of the statement.
+    pub(super) fn chunks(&self, now_ns: i64) -> VecDeque<SeriesChunk> {
+        let found = &self.found[..];
+        match &self.statement {
+            Statement::ShowShards => found.iter().map(shards_of).collect(),
+            Statement::ShowShardGroups => VecDeque::from([groups_of(found)]),
+            Statement::ShowStats { module, .. } => wanted(stats(found), module.as_deref()),
+            Statement::ShowDiagnostics { module } => {
+                let mut all = diagnostics(found, &self.troubles, now_ns);
+                all.insert(all.len() - 1, self.other_releases());
+                wanted(all, module.as_deref())
+            }
+            _ => VecDeque::new(),
         }
-        _ => VecDeque::new(),
+    }
+
+    /// Objects that run another release than this edge, of those that could be asked.
+    fn other_releases(&self) -> SeriesChunk {
+        let own = release::current();
+        let mut rows: Vec<Vec<Cell>> = Vec::new();
+        let mut see = |database: &str, object: &str, release: &str| {
+            if !release.is_empty() && release != own {
+                rows.push([database, object, release].map(Cell::from).into());
+            }
+        };
+        see("", "catalog", &self.catalog_release);
+        for found in &self.found {
+            if let Some(stats) = &found.stats {
+                see(&found.name, "database", &stats.release);
+            }
+            for (shard, stats) in shards(&found.loaded).zip(&found.shards) {
+                if let Some(stats) = stats {
+                    see(&found.name, &format!("shard {}", shard.id()), &stats.release);
+                }
+            }
+        }
+        series("releases", &[], &["database", "object", "version"], rows)
     }
 }
 
@@ -213,8 +236,8 @@ fn counted(name: &str, tags: &[(&str, String)], counters: &[(&str, u64)]) -> Ser
 }
 
 fn diagnostics(found: &[DatabaseFigures], troubles: &[Trouble], now_ns: i64) -> Vec<SeriesChunk> {
-    let version = env!("CARGO_PKG_VERSION");
-    let build = ["", "", "", version].map(Cell::from).into();
+    let [unknown, own] = [String::new(), release::current()];
+    let build = [&unknown, &unknown, &unknown, &own].map(|text| text.as_str().into()).into();
     let columns = ["database", "diskBytes", "generation", "groups", "policies", "shards"];
     let databases = found.iter().map(|found| {
         let policies = &found.loaded.description.policies;

@@ -49,7 +49,8 @@ struct Isolate {
 fn grantee(id: u64, user: bool, name: &str, hash: String) -> Grantee {
     let (salt, iterations) = if user { ("salt".to_owned(), 9) } else { (String::new(), 0) };
     let database = Some("d".to_owned());
-    let permission = Permission { database, policy: None, read: true, write: false };
+    let permission =
+        Permission { database, policy: None, read: true, write: false, metrics: false };
     let grants = Grants { admin: false, permissions: vec![permission] };
     let row = Grantee::token(name, hash, grants, [0, i64::MAX]);
     Grantee { id, version: id, user, salt, iterations, ..row }

@@ -25,7 +25,7 @@ impl Platform for Fixed {
 
 fn token(name: &str) -> Grantee {
     let database = Some("d".to_owned());
-    let permission = Permission { database, policy: None, read: true, write: true };
+    let permission = Permission { database, policy: None, read: true, write: true, metrics: false };
     let grants = Grants { admin: false, permissions: vec![permission] };
     let hash = format!("hash of {name}");
     Grantee { id: 1, version: 1, ..Grantee::token(name, hash, grants, [1, i64::MAX]) }

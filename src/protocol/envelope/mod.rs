@@ -11,10 +11,13 @@ use super::call::CallFailure;
 use crate::codec::metadata;
 use crate::model::limits::MESSAGE_BYTES_MAX;
 
-/// The version that this build writes.
+/// The version that this build writes. A release reads what is new before a later one writes it, so
+/// that of two releases side by side each reads what the other writes (`docs/UPGRADING.md`).
 pub const VERSION: u8 = 1;
-/// The oldest version that this build reads.
+/// The oldest version that this build reads: what the release before may write.
 pub const VERSION_MIN: u8 = VERSION - 1;
+/// The newest one: [`VERSION`], or one more if the next release is to write that.
+pub const VERSION_MAX: u8 = VERSION;
 /// Bytes before the header: version, direction, header length.
 pub const PREFIX_BYTES: usize = 1 + 1 + 4;
 
@@ -53,8 +56,10 @@ pub enum EnvelopeError {
     /// Shorter than it says, or longer than [`MESSAGE_BYTES_MAX`].
     #[error("a message of {0} bytes is cut short or too long")]
     Length(usize),
-    /// Neither [`VERSION`] nor the one before.
-    #[error("protocol version {0} is not spoken here (this end speaks {VERSION_MIN} to {VERSION})")]
+    /// Older than [`VERSION_MIN`] or newer than [`VERSION_MAX`].
+    #[error(
+        "protocol version {0} is not spoken here (this end speaks {VERSION_MIN} to {VERSION_MAX})"
+    )]
     Version(u8),
     /// Meant for another kind of object.
     #[error("a message of direction {0} does not belong here")]
@@ -149,7 +154,7 @@ fn open(bytes: &[u8], direction: Direction) -> Result<Opened<'_>, EnvelopeError>
     if bytes.len() > MESSAGE_BYTES_MAX {
         return Err(length);
     }
-    if !(VERSION_MIN..=VERSION).contains(&version) {
+    if !(VERSION_MIN..=VERSION_MAX).contains(&version) {
         return Err(EnvelopeError::Version(version));
     }
     let header_bytes = u32::from_le_bytes([a, b, c, d]) as usize;

@@ -9,6 +9,8 @@
 
 use std::fmt::Write;
 
+use crate::api::durations::{BOUNDS_NS, DatabaseDurations, Histogram};
+use crate::model::time::S_NS;
 use crate::model::value::FieldValue;
 use crate::query::result::{ResultColumn, SeriesChunk};
 
@@ -116,11 +118,21 @@ impl Exposition {
         }
     }
 
-    /// The numbers of `chunks`, metric by metric.
-    pub(super) fn text(self, chunks: &[SeriesChunk]) -> String {
+    /// The numbers of `chunks`, metric by metric, and the durations of the database of this name.
+    pub(super) fn text(
+        self,
+        chunks: &[SeriesChunk],
+        timed: Option<(&str, &DatabaseDurations)>,
+    ) -> String {
         let mut text = String::new();
         for metric in METRICS {
             self.family(metric, chunks, &mut text);
+        }
+        if let Some((database, durations)) = timed {
+            let DatabaseDurations { writes, queries } = durations;
+            for (what, histogram) in [("write", writes), ("query", queries)] {
+                histogram_family(what, database, histogram, &mut text);
+            }
         }
         if self == Self::OpenMetrics {
             text.push_str("# EOF\n");
@@ -150,6 +162,34 @@ impl Exposition {
             }
         }
     }
+}
+
+/// Both formats write a histogram alike.
+fn histogram_family(what: &str, database: &str, histogram: &Histogram, text: &mut String) {
+    let name = format!("tidemark_{what}_duration_seconds");
+    let database = format!("database=\"{}\"", escaped(database));
+    let mut reached = 0;
+    let bounds = BOUNDS_NS.map(seconds).into_iter().chain(["+Inf".to_owned()]);
+    let buckets = bounds.zip(histogram.counts).map(|(bound, count)| {
+        reached += count;
+        format!("{name}_bucket{{{database},le=\"{bound}\"}} {reached}\n")
+    });
+    let buckets: String = buckets.collect();
+    let sum = seconds(i64::try_from(histogram.sum_ns).unwrap_or(i64::MAX));
+    // Writing to a string never fails.
+    let _ = write!(
+        text,
+        "# TYPE {name} histogram\n# HELP {name} From the first byte to the last of the answer.\n\
+         {buckets}{name}_sum{{{database}}} {sum}\n\
+         {name}_count{{{database}}} {reached}\n"
+    );
+}
+
+/// `0.005`, `2.0`
+fn seconds(duration_ns: i64) -> String {
+    let digits = format!("{:09}", duration_ns % S_NS);
+    let trimmed = digits.trim_end_matches('0');
+    format!("{}.{}", duration_ns / S_NS, if trimmed.is_empty() { "0" } else { trimmed })
 }
 
 fn value(chunk: &SeriesChunk, column: &str, row: usize) -> Option<FieldValue> {
@@ -222,12 +262,36 @@ tidemark_points_written_total{shard=\"4\"} 1
 tidemark_stored_bytes{database=\"a\\\"b\\\\c\\nd\",shard=\"3\"} 4096
 # EOF
 ";
-        assert_eq!(Exposition::OpenMetrics.text(&chunks), open);
+        assert_eq!(Exposition::OpenMetrics.text(&chunks, None), open);
         let plain = open
             .replace("# EOF\n", "")
             .replace("TYPE tidemark_points_written ", "TYPE tidemark_points_written_total ")
             .replace("HELP tidemark_points_written ", "HELP tidemark_points_written_total ");
-        assert_eq!(Exposition::Prometheus.text(&chunks), plain);
+        assert_eq!(Exposition::Prometheus.text(&chunks, None), plain);
+    }
+
+    #[test]
+    fn durations_are_cumulative_buckets_in_seconds() {
+        let mut durations = DatabaseDurations::default();
+        durations.writes.counts = [4, 0, 1, 0, 0, 0, 0, 2];
+        durations.writes.sum_ns = 121_500_000_000;
+        let text = Exposition::OpenMetrics.text(&[], Some(("a\"", &durations)));
+        let expected = "\
+# TYPE tidemark_write_duration_seconds histogram
+# HELP tidemark_write_duration_seconds From the first byte to the last of the answer.
+tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"0.005\"} 4
+tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"0.02\"} 4
+tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"0.1\"} 5
+tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"0.5\"} 5
+tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"2.0\"} 5
+tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"10.0\"} 5
+tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"60.0\"} 5
+tidemark_write_duration_seconds_bucket{database=\"a\\\"\",le=\"+Inf\"} 7
+tidemark_write_duration_seconds_sum{database=\"a\\\"\"} 121.5
+tidemark_write_duration_seconds_count{database=\"a\\\"\"} 7
+";
+        assert!(text.starts_with(expected), "{text}");
+        assert!(text.ends_with("query_duration_seconds_count{database=\"a\\\"\"} 0\n# EOF\n"));
     }
 
     #[test]
@@ -237,7 +301,7 @@ tidemark_stored_bytes{database=\"a\\\"b\\\\c\\nd\",shard=\"3\"} 4096
         let limit = Column::full(Values::String(["points_per_minute"].into_iter().collect()));
         chunk.columns = ["limit", "allowed", "used"].map(str::to_owned).into();
         chunk.values.insert(0, ResultColumn::Values(limit));
-        let text = Exposition::OpenMetrics.text(&[chunk]);
+        let text = Exposition::OpenMetrics.text(&[chunk], None);
         let labels = "{database=\"d\",token=\"t\",limit=\"points_per_minute\"}";
         assert!(text.contains(&format!("tidemark_quota_allowed{labels} 5\n")), "{text}");
         assert!(text.contains(&format!("tidemark_quota_used{labels} 2\n")), "{text}");

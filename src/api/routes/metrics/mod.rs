@@ -62,7 +62,10 @@ impl Handler for MetricsHandler {
                 Step::Done(chunk) => match chunk? {
                     Some(chunk) => self.chunks.push(chunk),
                     None => {
-                        let body = self.exposition.text(&self.chunks);
+                        let durations = isolate.service.durations.as_mut();
+                        let durations = durations.and_then(|all| all.of(&self.database));
+                        let timed = durations.as_ref().map(|own| (self.database.as_str(), own));
+                        let body = self.exposition.text(&self.chunks, timed);
                         let response = Response::ok(self.exposition.content_type(), body);
                         return Ok(Action::Respond(response));
                     }

@@ -12,7 +12,11 @@ pub(super) fn described(row: &Grantee, used: &[LastUse]) -> Value {
     let permissions = row.grants.permissions.iter().map(|permission| {
         let database = permission.database.as_deref().unwrap_or("*");
         let policy = permission.policy.as_ref().map(|policy| format!("/{policy}"));
-        let rights = [("read", permission.read), ("write", permission.write)];
+        let rights = [
+            ("read", permission.read),
+            ("write", permission.write),
+            ("metrics", permission.metrics),
+        ];
         let actions = rights.iter().filter(|(_, held)| *held).map(|(name, _)| Value::from(*name));
         json!({
             "resource_type": "db",

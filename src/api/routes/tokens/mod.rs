@@ -248,10 +248,11 @@ fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> Result<(
         return invalid("resource_type must be \"db\"; the admin token is the secret ADMIN_TOKEN");
     }
     let has = |action: &str| body.actions.iter().any(|given| given == action);
-    let (read, write) = (has("read"), has("write"));
-    let known = body.actions.iter().all(|action| action == "read" || action == "write");
-    if !known || body.actions.is_empty() {
-        return invalid("actions must be \"read\", \"write\" or both");
+    let (read, write, metrics) = (has("read"), has("write"), has("metrics"));
+    let known = ["read", "write", "metrics"];
+    let are_known = body.actions.iter().all(|action| known.contains(&action.as_str()));
+    if !are_known || body.actions.is_empty() {
+        return invalid("actions must be some of \"read\", \"write\" and \"metrics\"");
     }
     for resource in &body.resource_identifier {
         let (database, policy) = match name::split_bucket(resource) {
@@ -263,7 +264,10 @@ fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> Result<(
             let expected = "expected a database, database/policy or *";
             return invalid(&format!("invalid resource \"{resource}\": {expected}"));
         }
-        out.push(Permission { database, policy, read, write });
+        if metrics && policy.is_some() {
+            return invalid("metrics are of a whole database: name it without a policy");
+        }
+        out.push(Permission { database, policy, read, write, metrics });
     }
     Ok(())
 }

@@ -1,0 +1,65 @@
+// Two releases at once under workerd: the recorded one of an earlier version, and the one that was built.
+
+import { readFileSync } from 'node:fs';
+import { gunzipSync } from 'node:zlib';
+
+import { Miniflare } from 'miniflare';
+
+import { at } from '../../scripts/project.mjs';
+import { recordedRelease } from '../../scripts/release.mjs';
+import { token } from './harness.mjs';
+
+const objects = { CATALOG: 'Catalog', DATABASE: 'Database', SHARD: 'Shard' };
+
+/** `{ script, module }` of the release of this version, as `npm run release` recorded it. */
+export function released(version) {
+  const read = (name) => gunzipSync(readFileSync(recordedRelease(version, name)));
+  return { script: String(read('index.js.gz')), module: read('index_bg.wasm.gz') };
+}
+
+/** What was built; with `as`, a version of as many characters, it says that it is that one. */
+export function built(version, as = version) {
+  const module = readFileSync(at('build', 'index_bg.wasm'));
+  const [own, other] = [version, as].map((text) => Buffer.from(text));
+  if (own.length !== other.length) throw new Error(`${as} is not as long as ${version}`);
+  let found = 0;
+  for (let place = module.indexOf(own); place >= 0; place = module.indexOf(own, place + 1)) {
+    module.set(other, place);
+    found += 1;
+  }
+  if (found === 0) throw new Error(`the module does not say that it is ${version}`);
+  return { script: readFileSync(at('build', 'index.js'), 'utf8'), module };
+}
+
+/**
+ * Both at once: `{ url, mix, ask, stop }`. `mix({ share, speech })` changes what is mixed, as `mixture_worker.js` has it;
+ * `ask(release, path, init)` is a request to an isolate of `older` or `newer`.
+ */
+export async function mixture({ older, newer, settings = {} }) {
+  const name = 'mixture';
+  const modules = { 'mixture_worker.js': { type: 'esm', contents: readFileSync(new URL('mixture_worker.js', import.meta.url), 'utf8') } };
+  for (const [release, { script, module }] of Object.entries({ older, newer })) {
+    modules[`${release}/index.js`] = { type: 'esm', contents: script };
+    modules[`${release}/index_bg.wasm`] = { type: 'wasm', contents: module };
+  }
+  const env = {};
+  for (const [key, value] of Object.entries({ ADMIN_TOKEN: token, LOG_REQUESTS: 'none', ...settings })) {
+    env[key] = { type: 'text', value };
+  }
+  const exports = {};
+  for (const [binding, exportName] of Object.entries(objects)) {
+    env[binding] = { type: 'durable-object', worker: name, exportName };
+    exports[exportName] = { type: 'durable-object', storage: 'sqlite' };
+  }
+  const manifest = { mainModule: 'mixture_worker.js', modules };
+  const config = { name, compatibilityDate: '2026-11-01', manifest, env, exports };
+  const miniflare = new Miniflare({ host: '127.0.0.1', cf: false, workers: [{ config }] });
+  const url = String(await miniflare.ready).replace(/\/$/, '');
+  const ask = (release, path, init = {}) =>
+    fetch(`${url}${path}`, { ...init, headers: { Authorization: `Token ${token}`, 'x-release': release, ...init.headers } });
+  const mix = async (change) => {
+    const response = await fetch(`${url}/mixture`, { method: 'POST', body: JSON.stringify(change) });
+    if (response.status !== 200) throw new Error(`/mixture answered ${response.status}`);
+  };
+  return { url, ask, mix, stop: () => miniflare.dispose() };
+}

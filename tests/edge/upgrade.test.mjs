@@ -1,0 +1,217 @@
+// A gradual deployment: requests enter isolates of two releases, objects run either, and go from one to the other and
+// back while everybody writes and reads. Nobody is refused for long, and nothing is lost.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { version } from '../../scripts/release.mjs';
+import { built, mixture, released } from './mixture.mjs';
+
+/** The release that is upgraded from. */
+const before = '0.1.0';
+
+/** For how long anybody may be refused, where a write takes no longer than this while nothing else is done. */
+const refusedMsMax = 2_000;
+const writeMs = 50;
+/** After how long nobody waits on. */
+const giveUpMs = 15_000;
+
+const writers = 3;
+const pointsPerBatch = 50;
+/** For how long each mixture is kept, and how much is read meanwhile at least. */
+const stageMs = 1_200;
+const readsPerStage = 3;
+
+/** A version that no release has, as long as this one. */
+const after = version().replace(/\d/g, '9');
+
+/** Protocols beside what the modules speak: of a release that prepares the next one, and of one that writes it. */
+const prepares = { writes: 1, reads: [1, 2] };
+const writesNext = { writes: 2, reads: [1, 2] };
+
+const either = () => (Math.random() < 0.5 ? 'older' : 'newer');
+
+/** The value of point `i` of a writer: what is read must be this, and nothing else. */
+const value = (writer, i) => writer * 1_000_000 + i;
+
+const linesOf = (writer, from) =>
+  Array.from({ length: pointsPerBatch }, (_, i) => `load,writer=w${writer},host=h${i % 7} v=${value(writer, from + i)}i ${from + i}`).join('\n');
+
+/** Repeats `once` until it resolves to something; remembers in `load` for how long it was refused. */
+async function patiently(load, what, once) {
+  let since = null;
+  for (;;) {
+    const asked = performance.now();
+    const { answer, refusal } = await once();
+    if (answer === undefined) since ??= performance.now();
+    // Until it asked what was answered: how long answers take is the machine's.
+    const ms = since === null ? 0 : Math.max(asked - since, 0);
+    if (ms > load.longest.ms) load.longest = { ms, what };
+    if (answer !== undefined) return answer;
+    load.refusals += 1;
+    load.said.add(refusal);
+    if (ms > giveUpMs) throw new Error(`${what} was refused for ${ms} ms: ${refusal}`);
+    await sleep(20);
+  }
+}
+
+async function query(server, release, q) {
+  const body = new URLSearchParams({ db: 'up', epoch: 's', q });
+  const response = await server.ask(release, '/query', { method: 'POST', body });
+  const text = await response.text();
+  const parsed = response.status === 200 ? JSON.parse(text) : { error: text };
+  const error = parsed.error ?? parsed.results[0].error;
+  return error === undefined ? { answer: parsed.results[0].series ?? [] } : { refusal: `${response.status} ${error}` };
+}
+
+/** Writes batch after batch until `load.over`; each is repeated until it is taken. */
+async function write(server, load, writer) {
+  while (!load.over) {
+    const from = load.written[writer];
+    const body = linesOf(writer, from);
+    await patiently(load, `a write of ${writer}`, async () => {
+      const response = await server.ask(either(), '/write?db=up&precision=s', { method: 'POST', body });
+      const text = await response.text();
+      assert.ok(response.status === 204 || response.status === 503, `${response.status} ${text}`);
+      return response.status === 204 ? { answer: true } : { refusal: text };
+    });
+    load.written[writer] = from + pointsPerBatch;
+  }
+}
+
+/** What comes to `SELECT count(v), sum(v)` of the first points of a writer. */
+const summed = (writer, count) => [count, count * writer * 1_000_000 + (count * (count - 1)) / 2];
+
+/** Reads by both releases what was acknowledged before it asked: that is there, each point once and as it was written. */
+async function read(server, load) {
+  for (let round = 0; !load.over; round += 1) {
+    const writer = round % writers;
+    const count = load.written[writer];
+    if (count === 0) {
+      await sleep(20);
+      continue;
+    }
+    const release = either();
+    const q = `SELECT count(v), sum(v) FROM load WHERE writer = 'w${writer}' AND time < ${count}s`;
+    const [series] = await patiently(load, 'a query', () => query(server, release, q));
+    assert.deepEqual(series?.values[0].slice(1), summed(writer, count), `${release}, writer ${writer}`);
+    load.reads += 1;
+  }
+}
+
+/** What `SHOW DIAGNOSTICS` of a release says of objects that run another one: `database object`. */
+async function others(server, release) {
+  const { answer, refusal } = await query(server, release, "SHOW DIAGNOSTICS FOR 'releases'");
+  if (answer === undefined) return refusal;
+  return (answer[0].values ?? []).map(([database, object, runs]) => ({ object: `${database} ${object}`.trim(), runs }));
+}
+
+/** Waits until `SHOW DIAGNOSTICS` has what `isSo` says: an object that is being reset cannot say what it runs. */
+async function until(what, ask, isSo) {
+  for (const since = performance.now(); ; await sleep(50)) {
+    const seen = await ask();
+    if (isSo(seen)) return;
+    assert.ok(performance.now() - since < giveUpMs, `${what}: ${JSON.stringify(seen)}`);
+  }
+}
+
+async function prepared(t, releases) {
+  const server = await mixture({ ...releases, settings: { DEFAULT_SHARDS: '8', AUTO_CREATE_RETENTION: 'INF' } });
+  t.after(() => server.stop());
+  await server.mix({ share: 0 });
+  const made = await query(server, 'older', 'CREATE DATABASE up');
+  assert.deepEqual(made, { answer: [] });
+  return server;
+}
+
+/** How long a write takes on this machine, the middle of five. */
+async function writeTakes(server) {
+  const times = [];
+  while (times.length < 5) {
+    const since = performance.now();
+    const response = await server.ask('older', '/write?db=up&precision=s', { method: 'POST', body: 'rest v=1 1' });
+    await response.arrayBuffer();
+    // What was mixed anew may still be reset.
+    if (response.status === 204) times.push(performance.now() - since);
+  }
+  return times.sort((a, b) => a - b)[2];
+}
+
+/** Runs the load while the share of the newer release is as `shares` say, one after the other, and checks all of it at the end. */
+async function underLoad(t, server, shares, look = async (_) => {}) {
+  const refusedMs = refusedMsMax * Math.max(1, (await writeTakes(server)) / writeMs);
+  const stages = async () => {
+    for (const share of shares) {
+      await server.mix({ share });
+      const [reads, written] = [load.reads, [...load.written]];
+      await sleep(stageMs);
+      // However slow the machine is, there is a load in each of them.
+      while (load.reads < reads + readsPerStage || load.written.some((count, writer) => count === written[writer])) await sleep(20);
+      await look(share);
+    }
+  };
+  const load = { over: false, written: Array(writers).fill(0), reads: 0, refusals: 0, said: new Set(), longest: { ms: 0, what: '' } };
+  const running = [...load.written.keys()].map((writer) => write(server, load, writer));
+  running.push(read(server, load), read(server, load));
+  // Whoever fails fails the test, and nobody waits for the others.
+  const failed = Promise.race(running.map((one) => one.then(() => new Promise(() => {}))));
+  await Promise.race([failed, stages()]);
+  load.over = true;
+  await Promise.all(running);
+  for (const release of ['older', 'newer']) {
+    const { answer } = await query(server, release, 'SELECT count(v), sum(v) FROM load GROUP BY writer');
+    const expected = load.written.map((count, writer) => summed(writer, count));
+    assert.deepEqual(answer.map(({ values: [[, count, sum]] }) => [count, sum]), expected, release);
+  }
+  assert.ok(load.longest.ms < refusedMs, `${load.longest.what} was refused for ${load.longest.ms} ms: ${[...load.said]}`);
+  const points = load.written.reduce((a, b) => a + b, 0);
+  t.diagnostic(`${points} points, ${load.reads} queries, ${load.refusals} refusals, the longest for ${Math.round(load.longest.ms)} ms`);
+}
+
+test('an upgrade from 0.1.0, step by step, and back, under load', async (t) => {
+  const server = await prepared(t, { older: released(before), newer: built(version(), after) });
+  // Each object is of one of them: the Catalog, the database's own, and eight shards.
+  const both = async () => [await others(server, 'newer'), await others(server, 'older')];
+  const isHalf = ([old, young]) =>
+    old.every?.(({ runs }) => runs === before) && young.every?.(({ runs }) => runs === after)
+    && old.length > 0 && young.length > 0
+    && new Set([...old, ...young].map(({ object }) => object)).size === 10;
+  const isEmpty = (seen) => seen.length === 0;
+  let isBack = false;
+  await underLoad(t, server, [0, 25, 50, 100, 50, 0], async (share) => {
+    if (share === 50) await until('half of the objects', both, isHalf);
+    if (share === 100) await until('the upgrade is complete', () => others(server, 'newer'), isEmpty);
+    if (share === 0 && isBack) await until('it is taken back', () => others(server, 'older'), isEmpty);
+    isBack ||= share === 100;
+  });
+});
+
+test('a release that writes another protocol meets one that only reads it, and back, under load', async (t) => {
+  const [older, newer] = [built(version()), built(version(), after)];
+  const server = await prepared(t, { older, newer });
+  await server.mix({ speech: { older: prepares, newer: writesNext } });
+  await underLoad(t, server, [0, 50, 100, 50, 0]);
+});
+
+test('a release that reads a protocol which it does not write yet meets 0.1.0, under load', async (t) => {
+  const server = await prepared(t, { older: released(before), newer: built(version(), after) });
+  await server.mix({ speech: { older: null, newer: prepares } });
+  await underLoad(t, server, [50, 100, 0]);
+});
+
+test('two releases apart nothing is answered wrongly: it is refused by name, and nothing is lost', async (t) => {
+  const server = await prepared(t, { older: released(before), newer: built(version(), after) });
+  const body = linesOf(0, 0);
+  const writeBy = (release) => server.ask(release, '/write?db=up&precision=s', { method: 'POST', body });
+  assert.equal((await writeBy('older')).status, 204);
+  await server.mix({ speech: { older: null, newer: writesNext } });
+  const refused = await writeBy('newer');
+  assert.equal(refused.status, 503);
+  assert.match(await refused.text(), /protocol version \d+ is not spoken here \(this end speaks \d to \d\)/);
+  const { refusal } = await query(server, 'newer', 'SELECT count(v) FROM load');
+  assert.match(refusal, /protocol version \d+ is not spoken here/);
+  // The way out: the deployment goes back, or on by one release.
+  const { answer } = await query(server, 'older', 'SELECT count(v) FROM load');
+  assert.deepEqual(answer[0].values, [[0, pointsPerBatch]]);
+});

@@ -1,0 +1,59 @@
+//! What each release stored and sent, read by this build: `tests/data/format`, a folder for each.
+//!
+//! `RECORD_FORMAT=1 cargo test --test it frozen` makes the folder of the version in `Cargo.toml`
+//! where it is missing. Once that version is released it is never written again: whoever changes
+//! what is stored or sent raises the version first (`docs/UPGRADING.md`).
+
+mod messages;
+mod sampler;
+mod stored;
+
+use std::fmt::Write as _;
+use std::path::PathBuf;
+
+/// The version in `Cargo.toml`.
+const OWN: &str = env!("CARGO_PKG_VERSION");
+
+fn folder(release: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/format").join(release)
+}
+
+/// Every release that is recorded; one at least.
+fn releases() -> Vec<String> {
+    let entries = std::fs::read_dir(folder("")).unwrap().map(|entry| entry.unwrap());
+    let folders = entries.filter(|entry| entry.path().is_dir());
+    let mut names: Vec<String> =
+        folders.map(|entry| entry.file_name().into_string().unwrap()).collect();
+    names.sort_unstable();
+    assert!(names.iter().any(|name| name == "0.1.0"), "0.1.0 is not recorded: {names:?}");
+    names
+}
+
+/// A file of this version, made by `record` where it is missing and to be recorded.
+fn recorded(name: &str, record: impl FnOnce() -> String) {
+    let file = folder(OWN).join(name);
+    if std::env::var_os("RECORD_FORMAT").is_some() && !file.exists() {
+        std::fs::create_dir_all(folder(OWN)).unwrap();
+        // Other tests read it as soon as it is there.
+        let unfinished = file.with_extension(format!("{:?}", std::thread::current().id()));
+        std::fs::write(&unfinished, record()).unwrap();
+        std::fs::rename(&unfinished, &file).unwrap();
+    }
+}
+
+fn read(release: &str, name: &str) -> String {
+    let file = folder(release).join(name);
+    std::fs::read_to_string(&file).unwrap_or_else(|why| panic!("{}: {why}", file.display()))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::from("-");
+    bytes.iter().for_each(|byte| write!(text, "{byte:02x}").unwrap());
+    text
+}
+
+fn bytes(text: &str) -> Vec<u8> {
+    let digits = text.trim_start_matches('-');
+    let byte = |at: usize| u8::from_str_radix(&digits[at..at + 2], 16).unwrap();
+    (0..digits.len()).step_by(2).map(byte).collect()
+}

@@ -1,0 +1,204 @@
+//! Rows of every object, a backup, and what a page keeps, as each release stored them.
+
+use serde_json::{Value, json};
+use tidemark::browser::image::{Image, Restored};
+
+use super::{bytes, hex, read, recorded, releases};
+use crate::backup_place::MemoryPlace;
+use crate::format;
+use crate::product::Product;
+
+const SETTINGS: &[(&str, &str)] = &[("LOG_REQUESTS", "none"), ("DEFAULT_SHARDS", "2")];
+
+/// Repeats a request until it is not answered 202; answers with what it said last.
+fn finish(product: &mut Product, target: &str) -> Value {
+    for _ in 0..200 {
+        let response = product.post(target, "");
+        let said = String::from_utf8(response.body).unwrap();
+        match response.status {
+            202 => {}
+            200 => return serde_json::from_str(&said).unwrap(),
+            status => panic!("{target}: {status} {said}"),
+        }
+    }
+    panic!("{target} comes to no end");
+}
+
+/// The database of [`format::recorded`], and whatever else a deployment stores.
+fn loaded() -> (Product, MemoryPlace) {
+    let (mut product, place) = (format::recorded(), MemoryPlace::default());
+    let query = "CREATE CONTINUOUS QUERY c ON b BEGIN SELECT mean(f) INTO hourly FROM m \
+                 GROUP BY time(1h) END";
+    for q in [
+        query,
+        "CREATE USER \"root\" WITH PASSWORD 'secret of root' WITH ALL PRIVILEGES",
+        "CREATE USER \"u\" WITH PASSWORD 'secret of u'",
+        "GRANT READ ON a TO \"u\"",
+        "CREATE DATABASE dropped",
+        // Its objects are wiped a minute later.
+        "DROP DATABASE dropped",
+    ] {
+        product.query("", q);
+    }
+    for (path, body) in [
+        (
+            "/api/v3/configure/token",
+            json!({ "token_name": "t", "permissions": [{
+                "resource_type": "db",
+                "resource_identifier": ["a", "b/p"],
+                "actions": ["read", "write"],
+            }, {
+                "resource_type": "db", "resource_identifier": ["*"], "actions": ["metrics"],
+            }] }),
+        ),
+        ("/api/v3/configure/token/secret", json!({ "token_name": "t", "keep_secs": 2_592_000 })),
+        ("/api/v3/configure/quota", json!({ "db": "a", "points_per_minute": 1_000_000 })),
+        (
+            "/api/v3/configure/quota",
+            json!({ "db": "a", "token_name": "t", "requests_per_minute": 600 }),
+        ),
+    ] {
+        let response = product.post(path, &body.to_string());
+        let said = String::from_utf8_lossy(&response.body).into_owned();
+        assert!((200..300).contains(&response.status), "{path}: {} {said}", response.status);
+    }
+    product.keep_backups(&place);
+    finish(&mut product, "/api/v3/backup?db=a");
+    // What a backup filled knows which one it was.
+    let list = product.ask("GET", "/api/v3/backup", "db=a", &[], "").1;
+    let list: Value = serde_json::from_str(&list).unwrap();
+    let id = list["backups"][0]["id"].as_str().unwrap();
+    finish(&mut product, &format!("/api/v3/restore?db=c&from={id}"));
+    (product, place)
+}
+
+/// What is asked of such a deployment.
+fn answers(product: &mut Product) -> Vec<Value> {
+    let mut all = format::answers(product);
+    let shown = ["SHOW CONTINUOUS QUERIES", "SHOW USERS", "SHOW GRANTS FOR \"u\""];
+    all.extend(shown.map(|q| product.query("", q)["results"][0].clone()));
+    all.extend(format::ASKED.map(|q| product.query("c", q)["results"][0]["series"].clone()));
+    for (path, query) in
+        [("/api/v3/configure/token", "format=json"), ("/api/v3/configure/quota", "db=a")]
+    {
+        let (status, body) = product.ask("GET", path, query, &[], "");
+        assert_eq!(status, 200, "{path}: {body}");
+        all.push(serde_json::from_str(&body).unwrap());
+    }
+    all
+}
+
+fn text_of(answers: &[Value]) -> String {
+    serde_json::to_string_pretty(answers).unwrap() + "\n"
+}
+
+fn record() {
+    recorded("answers.json", || text_of(&answers(&mut loaded().0)));
+    recorded("state.txt", || format::dump(&loaded().0.stores()));
+    recorded("backup.txt", || {
+        let (_, place) = loaded();
+        let line = |key: &String| format!("{key} {}\n", hex(&object(&place, key)));
+        place.keys("").iter().map(line).collect()
+    });
+    recorded("image.txt", || {
+        let product = loaded().0;
+        let changes = Image::default().changes(&product.stores(), product.object_count());
+        let now = format!("{} -\n", product.now_s());
+        let rows = changes.into_iter();
+        now + &rows.map(|(key, row)| format!("{key} {}\n", hex(&row.unwrap()))).collect::<String>()
+    });
+}
+
+fn object(place: &MemoryPlace, key: &str) -> Vec<u8> {
+    let mut found = Vec::new();
+    place.change(key, |object| {
+        found.clone_from(&object);
+        Some(object)
+    });
+    found
+}
+
+/// What the release's own build answered.
+fn expected(release: &str) -> Vec<Value> {
+    serde_json::from_str(&read(release, "answers.json")).unwrap()
+}
+
+fn compare(found: &[Value], expected: &[Value], what: &str) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (found, expected) in found.iter().zip(expected) {
+        assert_eq!(found, expected, "{what}");
+    }
+}
+
+#[test]
+fn what_each_release_stored_is_opened_goes_on_and_answers_as_it_did() {
+    record();
+    for release in releases() {
+        let expected = expected(&release);
+        let mut product = format::restored(&read(&release, "state.txt"));
+        compare(&answers(&mut product), &expected, &release);
+        // Alarms flush and merge it, and what this build stored of it is woken once more.
+        product.write("a", "m,host=h1,dc=d1 f=1.5 1");
+        product.rest();
+        product.sleep();
+        let tokens = expected.len() - 2;
+        compare(
+            &answers(&mut product)[..tokens],
+            &expected[..tokens],
+            &format!("{release}, later"),
+        );
+        for database in ["a", "b", "c"] {
+            let verified = product.post(&format!("/debug/verify?db={database}"), "");
+            let verified: Value = serde_json::from_slice(&verified.body).unwrap();
+            assert_eq!(verified["damaged"], json!([]), "{release}, {database}");
+        }
+    }
+}
+
+#[test]
+fn a_backup_of_each_release_is_checked_and_restored() {
+    record();
+    for release in releases() {
+        let (mut product, place) = (Product::with(SETTINGS), MemoryPlace::default());
+        let text = read(&release, "backup.txt");
+        for line in text.lines() {
+            let (key, object) = line.split_once(' ').unwrap();
+            place.put_back(key, bytes(object));
+        }
+        product.keep_backups(&place);
+        let (_, list) = product.ask("GET", "/api/v3/backup", "db=a", &[], "");
+        let list: Value = serde_json::from_str(&list).unwrap();
+        let id = list["backups"][0]["id"].as_str().unwrap_or_else(|| panic!("{release}: {list}"));
+        let mut resume = Some(String::new());
+        while let Some(from) = resume {
+            let page = format!("/api/v3/backup/verify?id={id}&resume={from}");
+            let verified: Value = serde_json::from_slice(&product.post(&page, "").body).unwrap();
+            assert_eq!(verified["damaged"], json!([]), "{release}: {verified}");
+            resume = verified["resume"].as_str().map(str::to_owned);
+        }
+        finish(&mut product, &format!("/api/v3/restore?db=a&from={id}"));
+        // The lists of databases are of the deployment.
+        let (found, expected) = (format::answers_of_database(&mut product), expected(&release));
+        compare(&found, &expected[3..format::ASKED.len()], &release);
+    }
+}
+
+#[test]
+fn what_a_page_of_each_release_kept_is_opened() {
+    record();
+    for release in releases() {
+        let text = read(&release, "image.txt");
+        let mut lines = text.lines().map(|line| line.split_once(' ').unwrap());
+        let now_s = lines.next().unwrap().0.parse().unwrap();
+        let mut restored = Restored::default();
+        for (key, row) in lines {
+            restored.add(key, &bytes(row)).unwrap();
+        }
+        let (stores, image) = restored.finish().unwrap();
+        let mut product = Product::going_on(now_s, image.objects());
+        for (address, store) in stores {
+            product.put_store(address, store);
+        }
+        compare(&answers(&mut product), &expected(&release), &release);
+    }
+}
