@@ -51,15 +51,23 @@ impl Plan {
     }
 }
 
-/// What statements are parsed and planned with; the tables come later. `aggregates`: their scans
-/// can be asked for what rows come to.
+/// What whoever has the data can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Knows {
+    /// What rows come to.
+    pub(crate) aggregates: bool,
+    /// The first or last rows of groups, beside that too.
+    pub(crate) first_of_groups: bool,
+}
+
+/// What statements are parsed and planned with; the tables come later.
 ///
 /// # Errors
 /// None that is known.
 pub(crate) fn session_state(
     now: DateTime<Utc>,
     pool: &Arc<dyn MemoryPool>,
-    aggregates: bool,
+    knows: Knows,
 ) -> Result<SessionState, QueryError> {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let runtime = RuntimeEnvBuilder::new()
@@ -78,8 +86,13 @@ pub(crate) fn session_state(
         .with_file_formats(Vec::new())
         .with_optimizer_rules(rules)
         .with_query_planner(gapfill::planner());
-    if aggregates {
-        builder = builder.with_physical_optimizer_rule(Arc::new(tables::AggregateAtShards));
+    if knows.first_of_groups {
+        builder = builder.with_physical_optimizer_rule(Arc::new(tables::FirstOfGroups));
+    }
+    if knows.aggregates {
+        builder = builder.with_physical_optimizer_rule(Arc::new(tables::AggregateAtShards {
+            rows: knows.first_of_groups,
+        }));
     }
     let mut state = builder
         .with_physical_optimizer_rule(Arc::new(tables::FirstRows))

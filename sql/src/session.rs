@@ -17,7 +17,7 @@ use crate::desk::{Desk, source_failure};
 use crate::error::QueryError;
 use crate::limits::{BATCHES_WAITING_MAX, PARAMETERS_MAX, POOL_BYTES_MAX};
 use crate::messages::{Answer, Parameter, QueryRequest, TableSchema, Wanted};
-use crate::plan::{self, Needs};
+use crate::plan::{self, Knows, Needs};
 use crate::tables::SystemRows;
 use crate::turns::Turns;
 
@@ -116,14 +116,16 @@ enum Event {
 
 impl Query {
     fn open(engine: &Engine, request: QueryRequest) -> Result<Self, QueryError> {
-        let QueryRequest { text, parameters, now_ns, format: _, aggregates } = request;
+        let QueryRequest { text, parameters, now_ns, format: _, aggregates, first_of_groups } =
+            request;
         if parameters.len() > PARAMETERS_MAX {
             let message = format!("more than {PARAMETERS_MAX} parameters");
             return Err(QueryError::asked(message));
         }
         complexity::check(&text)?;
         let now = DateTime::from_timestamp_nanos(now_ns);
-        let state = plan::session_state(now, &engine.pool, aggregates)?;
+        let knows = Knows { aggregates, first_of_groups };
+        let state = plan::session_state(now, &engine.pool, knows)?;
         let statement = plan::parse(&state, &text)?;
         let Needs { wanted } = plan::needs(&state, &statement)?;
         let preparing = Preparing {

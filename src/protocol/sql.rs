@@ -137,6 +137,10 @@ pub struct QueryRequest {
     /// Whoever asks knows [`ScanRequest::aggregates`].
     #[serde(default)]
     pub aggregates: bool,
+    /// Whoever asks knows [`ScanRequest::first_of`], [`AggregateFunction::FirstRow`] and
+    /// [`AggregateFunction::LastRow`].
+    #[serde(default)]
+    pub first_of_groups: bool,
 }
 
 /// The value of a parameter.
@@ -227,8 +231,11 @@ pub struct ScanRequest {
     pub tags: Vec<String>,
     /// So many rows are enough, whichever; or, with `first`, the first so many by time.
     pub rows_max: Option<u64>,
-    /// Of each shard the rows that are first in this order are enough.
+    /// Of each shard the rows that are first in this order are enough,
     pub first: Option<TimeOrder>,
+    /// and so many of each group that the values of these tags make; without any there is one.
+    #[serde(default)]
+    pub first_of: Vec<String>,
     /// Not the rows themselves are wanted, but what they come to. A page has a row for each group
     /// and window in which there are rows, and each of them once: its time is the window's start
     /// (anything without windows), its tags are the group's, and its fields what the calls come to.
@@ -251,10 +258,11 @@ pub struct Aggregates {
 /// One of the values that rows come to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AggregateCall {
-    /// What is computed, null where there is no value. `Min`, `Max`, `First` and `Last` select a
-    /// row: behind the value come its time, nanoseconds, and what stands beside it.
+    /// What is computed, null where there is no value. `Min`, `Max`, `First`, `Last`, `FirstRow`
+    /// and `LastRow` select a row: behind the value come its time, nanoseconds, and what stands
+    /// beside it. The value of the latter two is that time.
     pub function: AggregateFunction,
-    /// The field; `Rows` needs none.
+    /// The field; `Rows`, `FirstRow` and `LastRow` need none.
     pub field: Option<String>,
     /// Its values are made floats beforehand.
     pub as_float: bool,

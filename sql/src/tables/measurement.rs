@@ -171,6 +171,7 @@ impl TableProvider for Measurement {
             tags,
             rows_max: limit.map(|rows| rows as u64),
             first: None,
+            first_of: Vec::new(),
             aggregates: None,
         };
         Ok(Arc::new(Scan::new(request, sources, schema, Arc::clone(&self.desk))))

@@ -25,7 +25,7 @@ impl Product {
         let sql = move |message: &[u8]| {
             let (_, mut message) = envelope::decode::<ToSql>(message).unwrap();
             if let ToSql::Open(request) = &mut message {
-                request.aggregates = false;
+                (request.aggregates, request.first_of_groups) = (false, false);
             }
             session.turn(&engine, &envelope::encode(&message))
         };

@@ -191,6 +191,7 @@ impl SqlQuery {
             now_ns: self.session.now_ns,
             format: (*format).to_owned(),
             aggregates: true,
+            first_of_groups: true,
         }))
     }
 
