@@ -82,7 +82,7 @@ impl Open {
             return Ok(self.reply(Vec::new(), Vec::new(), true));
         }
         let step = self.query.step(answers)?;
-        let goes_on = step.schema.is_some() || !step.batches.is_empty();
+        let goes_on = step.goes_on;
         if let Some(schema) = &step.schema {
             self.writer = Some(Writer::new(self.format, schema)?);
         }

@@ -10,6 +10,8 @@ pub const WINDOW_ROWS_MAX: usize = 500_000;
 pub const MADE_ROWS_MAX: usize = 10_000_000;
 /// Rows that a recursive query may make; each of its rounds makes one at least.
 pub const RECURSION_ROWS_MAX: usize = 50_000;
+/// What statements are planned with, of which so many are kept for the next ones.
+pub const SESSIONS_IDLE_MAX: usize = 2;
 /// Bytes of one statement's text.
 pub const TEXT_BYTES_MAX: usize = 256 * 1_024;
 /// Words and signs of one statement.

@@ -141,6 +141,16 @@ pub struct QueryRequest {
     /// [`AggregateFunction::LastRow`].
     #[serde(default)]
     pub first_of_groups: bool,
+    /// Columns of every table whose name [stands](is_named) in the text; `None` where nobody
+    /// looked.
+    #[serde(default)]
+    pub tables: Option<Vec<TableSchema>>,
+}
+
+/// Whether the name of a table stands in a text, whichever case it is written in.
+pub fn is_named(text: &str, table: &str) -> bool {
+    let (text, table) = (text.as_bytes(), table.as_bytes());
+    !table.is_empty() && text.windows(table.len()).any(|part| part.eq_ignore_ascii_case(table))
 }
 
 /// The value of a parameter.

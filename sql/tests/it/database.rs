@@ -154,6 +154,7 @@ pub(crate) fn request(text: &str, parameters: Vec<(String, Parameter)>) -> Query
         format: "json".to_owned(),
         aggregates: false,
         first_of_groups: false,
+        tables: None,
     }
 }
 

@@ -185,6 +185,7 @@ impl SqlQuery {
         self.piece.clear();
         (self.is_confirmed, self.points) = (false, 0);
         let SqlQuestion { text, parameters, format } = &self.question;
+        let schema = self.loaded.as_ref().and_then(Loaded::policy).map(|(_, schema)| schema);
         self.ask_sql(&ToSql::Open(QueryRequest {
             text: text.clone(),
             parameters: parameters.clone(),
@@ -192,6 +193,7 @@ impl SqlQuery {
             format: (*format).to_owned(),
             aggregates: true,
             first_of_groups: true,
+            tables: schema.and_then(|schema| tables::named_in(schema, text)),
         }))
     }
 
