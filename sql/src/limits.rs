@@ -37,5 +37,7 @@ pub const PIECE_BYTES: usize = 512 * 1_024;
 pub const ARROW_BATCH_BYTES_MAX: usize = 3_500_000;
 /// Rows of one group of a Parquet file: they are encoded in memory.
 pub const PARQUET_GROUP_ROWS: usize = 131_072;
+/// Encoded bytes of one group of a Parquet file, about: it ends where it has more.
+pub const PARQUET_GROUP_BYTES: usize = 8 * 1_024 * 1_024;
 /// Bytes that a function may make of one batch, where its arguments say how much it makes.
 pub const MADE_BYTES_MAX: i128 = 32 * 1_024 * 1_024;

@@ -26,6 +26,16 @@ pub enum ToSql {
         #[serde(skip)]
         pages: Vec<u8>,
     },
+    /// Rows that are not SQL's own, to be written as `format`; the first of them begins a session.
+    Rewrite {
+        /// The form, by its name.
+        format: String,
+        /// Whether no more come.
+        is_last: bool,
+        /// The next bytes of a stream of Arrow's messages; travel as the body.
+        #[serde(skip)]
+        rows: Vec<u8>,
+    },
 }
 
 impl ToSql {
@@ -93,14 +103,14 @@ impl Wire for ToSql {
 
     fn body(&self) -> &[u8] {
         match self {
-            Self::Turn { pages, .. } => pages,
+            Self::Turn { pages: body, .. } | Self::Rewrite { rows: body, .. } => body,
             Self::Open(_) => &[],
         }
     }
 
     fn set_body(&mut self, body: &[u8]) {
-        if let Self::Turn { pages, .. } = self {
-            *pages = body.to_vec();
+        if let Self::Turn { pages: own, .. } | Self::Rewrite { rows: own, .. } = self {
+            *own = body.to_vec();
         }
     }
 }
@@ -241,17 +251,18 @@ pub struct ScanRequest {
     pub tags: Vec<String>,
     /// So many rows are enough, whichever; or, with `first`, the first so many by time.
     pub rows_max: Option<u64>,
-    /// Of each shard the rows that are first in this order are enough,
+    /// Of each shard the rows that are first in this order are enough.
     pub first: Option<TimeOrder>,
-    /// and so many of each group that the values of these tags make; without any there is one.
-    #[serde(default)]
-    pub first_of: Vec<String>,
     /// Not the rows themselves are wanted, but what they come to. A page has a row for each group
     /// and window in which there are rows, and each of them once: its time is the window's start
     /// (anything without windows), its tags are the group's, and its fields what the calls come to.
     /// `fields` and `tags` are empty then.
     #[serde(default)]
     pub aggregates: Option<Box<Aggregates>>,
+    /// With `first`: so many rows of each group that the values of these tags make; without any
+    /// there is one group.
+    #[serde(default)]
+    pub first_of: Vec<String>,
 }
 
 /// What rows come to.

@@ -171,8 +171,8 @@ impl TableProvider for Measurement {
             tags,
             rows_max: limit.map(|rows| rows as u64),
             first: None,
-            first_of: Vec::new(),
             aggregates: None,
+            first_of: Vec::new(),
         };
         Ok(Arc::new(Scan::new(request, sources, schema, Arc::clone(&self.desk))))
     }

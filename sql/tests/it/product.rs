@@ -55,6 +55,17 @@ impl Product {
         query: &str,
         body: &str,
     ) -> (u16, String) {
+        let (status, body) = self.bytes(method, path, query, body);
+        (status, String::from_utf8(body).unwrap())
+    }
+
+    pub(crate) fn bytes(
+        &mut self,
+        method: &str,
+        path: &str,
+        query: &str,
+        body: &str,
+    ) -> (u16, Vec<u8>) {
         let head = RequestHead {
             method: method.to_owned(),
             path: path.to_owned(),
@@ -62,7 +73,7 @@ impl Product {
             headers: vec![("authorization".to_owned(), format!("Token {TOKEN}"))],
         };
         let response = self.0.request(head, body.as_bytes().to_vec(), NOW_NS);
-        (response.status, String::from_utf8(response.body).unwrap())
+        (response.status, response.body)
     }
 
     pub(crate) fn write(&mut self, lines: &str) {
