@@ -1,5 +1,5 @@
-//! What statements are planned with: functions, rules and settings. To make one takes longer than to
-//! parse a statement, so each is used again.
+//! What statements are planned with: functions, rules and settings. To make one takes longer than
+//! to parse a statement, so each is used again.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::AsArray;
+use datafusion::arrow::array::{AsArray, Int64Array};
 use datafusion::arrow::compute::unary;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Int64Type};
 use datafusion::common::ScalarValue;
@@ -49,19 +49,14 @@ impl ScalarUDFImpl for FromUnixtime {
     fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         if let Some(first) = args.args.first_mut() {
             let values = first.cast_to(&DataType::Int64, None)?;
-            let arrays = ColumnarValue::values_to_arrays(std::slice::from_ref(&values))?;
-            let seconds = arrays.iter().map(|array| {
-                let array = array.as_primitive::<Int64Type>();
-                unary::<_, _, Int64Type>(array, seconds)
-            });
-            if let Some(seconds) = seconds.last() {
-                *first = match values {
-                    ColumnarValue::Array(_) => ColumnarValue::Array(Arc::new(seconds)),
-                    ColumnarValue::Scalar(_) => {
-                        ColumnarValue::Scalar(ScalarValue::try_from_array(&seconds, 0)?)
-                    }
-                };
-            }
+            let array = values.to_array(1)?;
+            let seconds: Int64Array = unary(array.as_primitive::<Int64Type>(), seconds);
+            *first = match values {
+                ColumnarValue::Array(_) => ColumnarValue::Array(Arc::new(seconds)),
+                ColumnarValue::Scalar(_) => {
+                    ColumnarValue::Scalar(ScalarValue::try_from_array(&seconds, 0)?)
+                }
+            };
         }
         self.stock.invoke_with_args(args)
     }

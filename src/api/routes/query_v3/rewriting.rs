@@ -1,5 +1,5 @@
-//! Has rows written in a form that only the Worker of SQL writes: it is sent them as Arrow's stream,
-//! piece by piece, and answers each with what is written of them by then.
+//! Has rows written in a form that only the Worker of SQL writes: it is sent them as a stream of
+//! Arrow, piece by piece, and answers each with what is written of them by then.
 
 use crate::coordinator::error::Error;
 use crate::model::limits::REPLY_PIECE_BYTES;
