@@ -1,7 +1,7 @@
-"""Rows as Parquet, by SQL: pandas reads the address, DuckDB a file of it. The server speaks SQL once
+"""Rows as Parquet, by SQL: pandas reads the address, DuckDB and Polars a file of it. The server speaks SQL once
 `npm run sql` has built it.
 
-    pip install pandas pyarrow duckdb && python parquet.py
+    pip install pandas pyarrow duckdb polars && python parquet.py
 """
 
 import os
@@ -12,6 +12,7 @@ from urllib.request import Request, urlopen
 
 import duckdb
 import pandas
+import polars
 
 url = os.environ.get("TIDEMARK_URL", "http://127.0.0.1:8787")
 token = {"Authorization": f"Bearer {os.environ['TIDEMARK_TOKEN']}"}
@@ -39,7 +40,8 @@ with tempfile.TemporaryDirectory() as folder:
     with urlopen(Request(address, headers=token)) as response:
         file.write_bytes(response.read())
     [(total,)] = duckdb.sql(f"SELECT sum(level) FROM '{file}'").fetchall()
-assert total == frame["level"].sum()
+    same = polars.read_parquet(file)
+assert total == same["level"].sum() == frame["level"].sum()
 
 for time, level in zip(frame["time"], frame["level"]):
     print(int(time.timestamp()), level)

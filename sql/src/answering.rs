@@ -5,13 +5,14 @@ use tidemark::protocol::sql::{Answer, FromSql, QueryRequest, ToSql};
 
 use crate::error::QueryError;
 use crate::limits::PIECE_BYTES;
-use crate::output::{Format, Writer};
+use crate::output::{Format, Rewriting, Writer};
 use crate::session::{Engine, Query};
 
 /// A session. Dropping it ends its query.
 #[derive(Default)]
 pub struct Answering {
     open: Option<Open>,
+    rewriting: Option<Rewriting>,
 }
 
 /// A query and what is written of its answer.
@@ -34,7 +35,7 @@ impl Answering {
             Err(error) => (envelope::VERSION, Err(unreadable(&error))),
         };
         let reply = reply.unwrap_or_else(|error| {
-            self.open = None;
+            (self.open, self.rewriting) = (None, None);
             FromSql::Failed { status: error.status(), message: error.message }
         });
         envelope::encode_as(version, &reply)
@@ -42,7 +43,8 @@ impl Answering {
 
     /// Whether nothing is left to say.
     pub fn is_over(&self) -> bool {
-        self.open.as_ref().is_none_or(|open| open.is_done && open.written.is_empty())
+        let is_answered = |open: &Open| open.is_done && open.written.is_empty();
+        self.rewriting.is_none() && self.open.as_ref().is_none_or(is_answered)
     }
 
     fn take(&mut self, engine: &Engine, message: ToSql) -> Result<FromSql, QueryError> {
@@ -56,9 +58,39 @@ impl Answering {
                 let answers = ToSql::whole_answers(answers, &lengths, &pages);
                 answers.ok_or_else(|| QueryError::internal("pages of other lengths"))?
             }
+            ToSql::Rewrite { format, is_last, rows } => {
+                return self.rewrite(&format, is_last, rows);
+            }
         };
         let open = self.open.as_mut();
         open.ok_or_else(|| QueryError::internal("no session is open"))?.turn(answers)
+    }
+}
+
+impl Answering {
+    fn rewrite(
+        &mut self,
+        format: &str,
+        is_last: bool,
+        rows: Vec<u8>,
+    ) -> Result<FromSql, QueryError> {
+        let mut rewriting = match self.rewriting.take() {
+            Some(rewriting) => rewriting,
+            None => Rewriting::new(format)?,
+        };
+        let mut piece = rewriting.write(rows)?;
+        match is_last {
+            true => piece.append(&mut rewriting.finish()?),
+            false => self.rewriting = Some(rewriting),
+        }
+        Ok(FromSql::Turned {
+            wanted: Vec::new(),
+            cancelled: Vec::new(),
+            has_rows: true,
+            goes_on: false,
+            is_done: is_last,
+            piece,
+        })
     }
 }
 
@@ -82,7 +114,7 @@ impl Open {
             return Ok(self.reply(Vec::new(), Vec::new(), true));
         }
         let step = self.query.step(answers)?;
-        let goes_on = step.schema.is_some() || !step.batches.is_empty();
+        let goes_on = step.goes_on;
         if let Some(schema) = &step.schema {
             self.writer = Some(Writer::new(self.format, schema)?);
         }

@@ -15,7 +15,7 @@
 //! |---|---|---|
 //! | [`messages`] | – | what is wanted, and what is answered |
 //! | `complexity` | a text | a refusal, before anything goes down into it |
-//! | `plan` | a text | a plan |
+//! | `plan`, `sessions` | a text | a plan |
 //! | `tables` | columns, filters, pages | tables, requests, batches |
 //! | `functions` | – | what InfluxDB adds to SQL |
 //! | `gapfill` | GROUP BY with `date_bin_gapfill` | every bin, filled |
@@ -43,6 +43,7 @@ mod functions;
 mod gapfill;
 mod plan;
 mod session;
+mod sessions;
 mod set_comparisons;
 mod tables;
 mod turns;

@@ -10,6 +10,8 @@ pub const WINDOW_ROWS_MAX: usize = 500_000;
 pub const MADE_ROWS_MAX: usize = 10_000_000;
 /// Rows that a recursive query may make; each of its rounds makes one at least.
 pub const RECURSION_ROWS_MAX: usize = 50_000;
+/// What statements are planned with, of which so many are kept for the next ones.
+pub const SESSIONS_IDLE_MAX: usize = 2;
 /// Bytes of one statement's text.
 pub const TEXT_BYTES_MAX: usize = 256 * 1_024;
 /// Words and signs of one statement.
@@ -35,5 +37,7 @@ pub const PIECE_BYTES: usize = 512 * 1_024;
 pub const ARROW_BATCH_BYTES_MAX: usize = 3_500_000;
 /// Rows of one group of a Parquet file: they are encoded in memory.
 pub const PARQUET_GROUP_ROWS: usize = 131_072;
+/// Encoded bytes of one group of a Parquet file, about: it ends where it has more.
+pub const PARQUET_GROUP_BYTES: usize = 8 * 1_024 * 1_024;
 /// Bytes that a function may make of one batch, where its arguments say how much it makes.
 pub const MADE_BYTES_MAX: i128 = 32 * 1_024 * 1_024;

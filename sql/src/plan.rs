@@ -4,29 +4,20 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
-use chrono::{DateTime, Utc};
 use datafusion::common::{ParamValues, ScalarValue};
-use datafusion::config::ConfigOptions;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::MemoryPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SendableRecordBatchStream, SessionState, SessionStateBuilder};
+use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::optimizer::Optimizer;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
-use datafusion::prelude::SessionConfig;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Statement as SqlStatement, visit_statements};
 
+use crate::complexity;
 use crate::desk::Desk;
 use crate::error::QueryError;
-use crate::limits::BATCH_ROWS;
 use crate::messages::{Parameter, SystemTable, TableSchema, Wanted};
-use crate::set_comparisons::NameSets;
 use crate::tables::{self, SystemRows};
-use crate::{complexity, functions, gapfill};
 
 /// What has to be known before a statement can be planned.
 #[derive(Debug)]
@@ -37,7 +28,7 @@ pub(crate) struct Needs {
 
 /// A plan, and what it runs with.
 pub(crate) struct Plan {
-    state: SessionState,
+    context: Arc<TaskContext>,
     root: Arc<dyn ExecutionPlan>,
 }
 
@@ -47,63 +38,8 @@ impl Plan {
     /// # Errors
     /// Those of the operators that compute something beforehand.
     pub(crate) fn execute(self) -> Result<SendableRecordBatchStream, QueryError> {
-        Ok(execute_stream(self.root, self.state.task_ctx())?)
+        Ok(execute_stream(self.root, self.context)?)
     }
-}
-
-/// What statements are parsed and planned with; the tables come later. `aggregates`: their scans
-/// can be asked for what rows come to.
-///
-/// # Errors
-/// None that is known.
-pub(crate) fn session_state(
-    now: DateTime<Utc>,
-    pool: &Arc<dyn MemoryPool>,
-    aggregates: bool,
-) -> Result<SessionState, QueryError> {
-    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
-    let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::clone(pool))
-        .with_disk_manager_builder(disk)
-        .build_arc()?;
-    let mut rules = Optimizer::new().rules;
-    gapfill::add_rule(&mut rules);
-    rules.insert(0, Arc::new(NameSets));
-    let mut builder = SessionStateBuilder::new()
-        .with_default_features()
-        .with_config(config())
-        .with_runtime_env(runtime)
-        // They would read and write files.
-        .with_table_factories(HashMap::new())
-        .with_file_formats(Vec::new())
-        .with_optimizer_rules(rules)
-        .with_query_planner(gapfill::planner());
-    if aggregates {
-        builder = builder.with_physical_optimizer_rule(Arc::new(tables::AggregateAtShards));
-    }
-    let mut state = builder
-        .with_physical_optimizer_rule(Arc::new(tables::FirstRows))
-        .with_physical_optimizer_rule(Arc::new(tables::CapRows))
-        .build();
-    functions::register(&mut state)?;
-    let options = Arc::clone(state.config_options());
-    let properties = state.execution_props_mut();
-    properties.query_execution_start_time = Some(now);
-    properties.config_options = Some(options);
-    Ok(state)
-}
-
-fn config() -> SessionConfig {
-    let mut options = ConfigOptions::new();
-    options.catalog.default_catalog = tables::CATALOG.to_owned();
-    options.catalog.default_schema = tables::SCHEMA.to_owned();
-    options.catalog.create_default_catalog_and_schema = false;
-    options.catalog.information_schema = true;
-    // Clients that read Arrow do not know views.
-    options.sql_parser.map_string_types_to_utf8view = false;
-    // One thread: more partitions are more memory.
-    options.execution.target_partitions = 1;
-    SessionConfig::from(options).with_batch_size(BATCH_ROWS)
 }
 
 /// The one statement of a text.
@@ -171,7 +107,7 @@ fn shows_tables(statement: &Statement) -> bool {
 /// # Errors
 /// What the statement means wrongly, and what is not offered.
 pub(crate) async fn plan(
-    state: SessionState,
+    state: &SessionState,
     statement: Statement,
     parameters: Vec<(String, Parameter)>,
     tables: &[TableSchema],
@@ -184,7 +120,21 @@ pub(crate) async fn plan(
     check_reads_only(&logical)?;
     let logical = logical.with_param_values(values(parameters))?;
     let root = state.create_physical_plan(&logical).await?;
-    Ok(Plan { state, root })
+    Ok(Plan { context: Arc::new(context(state)), root })
+}
+
+/// What the operators of a plan look at; functions they have with them.
+fn context(state: &SessionState) -> TaskContext {
+    TaskContext::new(
+        None,
+        state.session_id().to_owned(),
+        state.config().clone(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        HashMap::new(),
+        Arc::clone(state.runtime_env()),
+    )
 }
 
 fn check_reads_only(plan: &LogicalPlan) -> Result<(), DataFusionError> {

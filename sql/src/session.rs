@@ -16,18 +16,20 @@ use crate::complexity;
 use crate::desk::{Desk, source_failure};
 use crate::error::QueryError;
 use crate::limits::{BATCHES_WAITING_MAX, PARAMETERS_MAX, POOL_BYTES_MAX};
-use crate::messages::{Answer, Parameter, QueryRequest, TableSchema, Wanted};
+use crate::messages::{Answer, Parameter, QueryRequest, TableSchema, Wanted, is_named};
 use crate::plan::{self, Needs};
+use crate::sessions::{Knows, Sessions};
 use crate::tables::SystemRows;
 use crate::turns::Turns;
 
 /// Consumers of memory that an error names.
 const CONSUMERS_NAMED: usize = 3;
 
-/// What the queries of one instance share: its memory.
+/// What the queries of one instance share: its memory, and what they are planned with.
 #[derive(Clone, Debug)]
 pub struct Engine {
     pool: Arc<dyn MemoryPool>,
+    sessions: Arc<Sessions>,
 }
 
 impl Default for Engine {
@@ -42,7 +44,7 @@ impl Engine {
         let named =
             std::num::NonZeroUsize::new(CONSUMERS_NAMED).unwrap_or(std::num::NonZeroUsize::MIN);
         let pool = TrackConsumersPool::new(GreedyMemoryPool::new(bytes), named);
-        Self { pool: Arc::new(pool) }
+        Self { pool: Arc::new(pool), sessions: Arc::default() }
     }
 
     /// Bytes that are reserved now.
@@ -70,6 +72,8 @@ pub struct Step {
     pub schema: Option<SchemaRef>,
     /// Rows of the answer.
     pub batches: Vec<RecordBatch>,
+    /// Whether more is made without anything that is wanted.
+    pub goes_on: bool,
     /// Whether these were the last.
     pub is_done: bool,
 }
@@ -96,6 +100,9 @@ enum Stage {
 #[derive(Debug)]
 struct Preparing {
     state: SessionState,
+    knows: Knows,
+    /// Where the former goes.
+    sessions: Arc<Sessions>,
     statement: Statement,
     parameters: Vec<(String, Parameter)>,
     /// What was not said yet.
@@ -116,23 +123,28 @@ enum Event {
 
 impl Query {
     fn open(engine: &Engine, request: QueryRequest) -> Result<Self, QueryError> {
-        let QueryRequest { text, parameters, now_ns, format: _, aggregates } = request;
+        let QueryRequest { text, parameters, now_ns, format: _, tables, .. } = request;
+        let knows =
+            Knows { aggregates: request.aggregates, first_of_groups: request.first_of_groups };
         if parameters.len() > PARAMETERS_MAX {
             let message = format!("more than {PARAMETERS_MAX} parameters");
             return Err(QueryError::asked(message));
         }
         complexity::check(&text)?;
         let now = DateTime::from_timestamp_nanos(now_ns);
-        let state = plan::session_state(now, &engine.pool, aggregates)?;
+        let state = engine.sessions.take(now, &engine.pool, knows)?;
         let statement = plan::parse(&state, &text)?;
-        let Needs { wanted } = plan::needs(&state, &statement)?;
+        let Needs { mut wanted } = plan::needs(&state, &statement)?;
+        let tables = at_hand(&mut wanted, tables, &text);
         let preparing = Preparing {
             state,
+            knows,
+            sessions: Arc::clone(&engine.sessions),
             statement,
             parameters,
             missing: wanted.len(),
             unsaid: wanted,
-            tables: Vec::new(),
+            tables,
             system: SystemRows::new(),
         };
         let turns = Turns::new().map_err(|error| QueryError::internal(error.to_string()))?;
@@ -198,20 +210,22 @@ impl Query {
         };
         self.turns.turn();
         let mut step = Step::default();
-        // What finds room now runs in the next turn.
-        for _ in 0..BATCHES_WAITING_MAX {
-            match events.try_recv() {
-                Ok(Event::Schema(schema)) => step.schema = Some(schema),
-                Ok(Event::Batch(batch)) => step.batches.push(batch),
-                Ok(Event::Failed(error)) => return Err(error),
-                Err(_) => break,
+        // What finds room now runs in the next turn; where there was room nobody waits for it.
+        let was_full = events.len() == BATCHES_WAITING_MAX;
+        while let Ok(event) = events.try_recv() {
+            match event {
+                Event::Schema(schema) => step.schema = Some(schema),
+                Event::Batch(batch) => step.batches.push(batch),
+                Event::Failed(error) => return Err(error),
             }
         }
         step.is_done = events.is_closed() && events.is_empty();
         step.wanted = self.desk.wanted();
         step.cancelled = self.desk.cancelled();
         let has_brought = step.schema.is_some() || !step.batches.is_empty();
-        if !step.is_done && !has_brought && !self.desk.is_hungry() {
+        let is_hungry = self.desk.is_hungry();
+        step.goes_on = !step.is_done && (was_full || (has_brought && !is_hungry));
+        if !step.is_done && !has_brought && !is_hungry {
             return Err(QueryError::internal("a plan that waits for nothing does not go on"));
         }
         Ok(step)
@@ -221,6 +235,24 @@ impl Query {
     pub fn left_behind(&self) -> (usize, usize) {
         (self.turns.tasks(), self.desk.seats())
     }
+}
+
+/// Those of `tables` that are wanted; then they are not asked for. They came with a text in which
+/// every name stands that they were looked for by.
+fn at_hand(
+    wanted: &mut Vec<Wanted>,
+    tables: Option<Vec<TableSchema>>,
+    text: &str,
+) -> Vec<TableSchema> {
+    let (Some(mut tables), Some(Wanted::Tables(names))) = (tables, wanted.first()) else {
+        return Vec::new();
+    };
+    if !names.iter().all(|name| is_named(text, name)) {
+        return Vec::new();
+    }
+    tables.retain(|table| names.contains(&table.name));
+    wanted.remove(0);
+    tables
 }
 
 impl Preparing {
@@ -236,8 +268,10 @@ impl Preparing {
     }
 
     async fn run(self, desk: Arc<Desk>, events: &Sender<Event>) -> Result<(), QueryError> {
-        let Self { state, statement, parameters, tables, system, .. } = self;
-        let plan = plan::plan(state, statement, parameters, &tables, &system, &desk).await?;
+        let Self { state, knows, sessions, statement, parameters, tables, system, .. } = self;
+        let plan = plan::plan(&state, statement, parameters, &tables, &system, &desk).await;
+        sessions.give_back(knows, state);
+        let plan = plan?;
         let mut rows = plan.execute()?;
         if events.send(Event::Schema(rows.schema())).await.is_err() {
             return Ok(());

@@ -65,8 +65,9 @@ impl SqlSession {
             Some(session) => session,
             None => {
                 let sql = config::sql(env).ok_or(JsValue::UNDEFINED)?;
-                let opened = JsFuture::from(sql.unchecked_into::<JsSql>().open()?).await?;
-                let session: JsSession = opened.unchecked_into();
+                // Not waited for: the runtime sends the first message behind the call, and takes
+                // the promise for the session from then on.
+                let session: JsSession = sql.unchecked_into::<JsSql>().open()?.unchecked_into();
                 *self.0.borrow_mut() = Some(session.clone());
                 session
             }

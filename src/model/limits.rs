@@ -276,6 +276,8 @@ pub const PIECE_BYTES_MIN: u32 = 64_000;
 pub const SLICE_BYTES_MAX: usize = 8_000_000;
 /// Groups and windows of one page that SQL is given.
 pub const SQL_PAGE_ROWS_MAX: usize = 1 << 16;
+/// Tables whose names are looked for in a statement of SQL, so that it need not ask for them.
+pub const SQL_TABLES_LOOKED_FOR_MAX: usize = 1_000;
 /// Values of one window that are held for a function that needs all of them.
 pub const GATHERED_VALUES_MAX: usize = 1_000_000;
 /// What these values may take, with what stands beside them, bytes; as much again while they are

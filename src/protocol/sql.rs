@@ -26,6 +26,16 @@ pub enum ToSql {
         #[serde(skip)]
         pages: Vec<u8>,
     },
+    /// Rows that are not SQL's own, to be written as `format`; the first of them begins a session.
+    Rewrite {
+        /// The form, by its name.
+        format: String,
+        /// Whether no more come.
+        is_last: bool,
+        /// The next bytes of a stream of Arrow's messages; travel as the body.
+        #[serde(skip)]
+        rows: Vec<u8>,
+    },
 }
 
 impl ToSql {
@@ -93,14 +103,14 @@ impl Wire for ToSql {
 
     fn body(&self) -> &[u8] {
         match self {
-            Self::Turn { pages, .. } => pages,
+            Self::Turn { pages: body, .. } | Self::Rewrite { rows: body, .. } => body,
             Self::Open(_) => &[],
         }
     }
 
     fn set_body(&mut self, body: &[u8]) {
-        if let Self::Turn { pages, .. } = self {
-            *pages = body.to_vec();
+        if let Self::Turn { pages: own, .. } | Self::Rewrite { rows: own, .. } = self {
+            *own = body.to_vec();
         }
     }
 }
@@ -137,6 +147,20 @@ pub struct QueryRequest {
     /// Whoever asks knows [`ScanRequest::aggregates`].
     #[serde(default)]
     pub aggregates: bool,
+    /// Whoever asks knows [`ScanRequest::first_of`], [`AggregateFunction::FirstRow`] and
+    /// [`AggregateFunction::LastRow`].
+    #[serde(default)]
+    pub first_of_groups: bool,
+    /// Columns of every table whose name [stands](is_named) in the text; `None` where nobody
+    /// looked.
+    #[serde(default)]
+    pub tables: Option<Vec<TableSchema>>,
+}
+
+/// Whether the name of a table stands in a text, whichever case it is written in.
+pub fn is_named(text: &str, table: &str) -> bool {
+    let (text, table) = (text.as_bytes(), table.as_bytes());
+    !table.is_empty() && text.windows(table.len()).any(|part| part.eq_ignore_ascii_case(table))
 }
 
 /// The value of a parameter.
@@ -235,6 +259,10 @@ pub struct ScanRequest {
     /// `fields` and `tags` are empty then.
     #[serde(default)]
     pub aggregates: Option<Box<Aggregates>>,
+    /// With `first`: so many rows of each group that the values of these tags make; without any
+    /// there is one group.
+    #[serde(default)]
+    pub first_of: Vec<String>,
 }
 
 /// What rows come to.
@@ -251,10 +279,11 @@ pub struct Aggregates {
 /// One of the values that rows come to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AggregateCall {
-    /// What is computed, null where there is no value. `Min`, `Max`, `First` and `Last` select a
-    /// row: behind the value come its time, nanoseconds, and what stands beside it.
+    /// What is computed, null where there is no value. `Min`, `Max`, `First`, `Last`, `FirstRow`
+    /// and `LastRow` select a row: behind the value come its time, nanoseconds, and what stands
+    /// beside it. The value of the latter two is that time.
     pub function: AggregateFunction,
-    /// The field; `Rows` needs none.
+    /// The field; `Rows`, `FirstRow` and `LastRow` need none.
     pub field: Option<String>,
     /// Its values are made floats beforehand.
     pub as_float: bool,

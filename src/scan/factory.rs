@@ -24,7 +24,7 @@ use crate::model::value::FieldType;
 /// [`ScanError::Input`] when the function does not take the input's type.
 pub(super) fn accumulator(call: &AggregateCall) -> Result<Box<dyn Accumulator>, ScanError> {
     use AggregateFunction::{Count, First as F, Last as L, Max as Ma, Mean as Me, Min as Mi};
-    use AggregateFunction::{Rows, Spread as Sp, Stddev as St, Sum as Su};
+    use AggregateFunction::{FirstRow, LastRow, Rows, Spread as Sp, Stddev as St, Sum as Su};
     use FieldType::{Boolean, Float, Integer, Unsigned};
     // A cast that leaves no value is answered with no value of any type.
     let field_type = call.input.output_type().unwrap_or(Float);
@@ -56,6 +56,8 @@ pub(super) fn accumulator(call: &AggregateCall) -> Result<Box<dyn Accumulator>, 
         (Ma, Float | Integer | Unsigned | Boolean) => {
             Box::new(Selected::<Max>::new(field_type, beside()))
         }
+        (FirstRow, _) => Box::new(Selected::<First>::new(Integer, beside())),
+        (LastRow, _) => Box::new(Selected::<Last>::new(Integer, beside())),
         (F, _) => Box::new(Selected::<First>::new(field_type, beside())),
         (L, _) => Box::new(Selected::<Last>::new(field_type, beside())),
         (AggregateFunction::Met { latest, by_text }, _) => {

@@ -34,6 +34,13 @@ impl Read<'_> {
         Self { slice: Slice::Boolean(Cow::Borrowed(&[])), valid: None };
 }
 
+impl<'a> Read<'a> {
+    /// The times of the rows as their values, nanoseconds.
+    pub(super) fn times(run: &'a Run) -> Self {
+        Self { slice: Slice::Integer(Cow::Borrowed(run.times())), valid: None }
+    }
+}
+
 /// The values of `input` in the rows of `run`; `None` when no row can have one.
 ///
 /// # Errors

@@ -148,6 +148,17 @@ pub enum AggregateFunction {
     },
     /// SQL: number of rows, whatever they have; the input is not looked at.
     Rows,
+    /// SQL: [`Self::First`] of rows, whatever they have; the value is the time.
+    FirstRow,
+    /// SQL: [`Self::Last`] of the same.
+    LastRow,
+}
+
+impl AggregateFunction {
+    /// Whether it looks at the values of its input, and not at rows alone.
+    pub fn reads_input(self) -> bool {
+        !matches!(self, Self::Rows | Self::FirstRow | Self::LastRow)
+    }
 }
 
 /// GROUP BY time(every, offset), in UTC or in a zone.

@@ -57,6 +57,7 @@ impl<'a> GroupStates<'a> {
         for (call, accumulator) in self.calls.iter().zip(&mut self.accumulators) {
             let read = match call.function {
                 AggregateFunction::Rows => Some(Read::NOTHING),
+                AggregateFunction::FirstRow | AggregateFunction::LastRow => Some(Read::times(run)),
                 _ => input::read(run, &call.input)?,
             };
             let Some(read) = read else { continue };

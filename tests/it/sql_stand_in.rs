@@ -68,6 +68,7 @@ fn turn(count: &mut Count, message: ToSql) -> FromSql {
                 _ => failed(400, "no statement"),
             }
         }
+        ToSql::Rewrite { .. } => failed(400, "it writes nothing anew"),
         ToSql::Turn { .. } if !count.pieces.is_empty() => piece(count),
         ToSql::Turn { answers, lengths, pages } => {
             let answers = ToSql::whole_answers(answers, &lengths, &pages).unwrap();
@@ -100,6 +101,7 @@ fn learn(count: &mut Count, answer: Answer) -> FromSql {
                 rows_max: None,
                 first: None,
                 aggregates: None,
+                first_of: Vec::new(),
             })),
         },
         Answer::Page(page) => {

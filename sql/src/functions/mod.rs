@@ -5,6 +5,7 @@ pub(crate) mod binning;
 pub(crate) mod bins;
 mod bounded;
 mod changes;
+mod from_unixtime;
 mod plain_text;
 mod regex;
 mod selectors;
@@ -22,6 +23,7 @@ use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 use binning::Binning;
 use bounded::{Bounded, GROWING};
 use changes::Change;
+use from_unixtime::FromUnixtime;
 use plain_text::{OF_TEXT, PlainText};
 use regex::RegexMatch;
 use selectors::{Kind, Selector};
@@ -38,6 +40,7 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     let options: Arc<ConfigOptions> = Arc::clone(state.config_options());
     let scalars = [
         ScalarUDF::new_from_impl(ToTimestamp::new(&options)),
+        ScalarUDF::new_from_impl(FromUnixtime::default()),
         ScalarUDF::new_from_impl(Tz::default()),
         ScalarUDF::new_from_impl(Binning::new(true)),
         ScalarUDF::new_from_impl(RegexMatch::new(false)),

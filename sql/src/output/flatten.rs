@@ -6,11 +6,16 @@ use datafusion::arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
+use super::encoders::is_tag;
 use crate::error::QueryError;
 
-/// The columns of an answer.
-pub(super) fn schema(schema: &SchemaRef) -> SchemaRef {
-    let fields: Vec<FieldRef> = schema.fields().iter().map(field).collect();
+/// The columns of an answer; `keeps_tags` where its form knows how to write them.
+pub(super) fn schema(schema: &SchemaRef, keeps_tags: bool) -> SchemaRef {
+    let flat = |given: &FieldRef| match given.data_type() {
+        DataType::Dictionary(key, value) if keeps_tags && is_tag(key, value) => Arc::clone(given),
+        _ => field(given),
+    };
+    let fields: Vec<FieldRef> = schema.fields().iter().map(flat).collect();
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 

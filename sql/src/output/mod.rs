@@ -1,8 +1,11 @@
 //! Batches to bytes, in the form that is asked for.
 //!
-//! Tags are dictionaries inside of a plan alone: every output has plain text.
+//! Tags are dictionaries inside of a plan alone: every output has plain text, as which JSON writes
+//! them.
 
+mod encoders;
 mod flatten;
+mod rewriting;
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,16 +15,23 @@ use datafusion::arrow::csv;
 use datafusion::arrow::datatypes::SchemaRef;
 use datafusion::arrow::error::ArrowError;
 use datafusion::arrow::ipc::writer::StreamWriter;
-use datafusion::arrow::json::{ArrayWriter, LineDelimitedWriter};
+use datafusion::arrow::json::writer::{JsonArray, LineDelimited};
+use datafusion::arrow::json::{ArrayWriter, LineDelimitedWriter, WriterBuilder};
 use datafusion::arrow::util::pretty::pretty_format_batches_with_schema;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 pub use tidemark::response::table::TableFormat as Format;
 
+pub(crate) use rewriting::Rewriting;
+
+use self::encoders::Encoders;
 use crate::error::{Fault, QueryError};
-use crate::limits::{ARROW_BATCH_BYTES_MAX, PARQUET_GROUP_ROWS, WHOLE_ANSWER_BYTES_MAX};
+use crate::limits::{
+    ARROW_BATCH_BYTES_MAX, PARQUET_GROUP_BYTES, PARQUET_GROUP_ROWS, WHOLE_ANSWER_BYTES_MAX,
+};
 
 /// Writes one answer.
 pub struct Writer {
@@ -52,11 +62,12 @@ impl Writer {
     /// # Errors
     /// Columns of a type that the form does not have.
     pub fn new(format: Format, schema: &SchemaRef) -> Result<Self, QueryError> {
-        let schema = flatten::schema(schema);
+        let keeps_tags = matches!(format, Format::Json | Format::JsonLines);
+        let schema = flatten::schema(schema, keeps_tags);
         let sink = Sink::default();
         let form = match format {
-            Format::Json => Form::Json(ArrayWriter::new(sink.clone())),
-            Format::JsonLines => Form::JsonLines(LineDelimitedWriter::new(sink.clone())),
+            Format::Json => Form::Json(json().build::<_, JsonArray>(sink.clone())),
+            Format::JsonLines => Form::JsonLines(json().build::<_, LineDelimited>(sink.clone())),
             Format::Csv => {
                 let mut writer = csv::WriterBuilder::new().build(sink.clone());
                 // The names of the columns, also above no row.
@@ -84,7 +95,7 @@ impl Writer {
             Form::JsonLines(writer) => writer.write(&batch)?,
             Form::Csv(writer) => writer.write(&batch)?,
             Form::Pretty(whole) => whole.push(batch)?,
-            Form::Parquet(writer) => writer.write(&batch).map_err(parquet_error)?,
+            Form::Parquet(writer) => write_parquet(writer, &batch).map_err(parquet_error)?,
             Form::Arrow(writer) => write_arrow(writer, &batch)?,
         }
         Ok(())
@@ -132,6 +143,10 @@ impl Whole {
     }
 }
 
+fn json() -> WriterBuilder {
+    WriterBuilder::new().with_encoder_factory(Arc::new(Encoders))
+}
+
 /// Writes rows as one message, or as several where one would be too large.
 fn write_arrow(writer: &mut StreamWriter<Sink>, batch: &RecordBatch) -> Result<(), ArrowError> {
     let bytes = batch.columns().iter().map(|column| column.to_data().get_slice_memory_size());
@@ -144,6 +159,15 @@ fn write_arrow(writer: &mut StreamWriter<Sink>, batch: &RecordBatch) -> Result<(
     write_arrow(writer, &batch.slice(half, rows - half))
 }
 
+/// Adds rows, and ends their group where it is large.
+fn write_parquet(writer: &mut ArrowWriter<Sink>, batch: &RecordBatch) -> Result<(), ParquetError> {
+    writer.write(batch)?;
+    match writer.in_progress_size() > PARQUET_GROUP_BYTES {
+        true => writer.flush(),
+        false => Ok(()),
+    }
+}
+
 fn parquet_writer(schema: &SchemaRef, sink: Sink) -> Result<ArrowWriter<Sink>, QueryError> {
     let properties = WriterProperties::builder()
         .set_compression(Compression::SNAPPY)
@@ -152,7 +176,7 @@ fn parquet_writer(schema: &SchemaRef, sink: Sink) -> Result<ArrowWriter<Sink>, Q
     ArrowWriter::try_new(sink, Arc::clone(schema), Some(properties)).map_err(parquet_error)
 }
 
-fn parquet_error(error: parquet::errors::ParquetError) -> QueryError {
+fn parquet_error(error: ParquetError) -> QueryError {
     QueryError::asked(error.to_string())
 }
 

@@ -16,23 +16,27 @@ use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
 use datafusion::config::ConfigOptions;
 use datafusion::error::Result;
 use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
-use datafusion::physical_expr::expressions::{CastExpr, Column, Literal};
-use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
+use datafusion::physical_expr::expressions::{CastExpr, Literal};
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr, ScalarFunctionExpr};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode};
 use datafusion::physical_plan::coop::CooperativeExec;
-use datafusion::physical_plan::projection::ProjectionExec;
 use tidemark::model::time::D_NS;
 use tidemark::scan::request::{AggregateFunction, Window};
 
 use super::batches::Source;
-use super::scan::{Scan, Scanned};
+use super::first_of_groups::by_time;
+use super::over_scan::OverScan;
+use super::scan::Scanned;
 use crate::messages::{AggregateCall, Aggregates};
 
 /// The rule.
 #[derive(Debug)]
-pub(crate) struct AggregateAtShards;
+pub(crate) struct AggregateAtShards {
+    /// Shards know what the first and the last row is.
+    pub(crate) rows: bool,
+}
 
 impl PhysicalOptimizerRule for AggregateAtShards {
     fn optimize(
@@ -41,7 +45,8 @@ impl PhysicalOptimizerRule for AggregateAtShards {
         _: &ConfigOptions,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
-            let handed_down = node.downcast_ref::<AggregateExec>().map(hand_down).transpose()?;
+            let aggregate = node.downcast_ref::<AggregateExec>();
+            let handed_down = aggregate.map(|aggregate| self.hand_down(aggregate)).transpose()?;
             Ok(match handed_down.flatten() {
                 Some(second_half) => Transformed::yes(second_half),
                 None => Transformed::no(node),
@@ -59,105 +64,65 @@ impl PhysicalOptimizerRule for AggregateAtShards {
     }
 }
 
-/// The second half of the aggregate over a scan that answers with the first, if it can.
-fn hand_down(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
-    let Some(input) = Input::of(aggregate) else { return Ok(None) };
-    let mut asked = Asked::new(&input);
-    let groups = aggregate.group_expr().expr();
-    if groups.iter().any(|(expr, _)| asked.group(expr).is_none())
-        || aggregate.aggr_expr().iter().any(|function| asked.function(function).is_none())
-    {
-        return Ok(None);
+impl AggregateAtShards {
+    /// The second half of the aggregate over a scan that answers with the first, if it can.
+    fn hand_down(&self, aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let found = takes_all_rows(aggregate).then(|| OverScan::of(aggregate.input())).flatten();
+        let Some(input) = found else { return Ok(None) };
+        let mut asked = Asked::new(&input);
+        let groups = aggregate.group_expr().expr();
+        if groups.iter().any(|(expr, _)| asked.group(expr).is_none())
+            || aggregate.aggr_expr().iter().any(|function| asked.function(function).is_none())
+        {
+            return Ok(None);
+        }
+        if !self.rows && !asked.of_rows.is_empty() {
+            return Ok(None);
+        }
+        asked.place_rows();
+        let (group_by, functions) =
+            (aggregate.group_expr().clone(), aggregate.aggr_expr().to_vec());
+        let filters = vec![None; functions.len()];
+        let of_input = aggregate.input_schema();
+        let first_half = AggregateExec::try_new(
+            AggregateMode::Partial,
+            group_by.clone(),
+            functions.clone(),
+            filters.clone(),
+            Arc::clone(aggregate.input()),
+            Arc::clone(&of_input),
+        )?;
+        let schema = first_half.schema();
+        if schema.fields().len() != asked.sources.len() {
+            return Ok(None);
+        }
+        let Asked { aggregates, sources, .. } = asked;
+        let scan = Arc::new(input.scan.aggregated(aggregates, sources, schema));
+        let second_half = AggregateExec::try_new(
+            AggregateMode::Final,
+            group_by.as_final(),
+            functions,
+            filters,
+            Arc::new(CooperativeExec::new(scan)),
+            of_input,
+        )?;
+        Ok(Some(Arc::new(second_half)))
     }
-    let (group_by, functions) = (aggregate.group_expr().clone(), aggregate.aggr_expr().to_vec());
-    let filters = vec![None; functions.len()];
-    let of_input = aggregate.input_schema();
-    let first_half = AggregateExec::try_new(
-        AggregateMode::Partial,
-        group_by.clone(),
-        functions.clone(),
-        filters.clone(),
-        Arc::clone(aggregate.input()),
-        Arc::clone(&of_input),
-    )?;
-    let schema = first_half.schema();
-    if schema.fields().len() != asked.sources.len() {
-        return Ok(None);
-    }
-    let Asked { aggregates, sources, .. } = asked;
-    let scan = Arc::new(input.scan.aggregated(aggregates, sources, schema));
-    let second_half = AggregateExec::try_new(
-        AggregateMode::Final,
-        group_by.as_final(),
-        functions,
-        filters,
-        Arc::new(CooperativeExec::new(scan)),
-        of_input,
-    )?;
-    Ok(Some(Arc::new(second_half)))
 }
 
-/// A scan below an aggregate.
-struct Input<'a> {
-    scan: &'a Scan,
-    /// What stands between them.
-    projection: Option<&'a ProjectionExec>,
-}
-
-impl<'a> Input<'a> {
-    /// That of `aggregate`, if it is all that there is below it, and the aggregate takes all of its
-    /// rows once.
-    fn of(aggregate: &'a AggregateExec) -> Option<Self> {
-        let mode = aggregate.mode();
-        let is_whole = matches!(mode, AggregateMode::Single | AggregateMode::SinglePartitioned);
-        let takes_all = aggregate.filter_expr().iter().all(Option::is_none)
-            && aggregate.limit_options().is_none()
-            && !aggregate.group_expr().has_grouping_set();
-        if !is_whole || !takes_all {
-            return None;
-        }
-        let (mut node, mut projection) = (aggregate.input(), None);
-        loop {
-            if let Some(scan) = node.downcast_ref::<Scan>() {
-                return scan.takes_all().then_some(Self { scan, projection });
-            }
-            if let Some(found) = node.downcast_ref::<ProjectionExec>() {
-                projection = match projection {
-                    None => Some(found),
-                    Some(_) => return None,
-                };
-                node = found.input();
-            } else if node.is::<CooperativeExec>() {
-                node = node.children().into_iter().next()?;
-            } else {
-                return None;
-            }
-        }
-    }
-
-    /// What `expr` is in the words of the scan.
-    fn resolve<'e>(&'e self, expr: &'e Arc<dyn PhysicalExpr>) -> &'e Arc<dyn PhysicalExpr> {
-        let column = expr.downcast_ref::<Column>();
-        let below = self.projection.zip(column).and_then(|(projection, column)| {
-            projection.expr().get(column.index()).map(|projected| &projected.expr)
-        });
-        below.unwrap_or(expr)
-    }
-
-    /// The column that `expr` is; what a projection computes is none.
-    fn column(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Scanned<'_>> {
-        let at = self.resolve(expr).downcast_ref::<Column>()?.index();
-        self.scan.column(at)
-    }
-
-    fn is_time(&self, expr: &Arc<dyn PhysicalExpr>) -> bool {
-        matches!(self.column(expr), Some(Scanned::Time))
-    }
+/// Whether `aggregate` takes all rows of its input once.
+pub(super) fn takes_all_rows(aggregate: &AggregateExec) -> bool {
+    let mode = aggregate.mode();
+    let is_whole = matches!(mode, AggregateMode::Single | AggregateMode::SinglePartitioned);
+    is_whole
+        && aggregate.filter_expr().iter().all(Option::is_none)
+        && aggregate.limit_options().is_none()
+        && !aggregate.group_expr().has_grouping_set()
 }
 
 /// What the scan is asked, so far.
 struct Asked<'a> {
-    input: &'a Input<'a>,
+    input: &'a OverScan<'a>,
     aggregates: Aggregates,
     /// By column of the first half.
     sources: Vec<Source>,
@@ -165,12 +130,29 @@ struct Asked<'a> {
     fields: usize,
     /// Of each call the first of them.
     starts: Vec<usize>,
+    /// What is taken of whole rows, the first and the last one: they are one call each, so that it
+    /// all is of one row.
+    rows: [Vec<String>; 2],
+    /// Which of `sources` are of such a row, and at which column of its call.
+    of_rows: Vec<(usize, usize, usize)>,
 }
 
+/// Columns of a call before what stands beside: the value and the time, which are the same.
+const ROW_TIME: usize = 0;
+const ROW_BESIDE: usize = 2;
+
 impl<'a> Asked<'a> {
-    fn new(input: &'a Input<'a>) -> Self {
+    fn new(input: &'a OverScan<'a>) -> Self {
         let aggregates = Aggregates { group_by: Vec::new(), window: None, calls: Vec::new() };
-        Self { input, aggregates, sources: Vec::new(), fields: 0, starts: Vec::new() }
+        Self {
+            input,
+            aggregates,
+            sources: Vec::new(),
+            fields: 0,
+            starts: Vec::new(),
+            rows: Default::default(),
+            of_rows: Vec::new(),
+        }
     }
 
     /// One more expression of GROUP BY; `None` if the scan does not know its like.
@@ -206,6 +188,8 @@ impl<'a> Asked<'a> {
             ("first_value", [value]) => self.ordered_value(function, value, true),
             ("last_value", [value]) => self.ordered_value(function, value, false),
             _ if !function.order_bys().is_empty() => None,
+            ("min", [value]) if self.input.is_time(value) => self.time_of_row(true),
+            ("max", [value]) if self.input.is_time(value) => self.time_of_row(false),
             ("count", [value]) => self.count(value),
             ("sum", [value]) => {
                 let (field, _) = self.field(value).filter(|(_, kind)| kind.is_numeric())?;
@@ -246,24 +230,92 @@ impl<'a> Asked<'a> {
         self.value(AggregateFunction::Sum, field, true)
     }
 
-    /// `first_value(value ORDER BY time) IGNORE NULLS`: with them a first value may be NULL.
+    /// `first_value(value ORDER BY time)`: without `IGNORE NULLS` of the first row, whose value may
+    /// be NULL.
     fn ordered_value(
         &mut self,
         function: &AggregateFunctionExpr,
         value: &Arc<dyn PhysicalExpr>,
         is_first: bool,
     ) -> Option<()> {
-        let [by] = function.order_bys() else { return None };
-        if !function.ignore_nulls() || !self.input.is_time(&by.expr) {
-            return None;
-        }
+        let order = function.order_bys();
+        let by = by_time(self.input, &self.aggregates.group_by, order)?;
         let is_first = is_first != by.options.descending;
+        if !function.ignore_nulls() {
+            return self.value_of_row(value, order, is_first);
+        }
+        let [_] = order else { return None };
         let function = if is_first { AggregateFunction::First } else { AggregateFunction::Last };
         let start = self.call(function, Some(self.field(value)?.0), false);
         let value_and_time = [start, start + 1].map(Source::Field);
         self.sources.extend(value_and_time);
         self.sources.push(Source::IsThere(start));
         Some(())
+    }
+
+    /// The value in the first or last row, what it is ordered by, and that there is one.
+    fn value_of_row(
+        &mut self,
+        value: &Arc<dyn PhysicalExpr>,
+        order: &[PhysicalSortExpr],
+        is_first: bool,
+    ) -> Option<()> {
+        match self.input.column(value)? {
+            Scanned::Time => self.time_of_row(is_first)?,
+            Scanned::Tag(name) | Scanned::Field(name, _) => {
+                let beside = self.rows.get_mut(usize::from(!is_first))?;
+                let known = beside.iter().position(|known| known == name);
+                let at = known.unwrap_or_else(|| {
+                    beside.push(name.to_owned());
+                    beside.len() - 1
+                });
+                self.push_of_row(is_first, ROW_BESIDE + at, Source::Field);
+            }
+        }
+        for by in order {
+            match self.input.tag(&by.expr) {
+                Some(tag) => {
+                    let mut tags = self.aggregates.group_by.iter();
+                    self.sources.push(Source::Tag(tags.position(|known| known == tag)?));
+                }
+                None => self.time_of_row(is_first)?,
+            }
+        }
+        self.push_of_row(is_first, ROW_TIME, Source::IsThere);
+        Some(())
+    }
+
+    /// The time of the first or last row.
+    fn time_of_row(&mut self, is_first: bool) -> Option<()> {
+        self.push_of_row(is_first, ROW_TIME, Source::Field);
+        Some(())
+    }
+
+    fn push_of_row(&mut self, is_first: bool, column: usize, source: fn(usize) -> Source) {
+        self.of_rows.push((self.sources.len(), usize::from(!is_first), column));
+        self.sources.push(source(column));
+    }
+
+    /// Asks for the rows of which something is taken, once it is known what.
+    fn place_rows(&mut self) {
+        use AggregateFunction::{FirstRow, LastRow};
+        for (which, function) in [FirstRow, LastRow].into_iter().enumerate() {
+            let of_row: Vec<_> = self.of_rows.extract_if(.., |(_, row, _)| *row == which).collect();
+            if of_row.is_empty() {
+                continue;
+            }
+            let beside = self.rows.get_mut(which).map(std::mem::take).unwrap_or_default();
+            let columns = ROW_BESIDE + beside.len();
+            let call = AggregateCall { function, field: None, as_float: false, beside };
+            let start = self.place(call, columns);
+            for (at, _, _) in of_row {
+                if let Some(Source::Field(column) | Source::IsThere(column)) =
+                    self.sources.get_mut(at)
+                {
+                    *column += start;
+                }
+            }
+        }
     }
 
     /// `selector_…(value, time[, more…])`
@@ -338,7 +390,7 @@ fn is_ordered(data_type: &DataType) -> bool {
 }
 
 /// The windows of `date_bin(interval, time[, origin])`.
-fn window(input: &Input<'_>, expr: &Arc<dyn PhysicalExpr>) -> Option<Window> {
+fn window(input: &OverScan<'_>, expr: &Arc<dyn PhysicalExpr>) -> Option<Window> {
     let call =
         expr.downcast_ref::<ScalarFunctionExpr>().filter(|call| call.name() == "date_bin")?;
     let constant = |expr: &Arc<dyn PhysicalExpr>| {

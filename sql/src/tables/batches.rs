@@ -8,17 +8,20 @@ use datafusion::arrow::array::{
     RecordBatchOptions, StringArray, StringBuilder, StringDictionaryBuilder,
     TimestampNanosecondArray, UInt64Array,
 };
-use datafusion::arrow::buffer::NullBuffer;
+use datafusion::arrow::buffer::{BooleanBuffer, Buffer, NullBuffer};
 use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Int32Type, SchemaRef, TimeUnit};
 use tidemark::batch::bitmap::Validity;
 use tidemark::batch::column::{Column, StringColumn, Values};
 use tidemark::model::value::FieldValue;
 use tidemark::protocol::scan_page;
-use tidemark::scan::page::GroupData;
+use tidemark::scan::page::{Group, GroupData};
 
 use crate::error::QueryError;
 use crate::limits::BATCH_ROWS;
+
+/// Bits of a word of a validity.
+const WORD_BITS: usize = 64;
 
 /// Where the values of a column stand in the pages of its scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,10 +50,8 @@ pub(super) fn batches(
     let unreadable = |reason: &str| QueryError::internal(format!("a scan's page: {reason}"));
     let groups = scan_page::decode(page).map_err(|error| unreadable(&error.to_string()))?;
     let mut made = Vec::new();
-    for group in groups {
-        let GroupData::Rows { times_ns, fields, tags } = group.data else {
-            return Err(unreadable("states instead of rows"));
-        };
+    let rows = joined(groups).ok_or_else(|| unreadable("states instead of rows"))?;
+    for PageRows { times_ns, fields, tags } in rows {
         let of = |rows: Range<usize>| {
             let column = |(source, wanted): (&Source, &FieldRef)| {
                 let column = match *source {
@@ -74,6 +75,42 @@ pub(super) fn batches(
         }
     }
     Ok(made)
+}
+
+/// Rows of one group or several.
+struct PageRows {
+    times_ns: Vec<i64>,
+    fields: Vec<Column>,
+    tags: Vec<StringColumn>,
+}
+
+impl PageRows {
+    /// Appends those of `next`; `false` if they have other columns.
+    fn append(&mut self, next: &Self) -> bool {
+        let columns = self.fields.iter_mut().zip(&next.fields);
+        let are_alike = columns.fold(true, |are, (to, from)| to.extend_from(from) && are);
+        self.tags.iter_mut().zip(&next.tags).for_each(|(to, from)| to.extend_from(from));
+        self.times_ns.extend(&next.times_ns);
+        are_alike
+    }
+}
+
+/// The rows of groups, those of small ones together: a batch of few rows costs as much as one of
+/// many. `None` if they are no rows, or not alike.
+fn joined(groups: Vec<Group>) -> Option<Vec<PageRows>> {
+    let mut all: Vec<PageRows> = Vec::new();
+    for group in groups {
+        let GroupData::Rows { times_ns, fields, tags } = group.data else { return None };
+        let next = PageRows { times_ns, fields, tags };
+        let has_room = |last: &&mut PageRows| {
+            last.times_ns.len().saturating_add(next.times_ns.len()) <= BATCH_ROWS
+        };
+        match all.last_mut().filter(has_room) {
+            Some(last) => last.append(&next).then_some(())?,
+            None => all.push(next),
+        }
+    }
+    Some(all)
 }
 
 /// A column as a plan has it: counts and times of states are integers in a page, tags beside a
@@ -100,8 +137,10 @@ fn nulls(validity: &Validity, rows: &Range<usize>) -> Option<NullBuffer> {
     match validity {
         Validity::All => None,
         Validity::Some(bits) => {
-            let bits: Vec<bool> = rows.clone().map(|row| bits.get(row)).collect();
-            Some(NullBuffer::from(bits))
+            let words = rows.start / WORD_BITS..rows.end.div_ceil(WORD_BITS);
+            let words = Buffer::from_vec(bits.words().get(words)?.to_vec());
+            let bits = BooleanBuffer::new(words, rows.start % WORD_BITS, rows.len());
+            Some(NullBuffer::new(bits))
         }
     }
 }

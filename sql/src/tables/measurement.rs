@@ -172,6 +172,7 @@ impl TableProvider for Measurement {
             rows_max: limit.map(|rows| rows as u64),
             first: None,
             aggregates: None,
+            first_of: Vec::new(),
         };
         Ok(Arc::new(Scan::new(request, sources, schema, Arc::clone(&self.desk))))
     }

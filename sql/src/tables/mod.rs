@@ -5,8 +5,10 @@
 
 mod aggregates;
 mod batches;
+mod first_of_groups;
 mod first_rows;
 mod measurement;
+mod over_scan;
 mod pushdown;
 mod rows_cap;
 mod scan;
@@ -20,6 +22,7 @@ use datafusion::catalog::{CatalogProvider, SchemaProvider, TableProvider};
 use datafusion::error::{DataFusionError, Result};
 
 pub(crate) use aggregates::AggregateAtShards;
+pub(crate) use first_of_groups::FirstOfGroups;
 pub(crate) use first_rows::FirstRows;
 pub(crate) use rows_cap::CapRows;
 

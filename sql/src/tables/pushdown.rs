@@ -3,8 +3,10 @@
 //! A filter takes a row if it is true, not if it is NULL. Ours are false where SQL has NULL: a
 //! missing field compares as false, and a missing tag is asked about by name. Floats compare in SQL
 //! by IEEE 754's total order, in which -0.0 stands before 0.0; a shard takes both for equal. They
-//! agree but for some comparisons with zero, which stay here. No field holds a NaN.
+//! agree but for some comparisons with zero, which stay here. No field holds a NaN. Beside a float
+//! whole numbers are made floats: a shard is told the whole number that means the same.
 
+use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::expr::InList;
 use datafusion::logical_expr::{BinaryExpr, Cast, Expr, Operator};
 use datafusion::scalar::ScalarValue;
@@ -14,6 +16,9 @@ use tidemark::scan::request::Comparison;
 
 use super::measurement::{Kind, tag_type};
 use crate::messages::Condition;
+
+/// Below it every whole number is a float of its own.
+const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
 
 /// A filter in the words of a scan.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,7 +54,8 @@ fn condition(filter: &Expr, kind: &dyn Fn(&str) -> Option<Kind>) -> Option<Condi
                 Kind::Time => None,
                 Kind::Tag => tag_comparison(name, compare, text(literal)?),
                 Kind::Field(field_type) => {
-                    let value = field_value(literal)?;
+                    let given = field_value(literal)?;
+                    let value = as_whole(field_type, compare, &given).unwrap_or(given);
                     let agrees = agrees(field_type, compare, &value);
                     agrees.then(|| Condition::Field(name.to_owned(), field_type, compare, value))
                 }
@@ -109,6 +115,7 @@ fn comparison<'a>(
         Comparison::GreaterOrEqual => Comparison::LessOrEqual,
         same => same,
     };
+    let column = |side| column(side).or_else(|| as_float(side));
     match (column(left), right, left, column(right)) {
         (Some(name), Expr::Literal(literal, _), _, _) => Some((name, compare, literal)),
         (_, _, Expr::Literal(literal, _), Some(name)) => Some((name, turned, literal)),
@@ -128,6 +135,40 @@ fn column(expr: &Expr) -> Option<&str> {
                 _ => None,
             }
         }
+        _ => None,
+    }
+}
+
+/// The name of a column that is made a float, as whole numbers are beside one.
+fn as_float(expr: &Expr) -> Option<&str> {
+    match expr {
+        Expr::Cast(Cast { expr, field }) if *field.data_type() == DataType::Float64 => {
+            match &**expr {
+                Expr::Column(column) => Some(&column.name),
+                _ => None,
+            }
+        }
+        _ => None,
+    }
+}
+
+/// The whole number that a field of such compares with as it does, made a float, with `given`.
+/// Beyond 2^53 floats leave numbers out; and 0 made a float stands behind -0.0.
+fn as_whole(field_type: FieldType, compare: Comparison, given: &FieldValue) -> Option<FieldValue> {
+    let FieldValue::Float(given) = *given else { return None };
+    let is_exact = given.abs() < EXACT_BELOW && !(given == 0.0 && given.is_sign_negative());
+    let bound = match compare {
+        Comparison::Greater | Comparison::LessOrEqual => given.floor(),
+        Comparison::GreaterOrEqual | Comparison::Less => given.ceil(),
+        Comparison::Equal | Comparison::NotEqual => given,
+    };
+    let is_equality = matches!(compare, Comparison::Equal | Comparison::NotEqual);
+    if !is_exact || (is_equality && given.fract() != 0.0) {
+        return None;
+    }
+    match field_type {
+        FieldType::Integer => Some(FieldValue::Integer(bound as i64)),
+        FieldType::Unsigned if bound >= 0.0 => Some(FieldValue::Unsigned(bound as u64)),
         _ => None,
     }
 }

@@ -95,11 +95,21 @@ impl Scan {
     /// The same, of which so many rows that are first by time are enough; `None` if it is limited
     /// already.
     pub(super) fn first_rows(&self, order: TimeOrder, rows: u64) -> Option<Self> {
+        self.first_of_groups(Vec::new(), order, rows)
+    }
+
+    /// The same of each group that the values of these tags make.
+    pub(super) fn first_of_groups(
+        &self,
+        tags: Vec<String>,
+        order: TimeOrder,
+        rows: u64,
+    ) -> Option<Self> {
         if !self.takes_all() {
             return None;
         }
-        let request =
-            ScanRequest { rows_max: Some(rows), first: Some(order), ..self.request.clone() };
+        let (rows_max, first) = (Some(rows), Some(order));
+        let request = ScanRequest { rows_max, first, first_of: tags, ..self.request.clone() };
         Some(Self { request, ..self.clone() })
     }
 }
@@ -133,9 +143,13 @@ impl DisplayAs for Scan {
             write!(f, ", rows={rows}")?;
         }
         match request.first {
-            Some(TimeOrder::Ascending) => write!(f, ", oldest first"),
-            Some(TimeOrder::Descending) => write!(f, ", newest first"),
-            None => Ok(()),
+            Some(TimeOrder::Ascending) => write!(f, ", oldest first")?,
+            Some(TimeOrder::Descending) => write!(f, ", newest first")?,
+            None => {}
+        }
+        match request.first_of.is_empty() {
+            true => Ok(()),
+            false => write!(f, " of each {:?}", request.first_of),
         }
     }
 }

@@ -85,12 +85,16 @@ const CALLS: &[&str] = &[
     "max(rare)",
     "avg(rare)",
     "max(time)",
+    "min(time)",
     "count(DISTINCT n)",
     "sum(n) FILTER (WHERE n > 0)",
     "avg(f) + sum(n) * 2",
     "round(stddev(f), 6)",
     "first_value(f ORDER BY time)",
     "last_value(n ORDER BY time)",
+    "last_value(host ORDER BY time DESC)",
+    "first_value(time ORDER BY time)",
+    "first_value(rare ORDER BY time)",
     "last_value(n ORDER BY time DESC) IGNORE NULLS",
     "first_value(s ORDER BY time) IGNORE NULLS",
     "selector_first(f, time)['value']",
@@ -129,6 +133,53 @@ fn statement(random: &mut Random) -> String {
         text += ["", " HAVING count(*) > 2"][random.below(2) as usize];
     }
     text
+}
+
+/// Of each group its first or last rows.
+fn first_rows(random: &mut Random) -> String {
+    let tags = ["host", "dc, host", "rack", "host, dc, rack"];
+    let by = random.one(&tags);
+    let filter = match random.below(2) {
+        0 => String::new(),
+        _ => format!("WHERE {}", random.one(FILTERS)),
+    };
+    let order = random.one(&["", "DESC"]);
+    match random.below(3) {
+        0 => format!("SELECT DISTINCT ON ({by}) * FROM t {filter} ORDER BY {by}, time {order}"),
+        1 => {
+            let calls = ["max(time) AS a", "last_value(rare ORDER BY time) AS b"].join(", ");
+            format!(
+                "SELECT {by}, {calls}, last_value(n + 1 ORDER BY time) AS c FROM t {filter} GROUP BY {by}"
+            )
+        }
+        _ => {
+            let keeps = random.one(&["= 1", "<= 3", "< 3"]);
+            let number = format!("row_number() OVER (PARTITION BY {by} ORDER BY time {order})");
+            format!("SELECT * FROM (SELECT *, {number} AS r FROM t {filter}) WHERE r {keeps}")
+        }
+    }
+}
+
+#[test]
+fn shards_ship_the_first_rows_of_groups() {
+    let mut handed_down = 0;
+    for (seed, shards) in [(4, 1), (5, 2), (6, 7)] {
+        let mut random = Random(seed << 33 | 0x9e37_79b9);
+        let lines = lines(&mut random, 500);
+        let mut with = Product::new(shards);
+        let mut without = Product::without_aggregates();
+        for product in [&mut with, &mut without] {
+            product.write(&lines);
+        }
+        for _ in 0..40 {
+            let text = first_rows(&mut random);
+            let (found, expected) = (with.rows(&text), without.rows(&text));
+            assert_eq!(sorted(&found), sorted(&expected), "{shards} shards: {text}");
+            let plan = with.rows(&format!("EXPLAIN {text}"));
+            handed_down += usize::from(plan.contains("est first of each ["));
+        }
+    }
+    assert!(handed_down > 60, "only {handed_down}");
 }
 
 fn sorted(answer: &str) -> Vec<&str> {
@@ -183,12 +234,18 @@ fn explain_says_what_shards_compute() {
         ),
         ("SELECT selector_last(f, time, host)['time'] FROM t", "aggregates=[last(f, host)], by=[]"),
         ("SELECT last_value(f ORDER BY time) IGNORE NULLS FROM t", "aggregates=[last(f)], by=[]"),
+        ("SELECT last_value(f ORDER BY time) FROM t", "rows=1, newest first"),
+        ("SELECT dc, min(time) FROM t GROUP BY dc", "rows=1, oldest first of each [\\\"dc\\\"]"),
+        ("SELECT DISTINCT ON (dc) f FROM t ORDER BY dc, time", "oldest first of each [\\\"dc\\\"]"),
+        (
+            "SELECT min(time), max(time), last_value(f ORDER BY time), last_value(dc ORDER BY time) FROM t",
+            "aggregates=[firstrow(), lastrow(f, dc)]",
+        ),
     ] {
         let plan = product.rows(&format!("EXPLAIN {text}")).replace("\"\"", "\\\"");
         assert!(plan.contains(asked), "{text}: {plan}");
     }
     for text in [
-        "SELECT last_value(f ORDER BY time) FROM t",
         "SELECT min(s) FROM t",
         "SELECT count(DISTINCT n) FROM t",
         "SELECT sum(f) FILTER (WHERE n > 0) FROM t",

@@ -153,6 +153,8 @@ pub(crate) fn request(text: &str, parameters: Vec<(String, Parameter)>) -> Query
         now_ns,
         format: "json".to_owned(),
         aggregates: false,
+        first_of_groups: false,
+        tables: None,
     }
 }
 

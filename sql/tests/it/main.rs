@@ -13,6 +13,7 @@ mod output;
 mod page;
 mod parameters;
 mod product;
+mod rewriting;
 mod pushdown;
 mod scripts;
 mod turns;

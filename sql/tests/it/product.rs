@@ -1,5 +1,8 @@
 //! The whole product in one process: HTTP requests, real shards, and SQL behind the same messages.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use tidemark::api::http::RequestHead;
 use tidemark::api::settings::Settings;
 use tidemark::browser::in_process::{InProcess, SqlSession};
@@ -25,7 +28,7 @@ impl Product {
         let sql = move |message: &[u8]| {
             let (_, mut message) = envelope::decode::<ToSql>(message).unwrap();
             if let ToSql::Open(request) = &mut message {
-                request.aggregates = false;
+                (request.aggregates, request.first_of_groups) = (false, false);
             }
             session.turn(&engine, &envelope::encode(&message))
         };
@@ -52,6 +55,17 @@ impl Product {
         query: &str,
         body: &str,
     ) -> (u16, String) {
+        let (status, body) = self.bytes(method, path, query, body);
+        (status, String::from_utf8(body).unwrap())
+    }
+
+    pub(crate) fn bytes(
+        &mut self,
+        method: &str,
+        path: &str,
+        query: &str,
+        body: &str,
+    ) -> (u16, Vec<u8>) {
         let head = RequestHead {
             method: method.to_owned(),
             path: path.to_owned(),
@@ -59,7 +73,7 @@ impl Product {
             headers: vec![("authorization".to_owned(), format!("Token {TOKEN}"))],
         };
         let response = self.0.request(head, body.as_bytes().to_vec(), NOW_NS);
-        (response.status, String::from_utf8(response.body).unwrap())
+        (response.status, response.body)
     }
 
     pub(crate) fn write(&mut self, lines: &str) {
@@ -136,6 +150,31 @@ fn what_is_written_is_seen_by_the_next_statement() {
     product.write("cpu,host=a,rack=x m=2i 2");
     let both = "host,m,n,rack,time\na,,1,,1970-01-01T00:00:01\na,2,,x,1970-01-01T00:00:02\n";
     assert_eq!(product.rows("SELECT * FROM cpu ORDER BY time"), both);
+}
+
+/// Whoever asks knows the tables that the text names, and asks shards at once for what is wanted.
+#[test]
+fn no_turn_brings_nothing() {
+    let turns = Arc::new(AtomicUsize::new(0));
+    let (engine, mut session) = (Engine::default(), Answering::default());
+    let counted = Arc::clone(&turns);
+    let sql = move |message: &[u8]| {
+        counted.fetch_add(1, Ordering::Relaxed);
+        session.turn(&engine, message)
+    };
+    let mut product = Product::with(&[("DEFAULT_SHARDS", "2")], Box::new(sql));
+    product.write(&lines());
+    product.rows("SELECT count(*) FROM cpu");
+    for (text, expected) in [
+        ("SELECT host, sum(n) FROM cpu GROUP BY host", 2),
+        ("SELECT * FROM CPU WHERE host = 'h1'", 2),
+        // One side of a join is read before the other.
+        ("SELECT x.n FROM cpu x JOIN cpu y ON x.n = y.n", 3),
+    ] {
+        turns.store(0, Ordering::Relaxed);
+        product.rows(text);
+        assert_eq!(turns.load(Ordering::Relaxed), expected, "{text}");
+    }
 }
 
 #[test]

@@ -1,5 +1,8 @@
 //! Filters that a scan takes over mean there what they mean in SQL.
 
+use tidemark::model::value::{FieldType, FieldValue};
+use tidemark::scan::request::Comparison;
+use tidemark_sql::messages::Condition;
 use tidemark_sql::output::Format;
 
 use super::database::{Database, Layout, written};
@@ -23,7 +26,11 @@ fn database() -> Database {
 /// Every filter once as it is, and once so that no scan can know what it is.
 #[test]
 fn a_filter_that_a_scan_takes_over_selects_the_same_rows() {
-    let database = database();
+    let mut database = database();
+    // As floats both are 2^53.
+    for (time_ns, n) in [(200, 9_007_199_254_740_993_u64), (201, 9_007_199_254_740_992)] {
+        database.write(&format!("t i={n}i,u={n}u {time_ns}"));
+    }
     let mut filters = Vec::new();
     for compare in ["=", "!=", "<", "<=", ">", ">="] {
         for zero in ["0.0", "-0.0", "1.5", "-2.5"] {
@@ -31,6 +38,10 @@ fn a_filter_that_a_scan_takes_over_selects_the_same_rows() {
             filters.push(format!("{zero} {compare} f"));
         }
         filters.extend(["i", "u"].map(|field| format!("{field} {compare} 2")));
+        for float in ["0.0", "-0.0", "1.5", "2.0", "-0.5", "-1.0", "9007199254740992.0"] {
+            filters.extend(["i", "u"].map(|field| format!("{field} {compare} {float}::double")));
+            filters.push(format!("{float}::double {compare} i"));
+        }
         filters.extend(["''", "'x'"].map(|text| format!("s {compare} {text}")));
         filters.extend(["''", "'a'"].map(|text| format!("host {compare} {text}")));
         filters.push(format!("time {compare} to_timestamp(7)"));
@@ -102,6 +113,15 @@ fn a_scan_ships_what_is_asked_for_and_no_more() {
     assert_eq!((some.fields, some.tags), (vec!["f".into(), "s".into()], vec!["dc".to_owned()]));
     assert_eq!(scan("SELECT f FROM t WHERE host = 'a' LIMIT 2").rows_max, Some(2));
     assert_eq!(scan("SELECT f FROM t WHERE upper(host) = 'A' LIMIT 2").rows_max, None);
+    for (filter, compare, whole) in [
+        ("i > 1.5", Comparison::Greater, 1),
+        ("i < 1.5", Comparison::Less, 2),
+        ("2.0 <= i", Comparison::GreaterOrEqual, 2),
+    ] {
+        let condition = scan(&format!("SELECT f FROM t WHERE {filter}")).condition;
+        let (integer, value) = (FieldType::Integer, FieldValue::Integer(whole));
+        assert_eq!(condition, Some(Condition::Field("i".to_owned(), integer, compare, value)));
+    }
     let range = scan("SELECT f FROM t WHERE time > to_timestamp(3) AND time <= to_timestamp(5)");
     assert_eq!((range.time.start_ns, range.time.end_ns), (4, 6));
 }

@@ -206,13 +206,14 @@ fn texts(tags: &StringColumn) -> Column {
 }
 
 fn selects(call: &AggregateCall) -> bool {
-    use AggregateFunction::{First, Last, Max, Min};
-    matches!(call.function, Min | Max | First | Last)
+    use AggregateFunction::{First, FirstRow, Last, LastRow, Max, Min};
+    matches!(call.function, Min | Max | First | Last | FirstRow | LastRow)
 }
 
 fn value_type(call: &AggregateCall) -> FieldType {
     match call.function {
-        AggregateFunction::Rows | AggregateFunction::Count => FieldType::Integer,
+        AggregateFunction::Count => FieldType::Integer,
+        function if !function.reads_input() => FieldType::Integer,
         _ => input_type(&call.input),
     }
 }

@@ -185,12 +185,15 @@ impl SqlQuery {
         self.piece.clear();
         (self.is_confirmed, self.points) = (false, 0);
         let SqlQuestion { text, parameters, format } = &self.question;
+        let schema = self.loaded.as_ref().and_then(Loaded::policy).map(|(_, schema)| schema);
         self.ask_sql(&ToSql::Open(QueryRequest {
             text: text.clone(),
             parameters: parameters.clone(),
             now_ns: self.session.now_ns,
             format: (*format).to_owned(),
             aggregates: true,
+            first_of_groups: true,
+            tables: schema.and_then(|schema| tables::named_in(schema, text)),
         }))
     }
 

@@ -332,8 +332,9 @@ fn request(scan: &sql::ScanRequest, table: &MeasurementSchema) -> Option<ScanReq
     let (group_by, output) = match &scan.aggregates {
         None => {
             let fields: Option<_> = scan.fields.iter().map(|name| input(table, name)).collect();
-            let (fields, tags) = (fields?, tags(&scan.tags)?);
-            (Vec::new(), Output::Rows { fields, tags, limit: scan.rows_max, every_row: true })
+            let (fields, shown) = (fields?, tags(&scan.tags)?);
+            let (limit, every_row) = (scan.rows_max, true);
+            (tags(&scan.first_of)?, Output::Rows { fields, tags: shown, limit, every_row })
         }
         Some(aggregates) => {
             let count = sql::AggregateCall {

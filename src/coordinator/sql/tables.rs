@@ -1,13 +1,23 @@
 //! What SQL is told of tables.
 
+use crate::model::limits::SQL_TABLES_LOOKED_FOR_MAX;
 use crate::model::schema::{ColumnKind, MeasurementSchema, PolicySchema};
 use crate::model::time::S_NS;
 use crate::protocol::live_queries::LiveQuery;
-use crate::protocol::sql::{TableColumn, TableSchema};
+use crate::protocol::sql::{TableColumn, TableSchema, is_named};
 
 /// Those of these names that exist.
 pub(super) fn named(schema: &PolicySchema, names: &[String]) -> Vec<TableSchema> {
     names.iter().filter_map(|name| schema.measurements.get(name)).map(|m| table(m)).collect()
+}
+
+/// Those whose names stand in `text`; `None` if there are too many to look for.
+pub(super) fn named_in(schema: &PolicySchema, text: &str) -> Option<Vec<TableSchema>> {
+    if schema.measurements.len() > SQL_TABLES_LOOKED_FOR_MAX {
+        return None;
+    }
+    let named = schema.measurements.iter().filter(|(name, _)| is_named(text, name));
+    Some(named.map(|(_, measurement)| table(measurement)).collect())
 }
 
 /// All of them, in the order of their names.

@@ -22,9 +22,7 @@ use super::keys::{KeyFilter, SeriesTags};
 use super::page::{CELLS_PER_PIECE_MAX, PageLimits, SERIES_CELLS, ScanPage};
 use super::predicate::{self, Filter, Mask};
 use super::reader::{ReadStats, Reader, Rows as Merged, Survey};
-use super::request::{
-    AggregateCall, AggregateFunction, Beside, Input, Output, Position, ScanRequest,
-};
+use super::request::{AggregateCall, Beside, Input, Output, Position, ScanRequest};
 use super::run::{Rows, Run};
 use super::stretches::Stretches;
 use super::tiles;
@@ -148,7 +146,7 @@ fn inputs(request: &ScanRequest) -> impl Iterator<Item = &Input> {
             Beside::Field(input) => Some(input),
             Beside::Tag(_) => None,
         });
-        let own = (call.function != AggregateFunction::Rows).then_some(&call.input);
+        let own = call.function.reads_input().then_some(&call.input);
         own.into_iter().chain(fields)
     });
     fields.iter().chain(of_calls)

@@ -128,10 +128,12 @@ fn windows(
     window: Option<&Window>,
     request: &ScanRequest,
 ) -> Vec<Point> {
+    use AggregateFunction::{FirstRow, LastRow};
     let mut windows: BTreeMap<i64, Vec<Candidate>> = BTreeMap::new();
     for row in rows {
         let value = match call.function {
             AggregateFunction::Rows => Some(FieldValue::Boolean(true)),
+            FirstRow | LastRow => Some(FieldValue::Integer(row.time_ns)),
             _ => row.field(&call.input),
         };
         let Some(value) = value else { continue };
@@ -173,7 +175,8 @@ fn order_optional(a: &Option<FieldValue>, b: &Option<FieldValue>) -> Ordering {
 type Candidate = (i64, FieldValue, Vec<Option<FieldValue>>);
 
 fn aggregate(function: AggregateFunction, points: Vec<Candidate>) -> Vec<Option<FieldValue>> {
-    use AggregateFunction::{Count, First, Last, Max, Mean, Min, Rows, Spread, Stddev, Sum};
+    use AggregateFunction::{Count, First, FirstRow, Last, LastRow, Max, Mean, Min};
+    use AggregateFunction::{Rows, Spread, Stddev, Sum};
     let values: Vec<FieldValue> = points.iter().map(|(_, value, _)| value.clone()).collect();
     let reals: Vec<f64> = values.iter().map(real).collect();
     let count = values.len() as f64;
@@ -205,7 +208,7 @@ fn aggregate(function: AggregateFunction, points: Vec<Candidate>) -> Vec<Option<
             let squares: f64 = reals.iter().map(|v| (v - mean) * (v - mean)).sum();
             FieldValue::Float((squares / (count - 1.0)).sqrt())
         }
-        Min | Max | First | Last => {
+        Min | Max | First | Last | FirstRow | LastRow => {
             let best = points.into_iter().reduce(|a, b| choose(function, a, b)).unwrap();
             let mut row = vec![Some(best.1), Some(FieldValue::Integer(best.0))];
             row.extend(best.2);
@@ -216,7 +219,7 @@ fn aggregate(function: AggregateFunction, points: Vec<Candidate>) -> Vec<Option<
 }
 
 fn choose(function: AggregateFunction, a: Candidate, b: Candidate) -> Candidate {
-    use AggregateFunction::{First, Last, Max, Min};
+    use AggregateFunction::{First, FirstRow, Last, LastRow, Max, Min};
     let is_bool = matches!(a.1, FieldValue::Boolean(_));
     let earlier = b.0.cmp(&a.0);
     let larger = order(&a.1, &b.1);
@@ -224,8 +227,8 @@ fn choose(function: AggregateFunction, a: Candidate, b: Candidate) -> Candidate 
         Min => larger.reverse().then(earlier),
         Max => larger.then(earlier),
         First if is_bool => earlier.then(larger.reverse()),
-        First => earlier.then(larger),
-        Last => earlier.reverse().then(larger),
+        First | FirstRow => earlier.then(larger),
+        Last | LastRow => earlier.reverse().then(larger),
         _ => panic!("not a selector"),
     };
     let beside = a.2.iter().zip(&b.2).map(|(a, b)| order_optional(a, b));

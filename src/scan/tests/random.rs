@@ -187,11 +187,13 @@ fn input(rng: &mut fastrand::Rng) -> Input {
 }
 
 fn call(rng: &mut fastrand::Rng) -> AggregateCall {
-    use AggregateFunction::{Count, First, Last, Max, Mean, Min, Rows, Spread, Stddev, Sum};
+    use AggregateFunction::{Count, First, FirstRow, Last, LastRow, Max, Mean, Min};
+    use AggregateFunction::{Rows, Spread, Stddev, Sum};
     let input = input(rng);
-    let any = [Count, First, Last, Rows];
+    let any = [Count, First, Last, Rows, FirstRow, LastRow];
     let comparable = [Count, First, Last, Min, Max];
-    let numeric = [Count, Rows, First, Last, Min, Max, Sum, Mean, Spread, Stddev];
+    let numeric =
+        [Count, Rows, First, Last, FirstRow, LastRow, Min, Max, Sum, Mean, Spread, Stddev];
     let function = *match input.output_type() {
         Some(FieldType::String) => rng.choice(&any),
         Some(FieldType::Boolean) => rng.choice(&comparable),
@@ -199,7 +201,7 @@ fn call(rng: &mut fastrand::Rng) -> AggregateCall {
     }
     .unwrap();
     let beside = match function {
-        Min | Max | First | Last if rng.bool() => {
+        Min | Max | First | Last | FirstRow | LastRow if rng.bool() => {
             vec![Beside::Tag(TAGS[0]), Beside::Field(Input { cast: None, ..self::input(rng) })]
         }
         _ => vec![],

@@ -4,6 +4,7 @@
 //! what fails after it cuts the body short, so that no part of an answer looks like the whole.
 
 use super::request::{ParamValue, QueryRequest};
+use super::rewriting::Rewriting;
 use super::show;
 use crate::admission::{Held, QueryRoom};
 use crate::api::action::Action;
@@ -34,9 +35,10 @@ const NO_DATABASE: &str =
     "must specify a 'db' parameter, or provide the database in the InfluxQL query";
 /// The same for two statements, or none.
 const ONE_STATEMENT: &str = "must provide only one InfluxQl statement per query";
-/// What answers a format that is written elsewhere.
-const PARQUET: &str = "format=parquet is written by the SQL Worker, which this Worker does not ask \
-                       about InfluxQL: take arrow, csv, json, jsonl or pretty";
+/// What answers a format that is written elsewhere, where nobody is there to write it.
+const PARQUET: &str = "format=parquet is written by the SQL Worker, which is not bound here: run \
+                       `npm run sql` once and start or deploy again (docs/SQL.md), or take arrow, \
+                       csv, json, jsonl or pretty";
 
 /// A query from its parameters to its answer.
 #[derive(Debug, Default)]
@@ -66,6 +68,9 @@ pub fn asking(asked: QueryRequest, isolate: &Isolate<'_>) -> Result<Box<dyn Hand
 
 impl InfluxqlHandler {
     fn ask(&mut self, asked: QueryRequest, isolate: &Isolate<'_>) -> Result<(), ApiError> {
+        if asked.format == TableFormat::Parquet && !isolate.platform.has_sql() {
+            return Err(ApiError::NotImplemented(PARQUET.to_owned()));
+        }
         self.database.clone_from(&asked.database);
         self.querying = Some(TableQuery::new(asked, isolate.settings()?, isolate.now_ns())?);
         Ok(())
@@ -138,6 +143,8 @@ struct TableQuery {
     writer: Option<TableWriter>,
     /// What is written and not sent.
     document: Option<Held>,
+    /// Once all rows are there, if others write them.
+    rewriting: Option<Rewriting>,
     delivery: Delivery,
     finished: bool,
 }
@@ -146,12 +153,8 @@ impl TableQuery {
     /// Parses the query.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`] for a text that is not one statement which only reads;
-    /// [`ApiError::NotImplemented`] for Parquet.
+    /// [`ApiError::Invalid`] for a text that is not one statement which only reads.
     fn new(asked: QueryRequest, settings: &Settings, now_ns: i64) -> Result<Self, ApiError> {
-        if asked.format == TableFormat::Parquet {
-            return Err(ApiError::NotImplemented(PARQUET.to_owned()));
-        }
         let bound = bind(asked.params)?;
         let parsed = influxql::parse_within(&asked.q, &bound, settings.limits).map_err(unparsed)?;
         let mut statements = parsed.into_iter();
@@ -176,6 +179,7 @@ impl TableQuery {
             execution: None,
             writer: None,
             document: None,
+            rewriting: None,
             delivery: Delivery::default(),
             finished: false,
         })
@@ -194,7 +198,7 @@ impl TableQuery {
             if let Some(statement) = self.statement.take() {
                 self.execution = Some(Execution::new(statement, self.session.clone()));
             }
-            let Some(execution) = &mut self.execution else { return self.end() };
+            let Some(execution) = &mut self.execution else { return self.end(reply) };
             match execution.step(context, reply.take()) {
                 Step::Calls(calls) => return Ok(Action::Calls(calls)),
                 Step::Done(Ok(Some(chunk))) => {
@@ -228,7 +232,11 @@ impl TableQuery {
                     (None, Some(chunk)) => Layout::of_chunk(chunk),
                     (None, None) => self.empty.clone(),
                 };
-                TableWriter::new(self.format, layout).map_err(unwritten)?
+                let format = match self.format {
+                    TableFormat::Parquet => TableFormat::Arrow,
+                    own => own,
+                };
+                TableWriter::new(format, layout).map_err(unwritten)?
             }
         };
         Ok(self.writer.insert(writer))
@@ -247,22 +255,43 @@ impl TableQuery {
             true => REPLY_PIECE_BYTES,
             false => WHOLE_REPLY_BYTES_MAX,
         };
-        if self.ready_bytes() < limit {
+        if self.ready_bytes() < limit || self.format == TableFormat::Parquet {
             return None;
         }
         let (bytes, format) = (self.take_bytes(), self.format);
         Some(self.delivery.piece(bytes, |body| Response::ok(format.content_type(), body)))
     }
 
-    fn end(&mut self) -> Result<Action, ApiError> {
+    fn end(&mut self, reply: Option<Reply>) -> Result<Action, ApiError> {
         if !std::mem::replace(&mut self.finished, true)
             && let Some(writer) = &mut self.writer
         {
             writer.finish().map_err(unwritten)?;
         }
+        if self.format == TableFormat::Parquet {
+            return self.rewrite(reply);
+        }
         let (bytes, format) = (self.take_bytes(), self.format);
         let more = self.ready_bytes() > 0;
         Ok(self.delivery.rest(bytes, more, |body| Response::ok(format.content_type(), body)))
+    }
+
+    /// Has the rows written elsewhere, all of which are there.
+    fn rewrite(&mut self, reply: Option<Reply>) -> Result<Action, ApiError> {
+        let mut rows = Vec::new();
+        while self.ready_bytes() > 0 {
+            rows.append(&mut self.take_bytes());
+        }
+        let format = self.format;
+        let rewriting = self.rewriting.get_or_insert_with(|| Rewriting::new(format.name(), rows));
+        match rewriting.step(reply) {
+            Step::Calls(calls) => Ok(Action::Calls(calls)),
+            Step::Done(Ok(Some(piece))) => {
+                Ok(self.delivery.piece(piece, |body| Response::ok(format.content_type(), body)))
+            }
+            Step::Done(Ok(None)) => Ok(Action::End),
+            Step::Done(Err(error)) => Err(error.into()),
+        }
     }
 
     fn ready_bytes(&self) -> usize {

@@ -6,4 +6,5 @@
 
 pub mod influxql;
 pub mod request;
+mod rewriting;
 mod show;

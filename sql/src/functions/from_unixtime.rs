@@ -1,0 +1,70 @@
+//! `from_unixtime(integer)` takes seconds as DataFusion's own does, and nanoseconds as InfluxData's
+//! page has it: what cannot be shown as seconds is taken as nanoseconds.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{AsArray, Int64Array};
+use datafusion::arrow::compute::unary;
+use datafusion::arrow::datatypes::{DataType, FieldRef, Int64Type};
+use datafusion::common::ScalarValue;
+use datafusion::error::Result;
+use datafusion::functions::datetime;
+use datafusion::logical_expr::{
+    ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
+};
+
+/// Seconds of which the calendar knows a date, before and after 1970: 262,000 years.
+const SECONDS_MAX: u64 = 8_200_000_000_000;
+const NS_PER_SECOND: i64 = 1_000_000_000;
+
+/// The function.
+#[derive(Debug, PartialEq, Eq, Hash)]
+pub(super) struct FromUnixtime {
+    stock: Arc<ScalarUDF>,
+}
+
+impl Default for FromUnixtime {
+    fn default() -> Self {
+        Self { stock: datetime::from_unixtime() }
+    }
+}
+
+impl ScalarUDFImpl for FromUnixtime {
+    fn name(&self) -> &str {
+        self.stock.name()
+    }
+
+    fn signature(&self) -> &Signature {
+        self.stock.signature()
+    }
+
+    fn return_type(&self, given: &[DataType]) -> Result<DataType> {
+        self.stock.return_type(given)
+    }
+
+    fn return_field_from_args(&self, args: ReturnFieldArgs<'_>) -> Result<FieldRef> {
+        self.stock.return_field_from_args(args)
+    }
+
+    fn invoke_with_args(&self, mut args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        if let Some(first) = args.args.first_mut() {
+            let values = first.cast_to(&DataType::Int64, None)?;
+            let array = values.to_array(1)?;
+            let seconds: Int64Array = unary(array.as_primitive::<Int64Type>(), seconds);
+            *first = match values {
+                ColumnarValue::Array(_) => ColumnarValue::Array(Arc::new(seconds)),
+                ColumnarValue::Scalar(_) => {
+                    ColumnarValue::Scalar(ScalarValue::try_from_array(&seconds, 0)?)
+                }
+            };
+        }
+        self.stock.invoke_with_args(args)
+    }
+}
+
+fn seconds(value: i64) -> i64 {
+    match value.unsigned_abs() > SECONDS_MAX {
+        true => value.div_euclid(NS_PER_SECOND),
+        false => value,
+    }
+}

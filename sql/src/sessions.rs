@@ -1,0 +1,142 @@
+//! What statements are planned with: functions, rules and settings. To make one takes longer than
+//! to parse a statement, so each is used again.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use chrono::{DateTime, Utc};
+use datafusion::catalog::MemoryCatalogProviderList;
+use datafusion::config::ConfigOptions;
+use datafusion::execution::context::ExecutionProps;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::MemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{SessionState, SessionStateBuilder};
+use datafusion::optimizer::Optimizer;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_optimizer::optimizer::PhysicalOptimizer;
+use datafusion::prelude::SessionConfig;
+
+use crate::error::QueryError;
+use crate::limits::{BATCH_ROWS, SESSIONS_IDLE_MAX};
+use crate::set_comparisons::NameSets;
+use crate::{functions, gapfill, tables};
+
+/// What whoever has the data can be asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Knows {
+    /// What rows come to.
+    pub(crate) aggregates: bool,
+    /// The first or last rows of groups, beside that too.
+    pub(crate) first_of_groups: bool,
+}
+
+/// Those that no statement has at the moment.
+#[derive(Debug, Default)]
+pub(crate) struct Sessions(Mutex<Vec<(Knows, SessionState)>>);
+
+impl Sessions {
+    /// One for a statement that is asked `now`; its tables come later.
+    ///
+    /// # Errors
+    /// None that is known.
+    pub(crate) fn take(
+        &self,
+        now: DateTime<Utc>,
+        pool: &Arc<dyn MemoryPool>,
+        knows: Knows,
+    ) -> Result<SessionState, QueryError> {
+        let at_hand = {
+            let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let at = idle.iter().position(|(known, _)| *known == knows);
+            at.map(|at| idle.swap_remove(at).1)
+        };
+        let mut state = match at_hand {
+            Some(state) => state,
+            None => built(pool, knows)?,
+        };
+        state.register_catalog_list(Arc::new(MemoryCatalogProviderList::new()));
+        let options = Arc::clone(state.config_options());
+        let mut properties = ExecutionProps::new();
+        properties.query_execution_start_time = Some(now);
+        properties.config_options = Some(options);
+        *state.execution_props_mut() = properties;
+        Ok(state)
+    }
+
+    /// Takes one back whose statement is planned.
+    pub(crate) fn give_back(&self, knows: Knows, mut state: SessionState) {
+        // The tables of the statement go.
+        state.register_catalog_list(Arc::new(MemoryCatalogProviderList::new()));
+        let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() < SESSIONS_IDLE_MAX {
+            idle.push((knows, state));
+        }
+    }
+}
+
+/// One with all functions and rules.
+///
+/// # Errors
+/// None that is known.
+fn built(pool: &Arc<dyn MemoryPool>, knows: Knows) -> Result<SessionState, QueryError> {
+    let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::clone(pool))
+        .with_disk_manager_builder(disk)
+        .build_arc()?;
+    let mut rules = Optimizer::new().rules;
+    gapfill::add_rule(&mut rules);
+    rules.insert(0, Arc::new(NameSets));
+    let mut builder = SessionStateBuilder::new()
+        .with_default_features()
+        .with_config(config())
+        .with_runtime_env(runtime)
+        // They would read and write files.
+        .with_table_factories(HashMap::new())
+        .with_file_formats(Vec::new())
+        .with_optimizer_rules(rules)
+        .with_physical_optimizer_rules(physical_rules())
+        .with_query_planner(gapfill::planner());
+    if knows.first_of_groups {
+        builder = builder.with_physical_optimizer_rule(Arc::new(tables::FirstOfGroups));
+    }
+    if knows.aggregates {
+        builder = builder.with_physical_optimizer_rule(Arc::new(tables::AggregateAtShards {
+            rows: knows.first_of_groups,
+        }));
+    }
+    let mut state = builder
+        .with_physical_optimizer_rule(Arc::new(tables::FirstRows))
+        .with_physical_optimizer_rule(Arc::new(tables::CapRows))
+        .build();
+    functions::register(&mut state)?;
+    Ok(state)
+}
+
+fn config() -> SessionConfig {
+    let mut options = ConfigOptions::new();
+    options.catalog.default_catalog = tables::CATALOG.to_owned();
+    options.catalog.default_schema = tables::SCHEMA.to_owned();
+    options.catalog.create_default_catalog_and_schema = false;
+    options.catalog.information_schema = true;
+    // Clients that read Arrow do not know views.
+    options.sql_parser.map_string_types_to_utf8view = false;
+    // Tables that are joined have other names, which stand in the metadata of their schemas.
+    options.execution.skip_physical_aggregate_schema_check = true;
+    // One thread: more partitions are more memory.
+    options.execution.target_partitions = 1;
+    SessionConfig::from(options).with_batch_size(BATCH_ROWS)
+}
+
+/// DataFusion's own rules for operators, but for those that find nothing to do here: there is one
+/// partition, tables have no statistics, and scans take neither filters nor sorts at that stage.
+fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
+    let idle = |rule: &Arc<dyn PhysicalOptimizerRule + Send + Sync>| {
+        ["aggregate_statistics", "HashJoinBuffering", "WindowTopN"].contains(&rule.name())
+            || ["FilterPushdown", "TopKRepartition", "PushdownSort"]
+                .iter()
+                .any(|name| rule.name().starts_with(name))
+    };
+    PhysicalOptimizer::new().rules.into_iter().filter(|rule| !idle(rule)).collect()
+}

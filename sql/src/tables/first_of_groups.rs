@@ -1,0 +1,207 @@
+//! The first or last rows of each group by time: of each shard so many of each group are enough.
+//!
+//! What stands above stays as it is and finds the rows among those of all shards: `DISTINCT ON`,
+//! `first_value` and `last_value` in order of time, `min(time)` and `max(time)`, and what keeps
+//! the first `row_number()`s. Which of several rows of one time comes is open on both sides, and
+//! where the groups are coarser than the tags that are named here no row is lost.
+
+use std::sync::Arc;
+
+use datafusion::common::ScalarValue;
+use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
+use datafusion::config::ConfigOptions;
+use datafusion::error::Result;
+use datafusion::logical_expr::Operator;
+use datafusion::physical_expr::aggregate::AggregateFunctionExpr;
+use datafusion::physical_expr::expressions::{BinaryExpr, Column, Literal};
+use datafusion::physical_expr::utils::split_conjunction;
+use datafusion::physical_expr::window::StandardWindowExpr;
+use datafusion::physical_expr::{PhysicalExpr, PhysicalSortExpr};
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::aggregates::AggregateExec;
+use datafusion::physical_plan::filter::FilterExec;
+use datafusion::physical_plan::projection::ProjectionExec;
+use datafusion::physical_plan::sorts::sort::SortExec;
+use datafusion::physical_plan::windows::{BoundedWindowAggExec, WindowUDFExpr};
+use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceChildrenOptions};
+
+use super::aggregates::takes_all_rows;
+use super::over_scan::{OverScan, with_scan};
+use crate::messages::TimeOrder;
+
+/// The rule.
+#[derive(Debug)]
+pub(crate) struct FirstOfGroups;
+
+impl PhysicalOptimizerRule for FirstOfGroups {
+    fn optimize(
+        &self,
+        plan: Arc<dyn ExecutionPlan>,
+        _: &ConfigOptions,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|node| {
+            let limited = match (node.downcast_ref(), node.downcast_ref()) {
+                (Some(aggregate), _) => of_aggregate(aggregate)?,
+                (_, Some(filter)) => of_filter(filter)?,
+                _ => None,
+            };
+            let Some(input) = limited else { return Ok(Transformed::no(node)) };
+            with_input(node, input).map(Transformed::yes)
+        })
+        .data()
+    }
+
+    fn name(&self) -> &str {
+        "first_of_groups"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+fn with_input(
+    node: Arc<dyn ExecutionPlan>,
+    input: Arc<dyn ExecutionPlan>,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    node.replace_children(vec![input], options)
+}
+
+/// Rows of each group that are enough.
+struct Wanted {
+    tags: Vec<String>,
+    order: TimeOrder,
+    rows: u64,
+}
+
+impl Wanted {
+    /// `node` with its scan limited so.
+    fn limit(
+        self,
+        input: &OverScan<'_>,
+        node: &Arc<dyn ExecutionPlan>,
+    ) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+        let scan = input.scan.first_of_groups(self.tags, self.order, self.rows);
+        scan.map(|scan| with_scan(node, &(Arc::new(scan) as Arc<dyn ExecutionPlan>))).transpose()
+    }
+}
+
+/// The tags that all of `exprs` are.
+fn tags<'e>(
+    input: &OverScan<'_>,
+    exprs: impl Iterator<Item = &'e Arc<dyn PhysicalExpr>>,
+) -> Option<Vec<String>> {
+    let mut tags: Vec<String> = Vec::new();
+    for expr in exprs {
+        let tag = input.tag(expr)?;
+        if !tags.iter().any(|known| known == tag) {
+            tags.push(tag.to_owned());
+        }
+    }
+    Some(tags)
+}
+
+/// The input of an aggregate by tags all of whose functions look at one end of the time.
+fn of_aggregate(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let node = aggregate.input();
+    let found = takes_all_rows(aggregate).then(|| OverScan::of(node)).flatten();
+    let Some(input) = found else { return Ok(None) };
+    let groups = aggregate.group_expr().expr();
+    let Some(tags) = tags(&input, groups.iter().map(|(expr, _)| expr)) else { return Ok(None) };
+    let mut orders = aggregate.aggr_expr().iter().map(|call| order_of(&input, &tags, call));
+    let Some(Some(order)) = orders.next() else { return Ok(None) };
+    match orders.all(|other| other == Some(order)) {
+        true => Wanted { tags, order, rows: 1 }.limit(&input, node),
+        false => Ok(None),
+    }
+}
+
+/// Of which end a function takes its row, if it looks at no other.
+fn order_of(
+    input: &OverScan<'_>,
+    tags: &[String],
+    call: &AggregateFunctionExpr,
+) -> Option<TimeOrder> {
+    let arguments = call.expressions();
+    let is_first = match (call.fun().name(), arguments.as_slice()) {
+        ("min", [time]) if input.is_time(time) => true,
+        ("max", [time]) if input.is_time(time) => false,
+        (name @ ("first_value" | "last_value"), [_]) if !call.ignore_nulls() => {
+            let by = by_time(input, tags, call.order_bys())?;
+            (name == "first_value") != by.options.descending
+        }
+        _ => return None,
+    };
+    Some(if is_first { TimeOrder::Ascending } else { TimeOrder::Descending })
+}
+
+/// The last of `order`, if it is by time and what stands before it does not differ inside of a
+/// group of `tags`.
+pub(super) fn by_time<'o>(
+    input: &OverScan<'_>,
+    tags: &[String],
+    order: &'o [PhysicalSortExpr],
+) -> Option<&'o PhysicalSortExpr> {
+    let (last, before) = order.split_last()?;
+    let is_of_group = |by: &PhysicalSortExpr| {
+        input.tag(&by.expr).is_some_and(|tag| tags.iter().any(|known| known == tag))
+    };
+    (input.is_time(&last.expr) && before.iter().all(is_of_group)).then_some(last)
+}
+
+/// The input of a filter that keeps the first rows of each group by time.
+fn of_filter(filter: &FilterExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    let (mut projections, mut node) = (Vec::new(), filter.input());
+    while let Some(projection) = node.downcast_ref::<ProjectionExec>() {
+        projections.push(projection);
+        node = projection.input();
+    }
+    let Some(window) = node.downcast_ref::<BoundedWindowAggExec>() else { return Ok(None) };
+    let number = window.input().schema().fields().len();
+    let below = |at: usize| {
+        projections.iter().try_fold(at, |at, projection| {
+            Some(projection.expr().get(at)?.expr.downcast_ref::<Column>()?.index())
+        })
+    };
+    let conjuncts = split_conjunction(filter.predicate());
+    let rows = conjuncts.into_iter().find_map(|one| rows_max(one, &|at| below(at) == Some(number)));
+    let Some(sort) = window.input().downcast_ref::<SortExec>() else { return Ok(None) };
+    let (Some(rows), Some(input)) = (rows, OverScan::of(sort.input())) else { return Ok(None) };
+    let Some((tags, order)) = numbered(window, &input) else { return Ok(None) };
+    if sort.fetch().is_some() {
+        return Ok(None);
+    }
+    Wanted { tags, order, rows }.limit(&input, filter.input())
+}
+
+/// By which tags and in which order of time the only window function numbers rows.
+fn numbered(
+    window: &BoundedWindowAggExec,
+    input: &OverScan<'_>,
+) -> Option<(Vec<String>, TimeOrder)> {
+    let [only] = window.window_expr() else { return None };
+    let standard = only.as_any().downcast_ref::<StandardWindowExpr>()?;
+    let function = standard.get_standard_func_expr().as_any().downcast_ref::<WindowUDFExpr>()?;
+    if function.fun().name() != "row_number" {
+        return None;
+    }
+    let tags = tags(input, only.partition_by().iter())?;
+    let by = by_time(input, &tags, only.order_by())?;
+    let descending = by.options.descending;
+    Some((tags, if descending { TimeOrder::Descending } else { TimeOrder::Ascending }))
+}
+
+/// Up to which number a condition keeps rows, whose column `is_number`.
+fn rows_max(condition: &Arc<dyn PhysicalExpr>, is_number: &dyn Fn(usize) -> bool) -> Option<u64> {
+    let binary = condition.downcast_ref::<BinaryExpr>()?;
+    let column = binary.left().downcast_ref::<Column>()?;
+    let literal = binary.right().downcast_ref::<Literal>()?;
+    let ScalarValue::UInt64(Some(bound)) = *literal.value() else { return None };
+    let rows = match binary.op() {
+        Operator::Eq | Operator::LtEq => bound,
+        Operator::Lt => bound.checked_sub(1)?,
+        _ => return None,
+    };
+    (rows > 0 && is_number(column.index())).then_some(rows)
+}

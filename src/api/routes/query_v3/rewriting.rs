@@ -1,0 +1,57 @@
+//! Has rows written in a form that only the Worker of SQL writes: it is sent them as a stream of
+//! Arrow, piece by piece, and answers each with what is written of them by then.
+
+use crate::coordinator::error::Error;
+use crate::model::limits::REPLY_PIECE_BYTES;
+use crate::protocol::call::{Address, Reply, Step};
+use crate::protocol::envelope;
+use crate::protocol::round::{Request, Round};
+use crate::protocol::sql::{FromSql, ToSql};
+
+/// Rows on their way to and from there.
+///
+/// `Done(Ok(Some(bytes)))` is a piece: step with `None` for the next one. `Done(Ok(None))` is the
+/// end.
+#[derive(Debug)]
+pub(super) struct Rewriting {
+    format: &'static str,
+    /// What is left to send.
+    rows: Vec<u8>,
+    round: Round,
+    is_done: bool,
+}
+
+impl Rewriting {
+    /// Of all rows of an answer, in the form of this name.
+    pub(super) fn new(format: &'static str, rows: Vec<u8>) -> Self {
+        Self { format, rows, round: Round::default(), is_done: false }
+    }
+
+    /// Goes on with the reply to the last call, or without.
+    pub(super) fn step(&mut self, reply: Option<Reply>) -> Step<Result<Option<Vec<u8>>, Error>> {
+        let Some(replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
+        for reply in replies {
+            match envelope::decode_reply::<FromSql>(reply) {
+                Ok(FromSql::Turned { piece, is_done, .. }) => {
+                    self.is_done = is_done;
+                    if !piece.is_empty() {
+                        return Step::Done(Ok(Some(piece)));
+                    }
+                }
+                Ok(FromSql::Failed { status, message }) => {
+                    return Step::Done(Err(Error::Sql { status, message }));
+                }
+                Err(error) => return Step::Done(Err(error.into())),
+            }
+        }
+        if self.is_done {
+            return Step::Done(Ok(None));
+        }
+        let rest = self.rows.split_off(self.rows.len().min(REPLY_PIECE_BYTES));
+        let rows = std::mem::replace(&mut self.rows, rest);
+        let is_last = self.rows.is_empty();
+        let message = ToSql::Rewrite { format: self.format.to_owned(), is_last, rows };
+        let request = Request::new(Address::Sql, envelope::encode(&message));
+        Step::Calls(self.round.start(vec![request]))
+    }
+}

@@ -1,0 +1,75 @@
+// What ten heavy statements at once take of the memory of SQL.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { tidemark } from './harness.mjs';
+import { moduleOfSql, workerOfSql } from './sql_shim.mjs';
+
+/** Stands in a statement where the most bytes belong that the module has had. */
+const mostBytes = '0000000000';
+/** Memory of an isolate is 128 MB, of which JavaScript takes little here. */
+const memoryBytesMax = 126 * 1024 * 1024;
+
+/** What the module exports; it notes its memory after each message. */
+const noting = `
+import { turn as answers, memory_bytes } from ${moduleOfSql};
+export * from ${moduleOfSql};
+let most = 0;
+const asked = new TextEncoder().encode('${mostBytes}');
+export function turn(session, message) {
+  const at = message.length > 4_000 ? -1 : message.findIndex((_, from) => asked.every((byte, i) => message[from + i] === byte));
+  if (at >= 0) {
+    message = message.slice();
+    message.set(new TextEncoder().encode(String(most).padStart(asked.length, '0')), at);
+  }
+  const reply = answers(session, message);
+  most = Math.max(most, memory_bytes());
+  return reply;
+}`;
+
+const heavy = [
+  'SELECT * FROM m ORDER BY s, n DESC',
+  'SELECT s, array_agg(n) AS a FROM m GROUP BY s',
+  'SELECT n, row_number() OVER (PARTITION BY t ORDER BY n DESC) AS r FROM m',
+  'SELECT a.n FROM m a JOIN m b ON a.n = b.n ORDER BY a.s',
+  'SELECT s, n, median(n) OVER (PARTITION BY t) AS x FROM m',
+  'SELECT DISTINCT s, n FROM m',
+  "SELECT string_agg(s, ',') AS all FROM m",
+  'SELECT count(*) AS c FROM m a CROSS JOIN (SELECT n FROM m LIMIT 200) b',
+  'SELECT s, n FROM m UNION SELECT s, n + 1 FROM m',
+  'SELECT t, s, n, sum(n) AS x FROM m GROUP BY CUBE (t, s, n)',
+];
+
+test('ten heavy statements at once stay within the memory of an isolate', { timeout: 600_000 }, async (t) => {
+  const sql = await workerOfSql(t, noting);
+  if (sql === null) return;
+  const it = await tidemark(t, { sql });
+  await it.query('CREATE DATABASE d');
+  for (let from = 0; from < 200_000; from += 20_000) {
+    const line = (_, i) => `m,t=t${i % 50} n=${from + i}i,s="some text ${(from + i) * 7919}" ${from + i}`;
+    await it.mustWrite(Array.from({ length: 20_000 }, line).join('\n'), { db: 'd' });
+  }
+  const ask = async (q) => {
+    const response = await it.fetch(`/api/v3/query_sql?${new URLSearchParams({ db: 'd', q, format: 'jsonl' })}`);
+    try {
+      return { status: response.status, text: await response.text() };
+    } catch (error) {
+      return { status: response.status, text: `cut: ${error.message}` };
+    }
+  };
+  const most = async () => Number(JSON.parse((await ask(`SELECT '${mostBytes}' AS bytes`)).text).bytes);
+  const idle = await most();
+  const answers = await Promise.all(heavy.map(ask));
+  const statuses = answers.map(({ status }) => status);
+  answers.forEach(({ status, text }, i) => {
+    // Whoever waits too long is told to come again, and what does not fit is told what to do.
+    assert.ok([200, 503, 507].includes(status), `${heavy[i]}: ${status} ${text.slice(0, 300)}`);
+  });
+  assert.ok(statuses.filter((status) => status === 200).length >= 3, String(statuses));
+  const bytes = await most();
+  const megabytes = (count) => (count / 1024 / 1024).toFixed(0);
+  t.diagnostic(`${megabytes(idle)} MB before, ${megabytes(bytes)} MB at most; ${statuses.join(' ')}`);
+  assert.ok(bytes > idle && bytes <= memoryBytesMax, `${bytes} bytes`);
+  assert.equal((await ask('SELECT count(*) AS c FROM m')).text, '{"c":200000}\n');
+});

@@ -1,0 +1,45 @@
+// A Worker of SQL whose module is told by a test what to do besides.
+
+import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { build } from 'esbuild';
+
+import { at } from '../../scripts/project.mjs';
+
+const staging = at('.cache', 'sql');
+/** The module itself, for what stands in its place to import. */
+export const moduleOfSql = JSON.stringify(join(staging, 'index.js'));
+
+/** The configuration of a Worker of SQL that has `code` in the place of its module; null if SQL is not built. */
+export async function workerOfSql(t, code) {
+  if (!existsSync(join(staging, 'index.js'))) {
+    t.skip('SQL is not built: npm run sql');
+    return null;
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-sql-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const shim = join(folder, 'module.js');
+  writeFileSync(shim, code);
+  const isOwn = (importer) => importer === at('sql', 'worker.js');
+  const plugin = {
+    name: 'shim',
+    setup: (esbuild) =>
+      esbuild.onResolve({ filter: /^\.\/index\.js$/ }, ({ importer }) => (isOwn(importer) ? { path: shim } : undefined)),
+  };
+  const { outputFiles } = await build({
+    entryPoints: [at('sql', 'worker.js')],
+    bundle: true,
+    format: 'esm',
+    external: ['./index_bg.wasm', 'cloudflare:*'],
+    plugins: [plugin],
+    write: false,
+  });
+  writeFileSync(join(folder, 'index.js'), outputFiles[0].text.replaceAll('import source ', 'import '));
+  copyFileSync(join(staging, 'index_bg.wasm'), join(folder, 'index_bg.wasm'));
+  const file = join(folder, 'wrangler.toml');
+  const lines = ['name = "tidemark-sql"', 'main = "index.js"', 'compatibility_date = "2026-11-01"'];
+  writeFileSync(file, `${lines.join('\n')}\n`);
+  return file;
+}
