@@ -183,6 +183,8 @@ pub struct Callers {
     /// By the user's id the password that was derived and found right, and until when that is
     /// believed: one for each user, so none is ever forgotten for want of room.
     verified: BTreeMap<u64, (Hash, i64)>,
+    /// Names with passwords that were right together, and until when that is of use.
+    right: BTreeMap<Hash, i64>,
     /// What hashes of passwords begin with: of no use outside of this isolate.
     secret: Option<String>,
     /// Since when strangers are counted, and how many there were.
@@ -292,12 +294,20 @@ impl Callers {
         known.is_some_and(|(hash, until_ns)| hash == password && now_ns < *until_ns)
     }
 
-    /// Remembers that this password is right.
-    pub fn verify(&mut self, id: u64, password: Hash, now_ns: i64) {
-        if self.verified.len() >= CALLERS_REMEMBERED_MAX {
+    /// Whether this name and password were right together a short while ago: it lets nobody in.
+    pub fn is_right(&self, pair: &Hash, now_ns: i64) -> bool {
+        self.right.get(pair).is_some_and(|until_ns| now_ns < *until_ns)
+    }
+
+    /// Remembers that this password is right, and that it is with this name.
+    pub fn verify(&mut self, id: u64, (password, pair): (Hash, Hash), now_ns: i64) {
+        if self.verified.len().max(self.right.len()) >= CALLERS_REMEMBERED_MAX {
             self.verified.retain(|_, (_, until_ns)| now_ns < *until_ns);
+            self.right.retain(|_, until_ns| now_ns < *until_ns);
         }
-        self.verified.insert(id, (password, now_ns.saturating_add(VERIFIED_PASSWORD_NS)));
+        let until_ns = now_ns.saturating_add(VERIFIED_PASSWORD_NS);
+        self.verified.insert(id, (password, until_ns));
+        self.right.insert(pair, until_ns);
     }
 }
 

@@ -11,7 +11,6 @@ use std::rc::Rc;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-use super::load::Loaded;
 use crate::codec::crc::crc32c;
 use crate::codec::{metadata, varint};
 use crate::model::sorted_map::SortedMap;
@@ -125,7 +124,7 @@ impl Answers {
     }
 
     /// Writes what is due. A store that takes nothing more is no reason not to answer.
-    fn write<S: Store>(&self, store: &S) {
+    pub(super) fn write<S: Store>(&self, store: &S) {
         for (slot, head, body) in self.due.take() {
             let written = row::encode(&head).and_then(|encoded| {
                 store.put(Table::Answer, slot, &encoded, &body).map(|()| head.name)
@@ -139,13 +138,6 @@ impl Answers {
                 _ => *names = None,
             }
         }
-    }
-}
-
-impl Loaded {
-    /// Writes what a question left to be kept.
-    pub(super) fn keep_answers<S: Store>(&self, store: &S) {
-        self.answers.write(store);
     }
 }
 

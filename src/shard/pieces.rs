@@ -8,12 +8,12 @@ const PARTS_AT_ONCE: usize = 63;
 
 /// Rows of a series that are worth going through all series once more.
 const CHAINED_ROWS: u64 = 64;
-/// Of its own time, the share of a part that may lie in the next one: rows of one moment are written
-/// by two flushes.
+/// Of its own time, the share of a part that may lie in the next one: rows of one moment are
+/// written by two flushes.
 const OVERLAP_SHARE: i128 = 8;
 
-/// Where a part begins when those before it have enough rows and are through, or nearly so. Of each
-/// part, by the start of its times: these, its rows and series.
+/// Where a part begins when those before it have enough rows and are through, or nearly so. Of
+/// each part, by the start of its times: these, its rows and series.
 pub(super) fn borders(parts: impl Iterator<Item = (TimeRange, u64, u64)>) -> Vec<i64> {
     let (mut borders, mut live) = (Vec::new(), Vec::<TimeRange>::new());
     let (mut rows, mut series) = (0_u64, 1);

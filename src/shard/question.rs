@@ -107,7 +107,7 @@ impl<S: Store> Shard<S> {
         let reader = ShardReader::new(&*self.store, &self.reads, data, memtable, tag_orders)
             .keeping_answers(self.limits.answer_cells);
         let answer = ask(&reader);
-        loaded.keep_answers(&*self.store);
+        loaded.answers.write(&*self.store);
         answer.map_err(|error| match error {
             ScanError::Read(error) => refusal(error),
             ScanError::Reordered => Refusal::Stale,

@@ -33,6 +33,9 @@ const TURN_WAIT_NS: i64 = 10 * S_NS;
 /// Salt of the password of a user who does not exist: to be refused takes as long as for others.
 const NOBODY_SALT: &str = "nobody";
 
+/// Of a name and a password that were right together, whatever salt the user had.
+const ANY_SALT: &str = "";
+
 /// What came with a request.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
@@ -180,9 +183,11 @@ impl Identify {
         let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
         let now_ns = context.platform.now_ns();
         let closed = context.cache.logins.closed(&self.address, name, now_ns)?;
-        let held = self.everywhere(context);
-        let is_known = held.iter().any(|held| !held.row.user || self.is_verified(context, held));
-        (!is_known).then_some(closed)
+        let is_token = self.everywhere(context).iter().any(|held| !held.row.user);
+        let callers = &mut context.cache.callers;
+        let pair =
+            callers.password_hash(context.platform, [name, ANY_SALT, &self.credentials.password]);
+        (!is_token && !callers.is_right(&pair, now_ns)).then_some(closed)
     }
 
     /// Whether the password was found to be this user's a short while ago.
@@ -348,7 +353,9 @@ impl Identify {
             _ => return Look::Derive { salt, iterations },
         };
         let Some(user) = user.filter(|_| is_right) else { return Look::Unknown };
-        callers.verify(user.row.id, password, now_ns);
+        let pair = [name, ANY_SALT, &self.credentials.password];
+        let pair = callers.password_hash(context.platform, pair);
+        callers.verify(user.row.id, (password, pair), now_ns);
         let rows: Vec<_> = users().filter(|held| held.row.hash == user.row.hash).cloned().collect();
         Look::Known(Principal::of(&rows, fresh))
     }
