@@ -62,7 +62,12 @@ impl Loaded {
                 let order = tag_order(self.columns.tag_order(store, measurement)?, table);
                 orders.insert(measurement, order);
             } else if measurements.len() == 1 {
-                orders.insert(measurement, self.columns.tag_order(store, measurement)?.to_vec());
+                match self.columns.tag_order(store, measurement) {
+                    Ok(order) => orders.insert(measurement, order.to_vec()),
+                    // The directories know it too.
+                    Err(Refusal::Damaged { .. }) => None,
+                    Err(refusal) => return Err(refusal),
+                };
             }
         }
         Ok(orders)

@@ -1,5 +1,5 @@
 // Backups by the program: `tidemark backup`, `verify`, `restore`, and what a deployment has beside points. It is the
-// round of docs/OPERATING.md: load, back up, delete, restore, the same answers, and after a start on the same data too.
+// round of docs/OPERATING.md: load, back up, delete, restore, the same answers; upgrade, the same answers.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -9,7 +9,10 @@ import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { token } from './harness.mjs';
-import { installed, served, tidemarkProgram } from './served.mjs';
+import { installed, installedRelease, served, tidemarkProgram } from './served.mjs';
+
+/** The release that is upgraded from. */
+const before = '0.1.0';
 
 const asked = [
   'SELECT count(f), sum(i) FROM m GROUP BY host',
@@ -42,7 +45,8 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-backups-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const place = ['--backups', join(folder, 'kept')];
-  const server = await served(t, { install, words: place });
+  const older = installedRelease(t, install, before);
+  const server = await served(t, { install: older, words: place });
   const run = async (of, words, code = 0) => {
     const env = { TIDEMARK_URL: of.url, TIDEMARK_TOKEN: token };
     const done = await tidemarkProgram(install, words, { env });
@@ -50,7 +54,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
     return { ...done, output: done.output.trim() };
   };
   await load(server);
-  const before = await answers(server, 'a');
+  const original = await answers(server, 'a');
 
   const { output: id, said } = await run(server, ['backup', '--database', 'a']);
   assert.match(id, /^a\.\d+$/);
@@ -66,19 +70,20 @@ test('a database is backed up, deleted and restored by the program', async (t) =
 
   await server.query('DROP DATABASE a');
   await run(server, ['restore', id, '--access']);
-  assert.deepEqual(await answers(server, 'a'), before);
-  // What comes later is in no backup, and a start on the same data changes nothing.
+  assert.deepEqual(await answers(server, 'a'), original);
+  // The upgrade: another release starts on the same data.
   await server.stop();
+  server.options.install = install;
   await server.start();
-  assert.deepEqual(await answers(server, 'a'), before);
+  assert.deepEqual(await answers(server, 'a'), original);
   await run(server, ['restore', id, '--database', 'copy']);
-  assert.deepEqual(await answers(server, 'copy'), before);
+  assert.deepEqual(await answers(server, 'copy'), original);
 
   // Another deployment with the same place, and what the first one has beside points.
   const second = await served(t, { install, words: place });
   await second.query("CREATE USER other WITH PASSWORD 'of somebody'");
   assert.match((await run(second, ['restore', id, '--access'])).said, /1 made, 0 got rights/);
-  assert.deepEqual(await answers(second, 'a'), before);
+  assert.deepEqual(await answers(second, 'a'), original);
   const asUser = { headers: { Authorization: 'Token ann:long enough' } };
   const counted = await second.fetch(`/query?db=a&q=${encodeURIComponent('SELECT count(f) FROM m')}`, asUser);
   assert.equal(counted.status, 200, await counted.text());

@@ -1,14 +1,15 @@
 // The packed npm package, installed into an empty folder as its users do it, and its server.
 
 import { spawn } from 'node:child_process';
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 
 import { freePort } from '../../scripts/dev-server.mjs';
 import { packPackage } from '../../scripts/package.mjs';
 import { endGroup, must, startGroup } from '../../scripts/processes.mjs';
-import { npm } from '../../scripts/project.mjs';
+import { at, npm } from '../../scripts/project.mjs';
 import { Tidemark, token } from './harness.mjs';
 import { packageRegistry } from './package_registry.mjs';
 
@@ -22,6 +23,18 @@ export async function installed(t) {
   const [command, first] = npm();
   const flags = ['--registry', registry, '--cache', join(folder, '.npm'), '--ignore-scripts', '--no-audit', '--no-fund'];
   await must('Installing the package', command, [...first, '--prefix', folder, 'install', ...flags, archive], { quiet: true });
+  return folder;
+}
+
+/** A copy of an installed package that runs the modules which were recorded of `release`; its folder. */
+export function installedRelease(t, install, release) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-release-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  cpSync(install, folder, { recursive: true, verbatimSymlinks: true });
+  for (const name of ['index.js', 'index_bg.wasm']) {
+    const recorded = readFileSync(at('tests', 'data', 'releases', release, `${name}.gz`));
+    writeFileSync(join(folder, 'node_modules', 'tidemark', 'built', name), gunzipSync(recorded));
+  }
   return folder;
 }
 
