@@ -120,21 +120,7 @@ pub(crate) async fn plan(
     check_reads_only(&logical)?;
     let logical = logical.with_param_values(values(parameters))?;
     let root = state.create_physical_plan(&logical).await?;
-    Ok(Plan { context: Arc::new(context(state)), root })
-}
-
-/// What the operators of a plan look at; functions they have with them.
-fn context(state: &SessionState) -> TaskContext {
-    TaskContext::new(
-        None,
-        state.session_id().to_owned(),
-        state.config().clone(),
-        HashMap::new(),
-        HashMap::new(),
-        HashMap::new(),
-        HashMap::new(),
-        Arc::clone(state.runtime_env()),
-    )
+    Ok(Plan { context: Arc::new(TaskContext::from(state)), root })
 }
 
 fn check_reads_only(plan: &LogicalPlan) -> Result<(), DataFusionError> {

@@ -22,6 +22,8 @@ DIALECT = [
     (r"\bcurrent_date\b", "date '2022-01-02'"),
     # A whole number is nanoseconds here, as in InfluxDB, and seconds there.
     (r"to_timestamp\(n\)", "to_timestamp_nanos(n)"),
+    # What is too much for seconds is nanoseconds here.
+    (r"from_unixtime\((\d{16,})\)", r"to_timestamp_nanos(\1)"),
 ]
 # DataFusion 55 takes a column of the inner table for one of the outer, where both are one table without an alias.
 ALIASED = (r"((?:ALL|ANY) \(SELECT) (\w+) FROM home", r"\1 inner_home.\2 FROM home AS inner_home")
