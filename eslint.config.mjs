@@ -25,7 +25,7 @@ const longPanels = [
 const longest = (max) => ({ 'max-lines-per-function': ['error', { max, skipComments: true }] });
 
 export default [
-  { ignores: ['.cache/', '.wrangler/', 'build/', 'sql/build/', 'dist/', 'dist-static/', 'target*/', '**/target/'] },
+  { ignores: ['.cache/', '**/.wrangler/', 'build/', 'sql/build/', 'dist/', 'dist-static/', 'target*/', '**/target/'] },
   js.configs.recommended,
   { linterOptions: { reportUnusedDisableDirectives: 'error' } },
   {

@@ -58,29 +58,29 @@ export async function optimise(from, to) {
 }
 
 /**
- * Compiles a kind and writes `NAME.js` and `NAME_bg.wasm` into `folder`. `binder` promises the
+ * Compiles a kind as `profile` says and writes `NAME.js` and `NAME_bg.wasm` into `folder`. `binder` promises the
  * program wasm-bindgen, which may be on its way while the database is compiled.
  */
-async function bound(kind, binder, folder, name) {
+async function bound(kind, binder, { folder, name, profile = 'release' }) {
   const { cargo, targetFolder, env, bind } = kinds[kind];
-  const asked = ['build', '--release', '--lib', '--target', target, '--target-dir', targetFolder];
+  const asked = ['build', '--profile', profile, '--lib', '--target', target, '--target-dir', targetFolder];
   await must('Compiling the database', 'cargo', [...asked, ...cargo], { env });
-  const compiled = join(targetFolder, target, 'release', 'tidemark.wasm');
+  const compiled = join(targetFolder, target, profile, 'tidemark.wasm');
   const where = ['--no-typescript', '--out-dir', folder, '--out-name', name];
   await must('Binding it to JavaScript', await binder, [...bind, ...where, compiled]);
   const module = join(folder, `${name}_bg.wasm`);
-  await optimise(module, module);
+  if (profile === 'release') await optimise(module, module);
 }
 
 /** The database for the browser: `tidemark.js` and `tidemark_bg.wasm` in `folder`. */
-export const buildEngine = (binder, folder) => bound('engine', binder, folder, 'tidemark');
+export const buildEngine = (binder, folder) => bound('engine', binder, { folder, name: 'tidemark' });
 
-/** The Worker: `index.js` and `index_bg.wasm` in `folder`. */
-export async function buildWorker(binder, folder) {
+/** The Worker, compiled as `profile` says: `index.js` and `index_bg.wasm` in `folder`. */
+export async function buildWorker(binder, folder, profile) {
   // Not in `folder`: a server that watches it must not see half of a build.
   const staging = at('.cache', 'worker');
   rmSync(staging, { recursive: true, force: true });
-  await bound('worker', binder, staging, 'index');
+  await bound('worker', binder, { folder: staging, name: 'index', profile });
   await bundle(at('src', 'edge', 'worker.js'), staging, folder);
 }
 

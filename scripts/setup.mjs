@@ -110,19 +110,27 @@ function binding() {
   return { binder, version: lockedCrate('wasm-bindgen') };
 }
 
-/** The Worker, built for release: `build/index.js` and `build/index_bg.wasm`. */
-export async function worker() {
+/** What the Worker is made of: `step`'s record of it, as `profile` compiles it. */
+async function workerRecord(profile) {
   const compiler = await rust();
-  const { binder, version } = binding();
   const code = ['src', 'tables', '.cargo/config.toml', 'scripts/modules.mjs'];
   const sources = [...code, 'Cargo.toml', 'Cargo.lock', 'package-lock.json'];
-  const inputs = fingerprint(sources, [compiler, version]);
+  const inputs = fingerprint(sources, [compiler, lockedCrate('wasm-bindgen'), profile]);
   const outputs = [at('build', 'index.js'), at('build', 'index_bg.wasm')];
-  const stamp = '.cache/stamps/worker';
-  const lasts = '(two or three minutes)';
-  await step('The Worker, for release', { stamp, inputs, outputs, lasts }, () =>
-    buildWorker(binder, at('build')),
-  );
+  return { stamp: '.cache/stamps/worker', inputs, outputs, lasts: '(two or three minutes)' };
+}
+
+/** The Worker: `build/index.js` and `build/index_bg.wasm`. A server on this machine may have it compiled quickly. */
+export async function worker(profile = 'release') {
+  const record = await workerRecord(profile);
+  const { binder } = binding();
+  const title = profile === 'release' ? 'The Worker, for release' : 'The Worker, compiled quickly';
+  await step(title, record, () => buildWorker(binder, at('build'), profile));
+}
+
+/** As a release has it where that is there; otherwise quickly. */
+async function workerToTry() {
+  await worker(isDone(await workerRecord('release')) ? 'release' : 'quick');
 }
 
 /** Where the database for the browser is; `www/engine/worker.js` names it too. */
@@ -232,7 +240,7 @@ export async function mostOfIt() {
   await packages();
   const node = newNode();
   const isBuiltHere = await hasCargo();
-  if (isBuiltHere) await worker();
+  if (isBuiltHere) await workerToTry();
   else await prebuilt();
   const isWhole = !isBuiltHere || isDone(await aboutEngine());
   await consolePage();
