@@ -120,17 +120,21 @@ async function workerRecord(profile) {
   return { stamp: '.cache/stamps/worker', inputs, outputs, lasts: '(two or three minutes)' };
 }
 
-/** The Worker: `build/index.js` and `build/index_bg.wasm`. A server on this machine may have it compiled quickly. */
-export async function worker(profile = 'release') {
+/**
+ * The Worker: `build/index.js` and `build/index_bg.wasm`. A server on this machine may have it compiled quickly.
+ * `installed`: the npm packages, without which it is compiled and not bundled.
+ */
+export async function worker(profile = 'release', installed = Promise.resolve()) {
   const record = await workerRecord(profile);
-  const { binder } = binding();
+  const binder = Promise.all([binding().binder, installed]).then(([program]) => program);
+  binder.catch(() => {});
   const title = profile === 'release' ? 'The Worker, for release' : 'The Worker, compiled quickly';
   await step(title, record, () => buildWorker(binder, at('build'), profile));
 }
 
 /** As a release has it where that is there; otherwise quickly. */
-async function workerToTry() {
-  await worker(isDone(await workerRecord('release')) ? 'release' : 'quick');
+async function workerToTry(installed) {
+  await worker(isDone(await workerRecord('release')) ? 'release' : 'quick', installed);
 }
 
 /** Where the database for the browser is; `www/engine/worker.js` names it too. */
@@ -237,11 +241,14 @@ export async function everything() {
  * for the browser, if it has to be built: the console goes without it until then.
  */
 export async function mostOfIt() {
-  await packages();
-  const node = newNode();
   const isBuiltHere = await hasCargo();
-  if (isBuiltHere) await workerToTry();
-  else await prebuilt();
+  const installed = packages();
+  // Whoever waits for it hears of its failure.
+  installed.catch(() => {});
+  if (isBuiltHere) await workerToTry(installed);
+  await installed;
+  if (!isBuiltHere) await prebuilt();
+  const node = newNode();
   const isWhole = !isBuiltHere || isDone(await aboutEngine());
   await consolePage();
   const rest = async () => {
