@@ -1,7 +1,7 @@
 // npm run bench: line protocol parsers, and Tidemark on `wrangler dev`, by turns with their peers.
 //
-// Arguments: which parts; none: all. `ingest` and `queries` take `--quick` (less of everything,
-// nothing recorded) and beginnings of names of cases or types to run alone. `sql`, `backup` and `scale` run
+// Arguments: which parts; none: all. `ingest`, `queries` and `flight` take `--quick` (less of everything,
+// nothing recorded) and beginnings of names of cases or types to run alone. `sql`, `flight`, `backup` and `scale` run
 // only when they are named, `backup` with `--mb N`, `scale` with words of its own (scale/choices.mjs).
 
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
@@ -10,6 +10,7 @@ import { everything, packages, rust, sql as sqlWorker, worker } from '../scripts
 import { atRest, rowsRead } from './at_rest.mjs';
 import { backup } from './backup.mjs';
 import { busy } from './busy.mjs';
+import { flight } from './flight.mjs';
 import { ingestTable } from './ingest_table.mjs';
 import { threeRequests } from './latency.mjs';
 import { buildParsers, parsers } from './line_protocol.mjs';
@@ -21,7 +22,7 @@ import { hasInfluxdb, influxdb, plain, served, serveName, startAll, stopAll, tid
 import { shares } from './shares.mjs';
 import { sql } from './sql.mjs';
 
-const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'sql', 'backup', 'scale'];
+const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'sql', 'flight', 'backup', 'scale'];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const quick = process.argv.includes('--quick');
 // A scenario that is a question of its own.
@@ -116,6 +117,11 @@ await finishWith(async () => {
     await everything();
     await sqlWorker();
     await sql(served);
+  }
+  if (asked.includes('flight')) {
+    await everything();
+    await sqlWorker();
+    await flight(served, hasInfluxdb() ? influxdb : null, { isQuick: quick });
   }
   if (asked.includes('backup')) {
     await packages();

@@ -20,6 +20,9 @@ export const serveName = 'workerd by serve';
 const token = 'token-of-the-benchmarks';
 const headers = { Authorization: `Token ${token}` };
 
+/** For a client that fetches large answers: Node's asks for them packed, which takes longer than to make them. */
+export const unpacked = { 'accept-encoding': 'identity' };
+
 const newFolder = () => mkdtempSync(join(tmpdir(), 'tidemark-bench-'));
 const remove = (folder) => rmSync(folder, { recursive: true, force: true });
 

@@ -10,6 +10,7 @@ import { median } from './ingest.mjs';
 import { db, fill, geometricMean } from './queries.mjs';
 import { types } from './query_types.mjs';
 import { circumstances, record } from './results.mjs';
+import { unpacked } from './servers.mjs';
 import { random } from './tsbs.mjs';
 
 const data = { hosts: 100, hours: 24 };
@@ -67,7 +68,7 @@ async function measure(type, connection) {
 async function all(server, format, file) {
   const path = pathOf('/api/v3/query_sql', { q: 'SELECT * FROM cpu', format });
   const from = performance.now();
-  const reply = await fetch(server.url + path, { headers: server.headers });
+  const reply = await fetch(server.url + path, { headers: { ...server.headers, ...unpacked } });
   const body = Buffer.from(await reply.arrayBuffer());
   const seconds = (performance.now() - from) / 1000;
   if (!reply.ok) throw new Error(`${format}: ${reply.status} ${body}`);
@@ -108,7 +109,7 @@ export async function sql(start) {
     await all(server, 'parquet', file);
     const peers = await peersOf(file, measured);
     report(measured, peers, `\`SELECT 1\`: ${first.ms.toFixed(0)} ms first, ${median(small).toFixed(1)} later`);
-    const notes = [...circumstances(), `\`npm run bench -- sql\`: \`SELECT * FROM cpu\`, ${points} rows of 21 columns`];
+    const notes = [...circumstances(), `\`npm run bench -- sql\`: \`SELECT * FROM cpu\`, ${points} rows of 21 columns, not packed`];
     record({ title: 'SQL, formats', notes, head, rows });
   } finally {
     await server.stop();

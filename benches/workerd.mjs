@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { parse } from 'smol-toml';
 import workerd from 'workerd';
 
-import { moduleOf, objectsOf, quoted } from '../packages/tidemark/lib/configuration.mjs';
+import { moduleOf, objectsOf, quoted, v8Flags as ofServe } from '../packages/tidemark/lib/configuration.mjs';
 import { freePort } from '../scripts/dev-server.mjs';
 import { endGroup, startGroup } from '../scripts/processes.mjs';
 import { at } from '../scripts/project.mjs';
@@ -82,7 +82,7 @@ export function startWorkerd(folder, token, v8Flags = [], pollMs = undefined) {
     modules: [at('build', 'index.js'), at('build', 'index_bg.wasm')],
     objects: ['Catalog', 'Database', 'Shard'],
     vars: { ADMIN_TOKEN: token, LOG_REQUESTS: 'none' },
-    v8Flags,
+    v8Flags: [...ofServe, ...v8Flags],
     pollMs,
   });
 }

@@ -1,0 +1,217 @@
+// A million rows of five columns by Arrow Flight, through `tidemark flight` and `tidemark serve`, by turns with the same as
+// format=arrow, as JSON in both languages, and as InfluxDB's JSON; the first byte of `SELECT 1`; and what the Worker and
+// the transcoder hold while ten million rows pass.
+
+import { readdirSync, readFileSync } from 'node:fs';
+import { connect } from 'node:http2';
+
+import { freePort } from '../scripts/dev-server.mjs';
+import { endGroup, startGroup } from '../scripts/processes.mjs';
+import { at } from '../scripts/project.mjs';
+import { hasPythonClients, order } from '../tests/edge/python.mjs';
+import { median } from './ingest.mjs';
+import { circumstances, record } from './results.mjs';
+import { residentMb } from './scale/sides.mjs';
+import { ask, unpacked } from './servers.mjs';
+
+const db = 'flight';
+const rowsPerBody = 10_000;
+const turns = 3;
+const smallTurns = 21;
+/** Rows that are timed, and those that memory is looked at with. */
+const sizes = { whole: { timed: 1_000_000, held: 10_000_000 }, quick: { timed: 50_000, held: 200_000 } };
+const lookMs = 100;
+/** Longer than a server may be busy with what was written. */
+const settleMs = 5_000;
+const mb = 1e6;
+
+const statement = (rows) => `SELECT host, v, w, i, time FROM million WHERE time < ${rows}`;
+const sqlOf = (rows) => `SELECT host, v, w, i, time FROM million WHERE v < ${rows}`;
+
+/** Five columns; `v` is the number of the row, and its time is so many nanoseconds. */
+async function load(target, from, to) {
+  for (let n = from; n < to; n += rowsPerBody) {
+    let lines = '';
+    for (let row = n; row < n + rowsPerBody; row += 1) lines += `million,host=h${row % 20} v=${row},w=${row / 2},i=${row}i ${row}\n`;
+    for (;;) {
+      const response = await fetch(`${target.url}/write?db=${db}`, { method: 'POST', body: lines, headers: target.headers });
+      const text = await response.text();
+      if (response.status === 204) break;
+      if (![429, 503].includes(response.status)) throw new Error(`${target.name}: ${response.status} ${text}`);
+      await new Promise((resolve) => setTimeout(resolve, 1_000));
+    }
+  }
+}
+
+/** `tidemark flight` before a server: `{ port, pid, stop }`. */
+async function transcoder(to) {
+  const port = await freePort();
+  const line = [at('packages', 'tidemark', 'bin', 'tidemark.mjs'), 'flight', '--listen', `127.0.0.1:${port}`, '--to', to];
+  const env = { ...process.env, LOG_REQUESTS: 'none' };
+  const child = startGroup(process.execPath, line, { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  await new Promise((started, failed) => {
+    child.stdout.on('data', (piece) => String(piece).includes('"started"') && started(undefined));
+    child.ended.then(() => failed(new Error('tidemark flight ended before it listened')));
+  });
+  return { port, pid: child.pid, stop: () => endGroup(child) };
+}
+
+/** A message of protobuf with one field that has a length, as a frame of gRPC. */
+function ticketOf(text) {
+  const bytes = Buffer.from(text);
+  const message = Buffer.concat([Buffer.from([0x0a, (bytes.length & 127) | 128, bytes.length >> 7]), bytes]);
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(message.length, 1);
+  return Buffer.concat([head, message]);
+}
+
+/** Asks by gRPC, with no more of a client than counts bytes: `{ seconds, firstMs, bytes }`. */
+function byFlight(session, headers, q) {
+  const from = performance.now();
+  const stream = session.request({
+    ':method': 'POST', ':path': '/arrow.flight.protocol.FlightService/DoGet', 'content-type': 'application/grpc', te: 'trailers', ...headers,
+  });
+  let [bytes, firstMs, status] = [0, 0, null];
+  stream.on('data', (piece) => {
+    if (bytes === 0) firstMs = performance.now() - from;
+    bytes += piece.length;
+  });
+  const told = (received) => (status = received['grpc-status'] ?? status);
+  stream.on('response', told).on('trailers', told);
+  stream.end(ticketOf(JSON.stringify({ database: db, sql_query: q, query_type: 'sql' })));
+  return new Promise((resolve, reject) => {
+    stream.on('error', reject);
+    stream.on('close', () => {
+      if (status === '0') resolve({ seconds: (performance.now() - from) / 1_000, firstMs, bytes });
+      else reject(new Error(`${q}: grpc-status ${status}`));
+    });
+  });
+}
+
+/** The same by HTTP. */
+async function byHttp(target, path) {
+  const from = performance.now();
+  const response = await fetch(target.url + path, { headers: { ...target.headers, ...unpacked } });
+  let [bytes, firstMs] = [0, 0];
+  for await (const piece of response.body) {
+    if (bytes === 0) firstMs = performance.now() - from;
+    bytes += piece.length;
+  }
+  if (response.status !== 200) throw new Error(`${path}: ${response.status}`);
+  return { seconds: (performance.now() - from) / 1_000, firstMs, bytes };
+}
+
+const search = (route, more) => `${route}?${new URLSearchParams({ db, ...more })}`;
+const ofSql = (q, format) => search('/api/v3/query_sql', { q, format });
+
+/** Every way to have the rows, each a function that resolves to what it took. */
+async function waysOf({ server, influxdb, flight, session, rows }) {
+  const influxql = search('/query', { q: statement(rows), epoch: 'ns' });
+  const ways = {
+    'Flight, its bytes': () => byFlight(session, server.headers, sqlOf(rows)),
+    'format=arrow': () => byHttp(server, ofSql(sqlOf(rows), 'arrow')),
+    'SQL, JSON': () => byHttp(server, ofSql(sqlOf(rows), 'json')),
+    'InfluxQL, JSON': () => byHttp(server, influxql),
+  };
+  if (influxdb) ways["InfluxDB's JSON"] = () => byHttp(influxdb, influxql);
+  const skip = (why) => console.log(`skipped: ${why}`);
+  if (!(await hasPythonClients({ skip }))) return ways;
+  const what = { action: 'read', port: flight.port, database: db, token: server.headers.Authorization.split(' ')[1], q: sqlOf(rows) };
+  const byPyarrow = async () => {
+    const { error, ...took } = await order('flight_speed', what);
+    if (error || took.rows !== rows) throw new Error(error ?? `${took.rows} rows`);
+    return took;
+  };
+  return { 'Flight, by pyarrow': byPyarrow, ...ways };
+}
+
+/** Median of several turns of each way: `[name, { seconds, bytes }]`. */
+async function timed(ways) {
+  const seen = Object.fromEntries(Object.keys(ways).map((name) => [name, []]));
+  for (let turn = 0; turn < turns; turn += 1) {
+    for (const [name, way] of Object.entries(ways)) seen[name].push(await way());
+  }
+  return Object.entries(seen).map(([name, took]) => [name, { seconds: median(took.map(({ seconds }) => seconds)), bytes: took[0].bytes }]);
+}
+
+/** Milliseconds to the first byte of `SELECT 1`, in the median. */
+async function first(way) {
+  const seen = [];
+  for (let turn = 0; turn < smallTurns; turn += 1) seen.push((await way()).firstMs);
+  return median(seen);
+}
+
+/** The process of workerd that `tidemark serve` started. */
+function workerdOf(pid) {
+  const children = readdirSync(`/proc/${pid}/task`).flatMap((task) => readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' '));
+  return Number(children.find(Boolean) ?? pid);
+}
+
+/** MB that each of `pids` held at most while `act` went on. */
+async function held(pids, act) {
+  const most = pids.map(() => 0);
+  const look = () => pids.forEach((pid, i) => (most[i] = Math.max(most[i], residentMb(pid))));
+  look();
+  const looking = setInterval(look, lookMs);
+  try {
+    await act();
+  } finally {
+    clearInterval(looking);
+  }
+  return most.map((megabytes) => megabytes.toFixed(0));
+}
+
+async function measure({ server, influxdb, flight, session, size }) {
+  const targets = [server, influxdb].filter(Boolean);
+  for (const target of targets) {
+    await ask(target, '', `CREATE DATABASE ${db}`);
+    await load(target, 0, size.timed);
+  }
+  await new Promise((resolve) => setTimeout(resolve, settleMs));
+  const ways = await timed(await waysOf({ server, influxdb, flight, session, rows: size.timed }));
+  const one = [await first(() => byFlight(session, server.headers, 'SELECT 1')), await first(() => byHttp(server, ofSql('SELECT 1', 'arrow')))];
+  const pids = [workerdOf(server.pid), flight.pid];
+  const all = (rows) => byFlight(session, server.headers, sqlOf(rows));
+  const few = await held(pids, () => all(size.timed));
+  await load(server, size.timed, size.held);
+  await new Promise((resolve) => setTimeout(resolve, settleMs));
+  const many = await held(pids, () => all(size.held));
+  return { ways, one, few, many };
+}
+
+function report({ ways, one, few, many }, { size, isQuick }) {
+  const peer = ways.find(([name]) => name.startsWith('InfluxDB'))?.[1].seconds;
+  const rows = ways.map(([name, { seconds, bytes }]) => [
+    name, seconds.toFixed(2), (bytes / mb).toFixed(0), (bytes / mb / seconds).toFixed(0), (size.timed / seconds / 1_000).toFixed(0),
+    peer ? (peer / seconds).toFixed(2) : '',
+  ]);
+  const head = ['way', 'seconds', 'MB', 'MB/s', 'k rows/s', '× InfluxDB'];
+  const notes = [
+    ...circumstances(),
+    `\`npm run bench -- flight\`: ${size.timed} rows of 5 columns, \`tidemark flight\` before \`tidemark serve\`; nothing is packed; medians of ${turns}, by turns`,
+    `first byte of \`SELECT 1\`: ${one[0].toFixed(1)} ms by Flight, ${one[1].toFixed(1)} ms by HTTP`,
+    `held at most, workerd · transcoder: ${few.join(' · ')} MB with ${size.timed} rows, ${many.join(' · ')} MB with ${size.held}`,
+  ];
+  for (const line of [...notes, head.join(', '), ...rows.map((row) => row.join(', '))]) console.log(`  ${line}`);
+  const falls = record({ title: 'Flight', notes, head, rows, compared: ['× InfluxDB'], partial: isQuick });
+  if (!isQuick) falls.forEach((fall) => console.log(`FELL: ${fall}`));
+}
+
+/** Runs all of it on what `start` starts, which has SQL, beside what `peer` starts, if anything. */
+export async function flight(start, peer, { isQuick }) {
+  const size = isQuick ? sizes.quick : sizes.whole;
+  const started = [];
+  try {
+    const server = await start();
+    started.push(server);
+    const influxdb = peer ? await peer() : null;
+    if (influxdb) started.push(influxdb);
+    const between = await transcoder(server.url);
+    started.push(between);
+    const session = connect(`http://127.0.0.1:${between.port}`, { settings: { initialWindowSize: 1 << 20 } });
+    started.push({ stop: async () => session.close() });
+    report(await measure({ server, influxdb, flight: between, session, size }), { size, isQuick });
+  } finally {
+    for (const one of started.reverse()) await one.stop();
+  }
+}
