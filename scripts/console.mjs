@@ -1,6 +1,7 @@
 // The console: www/ bundled into dist/, the folder that the Worker serves.
 // Uses esbuild, which is loaded only once the packages are there.
 
+import { createHash } from 'node:crypto';
 import {
   copyFileSync,
   cpSync,
@@ -27,6 +28,18 @@ export const staticFolder = at('dist-static');
 /** The database for the page: what wasm-bindgen made of it. */
 const engineModule = at('.cache', 'engine', 'tidemark_bg.wasm');
 
+/** SQL for the page, where `npm run sql` has built it: what calls its module, and that, packed. */
+export const sqlPageFolder = at('.cache', 'sql_page');
+const sqlModule = join(sqlPageFolder, 'sql.wasm.gz');
+
+/** What www/engine/sql_asset.js says. The name changes with what is in it, as a chunk's does; null where there is none. */
+export function sqlAsset() {
+  if (!existsSync(sqlModule)) return null;
+  const packed = readFileSync(sqlModule);
+  const hash = createHash('sha256').update(packed).digest('hex').slice(0, 8);
+  return { name: `sql-${hash}.wasm.gz`, bytes: packed.length };
+}
+
 /** Served as they are. */
 const plainFiles = ['index.html', '_headers', 'openapi.json', 'favicon.svg'];
 
@@ -46,12 +59,14 @@ const engineEntries = {
   'engine/worker': at('www', 'engine', 'worker.js'),
 };
 
-async function bundle() {
+async function bundle(sql) {
   const { build } = await import('esbuild');
+  // What is not built the page does without.
+  const missing = [...(existsSync(engineModule) ? [] : ['#engine']), ...(sql ? [] : ['#sql'])];
   const { metafile } = await build({
     entryPoints: entries(),
-    // Where it is not built, the page does without.
-    external: existsSync(engineModule) ? [] : ['#engine'],
+    external: missing,
+    define: { SQL_ASSET: JSON.stringify(sql) },
     outdir: consoleFolder,
     bundle: true,
     splitting: true,
@@ -81,20 +96,22 @@ function licences(files) {
 /** The console, from www/, if anything of it changed. */
 export async function consolePage() {
   const made = ['scripts/console.mjs', 'scripts/sample.mjs'];
-  // A console may be made without the database for the browser.
-  const engine = ['.cache/engine'].filter((path) => existsSync(at(path)));
-  const inputs = fingerprint(['www', 'package-lock.json', ...made, ...engine]);
+  // A console may be made without the database for the browser, and without its SQL.
+  const modules = ['.cache/engine', '.cache/sql_page'].filter((path) => existsSync(at(path)));
+  const inputs = fingerprint(['www', 'package-lock.json', ...made, ...modules]);
   const outputs = [join(consoleFolder, 'main.js'), join(consoleFolder, 'index.html')];
   await step('The console', { stamp: '.cache/stamps/console', inputs, outputs }, async () => {
     empty(consoleFolder);
     mkdirSync(join(consoleFolder, 'sample'), { recursive: true });
-    await bundle();
+    const sql = sqlAsset();
+    await bundle(sql);
     for (const name of plainFiles) copyFileSync(at('www', name), join(consoleFolder, name));
     writeFileSync(
       join(consoleFolder, 'sample', 'weather.lp.gz'),
       gzipSync(sampleLines(), { level: 9 }),
     );
     copyEngine();
+    if (sql) copyFileSync(sqlModule, join(consoleFolder, 'chunks', sql.name));
   });
 }
 

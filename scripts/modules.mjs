@@ -2,8 +2,9 @@
 // Each is compiled by cargo, bound to JavaScript by wasm-bindgen and optimised by wasm-opt; a
 // Worker's JavaScript is then bundled by esbuild, which is loaded only once the packages are there.
 
-import { copyFileSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 
 import { must } from './processes.mjs';
 import { at } from './project.mjs';
@@ -84,20 +85,34 @@ export async function buildWorker(binder, folder, profile) {
   await bundle(at('src', 'edge', 'worker.js'), staging, folder);
 }
 
-/** The Worker of SQL, compiled as `profile` says: `index.js` and `index_bg.wasm` in `folder`. */
-export async function buildSql(binder, folder, profile) {
-  const staging = at('.cache', 'sql');
-  rmSync(staging, { recursive: true, force: true });
+/**
+ * SQL, compiled as `profile` says: its Worker, `index.js` and `index_bg.wasm` in `folder`, and the same module for the
+ * page, `sql.js` and `sql.wasm.gz` in `pageFolder`.
+ */
+export async function buildSql(binder, { folder, pageFolder, profile }) {
   const targetFolder = at('sql', 'target');
   const where = ['--manifest-path', at('sql', 'Cargo.toml'), '--target-dir', targetFolder];
   const what = ['build', '--profile', profile, '--lib', '--target', target];
   await must('Compiling SQL', 'cargo', [...what, ...where]);
   const compiled = join(targetFolder, target, profile, 'tidemark_sql.wasm');
+  const program = await binder;
   // wasm-opt takes eight minutes for a sixteenth of it.
-  const flags = ['--target', 'module', '--experimental-reset-state-function', '--remove-name-section'];
-  const out = ['--no-typescript', '--out-dir', staging, '--out-name', 'index'];
-  await must('Binding it to JavaScript', await binder, [...flags, ...out, compiled]);
+  const flags = ['--experimental-reset-state-function', '--remove-name-section', '--no-typescript'];
+  const bindFor = async (kind, staging) => {
+    rmSync(staging, { recursive: true, force: true });
+    const out = ['--target', kind, '--out-dir', staging, '--out-name', 'index'];
+    await must('Binding it to JavaScript', program, [...flags, ...out, compiled]);
+  };
+  const staging = at('.cache', 'sql');
+  await bindFor('module', staging);
   await bundle(at('sql', 'worker.js'), staging, folder);
+  const ofPage = at('.cache', 'sql_of_page');
+  await bindFor('web', ofPage);
+  mkdirSync(pageFolder, { recursive: true });
+  copyFileSync(join(ofPage, 'index.js'), join(pageFolder, 'sql.js'));
+  const packed = gzipSync(readFileSync(join(ofPage, 'index_bg.wasm')), { level: 9 });
+  writeFileSync(join(pageFolder, 'sql.wasm.gz'), packed);
+  rmSync(ofPage, { recursive: true });
 }
 
 /** A Worker's JavaScript `entry` and what wasm-bindgen left in `staging`, as they are deployed. */

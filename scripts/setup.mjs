@@ -5,7 +5,7 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-import { consolePage } from './console.mjs';
+import { consolePage, sqlPageFolder } from './console.mjs';
 import { buildEngine, buildSql, buildWorker } from './modules.mjs';
 import { prebuilt } from './prebuilt.mjs';
 import { must, run } from './processes.mjs';
@@ -181,7 +181,8 @@ async function sqlRecord(profile) {
   const sources = [...own.map((name) => join('sql', name)), ...database];
   const inputs = fingerprint(sources, [...versions, profile]);
   const outputs = ['index.js', 'index_bg.wasm'].map((name) => join(sqlFolder, name));
-  return { stamp: '.cache/stamps/sql', inputs, outputs };
+  const ofPage = ['sql.js', 'sql.wasm.gz'].map((name) => join(sqlPageFolder, name));
+  return { stamp: '.cache/stamps/sql', inputs, outputs: [...outputs, ...ofPage] };
 }
 
 /** How long each profile takes with two cores. */
@@ -194,15 +195,16 @@ const sqlLasts = {
 export const releaseProfile = 'release';
 
 /**
- * The Worker of SQL. It is large: who develops has it compiled quickly, a release small. One that was
- * compiled for a release of these sources is as good.
+ * The Worker of SQL, and the console with the same module for the page's own database. It is large: who develops has it
+ * compiled quickly, a release small. One that was compiled for a release of these sources is as good.
  */
 export async function sql(profile = 'quick') {
   const isReleased = await hasReleasedSql();
   const record = await sqlRecord(isReleased ? releaseProfile : profile);
   await step('The Worker of SQL', { ...record, lasts: sqlLasts[profile] }, () =>
-    buildSql(binding().binder, sqlFolder, profile),
+    buildSql(binding().binder, { folder: sqlFolder, pageFolder: sqlPageFolder, profile }),
   );
+  await consolePage();
 }
 
 /** Whether what was built is the Worker of SQL as a release has it, of these sources. */

@@ -1,4 +1,5 @@
-// npm run sql: the Worker of SQL, which `npm start` and `npm run deploy` bind when it is there.
+// npm run sql: the Worker of SQL, which `npm start` and `npm run deploy` bind when it is there, and the same for the
+// console's page, which loads it when somebody asks for it.
 //
 //   npm run sql               compiled quickly, as who develops has it
 //   npm run sql -- release    compiled small, as a release has it

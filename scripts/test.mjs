@@ -4,12 +4,12 @@
 // TIDEMARK_REQUIRE_PROGRAMS=1 makes skipped tests a failure: one that lacks its program, and any other.
 
 import { spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 
-import { consolePage } from './console.mjs';
+import { consolePage, sqlPageFolder } from './console.mjs';
 import { crateFaults } from './licences.mjs';
 import { endAllOnSignals, run } from './processes.mjs';
 import { at, finishWith, newNode, wrangler } from './project.mjs';
@@ -29,6 +29,8 @@ const wasm = ['--target', 'wasm32-unknown-unknown'];
 const browser = ['--no-default-features', '--features', 'browser'];
 /** The crate of SQL, which the others do without: DataFusion compiles for minutes, once. */
 const sql = ['--manifest-path', at('sql', 'Cargo.toml')];
+/** What one file of the console may weigh: the platform takes 25 MiB. */
+const assetBytesMax = 25 * 1024 * 1024;
 const total = { passed: 0, failed: 0, failures: [], skipped: [] };
 
 /** Runs a program whose exit code is the verdict. */
@@ -106,6 +108,13 @@ async function workerSize() {
 async function engineSize() {
   await engine();
   return wasmSize(join(engineFolder, 'tidemark_bg.wasm'));
+}
+
+/** SQL for the page, which a visitor loads who asks for it. */
+function sqlSize() {
+  const { size } = statSync(join(sqlPageFolder, 'sql.wasm.gz'));
+  console.log(`  ${size} bytes gzipped of at most ${assetBytesMax}`);
+  return size <= assetBytesMax ? { passed: 1 } : { failed: 1 };
 }
 
 async function deployDryRun() {
@@ -193,6 +202,7 @@ const steps = [
   ['console build', async () => (await consolePage(), { passed: 1 })],
   ['deploy dry run', deployDryRun],
   ['SQL, the Worker', async () => (await sqlWorker(), { passed: 1 })],
+  ['SQL, size for the page', async () => sqlSize()],
   ['end to end', edgeTests],
   ['SQL, clippy', () => clippy(['--all-targets', ...sql])],
   ['SQL, tests', () => cargoTests([...sql])],

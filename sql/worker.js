@@ -95,6 +95,8 @@ class Session extends RpcTarget {
     this.seenMs = Date.now();
     const reply = enter(() => module.turn(this.number, message));
     if (enter(() => module.is_over(this.number))) leave(this);
+    // Turn after turn the runtime would not look after its sockets.
+    else if (enter(() => module.is_cut_short(this.number))) await scheduler.wait(0);
     return reply;
   }
 

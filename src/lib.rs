@@ -140,6 +140,7 @@
 //! | how an answer is sent, or given up | `api/routes/query.rs`, `edge/reply.rs` |
 //! | what v3 queries take; their tables | `api/routes/query_v3/`; `response/table/` |
 //! | backups and restores; by a schedule | `coordinator/backup/`; `database/backup_schedule.rs` |
+//! | going back to a time | `catalog/recovery.rs`, `database/recover.rs`, `edge/past.rs` |
 //! | rights that move | `coordinator/give_access.rs`, `docs/design/backup-schedules.md` |
 //! | a header, CORS, the version shown | `api/headers.rs` |
 //! | a line of the log | `api/log.rs` |

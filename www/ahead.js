@@ -9,6 +9,7 @@ export function loadAhead() {
   started();
   return Promise.allSettled([
     import('./editor/influxql.js'),
+    import('./editor/sql.js'),
     import('./editor/lines.js'),
     import('./results/chart.js'),
     bytesOfSample(),

@@ -23,6 +23,7 @@ struct Open {
     writer: Option<Writer>,
     /// What is written and not sent.
     written: Vec<u8>,
+    is_cut_short: bool,
     is_done: bool,
     has_rows: bool,
 }
@@ -39,6 +40,11 @@ impl Answering {
             FromSql::Failed { status: error.status(), message: error.message }
         });
         envelope::encode_as(version, &reply)
+    }
+
+    /// Whether the last turn ended so that others are served before the next one.
+    pub fn is_cut_short(&self) -> bool {
+        self.open.as_ref().is_some_and(|open| open.is_cut_short)
     }
 
     /// Whether nothing is left to say.
@@ -105,7 +111,8 @@ impl Open {
         let format = format.ok_or_else(|| QueryError::internal("an unknown form of answers"))?;
         let query = engine.open(request)?;
         let (writer, written) = (None, Vec::new());
-        Ok(Self { query, format, writer, written, is_done: false, has_rows: false })
+        let (is_cut_short, is_done, has_rows) = (false, false, false);
+        Ok(Self { query, format, writer, written, is_cut_short, is_done, has_rows })
     }
 
     fn turn(&mut self, answers: Vec<Answer>) -> Result<FromSql, QueryError> {
@@ -115,6 +122,7 @@ impl Open {
         }
         let step = self.query.step(answers)?;
         let goes_on = step.goes_on;
+        self.is_cut_short = step.is_cut_short;
         if let Some(schema) = &step.schema {
             self.writer = Some(Writer::new(self.format, schema)?);
         }

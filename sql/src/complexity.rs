@@ -238,8 +238,8 @@ mod tests {
             let message = refusal(&format!("SELECT {chain}"));
             assert!(message.starts_with("more than 128 operators"), "{message}: {chain:.40}");
         }
-        let parentheses = format!("SELECT {}1{}", "(".repeat(49), ")".repeat(49));
-        assert_eq!(refusal(&parentheses), "more than 48 parentheses lie inside each other");
+        let parentheses = format!("SELECT {}1{}", "(".repeat(45), ")".repeat(45));
+        assert_eq!(refusal(&parentheses), "more than 44 parentheses lie inside each other");
         let long = format!("SELECT {}", "1, ".repeat(10_001));
         assert!(refusal(&long).starts_with("the statement has more than 20000 words and signs"));
         assert!(refusal(&" ".repeat(TEXT_BYTES_MAX + 1)).starts_with("the statement has 262145 "));

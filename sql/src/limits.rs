@@ -8,6 +8,12 @@ pub const POOL_BYTES_MAX: usize = 48 * 1_024 * 1_024;
 pub const WINDOW_ROWS_MAX: usize = 500_000;
 /// Rows that a join, a series or an unnested list may make.
 pub const MADE_ROWS_MAX: usize = 10_000_000;
+/// Rows that joins and series make in one turn, about; then others who use the thread are served.
+pub const TURN_ROWS_MAX: usize = 65_536;
+/// Pairs of rows that a join compares which is not by equality, as long as one row takes.
+pub const PAIRS_PER_ROW: usize = 16;
+/// Pairs that one such join may compare.
+pub const PAIRS_MAX: usize = 250_000_000;
 /// Rows that a recursive query may make; each of its rounds makes one at least.
 pub const RECURSION_ROWS_MAX: usize = 50_000;
 /// What statements are planned with, of which so many are kept for the next ones.
@@ -19,7 +25,7 @@ pub const TOKENS_MAX: usize = 20_000;
 /// How deep expressions, subqueries and set operations of one statement lie inside each other.
 pub const DEPTH_MAX: usize = 128;
 /// How deep parentheses may lie inside each other: the parser itself goes down with each.
-pub const PARENTHESES_DEPTH_MAX: usize = 48;
+pub const PARENTHESES_DEPTH_MAX: usize = 44;
 /// Tables that one statement may read, each time counted.
 pub const TABLES_MAX: usize = 64;
 /// Parameters of one statement.

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
+use datafusion::arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::common::{ParamValues, ScalarValue};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SQLOptions;
@@ -18,6 +19,7 @@ use crate::desk::Desk;
 use crate::error::QueryError;
 use crate::messages::{Parameter, SystemTable, TableSchema, Wanted};
 use crate::tables::{self, SystemRows};
+use crate::turns::Pace;
 
 /// What has to be known before a statement can be planned.
 #[derive(Debug)]
@@ -28,17 +30,27 @@ pub(crate) struct Needs {
 
 /// A plan, and what it runs with.
 pub(crate) struct Plan {
-    context: Arc<TaskContext>,
+    context: TaskContext,
     root: Arc<dyn ExecutionPlan>,
+    columns: SchemaRef,
 }
 
 impl Plan {
-    /// Begins to run.
+    /// The columns of its answer, as the statement has them, whatever the optimizer made of it: it
+    /// finds out that an expression is never null, but not where no row is asked for, and clients
+    /// that ask for columns first compare both.
+    pub(crate) fn columns(&self) -> SchemaRef {
+        Arc::clone(&self.columns)
+    }
+
+    /// Begins to run; operators that make rows say so to `pace`.
     ///
     /// # Errors
     /// Those of the operators that compute something beforehand.
-    pub(crate) fn execute(self) -> Result<SendableRecordBatchStream, QueryError> {
-        Ok(execute_stream(self.root, self.context)?)
+    pub(crate) fn execute(self, pace: Arc<Pace>) -> Result<SendableRecordBatchStream, QueryError> {
+        let config = self.context.session_config().clone().with_extension(pace);
+        let context = Arc::new(self.context.with_session_config(config));
+        Ok(execute_stream(self.root, context)?)
     }
 }
 
@@ -119,8 +131,37 @@ pub(crate) async fn plan(
     let logical = state.statement_to_plan(statement).await?;
     check_reads_only(&logical)?;
     let logical = logical.with_param_values(values(parameters))?;
-    let root = state.create_physical_plan(&logical).await?;
-    Ok(Plan { context: Arc::new(TaskContext::from(state)), root })
+    let (columns, root) = physical(state, logical).await?;
+    Ok(Plan { context: TaskContext::from(state), root, columns })
+}
+
+/// The plan that runs, and the columns of its answer ([`Plan::columns`]).
+async fn physical(
+    state: &SessionState,
+    logical: LogicalPlan,
+) -> Result<(SchemaRef, Arc<dyn ExecutionPlan>), DataFusionError> {
+    // Each of its stages is a row of its answer.
+    if let LogicalPlan::Explain(_) = logical {
+        let root = state.create_physical_plan(&logical).await?;
+        return Ok((root.schema(), root));
+    }
+    let analyzed =
+        state.analyzer().execute_and_check(logical, state.config_options(), |_, _| {})?;
+    let said = Arc::clone(analyzed.schema().inner());
+    let optimized = state.optimizer().optimize(analyzed, state, |_, _| {})?;
+    let root = state.query_planner().create_physical_plan(&optimized, state).await?;
+    Ok((columns(&said, &root.schema()), root))
+}
+
+/// Columns of the types that a plan makes, with what the statement says of them beside.
+fn columns(said: &SchemaRef, made: &SchemaRef) -> SchemaRef {
+    let column = |(said, made): (&FieldRef, &FieldRef)| -> FieldRef {
+        let is_nullable = said.is_nullable() || made.is_nullable();
+        let field = made.as_ref().clone().with_nullable(is_nullable);
+        Arc::new(field.with_metadata(said.metadata().clone()))
+    };
+    let fields: Vec<FieldRef> = said.fields().iter().zip(made.fields()).map(column).collect();
+    Arc::new(Schema::new_with_metadata(fields, made.metadata().clone()))
 }
 
 fn check_reads_only(plan: &LogicalPlan) -> Result<(), DataFusionError> {

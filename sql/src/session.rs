@@ -20,7 +20,7 @@ use crate::messages::{Answer, Parameter, QueryRequest, TableSchema, Wanted, is_n
 use crate::plan::{self, Needs};
 use crate::sessions::{Knows, Sessions};
 use crate::tables::SystemRows;
-use crate::turns::Turns;
+use crate::turns::{Pace, Turns};
 
 /// Consumers of memory that an error names.
 const CONSUMERS_NAMED: usize = 3;
@@ -74,6 +74,8 @@ pub struct Step {
     pub batches: Vec<RecordBatch>,
     /// Whether more is made without anything that is wanted.
     pub goes_on: bool,
+    /// Whether it ended only because so much was done in it.
+    pub is_cut_short: bool,
     /// Whether these were the last.
     pub is_done: bool,
 }
@@ -192,11 +194,12 @@ impl Query {
     /// Starts the task that plans and runs.
     fn begin(&mut self) {
         let (events, receiver) = channel(BATCHES_WAITING_MAX);
+        let pace = self.turns.pace();
         let stage = std::mem::replace(&mut self.stage, Stage::Running(receiver));
         if let Stage::Preparing(preparing) = stage {
             let desk = Arc::clone(&self.desk);
             self.turns.spawn(async move {
-                if let Err(error) = preparing.run(desk, &events).await {
+                if let Err(error) = preparing.run(desk, pace, &events).await {
                     // Whoever would hear of it has gone.
                     let _ = events.send(Event::Failed(error)).await;
                 }
@@ -208,8 +211,8 @@ impl Query {
         let Stage::Running(events) = &mut self.stage else {
             return Ok(Step { is_done: true, ..Step::default() });
         };
-        self.turns.turn();
-        let mut step = Step::default();
+        let is_cut_short = self.turns.turn();
+        let mut step = Step { is_cut_short, ..Step::default() };
         // What finds room now runs in the next turn; where there was room nobody waits for it.
         let was_full = events.len() == BATCHES_WAITING_MAX;
         while let Ok(event) = events.try_recv() {
@@ -224,8 +227,9 @@ impl Query {
         step.cancelled = self.desk.cancelled();
         let has_brought = step.schema.is_some() || !step.batches.is_empty();
         let is_hungry = self.desk.is_hungry();
-        step.goes_on = !step.is_done && (was_full || (has_brought && !is_hungry));
-        if !step.is_done && !has_brought && !is_hungry {
+        let goes_on = was_full || is_cut_short || (has_brought && !is_hungry);
+        step.goes_on = !step.is_done && goes_on;
+        if !step.is_done && !has_brought && !is_hungry && !is_cut_short {
             return Err(QueryError::internal("a plan that waits for nothing does not go on"));
         }
         Ok(step)
@@ -267,13 +271,19 @@ impl Preparing {
         Ok(())
     }
 
-    async fn run(self, desk: Arc<Desk>, events: &Sender<Event>) -> Result<(), QueryError> {
+    async fn run(
+        self,
+        desk: Arc<Desk>,
+        pace: Arc<Pace>,
+        events: &Sender<Event>,
+    ) -> Result<(), QueryError> {
         let Self { state, knows, sessions, statement, parameters, tables, system, .. } = self;
         let plan = plan::plan(&state, statement, parameters, &tables, &system, &desk).await;
         sessions.give_back(knows, state);
         let plan = plan?;
-        let mut rows = plan.execute()?;
-        if events.send(Event::Schema(rows.schema())).await.is_err() {
+        let columns = plan.columns();
+        let mut rows = plan.execute(pace)?;
+        if events.send(Event::Schema(columns)).await.is_err() {
             return Ok(());
         }
         while let Some(batch) = rows.next().await {

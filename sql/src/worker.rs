@@ -42,6 +42,13 @@ pub fn is_over(session: u32) -> bool {
     INSTANCE.with_borrow(|instance| instance.sessions.get(&session).is_none_or(Answering::is_over))
 }
 
+/// Whether the last turn of a session ended so that others are served before the next one.
+#[wasm_bindgen]
+pub fn is_cut_short(session: u32) -> bool {
+    let is = |answering: &Answering| answering.is_cut_short();
+    INSTANCE.with_borrow(|instance| instance.sessions.get(&session).is_some_and(is))
+}
+
 /// Ends a session.
 #[wasm_bindgen]
 pub fn end(session: u32) {

@@ -18,6 +18,7 @@ use crate::model::limits::BODY_STALL_S_MAX;
 use crate::protocol::catalog::CatalogRefusal;
 use crate::protocol::database::{DatabaseRefusal, PolicyRefusal};
 use crate::protocol::host::Unavailable;
+use crate::protocol::recovery::RecoveryRefusal;
 use crate::response::{Format, csv};
 
 /// Why a request is refused as a whole.
@@ -289,7 +290,25 @@ impl From<FrameError> for ApiError {
     fn from(error: FrameError) -> Self {
         match error {
             FrameError::Long => Self::TooHeavy(error.to_string()),
+            FrameError::Compressed => Self::NotImplemented(error.to_string()),
             error => Self::Invalid(error.to_string()),
+        }
+    }
+}
+
+impl ApiError {
+    fn of_recovery(refusal: RecoveryRefusal) -> Self {
+        let text = refusal.to_string();
+        match refusal {
+            RecoveryRefusal::NoDatabase(name) => {
+                Self::DatabaseNotFound { name, cure: String::new() }
+            }
+            RecoveryRefusal::Time | RecoveryRefusal::Failed(_) | RecoveryRefusal::BeingMade => {
+                Self::Invalid(text)
+            }
+            RecoveryRefusal::UnderWay => Self::Conflict(text),
+            RecoveryRefusal::TooManyShards(_) => Self::Limit(text),
+            RecoveryRefusal::Unsupported(_) => Self::NotImplemented(text),
         }
     }
 }
@@ -316,6 +335,7 @@ impl From<Error> for ApiError {
                 | CatalogRefusal::TooManyGrantees { .. } => Self::Limit(text),
                 CatalogRefusal::Placement(_) => Self::NotImplemented(text),
                 CatalogRefusal::TwoSecrets | CatalogRefusal::OnlySecret => Self::Conflict(text),
+                CatalogRefusal::Recovery(refusal) => Self::of_recovery(refusal),
             },
             Error::Database(refusal) => match refusal {
                 DatabaseRefusal::Policy(PolicyRefusal::TooManyQuotas { .. }) => Self::Limit(text),

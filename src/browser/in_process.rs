@@ -26,12 +26,17 @@ use crate::protocol::call::{
     Address, Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step,
 };
 use crate::protocol::host::{Host, Ticket};
+use crate::protocol::recovery;
+use crate::protocol::sql::broken_off;
 use crate::shard::Shard;
 use crate::shard::budget::Budget;
 use crate::shard::host::ShardHost;
 use crate::shard::turns::Pages;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
+
+/// What is said to whoever wants an object back as it was.
+const NO_PAST: &str = "objects in one process have no past";
 
 /// The database in this process.
 pub struct InProcess {
@@ -52,8 +57,8 @@ pub struct InProcess {
     object_requests: BTreeMap<Address, u64>,
 }
 
-/// What answers the messages of [`crate::protocol::sql`].
-pub type SqlSession = Box<dyn FnMut(&[u8]) -> Vec<u8>>;
+/// What answers the messages of [`crate::protocol::sql`]; an error says why it broke off.
+pub type SqlSession = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, String>>;
 
 /// What answers the messages of [`crate::protocol::backup`] to the place that backups are kept in;
 /// an error is a call that failed.
@@ -138,7 +143,7 @@ impl InProcess {
         }
     }
 
-    /// Has statements of SQL answered by `session`, one after the other.
+    /// Has statements of SQL answered by `session`, one after the other, from the next request on.
     pub fn set_sql(&mut self, session: SqlSession) {
         self.sql = Some(session);
         self.platform.has_sql.set(true);
@@ -279,7 +284,7 @@ impl InProcess {
         }
         if to == Address::Sql {
             let result = match &mut self.sql {
-                Some(sql) => Ok(sql(&message)),
+                Some(sql) => sql(&message).map_err(|said| broken_off(&said)),
                 None => Err(CallFailure::Failed("there is no SQL here".to_owned())),
             };
             return Reply { id, result };
@@ -294,6 +299,9 @@ impl InProcess {
         if matches!(to, Address::AccessKeys | Address::SignatureCheck) {
             let why = CallFailure::Failed("there is no Cloudflare Access here".to_owned());
             return Reply { id, result: Err(why) };
+        }
+        if let Some(reply) = recovery::unsupported(&message, NO_PAST) {
+            return Reply { id, result: Ok(reply) };
         }
         let Some(mut host) = self.take(&to) else {
             let why = CallFailure::Failed("the object is calling itself".to_owned());

@@ -2,7 +2,7 @@
 //!
 //! Clock and randomness are arguments. `www/engine/worker.js` is the other side.
 
-use js_sys::{Array, Uint8Array};
+use js_sys::{Array, Function, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 
 use super::image::{Image, Restored};
@@ -95,6 +95,16 @@ impl Tidemark {
         Array::of3(&status.into(), &texts, &Uint8Array::from(body.as_slice()))
     }
 
+    /// Has statements of SQL answered by `turn(message)`, bytes of one to bytes of the other, of
+    /// [`crate::protocol::sql`]. What it throws ends the statement with its message.
+    pub fn set_sql(&mut self, turn: Function) {
+        self.inner.set_sql(Box::new(move |message| {
+            let reply = turn.call1(&JsValue::NULL, &Uint8Array::from(message));
+            let reply = reply.map_err(|error| said(&error))?;
+            Ok(Uint8Array::new(&reply).to_vec())
+        }));
+    }
+
     /// Whether no database was ever made in it.
     pub fn is_empty(&self) -> bool {
         self.inner.object_count() == 0
@@ -133,6 +143,12 @@ impl Tidemark {
         });
         flat.collect()
     }
+}
+
+/// The message of what was thrown.
+fn said(error: &JsValue) -> String {
+    let message = Reflect::get(error, &JsValue::from_str("message")).ok();
+    message.and_then(|message| message.as_string()).unwrap_or_default()
 }
 
 fn database(seed: u64, token: &str) -> Result<InProcess, SettingsError> {

@@ -4,6 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::creators::Creators;
+use super::recoveries::FIRST_RECOVERY_KEY;
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::JOB_RETRY_NS;
 use crate::model::sorted_map::SortedMap;
@@ -92,7 +93,7 @@ impl Entries {
             None => EntriesState::default(),
         };
         let mut rows = SortedMap::new();
-        row::each(store, Table::Entry, &mut |number, head| {
+        row::each_in(store, Table::Entry, 0..=FIRST_RECOVERY_KEY - 1, &mut |number, head| {
             rows.insert(number, row::read(Table::Entry, number, head)?);
             Ok(())
         })?;

@@ -35,6 +35,7 @@ impl<S: Store> Catalog<S> {
         let mut troubles = entries.troubles(JOB_FAILURES_MAX);
         if let Some(entries) = &self.entries {
             troubles.extend(self.tellings.troubles(entries, JOB_FAILURES_MAX));
+            troubles.extend(self.recoveries.troubles(entries, JOB_FAILURES_MAX));
         }
         let release = release::current();
         Ok(FromCatalog::Listed { names, resume: None, troubles, release })

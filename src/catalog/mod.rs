@@ -8,31 +8,39 @@
 
 mod access;
 mod creators;
+mod going_back;
 pub mod grants;
 pub mod lifecycle;
 mod list;
 mod live_queries;
+mod looking_back;
 mod quotas;
+mod recoveries;
+mod recovery;
 mod rotation;
+mod stages;
 mod telling;
 
 use crate::model::configurable_limits::Limit;
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS};
 use crate::model::name;
 use crate::model::time::D_NS;
-use crate::protocol::call::{Address, CallFailure, ObjectKind, Platform, Reply, Step};
+use crate::protocol::call::{Address, ObjectKind, Platform, Reply, Step};
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, FromCatalog, ToCatalog};
-use crate::protocol::database::{FromDatabase, ToDatabase};
+use crate::protocol::database::ToDatabase;
 use crate::protocol::envelope::{self, VERSION};
 use crate::protocol::flights::{Flight, Flights};
 use crate::protocol::host::{Host, Ticket, Unavailable};
-use crate::protocol::round::{Next, Replies, Request};
+use crate::protocol::recovery::RecoveryRequest;
+use crate::protocol::round::{Next, Replies};
 use crate::protocol::shard::VerifyPage;
 use crate::store::row::{self, Verified};
 use crate::store::{Store, StoreError};
 use access::{BirthProgress, TellingProgress, Told};
 use grants::Grantees;
 use lifecycle::{Entries, Entry, EntryStage};
+use recoveries::Recoveries;
+use recovery::RecoveryProgress;
 use telling::Tellings;
 
 /// The Catalog over its storage.
@@ -42,6 +50,8 @@ pub struct Catalog<S: Store> {
     entries: Option<Entries>,
     /// As `entries`, and read with them.
     tellings: Tellings,
+    /// The same.
+    recoveries: Recoveries,
     /// As `entries`.
     grantees: Option<Grantees>,
     flights: Flights<CatalogWork>,
@@ -59,12 +69,14 @@ struct CatalogWork {
     own_settings: bool,
     birth: BirthProgress,
     telling: TellingProgress,
+    recovery: RecoveryProgress,
 }
 
 impl CatalogWork {
     fn new(task: CatalogTask) -> Self {
         let (birth, telling) = (BirthProgress::default(), TellingProgress::default());
-        Self { task, entry: 0, own_settings: false, birth, telling }
+        let recovery = RecoveryProgress::default();
+        Self { task, entry: 0, own_settings: false, birth, telling, recovery }
     }
 }
 
@@ -85,6 +97,10 @@ enum CatalogTask {
         /// What is answered then.
         told: Told,
     },
+    /// See whether a database can go back in time, then store that it does.
+    LookBack(RecoveryRequest),
+    /// Do the next piece of taking the database of this number back.
+    Recover(u64),
     /// Finish one row.
     Alarm,
 }
@@ -115,6 +131,7 @@ impl<S: Store> Catalog<S> {
             store,
             entries: None,
             tellings: Tellings::default(),
+            recoveries: Recoveries::default(),
             grantees: None,
             flights: Flights::default(),
             look_again_ns: None,
@@ -130,6 +147,7 @@ impl<S: Store> Catalog<S> {
     fn entries(&mut self) -> Result<&mut Entries, StoreError> {
         if self.entries.is_none() {
             self.tellings = Tellings::load(&self.store)?;
+            self.recoveries = Recoveries::load(&self.store)?;
             self.entries = Some(Entries::load(&self.store)?);
         }
         self.entries.as_mut().ok_or_else(|| StoreError::Failed("catalog not loaded".to_owned()))
@@ -179,18 +197,14 @@ impl<S: Store> Catalog<S> {
     ) -> Result<Begun, Failure> {
         Ok(Begun::Reply(match message {
             ToCatalog::Resolve { name } => {
+                self.refuse_recovering(&name)?;
                 let entry = self.entries()?.by_name(&name).map(|(_, entry)| entry);
                 let ready = entry.filter(|entry| entry.stage == EntryStage::Ready);
                 FromCatalog::Resolved { object: ready.map(|entry| entry.object.clone()) }
             }
             ToCatalog::ReportQuery(query) => self.queries.report(*query, platform.now_ns()),
             ToCatalog::EndQuery { id } => self.queries.end(id),
-            ToCatalog::Verify => {
-                let Verified { rows, bytes, damaged } =
-                    row::verify(&self.store)?.unwrap_or_default();
-                let page = VerifyPage { blocks: rows, bytes, damaged, resume: None };
-                FromCatalog::Verified(page)
-            }
+            ToCatalog::Verify => FromCatalog::Verified(self.verify()?),
             ToCatalog::Queries => self.queries.list(platform.now_ns()),
             ToCatalog::KillQuery { id } => self.queries.kill(id, platform.now_ns()),
             ToCatalog::List { after, holding } => self.list(after, holding)?,
@@ -203,6 +217,7 @@ impl<S: Store> Catalog<S> {
                 return Ok(Begun::Task(CatalogTask::Create { request, existed }));
             }
             ToCatalog::Drop { name } => {
+                self.refuse_recovering(&name)?;
                 let existed = self.entries()?.by_name(&name).is_some();
                 return Ok(Begun::Task(CatalogTask::Drop { name, existed }));
             }
@@ -233,11 +248,19 @@ impl<S: Store> Catalog<S> {
             ToCatalog::RemoveGrantee { user, name } => {
                 return self.remove_grantee(platform, (user, &name));
             }
+            ToCatalog::Recover(request) => return self.begin_recovery(platform, request),
+            ToCatalog::Recovery { name } => self.recovery_of(&name)?,
             ToCatalog::RotateToken(rotation) => return self.rotate_token(platform, rotation),
             ToCatalog::EndSecret { name, hash } => {
                 return self.end_secret(platform, (&name, &hash));
             }
         }))
+    }
+
+    /// Reads every row.
+    fn verify(&self) -> Result<VerifyPage, StoreError> {
+        let Verified { rows, bytes, damaged } = row::verify(&self.store)?.unwrap_or_default();
+        Ok(VerifyPage { blocks: rows, bytes, damaged, resume: None })
     }
 
     /// The next calls of a task, or its end. Called at its start and after each change.
@@ -281,6 +304,14 @@ impl<S: Store> Catalog<S> {
                 let job = (*number, *told);
                 self.tell(platform, work, job)
             }
+            CatalogTask::LookBack(request) => {
+                let request = request.clone();
+                self.look_back(platform, work, &request)
+            }
+            CatalogTask::Recover(number) => {
+                let number = *number;
+                self.recover(work, number, platform.now_ns())
+            }
             CatalogTask::Alarm => self.drive(work, work.entry),
         }
     }
@@ -301,85 +332,6 @@ impl<S: Store> Catalog<S> {
         let entry = Entry::creating(request, object, platform.now_ns());
         let entries = self.entries.get_or_insert_default();
         Ok(entries.insert(&self.store, entry)?)
-    }
-
-    /// The call that finishes a row.
-    fn drive(&mut self, work: &mut CatalogWork, number: u64) -> Turn {
-        let Some(entry) = self.entries()?.get(number).cloned() else {
-            return Err(Unavailable::Changing.into());
-        };
-        let message = match entry.stage {
-            EntryStage::Creating if work.birth.initialised => {
-                let page = self.birth_page(work, &entry.create.name)?;
-                page.ok_or(Unavailable::Changing)?
-            }
-            EntryStage::Creating => ToDatabase::Initialise(entry.create.clone()),
-            EntryStage::Dropping => ToDatabase::Drop,
-            EntryStage::Ready => {
-                let object = entry.object;
-                return Ok(Next::Reply(FromCatalog::Created { object, existed: true }));
-            }
-        };
-        Ok(Next::Calls(vec![Request {
-            to: Address::Database(entry.object.clone()),
-            location: entry.create.location.clone(),
-            message: envelope::encode(&message),
-        }]))
-    }
-
-    /// What the Database's reply changes. Which message it answers follows from the row's stage;
-    /// a row that moved on meanwhile is left alone.
-    fn learn(
-        &mut self,
-        work: &mut CatalogWork,
-        reply: Result<FromDatabase, CallFailure>,
-    ) -> Result<(), Failure> {
-        let reply = reply.map_err(Unavailable::from)?;
-        let entry = self.entries()?.get(work.entry);
-        let stage = entry.map(|entry| entry.stage);
-        let name = entry.map(|entry| entry.create.name.clone()).unwrap_or_default();
-        if let (Some(EntryStage::Creating), FromDatabase::Done) = (stage, &reply) {
-            work.birth.answered();
-            // What concerns it is there before anybody may ask it.
-            if self.birth_page(work, &name)?.is_some() {
-                return Ok(());
-            }
-        }
-        let Some(entries) = &mut self.entries else { return Ok(()) };
-        match (stage, reply) {
-            (Some(EntryStage::Creating), FromDatabase::Done) => {
-                Ok(entries.set_ready(&self.store, work.entry)?)
-            }
-            (Some(EntryStage::Creating), FromDatabase::Late) => Ok(()),
-            (Some(EntryStage::Creating), FromDatabase::Refused(refusal)) => {
-                entries.remove(&self.store, work.entry)?;
-                Err(lifecycle::translate(refusal).into())
-            }
-            (Some(EntryStage::Dropping), FromDatabase::Done | FromDatabase::NotOpen) => {
-                self.forget_dropped(work.entry)
-            }
-            (Some(EntryStage::Ready), FromDatabase::Refused(refusal)) => {
-                Err(lifecycle::translate(refusal).into())
-            }
-            (_, FromDatabase::Unavailable(why)) => Err(why.into()),
-            // The row moved on, or is ready already: the task looks again.
-            (None, _) | (Some(EntryStage::Ready), FromDatabase::Done) => Ok(()),
-            (Some(_), _) => Err(Unavailable::Changing.into()),
-        }
-    }
-}
-
-impl<S: Store> Catalog<S> {
-    /// Frees a name: what users were granted on it goes with it (1.x). Tokens name databases that
-    /// may come and go.
-    fn forget_dropped(&mut self, number: u64) -> Result<(), Failure> {
-        let named = self.entries()?.get(number).map(|entry| entry.create.name.clone());
-        let (grantees, store) = self.grantees()?;
-        grantees.revoke_users(store, &named.unwrap_or_default())?;
-        if let Some(entries) = &mut self.entries {
-            entries.remove(&self.store, number)?;
-        }
-        Ok(())
     }
 }
 
@@ -424,7 +376,8 @@ impl<S: Store> Host for Catalog<S> {
 
     fn next_alarm_ns(&self) -> Option<i64> {
         let due_ns = self.entries.as_ref().and_then(|e| e.next_due_ns(JOB_FAILURES_MAX));
-        due_ns.into_iter().chain(self.tellings.next_due_ns()).chain(self.look_again_ns).min()
+        let due_ns = due_ns.into_iter().chain(self.recoveries.next_due_ns());
+        due_ns.chain(self.tellings.next_due_ns()).chain(self.look_again_ns).min()
     }
 
     fn abandon(&mut self, ticket: Ticket) {
@@ -441,6 +394,15 @@ impl<S: Store> Catalog<S> {
     ) -> Turn {
         if let CatalogTask::Tell { number, .. } = work.task {
             self.learn_told(work, number, replies)?;
+            return self.go_on(platform, work);
+        }
+        if let CatalogTask::Recover(number) = work.task {
+            self.learn_recovery(work, (number, platform.now_ns()), replies)?;
+            return self.go_on(platform, work);
+        }
+        if let CatalogTask::LookBack(request) = &work.task {
+            let request = request.clone();
+            self.learn_look_back(work, (&request, platform.now_ns()), replies)?;
             return self.go_on(platform, work);
         }
         let mut learnt = Ok(());
@@ -462,15 +424,16 @@ impl<S: Store> Catalog<S> {
             CatalogTask::Alarm => {
                 Ok(Next::Reply(FromCatalog::Dropped { existed: true, remaining: 0 }))
             }
-            CatalogTask::Create { .. } | CatalogTask::Drop { .. } | CatalogTask::Tell { .. } => {
-                self.go_on(platform, work)
-            }
+            _ => self.go_on(platform, work),
         }
     }
 
     /// Counts the most overdue row, or telling, as tried, re-arms, and drives it.
     fn retry_due(&mut self, platform: &dyn Platform, work: &mut CatalogWork) -> Turn {
         self.entries()?;
+        if let Some(number) = self.recoveries.due(platform.now_ns()) {
+            return self.retry_recovery(platform, work, number);
+        }
         if let Some((_, number)) = self.tellings.due(platform.now_ns()) {
             work.task = CatalogTask::Tell { number, told: Told::Alarm };
             if let Some(telling) = self.tellings.get_mut(number) {

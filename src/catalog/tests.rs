@@ -3,6 +3,7 @@ use crate::model::grant::{Grants, Permission};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::DATABASES_MAX;
 use crate::protocol::call::PlacementError;
+use crate::protocol::database::FromDatabase;
 use crate::protocol::grants::Grantee;
 use crate::protocol::release;
 use crate::store::memory::MemoryStore;

@@ -281,6 +281,7 @@ impl CreateDrop {
             | FromCatalog::Grantees { .. }
             | FromCatalog::Granted { .. }
             | FromCatalog::CreatorQuotas(_)
+            | FromCatalog::Recovery(_)
             | FromCatalog::Verified(_) => Err(Error::unexpected_reply()),
         }
     }

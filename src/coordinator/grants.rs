@@ -14,7 +14,7 @@ use crate::model::grant::{Grants, Right, Scope};
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
     CALLERS_REMEMBERED_MAX, REFUSED_CREDENTIALS_MAX, REFUSED_CREDENTIALS_NS,
-    STRANGERS_ASKED_FOR_MAX, VERIFIED_PASSWORD_NS,
+    STRANGERS_ASKED_FOR_MAX, UNKNOWN_NAMES_MAX, VERIFIED_PASSWORD_NS,
 };
 use crate::model::sorted_map::SortedMap;
 use crate::model::time::S_NS;
@@ -180,6 +180,8 @@ pub struct Callers {
     clock: u64,
     /// Credentials that the Catalog does not know, and when it said so. Newest last.
     refused: Vec<(Hash, i64)>,
+    /// Hashes of names that no user has, when the Catalog said so, and whether it has users at all.
+    nobodies: BTreeMap<Hash, (i64, bool)>,
     /// By the user's id the password that was derived and found right, and until when that is
     /// believed: one for each user, so none is ever forgotten for want of room.
     verified: BTreeMap<u64, (Hash, i64)>,
@@ -245,6 +247,7 @@ impl Callers {
     /// A change of our own was acknowledged, or may have been: who was unknown may be known.
     pub fn forget_refused(&mut self) {
         self.refused.clear();
+        self.nobodies.clear();
     }
 
     /// Whether somebody may be asked for a caller whom nobody may know: not where many have turned
@@ -254,8 +257,8 @@ impl Callers {
         count < STRANGERS_ASKED_FOR_MAX || now_ns.saturating_sub(since_ns) >= S_NS
     }
 
-    /// Somebody was unknown.
-    fn count_stranger(&mut self, now_ns: i64) {
+    /// Somebody was asked for and is unknown.
+    pub fn count_stranger(&mut self, now_ns: i64) {
         let (since_ns, count) = self.strangers;
         self.strangers = match now_ns.saturating_sub(since_ns) < S_NS {
             true => (since_ns, count.saturating_add(1)),
@@ -265,13 +268,27 @@ impl Callers {
 
     /// Whether the Catalog lately said that it does not know `credentials`.
     pub fn is_refused(&self, credentials: &Hash, now_ns: i64) -> bool {
-        let recent = |since_ns: i64| now_ns.saturating_sub(since_ns) <= REFUSED_CREDENTIALS_NS;
-        self.refused.iter().any(|(hash, since_ns)| hash == credentials && recent(*since_ns))
+        self.refused.iter().any(|(hash, at_ns)| hash == credentials && is_recent(*at_ns, now_ns))
+    }
+
+    /// Whether there are users at all, if the Catalog lately said that none has this name.
+    pub fn is_nobody(&self, name: &str, now_ns: i64) -> Option<bool> {
+        let (since_ns, users) = self.nobodies.get(&hash_of(&[name]))?;
+        is_recent(*since_ns, now_ns).then_some(*users)
+    }
+
+    /// Remembers that the Catalog knows no user of this name, while there is room.
+    pub fn nobody(&mut self, name: &str, users: bool, now_ns: i64) {
+        if self.nobodies.len() >= UNKNOWN_NAMES_MAX {
+            self.nobodies.retain(|_, (since_ns, _)| is_recent(*since_ns, now_ns));
+        }
+        if self.nobodies.len() < UNKNOWN_NAMES_MAX {
+            self.nobodies.insert(hash_of(&[name]), (now_ns, users));
+        }
     }
 
     /// Remembers that the Catalog does not know `credentials`.
     pub fn refuse(&mut self, credentials: Hash, now_ns: i64) {
-        self.count_stranger(now_ns);
         remember(&mut self.refused, credentials, now_ns, REFUSED_CREDENTIALS_MAX);
     }
 
@@ -309,6 +326,10 @@ impl Callers {
         self.verified.insert(id, (password, until_ns));
         self.right.insert(pair, until_ns);
     }
+}
+
+fn is_recent(since_ns: i64, now_ns: i64) -> bool {
+    now_ns.saturating_sub(since_ns) <= REFUSED_CREDENTIALS_NS
 }
 
 /// Adds to a short list whose oldest entry makes room.

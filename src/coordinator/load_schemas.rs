@@ -402,6 +402,11 @@ impl Load {
             return Err(Error::unexpected_reply());
         }
         for measurement in measurements {
+            if measurement.dropped && measurement.name.is_empty() {
+                // Of a time that the database went back from: nobody knows its name any more.
+                schema.measurements.retain(|_, known| known.id != measurement.id);
+                continue;
+            }
             if measurement.dropped {
                 // Its name may be another's by now, or that one comes with a later page.
                 let named = schema.measurements.get(&measurement.name);

@@ -37,6 +37,7 @@ pub mod diagnostics;
 pub mod privileges;
 mod live_queries;
 pub mod query;
+pub mod recover;
 mod retries;
 pub mod session;
 pub mod sql;

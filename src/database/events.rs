@@ -55,13 +55,18 @@ impl<S: Store> Database<S> {
             }
             _ => {}
         }
-        let has_own_end = job.is_of_restore();
+        let (has_own_end, recovers) =
+            (job.is_of_restore(), matches!(job.kind, JobKind::Recover(_)));
         let messages = job_messages::messages(rows, &self.object, &job.kind).into_iter();
         let next = messages.skip(answered).take(CALLS_PER_ROUND_MAX);
         let requests: Vec<Request> =
             next.map(|(shard, message)| request(rows, shard, &message)).collect();
         if !requests.is_empty() {
             return Ok(Some(requests));
+        }
+        if recovers {
+            self.end_recovery(key, platform.now_ns())?;
+            return Ok(None);
         }
         if has_own_end {
             self.end_restore_job(key, platform.now_ns())?;
@@ -197,7 +202,7 @@ impl<S: Store> Database<S> {
                 let refusals = std::mem::take(&mut registration.refusals);
                 let version = registration.version();
                 if let Some(rows) = &mut self.rows {
-                    rows.register(&self.store, number, registration)?;
+                    rows.register(&self.store, (number, platform.now_ns()), registration)?;
                 }
                 FromDatabase::Registered { refusals, version }
             }
@@ -208,6 +213,7 @@ impl<S: Store> Database<S> {
             ToDatabase::DropContinuousQuery { name } => self.drop_continuous(name)?,
             ToDatabase::ContinuousQueries => self.list_continuous()?,
             ToDatabase::Stats => self.stats()?,
+            ToDatabase::Freeze { recovery } => self.freeze(*recovery)?,
             _ => return self.answer_backup(platform, message),
         }))
     }
@@ -251,6 +257,9 @@ impl<S: Store> Host for Database<S> {
     }
 
     fn next_alarm_ns(&self) -> Option<i64> {
+        if self.is_frozen() {
+            return self.look_again_ns;
+        }
         let jobs = self.rows.iter().flat_map(|rows| rows.jobs.values());
         let due = jobs.filter(|job| !job.is_aside()).map(|job| job.due_ns);
         let open = self.rows.iter().filter(|rows| rows.state.stage == DatabaseStage::Open);

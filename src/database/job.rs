@@ -15,6 +15,7 @@ use crate::model::shard_map::{Policy, ShardGroup};
 use crate::model::time::S_NS;
 use crate::protocol::backup::RestoredRest;
 use crate::protocol::database::QuotaChange;
+use crate::protocol::recovery::RecoveredDatabase;
 use crate::scan::request::Resume;
 
 /// A `job` row.
@@ -128,6 +129,8 @@ pub enum JobKind {
         /// The generation that the database has once this is published.
         generation: u64,
     },
+    /// Push every setting to every shard after all of them went back in time, then open.
+    Recover(Box<RecoveredDatabase>),
 }
 
 /// A restore as the job's row keeps it.
@@ -223,6 +226,7 @@ impl Job {
             JobKind::Split(_) | JobKind::PublishSplit { .. } => "splitting a shard group",
             JobKind::AbandonSplit { .. } => "undoing the split of a shard group",
             JobKind::DropGroups { .. } => "dropping expired shard groups",
+            JobKind::Recover(_) => "opening a database that went back in time",
         };
         format!("{what} failed {} times", self.failures)
     }

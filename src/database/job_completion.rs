@@ -16,7 +16,7 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
     match rows.jobs.get(&key).map(|job| &job.kind)? {
         JobKind::CreatePolicy { number, policy, make_default, generation } => {
             state.generation = *generation;
-            state.stage = DatabaseStage::Open;
+            state.stage = opened(state.stage);
             if *make_default || state.dropped_default.as_ref() == Some(&policy.name) {
                 state.default_policy = Some(policy.id);
                 state.dropped_default = None;
@@ -78,6 +78,11 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
     }
     change.state = Some(state);
     Some(change)
+}
+
+/// The stage once the first policy is there. One that went back in time is opened last of all.
+fn opened(stage: DatabaseStage) -> DatabaseStage {
+    if stage == DatabaseStage::Opening { DatabaseStage::Open } else { stage }
 }
 
 /// [`publish`] for a job that changes the groups of a policy.

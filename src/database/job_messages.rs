@@ -4,9 +4,11 @@
 use super::groups::{group_settings, shard_settings, shards};
 use super::job::{Filling, JobKind};
 use super::job_completion::{altered, without_first};
+use super::policies::PolicyRow;
 use super::rows::DatabaseRows;
 use crate::model::ids::{MeasurementId, ObjectId};
 use crate::model::shard_map::Policy;
+use crate::protocol::recovery::Counters;
 use crate::protocol::shard::{ShardSettings, ToShard};
 
 /// The messages of a job, in an order that stays the same while it lasts. Encoded by whoever sends
@@ -96,6 +98,7 @@ fn restore_messages(
     let close = |shard: &ObjectId, generation| (shard.clone(), ToShard::Close { generation });
     match kind {
         JobKind::OpenRestore(filling) => push(filling, generation, ToShard::Open),
+        JobKind::Recover(recovered) => recovery_messages(rows, database, &recovered.counters),
         JobKind::Restore(filling) => {
             let fresh = filling.policies.iter().flat_map(shards);
             fresh.map(|shard| close(shard, generation)).collect()
@@ -106,6 +109,27 @@ fn restore_messages(
         }
         _ => Vec::new(),
     }
+}
+
+/// What the shards of a database that went back in time are told: all that it knows of them, since
+/// each of them may be some moments older or newer than it.
+fn recovery_messages(
+    rows: &DatabaseRows,
+    database: &ObjectId,
+    counters: &Counters,
+) -> Vec<(ObjectId, ToShard)> {
+    let numbers = (counters.generation, counters.access.max(rows.state.access));
+    let of_policy = |row: &PolicyRow| {
+        let mut retired = row.schema.retired();
+        let (first, _) = row.schema.next_ids();
+        retired.extend((first..counters.next_measurement(row.number)).map(MeasurementId));
+        let settings = shard_settings(database, &row.policy, numbers).into_iter();
+        let open = settings.map(move |(shard, settings)| {
+            (shard, ToShard::Open(ShardSettings { retired: retired.clone(), ..settings }))
+        });
+        open.collect::<Vec<_>>()
+    };
+    rows.policies.rows.iter().flat_map(of_policy).collect()
 }
 
 /// The messages of a job that changes the groups of a policy.

@@ -14,6 +14,7 @@ pub mod job;
 mod object;
 pub mod policies;
 mod quotas;
+mod recover;
 mod restore;
 mod schedule_row;
 mod job_completion;

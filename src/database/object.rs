@@ -134,7 +134,7 @@ impl<S: Store> Database<S> {
         let Some(rows) = &mut self.rows else { return Err(Failure::NotOpen) };
         match rows.state.stage {
             DatabaseStage::Open => Ok(rows),
-            DatabaseStage::Opening => Err(Unavailable::Changing.into()),
+            DatabaseStage::Opening | DatabaseStage::Frozen => Err(Unavailable::Changing.into()),
             DatabaseStage::Dropping => Err(Failure::NotOpen),
         }
     }

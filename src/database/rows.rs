@@ -38,6 +38,8 @@ pub enum DatabaseStage {
     Open,
     /// Its shards refuse, or will; its storage goes later.
     Dropping,
+    /// It goes back in time, or has, and waits to be told its numbers.
+    Frozen,
 }
 
 /// The one `state` row.
@@ -72,6 +74,12 @@ pub struct DatabaseState {
     /// The backup that was taken in, if it began with one.
     #[serde(default)]
     pub restored: Option<String>,
+    /// The last time that it went back, if it did: which recovery that was.
+    #[serde(default)]
+    pub recovered: u64,
+    /// Ids of columns below this one may have been given by what it was before it went back.
+    #[serde(default)]
+    pub next_column: u32,
 }
 
 /// The `state` row beside it: rows that the platform bills, over all lives of the object. Saved
@@ -83,6 +91,10 @@ pub struct Billed {
     pub rows_read: u64,
     /// Rows written.
     pub rows_written: u64,
+    /// When a measurement or column last got its id, nanoseconds: of a database that went back in
+    /// time it tells whether that was after it did.
+    #[serde(default)]
+    pub registered_ns: i64,
 }
 
 /// Its key.
@@ -104,7 +116,13 @@ impl Bill {
         Billed {
             rows_read: self.saved.rows_read + since.read,
             rows_written: self.saved.rows_written + since.written,
+            registered_ns: self.saved.registered_ns,
         }
+    }
+
+    /// When a measurement or column last got its id, nanoseconds.
+    pub fn registered_ns(self) -> i64 {
+        self.saved.registered_ns
     }
 
     /// Saves it, as the last of the rows that change together.
@@ -243,6 +261,9 @@ impl DatabaseRows {
             Ok(())
         })?;
         rows.policies.default = rows.state.default_policy;
+        for row in &mut rows.policies.rows {
+            row.schema.give_columns_from(rows.state.next_column);
+        }
         Ok(Some(rows))
     }
 
@@ -260,8 +281,9 @@ impl DatabaseRows {
             match self.policies.rows.iter_mut().find(|row| row.number == number) {
                 Some(row) => row.policy = policy,
                 None => {
-                    let row = PolicyRow { number, policy, schema: Schema::default() };
-                    self.policies.rows.push(row);
+                    let mut schema = Schema::default();
+                    schema.give_columns_from(self.state.next_column);
+                    self.policies.rows.push(PolicyRow { number, policy, schema });
                 }
             }
         }
@@ -285,9 +307,12 @@ impl DatabaseRows {
     pub fn register<S: Store>(
         &mut self,
         store: &S,
-        number: u64,
+        (number, now_ns): (u64, i64),
         registration: Registration,
     ) -> Result<(), StoreError> {
+        if !registration.changed.is_empty() {
+            self.bill.saved.registered_ns = now_ns.max(self.bill.saved.registered_ns);
+        }
         let bill = self.bill;
         let row = self.policies.rows.iter_mut().find(|row| row.number == number);
         let Some(row) = row else { return Ok(()) };

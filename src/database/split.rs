@@ -263,7 +263,8 @@ impl<S: Store> Database<S> {
         next: Option<Resume>,
         groups: Vec<crate::scan::page::Group>,
     ) -> Option<PageCopy> {
-        let AskedPage { copying: copy, measurement: id } = asked;
+        let AskedPage { copying: copy, measurement } = asked;
+        let id = measurement.id;
         let (row, _) = split.find(self.rows.as_ref()?)?;
         let stamp = Stamp {
             policy: row.policy.id,
@@ -274,8 +275,8 @@ impl<S: Store> Database<S> {
             meter: None,
         };
         // A measurement that was dropped meanwhile needs no copy.
-        let measurement = row.schema.by_id(id);
-        let frames = measurement.map(|m| split_copy::frames(m, groups, &copy.target));
+        let is_there = row.schema.by_id(id).is_some();
+        let frames = is_there.then(|| split_copy::frames(&measurement, groups, &copy.target));
         let frames = frames.unwrap_or_default();
         let bytes: u64 = frames.iter().map(|(_, frame)| frame.len() as u64).sum();
         let requests = frames.into_iter().map(|(shard, frame)| {

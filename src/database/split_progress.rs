@@ -6,6 +6,7 @@ use super::rows::DatabaseRows;
 use super::split_copy;
 use crate::model::ids::{MeasurementId, ObjectId};
 use crate::model::limits::PIECE_BYTES_MAX;
+use crate::model::schema::MeasurementSchema;
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::round::Request;
@@ -50,8 +51,8 @@ pub(super) struct FullestShard {
 pub(super) struct AskedPage {
     /// Where the copying was then.
     pub(super) copying: Copying,
-    /// Whose rows are on the page.
-    pub(super) measurement: MeasurementId,
+    /// Whose rows are on the page, with the columns that were asked for: it may have more by then.
+    pub(super) measurement: MeasurementSchema,
 }
 
 /// A page that is on its way to the new shards.
@@ -156,7 +157,7 @@ pub(super) fn next_question(
     let is_begun = id.0 == copy.measurement;
     let resume = if is_begun { copy.resume.clone() } else { Resume::default() };
     let copying = Copying { resume: resume.clone(), ..copy.clone() };
-    progress.asked = Some(AskedPage { copying, measurement: id });
+    progress.asked = Some(AskedPage { copying, measurement: measurement.clone() });
     let scan = split_copy::scan(measurement, time, resume);
     SplitQuestion::Ask(request(rows, source, &ToShard::scan(stamp, scan)))
 }

@@ -25,6 +25,7 @@ impl<S: Store> Database<S> {
     /// The next messages of an event, or its end.
     pub(super) fn go_on(&mut self, platform: &dyn Platform, work: &mut DatabaseWork) -> Turn {
         self.load()?;
+        self.refuse_frozen(&work.task)?;
         loop {
             let key = match self.next_job(platform, work)? {
                 Some(key) => key,
@@ -66,6 +67,14 @@ impl<S: Store> Database<S> {
             DatabaseTask::Nothing => Ok(None),
             DatabaseTask::Job(key) => {
                 let key = *key;
+                let jobs = self.rows.as_ref().map(|rows| &rows.jobs);
+                let is_unfinished =
+                    |job: u64| jobs.and_then(|jobs| jobs.get(&job)).is_some_and(Job::is_statement);
+                // A split that waits for a statement is in the midst of that.
+                let other = work.driven.map(|driven| driven.job).filter(|job| *job != key);
+                if let Some(other) = other.filter(|job| is_unfinished(*job)) {
+                    return Ok(Some(other));
+                }
                 // Never before what stood in the queue when the right ended.
                 if self.access_job() == Some(key) {
                     return Ok(self.statement_job());
@@ -77,6 +86,10 @@ impl<S: Store> Database<S> {
                 self.initialise(platform, work, create)
             }
             DatabaseTask::Request(ToDatabase::Drop) => self.drop_database(platform),
+            DatabaseTask::Request(ToDatabase::Recover(recovered)) => {
+                let recovered = recovered.clone();
+                self.recover(platform, &recovered)
+            }
             // Behind the statements that are unfinished: whatever opens shards or moves a map ends
             // before the shards are told, or begins after it.
             DatabaseTask::Request(ToDatabase::Grants(_)) => {
@@ -144,6 +157,7 @@ impl<S: Store> Database<S> {
         match rows.state.stage {
             DatabaseStage::Opening => Ok(self.statement_job()),
             DatabaseStage::Dropping => Err(Failure::NotOpen),
+            DatabaseStage::Frozen => Err(Unavailable::Changing.into()),
             DatabaseStage::Open => {
                 if let Some(spec) = &create.policy
                     && work.own_job.is_none()
@@ -266,6 +280,7 @@ impl<S: Store> Database<S> {
         let now_ns = platform.now_ns();
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
         let due = jobs.filter(|(_, job)| !job.is_aside() && job.due_ns <= now_ns);
+        let due = due.filter(|_| !self.is_frozen());
         let first = due.min_by_key(|(key, job)| (job.due_ns, **key));
         let Some((key, job)) = first.map(|(&key, job)| (key, job.tried(now_ns))) else {
             return Ok(Next::Reply(FromDatabase::Done));
@@ -297,6 +312,8 @@ fn new_database(
         granted: 0,
         ended: Vec::new(),
         restored: None,
+        recovered: 0,
+        next_column: 0,
     };
     let (mut state, kind) = create_policy(platform, (object, state), settings, true)?;
     let now_ns = platform.now_ns();

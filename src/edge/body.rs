@@ -3,8 +3,12 @@
 //! The default reader delivers 4 KB at a time, which costs more than parsing does. A BYOB reader
 //! fills a buffer of ours, that goes back and forth between the stream and us, and `readAtLeast`
 //! (an extension of the runtime) waits until it is worth looking at.
+//!
+//! Whoever sends much leaves room for others: after its first megabytes a body is read no faster
+//! than a piece in a millisecond, which all such bodies share. Everything else that this isolate
+//! has to do waits behind one piece then, not behind one of each.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 
 use js_sys::{Array, ArrayBuffer, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -15,8 +19,8 @@ use super::wait::wait;
 use crate::api::action::Action;
 use crate::api::exchange::Exchange;
 use crate::model::limits::{
-    BODY_READ_BYTES_MAX, BODY_READ_BYTES_MIN, BODY_STALL_S_MAX, DISCARDED_BODY_BYTES_MAX,
-    DISPLACED_NOTICED_MS,
+    BODY_PACED_AFTER_BYTES, BODY_READ_BYTES_MAX, BODY_READ_BYTES_MIN, BODY_STALL_S_MAX,
+    DISCARDED_BODY_BYTES_MAX, DISPLACED_NOTICED_MS,
 };
 use crate::protocol::call::Platform;
 
@@ -47,6 +51,8 @@ extern "C" {
 thread_local! {
     /// The buffer of the last request, for the next one.
     static BUFFER: RefCell<Option<ArrayBuffer>> = const { RefCell::new(None) };
+    /// Bodies that are being read and have had their first megabytes.
+    static PACED: Cell<u32> = const { Cell::new(0) };
 }
 
 /// Reads the body of `request` and hands its pieces to `exchange`; what that answers to one of them
@@ -63,7 +69,7 @@ pub(super) async fn read(
     let Some(stream) = request.body() else { return Ok(None) };
     let mut pieces = Pieces::new(&JsValue::from(stream).unchecked_into())?;
     loop {
-        let piece = match pieces.next(|| exchange.displaced()).await? {
+        let piece = match pieces.next(|_| exchange.displaced()).await? {
             Next::Piece(piece) => piece,
             Next::End => return Ok(None),
             Next::Stalled => return Ok(Some(exchange.stalled())),
@@ -105,6 +111,10 @@ enum Next {
 struct Pieces {
     reader: JsReader,
     buffer: Option<ArrayBuffer>,
+    bytes: usize,
+    is_paced: bool,
+    /// Tells that some time went by; used for as many pieces as come meanwhile.
+    notice: Option<Promise>,
 }
 
 impl Pieces {
@@ -112,26 +122,30 @@ impl Pieces {
         let options = js_sys::Object::new();
         js_sys::Reflect::set(&options, &"mode".into(), &"byob".into())?;
         let reader = stream.get_reader(&options)?;
-        Ok(Self { reader, buffer: BUFFER.take() })
+        Ok(Self { reader, buffer: BUFFER.take(), bytes: 0, is_paced: false, notice: None })
     }
 
-    /// The next piece; while none comes `displaced` is asked whether it is still waited for.
+    /// The next piece; while none comes `displaced` is asked whether it is still waited for, with
+    /// how often it was. The first time may be right after the piece before.
     async fn next(
         &mut self,
-        mut displaced: impl FnMut() -> Option<Action>,
+        mut displaced: impl FnMut(u32) -> Option<Action>,
     ) -> Result<Next, JsValue> {
+        self.leave_room().await?;
         let buffer = self.buffer.take().unwrap_or_else(|| ArrayBuffer::new(BODY_READ_BYTES_MAX));
         let promise = self.reader.read_at_least(BODY_READ_BYTES_MIN, Uint8Array::new(&buffer))?;
-        let mut waited_ms = 0;
+        let mut notices = 0;
         let read = loop {
-            let first = Promise::race(&Array::of2(&promise, &wait(DISPLACED_NOTICED_MS)));
+            let notice = self.notice.get_or_insert_with(|| wait(DISPLACED_NOTICED_MS));
+            let first = Promise::race(&Array::of2(&promise, notice));
             let read = JsFuture::from(first).await?;
             if !read.is_undefined() {
                 break read;
             }
-            waited_ms += DISPLACED_NOTICED_MS;
-            let gone = displaced();
-            if gone.is_some() || waited_ms >= BODY_STALL_S_MAX * 1_000 {
+            self.notice = None;
+            notices += 1;
+            let gone = displaced(notices);
+            if gone.is_some() || notices * DISPLACED_NOTICED_MS > BODY_STALL_S_MAX * 1_000 {
                 JsFuture::from(self.reader.cancel()?).await?;
                 return Ok(gone.map_or(Next::Stalled, Next::Displaced));
             }
@@ -145,7 +159,20 @@ impl Pieces {
             }
             return Ok(Next::End);
         }
+        self.bytes += value.as_ref().map_or(0, |piece| piece.length() as usize);
         Ok(value.map_or(Next::End, Next::Piece))
+    }
+
+    /// Lets everything else go on for so many milliseconds as there are bodies of this size.
+    async fn leave_room(&mut self) -> Result<(), JsValue> {
+        if self.bytes <= BODY_PACED_AFTER_BYTES {
+            return Ok(());
+        }
+        if !std::mem::replace(&mut self.is_paced, true) {
+            PACED.set(PACED.get() + 1);
+        }
+        JsFuture::from(wait(PACED.get())).await?;
+        Ok(())
     }
 
     /// Takes back the buffer that a piece lies in, once the piece was used.
@@ -159,7 +186,8 @@ impl Pieces {
     /// Reads and discards what still comes of a body that is refused. Who pauses is told then.
     async fn drain(&mut self) -> Result<(), JsValue> {
         let mut bytes = 0;
-        while let Next::Piece(piece) = self.next(|| Some(Action::End)).await? {
+        let paused = |notices| (notices > 1).then_some(Action::End);
+        while let Next::Piece(piece) = self.next(paused).await? {
             bytes += piece.length() as usize;
             self.keep(&piece);
             if bytes > DISCARDED_BODY_BYTES_MAX {
@@ -174,5 +202,8 @@ impl Pieces {
 impl Drop for Pieces {
     fn drop(&mut self) {
         BUFFER.set(self.buffer.take());
+        if self.is_paced {
+            PACED.set(PACED.get().saturating_sub(1));
+        }
     }
 }

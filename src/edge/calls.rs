@@ -5,29 +5,17 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::Poll;
 
-use js_sys::{Promise, Reflect, Uint8Array};
+use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
-use web_sys::{RequestInit, Response};
-use worker::{Env, Error, Stub};
+use worker::{Env, Error};
 
+use super::runtime::call_object;
 use super::sql::SqlSession;
 use super::wait::wait;
 use super::{backups, cloudflare_access, config, password_key};
 use crate::model::limits::CALL_REPEATS_MAX;
 use crate::protocol::call::{Address, Call, CallFailure, Reply};
-
-/// Objects ignore it; the platform wants one.
-const URL: &str = "https://object/";
-#[wasm_bindgen]
-extern "C" {
-    /// A stub as the runtime knows it.
-    type JsStub;
-
-    #[wasm_bindgen(method, catch, structural)]
-    fn fetch(this: &JsStub, url: &str, init: &RequestInit)
-    -> std::result::Result<Promise, JsValue>;
-}
 
 /// Calls in flight. Dropping it forgets them.
 pub(super) struct Flights {
@@ -101,11 +89,7 @@ async fn carry(env: Env, sql: Rc<SqlSession>, call: Call) -> Reply {
     }
     let mut repeats_left = CALL_REPEATS_MAX;
     loop {
-        // A stub that failed once stays broken: each try has its own.
-        let result = match stub(&env, &to, location.as_deref()) {
-            Ok(stub) => fetch(stub, &message).await,
-            Err(error) => Err(error),
-        };
+        let result = fetch(&env, &to, location.as_deref(), &message).await;
         match result.map_err(|error| failure(&error)) {
             Err(CallFailure::Retryable(_)) if repeats_left > 0 => repeats_left -= 1,
             result => return Reply { id, result },
@@ -113,8 +97,15 @@ async fn carry(env: Env, sql: Rc<SqlSession>, call: Call) -> Reply {
     }
 }
 
-fn stub(env: &Env, to: &Address, location: Option<&str>) -> worker::Result<Stub> {
-    let (binding, id) = match to {
+async fn fetch(
+    env: &Env,
+    to: &Address,
+    location: Option<&str>,
+    message: &[u8],
+) -> worker::Result<Vec<u8>> {
+    let (binding, object, is_name) = match to {
+        Address::Database(id) => (config::DATABASE, id.0.as_str(), false),
+        Address::Shard(id) => (config::SHARD, id.0.as_str(), false),
         // What the runtime does is done by whoever carries the call.
         Address::Catalog
         | Address::KeyDerivation
@@ -122,36 +113,12 @@ fn stub(env: &Env, to: &Address, location: Option<&str>) -> worker::Result<Stub>
         | Address::SignatureCheck
         | Address::Sql
         | Address::Backups
-        | Address::Pause => {
-            return env.durable_object(config::CATALOG)?.get_by_name(config::CATALOG_NAME);
-        }
-        Address::Database(id) => (config::DATABASE, id),
-        Address::Shard(id) => (config::SHARD, id),
+        | Address::Pause => (config::CATALOG, config::CATALOG_NAME, true),
     };
-    let namespace = env.durable_object(binding)?;
-    let id = namespace.id_from_string(&id.0)?;
-    match location {
-        Some(hint) => id.get_stub_with_location_hint(hint),
-        None => id.get_stub(),
-    }
-}
-
-async fn fetch(stub: Stub, message: &[u8]) -> worker::Result<Vec<u8>> {
-    let init = RequestInit::new();
-    init.set_method("POST");
-    init.set_body(&Uint8Array::from(message));
-    // `worker` would read back every property of a request that it makes first.
-    let response = JsFuture::from(stub.into_rpc::<JsStub>().fetch(URL, &init)?).await?;
-    let response: Response = response.unchecked_into();
-    let status = response.status();
-    // One buffer for the whole reply; worker's own reader appends piece by piece.
-    let buffer = JsFuture::from(response.array_buffer()?).await?;
-    let bytes = Uint8Array::new(&buffer).to_vec();
-    if status != 200 {
-        let text = String::from_utf8_lossy(&bytes);
-        return Err(Error::RustError(format!("the object answered {status}: {text}")));
-    }
-    Ok(bytes)
+    let namespace = Reflect::get(env, &JsValue::from_str(binding))?;
+    let message = Uint8Array::from(message);
+    let reply = call_object(&namespace, object, is_name, location, message).await?;
+    Ok(reply.unchecked_into::<Uint8Array>().to_vec())
 }
 
 fn failure(error: &Error) -> CallFailure {

@@ -11,6 +11,7 @@ use super::calls::Flights;
 use super::config;
 use super::platform::{EdgePlatform, random_u64};
 use super::reply;
+use super::runtime;
 use crate::admission::QueryMemory;
 use crate::api::action::Action;
 use crate::api::exchange::Exchange;
@@ -31,7 +32,7 @@ fn start() {
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {
     let mut conversation = Conversation::new(&env, &request);
-    let head = head(&request)?;
+    let head = head(&request);
     let (mut exchange, mut action) =
         with_service(&env, |service| Exchange::start(service, &conversation.platform, head));
     loop {
@@ -160,19 +161,23 @@ fn with_service<T>(env: &Env, step: impl FnOnce(&mut Service) -> T) -> T {
     })
 }
 
-fn head(request: &web_sys::Request) -> std::result::Result<RequestHead, JsValue> {
-    let url = request.url();
+fn head(request: &web_sys::Request) -> RequestHead {
+    let text = runtime::head_of(request);
+    let mut lines = text.split('\n');
+    let method = lines.next().unwrap_or_default();
+    let url = lines.next().unwrap_or_default();
     // scheme://host, then the path.
-    let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
     let target = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/");
     let target = target.split_once('#').map_or(target, |(target, _)| target);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     // The runtime's header names are in lower case.
-    let headers = worker::Headers(request.headers()).entries().collect();
-    Ok(RequestHead {
-        method: request.method(),
+    let header = || Some((lines.next()?.to_owned(), lines.next()?.to_owned()));
+    let headers = std::iter::from_fn(header).collect();
+    RequestHead {
+        method: method.to_owned(),
         path: path.to_owned(),
         query: query.to_owned(),
         headers,
-    })
+    }
 }

@@ -4,10 +4,11 @@
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
-use worker::{Env, Request, Response, Result, State};
+use worker::{Env, Result, State};
 
 use super::alarm::Alarm;
 use super::calls::Flights;
+use super::past;
 use super::platform::EdgePlatform;
 use crate::protocol::call::{Platform, Step};
 use crate::protocol::host::{Host, Ticket};
@@ -15,6 +16,8 @@ use crate::protocol::host::{Host, Ticket};
 /// A [`Host`] in its Durable Object.
 pub(super) struct Hosted<H> {
     state: State,
+    /// Whether the object may go back in time.
+    goes_back: bool,
     object: Rc<Object<H>>,
 }
 
@@ -28,12 +31,23 @@ struct Object<H> {
 impl<H: Host + 'static> Hosted<H> {
     pub(super) fn new(state: State, env: &Env, host: H) -> Self {
         let (platform, alarm) = (EdgePlatform::new(env), Alarm::new(&state));
-        Self { state, object: Rc::new(Object { host: RefCell::new(host), platform, alarm }) }
+        let object = Rc::new(Object { host: RefCell::new(host), platform, alarm });
+        Self { state, goes_back: false, object }
+    }
+
+    /// The same for an object that may go back in time.
+    pub(super) fn going_back(mut self) -> Self {
+        self.goes_back = true;
+        self
     }
 
     /// Answers a message; what it made due goes on behind the reply.
-    pub(super) async fn fetch(&self, mut request: Request) -> Result<Response> {
-        let message = request.bytes().await?;
+    pub(super) async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>> {
+        if self.goes_back
+            && let Some(reply) = past::answer(&self.state, &message).await
+        {
+            return Ok(reply);
+        }
         let object = &self.object;
         let (ticket, step) = object.host.borrow_mut().begin(&object.platform, &message);
         drop(message);
@@ -43,16 +57,15 @@ impl<H: Host + 'static> Hosted<H> {
             let object = Rc::clone(object);
             self.state.wait_until(async move { object.finish_unasked(ticket, step).await });
         }
-        Response::from_bytes(reply)
+        Ok(reply)
     }
 
     /// Runs the jobs that are due.
-    pub(super) async fn alarm(&self) -> Result<Response> {
+    pub(super) async fn alarm(&self) {
         let object = &self.object;
         object.alarm.went_off();
         let (ticket, step) = object.host.borrow_mut().alarm(&object.platform);
         object.finish_unasked(ticket, step).await;
-        Response::empty()
     }
 }
 

@@ -3,10 +3,11 @@
 use js_sys::{Array, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::{JsFuture, future_to_promise};
-use web_sys::{Headers, ReadableStream, ResponseInit};
+use web_sys::ReadableStream;
 use worker::{Context, Result};
 
 use super::entry::Conversation;
+use super::runtime;
 use super::wait::wait;
 use crate::api::action::Action;
 use crate::api::exchange::Exchange;
@@ -45,15 +46,15 @@ extern "C" {
     fn abort(this: &JsWriter, reason: &str) -> std::result::Result<Promise, JsValue>;
 }
 
-fn init(response: &Response) -> std::result::Result<ResponseInit, JsValue> {
-    let headers = Headers::new()?;
+/// The headers as [`runtime::respond`] takes them.
+fn head(response: &Response) -> String {
+    let mut lines = String::new();
     for (name, value) in &response.headers {
-        headers.append(name, value)?;
+        let separator = if lines.is_empty() { "" } else { "\n" };
+        // A line feed would begin another header.
+        lines.extend([separator, name, "\n", &value.replace('\n', " ")]);
     }
-    let init = ResponseInit::new();
-    init.set_status(response.status);
-    init.set_headers(&headers);
-    Ok(init)
+    lines
 }
 
 /// Has the runtime pack what Cloudflare's front does not, if the client takes it: a body under this
@@ -82,12 +83,9 @@ fn accept_encoding(request: &web_sys::Request) -> Option<String> {
 
 /// A response whose body is complete.
 pub(super) fn whole(response: Response) -> Result<web_sys::Response> {
-    let init = init(&response)?;
-    if response.body.is_empty() {
-        return Ok(web_sys::Response::new_with_opt_str_and_init(None, &init)?);
-    }
-    let bytes = Uint8Array::from(response.body.as_slice());
-    Ok(web_sys::Response::new_with_opt_js_u8_array_and_init(Some(&bytes), &init)?)
+    let bytes = || Uint8Array::from(response.body.as_slice()).into();
+    let body = if response.body.is_empty() { JsValue::NULL } else { bytes() };
+    Ok(runtime::respond(response.status, &head(&response), &body)?)
 }
 
 /// A response whose body goes on: the rest of the exchange runs while the client reads.
@@ -97,7 +95,7 @@ pub(super) fn stream(
     mut exchange: Exchange,
     context: &Context,
 ) -> Result<web_sys::Response> {
-    let init = init(&response)?;
+    let (status, head) = (response.status, head(&response));
     let pipe = IdentityTransformStream::new()?;
     let writer = pipe.writable().get_writer()?;
     let readable = pipe.readable();
@@ -111,7 +109,7 @@ pub(super) fn stream(
         let calls = conversation.afterwards(&mut exchange);
         conversation.hear(&mut exchange, calls).await;
     });
-    Ok(web_sys::Response::new_with_opt_readable_stream_and_init(Some(&readable), &init)?)
+    Ok(runtime::respond(status, &head, &readable)?)
 }
 
 /// Waits until the reader has taken a piece; `false` when the answer was given up before.

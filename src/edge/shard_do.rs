@@ -1,12 +1,14 @@
 //! Exports a Shard object. A shard group has one or more, under the ids that their Database stores.
 //!
-//! `fetch` takes one `ToShard` message and answers one `FromShard`. Behind that, and in the alarm,
+//! `answer` takes one `ToShard` message and answers one `FromShard`. Behind that, and in the alarm,
 //! it flushes, merges and drops what is too old. `protocol/PROTOCOL.md` draws both. The shard is
 //! borrowed only between two awaits: that is what makes a write atomic.
 
 use std::rc::Rc;
 
-use worker::{DurableObject, Env, Request, Response, Result, State, durable_object};
+use wasm_bindgen::prelude::*;
+use worker::worker_sys::DurableObjectState;
+use worker::{Env, State};
 
 use super::config;
 use super::hosted::Hosted;
@@ -25,26 +27,35 @@ thread_local! {
 }
 
 /// The Durable Object class `Shard`.
-#[durable_object(alarm)]
+#[wasm_bindgen]
 pub struct Shard {
     hosted: Hosted<ShardHost<DoStore>>,
 }
 
-impl DurableObject for Shard {
-    fn new(state: State, env: Env) -> Self {
+#[wasm_bindgen]
+impl Shard {
+    /// What the runtime gives to the object that it wakes.
+    #[wasm_bindgen(constructor)]
+    pub fn new(state: DurableObjectState, env: Env) -> Self {
+        let state = State::from(state);
         // With settings that cannot be read nothing is written; the Worker names them.
         let full_bytes = config::settings(&env).map_or(0, |settings| settings.shard_full_bytes);
         let budget = BUDGET.with(Rc::clone);
         let shard = crate::shard::Shard::new(DoStore::new(&state), budget, full_bytes);
         let host = ShardHost::new(shard, PAGES.with(Rc::clone)).working_behind_replies();
-        Self { hosted: Hosted::new(state, &env, host) }
+        Self { hosted: Hosted::new(state, &env, host).going_back() }
     }
 
-    async fn fetch(&self, request: Request) -> Result<Response> {
-        self.hosted.fetch(request).await
+    /// Answers a message.
+    ///
+    /// # Errors
+    /// What the runtime threw meanwhile: nothing is known of what the message did.
+    pub async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>, JsValue> {
+        Ok(self.hosted.answer(message).await?)
     }
 
-    async fn alarm(&self) -> Result<Response> {
-        self.hosted.alarm().await
+    /// Runs the jobs that are due.
+    pub async fn alarm(&self) {
+        self.hosted.alarm().await;
     }
 }

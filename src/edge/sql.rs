@@ -9,6 +9,7 @@ use worker::Env;
 
 use super::config;
 use crate::protocol::call::CallFailure;
+use crate::protocol::sql::broken_off;
 
 #[wasm_bindgen]
 extern "C" {
@@ -39,7 +40,7 @@ impl SqlSession {
         self.carry(env, message).await.map_err(|error| {
             let said = Reflect::get(&error, &JsValue::from_str("message")).ok();
             let said = said.and_then(|said| said.as_string()).unwrap_or_default();
-            CallFailure::Failed(format!("SQL broke off: {said}"))
+            broken_off(&said)
         })
     }
 

@@ -30,7 +30,8 @@ pub struct MeasurementTable {
     /// Of the rows, by their numbers.
     fields: Slabs,
     time: TimeRange,
-    /// The rows by key, for this order of tags: made when it is needed, gone with the next append.
+    /// The rows by key, for this order of tags, up to the last one that was there when it was
+    /// needed.
     by_key: RefCell<Option<(Vec<usize>, Rc<Rows>)>>,
 }
 
@@ -84,19 +85,20 @@ impl MeasurementTable {
     /// The rows by key and time; `tags` are positions in the order of the keys.
     pub(super) fn by_key(&self, tags: &[usize]) -> Rc<Rows> {
         let mut known = self.by_key.borrow_mut();
-        match &*known {
-            Some((of, rows)) if *of == tags => Rc::clone(rows),
-            _ => {
-                let rows = Rc::new(Rows::new(self, tags));
-                *known = Some((tags.to_vec(), Rc::clone(&rows)));
-                rows
+        let rows = match &*known {
+            Some((of, rows)) if *of == tags && rows.rows() == self.times_ns.len() => {
+                return Rc::clone(rows);
             }
-        }
+            Some((of, rows)) if *of == tags => rows.extended(self, tags),
+            _ => Rows::new(self, tags),
+        };
+        let rows = Rc::new(rows);
+        *known = Some((tags.to_vec(), Rc::clone(&rows)));
+        rows
     }
 
     /// Appends the rows of a frame.
     pub fn append(&mut self, table: &FrameTable) {
-        self.by_key = RefCell::default();
         let series_map = self.take_series(table);
         let held = |&series: &u32| series_map.get(series as usize).copied().unwrap_or_default();
         let row_series: Vec<u32> = table.block.row_series.iter().map(held).collect();

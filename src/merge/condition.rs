@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::cell::RefCell;
 use std::rc::Rc;
 
-use super::key::SeriesKey;
 use crate::model::regex::Pattern;
 
 /// A condition on tag values. Tags are named by their place in the measurement's tag order, so it
@@ -78,19 +77,13 @@ impl Known {
 }
 
 impl Condition {
-    /// Whether it holds of the series.
-    pub fn holds(&self, key: &SeriesKey) -> bool {
+    /// Whether it holds of a series with these values, which are
+    /// [`super::key::SeriesKey::values`]: to split a key takes longer than most conditions.
+    pub fn holds(&self, values: &[Cow<'_, str>]) -> bool {
         match self {
             Self::Constant(holds) => *holds,
-            _ => self.holds_of(&key.values().collect::<Vec<_>>()),
-        }
-    }
-
-    fn holds_of(&self, values: &[Cow<'_, str>]) -> bool {
-        match self {
-            Self::Constant(holds) => *holds,
-            Self::All(all) => all.iter().all(|condition| condition.holds_of(values)),
-            Self::Any(any) => any.iter().any(|condition| condition.holds_of(values)),
+            Self::All(all) => all.iter().all(|condition| condition.holds(values)),
+            Self::Any(any) => any.iter().any(|condition| condition.holds(values)),
             Self::Equal { left, right, negated } => {
                 (left.of(values) == right.of(values)) != *negated
             }
@@ -114,11 +107,12 @@ impl Text {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::ids::MeasurementId;
 
     #[test]
     fn tags_are_compared_with_texts_patterns_and_each_other() {
-        let key = |values: &[&str]| SeriesKey::new(MeasurementId(1), values.iter().copied());
+        type Values = Vec<Cow<'static, str>>;
+        let key =
+            |values: &[&'static str]| -> Values { values.iter().map(|v| (*v).into()).collect() };
         let equal = |left, right, negated| Condition::Equal { left, right, negated };
         let literal = |text: &str| Text::Literal(text.into());
         let host = equal(Text::Tag(0), literal("a"), false);

@@ -107,10 +107,12 @@ impl<C: SeriesCursor> Hide<C> {
             let tombstones = &self.hidden.tombstones;
             let of = |at: &u32| tombstones.get(*at as usize).map(|tombstone| tombstone.measurement);
             let first = self.tombstones.partition_point(|at| of(at) < Some(measurement));
+            let mut values = None;
             for at in self.tombstones.iter().skip(first) {
                 match tombstones.get(*at as usize) {
                     Some(tombstone) if tombstone.measurement == measurement => {
-                        if tombstone.condition.holds(key) {
+                        let values = values.get_or_insert_with(|| key.values().collect::<Vec<_>>());
+                        if tombstone.condition.holds(values) {
                             self.times.push(tombstone.time);
                         }
                     }

@@ -36,6 +36,8 @@ pub const BODY_FIRST_ROOM_BYTES: usize = 512 << 10;
 pub const BODY_READ_BYTES_MIN: u32 = 128 << 10;
 /// Bytes of a body that one read may return.
 pub const BODY_READ_BYTES_MAX: u32 = 256 << 10;
+/// Bytes of a body that are read as fast as they come; what follows leaves room for others.
+pub const BODY_PACED_AFTER_BYTES: usize = 2_000_000;
 /// Bytes of a refused body that are read and discarded, because a client that is still sending
 /// does not look for the refusal.
 pub const DISCARDED_BODY_BYTES_MAX: usize = 64_000_000;
@@ -43,6 +45,8 @@ pub const DISCARDED_BODY_BYTES_MAX: usize = 64_000_000;
 pub const WHOLE_REPLY_BYTES_MAX: usize = 1_000_000;
 /// A longer reply is sent in pieces of about so many bytes.
 pub const REPLY_PIECE_BYTES: usize = 256_000;
+/// Rows that are written before what is written may be sent: a series of windows comes as one.
+pub const REPLY_PIECE_ROWS: usize = 8_192;
 /// Rows of a batch of an Arrow stream, which may also end by its bytes ([`REPLY_PIECE_BYTES`]).
 pub const ARROW_BATCH_ROWS_MAX: usize = 8_192;
 /// Characters of a format, or of a header `Accept`, that its refusal repeats.
@@ -185,7 +189,9 @@ pub const SECRET_KEPT_S_MAX: i64 = 30 * 86_400;
 pub const CALLERS_REMEMBERED_MAX: usize = 10_000;
 /// Unknown credentials that an isolate remembers.
 pub const REFUSED_CREDENTIALS_MAX: usize = 256;
-/// For how long, nanoseconds.
+/// Names of no user that an isolate remembers, so that guessing passwords for them asks nobody.
+pub const UNKNOWN_NAMES_MAX: usize = 1_000;
+/// For how long either is remembered, nanoseconds.
 pub const REFUSED_CREDENTIALS_NS: i64 = 7 * super::time::S_NS;
 /// Strangers for whom an isolate asks Databases and the Catalog in a second; past it whoever it has
 /// not met yet is answered 503. Those that it has met ask neither.
@@ -389,6 +395,18 @@ pub const STALE_RETRIES_MAX: u32 = 2;
 pub const JOB_RETRY_NS: i64 = 30 * super::time::S_NS;
 /// Times that a job may fail before the alarm leaves it alone.
 pub const JOB_FAILURES_MAX: u32 = 3;
+/// Shards of a database that may go back in time together: their names are in one row, twice or
+/// three times.
+pub const RECOVERY_SHARDS_MAX: usize = 2_000;
+/// How long ago a time may be that a database goes back to, nanoseconds: what the platform keeps.
+pub const RECOVERY_AGO_NS_MAX: i64 = 30 * super::time::D_NS;
+/// How long ago it must be, nanoseconds. What the platform keeps is up to a minute behind.
+pub const RECOVERY_AGO_NS_MIN: i64 = 2 * super::time::MINUTE_NS;
+/// How long after an object was made its past begins at the latest, nanoseconds. Less than what a
+/// recovery takes and that: what is made after one needs no past of before it.
+pub const PAST_BEGINS_NS_MAX: i64 = 90 * super::time::S_NS;
+/// After how many failures in a row the pause between two tries of a recovery grows no more.
+pub const RECOVERY_PAUSES_MAX: u32 = 4;
 
 /// How often a call that the platform calls retryable is repeated; every message may be repeated.
 pub const CALL_REPEATS_MAX: u32 = 1;

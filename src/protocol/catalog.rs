@@ -8,6 +8,7 @@ use super::envelope::{Direction, Wire};
 use super::grants::{Grantee, GranteeKey};
 use super::host::Unavailable;
 use super::live_queries::LiveQuery;
+use super::recovery::{RecoveryRefusal, RecoveryRequest, RecoveryStatus};
 use super::shard::VerifyPage;
 use crate::model::ids::{ObjectId, PolicyId};
 
@@ -109,6 +110,14 @@ pub enum ToCatalog {
         database: String,
         /// With numbers above this one; 0 is from the first.
         after: u64,
+    },
+    /// A database goes back to a time. A repeat for the same time says how far that is, and begins
+    /// nothing again once it is done.
+    Recover(RecoveryRequest),
+    /// How far the last recovery of a database is.
+    Recovery {
+        /// The database's name.
+        name: String,
     },
 }
 
@@ -256,6 +265,8 @@ pub enum FromCatalog {
     },
     /// What CreatorQuotas and SetCreatorQuota asked for, each with the databases that there are.
     CreatorQuotas(Vec<(CreatorQuota, u64)>),
+    /// What Recover and Recovery asked for; `None`: there was none since the database was made.
+    Recovery(Option<RecoveryStatus>),
 }
 
 /// Why the Catalog refused.
@@ -335,6 +346,9 @@ pub enum CatalogRefusal {
     /// The end of the only secret of a token.
     #[error("the token has no other secret: revoke the token instead")]
     OnlySecret,
+    /// The database does not go back in time.
+    #[error(transparent)]
+    Recovery(RecoveryRefusal),
 }
 
 impl Wire for ToCatalog {

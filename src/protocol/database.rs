@@ -10,6 +10,7 @@ use super::continuous::ContinuousQuery;
 use super::envelope::{Direction, Wire};
 use super::grants::{Grantee, GranteeKey, GrantsPush};
 use super::host::Unavailable;
+use super::recovery::{FrozenDatabase, RecoveredDatabase};
 use super::shard::VerifyPage;
 use crate::model::ids::PolicyId;
 use crate::model::limits::MEASUREMENT_SCHEMA_BYTES_MAX;
@@ -121,6 +122,15 @@ pub enum ToDatabase {
     /// Another schedule of backups, or none, in the place of the one that there is. Answered as
     /// `BackupSchedule` is.
     SetBackupSchedule(Option<ScheduleSettings>),
+    /// Catalog only, before the object goes back in time and after it: it changes nothing from the
+    /// reply on, and answers nobody but the Catalog.
+    Freeze {
+        /// Which recovery. One that is over freezes nothing any more.
+        recovery: u64,
+    },
+    /// Catalog only: a frozen database that went back takes its numbers over, tells its shards and
+    /// opens.
+    Recover(Box<RecoveredDatabase>),
 }
 
 /// Which limits take the place of which.
@@ -229,6 +239,8 @@ pub enum FromDatabase {
     Restoring(Restoring),
     /// The schedule of backups, if there is one.
     BackupSchedule(Option<Box<BackupSchedule>>),
+    /// Freeze: it is so.
+    Frozen(Box<FrozenDatabase>),
 }
 
 /// A database as an edge caches it.

@@ -14,6 +14,7 @@ pub mod live_queries;
 pub mod scan_page;
 pub mod password_derivation;
 pub mod quota;
+pub mod recovery;
 pub mod release;
 pub mod round;
 pub mod shard;

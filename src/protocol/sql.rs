@@ -6,10 +6,16 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::call::CallFailure;
 use super::envelope::{Direction, Wire};
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
 use crate::scan::request::{AggregateFunction, Comparison, Window};
+
+/// What becomes of a call to a session that is gone, and `said` why: nothing of it goes on.
+pub fn broken_off(said: &str) -> CallFailure {
+    CallFailure::Failed(format!("SQL broke off: {said}"))
+}
 
 /// A message to a session of SQL.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

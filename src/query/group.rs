@@ -312,7 +312,9 @@ impl GroupRun {
         if plan.transforms.is_empty() {
             let Some(call) = self.calls.get_mut(index) else { return Ok(()) };
             let (from, to) = call.limiter.take(series.times_ns.len());
-            call.series = Some(series.slice(from, to)).filter(|s| !s.times_ns.is_empty());
+            let is_all = (from, to) == (0, series.times_ns.len());
+            let shown = if is_all { series } else { series.slice(from, to) };
+            call.series = Some(shown).filter(|s| !s.times_ns.is_empty());
         } else {
             let piece = Piece::new(&series.times_ns, &series.values);
             self.push(index, piece, Vec::new());
@@ -377,10 +379,11 @@ impl GroupRun {
 
     /// Joins what the calls have come to, and forgets it.
     fn joined(&mut self, node: &SelectNode) -> Option<SeriesChunk> {
-        let series: Vec<Option<CallSeries>> =
+        let mut series: Vec<Option<CallSeries>> =
             self.calls.iter_mut().map(|call| call.series.take()).collect();
         let missing = &mut self.missing;
-        let (times_ns, mut columns) = join::join(&series, missing, node.carries, node.descending);
+        let (times_ns, mut columns) =
+            join::join(&mut series, missing, node.carries, node.descending);
         if times_ns.is_empty() {
             return None;
         }

@@ -71,6 +71,35 @@ pub enum ColumnKind {
 }
 
 impl SeriesChunk {
+    /// Whether rows of its series follow behind its first `rows`, here or in the next chunk.
+    pub fn goes_on_after(&self, rows: usize) -> bool {
+        self.partial || rows < self.rows
+    }
+
+    /// Whose rows they are.
+    pub fn without_rows(&self) -> Self {
+        Self {
+            name: self.name.clone(),
+            tags: Rc::clone(&self.tags),
+            columns: Rc::clone(&self.columns),
+            values: Vec::new(),
+            rows: 0,
+            partial: self.partial,
+            zone: Rc::clone(&self.zone),
+        }
+    }
+
+    /// What its rows take.
+    pub fn bytes(&self) -> usize {
+        let of = |column: &ResultColumn| match column {
+            ResultColumn::Time(times_ns) => 8 * times_ns.len(),
+            ResultColumn::Values(column) => column.bytes(),
+            ResultColumn::Filled { column, otherwise } => column.bytes() + otherwise.bytes(),
+            ResultColumn::Null => 0,
+        };
+        self.values.iter().map(of).sum()
+    }
+
     /// Whether `next` continues this chunk's series.
     pub fn same_series(&self, next: &Self) -> bool {
         self.name == next.name && self.tags == next.tags && self.columns == next.columns

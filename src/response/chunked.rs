@@ -1,6 +1,8 @@
 //! Writes the answer to `chunked=true`: one JSON document per line, each with at most so many rows
 //! of one series.
 
+use std::ops::Range;
+
 use super::emitter::Emitter;
 use super::ending::Ending;
 use super::json;
@@ -81,7 +83,7 @@ impl Documents {
     }
 
     /// The next rows.
-    pub fn series(&mut self, chunk: &SeriesChunk) {
+    pub fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) {
         let continues = |held: &HeldSeries| held.series.partial && held.series.same_series(chunk);
         let cut = ChunkCut::new(chunk);
         if !self.held.as_ref().is_some_and(continues) {
@@ -93,11 +95,11 @@ impl Documents {
             self.held = Some(self.begin(chunk));
         }
         let chunk_rows = if cut == ChunkCut::Rows { self.chunk_rows } else { usize::MAX };
-        let mut from = 0_usize;
+        let mut from = range.start;
         loop {
             let Some(held) = &mut self.held else { return };
-            held.series.partial = chunk.partial;
-            let to = chunk.rows.min(from.saturating_add(chunk_rows.saturating_sub(held.rows)));
+            held.series.partial = chunk.goes_on_after(range.end);
+            let to = range.end.min(from.saturating_add(chunk_rows.saturating_sub(held.rows)));
             if from < to {
                 if held.rows == 0 {
                     held.emitter.key("values");
@@ -108,7 +110,7 @@ impl Documents {
                 held.rows += to - from;
             }
             from = to;
-            if from >= chunk.rows {
+            if from >= range.end {
                 return;
             }
             self.release(true, true);
@@ -143,10 +145,7 @@ impl Documents {
         emitter.open(b'[');
         emitter.next();
         json::header(&mut emitter, chunk);
-        let SeriesChunk { name, tags, columns, zone, partial, .. } = chunk.clone();
-        let series =
-            SeriesChunk { name, tags, columns, zone, partial, values: Vec::new(), rows: 0 };
-        HeldSeries { emitter, series, rows: 0, unsupported: None }
+        HeldSeries { emitter, series: chunk.without_rows(), rows: 0, unsupported: None }
     }
 
     /// Writes the held document.

@@ -1,5 +1,6 @@
 //! Writes CSV as 1.x does: a header for each statement and whenever the columns change.
 
+use std::ops::Range;
 use std::rc::Rc;
 
 use super::number;
@@ -30,7 +31,7 @@ impl CsvWriter {
     }
 
     /// The next rows.
-    pub fn series(&mut self, chunk: &SeriesChunk) {
+    pub fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) {
         if self.fresh || self.columns.as_ref() != Some(&chunk.columns) {
             self.header(chunk);
         }
@@ -38,7 +39,7 @@ impl CsvWriter {
         field(chunk.name.as_deref().unwrap_or_default(), &mut prefix);
         prefix.push(b',');
         field(&tags(chunk), &mut prefix);
-        for row in 0..chunk.rows {
+        for row in range {
             self.out.extend_from_slice(&prefix);
             for column in &chunk.values {
                 self.out.push(b',');

@@ -1,5 +1,7 @@
 //! Writes one JSON document for all statements, as its pieces come.
 
+use std::ops::Range;
+
 use super::emitter::{self, Emitter};
 use super::ending::{Ending, WARNING};
 use super::number::Unsupported;
@@ -47,7 +49,7 @@ impl Document {
     }
 
     /// The next rows.
-    pub fn series(&mut self, chunk: &SeriesChunk) {
+    pub fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) {
         if self.unsupported.is_some() {
             return;
         }
@@ -56,13 +58,13 @@ impl Document {
             self.open_series(chunk);
         }
         if let Some((open, has_values)) = &mut self.open {
-            open.partial = chunk.partial;
-            if chunk.rows > 0 && !std::mem::replace(has_values, true) {
+            open.partial = chunk.goes_on_after(range.end);
+            if !range.is_empty() && !std::mem::replace(has_values, true) {
                 self.emitter.key("values");
                 self.emitter.open(b'[');
             }
         }
-        let written = rows(&mut self.emitter, chunk, 0..chunk.rows, self.epoch);
+        let written = rows(&mut self.emitter, chunk, range, self.epoch);
         self.unsupported = written.err();
     }
 
@@ -118,10 +120,7 @@ impl Document {
         }
         self.emitter.next();
         header(&mut self.emitter, chunk);
-        let SeriesChunk { name, tags, columns, zone, .. } = chunk.clone();
-        let open =
-            SeriesChunk { name, tags, columns, zone, values: Vec::new(), rows: 0, partial: true };
-        self.open = Some((open, false));
+        self.open = Some((chunk.without_rows(), false));
     }
 
     fn close_series(&mut self) {

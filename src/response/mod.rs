@@ -14,6 +14,8 @@ mod rows;
 pub mod table;
 pub mod time;
 
+use std::ops::Range;
+
 use crate::model::time::Precision;
 use crate::query::result::SeriesChunk;
 pub use ending::Ending;
@@ -106,13 +108,14 @@ impl Writer {
         }
     }
 
-    /// The next rows of the statement; `false` when no more can be held.
-    pub fn series(&mut self, chunk: &SeriesChunk) -> bool {
+    /// The next rows of the statement, those at `rows` of the chunk; `false` when no more can be
+    /// held.
+    pub fn series(&mut self, chunk: &SeriesChunk, rows: Range<usize>) -> bool {
         match &mut self.form {
-            FormatWriter::Json(document) => document.series(chunk),
-            FormatWriter::Chunked(documents) => documents.series(chunk),
-            FormatWriter::Csv(table) => table.series(chunk),
-            FormatWriter::Packed(packed) => return packed.series(chunk),
+            FormatWriter::Json(document) => document.series(chunk, rows),
+            FormatWriter::Chunked(documents) => documents.series(chunk, rows),
+            FormatWriter::Csv(table) => table.series(chunk, rows),
+            FormatWriter::Packed(packed) => return packed.series(chunk, rows),
         }
         true
     }

@@ -5,6 +5,7 @@
 //! chunked has a limit.
 
 use std::collections::VecDeque;
+use std::ops::Range;
 
 use super::chunked::ChunkCut;
 use super::ending::{Ending, WARNING};
@@ -110,14 +111,15 @@ impl Packed {
     }
 
     /// The next rows; `false` when the document grows too large to be held.
-    pub fn series(&mut self, chunk: &SeriesChunk) -> bool {
+    pub fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> bool {
         let continues = |(open, _): &(SeriesChunk, _)| open.partial && open.same_series(chunk);
         if !self.open.as_ref().is_some_and(continues) {
             self.close_series(false, true);
             self.begin_series(chunk);
         }
         let timed = ChunkCut::new(chunk) == ChunkCut::Rows;
-        for row in 0..chunk.rows {
+        let partial = chunk.goes_on_after(range.end);
+        for row in range {
             let full = |(_, rows): &(_, Counted)| timed && self.chunk_rows == Some(rows.count);
             if self.open.as_ref().is_some_and(full) {
                 self.close_series(true, true);
@@ -132,7 +134,7 @@ impl Packed {
             }
         }
         let Some((open, rows)) = &mut self.open else { return true };
-        open.partial = chunk.partial;
+        open.partial = partial;
         let held = [&self.results, &self.series, rows].map(|counted| counted.elements.bytes());
         held.iter().sum::<usize>() <= MSGPACK_BYTES_MAX
     }
@@ -164,10 +166,7 @@ impl Packed {
     }
 
     fn begin_series(&mut self, chunk: &SeriesChunk) {
-        let SeriesChunk { name, tags, columns, zone, partial, .. } = chunk.clone();
-        let values = Vec::new();
-        let head = SeriesChunk { name, tags, columns, zone, partial, values, rows: 0 };
-        self.open = Some((head, Counted::default()));
+        self.open = Some((chunk.without_rows(), Counted::default()));
     }
 
     /// Writes the series at hand, in chunks with the document around it.

@@ -23,7 +23,7 @@ fn written(options: Options, chunks: &[SeriesChunk]) -> String {
     let mut writer = Writer::new(options);
     writer.statement_begin(0);
     for chunk in chunks {
-        writer.series(chunk);
+        writer.series(chunk, 0..chunk.rows);
     }
     writer.statement_end(Ending::Done);
     writer.statement_begin(1);

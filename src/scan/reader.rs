@@ -53,8 +53,6 @@ pub struct Run {
     pub time: TimeRange,
     /// At most so many series of the measurement.
     pub series: u64,
-    /// Values of all its measurements.
-    pub cells: u64,
 }
 
 /// Takes a group, and says whether it wants more of them.
@@ -132,7 +130,8 @@ pub trait Reader {
         None
     }
 
-    /// The series of a run, those that a delete hides among them.
+    /// The series of a run from the first one that is not before `from`, those that a delete hides
+    /// among them.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -141,12 +140,9 @@ pub trait Reader {
         run: &Run,
         measurement: MeasurementId,
         direction: Direction,
+        from: &SeriesKey,
     ) -> Result<Rows<'_>, ReadError> {
-        let from = match direction {
-            Direction::Ascending => SeriesKey::new(measurement, []),
-            Direction::Descending => SeriesKey::past(measurement, []),
-        };
-        self.merge(&[measurement], run.time, direction, &from)
+        self.merge(&[measurement], run.time, direction, from)
     }
 
     /// What there is of a measurement inside `time`, as directories tell.

@@ -9,7 +9,6 @@ use super::request::Input;
 use super::run::Run;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, StringColumn, Values};
-use crate::model::sorted::sort_positions;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 
@@ -133,20 +132,21 @@ impl<'a> GroupRows<'a> {
 
     /// Keeps the first `limit` rows by time and closes the times behind them.
     fn shrink(&mut self, limit: usize) {
-        let mut order: Vec<u32> = (0..self.times_ns.len() as u32).collect();
-        let time = |row: u32| self.times_ns.get(row as usize).copied().unwrap_or_default();
-        match self.descending {
-            true => sort_positions(&mut order, &|a, b| time(b).cmp(&time(a))),
-            false => sort_positions(&mut order, &|a, b| time(a).cmp(&time(b))),
-        }
-        order.truncate(limit);
-        let Some(last_ns) = order.last().map(|&row| time(row)) else { return };
+        let Some(last) = limit.checked_sub(1).filter(|&at| at < self.times_ns.len()) else {
+            return;
+        };
+        // The order of numbers is turned by turning their bits.
+        let turned = |time_ns: i64| if self.descending { !time_ns } else { time_ns };
+        let times_ns = self.times_ns.iter().map(|&time_ns| turned(time_ns));
+        // Between equal times the order of series decides, which is that of the rows.
+        let mut first: Vec<(i64, u32)> = times_ns.zip(0..).collect();
+        let last_ns = turned(first.select_nth_unstable(last).1.0);
         match self.descending {
             true => self.open.start_ns = self.open.start_ns.max(last_ns),
             false => self.open.end_ns = self.open.end_ns.min(last_ns.saturating_add(1)),
         }
-        // Back to the order of series, which decides between equal times.
-        sort_positions(&mut order, &|a, b| a.cmp(&b));
+        let mut order: Vec<u32> = first.into_iter().take(limit).map(|(_, row)| row).collect();
+        order.sort_unstable();
         let at = |&row: &u32| row as usize;
         self.times_ns =
             order.iter().filter_map(|row| self.times_ns.get(at(row)).copied()).collect();

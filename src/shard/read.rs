@@ -241,7 +241,13 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             }
             cursors.push((part.hi, self.part_cursor(part, direction, from, only)?));
         }
-        cursors.push((u64::MAX, self.memtable_cursor(direction, from)?));
+        let is_inside = |of: &MeasurementId| {
+            self.memtable.table(*of).is_some_and(|table| table.time().overlaps(&time))
+        };
+        // To sort what was written since the last question is work, too.
+        if measurements.iter().any(is_inside) {
+            cursors.push((u64::MAX, self.memtable_cursor(direction, from)?));
+        }
         Merge::new(cursors, direction)
     }
 
@@ -259,14 +265,12 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             number: Some(part.id.0),
             time: part.extent().time,
             series: part.series,
-            cells: part.cells,
         };
         let table = self.memtable.table(measurement).filter(|table| table.time().overlaps(&time));
         let in_memory = table.map(|table| Run {
             number: None,
             time: table.time(),
             series: u64::from(table.series().len),
-            cells: 0,
         });
         Some(self.parts(time).map(part).chain(in_memory).collect())
     }
@@ -276,15 +280,12 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         run: &Run,
         measurement: MeasurementId,
         direction: Direction,
+        from: &SeriesKey,
     ) -> Result<Rows<'_>, ReadError> {
-        let from = match direction {
-            Direction::Ascending => SeriesKey::new(measurement, []),
-            Direction::Descending => SeriesKey::past(measurement, []),
-        };
         let parts = self.loaded.manifest.parts().values();
         let cursor = match parts.into_iter().find(|part| Some(part.id.0) == run.number) {
-            Some(part) => self.part_cursor(part, direction, &from, Some(measurement))?,
-            None => self.memtable_cursor(direction, &from)?,
+            Some(part) => self.part_cursor(part, direction, from, Some(measurement))?,
+            None => self.memtable_cursor(direction, from)?,
         };
         Merge::new(vec![(0, cursor)], direction)
     }

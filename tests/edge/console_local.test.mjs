@@ -8,70 +8,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { chromium } from 'playwright-core';
 
-import { consoleFolder, staticFolder, staticPage } from '../../scripts/console.mjs';
+import { consoleFolder, staticFolder } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
 import { blocksOf } from './blocks.mjs';
-import { chartDrawn, drawnColours, hashOf, opened } from './console.mjs';
+import { chartDrawn, drawnColours, opened } from './console.mjs';
 import { has } from './harness.mjs';
+import { another, args, cells, corner, follow, inSharedWorker, local, patienceMs, program, send, write } from './console_local.mjs';
 import { staticHost } from './static_host.mjs';
-
-const program = '/usr/bin/chromium';
-const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking'];
-const patienceMs = 10_000;
-
-/** What the browser says while nothing answers, and nobody expects an answer. */
-const expected = /404 \(Not Found\)|ERR_INTERNET_DISCONNECTED/;
-
-/** The console on a static host: `{ host, context, page, problems }`; null without chromium. */
-async function local(t, { hash = '' } = {}) {
-  if (!has(t, program)) return null;
-  await staticPage();
-  const host = await staticHost(t, staticFolder);
-  const browser = await chromium.launch({ executablePath: program, args });
-  t.after(() => browser.close());
-  const context = await browser.newContext({ viewport: { width: 1360, height: 860 } });
-  const it = { host, context, problems: [] };
-  it.page = await another(it, hash);
-  return it;
-}
-
-/** One more tab. */
-async function another({ host, context, problems }, hash = '') {
-  const page = await context.newPage();
-  page.setDefaultTimeout(patienceMs);
-  page.on('pageerror', (error) => problems.push(error.stack));
-  page.on('console', (said) => {
-    if (said.type() === 'error' && !expected.test(said.text())) problems.push(said.text());
-  });
-  await page.goto(host.url + hash);
-  return page;
-}
-
-/** Writes lines, with times in seconds, in the write view. */
-async function write(page, database, lines) {
-  await page.getByRole('button', { name: 'Write', exact: true }).first().click();
-  const view = page.locator('.view.write');
-  await view.getByLabel('Database').fill(database);
-  await view.getByLabel('Precision').selectOption('s');
-  await page.locator('.write .cm-content').focus();
-  await page.keyboard.press('Control+A');
-  await page.keyboard.insertText(lines);
-}
-
-const send = (page) => page.locator('.write').getByRole('button', { name: 'Write', exact: true }).click();
-
-/** Follows a link to a query; no file is loaded by that. */
-const follow = (page, state) => page.evaluate((hash) => (location.hash = hash), hashOf(state));
-
-/** The cells of a query's table. */
-async function cells(page, db, q) {
-  await follow(page, { db, q, view: 'table', range: 'all' });
-  await page.locator('.cm-line', { hasText: q }).waitFor();
-  await page.locator('#result:not([aria-busy]) tbody td').first().waitFor();
-  return page.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
-}
-
-const corner = (page) => page.locator('#session .place');
 
 /** Whether the data is kept, by the switch in the corner. */
 async function keep(page, isWanted) {
@@ -309,26 +252,6 @@ test('10: an engine that breaks off begins anew from what is stored, in all tabs
   }
   assert.deepEqual(problems, []);
 });
-
-/** Runs a script in the only worker that is shared. */
-async function inSharedWorker(browser, expression) {
-  const devtools = await browser.newBrowserCDPSession();
-  const { targetInfos } = await devtools.send('Target.getTargets');
-  const [worker] = targetInfos.filter(({ type }) => type === 'shared_worker');
-  const { targetId } = worker;
-  const { sessionId } = await devtools.send('Target.attachToTarget', { targetId, flatten: false });
-  const answered = new Promise((resolve) => {
-    devtools.on('Target.receivedMessageFromTarget', ({ message }) => {
-      const reply = JSON.parse(message);
-      if (reply.id === 1) resolve(reply);
-    });
-  });
-  const message = JSON.stringify({ id: 1, method: 'Runtime.evaluate', params: { expression } });
-  await devtools.send('Target.sendMessageToTarget', { sessionId, message });
-  const { result, error } = await answered;
-  assert.deepEqual([error, result?.exceptionDetails], [undefined, undefined]);
-  await devtools.detach();
-}
 
 test('10: an engine that does not start says why, and a later one goes on', async (t) => {
   const it = await local(t);

@@ -258,7 +258,7 @@ async function others(console_) {
   noProblems(console_, 'status of 400');
 }
 
-test('without SQL the page says how to have it, or that the page has none', async (t) => {
+test('without SQL the page says how to have it', async (t) => {
   const console_ = await opened(t, { hash: null });
   if (!console_) return;
   const { go, page, server } = console_;
@@ -269,15 +269,4 @@ test('without SQL the page says how to have it, or that the page has none', asyn
   await run(page, 'SELECT 1 AS one');
   assert.match(await page.locator('.problem').textContent(), /npm run sql/);
   noProblems(console_, 'status of 501');
-  // The database in the page has none either, and asks nobody.
-  await page.locator('#session .place').click();
-  await page.getByRole('button', { name: 'This browser, without a server' }).click();
-  await page.locator('.query .hint', { hasText: 'The database in this page has no SQL' }).waitFor();
-  let requests = 0;
-  page.on('request', (request) => (requests += asked.test(request.url()) ? 1 : 0));
-  await type(page, 'SELECT 2 AS two');
-  await page.keyboard.press('Control+Enter');
-  await page.locator('.problem', { hasText: 'choose the server' }).waitFor();
-  assert.equal(requests, 0);
-  await picture(page, 'sql_in_page');
 });

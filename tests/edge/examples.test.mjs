@@ -10,10 +10,10 @@ import { at } from '../../scripts/project.mjs';
 import { hasSql } from '../../scripts/setup.mjs';
 import { sqlConfiguration } from '../../scripts/sql-binding.mjs';
 import { callsOf, replay } from './flight_recorded.mjs';
-import { ended, grpcClient, transcoding } from './grpc_client.mjs';
+import { grpcClient, transcoding } from './grpc_client.mjs';
 import { has, tidemark, token } from './harness.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
-import { dashboardAsks, grafanaAsks, grafanaAsksSql, metricsIn, prometheusScrapes, telegrafOutput } from './settings_files.mjs';
+import { dashboardAsks, grafanaAsks, grafanaAsksSql, jdbcAsks, metricsIn, prometheusScrapes, telegrafOutput } from './settings_files.mjs';
 
 const tide = '1700000000 1.5\n1700003600 2.5\n1700007200 3.5\n';
 const tideCsv = ['1700000000,1.5', '1700003600,2.5', '1700007200,3.5'].map((row) => `tide,${row}\n`).join('');
@@ -42,6 +42,7 @@ const ofSql = ['python/flight.py', 'python/parquet.py', 'python/superset.py'];
 /** Those that other tests run. */
 const elsewhere = {
   grafana: 'examples.test.mjs',
+  jdbc: 'examples.test.mjs',
   miniflare: 'miniflare.test.mjs',
   page: 'page_example.test.mjs',
   prometheus: 'examples.test.mjs',
@@ -116,7 +117,19 @@ test('the examples do what they say', async (t) => {
   await t.test('grafana/tidemark_sql.yaml, acted out', { skip }, async (one) => {
     const place = { FLIGHT_URL: `http://127.0.0.1:${port}`, TIDEMARK_TOKEN: token };
     const { address, calls } = grafanaAsksSql(readFileSync(at('examples', 'grafana', 'tidemark_sql.yaml'), 'utf8'), place);
-    await replay(grpcClient(one, address), callsOf(calls), { token, ended });
+    await replay(grpcClient(one, address), callsOf(calls), token);
+  });
+  await t.test('jdbc/Query.java, acted out', { skip }, async (one) => {
+    if (!has(one, 'java', ['-version'])) return;
+    await server.query('CREATE DATABASE demo');
+    await server.mustWrite(tideLines, { db: 'demo' });
+    const file = at('examples', 'jdbc', 'Query.java');
+    // The driver is not there: Java says for which address it would have asked it.
+    const { stderr } = await promisify(execFile)('java', [file], { env }).catch((error) => error);
+    assert.match(stderr, /No suitable driver found for jdbc:/);
+    const { address, calls } = jdbcAsks(readFileSync(file, 'utf8'), stderr);
+    await replay(grpcClient(one, address), callsOf(calls), token);
+    await server.query('DROP DATABASE demo');
   });
   await t.test('prometheus/prometheus.yml, acted out', async () => {
     await server.query('CREATE DATABASE "a b"');

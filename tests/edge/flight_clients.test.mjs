@@ -82,6 +82,8 @@ async function adbc(what) {
   assert.deepEqual(named.types.map(([name]) => name), columns.map(([name]) => name));
   assert.deepEqual(seen.schema, columns);
   assert.match(seen.few?.[1] ?? 'nothing', /2 parameters, and 1/);
+  assert.deepEqual(seen.constant, [1, 1, 3]);
+  assert.doesNotMatch(seen.nested, /dictionary/);
 }
 
 async function dbapi(what) {

@@ -5,6 +5,8 @@ import assert from 'node:assert/strict';
 
 import { tableFromArrays, tableFromIPC, tableToIPC, Utf8, vectorFromArray } from 'apache-arrow';
 
+import { ended } from './grpc_client.mjs';
+
 const service = '/arrow.flight.protocol.FlightService/';
 const sqlType = 'type.googleapis.com/arrow.flight.protocol.sql.';
 
@@ -53,7 +55,7 @@ const only = (message, number) => fieldsOf(message).get(number)?.[0];
 const any = (name, message) => Buffer.concat([field(1, sqlType + name), field(2, message)]);
 
 /** Arrow's stream of the messages of a DoGet. */
-function table(messages) {
+export function table(messages) {
   const pieces = messages.flatMap((message) => {
     const [header, body] = [only(message, 2), only(message, 1000) ?? Buffer.alloc(0)];
     const prefix = Buffer.alloc(8, 0xff);
@@ -117,7 +119,7 @@ function sent(words, state) {
 const plain = (value) => JSON.parse(JSON.stringify(value ?? null, (_, of) => (typeof of === 'bigint' ? Number(of) : of)));
 
 const has = {
-  /** The schema of a FlightInfo, its one endpoint without a place, and its ticket, which is kept. */
+  /** The schema of a FlightInfo, its one endpoint without a place, and its ticket, which is kept. No names are any. */
   info({ messages }, names, state) {
     assert.equal(messages.length, 1);
     const info = fieldsOf(messages[0]);
@@ -128,11 +130,15 @@ const has = {
     state.ticket = only(only(messages[0], 3), 1) && only(only(endpoint, 1), 1);
     state.schema = info.get(1)[0];
     const found = tableFromIPC(Buffer.concat([state.schema, Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])]));
-    assert.deepEqual(found.schema.fields.map(({ name }) => name), JSON.parse(names));
+    if (names) assert.deepEqual(found.schema.fields.map(({ name }) => name), JSON.parse(names));
   },
   /** The rows of a stream, whose schema is the one that was said. */
   rows({ messages }, rows, state) {
     assert.deepEqual(plain(table(messages).toArray().map((row) => row.toJSON())), JSON.parse(rows));
+    has.said({ messages }, '', state);
+  },
+  /** The schema that was said, if one was. */
+  said({ messages }, _, state) {
     if (state.schema) assert.deepEqual(state.schema.subarray(8), only(messages[0], 2), 'the schema that was said');
     state.schema = null;
   },
@@ -158,12 +164,12 @@ const has = {
     });
     assert.deepEqual(found, JSON.parse(text));
   },
-  /** A prepared statement: its columns and parameters, and its handle, which is kept. */
+  /** A prepared statement: its columns and parameters, if they are told, and its handle, which is kept. */
   prepared({ messages }, text, state) {
     const result = fieldsOf(only(only(messages[0], 1), 2));
     state.handle = result.get(1)[0];
     const names = (schema) => tableFromIPC(Buffer.concat([schema, Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])])).schema.fields.map(({ name }) => name);
-    assert.deepEqual([names(result.get(2)[0]), names(result.get(3)[0])], JSON.parse(text));
+    if (text) assert.deepEqual([names(result.get(2)[0]), names(result.get(3)[0])], JSON.parse(text));
   },
   /** The handle that a DoPut gives in the place of the one it was given. */
   handle({ messages }, _, state) {
@@ -199,7 +205,10 @@ const kinds = {
   map: (value) => typeof value === 'object' && [...value].length === 0,
 };
 
-/** The calls of a file: `{ method, line, headers, sent, expected }`. */
+/**
+ * The calls of a file: `{ method, line, headers, sent, expected, isWay }`. Those that are its way to ask any statement
+ * stand in it with a sign of their own.
+ */
 export function callsOf(text) {
   const calls = [];
   const shared = [];
@@ -207,7 +216,8 @@ export function callsOf(text) {
     const line = raw.trimEnd();
     if (line === '' || line.startsWith('#')) continue;
     const [sign, rest] = [line[0], line.slice(2)];
-    if (sign === '>') calls.push({ method: rest, line: n + 1, headers: [], sent: null, expected: [] });
+    const isWay = sign === '*';
+    if (sign === '>' || isWay) calls.push({ method: rest, line: n + 1, headers: [], sent: '', expected: [], isWay });
     else if (sign === ':' && calls.length === 0) shared.push(rest);
     else if (sign === ':') calls.at(-1).headers.push(rest);
     else if (sign === '=') calls.at(-1).sent = rest;
@@ -217,37 +227,67 @@ export function callsOf(text) {
   return calls.map((call) => ({ ...call, headers: [...shared, ...call.headers] }));
 }
 
-/** Sends the calls of a file by `client` and compares. @param {ReturnType<callsOf>} calls */
-export async function replay(client, calls, { token, ended }) {
-  const state = { token, handle: Buffer.alloc(0), ticket: Buffer.alloc(0), schema: null };
-  const basic = Buffer.from(`:${token}`).toString('base64');
-  for (const { method, line, headers, sent: words, expected } of calls) {
-    const metadata = {};
-    for (const header of headers) {
-      const at = header.indexOf(': ');
-      const name = header.slice(0, at);
-      // A header of a call stands in the place of the one that all have; "-" takes it away.
-      metadata[name] = header.slice(at + 2).replace('@token', token).replace('@basic', basic);
-      if (metadata[name] === '-') delete metadata[name];
-    }
-    const call = client.bidi(service + method, metadata);
-    const end = ended(call);
-    for (const message of sent(words, state)) call.write(message);
-    call.end();
-    const answer = await end;
-    const code = expected.find((one) => one.startsWith('code '));
-    const where = `line ${line}, ${method}`;
-    assert.equal(answer.code, code ? Number(code.split(' ')[1]) : 0, `${where}: ${answer.details}`);
-    for (const one of expected) {
-      const [kind, ...rest] = one.split(' ');
-      if (kind === 'code') assert.ok(answer.details.includes(rest.slice(1).join(' ')), `${where}: ${answer.details}`);
-      else {
-        try {
-          has[kind](answer, rest.join(' '), state);
-        } catch (error) {
-          throw new Error(`${where}, ${one}: ${error.message}`, { cause: error });
-        }
+/** What is kept from one call for the next. */
+const begin = (token) => ({ token, handle: Buffer.alloc(0), ticket: Buffer.alloc(0), schema: null });
+
+/** Sends a call: all that it sends. @param {ReturnType<callsOf>[0]} call */
+function send(client, { method, headers, sent: words }, state, options = {}) {
+  const basic = Buffer.from(`:${state.token}`).toString('base64');
+  const metadata = {};
+  for (const header of headers) {
+    const at = header.indexOf(': ');
+    const name = header.slice(0, at);
+    // A header of a call stands in the place of the one that all have; "-" takes it away.
+    metadata[name] = header.slice(at + 2).replace('@token', state.token).replace('@basic', basic);
+    if (metadata[name] === '-') delete metadata[name];
+  }
+  const call = client.bidi(service + method, metadata, options);
+  for (const message of sent(words, state)) call.write(message);
+  call.end();
+  return call;
+}
+
+/** Compares an answer with what is expected of it. @param {ReturnType<callsOf>[0]} call */
+function compare(answer, { method, line, expected }, state) {
+  const code = expected.find((one) => one.startsWith('code '));
+  const where = `line ${line}, ${method}`;
+  assert.equal(answer.code, code ? Number(code.split(' ')[1]) : 0, `${where}: ${answer.details}`);
+  for (const one of expected) {
+    const [kind, ...rest] = one.split(' ');
+    if (kind === 'code') assert.ok(answer.details.includes(rest.slice(1).join(' ')), `${where}: ${answer.details}`);
+    else {
+      try {
+        has[kind](answer, rest.join(' '), state);
+      } catch (error) {
+        throw new Error(`${where}, ${one}: ${error.message}`, { cause: error });
       }
     }
   }
+}
+
+/** Sends the calls of a file by `client` and compares. @param {ReturnType<callsOf>} calls */
+export async function replay(client, calls, token) {
+  const state = begin(token);
+  for (const call of calls.filter(({ isWay }) => !isWay)) compare(await ended(send(client, call, state)), call, state);
+}
+
+/**
+ * Asks a statement as the client of a file does: how the last call ended, or the first that failed. The last one has
+ * `options`, and is read by `read`.
+ *
+ * @param {ReturnType<callsOf>} calls
+ */
+export async function ask(client, calls, { token, q, options = {}, read = ended }) {
+  const state = begin(token);
+  const ways = calls.filter(({ isWay }) => isWay);
+  const text = JSON.stringify(q).slice(1, -1);
+  for (const way of ways.slice(0, -1)) {
+    const answer = await ended(send(client, { ...way, sent: way.sent.replace('@q', text) }, state));
+    if (answer.code !== 0) return answer;
+    compare(answer, way, state);
+  }
+  const last = ways.at(-1);
+  const answer = await read(send(client, { ...last, sent: last.sent.replace('@q', text) }, state, options));
+  if (answer.code === 0) compare(answer, last, state);
+  return answer;
 }

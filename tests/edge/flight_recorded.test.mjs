@@ -1,4 +1,5 @@
-// Go, Java, C#, JDBC and Grafana by the calls that they make, as tests/data/flight has them from their sources.
+// Go, Java, C#, JDBC and Grafana by the calls that they make, as tests/data/flight has them from their sources: each call
+// that is recorded, and every case of flight_cases.mjs in their way to ask.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -6,23 +7,112 @@ import { test } from 'node:test';
 
 import { at } from '../../scripts/project.mjs';
 import { hasSql } from '../../scripts/setup.mjs';
-import { served } from './flight_cases.mjs';
-import { callsOf, replay } from './flight_recorded.mjs';
+import { judge, judgeRestart, served } from './flight_cases.mjs';
+import { ask, callsOf, replay, table } from './flight_recorded.mjs';
 import { ended, grpcClient } from './grpc_client.mjs';
 import { token } from './harness.mjs';
 
-const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
+const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql', timeout: 600_000 };
+
+const folder = at('tests', 'data', 'flight');
+const files = readdirSync(folder).filter((name) => name.endsWith('.txt'));
+const clients = Object.fromEntries(files.map((name) => [name, callsOf(readFileSync(`${folder}/${name}`, 'utf8'))]));
+assert.equal(files.length, 6);
+
+const lateMs = 50;
+const patienceMs = 60_000;
+
+/** Arrow's names of types, as those of Python have them. */
+const types = { Bool: 'bool', Float64: 'double', Utf8: 'string', Int64: 'int64', 'Timestamp<NANOSECOND>': 'timestamp[ns]', Uint64: 'uint64' };
+
+/** A value as flight_cases.mjs has it. */
+function plain(name, value) {
+  if (name === 'time') return new Date(Number(value)).toISOString().slice(0, 19).replace('T', ' ');
+  return typeof value === 'bigint' ? Number(value) : (value ?? null);
+}
+
+/** Names and types of columns, and rows. */
+function shown({ messages }) {
+  const found = table(messages);
+  const columns = found.schema.fields.map(({ name, type }) => [name, types[String(type)] ?? String(type)]);
+  const rows = found.toArray().map((row) => Object.fromEntries(columns.map(([name]) => [name, plain(name, row[name])])));
+  return [columns, rows];
+}
+
+const million = 'SELECT host, v, w, i, time FROM million';
+
+/** Rows that had come when the call was cancelled, and how it ended. */
+async function cancelled(call) {
+  const messages = [];
+  call.on('data', (message) => {
+    messages.push(message);
+    if (messages.length === 2) call.cancel();
+  });
+  const { code, details } = await ended(call);
+  return { code, details, messages: messages.slice(0, 2) };
+}
+
+/** What a client sees of every case. */
+async function casesOf(client, calls, other) {
+  const asked = async (q, more = {}) => {
+    const answer = await ask(client, calls, { token, q, ...more });
+    assert.equal(answer.code, 0, `${q}: ${answer.details}`);
+    return answer;
+  };
+  const failure = async (q, more = {}) => {
+    const { code, details } = await ask(client, calls, { token, q, ...more });
+    return code === 0 ? null : `${code} ${details}`;
+  };
+  const two = await Promise.all([0, 1_000].map((from) => asked(`SELECT v FROM many WHERE v >= ${from}`)));
+  const all = table((await asked(million)).messages);
+  const begun = await ask(client, calls, { token, q: million, read: cancelled });
+  assert.equal(begun.code, 1, begun.details);
+  const from = performance.now();
+  const deadline = await failure(million, { options: { deadline: Date.now() + lateMs } });
+  const late = performance.now() - from;
+  return {
+    types: shown(await asked('SELECT * FROM types ORDER BY time')),
+    empty: shown(await asked('SELECT f, host FROM types WHERE i > 1000')),
+    wrong: await failure('SELEC 1'),
+    unknown: await failure('SELECT * FROM nothing'),
+    token: await failure('SELECT 1', { token: 'wrong' }),
+    other: await failure('SELECT 1', { token: other }),
+    two: two.map(({ messages }) => table(messages).numRows),
+    million: [all.numRows, all.numCols, all.getChild('v').toArray().reduce((sum, v) => sum + v, 0)],
+    cancelled: [table(begun.messages).numRows, table((await asked('SELECT 1 AS one')).messages).numRows],
+    deadline: [deadline, late < patienceMs],
+  };
+}
 
 test('calls of clients that are not run here', built, async (t) => {
   const { port } = await served(t, { hasMillion: false });
-  const folder = at('tests', 'data', 'flight');
-  const files = readdirSync(folder).filter((name) => name.endsWith('.txt'));
-  assert.equal(files.length, 6);
-  for (const name of files) {
+  for (const [name, calls] of Object.entries(clients)) {
     await t.test(name, async (one) => {
-      const calls = callsOf(readFileSync(`${folder}/${name}`, 'utf8'));
       assert.ok(calls.length >= 5);
-      await replay(grpcClient(one, `127.0.0.1:${port}`), calls, { token, ended });
+      await replay(grpcClient(one, `127.0.0.1:${port}`), calls, token);
     });
   }
+});
+
+test('every case, as clients ask that are not run here', built, async (t) => {
+  const { server, port, other } = await served(t);
+  for (const [name, calls] of Object.entries(clients)) {
+    await t.test(name, async (one) => judge(name, await casesOf(grpcClient(one, `127.0.0.1:${port}`), calls, other)));
+  }
+  await t.test('a server that is away for a while', async (one) => {
+    const seen = Object.fromEntries(files.map((name) => [name, []]));
+    const asking = files.map((name) => [name, grpcClient(one, `127.0.0.1:${port}`)]);
+    const all = async () => {
+      for (const [name, client] of asking) {
+        const { code, details, messages } = await ask(client, clients[name], { token, q: 'SELECT 1 AS one' });
+        seen[name].push(code === 0 ? table(messages).numRows : `${code} ${details}`);
+      }
+    };
+    await all();
+    await server.kill();
+    await all();
+    await server.start();
+    await all();
+    for (const [name, answers] of Object.entries(seen)) judgeRestart(name, answers);
+  });
 });

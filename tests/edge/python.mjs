@@ -30,21 +30,38 @@ async function install() {
   await quietly(pythonProgram, ['-m', 'pip', 'install', ...flags, '-r', at(requirements)]);
 }
 
+/** Whether what a step installs is there; see [hasPythonClients]. */
+async function isInstalled(t, name, { stamp, outputs, work }) {
+  try {
+    await step(name, { stamp, inputs: fingerprint([requirements]), outputs }, work);
+    return true;
+  } catch (error) {
+    if (process.env.TIDEMARK_REQUIRE_PROGRAMS === '1') throw error;
+    t.skip(`${name} cannot be installed: ${error.message}`);
+    return false;
+  }
+}
+
 /**
  * Whether the clients are there; they are installed when they are not. Where that cannot be done
  * the test is skipped by name, or failed where every program has to be there.
  */
-export async function hasPythonClients(t) {
-  const stamp = '.cache/stamps/python';
-  const inputs = fingerprint([requirements]);
-  try {
-    await step('Python clients', { stamp, inputs, outputs: [pythonProgram] }, install);
-    return true;
-  } catch (error) {
-    if (process.env.TIDEMARK_REQUIRE_PROGRAMS === '1') throw error;
-    t.skip(`the Python clients cannot be installed: ${error.message}`);
-    return false;
-  }
+export const hasPythonClients = (t) =>
+  isInstalled(t, 'Python clients', { stamp: '.cache/stamps/python', outputs: [pythonProgram], work: install });
+
+/** The same of pyinflux3 too, which has the name that influxdb3-python has: it lies beside the others. */
+export async function hasPyinflux3(t) {
+  if (!(await hasPythonClients(t))) return false;
+  const outputs = [at('.cache', 'pyinflux3')];
+  const flags = ['--quiet', '--disable-pip-version-check', '--no-deps', '--target', outputs[0]];
+  return isInstalled(t, 'pyinflux3', {
+    stamp: '.cache/stamps/pyinflux3',
+    outputs,
+    work: async () => {
+      rmSync(outputs[0], { recursive: true, force: true });
+      await quietly(pythonProgram, ['-m', 'pip', 'install', ...flags, 'pyinflux3==0.9.2']);
+    },
+  });
 }
 
 /** Runs tests/edge/python/`script`.py with an order and returns what it reports. */

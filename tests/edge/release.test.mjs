@@ -6,7 +6,9 @@ import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { gunzipSync } from 'node:zlib';
 
+import { sqlAsset } from '../../scripts/console.mjs';
 import { at } from '../../scripts/project.mjs';
 import { makeRelease, needsFixtures, needsOneVersion, needsSql, notesOf, recordedRelease, versionsSaid } from '../../scripts/release.mjs';
 import { hasReleasedSql, hasSql, sqlFolder } from '../../scripts/setup.mjs';
@@ -97,6 +99,9 @@ test('the packages of a release have the Worker of SQL, byte by byte', async (t)
     for (const file of readdirSync(sqlFolder)) {
       assert.ok(readFileSync(join(built, file)).equals(readFileSync(join(sqlFolder, file))), `${archive}: ${file}`);
     }
+    // The console loads the same module into its page.
+    const packed = readFileSync(join(built, '..', 'site', 'chunks', sqlAsset().name));
+    assert.ok(gunzipSync(packed).equals(readFileSync(join(sqlFolder, 'index_bg.wasm'))), archive);
   }
 });
 

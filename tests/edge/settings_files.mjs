@@ -101,6 +101,38 @@ export function grafanaAsksSql(text, env) {
 }
 
 /**
+ * What JDBC's driver sends where a program of Java asks: its statement, which has one parameter, stands in its `source`,
+ * and its address in what Java `said` without the driver.
+ */
+export function jdbcAsks(source, said) {
+  const [, address, options] = /jdbc:arrow-flight-sql:\/\/([^?\s]+)\?(\S+)/.exec(said) ?? [];
+  const { useEncryption, token, ...metadata } = Object.fromEntries(new URLSearchParams(options));
+  assert.equal(useEncryption, 'false');
+  const [, q] = /prepareStatement\("([^"]+)"\)/.exec(source);
+  const [, value] = /setString\(1, "([^"]+)"\)/.exec(source);
+  const calls = [
+    `: authorization: Bearer ${token}`,
+    ...Object.entries(metadata).map(([name, text]) => `: ${name}: ${text}`),
+    '> Handshake',
+    '= nothing',
+    '> DoAction',
+    `= action CreatePreparedStatement ActionCreatePreparedStatementRequest ${JSON.stringify({ 1: q })}`,
+    '< prepared [["time","level"],["$1"]]',
+    '> DoPut',
+    `= put CommandPreparedStatementQuery ${JSON.stringify({ $1: [value] })}`,
+    '< handle',
+    '> GetFlightInfo',
+    '= command CommandPreparedStatementQuery {"1":"@handle"}',
+    '< info ["time","level"]',
+    '> DoGet',
+    '= ticket @endpoint',
+    '< column level [1.5,2.5,3.5]',
+    '< said',
+  ];
+  return { address, calls: calls.join('\n') };
+}
+
+/**
  * What Prometheus scrapes by a file that stands beside `url` and has the token in a file: the texts of
  * its targets, by `instance`.
  */

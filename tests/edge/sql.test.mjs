@@ -173,6 +173,22 @@ test('clients that leave make room for others, and long answers come piece by pi
   assert.deepEqual(await Promise.all(many), Array.from({ length: 12 }, (_, n) => [{ n, c: 700 }]));
 });
 
+test('a statement that needs no pages lets others in between its turns', built, async (t) => {
+  const it = await started(t);
+  await asked(it, 'SELECT 1');
+  const series = (name) => `generate_series(1, 12000) ${name}`;
+  const q = `SELECT count(*) AS c FROM ${series('a')} JOIN ${series('b')} ON a.value + b.value < 0`;
+  let isOver = false;
+  const heavy = rows(it, q).finally(() => (isOver = true));
+  let served = 0;
+  for (; !isOver; served += 1) {
+    assert.equal((await it.fetch('/ping')).status, 204);
+    assert.deepEqual(await rows(it, 'SELECT count(*) AS c FROM cpu'), [{ c: 700 }]);
+  }
+  assert.deepEqual(await heavy, [{ c: 0 }]);
+  assert.ok(served >= 3, `${served} times`);
+});
+
 test('the examples of the pages are answered as they stand there', built, async (t) => {
   const it = await tidemark(t, { sql: sqlConfiguration });
   await it.query('CREATE DATABASE demo');

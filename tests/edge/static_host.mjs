@@ -3,6 +3,7 @@
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
 import { extname, join, normalize } from 'node:path';
+import { Readable } from 'node:stream';
 
 const types = {
   '.css': 'text/css',
@@ -15,8 +16,8 @@ const types = {
 
 /**
  * Serves `folder` below the path `/somewhere/` until the test `t` is over: `{ url, asked, instead }`,
- * where `asked` lists every path that was asked for, and `instead` holds texts that are served in the
- * place of files, by their names.
+ * where `asked` lists every path that was asked for, and `instead` holds what is served in the place of files,
+ * by their names: a text, bytes, or a function that returns an iterable of bytes; null where there is to be no file.
  */
 export async function staticHost(t, folder) {
   const below = '/somewhere/';
@@ -27,10 +28,11 @@ export async function staticHost(t, folder) {
     asked.push(path);
     const name = path.endsWith('/') ? 'index.html' : path.slice(below.length);
     try {
-      if (!path.startsWith(below)) throw new Error('outside');
+      if (!path.startsWith(below) || instead.get(name) === null) throw new Error('not here');
       const bytes = instead.get(name) ?? (await readFile(join(folder, name)));
       response.setHeader('Content-Type', types[extname(name)] ?? 'application/octet-stream');
-      response.end(bytes);
+      if (typeof bytes === 'function') Readable.from(bytes()).pipe(response);
+      else response.end(bytes);
     } catch {
       response.statusCode = 404;
       response.end('no such file');

@@ -206,6 +206,11 @@ fn what_a_flight_says_of_its_columns_is_what_its_ticket_answers() {
     let wrong =
         call(&mut product, "GetFlightInfo", &[("database", "db")], &statement("fail 400 no"));
     assert_eq!((wrong.code, wrong.text.as_str(), wrong.messages.len()), (3, "no", 0));
+    for name in ["database", "bucket", "bucket-name", "iox-namespace-name"] {
+        let info =
+            call(&mut product, "GetFlightInfo", &[(name, "db")], &statement("SELECT rows 1"));
+        assert_eq!(info.code, 0, "{name}: {}", info.text);
+    }
     let none = call(&mut product, "GetFlightInfo", &[], &statement("SELECT rows 1"));
     assert_eq!((none.code, none.text.as_str()), (3, "no 'database' header in request"));
     let path = call(&mut product, "GetFlightInfo", &[], &field(3, b"cpu"));
@@ -321,9 +326,15 @@ fn a_prepared_statement_is_bound_and_asked_by_its_handle_alone() {
     );
     let rows =
         called(&mut product, "DoPut", &headers, &put(&any("CommandStatementIngest", b""), &two));
-    assert_eq!(rows.code, 12, "{}", rows.text);
-    for (kind, count) in [("ClosePreparedStatement", 0), ("CloseSession", 1)] {
-        let action = [field(1, kind.as_bytes()), field(2, b"")].concat();
+    assert_eq!(rows.code, 3, "{}", rows.text);
+    let close = any("ActionClosePreparedStatementRequest", &field(1, &handle));
+    // Twice too: there is nothing to forget.
+    for (kind, body, count) in [
+        ("ClosePreparedStatement", close.as_slice(), 0),
+        ("ClosePreparedStatement", close.as_slice(), 0),
+        ("CloseSession", b"", 1),
+    ] {
+        let action = [field(1, kind.as_bytes()), field(2, body)].concat();
         let done = call(&mut product, "DoAction", &headers, &action);
         assert_eq!((done.code, done.messages.len()), (0, count), "{kind}");
     }
@@ -352,6 +363,104 @@ fn lists_are_answered_without_a_database_and_with_their_own_schema() {
     let tables = field(2, &any("CommandGetTables", b""));
     let none = call(&mut product, "GetFlightInfo", &[], &tables);
     assert_eq!((none.code, none.text.as_str()), (3, "no 'database' header in request"));
-    let unknown = field(2, &any("CommandStatementSubstraitPlan", b""));
-    assert_eq!(call(&mut product, "GetFlightInfo", &[], &unknown).code, 12);
+}
+
+/// As InfluxDB answers it; what is no method, or is compressed, has gRPC's own code.
+#[test]
+fn what_is_not_offered_is_refused_by_its_kind() {
+    let mut product = created();
+    let headers = [("database", "db")];
+    let mut refused = |method: &str, message: &[u8], text: &str| {
+        let answer = call(&mut product, method, &headers, message);
+        assert_eq!((answer.code, answer.messages.len()), (3, 0), "{method} {text}");
+        assert!(answer.text.contains(text), "{method}: {}", answer.text);
+    };
+    for name in [
+        "CommandStatementUpdate",
+        "CommandPreparedStatementUpdate",
+        "CommandStatementSubstraitPlan",
+        "CommandStatementIngest",
+        "Anything",
+    ] {
+        let descriptor = field(2, &any(name, b""));
+        refused("GetFlightInfo", &descriptor, name);
+        refused("GetSchema", &descriptor, name);
+        refused("DoGet", &field(1, &any(name, b"")), name);
+        refused("DoPut", &field(1, &descriptor), "write_lp");
+    }
+    for kind in [
+        "BeginTransaction",
+        "EndTransaction",
+        "BeginSavepoint",
+        "EndSavepoint",
+        "CancelQuery",
+        "CancelFlightInfo",
+        "SetSessionOptions",
+        "GetSessionOptions",
+        "CreatePreparedSubstraitPlan",
+        "Anything",
+        "",
+    ] {
+        refused("DoAction", &field(1, kind.as_bytes()), &format!("\"{kind}\""));
+    }
+    let within = [field(1, b"SELECT rows 1"), field(2, b"transaction")].concat();
+    let statement = field(2, &any("CommandStatementQuery", &within));
+    refused("GetFlightInfo", &statement, "there are no transactions here");
+    let action = |name: &str, body: &[u8]| {
+        [field(1, b"CreatePreparedStatement"), field(2, &any(name, body))].concat()
+    };
+    let prepare = action("ActionCreatePreparedStatementRequest", &within);
+    refused("DoAction", &prepare, "there are no transactions here");
+    refused("DoAction", &action("Anything", &field(1, b"SELECT rows 1")), "Anything");
+    for (method, text) in [
+        ("DoGet", "Invalid ticket"),
+        ("GetFlightInfo", "not carried out"),
+        ("DoAction", "of actions"),
+        ("DoPut", "write_lp"),
+    ] {
+        refused(method, b"", text);
+        refused(method, &[0xff; 9], "");
+    }
+}
+
+/// Bodies that no client makes.
+#[test]
+fn frames_that_are_none_are_refused() {
+    let mut product = created();
+    let ticket = json("sql", "SELECT rows 1");
+    let whole = [&[0, 0, 0, 0, u8::try_from(ticket.len()).unwrap()][..], &ticket].concat();
+    let mut asked = |content_type: &str, body: Vec<u8>| {
+        let headers =
+            [("content-type", content_type), ("authorization", &*format!("token {TOKEN}"))];
+        let headers = headers.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let path = "/arrow.flight.protocol.FlightService/DoGet".to_owned();
+        product.request(
+            RequestHead { method: "POST".into(), path, headers, ..RequestHead::default() },
+            body,
+        )
+    };
+    let compressed = [&[1][..], &whole[1..]].concat();
+    let pieces = [STANDARD.encode(&whole[..7]), STANDARD.encode(&whole[7..])].concat();
+    for (content_type, body, code) in [
+        (BINARY, whole.clone(), 0),
+        ("Application/gRPC-Web", whole.clone(), 0),
+        (TEXT, pieces.into_bytes(), 0),
+        (BINARY, compressed, 12),
+        (BINARY, whole[..whole.len() - 1].to_vec(), 3),
+        (BINARY, whole[..4].to_vec(), 3),
+        (BINARY, vec![0, 0xff, 0xff, 0xff, 0xff, 1], 3),
+        (BINARY, b"GET / HTTP/1.1".to_vec(), 3),
+        (BINARY, [whole.clone(), vec![0x80, 0, 0, 0, 0]].concat(), 3),
+        (TEXT, whole.clone(), 3),
+        (BINARY, [&[0, 0x10, 0, 0, 0][..], &vec![b'A'; 0x10_0000]].concat(), 8),
+    ] {
+        let answer = read(asked(content_type, body), content_type == TEXT);
+        assert_eq!(answer.code, code, "{content_type}: {}", answer.text);
+        assert_eq!(answer.messages.is_empty(), code != 0);
+    }
+    for content_type in ["", "application/grpc", "application/grpc-web+json", "application/json"] {
+        let response = asked(content_type, whole.clone());
+        assert_eq!(response.status, 415, "{content_type}");
+        assert!(String::from_utf8(response.body).unwrap().contains("tidemark flight"));
+    }
 }

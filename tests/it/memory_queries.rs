@@ -6,7 +6,7 @@ use std::rc::Rc;
 use tidemark::api::action::Action;
 use tidemark::api::exchange::Exchange;
 use tidemark::api::isolate_state::Service;
-use tidemark::model::limits::QUERIES_BYTES_MAX;
+use tidemark::model::limits::{QUERIES_BYTES_MAX, REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
 use tidemark::protocol::call::{Call, Reply};
 use xxhash_rust::xxh64::xxh64;
 
@@ -25,6 +25,8 @@ const PER_WRITE: usize = 50_000;
 struct Counted {
     held: Rc<Cell<isize>>,
     peak: Rc<Cell<isize>>,
+    /// Bytes of the largest piece of an answer.
+    piece: Rc<Cell<usize>>,
 }
 
 impl Counted {
@@ -57,6 +59,7 @@ impl Asking {
             answer.1 = answer.1.wrapping_mul(0x100_0000_01b3) ^ u64::from(*byte);
         }
         answer.2 += body.len();
+        self.counted.piece.set(self.counted.piece.get().max(body.len()));
         self.counted.measure(|| drop(body));
     }
 }
@@ -118,8 +121,8 @@ fn loaded(shards: u32) -> World {
     world
 }
 
-/// Asks these at the same time; answers them, and the most that the edge held.
-fn ask(world: &mut World, texts: &[&str]) -> (Vec<(u16, u64, usize)>, isize) {
+/// Asks these at the same time; answers them, the most that the edge held, and the largest piece.
+fn ask(world: &mut World, texts: &[&str]) -> (Vec<(u16, u64, usize)>, isize, usize) {
     let (service, counted) = (Rc::new(RefCell::new(service())), Counted::default());
     let answers: Vec<Answer> = texts.iter().map(|_| Answer::default()).collect();
     for (text, answer) in texts.iter().zip(&answers) {
@@ -134,7 +137,8 @@ fn ask(world: &mut World, texts: &[&str]) -> (Vec<(u16, u64, usize)>, isize) {
     }
     while world.deliver() {}
     assert_eq!(service.borrow().queries.free_bytes(), QUERIES_BYTES_MAX);
-    (answers.iter().map(|answer| *answer.borrow()).collect(), counted.peak.get())
+    let answers = answers.iter().map(|answer| *answer.borrow()).collect();
+    (answers, counted.peak.get(), counted.piece.get())
 }
 
 /// Thirty at once wait for each other rather than to hold thirty times as much, and each has the
@@ -152,13 +156,24 @@ fn thirty_heavy_queries_hold_little_more_than_there_is_for_queries() {
         let mut world = loaded(shards);
         let alone: Vec<_> = kinds.iter().map(|text| ask(&mut world, &[text])).collect();
         let texts: Vec<&str> = kinds.iter().copied().cycle().take(30).collect();
-        let (answers, peak) = ask(&mut world, &texts);
+        let (answers, peak, _) = ask(&mut world, &texts);
         for (number, (answer, text)) in answers.iter().zip(&texts).enumerate() {
-            let (expected, peak) = &alone[number % kinds.len()];
+            let (expected, peak, _) = &alone[number % kinds.len()];
             println!("{shards} shards, {text}: {answer:?}, alone a peak of {peak}");
             assert_eq!((answer.0, answer), (200, &expected[0]), "{shards} shards, {text}");
         }
         println!("{shards} shards: a peak of {peak}");
         assert!(peak < 24_000_000, "{shards} shards: {peak}");
     }
+}
+
+/// One series of a million windows is one chunk of the result, whose text would be much more.
+#[test]
+fn a_series_of_a_million_windows_is_written_as_it_is_sent() {
+    let mut world = loaded(1);
+    let text = "SELECT mean(w) FROM m WHERE time >= 0 AND time < 1000s GROUP BY time(1ms)";
+    let (answers, peak, piece) = ask(&mut world, &[text]);
+    println!("{answers:?}: a peak of {peak}, a piece of {piece}");
+    assert_eq!((answers[0].0, answers[0].2 > 30_000_000), (200, true), "{answers:?}");
+    assert!(piece < WHOLE_REPLY_BYTES_MAX + REPLY_PIECE_BYTES * 2, "{piece}");
 }

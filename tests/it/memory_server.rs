@@ -33,6 +33,9 @@ use tidemark::scan::{PageLimits, SummaryLimits, TileLimits, scan, summarise};
 
 use crate::memory_rows::MemoryRows;
 
+/// Of a chunk that is written in pieces.
+const ROWS_AT_A_TIME: usize = 3;
+
 type Tags = Vec<(ColumnId, String)>;
 type Fields = BTreeMap<ColumnId, FieldValue>;
 
@@ -166,6 +169,19 @@ fn push(values: &mut tidemark::batch::column::Values, value: &FieldValue) {
     }
 }
 
+/// Writes a chunk a few rows at a time, as a large one is.
+fn write(writer: &mut Writer, chunk: &SeriesChunk) {
+    let mut from = 0;
+    loop {
+        let to = chunk.rows.min(from + ROWS_AT_A_TIME);
+        assert!(writer.series(chunk, from..to));
+        from = to;
+        if from == chunk.rows {
+            return;
+        }
+    }
+}
+
 impl Memory {
     pub(crate) fn new(shards: u64, page_bytes: usize) -> Self {
         Self { databases: BTreeMap::new(), shards, page_bytes, now_ns: 0 }
@@ -202,7 +218,7 @@ impl Memory {
             };
             let error = match result {
                 Ok(chunks) => {
-                    chunks.iter().for_each(|chunk| assert!(writer.series(chunk)));
+                    chunks.iter().for_each(|chunk| write(&mut writer, chunk));
                     None
                 }
                 Err(error) => Some(error),

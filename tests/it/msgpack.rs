@@ -128,7 +128,7 @@ fn a_large_document_is_held_once_and_given_in_pieces() {
         Writer::new(Options { format: Format::MessagePack, epoch, ..Options::default() });
     let before = live();
     writer.statement_begin(0);
-    assert!(chunks.iter().all(|chunk| writer.series(chunk)), "below the limit");
+    assert!(chunks.iter().all(|chunk| writer.series(chunk, 0..chunk.rows)), "below the limit");
     writer.statement_end(Ending::Done);
     writer.finish();
     let most = (peak_since() - before) as usize;

@@ -140,7 +140,13 @@ fn every_described_status_is_answered_to_some_script_and_no_other() {
     // No script overloads a server or fails twenty times: see `write_overload` and `tokens`. What is
     // not there is answered 501 without being described, but where a deployment may have it.
     let elsewhere = |(_, _, status): &&(String, String, u16)| !matches!(status, 429 | 501 | 503);
-    let missing: Vec<_> = described.difference(&seen).filter(elsewhere).collect();
+    // Nor does the runtime of a script keep a past: see `recoveries`.
+    let goes_back = |(method, path, status): &&(String, String, u16)| {
+        let statuses = if method == "GET" { &[202][..] } else { &[200, 202, 409, 422] };
+        path == "/api/v3/recover" && statuses.contains(status)
+    };
+    let missing = described.difference(&seen).filter(elsewhere);
+    let missing: Vec<_> = missing.filter(|found| !goes_back(found)).collect();
     let unsaid: Vec<_> = seen.difference(&described).collect();
     assert!(missing.is_empty(), "described, but no script of tests/data/http has it: {missing:?}");
     assert!(unsaid.is_empty(), "answered, but not described: {unsaid:?}");

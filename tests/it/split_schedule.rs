@@ -211,3 +211,50 @@ fn splits_lose_and_double_nothing_whatever_happens_to_messages_and_objects() {
     println!("{answered} queries, {must} points due, {shards} shards, {refused} writes refused");
     assert!(only.is_some() || (answered > SEEDS && shards as u64 > 5 * SEEDS));
 }
+
+/// Shows `field` of all points by time.
+fn column(world: &mut World, edge: &Edge, field: &str) -> BTreeMap<i64, i64> {
+    let text = format!("SELECT {field} FROM m");
+    let statement = parse_statement(&text, &Params::default()).unwrap();
+    let (database, principal) = (Some("db".to_owned()), Principal::admin());
+    let session = Session { database, now_ns: START_NS, principal, ..Session::default() };
+    let goes_on = |piece: &Piece| matches!(piece, Ok(Some(_)));
+    let pieces = world.run_pieces(edge, Execution::new(statement, session), goes_on);
+    shown(&pieces, 0).unwrap()
+}
+
+/// A page has the columns that it was asked for, however many there are when it comes.
+#[test]
+fn a_column_that_comes_while_a_split_copies_is_not_made_up() {
+    let mut split = 0;
+    for messages in 0..60 {
+        let mut world = World::new(messages, real_shard::make);
+        world.split_bytes = SPLIT_BYTES;
+        let edge = Edge::default();
+        world.run(&edge, create("db", 1, None)).unwrap();
+        // Old ones stay where they are, those of the year 2100 are copied.
+        let time_ns = |n: i64| if n % 2 == 0 { START_NS - D_NS + n } else { FAR_NS + n };
+        // Texts that do not compress: the group has to be full.
+        let text = |n: i64| (n as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let line =
+            |n: i64| format!("m,host=h{} i={n}i,s=\"{:016x}\" {}", n % 5, text(n), time_ns(n));
+        let lines: Vec<String> = (0..200).map(line).collect();
+        for lines in lines.chunks(25) {
+            world.run(&edge, write("db", &lines.join("\n"))).unwrap();
+        }
+        for _ in 0..messages {
+            if !world.deliver() {
+                world.alarm();
+            }
+        }
+        // Before all groups that a split makes, so that no fence holds it back.
+        let early = format!("m,host=h1 g=7i {}", START_NS - 2 * D_NS);
+        world.run(&edge, write("db", &early)).unwrap();
+        world.settle();
+        split += usize::from(world.shard_ids().len() > 1);
+        let made = column(&mut world, &edge, "g");
+        assert_eq!(made, BTreeMap::from([(START_NS - 2 * D_NS, 7)]), "after {messages} messages");
+        assert_eq!(column(&mut world, &edge, "i").len(), 200, "after {messages} messages");
+    }
+    assert!(split > 40, "only {split} groups have split");
+}

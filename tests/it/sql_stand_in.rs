@@ -1,7 +1,8 @@
 //! Stands where the Worker of SQL would, which is a crate of its own: it understands `count NAME`,
 //! which reads every row of a table page by page, `pages NAME`, which says after each page how many
 //! rows there were so far, `fail STATUS TEXT`, `SELECT rows N` and `SELECT breaks N`, which answer
-//! N rows as a stream of Arrow in pieces; the second then fails. `$1` stands for its value.
+//! N rows as a stream of Arrow in pieces; the second then fails. `$1` stands for its value. At `trap`
+//! it breaks off.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -39,7 +40,10 @@ pub(crate) fn stand_in() -> SqlSession {
     let mut count = Count::default();
     Box::new(move |message| {
         let (_, message) = envelope::decode::<ToSql>(message).unwrap();
-        envelope::encode(&turn(&mut count, message))
+        if matches!(&message, ToSql::Open(request) if request.text == "trap") {
+            return Err("unreachable".to_owned());
+        }
+        Ok(envelope::encode(&turn(&mut count, message)))
     })
 }
 

@@ -178,12 +178,14 @@ fn sql_of_another_version_is_understood_or_refused_by_name() {
                     let error = envelope::decode::<ToSql>(&message).err().map(|e| e.to_string());
                     error.map(|message| FromSql::Failed { status: 503, message })
                 };
-                let mut reply =
-                    refused().map_or_else(|| session(&message), |said| envelope::encode(&said));
+                let mut reply = match refused() {
+                    Some(said) => envelope::encode(&said),
+                    None => session(&message)?,
+                };
                 if !is_asked {
                     reply[0] = version;
                 }
-                reply
+                Ok(reply)
             }));
             product.query("", "CREATE DATABASE a");
             product.write("a", "m v=1 1\nm v=2 2");

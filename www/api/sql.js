@@ -3,12 +3,20 @@
 import { answered, errorIn, Refused } from './ask.js';
 import { parseExact } from './exact.js';
 import { onToken } from './token.js';
-import { currentPlace, isStatic, onPlace } from './transport.js';
+import { sqlAsset } from '../engine/sql_asset.js';
+import { currentPlace, isStatic, onEngineState, onPlace, sqlState } from './transport.js';
 
-/** Said where a statement would be asked of the page's own database. */
-export const absentInPage = isStatic
-  ? 'The database in this page has no SQL: ask in InfluxQL.'
-  : 'The database in this page has no SQL: choose the server at the top right, or ask in InfluxQL.';
+const unloaded = 'The database in this page has no SQL yet: press Load SQL above, or ask in InfluxQL.';
+
+const unbuilt = isStatic
+  ? 'The database in this page has no SQL: `npm run sql`, then `npm run build -- --static` make a page that has it.'
+  : 'The database in this page has no SQL: `npm run sql` builds it. Or choose the server at the top right.';
+
+/** Why a statement cannot be asked of where the data lives; null where it can, as far as the page knows. */
+export function whyNoSql() {
+  if (currentPlace() !== 'browser' || sqlState().isReady) return null;
+  return sqlAsset ? unloaded : unbuilt;
+}
 
 /**
  * The response to a statement. Throws [Refused] where nobody can be asked.
@@ -17,7 +25,8 @@ export const absentInPage = isStatic
  * @param {{ db: string, format?: string, signal?: AbortSignal }} options
  */
 export async function askSql(q, { db, format = 'json', signal }) {
-  if (currentPlace() === 'browser') throw new Refused(absentInPage, 501);
+  const why = whyNoSql();
+  if (why) throw new Refused(why, 501);
   if (!db) throw new Refused('Choose a database: a statement of SQL is asked of one.', 0);
   const headers = { 'Content-Type': 'application/json' };
   const body = JSON.stringify({ db, q, format });
@@ -28,10 +37,16 @@ const routines = `SELECT DISTINCT routine_name AS name, description AS explained
 FROM information_schema.routines ORDER BY 1`;
 
 let known = null;
+let hadSql = false;
 
 const forget = () => (known = null);
 onToken(forget);
 onPlace(forget);
+onEngineState(() => {
+  const { isReady } = sqlState();
+  if (isReady !== hadSql) forget();
+  hadSql = isReady;
+});
 
 /** `{ name, parameters, explained }` of each function that the server has; none where it has no SQL. */
 export function sqlFunctions(db) {

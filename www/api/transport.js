@@ -60,6 +60,12 @@ export const isForgetful = () => {
 /** Whether all tabs have the database of this page. */
 export const isShared = () => running?.isShared === true;
 
+/** Whether the page's own database has SQL, and how many bytes of it have come while it is loaded, or null. */
+export const sqlState = () => running?.state.sql ?? { isReady: false, bytes: null };
+
+/** Loads SQL into the page's own database. */
+export const loadSql = async () => (await engine()).loadSql();
+
 /** Why the engine does not start, with a `code` of `engine.js`; or null. */
 export const engineTrouble = () => trouble;
 

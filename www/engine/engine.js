@@ -1,6 +1,8 @@
 // The whole database in this browser: the same API as the server's, in a web worker of this page, or
 // in one that all tabs share.
 
+import { sqlAsset } from './sql_asset.js';
+
 /** Names of failures, in the `code` of an [EngineError]. */
 export const codes = {
   /** Another tab has the stored database open, and cannot share it. */
@@ -28,9 +30,11 @@ export class EngineError extends Error {
 const beside = (name) => new URL(name, import.meta.url).href;
 
 /** Tabs share a worker if they speak alike: changes with what is said between page and worker. */
-const sharedName = 'tidemark 1';
+const sharedName = 'tidemark 2';
 
 const hasSharing = typeof SharedWorker !== 'undefined';
+
+const unbuilt = 'This page was built without SQL: `npm run sql` builds it, and the page with it.';
 
 /** Statuses that have no body. */
 const bodiless = [101, 204, 205, 304];
@@ -116,9 +120,10 @@ export async function startEngine({ persist = false, shared = persist, changed =
 class Engine {
   /**
    * Whether it is kept, why something of it is not stored (or null), whether no database was made
-   * in it yet, and how many tabs have it.
+   * in it yet, how many tabs have it, and whether it has SQL, or how many bytes of that have come
+   * while it is loaded (or null).
    */
-  state = { isKept: false, unstored: null, isEmpty: true, tabs: 1 };
+  state = { isKept: false, unstored: null, isEmpty: true, tabs: 1, sql: { isReady: false, bytes: null } };
 
   constructor(persist, isShared, changed) {
     this.persist = persist;
@@ -216,6 +221,15 @@ class Engine {
   /** Empties the database, and what is stored of it; or rejects, and nothing is different. */
   async forget() {
     await this.ask('forget', {});
+  }
+
+  /**
+   * Loads SQL, for all who have this database: until then `/api/v3/query_sql` answers 501. It is not kept: the
+   * next page loads it from the browser's cache. Rejects where the page was built without it.
+   */
+  async loadSql() {
+    if (!sqlAsset) throw new EngineError({ code: codes.load, message: unbuilt });
+    await this.ask('loadSql', { url: beside(`../chunks/${sqlAsset.name}`) });
   }
 
   /** Leaves it; its worker ends with the last page that has it. What is stored stays. */

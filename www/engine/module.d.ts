@@ -3,6 +3,18 @@
 /** Of a shared worker's own scope, which the compiler's library of pages lacks. */
 declare const SharedWorkerGlobalScope: unknown;
 
+/** Of scripts/console.mjs: see sql_asset.js. */
+declare const SQL_ASSET: { name: string; bytes: number } | null;
+
+/** SQL's module, which `npm run sql` makes of the crate in `sql/`. */
+declare module '#sql' {
+  export function __wbg_reset_state(): void;
+  export function end(session: number): void;
+  export function memory_bytes(): number;
+  export function turn(session: number, message: Uint8Array): Uint8Array;
+  export default function load(options: { module_or_path: unknown }): Promise<unknown>;
+}
+
 declare module '#engine' {
   /** The database of one page; `src/browser` says more. */
   export class Tidemark {
@@ -25,6 +37,8 @@ declare module '#engine' {
     ): [number, string[], Uint8Array<ArrayBuffer>];
     restore(key: string, value: Uint8Array): void;
     restored(): void;
+    /** `turn` answers messages to SQL from the next request on. */
+    set_sql(turn: (message: Uint8Array) => Uint8Array): void;
     wake(now_ns: bigint): void;
   }
   export function __wbg_reset_state(): void;

@@ -3,6 +3,7 @@
 
 import load, { __wbg_reset_state, Tidemark, validate } from '#engine';
 import { Failure, isStored, Kept } from './kept.js';
+import { Sql } from './sql.js';
 
 /** Alarms that are overdue come at least this far apart, so that requests get their turn. */
 const alarmPauseMs = 20;
@@ -15,6 +16,12 @@ const wakeAfterMs = 500;
 let database;
 /** @type {Kept | undefined} */
 let kept;
+/** Whatever becomes of the database. @type {Sql | undefined} */
+let sql;
+/** What has come of it while it is loaded; null otherwise. @type {number | null} */
+let sqlBytes = null;
+/** One load for all who ask. @type {Promise<void> | undefined} */
+let sqlComes;
 let timer;
 /** Whoever asks: the page whose worker this is, or a port of each tab that shares it. */
 const clients = new Set();
@@ -27,7 +34,9 @@ const nowNs = () => BigInt(Date.now()) * 1_000_000n;
 
 function fresh() {
   const [seed, secret] = crypto.getRandomValues(new BigUint64Array(2));
-  return new Tidemark(seed, secret);
+  const made = new Tidemark(seed, secret);
+  if (sql) made.set_sql(sql.turn);
+  return made;
 }
 
 /** Why what changed is not stored, as the page knows it; null when it is. */
@@ -75,6 +84,7 @@ const state = () => ({
   unstored,
   isEmpty: database?.is_empty() ?? true,
   tabs: clients.size,
+  sql: { isReady: sql !== undefined, bytes: sqlBytes },
 });
 
 /** Tells every client of another state. */
@@ -196,6 +206,23 @@ async function forget() {
   unstored = null;
 }
 
+async function loadSql(url) {
+  const hasCome = (bytes) => {
+    sqlBytes = bytes;
+    tell();
+  };
+  try {
+    hasCome(0);
+    sql = await Sql.load(url, hasCome);
+    // It may have broken off meanwhile: the next one takes it.
+    database?.set_sql(sql.turn);
+  } finally {
+    sqlBytes = null;
+    sqlComes = undefined;
+    tell();
+  }
+}
+
 const otherRuns =
   'Another tab has a database open that is not kept, while another one is stored: close that tab.';
 
@@ -210,6 +237,7 @@ const handlers = {
 
   async fetch({ method, path, query, headers, body }) {
     const answer = database.request(method, path, query, headers, body, nowNs());
+    sql?.settle();
     armAlarm();
     const changes = changed();
     try {
@@ -236,6 +264,8 @@ const handlers = {
   forget: () => inTurn(forget),
 
   store: () => store(),
+
+  loadSql: ({ url }) => (sql ? undefined : (sqlComes ??= loadSql(url))),
 };
 
 /** The answer to a request that took effect here but could not be stored. */

@@ -1,7 +1,7 @@
 // The two languages of the query view: what each of them is asked about a text.
 
-import { absentInPage } from '../api/sql.js';
-import { currentPlace, onPlace } from '../api/transport.js';
+import { whyNoSql } from '../api/sql.js';
+import { onEngineState, onPlace } from '../api/transport.js';
 import { button, el } from '../dom.js';
 import { put as putInfluxql } from '../influxql/put.js';
 import * as influxqlRange from '../influxql/range.js';
@@ -61,8 +61,8 @@ export function languageSwitch() {
 /** Why what is written will not do what the page looks like; or the empty text. */
 function hint() {
   const { language, query, range } = current();
-  if (language !== 'sql') return '';
-  if (currentPlace() === 'browser') return absentInPage;
+  // Where there is no SQL, that is said in the place of this.
+  if (language !== 'sql' || whyNoSql()) return '';
   if (range === 'all' || !query.trim() || sqlRange.takesRange(query)) return '';
   return 'The time range goes where $timeFilter stands in SQL; this text has none, so all times are asked.';
 }
@@ -76,6 +76,7 @@ export function languageHint() {
   };
   onChange(show);
   onPlace(show);
+  onEngineState(show);
   show();
   return line;
 }

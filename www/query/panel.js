@@ -7,6 +7,7 @@ import { mayAsk } from '../api/transport.js';
 import { bounds } from '../influxql/range.js';
 import { startLexer } from '../influxql/tokenize.js';
 import { resultPanel } from '../results/panel.js';
+import { sqlOffer } from '../sql/offer.js';
 import { change, current, onChange } from '../state.js';
 import { queryEditor } from './editor.js';
 import { historyMenu, remember } from './history.js';
@@ -184,6 +185,8 @@ export function queryPanel({ changed, refused, start }) {
     ),
     editor.element,
     languageHint(),
+    // What could not be asked before is asked now.
+    sqlOffer(() => (tell([]), api.runLinked())),
     problem,
     results.element,
   );

@@ -1,4 +1,4 @@
-//! Dictionaries and views to what they stand for, also inside of structs and lists.
+//! Dictionaries and views to what they stand for, also inside of structs, lists and maps.
 
 use std::sync::Arc;
 
@@ -52,7 +52,9 @@ fn plain(data_type: &DataType) -> DataType {
         DataType::List(item) => DataType::List(field(item)),
         DataType::LargeList(item) => DataType::LargeList(field(item)),
         DataType::ListView(item) => DataType::List(field(item)),
+        DataType::LargeListView(item) => DataType::LargeList(field(item)),
         DataType::FixedSizeList(item, length) => DataType::FixedSizeList(field(item), *length),
+        DataType::Map(entries, is_sorted) => DataType::Map(field(entries), *is_sorted),
         other => other.clone(),
     }
 }

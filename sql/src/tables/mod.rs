@@ -10,6 +10,7 @@ mod first_rows;
 mod measurement;
 mod over_scan;
 mod pushdown;
+mod pairs_cap;
 mod rows_cap;
 mod scan;
 mod system;

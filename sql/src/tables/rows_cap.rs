@@ -30,6 +30,8 @@ use futures::Stream;
 
 use crate::error::{Fault, QueryError};
 use crate::limits::{MADE_ROWS_MAX, RECURSION_ROWS_MAX, WINDOW_ROWS_MAX};
+use crate::tables::pairs_cap;
+use crate::turns::Pace;
 
 /// Puts a cap under each operator that needs one.
 #[derive(Debug)]
@@ -54,6 +56,7 @@ impl PhysicalOptimizerRule for CapRows {
 }
 
 fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+    let node = pairs_cap::cap(node)?;
     if let Some(limit) = makes_rows(&node) {
         return Ok(Transformed::yes(Arc::new(RowsCap { input: node, limit })));
     }
@@ -169,8 +172,9 @@ impl ExecutionPlan for RowsCap {
         partition: usize,
         context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
+        let pace = Pace::of(&context);
         let input = self.input.execute(partition, context)?;
-        Ok(Box::pin(Capped { input, rows: 0, limit: self.limit }))
+        Ok(Box::pin(Capped { input, rows: 0, limit: self.limit, pace }))
     }
 }
 
@@ -178,14 +182,20 @@ struct Capped {
     input: SendableRecordBatchStream,
     rows: usize,
     limit: Limit,
+    pace: Arc<Pace>,
 }
 
 impl Stream for Capped {
     type Item = Result<RecordBatch>;
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.pace.is_over() {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
         let polled = self.input.as_mut().poll_next(context);
         if let Poll::Ready(Some(Ok(batch))) = &polled {
+            self.pace.made(batch.num_rows());
             self.rows += batch.num_rows();
             if self.rows > self.limit.rows() {
                 return Poll::Ready(Some(Err(self.limit.error().into())));

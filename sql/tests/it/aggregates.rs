@@ -162,8 +162,20 @@ fn first_rows(random: &mut Random) -> String {
 
 #[test]
 fn shards_ship_the_first_rows_of_groups() {
-    let mut handed_down = 0;
-    for (seed, shards) in [(4, 1), (5, 2), (6, 7)] {
+    let handed_down = agree([(4, 1), (5, 2), (6, 7)], 40, first_rows, "est first of each [");
+    assert!(handed_down > 60, "only {handed_down}");
+}
+
+/// Compares random statements over so many shards with what SQL alone makes of them, each time of a
+/// seed; answers how many plans have `mark`.
+fn agree(
+    seeds_and_shards: [(u64, u32); 3],
+    statements: usize,
+    statement: fn(&mut Random) -> String,
+    mark: &str,
+) -> usize {
+    let mut marked = 0;
+    for (seed, shards) in seeds_and_shards {
         let mut random = Random(seed << 33 | 0x9e37_79b9);
         let lines = lines(&mut random, 500);
         let mut with = Product::new(shards);
@@ -171,15 +183,15 @@ fn shards_ship_the_first_rows_of_groups() {
         for product in [&mut with, &mut without] {
             product.write(&lines);
         }
-        for _ in 0..40 {
-            let text = first_rows(&mut random);
+        for _ in 0..statements {
+            let text = statement(&mut random);
             let (found, expected) = (with.rows(&text), without.rows(&text));
             assert_eq!(sorted(&found), sorted(&expected), "{shards} shards: {text}");
             let plan = with.rows(&format!("EXPLAIN {text}"));
-            handed_down += usize::from(plan.contains("est first of each ["));
+            marked += usize::from(plan.contains(mark));
         }
     }
-    assert!(handed_down > 60, "only {handed_down}");
+    marked
 }
 
 fn sorted(answer: &str) -> Vec<&str> {
@@ -190,23 +202,7 @@ fn sorted(answer: &str) -> Vec<&str> {
 
 #[test]
 fn shards_aggregate_as_sql_does() {
-    let mut handed_down = 0;
-    for (seed, shards) in [(1, 1), (2, 2), (3, 7)] {
-        let mut random = Random(seed << 33 | 0x9e37_79b9);
-        let lines = lines(&mut random, 500);
-        let mut with = Product::new(shards);
-        let mut without = Product::without_aggregates();
-        for product in [&mut with, &mut without] {
-            product.write(&lines);
-        }
-        for _ in 0..50 {
-            let text = statement(&mut random);
-            let (found, expected) = (with.rows(&text), without.rows(&text));
-            assert_eq!(sorted(&found), sorted(&expected), "{shards} shards: {text}");
-            let plan = with.rows(&format!("EXPLAIN {text}"));
-            handed_down += usize::from(plan.contains("aggregates=["));
-        }
-    }
+    let handed_down = agree([(1, 1), (2, 2), (3, 7)], 50, statement, "aggregates=[");
     assert!(handed_down > 30, "only {handed_down}");
 }
 

@@ -58,7 +58,7 @@ fn what_is_just_not_too_deep_is_answered() {
     assert_eq!(ask(&format!("SELECT {sum} FROM cpu")).unwrap(), 100);
     let nots = "NOT ".repeat(40);
     assert_eq!(ask(&format!("SELECT {nots} true")).unwrap(), 1);
-    let parentheses = format!("{}1{}", "(".repeat(40), ")".repeat(40));
+    let parentheses = format!("{}1{}", "(".repeat(44), ")".repeat(44));
     assert_eq!(ask(&format!("SELECT {parentheses}")).unwrap(), 1);
     let unions = vec!["SELECT usage FROM cpu"; 60].join(" UNION ALL ");
     assert_eq!(ask(&unions).unwrap(), 6_000);
@@ -132,6 +132,15 @@ fn what_makes_rows_without_end_is_stopped() {
         "WITH RECURSIVE n AS (SELECT 1 AS i UNION ALL SELECT i FROM n) SELECT count(*) FROM n";
     let said = refusal(text);
     assert!(said.starts_with("507: a recursive query makes more than 50000 rows"), "{said}");
+}
+
+#[test]
+fn what_compares_without_end_is_stopped() {
+    let said = refusal(
+        "SELECT count(*) FROM generate_series(1, 20000) a JOIN generate_series(1, 20000) b \
+         ON a.value + b.value < 0",
+    );
+    assert!(said.starts_with("507: a join compares more than 250000000 pairs of rows"), "{said}");
 }
 
 #[test]

@@ -124,6 +124,41 @@ fn columns_say_what_they_are() {
     assert!(!schema.field(2).is_nullable());
 }
 
+/// Clients that ask for columns before the rows compare both, whatever the optimizer finds out.
+#[test]
+fn columns_are_the_same_whether_rows_are_asked_for_or_not() {
+    let read = |text: &str| {
+        let bytes = written(&ask(text), Format::Arrow).unwrap();
+        StreamReader::try_new(bytes.as_slice(), None).unwrap().schema()
+    };
+    for text in [
+        "SELECT version(), abs(-1), length('abc'), repeat('x', 3) AS r, nullif(1, 2)",
+        "SELECT CASE WHEN 1 = 1 THEN 'a' END AS x, [1, 2] AS l, to_timestamp('2020-01-01T00:00:00Z')",
+        "SELECT arrow_cast(s, 'Utf8View'), arrow_cast(s, 'LargeUtf8'), upper(host) FROM t",
+        "SELECT host, count(*), max(f), array_agg(host) FROM t GROUP BY host",
+        "SELECT *, map(['a'], [host]) FROM t WHERE i = 1",
+        "SELECT a.host, b.f FROM t a LEFT JOIN t b ON a.time = b.time AND b.i = 7",
+        "SELECT date_bin_gapfill(interval '1 hour', time) AS t, host, locf(avg(f)) FROM t \
+         WHERE time >= '2022-01-01T00:00:00Z' AND time < '2022-01-02T00:00:00Z' GROUP BY 1, host",
+        "VALUES (1, 'a'), (2, NULL)",
+    ] {
+        assert_eq!(read(text), read(&format!("SELECT * FROM ({text}) LIMIT 0")), "{text}");
+    }
+}
+
+/// Few clients read dictionaries, and none of them inside of anything.
+#[test]
+fn tags_are_text_wherever_they_stand() {
+    let answered = ask("SELECT host AS tag, [host] AS list, named_struct('h', host) AS struct, \
+         map(['a'], [host]) AS map, [map([host], [[host]])] AS deep FROM t");
+    assert!(format!("{:?}", answered.schema).contains("Dictionary"), "{:?}", answered.schema);
+    let bytes = written(&answered, Format::Arrow).unwrap();
+    let reader = StreamReader::try_new(bytes.as_slice(), None).unwrap();
+    let said = format!("{:?}", reader.schema());
+    assert!(!said.contains("Dictionary") && !said.contains("View"), "{said}");
+    assert_eq!(reader.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 2);
+}
+
 /// What is ready can be taken at any time: together it is the same.
 #[test]
 fn an_answer_comes_in_pieces() {

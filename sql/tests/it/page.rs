@@ -59,6 +59,8 @@ fn the_limits_of_the_page_are_those_of_the_code() {
         ("POOL_BYTES_MAX", limits::POOL_BYTES_MAX as i128),
         ("WINDOW_ROWS_MAX", limits::WINDOW_ROWS_MAX as i128),
         ("MADE_ROWS_MAX", limits::MADE_ROWS_MAX as i128),
+        ("PAIRS_MAX", limits::PAIRS_MAX as i128),
+        ("TURN_ROWS_MAX", limits::TURN_ROWS_MAX as i128),
         ("RECURSION_ROWS_MAX", limits::RECURSION_ROWS_MAX as i128),
         ("GAPFILL_ROWS_MAX", limits::GAPFILL_ROWS_MAX as i128),
         ("MADE_BYTES_MAX", limits::MADE_BYTES_MAX),

@@ -18,7 +18,7 @@ pub(crate) struct Product(InProcess);
 impl Product {
     pub(crate) fn new(shards: u32) -> Self {
         let (engine, mut session) = (Engine::default(), Answering::default());
-        let sql = move |message: &[u8]| session.turn(&engine, message);
+        let sql = move |message: &[u8]| Ok(session.turn(&engine, message));
         Self::with(&[("DEFAULT_SHARDS", &shards.to_string())], Box::new(sql))
     }
 
@@ -30,7 +30,7 @@ impl Product {
             if let ToSql::Open(request) = &mut message {
                 (request.aggregates, request.first_of_groups) = (false, false);
             }
-            session.turn(&engine, &envelope::encode(&message))
+            Ok(session.turn(&engine, &envelope::encode(&message)))
         };
         Self::with(&[("DEFAULT_SHARDS", "1")], Box::new(sql))
     }
@@ -160,7 +160,7 @@ fn no_turn_brings_nothing() {
     let counted = Arc::clone(&turns);
     let sql = move |message: &[u8]| {
         counted.fetch_add(1, Ordering::Relaxed);
-        session.turn(&engine, message)
+        Ok(session.turn(&engine, message))
     };
     let mut product = Product::with(&[("DEFAULT_SHARDS", "2")], Box::new(sql));
     product.write(&lines());
@@ -198,7 +198,7 @@ fn a_refusal_has_its_status() {
 fn series_and_points_of_a_statement_have_limits() {
     let ask = |name: &str, limit: &str, text: &str| {
         let (engine, mut session) = (Engine::default(), Answering::default());
-        let sql = move |message: &[u8]| session.turn(&engine, message);
+        let sql = move |message: &[u8]| Ok(session.turn(&engine, message));
         let mut product = Product::with(&[(name, limit), ("DEFAULT_SHARDS", "2")], Box::new(sql));
         product.write("m,t=a v=1 1\nm,t=b v=2 1\nm,t=c v=3 1\nm,t=d v=4 2\nn,t=a v=1 1");
         product.sql(text)

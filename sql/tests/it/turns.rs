@@ -54,6 +54,45 @@ fn a_step_without_an_answer_wants_nothing_new() {
     assert!(query.step(Vec::new()).unwrap().is_done);
 }
 
+/// What makes rows out of few ends its turn, so that others are served meanwhile.
+#[test]
+fn what_makes_many_rows_takes_many_turns() {
+    let many = "generate_series(1, 3000)";
+    for (text, turns) in [
+        (
+            format!(
+                "SELECT count(*) FROM {many} a CROSS JOIN {many} b WHERE a.value + b.value > 0"
+            ),
+            100,
+        ),
+        (format!("SELECT count(*) FROM {many} a JOIN {many} b ON a.value < b.value"), 50),
+        // None of its pairs is a row.
+        (
+            "SELECT count(*) FROM generate_series(1, 9000) a JOIN generate_series(1, 9000) b \
+          ON a.value + b.value < 0"
+                .to_owned(),
+            30,
+        ),
+        ("SELECT count(*) FROM generate_series(1, 5000000)".to_owned(), 60),
+    ] {
+        let mut query = open(&text);
+        let (mut steps, mut answered) = (0, 0);
+        // A series may be a table's name.
+        query.step(Vec::new()).unwrap();
+        let mut answers = vec![Answer::Tables(Vec::new())];
+        loop {
+            let step = query.step(std::mem::take(&mut answers)).unwrap();
+            (steps, answered) = (steps + 1, answered + rows(&step));
+            if step.is_done {
+                break;
+            }
+            assert!(step.goes_on, "{text}: {step:?}");
+        }
+        assert!((turns..20 * turns).contains(&steps), "{steps}: {text}");
+        assert_eq!((answered, query.left_behind()), (1, (0, 0)), "{text}");
+    }
+}
+
 #[test]
 fn a_scan_that_is_needed_no_longer_is_cancelled() {
     let database = database(100);

@@ -14,8 +14,9 @@ use super::http::{RequestHead, Response};
 pub use status::Code;
 use status::percent_encoded;
 
-/// What a frame is: a message, or the trailers.
+/// What a frame is: a message, one that is compressed, or the trailers.
 const MESSAGE: u8 = 0;
+const COMPRESSED: u8 = 1;
 const TRAILERS: u8 = 0x80;
 /// Bytes before what a frame holds.
 const FRAME_HEAD_BYTES: usize = 5;
@@ -38,8 +39,11 @@ pub enum FrameError {
     /// It ends early.
     #[error("the body ends within a frame")]
     Short,
-    /// The first byte of a frame says that it is compressed, or something unknown.
-    #[error("frames of kind {0} are not read here: send messages without compression")]
+    /// A message that is compressed, which is gRPC's own word for not implemented.
+    #[error("compressed messages are not read here: send them without compression")]
+    Compressed,
+    /// The first byte of a frame says something else.
+    #[error("a frame of kind {0} is no message")]
     Kind(u8),
     /// No frame can say its length.
     #[error("a message of more than 4 GB")]
@@ -84,8 +88,10 @@ impl Form {
         }
         let mut messages = Vec::new();
         while let Some((&[kind, a, b, c, d], behind)) = rest.split_first_chunk() {
-            if kind != MESSAGE {
-                return Err(FrameError::Kind(kind));
+            match kind {
+                MESSAGE => {}
+                COMPRESSED => return Err(FrameError::Compressed),
+                kind => return Err(FrameError::Kind(kind)),
             }
             let length = usize::try_from(u32::from_be_bytes([a, b, c, d]));
             let length = length.map_err(|_| FrameError::Short)?;

@@ -50,9 +50,10 @@ fn a_body_that_is_none_is_refused() {
     for end in 1..frames.len() {
         assert_eq!(binary.messages(&frames[..end]), Err(FrameError::Short), "{end}");
     }
-    for kind in [1, 0x80, 0xff] {
+    for kind in [2, 0x80, 0xff] {
         assert_eq!(binary.messages(&[kind, 0, 0, 0, 0]), Err(FrameError::Kind(kind)));
     }
+    assert_eq!(binary.messages(&[1, 0, 0, 0, 0]), Err(FrameError::Compressed));
     assert_eq!(binary.messages(&[0, 0xff, 0xff, 0xff, 0xff]), Err(FrameError::Short));
     for wrong in ["%%%%", "AAAAA", "A=B=C"] {
         assert!(text.messages(wrong.as_bytes()).is_err(), "{wrong}");

@@ -23,6 +23,7 @@ pub mod query;
 pub mod query_sql;
 pub mod query_v3;
 pub mod quota;
+pub mod recover;
 pub mod setup;
 mod statements;
 pub mod tokens;
@@ -205,6 +206,10 @@ pub static ROUTES: &[Route] = &[
     ]),
     route("/api/v3/restore", ErrorShape::Other, &[
         on(&["POST"], Access::Admin, JSON, backup::begin_restore),
+    ]),
+    route("/api/v3/recover", ErrorShape::Other, &[
+        on(&["GET"], Access::Admin, Body::None, recover::begin),
+        on(&["POST"], Access::Admin, JSON, recover::begin),
     ]),
     route("/debug/verify", ErrorShape::Other, &[
         on(&["POST"], Access::Admin, JSON, verify::begin),

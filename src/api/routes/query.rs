@@ -26,8 +26,9 @@ use crate::influxql;
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
 use crate::influxql::effect::Effect;
-use crate::model::limits::{REPLY_PIECE_BYTES, WHOLE_REPLY_BYTES_MAX};
+use crate::model::limits::{REPLY_PIECE_BYTES, REPLY_PIECE_ROWS, WHOLE_REPLY_BYTES_MAX};
 use crate::protocol::call::{Call, Reply, Step};
+use crate::query::result::SeriesChunk;
 use crate::response::{Ending, Format, Options, Writer};
 
 /// What a statement answers whose document cannot be held.
@@ -109,8 +110,10 @@ pub struct Querying {
     /// A statement failed: those after it are not executed.
     failed: bool,
     writer: Writer,
-    /// What is written and not sent.
-    document: Option<Held>,
+    /// Rows that are not written yet, from this one on.
+    unwritten: Option<(SeriesChunk, usize)>,
+    /// What is written and not sent, and what is not written.
+    held: Option<Held>,
     format: Format,
     chunked: bool,
     delivery: Delivery,
@@ -159,7 +162,8 @@ impl Querying {
             statement_id: 0,
             failed: false,
             writer: Writer::new(options),
-            document: None,
+            unwritten: None,
+            held: None,
             format,
             chunked: params.chunk_rows.is_some(),
             delivery: Delivery::default(),
@@ -194,6 +198,12 @@ impl Querying {
             if self.delivery.is_streaming() && self.writer.bytes() >= REPLY_PIECE_BYTES {
                 return Ok(Action::Bytes(self.writer.take_bytes()));
             }
+            if self.unwritten.is_some() {
+                match self.write_rows()? {
+                    Some(action) => return Ok(action),
+                    None => continue,
+                }
+            }
             let Some(execution) = &mut self.current else {
                 if !self.next_statement() {
                     return Ok(self.end());
@@ -202,16 +212,7 @@ impl Querying {
             };
             match execution.step(context, reply.take()) {
                 Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                Step::Done(Ok(Some(chunk))) => {
-                    if !self.writer.series(&chunk) {
-                        self.end_statement(Ending::Failed(TOO_LARGE));
-                        continue;
-                    }
-                    if let Some(action) = self.flush() {
-                        return Ok(action);
-                    }
-                    self.hold_document()?;
-                }
+                Step::Done(Ok(Some(chunk))) => self.unwritten = Some((chunk, 0)),
                 Step::Done(Ok(None)) => self.end_statement(Ending::Done),
                 Step::Done(Err(warning @ Error::NotEverywhere { .. })) => {
                     self.end_statement(Ending::Warned(&warning.to_string()));
@@ -232,10 +233,23 @@ impl Querying {
         }
     }
 
-    /// Counts what is written and cannot be sent yet.
-    fn hold_document(&mut self) -> Result<(), ApiError> {
-        let held = self.session.room.hold(&mut self.document, self.writer.bytes());
-        Ok(held.map_err(Error::from)?)
+    /// Writes the next rows of the chunk at hand, and sends what has gathered when it is time to.
+    fn write_rows(&mut self) -> Result<Option<Action>, ApiError> {
+        let Some((chunk, from)) = self.unwritten.take() else { return Ok(None) };
+        let to = chunk.rows.min(from + REPLY_PIECE_ROWS);
+        if !self.writer.series(&chunk, from..to) {
+            self.end_statement(Ending::Failed(TOO_LARGE));
+            return Ok(None);
+        }
+        let mut unwritten_bytes = 0;
+        if to < chunk.rows {
+            unwritten_bytes = chunk.bytes();
+            self.unwritten = Some((chunk, to));
+        }
+        let action = self.flush();
+        let bytes = self.writer.bytes() + unwritten_bytes;
+        self.session.room.hold(&mut self.held, bytes).map_err(Error::from)?;
+        Ok(action)
     }
 
     /// Stops for a client that went away: the calls that take the query off the list.

@@ -69,7 +69,8 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
         path if is_one(path, "/api/v3", &V3) => {
             "of the v3 API there are /api/v3/write_lp, query_influxql, query_sql, export, \
              configure/database, configure/token, configure/token/secret, configure/quota, \
-             configure/backup, configure/access, backup, backup/verify and restore; query with InfluxQL at /query"
+             configure/backup, configure/access, backup, backup/verify, restore and recover; query \
+             with InfluxQL at /query"
         }
         path if is_one(path, "/api/v1/prom", &["read", "write"]) => {
             "Prometheus' remote protocol is not spoken here; write line protocol and query with \

@@ -96,6 +96,8 @@ pub struct Identify {
     found: Vec<Rc<Held>>,
     /// The Catalog's word: what there is, and whether there are users at all.
     catalog: Option<bool>,
+    /// That is what it said of the name before.
+    is_remembered: bool,
     from_catalog: bool,
     /// Since when it waits for its turn.
     waiting_since_ns: Option<i64>,
@@ -148,6 +150,7 @@ impl Identify {
             databases,
             found: Vec::new(),
             catalog: None,
+            is_remembered: false,
             from_catalog,
             waiting_since_ns: None,
             derived: None,
@@ -165,10 +168,23 @@ impl Identify {
     /// Asks nobody about a password that would not be derived: guessing costs the guesser's turn
     /// and no call.
     fn begin(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
-        match self.closed(context) {
-            Some(closed) => Ok(Next::Reply(Verdict::Closed(closed))),
-            None => self.judge(context),
+        if let Some(closed) = self.closed(context) {
+            return Ok(Next::Reply(Verdict::Closed(closed)));
         }
+        if let Some(users) = self.nobody(context) {
+            (self.catalog, self.from_catalog, self.is_remembered) = (Some(users), true, true);
+        }
+        self.judge(context)
+    }
+
+    /// Whether there are users at all, if it is known that none has this name. What may be a token,
+    /// or is known to a database, is looked for in any case.
+    fn nobody(&self, context: &Context<'_>) -> Option<bool> {
+        let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
+        let (callers, now_ns) = (&context.cache.callers, context.platform.now_ns());
+        let users = callers.is_nobody(name, now_ns)?;
+        let is_asked = !callers.is_refused(&self.hash, now_ns);
+        (is_asked && self.everywhere(context).is_empty()).then_some(users)
     }
 
     /// Whether a secret has a token's form: it never waits, and is a password only if the Catalog
@@ -184,20 +200,21 @@ impl Identify {
         let now_ns = context.platform.now_ns();
         let closed = context.cache.logins.closed(&self.address, name, now_ns)?;
         let is_token = self.everywhere(context).iter().any(|held| !held.row.user);
-        let callers = &mut context.cache.callers;
-        let pair =
-            callers.password_hash(context.platform, [name, ANY_SALT, &self.credentials.password]);
-        (!is_token && !callers.is_right(&pair, now_ns)).then_some(closed)
+        let pair = self.password_hash(context, name, ANY_SALT);
+        (!is_token && !context.cache.callers.is_right(&pair, now_ns)).then_some(closed)
+    }
+
+    /// What is remembered of the password, with this name and salt.
+    fn password_hash(&self, context: &mut Context<'_>, name: &str, salt: &str) -> Hash {
+        let password = [name, salt, &self.credentials.password];
+        context.cache.callers.password_hash(context.platform, password)
     }
 
     /// Whether the password was found to be this user's a short while ago.
     fn is_verified(&self, context: &mut Context<'_>, user: &Held) -> bool {
         let now_ns = context.platform.now_ns();
-        let row = &user.row;
-        let password = [&row.name, &row.salt, &self.credentials.password];
-        let callers = &mut context.cache.callers;
-        let password = callers.password_hash(context.platform, password.map(String::as_str));
-        callers.is_verified(row.id, &password, now_ns)
+        let password = self.password_hash(context, &user.row.name, &user.row.salt);
+        context.cache.callers.is_verified(user.row.id, &password, now_ns)
     }
 
     /// Judges by what is known by now, or asks whoever may know more.
@@ -222,7 +239,11 @@ impl Identify {
                 self.derive(context, salt, iterations)
             }
             Look::Unknown if self.catalog.is_some() => {
-                context.cache.callers.refuse(self.hash, now_ns);
+                let callers = &mut context.cache.callers;
+                callers.refuse(self.hash, now_ns);
+                if !self.is_remembered {
+                    callers.count_stranger(now_ns);
+                }
                 Ok(Next::Reply(Verdict::Unknown))
             }
             Look::Unknown | Look::Derive { .. } => {
@@ -342,9 +363,8 @@ impl Identify {
             (None, Some(true)) => (NOBODY_SALT.to_owned(), PASSWORD_ITERATIONS),
             (None, _) => return Look::Unknown,
         };
-        let password = [name, &salt, &self.credentials.password].map(String::as_str);
-        let callers = &mut context.cache.callers;
-        let password = callers.password_hash(context.platform, password);
+        let password = self.password_hash(context, name, &salt);
+        let callers = &context.cache.callers;
         let is_right = match (&self.derived, user) {
             (_, Some(held)) if callers.is_verified(held.row.id, &password, now_ns) => true,
             (Some((derived_salt, key)), user) if *derived_salt == salt => {
@@ -353,9 +373,8 @@ impl Identify {
             _ => return Look::Derive { salt, iterations },
         };
         let Some(user) = user.filter(|_| is_right) else { return Look::Unknown };
-        let pair = [name, ANY_SALT, &self.credentials.password];
-        let pair = callers.password_hash(context.platform, pair);
-        callers.verify(user.row.id, (password, pair), now_ns);
+        let pair = self.password_hash(context, name, ANY_SALT);
+        context.cache.callers.verify(user.row.id, (password, pair), now_ns);
         let rows: Vec<_> = users().filter(|held| held.row.hash == user.row.hash).cloned().collect();
         Look::Known(Principal::of(&rows, fresh))
     }
@@ -386,9 +405,17 @@ impl Identify {
         }
     }
 
-    fn learn_catalog(&mut self, reply: CallResult) -> Result<(), Unavailable> {
+    fn learn_catalog(
+        &mut self,
+        context: &mut Context<'_>,
+        reply: CallResult,
+    ) -> Result<(), Unavailable> {
         match envelope::decode_reply::<FromCatalog>(reply)? {
             FromCatalog::Identified { found, users } => {
+                let is = |name: &str| found.iter().any(|row| row.user && row.name == name);
+                if let Some(name) = self.credentials.user.as_deref().filter(|name| !is(name)) {
+                    context.cache.callers.nobody(name, users, context.platform.now_ns());
+                }
                 self.found = found.into_iter().map(|row| Rc::new(Held::new(row, 0))).collect();
                 self.catalog = Some(users);
                 Ok(())
@@ -414,7 +441,7 @@ impl RoundMachine for Identify {
         match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
             Waiting::Nothing | Waiting::Turn => {}
             Waiting::Database(object) => self.learn_database(context, &object, reply)?,
-            Waiting::Catalog => self.learn_catalog(reply)?,
+            Waiting::Catalog => self.learn_catalog(context, reply)?,
             Waiting::Key { salt } => {
                 let logins = &mut context.cache.logins;
                 logins.derived(&self.address);

@@ -7,7 +7,9 @@ use crate::coordinator::cache::Cache;
 use crate::coordinator::error::Error;
 use crate::model::grant::{Grants, Permission};
 use crate::model::ids::ObjectId;
-use crate::model::limits::{FAILURES_MAX, REFUSED_CREDENTIALS_NS, STRANGERS_ASKED_FOR_MAX};
+use crate::model::limits::{
+    FAILURES_MAX, REFUSED_CREDENTIALS_NS, STRANGERS_ASKED_FOR_MAX, UNKNOWN_NAMES_MAX,
+};
 use crate::protocol::call::{Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step};
 use crate::protocol::database::Description;
 use crate::protocol::grants::Grantee;
@@ -323,6 +325,51 @@ fn unknown_tokens_are_no_tries_and_ask_a_few_times_a_second() {
     assert_eq!(isolate.who(None, "new"), "!");
     isolate.pass(S_NS);
     assert_eq!(isolate.who(None, "new"), "token \"new\"");
+}
+
+#[test]
+fn guesses_at_a_name_of_nobody_ask_once_and_take_as_long() {
+    let mut isolate = Isolate::new();
+    for n in 0..10 {
+        assert_eq!(isolate.who(Some("v"), &format!("guess {n}")), "-");
+    }
+    assert_eq!((isolate.asked, isolate.derivations), ([1, 1], 10));
+    // The same once more is not derived again.
+    assert_eq!((isolate.who(Some("v"), "guess 9").as_str(), isolate.derivations), ("-", 10));
+    // A token goes with any name, also with one of nobody.
+    isolate.add(grantee(3, false, "new", token_hash("apiv3_new")));
+    assert_eq!(isolate.who(Some("v"), "apiv3_new"), "token \"new\"");
+    isolate.who(None, "t");
+    assert_eq!(isolate.who(Some("v"), "t"), T);
+    // Whoever gets the name is known at once where it was given, elsewhere soon.
+    isolate.add(grantee(4, true, "v", hex(b"key of y")));
+    assert_eq!(isolate.who(Some("v"), "z"), "-");
+    isolate.pass(REFUSED_CREDENTIALS_NS + 1);
+    assert_eq!(isolate.who(Some("v"), "y"), "v");
+    isolate.who(Some("w"), "guess");
+    isolate.add(grantee(5, true, "w", hex(b"key of y")));
+    isolate.cache.callers.forget_refused();
+    assert_eq!(isolate.who(Some("w"), "y"), "w");
+}
+
+#[test]
+fn without_users_a_name_is_looked_for_once() {
+    let mut isolate = Isolate::new();
+    isolate.catalog.pop();
+    isolate.database.pop();
+    for n in 0..STRANGERS_ASKED_FOR_MAX + 50 {
+        assert_eq!(isolate.who(Some("v"), &format!("guess {n}")), "-");
+    }
+    assert_eq!((isolate.asked, isolate.derivations), ([1, 1], 0));
+    // Only so many names are kept, until they are of no use.
+    let (callers, now_ns) = (&mut isolate.cache.callers, isolate.clock.now_ns());
+    let names = || (0..2 * UNKNOWN_NAMES_MAX).map(|n| n.to_string());
+    names().for_each(|name| callers.nobody(&name, true, now_ns));
+    let known = |name: &String| callers.is_nobody(name, now_ns) == Some(true);
+    assert_eq!(names().filter(known).count(), UNKNOWN_NAMES_MAX - 1);
+    let later_ns = now_ns + REFUSED_CREDENTIALS_NS + 1;
+    callers.nobody("new", true, later_ns);
+    assert_eq!(["new", "0"].map(|name| callers.is_nobody(name, later_ns)), [Some(true), None]);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use sha2::{Digest, Sha256};
 use super::job::{Job, JobKind};
 use super::job_messages::all_shards;
 use super::object::{Database, DatabaseWork, Failure};
-use super::rows::{FIRST_GRANT_KEY, RowsChange};
+use super::rows::{DatabaseStage, FIRST_GRANT_KEY, RowsChange};
 use super::split_progress::request;
 use crate::model::ids::ObjectId;
 use crate::model::limits::CALLS_PER_ROUND_MAX;
@@ -56,7 +56,14 @@ impl<S: Store> Database<S> {
         platform: &dyn Platform,
         push: &GrantsPush,
     ) -> Result<Option<FromDatabase>, Failure> {
-        let rows = self.open_rows()?;
+        self.load()?;
+        let known = self.rows.as_ref();
+        let is_frozen = known.is_some_and(|rows| rows.state.stage == DatabaseStage::Frozen);
+        if !is_frozen || push.narrows {
+            self.open_rows()?;
+        }
+        // One that went back in time gets to know its callers before it has any.
+        let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
         if push.sequence < rows.state.granted {
             return Ok(Some(FromDatabase::Late));
         }

@@ -25,6 +25,8 @@ pub struct Schema {
     /// Highest of all measurements'.
     version: u64,
     next_measurement: u32,
+    /// No column gets an id below this one.
+    first_column: u32,
 }
 
 /// What a registration changes: to be stored, then handed to [`Schema::apply`].
@@ -129,6 +131,37 @@ impl Schema {
         self.next_measurement = registration.next_measurement;
     }
 
+    /// No column gets an id below this one from now on.
+    pub fn give_columns_from(&mut self, first: u32) {
+        self.first_column = self.first_column.max(first);
+    }
+
+    /// The ids of the next measurement and, above those of every measurement, of the next column.
+    pub fn next_ids(&self) -> (u32, u32) {
+        let columns = self.by_name.values().flat_map(|measurement| &measurement.columns);
+        let next = columns.map(|column| column.id.0.saturating_add(1)).max().unwrap_or(0);
+        (self.next_measurement, next.max(self.first_column))
+    }
+
+    /// All rows under versions above `version`, so that whoever knew this schema when it was newer
+    /// hears of each. Measurements that came since, up to `next_measurement`, are marked as
+    /// dropped, whatever they were called.
+    pub fn anew(&self, version: u64, next_measurement: u32) -> Vec<MeasurementSchema> {
+        let mut rows: Vec<MeasurementSchema> =
+            self.by_name.values().chain(&self.dropped).cloned().collect();
+        rows.sort_unstable_by_key(|row| row.version);
+        let gone = (self.next_measurement..next_measurement).map(|id| MeasurementSchema {
+            id: MeasurementId(id),
+            name: String::new(),
+            version,
+            columns: Vec::new(),
+            dropped: true,
+        });
+        rows.extend(gone);
+        (version + 1..).zip(&mut rows).for_each(|(version, row)| row.version = version);
+        rows
+    }
+
     /// Measurements changed after `after_version`, oldest change first, and whether more follow.
     pub fn page(&self, after_version: u64) -> (Vec<MeasurementSchema>, bool) {
         let all = self.by_name.values().chain(&self.dropped);
@@ -164,7 +197,7 @@ impl Schema {
             }
         };
         let is_new = known.is_none();
-        if !add_columns(&mut measurement, set, limits)? && !is_new {
+        if !add_columns(&mut measurement, set, limits, self.first_column)? && !is_new {
             return Ok(());
         }
         if stored_bytes(&measurement) > MEASUREMENT_SCHEMA_BYTES_MAX {
@@ -206,6 +239,7 @@ fn add_columns(
     measurement: &mut MeasurementSchema,
     set: &ColumnSet,
     limits: &Limits,
+    first_column: u32,
 ) -> Result<bool, RegisterRefusal> {
     let tags: SortedSet<&str> = measurement.tags().map(|column| column.key.as_str()).collect();
     let fields: SortedMap<&str, FieldType> =
@@ -241,7 +275,7 @@ fn add_columns(
         new_fields.into_iter().map(|(key, field)| (key.to_owned(), ColumnKind::Field(field))),
     );
     let next = measurement.columns.iter().map(|column| column.id.0 + 1).max().unwrap_or(0);
-    let columns = (next..).zip(kinds);
+    let columns = (next.max(first_column)..).zip(kinds);
     measurement.columns.extend(columns.map(|(id, (key, kind))| ColumnDefinition {
         id: ColumnId(id),
         key,

@@ -139,3 +139,33 @@ fn a_schema_that_is_read_back_goes_on_numbering_where_it_was() {
     assert_eq!(read.by_name.get("c").map(|m| m.id), Some(MeasurementId(2)));
     assert_eq!(columns(&read, "a"), [(0, "f".to_owned()), (1, "t".to_owned())]);
 }
+
+#[test]
+fn a_schema_that_went_back_gives_no_number_again_and_tells_everybody_what_is_gone() {
+    let mut schema = Schema::default();
+    register(&mut schema, &[set("m", &["host"], &[("f", FieldType::Float)])]);
+    let then = schema.clone();
+    register(
+        &mut schema,
+        &[
+            set("m", &["zone"], &[("g", FieldType::Float)]),
+            set("n", &[], &[("f", FieldType::Float)]),
+        ],
+    );
+    let (version, (next_measurement, next_column)) = (schema.version(), schema.next_ids());
+    assert_eq!((next_measurement, next_column), (2, 4));
+
+    let rows = then.anew(version, next_measurement);
+    let shown = rows.iter().map(|row| (row.id.0, row.name.as_str(), row.dropped, row.version));
+    let expected = [(0, "m", false, version + 1), (1, "", true, version + 2)];
+    assert_eq!(shown.collect::<Vec<_>>(), expected);
+    let mut again = Schema::default();
+    rows.into_iter().for_each(|row| again.load(row));
+    again.give_columns_from(next_column);
+    register(
+        &mut again,
+        &[set("m", &[], &[("h", FieldType::Integer)]), set("o", &[], &[("f", FieldType::Float)])],
+    );
+    assert_eq!(columns(&again, "m").last(), Some(&(4, "h".to_owned())));
+    assert_eq!(again.id("o"), Some(MeasurementId(2)));
+}

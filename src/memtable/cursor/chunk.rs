@@ -9,16 +9,19 @@ use crate::batch::order::{Distinct, Order, rank_series};
 use crate::memtable::table::MeasurementTable;
 use crate::merge::cursor::Columns;
 use crate::model::ids::ColumnId;
+use crate::model::sorted::sort_positions;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 
 /// Rows of a chunk, each series and time once.
 const CHUNK_ROWS: usize = 1_024;
+/// Where more than one of so many rows is new all are sorted: that takes no longer then.
+const NEW_ROWS_SHARE: usize = 8;
 /// Text of a page, bytes; a row that has more is a page of its own.
 const PAGE_TEXT_BYTES: u64 = 256_000;
 
 /// The rows of a measurement by series key and time.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::memtable) struct Rows {
     /// Every row; those of one series and time in the order of writing.
     order: Vec<u32>,
@@ -27,11 +30,13 @@ pub(in crate::memtable) struct Rows {
     /// By key.
     series: Vec<Start>,
     /// No two rows are of one series and time.
-    is_distinct: bool,
+    pub(super) is_distinct: bool,
+    /// Of each series its place by key.
+    rank: Rc<[u32]>,
 }
 
 /// Where the rows of a series begin.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Start {
     /// Its number in the table.
     series: u32,
@@ -44,9 +49,89 @@ impl Rows {
     /// Sorts the rows by the tags at these positions.
     pub(in crate::memtable) fn new(table: &MeasurementTable, tags: &[usize]) -> Self {
         let (row_series, times_ns) = (table.row_series(), table.times_ns());
-        let rank = rank_series(table.series(), tags);
+        let rank: Rc<[u32]> = rank_series(table.series(), tags).into();
         let order = Order::new(rank.len(), Some(&rank), row_series, times_ns).rows;
-        Self::in_order(table, order)
+        Self::in_order(table, order, rank)
+    }
+
+    /// The same with the rows that were appended since: a reader beside a writer sorts what is new.
+    pub(in crate::memtable) fn extended(&self, table: &MeasurementTable, tags: &[usize]) -> Self {
+        let (row_series, times_ns) = (table.row_series(), table.times_ns());
+        let (sorted, rows) = (self.order.len(), row_series.len());
+        if (rows - sorted).saturating_mul(NEW_ROWS_SHARE) > rows {
+            return Self::new(table, tags);
+        }
+        let rank = match self.rank.len() == table.series().len as usize {
+            true => Rc::clone(&self.rank),
+            false => rank_series(table.series(), tags).into(),
+        };
+        let key = |row: &u32| {
+            let series = row_series.get(*row as usize).copied().unwrap_or_default();
+            (rank.get(series as usize), times_ns.get(*row as usize))
+        };
+        // Rows in memory are fewer than 2^32.
+        let mut new: Vec<u32> = (sorted as u32..rows as u32).collect();
+        sort_positions(&mut new, &|a, b| key(&a).cmp(&key(&b)));
+        let mut order: Vec<u32> = Vec::with_capacity(rows);
+        let (mut rest, mut is_distinct) = (self.order.as_slice(), self.is_distinct);
+        let mut added: Vec<(u32, u32)> = Vec::new();
+        for row in new {
+            // What was written first stands first.
+            let (before, behind) = rest.split_at(rest.partition_point(|old| key(old) <= key(&row)));
+            order.extend_from_slice(before);
+            is_distinct &= order.last().is_none_or(|last| key(last) != key(&row));
+            order.push(row);
+            rest = behind;
+            let series = row_series.get(row as usize).copied().unwrap_or_default();
+            match added.last_mut() {
+                Some((last, rows)) if *last == series => *rows += 1,
+                _ => added.push((series, 1)),
+            }
+        }
+        order.extend_from_slice(rest);
+        if !is_distinct {
+            return Self::in_order(table, order, rank);
+        }
+        let place = |series: u32| rank.get(series as usize);
+        let mut counts: Vec<(u32, u32)> = Vec::with_capacity(self.series.len() + added.len());
+        let mut added = added.into_iter().peekable();
+        for (series, rows) in self.distinct_counts() {
+            while let Some(new) = added.next_if(|new| place(new.0) < place(series)) {
+                counts.push(new);
+            }
+            let more = added.next_if(|new| new.0 == series).map_or(0, |new| new.1);
+            counts.push((series, rows + more));
+        }
+        counts.extend(added);
+        Self::of_distinct(order, &counts, rank)
+    }
+
+    /// Of each series by key its number and how many rows it has, where all rows are distinct.
+    fn distinct_counts(&self) -> impl Iterator<Item = (u32, u32)> {
+        let first = |start: &Start| start.chunk * CHUNK_ROWS as u32 + start.row;
+        let ends = self.series.iter().skip(1).map(first).chain([self.order.len() as u32]);
+        self.series.iter().zip(ends).map(move |(start, end)| (start.series, end - first(start)))
+    }
+
+    /// What [`Self::in_order`] comes to where no two rows are of one series and time, without a
+    /// look at each of them. `counts`: of each series by key its number and its rows.
+    fn of_distinct(order: Vec<u32>, counts: &[(u32, u32)], rank: Rc<[u32]>) -> Self {
+        // Rows in memory are fewer than 2^32.
+        let (rows, chunk_rows) = (order.len() as u32, CHUNK_ROWS as u32);
+        let chunks = std::iter::once(0).chain((chunk_rows..rows).step_by(CHUNK_ROWS)).chain([rows]);
+        let mut first = 0;
+        let starts = counts.iter().map(|&(series, rows)| {
+            let at = first;
+            first += rows;
+            Start { series, chunk: at / chunk_rows, row: at % chunk_rows }
+        });
+        let series = starts.collect();
+        Self { chunks: chunks.collect(), series, is_distinct: true, order, rank }
+    }
+
+    /// How many rows are in order.
+    pub(in crate::memtable) fn rows(&self) -> usize {
+        self.order.len()
     }
 
     /// Those of them that lie inside `time`.
@@ -54,11 +139,12 @@ impl Rows {
         let times_ns = table.times_ns();
         let is_inside =
             |row: &&u32| times_ns.get(**row as usize).is_some_and(|&at| time.contains(at));
-        Self::in_order(table, self.order.iter().filter(is_inside).copied().collect())
+        let order = self.order.iter().filter(is_inside).copied().collect();
+        Self::in_order(table, order, Rc::clone(&self.rank))
     }
 
     /// Cuts rows, which stand in their order, into chunks.
-    fn in_order(table: &MeasurementTable, order: Vec<u32>) -> Self {
+    fn in_order(table: &MeasurementTable, order: Vec<u32>, rank: Rc<[u32]>) -> Self {
         let (row_series, times_ns) = (table.row_series(), table.times_ns());
         let (mut chunks, mut series) = (vec![0], Vec::<Start>::new());
         let (mut rows, mut last, mut is_distinct) = (0, None, true);
@@ -80,12 +166,13 @@ impl Rows {
         }
         // Rows in memory are fewer than 2^32.
         chunks.push(order.len() as u32);
-        Self { order, chunks, series, is_distinct }
+        Self { order, chunks, series, is_distinct, rank }
     }
 
     /// Memory held.
     pub(in crate::memtable) fn bytes(&self) -> usize {
-        (self.order.len() + self.chunks.len()) * 4 + self.series.len() * size_of::<Start>()
+        let numbers = self.order.len() + self.chunks.len() + self.rank.len();
+        numbers * 4 + self.series.len() * size_of::<Start>()
     }
 
     /// Number of series that have rows.

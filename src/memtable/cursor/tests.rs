@@ -84,18 +84,25 @@ fn value(rng: &mut Rng, id: u32) -> FieldValue {
 }
 
 /// A memtable of random frames, and what they say.
-fn random(rng: &mut Rng) -> (Memtable, Written) {
+fn random(rng: &mut Rng, known: &[ColumnId]) -> (Memtable, Written) {
     let (mut memtable, mut written) = (Memtable::new(rng.u64(..)), Written::new());
     let many = if rng.u8(..30) == 0 { 3_000 } else { 12 };
-    for _ in 0..rng.usize(1..8) {
-        let measurement = rng.u32(1..4);
+    // Much, and then a few rows at a time: those are put into the order that is there.
+    let gentle = rng.bool();
+    for at in 0..rng.usize(1..8) {
+        let measurement = if gentle { 1 } else { rng.u32(1..4) };
+        let count = match (gentle, at) {
+            (true, 0) => 40..60,
+            (true, _) => 1..4,
+            (false, _) => 1..many,
+        };
         let some = |rng: &mut Rng, from: u32, to: u32| {
             let mut ids: Vec<u32> = (from..to).filter(|_| rng.bool()).collect();
             rng.shuffle(&mut ids);
             ids
         };
         let (tags, fields) = (some(rng, 1, 4), some(rng, 10, 18));
-        let rows: Vec<Row> = (0..rng.usize(1..many))
+        let rows: Vec<Row> = (0..rng.usize(count))
             .map(|_| {
                 let text = |rng: &mut Rng| ["a", "b", "\0"][rng.usize(..3)].to_owned();
                 let has = tags.iter().filter(|_| rng.bool()).copied().collect::<Vec<u32>>();
@@ -106,6 +113,11 @@ fn random(rng: &mut Rng) -> (Memtable, Written) {
             })
             .collect();
         memtable.append(&frame(measurement, &tags, &fields, &rows));
+        if rng.bool() {
+            // What was sorted for a reader in between is sorted no more.
+            let sorted = Sorted::new(&memtable, |_, table| tag_order(known, table));
+            read(&sorted, TimeRange::ALL, Direction::Ascending, None);
+        }
         for (key, time_ns, values) in rows {
             let row = written.entry((measurement, key, time_ns)).or_default();
             row.extend(values);
@@ -145,8 +157,8 @@ fn read(
 fn rows_in_memory_are_a_sorted_source() {
     for seed in 0..1_500 {
         let mut rng = Rng::with_seed(seed);
-        let (memtable, written) = random(&mut rng);
         let known: Vec<ColumnId> = (1..4).filter(|_| rng.bool()).map(ColumnId).collect();
+        let (memtable, written) = random(&mut rng, &known);
         let mut orders = BTreeMap::new();
         let sorted = Sorted::new(&memtable, |measurement, table| {
             let order = tag_order(&known, table);
@@ -215,4 +227,39 @@ fn a_page_has_not_too_much_text() {
         (rows, pages) = (rows + column.len(), pages + 1);
     }
     assert_eq!((rows, pages), (60, 13));
+}
+
+#[test]
+fn what_is_put_into_the_order_is_what_sorting_all_comes_to() {
+    let (mut distinct, mut doubled) = (0, 0);
+    for seed in 0..60 {
+        let mut rng = Rng::with_seed(seed);
+        let mut memtable = Memtable::new(seed);
+        let times = if rng.bool() { 1 << 40 } else { 300 };
+        let hosts = rng.usize(1..40);
+        let rows = |rng: &mut Rng, count: usize| -> Vec<Row> {
+            let mut row = || {
+                let host = format!("h{}", rng.usize(..hosts));
+                let value = FieldValue::Float(f64::from(rng.i16(..)));
+                (BTreeMap::from([(1, host)]), rng.i64(0..times), Fields::from([(10, value)]))
+            };
+            (0..count).map(|_| row()).collect()
+        };
+        let most = if rng.bool() { 100 } else { 4_000 };
+        let count = rng.usize(1..most);
+        memtable.append(&frame(1, &[1], &[10], &rows(&mut rng, count)));
+        let order = |memtable: &Memtable| Rows::new(memtable.tables().next().unwrap().1, &[0]);
+        let mut kept = order(&memtable);
+        for _ in 0..12 {
+            let count = rng.usize(1..50);
+            memtable.append(&frame(1, &[1], &[10], &rows(&mut rng, count)));
+            kept = kept.extended(memtable.tables().next().unwrap().1, &[0]);
+            assert_eq!(kept, order(&memtable), "seed {seed}");
+            match kept.is_distinct {
+                true => distinct += 1,
+                false => doubled += 1,
+            }
+        }
+    }
+    assert!(distinct > 100 && doubled > 100, "{distinct} {doubled}");
 }

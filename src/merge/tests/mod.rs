@@ -129,7 +129,7 @@ fn story_of(
                     && extent.sequences.applied < t.sequence
                     && t.measurement == key.measurement()
                     && t.time.contains(*time_ns)
-                    && t.condition.holds(key)
+                    && t.condition.holds(&key.values().collect::<Vec<_>>())
             };
             let gone = retired.contains(&key.measurement());
             if !gone && !tombstones.iter().any(hides) {

@@ -45,6 +45,10 @@ pub enum Direction {
     ToBackups = 9,
     /// Its reply.
     FromBackups = 10,
+    /// Catalog to whoever carries a Database or Shard.
+    ToStorage = 11,
+    /// Its reply.
+    FromStorage = 12,
 }
 
 /// In the place of the direction: the sender could not encode its message, and the header says why.

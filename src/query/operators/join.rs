@@ -9,18 +9,18 @@ use crate::query::scalar::repeat;
 
 /// Joins `series`; `missing[i]` stands where call `i` has no value at a time that another has.
 /// With `carry` (`fill(previous)`) it becomes the last value of each call.
+/// What is joined is used up, but for what stands beside.
 /// Returns the times and, for each call, its column (`None`: the call has nothing at all).
 pub(crate) fn join(
-    series: &[Option<CallSeries>],
+    series: &mut [Option<CallSeries>],
     missing: &mut [Option<FieldValue>],
     carry: bool,
     descending: bool,
 ) -> (Vec<i64>, Vec<Option<Column>>) {
-    let present: Vec<&CallSeries> = series.iter().flatten().collect();
-    if let [only] = present.as_slice()
-        && series.len() == 1
-    {
-        return (only.times_ns.clone(), vec![Some(only.values.clone())]);
+    if let [Some(only)] = series {
+        let none = Column::new(only.values.values.field_type());
+        let values = std::mem::replace(&mut only.values, none);
+        return (std::mem::take(&mut only.times_ns), vec![Some(values)]);
     }
     let (times, rows) = align(series, descending);
     let mut columns = Vec::with_capacity(series.len());
@@ -91,7 +91,7 @@ mod tests {
         let series = [one(&[1, 3], &[10, 30]), one(&[2, 3], &[20, 33]), None];
         let (times, columns) = {
             let mut missing = [None, Some(FieldValue::Integer(0)), None];
-            join(&series, &mut missing, false, false)
+            join(&mut series.clone(), &mut missing, false, false)
         };
         assert_eq!(times, [1, 2, 3]);
         let value = |call: usize, row: usize| columns[call].as_ref().and_then(|c| c.get(row));
@@ -101,7 +101,7 @@ mod tests {
         assert_eq!(columns[2], None);
 
         let mut missing = [None, Some(FieldValue::Integer(7)), None];
-        let (_, columns) = join(&series, &mut missing, true, false);
+        let (_, columns) = join(&mut series.clone(), &mut missing, true, false);
         let value = |call: usize, row: usize| columns[call].as_ref().and_then(|c| c.get(row));
         assert_eq!(value(0, 1), Some(FieldValue::Integer(10)));
         assert_eq!(value(1, 0), Some(FieldValue::Integer(7)));

@@ -14,14 +14,13 @@ impl Gathered for Median {
             Values::Unsigned(values) => values.iter().map(|&v| v as f64).collect(),
             Values::String(_) | Values::Boolean(_) => return Outcome::Value(None),
         };
-        values.sort_unstable_by(f64::total_cmp);
-        let middle = values.len() / 2;
-        let at = |index: usize| values.get(index).copied();
-        Outcome::Value(match (middle.checked_sub(1).and_then(at), at(middle)) {
-            (Some(low), Some(high)) if values.len().is_multiple_of(2) => {
-                Some(FieldValue::Float(low + (high - low) / 2.0))
-            }
-            (_, middle) => middle.map(FieldValue::Float),
-        })
+        if values.is_empty() {
+            return Outcome::Value(None);
+        }
+        let (middle, is_even) = (values.len() / 2, values.len().is_multiple_of(2));
+        let (below, &mut high, _) = values.select_nth_unstable_by(middle, f64::total_cmp);
+        let low = below.iter().copied().max_by(f64::total_cmp).filter(|_| is_even);
+        let value = low.map_or(high, |low| low + (high - low) / 2.0);
+        Outcome::Value(Some(FieldValue::Float(value)))
     }
 }

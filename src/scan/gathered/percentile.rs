@@ -1,16 +1,15 @@
 //! The point at the nearest rank, by value; no point below the first rank.
 
-use super::points::{Gathered, Outcome, Points, by_value};
+use super::points::{Gathered, Outcome, Points, nth_by_value};
 
 /// A rank between 0 and 100.
 pub(super) struct Percentile(pub(super) f64);
 
 impl Gathered for Percentile {
     fn answer(&self, points: &Points<'_>) -> Outcome {
-        let rows = by_value(points);
-        let rank = (rows.len() as f64 * self.0 / 100.0 + 0.5).floor() - 1.0;
+        let rank = (points.values.len() as f64 * self.0 / 100.0 + 0.5).floor() - 1.0;
         // 1.x `query/functions.go`, `FloatPercentileReduceSliceFunc`: outside is no point.
-        let row = if rank < 0.0 { None } else { rows.get(rank as usize) };
-        Outcome::Rows(row.copied().into_iter().collect())
+        let row = if rank < 0.0 { None } else { nth_by_value(points, rank as usize) };
+        Outcome::Rows(row.into_iter().collect())
     }
 }

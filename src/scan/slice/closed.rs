@@ -70,10 +70,12 @@ impl Walk<'_> {
         let Ok(name) = metadata::encode(&(number, name)) else { return Ok(None) };
         let version = self.reader.version_of_run(number);
         if let Some(Kept::Groups(keys)) = self.reader.kept(&name, &version) {
-            return Ok((keys.keys.len() < KEYS_MAX).then_some(keys));
+            return Ok(Some(keys));
         }
+        let before = self.cells;
         let Some(keys) = self.read_group_keys(run)? else { return Ok(None) };
-        self.reader.keep(name, version, Kept::Groups(Rc::clone(&keys)), run.cells);
+        let cells = self.cells - before;
+        self.reader.keep(name, version, Kept::Groups(Rc::clone(&keys)), cells);
         Ok(Some(keys))
     }
 
@@ -81,7 +83,8 @@ impl Walk<'_> {
         if run.series > KEYS_MAX as u64 {
             return Ok(None);
         }
-        let mut merge = self.reader.run(run, self.request.measurement, self.direction)?;
+        let (measurement, first) = (self.request.measurement, self.keys.first());
+        let mut merge = self.reader.run(run, measurement, self.direction, &first)?;
         let mut keys = HashSet::with_hasher(FixedState::default());
         while self.keys.next(&mut merge, &mut self.tags)?.is_some() {
             self.cells += SERIES_CELLS;

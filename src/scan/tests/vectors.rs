@@ -13,7 +13,7 @@ use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 use crate::model::value::FieldValue;
 use crate::scan::kept::{Kept, Version};
-use crate::scan::reader::{ReadStats, Reader, Rows, Run as RunOf, Survey};
+use crate::scan::reader::{ReadStats, Reader, Rows, Run as RunOf, Survey, rows_of_one};
 
 /// Tags of a series, ascending by id, none empty.
 pub(in crate::scan) type Tags = Vec<(ColumnId, String)>;
@@ -108,7 +108,7 @@ impl Reader for VectorReader {
             let times = || story.keys().map(|(_, time_ns)| *time_ns);
             let time = TimeRange::new(times().min()?, times().max()? + 1);
             // What is in memory is none that is kept.
-            Some(RunOf { number: (number > 0).then_some(number), time, series: 3, cells: 0 })
+            Some(RunOf { number: (number > 0).then_some(number), time, series: 3 })
         };
         let runs = (0..).zip(&self.parts).filter_map(run);
         Some(runs.filter(|run| run.time.overlaps(&time)).collect())
@@ -119,12 +119,12 @@ impl Reader for VectorReader {
         run: &RunOf,
         _: MeasurementId,
         direction: Direction,
+        from: &SeriesKey,
     ) -> Result<Rows<'_>, ReadError> {
         let story = &self.parts[run.number.unwrap_or(0) as usize];
         let mut rng = fastrand::Rng::with_seed(7);
         let cursor = VectorCursor::new(story, self.page_rows, direction, &mut rng);
-        let cursor: Box<dyn SeriesCursor> = Box::new(cursor);
-        Merge::new(vec![(0, cursor)], direction)
+        rows_of_one(cursor, direction, from)
     }
 
     fn survey(&self, _: MeasurementId, time: TimeRange) -> Result<Survey, ReadError> {

@@ -97,8 +97,8 @@ fn has_hidden<S: Store>(
             if looked_at > SERIES_MAX {
                 return Ok(true);
             }
-            let of_series =
-                of_measurement.iter().filter(|tombstone| tombstone.condition.holds(key));
+            let values: Vec<_> = key.values().collect();
+            let of_series = of_measurement.iter().filter(|t| t.condition.holds(&values));
             let times: Vec<_> = of_series.map(|tombstone| tombstone.time).collect();
             for time in times {
                 if cursor.has_rows(time)? {

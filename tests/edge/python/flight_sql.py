@@ -133,6 +133,14 @@ def every_parameter():
 INTEGERS = [getattr(pyarrow, f"{sign}int{bits}") for sign in ("", "u") for bits in (8, 16, 32, 64)]
 
 
+CONSTANT = [
+    "SELECT version(), abs(-1), repeat('x', 3) AS r",
+    "SELECT CASE WHEN 1 = 1 THEN 'a' END AS x, [1, 2] AS l",
+    "SELECT host, to_timestamp('2020-01-01T00:00:00Z') FROM types",
+]
+"""What a plan finds out about these it finds out with their rows alone."""
+
+
 def of_adbc(order):
     """adbc-driver-flightsql: FlightInfo, prepared statements, objects."""
     uri = f"grpc://127.0.0.1:{order['port']}"
@@ -172,6 +180,9 @@ def of_adbc(order):
             ],
             "schema": [[f.name, str(f.type)] for f in connection.adbc_get_table_schema("types")],
             "few": failure(lambda: asked("SELECT ? + ?", (1,))),
+            # It compares the columns that were said with those that come.
+            "constant": [asked(q).num_rows for q in CONSTANT],
+            "nested": str(asked("SELECT [host] AS l, map(['a'], [host]) AS m FROM types").schema),
             "info": connection.adbc_get_info(),
         }
 

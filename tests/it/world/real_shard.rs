@@ -55,6 +55,14 @@ impl ShardObject for RealShard {
         self.shard = shard(&self.store);
     }
 
+    fn stored(&self) -> Option<MemoryStore> {
+        Some(self.store.inner.snapshot())
+    }
+
+    fn go_back(&mut self, store: MemoryStore) {
+        self.store.inner = store;
+    }
+
     fn break_storage(&mut self, at: u64, persisted: bool) {
         self.store.fail(at, persisted, After::Gone);
     }

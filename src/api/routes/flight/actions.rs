@@ -3,7 +3,7 @@
 use arrow_schema::{DataType, Field, Schema};
 use prost::Message;
 
-use super::asked::{Asked, Metadata, decode};
+use super::asked::{Asked, Metadata, decode, no_transaction, not_known};
 use super::listings::encoded;
 use super::messages::{Any, FlightAction, FlightData, Outcome, QueryParam};
 use super::parameters;
@@ -29,7 +29,7 @@ pub(super) enum Acting {
 /// Carries out an action.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] for one that cannot be read; [`ApiError::NotImplemented`].
+/// [`ApiError::Invalid`] for one that cannot be read, or is not known, as InfluxDB answers it.
 pub(super) fn act(
     message: &[u8],
     metadata: &Metadata,
@@ -43,7 +43,7 @@ pub(super) fn act(
             let closed = Outcome { body: CLOSED.to_vec() };
             Ok(Acting::Done(Some(closed.encode_to_vec())))
         }
-        _ => Err(ApiError::NotImplemented(format!(
+        _ => Err(ApiError::Invalid(format!(
             "of actions there are CreatePreparedStatement, ClosePreparedStatement and CloseSession \
              here, not \"{}\"",
             kind.chars().take(100).collect::<String>()
@@ -53,10 +53,11 @@ pub(super) fn act(
 
 fn prepare(body: &[u8], metadata: &Metadata, settings: &Settings) -> Result<Acting, ApiError> {
     let any: Any = decode(body)?;
-    let StatementQuery { query, transaction } = decode(&any.value)?;
-    if transaction.is_some() {
-        return Err(ApiError::Invalid("there are no transactions here".to_owned()));
+    if any.sql_name() != Some("ActionCreatePreparedStatementRequest") {
+        return Err(not_known(&any));
     }
+    let StatementQuery { query, transaction } = decode(&any.value)?;
+    no_transaction(transaction)?;
     if metadata.is_influxql {
         let text = "InfluxQL is not prepared here: send it as a statement";
         return Err(ApiError::NotImplemented(text.to_owned()));
@@ -77,8 +78,8 @@ fn prepare(body: &[u8], metadata: &Metadata, settings: &Settings) -> Result<Acti
 /// Binds the values of a `DoPut` to the statement of its handle: the answer has another handle.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] for a handle or values that cannot be read, and for too few of them;
-/// [`ApiError::NotImplemented`] for what puts rows.
+/// [`ApiError::Invalid`] for a handle or values that cannot be read, for too few of them, and for
+/// what puts rows.
 pub(super) fn bind(messages: &[Vec<u8>], settings: &Settings) -> Result<Vec<u8>, ApiError> {
     let messages: Vec<FlightData> =
         messages.iter().map(|message| decode(message)).collect::<Result<_, _>>()?;
@@ -87,7 +88,7 @@ pub(super) fn bind(messages: &[Vec<u8>], settings: &Settings) -> Result<Vec<u8>,
     if any.sql_name() != Some("CommandPreparedStatementQuery") {
         let text = "a DoPut binds values to a prepared query here, and nothing else: write line \
                     protocol at /api/v3/write_lp";
-        return Err(ApiError::NotImplemented(text.to_owned()));
+        return Err(ApiError::Invalid(text.to_owned()));
     }
     let Handle { handle } = decode(&any.value)?;
     let mut prepared = Prepared::of_handle(&handle, settings)?;

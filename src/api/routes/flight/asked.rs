@@ -180,7 +180,7 @@ impl Asked {
     /// What a command of Flight SQL asks for.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`] for one that cannot be read; [`ApiError::NotImplemented`].
+    /// [`ApiError::Invalid`] for one that cannot be read, or is not known, as InfluxDB answers it.
     pub(super) fn of_command(
         any: &Any,
         metadata: &Metadata,
@@ -188,7 +188,8 @@ impl Asked {
     ) -> Result<Self, ApiError> {
         let made = match any.sql_name() {
             Some("CommandStatementQuery") => {
-                let StatementQuery { query, .. } = decode(&any.value)?;
+                let StatementQuery { query, transaction } = decode(&any.value)?;
+                no_transaction(transaction)?;
                 return Self::statement(metadata, &query, Vec::new());
             }
             Some("CommandPreparedStatementQuery") => {
@@ -216,12 +217,7 @@ impl Asked {
             Some(
                 "CommandGetExportedKeys" | "CommandGetImportedKeys" | "CommandGetCrossReference",
             ) => listings::foreign_keys(),
-            _ => {
-                let name: String = any.type_url.chars().take(COMMAND_CHARS_MAX).collect();
-                return Err(ApiError::NotImplemented(format!(
-                    "\"{name}\" is not carried out here"
-                )));
-            }
+            _ => return Err(not_known(any)),
         };
         listings::stream(&made?).map(Self::Made)
     }
@@ -233,6 +229,23 @@ impl Asked {
     ) -> Result<Self, ApiError> {
         let question = metadata.question(text, params)?;
         Ok(if metadata.is_influxql { Self::Influxql(question) } else { Self::Sql(question) })
+    }
+}
+
+/// What is said of a command or an action that is not one of those above.
+pub(super) fn not_known(any: &Any) -> ApiError {
+    let name: String = any.type_url.chars().take(COMMAND_CHARS_MAX).collect();
+    ApiError::Invalid(format!("\"{name}\" is not carried out here"))
+}
+
+/// Refuses a statement of a transaction: none begins here.
+///
+/// # Errors
+/// [`ApiError::Invalid`]
+pub(super) fn no_transaction(transaction: Option<Vec<u8>>) -> Result<(), ApiError> {
+    match transaction.is_none_or(|id| id.is_empty()) {
+        true => Ok(()),
+        false => Err(ApiError::Invalid("there are no transactions here".to_owned())),
     }
 }
 

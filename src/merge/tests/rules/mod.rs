@@ -100,7 +100,8 @@ impl Shard {
     }
 
     fn hides(tombstone: &Tombstone, key: &SeriesKey, time_ns: i64) -> bool {
-        tombstone.time.contains(time_ns) && tombstone.condition.holds(key)
+        tombstone.time.contains(time_ns)
+            && tombstone.condition.holds(&key.values().collect::<Vec<_>>())
     }
 
     /// The rows of the log, as far as no tombstone hides them.

@@ -1,0 +1,172 @@
+//! Bounds a join that compares each row of one side with each of the other: its pairs, and how many
+//! of them it compares in one turn. It may find none that match, so its rows bound neither.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::SchemaRef;
+use datafusion::common::tree_node::TreeNodeRecursion;
+use datafusion::error::Result;
+use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::joins::NestedLoopJoinExec;
+use datafusion::physical_plan::{
+    ChildrenPropertiesMode, DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties,
+    ReplaceChildrenOptions,
+};
+use futures::Stream;
+
+use crate::error::{Fault, QueryError};
+use crate::limits::{PAIRS_MAX, PAIRS_PER_ROW, TURN_ROWS_MAX};
+use crate::turns::Pace;
+
+/// Puts a cap under both sides of such a join; any other operator stays as it is.
+///
+/// # Errors
+/// None that is known.
+pub(super) fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    if !node.is::<NestedLoopJoinExec>() {
+        return Ok(node);
+    }
+    let held = Arc::new(AtomicUsize::new(0));
+    let children = node.children().into_iter().zip([Side::Held, Side::Streamed]);
+    let capped: Vec<Arc<dyn ExecutionPlan>> = children
+        .map(|(input, side)| {
+            let (input, held) = (Arc::clone(input), Arc::clone(&held));
+            Arc::new(PairsCap { input, side, held }) as Arc<dyn ExecutionPlan>
+        })
+        .collect();
+    let options = ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute);
+    node.replace_children(capped, options)
+}
+
+/// Which side of the join.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    /// All of it is read first.
+    Held,
+    /// Each of its batches is compared with all that is held.
+    Streamed,
+}
+
+/// One side of the join.
+#[derive(Debug)]
+struct PairsCap {
+    input: Arc<dyn ExecutionPlan>,
+    side: Side,
+    /// Rows that are held.
+    held: Arc<AtomicUsize>,
+}
+
+impl DisplayAs for PairsCap {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "PairsCap: {PAIRS_MAX}")
+    }
+}
+
+impl ExecutionPlan for PairsCap {
+    fn name(&self) -> &'static str {
+        "PairsCap"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        self.input.properties()
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = children.pop().unwrap_or_else(|| Arc::clone(&self.input));
+        Ok(Arc::new(Self { input, side: self.side, held: Arc::clone(&self.held) }))
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> Result<SendableRecordBatchStream> {
+        let pace = Pace::of(&context);
+        let input = self.input.execute(partition, context)?;
+        let (side, held) = (self.side, Arc::clone(&self.held));
+        Ok(Box::pin(Compared { input, side, held, pairs: 0, rest: None, pace }))
+    }
+}
+
+struct Compared {
+    input: SendableRecordBatchStream,
+    side: Side,
+    held: Arc<AtomicUsize>,
+    pairs: usize,
+    /// What is left of a batch that makes too many pairs for one turn.
+    rest: Option<RecordBatch>,
+    pace: Arc<Pace>,
+}
+
+impl Compared {
+    /// Hands out what of `batch` is compared at once.
+    fn piece(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
+        if self.side == Side::Held {
+            self.held.fetch_add(batch.num_rows(), Ordering::Relaxed);
+            return Ok(batch);
+        }
+        let held = self.held.load(Ordering::Relaxed).max(1);
+        let rows = batch.num_rows().min((TURN_ROWS_MAX * PAIRS_PER_ROW / held).max(1));
+        let pairs = rows.saturating_mul(held);
+        self.pairs = self.pairs.saturating_add(pairs);
+        if self.pairs > PAIRS_MAX {
+            let message = format!(
+                "a join compares more than {PAIRS_MAX} pairs of rows: narrow the time, or join by \
+                 columns that are equal"
+            );
+            return Err(QueryError { fault: Fault::Memory, message }.into());
+        }
+        self.pace.made(pairs / PAIRS_PER_ROW);
+        let left = batch.num_rows() - rows;
+        self.rest = (left > 0).then(|| batch.slice(rows, left));
+        Ok(batch.slice(0, rows))
+    }
+}
+
+impl Stream for Compared {
+    type Item = Result<RecordBatch>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.pace.is_over() {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        if let Some(rest) = self.rest.take() {
+            return Poll::Ready(Some(self.piece(rest)));
+        }
+        self.input.as_mut().poll_next(context).map(|batch| match batch? {
+            Ok(batch) => Some(self.piece(batch)),
+            Err(error) => Some(Err(error)),
+        })
+    }
+}
+
+impl RecordBatchStream for Compared {
+    fn schema(&self) -> SchemaRef {
+        self.input.schema()
+    }
+}

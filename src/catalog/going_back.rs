@@ -1,0 +1,133 @@
+//! Takes some objects back to a time: each is looked at, told that its next life begins with what
+//! it was then, ended, and looked at again.
+//!
+//! A message that comes late must never take an object back that has gone on since. So each names
+//! the life that was looked at, and finds another one then.
+
+use crate::protocol::call::Address;
+use crate::protocol::envelope;
+use crate::protocol::host::Unavailable;
+use crate::protocol::recovery::{FromStorage, ToStorage};
+use crate::protocol::round::{Replies, Request};
+
+/// Objects on their way back.
+#[derive(Debug)]
+pub(super) struct GoingBack {
+    targets: Vec<Address>,
+    /// Of each target the life that ends.
+    lives: Vec<u64>,
+    step: Step,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Look,
+    Arm,
+    Restart,
+    LookAgain,
+}
+
+impl GoingBack {
+    /// Nothing was asked of them yet.
+    pub(super) fn new(targets: Vec<Address>) -> Self {
+        Self { targets, lives: Vec::new(), step: Step::Look }
+    }
+
+    /// How many.
+    pub(super) fn count(&self) -> u64 {
+        self.targets.len() as u64
+    }
+
+    /// What they are asked next; nothing, if there are none.
+    pub(super) fn requests(&self, time_ns: i64) -> Vec<Request> {
+        let lives = self.lives.iter().copied().chain(std::iter::repeat(0));
+        let message = |life: u64| match self.step {
+            Step::Look | Step::LookAgain => ToStorage::Look { time_ns },
+            Step::Arm => ToStorage::Arm { life, time_ns },
+            Step::Restart => ToStorage::Restart { life },
+        };
+        let of = |(to, life): (&Address, u64)| {
+            Request::new(to.clone(), envelope::encode(&message(life)))
+        };
+        self.targets.iter().zip(lives).map(of).collect()
+    }
+
+    /// Takes their replies in; whether all of them are back.
+    pub(super) fn learn(&mut self, replies: Replies) -> Result<bool, Unavailable> {
+        let mut lives = Vec::new();
+        for reply in replies {
+            let reply = envelope::decode_reply::<FromStorage>(reply);
+            // A life that ends answers nothing.
+            if self.step == Step::Restart {
+                continue;
+            }
+            match (reply.map_err(Unavailable::from)?, self.step) {
+                (FromStorage::Looked { life }, Step::Look | Step::LookAgain) => lives.push(life),
+                (FromStorage::Armed, Step::Arm) => {}
+                (
+                    FromStorage::Unsupported(why)
+                    | FromStorage::Failed(why)
+                    | FromStorage::Young(why),
+                    _,
+                ) => return Err(Unavailable::Storage(why)),
+                _ => return Err(Unavailable::Changing),
+            }
+        }
+        self.step = match self.step {
+            Step::Look => {
+                self.lives = lives;
+                Step::Arm
+            }
+            Step::Arm => Step::Restart,
+            Step::Restart => Step::LookAgain,
+            Step::LookAgain => {
+                let same = self.lives.iter().zip(&lives).any(|(before, now)| before == now);
+                return match same {
+                    true => Err(Unavailable::Changing),
+                    false => Ok(true),
+                };
+            }
+        };
+        Ok(false)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::ObjectId;
+    use crate::protocol::call::CallFailure;
+
+    fn replies(replies: &[FromStorage]) -> Replies {
+        replies.iter().map(|reply| Ok(envelope::encode(reply))).collect()
+    }
+
+    fn one() -> GoingBack {
+        GoingBack::new(vec![Address::Shard(ObjectId("s".to_owned()))])
+    }
+
+    #[test]
+    fn an_object_is_back_when_another_life_answers_than_the_one_that_was_armed() {
+        let looked = |life| replies(&[FromStorage::Looked { life }]);
+        let lost = || vec![Err(CallFailure::Retryable("lost".to_owned()))];
+        for (last, is_back) in [(looked(8), true), (looked(7), false), (lost(), false)] {
+            let mut going = one();
+            assert!(!going.learn(looked(7)).unwrap());
+            let arm = ToStorage::Arm { life: 7, time_ns: 3 };
+            assert_eq!(going.requests(3)[0].message, envelope::encode(&arm));
+            assert!(!going.learn(replies(&[FromStorage::Armed])).unwrap());
+            assert!(!going.learn(lost()).unwrap());
+            assert_eq!(going.learn(last).is_ok_and(|back| back), is_back);
+        }
+    }
+
+    #[test]
+    fn nothing_is_ended_that_was_not_armed() {
+        for reply in [FromStorage::Another, FromStorage::Failed("too old".to_owned())] {
+            let mut going = one();
+            going.learn(replies(&[FromStorage::Looked { life: 7 }])).unwrap();
+            assert!(going.learn(replies(&[reply])).is_err());
+            assert_eq!(going.step, Step::Arm);
+        }
+    }
+}

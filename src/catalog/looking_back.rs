@@ -1,0 +1,160 @@
+//! Looks whether all objects of a database could go back to a time, before anything is changed.
+//!
+//! An object has a past from some moments after it was made on, so one that was made since the time
+//! has none of then, and needs none. One that was made about then may have been of the database
+//! already, and its past begins too late: with that the database does not go back.
+
+use std::collections::VecDeque;
+
+use crate::model::limits::{CALLS_PER_ROUND_MAX, PAST_BEGINS_NS_MAX, RECOVERY_AGO_NS_MIN};
+use crate::protocol::call::Address;
+use crate::protocol::envelope;
+use crate::protocol::host::Unavailable;
+use crate::protocol::recovery::{FromStorage, RecoveryRefusal, ToStorage};
+use crate::protocol::round::{Replies, Request};
+
+/// Objects that are looked at.
+#[derive(Debug)]
+pub(super) struct LookingBack {
+    /// To when they are to go back, nanoseconds.
+    time_ns: i64,
+    /// To when each of them must be able to, so that it can be undone, nanoseconds.
+    undo_ns: i64,
+    left: VecDeque<Look>,
+    /// How many shards there are.
+    pub(super) shards: u64,
+}
+
+#[derive(Debug)]
+struct Look {
+    to: Address,
+    time_ns: i64,
+    wanted: Wanted,
+}
+
+/// Whether the object has to have a past of the time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Wanted {
+    Past,
+    Either,
+    NoPast,
+}
+
+impl LookingBack {
+    /// Nobody was asked yet.
+    pub(super) fn new(
+        database: Address,
+        shards: Vec<Address>,
+        (time_ns, now_ns): (i64, i64),
+    ) -> Self {
+        let count = shards.len() as u64;
+        let look = |to, wanted| Look { to, time_ns, wanted };
+        let shards = shards.into_iter().map(|shard| look(shard, Wanted::Either));
+        let left = std::iter::once(look(database, Wanted::Past)).chain(shards).collect();
+        Self { time_ns, undo_ns: now_ns - RECOVERY_AGO_NS_MIN, left, shards: count }
+    }
+
+    /// Whom to ask next; nobody, if all of them could.
+    pub(super) fn requests(&self) -> Vec<Request> {
+        let next = self.left.iter().take(CALLS_PER_ROUND_MAX);
+        let request = |look: &Look| {
+            let message = ToStorage::Look { time_ns: look.time_ns };
+            Request::new(look.to.clone(), envelope::encode(&message))
+        };
+        next.map(request).collect()
+    }
+
+    /// Takes their replies in; why the database cannot go back to the time, once that is known.
+    pub(super) fn learn(
+        &mut self,
+        replies: Replies,
+    ) -> Result<Option<RecoveryRefusal>, Unavailable> {
+        for reply in replies {
+            let Some(Look { to, wanted, .. }) = self.left.pop_front() else { break };
+            match (envelope::decode_reply(reply).map_err(Unavailable::from)?, wanted) {
+                (FromStorage::Looked { .. }, Wanted::Past | Wanted::Either)
+                | (FromStorage::Young(_), Wanted::NoPast) => {}
+                (FromStorage::Young(_), Wanted::Either) => {
+                    let made_since = self.time_ns.saturating_add(PAST_BEGINS_NS_MAX);
+                    let looks = [(self.undo_ns, Wanted::Past), (made_since, Wanted::NoPast)];
+                    self.left.extend(looks.map(|(time_ns, wanted)| Look {
+                        to: to.clone(),
+                        time_ns,
+                        wanted,
+                    }));
+                }
+                (FromStorage::Young(why), Wanted::Past) if matches!(to, Address::Database(_)) => {
+                    return Ok(Some(RecoveryRefusal::Failed(why)));
+                }
+                (FromStorage::Young(_), Wanted::Past)
+                | (FromStorage::Looked { .. }, Wanted::NoPast) => {
+                    return Ok(Some(RecoveryRefusal::BeingMade));
+                }
+                (FromStorage::Unsupported(why), _) => {
+                    return Ok(Some(RecoveryRefusal::Unsupported(why)));
+                }
+                (FromStorage::Failed(why), _) => {
+                    return Ok(Some(RecoveryRefusal::Failed(why)));
+                }
+                (FromStorage::Armed | FromStorage::Another, _) => {
+                    return Err(Unavailable::Changing);
+                }
+            }
+        }
+        Ok(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::ObjectId;
+    use crate::model::time::{H_NS, MINUTE_NS, S_NS};
+
+    /// What comes of a database whose one shard has a past from some time on, beside one that has
+    /// always had one: `now` is at ten hours.
+    fn look(time_ns: i64, past_from_ns: i64) -> Result<(), RecoveryRefusal> {
+        let [database, old, young] = ["d", "o", "y"].map(|id| ObjectId(id.to_owned()));
+        let young = Address::Shard(young);
+        let shards = vec![Address::Shard(old), young.clone()];
+        let mut looking =
+            LookingBack::new(Address::Database(database), shards, (time_ns, 10 * H_NS));
+        loop {
+            let requests = looking.requests();
+            if requests.is_empty() {
+                return Ok(());
+            }
+            let answer = |request: &Request| {
+                let Ok((_, ToStorage::Look { time_ns })) = envelope::decode(&request.message)
+                else {
+                    panic!("not a look");
+                };
+                Ok(envelope::encode(&match request.to == young && time_ns < past_from_ns {
+                    true => FromStorage::Young(String::new()),
+                    false => FromStorage::Looked { life: 1 },
+                }))
+            };
+            let learnt = looking.learn(requests.iter().map(answer).collect());
+            if let Some(refusal) = learnt.unwrap() {
+                return Err(refusal);
+            }
+        }
+    }
+
+    #[test]
+    fn a_shard_needs_no_past_of_a_time_at_which_it_was_surely_not_there() {
+        assert_eq!(look(5 * H_NS, 0), Ok(()));
+        assert_eq!(look(5 * H_NS, 6 * H_NS), Ok(()), "made since");
+        // Where a recovery was begun at the time, and shards were made as soon as it was done.
+        assert_eq!(look(5 * H_NS, 5 * H_NS + 106 * S_NS), Ok(()));
+        // Its past begins a minute after it was made: it may have been there.
+        assert_eq!(look(5 * H_NS, 5 * H_NS + S_NS), Err(RecoveryRefusal::BeingMade));
+        assert_eq!(look(5 * H_NS, 5 * H_NS + MINUTE_NS), Err(RecoveryRefusal::BeingMade));
+    }
+
+    #[test]
+    fn nothing_is_begun_that_a_shard_made_just_now_would_keep_from_being_undone() {
+        assert_eq!(look(5 * H_NS, 10 * H_NS - MINUTE_NS), Err(RecoveryRefusal::BeingMade));
+        assert_eq!(look(5 * H_NS, i64::MAX), Err(RecoveryRefusal::BeingMade));
+    }
+}

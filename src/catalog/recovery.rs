@@ -1,0 +1,332 @@
+//! Takes a database back in time: its Database and all of its shards (`docs/design/recovery.md`).
+//!
+//! What is next is in the recovery's row before it is asked for, and each event of the alarm does
+//! one piece of it. Every piece may be done again, since nothing goes back once the Database opens.
+
+use super::going_back::GoingBack;
+use super::looking_back::LookingBack;
+use super::recoveries::Recovery;
+use super::{Begun, Catalog, CatalogTask, CatalogWork, Failure, Turn};
+use crate::model::ids::ObjectId;
+use crate::model::limits::{
+    CALLS_PER_ROUND_MAX, RECOVERY_AGO_NS_MAX, RECOVERY_AGO_NS_MIN, RECOVERY_SHARDS_MAX,
+};
+use crate::protocol::call::{Address, Platform};
+use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
+use crate::protocol::database::{FromDatabase, ToDatabase};
+use crate::protocol::envelope;
+use crate::protocol::host::Unavailable;
+use crate::protocol::recovery::{RecoveryRefusal, RecoveryRequest, RecoveryStage, RecoveryStatus};
+use crate::protocol::round::{Next, Replies, Request};
+use crate::protocol::shard::{FromShard, ToShard};
+use crate::store::Store;
+
+/// How far an event is with a recovery.
+#[derive(Debug, Default)]
+pub(super) struct RecoveryProgress {
+    /// Those that a request looks at before anything is changed; `None` until the Database has said
+    /// who they are.
+    looking: Option<LookingBack>,
+    /// Those that are on their way back.
+    going: Option<GoingBack>,
+    /// The piece of this event is done.
+    is_over: bool,
+}
+
+impl<S: Store> Catalog<S> {
+    /// Whether a database goes back, so that nobody may use it or drop it.
+    pub(super) fn refuse_recovering(&mut self, name: &str) -> Result<(), Failure> {
+        let number = self.entries()?.by_name(name).map(|(number, _)| number);
+        match number.is_some_and(|number| self.recoveries.is_under_way(number)) {
+            true => Err(Unavailable::Changing.into()),
+            false => Ok(()),
+        }
+    }
+
+    /// How far the last recovery of a database is.
+    pub(super) fn recovery_of(&mut self, name: &str) -> Result<FromCatalog, Failure> {
+        let number = self.ready(name)?.0;
+        Ok(FromCatalog::Recovery(self.recoveries.get(number).map(Recovery::status)))
+    }
+
+    /// What a request comes to: how far its recovery is, or that everything is looked at first.
+    pub(super) fn begin_recovery(
+        &mut self,
+        platform: &dyn Platform,
+        request: RecoveryRequest,
+    ) -> Result<Begun, Failure> {
+        let (number, _) = self.ready(&request.name)?;
+        if let Some(row) = self.recoveries.get(number).filter(|_| !request.dry_run) {
+            if row.asked_ns == request.time_ns {
+                return Ok(Begun::Reply(FromCatalog::Recovery(Some(row.status()))));
+            }
+            if row.stage != RecoveryStage::Done {
+                return self.give_up(number, row.clone(), (request.time_ns, platform.now_ns()));
+            }
+        }
+        let ago_ns = platform.now_ns().saturating_sub(request.time_ns);
+        if !(RECOVERY_AGO_NS_MIN..=RECOVERY_AGO_NS_MAX).contains(&ago_ns) {
+            return Err(refused(RecoveryRefusal::Time));
+        }
+        Ok(Begun::Task(CatalogTask::LookBack(request)))
+    }
+
+    /// A recovery is under way, and another time is asked for: that of before it gives it up.
+    fn give_up(
+        &mut self,
+        number: u64,
+        mut row: Recovery,
+        (time_ns, now_ns): (i64, i64),
+    ) -> Result<Begun, Failure> {
+        if time_ns != row.begun_ns || !row.give_up(now_ns) {
+            return Err(refused(RecoveryRefusal::UnderWay));
+        }
+        // An event that is with it would store what it knows of the other time.
+        if self.is_driven(number) {
+            return Err(Unavailable::Changing.into());
+        }
+        let status = row.status();
+        self.recoveries.put(&self.store, number, row)?;
+        Ok(Begun::Reply(FromCatalog::Recovery(Some(status))))
+    }
+
+    /// Whether an event is with the recovery of this database.
+    fn is_driven(&self, number: u64) -> bool {
+        let is_it =
+            |work: &CatalogWork| matches!(work.task, CatalogTask::Recover(n) if n == number);
+        self.flights.works().any(is_it)
+    }
+
+    fn ready(&mut self, name: &str) -> Result<(u64, ObjectId), Failure> {
+        let entries = self.entries()?;
+        let found = entries.by_name(name).map(|(number, _)| number);
+        let found = found.filter(|number| entries.is_made(*number));
+        let object = found.and_then(|number| Some((number, entries.get(number)?.object.clone())));
+        object.ok_or_else(|| refused(RecoveryRefusal::NoDatabase(name.to_owned())))
+    }
+
+    /// The next objects to be looked at; then the recovery is stored, and the alarm goes on.
+    pub(super) fn look_back(
+        &mut self,
+        platform: &dyn Platform,
+        work: &mut CatalogWork,
+        request: &RecoveryRequest,
+    ) -> Turn {
+        let (number, object) = self.ready(&request.name)?;
+        let progress = &work.recovery;
+        let Some(looking) = &progress.looking else {
+            return Ok(Next::call(Address::Database(object), &ToDatabase::Describe));
+        };
+        let requests = looking.requests();
+        if !requests.is_empty() {
+            return Ok(Next::Calls(requests));
+        }
+        let now_ns = platform.now_ns();
+        if request.dry_run {
+            let status = RecoveryStatus {
+                stage: RecoveryStage::Looked,
+                shards: looking.shards,
+                ..Recovery::new(0, request.time_ns, now_ns).status()
+            };
+            return Ok(Next::Reply(FromCatalog::Recovery(Some(status))));
+        }
+        // Somebody else may have begun one meanwhile.
+        let known = self.recoveries.get(number);
+        if let Some(known) = known.filter(|known| known.stage != RecoveryStage::Done) {
+            return match known.asked_ns == request.time_ns {
+                true => Ok(Next::Reply(FromCatalog::Recovery(Some(known.status())))),
+                false => Err(refused(RecoveryRefusal::UnderWay)),
+            };
+        }
+        let last = known.map_or(0, |known| known.recovery);
+        let recovery = u64::try_from(now_ns).unwrap_or(0).max(last + 1);
+        let mut row = Recovery::new(recovery, request.time_ns, now_ns);
+        row.shards = looking.shards;
+        let status = row.status();
+        self.recoveries.put(&self.store, number, row)?;
+        Ok(Next::Reply(FromCatalog::Recovery(Some(status))))
+    }
+
+    /// Takes in what the Database or the storage of objects says.
+    pub(super) fn learn_look_back(
+        &mut self,
+        work: &mut CatalogWork,
+        (request, now_ns): (&RecoveryRequest, i64),
+        replies: Replies,
+    ) -> Result<(), Failure> {
+        let (_, object) = self.ready(&request.name)?;
+        if let Some(looking) = &mut work.recovery.looking {
+            return looking.learn(replies)?.map_or(Ok(()), |why| Err(refused(why)));
+        }
+        for reply in replies {
+            let description = match envelope::decode_reply(reply).map_err(Unavailable::from)? {
+                FromDatabase::Description(description) => description,
+                FromDatabase::Unavailable(why) => return Err(why.into()),
+                _ => return Err(Unavailable::Changing.into()),
+            };
+            let groups = description.policies.iter().flat_map(|policy| &policy.groups);
+            let shards = groups.flat_map(|group| group.shards.iter().cloned());
+            let shards: Vec<Address> = shards.map(Address::Shard).collect();
+            if shards.len() > RECOVERY_SHARDS_MAX {
+                return Err(refused(RecoveryRefusal::TooManyShards(shards.len() as u64)));
+            }
+            let (database, times_ns) =
+                (Address::Database(object.clone()), (request.time_ns, now_ns));
+            work.recovery.looking = Some(LookingBack::new(database, shards, times_ns));
+        }
+        Ok(())
+    }
+
+    /// The alarm takes a recovery up, unless an event is with it: two at a time could take an
+    /// object back that the other has gone on with.
+    pub(super) fn retry_recovery(
+        &mut self,
+        platform: &dyn Platform,
+        work: &mut CatalogWork,
+        number: u64,
+    ) -> Turn {
+        let is_driven = self.is_driven(number);
+        let Some(mut row) = self.recoveries.get(number).cloned() else {
+            return Err(Unavailable::Changing.into());
+        };
+        row.tried(platform.now_ns());
+        let status = row.status();
+        self.recoveries.put(&self.store, number, row)?;
+        if is_driven {
+            return Ok(Next::Reply(FromCatalog::Recovery(Some(status))));
+        }
+        work.task = CatalogTask::Recover(number);
+        self.go_on(platform, work)
+    }
+
+    /// The next messages of the piece that this event does, or its end.
+    pub(super) fn recover(&mut self, work: &mut CatalogWork, number: u64, now_ns: i64) -> Turn {
+        let entry = self.entries()?.get(number).cloned();
+        let (Some(entry), Some(row)) = (entry, self.recoveries.get(number).cloned()) else {
+            return Err(Unavailable::Changing.into());
+        };
+        let database = Address::Database(entry.object);
+        if work.recovery.is_over {
+            return Ok(Next::Reply(FromCatalog::Recovery(Some(row.status()))));
+        }
+        Ok(match row.stage {
+            RecoveryStage::Looked | RecoveryStage::Done => {
+                Next::Reply(FromCatalog::Recovery(Some(row.status())))
+            }
+            RecoveryStage::Freezing | RecoveryStage::Asking => {
+                Next::call(database, &ToDatabase::Freeze { recovery: row.recovery })
+            }
+            RecoveryStage::Closing => {
+                // Above what any of them was told.
+                let generation = row.counters.generation + 2;
+                let close = envelope::encode(&ToShard::Close { generation });
+                let shards = row.next(CALLS_PER_ROUND_MAX).into_iter();
+                Next::Calls(
+                    shards.map(|id| Request::new(Address::Shard(id), close.clone())).collect(),
+                )
+            }
+            RecoveryStage::Database => {
+                let new = || GoingBack::new(vec![database]);
+                Next::Calls(work.recovery.going.get_or_insert_with(new).requests(row.time_ns))
+            }
+            RecoveryStage::Shards => {
+                let shards = || row.next(CALLS_PER_ROUND_MAX).into_iter().map(Address::Shard);
+                let new = || GoingBack::new(shards().collect());
+                Next::Calls(work.recovery.going.get_or_insert_with(new).requests(row.time_ns))
+            }
+            RecoveryStage::Access => match self.birth_page(work, &entry.create.name)? {
+                Some(page) => Next::call(database, &page),
+                None => {
+                    work.recovery.is_over = true;
+                    let mut row = row;
+                    row.enter(RecoveryStage::Opening, now_ns);
+                    let status = row.status();
+                    self.recoveries.put(&self.store, number, row)?;
+                    Next::Reply(FromCatalog::Recovery(Some(status)))
+                }
+            },
+            RecoveryStage::Opening => {
+                Next::call(database, &ToDatabase::Recover(Box::new(row.recovered())))
+            }
+        })
+    }
+
+    /// Takes in the replies to the piece that this event does; why it fails is kept for whoever
+    /// asks.
+    pub(super) fn learn_recovery(
+        &mut self,
+        work: &mut CatalogWork,
+        (number, now_ns): (u64, i64),
+        replies: Replies,
+    ) -> Result<(), Failure> {
+        self.entries()?;
+        let Some(mut row) = self.recoveries.get(number).cloned() else {
+            return Err(Unavailable::Changing.into());
+        };
+        let learnt = learn_piece(work, &mut row, now_ns, replies);
+        if let Err(why) = &learnt {
+            row.trouble = why.to_string();
+        }
+        if learnt.is_err() || work.recovery.is_over {
+            self.recoveries.put(&self.store, number, row)?;
+        }
+        learnt
+    }
+}
+
+/// What the replies change of a recovery.
+fn learn_piece(
+    work: &mut CatalogWork,
+    row: &mut Recovery,
+    now_ns: i64,
+    replies: Replies,
+) -> Result<(), Failure> {
+    if let Some(going) = &mut work.recovery.going {
+        if !going.learn(replies)? {
+            return Ok(());
+        }
+        work.recovery.is_over = true;
+        match row.stage {
+            RecoveryStage::Database => row.enter(RecoveryStage::Asking, now_ns),
+            _ => row.did(going.count(), now_ns),
+        }
+        return Ok(());
+    }
+    if row.stage == RecoveryStage::Closing {
+        let count = replies.len() as u64;
+        for reply in replies {
+            match envelope::decode_reply(reply).map_err(Unavailable::from)? {
+                FromShard::Done | FromShard::Stale => {}
+                FromShard::Unavailable(why) => return Err(why.into()),
+                _ => return Err(Unavailable::Changing.into()),
+            }
+        }
+        work.recovery.is_over = true;
+        row.did(count, now_ns);
+        return Ok(());
+    }
+    for reply in replies {
+        match (row.stage, envelope::decode_reply(reply).map_err(Unavailable::from)?) {
+            (RecoveryStage::Freezing, FromDatabase::Frozen(frozen)) => row.froze(*frozen, now_ns),
+            (RecoveryStage::Asking, FromDatabase::Frozen(frozen)) => row.asked(*frozen, now_ns),
+            (RecoveryStage::Asking, FromDatabase::NotOpen) if row.time_ns != row.begun_ns => {
+                row.was_not_there(now_ns);
+            }
+            (RecoveryStage::Access, FromDatabase::Done) => {
+                work.birth.answered();
+                return Ok(());
+            }
+            (RecoveryStage::Opening, FromDatabase::Done) => {
+                row.enter(RecoveryStage::Done, now_ns);
+            }
+            (_, FromDatabase::Unavailable(why)) => return Err(why.into()),
+            _ => return Err(Unavailable::Changing.into()),
+        }
+        work.recovery.is_over = true;
+    }
+    Ok(())
+}
+
+fn refused(refusal: RecoveryRefusal) -> Failure {
+    CatalogRefusal::Recovery(refusal).into()
+}

@@ -1,0 +1,93 @@
+//! Takes the row of a database that is being made or dropped to its next stage.
+
+use super::lifecycle::{self, EntryStage};
+use super::{Catalog, CatalogWork, Failure, Turn};
+use crate::protocol::call::{Address, CallFailure};
+use crate::protocol::catalog::FromCatalog;
+use crate::protocol::database::{FromDatabase, ToDatabase};
+use crate::protocol::envelope;
+use crate::protocol::host::Unavailable;
+use crate::protocol::round::{Next, Request};
+use crate::store::Store;
+
+impl<S: Store> Catalog<S> {
+    /// The call that finishes a row.
+    pub(super) fn drive(&mut self, work: &mut CatalogWork, number: u64) -> Turn {
+        let Some(entry) = self.entries()?.get(number).cloned() else {
+            return Err(Unavailable::Changing.into());
+        };
+        let message = match entry.stage {
+            EntryStage::Creating if work.birth.initialised => {
+                let page = self.birth_page(work, &entry.create.name)?;
+                page.ok_or(Unavailable::Changing)?
+            }
+            EntryStage::Creating => ToDatabase::Initialise(entry.create.clone()),
+            EntryStage::Dropping => ToDatabase::Drop,
+            EntryStage::Ready => {
+                let object = entry.object;
+                return Ok(Next::Reply(FromCatalog::Created { object, existed: true }));
+            }
+        };
+        Ok(Next::Calls(vec![Request {
+            to: Address::Database(entry.object.clone()),
+            location: entry.create.location.clone(),
+            message: envelope::encode(&message),
+        }]))
+    }
+
+    /// What the Database's reply changes. Which message it answers follows from the row's stage;
+    /// a row that moved on meanwhile is left alone.
+    pub(super) fn learn(
+        &mut self,
+        work: &mut CatalogWork,
+        reply: Result<FromDatabase, CallFailure>,
+    ) -> Result<(), Failure> {
+        let reply = reply.map_err(Unavailable::from)?;
+        let entry = self.entries()?.get(work.entry);
+        let stage = entry.map(|entry| entry.stage);
+        let name = entry.map(|entry| entry.create.name.clone()).unwrap_or_default();
+        if let (Some(EntryStage::Creating), FromDatabase::Done) = (stage, &reply) {
+            work.birth.answered();
+            // What concerns it is there before anybody may ask it.
+            if self.birth_page(work, &name)?.is_some() {
+                return Ok(());
+            }
+        }
+        let Some(entries) = &mut self.entries else { return Ok(()) };
+        match (stage, reply) {
+            (Some(EntryStage::Creating), FromDatabase::Done) => {
+                Ok(entries.set_ready(&self.store, work.entry)?)
+            }
+            (Some(EntryStage::Creating), FromDatabase::Late) => Ok(()),
+            (Some(EntryStage::Creating), FromDatabase::Refused(refusal)) => {
+                entries.remove(&self.store, work.entry)?;
+                Err(lifecycle::translate(refusal).into())
+            }
+            (Some(EntryStage::Dropping), FromDatabase::Done | FromDatabase::NotOpen) => {
+                self.forget_dropped(work.entry)
+            }
+            (Some(EntryStage::Ready), FromDatabase::Refused(refusal)) => {
+                Err(lifecycle::translate(refusal).into())
+            }
+            (_, FromDatabase::Unavailable(why)) => Err(why.into()),
+            // The row moved on, or is ready already: the task looks again.
+            (None, _) | (Some(EntryStage::Ready), FromDatabase::Done) => Ok(()),
+            (Some(_), _) => Err(Unavailable::Changing.into()),
+        }
+    }
+}
+
+impl<S: Store> Catalog<S> {
+    /// Frees a name: what users were granted on it goes with it (1.x). Tokens name databases that
+    /// may come and go.
+    fn forget_dropped(&mut self, number: u64) -> Result<(), Failure> {
+        let named = self.entries()?.get(number).map(|entry| entry.create.name.clone());
+        let (grantees, store) = self.grantees()?;
+        grantees.revoke_users(store, &named.unwrap_or_default())?;
+        if let Some(entries) = &mut self.entries {
+            self.recoveries.remove(&self.store, number)?;
+            entries.remove(&self.store, number)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,169 @@
+//! A Database that goes back in time with all of its shards: it is frozen before and after, and
+//! opens with numbers above all that it ever gave (`docs/design/recovery.md`).
+
+use super::groups::shards;
+use super::job::{Job, JobKind};
+use super::job_completion::wipe_later;
+use super::object::{Database, DatabaseTask, Failure};
+use super::rows::{self, DatabaseRows, DatabaseStage, RowsChange};
+use crate::model::ids::ObjectId;
+use crate::model::sorted_set::SortedSet;
+use crate::protocol::call::Platform;
+use crate::protocol::database::{FromDatabase, ToDatabase};
+use crate::protocol::host::Unavailable;
+use crate::protocol::recovery::{Counters, FrozenDatabase, RecoveredDatabase};
+use crate::store::{Store, StoreError};
+
+/// A generation that this Database was about to publish lies this far above the published one, at
+/// most.
+const UNPUBLISHED_MAX: u64 = 2;
+
+impl<S: Store> Database<S> {
+    /// Changes nothing any more from now on, and says what it is. A repeat says the same.
+    pub(super) fn freeze(&mut self, recovery: u64) -> Result<FromDatabase, Failure> {
+        self.load()?;
+        let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
+        match rows.state.stage {
+            DatabaseStage::Dropping => return Err(Failure::NotOpen),
+            DatabaseStage::Opening => return Err(Unavailable::Changing.into()),
+            // A message that comes late.
+            DatabaseStage::Open if rows.state.recovered >= recovery => {
+                return Ok(FromDatabase::Done);
+            }
+            DatabaseStage::Open => {
+                let mut state = rows.state.clone();
+                state.stage = DatabaseStage::Frozen;
+                self.apply(RowsChange { state: Some(state), ..RowsChange::default() })?;
+            }
+            // What an earlier recovery was about to do here is not done any more.
+            DatabaseStage::Frozen => {
+                let is_older = |job: &Job| match &job.kind {
+                    JobKind::Recover(known) => known.recovery < recovery,
+                    _ => false,
+                };
+                let older = rows.jobs.iter().filter(|(_, job)| is_older(job));
+                let removed_jobs: Vec<u64> = older.map(|(&key, _)| key).collect();
+                if !removed_jobs.is_empty() {
+                    self.apply(RowsChange { removed_jobs, ..RowsChange::default() })?;
+                }
+            }
+        }
+        let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
+        Ok(FromDatabase::Frozen(Box::new(FrozenDatabase {
+            counters: counters(rows),
+            registered_ns: rows.bill.registered_ns(),
+            quotas: rows.quotas.clone(),
+            shards: every_shard(rows),
+        })))
+    }
+
+    /// Whether nothing may be done until the Catalog says how to go on.
+    pub(super) fn is_frozen(&self) -> bool {
+        self.rows.as_ref().is_some_and(|rows| {
+            let is_recovering = |job: &Job| matches!(job.kind, JobKind::Recover(_));
+            rows.state.stage == DatabaseStage::Frozen && !rows.jobs.values().any(is_recovering)
+        })
+    }
+
+    /// Refuses to go on with whatever was begun before the database was frozen.
+    pub(super) fn refuse_frozen(&self, task: &DatabaseTask) -> Result<(), Failure> {
+        match task {
+            DatabaseTask::Request(ToDatabase::Recover(_)) | DatabaseTask::Nothing => Ok(()),
+            _ if self.is_frozen() => Err(Unavailable::Changing.into()),
+            _ => Ok(()),
+        }
+    }
+
+    /// The next job of a request to go on after all objects went back: what was unfinished then
+    /// comes first.
+    pub(super) fn recover(
+        &mut self,
+        platform: &dyn Platform,
+        recovered: &RecoveredDatabase,
+    ) -> Result<Option<u64>, Failure> {
+        let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
+        if rows.state.recovered >= recovered.recovery {
+            return Ok(None);
+        }
+        if self.is_frozen() {
+            let mut state = rows.state.clone();
+            let counters = counters(rows).or_above(&recovered.counters);
+            let key = state.next_job.max(counters.next_job);
+            state.next_job = key + 1;
+            let recovered = RecoveredDatabase {
+                counters: Counters {
+                    generation: counters.generation + UNPUBLISHED_MAX + 1,
+                    ..counters
+                },
+                ..recovered.clone()
+            };
+            let kind = JobKind::Recover(Box::new(recovered));
+            let jobs = vec![(key, Job::started(kind, platform.now_ns()))];
+            self.apply(RowsChange { state: Some(state), jobs, ..RowsChange::default() })?;
+        }
+        let frozen = self.rows.as_ref().is_some_and(|r| r.state.stage == DatabaseStage::Frozen);
+        if !frozen {
+            return Err(Unavailable::Changing.into());
+        }
+        Ok(self.statement_job())
+    }
+
+    /// Every shard knows: opens, with rows that every edge takes over.
+    pub(super) fn end_recovery(&mut self, key: u64, now_ns: i64) -> Result<(), Failure> {
+        let Some(known) = &self.rows else { return Ok(()) };
+        let Some(Job { kind: JobKind::Recover(recovered), .. }) = known.jobs.get(&key) else {
+            return Ok(());
+        };
+        let (store, mut state) = (&self.store, known.state.clone());
+        let counters = counters(known).or_above(&recovered.counters);
+        state.stage = DatabaseStage::Open;
+        state.recovered = recovered.recovery;
+        state.generation = counters.generation;
+        state.access = counters.access;
+        state.next_policy = counters.next_policy;
+        state.next_group = counters.next_group;
+        state.next_job = counters.next_job;
+        state.next_column = counters.next_column;
+        let mut change = RowsChange { removed_jobs: vec![key], ..RowsChange::default() };
+        wipe_later(&mut change, &mut state, &recovered.gone, now_ns);
+        change.state = Some(state);
+        change.quotas = Some(recovered.quotas.clone());
+        store.atomically(|| -> Result<(), StoreError> {
+            rows::write(store, &change)?;
+            for row in &known.policies.rows {
+                let next_measurement = counters.next_measurement(row.number);
+                for one in row.schema.anew(counters.schema_version, next_measurement) {
+                    rows::put_measurement(store, row.number, &one)?;
+                }
+            }
+            known.bill.put(store)
+        })?;
+        self.rows = DatabaseRows::load(&self.store)?;
+        Ok(())
+    }
+}
+
+fn counters(rows: &DatabaseRows) -> Counters {
+    let state = &rows.state;
+    let policies = || rows.policies.rows.iter();
+    Counters {
+        generation: state.generation,
+        access: state.access,
+        next_policy: state.next_policy,
+        next_group: state.next_group,
+        next_job: state.next_job,
+        schema_version: policies().map(|row| row.schema.version()).max().unwrap_or(0),
+        next_column: policies().map(|row| row.schema.next_ids().1).max().unwrap_or(0),
+        next_measurements: policies().map(|row| (row.number, row.schema.next_ids().0)).collect(),
+    }
+}
+
+/// The shards of the map, those that are being made, and those that wait to be wiped, each once.
+fn every_shard(rows: &DatabaseRows) -> Vec<ObjectId> {
+    let of_map = rows.policies.rows.iter().flat_map(|row| shards(&row.policy)).cloned();
+    let of_jobs = rows.jobs.values().flat_map(|job| match &job.kind {
+        JobKind::WipeShards { shards } => shards.clone(),
+        _ => job.fresh(),
+    });
+    of_map.chain(of_jobs).collect::<SortedSet<ObjectId>>().iter().cloned().collect()
+}

@@ -1,0 +1,88 @@
+//! Takes an object's storage back to a time, where the runtime keeps its past: the messages of
+//! [`crate::protocol::recovery`] are about lives of the object, so it never sees them.
+//!
+//! What is asked of the runtime is in `past.js`: `worker` has no bindings of any of it.
+
+use js_sys::Reflect;
+use wasm_bindgen::prelude::*;
+use wasm_bindgen_futures::JsFuture;
+use worker::State;
+
+use super::wait::wait;
+use crate::model::time::MS_NS;
+use crate::protocol::envelope;
+use crate::protocol::recovery::{FromStorage, ToStorage};
+
+#[wasm_bindgen(module = "/src/edge/past.js")]
+extern "C" {
+    #[wasm_bindgen(js_name = lifeOf)]
+    fn life_of(state: &JsValue) -> u64;
+
+    #[wasm_bindgen(catch, js_name = lookBack)]
+    async fn look_back(state: &JsValue, time_ms: f64) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = goBackNext)]
+    async fn go_back_next(state: &JsValue, time_ms: f64) -> Result<JsValue, JsValue>;
+
+    #[wasm_bindgen(catch, js_name = endLife)]
+    fn end_life(state: &JsValue) -> Result<(), JsValue>;
+}
+
+/// How long a life that is to end may go on, milliseconds.
+const END_MS: u32 = 10_000;
+
+/// What the runtime says that has no past to go back to.
+const UNSUPPORTED: &str = "does not implement point-in-time recovery";
+
+/// What it says of an object that was not there at the time, or has no past yet: that begins some
+/// moments after the object was made.
+const YOUNG: [&str; 2] = ["before this database existed", "database has no history"];
+
+/// The reply to a message about lives of the object; `None` of any other one.
+pub(super) async fn answer(state: &State, message: &[u8]) -> Option<Vec<u8>> {
+    let (version, message) = envelope::decode::<ToStorage>(message).ok()?;
+    let state = JsValue::from(state.as_raw());
+    let answer = carry_out(&state, &message).await.unwrap_or_else(|why| refusal(&why));
+    Some(envelope::encode_as(version, &answer))
+}
+
+async fn carry_out(state: &JsValue, message: &ToStorage) -> Result<FromStorage, JsValue> {
+    let own = life_of(state);
+    match *message {
+        ToStorage::Look { time_ns } => {
+            look_back(state, ms(time_ns)).await?;
+            Ok(FromStorage::Looked { life: own })
+        }
+        ToStorage::Arm { life, .. } | ToStorage::Restart { life } if life != own => {
+            Ok(FromStorage::Another)
+        }
+        ToStorage::Arm { time_ns, .. } => {
+            go_back_next(state, ms(time_ns)).await?;
+            Ok(FromStorage::Armed)
+        }
+        ToStorage::Restart { .. } => {
+            end_life(state)?;
+            JsFuture::from(wait(END_MS)).await?;
+            Ok(FromStorage::Failed("the object goes on".to_owned()))
+        }
+    }
+}
+
+#[expect(clippy::cast_precision_loss, reason = "milliseconds of this age fit 2^53")]
+fn ms(time_ns: i64) -> f64 {
+    time_ns.div_euclid(MS_NS) as f64
+}
+
+/// What a thrown error means. A method that is missing throws too.
+fn refusal(thrown: &JsValue) -> FromStorage {
+    let message = Reflect::get(thrown, &JsValue::from_str("message")).ok();
+    let why = message.and_then(|text| text.as_string()).unwrap_or_else(|| format!("{thrown:?}"));
+    let is_missing = thrown.is_instance_of::<js_sys::TypeError>() && why.contains("not a function");
+    if is_missing || why.contains(UNSUPPORTED) {
+        FromStorage::Unsupported(why)
+    } else if YOUNG.iter().any(|says| why.contains(says)) {
+        FromStorage::Young(why)
+    } else {
+        FromStorage::Failed(why)
+    }
+}

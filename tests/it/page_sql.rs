@@ -1,0 +1,45 @@
+//! SQL of a page's own database: it comes while the database runs, and may break off.
+
+use crate::product::Product;
+use crate::sql_stand_in::stand_in;
+
+fn ask(product: &mut Product, q: &str) -> (u16, String) {
+    let body = serde_json::json!({ "db": "a", "q": q, "format": "json" }).to_string();
+    product.ask("POST", "/api/v3/query_sql", "", &[], &body)
+}
+
+fn written() -> Product {
+    let mut product = Product::with(&[]);
+    product.query("", "CREATE DATABASE a");
+    product.write("a", "m v=1 1\nm v=2 2");
+    product
+}
+
+#[test]
+fn what_was_written_before_sql_came_is_asked_in_sql() {
+    let mut product = written();
+    let (status, said) = ask(&mut product, "count m");
+    assert_eq!((status, said.contains("npm run sql")), (501, true), "{said}");
+    product.answer_sql(stand_in());
+    assert_eq!(ask(&mut product, "count m"), (200, "[{\"rows\":2}]".to_owned()));
+}
+
+/// At its first message, or in the middle of its answer: then nothing of that is given out, for
+/// half an answer cannot be told from a whole one here.
+#[test]
+fn a_statement_that_breaks_off_is_503_and_the_next_one_is_answered() {
+    let mut product = written();
+    let (mut session, mut messages) = (stand_in(), 0);
+    product.answer_sql(Box::new(move |message: &[u8]| {
+        messages += 1;
+        if messages == 4 { Err("it went down".to_owned()) } else { session(message) }
+    }));
+    for (q, why) in [("trap", "unreachable"), ("SELECT rows 1000", "it went down")] {
+        let (status, said) = ask(&mut product, q);
+        let named = said.contains(&format!("SQL broke off: {why}"));
+        assert_eq!((status, named), (503, true), "{q}: {said}");
+    }
+    assert_eq!(ask(&mut product, "count m"), (200, "[{\"rows\":2}]".to_owned()));
+    let listed = product.query("a", "SHOW QUERIES").to_string();
+    assert!(!listed.contains("rows 1000"), "{listed}");
+}

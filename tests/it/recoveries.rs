@@ -1,0 +1,491 @@
+//! Databases that go back in time, over a platform that keeps the past of every object: whoever
+//! writes meanwhile, whatever is lost, repeated or killed.
+
+use std::collections::BTreeMap;
+
+use tidemark::coordinator::create_drop::{Change, CreateDrop};
+use tidemark::coordinator::error::Error;
+use tidemark::coordinator::grants::Principal;
+use tidemark::coordinator::recover::Recover;
+use tidemark::coordinator::session::Session;
+use tidemark::coordinator::statement::Execution;
+use tidemark::influxql::bound_params::Params;
+use tidemark::influxql::parse_statement;
+use tidemark::model::quota::Rates;
+use tidemark::model::time::{D_NS, H_NS, MINUTE_NS, S_NS};
+use tidemark::protocol::catalog::CatalogRefusal;
+use tidemark::protocol::database::QuotaChange;
+use tidemark::protocol::recovery::RecoveryRefusal::BeingMade;
+use tidemark::protocol::recovery::{
+    RecoveryRefusal, RecoveryRequest, RecoveryStage, RecoveryStatus,
+};
+use tidemark::query::result::ResultColumn;
+use tidemark::store::Store;
+
+use crate::grants::{pass, put, revoke, token, writes};
+use crate::product::Product;
+use crate::protocol::{create, drop_database, write};
+use crate::world::platform::START_NS;
+use crate::world::{Answers, Edge, Faults, World, real_shard};
+
+/// Some points, with the rows that say what a shard is.
+const SPLIT_BYTES: u64 = 600;
+/// Points of a part of a test.
+const POINTS: i64 = 40;
+const SEEDS: u64 = 120;
+
+/// What was written of a column, by time.
+pub(crate) type Column = BTreeMap<i64, String>;
+
+/// A deployment with one database, and what was ever written to it.
+pub(crate) struct Scene {
+    pub(crate) world: World,
+    /// An edge that has seen all of it.
+    pub(crate) old: Edge,
+    /// By measurement and column.
+    pub(crate) written: BTreeMap<(&'static str, &'static str), Column>,
+    next: i64,
+    /// The time to which it goes back, and what there was then.
+    pub(crate) then_ns: i64,
+    pub(crate) then: BTreeMap<(&'static str, &'static str), Column>,
+}
+
+fn session() -> Session {
+    Session {
+        database: Some("db".to_owned()),
+        now_ns: START_NS,
+        default_shards: 1,
+        principal: Principal::admin(),
+        ..Session::default()
+    }
+}
+
+pub(crate) fn run(world: &mut World, edge: &Edge, text: &str) -> Result<Column, Error> {
+    let statement = parse_statement(text, &Params::default()).unwrap();
+    let goes_on = |piece: &Result<Option<_>, Error>| matches!(piece, Ok(Some(_)));
+    let mut rows = Column::new();
+    for piece in world.run_pieces(edge, Execution::new(statement, session()), goes_on) {
+        let Some(chunk) = piece? else { break };
+        let [ResultColumn::Time(times_ns), ResultColumn::Values(values)] = &chunk.values[..] else {
+            continue;
+        };
+        for (row, time_ns) in times_ns.iter().enumerate() {
+            rows.extend(values.get(row).map(|value| (*time_ns, format!("{value:?}"))));
+        }
+    }
+    Ok(rows)
+}
+
+impl Scene {
+    pub(crate) fn new(seed: u64) -> Self {
+        let mut world = World::new(seed, real_shard::make);
+        world.keep_past();
+        world.split_bytes = SPLIT_BYTES;
+        let old = Edge::default();
+        world.run(&old, create("db", 2, None)).unwrap();
+        let (written, then) = (BTreeMap::new(), BTreeMap::new());
+        Self { world, old, written, next: 1, then_ns: 0, then }
+    }
+
+    /// A line with a value that no other one has, at a time of its own.
+    pub(crate) fn line(&mut self, measurement: &'static str, column: &'static str) -> String {
+        let number = self.next;
+        self.next += 1;
+        let time_ns = START_NS + (number - 60) * H_NS;
+        let (value, shown) = match column {
+            "f" | "h" => (format!("{number}"), format!("Float({number}.0)")),
+            _ => (format!("{number}i"), format!("Integer({number})")),
+        };
+        self.written.entry((measurement, column)).or_default().insert(time_ns, shown);
+        format!("{measurement},host=h{} {column}={value} {time_ns}", number % 3)
+    }
+
+    pub(crate) fn write(
+        &mut self,
+        edge: &Edge,
+        measurement: &'static str,
+        column: &'static str,
+        count: i64,
+    ) {
+        for _ in 0..count {
+            let line = self.line(measurement, column);
+            let wrote = loop {
+                match self.world.run(edge, write("db", &line)) {
+                    // A split holds it back for a moment.
+                    Err(Error::Unavailable(_)) => self.world.settle(),
+                    wrote => break wrote.unwrap(),
+                }
+            };
+            assert_eq!(wrote.points_written, 1, "{line}");
+        }
+    }
+
+    pub(crate) fn column(&mut self, edge: &Edge, (measurement, column): (&str, &str)) -> Column {
+        run(&mut self.world, edge, &format!("SELECT {column} FROM {measurement}")).unwrap()
+    }
+
+    /// Two measurements, and a minute that nothing happens in.
+    pub(crate) fn load(&mut self) {
+        let old = self.old.clone();
+        pass(&mut self.world, H_NS);
+        for name in ["kept", "gone"] {
+            put(&mut self.world, token(name, &["db"]));
+        }
+        self.write(&old, "m", "f", POINTS);
+        self.write(&old, "k", "i", POINTS);
+        self.world.settle();
+        // Shards that a split has made have a past by then.
+        pass(&mut self.world, H_NS);
+        self.then_ns = self.world.platform.time_ns();
+        self.then = self.written.clone();
+        // What `writes` writes.
+        self.written.entry(("m", "f")).or_default().insert(1, "Float(1.0)".to_owned());
+        pass(&mut self.world, 2 * H_NS);
+    }
+
+    /// Whatever may be done to a database: other columns, other measurements, what is overwritten,
+    /// deleted and dropped; groups that split, a token that is revoked, a limit.
+    pub(crate) fn change(&mut self) {
+        let old = self.old.clone();
+        let shards = self.world.shard_ids().len();
+        self.write(&old, "m", "g", POINTS);
+        self.write(&old, "n", "v", POINTS);
+        self.write(&old, "m", "f", POINTS);
+        let first_ns = *self.then[&("m", "f")].keys().next().unwrap();
+        let line = format!("m,host=h1 f=-1 {first_ns}");
+        self.world.run(&old, write("db", &line)).unwrap();
+        for text in [
+            "DROP MEASUREMENT k".to_owned(),
+            format!("DELETE FROM m WHERE time > {first_ns} AND time < {}", START_NS - 40 * H_NS),
+        ] {
+            run(&mut self.world, &old, &text).unwrap();
+        }
+        self.write(&old, "k", "v", POINTS);
+        assert_eq!(revoke(&mut self.world, "gone"), Some(0));
+        let rates = Rates { points: Some(1 << 40), ..Rates::default() };
+        let change = QuotaChange::Database { rates, stored_bytes: None, series: None };
+        let change = Change::SetQuota { database: "db".to_owned(), change };
+        self.world.run(&old, CreateDrop::new(change)).unwrap();
+        self.world.settle();
+        for _ in 0..9 {
+            if self.world.shard_ids().len() > shards {
+                break;
+            }
+            self.write(&old, "n", "v", POINTS);
+            self.world.settle();
+        }
+        assert!(self.world.shard_ids().len() > shards, "no group has split");
+        pass(&mut self.world, H_NS);
+    }
+
+    fn ask(&self) -> Recover {
+        let (name, time_ns) = ("db".to_owned(), self.then_ns);
+        Recover::begin(RecoveryRequest { name, time_ns, dry_run: false })
+    }
+
+    /// Goes back until this is next.
+    pub(crate) fn reach(&mut self, stage: RecoveryStage) -> RecoveryStatus {
+        let (edge, mut last) = (Edge::default(), Ok(None));
+        for _ in 0..200 {
+            last = self.world.run(&edge, self.ask());
+            if let Ok(Some(status)) = &last
+                && status.stage == stage
+            {
+                return status.clone();
+            }
+            self.world.alarm();
+            while self.world.deliver() {}
+        }
+        panic!("it never comes to {stage:?}: {last:?}");
+    }
+
+    /// Goes back, and waits for it.
+    pub(crate) fn recover(&mut self) -> RecoveryStatus {
+        self.reach(RecoveryStage::Done)
+    }
+
+    /// Everything that was there then, and nothing that was never written under its own name.
+    pub(crate) fn check(&mut self, what: &str) {
+        for edge in [self.old.clone(), Edge::default()] {
+            for (name, written) in self.written.clone() {
+                let found = self.column(&edge, name);
+                for (time_ns, value) in &found {
+                    assert_eq!(written.get(time_ns), Some(value), "{what}: {name:?} {time_ns}");
+                }
+                for (time_ns, value) in self.then.get(&name).into_iter().flatten() {
+                    assert_eq!(found.get(time_ns), Some(value), "{what}: {name:?} is lost");
+                }
+            }
+        }
+    }
+
+    /// Columns and measurements that are made from now on are what is written to them.
+    pub(crate) fn go_on(&mut self, what: &str) {
+        let (old, new) = (self.old.clone(), Edge::default());
+        let made = [("m", "h"), ("m", "w"), ("k", "h"), ("o", "v"), ("n", "v"), ("m", "g")];
+        let mut known = BTreeMap::new();
+        for name in made {
+            known.insert(name, self.column(&new, name));
+        }
+        let edges = [&new, &old, &old, &new, &old, &old];
+        for (name, edge) in made.into_iter().zip(edges) {
+            let before = self.written.get(&name).cloned().unwrap_or_default();
+            self.write(edge, name.0, name.1, 5);
+            let mut expected = self.written[&name].clone();
+            expected.retain(|time_ns, _| !before.contains_key(time_ns));
+            expected.extend(known.remove(&name).unwrap_or_default());
+            for edge in [&old, &new, &Edge::default()] {
+                assert_eq!(self.column(edge, name), expected, "{what}: {name:?}");
+            }
+        }
+        self.check(what);
+    }
+}
+
+#[test]
+fn a_database_is_what_it_was_and_goes_on_from_there() {
+    let mut scene = Scene::new(3);
+    scene.load();
+    let edges = [scene.old.clone(), Edge::default()];
+    for edge in &edges {
+        assert_eq!(writes(&mut scene.world, edge, "gone", "db"), Some(true));
+    }
+    pass(&mut scene.world, H_NS);
+    scene.then_ns = scene.world.platform.time_ns();
+    pass(&mut scene.world, H_NS);
+    scene.change();
+    let before_ns = scene.world.platform.time_ns();
+    let now = scene.written.clone();
+    let status = scene.recover();
+    assert_eq!((status.time_ns, status.back > 0), (scene.then_ns, true), "{status:?}");
+    assert!(scene.world.went_back() >= status.back, "{status:?}");
+    scene.check("after it");
+    for name in [("m", "g"), ("n", "v"), ("k", "v")] {
+        assert_eq!(scene.column(&edges[0], name), Column::new(), "{name:?}");
+    }
+    let mut expected = scene.then[&("m", "f")].clone();
+    expected.insert(1, "Float(1.0)".to_owned());
+    assert_eq!(scene.column(&edges[0], ("m", "f")), expected);
+    // What was revoked since stays so, and what was limited since too.
+    for edge in [&edges[0], &edges[1], &Edge::default()] {
+        assert_eq!(writes(&mut scene.world, edge, "gone", "db"), Some(false));
+        assert_eq!(writes(&mut scene.world, edge, "kept", "db"), Some(true));
+    }
+    scene.world.settle();
+    let fresh = Edge::default();
+    scene.column(&fresh, ("m", "f"));
+    let known = fresh.cache.borrow_mut().database("db").unwrap();
+    assert_eq!(known.description.quotas.rates.points, Some(1 << 40));
+    let groups = known.description.policies.iter().flat_map(|policy| &policy.groups);
+    let of_map: Vec<_> = groups.flat_map(|group| &group.shards).collect();
+    let made_since = scene.world.shard_ids().into_iter().filter(|id| !of_map.contains(&id));
+    let made_since: Vec<_> = made_since.collect();
+    assert!(!made_since.is_empty());
+    for id in made_since {
+        assert_eq!(scene.world.shard(&id).stored().unwrap().is_open(), Ok(false), "{id} is left");
+    }
+    scene.go_on("after it");
+    // A repeat changes nothing.
+    assert_eq!(scene.recover(), status);
+    scene.check("after a repeat");
+
+    // The way back is one more recovery.
+    pass(&mut scene.world, H_NS);
+    assert!((before_ns..=scene.world.platform.time_ns()).contains(&status.begun_ns));
+    scene.then_ns = status.begun_ns;
+    scene.written = now;
+    let undone = scene.recover();
+    assert_eq!(undone.stage, RecoveryStage::Done);
+    for name in [("m", "g"), ("n", "v"), ("k", "v")] {
+        assert_eq!(scene.column(&edges[0], name), scene.written[&name], "{name:?}");
+    }
+    assert_eq!(writes(&mut scene.world, &edges[1], "gone", "db"), Some(false));
+}
+
+#[test]
+fn nobody_is_answered_while_a_database_goes_back_and_it_cannot_be_dropped() {
+    let mut scene = Scene::new(4);
+    scene.load();
+    scene.change();
+    let old = scene.old.clone();
+    scene.world.run(&old, scene.ask()).unwrap();
+    let mut seen = Vec::new();
+    for _ in 0..60 {
+        let status = scene.world.run(&Edge::default(), scene.ask()).unwrap().unwrap();
+        if status.stage == RecoveryStage::Done {
+            break;
+        }
+        seen.push(status.stage);
+        let changed = scene.world.run(&Edge::default(), drop_database("db"));
+        assert!(matches!(changed, Err(Error::Unavailable(_))), "{status:?}: {changed:?}");
+        let asked = run(&mut scene.world, &Edge::default(), "SELECT f FROM m");
+        assert!(matches!(asked, Err(Error::Unavailable(_))), "{status:?}: {asked:?}");
+        if matches!(status.stage, RecoveryStage::Database | RecoveryStage::Asking) {
+            let wrote = scene.world.run(&old, write("db", "m,host=h1 f=5 5"));
+            assert!(matches!(wrote, Err(Error::Unavailable(_))), "{status:?}: {wrote:?}");
+        }
+        scene.world.alarm();
+        while scene.world.deliver() {}
+    }
+    seen.dedup();
+    assert_eq!(
+        seen,
+        [
+            RecoveryStage::Freezing,
+            RecoveryStage::Closing,
+            RecoveryStage::Database,
+            RecoveryStage::Asking,
+            RecoveryStage::Shards,
+            RecoveryStage::Access,
+            RecoveryStage::Opening,
+        ]
+    );
+    let other = RecoveryRequest { name: "db".to_owned(), time_ns: 5, dry_run: false };
+    let refused = scene.world.run(&old, Recover::begin(other));
+    let expected = Error::Catalog(CatalogRefusal::Recovery(RecoveryRefusal::Time));
+    assert_eq!(refused, Err(expected));
+    scene.world.run(&old, drop_database("db")).unwrap();
+    scene.world.run(&old, create("db", 2, None)).unwrap();
+    assert_eq!(scene.world.run(&old, Recover::show("db")), Ok(None), "it is of the one before");
+}
+
+#[test]
+fn what_cannot_be_is_refused_before_anything_is_changed() {
+    let mut scene = Scene::new(5);
+    scene.load();
+    let edge = Edge::default();
+    let now_ns = scene.world.platform.time_ns();
+    let ask = |scene: &mut Scene, name: &str, time_ns: i64, dry_run: bool| {
+        let name = name.to_owned();
+        scene.world.run(&edge, Recover::begin(RecoveryRequest { name, time_ns, dry_run }))
+    };
+    let refused = |refusal| Err(Error::Catalog(CatalogRefusal::Recovery(refusal)));
+    let times = [now_ns + S_NS, now_ns - S_NS, now_ns - 31 * D_NS];
+    for time_ns in times {
+        assert_eq!(ask(&mut scene, "db", time_ns, false), refused(RecoveryRefusal::Time));
+    }
+    let name = RecoveryRefusal::NoDatabase("nobody".to_owned());
+    assert_eq!(ask(&mut scene, "nobody", now_ns - H_NS, true), refused(name));
+    let looked = ask(&mut scene, "db", now_ns - H_NS, true).unwrap().unwrap();
+    assert_eq!((looked.stage, looked.shards > 1), (RecoveryStage::Looked, true));
+    assert_eq!(scene.world.run(&edge, Recover::show("db")), Ok(None));
+    scene.check("unchanged");
+
+    let before = ask(&mut scene, "db", START_NS - H_NS, true);
+    let why = "Requested time is before this database existed.".to_owned();
+    assert_eq!(before, refused(RecoveryRefusal::Failed(why)));
+    scene.check("unchanged");
+}
+
+/// One that gives ids again while nobody has told it of the higher ones is taken back once more:
+/// `SEED=n` runs one schedule again.
+#[test]
+fn no_value_is_ever_seen_under_another_name_whatever_is_lost_repeated_or_killed() {
+    let only = std::env::var("SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
+    let seeds = only.map_or(0..SEEDS, |seed| seed..seed + 1);
+    let (mut back, mut taken) = (0, 0);
+    for seed in seeds {
+        let mut scene = Scene::new(seed);
+        scene.load();
+        scene.change();
+        taken += disturb(&mut scene, seed);
+        back += scene.world.went_back();
+        scene.go_on(&format!("seed {seed}"));
+        assert_eq!(writes(&mut scene.world, &scene.old.clone(), "gone", "db"), Some(false));
+    }
+    println!("{back} lives began with what was, {taken} writes were taken meanwhile");
+    assert!(only.is_some() || (back > 4 * SEEDS && taken > SEEDS), "{back} {taken}");
+}
+
+/// Goes back while everybody writes and everything fails; how many writes were taken.
+fn disturb(scene: &mut Scene, seed: u64) -> u64 {
+    let mut edges = vec![scene.old.clone()];
+    // Each of them has a cache of its own of what there is, which it asks before anybody else.
+    for _ in 0..12 {
+        let edge = Edge::default();
+        for name in [("m", "g"), ("n", "v")] {
+            scene.column(&edge, name);
+        }
+        edges.push(edge);
+    }
+    if !seed.is_multiple_of(5) {
+        scene.world.faults = Faults { lost: 4, repeated: 4, crashed: 3, storage: 2, alarms: 5 };
+    }
+    let until_ns = scene.world.platform.time_ns() + 20 * D_NS;
+    let mut answers: Vec<Answers<_>> = Vec::new();
+    let mut asked: Option<Answers<Recover>> = None;
+    for step in 0..40_000 {
+        if scene.world.platform.time_ns() > until_ns {
+            break;
+        }
+        match scene.world.platform.below(30) {
+            0 => {
+                let edge = &edges[scene.world.platform.below(edges.len())];
+                let columns = [("m", "g"), ("n", "v"), ("m", "w"), ("m", "x"), ("p", "v")];
+                let (measurement, column) = columns[scene.world.platform.below(5)];
+                let line = scene.line(measurement, column);
+                answers.push(scene.world.start_machine(edge, write("db", &line)));
+            }
+            // Whoever does not reach the Catalog asks the Database that he knows.
+            1 => scene.world.catalog_is_lost = scene.world.platform.below(2) == 0,
+            2 | 3 => {
+                scene.world.alarm();
+            }
+            4 if asked.is_none() => {
+                asked = Some(scene.world.start_machine(&edges[2], scene.ask()));
+            }
+            _ => {
+                scene.world.deliver();
+            }
+        }
+        match asked.as_ref().and_then(Answers::take) {
+            Some(Ok(Some(status))) if status.stage == RecoveryStage::Done => break,
+            Some(refused) => {
+                asked = None;
+                if refused == Err(Error::Catalog(CatalogRefusal::Recovery(BeingMade))) {
+                    let now_ns = scene.world.platform.time_ns();
+                    scene.world.platform.advance_to(now_ns + 3 * MINUTE_NS);
+                }
+            }
+            None => assert!(step < 39_999, "seed {seed}: it comes to no end"),
+        }
+    }
+    scene.world.faults = Faults::default();
+    scene.world.catalog_is_lost = false;
+    scene.world.settle();
+    let status = scene.recover();
+    assert_eq!(status.time_ns, scene.then_ns, "seed {seed}: {status:?}");
+    scene.world.settle();
+    scene.world.platform.advance_to(scene.world.platform.time_ns() + MINUTE_NS);
+    let answers = answers.iter().filter_map(Answers::take);
+    answers.filter(|answer| answer.as_ref().is_ok_and(|wrote| wrote.points_written == 1)).count()
+        as u64
+}
+
+#[test]
+fn where_nothing_is_kept_of_the_past_it_is_501_and_nothing_is_changed() {
+    let mut product = Product::with(&[]);
+    product.query("", "CREATE DATABASE d");
+    product.write("d", "m f=1 1");
+    let target = "/api/v3/recover?db=d&time=";
+    let response = product.post(&format!("{target}nonsense"), "");
+    assert_eq!(response.status, 400);
+    let now_s = product.now_s();
+    let ago = |seconds: i64| {
+        let mut text = Vec::new();
+        tidemark::response::time::rfc3339((now_s - seconds) * S_NS, 0, &mut text);
+        String::from_utf8(text).unwrap()
+    };
+    for (seconds, status, says) in
+        [(3_600, 501, "backups are the way back"), (-60, 400, "at least two minutes")]
+    {
+        let response = product.post(&format!("{target}{}", ago(seconds)), "");
+        let said = String::from_utf8(response.body).unwrap();
+        assert_eq!((response.status, said.contains(says)), (status, true), "{said}");
+    }
+    let (status, body) = product.ask("GET", "/api/v3/recover", "db=d", &[], "");
+    assert_eq!((status, body.as_str()), (200, "{\"db\":\"d\",\"recovery\":null}\n"));
+    product.write("d", "m f=2 2");
+    let count = product.query("d", "SELECT count(f) FROM m");
+    assert_eq!(count.pointer("/results/0/series/0/values/0/1"), Some(&2.into()));
+}

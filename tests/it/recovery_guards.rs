@@ -1,0 +1,179 @@
+//! What keeps numbers from meaning two things while a database goes back in time, each shown by
+//! somebody who remembers what is gone and comes at the one moment that matters.
+
+use tidemark::coordinator::error::Error;
+use tidemark::coordinator::recover::Recover;
+use tidemark::model::time::H_NS;
+use tidemark::protocol::catalog::CatalogRefusal;
+use tidemark::protocol::recovery::{RecoveryRefusal, RecoveryRequest, RecoveryStage};
+
+use crate::grants::{pass, revoke, writes};
+use crate::protocol::write;
+use crate::recoveries::{Scene, run};
+use crate::world::Edge;
+use crate::world::platform::START_NS;
+
+/// Points of a part of a test.
+const POINTS: i64 = 12;
+
+/// A database with two measurements, and whoever remembers it as it is after the time to which it
+/// goes back: a column `g` of `m` and a measurement `n` have come since.
+fn scene(seed: u64) -> (Scene, Edge) {
+    let mut scene = Scene::new(seed);
+    scene.load();
+    let late = scene.old.clone();
+    scene.write(&late, "m", "g", POINTS);
+    scene.write(&late, "n", "v", POINTS);
+    scene.world.settle();
+    pass(&mut scene.world, H_NS);
+    (scene, late)
+}
+
+impl Scene {
+    /// A line that somebody writes now: whether it was taken.
+    fn slip(&mut self, edge: &Edge, measurement: &'static str, column: &'static str) -> bool {
+        let line = self.line(measurement, column);
+        self.world.run(edge, write("db", &line)).is_ok_and(|wrote| wrote.points_written == 1)
+    }
+}
+
+/// Between its restart and the message that opens it a shard takes what rests on a newer map.
+#[test]
+fn what_slips_into_a_shard_that_is_back_is_of_no_column_or_measurement_made_later() {
+    let (mut scene, late) = scene(11);
+    scene.reach(RecoveryStage::Access);
+    for name in [("m", "g"), ("n", "v")] {
+        assert!(scene.slip(&late, name.0, name.1), "{name:?}: nothing has slipped in");
+    }
+    scene.recover();
+    let new = Edge::default();
+    // The ids that come next, of the types that lie there.
+    for (measurement, column) in [("m", "w"), ("p", "v")] {
+        scene.write(&new, measurement, column, POINTS);
+        let expected = scene.written[&(measurement, column)].clone();
+        for edge in [&new, &late] {
+            assert_eq!(scene.column(edge, (measurement, column)), expected, "{measurement}");
+        }
+    }
+    scene.check("after it");
+}
+
+/// An edge that does not reach the Catalog asks a Database that is back and was not frozen again.
+#[test]
+fn ids_that_a_database_gives_before_it_is_frozen_again_are_given_to_nobody() {
+    let mut scene = Scene::new(12);
+    scene.load();
+    let (late, idle) = (scene.old.clone(), Edge::default());
+    scene.column(&idle, ("m", "f"));
+    scene.write(&late, "m", "g", POINTS);
+    scene.world.settle();
+    pass(&mut scene.world, H_NS);
+
+    scene.reach(RecoveryStage::Asking);
+    scene.world.catalog_is_lost = true;
+    assert!(!scene.slip(&idle, "m", "w"), "its shards are closed");
+    scene.world.catalog_is_lost = false;
+    // The Database has called `w` what it called `g`; the edge knows that, and finds shards open.
+    scene.reach(RecoveryStage::Access);
+    assert!(scene.slip(&idle, "m", "w"), "nothing has slipped in");
+    assert!(scene.slip(&late, "m", "g"), "nothing has slipped in");
+    scene.recover();
+    scene.check("after it");
+    scene.write(&idle, "m", "w", POINTS);
+    scene.write(&late, "m", "g", POINTS);
+    scene.check("written again");
+}
+
+/// Who was let in when the token was good goes on with that, and with the map of today.
+#[test]
+fn a_right_that_was_revoked_since_ends_where_the_number_of_the_grants_would_go_back() {
+    let mut scene = Scene::new(13);
+    scene.load();
+    let edge = Edge::default();
+    assert_eq!(writes(&mut scene.world, &edge, "gone", "db"), Some(true));
+    pass(&mut scene.world, H_NS);
+    scene.then_ns = scene.world.platform.time_ns() - H_NS / 2;
+    assert_eq!(revoke(&mut scene.world, "gone"), Some(0));
+    pass(&mut scene.world, H_NS);
+    scene.recover();
+    // As the administrator, whom nobody's grants concern.
+    scene.write(&edge, "m", "f", 1);
+    assert_eq!(writes(&mut scene.world, &edge, "gone", "db"), Some(false));
+    assert_eq!(writes(&mut scene.world, &edge, "kept", "db"), Some(true));
+}
+
+/// Shards that were made since are wiped a minute after the database opens.
+#[test]
+fn a_shard_that_is_gone_neither_answers_nor_takes_anything_until_it_is_wiped() {
+    let mut scene = Scene::new(14);
+    scene.load();
+    scene.change();
+    let name = ("m", "f");
+    let then = scene.then[&name].clone();
+    // Each has the map with what was made since, and asks nobody until it is refused.
+    let edges: Vec<_> = then.keys().map(|_| Edge::default()).collect();
+    let reader = Edge::default();
+    for edge in edges.iter().chain([&reader]) {
+        scene.column(edge, ("n", "v"));
+    }
+    scene.recover();
+    assert_eq!(scene.column(&reader, name), then, "what is gone is seen");
+    for (&time_ns, edge) in then.keys().zip(&edges) {
+        let line = format!("m,host=late f=7 {time_ns}");
+        assert_eq!(scene.world.run(edge, write("db", &line)).unwrap().points_written, 1);
+    }
+    scene.world.settle();
+    let text = "SELECT f FROM m WHERE host = 'late'";
+    let found = run(&mut scene.world, &Edge::default(), text).unwrap();
+    assert!(found.keys().eq(then.keys()), "what was taken is lost: {found:?}");
+}
+
+/// The platform refuses a time at which an object was not there. Should it not, that is found out.
+#[test]
+fn a_database_that_was_not_there_yet_stays_what_it_is() {
+    let mut scene = Scene::new(15);
+    scene.world.keep_endless_past();
+    scene.load();
+    scene.then_ns = START_NS - H_NS;
+    let status = scene.recover();
+    assert!(status.trouble.contains("was not there"), "{status:?}");
+    scene.check("what it was before");
+    scene.go_on("what it was before");
+}
+
+/// The platform may say that an object could go back, and no more when that is asked for.
+#[test]
+fn a_recovery_that_comes_to_no_end_can_be_given_up() {
+    let mut scene = Scene::new(16);
+    scene.load();
+    scene.change();
+    let names = [("m", "g"), ("n", "v"), ("k", "v")];
+    let before = names.map(|name| scene.column(&Edge::default(), name));
+    let begun = scene.reach(RecoveryStage::Shards);
+    scene.world.lose_past(scene.then_ns);
+    let ask = |scene: &mut Scene, time_ns: i64| {
+        let request = RecoveryRequest { name: "db".to_owned(), time_ns, dry_run: false };
+        scene.world.run(&Edge::default(), Recover::begin(request))
+    };
+    for _ in 0..5 {
+        scene.world.alarm();
+        while scene.world.deliver() {}
+    }
+    let stuck = ask(&mut scene, begun.time_ns).unwrap().unwrap();
+    assert_eq!((stuck.stage, stuck.trouble.contains("too long ago")), (begun.stage, true));
+    let other = ask(&mut scene, begun.time_ns + 1);
+    let expected = Error::Catalog(CatalogRefusal::Recovery(RecoveryRefusal::UnderWay));
+    assert_eq!(other, Err(expected));
+
+    scene.then_ns = begun.begun_ns;
+    let given_up = ask(&mut scene, begun.begun_ns).unwrap().unwrap();
+    assert_eq!(given_up.stage, RecoveryStage::Database);
+    let status = scene.recover();
+    assert_eq!((status.time_ns, status.trouble.as_str()), (begun.begun_ns, ""));
+    for (name, was) in names.into_iter().zip(before) {
+        assert_eq!(scene.column(&Edge::default(), name), was, "{name:?}");
+    }
+    let new = Edge::default();
+    scene.write(&new, "o", "v", POINTS);
+    assert_eq!(scene.column(&new, ("o", "v")), scene.written[&("o", "v")]);
+}

@@ -1,0 +1,50 @@
+// SQL for the page's own database: nobody is sent megabytes unasked.
+
+import { whyNoSql } from '../api/sql.js';
+import { loadSql, onEngineState, onPlace, sqlState } from '../api/transport.js';
+import { button, el, say } from '../dom.js';
+import { sqlAsset } from '../engine/sql_asset.js';
+import { current, onChange } from '../state.js';
+
+const inMb = (bytes) => (bytes / 1e6).toFixed(1);
+
+const asking = (bytes) =>
+  `SQL comes to this page as a file of ${inMb(bytes)} MB, once: later visits find it in the browser's cache.`;
+
+/** What is said while it comes; what a host unpacks on the way has more bytes than the file. */
+const coming = (bytes, all) =>
+  bytes < all ? `Loading SQL: ${inMb(bytes)} of ${inMb(all)} MB` : 'Starting SQL …';
+
+/** The question whether to load it, while SQL is written and the page has none; `loaded()` is called when it has. */
+export function sqlOffer(loaded) {
+  const all = sqlAsset?.bytes ?? 0;
+  const words = el('p');
+  const bar = el('progress', { max: all || 1, 'aria-label': 'How much of SQL has come' });
+  const wrong = el('p', { class: 'wrong', role: 'alert' });
+  const load = button(`Load SQL (${inMb(all)} MB)`, async () => {
+    wrong.textContent = '';
+    try {
+      await loadSql();
+      say('SQL is loaded');
+      loaded();
+    } catch (error) {
+      wrong.textContent = error.message;
+    }
+  });
+  const element = el('div', { class: 'notice offer row' }, words, load, bar, wrong);
+  function show() {
+    const why = current().language === 'sql' ? whyNoSql() : null;
+    element.hidden = why === null;
+    const { bytes } = sqlState();
+    bar.hidden = bytes === null;
+    bar.value = bytes ?? 0;
+    load.hidden = !sqlAsset || bytes !== null;
+    const offered = sqlAsset ? asking(all) : why;
+    words.textContent = bytes === null ? offered : coming(bytes, all);
+  }
+  onChange(show);
+  onPlace(show);
+  onEngineState(show);
+  show();
+  return element;
+}
