@@ -10,7 +10,7 @@ use crate::model::series_sketch::SeriesSketch;
 pub(super) struct SeriesCount {
     /// Those of all parts; `None` until somebody asks.
     parts: RefCell<Option<SeriesSketch>>,
-    /// Those of the log; `None` until somebody with a limit writes.
+    /// Those of the log; `None` until somebody asks, or writes with a limit.
     log: Option<SeriesSketch>,
 }
 

@@ -87,11 +87,9 @@ impl Loaded {
 }
 
 impl<S: Store> Shard<S> {
-    /// About how many series there are; those of the log only if its rows are in memory.
+    /// About how many series there are.
     pub(super) fn series_known(&mut self) -> Result<u64, Refusal> {
-        if self.cache.has_memtable() {
-            self.count_log()?;
-        }
+        self.count_log()?;
         Ok(self.load()?.series(&SeriesSketch::default()))
     }
 
@@ -129,6 +127,15 @@ impl<S: Store> Shard<S> {
         if self.load()?.series.counts_frames() {
             return Ok(());
         }
+        let log = match self.cache.has_memtable() {
+            true => self.series_of_memtable()?,
+            false => self.series_of_frames()?,
+        };
+        self.load()?.series.begin_log(log);
+        Ok(())
+    }
+
+    fn series_of_memtable(&mut self) -> Result<SeriesSketch, Refusal> {
         let memtable = self.memtable()?;
         let loaded = self.load()?;
         let mut log = SeriesSketch::default();
@@ -136,9 +143,23 @@ impl<S: Store> Shard<S> {
             let hashes = table.series().hashes(loaded.series_seed(), measurement, table.tag_ids());
             hashes.into_iter().for_each(|hash| log.add(hash));
         }
-        loaded.series.begin_log(log);
         self.cache.put_memtable(memtable);
-        Ok(())
+        Ok(log)
+    }
+
+    /// Those of the rows in storage, a frame at a time: to be counted, an object that was evicted
+    /// needs no memtable.
+    fn series_of_frames(&mut self) -> Result<SeriesSketch, Refusal> {
+        self.load()?;
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let mut log = SeriesSketch::default();
+        let sequences: Vec<u64> = loaded.wal.frames().keys().copied().collect();
+        for sequence in sequences {
+            let Some(bytes) = loaded.wal.read(&self.store, sequence)? else { continue };
+            // Who reads its rows reports a frame that is damaged.
+            let _ = frame::decode_each(&bytes, |table| loaded.count_series(&table, &mut log));
+        }
+        Ok(log)
     }
 
     /// Leaves out what is new of the series of a frame, but for the first `room`.

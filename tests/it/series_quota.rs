@@ -135,6 +135,20 @@ fn a_new_tag_or_measurement_is_a_new_series_and_another_field_is_none() {
     assert_eq!(series(&mut product), (3, 3));
 }
 
+/// The rows of a shard that was evicted are only in its log: they are counted all the same.
+#[test]
+fn series_of_objects_that_were_evicted_are_counted() {
+    let mut product = product(1);
+    set(&mut product, &json!({"db": "d", "series": 900}));
+    let week_s = 604_800;
+    let lines: Vec<_> = (0..4).map(|n| format!("m,host=h{n} v=1 {}", n * week_s)).collect();
+    assert_eq!(product.post("/write?db=d&precision=s", &lines.join("\n")).status, 204);
+    product.sleep();
+    let used = product.query("d", "SHOW STATS FOR 'quota'");
+    let rows = used["results"][0]["series"][0]["values"].as_array().unwrap();
+    assert!(rows.contains(&json!(["series", 900, 4])), "{rows:?}");
+}
+
 #[test]
 fn series_that_go_make_room() {
     let mut product = product(2);
