@@ -7,7 +7,7 @@ use crate::model::limits::QUERY_REPORT_EVERY_NS;
 use crate::protocol::call::{Address, CallFailure};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
-use crate::protocol::live_queries::LiveQuery;
+use crate::protocol::live_queries::{LiveQuery, Precedence};
 use crate::protocol::round::Request;
 
 /// What was reported of a query.
@@ -21,9 +21,10 @@ pub(super) struct LiveQueryReport {
 }
 
 impl LiveQueryReport {
-    /// The id that pages carry; 0 as long as the query is not listed.
-    pub(super) fn id(&self) -> u64 {
-        self.id
+    /// What pages carry of a query for which so many rows were read; 0 as long as it is not
+    /// listed.
+    pub(super) fn precedence(&self, rows: u64) -> u64 {
+        if self.id == 0 { 0 } else { Precedence::of(self.id, rows).number() }
     }
 
     /// The report to send beside the next pages, if it is time; `further` when one of them is not
@@ -44,8 +45,7 @@ impl LiveQueryReport {
             return None;
         }
         if self.id == 0 {
-            // 32 bits: nobody wants to type more.
-            self.id = (context.platform.random_u64() >> 32).max(1);
+            self.id = Precedence::draw_id(self.started_ns, context.platform.random_u64());
         }
         self.reported_ns = now_ns;
         let (text, shards) = describe();

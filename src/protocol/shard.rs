@@ -52,7 +52,8 @@ pub enum ToShard {
     },
     /// One page of a scan.
     Scan {
-        /// The query's id; 0 while it is not listed.
+        /// The query as pages name it ([`super::live_queries::Precedence`]); 0 while it is not
+        /// listed.
         #[serde(default)]
         query: u64,
         /// What the sender believes.

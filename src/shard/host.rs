@@ -9,6 +9,7 @@ use crate::model::time::S_NS;
 use crate::protocol::call::{Address, Call, Platform, Reply, Step};
 use crate::protocol::envelope;
 use crate::protocol::host::{Host, Ticket, Unavailable};
+use crate::protocol::live_queries::Precedence;
 use crate::protocol::shard::{FromShard, FurtherPage, ToShard};
 use crate::store::Store;
 
@@ -93,7 +94,7 @@ impl<S: Store> ShardHost<S> {
         let reply = self.shard.handle(message, platform.now_ns());
         let now_ns = platform.now_ns();
         if let Some(query) = page_of(message) {
-            self.turns.made(query, is_last(&reply), work(&reply), now_ns);
+            self.turns.made(place(query), is_last(&reply), work(&reply), now_ns);
         }
         self.due_ns = self.shard.next_due(now_ns);
         if self.works_behind_replies && self.working.is_none() && self.is_due(now_ns) {
@@ -105,7 +106,8 @@ impl<S: Store> ShardHost<S> {
     }
 }
 
-/// Whether a message asks for a page, and of which query that goes on, else 0.
+/// Whether a message asks for a page, and of which query that goes on ([`Precedence::number`]),
+/// else 0.
 fn page_of(message: &ToShard) -> Option<u64> {
     let (query, goes_on) = match message {
         ToShard::Scan { query, request, .. } => (*query, request.resume.goes_on()),
@@ -114,6 +116,11 @@ fn page_of(message: &ToShard) -> Option<u64> {
         _ => return None,
     };
     Some(if goes_on { query } else { 0 })
+}
+
+/// The place of a page's query in the order of turns; `None` of 0.
+fn place(query: u64) -> Option<Precedence> {
+    (query != 0).then(|| Precedence::from_number(query))
 }
 
 fn is_last(reply: &FromShard) -> bool {
@@ -156,7 +163,7 @@ impl<S: Store> Host for ShardHost<S> {
             }
         };
         let turn = match page_of(&message) {
-            Some(query) => self.turns.arrive(ticket, query, platform.now_ns()),
+            Some(query) => self.turns.arrive(ticket, place(query), platform.now_ns()),
             None => Ok(None),
         };
         let step = match turn {

@@ -16,6 +16,7 @@ use super::state::{self, State};
 use super::usage::Usage;
 use crate::model::ids::MeasurementId;
 use crate::model::time::TimeRange;
+use crate::protocol::live_queries::Precedence;
 use crate::protocol::release;
 use crate::protocol::shard::{ShardSettings, Stamp};
 use crate::store::{Store, StoreError};
@@ -68,8 +69,9 @@ impl<S: Store> Shard<S> {
         self.killed.push(query);
     }
 
+    /// Whether the query of a page was killed ([`Precedence::number`]).
     pub(super) fn is_killed(&self, query: u64) -> bool {
-        query != 0 && self.killed.contains(&query)
+        query != 0 && self.killed.contains(&Precedence::from_number(query).id)
     }
 
     /// Creates the tables and records the settings. An open shard takes them as

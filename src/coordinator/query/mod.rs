@@ -321,7 +321,7 @@ impl Query {
         let (mut asked, mut requests) = (Vec::new(), Vec::new());
         for (streams, mut message) in gather(needs, &run) {
             if let ToShard::Scan { query, .. } | ToShard::Summarise { query, .. } = &mut message {
-                *query = self.watch.id();
+                *query = self.watch.precedence(run.reads.points());
             }
             let shard = streams.first().and_then(|&stream| run.stream(stream));
             let Some((shard, _)) = shard else { continue };

@@ -52,6 +52,11 @@ impl Reads {
         Self { series: SortedMap::new(), points: 0, limits, afterwards }
     }
 
+    /// Rows that were looked at so far.
+    pub(super) fn points(&self) -> u64 {
+        self.points
+    }
+
     /// Counts a page; series are counted before anything is read (`is_plan`).
     fn add(
         &mut self,

@@ -337,8 +337,9 @@ impl SqlQuery {
         let (asked, further) = self.scans.ask(&room, ahead);
         let describe = || (self.question.text.clone(), self.scans.shards());
         let report = self.watch.report(context, &self.session, further, describe);
+        let query = self.watch.precedence(self.points);
         for asked in &asked {
-            requests.extend(self.scans.request(*asked, self.watch.id()));
+            requests.extend(self.scans.request(*asked, query));
         }
         requests.extend(report);
         asked

@@ -250,7 +250,7 @@ impl Scans {
         (asked, further)
     }
 
-    /// The call for a page of the query that is listed as `query`.
+    /// The call for a page of `query` ([`crate::protocol::live_queries::Precedence`]).
     pub(super) fn request(&self, asked: Asked, query: u64) -> Option<Request> {
         let scan = self.0.iter().find(|scan| scan.number == asked.scan)?;
         let (shard, stamp) = scan.shards.get(asked.shard)?;

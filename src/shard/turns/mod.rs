@@ -7,16 +7,19 @@
 //! together they are [`WORK_MAX`]: a pause takes two milliseconds.
 //!
 //! First pages go in the order in which they came: a small query has no others. Of the queries that
-//! go on, [`QUERIES_READING_MAX`] have a turn, until their last page or until somebody who waits
-//! has seen no page of them for `TURN_IDLE_MS`. So a hundred heavy queries end one after the
-//! other, holding little memory at the edge, and whoever holds a turn here while it waits for one
-//! of another shard cannot keep others waiting for ever.
+//! go on, [`QUERIES_READING_MAX`] are read for at a time, those that go before the others by
+//! [`Precedence`]: less was read for them so far, or they began earlier. Pages carry it, so it is
+//! one order on all shards: the same queries are read for everywhere, and none holds what it has of
+//! one shard while it waits behind others at the next. Each second of waiting counts as half as
+//! much read. A query that goes before the others and asks for no page keeps them waiting for
+//! `TURN_IDLE_MS`, no longer.
 
 use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::model::limits::{PAGES_WAITING_MAX, QUERIES_READING_MAX};
 use crate::protocol::host::{Ticket, Unavailable};
+use crate::protocol::live_queries::Precedence;
 
 /// How long a turn lasts without a page, milliseconds of pauses of whoever waits for it. The edge
 /// merges a page and sends for the next one in a fraction of it.
@@ -28,6 +31,8 @@ const PAUSE_MS: u32 = 1;
 const PAUSE_MS_MAX: u32 = 100;
 /// What the pause grows by with each one that waits before, milliseconds.
 const PAUSE_STEP_MS: u32 = 2;
+/// Pauses that count as half as much read, milliseconds.
+const CLASS_MS: u32 = 1_000;
 
 /// Pages made by all shards of one isolate.
 #[derive(Debug, Default)]
@@ -43,8 +48,8 @@ pub struct Pages {
 pub(super) struct Turns {
     pages: Rc<Pages>,
     waiting: Vec<Waiting>,
-    /// Queries with a turn, the longest unused first.
-    readers: Vec<u64>,
+    /// Queries that were read for last, the longest unused first.
+    readers: Vec<Precedence>,
     /// Pages made for them.
     made: u64,
 }
@@ -52,13 +57,22 @@ pub(super) struct Turns {
 #[derive(Debug)]
 struct Waiting {
     ticket: Ticket,
-    /// Whose turn it takes; 0 for none.
-    query: u64,
+    /// Whose turn it takes; `None` of a first page.
+    query: Option<Precedence>,
     /// [`Pages::made`] when it looked last.
     pages_seen: u64,
     /// [`Turns::made`] when it looked last.
     made_seen: u64,
     idle_ms: u32,
+    waited_ms: u32,
+}
+
+impl Waiting {
+    /// The query's place in the order, if the page is not its first.
+    fn precedence(&self) -> Option<Precedence> {
+        let waited = u8::try_from(self.waited_ms / CLASS_MS).unwrap_or(u8::MAX);
+        self.query.map(|of| Precedence { class: of.class.saturating_sub(waited), ..of })
+    }
 }
 
 impl Turns {
@@ -66,15 +80,15 @@ impl Turns {
         Self { pages, waiting: Vec::new(), readers: Vec::new(), made: 0 }
     }
 
-    /// Takes in a page, of a query that goes on (0: of another). Answers how long to pause before
-    /// [`Turns::look`], milliseconds; `None` to make it now.
+    /// Takes in a page, of a query that goes on (`None`: of another). Answers how long to pause
+    /// before [`Turns::look`], milliseconds; `None` to make it now.
     ///
     /// # Errors
     /// [`Unavailable::Busy`]
     pub(super) fn arrive(
         &mut self,
         ticket: Ticket,
-        query: u64,
+        query: Option<Precedence>,
         now_ns: i64,
     ) -> Result<Option<u32>, Unavailable> {
         let waiting = self.waiting.len();
@@ -86,13 +100,14 @@ impl Turns {
             self.pages.work.set(0);
         }
         let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
-        let page = Waiting { ticket, query, pages_seen, made_seen, idle_ms: 0 };
-        if waiting == 0 && self.pages.work.get() < WORK_MAX && self.may_read(&page) {
+        let page = Waiting { ticket, query, pages_seen, made_seen, idle_ms: 0, waited_ms: 0 };
+        self.waiting.push(page);
+        if waiting == 0 && self.pages.work.get() < WORK_MAX && self.may_read(0, &self.first()) {
+            self.waiting.clear();
             self.take_turn(query);
             return Ok(None);
         }
-        self.waiting.push(page);
-        Ok(Some(pause(self.ahead(waiting))))
+        Ok(Some(pause(self.ahead(waiting, &self.first()))))
     }
 
     /// After a pause: as [`Turns::arrive`].
@@ -100,8 +115,9 @@ impl Turns {
         let at = self.waiting.iter().position(|waiting| waiting.ticket == ticket)?;
         let waiting = self.waiting.get(at)?;
         let (query, is_alone) = (waiting.query, waiting.pages_seen == self.pages.made.get());
-        let ahead = self.ahead(at);
-        if ahead == 0 && is_alone && self.may_read(waiting) {
+        let first = self.first();
+        let ahead = self.ahead(at, &first);
+        if ahead == 0 && is_alone && self.may_read(at, &first) {
             self.waiting.remove(at);
             self.pages.work.set(0);
             self.take_turn(query);
@@ -112,19 +128,27 @@ impl Turns {
         let waiting = self.waiting.get_mut(at)?;
         let is_idle = waiting.made_seen == made_seen;
         waiting.idle_ms = if is_idle { waiting.idle_ms.saturating_add(pause_ms) } else { 0 };
+        waiting.waited_ms = waiting.waited_ms.saturating_add(pause_ms);
         (waiting.pages_seen, waiting.made_seen) = (pages_seen, made_seen);
         Some(pause_ms)
     }
 
     /// A page was made, at `now_ns`, from `work` rows and bytes; of its query the last one or not.
-    pub(super) fn made(&mut self, query: u64, is_last: bool, work: u64, now_ns: i64) {
+    pub(super) fn made(
+        &mut self,
+        query: Option<Precedence>,
+        is_last: bool,
+        work: u64,
+        now_ns: i64,
+    ) {
         self.pages.made.set(self.pages.made.get().wrapping_add(1));
         self.pages.last_ns.set(now_ns);
         self.pages.work.set(self.pages.work.get().saturating_add(work));
-        if query != 0 {
+        if let Some(Precedence { id, .. }) = query {
             self.made = self.made.wrapping_add(1);
-            if is_last && !self.waiting.iter().any(|waiting| waiting.query == query) {
-                self.readers.retain(|&reader| reader != query);
+            let is_its = |waiting: &Waiting| waiting.query.is_some_and(|query| query.id == id);
+            if is_last && !self.waiting.iter().any(is_its) {
+                self.readers.retain(|reader| reader.id != id);
             }
         }
     }
@@ -134,27 +158,54 @@ impl Turns {
         self.waiting.retain(|waiting| waiting.ticket != ticket);
     }
 
-    /// How many go before the one at `at`: without a turn, everybody who came earlier.
-    fn ahead(&self, at: usize) -> usize {
-        let may_read = |waiting: &&Waiting| self.may_read(waiting);
-        if self.waiting.get(at).is_some_and(|waiting| !self.may_read(waiting)) {
-            return at;
+    /// The queries that go before all others, of those that wait or were read for last.
+    fn first(&self) -> Vec<Precedence> {
+        let waiting = self.waiting.iter().filter_map(Waiting::precedence);
+        // A query that waits stands where its waiting has brought it.
+        let reading = self.readers.iter().filter(|reader| {
+            !self.waiting.iter().any(|waiting| waiting.query.is_some_and(|of| of.id == reader.id))
+        });
+        let mut first: Vec<Precedence> = Vec::with_capacity(QUERIES_READING_MAX + 1);
+        for query in waiting.chain(reading.copied()) {
+            if first.iter().any(|known| known.id == query.id) {
+                continue;
+            }
+            let at = first.partition_point(|known| known.is_before(query));
+            first.insert(at, query);
+            first.truncate(QUERIES_READING_MAX);
         }
-        self.waiting.iter().take(at).filter(may_read).count()
+        first
     }
 
-    fn may_read(&self, waiting: &Waiting) -> bool {
-        waiting.query == 0
-            || self.readers.len() < QUERIES_READING_MAX
-            || waiting.idle_ms >= TURN_IDLE_MS
-            || self.readers.contains(&waiting.query)
+    /// How many go before the one at `at`; if it has no turn, everybody who came earlier. First
+    /// pages wait only for each other, so whoever comes before whom is no circle.
+    fn ahead(&self, at: usize, first: &[Precedence]) -> usize {
+        let is_first = |at: usize| self.waiting.get(at).is_some_and(|page| page.query.is_none());
+        let Some(rank) = self.rank(at, first) else { return at };
+        let goes_before = |&other: &usize| match self.rank(other, first) {
+            None => false,
+            Some(_) if is_first(other) => other < at,
+            Some(other_rank) => !is_first(at) && (other_rank, other) < (rank, at),
+        };
+        (0..self.waiting.len()).filter(goes_before).count()
     }
 
-    fn take_turn(&mut self, query: u64) {
-        if query == 0 {
-            return;
-        }
-        self.readers.retain(|&reader| reader != query);
+    fn may_read(&self, at: usize, first: &[Precedence]) -> bool {
+        self.rank(at, first).is_some()
+    }
+
+    /// The place of the query of the page at `at` among the `first`; `None` if it has to wait until
+    /// one of them has ended. A first page has the first place.
+    fn rank(&self, at: usize, first: &[Precedence]) -> Option<usize> {
+        let page = self.waiting.get(at)?;
+        let Some(query) = page.query else { return Some(0) };
+        let rank = first.iter().position(|of| of.id == query.id);
+        rank.or_else(|| (page.idle_ms >= TURN_IDLE_MS).then_some(first.len()))
+    }
+
+    fn take_turn(&mut self, query: Option<Precedence>) {
+        let Some(query) = query else { return };
+        self.readers.retain(|reader| reader.id != query.id);
         if self.readers.len() >= QUERIES_READING_MAX {
             self.readers.remove(0);
         }

@@ -7,6 +7,15 @@ fn turns() -> (Turns, Rc<Pages>) {
     (Turns::new(Rc::clone(&pages)), pages)
 }
 
+/// A query for which little was read, later than those of lower numbers.
+fn page_of(id: u64) -> Option<Precedence> {
+    Some(Precedence { id, class: 0 })
+}
+
+fn ids(turns: &Turns) -> Vec<u64> {
+    turns.readers.iter().map(|reader| reader.id).collect()
+}
+
 /// As after much work just now.
 fn busy_turns() -> (Turns, Rc<Pages>) {
     let (turns, pages) = turns();
@@ -18,41 +27,49 @@ fn busy_turns() -> (Turns, Rc<Pages>) {
 #[test]
 fn a_first_page_waits_only_for_one_that_was_made_just_now() {
     let (mut turns, _) = turns();
-    assert_eq!(turns.arrive(Ticket(1), 0, NOW_NS), Ok(None));
-    turns.made(0, true, WORK_MAX, NOW_NS);
-    assert_eq!(turns.arrive(Ticket(2), 0, NOW_NS + 1_000_000), Ok(Some(1)));
-    assert_eq!(turns.arrive(Ticket(3), 0, NOW_NS + 9_000_000), Ok(Some(3)), "one waits");
+    assert_eq!(turns.arrive(Ticket(1), None, NOW_NS), Ok(None));
+    turns.made(None, true, WORK_MAX, NOW_NS);
+    assert_eq!(turns.arrive(Ticket(2), None, NOW_NS + 1_000_000), Ok(Some(1)));
+    assert_eq!(turns.arrive(Ticket(3), None, NOW_NS + 9_000_000), Ok(Some(3)), "one waits");
     assert_eq!(turns.look(Ticket(3)), Some(3), "the other came first");
     assert_eq!(turns.look(Ticket(2)), None);
-    turns.made(0, true, WORK_MAX, NOW_NS + 9_000_000);
+    turns.made(None, true, WORK_MAX, NOW_NS + 9_000_000);
     assert_eq!(turns.look(Ticket(3)), Some(1), "a page was made during its pause");
     assert_eq!(turns.look(Ticket(3)), None);
-    turns.made(0, true, WORK_MAX, NOW_NS + 10_000_000);
-    assert_eq!(turns.arrive(Ticket(4), 7, NOW_NS + 10_000_000), Ok(Some(1)), "nor a later page");
+    turns.made(None, true, WORK_MAX, NOW_NS + 10_000_000);
+    assert_eq!(
+        turns.arrive(Ticket(4), page_of(7), NOW_NS + 10_000_000),
+        Ok(Some(1)),
+        "nor a later page"
+    );
 }
 
 #[test]
 fn small_pages_in_a_row_pause_when_together_they_are_much() {
     let (mut turns, _) = turns();
     for work in [WORK_MAX / 2, WORK_MAX / 2 - 1, 1] {
-        assert_eq!(turns.arrive(Ticket(1), 0, NOW_NS), Ok(None));
-        turns.made(0, true, work, NOW_NS);
+        assert_eq!(turns.arrive(Ticket(1), None, NOW_NS), Ok(None));
+        turns.made(None, true, work, NOW_NS);
     }
-    assert_eq!(turns.arrive(Ticket(2), 0, NOW_NS), Ok(Some(1)));
+    assert_eq!(turns.arrive(Ticket(2), None, NOW_NS), Ok(Some(1)));
     assert_eq!(turns.look(Ticket(2)), None);
-    turns.made(0, true, WORK_MAX - 1, NOW_NS);
-    assert_eq!(turns.arrive(Ticket(3), 0, NOW_NS), Ok(None), "counted from the pause on");
-    turns.made(0, true, u64::MAX, NOW_NS);
-    assert_eq!(turns.arrive(Ticket(4), 7, NOW_NS + 1_000_001), Ok(None), "or from quiet on");
-    assert_eq!(turns.readers, [7], "and a page of a query that goes on has its turn");
+    turns.made(None, true, WORK_MAX - 1, NOW_NS);
+    assert_eq!(turns.arrive(Ticket(3), None, NOW_NS), Ok(None), "counted from the pause on");
+    turns.made(None, true, u64::MAX, NOW_NS);
+    assert_eq!(
+        turns.arrive(Ticket(4), page_of(7), NOW_NS + 1_000_001),
+        Ok(None),
+        "or from quiet on"
+    );
+    assert_eq!(ids(&turns), [7], "and a page of a query that goes on has its turn");
 }
 
 #[test]
 fn pages_of_the_isolates_other_shards_count_as_made_during_the_pause() {
     let (mut turns, pages) = busy_turns();
     let mut other = Turns::new(pages);
-    assert_eq!(turns.arrive(Ticket(1), 7, NOW_NS), Ok(Some(1)));
-    other.made(0, true, WORK_MAX, NOW_NS);
+    assert_eq!(turns.arrive(Ticket(1), page_of(7), NOW_NS), Ok(Some(1)));
+    other.made(None, true, WORK_MAX, NOW_NS);
     assert_eq!(turns.look(Ticket(1)), Some(1));
     assert_eq!(turns.look(Ticket(1)), None);
 }
@@ -61,34 +78,102 @@ fn pages_of_the_isolates_other_shards_count_as_made_during_the_pause() {
 fn two_queries_go_on_and_the_third_when_one_of_them_ends() {
     let (mut turns, _) = busy_turns();
     for query in 1..=3 {
-        assert!(turns.arrive(Ticket(query), query, NOW_NS).unwrap().is_some());
+        assert!(turns.arrive(Ticket(query), page_of(query), NOW_NS).unwrap().is_some());
     }
     for query in 1..=2 {
         turns.look(Ticket(query));
         assert_eq!(turns.look(Ticket(query)), None);
-        turns.made(query, false, WORK_MAX, NOW_NS);
+        turns.made(page_of(query), false, WORK_MAX, NOW_NS);
     }
     assert!(turns.look(Ticket(3)).is_some());
     assert!(turns.look(Ticket(3)).is_some(), "both turns are taken");
-    assert_eq!(turns.arrive(Ticket(4), 0, NOW_NS), Ok(Some(1)));
+    assert_eq!(turns.arrive(Ticket(4), None, NOW_NS), Ok(Some(1)));
     assert_eq!(turns.look(Ticket(4)), None, "a first page passes by");
-    assert!(turns.arrive(Ticket(5), 2, NOW_NS).unwrap().is_some());
+    assert!(turns.arrive(Ticket(5), page_of(2), NOW_NS).unwrap().is_some());
     assert_eq!(turns.look(Ticket(5)), None, "so does the page of one that has its turn");
-    turns.made(2, true, WORK_MAX, NOW_NS);
+    turns.made(page_of(2), true, WORK_MAX, NOW_NS);
     turns.look(Ticket(3));
     assert_eq!(turns.look(Ticket(3)), None);
+}
+
+/// What waits, of whatever query, until it may be made.
+fn next(turns: &mut Turns, tickets: &[u64]) -> u64 {
+    for _ in 0..2 {
+        for &ticket in tickets {
+            if turns.look(Ticket(ticket)).is_none() {
+                return ticket;
+            }
+        }
+    }
+    panic!("nobody: {turns:?}");
+}
+
+#[test]
+fn whoever_has_read_less_goes_first_wherever_it_came_later() {
+    // The same four pages come to each shard in another order.
+    for order in [[1, 2, 3, 4], [4, 3, 2, 1], [2, 4, 1, 3]] {
+        let (mut turns, _) = busy_turns();
+        let query = |id| Some(Precedence { id, class: [9, 2, 2, 1][id as usize - 1] });
+        for id in order {
+            assert!(turns.arrive(Ticket(id), query(id), NOW_NS).unwrap().is_some());
+        }
+        let first: Vec<u64> = turns.first().iter().map(|query| query.id).collect();
+        assert_eq!(first, [4, 2], "two are read for, wherever they came");
+        let mut made = Vec::new();
+        let mut waiting = order.to_vec();
+        while !waiting.is_empty() {
+            let id = next(&mut turns, &waiting);
+            waiting.retain(|&ticket| ticket != id);
+            turns.made(query(id), true, WORK_MAX, NOW_NS);
+            made.push(id);
+        }
+        assert_eq!(made, [4, 2, 3, 1]);
+    }
+}
+
+#[test]
+fn one_that_began_earlier_takes_the_turn_of_a_later_one() {
+    let (mut turns, _) = busy_turns();
+    turns.readers = [5, 6].into_iter().filter_map(page_of).collect();
+    turns.arrive(Ticket(1), page_of(6), NOW_NS).unwrap();
+    turns.arrive(Ticket(2), page_of(4), NOW_NS).unwrap();
+    turns.look(Ticket(1));
+    assert!(turns.look(Ticket(1)).is_some(), "4 and 5 go before it");
+    assert_eq!(next(&mut turns, &[1, 2]), 2);
+    turns.made(page_of(4), true, WORK_MAX, NOW_NS);
+    assert_eq!(next(&mut turns, &[1]), 1);
+}
+
+#[test]
+fn waiting_counts_as_less_read() {
+    let (mut turns, _) = busy_turns();
+    let heavy = Some(Precedence { id: 1, class: 3 });
+    turns.arrive(Ticket(1), heavy, NOW_NS).unwrap();
+    // Three others go on all the time, for which nothing was read yet.
+    for id in 2..=4 {
+        turns.arrive(Ticket(id), page_of(id), NOW_NS).unwrap();
+    }
+    for pages in 0.. {
+        let id = next(&mut turns, &[1, 2, 3, 4]);
+        if id == 1 {
+            assert!((100..10_000).contains(&pages), "{pages} pages");
+            return;
+        }
+        turns.made(page_of(id), false, WORK_MAX, NOW_NS);
+        turns.arrive(Ticket(id), page_of(id), NOW_NS).unwrap();
+    }
 }
 
 #[test]
 fn a_turn_that_is_not_used_is_lost() {
     let (mut turns, _) = busy_turns();
-    turns.readers = vec![1, 2];
-    turns.arrive(Ticket(3), 3, NOW_NS).unwrap();
+    turns.readers = [1, 2].into_iter().filter_map(page_of).collect();
+    turns.arrive(Ticket(3), page_of(3), NOW_NS).unwrap();
     let mut paused_ms = 0;
     while paused_ms < TURN_IDLE_MS / 2 {
         paused_ms += turns.look(Ticket(3)).unwrap();
     }
-    turns.made(2, false, WORK_MAX, NOW_NS);
+    turns.made(page_of(2), false, WORK_MAX, NOW_NS);
     turns.look(Ticket(3)).unwrap();
     paused_ms = 0;
     while let Some(ms) = turns.look(Ticket(3)) {
@@ -96,7 +181,7 @@ fn a_turn_that_is_not_used_is_lost() {
         assert!(paused_ms <= TURN_IDLE_MS, "{turns:?}");
     }
     assert!(paused_ms >= TURN_IDLE_MS, "{paused_ms}");
-    assert_eq!(turns.readers, [2, 3]);
+    assert_eq!(ids(&turns), [2, 3]);
 }
 
 #[test]
@@ -104,13 +189,13 @@ fn past_the_limit_nobody_is_taken_in_until_one_leaves() {
     let (mut turns, _) = busy_turns();
     let limit = PAGES_WAITING_MAX as u64;
     for ticket in 0..limit {
-        assert!(turns.arrive(Ticket(ticket), 1, NOW_NS).is_ok());
+        assert!(turns.arrive(Ticket(ticket), page_of(1), NOW_NS).is_ok());
     }
     let busy = Err(Unavailable::Busy { waiting: limit });
-    assert_eq!(turns.arrive(Ticket(limit), 1, NOW_NS), busy);
-    assert_eq!(turns.arrive(Ticket(limit), 0, NOW_NS), busy);
+    assert_eq!(turns.arrive(Ticket(limit), page_of(1), NOW_NS), busy);
+    assert_eq!(turns.arrive(Ticket(limit), None, NOW_NS), busy);
     turns.leave(Ticket(5));
-    assert_eq!(turns.arrive(Ticket(limit), 1, NOW_NS), Ok(Some(PAUSE_MS_MAX)));
+    assert_eq!(turns.arrive(Ticket(limit), page_of(1), NOW_NS), Ok(Some(PAUSE_MS_MAX)));
 }
 
 /// A query asks every one of its shards for a page at once, as often as it has pages.
@@ -145,14 +230,14 @@ fn queries_over_several_shards_never_keep_each_other_waiting() {
                 if reader.missing.is_empty() && reader.pages_left > 0 {
                     reader.pages_left -= 1;
                     for &shard in of.iter() {
-                        match shards[shard].arrive(Ticket(query), query, NOW_NS).unwrap() {
+                        match shards[shard].arrive(Ticket(query), page_of(query), NOW_NS).unwrap() {
                             Some(ms) => {
                                 asleep.push((now_ms + u64::from(ms), shard, query));
                                 reader.missing.push(shard);
                             }
                             None => {
                                 let is_last = reader.pages_left == 0;
-                                shards[shard].made(query, is_last, WORK_MAX / 3, NOW_NS);
+                                shards[shard].made(page_of(query), is_last, WORK_MAX / 3, NOW_NS);
                             }
                         }
                     }
@@ -171,7 +256,7 @@ fn queries_over_several_shards_never_keep_each_other_waiting() {
                 None => {
                     let (_, reader) = &mut readers[query as usize - 1];
                     reader.missing.retain(|&missing| missing != shard);
-                    shards[shard].made(query, reader.pages_left == 0, 1, NOW_NS);
+                    shards[shard].made(page_of(query), reader.pages_left == 0, 1, NOW_NS);
                     assert!(shards[shard].readers.len() <= QUERIES_READING_MAX);
                     now_ms += 20;
                 }
