@@ -43,6 +43,9 @@ pub enum ScanError {
     /// A piece cannot go on where the last one ended: the series are in another order since.
     #[error("the order of series has changed")]
     Reordered,
+    /// What is kept of rows is not what the request asks for.
+    #[error("what is kept of rows is of another question")]
+    Kept,
     /// Partial states that are not what their function writes.
     #[error("partial states of {0:?} do not have its shape")]
     States(AggregateFunction),

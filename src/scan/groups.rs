@@ -124,20 +124,25 @@ impl<'a> Groups<'a> {
         Ok(is_taken)
     }
 
-    /// Takes in the states that a group came to elsewhere.
+    /// Takes in the states or rows that a group came to elsewhere.
     ///
     /// # Errors
-    /// [`ScanError::States`] when they are of another request.
+    /// [`ScanError::States`], [`ScanError::Kept`] when they are of another request.
     pub(super) fn absorb(&mut self, group: &Group) -> Result<(), ScanError> {
         self.key.clone_from(&group.key);
         let number = self.number()?;
-        if let (Some(Some(Sink::States(held))), GroupData::Partials(states)) =
-            (self.sinks.get_mut(number), &group.data)
-        {
-            let before = held.bytes();
-            held.absorb(states)?;
-            self.bytes = (self.bytes + held.bytes()).saturating_sub(before);
+        let Some(Some(sink)) = self.sinks.get_mut(number) else { return Ok(()) };
+        let before = sink.bytes();
+        match (&mut *sink, &group.data) {
+            (Sink::States(held), GroupData::Partials(states)) => held.absorb(states)?,
+            (Sink::Rows(held), GroupData::Rows { times_ns, fields, tags }) => {
+                let rows = held.len();
+                held.absorb(times_ns, fields, tags)?;
+                self.rows = (self.rows + held.len()).saturating_sub(rows);
+            }
+            _ => return Err(ScanError::Kept),
         }
+        self.bytes = (self.bytes + sink.bytes()).saturating_sub(before);
         Ok(())
     }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::page::{Group, GroupData, PartialColumn, SummaryPage};
 use super::request::Position;
+use crate::batch::column::{Column, StringColumn};
 
 /// What decides which rows there are: where it is equal, they are.
 pub type Version = Vec<u64>;
@@ -13,27 +14,69 @@ pub type Version = Vec<u64>;
 /// What rows came to, kept for whoever asks the same of the same rows.
 #[derive(Clone, Debug)]
 pub enum Kept {
-    /// States of a stretch of time.
+    /// States, or rows, of a stretch of time.
     Tile(Rc<Tile>),
     /// A page of a summary.
     Summary(Rc<SummaryPage>),
-    /// The groups of a run.
-    Groups(Rc<GroupKeys>),
+    /// The groups of runs.
+    Groups(Rc<RunGroups>),
 }
 
-/// The groups that the series of a run are of.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct GroupKeys {
-    /// Ascending.
-    pub(super) keys: Vec<Vec<String>>,
-    /// Where it is equal, they are.
-    pub(super) set: u64,
+/// The groups that the series of runs are of.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RunGroups {
+    /// Each set once: keys, ascending.
+    pub(super) sets: Vec<Vec<Vec<String>>>,
+    /// Runs by their numbers, ascending, and which set each has.
+    runs: Vec<(u64, u32)>,
 }
 
-impl GroupKeys {
-    fn bytes(&self) -> usize {
+impl RunGroups {
+    /// The place of the set of a run among [`RunGroups::sets`]; `None` if it is not known.
+    pub(super) fn set_of(&self, number: u64) -> Option<usize> {
+        let at = self.runs.binary_search_by_key(&number, |(number, _)| *number).ok()?;
+        self.runs.get(at).map(|(_, set)| *set as usize)
+    }
+
+    /// Adds a run.
+    pub(super) fn add(&mut self, number: u64, keys: Vec<Vec<String>>) {
+        let known = self.sets.iter().position(|set| *set == keys);
+        let set = known.unwrap_or_else(|| {
+            self.sets.push(keys);
+            self.sets.len() - 1
+        });
+        let at = self.runs.partition_point(|(known, _)| *known < number);
+        // Runs of a shard are fewer than 2^32.
+        self.runs.insert(at, (number, set as u32));
+    }
+
+    /// Leaves out runs that are no more, and sets that none has then.
+    pub(super) fn retain(&mut self, is_there: impl Fn(u64) -> bool) {
+        let held = std::mem::take(self);
+        let mut sets: Vec<Option<_>> = held.sets.into_iter().map(Some).collect();
+        let mut places = vec![0; sets.len()];
+        for (number, set) in held.runs {
+            if !is_there(number) {
+                continue;
+            }
+            let (Some(keys), Some(place)) =
+                (sets.get_mut(set as usize), places.get_mut(set as usize))
+            else {
+                continue;
+            };
+            if let Some(keys) = keys.take() {
+                *place = self.sets.len() as u32;
+                self.sets.push(keys);
+            }
+            self.runs.push((number, *place));
+        }
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
         let text = |key: &Vec<String>| key.iter().map(|value| value.len() + 24).sum::<usize>();
-        self.keys.iter().map(|key| text(key) + 24).sum()
+        let keys = self.sets.iter().flatten().map(|key| text(key) + 24).sum::<usize>();
+        keys + 16 * self.runs.len()
     }
 }
 
@@ -51,7 +94,7 @@ impl Kept {
 /// What a tile came to.
 #[derive(Debug)]
 pub struct Tile {
-    /// States of its groups.
+    /// States or rows of its groups.
     pub(super) groups: Vec<Group>,
     /// Where the rest of the tile begins, if the piece ended in it.
     pub(super) end: Option<Position>,
@@ -76,7 +119,11 @@ impl Tile {
             let key: usize = group.key.iter().map(|value| value.len() + 24).sum();
             let states = match &group.data {
                 GroupData::Partials(states) => states.iter().map(PartialColumn::bytes).sum(),
-                GroupData::Rows { .. } => 0,
+                GroupData::Rows { times_ns, fields, tags } => {
+                    let fields: usize = fields.iter().map(Column::bytes).sum();
+                    let tags: usize = tags.iter().map(StringColumn::bytes).sum();
+                    8 * times_ns.len() + fields + tags
+                }
             };
             key + states + 48
         };

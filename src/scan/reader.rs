@@ -53,6 +53,8 @@ pub struct Run {
     pub time: TimeRange,
     /// At most so many series of the measurement.
     pub series: u64,
+    /// At most so many rows of it.
+    pub rows: u64,
 }
 
 /// Takes a group, and says whether it wants more of them.
@@ -164,9 +166,9 @@ pub trait Reader {
         Ok(None)
     }
 
-    /// The version of what a run at rest has, which never changes.
-    fn version_of_run(&self, number: u64) -> Version {
-        vec![number]
+    /// The version of what runs at rest have, which never changes.
+    fn version_of_runs(&self) -> Version {
+        Version::new()
     }
 
     /// What is kept under a name, if it is of that version.

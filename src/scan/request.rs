@@ -36,6 +36,11 @@ fn whole_page() -> u32 {
 }
 
 impl ScanRequest {
+    /// Whether one row of each group is wanted, the latest.
+    pub(super) fn wants_newest(&self) -> bool {
+        self.descending && matches!(self.output, Output::Rows { limit: Some(1), .. })
+    }
+
     /// In which series, times and groups come.
     pub(super) fn direction(&self) -> Direction {
         if self.descending { Direction::Descending } else { Direction::Ascending }

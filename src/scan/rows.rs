@@ -122,12 +122,45 @@ impl<'a> GroupRows<'a> {
         for (column, value) in self.tags.iter_mut().zip(tags) {
             column.push(value);
         }
+        self.shrink_if_many();
+        Ok(true)
+    }
+
+    /// Takes in rows of groups like this one that were read before, each as one of a series of its
+    /// own.
+    ///
+    /// # Errors
+    /// [`ScanError::Kept`] when they are of another request.
+    pub(super) fn absorb(
+        &mut self,
+        times_ns: &[i64],
+        fields: &[Column],
+        tags: &[StringColumn],
+    ) -> Result<(), ScanError> {
+        if fields.len() != self.columns.len() || tags.len() != self.tags.len() {
+            return Err(ScanError::Kept);
+        }
+        let next = self.series.last().map_or(0, |last| last + 1);
+        self.series.extend((next..).take(times_ns.len()));
+        self.times_ns.extend(times_ns);
+        for (column, more) in self.columns.iter_mut().zip(fields) {
+            if !column.extend_from(more) {
+                return Err(ScanError::Kept);
+            }
+        }
+        for (column, more) in self.tags.iter_mut().zip(tags) {
+            (0..times_ns.len()).for_each(|row| column.push(more.get(row)));
+        }
+        self.shrink_if_many();
+        Ok(())
+    }
+
+    fn shrink_if_many(&mut self) {
         if let Some(limit) = self.limit
             && self.times_ns.len() >= limit.saturating_mul(SHRINK_TIMES).max(SHRINK_ROWS_MIN)
         {
             self.shrink(limit);
         }
-        Ok(true)
     }
 
     /// Keeps the first `limit` rows by time and closes the times behind them.

@@ -4,6 +4,7 @@
 //! rows are enough, or a page of them, or the last point of each group, the first one is about as
 //! long as those are, and each one behind four times as long as the one before.
 
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use super::bounds::Bounds;
@@ -13,6 +14,7 @@ use super::page::TileLimits;
 use super::reader::{Reader, Survey};
 use super::request::{AggregateFunction, Output, ScanRequest};
 use super::tiles::{self, Tiling};
+use crate::model::ids::MeasurementId;
 use crate::model::time::TimeRange;
 
 /// How much longer the next stretch is.
@@ -55,9 +57,10 @@ impl Stretches {
         let is_backwards = end.map_or(request.descending, |end| end == End::Latest);
         let (mut span, mut tiling) = (None, Tiling::default());
         if ends_slices || end.is_some() || is_limited(&request.output) {
-            let survey = reader.survey(request.measurement, time)?;
-            time = time.intersect(&survey.time);
-            span = first_span(request, &survey, ends_slices);
+            let end = (time, is_backwards);
+            let (all, survey) = survey_of_end(reader, request.measurement, end, least)?;
+            time = time.intersect(&all);
+            span = first_span(request, &survey, ends_slices).filter(|&span| span < length(time));
         } else if tiles::are_kept(request) {
             let survey = reader.survey(request.measurement, time)?;
             tiling = Tiling::new(request, &survey, least);
@@ -139,6 +142,45 @@ impl Stretches {
     }
 }
 
+/// The times inside `time` that there are rows of, and what there is at the end of them that comes
+/// first: of a month only its last day is looked at.
+fn survey_of_end(
+    reader: &dyn Reader,
+    measurement: MeasurementId,
+    (time, is_backwards): (TimeRange, bool),
+    least: TileLimits,
+) -> Result<(TimeRange, Survey), ScanError> {
+    let mut runs = reader.runs(measurement, time).unwrap_or_default();
+    let start_ns = runs.iter().map(|run| run.time.start_ns).min();
+    let end_ns = runs.iter().map(|run| run.time.end_ns).max();
+    match is_backwards {
+        true => runs.sort_unstable_by_key(|run| Reverse(run.time.end_ns)),
+        false => runs.sort_unstable_by_key(|run| run.time.start_ns),
+    }
+    let (mut rows, mut series) = (0_u64, 0);
+    let last = runs.iter().position(|run| {
+        rows = rows.saturating_add(run.rows);
+        series = run.series.max(series);
+        rows >= series.max(1).saturating_mul(least.rows)
+    });
+    if let (Some(start_ns), Some(end_ns), Some(last)) = (start_ns, end_ns, last)
+        && last + 1 < runs.len()
+        && let Some(run) = runs.get(last)
+    {
+        let TimeRange { start_ns: from_ns, end_ns: to_ns } = run.time;
+        let end = match is_backwards {
+            true => TimeRange::new(from_ns, end_ns),
+            false => TimeRange::new(start_ns, to_ns),
+        };
+        let survey = reader.survey(measurement, end.intersect(&time))?;
+        if survey.rows > 0 {
+            return Ok((TimeRange::new(start_ns, end_ns), survey));
+        }
+    }
+    let survey = reader.survey(measurement, time)?;
+    Ok((survey.time, survey))
+}
+
 /// The end of a range at which the only points are that matter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -195,10 +237,8 @@ fn first_span(request: &ScanRequest, survey: &Survey, ends_slices: bool) -> Opti
             limit.unwrap_or(u64::MAX).saturating_mul(groups).saturating_mul(2)
         }
     };
-    if survey.rows <= wanted {
-        return None;
-    }
-    Some((length(survey.time) * i128::from(wanted) / i128::from(survey.rows)).max(1))
+    let rows = i128::from(survey.rows.max(1));
+    Some((length(survey.time).max(1) * i128::from(wanted) / rows).max(1))
 }
 
 fn length(time: TimeRange) -> i128 {

@@ -15,7 +15,7 @@ use crate::codec::crc::crc32c;
 use crate::codec::{metadata, varint};
 use crate::model::sorted_map::SortedMap;
 use crate::protocol::scan_page;
-use crate::scan::kept::{GroupKeys, Kept, Tile, Version};
+use crate::scan::kept::{Kept, RunGroups, Tile, Version};
 use crate::scan::page::SummaryPage;
 use crate::scan::request::Position;
 use crate::store::row;
@@ -51,7 +51,7 @@ struct Content {
 enum Answer {
     Tile { end: Option<Position>, rows: u64 },
     Summary(SummaryPage),
-    Groups(GroupKeys),
+    Groups(RunGroups),
 }
 
 /// What is known of the rows of table `answer`.
@@ -106,7 +106,7 @@ impl Answers {
                 (Answer::Tile { end: end.cloned(), rows }, scan_page::encode(groups))
             }
             Kept::Summary(page) => (Answer::Summary(SummaryPage::clone(page)), Vec::new()),
-            Kept::Groups(groups) => (Answer::Groups(GroupKeys::clone(groups)), Vec::new()),
+            Kept::Groups(groups) => (Answer::Groups(RunGroups::clone(groups)), Vec::new()),
         };
         let release = env!("CARGO_PKG_VERSION").to_owned();
         let (name, version) = (name.to_vec(), version.to_vec());

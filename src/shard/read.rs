@@ -265,12 +265,14 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             number: Some(part.id.0),
             time: part.extent().time,
             series: part.series,
+            rows: part.rows,
         };
         let table = self.memtable.table(measurement).filter(|table| table.time().overlaps(&time));
         let in_memory = table.map(|table| Run {
             number: None,
             time: table.time(),
             series: u64::from(table.series().len),
+            rows: table.times_ns().len() as u64,
         });
         Some(self.parts(time).map(part).chain(in_memory).collect())
     }
@@ -345,8 +347,8 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         Ok(Some(version))
     }
 
-    fn version_of_run(&self, number: u64) -> Version {
-        vec![0, AT_REST, number]
+    fn version_of_runs(&self) -> Version {
+        vec![0, AT_REST]
     }
 
     fn kept(&self, name: &[u8], version: &Version) -> Option<Kept> {
@@ -361,7 +363,10 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     fn keep(&self, name: Vec<u8>, version: Version, kept: Kept, cells: u64) {
         let read = self.store.row_counts().read;
         let read = read.saturating_sub(self.rows_read.replace(read));
+        // Groups of runs are those of rows as well that a delete hides: they are not written down.
+        let is_clean = !matches!(kept, Kept::Groups(_)) || self.loaded.tombstones.is_empty();
         if (cells >= self.answer_cells || read >= ANSWER_ROWS)
+            && is_clean
             && let Some(at_rest) = at_rest(&version)
         {
             self.loaded.answers.put(&name, at_rest, &kept);

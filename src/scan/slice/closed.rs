@@ -5,7 +5,6 @@
 //! them: then a stretch is read for nothing.
 
 use std::collections::HashSet;
-use std::hash::BuildHasher;
 use std::rc::Rc;
 
 use foldhash::fast::FixedState;
@@ -16,19 +15,21 @@ use crate::codec::metadata;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 use crate::scan::error::ScanError;
-use crate::scan::kept::{GroupKeys, Kept};
-use crate::scan::page::SERIES_CELLS;
+use crate::scan::kept::{Kept, RunGroups};
+use crate::scan::page::{CELLS_PER_PIECE_MAX, SERIES_CELLS};
 use crate::scan::reader::Run;
 use crate::scan::request::{Predicate, ScanRequest};
 use crate::scan::stretches::Stretches;
 
 /// Groups of a run that are listed; where there are more, times are passed through.
-const KEYS_MAX: usize = 10_000;
+const KEYS_MAX: u64 = 10_000;
+/// Memory for the groups of all runs: those of further ones are not listed.
+const GROUPS_BYTES_MAX: usize = 1_000_000;
 
-/// What decides which groups a run has.
+/// What decides which groups runs have.
 #[derive(Serialize)]
 struct Name<'a> {
-    groups_of: MeasurementId,
+    groups_of_runs: MeasurementId,
     predicate: &'a Option<Predicate>,
     group_by: &'a [ColumnId],
 }
@@ -42,58 +43,82 @@ impl Walk<'_> {
             return Ok(());
         }
         let Some(runs) = self.reader.runs(self.request.measurement, rest) else { return Ok(()) };
-        let mut closed = HashSet::new();
-        let mut wanted: Option<TimeRange> = None;
+        let Some(known) = self.run_groups(&runs)? else { return Ok(()) };
+        let closed: Vec<bool> = known.sets.iter().map(|set| self.are_closed(set)).collect();
+        let mut wanted = TimeRange::new(0, 0);
         for run in runs {
-            let Some(keys) = self.group_keys(&run)? else { return Ok(()) };
-            if closed.contains(&keys.set) {
-                continue;
-            }
-            if keys.keys.iter().all(|key| self.groups.needs_nothing_of(key)) {
-                closed.insert(keys.set);
-                continue;
-            }
+            let is_closed = match run.number.and_then(|number| known.set_of(number)) {
+                Some(set) => closed.get(set) == Some(&true),
+                None if run.number.is_none() && run.series <= KEYS_MAX => {
+                    let keys = self.read_group_keys(&run)?;
+                    self.are_closed(&keys)
+                }
+                None => false,
+            };
             let TimeRange { start_ns, end_ns } = run.time;
-            let before = wanted.unwrap_or(run.time);
-            let hull = TimeRange::new(before.start_ns.min(start_ns), before.end_ns.max(end_ns));
-            wanted = Some(hull);
+            wanted = match (is_closed, wanted.is_empty()) {
+                (true, _) => wanted,
+                (false, true) => run.time,
+                (false, false) => {
+                    TimeRange::new(wanted.start_ns.min(start_ns), wanted.end_ns.max(end_ns))
+                }
+            };
         }
-        stretches.keep_inside(wanted.unwrap_or(TimeRange::new(0, 0)));
+        stretches.keep_inside(wanted);
         Ok(())
     }
 
-    /// The groups of a run; `None` if they are too many.
-    fn group_keys(&mut self, run: &Run) -> Result<Option<Rc<GroupKeys>>, ScanError> {
-        let Some(number) = run.number else { return self.read_group_keys(run) };
-        let ScanRequest { measurement, predicate, group_by, .. } = self.request;
-        let name = Name { groups_of: *measurement, predicate, group_by };
-        let Ok(name) = metadata::encode(&(number, name)) else { return Ok(None) };
-        let version = self.reader.version_of_run(number);
-        if let Some(Kept::Groups(keys)) = self.reader.kept(&name, &version) {
-            return Ok(Some(keys));
-        }
-        let before = self.cells;
-        let Some(keys) = self.read_group_keys(run)? else { return Ok(None) };
-        let cells = self.cells - before;
-        self.reader.keep(name, version, Kept::Groups(Rc::clone(&keys)), cells);
-        Ok(Some(keys))
+    fn are_closed(&self, keys: &[Vec<String>]) -> bool {
+        keys.iter().all(|key| self.groups.needs_nothing_of(key))
     }
 
-    fn read_group_keys(&mut self, run: &Run) -> Result<Option<Rc<GroupKeys>>, ScanError> {
-        if run.series > KEYS_MAX as u64 {
-            return Ok(None);
+    /// The groups of these runs, as far as there is time and room to learn them; `None` if there is
+    /// no name for them.
+    fn run_groups(&mut self, runs: &[Run]) -> Result<Option<Rc<RunGroups>>, ScanError> {
+        let ScanRequest { measurement, predicate, group_by, .. } = self.request;
+        let name = Name { groups_of_runs: *measurement, predicate, group_by };
+        let Ok(name) = metadata::encode(&name) else { return Ok(None) };
+        let version = self.reader.version_of_runs();
+        let known = match self.reader.kept(&name, &version) {
+            Some(Kept::Groups(known)) => known,
+            _ => Rc::default(),
+        };
+        let is_missing = |run: &&Run| {
+            run.series <= KEYS_MAX
+                && run.number.is_some_and(|number| known.set_of(number).is_none())
+        };
+        let missing: Vec<&Run> = runs.iter().filter(is_missing).collect();
+        if missing.is_empty() {
+            return Ok(Some(known));
         }
+        let mut more = RunGroups::clone(&known);
+        let all = self.reader.runs(*measurement, TimeRange::ALL).unwrap_or_default();
+        let all: HashSet<u64> = all.iter().filter_map(|run| run.number).collect();
+        more.retain(|number| all.contains(&number));
+        let before = self.cells;
+        for run in missing {
+            if self.cells > CELLS_PER_PIECE_MAX || more.bytes() >= GROUPS_BYTES_MAX {
+                break;
+            }
+            let Some(number) = run.number else { continue };
+            more.add(number, self.read_group_keys(run)?);
+        }
+        let (more, cells) = (Rc::new(more), self.cells - before);
+        self.reader.keep(name, version, Kept::Groups(Rc::clone(&more)), cells);
+        Ok(Some(more))
+    }
+
+    fn read_group_keys(&mut self, run: &Run) -> Result<Vec<Vec<String>>, ScanError> {
         let (measurement, first) = (self.request.measurement, self.keys.first());
         let mut merge = self.reader.run(run, measurement, self.direction, &first)?;
-        let mut keys = HashSet::with_hasher(FixedState::default());
+        let mut keys: HashSet<Vec<String>, FixedState> = HashSet::default();
         while self.keys.next(&mut merge, &mut self.tags)?.is_some() {
             self.cells += SERIES_CELLS;
             let values = self.request.group_by.iter().map(|&tag| self.tags.get(tag).to_owned());
-            keys.insert(values.collect::<Vec<String>>());
+            keys.insert(values.collect());
         }
-        let mut keys: Vec<Vec<String>> = keys.into_iter().collect();
+        let mut keys: Vec<_> = keys.into_iter().collect();
         keys.sort_unstable();
-        let set = FixedState::default().hash_one(&keys);
-        Ok(Some(Rc::new(GroupKeys { keys, set })))
+        Ok(keys)
     }
 }

@@ -76,12 +76,13 @@ pub(super) fn piece(
         ),
         direction,
         keeps: tiles::are_kept(request),
+        keeps_end: tiles::ends_are_kept(request) && deciding.is_empty(),
         arrangement: Arrangement::of(&request.group_by, &order),
         tags: SeriesTags::new(order),
         groups: Groups::new(request, bounds),
         batch: Batch::default(),
         batch_pages: if reads_text(request) { BATCH_PAGES_OF_TEXT } else { BATCH_PAGES },
-        newest: wants_newest(request) && deciding.is_empty(),
+        newest: request.wants_newest() && deciding.is_empty(),
         without_value: Vec::new(),
         columns,
         deciding,
@@ -152,11 +153,6 @@ fn inputs(request: &ScanRequest) -> impl Iterator<Item = &Input> {
     fields.iter().chain(of_calls)
 }
 
-/// Whether one row of each group is wanted, the latest.
-fn wants_newest(request: &ScanRequest) -> bool {
-    request.descending && matches!(request.output, Output::Rows { limit: Some(1), .. })
-}
-
 /// Whether text is read.
 fn reads_text(request: &ScanRequest) -> bool {
     inputs(request).any(|input| input.field_type == FieldType::String)
@@ -179,6 +175,8 @@ struct Walk<'a> {
     direction: Direction,
     /// What tiles come to is kept.
     keeps: bool,
+    /// What the first stretch comes to is kept, in which are the last points of most groups.
+    keeps_end: bool,
     arrangement: Arrangement,
     tags: SeriesTags,
     groups: Groups<'a>,
@@ -202,7 +200,8 @@ impl Walk<'_> {
         let mut position = self.request.resume.position.as_ref();
         while let Some(stretch) = stretches.next() {
             let behind = position.take();
-            let end = match self.keeps {
+            let is_first = self.groups.len() == 0;
+            let end = match self.keeps || (self.keeps_end && is_first) {
                 true => self.tile(stretch, behind, stretches)?,
                 false => self.stretch(stretch, behind)?,
             };

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use super::bounds::Bounds;
 use super::page::{BesideColumn, Group, GroupData, PartialColumn, ScanPage};
 use super::partial::{Finished, Merge};
+use super::reader::Reader;
 use super::request::{Input, Output, Place, Resume, ScanRequest};
 use super::{PageLimits, TileLimits, scan};
 use crate::model::ids::ColumnId;
@@ -290,6 +291,52 @@ fn of_rows_of_one_time_each_is_on_one_page_however_little_it_takes() {
         tags.dedup();
         let (rows, each) = (found[0].1[0].len() as i64, tags.len() as i64);
         assert_eq!((rows, each), (SERIES, SERIES), "{fields} fields of {value}");
+    }
+}
+
+#[test]
+fn last_points_that_are_kept_are_read_from_nowhere() {
+    let field = Input { column: ColumnId(10), field_type: FieldType::Integer, cast: None };
+    let row = |(host, time_ns): (i64, i64)| Write {
+        tags: vec![(ColumnId(1), format!("h{host}"))],
+        time_ns,
+        fields: vec![(ColumnId(10), FieldValue::Integer(host * time_ns))],
+    };
+    let rows = |from: i64, hosts: i64| {
+        let times = (from..from + 100).flat_map(|time_ns| (0..hosts).map(move |n| (n, time_ns)));
+        times.map(row).collect::<Vec<_>>()
+    };
+    let rows_of = |limit| Output::Rows {
+        fields: vec![field.clone()],
+        tags: Vec::new(),
+        limit: Some(limit),
+        every_row: false,
+    };
+    for (limit, is_kept) in [(1, true), (2, false)] {
+        let mut source = VectorReader::new(vec![ColumnId(1)], 8);
+        // Of the fifth host there are only older rows: they are looked for each time.
+        for (from, hosts) in [(9_000, 4), (1_000, 5), (2_000, 5)] {
+            source.add(&rows(from, hosts));
+        }
+        let request = ScanRequest {
+            measurement: MEASUREMENT,
+            time: TimeRange::ALL,
+            predicate: None,
+            group_by: vec![ColumnId(1)],
+            descending: true,
+            output: rows_of(limit),
+            resume: Resume::default(),
+            piece_bytes: PIECE_BYTES_MAX,
+        };
+        let ask = || {
+            let before = source.stats().bytes_decoded;
+            let found = answer(&request, &pages(&source, &request, HUGE));
+            (found, source.stats().bytes_decoded - before)
+        };
+        let ((first, cost), (second, again)) = (ask(), ask());
+        assert_eq!(first, second);
+        assert_eq!(first.len(), 5);
+        assert_eq!(again < cost, is_kept, "{cost} rows, then {again}");
     }
 }
 

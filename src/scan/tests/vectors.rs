@@ -108,7 +108,8 @@ impl Reader for VectorReader {
             let times = || story.keys().map(|(_, time_ns)| *time_ns);
             let time = TimeRange::new(times().min()?, times().max()? + 1);
             // What is in memory is none that is kept.
-            Some(RunOf { number: (number > 0).then_some(number), time, series: 3 })
+            let (number, rows) = ((number > 0).then_some(number), story.len() as u64);
+            Some(RunOf { number, time, series: 3, rows })
         };
         let runs = (0..).zip(&self.parts).filter_map(run);
         Some(runs.filter(|run| run.time.overlaps(&time)).collect())
