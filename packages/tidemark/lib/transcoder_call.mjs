@@ -47,6 +47,8 @@ export class Call {
   /** Why it ended, once it did. @type {CallFailure | null} */
   #failure = null;
   #isSettled = false;
+  /** Those of the answer, once it has begun. @type {Frames | null} */
+  #frames = null;
   #sending = Promise.resolve();
   #trailers = {};
   #timers = [];
@@ -78,9 +80,16 @@ export class Call {
     this.#failure ??= failure;
     this.#exchange?.cancel();
     if (this.#isSettled) return;
+    this.#after(this.limits.lingerMs, () => this.#reset());
+    if (failure.code === Code.deadlineExceeded && this.#frames?.isBetween === false) {
+      // Trailers within a message are a broken answer, of which a client says that alone, and not its deadline, which
+      // is over at the same moment.
+      this.#isSettled = true;
+      this.status = failure.code;
+      return;
+    }
     const message = { 'grpc-status': String(failure.code), 'grpc-message': encodedMessage(failure.message) };
     this.#settle({ ...failure.metadata, ...message });
-    this.#after(this.limits.lingerMs, () => this.#reset());
   }
 
   /** Passes the call on; resolves when it is settled, and never rejects. `raw` are the headers as they came. */
@@ -156,6 +165,7 @@ export class Call {
     }
     const { messageBytesMax, trailerBytesMax } = this.limits;
     const frames = new Frames({ whose: 'the answer', hasTrailers: !told, messageBytesMax, trailerBytesMax });
+    this.#frames = frames;
     if (!told) this.stream.respond({ ':status': 200, 'content-type': this.type, ...metadata }, { waitForTrailers: true });
     await this.#passAnswer(frames, body, told);
     if (told) this.#settle({ ...metadata, ...told });
@@ -172,6 +182,7 @@ export class Call {
       for await (const piece of body) {
         if (told) throw new CallFailure(Code.internal, 'the answer has its status in the headers, and a body');
         for (const part of frames.take(piece)) await this.#pass(this.stream, part, 'answer');
+        if (this.#failure) return;
         if (!frames.trailers || this.#isSettled) continue;
         this.#settle(trailersOf(frames.trailers));
         // The connection is of use again once the body has ended; one that does not end is closed.
@@ -182,7 +193,7 @@ export class Call {
       if (this.#isSettled) return;
       throw error instanceof CallFailure ? error : cut(frames);
     }
-    if (!frames.trailers && !told) throw cut(frames);
+    if (!frames.trailers && !told && !this.#isSettled) throw cut(frames);
   }
 
   /** The end of the stream: trailers after what is still on its way, or all of the answer. */
