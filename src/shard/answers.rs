@@ -5,7 +5,7 @@
 //! a row once, and answers until a merge or a delete concerns its rows. A row whose version is not
 //! that of the rows asked for, which another release wrote or which is damaged, is none.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -21,7 +21,7 @@ use crate::scan::request::Position;
 use crate::store::row;
 use crate::store::{KEY_MAX, Store, StoreError, Table};
 
-/// Answers of one shard; another one takes the place of one of them.
+/// Answers of one shard; one more takes the place of one of them.
 const ANSWERS_MAX: u64 = 256;
 /// Bytes of one.
 const ANSWER_BYTES_MAX: usize = 128_000;
@@ -58,22 +58,29 @@ enum Answer {
 #[derive(Default)]
 pub(super) struct Answers {
     /// The name's hash of each row that there is; nothing is known before the first look.
-    names: RefCell<Option<SortedMap<u64, u64>>>,
-    due: RefCell<Vec<(u64, Head, Vec<u8>)>>,
+    names: RefCell<Option<Names>>,
+    due: RefCell<Vec<(Head, Vec<u8>)>>,
+}
+
+/// The slots that are taken, and by the name of which hash.
+type Names = SortedMap<u64, u64>;
+
+/// The slot of a name; of a new one the next free slot, else the place of another.
+fn slot_for(names: &Names, name: u64) -> u64 {
+    let first = name % ANSWERS_MAX;
+    let mut slots = (first..ANSWERS_MAX).chain(0..first);
+    slot_of(names, name).or_else(|| slots.find(|slot| !names.contains_key(slot))).unwrap_or(first)
+}
+
+fn slot_of(names: &Names, name: u64) -> Option<u64> {
+    names.iter().find(|(_, of)| **of == name).map(|(slot, _)| *slot)
 }
 
 impl Answers {
     /// What the rows of that version came to.
     pub(super) fn get<S: Store>(&self, store: &S, name: &[u8], version: &[u64]) -> Option<Kept> {
         let hash = hash(name);
-        let slot = hash % ANSWERS_MAX;
-        let mut names = self.names.borrow_mut();
-        if names.is_none() {
-            *names = Some(list(store).ok()?);
-        }
-        if names.as_ref()?.get(&slot) != Some(&hash) {
-            return None;
-        }
+        let slot = slot_of(self.names(store).as_ref()?, hash)?;
         let (head, body) = store.head_and_body(Table::Answer, slot).ok()??;
         let Head { crc, .. } = row::decode(&head).ok()?;
         if crc != crc32c(&body) {
@@ -114,7 +121,7 @@ impl Answers {
         let content = Content { release, name, version, answer };
         let Some(body) = close(&content, &states) else { return };
         if body.len() <= ANSWER_BYTES_MAX {
-            due.push((hash % ANSWERS_MAX, Head { name: hash, crc: crc32c(&body) }, body));
+            due.push((Head { name: hash, crc: crc32c(&body) }, body));
         }
     }
 
@@ -125,19 +132,26 @@ impl Answers {
 
     /// Writes what is due. A store that takes nothing more is no reason not to answer.
     pub(super) fn write<S: Store>(&self, store: &S) {
-        for (slot, head, body) in self.due.take() {
-            let written = row::encode(&head).and_then(|encoded| {
-                store.put(Table::Answer, slot, &encoded, &body).map(|()| head.name)
-            });
-            let mut names = self.names.borrow_mut();
-            match (written, names.as_mut()) {
-                (Ok(name), Some(names)) => {
-                    names.insert(slot, name);
-                }
+        for (head, body) in self.due.take() {
+            let mut held = self.names(store);
+            let Some(names) = held.as_mut() else { return };
+            let slot = slot_for(names, head.name);
+            let encoded = row::encode(&head);
+            match encoded.and_then(|encoded| store.put(Table::Answer, slot, &encoded, &body)) {
+                Ok(()) => drop(names.insert(slot, head.name)),
                 // Whether it was written is not known.
-                _ => *names = None,
+                Err(_) => *held = None,
             }
         }
+    }
+
+    /// What is known of the rows, which are listed once.
+    fn names<S: Store>(&self, store: &S) -> RefMut<'_, Option<Names>> {
+        let mut names = self.names.borrow_mut();
+        if names.is_none() {
+            *names = list(store).ok();
+        }
+        names
     }
 }
 
@@ -146,7 +160,7 @@ pub(super) fn forget<S: Store>(store: &S) -> Result<(), StoreError> {
     store.delete(Table::Answer, 0..=KEY_MAX)
 }
 
-fn list<S: Store>(store: &S) -> Result<SortedMap<u64, u64>, StoreError> {
+fn list<S: Store>(store: &S) -> Result<Names, StoreError> {
     let mut names = SortedMap::new();
     row::each(store, Table::Answer, &mut |slot, head| {
         if let Ok(Head { name, .. }) = row::decode(head) {
@@ -176,4 +190,23 @@ fn open(mut body: &[u8]) -> Option<(Content, &[u8])> {
     let bytes = usize::try_from(varint::read(&mut body).ok()?).ok()?;
     let (content, states) = body.split_at_checked(bytes)?;
     Some((metadata::decode(content).ok()?, states))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_name_takes_the_place_of_another_while_there_is_room() {
+        let mut names = Names::new();
+        // All of them would have the same slot.
+        for n in 0..ANSWERS_MAX {
+            let name = 7 + n * ANSWERS_MAX;
+            let slot = slot_for(&names, name);
+            assert!(slot < ANSWERS_MAX && !names.contains_key(&slot), "{n}: {slot}");
+            names.insert(slot, name);
+            assert_eq!(slot_for(&names, name), slot);
+        }
+        assert_eq!(slot_for(&names, 9 + ANSWERS_MAX * ANSWERS_MAX), 9);
+    }
 }
