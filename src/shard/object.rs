@@ -194,12 +194,15 @@ impl<S: Store> Shard<S> {
     /// # Errors
     /// [`Refusal::Stale`] when not open; [`Refusal::Store`].
     pub fn stats(&mut self) -> Result<Stats, Refusal> {
+        self.load()?;
+        // What counting the log's series reads is told the next time.
+        let counters = self.loaded.as_ref().ok_or(Refusal::Stale)?.counters(&self.store);
         let series = self.series_known()?;
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
         let mut troubles = loaded.attempts.set_aside();
         troubles.extend(loaded.damaged_blocks());
         Ok(Stats {
-            counters: loaded.counters(&self.store),
+            counters,
             bytes_stored: self.store.bytes()?,
             wal_bytes: loaded.wal.bytes(),
             wal_frames: loaded.wal.frames().len() as u64,
