@@ -1,4 +1,5 @@
-// The fifteen TSBS query types, Tidemark and InfluxDB by turns, on one connection each.
+// The fifteen TSBS query types, or the shapes of query_shapes.mjs, Tidemark and InfluxDB by turns, on
+// one connection each.
 //
 // Before each type both servers are restarted and warmed with a query of another measurement.
 // Every query has parameters of its own; answers are compared outside the measured time. A ratio
@@ -12,6 +13,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { sameAnswer } from './answers.mjs';
 import { open } from './connection.mjs';
 import { median } from './ingest.mjs';
+import { shapes } from './query_shapes.mjs';
 import { types } from './query_types.mjs';
 import { circumstances, record } from './results.mjs';
 import { batches, random } from './tsbs.mjs';
@@ -31,6 +33,12 @@ const plans = {
 /** Types above this are averaged by themselves too, ms of InfluxDB net of an empty request. */
 const heavyMs = 30;
 
+/** What is asked: the list, and the heading of its table. */
+export const lists = {
+  types: { list: types, title: 'Queries', part: 'queries' },
+  shapes: { list: shapes, title: 'Query shapes', part: 'shapes', isGross: true },
+};
+
 const query = (text) => `/query?db=${db}&q=${encodeURIComponent(text)}`;
 
 /**
@@ -38,7 +46,7 @@ const query = (text) => `/query?db=${db}&q=${encodeURIComponent(text)}`;
  * InfluxDB (if there is one) second; others are reported beside. A whole run is written to
  * RESULTS.md.
  */
-export async function queries(starters, { quick = false, only = [] } = {}) {
+export async function queries(starters, { quick = false, only = [], asked = lists.types } = {}) {
   const plan = { ...plans[quick ? 'quick' : 'whole'] };
   const sides = starters.map((starter) => {
     const folder = mkdtempSync(join(tmpdir(), 'query-bench-'));
@@ -47,12 +55,12 @@ export async function queries(starters, { quick = false, only = [] } = {}) {
   try {
     for (const side of sides) await load(side, plan);
     const rows = [];
-    for (const type of types) {
+    for (const type of asked.list) {
       if (only.length > 0 && !only.some((name) => type.name.startsWith(name))) continue;
       rows.push({ name: type.name, times: await measure(type, sides, plan) });
       console.log(`  ${type.name}: ${rows.at(-1).times.map((ms) => ms.toFixed(2)).join(' / ')} ms`);
     }
-    report(sides, rows, quick || only.length > 0);
+    report(sides, rows, { ...asked, partial: quick || only.length > 0 });
   } finally {
     for (const side of sides) {
       await side.server?.stop();
@@ -112,7 +120,7 @@ async function measure(type, sides, plan) {
       answers[i] = answer.body();
     }
     for (const [i, answer] of answers.entries()) {
-      const difference = i > 0 && sameAnswer(answers[0], answer);
+      const difference = i > 0 && !type.isRandom && sameAnswer(answers[0], answer);
       if (difference) {
         throw new Error(`${sides[0].name} and ${sides[i].name} differ: ${difference}\n${text}`);
       }
@@ -127,11 +135,11 @@ export function geometricMean(values) {
 }
 
 /** Prints the table; a whole one goes to RESULTS.md. */
-function report(sides, rows, partial) {
+function report(sides, rows, { title, part, isGross = false, partial }) {
   const pings = sides.map((side) => median(side.pings));
   const peer = sides.findIndex((side) => side.name === 'InfluxDB');
   const others = sides.map((_, i) => i).filter((i) => i !== peer);
-  const net = (row, i) => Math.max(row.times[i] - pings[i], 0.01);
+  const net = (row, i) => Math.max(row.times[i] - (isGross ? 0 : pings[i]), 0.01);
   const heavy = rows.filter((row) => peer >= 0 && net(row, peer) > heavyMs);
   const head = ['type', ...sides.map((side) => `${side.name} ms`)];
   const ratios = peer < 0 ? [] : others.map((i) => `${sides[i].name} ratio`);
@@ -157,15 +165,17 @@ function report(sides, rows, partial) {
   if (partial || peer < 0) return;
   const notes = [
     ...circumstances(),
-    '`npm run bench -- queries`: 100 hosts × 24 h of TSBS cpu-only data (864,000 points, ten ' +
+    `\`npm run bench -- ${part}\`: 100 hosts × 24 h of TSBS cpu-only data (864,000 points, ten ` +
       'integer fields); medians of queries with fresh parameters, one connection, servers ' +
       'restarted per type',
-    'ratio: InfluxDB ÷ Tidemark, each net of its empty request; Tidemark: `wrangler dev` as `npm ' +
-      'start` runs it (local observability and the log of requests off, `WRANGLER_LOG=error`: ' +
-      'development settings); workerd: the same Worker on plain `workerd serve`; workerd by serve: `tidemark serve`',
+    isGross
+      ? 'ratio: InfluxDB ÷ Tidemark, with the request'
+      : 'ratio: InfluxDB ÷ Tidemark, each net of its empty request; Tidemark: `wrangler dev` as `npm ' +
+        'start` runs it (local observability and the log of requests off, `WRANGLER_LOG=error`: ' +
+        'development settings); workerd: the same Worker on plain `workerd serve`; workerd by serve: `tidemark serve`',
   ];
   const falls = record({
-    title: 'Queries', notes, head: [...head, ...ratios], rows: cells, compared: ratios,
+    title, notes, head: [...head, ...ratios], rows: cells, compared: ratios,
   });
   falls.forEach((fall) => console.log(`FELL: ${fall}`));
 }

@@ -92,18 +92,23 @@ function calls(name, metrics) {
 }
 
 /** So many hours (or all that there are) somewhere inside the data. */
-function window({ draw, hours }, wanted) {
+export function window({ draw, hours }, wanted) {
   const length = Math.min(wanted, hours) * hourMs;
   const start = startMs + Math.floor((draw() * (hours * hourMs - length)) / 1000) * 1000;
   return [start, start + length].map((ms) => new Date(ms).toISOString().replace('.000', ''));
 }
 
-function during([start, end]) {
+/** The condition of a range. */
+export function during([start, end]) {
   return `time >= '${start}' AND time < '${end}'`;
 }
 
-function someHosts({ draw, hosts }, wanted) {
+/** The condition of so many hosts. */
+export function someHosts({ draw, hosts }, wanted) {
   const chosen = new Set();
   while (chosen.size < Math.min(wanted, hosts)) chosen.add(Math.floor(draw() * hosts));
   return `(${[...chosen].map((host) => `hostname = 'host_${host}'`).join(' OR ')})`;
 }
+
+/** The condition of one host. */
+export const oneHost = (data) => someHosts(data, 1);

@@ -1,8 +1,8 @@
 // npm run bench: line protocol parsers, and Tidemark on `wrangler dev`, by turns with their peers.
 //
 // Arguments: which parts; none: all. `ingest`, `queries` and `flight` take `--quick` (less of everything,
-// nothing recorded) and beginnings of names of cases or types to run alone. `sql`, `flight`, `backup` and `scale` run
-// only when they are named, `backup` with `--mb N`, `scale` with words of its own (scale/choices.mjs).
+// nothing recorded) and beginnings of names of cases or types to run alone. `shapes`, `sql`, `flight`, `backup` and
+// `scale` run only when they are named, `backup` with `--mb N`, `scale` with words of its own (scale/choices.mjs).
 
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
 import { finishWith, Sentence } from '../scripts/project.mjs';
@@ -14,7 +14,7 @@ import { flight } from './flight.mjs';
 import { ingestTable } from './ingest_table.mjs';
 import { threeRequests } from './latency.mjs';
 import { buildParsers, parsers } from './line_protocol.mjs';
-import { queries } from './queries.mjs';
+import { lists, queries } from './queries.mjs';
 import { recordNative } from './queries_native.mjs';
 import { types } from './query_types.mjs';
 import { scale } from './scale.mjs';
@@ -22,7 +22,7 @@ import { hasInfluxdb, influxdb, plain, served, serveName, startAll, stopAll, tid
 import { shares } from './shares.mjs';
 import { sql } from './sql.mjs';
 
-const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'sql', 'flight', 'backup', 'scale'];
+const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'shapes', 'sql', 'flight', 'backup', 'scale'];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const quick = process.argv.includes('--quick');
 // A scenario that is a question of its own.
@@ -81,6 +81,13 @@ async function rest(node) {
   }
 }
 
+async function queryShapes() {
+  const sides = [{ name: serveName, start: (folder) => served(folder) }];
+  if (hasInfluxdb()) sides.push({ name: 'InfluxDB', start: (folder) => influxdb(folder) });
+  const only = names.filter((name) => lists.shapes.list.some((shape) => shape.name.startsWith(name)));
+  await queries(sides, { quick, only, asked: lists.shapes });
+}
+
 async function allQueries(node) {
   const sides = [{ name: 'Tidemark', start: (folder) => tidemark(node, folder) }];
   if (hasInfluxdb()) sides.push({ name: 'InfluxDB', start: (folder) => influxdb(folder) });
@@ -113,6 +120,10 @@ await finishWith(async () => {
   if (wanted('shares')) await shares(await everything());
   if (wanted('rest')) await rest(await everything());
   if (wanted('queries')) await allQueries(await everything());
+  if (asked.includes('shapes')) {
+    await everything();
+    await queryShapes();
+  }
   if (asked.includes('sql')) {
     await everything();
     await sqlWorker();
