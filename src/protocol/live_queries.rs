@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::model::ids::ObjectId;
 use crate::model::time::S_NS;
 
-/// Bits of an id: nobody wants to type more than twelve digits.
+/// Bits of an id: nobody wants to type more than thirteen digits.
 const ID_BITS: u32 = 40;
 /// Of these, lower ones that are drawn: the others say when the query began.
 const DRAWN_BITS: u32 = 28;
