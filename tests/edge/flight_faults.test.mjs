@@ -155,7 +155,7 @@ test('what is no gRPC-Web is no answer', async (t) => {
 });
 
 test('a deadline is passed on, and held here too', async (t) => {
-  const { server, port, client, events } = await chain(t);
+  const { server, port, client, events } = await chain(t, { limits: { lingerMs: 2_000 } });
   const held = await rawCall(t, port, { headers: { ':path': '/test.Stand/Wait', 'grpc-timeout': '100m' }, isOpen: true });
   assert.deepEqual([held.headers['grpc-status'], held.headers['grpc-message']], ['4', 'the deadline is over, 100 ms']);
   assert.equal(server.calls[0].headers['grpc-timeout'], '100m');
@@ -164,12 +164,17 @@ test('a deadline is passed on, and held here too', async (t) => {
   // In the middle of an answer it stands in the trailers.
   const within = await rawCall(t, port, { headers: { ':path': '/test.Stand/Echo', 'grpc-timeout': '100000u' }, frames: frame(Buffer.from('x')), isOpen: true });
   assert.deepEqual([within.headers[':status'], within.body.length, within.trailers['grpc-status']], [200, 6, '4']);
-  // Within a message trailers would make a broken answer of it: the client's own clock says why it ends.
+  // Trailers within a message would make a broken answer of it: it goes on to its end, and no further.
+  const two = Buffer.concat([frame(Buffer.alloc(400)), frame(Buffer.from('x'))]);
+  const slow = { headers: { ':path': '/test.Stand/Say', 'grpc-timeout': '100m' } };
+  const ended = await rawCall(t, port, { ...slow, frames: frame(json({ body: base64(two), pieceBytes: 206, pauseMs: 150, isOpen: true })) });
+  assert.deepEqual([ended.body.length, ended.trailers['grpc-status']], [405, '4']);
+  // One that has none is reset, when a client with a clock has long given up.
   const half = frame(Buffer.from('half of it')).subarray(0, 9);
   const open = frame(json({ body: base64(Buffer.concat([frame(Buffer.from('x')), half])), isOpen: true }));
-  const cut = await rawCall(t, port, { headers: { ':path': '/test.Stand/Say', 'grpc-timeout': '100m' }, frames: open });
+  const cut = await rawCall(t, port, { ...slow, frames: open });
   assert.deepEqual([cut.body.length, cut.trailers['grpc-status'], cut.rstCode], [15, undefined, constants.NGHTTP2_CANCEL]);
-  assert.deepEqual(events.map(({ grpc_status: status }) => status), [4, 4, 4]);
+  assert.deepEqual(events.map(({ grpc_status: status }) => status), [4, 4, 4, 4]);
   // A client's own comes first, or at the same time.
   const own = await client.ask('Wait', Buffer.from('x'), {}, { deadline: Date.now() + 100 });
   assert.equal(own.code, 4);

@@ -98,15 +98,15 @@ const methods = {
     response.write(frame(message));
     response.end(trailerFrame({ 'grpc-status': 9, 'grpc-message': 'enough' }));
   },
-  /** `{ status, headers, body, isCut, isOpen }`: exactly that; `body` in base64, in pieces of `pieceBytes`. */
+  /** `{ status, headers, body, isCut, isOpen }`: exactly that; `body` in base64, in pieces of `pieceBytes`, `pauseMs` after each. */
   async Say({ messages, response }) {
     const [asked] = await allOf(messages);
-    const { status = 200, headers = type, body = '', isCut = false, isOpen = false, pieceBytes = Infinity } = JSON.parse(asked);
+    const { status = 200, headers = type, body = '', isCut = false, isOpen = false, pieceBytes = Infinity, pauseMs = 1 } = JSON.parse(asked);
     response.writeHead(status, headers);
     const bytes = Buffer.from(body, 'base64');
     for (let at = 0; at < bytes.length; at += pieceBytes) {
       response.write(bytes.subarray(at, Math.min(bytes.length, at + pieceBytes)));
-      if (pieceBytes !== Infinity) await new Promise((resolve) => setTimeout(resolve, 1));
+      if (pieceBytes !== Infinity) await new Promise((resolve) => setTimeout(resolve, pauseMs));
     }
     if (isOpen) return undefined;
     if (!isCut) return response.end();

@@ -18,6 +18,8 @@ export class Frames {
   #bytesLeft = 0;
   /** @type {Buffer[] | null} */
   #trailerPieces = null;
+  /** Whether what follows the open message is left out. */
+  #isEnding = false;
   /** The payload of the trailer frame, once it is there whole. @type {Buffer | null} */
   trailers = null;
 
@@ -32,12 +34,23 @@ export class Frames {
     return this.#headBytes === 0 && this.#bytesLeft === 0;
   }
 
+  /** Whether a part of a message was given, and not all of it: trailers here would make a broken answer of it. */
+  get isWithinMessage() {
+    return this.#bytesLeft > 0 && !this.#trailerPieces;
+  }
+
+  /** Nothing more is given than the rest of the message that is open, if there is one. */
+  endWithMessage() {
+    this.#isEnding = true;
+  }
+
   /** The parts of `piece` that belong to messages, in order. Throws [CallFailure]. */
   *take(piece) {
     // What of this piece passes and was not given yet begins here.
     let from = 0;
     let at = 0;
     while (at < piece.length) {
+      if (this.#isEnding && !this.isWithinMessage) break;
       if (this.trailers) throw new CallFailure(Code.internal, `${this.whose} goes on after its trailers`);
       if (this.#bytesLeft > 0) {
         const part = Math.min(this.#bytesLeft, piece.length - at);

@@ -77,19 +77,19 @@ export class Call {
 
   /** Ends the call with a status that is not the server's. The first one counts. */
   fail(failure) {
+    const isFirst = !this.#failure;
     this.#failure ??= failure;
+    if (isFirst && !this.#isSettled) this.#after(this.limits.lingerMs, () => this.#reset());
+    // A client whose clock is a moment behind ours would say that the message is broken, and not that it is too late: the
+    // message goes on to its end, or until the stream is reset.
+    if (failure.code === Code.deadlineExceeded && this.#frames?.isWithinMessage) return this.#frames.endWithMessage();
     this.#exchange?.cancel();
-    if (this.#isSettled) return;
-    this.#after(this.limits.lingerMs, () => this.#reset());
-    if (failure.code === Code.deadlineExceeded && this.#frames?.isBetween === false) {
-      // Trailers within a message are a broken answer, of which a client says that alone, and not its deadline, which
-      // is over at the same moment.
-      this.#isSettled = true;
-      this.status = failure.code;
-      return;
-    }
-    const message = { 'grpc-status': String(failure.code), 'grpc-message': encodedMessage(failure.message) };
-    this.#settle({ ...failure.metadata, ...message });
+    if (!this.#isSettled) this.#settleFailed();
+  }
+
+  #settleFailed() {
+    const { code, message, metadata } = this.#failure;
+    this.#settle({ ...metadata, 'grpc-status': String(code), 'grpc-message': encodedMessage(message) });
   }
 
   /** Passes the call on; resolves when it is settled, and never rejects. `raw` are the headers as they came. */
@@ -182,7 +182,7 @@ export class Call {
       for await (const piece of body) {
         if (told) throw new CallFailure(Code.internal, 'the answer has its status in the headers, and a body');
         for (const part of frames.take(piece)) await this.#pass(this.stream, part, 'answer');
-        if (this.#failure) return;
+        if (this.#failure && !frames.isWithinMessage) return this.fail(this.#failure);
         if (!frames.trailers || this.#isSettled) continue;
         this.#settle(trailersOf(frames.trailers));
         // The connection is of use again once the body has ended; one that does not end is closed.
