@@ -20,7 +20,11 @@ const ofAll = (name, hours, text) => ({
   name, slow: true, text: (data) => text(during(window(data, hours))),
 });
 
-const aggregates = ['count', 'sum', 'mean', 'median', 'mode', 'spread', 'stddev', 'distinct', 'integral'];
+/** How often a value occurs in the window of `time`: 1.x chooses among equally frequent ones by an unstable sort. */
+const occurrences = (text, time, value) =>
+  text.replace('mode(', 'count(').replace(' GROUP BY time(5m)', ` AND usage_user = ${value} AND time >= '${time}' AND time < '${time}' + 5m`);
+
+const aggregates = ['count', 'sum', 'mean', 'median', 'spread', 'stddev', 'distinct', 'integral'];
 const selectors = [
   'first(usage_user)', 'last(usage_user)', 'min(usage_user)', 'max(usage_user)',
   'percentile(usage_user, 90)', 'top(usage_user, 3)', 'bottom(usage_user, 3)',
@@ -31,9 +35,13 @@ const transformations = [
   'elapsed(usage_user, 1s)',
 ];
 
-/** As `types` of `query_types.mjs`, without SQL. */
+/**
+ * As `types` of `query_types.mjs`, without SQL. With `isRandom` answers are not compared; with `occurrences` two values of
+ * a window may differ that occur equally often.
+ */
 export const shapes = [
   ...aggregates.map((name) => ({ name, ...windows(`${name}(usage_user)`) })),
+  { name: 'mode', occurrences, ...windows('mode(usage_user)') },
   ...selectors.map((call) => ({ name: call.split('(')[0], ...windows(call) })),
   { name: 'sample', isRandom: true, ...windows('sample(usage_user, 3)') },
   ...transformations.map((call) => ({ name: call.split('(')[0], ...rows(call) })),
