@@ -22,14 +22,15 @@ const scenarios = [history, measurements, series, panels, deletes, fields, neigh
 const influxdbColdSetting = 'INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION';
 
 /**
- * Runs what `args` ask for and prints the table; a whole one of size `full` is written to
- * RESULTS.md. Answers whether every scenario came to its end.
+ * Runs what `args` ask for and prints the table; that of a scenario of size `full` is written to RESULTS.md: all
+ * of them take two hours, so each has a table of its own. Answers whether every scenario came to its end.
  */
 export async function scale(args) {
   const choice = choices(args);
   const wanted = chosen(scenarios, choice);
   const hasPeer = hasInfluxdb();
   process.env[influxdbColdSetting] = '5s';
+  const isRecorded = choice.size === 'full' && Object.keys(choice.changes).length === 0 && hasPeer;
   const rows = [];
   let broken = 0;
   for (const scenario of wanted) {
@@ -38,7 +39,9 @@ export async function scale(args) {
     console.log(`- ${scenario.name}: ${JSON.stringify(plan)}`);
     const from = performance.now();
     try {
-      rows.push(...(await scenario.run(plan, { hasPeer, say })));
+      const own = await scenario.run(plan, { hasPeer, say });
+      rows.push(...own);
+      if (isRecorded) record({ title: `Scale: ${scenario.name}`, notes: notes(scenario, plan), head, rows: own });
     } catch (error) {
       broken += 1;
       console.error(error.stack);
@@ -47,16 +50,14 @@ export async function scale(args) {
     console.log(`  ${((performance.now() - from) / 1000).toFixed(0)} s`);
   }
   console.log(`\n${markdown(rows).join('\n')}`);
-  const isWhole = wanted.length === scenarios.length && Object.keys(choice.changes).length === 0;
-  const partial = choice.size !== 'full' || !isWhole || broken > 0 || !hasPeer;
-  if (!partial) record({ title: 'Scale', notes: notes(), head, rows });
   return broken === 0;
 }
 
-function notes() {
+function notes({ name }, plan) {
   return [
     ...circumstances(),
-    '`npm run bench -- scale --size full`: plain `workerd` and InfluxDB on this machine by turns; ms ' +
+    `\`npm run bench -- scale --size full --only ${name}\`: ${JSON.stringify(plan).replaceAll('"', '').slice(1, -1)}`,
+    'plain `workerd` and InfluxDB on this machine by turns; ms ' +
       'unless a row says otherwise; cold: the first query of a database after a restart of the ' +
       'server, which has answered one of another database; warm: the median of later ones',
     'small and large size: what each row says (before and under load, first and tenth, …); ratio: ' +
