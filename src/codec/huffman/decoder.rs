@@ -2,6 +2,7 @@
 
 use std::cell::OnceCell;
 use std::cmp::Ordering;
+use std::ops::RangeInclusive;
 
 use super::{CLASSES, CODE_BITS_MAX, ENTRIES, LOAD_BITS, codes, raw_bits};
 use crate::codec::{Error, finish, take, varint};
@@ -16,8 +17,8 @@ pub struct Decoder {
     /// 24 on; and their bits, four from bit 26 on. Made when many values are decoded.
     entries: OnceCell<Box<[u32; ENTRIES]>>,
     lengths: [u8; CLASSES],
-    /// The only class, whose code has no bits.
-    only: Option<u8>,
+    /// All classes with a code are among these. The code of an only one has no bits.
+    used: RangeInclusive<u8>,
     /// Some class has raw bits.
     has_raw: bool,
 }
@@ -41,13 +42,13 @@ impl Decoder {
             used.iter_mut().zip(nibbles).for_each(|(length, nibble)| *length = nibble);
         }
         let room = |&length: &u8| if length == 0 { 0 } else { ENTRIES << 4 >> length };
-        let too_long = lengths.iter().any(|&length| u32::from(length) > CODE_BITS_MAX);
-        if too_long || lengths.iter().map(room).sum::<usize>() > ENTRIES << 4 {
+        let too_long = used.iter().any(|&length| u32::from(length) > CODE_BITS_MAX);
+        if too_long || used.iter().map(room).sum::<usize>() > ENTRIES << 4 {
             return Err(Error::Corrupt);
         }
-        let only = (classes == 1).then_some(first as u8);
+        let used = first as u8..=(first + classes - 1) as u8;
         let has_raw = first + classes > 16;
-        Ok(Self { entries: OnceCell::new(), lengths, only, has_raw })
+        Ok(Self { entries: OnceCell::new(), lengths, used, has_raw })
     }
 
     /// Appends `count` values, which are all of `bytes`.
@@ -99,12 +100,13 @@ impl Decoder {
     /// `first_bytes`.
     fn few(&self, padded: &[u8], first_bytes: usize, classes: &mut [u8]) -> Result<usize, Error> {
         let mut known = Vec::new();
-        if let Some(only) = self.only {
-            known.push((only, 0, 0));
+        if self.used.start() == self.used.end() {
+            known.push((*self.used.start(), 0, 0));
         } else {
-            let all = (0..=u8::MAX).zip(codes(&self.lengths));
-            let used = all.filter(|(_, (_, length))| *length > 0);
-            known.extend(used.map(|(class, (code, length))| (class, u64::from(code), length)));
+            let codes = codes(&self.lengths, self.used.clone());
+            let each = self.used.clone().map(|class| (class, codes[usize::from(class)]));
+            let each = each.filter(|(_, (_, length))| *length > 0);
+            known.extend(each.map(|(class, (code, length))| (class, u64::from(code), length)));
         }
         let fill = |classes: &mut [u8], mut bit: usize| -> Result<usize, Error> {
             for slot in classes {
@@ -131,7 +133,7 @@ impl Decoder {
         count: usize,
         classes: &mut [u8],
     ) -> Result<usize, Error> {
-        let entries = self.entries.get_or_init(|| entries(&self.lengths, self.only));
+        let entries = self.entries.get_or_init(|| entries(&self.lengths, self.used.clone()));
         let half = count.div_ceil(2);
         let mut a = Stream { bit: 0, at: 0, end: half };
         let mut b = Stream { bit: first_bytes * 8, at: half, end: count };
@@ -244,12 +246,15 @@ fn load(padded: &[u8], bit: usize) -> u64 {
 }
 
 /// What each ten bits stand for.
-fn entries(lengths: &[u8; CLASSES], only: Option<u8>) -> Box<[u32; ENTRIES]> {
-    if let Some(class) = only {
+fn entries(lengths: &[u8; CLASSES], used: RangeInclusive<u8>) -> Box<[u32; ENTRIES]> {
+    if used.start() == used.end() {
+        let class = *used.start();
         return Box::new([u32::from_le_bytes([class, class, class, 3]); ENTRIES]);
     }
     let mut single = vec![(0_u8, 0_u8); ENTRIES];
-    for (class, &(code, length)) in (0..=u8::MAX).zip(&codes(lengths)) {
+    let codes = codes(lengths, used.clone());
+    for class in used {
+        let (code, length) = codes[usize::from(class)];
         if length > 0 {
             let same = single.iter_mut().skip(usize::from(code)).step_by(1 << length);
             same.for_each(|entry| *entry = (class, length));

@@ -22,6 +22,8 @@
 mod decoder;
 mod table;
 
+use std::ops::RangeInclusive;
+
 pub use self::decoder::{Decoder, FEW, Stored};
 pub use self::table::{CodeTable, Histogram};
 
@@ -50,9 +52,13 @@ const fn raw_bits(class: u32) -> u32 {
     if class < 16 { 0 } else { (class >> 2) - 2 }
 }
 
-/// The canonical code of each class: shorter ones first, of equal lengths by class.
-fn codes(lengths: &[u8; CLASSES]) -> [(u16, u8); CLASSES] {
+/// The canonical code of each class of `used`, which are all that have a length: shorter ones first,
+/// of equal lengths by class.
+fn codes(lengths: &[u8; CLASSES], used: RangeInclusive<u8>) -> [(u16, u8); CLASSES] {
     const LENGTHS: usize = CODE_BITS_MAX as usize + 1;
+    let mut codes = [(0, 0); CLASSES];
+    let used = usize::from(*used.start())..=usize::from(*used.end());
+    let lengths = lengths.get(used.clone()).unwrap_or_default();
     let mut of_length = [0_u32; LENGTHS];
     for &length in lengths {
         if let Some(count) = of_length.get_mut(usize::from(length)).filter(|_| length > 0) {
@@ -64,12 +70,11 @@ fn codes(lengths: &[u8; CLASSES]) -> [(u16, u8); CLASSES] {
     for length in 1..LENGTHS {
         next[length] = (next[length - 1] + of_length[length - 1]) << 1;
     }
-    lengths.map(|length| match next.get_mut(usize::from(length)) {
-        Some(code) if length > 0 => {
-            let reversed = code.reverse_bits() >> (u32::BITS - u32::from(length));
-            *code += 1;
-            (reversed as u16, length)
-        }
-        _ => (0, 0),
-    })
+    for (slot, &length) in codes.get_mut(used).unwrap_or_default().iter_mut().zip(lengths) {
+        let Some(code) = next.get_mut(usize::from(length)).filter(|_| length > 0) else { continue };
+        let reversed = code.reverse_bits() >> (u32::BITS - u32::from(length));
+        *code += 1;
+        *slot = (reversed as u16, length);
+    }
+    codes
 }

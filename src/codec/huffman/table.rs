@@ -1,5 +1,7 @@
 //! The best codes for given values, and values as codes.
 
+use std::ops::RangeInclusive;
+
 use super::{CLASSES, CODE_BITS_MAX, ENTRIES, LOAD_BITS, class, codes, raw_bits};
 use crate::codec::varint;
 
@@ -69,8 +71,9 @@ impl CodeTable {
     pub fn for_counts(histogram: &Histogram) -> Self {
         let counts = &histogram.counts;
         let first = counts.iter().position(|&count| count > 0).unwrap_or_default();
-        let end = counts.iter().rposition(|&count| count > 0).map_or(first, |last| last);
-        Self { first, codes: codes(&lengths(counts)), end: end + 1 }
+        let last = counts.iter().rposition(|&count| count > 0).unwrap_or(first);
+        let used = first as u8..=last as u8;
+        Self { first, codes: codes(&lengths(counts, used.clone()), used), end: last + 1 }
     }
 
     /// Appends the table.
@@ -159,36 +162,47 @@ impl Bits {
     }
 }
 
-/// Lengths of Huffman codes for these counts, limited.
-fn lengths(counts: &[u32; CLASSES]) -> [u8; CLASSES] {
+/// A tree of classes on the way to codes: they are a chain from the first to the last one.
+struct Tree {
+    weight: u64,
+    first: u8,
+    last: u8,
+}
+
+/// Lengths of Huffman codes for these counts, limited. All that are not 0 are those of `used`.
+fn lengths(counts: &[u32; CLASSES], used: RangeInclusive<u8>) -> [u8; CLASSES] {
     let mut lengths = [0_u8; CLASSES];
-    // The weight and the classes of each tree that is left.
-    let mut trees: Vec<(u64, Vec<u8>)> = (0..=u8::MAX)
-        .zip(counts)
-        .filter(|&(_, &count)| count > 0)
-        .map(|(class, &count)| (u64::from(count), vec![class]))
+    let mut following = [0_u8; CLASSES];
+    let weight = |class: u8| u64::from(counts[usize::from(class)]);
+    let mut trees: Vec<Tree> = (used.clone())
+        .map(|class| Tree { weight: weight(class), first: class, last: class })
+        .filter(|tree| tree.weight > 0)
         .collect();
-    let lightest = |trees: &mut Vec<(u64, Vec<u8>)>| {
-        let at = (0..trees.len()).min_by_key(|&at| trees.get(at).map(|tree| tree.0))?;
+    let lightest = |trees: &mut Vec<Tree>| {
+        let at = (0..trees.len()).min_by_key(|&at| trees.get(at).map(|tree| tree.weight))?;
         Some(trees.swap_remove(at))
     };
     while trees.len() > 1 {
-        let (Some(mut a), Some(b)) = (lightest(&mut trees), lightest(&mut trees)) else { break };
-        a.0 += b.0;
-        a.1.extend(b.1);
-        for &class in &a.1 {
-            if let Some(length) = lengths.get_mut(usize::from(class)) {
-                *length += 1;
-            }
+        let (Some(a), Some(b)) = (lightest(&mut trees), lightest(&mut trees)) else { break };
+        following[usize::from(a.last)] = b.first;
+        let tree = Tree { weight: a.weight + b.weight, first: a.first, last: b.last };
+        let mut class = tree.first;
+        lengths[usize::from(class)] += 1;
+        while class != tree.last {
+            class = following[usize::from(class)];
+            lengths[usize::from(class)] += 1;
         }
-        trees.push(a);
+        trees.push(tree);
     }
-    limit(counts, &mut lengths);
+    let used = usize::from(*used.start())..=usize::from(*used.end());
+    if let (Some(counts), Some(used)) = (counts.get(used.clone()), lengths.get_mut(used)) {
+        limit(counts, used);
+    }
     lengths
 }
 
 /// Shortens codes that are too long at the cost of the rarest of the others.
-fn limit(counts: &[u32; CLASSES], lengths: &mut [u8; CLASSES]) {
+fn limit(counts: &[u32], lengths: &mut [u8]) {
     let most = CODE_BITS_MAX as u8;
     lengths.iter_mut().for_each(|length| *length = (*length).min(most));
     let room = |length: u8| if length == 0 { 0 } else { ENTRIES >> length };
