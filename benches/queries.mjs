@@ -33,18 +33,52 @@ const plans = {
 /** Types above this are averaged by themselves too, ms of InfluxDB net of an empty request. */
 const heavyMs = 30;
 
-/** What is asked: the list, and the heading of its table. */
+const ofDay =
+  '100 hosts × 24 h of TSBS cpu-only data (864,000 points, ten integer fields); medians of queries with fresh ' +
+  'parameters, one connection, servers restarted per type';
+
+/**
+ * What is asked: the list, and of its table the heading, the notes, whose times the ratios are of, and whether they are
+ * with the request (`isGross`).
+ */
 export const lists = {
-  types: { list: types, title: 'Queries', part: 'queries' },
-  shapes: { list: shapes, title: 'Query shapes', part: 'shapes', isGross: true },
+  types: {
+    list: types,
+    title: 'Queries',
+    peer: 'InfluxDB',
+    notes: [
+      `\`npm run bench -- queries\`: ${ofDay}`,
+      'ratio: InfluxDB ÷ Tidemark, each net of its empty request; Tidemark: `wrangler dev` as `npm ' +
+        'start` runs it (local observability and the log of requests off, `WRANGLER_LOG=error`: ' +
+        'development settings); workerd: the same Worker on plain `workerd serve`; workerd by serve: `tidemark serve`',
+    ],
+  },
+  shapes: {
+    list: shapes,
+    title: 'Query shapes',
+    peer: 'InfluxDB',
+    isGross: true,
+    notes: [`\`npm run bench -- shapes\`: ${ofDay}`, 'ratio: InfluxDB ÷ Tidemark, with the request'],
+  },
+  sizes: {
+    list: shapes.filter(({ isOfAll }) => !isOfAll),
+    title: 'Query shapes at two sizes',
+    peer: 'a million points',
+    isGross: true,
+    notes: [
+      '`npm run bench -- shapes --sizes`: `tidemark serve` with 28 and with 2,778 hours of 100 hosts of TSBS cpu-only ' +
+        'data in an object each; the same questions, about the first day',
+      'ratio: a million points ÷ a hundred million, with the request',
+    ],
+  },
 };
 
 const query = (text) => `/query?db=${db}&q=${encodeURIComponent(text)}`;
 
 /**
- * Runs all of it and prints the table. `starters` are `{ name, start(folder) }`, Tidemark first and
- * InfluxDB (if there is one) second; others are reported beside. A whole run is written to
- * RESULTS.md.
+ * Runs all of it and prints the table. `starters` are `{ name, start(folder), hours }`, Tidemark first and
+ * InfluxDB (if there is one) second; others are reported beside; `hours` of data, if not those of the plan. A
+ * whole run is written to RESULTS.md.
  */
 export async function queries(starters, { quick = false, only = [], asked = lists.types } = {}) {
   const plan = { ...plans[quick ? 'quick' : 'whole'] };
@@ -53,7 +87,7 @@ export async function queries(starters, { quick = false, only = [], asked = list
     return { ...starter, folder, pings: [] };
   });
   try {
-    for (const side of sides) await load(side, plan);
+    for (const side of sides) await load(side, { ...plan, hours: side.hours ?? plan.hours });
     const rows = [];
     for (const type of asked.list) {
       if (only.length > 0 && !only.some((name) => type.name.startsWith(name))) continue;
@@ -148,9 +182,9 @@ export function geometricMean(values) {
 }
 
 /** Prints the table; a whole one goes to RESULTS.md. */
-function report(sides, rows, { title, part, isGross = false, partial }) {
+function report(sides, rows, { title, peer: peerName, notes, isGross = false, partial }) {
   const pings = sides.map((side) => median(side.pings));
-  const peer = sides.findIndex((side) => side.name === 'InfluxDB');
+  const peer = sides.findIndex((side) => side.name === peerName);
   const others = sides.map((_, i) => i).filter((i) => i !== peer);
   const net = (row, i) => Math.max(row.times[i] - (isGross ? 0 : pings[i]), 0.01);
   const heavy = rows.filter((row) => peer >= 0 && net(row, peer) > heavyMs);
@@ -176,19 +210,8 @@ function report(sides, rows, { title, part, isGross = false, partial }) {
   const line = (row) => row.map((cell, i) => (i ? cell.padStart(widths[i]) : cell.padEnd(30)));
   for (const row of [[...head, ...ratios], ...cells]) console.log(line(row).join(''));
   if (partial || peer < 0) return;
-  const notes = [
-    ...circumstances(),
-    `\`npm run bench -- ${part}\`: 100 hosts × 24 h of TSBS cpu-only data (864,000 points, ten ` +
-      'integer fields); medians of queries with fresh parameters, one connection, servers ' +
-      'restarted per type',
-    isGross
-      ? 'ratio: InfluxDB ÷ Tidemark, with the request'
-      : 'ratio: InfluxDB ÷ Tidemark, each net of its empty request; Tidemark: `wrangler dev` as `npm ' +
-        'start` runs it (local observability and the log of requests off, `WRANGLER_LOG=error`: ' +
-        'development settings); workerd: the same Worker on plain `workerd serve`; workerd by serve: `tidemark serve`',
-  ];
   const falls = record({
-    title, notes, head: [...head, ...ratios], rows: cells, compared: ratios,
+    title, notes: [...circumstances(), ...notes], head: [...head, ...ratios], rows: cells, compared: ratios,
   });
   falls.forEach((fall) => console.log(`FELL: ${fall}`));
 }

@@ -37,7 +37,7 @@ const transformations = [
 
 /**
  * As `types` of `query_types.mjs`, without SQL. With `isRandom` answers are not compared; with `occurrences` two values of
- * a window may differ that occur equally often.
+ * a window may differ that occur equally often. With `isOfAll` it has no range of time.
  */
 export const shapes = [
   ...aggregates.map((name) => ({ name, ...windows(`${name}(usage_user)`) })),
@@ -67,7 +67,7 @@ export const shapes = [
   { name: 'rows of one hour of one host', ...rows('*') },
   ofAll('rows of one hour of all', 1, (range) => `SELECT * FROM cpu WHERE ${range}`),
   ofAll('one field of all over four hours', 4, (range) => `SELECT usage_user FROM cpu WHERE ${range}`),
-  ofAll('count of everything', 24, () => 'SELECT count(*) FROM cpu'),
+  { ...ofAll('count of everything', 24, () => 'SELECT count(*) FROM cpu'), isOfAll: true },
   { name: 'SHOW TAG VALUES', text: () => 'SHOW TAG VALUES FROM cpu WITH KEY = hostname' },
   { name: 'SHOW SERIES', text: () => 'SHOW SERIES FROM cpu' },
 ];

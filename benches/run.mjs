@@ -2,7 +2,8 @@
 //
 // Arguments: which parts; none: all. `ingest`, `queries` and `flight` take `--quick` (less of everything,
 // nothing recorded) and beginnings of names of cases or types to run alone. `shapes`, `sql`, `flight`, `backup` and
-// `scale` run only when they are named, `backup` with `--mb N`, `scale` with words of its own (scale/choices.mjs).
+// `scale` run only when they are named, `shapes` also with `--sizes`, `backup` with `--mb N`, `scale` with words of
+// its own (scale/choices.mjs).
 
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
 import { finishWith, Sentence } from '../scripts/project.mjs';
@@ -81,6 +82,13 @@ async function rest(node) {
   }
 }
 
+/** What more history behind the same questions costs. */
+async function shapesAtTwoSizes() {
+  const start = (folder) => served(folder);
+  const sides = [{ name: 'a hundred million', start, hours: 2778 }, { name: lists.sizes.peer, start, hours: 28 }];
+  await queries(sides, { quick, asked: lists.sizes });
+}
+
 async function queryShapes() {
   const sides = [{ name: serveName, start: (folder) => served(folder) }];
   if (hasInfluxdb()) sides.push({ name: 'InfluxDB', start: (folder) => influxdb(folder) });
@@ -122,7 +130,7 @@ await finishWith(async () => {
   if (wanted('queries')) await allQueries(await everything());
   if (asked.includes('shapes')) {
     await everything();
-    await queryShapes();
+    await (process.argv.includes('--sizes') ? shapesAtTwoSizes() : queryShapes());
   }
   if (asked.includes('sql')) {
     await everything();

@@ -1,4 +1,4 @@
-//! TSBS cpu-only: its data from a seed, and its fifteen query types as InfluxQL.
+//! TSBS cpu-only: its data from a seed, its fifteen query types as InfluxQL, and the panels of a dashboard.
 
 use std::fmt::Write as _;
 
@@ -24,7 +24,7 @@ const FIELDS: [&str; 10] = [
 pub(crate) type Type = (&'static str, fn(&mut fastrand::Rng, usize, i64) -> String);
 
 /// The types, in TSBS' order.
-pub(crate) const TYPES: [Type; 15] = [
+pub(crate) const TYPES: [Type; 17] = [
     ("single-groupby-1-1-1", |r, n, h| single(r, (n, h), (1, 1, 1))),
     ("single-groupby-1-1-12", |r, n, h| single(r, (n, h), (1, 1, 12))),
     ("single-groupby-1-8-1", |r, n, h| single(r, (n, h), (1, 8, 1))),
@@ -48,7 +48,19 @@ pub(crate) const TYPES: [Type; 15] = [
              GROUP BY time(1m) ORDER BY time DESC LIMIT 5"
         )
     }),
+    ("panel", |r, _, _| panel(r, "mean", "time(1m)")),
+    ("panel-by-host", |r, _, _| panel(r, "max", "time(5m), hostname")),
 ];
+
+/// Six hours up to a second that is never the same: what a dashboard asks each second.
+fn panel(random: &mut fastrand::Rng, call: &str, by: &str) -> String {
+    let end_s = START_S + 22 * HOUR_S + random.i64(0..HOUR_S);
+    let start_s = end_s - 6 * HOUR_S;
+    format!(
+        "SELECT {call}(usage_user) FROM cpu WHERE time >= {start_s}s AND time < {end_s}s \
+         GROUP BY {by}"
+    )
+}
 
 fn single(
     random: &mut fastrand::Rng,
