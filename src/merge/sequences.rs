@@ -64,10 +64,7 @@ impl Extent {
     pub fn hull(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
         let join = |a: Self, b: Self| Self {
             sequences: a.sequences.join(b.sequences),
-            time: TimeRange::new(
-                a.time.start_ns.min(b.time.start_ns),
-                a.time.end_ns.max(b.time.end_ns),
-            ),
+            time: a.time.hull(b.time),
         };
         parts.into_iter().reduce(join)
     }

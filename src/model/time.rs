@@ -60,6 +60,15 @@ impl TimeRange {
     pub fn intersect(&self, other: &Self) -> Self {
         Self { start_ns: self.start_ns.max(other.start_ns), end_ns: self.end_ns.min(other.end_ns) }
     }
+
+    /// The least range around both; one that is empty adds nothing.
+    pub fn hull(self, other: Self) -> Self {
+        match (self.is_empty(), other.is_empty()) {
+            (true, _) => other,
+            (_, true) => self,
+            _ => Self::new(self.start_ns.min(other.start_ns), self.end_ns.max(other.end_ns)),
+        }
+    }
 }
 
 /// The unit of timestamps in a write, or of times in a reply.

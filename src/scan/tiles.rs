@@ -28,16 +28,18 @@ const KEPT_BYTES_MAX: usize = 1_000_000;
 /// Whether the states of a request are kept: it asks for all of an answer, and every row counts.
 pub(super) fn are_kept(request: &ScanRequest) -> bool {
     let Output::Aggregates { limit: None, .. } = &request.output else { return false };
-    let resume = &request.resume;
-    resume.from.is_none() && resume.until.is_none() && End::of(&request.output).is_none()
+    is_whole(request) && End::of(&request.output).is_none()
 }
 
 /// Whether what the first stretch of a request comes to is kept: it asks for the last points of
 /// groups, or the first ones, of which each lies in a page of its own.
 pub(super) fn ends_are_kept(request: &ScanRequest) -> bool {
-    let resume = &request.resume;
-    let is_end = End::of(&request.output).is_some() || request.wants_newest();
-    is_end && resume.from.is_none() && resume.until.is_none()
+    is_whole(request) && (End::of(&request.output).is_some() || request.wants_newest())
+}
+
+/// Whether it is no piece of a question.
+fn is_whole(request: &ScanRequest) -> bool {
+    request.resume.from.is_none() && request.resume.until.is_none()
 }
 
 /// Where the times of a request are cut.

@@ -318,7 +318,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             survey.cached_rows = table.times_ns().len() as u64;
             survey.rows += survey.cached_rows;
             survey.series = survey.series.max(u64::from(table.series().len));
-            survey.time = hull(survey.time, table.time());
+            survey.time = survey.time.hull(table.time());
         }
         Ok(survey)
     }
@@ -399,14 +399,9 @@ fn add_group(survey: &mut Survey, group: &Group, time: TimeRange) {
         let of_page = TimeRange::new(page.min_ns, page.max_ns.saturating_add(1));
         if of_page.overlaps(&time) {
             survey.rows += u64::from(page.rows);
-            survey.time = hull(survey.time, of_page);
+            survey.time = survey.time.hull(of_page);
         }
     }
     survey.blocks += group.pages.len() as u64;
     survey.block_bytes += group.bytes();
-}
-
-/// The least range around both.
-fn hull(a: TimeRange, b: TimeRange) -> TimeRange {
-    TimeRange::new(a.start_ns.min(b.start_ns), a.end_ns.max(b.end_ns))
 }

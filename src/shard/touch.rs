@@ -34,8 +34,7 @@ impl Touch {
         for table in &header.tables {
             let of = TimeRange::new(table.min_time_ns, table.max_time_ns.saturating_add(1));
             let time = times.entry(table.measurement).or_insert(of);
-            time.start_ns = time.start_ns.min(of.start_ns);
-            time.end_ns = time.end_ns.max(of.end_ns);
+            *time = time.hull(of);
         }
         let tables = times.iter().map(|(&measurement, &time)| (measurement, time)).collect();
         Self { rows: header.rows(), beside_rows: 0, tables: Some(tables) }

@@ -55,14 +55,9 @@ impl Walk<'_> {
                 }
                 None => false,
             };
-            let TimeRange { start_ns, end_ns } = run.time;
-            wanted = match (is_closed, wanted.is_empty()) {
-                (true, _) => wanted,
-                (false, true) => run.time,
-                (false, false) => {
-                    TimeRange::new(wanted.start_ns.min(start_ns), wanted.end_ns.max(end_ns))
-                }
-            };
+            if !is_closed {
+                wanted = wanted.hull(run.time);
+            }
         }
         stretches.keep_inside(wanted);
         Ok(())

@@ -113,8 +113,7 @@ impl Walk<'_> {
             stretches.next();
             missing.push(found);
             last = next;
-            let TimeRange { start_ns, end_ns } = next;
-            time = TimeRange::new(time.start_ns.min(start_ns), time.end_ns.max(end_ns));
+            time = time.hull(next);
         }
         missing.sort_unstable_by_key(|tile| tile.time.start_ns);
         let borders_ns = missing.iter().skip(1).map(|tile| tile.time.start_ns).collect();
