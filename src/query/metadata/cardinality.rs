@@ -132,7 +132,7 @@ impl CardinalityCount {
         match (self.of, self.groups.is_empty()) {
             (CountOf::Series, true) => {
                 let seeded = |known: &ColumnNames| {
-                    let seed = |key: &str| series_hash(&known.name, [(key, "")]);
+                    let seed = |key: &str| series_hash(known.name(), [(key, "")]);
                     known.tags.iter().map(|(id, key)| (*id, seed(key))).collect()
                 };
                 let tags = column_names.iter().map(seeded).collect();
@@ -158,17 +158,17 @@ impl CardinalityCount {
         add: &mut dyn FnMut(&[&str]),
     ) {
         let of_kind = |id: &ColumnId, is_tag: bool| {
-            let (key, kind) = known.columns.get(id)?;
-            ((*kind == ColumnKind::Tag) == is_tag).then_some(key.as_str())
+            let column = known.column(*id)?;
+            ((column.kind == ColumnKind::Tag) == is_tag).then_some(column.key.as_str())
         };
         let listed = |is_tag| summary.columns.iter().filter_map(move |id| of_kind(id, is_tag));
-        let fields = || known.columns.keys().filter_map(|id| of_kind(id, false));
+        let fields = || known.schema.fields().map(|(column, _)| column.key.as_str());
         if self.groups.is_empty() {
             let mut single = |name| add(&[name]);
             match self.of {
                 // Counted by their hashes.
                 CountOf::Series | CountOf::TagValues => return,
-                CountOf::Measurement => return single(&known.name),
+                CountOf::Measurement => return single(known.name()),
                 CountOf::TagKey => return listed(true).for_each(single),
                 CountOf::FieldKey if self.has_condition => return fields().for_each(single),
                 CountOf::FieldKey => return listed(false).for_each(single),
@@ -184,7 +184,7 @@ impl CardinalityCount {
             let mut grouped = |name: &str| add(&[&group[..], &[name]].concat());
             match self.of {
                 CountOf::Series => grouped(&series),
-                CountOf::Measurement => grouped(&known.name),
+                CountOf::Measurement => grouped(known.name()),
                 CountOf::TagKey => present().for_each(|(key, _)| grouped(key)),
                 CountOf::FieldKey => fields().for_each(grouped),
                 CountOf::TagValues => {

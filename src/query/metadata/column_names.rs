@@ -1,36 +1,45 @@
 //! Knows the names behind the ids of one measurement that the shards of a policy are asked about.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use crate::model::ids::ColumnId;
-use crate::model::schema::{ColumnKind, MeasurementSchema};
+use crate::model::schema::{ColumnDefinition, MeasurementSchema};
 use crate::model::sorted;
-use crate::model::sorted_map::SortedMap;
 
 /// What the ids of one measurement mean.
 #[derive(Clone, Debug)]
 pub(super) struct ColumnNames {
-    /// The measurement's name.
-    pub(super) name: String,
+    /// Its name and all of its columns.
+    pub(super) schema: Arc<MeasurementSchema>,
     /// Tags asked for, ascending by key.
     pub(super) tags: Vec<(ColumnId, String)>,
     /// Of which policy.
-    pub(super) policy: String,
-    /// All columns.
-    pub(super) columns: SortedMap<ColumnId, (String, ColumnKind)>,
+    pub(super) policy: Rc<str>,
 }
 
 impl ColumnNames {
     /// The names of a measurement's columns; of its tags only those that are `wanted`.
     pub(super) fn new(
-        schema: &MeasurementSchema,
-        policy: &str,
+        schema: &Arc<MeasurementSchema>,
+        policy: &Rc<str>,
         wanted: impl Fn(&str) -> bool,
     ) -> Self {
         let tags = schema.tags().filter(|column| wanted(&column.key));
         let mut tags: Vec<_> = tags.map(|column| (column.id, column.key.clone())).collect();
         sorted::sort_by(&mut tags, |left, right| left.1.cmp(&right.1));
-        let columns = schema.columns.iter();
-        let columns = columns.map(|c| (c.id, (c.key.clone(), c.kind))).collect();
-        Self { name: schema.name.clone(), tags, policy: policy.to_owned(), columns }
+        Self { schema: Arc::clone(schema), tags, policy: Rc::clone(policy) }
+    }
+
+    /// The measurement's name.
+    pub(super) fn name(&self) -> &str {
+        &self.schema.name
+    }
+
+    /// The column with this id: they were registered in the order of their ids.
+    pub(super) fn column(&self, id: ColumnId) -> Option<&ColumnDefinition> {
+        let at = self.schema.columns.binary_search_by_key(&id, |column| column.id).ok()?;
+        self.schema.columns.get(at)
     }
 }
 
@@ -47,7 +56,7 @@ pub(super) fn tag_value<'a>(
 /// A series key as 1.x prints it.
 pub(super) fn series_key(known: &ColumnNames, values: &[String]) -> String {
     let mut key = String::new();
-    escape(&mut key, &known.name, &[',', ' ']);
+    escape(&mut key, known.name(), &[',', ' ']);
     for ((_, tag), value) in known.tags.iter().zip(values) {
         if !value.is_empty() {
             key.push(',');

@@ -91,7 +91,7 @@ impl MetaExecutor {
         let mut streams = Vec::new();
         for (index, scan) in plan.scans.iter().enumerate() {
             for (position, known) in scan.column_names.iter().enumerate() {
-                let mut name = known.name.clone();
+                let mut name = known.name().to_owned();
                 if matches!(plan.render, Render::Placed(..)) {
                     // Each policy's own: what is true of the one need not be of the other.
                     name = name + "\0" + &scan.policy;

@@ -1,6 +1,9 @@
 //! Turns a SHOW statement into requests for summaries. A new SHOW statement about stored data is an
 //! arm of `read` here and a [`Render`].
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use super::cardinality::CardinalityCount;
 use super::column_names::ColumnNames;
 use super::condition::{self, ConditionUse};
@@ -151,7 +154,7 @@ fn plan(
                 None => chosen.clear(),
             }
         }
-        let mut schemas = chosen.iter().flat_map(|(_, m)| m.values().copied());
+        let mut schemas = chosen.iter().flat_map(|(_, m)| m.values().map(|schema| schema.as_ref()));
         count.expand(show.dimensions, &mut schemas)?;
     }
     let purpose = match &render {
@@ -160,11 +163,12 @@ fn plan(
     };
     let mut scans = Vec::new();
     for (policy, measurements) in chosen {
-        let names = |schema: &&MeasurementSchema| {
-            ColumnNames::new(schema, &policy.name, |key| render.wants(key))
+        let policy_name = Rc::from(policy.name.as_str());
+        let names = |schema: &&Arc<MeasurementSchema>| {
+            ColumnNames::new(schema, &policy_name, |key| render.wants(key))
         };
         let column_names: Vec<ColumnNames> = measurements.values().map(names).collect();
-        let predicate = |schema: &&MeasurementSchema| {
+        let predicate = |schema: &&Arc<MeasurementSchema>| {
             condition.as_ref().map(|c| condition::lower(c, schema, purpose)).transpose()
         };
         let predicates: Result<_, QueryError> = measurements.values().map(predicate).collect();
@@ -218,7 +222,7 @@ fn want(render: &Render, column_names: &[ColumnNames]) -> SummaryWant {
     }
 }
 
-type Chosen<'a> = Vec<(&'a MetaPolicy<'a>, SortedMap<&'a str, &'a MeasurementSchema>)>;
+type Chosen<'a> = Vec<(&'a MetaPolicy<'a>, SortedMap<&'a str, &'a Arc<MeasurementSchema>>)>;
 
 /// The policies to look at and, of each, the measurements asked about.
 fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, QueryError> {
@@ -252,10 +256,11 @@ fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chose
             };
             listed && extra.as_ref().is_none_or(|test| test.accepts(name))
         };
-        let measurements: SortedMap<&str, &MeasurementSchema> = (policy.schema.measurements.iter())
-            .filter(|(name, _)| wanted(name))
-            .map(|(name, schema)| (name.as_str(), schema.as_ref()))
-            .collect();
+        let measurements: SortedMap<&str, &Arc<MeasurementSchema>> =
+            (policy.schema.measurements.iter())
+                .filter(|(name, _)| wanted(name))
+                .map(|(name, schema)| (name.as_str(), schema))
+                .collect();
         if !measurements.is_empty() {
             chosen.push((policy, measurements));
         }

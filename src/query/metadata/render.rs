@@ -45,7 +45,7 @@ impl Render {
         }
     }
 
-    /// Whether the shards are asked for the tag `key`.
+    /// Whether the shards are asked for values of the tag `key`.
     pub(super) fn wants(&self, key: &str) -> bool {
         match self {
             Self::Count(count) => count.wants(key),
@@ -53,7 +53,8 @@ impl Render {
                 filter.leaves.iter().any(|leaf| leaf.key == key)
             }
             Self::TagValues(filter) => filter.accepts(key),
-            _ => true,
+            Self::Series => true,
+            _ => false,
         }
     }
 
@@ -98,7 +99,7 @@ impl Listing {
         match render {
             Render::Measurements(filter) => self.test(filter.as_ref(), known, summary),
             Render::Placed(filter, database) => {
-                rows.push(&[&known.name, database, &known.policy]);
+                rows.push(&[known.name(), database, &known.policy]);
                 self.test(filter.as_ref(), known, summary);
             }
             Render::Count(count) if count.is_hashed() => {
@@ -120,17 +121,20 @@ impl Listing {
             }
             Render::TagKeys(filter) => {
                 for id in &summary.columns {
-                    if let Some((key, ColumnKind::Tag)) = known.columns.get(id)
-                        && filter.as_ref().is_none_or(|filter| filter.accepts(key))
+                    if let Some(column) = known.column(*id)
+                        && column.kind == ColumnKind::Tag
+                        && filter.as_ref().is_none_or(|filter| filter.accepts(&column.key))
                     {
-                        rows.push(&[key]);
+                        rows.push(&[&column.key]);
                     }
                 }
             }
             Render::FieldKeys => {
                 for id in &summary.columns {
-                    if let Some((key, ColumnKind::Field(field_type))) = known.columns.get(id) {
-                        rows.push(&[key, field_type.name()]);
+                    if let Some(column) = known.column(*id)
+                        && let ColumnKind::Field(field_type) = column.kind
+                    {
+                        rows.push(&[&column.key, field_type.name()]);
                     }
                 }
             }

@@ -33,8 +33,8 @@ use crate::model::time::TimeRange;
 const MEASUREMENT_BYTES: usize = 32;
 /// Lists that are made together, about 400 bytes each.
 const LISTED_TOGETHER_MAX: usize = 4_000;
-/// What may be kept of one page, bytes.
-const KEPT_BYTES_MAX: usize = 512_000;
+/// What may be kept of one page, bytes: the columns of 10,000 measurements are one of them.
+const KEPT_BYTES_MAX: usize = 1_500_000;
 /// Keys that are looked at for an item of a list that is in order.
 const KEYS_PER_ITEM: u64 = 16;
 
