@@ -149,13 +149,22 @@ impl Steps {
 
     /// The rows again.
     pub(super) fn keys(&self) -> RowKeys {
-        let mut times_ns = Vec::with_capacity(self.ends.last().map_or(0, |&end| end as usize));
-        for (&end, &(first_ns, step_ns)) in self.ends.iter().zip(&self.series) {
-            // Rows of a page.
-            let rows = 0..i64::from(end) - times_ns.len() as i64;
-            times_ns.extend(rows.map(|row| first_ns.wrapping_add(row.wrapping_mul(step_ns))));
-        }
-        RowKeys { ends: Rc::clone(&self.ends), times_ns: times_ns.into() }
+        let rows = self.ends.last().copied().unwrap_or_default();
+        let times = |(first_ns, step_ns): (i64, i64), rows: u32| {
+            (0..i64::from(rows)).map(move |row| first_ns.wrapping_add(row.wrapping_mul(step_ns)))
+        };
+        let times_ns = match &*self.series {
+            // Written where they stay.
+            [series] => times(*series, rows).collect(),
+            several => {
+                let mut times_ns = Vec::with_capacity(rows as usize);
+                for (&end, &series) in self.ends.iter().zip(several) {
+                    times_ns.extend(times(series, end.saturating_sub(times_ns.len() as u32)));
+                }
+                times_ns.into()
+            }
+        };
+        RowKeys { ends: Rc::clone(&self.ends), times_ns }
     }
 }
 
