@@ -1,4 +1,5 @@
-//! TSBS cpu-only: its data from a seed, its fifteen query types as InfluxQL, and the panels of a dashboard.
+//! TSBS cpu-only: its data from a seed, its fifteen query types as InfluxQL, and the panels of a
+//! dashboard.
 
 use std::fmt::Write as _;
 

@@ -52,8 +52,8 @@ const fn raw_bits(class: u32) -> u32 {
     if class < 16 { 0 } else { (class >> 2) - 2 }
 }
 
-/// The canonical code of each class of `used`, which are all that have a length: shorter ones first,
-/// of equal lengths by class.
+/// The canonical code of each class of `used`, which are all that have a length: shorter ones
+/// first, of equal lengths by class.
 fn codes(lengths: &[u8; CLASSES], used: RangeInclusive<u8>) -> [(u16, u8); CLASSES] {
     const LENGTHS: usize = CODE_BITS_MAX as usize + 1;
     let mut codes = [(0, 0); CLASSES];
