@@ -1,8 +1,8 @@
 //! The fifteen TSBS query types over 100 hosts × 24 h, natively and without HTTP: what the engine,
 //! the edge's half and the printing take together. `cargo bench --bench queries [-- type…]`; the
-//! types `scale`, `history`, `rounds` and `names` are how one shard grows, what history costs, many
-//! series in rounds of time, and many measurements; `month`, only where it is named, is what thirty
-//! million points cost.
+//! types `scale`, `history`, `rounds`, `names` and `deletes` are how one shard grows, what history
+//! costs, many series in rounds of time, many measurements, and questions beside deletes; `month`,
+//! only where it is named, is what thirty million points cost.
 //!
 //! `npm run bench -- queries` asks the same over HTTP.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark stops at the first surprise")]
@@ -44,6 +44,9 @@ fn main() {
     }
     if asked("names") {
         scale::names();
+    }
+    if asked("deletes") {
+        scale::deletes();
     }
     if !tsbs::TYPES.iter().any(|(name, _)| asked(name)) {
         return;
@@ -150,7 +153,7 @@ impl Tidemark {
             .append_pair("q", text)
             .finish();
         let start = ThreadTime::now();
-        let bytes = self.request("GET", "/query", &query, Vec::new());
+        let bytes = self.request("POST", "/query", &query, Vec::new());
         let elapsed = start.elapsed();
         assert!(bytes > 0, "no answer to {text}");
         (elapsed, bytes)

@@ -232,6 +232,47 @@ pub(crate) fn names() {
     }
 }
 
+/// A million points of 10,000 series over a month: deletes of one series each, and what questions
+/// take after each of them.
+pub(crate) fn deletes() {
+    const SERIES: usize = 10_000;
+    const DELETES: usize = 60;
+    let mut tidemark = Tidemark::empty();
+    let mut random = fastrand::Rng::with_seed(1);
+    for step in 0..100 {
+        for from in (0..SERIES).step_by(LINES) {
+            let mut body = String::new();
+            for series in from..from + LINES {
+                let (value, time) = (random.f64() * 100.0, START_S + step * 26_000);
+                let site = series % 10;
+                let _ = writeln!(body, "m,host=h{series},site=t{site} v={value} {time}000000000");
+            }
+            tidemark.write(body);
+        }
+    }
+    tidemark.rest();
+    let questions =
+        ["SELECT mean(v) FROM m WHERE host = 'h7'", "SELECT mean(v) FROM m GROUP BY site"];
+    println!("{:<60} {:>9} {:>9}", "1,000,000 points of 10,000 series", "before ms", "beside ms");
+    let before = questions.map(|q| median(&mut tidemark, q));
+    let mut times = [const { Vec::new() }; 3];
+    for series in 0..DELETES {
+        let delete = format!("DELETE FROM m WHERE host = 'h{}'", SERIES - 1 - series);
+        times[0].push(tidemark.query(&delete).0);
+        for (q, times) in questions.iter().zip(&mut times[1..]) {
+            times.push(tidemark.query(q).0);
+        }
+    }
+    let [delete, beside @ ..] = times.map(|mut times| {
+        times.sort();
+        ms(times[times.len() / 2])
+    });
+    println!("{:<60} {:>9} {delete:>9.2}", "DELETE of one series", "");
+    for ((q, before), beside) in questions.iter().zip(before).zip(beside) {
+        println!("{q:<60} {:>9.2} {beside:>9.2}", ms(before));
+    }
+}
+
 /// Prints what a query takes after a wake-up, and afterwards.
 fn cold_and_warm(tidemark: &mut Tidemark, q: &str) {
     tidemark.inner.sleep();

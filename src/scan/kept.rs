@@ -4,9 +4,9 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::page::{Group, GroupData, PartialColumn, SummaryPage};
+use super::page::{Group, SummaryPage};
 use super::request::Position;
-use crate::batch::column::{Column, StringColumn};
+use crate::merge::key::SeriesKey;
 
 /// What decides which rows there are: where it is equal, they are.
 pub type Version = Vec<u64>;
@@ -96,8 +96,22 @@ impl Kept {
 pub struct Tile {
     /// States or rows of its groups.
     pub(super) groups: Vec<Group>,
+    /// The same by ranges of its series, in their order: a delete among one of them costs a reading
+    /// of that one. None if there is no more than one.
+    pub(super) pieces: Vec<Rc<Piece>>,
     /// Where the rest of the tile begins, if the piece ended in it.
     pub(super) end: Option<Position>,
+    /// Rows looked at.
+    pub(super) rows: u64,
+}
+
+/// What some series of a tile came to.
+#[derive(Debug)]
+pub(super) struct Piece {
+    /// The last one of them; `None`: all that are left.
+    pub(super) last: Option<SeriesKey>,
+    /// States of their groups.
+    pub(super) groups: Vec<Group>,
     /// Rows looked at.
     pub(super) rows: u64,
 }
@@ -105,7 +119,7 @@ pub struct Tile {
 impl Tile {
     /// Of states that were kept elsewhere ([`Tile::content`]).
     pub fn new(groups: Vec<Group>, end: Option<Position>, rows: u64) -> Self {
-        Self { groups, end, rows }
+        Self { groups, pieces: Vec::new(), end, rows }
     }
 
     /// States of its groups, where the rest of it begins and the rows that were looked at.
@@ -115,18 +129,7 @@ impl Tile {
 
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
-        let group = |group: &Group| {
-            let key: usize = group.key.iter().map(|value| value.len() + 24).sum();
-            let states = match &group.data {
-                GroupData::Partials(states) => states.iter().map(PartialColumn::bytes).sum(),
-                GroupData::Rows { times_ns, fields, tags } => {
-                    let fields: usize = fields.iter().map(Column::bytes).sum();
-                    let tags: usize = tags.iter().map(StringColumn::bytes).sum();
-                    8 * times_ns.len() + fields + tags
-                }
-            };
-            key + states + 48
-        };
-        self.groups.iter().map(group).sum()
+        let of_pieces = self.pieces.iter().flat_map(|piece| &piece.groups);
+        self.groups.iter().chain(of_pieces).map(Group::bytes).sum()
     }
 }

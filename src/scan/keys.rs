@@ -92,6 +92,11 @@ impl<'a> KeyFilter<'a> {
         Self { measurement, direction, filter, only: only.collect() }
     }
 
+    /// Whether series that are not wanted are passed by seeking.
+    pub(super) fn seeks(&self) -> bool {
+        !self.only.is_empty()
+    }
+
     /// A place before which there is no series that is wanted.
     pub(super) fn first(&self) -> SeriesKey {
         let ends = |values: &Vec<&'a str>| match self.direction {

@@ -20,13 +20,25 @@ pub struct TileLimits {
     pub windows: u32,
     /// Rows of a series that are worth a tile, however few windows they have.
     pub many_rows: u64,
+    /// Cells that are read for each of its pieces by series.
+    pub piece_cells: u64,
+    /// The same for each byte of the states of a piece of mixed groups: to put pieces together
+    /// must take much less than to read them.
+    pub piece_cells_per_byte: u64,
 }
 
 impl TileLimits {
     /// What is worth keeping.
-    pub const DEFAULT: Self = Self { rows: 64, windows: 8, many_rows: 256 };
+    pub const DEFAULT: Self = Self {
+        rows: 64,
+        windows: 8,
+        many_rows: 256,
+        piece_cells: 1 << 15,
+        piece_cells_per_byte: 1,
+    };
     /// As small as can be.
-    pub const LEAST: Self = Self { rows: 1, windows: 1, many_rows: 1 };
+    pub const LEAST: Self =
+        Self { rows: 1, windows: 1, many_rows: 1, piece_cells: 1, piece_cells_per_byte: 0 };
 }
 
 /// When a page is full.
@@ -76,6 +88,29 @@ pub struct Group {
     pub key: Vec<String>,
     /// What the request's output asked for.
     pub data: GroupData,
+}
+
+impl Group {
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        let key: usize = self.key.iter().map(|value| value.len() + 24).sum();
+        let data = match &self.data {
+            GroupData::Partials(states) => states.iter().map(PartialColumn::bytes).sum(),
+            GroupData::Rows { times_ns, fields, tags } => {
+                let fields: usize = fields.iter().map(Column::bytes).sum();
+                let tags: usize = tags.iter().map(StringColumn::bytes).sum();
+                8 * times_ns.len() + fields + tags
+            }
+        };
+        key + data + 48
+    }
+}
+
+impl ScanPage {
+    /// About how much memory it takes.
+    pub fn bytes(&self) -> usize {
+        self.groups.iter().map(Group::bytes).sum()
+    }
 }
 
 /// The two kinds of answer.

@@ -1,6 +1,7 @@
 //! What a question reads: the rows of a shard as merges of its sorted runs.
 
 use super::kept::{Kept, Version};
+use super::request::Deletion;
 use crate::batch::series_table::SeriesTable;
 use crate::merge::cursor::{Columns, Direction, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
@@ -174,6 +175,18 @@ pub trait Reader {
     /// What is kept under a name, if it is of that version.
     fn kept(&self, name: &[u8], version: &Version) -> Option<Kept> {
         let _ = (name, version);
+        None
+    }
+
+    /// What is kept under a name of before some deletes in a measurement, if these are all that has
+    /// changed since: with the deletes.
+    fn kept_before(
+        &self,
+        name: &[u8],
+        version: &Version,
+        measurement: MeasurementId,
+    ) -> Option<(Kept, Vec<Deletion>)> {
+        let _ = (name, version, measurement);
         None
     }
 

@@ -134,6 +134,11 @@ impl Stretches {
         self.tiling.at_once
     }
 
+    /// Cells of a piece by series of what is read for tiles, where there are any.
+    pub(super) fn piece_cells(&self) -> Option<u64> {
+        self.tiling.piece_cells
+    }
+
     /// Whether the slice ends at the end of the last stretch: `groups` have enough rows, or the
     /// stretch was begun by an earlier piece (`is_resumed`), and there are more.
     pub(super) fn is_enough(&self, groups: &Groups<'_>, is_resumed: bool) -> bool {

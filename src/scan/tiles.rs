@@ -11,10 +11,10 @@ use std::rc::Rc;
 use serde::Serialize;
 
 use super::error::ScanError;
-use super::kept::{Kept, Tile, Version};
+use super::kept::{Kept, Piece, Tile, Version};
 use super::page::{CELLS_PER_PIECE_MAX, Group, GroupData, SERIES_CELLS, TileLimits};
 use super::reader::{Reader, Survey};
-use super::request::{Output, Position, Predicate, ScanRequest};
+use super::request::{Deletion, Output, Position, Predicate, ScanRequest};
 use super::stretches::End;
 use crate::codec::metadata;
 use crate::model::ids::{ColumnId, MeasurementId};
@@ -24,6 +24,8 @@ use crate::model::time::TimeRange;
 const TILES_MAX: u64 = 32;
 /// What may be kept of one tile, bytes.
 const KEPT_BYTES_MAX: usize = 1_000_000;
+/// Pieces by series that what is read for tiles should have.
+const PIECES: u64 = 32;
 
 /// Whether the states of a request are kept: it asks for all of an answer, and every row counts.
 pub(super) fn are_kept(request: &ScanRequest) -> bool {
@@ -49,18 +51,25 @@ pub(super) struct Tiling {
     borders_ns: Vec<i64>,
     /// Tiles that one event can read.
     pub(super) at_once: usize,
+    /// Cells of a piece by series, where there are any.
+    pub(super) piece_cells: Option<u64>,
 }
 
 impl Tiling {
     /// Of a request for rows of which `survey` tells; a tile has at least `least`.
     pub(super) fn new(request: &ScanRequest, survey: &Survey, least: TileLimits) -> Self {
-        let Output::Aggregates { window: Some(window), calls, .. } = &request.output else {
+        let Output::Aggregates { window, calls, .. } = &request.output else {
             return Self::default();
         };
+        let values = calls.len() as u64 + 1;
+        let cells = survey.rows.saturating_mul(values);
+        let piece_cells = Some((cells / PIECES).max(least.piece_cells));
+        let whole = Self { piece_cells, ..Self::default() };
+        let Some(window) = window else { return whole };
         let time = request.time.intersect(&survey.time);
         let tiles = (survey.rows / survey.series.max(1) / least.rows.max(1)).min(TILES_MAX);
         if time.is_empty() || tiles < 2 || !window.zone.is_empty() {
-            return Self::default();
+            return whole;
         }
         let (start_ns, end_ns) = (i128::from(time.start_ns), i128::from(time.end_ns));
         let range_ns = (end_ns - start_ns).max(1);
@@ -81,9 +90,9 @@ impl Tiling {
         let borders = (first..).map(|tile| tile * width_ns + offset_ns);
         // They lie inside a range of times.
         let borders = borders.take_while(|&at| at < end_ns).map(|border_ns| border_ns as i64);
-        let cells = survey.rows / tiles * (calls.len() as u64 + 1) + survey.series * SERIES_CELLS;
+        let cells = survey.rows / tiles * values + survey.series * SERIES_CELLS;
         let at_once = (CELLS_PER_PIECE_MAX / cells.max(1)).clamp(1, 2 * TILES_MAX);
-        Self { borders_ns: borders.collect(), at_once: at_once as usize }
+        Self { borders_ns: borders.collect(), at_once: at_once as usize, piece_cells }
     }
 
     /// Whether there is a border at `time_ns`.
@@ -125,6 +134,8 @@ pub(super) struct Missing {
 pub(super) enum Found {
     Kept(Rc<Tile>),
     Missing(Missing),
+    /// Nothing but deletes came since it was kept, and it has pieces.
+    Deleted(Rc<Tile>, Missing, Vec<Deletion>),
     /// Nothing is kept of such rows.
     Never,
 }
@@ -141,36 +152,38 @@ pub(super) fn look(
     let (measurement, descending) = (*measurement, *descending);
     let name = Name { measurement, predicate, group_by, descending, output, tile: time, behind };
     let Ok(name) = metadata::encode(&name) else { return Ok(Found::Never) };
-    Ok(match reader.kept(&name, &version) {
-        Some(Kept::Tile(tile)) => Found::Kept(tile),
-        _ => Found::Missing(Missing { time, name, version }),
+    if let Some(Kept::Tile(tile)) = reader.kept(&name, &version) {
+        return Ok(Found::Kept(tile));
+    }
+    let before = reader.kept_before(&name, &version, measurement);
+    let missing = Missing { time, name, version };
+    Ok(match before {
+        Some((Kept::Tile(tile), deletions)) if !tile.pieces.is_empty() => {
+            Found::Deleted(tile, missing, deletions)
+        }
+        _ => Found::Missing(missing),
     })
 }
 
 /// Keeps what one tile came to, for which so many cells were read.
-pub(super) fn keep(reader: &dyn Reader, missing: Missing, tile: Tile, cells: u64) {
+pub(super) fn keep(reader: &dyn Reader, missing: Missing, mut tile: Tile, cells: u64) {
+    if tile.bytes() > KEPT_BYTES_MAX {
+        tile.pieces.clear();
+    }
     if tile.bytes() <= KEPT_BYTES_MAX {
         reader.keep(missing.name, missing.version, Kept::Tile(Rc::new(tile)), cells);
     }
 }
 
-/// Keeps what neighbouring tiles came to together, by the windows that each has; `rows` of each.
-pub(super) fn keep_each(
-    reader: &dyn Reader,
-    tiles: Vec<Missing>,
-    (groups, cells): (&[Group], u64),
-    rows: &[u64],
-) {
-    let cells = cells / (tiles.len() as u64).max(1);
-    let first_ns = tiles.iter().map(|tile| tile.time.start_ns).min();
-    for (tile, &rows) in tiles.into_iter().zip(rows) {
-        let TimeRange { start_ns, end_ns } = tile.time;
-        // The first window of a range may begin before it.
-        let is_first = Some(start_ns) == first_ns;
-        let has = |window_ns: i64| (is_first || start_ns <= window_ns) && window_ns < end_ns;
-        let groups = groups.iter().filter_map(|group| within(group, has)).collect();
-        keep(reader, tile, Tile { groups, end: None, rows }, cells);
-    }
+/// What a piece has of one of the neighbouring tiles that it was read for: `rows` of it, the first
+/// of them starting at `first_ns`.
+pub(super) fn piece_of(tile: &Missing, piece: &Piece, rows: u64, first_ns: i64) -> Piece {
+    let TimeRange { start_ns, end_ns } = tile.time;
+    // The first window of a range may begin before it.
+    let is_first = start_ns == first_ns;
+    let has = |window_ns: i64| (is_first || start_ns <= window_ns) && window_ns < end_ns;
+    let groups = piece.groups.iter().filter_map(|group| within(group, has)).collect();
+    Piece { last: piece.last.clone(), groups, rows }
 }
 
 /// What a group has of these windows.
@@ -242,7 +255,7 @@ mod tests {
 
     #[test]
     fn a_range_is_cut_at_the_borders_inside_it() {
-        let tiling = Tiling { borders_ns: vec![10, 20], at_once: 1 };
+        let tiling = Tiling { borders_ns: vec![10, 20], ..Tiling::default() };
         let cut = |start, end| tiling.cut(TimeRange::new(start, end)).collect::<Vec<_>>();
         let [a, b, c] = [(5, 10), (10, 20), (20, 25)].map(|(a, b)| TimeRange::new(a, b));
         assert_eq!(cut(5, 25), [a, b, c]);

@@ -27,6 +27,7 @@ use crate::part::pages;
 use crate::part::values::Values;
 use crate::scan::kept::{Kept, Version};
 use crate::scan::reader::{ReadStats, Reader, Rows, Run, Survey, VisitGroup};
+use crate::scan::request::Deletion;
 use crate::store::Store;
 
 /// What a shard has, for one question.
@@ -144,6 +145,21 @@ impl<'a, S: Store> ShardReader<'a, S> {
         time.intersect(&TimeRange::new(i64::MIN, self.loaded.state.settings.range.end_ns))
     }
 
+    /// The rows of a part, those that a delete hides among them.
+    fn whole_part(
+        &self,
+        part: &Part,
+        direction: Direction,
+        from: &SeriesKey,
+        only: Option<MeasurementId>,
+    ) -> Result<PartCursor<CachedValues<'_, S>>, ReadError> {
+        let cursor = PartCursor::new(self.values(part), part.id.0, direction, Some(from))?;
+        Ok(match only {
+            Some(only) => cursor.only(only),
+            None => cursor,
+        })
+    }
+
     fn part_cursor(
         &self,
         part: &Part,
@@ -151,11 +167,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
         from: &SeriesKey,
         only: Option<MeasurementId>,
     ) -> Result<Box<dyn SeriesCursor + '_>, ReadError> {
-        let cursor = PartCursor::new(self.values(part), part.id.0, direction, Some(from))?;
-        let cursor = match only {
-            Some(only) => cursor.only(only),
-            None => cursor,
-        };
+        let cursor = self.whole_part(part, direction, from, only)?;
         let hidden = Rc::clone(&self.hidden);
         Ok(Box::new(Hide::new(cursor, hidden, &part.extent(), direction)?))
     }
@@ -286,7 +298,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     ) -> Result<Rows<'_>, ReadError> {
         let parts = self.loaded.manifest.parts().values();
         let cursor = match parts.into_iter().find(|part| Some(part.id.0) == run.number) {
-            Some(part) => self.part_cursor(part, direction, from, Some(measurement))?,
+            Some(part) => Box::new(self.whole_part(part, direction, from, Some(measurement))?),
             None => self.memtable_cursor(direction, from)?,
         };
         Merge::new(vec![(0, cursor)], direction)
@@ -340,9 +352,10 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             let touched = |&of| tombstone.touching(of, time).next().is_some();
             measurements.iter().any(touched)
         };
-        let before = version.len();
-        version.extend(tombstones.values().filter(touches).map(|tombstone| tombstone.sequence));
-        version.push((version.len() - before) as u64);
+        let deletes = tombstones.values().filter(touches).map(|tombstone| tombstone.sequence);
+        let deletes: Vec<u64> = deletes.collect();
+        version.push(deletes.len() as u64);
+        version.extend(deletes);
         version.extend(self.parts(time).flat_map(|part| [part.id.0, part.applied]));
         Ok(Some(version))
     }
@@ -358,6 +371,20 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         let kept = self.loaded.answers.get(self.store, name, at_rest(version)?)?;
         self.reads.put_answer(name.to_vec(), version.clone(), kept.clone());
         Some(kept)
+    }
+
+    fn kept_before(
+        &self,
+        name: &[u8],
+        version: &Version,
+        measurement: MeasurementId,
+    ) -> Option<(Kept, Vec<Deletion>)> {
+        let (kept, since) = self.reads.answer_of(name, |then| deletes_since(then, version))?;
+        let tombstones = self.loaded.tombstones.values();
+        let deletions = tombstones
+            .filter(|tombstone| since.contains(&tombstone.sequence))
+            .flat_map(|tombstone| tombstone.touching(measurement, TimeRange::ALL));
+        Some((kept, deletions.cloned().collect()))
     }
 
     fn keep(&self, name: Vec<u8>, version: Version, kept: Kept, cells: u64) {
@@ -391,6 +418,22 @@ fn at_rest(version: &Version) -> Option<&[u64]> {
         [_, AT_REST, rows @ ..] => Some(rows),
         _ => None,
     }
+}
+
+/// The deletes that a version has and an earlier one had not; `None` if more has changed.
+fn deletes_since(then: &Version, now: &Version) -> Option<Vec<u64>> {
+    let [(rows_then, deletes_then, parts_then), (rows, deletes, parts)] =
+        [sections(then)?, sections(now)?];
+    let since = deletes.strip_prefix(deletes_then)?;
+    (rows == rows_then && parts == parts_then).then(|| since.to_vec())
+}
+
+/// What a version says of rows in memory and of the shard, of deletes and of parts.
+fn sections(version: &Version) -> Option<(&[u64], &[u64], &[u64])> {
+    let (of_shard, rest) = version.split_at_checked(4)?;
+    let (&deletes, rest) = rest.split_first()?;
+    let (deletes, parts) = rest.split_at_checked(usize::try_from(deletes).ok()?)?;
+    Some((of_shard, deletes, parts))
 }
 
 /// Adds what a group has inside `time`.

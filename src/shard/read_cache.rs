@@ -272,10 +272,19 @@ impl ShardReads {
 
     /// What rows of that version came to.
     pub(super) fn answer(&self, name: &[u8], version: &Version) -> Option<Answered> {
+        let is_it = |known: &Version| (known == version).then_some(());
+        self.answer_of(name, is_it).map(|(kept, ())| kept)
+    }
+
+    /// What rows came to, if `look` finds something in the version that they were of.
+    pub(super) fn answer_of<T>(
+        &self,
+        name: &[u8],
+        look: impl FnOnce(&Version) -> Option<T>,
+    ) -> Option<(Answered, T)> {
         let answers = self.cache.answers.borrow();
-        let answer = answers.get(&(self.shard, hash(name)))?;
-        let is_it = answer.name == name && answer.version == *version;
-        is_it.then(|| answer.kept.clone())
+        let answer = answers.get(&(self.shard, hash(name))).filter(|held| held.name == name)?;
+        Some((answer.kept.clone(), look(&answer.version)?))
     }
 
     /// Keeps what rows came to, instead of what it was of another version.

@@ -6,6 +6,7 @@
 //! the pieces of all shards together and shows the slice when all of them are through.
 
 mod closed;
+mod deleted;
 mod tiled;
 
 use std::collections::HashSet;
@@ -14,7 +15,8 @@ use std::rc::Rc;
 
 use foldhash::fast::FixedState;
 
-use self::tiled::Scanned;
+use self::deleted::Deleted;
+use self::tiled::{Bound, Scanned};
 use super::bounds::Bounds;
 use super::error::ScanError;
 use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
@@ -90,6 +92,8 @@ pub(super) fn piece(
         scanned: Scanned::new(Vec::new()),
         rows_kept: 0,
         series: 0,
+        bound: Bound::default(),
+        deleted: Deleted::default(),
     };
     let position = walk.run(&mut stretches)?;
     let (rows_scanned, rows_kept, series) = (walk.scanned.total(), walk.rows_kept, walk.series);
@@ -192,6 +196,9 @@ struct Walk<'a> {
     scanned: Scanned,
     rows_kept: u64,
     series: u64,
+    /// Where the piece of a tile ends that is read.
+    bound: Bound,
+    deleted: Deleted,
 }
 
 impl Walk<'_> {
@@ -257,6 +264,9 @@ impl Walk<'_> {
         let measurement = [self.request.measurement];
         let mut merge = self.reader.merge(&measurement, stretch, self.direction, &from)?;
         while let Some(key) = self.keys.next(&mut merge, &mut self.tags)? {
+            if self.bound.is_before(&key, self.direction) {
+                break;
+            }
             let mut time = stretch;
             if last.as_ref() == Some(&key) {
                 match behind.and_then(|position| position.time_ns) {
@@ -269,7 +279,7 @@ impl Walk<'_> {
             if let Some(done_ns) = self.one_series(&mut merge, &key, time)? {
                 return self.end(&mut merge, (stretch, &key), Some(done_ns)).map(Some);
             }
-            if self.is_full(self.batch.picks.len()) {
+            if self.is_full(self.batch.picks.len()) || self.is_piece_over() {
                 return self.end(&mut merge, (stretch, &key), None).map(Some);
             }
             if self.arrangement == Arrangement::InOrder && self.groups.is_behind() {
@@ -374,12 +384,16 @@ impl Walk<'_> {
 
     /// Whether the piece is full, `rows` more being read.
     fn is_full(&self, rows: usize) -> bool {
-        let cells = (rows * self.columns.len()) as u64;
-        self.cells + cells > CELLS_PER_PIECE_MAX
+        self.cells_with(rows) > CELLS_PER_PIECE_MAX
             || self.reader.stats().bytes_decoded > self.limits.decoded_bytes
             || self.groups.len() >= GROUPS_PER_PIECE_MAX
             || self.groups.rows() >= ROWS_PER_PIECE_MAX
             || (!self.gathers() && self.groups.bytes() >= self.limits.bytes)
+    }
+
+    /// Cells that were read, and those of `rows` more.
+    fn cells_with(&self, rows: usize) -> u64 {
+        self.cells + (rows * self.columns.len()) as u64
     }
 
     /// Whether what a group has so far may come again in the next piece: states of which further

@@ -1,12 +1,15 @@
 //! Reads a slice tile by tile: what is kept of one is taken in as it is.
 
-use super::Walk;
+use std::rc::Rc;
+
+use super::{Arrangement, Walk};
 use crate::merge::cursor::Direction;
+use crate::merge::key::SeriesKey;
 use crate::model::time::TimeRange;
 use crate::scan::bounds::Bounds;
 use crate::scan::error::ScanError;
 use crate::scan::groups::Groups;
-use crate::scan::kept::Tile;
+use crate::scan::kept::{Piece, Tile};
 use crate::scan::page::Group;
 use crate::scan::request::Position;
 use crate::scan::stretches::Stretches;
@@ -49,12 +52,65 @@ impl Scanned {
     }
 }
 
-/// What tiles came to that are not kept.
-struct Fresh {
-    groups: Vec<Group>,
-    scanned: Scanned,
-    end: Option<Position>,
+/// Where the piece of a tile ends that is read.
+#[derive(Debug, Default)]
+pub(super) struct Bound {
+    /// Behind the first series with which so many cells are read.
+    cells: Option<Cells>,
+    /// Behind this series.
+    last: Option<SeriesKey>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Cells {
+    /// Read when the piece began.
+    from: u64,
+    least: u64,
+}
+
+impl Bound {
+    /// Of a piece that goes to this series.
+    pub(super) fn until(last: Option<SeriesKey>) -> Self {
+        Self { cells: None, last }
+    }
+
+    /// Of pieces that have so many cells at least, `from` being read before the first.
+    fn every(least: Option<u64>, from: u64) -> Self {
+        Self { cells: least.map(|least| Cells { from, least }), last: None }
+    }
+
+    /// Another piece begins after so many cells.
+    fn next(&mut self, from: u64) {
+        self.cells = self.cells.map(|cells| Cells { from, ..cells });
+    }
+
+    /// Whether a series comes behind it.
+    pub(super) fn is_before(&self, key: &SeriesKey, direction: Direction) -> bool {
+        self.last.as_ref().is_some_and(|last| direction.order(key.cmp(last)).is_gt())
+    }
+
+    /// Whether the piece ends once so many cells are read in all, and at least `least` for it.
+    pub(super) fn is_reached(&self, cells: u64, least: u64) -> bool {
+        let of_piece =
+            |&Cells { from, least: all }: &Cells| cells.saturating_sub(from) >= all.max(least);
+        self.cells.as_ref().is_some_and(of_piece)
+    }
+}
+
+/// What some series of tiles came to that are read.
+pub(super) struct Fresh {
+    pub(super) piece: Piece,
+    /// Rows of each tile.
+    rows: Vec<u64>,
+    pub(super) end: Option<Position>,
     /// Nothing of them had to be left out.
+    pub(super) is_whole: bool,
+}
+
+/// What tiles came to that are read, piece by piece.
+struct Read {
+    pieces: Vec<Fresh>,
+    end: Option<Position>,
     is_whole: bool,
 }
 
@@ -72,18 +128,25 @@ impl Walk<'_> {
             if self.is_full(0) {
                 return Ok(Some(behind.unwrap_or_else(|| self.beginning(time))));
             }
-            match tiles::look(self.reader, self.request, time, behind.as_ref())? {
+            let end = match tiles::look(self.reader, self.request, time, behind.as_ref())? {
                 Found::Never => return self.stretch(time, behind.as_ref()),
                 Found::Missing(missing) => {
                     return self.read_tiles(missing, behind.as_ref(), stretches);
                 }
+                Found::Deleted(tile, missing, deletions) => {
+                    match self.touched(&tile, &deletions)? {
+                        Some(touched) => self.mend(&tile, missing, behind.as_ref(), &touched)?,
+                        None => return self.read_tiles(missing, behind.as_ref(), stretches),
+                    }
+                }
                 Found::Kept(tile) => {
                     self.rows_kept += tile.rows;
                     self.take_in(&tile.groups, tile.rows)?;
-                    let Some(end) = &tile.end else { return Ok(None) };
-                    behind = Some(end.clone());
+                    tile.end.clone()
                 }
-            }
+            };
+            let Some(end) = end else { return Ok(None) };
+            behind = Some(end);
         }
     }
 
@@ -116,29 +179,107 @@ impl Walk<'_> {
             time = time.hull(next);
         }
         missing.sort_unstable_by_key(|tile| tile.time.start_ns);
-        let borders_ns = missing.iter().skip(1).map(|tile| tile.time.start_ns).collect();
-        let cells = self.cells;
-        let Fresh { groups, scanned, end, is_whole } = self.read_apart(time, behind, borders_ns)?;
-        let rows = scanned.total();
-        let cells = self.cells - cells + rows;
-        self.take_in(&groups, rows)?;
-        let is_one = missing.len() == 1;
-        match missing.pop() {
-            Some(tile) if is_one && is_whole => {
-                let tile_of = Tile { groups, end: end.clone(), rows };
-                tiles::keep(self.reader, tile, tile_of, cells);
-            }
-            Some(tile) if is_whole && end.is_none() => {
-                missing.push(tile);
-                tiles::keep_each(self.reader, missing, (&groups, cells), &scanned.rows);
-            }
-            _ => {}
+        let borders_ns: Vec<i64> = missing.iter().skip(1).map(|tile| tile.time.start_ns).collect();
+        let before = self.cells + self.scanned.total();
+        self.bound = Bound::every(stretches.piece_cells(), self.cells);
+        let Read { pieces, end, is_whole } = self.read_pieces(time, behind, &borders_ns)?;
+        self.bound = Bound::default();
+        let cells = (self.cells + self.scanned.total() - before) / missing.len() as u64;
+        if !is_whole || (end.is_some() && missing.len() > 1) {
+            return Ok(end);
+        }
+        if missing.len() == 1
+            && let Some(tile) = missing.pop()
+        {
+            let pieces = pieces.into_iter().map(|fresh| Rc::new(fresh.piece)).collect();
+            self.keep(tile, pieces, end.clone(), cells)?;
+            return Ok(end);
+        }
+        for (number, tile) in missing.into_iter().enumerate() {
+            let of_tile = |Fresh { piece, rows, .. }: &Fresh| {
+                let rows = rows.get(number).copied().unwrap_or_default();
+                Rc::new(tiles::piece_of(&tile, piece, rows, time.start_ns))
+            };
+            let pieces = pieces.iter().map(of_tile).collect();
+            self.keep(tile, pieces, None, cells)?;
         }
         Ok(end)
     }
 
+    /// Reads the rows inside `time` piece by piece, each taken in, until the event's work is done.
+    fn read_pieces(
+        &mut self,
+        time: TimeRange,
+        behind: Option<&Position>,
+        borders_ns: &[i64],
+    ) -> Result<Read, ScanError> {
+        let mut read = Read { pieces: Vec::new(), end: behind.cloned(), is_whole: true };
+        loop {
+            let mut fresh = self.read_apart(time, read.end.as_ref(), borders_ns.to_vec())?;
+            self.take_in(&fresh.piece.groups, fresh.rows.iter().sum())?;
+            read.is_whole &= fresh.is_whole;
+            read.end = fresh.end.take();
+            let last = read.end.as_ref();
+            fresh.piece.last = last.and_then(|end| SeriesKey::from_bytes(end.series.clone()));
+            let goes_on = last.is_some_and(|end| end.time_ns.is_none()) && !self.is_full(0);
+            read.pieces.push(fresh);
+            if !goes_on {
+                return Ok(read);
+            }
+            self.bound.next(self.cells);
+            if !read.is_whole {
+                // It will not be kept.
+                self.bound = Bound::default();
+            }
+        }
+    }
+
+    /// Whether a piece of a tile ends here.
+    pub(super) fn is_piece_over(&self) -> bool {
+        let repeated = match self.arrangement {
+            Arrangement::Mixed => self.groups.bytes() as u64,
+            // What a piece has of groups no other one has.
+            Arrangement::InOrder | Arrangement::Apart => 0,
+        };
+        let least = repeated.saturating_mul(self.limits.tile.piece_cells_per_byte);
+        self.bound.is_reached(self.cells_with(self.batch.picks.len()), least)
+    }
+
+    /// Keeps what a tile came to, piece by piece.
+    pub(super) fn keep(
+        &self,
+        tile: Missing,
+        mut pieces: Vec<Rc<Piece>>,
+        end: Option<Position>,
+        cells: u64,
+    ) -> Result<(), ScanError> {
+        let rows = pieces.iter().map(|piece| piece.rows).sum();
+        let groups = match &mut pieces[..] {
+            [only] => Rc::get_mut(only).map(|only| std::mem::take(&mut only.groups)),
+            _ => None,
+        };
+        let groups = match groups {
+            Some(groups) => {
+                pieces.clear();
+                groups
+            }
+            None => self.together(&pieces)?,
+        };
+        tiles::keep(self.reader, tile, Tile { groups, pieces, end, rows }, cells);
+        Ok(())
+    }
+
+    fn together(&self, pieces: &[Rc<Piece>]) -> Result<Vec<Group>, ScanError> {
+        let bounds = Bounds::new(self.request, self.request.time);
+        let mut groups = Groups::new(self.request, bounds);
+        for group in pieces.iter().flat_map(|piece| &piece.groups) {
+            groups.absorb(group)?;
+        }
+        Ok(groups.finish().0)
+    }
+
     /// Reads the rows inside `time` into groups of their own.
-    fn read_apart(
+    pub(super) fn read_apart(
         &mut self,
         time: TimeRange,
         behind: Option<&Position>,
@@ -153,14 +294,15 @@ impl Walk<'_> {
         let end = self.stretch(time, behind)?;
         self.limits.bytes = limit;
         let (groups, bounds) = std::mem::replace(&mut self.groups, held).finish();
-        let scanned = std::mem::replace(&mut self.scanned, scanned);
+        let Scanned { rows, .. } = std::mem::replace(&mut self.scanned, scanned);
         let until = bounds.lowered();
         let is_whole = until.is_none();
         until.into_iter().for_each(|until| self.groups.bounds.lower(until));
-        Ok(Fresh { groups, scanned, end, is_whole })
+        let piece = Piece { last: None, groups, rows: rows.iter().sum() };
+        Ok(Fresh { piece, rows, end, is_whole })
     }
 
-    fn take_in(&mut self, groups: &[Group], rows: u64) -> Result<(), ScanError> {
+    pub(super) fn take_in(&mut self, groups: &[Group], rows: u64) -> Result<(), ScanError> {
         self.scanned.add_rows(rows);
         groups.iter().try_for_each(|group| self.groups.absorb(group))?;
         if self.gathers() {

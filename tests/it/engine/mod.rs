@@ -1,6 +1,7 @@
 //! What the tests of the shard share: points, frames of them, and a map that says what is right.
 
 mod crash;
+mod deletes;
 mod directories;
 mod driven;
 mod due;

@@ -1,0 +1,239 @@
+//! What is kept of many series, beside deletes of some of them.
+
+use tidemark::scan::TileLimits;
+use tidemark::scan::page::GroupData;
+use tidemark::scan::partial;
+use tidemark::scan::request::{
+    AggregateCall, AggregateFunction, Comparison, Input, Operand, Output, Predicate, Resume,
+    ScanRequest, Window,
+};
+use tidemark::shard::limits::Limits;
+use tidemark::shard::request::Deletion;
+use tidemark::store::memory::MemoryStore;
+
+use super::*;
+
+const MEASUREMENT: MeasurementId = MeasurementId(1);
+/// Tags in the order of the keys: each host is of one site.
+const HOST: ColumnId = ColumnId(1);
+const SITE: ColumnId = ColumnId(2);
+const HOSTS: i64 = 100;
+const ROWS: i64 = 50;
+
+/// By host, site and time, all of the value one.
+type Rows = std::collections::BTreeSet<(String, String, i64)>;
+
+struct Asked {
+    sums: BTreeMap<(String, i64), i64>,
+    rows: u64,
+    kept: u64,
+    pieces: u64,
+}
+
+/// All hosts at rest, in pieces of some four of them.
+fn at_rest() -> (Shard<MemoryStore>, Rows) {
+    let tile = TileLimits { piece_cells: 200, ..TileLimits::LEAST };
+    let mut shard = reopen(MemoryStore::new()).with_limits(Limits { tile, ..Limits::default() });
+    shard.open(&ShardSettings { window_ns: 100_000, ..settings() }).unwrap();
+    let mut rows = Rows::new();
+    for host in 0..HOSTS {
+        let names = [format!("h{host:02}"), format!("s{}", host % 7)];
+        let point = |time_ns| Point {
+            measurement: MEASUREMENT.0,
+            tags: vec![(HOST.0, names[0].clone()), (SITE.0, names[1].clone())],
+            time_ns,
+            fields: vec![(11, FieldValue::Integer(1))],
+        };
+        let points: Vec<Point> = (0..ROWS).map(point).collect();
+        shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+        rows.extend((0..ROWS).map(|time_ns| (names[0].clone(), names[1].clone(), time_ns)));
+        if host % 40 == 39 {
+            shard.alarm(NOW_NS + host * 3_600_000_000_000);
+        }
+    }
+    shard.alarm(NOW_NS + HOSTS * 3_600_000_000_000);
+    (shard, rows)
+}
+
+fn is(tag: ColumnId, value: &str) -> Predicate {
+    let literal = Operand::Literal(FieldValue::String(value.into()));
+    Predicate::Compare(Comparison::Equal, Box::new(Operand::Tag(tag)), Box::new(literal))
+}
+
+fn request(group_by: Option<ColumnId>, window_ns: Option<i64>, descending: bool) -> ScanRequest {
+    let window = |every_ns| Window { every_ns, offset_ns: 0, zone: Vec::new() };
+    ScanRequest {
+        measurement: MEASUREMENT,
+        time: TimeRange::new(0, ROWS),
+        predicate: None,
+        group_by: group_by.into_iter().collect(),
+        descending,
+        output: Output::Aggregates {
+            calls: vec![call(AggregateFunction::Sum, 11)],
+            window: window_ns.map(window),
+            limit: None,
+        },
+        resume: Resume::default(),
+        piece_bytes: tidemark::model::limits::PIECE_BYTES_MAX,
+    }
+}
+
+fn call(function: AggregateFunction, field: u32) -> AggregateCall {
+    let input = Input { column: ColumnId(field), field_type: field_type(field), cast: None };
+    AggregateCall { function, input, beside: Vec::new() }
+}
+
+fn ask(shard: &mut Shard<MemoryStore>, request: &ScanRequest) -> Asked {
+    let Output::Aggregates { calls, .. } = &request.output else { panic!("aggregates") };
+    let mut request = request.clone();
+    let mut asked = Asked { sums: BTreeMap::new(), rows: 0, kept: 0, pieces: 0 };
+    loop {
+        let page = shard.scan(&request, &stamp()).unwrap();
+        for group in page.groups {
+            let GroupData::Partials(states) = &group.data else { panic!("{group:?}") };
+            let finished = partial::finish(&calls[0], &states[0]).unwrap();
+            let Values::Integer(values) = finished.values.values else { panic!("not integers") };
+            for (window_ns, value) in finished.windows_ns.into_iter().zip(values) {
+                *asked.sums.entry((group.key.concat(), window_ns)).or_insert(0) += value;
+            }
+        }
+        asked.rows += page.stats.rows_scanned;
+        asked.kept += page.stats.rows_kept;
+        asked.pieces += 1;
+        match request.resume.after(page.until, page.position) {
+            Some(resume) => request.resume = resume,
+            None => return asked,
+        }
+    }
+}
+
+fn expected(rows: &Rows, request: &ScanRequest) -> BTreeMap<(String, i64), i64> {
+    let Output::Aggregates { window, .. } = &request.output else { panic!("aggregates") };
+    let mut sums = BTreeMap::new();
+    for (host, site, time_ns) in rows {
+        let group = match request.group_by.first() {
+            None => "",
+            Some(&HOST) => host,
+            Some(_) => site,
+        };
+        let window_ns = window.as_ref().map_or(0, |of| time_ns - time_ns % of.every_ns);
+        *sums.entry((group.to_owned(), window_ns)).or_insert(0) += 1;
+    }
+    sums
+}
+
+#[test]
+fn a_delete_costs_a_reading_of_its_neighbours_only() {
+    for (group_by, window_ns) in [None, Some(HOST), Some(SITE)]
+        .into_iter()
+        .flat_map(|group_by| [(group_by, None), (group_by, Some(10))])
+    {
+        for (predicate, hosts) in [
+            (is(HOST, "h42"), vec!["h42"]),
+            (Predicate::And(Box::new(is(SITE, "s3")), Box::new(is(HOST, "h10"))), vec!["h10"]),
+        ] {
+            let (mut shard, mut rows) = at_rest();
+            let request = request(group_by, window_ns, false);
+            let before = ask(&mut shard, &request);
+            assert_eq!((before.sums, before.kept), (expected(&rows, &request), 0));
+            let deletion = Deletion {
+                measurement: MEASUREMENT,
+                predicate: Some(predicate),
+                time: TimeRange::ALL,
+            };
+            shard.delete(&deletion, &stamp(), NOW_NS).unwrap();
+            rows.retain(|(host, ..)| !hosts.contains(&host.as_str()));
+            let after = ask(&mut shard, &request);
+            assert_eq!(after.sums, expected(&rows, &request));
+            let read = after.rows - after.kept;
+            assert!(read <= 12 * ROWS as u64, "{group_by:?} {window_ns:?}: {read} rows");
+            let again = ask(&mut shard, &request);
+            assert_eq!((again.sums, again.kept), (after.sums, again.rows));
+        }
+    }
+}
+
+#[test]
+fn what_is_kept_is_what_deletes_have_left() {
+    for seed in 0..20 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let (mut shard, mut rows) = at_rest();
+        for _ in 0..40 {
+            let group_by = [None, Some(HOST), Some(SITE)][rng.usize(..3)];
+            let window_ns = [None, Some(10), Some(25)][rng.usize(..3)];
+            let request = request(group_by, window_ns, rng.bool());
+            assert_eq!(ask(&mut shard, &request).sums, expected(&rows, &request));
+            if rng.u8(..3) > 0 {
+                continue;
+            }
+            let (host, site) = (format!("h{:02}", rng.i64(..HOSTS)), format!("s{}", rng.u8(..7)));
+            let start_ns = rng.i64(..ROWS);
+            let time = [TimeRange::ALL, TimeRange::new(start_ns, start_ns + 20)][rng.usize(..2)];
+            let by_host = rng.u8(..6) > 0;
+            let predicate = if by_host { is(HOST, &host) } else { is(SITE, &site) };
+            let deletion = Deletion { measurement: MEASUREMENT, predicate: Some(predicate), time };
+            shard.delete(&deletion, &stamp(), NOW_NS).unwrap();
+            rows.retain(|(of_host, of_site, time_ns)| {
+                let is_it = if by_host { *of_host == host } else { *of_site == site };
+                !is_it || !time.contains(*time_ns)
+            });
+        }
+    }
+}
+
+#[test]
+fn what_takes_several_events_is_read_again_where_a_delete_was() {
+    const SERIES: usize = 16;
+    const ROWS_EACH: i64 = 80;
+    let tile = TileLimits { piece_cells: 100, ..TileLimits::LEAST };
+    let mut shard = reopen(MemoryStore::new()).with_limits(Limits { tile, ..Limits::default() });
+    shard.open(&ShardSettings { window_ns: 100_000, ..settings() }).unwrap();
+    let mut rng = fastrand::Rng::with_seed(7);
+    let host = |number: usize| format!("h{number:02}");
+    for number in 0..SERIES {
+        let mut point = |time_ns| Point {
+            measurement: MEASUREMENT.0,
+            tags: vec![(HOST.0, host(number))],
+            time_ns,
+            fields: vec![(13, FieldValue::String(text(&mut rng).into()))],
+        };
+        let points: Vec<Point> = (0..ROWS_EACH).map(&mut point).collect();
+        shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+    }
+    for hour in 1..4 {
+        shard.alarm(NOW_NS + hour * 3_600_000_000_000);
+    }
+    let output = Output::Aggregates {
+        calls: vec![call(AggregateFunction::Count, 13)],
+        window: None,
+        limit: None,
+    };
+    let time = TimeRange::new(0, ROWS_EACH);
+    let request = ScanRequest { output, time, ..request(None, None, false) };
+    let asked = ask(&mut shard, &request);
+    let total = SERIES as i64 * ROWS_EACH;
+    assert_eq!(asked.sums.values().sum::<i64>(), total);
+    assert!(asked.pieces > 1, "it takes several events");
+    // Some rows of each series, one after another, and then the rest of them.
+    let mut deletes: Vec<(usize, TimeRange)> =
+        (0..SERIES).map(|series| (series, TimeRange::new(5, 12))).collect();
+    rng.shuffle(&mut deletes);
+    deletes.extend((0..SERIES).map(|series| (series, TimeRange::ALL)));
+    let mut left = vec![ROWS_EACH; SERIES];
+    let mut read = 0;
+    for (series, time) in deletes {
+        let predicate = Some(is(HOST, &host(series)));
+        let deletion = Deletion { measurement: MEASUREMENT, predicate, time };
+        shard.delete(&deletion, &stamp(), NOW_NS).unwrap();
+        left[series] -= if time == TimeRange::ALL { left[series] } else { 7 };
+        let asked = ask(&mut shard, &request);
+        assert_eq!(asked.sums.values().sum::<i64>(), left.iter().sum::<i64>());
+        read += asked.rows - asked.kept;
+    }
+    assert!(read < 20 * total as u64, "{read} rows of {} times {total}", 2 * SERIES);
+}
+
+/// Of which a hundred are more than one event decodes.
+fn text(rng: &mut fastrand::Rng) -> String {
+    (0..12_000).map(|_| rng.alphanumeric()).collect()
+}
