@@ -25,7 +25,7 @@ const FIELDS: [&str; 10] = [
 pub(crate) type Type = (&'static str, fn(&mut fastrand::Rng, usize, i64) -> String);
 
 /// The types, in TSBS' order.
-pub(crate) const TYPES: [Type; 17] = [
+pub(crate) const TYPES: [Type; 19] = [
     ("single-groupby-1-1-1", |r, n, h| single(r, (n, h), (1, 1, 1))),
     ("single-groupby-1-1-12", |r, n, h| single(r, (n, h), (1, 1, 12))),
     ("single-groupby-1-8-1", |r, n, h| single(r, (n, h), (1, 8, 1))),
@@ -49,13 +49,16 @@ pub(crate) const TYPES: [Type; 17] = [
              GROUP BY time(1m) ORDER BY time DESC LIMIT 5"
         )
     }),
-    ("panel", |r, _, _| panel(r, "mean", "time(1m)")),
-    ("panel-by-host", |r, _, _| panel(r, "max", "time(5m), hostname")),
+    ("panel", |r, _, _| panel(r.i64(0..HOUR_S), "mean", "time(1m)")),
+    ("panel-by-host", |r, _, _| panel(r.i64(0..HOUR_S), "max", "time(5m), hostname")),
+    ("panel-again", |_, _, _| panel(7, "mean", "time(1m)")),
+    ("panel-by-host-again", |_, _, _| panel(7, "max", "time(5m), hostname")),
 ];
 
-/// Six hours up to a second that is never the same: what a dashboard asks each second.
-fn panel(random: &mut fastrand::Rng, call: &str, by: &str) -> String {
-    let end_s = START_S + 22 * HOUR_S + random.i64(0..HOUR_S);
+/// Six hours up to a second: another one is what a dashboard asks next, the same one what other
+/// viewers of it ask.
+fn panel(second: i64, call: &str, by: &str) -> String {
+    let end_s = START_S + 22 * HOUR_S + second;
     let start_s = end_s - 6 * HOUR_S;
     format!(
         "SELECT {call}(usage_user) FROM cpu WHERE time >= {start_s}s AND time < {end_s}s \

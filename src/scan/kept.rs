@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::page::{Group, SummaryPage};
+use super::page::{Group, ScanPage, SummaryPage};
 use super::request::Position;
 use crate::merge::key::SeriesKey;
 
@@ -16,6 +16,8 @@ pub type Version = Vec<u64>;
 pub enum Kept {
     /// States, or rows, of a stretch of time.
     Tile(Rc<Tile>),
+    /// A page of states.
+    Page(Rc<ScanPage>),
     /// A page of a summary.
     Summary(Rc<SummaryPage>),
     /// The groups of runs.
@@ -85,6 +87,7 @@ impl Kept {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Tile(tile) => tile.bytes(),
+            Self::Page(page) => page.bytes(),
             Self::Summary(page) => page.bytes(),
             Self::Groups(groups) => groups.bytes(),
         }

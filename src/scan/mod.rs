@@ -31,6 +31,7 @@ mod spans;
 mod states;
 mod stretches;
 mod tiles;
+mod whole;
 pub mod window;
 
 use error::ScanError;
@@ -49,7 +50,7 @@ pub fn scan(
     request: &ScanRequest,
     limits: PageLimits,
 ) -> Result<ScanPage, ScanError> {
-    slice::piece(reader, request, limits)
+    whole::piece(reader, request, limits)
 }
 
 /// What a scan would read: its series are found, no rows are.

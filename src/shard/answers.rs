@@ -112,6 +112,8 @@ impl Answers {
                 let (groups, end, rows) = tile.content();
                 (Answer::Tile { end: end.cloned(), rows }, scan_page::encode(groups))
             }
+            // Another range will be asked for next.
+            Kept::Page(_) => return,
             Kept::Summary(page) => (Answer::Summary(SummaryPage::clone(page)), Vec::new()),
             Kept::Groups(groups) => (Answer::Groups(RunGroups::clone(groups)), Vec::new()),
         };

@@ -1,0 +1,72 @@
+//! Keeps a page of states as a whole: viewers of one dashboard ask the same of the same rows.
+//!
+//! One is kept of each question, whatever its range: that of the last refresh. Tiles
+//! ([`super::tiles`]) are what the next one begins with.
+
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use super::error::ScanError;
+use super::kept::{Kept, Version};
+use super::page::{PageLimits, ScanPage};
+use super::reader::{ReadStats, Reader};
+use super::request::{Output, Predicate, ScanRequest};
+use super::{slice, tiles};
+use crate::codec::metadata;
+use crate::model::ids::{ColumnId, MeasurementId};
+
+/// What may be kept of one page, bytes.
+const KEPT_BYTES_MAX: usize = 300_000;
+
+/// What is asked, and how much of it at once.
+#[derive(Serialize)]
+struct Name<'a> {
+    whole: MeasurementId,
+    predicate: &'a Option<Predicate>,
+    group_by: &'a [ColumnId],
+    descending: bool,
+    output: &'a Output,
+    bytes: usize,
+}
+
+/// One piece of the answer to `request`.
+///
+/// # Errors
+/// As [`super::scan`].
+pub(super) fn piece(
+    reader: &dyn Reader,
+    request: &ScanRequest,
+    limits: PageLimits,
+) -> Result<ScanPage, ScanError> {
+    let Some((name, version)) = name(reader, request, limits)? else {
+        return slice::piece(reader, request, limits);
+    };
+    if let Some(Kept::Page(page)) = reader.kept(&name, &version) {
+        let ReadStats { rows_scanned, series, .. } = page.stats;
+        let stats = ReadStats { rows_scanned, rows_kept: rows_scanned, series, ..reader.stats() };
+        return Ok(ScanPage { stats, ..ScanPage::clone(&page) });
+    }
+    let page = slice::piece(reader, request, limits)?;
+    if page.position.is_none() && page.bytes() <= KEPT_BYTES_MAX {
+        reader.keep(name, version, Kept::Page(Rc::new(page.clone())), 0);
+    }
+    Ok(page)
+}
+
+/// By what a page is kept; `None` if it is not.
+fn name(
+    reader: &dyn Reader,
+    request: &ScanRequest,
+    limits: PageLimits,
+) -> Result<Option<(Vec<u8>, Version)>, ScanError> {
+    if !tiles::are_kept(request) || request.resume.position.is_some() {
+        return Ok(None);
+    }
+    let ScanRequest { measurement, predicate, group_by, descending, output, time, .. } = request;
+    let Some(mut version) = reader.version(&[*measurement], *time)? else { return Ok(None) };
+    version.extend([time.start_ns.cast_unsigned(), time.end_ns.cast_unsigned()]);
+    let (whole, descending, bytes) = (*measurement, *descending, limits.bytes);
+    let name = Name { whole, predicate, group_by, descending, output, bytes };
+    Ok(metadata::encode(&name).ok().map(|name| (name, version)))
+}
