@@ -22,8 +22,8 @@ pub struct TileLimits {
     pub many_rows: u64,
     /// Cells that are read for each of its pieces by series.
     pub piece_cells: u64,
-    /// The same for each byte of the states of a piece of mixed groups: to put pieces together
-    /// must take much less than to read them.
+    /// The same for each byte of the states of a piece, which are kept beside those of the tile: to
+    /// put pieces together must take much less than to read them.
     pub piece_cells_per_byte: u64,
 }
 
@@ -34,7 +34,7 @@ impl TileLimits {
         windows: 8,
         many_rows: 256,
         piece_cells: 1 << 15,
-        piece_cells_per_byte: 1,
+        piece_cells_per_byte: 8,
     };
     /// As small as can be.
     pub const LEAST: Self =

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{Arrangement, Walk};
+use super::Walk;
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use crate::model::time::TimeRange;
@@ -236,12 +236,8 @@ impl Walk<'_> {
 
     /// Whether a piece of a tile ends here.
     pub(super) fn is_piece_over(&self) -> bool {
-        let repeated = match self.arrangement {
-            Arrangement::Mixed => self.groups.bytes() as u64,
-            // What a piece has of groups no other one has.
-            Arrangement::InOrder | Arrangement::Apart => 0,
-        };
-        let least = repeated.saturating_mul(self.limits.tile.piece_cells_per_byte);
+        let per_byte = self.limits.tile.piece_cells_per_byte;
+        let least = (self.groups.bytes() as u64).saturating_mul(per_byte);
         self.bound.is_reached(self.cells_with(self.batch.picks.len()), least)
     }
 

@@ -219,7 +219,7 @@ fn what_takes_several_events_is_read_again_where_a_delete_was() {
         (0..SERIES).map(|series| (series, TimeRange::new(5, 12))).collect();
     rng.shuffle(&mut deletes);
     deletes.extend((0..SERIES).map(|series| (series, TimeRange::ALL)));
-    let mut left = vec![ROWS_EACH; SERIES];
+    let mut left = [ROWS_EACH; SERIES];
     let mut read = 0;
     for (series, time) in deletes {
         let predicate = Some(is(HOST, &host(series)));
