@@ -19,7 +19,7 @@ use crate::model::ids::{ColumnId, MeasurementId};
 /// What may be kept of one page, bytes.
 const KEPT_BYTES_MAX: usize = 300_000;
 
-/// What is asked, and how much of it at once.
+/// What is asked.
 #[derive(Serialize)]
 struct Name<'a> {
     whole: MeasurementId,
@@ -27,7 +27,6 @@ struct Name<'a> {
     group_by: &'a [ColumnId],
     descending: bool,
     output: &'a Output,
-    bytes: usize,
 }
 
 /// One piece of the answer to `request`.
@@ -39,16 +38,19 @@ pub(super) fn piece(
     request: &ScanRequest,
     limits: PageLimits,
 ) -> Result<ScanPage, ScanError> {
-    let Some((name, version)) = name(reader, request, limits)? else {
+    let Some((name, version)) = name(reader, request)? else {
         return slice::piece(reader, request, limits);
     };
-    if let Some(Kept::Page(page)) = reader.kept(&name, &version) {
+    if let Some(Kept::Page(page)) = reader.kept(&name, &version)
+        && page.bytes() <= limits.bytes
+    {
         let ReadStats { rows_scanned, series, .. } = page.stats;
         let stats = ReadStats { rows_scanned, rows_kept: rows_scanned, series, ..reader.stats() };
         return Ok(ScanPage { stats, ..ScanPage::clone(&page) });
     }
     let page = slice::piece(reader, request, limits)?;
-    if page.position.is_none() && page.bytes() <= KEPT_BYTES_MAX {
+    let is_all = page.until.is_none() && page.position.is_none();
+    if is_all && page.bytes() <= KEPT_BYTES_MAX {
         reader.keep(name, version, Kept::Page(Rc::new(page.clone())), 0);
     }
     Ok(page)
@@ -58,7 +60,6 @@ pub(super) fn piece(
 fn name(
     reader: &dyn Reader,
     request: &ScanRequest,
-    limits: PageLimits,
 ) -> Result<Option<(Vec<u8>, Version)>, ScanError> {
     if !tiles::are_kept(request) || request.resume.position.is_some() {
         return Ok(None);
@@ -66,7 +67,7 @@ fn name(
     let ScanRequest { measurement, predicate, group_by, descending, output, time, .. } = request;
     let Some(mut version) = reader.version(&[*measurement], *time)? else { return Ok(None) };
     version.extend([time.start_ns.cast_unsigned(), time.end_ns.cast_unsigned()]);
-    let (whole, descending, bytes) = (*measurement, *descending, limits.bytes);
-    let name = Name { whole, predicate, group_by, descending, output, bytes };
+    let (whole, descending) = (*measurement, *descending);
+    let name = Name { whole, predicate, group_by, descending, output };
     Ok(metadata::encode(&name).ok().map(|name| (name, version)))
 }
