@@ -206,7 +206,9 @@ impl Walk<'_> {
     fn run(&mut self, stretches: &mut Stretches) -> Result<Option<Position>, ScanError> {
         let mut position = self.request.resume.position.as_ref();
         while let Some(stretch) = stretches.next() {
-            let behind = position.take();
+            let resumed = position.take();
+            // The last piece may have ended before this stretch.
+            let behind = resumed.filter(|behind| **behind != self.beginning(stretch));
             let is_first = self.groups.len() == 0;
             let end = match self.keeps || (self.keeps_end && is_first) {
                 true => self.tile(stretch, behind, stretches)?,
@@ -215,7 +217,7 @@ impl Walk<'_> {
             if end.is_some() {
                 return Ok(end);
             }
-            if stretches.is_enough(&self.groups, behind.is_some()) {
+            if stretches.is_enough(&self.groups, resumed.is_some()) {
                 let end = self.groups.bounds.end_of_time(self.one_group(), stretch);
                 self.groups.bounds.lower(end);
                 break;

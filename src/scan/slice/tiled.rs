@@ -123,7 +123,7 @@ impl Walk<'_> {
         behind: Option<&Position>,
         stretches: &mut Stretches,
     ) -> Result<Option<Position>, ScanError> {
-        let mut behind = behind.filter(|behind| **behind != self.beginning(time)).cloned();
+        let mut behind = behind.cloned();
         loop {
             if self.is_full(0) {
                 return Ok(Some(behind.unwrap_or_else(|| self.beginning(time))));
@@ -151,7 +151,7 @@ impl Walk<'_> {
     }
 
     /// Where a piece goes on that has nothing of a tile yet.
-    fn beginning(&self, time: TimeRange) -> Position {
+    pub(super) fn beginning(&self, time: TimeRange) -> Position {
         let time_ns = match self.direction {
             Direction::Ascending => time.start_ns,
             Direction::Descending => time.end_ns.saturating_sub(1),

@@ -35,7 +35,7 @@ pub(in crate::scan) struct VectorReader {
     page_rows: usize,
     parts: Vec<Story>,
     stats: Rc<Cell<ReadStats>>,
-    kept: RefCell<BTreeMap<Vec<u8>, Kept>>,
+    kept: RefCell<BTreeMap<Vec<u8>, (Version, Kept)>>,
     /// How often something was kept that was looked for.
     pub(in crate::scan) hits: Cell<u64>,
 }
@@ -142,14 +142,15 @@ impl Reader for VectorReader {
         Ok(Some(Version::new()))
     }
 
-    fn kept(&self, name: &[u8], _: &Version) -> Option<Kept> {
-        let found = self.kept.borrow().get(name).cloned();
+    fn kept(&self, name: &[u8], version: &Version) -> Option<Kept> {
+        let kept = self.kept.borrow();
+        let found = kept.get(name).filter(|(of, _)| of == version).map(|(_, kept)| kept.clone());
         self.hits.set(self.hits.get() + u64::from(found.is_some()));
         found
     }
 
-    fn keep(&self, name: Vec<u8>, _: Version, kept: Kept, _: u64) {
-        self.kept.borrow_mut().insert(name, kept);
+    fn keep(&self, name: Vec<u8>, version: Version, kept: Kept, _: u64) {
+        self.kept.borrow_mut().insert(name, (version, kept));
     }
 
     fn stats(&self) -> ReadStats {
