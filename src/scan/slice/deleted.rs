@@ -48,7 +48,9 @@ impl Walk<'_> {
                 last.is_some_and(|last| self.direction.order(key.cmp(last)).is_gt())
             };
             let piece = tile.pieces.partition_point(is_before);
-            touched.iter_mut().skip(piece).take(1).for_each(|touched| *touched = true);
+            if let Some(touched) = touched.get_mut(piece) {
+                *touched = true;
+            }
         }
         let read = touched.iter().filter(|touched| **touched).count();
         // Within the last series of the last one another event began.
