@@ -82,6 +82,7 @@ export async function buildWorker(binder, folder, profile) {
   const staging = at('.cache', 'worker');
   rmSync(staging, { recursive: true, force: true });
   await bound('worker', binder, { folder: staging, name: 'index', profile });
+  copyFileSync(at('src', 'edge', 'runtime.js'), join(staging, 'runtime.js'));
   await bundle(at('src', 'edge', 'worker.js'), staging, folder);
 }
 

@@ -10,7 +10,7 @@ use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 use worker::{Env, Error};
 
-use super::runtime::call_object;
+use super::runtime;
 use super::sql::SqlSession;
 use super::wait::wait;
 use super::{backups, cloudflare_access, config, password_key};
@@ -117,8 +117,8 @@ async fn fetch(
     };
     let namespace = Reflect::get(env, &JsValue::from_str(binding))?;
     let message = Uint8Array::from(message);
-    let reply = call_object(&namespace, object, is_name, location, message).await?;
-    Ok(reply.unchecked_into::<Uint8Array>().to_vec())
+    let reply = runtime::call_object(&namespace, object, is_name, location, message).await?;
+    Ok(runtime::taken(&reply.unchecked_into()))
 }
 
 fn failure(error: &Error) -> CallFailure {

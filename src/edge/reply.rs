@@ -119,9 +119,11 @@ async fn taken(
     conversation: &Conversation,
     exchange: &mut Exchange,
 ) -> Result<bool> {
-    let write = writer.write(Uint8Array::from(bytes.as_slice()))?;
-    conversation.sending(exchange);
+    let piece = Uint8Array::from(bytes.as_slice());
     drop(bytes);
+    let write = writer.write(piece.clone())?;
+    runtime::release(&piece);
+    conversation.sending(exchange);
     let written = future_to_promise(async { JsFuture::from(write).await.map(|_| JsValue::TRUE) });
     loop {
         let first = Promise::race(&Array::of2(&written, &wait(DISPLACED_NOTICED_MS)));

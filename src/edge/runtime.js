@@ -4,6 +4,8 @@
 
 /** Objects want a URL, and ignore it. */
 const url = 'https://object/';
+/** Fewer bytes are not worth a call. */
+const releasedBytesMin = 4096;
 /** Most ids that are kept. */
 const idsMax = 1_000;
 
@@ -17,6 +19,14 @@ function idOf(namespace, text, isName) {
   if (ids.size >= idsMax) ids.clear();
   ids.set(text, id);
   return id;
+}
+
+/**
+ * Frees bytes whose content was used, or which the runtime has taken: it shares the memory and needs no array. A
+ * collection frees them too, but comes only when tens of megabytes of them lie about.
+ */
+export function release(bytes) {
+  if (bytes.byteLength >= releasedBytesMin) bytes.buffer.transfer(0);
 }
 
 /** Lines of a request's head: its method, its URL, then name and value of each header. */
@@ -40,17 +50,21 @@ function headersOf(lines) {
   return headers;
 }
 
-/** A response with such headers; `body` is bytes, a stream or null. */
+/** A response with such headers; `body` is a stream or null, or bytes, which are gone then. */
 export function respond(status, lines, body) {
-  return new Response(body, { status, headers: headersOf(lines) });
+  const response = new Response(body, { status, headers: headersOf(lines) });
+  if (body instanceof Uint8Array) release(body);
+  return response;
 }
 
-/** Sends a message to an object, by its id or its name; the bytes of its reply. */
+/** Sends a message, whose bytes are gone then, to an object, by its id or its name; the bytes of its reply. */
 export async function callObject(namespace, object, isName, location, message) {
   const id = idOf(namespace, object, isName);
   // A stub that failed once stays broken: each try has its own.
   const stub = location ? namespace.get(id, { locationHint: location }) : namespace.get(id);
-  const response = await stub.fetch(url, { method: 'POST', body: message });
+  const answer = stub.fetch(url, { method: 'POST', body: message });
+  release(message);
+  const response = await answer;
   const reply = new Uint8Array(await response.arrayBuffer());
   if (response.status === 200) return reply;
   throw new Error(`the object answered ${response.status}: ${new TextDecoder().decode(reply)}`);

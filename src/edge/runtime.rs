@@ -10,11 +10,16 @@ extern "C" {
     #[wasm_bindgen(js_name = headOf)]
     pub(super) fn head_of(request: &Request) -> String;
 
-    /// `head`: names and values of headers, each a line. `body`: bytes, a stream, or null.
+    /// Frees bytes, if they are many, that were used or that the runtime has taken.
+    pub(super) fn release(bytes: &Uint8Array);
+
+    /// `head`: names and values of headers, each a line. `body`: a stream, null, or bytes, which are
+    /// gone then.
     #[wasm_bindgen(catch)]
     pub(super) fn respond(status: u16, head: &str, body: &JsValue) -> Result<Response, JsValue>;
 
-    /// The bytes with which an object answers `message`; it is found by its id or by its name.
+    /// The bytes with which an object answers `message`, which are gone then; it is found by its id
+    /// or by its name.
     #[wasm_bindgen(catch, js_name = callObject)]
     pub(super) async fn call_object(
         namespace: &JsValue,
@@ -23,4 +28,11 @@ extern "C" {
         location: Option<&str>,
         message: Uint8Array,
     ) -> Result<JsValue, JsValue>;
+}
+
+/// A copy of bytes that are freed then.
+pub(super) fn taken(bytes: &Uint8Array) -> Vec<u8> {
+    let copy = bytes.to_vec();
+    release(bytes);
+    copy
 }

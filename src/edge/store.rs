@@ -14,6 +14,7 @@ use std::ops::{Range, RangeInclusive};
 use js_sys::{Array, Iterator, Promise, Uint8Array};
 use wasm_bindgen::prelude::*;
 
+use super::runtime;
 use crate::store::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
 
 #[wasm_bindgen]
@@ -272,7 +273,7 @@ fn blob(value: &JsValue) -> Vec<u8> {
     if value.is_null() || value.is_undefined() {
         return Vec::new();
     }
-    Uint8Array::new(value).to_vec()
+    runtime::taken(&Uint8Array::new(value))
 }
 
 fn failure(thrown: JsValue) -> StoreError {

@@ -5,6 +5,7 @@
 import { WorkerEntrypoint } from 'cloudflare:workers';
 
 import * as module from './index.js';
+import { release, respond } from './runtime.js';
 
 // The stack of a panic has to reach its cause.
 Error.stackTraceLimit = 100;
@@ -87,7 +88,10 @@ const durable = (Class) =>
 
     async fetch(request) {
       const message = new Uint8Array(await request.arrayBuffer());
-      return new Response(await enter(() => this.#current().answer(message)));
+      const answer = enter(() => this.#current().answer(message));
+      // The module has a copy.
+      release(message);
+      return respond(200, '', await answer);
     }
 
     alarm() {
