@@ -16,14 +16,22 @@ use crate::codec::huffman::Decoder;
 use crate::codec::{self, Error, varint};
 use crate::model::value::FieldType;
 
-/// Appends rows `rows` of `column`, in that order. A row number past the end counts as null.
+/// Appends rows `rows` of `column`, in that order, for a reader who comes soon: larger than what
+/// [`draft_rows`] is finished to, and faster. A row number past the end counts as null.
 pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
-    let head = std::mem::take(out);
-    *out = draft(column, Picked::These(rows), head).finish(None);
+    let mut some = Vec::new();
+    let valid = encode_validity(column, Picked::These(rows), &mut some, out);
+    match &column.values {
+        Values::Float(values) => codec::float::encode_soon(&valid.of(values), out),
+        Values::Integer(values) => codec::integer::encode_soon(&valid.of(values), out),
+        Values::Unsigned(values) => codec::unsigned::encode_soon(&valid.of(values), out),
+        Values::Boolean(values) => codec::boolean::encode(&valid.of(values), out),
+        Values::String(values) => encode_picked(values, valid, out),
+    }
 }
 
-/// Appends all rows for a reader who does not keep them: larger than [`encode`], and faster. Read
-/// by [`decode`] as well.
+/// Appends all rows for a reader who does not keep them: larger than [`encode`] at worst, and
+/// faster. Read by [`decode`] as well.
 pub fn encode_plain(column: &Column, out: &mut Vec<u8>) {
     match (&column.values, &column.validity) {
         (Values::Integer(values), Validity::All) => {
@@ -70,44 +78,53 @@ impl Picked<'_> {
     }
 }
 
-/// What [`encode`] appends of consecutive rows, to be finished.
+/// Consecutive rows, to be finished.
 pub fn draft_rows(column: &Column, rows: Range<usize>) -> Draft {
     // Rows of a group, or of a page's text.
-    draft(column, Picked::Consecutive(rows.start as u32, rows.end as u32), Vec::new())
-}
-
-/// What [`encode`] appends, behind `head`, to be finished.
-fn draft(column: &Column, rows: Picked<'_>, mut head: Vec<u8>) -> Draft {
-    let some_rows: Vec<u32>;
-    let valid = match &column.validity {
-        Validity::Some(bits) if rows.iter().any(|row| !bits.get(row as usize)) => {
-            let mut picked = Bitmap::default();
-            rows.iter().for_each(|row| picked.push(bits.get(row as usize)));
-            let mut validity = Vec::new();
-            codec::validity::encode(picked.words(), picked.len(), &mut validity);
-            varint::write(validity.len() as u64, &mut head);
-            head.append(&mut validity);
-            some_rows = rows.iter().filter(|&row| bits.get(row as usize)).collect();
-            Picked::These(&some_rows)
-        }
-        _ => {
-            head.push(0);
-            rows
-        }
-    };
+    let rows = Picked::Consecutive(rows.start as u32, rows.end as u32);
+    let (mut head, mut some) = (Vec::new(), Vec::new());
+    let valid = encode_validity(column, rows, &mut some, &mut head);
     match &column.values {
         Values::Float(values) => return codec::float::draft(&valid.of(values), head),
         Values::Integer(values) => return codec::integer::draft(&valid.of(values), head),
         Values::Unsigned(values) => return codec::unsigned::draft(&valid.of(values), head),
         Values::Boolean(values) => codec::boolean::encode(&valid.of(values), &mut head),
-        Values::String(values) => {
-            encode_strings(valid.iter().map(|row| values.get(row as usize)), &mut head);
-        }
+        Values::String(values) => encode_picked(values, valid, &mut head),
     }
     Draft::done(head)
 }
 
-/// The column of `count` rows and type `field_type` that [`encode`] wrote as all of `bytes`.
+/// Appends which of `rows` have a value, and answers with those, which are in `some` if they are
+/// not all.
+fn encode_validity<'a>(
+    column: &Column,
+    rows: Picked<'a>,
+    some: &'a mut Vec<u32>,
+    out: &mut Vec<u8>,
+) -> Picked<'a> {
+    match &column.validity {
+        Validity::Some(bits) if rows.iter().any(|row| !bits.get(row as usize)) => {
+            let mut picked = Bitmap::default();
+            rows.iter().for_each(|row| picked.push(bits.get(row as usize)));
+            let mut validity = Vec::new();
+            codec::validity::encode(picked.words(), picked.len(), &mut validity);
+            varint::write(validity.len() as u64, out);
+            out.append(&mut validity);
+            some.extend(rows.iter().filter(|&row| bits.get(row as usize)));
+            Picked::These(some)
+        }
+        _ => {
+            out.push(0);
+            rows
+        }
+    }
+}
+
+fn encode_picked(values: &StringColumn, rows: Picked<'_>, out: &mut Vec<u8>) {
+    encode_strings(rows.iter().map(|row| values.get(row as usize)), out);
+}
+
+/// The column of `count` rows and type `field_type` that was written as all of `bytes`.
 ///
 /// # Errors
 /// Any [`Error`] of the codecs.

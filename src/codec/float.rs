@@ -30,7 +30,19 @@ const POWERS: [f64; EXPONENT_MAX + 1] =
 
 /// The encoding of `values` behind `head`, to be finished.
 pub fn draft(values: &[f64], mut head: Vec<u8>) -> Draft {
-    let Some(exponent) = sampled_exponent(values) else { return draft_ordered(values, head) };
+    let integers = integers(values, &mut head);
+    integer::draft(&integers, head)
+}
+
+/// Appends `values` for a reader who comes soon, as [`integer::encode_soon`] does.
+pub fn encode_soon(values: &[f64], out: &mut Vec<u8>) {
+    let integers = integers(values, out);
+    integer::encode_soon(&integers, out);
+}
+
+/// Appends all of the encoding but the integers, which it answers.
+fn integers(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
+    let Some(exponent) = sampled_exponent(values) else { return all_ordered(values, head) };
     let power = POWERS.get(exponent).copied().unwrap_or(1.0);
     let mut integers = Vec::with_capacity(values.len());
     let mut exceptions: Vec<(usize, u64)> = Vec::new();
@@ -44,26 +56,25 @@ pub fn draft(values: &[f64], mut head: Vec<u8>) -> Draft {
     }
     // An exception costs nine bytes or more, a decimal often under two.
     if exceptions.len() * 8 > values.len() {
-        return draft_ordered(values, head);
+        return all_ordered(values, head);
     }
     head.push(DECIMAL);
     head.push(exponent as u8);
-    varint::write(exceptions.len() as u64, &mut head);
+    varint::write(exceptions.len() as u64, head);
     let mut next = 0;
     for &(position, _) in &exceptions {
-        varint::write((position - next) as u64, &mut head);
+        varint::write((position - next) as u64, head);
         next = position + 1;
     }
     for &(_, bits) in &exceptions {
         head.extend_from_slice(&bits.to_le_bytes());
     }
-    integer::draft(&integers, head)
+    integers
 }
 
 /// Appends `values` in whole bytes: larger than a draft, at a fraction of its time.
 pub fn encode_plain(values: &[f64], out: &mut Vec<u8>) {
-    out.push(ORDERED);
-    let integers: Vec<i64> = values.iter().map(|value| ordered(value.to_bits())).collect();
+    let integers = all_ordered(values, out);
     integer::encode_plain(&integers, out);
 }
 
@@ -107,10 +118,9 @@ pub fn decode_with(
     finish(&[])
 }
 
-fn draft_ordered(values: &[f64], mut head: Vec<u8>) -> Draft {
+fn all_ordered(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
     head.push(ORDERED);
-    let integers: Vec<i64> = values.iter().map(|value| ordered(value.to_bits())).collect();
-    integer::draft(&integers, head)
+    values.iter().map(|value| ordered(value.to_bits())).collect()
 }
 
 /// The integer that divided by `power` is `value` bit for bit.

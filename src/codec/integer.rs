@@ -6,7 +6,7 @@
 //! DELTA     2 │ first <zigzag varint>    │ residuals: zigzag(value − previous)
 //! PLAIN     3 │ smallest <zigzag varint> │ width <1> │ value − smallest, `width` bytes each
 //! ```
-//! PLAIN is for what is read at once and not kept: its width is 1, 2, 4 or 8.
+//! PLAIN is for what is read soon and not kept: its width is 1, 2, 4 or 8.
 //! Residuals are runs of `bitpack`, or with 0x80 added to the method `huffman` by the table of
 //! the column.
 //! Differences wrap, so any `i64` sequence round-trips. No values are the method byte alone.
@@ -20,6 +20,8 @@ const CONSTANT: u8 = 0;
 const OFFSET: u8 = 1;
 const DELTA: u8 = 2;
 const PLAIN: u8 = 3;
+/// To store and move so many bytes more of a value takes less time than to pack and unpack it.
+const BYTES_MORE_MAX: usize = 2;
 
 /// Appends the encoding of `values` to `out`.
 pub fn encode(values: &[i64], out: &mut Vec<u8>) {
@@ -27,33 +29,54 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
     *out = draft(values, head).finish(None);
 }
 
+/// Appends `values` for a reader who comes soon: in whole bytes unless that is much larger than
+/// [`encode`].
+pub fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
+    let (smallest, largest) = bounds(values);
+    let width = width(smallest, largest);
+    if width <= BYTES_MORE_MAX {
+        return encode_plain(values, out);
+    }
+    let draft = draft(values, Vec::new());
+    match width * values.len() <= draft.packed_bytes() + BYTES_MORE_MAX * values.len() {
+        true => encode_plain(values, out),
+        false => out.append(&mut draft.finish(None)),
+    }
+}
+
 /// Appends `values` in whole bytes: larger than [`encode`], at a fraction of its time.
 pub fn encode_plain(values: &[i64], out: &mut Vec<u8>) {
-    let smallest = values.iter().copied().fold(i64::MAX, i64::min);
-    let largest = values.iter().copied().fold(i64::MIN, i64::max);
+    let (smallest, largest) = bounds(values);
     if smallest >= largest {
         return encode(values, out);
     }
+    let width = width(smallest, largest);
     out.push(PLAIN);
     varint::write_signed(smallest, out);
+    out.push(width as u8);
     let offsets = values.iter().map(|value| value.wrapping_sub(smallest));
+    match width {
+        1 => out.extend(offsets.map(|offset| offset as u8)),
+        2 => out.extend(offsets.flat_map(|offset| (offset as u16).to_le_bytes())),
+        4 => out.extend(offsets.flat_map(|offset| (offset as u32).to_le_bytes())),
+        _ => out.extend(offsets.flat_map(i64::to_le_bytes)),
+    }
+}
+
+/// The smallest and the largest of `values`; without any the first is above the second.
+fn bounds(values: &[i64]) -> (i64, i64) {
+    let bounds = |(least, most): (i64, i64), &value: &i64| (least.min(value), most.max(value));
+    values.iter().fold((i64::MAX, i64::MIN), bounds)
+}
+
+/// Whole bytes that the offsets from `smallest` take.
+fn width(smallest: i64, largest: i64) -> usize {
     match largest.wrapping_sub(smallest) as u64 {
-        0..=0xff => {
-            out.push(1);
-            out.extend(offsets.map(|offset| offset as u8));
-        }
-        0x100..=0xffff => {
-            out.push(2);
-            out.extend(offsets.flat_map(|offset| (offset as u16).to_le_bytes()));
-        }
-        0x1_0000..=0xffff_ffff => {
-            out.push(4);
-            out.extend(offsets.flat_map(|offset| (offset as u32).to_le_bytes()));
-        }
-        _ => {
-            out.push(8);
-            out.extend(offsets.flat_map(i64::to_le_bytes));
-        }
+        _ if smallest > largest => 1,
+        0..=0xff => 1,
+        0x100..=0xffff => 2,
+        0x1_0000..=0xffff_ffff => 4,
+        _ => 8,
     }
 }
 
@@ -62,11 +85,7 @@ pub fn draft(values: &[i64], mut head: Vec<u8>) -> Draft {
     let at = head.len();
     head.push(CONSTANT);
     let Some((&first, rest)) = values.split_first() else { return Draft::done(head) };
-    let (mut smallest, mut largest) = (first, first);
-    for &value in rest {
-        smallest = smallest.min(value);
-        largest = largest.max(value);
-    }
+    let (smallest, largest) = bounds(values);
     if smallest == largest {
         varint::write_signed(first, &mut head);
         return Draft::done(head);

@@ -245,13 +245,50 @@ mod plain {
         }
     }
 }
+mod soon {
+    pub(super) mod integer {
+        pub(in super::super) use crate::codec::integer::{decode, encode_soon as encode};
+    }
+    pub(super) mod float {
+        pub(in super::super) use super::super::plain::float::decode;
+        pub(in super::super) use crate::codec::float::encode_soon as encode;
+    }
+}
 use plain::float as plain_float;
 use plain::integer as plain_integer;
+use soon::float as soon_float;
+use soon::integer as soon_integer;
 
 round_trip!(plain_integers_return, plain_integer, integers, |values: &[i64]| values.to_vec());
 round_trip!(plain_floats_return, plain_float, floats, |values: &[f64]| -> Vec<u64> {
     values.iter().map(|value| value.to_bits()).collect()
 });
+round_trip!(soon_integers_return, soon_integer, integers, |values: &[i64]| values.to_vec());
+round_trip!(soon_floats_return, soon_float, floats, |values: &[f64]| -> Vec<u64> {
+    values.iter().map(|value| value.to_bits()).collect()
+});
+
+#[test]
+fn what_is_read_soon_is_whole_bytes_unless_they_are_many() {
+    let mut random = fastrand::Rng::with_seed(7);
+    let method_and_bytes = |values: &[i64]| {
+        let (mut soon, mut packed) = (Vec::new(), Vec::new());
+        integer::encode_soon(values, &mut soon);
+        integer::encode(values, &mut packed);
+        (soon[0], soon.len() / values.len(), packed.len() / values.len())
+    };
+    let percent: Vec<i64> = (0..5_000).map(|_| random.i64(0..=100)).collect();
+    assert_eq!(method_and_bytes(&percent), (3, 1, 0));
+    // Of full precision there is little to pack.
+    let full: Vec<i64> = (0..5_000).map(|_| random.i64(0..1 << 52)).collect();
+    assert_eq!(method_and_bytes(&full), (3, 8, 6));
+    // A counter's differences take a byte, its values eight.
+    let counter: Vec<i64> = (0..5_000).map(|at| (at << 30) + random.i64(0..100)).collect();
+    assert_eq!(method_and_bytes(&counter), (2, 4, 4));
+    let counter: Vec<i64> = (0..5_000).map(|at| 1_000_000 * at + random.i64(0..100)).collect();
+    assert_eq!(method_and_bytes(&counter), (2, 2, 2));
+}
+
 round_trip!(timestamps_return, timestamp, integers, |values: &[i64]| values.to_vec());
 round_trip!(
     unsigned_return,

@@ -11,6 +11,12 @@ pub fn draft(values: &[u64], head: Vec<u8>) -> Draft {
     integer::draft(&signed, head)
 }
 
+/// Appends `values` for a reader who comes soon, as [`integer::encode_soon`] does.
+pub fn encode_soon(values: &[u64], out: &mut Vec<u8>) {
+    let signed: Vec<i64> = values.iter().map(|&value| value as i64).collect();
+    integer::encode_soon(&signed, out);
+}
+
 /// Replaces the contents of `out` with exactly `count` values.
 ///
 /// # Errors
