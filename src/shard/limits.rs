@@ -4,9 +4,9 @@
 use crate::part::writer;
 use crate::scan::TileLimits;
 
-/// Values, times and series of a step of a merge: it goes on until it has passed so many. With one
-/// group more that is some 20 ms, in which writes wait.
-const STEP_CELLS: u64 = 400_000;
+/// Values, times and series of a step of a merge: it goes on until it has passed so many. That is a
+/// group, if it is a large one, and some 20 ms, in which writes wait.
+const STEP_CELLS: u64 = 200_000;
 
 /// Cells whose reading takes some 100 ms of a small machine.
 const ANSWER_CELLS: u64 = 500_000;
