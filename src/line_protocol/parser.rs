@@ -133,7 +133,7 @@ impl Parser {
         last: bool,
         sink: &mut S,
     ) -> Result<usize, NotUtf8> {
-        let text = match std::str::from_utf8(piece) {
+        let text = match simdutf8::compat::from_utf8(piece) {
             Ok(text) => text,
             Err(error) => {
                 let valid = piece.get(..error.valid_up_to()).unwrap_or_default();

@@ -1,7 +1,7 @@
 //! Knows how a body is encoded, and inflates it without exceeding its limit.
 
-use miniz_oxide::inflate::TINFLStatus;
-use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
+use zlib_rs::crc32::crc32;
+use zlib_rs::{Inflate, InflateFlush, Status};
 
 use super::error::ApiError;
 use crate::admission::Permit;
@@ -121,8 +121,10 @@ pub enum GzipFault {
     TooManyMembers,
 }
 
-/// How far back deflate may refer.
-const HISTORY_BYTES: usize = 32 << 10;
+/// How far back deflate may refer, as the power of two: 32 KB. Beside them the state of a member takes
+/// some [`STATE_BYTES`].
+const HISTORY_BITS: u8 = 15;
+const STATE_BYTES: usize = 64 << 10;
 /// What is inflated at a time.
 const ROOM_BYTES: usize = 256 << 10;
 
@@ -139,10 +141,9 @@ pub fn inflate(
 ) -> Result<Vec<u8>, ApiError> {
     let mut rest = compressed;
     let mut members = 0;
-    let mut state = Box::new(DecompressorOxide::new());
-    let window =
-        Window { compressed, ceiling, intake, bytes: Vec::new(), filled: 0, used: 0, total: 0 };
-    let mut window = window;
+    let mut state = Inflate::new(false, HISTORY_BITS);
+    let mut inflated =
+        Inflated { compressed, ceiling, intake, bytes: Vec::new(), filled: 0, total: 0 };
     // An empty body is no gzip member, but clients do send it: it has no lines.
     while !rest.is_empty() {
         // Each costs tables, however little it holds: ten megabytes could be half a million.
@@ -151,63 +152,58 @@ pub fn inflate(
             return Err(GzipFault::TooManyMembers.into());
         }
         let data = skip_header(rest)?;
-        state.init();
-        rest = window.inflate_member(&mut state, data)?;
+        state.reset(false);
+        rest = inflated.inflate_member(&mut state, data)?;
     }
-    window.bytes.truncate(window.filled);
-    window.bytes.drain(..window.used);
-    Ok(window.bytes)
+    inflated.bytes.truncate(inflated.filled);
+    Ok(inflated.bytes)
 }
 
-/// The inflated bytes that are still needed: those that may be referred to, and those that wait.
-struct Window<'a> {
+/// The inflated bytes that wait.
+struct Inflated<'a> {
     compressed: &'a [u8],
     ceiling: Ceiling,
     intake: &'a mut dyn TakeInflated,
     /// Not cut where it is `filled`, for growing it zeroes what it adds.
     bytes: Vec<u8>,
     filled: usize,
-    /// Bytes at the beginning that became columns.
-    used: usize,
     /// Inflated so far.
     total: usize,
 }
 
-impl Window<'_> {
+impl Inflated<'_> {
     /// Inflates a member's deflate data and checks its trailer; answers what follows the member.
     fn inflate_member<'a>(
         &mut self,
-        state: &mut DecompressorOxide,
+        state: &mut Inflate,
         mut data: &'a [u8],
     ) -> Result<&'a [u8], ApiError> {
-        let mut hasher = crc32fast::Hasher::new();
-        let start = self.total;
-        // History and output are one buffer, so back references need no ring.
-        let flags = inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;
+        let (mut checksum, start) = (0, self.total);
         loop {
             if self.filled == self.bytes.len() {
                 self.make_room(data.len())?;
             }
-            let (status, read, written) =
-                decompress(state, data, &mut self.bytes, self.filled, flags);
+            let (read, written) = (state.total_in(), state.total_out());
+            let room = self.bytes.get_mut(self.filled..).unwrap_or_default();
+            let status = state.decompress(data, room, InflateFlush::NoFlush);
+            // Of slices.
+            let read = (state.total_in() - read) as usize;
+            let written = (state.total_out() - written) as usize;
             data = data.get(read..).unwrap_or_default();
-            let end = self.filled + written;
-            hasher.update(self.bytes.get(self.filled..end).unwrap_or_default());
-            self.filled = end;
+            checksum = crc32(checksum, room.get(..written).unwrap_or_default());
+            self.filled += written;
             self.total += written;
             match status {
-                TINFLStatus::Done => break,
-                TINFLStatus::HasMoreOutput => {}
-                TINFLStatus::NeedsMoreInput | TINFLStatus::FailedCannotMakeProgress => {
-                    return Err(GzipFault::Truncated.into());
-                }
-                _ => return Err(GzipFault::Corrupt.into()),
+                Ok(Status::StreamEnd) => break,
+                Err(_) => return Err(GzipFault::Corrupt.into()),
+                Ok(_) if self.filled < self.bytes.len() => return Err(GzipFault::Truncated.into()),
+                Ok(_) => {}
             }
         }
         self.ceiling.check(0, self.total)?;
         let (trailer, rest) = data.split_at_checked(8).ok_or(GzipFault::Truncated)?;
         let mut expected = [0; 8];
-        expected[..4].copy_from_slice(&hasher.finalize().to_le_bytes());
+        expected[..4].copy_from_slice(&checksum.to_le_bytes());
         // ISIZE is the length modulo 2^32 (RFC 1952); members are far below that.
         expected[4..].copy_from_slice(&((self.total - start) as u32).to_le_bytes());
         if trailer != expected {
@@ -217,22 +213,20 @@ impl Window<'_> {
     }
 
     /// Makes room for more output, at most for one byte past the limit so that an overlong body is
-    /// noticed: hands over what waits, then drops what nobody needs any more.
+    /// noticed: hands over what waits, then drops what was used.
     fn make_room(&mut self, input_left: usize) -> Result<(), ApiError> {
         self.ceiling.check(0, self.total)?;
-        let waiting = self.bytes.get(self.used..self.filled).unwrap_or_default();
+        let waiting = self.bytes.get(..self.filled).unwrap_or_default();
         // One endless line waits as a whole: the room grows with it, so that moving it stays cheap.
         let room_bytes = ROOM_BYTES.max(self.filled / 4);
-        let held = self.compressed.len() + self.bytes.len() + room_bytes;
+        let held = self.compressed.len() + STATE_BYTES + self.bytes.len() + room_bytes;
         // What is left will inflate as what was read did; nothing past the limit is waited for.
         let read = (self.compressed.len() - input_left).max(1) as u64;
         let expected = self.total as u64 * self.compressed.len() as u64 / read;
         let expected = expected.min(self.ceiling.bytes as u64);
-        self.used += self.intake.take(waiting, expected as usize, held)?;
-        let gone = self.used.min(self.filled.saturating_sub(HISTORY_BYTES));
-        self.bytes.copy_within(gone..self.filled, 0);
-        self.filled -= gone;
-        self.used -= gone;
+        let used = self.intake.take(waiting, expected as usize, held)?.min(self.filled);
+        self.bytes.copy_within(used..self.filled, 0);
+        self.filled -= used;
         let most = self.ceiling.bytes + 1 - self.total;
         // Line protocol deflates 5 to 10 times; small bodies get by with less room.
         let room = (input_left * 6).clamp(16 << 10, room_bytes).min(most);
