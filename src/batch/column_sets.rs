@@ -1,9 +1,9 @@
 //! Finds which rows have which columns, which a schema must know before the rows may be sent.
 
+use std::collections::BTreeMap;
+
 use super::Block;
 use super::selection::Selection;
-use crate::model::sorted;
-use crate::model::sorted_map::SortedMap;
 
 /// What a column of a table takes beside its values where it is sent, decoded and kept, in cells of
 /// 8 bytes (`slabs::SLAB_COLUMN_BYTES`).
@@ -87,7 +87,7 @@ pub fn without_small(sets: Vec<ColumnSet>) -> Vec<ColumnSet> {
     let (mut small, mut kept): (Vec<_>, Vec<_>) =
         sets.into_iter().partition(|set| set.rows.len() < COLUMN_CELLS);
     let mut fields: Vec<usize> = small.iter().flat_map(|set| &set.fields).copied().collect();
-    sorted::sort(&mut fields);
+    fields.sort();
     fields.dedup();
     let rows: usize = small.iter().map(|set| set.rows.len()).sum();
     let apart: usize =
@@ -97,7 +97,7 @@ pub fn without_small(sets: Vec<ColumnSet>) -> Vec<ColumnSet> {
         return kept;
     }
     let mut rows: Vec<u32> = small.iter().flat_map(|set| &set.rows).copied().collect();
-    sorted::sort(&mut rows);
+    rows.sort();
     kept.push(ColumnSet { tags: Vec::new(), fields, rows });
     kept
 }
@@ -109,7 +109,7 @@ fn grouped(
     has: impl Fn(u32, usize) -> bool,
     with_rows: bool,
 ) -> Vec<(Vec<u64>, Vec<u32>)> {
-    let mut numbers: SortedMap<Vec<u64>, usize> = SortedMap::new();
+    let mut numbers: BTreeMap<Vec<u64>, usize> = BTreeMap::new();
     let mut sets: Vec<(Vec<u64>, Vec<u32>)> = Vec::new();
     let mut bits = vec![0_u64; count.div_ceil(64)];
     let mut last: Option<usize> = None;

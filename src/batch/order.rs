@@ -1,6 +1,5 @@
 //! Orders rows by series and time, and knows which rows later ones overwrite.
 
-use crate::model::sorted::sort_positions;
 use std::borrow::Cow;
 
 use super::bitmap::Validity;
@@ -59,7 +58,7 @@ impl Order {
         for (&start, &end) in bounds {
             let Some(rows) = self.rows.get_mut(start as usize..end as usize) else { continue };
             if !rows.is_sorted_by(|a, b| time(a) < time(b)) {
-                sort_positions(rows, &|a, b| time(&a).cmp(&time(&b)));
+                rows.sort_by_key(time);
                 self.has_duplicates |= !rows.is_sorted_by(|a, b| time(a) < time(b));
             }
         }
@@ -163,7 +162,7 @@ pub fn rank_series(series: &SeriesTable, tags: &[usize]) -> Vec<u32> {
             let texts = tag.dictionary.len() as u32;
             let mut codes: Vec<u32> = (0..texts).collect();
             let text = |code: u32| tag.dictionary.get(code as usize);
-            sort_positions(&mut codes, &|a, b| text(a).cmp(text(b)));
+            codes.sort_by(|&a, &b| text(a).cmp(text(b)));
             // Place 0 is for a missing tag, which sorts first as ''.
             let mut rank = vec![0; texts as usize + 1];
             for (place, code) in (1..).zip(codes) {
@@ -178,7 +177,7 @@ pub fn rank_series(series: &SeriesTable, tags: &[usize]) -> Vec<u32> {
     let key = |series: u32| {
         ranks.iter().map(move |rank| rank.get(series as usize).copied().unwrap_or_default())
     };
-    sort_positions(&mut order, &|a, b| key(a).cmp(key(b)));
+    order.sort_by(|&a, &b| key(a).cmp(key(b)));
     let mut rank = vec![0; count as usize];
     for (place, series) in (0..).zip(order) {
         if let Some(slot) = rank.get_mut(series as usize) {

@@ -9,7 +9,6 @@ use super::extract::CELLS_PER_VALUE_MAX;
 use super::line_numbers::LineNumbers;
 use super::series_table::SeriesTable;
 use super::{Block, MeasurementBatch};
-use crate::model::sorted;
 
 /// Cells that a run may have however few of them have a value: 512 KB.
 pub(super) const CELLS_ENOUGH: usize = 1 << 16;
@@ -91,7 +90,7 @@ pub(super) fn to_batches(
 /// The series that rows have, by new numbers.
 fn pick_used(table: &SeriesTable, row_series: &mut [u32]) -> SeriesTable {
     let mut used = row_series.to_vec();
-    sorted::sort(&mut used);
+    used.sort();
     used.dedup();
     for series in row_series {
         *series = used.partition_point(|number| number < series) as u32;

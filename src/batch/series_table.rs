@@ -3,7 +3,6 @@
 use super::column::StringColumn;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::series::{id_hash, tag_hash};
-use crate::model::sorted;
 
 /// The values of one tag key over the series of a block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -39,7 +38,7 @@ impl TagColumn {
         let code = |&number: &u32| self.codes.get(number as usize).copied().unwrap_or_default();
         let codes: Vec<u32> = series.iter().map(code).collect();
         let mut used = codes.clone();
-        sorted::sort(&mut used);
+        used.sort();
         used.dedup();
         used.retain(|&code| code > 0);
         let new = |code: &u32| used.binary_search(code).map_or(0, |at| at as u32 + 1);

@@ -4,7 +4,6 @@ use super::Block;
 use super::selection::Selection;
 use crate::model::series::series_hash;
 use crate::model::shard_map::ShardGroup;
-use crate::model::sorted;
 
 /// The rows of one block that one shard gets.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -84,7 +83,7 @@ pub fn split_by_shard(
 /// The routing hash of every series of a block.
 pub fn hash_series(measurement: &str, tag_keys: &[impl AsRef<str>], block: &Block) -> Vec<u64> {
     let mut tags: Vec<_> = tag_keys.iter().map(AsRef::as_ref).zip(&block.series.tags).collect();
-    sorted::sort_by_key(&mut tags, |(key, _)| *key);
+    tags.sort_by_key(|(key, _)| *key);
     (0..block.series.len as usize)
         .map(|series| {
             let present = tags.iter().map(|(key, tag)| (*key, tag.get(series)));

@@ -4,11 +4,11 @@
 //! Rows are numbered in the order in which they were appended, across slabs. So one row of a
 //! thousand fields beside many of one costs what it says and not rows times fields.
 
+use std::collections::BTreeMap;
+
 use super::column::Column;
 use super::layout::FieldColumns;
 use crate::model::ids::ColumnId;
-use crate::model::sorted;
-use crate::model::sorted_map::SortedMap;
 use crate::model::value::FieldType;
 
 /// What a column takes in a slab beside its values, bytes: itself, its id and what finds it.
@@ -19,8 +19,8 @@ pub const SLAB_COLUMN_BYTES: usize = 96;
 pub struct Slabs {
     slabs: Vec<Slab>,
     /// Slabs by their columns, ascending.
-    by_columns: SortedMap<Vec<ColumnId>, u32>,
-    fields: SortedMap<ColumnId, Field>,
+    by_columns: BTreeMap<Vec<ColumnId>, u32>,
+    fields: BTreeMap<ColumnId, Field>,
     /// Ascending by first row.
     pieces: Vec<Piece>,
     rows: u32,
@@ -72,7 +72,7 @@ impl Slabs {
     /// is held, which a shard has refused before, is taken as null.
     pub fn append(&mut self, ids: &[ColumnId], columns: &[Column], rows: usize) {
         let mut sorted: Vec<(ColumnId, &Column)> = ids.iter().copied().zip(columns).collect();
-        sorted::sort_by_key(&mut sorted, |&(id, _)| id);
+        sorted.sort_by_key(|&(id, _)| id);
         let number = self.slab_of(&sorted);
         let Some(slab) = self.slabs.get_mut(number as usize) else { return };
         if self.pieces.last().is_none_or(|last| last.slab != number) {

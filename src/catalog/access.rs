@@ -1,13 +1,13 @@
 //! Changes tokens and users, and tells the databases that they concern: those that a change
 //! names, every one, or all that concern a database that is just being made.
 
+use std::collections::BTreeSet;
+
 use super::grants::{GranteeChange, Put, databases};
 use super::lifecycle::Entries;
 use super::telling::Telling;
 use super::{Begun, Catalog, CatalogTask, CatalogWork, Failure, Turn};
 use crate::model::limits::{DATABASES_TOLD_AT_ONCE, TELLING_ROUNDS_MAX};
-use crate::model::sorted;
-use crate::model::sorted_set::SortedSet;
 use crate::model::time::S_NS;
 use crate::protocol::call::{Address, Platform};
 use crate::protocol::catalog::FromCatalog;
@@ -39,7 +39,7 @@ pub(super) struct TellingProgress {
     /// Whom it has asked last, in the order of their replies.
     asked: Vec<u64>,
     /// Those that it will not ask again: they have failed.
-    tried: SortedSet<u64>,
+    tried: BTreeSet<u64>,
     /// Rounds of calls so far.
     rounds: u32,
     /// Replies in a row that were `Late`.
@@ -273,10 +273,10 @@ fn telling(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Option<Tel
         let number = entries.by_name(name).map(|(number, _)| number);
         left.extend(number.filter(|_| !is_same_person || old != new));
     }
-    sorted::sort(&mut left);
+    left.sort();
     left.dedup();
     let mut others: Vec<GranteeKey> = sides.iter().flatten().flat_map(|row| row.keys()).collect();
-    sorted::sort(&mut others);
+    others.sort();
     others.dedup();
     others.retain(|key| *key != one.key());
     (rest.is_some() || !left.is_empty()).then(|| Telling {

@@ -1,13 +1,14 @@
 //! Keeps the row behind each database's name, from `creating` over `ready` to `dropping`, after
 //! which the row goes.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::creators::Creators;
 use super::recoveries::FIRST_RECOVERY_KEY;
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::JOB_RETRY_NS;
-use crate::model::sorted_map::SortedMap;
 use crate::protocol::catalog::{CatalogRefusal, CreateDatabase, CreatorQuota};
 use crate::protocol::database::{DatabaseRefusal, PolicyRefusal};
 use crate::store::row;
@@ -77,9 +78,9 @@ struct EntriesState {
 #[derive(Clone, Debug, Default)]
 pub struct Entries {
     state: EntriesState,
-    rows: SortedMap<u64, Entry>,
+    rows: BTreeMap<u64, Entry>,
     /// Numbers by name.
-    names: SortedMap<String, u64>,
+    names: BTreeMap<String, u64>,
 }
 
 impl Entries {
@@ -92,7 +93,7 @@ impl Entries {
             Some(head) => row::read(Table::State, 0, &head)?,
             None => EntriesState::default(),
         };
-        let mut rows = SortedMap::new();
+        let mut rows = BTreeMap::new();
         row::each_in(store, Table::Entry, 0..=FIRST_RECOVERY_KEY - 1, &mut |number, head| {
             rows.insert(number, row::read(Table::Entry, number, head)?);
             Ok(())

@@ -1,13 +1,14 @@
 //! Keeps what is known of a database that goes back in time: the one place that does not go back
 //! with it. A row for each database that ever did, which stays as the answer to a repeat.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::lifecycle::Entries;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{JOB_RETRY_NS, RECOVERY_AGO_NS_MIN, RECOVERY_PAUSES_MAX, WIPE_DELAY_NS};
 use crate::model::quota::Quotas;
-use crate::model::sorted_map::SortedMap;
 use crate::model::time::S_NS;
 use crate::protocol::recovery::{
     Counters, FrozenDatabase, RecoveredDatabase, RecoveryStage, RecoveryStatus,
@@ -205,13 +206,13 @@ impl Recovery {
 /// The last recovery of each database by its number: a copy of rows. Each change is stored first.
 #[derive(Debug, Default)]
 pub(super) struct Recoveries {
-    rows: SortedMap<u64, Recovery>,
+    rows: BTreeMap<u64, Recovery>,
 }
 
 impl Recoveries {
     /// Reads the rows.
     pub(super) fn load<S: Store>(store: &S) -> Result<Self, StoreError> {
-        let mut rows = SortedMap::new();
+        let mut rows = BTreeMap::new();
         if store.is_open()? {
             let keys = FIRST_RECOVERY_KEY..=KEY_MAX;
             row::each_in(store, Table::Entry, keys, &mut |key, head| {

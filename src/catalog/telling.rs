@@ -4,12 +4,12 @@
 //! A database is told how things are when the message is made, not what has changed: so a message
 //! may be repeated, and one that comes late is refused by its version (PROTOCOL.md rule 11).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use super::lifecycle::Entries;
 use crate::model::limits::{JOB_RETRY_NS, REVOKE_RETRY_NS_MAX};
-use crate::model::sorted_map::SortedMap;
-use crate::model::sorted_set::SortedSet;
 use crate::model::time::S_NS;
 use crate::protocol::grants::GranteeKey;
 use crate::store::row;
@@ -60,7 +60,7 @@ impl Telling {
     pub(super) fn next(
         &mut self,
         entries: &Entries,
-        tried: &SortedSet<u64>,
+        tried: &BTreeSet<u64>,
         most: usize,
     ) -> Vec<u64> {
         self.left.retain(|number| entries.is_made(*number));
@@ -97,7 +97,7 @@ impl Telling {
 /// All of them by number: a copy of the `job` table. Each change is stored first.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tellings {
-    rows: SortedMap<u64, Telling>,
+    rows: BTreeMap<u64, Telling>,
     next: u64,
 }
 

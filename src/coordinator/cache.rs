@@ -1,5 +1,6 @@
 //! What an isolate remembers of databases: names, shard maps, schemas. Possibly stale, bounded.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::cloudflare_access::AccessKeys;
@@ -9,7 +10,6 @@ use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{CACHED_DATABASES_BYTES_MAX, CACHED_SCHEMA_COLUMNS_MAX};
 use crate::model::schema::PolicySchema;
 use crate::model::shard_map::Policy;
-use crate::model::sorted_map::SortedMap;
 use crate::model::time::S_NS;
 use crate::protocol::database::Description;
 
@@ -30,12 +30,12 @@ pub struct CachedDatabase {
 /// Databases by name and schemas by policy.
 #[derive(Debug, Default)]
 pub struct Cache {
-    databases: SortedMap<String, (CachedDatabase, u64)>,
+    databases: BTreeMap<String, (CachedDatabase, u64)>,
     /// What they weigh together, bytes.
     databases_bytes: usize,
-    schemas: SortedMap<(ObjectId, PolicyId), (Rc<PolicySchema>, u64)>,
+    schemas: BTreeMap<(ObjectId, PolicyId), (Rc<PolicySchema>, u64)>,
     /// When a group's Database was last told that it has grown, nanoseconds, by the id of a shard.
-    told_ns: SortedMap<ObjectId, i64>,
+    told_ns: BTreeMap<ObjectId, i64>,
     /// Raised by every use: orders entries by age, and stamps fetches.
     clock: u64,
     /// Tokens and users that this isolate has met.

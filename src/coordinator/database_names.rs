@@ -5,7 +5,6 @@ use super::error::Error;
 use super::{Context, RoundMachine, Turn};
 use crate::model::grant::Grants;
 use crate::model::ids::PolicyId;
-use crate::model::sorted;
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
@@ -33,7 +32,7 @@ impl DatabaseNames {
 /// Those of `names` that `grants` has a right on, by name.
 pub fn seen_by_name(grants: &Grants, mut names: Vec<String>) -> Vec<String> {
     names.retain(|name| grants.sees(name));
-    sorted::sort_by(&mut names, Ord::cmp);
+    names.sort();
     names
 }
 

@@ -12,7 +12,6 @@ use super::single_call::SingleCall;
 use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{NamePattern, ShowMeasurementsStatement, Statement};
 use crate::model::grant::{Right, Scope};
-use crate::model::sorted;
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::round::{Next, Replies, Round};
@@ -89,7 +88,7 @@ impl EveryDatabase {
     fn end(&mut self) -> Option<SeriesChunk> {
         let Question::Measurements(show, _) = &self.question else { return None };
         let place = |row: &Vec<String>| (row.get(1).cloned(), row.get(2).cloned());
-        sorted::sort_by_key(&mut self.rows, place);
+        self.rows.sort_by_key(place);
         let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
         let limit = if show.limit == 0 { usize::MAX } else { count(show.limit) };
         let rows = std::mem::take(&mut self.rows).into_iter().skip(count(show.offset));

@@ -4,7 +4,6 @@
 use crate::influxql::duration;
 use crate::model::ids::ColumnId;
 use crate::model::schema::{MeasurementSchema, PolicySchema};
-use crate::model::sorted;
 use crate::query::executor::StreamId;
 use crate::query::plan::{Plan, PlannedScan};
 use crate::query::result::SeriesChunk;
@@ -230,6 +229,6 @@ fn describe(request: &ScanRequest, schema: Option<&MeasurementSchema>) -> (Vec<S
             (calls.iter().map(call).collect(), calls.iter().flat_map(shown).collect())
         }
     };
-    sorted::sort(&mut beside);
+    beside.sort();
     (calls, beside.join(", "))
 }

@@ -16,7 +16,6 @@ use crate::model::limits::{
     CALLERS_REMEMBERED_MAX, REFUSED_CREDENTIALS_MAX, REFUSED_CREDENTIALS_NS,
     STRANGERS_ASKED_FOR_MAX, UNKNOWN_NAMES_MAX, VERIFIED_PASSWORD_NS,
 };
-use crate::model::sorted_map::SortedMap;
 use crate::model::time::S_NS;
 use crate::protocol::call::Platform;
 use crate::protocol::grants::{Grantee, GranteeKey};
@@ -175,7 +174,7 @@ impl Held {
 #[derive(Debug, Default)]
 pub struct Callers {
     /// By what they are found by, then by database; and when each was used last.
-    held: SortedMap<(GranteeKey, ObjectId), (Rc<Held>, u64)>,
+    held: BTreeMap<(GranteeKey, ObjectId), (Rc<Held>, u64)>,
     /// Raised by every use.
     clock: u64,
     /// Credentials that the Catalog does not know, and when it said so. Newest last.

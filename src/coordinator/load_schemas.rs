@@ -3,6 +3,7 @@
 //! request touches. The cache is asked first where that suffices, otherwise the Catalog and the
 //! Database are.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,7 +15,6 @@ use super::{Context, RoundMachine, Turn};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::schema::PolicySchema;
 use crate::model::shard_map::Policy;
-use crate::model::sorted_map::SortedMap;
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
@@ -111,7 +111,7 @@ pub struct Load {
     waiting: Waiting,
     database: Option<CachedDatabase>,
     fresh: bool,
-    schemas: SortedMap<PolicyId, Rc<PolicySchema>>,
+    schemas: BTreeMap<PolicyId, Rc<PolicySchema>>,
     restarts: Retries,
     round: Round,
 }
@@ -149,7 +149,7 @@ impl Load {
             waiting: Waiting::Nothing,
             database: None,
             fresh: false,
-            schemas: SortedMap::new(),
+            schemas: BTreeMap::new(),
             restarts: Retries::default(),
             round: Round::default(),
         }

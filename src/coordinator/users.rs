@@ -13,7 +13,6 @@ use super::{Context, RoundMachine, Turn};
 use crate::influxql::ast::{GrantStatement, Privilege, Statement};
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{GRANTEES_PER_PAGE, PASSWORD_ITERATIONS};
-use crate::model::sorted;
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
@@ -345,7 +344,7 @@ fn change_right(grants: &mut Grants, grant: &GrantStatement, database: &str, giv
             grants.permissions.push(Permission { database, policy, read, write, metrics });
         }
     }
-    sorted::sort_by(&mut grants.permissions, |a, b| a.database.cmp(&b.database));
+    grants.permissions.sort_by(|a, b| a.database.cmp(&b.database));
 }
 
 fn show_grants(grants: &Grants) -> UsersTurn {

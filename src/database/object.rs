@@ -1,13 +1,13 @@
 //! Holds a Database in memory: a copy of its rows, the events in flight, and the ways in which one
 //! of them ends.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::access::AccessProgress;
 use super::rows::{DatabaseRows, DatabaseStage, RowsChange};
 use super::split_progress::SplitProgress;
 use crate::model::ids::ObjectId;
 use crate::model::limits::JOB_RETRY_NS;
-use crate::model::sorted_map::SortedMap;
-use crate::model::sorted_set::SortedSet;
 use crate::protocol::call::Platform;
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
 use crate::protocol::flights::Flights;
@@ -29,9 +29,9 @@ pub struct Database<S: Store> {
     /// `SHARD_SPLIT_BYTES`; 0 is never.
     pub(super) split_bytes: u64,
     /// Sizes at which groups were looked at without being split, by group, bytes.
-    pub(super) weighed: SortedMap<u64, u64>,
+    pub(super) weighed: BTreeMap<u64, u64>,
     /// Shards that know the number of the grants, and that number. A shard keeps it.
-    pub(super) told: (u64, SortedSet<ObjectId>),
+    pub(super) told: (u64, BTreeSet<ObjectId>),
 }
 
 /// What an event is about.
@@ -102,8 +102,8 @@ impl<S: Store> Database<S> {
             flights: Flights::default(),
             look_again_ns: None,
             split_bytes: 0,
-            weighed: SortedMap::new(),
-            told: (0, SortedSet::new()),
+            weighed: BTreeMap::new(),
+            told: (0, BTreeSet::new()),
         }
     }
 

@@ -1,13 +1,14 @@
 //! A Database that goes back in time with all of its shards: it is frozen before and after, and
 //! opens with numbers above all that it ever gave (`docs/design/recovery.md`).
 
+use std::collections::BTreeSet;
+
 use super::groups::shards;
 use super::job::{Job, JobKind};
 use super::job_completion::wipe_later;
 use super::object::{Database, DatabaseTask, Failure};
 use super::rows::{self, DatabaseRows, DatabaseStage, RowsChange};
 use crate::model::ids::ObjectId;
-use crate::model::sorted_set::SortedSet;
 use crate::protocol::call::Platform;
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::host::Unavailable;
@@ -165,5 +166,5 @@ fn every_shard(rows: &DatabaseRows) -> Vec<ObjectId> {
         JobKind::WipeShards { shards } => shards.clone(),
         _ => job.fresh(),
     });
-    of_map.chain(of_jobs).collect::<SortedSet<ObjectId>>().iter().cloned().collect()
+    of_map.chain(of_jobs).collect::<BTreeSet<ObjectId>>().iter().cloned().collect()
 }

@@ -1,6 +1,8 @@
 //! Reads and writes a Database's rows, and keeps a copy of them in memory. A change is stored
 //! before memory follows, and it is stored as a whole or not at all.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::job::Job;
@@ -11,7 +13,6 @@ use crate::model::ids::PolicyId;
 use crate::model::quota::Quotas;
 use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::Policy;
-use crate::model::sorted_map::SortedMap;
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::continuous::ContinuousQuery;
 use crate::protocol::grants::Grantee;
@@ -174,7 +175,7 @@ pub struct DatabaseRows {
     /// The `entry` and `schema` rows.
     pub policies: Policies,
     /// The `job` rows by key.
-    pub jobs: SortedMap<u64, Job>,
+    pub jobs: BTreeMap<u64, Job>,
     /// The other `entry` rows, ascending by key.
     pub continuous: Vec<ContinuousRow>,
     /// What callers may use.
@@ -214,7 +215,7 @@ pub struct RowsChange {
 impl DatabaseRows {
     /// A database that was never stored: with `change` it comes into being.
     pub fn new(state: DatabaseState) -> Self {
-        let (policies, jobs) = (Policies::default(), SortedMap::new());
+        let (policies, jobs) = (Policies::default(), BTreeMap::new());
         let (bill, quotas) = (Bill::default(), Quotas::default());
         let (continuous, schedule, busy_until_ns) = (Vec::new(), None, None);
         Self { state, policies, jobs, continuous, quotas, schedule, busy_until_ns, bill }

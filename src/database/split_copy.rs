@@ -1,5 +1,7 @@
 //! Turns a page of rows that one shard was asked for into the frames that write it to other shards.
 
+use std::collections::BTreeMap;
+
 use crate::batch::Block;
 use crate::batch::column::Column;
 use crate::batch::frame::{self, TableRef};
@@ -10,7 +12,6 @@ use crate::model::ids::{ColumnId, ObjectId};
 use crate::model::limits::PIECE_BYTES_MAX;
 use crate::model::schema::MeasurementSchema;
 use crate::model::shard_map::ShardGroup;
-use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 use crate::scan::page::{Group, GroupData};
 use crate::scan::request::{Input, Output, Resume, ScanRequest};
@@ -69,7 +70,7 @@ pub(super) fn frames(
 
 /// The rows as one block: a group is a series.
 fn block(measurement: &MeasurementSchema, tags: usize, groups: Vec<Group>) -> Block {
-    let mut codes: Vec<SortedMap<String, u32>> = vec![SortedMap::new(); tags];
+    let mut codes: Vec<BTreeMap<String, u32>> = vec![BTreeMap::new(); tags];
     let mut block = Block {
         series: SeriesTable { tags: vec![TagColumn::default(); tags], len: 0 },
         fields: measurement.fields().map(|(_, field_type)| Column::new(field_type)).collect(),

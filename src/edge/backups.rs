@@ -169,7 +169,7 @@ async fn of_folder(folder: &Folder, message: ToBackups) -> Result<FromBackups, J
             let is_wanted = |name: &String| after.as_ref().is_none_or(|after| name > after);
             let mut names: Vec<String> =
                 entries.iter().filter_map(name).filter(is_wanted).collect();
-            crate::model::sorted::sort(&mut names);
+            names.sort();
             let more = names.len() > BACKUP_NAMES_MAX;
             names.truncate(BACKUP_NAMES_MAX);
             Ok(FromBackups::Names { names, more })

@@ -3,17 +3,18 @@
 //! A value takes the place of `$name` as one token, so it can be a name, a number of LIMIT or a
 //! regex, and never more than that (1.x `params.go`).
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value};
 
 use super::duration;
 use super::number;
 use super::token::{Keyword, TokenKind};
-use crate::model::sorted_map::SortedMap;
 
 /// The values of `$name` in a query.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Params {
-    values: SortedMap<String, BoundValue>,
+    values: BTreeMap<String, BoundValue>,
 }
 
 /// A token, or [`TokenKind::BoundParam`] and why the value is none.
@@ -78,7 +79,7 @@ impl Params {
     /// # Errors
     /// [`InvalidParams::IntegerRange`]
     pub fn from_object(object: Map<String, Value>) -> Result<Self, InvalidParams> {
-        let mut values = SortedMap::new();
+        let mut values = BTreeMap::new();
         for (name, value) in object {
             if let Some(integer) = value.as_u64().filter(|_| value.as_i64().is_none()) {
                 return Err(InvalidParams::IntegerRange(integer));

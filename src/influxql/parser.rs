@@ -5,11 +5,11 @@
 //! and positions show; this keeps the same small ring of tokens (1.x `scanner.go`, `bufScanner`).
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::ops::Range;
 
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::REGEXES_PER_QUERY_MAX;
-use crate::model::sorted_map::SortedMap;
 
 use super::bound_params::Params;
 use super::duration;
@@ -38,7 +38,7 @@ pub(super) struct Parser<'a> {
     put_back: usize,
     depth: usize,
     /// Those met so far, by their source.
-    regexes: SortedMap<String, Regex>,
+    regexes: BTreeMap<String, Regex>,
     /// What was cut from the text, if anybody wants to know: kind, and place in bytes.
     words: Option<Vec<(TokenKind, Range<usize>)>>,
 }
@@ -53,7 +53,7 @@ impl<'a> Parser<'a> {
             last: 0,
             put_back: 0,
             depth: 0,
-            regexes: SortedMap::new(),
+            regexes: BTreeMap::new(),
             words: None,
         }
     }

@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use super::Cause;
 use super::error::quoted;
 use crate::model::configurable_limits::{Limit, Limits};
-use crate::model::sorted;
 
 /// A tag key or value without escapes.
 pub type Name<'a> = Cow<'a, str>;
@@ -53,7 +52,7 @@ pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, C
     }
     within(Limit::Tags, key.tags.len())?;
     if !key.was_sorted {
-        sorted::sort_by(&mut key.tags, |a, b| a.0.cmp(&b.0));
+        key.tags.sort_by(|a, b| a.0.cmp(&b.0));
         let twice = key.tags.windows(2).find(|pair| matches!(pair, [a, b] if a.0 == b.0));
         if let Some([(tag, _), _]) = twice {
             return Err((0, Cause::DuplicateTag(quoted(tag))));

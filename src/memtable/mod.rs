@@ -9,22 +9,23 @@ pub mod cursor;
 pub mod hash_index;
 pub mod table;
 
+use std::collections::BTreeMap;
+
 use crate::batch::FrameTable;
 use crate::model::ids::MeasurementId;
-use crate::model::sorted_map::SortedMap;
 use table::MeasurementTable;
 
 /// The rows of every frame above the flushed head.
 #[derive(Clone, Debug)]
 pub struct Memtable {
     hash_seed: u64,
-    tables: SortedMap<MeasurementId, MeasurementTable>,
+    tables: BTreeMap<MeasurementId, MeasurementTable>,
 }
 
 impl Memtable {
     /// No rows. `hash_seed` seeds the tables over tag values.
     pub fn new(hash_seed: u64) -> Self {
-        Self { hash_seed, tables: SortedMap::new() }
+        Self { hash_seed, tables: BTreeMap::new() }
     }
 
     /// Appends one measurement's rows.

@@ -1,6 +1,6 @@
 //! A cursor without the rows that a delete or a drop hides.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use super::condition::Condition;
@@ -9,8 +9,6 @@ use super::key::SeriesKey;
 use super::sequences::Extent;
 use crate::batch::column::Column;
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::sorted;
-use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
 
 /// What a DELETE hides of one measurement until it is applied to the parts.
@@ -33,13 +31,13 @@ pub struct Tombstone {
 pub struct Hidden {
     /// By measurement.
     tombstones: Vec<Tombstone>,
-    retired: SortedSet<MeasurementId>,
+    retired: BTreeSet<MeasurementId>,
 }
 
 impl Hidden {
     /// Rows of tombstones, in any order, and of measurements that were dropped.
-    pub fn new(mut tombstones: Vec<Tombstone>, retired: SortedSet<MeasurementId>) -> Self {
-        sorted::sort_by_key(&mut tombstones, |tombstone| tombstone.measurement);
+    pub fn new(mut tombstones: Vec<Tombstone>, retired: BTreeSet<MeasurementId>) -> Self {
+        tombstones.sort_by_key(|tombstone| tombstone.measurement);
         Self { tombstones, retired }
     }
 
@@ -224,7 +222,7 @@ fn gaps(times: &[TimeRange]) -> impl Iterator<Item = TimeRange> {
 /// Puts ranges in order, and those that touch or overlap into one.
 fn join(times: &mut Vec<TimeRange>) {
     times.retain(|time| !time.is_empty());
-    sorted::sort_by_key(times, |time| time.start_ns);
+    times.sort_by_key(|time| time.start_ns);
     times.dedup_by(|next, held| {
         let touches = next.start_ns <= held.end_ns;
         if touches {

@@ -10,7 +10,6 @@ use super::overlay::overlay;
 use super::picks::Picks;
 use crate::batch::column::Column;
 use crate::model::ids::ColumnId;
-use crate::model::sorted;
 use crate::model::time::TimeRange;
 
 /// A merge of cursors of one direction.
@@ -44,7 +43,7 @@ impl<C: SeriesCursor> Merge<C> {
         if sources.len() > CURSORS_MAX {
             return Err(ReadError::TooManySources(sources.len()));
         }
-        sorted::sort_by(&mut sources, |(a, _), (b, _)| b.cmp(a));
+        sources.sort_by(|(a, _), (b, _)| b.cmp(a));
         let sources: Vec<Source<C>> =
             sources.into_iter().map(|(_, cursor)| Source { cursor, page: None }).collect();
         let mut merge = Self { direction, sources, waiting: Vec::new(), current: Vec::new() };

@@ -4,7 +4,6 @@ use std::rc::Rc;
 
 use super::cursor::{Columns, Direction, PageKeys};
 use crate::model::ids::ColumnId;
-use crate::model::sorted;
 use crate::model::value::FieldType;
 
 /// How far back a page is looked for that may be there already.
@@ -275,7 +274,7 @@ fn union(lists: impl Iterator<Item = Columns>) -> Columns {
     }
     let mut all: Vec<(ColumnId, FieldType)> =
         distinct.iter().flat_map(|l| l.iter()).copied().collect();
-    sorted::sort_by_key(&mut all, |&(id, _)| id);
+    all.sort_by_key(|&(id, _)| id);
     all.dedup_by_key(|&mut (id, _)| id);
     all.into()
 }

@@ -1,12 +1,12 @@
 //! Describes what columns a measurement has. A schema belongs to one retention policy.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ColumnId, MeasurementId};
 use super::value::FieldType;
-use crate::model::sorted_map::SortedMap;
 
 /// Whether a column is a tag, or a field of which type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -78,5 +78,5 @@ pub struct PolicySchema {
     /// Raised by every addition.
     pub version: u64,
     /// By measurement name, in byte order.
-    pub measurements: SortedMap<String, Arc<MeasurementSchema>>,
+    pub measurements: BTreeMap<String, Arc<MeasurementSchema>>,
 }

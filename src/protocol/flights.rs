@@ -1,11 +1,12 @@
 //! Keeps the events that a calling object is busy with: the calls of each, and the version in which
 //! whoever caused it is answered.
 
+use std::collections::BTreeMap;
+
 use super::call::{Reply, Step};
 use super::envelope::{self, Wire};
 use super::host::Ticket;
 use super::round::{Next, Replies, Round};
-use crate::model::sorted_map::SortedMap;
 
 /// One event in flight. `work` is what the object knows of it.
 #[derive(Debug)]
@@ -26,13 +27,13 @@ impl<W> Flight<W> {
 /// The events in flight of one object.
 #[derive(Debug)]
 pub struct Flights<W> {
-    flights: SortedMap<Ticket, Flight<W>>,
+    flights: BTreeMap<Ticket, Flight<W>>,
     next_ticket: u64,
 }
 
 impl<W> Default for Flights<W> {
     fn default() -> Self {
-        Self { flights: SortedMap::new(), next_ticket: 0 }
+        Self { flights: BTreeMap::new(), next_ticket: 0 }
     }
 }
 
@@ -45,7 +46,7 @@ impl<W> Flights<W> {
 
     /// What is done about each event that waits for replies.
     pub fn works(&self) -> impl Iterator<Item = &W> {
-        self.flights.iter().map(|(_, flight)| &flight.work)
+        self.flights.values().map(|flight| &flight.work)
     }
 
     /// Takes a reply. Once all calls of an event are answered it comes back with the replies, to be

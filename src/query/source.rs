@@ -2,7 +2,6 @@
 
 use super::error::QueryError;
 use crate::influxql::ast::{SelectStatement, Source};
-use crate::model::sorted;
 
 /// A database and one of its policies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,7 +48,7 @@ pub fn sources(
 ) -> Result<Vec<SourceName>, QueryError> {
     let mut names = Vec::new();
     collect(select, defaults, &mut names)?;
-    sorted::sort_by(&mut names, Ord::cmp);
+    names.sort();
     names.dedup();
     Ok(names)
 }

@@ -15,7 +15,6 @@ use super::run::Run;
 use super::states::GroupStates;
 use super::stretches::End;
 use crate::model::ids::ColumnId;
-use crate::model::sorted;
 use crate::model::time::TimeRange;
 
 /// Groups of one piece.
@@ -221,7 +220,7 @@ impl<'a> Groups<'a> {
         }
         let mut order: Vec<(Vec<String>, usize)> =
             self.numbers.iter().map(|(key, &number)| (key.clone(), number)).collect();
-        sorted::sort_by(&mut order, |(a, _), (b, _)| self.bounds.order(a.cmp(b)));
+        order.sort_by(|(a, _), (b, _)| self.bounds.order(a.cmp(b)));
         let mut held = 0;
         let mut kept = 0;
         for (_, number) in &order {
@@ -265,7 +264,7 @@ impl<'a> Groups<'a> {
             groups.extend(data.map(|data: GroupData| Group { key, data }));
         }
         let bounds = self.bounds;
-        sorted::sort_by(&mut groups, |a, b| bounds.order(a.key.cmp(&b.key)));
+        groups.sort_by(|a, b| bounds.order(a.key.cmp(&b.key)));
         (groups, bounds)
     }
 }

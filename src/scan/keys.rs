@@ -6,7 +6,6 @@ use super::request::Predicate;
 use crate::merge::cursor::{Direction, ReadError};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::sorted;
 
 /// The tag values of one series.
 #[derive(Debug)]
@@ -85,7 +84,7 @@ impl<'a> KeyFilter<'a> {
     ) -> Self {
         let only = order.iter().map_while(|&tag| {
             let mut values = predicate::only_values(predicate, tag)?;
-            sorted::sort(&mut values);
+            values.sort();
             values.dedup();
             Some(values)
         });

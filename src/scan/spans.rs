@@ -1,6 +1,5 @@
 //! Sorted times to windows, and windows to slots of accumulators.
 
-use crate::model::sorted;
 use std::collections::HashMap;
 use std::ops::Range;
 
@@ -124,7 +123,7 @@ impl Slots {
         if self.slots.is_none() {
             descends = self.starts_ns.first() > self.starts_ns.last();
         } else {
-            sorted::sort_by_key(&mut order, |&slot| self.starts_ns.get(slot).copied());
+            order.sort_by_key(|&slot| self.starts_ns.get(slot).copied());
         }
         if descends != descending {
             order.reverse();

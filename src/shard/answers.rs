@@ -6,6 +6,7 @@
 //! that of the rows asked for, which another release wrote or which is damaged, is none.
 
 use std::cell::{RefCell, RefMut};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -13,7 +14,6 @@ use sha2::{Digest, Sha256};
 
 use crate::codec::crc::crc32c;
 use crate::codec::{metadata, varint};
-use crate::model::sorted_map::SortedMap;
 use crate::protocol::scan_page;
 use crate::scan::kept::{Kept, RunGroups, Tile, Version};
 use crate::scan::page::SummaryPage;
@@ -63,7 +63,7 @@ pub(super) struct Answers {
 }
 
 /// The slots that are taken, and by the name of which hash.
-type Names = SortedMap<u64, u64>;
+type Names = BTreeMap<u64, u64>;
 
 /// The slot of a name; of a new one the next free slot, else the place of another.
 fn slot_for(names: &Names, name: u64) -> u64 {
@@ -129,7 +129,7 @@ impl Answers {
 
     /// There are none any more: [`forget`] has deleted them.
     pub(super) fn forgotten(&self) {
-        *self.names.borrow_mut() = Some(SortedMap::new());
+        *self.names.borrow_mut() = Some(BTreeMap::new());
     }
 
     /// Writes what is due. A store that takes nothing more is no reason not to answer.
@@ -163,7 +163,7 @@ pub(super) fn forget<S: Store>(store: &S) -> Result<(), StoreError> {
 }
 
 fn list<S: Store>(store: &S) -> Result<Names, StoreError> {
-    let mut names = SortedMap::new();
+    let mut names = BTreeMap::new();
     row::each(store, Table::Answer, &mut |slot, head| {
         if let Ok(Head { name, .. }) = row::decode(head) {
             names.insert(slot, name);

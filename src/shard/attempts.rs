@@ -1,12 +1,12 @@
 //! Which duties a shard has, and how often each was tried since it was last done.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 
 use super::request::Refusal;
 use super::table_rows::each_head;
 use crate::model::limits::JOB_FAILURES_MAX;
-use crate::model::sorted_map::SortedMap;
-use crate::model::sorted_set::SortedSet;
 use crate::model::time::{H_NS, S_NS};
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
@@ -68,11 +68,11 @@ struct Attempt {
 /// Attempts by the key of their row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Attempts {
-    attempts: SortedMap<u64, Attempt>,
+    attempts: BTreeMap<u64, Attempt>,
     /// Those that are stored. Of a duty that was done in this life none is: what takes the
     /// whole object down does so in its first run too, and two rows a run are saved.
-    stored: SortedSet<u64>,
-    succeeded: SortedSet<u64>,
+    stored: BTreeSet<u64>,
+    succeeded: BTreeSet<u64>,
 }
 
 impl Attempts {

@@ -1,6 +1,7 @@
 //! A shard as the source of a backup: its point, the values that it keeps until they are copied,
 //! and those values.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use super::Shard;
@@ -11,7 +12,6 @@ use super::request::Refusal;
 use super::state;
 use super::table_rows::each_head;
 use crate::model::limits::{BACKUP_HOLD_NS, BACKUP_POINT_BYTES_MAX};
-use crate::model::sorted_set::SortedSet;
 use crate::protocol::backup::{FromShardBackup, ShardBackup, seal_point, seal_value};
 use crate::store::row;
 use crate::store::{Store, Table};
@@ -44,14 +44,14 @@ impl<S: Store> Shard<S> {
     fn hold(&mut self, backup: u64, now_ns: i64) -> Result<FromShardBackup, Refusal> {
         self.flush(now_ns)?;
         let loaded = self.load()?;
-        let numbers: SortedSet<u64> =
+        let numbers: BTreeSet<u64> =
             loaded.manifest.parts().values().flat_map(|part| part.values.iter()).collect();
         let runs = numbers.iter().copied().collect::<super::manifest::ranges::Runs>();
         let range = loaded.state.settings.range;
         let mut manifest = loaded.manifest.clone();
         // Whoever asked before may be copying the values of an earlier point.
         let earlier = manifest.held(backup).into_iter().flat_map(|hold| hold.numbers.iter());
-        let all: SortedSet<u64> = earlier.chain(numbers.iter().copied()).collect();
+        let all: BTreeSet<u64> = earlier.chain(numbers.iter().copied()).collect();
         let until_ns = now_ns.saturating_add(BACKUP_HOLD_NS);
         manifest.hold(Hold { id: backup, numbers: all.iter().copied().collect(), until_ns });
         let rows = self.point_rows()?;

@@ -1,11 +1,12 @@
 //! What a shard knows of each measurement's columns: the types of fields, and the order of tags in
 //! keys.
 
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::request::Refusal;
 use crate::batch::frame::TableHeader;
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::sorted_map::SortedMap;
-use crate::model::sorted_set::SortedSet;
 use crate::model::value::FieldType;
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
@@ -18,17 +19,17 @@ const COLUMNS_REMEMBERED_MAX: usize = 50_000;
 /// of series at rest stay sorted only while their tags keep their order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
-    known: SortedMap<MeasurementId, Known>,
+    known: BTreeMap<MeasurementId, Known>,
     /// Of all that is known.
     columns: usize,
     /// Measurements with columns that are not stored yet.
-    unwritten: SortedSet<MeasurementId>,
+    unwritten: BTreeSet<MeasurementId>,
 }
 
 /// Columns of a measurement.
 #[derive(Clone, Debug, Default)]
 struct Known {
-    types: SortedMap<ColumnId, FieldType>,
+    types: BTreeMap<ColumnId, FieldType>,
     /// Of the keys of its series: fixed by its first flush, later tags append.
     tag_order: Vec<ColumnId>,
 }
@@ -130,13 +131,13 @@ impl Columns {
 
     /// After what is new was committed.
     pub(super) fn written(&mut self) {
-        self.unwritten = SortedSet::new();
+        self.unwritten = BTreeSet::new();
         self.forget_if_many();
     }
 
     fn forget_if_many(&mut self) {
         if self.columns > COLUMNS_REMEMBERED_MAX && self.unwritten.is_empty() {
-            self.known = SortedMap::new();
+            self.known = BTreeMap::new();
             self.columns = 0;
         }
     }
@@ -146,12 +147,14 @@ impl Columns {
         store: &S,
         measurement: MeasurementId,
     ) -> Result<&mut Known, Refusal> {
-        let columns = &mut self.columns;
-        self.known.entry(measurement).or_try_insert_with(|| {
-            let (types, tag_order) = read(store, measurement)?;
-            *columns += types.len() + tag_order.len();
-            Ok(Known { types: types.into_iter().collect(), tag_order })
-        })
+        match self.known.entry(measurement) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(place) => {
+                let (types, tag_order) = read(store, measurement)?;
+                self.columns += types.len() + tag_order.len();
+                Ok(place.insert(Known { types: types.into_iter().collect(), tag_order }))
+            }
+        }
     }
 }
 

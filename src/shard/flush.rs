@@ -1,5 +1,6 @@
 //! Memtable to parts, one for each slot of time, then the WAL's head.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::Shard;
@@ -20,8 +21,6 @@ use crate::merge::hide::{Hidden, Hide};
 use crate::merge::kway::Merge;
 use crate::merge::sequences::{Extent, Sequences};
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::sorted_map::SortedMap;
-use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
 use crate::part::writer::{Groups, Limits, PartWriter};
 use crate::store::row;
@@ -155,7 +154,7 @@ impl Loaded {
         store: &S,
         manifest: &mut Manifest,
         memtable: &Memtable,
-        slots: &SortedSet<i64>,
+        slots: &BTreeSet<i64>,
         limits: Limits,
     ) -> Result<(Vec<NewValue>, Vec<Part>), Refusal> {
         let orders = self.order_tags(store, memtable)?;
@@ -195,8 +194,8 @@ impl Loaded {
         &mut self,
         store: &S,
         memtable: &Memtable,
-    ) -> Result<SortedMap<MeasurementId, Vec<ColumnId>>, Refusal> {
-        let mut orders = SortedMap::new();
+    ) -> Result<BTreeMap<MeasurementId, Vec<ColumnId>>, Refusal> {
+        let mut orders = BTreeMap::new();
         for (measurement, table) in memtable.tables() {
             let order = tag_order(self.columns.tag_order(store, measurement)?, table);
             self.columns.order_tags(store, measurement, &order)?;

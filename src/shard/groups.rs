@@ -9,7 +9,6 @@ use crate::memtable::table::MeasurementTable;
 use crate::merge::cursor::{Columns, ReadError};
 use crate::merge::hide::Tombstone;
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::sorted;
 use crate::model::time::TimeRange;
 use crate::part::directory::{Group, Page};
 use crate::part::pages;
@@ -40,7 +39,7 @@ impl<S: Store> ShardReader<'_, S> {
             }
         }
         let mut parts: Vec<&Part> = self.parts(time).collect();
-        sorted::sort_by_key(&mut parts, |part| Reverse(part.hi));
+        parts.sort_by_key(|part| Reverse(part.hi));
         for part in parts {
             if !self.groups_of_part(part, measurements, time, visit)? {
                 break;

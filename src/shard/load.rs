@@ -1,6 +1,7 @@
 //! What a shard knows after reading the manifest and the heads of its tables.
 
 use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
@@ -19,8 +20,6 @@ use super::tombstone::Tombstone;
 use super::touch::Touch;
 use crate::batch::frame::FrameHeader;
 use crate::model::ids::MeasurementId;
-use crate::model::sorted_map::SortedMap;
-use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
 use crate::store::row;
 use crate::store::{RowCounts, Store, StoreError, Table};
@@ -64,7 +63,7 @@ pub(super) struct Loaded {
     /// `SHARD_FULL_BYTES`.
     pub full_bytes: u64,
     /// Measurements that were dropped: their frames are refused, their rows are none.
-    pub retired: SortedSet<MeasurementId>,
+    pub retired: BTreeSet<MeasurementId>,
     pub wal: Wal,
     /// Series of the rows in the log; fewer where no memtable has counted them.
     pub log_series: u64,
@@ -73,7 +72,7 @@ pub(super) struct Loaded {
     /// See [`Loaded::series`].
     pub series: SeriesCount,
     pub columns: Columns,
-    pub tombstones: SortedMap<u64, Tombstone>,
+    pub tombstones: BTreeMap<u64, Tombstone>,
     /// Set aside earlier, and rows of tombstones that are unreadable.
     pub damaged: Vec<Damage>,
     pub next_aside: u64,
@@ -88,7 +87,7 @@ pub(super) struct Loaded {
     /// Whether the running job is in the stored manifest. One that fits an event never is.
     pub job_is_stored: bool,
     /// Parts in which a block was found damaged: left as they are.
-    pub unmergeable: SortedSet<PartId>,
+    pub unmergeable: BTreeSet<PartId>,
     counts_before: RowCounts,
 }
 
@@ -117,7 +116,7 @@ impl Loaded {
             log_rows: 0,
             series: SeriesCount::default(),
             columns: Columns::default(),
-            tombstones: SortedMap::new(),
+            tombstones: BTreeMap::new(),
             damaged: Vec::new(),
             next_aside: ASIDE_KEY,
             attempts: Attempts::default(),
@@ -126,7 +125,7 @@ impl Loaded {
             plan: RefCell::default(),
             answers: Answers::default(),
             job_is_stored: true,
-            unmergeable: SortedSet::new(),
+            unmergeable: BTreeSet::new(),
         };
         loaded.read_tombstones(store)?;
         loaded.attempts = Attempts::read(store)?;

@@ -1,6 +1,7 @@
 //! Memtable and parts as a question reads them.
 
 use std::cell::{Cell, OnceCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::load::Loaded;
@@ -18,8 +19,6 @@ use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
 use crate::merge::sequences::{Extent, Sequences};
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::sorted;
-use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 use crate::part::cursor::PartCursor;
 use crate::part::directory::Group;
@@ -38,7 +37,7 @@ pub(super) struct ShardReader<'a, S> {
     pub(super) hidden: Rc<Hidden>,
     pub(super) memtable: &'a Memtable,
     /// Of the measurements that are asked about, as far as they are in memory.
-    pub(super) tag_orders: SortedMap<MeasurementId, Vec<ColumnId>>,
+    pub(super) tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
     /// The rows in memory, once they are asked for.
     sorted: OnceCell<Sorted<'a>>,
     stats: Rc<Cell<ReadStats>>,
@@ -56,8 +55,8 @@ impl Loaded {
         store: &S,
         memtable: &Memtable,
         measurements: &[MeasurementId],
-    ) -> Result<SortedMap<MeasurementId, Vec<ColumnId>>, Refusal> {
-        let mut orders = SortedMap::new();
+    ) -> Result<BTreeMap<MeasurementId, Vec<ColumnId>>, Refusal> {
+        let mut orders = BTreeMap::new();
         for &measurement in measurements {
             if let Some(table) = memtable.table(measurement) {
                 let order = tag_order(self.columns.tag_order(store, measurement)?, table);
@@ -82,7 +81,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
         reads: &'a ShardReads,
         (loaded, hidden): (&'a Loaded, Rc<Hidden>),
         memtable: &'a Memtable,
-        tag_orders: SortedMap<MeasurementId, Vec<ColumnId>>,
+        tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
     ) -> Self {
         Self {
             store,
@@ -126,7 +125,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
     fn cut(&self, time: TimeRange) -> Vec<TimeRange> {
         let mut times: Vec<TimeRange> =
             self.parts(time).map(|part| part.extent().time.intersect(&time)).collect();
-        sorted::sort_by_key(&mut times, |part| part.start_ns);
+        times.sort_by_key(|part| part.start_ns);
         cut(time, &times)
     }
 
@@ -221,7 +220,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         let time = self.own(time);
         self.count_pruned(time);
         let mut parts: Vec<&Part> = self.parts(time).collect();
-        sorted::sort_by_key(&mut parts, |part| part.min_ns);
+        parts.sort_by_key(|part| part.min_ns);
         let parts = parts.into_iter().map(|part| (part.extent().time, part.rows, part.series));
         let borders =
             borders(parts).into_iter().filter(|at| time.start_ns < *at && *at < time.end_ns);

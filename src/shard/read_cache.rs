@@ -84,12 +84,12 @@ type BytesKey = (u32, Number, u32);
 /// Bytes of bodies, those used last first: whatever is read of one follows soon, if at all.
 #[derive(Default)]
 struct Bodies {
-    held: VecDeque<(BytesKey, Rc<[u8]>)>,
+    held: VecDeque<(BytesKey, Rc<Vec<u8>>)>,
     bytes: usize,
 }
 
 impl Bodies {
-    fn get(&mut self, key: &BytesKey) -> Option<Rc<[u8]>> {
+    fn get(&mut self, key: &BytesKey) -> Option<Rc<Vec<u8>>> {
         let at = self.held.iter().position(|(held, _)| held == key)?;
         let found = self.held.remove(at)?;
         let bytes = Rc::clone(&found.1);
@@ -97,7 +97,7 @@ impl Bodies {
         Some(bytes)
     }
 
-    fn put(&mut self, key: BytesKey, bytes: &Rc<[u8]>, bytes_max: usize) {
+    fn put(&mut self, key: BytesKey, bytes: &Rc<Vec<u8>>, bytes_max: usize) {
         self.bytes += bytes.len();
         self.held.push_front((key, Rc::clone(bytes)));
         self.shrink(bytes_max);
@@ -226,12 +226,12 @@ impl ShardReads {
     }
 
     /// Bytes of a body that begin at `start`.
-    pub(super) fn bytes_from(&self, of: Number, start: u32) -> Option<Rc<[u8]>> {
+    pub(super) fn bytes_from(&self, of: Number, start: u32) -> Option<Rc<Vec<u8>>> {
         self.cache.bodies.borrow_mut().get(&(self.shard, of, start))
     }
 
     /// Keeps bytes of a body; answers how many times some of it were put.
-    pub(super) fn put_bytes(&self, of: Number, start: u32, bytes: &Rc<[u8]>) {
+    pub(super) fn put_bytes(&self, of: Number, start: u32, bytes: &Rc<Vec<u8>>) {
         let [_, bodies_bytes, _] = shares(self.cache.bytes_max());
         self.cache.bodies.borrow_mut().put((self.shard, of, start), bytes, bodies_bytes);
         self.put(of, Of::Reads, Kept::Reads(self.reads(of) + 1));

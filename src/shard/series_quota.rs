@@ -2,6 +2,7 @@
 //! may. Why it is an estimate, and how good: `docs/design/quotas.md`.
 
 use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
 
 use super::Shard;
@@ -19,9 +20,6 @@ use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::model::series::value_hash;
 use crate::model::series_sketch::SeriesSketch;
-use crate::model::sorted;
-use crate::model::sorted_map::SortedMap;
-use crate::model::sorted_set::SortedSet;
 use crate::part::cursor::PartCursor;
 use crate::protocol::quota::OverSeries;
 use crate::protocol::shard::Stamp;
@@ -172,7 +170,7 @@ impl<S: Store> Shard<S> {
         let tables = frame::decode(frame).map_err(malformed)?;
         let new = self.new_series(&tables)?;
         let loaded = self.load()?;
-        let (mut taken, mut rejected) = (SortedSet::new(), SortedSet::new());
+        let (mut taken, mut rejected) = (BTreeSet::new(), BTreeSet::new());
         let mut kept = Vec::with_capacity(tables.len());
         for table in tables {
             let mut is_rejected = |hash: u64| {
@@ -209,17 +207,17 @@ impl<S: Store> Shard<S> {
     }
 
     /// The hashes of those series of a frame that neither the memtable nor a part has.
-    fn new_series(&mut self, tables: &[FrameTable]) -> Result<SortedSet<u64>, Refusal> {
+    fn new_series(&mut self, tables: &[FrameTable]) -> Result<BTreeSet<u64>, Refusal> {
         let memtable = self.memtable()?;
         let found = self.unknown_to(&memtable, tables);
         self.cache.put_memtable(memtable);
         let (mut unknown, mut new) = found?;
-        sorted::sort_by_key(&mut unknown, |unknown| unknown.key.clone());
+        unknown.sort_by_key(|unknown| unknown.key.clone());
         unknown.dedup_by(|a, b| a.key == b.key);
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
         // Whoever goes on writing has done so lately.
         let mut parts: Vec<&Part> = loaded.manifest.parts().values().collect();
-        sorted::sort_by_key(&mut parts, |part| std::cmp::Reverse(part.hi));
+        parts.sort_by_key(|part| std::cmp::Reverse(part.hi));
         let (stats, mut looks) = (Rc::default(), 0);
         for part in parts {
             if unknown.is_empty() {
@@ -243,15 +241,15 @@ impl<S: Store> Shard<S> {
         &mut self,
         memtable: &Memtable,
         tables: &[FrameTable],
-    ) -> Result<(Vec<Unknown>, SortedSet<u64>), Refusal> {
+    ) -> Result<(Vec<Unknown>, BTreeSet<u64>), Refusal> {
         let store = &*self.store;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
-        let (mut unknown, mut new) = (Vec::new(), SortedSet::new());
+        let (mut unknown, mut new) = (Vec::new(), BTreeSet::new());
         for table in tables {
             let hashes = loaded.hashes(table);
             let known = memtable.table(table.measurement).map(|known| known.knows(table));
             let order = loaded.columns.tag_order(store, table.measurement)?;
-            let tags: SortedMap<_, _> =
+            let tags: BTreeMap<_, _> =
                 table.tag_ids.iter().copied().zip(&table.block.series.tags).collect();
             let others = tags.iter().filter(|(id, _)| !order.contains(id));
             let others: Vec<_> = others.map(|(_, tag)| *tag).collect();

@@ -1,9 +1,10 @@
 //! Which slots of time are quiet, so that few parts of unequal size are merged there too.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::slots::Slots;
-use crate::model::sorted_set::SortedSet;
 use crate::model::time::H_NS;
 
 /// A slot that was not written to for so long is quiet.
@@ -20,7 +21,7 @@ pub(super) struct SlotWrites {
 
 impl SlotWrites {
     /// Rows of these slots, of which the last was written at `now_ns`, were flushed.
-    pub(super) fn flushed(&mut self, width_ns: i64, slots: &SortedSet<i64>, now_ns: i64) {
+    pub(super) fn flushed(&mut self, width_ns: i64, slots: &BTreeSet<i64>, now_ns: i64) {
         let (old, new) = (Slots::of(self.width_ns), Slots::of(width_ns));
         if old != new {
             self.last_ns.iter_mut().for_each(|(slot, _)| *slot = new.at(old.time(*slot).start_ns));

@@ -1,8 +1,9 @@
 //! Slots of time, by which parts are cut: as wide as the policy's shard group duration, or so many
 //! times wider that few are occupied. Old parts stay as they were cut.
 
+use std::collections::BTreeSet;
+
 use super::manifest::Part;
-use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
 
 /// Slots that rows may lie in before slots get wider.
@@ -42,7 +43,7 @@ impl Slots {
         if self.width_ns == i64::MAX {
             return true;
         }
-        let mut occupied = SortedSet::new();
+        let mut occupied = BTreeSet::new();
         for part in parts {
             let (first, last) = (self.at(part.min_ns), self.at(part.max_ns));
             if last.abs_diff(first) >= SLOTS_MAX as u64 {
@@ -62,7 +63,7 @@ impl Slots {
         self,
         times_ns: impl Iterator<Item = &'a i64>,
         most: usize,
-        slots: &mut SortedSet<i64>,
+        slots: &mut BTreeSet<i64>,
     ) {
         // Times come in runs: a division for each would take as long as the rest.
         let mut last: Option<TimeRange> = None;
@@ -99,8 +100,8 @@ impl Slots {
     }
 
     /// The slots that some times touch, ascending.
-    pub(super) fn of_times<'a>(self, times_ns: impl Iterator<Item = &'a i64>) -> SortedSet<i64> {
-        let mut touched = SortedSet::new();
+    pub(super) fn of_times<'a>(self, times_ns: impl Iterator<Item = &'a i64>) -> BTreeSet<i64> {
+        let mut touched = BTreeSet::new();
         self.touch(times_ns, usize::MAX, &mut touched);
         touched
     }

@@ -1,5 +1,7 @@
 //! The rows that say what a shard is: its state beside the manifest, and what was dropped.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 
 use super::fence::Fence;
@@ -7,7 +9,6 @@ use super::manifest::Manifest;
 use super::request::{Counters, Refusal};
 use super::slot_writes::SlotWrites;
 use crate::model::ids::MeasurementId;
-use crate::model::sorted_set::SortedSet;
 use crate::protocol::shard::ShardSettings;
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
@@ -78,8 +79,8 @@ impl State {
 }
 
 /// Measurements that were dropped. Up to ten thousand: what every flush writes is without them.
-pub(super) fn read_retired<S: Store>(store: &S) -> Result<SortedSet<MeasurementId>, Refusal> {
-    let Some(bytes) = store.head(Table::State, RETIRED_KEY)? else { return Ok(SortedSet::new()) };
+pub(super) fn read_retired<S: Store>(store: &S) -> Result<BTreeSet<MeasurementId>, Refusal> {
+    let Some(bytes) = store.head(Table::State, RETIRED_KEY)? else { return Ok(BTreeSet::new()) };
     let damaged = |why| Refusal::Damaged { block: format!("retired measurements: {why}") };
     let retired: Vec<MeasurementId> = row::decode(&bytes).map_err(damaged)?;
     Ok(retired.into_iter().collect())
@@ -88,7 +89,7 @@ pub(super) fn read_retired<S: Store>(store: &S) -> Result<SortedSet<MeasurementI
 /// Takes the place of what was stored.
 pub(super) fn write_retired<S: Store>(
     store: &S,
-    retired: &SortedSet<MeasurementId>,
+    retired: &BTreeSet<MeasurementId>,
 ) -> Result<(), StoreError> {
     let retired: Vec<&MeasurementId> = retired.iter().collect();
     store.put(Table::State, RETIRED_KEY, &row::encode(&retired)?, b"")

@@ -1,10 +1,11 @@
 //! What a frame of the log touches, as the head of its first row says: all that an object needs to
 //! know of it until it is asked for rows.
 
+use std::collections::BTreeMap;
+
 use crate::batch::frame::FrameHeader;
 use crate::codec::varint;
 use crate::model::ids::MeasurementId;
-use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 
 /// A touch that would be longer says only how many rows there are, bytes: an object keeps those of
@@ -30,7 +31,7 @@ pub(super) struct Touch {
 impl Touch {
     /// What the frame with this header touches.
     pub(super) fn of(header: &FrameHeader) -> Self {
-        let mut times: SortedMap<MeasurementId, TimeRange> = SortedMap::new();
+        let mut times: BTreeMap<MeasurementId, TimeRange> = BTreeMap::new();
         for table in &header.tables {
             let of = TimeRange::new(table.min_time_ns, table.max_time_ns.saturating_add(1));
             let time = times.entry(table.measurement).or_insert(of);

@@ -3,11 +3,12 @@
 //! It is in memory only: an object that sleeps is one that nobody uses. Who asks brings the limits
 //! along ([`Meter`]), so that nothing of them is kept here.
 
+use std::collections::BTreeMap;
+
 use super::Shard;
 use super::request::Refusal;
 use crate::model::limits::QUOTAS_PER_DATABASE_MAX;
 use crate::model::quota::{QUOTA_WINDOW_NS, Rate, Rates};
-use crate::model::sorted_map::SortedMap;
 use crate::model::time::S_NS;
 use crate::protocol::quota::{Meter, OverRate, OverStored, Used};
 use crate::protocol::shard::Stamp;
@@ -21,7 +22,7 @@ const RETRY_AFTER_S_MAX: u64 = 3_600;
 pub(super) struct Usage {
     database: Window,
     /// Of callers with limits of their own, by number.
-    callers: SortedMap<u64, Window>,
+    callers: BTreeMap<u64, Window>,
 }
 
 /// What one of them did.

@@ -194,7 +194,7 @@ impl<'a, S: Store> CachedValues<'a, S> {
     }
 
     /// A slice of the body around these bytes, or all of it: where it begins, and it.
-    fn around(&self, row: ValueRow, bytes: &Range<u32>) -> Result<(u32, Rc<[u8]>), ReadError> {
+    fn around(&self, row: ValueRow, bytes: &Range<u32>) -> Result<(u32, Rc<Vec<u8>>), ReadError> {
         let start = bytes.start - bytes.start % SLICE_BYTES;
         for start in [start, WHOLE_BODY] {
             if let Some(body) = self.reads.bytes_from(row.number, start) {
@@ -210,7 +210,7 @@ impl<'a, S: Store> CachedValues<'a, S> {
             true => (start, row.slice(self.store, start..bytes.end.next_multiple_of(SLICE_BYTES))?),
             false => (WHOLE_BODY, row.body(self.store)?),
         };
-        let body: Rc<[u8]> = body.into();
+        let body = Rc::new(body);
         self.reads.put_bytes(row.number, name, &body);
         let start = if is_slice { start } else { 0 };
         Ok((start, body))

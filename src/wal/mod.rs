@@ -9,7 +9,8 @@ pub mod record;
 pub mod replay;
 pub mod row_slots;
 
-use crate::model::sorted_map::SortedMap;
+use std::collections::BTreeMap;
+
 use crate::store::{KEY_MAX, Store, StoreError, Table};
 use record::Head;
 use row_slots::Slots;
@@ -65,7 +66,7 @@ pub struct Damage {
 pub struct Wal {
     slots: Slots,
     /// Live and sound, by sequence.
-    frames: SortedMap<u64, Frame>,
+    frames: BTreeMap<u64, Frame>,
     damaged: Vec<Damage>,
     last_sequence: u64,
     /// Sums over `frames`: asked for by every event.
@@ -85,7 +86,7 @@ impl Wal {
     }
 
     /// Live frames by sequence, ascending.
-    pub fn frames(&self) -> &SortedMap<u64, Frame> {
+    pub fn frames(&self) -> &BTreeMap<u64, Frame> {
         &self.frames
     }
 

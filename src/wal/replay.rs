@@ -1,11 +1,10 @@
 //! Reads the WAL's rows after a restart: finds the live frames, and what is damaged.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::record::Head;
 use super::row_slots::Slots;
 use super::{Damage, Frame, Wal};
-use crate::model::sorted;
-use crate::model::sorted_map::SortedMap;
-use crate::model::sorted_set::SortedSet;
 use crate::store::{Store, StoreError, Table};
 
 /// Heads fetched at a time.
@@ -19,10 +18,10 @@ const TOUCH_BYTES_MAX: usize = 256 << 10;
 ///
 /// # Errors
 /// [`StoreError`] when the heads cannot be listed; damage is no error but part of the answer.
-pub fn load<S: Store>(store: &S, head: u64, taken: &SortedSet<u64>) -> Result<Wal, StoreError> {
+pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> Result<Wal, StoreError> {
     let mut slots = Slots::default();
     let mut damaged = Vec::new();
-    let mut parts_of: SortedMap<u64, Vec<(u64, Head)>> = SortedMap::new();
+    let mut parts_of: BTreeMap<u64, Vec<(u64, Head)>> = BTreeMap::new();
     let mut from = 0;
     loop {
         let heads = store.heads(Table::Wal, from..=super::SLOT_MAX, HEADS_PER_READ)?;
@@ -60,7 +59,7 @@ pub fn load<S: Store>(store: &S, head: u64, taken: &SortedSet<u64>) -> Result<Wa
 
 /// Takes a frame whose parts are all there; anything else is damage.
 fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
-    sorted::sort_by_key(&mut rows, |(_, row)| row.part);
+    rows.sort_by_key(|(_, row)| row.part);
     let slots: Vec<u64> = rows.iter().map(|&(slot, _)| slot).collect();
     let parts = rows.first().map_or(0, |(_, row)| row.parts);
     let complete = rows.len() as u64 == u64::from(parts)
@@ -85,7 +84,7 @@ fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
 }
 
 /// Sequences that should be there and are not. Rows with bad heads account for as many of them.
-fn add_holes(wal: &mut Wal, head: u64, taken: &SortedSet<u64>) {
+fn add_holes(wal: &mut Wal, head: u64, taken: &BTreeSet<u64>) {
     let known = |wal: &Wal, sequence: u64| {
         wal.frames.contains_key(&sequence)
             || wal.damaged.iter().any(|damage| damage.sequence == Some(sequence))

@@ -1,14 +1,13 @@
 //! Knows which slots hold live frames, by sequence, and which slots may be rewritten.
 
-use crate::model::sorted_map::SortedMap;
-use crate::model::sorted_set::SortedSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Slots of the WAL. A slot is live, dead (its row may be rewritten) or not there yet.
 #[derive(Clone, Debug, Default)]
 pub struct Slots {
     /// Slots of the parts of each live frame, by part.
-    live: SortedMap<u64, Vec<u64>>,
-    dead: SortedSet<u64>,
+    live: BTreeMap<u64, Vec<u64>>,
+    dead: BTreeSet<u64>,
     /// The lowest slot that never held a row.
     next: u64,
 }

@@ -1,7 +1,8 @@
 //! The log against a store that keeps, loses and corrupts rows.
 
+use std::collections::BTreeSet;
+
 use super::*;
-use crate::model::sorted_set::SortedSet;
 use crate::store::memory::MemoryStore;
 
 fn store() -> MemoryStore {
@@ -36,7 +37,7 @@ fn frames_of_any_size_come_back_after_a_restart() {
     for (sequence, bytes) in (1..).zip(sizes) {
         assert_eq!(append(&mut wal, &store, &frame(sequence, bytes)), sequence);
     }
-    let mut again = replay::load(&store, 0, &SortedSet::new()).unwrap();
+    let mut again = replay::load(&store, 0, &BTreeSet::new()).unwrap();
     assert_eq!((again.frames(), again.damaged()), (wal.frames(), &[][..]));
     assert_eq!((again.bytes(), again.decoded_bytes()), (8_800_002 - 2 * head as u64, 40));
     for (sequence, bytes) in (1..).zip(sizes) {
@@ -57,13 +58,13 @@ fn a_flushed_frame_is_gone_and_its_slot_is_reused() {
     let slots: Vec<u64> =
         store.heads(Table::Wal, 0..=SLOT_MAX, 9).unwrap().into_iter().map(|(key, _)| key).collect();
     assert_eq!(slots, [0, 1, 2]);
-    let mut again = replay::load(&store, 2, &SortedSet::new()).unwrap();
+    let mut again = replay::load(&store, 2, &BTreeSet::new()).unwrap();
     assert_eq!(again.frames().keys().copied().collect::<Vec<_>>(), [3, 4]);
     assert_eq!(again.read(&store, 4), Ok(Some(frame(4, 100))));
     assert!(again.has_dead());
     again.delete_dead(&store).unwrap();
     assert_eq!(store.heads(Table::Wal, 0..=SLOT_MAX, 9).unwrap().len(), 2);
-    assert_eq!(replay::load(&store, 2, &SortedSet::new()).unwrap().frames(), again.frames());
+    assert_eq!(replay::load(&store, 2, &BTreeSet::new()).unwrap().frames(), again.frames());
 }
 
 #[test]
@@ -71,7 +72,7 @@ fn nothing_live_leaves_the_sequence_at_the_head() {
     let store = store();
     let mut wal = Wal::default();
     append(&mut wal, &store, b"x");
-    assert_eq!(replay::load(&store, 41, &SortedSet::new()).unwrap().next_sequence(), 42);
+    assert_eq!(replay::load(&store, 41, &BTreeSet::new()).unwrap().next_sequence(), 42);
 }
 
 #[test]
@@ -90,7 +91,7 @@ fn holes_missing_parts_and_bad_bytes_are_named() {
     store.put(Table::Wal, 5, &head(5), b"bad body").unwrap();
     store.delete(Table::Wal, 4..=4).unwrap();
 
-    let mut again = replay::load(&store, 0, &SortedSet::new()).unwrap();
+    let mut again = replay::load(&store, 0, &BTreeSet::new()).unwrap();
     assert_eq!(again.frames().keys().copied().collect::<Vec<_>>(), [4, 5]);
     assert_eq!(again.read(&store, 4), Ok(None));
     assert_eq!(again.read(&store, 5), Ok(Some(frame(5, 10))));
@@ -110,7 +111,7 @@ fn holes_missing_parts_and_bad_bytes_are_named() {
     let slots: Vec<_> = again.slots.of_frame(next).unwrap().to_vec();
     // As many holes as unreadable heads are no news.
     store.delete(Table::Wal, 6..=6).unwrap();
-    let again = replay::load(&store, 3, &SortedSet::new()).unwrap();
+    let again = replay::load(&store, 3, &BTreeSet::new()).unwrap();
     assert_eq!(again.damaged().len(), 1, "{:?}", again.damaged());
     assert_eq!(slots, [7], "damaged rows are not overwritten before they are set aside");
 }
@@ -123,7 +124,7 @@ fn a_sequence_taken_by_something_else_is_no_hole() {
     wal.skip();
     append(&mut wal, &store, b"3");
     wal.skip();
-    let again = replay::load(&store, 0, &SortedSet::from_iter([2, 4])).unwrap();
+    let again = replay::load(&store, 0, &BTreeSet::from_iter([2, 4])).unwrap();
     assert_eq!((again.damaged(), again.next_sequence()), (&[][..], 5));
-    assert_eq!(replay::load(&store, 0, &SortedSet::from_iter([4])).unwrap().damaged().len(), 1);
+    assert_eq!(replay::load(&store, 0, &BTreeSet::from_iter([4])).unwrap().damaged().len(), 1);
 }

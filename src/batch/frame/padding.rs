@@ -8,7 +8,6 @@ use crate::batch::column_sets::{ColumnSet, field_sets, without_small};
 use crate::batch::extract::CELLS_PER_VALUE_MAX;
 use crate::batch::order::{Distinct, rank_series};
 use crate::batch::series_table::SeriesTable;
-use crate::model::sorted;
 
 /// Whether rows of a block would be padded too much as one table.
 pub(super) fn is_padded(block: &Block, rows: &[u32]) -> bool {
@@ -63,7 +62,7 @@ impl<'a> Overlaid<'a> {
             (overlaid.series_of(row), time_ns)
         };
         let mut ordered = rows;
-        sorted::sort_positions(&mut ordered, &|a, b| key(a).cmp(&key(b)));
+        ordered.sort_by_key(|&row| key(row));
         overlaid.distinct = Distinct::by(&ordered, |a, b| key(a) == key(b));
         overlaid
     }

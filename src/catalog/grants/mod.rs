@@ -5,14 +5,13 @@
 
 mod uses;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::model::grant::Grants;
 use crate::model::limits::{GRANTEE_BYTES_MAX, GRANTEES_MAX, PAGE_BYTES_MAX};
-use crate::model::sorted;
-use crate::model::sorted_map::SortedMap;
-use crate::model::sorted_set::SortedSet;
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog, LastUse};
 use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::store::row;
@@ -36,12 +35,12 @@ struct GrantsState {
 pub struct Grantees {
     state: GrantsState,
     /// Numbers by the hash of what they are found by: names, and hashes of tokens.
-    found_by: SortedMap<u64, u64>,
+    found_by: BTreeMap<u64, u64>,
     /// The hash of each database that one names, and its number.
-    naming: SortedSet<(u64, u64)>,
+    naming: BTreeSet<(u64, u64)>,
     /// Of those that concern every database.
-    everywhere: SortedSet<u64>,
-    users: SortedSet<u64>,
+    everywhere: BTreeSet<u64>,
+    users: BTreeSet<u64>,
     count: usize,
 }
 
@@ -204,7 +203,7 @@ impl Grantees {
     ) -> Result<Vec<Grantee>, StoreError> {
         let ids = self.everywhere.iter().copied().chain(self.naming(database));
         let mut ids: Vec<u64> = ids.filter(|id| *id > after).collect();
-        sorted::sort(&mut ids);
+        ids.sort();
         ids.dedup();
         let (mut rows, mut bytes) = (Vec::new(), 0);
         for id in ids {
@@ -226,10 +225,8 @@ impl Grantees {
 
     /// Numbers of those that name `database`, ascending.
     fn naming(&self, database: &str) -> impl Iterator<Item = u64> {
-        let (named, at) = (self.naming.iter().as_slice(), hash(&["d", database]));
-        let first = named.partition_point(|(hash, _)| *hash < at);
-        let rows = named.iter().skip(first).take_while(move |(hash, _)| *hash == at);
-        rows.map(|(_, id)| *id)
+        let hash = hash(&["d", database]);
+        self.naming.range((hash, 0)..=(hash, u64::MAX)).map(|(_, id)| *id)
     }
 
     /// What it takes to store `grantee`, see [`crate::protocol::catalog::ToCatalog::PutGrantee`].

@@ -104,9 +104,7 @@ impl Decoder {
             known.push((*self.used.start(), 0, 0));
         } else {
             let codes = codes(&self.lengths, self.used.clone());
-            let each = self.used.clone().map(|class| (class, codes[usize::from(class)]));
-            let each = each.filter(|(_, (_, length))| *length > 0);
-            known.extend(each.map(|(class, (code, length))| (class, u64::from(code), length)));
+            known.extend(codes.map(|(class, code, length)| (class, u64::from(code), length)));
         }
         let fill = |classes: &mut [u8], mut bit: usize| -> Result<usize, Error> {
             for slot in classes {
@@ -252,13 +250,9 @@ fn entries(lengths: &[u8; CLASSES], used: RangeInclusive<u8>) -> Box<[u32; ENTRI
         return Box::new([u32::from_le_bytes([class, class, class, 3]); ENTRIES]);
     }
     let mut single = vec![(0_u8, 0_u8); ENTRIES];
-    let codes = codes(lengths, used.clone());
-    for class in used {
-        let (code, length) = codes[usize::from(class)];
-        if length > 0 {
-            let same = single.iter_mut().skip(usize::from(code)).step_by(1 << length);
-            same.for_each(|entry| *entry = (class, length));
-        }
+    for (class, code, length) in codes(lengths, used) {
+        let same = single.iter_mut().skip(usize::from(code)).step_by(1 << length);
+        same.for_each(|entry| *entry = (class, length));
     }
     let mut entries = Box::new([0; ENTRIES]);
     for (index, slot) in entries.iter_mut().enumerate() {

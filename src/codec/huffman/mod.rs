@@ -52,15 +52,14 @@ const fn raw_bits(class: u32) -> u32 {
     if class < 16 { 0 } else { (class >> 2) - 2 }
 }
 
-/// The canonical code of each class of `used`, which are all that have a length: shorter ones
-/// first, of equal lengths by class.
-fn codes(lengths: &[u8; CLASSES], used: RangeInclusive<u8>) -> [(u16, u8); CLASSES] {
+/// The classes of `used` that have a length, all of which are there, with their canonical codes and
+/// the lengths: shorter codes are less, of equal lengths by class.
+fn codes(lengths: &[u8; CLASSES], used: RangeInclusive<u8>) -> impl Iterator<Item = (u8, u16, u8)> {
     const LENGTHS: usize = CODE_BITS_MAX as usize + 1;
-    let mut codes = [(0, 0); CLASSES];
-    let used = usize::from(*used.start())..=usize::from(*used.end());
-    let lengths = lengths.get(used.clone()).unwrap_or_default();
+    let all = lengths.get(usize::from(*used.start())..=usize::from(*used.end()));
+    let all = all.unwrap_or_default();
     let mut of_length = [0_u32; LENGTHS];
-    for &length in lengths {
+    for &length in all {
         if let Some(count) = of_length.get_mut(usize::from(length)).filter(|_| length > 0) {
             *count += 1;
         }
@@ -70,11 +69,10 @@ fn codes(lengths: &[u8; CLASSES], used: RangeInclusive<u8>) -> [(u16, u8); CLASS
     for length in 1..LENGTHS {
         next[length] = (next[length - 1] + of_length[length - 1]) << 1;
     }
-    for (slot, &length) in codes.get_mut(used).unwrap_or_default().iter_mut().zip(lengths) {
-        let Some(code) = next.get_mut(usize::from(length)).filter(|_| length > 0) else { continue };
+    used.zip(all).filter_map(move |(class, &length)| {
+        let code = next.get_mut(usize::from(length)).filter(|_| length > 0)?;
         let reversed = code.reverse_bits() >> (u32::BITS - u32::from(length));
         *code += 1;
-        *slot = (reversed as u16, length);
-    }
-    codes
+        Some((class, reversed as u16, length))
+    })
 }

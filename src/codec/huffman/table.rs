@@ -73,7 +73,11 @@ impl CodeTable {
         let first = counts.iter().position(|&count| count > 0).unwrap_or_default();
         let last = counts.iter().rposition(|&count| count > 0).unwrap_or(first);
         let used = first as u8..=last as u8;
-        Self { first, codes: codes(&lengths(counts, used.clone()), used), end: last + 1 }
+        let mut of_class = [(0, 0); CLASSES];
+        for (class, code, length) in codes(&lengths(counts, used.clone()), used) {
+            of_class[usize::from(class)] = (code, length);
+        }
+        Self { first, codes: of_class, end: last + 1 }
     }
 
     /// Appends the table.

@@ -3,13 +3,14 @@
 //! While one is deleted none is made, so that nobody finds a value there that is about to go: each
 //! leaves its mark before it looks for the other's.
 
+use std::collections::BTreeSet;
+
 use super::error::BackupError;
 use super::place::{self, BackupId, Listing, Mark, ObjectsLeft};
 use crate::coordinator::error::Error;
 use crate::coordinator::{Context, RoundMachine, Turn};
 use crate::model::ids::ObjectId;
 use crate::model::limits::BACKUP_DELETES_MAX;
-use crate::model::sorted_set::SortedSet;
 use crate::protocol::backup::{BackedUpValues, ObjectKind, open_metadata};
 use crate::protocol::round::{CallResult, Next, Replies, Round};
 
@@ -32,7 +33,7 @@ pub struct DeleteBackup {
     /// Which of the others is asked for what it has of the shard.
     other: usize,
     /// Names of the shard's values that others have.
-    wanted: SortedSet<String>,
+    wanted: BTreeSet<String>,
     /// Keys that are deleted next, and those that are deleted once these are gone, so that whoever
     /// goes on finds out what is left.
     keys: Vec<String>,
@@ -77,7 +78,7 @@ impl DeleteBackup {
             points: Vec::new(),
             indexes: Vec::new(),
             other: 0,
-            wanted: SortedSet::new(),
+            wanted: BTreeSet::new(),
             keys: Vec::new(),
             behind: Vec::new(),
             objects_left: ObjectsLeft::default(),
@@ -122,7 +123,7 @@ impl DeleteBackup {
 
     /// What is left: shards, and what comes after them.
     fn remaining(&self) -> u64 {
-        let shards: SortedSet<ObjectId> =
+        let shards: BTreeSet<ObjectId> =
             self.points.iter().filter_map(|name| place::shard_of_point(name)).collect();
         shards.len() as u64 + 1
     }
@@ -222,7 +223,7 @@ impl DeleteBackup {
         if self.points.is_empty() {
             return self.list(Stage::Pages, self.id.pages());
         }
-        (self.other, self.wanted) = (0, SortedSet::new());
+        (self.other, self.wanted) = (0, BTreeSet::new());
         self.next_wanted()
     }
 

@@ -79,7 +79,7 @@ impl RoundMachine for ListBackups {
             Mark::Begun => self.ask(Mark::Going),
             Mark::Going => {
                 let mut found = std::mem::take(&mut self.found);
-                crate::model::sorted::sort_by_key(&mut found, |backup| backup.id.begun_s);
+                found.sort_by_key(|backup| backup.id.begun_s);
                 Ok(Next::Reply(found))
             }
         }

@@ -3,11 +3,11 @@
 //!
 //! Everything here is plain memory; [`super::confirm`] asks.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::grants::{Caller, Held};
 use crate::model::limits::{CALLERS_REMEMBERED_MAX, CONFIRM_RETRY_NS, CONFIRMED_NS};
-use crate::model::sorted_map::SortedMap;
 use crate::protocol::grants::{Grantee, GranteeKey};
 
 /// What the Catalog has said of one caller.
@@ -22,7 +22,7 @@ struct Confirmation {
 /// What the Catalog has said of callers that were let in.
 #[derive(Debug, Default)]
 pub struct Confirmations {
-    rows: SortedMap<GranteeKey, Confirmation>,
+    rows: BTreeMap<GranteeKey, Confirmation>,
 }
 
 impl Confirmations {
@@ -36,7 +36,7 @@ impl Confirmations {
         }
         if self.rows.len() >= CALLERS_REMEMBERED_MAX {
             // Each is asked for again when it is let in next.
-            self.rows = SortedMap::new();
+            self.rows = BTreeMap::new();
         }
         let least_version = self.rows.get(key).map_or(0, |known| known.least_version);
         let next_ns = now_ns.saturating_add(CONFIRM_RETRY_NS);

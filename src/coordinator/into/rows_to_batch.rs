@@ -6,8 +6,6 @@ use crate::batch::column::Column;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Batch, Block, MeasurementBatch};
 use crate::model::name::{Place, Unwritable, check_writable};
-use crate::model::sorted;
-use crate::model::sorted_map::SortedMap;
 use crate::query::result::{ResultColumn, SeriesChunk, Values};
 
 /// A batch is written when it has about this many bytes; it becomes one frame for each shard.
@@ -22,7 +20,7 @@ type Tags = Vec<(String, String)>;
 #[derive(Debug)]
 pub(super) struct IntoPoints {
     tag_columns: Vec<String>,
-    tables: SortedMap<String, MeasurementRows>,
+    tables: BTreeMap<String, MeasurementRows>,
     count: u64,
     bytes: usize,
 }
@@ -40,7 +38,7 @@ struct MeasurementRows {
 impl IntoPoints {
     /// None yet; columns of these names are written as tags.
     pub(super) fn new(tag_columns: Vec<String>) -> Self {
-        Self { tag_columns, tables: SortedMap::new(), count: 0, bytes: 0 }
+        Self { tag_columns, tables: BTreeMap::new(), count: 0, bytes: 0 }
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -102,7 +100,7 @@ impl IntoPoints {
                         own.push(((*key).clone(), values.get(row as usize).to_owned()));
                     }
                 }
-                sorted::sort(&mut own);
+                own.sort();
                 let series = table.series_of(own);
                 table.row_series.push(series);
             }
@@ -186,7 +184,7 @@ impl MeasurementRows {
 
     fn finish(self, name: String) -> MeasurementBatch {
         let mut series: Vec<(u32, &Tags)> = self.series.iter().map(|(t, id)| (*id, t)).collect();
-        sorted::sort(&mut series);
+        series.sort();
         let tags = self.tag_keys.iter().map(|key| {
             let mut codes: BTreeMap<&str, u32> = BTreeMap::new();
             let mut column = TagColumn::default();

@@ -1,11 +1,12 @@
 //! Runs a planned query: which shards of which scan are to be asked for which page next, and what
 //! merges their pages into the result.
 
+use std::collections::BTreeMap;
+
 use crate::coordinator::error::Error;
 use crate::coordinator::explain::Explain;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{FURTHER_SCANS_MAX, QUERY_SHARDS_NAMED_MAX};
-use crate::model::sorted_map::SortedMap;
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
 use crate::query::error::QueryError;
 use crate::query::executor::{ExecStep, Executor, StreamId};
@@ -39,7 +40,7 @@ pub(super) struct PlannedRun {
 /// Series by scan and points of a run; `SERIES_PER_QUERY_MAX` and `POINTS_PER_QUERY_MAX`.
 #[derive(Debug)]
 pub(super) struct Reads {
-    series: SortedMap<u32, u64>,
+    series: BTreeMap<u32, u64>,
     points: u64,
     limits: [u64; 2],
     /// What is merged once the series are counted.
@@ -49,7 +50,7 @@ pub(super) struct Reads {
 impl Reads {
     /// With these limits of series and points; `afterwards` waits until the series are counted.
     pub(super) fn new(limits: [u64; 2], afterwards: Option<Box<Executor>>) -> Self {
-        Self { series: SortedMap::new(), points: 0, limits, afterwards }
+        Self { series: BTreeMap::new(), points: 0, limits, afterwards }
     }
 
     /// Rows that were looked at so far.
@@ -112,7 +113,7 @@ pub(super) fn gather(
 ) -> Vec<(Vec<StreamId>, ToShard)> {
     let mut calls: Vec<(Vec<StreamId>, ToShard)> = Vec::new();
     // The call of each shard that takes more.
-    let mut open: SortedMap<&ObjectId, usize> = SortedMap::new();
+    let mut open: BTreeMap<&ObjectId, usize> = BTreeMap::new();
     for (stream, message) in needs {
         let shard = run.stream(stream).map(|(shard, _)| shard);
         let call = shard.and_then(|shard| open.get(&shard)).and_then(|&at| calls.get_mut(at));

@@ -22,7 +22,7 @@ pub(super) fn named_in(schema: &PolicySchema, text: &str) -> Option<Vec<TableSch
 
 /// All of them, in the order of their names.
 pub(super) fn every(schema: &PolicySchema) -> Vec<TableSchema> {
-    schema.measurements.iter().map(|(_, measurement)| table(measurement)).collect()
+    schema.measurements.values().map(|measurement| table(measurement)).collect()
 }
 
 fn table(measurement: &MeasurementSchema) -> TableSchema {

@@ -1,5 +1,7 @@
 //! One frame to each shard that has rows, and what the shards' replies come to.
 
+use std::collections::BTreeSet;
+
 use super::check_rows::{Columns, SeriesIds};
 use super::group_size::{Growth, Target};
 use super::rejections::LineRefusal;
@@ -11,8 +13,6 @@ use crate::coordinator::load_schemas::Loaded;
 use crate::coordinator::{Context, Turn};
 use crate::model::ids::ObjectId;
 use crate::model::shard_map::ShardGroup;
-use crate::model::sorted;
-use crate::model::sorted_set::SortedSet;
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::quota::{Meter, OverSeries, OverStored};
@@ -155,7 +155,7 @@ impl Write {
             .into_iter()
             .zip(&self.request.batch.measurements)
             .map(|(mut rows, batch)| {
-                sorted::sort(&mut rows);
+                rows.sort();
                 rows_by_shard::selection(rows, batch.block.rows())
             })
             .collect();
@@ -181,7 +181,7 @@ impl Write {
         rejected: &[u8],
     ) {
         let hashes = rejected.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes));
-        let rejected: SortedSet<u64> = hashes.collect();
+        let rejected: BTreeSet<u64> = hashes.collect();
         let batch = self.request.batch.measurements.iter();
         for ((batch, rows), (measurement, tag_ids)) in batch.zip(rows).zip(ids) {
             let hashes = batch.block.series.hashes(over.seed, *measurement, tag_ids);

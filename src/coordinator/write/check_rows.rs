@@ -1,12 +1,13 @@
 //! One measurement's rows against its schema: which can be sent, which are refused, which need
 //! columns registered first.
 
+use std::collections::BTreeMap;
+
 use crate::batch::MeasurementBatch;
 use crate::batch::column_sets;
 use crate::batch::selection::Selection;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::schema::MeasurementSchema;
-use crate::model::sorted_map::SortedMap;
 use crate::model::value::FieldType;
 use crate::protocol::database::{ColumnSet, RegisterRefusal};
 
@@ -128,8 +129,8 @@ impl Columns {
 
 #[derive(Default)]
 struct KnownColumns<'a> {
-    tags: SortedMap<&'a str, ColumnId>,
-    fields: SortedMap<&'a str, (ColumnId, FieldType)>,
+    tags: BTreeMap<&'a str, ColumnId>,
+    fields: BTreeMap<&'a str, (ColumnId, FieldType)>,
 }
 
 fn known_columns(schema: &MeasurementSchema) -> KnownColumns<'_> {

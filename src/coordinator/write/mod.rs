@@ -11,7 +11,7 @@ mod group_size;
 pub mod rejections;
 pub mod rows_by_shard;
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::error::Error;
 use super::grants::Principal;
@@ -22,8 +22,6 @@ use crate::batch::Batch;
 use crate::batch::selection::Selection;
 use crate::model::grant::Right;
 use crate::model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
-use crate::model::sorted;
-use crate::model::sorted_map::SortedMap;
 use crate::protocol::call::{Address, CallFailure};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{ColumnSet, FromDatabase, RegisterRefusal, ToDatabase};
@@ -82,7 +80,7 @@ pub struct Write {
     /// Per measurement, rows neither written nor rejected.
     pending: Vec<Selection>,
     /// What the Database refused to register in this write.
-    refused_sets: SortedMap<ColumnSet, RegisterRefusal>,
+    refused_sets: BTreeMap<ColumnSet, RegisterRefusal>,
     stage: WriteStage,
     round: Round,
     /// Times that an owner's newer state sent the machine back.
@@ -122,7 +120,7 @@ impl Write {
             pending: request.batch.measurements.iter().map(|_| Selection::All).collect(),
             request,
             outcome: WriteOutcome::default(),
-            refused_sets: SortedMap::new(),
+            refused_sets: BTreeMap::new(),
             round: Round::default(),
             retries: Retries::default(),
             registrations: 0,
@@ -270,7 +268,7 @@ impl Write {
                 }
                 refused.extend(rows);
             }
-            sorted::sort(&mut refused);
+            refused.sort();
             *pending = pending.without(batch.block.rows(), &refused);
         }
         missing

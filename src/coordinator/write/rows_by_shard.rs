@@ -1,11 +1,12 @@
 //! The rows of a whole batch by the shard that keeps them.
 
+use std::collections::BTreeMap;
+
 use crate::batch::MeasurementBatch;
 use crate::batch::selection::Selection;
 use crate::batch::shard_rows::split_by_shard;
 use crate::model::ids::ObjectId;
 use crate::model::shard_map::Policy;
-use crate::model::sorted_map::SortedMap;
 
 /// What one shard gets: per measurement in the order of the batch, its rows.
 pub type Target = (ObjectId, Vec<Selection>);
@@ -17,7 +18,7 @@ pub fn targets(
     batch: &[MeasurementBatch],
     pending: &[Selection],
 ) -> Option<Vec<Target>> {
-    let mut targets: SortedMap<(usize, usize), Vec<Selection>> = SortedMap::new();
+    let mut targets: BTreeMap<(usize, usize), Vec<Selection>> = BTreeMap::new();
     for (position, (measurement, rows)) in batch.iter().zip(pending).enumerate() {
         let (keys, block) = (&measurement.tag_keys, &measurement.block);
         let split = split_by_shard(&measurement.name, keys, block, rows, &policy.groups);

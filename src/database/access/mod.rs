@@ -4,6 +4,8 @@
 //! Their rows lie by a hash of what they are found by and are read one at a time: a database may
 //! have a hundred thousand of them. Nothing of them is kept in memory.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use sha2::{Digest, Sha256};
 
 use super::job::{Job, JobKind};
@@ -13,8 +15,6 @@ use super::rows::{DatabaseStage, FIRST_GRANT_KEY, RowsChange};
 use super::split_progress::request;
 use crate::model::ids::ObjectId;
 use crate::model::limits::CALLS_PER_ROUND_MAX;
-use crate::model::sorted_map::SortedMap;
-use crate::model::sorted_set::SortedSet;
 use crate::protocol::call::Platform;
 use crate::protocol::database::FromDatabase;
 use crate::protocol::envelope;
@@ -83,12 +83,14 @@ impl<S: Store> Database<S> {
                 state.next_job += 1;
             }
         }
-        let mut grantees = SortedMap::new();
+        let mut grantees = BTreeMap::new();
         let gone = push.removed.iter().map(|key| (key.clone(), None));
         for (key, row) in gone.chain(push.put.iter().map(|row| (row.key(), Some(row)))) {
             let at = slot(&key);
-            let read = || if grants_anew { Ok(Vec::new()) } else { read(&self.store, at) };
-            let rows = grantees.entry(at).or_try_insert_with(read)?;
+            if !grants_anew && !grantees.contains_key(&at) {
+                grantees.insert(at, read(&self.store, at)?);
+            }
+            let rows: &mut Vec<Grantee> = grantees.entry(at).or_default();
             rows.retain(|known| known.key() != key);
             rows.extend(row.cloned());
         }
@@ -113,7 +115,7 @@ impl<S: Store> Database<S> {
         let Some(rows) = &self.rows else { return Ok(None) };
         let number = rows.state.access;
         if self.told.0 != number {
-            self.told = (number, SortedSet::new());
+            self.told = (number, BTreeSet::new());
         }
         let left = all_shards(rows).filter(|shard| !self.told.1.contains(*shard));
         let asked: Vec<ObjectId> = left.take(CALLS_PER_ROUND_MAX).cloned().collect();

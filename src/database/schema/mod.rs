@@ -1,12 +1,12 @@
 //! Keeps the schema of one policy: it takes sets of columns and gives each measurement and column
 //! an id. A set is taken as a whole or refused.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::{MEASUREMENT_SCHEMA_BYTES_MAX, PAGE_BYTES_MAX};
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
-use crate::model::sorted_map::SortedMap;
-use crate::model::sorted_set::SortedSet;
 use crate::model::value::FieldType;
 use crate::protocol::database::{ColumnSet, RegisterRefusal};
 
@@ -19,7 +19,7 @@ const MEASUREMENT_BYTES: usize = 1 + 4 + 4 + 5 + 5 + 10 + 5 + 1;
 /// The measurements of one policy. A copy of stored rows.
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
-    by_name: SortedMap<String, MeasurementSchema>,
+    by_name: BTreeMap<String, MeasurementSchema>,
     /// Without columns. They stay, so that ids are never reused and every edge hears of them.
     dropped: Vec<MeasurementSchema>,
     /// Highest of all measurements'.
@@ -33,7 +33,7 @@ pub struct Schema {
 #[derive(Debug, Default)]
 pub struct Registration {
     /// Changed measurements by name.
-    pub changed: SortedMap<String, MeasurementSchema>,
+    pub changed: BTreeMap<String, MeasurementSchema>,
     /// Per set, in order, why it was refused.
     pub refusals: Vec<Option<RegisterRefusal>>,
     version: u64,
@@ -166,7 +166,7 @@ impl Schema {
     pub fn page(&self, after_version: u64) -> (Vec<MeasurementSchema>, bool) {
         let all = self.by_name.values().chain(&self.dropped);
         let changed = all.filter(|m| m.version > after_version);
-        let by_version: SortedMap<u64, &MeasurementSchema> =
+        let by_version: BTreeMap<u64, &MeasurementSchema> =
             changed.map(|measurement| (measurement.version, measurement)).collect();
         let mut page = Vec::new();
         let mut bytes = 0;
@@ -241,12 +241,12 @@ fn add_columns(
     limits: &Limits,
     first_column: u32,
 ) -> Result<bool, RegisterRefusal> {
-    let tags: SortedSet<&str> = measurement.tags().map(|column| column.key.as_str()).collect();
-    let fields: SortedMap<&str, FieldType> =
+    let tags: BTreeSet<&str> = measurement.tags().map(|column| column.key.as_str()).collect();
+    let fields: BTreeMap<&str, FieldType> =
         measurement.fields().map(|(column, kind)| (column.key.as_str(), kind)).collect();
-    let mut new_tags: SortedSet<&str> = set.tags.iter().map(String::as_str).collect();
+    let mut new_tags: BTreeSet<&str> = set.tags.iter().map(String::as_str).collect();
     new_tags.retain(|key| !tags.contains(key));
-    let mut new_fields: SortedMap<&str, FieldType> = SortedMap::new();
+    let mut new_fields: BTreeMap<&str, FieldType> = BTreeMap::new();
     for (key, requested) in &set.fields {
         let key = key.as_str();
         match fields.get(key).or_else(|| new_fields.get(key)) {

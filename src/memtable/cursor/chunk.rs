@@ -9,7 +9,6 @@ use crate::batch::order::{Distinct, Order, rank_series};
 use crate::memtable::table::MeasurementTable;
 use crate::merge::cursor::Columns;
 use crate::model::ids::ColumnId;
-use crate::model::sorted::sort_positions;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 
@@ -71,7 +70,7 @@ impl Rows {
         };
         // Rows in memory are fewer than 2^32.
         let mut new: Vec<u32> = (sorted as u32..rows as u32).collect();
-        sort_positions(&mut new, &|a, b| key(&a).cmp(&key(&b)));
+        new.sort_by(|&a, &b| key(&a).cmp(&key(&b)));
         let mut order: Vec<u32> = Vec::with_capacity(rows);
         let (mut rest, mut is_distinct) = (self.order.as_slice(), self.is_distinct);
         let mut added: Vec<(u32, u32)> = Vec::new();

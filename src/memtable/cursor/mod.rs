@@ -16,7 +16,6 @@ use crate::batch::column::Column;
 use crate::merge::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::sorted;
 use crate::model::time::TimeRange;
 
 /// Chunks that a cursor keeps ready: picks that are read together may begin in one and end in the
@@ -34,7 +33,7 @@ pub fn tag_order(known: &[ColumnId], table: &MeasurementTable) -> Vec<ColumnId> 
     let new = tags.filter(|(id, _)| !known.contains(id));
     let mut new: Vec<(Reverse<usize>, ColumnId)> =
         new.map(|(&id, tag)| (Reverse(tag.dictionary.len()), id)).collect();
-    sorted::sort(&mut new);
+    new.sort();
     known.iter().copied().chain(new.into_iter().map(|(_, id)| id)).collect()
 }
 

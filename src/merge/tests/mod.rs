@@ -3,6 +3,7 @@
 mod rules;
 pub(crate) mod vector;
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use self::vector::{Fields, Story, VectorCursor, values};
@@ -15,7 +16,6 @@ use super::picks::Picks;
 use super::sequences::{Extent, Sequences};
 use crate::batch::column::Column;
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
 
@@ -86,7 +86,7 @@ fn parts(rng: &mut Rng) -> Vec<Part> {
     parts
 }
 
-fn hidden(rng: &mut Rng) -> (Vec<Tombstone>, SortedSet<MeasurementId>) {
+fn hidden(rng: &mut Rng) -> (Vec<Tombstone>, BTreeSet<MeasurementId>) {
     let tombstone = |rng: &mut Rng| {
         let start_ns = rng.i64(0..TIMES);
         let time = match rng.u8(..3) {
@@ -107,7 +107,7 @@ fn hidden(rng: &mut Rng) -> (Vec<Tombstone>, SortedSet<MeasurementId>) {
     };
     let count = [0, 1, 5][rng.usize(..3)];
     let tombstones = (0..count).map(|_| tombstone(rng)).collect();
-    let mut retired = SortedSet::new();
+    let mut retired = BTreeSet::new();
     if rng.u8(..4) == 0 {
         retired.insert(MeasurementId(rng.u32(1..4)));
     }
@@ -117,7 +117,7 @@ fn hidden(rng: &mut Rng) -> (Vec<Tombstone>, SortedSet<MeasurementId>) {
 /// What is left of the parts when they are written in order of their sequences.
 fn story_of(
     parts: &[Part],
-    (tombstones, retired): &(Vec<Tombstone>, SortedSet<MeasurementId>),
+    (tombstones, retired): &(Vec<Tombstone>, BTreeSet<MeasurementId>),
 ) -> Story {
     let mut sorted: Vec<&Part> = parts.iter().collect();
     sorted.sort_by_key(|part| part.extent.sequences.hi);

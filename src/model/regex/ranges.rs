@@ -1,7 +1,5 @@
 //! Computes with sets of characters.
 
-use crate::model::sorted;
-
 use super::unicode;
 
 /// No text can hold them.
@@ -68,7 +66,7 @@ impl Ranges {
 
     /// Brings them in order and joins those that touch.
     fn join(&mut self) {
-        sorted::sort(&mut self.0);
+        self.0.sort();
         self.0.dedup_by(|next, before| {
             let touch = next.0 <= before.1.saturating_add(1);
             if touch {

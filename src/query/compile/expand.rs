@@ -4,7 +4,6 @@ use super::resolve::KnownNames;
 use super::result_names::name_of;
 use crate::influxql::ast::{Cast, Dimension, Expr, Field, WildcardKind};
 use crate::model::regex::Pattern;
-use crate::model::sorted;
 use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
 use crate::query::functions::Function;
@@ -38,7 +37,7 @@ pub(crate) fn expand(
             names.tags.keys().filter(|tag| !grouped(tag)).map(|tag| (&**tag, DataType::Tag)),
         );
         // Stable, and fields come first: of equal names the field stands before the tag.
-        sorted::sort_by(&mut list, |left, right| left.0.cmp(right.0));
+        list.sort_by(|left, right| left.0.cmp(right.0));
     }
     let columns = Columns { list };
     let mut expanded = Vec::with_capacity(fields.len());
@@ -62,7 +61,7 @@ fn group_keys(dimensions: &[Dimension], names: &KnownNames) -> Result<Vec<String
             _ => {}
         }
     }
-    sorted::sort_by(&mut keys, Ord::cmp);
+    keys.sort();
     keys.dedup();
     Ok(keys)
 }

@@ -12,7 +12,6 @@ use super::statement::CheckedSelect;
 use super::subquery;
 use crate::influxql::ast::{Expr, Field, Fill};
 use crate::model::schema::MeasurementSchema;
-use crate::model::sorted;
 use crate::model::time::TimeRange;
 use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
@@ -33,7 +32,7 @@ pub(crate) fn lower(
     let Prepared { checked, mut measurements, known, shown, mut group_keys, subqueries, .. } =
         prepared;
     group_keys.extend_from_slice(outer_keys);
-    sorted::sort(&mut group_keys);
+    group_keys.sort();
     group_keys.dedup();
     // What is wrong inside is said first (1.x).
     let inner_nodes = derive(subqueries, &group_keys, &mut measurements, scans)?;

@@ -1,6 +1,7 @@
 //! Finds what every name of a checked SELECT means in the schemas, and expands its wildcards.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
 use super::context::{Context, PolicyView};
 use super::expand;
@@ -11,12 +12,11 @@ use super::subquery::{self, Offered};
 use crate::influxql::ast::{Expr, Field, Measurement, MeasurementName, Source};
 use crate::model::regex::Pattern;
 use crate::model::schema::{MeasurementSchema, PolicySchema};
-use crate::model::sorted_map::SortedMap;
 use crate::query::error::QueryError;
 use crate::query::functions;
 
 /// The measurements of FROM, by name; one name may stand in several policies and subqueries.
-pub(super) type Measurements<'a> = SortedMap<String, Vec<FromMeasurement<'a>>>;
+pub(super) type Measurements<'a> = BTreeMap<String, Vec<FromMeasurement<'a>>>;
 
 /// Something of FROM that has rows.
 #[derive(Clone, Debug)]

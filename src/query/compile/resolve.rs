@@ -1,11 +1,11 @@
 //! Says what a name means in the sources of a statement, and which type an expression has.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::fields;
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;
-use crate::model::sorted_map::SortedMap;
 use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
 use crate::query::functions::Function;
@@ -14,12 +14,12 @@ use crate::query::functions::Function;
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KnownNames {
     /// Fields, and columns of subqueries.
-    pub(crate) fields: SortedMap<Rc<str>, DataType>,
+    pub(crate) fields: BTreeMap<Rc<str>, DataType>,
     /// Those of `fields` that a wildcard leaves out: tags that `top` and `bottom` of a subquery
     /// are given.
-    pub(crate) hidden: SortedMap<Rc<str>, ()>,
+    pub(crate) hidden: BTreeMap<Rc<str>, ()>,
     /// Tags, and dimensions of subqueries.
-    pub(crate) tags: SortedMap<Rc<str>, ()>,
+    pub(crate) tags: BTreeMap<Rc<str>, ()>,
 }
 
 impl KnownNames {

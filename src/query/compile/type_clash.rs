@@ -7,12 +7,12 @@
 //! measurements found here have rows, and leaves out those that have none. Numbers of different
 //! types do not clash, since they become one another.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use super::context::PolicyView;
 use super::prepare;
 use crate::influxql::ast::{Expr, SelectStatement, Source};
 use crate::model::schema::MeasurementSchema;
-use crate::model::sorted_map::SortedMap;
-use crate::model::sorted_set::SortedSet;
 use crate::model::value::FieldType;
 use crate::query::source::Defaults;
 
@@ -26,15 +26,15 @@ pub fn clashing(
     defaults: Defaults<'_>,
     policies: &[PolicyView<'_>],
 ) -> Vec<ClashPlace> {
-    let mut read = SortedMap::new();
+    let mut read = BTreeMap::new();
     collect(select, defaults, policies, &mut read);
     if read.len() < 2 {
         return Vec::new();
     }
-    let mut mentioned = Some(SortedSet::new());
+    let mut mentioned = Some(BTreeSet::new());
     mentions_of(select, &mut mentioned);
-    let mut kinds: SortedMap<&str, FieldType> = SortedMap::new();
-    let mut clashing: SortedSet<&str> = SortedSet::new();
+    let mut kinds: BTreeMap<&str, FieldType> = BTreeMap::new();
+    let mut clashing: BTreeSet<&str> = BTreeSet::new();
     for schema in read.values() {
         for (column, field_type) in schema.fields() {
             let name = column.key.as_str();
@@ -65,7 +65,7 @@ fn collect<'a>(
     select: &SelectStatement,
     defaults: Defaults<'_>,
     policies: &[PolicyView<'a>],
-    read: &mut SortedMap<ClashPlace, &'a MeasurementSchema>,
+    read: &mut BTreeMap<ClashPlace, &'a MeasurementSchema>,
 ) {
     for source in &select.sources {
         let measurement = match source {
@@ -88,7 +88,7 @@ fn collect<'a>(
 }
 
 /// The names that `select` and its subqueries mention; `None` for all.
-fn mentions_of<'a>(select: &'a SelectStatement, mentioned: &mut Option<SortedSet<&'a str>>) {
+fn mentions_of<'a>(select: &'a SelectStatement, mentioned: &mut Option<BTreeSet<&'a str>>) {
     let fields = select.fields.iter().map(|field| &field.expr);
     for expr in fields.chain(&select.condition) {
         mentions(expr, mentioned);
@@ -100,7 +100,7 @@ fn mentions_of<'a>(select: &'a SelectStatement, mentioned: &mut Option<SortedSet
     }
 }
 
-fn mentions<'a>(expr: &'a Expr, mentioned: &mut Option<SortedSet<&'a str>>) {
+fn mentions<'a>(expr: &'a Expr, mentioned: &mut Option<BTreeSet<&'a str>>) {
     match expr {
         Expr::VarRef { name, .. } | Expr::Distinct(name) => {
             if let Some(names) = mentioned {

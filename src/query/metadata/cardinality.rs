@@ -11,7 +11,6 @@ use crate::model::ids::ColumnId;
 use crate::model::regex::Pattern;
 use crate::model::schema::{ColumnKind, MeasurementSchema};
 use crate::model::series::series_hash;
-use crate::model::sorted;
 use crate::query::error::QueryError;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use crate::scan::page::MeasurementSummary;
@@ -109,7 +108,7 @@ impl CardinalityCount {
                 }
             }
         }
-        sorted::sort(&mut self.groups);
+        self.groups.sort();
         self.groups.dedup();
         Ok(())
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use crate::model::ids::ColumnId;
 use crate::model::schema::{ColumnDefinition, MeasurementSchema};
-use crate::model::sorted;
 
 /// What the ids of one measurement mean.
 #[derive(Clone, Debug)]
@@ -27,7 +26,7 @@ impl ColumnNames {
     ) -> Self {
         let tags = schema.tags().filter(|column| wanted(&column.key));
         let mut tags: Vec<_> = tags.map(|column| (column.id, column.key.clone())).collect();
-        sorted::sort_by(&mut tags, |left, right| left.1.cmp(&right.1));
+        tags.sort_by(|left, right| left.1.cmp(&right.1));
         Self { schema: Arc::clone(schema), tags, policy: Rc::clone(policy) }
     }
 

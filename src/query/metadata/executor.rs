@@ -1,6 +1,6 @@
 //! Merges the summaries of many shards, one measurement at a time, in order of their names.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use super::names::SortedNames;
 use super::plan::MetaPlan;
@@ -8,7 +8,6 @@ use super::render::{Listing, Render};
 use crate::admission::{Held, QueryRoom};
 use crate::model::ids::MeasurementId;
 use crate::model::limits::SHARDS_ASKED_AT_ONCE_MAX;
-use crate::model::sorted_map::SortedMap;
 use crate::query::error::QueryError;
 use crate::query::executor::StreamId;
 use crate::query::operators::limit::Limiter;
@@ -87,7 +86,7 @@ impl MetaExecutor {
     /// Starts `plan`; `shards[i]` is how many shards scan `i` touches. What it holds is counted in
     /// `room`.
     pub fn new(plan: MetaPlan, shards: &[u32], room: &QueryRoom) -> Self {
-        let mut by_name: SortedMap<String, Vec<(usize, usize)>> = SortedMap::new();
+        let mut by_name: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
         let mut streams = Vec::new();
         for (index, scan) in plan.scans.iter().enumerate() {
             for (position, known) in scan.column_names.iter().enumerate() {

@@ -5,7 +5,6 @@ use std::ops::Range;
 
 use crate::batch::column::StringColumn;
 use crate::model::limits::LISTED_NAMES_BYTES_MAX;
-use crate::model::sorted::sort_positions;
 use crate::query::error::QueryError;
 
 /// What one takes beside its text, bytes: where it ends, and its place in the order.
@@ -86,7 +85,7 @@ impl SortedNames {
     /// Brings them into ascending order, each once, as many as are kept.
     pub(super) fn sort(&mut self) {
         let mut order: Vec<u32> = (0..self.stored() as u32).collect();
-        sort_positions(&mut order, &|a, b| self.text(a).cmp(self.text(b)));
+        order.sort_by(|&a, &b| self.text(a).cmp(self.text(b)));
         order.dedup_by(|a, b| self.text(*a) == self.text(*b));
         order.truncate(self.keep.unwrap_or(usize::MAX));
         self.order = order;

@@ -1,6 +1,7 @@
 //! Turns a SHOW statement into requests for summaries. A new SHOW statement about stored data is an
 //! arm of `read` here and a [`Render`].
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -14,7 +15,6 @@ use super::render::Render;
 use crate::influxql::ast::{Dimension, Expr, Measurement, NamePattern, Source, Statement};
 use crate::model::limits::PIECE_BYTES_MAX;
 use crate::model::schema::MeasurementSchema;
-use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 use crate::query::compile::split_time;
 use crate::query::error::QueryError;
@@ -222,7 +222,7 @@ fn want(render: &Render, column_names: &[ColumnNames]) -> SummaryWant {
     }
 }
 
-type Chosen<'a> = Vec<(&'a MetaPolicy<'a>, SortedMap<&'a str, &'a Arc<MeasurementSchema>>)>;
+type Chosen<'a> = Vec<(&'a MetaPolicy<'a>, BTreeMap<&'a str, &'a Arc<MeasurementSchema>>)>;
 
 /// The policies to look at and, of each, the measurements asked about.
 fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, QueryError> {
@@ -256,7 +256,7 @@ fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chose
             };
             listed && extra.as_ref().is_none_or(|test| test.accepts(name))
         };
-        let measurements: SortedMap<&str, &Arc<MeasurementSchema>> =
+        let measurements: BTreeMap<&str, &Arc<MeasurementSchema>> =
             (policy.schema.measurements.iter())
                 .filter(|(name, _)| wanted(name))
                 .map(|(name, schema)| (name.as_str(), schema))

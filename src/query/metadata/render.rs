@@ -8,7 +8,6 @@ use super::names::SortedNames;
 use crate::model::limits::COUNTED_NAMES_MAX;
 use crate::model::schema::ColumnKind;
 use crate::model::series::value_hash;
-use crate::model::sorted;
 use crate::query::error::QueryError;
 use crate::scan::page::MeasurementSummary;
 
@@ -157,7 +156,7 @@ impl Listing {
         if self.hashes.is_empty() {
             return self.count;
         }
-        sorted::sort(&mut self.hashes);
+        self.hashes.sort();
         self.hashes.dedup();
         self.hashes.len() as u64
     }

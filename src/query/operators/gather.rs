@@ -7,7 +7,6 @@ use xxhash_rust::xxh64::xxh64;
 use super::series::CallSeries;
 use crate::admission::{Held, QueryRoom};
 use crate::model::limits::{GATHERED_BYTES_MAX, GATHERED_VALUES_MAX};
-use crate::model::sorted;
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::error::QueryError;
 use crate::query::operators::merge_rows::RowBatch;
@@ -129,7 +128,7 @@ impl GatherRun {
         if is_turned(node, plan) {
             kept.iter_mut().for_each(|row| *row = last.saturating_sub(*row));
         }
-        sorted::sort_positions(&mut kept, &|a, b| a.cmp(&b));
+        kept.sort();
         let time = |&row: &u32| self.times_ns.get(row as usize).copied();
         self.times_ns = kept.iter().filter_map(time).collect();
         for column in self.values.iter_mut().chain(self.others.iter_mut().flatten()) {

@@ -1,11 +1,11 @@
 //! The rows of one group of a slice, as shards bring them.
 
 use std::cmp::Ordering;
+use std::cmp::Reverse;
 use std::collections::VecDeque;
 
 use crate::batch::picker::Picker;
 use crate::model::limits::PAGE_BYTES_MAX;
-use crate::model::sorted::sort_positions;
 use crate::query::result::{Column, StringColumn, Values};
 use crate::scan::page::GroupData;
 
@@ -77,8 +77,8 @@ impl SliceRows {
         let time = |row: u32| times.get(row as usize).copied().unwrap_or_default();
         let mut order: Vec<u32> = (0..times.len() as u32).collect();
         match descending {
-            true => sort_positions(&mut order, &|a, b| time(b).cmp(&time(a))),
-            false => sort_positions(&mut order, &|a, b| time(a).cmp(&time(b))),
+            true => order.sort_by_key(|&row| Reverse(time(row))),
+            false => order.sort_by_key(|&row| time(row)),
         }
         order
     }
@@ -138,7 +138,7 @@ impl SliceRows {
     }
 
     fn keep(&mut self, mut rows: Vec<u32>, starts: &[u32]) {
-        sort_positions(&mut rows, &|a, b| a.cmp(&b));
+        rows.sort();
         let mut pieces = Vec::with_capacity(self.pieces.len());
         for (piece, bounds) in self.pieces.iter().zip(starts.windows(2)) {
             let &[start, end] = bounds else { continue };

@@ -14,6 +14,7 @@
 
 mod table;
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use super::error::QueryError;
@@ -23,7 +24,6 @@ use super::stream::Slice;
 use crate::admission::Held;
 use crate::model::ids::ColumnId;
 use crate::model::limits::{PAGE_BYTES_MAX, SUBQUERY_BYTES_MAX};
-use crate::model::sorted_map::SortedMap;
 use crate::model::value::FieldType;
 use crate::scan::page::{Group, GroupData, PartialColumn, ScanPage};
 use crate::scan::partial;
@@ -59,7 +59,7 @@ pub(crate) struct Derived {
     mode: Mode,
     /// A batch is full with so many.
     batch_bytes: usize,
-    tables: SortedMap<Rc<str>, ArrivedRows>,
+    tables: BTreeMap<Rc<str>, ArrivedRows>,
     bytes: usize,
     held: Held,
     /// The measurement of the last rows.
@@ -85,7 +85,7 @@ impl Derived {
             mode: mode(node, index, &subquery, scans),
             subquery,
             batch_bytes,
-            tables: SortedMap::new(),
+            tables: BTreeMap::new(),
             bytes: 0,
             held,
             current: None,

@@ -1,5 +1,6 @@
 //! Arranges the rows of a subquery so that they can be scanned.
 
+use std::cmp::Reverse;
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -7,8 +8,6 @@ use super::{REPEAT_TAG, TIME_COLUMN};
 use crate::merge::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::sorted;
-use crate::model::sorted::sort_positions;
 use crate::model::time::TimeRange;
 use crate::query::operators::series::gather_or_null;
 use crate::query::plan::Subquery;
@@ -80,20 +79,19 @@ impl ArrivedRows {
         let count = self.times_ns.len() as u32;
         let mut rows: Vec<u32> = (0..count).collect();
         if sorted && descending {
-            let key = |row| (place(row), self.group_of(row));
-            sort_positions(&mut rows, &|a, b| key(b).cmp(&key(a)));
+            rows.sort_by_key(|&row| Reverse((place(row), self.group_of(row))));
         } else if sorted {
-            sort_positions(&mut rows, &|a, b| place(a).cmp(&place(b)));
+            rows.sort_by_key(|&row| place(row));
         } else if descending {
             // The series came in descending order, and stand in ascending order (1.x).
-            sort_positions(&mut rows, &|a, b| self.group_of(b).cmp(&self.group_of(a)));
+            rows.sort_by_key(|&row| Reverse(self.group_of(row)));
         }
         if descending {
             rows.reverse();
         }
         let mut placed: Vec<(u32, i64, u32)> =
             rows.iter().zip(0_i64..).map(|(&row, at)| (self.group_of(row), at, row)).collect();
-        sorted::sort(&mut placed);
+        placed.sort();
         let series = placed.iter().map(|&(group, ..)| (group, 0)).collect::<Vec<_>>();
         let times_ns = placed.iter().map(|&(_, at, _)| at).collect();
         let rows: Vec<u32> = placed.iter().map(|&(.., row)| row).collect();
@@ -108,7 +106,7 @@ impl ArrivedRows {
         let mut placed: Vec<(u32, u32, i64, u32)> = (0..self.times_ns.len() as u32)
             .map(|row| (self.group_of(row), 0, self.time_of(row), row))
             .collect();
-        sorted::sort(&mut placed);
+        placed.sort();
         let mut before = None;
         let mut repeat = 0;
         for (group, repeated, time_ns, _) in &mut placed {
@@ -116,7 +114,7 @@ impl ArrivedRows {
             before = Some((*group, *time_ns));
             *repeated = repeat;
         }
-        sorted::sort(&mut placed);
+        placed.sort();
         let series = placed.iter().map(|&(group, repeat, ..)| (group, repeat)).collect::<Vec<_>>();
         let times_ns = placed.iter().map(|&(_, _, time_ns, _)| time_ns).collect();
         let rows: Vec<u32> = placed.iter().map(|&(.., row)| row).collect();
@@ -158,7 +156,7 @@ impl ArrivedRows {
             start = end;
         }
         // Groups may have come in descending order.
-        sorted::sort_by(&mut series, |(a, _), (b, _)| a.cmp(b));
+        series.sort_by(|(a, _), (b, _)| a.cmp(b));
         Layout {
             tag_order: (0..keys as u32).map(ColumnId).chain([REPEAT_TAG]).collect(),
             times_ns: times_ns.into(),
@@ -186,7 +184,7 @@ impl Reader for Layout {
     ) -> Result<Rows<'_>, ReadError> {
         let types = self.columns.iter().map(|(id, column)| (*id, column.values.field_type()));
         let mut types: Vec<_> = types.collect();
-        sorted::sort_by_key(&mut types, |&(id, _)| id);
+        types.sort_by_key(|&(id, _)| id);
         let types = types.into();
         let cursor = LayoutCursor { layout: self, types, direction, passed: 0, is_read: false };
         rows_of_one(cursor, direction, from)

@@ -1,7 +1,6 @@
 //! Each value once, by the time of its first point, then by value.
 
 use super::points::{Gathered, Outcome, Points, by_value, compare};
-use crate::model::sorted::sort_positions;
 
 pub(super) struct Distinct;
 
@@ -11,7 +10,7 @@ impl Gathered for Distinct {
         rows.dedup_by(|b, a| compare(points.values, *a, *b).is_eq());
         // Stable: values that appear at one time stay in their own order.
         let time = |row: u32| points.times_ns.get(row as usize);
-        sort_positions(&mut rows, &|a, b| time(a).cmp(&time(b)));
+        rows.sort_by(|&a, &b| time(a).cmp(&time(b)));
         Outcome::Rows(rows)
     }
 }

@@ -3,7 +3,6 @@
 use std::cmp::Ordering;
 
 use crate::batch::column::Values;
-use crate::model::sorted::sort_positions;
 use crate::model::value::FieldValue;
 
 /// The rows of one group and window that have a value, in order of time.
@@ -54,7 +53,7 @@ pub(super) fn by_value(points: &Points<'_>) -> Vec<u32> {
         return keys.into_iter().map(|(_, row)| row).collect();
     }
     let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
-    sort_positions(&mut rows, &|a, b| compare(points.values, a, b));
+    rows.sort_by(|&a, &b| compare(points.values, a, b));
     rows
 }
 

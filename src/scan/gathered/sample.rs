@@ -4,7 +4,6 @@
 use xxhash_rust::xxh64::xxh64;
 
 use super::points::{Gathered, Outcome, Points};
-use crate::model::sorted::sort_positions;
 
 pub(super) struct Sample {
     pub(super) count: u32,
@@ -25,9 +24,9 @@ impl Gathered for Sample {
         let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
         let drawn: Vec<_> = rows.iter().map(|&row| draw(row)).collect();
         let key = |row: u32| drawn.get(row as usize);
-        sort_positions(&mut rows, &|a, b| key(a).cmp(&key(b)));
+        rows.sort_by(|&a, &b| key(a).cmp(&key(b)));
         rows.truncate(self.count as usize);
-        sort_positions(&mut rows, &|a, b| a.cmp(&b));
+        rows.sort();
         Outcome::Rows(rows)
     }
 }

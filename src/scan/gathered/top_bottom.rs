@@ -7,7 +7,6 @@ use std::collections::HashSet;
 use foldhash::fast::FixedState;
 
 use super::points::{Gathered, Outcome, Points, compare};
-use crate::model::sorted::sort_positions;
 
 /// So many points with the largest values.
 pub(super) struct Top(pub(super) u32);
@@ -31,7 +30,7 @@ impl Gathered for Bottom {
 /// are given in order of time, rows of one time by `order`.
 fn extremes(points: &Points<'_>, count: u32, order: impl Fn(u32, u32) -> Ordering) -> Outcome {
     let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
-    sort_positions(&mut rows, &order);
+    rows.sort_by(|&a, &b| order(a, b));
     if !points.combinations.is_empty() {
         let mut seen: HashSet<Option<&u32>, FixedState> = HashSet::default();
         rows.retain(|&row| seen.insert(points.combinations.get(row as usize)));
@@ -39,6 +38,6 @@ fn extremes(points: &Points<'_>, count: u32, order: impl Fn(u32, u32) -> Orderin
     rows.truncate(count as usize);
     // Stable: rows of one time stay in the order of their values.
     let time = |row: u32| points.times_ns.get(row as usize);
-    sort_positions(&mut rows, &|a, b| time(a).cmp(&time(b)));
+    rows.sort_by(|&a, &b| time(a).cmp(&time(b)));
     Outcome::Rows(rows)
 }

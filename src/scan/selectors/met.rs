@@ -12,7 +12,6 @@ use super::first_last::Last;
 use super::selected::{Selector, compare, push};
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, StringColumn, Values};
-use crate::model::sorted;
 use crate::model::value::{FieldType, FieldValue};
 use crate::scan::accumulator::{Accumulator, Finished};
 use crate::scan::dense::{Dense, Neighbours};
@@ -64,7 +63,7 @@ impl Met {
             Ordering::Equal => {}
         }
         self.points.push(point);
-        sorted::sort_by(&mut self.points, |a, b| by_texts(&a.beside, &b.beside));
+        self.points.sort_by(|a, b| by_texts(&a.beside, &b.beside));
         if self.points.len() > 2 {
             // Of three the middle one goes, or the one at the far end.
             self.points.remove(match (self.by_text, self.latest) {

@@ -1,11 +1,10 @@
 //! What the directories tell of measurements before any series is looked at.
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 
 use crate::merge::cursor::{Columns, ReadError};
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::sorted;
-use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
 use crate::scan::reader::{Reader, RowGroup};
 
@@ -23,11 +22,11 @@ pub(super) struct Facts {
     /// About how many keys a walk comes by.
     pub(super) keys: u64,
     /// Fields that have values.
-    pub(super) fields: SortedSet<ColumnId>,
+    pub(super) fields: BTreeSet<ColumnId>,
     /// Fields that have values or had some.
-    pub(super) doubtful: SortedSet<ColumnId>,
+    pub(super) doubtful: BTreeSet<ColumnId>,
     /// Tags that some series has.
-    pub(super) tags: SortedSet<ColumnId>,
+    pub(super) tags: BTreeSet<ColumnId>,
     /// Of the group before.
     columns: Option<(bool, Columns)>,
 }
@@ -54,7 +53,7 @@ pub(super) fn list(
     wanted: Wanted,
 ) -> Result<Vec<Facts>, ReadError> {
     let mut by_id: Vec<(MeasurementId, u32)> = measurements.iter().copied().zip(0..).collect();
-    sorted::sort(&mut by_id);
+    by_id.sort();
     let ids: Vec<MeasurementId> = by_id.iter().map(|(id, _)| *id).collect();
     let fresh = Facts { is_whole: true, is_told: true, ..Facts::default() };
     let mut all = vec![fresh; measurements.len()];
@@ -93,7 +92,7 @@ impl Facts {
             self.columns = Some((group.is_whole, Rc::clone(group.columns)));
         }
         let seen = &mut self.tags;
-        let unseen = |seen: &SortedSet<ColumnId>| group.tag_ids.iter().any(|id| !seen.contains(id));
+        let unseen = |seen: &BTreeSet<ColumnId>| group.tag_ids.iter().any(|id| !seen.contains(id));
         // Each series of such a group has rows, and no dictionary has more than its series do.
         if group.is_whole && unseen(seen) {
             group.tables.each(&mut |ids, table| {

@@ -1,8 +1,8 @@
 //! The least combinations of tag values that fit a page, each once.
 
+use std::collections::BTreeSet;
+
 use crate::merge::key::SeriesKey;
-use crate::model::sorted;
-use crate::model::sorted_set::SortedSet;
 
 /// Combinations that came out of order before they are put among the others.
 const FRESH_MAX: usize = 1_000;
@@ -14,7 +14,7 @@ const VALUE_BYTES: usize = 4;
 pub(super) struct Least {
     /// Ascending.
     items: Vec<SeriesKey>,
-    fresh: SortedSet<SeriesKey>,
+    fresh: BTreeSet<SeriesKey>,
     /// How many there are, kept or not.
     count: u64,
     /// They come in order, each once, and only their number is wanted.
@@ -31,7 +31,7 @@ impl Least {
     pub(super) fn new(room: usize, items_max: usize, is_number: bool) -> Self {
         Self {
             items: Vec::new(),
-            fresh: SortedSet::new(),
+            fresh: BTreeSet::new(),
             count: 0,
             is_number,
             bytes: 0,
@@ -123,7 +123,7 @@ impl Least {
         self.items.extend(std::mem::take(&mut self.fresh));
         if !in_order {
             // Stable: it finds the two runs.
-            sorted::sort(&mut self.items);
+            self.items.sort();
         }
     }
 }

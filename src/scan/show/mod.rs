@@ -26,7 +26,6 @@ use crate::codec::metadata;
 use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::series::value_hash;
-use crate::model::sorted;
 use crate::model::time::TimeRange;
 
 /// Bytes of a measurement on a page beside its items.
@@ -269,7 +268,7 @@ impl<'a> Page<'a> {
         let mut by_id: Vec<(MeasurementId, usize)> = Vec::with_capacity(tasks.len());
         let open = tasks.iter().enumerate().filter(|(_, task)| !task.is_done);
         by_id.extend(open.map(|(at, task)| (task.measurement, at)));
-        sorted::sort(&mut by_id);
+        by_id.sort();
         let mut ids: Vec<MeasurementId> = by_id.iter().map(|(id, _)| *id).collect();
         ids.dedup();
         let share = self.limits.keys / (self.stretches.len() as u64).max(1);

@@ -1,12 +1,13 @@
 //! What a page finds out about one measurement, or about one of its tags.
 
+use std::collections::BTreeSet;
+
 use super::first::FirstSeries;
 use super::least::Least;
 use super::walk::{Next, Walk};
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
 use crate::scan::error::ScanError;
 use crate::scan::keys::{KeyFilter, SeriesTags};
@@ -37,7 +38,7 @@ pub(super) enum Find {
 
 /// Which columns are found, and which are still looked for.
 pub(super) struct FindColumns {
-    pub(super) found: SortedSet<ColumnId>,
+    pub(super) found: BTreeSet<ColumnId>,
     /// By their places in the order.
     pub(super) tags: Vec<(usize, ColumnId)>,
     /// `None`: whichever the series have.

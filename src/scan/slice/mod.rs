@@ -32,7 +32,6 @@ use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use crate::merge::picks::Picks;
 use crate::model::ids::ColumnId;
-use crate::model::sorted;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 
@@ -134,7 +133,7 @@ fn columns(request: &ScanRequest) -> (Vec<ColumnId>, Vec<ColumnId>) {
     let mut columns = deciding.clone();
     columns.extend(inputs(request).map(|input| input.column));
     for list in [&mut columns, &mut deciding] {
-        sorted::sort(list);
+        list.sort();
         list.dedup();
     }
     (columns, deciding)

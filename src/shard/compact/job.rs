@@ -1,6 +1,6 @@
 //! The running job in memory: where it stands, and its next groups.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use crate::merge::cursor::{Direction, ReadError};
@@ -8,7 +8,6 @@ use crate::merge::hide::{Hidden, Hide};
 use crate::merge::kway;
 use crate::merge::sequences::Sequences;
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::sorted_map::SortedMap;
 use crate::model::time::TimeRange;
 use crate::part::cursor::PartCursor;
 use crate::part::writer::{Groups, LastRow, PartWriter, Resumed, Value, Written};
@@ -46,7 +45,7 @@ pub(in crate::shard) struct Running<S> {
     inputs: Vec<Vec<(Part, PartRows)>>,
     hidden: Rc<Hidden>,
     /// Of the measurements that it has met.
-    tag_orders: SortedMap<MeasurementId, Vec<ColumnId>>,
+    tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
     range: TimeRange,
     /// The output at hand: which merge, and which of its slots.
     at: (usize, u32),
@@ -79,7 +78,7 @@ impl<S: Store> Shard<S> {
         };
         let inputs = job.merges.iter().map(|m| m.inputs.iter().filter_map(input).collect());
         let mut running = Running {
-            tag_orders: SortedMap::new(),
+            tag_orders: BTreeMap::new(),
             inputs: inputs.collect(),
             hidden,
             range: loaded.state.settings.range,
@@ -120,8 +119,12 @@ impl<S: Store> Running<S> {
             let Some(rows) = &mut self.rows else { break };
             let (store, orders) = (&*self.store, &mut self.tag_orders);
             let group = rows.next(&mut |measurement| {
-                let read = || columns::read_tag_order(store, measurement).map_err(read_error);
-                orders.entry(measurement).or_try_insert_with(read).cloned()
+                if let Some(known) = orders.get(&measurement) {
+                    return Ok(known.clone());
+                }
+                let read = columns::read_tag_order(store, measurement).map_err(read_error)?;
+                orders.insert(measurement, read.clone());
+                Ok(read)
             });
             match group.map_err(refusal)? {
                 Some(group) => {

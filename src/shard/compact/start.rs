@@ -24,7 +24,7 @@ impl<S: Store> Shard<S> {
         let slots = Slots::of(manifest.width_ns);
         let (mut started, mut cells, mut keys) = (Vec::new(), 0_u64, KEYS_BESIDE);
         for mut inputs in merges {
-            crate::model::sorted::sort(&mut inputs);
+            inputs.sort();
             let parts = inputs.iter().filter_map(|id| loaded.manifest.parts().get(id));
             let parts: Vec<&Part> = parts.collect();
             let Some((first, last)) = slots.span(parts.iter().copied()) else { continue };

@@ -1,7 +1,8 @@
 //! What every manifest fulfils, whatever was merged, dropped, held or lost.
 
+use std::collections::BTreeSet;
+
 use super::{Manifest, PartId};
-use crate::model::sorted_set::SortedSet;
 
 /// Why what a manifest says cannot be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -36,7 +37,7 @@ impl Manifest {
         }
         self.check_order()?;
         self.check_rows()?;
-        let mut inputs = SortedSet::new();
+        let mut inputs = BTreeSet::new();
         for &id in self.job.iter().flat_map(|job| job.merges.iter().flat_map(|m| &m.inputs)) {
             if !self.parts.contains_key(&id) || !inputs.insert(id) {
                 return Err(Unsound::Input(id));
@@ -49,7 +50,7 @@ impl Manifest {
     fn check_order(&self) -> Result<(), Unsound> {
         // Of few parts most neighbours in time overlap; of many slots few do.
         let mut by_time: Vec<&super::Part> = self.parts.values().collect();
-        crate::model::sorted::sort_by_key(&mut by_time, |part| part.min_ns);
+        by_time.sort_by_key(|part| part.min_ns);
         for (at, part) in by_time.iter().enumerate() {
             let later = by_time.iter().skip(at + 1);
             let mut overlapping = later.take_while(|other| other.min_ns <= part.max_ns);
@@ -74,7 +75,7 @@ impl Manifest {
         let reserved = self.job.iter().flat_map(|job| job.keys.iter());
         let mut given: Vec<u64> =
             self.keys.values().copied().chain(self.dead.iter()).chain(reserved).collect();
-        crate::model::sorted::sort(&mut given);
+        given.sort();
         let twice = given.windows(2).find(|pair| matches!(pair, [a, b] if a == b));
         let unknown = given.last().filter(|&&last| last >= self.next_key);
         match twice.and_then(|pair| pair.first()).or(unknown) {

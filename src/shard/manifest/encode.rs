@@ -1,11 +1,12 @@
 //! The manifest to bytes and back.
 
+use std::collections::BTreeMap;
+
 use super::ranges::{Ranges, Runs};
 use super::{Hold, Job, Key, Manifest, Merge, Number, Part, PartId, Unsound};
 use crate::codec::crc::{append_crc, verify_crc};
 use crate::codec::varint;
 use crate::model::series_sketch::{SKETCH_REGISTERS, SeriesSketch};
-use crate::model::sorted_map::SortedMap;
 use crate::store::KEY_MAX;
 
 /// The format of parts and values that the manifest is of.
@@ -210,7 +211,7 @@ fn read_ranges(bytes: &mut &[u8]) -> Result<Ranges> {
     Ranges::from_ranges(ranges).ok_or(ManifestError::Content)
 }
 
-fn read_keys(bytes: &mut &[u8]) -> Result<SortedMap<Number, Key>> {
+fn read_keys(bytes: &mut &[u8]) -> Result<BTreeMap<Number, Key>> {
     let (mut number, mut key) = (0_u64, 0_i64);
     let entries = read_list(bytes, |bytes| {
         number = number.checked_add(read(bytes)?).ok_or(ManifestError::Content)?;
@@ -275,8 +276,8 @@ fn read_list<T>(
     (0..count).map(|_| each(bytes)).collect()
 }
 
-fn ascending<K: Ord, V>(entries: impl Iterator<Item = (K, V)>) -> Result<SortedMap<K, V>> {
-    let mut map = SortedMap::new();
+fn ascending<K: Ord, V>(entries: impl Iterator<Item = (K, V)>) -> Result<BTreeMap<K, V>> {
+    let mut map = BTreeMap::new();
     for (key, value) in entries {
         if map.keys().next_back().is_some_and(|last| *last >= key) {
             return Err(ManifestError::Content);

@@ -2,7 +2,6 @@
 //! what was dropped.
 
 use super::{Manifest, PartId};
-use crate::model::sorted;
 
 /// Parts, of whatever measurements, whose times overlap, directly or through others. Their rows may
 /// overwrite each other: without the later ones older values would return, which a longer duration
@@ -31,7 +30,7 @@ impl Manifest {
     /// stays, all do.
     fn droppable(&self) -> Vec<Component> {
         let mut by_time: Vec<_> = self.parts.values().collect();
-        sorted::sort_by_key(&mut by_time, |part| part.min_ns);
+        by_time.sort_by_key(|part| part.min_ns);
         let mut components: Vec<Component> = Vec::new();
         for part in by_time {
             match components.last_mut() {

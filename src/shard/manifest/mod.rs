@@ -15,13 +15,13 @@ mod rules;
 #[cfg(test)]
 mod tests;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 pub use check::Unsound;
 pub use encode::ManifestError;
 
 use crate::merge::sequences::{Extent, Sequences};
 use crate::model::series_sketch::SeriesSketch;
-use crate::model::sorted_map::SortedMap;
-use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
 use ranges::{Ranges, Runs};
 
@@ -146,8 +146,8 @@ pub struct Manifest {
     next_key: Key,
     /// Time slots that later parts are cut by, nanoseconds, above 0.
     pub width_ns: i64,
-    parts: SortedMap<PartId, Part>,
-    keys: SortedMap<Number, Key>,
+    parts: BTreeMap<PartId, Part>,
+    keys: BTreeMap<Number, Key>,
     /// Free keys below `next_key`.
     dead: Ranges,
     holds: Vec<Hold>,
@@ -161,7 +161,7 @@ impl Manifest {
     }
 
     /// The parts, by id.
-    pub fn parts(&self) -> &SortedMap<PartId, Part> {
+    pub fn parts(&self) -> &BTreeMap<PartId, Part> {
         &self.parts
     }
 
@@ -230,7 +230,7 @@ impl Manifest {
         for id in job.merges.iter().flat_map(|merge| &merge.inputs) {
             self.parts.remove(id);
         }
-        let used: SortedSet<Key> = values.iter().map(|&(_, key)| key).collect();
+        let used: BTreeSet<Key> = values.iter().map(|&(_, key)| key).collect();
         for key in job.keys.iter().filter(|key| !used.contains(key)) {
             self.dead.insert(key);
         }
@@ -293,8 +293,8 @@ impl Manifest {
     /// and nothing else does: without holds, free keys and the running job, whose inputs stay.
     pub fn compact(&self) -> Self {
         let lists = self.parts.values().map(|part| &part.values);
-        let numbers: SortedSet<u64> = lists.flat_map(Runs::iter).collect();
-        let keys: SortedMap<Number, Key> = numbers.iter().copied().map(Number).zip(0..).collect();
+        let numbers: BTreeSet<u64> = lists.flat_map(Runs::iter).collect();
+        let keys: BTreeMap<Number, Key> = numbers.iter().copied().map(Number).zip(0..).collect();
         Self {
             next_part: self.next_part,
             next_number: self.next_number,
@@ -337,7 +337,7 @@ impl Manifest {
     fn free_unneeded(&mut self) {
         let lists = self.parts.values().map(|part| &part.values);
         let lists = lists.chain(self.holds.iter().map(|hold| &hold.numbers));
-        let needed: SortedSet<u64> = lists.flat_map(Runs::iter).collect();
+        let needed: BTreeSet<u64> = lists.flat_map(Runs::iter).collect();
         let dead = &mut self.dead;
         self.keys.retain(|number, key| {
             let is_needed = needed.contains(&number.0);

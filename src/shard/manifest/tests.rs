@@ -1,8 +1,9 @@
 //! A manifest through random lives: what it says stays possible, survives its bytes, and no row
 //! that somebody needs is given away.
 
-use crate::codec::crc::{CRC_BYTES, append_crc};
 use std::collections::BTreeMap;
+
+use crate::codec::crc::{CRC_BYTES, append_crc};
 
 use super::*;
 
@@ -23,7 +24,7 @@ struct Life {
     salt: u32,
     next_sequence: u64,
     /// Every number and id that was ever given, lost or not.
-    given: SortedSet<(bool, u64)>,
+    given: BTreeSet<(bool, u64)>,
     /// Values that are held, by number.
     held: BTreeMap<u64, u64>,
     written: Vec<(Number, Key)>,
@@ -41,7 +42,7 @@ impl Life {
             history: vec![stored.clone()],
             stored,
             next_sequence: 1,
-            given: SortedSet::new(),
+            given: BTreeSet::new(),
             held: BTreeMap::new(),
             written: Vec::new(),
         }

@@ -11,7 +11,6 @@ use crate::coordinator::write::{Created, WriteOutcome};
 use crate::influxql::{duration, quote};
 use crate::line_protocol::Rejected;
 use crate::model::limits::{REJECTED_LINE_EXCERPT_BYTES_MAX, REJECTED_LINES_NAMED_MAX};
-use crate::model::sorted;
 use crate::model::time::Precision;
 use crate::protocol::database::RegisterRefusal;
 use crate::response::emitter::Emitter;
@@ -182,7 +181,7 @@ fn causes(unparsed: &Rejected, outcome: &WriteOutcome) -> Vec<Cause> {
         text: cause(&refused.cause),
     });
     let mut causes: Vec<Cause> = parsing.chain(writing).collect();
-    sorted::sort_by_key(&mut causes, |cause| cause.line);
+    causes.sort_by_key(|cause| cause.line);
     causes
 }
 

@@ -4,6 +4,8 @@
 mod access;
 mod map;
 
+use std::collections::BTreeMap;
+
 use super::error::BackupError;
 use super::place::{self, BackupId, Listing, Mark, ObjectsLeft};
 use crate::coordinator::error::Error;
@@ -11,7 +13,6 @@ use crate::coordinator::load_schemas::{Load, Want};
 use crate::coordinator::{Context, RoundMachine, Turn};
 use crate::model::ids::ObjectId;
 use crate::model::limits::{BACKUP_HOLD_NS, BACKUPS_PER_DATABASE_MAX};
-use crate::model::sorted_map::SortedMap;
 use crate::model::time::{H_NS, TimeRange};
 use crate::protocol::backup::{
     BackedUpMap, BackedUpValues, BackupManifest, FromShardBackup, ObjectKind, ShardBackup,
@@ -70,7 +71,7 @@ pub struct BackUp {
     shard: usize,
     numbers: Vec<u64>,
     at: usize,
-    values: SortedMap<u64, String>,
+    values: BTreeMap<u64, String>,
     objects_left: ObjectsLeft,
     progress: BackUpProgress,
     round: Round,
@@ -137,7 +138,7 @@ impl BackUp {
             shard: 0,
             numbers: Vec::new(),
             at: 0,
-            values: SortedMap::new(),
+            values: BTreeMap::new(),
             objects_left: ObjectsLeft::default(),
             progress: BackUpProgress { id, shards, remaining, objects, bytes },
             round: Round::default(),

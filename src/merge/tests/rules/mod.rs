@@ -19,7 +19,6 @@ use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
 use crate::merge::sequences::{Extent, Sequences};
 use crate::model::ids::MeasurementId;
-use crate::model::sorted_set::SortedSet;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldValue;
 
@@ -128,7 +127,7 @@ impl Shard {
         rng: &mut Rng,
     ) -> Merge<Hide<VectorCursor>> {
         let tombstones = self.tombstones.values().cloned().collect();
-        let hidden = Rc::new(Hidden::new(tombstones, SortedSet::new()));
+        let hidden = Rc::new(Hidden::new(tombstones, BTreeSet::new()));
         let mut source = |part: &Part| {
             let cursor = VectorCursor::new(&part.story, 3, direction, rng);
             let hide = Hide::new(cursor, Rc::clone(&hidden), &part.extent, direction).unwrap();

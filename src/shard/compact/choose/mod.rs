@@ -6,7 +6,6 @@
 //! and how many parts are left, never what an answer is: for that a merge is *convex*.
 
 use crate::merge::sequences::Extent;
-use crate::model::sorted;
 use crate::shard::manifest::{Part, PartId};
 use crate::shard::slots::Slots;
 
@@ -64,7 +63,7 @@ pub fn choose(components: &[Vec<&Part>], now: &Circumstances<'_>) -> Vec<Vec<Par
 /// Parts that are linked by a slot, and so by overlapping times; each in order of sequence.
 pub fn components<'a>(parts: &[&'a Part], width_ns: i64) -> Vec<Vec<&'a Part>> {
     let mut by_time = parts.to_vec();
-    sorted::sort_by_key(&mut by_time, |part| (part.min_ns, part.id));
+    by_time.sort_by_key(|part| (part.min_ns, part.id));
     let mut components: Vec<Vec<&Part>> = Vec::new();
     let mut last = None;
     for part in by_time {
@@ -76,7 +75,7 @@ pub fn components<'a>(parts: &[&'a Part], width_ns: i64) -> Vec<Vec<&'a Part>> {
         last = last.max(Some(slots.1));
     }
     for component in &mut components {
-        sorted::sort_by_key(component, |part| (part.lo, part.min_ns, part.id));
+        component.sort_by_key(|part| (part.lo, part.min_ns, part.id));
     }
     components
 }
@@ -126,7 +125,7 @@ fn of_component(component: &[&Part], now: &Circumstances<'_>, least: usize) -> O
     }
     // Of parts that touch no common slot none are merged: only slots where one begins can be first.
     let mut starts: Vec<i64> = open.iter().map(|part| slots(part, now.width_ns).0).collect();
-    sorted::sort(&mut starts);
+    starts.sort();
     starts.dedup();
     starts.into_iter().find_map(|slot| {
         let touches = |part: &&Part| {
