@@ -122,12 +122,12 @@ async fn taken(
     let piece = Uint8Array::from(bytes.as_slice());
     drop(bytes);
     let write = writer.write(piece.clone())?;
-    runtime::release(&piece);
     conversation.sending(exchange);
     let written = future_to_promise(async { JsFuture::from(write).await.map(|_| JsValue::TRUE) });
     loop {
         let first = Promise::race(&Array::of2(&written, &wait(DISPLACED_NOTICED_MS)));
         if JsFuture::from(first).await?.is_truthy() {
+            runtime::release(&piece);
             return Ok(exchange.sent());
         }
         if exchange.is_outrun() {

@@ -22,8 +22,8 @@ function idOf(namespace, text, isName) {
 }
 
 /**
- * Frees bytes whose content was used, or which the runtime has taken: it shares the memory and needs no array. A
- * collection frees them too, but comes only when tens of megabytes of them lie about.
+ * Frees bytes whose content was used. A collection frees them too, but comes only when tens of megabytes of them lie
+ * about. What the runtime was given to send it still needs: behind a write it sends only once that is durable.
  */
 export function release(bytes) {
   if (bytes.byteLength >= releasedBytesMin) bytes.buffer.transfer(0);
@@ -50,11 +50,9 @@ function headersOf(lines) {
   return headers;
 }
 
-/** A response with such headers; `body` is a stream or null, or bytes, which are gone then. */
+/** A response with such headers; `body` is bytes, a stream or null. */
 export function respond(status, lines, body) {
-  const response = new Response(body, { status, headers: headersOf(lines) });
-  if (body instanceof Uint8Array) release(body);
-  return response;
+  return new Response(body, { status, headers: headersOf(lines) });
 }
 
 /** Sends a message, whose bytes are gone then, to an object, by its id or its name; the bytes of its reply. */
@@ -62,9 +60,8 @@ export async function callObject(namespace, object, isName, location, message) {
   const id = idOf(namespace, object, isName);
   // A stub that failed once stays broken: each try has its own.
   const stub = location ? namespace.get(id, { locationHint: location }) : namespace.get(id);
-  const answer = stub.fetch(url, { method: 'POST', body: message });
+  const response = await stub.fetch(url, { method: 'POST', body: message });
   release(message);
-  const response = await answer;
   const reply = new Uint8Array(await response.arrayBuffer());
   if (response.status === 200) return reply;
   throw new Error(`the object answered ${response.status}: ${new TextDecoder().decode(reply)}`);

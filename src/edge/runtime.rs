@@ -10,11 +10,10 @@ extern "C" {
     #[wasm_bindgen(js_name = headOf)]
     pub(super) fn head_of(request: &Request) -> String;
 
-    /// Frees bytes, if they are many, that were used or that the runtime has taken.
+    /// Frees bytes, if they are many, that were used: not those that are still to be sent.
     pub(super) fn release(bytes: &Uint8Array);
 
-    /// `head`: names and values of headers, each a line. `body`: a stream, null, or bytes, which are
-    /// gone then.
+    /// `head`: names and values of headers, each a line. `body`: bytes, a stream, or null.
     #[wasm_bindgen(catch)]
     pub(super) fn respond(status: u16, head: &str, body: &JsValue) -> Result<Response, JsValue>;
 

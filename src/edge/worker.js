@@ -5,7 +5,7 @@
 import { WorkerEntrypoint } from 'cloudflare:workers';
 
 import * as module from './index.js';
-import { release, respond } from './runtime.js';
+import { release } from './runtime.js';
 
 // The stack of a panic has to reach its cause.
 Error.stackTraceLimit = 100;
@@ -91,7 +91,7 @@ const durable = (Class) =>
       const answer = enter(() => this.#current().answer(message));
       // The module has a copy.
       release(message);
-      return respond(200, '', await answer);
+      return new Response(await answer);
     }
 
     alarm() {
