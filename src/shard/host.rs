@@ -16,8 +16,8 @@ use crate::store::Store;
 /// Duties that are done in a row, with a pause before or after each: steps of a merge, some thirty
 /// million values of it. Then the alarm is set, so that the platform sees that it ends.
 const DUTIES_PER_RUN: u32 = 100;
-/// Between two of them whoever came meanwhile is answered, milliseconds: about what one takes, since
-/// a large write whose pieces come one by one would wait for one behind each piece.
+/// Between two of them whoever came meanwhile is answered, milliseconds: about what one takes. A
+/// large write, whose pieces come one by one, would wait for one behind each piece otherwise.
 const DUTY_PAUSE_MS: u32 = 20;
 /// By when the alarm looks whether work behind a reply has come to an end: the object may be gone.
 /// A load has an alarm of about this time anyway, for its pause, so that this costs no row.

@@ -121,8 +121,8 @@ pub enum GzipFault {
     TooManyMembers,
 }
 
-/// How far back deflate may refer, as the power of two: 32 KB. Beside them the state of a member takes
-/// some [`STATE_BYTES`].
+/// How far back deflate may refer, as the power of two: 32 KB. The state of a member takes some
+/// [`STATE_BYTES`] with them.
 const HISTORY_BITS: u8 = 15;
 const STATE_BYTES: usize = 64 << 10;
 /// What is inflated at a time.
