@@ -76,3 +76,6 @@ fn codes(lengths: &[u8; CLASSES], used: RangeInclusive<u8>) -> impl Iterator<Ite
         Some((class, reversed as u16, length))
     })
 }
+
+#[cfg(test)]
+mod tests;
