@@ -19,14 +19,13 @@ use crate::model::value::FieldType;
 /// Appends rows `rows` of `column`, in that order, for a reader who comes soon: larger than what
 /// [`draft_rows`] is finished to, and faster. A row number past the end counts as null.
 pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
-    let mut some = Vec::new();
-    let valid = encode_validity(column, Picked::These(rows), &mut some, out);
+    let valid = encode_validity(column, Picked::These(rows.into()), out);
     match &column.values {
         Values::Float(values) => codec::float::encode_soon(&valid.of(values), out),
         Values::Integer(values) => codec::integer::encode_soon(&valid.of(values), out),
         Values::Unsigned(values) => codec::unsigned::encode_soon(&valid.of(values), out),
         Values::Boolean(values) => codec::boolean::encode(&valid.of(values), out),
-        Values::String(values) => encode_picked(values, valid, out),
+        Values::String(values) => encode_picked(values, &valid, out),
     }
 }
 
@@ -50,18 +49,17 @@ pub fn encode_plain(column: &Column, out: &mut Vec<u8>) {
 }
 
 /// Which rows of a column.
-#[derive(Clone, Copy)]
 enum Picked<'a> {
-    These(&'a [u32]),
+    These(Cow<'a, [u32]>),
     /// From the first number to before the second.
     Consecutive(u32, u32),
 }
 
 impl Picked<'_> {
     fn iter(&self) -> impl Iterator<Item = u32> {
-        let (these, range) = match *self {
-            Self::These(rows) => (rows, 0..0),
-            Self::Consecutive(start, end) => (&[][..], start..end),
+        let (these, range) = match self {
+            Self::These(rows) => (&**rows, 0..0),
+            Self::Consecutive(start, end) => (&[][..], *start..*end),
         };
         these.iter().copied().chain(range)
     }
@@ -82,26 +80,20 @@ impl Picked<'_> {
 pub fn draft_rows(column: &Column, rows: Range<usize>) -> Draft {
     // Rows of a group, or of a page's text.
     let rows = Picked::Consecutive(rows.start as u32, rows.end as u32);
-    let (mut head, mut some) = (Vec::new(), Vec::new());
-    let valid = encode_validity(column, rows, &mut some, &mut head);
+    let mut head = Vec::new();
+    let valid = encode_validity(column, rows, &mut head);
     match &column.values {
         Values::Float(values) => return codec::float::draft(&valid.of(values), head),
         Values::Integer(values) => return codec::integer::draft(&valid.of(values), head),
         Values::Unsigned(values) => return codec::unsigned::draft(&valid.of(values), head),
         Values::Boolean(values) => codec::boolean::encode(&valid.of(values), &mut head),
-        Values::String(values) => encode_picked(values, valid, &mut head),
+        Values::String(values) => encode_picked(values, &valid, &mut head),
     }
     Draft::done(head)
 }
 
-/// Appends which of `rows` have a value, and answers with those, which are in `some` if they are
-/// not all.
-fn encode_validity<'a>(
-    column: &Column,
-    rows: Picked<'a>,
-    some: &'a mut Vec<u32>,
-    out: &mut Vec<u8>,
-) -> Picked<'a> {
+/// Appends which of `rows` have a value, and answers with those.
+fn encode_validity<'a>(column: &Column, rows: Picked<'a>, out: &mut Vec<u8>) -> Picked<'a> {
     match &column.validity {
         Validity::Some(bits) if rows.iter().any(|row| !bits.get(row as usize)) => {
             let mut picked = Bitmap::default();
@@ -110,8 +102,7 @@ fn encode_validity<'a>(
             codec::validity::encode(picked.words(), picked.len(), &mut validity);
             varint::write(validity.len() as u64, out);
             out.append(&mut validity);
-            some.extend(rows.iter().filter(|&row| bits.get(row as usize)));
-            Picked::These(some)
+            Picked::These(rows.iter().filter(|&row| bits.get(row as usize)).collect())
         }
         _ => {
             out.push(0);
@@ -120,7 +111,7 @@ fn encode_validity<'a>(
     }
 }
 
-fn encode_picked(values: &StringColumn, rows: Picked<'_>, out: &mut Vec<u8>) {
+fn encode_picked(values: &StringColumn, rows: &Picked<'_>, out: &mut Vec<u8>) {
     encode_strings(rows.iter().map(|row| values.get(row as usize)), out);
 }
 

@@ -32,25 +32,29 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
 /// Appends `values` for a reader who comes soon: in whole bytes unless that is much larger than
 /// [`encode`].
 pub fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
-    let (smallest, largest) = bounds(values);
-    let width = width(smallest, largest);
+    let bounds = bounds(values);
+    let width = width(bounds);
     if width <= BYTES_MORE_MAX {
-        return encode_plain(values, out);
+        return encode_whole(values, bounds, out);
     }
     let draft = draft(values, Vec::new());
     match width * values.len() <= draft.packed_bytes() + BYTES_MORE_MAX * values.len() {
-        true => encode_plain(values, out),
+        true => encode_whole(values, bounds, out),
         false => out.append(&mut draft.finish(None)),
     }
 }
 
 /// Appends `values` in whole bytes: larger than [`encode`], at a fraction of its time.
 pub fn encode_plain(values: &[i64], out: &mut Vec<u8>) {
-    let (smallest, largest) = bounds(values);
+    encode_whole(values, bounds(values), out);
+}
+
+/// Appends `values`, of which these are the bounds, in whole bytes; in none if they are alike.
+fn encode_whole(values: &[i64], (smallest, largest): (i64, i64), out: &mut Vec<u8>) {
     if smallest >= largest {
         return encode(values, out);
     }
-    let width = width(smallest, largest);
+    let width = width((smallest, largest));
     out.push(PLAIN);
     varint::write_signed(smallest, out);
     out.push(width as u8);
@@ -69,8 +73,8 @@ fn bounds(values: &[i64]) -> (i64, i64) {
     values.iter().fold((i64::MAX, i64::MIN), bounds)
 }
 
-/// Whole bytes that the offsets from `smallest` take.
-fn width(smallest: i64, largest: i64) -> usize {
+/// Whole bytes that offsets between bounds take.
+fn width((smallest, largest): (i64, i64)) -> usize {
     match largest.wrapping_sub(smallest) as u64 {
         _ if smallest > largest => 1,
         0..=0xff => 1,
