@@ -64,7 +64,7 @@ function replaced(target, members) {
   });
 }
 
-function withFaults(kind, ctx) {
+function withFaults(kind, ctx, behindReplies) {
   const { storage } = ctx;
   const { sql } = storage;
   const exec = (query, ...bindings) => {
@@ -82,7 +82,11 @@ function withFaults(kind, ctx) {
       return storage.setAlarm(...alarm);
     },
   };
-  return replaced(ctx, { storage: replaced(storage, members) });
+  const waitUntil = (work) => {
+    behindReplies.add(work);
+    ctx.waitUntil(work.finally(() => behindReplies.delete(work)));
+  };
+  return replaced(ctx, { waitUntil, storage: replaced(storage, members) });
 }
 
 function wrapped(kind) {
@@ -90,16 +94,23 @@ function wrapped(kind) {
     constructor(ctx, env) {
       loaded[kind].add(ctx.id.toString());
       this.ctx = ctx;
-      this.inner = new classes[kind](withFaults(kind, ctx), env);
+      this.behindReplies = new Set();
+      this.inner = new classes[kind](withFaults(kind, ctx, this.behindReplies), env);
     }
 
     fetch(request) {
       const what = new URL(request.url).pathname;
       if (plan.lost === kind) throw new Error('test fault');
       if (what === '/test_alarm') return this.alarm();
+      if (what === '/test_idle') return this.idle();
       if (what === '/test_armed') return this.armed();
       if (what === '/test_abort') return this.ctx.abort('evicted by the test');
       return this.inner.fetch(request);
+    }
+
+    async idle() {
+      while (this.behindReplies.size > 0) await Promise.allSettled([...this.behindReplies]);
+      return new Response();
     }
 
     async armed() {
@@ -148,6 +159,8 @@ async function callAll(env, kind, path) {
  */
 async function hook(request, env) {
   const { alarm, abort, armed, panic, ...changes } = await request.json();
+  // An alarm would leave the work to it, and the plan would be for what is not done yet.
+  if (alarm) await callAll(env, alarm, '/test_idle');
   const before = { ...seen };
   Object.assign(plan, changes);
   Object.assign(seen, { steps: 0, failed: 0, alarmsSet: 0, alarmsBehind: 0, alarms: 0 });
