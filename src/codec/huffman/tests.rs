@@ -1,4 +1,5 @@
-//! Classes and tables: what is coded comes back, near its entropy, and no bytes make a decoder panic.
+//! Classes and tables: what is coded comes back, near its entropy, and no bytes make a decoder
+//! panic.
 
 use super::*;
 use crate::codec::Error;
