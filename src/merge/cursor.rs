@@ -87,17 +87,16 @@ pub trait SeriesCursor {
     /// [`ReadError::Storage`] and [`ReadError::Damaged`].
     fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError>;
 
-    /// A column of a page that this cursor has handed out, be it long ago: as long as all rows of
-    /// the page, those of other series included, so that positions in it are those of
-    /// [`PageKeys::rows`]; what other rows have there may be padding. `None` if no row of the page
-    /// has a value.
+    /// A column of a page that this cursor has handed out, be it long ago: of the rows at
+    /// [`PageKeys::rows`], and maybe of others of the page. `None` if no row of the page has a
+    /// value.
     ///
     /// A cursor keeps the last column that it decoded: who reads many small series asks for one
     /// column of all of them, then for the next.
     ///
     /// # Errors
     /// [`ReadError::Storage`] and [`ReadError::Damaged`].
-    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError>;
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError>;
 }
 
 impl<C: SeriesCursor + ?Sized> SeriesCursor for Box<C> {
@@ -121,8 +120,36 @@ impl<C: SeriesCursor + ?Sized> SeriesCursor for Box<C> {
         (**self).has_rows(time)
     }
 
-    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         (**self).column(page, id)
+    }
+}
+
+/// A column of some rows of a page that follow each other.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PageColumn {
+    /// Which row of the page is the first of the column.
+    pub first: u32,
+    /// Its values.
+    pub column: Rc<Column>,
+}
+
+impl PageColumn {
+    /// Of all rows of its page.
+    pub fn whole(column: Rc<Column>) -> Self {
+        Self { first: 0, column }
+    }
+
+    /// Which rows of the page it has.
+    pub fn rows(&self) -> Range<u32> {
+        // Rows of a page.
+        self.first..self.first.saturating_add(self.column.len() as u32)
+    }
+
+    /// Where in the column a row of the page is; nowhere, that is behind its end, if it lies
+    /// before.
+    pub(super) fn place(&self, row: u32) -> usize {
+        row.checked_sub(self.first).map_or(usize::MAX, |place| place as usize)
     }
 }
 
@@ -160,7 +187,7 @@ impl PageKeys {
         self.rows.clone()
     }
 
-    /// Rows of the whole page: so long are its columns.
+    /// Rows of the whole page.
     pub fn page_rows(&self) -> u32 {
         self.times_ns.len() as u32
     }

@@ -4,10 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use super::condition::Condition;
-use super::cursor::{Direction, PageKeys, ReadError, SeriesCursor};
+use super::cursor::{Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use super::key::SeriesKey;
 use super::sequences::Extent;
-use crate::batch::column::Column;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 
@@ -207,7 +206,7 @@ impl<C: SeriesCursor> SeriesCursor for Hide<C> {
         Ok(false)
     }
 
-    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         self.cursor.column(page, id)
     }
 }

@@ -1,8 +1,6 @@
 //! Columns of pages to the column of picked rows.
 
-use std::rc::Rc;
-
-use super::cursor::Direction;
+use super::cursor::{Direction, PageColumn};
 use super::picks::{Older, Picks, Run};
 use crate::batch::bitmap::{Bitmap, Validity};
 use crate::batch::column::{Column, Values};
@@ -10,7 +8,7 @@ use crate::batch::picker::Picker;
 use crate::model::value::FieldType;
 
 /// For each page of the picks its column, if any of its rows has a value; all of one type.
-pub(super) type Columns = [Option<Rc<Column>>];
+pub(super) type Columns = [Option<PageColumn>];
 
 /// The values of the rows; null where no source has one.
 pub(super) fn join(picks: &Picks, columns: &Columns, field_type: FieldType) -> Column {
@@ -48,14 +46,13 @@ pub(super) fn join(picks: &Picks, columns: &Columns, field_type: FieldType) -> C
 
 /// The older rows that rows without a value are filled from, ascending by position, each once.
 fn fills(picks: &Picks, columns: &Columns) -> Vec<Older> {
-    let full = |column: &Option<Rc<Column>>| {
-        column.as_ref().is_some_and(|column| column.validity == Validity::All)
-    };
+    let full =
+        |of: &Option<PageColumn>| of.as_ref().is_some_and(|of| of.column.validity == Validity::All);
     if picks.older().is_empty() || columns.iter().all(full) {
         return Vec::new();
     }
     let has = |page: u32, row: u32| {
-        column(columns, page).is_some_and(|column| column.validity.is_valid(row as usize))
+        column(columns, page).is_some_and(|of| of.column.validity.is_valid(of.place(row)))
     };
     let mut fills: Vec<Older> = Vec::new();
     let (mut runs, mut start) = (picks.runs().iter(), 0);
@@ -84,8 +81,8 @@ fn row_of(run: &Run, at: u32, direction: Direction) -> u32 {
     }
 }
 
-fn column(columns: &Columns, page: u32) -> Option<&Column> {
-    columns.get(page as usize)?.as_deref()
+fn column(columns: &Columns, page: u32) -> Option<&PageColumn> {
+    columns.get(page as usize)?.as_ref()
 }
 
 /// Values of a fixed size, of those that `of` finds in a column.
@@ -95,14 +92,16 @@ fn copied<T: Copy + Default>(
     fills: &[Older],
     of: impl Fn(&Values) -> &[T],
 ) -> Vec<T> {
-    let slices: Vec<&[T]> =
-        columns.iter().map(|c| c.as_deref().map_or(&[][..], |c| of(&c.values))).collect();
-    let slice = |page: u32| slices.get(page as usize).copied().unwrap_or_default();
+    let values_from = |page: u32, row: u32| {
+        let of_page = column(columns, page)?;
+        of(&of_page.column.values).get(of_page.place(row)..)
+    };
     let mut out = Vec::with_capacity(picks.len());
     for run in picks.runs() {
-        let end = out.len() + run.rows as usize;
-        let (first, last) = (run.first as usize, (run.first + run.rows) as usize);
-        let values = slice(run.page).get(first..last).unwrap_or_default();
+        let rows = run.rows as usize;
+        let end = out.len() + rows;
+        let values = values_from(run.page, run.first).and_then(|values| values.get(..rows));
+        let values = values.unwrap_or_default();
         match picks.direction() {
             Direction::Ascending => out.extend_from_slice(values),
             Direction::Descending => out.extend(values.iter().rev()),
@@ -110,7 +109,7 @@ fn copied<T: Copy + Default>(
         out.resize(end, T::default());
     }
     for fill in fills {
-        let value = slice(fill.page).get(fill.row as usize);
+        let value = values_from(fill.page, fill.row).and_then(|values| values.first());
         if let (Some(slot), Some(&value)) = (out.get_mut(fill.at as usize), value) {
             *slot = value;
         }
@@ -120,12 +119,12 @@ fn copied<T: Copy + Default>(
 
 /// Text, row by row.
 fn texts(picks: &Picks, columns: &Columns, fills: &[Older]) -> Column {
-    // Of each page where its column is among the sources; nowhere if it has none.
+    // Of each page which of the sources its column is; none if it has none.
     let mut sources = 0..;
-    let places: Vec<Option<usize>> =
+    let numbers: Vec<Option<usize>> =
         columns.iter().map(|column| column.as_ref().and_then(|_| sources.next())).collect();
-    let place = |page: u32| places.get(page as usize).copied().flatten();
-    let mut picker = Picker::new(FieldType::String, columns.iter().flatten().map(|c| &**c));
+    let source = |page: u32| numbers.get(page as usize).copied().flatten();
+    let mut picker = Picker::new(FieldType::String, columns.iter().flatten().map(|of| &*of.column));
     let mut fills = fills.iter().peekable();
     let mut start = 0;
     for run in picks.runs() {
@@ -134,8 +133,8 @@ fn texts(picks: &Picks, columns: &Columns, fills: &[Older]) -> Column {
                 Some(fill) => (fill.page, fill.row),
                 None => (run.page, row_of(run, at, picks.direction())),
             };
-            match place(page) {
-                Some(source) => picker.push(source, row as usize),
+            match source(page).zip(column(columns, page)) {
+                Some((source, of)) => picker.push(source, of.place(row)),
                 None => picker.push_null(),
             }
         }
@@ -147,12 +146,12 @@ fn texts(picks: &Picks, columns: &Columns, fills: &[Older]) -> Column {
 fn validity(picks: &Picks, columns: &Columns, fills: &[Older]) -> Validity {
     let mut valid = Bitmap::default();
     for run in picks.runs() {
-        match column(columns, run.page).map(|column| &column.validity) {
+        match column(columns, run.page).map(|of| (of, &of.column.validity)) {
             None => valid.extend_filled(run.rows as usize, false),
-            Some(Validity::All) => valid.extend_filled(run.rows as usize, true),
-            Some(Validity::Some(bits)) => {
+            Some((_, Validity::All)) => valid.extend_filled(run.rows as usize, true),
+            Some((of, Validity::Some(bits))) => {
                 for at in 0..run.rows {
-                    valid.push(bits.get(row_of(run, at, picks.direction()) as usize));
+                    valid.push(bits.get(of.place(row_of(run, at, picks.direction()))));
                 }
             }
         }

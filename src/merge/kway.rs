@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use super::cursor::{CURSORS_MAX, Direction, PageKeys, ReadError, SeriesCursor};
+use super::cursor::{CURSORS_MAX, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use super::join::join;
 use super::key::SeriesKey;
 use super::overlay::overlay;
@@ -162,7 +162,7 @@ impl<C: SeriesCursor> Merge<C> {
                 Some(source) => source.cursor.column(page, id)?,
                 None => None,
             };
-            if let Some(column) = &column {
+            if let Some(PageColumn { column, .. }) = &column {
                 let of = column.values.field_type();
                 let expected = *found.get_or_insert(of);
                 if of != expected {
@@ -173,7 +173,7 @@ impl<C: SeriesCursor> Merge<C> {
         }
         let Some(field_type) = found else { return Ok(None) };
         if picks.only_page().is_some() {
-            return Ok(columns.pop().flatten());
+            return Ok(columns.pop().flatten().map(|of| of.column));
         }
         let joined = join(picks, &columns, field_type);
         Ok((joined.validity.nulls(joined.len()) < joined.len()).then(|| Rc::new(joined)))

@@ -8,8 +8,7 @@ use super::directory::{Directory, Group};
 use super::pages::{self, Place};
 use super::series_block::Series;
 use super::values::{RowKeys, Values};
-use crate::batch::column::Column;
-use crate::merge::cursor::{Direction, PageKeys, ReadError, SeriesCursor};
+use crate::merge::cursor::{Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
@@ -47,9 +46,9 @@ struct LastColumn {
     /// The name of its page.
     page: u64,
     id: ColumnId,
-    /// Those of its rows that are not padding.
-    rows: Range<u32>,
-    column: Option<Rc<Column>>,
+    /// The rows that were asked for.
+    asked: Range<u32>,
+    column: Option<PageColumn>,
 }
 
 impl<V: Values> PartCursor<V> {
@@ -428,14 +427,15 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
         Ok(has_rows)
     }
 
-    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         let asked = page.rows();
         if let Some(last) = &self.last
             && (last.page, last.id) == (page.page(), id)
-            && last.rows.start <= asked.start
-            && asked.end <= last.rows.end
         {
-            return Ok(last.column.clone());
+            let had = last.column.as_ref().map_or(last.asked.clone(), PageColumn::rows);
+            if had.start <= asked.start && asked.end <= had.end {
+                return Ok(last.column.clone());
+            }
         }
         let place = place_of(page.page());
         let directory = match place.value == self.value {
@@ -444,8 +444,7 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
         };
         let of = (directory, place);
         let column = pages::column(&mut self.values, self.part, of, id, asked.clone())?;
-        let (page, rows) = (page.page(), asked);
-        self.last = Some(LastColumn { page, id, rows, column: column.clone() });
+        self.last = Some(LastColumn { page: page.page(), id, asked, column: column.clone() });
         Ok(column)
     }
 }

@@ -7,11 +7,10 @@ use super::block::{self, CORRUPT, Error, Keys};
 use super::directory::{Directory, Group};
 use super::series_block::Series;
 use super::values::{Decoded, DecodedAt, RowKeys, Values};
-use crate::batch::column::Column;
 use crate::batch::column_bytes;
 use crate::batch::series_table::SeriesTable;
 use crate::codec::huffman::{Decoder, FEW};
-use crate::merge::cursor::ReadError;
+use crate::merge::cursor::{PageColumn, ReadError};
 use crate::model::ids::{ColumnId, MeasurementId};
 
 /// Which page of a part: its value and the group there, and its number in the group.
@@ -147,7 +146,7 @@ fn table<V: Values>(
 }
 
 /// A column of a page of part `part`, be it in a group beside; `None` where no row has a value.
-/// `directory`: of the page's value. Only `rows` are asked for: others may be padding.
+/// `directory`: of the page's value. Of the page it has `rows` at least.
 ///
 /// # Errors
 /// Those of the values.
@@ -157,7 +156,7 @@ pub fn column<V: Values>(
     (mut directory, page): (Rc<Directory>, Place),
     id: ColumnId,
     rows: Range<u32>,
-) -> Result<Option<Rc<Column>>, ReadError> {
+) -> Result<Option<PageColumn>, ReadError> {
     let Place { mut value, group: mut at, page } = page;
     let mut is_beside = false;
     loop {
@@ -192,7 +191,7 @@ fn column_in<V: Values>(
     (group, page): (&Group, usize),
     id: ColumnId,
     asked: &Range<u32>,
-) -> Result<Option<Rc<Column>>, ReadError> {
+) -> Result<Option<PageColumn>, ReadError> {
     let Ok(column) = group.columns.binary_search_by_key(&id, |&(id, _)| id) else {
         return Ok(None);
     };
@@ -203,7 +202,7 @@ fn column_in<V: Values>(
     // Columns of a group are fewer than 2^32.
     let at = DecodedAt::Column((page * group.columns.len() + column) as u32);
     let asked = (at, asked.clone());
-    if let Some(Decoded::Column(kept)) = values.kept_rows(value, number, asked) {
+    if let Some(kept) = values.kept_column(value, number, asked) {
         return Ok(Some(kept));
     }
     let table = table(values, (value, number), (group, column), rows as u32)?;
@@ -213,5 +212,5 @@ fn column_in<V: Values>(
     })?;
     let column = Rc::new(column);
     values.keep(value, number, at, &Decoded::Column(Rc::clone(&column)));
-    Ok(Some(column))
+    Ok(Some(PageColumn::whole(column)))
 }

@@ -8,7 +8,7 @@ use super::directory::Directory;
 use super::series_block::Series;
 use crate::batch::column::Column;
 use crate::codec::huffman::Decoder;
-use crate::merge::cursor::ReadError;
+use crate::merge::cursor::{PageColumn, ReadError};
 
 /// Where the values of a part come from.
 pub trait Values {
@@ -41,16 +41,15 @@ pub trait Values {
         None
     }
 
-    /// The same, a column of which only `rows` are asked for: it is as long as the page, but other
-    /// rows may be padding.
-    fn kept_rows(
+    /// What was kept of a column: `rows` of it at least.
+    fn kept_column(
         &self,
         value: usize,
         group: usize,
         (at, rows): (DecodedAt, Range<u32>),
-    ) -> Option<Decoded> {
-        let _ = rows;
-        self.kept(value, group, at)
+    ) -> Option<PageColumn> {
+        let _ = (value, group, at, rows);
+        None
     }
 
     /// May keep it.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
+use crate::merge::cursor::PageColumn;
 use crate::part::values::RowKeys;
 
 /// Floats that are whole multiples of 1 / one of these are kept as such.
@@ -68,10 +69,12 @@ impl Narrow {
         }
     }
 
-    /// The column again, as far as rows `rows` go: the others are padding.
-    pub(super) fn column(&self, rows: Range<u32>) -> Column {
-        let rows = rows.start as usize..(rows.end as usize).min(self.len());
-        Column::full(match self.scale {
+    /// Rows `rows` of the column again.
+    pub(super) fn column(&self, rows: Range<u32>) -> PageColumn {
+        // Rows of a page.
+        let (first, end) = (rows.start, rows.end.min(self.len() as u32));
+        let rows = first as usize..end as usize;
+        let values = match self.scale {
             None => Values::Integer(match &self.offsets {
                 Offsets::One(offsets) => widened(offsets, rows, |o| self.whole(i64::from(o))),
                 Offsets::Two(offsets) => widened(offsets, rows, |o| self.whole(i64::from(o))),
@@ -89,7 +92,8 @@ impl Narrow {
                     }
                 })
             }
-        })
+        };
+        PageColumn { first, column: Rc::new(Column::full(values)) }
     }
 
     fn whole(&self, offset: i64) -> i64 {
@@ -97,18 +101,9 @@ impl Narrow {
     }
 }
 
-/// As many values as offsets; what `of` makes of those in `rows`.
-fn widened<O: Copy, T: Copy + Default>(
-    offsets: &[O],
-    rows: Range<usize>,
-    of: impl Fn(O) -> T,
-) -> Vec<T> {
-    let mut values = vec![T::default(); offsets.len()];
-    let asked = values.get_mut(rows.clone()).unwrap_or_default();
-    for (value, &offset) in asked.iter_mut().zip(offsets.get(rows).unwrap_or_default()) {
-        *value = of(offset);
-    }
-    values
+/// What `of` makes of the offsets of `rows`.
+fn widened<O: Copy, T>(offsets: &[O], rows: Range<usize>, of: impl Fn(O) -> T) -> Vec<T> {
+    offsets.get(rows).unwrap_or_default().iter().map(|&offset| of(offset)).collect()
 }
 
 /// Times shorter than that for each series are kept as they are.
@@ -190,13 +185,13 @@ mod tests {
         assert!(narrow.bytes() <= 2 * column.len());
         let rows = column.len() as u32;
         for start in 0..rows {
-            let part = narrow.column(start..rows);
-            assert_eq!(part.len(), column.len());
-            let asked = start as usize..;
-            assert!(asked.take(column.len()).all(|row| part.get(row) == column.get(row)));
+            let part = narrow.column(start..rows + 1);
+            assert_eq!(part.rows(), start..rows);
+            let again = part.rows().map(|row| part.column.get((row - start) as usize));
+            assert!(again.eq(part.rows().map(|row| column.get(row as usize))));
         }
-        assert_eq!(narrow.column(rows + 1..rows + 2).len(), column.len());
-        Some(narrow.column(0..rows + 1))
+        assert!(narrow.column(rows + 1..rows + 2).column.is_empty());
+        Some(Column::clone(&narrow.column(0..rows + 1).column))
     }
 
     #[test]

@@ -17,6 +17,7 @@ use quick_cache::unsync::{Cache, DefaultLifecycle};
 
 use super::manifest::Number;
 use super::narrow::{Narrow, Steps};
+use crate::merge::cursor::PageColumn;
 use crate::part::directory::Directory;
 use crate::part::values::{Decoded, DecodedAt};
 use crate::scan::kept::{Kept as Answered, Version};
@@ -245,17 +246,25 @@ impl ShardReads {
         }
     }
 
-    /// What was decoded of a group; of a column `rows` at least, others may be padding.
-    pub(super) fn decoded(
+    /// What was decoded of a group, but for columns ([`Self::column`]).
+    pub(super) fn decoded(&self, of: Number, (group, at): (u32, DecodedAt)) -> Option<Decoded> {
+        match self.get(of, Of::Decoded { group, at })? {
+            Kept::Decoded(decoded) => Some(decoded),
+            Kept::Steps(steps) => Some(Decoded::Keys(steps.keys())),
+            _ => None,
+        }
+    }
+
+    /// A column that was decoded: `rows` of its page at least.
+    pub(super) fn column(
         &self,
         of: Number,
         (group, at): (u32, DecodedAt),
         rows: Range<u32>,
-    ) -> Option<Decoded> {
+    ) -> Option<PageColumn> {
         match self.get(of, Of::Decoded { group, at })? {
-            Kept::Decoded(decoded) => Some(decoded),
-            Kept::Narrow(narrow) => Some(Decoded::Column(Rc::new(narrow.column(rows)))),
-            Kept::Steps(steps) => Some(Decoded::Keys(steps.keys())),
+            Kept::Decoded(Decoded::Column(column)) => Some(PageColumn::whole(column)),
+            Kept::Narrow(narrow) => Some(narrow.column(rows)),
             _ => None,
         }
     }
@@ -318,10 +327,7 @@ mod tests {
         a.put_decoded(Number(2), 0, at, &column(3.0, 3));
         a.put_decoded(Number(1), 1, at, &column(4.0, 3));
         let read = |shard: &ShardReads, number, group| {
-            let Decoded::Column(column) = shard.decoded(Number(number), (group, at), 0..3)? else {
-                return None;
-            };
-            Some(column)
+            Some(shard.column(Number(number), (group, at), 0..3)?.column)
         };
         let expected = |value| match column(value, 3) {
             Decoded::Column(column) => Some(column),
@@ -344,7 +350,7 @@ mod tests {
             if round == 0 {
                 shard.put_decoded(Number(1), 0, at(0), &column(1.0, 100));
             }
-            assert!(shard.decoded(Number(1), (0, at(0)), 0..3).is_some(), "{round}");
+            assert!(shard.column(Number(1), (0, at(0)), 0..3).is_some(), "{round}");
             assert!(cache.bytes() <= 100_000, "{}", cache.bytes());
         }
         assert!(cache.bytes() > 40_000, "{}", cache.bytes());

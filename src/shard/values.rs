@@ -9,7 +9,7 @@ use super::manifest::{Key, Manifest, Number, Part};
 use super::read_cache::ShardReads;
 use super::request::Refusal;
 use crate::codec::huffman::Decoder;
-use crate::merge::cursor::ReadError;
+use crate::merge::cursor::{PageColumn, ReadError};
 use crate::part::block::Error;
 use crate::part::directory::Directory;
 use crate::part::values::{Decoded, DecodedAt, Values};
@@ -22,8 +22,6 @@ const SLICE_BYTES: u32 = 128 << 10;
 const SLICES_MAX: u32 = 3;
 /// What a whole body is called beside its slices.
 const WHOLE_BODY: u32 = u32::MAX;
-/// Of a page, whatever it has.
-const ALL_ROWS: Range<u32> = 0..u32::MAX;
 
 /// A value: its number, and its row if it has one.
 #[derive(Clone, Copy, Debug)]
@@ -250,17 +248,17 @@ impl<S: Store> Values for CachedValues<'_, S> {
 
     fn kept(&self, value: usize, group: usize, at: DecodedAt) -> Option<Decoded> {
         let number = self.rows.get(value).ok()?.number;
-        self.reads.decoded(number, (u32::try_from(group).ok()?, at), ALL_ROWS)
+        self.reads.decoded(number, (u32::try_from(group).ok()?, at))
     }
 
-    fn kept_rows(
+    fn kept_column(
         &self,
         value: usize,
         group: usize,
         (at, rows): (DecodedAt, Range<u32>),
-    ) -> Option<Decoded> {
+    ) -> Option<PageColumn> {
         let number = self.rows.get(value).ok()?.number;
-        self.reads.decoded(number, (u32::try_from(group).ok()?, at), rows)
+        self.reads.column(number, (u32::try_from(group).ok()?, at), rows)
     }
 
     fn keep(&self, value: usize, group: usize, at: DecodedAt, decoded: &Decoded) {

@@ -9,7 +9,7 @@ use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::selection::Selection;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
 use tidemark::merge::cursor::CURSORS_MAX;
-use tidemark::merge::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
+use tidemark::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use tidemark::merge::key::SeriesKey;
 use tidemark::merge::kway::Merge;
 use tidemark::model::ids::{ColumnId, MeasurementId};
@@ -71,16 +71,16 @@ impl SeriesCursor for Made {
         Ok(self.page < PAGES)
     }
 
-    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         if let Some((held, of, column)) = &self.last
             && (*held, *of) == (page.page(), id)
         {
-            return Ok(Some(Rc::clone(column)));
+            return Ok(Some(PageColumn::whole(Rc::clone(column))));
         }
         let values = (0..PAGE_ROWS).map(|row| row as f64 + f64::from(id.0)).collect();
         let column = Rc::new(Column::full(Values::Float(values)));
         self.last = Some((page.page(), id, Rc::clone(&column)));
-        Ok(Some(column))
+        Ok(Some(PageColumn::whole(column)))
     }
 }
 

@@ -1,12 +1,10 @@
 //! Points in memory as questions read them: without directories that tell anything.
 
 use std::cell::Cell;
-use std::rc::Rc;
 
-use tidemark::batch::column::Column;
 use tidemark::memtable::Memtable;
 use tidemark::memtable::cursor::{MemtableCursor, Sorted, tag_order};
-use tidemark::merge::cursor::{Direction, PageKeys, ReadError, SeriesCursor};
+use tidemark::merge::cursor::{Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use tidemark::merge::key::SeriesKey;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
@@ -86,7 +84,7 @@ impl SeriesCursor for Counting<'_> {
     fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
         self.cursor.has_rows(time)
     }
-    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         self.cursor.column(page, id)
     }
 }

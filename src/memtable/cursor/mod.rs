@@ -13,7 +13,7 @@ use self::chunk::{Chunk, Rows, Values};
 use super::Memtable;
 use super::table::MeasurementTable;
 use crate::batch::column::Column;
-use crate::merge::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
+use crate::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
@@ -295,17 +295,17 @@ impl SeriesCursor for MemtableCursor<'_> {
         Ok(has_rows)
     }
 
-    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         if let Some((held, of, column)) = &self.last
             && (*held, *of) == (page.page(), id)
         {
-            return Ok(column.clone());
+            return Ok(column.clone().map(PageColumn::whole));
         }
         let (at, first) = place_of(page.page());
         let rows = first..first + page.page_rows() as usize;
         let column = self.read_column(at, rows, id).map(Rc::new);
         self.last = Some((page.page(), id, column.clone()));
-        Ok(column)
+        Ok(column.map(PageColumn::whole))
     }
 }
 

@@ -8,7 +8,9 @@ use std::rc::Rc;
 
 use self::vector::{Fields, Story, VectorCursor, values};
 use super::condition::{Condition, Text};
-use super::cursor::{CURSORS_MAX, Columns, Direction, PageKeys, ReadError, SeriesCursor};
+use super::cursor::{
+    CURSORS_MAX, Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor,
+};
 use super::hide::{Hidden, Hide, Tombstone};
 use super::key::SeriesKey;
 use super::kway::Merge;
@@ -387,7 +389,7 @@ impl SeriesCursor for Counted {
     fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
         self.cursor.has_rows(time)
     }
-    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         let column = self.cursor.column(page, id);
         self.decoded.set(self.cursor.decoded);
         column
@@ -440,7 +442,7 @@ impl SeriesCursor for Page {
     fn has_rows(&mut self, _: TimeRange) -> Result<bool, ReadError> {
         Ok(true)
     }
-    fn column(&mut self, _: &PageKeys, _: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+    fn column(&mut self, _: &PageKeys, _: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         Ok(None)
     }
 }

@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::batch::column::{Column, Values};
-use crate::merge::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
+use crate::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
@@ -116,23 +116,6 @@ impl VectorCursor {
     }
 }
 
-/// Only `rows` are as they were: nobody may look at the others.
-fn padded(column: &Column, rows: &Range<u32>) -> Column {
-    let wrong = Column::full(match column.values.field_type() {
-        FieldType::Float => Values::Float(vec![f64::NAN]),
-        FieldType::Integer => Values::Integer(vec![i64::MIN]),
-        FieldType::Unsigned => Values::Unsigned(vec![u64::MAX]),
-        FieldType::String => Values::String(["padding"].into_iter().collect()),
-        FieldType::Boolean => Values::Boolean(vec![true]),
-    });
-    let mut padded = Column::new(column.values.field_type());
-    for row in 0..column.len() {
-        let (from, at) = if rows.contains(&(row as u32)) { (column, row) } else { (&wrong, 0) };
-        assert!(padded.push_from(from, at));
-    }
-    padded
-}
-
 impl SeriesCursor for VectorCursor {
     fn key(&self) -> Option<&SeriesKey> {
         self.series.get(self.at).map(|series| &series.key)
@@ -171,15 +154,17 @@ impl SeriesCursor for VectorCursor {
         Ok(has_rows)
     }
 
-    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         if self.last.replace((page.page(), id)) != Some((page.page(), id)) {
             self.decoded += 1;
         }
         let column = self.pages[page.page() as usize].fields.get(&id.0);
+        // No more of it than is asked for.
+        let rows: Vec<u32> = page.rows().collect();
         let is_whole = page.rows() == (0..page.page_rows());
         Ok(column.map(|column| match is_whole {
-            true => Rc::clone(column),
-            false => Rc::new(padded(column, &page.rows())),
+            true => PageColumn::whole(Rc::clone(column)),
+            false => PageColumn { first: page.rows().start, column: Rc::new(column.gather(&rows)) },
         }))
     }
 }

@@ -55,8 +55,9 @@ fn page_rows(
         let directory = values.directory(place.value).unwrap();
         let column = pages::column(values, part, (directory, place), id, 0..page.rows).unwrap();
         let Some(column) = column else { continue };
+        assert_eq!(column.rows(), 0..page.rows);
         for (at, row) in rows.iter_mut().enumerate() {
-            row.1.extend(column.get(at).map(|value| (id.0, value)));
+            row.1.extend(column.column.get(at).map(|value| (id.0, value)));
         }
     }
     rows

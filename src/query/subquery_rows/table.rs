@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::{REPEAT_TAG, TIME_COLUMN};
-use crate::merge::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
+use crate::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
@@ -268,8 +268,8 @@ impl SeriesCursor for LayoutCursor<'_> {
         Ok(self.keys(time).is_some())
     }
 
-    fn column(&mut self, _: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+    fn column(&mut self, _: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         let known = self.layout.columns.iter().find(|(of, _)| *of == id);
-        Ok(known.map(|(_, column)| Rc::clone(column)))
+        Ok(known.map(|(_, column)| PageColumn::whole(Rc::clone(column))))
     }
 }
