@@ -1,5 +1,6 @@
 //! Puts rows of several columns one after the other into one column, of which an overlay is made.
 
+use super::bitmap::Validity;
 use super::column::{Column, StringColumn, Values};
 use crate::model::value::FieldType;
 
@@ -50,6 +51,45 @@ impl<'a> Picker<'a> {
         }
     }
 
+    /// Appends rows of sources as [`Self::push`] does, each by its source and its place there.
+    pub fn extend(&mut self, places: &[(usize, usize)]) {
+        let field_type = self.picked.values.field_type();
+        let is_other = |source: &Source<'_>| source.column.values.field_type() != field_type;
+        if field_type == FieldType::String || self.sources.iter().any(is_other) {
+            return places.iter().for_each(|&(source, row)| self.push(source, row));
+        }
+        let (sources, mut at) = (&self.sources, self.picked.len());
+        match &mut self.picked.values {
+            Values::Float(to) => extend(to, sources, places, |values| match values {
+                Values::Float(values) => values,
+                _ => &[],
+            }),
+            Values::Integer(to) => extend(to, sources, places, |values| match values {
+                Values::Integer(values) => values,
+                _ => &[],
+            }),
+            Values::Unsigned(to) => extend(to, sources, places, |values| match values {
+                Values::Unsigned(values) => values,
+                _ => &[],
+            }),
+            Values::Boolean(to) => extend(to, sources, places, |values| match values {
+                Values::Boolean(values) => values,
+                _ => &[],
+            }),
+            Values::String(_) => {}
+        }
+        let is_full = |source: &Source<'_>| source.column.validity == Validity::All;
+        if self.picked.validity == Validity::All && sources.iter().all(is_full) {
+            return;
+        }
+        for &(source, row) in places {
+            let source = sources.get(source);
+            let is_valid = source.is_some_and(|source| source.column.validity.is_valid(row));
+            self.picked.validity.push(at, is_valid);
+            at += 1;
+        }
+    }
+
     /// Appends a row without a value.
     pub fn push_null(&mut self) {
         self.picked.push_null();
@@ -89,6 +129,18 @@ impl<'a> Source<'a> {
             None => to.push(""),
         }
     }
+}
+
+/// Appends the values at `places`, padding where there is none.
+fn extend<'a, T: Copy + Default + 'a>(
+    to: &mut Vec<T>,
+    sources: &[Source<'a>],
+    places: &[(usize, usize)],
+    of: impl Fn(&'a Values) -> &'a [T],
+) {
+    let values: Vec<&[T]> = sources.iter().map(|source| of(&source.column.values)).collect();
+    let value = |&(source, row): &(usize, usize)| values.get(source)?.get(row).copied();
+    to.extend(places.iter().map(|place| value(place).unwrap_or_default()));
 }
 
 #[cfg(test)]
@@ -151,6 +203,32 @@ mod tests {
         assert!(picked.bytes() < 20_000, "{}", picked.bytes());
         let found = |row| picked.get(row);
         assert_eq!((found(999), found(3)), (Some(FieldValue::String(long.as_str().into())), None));
+    }
+
+    #[test]
+    fn rows_are_the_same_one_by_one_and_at_once() {
+        let mut sparse = Column::full(Values::Float(vec![1.5, 2.5]));
+        sparse.push_null();
+        let full = Column::full(Values::Float(vec![7.0, 8.0]));
+        let texts = coded(&["a", "bb"], &[1, 0, 1], &[1]);
+        let integers = Column::full(Values::Integer(vec![1, 2, 3]));
+        let places = [(0, 1), (1, 0), (0, 2), (0, 0), (1, 1), (1, 0)];
+        for sources in [
+            vec![&sparse, &full],
+            vec![&full, &full],
+            vec![&texts, &texts],
+            vec![&integers, &integers],
+            vec![&full, &integers],
+        ] {
+            let field_type = sources[0].values.field_type();
+            let picker = || Picker::new(field_type, sources.iter().copied());
+            let (mut each, mut all) = (picker(), picker());
+            for part in [&places[..2], &places[2..]] {
+                part.iter().for_each(|&(source, row)| each.push(source, row));
+                all.extend(part);
+            }
+            assert_eq!(each.finish(), all.finish());
+        }
     }
 
     #[test]

@@ -201,18 +201,14 @@ impl<'a> GroupRows<'a> {
 
     /// The rows; `None` when there is none.
     pub(super) fn finish(self) -> Option<GroupData> {
-        let tags = self.tags.iter().map(|tags| {
-            let rows = self.series.iter().map(|&series| tags.get(series as usize));
-            coded(rows)
-        });
-        let tags = tags.collect();
+        let tags = self.tags.iter().map(|of_series| coded(of_series, &self.series)).collect();
         let (times_ns, fields) = (self.times_ns, self.columns);
         (!times_ns.is_empty()).then_some(GroupData::Rows { times_ns, fields, tags })
     }
 }
 
-/// Strings, each distinct one kept once.
-fn coded<'t>(strings: impl Iterator<Item = &'t str>) -> StringColumn {
+/// The text of each row by that of its series, each distinct one kept once.
+fn coded(of_series: &StringColumn, series: &[u32]) -> StringColumn {
     let mut dictionary = StringColumn::default();
     let mut known: std::collections::HashMap<&str, u32, foldhash::fast::FixedState> =
         std::collections::HashMap::default();
@@ -224,7 +220,9 @@ fn coded<'t>(strings: impl Iterator<Item = &'t str>) -> StringColumn {
         }
         code
     };
-    let codes: Vec<u32> = strings.map(&mut code_of).collect();
+    let codes_of_series: Vec<u32> = of_series.iter().map(&mut code_of).collect();
+    let code = |&series: &u32| codes_of_series.get(series as usize).copied().unwrap_or_default();
+    let codes = series.iter().map(code).collect();
     StringColumn::coded(dictionary, codes).unwrap_or_default()
 }
 

@@ -431,7 +431,7 @@ impl Walk<'_> {
         if chosen.is_empty() {
             return Ok(());
         }
-        let mut rows = Rows::clone(&block);
+        let mut rows = Rc::unwrap_or_clone(block);
         self.cells += read(merge, &picks, &self.columns, &mut rows)?;
         let block = Rc::new(rows);
         for (key, rows, mask) in chosen {
