@@ -33,6 +33,17 @@ impl Values {
         }
     }
 
+    /// The same, with room for so many; of strings for none.
+    fn with_capacity(field_type: FieldType, rows: usize) -> Self {
+        match field_type {
+            FieldType::Float => Self::Float(Vec::with_capacity(rows)),
+            FieldType::Integer => Self::Integer(Vec::with_capacity(rows)),
+            FieldType::Unsigned => Self::Unsigned(Vec::with_capacity(rows)),
+            FieldType::String => Self::String(StringColumn::default()),
+            FieldType::Boolean => Self::Boolean(Vec::with_capacity(rows)),
+        }
+    }
+
     /// The type of the values.
     pub fn field_type(&self) -> FieldType {
         match self {
@@ -182,6 +193,11 @@ impl Column {
     /// An empty column.
     pub fn new(field_type: FieldType) -> Self {
         Self { values: Values::new(field_type), validity: Validity::All }
+    }
+
+    /// An empty column with room for so many rows.
+    pub fn with_capacity(field_type: FieldType, rows: usize) -> Self {
+        Self { values: Values::with_capacity(field_type, rows), validity: Validity::All }
     }
 
     /// A column without nulls.

@@ -81,9 +81,14 @@ impl<'a> GroupStates<'a> {
     /// # Errors
     /// [`ScanError::States`] when they are of other calls.
     pub(super) fn absorb(&mut self, states: &[PartialColumn]) -> Result<(), ScanError> {
+        let (mut slots, mut slots_of): (Vec<usize>, &[i64]) = (Vec::new(), &[]);
         for (accumulator, state) in self.accumulators.iter_mut().zip(states) {
-            let slots: Vec<usize> =
-                state.windows_ns.iter().map(|&start_ns| self.slots.slot_of(start_ns)).collect();
+            // Most calls have a value in the same windows.
+            if slots_of != state.windows_ns {
+                slots_of = &state.windows_ns;
+                slots.clear();
+                slots.extend(slots_of.iter().map(|&start_ns| self.slots.slot_of(start_ns)));
+            }
             accumulator.absorb(&slots, state)?;
         }
         Ok(())

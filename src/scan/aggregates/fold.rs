@@ -85,6 +85,8 @@ impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
     }
 
     fn absorb(&mut self, slots: &[usize], partial: &PartialColumn) -> Result<(), ScanError> {
+        let end = slots.iter().max().map_or(0, |last| last + 1);
+        self.states.resize(self.states.len().max(end), None);
         for (row, &slot) in slots.iter().enumerate() {
             let state = A::read(&partial.states, row).ok_or(ScanError::States(A::FUNCTION))?;
             self.add(slot, state);
@@ -103,7 +105,8 @@ impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
     }
 
     fn partial(&self, order: &[usize], starts_ns: &[i64]) -> PartialColumn {
-        let mut states: Vec<Column> = A::COLUMNS.iter().map(|&t| Column::new(t)).collect();
+        let column = |&of: &FieldType| Column::with_capacity(of, order.len());
+        let mut states: Vec<Column> = A::COLUMNS.iter().map(column).collect();
         let mut windows_ns = Vec::with_capacity(order.len());
         for (slot, state) in self.present(order) {
             windows_ns.extend(starts_ns.get(slot));
@@ -113,7 +116,7 @@ impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
     }
 
     fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished {
-        let mut values = Column::new(A::OUTPUT);
+        let mut values = Column::with_capacity(A::OUTPUT, order.len());
         let mut windows_ns = Vec::with_capacity(order.len());
         for (slot, state) in self.present(order) {
             windows_ns.extend(starts_ns.get(slot));
