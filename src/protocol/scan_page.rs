@@ -28,166 +28,209 @@ pub enum PageError {
 
 /// The bytes of `groups`.
 pub fn encode(groups: &[Group]) -> Vec<u8> {
-    let mut out = Vec::new();
-    let mut part = Vec::new();
-    varint::write(groups.len() as u64, &mut out);
-    for group in groups {
-        varint::write(group.key.len() as u64, &mut out);
-        for value in &group.key {
-            part.extend_from_slice(value.as_bytes());
-            finish_part(&mut part, &mut out);
-        }
-        match &group.data {
-            GroupData::Rows { times_ns, fields, tags } => {
-                out.push(ROWS);
-                encode_times(times_ns, &mut part, &mut out);
-                varint::write(fields.len() as u64, &mut out);
-                fields.iter().for_each(|column| encode_column(column, &mut part, &mut out));
-                varint::write(tags.len() as u64, &mut out);
-                tags.iter().for_each(|column| encode_strings(column, &mut part, &mut out));
-            }
-            GroupData::Partials(calls) => {
-                out.push(PARTIALS);
-                varint::write(calls.len() as u64, &mut out);
-                calls.iter().for_each(|call| encode_partial(call, &mut part, &mut out));
-            }
-        }
-    }
-    out
+    let mut writer = Writer::default();
+    writer.count(groups.len());
+    groups.iter().for_each(|group| writer.group(group));
+    writer.out
 }
 
 /// The groups that [`encode`] wrote as all of `bytes`.
 ///
 /// # Errors
 /// [`PageError`]
-pub fn decode(mut bytes: &[u8]) -> Result<Vec<Group>, PageError> {
-    let from = &mut bytes;
-    let count = varint::read_length(from, VALUES_MAX)?;
+pub fn decode(bytes: &[u8]) -> Result<Vec<Group>, PageError> {
+    let mut reader = PageReader { from: bytes, times: &[], times_ns: Vec::new() };
+    let count = reader.count(VALUES_MAX)?;
     let mut groups = Vec::new();
     for _ in 0..count {
-        let keys = varint::read_length(from, PAGE_COLUMNS_MAX)?;
+        groups.push(reader.group()?);
+    }
+    if reader.from.is_empty() { Ok(groups) } else { Err(PageError::Malformed) }
+}
+
+#[derive(Default)]
+struct Writer<'a> {
+    out: Vec<u8>,
+    /// Empty but while a part is made.
+    part: Vec<u8>,
+    /// The times before, and their part: the calls of a group mostly have the same windows.
+    times_ns: &'a [i64],
+    times: Vec<u8>,
+}
+
+impl<'a> Writer<'a> {
+    fn count(&mut self, count: usize) {
+        varint::write(count as u64, &mut self.out);
+    }
+
+    fn group(&mut self, group: &'a Group) {
+        self.count(group.key.len());
+        for value in &group.key {
+            self.part.extend_from_slice(value.as_bytes());
+            self.finish_part();
+        }
+        match &group.data {
+            GroupData::Rows { times_ns, fields, tags } => {
+                self.out.push(ROWS);
+                self.times(times_ns);
+                self.count(fields.len());
+                fields.iter().for_each(|column| self.column(column));
+                self.count(tags.len());
+                tags.iter().for_each(|column| self.strings(column));
+            }
+            GroupData::Partials(calls) => {
+                self.out.push(PARTIALS);
+                self.count(calls.len());
+                calls.iter().for_each(|call| self.partial(call));
+            }
+        }
+    }
+
+    fn partial(&mut self, call: &'a PartialColumn) {
+        self.times(&call.windows_ns);
+        self.count(call.states.len());
+        call.states.iter().for_each(|column| self.column(column));
+        self.count(call.beside.len());
+        for beside in &call.beside {
+            match beside {
+                BesideColumn::Field(column) => {
+                    self.out.push(FIELD);
+                    self.column(column);
+                }
+                BesideColumn::Tag(column) => {
+                    self.out.push(TAG);
+                    self.strings(column);
+                }
+            }
+        }
+    }
+
+    fn times(&mut self, times_ns: &'a [i64]) {
+        self.count(times_ns.len());
+        if self.times.is_empty() || times_ns != self.times_ns {
+            self.times_ns = times_ns;
+            self.times.clear();
+            codec::timestamp::encode(times_ns, &mut self.times);
+        }
+        self.part.extend_from_slice(&self.times);
+        self.finish_part();
+    }
+
+    fn column(&mut self, column: &Column) {
+        self.out.push(column.values.field_type().code());
+        column_bytes::encode_plain(column, &mut self.part);
+        self.finish_part();
+    }
+
+    fn strings(&mut self, column: &StringColumn) {
+        let (text, ends) = column.parts();
+        match column.codes() {
+            None => codec::string::encode(text, ends, &mut self.part),
+            Some(codes) if ends.len() <= codes.len() => {
+                codec::string::encode_coded(text, ends, codes, &mut self.part);
+            }
+            Some(_) => column_bytes::encode_strings(column.iter(), &mut self.part),
+        }
+        self.finish_part();
+    }
+
+    /// Appends the part behind its length, and empties it.
+    fn finish_part(&mut self) {
+        varint::write(self.part.len() as u64, &mut self.out);
+        self.out.append(&mut self.part);
+    }
+}
+
+struct PageReader<'a> {
+    /// What is left.
+    from: &'a [u8],
+    /// The part of the times before, and those.
+    times: &'a [u8],
+    times_ns: Vec<i64>,
+}
+
+impl<'a> PageReader<'a> {
+    fn count(&mut self, max: usize) -> Result<usize, PageError> {
+        Ok(varint::read_length(&mut self.from, max)?)
+    }
+
+    fn group(&mut self) -> Result<Group, PageError> {
+        let keys = self.count(PAGE_COLUMNS_MAX)?;
         let mut key = Vec::new();
         for _ in 0..keys {
-            let value = std::str::from_utf8(take_part(from)?);
+            let value = std::str::from_utf8(self.part()?);
             key.push(value.map_err(|_| PageError::Malformed)?.to_owned());
         }
-        let data = match take_byte(from)? {
-            ROWS => decode_rows(from)?,
+        let data = match self.byte()? {
+            ROWS => self.rows()?,
             PARTIALS => {
-                let calls = varint::read_length(from, PAGE_COLUMNS_MAX)?;
-                let calls: Result<_, _> = (0..calls).map(|_| decode_partial(from)).collect();
+                let calls = self.count(PAGE_COLUMNS_MAX)?;
+                let calls: Result<_, _> = (0..calls).map(|_| self.partial()).collect();
                 GroupData::Partials(calls?)
             }
             _ => return Err(PageError::Malformed),
         };
-        groups.push(Group { key, data });
+        Ok(Group { key, data })
     }
-    if from.is_empty() { Ok(groups) } else { Err(PageError::Malformed) }
-}
 
-fn decode_rows(from: &mut &[u8]) -> Result<GroupData, PageError> {
-    let times_ns = decode_times(from)?;
-    let rows = times_ns.len();
-    let fields = varint::read_length(from, PAGE_COLUMNS_MAX)?;
-    let fields: Result<_, _> = (0..fields).map(|_| decode_column(from, rows)).collect();
-    let tags = varint::read_length(from, PAGE_COLUMNS_MAX)?;
-    let tags: Result<_, _> = (0..tags).map(|_| decode_strings(from, rows)).collect();
-    Ok(GroupData::Rows { times_ns, fields: fields?, tags: tags? })
-}
+    fn rows(&mut self) -> Result<GroupData, PageError> {
+        let times_ns = self.times()?;
+        let rows = times_ns.len();
+        let fields = self.count(PAGE_COLUMNS_MAX)?;
+        let fields: Result<_, _> = (0..fields).map(|_| self.column(rows)).collect();
+        let tags = self.count(PAGE_COLUMNS_MAX)?;
+        let tags: Result<_, _> = (0..tags).map(|_| self.strings(rows)).collect();
+        Ok(GroupData::Rows { times_ns, fields: fields?, tags: tags? })
+    }
 
-fn encode_partial(call: &PartialColumn, part: &mut Vec<u8>, out: &mut Vec<u8>) {
-    encode_times(&call.windows_ns, part, out);
-    varint::write(call.states.len() as u64, out);
-    call.states.iter().for_each(|column| encode_column(column, part, out));
-    varint::write(call.beside.len() as u64, out);
-    for beside in &call.beside {
-        match beside {
-            BesideColumn::Field(column) => {
-                out.push(FIELD);
-                encode_column(column, part, out);
-            }
-            BesideColumn::Tag(column) => {
-                out.push(TAG);
-                encode_strings(column, part, out);
-            }
+    fn partial(&mut self) -> Result<PartialColumn, PageError> {
+        let windows_ns = self.times()?;
+        let windows = windows_ns.len();
+        let states = self.count(PAGE_COLUMNS_MAX)?;
+        let states: Result<_, _> = (0..states).map(|_| self.column(windows)).collect();
+        let count = self.count(PAGE_COLUMNS_MAX)?;
+        let mut beside = Vec::new();
+        for _ in 0..count {
+            beside.push(match self.byte()? {
+                FIELD => BesideColumn::Field(self.column(windows)?),
+                TAG => BesideColumn::Tag(self.strings(windows)?),
+                _ => return Err(PageError::Malformed),
+            });
         }
+        Ok(PartialColumn { windows_ns, states: states?, beside })
     }
-}
 
-fn decode_partial(from: &mut &[u8]) -> Result<PartialColumn, PageError> {
-    let windows_ns = decode_times(from)?;
-    let windows = windows_ns.len();
-    let states = varint::read_length(from, PAGE_COLUMNS_MAX)?;
-    let states: Result<_, _> = (0..states).map(|_| decode_column(from, windows)).collect();
-    let count = varint::read_length(from, PAGE_COLUMNS_MAX)?;
-    let mut beside = Vec::new();
-    for _ in 0..count {
-        beside.push(match take_byte(from)? {
-            FIELD => BesideColumn::Field(decode_column(from, windows)?),
-            TAG => BesideColumn::Tag(decode_strings(from, windows)?),
-            _ => return Err(PageError::Malformed),
-        });
-    }
-    Ok(PartialColumn { windows_ns, states: states?, beside })
-}
-
-fn encode_times(times_ns: &[i64], part: &mut Vec<u8>, out: &mut Vec<u8>) {
-    varint::write(times_ns.len() as u64, out);
-    codec::timestamp::encode(times_ns, part);
-    finish_part(part, out);
-}
-
-fn decode_times(from: &mut &[u8]) -> Result<Vec<i64>, PageError> {
-    let count = varint::read_length(from, VALUES_MAX)?;
-    let mut times_ns = Vec::new();
-    codec::timestamp::decode(take_part(from)?, count, &mut times_ns)?;
-    Ok(times_ns)
-}
-
-fn encode_column(column: &Column, part: &mut Vec<u8>, out: &mut Vec<u8>) {
-    out.push(column.values.field_type().code());
-    column_bytes::encode_plain(column, part);
-    finish_part(part, out);
-}
-
-fn decode_column(from: &mut &[u8], rows: usize) -> Result<Column, PageError> {
-    let field_type = FieldType::from_code(take_byte(from)?).ok_or(PageError::Malformed)?;
-    Ok(column_bytes::decode(take_part(from)?, field_type, rows)?)
-}
-
-fn encode_strings(column: &StringColumn, part: &mut Vec<u8>, out: &mut Vec<u8>) {
-    let (text, ends) = column.parts();
-    match column.codes() {
-        None => codec::string::encode(text, ends, part),
-        Some(codes) if ends.len() <= codes.len() => {
-            codec::string::encode_coded(text, ends, codes, part);
+    fn times(&mut self) -> Result<Vec<i64>, PageError> {
+        let count = self.count(VALUES_MAX)?;
+        let part = self.part()?;
+        if part != self.times || count != self.times_ns.len() {
+            codec::timestamp::decode(part, count, &mut self.times_ns)?;
+            self.times = part;
         }
-        Some(_) => column_bytes::encode_strings(column.iter(), part),
+        Ok(self.times_ns.clone())
     }
-    finish_part(part, out);
-}
 
-fn decode_strings(from: &mut &[u8], rows: usize) -> Result<StringColumn, PageError> {
-    Ok(column_bytes::decode_strings(take_part(from)?, rows)?)
-}
+    fn column(&mut self, rows: usize) -> Result<Column, PageError> {
+        let field_type = FieldType::from_code(self.byte()?).ok_or(PageError::Malformed)?;
+        Ok(column_bytes::decode(self.part()?, field_type, rows)?)
+    }
 
-/// Appends `part` behind its length, and empties it.
-fn finish_part(part: &mut Vec<u8>, out: &mut Vec<u8>) {
-    varint::write(part.len() as u64, out);
-    out.append(part);
-}
+    fn strings(&mut self, rows: usize) -> Result<StringColumn, PageError> {
+        Ok(column_bytes::decode_strings(self.part()?, rows)?)
+    }
 
-fn take_part<'a>(from: &mut &'a [u8]) -> Result<&'a [u8], PageError> {
-    let length = varint::read_length(from, from.len())?;
-    let (part, rest) = from.split_at_checked(length).ok_or(PageError::Malformed)?;
-    *from = rest;
-    Ok(part)
-}
+    fn part(&mut self) -> Result<&'a [u8], PageError> {
+        let length = self.count(self.from.len())?;
+        let (part, rest) = self.from.split_at_checked(length).ok_or(PageError::Malformed)?;
+        self.from = rest;
+        Ok(part)
+    }
 
-fn take_byte(from: &mut &[u8]) -> Result<u8, PageError> {
-    let (&byte, rest) = from.split_first().ok_or(PageError::Malformed)?;
-    *from = rest;
-    Ok(byte)
+    fn byte(&mut self) -> Result<u8, PageError> {
+        let (&byte, rest) = self.from.split_first().ok_or(PageError::Malformed)?;
+        self.from = rest;
+        Ok(byte)
+    }
 }
 
 #[cfg(test)]
@@ -205,6 +248,7 @@ mod tests {
             states: vec![floats.clone(), sparse.clone()],
             beside: vec![BesideColumn::Tag(texts.clone()), BesideColumn::Field(sparse.clone())],
         };
+        let empty = PartialColumn { windows_ns: vec![], states: vec![], beside: vec![] };
         let rows = GroupData::Rows {
             times_ns: vec![9, 3],
             fields: vec![floats, sparse],
@@ -212,7 +256,8 @@ mod tests {
         };
         vec![
             Group { key: vec!["a".into(), String::new()], data: rows },
-            Group { key: vec![], data: GroupData::Partials(vec![partial]) },
+            Group { key: vec![], data: GroupData::Partials(vec![partial.clone()]) },
+            Group { key: vec![], data: GroupData::Partials(vec![partial, empty.clone(), empty]) },
             Group { key: vec![], data: GroupData::Partials(vec![]) },
         ]
     }
@@ -221,6 +266,19 @@ mod tests {
     fn pages_round_trip() {
         assert_eq!(decode(&encode(&groups())), Ok(groups()));
         assert_eq!(decode(&encode(&[])), Ok(vec![]));
+    }
+
+    #[test]
+    fn times_are_those_of_their_own_part() {
+        let partial = |windows_ns: &[i64]| PartialColumn {
+            windows_ns: windows_ns.to_vec(),
+            states: vec![],
+            beside: vec![],
+        };
+        let lists: [&[i64]; 8] = [&[], &[], &[1, 2], &[1, 2], &[1, 2, 3], &[2, 3], &[], &[2, 3]];
+        let calls = lists.map(partial).to_vec();
+        let groups = vec![Group { key: vec![], data: GroupData::Partials(calls) }];
+        assert_eq!(decode(&encode(&groups)), Ok(groups));
     }
 
     #[test]
