@@ -22,6 +22,9 @@ pub(crate) fn join(
         let values = std::mem::replace(&mut only.values, none);
         return (std::mem::take(&mut only.times_ns), vec![Some(values)]);
     }
+    if let Some(joined) = as_they_stand(series, missing, carry) {
+        return joined;
+    }
     let (times, rows) = align(series, descending);
     let mut columns = Vec::with_capacity(series.len());
     for ((series, mut rows), missing) in series.iter().zip(rows).zip(missing) {
@@ -40,6 +43,30 @@ pub(crate) fn join(
         });
     }
     (times, columns)
+}
+
+/// The columns themselves, if every call has values at the same times.
+fn as_they_stand(
+    series: &mut [Option<CallSeries>],
+    missing: &mut [Option<FieldValue>],
+    carry: bool,
+) -> Option<(Vec<i64>, Vec<Option<Column>>)> {
+    let mut all = series.iter().map(Option::as_ref);
+    let first = all.next()??;
+    if !all.all(|other| other.is_some_and(|other| other.times_ns == first.times_ns)) {
+        return None;
+    }
+    let times = first.times_ns.clone();
+    let mut columns = Vec::with_capacity(series.len());
+    for (series, missing) in series.iter_mut().flatten().zip(missing) {
+        let none = Column::new(series.values.values.field_type());
+        let column = std::mem::replace(&mut series.values, none);
+        if carry && let Some(last) = column.len().checked_sub(1) {
+            *missing = column.get(last);
+        }
+        columns.push(Some(column));
+    }
+    Some((times, columns))
 }
 
 /// All times in order and, for each series, its row at each time. A series with several rows at
@@ -79,15 +106,31 @@ mod tests {
     use super::*;
     use crate::query::result::Values::Integer;
 
+    fn one(times: &[i64], values: &[i64]) -> Option<CallSeries> {
+        Some(CallSeries {
+            times_ns: times.to_vec(),
+            values: Column::full(Integer(values.to_vec())),
+            beside: Vec::new(),
+        })
+    }
+
+    #[test]
+    fn calls_of_equal_times_stand_side_by_side() {
+        let series = [one(&[1, 1, 3], &[10, 11, 30]), one(&[1, 1, 3], &[20, 21, 33])];
+        for carry in [false, true] {
+            let mut missing = [Some(FieldValue::Integer(5)), None];
+            let before = missing.clone();
+            let (times, columns) = join(&mut series.clone(), &mut missing, carry, false);
+            assert_eq!(times, [1, 1, 3]);
+            let values = |of: &Option<CallSeries>| of.as_ref().map(|series| series.values.clone());
+            assert!(columns.iter().cloned().eq(series.iter().map(values)));
+            let last = [Some(FieldValue::Integer(30)), Some(FieldValue::Integer(33))];
+            assert_eq!(missing, if carry { last } else { before });
+        }
+    }
+
     #[test]
     fn calls_meet_on_time() {
-        let one = |times: &[i64], values: &[i64]| {
-            Some(CallSeries {
-                times_ns: times.to_vec(),
-                values: Column::full(Integer(values.to_vec())),
-                beside: Vec::new(),
-            })
-        };
         let series = [one(&[1, 3], &[10, 30]), one(&[2, 3], &[20, 33]), None];
         let (times, columns) = {
             let mut missing = [None, Some(FieldValue::Integer(0)), None];
