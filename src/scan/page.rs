@@ -4,6 +4,7 @@ use super::reader::ReadStats;
 use super::request::{Place, Position};
 use crate::batch::column::{Column, StringColumn};
 use crate::model::ids::{ColumnId, MeasurementId};
+use crate::model::value::FieldType;
 
 /// Values that one piece decodes at most, beside those of a page more.
 pub(super) const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
@@ -166,6 +167,53 @@ impl PartialColumn {
         let columns = columns.map(|bytes| size_of::<Column>() + bytes);
         size_of::<Self>() + self.windows_ns.len() * 8 + columns.sum::<usize>()
     }
+    /// Adds states of windows that all lie behind these, in whichever direction they go. False where
+    /// they do not, or have another shape: nothing has changed then.
+    #[must_use]
+    pub fn append(&mut self, behind: &Self) -> bool {
+        if !self.is_followed_by(behind) || !self.has_shape_of(behind) {
+            return false;
+        }
+        self.windows_ns.extend_from_slice(&behind.windows_ns);
+        let mut all = true;
+        for (column, more) in self.states.iter_mut().zip(&behind.states) {
+            all &= column.extend_from(more);
+        }
+        for (column, more) in self.beside.iter_mut().zip(&behind.beside) {
+            match (column, more) {
+                (BesideColumn::Field(column), BesideColumn::Field(more)) => {
+                    all &= column.extend_from(more);
+                }
+                (BesideColumn::Tag(tags), BesideColumn::Tag(more)) => tags.extend_from(more),
+                _ => all = false,
+            }
+        }
+        all
+    }
+
+    fn is_followed_by(&self, behind: &Self) -> bool {
+        let lists = [&self.windows_ns, &behind.windows_ns];
+        let ends = |list: &[i64]| list.first().copied().zip(list.last().copied());
+        let (Some((first, last)), Some((next, end))) = (ends(lists[0]), ends(lists[1])) else {
+            return true;
+        };
+        (first <= last && last < next && next <= end)
+            || (first >= last && last > next && next >= end)
+    }
+
+    fn has_shape_of(&self, other: &Self) -> bool {
+        let type_of = |column: &Column| column.values.field_type();
+        let beside = |of: &Self| -> Vec<Option<FieldType>> {
+            let type_of = |beside: &BesideColumn| match beside {
+                BesideColumn::Field(column) => Some(type_of(column)),
+                BesideColumn::Tag(_) => None,
+            };
+            of.beside.iter().map(type_of).collect()
+        };
+        self.states.iter().map(type_of).eq(other.states.iter().map(type_of))
+            && beside(self) == beside(other)
+    }
+
 }
 
 /// A field or tag taken from the selected points.

@@ -322,6 +322,10 @@ fn merge(
 ) -> Result<(), QueryError> {
     let Output::Aggregates { calls, .. } = output else { return Ok(()) };
     for ((call, into), from) in calls.iter().zip(into).zip(from) {
+        // Pieces end where windows do, but for one.
+        if into.append(from) {
+            continue;
+        }
         partial::merge(call, into, from)
             .map_err(|_| QueryError::Page("partial states of another function"))?;
     }

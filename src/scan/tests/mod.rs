@@ -391,6 +391,37 @@ fn merging_two_columns_is_merging_the_pages() {
     }
 }
 
+#[test]
+fn states_that_lie_behind_others_are_appended() {
+    let mut appended = 0;
+    for seed in 0..500 {
+        let case = random::case(seed);
+        for group in pages(&case.source(), &case.request, HUGE).iter().flat_map(|p| &p.groups) {
+            let GroupData::Partials(calls) = &group.data else { continue };
+            for whole in calls {
+                let windows = whole.windows_ns.len() as u32;
+                for cut in 0..=windows {
+                    let (front, behind): (Vec<u32>, Vec<u32>) = (0..windows).partition(|&w| w < cut);
+                    let (mut front, mut behind) = (whole.pick(&front), whole.pick(&behind));
+                    assert!(front.append(&behind));
+                    assert_eq!(&front, whole);
+                    appended += u32::from(0 < cut && cut < windows);
+                    let mut shapeless = behind.clone();
+                    shapeless.states.pop();
+                    if windows - cut > 1 && cut > 0 {
+                        let before = behind.clone();
+                        assert!(!behind.append(&whole.pick(&[0])));
+                        assert!(!behind.append(&before), "the same windows");
+                        assert!(!whole.pick(&[0]).append(&shapeless));
+                        assert_eq!(behind, before);
+                    }
+                }
+            }
+        }
+    }
+    assert!(appended > 500, "{appended}");
+}
+
 fn difference(case: &random::Case, found: &Answer, expected: &Answer) -> String {
     format!(
         "seed {}\nrequest {:#?}\nfound    {found:?}\nexpected {expected:?}",
