@@ -97,7 +97,7 @@ impl Kept {
 /// What a tile came to.
 #[derive(Debug)]
 pub struct Tile {
-    /// States or rows of its groups.
+    /// States or rows of its groups; none where hardly a group has states in two pieces.
     pub(super) groups: Vec<Group>,
     /// The same by ranges of its series, in their order: a delete among one of them costs a reading
     /// of that one. None if there is no more than one.
@@ -126,13 +126,22 @@ impl Tile {
     }
 
     /// States of its groups, where the rest of it begins and the rows that were looked at.
-    pub fn content(&self) -> (&[Group], Option<&Position>, u64) {
-        (&self.groups, self.end.as_ref(), self.rows)
+    pub fn content(&self) -> (Vec<Group>, Option<&Position>, u64) {
+        (self.groups().cloned().collect(), self.end.as_ref(), self.rows)
+    }
+
+    /// States or rows of its groups, of one in several places maybe.
+    pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
+        let of_pieces = self.groups.is_empty().then(|| self.of_pieces());
+        self.groups.iter().chain(of_pieces.into_iter().flatten())
+    }
+
+    fn of_pieces(&self) -> impl Iterator<Item = &Group> {
+        self.pieces.iter().flat_map(|piece| &piece.groups)
     }
 
     /// About how much memory it takes.
     pub(super) fn bytes(&self) -> usize {
-        let of_pieces = self.pieces.iter().flat_map(|piece| &piece.groups);
-        self.groups.iter().chain(of_pieces).map(Group::bytes).sum()
+        self.groups.iter().chain(self.of_pieces()).map(Group::bytes).sum()
     }
 }

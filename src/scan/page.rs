@@ -21,6 +21,9 @@ pub struct TileLimits {
     pub windows: u32,
     /// Rows of a series that are worth a tile, however few windows they have.
     pub many_rows: u64,
+    /// Cells that are read for each byte of its states from which on these take little: it is kept
+    /// when it is first read, not when it is asked for a second time.
+    pub cells_per_byte: u64,
     /// Cells that are read for each of its pieces by series.
     pub piece_cells: u64,
     /// The same for each byte of the states of a piece, which are kept beside those of the tile: to
@@ -33,13 +36,20 @@ impl TileLimits {
     pub const DEFAULT: Self = Self {
         rows: 64,
         windows: 8,
-        many_rows: 256,
+        many_rows: 1_024,
+        cells_per_byte: 64,
         piece_cells: 1 << 15,
         piece_cells_per_byte: 8,
     };
     /// As small as can be.
-    pub const LEAST: Self =
-        Self { rows: 1, windows: 1, many_rows: 1, piece_cells: 1, piece_cells_per_byte: 0 };
+    pub const LEAST: Self = Self {
+        rows: 1,
+        windows: 1,
+        many_rows: 1,
+        cells_per_byte: 0,
+        piece_cells: 1,
+        piece_cells_per_byte: 0,
+    };
 }
 
 /// When a page is full.
@@ -157,16 +167,6 @@ impl PartialColumn {
         }
     }
 
-    /// About how many bytes of memory the states take.
-    pub fn bytes(&self) -> usize {
-        let beside = self.beside.iter().map(|beside| match beside {
-            BesideColumn::Field(column) => column.bytes(),
-            BesideColumn::Tag(tags) => tags.bytes(),
-        });
-        let columns = self.states.iter().map(Column::bytes).chain(beside);
-        let columns = columns.map(|bytes| size_of::<Column>() + bytes);
-        size_of::<Self>() + self.windows_ns.len() * 8 + columns.sum::<usize>()
-    }
     /// Adds states of windows that all lie behind these, in whichever direction they go. False where
     /// they do not, or have another shape: nothing has changed then.
     #[must_use]
@@ -214,6 +214,16 @@ impl PartialColumn {
             && beside(self) == beside(other)
     }
 
+    /// About how many bytes of memory the states take.
+    pub fn bytes(&self) -> usize {
+        let beside = self.beside.iter().map(|beside| match beside {
+            BesideColumn::Field(column) => column.bytes(),
+            BesideColumn::Tag(tags) => tags.bytes(),
+        });
+        let columns = self.states.iter().map(Column::bytes).chain(beside);
+        let columns = columns.map(|bytes| size_of::<Column>() + bytes);
+        size_of::<Self>() + self.windows_ns.len() * 8 + columns.sum::<usize>()
+    }
 }
 
 /// A field or tag taken from the selected points.

@@ -190,6 +190,12 @@ pub trait Reader {
         None
     }
 
+    /// Whether a name was looked for of late: what is asked once is asked no more, most likely.
+    fn was_asked(&self, name: &[u8]) -> bool {
+        let _ = name;
+        true
+    }
+
     /// Keeps it for a while, instead of what an earlier version came to. `cells`: values and keys
     /// that had to be read for it.
     fn keep(&self, name: Vec<u8>, version: Version, kept: Kept, cells: u64) {

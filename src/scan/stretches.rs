@@ -32,6 +32,8 @@ pub(super) struct Stretches {
     /// Whether a slice ends at the end of one.
     ends_slices: bool,
     tiling: Tiling,
+    /// What is asked about.
+    asked: TimeRange,
 }
 
 impl Stretches {
@@ -82,7 +84,7 @@ impl Stretches {
             pieces.reverse();
         }
         left.extend(pieces);
-        Ok(Self { is_backwards, left, span, ends_slices, tiling })
+        Ok(Self { is_backwards, left, span, ends_slices, tiling, asked: request.time })
     }
 
     /// The next one.
@@ -127,6 +129,20 @@ impl Stretches {
             false => next.start_ns == last.end_ns && self.tiling.has_border(last.end_ns),
         };
         self.left.front().filter(is_next).copied()
+    }
+
+    /// Whether a stretch is what an end of the range leaves of a tile. The next question has
+    /// another range, most likely.
+    pub(super) fn is_cut_off(&self, stretch: TimeRange) -> bool {
+        let starts = stretch.start_ns == self.asked.start_ns;
+        let ends = stretch.end_ns == self.asked.end_ns;
+        (starts && self.tiling.cuts_at(stretch.start_ns))
+            || (ends && self.tiling.cuts_at(stretch.end_ns))
+    }
+
+    /// Whether tiles take little beside their rows: each is kept when it is first read.
+    pub(super) fn are_small(&self) -> bool {
+        !self.tiling.are_large
     }
 
     /// Tiles that may be read together.

@@ -24,6 +24,9 @@ use crate::model::time::TimeRange;
 const TILES_MAX: u64 = 32;
 /// What may be kept of one tile, bytes.
 const KEPT_BYTES_MAX: usize = 1_000_000;
+/// About what the states of a call take in a window, bytes, and beside their windows in a group.
+const WINDOW_BYTES: u64 = 24;
+const GROUP_BYTES: u64 = 200;
 /// Pieces by series that what is read for tiles should have.
 const PIECES: u64 = 32;
 
@@ -49,6 +52,10 @@ fn is_whole(request: &ScanRequest) -> bool {
 pub(super) struct Tiling {
     /// Ascending.
     borders_ns: Vec<i64>,
+    /// Rows lie inside; of no tiles nowhere.
+    time: Option<TimeRange>,
+    /// States take much, compared with the rows that they come of.
+    pub(super) are_large: bool,
     /// Tiles that one event can read.
     pub(super) at_once: usize,
     /// Cells of a piece by series, where there are any.
@@ -64,7 +71,8 @@ impl Tiling {
         let values = calls.len() as u64 + 1;
         let cells = survey.rows.saturating_mul(values);
         let piece_cells = Some((cells / PIECES).max(least.piece_cells));
-        let whole = Self { piece_cells, ..Self::default() };
+        let are_large = cells < least.cells_per_byte.saturating_mul(states_bytes(request, survey));
+        let whole = Self { piece_cells, are_large, ..Self::default() };
         let Some(window) = window else { return whole };
         let time = request.time.intersect(&survey.time);
         let tiles = (survey.rows / survey.series.max(1) / least.rows.max(1)).min(TILES_MAX);
@@ -92,12 +100,19 @@ impl Tiling {
         let borders = borders.take_while(|&at| at < end_ns).map(|border_ns| border_ns as i64);
         let cells = survey.rows / tiles * values + survey.series * SERIES_CELLS;
         let at_once = (CELLS_PER_PIECE_MAX / cells.max(1)).clamp(1, 2 * TILES_MAX);
-        Self { borders_ns: borders.collect(), at_once: at_once as usize, piece_cells }
+        let (borders_ns, at_once) = (borders.collect(), at_once as usize);
+        Self { borders_ns, time: Some(survey.time), are_large, at_once, piece_cells }
     }
 
     /// Whether there is a border at `time_ns`.
     pub(super) fn has_border(&self, time_ns: i64) -> bool {
         self.borders_ns.binary_search(&time_ns).is_ok()
+    }
+
+    /// Whether a range with an end there has a part of a tile only.
+    pub(super) fn cuts_at(&self, time_ns: i64) -> bool {
+        let is_inside = |time: &TimeRange| time.start_ns < time_ns && time_ns < time.end_ns;
+        self.time.as_ref().is_some_and(is_inside) && !self.has_border(time_ns)
     }
 
     /// `time` cut at the borders inside it.
@@ -109,6 +124,18 @@ impl Tiling {
             .chain([time.end_ns])
             .map(move |end_ns| TimeRange::new(std::mem::replace(&mut start_ns, end_ns), end_ns))
     }
+}
+
+/// About what the states of all windows take, bytes, if each series is a group.
+fn states_bytes(request: &ScanRequest, survey: &Survey) -> u64 {
+    let Output::Aggregates { window, calls, .. } = &request.output else { return 0 };
+    let time = request.time.intersect(&survey.time);
+    let range_ns = u64::try_from(i128::from(time.end_ns) - i128::from(time.start_ns));
+    let every_ns = window.as_ref().map_or(0, |window| window.every_ns.unsigned_abs());
+    let windows = range_ns.unwrap_or_default().checked_div(every_ns).unwrap_or_default() + 1;
+    let groups = if request.group_by.is_empty() { 1 } else { survey.series };
+    let of_group = windows.saturating_mul(WINDOW_BYTES).saturating_add(GROUP_BYTES);
+    groups.saturating_mul(calls.len() as u64).saturating_mul(of_group)
 }
 
 /// A tile by what is asked of it.
@@ -136,15 +163,16 @@ pub(super) enum Found {
     Missing(Missing),
     /// Nothing but deletes came since it was kept, and it has pieces.
     Deleted(Rc<Tile>, Missing, Vec<Deletion>),
-    /// Nothing is kept of such rows.
+    /// It is not to be kept.
     Never,
 }
 
-/// Looks for what `request` came to inside `time`, behind a place in it.
+/// Looks for what `request` came to inside `time`, behind a place in it. If it `is_small` it is
+/// kept the first time that it is read, else the second.
 pub(super) fn look(
     reader: &dyn Reader,
     request: &ScanRequest,
-    time: TimeRange,
+    (time, is_small): (TimeRange, bool),
     behind: Option<&Position>,
 ) -> Result<Found, ScanError> {
     let ScanRequest { measurement, predicate, group_by, descending, output, .. } = request;
@@ -156,6 +184,9 @@ pub(super) fn look(
         return Ok(Found::Kept(tile));
     }
     let before = reader.kept_before(&name, &version, measurement);
+    if before.is_none() && !is_small && !reader.was_asked(&name) {
+        return Ok(Found::Never);
+    }
     let missing = Missing { time, name, version };
     Ok(match before {
         Some((Kept::Tile(tile), deletions)) if !tile.pieces.is_empty() => {
@@ -167,7 +198,7 @@ pub(super) fn look(
 
 /// Keeps what one tile came to, for which so many cells were read.
 pub(super) fn keep(reader: &dyn Reader, missing: Missing, mut tile: Tile, cells: u64) {
-    if tile.bytes() > KEPT_BYTES_MAX {
+    if tile.bytes() > KEPT_BYTES_MAX && !tile.groups.is_empty() {
         tile.pieces.clear();
     }
     if tile.bytes() <= KEPT_BYTES_MAX {
@@ -204,7 +235,8 @@ fn within(group: &Group, has: impl Fn(i64) -> bool) -> Option<Group> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::scan::request::{Resume, Window};
+    use crate::model::value::FieldType;
+    use crate::scan::request::{AggregateCall, AggregateFunction, Input, Resume, Window};
 
     fn request(time: TimeRange, every_ns: i64, offset_ns: i64) -> ScanRequest {
         let window = Some(Window { every_ns, offset_ns, zone: Vec::new() });
@@ -251,6 +283,36 @@ mod tests {
         };
         assert!(of(1_000).borders_ns.is_empty());
         assert_eq!(of(500).borders_ns.len(), 3);
+    }
+
+    #[test]
+    fn an_end_among_the_rows_cuts_a_tile_unless_it_is_a_border() {
+        let rows = survey(TimeRange::new(100, 1_000_000), 1, 100_000);
+        let asked = request(TimeRange::new(0, 600_000), 10, 0);
+        let tiling = Tiling::new(&asked, &rows, TileLimits::DEFAULT);
+        let border_ns = *tiling.borders_ns.first().unwrap();
+        assert!(tiling.cuts_at(border_ns + 1) && tiling.cuts_at(600_000));
+        for whole_ns in [border_ns, 0, 100, 1_000_000, 2_000_000] {
+            assert!(!tiling.cuts_at(whole_ns), "{whole_ns}");
+        }
+    }
+
+    #[test]
+    fn states_are_large_where_few_rows_make_one() {
+        let is_large = |every_ns, rows| {
+            let all = TimeRange::new(0, 1_000_000);
+            let mut request = request(all, every_ns, 0);
+            if let Output::Aggregates { calls, .. } = &mut request.output {
+                let (column, field_type) = (ColumnId(7), FieldType::Integer);
+                let input = Input { column, field_type, cast: None };
+                let (function, beside) = (AggregateFunction::Sum, Vec::new());
+                calls.push(AggregateCall { function, input, beside });
+            }
+            Tiling::new(&request, &survey(all, 1, rows), TileLimits::DEFAULT).are_large
+        };
+        assert!(is_large(1_000, 100_000));
+        assert!(!is_large(1_000, 1_000_000));
+        assert!(!is_large(100_000, 100_000));
     }
 
     #[test]

@@ -110,7 +110,7 @@ impl Answers {
         let (answer, states) = match kept {
             Kept::Tile(tile) => {
                 let (groups, end, rows) = tile.content();
-                (Answer::Tile { end: end.cloned(), rows }, scan_page::encode(groups))
+                (Answer::Tile { end: end.cloned(), rows }, scan_page::encode(&groups))
             }
             // Another range will be asked for next.
             Kept::Page(_) => return,

@@ -386,6 +386,10 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         Some((kept, deletions.cloned().collect()))
     }
 
+    fn was_asked(&self, name: &[u8]) -> bool {
+        self.reads.was_asked(name)
+    }
+
     fn keep(&self, name: Vec<u8>, version: Version, kept: Kept, cells: u64) {
         let read = self.store.row_counts().read;
         let read = read.saturating_sub(self.rows_read.replace(read));

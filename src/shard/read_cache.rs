@@ -42,6 +42,8 @@ enum Of {
     Directory,
     /// How many times bytes of the body were read.
     Reads,
+    /// That an answer was looked for, whose name has the number as its hash.
+    Asked,
     Decoded {
         group: u32,
         at: DecodedAt,
@@ -52,6 +54,7 @@ enum Of {
 enum Kept {
     Directory(Rc<Directory>),
     Reads(u32),
+    Asked,
     Decoded(Decoded),
     Narrow(Rc<Narrow>),
     Steps(Rc<Steps>),
@@ -70,7 +73,7 @@ impl Weighter<Key, Kept> for Bytes {
     fn weight(&self, _: &Key, kept: &Kept) -> u64 {
         let bytes = match kept {
             Kept::Directory(directory) => directory.bytes(),
-            Kept::Reads(_) => 0,
+            Kept::Reads(_) | Kept::Asked => 0,
             Kept::Decoded(decoded) => decoded.bytes(),
             Kept::Narrow(narrow) => narrow.bytes(),
             Kept::Steps(steps) => steps.bytes(),
@@ -296,6 +299,16 @@ impl ShardReads {
         Some((answer.kept.clone(), look(&answer.version)?))
     }
 
+    /// Whether what rows came to was looked for under that name of late; from now on it was.
+    pub(super) fn was_asked(&self, name: &[u8]) -> bool {
+        let of = Number(hash(name));
+        let was_asked = self.get(of, Of::Asked).is_some();
+        if !was_asked {
+            self.put(of, Of::Asked, Kept::Asked);
+        }
+        was_asked
+    }
+
     /// Keeps what rows came to, instead of what it was of another version.
     pub(super) fn put_answer(&self, name: Vec<u8>, version: Version, kept: Answered) {
         let key = (self.shard, hash(&name));
@@ -315,6 +328,15 @@ mod tests {
 
     fn column(value: f64, rows: usize) -> Decoded {
         Decoded::Column(Rc::new(Column::full(Values::Float(vec![value / 3.0; rows]))))
+    }
+
+    #[test]
+    fn what_was_looked_for_once_is_known() {
+        let cache = Rc::new(ReadCache::new(1_000_000));
+        let [a, b] = [1, 2].map(|shard| ShardReads::new(Rc::clone(&cache), shard));
+        let asked = [(&a, "x"), (&a, "y"), (&b, "x"), (&a, "x"), (&b, "x"), (&b, "y")];
+        let known = asked.map(|(of, name)| of.was_asked(name.as_bytes()));
+        assert_eq!(known, [false, false, false, true, true, false]);
     }
 
     #[test]

@@ -108,7 +108,7 @@ impl Walk<'_> {
                 self.bound = Bound::until(last.clone());
                 let mut fresh = self.read_apart(time, from.as_ref(), Vec::new())?;
                 self.bound = Bound::default();
-                self.take_in(&fresh.piece.groups, fresh.piece.rows)?;
+                self.take_in(fresh.piece.groups.iter(), fresh.piece.rows)?;
                 if fresh.end.is_some() {
                     return Ok(fresh.end);
                 }
@@ -117,7 +117,7 @@ impl Walk<'_> {
                 pieces.push(Rc::new(fresh.piece));
             } else {
                 self.rows_kept += piece.rows;
-                self.take_in(&piece.groups, piece.rows)?;
+                self.take_in(piece.groups.iter(), piece.rows)?;
                 pieces.push(Rc::clone(piece));
             }
             from = next;

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::Walk;
+use super::{Arrangement, Walk};
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use crate::model::time::TimeRange;
@@ -14,6 +14,9 @@ use crate::scan::page::Group;
 use crate::scan::request::Position;
 use crate::scan::stretches::Stretches;
 use crate::scan::tiles::{self, Found, Missing};
+
+/// Groups of a piece, on average, from which on pieces are not put together.
+const APART: usize = 4;
 
 /// Rows looked at, by the tile that they lie in.
 #[derive(Debug)]
@@ -128,8 +131,11 @@ impl Walk<'_> {
             if self.is_full(0) {
                 return Ok(Some(behind.unwrap_or_else(|| self.beginning(time))));
             }
-            let end = match tiles::look(self.reader, self.request, time, behind.as_ref())? {
-                Found::Never => return self.stretch(time, behind.as_ref()),
+            let end = match self.look(time, behind.as_ref(), stretches)? {
+                Found::Never => {
+                    let time = self.with_neighbours(time, behind.as_ref(), stretches)?;
+                    return self.stretch(time, behind.as_ref());
+                }
                 Found::Missing(missing) => {
                     return self.read_tiles(missing, behind.as_ref(), stretches);
                 }
@@ -141,13 +147,43 @@ impl Walk<'_> {
                 }
                 Found::Kept(tile) => {
                     self.rows_kept += tile.rows;
-                    self.take_in(&tile.groups, tile.rows)?;
+                    self.take_in(tile.groups(), tile.rows)?;
                     tile.end.clone()
                 }
             };
             let Some(end) = end else { return Ok(None) };
             behind = Some(end);
         }
+    }
+
+    fn look(
+        &self,
+        time: TimeRange,
+        behind: Option<&Position>,
+        stretches: &Stretches,
+    ) -> Result<Found, ScanError> {
+        if stretches.is_cut_off(time) {
+            return Ok(Found::Never);
+        }
+        tiles::look(self.reader, self.request, (time, stretches.are_small()), behind)
+    }
+
+    /// `time` and neighbours that are not to be kept either, to be read with it.
+    fn with_neighbours(
+        &self,
+        mut time: TimeRange,
+        behind: Option<&Position>,
+        stretches: &mut Stretches,
+    ) -> Result<TimeRange, ScanError> {
+        let mut last = time;
+        for _ in 1..stretches.tiles_at_once() {
+            let Some(next) = stretches.neighbour(last).filter(|_| behind.is_none()) else { break };
+            let Found::Never = self.look(next, None, stretches)? else { break };
+            stretches.next();
+            last = next;
+            time = time.hull(next);
+        }
+        Ok(time)
     }
 
     /// Where a piece goes on that has nothing of a tile yet.
@@ -171,7 +207,7 @@ impl Walk<'_> {
         while behind.is_none()
             && missing.len() < stretches.tiles_at_once()
             && let Some(next) = stretches.neighbour(last)
-            && let Found::Missing(found) = tiles::look(self.reader, self.request, next, None)?
+            && let Found::Missing(found) = self.look(next, None, stretches)?
         {
             stretches.next();
             missing.push(found);
@@ -216,7 +252,7 @@ impl Walk<'_> {
         let mut read = Read { pieces: Vec::new(), end: behind.cloned(), is_whole: true };
         loop {
             let mut fresh = self.read_apart(time, read.end.as_ref(), borders_ns.to_vec())?;
-            self.take_in(&fresh.piece.groups, fresh.rows.iter().sum())?;
+            self.take_in(fresh.piece.groups.iter(), fresh.rows.iter().sum())?;
             read.is_whole &= fresh.is_whole;
             read.end = fresh.end.take();
             let last = read.end.as_ref();
@@ -259,10 +295,18 @@ impl Walk<'_> {
                 pieces.clear();
                 groups
             }
+            None if self.are_apart(&pieces) => Vec::new(),
             None => self.together(&pieces)?,
         };
         tiles::keep(self.reader, tile, Tile { groups, pieces, end, rows }, cells);
         Ok(())
+    }
+
+    /// Whether few groups have states in two pieces: at most one at each border.
+    fn are_apart(&self, pieces: &[Rc<Piece>]) -> bool {
+        let groups: usize = pieces.iter().map(|piece| piece.groups.len()).sum();
+        let has_groups = !self.request.group_by.is_empty();
+        has_groups && self.arrangement != Arrangement::Mixed && groups >= APART * pieces.len()
     }
 
     fn together(&self, pieces: &[Rc<Piece>]) -> Result<Vec<Group>, ScanError> {
@@ -298,9 +342,13 @@ impl Walk<'_> {
         Ok(Fresh { piece, rows, end, is_whole })
     }
 
-    pub(super) fn take_in(&mut self, groups: &[Group], rows: u64) -> Result<(), ScanError> {
+    pub(super) fn take_in<'g>(
+        &mut self,
+        mut groups: impl Iterator<Item = &'g Group>,
+        rows: u64,
+    ) -> Result<(), ScanError> {
         self.scanned.add_rows(rows);
-        groups.iter().try_for_each(|group| self.groups.absorb(group))?;
+        groups.try_for_each(|group| self.groups.absorb(group))?;
         if self.gathers() {
             self.groups.lower(self.limits.bytes);
         }

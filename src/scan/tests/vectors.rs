@@ -4,8 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use crate::batch::column::Column;
-use crate::merge::cursor::{Direction, PageKeys, ReadError, SeriesCursor};
+use crate::merge::cursor::{Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
 use crate::merge::tests::vector::{Story, VectorCursor};
@@ -183,7 +182,7 @@ impl SeriesCursor for Counting {
     fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
         self.cursor.has_rows(time)
     }
-    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         self.cursor.column(page, id)
     }
 }
