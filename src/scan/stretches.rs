@@ -140,9 +140,9 @@ impl Stretches {
             || (ends && self.tiling.cuts_at(stretch.end_ns))
     }
 
-    /// Whether tiles take little beside their rows: each is kept when it is first read.
-    pub(super) fn are_small(&self) -> bool {
-        !self.tiling.are_large
+    /// Whether a tile is kept when it is first read.
+    pub(super) fn keeps_at_once(&self) -> bool {
+        self.tiling.keeps_at_once
     }
 
     /// Tiles that may be read together.

@@ -13,6 +13,7 @@ use serde::Serialize;
 use super::error::ScanError;
 use super::kept::{Kept, Piece, Tile, Version};
 use super::page::{CELLS_PER_PIECE_MAX, Group, GroupData, SERIES_CELLS, TileLimits};
+use super::predicate;
 use super::reader::{Reader, Survey};
 use super::request::{Deletion, Output, Position, Predicate, ScanRequest};
 use super::stretches::End;
@@ -54,8 +55,9 @@ pub(super) struct Tiling {
     borders_ns: Vec<i64>,
     /// Rows lie inside; of no tiles nowhere.
     time: Option<TimeRange>,
-    /// States take much, compared with the rows that they come of.
-    pub(super) are_large: bool,
+    /// States take little, compared with the rows that they come of: a tile is kept when it is first
+    /// read, not when it is asked for a second time.
+    pub(super) keeps_at_once: bool,
     /// Tiles that one event can read.
     pub(super) at_once: usize,
     /// Cells of a piece by series, where there are any.
@@ -71,8 +73,11 @@ impl Tiling {
         let values = calls.len() as u64 + 1;
         let cells = survey.rows.saturating_mul(values);
         let piece_cells = Some((cells / PIECES).max(least.piece_cells));
-        let are_large = cells < least.cells_per_byte.saturating_mul(states_bytes(request, survey));
-        let whole = Self { piece_cells, are_large, ..Self::default() };
+        let worth = least.cells_per_byte.saturating_mul(states_bytes(request, survey));
+        // How many series a predicate leaves is not known: most likely few.
+        let is_of_some = worth > 0 && predicate::reads_tags(request.predicate.as_ref());
+        let keeps_at_once = !is_of_some && cells >= worth;
+        let whole = Self { piece_cells, keeps_at_once, ..Self::default() };
         let Some(window) = window else { return whole };
         let time = request.time.intersect(&survey.time);
         let tiles = (survey.rows / survey.series.max(1) / least.rows.max(1)).min(TILES_MAX);
@@ -101,7 +106,7 @@ impl Tiling {
         let cells = survey.rows / tiles * values + survey.series * SERIES_CELLS;
         let at_once = (CELLS_PER_PIECE_MAX / cells.max(1)).clamp(1, 2 * TILES_MAX);
         let (borders_ns, at_once) = (borders.collect(), at_once as usize);
-        Self { borders_ns, time: Some(survey.time), are_large, at_once, piece_cells }
+        Self { borders_ns, time: Some(survey.time), keeps_at_once, at_once, piece_cells }
     }
 
     /// Whether there is a border at `time_ns`.
@@ -167,12 +172,12 @@ pub(super) enum Found {
     Never,
 }
 
-/// Looks for what `request` came to inside `time`, behind a place in it. If it `is_small` it is
-/// kept the first time that it is read, else the second.
+/// Looks for what `request` came to inside `time`, behind a place in it. It is kept when it is
+/// first read if it `keeps_at_once`, else when it is asked for a second time.
 pub(super) fn look(
     reader: &dyn Reader,
     request: &ScanRequest,
-    (time, is_small): (TimeRange, bool),
+    (time, keeps_at_once): (TimeRange, bool),
     behind: Option<&Position>,
 ) -> Result<Found, ScanError> {
     let ScanRequest { measurement, predicate, group_by, descending, output, .. } = request;
@@ -184,7 +189,7 @@ pub(super) fn look(
         return Ok(Found::Kept(tile));
     }
     let before = reader.kept_before(&name, &version, measurement);
-    if before.is_none() && !is_small && !reader.was_asked(&name) {
+    if before.is_none() && !keeps_at_once && !reader.was_asked(&name) {
         return Ok(Found::Never);
     }
     let missing = Missing { time, name, version };
@@ -235,8 +240,10 @@ fn within(group: &Group, has: impl Fn(i64) -> bool) -> Option<Group> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::value::FieldType;
-    use crate::scan::request::{AggregateCall, AggregateFunction, Input, Resume, Window};
+    use crate::model::value::{FieldType, FieldValue};
+    use crate::scan::request::{
+        AggregateCall, AggregateFunction, Comparison, Input, Operand, Resume, Window,
+    };
 
     fn request(time: TimeRange, every_ns: i64, offset_ns: i64) -> ScanRequest {
         let window = Some(Window { every_ns, offset_ns, zone: Vec::new() });
@@ -298,21 +305,30 @@ mod tests {
     }
 
     #[test]
-    fn states_are_large_where_few_rows_make_one() {
-        let is_large = |every_ns, rows| {
-            let all = TimeRange::new(0, 1_000_000);
-            let mut request = request(all, every_ns, 0);
-            if let Output::Aggregates { calls, .. } = &mut request.output {
-                let (column, field_type) = (ColumnId(7), FieldType::Integer);
-                let input = Input { column, field_type, cast: None };
-                let (function, beside) = (AggregateFunction::Sum, Vec::new());
-                calls.push(AggregateCall { function, input, beside });
-            }
-            Tiling::new(&request, &survey(all, 1, rows), TileLimits::DEFAULT).are_large
+    fn what_is_kept_at_once_has_few_states_of_many_rows_of_all_series() {
+        let sum = || {
+            let (column, field_type) = (ColumnId(7), FieldType::Integer);
+            let input = Input { column, field_type, cast: None };
+            AggregateCall { function: AggregateFunction::Sum, input, beside: Vec::new() }
         };
-        assert!(is_large(1_000, 100_000));
-        assert!(!is_large(1_000, 1_000_000));
-        assert!(!is_large(100_000, 100_000));
+        let of_a_host = || {
+            let value = Operand::Literal(FieldValue::String("a".into()));
+            let tag = Box::new(Operand::Tag(ColumnId(3)));
+            Predicate::Compare(Comparison::Equal, tag, Box::new(value))
+        };
+        let keeps_at_once = |every_ns, rows, predicate| {
+            let all = TimeRange::new(0, 1_000_000);
+            let mut request = ScanRequest { predicate, ..request(all, every_ns, 0) };
+            if let Output::Aggregates { calls, .. } = &mut request.output {
+                calls.push(sum());
+            }
+            Tiling::new(&request, &survey(all, 1, rows), TileLimits::DEFAULT).keeps_at_once
+        };
+        assert!(!keeps_at_once(1_000, 100_000, None));
+        assert!(keeps_at_once(1_000, 1_000_000, None));
+        assert!(keeps_at_once(100_000, 100_000, None));
+        assert!(!keeps_at_once(1_000, 1_000_000, Some(of_a_host())));
+        assert!(keeps_at_once(1_000, 1_000_000, Some(Predicate::Constant(true))));
     }
 
     #[test]

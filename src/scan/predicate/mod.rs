@@ -97,6 +97,15 @@ pub(super) fn field_columns(predicate: Option<&Predicate>) -> Vec<ColumnId> {
     columns
 }
 
+/// Whether a predicate tells some series from others.
+pub(super) fn reads_tags(predicate: Option<&Predicate>) -> bool {
+    let mut found = false;
+    if let Some(predicate) = predicate {
+        walk(predicate, &mut |operand| found |= matches!(operand, Operand::Tag(_)));
+    }
+    found
+}
+
 /// The only values that a tag of a series can have if the predicate is to hold; `None`: any.
 pub(super) fn only_values(predicate: Option<&Predicate>, tag: ColumnId) -> Option<Vec<&str>> {
     let only = |predicate| only_values(Some(predicate), tag);

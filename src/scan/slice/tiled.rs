@@ -165,7 +165,7 @@ impl Walk<'_> {
         if stretches.is_cut_off(time) {
             return Ok(Found::Never);
         }
-        tiles::look(self.reader, self.request, (time, stretches.are_small()), behind)
+        tiles::look(self.reader, self.request, (time, stretches.keeps_at_once()), behind)
     }
 
     /// `time` and neighbours that are not to be kept either, to be read with it.
