@@ -55,6 +55,9 @@ impl<'a> Picker<'a> {
     pub fn extend(&mut self, places: &[(usize, usize)]) {
         let field_type = self.picked.values.field_type();
         let is_other = |source: &Source<'_>| source.column.values.field_type() != field_type;
+        if self.extend_codes(places) {
+            return;
+        }
         if field_type == FieldType::String || self.sources.iter().any(is_other) {
             return places.iter().for_each(|&(source, row)| self.push(source, row));
         }
@@ -88,6 +91,23 @@ impl<'a> Picker<'a> {
             self.picked.validity.push(at, is_valid);
             at += 1;
         }
+    }
+
+    /// Appends rows of sources that hold codes, all of them with a value; else does nothing.
+    fn extend_codes(&mut self, places: &[(usize, usize)]) -> bool {
+        let is_full = |of: &Column| of.validity == Validity::All;
+        let is_it = |source: &Source<'_>| source.is_coded && is_full(source.column);
+        let count = self.sources.len();
+        let all = is_full(&self.picked) && self.sources.iter().all(is_it);
+        if !all || places.iter().any(|&(source, _)| source >= count) {
+            return false;
+        }
+        for &(source, row) in places {
+            if let Some(source) = self.sources.get_mut(source) {
+                source.push_text(row, &mut self.picked.values);
+            }
+        }
+        true
     }
 
     /// Appends a row without a value.
@@ -211,12 +231,15 @@ mod tests {
         sparse.push_null();
         let full = Column::full(Values::Float(vec![7.0, 8.0]));
         let texts = coded(&["a", "bb"], &[1, 0, 1], &[1]);
+        let of_all = coded(&["bb", "", "c"], &[2, 0, 2], &[]);
         let integers = Column::full(Values::Integer(vec![1, 2, 3]));
         let places = [(0, 1), (1, 0), (0, 2), (0, 0), (1, 1), (1, 0)];
         for sources in [
             vec![&sparse, &full],
             vec![&full, &full],
             vec![&texts, &texts],
+            vec![&of_all, &of_all],
+            vec![&of_all, &texts],
             vec![&integers, &integers],
             vec![&full, &integers],
         ] {

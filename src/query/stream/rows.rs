@@ -113,24 +113,32 @@ impl SliceRows {
 
     /// Drops what lies behind a cut of the group: time, shard, rows of both.
     pub(super) fn cut(&mut self, (time_ns, shard, rows): (i64, u32, usize), descending: bool) {
-        let (mut order, starts) = (self.order(descending), self.starts());
         let mut of_both = 0;
-        let is_before = |row: &u32| {
-            let Some(key) = self.key(&starts, *row) else { return false };
-            let time = if descending { time_ns.cmp(&key.0) } else { key.0.cmp(&time_ns) };
-            match time.then(key.1.cmp(&shard)) {
+        let mut is_before = |of: u32, at_ns: i64| {
+            let time = if descending { time_ns.cmp(&at_ns) } else { at_ns.cmp(&time_ns) };
+            match time.then(of.cmp(&shard)) {
                 Ordering::Less => true,
                 Ordering::Greater => false,
+                // Those of one time and shard are in order.
                 Ordering::Equal => {
                     of_both += 1;
                     of_both <= rows
                 }
             }
         };
-        let all = order.len();
-        order.retain(is_before);
-        if order.len() < all {
-            self.keep(order, &starts);
+        let mut kept = Vec::new();
+        let mut row = 0_u32;
+        for piece in &self.pieces {
+            for &at_ns in &piece.times_ns {
+                if is_before(piece.shard, at_ns) {
+                    kept.push(row);
+                }
+                row += 1;
+            }
+        }
+        if kept.len() < row as usize {
+            let starts = self.starts();
+            self.keep(kept, &starts);
         }
     }
 
