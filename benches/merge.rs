@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use cpu_time::ThreadTime;
 use tidemark::batch::column::{Column, Values};
-use tidemark::merge::cursor::{Columns, Direction, PageKeys, ReadError, SeriesCursor};
+use tidemark::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use tidemark::merge::key::SeriesKey;
 use tidemark::merge::kway::Merge;
 use tidemark::merge::picks::Picks;
@@ -69,8 +69,8 @@ impl SeriesCursor for Made {
         Ok(self.taken < self.series_rows)
     }
 
-    fn column(&mut self, _: &PageKeys, _: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
-        Ok(Some(Rc::clone(&self.column)))
+    fn column(&mut self, _: &PageKeys, _: ColumnId) -> Result<Option<PageColumn>, ReadError> {
+        Ok(Some(PageColumn::whole(Rc::clone(&self.column))))
     }
 }
 

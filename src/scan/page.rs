@@ -167,8 +167,8 @@ impl PartialColumn {
         }
     }
 
-    /// Adds states of windows that all lie behind these, in whichever direction they go. False where
-    /// they do not, or have another shape: nothing has changed then.
+    /// Adds states of windows that all lie behind these, in whichever direction they go. False
+    /// where they do not, or have another shape: nothing has changed then.
     #[must_use]
     pub fn append(&mut self, behind: &Self) -> bool {
         if !self.is_followed_by(behind) || !self.has_shape_of(behind) {

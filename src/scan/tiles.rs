@@ -55,8 +55,8 @@ pub(super) struct Tiling {
     borders_ns: Vec<i64>,
     /// Rows lie inside; of no tiles nowhere.
     time: Option<TimeRange>,
-    /// States take little, compared with the rows that they come of: a tile is kept when it is first
-    /// read, not when it is asked for a second time.
+    /// States take little, compared with the rows that they come of: a tile is kept when it is
+    /// first read, not when it is asked for a second time.
     pub(super) keeps_at_once: bool,
     /// Tiles that one event can read.
     pub(super) at_once: usize,

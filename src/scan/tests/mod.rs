@@ -401,7 +401,8 @@ fn states_that_lie_behind_others_are_appended() {
             for whole in calls {
                 let windows = whole.windows_ns.len() as u32;
                 for cut in 0..=windows {
-                    let (front, behind): (Vec<u32>, Vec<u32>) = (0..windows).partition(|&w| w < cut);
+                    let (front, behind): (Vec<u32>, Vec<u32>) =
+                        (0..windows).partition(|&w| w < cut);
                     let (mut front, mut behind) = (whole.pick(&front), whole.pick(&behind));
                     assert!(front.append(&behind));
                     assert_eq!(&front, whole);
