@@ -112,6 +112,22 @@ pub struct AggregateCall {
     pub beside: Vec<Beside>,
 }
 
+impl AggregateCall {
+    /// Whether nothing is rounded: its states come to the same however its rows are grouped. Sums
+    /// of floats and the moments of a deviation differ in their last digits.
+    pub(super) fn is_exact(&self) -> bool {
+        let is_whole = || {
+            let of = self.input.output_type();
+            matches!(of, Some(FieldType::Integer | FieldType::Unsigned))
+        };
+        match self.function {
+            AggregateFunction::Sum | AggregateFunction::Mean => is_whole(),
+            AggregateFunction::Stddev => false,
+            _ => true,
+        }
+    }
+}
+
 /// What a selector takes from the selected point beside the value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Beside {

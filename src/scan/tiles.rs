@@ -15,7 +15,7 @@ use super::kept::{Kept, Piece, Tile, Version};
 use super::page::{CELLS_PER_PIECE_MAX, Group, GroupData, SERIES_CELLS, TileLimits};
 use super::predicate;
 use super::reader::{Reader, Survey};
-use super::request::{Deletion, Output, Position, Predicate, ScanRequest};
+use super::request::{AggregateCall, Deletion, Output, Position, Predicate, ScanRequest};
 use super::stretches::End;
 use crate::codec::metadata;
 use crate::model::ids::{ColumnId, MeasurementId};
@@ -76,7 +76,9 @@ impl Tiling {
         let worth = least.cells_per_byte.saturating_mul(states_bytes(request, survey));
         // How many series a predicate leaves is not known: most likely few.
         let is_of_some = worth > 0 && predicate::reads_tags(request.predicate.as_ref());
-        let keeps_at_once = !is_of_some && cells >= worth;
+        // What is kept is read in pieces: read as a whole the first answer would not be the second.
+        let is_exact = calls.iter().all(AggregateCall::is_exact);
+        let keeps_at_once = !is_exact || (!is_of_some && cells >= worth);
         let whole = Self { piece_cells, keeps_at_once, ..Self::default() };
         let Some(window) = window else { return whole };
         let time = request.time.intersect(&survey.time);
@@ -241,9 +243,7 @@ fn within(group: &Group, has: impl Fn(i64) -> bool) -> Option<Group> {
 mod tests {
     use super::*;
     use crate::model::value::{FieldType, FieldValue};
-    use crate::scan::request::{
-        AggregateCall, AggregateFunction, Comparison, Input, Operand, Resume, Window,
-    };
+    use crate::scan::request::{AggregateFunction, Comparison, Input, Operand, Resume, Window};
 
     fn request(time: TimeRange, every_ns: i64, offset_ns: i64) -> ScanRequest {
         let window = Some(Window { every_ns, offset_ns, zone: Vec::new() });
@@ -306,8 +306,8 @@ mod tests {
 
     #[test]
     fn what_is_kept_at_once_has_few_states_of_many_rows_of_all_series() {
-        let sum = || {
-            let (column, field_type) = (ColumnId(7), FieldType::Integer);
+        let sum = |field_type| {
+            let column = ColumnId(7);
             let input = Input { column, field_type, cast: None };
             AggregateCall { function: AggregateFunction::Sum, input, beside: Vec::new() }
         };
@@ -316,19 +316,22 @@ mod tests {
             let tag = Box::new(Operand::Tag(ColumnId(3)));
             Predicate::Compare(Comparison::Equal, tag, Box::new(value))
         };
-        let keeps_at_once = |every_ns, rows, predicate| {
+        let keeps = |every_ns, rows, predicate, field_type| {
             let all = TimeRange::new(0, 1_000_000);
             let mut request = ScanRequest { predicate, ..request(all, every_ns, 0) };
             if let Output::Aggregates { calls, .. } = &mut request.output {
-                calls.push(sum());
+                calls.push(sum(field_type));
             }
             Tiling::new(&request, &survey(all, 1, rows), TileLimits::DEFAULT).keeps_at_once
         };
+        let keeps_at_once =
+            |every_ns, rows, predicate| keeps(every_ns, rows, predicate, FieldType::Integer);
         assert!(!keeps_at_once(1_000, 100_000, None));
         assert!(keeps_at_once(1_000, 1_000_000, None));
         assert!(keeps_at_once(100_000, 100_000, None));
         assert!(!keeps_at_once(1_000, 1_000_000, Some(of_a_host())));
         assert!(keeps_at_once(1_000, 1_000_000, Some(Predicate::Constant(true))));
+        assert!(keeps(1_000, 100_000, None, FieldType::Float));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! States that a shard keeps of what it was asked: they are what reading again comes to.
 
 use tidemark::model::limits::PIECE_BYTES_MAX;
+use tidemark::scan::TileLimits;
 use tidemark::scan::page::GroupData;
 use tidemark::scan::partial;
 use tidemark::scan::request::{
@@ -252,4 +253,37 @@ fn an_answer_outlives_the_object() {
     let all = Deletion { measurement: MeasurementId(1), predicate: None, time: TimeRange::ALL };
     next.delete(&all, &stamp(), NOW_NS).unwrap();
     assert_eq!((answers(), ask(&mut next).2, ask(&mut life()).2), (0, 0, 0));
+}
+
+#[test]
+fn an_answer_is_the_same_to_its_last_digit_when_it_is_asked_again() {
+    let tile = TileLimits { piece_cells: 2_000, ..TileLimits::DEFAULT };
+    let limits = Limits { tile, ..Limits::default() };
+    let mut shard = reopen(tidemark::store::memory::MemoryStore::new()).with_limits(limits);
+    shard.open(&ShardSettings { window_ns: 100_000, ..settings() }).unwrap();
+    for host in 0..8 {
+        let tags = vec![(1, format!("h{host}"))];
+        let value = |time_ns| point(time_ns, (time_ns * 7_919 + host) % 1_000);
+        let points: Vec<Point> =
+            (0..9_000).map(|at_ns| Point { tags: tags.clone(), ..value(at_ns) }).collect();
+        shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+    }
+    shard.alarm(NOW_NS + 3_600_000_000_000);
+    let call = AggregateCall { function: AggregateFunction::Stddev, ..sum() };
+    let mut ask = |end_ns| {
+        let time = TimeRange::new(0, end_ns);
+        let question = Question { time, window_ns: Some(1_000), by_tag: false, descending: false };
+        let calls = vec![call.clone()];
+        let window = Some(Window { every_ns: 1_000, offset_ns: 0, zone: Vec::new() });
+        let output = Output::Aggregates { calls, window, limit: None };
+        let request = ScanRequest { output, ..question.request(MeasurementId(1)) };
+        let page = shard.scan(&request, &stamp()).unwrap();
+        assert!(page.position.is_none());
+        let GroupData::Partials(states) = &page.groups[0].data else { panic!("states") };
+        (page.stats.rows_kept > 0, partial::finish(&call, &states[0]).unwrap())
+    };
+    let (first, second, third) = (ask(9_000), ask(9_001), ask(9_002));
+    assert!(!first.0 && second.0 && third.0);
+    assert_eq!(first.1, second.1);
+    assert_eq!(first.1, third.1);
 }
