@@ -53,11 +53,11 @@ impl<'a> Picker<'a> {
 
     /// Appends rows of sources as [`Self::push`] does, each by its source and its place there.
     pub fn extend(&mut self, places: &[(usize, usize)]) {
-        let field_type = self.picked.values.field_type();
-        let is_other = |source: &Source<'_>| source.column.values.field_type() != field_type;
         if self.extend_codes(places) {
             return;
         }
+        let field_type = self.picked.values.field_type();
+        let is_other = |source: &Source<'_>| source.column.values.field_type() != field_type;
         if field_type == FieldType::String || self.sources.iter().any(is_other) {
             return places.iter().for_each(|&(source, row)| self.push(source, row));
         }
@@ -81,8 +81,7 @@ impl<'a> Picker<'a> {
             }),
             Values::String(_) => {}
         }
-        let is_full = |source: &Source<'_>| source.column.validity == Validity::All;
-        if self.picked.validity == Validity::All && sources.iter().all(is_full) {
+        if self.picked.validity == Validity::All && sources.iter().all(Source::is_full) {
             return;
         }
         for &(source, row) in places {
@@ -95,10 +94,9 @@ impl<'a> Picker<'a> {
 
     /// Appends rows of sources that hold codes, all of them with a value; else does nothing.
     fn extend_codes(&mut self, places: &[(usize, usize)]) -> bool {
-        let is_full = |of: &Column| of.validity == Validity::All;
-        let is_it = |source: &Source<'_>| source.is_coded && is_full(source.column);
+        let is_it = |source: &Source<'_>| source.is_coded && source.is_full();
         let count = self.sources.len();
-        let all = is_full(&self.picked) && self.sources.iter().all(is_it);
+        let all = self.picked.validity == Validity::All && self.sources.iter().all(is_it);
         if !all || places.iter().any(|&(source, _)| source >= count) {
             return false;
         }
@@ -134,6 +132,11 @@ impl<'a> Source<'a> {
         };
         let is_coded = codes.is_some() && wanted == FieldType::String;
         Self { column, is_coded, entries: Vec::new() }
+    }
+
+    /// Whether each of its rows has a value.
+    fn is_full(&self) -> bool {
+        self.column.validity == Validity::All
     }
 
     /// Appends the text of a row that is a code to a column of codes.

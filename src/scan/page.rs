@@ -4,7 +4,6 @@ use super::reader::ReadStats;
 use super::request::{Place, Position};
 use crate::batch::column::{Column, StringColumn};
 use crate::model::ids::{ColumnId, MeasurementId};
-use crate::model::value::FieldType;
 
 /// Values that one piece decodes at most, beside those of a page more.
 pub(super) const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
@@ -175,20 +174,19 @@ impl PartialColumn {
             return false;
         }
         self.windows_ns.extend_from_slice(&behind.windows_ns);
-        let mut all = true;
         for (column, more) in self.states.iter_mut().zip(&behind.states) {
-            all &= column.extend_from(more);
+            column.extend_from(more);
         }
         for (column, more) in self.beside.iter_mut().zip(&behind.beside) {
             match (column, more) {
                 (BesideColumn::Field(column), BesideColumn::Field(more)) => {
-                    all &= column.extend_from(more);
+                    column.extend_from(more);
                 }
                 (BesideColumn::Tag(tags), BesideColumn::Tag(more)) => tags.extend_from(more),
-                _ => all = false,
+                _ => {}
             }
         }
-        all
+        true
     }
 
     fn is_followed_by(&self, behind: &Self) -> bool {
@@ -203,15 +201,12 @@ impl PartialColumn {
 
     fn has_shape_of(&self, other: &Self) -> bool {
         let type_of = |column: &Column| column.values.field_type();
-        let beside = |of: &Self| -> Vec<Option<FieldType>> {
-            let type_of = |beside: &BesideColumn| match beside {
-                BesideColumn::Field(column) => Some(type_of(column)),
-                BesideColumn::Tag(_) => None,
-            };
-            of.beside.iter().map(type_of).collect()
+        let beside = |beside: &BesideColumn| match beside {
+            BesideColumn::Field(column) => Some(type_of(column)),
+            BesideColumn::Tag(_) => None,
         };
         self.states.iter().map(type_of).eq(other.states.iter().map(type_of))
-            && beside(self) == beside(other)
+            && self.beside.iter().map(beside).eq(other.beside.iter().map(beside))
     }
 
     /// About how many bytes of memory the states take.

@@ -17,11 +17,6 @@ pub(crate) fn join(
     carry: bool,
     descending: bool,
 ) -> (Vec<i64>, Vec<Option<Column>>) {
-    if let [Some(only)] = series {
-        let none = Column::new(only.values.values.field_type());
-        let values = std::mem::replace(&mut only.values, none);
-        return (std::mem::take(&mut only.times_ns), vec![Some(values)]);
-    }
     if let Some(joined) = as_they_stand(series, missing, carry) {
         return joined;
     }
@@ -56,9 +51,10 @@ fn as_they_stand(
     if !all.all(|other| other.is_some_and(|other| other.times_ns == first.times_ns)) {
         return None;
     }
-    let times = first.times_ns.clone();
+    let mut times = Vec::new();
     let mut columns = Vec::with_capacity(series.len());
     for (series, missing) in series.iter_mut().flatten().zip(missing) {
+        times = std::mem::take(&mut series.times_ns);
         let none = Column::new(series.values.values.field_type());
         let column = std::mem::replace(&mut series.values, none);
         if carry && let Some(last) = column.len().checked_sub(1) {
