@@ -323,7 +323,10 @@ impl From<Error> for ApiError {
             }
             Error::DatabaseNotFound(name) => Self::DatabaseNotFound { name, cure: String::new() },
             Error::PolicyNotFound(name) => Self::PolicyNotFound(name),
-            Error::NoDefaultPolicy(_) | Error::Query(_) | Error::Interrupted => Self::Invalid(text),
+            Error::NoDefaultPolicy(_)
+            | Error::Query(_)
+            | Error::ListTooLong
+            | Error::Interrupted => Self::Invalid(text),
             Error::Catalog(refusal) => match refusal {
                 CatalogRefusal::InvalidName
                 | CatalogRefusal::NoSuchQuery { .. }

@@ -2,6 +2,7 @@
 
 use super::backup::BackupError;
 use crate::admission::NoRoom;
+use crate::model::limits::DESCRIBED_BYTES_MAX;
 use crate::protocol::call::CallFailure;
 use crate::protocol::catalog::CatalogRefusal;
 use crate::protocol::database::DatabaseRefusal;
@@ -78,6 +79,12 @@ pub enum Error {
         /// Which.
         block: String,
     },
+    /// The databases that a request lists are too many.
+    #[error(
+        "a list of databases takes more than {DESCRIBED_BYTES_MAX} bytes: ask for one by its name, \
+         or for an earlier page"
+    )]
+    ListTooLong,
     /// A shard cannot make sense of what it was sent.
     #[error("a shard refused the request: {0}")]
     Shard(String),

@@ -1,6 +1,7 @@
 //! Carries out the statements that ask every database that the caller may read: SHOW CONTINUOUS
 //! QUERIES and SHOW MEASUREMENTS ON *.
 
+use std::ops::Range;
 use std::vec;
 
 use super::database_names::DatabaseNames;
@@ -10,12 +11,17 @@ use super::query::Query;
 use super::session::Session;
 use super::single_call::SingleCall;
 use super::{Context, RoundMachine, Turn};
+use crate::admission::Held;
 use crate::influxql::ast::{NamePattern, ShowMeasurementsStatement, Statement};
 use crate::model::grant::{Right, Scope};
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::round::{Next, Replies, Round};
+use crate::query::metadata::SortedNames;
 use crate::query::result::SeriesChunk;
+
+/// Rows of a chunk.
+const CHUNK_ROWS: usize = 10_000;
 
 /// What is asked of each.
 #[derive(Debug)]
@@ -23,7 +29,14 @@ pub(super) enum Question {
     /// SHOW CONTINUOUS QUERIES
     ContinuousQueries,
     /// SHOW MEASUREMENTS ON *
-    Measurements(Box<ShowMeasurementsStatement>, Session),
+    Measurements(Box<Listing>),
+}
+
+impl Question {
+    /// SHOW MEASUREMENTS ON *, as a session asks it.
+    pub(super) fn measurements(show: Box<ShowMeasurementsStatement>, session: Session) -> Self {
+        Self::Measurements(Box::new(Listing::new(show, session)))
+    }
 }
 
 /// A statement in progress. Answers as [`super::statement::Execution`] does.
@@ -33,8 +46,6 @@ pub(super) struct EveryDatabase {
     principal: Principal,
     stage: EveryStage,
     rest: vec::IntoIter<String>,
-    /// Measurements so far.
-    rows: Vec<Vec<String>>,
     round: Round,
 }
 
@@ -46,14 +57,82 @@ enum EveryStage {
     Query(Box<Query>),
     /// Everything was asked.
     End,
-    Finished,
+}
+
+/// The measurements of all databases, in one order once all were asked.
+#[derive(Debug)]
+pub(super) struct Listing {
+    show: Box<ShowMeasurementsStatement>,
+    session: Session,
+    /// By database, policy and name.
+    names: SortedNames,
+    held: Option<Held>,
+    /// Those that are still to be shown, once they are sorted.
+    shown: Option<Range<usize>>,
+}
+
+impl Listing {
+    fn new(show: Box<ShowMeasurementsStatement>, session: Session) -> Self {
+        let end = rows(show.offset).saturating_add(rows(show.limit));
+        let names = SortedNames::new((show.limit > 0).then_some(end));
+        Self { show, session, names, held: None, shown: None }
+    }
+
+    /// The question to one database.
+    fn query(&self, database: &str) -> Query {
+        let mut show = self.show.clone();
+        show.database = NamePattern::Name(database.to_owned());
+        if show.policy == NamePattern::Absent {
+            show.policy = NamePattern::All;
+        }
+        (show.limit, show.offset) = (0, 0);
+        let statement = Statement::ShowMeasurements(show);
+        Query::show(statement, database.to_owned(), self.session.clone())
+    }
+
+    /// Takes in rows of one database.
+    ///
+    /// # Errors
+    /// When they are more than are listed, or than there is memory for.
+    fn add(&mut self, chunk: &SeriesChunk) -> Result<(), Error> {
+        for row in chunk.strings() {
+            if let [name, database, policy] = &row[..] {
+                self.names.push(&[database, policy, name]);
+            }
+        }
+        self.names.check()?;
+        Ok(self.session.room.hold(&mut self.held, self.names.bytes())?)
+    }
+
+    /// The next rows of the answer, once every database was asked.
+    fn next(&mut self) -> Option<SeriesChunk> {
+        let rest = self.shown.get_or_insert_with(|| {
+            self.names.sort();
+            rows(self.show.offset)..self.names.len()
+        });
+        let end = rest.end.min(rest.start.saturating_add(CHUNK_ROWS));
+        if rest.start >= end {
+            return None;
+        }
+        let mut rows = self.names.rows(rest.start..end, 3);
+        rows.iter_mut().for_each(|row| row.rotate_right(1));
+        let columns = ["name", "database", "retention policy"];
+        let mut chunk = SeriesChunk::of_strings(Some("measurements"), &columns, &rows);
+        chunk.partial = end < rest.end;
+        rest.start = end;
+        Some(chunk)
+    }
+}
+
+/// A number of rows that a statement names.
+fn rows(count: u64) -> usize {
+    usize::try_from(count).unwrap_or(usize::MAX)
 }
 
 impl EveryDatabase {
     pub(super) fn new(question: Question, principal: Principal) -> Self {
         let stage = EveryStage::DatabaseNames(DatabaseNames::default());
-        let (rest, rows) = (Vec::new().into_iter(), Vec::new());
-        Self { question, principal, stage, rest, rows, round: Round::default() }
+        Self { question, principal, stage, rest: Vec::new().into_iter(), round: Round::default() }
     }
 
     /// A continuous query shows all that it reads: its database must be the caller's to read whole.
@@ -71,31 +150,24 @@ impl EveryDatabase {
                 let ask = SingleCall::database(&name, &ToDatabase::ContinuousQueries);
                 EveryStage::Ask(name, Box::new(ask))
             }
-            Question::Measurements(show, session) => {
-                let mut show = show.clone();
-                show.database = NamePattern::Name(name.clone());
-                if show.policy == NamePattern::Absent {
-                    show.policy = NamePattern::All;
-                }
-                (show.limit, show.offset) = (0, 0);
-                let statement = Statement::ShowMeasurements(show);
-                EveryStage::Query(Box::new(Query::show(statement, name, session.clone())))
-            }
+            Question::Measurements(listing) => EveryStage::Query(Box::new(listing.query(&name))),
         }
     }
 
-    /// The rows of all databases in one order.
-    fn end(&mut self) -> Option<SeriesChunk> {
-        let Question::Measurements(show, _) = &self.question else { return None };
-        let place = |row: &Vec<String>| (row.get(1).cloned(), row.get(2).cloned());
-        self.rows.sort_by_key(place);
-        let count = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
-        let limit = if show.limit == 0 { usize::MAX } else { count(show.limit) };
-        let rows = std::mem::take(&mut self.rows).into_iter().skip(count(show.offset));
-        let rows: Vec<Vec<String>> = rows.take(limit).collect();
-        let columns = ["name", "database", "retention policy"];
-        let chunk = SeriesChunk::of_strings(Some("measurements"), &columns, &rows);
-        (!rows.is_empty()).then_some(chunk)
+    /// What is shown once all were asked.
+    fn show(&mut self) -> Option<SeriesChunk> {
+        match &mut self.question {
+            Question::ContinuousQueries => None,
+            Question::Measurements(listing) => listing.next(),
+        }
+    }
+
+    /// Takes in rows of one database.
+    fn add(&mut self, chunk: &SeriesChunk) -> Result<(), Error> {
+        match &mut self.question {
+            Question::ContinuousQueries => Ok(()),
+            Question::Measurements(listing) => listing.add(chunk),
+        }
     }
 }
 
@@ -157,21 +229,72 @@ impl RoundMachine for EveryDatabase {
                         return Ok(Next::Calls(requests));
                     }
                     Ok(Next::Reply(Some(chunk))) => {
-                        self.rows.extend(chunk.strings());
+                        self.add(&chunk)?;
                         self.stage = EveryStage::Query(query);
                     }
                     Ok(Next::Reply(None)) | Err(Error::DatabaseNotFound(_)) => {}
                     Err(error) => return Err(error),
                 },
                 EveryStage::End => {
-                    self.stage = EveryStage::Finished;
-                    return Ok(Next::Reply(self.end()));
-                }
-                EveryStage::Finished => {
-                    self.stage = EveryStage::Finished;
-                    return Ok(Next::Reply(None));
+                    self.stage = EveryStage::End;
+                    return Ok(Next::Reply(self.show()));
                 }
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::{Admission, QueryMemory};
+    use crate::influxql::bound_params::Params;
+
+    fn listing(text: &str, session: Session) -> Listing {
+        match crate::influxql::parse(text, &Params::default()).unwrap().pop() {
+            Some(Statement::ShowMeasurements(show)) => Listing::new(show, session),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// What a database of `count` measurements answers.
+    fn of_database(database: &str, count: usize) -> SeriesChunk {
+        let row = |number| [format!("m{number:06}"), database.to_owned(), "autogen".to_owned()];
+        let rows: Vec<Vec<String>> = (0..count).map(|number| row(number).to_vec()).collect();
+        SeriesChunk::of_strings(None, &["name", "database", "retention policy"], &rows)
+    }
+
+    #[test]
+    fn many_rows_come_in_order_and_in_chunks_of_one_series() {
+        let mut listing = listing("SHOW MEASUREMENTS ON *", Session::default());
+        for database in ["b", "a"] {
+            listing.add(&of_database(database, 15_000)).unwrap();
+        }
+        let chunks: Vec<SeriesChunk> = std::iter::from_fn(|| listing.next()).collect();
+        assert_eq!(chunks.iter().map(|c| c.rows).collect::<Vec<_>>(), [CHUNK_ROWS; 3]);
+        assert_eq!(chunks.iter().map(|c| c.partial).collect::<Vec<_>>(), [true, true, false]);
+        let rows: Vec<Vec<String>> = chunks.iter().flat_map(SeriesChunk::strings).collect();
+        let expected = ["a", "b"].map(|database| of_database(database, 15_000).strings());
+        assert_eq!(rows, expected.concat());
+    }
+
+    #[test]
+    fn no_more_is_held_than_a_limit_asks_for_and_what_is_held_is_counted() {
+        let memory = QueryMemory::new(&Admission::default());
+        let session = Session::default();
+        let _ = session.room.enter(&memory, "a");
+        let free = memory.free_bytes();
+        let mut limited = listing("SHOW MEASUREMENTS ON * LIMIT 2 OFFSET 1", session.clone());
+        let mut whole = listing("SHOW MEASUREMENTS ON *", session);
+        for number in 0..60 {
+            limited.add(&of_database(&format!("d{number:02}"), 1_000)).unwrap();
+        }
+        assert!(limited.names.bytes() < 400_000, "{}", limited.names.bytes());
+        let refused = (0..200)
+            .find_map(|number| whole.add(&of_database(&format!("d{number:03}"), 10_000)).err());
+        assert!(refused.is_some() && memory.free_bytes() < free);
+        let shown = limited.next().map(|chunk| chunk.strings());
+        assert_eq!(shown, Some(of_database("d00", 3).strings()[1..].to_vec()));
+        assert!(limited.next().is_none());
     }
 }

@@ -99,7 +99,7 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
         }
         Statement::ShowMeasurements(show) => {
             let principal = session.principal.clone();
-            let question = Question::Measurements(show, session);
+            let question = Question::measurements(show, session);
             Ok(Kind::Every(Box::new(EveryDatabase::new(question, principal))))
         }
         Statement::ShowContinuousQueries => {

@@ -162,6 +162,12 @@ impl Grants {
         let any = |p: &Permission| p.names(database) && p.gives_any();
         self.admin || self.permissions.iter().any(any)
     }
+
+    /// Whether the policy is shown in lists: to whoever may read or write it.
+    pub fn sees_policy(&self, database: &str, policy: &str) -> bool {
+        let covers = |right| self.scope(right, database).covers(policy);
+        [Right::Read, Right::Write].into_iter().any(covers)
+    }
 }
 
 #[cfg(test)]

@@ -127,6 +127,8 @@ pub const CACHED_DATABASES_BYTES_MAX: usize = 4_000_000;
 /// Columns (and measurements) of schemas that an isolate remembers, about 100 bytes each.
 pub const CACHED_SCHEMA_COLUMNS_MAX: usize = 100_000;
 
+/// Names and policies of the databases that one request lists, bytes: of some 50,000 databases.
+pub const DESCRIBED_BYTES_MAX: usize = 8_000_000;
 /// Buckets that a page of `/api/v2/buckets` has unless the client says how many.
 pub const BUCKETS_PER_PAGE_DEFAULT: usize = 20;
 /// Buckets that a client may ask for in one page of `/api/v2/buckets`.

@@ -118,18 +118,60 @@ fn no_number_of_databases_makes_a_request_ask_more_objects() {
         let (status, shown, mapped) =
             send(&mut world, "GET", &format!("/api/v2/dbrps?bucketID={id}"), "");
         assert!(status == 200 && shown.contains(&id), "{shown}");
+        let (status, shown, page) = send(&mut world, "GET", "/api/v2/buckets?limit=1", "");
+        assert_eq!((status, shown.matches("\"orgID\"").count()), (200, 1));
+        let (status, shown, refused) = send(&mut world, "GET", "/api/v2/buckets?limit=0", "");
+        assert_eq!((status, refused), (400, 0), "{shown}");
         let (status, shown, _) = send(&mut world, "GET", "/api/v2/buckets?limit=100", "");
         assert_eq!((status, shown.matches("\"orgID\"").count()), (200, databases));
         assert_eq!((by_id.0, by_name.0, unknown.0), (204, 204, 404));
         let mine = Edge::default();
         let stored = ask(&mut world, &mine, &format!("SELECT v FROM {last}..m")).unwrap();
         assert_eq!(stored, ["m 1 Float(1.0)"]);
-        asked.push([listing, by_id.1, by_name.1, unknown.1, one, mapped]);
+        asked.push([listing, by_id.1, by_name.1, unknown.1, one, mapped, page]);
     }
     assert_eq!(asked[0], asked[1]);
     // The Catalog for names. A write by id: the Catalog who may have it, and then as by a name; the
     // first one registers its column too. An id that is nobody's: the Catalog, and again as a name.
-    assert_eq!(asked[0], [1, 6, 4, 2, 3, 3]);
+    assert_eq!(asked[0], [1, 6, 4, 2, 3, 3, 3]);
+}
+
+#[test]
+fn pages_of_buckets_are_the_list_in_pieces() {
+    let mut world = world(9);
+    let edge = Edge::default();
+    for number in [0, 4, 8] {
+        let q = format!("CREATE RETENTION POLICY p ON db{number} DURATION 0s REPLICATION 1");
+        ask(&mut world, &edge, &q).unwrap();
+    }
+    let list = |world: &mut World, query: &str| {
+        let (status, text, asked) = send(world, "GET", &format!("/api/v2/buckets?{query}"), "");
+        let shown: Value = serde_json::from_str(&text).unwrap();
+        let buckets = shown["buckets"].as_array().cloned().unwrap_or_default();
+        let ids = buckets.iter().map(|bucket| bucket["id"].as_str().unwrap().to_owned());
+        (status, ids.collect::<Vec<String>>(), asked)
+    };
+    let (_, all, of_all) = list(&mut world, "limit=100");
+    assert_eq!(all.len(), 12);
+    for limit in 1..6 {
+        for (start, ids) in all.chunks(limit).enumerate() {
+            let query = format!("limit={limit}&offset={}", start * limit);
+            assert_eq!(list(&mut world, &query).1, ids, "{query}");
+        }
+        for (at, id) in all.iter().enumerate() {
+            let query = format!("limit={limit}&after={id}");
+            let (status, ids, asked) = list(&mut world, &query);
+            assert_eq!((status, &ids[..]), (200, &all[at + 1..all.len().min(at + 1 + limit)]));
+            // The Catalog twice, and twice for each database of the page and the one before it.
+            assert!(asked <= 2 + 2 * (limit + 1) && asked <= of_all + 1, "{query}: {asked}");
+        }
+    }
+    let p = all.iter().find(|id| bucket(&mut world, "db4%2Fp") == **id).unwrap();
+    ask(&mut world, &edge, "DROP RETENTION POLICY p ON db4").unwrap();
+    let (status, ids, asked) = list(&mut world, &format!("after={p}"));
+    assert_eq!((status, ids.len()), (404, 0));
+    assert!(asked <= 4, "{asked}");
+    assert_eq!(list(&mut world, "after=0123456789abcdef").0, 404);
 }
 
 #[test]

@@ -238,6 +238,8 @@ fn fixed_limits_of_the_settings_page_are_those_of_the_code() {
         ("MEASUREMENT_SCHEMA_BYTES_MAX", bytes(limits::MEASUREMENT_SCHEMA_BYTES_MAX)),
         ("CELLS_PER_REQUEST_MAX", count(limits::CELLS_PER_REQUEST_MAX)),
         ("REJECTED_LINES_NAMED_MAX", count(limits::REJECTED_LINES_NAMED_MAX)),
+        ("LISTED_NAMES_BYTES_MAX", bytes(limits::LISTED_NAMES_BYTES_MAX)),
+        ("DESCRIBED_BYTES_MAX", bytes(limits::DESCRIBED_BYTES_MAX)),
         ("BODIES_IN_FLIGHT_BYTES_MAX", bytes(limits::BODIES_IN_FLIGHT_BYTES_MAX)),
         ("FIRST_BODIES_BYTES_MAX", bytes(limits::FIRST_BODIES_BYTES_MAX)),
         ("QUERIES_BYTES_MAX", bytes(limits::QUERIES_BYTES_MAX)),

@@ -26,6 +26,7 @@ use crate::influxql::ast::{NamePattern, Source, Statement};
 pub use context::{MetaContext, MetaPolicy};
 pub use deletion::deletions;
 pub use executor::{MetaExecutor, MetaNeed, MetaStep};
+pub(crate) use names::SortedNames;
 pub use plan::{MetaPlan, MetaScan, compile};
 pub use policies::show_retention_policies;
 

@@ -18,7 +18,7 @@ const SEPARATOR: &str = "\0";
 
 /// Rows of as many cells each, in any order, any number of times each, until they are sorted.
 #[derive(Debug, Default)]
-pub(super) struct SortedNames {
+pub(crate) struct SortedNames {
     pages: Vec<StringColumn>,
     bytes: usize,
     /// Of no others than the first so many is there need.
@@ -29,11 +29,12 @@ pub(super) struct SortedNames {
 
 impl SortedNames {
     /// Of which only the first `keep` matter, if any number.
-    pub(super) fn new(keep: Option<usize>) -> Self {
+    pub(crate) fn new(keep: Option<usize>) -> Self {
         Self { keep, ..Self::default() }
     }
 
-    pub(super) fn push(&mut self, row: &[&str]) {
+    /// Adds a row.
+    pub(crate) fn push(&mut self, row: &[&str]) {
         self.push_text(&row.join(SEPARATOR));
     }
 
@@ -47,12 +48,13 @@ impl SortedNames {
         }
     }
 
-    pub(super) fn is_empty(&self) -> bool {
+    /// Whether there is none.
+    pub(crate) fn is_empty(&self) -> bool {
         self.pages.is_empty()
     }
 
     /// What they take.
-    pub(super) fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
@@ -60,7 +62,7 @@ impl SortedNames {
     ///
     /// # Errors
     /// [`QueryError::TooManyNames`] when too much is left.
-    pub(super) fn check(&mut self) -> Result<(), QueryError> {
+    pub(crate) fn check(&mut self) -> Result<(), QueryError> {
         let spare = self.keep.map(|keep| keep.saturating_add(SPARE));
         let stored = self.stored();
         if self.bytes > LISTED_NAMES_BYTES_MAX || spare.is_some_and(|spare| stored > spare) {
@@ -83,7 +85,7 @@ impl SortedNames {
     }
 
     /// Brings them into ascending order, each once, as many as are kept.
-    pub(super) fn sort(&mut self) {
+    pub(crate) fn sort(&mut self) {
         let mut order: Vec<u32> = (0..self.stored() as u32).collect();
         order.sort_by(|&a, &b| self.text(a).cmp(self.text(b)));
         order.dedup_by(|a, b| self.text(*a) == self.text(*b));
@@ -92,12 +94,12 @@ impl SortedNames {
     }
 
     /// How many there are, once sorted.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.order.len()
     }
 
     /// Rows `range`, of `width` cells, once sorted.
-    pub(super) fn rows(&self, range: Range<usize>, width: usize) -> Vec<Vec<String>> {
+    pub(crate) fn rows(&self, range: Range<usize>, width: usize) -> Vec<Vec<String>> {
         let row = |at: &u32| self.text(*at).splitn(width, SEPARATOR).map(str::to_owned).collect();
         self.order.get(range).unwrap_or_default().iter().map(row).collect()
     }

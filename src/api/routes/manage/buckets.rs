@@ -8,7 +8,6 @@ use super::request::{AfterChanges, ManagePlan, ManageRequest, json as respond, n
 use crate::api::error::ApiError;
 use crate::coordinator::create_drop::Change;
 use crate::coordinator::describe_databases::DescribedDatabase;
-use crate::model::limits::{BUCKETS_PER_PAGE_DEFAULT, BUCKETS_PER_PAGE_MAX};
 use crate::model::name;
 use crate::model::time::{H_NS, S_NS};
 use crate::protocol::catalog::CreateDatabase;
@@ -86,18 +85,7 @@ fn list(
     found: &[DescribedDatabase],
     buckets: &[Bucket<'_>],
 ) -> Result<ManagePlan, ApiError> {
-    let number = |name: &str, default: usize| match request.url.filled(name) {
-        None => Ok(default),
-        Some(text) => text.parse().map_err(|_| {
-            ApiError::Invalid(format!("invalid {name} \"{text}\": expected a whole number"))
-        }),
-    };
-    let (limit, offset) = (number("limit", BUCKETS_PER_PAGE_DEFAULT)?, number("offset", 0)?);
-    if !(1..=BUCKETS_PER_PAGE_MAX).contains(&limit) {
-        return Err(ApiError::Invalid(format!(
-            "limit must be between 1 and {BUCKETS_PER_PAGE_MAX}"
-        )));
-    }
+    let (limit, offset) = request.page()?;
     let mut all: Vec<&Bucket<'_>> = buckets.iter().collect();
     if let Some(org) = request.url.filled("orgID").filter(|org| *org != ORG_ID) {
         return Err(not_found(org));

@@ -25,9 +25,8 @@ use crate::coordinator::describe_databases::{
     DescribeDatabases, DescribedDatabase, WhichDatabases,
 };
 use crate::coordinator::grants::Principal;
-use crate::model::grant::Right;
 use crate::protocol::call::{Reply, Step};
-use bucket_names::{Bucket, buckets_of};
+use bucket_names::buckets_of;
 use request::{AfterChanges, ManagePlan, ManageRequest, Resource, json, not_found};
 
 /// A management request in progress.
@@ -204,11 +203,8 @@ impl ManageHandler {
     fn plan(&self, found: &[DescribedDatabase]) -> Result<ManagePlan, ApiError> {
         let mut buckets = buckets_of(found);
         // Whatever may be done with a policy shows it; to change it the admin token was needed.
-        let visible = |bucket: &Bucket<'_>| {
-            let covers = |right| self.principal.grants.scope(right, bucket.database);
-            [Right::Read, Right::Write].map(covers).iter().any(|s| s.covers(&bucket.policy.name))
-        };
-        buckets.retain(visible);
+        let grants = &self.principal.grants;
+        buckets.retain(|bucket| grants.sees_policy(bucket.database, &bucket.policy.name));
         match self.request.resource {
             Resource::Dbrps => dbrps::plan(&self.request, &buckets),
             Resource::Orgs => orgs::plan(&self.request).map(ManagePlan::Answer),

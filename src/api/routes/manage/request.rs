@@ -8,6 +8,7 @@ use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
 use crate::coordinator::create_drop::Change;
 use crate::coordinator::describe_databases::WhichDatabases;
+use crate::model::limits::{BUCKETS_PER_PAGE_DEFAULT, BUCKETS_PER_PAGE_MAX};
 use crate::model::name;
 
 /// The kinds of things that these routes manage.
@@ -58,19 +59,47 @@ impl ManageRequest {
         if let Some(policy) = policy.filter(|_| self.resource != Resource::Orgs) {
             return WhichDatabases::Policy(policy);
         }
+        // What is no id is refused without looking, and so is a page that is none.
+        if self.id.is_some() || self.resource == Resource::Orgs {
+            return WhichDatabases::None;
+        }
         let named = match (self.resource, self.method.as_str()) {
-            // No database is called so: nothing needs to be looked at.
-            (Resource::Orgs, _) => Some(""),
             (Resource::Buckets, "POST") => self.text("name"),
             (Resource::Buckets, _) => self.url.filled("name"),
-            (Resource::Dbrps, "POST") => self.text("database"),
-            (Resource::Dbrps, _) => self.url.filled("db").or(self.url.filled("database")),
+            (_, "POST") => self.text("database"),
+            _ => self.url.filled("db").or(self.url.filled("database")),
         };
-        let split = |name: &str| name::split_bucket(name).0.to_owned();
-        // What is no id is refused without looking.
-        match self.id.as_deref().map(|_| "").or(named) {
-            Some(name) => WhichDatabases::Named(split(name)),
-            None => WhichDatabases::All,
+        match (named, self.page()) {
+            (Some(name), _) => WhichDatabases::Named(name::split_bucket(name).0.to_owned()),
+            // It says what is required.
+            (None, _) if self.method == "POST" => WhichDatabases::None,
+            (None, _) if self.resource == Resource::Dbrps => WhichDatabases::All,
+            (None, Ok((limit, offset))) => {
+                let after = self.url.filled("after").and_then(policy_id);
+                WhichDatabases::Page { after, policies: limit.saturating_add(offset) }
+            }
+            (None, Err(_)) => WhichDatabases::None,
+        }
+    }
+
+    /// How many buckets a list has at most, and how many it passes over.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`]
+    pub(super) fn page(&self) -> Result<(usize, usize), ApiError> {
+        let number = |name: &str, default: usize| match self.url.filled(name) {
+            None => Ok(default),
+            Some(text) => text.parse().map_err(|_| {
+                ApiError::Invalid(format!("invalid {name} \"{text}\": expected a whole number"))
+            }),
+        };
+        let (limit, offset) = (number("limit", BUCKETS_PER_PAGE_DEFAULT)?, number("offset", 0)?);
+        match (1..=BUCKETS_PER_PAGE_MAX).contains(&limit) {
+            true => Ok((limit, offset)),
+            false => {
+                let why = format!("limit must be between 1 and {BUCKETS_PER_PAGE_MAX}");
+                Err(ApiError::Invalid(why))
+            }
         }
     }
 
