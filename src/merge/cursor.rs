@@ -158,6 +158,10 @@ impl PageColumn {
 pub struct PageKeys {
     page: u64,
     columns: Columns,
+    /// Rows of the whole page.
+    page_rows: u32,
+    /// Of the rows from this one on.
+    first: u32,
     times_ns: Rc<[i64]>,
     rows: Range<u32>,
 }
@@ -167,9 +171,22 @@ impl PageKeys {
     /// those of other series included; ascending within `rows`. `columns`: what rows may have.
     pub fn new(page: u64, columns: Columns, times_ns: Rc<[i64]>, rows: Range<u32>) -> Self {
         // Pages are far shorter than 2^32 rows.
-        let end = rows.end.min(times_ns.len() as u32);
+        let page_rows = times_ns.len() as u32;
+        let end = rows.end.min(page_rows);
         let rows = rows.start.min(end)..end;
-        Self { page, columns, times_ns, rows }
+        Self { page, columns, page_rows, first: 0, times_ns, rows }
+    }
+
+    /// The rows from `first` on of a page of `page_rows` rows, with their times, which ascend.
+    pub fn of_rows(
+        page: u64,
+        columns: Columns,
+        (first, times_ns): (u32, Rc<[i64]>),
+        page_rows: u32,
+    ) -> Self {
+        // Pages are far shorter than 2^32 rows.
+        let rows = first..first.saturating_add(times_ns.len() as u32);
+        Self { page, columns, page_rows, first, times_ns, rows }
     }
 
     /// What the cursor calls it: no two of its pages have the same name.
@@ -189,12 +206,13 @@ impl PageKeys {
 
     /// Rows of the whole page.
     pub fn page_rows(&self) -> u32 {
-        self.times_ns.len() as u32
+        self.page_rows
     }
 
     /// The times of the rows, nanoseconds.
     pub fn times_ns(&self) -> &[i64] {
-        self.times_ns.get(self.rows.start as usize..self.rows.end as usize).unwrap_or_default()
+        let place = |row: u32| row.saturating_sub(self.first) as usize;
+        self.times_ns.get(place(self.rows.start)..place(self.rows.end)).unwrap_or_default()
     }
 
     /// The rows inside `time`, if there are any.
@@ -210,7 +228,8 @@ impl PageKeys {
 }
 
 impl PageKeys {
-    /// Has the rows of `other`, of the same page, too, and those between.
+    /// Has the rows of `other`, of the same page, too, and those between. Times that only `other`
+    /// knows are not told any more.
     pub(super) fn cover(&mut self, other: &Self) {
         let (start, end) = (other.rows.start, other.rows.end);
         self.rows = self.rows.start.min(start)..self.rows.end.max(end);

@@ -364,12 +364,9 @@ impl<V: Values> PartCursor<V> {
             let place = (self.value, self.group);
             self.keys = Some((name, pages::keys(&mut self.values, place, group, at)?));
         }
-        let Some((_, RowKeys { ends, times_ns })) = &self.keys else { return Ok(None) };
+        let Some((_, keys)) = &self.keys else { return Ok(None) };
         let place = self.series.saturating_sub(page.first_series) as usize;
-        let end = ends.get(place).copied().unwrap_or_default();
-        let start = place.checked_sub(1).and_then(|at| ends.get(at)).copied().unwrap_or_default();
-        let columns = Rc::clone(&group.columns);
-        Ok(PageKeys::new(name, columns, Rc::clone(times_ns), start..end).within(time))
+        Ok(keys.of_series(place, time, (name, &group.columns)))
     }
 }
 

@@ -8,6 +8,7 @@ pub mod block;
 pub mod cursor;
 pub mod directory;
 pub mod pages;
+mod row_keys;
 mod series_block;
 pub mod values;
 pub mod writer;

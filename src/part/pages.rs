@@ -95,8 +95,7 @@ fn decode_series<V: Values>(
     values.with(value, bytes, |bytes| Series::decode(bytes, count, tags))
 }
 
-/// Where the rows of each series of a page end, and the times of all: ascending within a series.
-/// `group` is number `number` of the value.
+/// The rows of each series of a page, and the times of all: ascending within a series. `group` is number `number` of the value.
 ///
 /// # Errors
 /// Those of the values, and [`ReadError::Damaged`] for a page that is not there.
@@ -116,7 +115,7 @@ pub(super) fn keys<V: Values>(
     let Keys { ends, times_ns } = values.with(value, bytes, |bytes| {
         block::decode_keys(bytes, page.rows, page.series, table.as_deref())
     })?;
-    let keys = RowKeys { ends: ends.into(), times_ns: times_ns.into() };
+    let keys = RowKeys::new(ends, times_ns);
     values.keep(value, number, at, &Decoded::Keys(keys.clone()));
     Ok(keys)
 }

@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::block::Error;
 use super::directory::Directory;
+pub use super::row_keys::RowKeys;
 use super::series_block::Series;
 use crate::batch::column::Column;
 use crate::codec::huffman::Decoder;
@@ -71,15 +72,6 @@ pub enum DecodedAt {
     Table(u32),
 }
 
-/// The rows of a page.
-#[derive(Clone, Debug, Default)]
-pub struct RowKeys {
-    /// Where those of each series end.
-    pub ends: Rc<[u32]>,
-    /// The times of all, nanoseconds: ascending within a series.
-    pub times_ns: Rc<[i64]>,
-}
-
 /// The same, decoded.
 #[derive(Clone, Debug)]
 pub enum Decoded {
@@ -98,7 +90,7 @@ impl Decoded {
     pub fn bytes(&self) -> usize {
         match self {
             Self::Series(series) => series.bytes(),
-            Self::Keys(keys) => keys.ends.len() * 4 + keys.times_ns.len() * 8,
+            Self::Keys(keys) => keys.bytes(),
             Self::Column(column) => column.bytes(),
             Self::Table(_) => Decoder::BYTES,
         }

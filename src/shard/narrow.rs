@@ -1,5 +1,5 @@
-//! Decoded columns kept as offsets of one or two bytes, and times as steps, so that the hot days of
-//! some thousand series fit the cache.
+//! Decoded columns kept as offsets of one or two bytes, so that the hot days of some thousand
+//! series fit the cache.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -8,7 +8,6 @@ use std::rc::Rc;
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, Values};
 use crate::merge::cursor::PageColumn;
-use crate::part::values::RowKeys;
 
 /// Floats that are whole multiples of 1 / one of these are kept as such.
 const SCALES: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
@@ -106,63 +105,6 @@ fn widened<O: Copy, T>(offsets: &[O], rows: Range<usize>, of: impl Fn(O) -> T) -
     offsets.get(rows).unwrap_or_default().iter().map(|&offset| of(offset)).collect()
 }
 
-/// Times shorter than that for each series are kept as they are.
-const STEPS_MIN: usize = 4;
-
-/// The rows of a page, those of each series equally far apart.
-pub(super) struct Steps {
-    ends: Rc<[u32]>,
-    /// Of each series the first time and the distance to the next, nanoseconds.
-    series: Box<[(i64, i64)]>,
-}
-
-impl Steps {
-    /// The rows as steps, if they are.
-    pub(super) fn of(keys: &RowKeys) -> Option<Self> {
-        let RowKeys { ends, times_ns } = keys;
-        if times_ns.len() < STEPS_MIN * ends.len() {
-            return None;
-        }
-        let mut rest = &times_ns[..];
-        let mut start = 0;
-        let series = ends.iter().map(|&end| {
-            let (times, behind) = rest.split_at_checked(end.checked_sub(start)? as usize)?;
-            (rest, start) = (behind, end);
-            let (&first_ns, others) = times.split_first()?;
-            let step_ns = others.first().map_or(0, |second| second.wrapping_sub(first_ns));
-            let is_step = |two: &[i64]| matches!(two, [a, b] if b.wrapping_sub(*a) == step_ns);
-            times.windows(2).all(is_step).then_some((first_ns, step_ns))
-        });
-        let series = series.collect::<Option<_>>()?;
-        rest.is_empty().then(|| Self { ends: Rc::clone(ends), series })
-    }
-
-    /// Bytes held.
-    pub(super) fn bytes(&self) -> usize {
-        size_of_val(&*self.ends) + size_of_val(&*self.series)
-    }
-
-    /// The rows again.
-    pub(super) fn keys(&self) -> RowKeys {
-        let rows = self.ends.last().copied().unwrap_or_default();
-        let times = |(first_ns, step_ns): (i64, i64), rows: u32| {
-            (0..i64::from(rows)).map(move |row| first_ns.wrapping_add(row.wrapping_mul(step_ns)))
-        };
-        let times_ns = match &*self.series {
-            // Written where they stay.
-            [series] => times(*series, rows).collect(),
-            several => {
-                let mut times_ns = Vec::with_capacity(rows as usize);
-                for (&end, &series) in self.ends.iter().zip(several) {
-                    times_ns.extend(times(series, end.saturating_sub(times_ns.len() as u32)));
-                }
-                times_ns.into()
-            }
-        };
-        RowKeys { ends: Rc::clone(&self.ends), times_ns }
-    }
-}
-
 /// The values as whole multiples of 1 / a scale, if every one comes back from it bit for bit.
 fn multiples(values: &[f64]) -> Option<(Vec<i64>, f64)> {
     SCALES.into_iter().find_map(|scale| {
@@ -221,33 +163,6 @@ mod tests {
             text,
         ] {
             assert_eq!(kept(&column), None);
-        }
-    }
-
-    #[test]
-    fn times_come_back_from_their_steps_and_others_are_not_kept() {
-        let keys = |ends: &[u32], times_ns: &[i64]| RowKeys {
-            ends: ends.into(),
-            times_ns: times_ns.into(),
-        };
-        for (ends, times_ns) in [
-            (&[4][..], &[10, 20, 30, 40][..]),
-            (&[1, 4, 12], &[7, 1, 2, 3, -10, -8, -6, -4, -2, 0, 2, 4]),
-        ] {
-            let keys = keys(ends, times_ns);
-            let steps = Steps::of(&keys).unwrap();
-            let back = steps.keys();
-            assert_eq!((&back.ends, &back.times_ns), (&keys.ends, &keys.times_ns));
-            assert!(steps.bytes() < 8 * times_ns.len());
-        }
-        for (ends, times_ns) in [
-            (&[4][..], &[10, 20, 30, 41][..]),
-            (&[4], &[10, 20, 30, 40, 50]),
-            (&[5], &[10, 20, 30, 40]),
-            (&[0, 4], &[10, 20, 30, 40, 50, 60, 70, 80]),
-            (&[2, 4], &[10, 20, 30, 40]),
-        ] {
-            assert!(Steps::of(&keys(ends, times_ns)).is_none());
         }
     }
 }

@@ -16,7 +16,7 @@ use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 
 use super::manifest::Number;
-use super::narrow::{Narrow, Steps};
+use super::narrow::Narrow;
 use crate::merge::cursor::PageColumn;
 use crate::part::directory::Directory;
 use crate::part::values::{Decoded, DecodedAt};
@@ -57,7 +57,6 @@ enum Kept {
     Asked,
     Decoded(Decoded),
     Narrow(Rc<Narrow>),
-    Steps(Rc<Steps>),
 }
 
 /// What rows came to, by whatever name and version they are known.
@@ -76,7 +75,6 @@ impl Weighter<Key, Kept> for Bytes {
             Kept::Reads(_) | Kept::Asked => 0,
             Kept::Decoded(decoded) => decoded.bytes(),
             Kept::Narrow(narrow) => narrow.bytes(),
-            Kept::Steps(steps) => steps.bytes(),
         };
         bytes as u64 + ENTRY_BYTES
     }
@@ -253,7 +251,6 @@ impl ShardReads {
     pub(super) fn decoded(&self, of: Number, (group, at): (u32, DecodedAt)) -> Option<Decoded> {
         match self.get(of, Of::Decoded { group, at })? {
             Kept::Decoded(decoded) => Some(decoded),
-            Kept::Steps(steps) => Some(Decoded::Keys(steps.keys())),
             _ => None,
         }
     }
@@ -275,7 +272,7 @@ impl ShardReads {
     pub(super) fn put_decoded(&self, of: Number, group: u32, at: DecodedAt, decoded: &Decoded) {
         let kept = match decoded {
             Decoded::Column(column) => Narrow::of(column).map(|n| Kept::Narrow(Rc::new(n))),
-            Decoded::Keys(keys) => Steps::of(keys).map(|steps| Kept::Steps(Rc::new(steps))),
+            Decoded::Keys(keys) => Some(Kept::Decoded(Decoded::Keys(keys.narrowed()))),
             _ => None,
         };
         let kept = kept.unwrap_or_else(|| Kept::Decoded(decoded.clone()));

@@ -42,13 +42,15 @@ fn page_rows(
     keys: &[SeriesKey],
 ) -> Read {
     let of_page = pages::keys(values, (place.value, place.group), group, place.page);
-    let RowKeys { ends, times_ns } = of_page.unwrap();
+    let of_page: RowKeys = of_page.unwrap();
     let page = &group.pages[place.page];
-    assert!(times_ns.iter().all(|&time_ns| group.time().contains(time_ns)));
     let mut rows = Read::new();
-    for (number, &end) in (page.first_series..).zip(&*ends) {
+    for (at, number) in (page.first_series..page.first_series + page.series).enumerate() {
         assert!(group.pages_of(number).contains(&place.page));
-        let times = &times_ns[rows.len()..end as usize];
+        let of_series = of_page.of_series(at, TimeRange::ALL, (7, &group.columns)).unwrap();
+        let times = of_series.times_ns();
+        assert_eq!(of_series.rows(), rows.len() as u32..(rows.len() + times.len()) as u32);
+        assert!(times.iter().all(|&time_ns| group.time().contains(time_ns)));
         rows.extend(times.iter().map(|&t| ((keys[number as usize].clone(), t), Fields::new())));
     }
     for &(id, _) in group.columns.iter() {
