@@ -17,8 +17,8 @@ use crate::protocol::database::Description;
 use crate::protocol::round::{Next, Replies, Round};
 
 /// A survey in progress. Answers with names and descriptions in order of creation; a database that
-/// does not exist, or that the caller has no right on, is not among them. Policies come without their
-/// groups of shards, of which there may be thousands.
+/// does not exist, or that the caller has no right on, is not among them. Policies come without
+/// their groups of shards, of which there may be thousands.
 #[derive(Debug)]
 pub struct DescribeDatabases {
     principal: Principal,

@@ -95,7 +95,8 @@ fn decode_series<V: Values>(
     values.with(value, bytes, |bytes| Series::decode(bytes, count, tags))
 }
 
-/// The rows of each series of a page, and the times of all: ascending within a series. `group` is number `number` of the value.
+/// The rows of each series of a page, and the times of all: ascending within a series. `group` is
+/// number `number` of the value.
 ///
 /// # Errors
 /// Those of the values, and [`ReadError::Damaged`] for a page that is not there.
