@@ -78,7 +78,9 @@ impl Tiling {
         let is_of_some = worth > 0 && predicate::reads_tags(request.predicate.as_ref());
         // What is kept is read in pieces: read as a whole the first answer would not be the second.
         let is_exact = calls.iter().all(AggregateCall::is_exact);
-        let keeps_at_once = !is_exact || (!is_of_some && cells >= worth);
+        // Without windows a group has one state, and how many groups there are is not known.
+        let has_few_states = window.is_none() || (!is_of_some && cells >= worth);
+        let keeps_at_once = !is_exact || has_few_states;
         let whole = Self { piece_cells, keeps_at_once, ..Self::default() };
         let Some(window) = window else { return whole };
         let time = request.time.intersect(&survey.time);
@@ -185,13 +187,26 @@ pub(super) fn look(
     let ScanRequest { measurement, predicate, group_by, descending, output, .. } = request;
     let Some(version) = reader.version(&[*measurement], time)? else { return Ok(Found::Never) };
     let (measurement, descending) = (*measurement, *descending);
-    let name = Name { measurement, predicate, group_by, descending, output, tile: time, behind };
-    let Ok(name) = metadata::encode(&name) else { return Ok(Found::Never) };
+    let name = |behind| {
+        let tile = time;
+        metadata::encode(&Name {
+            measurement,
+            predicate,
+            group_by,
+            descending,
+            output,
+            tile,
+            behind,
+        })
+    };
+    // Where its pieces end depends on whether it is kept: it is asked for if its beginning is.
+    let was_asked = || name(None).is_ok_and(|name| reader.was_asked(&name));
+    let Ok(name) = name(behind) else { return Ok(Found::Never) };
     if let Some(Kept::Tile(tile)) = reader.kept(&name, &version) {
         return Ok(Found::Kept(tile));
     }
     let before = reader.kept_before(&name, &version, measurement);
-    if before.is_none() && !keeps_at_once && !reader.was_asked(&name) {
+    if before.is_none() && !keeps_at_once && !was_asked() {
         return Ok(Found::Never);
     }
     let missing = Missing { time, name, version };
@@ -332,6 +347,13 @@ mod tests {
         assert!(!keeps_at_once(1_000, 1_000_000, Some(of_a_host())));
         assert!(keeps_at_once(1_000, 1_000_000, Some(Predicate::Constant(true))));
         assert!(keeps(1_000, 100_000, None, FieldType::Float));
+        let calls = vec![sum(FieldType::Integer)];
+        let output = Output::Aggregates { calls, window: None, limit: None };
+        let all = TimeRange::new(0, 1_000_000);
+        let group_by = vec![ColumnId(3)];
+        let whole = ScanRequest { output, group_by, ..request(all, 1, 0) };
+        let survey = survey(all, 200_000, 600_000);
+        assert!(Tiling::new(&whole, &survey, TileLimits::DEFAULT).keeps_at_once);
     }
 
     #[test]

@@ -287,3 +287,47 @@ fn an_answer_is_the_same_to_its_last_digit_when_it_is_asked_again() {
     assert_eq!(first.1, second.1);
     assert_eq!(first.1, third.1);
 }
+
+/// A shard of a thousand series of few rows, at rest.
+fn many_series() -> Shard<tidemark::store::memory::MemoryStore> {
+    let tile = TileLimits { piece_cells: 100, piece_cells_per_byte: 0, ..TileLimits::DEFAULT };
+    let limits = Limits { tile, ..Limits::default() };
+    let mut shard = reopen(tidemark::store::memory::MemoryStore::new()).with_limits(limits);
+    shard.open(&ShardSettings { window_ns: 100_000, ..settings() }).unwrap();
+    for at_ns in 0..20 {
+        let of = |id| Point { tags: vec![(1, format!("id{id:05}"))], ..point(at_ns * 100, id) };
+        let points: Vec<Point> = (0..1_000).map(of).collect();
+        shard.append(&encode(&points), &stamp(), NOW_NS).unwrap();
+    }
+    shard.alarm(NOW_NS + 3_600_000_000_000);
+    shard
+}
+
+/// How many rows all pieces of an answer are of, how many of these were kept, and the pieces.
+fn rows_of<S: Store>(shard: &mut Shard<S>, mut request: ScanRequest) -> (u64, u64, usize) {
+    let (mut rows, mut kept, mut pieces) = (0, 0, 0);
+    loop {
+        let page = shard.scan(&request, &stamp()).unwrap();
+        assert_eq!(page.until, None, "it fits a slice");
+        rows += page.stats.rows_scanned;
+        kept += page.stats.rows_kept;
+        pieces += 1;
+        match request.resume.after(page.until, page.position) {
+            Some(resume) => request.resume = resume,
+            None => return (rows, kept, pieces),
+        }
+    }
+}
+
+#[test]
+fn what_is_asked_again_is_kept_whole_however_many_pieces_it_has() {
+    let mut shard = many_series();
+    let time = TimeRange::new(0, 2_000);
+    let question = Question { time, window_ns: Some(100), by_tag: true, descending: false };
+    let request = ScanRequest { piece_bytes: 100_000, ..question.request(MeasurementId(1)) };
+    let (rows, _, pieces) = rows_of(&mut shard, request.clone());
+    assert!(rows == 20_000 && pieces > 3, "{rows} rows in {pieces} pieces");
+    rows_of(&mut shard, request.clone());
+    let (rows, kept, _) = rows_of(&mut shard, request);
+    assert_eq!((rows, kept), (20_000, 20_000));
+}
