@@ -56,9 +56,16 @@ fn array(
 ) -> Result<(), Unsupported> {
     let mut separator = b'[';
     for cell in cells {
-        out.push(separator);
+        match cell {
+            Cells::Integers(values) if let Some(&value) = values.get(row) => {
+                time::integer_behind(separator, value, out);
+            }
+            cell => {
+                out.push(separator);
+                cell.write(row, clock, out)?;
+            }
+        }
         separator = b',';
-        cell.write(row, clock, out)?;
     }
     if separator == b'[' {
         out.push(b'[');
