@@ -70,7 +70,7 @@ impl SeriesCursor for Made {
     }
 
     fn column(&mut self, _: &PageKeys, _: ColumnId) -> Result<Option<PageColumn>, ReadError> {
-        Ok(Some(PageColumn::whole(Rc::clone(&self.column))))
+        Ok(Some(PageColumn::Wide(Rc::clone(&self.column))))
     }
 }
 

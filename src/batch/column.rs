@@ -1,8 +1,11 @@
 //! Defines typed columns. Their values are dense: a row without a value holds padding, and its
 //! validity bit is cleared.
 
+use std::ops::Range;
+
 use super::bitmap::Validity;
 use super::column_growth;
+use super::narrow::Narrow;
 pub use super::string_column::StringColumn;
 use crate::model::value::{FieldType, FieldValue};
 
@@ -19,6 +22,47 @@ pub enum Values {
     String(StringColumn),
     /// Booleans, padded with false.
     Boolean(Vec<bool>),
+}
+
+/// A type of values that are all of one size.
+pub trait Fixed: Copy + Default {
+    /// The values, if they are of this type; else none.
+    fn of(values: &Values) -> &[Self];
+
+    /// Appends rows of a narrow column; nothing if it is of another type.
+    fn widen(_narrow: &Narrow, _rows: Range<usize>, _to: &mut Vec<Self>) {}
+}
+
+impl Fixed for f64 {
+    fn of(values: &Values) -> &[Self] {
+        if let Values::Float(values) = values { values } else { &[] }
+    }
+
+    fn widen(narrow: &Narrow, rows: Range<usize>, to: &mut Vec<Self>) {
+        narrow.floats(rows, to);
+    }
+}
+
+impl Fixed for i64 {
+    fn of(values: &Values) -> &[Self] {
+        if let Values::Integer(values) = values { values } else { &[] }
+    }
+
+    fn widen(narrow: &Narrow, rows: Range<usize>, to: &mut Vec<Self>) {
+        narrow.integers(rows, to);
+    }
+}
+
+impl Fixed for u64 {
+    fn of(values: &Values) -> &[Self] {
+        if let Values::Unsigned(values) = values { values } else { &[] }
+    }
+}
+
+impl Fixed for bool {
+    fn of(values: &Values) -> &[Self] {
+        if let Values::Boolean(values) = values { values } else { &[] }
+    }
 }
 
 impl Values {

@@ -19,6 +19,7 @@ mod interner;
 pub mod layout;
 pub mod line_numbers;
 mod measurement_writer;
+pub mod narrow;
 mod row_runs;
 pub mod selection;
 pub mod order;

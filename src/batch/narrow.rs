@@ -1,13 +1,12 @@
-//! Decoded columns kept as offsets of one or two bytes, so that the hot days of some thousand
-//! series fit the cache.
+//! Columns kept as offsets of one or two bytes, so that the hot days of some thousand series fit
+//! the cache.
 
 use std::borrow::Cow;
 use std::ops::Range;
-use std::rc::Rc;
 
-use crate::batch::bitmap::Validity;
-use crate::batch::column::{Column, Values};
-use crate::merge::cursor::PageColumn;
+use super::bitmap::Validity;
+use super::column::{Column, Values};
+use crate::model::value::FieldType;
 
 /// Floats that are whole multiples of 1 / one of these are kept as such.
 const SCALES: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
@@ -15,13 +14,15 @@ const SCALES: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
 const WHOLE_MAX: f64 = 9e15;
 
 /// A column without nulls whose values lie close together.
-pub(super) struct Narrow {
+#[derive(Debug, PartialEq)]
+pub struct Narrow {
     smallest: i64,
     offsets: Offsets,
     /// Of a column of floats: value times this is the whole number that is kept.
     scale: Option<f64>,
 }
 
+#[derive(Debug, PartialEq)]
 enum Offsets {
     One(Box<[u8]>),
     Two(Box<[u16]>),
@@ -29,7 +30,7 @@ enum Offsets {
 
 impl Narrow {
     /// The column's whole numbers as offsets, if they lie close enough together.
-    pub(super) fn of(column: &Column) -> Option<Self> {
+    pub fn of(column: &Column) -> Option<Self> {
         if column.validity != Validity::All {
             return None;
         }
@@ -52,57 +53,75 @@ impl Narrow {
         Some(Self { smallest, offsets, scale })
     }
 
+    /// The type of the values.
+    pub fn field_type(&self) -> FieldType {
+        self.scale.map_or(FieldType::Integer, |_| FieldType::Float)
+    }
+
     /// Number of rows.
-    fn len(&self) -> usize {
+    pub fn len(&self) -> usize {
         match &self.offsets {
             Offsets::One(offsets) => offsets.len(),
             Offsets::Two(offsets) => offsets.len(),
         }
     }
 
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
     /// Bytes of the offsets.
-    pub(super) fn bytes(&self) -> usize {
+    pub fn bytes(&self) -> usize {
         match &self.offsets {
             Offsets::One(offsets) => offsets.len(),
             Offsets::Two(offsets) => offsets.len() * 2,
         }
     }
 
-    /// Rows `rows` of the column again.
-    pub(super) fn column(&self, rows: Range<u32>) -> PageColumn {
-        // Rows of a page.
-        let (first, end) = (rows.start, rows.end.min(self.len() as u32));
-        let rows = first as usize..end as usize;
-        let values = match self.scale {
-            None => Values::Integer(match &self.offsets {
-                Offsets::One(offsets) => widened(offsets, rows, |o| self.whole(i64::from(o))),
-                Offsets::Two(offsets) => widened(offsets, rows, |o| self.whole(i64::from(o))),
-            }),
-            Some(scale) => {
-                // Whole numbers up to `WHOLE_MAX`, and their sums with offsets that lead to one,
-                // are exact.
-                let smallest = self.smallest as f64;
-                Values::Float(match &self.offsets {
-                    Offsets::One(offsets) => {
-                        widened(offsets, rows, |o| (smallest + f64::from(o)) / scale)
-                    }
-                    Offsets::Two(offsets) => {
-                        widened(offsets, rows, |o| (smallest + f64::from(o)) / scale)
-                    }
-                })
+    /// The column again.
+    pub fn column(&self) -> Column {
+        let rows = 0..self.len();
+        Column::full(match self.field_type() {
+            FieldType::Float => {
+                let mut values = Vec::with_capacity(rows.len());
+                self.floats(rows, &mut values);
+                Values::Float(values)
             }
-        };
-        PageColumn { first, column: Rc::new(Column::full(values)) }
+            _ => {
+                let mut values = Vec::with_capacity(rows.len());
+                self.integers(rows, &mut values);
+                Values::Integer(values)
+            }
+        })
     }
 
-    fn whole(&self, offset: i64) -> i64 {
-        self.smallest.wrapping_add(offset)
+    /// Appends what `rows` are; nothing if one of them is not there, or if they are floats.
+    pub(super) fn integers(&self, rows: Range<usize>, to: &mut Vec<i64>) {
+        let whole = |offset: i64| self.smallest.wrapping_add(offset);
+        match &self.offsets {
+            _ if self.scale.is_some() => {}
+            Offsets::One(offsets) => widen(offsets, rows, to, |o| whole(i64::from(o))),
+            Offsets::Two(offsets) => widen(offsets, rows, to, |o| whole(i64::from(o))),
+        }
+    }
+
+    /// The same of floats.
+    pub(super) fn floats(&self, rows: Range<usize>, to: &mut Vec<f64>) {
+        let Some(scale) = self.scale else { return };
+        // Whole numbers up to `WHOLE_MAX`, and their sums with offsets that lead to one, are exact.
+        let smallest = self.smallest as f64;
+        let value = |offset: f64| (smallest + offset) / scale;
+        match &self.offsets {
+            Offsets::One(offsets) => widen(offsets, rows, to, |o| value(f64::from(o))),
+            Offsets::Two(offsets) => widen(offsets, rows, to, |o| value(f64::from(o))),
+        }
     }
 }
 
-/// What `of` makes of the offsets of `rows`.
-fn widened<O: Copy, T>(offsets: &[O], rows: Range<usize>, of: impl Fn(O) -> T) -> Vec<T> {
-    offsets.get(rows).unwrap_or_default().iter().map(|&offset| of(offset)).collect()
+/// Appends what `of` makes of the offsets of `rows`.
+fn widen<O: Copy, T>(offsets: &[O], rows: Range<usize>, to: &mut Vec<T>, of: impl Fn(O) -> T) {
+    to.extend(offsets.get(rows).unwrap_or_default().iter().map(|&offset| of(offset)));
 }
 
 /// The values as whole multiples of 1 / a scale, if every one comes back from it bit for bit.
@@ -125,15 +144,22 @@ mod tests {
     fn kept(column: &Column) -> Option<Column> {
         let narrow = Narrow::of(column)?;
         assert!(narrow.bytes() <= 2 * column.len());
-        let rows = column.len() as u32;
-        for start in 0..rows {
-            let part = narrow.column(start..rows + 1);
-            assert_eq!(part.rows(), start..rows);
-            let again = part.rows().map(|row| part.column.get((row - start) as usize));
-            assert!(again.eq(part.rows().map(|row| column.get(row as usize))));
+        assert_eq!(narrow.field_type(), column.values.field_type());
+        let rows = column.len();
+        for start in 0..=rows {
+            let (mut integers, mut floats) = (Vec::new(), Vec::new());
+            narrow.integers(start..rows, &mut integers);
+            narrow.floats(start..rows, &mut floats);
+            narrow.integers(start..rows + 1, &mut integers);
+            narrow.floats(start..rows + 1, &mut floats);
+            let part = match narrow.field_type() {
+                FieldType::Float => Column::full(Values::Float(floats)),
+                _ => Column::full(Values::Integer(integers)),
+            };
+            assert!((0..rows).all(|row| part.get(row) == column.get(start + row)));
+            assert_eq!(part.len(), rows - start);
         }
-        assert!(narrow.column(rows + 1..rows + 2).column.is_empty());
-        Some(Column::clone(&narrow.column(0..rows + 1).column))
+        Some(narrow.column())
     }
 
     #[test]

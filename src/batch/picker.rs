@@ -1,7 +1,7 @@
 //! Puts rows of several columns one after the other into one column, of which an overlay is made.
 
 use super::bitmap::Validity;
-use super::column::{Column, StringColumn, Values};
+use super::column::{Column, Fixed, StringColumn, Values};
 use crate::model::value::FieldType;
 
 /// A column being put together of rows of others.
@@ -15,7 +15,8 @@ pub struct Picker<'a> {
 
 struct Source<'a> {
     column: &'a Column,
-    is_coded: bool,
+    /// Of each row, if it holds text as codes and text is wanted.
+    codes: Option<&'a [u32]>,
     /// Once a code was taken: for each of its entries the one of the new column, or [`NONE`].
     entries: Vec<u32>,
 }
@@ -29,7 +30,7 @@ impl<'a> Picker<'a> {
         let sources: Vec<Source<'a>> =
             sources.map(|column| Source::new(column, field_type)).collect();
         let mut picked = Column::new(field_type);
-        if sources.iter().any(|source| source.is_coded)
+        if sources.iter().any(|source| source.codes.is_some())
             && let Values::String(texts) = &mut picked.values
         {
             *texts = StringColumn::empty_coded();
@@ -41,9 +42,12 @@ impl<'a> Picker<'a> {
     /// there is none give null.
     pub fn push(&mut self, source: usize, row: usize) {
         let Some(source) = self.sources.get_mut(source) else { return self.picked.push_null() };
-        if source.is_coded && source.column.validity.is_valid(row) {
+        if source.codes.is_some() && source.column.validity.is_valid(row) {
             let at = self.picked.len();
-            source.push_text(row, &mut self.picked.values);
+            if let Values::String(texts) = &mut self.picked.values {
+                let entry = source.entry_of(row, texts);
+                texts.extend_codes([entry]);
+            }
             return self.picked.validity.push(at, true);
         }
         if !self.picked.push_from(source.column, row) {
@@ -63,22 +67,10 @@ impl<'a> Picker<'a> {
         }
         let (sources, mut at) = (&self.sources, self.picked.len());
         match &mut self.picked.values {
-            Values::Float(to) => extend(to, sources, places, |values| match values {
-                Values::Float(values) => values,
-                _ => &[],
-            }),
-            Values::Integer(to) => extend(to, sources, places, |values| match values {
-                Values::Integer(values) => values,
-                _ => &[],
-            }),
-            Values::Unsigned(to) => extend(to, sources, places, |values| match values {
-                Values::Unsigned(values) => values,
-                _ => &[],
-            }),
-            Values::Boolean(to) => extend(to, sources, places, |values| match values {
-                Values::Boolean(values) => values,
-                _ => &[],
-            }),
+            Values::Float(to) => extend(to, sources, places),
+            Values::Integer(to) => extend(to, sources, places),
+            Values::Unsigned(to) => extend(to, sources, places),
+            Values::Boolean(to) => extend(to, sources, places),
             Values::String(_) => {}
         }
         if self.picked.validity == Validity::All && sources.iter().all(Source::is_full) {
@@ -94,17 +86,20 @@ impl<'a> Picker<'a> {
 
     /// Appends rows of sources that hold codes, all of them with a value; else does nothing.
     fn extend_codes(&mut self, places: &[(usize, usize)]) -> bool {
-        let is_it = |source: &Source<'_>| source.is_coded && source.is_full();
+        let is_it = |source: &Source<'_>| source.codes.is_some() && source.is_full();
         let count = self.sources.len();
         let all = self.picked.validity == Validity::All && self.sources.iter().all(is_it);
         if !all || places.iter().any(|&(source, _)| source >= count) {
             return false;
         }
+        let Values::String(texts) = &mut self.picked.values else { return false };
+        let mut entries = Vec::with_capacity(places.len());
         for &(source, row) in places {
             if let Some(source) = self.sources.get_mut(source) {
-                source.push_text(row, &mut self.picked.values);
+                entries.push(source.entry_of(row, texts));
             }
         }
+        texts.extend_codes(entries);
         true
     }
 
@@ -130,8 +125,8 @@ impl<'a> Source<'a> {
             Values::String(texts) => texts.codes(),
             _ => None,
         };
-        let is_coded = codes.is_some() && wanted == FieldType::String;
-        Self { column, is_coded, entries: Vec::new() }
+        let codes = codes.filter(|_| wanted == FieldType::String);
+        Self { column, codes, entries: Vec::new() }
     }
 
     /// Whether each of its rows has a value.
@@ -139,29 +134,33 @@ impl<'a> Source<'a> {
         self.column.validity == Validity::All
     }
 
-    /// Appends the text of a row that is a code to a column of codes.
-    fn push_text(&mut self, row: usize, to: &mut Values) {
-        let (Values::String(from), Values::String(to)) = (&self.column.values, to) else { return };
+    /// Which entry of a column of codes says what a row does that is a code; added to it if none
+    /// was known to.
+    #[inline(always)]
+    fn entry_of(&mut self, row: usize, to: &mut StringColumn) -> u32 {
+        let code = self.codes.and_then(|codes| codes.get(row)).copied().unwrap_or(NONE);
+        match self.entries.get(code as usize) {
+            Some(&entry) if entry != NONE => entry,
+            _ => self.add_entry(row, code, to),
+        }
+    }
+
+    fn add_entry(&mut self, row: usize, code: u32, to: &mut StringColumn) -> u32 {
+        let Values::String(from) = &self.column.values else { return to.push_entry("") };
         if self.entries.is_empty() {
             self.entries = vec![NONE; from.parts().1.len()];
         }
-        let code = from.codes().and_then(|codes| codes.get(row));
-        match code.and_then(|&code| self.entries.get_mut(code as usize)) {
-            Some(entry) if *entry == NONE => *entry = to.push_entry(from.get(row)),
-            Some(entry) => to.push_code(*entry),
-            None => to.push(""),
+        let added = to.push_entry(from.get(row));
+        if let Some(entry) = self.entries.get_mut(code as usize) {
+            *entry = added;
         }
+        added
     }
 }
 
 /// Appends the values at `places`, padding where there is none.
-fn extend<'a, T: Copy + Default + 'a>(
-    to: &mut Vec<T>,
-    sources: &[Source<'a>],
-    places: &[(usize, usize)],
-    of: impl Fn(&'a Values) -> &'a [T],
-) {
-    let values: Vec<&[T]> = sources.iter().map(|source| of(&source.column.values)).collect();
+fn extend<T: Fixed>(to: &mut Vec<T>, sources: &[Source<'_>], places: &[(usize, usize)]) {
+    let values: Vec<&[T]> = sources.iter().map(|source| T::of(&source.column.values)).collect();
     let value = |&(source, row): &(usize, usize)| values.get(source)?.get(row).copied();
     to.extend(places.iter().map(|place| value(place).unwrap_or_default()));
 }

@@ -84,23 +84,21 @@ impl StringColumn {
 
     /// Appends one string. A column holds at most 4 GiB of text, far above every body limit.
     pub fn push(&mut self, value: &str) {
-        if let Some(codes) = &mut self.codes {
-            codes.push(self.ends.len() as u32);
-        }
-        self.text.push_str(value);
-        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
+        let entry = self.push_entry(value);
+        self.extend_codes([entry]);
     }
 
-    /// Appends a string and answers its entry, which [`StringColumn::push_code`] repeats.
+    /// Appends an entry, of which no row is yet if rows are coded, and answers its number.
     pub(super) fn push_entry(&mut self, value: &str) -> u32 {
-        self.push(value);
+        self.text.push_str(value);
+        self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
         self.ends.len().saturating_sub(1) as u32
     }
 
-    /// Appends what entry `entry` says, if rows are coded and there is one.
-    pub(super) fn push_code(&mut self, entry: u32) {
-        if let Some(codes) = self.codes.as_mut().filter(|_| (entry as usize) < self.ends.len()) {
-            codes.push(entry);
+    /// Appends rows that are entries, which exist, to a column of codes.
+    pub(super) fn extend_codes(&mut self, entries: impl IntoIterator<Item = u32>) {
+        if let Some(codes) = &mut self.codes {
+            codes.extend(entries);
         }
     }
 

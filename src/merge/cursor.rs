@@ -5,7 +5,9 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::key::SeriesKey;
-use crate::batch::column::Column;
+use crate::batch::bitmap::Validity;
+use crate::batch::column::{Column, Fixed};
+use crate::batch::narrow::Narrow;
 use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
@@ -87,9 +89,8 @@ pub trait SeriesCursor {
     /// [`ReadError::Storage`] and [`ReadError::Damaged`].
     fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError>;
 
-    /// A column of a page that this cursor has handed out, be it long ago: of the rows at
-    /// [`PageKeys::rows`], and maybe of others of the page. `None` if no row of the page has a
-    /// value.
+    /// A column of a page that this cursor has handed out, be it long ago: of all its rows. `None`
+    /// if no row of the page has a value.
     ///
     /// A cursor keeps the last column that it decoded: who reads many small series asks for one
     /// column of all of them, then for the next.
@@ -125,31 +126,64 @@ impl<C: SeriesCursor + ?Sized> SeriesCursor for Box<C> {
     }
 }
 
-/// A column of some rows of a page that follow each other.
+/// A column of a page.
 #[derive(Clone, Debug, PartialEq)]
-pub struct PageColumn {
-    /// Which row of the page is the first of the column.
-    pub first: u32,
+pub enum PageColumn {
     /// Its values.
-    pub column: Rc<Column>,
+    Wide(Rc<Column>),
+    /// The same as they are kept: those rows that are wanted become values.
+    Narrow(Rc<Narrow>),
 }
 
 impl PageColumn {
-    /// Of all rows of its page.
-    pub fn whole(column: Rc<Column>) -> Self {
-        Self { first: 0, column }
+    /// The type of the values.
+    pub fn field_type(&self) -> FieldType {
+        match self {
+            Self::Wide(column) => column.values.field_type(),
+            Self::Narrow(narrow) => narrow.field_type(),
+        }
     }
 
-    /// Which rows of the page it has.
-    pub fn rows(&self) -> Range<u32> {
-        // Rows of a page.
-        self.first..self.first.saturating_add(self.column.len() as u32)
+    /// Bytes of memory held.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Wide(column) => column.bytes(),
+            Self::Narrow(narrow) => narrow.bytes(),
+        }
     }
 
-    /// Where in the column a row of the page is; nowhere, that is behind its end, if it lies
-    /// before.
-    pub(super) fn place(&self, row: u32) -> usize {
-        row.checked_sub(self.first).map_or(usize::MAX, |place| place as usize)
+    /// Which rows have a value.
+    pub(super) fn validity(&self) -> &Validity {
+        match self {
+            Self::Wide(column) => &column.validity,
+            Self::Narrow(_) => &Validity::All,
+        }
+    }
+
+    /// All rows.
+    pub fn into_column(self) -> Rc<Column> {
+        match self {
+            Self::Wide(column) => column,
+            Self::Narrow(narrow) => Rc::new(narrow.column()),
+        }
+    }
+
+    /// The column, if it is one of text: that is never kept narrow.
+    pub(super) fn text(&self) -> Option<&Column> {
+        match self {
+            Self::Wide(column) => Some(column),
+            Self::Narrow(_) => None,
+        }
+    }
+
+    /// Appends values; nothing if one of the rows is not there, or if the type is another one.
+    pub(super) fn copy<T: Fixed>(&self, rows: Range<usize>, to: &mut Vec<T>) {
+        match self {
+            Self::Wide(column) => {
+                to.extend_from_slice(T::of(&column.values).get(rows).unwrap_or_default());
+            }
+            Self::Narrow(narrow) => T::widen(narrow, rows, to),
+        }
     }
 }
 

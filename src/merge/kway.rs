@@ -162,8 +162,7 @@ impl<C: SeriesCursor> Merge<C> {
                 Some(source) => source.cursor.column(page, id)?,
                 None => None,
             };
-            if let Some(PageColumn { column, .. }) = &column {
-                let of = column.values.field_type();
+            if let Some(of) = column.as_ref().map(PageColumn::field_type) {
                 let expected = *found.get_or_insert(of);
                 if of != expected {
                     return Err(ReadError::ColumnType { column: id, expected, found: of });
@@ -173,7 +172,7 @@ impl<C: SeriesCursor> Merge<C> {
         }
         let Some(field_type) = found else { return Ok(None) };
         if picks.only_page().is_some() {
-            return Ok(columns.pop().flatten().map(|of| of.column));
+            return Ok(columns.pop().flatten().map(PageColumn::into_column));
         }
         let joined = join(picks, &columns, field_type);
         Ok((joined.validity.nulls(joined.len()) < joined.len()).then(|| Rc::new(joined)))

@@ -46,6 +46,16 @@ pub(super) struct Older {
     pub(super) row: u32,
 }
 
+impl Run {
+    /// The row of the page that row `at` of the run is.
+    pub(super) fn row(&self, at: u32, direction: Direction) -> u32 {
+        match direction {
+            Direction::Ascending => self.first + at,
+            Direction::Descending => self.first + self.rows.saturating_sub(at + 1),
+        }
+    }
+}
+
 impl Picks {
     /// No rows yet.
     pub(super) fn new(direction: Direction) -> Self {
@@ -110,6 +120,38 @@ impl Picks {
             }
         }
         last
+    }
+
+    /// The rows at these places, which ascend.
+    #[must_use]
+    pub fn only(&self, places: &[u32]) -> Self {
+        let mut only = Self::new(self.direction);
+        let (mut runs, mut start) = (self.runs.iter(), 0);
+        let (mut run, mut older) = (runs.next(), self.older.as_slice());
+        for &at in places {
+            while let Some(passed) = run
+                && start + passed.rows <= at
+            {
+                start += passed.rows;
+                run = runs.next();
+            }
+            let (Some(run), Some(&time_ns)) = (run, self.times_ns().get(at as usize)) else {
+                break;
+            };
+            let row = run.row(at - start, self.direction);
+            let page = |number: u32| self.pages.get(number as usize);
+            let Some((source, keys)) = page(run.page) else { break };
+            let place = only.place_of(*source, keys);
+            only.push(place, row, std::iter::once(time_ns));
+            older = older.get(older.partition_point(|older| older.at < at)..).unwrap_or_default();
+            for of_row in older.iter().take_while(|older| older.at == at) {
+                if let Some((source, keys)) = page(of_row.page) {
+                    let place = only.place_of(*source, keys);
+                    only.push_older(place, of_row.row);
+                }
+            }
+        }
+        only
     }
 
     /// Number of rows.

@@ -46,8 +46,6 @@ struct LastColumn {
     /// The name of its page.
     page: u64,
     id: ColumnId,
-    /// The rows that were asked for.
-    asked: Range<u32>,
     column: Option<PageColumn>,
 }
 
@@ -425,14 +423,10 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
     }
 
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
-        let asked = page.rows();
         if let Some(last) = &self.last
             && (last.page, last.id) == (page.page(), id)
         {
-            let had = last.column.as_ref().map_or(last.asked.clone(), PageColumn::rows);
-            if had.start <= asked.start && asked.end <= had.end {
-                return Ok(last.column.clone());
-            }
+            return Ok(last.column.clone());
         }
         let place = place_of(page.page());
         let directory = match place.value == self.value {
@@ -440,8 +434,8 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
             false => self.values.directory(place.value)?,
         };
         let of = (directory, place);
-        let column = pages::column(&mut self.values, self.part, of, id, asked.clone())?;
-        self.last = Some(LastColumn { page: page.page(), id, asked, column: column.clone() });
+        let column = pages::column(&mut self.values, self.part, of, id)?;
+        self.last = Some(LastColumn { page: page.page(), id, column: column.clone() });
         Ok(column)
     }
 }

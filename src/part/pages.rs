@@ -146,7 +146,7 @@ fn table<V: Values>(
 }
 
 /// A column of a page of part `part`, be it in a group beside; `None` where no row has a value.
-/// `directory`: of the page's value. Of the page it has `rows` at least.
+/// `directory`: of the page's value.
 ///
 /// # Errors
 /// Those of the values.
@@ -155,7 +155,6 @@ pub fn column<V: Values>(
     part: u64,
     (mut directory, page): (Rc<Directory>, Place),
     id: ColumnId,
-    rows: Range<u32>,
 ) -> Result<Option<PageColumn>, ReadError> {
     let Place { mut value, group: mut at, page } = page;
     let mut is_beside = false;
@@ -165,7 +164,7 @@ pub fn column<V: Values>(
         let Some(group) = group.filter(|group| group.is_beside() == is_beside) else {
             return Ok(None);
         };
-        if let Some(column) = column_in(values, (value, at), (group, page), id, &rows)? {
+        if let Some(column) = column_in(values, (value, at), (group, page), id)? {
             return Ok(Some(column));
         }
         if !group.is_wide() {
@@ -190,7 +189,6 @@ fn column_in<V: Values>(
     (value, number): (usize, usize),
     (group, page): (&Group, usize),
     id: ColumnId,
-    asked: &Range<u32>,
 ) -> Result<Option<PageColumn>, ReadError> {
     let Ok(column) = group.columns.binary_search_by_key(&id, |&(id, _)| id) else {
         return Ok(None);
@@ -201,8 +199,7 @@ fn column_in<V: Values>(
     let Some(field_type) = field_type.filter(|_| !bytes.is_empty()) else { return Ok(None) };
     // Columns of a group are fewer than 2^32.
     let at = DecodedAt::Column((page * group.columns.len() + column) as u32);
-    let asked = (at, asked.clone());
-    if let Some(kept) = values.kept_column(value, number, asked) {
+    if let Some(Decoded::Column(kept)) = values.kept(value, number, at) {
         return Ok(Some(kept));
     }
     let table = table(values, (value, number), (group, column), rows as u32)?;
@@ -210,7 +207,7 @@ fn column_in<V: Values>(
         let data = block::open(bytes)?;
         Ok(column_bytes::decode_with(data, field_type, rows, table.as_deref())?)
     })?;
-    let column = Rc::new(column);
-    values.keep(value, number, at, &Decoded::Column(Rc::clone(&column)));
-    Ok(Some(PageColumn::whole(column)))
+    let column = PageColumn::Wide(Rc::new(column));
+    values.keep(value, number, at, &Decoded::Column(column.clone()));
+    Ok(Some(column))
 }

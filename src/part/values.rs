@@ -7,7 +7,6 @@ use super::block::Error;
 use super::directory::Directory;
 pub use super::row_keys::RowKeys;
 use super::series_block::Series;
-use crate::batch::column::Column;
 use crate::codec::huffman::Decoder;
 use crate::merge::cursor::{PageColumn, ReadError};
 
@@ -42,17 +41,6 @@ pub trait Values {
         None
     }
 
-    /// What was kept of a column: `rows` of it at least.
-    fn kept_column(
-        &self,
-        value: usize,
-        group: usize,
-        (at, rows): (DecodedAt, Range<u32>),
-    ) -> Option<PageColumn> {
-        let _ = (value, group, at, rows);
-        None
-    }
-
     /// May keep it.
     fn keep(&self, value: usize, group: usize, at: DecodedAt, decoded: &Decoded) {
         let _ = (value, group, at, decoded);
@@ -80,7 +68,7 @@ pub enum Decoded {
     /// Of a page.
     Keys(RowKeys),
     /// Values.
-    Column(Rc<Column>),
+    Column(PageColumn),
     /// Of the blocks of a column.
     Table(Rc<Decoder>),
 }

@@ -27,7 +27,6 @@ pub mod host;
 pub mod limits;
 mod load;
 pub mod manifest;
-mod narrow;
 mod object;
 mod pace;
 mod parts;

@@ -8,7 +8,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::fmt;
 use std::hash::{BuildHasher, Hash};
-use std::ops::Range;
 use std::rc::Rc;
 
 use foldhash::fast::FixedState;
@@ -16,7 +15,7 @@ use quick_cache::Weighter;
 use quick_cache::unsync::{Cache, DefaultLifecycle};
 
 use super::manifest::Number;
-use super::narrow::Narrow;
+use crate::batch::narrow::Narrow;
 use crate::merge::cursor::PageColumn;
 use crate::part::directory::Directory;
 use crate::part::values::{Decoded, DecodedAt};
@@ -56,7 +55,6 @@ enum Kept {
     Reads(u32),
     Asked,
     Decoded(Decoded),
-    Narrow(Rc<Narrow>),
 }
 
 /// What rows came to, by whatever name and version they are known.
@@ -74,7 +72,6 @@ impl Weighter<Key, Kept> for Bytes {
             Kept::Directory(directory) => directory.bytes(),
             Kept::Reads(_) | Kept::Asked => 0,
             Kept::Decoded(decoded) => decoded.bytes(),
-            Kept::Narrow(narrow) => narrow.bytes(),
         };
         bytes as u64 + ENTRY_BYTES
     }
@@ -247,7 +244,7 @@ impl ShardReads {
         }
     }
 
-    /// What was decoded of a group, but for columns ([`Self::column`]).
+    /// What was decoded of a group.
     pub(super) fn decoded(&self, of: Number, (group, at): (u32, DecodedAt)) -> Option<Decoded> {
         match self.get(of, Of::Decoded { group, at })? {
             Kept::Decoded(decoded) => Some(decoded),
@@ -255,28 +252,17 @@ impl ShardReads {
         }
     }
 
-    /// A column that was decoded: `rows` of its page at least.
-    pub(super) fn column(
-        &self,
-        of: Number,
-        (group, at): (u32, DecodedAt),
-        rows: Range<u32>,
-    ) -> Option<PageColumn> {
-        match self.get(of, Of::Decoded { group, at })? {
-            Kept::Decoded(Decoded::Column(column)) => Some(PageColumn::whole(column)),
-            Kept::Narrow(narrow) => Some(narrow.column(rows)),
-            _ => None,
-        }
-    }
-
     pub(super) fn put_decoded(&self, of: Number, group: u32, at: DecodedAt, decoded: &Decoded) {
         let kept = match decoded {
-            Decoded::Column(column) => Narrow::of(column).map(|n| Kept::Narrow(Rc::new(n))),
-            Decoded::Keys(keys) => Some(Kept::Decoded(Decoded::Keys(keys.narrowed()))),
+            Decoded::Column(PageColumn::Wide(column)) => {
+                let narrow = Narrow::of(column).map(|narrow| PageColumn::Narrow(Rc::new(narrow)));
+                narrow.map(Decoded::Column)
+            }
+            Decoded::Keys(keys) => Some(Decoded::Keys(keys.narrowed())),
             _ => None,
         };
-        let kept = kept.unwrap_or_else(|| Kept::Decoded(decoded.clone()));
-        self.put(of, Of::Decoded { group, at }, kept);
+        let kept = kept.unwrap_or_else(|| decoded.clone());
+        self.put(of, Of::Decoded { group, at }, Kept::Decoded(kept));
     }
 
     /// What rows of that version came to.
@@ -324,7 +310,15 @@ mod tests {
     use crate::batch::column::{Column, Values};
 
     fn column(value: f64, rows: usize) -> Decoded {
-        Decoded::Column(Rc::new(Column::full(Values::Float(vec![value / 3.0; rows]))))
+        let values = Values::Float(vec![value / 3.0; rows]);
+        Decoded::Column(PageColumn::Wide(Rc::new(Column::full(values))))
+    }
+
+    fn of_column(decoded: Decoded) -> Option<Rc<Column>> {
+        match decoded {
+            Decoded::Column(column) => Some(column.into_column()),
+            _ => None,
+        }
     }
 
     #[test]
@@ -346,12 +340,9 @@ mod tests {
         a.put_decoded(Number(2), 0, at, &column(3.0, 3));
         a.put_decoded(Number(1), 1, at, &column(4.0, 3));
         let read = |shard: &ShardReads, number, group| {
-            Some(shard.column(Number(number), (group, at), 0..3)?.column)
+            of_column(shard.decoded(Number(number), (group, at))?)
         };
-        let expected = |value| match column(value, 3) {
-            Decoded::Column(column) => Some(column),
-            _ => None,
-        };
+        let expected = |value| of_column(column(value, 3));
         assert_eq!(read(&a, 1, 0), expected(1.0));
         assert_eq!(read(&b, 1, 0), expected(2.0));
         assert_eq!(read(&a, 2, 0), expected(3.0));
@@ -369,7 +360,7 @@ mod tests {
             if round == 0 {
                 shard.put_decoded(Number(1), 0, at(0), &column(1.0, 100));
             }
-            assert!(shard.column(Number(1), (0, at(0)), 0..3).is_some(), "{round}");
+            assert!(shard.decoded(Number(1), (0, at(0))).is_some(), "{round}");
             assert!(cache.bytes() <= 100_000, "{}", cache.bytes());
         }
         assert!(cache.bytes() > 40_000, "{}", cache.bytes());

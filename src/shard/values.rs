@@ -9,7 +9,7 @@ use super::manifest::{Key, Manifest, Number, Part};
 use super::read_cache::ShardReads;
 use super::request::Refusal;
 use crate::codec::huffman::Decoder;
-use crate::merge::cursor::{PageColumn, ReadError};
+use crate::merge::cursor::ReadError;
 use crate::part::block::Error;
 use crate::part::directory::Directory;
 use crate::part::values::{Decoded, DecodedAt, Values};
@@ -249,16 +249,6 @@ impl<S: Store> Values for CachedValues<'_, S> {
     fn kept(&self, value: usize, group: usize, at: DecodedAt) -> Option<Decoded> {
         let number = self.rows.get(value).ok()?.number;
         self.reads.decoded(number, (u32::try_from(group).ok()?, at))
-    }
-
-    fn kept_column(
-        &self,
-        value: usize,
-        group: usize,
-        (at, rows): (DecodedAt, Range<u32>),
-    ) -> Option<PageColumn> {
-        let number = self.rows.get(value).ok()?.number;
-        self.reads.column(number, (u32::try_from(group).ok()?, at), rows)
     }
 
     fn keep(&self, value: usize, group: usize, at: DecodedAt, decoded: &Decoded) {

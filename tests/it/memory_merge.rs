@@ -75,12 +75,12 @@ impl SeriesCursor for Made {
         if let Some((held, of, column)) = &self.last
             && (*held, *of) == (page.page(), id)
         {
-            return Ok(Some(PageColumn::whole(Rc::clone(column))));
+            return Ok(Some(PageColumn::Wide(Rc::clone(column))));
         }
         let values = (0..PAGE_ROWS).map(|row| row as f64 + f64::from(id.0)).collect();
         let column = Rc::new(Column::full(Values::Float(values)));
         self.last = Some((page.page(), id, Rc::clone(&column)));
-        Ok(Some(PageColumn::whole(column)))
+        Ok(Some(PageColumn::Wide(column)))
     }
 }
 

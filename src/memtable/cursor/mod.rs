@@ -299,13 +299,13 @@ impl SeriesCursor for MemtableCursor<'_> {
         if let Some((held, of, column)) = &self.last
             && (*held, *of) == (page.page(), id)
         {
-            return Ok(column.clone().map(PageColumn::whole));
+            return Ok(column.clone().map(PageColumn::Wide));
         }
         let (at, first) = place_of(page.page());
         let rows = first..first + page.page_rows() as usize;
         let column = self.read_column(at, rows, id).map(Rc::new);
         self.last = Some((page.page(), id, column.clone()));
-        Ok(column.map(PageColumn::whole))
+        Ok(column.map(PageColumn::Wide))
     }
 }
 

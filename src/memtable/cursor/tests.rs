@@ -221,7 +221,7 @@ fn a_page_has_not_too_much_text() {
     let mut cursor = sorted.cursor(Direction::Ascending);
     let (mut rows, mut pages) = (0, 0);
     while let Some(page) = cursor.page(TimeRange::ALL).unwrap() {
-        let column = cursor.column(&page, ColumnId(13)).unwrap().unwrap().column;
+        let column = cursor.column(&page, ColumnId(13)).unwrap().unwrap().into_column();
         assert_eq!(column.len(), page.times_ns().len());
         assert!(column.bytes() < 600_000 || column.len() == 1, "{}", column.bytes());
         (rows, pages) = (rows + column.len(), pages + 1);

@@ -5,6 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use crate::batch::column::{Column, Values};
+use crate::batch::narrow::Narrow;
 use crate::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::ColumnId;
@@ -159,12 +160,10 @@ impl SeriesCursor for VectorCursor {
             self.decoded += 1;
         }
         let column = self.pages[page.page() as usize].fields.get(&id.0);
-        // No more of it than is asked for.
-        let rows: Vec<u32> = page.rows().collect();
-        let is_whole = page.rows() == (0..page.page_rows());
-        Ok(column.map(|column| match is_whole {
-            true => PageColumn::whole(Rc::clone(column)),
-            false => PageColumn { first: page.rows().start, column: Rc::new(column.gather(&rows)) },
+        // As it is kept, where that can be.
+        Ok(column.map(|column| match Narrow::of(column) {
+            Some(narrow) if id.0.is_multiple_of(2) => PageColumn::Narrow(Rc::new(narrow)),
+            _ => PageColumn::Wide(Rc::clone(column)),
         }))
     }
 }

@@ -16,7 +16,7 @@ use super::cursor::PartCursor;
 use super::directory::Directory;
 use super::values::Values;
 use super::writer::{Groups, Limits, PartWriter, Value, Written};
-use crate::merge::cursor::{Direction, PageColumn, ReadError, SeriesCursor};
+use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
 use crate::merge::sequences::Sequences;
@@ -187,12 +187,10 @@ fn rows<C: SeriesCursor>(cursor: &mut C, time: TimeRange, direction: Direction) 
             page.times_ns().iter().map(|&t| ((key.clone(), t), Fields::new())).collect();
         for &(id, field_type) in page.columns().iter() {
             let Some(column) = cursor.column(&page, id).unwrap() else { continue };
-            let asked = column.rows();
-            assert!(asked.start <= page.rows().start && page.rows().end <= asked.end);
-            let PageColumn { first, column } = column;
+            let column = column.into_column();
             assert_eq!(column.values.field_type(), field_type);
             for (row, at) in rows.iter_mut().zip(page.rows()) {
-                row.1.extend(column.get((at - first) as usize).map(|value| (id.0, value)));
+                row.1.extend(column.get(at as usize).map(|value| (id.0, value)));
             }
         }
         if direction == Direction::Descending {

@@ -1,6 +1,7 @@
 //! Who reads group by group, without a cursor, finds the same rows.
 
 use super::*;
+use crate::merge::cursor::PageColumn;
 use crate::part::directory::Group;
 use crate::part::pages::{self, Place};
 use crate::part::values::RowKeys;
@@ -55,11 +56,11 @@ fn page_rows(
     }
     for &(id, _) in group.columns.iter() {
         let directory = values.directory(place.value).unwrap();
-        let column = pages::column(values, part, (directory, place), id, 0..page.rows).unwrap();
-        let Some(column) = column else { continue };
-        assert_eq!(column.rows(), 0..page.rows);
+        let column = pages::column(values, part, (directory, place), id).unwrap();
+        let Some(column) = column.map(PageColumn::into_column) else { continue };
+        assert_eq!(column.len(), page.rows as usize);
         for (at, row) in rows.iter_mut().enumerate() {
-            row.1.extend(column.column.get(at).map(|value| (id.0, value)));
+            row.1.extend(column.get(at).map(|value| (id.0, value)));
         }
     }
     rows

@@ -65,7 +65,7 @@ impl SeriesCursor for Made {
     }
 
     fn column(&mut self, _: &PageKeys, _: ColumnId) -> Result<Option<PageColumn>, ReadError> {
-        Ok(Some(PageColumn::whole(Rc::clone(&self.column))))
+        Ok(Some(PageColumn::Wide(Rc::clone(&self.column))))
     }
 }
 
@@ -106,7 +106,7 @@ fn rows_of(values: &[Value], part: &Written, columns: u32) -> usize {
         while let Some(page) = cursor.page(TimeRange::ALL).unwrap() {
             rows += page.times_ns().len();
             for id in 0..columns {
-                let column = cursor.column(&page, ColumnId(id)).unwrap().unwrap().column;
+                let column = cursor.column(&page, ColumnId(id)).unwrap().unwrap().into_column();
                 assert_eq!(column.len() as u32, page.page_rows());
             }
         }
@@ -144,7 +144,7 @@ fn a_row_that_no_value_has_room_for_lies_in_several() {
             while cursor.key().is_some() {
                 let page = cursor.page(TimeRange::ALL).unwrap().unwrap();
                 for id in (0..9).rev() {
-                    let column = cursor.column(&page, ColumnId(id)).unwrap().unwrap().column;
+                    let column = cursor.column(&page, ColumnId(id)).unwrap().unwrap().into_column();
                     let expected = Some(FieldValue::String(text.as_str().into()));
                     assert_eq!(column.get(0), expected);
                 }
@@ -167,7 +167,7 @@ fn text_ends_a_page_and_stays_codes() {
     let of = Bytes::new(&values).of(&part);
     let mut cursor = PartCursor::new(of, 1, Direction::Ascending, None).unwrap();
     let page = cursor.page(TimeRange::ALL).unwrap().unwrap();
-    let column = cursor.column(&page, ColumnId(0)).unwrap().unwrap().column;
+    let column = cursor.column(&page, ColumnId(0)).unwrap().unwrap().into_column();
     assert_eq!(column.values.field_type(), FieldType::String);
     assert!(column.bytes() < 10_000, "{}", column.bytes());
 }

@@ -270,6 +270,6 @@ impl SeriesCursor for LayoutCursor<'_> {
 
     fn column(&mut self, _: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         let known = self.layout.columns.iter().find(|(of, _)| *of == id);
-        Ok(known.map(|(_, column)| PageColumn::whole(Rc::clone(column))))
+        Ok(known.map(|(_, column)| PageColumn::Wide(Rc::clone(column))))
     }
 }

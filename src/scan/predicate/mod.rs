@@ -8,6 +8,8 @@ mod compare;
 mod expr;
 mod math;
 
+use std::ops::Range;
+
 use super::error::ScanError;
 use super::request::{Comparison, Operand, Predicate};
 use super::run::Run;
@@ -30,6 +32,19 @@ pub(super) enum Mask {
     None,
     /// One per row.
     Some(Vec<bool>),
+}
+
+impl Mask {
+    /// The selected ones of these rows, to which it belongs.
+    pub(super) fn rows(&self, rows: Range<usize>) -> impl Iterator<Item = usize> + '_ {
+        let is_selected = move |at: usize| match self {
+            Self::All => true,
+            Self::None => false,
+            Self::Some(selected) => selected.get(at).copied().unwrap_or(false),
+        };
+        let start = rows.start;
+        rows.filter(move |row| is_selected(row - start))
+    }
 }
 
 enum Node {

@@ -5,16 +5,17 @@
 //! slice gather at once, and a piece ends at any row when the event's work is done; who asks puts
 //! the pieces of all shards together and shows the slice when all of them are through.
 
+mod batch;
 mod closed;
 mod deleted;
 mod tiled;
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
-use std::rc::Rc;
 
 use foldhash::fast::FixedState;
 
+use self::batch::Batch;
 use self::deleted::Deleted;
 use self::tiled::{Bound, Scanned};
 use super::bounds::Bounds;
@@ -22,15 +23,13 @@ use super::error::ScanError;
 use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
 use super::keys::{KeyFilter, SeriesTags};
 use super::page::{CELLS_PER_PIECE_MAX, PageLimits, SERIES_CELLS, ScanPage};
-use super::predicate::{self, Filter, Mask};
+use super::predicate::{self, Filter};
 use super::reader::{ReadStats, Reader, Rows as Merged, Survey};
 use super::request::{AggregateCall, Beside, Input, Output, Position, ScanRequest};
-use super::run::{Rows, Run};
 use super::stretches::Stretches;
 use super::tiles;
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
-use crate::merge::picks::Picks;
 use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
@@ -159,14 +158,6 @@ fn inputs(request: &ScanRequest) -> impl Iterator<Item = &Input> {
 /// Whether text is read.
 fn reads_text(request: &ScanRequest) -> bool {
     inputs(request).any(|input| input.field_type == FieldType::String)
-}
-
-/// Rows whose keys are read and whose columns are not.
-#[derive(Default)]
-struct Batch {
-    picks: Picks,
-    /// The series that they are of, and where the rows of each end: one with ascending times.
-    series: Vec<(SeriesKey, usize)>,
 }
 
 struct Walk<'a> {
@@ -403,67 +394,6 @@ impl Walk<'_> {
         let is_states = matches!(self.request.output, Output::Aggregates { .. });
         is_states && (self.arrangement == Arrangement::Mixed || self.groups.len() <= 1)
     }
-
-    /// Reads the columns of the rows at hand and takes them in.
-    fn flush(&mut self, merge: &mut Merged<'_>) -> Result<(), ScanError> {
-        let Batch { picks, series } = std::mem::take(&mut self.batch);
-        if picks.is_empty() {
-            return Ok(());
-        }
-        let mut rows = Rows { times_ns: picks.times_ns().to_vec(), columns: Vec::new() };
-        self.cells += read(merge, &picks, &self.deciding, &mut rows)?;
-        let block = Rc::new(rows);
-        let mut chosen = Vec::with_capacity(series.len());
-        let mut start = 0;
-        for (key, end) in series {
-            self.tags.set(&key);
-            let run = Run { block: Rc::clone(&block), rows: start..end };
-            start = end;
-            let time = self.groups.reach(&self.tags);
-            let Some(run) = run.trim(time) else { continue };
-            self.scanned.add(run.times());
-            let tags = &self.tags;
-            let mask = self.filter.select(&run, &|tag| tags.get(tag))?;
-            if mask != Mask::None {
-                chosen.push((key, run.rows, mask));
-            }
-        }
-        if chosen.is_empty() {
-            return Ok(());
-        }
-        let mut rows = Rc::unwrap_or_clone(block);
-        self.cells += read(merge, &picks, &self.columns, &mut rows)?;
-        let block = Rc::new(rows);
-        for (key, rows, mask) in chosen {
-            self.tags.set(&key);
-            let run = Run { block: Rc::clone(&block), rows };
-            let is_taken = self.groups.consume(&self.tags, &run, &mask)?;
-            if self.newest && !is_taken {
-                self.without_value.push(key);
-            }
-        }
-        if self.gathers() {
-            self.groups.lower(self.limits.bytes);
-        }
-        Ok(())
-    }
-}
-
-/// Reads those of the columns that are not read yet; answers how many values that decodes.
-fn read(
-    merge: &mut Merged<'_>,
-    picks: &Picks,
-    columns: &[ColumnId],
-    rows: &mut Rows,
-) -> Result<u64, ScanError> {
-    let mut cells = 0;
-    for &id in columns {
-        if rows.columns.iter().all(|(known, _)| *known != id) {
-            cells += picks.rows_read() as u64;
-            rows.columns.extend(merge.column(picks, id)?.map(|column| (id, column)));
-        }
-    }
-    Ok(cells)
 }
 
 /// What a scan would read.
