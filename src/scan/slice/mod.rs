@@ -12,10 +12,11 @@ mod tiled;
 
 use std::collections::HashSet;
 use std::hash::BuildHasher;
+use std::rc::Rc;
 
 use foldhash::fast::FixedState;
 
-use self::batch::Batch;
+use self::batch::{Batch, Chosen, leave_few, read};
 use self::deleted::Deleted;
 use self::tiled::{Bound, Scanned};
 use super::bounds::Bounds;
@@ -23,9 +24,10 @@ use super::error::ScanError;
 use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
 use super::keys::{KeyFilter, SeriesTags};
 use super::page::{CELLS_PER_PIECE_MAX, PageLimits, SERIES_CELLS, ScanPage};
-use super::predicate::{self, Filter};
+use super::predicate::{self, Filter, Mask};
 use super::reader::{ReadStats, Reader, Rows as Merged, Survey};
 use super::request::{AggregateCall, Beside, Input, Output, Position, ScanRequest};
+use super::run::{Rows, Run};
 use super::stretches::Stretches;
 use super::tiles;
 use crate::merge::cursor::Direction;
@@ -393,6 +395,51 @@ impl Walk<'_> {
     fn gathers(&self) -> bool {
         let is_states = matches!(self.request.output, Output::Aggregates { .. });
         is_states && (self.arrangement == Arrangement::Mixed || self.groups.len() <= 1)
+    }
+
+    /// Reads the columns of the rows at hand and takes them in.
+    fn flush(&mut self, merge: &mut Merged<'_>) -> Result<(), ScanError> {
+        let Batch { picks, series } = std::mem::take(&mut self.batch);
+        if picks.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Rows { times_ns: picks.times_ns().to_vec(), columns: Vec::new() };
+        self.cells += read(merge, &picks, &self.deciding, &mut rows)?;
+        let block = Rc::new(rows);
+        let mut chosen: Vec<Chosen> = Vec::with_capacity(series.len());
+        let mut start = 0;
+        for (key, end) in series {
+            self.tags.set(&key);
+            let run = Run { block: Rc::clone(&block), rows: start..end };
+            start = end;
+            let time = self.groups.reach(&self.tags);
+            let Some(run) = run.trim(time) else { continue };
+            self.scanned.add(run.times());
+            let tags = &self.tags;
+            let mask = self.filter.select(&run, &|tag| tags.get(tag))?;
+            if mask != Mask::None {
+                chosen.push((key, run.rows, mask));
+            }
+        }
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Rc::unwrap_or_clone(block);
+        let picks = leave_few(picks, &mut rows, &mut chosen);
+        self.cells += read(merge, &picks, &self.columns, &mut rows)?;
+        let block = Rc::new(rows);
+        for (key, rows, mask) in chosen {
+            self.tags.set(&key);
+            let run = Run { block: Rc::clone(&block), rows };
+            let is_taken = self.groups.consume(&self.tags, &run, &mask)?;
+            if self.newest && !is_taken {
+                self.without_value.push(key);
+            }
+        }
+        if self.gathers() {
+            self.groups.lower(self.limits.bytes);
+        }
+        Ok(())
     }
 }
 
