@@ -249,7 +249,11 @@ impl PartWriter {
             if self.has_room(&piece) {
                 return Some(piece);
             }
-            pages.end = pages.start + pages.len() * 7 / 8;
+            // About as many as fit, if each takes as much.
+            let room = self.limits.value_bytes.saturating_sub(self.open.bytes());
+            let fitting = pages.len() * room / piece.bytes().max(1);
+            let fewer = pages.len() - 1;
+            pages.end = pages.start + fitting.clamp(fewer.min(1), fewer);
         }
         None
     }
@@ -265,8 +269,7 @@ impl PartWriter {
     }
 
     fn has_room(&self, piece: &Piece<'_>) -> bool {
-        let bytes = piece.group_bytes + piece.body.len() + PART_BYTES_MAX + ROOT_BYTES_MAX;
-        self.open.bytes() + bytes <= self.limits.value_bytes
+        self.open.bytes() + piece.bytes() <= self.limits.value_bytes
     }
 
     /// Adds a page that no value has room for: to each of its values what fits of the columns.
@@ -368,6 +371,11 @@ struct Piece<'a> {
 }
 
 impl<'a> Piece<'a> {
+    /// What it takes of a value at most.
+    fn bytes(&self) -> usize {
+        self.group_bytes + self.body.len() + PART_BYTES_MAX + ROOT_BYTES_MAX
+    }
+
     /// Some pages, and the blocks of some columns: of one page if these are not all. The first of
     /// them has the series and keys, and names all columns. `before`: the last key of the part's
     /// rows before.
