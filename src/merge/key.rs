@@ -102,6 +102,12 @@ impl SeriesKey {
         })
     }
 
+    /// How many values [`SeriesKey::values`] has.
+    pub fn value_count(&self) -> usize {
+        let values = self.0.get(MEASUREMENT_BYTES..).unwrap_or_default();
+        values.iter().filter(|&&byte| byte == END).count()
+    }
+
     /// The value of the tag at `place` of the tag order; '' if the series lacks it.
     pub fn value(&self, place: usize) -> Cow<'_, str> {
         self.values().nth(place).unwrap_or_default()
@@ -204,6 +210,7 @@ mod tests {
             assert_eq!(key_a.cmp(&key_b), padded(&a).cmp(&padded(&b)), "{a:?} {b:?}");
             let read: Vec<Cow<'_, str>> = (0..4).map(|at| key_a.value(at)).collect();
             assert_eq!(read, padded(&a), "{a:?}");
+            assert_eq!(key_a.value_count(), key_a.values().count(), "{a:?}");
             assert_eq!(SeriesKey::from_bytes(key_a.as_bytes().to_vec()), Some(key_a), "{a:?}");
         }
     }

@@ -109,6 +109,10 @@ impl<C: SeriesCursor> Merge<C> {
     /// Those of the cursors, and [`ReadError::Damaged`] where times that do not ascend, which no
     /// cursor may hand out, leave no row to go on with.
     pub fn next_rows(&mut self, time: TimeRange) -> Result<Option<Picks>, ReadError> {
+        if let [only] = self.current[..] {
+            let page = self.take_page(only, time)?;
+            return Ok(page.map(|page| Picks::whole(only, page, self.direction)));
+        }
         let mut pages = self.take_pages(time)?;
         let picks = match first_alone(&pages, self.direction) {
             Some(at) => {
@@ -217,15 +221,21 @@ impl<C: SeriesCursor> Merge<C> {
     /// The rows at hand of every source that has any left, newest first.
     fn take_pages(&mut self, time: TimeRange) -> Result<Vec<(u16, PageKeys)>, ReadError> {
         let mut pages = Vec::with_capacity(self.current.len());
-        for &at in &self.current {
-            let Some(source) = self.sources.get_mut(usize::from(at)) else { continue };
-            let page = match source.page.take() {
-                Some(page) => Some(page),
-                None => source.cursor.page(time)?,
-            };
-            pages.extend(page.filter(|page| !page.rows().is_empty()).map(|page| (at, page)));
+        for place in 0..self.current.len() {
+            let Some(&at) = self.current.get(place) else { break };
+            pages.extend(self.take_page(at, time)?.map(|page| (at, page)));
         }
         Ok(pages)
+    }
+
+    /// The rows at hand of a source, if it has any left.
+    fn take_page(&mut self, at: u16, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
+        let Some(source) = self.sources.get_mut(usize::from(at)) else { return Ok(None) };
+        let page = match source.page.take() {
+            Some(page) => Some(page),
+            None => source.cursor.page(time)?,
+        };
+        Ok(page.filter(|page| !page.rows().is_empty()))
     }
 }
 

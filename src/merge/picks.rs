@@ -2,6 +2,8 @@
 
 use std::rc::Rc;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::cursor::{Columns, Direction, PageKeys};
 use crate::model::ids::ColumnId;
 use crate::model::value::FieldType;
@@ -18,8 +20,8 @@ pub struct Picks {
     direction: Direction,
     /// Each with the source that it is of, and with all rows of it that are picked, or more; no
     /// page twice among the last [`LATE_PAGES`].
-    pages: Vec<(u16, PageKeys)>,
-    runs: Vec<Run>,
+    pages: SmallVec<[(u16, PageKeys); 1]>,
+    runs: SmallVec<[Run; 1]>,
     /// Ascending by `at`; of one row the newer ones first.
     older: Vec<Older>,
     /// Of each row; empty if all are those of the only page, ascending.
@@ -70,8 +72,8 @@ impl Picks {
             Direction::Ascending => Vec::new(),
             Direction::Descending => page.times_ns().iter().rev().copied().collect(),
         };
-        let pages = vec![(source, page)];
-        Self { direction, pages, runs: vec![run], times_ns, rows: run.rows, ..Self::default() }
+        let (pages, runs) = (smallvec![(source, page)], smallvec![run]);
+        Self { direction, pages, runs, times_ns, rows: run.rows, ..Self::default() }
     }
 
     /// The same rows, those of one series, with ascending times.
@@ -200,7 +202,7 @@ impl Picks {
         }
         self.spell_out_times();
         self.times_ns.extend_from_slice(other.times_ns());
-        let places: Vec<u32> =
+        let places: SmallVec<[u32; 1]> =
             other.pages.iter().map(|(source, page)| self.place_of(*source, page)).collect();
         let place = |page: u32| places.get(page as usize).copied().unwrap_or_default();
         for run in other.runs {

@@ -221,10 +221,12 @@ impl<'a> MemtableCursor<'a> {
         if !rows.may_be_within(place, number, time, table.table.times_ns()) {
             return true;
         }
+        // It has none by now, but room for some.
+        let held = std::mem::take(&mut self.pieces);
         let Some(chunk) = self.ready((at, number)) else { return false };
         let columns = chunk.columns();
         let of_series = rows.rows_in(place, number, chunk.rows());
-        let mut pieces = VecDeque::new();
+        let mut pieces = held;
         for &(first, ref times_ns) in chunk.pages() {
             let end = first + times_ns.len();
             let (start, end) = (of_series.start.max(first), of_series.end.min(end));

@@ -59,7 +59,7 @@ impl Encoded {
         tag_order: &[ColumnId],
     ) -> Result<Self, ReadError> {
         let Rows { measurement, continues, goes_on, keys, cuts, .. } = rows;
-        let tags = keys.iter().map(|key| key.values().count()).max().unwrap_or_default();
+        let tags = keys.iter().map(SeriesKey::value_count).max().unwrap_or_default();
         let tag_ids = tag_order.get(..tags).ok_or_else(|| ReadError::Damaged {
             what: format!("measurement {} has series of more tags than it has", measurement.0),
         })?;

@@ -31,8 +31,8 @@ pub struct Groups<C> {
     time: TimeRange,
     /// Of the series at hand: all of `time`, or what is behind the rows that were written before.
     series_time: TimeRange,
-    /// The series at hand, until it is through.
-    key: Option<SeriesKey>,
+    /// Whether the series at hand of the merge is not through.
+    has_series: bool,
     /// Rows of it that the group before had no room for.
     pending: Option<Picks>,
     /// Rows of it are in the group before.
@@ -51,16 +51,17 @@ impl<C: SeriesCursor> Groups<C> {
         time: TimeRange,
         behind: Option<&LastRow>,
     ) -> Result<Self, ReadError> {
-        let (mut series_time, mut key, mut continues) = (time, None, false);
+        let (mut series_time, mut has_series, mut continues) = (time, false, false);
         if let Some(last) = behind {
             merge.seek(&last.key)?;
-            key = merge.next_series()?.cloned();
-            if key.as_ref() == Some(&last.key) {
+            let key = merge.next_series()?;
+            has_series = key.is_some();
+            if key == Some(&last.key) {
                 series_time.start_ns = time.start_ns.max(last.time_ns.saturating_add(1));
                 continues = true;
             }
         }
-        Ok(Self { merge, limits, time, series_time, key, pending: None, continues })
+        Ok(Self { merge, limits, time, series_time, has_series, pending: None, continues })
     }
 
     /// The next group, encoded; `None` when all rows are through. `tag_order` answers the tags of a
@@ -71,8 +72,8 @@ impl<C: SeriesCursor> Groups<C> {
     pub fn next(&mut self, tag_order: &mut TagOrder<'_>) -> Result<Option<Encoded>, ReadError> {
         let mut rows: Option<Rows> = None;
         while self.find_series()? {
-            let Some(key) = &self.key else { break };
-            if rows.as_ref().is_some_and(|rows| rows.measurement != key.measurement()) {
+            let Some(measurement) = self.merge.key().map(SeriesKey::measurement) else { break };
+            if rows.as_ref().is_some_and(|rows| rows.measurement != measurement) {
                 break;
             }
             let picks = match self.pending.take() {
@@ -86,9 +87,11 @@ impl<C: SeriesCursor> Groups<C> {
                 }
                 continue;
             };
-            let group = rows
-                .get_or_insert_with(|| Rows::new(self.limits, key.measurement(), self.continues));
-            group.add(key, picks);
+            let group =
+                rows.get_or_insert_with(|| Rows::new(self.limits, measurement, self.continues));
+            if let Some(key) = self.merge.key() {
+                group.add(key, picks);
+            }
             group.read_if_due(&mut self.merge)?;
             if group.is_full() {
                 self.pending = self.merge.next_rows(self.series_time)?;
@@ -109,17 +112,17 @@ impl<C: SeriesCursor> Groups<C> {
 
     /// Whether there is a series at hand, or another one.
     fn find_series(&mut self) -> Result<bool, ReadError> {
-        if self.key.is_none() {
-            self.key = self.merge.next_series()?.cloned();
+        if !self.has_series {
+            self.has_series = self.merge.next_series()?.is_some();
             self.series_time = self.time;
             self.continues = false;
         }
-        Ok(self.key.is_some())
+        Ok(self.has_series)
     }
 
     /// The series at hand is through.
     fn leave(&mut self, rows: Option<&mut Rows>) -> Result<(), ReadError> {
-        self.key = None;
+        self.has_series = false;
         match rows {
             Some(rows) => rows.end_series(&mut self.merge),
             None => Ok(()),

@@ -130,7 +130,7 @@ impl Least {
 
 /// About what an item takes on a page.
 fn bytes(item: &SeriesKey) -> usize {
-    item.as_bytes().len() + item.values().count() * VALUE_BYTES + VALUE_BYTES
+    item.as_bytes().len() + item.value_count() * VALUE_BYTES + VALUE_BYTES
 }
 
 #[cfg(test)]
