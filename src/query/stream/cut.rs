@@ -31,6 +31,11 @@ impl Cut {
         Self { group, time_ns, shard: 0, rows: 0 }
     }
 
+    /// Whether it lies behind all of its group.
+    pub(super) fn is_behind_group(&self, descending: bool) -> bool {
+        self.time_ns == if descending { i64::MIN } else { i64::MAX }
+    }
+
     /// How two cuts follow each other.
     pub(super) fn order(&self, other: &Self, descending: bool) -> Ordering {
         let turned = |order: Ordering| if descending { order.reverse() } else { order };

@@ -4,9 +4,10 @@
 //! pieces, which are put together as they come. What takes too much room lowers the end of the
 //! slice; every further request says so, and what lies behind is dropped. When all shards are
 //! through, the slice is complete: its groups are handed out, and the next one begins where it
-//! ended.
+//! ended, and is asked to end where it is likely to be full.
 
 mod cut;
+mod next_end;
 mod rows;
 mod slice;
 

@@ -69,6 +69,12 @@ impl SliceRows {
         self.bytes
     }
 
+    /// The time of the row that comes first.
+    pub(super) fn first_ns(&self, descending: bool) -> Option<i64> {
+        let times_ns = self.pieces.iter().flat_map(|piece| &piece.times_ns).copied();
+        if descending { times_ns.max() } else { times_ns.min() }
+    }
+
     /// Every row in order: by time, then shard, then as they came; counted through all pieces.
     fn order(&self, descending: bool) -> Vec<u32> {
         // The order of numbers is turned by turning their bits.

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::cut::Cut;
+use super::next_end::{Following, Fullness};
 use super::rows::{OrderedRows, SliceRows};
+use crate::model::time::TimeRange;
 use crate::query::error::QueryError;
 use crate::query::result::{Column, StringColumn};
 use crate::scan::page::{Group, GroupData, PartialColumn};
@@ -49,10 +51,19 @@ enum Gathered {
 pub(crate) struct Slice {
     descending: bool,
     is_derived: bool,
+    /// All rows are of one group.
+    is_ungrouped: bool,
+    /// The time at which nothing follows in any group.
+    end_ns: i64,
     from: Option<Cut>,
     until: Option<Cut>,
     groups: BTreeMap<Vec<String>, Gathered>,
+    following: Following,
     bytes: usize,
+    /// What it may hold, as was last said.
+    bytes_max: usize,
+    /// Groups that are likely to fit.
+    groups_max: usize,
     /// Rows of the shard that `from` cuts, and of its time, that were passed over.
     passed: usize,
 }
@@ -60,9 +71,22 @@ pub(crate) struct Slice {
 impl Slice {
     /// The first one of the answer to `request`.
     pub(crate) fn new(request: &ScanRequest, is_derived: bool) -> Self {
-        let (descending, groups) = (request.descending, BTreeMap::new());
-        let (from, until) = (None, None);
-        Self { descending, is_derived, from, until, groups, bytes: 0, passed: 0 }
+        let descending = request.descending;
+        let TimeRange { start_ns, end_ns } = request.time;
+        Self {
+            descending,
+            is_derived,
+            is_ungrouped: request.group_by.is_empty(),
+            end_ns: if descending { start_ns } else { end_ns },
+            from: None,
+            until: None,
+            groups: BTreeMap::new(),
+            following: Following::default(),
+            bytes: 0,
+            bytes_max: usize::MAX,
+            groups_max: usize::MAX,
+            passed: 0,
+        }
     }
 
     /// Where it begins and ends, as a shard is told.
@@ -84,7 +108,10 @@ impl Slice {
 
     /// Whether it ends at the end of the answer.
     pub(super) fn is_last(&self) -> bool {
-        self.until.is_none()
+        let is_end = |until: &Cut| {
+            self.is_ungrouped && !self.is_derived && until.is_behind_group(self.descending)
+        };
+        self.until.as_ref().is_none_or(is_end)
     }
 
     /// Takes in what a piece of a shard has before the slice's end.
@@ -99,6 +126,7 @@ impl Slice {
     ) -> Result<(), QueryError> {
         for Group { key, data } in groups {
             if self.is_behind(&key) {
+                self.following.add(&key, self.descending);
                 continue;
             }
             match (data, output) {
@@ -217,10 +245,12 @@ impl Slice {
         }
     }
 
-    /// Lowers the end until no more is held than `bytes_max`: to a group, of the only one to a row.
-    /// The states of one group stay.
+    /// Lowers the end until no more is held than `bytes_max`, and no more groups than are likely to
+    /// fit: to a group, of the only one to a row. The states of one group stay.
     pub(super) fn make_room(&mut self, bytes_max: usize) {
-        while self.bytes > bytes_max && self.groups.len() > 1 {
+        self.bytes_max = bytes_max;
+        let groups_max = self.groups_max.max(1);
+        while self.groups.len() > groups_max || (self.bytes > bytes_max && self.groups.len() > 1) {
             let Some(last) = self.last_key() else { return };
             self.drop_group(&last);
             if let Some(kept) = self.last_key() {
@@ -263,17 +293,18 @@ impl Slice {
             None => return,
         };
         self.bytes = self.bytes.saturating_sub(bytes + key_bytes(key));
+        self.following.add(key, self.descending);
     }
 
     /// Takes what is complete, in order, and begins the next slice where this one ends. States of
     /// the group that the end cuts stay: they are shown as a whole.
     pub(crate) fn take(&mut self) -> Vec<(Vec<String>, Complete)> {
+        let next = self.next_end();
         let mut groups: Vec<_> = std::mem::take(&mut self.groups).into_iter().collect();
         if self.descending {
             groups.reverse();
         }
-        let end_ns = if self.descending { i64::MIN } else { i64::MAX };
-        let cut = self.until.as_ref().filter(|until| until.time_ns != end_ns);
+        let cut = self.until.as_ref().filter(|until| !until.is_behind_group(self.descending));
         let cut = cut.map(|until| until.group.clone());
         let mut complete = Vec::with_capacity(groups.len());
         self.bytes = 0;
@@ -295,12 +326,41 @@ impl Slice {
                 }
             }
         }
-        // The rest of a group that was cut takes as many slices as it takes.
-        let group_end = cut.filter(|_| !self.is_derived && self.groups.is_empty());
         self.from = self.until.take();
-        self.until = group_end.map(|group| Cut::behind(group, self.descending));
+        self.until = next;
         self.passed = 0;
         complete
+    }
+
+    /// Where the slice behind this one is asked to end. A subquery's rows end as it says.
+    fn next_end(&mut self) -> Option<Cut> {
+        let until = self.until.as_ref().filter(|_| !self.is_derived)?;
+        let fullness = Fullness { bytes: self.bytes, bytes_max: self.bytes_max };
+        let from = self.from.as_ref().filter(|from| from.group == until.group);
+        self.groups_max = usize::MAX;
+        if until.is_behind_group(self.descending) {
+            // The rest of a group that took several slices says nothing of how many fit.
+            let groups = match from {
+                Some(_) => 1,
+                None => fullness.next_groups(self.groups.len())?,
+            };
+            self.groups_max = groups;
+            return self.following.end(groups, until, self.descending);
+        }
+        let rows = match self.groups.get(&until.group) {
+            Some(Gathered::States(_)) => return None,
+            Some(Gathered::Rows(rows)) => Some(rows),
+            None => None,
+        };
+        let first_ns = || rows.and_then(|rows| rows.first_ns(self.descending));
+        let began_ns = from.map(|from| from.time_ns).or_else(first_ns);
+        let end_ns = began_ns.and_then(|began_ns| fullness.next_time_ns((began_ns, until.time_ns)));
+        let is_inside =
+            |&ns: &i64| if self.descending { ns > self.end_ns } else { ns < self.end_ns };
+        Some(match end_ns.filter(is_inside) {
+            Some(time_ns) => Cut { time_ns, shard: 0, rows: 0, ..until.clone() },
+            None => Cut::behind(until.group.clone(), self.descending),
+        })
     }
 }
 

@@ -92,8 +92,13 @@ fn request(descending: bool) -> ScanRequest {
     }
 }
 
-/// Everything that comes out of a stream of slices of so many bytes.
-fn read(shards: &[Shard], bytes_max: usize, rng: &mut fastrand::Rng) -> Vec<Row> {
+/// Everything that comes out of a stream of slices of so many bytes, and how many rows the shards
+/// gave for it in pieces of less than so many.
+fn read(
+    shards: &[Shard],
+    (bytes_max, piece_rows): (usize, usize),
+    rng: &mut fastrand::Rng,
+) -> (Vec<Row>, usize) {
     let request = request(shards[0].descending);
     let mut stream = Stream::new(
         0,
@@ -104,10 +109,10 @@ fn read(shards: &[Shard], bytes_max: usize, rng: &mut fastrand::Rng) -> Vec<Row>
         &QueryRoom::default(),
     );
     stream.slice_bytes_max = bytes_max;
-    let mut all = Vec::new();
+    let (mut all, mut given) = (Vec::new(), 0);
     for _ in 0..200_000 {
         match stream.front() {
-            Front::End => return all,
+            Front::End => return (all, given),
             Front::Group(key) => {
                 let group = key[0].clone();
                 let Some(GroupData::Rows { times_ns, fields, .. }) = stream.pop() else { panic!() };
@@ -121,7 +126,8 @@ fn read(shards: &[Shard], bytes_max: usize, rng: &mut fastrand::Rng) -> Vec<Row>
                 rng.shuffle(&mut needs);
                 for StreamNeed { stream: id, request } in needs {
                     let shard = &shards[id.shard as usize];
-                    let page = shard.piece(&request.resume, rng.usize(1..20));
+                    let page = shard.piece(&request.resume, rng.usize(1..piece_rows));
+                    given += page.groups.len();
                     stream.supply(id.shard, page).unwrap();
                 }
             }
@@ -138,15 +144,64 @@ fn rows_come_in_order_however_shards_and_slices_cut_them() {
         let count = rng.i64(1..9);
         let shards: Vec<Shard> =
             (0..count).map(|at| Shard::new(&mut rng, at * 10_000, descending)).collect();
-        // By group, then time, then shard, then as they lie there.
-        let mut expected: Vec<Row> = shards.iter().flat_map(|shard| shard.rows.clone()).collect();
-        expected.sort_by(|a, b| {
-            let order = (&a.0, a.1).cmp(&(&b.0, b.1));
-            if descending { order.reverse() } else { order }
-        });
+        let expected = in_order(&shards);
         for bytes_max in [1, 400, 3_000, 1_000_000] {
-            let found = read(&shards, bytes_max, &mut rng);
+            let (found, _) = read(&shards, (bytes_max, 20), &mut rng);
             assert_eq!(found, expected, "seed {seed}, {bytes_max} bytes");
+        }
+    }
+}
+
+/// By group, then time, then shard, then as they lie there.
+fn in_order(shards: &[Shard]) -> Vec<Row> {
+    let mut rows: Vec<Row> = shards.iter().flat_map(|shard| shard.rows.clone()).collect();
+    rows.sort_by(|a, b| {
+        let order = (&a.0, a.1).cmp(&(&b.0, b.1));
+        if shards[0].descending { order.reverse() } else { order }
+    });
+    rows
+}
+
+/// So many series, each of a row per second, that come in two stretches of time.
+fn long(group: impl Fn(i64) -> String, (series, seconds): (i64, i64), descending: bool) -> Shard {
+    let mut rows = Vec::new();
+    let halves = [0..seconds / 2, seconds / 2..seconds];
+    for half in 0..2 {
+        let half = halves[if descending { 1 - half } else { half }].clone();
+        let all = (0..series).map(|at| if descending { series - 1 - at } else { at });
+        for series in all {
+            let times = half.clone().map(|second| (second, series * seconds + second));
+            let mut of_series: Vec<Row> =
+                times.map(|(second, number)| (group(series), second, number)).collect();
+            if descending {
+                of_series.reverse();
+            }
+            rows.extend(of_series);
+        }
+    }
+    Shard { rows, descending }
+}
+
+#[test]
+fn a_long_answer_is_read_about_once() {
+    let mut rng = fastrand::Rng::with_seed(5);
+    type Case = (&'static str, fn(i64) -> String, (i64, i64));
+    let cases: [Case; 3] = [
+        ("one group", |_| String::new(), (20, 1_000)),
+        ("many groups", |series| format!("{series:03}"), (100, 200)),
+        ("few large ones", |series| format!("{series:03}"), (3, 6_000)),
+    ];
+    for (name, group, size) in cases {
+        for descending in [false, true] {
+            for count in [1, 8] {
+                let shards: Vec<Shard> =
+                    (0..count).map(|_| long(group, size, descending)).collect();
+                let (found, given) = read(&shards, (100_000, 300), &mut rng);
+                let expected = in_order(&shards);
+                assert!(found == expected, "{name}, {count} shards");
+                let ratio = given as f64 / expected.len() as f64;
+                assert!(ratio < 1.5, "{name}, {count} shards: read {ratio} times");
+            }
         }
     }
 }
