@@ -107,6 +107,11 @@ impl Stretches {
         Some(stretch)
     }
 
+    /// Times of which the next one is a part, or all.
+    pub(super) fn first(&self) -> Option<TimeRange> {
+        self.left.front().copied()
+    }
+
     /// All that is left, from its start to its end.
     pub(super) fn rest(&self) -> Option<TimeRange> {
         let start_ns = self.left.iter().map(|piece| piece.start_ns).min()?;

@@ -8,6 +8,7 @@
 mod batch;
 mod closed;
 mod deleted;
+mod first_groups;
 mod tiled;
 
 use std::collections::HashSet;
@@ -197,6 +198,9 @@ impl Walk<'_> {
     /// Reads until the piece is full; answers where the next one starts, if there is one.
     fn run(&mut self, stretches: &mut Stretches) -> Result<Option<Position>, ScanError> {
         let mut position = self.request.resume.position.as_ref();
+        if let Some(stretch) = stretches.first() {
+            self.end_behind_first_groups(stretch)?;
+        }
         while let Some(stretch) = stretches.next() {
             let resumed = position.take();
             // The last piece may have ended before this stretch.
