@@ -280,6 +280,9 @@ pub const QUERIES_WAITING_MAX: usize = 500;
 pub const QUERY_WAIT_PAUSE_MS: u32 = 20;
 /// The least that a piece of a shard's answer is asked to hold, bytes.
 pub const PIECE_BYTES_MIN: u32 = 64_000;
+/// What the pieces of all shards of one query are asked to hold together, bytes: the larger they
+/// are, the less room there is for what is gathered.
+pub const PIECES_BYTES_MAX: usize = 4_000_000;
 /// What is gathered of the answer of all shards to one scan before it is shown, bytes.
 pub const SLICE_BYTES_MAX: usize = 8_000_000;
 /// Groups and windows of one page that SQL is given.

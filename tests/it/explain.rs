@@ -82,3 +82,40 @@ fn a_plan_reads_nothing_and_counts_files_and_blocks() {
     assert_eq!(number(&plan, "NUMBER OF BLOCKS"), 2);
     assert!(number(&plan, "SIZE OF BLOCKS") > 100, "{plan:?}");
 }
+
+/// 100 hosts, ten of each rack, whose tag comes before theirs in groups and behind it in keys.
+fn many_rows(shards: &str, rows: usize) -> Product {
+    let mut product = Product::with(&[("DEFAULT_SHARDS", shards)]);
+    product.query("d", "CREATE DATABASE d");
+    for first in (0..rows).step_by(5_000) {
+        let line = |n: usize| {
+            let (host, second) = (n % 100, n / 100);
+            let fields = ["a", "b", "c", "d", "e"].map(|field| format!("{field}={}.5", n % 97));
+            format!("m,host=h{host},area={} {} {second}", host % 10, fields.join(","))
+        };
+        product.write("d", &(first..first + 5_000).map(line).collect::<Vec<_>>().join("\n"));
+    }
+    product.rest();
+    product
+}
+
+#[test]
+fn rows_of_a_long_answer_are_read_about_once() {
+    let rows = 300_000;
+    for shards in ["1", "8"] {
+        let mut product = many_rows(shards, rows);
+        for (q, most) in [
+            ("SELECT * FROM m", 1.6),
+            ("SELECT * FROM m GROUP BY *", 1.4),
+            ("SELECT * FROM m GROUP BY * ORDER BY time DESC", 1.4),
+            ("SELECT a, b, c, d, e FROM m GROUP BY area", 1.2),
+            ("SELECT mean(a) FROM m WHERE time < 3000s GROUP BY time(1m), area", 1.0),
+        ] {
+            let tree = lines(&mut product, &format!("EXPLAIN ANALYZE {q}"));
+            let of_shards = tree.iter().filter_map(|line| line.split_once("─ rows_read: "));
+            let read: usize = of_shards.map(|(_, read)| read.parse::<usize>().unwrap()).sum();
+            let times = read as f64 / rows as f64;
+            assert!((1.0..=most).contains(&times), "{q} on {shards} shards: read {times} times");
+        }
+    }
+}

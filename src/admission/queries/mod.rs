@@ -9,9 +9,9 @@ use std::rc::{Rc, Weak};
 
 use super::{Admission, Evictable, Permit, Tag};
 use crate::model::limits::{
-    FIRST_QUERIES_BYTES_MAX, PAGE_BYTES_MAX, PIECE_BYTES_MAX, PIECE_BYTES_MIN, QUERIES_BYTES_MAX,
-    QUERIES_WAITING_MAX, QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES, SHARDS_ASKED_AT_ONCE_MAX,
-    SLOW_READER_NS,
+    FIRST_QUERIES_BYTES_MAX, PAGE_BYTES_MAX, PIECE_BYTES_MAX, PIECE_BYTES_MIN, PIECES_BYTES_MAX,
+    QUERIES_BYTES_MAX, QUERIES_WAITING_MAX, QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES,
+    SHARDS_ASKED_AT_ONCE_MAX, SLOW_READER_NS,
 };
 
 /// What the pieces that are on their way may take of a query's first bytes, and what is gathered.
@@ -172,7 +172,7 @@ impl QueryRoom {
     pub fn piece_bytes(&self, shards: usize, goes_on: bool) -> u32 {
         let room = &self.0;
         let shards = shards.clamp(1, SHARDS_ASKED_AT_ONCE_MAX);
-        let wish = PAGE_BYTES_MAX * shards;
+        let wish = (PAGE_BYTES_MAX * shards).min(PIECES_BYTES_MAX);
         if goes_on && room.pieces_bytes.get() < wish && !room.shared.is_waited_for() {
             let bytes = room.used_bytes.get() + wish;
             if room.permit.borrow_mut().take_free(bytes) {
