@@ -119,3 +119,15 @@ fn rows_of_a_long_answer_are_read_about_once() {
         }
     }
 }
+
+#[test]
+fn a_plan_of_as_many_groups_as_there_are_takes_no_more_stack() {
+    let mut product = Product::with(&[]);
+    product.query("d", "CREATE DATABASE d");
+    for first in (0..50_000).step_by(5_000) {
+        let line = |n: usize| format!("m,host=h{n} v={n} {n}");
+        product.write("d", &(first..first + 5_000).map(line).collect::<Vec<_>>().join("\n"));
+    }
+    let tree = lines(&mut product, "EXPLAIN ANALYZE SELECT v FROM m GROUP BY host");
+    assert!((50_000..60_000).contains(&number(&tree, "─ rows_read")), "{tree:?}");
+}

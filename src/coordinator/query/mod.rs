@@ -283,28 +283,27 @@ impl Query {
 
     /// Takes pieces out of the merge, or asks for the pages it needs.
     fn advance(&mut self, context: &mut Context<'_>, mut run: Box<QueryRun>) -> QueryTurn {
-        match run.next()? {
-            RunStep::Chunk(chunk) if self.living.is_asked() => {
-                self.living.learn(&chunk);
-                self.advance(context, run)
+        loop {
+            match run.next()? {
+                RunStep::Chunk(chunk) if self.living.is_asked() => self.living.learn(&chunk),
+                RunStep::Done if self.living.is_asked() => {
+                    self.living.settle();
+                    return self.load_all(context, false);
+                }
+                RunStep::Done => {
+                    let now_ns = context.platform.now_ns();
+                    let began_ns = self.session.now_ns;
+                    return Ok(Next::Reply(run.explain.map(|plan| plan.chunk(began_ns, now_ns))));
+                }
+                // What is explained is not shown.
+                RunStep::Chunk(_) if run.explain.is_some() => {}
+                RunStep::Chunk(chunk) => {
+                    self.emitted = true;
+                    self.stage = QueryStage::Run { run, asked: Vec::new() };
+                    return Ok(Next::Reply(Some(chunk)));
+                }
+                RunStep::Need(needs) => return self.ask_pages(context, run, needs),
             }
-            RunStep::Done if self.living.is_asked() => {
-                self.living.settle();
-                self.load_all(context, false)
-            }
-            RunStep::Done => {
-                let now_ns = context.platform.now_ns();
-                let began_ns = self.session.now_ns;
-                Ok(Next::Reply(run.explain.map(|explain| explain.chunk(began_ns, now_ns))))
-            }
-            // What is explained is not shown.
-            RunStep::Chunk(_) if run.explain.is_some() => self.advance(context, run),
-            RunStep::Chunk(chunk) => {
-                self.emitted = true;
-                self.stage = QueryStage::Run { run, asked: Vec::new() };
-                Ok(Next::Reply(Some(chunk)))
-            }
-            RunStep::Need(needs) => self.ask_pages(context, run, needs),
         }
     }
 
