@@ -13,8 +13,11 @@ use crate::scan::page::{CELLS_PER_PIECE_MAX, SERIES_CELLS};
 use crate::scan::reader::Survey;
 use crate::scan::request::{Output, ScanRequest};
 
-/// Rows that a slice should have.
-const SLICE_ROWS: u64 = 1 << 14;
+/// Rows that a slice should have: where there are many series more, since all of their keys are
+/// looked at for each slice.
+const SLICE_ROWS_MIN: u64 = 1 << 14;
+const SLICE_ROWS_MAX: u64 = 1 << 16;
+const SLICE_ROWS_PER_SERIES: u64 = 4;
 /// Of the work of a piece the part that looking for groups may take.
 const CELLS_MAX: u64 = CELLS_PER_PIECE_MAX / 2;
 
@@ -72,10 +75,12 @@ impl Walk<'_> {
         }
         let measurement = self.request.measurement;
         let Survey { rows, series, .. } = self.reader.survey(measurement, self.request.time)?;
-        if rows <= SLICE_ROWS {
+        let wanted = series.saturating_mul(SLICE_ROWS_PER_SERIES);
+        let wanted = wanted.clamp(SLICE_ROWS_MIN, SLICE_ROWS_MAX);
+        if rows <= wanted {
             return Ok(());
         }
-        let series_max = (u128::from(series) * u128::from(SLICE_ROWS) / u128::from(rows)) as u64;
+        let series_max = (u128::from(series) * u128::from(wanted) / u128::from(rows)) as u64;
         let mut first = First::default();
         let from = self.first();
         let mut merge = self.reader.merge(&[measurement], stretch, self.direction, &from)?;
