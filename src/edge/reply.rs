@@ -13,7 +13,7 @@ use crate::api::action::Action;
 use crate::api::exchange::Exchange;
 use crate::api::headers;
 use crate::api::http::Response;
-use crate::model::limits::DISPLACED_NOTICED_MS;
+use crate::model::limits::{DISPLACED_NOTICED_MS, REPLY_PIECE_BYTES_MIN};
 
 #[wasm_bindgen]
 extern "C" {
@@ -112,12 +112,14 @@ pub(super) fn stream(
     Ok(runtime::respond(status, &head, &readable)?)
 }
 
-/// Waits until the reader has taken a piece; `false` when the answer was given up before.
+/// Waits until the reader has taken a piece; `false` when the answer was given up before. `notice`
+/// tells that some time went by: one for as many pieces as are taken meanwhile, since a request may
+/// have no more than some thousands at once.
 async fn taken(
     writer: &JsWriter,
     bytes: Vec<u8>,
-    conversation: &Conversation,
-    exchange: &mut Exchange,
+    notice: &mut Option<Promise>,
+    (conversation, exchange): (&Conversation, &mut Exchange),
 ) -> Result<bool> {
     let piece = Uint8Array::from(bytes.as_slice());
     drop(bytes);
@@ -125,15 +127,32 @@ async fn taken(
     conversation.sending(exchange);
     let written = future_to_promise(async { JsFuture::from(write).await.map(|_| JsValue::TRUE) });
     loop {
-        let first = Promise::race(&Array::of2(&written, &wait(DISPLACED_NOTICED_MS)));
+        let waited = notice.get_or_insert_with(|| wait(DISPLACED_NOTICED_MS));
+        let first = Promise::race(&Array::of2(&written, waited));
         if JsFuture::from(first).await?.is_truthy() {
             runtime::release(&piece);
             return Ok(exchange.sent());
         }
+        *notice = None;
         if exchange.is_outrun() {
             return Ok(false);
         }
     }
+}
+
+/// Adds the pieces behind a small one that are there. What comes after them, if it is known.
+fn gather(
+    bytes: &mut Vec<u8>,
+    conversation: &Conversation,
+    exchange: &mut Exchange,
+) -> Option<Action> {
+    while bytes.len() < REPLY_PIECE_BYTES_MIN {
+        match conversation.tell(|service, platform| exchange.proceed(service, platform)) {
+            Action::Bytes(more) => bytes.extend_from_slice(&more),
+            other => return Some(other),
+        }
+    }
+    None
 }
 
 async fn send(
@@ -143,15 +162,20 @@ async fn send(
     exchange: &mut Exchange,
 ) -> Result<()> {
     let mut action = Action::Bytes(beginning);
+    let mut notice = None;
     loop {
         action = match action {
-            Action::Bytes(bytes) => {
-                if !bytes.is_empty() && !taken(writer, bytes, conversation, exchange).await? {
+            Action::Bytes(mut bytes) => {
+                let next = gather(&mut bytes, conversation, exchange);
+                let asked = (&*conversation, &mut *exchange);
+                if !bytes.is_empty() && !taken(writer, bytes, &mut notice, asked).await? {
                     let why = "others needed the room of who reads slowly";
                     JsFuture::from(writer.abort(why)?).await?;
                     return Err(why.into());
                 }
-                conversation.tell(|service, platform| exchange.proceed(service, platform))
+                let proceed =
+                    || conversation.tell(|service, platform| exchange.proceed(service, platform));
+                next.unwrap_or_else(proceed)
             }
             Action::Calls(calls) => conversation.call(exchange, calls).await?,
             Action::End => {

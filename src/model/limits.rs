@@ -45,6 +45,9 @@ pub const DISCARDED_BODY_BYTES_MAX: usize = 64_000_000;
 pub const WHOLE_REPLY_BYTES_MAX: usize = 1_000_000;
 /// A longer reply is sent in pieces of about so many bytes.
 pub const REPLY_PIECE_BYTES: usize = 256_000;
+/// Fewer bytes of a reply are sent together with those behind them if these are there: each piece
+/// costs the runtime as much as thousands of bytes.
+pub const REPLY_PIECE_BYTES_MIN: usize = 32_000;
 /// Rows that are written before what is written may be sent: a series of windows comes as one.
 pub const REPLY_PIECE_ROWS: usize = 8_192;
 /// Rows of a batch of an Arrow stream, which may also end by its bytes ([`REPLY_PIECE_BYTES`]).

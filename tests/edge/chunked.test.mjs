@@ -1,0 +1,28 @@
+// Answers of very many small chunks.
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+
+import { tidemark } from './harness.mjs';
+
+const series = 60_000;
+const seriesPerWrite = 5_000;
+
+test('an answer of many small chunks comes to its end, time after time', { timeout: 180_000 }, async (t) => {
+  const server = await tidemark(t);
+  await server.query('CREATE DATABASE db WITH DURATION INF');
+  for (let at = 0; at < series; at += seriesPerWrite) {
+    const lines = Array.from({ length: seriesPerWrite }, (_, i) => `m,host=h${at + i} v=1 ${at + i}`);
+    await server.mustWrite(lines.join('\n'), { db: 'db', precision: 's' });
+  }
+  // A chunk for each series: the runtime has a limit of what a request waits for at once.
+  const search = new URLSearchParams({ db: 'db', q: 'SELECT v FROM m GROUP BY host', chunked: 'true' });
+  for (let time = 0; time < 3; time++) {
+    const began = Date.now();
+    const text = await (await server.fetch(`/query?${search}`)).text();
+    t.diagnostic(`${series} chunks took ${Date.now() - began} ms`);
+    const chunks = text.trimEnd().split('\n');
+    assert.equal(chunks.length, series);
+    assert.ok(!('partial' in JSON.parse(chunks.at(-1)).results[0]), 'the last one says that it is the last');
+  }
+});
