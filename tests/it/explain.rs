@@ -83,7 +83,7 @@ fn a_plan_reads_nothing_and_counts_files_and_blocks() {
     assert!(number(&plan, "SIZE OF BLOCKS") > 100, "{plan:?}");
 }
 
-/// 100 hosts, ten of each rack, whose tag comes before theirs in groups and behind it in keys.
+/// 100 hosts in ten areas, whose tag comes before theirs in groups and behind it in keys.
 fn many_rows(shards: &str, rows: usize) -> Product {
     let mut product = Product::with(&[("DEFAULT_SHARDS", shards)]);
     product.query("d", "CREATE DATABASE d");
