@@ -5,7 +5,7 @@ use super::huffman::{CodeTable, Histogram, Stored};
 
 /// A table has to save at least one byte in so many of what packing takes: it decodes slower.
 /// Floats of full precision save one in ninety.
-const WORTH: usize = 128;
+const WORTH: usize = 24;
 
 /// Finishes the drafts of a column, page by page. Answers with the table that some of them need.
 pub fn finish(drafts: Vec<Draft>) -> (Stored, Vec<Vec<u8>>) {

@@ -98,6 +98,23 @@ pub trait SeriesCursor {
     /// # Errors
     /// [`ReadError::Storage`] and [`ReadError::Damaged`].
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError>;
+
+    /// Whether most of a page can be written elsewhere as it is stored ([`SeriesCursor::block`]).
+    fn has_blocks(&self, page: &PageKeys) -> bool {
+        let _ = page;
+        false
+    }
+
+    /// A column of a page as [`SeriesCursor::column`] has it, in the bytes that are stored of it:
+    /// those of a block, checksum and all, or none if no row has a value. `None` if they cannot be
+    /// read without what is stored beside them.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`] and [`ReadError::Damaged`].
+    fn block(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Vec<u8>>, ReadError> {
+        let _ = (page, id);
+        Ok(None)
+    }
 }
 
 impl<C: SeriesCursor + ?Sized> SeriesCursor for Box<C> {
@@ -123,6 +140,14 @@ impl<C: SeriesCursor + ?Sized> SeriesCursor for Box<C> {
 
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         (**self).column(page, id)
+    }
+
+    fn has_blocks(&self, page: &PageKeys) -> bool {
+        (**self).has_blocks(page)
+    }
+
+    fn block(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Vec<u8>>, ReadError> {
+        (**self).block(page, id)
     }
 }
 

@@ -209,6 +209,14 @@ impl<C: SeriesCursor> SeriesCursor for Hide<C> {
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         self.cursor.column(page, id)
     }
+
+    fn has_blocks(&self, page: &PageKeys) -> bool {
+        self.cursor.has_blocks(page)
+    }
+
+    fn block(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Vec<u8>>, ReadError> {
+        self.cursor.block(page, id)
+    }
 }
 
 /// What lies before, between and behind ranges that ascend.

@@ -11,6 +11,7 @@ use super::picks::Picks;
 use crate::batch::column::Column;
 use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
+use crate::model::value::FieldType;
 
 /// A merge of cursors of one direction.
 ///
@@ -24,6 +25,13 @@ pub struct Merge<C> {
     waiting: Vec<u16>,
     /// Those that have the series at hand, newest first.
     current: Vec<u16>,
+}
+
+/// A page of one of the sources.
+#[derive(Clone, Debug)]
+pub struct SourcePage {
+    source: u16,
+    page: PageKeys,
 }
 
 struct Source<C> {
@@ -180,6 +188,35 @@ impl<C: SeriesCursor> Merge<C> {
         }
         let joined = join(picks, &columns, field_type);
         Ok((joined.validity.nulls(joined.len()) < joined.len()).then(|| Rc::new(joined)))
+    }
+
+    /// The page that these rows are, if they are all that one has and most of it can be written
+    /// elsewhere as it is stored.
+    pub fn stored_page(&self, picks: &Picks) -> Option<SourcePage> {
+        let (source, page) = picks.only_page()?;
+        let cursor = &self.sources.get(usize::from(*source))?.cursor;
+        cursor.has_blocks(page).then(|| SourcePage { source: *source, page: page.clone() })
+    }
+
+    /// A column of such a page as it is stored, see [`SeriesCursor::block`]. `None` too if the
+    /// column is of another type.
+    ///
+    /// # Errors
+    /// Those of the cursors.
+    pub fn block(
+        &mut self,
+        SourcePage { source, page }: &SourcePage,
+        (id, field_type): (ColumnId, FieldType),
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        let columns = page.columns();
+        let Ok(at) = columns.binary_search_by_key(&id, |&(id, _)| id) else {
+            return Ok(Some(Vec::new()));
+        };
+        let is_of_type = columns.get(at).is_some_and(|&(_, of)| of == field_type);
+        match self.sources.get_mut(usize::from(*source)).filter(|_| is_of_type) {
+            Some(source) => source.cursor.block(page, id),
+            None => Ok(None),
+        }
     }
 
     /// Takes the sources on from the series at hand.

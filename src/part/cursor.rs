@@ -438,6 +438,24 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
         self.last = Some(LastColumn { page: page.page(), id, column: column.clone() });
         Ok(column)
     }
+
+    fn has_blocks(&self, page: &PageKeys) -> bool {
+        let Place { value, group, page } = place_of(page.page());
+        let group = self.directory.groups.get(group).filter(|_| value == self.value);
+        group.is_some_and(|group| pages::has_blocks(group, page))
+    }
+
+    fn block(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Vec<u8>>, ReadError> {
+        let Place { value, group, page } = place_of(page.page());
+        let directory = match value == self.value {
+            true => Rc::clone(&self.directory),
+            false => self.values.directory(value)?,
+        };
+        match directory.groups.get(group) {
+            Some(group) => pages::block(&mut self.values, value, (group, page), id),
+            None => Ok(None),
+        }
+    }
 }
 
 /// Whether all rows of one of the series' pages lie inside `time`, those of others there included.

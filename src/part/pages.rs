@@ -211,3 +211,46 @@ fn column_in<V: Values>(
     values.keep(value, number, at, &Decoded::Column(column.clone()));
     Ok(Some(column))
 }
+
+/// Whether the most bytes of a page are of columns whose blocks need no table.
+pub(super) fn has_blocks(group: &Group, page: usize) -> bool {
+    let columns = group.columns.len();
+    let blocks = group.column_bytes.iter().skip(page * columns).take(columns);
+    let (mut all, mut alone) = (0_u64, 0_u64);
+    for (&bytes, table) in blocks.zip(&group.tables) {
+        all += u64::from(bytes);
+        alone += if table.bytes().is_empty() { u64::from(bytes) } else { 0 };
+    }
+    !group.is_beside() && !group.is_wide() && 2 * alone > all
+}
+
+/// The block of a column of a page, sealed as it is stored: no bytes where no row has a value.
+/// `None` if it is read by a table, or if the page's columns are in several groups.
+///
+/// # Errors
+/// Those of the values.
+pub(super) fn block<V: Values>(
+    values: &mut V,
+    value: usize,
+    (group, page): (&Group, usize),
+    id: ColumnId,
+) -> Result<Option<Vec<u8>>, ReadError> {
+    if group.is_beside() || group.is_wide() {
+        return Ok(None);
+    }
+    let Ok(column) = group.columns.binary_search_by_key(&id, |&(id, _)| id) else {
+        return Ok(Some(Vec::new()));
+    };
+    let bytes = group.column_at(page, column);
+    if bytes.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    if group.tables.get(column).is_none_or(|table| !table.bytes().is_empty()) {
+        return Ok(None);
+    }
+    let sealed = values.with(value, bytes, |bytes| {
+        block::open(bytes)?;
+        Ok(bytes.to_vec())
+    })?;
+    Ok(Some(sealed))
+}

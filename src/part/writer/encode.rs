@@ -6,12 +6,14 @@ use super::gather::{Cut, Rows};
 use crate::batch::bitmap::Validity;
 use crate::batch::column::Column;
 use crate::batch::column_bytes;
-use crate::codec::crc::CRC_BYTES;
+use crate::codec::crc::append_crc;
 use crate::codec::draft::Draft;
 use crate::codec::huffman::Stored;
 use crate::codec::tables;
-use crate::merge::cursor::ReadError;
+use crate::merge::cursor::{ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
+use crate::merge::kway::Merge;
+use crate::merge::picks::Picks;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::value::FieldType;
 use crate::part::block;
@@ -27,7 +29,7 @@ pub struct Encoded {
     pub(super) keys: Vec<SeriesKey>,
     pub(super) pages: Vec<Page>,
     cuts: Vec<Cut>,
-    /// Of the pages' keys: their table, and the data of each.
+    /// Of the pages' keys: their table, and the block of each.
     pub(super) page_keys: (Stored, Vec<Vec<u8>>),
     pub(super) columns: Vec<EncodedColumn>,
     last_ns: i64,
@@ -48,8 +50,8 @@ pub(super) struct EncodedColumn {
     pub(super) id: ColumnId,
     pub(super) field_type: FieldType,
     pub(super) table: Stored,
-    /// Of each page; nothing where no row has a value.
-    pub(super) data: Vec<Vec<u8>>,
+    /// Of each page, sealed; nothing where no row has a value.
+    pub(super) blocks: Vec<Vec<u8>>,
 }
 
 impl Encoded {
@@ -86,28 +88,68 @@ impl Encoded {
             cells: 2 * times_ns.len() as u64,
             last_ns: times_ns.last().copied().unwrap_or_default(),
             cuts,
-            page_keys: tables::finish(drafts),
+            page_keys: sealed(drafts),
             columns: Vec::new(),
         })
     }
 
-    /// Of each page what it says of a column, to be finished.
-    pub(super) fn drafts_of(&self, column: &Column) -> Vec<Draft> {
-        let draft = |cut: &Cut| match has_value(column, cut.rows.clone()) {
-            true => column_bytes::draft_rows(column, cut.rows.clone()),
-            false => Draft::default(),
+    /// Of each page the block of a column as it is stored, where the page comes as it is and its
+    /// block too.
+    pub(super) fn stored_blocks<C: SeriesCursor>(
+        &self,
+        merge: &mut Merge<C>,
+        column: (ColumnId, FieldType),
+    ) -> Result<Vec<Option<Vec<u8>>>, ReadError> {
+        let block = |cut: &Cut| match &cut.stored {
+            Some(page) => merge.block(page, column),
+            None => Ok(None),
         };
-        self.cuts.iter().map(draft).collect()
+        self.cuts.iter().map(block).collect()
     }
 
-    /// Adds the next column, if some row has a value.
-    pub(super) fn add(&mut self, id: ColumnId, field_type: FieldType, drafts: Vec<Draft>) {
-        let (table, mut data) = tables::finish(drafts);
-        data.resize(self.pages.len(), Vec::new());
-        if data.iter().any(|data| !data.is_empty()) {
-            let with = self.pages.iter().zip(&data).filter(|(_, data)| !data.is_empty());
+    /// The rows of the pages of which there is no block, among `picks`, which are all rows.
+    pub(super) fn without_block(&self, picks: &Picks, blocks: &[Option<Vec<u8>>]) -> Picks {
+        let cuts = self.cuts.iter().zip(blocks).filter(|(_, block)| block.is_none());
+        // Rows of a group.
+        let rows = cuts.flat_map(|(cut, _)| cut.rows.start as u32..cut.rows.end as u32);
+        picks.only(&rows.collect::<Vec<_>>())
+    }
+
+    /// Of each page of which there is no block what it says of a column, to be finished. `column`
+    /// has the rows of these pages.
+    pub(super) fn drafts_of(&self, column: &Column, blocks: &[Option<Vec<u8>>]) -> Vec<Draft> {
+        let mut end = 0;
+        let draft = |(cut, block): (&Cut, &Option<Vec<u8>>)| {
+            if block.is_some() {
+                return Draft::default();
+            }
+            let rows = end..end + cut.rows.len();
+            end = rows.end;
+            match has_value(column, rows.clone()) {
+                true => column_bytes::draft_rows(column, rows),
+                false => Draft::default(),
+            }
+        };
+        self.cuts.iter().zip(blocks).map(draft).collect()
+    }
+
+    /// Adds the next column, if some row has a value: the stored blocks of pages that have one, and
+    /// those of the others' drafts.
+    pub(super) fn add(
+        &mut self,
+        (id, field_type): (ColumnId, FieldType),
+        drafts: Vec<Draft>,
+        stored: Vec<Option<Vec<u8>>>,
+    ) {
+        let (table, mut blocks) = sealed(drafts);
+        blocks.resize(self.pages.len(), Vec::new());
+        for (block, stored) in blocks.iter_mut().zip(stored) {
+            *block = stored.unwrap_or_else(|| std::mem::take(block));
+        }
+        if blocks.iter().any(|block| !block.is_empty()) {
+            let with = self.pages.iter().zip(&blocks).filter(|(_, block)| !block.is_empty());
             self.cells += with.map(|(page, _)| u64::from(page.rows)).sum::<u64>();
-            self.columns.push(EncodedColumn { id, field_type, table, data });
+            self.columns.push(EncodedColumn { id, field_type, table, blocks });
         }
     }
 
@@ -145,13 +187,16 @@ impl Encoded {
 
     /// Bytes of the blocks of a page.
     pub(super) fn page_bytes(&self, page: usize) -> usize {
-        let block = |data: &Vec<u8>| match data.is_empty() {
-            true => 0,
-            false => data.len() + CRC_BYTES,
-        };
-        let keys = self.page_keys.1.get(page).map_or(0, block);
-        keys + self.columns.iter().filter_map(|c| c.data.get(page)).map(block).sum::<usize>()
+        let keys = self.page_keys.1.get(page).map_or(0, Vec::len);
+        keys + self.columns.iter().filter_map(|c| c.blocks.get(page)).map(Vec::len).sum::<usize>()
     }
+}
+
+/// The table and the blocks of some drafts; of one without bytes none.
+fn sealed(drafts: Vec<Draft>) -> (Stored, Vec<Vec<u8>>) {
+    let (table, mut blocks) = tables::finish(drafts);
+    blocks.iter_mut().filter(|data| !data.is_empty()).for_each(|data| append_crc(data, 0));
+    (table, blocks)
 }
 
 /// Whether some of these rows of a column have a value.

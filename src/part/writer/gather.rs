@@ -10,7 +10,7 @@ use crate::batch::column_bytes;
 use crate::codec::draft::Draft;
 use crate::merge::cursor::{Columns, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
-use crate::merge::kway::Merge;
+use crate::merge::kway::{Merge, SourcePage};
 use crate::merge::picks::Picks;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
@@ -89,10 +89,13 @@ impl<C: SeriesCursor> Groups<C> {
             };
             let group =
                 rows.get_or_insert_with(|| Rows::new(self.limits, measurement, self.continues));
-            if let Some(key) = self.merge.key() {
-                group.add(key, picks);
+            match self.merge.stored_page(&picks).filter(|_| group.has_page(&picks)) {
+                Some(page) => group.add_stored(&mut self.merge, picks, page)?,
+                None => {
+                    group.add(&mut self.merge, picks);
+                    group.read_if_due(&mut self.merge)?;
+                }
             }
-            group.read_if_due(&mut self.merge)?;
             if group.is_full() {
                 self.pending = self.merge.next_rows(self.series_time)?;
                 self.continues = self.pending.is_some();
@@ -138,6 +141,8 @@ pub(super) struct Cut {
     pub(super) first_series: u32,
     /// Of each series from there on.
     pub(super) counts: Vec<i64>,
+    /// The page that it is, if it comes as it is stored.
+    pub(super) stored: Option<SourcePage>,
 }
 
 /// A column of text.
@@ -206,7 +211,41 @@ impl Rows {
         }
     }
 
-    fn add(&mut self, key: &SeriesKey, picks: Picks) {
+    /// Whether rows that are a page may stay one: that leaves no other page short, and what is text
+    /// is read row by row.
+    fn has_page(&self, picks: &Picks) -> bool {
+        let is_text = |&(_, field_type): &(ColumnId, FieldType)| field_type == FieldType::String;
+        let enough = self.limits.page_rows_enough.min(self.page_rows_max());
+        let is_enough = |rows: usize| (enough..=self.page_rows_max()).contains(&rows);
+        is_enough(picks.len())
+            && (self.open_rows == 0 || is_enough(self.open_rows))
+            && self.texts.is_empty()
+            && !picks.columns().iter().any(is_text)
+    }
+
+    /// Adds rows that are a page and stay one.
+    fn add_stored<C: SeriesCursor>(
+        &mut self,
+        merge: &mut Merge<C>,
+        picks: Picks,
+        page: SourcePage,
+    ) -> Result<(), ReadError> {
+        let rows = picks.len();
+        self.read_texts(merge)?;
+        self.cut(true, true);
+        self.add(merge, picks);
+        self.read_texts(merge)?;
+        self.cut(true, true);
+        // With the columns that it adds it may be too long for one.
+        if let Some(cut) = self.cuts.last_mut().filter(|cut| cut.rows.len() == rows) {
+            cut.stored = Some(page);
+        }
+        Ok(())
+    }
+
+    /// Adds rows of the series at hand.
+    fn add<C: SeriesCursor>(&mut self, merge: &Merge<C>, picks: Picks) {
+        let Some(key) = merge.key() else { return };
         self.add_columns(&picks.columns());
         if self.keys.last() != Some(key) {
             self.keys.push(key.clone());
@@ -399,20 +438,23 @@ impl Rows {
         let mut texts = std::mem::take(&mut self.texts);
         let mut encoded = Encoded::new(self, picks.times_ns(), tag_order)?;
         for (id, field_type) in columns {
-            let drafts = match texts.iter().position(|text| text.id == id) {
-                Some(at) => texts.swap_remove(at).drafts,
-                None => match merge.column(&picks, id)? {
-                    Some(column) if column.values.field_type() == field_type => {
-                        encoded.drafts_of(&column)
-                    }
-                    Some(column) => {
-                        let (expected, found) = (field_type, column.values.field_type());
-                        return Err(ReadError::ColumnType { column: id, expected, found });
-                    }
-                    None => Vec::new(),
-                },
+            if let Some(at) = texts.iter().position(|text| text.id == id) {
+                encoded.add((id, field_type), texts.swap_remove(at).drafts, Vec::new());
+                continue;
+            }
+            let blocks = encoded.stored_blocks(merge, (id, field_type))?;
+            let column = match blocks.iter().filter(|block| block.is_some()).count() {
+                0 => merge.column(&picks, id)?,
+                stored if stored == blocks.len() => None,
+                _ => merge.column(&encoded.without_block(&picks, &blocks), id)?,
             };
-            encoded.add(id, field_type, drafts);
+            if let Some(found) = column.as_ref().map(|column| column.values.field_type())
+                && found != field_type
+            {
+                return Err(ReadError::ColumnType { column: id, expected: field_type, found });
+            }
+            let drafts = column.map(|column| encoded.drafts_of(&column, &blocks));
+            encoded.add((id, field_type), drafts.unwrap_or_default(), blocks);
         }
         Ok(encoded)
     }

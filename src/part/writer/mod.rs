@@ -12,7 +12,6 @@ pub use gather::{Groups, TagOrder};
 pub use limits::Limits;
 pub use resume::Resumed;
 
-use super::block;
 use super::directory::{Directory, Group, Page, PartOf, Reach, Root, SeriesBlock};
 use super::series_block;
 use crate::codec::huffman::Stored;
@@ -418,8 +417,9 @@ impl<'a> Piece<'a> {
             let first_series = page.first_series - first;
             group.pages.push(Page { first_series, offset, keys_bytes, ..page });
             for number in &listed {
-                let data = column(number).filter(|_| is_here(number)).and_then(|c| c.data.get(at));
-                group.column_bytes.push(append(data, &mut body));
+                let of = column(number).filter(|_| is_here(number));
+                let block = of.and_then(|column| column.blocks.get(at));
+                group.column_bytes.push(append(block, &mut body));
             }
         }
         let mut encoded = Vec::new();
@@ -440,13 +440,11 @@ fn grow(body: &mut Vec<u8>, more: usize, most: usize) {
 }
 
 /// Appends a block, if there is one, and answers its length.
-fn append(data: Option<&Vec<u8>>, body: &mut Vec<u8>) -> u32 {
-    let start = body.len();
-    if let Some(data) = data.filter(|data| !data.is_empty()) {
-        block::seal(data, body);
-    }
+fn append(block: Option<&Vec<u8>>, body: &mut Vec<u8>) -> u32 {
+    let block = block.map_or(&[][..], Vec::as_slice);
+    body.extend_from_slice(block);
     // Of one page.
-    (body.len() - start) as u32
+    block.len() as u32
 }
 
 /// Writes the blocks of the series of a group.
