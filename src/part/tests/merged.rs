@@ -59,3 +59,65 @@ fn merged_parts_tell_what_all_of_them_told() {
         assert_eq!(read, told(&all, TimeRange::ALL, direction), "seed {seed}");
     }
 }
+
+/// A part of one series: rows of full floats, a second apart.
+fn floats(times: Range<i64>, column: u32) -> Own {
+    let mut rng = Rng::with_seed(times.start as u64);
+    let key = SeriesKey::new(MeasurementId(1), ["a"]);
+    let row = |time_ns| {
+        let fields = [(column, FieldValue::Float(rng.f64()))];
+        ((key.clone(), time_ns), fields.into_iter().collect())
+    };
+    let story: Story = times.map(row).collect();
+    let limits = Limits::default();
+    let mut rng = Rng::with_seed(1);
+    let (values, mut parts) = write(&story, 1 << 40, 1, limits, &mut rng);
+    let part = parts.pop().unwrap();
+    Own { bytes: Bytes::new(&values).of(&part), part }
+}
+
+/// Rows of each page of a merge, and whether it is the same bytes as one of the parts has.
+fn pages_of(parts: &[Own]) -> Vec<(u32, bool)> {
+    let cursors = parts.iter().map(|part| part.cursor(Direction::Ascending));
+    let merge = Merge::new((1..).zip(cursors).collect(), Direction::Ascending).unwrap();
+    let limits = Limits::default();
+    let mut writer = PartWriter::new(limits, SEED);
+    writer.begin(99, Sequences { lo: 1, hi: 9, applied: 4 });
+    let mut groups = Groups::new(merge, limits, TimeRange::ALL, None).unwrap();
+    while let Some(group) = groups.next(&mut tag_order).unwrap() {
+        writer.add(&group);
+    }
+    writer.end().unwrap();
+    let is_copied = |block: &[u8]| {
+        let has = |body: &[u8]| body.windows(block.len()).any(|bytes| bytes == block);
+        let bodies = |part: &Own| part.bytes.values.iter().any(|(_, body)| has(body));
+        parts.iter().any(bodies)
+    };
+    let mut pages = Vec::new();
+    for value in writer.finish() {
+        for group in &value.directory.groups {
+            for (at, page) in group.pages.iter().enumerate() {
+                let columns = (0..group.columns.len()).map(|column| group.column_at(at, column));
+                let block = |bytes: Range<u32>| {
+                    value.body.get(bytes.start as usize..bytes.end as usize).unwrap()
+                };
+                pages.push((page.rows, columns.map(block).all(is_copied)));
+            }
+        }
+    }
+    pages
+}
+
+#[test]
+fn full_pages_of_floats_are_copied() {
+    // Of three pages the last is too short to stay one where others follow.
+    let first = || floats(0..2_748, 1);
+    assert_eq!(pages_of(&[first()]), [(1_024, true), (1_024, true), (700, true)]);
+    assert_eq!(
+        pages_of(&[first(), floats(3_000..3_600, 1)]),
+        [(1_024, true), (1_024, true), (700, true), (600, true)]
+    );
+    // A short one goes together with what follows, and rows that overlap are written anew.
+    assert_eq!(pages_of(&[floats(0..100, 1), floats(3_000..3_600, 1)]), [(700, false)]);
+    assert_eq!(pages_of(&[floats(0..600, 1), floats(300..900, 1)]), [(900, false)]);
+}
