@@ -92,7 +92,7 @@ impl<C: SeriesCursor> Groups<C> {
             match self.merge.stored_page(&picks).filter(|_| group.has_page(&picks)) {
                 Some(page) => group.add_stored(&mut self.merge, picks, page)?,
                 None => {
-                    group.add(&mut self.merge, picks);
+                    group.add(&self.merge, picks);
                     group.read_if_due(&mut self.merge)?;
                 }
             }
