@@ -208,12 +208,8 @@ impl<C: SeriesCursor> Merge<C> {
         SourcePage { source, page }: &SourcePage,
         (id, field_type): (ColumnId, FieldType),
     ) -> Result<Option<Vec<u8>>, ReadError> {
-        let columns = page.columns();
-        let Ok(at) = columns.binary_search_by_key(&id, |&(id, _)| id) else {
-            return Ok(Some(Vec::new()));
-        };
-        let is_of_type = columns.get(at).is_some_and(|&(_, of)| of == field_type);
-        match self.sources.get_mut(usize::from(*source)).filter(|_| is_of_type) {
+        let is_other = page.columns().iter().any(|&(at, of)| at == id && of != field_type);
+        match self.sources.get_mut(usize::from(*source)).filter(|_| !is_other) {
             Some(source) => source.cursor.block(page, id),
             None => Ok(None),
         }

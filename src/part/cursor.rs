@@ -117,6 +117,14 @@ impl<V: Values> PartCursor<V> {
         Ok(())
     }
 
+    /// What a value holds, be it the one at hand or another.
+    fn directory_of(&mut self, value: usize) -> Result<Rc<Directory>, ReadError> {
+        match value == self.value {
+            true => Ok(Rc::clone(&self.directory)),
+            false => self.values.directory(value),
+        }
+    }
+
     /// The group at hand.
     fn at_hand(&self) -> Option<&Group> {
         self.groups.contains(&self.group).then(|| self.directory.groups.get(self.group)).flatten()
@@ -429,11 +437,7 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
             return Ok(last.column.clone());
         }
         let place = place_of(page.page());
-        let directory = match place.value == self.value {
-            true => Rc::clone(&self.directory),
-            false => self.values.directory(place.value)?,
-        };
-        let of = (directory, place);
+        let of = (self.directory_of(place.value)?, place);
         let column = pages::column(&mut self.values, self.part, of, id)?;
         self.last = Some(LastColumn { page: page.page(), id, column: column.clone() });
         Ok(column)
@@ -447,11 +451,7 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
 
     fn block(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Vec<u8>>, ReadError> {
         let Place { value, group, page } = place_of(page.page());
-        let directory = match value == self.value {
-            true => Rc::clone(&self.directory),
-            false => self.values.directory(value)?,
-        };
-        match directory.groups.get(group) {
+        match self.directory_of(value)?.groups.get(group) {
             Some(group) => pages::block(&mut self.values, value, (group, page), id),
             None => Ok(None),
         }
