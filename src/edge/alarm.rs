@@ -42,8 +42,18 @@ impl Alarm {
 
     /// Makes sure that it goes off by `due_ns`, if at all. One that is set for earlier stays: its
     /// handler finds nothing due and asks again, which costs less than moving it at every event.
-    pub(super) async fn arm(&self, due_ns: Option<i64>, now_ns: i64) -> Result<()> {
-        let Some(due_ns) = due_ns else { return Ok(()) };
+    ///
+    /// Storage that is full may refuse it. That takes no answer with it: what is due follows from
+    /// what is stored, so the next event tries again.
+    pub(super) async fn arm(&self, due_ns: Option<i64>, now_ns: i64) {
+        let Some(due_ns) = due_ns else { return };
+        if let Err(error) = self.set(due_ns, now_ns).await {
+            self.known.set(Known::Nothing);
+            worker::console_error!("the alarm could not be set: {error}");
+        }
+    }
+
+    async fn set(&self, due_ns: i64, now_ns: i64) -> Result<()> {
         if self.known.get() == Known::Nothing {
             let stored = self.storage.get_alarm().await?;
             self.known.set(stored.map_or(Known::Unset, Known::At));

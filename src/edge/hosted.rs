@@ -82,7 +82,7 @@ impl<H: Host> Object<H> {
         let mut flights = Flights::new(self.platform.env());
         loop {
             let next_alarm_ns = self.host.borrow().next_alarm_ns();
-            self.alarm.arm(next_alarm_ns, self.platform.now_ns()).await?;
+            self.alarm.arm(next_alarm_ns, self.platform.now_ns()).await;
             match step {
                 Step::Done(reply) => {
                     unfinished.done.set(true);

@@ -62,13 +62,14 @@ test('a write, a flush and a compaction that die at any storage step lose and do
   // An alarm does in a row whatever is due: it flushes, merges what lies there, and tidies.
   const ofAlarm = await everyStep(it, async (plan) => {
     await fill();
-    return (await it.alarm(plan)).now;
+    const before = await compactions(it.server);
+    const { now } = await it.alarm(plan);
+    // Every step of one that does it all has failed once when one is through.
+    if (now.failed === 0) assert.ok((await compactions(it.server)) > before, 'an alarm without a merge');
+    return now;
   });
-
-  const steps = [ofWrite, ofAlarm];
-  const merged = await compactions(it.server);
-  t.diagnostic(`storage steps of a write, an alarm: ${steps}; ${merged} compactions`);
-  assert.ok(ofWrite >= 1 && ofAlarm >= 20 && merged >= 1, `${steps} ${merged}`);
+  t.diagnostic(`storage steps of a write, an alarm: ${[ofWrite, ofAlarm]}`);
+  assert.ok(ofWrite >= 1, 'a write without a step');
 });
 
 /** 48 bits that look like any others. */
@@ -104,6 +105,17 @@ test('storage that is full at any size refuses whole batches and goes on when th
   it.ledger.clear();
   assert.ok(await it.write(pointsFrom(0, 30, 1)));
   await it.check('after a drop');
+});
+
+test('an alarm that cannot be set takes no answer with it, and the next event sets it', async (t) => {
+  const it = await begin(t);
+  await it.hook({ refusesAlarms: true });
+  assert.ok(await it.write(pointsFrom(0, 30, 1)));
+  await it.check('while none can be set');
+  const { before, unarmed } = await it.hook({ refusesAlarms: false, armed: true });
+  assert.ok(before.alarmsSet >= 2 && unarmed === 1, `${before.alarmsSet} tries, ${unarmed} objects without one`);
+  await it.check('once one can be set');
+  assert.equal((await it.hook({ armed: true })).unarmed, 0);
 });
 
 test('objects evicted between any two requests answer as if they had never been', async (t) => {

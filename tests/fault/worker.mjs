@@ -22,6 +22,8 @@ const plan = {
   pages: 0,
   /** Alarms that throw before the product sees them. */
   failingAlarms: 0,
+  /** Whether no alarm can be set. */
+  refusesAlarms: false,
   /** Added to the clock, milliseconds. */
   shiftMs: 0,
   /** Added to it from the next alarm on, if not null. */
@@ -79,6 +81,7 @@ function withFaults(kind, ctx, behindReplies) {
     setAlarm: (...alarm) => {
       if (kind === plan.kind) seen.alarmsSet += 1;
       if (kind === plan.kind && alarm[0] <= Date.now()) seen.alarmsBehind += 1;
+      if (kind === plan.kind && plan.refusesAlarms) throw new Error('test fault: no alarm');
       return storage.setAlarm(...alarm);
     },
   };
