@@ -1,6 +1,6 @@
 //! Writes a series' canonical bytes and computes the hash that routes it to a shard.
 
-use xxhash_rust::xxh64::Xxh64;
+use xxhash_rust::xxh64::{Xxh64, xxh64};
 
 use super::ids::{ColumnId, MeasurementId};
 
@@ -22,11 +22,23 @@ pub fn series_hash<'a>(
     hasher.digest()
 }
 
-/// Hashes one tag value to be counted; the seed stands for measurement and key. Not stored.
+/// Values of at most so many bytes are hashed in one piece, which takes a fraction of the time.
+const SHORT_VALUE_BYTES: usize = 60;
+
+/// Hashes one tag value to be counted, behind its length (u32, little-endian); the seed stands for
+/// measurement and key. Not stored.
 pub fn value_hash(seed: u64, value: &str) -> u64 {
-    let mut hasher = Xxh64::new(seed);
-    update(&mut hasher, value);
-    hasher.digest()
+    let mut bytes = [0; size_of::<u32>() + SHORT_VALUE_BYTES];
+    let (length, room) = bytes.split_at_mut(size_of::<u32>());
+    let Some(short) = room.get_mut(..value.len()) else {
+        let mut hasher = Xxh64::new(seed);
+        update(&mut hasher, value);
+        return hasher.digest();
+    };
+    length.copy_from_slice(&(value.len() as u32).to_le_bytes());
+    short.copy_from_slice(value.as_bytes());
+    let used = size_of::<u32>() + value.len();
+    xxh64(bytes.get(..used).unwrap_or_default(), seed)
 }
 
 /// What a tag with this value adds to a series' [`id_hash`]; '' adds nothing.
@@ -38,10 +50,9 @@ pub fn tag_hash(seed: u64, tag: ColumnId, value: &str) -> u64 {
 /// [`tag_hash`]es, in any order. Who does not know the seed cannot choose the hash. Part of the
 /// stored format: what was counted under a seed is compared with what is counted later.
 pub fn id_hash(seed: u64, measurement: MeasurementId, tags: u64) -> u64 {
-    let mut hasher = Xxh64::new(seed);
-    hasher.update(&measurement.0.to_le_bytes());
-    hasher.update(&tags.to_le_bytes());
-    hasher.digest()
+    let [a, b, c, d] = measurement.0.to_le_bytes();
+    let [e, f, g, h, i, j, k, l] = tags.to_le_bytes();
+    xxh64(&[a, b, c, d, e, f, g, h, i, j, k, l], seed)
 }
 
 fn update(hasher: &mut Xxh64, part: &str) {
@@ -73,6 +84,16 @@ mod tests {
         assert_eq!(of(1), 9_062_159_949_745_549_246);
         assert_ne!(of(1), of(2));
         assert_ne!(tag_hash(1, ColumnId(2), "a"), tag_hash(1, ColumnId(3), "a"));
+    }
+
+    #[test]
+    fn values_of_all_lengths_are_hashed_alike() {
+        for length in 0..=2 * SHORT_VALUE_BYTES {
+            let value = "v".repeat(length);
+            let mut hasher = Xxh64::new(7);
+            update(&mut hasher, &value);
+            assert_eq!(value_hash(7, &value), hasher.digest(), "{length} bytes");
+        }
     }
 
     #[test]
