@@ -4,8 +4,8 @@
 use std::borrow::Cow;
 use std::ops::Range;
 
-use super::bitmap::Validity;
-use super::column::{Column, Values};
+use super::chunks::{self, ChunkedColumn};
+use super::column::Column;
 use super::order::Distinct;
 use super::picker::Picker;
 use super::slabs::Slabs;
@@ -26,7 +26,7 @@ pub struct Layout<'a> {
 /// The columns of a field and the slabs that they are in, ascending.
 pub(super) struct FieldColumns<'a> {
     pub(super) field_type: FieldType,
-    pub(super) by_slab: Vec<(u32, &'a Column)>,
+    pub(super) by_slab: Vec<(u32, &'a ChunkedColumn)>,
 }
 
 /// A row of a slab.
@@ -52,9 +52,9 @@ pub struct FieldLayout<'a> {
 
 enum FieldRows<'a> {
     /// One slab has every row: which of the column's rows to take for each.
-    Whole(&'a Column, Cow<'a, [u32]>),
+    Whole(&'a ChunkedColumn, Cow<'a, [u32]>),
     /// The rows of the slabs that have the field, ascending by position and order.
-    Spread(Vec<(u32, &'a Column)>, Cow<'a, [Cell]>),
+    Spread(Vec<(u32, &'a ChunkedColumn)>, Cow<'a, [Cell]>),
 }
 
 impl<'a> Layout<'a> {
@@ -120,7 +120,7 @@ impl<'a> Layout<'a> {
     }
 
     /// The rows of these slabs.
-    fn cells_of(&self, slabs: &[(u32, &Column)]) -> Cow<'_, [Cell]> {
+    fn cells_of(&self, slabs: &[(u32, &ChunkedColumn)]) -> Cow<'_, [Cell]> {
         let cells = |slab: u32| {
             let end = |slab: usize| self.ends.get(slab).map_or(0, |&end| end as usize);
             let start = (slab as usize).checked_sub(1).map_or(0, end);
@@ -137,28 +137,6 @@ impl<'a> Layout<'a> {
 }
 
 impl FieldLayout<'_> {
-    /// Hands a column to `take`, and which of its rows are those at `positions`; `None` if no row
-    /// there has a value.
-    pub fn with<T>(
-        &self,
-        positions: Range<usize>,
-        take: impl FnOnce(&Column, &[u32]) -> T,
-    ) -> Option<T> {
-        if !self.has_value(positions.clone()) {
-            return None;
-        }
-        Some(match &self.rows {
-            FieldRows::Whole(column, picks) => {
-                take(column, picks.get(positions).unwrap_or_default())
-            }
-            FieldRows::Spread(columns, cells) => {
-                // Positions of a page or of a measurement's rows in memory, which are u32.
-                let rows: Vec<u32> = (0..positions.len() as u32).collect();
-                take(&self.joined(columns, cells, positions), &rows)
-            }
-        })
-    }
-
     /// The values at `positions`, nulls included.
     pub fn gather(&self, positions: Range<usize>) -> Column {
         match &self.rows {
@@ -171,10 +149,10 @@ impl FieldLayout<'_> {
 
     /// Adds the length of each row's text.
     pub fn add_text_bytes(&self, bytes: &mut [u32]) {
-        let mut add = |at: usize, column: &Column, row: u32| {
-            if let (Values::String(text), Some(bytes)) = (&column.values, bytes.get_mut(at)) {
+        let mut add = |at: usize, column: &ChunkedColumn, row: u32| {
+            if let Some(bytes) = bytes.get_mut(at) {
                 // A string is at most 1 MiB.
-                *bytes = bytes.saturating_add(text.get(row as usize).len() as u32);
+                *bytes = bytes.saturating_add(column.text_bytes(row) as u32);
             }
         };
         match &self.rows {
@@ -193,9 +171,9 @@ impl FieldLayout<'_> {
         match &self.rows {
             FieldRows::Whole(column, picks) => {
                 let picks = picks.get(positions).unwrap_or_default();
-                match &column.validity {
-                    Validity::All => !picks.is_empty(),
-                    Validity::Some(bits) => picks.iter().any(|&row| bits.get(row as usize)),
+                match column.is_full() {
+                    true => !picks.is_empty(),
+                    false => picks.iter().any(|&row| column.is_valid(row)),
                 }
             }
             FieldRows::Spread(columns, cells) => {
@@ -206,16 +184,25 @@ impl FieldLayout<'_> {
 
     fn joined(
         &self,
-        columns: &[(u32, &Column)],
+        columns: &[(u32, &ChunkedColumn)],
         cells: &[Cell],
         positions: Range<usize>,
     ) -> Column {
-        let mut joined = Picker::new(self.field_type, columns.iter().map(|&(_, column)| column));
+        let mut sources = Vec::new();
+        let first: Vec<usize> = columns
+            .iter()
+            .map(|(_, column)| {
+                sources.extend(column.chunks());
+                sources.len() - column.chunks().len()
+            })
+            .collect();
+        let mut joined = Picker::new(self.field_type, sources.into_iter());
         for same in within(cells, &positions).chunk_by(|a, b| a.at == b.at) {
             let last = |cell: &Cell| valid(columns, cell).map(|(number, _)| (*cell, number));
             let Some((cell, number)) = same.iter().rev().find_map(last) else { continue };
             joined.pad((cell.at as usize).saturating_sub(positions.start));
-            joined.push(number, cell.row as usize);
+            let (chunk, row) = chunks::place(cell.row);
+            joined.push(first.get(number).map_or(usize::MAX, |first| first + chunk), row);
         }
         joined.pad(positions.len());
         joined.finish()
@@ -229,13 +216,16 @@ fn within<'a>(cells: &'a [Cell], positions: &Range<usize>) -> &'a [Cell] {
 }
 
 /// The column of a cell's slab and its place among `columns`, if it has a value there.
-fn valid<'a>(columns: &[(u32, &'a Column)], cell: &Cell) -> Option<(usize, &'a Column)> {
+fn valid<'a>(
+    columns: &[(u32, &'a ChunkedColumn)],
+    cell: &Cell,
+) -> Option<(usize, &'a ChunkedColumn)> {
     let at = match columns {
         [_] => 0,
         _ => columns.binary_search_by_key(&cell.slab, |&(slab, _)| slab).ok()?,
     };
     let &(_, column) = columns.get(at)?;
-    column.validity.is_valid(cell.row as usize).then_some((at, column))
+    column.is_valid(cell.row).then_some((at, column))
 }
 
 #[cfg(test)]
@@ -243,6 +233,8 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
+    use crate::batch::chunks::Chunks;
+    use crate::batch::column::Values;
     use crate::batch::order::Order;
     use crate::model::value::FieldValue;
 
@@ -262,10 +254,10 @@ mod tests {
     }
 
     /// Tables of random columns, few of their rows with every one, and what they say.
-    fn random(rng: &mut fastrand::Rng, fields: u32) -> (Slabs, Vec<u32>, Vec<i64>, Model) {
+    fn random(rng: &mut fastrand::Rng, fields: u32) -> (Slabs, Chunks<u32>, Chunks<i64>, Model) {
         let (mut slabs, mut model) = (Slabs::default(), Model::new());
-        let (mut row_series, mut times_ns) = (Vec::new(), Vec::new());
-        for _ in 0..rng.usize(1..12) {
+        let (mut row_series, mut times_ns) = (Chunks::default(), Chunks::default());
+        for _ in 0..rng.usize(1..20) {
             let mut ids: Vec<u32> = (0..fields).filter(|_| rng.u8(..3) == 0).collect();
             rng.shuffle(&mut ids);
             let mut columns: Vec<Column> =
@@ -273,8 +265,8 @@ mod tests {
             let rows = rng.usize(1..20);
             for _ in 0..rows {
                 let key = (rng.u32(..4), rng.i64(0..6));
-                row_series.push(key.0);
-                times_ns.push(key.1);
+                row_series.extend(&[key.0]);
+                times_ns.extend(&[key.1]);
                 for (&id, column) in ids.iter().zip(&mut columns) {
                     if rng.u8(..3) == 0 {
                         column.push_null();
@@ -301,10 +293,8 @@ mod tests {
             let distinct = Distinct::new(&order.rows, &row_series, &times_ns);
             let rows = distinct.rows.to_vec();
             let count = rows.len();
-            let key = |at: usize| {
-                let row = rows[at] as usize;
-                (row_series[row], times_ns[row])
-            };
+            let key =
+                |at: usize| (row_series.get(rows[at]).unwrap(), times_ns.get(rows[at]).unwrap());
             let layout = Layout::new(&slabs, distinct);
             let part = rng.usize(..count)..count;
             let mut found = Model::new();
@@ -318,12 +308,11 @@ mod tests {
                 let column = field.gather(0..count);
                 assert_eq!(column.len(), count);
                 field.add_text_bytes(&mut text);
-                let taken = field.with(part.clone(), |column, rows| column.gather(rows));
+                let taken = field.gather(part.clone());
                 for (at, &bytes) in text.iter().enumerate() {
                     let value = column.get(at);
                     if let Some(at) = at.checked_sub(part.start) {
-                        let taken = taken.as_ref().and_then(|taken| taken.get(at));
-                        assert_eq!(taken, value, "seed {seed}");
+                        assert_eq!(taken.get(at), value, "seed {seed}");
                     }
                     let Some(value) = value else { continue };
                     if let FieldValue::String(value) = &value {
@@ -349,8 +338,8 @@ mod tests {
         let distinct = Distinct::of_distinct((0..100_001).rev().collect());
         let layout = Layout::new(&slabs, distinct);
         let wide = layout.field(ColumnId(999)).unwrap();
-        assert_eq!(wide.with(0..100_000, |_, _| ()), None);
-        let last = wide.with(99_999..100_001, |column, rows| column.gather(rows)).unwrap();
+        assert!(!wide.has_value(0..100_000));
+        let last = wide.gather(99_999..100_001);
         assert_eq!((last.get(0), last.get(1)), (None, Some(FieldValue::Integer(7))));
         assert_eq!(layout.fields().count(), 1_000);
     }

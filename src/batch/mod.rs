@@ -7,6 +7,7 @@
 //! the schema has been consulted ([`FrameTable`]).
 
 pub mod bitmap;
+pub mod chunks;
 pub mod column;
 pub mod column_bytes;
 pub mod column_growth;

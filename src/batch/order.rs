@@ -2,8 +2,7 @@
 
 use std::borrow::Cow;
 
-use super::bitmap::Validity;
-use super::column::Column;
+use super::chunks::{ChunkedColumn, Chunks};
 use super::series_table::SeriesTable;
 
 /// Positions of rows, by series and then time; rows of one series and time stand together in the
@@ -21,13 +20,18 @@ pub struct Order {
 impl Order {
     /// Orders the rows of a block of `series` series. `rank`, when given, renames series: series
     /// `s` comes in place `rank[s]`.
-    pub fn new(series: usize, rank: Option<&[u32]>, row_series: &[u32], times_ns: &[i64]) -> Self {
+    pub fn new(
+        series: usize,
+        rank: Option<&[u32]>,
+        row_series: &Chunks<u32>,
+        times_ns: &Chunks<i64>,
+    ) -> Self {
         let place = |series: u32| match rank {
             Some(rank) => rank.get(series as usize).copied().unwrap_or_default() as usize,
             None => series as usize,
         };
         let mut starts = vec![0_u32; series + 1];
-        for &series in row_series {
+        for &series in row_series.iter() {
             if let Some(count) = starts.get_mut(place(series) + 1) {
                 *count += 1;
             }
@@ -39,7 +43,7 @@ impl Order {
         }
         let mut next = starts.clone();
         let mut rows = vec![0_u32; row_series.len()];
-        for (row, &series) in (0..).zip(row_series) {
+        for (row, &series) in (0..).zip(row_series.iter()) {
             if let Some(slot) = next.get_mut(place(series)) {
                 if let Some(target) = rows.get_mut(*slot as usize) {
                     *target = row;
@@ -52,8 +56,8 @@ impl Order {
         order
     }
 
-    fn sort_series_by_time(&mut self, times_ns: &[i64]) {
-        let time = |row: &u32| times_ns.get(*row as usize).copied().unwrap_or_default();
+    fn sort_series_by_time(&mut self, times_ns: &Chunks<i64>) {
+        let time = |row: &u32| times_ns.get(*row).unwrap_or_default();
         let bounds = self.starts.iter().zip(self.starts.iter().skip(1));
         for (&start, &end) in bounds {
             let Some(rows) = self.rows.get_mut(start as usize..end as usize) else { continue };
@@ -91,8 +95,8 @@ impl Distinct {
     }
 
     /// Collapses adjacent rows of equal series and time.
-    pub fn new(rows: &[u32], row_series: &[u32], times_ns: &[i64]) -> Self {
-        let key = |row: u32| (row_series.get(row as usize), times_ns.get(row as usize));
+    pub fn new(rows: &[u32], row_series: &Chunks<u32>, times_ns: &Chunks<i64>) -> Self {
+        let key = |row: u32| (row_series.get(row), times_ns.get(row));
         Self::by(rows, |a, b| key(a) == key(b))
     }
 
@@ -130,23 +134,18 @@ impl Distinct {
 
     /// The rows to take from `column`: of rows that share series and time, the last that has a
     /// value.
-    pub fn picks(&self, column: &Column) -> Cow<'_, [u32]> {
-        if self.ends.is_empty() || column.validity == Validity::All {
+    pub fn picks(&self, column: &ChunkedColumn) -> Cow<'_, [u32]> {
+        if self.ends.is_empty() || column.is_full() {
             return Cow::Borrowed(&self.rows);
         }
-        Cow::Owned((0..self.rows.len()).filter_map(|at| self.pick(column, at)).collect())
+        let pick = |at| self.pick(|row| column.is_valid(row), at);
+        Cow::Owned((0..self.rows.len()).filter_map(pick).collect())
     }
 
     /// The same for row number `at` alone.
-    pub fn pick(&self, column: &Column, at: usize) -> Option<u32> {
+    pub fn pick(&self, is_valid: impl Fn(u32) -> bool, at: usize) -> Option<u32> {
         let group = self.group(at);
-        let is_valid = |row: &&u32| column.validity.is_valid(**row as usize);
-        group.iter().rev().find(is_valid).or(group.last()).copied()
-    }
-
-    /// The column's values at these rows.
-    pub fn gather(&self, column: &Column) -> Column {
-        column.gather(&self.picks(column))
+        group.iter().rev().find(|row| is_valid(**row)).or(group.last()).copied()
     }
 }
 
@@ -190,19 +189,26 @@ pub fn rank_series(series: &SeriesTable, tags: &[usize]) -> Vec<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::batch::column::Values;
+    use crate::batch::column::{Column, Values};
     use crate::batch::series_table::TagColumn;
     use crate::model::value::{FieldType, FieldValue};
 
+    fn chunks<T: Copy + Default>(list: &[T]) -> Chunks<T> {
+        let mut chunks = Chunks::default();
+        chunks.extend(list);
+        chunks
+    }
+
     #[test]
     fn rows_are_ordered_by_series_then_time_and_keep_their_order_among_equals() {
-        let order = Order::new(3, None, &[2, 0, 2, 0, 2], &[5, 9, 1, 3, 5]);
+        let series = chunks(&[2, 0, 2, 0, 2]);
+        let order = Order::new(3, None, &series, &chunks(&[5, 9, 1, 3, 5]));
         assert_eq!(
             (order.rows_of_series(0), order.rows_of_series(1), order.rows_of_series(2)),
             (&[3, 1][..], &[][..], &[2, 0, 4][..])
         );
         assert!(order.has_duplicates);
-        let ranked = Order::new(3, Some(&[2, 1, 0]), &[2, 0, 2, 0, 2], &[5, 9, 1, 3, 6]);
+        let ranked = Order::new(3, Some(&[2, 1, 0]), &series, &chunks(&[5, 9, 1, 3, 6]));
         assert_eq!(
             (ranked.rows_of_series(0), ranked.rows_of_series(2)),
             (&[2, 0, 4][..], &[3, 1][..])
@@ -213,21 +219,22 @@ mod tests {
 
     #[test]
     fn the_last_value_wins_per_field() {
-        let mut column = Column::new(FieldType::Integer);
+        let mut column = ChunkedColumn::new(FieldType::Integer);
         for value in [Some(1), None, Some(3), None] {
             match value {
-                Some(v) => assert!(column.extend_from(&Column::full(Values::Integer(vec![v])))),
-                None => column.push_null(),
+                Some(v) => column.extend(&Column::full(Values::Integer(vec![v]))),
+                None => column.extend_nulls(1),
             }
         }
-        let (series, times) = ([0, 0, 0, 0], [7, 7, 8, 9]);
-        let distinct = Distinct::new(&[0, 1, 2, 3], &series, &times);
+        let distinct = Distinct::new(&[0, 1, 2, 3], &chunks(&[0, 0, 0, 0]), &chunks(&[7, 7, 8, 9]));
         assert_eq!(distinct.rows, [1, 2, 3]);
-        let gathered = distinct.gather(&column);
+        let gathered = column.gather(&distinct.picks(&column));
         let values: Vec<_> = (0..3).map(|row| gathered.get(row)).collect();
         assert_eq!(values, [Some(FieldValue::Integer(1)), Some(FieldValue::Integer(3)), None]);
-        let full = Column::full(Values::Integer(vec![1, 2, 3, 4]));
-        assert_eq!(distinct.gather(&full), Column::full(Values::Integer(vec![2, 3, 4])));
+        let mut full = ChunkedColumn::new(FieldType::Integer);
+        full.extend(&Column::full(Values::Integer(vec![1, 2, 3, 4])));
+        let gathered = full.gather(&distinct.picks(&full));
+        assert_eq!(gathered, Column::full(Values::Integer(vec![2, 3, 4])));
     }
 
     #[test]

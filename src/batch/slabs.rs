@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 
+use super::chunks::ChunkedColumn;
 use super::column::Column;
 use super::layout::FieldColumns;
 use crate::model::ids::ColumnId;
@@ -30,7 +31,7 @@ pub struct Slabs {
 #[derive(Clone, Debug, Default)]
 struct Slab {
     /// Ascending by id, each of `rows`.
-    columns: Vec<Column>,
+    columns: Vec<ChunkedColumn>,
     rows: u32,
 }
 
@@ -82,12 +83,7 @@ impl Slabs {
         slab.rows += rows as u32;
         self.rows += rows as u32;
         for (held, (_, column)) in slab.columns.iter_mut().zip(sorted) {
-            if held.is_empty() && held.values.field_type() == column.values.field_type() {
-                // As long as it is: most slabs of many get no second frame.
-                held.clone_from(column);
-            } else {
-                held.extend_from(column);
-            }
+            held.extend(column);
             held.extend_nulls((slab.rows as usize).saturating_sub(held.len()));
         }
     }
@@ -105,7 +101,7 @@ impl Slabs {
             let field = self.fields.entry(id);
             let field = field.or_insert_with(|| Field { field_type, places: Vec::new() });
             field.places.push((number, at));
-            slab.columns.push(Column::new(field.field_type));
+            slab.columns.push(ChunkedColumn::new(field.field_type));
         }
         self.slabs.push(slab);
         self.by_columns.insert(ids, number);

@@ -9,7 +9,7 @@ use foldhash::fast::FixedState;
 use super::cursor::chunk::Rows;
 use super::hash_index::HashIndex;
 use crate::batch::FrameTable;
-use crate::batch::column_growth;
+use crate::batch::chunks::Chunks;
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::slabs::Slabs;
 use crate::model::ids::ColumnId;
@@ -25,8 +25,8 @@ pub struct MeasurementTable {
     values: Vec<HashIndex>,
     /// Of the series, by their codes.
     keys: HashIndex,
-    row_series: Vec<u32>,
-    times_ns: Vec<i64>,
+    row_series: Chunks<u32>,
+    times_ns: Chunks<i64>,
     /// Of the rows, by their numbers.
     fields: Slabs,
     time: TimeRange,
@@ -44,8 +44,8 @@ impl MeasurementTable {
             series: Rc::default(),
             values: Vec::new(),
             keys: HashIndex::default(),
-            row_series: Vec::new(),
-            times_ns: Vec::new(),
+            row_series: Chunks::default(),
+            times_ns: Chunks::default(),
             fields: Slabs::default(),
             time: TimeRange::new(i64::MAX, i64::MIN),
             by_key: RefCell::default(),
@@ -63,12 +63,12 @@ impl MeasurementTable {
     }
 
     /// For each row, its series.
-    pub fn row_series(&self) -> &[u32] {
+    pub fn row_series(&self) -> &Chunks<u32> {
         &self.row_series
     }
 
     /// For each row, its time.
-    pub fn times_ns(&self) -> &[i64] {
+    pub fn times_ns(&self) -> &Chunks<i64> {
         &self.times_ns
     }
 
@@ -102,8 +102,8 @@ impl MeasurementTable {
         let series_map = self.take_series(table);
         let held = |&series: &u32| series_map.get(series as usize).copied().unwrap_or_default();
         let row_series: Vec<u32> = table.block.row_series.iter().map(held).collect();
-        column_growth::extend(&mut self.row_series, &row_series);
-        column_growth::extend(&mut self.times_ns, &table.block.times_ns);
+        self.row_series.extend(&row_series);
+        self.times_ns.extend(&table.block.times_ns);
         for &time_ns in &table.block.times_ns {
             self.time.start_ns = self.time.start_ns.min(time_ns);
             self.time.end_ns = self.time.end_ns.max(time_ns.saturating_add(1));
@@ -200,7 +200,7 @@ impl MeasurementTable {
             .sum();
         let indexes = self.keys.bytes() + self.values.iter().map(HashIndex::bytes).sum::<usize>();
         let by_key = self.by_key.borrow().as_ref().map_or(0, |(_, rows)| rows.bytes());
-        let rows = self.row_series.capacity() * 4 + self.times_ns.capacity() * 8;
+        let rows = self.row_series.bytes() + self.times_ns.bytes();
         tags + indexes + self.fields.bytes() + by_key + rows
     }
 }

@@ -144,8 +144,9 @@ impl Loaded {
     /// By which the rows of the memtable are cut.
     fn slots(&self, memtable: &Memtable) -> Slots {
         let window_ns = self.state.settings.window_ns;
-        let tables: Vec<&[i64]> = memtable.tables().map(|(_, table)| table.times_ns()).collect();
-        Slots::few(window_ns, self.manifest.parts().values(), tables.into_iter().flatten())
+        let tables: Vec<_> = memtable.tables().map(|(_, table)| table.times_ns()).collect();
+        let times_ns = tables.iter().flat_map(|times_ns| times_ns.iter());
+        Slots::few(window_ns, self.manifest.parts().values(), times_ns)
     }
 
     /// The rows of the memtable that are not hidden as values and parts, one for each slot.
@@ -207,7 +208,7 @@ impl Loaded {
 
 /// The times of all rows, those of a measurement together.
 fn times(memtable: &Memtable) -> impl Iterator<Item = &i64> {
-    memtable.tables().flat_map(|(_, table)| table.times_ns())
+    memtable.tables().flat_map(|(_, table)| table.times_ns().iter())
 }
 
 /// Copies damaged rows of the WAL, raw, to where nothing overwrites them. Inside a transaction.

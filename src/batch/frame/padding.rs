@@ -91,6 +91,7 @@ impl<'a> Overlaid<'a> {
 
     /// The rows to take from `column` for the rows at these positions.
     pub(super) fn picks(&self, column: &Column, positions: &[u32]) -> Vec<u32> {
-        positions.iter().filter_map(|&at| self.distinct.pick(column, at as usize)).collect()
+        let is_valid = |row: u32| column.validity.is_valid(row as usize);
+        positions.iter().filter_map(|&at| self.distinct.pick(is_valid, at as usize)).collect()
     }
 }

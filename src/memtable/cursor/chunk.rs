@@ -3,6 +3,7 @@
 use std::ops::Range;
 use std::rc::Rc;
 
+use crate::batch::chunks::Chunks;
 use crate::batch::column::Column;
 use crate::batch::layout::Layout;
 use crate::batch::order::{Distinct, Order, rank_series};
@@ -65,8 +66,8 @@ impl Rows {
             false => rank_series(table.series(), tags).into(),
         };
         let key = |row: &u32| {
-            let series = row_series.get(*row as usize).copied().unwrap_or_default();
-            (rank.get(series as usize), times_ns.get(*row as usize))
+            let series = row_series.get(*row).unwrap_or_default();
+            (rank.get(series as usize), times_ns.get(*row))
         };
         // Rows in memory are fewer than 2^32.
         let mut new: Vec<u32> = (sorted as u32..rows as u32).collect();
@@ -81,7 +82,7 @@ impl Rows {
             is_distinct &= order.last().is_none_or(|last| key(last) != key(&row));
             order.push(row);
             rest = behind;
-            let series = row_series.get(row as usize).copied().unwrap_or_default();
+            let series = row_series.get(row).unwrap_or_default();
             match added.last_mut() {
                 Some((last, rows)) if *last == series => *rows += 1,
                 _ => added.push((series, 1)),
@@ -136,8 +137,7 @@ impl Rows {
     /// Those of them that lie inside `time`.
     pub(super) fn within(&self, table: &MeasurementTable, time: TimeRange) -> Self {
         let times_ns = table.times_ns();
-        let is_inside =
-            |row: &&u32| times_ns.get(**row as usize).is_some_and(|&at| time.contains(at));
+        let is_inside = |row: &&u32| times_ns.get(**row).is_some_and(|at| time.contains(at));
         let order = self.order.iter().filter(is_inside).copied().collect();
         Self::in_order(table, order, Rc::clone(&self.rank))
     }
@@ -148,7 +148,7 @@ impl Rows {
         let (mut chunks, mut series) = (vec![0], Vec::<Start>::new());
         let (mut rows, mut last, mut is_distinct) = (0, None, true);
         for (at, &row) in (0..).zip(&order) {
-            let key = (row_series.get(row as usize), times_ns.get(row as usize));
+            let key = (row_series.get(row), times_ns.get(row));
             if last == Some(key) {
                 is_distinct = false;
                 continue;
@@ -158,7 +158,7 @@ impl Rows {
                 chunks.push(at);
             }
             if last.is_none_or(|last| last.0 != key.0) {
-                let (series_number, chunk) = (key.0.copied().unwrap_or_default(), chunks.len() - 1);
+                let (series_number, chunk) = (key.0.unwrap_or_default(), chunks.len() - 1);
                 series.push(Start { series: series_number, chunk: chunk as u32, row: rows as u32 });
             }
             (rows, last) = (rows + 1, Some(key));
@@ -210,7 +210,7 @@ impl Rows {
         place: usize,
         chunk: usize,
         time: TimeRange,
-        times_ns: &[i64],
+        times_ns: &Chunks<i64>,
     ) -> bool {
         let chunks = self.chunks_of(place);
         let starts_before =
@@ -222,7 +222,7 @@ impl Rows {
         else {
             return true;
         };
-        let time_ns = |row: &u32| times_ns.get(*row as usize).copied().unwrap_or_default();
+        let time_ns = |row: &u32| times_ns.get(*row).unwrap_or_default();
         time_ns(first) < time.end_ns && time.start_ns <= time_ns(last)
     }
 
@@ -273,7 +273,7 @@ impl<'a> Chunk<'a> {
     ) -> Self {
         let values = Values::new(at.1, table, rows);
         let layout = &values.0;
-        let time_ns = |row: &u32| table.times_ns().get(*row as usize).copied().unwrap_or_default();
+        let time_ns = |row: &u32| table.times_ns().get(*row).unwrap_or_default();
         let times_ns: Vec<i64> = layout.rows().iter().map(time_ns).collect();
         let mut text_bytes = vec![0; times_ns.len()];
         for (id, field_type) in table.fields().fields() {

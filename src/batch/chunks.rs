@@ -1,0 +1,232 @@
+//! Lists that grow without moving what they hold, in chunks of rows.
+//!
+//! A list in one piece is there twice while it moves to a larger one, and what it leaves behind
+//! fits nothing that is larger: the memory of a module, which never shrinks, would grow with it.
+
+use super::bitmap::Validity;
+use super::column::{Column, Values};
+use super::picker::Picker;
+use crate::model::value::FieldType;
+
+/// In unit tests a chunk is so short that they all cross from one into the next.
+const CHUNK_BITS: u32 = if cfg!(test) { 6 } else { 13 };
+/// Rows of a chunk: 64 KB of times or numbers.
+pub const CHUNK_ROWS: usize = 1 << CHUNK_BITS;
+
+/// The chunk of a row, and its place there.
+pub(super) fn place(row: u32) -> (usize, usize) {
+    ((row >> CHUNK_BITS) as usize, row as usize % CHUNK_ROWS)
+}
+
+/// One number for each row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Chunks<T> {
+    /// Full but for the last.
+    chunks: Vec<Vec<T>>,
+}
+
+impl<T: Copy> Chunks<T> {
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        let full = self.chunks.len().saturating_sub(1) * CHUNK_ROWS;
+        full + self.chunks.last().map_or(0, Vec::len)
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// That of a row.
+    pub fn get(&self, row: u32) -> Option<T> {
+        let (chunk, row) = place(row);
+        self.chunks.get(chunk)?.get(row).copied()
+    }
+
+    /// Those of all rows.
+    pub fn iter(&self) -> impl Iterator<Item = &T> + Clone {
+        self.chunks.iter().flatten()
+    }
+
+    /// Appends rows.
+    pub fn extend(&mut self, mut rest: &[T]) {
+        while !rest.is_empty() {
+            let open = self.chunks.pop_if(|last| last.len() < CHUNK_ROWS);
+            let chunk = self.chunks.push_mut(open.unwrap_or_default());
+            let (now, later) = rest.split_at(rest.len().min(CHUNK_ROWS - chunk.len()));
+            chunk.extend_from_slice(now);
+            rest = later;
+        }
+    }
+
+    /// Bytes of memory held.
+    pub fn bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| chunk.capacity() * size_of::<T>()).sum()
+    }
+}
+
+/// The values of a field, one for each row.
+#[derive(Clone, Debug)]
+pub struct ChunkedColumn {
+    field_type: FieldType,
+    /// Full but for the last.
+    chunks: Vec<Column>,
+}
+
+impl ChunkedColumn {
+    /// No rows.
+    pub fn new(field_type: FieldType) -> Self {
+        Self { field_type, chunks: Vec::new() }
+    }
+
+    /// The type of the values.
+    pub fn field_type(&self) -> FieldType {
+        self.field_type
+    }
+
+    /// Number of rows.
+    pub fn len(&self) -> usize {
+        let full = self.chunks.len().saturating_sub(1) * CHUNK_ROWS;
+        full + self.chunks.last().map_or(0, Column::len)
+    }
+
+    /// Whether there is no row.
+    pub fn is_empty(&self) -> bool {
+        self.chunks.is_empty()
+    }
+
+    /// Each of them but the last has [`CHUNK_ROWS`] rows.
+    pub(super) fn chunks(&self) -> &[Column] {
+        &self.chunks
+    }
+
+    /// Whether every row has a value.
+    pub(super) fn is_full(&self) -> bool {
+        self.chunks.iter().all(|chunk| chunk.validity == Validity::All)
+    }
+
+    /// Whether a row has a value.
+    pub(super) fn is_valid(&self, row: u32) -> bool {
+        let (chunk, row) = place(row);
+        self.chunks.get(chunk).is_some_and(|chunk| chunk.validity.is_valid(row))
+    }
+
+    /// Bytes of a row's text; none if it is of another type.
+    pub(super) fn text_bytes(&self, row: u32) -> usize {
+        let (chunk, row) = place(row);
+        match self.chunks.get(chunk).map(|chunk| &chunk.values) {
+            Some(Values::String(text)) => text.get(row).len(),
+            _ => 0,
+        }
+    }
+
+    /// The rows at `rows`, in that order.
+    pub fn gather(&self, rows: &[u32]) -> Column {
+        if let [chunk] = self.chunks.as_slice() {
+            return chunk.gather(rows);
+        }
+        let mut picker = Picker::new(self.field_type, self.chunks.iter());
+        picker.extend(&rows.iter().map(|&row| place(row)).collect::<Vec<_>>());
+        picker.finish()
+    }
+
+    /// Appends every row of `column`, nulls included; nulls alone if it is of another type.
+    pub fn extend(&mut self, column: &Column) {
+        if column.values.field_type() != self.field_type {
+            return self.extend_nulls(column.len());
+        }
+        let mut start = 0;
+        while start < column.len() {
+            let chunk = self.open();
+            let end = column.len().min(start + CHUNK_ROWS - chunk.len());
+            if end - start < column.len() {
+                // Rows of a frame are fewer than 2^32.
+                let part: Vec<u32> = (start as u32..end as u32).collect();
+                chunk.extend_from(&column.gather(&part));
+            } else if chunk.is_empty() {
+                // As long as it is: most columns of many get no second frame.
+                chunk.clone_from(column);
+            } else {
+                chunk.extend_from(column);
+            }
+            start = end;
+        }
+    }
+
+    /// Appends rows without a value.
+    pub fn extend_nulls(&mut self, mut rows: usize) {
+        while rows > 0 {
+            let chunk = self.open();
+            let now = rows.min(CHUNK_ROWS - chunk.len());
+            chunk.extend_nulls(now);
+            rows -= now;
+        }
+    }
+
+    /// A chunk that has room.
+    fn open(&mut self) -> &mut Column {
+        let open = self.chunks.pop_if(|last| last.len() < CHUNK_ROWS);
+        self.chunks.push_mut(open.unwrap_or_else(|| Column::new(self.field_type)))
+    }
+
+    /// Bytes of memory held.
+    pub fn bytes(&self) -> usize {
+        self.chunks.iter().map(|chunk| size_of::<Column>() + chunk.bytes()).sum()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::value::FieldValue;
+
+    /// Every third one lacks its value.
+    fn column(first: i64, rows: usize) -> Column {
+        let mut column = Column::new(FieldType::Integer);
+        for value in first..first + rows as i64 {
+            match value % 3 {
+                0 => column.push_null(),
+                _ => assert!(column.extend_from(&Column::full(Values::Integer(vec![value])))),
+            }
+        }
+        column
+    }
+
+    #[test]
+    fn rows_are_found_whichever_pieces_they_came_in() {
+        for seed in 0..200 {
+            let mut rng = fastrand::Rng::with_seed(seed);
+            let (mut numbers, mut values) =
+                (Chunks::default(), ChunkedColumn::new(FieldType::Integer));
+            let mut all = column(0, 0);
+            for _ in 0..rng.usize(1..6) {
+                let piece = column(all.len() as i64, rng.usize(0..3 * CHUNK_ROWS));
+                let from = all.len() as u32;
+                numbers.extend(&(from..from + piece.len() as u32).collect::<Vec<_>>());
+                values.extend(&piece);
+                all.extend_from(&piece);
+            }
+            let rows: Vec<u32> = (0..all.len() as u32).collect();
+            assert_eq!((numbers.len(), values.len()), (rows.len(), rows.len()), "seed {seed}");
+            assert!(
+                numbers.iter().eq(&rows) && rows.iter().all(|&row| numbers.get(row) == Some(row))
+            );
+            assert_eq!(values.gather(&rows), all, "seed {seed}");
+            assert!(rows.iter().all(|&row| values.is_valid(row) == (row % 3 > 0)), "seed {seed}");
+            assert_eq!(numbers.get(rows.len() as u32), None);
+            let longest = values.chunks().iter().map(Column::len).max();
+            assert!(longest <= Some(CHUNK_ROWS), "seed {seed}: {longest:?}");
+        }
+    }
+
+    #[test]
+    fn another_type_is_null() {
+        let mut values = ChunkedColumn::new(FieldType::Integer);
+        values.extend(&Column::full(Values::Float(vec![1.0; CHUNK_ROWS + 1])));
+        values.extend(&Column::full(Values::Integer(vec![7])));
+        let last = CHUNK_ROWS as u32 + 1;
+        assert_eq!((values.len(), values.is_valid(last - 1)), (CHUNK_ROWS + 2, false));
+        assert_eq!(values.gather(&[last]).get(0), Some(FieldValue::Integer(7)));
+        assert!(!values.is_full());
+    }
+}
