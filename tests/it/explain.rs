@@ -111,6 +111,12 @@ fn rows_of_a_long_answer_are_read_about_once() {
             ("SELECT a, b, c, d, e FROM m GROUP BY area", 1.2),
             ("SELECT mean(a) FROM m WHERE time < 3000s GROUP BY time(1m), area", 1.0),
         ] {
+            if q.starts_with("SELECT *") {
+                let answer = product.query("d", q);
+                let series = answer["results"][0]["series"].as_array().unwrap();
+                let values = series.iter().map(|series| series["values"].as_array().unwrap());
+                assert_eq!(values.map(Vec::len).sum::<usize>(), rows, "{q} on {shards} shards");
+            }
             let tree = lines(&mut product, &format!("EXPLAIN ANALYZE {q}"));
             let of_shards = tree.iter().filter_map(|line| line.split_once("─ rows_read: "));
             let read: usize = of_shards.map(|(_, read)| read.parse::<usize>().unwrap()).sum();

@@ -10,6 +10,10 @@ use crate::scan::page::GroupData;
 
 /// About how much is put in order and handed out at once, bytes.
 const PART_BYTES: usize = PAGE_BYTES_MAX;
+/// What putting rows in order takes for each meanwhile, bytes: its time and its number.
+const ORDER_BYTES: usize = size_of::<(i64, u32)>();
+/// What is held of each row beside its columns, bytes: its time, and its number in the order.
+const ROW_BYTES: usize = 8;
 
 /// Rows of one piece.
 #[derive(Debug)]
@@ -64,6 +68,15 @@ impl SliceRows {
         }
     }
 
+    fn len(&self) -> usize {
+        self.pieces.iter().map(|piece| piece.times_ns.len()).sum()
+    }
+
+    /// What putting them in order takes beside themselves, bytes.
+    pub(super) fn order_bytes(&self) -> usize {
+        self.len() * ORDER_BYTES
+    }
+
     /// About how many bytes they take.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
@@ -80,9 +93,10 @@ impl SliceRows {
         // The order of numbers is turned by turning their bits.
         let turned = |&time_ns: &i64| if descending { !time_ns } else { time_ns };
         let times_ns = self.pieces.iter().flat_map(|piece| &piece.times_ns);
-        let mut order: Vec<(i64, u32)> = times_ns.map(turned).zip(0..).collect();
-        // Stable, since that takes runs as they are, of which each series has one.
-        order.sort();
+        let mut order: Vec<(i64, u32)> = Vec::with_capacity(self.len());
+        order.extend(times_ns.map(turned).zip(0..));
+        // No two are equal, and a stable sort would take the same room once more.
+        order.sort_unstable();
         order.into_iter().map(|(_, row)| row).collect()
     }
 
@@ -241,7 +255,8 @@ fn place(starts: &[u32], row: u32) -> (usize, usize) {
 
 impl Brought {
     fn bytes(&self) -> usize {
-        self.times_ns.len() * 8 + self.columns.iter().map(Column::bytes).sum::<usize>()
+        self.times_ns.len() * (8 + ORDER_BYTES)
+            + self.columns.iter().map(Column::bytes).sum::<usize>()
     }
 
     fn pick(&self, rows: &[u32]) -> Self {

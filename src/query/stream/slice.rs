@@ -101,9 +101,18 @@ impl Slice {
         self.from.is_some()
     }
 
-    /// What is held of it.
+    /// What is held of it, and what putting its rows in order takes.
     pub(super) fn bytes(&self) -> usize {
-        self.bytes
+        self.bytes + self.order_bytes()
+    }
+
+    /// What putting rows in order takes: one group after the other.
+    fn order_bytes(&self) -> usize {
+        let of = |held: &Gathered| match held {
+            Gathered::Rows(rows) => rows.order_bytes(),
+            Gathered::States(_) => 0,
+        };
+        self.groups.values().map(of).max().unwrap_or_default()
     }
 
     /// Whether it ends at the end of the answer.
@@ -250,20 +259,21 @@ impl Slice {
     pub(super) fn make_room(&mut self, bytes_max: usize) {
         self.bytes_max = bytes_max;
         let groups_max = self.groups_max.max(1);
-        while self.groups.len() > groups_max || (self.bytes > bytes_max && self.groups.len() > 1) {
+        let held_max = bytes_max.saturating_sub(self.order_bytes());
+        while self.groups.len() > groups_max || (self.bytes > held_max && self.groups.len() > 1) {
             let Some(last) = self.last_key() else { return };
             self.drop_group(&last);
             if let Some(kept) = self.last_key() {
                 self.until = Some(Cut::behind(kept, self.descending));
             }
         }
-        while self.bytes > bytes_max && !self.is_derived {
+        while self.groups.len() == 1 && self.bytes() > bytes_max && !self.is_derived {
             let Some((key, Gathered::Rows(rows))) = self.groups.iter_mut().next() else { return };
             // Rows of the time of the end have come that lie behind it.
             if let Some(until) = self.until.as_ref().filter(|until| until.group == *key) {
                 drop_behind(rows, (self.from.as_ref(), until), self.descending);
                 self.bytes = rows.bytes();
-                if self.bytes <= bytes_max {
+                if self.bytes + rows.order_bytes() <= bytes_max {
                     return;
                 }
             }
@@ -335,7 +345,7 @@ impl Slice {
     /// Where the slice behind this one is asked to end. A subquery's rows end as it says.
     fn next_end(&mut self) -> Option<Cut> {
         let until = self.until.as_ref().filter(|_| !self.is_derived)?;
-        let fullness = Fullness { bytes: self.bytes, bytes_max: self.bytes_max };
+        let fullness = Fullness { bytes: self.bytes(), bytes_max: self.bytes_max };
         let from = self.from.as_ref().filter(|from| from.group == until.group);
         self.groups_max = usize::MAX;
         if until.is_behind_group(self.descending) {
@@ -344,7 +354,8 @@ impl Slice {
                 Some(_) => 1,
                 None => fullness.next_groups(self.groups.len())?,
             };
-            self.groups_max = groups;
+            // The end may lie behind more groups than are known to follow: all that fit are kept.
+            self.groups_max = groups.saturating_add(groups / 3);
             return self.following.end(groups, until, self.descending);
         }
         let rows = match self.groups.get(&until.group) {
