@@ -28,6 +28,13 @@ const LARGEST: (u64, u64) = (2, 3);
 const SEALED_BYTES: u64 = 32_000_000;
 /// Rows of a series of such a part, on average.
 const SEALED_ROWS_PER_SERIES: u64 = 256;
+/// A part of so many bytes is left alone already while its component has few, if its pages are full:
+/// a merge would make the same pages of them.
+const FULL_BYTES: u64 = 4_000_000;
+/// Rows of a series of such a part, on average.
+const FULL_ROWS_PER_SERIES: u64 = 512;
+/// Parts of a component that has few.
+const FULL_PARTS_MAX: usize = 16;
 /// A part of so many bytes is left alone.
 const SEALED_BYTES_ALWAYS: u64 = 256_000_000;
 /// So much of its span may overlap a neighbour's: flushes in order of time do by a little.
@@ -98,8 +105,11 @@ pub fn is_convex(merge: &[&Part], others: &[&Part]) -> bool {
 
 /// Whether a part of a component is left alone.
 pub fn is_sealed(part: &Part, component: &[&Part]) -> bool {
-    let long = part.rows >= part.series.saturating_mul(SEALED_ROWS_PER_SERIES);
-    if part.bytes < SEALED_BYTES_ALWAYS && (part.bytes < SEALED_BYTES || !long) {
+    let has = |bytes: u64, rows_per_series: u64| {
+        part.bytes >= bytes && part.rows >= part.series.saturating_mul(rows_per_series)
+    };
+    let is_full = component.len() <= FULL_PARTS_MAX && has(FULL_BYTES, FULL_ROWS_PER_SERIES);
+    if !is_full && !has(SEALED_BYTES, SEALED_ROWS_PER_SERIES) && !has(SEALED_BYTES_ALWAYS, 0) {
         return false;
     }
     let span = i128::from(part.max_ns) - i128::from(part.min_ns) + 1;

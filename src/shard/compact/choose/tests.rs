@@ -258,6 +258,17 @@ fn what_is_large_is_left_alone_unless_another_lies_across_it() {
     ));
     let huge = Part { rows: 10, bytes: SEALED_BYTES_ALWAYS, ..large };
     assert!(sealed(&huge, &part(2, 2_000, 2_001, 1, 1)));
+    let full = part(1, 0, 999, FULL_BYTES, 10 * FULL_ROWS_PER_SERIES);
+    let beside = |others: u64| {
+        let others = (2..2 + others).map(|id| part(id, id as i64 * 1_000, id as i64 * 1_000, 1, 1));
+        let all: Vec<Part> = std::iter::once(full.clone()).chain(others).collect();
+        is_sealed(&full, &all.iter().collect::<Vec<_>>())
+    };
+    let few = FULL_PARTS_MAX as u64;
+    assert_eq!((beside(few - 1), beside(few)), (true, false));
+    let short = Part { rows: full.rows - 1, ..full.clone() };
+    let small = Part { bytes: FULL_BYTES - 1, ..full.clone() };
+    assert!([short, small].iter().all(|part| !sealed(part, &full)));
     let ends = Part { min_ns: i64::MIN, max_ns: i64::MAX, ..huge };
     assert!(sealed(&ends, &part(2, 0, 1, 1, 1)));
 }
