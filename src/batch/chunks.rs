@@ -4,13 +4,13 @@
 //! fits nothing that is larger: the memory of a module, which never shrinks, would grow with it.
 
 use super::bitmap::Validity;
-use super::column::{Column, Values};
+use super::column::{Column, Fixed, Values};
 use super::picker::Picker;
 use crate::model::value::FieldType;
 
 /// In unit tests a chunk is so short that they all cross from one into the next.
-const CHUNK_BITS: u32 = if cfg!(test) { 6 } else { 13 };
-/// Rows of a chunk: 64 KB of times or numbers.
+const CHUNK_BITS: u32 = if cfg!(test) { 6 } else { 15 };
+/// Rows of a chunk: 256 KB of times or numbers.
 pub const CHUNK_ROWS: usize = 1 << CHUNK_BITS;
 
 /// The chunk of a row, and its place there.
@@ -125,9 +125,32 @@ impl ChunkedColumn {
         if let [chunk] = self.chunks.as_slice() {
             return chunk.gather(rows);
         }
-        let mut picker = Picker::new(self.field_type, self.chunks.iter());
-        picker.extend(&rows.iter().map(|&row| place(row)).collect::<Vec<_>>());
-        picker.finish()
+        let values = match self.field_type {
+            FieldType::Float => Values::Float(self.pick(rows)),
+            FieldType::Integer => Values::Integer(self.pick(rows)),
+            FieldType::Unsigned => Values::Unsigned(self.pick(rows)),
+            FieldType::Boolean => Values::Boolean(self.pick(rows)),
+            FieldType::String => {
+                // Text that a chunk holds as codes stays codes.
+                let mut picker = Picker::new(self.field_type, self.chunks.iter());
+                picker.extend(&rows.iter().map(|&row| place(row)).collect::<Vec<_>>());
+                return picker.finish();
+            }
+        };
+        let mut validity = Validity::All;
+        if !self.is_full() {
+            (0..).zip(rows).for_each(|(at, &row)| validity.push(at, self.is_valid(row)));
+        }
+        Column { values, validity }
+    }
+
+    fn pick<T: Fixed>(&self, rows: &[u32]) -> Vec<T> {
+        let chunks: Vec<&[T]> = self.chunks.iter().map(|chunk| T::of(&chunk.values)).collect();
+        let value = |&row: &u32| {
+            let (chunk, row) = place(row);
+            chunks.get(chunk).and_then(|values| values.get(row)).copied().unwrap_or_default()
+        };
+        rows.iter().map(value).collect()
     }
 
     /// Appends every row of `column`, nulls included; nulls alone if it is of another type.

@@ -13,7 +13,7 @@ const PART_BYTES: usize = PAGE_BYTES_MAX;
 /// What putting rows in order takes for each meanwhile, bytes: its time and its number.
 const ORDER_BYTES: usize = size_of::<(i64, u32)>();
 /// What is held of each row beside its columns, bytes: its time, and its number in the order.
-const ROW_BYTES: usize = 8;
+const ROW_BYTES: usize = size_of::<i64>() + size_of::<u32>();
 
 /// Rows of one piece.
 #[derive(Debug)]
@@ -255,8 +255,7 @@ fn place(starts: &[u32], row: u32) -> (usize, usize) {
 
 impl Brought {
     fn bytes(&self) -> usize {
-        self.times_ns.len() * (8 + ORDER_BYTES)
-            + self.columns.iter().map(Column::bytes).sum::<usize>()
+        self.times_ns.len() * ROW_BYTES + self.columns.iter().map(Column::bytes).sum::<usize>()
     }
 
     fn pick(&self, rows: &[u32]) -> Self {

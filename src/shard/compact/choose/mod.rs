@@ -28,8 +28,8 @@ const LARGEST: (u64, u64) = (2, 3);
 const SEALED_BYTES: u64 = 32_000_000;
 /// Rows of a series of such a part, on average.
 const SEALED_ROWS_PER_SERIES: u64 = 256;
-/// A part of so many bytes is left alone already while its component has few, if its pages are full:
-/// a merge would make the same pages of them.
+/// A part of so many bytes is left alone already while its component has few, if its pages are
+/// full: a merge would make the same pages of them.
 const FULL_BYTES: u64 = 4_000_000;
 /// Rows of a series of such a part, on average.
 const FULL_ROWS_PER_SERIES: u64 = 512;
