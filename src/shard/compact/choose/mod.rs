@@ -28,8 +28,8 @@ const LARGEST: (u64, u64) = (2, 3);
 const SEALED_BYTES: u64 = 32_000_000;
 /// Rows of a series of such a part, on average.
 const SEALED_ROWS_PER_SERIES: u64 = 256;
-/// A part of so many bytes is left alone already while its component has few, if its pages are
-/// full: a merge would make the same pages of them.
+/// A part of so many bytes is left as a flush wrote it while its component has few, if its pages
+/// are full: a merge would make the same pages of them, and the newest rows lie in few bytes.
 const FULL_BYTES: u64 = 4_000_000;
 /// Rows of a series of such a part, on average.
 const FULL_ROWS_PER_SERIES: u64 = 512;
@@ -108,7 +108,8 @@ pub fn is_sealed(part: &Part, component: &[&Part]) -> bool {
     let has = |bytes: u64, rows_per_series: u64| {
         part.bytes >= bytes && part.rows >= part.series.saturating_mul(rows_per_series)
     };
-    let is_full = component.len() <= FULL_PARTS_MAX && has(FULL_BYTES, FULL_ROWS_PER_SERIES);
+    let is_of_flush = part.lo == part.hi && component.len() <= FULL_PARTS_MAX;
+    let is_full = is_of_flush && has(FULL_BYTES, FULL_ROWS_PER_SERIES);
     if !is_full && !has(SEALED_BYTES, SEALED_ROWS_PER_SERIES) && !has(SEALED_BYTES_ALWAYS, 0) {
         return false;
     }

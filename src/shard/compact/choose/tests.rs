@@ -268,7 +268,8 @@ fn what_is_large_is_left_alone_unless_another_lies_across_it() {
     assert_eq!((beside(few - 1), beside(few)), (true, false));
     let short = Part { rows: full.rows - 1, ..full.clone() };
     let small = Part { bytes: FULL_BYTES - 1, ..full.clone() };
-    assert!([short, small].iter().all(|part| !sealed(part, &full)));
+    let merged = Part { hi: full.hi + 1, ..full.clone() };
+    assert!([short, small, merged].iter().all(|part| !sealed(part, &full)));
     let ends = Part { min_ns: i64::MIN, max_ns: i64::MAX, ..huge };
     assert!(sealed(&ends, &part(2, 0, 1, 1, 1)));
 }
