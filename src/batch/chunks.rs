@@ -11,7 +11,7 @@ use crate::model::value::FieldType;
 /// In unit tests a chunk is so short that they all cross from one into the next.
 const CHUNK_BITS: u32 = if cfg!(test) { 6 } else { 15 };
 /// Rows of a chunk: 256 KB of times or numbers.
-pub const CHUNK_ROWS: usize = 1 << CHUNK_BITS;
+const CHUNK_ROWS: usize = 1 << CHUNK_BITS;
 
 /// The chunk of a row, and its place there.
 pub(super) fn place(row: u32) -> (usize, usize) {
@@ -77,11 +77,6 @@ impl ChunkedColumn {
     /// No rows.
     pub fn new(field_type: FieldType) -> Self {
         Self { field_type, chunks: Vec::new() }
-    }
-
-    /// The type of the values.
-    pub fn field_type(&self) -> FieldType {
-        self.field_type
     }
 
     /// Number of rows.

@@ -65,7 +65,7 @@ const LONG: usize = 1 << 19;
 
 /// Appends `from`. A long column grows by an eighth, not by its double: while it moves it is there
 /// twice.
-pub fn extend<T: Copy>(column: &mut Vec<T>, from: &[T]) {
+pub(super) fn extend<T: Copy>(column: &mut Vec<T>, from: &[T]) {
     let len = column.len();
     if len >= LONG && column.capacity() - len < from.len() {
         column.reserve_exact(from.len().max(len / 8));

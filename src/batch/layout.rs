@@ -188,14 +188,11 @@ impl FieldLayout<'_> {
         cells: &[Cell],
         positions: Range<usize>,
     ) -> Column {
-        let mut sources = Vec::new();
-        let first: Vec<usize> = columns
-            .iter()
-            .map(|(_, column)| {
-                sources.extend(column.chunks());
-                sources.len() - column.chunks().len()
-            })
-            .collect();
+        let (mut sources, mut first) = (Vec::new(), Vec::with_capacity(columns.len()));
+        for (_, column) in columns {
+            first.push(sources.len());
+            sources.extend(column.chunks());
+        }
         let mut joined = Picker::new(self.field_type, sources.into_iter());
         for same in within(cells, &positions).chunk_by(|a, b| a.at == b.at) {
             let last = |cell: &Cell| valid(columns, cell).map(|(number, _)| (*cell, number));

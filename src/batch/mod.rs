@@ -10,7 +10,7 @@ pub mod bitmap;
 pub mod chunks;
 pub mod column;
 pub mod column_bytes;
-pub mod column_growth;
+mod column_growth;
 pub mod column_sets;
 mod extract;
 mod field_writer;
