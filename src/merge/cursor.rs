@@ -99,6 +99,17 @@ pub trait SeriesCursor {
     /// [`ReadError::Storage`] and [`ReadError::Damaged`].
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError>;
 
+    /// Passes several series at once: the one at hand, of which nothing was read, and those behind
+    /// it that have all of their rows in the same page and inside `limits`. `None`, and it stands
+    /// where it stood, if these are not two at least or if it cannot tell.
+    ///
+    /// # Errors
+    /// [`ReadError::Storage`] and [`ReadError::Damaged`].
+    fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
+        let _ = limits;
+        Ok(None)
+    }
+
     /// Whether most of a page can be written elsewhere as it is stored ([`SeriesCursor::block`]).
     fn has_blocks(&self, page: &PageKeys) -> bool {
         let _ = page;
@@ -142,12 +153,67 @@ impl<C: SeriesCursor + ?Sized> SeriesCursor for Box<C> {
         (**self).column(page, id)
     }
 
+    fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
+        (**self).short_series(limits)
+    }
+
     fn has_blocks(&self, page: &PageKeys) -> bool {
         (**self).has_blocks(page)
     }
 
     fn block(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Vec<u8>>, ReadError> {
         (**self).block(page, id)
+    }
+}
+
+/// What [`SeriesCursor::short_series`] passes at most.
+#[derive(Clone, Copy, Debug)]
+pub struct RunLimits<'a> {
+    /// Series with rows outside are not passed.
+    pub time: TimeRange,
+    /// Nor is this one, nor any behind it.
+    pub end: Option<&'a SeriesKey>,
+    /// It stops once it has so many rows,
+    pub rows: usize,
+    /// or so many bytes of keys.
+    pub key_bytes: usize,
+}
+
+/// Series, ascending, and how many rows of each.
+pub type RowCounts = Vec<(SeriesKey, u32)>;
+
+/// Series whose rows stand behind each other in one page.
+#[derive(Clone, Debug)]
+pub struct ShortSeries {
+    /// Which.
+    pub series: RowCounts,
+    /// Their rows: of each series they ascend in time.
+    pub rows: PageKeys,
+}
+
+impl ShortSeries {
+    /// Series of a page: `next` answers the one at a place, its key and the end of its rows in the
+    /// page, as long as there is one. `page` makes the rows.
+    pub(crate) fn gather(
+        limits: &RunLimits<'_>,
+        first: u32,
+        mut next: impl FnMut(usize) -> Option<(SeriesKey, u32)>,
+        page: impl FnOnce(Range<u32>) -> Option<PageKeys>,
+    ) -> Option<Self> {
+        let (mut series, mut end, mut key_bytes) = (Vec::new(), first, 0);
+        while ((end - first) as usize) < limits.rows
+            && key_bytes < limits.key_bytes
+            && let Some((key, row)) = next(series.len())
+            && limits.end.is_none_or(|end| key < *end)
+        {
+            key_bytes += key.as_bytes().len();
+            series.push((key, row.saturating_sub(end)));
+            end = end.max(row);
+        }
+        if series.len() < 2 {
+            return None;
+        }
+        Some(Self { series, rows: page(first..end)? })
     }
 }
 
@@ -212,7 +278,8 @@ impl PageColumn {
     }
 }
 
-/// Rows of one series within a page: consecutive, and ascending in time, each time once.
+/// Rows of one series within a page: consecutive, and ascending in time, each time once. Of several
+/// series that follow each other in [`ShortSeries`] only.
 #[derive(Clone, Debug)]
 pub struct PageKeys {
     page: u64,

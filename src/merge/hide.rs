@@ -4,7 +4,9 @@ use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use super::condition::Condition;
-use super::cursor::{Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
+use super::cursor::{
+    Direction, PageColumn, PageKeys, ReadError, RunLimits, SeriesCursor, ShortSeries,
+};
 use super::key::SeriesKey;
 use super::sequences::Extent;
 use crate::model::ids::{ColumnId, MeasurementId};
@@ -208,6 +210,18 @@ impl<C: SeriesCursor> SeriesCursor for Hide<C> {
 
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
         self.cursor.column(page, id)
+    }
+
+    fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
+        // Of a measurement all series are dropped or none.
+        if !self.tombstones.is_empty() {
+            return Ok(None);
+        }
+        let passed = self.cursor.short_series(limits)?;
+        if passed.is_some() {
+            self.settle()?;
+        }
+        Ok(passed)
     }
 
     fn has_blocks(&self, page: &PageKeys) -> bool {

@@ -3,7 +3,9 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use super::cursor::{CURSORS_MAX, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
+use super::cursor::{
+    CURSORS_MAX, Direction, PageColumn, PageKeys, ReadError, RowCounts, RunLimits, SeriesCursor,
+};
 use super::join::join;
 use super::key::SeriesKey;
 use super::overlay::overlay;
@@ -66,8 +68,13 @@ impl<C: SeriesCursor> Merge<C> {
     /// Those of the cursors.
     pub fn next_series(&mut self) -> Result<Option<&SeriesKey>, ReadError> {
         self.leave()?;
+        Ok(self.arrive())
+    }
+
+    /// Stands at the least series of all sources, which were taken on.
+    fn arrive(&mut self) -> Option<&SeriesKey> {
         if self.are_first() {
-            return Ok(self.key());
+            return self.key();
         }
         for source in std::mem::take(&mut self.current) {
             self.wait(source);
@@ -79,7 +86,31 @@ impl<C: SeriesCursor> Merge<C> {
             self.waiting.pop();
             self.current.push(next);
         }
-        Ok(self.key())
+        self.key()
+    }
+
+    /// Passes several short series at once, as [`SeriesCursor::short_series`] does, where one
+    /// source has them all: it stands at the next series then. Nothing of the one at hand was
+    /// read. Answers them and their rows.
+    ///
+    /// # Errors
+    /// Those of the cursors.
+    pub fn short_series(
+        &mut self,
+        limits: &RunLimits<'_>,
+    ) -> Result<Option<(RowCounts, Picks)>, ReadError> {
+        let [only] = self.current[..] else { return Ok(None) };
+        let (at, next) = (usize::from(only), self.waiting.last().copied().map(usize::from));
+        let passed = match next {
+            None => self.sources.get_mut(at).map(|source| source.cursor.short_series(limits)),
+            Some(next) => self.sources.get_disjoint_mut([at, next]).ok().map(|[source, next]| {
+                let end = limits.end.into_iter().chain(next.cursor.key()).min();
+                source.cursor.short_series(&RunLimits { end, ..*limits })
+            }),
+        };
+        let Some(passed) = passed.transpose()?.flatten() else { return Ok(None) };
+        self.arrive();
+        Ok(Some((passed.series, Picks::whole(only, passed.rows, self.direction))))
     }
 
     /// Makes the next series the first that is neither before `to` nor at hand or passed.

@@ -48,6 +48,21 @@ impl RowKeys {
         size_of_val(&*self.ends) + times
     }
 
+    /// Where the rows of series number `series` of the page end.
+    pub(super) fn end_of(&self, series: usize) -> Option<u32> {
+        self.ends.get(series).copied()
+    }
+
+    /// Rows of the page, be they of several series; `None` if their times are not there as such.
+    pub(super) fn of_rows(
+        &self,
+        rows: Range<u32>,
+        (page, columns): (u64, &Columns),
+    ) -> Option<PageKeys> {
+        let Times::Each(times_ns) = &self.times else { return None };
+        Some(PageKeys::new(page, Rc::clone(columns), Rc::clone(times_ns), rows))
+    }
+
     /// The rows of series number `series` of the page inside `time`, if there are any. The page is
     /// called `page`, and its rows may have `columns`.
     pub(super) fn of_series(
@@ -57,9 +72,8 @@ impl RowKeys {
         (page, columns): (u64, &Columns),
     ) -> Option<PageKeys> {
         let columns = Rc::clone(columns);
-        let end_of = |series: usize| self.ends.get(series).copied();
-        let start = series.checked_sub(1).and_then(end_of).unwrap_or_default();
-        let rows = start..end_of(series)?;
+        let start = series.checked_sub(1).and_then(|before| self.end_of(before));
+        let rows = start.unwrap_or_default()..self.end_of(series)?;
         match &self.times {
             Times::Each(times_ns) => {
                 PageKeys::new(page, columns, Rc::clone(times_ns), rows).within(time)

@@ -13,7 +13,9 @@ use self::chunk::{Chunk, Rows, Values};
 use super::Memtable;
 use super::table::MeasurementTable;
 use crate::batch::column::Column;
-use crate::merge::cursor::{Columns, Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
+use crate::merge::cursor::{
+    Columns, Direction, PageColumn, PageKeys, ReadError, RunLimits, SeriesCursor, ShortSeries,
+};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
@@ -308,6 +310,40 @@ impl SeriesCursor for MemtableCursor<'_> {
         let column = self.read_column(at, rows, id).map(Rc::new);
         self.last = Some((page.page(), id, column.clone()));
         Ok(column.map(PageColumn::Wide))
+    }
+
+    fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
+        let Some(((at, table), place)) = self.table().zip(self.place()) else { return Ok(None) };
+        let (rows, number) = (table.rows(), table.rows().chunks_of(place).start);
+        let is_whole = |place: usize| rows.chunks_of(place) == (number..number + 1);
+        if self.direction == Direction::Descending || !is_whole(place) || !is_whole(place + 1) {
+            return Ok(None);
+        }
+        let Some(chunk) = self.ready((at, number)) else { return Ok(None) };
+        let (columns, chunk_rows) = (Rc::clone(chunk.columns()), chunk.rows());
+        let [(_, times_ns)] = chunk.pages() else { return Ok(None) };
+        let times_ns = Rc::clone(times_ns);
+        let mut key = SeriesKey::new(table.measurement, []);
+        let passed = ShortSeries::gather(
+            limits,
+            rows.rows_in(place, number, chunk_rows).start as u32,
+            |passed| {
+                let place = place + passed;
+                let of_series = rows.rows_in(place, number, chunk_rows);
+                let is_inside = |time_ns: &i64| limits.time.contains(*time_ns);
+                let is_inside = times_ns.get(of_series.clone())?.iter().all(is_inside);
+                (is_whole(place) && is_inside).then(|| {
+                    table.set_key(place, &mut key);
+                    // Rows of a page.
+                    (key.clone(), of_series.end as u32)
+                })
+            },
+            |of| Some(PageKeys::new(name((at, number), 0), columns, Rc::clone(&times_ns), of)),
+        );
+        if let Some(passed) = &passed {
+            self.enter(self.series + passed.series.len());
+        }
+        Ok(passed)
     }
 }
 

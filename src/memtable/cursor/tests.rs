@@ -7,6 +7,7 @@ use crate::batch::column::{StringColumn, Values};
 use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Block, FrameTable};
 use crate::merge::kway::Merge;
+use crate::merge::tests::short::read_some_at_once;
 use crate::model::value::{FieldType, FieldValue};
 
 type Rng = fastrand::Rng;
@@ -155,6 +156,7 @@ fn read(
 
 #[test]
 fn rows_in_memory_are_a_sorted_source() {
+    let mut passed_at_once = 0;
     for seed in 0..1_500 {
         let mut rng = Rng::with_seed(seed);
         let known: Vec<ColumnId> = (1..4).filter(|_| rng.bool()).map(ColumnId).collect();
@@ -190,9 +192,16 @@ fn rows_in_memory_are_a_sorted_source() {
                     told.reverse();
                 }
                 assert_eq!(read(&sorted, time, direction, from), told, "seed {seed}");
+                let source = vec![(u64::MAX, sorted.cursor(direction))];
+                let mut merge = Merge::new(source, direction).unwrap();
+                from.into_iter().for_each(|from| merge.seek(from).unwrap());
+                let (read, passed) = read_some_at_once(&mut merge, time, &mut rng);
+                assert_eq!(read, told, "seed {seed}");
+                passed_at_once += passed;
             }
         }
     }
+    assert!(passed_at_once > 1_000, "{passed_at_once}");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Any sources tell the story that a map tells to which their rows were written one by one.
 
 mod rules;
+pub(crate) mod short;
 pub(crate) mod vector;
 
 use std::collections::BTreeSet;

@@ -1,6 +1,9 @@
 //! Parts merged into one tell what all of them told, the latest last.
 
 use super::*;
+use crate::merge::hide::{Hidden, Hide};
+use crate::merge::sequences::Extent;
+use crate::merge::tests::short::read_some_at_once;
 
 /// A part of its own values.
 struct Own {
@@ -11,6 +14,10 @@ struct Own {
 impl Own {
     fn write(story: &Story, rng: &mut Rng) -> Option<Self> {
         let limits = small(rng);
+        Self::within(limits, story, rng)
+    }
+
+    fn within(limits: Limits, story: &Story, rng: &mut Rng) -> Option<Self> {
         let (values, mut parts) = write(story, 1_000, TIMES, limits, rng);
         let part = parts.pop()?;
         Some(Self { bytes: Bytes::new(&values).of(&part), part })
@@ -19,6 +26,46 @@ impl Own {
     fn cursor(&self, direction: Direction) -> PartCursor<Bytes> {
         PartCursor::new(self.bytes.clone(), self.part.id, direction, None).unwrap()
     }
+}
+
+#[test]
+fn short_series_of_parts_are_passed_at_once() {
+    let mut passed_at_once = 0;
+    for seed in 0..1_500 {
+        let mut rng = Rng::with_seed(seed);
+        let (mut all, mut parts) = (Story::new(), Vec::new());
+        for _ in 0..rng.usize(1..4) {
+            let mut story = story(&mut rng, TIMES);
+            for _ in 0..rng.usize(..80) {
+                let (id, time_ns) = (format!("{}", rng.u32(..500)), rng.i64(0..TIMES));
+                let key = SeriesKey::new(MeasurementId(rng.u32(1..4)), [&*id]);
+                story.entry((key, time_ns)).or_default().extend([(1, value(&mut rng, 1))]);
+            }
+            for (row, fields) in &story {
+                all.entry(row.clone()).or_default().extend(fields.clone());
+            }
+            let (page_rows, page_rows_enough) = (rng.usize(2..60), rng.usize(2..60));
+            let limits = Limits { page_rows, page_rows_enough, ..Limits::default() };
+            parts.extend(Own::within(limits, &story, &mut rng));
+        }
+        let retired = (1..4).filter(|_| rng.u8(..8) == 0).map(MeasurementId).collect();
+        all.retain(|(key, _), _| !BTreeSet::contains(&retired, &key.measurement()));
+        let hidden = Rc::new(Hidden::new(Vec::new(), retired));
+        let direction = any_direction(&mut rng);
+        let hide = |part: &Own| {
+            let sequences = Sequences { lo: 1, hi: 9, applied: 4 };
+            let of = Extent { sequences, time: TimeRange::ALL };
+            Hide::new(part.cursor(direction), Rc::clone(&hidden), &of, direction).unwrap()
+        };
+        let sources = (1..).zip(parts.iter().map(hide)).collect();
+        let mut merge = Merge::new(sources, direction).unwrap();
+        let start_ns = rng.i64(0..TIMES);
+        let time = [TimeRange::ALL, TimeRange::new(start_ns, TIMES)][rng.usize(..2)];
+        let (read, passed) = read_some_at_once(&mut merge, time, &mut rng);
+        assert_eq!(read, told(&all, time, direction), "seed {seed}");
+        passed_at_once += passed;
+    }
+    assert!(passed_at_once > 5_000, "{passed_at_once}");
 }
 
 #[test]

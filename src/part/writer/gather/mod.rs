@@ -1,14 +1,17 @@
 //! Rows of a merge to groups: series and times first, then text page by page, since nobody knows
 //! how long it is before, then the other columns one at a time.
 
+mod cut;
+
 use std::rc::Rc;
 
-use super::encode::{Encoded, LastRow, has_value};
+pub(super) use cut::Cut;
+
+use super::encode::{Encoded, LastRow};
 use super::limits::Limits;
 use crate::batch::column::{Column, Values};
-use crate::batch::column_bytes;
 use crate::codec::draft::Draft;
-use crate::merge::cursor::{Columns, ReadError, SeriesCursor};
+use crate::merge::cursor::{Columns, ReadError, RowCounts, RunLimits, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::merge::kway::{Merge, SourcePage};
 use crate::merge::picks::Picks;
@@ -31,8 +34,10 @@ pub struct Groups<C> {
     time: TimeRange,
     /// Of the series at hand: all of `time`, or what is behind the rows that were written before.
     series_time: TimeRange,
-    /// Whether the series at hand of the merge is not through.
+    /// Whether the series at hand of the merge is not through,
     has_series: bool,
+    /// and whether some of its rows were read.
+    is_begun: bool,
     /// Rows of it that the group before had no room for.
     pending: Option<Picks>,
     /// Rows of it are in the group before.
@@ -61,7 +66,8 @@ impl<C: SeriesCursor> Groups<C> {
                 continues = true;
             }
         }
-        Ok(Self { merge, limits, time, series_time, has_series, pending: None, continues })
+        let (is_begun, pending) = (continues, None);
+        Ok(Self { merge, limits, time, series_time, has_series, is_begun, pending, continues })
     }
 
     /// The next group, encoded; `None` when all rows are through. `tag_order` answers the tags of a
@@ -76,6 +82,13 @@ impl<C: SeriesCursor> Groups<C> {
             if rows.as_ref().is_some_and(|rows| rows.measurement != measurement) {
                 break;
             }
+            if self.add_short_series(measurement, &mut rows)? {
+                if rows.as_ref().is_some_and(Rows::is_full) {
+                    break;
+                }
+                continue;
+            }
+            self.is_begun = true;
             let picks = match self.pending.take() {
                 Some(picks) => Some(picks),
                 None => self.merge.next_rows(self.series_time)?,
@@ -92,7 +105,7 @@ impl<C: SeriesCursor> Groups<C> {
             match self.merge.stored_page(&picks).filter(|_| group.has_page(&picks)) {
                 Some(page) => group.add_stored(&mut self.merge, picks, page)?,
                 None => {
-                    group.add(&self.merge, picks);
+                    group.add_rows(&self.merge, picks);
                     group.read_if_due(&mut self.merge)?;
                 }
             }
@@ -117,10 +130,31 @@ impl<C: SeriesCursor> Groups<C> {
     fn find_series(&mut self) -> Result<bool, ReadError> {
         if !self.has_series {
             self.has_series = self.merge.next_series()?.is_some();
+            self.is_begun = false;
             self.series_time = self.time;
             self.continues = false;
         }
         Ok(self.has_series)
+    }
+
+    /// Adds several short series at once, if the next ones are that.
+    fn add_short_series(
+        &mut self,
+        measurement: MeasurementId,
+        rows: &mut Option<Rows>,
+    ) -> Result<bool, ReadError> {
+        if self.is_begun {
+            return Ok(false);
+        }
+        let new = || Rows::new(self.limits, measurement, false);
+        let room = rows.as_ref().map_or_else(|| new().room(self.time), |rows| rows.room(self.time));
+        let Some((series, picks)) = self.merge.short_series(&room)? else { return Ok(false) };
+        let group = rows.get_or_insert_with(new);
+        group.add(series, picks);
+        group.read_if_due(&mut self.merge)?;
+        group.end_series(&mut self.merge)?;
+        self.has_series = self.merge.key().is_some();
+        Ok(true)
     }
 
     /// The series at hand is through.
@@ -131,18 +165,6 @@ impl<C: SeriesCursor> Groups<C> {
             None => Ok(()),
         }
     }
-}
-
-/// Rows of a page.
-#[derive(Clone, Debug, Default)]
-pub(super) struct Cut {
-    /// Positions in the group.
-    pub(super) rows: std::ops::Range<usize>,
-    pub(super) first_series: u32,
-    /// Of each series from there on.
-    pub(super) counts: Vec<i64>,
-    /// The page that it is, if it comes as it is stored.
-    pub(super) stored: Option<SourcePage>,
 }
 
 /// A column of text.
@@ -233,7 +255,7 @@ impl Rows {
         let rows = picks.len();
         self.read_texts(merge)?;
         self.cut(true, true);
-        self.add(merge, picks);
+        self.add_rows(merge, picks);
         self.read_texts(merge)?;
         self.cut(true, true);
         // With the columns that it adds it may be too long for one.
@@ -243,23 +265,48 @@ impl Rows {
         Ok(())
     }
 
+    /// How many short series there is room for before a page is long enough.
+    fn room(&self, time: TimeRange) -> RunLimits<'static> {
+        let enough = self.limits.page_rows_enough.min(self.page_rows_max());
+        let of_page = self.limits.page_text_bytes.saturating_sub(self.open_bytes);
+        let of_group = self.limits.group_key_bytes.saturating_sub(self.key_bytes);
+        let rows = enough.saturating_sub(self.open_rows);
+        RunLimits { time, end: None, rows, key_bytes: of_page.min(of_group) }
+    }
+
     /// Adds rows of the series at hand.
-    fn add<C: SeriesCursor>(&mut self, merge: &Merge<C>, picks: Picks) {
+    fn add_rows<C: SeriesCursor>(&mut self, merge: &Merge<C>, picks: Picks) {
         let Some(key) = merge.key() else { return };
-        self.add_columns(&picks.columns());
-        if self.keys.last() != Some(key) {
-            self.keys.push(key.clone());
-            self.key_bytes += key.as_bytes().len();
-        }
-        let (series, rows) = (self.keys.len().saturating_sub(1) as u32, picks.len());
-        match self.runs.last_mut().filter(|run| run.0 == series) {
-            Some(run) => run.1 += rows as u32,
-            None => {
-                self.runs.push((series, rows as u32));
-                self.open_bytes += key.as_bytes().len();
+        let rows = picks.len() as u32;
+        if self.keys.last() == Some(key) {
+            let series = self.keys.len().saturating_sub(1) as u32;
+            match self.runs.last_mut().filter(|run| run.0 == series) {
+                Some(run) => run.1 += rows,
+                None => {
+                    self.runs.push((series, rows));
+                    self.open_bytes += key.as_bytes().len();
+                }
             }
+            return self.add_picks(picks);
         }
-        self.open_rows += rows;
+        self.add(vec![(key.clone(), rows)], picks);
+    }
+
+    /// Adds rows of series, of each so many, behind all that are there.
+    fn add(&mut self, series: RowCounts, picks: Picks) {
+        for (key, rows) in series {
+            let key_bytes = key.as_bytes().len();
+            self.runs.push((self.keys.len() as u32, rows));
+            self.open_bytes += key_bytes;
+            self.key_bytes += key_bytes;
+            self.keys.push(key);
+        }
+        self.add_picks(picks);
+    }
+
+    fn add_picks(&mut self, picks: Picks) {
+        self.add_columns(&picks.columns());
+        self.open_rows += picks.len();
         self.unread.extend(picks);
     }
 
@@ -337,82 +384,6 @@ impl Rows {
         self.picks.extend(unread);
         self.rows_read = self.picks.rows_read();
         Ok(())
-    }
-
-    /// Cuts the open rows into pages. What is too little for one stays, unless these are the last
-    /// rows of the group.
-    fn cut(&mut self, is_end_of_series: bool, is_last: bool) {
-        let (most, runs) = (self.page_rows_max(), std::mem::take(&mut self.runs));
-        let mut page = Cut { rows: self.cut_rows..self.cut_rows, ..Cut::default() };
-        let (mut row, mut bytes) = (0, 0);
-        for (at, &(series, rows)) in runs.iter().enumerate() {
-            let is_whole = at + 1 < runs.len() || is_end_of_series;
-            bytes += self.keys.get(series as usize).map_or(0, |key| key.as_bytes().len());
-            let mut left = rows as usize;
-            while left > 0 {
-                let room = most - page.rows.len();
-                let taken = self.fitting(row, left.min(room), &mut bytes);
-                if page.counts.is_empty() {
-                    page.first_series = series;
-                }
-                let place = (series - page.first_series) as usize;
-                page.counts.resize(place + 1, 0);
-                if let Some(count) = page.counts.last_mut() {
-                    *count += taken as i64;
-                }
-                (row, left) = (row + taken, left - taken);
-                page.rows.end += taken;
-                let is_full = page.rows.len() >= most || bytes >= self.limits.page_text_bytes;
-                if is_full
-                    || left == 0 && is_whole && page.rows.len() >= self.limits.page_rows_enough
-                {
-                    let next = page.rows.end..page.rows.end;
-                    self.close(std::mem::replace(&mut page, Cut { rows: next, ..Cut::default() }));
-                    (row, bytes) = (0, 0);
-                }
-            }
-        }
-        if is_last && !page.rows.is_empty() {
-            self.close(page);
-            bytes = 0;
-        } else {
-            let counts = (page.first_series..).zip(&page.counts);
-            self.runs = counts.map(|(series, &rows)| (series, rows as u32)).collect();
-        }
-        self.open_bytes = bytes;
-    }
-
-    /// How many of the next `rows` rows have room in a page that has `bytes` bytes of text; one at
-    /// least.
-    fn fitting(&self, first: usize, rows: usize, bytes: &mut usize) -> usize {
-        if self.text_bytes.is_empty() {
-            return rows;
-        }
-        for taken in 1..=rows {
-            *bytes += self.text_bytes.get(first + taken - 1).map_or(0, |&bytes| bytes as usize);
-            if *bytes >= self.limits.page_text_bytes {
-                return taken;
-            }
-        }
-        rows
-    }
-
-    /// Ends a page, which is of the first open rows.
-    fn close(&mut self, page: Cut) {
-        let rows = page.rows.len();
-        // Rows of a few pages.
-        let rest: Vec<u32> = (rows as u32..self.open_rows as u32).collect();
-        for text in &mut self.texts {
-            text.drafts.push(match has_value(&text.open, 0..rows) {
-                true => column_bytes::draft_rows(&text.open, 0..rows),
-                false => Draft::default(),
-            });
-            text.open = text.open.gather(&rest);
-        }
-        self.text_bytes.drain(..rows.min(self.text_bytes.len()));
-        self.open_rows -= rows;
-        self.cut_rows += rows;
-        self.cuts.push(page);
     }
 
     fn is_full(&self) -> bool {

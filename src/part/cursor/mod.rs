@@ -1,5 +1,7 @@
 //! A part as a sorted source of a merge.
 
+mod short;
+
 use std::ops::Range;
 use std::rc::Rc;
 
@@ -8,7 +10,9 @@ use super::directory::{Directory, Group};
 use super::pages::{self, Place};
 use super::series_block::Series;
 use super::values::{RowKeys, Values};
-use crate::merge::cursor::{Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
+use crate::merge::cursor::{
+    Direction, PageColumn, PageKeys, ReadError, RunLimits, SeriesCursor, ShortSeries,
+};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
@@ -366,13 +370,20 @@ impl<V: Values> PartCursor<V> {
             return Ok(None);
         }
         let name = name(self.value, self.group, at);
-        if self.keys.as_ref().is_none_or(|(held, _)| *held != name) {
-            let place = (self.value, self.group);
-            self.keys = Some((name, pages::keys(&mut self.values, place, group, at)?));
-        }
-        let Some((_, keys)) = &self.keys else { return Ok(None) };
         let place = self.series.saturating_sub(page.first_series) as usize;
-        Ok(keys.of_series(place, time, (name, &group.columns)))
+        Ok(self.row_keys(name, group)?.of_series(place, time, (name, &group.columns)))
+    }
+
+    /// How many rows the series of a page of the group at hand have, and when.
+    fn row_keys(&mut self, name: u64, group: &Group) -> Result<&RowKeys, ReadError> {
+        let keys = match self.keys.take() {
+            Some((held, keys)) if held == name => keys,
+            _ => {
+                let place = (self.value, self.group);
+                pages::keys(&mut self.values, place, group, place_of(name).page)?
+            }
+        };
+        Ok(&self.keys.insert((name, keys)).1)
     }
 }
 
@@ -441,6 +452,10 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
         let column = pages::column(&mut self.values, self.part, of, id)?;
         self.last = Some(LastColumn { page: page.page(), id, column: column.clone() });
         Ok(column)
+    }
+
+    fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
+        self.pass_short_series(limits)
     }
 
     fn has_blocks(&self, page: &PageKeys) -> bool {

@@ -1,0 +1,97 @@
+//! The rows of a group into pages.
+
+use super::Rows;
+use crate::batch::column_bytes;
+use crate::codec::draft::Draft;
+use crate::merge::kway::SourcePage;
+use crate::part::writer::encode::has_value;
+
+/// Rows of a page.
+#[derive(Clone, Debug, Default)]
+pub(in crate::part::writer) struct Cut {
+    /// Positions in the group.
+    pub(in crate::part::writer) rows: std::ops::Range<usize>,
+    pub(in crate::part::writer) first_series: u32,
+    /// Of each series from there on.
+    pub(in crate::part::writer) counts: Vec<i64>,
+    /// The page that it is, if it comes as it is stored.
+    pub(in crate::part::writer) stored: Option<SourcePage>,
+}
+
+impl Rows {
+    /// Cuts the open rows into pages. What is too little for one stays, unless these are the last
+    /// rows of the group.
+    pub(super) fn cut(&mut self, is_end_of_series: bool, is_last: bool) {
+        let (most, runs) = (self.page_rows_max(), std::mem::take(&mut self.runs));
+        let mut page = Cut { rows: self.cut_rows..self.cut_rows, ..Cut::default() };
+        let (mut row, mut bytes) = (0, 0);
+        for (at, &(series, rows)) in runs.iter().enumerate() {
+            let is_whole = at + 1 < runs.len() || is_end_of_series;
+            bytes += self.keys.get(series as usize).map_or(0, |key| key.as_bytes().len());
+            let mut left = rows as usize;
+            while left > 0 {
+                let room = most - page.rows.len();
+                let taken = self.fitting(row, left.min(room), &mut bytes);
+                if page.counts.is_empty() {
+                    page.first_series = series;
+                }
+                let place = (series - page.first_series) as usize;
+                page.counts.resize(place + 1, 0);
+                if let Some(count) = page.counts.last_mut() {
+                    *count += taken as i64;
+                }
+                (row, left) = (row + taken, left - taken);
+                page.rows.end += taken;
+                let is_full = page.rows.len() >= most || bytes >= self.limits.page_text_bytes;
+                if is_full
+                    || left == 0 && is_whole && page.rows.len() >= self.limits.page_rows_enough
+                {
+                    let next = page.rows.end..page.rows.end;
+                    self.close(std::mem::replace(&mut page, Cut { rows: next, ..Cut::default() }));
+                    (row, bytes) = (0, 0);
+                }
+            }
+        }
+        if is_last && !page.rows.is_empty() {
+            self.close(page);
+            bytes = 0;
+        } else {
+            let counts = (page.first_series..).zip(&page.counts);
+            self.runs = counts.map(|(series, &rows)| (series, rows as u32)).collect();
+        }
+        self.open_bytes = bytes;
+    }
+
+    /// How many of the next `rows` rows have room in a page that has `bytes` bytes of text; one at
+    /// least.
+    fn fitting(&self, first: usize, rows: usize, bytes: &mut usize) -> usize {
+        if self.text_bytes.is_empty() {
+            return rows;
+        }
+        for taken in 1..=rows {
+            *bytes += self.text_bytes.get(first + taken - 1).map_or(0, |&bytes| bytes as usize);
+            if *bytes >= self.limits.page_text_bytes {
+                return taken;
+            }
+        }
+        rows
+    }
+
+    /// Ends a page, which is of the first open rows.
+    fn close(&mut self, page: Cut) {
+        let rows = page.rows.len();
+        // Rows of a few pages.
+        let rest: Vec<u32> = (rows as u32..self.open_rows as u32).collect();
+        for text in &mut self.texts {
+            text.drafts.push(match has_value(&text.open, 0..rows) {
+                true => column_bytes::draft_rows(&text.open, 0..rows),
+                false => Draft::default(),
+            });
+            text.open = text.open.gather(&rest);
+        }
+        self.text_bytes.drain(..rows.min(self.text_bytes.len()));
+        self.open_rows -= rows;
+        self.cut_rows += rows;
+        self.cuts.push(page);
+    }
+}
