@@ -102,26 +102,13 @@ impl Picks {
         self
     }
 
-    /// The last of the rows alone, which ascend; of none, none.
+    /// The last of the rows alone; of none, none.
     #[must_use]
-    pub fn last_row(self) -> Self {
-        let (Some(&run), Some(&time_ns)) = (self.runs.last(), self.times_ns().last()) else {
-            return self;
-        };
-        let mut last = Self::new(Direction::Ascending);
-        let page = |number: u32| self.pages.get(number as usize);
-        if let Some((source, keys)) = page(run.page) {
-            let place = last.place_of(*source, keys);
-            last.push(place, run.first + run.rows.saturating_sub(1), std::iter::once(time_ns));
+    pub fn last_row(&self) -> Self {
+        match self.rows.checked_sub(1) {
+            Some(last) => self.only(&[last]),
+            None => self.clone(),
         }
-        let row = self.rows.saturating_sub(1);
-        for older in self.older.iter().filter(|older| older.at == row) {
-            if let Some((source, keys)) = page(older.page) {
-                let place = last.place_of(*source, keys);
-                last.push_older(place, older.row);
-            }
-        }
-        last
     }
 
     /// The rows at these places, which ascend.
