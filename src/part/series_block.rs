@@ -40,16 +40,21 @@ pub(super) fn encode(keys: &[SeriesKey], tags: usize, out: &mut Vec<u8>) {
     for tag in 0..tags {
         let mut known: HashMap<&str, u64, foldhash::fast::FixedState> = HashMap::default();
         let (mut entries, mut codes) = (Vec::new(), Vec::with_capacity(keys.len()));
+        let mut last: (&str, u64) = ("", 0);
         for value in values.iter().skip(tag).step_by(tags) {
             let next = entries.len() as u64 + 1;
-            let code = match value.is_empty() {
-                true => 0,
-                false => *known.entry(value).or_insert(next),
+            let code = match &**value {
+                "" => 0,
+                value if value == last.0 => last.1,
+                // Keys ascend: what is not the last of the first tag's values was never there.
+                _ if tag == 0 => next,
+                value => *known.entry(value).or_insert(next),
             };
             if code == next {
                 entries.push(&**value);
             }
             codes.push(code);
+            last = (value, code);
         }
         varint::write(entries.len() as u64, &mut piece);
         front_coding::encode(entries.into_iter(), &mut piece);
