@@ -163,7 +163,8 @@ impl Pieces {
         Ok(value.map_or(Next::End, Next::Piece))
     }
 
-    /// Lets everything else go on for so many milliseconds as there are bodies of this size.
+    /// Lets everything else go on for so many milliseconds as there are other bodies of this size:
+    /// between the pieces of one alone comes whatever waits.
     async fn leave_room(&mut self) -> Result<(), JsValue> {
         if self.bytes <= BODY_PACED_AFTER_BYTES {
             return Ok(());
@@ -171,7 +172,10 @@ impl Pieces {
         if !std::mem::replace(&mut self.is_paced, true) {
             PACED.set(PACED.get() + 1);
         }
-        JsFuture::from(wait(PACED.get())).await?;
+        let others = PACED.get().saturating_sub(1);
+        if others > 0 {
+            JsFuture::from(wait(others)).await?;
+        }
         Ok(())
     }
 
