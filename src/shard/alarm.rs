@@ -7,7 +7,7 @@
 
 use super::Shard;
 use super::attempts::{self, Duty, RETRY_NS};
-use super::flush::ENOUGH;
+use super::flush_size::ENOUGH;
 use super::load::Loaded;
 use super::request::Refusal;
 use crate::store::{Store, Table};
@@ -116,7 +116,7 @@ fn due(loaded: &Loaded, duty: Duty, now_ns: i64) -> Option<i64> {
     let has_frames = !wal.frames().is_empty() || !wal.damaged().is_empty();
     let natural_ns = match duty {
         Duty::Flush => {
-            let is_enough = wal.bytes() >= ENOUGH.bytes || loaded.log_bytes() >= ENOUGH.decoded;
+            let is_enough = loaded.flush_size().reaches(&ENOUGH);
             has_frames.then_some(if is_enough { now_ns } else { paused_ns })
         }
         Duty::Tidy => {

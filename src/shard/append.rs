@@ -2,7 +2,7 @@
 
 use super::Shard;
 use super::budget::Evictable;
-use super::flush::{ENOUGH, FORCED};
+use super::flush_size::{ENOUGH, FORCED, FlushSize};
 use super::request::{AppendReply, Refusal};
 use super::touch::Touch;
 use crate::batch::FrameTable;
@@ -59,15 +59,16 @@ impl<S: Store> Shard<S> {
             }
             decoded_bytes += table_bytes(&table);
             // What a frame alone makes due for the alarm is read again there, not kept until then.
-            match decoded_bytes <= ENOUGH.decoded {
+            match decoded_bytes <= ENOUGH.decoded_bytes {
                 true => tables.push(table),
                 false => tables = Vec::new(),
             }
         };
         frame::decode_each(frame, each).map_err(invalid)?;
-        let is_large = decoded_bytes > ENOUGH.decoded;
+        let is_large = decoded_bytes > ENOUGH.decoded_bytes;
         self.merge_if_crowded(now_ns)?;
-        self.flush_before(frame.len() as u64, decoded_bytes, now_ns)?;
+        let (bytes_added, cells) = (frame.len() as u64, header.cells());
+        self.flush_before(&FlushSize { bytes: bytes_added, decoded_bytes, cells }, now_ns)?;
         if is_large {
             self.cache.clear();
         }
@@ -95,6 +96,7 @@ impl<S: Store> Shard<S> {
         }
         loaded.columns.written();
         loaded.log_rows = loaded.log_rows.saturating_add(header.rows());
+        loaded.log_cells = loaded.log_cells.saturating_add(cells);
         loaded.series.append(&series);
         loaded.schema_version = loaded.schema_version.max(schema_version);
         loaded.pace.appended(now_ns);
@@ -104,7 +106,7 @@ impl<S: Store> Shard<S> {
             self.remember(&tables, was_empty);
         }
         // Asking the store again costs as much as appending to the memtable does.
-        let bytes_stored = bytes.saturating_add(frame.len() as u64);
+        let bytes_stored = bytes.saturating_add(bytes_added);
         Ok(AppendReply { bytes_stored, sequence, rows: header.rows(), rejected: None })
     }
 
@@ -136,13 +138,11 @@ impl<S: Store> Shard<S> {
         Ok((bytes, any_new))
     }
 
-    /// Flushes when the frame would take the WAL past twice what the alarm flushes at.
-    fn flush_before(&mut self, bytes: u64, decoded: u64, now_ns: i64) -> Result<(), Refusal> {
+    /// Flushes when the frame would make too much of the WAL for one flush.
+    fn flush_before(&mut self, frame: &FlushSize, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
-        let wal = &loaded.wal;
-        let full =
-            wal.bytes() + bytes > FORCED.bytes || loaded.log_bytes() + decoded > FORCED.decoded;
-        if full && !wal.frames().is_empty() { self.flush(now_ns) } else { Ok(()) }
+        let is_full = loaded.flush_size().plus(frame).reaches(&FORCED);
+        if is_full && !loaded.wal.frames().is_empty() { self.flush(now_ns) } else { Ok(()) }
     }
 
     /// Adds the rows to the memtable if it holds the rest of the WAL.

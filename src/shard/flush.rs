@@ -5,6 +5,7 @@ use std::rc::Rc;
 
 use super::Shard;
 use super::attempts::Duty;
+use super::flush_size::ENOUGH;
 use super::load::{ASIDE_KEYS, Damage, Loaded, wal_damage};
 use super::manifest::{Manifest, Part};
 use super::parts::{NewValue, listed, place};
@@ -26,19 +27,6 @@ use crate::part::writer::{Groups, Limits, PartWriter};
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 use crate::wal::Wal;
-
-/// How much of the WAL is enough.
-pub(super) struct Threshold {
-    /// Encoded bytes of the frames.
-    pub bytes: u64,
-    /// Memory of their rows and series once decoded, bytes.
-    pub decoded: u64,
-}
-
-/// At this the alarm flushes.
-pub(super) const ENOUGH: Threshold = Threshold { bytes: 7_000_000, decoded: 8_000_000 };
-/// Past this an append flushes first.
-pub(super) const FORCED: Threshold = Threshold { bytes: 8_000_000, decoded: 16_000_000 };
 
 impl<S: Store> Shard<S> {
     /// Writes every frame of the WAL into parts and moves the head past them, in one
@@ -95,6 +83,7 @@ impl<S: Store> Shard<S> {
         loaded.wal.release(head);
         loaded.log_series = 0;
         loaded.log_rows = 0;
+        loaded.log_cells = 0;
         loaded.series.forget_log();
         loaded.forget_plan();
         Ok(())
@@ -120,7 +109,7 @@ impl<S: Store> Shard<S> {
             let frames = loaded.wal.frames();
             let decoded_bytes = frames.get(&sequence).map_or(0, |frame| frame.decoded_bytes);
             // No table of a frame that is damaged further on is kept: a large one is read twice.
-            let added = match decoded_bytes > ENOUGH.decoded {
+            let added = match decoded_bytes > ENOUGH.decoded_bytes {
                 true => frame::decode_each(&bytes, drop)
                     .and_then(|()| frame::decode_each(&bytes, &mut add)),
                 false => frame::decode(&bytes).map(|tables| tables.into_iter().for_each(&mut add)),

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::answers::Answers;
 use super::attempts::Attempts;
 use super::columns::Columns;
+use super::flush_size::FlushSize;
 use super::manifest::{Manifest, PartId};
 use super::pace::Pace;
 use super::plan::Plan;
@@ -69,6 +70,8 @@ pub(super) struct Loaded {
     pub log_series: u64,
     /// Rows in the log.
     pub log_rows: u64,
+    /// Rows times fields of each table in the log.
+    pub log_cells: u64,
     /// See [`Loaded::series`].
     pub series: SeriesCount,
     pub columns: Columns,
@@ -114,6 +117,7 @@ impl Loaded {
             wal: Wal::default(),
             log_series: 0,
             log_rows: 0,
+            log_cells: 0,
             series: SeriesCount::default(),
             columns: Columns::default(),
             tombstones: BTreeMap::new(),
@@ -133,15 +137,15 @@ impl Loaded {
         loaded.wal = wal::replay::load(store, loaded.state.head, &taken)?;
         for (&sequence, frame) in loaded.wal.frames() {
             loaded.schema_version = loaded.schema_version.max(frame.schema_version);
-            let touch = Touch::decode(&frame.touch);
-            let (rows, beside) = touch.map_or((0, 0), |touch| (touch.rows, touch.beside_rows));
-            loaded.log_rows = loaded.log_rows.saturating_add(rows);
+            let touch = Touch::decode(&frame.touch).unwrap_or_default();
+            loaded.log_rows = loaded.log_rows.saturating_add(touch.rows);
+            loaded.log_cells = loaded.log_cells.saturating_add(touch.cells);
             if sequence > loaded.state.counters.counted {
                 // Written after the counters were last saved, by a life of the object that is over.
                 let counters = &mut loaded.state.counters;
-                counters.points += rows;
+                counters.points += touch.rows;
                 counters.frames += 1;
-                counters.rows_written += u64::from(frame.parts) + beside;
+                counters.rows_written += u64::from(frame.parts) + touch.beside_rows;
             }
         }
         Ok(Some(loaded))
@@ -178,9 +182,14 @@ impl Loaded {
         Some(tables?.into_iter().flatten().collect())
     }
 
-    /// Memory that the rows of the log take once they are read, bytes.
-    pub(super) fn log_bytes(&self) -> u64 {
-        self.wal.decoded_bytes().saturating_add(self.log_series.saturating_mul(SERIES_BYTES))
+    /// What a flush would have to do now.
+    pub(super) fn flush_size(&self) -> FlushSize {
+        let series_bytes = self.log_series.saturating_mul(SERIES_BYTES);
+        FlushSize {
+            bytes: self.wal.bytes(),
+            decoded_bytes: self.wal.decoded_bytes().saturating_add(series_bytes),
+            cells: self.log_cells,
+        }
     }
 
     /// What cannot be read and may hold rows of `measurement` inside `time`.

@@ -21,6 +21,7 @@ pub mod compact;
 mod delete;
 mod fence;
 mod flush;
+mod flush_size;
 mod groups;
 mod handle;
 pub mod host;

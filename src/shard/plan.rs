@@ -56,8 +56,6 @@ impl Loaded {
         let manifest = &self.manifest;
         let parts: Vec<&Part> = manifest.parts().values().collect();
         let components = choose::components(&parts, manifest.width_ns);
-        let open: Vec<usize> =
-            components.iter().map(|component| choose::unsealed(component).len()).collect();
         let stored: u64 = parts.iter().map(|part| part.bytes).sum();
         let now = Circumstances {
             width_ns: manifest.width_ns,
@@ -67,13 +65,16 @@ impl Loaded {
         };
         let merges =
             if manifest.job().is_none() { choose::choose(&components, &now) } else { vec![] };
-        let may_merge = open.iter().any(|&open| open > 1);
+        let are_more_than = |count: usize, is_quiet: &dyn Fn(&Part) -> bool| {
+            components.iter().any(|parts| choose::unsealed(parts, is_quiet).len() > count)
+        };
+        let may_merge = are_more_than(1, &|_| true);
         Plan {
             merges,
             scrub: self.scrubbable(&parts),
             has_garbage: parts.iter().any(|part| self.is_beyond(part)) || self.has_spent(),
             first_expiry_ns: manifest.next_expiry_ns(),
-            is_crowded: open.iter().any(|&open| open > CROWDED_PARTS),
+            is_crowded: are_more_than(CROWDED_PARTS, &|part| now.is_quiet_part(part)),
             quiet_ns: self.state.slot_writes.next_quiet_ns(now_ns).filter(|_| may_merge),
         }
     }

@@ -132,3 +132,50 @@ fn a_step_of_a_merge_of_many_series_is_short() {
     // Some 40,000 series each, at most.
     assert!(events >= 4, "{events} events");
 }
+
+/// 5,000 rows of a series, in each field what is drawn for it.
+fn rows_of(number: usize, fields: u32, draw: impl Fn(&mut fastrand::Rng) -> Values) -> Vec<u8> {
+    let mut rng = fastrand::Rng::with_seed(number as u64);
+    let first_ns = (number * ROWS) as i64;
+    let block = Block {
+        series: SeriesTable { tags: Vec::new(), len: 1 },
+        row_series: vec![0; ROWS],
+        times_ns: (first_ns..first_ns + ROWS as i64).collect(),
+        fields: (0..fields).map(|_| Column::full(draw(&mut rng))).collect(),
+    };
+    let field_ids: Vec<ColumnId> = (0..fields).map(|field| ColumnId(11 + field)).collect();
+    let (measurement, rows) = (MeasurementId(1), &Selection::All);
+    let table = TableRef { measurement, tag_ids: &[], field_ids: &field_ids, block: &block, rows };
+    let mut out = Vec::new();
+    frame::encode(&[table], &mut out);
+    out
+}
+
+const ROWS: usize = 5_000;
+
+/// Of every alarm that comes too late: what appends flush.
+#[test]
+fn a_flush_has_4_mb_and_2_million_cells_at_most() {
+    let booleans =
+        |rng: &mut fastrand::Rng| Values::Boolean((0..ROWS).map(|_| rng.bool()).collect());
+    let floats = |rng: &mut fastrand::Rng| Values::Float((0..ROWS).map(|_| rng.f64()).collect());
+    let frames: [&dyn Fn(usize) -> Vec<u8>; 2] =
+        [&|number| rows_of(number, 10, floats), &|number| rows_of(number, 40, booleans)];
+    for (frame, fields) in frames.into_iter().zip([10, 40]) {
+        let (store, mut shard) = opened();
+        let (mut most_bytes, mut most_cells) = (0, 0);
+        for number in 0..60 {
+            if number % 4 == 3 {
+                // What the log has is known again after an eviction.
+                shard = reopen(store.clone());
+            }
+            shard.append(&frame(number), &stamp(), NOW_NS).unwrap();
+            let stats = shard.stats().unwrap();
+            most_bytes = most_bytes.max(stats.wal_bytes);
+            most_cells = most_cells.max(stats.wal_frames * ROWS as u64 * fields);
+        }
+        assert!(shard.stats().unwrap().counters.flushes > 3);
+        assert!(most_bytes <= 4_000_000 && most_cells <= 2_000_000, "{most_bytes} {most_cells}");
+        assert!(most_bytes > 3_000_000 || most_cells > 1_500_000, "{most_bytes} {most_cells}");
+    }
+}

@@ -5,6 +5,8 @@
 //! slots is no reason to merge all of them. Slots, sizes and the width decide how much is rewritten
 //! and how many parts are left, never what an answer is: for that a merge is *convex*.
 
+use std::ops::RangeInclusive;
+
 use crate::merge::sequences::Extent;
 use crate::shard::manifest::{Part, PartId};
 use crate::shard::slots::Slots;
@@ -28,13 +30,14 @@ const LARGEST: (u64, u64) = (2, 3);
 const SEALED_BYTES: u64 = 32_000_000;
 /// Rows of a series of such a part, on average.
 const SEALED_ROWS_PER_SERIES: u64 = 256;
-/// A part of so many bytes is left as a flush wrote it while its component has few, if its pages
-/// are full: a merge would make the same pages of them, and the newest rows lie in few bytes.
-const FULL_BYTES: u64 = 4_000_000;
-/// Rows of a series of such a part, on average.
-const FULL_ROWS_PER_SERIES: u64 = 512;
-/// Parts of a component that has few.
-const FULL_PARTS_MAX: usize = 16;
+/// A part of so many bytes and such series is left as it is under load, while its component has
+/// few: a merge would write the same values again, and the newest rows lie in few bytes. Flushes of
+/// values that no codec makes smaller have as many (`FORCED` in `shard/flush_size.rs`).
+const FULL_BYTES: RangeInclusive<u64> = 2_500_000..=4_000_000;
+/// Parts of a component that has few. Of one that has more the oldest are merged.
+const FULL_PARTS_MAX: usize = 24;
+/// That many parts are the newest of such a component.
+const FULL_PARTS_KEPT: usize = FULL_PARTS_MAX - PARTS_MAX;
 /// A part of so many bytes is left alone.
 const SEALED_BYTES_ALWAYS: u64 = 256_000_000;
 /// So much of its span may overlap a neighbour's: flushes in order of time do by a little.
@@ -103,13 +106,27 @@ pub fn is_convex(merge: &[&Part], others: &[&Part]) -> bool {
     hull.is_convex(&others)
 }
 
-/// Whether a part of a component is left alone.
-pub fn is_sealed(part: &Part, component: &[&Part]) -> bool {
+impl Circumstances<'_> {
+    /// Whether nothing was written for an hour where a part begins and ends.
+    pub fn is_quiet_part(&self, part: &Part) -> bool {
+        let (first, last) = slots(part, self.width_ns);
+        (self.is_quiet)(first) && (self.is_quiet)(last)
+    }
+}
+
+/// Whether a part of a component is left alone; `is_quiet`: nothing is written there.
+fn is_sealed(part: &Part, component: &[&Part], is_quiet: bool) -> bool {
     let has = |bytes: u64, rows_per_series: u64| {
         part.bytes >= bytes && part.rows >= part.series.saturating_mul(rows_per_series)
     };
-    let is_of_flush = part.lo == part.hi && component.len() <= FULL_PARTS_MAX;
-    let is_full = is_of_flush && has(FULL_BYTES, FULL_ROWS_PER_SERIES);
+    let is_kept = || {
+        let newer = component.iter().filter(|other| other.lo > part.hi).count();
+        component.len() <= FULL_PARTS_MAX || newer < FULL_PARTS_KEPT
+    };
+    let is_full = !is_quiet
+        && FULL_BYTES.contains(&part.bytes)
+        && has(0, SEALED_ROWS_PER_SERIES)
+        && is_kept();
     if !is_full && !has(SEALED_BYTES, SEALED_ROWS_PER_SERIES) && !has(SEALED_BYTES_ALWAYS, 0) {
         return false;
     }
@@ -121,15 +138,16 @@ pub fn is_sealed(part: &Part, component: &[&Part]) -> bool {
     })
 }
 
-/// The parts of a component that are not sealed.
-pub fn unsealed<'a>(component: &[&'a Part]) -> Vec<&'a Part> {
-    component.iter().copied().filter(|part| !is_sealed(part, component)).collect()
+/// The parts of a component that are not left alone.
+pub fn unsealed<'a>(component: &[&'a Part], is_quiet: impl Fn(&Part) -> bool) -> Vec<&'a Part> {
+    let is_open = |part: &&Part| !is_sealed(part, component, is_quiet(part));
+    component.iter().copied().filter(is_open).collect()
 }
 
 /// The best merge of a component: that of the first slot that has one. The others follow when it is
 /// done: two that are convex alone can break the order together. `least`: parts of one.
 fn of_component(component: &[&Part], now: &Circumstances<'_>, least: usize) -> Option<Vec<PartId>> {
-    let mut open = unsealed(component);
+    let mut open = unsealed(component, |part| now.is_quiet_part(part));
     open.retain(|part| !(now.is_left)(part.id));
     if open.len() < QUIET_PARTS_MIN {
         return None;
