@@ -82,6 +82,11 @@ impl Admission {
         self.0.free_bytes()
     }
 
+    /// Bytes that nobody holds, of the budget and `more_bytes`.
+    fn free_bytes_with(&self, more_bytes: usize) -> usize {
+        (self.0.total_bytes + more_bytes).saturating_sub(self.0.held_bytes.get())
+    }
+
     /// A permit for a request about `database`, which holds nothing yet.
     pub fn enter(&self, database: &str) -> Permit {
         let mut shares = self.0.shares.borrow_mut();
@@ -164,7 +169,12 @@ impl Permit {
     /// # Errors
     /// [`Overloaded`] when they cannot be had; what was held stays so.
     pub fn grow_to(&mut self, bytes: usize) -> Result<(), Overloaded> {
-        while !self.take_free(bytes) {
+        self.grow_to_with(bytes, 0)
+    }
+
+    /// The same where `more_bytes` may be held beyond the budget.
+    fn grow_to_with(&mut self, bytes: usize, more_bytes: usize) -> Result<(), Overloaded> {
+        while !self.take_free(bytes) && !self.take_free_with(bytes, more_bytes) {
             let Ledger { total_bytes: total, .. } = *self.ledger;
             let (wanted, free) = (self.wanted(bytes), self.ledger.free_bytes());
             let never = bytes > total;
@@ -177,11 +187,16 @@ impl Permit {
 
     /// Makes sure that at least `bytes` are held if they are free; `false` when they are not.
     pub fn take_free(&mut self, bytes: usize) -> bool {
-        let Ledger { total_bytes, firsts_bytes, ref held_bytes, .. } = *self.ledger;
+        let is_first = self.share.bytes.get() + self.wanted(bytes) <= FIRST_BYTES;
+        let more_bytes = if is_first { self.ledger.firsts_bytes } else { 0 };
+        self.take_free_with(bytes, more_bytes)
+    }
+
+    /// The same where `more_bytes` may be held beyond the budget.
+    fn take_free_with(&mut self, bytes: usize, more_bytes: usize) -> bool {
+        let Ledger { total_bytes, ref held_bytes, .. } = *self.ledger;
         let wanted = self.wanted(bytes);
-        let is_first = self.share.bytes.get() + wanted <= FIRST_BYTES
-            && held_bytes.get() + wanted <= total_bytes + firsts_bytes;
-        let is_had = wanted == 0 || wanted <= self.ledger.free_bytes() || is_first;
+        let is_had = wanted == 0 || held_bytes.get() + wanted <= total_bytes + more_bytes;
         if is_had {
             self.add(wanted);
         }

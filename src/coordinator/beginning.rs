@@ -1,8 +1,8 @@
 //! A query's wait for the memory that it begins with.
 
-use super::Context;
 use super::error::Error;
-use crate::admission::QueryRoom;
+use super::{Context, Turn};
+use crate::admission::{QueryRoom, RoomSlot};
 use crate::model::limits::{QUERY_WAIT_NS_MAX, QUERY_WAIT_PAUSE_MS};
 use crate::model::time::MS_NS;
 use crate::protocol::call::Address;
@@ -35,4 +35,11 @@ impl Beginning {
         let pause = QUERY_WAIT_PAUSE_MS.to_le_bytes().to_vec();
         Ok(Some(Request::new(Address::Pause, pause)))
     }
+}
+
+/// Whether a query that ended so for want of memory, and dropped what it held, begins anew once
+/// there is as much as it needs.
+pub(super) fn may_restart<T>(turn: &Turn<T>, room: &RoomSlot) -> bool {
+    let is_refused = matches!(turn, Err(Error::Unavailable(Unavailable::Crowded)));
+    is_refused && room.get().is_some_and(QueryRoom::restart)
 }

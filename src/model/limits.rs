@@ -267,6 +267,9 @@ pub const SHARDS_ASKED_AT_ONCE_MAX: usize = 6;
 pub const QUERIES_BYTES_MAX: usize = 10_000_000;
 /// What queries of databases that held nothing may take beyond it, bytes.
 pub const FIRST_QUERIES_BYTES_MAX: usize = 4_000_000;
+/// How much of that any query may begin with, bytes: so much is left for small queries however much
+/// large ones hold.
+pub const BEGINNINGS_BYTES_MAX: usize = 2_000_000;
 /// What a query has to begin with, bytes: a half for the pieces that are on their way, a half for
 /// what is gathered of them.
 pub const QUERY_START_BYTES: usize = FIRST_BYTES;
@@ -275,8 +278,8 @@ pub const QUERY_SPARE_BYTES_MAX: usize = 24_000_000;
 /// From when on a reader who takes nothing of an answer is slow, and the answer may be given up for
 /// others, nanoseconds.
 pub const SLOW_READER_NS: i64 = super::time::S_NS;
-/// How long a query waits for the room to begin, nanoseconds.
-pub const QUERY_WAIT_NS_MAX: i64 = 10 * super::time::S_NS;
+/// How long a query waits for the room to begin, and again if it has to begin anew, nanoseconds.
+pub const QUERY_WAIT_NS_MAX: i64 = 30 * super::time::S_NS;
 /// Queries of one isolate that wait so; more are refused at once.
 pub const QUERIES_WAITING_MAX: usize = 500;
 /// After which pause it looks again, milliseconds.

@@ -167,6 +167,27 @@ fn thirty_heavy_queries_hold_little_more_than_there_is_for_queries() {
     }
 }
 
+/// Thirty that have to hold all their values begin anew, one after the other, rather than to fail,
+/// and small ones of the same database pass them.
+#[test]
+fn thirty_queries_that_hold_all_values_end_and_small_ones_pass_them() {
+    let kinds = ["SELECT median(v), mode(w) FROM m", "SELECT distinct(v) FROM m WHERE w < 1000000"];
+    let small = "SELECT last(v) FROM m WHERE id = 'i7'";
+    for shards in [1, 4] {
+        let mut world = loaded(shards);
+        let alone: Vec<_> = kinds.iter().map(|text| ask(&mut world, &[text])).collect();
+        let (small_alone, _, _) = ask(&mut world, &[small]);
+        let mut texts: Vec<&str> = kinds.iter().copied().cycle().take(30).collect();
+        texts.push(small);
+        let (answers, _, _) = ask(&mut world, &texts);
+        for (number, answer) in answers.iter().take(30).enumerate() {
+            let (expected, _, _) = &alone[number % kinds.len()];
+            assert_eq!((answer.0, answer), (200, &expected[0]), "{shards} shards, {number}");
+        }
+        assert_eq!((answers[30].0, answers[30]), (200, small_alone[0]));
+    }
+}
+
 /// One series of a million windows is one chunk of the result, whose text would be much more.
 #[test]
 fn a_series_of_a_million_windows_is_written_as_it_is_sent() {

@@ -245,6 +245,7 @@ fn fixed_limits_of_the_settings_page_are_those_of_the_code() {
         ("QUERIES_BYTES_MAX", bytes(limits::QUERIES_BYTES_MAX)),
         ("SLOW_READER_NS", seconds(limits::SLOW_READER_NS)),
         ("FIRST_QUERIES_BYTES_MAX", bytes(limits::FIRST_QUERIES_BYTES_MAX)),
+        ("BEGINNINGS_BYTES_MAX", bytes(limits::BEGINNINGS_BYTES_MAX)),
         ("QUERY_SPARE_BYTES_MAX", bytes(limits::QUERY_SPARE_BYTES_MAX)),
         ("QUERY_WAIT_NS_MAX", seconds(limits::QUERY_WAIT_NS_MAX)),
         ("QUERIES_WAITING_MAX", count(limits::QUERIES_WAITING_MAX)),

@@ -2,18 +2,28 @@
 //!
 //! A query begins with a megabyte ([`QueryRoom::start`]) and takes more as its answer needs it, as
 //! long as there is any: what can be made smaller, such as a slice of an answer, is; what cannot
-//! be, such as the values of a median, goes on into what bodies leave free, or ends the query.
+//! be, such as the values of a median, goes on into what bodies leave free. A query that is refused
+//! what it cannot do without is *large*: it gives back what it has and begins anew with what it was
+//! refused ([`QueryRoom::restart`]), one large query after the other. So small ones pass, and large
+//! ones do not keep each other from ending.
+
+mod held;
+mod slow_reader;
 
 use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 
-use super::{Admission, Evictable, Permit, Tag};
+use super::{Admission, Permit, Tag};
 use crate::model::limits::{
-    FIRST_QUERIES_BYTES_MAX, PAGE_BYTES_MAX, PIECE_BYTES_MAX, PIECE_BYTES_MIN, PIECES_BYTES_MAX,
-    QUERIES_BYTES_MAX, QUERIES_WAITING_MAX, QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES,
-    SHARDS_ASKED_AT_ONCE_MAX, SLOW_READER_NS,
+    BEGINNINGS_BYTES_MAX, FIRST_QUERIES_BYTES_MAX, GATHERED_BYTES_MAX, PAGE_BYTES_MAX,
+    PIECE_BYTES_MAX, PIECE_BYTES_MIN, PIECES_BYTES_MAX, QUERIES_BYTES_MAX, QUERIES_WAITING_MAX,
+    QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES, SHARDS_ASKED_AT_ONCE_MAX,
 };
+pub use held::Held;
+pub use slow_reader::Waiting;
 
+/// How often a query begins anew because it needs more than there was.
+const RESTARTS_MAX: u32 = 4;
 /// What the pieces that are on their way may take of a query's first bytes, and what is gathered.
 const HALF_BYTES: usize = QUERY_START_BYTES / 2;
 
@@ -48,6 +58,8 @@ struct Shared {
     spare_bytes: Cell<usize>,
     /// Who waits for the room to begin, in the order in which they came.
     waiting: RefCell<Vec<Weak<Room>>>,
+    /// Those under way.
+    begun: RefCell<Vec<Weak<Room>>>,
     /// When a query last began, or tried to.
     now_ns: Cell<i64>,
 }
@@ -66,6 +78,7 @@ impl QueryMemory {
             bodies: bodies.clone(),
             spare_bytes: Cell::new(0),
             waiting: RefCell::default(),
+            begun: RefCell::default(),
             now_ns: Cell::new(i64::MIN),
         }))
     }
@@ -78,11 +91,14 @@ impl QueryMemory {
             spare: RefCell::new(self.0.bodies.enter(database)),
             used_bytes: Cell::new(0),
             pieces_bytes: Cell::new(HALF_BYTES),
+            begins_with_bytes: Cell::new(QUERY_START_BYTES),
+            refused_bytes: Cell::new(0),
+            restarts: Cell::new(0),
             has_begun: Cell::new(false),
+            has_grown: Cell::new(false),
+            has_reader: Cell::new(true),
         });
-        let mut waiting = self.0.waiting.borrow_mut();
-        waiting.retain(|room| room.strong_count() > 0);
-        waiting.push(Rc::downgrade(&room));
+        room.queue();
         QueryRoom(room)
     }
 
@@ -137,7 +153,18 @@ struct Room {
     used_bytes: Cell<usize>,
     /// What its pieces that are on their way may take.
     pieces_bytes: Cell<usize>,
+    /// What it has to have to begin.
+    begins_with_bytes: Cell<usize>,
+    /// What it could not have since it began.
+    refused_bytes: Cell<usize>,
+    /// How often it began anew.
+    restarts: Cell<u32>,
     has_begun: Cell<bool>,
+    /// Whether it ever held more than every query begins with: what it holds of that may pass from
+    /// one part to another.
+    has_grown: Cell<bool>,
+    /// Whether nothing of its answer waits to be taken.
+    has_reader: Cell<bool>,
 }
 
 impl Default for QueryRoom {
@@ -158,13 +185,40 @@ impl QueryRoom {
         if room.has_begun.get() {
             return true;
         }
-        let begins = room.is_next() && room.permit.borrow_mut().grow_to(QUERY_START_BYTES).is_ok();
+        let begins = match room.is_large() {
+            true => room.is_next_large() && room.take(room.begins_with_bytes.get()),
+            false => room.is_next() && room.take_first(),
+        };
         if begins {
             let is_other = |other: &Weak<Room>| !std::ptr::eq(other.as_ptr(), Rc::as_ptr(room));
             room.shared.waiting.borrow_mut().retain(is_other);
+            let mut begun = room.shared.begun.borrow_mut();
+            begun.retain(|other| other.strong_count() > 0 && is_other(other));
+            begun.push(Rc::downgrade(room));
             room.has_begun.set(true);
         }
         begins
+    }
+
+    /// Begins anew, after [`NoRoom::Now`] and once everything is dropped that the query held: it
+    /// waits as one of the large, of which one runs at a time, until it has what it was refused.
+    /// `false` when it was refused nothing, or has begun too often.
+    pub fn restart(&self) -> bool {
+        let room = &self.0;
+        let refused_bytes = room.refused_bytes.take();
+        if refused_bytes == 0 || room.restarts.get() == RESTARTS_MAX {
+            return false;
+        }
+        room.restarts.update(|restarts| restarts + 1);
+        // It may need much more than it has got to say.
+        let more_bytes = (2 * room.begins_with_bytes.get()).min(GATHERED_BYTES_MAX);
+        room.begins_with_bytes.set(refused_bytes.max(more_bytes));
+        room.pieces_bytes.set(HALF_BYTES);
+        room.give_up_spare();
+        room.permit.borrow_mut().shrink_to(room.used_bytes.get());
+        room.has_begun.set(false);
+        room.queue();
+        true
     }
 
     /// How large the pieces may be that so many shards are asked for. Of an answer that `goes_on`
@@ -185,7 +239,7 @@ impl QueryRoom {
 
     /// A part of the query, which holds nothing yet.
     pub fn part(&self) -> Held {
-        Held { room: self.clone(), bytes: 0 }
+        Held::new(self.clone())
     }
 
     /// Whose bytes they are, and how many, for who takes them away.
@@ -198,19 +252,6 @@ impl QueryRoom {
         self.0.permit.borrow_mut().shrink_to(0);
         self.0.give_up_spare();
     }
-
-    /// Its answer waits for its reader from `now_ns` on, and may be given up for others after
-    /// [`SLOW_READER_NS`].
-    pub fn waits(&self, now_ns: i64) -> Waiting {
-        let slot = Rc::new(WaitingRoom {
-            room: self.clone(),
-            tag: self.tag(),
-            since_ns: now_ns,
-            is_gone: Cell::new(false),
-        });
-        self.0.shared.rooms.register(&slot);
-        Waiting(slot)
-    }
 }
 
 impl Shared {
@@ -218,27 +259,76 @@ impl Shared {
     fn is_waited_for(&self) -> bool {
         self.waiting.borrow().iter().any(|room| room.strong_count() > 0)
     }
+
+    /// Whether a large query waits to begin, or is under way.
+    fn is_for_large(&self) -> bool {
+        let waiting = self.waiting.borrow();
+        let is_waited_for = waiting.iter().filter_map(Weak::upgrade).any(|room| room.is_large());
+        is_waited_for || self.is_under_way(Room::is_large)
+    }
+
+    /// Whether such a query is under way. One whose reader takes nothing may be given up.
+    fn is_under_way(&self, is_such: impl Fn(&Room) -> bool) -> bool {
+        let is_one =
+            |room: Rc<Room>| room.has_begun.get() && room.has_reader.get() && is_such(&room);
+        self.begun.borrow().iter().filter_map(Weak::upgrade).any(is_one)
+    }
 }
 
 impl Room {
-    /// Whether fewer of those who wait begin before this one than there is room for.
-    fn is_next(self: &Rc<Self>) -> bool {
+    /// Waits to begin, behind those who do.
+    fn queue(self: &Rc<Self>) {
         let mut waiting = self.shared.waiting.borrow_mut();
         waiting.retain(|room| room.strong_count() > 0);
-        let is_own = |room: &Weak<Self>| std::ptr::eq(room.as_ptr(), Rc::as_ptr(self));
-        let own_bytes = self.database_bytes();
-        let free = self.shared.rooms.free_bytes() / QUERY_START_BYTES;
-        if free == 0 {
+        waiting.push(Rc::downgrade(self));
+    }
+
+    /// Whether it was refused more than every query begins with.
+    fn is_large(&self) -> bool {
+        self.begins_with_bytes.get() > QUERY_START_BYTES
+    }
+
+    /// Whether it holds more than every query begins with.
+    fn is_grown(&self) -> bool {
+        self.permit.borrow().bytes() + self.spare.borrow().bytes() > QUERY_START_BYTES
+    }
+
+    /// Whether fewer of those who wait begin before this one than there is room for.
+    fn is_next(self: &Rc<Self>) -> bool {
+        let free = self.shared.rooms.free_bytes_with(BEGINNINGS_BYTES_MAX) / QUERY_START_BYTES;
+        match free {
             // What is kept for those who hold nothing, or a slow reader's.
-            return own_bytes == 0 || waiting.first().is_some_and(is_own);
+            0 => self.database_bytes() == 0 || self.ahead(1) == 0,
+            free => self.ahead(free) < free,
         }
+    }
+
+    /// Whether it is the first of the large that wait, and none is under way that is or may become
+    /// one: two that need more than there is for both would never end.
+    fn is_next_large(self: &Rc<Self>) -> bool {
+        let is_such = |room: &Self| room.is_large() || room.is_grown();
+        self.ahead(1) == 0 && !self.shared.is_under_way(is_such)
+    }
+
+    /// How many of its kind begin before it, up to `most`: those of databases that hold less, and
+    /// those who came before.
+    fn ahead(self: &Rc<Self>, most: usize) -> usize {
+        let waiting: Vec<_> =
+            self.shared.waiting.borrow().iter().filter_map(Weak::upgrade).collect();
+        let own_bytes = self.database_bytes();
         let mut is_before = true;
         let ahead = waiting.iter().filter(|room| {
-            is_before &= !is_own(room);
-            let other_bytes = room.upgrade().map_or(usize::MAX, |room| room.database_bytes());
-            other_bytes < own_bytes || (other_bytes == own_bytes && is_before)
+            is_before &= !Rc::ptr_eq(room, self);
+            let bytes = room.database_bytes();
+            room.is_large() == self.is_large()
+                && (bytes < own_bytes || (bytes == own_bytes && is_before))
         });
-        ahead.take(free).count() < free
+        ahead.take(most).count()
+    }
+
+    /// Takes what every query begins with.
+    fn take_first(&self) -> bool {
+        self.permit.borrow_mut().grow_to_with(QUERY_START_BYTES, BEGINNINGS_BYTES_MAX).is_ok()
     }
 
     /// What all queries of its database hold.
@@ -247,15 +337,30 @@ impl Room {
     }
 
     /// Makes sure that its parts may hold so many bytes beside the pieces on their way.
-    fn hold(self: &Rc<Self>, bytes: usize) -> Result<(), NoRoom> {
+    fn hold(&self, bytes: usize) -> Result<(), NoRoom> {
         let wanted = bytes + self.pieces_bytes.get();
-        let mut permit = self.permit.borrow_mut();
-        if permit.take_free(wanted) {
-            return Ok(());
-        }
         let most = QUERIES_BYTES_MAX + QUERY_SPARE_BYTES_MAX;
         if wanted > most {
             return Err(NoRoom::Ever { wanted: bytes, most: most - self.pieces_bytes.get() });
+        }
+        // Who has grown goes on. Who would begin to waits behind the large.
+        let waits = || !self.is_large() && !self.has_grown.get() && self.shared.is_for_large();
+        if wanted <= self.permit.borrow().bytes() {
+            return Ok(());
+        }
+        if !waits() && self.take(wanted) {
+            self.has_grown.set(true);
+            return Ok(());
+        }
+        self.refused_bytes.set(wanted);
+        Err(NoRoom::Now)
+    }
+
+    /// Takes so many bytes, of the budget and beyond it of what bodies leave free.
+    fn take(&self, wanted: usize) -> bool {
+        let mut permit = self.permit.borrow_mut();
+        if permit.take_free(wanted) {
+            return true;
         }
         let own = permit.bytes() + self.shared.rooms.free_bytes();
         let mut spare = self.spare.borrow_mut();
@@ -264,10 +369,10 @@ impl Room {
         if spare_bytes <= QUERY_SPARE_BYTES_MAX && spare.take_free(rest) {
             permit.take_free(own);
             self.shared.spare_bytes.set(spare_bytes);
-            return Ok(());
+            return true;
         }
         // Whose reader is slow may have to make room.
-        permit.grow_to(wanted).map_err(|_| NoRoom::Now)
+        permit.grow_to(wanted).is_ok()
     }
 
     /// What its parts may hold without more than what it has and what nobody waits for.
@@ -300,93 +405,6 @@ impl Room {
 impl Drop for Room {
     fn drop(&mut self) {
         self.give_up_spare();
-    }
-}
-
-/// What one part of a query holds, which is given back when it is dropped.
-#[derive(Debug)]
-pub struct Held {
-    room: QueryRoom,
-    bytes: usize,
-}
-
-impl Held {
-    /// The part holds `bytes` now.
-    ///
-    /// # Errors
-    /// [`NoRoom`] when they cannot be had and are more than half of what a query begins with; it
-    /// counts as holding what it held before.
-    pub fn set(&mut self, bytes: usize) -> Result<(), NoRoom> {
-        let room = &self.room.0;
-        let used = (room.used_bytes.get() + bytes).saturating_sub(self.bytes);
-        if bytes > self.bytes && bytes > HALF_BYTES {
-            room.hold(used)?;
-        }
-        room.used_bytes.set(used);
-        if bytes < self.bytes {
-            room.settle();
-        }
-        self.bytes = bytes;
-        Ok(())
-    }
-
-    /// What it holds.
-    pub fn bytes(&self) -> usize {
-        self.bytes
-    }
-
-    /// How much of `wish` it may hold without taking what others hold; half of what a query begins
-    /// with, always.
-    pub fn affordable(&self, wish: usize) -> usize {
-        let others = self.room.0.used_bytes.get().saturating_sub(self.bytes);
-        let available = self.room.0.available_bytes().saturating_sub(others);
-        wish.min(available.max(HALF_BYTES))
-    }
-}
-
-impl Drop for Held {
-    fn drop(&mut self) {
-        let room = &self.room.0;
-        room.used_bytes.set(room.used_bytes.get().saturating_sub(self.bytes));
-        room.settle();
-    }
-}
-
-/// An answer that waits for its reader.
-#[derive(Debug)]
-pub struct Waiting(Rc<WaitingRoom>);
-
-impl Waiting {
-    /// Whether the answer was given up.
-    pub fn is_gone(&self) -> bool {
-        self.0.is_gone.get()
-    }
-}
-
-#[derive(Debug)]
-struct WaitingRoom {
-    room: QueryRoom,
-    tag: Tag,
-    since_ns: i64,
-    is_gone: Cell<bool>,
-}
-
-impl Evictable for WaitingRoom {
-    fn tag(&self) -> &Tag {
-        &self.tag
-    }
-
-    fn heard_ns(&self) -> i64 {
-        self.since_ns
-    }
-
-    fn evict(&self) -> bool {
-        let waited_ns = self.room.0.shared.now_ns.get().saturating_sub(self.since_ns);
-        if waited_ns < SLOW_READER_NS || self.is_gone.replace(true) {
-            return false;
-        }
-        self.room.give_up();
-        true
     }
 }
 

@@ -1,11 +1,11 @@
 use super::*;
 use crate::admission::Overloaded;
-use crate::model::limits::FIRST_BYTES;
+use crate::model::limits::{FIRST_BYTES, SLOW_READER_NS};
 
 const MB: usize = 1_000_000;
 const NOW_NS: i64 = 2 * SLOW_READER_NS;
 /// Queries of one database that begin at once.
-const AT_ONCE: usize = QUERIES_BYTES_MAX / QUERY_START_BYTES;
+const AT_ONCE: usize = (QUERIES_BYTES_MAX + BEGINNINGS_BYTES_MAX) / QUERY_START_BYTES;
 
 fn begun(memory: &QueryMemory, database: &str) -> QueryRoom {
     let room = memory.enter(database);
@@ -127,6 +127,49 @@ fn an_answer_that_nobody_takes_makes_room_for_others() {
     assert!(!memory.enter("a").start(NOW_NS));
     drop((slow, others, rooms, _quick));
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX);
+}
+
+/// However much large queries hold, small ones of the same database begin, and large ones run one
+/// after the other.
+#[test]
+fn a_query_that_is_refused_what_it_needs_begins_anew_when_there_is_as_much() {
+    let memory = QueryMemory::default();
+    let mut rooms: Vec<QueryRoom> = (0..4).map(|_| begun(&memory, "a")).collect();
+    let mut parts: Vec<Held> = rooms.iter().map(QueryRoom::part).collect();
+    assert_eq!(parts[0].set(30 * MB), Ok(()));
+    assert_eq!(parts[1].set(5 * MB), Err(NoRoom::Now));
+    assert!(!rooms[0].restart(), "nothing was refused to it");
+    assert!(rooms[1].restart() && !rooms[1].start(NOW_NS));
+    // A large one waits: who has grown goes on, who has not waits behind it.
+    assert_eq!(parts[0].set(31 * MB), Ok(()));
+    assert_eq!((parts[2].set(HALF_BYTES), parts[2].set(MB)), (Ok(()), Err(NoRoom::Now)));
+    parts[2].set(0).unwrap();
+    assert!(rooms[2].restart() && !rooms[2].start(NOW_NS));
+    // Small ones pass.
+    let small = begun(&memory, "a");
+    parts[0].set(0).unwrap();
+    assert!(!rooms[2].start(NOW_NS), "it came later");
+    assert!(rooms[1].start(NOW_NS) && !rooms[2].start(NOW_NS));
+    assert_eq!(parts[1].set(8 * MB), Ok(()));
+    assert!(!rooms[2].start(NOW_NS), "one after the other");
+    assert_eq!(parts[3].set(3 * MB), Err(NoRoom::Now), "behind it");
+    // Not while it waits for a reader.
+    let reader = rooms[1].waits(NOW_NS);
+    assert!(rooms[2].start(NOW_NS));
+    drop(reader);
+    assert!(rooms[3].restart() && !rooms[3].start(NOW_NS), "behind the second one");
+    drop((parts.drain(1..3), rooms.drain(1..3)));
+    assert!(rooms[1].start(NOW_NS));
+    // It needs yet more, and more again: not for ever.
+    for _ in 1..RESTARTS_MAX {
+        assert_eq!(parts[1].set(33 * MB), Err(NoRoom::Now), "others have begun");
+        assert!(rooms[1].restart());
+        rooms[1].0.has_begun.set(true);
+    }
+    assert_eq!((parts[1].set(33 * MB), rooms[1].restart()), (Err(NoRoom::Now), false));
+    parts.clear();
+    drop((rooms, small));
+    assert_eq!((memory.free_bytes(), memory.0.spare_bytes.get()), (QUERIES_BYTES_MAX, 0));
 }
 
 /// Queries of ten databases that begin, grow, wait for readers and end in any order.

@@ -13,7 +13,7 @@ mod select;
 mod show;
 mod sources;
 
-use super::beginning::Beginning;
+use super::beginning::{self, Beginning};
 use super::error::Error;
 use super::live_query_report::{self, LiveQueryReport};
 use super::load_schemas::{Load, Loaded, Want};
@@ -428,7 +428,11 @@ impl RoundMachine for Query {
     }
 
     fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> QueryTurn {
-        let turn = self.take_turn(context, replies);
+        let mut turn = self.take_turn(context, replies);
+        if !self.emitted && beginning::may_restart(&turn, &self.session.room) {
+            (self.beginning, self.living) = (Beginning::default(), Living::default());
+            turn = self.begin(context);
+        }
         if let Ok(Next::Calls(_) | Next::Reply(Some(_))) = turn {
             return turn;
         }

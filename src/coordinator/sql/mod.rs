@@ -11,7 +11,7 @@ mod gathered;
 mod scans;
 mod tables;
 
-use super::beginning::Beginning;
+use super::beginning::{self, Beginning};
 use super::error::Error;
 use super::live_query_report::{self, LiveQueryReport};
 use super::load_schemas::{Load, Loaded, Want};
@@ -178,12 +178,18 @@ impl SqlQuery {
         self.open()
     }
 
-    /// Begins with the statement, or begins anew.
-    fn open(&mut self) -> SqlTurn {
+    /// Forgets what it has read and made.
+    fn close(&mut self) {
         (self.scans, self.last) = (Scans::default(), LastTurn::default());
         self.answers.clear();
         self.piece.clear();
+        self.held = None;
         (self.is_confirmed, self.points) = (false, 0);
+    }
+
+    /// Begins with the statement, or begins anew.
+    fn open(&mut self) -> SqlTurn {
+        self.close();
         let SqlQuestion { text, parameters, format } = &self.question;
         let schema = self.loaded.as_ref().and_then(Loaded::policy).map(|(_, schema)| schema);
         self.ask_sql(&ToSql::Open(QueryRequest {
@@ -437,7 +443,14 @@ impl RoundMachine for SqlQuery {
     }
 
     fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> SqlTurn {
-        let turn = self.take_turn(context, replies);
+        let mut turn = self.take_turn(context, replies);
+        if turn.is_err() && !self.emitted {
+            self.close();
+            if beginning::may_restart(&turn, &self.session.room) {
+                self.beginning = Beginning::default();
+                turn = self.begin(context);
+            }
+        }
         if let Ok(Next::Calls(_) | Next::Reply(Some(_))) = turn {
             return turn;
         }

@@ -1,0 +1,68 @@
+//! An answer whose reader takes nothing, given up when others need what its query holds.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::QueryRoom;
+use crate::admission::{Evictable, Tag};
+use crate::model::limits::SLOW_READER_NS;
+
+impl QueryRoom {
+    /// Its answer waits for its reader from `now_ns` on, and may be given up for others after
+    /// [`SLOW_READER_NS`].
+    pub fn waits(&self, now_ns: i64) -> Waiting {
+        let slot = Rc::new(WaitingRoom {
+            room: self.clone(),
+            tag: self.tag(),
+            since_ns: now_ns,
+            is_gone: Cell::new(false),
+        });
+        self.0.shared.rooms.register(&slot);
+        self.0.has_reader.set(false);
+        Waiting(slot)
+    }
+}
+
+/// An answer that waits for its reader.
+#[derive(Debug)]
+pub struct Waiting(Rc<WaitingRoom>);
+
+impl Waiting {
+    /// Whether the answer was given up.
+    pub fn is_gone(&self) -> bool {
+        self.0.is_gone.get()
+    }
+}
+
+impl Drop for Waiting {
+    fn drop(&mut self) {
+        self.0.room.0.has_reader.set(true);
+    }
+}
+
+#[derive(Debug)]
+struct WaitingRoom {
+    room: QueryRoom,
+    tag: Tag,
+    since_ns: i64,
+    is_gone: Cell<bool>,
+}
+
+impl Evictable for WaitingRoom {
+    fn tag(&self) -> &Tag {
+        &self.tag
+    }
+
+    fn heard_ns(&self) -> i64 {
+        self.since_ns
+    }
+
+    fn evict(&self) -> bool {
+        let waited_ns = self.room.0.shared.now_ns.get().saturating_sub(self.since_ns);
+        if waited_ns < SLOW_READER_NS || self.is_gone.replace(true) {
+            return false;
+        }
+        self.room.give_up();
+        true
+    }
+}
