@@ -123,3 +123,21 @@ fn a_statement_that_fails_by_an_old_cache_begins_again_from_the_owners() {
     while world.deliver() {}
     let Err(Error::Sql { status: 400, .. }) = said(&query) else { panic!("{query:?}") };
 }
+
+/// What others hold it waits for, rather than to fail: before anything has gone out.
+#[test]
+fn a_statement_that_needs_more_memory_begins_anew_when_there_is_as_much() {
+    let (mut world, edge) = (world(), Edge::default());
+    let others = edge.queries.enter("others");
+    assert!(others.start(0));
+    let mut held = others.part();
+    held.set(33_500_000).unwrap();
+    let query = start(&mut world, &edge, "whole 600000");
+    for _ in 0..500 {
+        assert!(world.deliver(), "{query:?}");
+    }
+    assert!(query.borrow().is_empty(), "{query:?}");
+    drop((held, others));
+    while world.deliver() {}
+    assert_eq!(said(&query).map(|pieces| pieces.concat().len()), Ok(600_000));
+}

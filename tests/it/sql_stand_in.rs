@@ -56,6 +56,7 @@ fn turn(count: &mut Count, message: ToSql) -> FromSql {
                     (count.table, count.tells) = (table.to_owned(), kind == "pages");
                     wants(Wanted::Tables(vec![count.table.clone()]))
                 }
+                Some(("whole", bytes)) => said("x".repeat(bytes.parse().unwrap())),
                 Some(("fail", rest)) => {
                     let (status, message) = rest.split_once(' ').unwrap();
                     failed(status.parse().unwrap(), message)

@@ -225,7 +225,7 @@ impl World {
     ) -> Answers<M> {
         let answers = Answers(Rc::default());
         let cache = Rc::clone(&edge.cache);
-        let queries = QueryMemory::default();
+        let queries = edge.queries.clone();
         let (answers_of, goes_on) = (Rc::clone(&answers.0), |_: &_| false);
         self.start(Running { machine, cache, queries, answers: answers_of, goes_on });
         answers
@@ -260,7 +260,7 @@ impl World {
     ) -> Rc<RefCell<Vec<M::Answer>>> {
         let answers: Rc<RefCell<Vec<M::Answer>>> = Rc::default();
         let cache = Rc::clone(&edge.cache);
-        let queries = QueryMemory::default();
+        let queries = edge.queries.clone();
         self.start(Running { machine, cache, queries, answers: Rc::clone(&answers), goes_on });
         answers
     }
@@ -590,6 +590,8 @@ fn new_host(address: &Address, store: FaultStore, split_bytes: u64) -> Box<dyn H
 pub(crate) struct Edge {
     /// Its cache.
     pub(crate) cache: Rc<RefCell<Cache>>,
+    /// What its queries hold.
+    pub(crate) queries: QueryMemory,
 }
 
 /// Answers of a machine as they come.
