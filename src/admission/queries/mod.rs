@@ -5,7 +5,8 @@
 //! be, such as the values of a median, goes on into what bodies leave free. A query that is refused
 //! what it cannot do without is *large*: it gives back what it has and begins anew with what it was
 //! refused ([`QueryRoom::restart`]), one large query after the other. So small ones pass, and large
-//! ones do not keep each other from ending.
+//! ones do not keep each other from ending. One that needs more pages than the first is *long*: few
+//! of a database are under way, and the others wait in the same way ([`QueryRoom::goes_on`]).
 
 mod held;
 mod slow_reader;
@@ -15,9 +16,9 @@ use std::rc::{Rc, Weak};
 
 use super::{Admission, Permit, Tag};
 use crate::model::limits::{
-    BEGINNINGS_BYTES_MAX, FIRST_QUERIES_BYTES_MAX, GATHERED_BYTES_MAX, PAGE_BYTES_MAX,
-    PIECE_BYTES_MAX, PIECE_BYTES_MIN, PIECES_BYTES_MAX, QUERIES_BYTES_MAX, QUERIES_WAITING_MAX,
-    QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES, SHARDS_ASKED_AT_ONCE_MAX,
+    BEGINNINGS_BYTES_MAX, FIRST_QUERIES_BYTES_MAX, GATHERED_BYTES_MAX, LONG_QUERIES_MAX,
+    PAGE_BYTES_MAX, PIECE_BYTES_MAX, PIECE_BYTES_MIN, PIECES_BYTES_MAX, QUERIES_BYTES_MAX,
+    QUERIES_WAITING_MAX, QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES, SHARDS_ASKED_AT_ONCE_MAX,
 };
 pub use held::Held;
 pub use slow_reader::Waiting;
@@ -96,6 +97,7 @@ impl QueryMemory {
             restarts: Cell::new(0),
             has_begun: Cell::new(false),
             has_grown: Cell::new(false),
+            is_long: Cell::new(false),
             has_reader: Cell::new(true),
         });
         room.queue();
@@ -143,6 +145,17 @@ impl RoomSlot {
     }
 }
 
+/// How a query waits to begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// As every query at first.
+    Small,
+    /// It needs more than the first pages of its shards.
+    Long,
+    /// It was refused more than every query begins with.
+    Large,
+}
+
 #[derive(Debug)]
 struct Room {
     shared: Rc<Shared>,
@@ -163,6 +176,8 @@ struct Room {
     /// Whether it ever held more than every query begins with: what it holds of that may pass from
     /// one part to another.
     has_grown: Cell<bool>,
+    /// Whether it needs more than the first pages of its shards.
+    is_long: Cell<bool>,
     /// Whether nothing of its answer waits to be taken.
     has_reader: Cell<bool>,
 }
@@ -185,9 +200,10 @@ impl QueryRoom {
         if room.has_begun.get() {
             return true;
         }
-        let begins = match room.is_large() {
-            true => room.is_next_large() && room.take(room.begins_with_bytes.get()),
-            false => room.is_next() && room.take_first(),
+        let begins = match room.kind() {
+            Kind::Large => room.is_next_large() && room.take(room.begins_with_bytes.get()),
+            Kind::Long => room.is_next_long() && room.take_first(),
+            Kind::Small => room.is_next() && room.take_first(),
         };
         if begins {
             let is_other = |other: &Weak<Room>| !std::ptr::eq(other.as_ptr(), Rc::as_ptr(room));
@@ -200,9 +216,27 @@ impl QueryRoom {
         begins
     }
 
+    /// It needs more than the first pages of its shards. One whose answer has begun need not ask.
+    ///
+    /// # Errors
+    /// [`NoRoom::Now`] when enough of its database do, or wait to.
+    pub fn goes_on(&self) -> Result<(), NoRoom> {
+        let room = &self.0;
+        if room.kind() != Kind::Small || room.restarts.get() == RESTARTS_MAX {
+            return Ok(());
+        }
+        room.is_long.set(true);
+        if room.ahead(1) == 0 && room.may_be_long() {
+            return Ok(());
+        }
+        room.is_long.set(false);
+        room.refused_bytes.set(QUERY_START_BYTES);
+        Err(NoRoom::Now)
+    }
+
     /// Begins anew, after [`NoRoom::Now`] and once everything is dropped that the query held: it
-    /// waits as one of the large, of which one runs at a time, until it has what it was refused.
-    /// `false` when it was refused nothing, or has begun too often.
+    /// waits as one of the long, or as one of the large, of which one runs at a time, until it has
+    /// what it was refused. `false` when it was refused nothing, or has begun too often.
     pub fn restart(&self) -> bool {
         let room = &self.0;
         let refused_bytes = room.refused_bytes.take();
@@ -210,9 +244,13 @@ impl QueryRoom {
             return false;
         }
         room.restarts.update(|restarts| restarts + 1);
-        // It may need much more than it has got to say.
-        let more_bytes = (2 * room.begins_with_bytes.get()).min(GATHERED_BYTES_MAX);
-        room.begins_with_bytes.set(refused_bytes.max(more_bytes));
+        if refused_bytes > QUERY_START_BYTES {
+            // It may need much more than it has got to say.
+            let more_bytes = (2 * room.begins_with_bytes.get()).min(GATHERED_BYTES_MAX);
+            room.begins_with_bytes.set(refused_bytes.max(more_bytes));
+        } else {
+            room.is_long.set(true);
+        }
         room.pieces_bytes.set(HALF_BYTES);
         room.give_up_spare();
         room.permit.borrow_mut().shrink_to(room.used_bytes.get());
@@ -264,14 +302,14 @@ impl Shared {
     fn is_for_large(&self) -> bool {
         let waiting = self.waiting.borrow();
         let is_waited_for = waiting.iter().filter_map(Weak::upgrade).any(|room| room.is_large());
-        is_waited_for || self.is_under_way(Room::is_large)
+        is_waited_for || self.under_way(Room::is_large) > 0
     }
 
-    /// Whether such a query is under way. One whose reader takes nothing may be given up.
-    fn is_under_way(&self, is_such: impl Fn(&Room) -> bool) -> bool {
+    /// How many such queries are under way. One whose reader takes nothing may be given up.
+    fn under_way(&self, is_such: impl Fn(&Room) -> bool) -> usize {
         let is_one =
-            |room: Rc<Room>| room.has_begun.get() && room.has_reader.get() && is_such(&room);
-        self.begun.borrow().iter().filter_map(Weak::upgrade).any(is_one)
+            |room: &Rc<Room>| room.has_begun.get() && room.has_reader.get() && is_such(room);
+        self.begun.borrow().iter().filter_map(Weak::upgrade).filter(is_one).count()
     }
 }
 
@@ -307,7 +345,33 @@ impl Room {
     /// one: two that need more than there is for both would never end.
     fn is_next_large(self: &Rc<Self>) -> bool {
         let is_such = |room: &Self| room.is_large() || room.is_grown();
-        self.ahead(1) == 0 && !self.shared.is_under_way(is_such)
+        self.ahead(1) == 0 && self.shared.under_way(is_such) == 0
+    }
+
+    /// Whether it is the first of the long of its database that wait, and few are under way.
+    fn is_next_long(self: &Rc<Self>) -> bool {
+        self.ahead(1) == 0 && self.may_be_long()
+    }
+
+    /// Whether few others of its database are long.
+    fn may_be_long(&self) -> bool {
+        let is_such = |room: &Self| {
+            room.is_long.get() && !std::ptr::eq(room, self) && self.is_of_same_database(room)
+        };
+        self.shared.under_way(is_such) < LONG_QUERIES_MAX
+    }
+
+    fn is_of_same_database(&self, other: &Self) -> bool {
+        Rc::ptr_eq(&self.permit.borrow().share, &other.permit.borrow().share)
+    }
+
+    /// How it waits to begin.
+    fn kind(&self) -> Kind {
+        match (self.is_large(), self.is_long.get()) {
+            (true, _) => Kind::Large,
+            (false, true) => Kind::Long,
+            (false, false) => Kind::Small,
+        }
     }
 
     /// How many of its kind begin before it, up to `most`: those of databases that hold less, and
@@ -320,8 +384,9 @@ impl Room {
         let ahead = waiting.iter().filter(|room| {
             is_before &= !Rc::ptr_eq(room, self);
             let bytes = room.database_bytes();
-            room.is_large() == self.is_large()
-                && (bytes < own_bytes || (bytes == own_bytes && is_before))
+            let is_rival = room.kind() == self.kind()
+                && (self.kind() != Kind::Long || self.is_of_same_database(room));
+            is_rival && (bytes < own_bytes || (bytes == own_bytes && is_before))
         });
         ahead.take(most).count()
     }

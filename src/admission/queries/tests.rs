@@ -172,6 +172,31 @@ fn a_query_that_is_refused_what_it_needs_begins_anew_when_there_is_as_much() {
     assert_eq!((memory.free_bytes(), memory.0.spare_bytes.get()), (QUERIES_BYTES_MAX, 0));
 }
 
+/// However many long queries of a database wait, its small ones do not wait behind them, and those
+/// of another database do not either.
+#[test]
+fn few_long_queries_of_a_database_are_under_way_and_small_ones_pass() {
+    let memory = QueryMemory::default();
+    let mut rooms: Vec<QueryRoom> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
+    let go_on = |room: &QueryRoom| room.goes_on().is_ok();
+    let went_on: Vec<bool> = rooms.iter().map(go_on).collect();
+    assert_eq!(went_on.iter().filter(|&&goes_on| goes_on).count(), LONG_QUERIES_MAX);
+    assert!(went_on.is_sorted_by(|a, b| a >= b) && go_on(&rooms[0]), "once is enough");
+    let waiting: Vec<QueryRoom> = rooms.drain(LONG_QUERIES_MAX..).collect();
+    for room in &waiting {
+        assert!(room.restart() && !room.start(NOW_NS));
+    }
+    let small: Vec<QueryRoom> = (0..4).map(|_| begun(&memory, "a")).collect();
+    let other = begun(&memory, "b");
+    assert!(go_on(&other) && !go_on(&small[0]));
+    drop(rooms.remove(0));
+    assert!(!waiting[1].start(NOW_NS) && waiting[0].start(NOW_NS) && !waiting[1].start(NOW_NS));
+    assert!(go_on(&waiting[0]), "it was its turn");
+    // One whose reader takes nothing is not counted.
+    let _reader = rooms[0].waits(NOW_NS);
+    assert!(waiting[1].start(NOW_NS) && !waiting[2].start(NOW_NS));
+}
+
 /// Queries of ten databases that begin, grow, wait for readers and end in any order.
 #[test]
 fn whatever_queries_do_they_hold_no_more_than_there_is() {

@@ -314,6 +314,9 @@ impl Query {
         needs: Vec<(StreamId, ToShard)>,
     ) -> QueryTurn {
         let further = needs.iter().any(|(_, message)| resumes(message));
+        if further && !self.emitted {
+            self.room(context).goes_on().map_err(QueryError::from)?;
+        }
         let question = &self.question;
         let describe = || (question.text(), run.shards());
         let report = self.watch.report(context, &self.session, further, describe);
