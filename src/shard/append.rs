@@ -2,12 +2,11 @@
 
 use super::Shard;
 use super::budget::Evictable;
-use super::flush_size::{ENOUGH, FORCED, FlushSize};
+use super::flush_size::{ENOUGH, FORCED, FlushSize, table_bytes};
 use super::request::{AppendReply, Refusal};
 use super::touch::Touch;
 use crate::batch::FrameTable;
 use crate::batch::frame::{self, FrameHeader};
-use crate::batch::slabs::SLAB_COLUMN_BYTES;
 use crate::model::series_sketch::SeriesSketch;
 use crate::protocol::shard::Stamp;
 use crate::store::{Store, StoreError};
@@ -67,8 +66,8 @@ impl<S: Store> Shard<S> {
         frame::decode_each(frame, each).map_err(invalid)?;
         let is_large = decoded_bytes > ENOUGH.decoded_bytes;
         self.merge_if_crowded(now_ns)?;
-        let (bytes_added, cells) = (frame.len() as u64, header.cells());
-        self.flush_before(&FlushSize { bytes: bytes_added, decoded_bytes, cells }, now_ns)?;
+        let bytes_added = frame.len() as u64;
+        self.flush_before(&FlushSize { bytes: bytes_added, decoded_bytes }, now_ns)?;
         if is_large {
             self.cache.clear();
         }
@@ -96,7 +95,6 @@ impl<S: Store> Shard<S> {
         }
         loaded.columns.written();
         loaded.log_rows = loaded.log_rows.saturating_add(header.rows());
-        loaded.log_cells = loaded.log_cells.saturating_add(cells);
         loaded.series.append(&series);
         loaded.schema_version = loaded.schema_version.max(schema_version);
         loaded.pace.appended(now_ns);
@@ -176,10 +174,4 @@ impl<S: Store> Shard<S> {
             refusal => refusal,
         }
     }
-}
-
-/// Memory that the rows take, bytes.
-fn table_bytes(table: &FrameTable) -> u64 {
-    let fields: usize = table.block.fields.iter().map(|column| column.bytes()).sum();
-    (table.block.rows() * 12 + fields + table.field_ids.len() * SLAB_COLUMN_BYTES) as u64
 }

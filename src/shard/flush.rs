@@ -83,7 +83,6 @@ impl<S: Store> Shard<S> {
         loaded.wal.release(head);
         loaded.log_series = 0;
         loaded.log_rows = 0;
-        loaded.log_cells = 0;
         loaded.series.forget_log();
         loaded.forget_plan();
         Ok(())

@@ -70,8 +70,6 @@ pub(super) struct Loaded {
     pub log_series: u64,
     /// Rows in the log.
     pub log_rows: u64,
-    /// Rows times fields of each table in the log.
-    pub log_cells: u64,
     /// See [`Loaded::series`].
     pub series: SeriesCount,
     pub columns: Columns,
@@ -117,7 +115,6 @@ impl Loaded {
             wal: Wal::default(),
             log_series: 0,
             log_rows: 0,
-            log_cells: 0,
             series: SeriesCount::default(),
             columns: Columns::default(),
             tombstones: BTreeMap::new(),
@@ -137,15 +134,15 @@ impl Loaded {
         loaded.wal = wal::replay::load(store, loaded.state.head, &taken)?;
         for (&sequence, frame) in loaded.wal.frames() {
             loaded.schema_version = loaded.schema_version.max(frame.schema_version);
-            let touch = Touch::decode(&frame.touch).unwrap_or_default();
-            loaded.log_rows = loaded.log_rows.saturating_add(touch.rows);
-            loaded.log_cells = loaded.log_cells.saturating_add(touch.cells);
+            let touch = Touch::decode(&frame.touch);
+            let (rows, beside) = touch.map_or((0, 0), |touch| (touch.rows, touch.beside_rows));
+            loaded.log_rows = loaded.log_rows.saturating_add(rows);
             if sequence > loaded.state.counters.counted {
                 // Written after the counters were last saved, by a life of the object that is over.
                 let counters = &mut loaded.state.counters;
-                counters.points += touch.rows;
+                counters.points += rows;
                 counters.frames += 1;
-                counters.rows_written += u64::from(frame.parts) + touch.beside_rows;
+                counters.rows_written += u64::from(frame.parts) + beside;
             }
         }
         Ok(Some(loaded))
@@ -188,7 +185,6 @@ impl Loaded {
         FlushSize {
             bytes: self.wal.bytes(),
             decoded_bytes: self.wal.decoded_bytes().saturating_add(series_bytes),
-            cells: self.log_cells,
         }
     }
 

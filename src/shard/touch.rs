@@ -8,21 +8,19 @@ use crate::codec::varint;
 use crate::model::ids::MeasurementId;
 use crate::model::time::TimeRange;
 
-/// A touch that would be longer says only how many rows and cells there are, bytes: an object keeps
-/// those of all frames above the head in memory.
+/// A touch that would be longer says only how many rows there are, bytes: an object keeps those of
+/// all frames above the head in memory.
 const TOUCH_BYTES_MAX: usize = 64 << 10;
 /// Measurements, rows and times.
 const NAMED: u8 = 1;
-/// Numbers of rows and cells alone; any measurement may have some at any time.
+/// Numbers of rows alone; any measurement may have some at any time.
 const EVERYTHING: u8 = 2;
 
 /// What a frame touches.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Touch {
     /// Rows of all measurements.
     pub rows: u64,
-    /// Rows times fields of each table.
-    pub cells: u64,
     /// Rows of other tables that were written with it.
     pub beside_rows: u64,
     /// Measurements, each once, and the times that their rows lie in; `None` when that is not
@@ -40,7 +38,7 @@ impl Touch {
             *time = time.hull(of);
         }
         let tables = times.iter().map(|(&measurement, &time)| (measurement, time)).collect();
-        Self { rows: header.rows(), cells: header.cells(), beside_rows: 0, tables: Some(tables) }
+        Self { rows: header.rows(), beside_rows: 0, tables: Some(tables) }
     }
 
     /// The bytes for the head of a row of the log.
@@ -63,7 +61,6 @@ impl Touch {
     fn head(&self, kind: u8) -> Vec<u8> {
         let mut out = vec![kind];
         varint::write(self.rows, &mut out);
-        varint::write(self.cells, &mut out);
         varint::write(self.beside_rows, &mut out);
         out
     }
@@ -72,7 +69,6 @@ impl Touch {
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (&kind, mut rest) = bytes.split_first()?;
         let rows = varint::read(&mut rest).ok()?;
-        let cells = varint::read(&mut rest).ok()?;
         let beside_rows = varint::read(&mut rest).ok()?;
         let tables = match kind {
             EVERYTHING => None,
@@ -83,7 +79,7 @@ impl Touch {
             }
             _ => return None,
         };
-        rest.is_empty().then_some(Self { rows, cells, beside_rows, tables })
+        rest.is_empty().then_some(Self { rows, beside_rows, tables })
     }
 }
 
@@ -100,8 +96,6 @@ fn read_table(bytes: &mut &[u8]) -> Option<(MeasurementId, TimeRange)> {
 mod tests {
     use super::*;
     use crate::batch::frame::TableHeader;
-    use crate::model::ids::ColumnId;
-    use crate::model::value::FieldType;
 
     fn header(tables: impl Iterator<Item = (u32, i64, i64)>) -> FrameHeader {
         let table = |(measurement, min_time_ns, max_time_ns)| TableHeader {
@@ -111,7 +105,7 @@ mod tests {
             min_time_ns,
             max_time_ns,
             tag_ids: Vec::new(),
-            fields: vec![(ColumnId(1), FieldType::Float); 3],
+            fields: Vec::new(),
             payload_bytes: 0,
         };
         FrameHeader { tables: tables.map(table).collect(), payload_start: 0 }
@@ -125,7 +119,7 @@ mod tests {
             (MeasurementId(3), TimeRange::new(ends.0, ends.1 + 1)),
             (MeasurementId(7), TimeRange::new(-4, 10)),
         ];
-        assert_eq!(touch, Touch { rows: 6, cells: 18, beside_rows: 0, tables: Some(tables) });
+        assert_eq!(touch, Touch { rows: 6, beside_rows: 0, tables: Some(tables) });
         let touch = Touch { beside_rows: 300, ..touch };
         let bytes = touch.encode();
         assert_eq!(Touch::decode(&bytes), Some(touch));
@@ -143,7 +137,7 @@ mod tests {
         assert!(bytes.len() < 10);
         assert_eq!(
             Touch::decode(&bytes),
-            Some(Touch { rows: 20_000, cells: 60_000, beside_rows: 0, tables: None })
+            Some(Touch { rows: 20_000, beside_rows: 0, tables: None })
         );
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::codec::crc::{CRC_BYTES, append_crc, crc32c, crc32c_append, verify_crc};
 
-const VERSION: u8 = 3;
+const VERSION: u8 = 2;
 /// version, sequence, part, parts, decoded_bytes, schema_version, body_bytes, body_crc
 const FIXED_BYTES: usize = 1 + 8 + 4 + 4 + 8 + 8 + 4 + 4;
 

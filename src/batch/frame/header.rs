@@ -63,13 +63,17 @@ impl FrameHeader {
         let n_tables = read_count(&mut rest)?;
         let tables: Vec<TableHeader> =
             (0..n_tables).map(|_| TableHeader::read(&mut rest)).collect::<Result<_, _>>()?;
-        let payload_start =
-            u32::try_from(end + CRC_BYTES).map_err(|_| FrameError::HeaderDamaged)?;
-        let header = Self { tables, payload_start };
-        if header.cells() > CELLS_PER_REQUEST_MAX as u64 {
+        let cells = |table: &TableHeader| (table.rows as usize).saturating_mul(table.fields.len());
+        if tables.iter().map(cells).fold(0, usize::saturating_add) > CELLS_PER_REQUEST_MAX {
             return Err(FrameError::TooMany);
         }
-        if rest.is_empty() { Ok(header) } else { Err(FrameError::HeaderDamaged) }
+        let payload_start =
+            u32::try_from(end + CRC_BYTES).map_err(|_| FrameError::HeaderDamaged)?;
+        if rest.is_empty() {
+            Ok(Self { tables, payload_start })
+        } else {
+            Err(FrameError::HeaderDamaged)
+        }
     }
 
     /// Appends version, header and checksum; `payload_start` is not looked at.
@@ -92,12 +96,6 @@ impl FrameHeader {
     /// Rows of all tables.
     pub fn rows(&self) -> u64 {
         self.tables.iter().map(|table| u64::from(table.rows)).sum()
-    }
-
-    /// Rows times fields of each table.
-    pub fn cells(&self) -> u64 {
-        let cells = |table: &TableHeader| u64::from(table.rows) * table.fields.len() as u64;
-        self.tables.iter().map(cells).fold(0, u64::saturating_add)
     }
 
     /// The earliest and the latest time of all tables, both inclusive; `None` without tables.
