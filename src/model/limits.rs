@@ -279,8 +279,13 @@ pub const QUERY_SPARE_BYTES_MAX: usize = 24_000_000;
 /// others, nanoseconds.
 pub const SLOW_READER_NS: i64 = super::time::S_NS;
 /// Queries of one database, in one isolate, that may need more than the first pages of their shards
-/// at the same time; the others begin anew in turn, and small ones pass them.
-pub const LONG_QUERIES_MAX: usize = 4;
+/// at the same time; the others begin anew in turn, and small ones pass them. As many as shards
+/// read for: more would hold memory while they wait.
+pub const LONG_QUERIES_MAX: usize = QUERIES_READING_MAX;
+/// How long one of them keeps others waiting, nanoseconds.
+pub const LONG_QUERY_NS: i64 = 5 * super::time::S_NS;
+/// Queries of one database that need more pages, with those that have taken longer.
+pub const LONG_QUERIES_EVER_MAX: usize = 4;
 /// How long a query waits for the room to begin, and again if it has to begin anew, nanoseconds.
 pub const QUERY_WAIT_NS_MAX: i64 = 30 * super::time::S_NS;
 /// Queries of one isolate that wait so; more are refused at once.

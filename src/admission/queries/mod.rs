@@ -16,9 +16,10 @@ use std::rc::{Rc, Weak};
 
 use super::{Admission, Permit, Tag};
 use crate::model::limits::{
-    BEGINNINGS_BYTES_MAX, FIRST_QUERIES_BYTES_MAX, GATHERED_BYTES_MAX, LONG_QUERIES_MAX,
-    PAGE_BYTES_MAX, PIECE_BYTES_MAX, PIECE_BYTES_MIN, PIECES_BYTES_MAX, QUERIES_BYTES_MAX,
-    QUERIES_WAITING_MAX, QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES, SHARDS_ASKED_AT_ONCE_MAX,
+    BEGINNINGS_BYTES_MAX, FIRST_QUERIES_BYTES_MAX, GATHERED_BYTES_MAX, LONG_QUERIES_EVER_MAX,
+    LONG_QUERIES_MAX, LONG_QUERY_NS, PAGE_BYTES_MAX, PIECE_BYTES_MAX, PIECE_BYTES_MIN,
+    PIECES_BYTES_MAX, QUERIES_BYTES_MAX, QUERIES_WAITING_MAX, QUERY_SPARE_BYTES_MAX,
+    QUERY_START_BYTES, SHARDS_ASKED_AT_ONCE_MAX,
 };
 pub use held::Held;
 pub use slow_reader::Waiting;
@@ -96,6 +97,7 @@ impl QueryMemory {
             refused_bytes: Cell::new(0),
             restarts: Cell::new(0),
             has_begun: Cell::new(false),
+            began_ns: Cell::new(i64::MIN),
             has_grown: Cell::new(false),
             is_long: Cell::new(false),
             has_reader: Cell::new(true),
@@ -173,6 +175,7 @@ struct Room {
     /// How often it began anew.
     restarts: Cell<u32>,
     has_begun: Cell<bool>,
+    began_ns: Cell<i64>,
     /// Whether it ever held more than every query begins with: what it holds of that may pass from
     /// one part to another.
     has_grown: Cell<bool>,
@@ -212,6 +215,7 @@ impl QueryRoom {
             begun.retain(|other| other.strong_count() > 0 && is_other(other));
             begun.push(Rc::downgrade(room));
             room.has_begun.set(true);
+            room.began_ns.set(now_ns);
         }
         begins
     }
@@ -293,9 +297,11 @@ impl QueryRoom {
 }
 
 impl Shared {
-    /// Whether a query waits to begin: then others take no more than they need.
+    /// Whether a query waits for what others may do without: then they take no more than they need.
+    /// The long wait for others to end, and the large too: the more those have, the sooner.
     fn is_waited_for(&self) -> bool {
-        self.waiting.borrow().iter().any(|room| room.strong_count() > 0)
+        let waiting = self.waiting.borrow();
+        waiting.iter().filter_map(Weak::upgrade).any(|room| room.kind() == Kind::Small)
     }
 
     /// Whether a large query waits to begin, or is under way.
@@ -353,12 +359,15 @@ impl Room {
         self.ahead(1) == 0 && self.may_be_long()
     }
 
-    /// Whether few others of its database are long.
+    /// Whether few others of its database are long, and fewer have not been so for long.
     fn may_be_long(&self) -> bool {
-        let is_such = |room: &Self| {
+        let is_other = |room: &Self| {
             room.is_long.get() && !std::ptr::eq(room, self) && self.is_of_same_database(room)
         };
-        self.shared.under_way(is_such) < LONG_QUERIES_MAX
+        let now_ns = self.shared.now_ns.get();
+        let is_new = |room: &Self| now_ns.saturating_sub(room.began_ns.get()) < LONG_QUERY_NS;
+        self.shared.under_way(is_other) < LONG_QUERIES_EVER_MAX
+            && self.shared.under_way(|room| is_other(room) && is_new(room)) < LONG_QUERIES_MAX
     }
 
     fn is_of_same_database(&self, other: &Self) -> bool {

@@ -186,6 +186,8 @@ fn few_long_queries_of_a_database_are_under_way_and_small_ones_pass() {
     for room in &waiting {
         assert!(room.restart() && !room.start(NOW_NS));
     }
+    // Those under way take what there is, so that they end the sooner.
+    assert_eq!(rooms[0].piece_bytes(1, true), PIECE_BYTES_MAX);
     let small: Vec<QueryRoom> = (0..4).map(|_| begun(&memory, "a")).collect();
     let other = begun(&memory, "b");
     assert!(go_on(&other) && !go_on(&small[0]));
@@ -195,6 +197,18 @@ fn few_long_queries_of_a_database_are_under_way_and_small_ones_pass() {
     // One whose reader takes nothing is not counted.
     let _reader = rooms[0].waits(NOW_NS);
     assert!(waiting[1].start(NOW_NS) && !waiting[2].start(NOW_NS));
+    // And one that has taken long keeps nobody waiting: up to a number of such.
+    let later_ns = NOW_NS + LONG_QUERY_NS;
+    let began: Vec<bool> = waiting[2..].iter().map(|room| room.start(later_ns)).collect();
+    assert_eq!(began.iter().filter(|&&begins| begins).count(), LONG_QUERIES_MAX);
+    drop((small, other));
+    let much_later_ns = later_ns + 10 * LONG_QUERY_NS;
+    for step in 0..10 {
+        let now_ns = much_later_ns + step * 2 * LONG_QUERY_NS;
+        waiting.iter().for_each(|room| drop(room.start(now_ns)));
+    }
+    let began = waiting.iter().filter(|room| room.start(much_later_ns)).count();
+    assert_eq!(began, LONG_QUERIES_EVER_MAX);
 }
 
 /// Queries of ten databases that begin, grow, wait for readers and end in any order.
