@@ -297,11 +297,10 @@ impl QueryRoom {
 }
 
 impl Shared {
-    /// Whether a query waits for what others may do without: then they take no more than they need.
-    /// The long wait for others to end, and the large too: the more those have, the sooner.
+    /// Whether a query waits to begin: then others take no more than they need. Short pieces let
+    /// writes pass, too.
     fn is_waited_for(&self) -> bool {
-        let waiting = self.waiting.borrow();
-        waiting.iter().filter_map(Weak::upgrade).any(|room| room.kind() == Kind::Small)
+        self.waiting.borrow().iter().any(|room| room.strong_count() > 0)
     }
 
     /// Whether a large query waits to begin, or is under way.
