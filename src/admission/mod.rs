@@ -84,7 +84,7 @@ impl Admission {
 
     /// Bytes that nobody holds, of the budget and `more_bytes`.
     fn free_bytes_with(&self, more_bytes: usize) -> usize {
-        (self.0.total_bytes + more_bytes).saturating_sub(self.0.held_bytes.get())
+        self.0.free_bytes_with(more_bytes)
     }
 
     /// A permit for a request about `database`, which holds nothing yet.
@@ -120,7 +120,11 @@ impl Admission {
 
 impl Ledger {
     fn free_bytes(&self) -> usize {
-        self.total_bytes.saturating_sub(self.held_bytes.get())
+        self.free_bytes_with(0)
+    }
+
+    fn free_bytes_with(&self, more_bytes: usize) -> usize {
+        (self.total_bytes + more_bytes).saturating_sub(self.held_bytes.get())
     }
 
     /// Takes an upload away from the database that holds most: from one that holds more than
@@ -194,9 +198,8 @@ impl Permit {
 
     /// The same where `more_bytes` may be held beyond the budget.
     fn take_free_with(&mut self, bytes: usize, more_bytes: usize) -> bool {
-        let Ledger { total_bytes, ref held_bytes, .. } = *self.ledger;
         let wanted = self.wanted(bytes);
-        let is_had = wanted == 0 || held_bytes.get() + wanted <= total_bytes + more_bytes;
+        let is_had = wanted <= self.ledger.free_bytes_with(more_bytes);
         if is_had {
             self.add(wanted);
         }

@@ -1,8 +1,8 @@
 //! Stands where the Worker of SQL would, which is a crate of its own: it understands `count NAME`,
 //! which reads every row of a table page by page, `pages NAME`, which says after each page how many
-//! rows there were so far, `fail STATUS TEXT`, `SELECT rows N` and `SELECT breaks N`, which answer
-//! N rows as a stream of Arrow in pieces; the second then fails. `$1` stands for its value. At `trap`
-//! it breaks off.
+//! rows there were so far, `whole N`, which answers N bytes at once, `fail STATUS TEXT`, `SELECT rows
+//! N` and `SELECT breaks N`, which answer N rows as a stream of Arrow in pieces; the second then
+//! fails. `$1` stands for its value. At `trap` it breaks off.
 
 use std::collections::VecDeque;
 use std::sync::Arc;

@@ -416,12 +416,12 @@ impl Room {
         if wanted > most {
             return Err(NoRoom::Ever { wanted: bytes, most: most - self.pieces_bytes.get() });
         }
-        // Who has grown goes on. Who would begin to waits behind the large.
-        let waits = || !self.is_large() && !self.has_grown.get() && self.shared.is_for_large();
         if wanted <= self.permit.borrow().bytes() {
             return Ok(());
         }
-        if !waits() && self.take(wanted) {
+        // Who has grown goes on. Who would begin to waits behind the large.
+        let waits = !self.is_large() && !self.has_grown.get() && self.shared.is_for_large();
+        if !waits && self.take(wanted) {
             self.has_grown.set(true);
             return Ok(());
         }

@@ -203,7 +203,9 @@ fn few_long_queries_of_a_database_are_under_way_and_small_ones_pass() {
     let much_later_ns = later_ns + 10 * LONG_QUERY_NS;
     for step in 0..10 {
         let now_ns = much_later_ns + step * 2 * LONG_QUERY_NS;
-        waiting.iter().for_each(|room| drop(room.start(now_ns)));
+        for room in &waiting {
+            room.start(now_ns);
+        }
     }
     let began = waiting.iter().filter(|room| room.start(much_later_ns)).count();
     assert_eq!(began, LONG_QUERIES_EVER_MAX);

@@ -12,6 +12,8 @@ use super::*;
 /// After which a load is over, and after which a slot is quiet.
 const PAUSE_NS: i64 = 700_000_000_000;
 const HOUR_NS: i64 = 3_600_000_000_000;
+/// Of a frame of [`rows_of`].
+const ROWS: usize = 5_000;
 
 fn opened() -> (MemoryStore, Shard<MemoryStore>) {
     let store = MemoryStore::new();
@@ -32,15 +34,14 @@ fn values_of(series: std::ops::Range<usize>) -> Vec<u8> {
         times_ns: vec![1; series.len()],
         fields: vec![Column::full(Values::Integer(vec![7; series.len()]))],
     };
-    let table = TableRef {
-        measurement: MeasurementId(1),
-        tag_ids: &[ColumnId(1)],
-        field_ids: &[ColumnId(11)],
-        block: &block,
-        rows: &Selection::All,
-    };
+    framed(&block, &[ColumnId(1)], &[ColumnId(11)])
+}
+
+/// All rows of a block as a frame.
+fn framed(block: &Block, tag_ids: &[ColumnId], field_ids: &[ColumnId]) -> Vec<u8> {
+    let (measurement, rows) = (MeasurementId(1), &Selection::All);
     let mut out = Vec::new();
-    frame::encode(&[table], &mut out);
+    frame::encode(&[TableRef { measurement, tag_ids, field_ids, block, rows }], &mut out);
     out
 }
 
@@ -133,7 +134,7 @@ fn a_step_of_a_merge_of_many_series_is_short() {
     assert!(events >= 4, "{events} events");
 }
 
-/// 5,000 rows of a series, in each field what is drawn for it.
+/// [`ROWS`] rows of a series, in each field what is drawn for it.
 fn rows_of(number: usize, fields: u32, draw: impl Fn(&mut fastrand::Rng) -> Values) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(number as u64);
     let first_ns = (number * ROWS) as i64;
@@ -144,14 +145,8 @@ fn rows_of(number: usize, fields: u32, draw: impl Fn(&mut fastrand::Rng) -> Valu
         fields: (0..fields).map(|_| Column::full(draw(&mut rng))).collect(),
     };
     let field_ids: Vec<ColumnId> = (0..fields).map(|field| ColumnId(11 + field)).collect();
-    let (measurement, rows) = (MeasurementId(1), &Selection::All);
-    let table = TableRef { measurement, tag_ids: &[], field_ids: &field_ids, block: &block, rows };
-    let mut out = Vec::new();
-    frame::encode(&[table], &mut out);
-    out
+    framed(&block, &[], &field_ids)
 }
-
-const ROWS: usize = 5_000;
 
 /// Of every alarm that comes too late: what appends flush.
 #[test]
