@@ -18,6 +18,9 @@ const plans = {
   quick: { turns: 1, alone: 20, together: 20, warm: 10 },
 };
 
+/** Of batches of so many points there are more. */
+const timesAsMany = { 1000: 3, 100: 10, 1: 20 };
+
 /** One case: the shape, how it is sent, and how many times InfluxDB's rate are aimed for. */
 const one = (shape, connections, aim, more = {}) => ({ shape, connections, aim, points: 5000, ...more });
 
@@ -28,13 +31,16 @@ const cases = [
     one('cpu integers', 8, 3.5, { gzip }),
   ]),
   ...[1, 8].map((connections) => one('cpu integers', connections, 1.5, { points: 1000 })),
+  ...[100, 1].flatMap((points) => [1, 8].map((connections) => one('cpu integers', connections, '', { points }))),
   ...[['two decimals', 3], ['full floats', 2.5], ['iot mix', 3], ['million series', 3]].flatMap(
     ([shape, aim]) => [1, 8].map((connections) => one(shape, connections, aim)),
   ),
 ];
 
+const sizeOf = (points) => `${points.toLocaleString('en-US')}-point batches`;
+
 function nameOf({ shape, points, gzip, connections }) {
-  const how = [gzip ? 'gzip' : '', points === 5000 ? '' : '1,000-point batches'].filter(Boolean);
+  const how = [gzip ? 'gzip' : '', points === 5000 ? '' : sizeOf(points)].filter(Boolean);
   return [shape, ...how, `${connections} connection${connections > 1 ? 's' : ''}`].join(', ');
 }
 
@@ -123,7 +129,7 @@ async function turns(targets, { shape, connections, points, gzip }, plan) {
   const generator = make({ points });
   // The million is a million: 20 batches to warm up and three times 60.
   const isMillion = shape === 'million series';
-  const more = points === 5000 ? 1 : 3;
+  const more = timesAsMany[points] ?? 1;
   const batches = (connections === 1 && !isMillion ? plan.alone : plan.together) * more;
   const warm = isMillion ? 20 : plan.warm * more;
   for (const target of targets) await ask(target, '', `CREATE DATABASE ${db}`);
@@ -146,7 +152,11 @@ function cells(name, aim, ours, theirs, withPeer) {
   const of = (results, key) => median(results.map((result) => result[key]));
   const ratio = (key, above, below) =>
     median(above.map((result, turn) => result[key] / below[turn][key])).toFixed(2);
-  const thousands = (results) => Math.round(of(results, 'rate') / 1000);
+  // Of single points there are only some hundred a second.
+  const thousands = (results) => {
+    const rate = of(results, 'rate') / 1000;
+    return rate < 20 ? rate.toFixed(1) : Math.round(rate);
+  };
   const cpu = (results) => of(results, 'cpuPerMillion').toFixed(2);
   const latency = (results, share) =>
     percentile(results.flatMap(({ latencies }) => latencies), share).toFixed(1);
