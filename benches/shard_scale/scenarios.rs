@@ -134,6 +134,7 @@ fn scan(load: &mut Load, time: TimeRange) -> Vec<i64> {
         },
         resume: Resume::default(),
         piece_bytes: PIECE_BYTES_MAX,
+        groups_max: None,
     };
     let (mut values, mut resume) = (Vec::new(), Resume::default());
     loop {

@@ -38,6 +38,7 @@ pub(super) fn scan(
         },
         resume,
         piece_bytes: PIECE_BYTES_MAX,
+        groups_max: None,
     }
 }
 

@@ -28,6 +28,9 @@ pub struct ScanRequest {
     /// About how many bytes it may have, at most [`PIECE_BYTES_MAX`].
     #[serde(default = "whole_page")]
     pub piece_bytes: u32,
+    /// How many groups are wanted at most: a slice may end behind so many. Others may come.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups_max: Option<u64>,
 }
 
 /// What a piece may have where nobody says less, bytes.

@@ -271,6 +271,7 @@ mod tests {
             output: Output::Aggregates { calls: Vec::new(), window, limit: None },
             resume: Resume::default(),
             piece_bytes: 0,
+            groups_max: None,
         }
     }
 

@@ -153,6 +153,7 @@ fn count_of(column: u32, field_type: FieldType) -> ScanRequest {
         output: Output::Aggregates { calls, window: None, limit: None },
         resume: Resume::default(),
         piece_bytes: PIECE_BYTES_MAX,
+        groups_max: None,
     }
 }
 

@@ -358,6 +358,7 @@ fn request(scan: &sql::ScanRequest, table: &MeasurementSchema) -> Option<ScanReq
         output,
         resume: Resume::default(),
         piece_bytes: PIECE_BYTES_MAX,
+        groups_max: None,
     })
 }
 

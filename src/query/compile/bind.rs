@@ -92,12 +92,19 @@ pub(crate) fn bind(
                 output,
                 resume: Resume::default(),
                 piece_bytes: PIECE_BYTES_MAX,
+                groups_max: groups_max(bound.node),
             },
             subquery,
         });
         bindings.push(Binding { scan, key, slots, calls });
     }
     Ok(bindings)
+}
+
+/// How many groups are wanted with SLIMIT and SOFFSET. SOFFSET alone hides them all.
+fn groups_max(node: &SelectNode) -> Option<u64> {
+    let is_limited = node.slimit > 0 || node.soffset > 0;
+    is_limited.then(|| node.soffset.saturating_add(node.slimit).max(1))
 }
 
 fn time(node: &SelectNode, feed: &Feed) -> TimeRange {

@@ -11,7 +11,7 @@ use crate::model::value::{FieldType, FieldValue};
 use crate::query::error::QueryError;
 use crate::query::operators::merge_rows::RowBatch;
 use crate::query::plan::{CallPlan, GatherPlan, SelectNode};
-use crate::query::result::Column;
+use crate::query::result::{Column, Values};
 use crate::scan::gathered::{GatheredFunction, Outcome, Points};
 
 /// Rows of a window in order of time, with the columns of [`GatherRun::others`].
@@ -27,8 +27,10 @@ pub(crate) struct GatherRun {
     window_ns: Option<i64>,
     times_ns: Vec<i64>,
     values: Option<Column>,
-    /// Beside slots, then tag arguments, then the tags of the series.
+    /// Beside slots, then tag arguments.
     others: Vec<Option<Column>>,
+    /// A hash of each row's series, by which `sample` draws; empty for other functions.
+    series: Vec<u64>,
     done: Option<CallSeries>,
     held: Held,
 }
@@ -37,8 +39,8 @@ impl GatherRun {
     /// Nothing yet; what it holds is counted in `room`.
     pub(crate) fn new(room: &QueryRoom) -> Self {
         let (window_ns, values, done) = (None, None, None);
-        let (times_ns, others, held) = (Vec::new(), Vec::new(), room.part());
-        Self { window_ns, times_ns, values, others, done, held }
+        let (times_ns, others, series) = (Vec::new(), Vec::new(), Vec::new());
+        Self { window_ns, times_ns, values, others, series, done, held: room.part() }
     }
 
     /// Takes in rows that follow those before.
@@ -58,6 +60,7 @@ impl GatherRun {
         let rows: Vec<u32> = (0..batch.times_ns.len() as u32)
             .filter(|&row| column.validity.is_valid(row as usize))
             .collect();
+        let series = series_hashes(batch, plan);
         let mut start = 0;
         while start < rows.len() {
             let time_of = |position: usize| {
@@ -77,7 +80,9 @@ impl GatherRun {
                 self.close(node, call, plan);
             }
             self.window_ns = Some(window);
-            self.take(call, plan, batch, column, rows.get(start..end).unwrap_or_default());
+            let of_window = rows.get(start..end).unwrap_or_default();
+            self.take(call, plan, batch, column, of_window);
+            self.series.extend(pick(&series, of_window));
             self.check(node, call, plan)?;
             start = end;
         }
@@ -97,7 +102,6 @@ impl GatherRun {
         self.times_ns.extend(rows.iter().filter_map(time));
         append(&mut self.values, Some(column), rows, before);
         let slots = call.beside.iter().chain(plan.tags.iter().flatten()).copied();
-        let slots = slots.chain(plan.series.iter().map(|&(slot, _)| slot));
         let slots: Vec<usize> = slots.collect();
         self.others.resize(slots.len(), None);
         for (other, slot) in self.others.iter_mut().zip(slots) {
@@ -131,6 +135,7 @@ impl GatherRun {
         kept.sort();
         let time = |&row: &u32| self.times_ns.get(row as usize).copied();
         self.times_ns = kept.iter().filter_map(time).collect();
+        self.series = pick(&self.series, &kept).collect();
         for column in self.values.iter_mut().chain(self.others.iter_mut().flatten()) {
             *column = column.gather(&kept);
         }
@@ -148,7 +153,7 @@ impl GatherRun {
     /// What the rows at hand take.
     fn bytes(&self) -> usize {
         let columns = self.values.iter().chain(self.others.iter().flatten());
-        columns.map(Column::bytes).sum::<usize>() + 8 * self.times_ns.len()
+        columns.map(Column::bytes).sum::<usize>() + 8 * (self.times_ns.len() + self.series.len())
     }
 
     /// What the function makes of the rows at hand, and these.
@@ -162,15 +167,16 @@ impl GatherRun {
         let is_turned = is_turned(node, plan);
         let turned: Vec<u32> =
             if is_turned { (0..count).rev().collect() } else { (0..count).collect() };
-        let mut times_ns = self.times_ns.clone();
+        let (mut times_ns, mut series) = (self.times_ns.clone(), self.series.clone());
         let values = self.values.as_ref()?.gather(&turned);
         let gather = |column: &Option<Column>| column.as_ref().map(|c| c.gather(&turned));
         let others: Vec<Option<Column>> = self.others.iter().map(gather).collect();
         if is_turned {
             times_ns.reverse();
+            series.reverse();
         }
         let tags = others.get(call.beside.len()..).unwrap_or_default();
-        let (combinations, series) = (combinations(tags, plan, count), series(tags, plan, count));
+        let combinations = combinations(tags, plan, count);
         let points = Points {
             times_ns: &times_ns,
             values: &values.values,
@@ -185,6 +191,7 @@ impl GatherRun {
     fn close(&mut self, node: &SelectNode, call: &CallPlan, plan: &GatherPlan) {
         let answer = self.answer(node, call, plan);
         (self.times_ns, self.others, self.values) = (Vec::new(), Vec::new(), None);
+        self.series.clear();
         let (Some(window_ns), Some((outcome, WindowRows { times_ns, values, others }))) =
             (self.window_ns.take(), answer)
         else {
@@ -284,20 +291,32 @@ fn append(all: &mut Option<Column>, column: Option<&Column>, rows: &[u32], befor
 }
 
 /// A hash of each row's series, by which `sample` draws; empty for other functions.
-fn series(tags: &[Option<Column>], plan: &GatherPlan, count: u32) -> Vec<u64> {
+fn series_hashes(batch: &RowBatch, plan: &GatherPlan) -> Vec<u64> {
     if plan.series.is_empty() {
         return Vec::new();
     }
-    // A tag that a series lacks adds nothing: a new tag of others does not change the draw.
-    let of_row = |row: u32| {
-        plan.series.iter().zip(tags).fold(0_u64, |all, ((_, name), column)| {
-            match column.as_ref().and_then(|column| column.get(row as usize)) {
-                Some(FieldValue::String(text)) => all.wrapping_add(xxh64(text.as_bytes(), *name)),
-                _ => all,
+    let mut hashes = vec![0_u64; batch.times_ns.len()];
+    for &(slot, name) in &plan.series {
+        let Some(Some(column)) = batch.slots.get(slot) else { continue };
+        let Values::String(texts) = &column.values else { continue };
+        let of_entries: Vec<u64> = texts.entries().map(|t| xxh64(t.as_bytes(), name)).collect();
+        for (row, hash) in hashes.iter_mut().enumerate() {
+            let entry = texts.codes().map_or(Some(row), |codes| {
+                codes.get(row).map(|&code| code as usize)
+            });
+            let of_row = entry.and_then(|entry| of_entries.get(entry));
+            // A tag that a series lacks adds nothing: a new tag of others does not change the draw.
+            if let (Some(of_row), true) = (of_row, column.validity.is_valid(row)) {
+                *hash = hash.wrapping_add(*of_row);
             }
-        })
-    };
-    (0..count).map(of_row).collect()
+        }
+    }
+    hashes
+}
+
+/// What stands at these rows.
+fn pick<'a>(values: &'a [u64], rows: &'a [u32]) -> impl Iterator<Item = u64> + 'a {
+    rows.iter().filter_map(|&row| values.get(row as usize).copied())
 }
 
 /// A number for each row's combination of tag arguments; empty without any.

@@ -89,6 +89,7 @@ fn request(descending: bool) -> ScanRequest {
         },
         resume: Resume::default(),
         piece_bytes: PIECE_BYTES_MAX,
+        groups_max: None,
     }
 }
 

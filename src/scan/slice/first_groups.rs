@@ -1,7 +1,9 @@
-//! Where a slice of rows ends whose groups do not come in the order of the answer.
+//! Where a slice ends of which the first groups are enough.
 //!
-//! All of them would have to be read to know which come first. So their keys are looked at before
-//! any row is, and the slice ends behind as many of the first groups as it is likely to hold.
+//! So it is for rows whose groups do not come in the order of the answer: all of them would have to
+//! be read to know which come first. The slice ends behind as many of the first groups as it is
+//! likely to hold. And so it is where SLIMIT wants no more than some groups: it ends behind these.
+//! Either way keys are looked at before any row is.
 
 use std::collections::BTreeMap;
 
@@ -18,32 +20,46 @@ use crate::scan::request::{Output, ScanRequest};
 const SLICE_ROWS_MIN: u64 = 1 << 14;
 const SLICE_ROWS_MAX: u64 = 1 << 16;
 const SLICE_ROWS_PER_SERIES: u64 = 4;
+/// Rows of groups that SLIMIT leaves which are read each time they are asked for. Of more what they
+/// come to is kept, which is worth it only if it is of all groups.
+const CHOSEN_ROWS_MAX: u64 = 1 << 16;
 /// Of the work of a piece the part that looking for groups may take.
 const CELLS_MAX: u64 = CELLS_PER_PIECE_MAX / 2;
 
 /// The first groups, with the number of their series.
-#[derive(Default)]
 struct First {
+    most: Most,
     groups: BTreeMap<Vec<String>, u64>,
     series: u64,
     /// Some were left out that come after these.
     is_cut: bool,
 }
 
+/// How many groups are enough.
+#[derive(Clone, Copy)]
+struct Most {
+    groups: u64,
+    /// As many as have so many series.
+    series: u64,
+}
+
 impl First {
-    /// Takes in a series of a group, and leaves out last groups without which there are
-    /// `series_max` series.
-    fn add(&mut self, group: Vec<String>, series_max: u64, direction: Direction) {
+    fn new(most: Most) -> Self {
+        Self { most, groups: BTreeMap::new(), series: 0, is_cut: false }
+    }
+
+    /// Takes in a series of a group, and leaves out last groups without which there are enough.
+    fn add(&mut self, group: Vec<String>, direction: Direction) {
         *self.groups.entry(group).or_default() += 1;
         self.series += 1;
         while self.groups.len() > 1 {
+            let is_too_many = self.groups.len() as u64 > self.most.groups;
             let last = match direction {
                 Direction::Ascending => self.groups.last_entry(),
                 Direction::Descending => self.groups.first_entry(),
             };
-            let Some(last) = last.filter(|last| self.series - last.get() >= series_max) else {
-                return;
-            };
+            let goes = |of: u64| is_too_many || self.series - of >= self.most.series;
+            let Some(last) = last.filter(|last| goes(*last.get())) else { return };
             self.series -= last.remove();
             self.is_cut = true;
         }
@@ -59,41 +75,67 @@ impl First {
     }
 }
 
-/// Whether the first groups of a slice are to be found before it is read.
-fn are_wanted(request: &ScanRequest, arrangement: Arrangement) -> bool {
+/// Whether rows do not come in the order of the answer.
+fn are_mixed_rows(request: &ScanRequest, arrangement: Arrangement) -> bool {
     let is_rows = matches!(request.output, Output::Rows { limit: None, .. });
-    let is_beginning = request.resume.position.is_none() && request.resume.until.is_none();
-    is_rows && is_beginning && arrangement != Arrangement::InOrder
+    is_rows && arrangement != Arrangement::InOrder
 }
 
 impl Walk<'_> {
     /// Ends a slice behind its first groups, of those that have series in `stretch`, if there are
-    /// too many rows for one slice.
+    /// too many rows for one slice, or more groups than are wanted.
     pub(super) fn end_behind_first_groups(&mut self, stretch: TimeRange) -> Result<(), ScanError> {
-        if !are_wanted(self.request, self.arrangement) {
+        let resume = &self.request.resume;
+        if resume.position.is_some() || resume.until.is_some() {
             return Ok(());
         }
-        let measurement = self.request.measurement;
-        let Survey { rows, series, .. } = self.reader.survey(measurement, self.request.time)?;
+        let Survey { rows, series, .. } =
+            self.reader.survey(self.request.measurement, self.request.time)?;
+        let Some(most) = self.enough(rows, series) else { return Ok(()) };
+        let first = self.find_first(stretch, most)?;
+        let chosen_rows = u128::from(rows) * u128::from(first.series) / u128::from(series.max(1));
+        if self.keeps && chosen_rows > u128::from(CHOSEN_ROWS_MAX) {
+            return Ok(());
+        }
+        if let Some(last) = first.last(self.direction) {
+            self.groups.bounds.lower(self.groups.bounds.end_of(last));
+            (self.keeps, self.keeps_end) = (false, false);
+        }
+        Ok(())
+    }
+
+    /// How many groups of a slice of so many rows are enough; `None` if all are to be read.
+    fn enough(&self, rows: u64, series: u64) -> Option<Most> {
         let wanted = series.saturating_mul(SLICE_ROWS_PER_SERIES);
         let wanted = wanted.clamp(SLICE_ROWS_MIN, SLICE_ROWS_MAX);
-        if rows <= wanted {
-            return Ok(());
-        }
-        let series_max = (u128::from(series) * u128::from(wanted) / u128::from(rows)) as u64;
-        let mut first = First::default();
-        let from = self.first();
+        let is_long = are_mixed_rows(self.request, self.arrangement) && rows > wanted;
+        let of_rows = || (u128::from(series) * u128::from(wanted) / u128::from(rows)) as u64;
+        let series = if is_long { of_rows().max(1) } else { u64::MAX };
+        let groups = self.request.groups_max;
+        let is_some = is_long || groups.is_some();
+        is_some.then(|| Most { groups: groups.unwrap_or(u64::MAX), series })
+    }
+
+    /// The first groups that have series in `stretch`.
+    fn find_first(&mut self, stretch: TimeRange, most: Most) -> Result<First, ScanError> {
+        let mut first = First::new(most);
+        let begun = self.request.resume.from.as_ref().map(|from| &from.group);
+        let (measurement, from) = (self.request.measurement, self.first());
         let mut merge = self.reader.merge(&[measurement], stretch, self.direction, &from)?;
         while self.cells < CELLS_MAX && self.keys.next(&mut merge, &mut self.tags)?.is_some() {
             self.cells += SERIES_CELLS;
             if !self.groups.reach(&self.tags).is_empty() {
                 let group = self.request.group_by.iter().map(|&tag| self.tags.get(tag).to_owned());
-                first.add(group.collect(), series_max.max(1), self.direction);
+                let group: Vec<String> = group.collect();
+                // The slice goes on behind the one that it begins in.
+                if Some(&group) != begun {
+                    first.add(group, self.direction);
+                }
+            }
+            if first.is_cut && self.arrangement == Arrangement::InOrder {
+                break;
             }
         }
-        if let Some(last) = first.last(self.direction) {
-            self.groups.bounds.lower(self.groups.bounds.end_of(last));
-        }
-        Ok(())
+        Ok(first)
     }
 }

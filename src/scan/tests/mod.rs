@@ -10,7 +10,9 @@ use super::bounds::Bounds;
 use super::page::{BesideColumn, Group, GroupData, PartialColumn, ScanPage};
 use super::partial::{Finished, Merge};
 use super::reader::Reader;
-use super::request::{Input, Output, Place, Resume, ScanRequest};
+use super::request::{
+    AggregateCall, AggregateFunction, Input, Output, Place, Resume, ScanRequest,
+};
 use super::{PageLimits, TileLimits, scan};
 use crate::model::ids::ColumnId;
 use crate::model::limits::PIECE_BYTES_MAX;
@@ -282,6 +284,7 @@ fn of_rows_of_one_time_each_is_on_one_page_however_little_it_takes() {
             },
             resume: Resume::default(),
             piece_bytes: PIECE_BYTES_MAX,
+            groups_max: None,
         };
         let limits = PageLimits { bytes: 8_000, decoded_bytes: u64::MAX, tile: TileLimits::LEAST };
         let found = answer(&request, &pages(&source, &request, limits));
@@ -327,6 +330,7 @@ fn last_points_that_are_kept_are_read_from_nowhere() {
             output: rows_of(limit),
             resume: Resume::default(),
             piece_bytes: PIECE_BYTES_MAX,
+            groups_max: None,
         };
         let ask = || {
             let before = source.stats().bytes_decoded;
@@ -337,6 +341,59 @@ fn last_points_that_are_kept_are_read_from_nowhere() {
         assert_eq!(first, second);
         assert_eq!(first.len(), 5);
         assert_eq!(again < cost, is_kept, "{cost} rows, then {again}");
+    }
+}
+
+/// SLIMIT: whatever the order of the series, no row is read of groups that are not wanted.
+#[test]
+fn of_groups_that_are_not_wanted_nothing_is_read() {
+    let field = Input { column: ColumnId(10), field_type: FieldType::Integer, cast: None };
+    let row = |(host, time_ns): (i64, i64)| Write {
+        tags: vec![
+            (ColumnId(1), format!("h{host:02}")),
+            (ColumnId(2), format!("r{}", host * 7 % 10)),
+        ],
+        time_ns,
+        fields: vec![(ColumnId(10), FieldValue::Integer(host * time_ns))],
+    };
+    let call = AggregateCall {
+        function: AggregateFunction::Sum,
+        input: field.clone(),
+        beside: Vec::new(),
+    };
+    let sums = Output::Aggregates { calls: vec![call], window: None, limit: None };
+    let rows = |limit| {
+        let fields = vec![field.clone()];
+        Output::Rows { fields, tags: Vec::new(), limit, every_row: false }
+    };
+    for order in [[1, 2], [2, 1]].map(|ids| ids.map(ColumnId).to_vec()) {
+        for (output, descending) in
+            [(&sums, false), (&sums, true), (&rows(None), false), (&rows(Some(2)), true)]
+        {
+            let mut source = VectorReader::new(order.clone(), 8);
+            let times = (0..100).flat_map(|time_ns| (0..60).map(move |host| (host, time_ns)));
+            source.add(&times.map(row).collect::<Vec<_>>());
+            let request = |groups_max| ScanRequest {
+                measurement: MEASUREMENT,
+                time: TimeRange::ALL,
+                predicate: None,
+                group_by: vec![ColumnId(1)],
+                descending,
+                output: output.clone(),
+                resume: Resume::default(),
+                piece_bytes: PIECE_BYTES_MAX,
+                groups_max,
+            };
+            let (all, some) = (request(None), request(Some(3)));
+            let first = scan(&source, &some, HUGE).unwrap();
+            let last = if descending { "h57" } else { "h02" };
+            let until = first.until.map(|until| until.group.concat());
+            assert_eq!(until.as_deref(), Some(last), "{order:?} {output:?}");
+            assert_eq!(first.groups.len(), 3);
+            assert!(first.stats.rows_scanned <= 300, "{} rows", first.stats.rows_scanned);
+            let whole = answer(&all, &pages(&source, &all, HUGE));
+            assert_eq!(answer(&some, &pages(&source, &some, HUGE)), whole);
+        }
     }
 }
 

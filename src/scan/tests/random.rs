@@ -167,6 +167,7 @@ fn request(rng: &mut fastrand::Rng, span: i64, rows: i64) -> ScanRequest {
         output,
         resume: Resume::default(),
         piece_bytes: PIECE_BYTES_MAX,
+        groups_max: (rng.u8(0..4) == 0).then(|| rng.u64(1..4)),
     }
 }
 

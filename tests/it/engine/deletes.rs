@@ -75,6 +75,7 @@ fn request(group_by: Option<ColumnId>, window_ns: Option<i64>, descending: bool)
         },
         resume: Resume::default(),
         piece_bytes: tidemark::model::limits::PIECE_BYTES_MAX,
+        groups_max: None,
     }
 }
 

@@ -46,6 +46,7 @@ impl Question {
             },
             resume: Resume::default(),
             piece_bytes: PIECE_BYTES_MAX,
+            groups_max: None,
         }
     }
 

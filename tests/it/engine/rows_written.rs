@@ -118,6 +118,7 @@ fn one_hour(from_ns: i64) -> ScanRequest {
         output: Output::Rows { fields, tags: Vec::new(), limit: None, every_row: false },
         resume: Resume::default(),
         piece_bytes: PIECE_BYTES_MAX,
+        groups_max: None,
     }
 }
 
