@@ -7,12 +7,11 @@ use std::task::Poll;
 
 use js_sys::{Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
-use wasm_bindgen_futures::JsFuture;
 use worker::{Env, Error};
 
 use super::runtime;
 use super::sql::SqlSession;
-use super::wait::wait;
+use super::wait::pause;
 use super::{backups, cloudflare_access, config, password_key};
 use crate::model::limits::CALL_REPEATS_MAX;
 use crate::protocol::call::{Address, Call, CallFailure, Reply};
@@ -77,8 +76,7 @@ async fn carry(env: Env, sql: Rc<SqlSession>, call: Call) -> Reply {
         Address::SignatureCheck => Some(cloudflare_access::check(&message).await),
         Address::Pause => {
             let ms = message.first_chunk().map_or(0, |ms| u32::from_le_bytes(*ms));
-            // Cut short it is still a pause.
-            let _ = JsFuture::from(wait(ms)).await;
+            pause(ms).await;
             Some(Ok(Vec::new()))
         }
         Address::Backups => Some(backups::carry(&env, &message).await),

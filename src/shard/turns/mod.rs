@@ -4,7 +4,7 @@
 //! to look after what came in meanwhile, and the local runtime does so only while nothing is ready
 //! to run. Such a page pauses first, and again if others were made during its pause. Small pages
 //! in a row, as of a client that sends one query after the other, go on without a pause until
-//! together they are [`WORK_MAX`]: a pause takes two milliseconds.
+//! together they are [`WORK_MAX`].
 //!
 //! First pages go in the order in which they came: a small query has no others. Of the queries that
 //! go on, [`QUERIES_READING_MAX`] are read for at a time, those that go before the others by
@@ -26,7 +26,13 @@ use crate::protocol::live_queries::Precedence;
 const TURN_IDLE_MS: u32 = 400;
 /// Rows looked at plus bytes decoded without a pause between: a millisecond or two.
 const WORK_MAX: u64 = 200_000;
-/// The shortest pause, and the longest, milliseconds.
+/// What a row or byte of it takes, about, nanoseconds. The clock of Workers stands still meanwhile.
+const WORK_NS: u64 = 10;
+/// Without a page for so long the thread has looked after everything else.
+const QUIET_NS: u64 = 1_000_000;
+/// The pause of who goes first: as long as it takes to look after everything else.
+const FIRST_PAUSE_MS: u32 = 0;
+/// The shortest other pause, and the longest, milliseconds.
 const PAUSE_MS: u32 = 1;
 const PAUSE_MS_MAX: u32 = 100;
 /// What the pause grows by with each one that waits before, milliseconds.
@@ -41,6 +47,16 @@ pub struct Pages {
     last_ns: Cell<i64>,
     /// What they looked at since the last pause.
     work: Cell<u64>,
+}
+
+impl Pages {
+    /// Forgets the work that is so long ago that everything else was looked after.
+    fn rest(&self, now_ns: i64) {
+        let worked_ns = self.work.get().saturating_mul(WORK_NS);
+        if self.last_ns.get().abs_diff(now_ns) > worked_ns.saturating_add(QUIET_NS) {
+            self.work.set(0);
+        }
+    }
 }
 
 /// The queue of one shard.
@@ -95,19 +111,17 @@ impl Turns {
         if waiting >= PAGES_WAITING_MAX {
             return Err(Unavailable::Busy { waiting: waiting as u64 });
         }
-        let is_quiet = self.pages.last_ns.get().abs_diff(now_ns) > u64::from(PAUSE_MS) * 1_000_000;
-        if is_quiet {
-            self.pages.work.set(0);
-        }
+        self.pages.rest(now_ns);
         let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
         let page = Waiting { ticket, query, pages_seen, made_seen, idle_ms: 0, waited_ms: 0 };
         self.waiting.push(page);
-        if waiting == 0 && self.pages.work.get() < WORK_MAX && self.may_read(0, &self.first()) {
+        let first = self.first();
+        if waiting == 0 && self.pages.work.get() < WORK_MAX && self.may_read(0, &first) {
             self.waiting.clear();
             self.take_turn(query);
             return Ok(None);
         }
-        Ok(Some(pause(self.ahead(waiting, &self.first()))))
+        Ok(Some(self.pause_ms(waiting, &first)))
     }
 
     /// After a pause: as [`Turns::arrive`].
@@ -124,7 +138,7 @@ impl Turns {
             return None;
         }
         let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
-        let pause_ms = pause(ahead);
+        let pause_ms = self.pause_ms(at, &first);
         let waiting = self.waiting.get_mut(at)?;
         let is_idle = waiting.made_seen == made_seen;
         waiting.idle_ms = if is_idle { waiting.idle_ms.saturating_add(pause_ms) } else { 0 };
@@ -201,6 +215,14 @@ impl Turns {
         let Some(query) = page.query else { return Some(0) };
         let rank = first.iter().position(|of| of.id == query.id);
         rank.or_else(|| (page.idle_ms >= TURN_IDLE_MS).then_some(first.len()))
+    }
+
+    /// How long the page at `at` pauses. One without a turn lets time go by: that ends others'.
+    fn pause_ms(&self, at: usize, first: &[Precedence]) -> u32 {
+        match self.ahead(at, first) {
+            0 if self.may_read(at, first) => FIRST_PAUSE_MS,
+            ahead => pause(ahead),
+        }
     }
 
     fn take_turn(&mut self, query: Option<Precedence>) {
