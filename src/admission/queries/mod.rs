@@ -17,9 +17,9 @@ use std::rc::{Rc, Weak};
 use super::{Admission, Permit, Tag};
 use crate::model::limits::{
     BEGINNINGS_BYTES_MAX, FIRST_QUERIES_BYTES_MAX, GATHERED_BYTES_MAX, LONG_QUERIES_EVER_MAX,
-    LONG_QUERIES_MAX, LONG_QUERY_NS, PAGE_BYTES_MAX, PIECE_BYTES_MAX, PIECE_BYTES_MIN,
-    PIECES_BYTES_MAX, QUERIES_BYTES_MAX, QUERIES_WAITING_MAX, QUERY_SPARE_BYTES_MAX,
-    QUERY_START_BYTES, SHARDS_ASKED_AT_ONCE_MAX,
+    LONG_QUERIES_MAX, LONG_QUERY_BYTES_MAX, LONG_QUERY_NS, PAGE_BYTES_MAX, PIECE_BYTES_MAX,
+    PIECE_BYTES_MIN, PIECES_BYTES_MAX, QUERIES_BYTES_MAX, QUERIES_WAITING_MAX,
+    QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES, SHARDS_ASKED_AT_ONCE_MAX,
 };
 pub use held::Held;
 pub use slow_reader::Waiting;
@@ -448,14 +448,17 @@ impl Room {
         permit.grow_to(wanted).is_ok()
     }
 
-    /// What its parts may hold without more than what it has and what nobody waits for.
+    /// What its parts may hold without more than what it has and what nobody waits for; one of the
+    /// few long ones some megabytes all the same, or it would read the same again and again.
     fn available_bytes(&self) -> usize {
         let has = self.permit.borrow().bytes() + self.spare.borrow().bytes();
-        let free = match self.shared.is_waited_for() {
-            true => 0,
-            false => self.shared.rooms.free_bytes(),
+        let free = self.shared.rooms.free_bytes();
+        let may_have = match (self.shared.is_waited_for(), self.is_long.get()) {
+            (false, _) => has + free,
+            (true, true) => has.max(LONG_QUERY_BYTES_MAX.min(has + free)),
+            (true, false) => has,
         };
-        (has + free).saturating_sub(self.pieces_bytes.get())
+        may_have.saturating_sub(self.pieces_bytes.get())
     }
 
     fn give_up_spare(&self) {

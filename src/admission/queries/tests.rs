@@ -189,6 +189,13 @@ fn few_long_queries_of_a_database_are_under_way_and_small_ones_pass() {
     let small: Vec<QueryRoom> = (0..4).map(|_| begun(&memory, "a")).collect();
     let other = begun(&memory, "b");
     assert!(go_on(&other) && !go_on(&small[0]));
+    // What small ones may not do while others wait.
+    let mut gathered = rooms[0].part();
+    assert_eq!(gathered.affordable(8 * MB), LONG_QUERY_BYTES_MAX - HALF_BYTES);
+    assert_eq!(gathered.set(LONG_QUERY_BYTES_MAX - HALF_BYTES), Ok(()));
+    assert_eq!(gathered.affordable(8 * MB), LONG_QUERY_BYTES_MAX - HALF_BYTES);
+    assert_eq!(small[0].part().affordable(8 * MB), HALF_BYTES);
+    drop(gathered);
     drop(rooms.remove(0));
     assert!(!waiting[1].start(NOW_NS) && waiting[0].start(NOW_NS) && !waiting[1].start(NOW_NS));
     assert!(go_on(&waiting[0]), "it was its turn");
