@@ -52,10 +52,6 @@ pub(crate) fn bind(
                 (output, Vec::new(), calls)
             }
         };
-        let asks_nothing = match &output {
-            Output::Rows { fields, .. } => fields.is_empty(),
-            Output::Aggregates { calls, .. } => calls.is_empty(),
-        };
         let (source, subquery, time) = match origin {
             Origin::Policy(policy) => {
                 let kept = TimeRange::new(policy.oldest_kept_ns, i64::MAX);
@@ -67,7 +63,7 @@ pub(crate) fn bind(
                 (name, Some(*index), TimeRange::new(i64::MIN, i64::MAX))
             }
         };
-        if asks_nothing || time.is_empty() {
+        if asks_nothing(&output) || time.is_empty() {
             continue;
         }
         let mut group_by = Vec::new();
@@ -99,6 +95,13 @@ pub(crate) fn bind(
         bindings.push(Binding { scan, key, slots, calls });
     }
     Ok(bindings)
+}
+
+fn asks_nothing(output: &Output) -> bool {
+    match output {
+        Output::Rows { fields, .. } => fields.is_empty(),
+        Output::Aggregates { calls, .. } => calls.is_empty(),
+    }
 }
 
 /// How many groups are wanted with SLIMIT and SOFFSET. SOFFSET alone hides them all.

@@ -301,9 +301,8 @@ fn series_hashes(batch: &RowBatch, plan: &GatherPlan) -> Vec<u64> {
         let Values::String(texts) = &column.values else { continue };
         let of_entries: Vec<u64> = texts.entries().map(|t| xxh64(t.as_bytes(), name)).collect();
         for (row, hash) in hashes.iter_mut().enumerate() {
-            let entry = texts.codes().map_or(Some(row), |codes| {
-                codes.get(row).map(|&code| code as usize)
-            });
+            let entry =
+                texts.codes().map_or(Some(row), |codes| codes.get(row).map(|&code| code as usize));
             let of_row = entry.and_then(|entry| of_entries.get(entry));
             // A tag that a series lacks adds nothing: a new tag of others does not change the draw.
             if let (Some(of_row), true) = (of_row, column.validity.is_valid(row)) {

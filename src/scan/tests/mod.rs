@@ -10,9 +10,7 @@ use super::bounds::Bounds;
 use super::page::{BesideColumn, Group, GroupData, PartialColumn, ScanPage};
 use super::partial::{Finished, Merge};
 use super::reader::Reader;
-use super::request::{
-    AggregateCall, AggregateFunction, Input, Output, Place, Resume, ScanRequest,
-};
+use super::request::{AggregateCall, AggregateFunction, Input, Output, Place, Resume, ScanRequest};
 use super::{PageLimits, TileLimits, scan};
 use crate::model::ids::ColumnId;
 use crate::model::limits::PIECE_BYTES_MAX;
