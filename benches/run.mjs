@@ -1,8 +1,8 @@
 // npm run bench: line protocol parsers, and Tidemark on `wrangler dev`, by turns with their peers.
 //
 // Arguments: which parts; none: all. `ingest`, `queries` and `flight` take `--quick` (less of everything,
-// nothing recorded) and beginnings of names of cases or types to run alone. `shapes`, `sql`, `flight`, `backup` and
-// `scale` run only when they are named, `shapes` also with `--sizes`, `backup` with `--mb N`, `scale` with words of
+// nothing recorded) and beginnings of names of cases or types to run alone. `shapes`, `cold`, `sql`, `flight`, `backup`
+// and `scale` run only when they are named, `shapes` also with `--sizes`, `backup` with `--mb N`, `scale` with words of
 // its own (scale/choices.mjs).
 
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
@@ -11,6 +11,7 @@ import { everything, packages, rust, sql as sqlWorker, worker } from '../scripts
 import { atRest, rowsRead } from './at_rest.mjs';
 import { backup } from './backup.mjs';
 import { busy } from './busy.mjs';
+import { cold } from './cold.mjs';
 import { flight } from './flight.mjs';
 import { ingestTable } from './ingest_table.mjs';
 import { threeRequests } from './latency.mjs';
@@ -23,7 +24,7 @@ import { hasInfluxdb, influxdb, plain, served, serveName, startAll, stopAll, tid
 import { shares } from './shares.mjs';
 import { sql } from './sql.mjs';
 
-const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'shapes', 'sql', 'flight', 'backup', 'scale'];
+const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'shapes', 'cold', 'sql', 'flight', 'backup', 'scale'];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const quick = process.argv.includes('--quick');
 // A scenario that is a question of its own.
@@ -131,6 +132,11 @@ await finishWith(async () => {
   if (asked.includes('shapes')) {
     await everything();
     await (process.argv.includes('--sizes') ? shapesAtTwoSizes() : queryShapes());
+  }
+  if (asked.includes('cold')) {
+    await packages();
+    await worker();
+    await cold(hasInfluxdb());
   }
   if (asked.includes('sql')) {
     await everything();

@@ -13,10 +13,11 @@ import * as mixed from './scale/mixed.mjs';
 import * as neighbours from './scale/neighbours.mjs';
 import * as panels from './scale/panels.mjs';
 import * as series from './scale/series.mjs';
+import * as shards from './scale/shards.mjs';
 import { head, markdown, row } from './scale/table.mjs';
 import { hasInfluxdb } from './servers.mjs';
 
-const scenarios = [history, measurements, series, panels, deletes, fields, neighbours, mixed];
+const scenarios = [history, measurements, series, shards, panels, deletes, fields, neighbours, mixed];
 
 /** In the log InfluxDB would keep the last ten minutes. */
 const influxdbColdSetting = 'INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION';

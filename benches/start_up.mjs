@@ -43,7 +43,7 @@ export async function startUp() {
   const times = { empty: [], worker: [] };
   for (let turn = 0; turn < turns; turn += 1) {
     times.empty.push(await first(startEmpty));
-    times.worker.push(await first((folder) => startWorkerd(folder, 'start-up', [], pollMs)));
+    times.worker.push(await first((folder) => startWorkerd(folder, 'start-up', { pollMs })));
   }
   const medians = (all) => ({
     ms: median(all.map(({ ms }) => ms)),

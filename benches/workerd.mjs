@@ -75,13 +75,13 @@ export async function serve({ folder, modules, objects, vars = {}, v8Flags = [],
   return { url, pid: child.pid, folder: stateDir, stop: () => endGroup(child) };
 }
 
-/** The built Worker: the objects and settings of `npm start`, without its static files. */
-export function startWorkerd(folder, token, v8Flags = [], pollMs = undefined) {
+/** The built Worker: the objects and settings of `npm start`, without its static files, and these. */
+export function startWorkerd(folder, token, { v8Flags = [], pollMs = undefined, vars = {} } = {}) {
   return serve({
     folder,
     modules: [at('build', 'index.js'), at('build', 'index_bg.wasm')],
     objects: ['Catalog', 'Database', 'Shard'],
-    vars: { ADMIN_TOKEN: token, LOG_REQUESTS: 'none' },
+    vars: { ADMIN_TOKEN: token, LOG_REQUESTS: 'none', ...vars },
     v8Flags: [...ofServe, ...v8Flags],
     pollMs,
   });

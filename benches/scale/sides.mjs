@@ -8,6 +8,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import { open } from '../connection.mjs';
 import { cpuSeconds } from '../cpu_time.mjs';
 import { influxdb, plain } from '../servers.mjs';
+import { startWorkerd } from '../workerd.mjs';
 
 /** No answer for so long is a failure. */
 const answerMs = 180_000;
@@ -120,7 +121,8 @@ async function begin(start, label) {
   return begun;
 }
 
-export const tidemarkSide = (label = 'Tidemark') => begin((folder) => plain(folder), label);
+export const tidemarkSide = (label = 'Tidemark', vars = {}) =>
+  begin((folder) => plain(folder, (of, token) => startWorkerd(of, token, { vars })), label);
 export const influxdbSide = () => begin((folder) => influxdb(folder), 'InfluxDB');
 
 /** A database whose only shard group holds all that the scenarios write. */

@@ -1,0 +1,94 @@
+// The first requests: of a fresh process, as after a deploy, and of objects that were put to sleep.
+
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as delay } from 'node:timers/promises';
+
+import { open } from './connection.mjs';
+import { median } from './ingest.mjs';
+import { circumstances, record } from './results.mjs';
+import { influxdb, plain } from './servers.mjs';
+import { startUp } from './start_up.mjs';
+import { batches, startNs } from './tsbs.mjs';
+
+const turns = 5;
+/** Objects sleep after ten seconds without a request. */
+const sleepMs = 15_000;
+const loadedBatches = 40;
+const aimMs = 100;
+const db = 'cold';
+const startS = Number(startNs / 1_000_000_000n);
+const asked = `SELECT mean(usage_user) FROM cpu WHERE hostname = 'host_7' AND time < ${startS + 3600}s GROUP BY time(5m)`;
+const query = `/query?db=${db}&q=${encodeURIComponent(asked)}`;
+const write = `/write?db=${db}&precision=s`;
+
+/** Milliseconds of one request on a connection of its own. */
+async function once(server, path, body) {
+  const connection = await open(server);
+  const reply = await connection.ask(path, body);
+  connection.close();
+  if (reply.status >= 300) throw new Error(`${server.name}: ${path}: ${reply.status} ${reply.body()}`);
+  return reply.ms;
+}
+
+const point = (number) => `cpu,hostname=host_7 usage_user=${number}i ${startS + number}`;
+
+/** A side's times by what was asked first. */
+async function measured(start) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-cold-'));
+  const times = { write: [], query: [], sleptWrite: [], sleptQuery: [] };
+  const within = async (ask) => {
+    const server = await start(folder);
+    try {
+      return await ask(server);
+    } finally {
+      await server.stop();
+    }
+  };
+  try {
+    await within(async (server) => {
+      await once(server, `/query?q=${encodeURIComponent(`CREATE DATABASE ${db}`)}`, '');
+      const generator = batches();
+      for (let n = 0; n < loadedBatches; n++) await once(server, `/write?db=${db}`, generator.next().value.body);
+    });
+    for (let turn = 0; turn < turns; turn++) {
+      times.write.push(await within((server) => once(server, write, point(turn))));
+      await within(async (server) => {
+        times.query.push(await once(server, query));
+        await delay(sleepMs);
+        times.sleptWrite.push(await once(server, write, point(100 + turn)));
+        await delay(sleepMs);
+        times.sleptQuery.push(await once(server, query));
+      });
+    }
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+  return Object.fromEntries(Object.entries(times).map(([name, ms]) => [name, median(ms)]));
+}
+
+/** Prints and records the table. */
+export async function cold(hasPeer) {
+  const { empty, worker } = await startUp();
+  const ours = await measured((folder) => plain(folder));
+  const theirs = hasPeer ? await measured((folder) => influxdb(folder)) : {};
+  const cell = (ms) => (ms === undefined ? '' : ms.toFixed(1));
+  const row = (what, ms, peer) => [what, String(aimMs), cell(ms), cell(peer), ms <= aimMs ? 'yes' : 'no'];
+  const rows = [
+    row('the module: start of the process to the first answer, above an empty Worker', worker.ms - empty.ms),
+    row('first write of a fresh process', ours.write, theirs.write),
+    row('first query of a fresh process', ours.query, theirs.query),
+    row('first write after the objects slept', ours.sleptWrite, theirs.sleptWrite),
+    row('first query after the objects slept', ours.sleptQuery, theirs.sleptQuery),
+  ];
+  const head = ['what', 'aim', 'workerd ms', 'InfluxDB ms', 'reached?'];
+  const notes = [
+    ...circumstances(),
+    `\`npm run bench -- cold\`: plain \`workerd serve\`, ${loadedBatches * 5_000} points of TSBS cpu-only data, medians of ` +
+      `${turns}; fresh process: it has answered \`/ping\`; slept: ${sleepMs / 1000} s without a request`,
+    `from the start of a process to its first answer: ${worker.ms.toFixed(0)} ms, an empty Worker ${empty.ms.toFixed(0)}`,
+  ];
+  for (const cells of [head, ...rows]) console.log(cells.join(' | '));
+  record({ title: 'First requests', notes, head, rows, partial: !hasPeer });
+}

@@ -1,0 +1,70 @@
+// The same month of points in groups of one shard and of many: what is asked of all shards is put together.
+
+import { bodies, dayS, month, startS } from './lines.mjs';
+import { create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
+import { row } from './table.mjs';
+import { failureOf, timed } from './timings.mjs';
+
+const db = 'shards';
+const days = 30;
+const endS = startS + days * dayS;
+const from = (seconds) => `time >= ${endS - seconds}s AND time < ${endS}s`;
+
+const queries = [
+  ['last hour of one host', `SELECT v FROM m WHERE host = 'h421' AND ${from(3600)}`],
+  ['last day by host', `SELECT mean(v) FROM m WHERE ${from(dayS)} GROUP BY host`],
+  ['last point of all', 'SELECT * FROM m GROUP BY * ORDER BY time DESC LIMIT 1'],
+  ['tag values', 'SHOW TAG VALUES FROM m WITH KEY = host'],
+  ['count(*) of the month', 'SELECT count(*) FROM m'],
+];
+
+export const name = 'shards';
+
+export const sizes = {
+  small: { points: 200_000, series: 1000, some: 2, more: 4, most: 8, cold: 2, warm: 7, settle: 8 },
+  full: { points: 3_000_000, series: 1000, some: 4, more: 16, most: 64, cold: 3, warm: 11, settle: 20 },
+};
+
+/** Rows of one number of shards beside one shard. */
+async function beside([one, many, ...peer], shards, plan, say) {
+  const rows = [];
+  for (const [what, q] of queries) {
+    const found = await timed([one, many, ...peer], db, q, plan);
+    for (const state of ['cold', 'warm']) {
+      const [small, large, theirs] = found[state];
+      const failure = failureOf(found[state], found.difference);
+      const label = `${shards} shards: ${what}, ${state}`;
+      rows.push(row({ what: label, small: small.ms, large: large.ms, peer: theirs?.ms, failure }));
+    }
+    say(rows.slice(-2).map((cells) => cells.join(' | ')).join('\n  '));
+  }
+  return rows;
+}
+
+/** Small is one shard, large so many. */
+export async function run(plan, { hasPeer, say }) {
+  const numbers = [plan.some, plan.more, plan.most];
+  const sides = [await tidemarkSide('1 shard')];
+  try {
+    for (const shards of numbers) sides.push(await tidemarkSide(`${shards} shards`, { DEFAULT_SHARDS: `${shards}` }));
+    if (hasPeer) sides.push(await influxdbSide());
+    for (const side of sides) await create(side, db);
+    await load(sides, db, bodies(month({ points: plan.points, series: plan.series, days })));
+    await rested(sides, plan.settle * 1000);
+    const peer = sides.slice(1 + numbers.length);
+    const rows = [];
+    for (const [i, shards] of numbers.entries()) {
+      rows.push(...(await beside([sides[0], sides[1 + i], ...peer], shards, plan, say)));
+    }
+    const rate = (side) => side && plan.points / side.writeSeconds() / 1000;
+    for (const [i, shards] of numbers.entries()) {
+      const [small, large, theirs] = [sides[0], sides[1 + i], peer[0]].map(rate);
+      rows.push(row({ what: `${shards} shards: load, thousand points/s`, small, large, peer: theirs }));
+      const [mb, mbs] = [sides[0].mostMb(), sides[1 + i].mostMb()];
+      rows.push(row({ what: `${shards} shards: most memory of the server, MB`, small: mb, large: mbs }));
+    }
+    return rows;
+  } finally {
+    await stopSides(sides);
+  }
+}
