@@ -4,6 +4,9 @@ import { sameAnswer } from '../answers.mjs';
 import { median } from '../ingest.mjs';
 import { row } from './table.mjs';
 
+/** The order of sides is turned each time: a side may wait for two turns of the others. */
+const turnMsMax = 3_000;
+
 /** Longer answers are not compared: parsing them takes longer than asking. */
 const comparedBytesMax = 20_000_000;
 
@@ -43,6 +46,16 @@ function differenceOf(found) {
 }
 
 /**
+ * The sides that take turns. Objects sleep after ten seconds without a request, and are not warm then: where turns
+ * take so long each side has its own, one after the other.
+ */
+function awake(sides, before) {
+  const all = [...before.values()].flatMap(({ times }) => times);
+  const turnMs = all.reduce((sum, ms) => sum + (Number.isNaN(ms) ? 0 : ms), 0);
+  return turnMs > turnMsMax ? sides.map((side) => [side]) : [sides];
+}
+
+/**
  * Medians of a query on each side: `{ cold, warm, difference }`, the first two with
  * `{ ms, bytes, failure }` of each side, the last what our last side and the peer differ in. `turns`
  * says how often each is asked.
@@ -53,8 +66,11 @@ export async function timed(sides, db, q, turns) {
     for (const side of sides) await side.restart();
     await once(sides, turn, db, q, cold);
   }
-  await once(sides, 0, db, q, nothing(sides));
-  for (let turn = 0; turn < turns.warm; turn++) await once(sides, turn, db, q, warm);
+  const before = nothing(sides);
+  await once(sides, 0, db, q, before);
+  for (const together of awake(sides, before)) {
+    for (let turn = 0; turn < turns.warm; turn++) await once(together, turn, db, q, warm);
+  }
   return { cold: figures(cold), warm: figures(warm), difference: differenceOf(warm) };
 }
 

@@ -282,8 +282,8 @@ pub const SLOW_READER_NS: i64 = super::time::S_NS;
 /// at the same time; the others begin anew in turn, and small ones pass them. As many as shards
 /// read for: more would hold memory while they wait.
 pub const LONG_QUERIES_MAX: usize = QUERIES_READING_MAX;
-/// What one of them may gather although others wait to begin, bytes. Writes wait while it is merged:
-/// half as much doubles the time of fifty such queries.
+/// What one of them may gather although others wait to begin, bytes: with half of it fifty such
+/// queries take twice as long, with more of it writes wait for longer while it is merged.
 pub const LONG_QUERY_BYTES_MAX: usize = 3_000_000;
 /// How long one of them keeps others waiting, nanoseconds.
 pub const LONG_QUERY_NS: i64 = 5 * super::time::S_NS;

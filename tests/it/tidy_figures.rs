@@ -249,6 +249,7 @@ fn fixed_limits_of_the_settings_page_are_those_of_the_code() {
         ("QUERY_SPARE_BYTES_MAX", bytes(limits::QUERY_SPARE_BYTES_MAX)),
         ("QUERY_WAIT_NS_MAX", seconds(limits::QUERY_WAIT_NS_MAX)),
         ("LONG_QUERIES_MAX", count(limits::LONG_QUERIES_MAX)),
+        ("LONG_QUERY_BYTES_MAX", bytes(limits::LONG_QUERY_BYTES_MAX)),
         ("LONG_QUERY_NS", seconds(limits::LONG_QUERY_NS)),
         ("LONG_QUERIES_EVER_MAX", count(limits::LONG_QUERIES_EVER_MAX)),
         ("QUERIES_WAITING_MAX", count(limits::QUERIES_WAITING_MAX)),
