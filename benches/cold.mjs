@@ -48,9 +48,9 @@ async function measured(start) {
   };
   try {
     await within(async (server) => {
-      await once(server, `/query?q=${encodeURIComponent(`CREATE DATABASE ${db}`)}`, '');
+      await once(server, `/query?q=${encodeURIComponent(`CREATE DATABASE ${db}`)}`, ' ');
       const generator = batches();
-      for (let n = 0; n < loadedBatches; n++) await once(server, `/write?db=${db}`, generator.next().value.body);
+      for (let n = 0; n < loadedBatches; n++) await once(server, `/write?db=${db}`, generator.next().value);
     });
     for (let turn = 0; turn < turns; turn++) {
       times.write.push(await within((server) => once(server, write, point(turn))));

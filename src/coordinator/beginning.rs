@@ -5,7 +5,6 @@ use super::{Context, Turn};
 use crate::admission::{QueryRoom, RoomSlot};
 use crate::model::limits::{QUERY_WAIT_NS_MAX, QUERY_WAIT_PAUSE_MS};
 use crate::model::time::MS_NS;
-use crate::protocol::call::Address;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::Request;
 
@@ -32,8 +31,7 @@ impl Beginning {
             return Err(Unavailable::Crowded.into());
         }
         self.waited_ns += i64::from(QUERY_WAIT_PAUSE_MS) * MS_NS;
-        let pause = QUERY_WAIT_PAUSE_MS.to_le_bytes().to_vec();
-        Ok(Some(Request::new(Address::Pause, pause)))
+        Ok(Some(Request::pause(QUERY_WAIT_PAUSE_MS)))
     }
 }
 

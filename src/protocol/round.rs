@@ -59,6 +59,11 @@ impl Request {
     pub fn new(to: Address, message: Vec<u8>) -> Self {
         Self { to, location: None, message }
     }
+
+    /// A pause of so many milliseconds; of 0 as long as it takes to look after everything else.
+    pub fn pause(ms: u32) -> Self {
+        Self::new(Address::Pause, ms.to_le_bytes().to_vec())
+    }
 }
 
 impl Round {

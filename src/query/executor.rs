@@ -22,6 +22,8 @@ pub enum ExecStep {
     Need(Vec<StreamNeed>),
     /// The next rows.
     Chunk(SeriesChunk),
+    /// Much was merged: let others have a turn, then call `next` again.
+    Pause,
     /// There are no more rows.
     Done,
 }
@@ -51,6 +53,8 @@ pub struct Executor {
     /// Series of the current measurement so far.
     series: u64,
     ready: VecDeque<SeriesChunk>,
+    /// Rows merged since the last pause.
+    merged_rows: usize,
 }
 
 impl Executor {
@@ -104,9 +108,9 @@ impl Executor {
                 Derived::new((&node, index), Rc::clone(sub), &scans, (room.part(), batch_bytes))
             })
             .collect();
-        let (group, series, ready) = (None, 0, VecDeque::new());
+        let (group, series, ready, merged_rows) = (None, 0, VecDeque::new(), 0);
         let room = room.clone();
-        Self { scans, node, room, pending, derived, inputs, group, series, ready }
+        Self { scans, node, room, pending, derived, inputs, group, series, ready, merged_rows }
     }
 
     /// The next step. Call again after supplying what a [`ExecStep::Need`] asked for.
@@ -132,13 +136,14 @@ impl Executor {
                 }
                 continue;
             };
-            match group.advance(&self.node, &mut run.feeds)? {
+            match group.advance(&self.node, &mut run.feeds, &mut self.merged_rows)? {
                 GroupProgress::Need(needs) => {
                     if let Some(needs) = self.answer_locally(needs)? {
                         return Ok(ExecStep::Need(needs));
                     }
                 }
                 GroupProgress::Chunk(chunk) => self.show(chunk),
+                GroupProgress::Pause => return Ok(ExecStep::Pause),
                 GroupProgress::End => {
                     self.ready.extend(group.take_held());
                     self.group = None;
@@ -158,7 +163,8 @@ impl Executor {
                 derived.finish();
                 self.pending.pop_front();
             }
-            (_, None) => {}
+            // What is around it pauses when it has merged as much.
+            (ExecStep::Pause, _) | (_, None) => {}
         }
         Ok(None)
     }

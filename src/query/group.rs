@@ -17,7 +17,7 @@ use super::scalar::{self, Scalar};
 use super::stream::{Stream, StreamNeed};
 use super::transforms::{self, Piece};
 use crate::admission::{Held, QueryRoom};
-use crate::model::limits::BUCKETS_PER_QUERY_MAX;
+use crate::model::limits::{BUCKETS_PER_QUERY_MAX, MERGED_ROWS_MAX};
 use crate::model::value::FieldValue;
 
 /// What a step of a group comes to.
@@ -27,6 +27,8 @@ pub(crate) enum GroupProgress {
     Need(Vec<StreamNeed>),
     /// Rows.
     Chunk(SeriesChunk),
+    /// Much was merged: others have a turn before it goes on.
+    Pause,
     /// The group is through.
     End,
 }
@@ -114,7 +116,8 @@ impl GroupRun {
         self.held.take()
     }
 
-    /// Goes on as far as the pages at hand allow.
+    /// Goes on as far as the pages at hand allow, and until [`MERGED_ROWS_MAX`] rows are merged;
+    /// `merged_rows` of them were since the last pause.
     ///
     /// # Errors
     /// [`QueryError`]
@@ -122,16 +125,17 @@ impl GroupRun {
         &mut self,
         node: &SelectNode,
         streams: &mut [Vec<Stream>],
+        merged_rows: &mut usize,
     ) -> Result<GroupProgress, QueryError> {
         let mut needs = Vec::new();
         let mut feeds = std::mem::take(&mut self.feeds);
         let mut answer = None;
         for (index, feed) in feeds.iter_mut().enumerate() {
             let Some(streams) = streams.get_mut(index) else { continue };
-            match self.advance_feed(node, index, feed, streams)? {
+            match self.advance_feed(node, index, feed, streams, merged_rows)? {
                 Some(GroupProgress::Need(more)) => needs.extend(more),
-                Some(GroupProgress::Chunk(chunk)) => answer = Some(chunk),
                 Some(GroupProgress::End) => *feed = FeedRun::Done,
+                Some(progress) => answer = Some(progress),
                 None => {}
             }
             if answer.is_some() {
@@ -139,8 +143,8 @@ impl GroupRun {
             }
         }
         self.feeds = feeds;
-        if let Some(chunk) = answer {
-            return Ok(GroupProgress::Chunk(chunk));
+        if let Some(progress) = answer {
+            return Ok(progress);
         }
         if !needs.is_empty() {
             return Ok(GroupProgress::Need(needs));
@@ -156,6 +160,7 @@ impl GroupRun {
         index: usize,
         feed: &mut FeedRun,
         streams: &mut [Stream],
+        merged_rows: &mut usize,
     ) -> Result<Option<GroupProgress>, QueryError> {
         let bindings = node.inputs.get(self.input).and_then(|input| input.feeds.get(index));
         let bindings = bindings.map_or(&[][..], Vec::as_slice);
@@ -183,8 +188,13 @@ impl GroupRun {
                         return Ok(Some(GroupProgress::End));
                     }
                     Merged::Batch(batch) => {
+                        *merged_rows += batch.times_ns.len();
                         if let Some(chunk) = self.rows(node, index, batch)? {
                             return Ok(Some(GroupProgress::Chunk(chunk)));
+                        }
+                        if *merged_rows >= MERGED_ROWS_MAX {
+                            *merged_rows = 0;
+                            return Ok(Some(GroupProgress::Pause));
                         }
                     }
                 }

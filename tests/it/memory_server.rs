@@ -286,6 +286,7 @@ impl Memory {
             match executor.next().map_err(|error| error.to_string())? {
                 ExecStep::Done => return Ok(chunks),
                 ExecStep::Chunk(chunk) => chunks.push(chunk),
+                ExecStep::Pause => {}
                 ExecStep::Need(needs) => {
                     assert!(!needs.is_empty(), "needs nothing and goes nowhere");
                     // In the opposite order: nothing may depend on it.

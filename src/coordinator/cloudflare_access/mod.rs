@@ -83,10 +83,7 @@ impl AccessLogin {
                 (Waiting::Signature, check.request())
             }
             Lookup::Fetch => (Waiting::Keys, Request::new(Address::AccessKeys, Vec::new())),
-            Lookup::Wait => {
-                let pause = TURN_MS.to_le_bytes().to_vec();
-                (Waiting::Turn, Request::new(Address::Pause, pause))
-            }
+            Lookup::Wait => (Waiting::Turn, Request::pause(TURN_MS)),
             Lookup::Unknown => return Ok(Next::Reply(Verdict::Refused)),
             Lookup::NotHad(why) => return Ok(Next::Reply(Verdict::Unverified(why))),
         };

@@ -318,8 +318,7 @@ impl Identify {
                 (Waiting::Key { salt: salt.clone() }, derivation.request())
             }
             Gate::Busy if now_ns.saturating_sub(since_ns) < TURN_WAIT_NS => {
-                let pause = TURN_MS.to_le_bytes().to_vec();
-                (Waiting::Turn, Request::new(Address::Pause, pause))
+                (Waiting::Turn, Request::pause(TURN_MS))
             }
             Gate::Busy => {
                 let closed = Closed { by: By::Address, retry_after_s: 1 };

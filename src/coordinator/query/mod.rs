@@ -303,6 +303,10 @@ impl Query {
                     return Ok(Next::Reply(Some(chunk)));
                 }
                 RunStep::Need(needs) => return self.ask_pages(context, run, needs),
+                RunStep::Pause => {
+                    self.stage = QueryStage::Run { run, asked: Vec::new() };
+                    return Ok(Next::Calls(vec![Request::pause(0)]));
+                }
             }
         }
     }

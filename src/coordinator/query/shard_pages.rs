@@ -92,6 +92,8 @@ pub(super) enum RunStep {
     Need(Vec<(StreamId, ToShard)>),
     /// A piece of the result.
     Chunk(SeriesChunk),
+    /// Others are to have a turn first.
+    Pause,
     /// There are no more pieces.
     Done,
 }
@@ -181,6 +183,7 @@ impl QueryRun {
                         .collect(),
                 ),
                 ExecStep::Chunk(chunk) => RunStep::Chunk(chunk),
+                ExecStep::Pause => RunStep::Pause,
                 ExecStep::Done => RunStep::Done,
             }),
             Merge::Summaries(executor) => Ok(match executor.next()? {

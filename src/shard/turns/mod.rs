@@ -6,7 +6,8 @@
 //! in a row, as of a client that sends one query after the other, go on without a pause until
 //! together they are [`WORK_MAX`].
 //!
-//! First pages go in the order in which they came: a small query has no others. Of the queries that
+//! First pages go in the order in which they came: a small query has no others. Pages that are not
+//! the first let those of other shards pass by, too. Of the queries that
 //! go on, [`QUERIES_READING_MAX`] are read for at a time, those that go before the others by
 //! [`Precedence`]: less was read for them so far, or they began earlier. Pages carry it, so it is
 //! one order on all shards: the same queries are read for everywhere, and none holds what it has of
@@ -37,6 +38,8 @@ const PAUSE_MS: u32 = 1;
 const PAUSE_MS_MAX: u32 = 100;
 /// What the pause grows by with each one that waits before, milliseconds.
 const PAUSE_STEP_MS: u32 = 2;
+/// How often a page lets first pages of other shards pass by.
+const YIELDS_MAX: u32 = 8;
 /// Pauses that count as half as much read, milliseconds.
 const CLASS_MS: u32 = 1_000;
 
@@ -47,6 +50,8 @@ pub struct Pages {
     last_ns: Cell<i64>,
     /// What they looked at since the last pause.
     work: Cell<u64>,
+    /// First pages that pause, of all of them.
+    first_pages: Cell<usize>,
 }
 
 impl Pages {
@@ -81,6 +86,8 @@ struct Waiting {
     made_seen: u64,
     idle_ms: u32,
     waited_ms: u32,
+    /// How often it let first pages pass by.
+    yielded: u32,
 }
 
 impl Waiting {
@@ -113,7 +120,8 @@ impl Turns {
         }
         self.pages.rest(now_ns);
         let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
-        let page = Waiting { ticket, query, pages_seen, made_seen, idle_ms: 0, waited_ms: 0 };
+        let page =
+            Waiting { ticket, query, pages_seen, made_seen, idle_ms: 0, waited_ms: 0, yielded: 0 };
         self.waiting.push(page);
         let first = self.first();
         if waiting == 0 && self.pages.work.get() < WORK_MAX && self.may_read(0, &first) {
@@ -121,6 +129,7 @@ impl Turns {
             self.take_turn(query);
             return Ok(None);
         }
+        self.count_first(query, 1);
         Ok(Some(self.pause_ms(waiting, &first)))
     }
 
@@ -130,9 +139,10 @@ impl Turns {
         let waiting = self.waiting.get(at)?;
         let (query, is_alone) = (waiting.query, waiting.pages_seen == self.pages.made.get());
         let first = self.first();
-        let ahead = self.ahead(at, &first);
-        if ahead == 0 && is_alone && self.may_read(at, &first) {
+        let may_go = self.ahead(at, &first) == 0 && is_alone && self.may_read(at, &first);
+        if may_go && !self.yields(at) {
             self.waiting.remove(at);
+            self.count_first(query, -1);
             self.pages.work.set(0);
             self.take_turn(query);
             return None;
@@ -169,7 +179,29 @@ impl Turns {
 
     /// Whoever waited is gone.
     pub(super) fn leave(&mut self, ticket: Ticket) {
-        self.waiting.retain(|waiting| waiting.ticket != ticket);
+        let Some(at) = self.waiting.iter().position(|waiting| waiting.ticket == ticket) else {
+            return;
+        };
+        let Waiting { query, .. } = self.waiting.remove(at);
+        self.count_first(query, -1);
+    }
+
+    /// Whether a page that could be made lets first pages of other shards pass by, which find no
+    /// pause without a page while others make one after the other.
+    fn yields(&mut self, at: usize) -> bool {
+        let are_there = self.pages.first_pages.get() > 0;
+        let Some(page) = self.waiting.get_mut(at) else { return false };
+        let yields = are_there && page.query.is_some() && page.yielded < YIELDS_MAX;
+        page.yielded += u32::from(yields);
+        yields
+    }
+
+    /// A page pauses, or does so no more.
+    fn count_first(&self, query: Option<Precedence>, change: isize) {
+        if query.is_none() {
+            let first_pages = &self.pages.first_pages;
+            first_pages.set(first_pages.get().saturating_add_signed(change));
+        }
     }
 
     /// The queries that go before all others, of those that wait or were read for last.
@@ -232,6 +264,14 @@ impl Turns {
             self.readers.remove(0);
         }
         self.readers.push(query);
+    }
+}
+
+impl Drop for Turns {
+    fn drop(&mut self) {
+        for page in &self.waiting {
+            self.count_first(page.query, -1);
+        }
     }
 }
 

@@ -75,6 +75,36 @@ fn pages_of_the_isolates_other_shards_count_as_made_during_the_pause() {
 }
 
 #[test]
+fn further_pages_let_first_pages_of_other_shards_pass_by() {
+    let (mut turns, pages) = busy_turns();
+    let mut other = Turns::new(Rc::clone(&pages));
+    assert_eq!(other.arrive(Ticket(9), None, NOW_NS), Ok(Some(0)));
+    for query in 1..=2 {
+        turns.arrive(Ticket(query), page_of(query), NOW_NS).unwrap();
+    }
+    // Whose pause ends first does not matter, and not for ever does it either.
+    let mut looks = 0;
+    while turns.look(Ticket(1)).is_some() {
+        looks += 1;
+    }
+    assert_eq!(looks, YIELDS_MAX);
+    turns.made(page_of(1), false, WORK_MAX, NOW_NS);
+    assert_eq!((other.look(Ticket(9)), turns.look(Ticket(2))), (Some(0), Some(0)));
+    assert!(turns.look(Ticket(2)).is_some());
+    assert_eq!(other.look(Ticket(9)), None);
+    other.made(None, true, WORK_MAX, NOW_NS);
+    assert!(turns.look(Ticket(2)).is_some(), "a page was made during its pause");
+    assert_eq!(turns.look(Ticket(2)), None);
+    // Nobody waits for what went away, or slept.
+    other.arrive(Ticket(10), None, NOW_NS).unwrap();
+    other.arrive(Ticket(11), None, NOW_NS).unwrap();
+    other.leave(Ticket(10));
+    assert_eq!(pages.first_pages.get(), 1);
+    drop(other);
+    assert_eq!(pages.first_pages.get(), 0);
+}
+
+#[test]
 fn two_queries_go_on_and_the_third_when_one_of_them_ends() {
     let (mut turns, _) = busy_turns();
     for query in 1..=3 {
