@@ -305,7 +305,7 @@ pub const SLICE_BYTES_MAX: usize = 8_000_000;
 /// Groups and windows of one page that SQL is given.
 pub const SQL_PAGE_ROWS_MAX: usize = 1 << 16;
 /// Rows that a query merges where it is put together, before others have a turn: some milliseconds.
-pub const MERGED_ROWS_MAX: usize = 1 << 15;
+pub const MERGED_ROWS_MAX: usize = 1 << 14;
 /// Tables whose names are looked for in a statement of SQL, so that it need not ask for them.
 pub const SQL_TABLES_LOOKED_FOR_MAX: usize = 1_000;
 /// Values of one window that are held for a function that needs all of them.

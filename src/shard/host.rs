@@ -163,9 +163,13 @@ impl<S: Store> Host for ShardHost<S> {
                 return (ticket, Step::Done(envelope::encode(&FromShard::Unavailable(why))));
             }
         };
+        let now_ns = platform.now_ns();
         let turn = match page_of(&message) {
-            Some(query) => self.turns.arrive(ticket, place(query), platform.now_ns()),
-            None => Ok(None),
+            Some(query) => self.turns.arrive(ticket, place(query), now_ns),
+            None => {
+                self.turns.wrote(now_ns);
+                Ok(None)
+            }
         };
         let step = match turn {
             Ok(None) => self.answer(platform, version, &message),
@@ -188,7 +192,7 @@ impl<S: Store> Host for ShardHost<S> {
         let is_killed = self.paused.get(at).is_some_and(|(_, _, message)| {
             page_of(message).is_some_and(|query| self.shard.is_killed(query))
         });
-        if let Some(ms) = self.turns.look(ticket).filter(|_| !is_killed) {
+        if let Some(ms) = self.turns.look(ticket, platform.now_ns()).filter(|_| !is_killed) {
             return pause(ms);
         }
         let (_, version, message) = self.paused.remove(at);

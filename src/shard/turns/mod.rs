@@ -31,8 +31,15 @@ const WORK_MAX: u64 = 200_000;
 const WORK_NS: u64 = 10;
 /// Without a page for so long the thread has looked after everything else.
 const QUIET_NS: u64 = 1_000_000;
-/// The pause of who goes first: as long as it takes to look after everything else.
+/// The pause of who goes first: as long as it takes to look after the sockets.
 const FIRST_PAUSE_MS: u32 = 0;
+/// That of a query that goes on beside others, milliseconds. Pages take some five: the thread is free
+/// for most of the time then, and few of the others wait for one.
+const BESIDE_OTHERS_PAUSE_MS: u32 = 15;
+/// So long others are there after two writes or first pages, nanoseconds,
+const OTHERS_NS: u64 = 40_000_000;
+/// of which those of one query, of several shards, count once.
+const SAME_NS: u64 = 5_000_000;
 /// The shortest other pause, and the longest, milliseconds.
 const PAUSE_MS: u32 = 1;
 const PAUSE_MS_MAX: u32 = 100;
@@ -52,6 +59,8 @@ pub struct Pages {
     work: Cell<u64>,
     /// First pages that pause, of all of them.
     first_pages: Cell<usize>,
+    /// When the last but one write or first page came, and the last one.
+    others_ns: Cell<[i64; 2]>,
 }
 
 impl Pages {
@@ -61,6 +70,20 @@ impl Pages {
         if self.last_ns.get().abs_diff(now_ns) > worked_ns.saturating_add(QUIET_NS) {
             self.work.set(0);
         }
+    }
+
+    /// A write or a first page came.
+    fn note(&self, now_ns: i64) {
+        let [_, last_ns] = self.others_ns.get();
+        if last_ns.abs_diff(now_ns) > SAME_NS {
+            self.others_ns.set([last_ns, now_ns]);
+        }
+    }
+
+    /// Whether others than one query are there.
+    fn has_others(&self, now_ns: i64) -> bool {
+        let [before_ns, _] = self.others_ns.get();
+        before_ns.abs_diff(now_ns) < OTHERS_NS
     }
 }
 
@@ -119,6 +142,9 @@ impl Turns {
             return Err(Unavailable::Busy { waiting: waiting as u64 });
         }
         self.pages.rest(now_ns);
+        if query.is_none() {
+            self.pages.note(now_ns);
+        }
         let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
         let page =
             Waiting { ticket, query, pages_seen, made_seen, idle_ms: 0, waited_ms: 0, yielded: 0 };
@@ -130,11 +156,16 @@ impl Turns {
             return Ok(None);
         }
         self.count_first(query, 1);
-        Ok(Some(self.pause_ms(waiting, &first)))
+        Ok(Some(self.pause_ms(waiting, &first, now_ns)))
+    }
+
+    /// A write came.
+    pub(super) fn wrote(&self, now_ns: i64) {
+        self.pages.note(now_ns);
     }
 
     /// After a pause: as [`Turns::arrive`].
-    pub(super) fn look(&mut self, ticket: Ticket) -> Option<u32> {
+    pub(super) fn look(&mut self, ticket: Ticket, now_ns: i64) -> Option<u32> {
         let at = self.waiting.iter().position(|waiting| waiting.ticket == ticket)?;
         let waiting = self.waiting.get(at)?;
         let (query, is_alone) = (waiting.query, waiting.pages_seen == self.pages.made.get());
@@ -148,7 +179,7 @@ impl Turns {
             return None;
         }
         let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
-        let pause_ms = self.pause_ms(at, &first);
+        let pause_ms = self.pause_ms(at, &first, now_ns);
         let waiting = self.waiting.get_mut(at)?;
         let is_idle = waiting.made_seen == made_seen;
         waiting.idle_ms = if is_idle { waiting.idle_ms.saturating_add(pause_ms) } else { 0 };
@@ -250,8 +281,10 @@ impl Turns {
     }
 
     /// How long the page at `at` pauses. One without a turn lets time go by: that ends others'.
-    fn pause_ms(&self, at: usize, first: &[Precedence]) -> u32 {
+    fn pause_ms(&self, at: usize, first: &[Precedence], now_ns: i64) -> u32 {
+        let goes_on = self.waiting.get(at).is_some_and(|page| page.query.is_some());
         match self.ahead(at, first) {
+            0 if goes_on && self.pages.has_others(now_ns) => BESIDE_OTHERS_PAUSE_MS,
             0 if self.may_read(at, first) => FIRST_PAUSE_MS,
             ahead => pause(ahead),
         }

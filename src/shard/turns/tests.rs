@@ -31,11 +31,11 @@ fn a_first_page_waits_only_for_one_that_was_made_just_now() {
     turns.made(None, true, WORK_MAX, NOW_NS);
     assert_eq!(turns.arrive(Ticket(2), None, NOW_NS + 1_000_000), Ok(Some(0)));
     assert_eq!(turns.arrive(Ticket(3), None, NOW_NS + 9_000_000), Ok(Some(3)), "one waits");
-    assert_eq!(turns.look(Ticket(3)), Some(3), "the other came first");
-    assert_eq!(turns.look(Ticket(2)), None);
+    assert_eq!(turns.look(Ticket(3), NOW_NS), Some(3), "the other came first");
+    assert_eq!(turns.look(Ticket(2), NOW_NS), None);
     turns.made(None, true, WORK_MAX, NOW_NS + 9_000_000);
-    assert_eq!(turns.look(Ticket(3)), Some(0), "a page was made during its pause");
-    assert_eq!(turns.look(Ticket(3)), None);
+    assert_eq!(turns.look(Ticket(3), NOW_NS), Some(0), "a page was made during its pause");
+    assert_eq!(turns.look(Ticket(3), NOW_NS), None);
     turns.made(None, true, WORK_MAX, NOW_NS + 10_000_000);
     assert_eq!(
         turns.arrive(Ticket(4), page_of(7), NOW_NS + 10_000_000),
@@ -52,7 +52,7 @@ fn small_pages_in_a_row_pause_when_together_they_are_much() {
         turns.made(None, true, work, NOW_NS);
     }
     assert_eq!(turns.arrive(Ticket(2), None, NOW_NS), Ok(Some(0)));
-    assert_eq!(turns.look(Ticket(2)), None);
+    assert_eq!(turns.look(Ticket(2), NOW_NS), None);
     turns.made(None, true, WORK_MAX - 1, NOW_NS);
     assert_eq!(turns.arrive(Ticket(3), None, NOW_NS), Ok(None), "counted from the pause on");
     turns.made(None, true, WORK_MAX, NOW_NS);
@@ -70,8 +70,8 @@ fn pages_of_the_isolates_other_shards_count_as_made_during_the_pause() {
     let mut other = Turns::new(pages);
     assert_eq!(turns.arrive(Ticket(1), page_of(7), NOW_NS), Ok(Some(0)));
     other.made(None, true, WORK_MAX, NOW_NS);
-    assert_eq!(turns.look(Ticket(1)), Some(0));
-    assert_eq!(turns.look(Ticket(1)), None);
+    assert_eq!(turns.look(Ticket(1), NOW_NS), Some(0));
+    assert_eq!(turns.look(Ticket(1), NOW_NS), None);
 }
 
 #[test]
@@ -84,17 +84,17 @@ fn further_pages_let_first_pages_of_other_shards_pass_by() {
     }
     // Whose pause ends first does not matter, and not for ever does it either.
     let mut looks = 0;
-    while turns.look(Ticket(1)).is_some() {
+    while turns.look(Ticket(1), NOW_NS).is_some() {
         looks += 1;
     }
     assert_eq!(looks, YIELDS_MAX);
     turns.made(page_of(1), false, WORK_MAX, NOW_NS);
-    assert_eq!((other.look(Ticket(9)), turns.look(Ticket(2))), (Some(0), Some(0)));
-    assert!(turns.look(Ticket(2)).is_some());
-    assert_eq!(other.look(Ticket(9)), None);
+    assert_eq!((other.look(Ticket(9), NOW_NS), turns.look(Ticket(2), NOW_NS)), (Some(0), Some(0)));
+    assert!(turns.look(Ticket(2), NOW_NS).is_some());
+    assert_eq!(other.look(Ticket(9), NOW_NS), None);
     other.made(None, true, WORK_MAX, NOW_NS);
-    assert!(turns.look(Ticket(2)).is_some(), "a page was made during its pause");
-    assert_eq!(turns.look(Ticket(2)), None);
+    assert!(turns.look(Ticket(2), NOW_NS).is_some(), "a page was made during its pause");
+    assert_eq!(turns.look(Ticket(2), NOW_NS), None);
     // Nobody waits for what went away, or slept.
     other.arrive(Ticket(10), None, NOW_NS).unwrap();
     other.arrive(Ticket(11), None, NOW_NS).unwrap();
@@ -105,32 +105,52 @@ fn further_pages_let_first_pages_of_other_shards_pass_by() {
 }
 
 #[test]
+fn a_query_that_goes_on_leaves_the_thread_to_others() {
+    const MS_NS: i64 = 1_000_000;
+    let (mut turns, pages) = busy_turns();
+    assert_eq!(turns.arrive(Ticket(1), page_of(1), NOW_NS), Ok(Some(FIRST_PAUSE_MS)));
+    let mut pause = |now_ns| {
+        // Somebody's page was made during its pause.
+        turns.pages.made.update(|made| made + 1);
+        turns.look(Ticket(1), now_ns)
+    };
+    // One alone may be its own first pages.
+    pages.note(NOW_NS);
+    pages.note(NOW_NS + MS_NS);
+    assert_eq!(pause(NOW_NS + 2 * MS_NS), Some(FIRST_PAUSE_MS));
+    pages.note(NOW_NS + 10 * MS_NS);
+    assert_eq!(pause(NOW_NS + 20 * MS_NS), Some(BESIDE_OTHERS_PAUSE_MS));
+    assert_eq!(pause(NOW_NS + 39 * MS_NS), Some(BESIDE_OTHERS_PAUSE_MS));
+    assert_eq!(pause(NOW_NS + 40 * MS_NS), Some(FIRST_PAUSE_MS), "they are gone");
+}
+
+#[test]
 fn two_queries_go_on_and_the_third_when_one_of_them_ends() {
     let (mut turns, _) = busy_turns();
     for query in 1..=3 {
         assert!(turns.arrive(Ticket(query), page_of(query), NOW_NS).unwrap().is_some());
     }
     for query in 1..=2 {
-        turns.look(Ticket(query));
-        assert_eq!(turns.look(Ticket(query)), None);
+        turns.look(Ticket(query), NOW_NS);
+        assert_eq!(turns.look(Ticket(query), NOW_NS), None);
         turns.made(page_of(query), false, WORK_MAX, NOW_NS);
     }
-    assert!(turns.look(Ticket(3)).is_some());
-    assert!(turns.look(Ticket(3)).is_some(), "both turns are taken");
+    assert!(turns.look(Ticket(3), NOW_NS).is_some());
+    assert!(turns.look(Ticket(3), NOW_NS).is_some(), "both turns are taken");
     assert_eq!(turns.arrive(Ticket(4), None, NOW_NS), Ok(Some(0)));
-    assert_eq!(turns.look(Ticket(4)), None, "a first page passes by");
+    assert_eq!(turns.look(Ticket(4), NOW_NS), None, "a first page passes by");
     assert!(turns.arrive(Ticket(5), page_of(2), NOW_NS).unwrap().is_some());
-    assert_eq!(turns.look(Ticket(5)), None, "so does the page of one that has its turn");
+    assert_eq!(turns.look(Ticket(5), NOW_NS), None, "so does the page of one that has its turn");
     turns.made(page_of(2), true, WORK_MAX, NOW_NS);
-    turns.look(Ticket(3));
-    assert_eq!(turns.look(Ticket(3)), None);
+    turns.look(Ticket(3), NOW_NS);
+    assert_eq!(turns.look(Ticket(3), NOW_NS), None);
 }
 
 /// What waits, of whatever query, until it may be made.
 fn next(turns: &mut Turns, tickets: &[u64]) -> u64 {
     for _ in 0..2 {
         for &ticket in tickets {
-            if turns.look(Ticket(ticket)).is_none() {
+            if turns.look(Ticket(ticket), NOW_NS).is_none() {
                 return ticket;
             }
         }
@@ -167,8 +187,8 @@ fn one_that_began_earlier_takes_the_turn_of_a_later_one() {
     turns.readers = [5, 6].into_iter().filter_map(page_of).collect();
     turns.arrive(Ticket(1), page_of(6), NOW_NS).unwrap();
     turns.arrive(Ticket(2), page_of(4), NOW_NS).unwrap();
-    turns.look(Ticket(1));
-    assert!(turns.look(Ticket(1)).is_some(), "4 and 5 go before it");
+    turns.look(Ticket(1), NOW_NS);
+    assert!(turns.look(Ticket(1), NOW_NS).is_some(), "4 and 5 go before it");
     assert_eq!(next(&mut turns, &[1, 2]), 2);
     turns.made(page_of(4), true, WORK_MAX, NOW_NS);
     assert_eq!(next(&mut turns, &[1]), 1);
@@ -201,12 +221,12 @@ fn a_turn_that_is_not_used_is_lost() {
     turns.arrive(Ticket(3), page_of(3), NOW_NS).unwrap();
     let mut paused_ms = 0;
     while paused_ms < TURN_IDLE_MS / 2 {
-        paused_ms += turns.look(Ticket(3)).unwrap();
+        paused_ms += turns.look(Ticket(3), NOW_NS).unwrap();
     }
     turns.made(page_of(2), false, WORK_MAX, NOW_NS);
-    turns.look(Ticket(3)).unwrap();
+    turns.look(Ticket(3), NOW_NS).unwrap();
     paused_ms = 0;
-    while let Some(ms) = turns.look(Ticket(3)) {
+    while let Some(ms) = turns.look(Ticket(3), NOW_NS) {
         paused_ms += ms;
         assert!(paused_ms <= TURN_IDLE_MS, "{turns:?}");
     }
@@ -281,7 +301,7 @@ fn queries_over_several_shards_never_keep_each_other_waiting() {
             };
             let (due_ms, shard, query) = asleep.swap_remove(at);
             now_ms = now_ms.max(due_ms);
-            match shards[shard].look(Ticket(query)) {
+            match shards[shard].look(Ticket(query), NOW_NS) {
                 Some(ms) => asleep.push((now_ms + u64::from(ms), shard, query)),
                 None => {
                     let (_, reader) = &mut readers[query as usize - 1];
