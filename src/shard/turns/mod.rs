@@ -33,8 +33,8 @@ const WORK_NS: u64 = 10;
 const QUIET_NS: u64 = 1_000_000;
 /// The pause of who goes first: as long as it takes to look after the sockets.
 const FIRST_PAUSE_MS: u32 = 0;
-/// That of a query that goes on beside others, milliseconds. Pages take some five: the thread is free
-/// for most of the time then, and few of the others wait for one.
+/// That of a query that goes on beside others, milliseconds. Pages take some five: the thread is
+/// free for most of the time then, and few of the others wait for one.
 const BESIDE_OTHERS_PAUSE_MS: u32 = 15;
 /// So long others are there after two writes or first pages, nanoseconds,
 const OTHERS_NS: u64 = 40_000_000;
