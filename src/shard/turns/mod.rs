@@ -156,7 +156,11 @@ impl Turns {
             return Ok(None);
         }
         self.count_first(query, 1);
-        Ok(Some(self.pause_ms(waiting, &first, now_ns)))
+        let pause_ms = self.pause_ms(waiting, &first, now_ns);
+        if let Some(page) = self.waiting.last_mut() {
+            page.waited_ms = pause_ms;
+        }
+        Ok(Some(pause_ms))
     }
 
     /// A write came.
@@ -282,9 +286,14 @@ impl Turns {
 
     /// How long the page at `at` pauses. One without a turn lets time go by: that ends others'.
     fn pause_ms(&self, at: usize, first: &[Precedence], now_ns: i64) -> u32 {
-        let goes_on = self.waiting.get(at).is_some_and(|page| page.query.is_some());
+        let Some(page) = self.waiting.get(at) else { return FIRST_PAUSE_MS };
+        let beside_ms = match page.query.is_some() && self.pages.has_others(now_ns) {
+            // Once for each page: those that come one after the other would keep it out for ever.
+            true => BESIDE_OTHERS_PAUSE_MS.saturating_sub(page.waited_ms),
+            false => 0,
+        };
         match self.ahead(at, first) {
-            0 if goes_on && self.pages.has_others(now_ns) => BESIDE_OTHERS_PAUSE_MS,
+            0 if beside_ms > 0 => beside_ms,
             0 if self.may_read(at, first) => FIRST_PAUSE_MS,
             ahead => pause(ahead),
         }
