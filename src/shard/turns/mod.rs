@@ -36,6 +36,9 @@ const FIRST_PAUSE_MS: u32 = 0;
 /// That of a query that goes on beside others, milliseconds. Pages take some five: the thread is
 /// free for most of the time then, and few of the others wait for one.
 const BESIDE_OTHERS_PAUSE_MS: u32 = 15;
+/// So long such pauses are together for one page: others that come one after the other would keep
+/// it out for ever.
+const BESIDE_OTHERS_MS_MAX: u32 = 3 * BESIDE_OTHERS_PAUSE_MS;
 /// So long others are there after two writes or first pages, nanoseconds,
 const OTHERS_NS: u64 = 40_000_000;
 /// of which those of one query, of several shards, count once.
@@ -287,13 +290,11 @@ impl Turns {
     /// How long the page at `at` pauses. One without a turn lets time go by: that ends others'.
     fn pause_ms(&self, at: usize, first: &[Precedence], now_ns: i64) -> u32 {
         let Some(page) = self.waiting.get(at) else { return FIRST_PAUSE_MS };
-        let beside_ms = match page.query.is_some() && self.pages.has_others(now_ns) {
-            // Once for each page: those that come one after the other would keep it out for ever.
-            true => BESIDE_OTHERS_PAUSE_MS.saturating_sub(page.waited_ms),
-            false => 0,
-        };
+        let leaves_room = page.query.is_some()
+            && page.waited_ms < BESIDE_OTHERS_MS_MAX
+            && self.pages.has_others(now_ns);
         match self.ahead(at, first) {
-            0 if beside_ms > 0 => beside_ms,
+            0 if leaves_room => BESIDE_OTHERS_PAUSE_MS,
             0 if self.may_read(at, first) => FIRST_PAUSE_MS,
             ahead => pause(ahead),
         }
