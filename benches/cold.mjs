@@ -17,6 +17,8 @@ const turns = 5;
 const sleepMs = 15_000;
 const loadedBatches = 40;
 const aimMs = 100;
+/** Above that of an empty Worker. */
+const startUpAimMs = 50;
 const db = 'cold';
 const startS = Number(startNs / 1_000_000_000n);
 const asked = `SELECT mean(usage_user) FROM cpu WHERE hostname = 'host_7' AND time < ${startS + 3600}s GROUP BY time(5m)`;
@@ -74,9 +76,9 @@ export async function cold(hasPeer) {
   const ours = await measured((folder) => plain(folder));
   const theirs = hasPeer ? await measured((folder) => influxdb(folder)) : {};
   const cell = (ms) => (ms === undefined ? '' : ms.toFixed(1));
-  const row = (what, ms, peer) => [what, String(aimMs), cell(ms), cell(peer), ms <= aimMs ? 'yes' : 'no'];
+  const row = (what, ms, peer, aim = aimMs) => [what, String(aim), cell(ms), cell(peer), ms <= aim ? 'yes' : 'no'];
   const rows = [
-    row('the module: start of the process to the first answer, above an empty Worker', worker.ms - empty.ms),
+    row('start of the process to the first answer, above an empty Worker', worker.ms - empty.ms, undefined, startUpAimMs),
     row('first write of a fresh process', ours.write, theirs.write),
     row('first query of a fresh process', ours.query, theirs.query),
     row('first write after the objects slept', ours.sleptWrite, theirs.sleptWrite),
