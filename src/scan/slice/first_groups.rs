@@ -86,12 +86,14 @@ impl Walk<'_> {
     /// too many rows for one slice, or more groups than are wanted.
     pub(super) fn end_behind_first_groups(&mut self, stretch: TimeRange) -> Result<(), ScanError> {
         let resume = &self.request.resume;
-        if resume.position.is_some() || resume.until.is_some() {
+        let is_beginning = resume.position.is_none() && resume.until.is_none();
+        let is_rows = are_mixed_rows(self.request, self.arrangement);
+        if !is_beginning || !(is_rows || self.request.groups_max.is_some()) {
             return Ok(());
         }
         let Survey { rows, series, .. } =
             self.reader.survey(self.request.measurement, self.request.time)?;
-        let Some(most) = self.enough(rows, series) else { return Ok(()) };
+        let Some(most) = self.enough(is_rows, rows, series) else { return Ok(()) };
         let first = self.find_first(stretch, most)?;
         let chosen_rows = u128::from(rows) * u128::from(first.series) / u128::from(series.max(1));
         if self.keeps && chosen_rows > u128::from(CHOSEN_ROWS_MAX) {
@@ -104,11 +106,12 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// How many groups of a slice of so many rows are enough; `None` if all are to be read.
-    fn enough(&self, rows: u64, series: u64) -> Option<Most> {
+    /// How many groups of a slice are enough, of mixed rows (`is_rows`) or for SLIMIT; `None` if
+    /// all are to be read.
+    fn enough(&self, is_rows: bool, rows: u64, series: u64) -> Option<Most> {
         let wanted = series.saturating_mul(SLICE_ROWS_PER_SERIES);
         let wanted = wanted.clamp(SLICE_ROWS_MIN, SLICE_ROWS_MAX);
-        let is_long = are_mixed_rows(self.request, self.arrangement) && rows > wanted;
+        let is_long = is_rows && rows > wanted;
         let of_rows = || (u128::from(series) * u128::from(wanted) / u128::from(rows)) as u64;
         let series = if is_long { of_rows().max(1) } else { u64::MAX };
         let groups = self.request.groups_max;

@@ -159,14 +159,14 @@ impl Turns {
             return Ok(None);
         }
         self.count_first(query, 1);
-        let pause_ms = self.pause_ms(waiting, &first, now_ns);
+        let pause_ms = self.pause_ms(waiting, self.ahead(waiting, &first), &first, now_ns);
         if let Some(page) = self.waiting.last_mut() {
             page.waited_ms = pause_ms;
         }
         Ok(Some(pause_ms))
     }
 
-    /// A write came.
+    /// A message came that asks for no page: a write most likely.
     pub(super) fn wrote(&self, now_ns: i64) {
         self.pages.note(now_ns);
     }
@@ -177,7 +177,8 @@ impl Turns {
         let waiting = self.waiting.get(at)?;
         let (query, is_alone) = (waiting.query, waiting.pages_seen == self.pages.made.get());
         let first = self.first();
-        let may_go = self.ahead(at, &first) == 0 && is_alone && self.may_read(at, &first);
+        let ahead = self.ahead(at, &first);
+        let may_go = ahead == 0 && is_alone && self.may_read(at, &first);
         if may_go && !self.yields(at) {
             self.waiting.remove(at);
             self.count_first(query, -1);
@@ -186,7 +187,7 @@ impl Turns {
             return None;
         }
         let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
-        let pause_ms = self.pause_ms(at, &first, now_ns);
+        let pause_ms = self.pause_ms(at, ahead, &first, now_ns);
         let waiting = self.waiting.get_mut(at)?;
         let is_idle = waiting.made_seen == made_seen;
         waiting.idle_ms = if is_idle { waiting.idle_ms.saturating_add(pause_ms) } else { 0 };
@@ -287,13 +288,14 @@ impl Turns {
         rank.or_else(|| (page.idle_ms >= TURN_IDLE_MS).then_some(first.len()))
     }
 
-    /// How long the page at `at` pauses. One without a turn lets time go by: that ends others'.
-    fn pause_ms(&self, at: usize, first: &[Precedence], now_ns: i64) -> u32 {
+    /// How long the page at `at` pauses, before which so many go. One without a turn lets time go
+    /// by: that ends others'.
+    fn pause_ms(&self, at: usize, ahead: usize, first: &[Precedence], now_ns: i64) -> u32 {
         let Some(page) = self.waiting.get(at) else { return FIRST_PAUSE_MS };
         let leaves_room = page.query.is_some()
             && page.waited_ms < BESIDE_OTHERS_MS_MAX
             && self.pages.has_others(now_ns);
-        match self.ahead(at, first) {
+        match ahead {
             0 if leaves_room => BESIDE_OTHERS_PAUSE_MS,
             0 if self.may_read(at, first) => FIRST_PAUSE_MS,
             ahead => pause(ahead),
