@@ -148,11 +148,20 @@ pub trait Reader {
         self.merge(&[measurement], run.time, direction, from)
     }
 
-    /// What there is of a measurement inside `time`, as directories tell.
+    /// What there is of a measurement inside `time`, as far as that is known without reading much.
     ///
     /// # Errors
     /// [`ReadError`]
     fn survey(&self, measurement: MeasurementId, time: TimeRange) -> Result<Survey, ReadError>;
+
+    /// Where the rows of a measurement inside `time` lie.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    fn stored(&self, measurement: MeasurementId, time: TimeRange) -> Result<Stored, ReadError> {
+        let _ = (measurement, time);
+        Ok(Stored::default())
+    }
 
     /// The version of the rows of these measurements inside `time`; `None` where nothing is kept.
     ///
@@ -216,27 +225,24 @@ pub struct Survey {
     pub rows: u64,
     /// About how many series the run with the most of them has.
     pub series: u64,
-    /// Parts at rest that may hold rows.
-    pub files: u64,
-    /// Their pages.
-    pub blocks: u64,
-    /// Bytes of those pages.
-    pub block_bytes: u64,
-    /// Rows in memory.
-    pub cached_rows: u64,
 }
 
 impl Survey {
     /// Nothing.
-    pub const NOTHING: Self = Self {
-        time: TimeRange::new(i64::MAX, i64::MIN),
-        rows: 0,
-        series: 0,
-        files: 0,
-        blocks: 0,
-        block_bytes: 0,
-        cached_rows: 0,
-    };
+    pub const NOTHING: Self = Self { time: TimeRange::new(i64::MAX, i64::MIN), rows: 0, series: 0 };
+}
+
+/// Where rows of a measurement lie.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Parts at rest that have it and may hold rows inside the range.
+    pub files: u64,
+    /// Pages of their groups.
+    pub blocks: u64,
+    /// Bytes of those groups' blocks.
+    pub block_bytes: u64,
+    /// Rows in memory.
+    pub cached_rows: u64,
 }
 
 /// What reading has cost so far.

@@ -276,7 +276,7 @@ mod tests {
     }
 
     fn survey(time: TimeRange, series: u64, rows: u64) -> Survey {
-        Survey { time, series, rows, ..Survey::NOTHING }
+        Survey { time, series, rows }
     }
 
     #[test]

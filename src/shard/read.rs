@@ -21,11 +21,11 @@ use crate::merge::sequences::{Extent, Sequences};
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 use crate::part::cursor::PartCursor;
-use crate::part::directory::Group;
+use crate::part::outline::{Outline, has_groups};
 use crate::part::pages;
 use crate::part::values::Values;
 use crate::scan::kept::{Kept, Version};
-use crate::scan::reader::{ReadStats, Reader, Rows, Run, Survey, VisitGroup};
+use crate::scan::reader::{ReadStats, Reader, Rows, Run, Stored, Survey, VisitGroup};
 use crate::scan::request::Deletion;
 use crate::store::Store;
 
@@ -246,7 +246,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         for part in self.parts(time) {
             // Neither a part nor a block that is of other measurements is read: it may be damaged.
             if let Some(only) = only
-                && pages::groups_of(&mut self.values(part), part.id.0, only)?.is_empty()
+                && !has_groups(&mut self.values(part), part.id.0, only)?
             {
                 continue;
             }
@@ -312,26 +312,47 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         }
         for part in self.parts(time) {
             let mut values = self.values(part);
-            let mut series = 0;
-            for (value, groups) in pages::groups_of(&mut values, part.id.0, measurement)? {
-                let directory = values.directory(value)?;
-                let groups = directory.groups.get(groups).unwrap_or_default();
-                for group in groups.iter().filter(|group| !group.is_beside()) {
-                    series += u64::from(group.series());
-                    add_group(&mut survey, group, time);
-                }
-            }
-            survey.series = survey.series.max(series);
-            survey.files += u64::from(series > 0);
+            let outline = Outline::of(&mut values, part.id.0, measurement, time)?;
+            survey.rows += outline.rows;
+            survey.time = survey.time.hull(outline.time);
+            // As many of the part's series as of its rows.
+            let series = u128::from(part.series) * u128::from(outline.rows_of_all_times)
+                / u128::from(part.rows.max(1));
+            survey.series = survey.series.max(series as u64);
         }
         let table = self.memtable.table(measurement);
         if let Some(table) = table.filter(|table| table.time().overlaps(&time)) {
-            survey.cached_rows = table.times_ns().len() as u64;
-            survey.rows += survey.cached_rows;
+            survey.rows += table.times_ns().len() as u64;
             survey.series = survey.series.max(u64::from(table.series().len));
             survey.time = survey.time.hull(table.time());
         }
         Ok(survey)
+    }
+
+    fn stored(&self, measurement: MeasurementId, time: TimeRange) -> Result<Stored, ReadError> {
+        self.check(&[measurement], time)?;
+        let time = self.own(time);
+        let mut stored = Stored::default();
+        if self.loaded.retired.contains(&measurement) {
+            return Ok(stored);
+        }
+        for part in self.parts(time) {
+            let mut values = self.values(part);
+            let found = pages::groups_of(&mut values, part.id.0, measurement)?;
+            stored.files += u64::from(!found.is_empty());
+            for (value, groups) in found {
+                let directory = values.directory(value)?;
+                let groups = directory.groups.get(groups).unwrap_or_default();
+                for group in groups.iter().filter(|group| !group.is_beside()) {
+                    stored.blocks += group.pages.len() as u64;
+                    stored.block_bytes += group.bytes();
+                }
+            }
+        }
+        let table = self.memtable.table(measurement);
+        let table = table.filter(|table| table.time().overlaps(&time));
+        stored.cached_rows = table.map_or(0, |table| table.times_ns().len() as u64);
+        Ok(stored)
     }
 
     fn version(
@@ -437,17 +458,4 @@ fn sections(version: &Version) -> Option<(&[u64], &[u64], &[u64])> {
     let (&deletes, rest) = rest.split_first()?;
     let (deletes, parts) = rest.split_at_checked(usize::try_from(deletes).ok()?)?;
     Some((of_shard, deletes, parts))
-}
-
-/// Adds what a group has inside `time`.
-fn add_group(survey: &mut Survey, group: &Group, time: TimeRange) {
-    for page in &group.pages {
-        let of_page = TimeRange::new(page.min_ns, page.max_ns.saturating_add(1));
-        if of_page.overlaps(&time) {
-            survey.rows += u64::from(page.rows);
-            survey.time = survey.time.hull(of_page);
-        }
-    }
-    survey.blocks += group.pages.len() as u64;
-    survey.block_bytes += group.bytes();
 }

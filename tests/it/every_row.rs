@@ -57,6 +57,6 @@ pub(crate) fn runs_of(
     measurement: MeasurementId,
     time: TimeRange,
 ) -> Result<usize, ReadError> {
-    let survey = reader.survey(measurement, time)?;
-    Ok(survey.files as usize + usize::from(survey.cached_rows > 0))
+    let stored = reader.stored(measurement, time)?;
+    Ok(stored.files as usize + usize::from(stored.cached_rows > 0))
 }

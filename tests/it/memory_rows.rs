@@ -50,7 +50,7 @@ impl Reader for MemoryRows<'_> {
             return Ok(Survey::NOTHING);
         };
         let (rows, series) = (table.times_ns().len() as u64, u64::from(table.series().len));
-        Ok(Survey { time: table.time(), rows, series, cached_rows: rows, ..Survey::NOTHING })
+        Ok(Survey { time: table.time(), rows, series })
     }
 
     /// Each row that is reached counts as a byte.

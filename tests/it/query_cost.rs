@@ -95,3 +95,28 @@ fn a_filter_that_selects_nothing_reads_its_own_columns_only() {
     assert_eq!(none, own);
     assert!(none.2 * 2 < all.2, "{none:?} {all:?}");
 }
+
+#[test]
+fn how_much_there_is_of_a_large_part_is_known_without_reading_through_it() {
+    let costs = [300, 3_000].map(|series| {
+        let mut product = Product::with(&[]);
+        product.query("d", "CREATE DATABASE d");
+        let mut rng = fastrand::Rng::with_seed(5);
+        for first in (0..series).step_by(300) {
+            // Long keys, so that few points are a part of many values.
+            let line = |id| {
+                let noise: String =
+                    std::iter::repeat_with(|| rng.alphanumeric()).take(6_000).collect();
+                format!("m,id={id},noise={noise} v={id}i {START_S}")
+            };
+            product.write("d", &(first..first + 300).map(line).collect::<Vec<_>>().join("\n"));
+        }
+        product.rest();
+        product.sleep();
+        let q = "EXPLAIN ANALYZE SELECT v FROM m WHERE id = '7'";
+        let answer = product.query("d", q).to_string();
+        let (_, rest) = answer.split_once("storage_rows_read: ").unwrap();
+        rest.split_once('"').unwrap().0.parse::<u64>().unwrap()
+    });
+    assert!(costs[1] <= costs[0] + 4, "{costs:?}");
+}

@@ -119,6 +119,13 @@ pub struct Reach {
     pub rows: u64,
 }
 
+impl Reach {
+    /// The measurement of the first group in the value: `from` begins a key of it.
+    pub(in crate::part) fn first_measurement(&self) -> Option<MeasurementId> {
+        self.from.first_chunk().map(|id| MeasurementId(u32::from_be_bytes(*id)))
+    }
+}
+
 impl Page {
     /// The series of the last row.
     pub fn last_series(&self) -> u32 {

@@ -2,6 +2,7 @@
 
 mod hostile;
 mod merged;
+mod outline;
 mod pages;
 mod recorded;
 mod resume;

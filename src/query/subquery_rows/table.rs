@@ -197,7 +197,6 @@ impl Reader for Layout {
             time: TimeRange::new(first_ns, last_ns.saturating_add(1)),
             rows: self.times_ns.len() as u64,
             series: self.series.len() as u64,
-            ..Survey::NOTHING
         })
     }
 

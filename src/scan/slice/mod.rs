@@ -26,7 +26,7 @@ use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
 use super::keys::{KeyFilter, SeriesTags};
 use super::page::{CELLS_PER_PIECE_MAX, PageLimits, SERIES_CELLS, ScanPage};
 use super::predicate::{self, Filter, Mask};
-use super::reader::{ReadStats, Reader, Rows as Merged, Survey};
+use super::reader::{ReadStats, Reader, Rows as Merged, Stored};
 use super::request::{AggregateCall, Beside, Input, Output, Position, ScanRequest};
 use super::run::{Rows, Run};
 use super::stretches::Stretches;
@@ -450,7 +450,7 @@ impl Walk<'_> {
 /// What a scan would read.
 pub(super) fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ReadStats, ScanError> {
     let filter = Filter::compile(request.predicate.as_ref())?;
-    let survey = reader.survey(request.measurement, request.time)?;
+    let stored = reader.stored(request.measurement, request.time)?;
     let mut tags = SeriesTags::new(reader.tag_order(request.measurement)?);
     let condition = (&filter, request.predicate.as_ref());
     let keys = KeyFilter::new(request.measurement, Direction::Ascending, condition, tags.order());
@@ -467,7 +467,7 @@ pub(super) fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<Read
             series += u64::from(stretches.len() == 1 || is_new());
         }
     }
-    let Survey { files, blocks, block_bytes, cached_rows, .. } = survey;
+    let Stored { files, blocks, block_bytes, cached_rows } = stored;
     let cells = keys_read;
     Ok(ReadStats { series, files, blocks, block_bytes, cached_rows, cells, ..reader.stats() })
 }

@@ -133,7 +133,7 @@ impl Reader for VectorReader {
         let (first_ns, last_ns) = (rows().min(), rows().max());
         let hull = first_ns.zip(last_ns).map(|(first, last)| TimeRange::new(first, last + 1));
         let (rows, series) = (rows().count() as u64, 3);
-        Ok(Survey { time: hull.unwrap_or(Survey::NOTHING.time), rows, series, ..Survey::NOTHING })
+        Ok(Survey { time: hull.unwrap_or(Survey::NOTHING.time), rows, series })
     }
 
     /// Nothing is added once something was asked.

@@ -1,0 +1,132 @@
+//! What a part has of a measurement, as far as its last directory tells it: how much there is of a
+//! part is asked before its rows are, and a part of many values would be read through for it.
+
+use super::directory::{Directory, Group, Root};
+use super::values::Values;
+use crate::merge::cursor::ReadError;
+use crate::model::ids::MeasurementId;
+use crate::model::time::TimeRange;
+
+/// What a part has of a measurement inside a range of time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outline {
+    /// Every row of it that is inside the range lies inside.
+    pub time: TimeRange,
+    /// About how many rows of it are inside: a value that is not read is taken for as dense
+    /// everywhere.
+    pub rows: u64,
+    /// Rows of it at whatever time.
+    pub rows_of_all_times: u64,
+}
+
+impl Outline {
+    const NOTHING: Self =
+        Self { time: TimeRange::new(i64::MAX, i64::MIN), rows: 0, rows_of_all_times: 0 };
+
+    /// What part `part` has of `measurement` inside `time`.
+    ///
+    /// # Errors
+    /// Those of the values.
+    pub fn of<V: Values>(
+        values: &mut V,
+        part: u64,
+        measurement: MeasurementId,
+        time: TimeRange,
+    ) -> Result<Self, ReadError> {
+        let mut outline = Self::NOTHING;
+        let Some(last) = values.count().checked_sub(1) else { return Ok(outline) };
+        let directory = values.directory(last)?;
+        let behind = groups_of_part(&directory, part).first().map(|group| group.measurement);
+        let root = directory.of_part(part).and_then(|(_, root)| root);
+        for value in root.map_or(0..0, |root| root.values_of(measurement)) {
+            let of = root.and_then(|root| root.values.get(value));
+            match (of, root.and_then(|root| only_one(root, value, behind))) {
+                (Some(reach), Some(only)) if only == measurement => {
+                    outline.add_evenly(reach.min_ns, reach.max_ns, reach.rows, time);
+                }
+                _ => outline.add_groups(&*values.directory(value)?, part, measurement, time),
+            }
+        }
+        outline.add_groups(&directory, part, measurement, time);
+        Ok(outline)
+    }
+
+    fn add_groups(
+        &mut self,
+        directory: &Directory,
+        part: u64,
+        measurement: MeasurementId,
+        time: TimeRange,
+    ) {
+        let groups = groups_of_part(directory, part).iter();
+        for group in groups.filter(|group| group.measurement == measurement && !group.is_beside()) {
+            for page in &group.pages {
+                self.rows_of_all_times += u64::from(page.rows);
+                let of_page = TimeRange::new(page.min_ns, page.max_ns.saturating_add(1));
+                if of_page.overlaps(&time) {
+                    self.rows += u64::from(page.rows);
+                    self.time = self.time.hull(of_page);
+                }
+            }
+        }
+    }
+
+    /// Adds the share of some rows that is inside of `time`.
+    fn add_evenly(&mut self, min_ns: i64, max_ns: i64, rows: u64, time: TimeRange) {
+        self.rows_of_all_times += rows;
+        let all = TimeRange::new(min_ns, max_ns.saturating_add(1));
+        let inside = all.intersect(&time);
+        if rows == 0 || inside.is_empty() {
+            return;
+        }
+        let share = u128::from(rows) * u128::from(length(inside)) / u128::from(length(all).max(1));
+        // It is at most `rows`.
+        self.rows += (share as u64).max(1);
+        self.time = self.time.hull(inside);
+    }
+}
+
+/// Whether a part has a group of a measurement; no more directories are read than it takes to know.
+///
+/// # Errors
+/// Those of the values.
+pub fn has_groups<V: Values>(
+    values: &mut V,
+    part: u64,
+    measurement: MeasurementId,
+) -> Result<bool, ReadError> {
+    let Some(last) = values.count().checked_sub(1) else { return Ok(false) };
+    let is_in = |directory: &Directory| {
+        groups_of_part(directory, part).iter().any(|group| group.measurement == measurement)
+    };
+    let directory = values.directory(last)?;
+    if is_in(&directory) {
+        return Ok(true);
+    }
+    let Some((_, Some(root))) = directory.of_part(part) else { return Ok(false) };
+    for value in root.values_of(measurement) {
+        if root.values.get(value).and_then(|reach| reach.first_measurement()) == Some(measurement)
+            || is_in(&*values.directory(value)?)
+        {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn groups_of_part(directory: &Directory, part: u64) -> &[Group] {
+    let groups = directory.of_part(part).map_or(0..0, |(groups, _)| groups);
+    directory.groups.get(groups).unwrap_or_default()
+}
+
+/// The measurement that everything in a value of the root is of, if it is one; `behind` is that of
+/// the first group behind the values of the root.
+fn only_one(root: &Root, value: usize, behind: Option<MeasurementId>) -> Option<MeasurementId> {
+    let first = root.values.get(value)?.first_measurement()?;
+    let next = root.values.get(value + 1).map_or(behind, |reach| reach.first_measurement())?;
+    (first == next).then_some(first)
+}
+
+fn length(time: TimeRange) -> u64 {
+    time.end_ns.abs_diff(time.start_ns)
+}
