@@ -3,7 +3,8 @@
 //
 // Before each type both servers are restarted and warmed with a query of another measurement.
 // Every query has parameters of its own; answers are compared outside the measured time. A ratio
-// is net of the median of an empty request.
+// is net of the median of an empty request. Then more of the type are asked, and as many measured
+// again: of a server that has been up for a while, whose code V8 has compiled.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -24,10 +25,10 @@ const pointsPerBody = 5000;
 /** After the last write both servers bring their data into its final form. */
 const settleMs = 25_000;
 
-/** Queries of a type: quick ones, slow ones. */
+/** Queries of a type: quick ones, slow ones; and those in between, before they are measured once more. */
 const plans = {
-  whole: { hosts: 100, hours: 24, queries: 41, slowQueries: 15 },
-  quick: { hosts: 20, hours: 12, queries: 15, slowQueries: 7 },
+  whole: { hosts: 100, hours: 24, queries: 41, slowQueries: 15, between: 500, slowBetween: 30 },
+  quick: { hosts: 20, hours: 12, queries: 15, slowQueries: 7, between: 50, slowBetween: 7 },
 };
 
 /** Types above this are averaged by themselves too, ms of InfluxDB net of an empty request. */
@@ -88,13 +89,19 @@ export async function queries(starters, { quick = false, only = [], asked = list
   });
   try {
     for (const side of sides) await load(side, { ...plan, hours: side.hours ?? plan.hours });
-    const rows = [];
+    const [rows, later] = [[], []];
     for (const type of asked.list) {
       if (only.length > 0 && !only.some((name) => type.name.startsWith(name))) continue;
-      rows.push({ name: type.name, times: await measure(type, sides, plan) });
-      console.log(`  ${type.name}: ${rows.at(-1).times.map((ms) => ms.toFixed(2)).join(' / ')} ms`);
+      const { first, again } = await measure(type, sides, plan);
+      rows.push({ name: type.name, times: first });
+      later.push({ name: type.name, times: again });
+      console.log(`  ${type.name}: ${[...first, ...again].map((ms) => ms.toFixed(2)).join(' / ')} ms`);
     }
-    report(sides, rows, { ...asked, partial: quick || only.length > 0 });
+    const partial = quick || only.length > 0;
+    report(sides, rows, { ...asked, partial });
+    const title = `${asked.title}, of a server that is up`;
+    const notes = [...asked.notes, `after ${plan.queries} and ${plan.between} of the type (of slow ones ${plan.slowQueries} and ${plan.slowBetween}) as many again`];
+    report(sides, later, { ...asked, title, notes, partial });
   } finally {
     for (const side of sides) {
       await side.server?.stop();
@@ -130,7 +137,7 @@ export async function fill(server, name, { hosts, hours }) {
   return points;
 }
 
-/** Median milliseconds of each side. */
+/** Median milliseconds of each side, right after a restart and later: `{ first, again }`. */
 async function measure(type, sides, plan) {
   const connections = [];
   for (const side of sides) {
@@ -142,8 +149,21 @@ async function measure(type, sides, plan) {
     connections.push(connection);
   }
   const data = { ...plan, draw: random(type.name.length * 31 + type.name.charCodeAt(0)) };
+  const [turns, between] = type.slow ? [plan.slowQueries, plan.slowBetween] : [plan.queries, plan.between];
+  const first = await medians(type, sides, connections, { turns, data });
+  for (let turn = 0; turn < between; turn++) {
+    const path = query(type.text(data));
+    for (const connection of connections) await connection.ask(path);
+  }
+  const again = await medians(type, sides, connections, { turns, data });
+  connections.forEach((connection) => connection.close());
+  return { first, again };
+}
+
+/** Median milliseconds of each side over some turns, in which all answer the same. */
+async function medians(type, sides, connections, { turns, data }) {
   const times = sides.map(() => []);
-  for (let turn = 0; turn < (type.slow ? plan.slowQueries : plan.queries); turn++) {
+  for (let turn = 0; turn < turns; turn++) {
     const text = type.text(data);
     const answers = [];
     const order = sides.map((_, i) => (turn % 2 ? sides.length - 1 - i : i));
@@ -160,7 +180,6 @@ async function measure(type, sides, plan) {
       }
     }
   }
-  connections.forEach((connection) => connection.close());
   return times.map(median);
 }
 

@@ -1,8 +1,8 @@
 // npm run bench: line protocol parsers, and Tidemark on `wrangler dev`, by turns with their peers.
 //
-// Arguments: which parts; none: all. `ingest`, `queries` and `flight` take `--quick` (less of everything,
-// nothing recorded) and beginnings of names of cases or types to run alone. `shapes`, `cold`, `sql`, `flight`, `backup`
-// and `scale` run only when they are named, `shapes` also with `--sizes`, `backup` with `--mb N`, `scale` with words of
+// Arguments: which parts; none: all. `ingest`, `queries`, `rows` and `flight` take `--quick` (less of everything,
+// nothing recorded) and beginnings of names of cases or types to run alone. `shapes`, `rows`, `cold`, `sql`, `flight`,
+// `backup` and `scale` run only when they are named, `shapes` also with `--sizes`, `backup` with `--mb N`, `scale` with words of
 // its own (scale/choices.mjs).
 
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
@@ -14,6 +14,7 @@ import { busy } from './busy.mjs';
 import { cold } from './cold.mjs';
 import { flight } from './flight.mjs';
 import { ingestTable } from './ingest_table.mjs';
+import { largeResult } from './large_result.mjs';
 import { threeRequests } from './latency.mjs';
 import { buildParsers, parsers } from './line_protocol.mjs';
 import { lists, queries } from './queries.mjs';
@@ -24,7 +25,7 @@ import { hasInfluxdb, influxdb, plain, served, serveName, startAll, stopAll, tid
 import { shares } from './shares.mjs';
 import { sql } from './sql.mjs';
 
-const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'shapes', 'cold', 'sql', 'flight', 'backup', 'scale'];
+const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'shapes', 'rows', 'cold', 'sql', 'flight', 'backup', 'scale'];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const quick = process.argv.includes('--quick');
 // A scenario that is a question of its own.
@@ -132,6 +133,10 @@ await finishWith(async () => {
   if (asked.includes('shapes')) {
     await everything();
     await (process.argv.includes('--sizes') ? shapesAtTwoSizes() : queryShapes());
+  }
+  if (asked.includes('rows')) {
+    await everything();
+    await largeResult(served, hasInfluxdb() ? influxdb : null, { isQuick: quick });
   }
   if (asked.includes('cold')) {
     await packages();

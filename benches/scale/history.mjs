@@ -1,26 +1,24 @@
 // A month of full-precision floats of a thousand series in one shard, beside its last days alone.
 
-import { bodies, dayS, month, startS } from './lines.mjs';
+import { bodies, dayS, month } from './lines.mjs';
+import { days, last, questions } from './month.mjs';
 import { counters, create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
 import { all, atMost, ratioAtMost, row } from './table.mjs';
 import { failureOf, serverRows, timed } from './timings.mjs';
 
 const db = 'history';
-const days = 30;
 const unchanged = 1.2;
 const lastPointMs = 20;
 
-const endS = startS + days * dayS;
-const from = (seconds) => `time >= ${endS - seconds}s AND time < ${endS}s`;
 const lastPoint = all(ratioAtMost(unchanged), atMost(lastPointMs));
 
 /** What is asked, and the aims cold and warm. */
 const queries = [
-  ['last hour of one host', `SELECT v FROM m WHERE host = 'h421' AND ${from(3600)}`],
-  ['last day by host', `SELECT mean(v) FROM m WHERE ${from(dayS)} GROUP BY host`],
-  ['last point of all', 'SELECT * FROM m GROUP BY * ORDER BY time DESC LIMIT 1', lastPoint],
+  ['last hour of one host', questions['last hour of one host']],
+  ['last day by host', questions['last day by host']],
+  ['last point of all', questions['last point of all'], lastPoint],
   ['last(v) by host', 'SELECT last(v) FROM m GROUP BY host', lastPoint],
-  ['tag values', 'SHOW TAG VALUES FROM m WITH KEY = host'],
+  ['tag values', questions['tag values']],
 ].map(([what, q, warm]) => ({ what, q, cold: ratioAtMost(unchanged), warm: warm ?? ratioAtMost(unchanged) }));
 
 export const name = 'history';
@@ -59,10 +57,10 @@ async function linear(sides, plan, say) {
   const times = plan.larger / plan.smaller;
   const aim = ratioAtMost(times * unchanged, `linear: ≤ ${Math.round(times * unchanged)} ×`);
   const turns = { cold: 0, warm: Math.min(plan.warm, 5) };
-  const counted = await timed(sides, db, 'SELECT count(*) FROM m', turns);
+  const counted = await timed(sides, db, questions['count(*) of the month'], turns);
   const rows = rowsOf({ what: 'count(*) of the month', warm: aim }, counted).slice(1);
   say(rows[0].join(' | '));
-  const day = await timed(sides, db, `SELECT * FROM m WHERE ${from(dayS)}`, { cold: 0, warm: 3 });
+  const day = await timed(sides, db, `SELECT * FROM m WHERE ${last(dayS)}`, { cold: 0, warm: 3 });
   rows.push(...rowsOf({ what: 'SELECT * of a day', warm: ratioAtMost(unchanged) }, day).slice(1));
   const [small, large, peer] = day.warm.map(({ bytes, ms }) => bytes / 1e3 / ms);
   const rate = { small, large, peer, failure: failureOf(day.warm) };

@@ -1,22 +1,12 @@
 // The same month of points in groups of one shard and of many: what is asked of all shards is put together.
 
-import { bodies, dayS, month, startS } from './lines.mjs';
+import { bodies, month } from './lines.mjs';
+import { days, questions } from './month.mjs';
 import { create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
 import { row } from './table.mjs';
 import { failureOf, timed } from './timings.mjs';
 
 const db = 'shards';
-const days = 30;
-const endS = startS + days * dayS;
-const from = (seconds) => `time >= ${endS - seconds}s AND time < ${endS}s`;
-
-const queries = [
-  ['last hour of one host', `SELECT v FROM m WHERE host = 'h421' AND ${from(3600)}`],
-  ['last day by host', `SELECT mean(v) FROM m WHERE ${from(dayS)} GROUP BY host`],
-  ['last point of all', 'SELECT * FROM m GROUP BY * ORDER BY time DESC LIMIT 1'],
-  ['tag values', 'SHOW TAG VALUES FROM m WITH KEY = host'],
-  ['count(*) of the month', 'SELECT count(*) FROM m'],
-];
 
 export const name = 'shards';
 
@@ -28,7 +18,7 @@ export const sizes = {
 /** Rows of one number of shards beside one shard. */
 async function beside([one, many, ...peer], shards, plan, say) {
   const rows = [];
-  for (const [what, q] of queries) {
+  for (const [what, q] of Object.entries(questions)) {
     const found = await timed([one, many, ...peer], db, q, plan);
     for (const state of ['cold', 'warm']) {
       const [small, large, theirs] = found[state];

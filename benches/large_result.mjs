@@ -1,0 +1,75 @@
+// Three million rows in each form that InfluxQL answers in, under `tidemark serve`, by turns with InfluxDB.
+
+import { median } from './ingest.mjs';
+import { db, fill } from './queries.mjs';
+import { circumstances, record } from './results.mjs';
+import { stopAll, unpacked } from './servers.mjs';
+
+const sizes = { whole: { hosts: 100, hours: 84, turns: 3 }, quick: { hosts: 100, hours: 2, turns: 1 } };
+/** Of InfluxDB's JSON. */
+const aim = 5;
+const mb = 1e6;
+/** Five columns with their times. */
+const statement = 'SELECT hostname, usage_user, usage_system, usage_idle FROM cpu';
+
+const chunked = { route: '/query', more: { chunked: 'true' } };
+const forms = {
+  JSON: chunked,
+  CSV: { ...chunked, headers: { Accept: 'application/csv' } },
+  msgpack: { ...chunked, headers: { Accept: 'application/x-msgpack' } },
+  Arrow: { route: '/api/v3/query_influxql', more: { format: 'arrow' }, isOurs: true },
+};
+
+/** Seconds and bytes of the whole answer. */
+async function read(target, { route, more, headers = {} }) {
+  const from = performance.now();
+  const path = `${route}?${new URLSearchParams({ db, q: statement, ...more })}`;
+  const reply = await fetch(target.url + path, { headers: { ...target.headers, ...unpacked, ...headers } });
+  let bytes = 0;
+  for await (const piece of reply.body) bytes += piece.length;
+  if (reply.status !== 200) throw new Error(`${target.name}: ${path}: ${reply.status}`);
+  return { seconds: (performance.now() - from) / 1000, bytes };
+}
+
+/** What each form takes of each target that has it: `[form, target, { seconds, bytes }]`. */
+async function measured(targets, turns) {
+  const asked = Object.entries(forms).flatMap(([name, form]) =>
+    targets.filter((_, i) => i === 0 || !form.isOurs).map((target) => ({ name, form, target, took: [] })),
+  );
+  for (let turn = 0; turn < turns; turn++) {
+    for (const one of asked) one.took.push(await read(one.target, one.form));
+  }
+  return asked.map(({ name, target, took }) => [
+    name, target, { seconds: median(took.map(({ seconds }) => seconds)), bytes: took[0].bytes },
+  ]);
+}
+
+/** Prints and records the table of what `start` starts, beside `peer` if there is one. */
+export async function largeResult(start, peer, { isQuick }) {
+  const size = sizes[isQuick ? 'quick' : 'whole'];
+  const targets = [];
+  try {
+    for (const one of [start, peer].filter(Boolean)) targets.push(await one());
+    let points = 0;
+    for (const target of targets) points = await fill(target, target.name, size);
+    const all = await measured(targets, size.turns);
+    const json = all.find(([name, target]) => name === 'JSON' && target === targets[1])?.[2].seconds;
+    const rows = all.map(([name, target, { seconds, bytes }]) => {
+      const ratio = json && json / seconds;
+      return [
+        `${name}, ${target.name}`, seconds.toFixed(2), (bytes / mb).toFixed(0), (bytes / mb / seconds).toFixed(0),
+        (points / seconds / 1000).toFixed(0), ratio ? ratio.toFixed(2) : '', target === targets[0] ? String(aim) : '',
+      ];
+    });
+    const head = ['form', 'seconds', 'MB', 'MB/s', 'k rows/s', "× InfluxDB's JSON", 'aim'];
+    const notes = [
+      ...circumstances(),
+      `\`npm run bench -- rows\`: ${points} rows of 5 columns (\`${statement}\`), nothing is packed; medians of ${size.turns}, by turns; ` +
+        'JSON, CSV and msgpack with `chunked=true`',
+    ];
+    for (const cells of [head, ...rows]) console.log(`  ${cells.join(' | ')}`);
+    record({ title: 'A large result', notes, head, rows, compared: ["× InfluxDB's JSON"], partial: isQuick || !json });
+  } finally {
+    await stopAll(targets);
+  }
+}
