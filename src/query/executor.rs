@@ -224,6 +224,10 @@ impl Executor {
     /// Starts the next group of the current measurement, or the next measurement. Returns
     /// the pages that are needed first.
     fn begin_group(&mut self) -> Vec<StreamNeed> {
+        if self.is_beyond() {
+            self.end_measurement();
+            return Vec::new();
+        }
         let Some(run) = self.inputs.front() else { return Vec::new() };
         let streams = || run.feeds.iter().flatten();
         if streams().any(|stream| stream.front() == Front::Missing) {
@@ -235,17 +239,20 @@ impl Executor {
         });
         let key = if self.node.descending { keys.max() } else { keys.min() };
         match key.map(<[String]>::to_vec) {
-            Some(key) if !self.is_beyond() => {
+            Some(key) => {
                 let input = run.input;
                 self.group = Some(GroupRun::new(&self.node, input, key, &self.room));
                 self.series += 1;
             }
-            _ => {
-                self.inputs.pop_front();
-                self.series = 0;
-            }
+            None => self.end_measurement(),
         }
         Vec::new()
+    }
+
+    /// Goes on to the next measurement, whatever the current one still has.
+    fn end_measurement(&mut self) {
+        self.inputs.pop_front();
+        self.series = 0;
     }
 
     /// What the current measurement misses, and the first pages of some streams after it.

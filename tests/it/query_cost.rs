@@ -120,3 +120,20 @@ fn how_much_there_is_of_a_large_part_is_known_without_reading_through_it() {
     });
     assert!(costs[1] <= costs[0] + 4, "{costs:?}");
 }
+
+#[test]
+fn behind_the_groups_that_are_shown_nothing_is_asked_for() {
+    let mut product = product(100, 60, 1);
+    for hour in 0..12 {
+        let from = START_S + 3_600 * hour + 720;
+        let range = format!("time >= {from}s AND time < {}s", from + 3_600);
+        let q = format!("SELECT mean(v) FROM m WHERE {range} GROUP BY host SLIMIT 10 SOFFSET 20");
+        for _ in 0..2 {
+            let asked = |product: &Product| product.object_requests().values().sum::<u64>();
+            let before = asked(&product);
+            product.query("d", &q);
+            let pages = asked(&product) - before;
+            assert!(pages <= 3, "{q}: {pages} requests of objects");
+        }
+    }
+}

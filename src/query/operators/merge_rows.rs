@@ -97,6 +97,7 @@ impl RowMerge {
                             *cursor = Some(Cursor { times_ns, fields, tags, next: 0 });
                         }
                     }
+                    Front::Missing if stream.is_behind(key) => break,
                     Front::Missing => {
                         missing.push(index);
                         break;

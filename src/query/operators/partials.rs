@@ -52,6 +52,7 @@ impl PartialMerge {
                             self.pieces.push((call.call, partial, call.beside.clone()));
                         }
                     }
+                    Front::Missing if stream.is_behind(key) => break,
                     Front::Missing => {
                         missing.push(index);
                         break;

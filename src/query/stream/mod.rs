@@ -116,6 +116,13 @@ impl Stream {
         }
     }
 
+    /// Whether nothing more of a group comes, since the slice at hand begins behind it. `key` is in
+    /// the order of the node's group keys.
+    pub(crate) fn is_behind(&self, key: &[String]) -> bool {
+        let behind = self.slice.begins_behind().filter(|_| self.ready.is_empty());
+        behind.is_some_and(|group| self.key_of_node(group) == key)
+    }
+
     /// Takes the front group's data, or a part of it.
     pub(crate) fn pop(&mut self) -> Option<GroupData> {
         let (data, is_last) = self.ready.front_mut()?.1.next();
@@ -179,12 +186,17 @@ impl Stream {
     fn end_slice(&mut self) {
         self.is_over = self.slice.is_last();
         for (key, data) in self.slice.take().into_iter().filter(|(_, data)| !data.is_empty()) {
-            let full = self.key_positions.iter().map(|position| {
-                position.and_then(|position| key.get(position)).cloned().unwrap_or_default()
-            });
-            self.ready.push_back((full.collect(), data));
+            self.ready.push_back((self.key_of_node(&key), data));
         }
         self.shards.fill(Progress::default());
+    }
+
+    /// The key of a group of the scan in the order of the node's group keys.
+    fn key_of_node(&self, key: &[String]) -> Vec<String> {
+        let value = |position: &Option<usize>| {
+            position.and_then(|position| key.get(position)).cloned().unwrap_or_default()
+        };
+        self.key_positions.iter().map(value).collect()
     }
 }
 

@@ -101,6 +101,12 @@ impl Slice {
         self.from.is_some()
     }
 
+    /// The group that it begins behind, if it begins behind one. A subquery's come as it says.
+    pub(super) fn begins_behind(&self) -> Option<&[String]> {
+        let from = self.from.as_ref().filter(|_| !self.is_derived)?;
+        from.is_behind_group(self.descending).then_some(&from.group)
+    }
+
     /// What is held of it, and what putting its rows in order takes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes + self.order_bytes()
