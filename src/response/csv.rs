@@ -6,7 +6,7 @@ use std::rc::Rc;
 use super::number;
 use super::time;
 use crate::model::time::Precision;
-use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
+use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
 
 /// The table of one answer.
 #[derive(Debug)]
@@ -39,11 +39,13 @@ impl CsvWriter {
         field(chunk.name.as_deref().unwrap_or_default(), &mut prefix);
         prefix.push(b',');
         field(&tags(chunk), &mut prefix);
+        let rows = range.len();
+        let mut cells: Vec<Cells<'_>> =
+            chunk.values.iter().map(|column| Cells::new(column, rows, self.epoch)).collect();
         for row in range {
             self.out.extend_from_slice(&prefix);
-            for column in &chunk.values {
-                self.out.push(b',');
-                cell(column, row, self.epoch, &mut self.out);
+            for cell in &mut cells {
+                cell.write_behind_comma(row, &mut self.out);
             }
             self.out.push(b'\n');
         }
@@ -105,14 +107,93 @@ fn escape(name: &str, out: &mut String) {
     }
 }
 
-fn cell(column: &ResultColumn, row: usize, epoch: Precision, out: &mut Vec<u8>) {
-    match column {
-        ResultColumn::Time(times_ns) => {
-            if let Some(time_ns) = times_ns.get(row) {
-                time::integer(time_ns / epoch.unit_ns(), out);
+/// A column, looked through once before its rows are written.
+enum Cells<'a> {
+    Times(Times<'a>),
+    /// Without nulls.
+    Integers(&'a [i64]),
+    /// Without nulls: entries as they are printed, and codes.
+    Texts(StringColumn, &'a [u32]),
+    Other(&'a ResultColumn),
+}
+
+/// Times that follow each other: rows of many series share one.
+struct Times<'a> {
+    times_ns: &'a [i64],
+    unit_ns: i64,
+    /// The time written last, and how it is printed.
+    last_ns: Option<i64>,
+    printed: Vec<u8>,
+}
+
+impl<'a> Cells<'a> {
+    fn new(column: &'a ResultColumn, rows: usize, epoch: Precision) -> Self {
+        match column {
+            ResultColumn::Time(times_ns) => {
+                let unit_ns = epoch.unit_ns();
+                Self::Times(Times { times_ns, unit_ns, last_ns: None, printed: Vec::new() })
             }
+            ResultColumn::Values(Column { values, validity: Validity::All }) => match values {
+                Values::Integer(values) => Self::Integers(values),
+                Values::String(texts) => match texts.codes() {
+                    Some(codes) if texts.parts().1.len() <= rows => {
+                        Self::Texts(printed_entries(texts), codes)
+                    }
+                    _ => Self::Other(column),
+                },
+                _ => Self::Other(column),
+            },
+            _ => Self::Other(column),
         }
-        ResultColumn::Null => {}
+    }
+
+    fn write_behind_comma(&mut self, row: usize, out: &mut Vec<u8>) {
+        if let Self::Integers(values) = self
+            && let Some(&value) = values.get(row)
+        {
+            return time::integer_behind(b',', value, out);
+        }
+        out.push(b',');
+        match self {
+            Self::Times(times) => times.write(row, out),
+            Self::Integers(_) => {}
+            Self::Texts(printed, codes) => {
+                let code = codes.get(row).copied().unwrap_or(u32::MAX);
+                out.extend_from_slice(printed.bytes_of(code as usize));
+            }
+            Self::Other(column) => cell(column, row, out),
+        }
+    }
+}
+
+impl Times<'_> {
+    fn write(&mut self, row: usize, out: &mut Vec<u8>) {
+        let Some(&time_ns) = self.times_ns.get(row) else { return };
+        if self.last_ns != Some(time_ns) {
+            self.last_ns = Some(time_ns);
+            self.printed.clear();
+            time::integer(time_ns / self.unit_ns, &mut self.printed);
+        }
+        out.extend_from_slice(&self.printed);
+    }
+}
+
+/// The entries of a dictionary as fields.
+fn printed_entries(texts: &StringColumn) -> StringColumn {
+    let mut printed = StringColumn::default();
+    let mut text = Vec::new();
+    for entry in texts.entries() {
+        field(entry, &mut text);
+        printed.push(std::str::from_utf8(&text).unwrap_or_default());
+        text.clear();
+    }
+    printed
+}
+
+fn cell(column: &ResultColumn, row: usize, out: &mut Vec<u8>) {
+    match column {
+        // `Cells` writes times.
+        ResultColumn::Time(_) | ResultColumn::Null => {}
         ResultColumn::Values(column) if !column.validity.is_valid(row) => {}
         ResultColumn::Values(column) => value(column, row, out),
         ResultColumn::Filled { column, otherwise } => {
@@ -154,4 +235,49 @@ fn field(text: &str, out: &mut Vec<u8>) {
     out.push(b'"');
     out.extend_from_slice(text.replace('"', "\"\"").as_bytes());
     out.push(b'"');
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_looked_through_once_are_written_as_cells_are() {
+        let mut random = fastrand::Rng::with_seed(3);
+        for round in 0..50 {
+            let rows = random.usize(4..200);
+            let texts = ["plain", "a,b", "say \"x\"", " blank"];
+            let codes = (0..rows).map(|_| random.u32(0..4)).collect();
+            let coded = StringColumn::coded(texts.into_iter().collect(), codes).unwrap();
+            let mut plain = StringColumn::default();
+            (0..rows).for_each(|row| plain.push(coded.get(row)));
+            let times_ns = (0..rows).map(|_| random.i64(-3_000..3_000)).collect::<Vec<_>>();
+            let integers: Vec<i64> = (0..rows).map(|_| random.i64(-1_200..1_200)).collect();
+            let column = |values| ResultColumn::Values(Column::full(values));
+            let chunk = SeriesChunk {
+                name: Some(Rc::from("m")),
+                tags: Rc::from([]),
+                columns: Rc::from(["time", "s", "i"].map(str::to_owned)),
+                values: vec![
+                    ResultColumn::Time(times_ns.clone()),
+                    column(Values::String(coded.clone())),
+                    column(Values::Integer(integers.clone())),
+                    column(Values::String(plain)),
+                ],
+                rows,
+                partial: false,
+                zone: Rc::from([]),
+            };
+            let mut writer = CsvWriter::new(Some(Precision::Microsecond));
+            writer.series(&chunk, 1..rows);
+            let mut expected = "name,tags,time,s,i\n".to_owned();
+            for row in 1..rows {
+                let quoted = ["plain", "\"a,b\"", "\"say \"\"x\"\"\"", "\" blank\""];
+                let text = texts.iter().position(|text| *text == coded.get(row)).unwrap();
+                let (time, integer) = (times_ns[row] / 1_000, integers[row]);
+                expected += &format!("m,,{time},{0},{integer},{0}\n", quoted[text]);
+            }
+            assert_eq!(String::from_utf8(writer.take_bytes()).unwrap(), expected, "{round}");
+        }
+    }
 }
