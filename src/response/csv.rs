@@ -4,6 +4,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::number;
+use super::rows::printed_once;
 use super::time;
 use crate::model::time::Precision;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
@@ -135,11 +136,9 @@ impl<'a> Cells<'a> {
             }
             ResultColumn::Values(Column { values, validity: Validity::All }) => match values {
                 Values::Integer(values) => Self::Integers(values),
-                Values::String(texts) => match texts.codes() {
-                    Some(codes) if texts.parts().1.len() <= rows => {
-                        Self::Texts(printed_entries(texts), codes)
-                    }
-                    _ => Self::Other(column),
+                Values::String(texts) => match printed_once(texts, rows, field) {
+                    Some((printed, codes)) => Self::Texts(printed, codes),
+                    None => Self::Other(column),
                 },
                 _ => Self::Other(column),
             },
@@ -176,18 +175,6 @@ impl Times<'_> {
         }
         out.extend_from_slice(&self.printed);
     }
-}
-
-/// The entries of a dictionary as fields.
-fn printed_entries(texts: &StringColumn) -> StringColumn {
-    let mut printed = StringColumn::default();
-    let mut text = Vec::new();
-    for entry in texts.entries() {
-        field(entry, &mut text);
-        printed.push(std::str::from_utf8(&text).unwrap_or_default());
-        text.clear();
-    }
-    printed
 }
 
 fn cell(column: &ResultColumn, row: usize, out: &mut Vec<u8>) {

@@ -118,6 +118,23 @@ fn cells(columns: &[ResultColumn], rows: usize, is_pretty: bool) -> Vec<Cells<'_
     cells
 }
 
+/// Each entry of a dictionary as `print` writes it, and the codes of the rows; `None` where that
+/// would be more than to write so many rows.
+pub(super) fn printed_once(
+    texts: &StringColumn,
+    rows: usize,
+    print: impl Fn(&str, &mut Vec<u8>),
+) -> Option<(StringColumn, &[u32])> {
+    let codes = texts.codes().filter(|_| texts.parts().1.len() <= rows)?;
+    let (mut printed, mut cell) = (StringColumn::default(), Vec::new());
+    for entry in texts.entries() {
+        print(entry, &mut cell);
+        printed.push(std::str::from_utf8(&cell).unwrap_or_default());
+        cell.clear();
+    }
+    Some((printed, codes))
+}
+
 impl<'a> Cells<'a> {
     fn new(column: &'a ResultColumn, rows: usize) -> Self {
         let (values, validity) = match column {
@@ -127,20 +144,15 @@ impl<'a> Cells<'a> {
         };
         match (values, validity) {
             (Values::Integer(values), Validity::All) => Self::Integers(values),
-            (Values::String(texts), Validity::All) => match texts.codes() {
-                Some(codes) if texts.parts().1.len() <= rows => {
-                    let mut printed = StringColumn::default();
-                    let mut cell = Vec::new();
-                    for entry in texts.entries() {
-                        emitter::string(entry, &mut cell);
-                        printed.push(std::str::from_utf8(&cell).unwrap_or_default());
-                        cell.clear();
-                    }
-                    let columns = vec![(printed, codes)];
-                    Self::Strings(SideBySide { columns, ..SideBySide::default() })
+            (Values::String(texts), Validity::All) => {
+                match printed_once(texts, rows, emitter::string) {
+                    Some(printed) => Self::Strings(SideBySide {
+                        columns: vec![printed],
+                        ..SideBySide::default()
+                    }),
+                    None => Self::Other(column),
                 }
-                _ => Self::Other(column),
-            },
+            }
             _ => Self::Other(column),
         }
     }
