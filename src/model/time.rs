@@ -51,6 +51,11 @@ impl TimeRange {
         self.start_ns >= self.end_ns
     }
 
+    /// How long it is, nanoseconds; negative if it ends before it begins.
+    pub fn length_ns(&self) -> i128 {
+        i128::from(self.end_ns) - i128::from(self.start_ns)
+    }
+
     /// Whether the two share a time.
     pub const fn overlaps(&self, other: &Self) -> bool {
         self.start_ns < other.end_ns && other.start_ns < self.end_ns

@@ -1,7 +1,7 @@
 //! What a part has of a measurement, as far as its last directory tells it: how much there is of a
 //! part is asked before its rows are, and a part of many values would be read through for it.
 
-use super::directory::{Directory, Group, Root};
+use super::directory::{Directory, Reach, Root};
 use super::values::Values;
 use crate::merge::cursor::ReadError;
 use crate::model::ids::MeasurementId;
@@ -36,15 +36,14 @@ impl Outline {
         let mut outline = Self::NOTHING;
         let Some(last) = values.count().checked_sub(1) else { return Ok(outline) };
         let directory = values.directory(last)?;
-        let behind = groups_of_part(&directory, part).first().map(|group| group.measurement);
-        let root = directory.of_part(part).and_then(|(_, root)| root);
-        for value in root.map_or(0..0, |root| root.values_of(measurement)) {
-            let of = root.and_then(|root| root.values.get(value));
-            match (of, root.and_then(|root| only_one(root, value, behind))) {
-                (Some(reach), Some(only)) if only == measurement => {
-                    outline.add_evenly(reach.min_ns, reach.max_ns, reach.rows, time);
+        let behind = directory.groups_of_part(part).first().map(|group| group.measurement);
+        if let Some((_, Some(root))) = directory.of_part(part) {
+            for value in root.values_of(measurement) {
+                let is_alone = only_one(root, value, behind) == Some(measurement);
+                match root.values.get(value).filter(|_| is_alone) {
+                    Some(reach) => outline.add_evenly(reach, time),
+                    None => outline.add_groups(&*values.directory(value)?, part, measurement, time),
                 }
-                _ => outline.add_groups(&*values.directory(value)?, part, measurement, time),
             }
         }
         outline.add_groups(&directory, part, measurement, time);
@@ -58,7 +57,7 @@ impl Outline {
         measurement: MeasurementId,
         time: TimeRange,
     ) {
-        let groups = groups_of_part(directory, part).iter();
+        let groups = directory.groups_of_part(part).iter();
         for group in groups.filter(|group| group.measurement == measurement && !group.is_beside()) {
             for page in &group.pages {
                 self.rows_of_all_times += u64::from(page.rows);
@@ -71,16 +70,16 @@ impl Outline {
         }
     }
 
-    /// Adds the share of some rows that is inside of `time`.
-    fn add_evenly(&mut self, min_ns: i64, max_ns: i64, rows: u64, time: TimeRange) {
-        self.rows_of_all_times += rows;
-        let all = TimeRange::new(min_ns, max_ns.saturating_add(1));
+    /// Adds the share of a value's rows that is inside of `time`.
+    fn add_evenly(&mut self, reach: &Reach, time: TimeRange) {
+        self.rows_of_all_times += reach.rows;
+        let all = TimeRange::new(reach.min_ns, reach.max_ns.saturating_add(1));
         let inside = all.intersect(&time);
-        if rows == 0 || inside.is_empty() {
+        if reach.rows == 0 || inside.is_empty() {
             return;
         }
-        let share = u128::from(rows) * u128::from(length(inside)) / u128::from(length(all).max(1));
-        // It is at most `rows`.
+        let share = i128::from(reach.rows) * inside.length_ns() / all.length_ns();
+        // It is at most all of them.
         self.rows += (share as u64).max(1);
         self.time = self.time.hull(inside);
     }
@@ -97,7 +96,7 @@ pub fn has_groups<V: Values>(
 ) -> Result<bool, ReadError> {
     let Some(last) = values.count().checked_sub(1) else { return Ok(false) };
     let is_in = |directory: &Directory| {
-        groups_of_part(directory, part).iter().any(|group| group.measurement == measurement)
+        directory.groups_of_part(part).iter().any(|group| group.measurement == measurement)
     };
     let directory = values.directory(last)?;
     if is_in(&directory) {
@@ -114,19 +113,10 @@ pub fn has_groups<V: Values>(
     Ok(false)
 }
 
-fn groups_of_part(directory: &Directory, part: u64) -> &[Group] {
-    let groups = directory.of_part(part).map_or(0..0, |(groups, _)| groups);
-    directory.groups.get(groups).unwrap_or_default()
-}
-
 /// The measurement that everything in a value of the root is of, if it is one; `behind` is that of
 /// the first group behind the values of the root.
 fn only_one(root: &Root, value: usize, behind: Option<MeasurementId>) -> Option<MeasurementId> {
     let first = root.values.get(value)?.first_measurement()?;
     let next = root.values.get(value + 1).map_or(behind, |reach| reach.first_measurement())?;
     (first == next).then_some(first)
-}
-
-fn length(time: TimeRange) -> u64 {
-    time.end_ns.abs_diff(time.start_ns)
 }

@@ -62,7 +62,8 @@ impl Stretches {
             let end = (time, is_backwards);
             let (all, survey) = survey_of_end(reader, request.measurement, end, least)?;
             time = time.intersect(&all);
-            span = first_span(request, &survey, ends_slices).filter(|&span| span < length(time));
+            span =
+                first_span(request, &survey, ends_slices).filter(|&span| span < time.length_ns());
         } else if tiles::are_kept(request) {
             let survey = reader.survey(request.measurement, time)?;
             tiling = Tiling::new(request, &survey, least);
@@ -75,7 +76,7 @@ impl Stretches {
                 true => TimeRange::new(i64::MIN, start_ns),
                 false => TimeRange::new(end_ns, i64::MAX),
             });
-            let length = length(position.stretch);
+            let length = position.stretch.length_ns();
             span = span.map(|span| span.max(length.saturating_mul(GROWTH)));
         }
         let mut pieces = if time.is_empty() { Vec::new() } else { reader.chained(time)? };
@@ -90,7 +91,9 @@ impl Stretches {
     /// The next one.
     pub(super) fn next(&mut self) -> Option<TimeRange> {
         let piece = self.left.pop_front()?;
-        let Some(span) = self.span.filter(|&span| span < length(piece)) else { return Some(piece) };
+        let Some(span) = self.span.filter(|&span| span < piece.length_ns()) else {
+            return Some(piece);
+        };
         self.span = Some(span.saturating_mul(GROWTH));
         // It is shorter than the piece, whose ends are times.
         let (stretch, rest) = match self.is_backwards {
@@ -264,9 +267,5 @@ fn first_span(request: &ScanRequest, survey: &Survey, ends_slices: bool) -> Opti
         }
     };
     let rows = i128::from(survey.rows.max(1));
-    Some((length(survey.time).max(1) * i128::from(wanted) / rows).max(1))
-}
-
-fn length(time: TimeRange) -> i128 {
-    i128::from(time.end_ns) - i128::from(time.start_ns)
+    Some((survey.time.length_ns().max(1) * i128::from(wanted) / rows).max(1))
 }

@@ -90,8 +90,7 @@ impl<S: Store> ShardReader<'_, S> {
         };
         for value in before.chain([last]) {
             let directory = values.directory(value)?;
-            let groups = directory.of_part(part.id.0).map_or(0..0, |(groups, _)| groups);
-            let groups = directory.groups.get(groups).unwrap_or_default();
+            let groups = directory.groups_of_part(part.id.0);
             let first = groups.partition_point(|group| group.measurement < least);
             let mut wanted = measurements;
             for group in groups.iter().skip(first) {

@@ -267,6 +267,12 @@ impl Directory {
         if body.len() == end as usize { Ok(()) } else { Err(codec::Error::Trailing.into()) }
     }
 
+    /// The groups of a part.
+    pub fn groups_of_part(&self, id: u64) -> &[Group] {
+        let groups = self.of_part(id).map_or(0..0, |(groups, _)| groups);
+        self.groups.get(groups).unwrap_or_default()
+    }
+
     /// Where the groups of a part are, and the root of the part if it is here.
     pub fn of_part(&self, id: u64) -> Option<(std::ops::Range<usize>, Option<&Root>)> {
         let part = self.parts.iter().position(|part| part.id == id)? as u32;

@@ -8,6 +8,7 @@ mod recorded;
 mod resume;
 mod shapes;
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
@@ -36,7 +37,7 @@ const SEED: u64 = 3;
 /// Tags that any measurement has.
 const TAGS: u32 = 3;
 
-/// Values as they are stored, and how often each was read.
+/// Values as they are stored.
 #[derive(Clone)]
 struct Bytes {
     values: Rc<Vec<(Vec<u8>, Vec<u8>)>>,
@@ -84,6 +85,39 @@ impl Values for Bytes {
 
     fn damaged(&self, value: usize, error: Error) -> ReadError {
         ReadError::Damaged { what: format!("value {value}: {error}") }
+    }
+}
+
+/// Counts the directories and blocks that are read.
+struct Counted {
+    bytes: Bytes,
+    reads: Rc<Cell<(u32, u32)>>,
+}
+
+impl Values for Counted {
+    fn count(&self) -> usize {
+        self.bytes.count()
+    }
+
+    fn directory(&mut self, value: usize) -> Result<Rc<Directory>, ReadError> {
+        let (directories, blocks) = self.reads.get();
+        self.reads.set((directories + 1, blocks));
+        self.bytes.directory(value)
+    }
+
+    fn with<T>(
+        &mut self,
+        value: usize,
+        bytes: Range<u32>,
+        read: impl FnOnce(&[u8]) -> Result<T, Error>,
+    ) -> Result<T, ReadError> {
+        let (directories, blocks) = self.reads.get();
+        self.reads.set((directories, blocks + 1));
+        self.bytes.with(value, bytes, read)
+    }
+
+    fn damaged(&self, value: usize, error: Error) -> ReadError {
+        self.bytes.damaged(value, error)
     }
 }
 

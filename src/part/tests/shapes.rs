@@ -176,7 +176,7 @@ fn text_ends_a_page_and_stays_codes() {
 fn one_series_is_found_by_its_key_unread() {
     let (values, part, _) = whole(Made::new(30_000, 20, 4, random(20)));
     let bytes = Bytes::new(&values).of(&part);
-    let reads = Rc::new(std::cell::Cell::new((0, 0)));
+    let reads = Rc::new(Cell::new((0, 0)));
     let counted = Counted { bytes, reads: Rc::clone(&reads) };
     let key = SeriesKey::new(MeasurementId(1), ["host00012345"]);
     let mut cursor = PartCursor::new(counted, 1, Direction::Ascending, Some(&key)).unwrap();
@@ -186,36 +186,4 @@ fn one_series_is_found_by_its_key_unread() {
     let (directories, blocks) = reads.get();
     // The root and one more; a block of series, a page's keys or two, and their columns.
     assert!(directories <= 2 && blocks <= 11, "{directories} {blocks}");
-}
-
-struct Counted {
-    bytes: Bytes,
-    reads: Rc<std::cell::Cell<(u32, u32)>>,
-}
-
-impl Values for Counted {
-    fn count(&self) -> usize {
-        self.bytes.count()
-    }
-
-    fn directory(&mut self, value: usize) -> Result<Rc<Directory>, ReadError> {
-        let (directories, blocks) = self.reads.get();
-        self.reads.set((directories + 1, blocks));
-        self.bytes.directory(value)
-    }
-
-    fn with<T>(
-        &mut self,
-        value: usize,
-        bytes: Range<u32>,
-        read: impl FnOnce(&[u8]) -> Result<T, Error>,
-    ) -> Result<T, ReadError> {
-        let (directories, blocks) = self.reads.get();
-        self.reads.set((directories, blocks + 1));
-        self.bytes.with(value, bytes, read)
-    }
-
-    fn damaged(&self, value: usize, error: Error) -> ReadError {
-        self.bytes.damaged(value, error)
-    }
 }
