@@ -12,7 +12,7 @@ import { hasPythonClients, order } from '../tests/edge/python.mjs';
 import { median } from './ingest.mjs';
 import { circumstances, record } from './results.mjs';
 import { residentMb } from './scale/sides.mjs';
-import { ask, unpacked } from './servers.mjs';
+import { ask, wholeAnswer } from './servers.mjs';
 
 const db = 'flight';
 const rowsPerBody = 10_000;
@@ -88,19 +88,6 @@ function byFlight(session, headers, q) {
   });
 }
 
-/** The same by HTTP. */
-async function byHttp(target, path) {
-  const from = performance.now();
-  const response = await fetch(target.url + path, { headers: { ...target.headers, ...unpacked } });
-  let [bytes, firstMs] = [0, 0];
-  for await (const piece of response.body) {
-    if (bytes === 0) firstMs = performance.now() - from;
-    bytes += piece.length;
-  }
-  if (response.status !== 200) throw new Error(`${path}: ${response.status}`);
-  return { seconds: (performance.now() - from) / 1_000, firstMs, bytes };
-}
-
 const search = (route, more) => `${route}?${new URLSearchParams({ db, ...more })}`;
 const ofSql = (q, format) => search('/api/v3/query_sql', { q, format });
 
@@ -109,11 +96,11 @@ async function waysOf({ server, influxdb, flight, session, rows }) {
   const influxql = search('/query', { q: statement(rows), epoch: 'ns' });
   const ways = {
     'Flight, its bytes': () => byFlight(session, server.headers, sqlOf(rows)),
-    'format=arrow': () => byHttp(server, ofSql(sqlOf(rows), 'arrow')),
-    'SQL, JSON': () => byHttp(server, ofSql(sqlOf(rows), 'json')),
-    'InfluxQL, JSON': () => byHttp(server, influxql),
+    'format=arrow': () => wholeAnswer(server, ofSql(sqlOf(rows), 'arrow')),
+    'SQL, JSON': () => wholeAnswer(server, ofSql(sqlOf(rows), 'json')),
+    'InfluxQL, JSON': () => wholeAnswer(server, influxql),
   };
-  if (influxdb) ways["InfluxDB's JSON"] = () => byHttp(influxdb, influxql);
+  if (influxdb) ways["InfluxDB's JSON"] = () => wholeAnswer(influxdb, influxql);
   const skip = (why) => console.log(`skipped: ${why}`);
   if (!(await hasPythonClients({ skip }))) return ways;
   const what = { action: 'read', port: flight.port, database: db, token: server.headers.Authorization.split(' ')[1], q: sqlOf(rows) };
@@ -169,7 +156,7 @@ async function measure({ server, influxdb, flight, session, size }) {
   }
   await new Promise((resolve) => setTimeout(resolve, settleMs));
   const ways = await timed(await waysOf({ server, influxdb, flight, session, rows: size.timed }));
-  const one = [await first(() => byFlight(session, server.headers, 'SELECT 1')), await first(() => byHttp(server, ofSql('SELECT 1', 'arrow')))];
+  const one = [await first(() => byFlight(session, server.headers, 'SELECT 1')), await first(() => wholeAnswer(server, ofSql('SELECT 1', 'arrow')))];
   const pids = [workerdOf(server.pid), flight.pid];
   const all = (rows) => byFlight(session, server.headers, sqlOf(rows));
   const few = await held(pids, () => all(size.timed));

@@ -3,13 +3,13 @@
 import { median } from './ingest.mjs';
 import { db, fill } from './queries.mjs';
 import { circumstances, record } from './results.mjs';
-import { stopAll, unpacked } from './servers.mjs';
+import { stopAll, wholeAnswer } from './servers.mjs';
 
 const sizes = { whole: { hosts: 100, hours: 84, turns: 3 }, quick: { hosts: 100, hours: 2, turns: 1 } };
 /** Of InfluxDB's JSON. */
 const aim = 5;
 const mb = 1e6;
-/** Five columns with their times. */
+/** Five columns, the time among them. */
 const statement = 'SELECT hostname, usage_user, usage_system, usage_idle FROM cpu';
 
 const chunked = { route: '/query', more: { chunked: 'true' } };
@@ -20,15 +20,9 @@ const forms = {
   Arrow: { route: '/api/v3/query_influxql', more: { format: 'arrow' }, isOurs: true },
 };
 
-/** Seconds and bytes of the whole answer. */
-async function read(target, { route, more, headers = {} }) {
-  const from = performance.now();
-  const path = `${route}?${new URLSearchParams({ db, q: statement, ...more })}`;
-  const reply = await fetch(target.url + path, { headers: { ...target.headers, ...unpacked, ...headers } });
-  let bytes = 0;
-  for await (const piece of reply.body) bytes += piece.length;
-  if (reply.status !== 200) throw new Error(`${target.name}: ${path}: ${reply.status}`);
-  return { seconds: (performance.now() - from) / 1000, bytes };
+/** What a form takes of a target. */
+function read(target, { route, more, headers }) {
+  return wholeAnswer(target, `${route}?${new URLSearchParams({ db, q: statement, ...more })}`, headers);
 }
 
 /** What each form takes of each target that has it: `[form, target, { seconds, bytes }]`. */

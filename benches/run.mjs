@@ -1,7 +1,7 @@
 // npm run bench: line protocol parsers, and Tidemark on `wrangler dev`, by turns with their peers.
 //
-// Arguments: which parts; none: all. `ingest`, `queries`, `rows` and `flight` take `--quick` (less of everything,
-// nothing recorded) and beginnings of names of cases or types to run alone. `shapes`, `rows`, `cold`, `sql`, `flight`,
+// Arguments: which parts; none: all. `ingest`, `queries`, `shapes`, `rows` and `flight` take `--quick` (less of everything,
+// nothing recorded), the first three also beginnings of names of cases or types to run alone. `shapes`, `rows`, `cold`, `sql`, `flight`,
 // `backup` and `scale` run only when they are named, `shapes` also with `--sizes`, `backup` with `--mb N`, `scale` with words of
 // its own (scale/choices.mjs).
 

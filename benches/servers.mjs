@@ -141,3 +141,16 @@ export async function ask(target, db, q) {
   if (failed) throw new Error(`${target.name}: ${failed}`);
   return text;
 }
+
+/** Seconds, milliseconds to the first byte, and bytes of a large answer, which is thrown away. */
+export async function wholeAnswer(target, path, headers = {}) {
+  const from = performance.now();
+  const response = await fetch(target.url + path, { headers: { ...target.headers, ...unpacked, ...headers } });
+  let [bytes, firstMs] = [0, 0];
+  for await (const piece of response.body) {
+    if (bytes === 0) firstMs = performance.now() - from;
+    bytes += piece.length;
+  }
+  if (response.status !== 200) throw new Error(`${target.name}: ${path}: ${response.status}`);
+  return { seconds: (performance.now() - from) / 1_000, firstMs, bytes };
+}
