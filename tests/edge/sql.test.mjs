@@ -196,7 +196,7 @@ test('the examples of the pages are answered as they stand there', built, async 
     'weather,city=Rome temperature=19.25,wind=2i 1700000000';
   await it.mustWrite(points, { db: 'demo', precision: 's' });
   let [asked, compared] = [0, 0];
-  for (const page of ['README.md', 'docs/SQL.md']) {
+  for (const page of ['docs/SQL.md']) {
     const blocks = readFileSync(at(page), 'utf8').matchAll(/```sh\n(curl [^`]*query_sql[^`]*)```(?:\n\n(?:<!--[^>]*-->\n)?```text\n([^`]*)```)?/g);
     for (const [, command, expected] of blocks) {
       const values = [...command.matchAll(/--data-urlencode '([^']*)'/g)].map(([, value]) => value);

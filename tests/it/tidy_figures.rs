@@ -32,65 +32,65 @@ fn geometric_mean(values: &[f64]) -> f64 {
     (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
 }
 
-/// One of so many.
-fn part(of: f64) -> &'static str {
-    ["whole", "half", "third", "quarter", "fifth", "sixth", "seventh", "eighth", "ninth", "tenth"]
-        [of.round() as usize - 1]
+/// The numbers in the second cell of the table row that starts with `label`.
+fn numbers_of_row(page: &str, label: &str) -> Vec<String> {
+    let start = format!("| {label} | ");
+    let row = page.lines().find(|line| line.starts_with(&start));
+    let row = row.unwrap_or_else(|| panic!("no row {label:?}"));
+    let cell = row[start.len()..].split(" | ").next().unwrap();
+    let words = cell.split(|c: char| !(c.is_ascii_digit() || ".,".contains(c)));
+    let numbers = words.map(|word| word.trim_matches(['.', ',']).replace(',', ""));
+    numbers.filter(|word| !word.is_empty()).collect()
+}
+
+fn least_and_most(values: &[f64]) -> (f64, f64) {
+    let least = values.iter().copied().fold(f64::MAX, f64::min);
+    (least, values.iter().copied().fold(0.0, f64::max))
 }
 
 #[test]
-fn the_readme_says_of_queries_what_the_table_says() {
-    let (results, readme) = (text("benches/RESULTS.md"), sentences(&text("README.md")));
+fn the_readme_has_the_measured_times_of_queries() {
+    let (results, readme) = (text("benches/RESULTS.md"), text("README.md"));
     let table = table(&results, "Queries");
-    let of = |name: &str| column(&table, name);
     let is_type = |(name, _): &&(String, f64)| name != "empty request";
-    let values = |name: &str| of(name).iter().filter(is_type).map(|(_, v)| *v).collect::<Vec<_>>();
-    let (theirs, dev, workerd) =
-        (values("InfluxDB ms"), values("Tidemark ms"), values("workerd ms"));
-    let gross = |ours: &[f64]| {
-        let ratios: Vec<f64> =
-            theirs.iter().zip(ours).map(|(theirs, ours)| theirs / ours).collect();
-        let slower = ratios.iter().filter(|ratio| **ratio < 1.0).count();
-        (geometric_mean(&ratios), slower, ratios.len())
+    let values = |name: &str| -> Vec<f64> {
+        column(&table, name).iter().filter(is_type).map(|(_, value)| *value).collect()
     };
-    let net = of("Tidemark ratio").iter().find(|(name, _)| name == "geometric mean").unwrap().1;
-    let empty = of("Tidemark ms").iter().find(|(name, _)| name == "empty request").unwrap().1;
-    let ((dev, dev_slower, types), (workerd, workerd_slower, _)) = (gross(&dev), gross(&workerd));
-    assert_eq!(types, 15);
-    for said in [
-        format!("TSBS queries are {net:.1} times faster in the geometric mean, net of each"),
-        format!("they are {dev:.1} times faster and {dev_slower} of the 15 slower"),
-        format!("takes {empty:.1} ms for nothing at all"),
-        format!("on plain `workerd` {workerd:.1} times and {workerd_slower} of the 15 slower"),
-    ] {
-        assert!(readme.contains(&said), "README.md has not: {said}");
-    }
+    let (theirs, ours) = (values("InfluxDB ms"), values("workerd by serve ms"));
+    let ratios: Vec<f64> = theirs.iter().zip(&ours).map(|(theirs, ours)| theirs / ours).collect();
+    assert_eq!(ratios.len(), 15);
+    let slower = ratios.iter().filter(|ratio| **ratio < 1.0).count();
+    let measured = [format!("{:.1}", geometric_mean(&ratios)), slower.to_string(), "15".to_owned()];
+    assert_eq!(numbers_of_row(&readme, "the fifteen TSBS queries, geometric mean"), measured);
+    let sql = column(&self::table(&results, "SQL"), "ratio");
+    let (_, mean) = sql.iter().find(|(name, _)| name == "geometric mean").unwrap();
+    assert_eq!(numbers_of_row(&readme, "the same queries in SQL"), [format!("{mean:.2}")]);
 }
 
 #[test]
-fn the_readme_says_of_writes_what_the_table_says() {
-    let (results, readme) = (text("benches/RESULTS.md"), sentences(&text("README.md")));
+fn the_readme_has_the_measured_rates_of_writes() {
+    let (results, readme) = (text("benches/RESULTS.md"), text("README.md"));
     let table = table(&results, "Ingest");
-    let large =
-        |(case, _): &(String, f64)| !case.contains("workerd") && !case.contains("-point batches");
-    let range = |name: &str| {
-        let values: Vec<f64> =
-            column(&table, name).into_iter().filter(large).map(|(_, v)| v).collect();
-        assert!(values.len() > 8, "{name}");
-        (
-            values.iter().copied().fold(f64::MAX, f64::min),
-            values.iter().copied().fold(0.0, f64::max),
-        )
+    let served = |name: &str, wanted: fn(&str) -> bool| -> Vec<f64> {
+        let rows = column(&table, name).into_iter();
+        let served = rows.filter_map(|(case, value)| {
+            wanted(case.strip_suffix(", workerd by serve")?).then_some(value)
+        });
+        served.collect()
     };
-    let ((least, most), (least_cpu, most_cpu)) = (range("ratio"), range("CPU ratio"));
-    let (most_cpu, least_cpu) = (part(most_cpu), part(least_cpu));
-    let article = if most_cpu == "eighth" { "an" } else { "a" };
-    for said in [
-        format!("{least:.1} to {most:.1} times its rate of writes in batches of 5,000 points"),
-        format!("with {article} {most_cpu} to a {least_cpu} of its CPU time"),
-    ] {
-        assert!(readme.contains(&said), "README.md has not: {said}");
-    }
+    let large = |case: &str| !case.contains("-point batches");
+    let (least, most) = least_and_most(&served("ratio", large));
+    let (least_cpu, most_cpu) = least_and_most(&served("CPU ratio", large));
+    let measured = [
+        format!("{least:.1}"),
+        format!("{most:.1}"),
+        format!("{:.0}", 100.0 / most_cpu),
+        format!("{:.0}", 100.0 / least_cpu),
+    ];
+    assert_eq!(numbers_of_row(&readme, "writes in batches of 5,000 points"), measured);
+    let (least, most) = least_and_most(&served("ratio", |case| case.contains(" 1-point batches")));
+    let measured = [format!("{least:.1}"), format!("{most:.1}")];
+    assert_eq!(numbers_of_row(&readme, "writes of 1 point per request"), measured);
 }
 
 /// Measured shapes by the name that the table of costs has for them.
@@ -128,12 +128,16 @@ fn the_page_of_costs_says_what_was_measured_at_rest() {
         let said = kept.last().unwrap_or_else(|| panic!("{shape} is not in the table of keeping"));
         assert!((said / bytes - 1.0).abs() < 0.05, "{shape}: {said} bytes, measured {bytes}");
     }
-    let billions = rows.iter().map(|(_, rows)| rows / 1_000.0 + 0.09);
-    let (least, most) = billions.fold((f64::MAX, 0.0_f64), |(least, most), dollars| {
-        (least.min(dollars), most.max(dollars))
-    });
-    let said = format!("a billion points in batches of 5,000 cost ${least:.2} to ${most:.2}.");
-    assert!(sentences(&text("README.md")).contains(&said), "README.md has not: {said}");
+    let billions: Vec<f64> = rows.iter().map(|(_, rows)| rows / 1_000.0 + 0.09).collect();
+    let (least, most) = least_and_most(&billions);
+    let measured = [format!("{least:.2}"), format!("{most:.2}")];
+    let readme = text("README.md");
+    assert_eq!(numbers_of_row(&readme, "a billion points in batches of 5,000"), measured);
+    // $0.20 per GB and month.
+    let stored: Vec<f64> = bytes.iter().map(|(_, bytes)| 0.2 * bytes).collect();
+    let (least, most) = least_and_most(&stored);
+    let measured = [format!("{least:.2}"), format!("{most:.2}")];
+    assert_eq!(numbers_of_row(&readme, "a billion values stored for a month"), measured);
     let shares = column(&self::table(&results, "Shares of a batch"), "workerd serve ms");
     let (_, whole) = shares.last().unwrap();
     let said = format!("5,000 points of ten values took {whole:.1} ms on plain `workerd`");
@@ -150,14 +154,15 @@ fn the_page_of_costs_says_what_was_measured_at_rest() {
 /// What README and the pages say of limits, by the limit.
 #[test]
 fn limits_in_sentences_are_the_limits() {
-    let readme = sentences(&text("README.md"));
-    for said in [
-        format!("{} MB compressed", limits::BODY_COMPRESSED_BYTES_MAX / 1_000_000),
-        format!("{} MB plain per body", limits::BODY_BYTES_MAX / 1_000_000),
-        format!("{} fields per measurement", grouped(limits::FIELDS_PER_MEASUREMENT_MAX as u64)),
-        format!("{} windows per query", grouped(limits::BUCKETS_PER_QUERY_MAX)),
+    let readme = text("README.md");
+    let megabytes = |bytes: usize| bytes / 1_000_000;
+    for (row, value) in [
+        ("request body, compressed", megabytes(limits::BODY_COMPRESSED_BYTES_MAX)),
+        ("request body, uncompressed", megabytes(limits::BODY_BYTES_MAX)),
+        ("fields per measurement", limits::FIELDS_PER_MEASUREMENT_MAX),
+        ("windows per query (`GROUP BY time`)", limits::BUCKETS_PER_QUERY_MAX as usize),
     ] {
-        assert!(readme.contains(&said), "README.md has not: {said}");
+        assert_eq!(numbers_of_row(&readme, row), [value.to_string()], "{row}");
     }
     let security = sentences(&text("docs/SECURITY.md"));
     let seconds = |ns: i64| ns / 1_000_000_000;
@@ -338,5 +343,6 @@ fn the_readers_of_tables_can_fail() {
     assert_eq!(column(&table(page, "A"), "y"), [("a".to_owned(), 1.5)]);
     assert_eq!([grouped(7), grouped(1_000), grouped(12_345_678)], ["7", "1,000", "12,345,678"]);
     assert!((geometric_mean(&[2.0, 8.0]) - 4.0).abs() < 1e-9);
-    assert_eq!([part(8.31), part(2.87)], ["eighth", "third"]);
+    assert_eq!(numbers_of_row("| a | 2.2 to 1,000, not 3. | 4 |\n", "a"), ["2.2", "1000", "3"]);
+    assert_eq!(least_and_most(&[2.0, 1.0]), (1.0, 2.0));
 }
