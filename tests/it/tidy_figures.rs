@@ -303,10 +303,10 @@ fn the_page_of_the_browser_says_what_is_set_there() {
     for (set, said) in [
         (
             r#"("AUTO_CREATE_RETENTION", "INF")"#,
-            "| keeps points for three days | keeps them for ever |",
+            "| keeps points for three days | keeps points permanently |",
         ),
         (r#"("SHARD_FULL_BYTES", "1000000000")"#, "| a shard is full | at 9 GB | at 1 GB |"),
-        (r#"("LOG_REQUESTS", "none")"#, "| log | one line per request | none |"),
+        (r#"("LOG_REQUESTS", "none")"#, "| log | one line per request | no log |"),
     ] {
         assert!(code.contains(set) && page.contains(said), "{set}: {said}");
     }

@@ -48,8 +48,8 @@ function quotaLines(tags, rows) {
 }
 
 /**
- * Sums of `SHOW STATS` over the objects of one database, and lines of its quotas. Throws without
- * the admin token.
+ * Sums of `SHOW STATS` over the objects of one database, and lines of its quotas. Throws if the
+ * token cannot read the whole database.
  */
 async function stats(db) {
   const [series] = await ask(`SHOW STATS ON ${quoted(db)}`);
@@ -144,7 +144,7 @@ function show(element, db, counted, found) {
     );
   }
   if (counted instanceof Error) {
-    lines.push(line('Size and cost', 'need the admin token'));
+    lines.push(line('Size and cost', 'need a token that can read the whole database'));
   } else {
     const { rowWritten, rowRead, byteMonth } = prices;
     lines.unshift(line('Size', bytesText(counted.diskBytes)));
