@@ -1,27 +1,19 @@
-// The Python clients, in an environment of their own inside .cache, and how one is given an order.
+// Installs the Python clients into .cache/python and runs the scripts of tests/edge/python.
 
 import { execFile } from 'node:child_process';
 import { rmSync } from 'node:fs';
 
-import { run } from '../../scripts/processes.mjs';
 import { at } from '../../scripts/project.mjs';
-import { fingerprint, step } from '../../scripts/steps.mjs';
+import { isInstalled, quietly } from './program.mjs';
 
 const folder = at('.cache', 'python');
-/** Python with the clients, once [hasPythonClients] said so. */
+/** The Python that has the clients after [hasPythonClients] returned true. */
 export const pythonProgram = at('.cache', 'python', 'bin', 'python');
 const requirements = 'tests/edge/python/requirements.txt';
+const inputs = [requirements];
 
-/** Longer than any order takes, a restart of the server included. */
+/** The maximum time of one script in milliseconds, including a restart of the server. */
 const orderMs = 120_000;
-
-/** One line that says why a program failed: the last that it printed. */
-async function quietly(command, args) {
-  const { code, output } = await run(command, args, { quiet: true });
-  if (code === 0) return;
-  const last = output.trim().split('\n').at(-1);
-  throw new Error(code === null ? `${command} is not installed` : `${command} ${args[1]}: ${last}`);
-}
 
 async function install() {
   rmSync(folder, { recursive: true, force: true });
@@ -30,32 +22,18 @@ async function install() {
   await quietly(pythonProgram, ['-m', 'pip', 'install', ...flags, '-r', at(requirements)]);
 }
 
-/** Whether what a step installs is there; see [hasPythonClients]. */
-async function isInstalled(t, name, { stamp, outputs, work }) {
-  try {
-    await step(name, { stamp, inputs: fingerprint([requirements]), outputs }, work);
-    return true;
-  } catch (error) {
-    if (process.env.TIDEMARK_REQUIRE_PROGRAMS === '1') throw error;
-    t.skip(`${name} cannot be installed: ${error.message}`);
-    return false;
-  }
-}
-
-/**
- * Whether the clients are there; they are installed when they are not. Where that cannot be done
- * the test is skipped by name, or failed where every program has to be there.
- */
+/** Installs the clients if needed. Returns whether they are installed; see [isAvailable] for a failure. */
 export const hasPythonClients = (t) =>
-  isInstalled(t, 'Python clients', { stamp: '.cache/stamps/python', outputs: [pythonProgram], work: install });
+  isInstalled(t, 'Python clients', { stamp: '.cache/stamps/python', inputs, outputs: [pythonProgram], work: install });
 
-/** The same of pyinflux3 too, which has the name that influxdb3-python has: it lies beside the others. */
+/** As [hasPythonClients], and pyinflux3: in its own folder, because its module has the name of influxdb3-python's. */
 export async function hasPyinflux3(t) {
   if (!(await hasPythonClients(t))) return false;
   const outputs = [at('.cache', 'pyinflux3')];
   const flags = ['--quiet', '--disable-pip-version-check', '--no-deps', '--target', outputs[0]];
   return isInstalled(t, 'pyinflux3', {
     stamp: '.cache/stamps/pyinflux3',
+    inputs,
     outputs,
     work: async () => {
       rmSync(outputs[0], { recursive: true, force: true });
@@ -64,7 +42,7 @@ export async function hasPyinflux3(t) {
   });
 }
 
-/** Runs tests/edge/python/`script`.py with an order and returns what it reports. */
+/** Runs tests/edge/python/`script`.py with the order `what` and returns its report. */
 export function order(script, what) {
   const args = ['-B', at('tests', 'edge', 'python', `${script}.py`), JSON.stringify(what)];
   return new Promise((resolve, reject) => {

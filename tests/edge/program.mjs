@@ -1,0 +1,86 @@
+// Runs programs of other projects for a test: installs them once, collects their logs, and ends them.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { endGroup, run, startGroup } from '../../scripts/processes.mjs';
+import { fingerprint, step } from '../../scripts/steps.mjs';
+
+/** The longest time that a program gets for one result, in milliseconds. */
+const resultMs = 60_000;
+const pollMs = 100;
+
+/** Runs a program that must succeed. The error of a failure contains the last line of its output. */
+export async function quietly(command, args, options = {}) {
+  const { code, output } = await run(command, args, { ...options, quiet: true });
+  if (code === 0) return;
+  const last = output.trim().split('\n').at(-1);
+  throw new Error(code === null ? `${command} is not installed` : `${command} ${args[1]}: ${last}`);
+}
+
+/**
+ * Returns whether `check` succeeds. If it fails, the test is skipped with the name of the program, or fails if every
+ * program is required.
+ */
+export async function isAvailable(t, name, check) {
+  try {
+    await check();
+    return true;
+  } catch (error) {
+    if (process.env.TIDEMARK_REQUIRE_PROGRAMS === '1') throw error;
+    t.skip(`${name} cannot be run: ${error.message}`);
+    return false;
+  }
+}
+
+/** As [isAvailable], with an installation that is repeated only if the files `inputs` have changed. */
+export const isInstalled = (t, name, { stamp, inputs, outputs, work }) =>
+  isAvailable(t, name, () => step(name, { stamp, inputs: fingerprint(inputs), outputs }, work));
+
+/** Creates an empty folder that is deleted after the test `t`. */
+export function temporaryFolder(t) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-program-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+/** A running program. */
+export class Program {
+  constructor(command, args, options) {
+    this.name = command;
+    /** The text that the program has printed. */
+    this.log = '';
+    this.isRunning = true;
+    this.child = startGroup(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
+    for (const stream of [this.child.stdout, this.child.stderr]) {
+      stream.on('data', (text) => (this.log += text));
+    }
+    this.child.ended.then(() => (this.isRunning = false));
+  }
+
+  /** Calls `attempt` until it returns a value that is not undefined, and returns that value. */
+  async until(what, attempt) {
+    const deadline = Date.now() + resultMs;
+    for (;;) {
+      const value = await attempt();
+      if (value !== undefined) return value;
+      assert.ok(this.isRunning, `${this.name} ended before ${what}:\n${this.log}`);
+      assert.ok(Date.now() < deadline, `${this.name}: no ${what}:\n${this.log}`);
+      await sleep(pollMs);
+    }
+  }
+
+  async stop() {
+    if (this.isRunning) await endGroup(this.child);
+  }
+}
+
+/** Starts a program, which is ended after the test `t`. */
+export function startProgram(t, command, args, options = {}) {
+  const program = new Program(command, args, options);
+  t.after(() => program.stop());
+  return program;
+}
