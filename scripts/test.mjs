@@ -143,6 +143,15 @@ function lint() {
   return succeeds(newNode(), [program, '--max-warnings', '0']);
 }
 
+/** The maximum share of sentences on the pages that scripts/prose.py may flag, in percent. */
+const flaggedPercentMax = 4;
+
+/** Checks the style of the pages (CONTRIBUTING.md). */
+async function lintPages() {
+  if (spawnSync('python3', ['--version']).error) return { skipped: ['style of the pages: no python3'] };
+  return succeeds('python3', [at('scripts', 'prose.py'), '--pages', '--max', String(flaggedPercentMax)]);
+}
+
 /** The types that JSDoc says, and those that follow by themselves. */
 async function types() {
   const program = at('node_modules', 'typescript', 'bin', 'tsc');
@@ -183,6 +192,7 @@ async function randomQueries() {
 const steps = [
   ['npm packages', async () => (await packages(), { passed: 1 })],
   ['lint', lint],
+  ['lint, pages', lintPages],
   ['types', types],
   ['Rust', async () => (await rust(), { passed: 1 })],
   ['licences', licences],
