@@ -1,46 +1,46 @@
-// npm run deploy: builds, then hands over to `wrangler deploy` with the arguments after `--`. Where the
-// Worker of SQL was built it goes first, and the database's is bound to it.
+// npm run deploy: builds, then deploys as `tidemark deploy` does, with the arguments after `--`.
 
-import { refusesLimits } from '../packages/tidemark/lib/wrangler.mjs';
-import { endAllOnSignals, run } from './processes.mjs';
-import { finishWith, wrangler } from './project.mjs';
-import { configurationWith } from './bound-configuration.mjs';
-import { freeConfiguration } from './free-plan.mjs';
-import { everything, hasSql, sql } from './setup.mjs';
-import { sqlConfiguration } from './sql-binding.mjs';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 
-/** Sends the Worker of SQL; whether the database's may be bound to it. */
-async function sendSql(node, given) {
-  if (!hasSql()) {
-    console.log('- Without SQL: `npm run sql` builds it');
-    return false;
-  }
-  // There each Worker has a repository's build of its own.
-  if (process.env.WRANGLER_CI_OVERRIDE_NAME) {
-    console.log('- Without SQL: Workers Builds sends one Worker');
-    return false;
-  }
+import command from '../packages/tidemark/commands/deploy.mjs';
+import { helpOf, optionsOf } from '../packages/tidemark/lib/command.mjs';
+import { deploy } from '../packages/tidemark/lib/deploy.mjs';
+import { wantedOf } from '../packages/tidemark/lib/deploy_file.mjs';
+import { settings } from './dev-server.mjs';
+import { endAllOnSignals } from './processes.mjs';
+import { at, finishWith, newNode, Sentence, wrangler } from './project.mjs';
+import { everything, hasSql, packages, sql, sqlFolder } from './setup.mjs';
+
+/** wrangler.toml, with absolute paths: the generated configuration is in another folder. */
+async function base() {
+  const { parse } = await import('smol-toml');
+  const whole = /** @type {any} */ (parse(readFileSync(at('wrangler.toml'), 'utf8')));
+  return { ...whole, main: at(whole.main), assets: { ...whole.assets, directory: at(whole.assets.directory) } };
+}
+
+/** Builds everything; resolves to the SQL Worker's main module, or null if it was never built. */
+async function build() {
+  await everything();
+  // Workers Builds deploys one Worker for each repository.
+  if (!hasSql() || process.env.WRANGLER_CI_OVERRIDE_NAME) return null;
   await sql();
-  const dry = given.filter((argument) => argument === '--dry-run');
-  const args = [wrangler, 'deploy', ...dry, '--config', sqlConfiguration];
-  const { code, output } = await run(node, args, { tee: true });
-  if (code === 0) return true;
-  if (!refusesLimits(output)) return null;
-  console.log('\n- Without SQL: the 10 ms of the free plan cannot plan a statement');
-  return false;
+  return join(sqlFolder, 'index.js');
+}
+
+async function run() {
+  const { options, positionals } = optionsOf('deploy', command, process.argv.slice(2));
+  if (options.help) {
+    process.stdout.write(helpOf('deploy', command));
+    return 0;
+  }
+  if (positionals.length > 0) throw new Sentence(`What is "${positionals[0]}"? See npm run deploy -- --help.`);
+  const name = process.env.WRANGLER_CI_OVERRIDE_NAME ?? options.name;
+  const wanted = wantedOf({ ...options, name }, settings);
+  if (!existsSync(wrangler)) await packages();
+  const source = { base: await base(), build, wrangler: async () => [newNode(), wrangler], hint: 'npm run wrangler --' };
+  return deploy(source, options, wanted);
 }
 
 endAllOnSignals();
-await finishWith(async () => {
-  const node = await everything();
-  const given = process.argv.slice(2);
-  const isBound = await sendSql(node, given);
-  if (isBound === null) return 1;
-  const asked = [wrangler, 'deploy', ...given];
-  const bound = isBound ? ['--config', await configurationWith({ sql: true })] : [];
-  const { code, output } = await run(node, [...asked, ...bound], { tee: true });
-  if (code === 0 || !refusesLimits(output)) return code ?? 1;
-  console.log('\n- This account has the free plan: once more without the CPU limit of wrangler.toml');
-  const free = await run(node, [...asked, '--config', await freeConfiguration()]);
-  return free.code ?? 1;
-});
+await finishWith(run);

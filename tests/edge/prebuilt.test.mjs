@@ -8,10 +8,6 @@ import { tmpdir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { test } from 'node:test';
 
-import { parse } from 'smol-toml';
-
-import { refusesLimits } from '../../packages/tidemark/lib/wrangler.mjs';
-import { freeConfiguration } from '../../scripts/free-plan.mjs';
 import { pack } from '../../scripts/prebuilt.mjs';
 import { at, wrangler } from '../../scripts/project.mjs';
 
@@ -122,31 +118,4 @@ test('the workflow of a release names its archive in prebuilt.json and in the bu
   const calls = [...workflow.matchAll(/scripts\/release\.mjs (\w+)/g)].map((found) => found[1]);
   assert.deepEqual(calls, ['pin']);
   assert.match(workflow, /npm run release -- "\$RUNNER_TEMP\/release" "\$GITHUB_REF_NAME"/);
-});
-
-test('the free plan is deployed to without the limit that it refuses', async (t) => {
-  assert.ok(refusesLimits('CPU limits are not supported for the Free plan. [code: 100328]'));
-  assert.ok(!refusesLimits('Authentication error [code: 10000]'));
-  const file = await freeConfiguration();
-  t.after(() => rmSync(file, { force: true }));
-  const [whole, free] = [at('wrangler.toml'), file].map((name) => parse(readFileSync(name, 'utf8')));
-  const { limits, ...rest } = whole;
-  assert.equal(limits.cpu_ms, 300_000);
-  assert.deepEqual({ ...free }, rest);
-});
-
-test("wrangler.toml's second environment is one as soon as its comment signs are gone", async (t) => {
-  const { root, run } = clone(t);
-  for (const name of ['build', 'dist']) symlinkSync(at(name), join(root, name));
-  const file = join(root, 'wrangler.toml');
-  const text = readFileSync(file, 'utf8');
-  const [commented] = /^# \[env\.staging\]\n(?:#.*\n)+/m.exec(text);
-  writeFileSync(file, text.replace(commented, commented.replace(/^# ?/gm, '')));
-  const program = wrangler.replace(dirname(dirname(dirname(wrangler))), join(root, 'node_modules'));
-  const dry = ['deploy', '--dry-run', '--outdir', join(root, 'out')];
-  const { code, output } = await run(program, ...dry, '--env', 'staging');
-  assert.equal(code, 0, output);
-  // Bindings and variables of its own; a warning would name what it lacks.
-  for (const name of ['CATALOG', 'DATABASE', 'SHARD', 'AUTO_CREATE_RETENTION']) assert.ok(output.includes(name), output);
-  assert.doesNotMatch(output, /warning/i);
 });

@@ -9,23 +9,26 @@ const callMs = 300_000;
 const removalsMax = 4;
 const removalPauseMs = 1_000;
 
+/** The API's code for a Worker or a subdomain that does not exist. */
+const notFound = 10_007;
+
 const mimes = { js: 'application/javascript+module', wasm: 'application/wasm' };
 
 /** The base is wrangler's variable too. */
 const base = () => (process.env.CLOUDFLARE_API_BASE_URL || 'https://api.cloudflare.com/client/v4').replace(/\/+$/, '');
 
-/** One account, by a token that may edit Workers. */
+/** One account, by a token that may edit Workers, or by a global key. */
 export class Account {
-  /** @param {{ token: string, id?: string }} given */
-  constructor({ token, id }) {
-    this.token = token;
+  /** @param {{ token?: string, key?: string, email?: string, id?: string }} given */
+  constructor({ token, key, email, id }) {
+    this.credentials = key ? { 'X-Auth-Key': key, 'X-Auth-Email': email } : { Authorization: `Bearer ${token}` };
     this.id = id;
   }
 
   /** The `result` of a call; throws what the API said. */
   async call(method, path, { body = undefined, signal = undefined } = {}) {
     const isForm = body instanceof FormData;
-    const headers = { Authorization: `Bearer ${this.token}`, ...(body && !isForm && { 'Content-Type': 'application/json' }) };
+    const headers = { ...this.credentials, ...(body && !isForm && { 'Content-Type': 'application/json' }) };
     const limit = AbortSignal.timeout(callMs);
     const response = await fetch(`${base()}${path}`, {
       method,
@@ -42,19 +45,41 @@ export class Account {
     }
     if (response.ok && said.success) return said.result;
     const [{ message = response.statusText, code = response.status } = {}] = said.errors ?? [];
-    throw Object.assign(new Sentence(`Cloudflare refused ${method} ${path}: ${message} [code: ${code}]`), { status: response.status });
+    throw Object.assign(new Sentence(`Cloudflare refused ${method} ${path}: ${message} [code: ${code}]`), { status: response.status, code });
   }
 
-  /** Which account it is: the given one, or the only one that the token may use. */
-  async open(signal) {
-    if (!this.id) {
-      const accounts = await this.call('GET', '/accounts', { signal });
-      if (accounts.length !== 1) {
-        const names = accounts.map(({ id, name }) => `${id} (${name})`).join(', ');
-        throw new Sentence(`CLOUDFLARE_ACCOUNT_ID has to say which account: the token may use ${names || 'none'}.`);
-      }
-      this.id = accounts[0].id;
+  /** The `result` of a GET; null if the API says that it does not exist. */
+  async find(path) {
+    try {
+      return await this.call('GET', path);
+    } catch (error) {
+      if (error.status === 404 || error.code === notFound) return null;
+      throw error;
     }
+  }
+
+  /**
+   * Sets the account: the given one, or the only one that the token may use. Of several `ask` chooses, if it is there.
+   *
+   * @param {((accounts: { id: string, name: string }[]) => Promise<string>) | null} ask
+   */
+  async choose(ask, signal = undefined) {
+    if (this.id) return;
+    const accounts = await this.call('GET', '/accounts', { signal });
+    if (accounts.length > 1 && ask) {
+      this.id = await ask(accounts);
+      return;
+    }
+    if (accounts.length !== 1) {
+      const names = accounts.map(({ id, name }) => `${id} (${name})`).join(', ');
+      throw new Sentence(`CLOUDFLARE_ACCOUNT_ID has to say which account: the token may use ${names || 'none'}.`);
+    }
+    this.id = accounts[0].id;
+  }
+
+  /** Sets the account, and reads its workers.dev subdomain. */
+  async open(signal) {
+    await this.choose(null, signal);
     const { subdomain } = await this.call('GET', `/accounts/${this.id}/workers/subdomain`, { signal });
     this.subdomain = subdomain;
   }

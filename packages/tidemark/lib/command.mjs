@@ -9,6 +9,7 @@ import { parseArgs } from 'node:util';
  * @property {string} [value] what stands after it, such as `FILE`
  * @property {string} [env] the variable of the environment that is taken where it is not given
  * @property {string} [fallback] what holds where neither is given
+ * @property {boolean} [isRepeated] whether it may be given several times: its values are then a list
  * @property {string} help
  */
 
@@ -29,14 +30,15 @@ export class Sentence extends Error {}
 /** A line that lacks what a command cannot do without: its help is the answer. */
 export class Incomplete extends Error {}
 
+/** @type {Option} */
 const help = { help: 'prints this' };
 
 /** The options and the other words of a line; what it leaves open comes from the environment. */
 export function optionsOf(name, command, line) {
   const known = { ...command.options, help };
-  const forms = Object.entries(known).map(([long, { value }]) => [
+  const forms = Object.entries(known).map(([long, { value, isRepeated = false }]) => [
     long,
-    /** @type {const} */ ({ type: value ? 'string' : 'boolean', ...(long === 'help' ? { short: 'h' } : {}) }),
+    /** @type {const} */ ({ type: value ? 'string' : 'boolean', multiple: isRepeated, ...(long === 'help' ? { short: 'h' } : {}) }),
   ]);
   let read;
   try {

@@ -1,6 +1,13 @@
-// What is known of wrangler, by which a deployment is made. The programs of a clone use it too.
+// How a deployment runs wrangler, and the next step for each of its errors. A clone and the package share it.
 
-/** Wrangler refuses an older Node. */
+import { spawn } from 'node:child_process';
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+
+import { Sentence } from './command.mjs';
+
+/** The oldest Node that wrangler accepts. */
 export const nodeNeeded = '22.12';
 
 /** Whether wrangler accepts this Node. */
@@ -10,8 +17,86 @@ export function isNewNode() {
   return major > majorNeeded || (major === majorNeeded && minor >= minorNeeded);
 }
 
-/** The platform's number for a limit that an account's plan does not have. */
-const refusal = /code: 100328\b/;
+/** Whether wrangler asks questions here: it needs a terminal on both sides, and no CI. */
+export function isInteractive() {
+  const isCi = process.env.CI && process.env.CI !== 'false';
+  return Boolean(process.stdin.isTTY && process.stdout.isTTY && !isCi);
+}
 
-/** Whether `wrangler deploy` failed for the limits alone: an account of the free plan may set none. */
-export const refusesLimits = (output) => refusal.test(output);
+/**
+ * The lines that wrangler writes into the file named by `WRANGLER_OUTPUT_FILE_PATH`.
+ *
+ * @param {string} file
+ */
+function entriesIn(file) {
+  if (!existsSync(file)) return [];
+  return readFileSync(file, 'utf8').split('\n').filter(Boolean).map((line) => JSON.parse(line));
+}
+
+/**
+ * Runs wrangler with this process's terminal: `{ code, entries, output }`. `entries` are the lines of its output file.
+ * With `quiet` its standard output is collected into `output`, so that wrangler does not ask.
+ *
+ * @param {string[]} program the command and its first arguments
+ * @param {string[]} words
+ */
+export async function runWrangler([command, ...first], words, { env = {}, quiet = false } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-wrangler-'));
+  const file = join(folder, 'output.ndjson');
+  try {
+    const child = spawn(command, [...first, ...words], {
+      stdio: ['inherit', quiet ? 'pipe' : 'inherit', quiet ? 'ignore' : 'inherit'],
+      env: { ...process.env, ...env, WRANGLER_OUTPUT_FILE_PATH: file },
+    });
+    let output = '';
+    child.stdout?.on('data', (piece) => (output += piece));
+    const code = await new Promise((resolve, reject) => {
+      child.once('error', () => reject(new Sentence(`${command} cannot be run: install npm, which comes with Node.`)));
+      child.once('close', (status) => resolve(status ?? 1));
+    });
+    return { code, entries: entriesIn(file), output };
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}
+
+/** The entry of a run's failure: `{ code, message }`. */
+const failureOf = ({ entries }) => entries.find(({ type }) => type === 'command-failed') ?? {};
+
+/** Whether a run failed because the account's plan allows no CPU limit. */
+export const refusesLimits = (run) => run.code !== 0 && failureOf(run).code === 100_328;
+
+export const subdomainStep =
+  'This account has no workers.dev subdomain (10007): run the command at a terminal, which registers one, or deploy to your own domain with --domain.';
+
+/** The next step by the platform's error code, for the Worker `name`. */
+const steps = {
+  10_007: () => subdomainStep,
+  10_063: () => subdomainStep,
+  10_021: (name) =>
+    `Cloudflare rejected ${name} while starting it (10021): deploy again, since the limit of 1 s is measured once; if it fails again, deploy without SQL (--without-sql) or report it.`,
+  10_027: (name) =>
+    `${name} is larger than the account's plan allows (10027): use a paid plan, or deploy without SQL (--without-sql).`,
+  100_328: () =>
+    `The account's free plan allows no limits (100328): take \`limits\` out of the \`wrangler\` section of your file, or use a paid plan.`,
+};
+
+/** The next step for messages without a code: wrangler's own errors. */
+const worded = [
+  { pattern: /workers\.dev subdomain/i, step: () => subdomainStep },
+  {
+    pattern: /More than one account/i,
+    step: () => 'The credentials may use several accounts: set CLOUDFLARE_ACCOUNT_ID to one of those above.',
+  },
+  {
+    pattern: /required secrets have not been set/i,
+    step: (name) => `${name} has no ADMIN_TOKEN: set it in the environment and deploy again.`,
+  },
+];
+
+/** One sentence with the next step after a failed run; null for an error that has none. */
+export function nextStep(run, name) {
+  const { code, message = '' } = failureOf(run);
+  const byText = worded.find(({ pattern }) => pattern.test(message));
+  return steps[code]?.(name) ?? byText?.step(name) ?? null;
+}

@@ -1,0 +1,285 @@
+// A deployment into an account of Cloudflare: checks, configuration, upload by wrangler, gradual upgrade and rollback.
+
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline/promises';
+
+import { checked, newToken } from './admin_token.mjs';
+import { Account } from './cloudflare.mjs';
+import { Sentence } from './command.mjs';
+import { databaseConfiguration, sqlConfiguration } from './deploy_configuration.mjs';
+import { isInteractive, nextStep, refusesLimits, runWrangler, subdomainStep } from './wrangler.mjs';
+
+/**
+ * Where a deployment's code comes from.
+ *
+ * @typedef {object} Source
+ * @property {Record<string, any>} base the committed configuration of wrangler, with absolute paths
+ * @property {() => Promise<string[]>} wrangler the command that runs wrangler, and its first arguments
+ * @property {() => Promise<string | null>} build builds the modules; resolves to the SQL Worker's main module, or null
+ * @property {string} hint how a user types `wrangler`
+ */
+
+const nothingRemote = { isThere: false, hasToken: false, isWorkersDev: undefined, bindings: [] };
+
+/** The credentials of the environment; null if it has none. */
+function environmentCredentials() {
+  const { CLOUDFLARE_API_TOKEN: token, CLOUDFLARE_API_KEY: key, CLOUDFLARE_EMAIL: email } = process.env;
+  if (token) return { token };
+  return key && email ? { key, email } : null;
+}
+
+/** The credentials that `wrangler login` stored; null if there are none. */
+async function storedCredentials(program) {
+  const { code, output } = await runWrangler(program, ['auth', 'token', '--json'], { quiet: true });
+  return code === 0 ? JSON.parse(output) : null;
+}
+
+async function credentials(source) {
+  const given = environmentCredentials();
+  if (given) return given;
+  const program = await source.wrangler();
+  const stored = await storedCredentials(program);
+  if (stored) return stored;
+  await runWrangler(program, ['login']);
+  const made = await storedCredentials(program);
+  if (!made) throw new Sentence('Nobody is logged in: run the command again and finish the login in the browser, or set CLOUDFLARE_API_TOKEN.');
+  return made;
+}
+
+/** Fails before anything is built if a run without a terminal lacks what it cannot ask for. */
+function mustHaveCredentials() {
+  if (isInteractive() || environmentCredentials()) return;
+  throw new Sentence(
+    'There is no terminal to log in at: set CLOUDFLARE_API_TOKEN (template "Edit Cloudflare Workers"), CLOUDFLARE_ACCOUNT_ID if it may use several accounts, and ADMIN_TOKEN for the first deployment.',
+  );
+}
+
+/** Asks which of several accounts is meant. */
+async function chosenAccount(accounts) {
+  console.log('Your login may use several accounts:');
+  for (const [n, { name, id }] of accounts.entries()) console.log(`  ${n + 1}  ${name} (${id})`);
+  const prompt = createInterface({ input: process.stdin, output: process.stdout });
+  const answer = await prompt.question(`Which one? [1-${accounts.length}] `);
+  prompt.close();
+  const chosen = accounts[Number(answer) - 1];
+  if (!chosen) throw new Sentence(`"${answer}" is none of them: type a number from 1 to ${accounts.length}.`);
+  return chosen.id;
+}
+
+async function openAccount(source, wanted) {
+  const id = process.env.CLOUDFLARE_ACCOUNT_ID || wanted.account_id;
+  const account = new Account({ ...(await credentials(source)), id });
+  await account.choose(isInteractive() ? chosenAccount : null);
+  return account;
+}
+
+/** What the account has of the Worker `name`. */
+async function remoteOf(account, name) {
+  const settings = await account.find(`${account.scripts()}/${name}/settings`);
+  if (!settings) return nothingRemote;
+  const subdomain = await account.find(`${account.scripts()}/${name}/subdomain`);
+  const { bindings = [] } = settings;
+  const hasToken = bindings.some(({ type, name: one }) => type === 'secret_text' && one === 'ADMIN_TOKEN');
+  return { isThere: true, hasToken, isWorkersDev: subdomain?.enabled, bindings };
+}
+
+/** Without a terminal nobody registers a subdomain after the upload. */
+async function mustHaveSubdomain(account, wanted) {
+  if (isInteractive() || wanted.domain || wanted.workers_dev === false) return;
+  const subdomain = await account.find(`/accounts/${account.id}/workers/subdomain`);
+  if (!subdomain) throw new Sentence(subdomainStep);
+}
+
+/** The secret of the first version: the environment's, or a new one if a person sees it. */
+function firstToken(remote) {
+  if (remote.hasToken) return null;
+  const { ADMIN_TOKEN: given } = process.env;
+  if (given) return { value: checked('ADMIN_TOKEN', given), isNew: false };
+  if (isInteractive()) return { value: newToken(), isNew: true };
+  throw new Sentence('ADMIN_TOKEN is not set, and a token that is made here would stay in the log: set it to what `openssl rand -hex 16` prints.');
+}
+
+/** One deployment under way: its files, and how wrangler is run. */
+class Deployment {
+  constructor({ source, options, wanted, account, remote, folder, program }) {
+    this.source = source;
+    this.options = options;
+    this.wanted = wanted;
+    this.account = account;
+    this.remote = remote;
+    this.folder = folder;
+    this.program = program;
+    this.dry = options['dry-run'] ? ['--dry-run'] : [];
+    this.name = wanted.name;
+  }
+
+  write(name, value) {
+    const file = join(this.folder, name);
+    writeFileSync(file, JSON.stringify(value, null, 2), { mode: 0o600 });
+    return file;
+  }
+
+  run(words) {
+    const env = this.account ? { CLOUDFLARE_ACCOUNT_ID: this.account.id } : {};
+    return runWrangler(this.program, words, { env });
+  }
+
+  /** Throws the next step of a failed run. */
+  must(run, name) {
+    if (run.code === 0) return run;
+    const step = nextStep(run, name);
+    throw new Sentence(step ? `\n${step}` : `\nwrangler failed; its message is above. ${name} is as it was before, or has the new version without its address.`);
+  }
+
+  /** Uploads the SQL Worker; resolves to its name, or null if there is none or the plan has no use for it. */
+  async sql(main) {
+    if (!main || this.options['without-sql']) {
+      console.log(main ? '- Without SQL' : '- Without SQL, which was not built');
+      return null;
+    }
+    const name = `${this.name}-sql`;
+    const { base } = this.source;
+    const file = this.write('sql.json', sqlConfiguration({ base, main, name, accountId: this.account?.id }));
+    const run = await this.run(['deploy', '--config', file, ...this.dry]);
+    if (refusesLimits(run)) {
+      console.log('\n- Without SQL: the 10 ms of the free plan cannot plan a statement');
+      return null;
+    }
+    this.must(run, name);
+    return name;
+  }
+
+  configuration(sqlName, isPaid) {
+    const { source, options, wanted, remote } = this;
+    const whole = databaseConfiguration({ base: source.base, env: options.env, wanted, remote, sqlName, isPaid });
+    return this.write('wrangler.json', whole);
+  }
+
+  /** Runs `words` with the generated configuration, and once more for the free plan if the plan refuses limits. */
+  async upload(words, sqlName) {
+    const attempt = (isPaid) => this.run([...words, '--config', this.configuration(sqlName, isPaid), ...this.dry]);
+    const run = await attempt(true);
+    const hasOwnLimits = this.wanted.wrangler?.limits;
+    if (!refusesLimits(run) || hasOwnLimits) return run;
+    console.log('\n- This account has the free plan: once more without the CPU limit, and with smaller shards');
+    return attempt(false);
+  }
+}
+
+async function tellToken(deployment, token) {
+  if (!token) return;
+  const { name, source, account } = deployment;
+  const { hasToken } = await remoteOf(account, name);
+  if (!hasToken) return;
+  if (token.isNew) console.log(`\nThe admin token of ${name}, shown once: ${token.value}`);
+  else console.log(`\nThe admin token of ${name} is ADMIN_TOKEN of the environment.`);
+  console.log(`To change it: ${source.hint} secret put ADMIN_TOKEN --name ${name}`);
+}
+
+async function whole(deployment, sqlName, token) {
+  const secrets = token ? ['--secrets-file', deployment.write('secrets.json', { ADMIN_TOKEN: token.value })] : [];
+  const run = await deployment.upload(['deploy', ...secrets], sqlName);
+  if (deployment.account) await tellToken(deployment, token);
+  deployment.must(run, deployment.name);
+}
+
+/** The versions of the latest deployment, newest first. */
+async function servingVersions({ account, name }) {
+  const found = await account.find(`${account.scripts()}/${name}/deployments`);
+  const deployments = found?.deployments ?? [];
+  const [{ versions = [] } = {}] = deployments;
+  const numbered = await Promise.all(versions.map(async ({ version_id: id }) => {
+    const { number } = await account.call('GET', `${account.scripts()}/${name}/versions/${id}`);
+    return { id, number };
+  }));
+  return { deployments, serving: numbered.sort((a, b) => b.number - a.number).map(({ id }) => id) };
+}
+
+/**
+ * Gives `share` percent to the first version and the rest to the second.
+ *
+ * @param {Deployment} deployment
+ * @param {string[]} versions
+ * @param {number} share
+ */
+async function split(deployment, [newer, older], share) {
+  const versions = share === 100 ? [`${newer}@100%`] : [`${newer}@${share}%`, `${older}@${100 - share}%`];
+  const file = deployment.configuration(null, false);
+  deployment.must(await deployment.run(['versions', 'deploy', ...versions, '--yes', '--config', file]), deployment.name);
+}
+
+async function gradual(deployment, share, sqlOf) {
+  const { name, options } = deployment;
+  const { serving } = await servingVersions(deployment);
+  if (serving.length === 0) throw new Sentence(`${name} is not deployed yet: deploy it without --gradual first.`);
+  if (serving.length > 1) {
+    console.log(`- A gradual upgrade of ${name} is under way: only its share changes`);
+    return split(deployment, serving, share);
+  }
+  const sqlName = await sqlOf();
+  const run = deployment.must(await deployment.upload(['versions', 'upload'], sqlName), name);
+  const { version_id: newer } = run.entries.find(({ type }) => type === 'version-upload');
+  await split(deployment, [newer, serving[0]], share);
+  const next = `--gradual ${share < 50 ? 50 : 100}${options.env ? ` --env ${options.env}` : ''}`;
+  if (share < 100) console.log(`\nNext: ${next} to go on, or --rollback.`);
+}
+
+async function rollback(deployment) {
+  const { name } = deployment;
+  const { deployments, serving } = await servingVersions(deployment);
+  if (serving.length > 1) return split(deployment, [serving[1]], 100);
+  const [now] = serving;
+  const before = deployments.slice(1).find(({ versions }) => versions.length === 1 && versions[0].version_id !== now);
+  if (!before) throw new Sentence(`${name} has no earlier version to go back to.`);
+  return split(deployment, [before.versions[0].version_id], 100);
+}
+
+/** The number of `--gradual`; null without it. */
+function shareOf(text) {
+  if (text === undefined) return null;
+  const share = Number(text);
+  if (!Number.isInteger(share) || share < 1 || share > 100) throw new Sentence(`--gradual is "${text}": it has to be a percentage from 1 to 100.`);
+  return share;
+}
+
+function mustFit(options) {
+  const ways = ['dry-run', 'gradual', 'rollback'].filter((name) => options[name] !== undefined);
+  if (ways.length > 1) throw new Sentence(`--${ways[0]} and --${ways[1]} exclude each other.`);
+}
+
+/** What a run needs of the account; nothing for a dry run. */
+async function prepared(source, options, wanted) {
+  if (options['dry-run']) return { account: null, remote: nothingRemote, token: null };
+  mustHaveCredentials();
+  const account = await openAccount(source, wanted);
+  const remote = await remoteOf(account, wanted.name);
+  const isFirst = !options.rollback && shareOf(options.gradual) === null;
+  if (isFirst) await mustHaveSubdomain(account, wanted);
+  return { account, remote, token: isFirst ? firstToken(remote) : null };
+}
+
+/**
+ * Deploys. Everything that can be refused without an upload is checked before `source.build`.
+ *
+ * @param {Source} source
+ * @param {Record<string, any>} options of the command
+ * @param {Record<string, any>} wanted of [wantedOf]
+ */
+export async function deploy(source, options, wanted) {
+  mustFit(options);
+  const share = shareOf(options.gradual);
+  const { account, remote, token } = await prepared(source, options, wanted);
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-deploy-'));
+  try {
+    const main = options.rollback ? null : await source.build();
+    const program = await source.wrangler();
+    const deployment = new Deployment({ source, options, wanted, account, remote, folder, program });
+    if (options.rollback) await rollback(deployment);
+    else if (share !== null) await gradual(deployment, share, () => deployment.sql(main));
+    else await whole(deployment, await deployment.sql(main), token);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
+}

@@ -1,0 +1,71 @@
+// The configuration of wrangler that a deployment generates.
+
+import { merged } from './deploy_file.mjs';
+
+/**
+ * The bytes at which a shard's group splits and at which a shard refuses writes. An object holds 10 GB on the paid plan
+ * and 1 GB on the free plan. A merge writes up to 512 MiB beside the parts that it replaces.
+ */
+export const shardBytes = {
+  paid: { SHARD_SPLIT_BYTES: '4000000000', SHARD_FULL_BYTES: '9000000000' },
+  free: { SHARD_SPLIT_BYTES: '200000000', SHARD_FULL_BYTES: '400000000' },
+};
+
+/** The sizes of a plan, except those that somebody set to another value in the dashboard: they stay. */
+function sizesOf(plan, bindings) {
+  const generated = Object.values(shardBytes).flatMap((sizes) => Object.values(sizes));
+  const isKept = (name) => bindings.some((one) => one.name === name && one.text && !generated.includes(one.text));
+  return Object.fromEntries(Object.entries(shardBytes[plan]).filter(([name]) => !isKept(name)));
+}
+
+/** Buckets and services that were bound in the dashboard: wrangler keeps variables and secrets, and no others. */
+function keptBindings(bindings, { services, r2_buckets: buckets }) {
+  const isNew = ({ name }) => ![...services, ...buckets].some(({ binding }) => binding === name);
+  const kept = (type) => bindings.filter((one) => one.type === type && isNew(one));
+  const more = (pairs) => Object.fromEntries(pairs.filter(([, value]) => value !== undefined));
+  return {
+    services: [...services, ...kept('service').map(({ name, service, entrypoint }) => more([['binding', name], ['service', service], ['entrypoint', entrypoint]]))],
+    r2_buckets: [...buckets, ...kept('r2_bucket').map(({ name, bucket_name, jurisdiction }) => more([['binding', name], ['bucket_name', bucket_name], ['jurisdiction', jurisdiction]]))],
+  };
+}
+
+function addressOf({ domain, workers_dev: wanted }, remote) {
+  const isOn = wanted ?? (domain ? false : remote.isWorkersDev);
+  return {
+    ...(domain && { routes: [{ pattern: domain, custom_domain: true }] }),
+    ...(isOn !== undefined && { workers_dev: isOn }),
+  };
+}
+
+/**
+ * The database's configuration. `base` is the committed one with absolute paths, `wanted` the user's, `remote` what the
+ * account has. `sqlName` is the SQL Worker, or null. Without `isPaid` it fits the free plan, which allows no limits.
+ */
+export function databaseConfiguration({ base, env, wanted, remote, sqlName, isPaid }) {
+  const { env: environments = {}, limits, ...shared } = base;
+  const own = merged(shared, environments[env] ?? {});
+  const { name, account_id, backups, backups_jurisdiction: jurisdiction, placement, vars = {}, wrangler = {} } = wanted;
+  const services = [...(own.services ?? []), ...(sqlName ? [{ binding: 'SQL', service: sqlName }] : [])];
+  const bucket = { binding: 'BACKUPS', bucket_name: backups, ...(jurisdiction && { jurisdiction }) };
+  const r2_buckets = [...(own.r2_buckets ?? []), ...(backups ? [bucket] : [])];
+  const generated = {
+    ...own,
+    name,
+    ...(account_id && { account_id }),
+    ...(isPaid && limits && { limits }),
+    ...addressOf(wanted, remote),
+    ...(placement && { placement: placement === 'smart' ? { mode: 'smart' } : { region: placement } }),
+    keep_vars: true,
+    secrets: { required: ['ADMIN_TOKEN'] },
+    vars: { ...sizesOf(isPaid ? 'paid' : 'free', remote.bindings), ...own.vars, ...vars },
+    ...keptBindings(remote.bindings, { services, r2_buckets }),
+  };
+  return merged(generated, wrangler);
+}
+
+/** The SQL Worker's configuration: it has no address. */
+export function sqlConfiguration({ base, main, name, accountId }) {
+  const { compatibility_date, limits } = base;
+  const account = accountId ? { account_id: accountId } : {};
+  return { name, main, compatibility_date, limits, ...account, workers_dev: false, preview_urls: false };
+}

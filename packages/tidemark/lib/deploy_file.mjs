@@ -1,0 +1,93 @@
+// The user's part of a deployment's configuration: a file, and options that override it.
+
+import { existsSync, readFileSync } from 'node:fs';
+
+import { Sentence } from './command.mjs';
+
+const schema = JSON.parse(readFileSync(new URL('../deploy.schema.json', import.meta.url), 'utf8'));
+
+/** The file that is read if it is in the current folder. */
+export const defaultFile = 'tidemark.deploy.json';
+
+const typeOf = (value) => (Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value);
+
+/** Whether both are objects with keys. */
+const isObject = (value) => typeOf(value) === 'object';
+
+/** The first rule of `rules` that `value` breaks, as a message; null if it breaks none. */
+function broken(value, rules, path) {
+  if (rules.$ref) return broken(value, schema, path);
+  if (rules.type && ![rules.type].flat().includes(typeOf(value))) return `${path} is ${typeOf(value)}: it has to be ${[rules.type].flat().join(' or ')}`;
+  if (rules.enum && !rules.enum.includes(value)) return `${path} is "${value}": it has to be ${rules.enum.join(' or ')}`;
+  if (rules.pattern && !new RegExp(rules.pattern).test(value)) return `${path} is "${value}": it has to match ${rules.pattern}`;
+  for (const [key, one] of isObject(value) ? Object.entries(value) : []) {
+    const own = rules.properties?.[key] ?? rules.additionalProperties;
+    if (own === false) return `${path === 'it' ? '' : `${path}.`}${key} is unknown: choose one of ${Object.keys(rules.properties).join(', ')}`;
+    const message = own ? broken(one, own, path === 'it' ? key : `${path}.${key}`) : null;
+    if (message) return message;
+  }
+  return null;
+}
+
+/** Merges objects by key; any other value of `over` replaces the one below. */
+export function merged(under, over) {
+  const all = { ...under };
+  for (const [key, value] of Object.entries(over)) all[key] = isObject(value) && isObject(all[key]) ? merged(all[key], value) : value;
+  return all;
+}
+
+function mustBeSettings(vars, settings, file) {
+  for (const name of Object.keys(vars)) {
+    if (/^ADMIN_TOKEN/.test(name)) throw new Sentence(`${file}: vars.${name} is a secret; set ${name} in the environment of the first deployment, or use \`wrangler secret put ${name}\`.`);
+    if (!settings.includes(name)) throw new Sentence(`${file}: vars.${name} is no setting; docs/SETTINGS.md lists them.`);
+  }
+}
+
+function readJson(file) {
+  let text;
+  try {
+    text = readFileSync(file, 'utf8');
+  } catch (error) {
+    throw new Sentence(`${file} cannot be read (${error.code}).`);
+  }
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Sentence(`${file} is no JSON: ${error.message}.`);
+  }
+}
+
+/** `NAME=value` of each `--var`, by name. */
+function variables(words) {
+  return Object.fromEntries(words.map((word) => {
+    const [, name, value] = /^([A-Z][A-Z0-9_]*)=(.*)$/s.exec(word) ?? [];
+    if (!name) throw new Sentence(`--var is "${word}": it has to be NAME=VALUE.`);
+    return [name, value];
+  }));
+}
+
+/**
+ * The values of one deployment: the file, then its environment, then the options. `settings` are the names that `vars`
+ * may have.
+ *
+ * @param {Record<string, any>} options of the command
+ * @param {string[]} settings
+ */
+export function wantedOf(options, settings) {
+  const file = options.config ?? (existsSync(defaultFile) ? defaultFile : null);
+  const whole = file ? readJson(file) : {};
+  const message = broken(whole, schema, 'it');
+  if (message) throw new Sentence(`${file}: ${message}.`);
+  const { environments = {}, ...shared } = whole;
+  const { env } = options;
+  const { environments: nested, ...own } = (env && environments[env]) || {};
+  if (nested) throw new Sentence(`${file}: environments.${env} has environments of its own, which nothing reads.`);
+  const name = own.name ?? `${options.name ?? shared.name ?? 'tidemark'}${env ? `-${env}` : ''}`;
+  const given = { domain: options.domain, backups: options.backups, placement: options.placement, vars: variables(options.var ?? []) };
+  const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
+  const wanted = merged(merged(shared, own), { ...set, name });
+  const wrong = broken(wanted, schema, 'it');
+  if (wrong) throw new Sentence(`${wrong}.`);
+  mustBeSettings(wanted.vars, settings, file ?? '--var');
+  return wanted;
+}

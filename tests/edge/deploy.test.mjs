@@ -1,0 +1,242 @@
+// `tidemark deploy` with the real wrangler against a stand-in of Cloudflare's API, at a terminal and through pipes.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+
+import { shardBytes } from '../../packages/tidemark/lib/deploy_configuration.mjs';
+import { stagedPackage } from '../../scripts/package.mjs';
+import { at, newNode, wrangler } from '../../scripts/project.mjs';
+import { cloudflareAccount } from './cloudflare_api.mjs';
+import { has } from './harness.mjs';
+
+/** How long one run may take on a busy machine. */
+const runMs = 60_000;
+
+const token = 'a-token-of-24-characters';
+
+/** A folder with the package and its own `npx`, which runs the wrangler of this repository. */
+async function place(t, { hasSql = false } = {}) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-deploy-test-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const programs = join(folder, 'programs');
+  mkdirSync(programs);
+  symlinkSync(newNode(), join(programs, 'node'));
+  writeFileSync(join(programs, 'npx'), `#!/bin/sh\nshift 2\nexec '${newNode()}' '${wrangler}' "$@"\n`, { mode: 0o755 });
+  const install = join(folder, 'package');
+  cpSync(await stagedPackage(), install, { recursive: true });
+  const sql = join(install, 'built', 'sql');
+  rmSync(sql, { recursive: true, force: true });
+  if (hasSql) {
+    mkdirSync(sql);
+    writeFileSync(join(sql, 'index.js'), 'export default { fetch() { return new Response("sql"); } };\n');
+  }
+  return { folder, programs, program: join(install, 'bin', 'tidemark.mjs') };
+}
+
+function environment({ folder, programs }, api, env) {
+  const kept = { PATH: `${programs}:${process.env.PATH}`, HOME: folder, XDG_CONFIG_HOME: join(folder, 'config'), TERM: 'dumb' };
+  const own = { CLOUDFLARE_API_BASE_URL: api.url, CLOUDFLARE_API_TOKEN: 'an-api-token', ADMIN_TOKEN: token };
+  const quiet = { WRANGLER_SEND_METRICS: 'false', WRANGLER_SEND_ERROR_REPORTS: 'false', NO_COLOR: '1', CI: 'false' };
+  return Object.fromEntries(Object.entries({ ...kept, ...own, ...quiet, ...env }).filter(([, value]) => value !== null));
+}
+
+/** Runs `tidemark deploy WORDS…` through pipes, or at a terminal with `keys` for what is asked: `{ code, text }`. */
+function deployed(its, api, words, { env = {}, keys = null } = {}) {
+  const line = [its.program, 'deploy', ...words];
+  const options = { cwd: its.folder, env: environment(its, api, env) };
+  const isTerminal = keys !== null;
+  const command = `'${newNode()}' ${line.map((word) => `'${word}'`).join(' ')}`;
+  const child = isTerminal
+    ? spawn('script', ['-qfec', command, '/dev/null'], options)
+    : spawn(newNode(), line, options);
+  const late = setTimeout(() => child.kill('SIGKILL'), runMs);
+  let text = '';
+  const left = [...(keys ?? [])];
+  const take = (piece) => {
+    text += piece;
+    if (left.length > 0 && left[0][0].test(text)) child.stdin.write(left.shift()[1]);
+  };
+  child.stdout.on('data', take);
+  child.stderr.on('data', take);
+  if (!isTerminal) child.stdin.end();
+  return new Promise((resolve) =>
+    child.once('close', (code) => {
+      clearTimeout(late);
+      resolve({ code, text });
+    }));
+}
+
+const uploads = ({ calls }) => calls.filter((call) => /^PUT .*scripts\/[\w-]+$|^POST .*versions$/.test(call));
+const bindingOf = (api, name, binding) => api.scripts.get(name).bindings.find((one) => one.name === binding);
+
+test('the first version has its secret, and the next ones keep what the dashboard set', async (t) => {
+  const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
+  const first = await deployed(its, api, []);
+  assert.equal(first.code, 0, first.text);
+  assert.equal(bindingOf(api, 'tidemark', 'ADMIN_TOKEN').text, token);
+  assert.equal(bindingOf(api, 'tidemark', 'SQL').service, 'tidemark-sql');
+  assert.doesNotMatch(first.text, new RegExp(token));
+  assert.match(first.text, /secret put ADMIN_TOKEN --name tidemark/);
+  const { versions: [version] } = api.scripts.get('tidemark');
+  assert.deepEqual(version.metadata.limits, { cpu_ms: 300_000 });
+  version.bindings.push(
+    { type: 'plain_text', name: 'LOG_REQUESTS', text: 'errors' },
+    { type: 'r2_bucket', name: 'BACKUPS', bucket_name: 'mine' },
+  );
+  api.scripts.get('tidemark').isWorkersDev = false;
+
+  // A package without SQL, and an environment without the token, which is not needed any more.
+  rmSync(join(its.folder, 'package', 'built', 'sql'), { recursive: true });
+  const second = await deployed(its, api, ['--var', 'AUTO_CREATE_RETENTION=30d'], { env: { ADMIN_TOKEN: null } });
+  assert.equal(second.code, 0, second.text);
+  const kept = ['ADMIN_TOKEN', 'LOG_REQUESTS', 'BACKUPS', 'SQL', 'AUTO_CREATE_RETENTION'].map((name) => bindingOf(api, 'tidemark', name));
+  assert.deepEqual(kept.map((one) => one?.text ?? one?.bucket_name ?? one?.service), [token, 'errors', 'mine', 'tidemark-sql', '30d']);
+  assert.equal(api.scripts.get('tidemark').isWorkersDev, false);
+});
+
+test('without a terminal everything that is missing is named before an upload', async (t) => {
+  const [api, its] = [await cloudflareAccount(t), await place(t)];
+  const refused = async (pattern, env) => {
+    const { code, text } = await deployed(its, api, [], { env });
+    assert.deepEqual([code, uploads(api)], [1, []], text);
+    assert.match(text, pattern);
+  };
+  await refused(/^There is no terminal to log in at: set CLOUDFLARE_API_TOKEN .*CLOUDFLARE_ACCOUNT_ID .*ADMIN_TOKEN/m, { CLOUDFLARE_API_TOKEN: null });
+  await refused(/^ADMIN_TOKEN is not set, and a token that is made here would stay in the log/m, { ADMIN_TOKEN: null });
+  await refused(/^ADMIN_TOKEN has 5 characters/m, { ADMIN_TOKEN: 'short' });
+  api.accounts.push({ id: 'another', name: 'theirs' });
+  await refused(/^CLOUDFLARE_ACCOUNT_ID has to say which account: the token may use an-account \(mine\), another \(theirs\)/m);
+  api.subdomain = null;
+  await refused(/^This account has no workers\.dev subdomain \(10007\): /m, { CLOUDFLARE_ACCOUNT_ID: 'an-account' });
+});
+
+test('at a terminal the account is asked for, wrangler registers a subdomain, and a token is made', async (t) => {
+  if (!has(t, 'script')) return;
+  const [api, its] = [await cloudflareAccount(t), await place(t)];
+  api.accounts.unshift({ id: 'another', name: 'theirs' });
+  api.subdomain = null;
+  const keys = [
+    [/Which one\? \[1-2\] /, '2\r'],
+    [/register a workers\.dev subdomain now\?/, 'y\r'],
+    [/What would you like your workers\.dev subdomain to be\?/, 'brand-new\r'],
+    [/Ok to proceed\?/, 'y\r'],
+  ];
+  const { code, text } = await deployed(its, api, [], { env: { ADMIN_TOKEN: null }, keys });
+  assert.equal(code, 0, text);
+  assert.match(api.subdomain, /^brand-new/);
+  const [, made] = /The admin token of tidemark, shown once: ([0-9a-f]{32})/.exec(text) ?? [];
+  assert.equal(bindingOf(api, 'tidemark', 'ADMIN_TOKEN').text, made, text);
+});
+
+test('each error of the platform has its next step', async (t) => {
+  const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
+  for (const [code, step] of [
+    [10_027, /^tidemark-sql is larger than the account's plan allows \(10027\): .*--without-sql/m],
+    [10_021, /^Cloudflare rejected tidemark-sql while starting it \(10021\): /m],
+    [10_063, /^This account has no workers\.dev subdomain/m],
+  ]) {
+    api.refuses = () => [code, 'Script startup exceeded CPU time limit.'];
+    const { code: status, text } = await deployed(its, api, []);
+    assert.equal(status, 1, text);
+    assert.match(text, step);
+  }
+});
+
+test('the free plan gets no limits, smaller shards and no SQL; a paid plan later gets its own sizes', async (t) => {
+  const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
+  api.refuses = (_, { limits }) => (limits ? [100_328, 'CPU limits are not supported for the Free plan.'] : null);
+  const first = await deployed(its, api, []);
+  assert.equal(first.code, 0, first.text);
+  assert.match(first.text, /Without SQL: the 10 ms of the free plan/);
+  assert.deepEqual([...api.scripts.keys()], ['tidemark']);
+  const sizes = () => ['SHARD_SPLIT_BYTES', 'SHARD_FULL_BYTES'].map((name) => bindingOf(api, 'tidemark', name)?.text);
+  assert.deepEqual(sizes(), ['200000000', '400000000']);
+  assert.equal(bindingOf(api, 'tidemark', 'ADMIN_TOKEN').text, token);
+
+  const gradual = await deployed(its, api, ['--gradual', '10']);
+  assert.equal(gradual.code, 0, gradual.text);
+  assert.equal(api.scripts.get('tidemark').deployments.at(-1).versions.length, 2);
+
+  api.refuses = () => null;
+  bindingOf(api, 'tidemark', 'SHARD_FULL_BYTES').text = '500000000';
+  const paid = await deployed(its, api, []);
+  assert.equal(paid.code, 0, paid.text);
+  assert.deepEqual(sizes(), ['4000000000', '500000000'], 'the value that was set by hand stays');
+});
+
+test('an upgrade is gradual, keeps its configuration, and goes back', async (t) => {
+  const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
+  const must = async (...words) => {
+    const { code, text } = await deployed(its, api, words);
+    assert.equal(code, 0, text);
+    return text;
+  };
+  await must();
+  const script = api.scripts.get('tidemark');
+  const shares = () => Object.fromEntries(script.deployments.at(-1).versions.map(({ version_id: id, percentage }) => [Number(id.slice(-12)), percentage]));
+  assert.match(await must('--gradual', '10', '--backups', 'our-backups'), /--gradual 50 to go on, or --rollback/);
+  assert.deepEqual(shares(), { 2: 10, 1: 90 });
+  assert.equal(bindingOf(api, 'tidemark', 'SQL').service, 'tidemark-sql');
+  assert.equal(bindingOf(api, 'tidemark', 'BACKUPS').bucket_name, 'our-backups');
+  assert.equal(bindingOf(api, 'tidemark', 'ADMIN_TOKEN').text, token);
+  const { length } = uploads(api);
+  assert.match(await must('--gradual', '50'), /is under way: only its share changes/);
+  assert.deepEqual(shares(), { 2: 50, 1: 50 });
+  await must('--rollback');
+  assert.deepEqual(shares(), { 1: 100 });
+  assert.equal(uploads(api).length, length, 'nothing is uploaded again');
+  await must('--gradual', '100');
+  assert.deepEqual(shares(), { 3: 100 });
+  await must('--rollback');
+  assert.deepEqual(shares(), { 1: 100 });
+});
+
+test('a file configures environments, none of which touches another', async (t) => {
+  const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: true })];
+  const file = join(its.folder, 'tidemark.deploy.json');
+  const write = (value) => writeFileSync(file, JSON.stringify(value));
+  write({
+    $schema: './package/deploy.schema.json',
+    name: 'metrics',
+    backups: 'production-backups',
+    placement: 'smart',
+    vars: { AUTO_CREATE_RETENTION: '30d' },
+    wrangler: { observability: { enabled: false } },
+    environments: { staging: { backups: 'staging-backups', vars: { LOG_REQUESTS: 'all' } } },
+  });
+  const dry = await deployed(its, api, ['--dry-run', '--env', 'staging']);
+  assert.equal(dry.code, 0, dry.text);
+  assert.doesNotMatch(dry.text, /warning/i);
+  assert.deepEqual(api.calls, []);
+  const staging = await deployed(its, api, ['--env', 'staging']);
+  assert.equal(staging.code, 0, staging.text);
+  assert.deepEqual([...api.scripts.keys()].sort(), ['metrics-staging', 'metrics-staging-sql']);
+  const { metadata } = api.scripts.get('metrics-staging').versions[0];
+  assert.deepEqual([metadata.placement, metadata.observability.enabled], [{ mode: 'smart' }, false]);
+  const values = ['BACKUPS', 'AUTO_CREATE_RETENTION', 'LOG_REQUESTS', 'SQL'].map((name) => bindingOf(api, 'metrics-staging', name));
+  assert.deepEqual(values.map((one) => one.bucket_name ?? one.text ?? one.service), ['staging-backups', '30d', 'all', 'metrics-staging-sql']);
+
+  for (const [value, message] of [
+    [{ backup: 'b' }, /tidemark\.deploy\.json: backup is unknown: choose one of .*backups/],
+    [{ vars: { LOG: 'all' } }, /vars\.LOG is no setting/],
+    [{ vars: { ADMIN_TOKEN: token } }, /vars\.ADMIN_TOKEN is a secret/],
+    [{ environments: { staging: { name: 'A B' } } }, /environments\.staging\.name is "A B": it has to match/],
+  ]) {
+    write(value);
+    const { code, text } = await deployed(its, api, ['--dry-run']);
+    assert.equal(code, 1, text);
+    assert.match(text, message);
+  }
+});
+
+test('the sizes of the free plan leave room for a merge', () => {
+  const [, merge] = /^const BYTES_MAX: u64 = ([\d_]+);$/m.exec(readFileSync(at('src', 'shard', 'compact', 'choose', 'mod.rs'), 'utf8'));
+  const [split, full] = [shardBytes.free.SHARD_SPLIT_BYTES, shardBytes.free.SHARD_FULL_BYTES].map(Number);
+  assert.ok(full + Number(merge.replaceAll('_', '')) <= 1_000_000_000);
+  // A split copies half of a shard before the old half goes.
+  assert.ok(split * 2 <= full);
+});
