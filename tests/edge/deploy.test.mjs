@@ -184,7 +184,7 @@ test('an upgrade is gradual, keeps its configuration, and goes back', async (t) 
   assert.equal(bindingOf(api, 'tidemark', 'BACKUPS').bucket_name, 'our-backups');
   assert.equal(bindingOf(api, 'tidemark', 'ADMIN_TOKEN').text, token);
   const { length } = uploads(api);
-  assert.match(await must('--gradual', '50'), /is under way: only its share changes/);
+  assert.match(await must('--gradual', '50'), /is running: only its share changes/);
   assert.deepEqual(shares(), { 2: 50, 1: 50 });
   await must('--rollback');
   assert.deepEqual(shares(), { 1: 100 });

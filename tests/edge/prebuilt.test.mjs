@@ -5,11 +5,11 @@ import { execFile } from 'node:child_process';
 import { cpSync, existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { tmpdir } from 'node:os';
-import { delimiter, dirname, join } from 'node:path';
+import { delimiter, join } from 'node:path';
 import { test } from 'node:test';
 
 import { pack } from '../../scripts/prebuilt.mjs';
-import { at, wrangler } from '../../scripts/project.mjs';
+import { at } from '../../scripts/project.mjs';
 
 const modules = ['build/index.js', 'build/index_bg.wasm', '.cache/engine/tidemark.js', '.cache/engine/tidemark_bg.wasm'];
 const sources = ['packages', 'scripts', 'src', 'www', 'package.json', 'package-lock.json', 'wrangler.toml', 'README.md'];
@@ -87,9 +87,13 @@ test('a machine without Rust builds from a release, and takes nothing else for o
   assert.ok(existsSync(join(root, 'dist', 'engine', 'tidemark_bg.wasm')));
   assert.match((await build()).output, /The modules of v9\.9\.9: up to date/);
 
-  const program = wrangler.replace(dirname(dirname(dirname(wrangler))), join(root, 'node_modules'));
-  const deployed = await run(program, 'deploy', '--dry-run', '--outdir', join(root, 'out'));
+  // What `npm run deploy` runs: the built modules by the generated configuration.
+  const deployed = await run('scripts/deploy.mjs', '--dry-run', '--env', 'staging', '--domain', 'metrics.example.com');
   assert.equal(deployed.code, 0, deployed.output);
+  for (const name of ['env.CATALOG', 'env.SHARD', 'env.SHARD_FULL_BYTES', '--dry-run: exiting']) {
+    assert.ok(deployed.output.includes(name), deployed.output);
+  }
+  assert.doesNotMatch(deployed.output, /warning/i);
 });
 
 test('the workflow of a release names its archive in prebuilt.json and in the button', async (t) => {

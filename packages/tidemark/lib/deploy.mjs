@@ -44,11 +44,11 @@ async function credentials(source) {
   if (stored) return stored;
   await runWrangler(program, ['login']);
   const made = await storedCredentials(program);
-  if (!made) throw new Sentence('Nobody is logged in: run the command again and finish the login in the browser, or set CLOUDFLARE_API_TOKEN.');
+  if (!made) throw new Sentence('You are not logged in: run the command again and finish the login in the browser, or set CLOUDFLARE_API_TOKEN.');
   return made;
 }
 
-/** Fails before anything is built if a run without a terminal lacks what it cannot ask for. */
+/** Throws if there are no credentials and no terminal to ask for them. */
 function mustHaveCredentials() {
   if (isInteractive() || environmentCredentials()) return;
   throw new Sentence(
@@ -56,7 +56,7 @@ function mustHaveCredentials() {
   );
 }
 
-/** Asks which of several accounts is meant. */
+/** Asks for one of several accounts. */
 async function chosenAccount(accounts) {
   console.log('Your login may use several accounts:');
   for (const [n, { name, id }] of accounts.entries()) console.log(`  ${n + 1}  ${name} (${id})`);
@@ -75,7 +75,7 @@ async function openAccount(source, wanted) {
   return account;
 }
 
-/** What the account has of the Worker `name`. */
+/** Returns the state of the Worker `name` in the account. */
 async function remoteOf(account, name) {
   const settings = await account.find(`${account.scripts()}/${name}/settings`);
   if (!settings) return nothingRemote;
@@ -85,14 +85,14 @@ async function remoteOf(account, name) {
   return { isThere: true, hasToken, isWorkersDev: subdomain?.enabled, bindings };
 }
 
-/** Without a terminal nobody registers a subdomain after the upload. */
+/** Throws if wrangler would need a terminal to register a subdomain. */
 async function mustHaveSubdomain(account, wanted) {
   if (isInteractive() || wanted.domain || wanted.workers_dev === false) return;
   const subdomain = await account.find(`/accounts/${account.id}/workers/subdomain`);
   if (!subdomain) throw new Sentence(subdomainStep);
 }
 
-/** The secret of the first version: the environment's, or a new one if a person sees it. */
+/** Returns the secret of the first version: ADMIN_TOKEN of the environment, or a new token if a terminal shows it. */
 function firstToken(remote) {
   if (remote.hasToken) return null;
   const { ADMIN_TOKEN: given } = process.env;
@@ -101,7 +101,7 @@ function firstToken(remote) {
   throw new Sentence('ADMIN_TOKEN is not set, and a token that is made here would stay in the log: set it to what `openssl rand -hex 16` prints.');
 }
 
-/** One deployment under way: its files, and how wrangler is run. */
+/** One running deployment: its files, and the way to run wrangler. */
 class Deployment {
   constructor({ source, options, wanted, account, remote, folder, program }) {
     this.source = source;
@@ -130,10 +130,10 @@ class Deployment {
   must(run, name) {
     if (run.code === 0) return run;
     const step = nextStep(run, name);
-    throw new Sentence(step ? `\n${step}` : `\nwrangler failed; its message is above. ${name} is as it was before, or has the new version without its address.`);
+    throw new Sentence(step ? `\n${step}` : `\nwrangler failed; its message is above.`);
   }
 
-  /** Uploads the SQL Worker; resolves to its name, or null if there is none or the plan has no use for it. */
+  /** Uploads the SQL Worker. Resolves to its name, or to null if there is none or the account has the free plan. */
   async sql(main) {
     if (!main || this.options['without-sql']) {
       console.log(main ? '- Without SQL' : '- Without SQL, which was not built');
@@ -163,7 +163,7 @@ class Deployment {
     const run = await attempt(true);
     const hasOwnLimits = this.wanted.wrangler?.limits;
     if (!refusesLimits(run) || hasOwnLimits) return run;
-    console.log('\n- This account has the free plan: once more without the CPU limit, and with smaller shards');
+    console.log('\n- This account has the free plan: uploading again without the CPU limit and with smaller shards');
     return attempt(false);
   }
 }
@@ -215,7 +215,7 @@ async function gradual(deployment, share, sqlOf) {
   const { serving } = await servingVersions(deployment);
   if (serving.length === 0) throw new Sentence(`${name} is not deployed yet: deploy it without --gradual first.`);
   if (serving.length > 1) {
-    console.log(`- A gradual upgrade of ${name} is under way: only its share changes`);
+    console.log(`- A gradual upgrade of ${name} is running: only its share changes`);
     return split(deployment, serving, share);
   }
   const sqlName = await sqlOf();
@@ -249,7 +249,7 @@ function mustFit(options) {
   if (ways.length > 1) throw new Sentence(`--${ways[0]} and --${ways[1]} exclude each other.`);
 }
 
-/** What a run needs of the account; nothing for a dry run. */
+/** Checks the account before the build. A dry run needs no account. */
 async function prepared(source, options, wanted) {
   if (options['dry-run']) return { account: null, remote: nothingRemote, token: null };
   mustHaveCredentials();
@@ -261,11 +261,11 @@ async function prepared(source, options, wanted) {
 }
 
 /**
- * Deploys. Everything that can be refused without an upload is checked before `source.build`.
+ * Deploys. All checks that need no upload run before `source.build`.
  *
  * @param {Source} source
- * @param {Record<string, any>} options of the command
- * @param {Record<string, any>} wanted of [wantedOf]
+ * @param {Record<string, any>} options the options of the command
+ * @param {Record<string, any>} wanted the result of [wantedOf]
  */
 export async function deploy(source, options, wanted) {
   mustFit(options);

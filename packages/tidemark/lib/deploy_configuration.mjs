@@ -4,21 +4,21 @@ import { merged } from './deploy_file.mjs';
 
 /**
  * The bytes at which a shard's group splits and at which a shard refuses writes. An object holds 10 GB on the paid plan
- * and 1 GB on the free plan. A merge writes up to 512 MiB beside the parts that it replaces.
+ * and 1 GB on the free plan. A merge writes up to 512 MB next to the parts that it replaces.
  */
 export const shardBytes = {
   paid: { SHARD_SPLIT_BYTES: '4000000000', SHARD_FULL_BYTES: '9000000000' },
   free: { SHARD_SPLIT_BYTES: '200000000', SHARD_FULL_BYTES: '400000000' },
 };
 
-/** The sizes of a plan, except those that somebody set to another value in the dashboard: they stay. */
+/** Returns the sizes of a plan. Omits a size that was set to another value in the dashboard, so that wrangler keeps it. */
 function sizesOf(plan, bindings) {
   const generated = Object.values(shardBytes).flatMap((sizes) => Object.values(sizes));
   const isKept = (name) => bindings.some((one) => one.name === name && one.text && !generated.includes(one.text));
   return Object.fromEntries(Object.entries(shardBytes[plan]).filter(([name]) => !isKept(name)));
 }
 
-/** Buckets and services that were bound in the dashboard: wrangler keeps variables and secrets, and no others. */
+/** Adds the buckets and services that were bound in the dashboard. Wrangler itself keeps only variables and secrets. */
 function keptBindings(bindings, { services, r2_buckets: buckets }) {
   const isNew = ({ name }) => ![...services, ...buckets].some(({ binding }) => binding === name);
   const kept = (type) => bindings.filter((one) => one.type === type && isNew(one));
@@ -38,8 +38,9 @@ function addressOf({ domain, workers_dev: wanted }, remote) {
 }
 
 /**
- * The database's configuration. `base` is the committed one with absolute paths, `wanted` the user's, `remote` what the
- * account has. `sqlName` is the SQL Worker, or null. Without `isPaid` it fits the free plan, which allows no limits.
+ * Returns the database's configuration. `base` is the committed configuration with absolute paths, `wanted` has the
+ * user's values, and `remote` is the state of the account. `sqlName` names the SQL Worker, or is null. Without `isPaid`
+ * the configuration fits the free plan, which allows no limits.
  */
 export function databaseConfiguration({ base, env, wanted, remote, sqlName, isPaid }) {
   const { env: environments = {}, limits, ...shared } = base;
@@ -63,7 +64,7 @@ export function databaseConfiguration({ base, env, wanted, remote, sqlName, isPa
   return merged(generated, wrangler);
 }
 
-/** The SQL Worker's configuration: it has no address. */
+/** Returns the SQL Worker's configuration, without an address. */
 export function sqlConfiguration({ base, main, name, accountId }) {
   const { compatibility_date, limits } = base;
   const account = accountId ? { account_id: accountId } : {};

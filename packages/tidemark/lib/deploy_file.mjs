@@ -6,15 +6,15 @@ import { Sentence } from './command.mjs';
 
 const schema = JSON.parse(readFileSync(new URL('../deploy.schema.json', import.meta.url), 'utf8'));
 
-/** The file that is read if it is in the current folder. */
+/** The default name of the user's file, in the current folder. */
 export const defaultFile = 'tidemark.deploy.json';
 
 const typeOf = (value) => (Array.isArray(value) ? 'array' : value === null ? 'null' : typeof value);
 
-/** Whether both are objects with keys. */
+/** Whether `value` is an object with keys. */
 const isObject = (value) => typeOf(value) === 'object';
 
-/** The first rule of `rules` that `value` breaks, as a message; null if it breaks none. */
+/** Returns a message for the first rule of the schema that `value` breaks, or null. */
 function broken(value, rules, path) {
   if (rules.$ref) return broken(value, schema, path);
   if (rules.type && ![rules.type].flat().includes(typeOf(value))) return `${path} is ${typeOf(value)}: it has to be ${[rules.type].flat().join(' or ')}`;
@@ -57,7 +57,7 @@ function readJson(file) {
   }
 }
 
-/** `NAME=value` of each `--var`, by name. */
+/** Returns the values of all `--var NAME=VALUE`, by name. */
 function variables(words) {
   return Object.fromEntries(words.map((word) => {
     const [, name, value] = /^([A-Z][A-Z0-9_]*)=(.*)$/s.exec(word) ?? [];
@@ -67,10 +67,10 @@ function variables(words) {
 }
 
 /**
- * The values of one deployment: the file, then its environment, then the options. `settings` are the names that `vars`
- * may have.
+ * Returns the user's values for one deployment. The options override the environment, and the environment overrides the
+ * rest of the file. `settings` lists the names that are valid in `vars`.
  *
- * @param {Record<string, any>} options of the command
+ * @param {Record<string, any>} options the options of the command
  * @param {string[]} settings
  */
 export function wantedOf(options, settings) {
@@ -81,7 +81,7 @@ export function wantedOf(options, settings) {
   const { environments = {}, ...shared } = whole;
   const { env } = options;
   const { environments: nested, ...own } = (env && environments[env]) || {};
-  if (nested) throw new Sentence(`${file}: environments.${env} has environments of its own, which nothing reads.`);
+  if (nested) throw new Sentence(`${file}: environments.${env} must not have nested environments.`);
   const name = own.name ?? `${options.name ?? shared.name ?? 'tidemark'}${env ? `-${env}` : ''}`;
   const given = { domain: options.domain, backups: options.backups, placement: options.placement, vars: variables(options.var ?? []) };
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));

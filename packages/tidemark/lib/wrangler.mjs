@@ -86,7 +86,7 @@ const worded = [
   { pattern: /workers\.dev subdomain/i, step: () => subdomainStep },
   {
     pattern: /More than one account/i,
-    step: () => 'The credentials may use several accounts: set CLOUDFLARE_ACCOUNT_ID to one of those above.',
+    step: () => 'The credentials may use several accounts: set CLOUDFLARE_ACCOUNT_ID to one of the ids above.',
   },
   {
     pattern: /required secrets have not been set/i,
