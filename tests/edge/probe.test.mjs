@@ -44,10 +44,10 @@ test('it measures each thing once, and removes what it deployed', { timeout: 120
   for (const region of ['wnam', 'weur', 'apac', 'oc']) {
     assert.match(measured.get(`a commit in ${region}`), /^-?\d+ ms over an empty call's \d+ ms/);
   }
-  assert.match(measured.get('memory of an isolate'), /^\d+ MiB are given/);
   assert.match(measured.get('calls of one request to an object'), /^\d+[;,]/);
-  for (const megabytes of [3, 28]) {
+  for (const megabytes of [5, 28]) {
     assert.match(measured.get(`start-up of a module of ${megabytes} MB`), /^12 ms \(by the platform\); first answer after \d+ ms/);
+    assert.match(measured.get(`memory next to a module of ${megabytes} MB`), /^\d+ MiB are given/);
   }
   // workerd speaks no HTTP/2 here: the row says so, and the others are there.
   assert.match(measured.get('gRPC'), /^not measured: /);

@@ -54,8 +54,8 @@ export default {
   about: `
 It deploys three scratch Workers (${prefix}…) that only this program can use, asks them for some minutes, removes them
 also when it is interrupted or fails, and prints a table of what nobody can know without an account: the largest
-value that SQLite takes, how long parts of a blob are read and a commit takes in each region, where memory is cut
-off, how many calls a request may make, how long modules of 3 and 28 MB start, and what becomes of gRPC. Some 11,000
+value that SQLite takes, how long parts of a blob are read and a commit takes in each region, how many calls a
+request may make, how long modules of the real sizes start and how much memory they leave, and what becomes of gRPC. Some 11,000
 requests are counted by the platform: within the free plan's 100,000 of a day.
 
 CLOUDFLARE_API_TOKEN has to hold a token that may edit Workers (My Profile, API Tokens, "Edit Cloudflare Workers");

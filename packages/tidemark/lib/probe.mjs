@@ -1,8 +1,10 @@
 // What `tidemark probe` measures, and how. Whatever it put into the account it takes away again.
 
 import { randomBytes } from 'node:crypto';
-import { readFileSync } from 'node:fs';
+import { existsSync, readFileSync, statSync } from 'node:fs';
+import { join } from 'node:path';
 
+import { built } from './built.mjs';
 import { Sentence } from './command.mjs';
 import { grpcAnswer } from './grpc.mjs';
 import { largeModule } from './large_module.mjs';
@@ -30,7 +32,11 @@ const callsTogether = 25;
 const storedBytes = 1_900_000;
 const reads = 200;
 
-const moduleMegabytes = [3, 28];
+/** The sizes of the database's and of the SQL Worker's module, in MB; those of this package if it has them. */
+const moduleMegabytes = [['index_bg.wasm', 5], ['sql/index_bg.wasm', 28]].map(([file, usual]) => {
+  const path = join(built, String(file));
+  return existsSync(path) ? Math.ceil(statSync(path).size / 1e6) : Number(usual);
+});
 
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 const code = (name) => readFileSync(new URL(`../probe/${name}`, import.meta.url));
@@ -147,20 +153,19 @@ async function* measurements({ deploy, say, signal }) {
     bindings: [{ type: 'durable_object_namespace', name: 'PROBE', class_name: 'Probe' }],
     migrations: { new_tag: 'v1', new_sqlite_classes: ['Probe'] },
   };
-  const scratch = await deploy('objects', { modules: { 'worker.js': code('worker.js') }, ...objects });
+  const scratch = await deploy('objects', { modules: { 'worker.js': code('worker.js'), 'memory.js': code('memory.js') }, ...objects });
   const { colo, protocol } = await scratch.ready();
   yield ['asked at', `${colo ?? 'an unknown place'}, ${protocol ?? 'HTTP'}`];
   const parts = [
     ['the largest SQLite value', async () => [['the largest SQLite value', await largestValue(scratch)]]],
     ['substr on blobs', () => substrTimes(scratch)],
     ['commits by region', () => commitTimes(scratch)],
-    ['where memory is cut off', async () => [['memory of an isolate', await memoryEnd(scratch)]]],
     ['calls of one request', async () => [['calls of one request to an object', await callsEnd(scratch)]]],
     ['gRPC', async () => [['gRPC to a Worker that answers gRPC-Web', await grpcAnswer(scratch)]]],
   ];
   for (const [title, measure] of parts) yield* await part(title, measure, say, signal);
   for (const megabytes of moduleMegabytes) {
-    yield* await part(`the start of a module of ${megabytes} MB`, () => startOf(megabytes, deploy), say, signal);
+    yield* await part(`the start and the memory of a module of ${megabytes} MB`, () => startOf(megabytes, deploy), say, signal);
   }
 }
 
@@ -177,14 +182,17 @@ async function part(title, measure, say, signal) {
 
 async function startOf(megabytes, deploy) {
   const wasm = largeModule(megabytes * 1e6);
-  const scratch = await deploy(`module-${megabytes}`, { modules: { 'large.js': code('large.js'), 'large.wasm': wasm } });
+  const scratch = await deploy(`module-${megabytes}`, { modules: { 'large.js': code('large.js'), 'memory.js': code('memory.js'), 'large.wasm': wasm } });
   const from = performance.now();
   await scratch.ready();
   const known = performance.now() - from;
   const after = [];
   for (let turn = 0; turn < 5; turn += 1) after.push(await scratch.milliseconds('again'));
   const startUp = scratch.startUpMs === null ? 'not told' : `${scratch.startUpMs} ms`;
-  return [[`start-up of a module of ${megabytes} MB`, `${startUp} (by the platform); first answer after ${known.toFixed(0)} ms, the next ${median(after).toFixed(0)} ms`]];
+  return [
+    [`start-up of a module of ${megabytes} MB`, `${startUp} (by the platform); first answer after ${known.toFixed(0)} ms, the next ${median(after).toFixed(0)} ms`],
+    [`memory next to a module of ${megabytes} MB`, await memoryEnd(scratch)],
+  ];
 }
 
 /**

@@ -1,12 +1,15 @@
-// A Worker with a large module, of which nothing is used: how long does it take to start?
+// A Worker with a large module: how long does it take to start, and how much memory does the module leave?
 
 import module from './large.wasm';
+import { held } from './memory.js';
 
 const { exports } = new WebAssembly.Instance(module);
 
 export default {
-  fetch(request, env) {
+  async fetch(request, env) {
     if (request.headers.get('Probe-Token') !== env.PROBE_TOKEN) return new Response('Not Found\n', { status: 404 });
-    return Response.json({ answer: exports.first(20) });
+    if (new URL(request.url).pathname !== '/memory') return Response.json({ answer: exports.first(20) });
+    const { megabytes } = await request.json();
+    return Response.json({ answer: held(megabytes) + exports.first(20) });
   },
 };

@@ -3,6 +3,8 @@
 
 import { DurableObject } from 'cloudflare:workers';
 
+import { held } from './memory.js';
+
 /** Rows and bytes of one object of the platform. */
 export class Probe extends DurableObject {
   constructor(state, env) {
@@ -48,12 +50,6 @@ async function timed(times, call) {
     all.push(Date.now() - from);
   }
   return all;
-}
-
-/** Takes so much memory, all of it written to. */
-function held(megabytes) {
-  const pieces = Array.from({ length: megabytes }, () => new Uint8Array(2 ** 20).fill(1));
-  return pieces.reduce((sum, piece) => sum + piece.at(-1), 0);
 }
 
 /** Calls an object again and again, some at a time, until the platform has had enough. */
