@@ -40,6 +40,7 @@ export async function stagedPackage() {
   cpSync(at('dist'), join(built, 'site'), { recursive: true });
   if (hasSql()) cpSync(sqlFolder, join(built, 'sql'), { recursive: true });
   writeFileSync(join(built, 'about.json'), `${JSON.stringify(await about(), null, 1)}\n`);
+  copyFileSync(at('docs', 'costs.json'), join(built, 'costs.json'));
   for (const name of ['LICENSE-MIT', 'LICENSE-APACHE']) copyFileSync(at(name), join(staging, name));
   await clientTypes(join(staging, 'client'));
   return staging;

@@ -37,7 +37,7 @@ test('tidemark', async (t) => {
   await t.test('it says what it can do, and teaches each command', async () => {
     const { code, output } = await tidemarkProgram(install, ['--help']);
     assert.equal(code, 0);
-    for (const name of ['serve', 'query', 'import', 'export', 'backup', 'restore', 'verify', 'token', 'flight', 'deploy', 'probe']) {
+    for (const name of ['serve', 'query', 'import', 'export', 'backup', 'restore', 'verify', 'token', 'flight', 'deploy', 'probe', 'costs']) {
       assert.match(output, new RegExp(`^  ${name} +\\w`, 'm'));
       const taught = await tidemarkProgram(install, [name, '--help']);
       assert.equal(taught.code, 0);

@@ -14,6 +14,11 @@ export function builtSql() {
   return existsSync(folder) ? folder : null;
 }
 
+/** Prices and measured counts: docs/costs.json of the repository. */
+export function aboutCosts() {
+  return JSON.parse(readFileSync(join(built, 'costs.json'), 'utf8'));
+}
+
 /**
  * `{ day, paths, settings, wrangler, deployment }`: the Worker's compatibility date, the paths that it
  * answers, the names of its settings, the version of wrangler, and its configuration for `built`.

@@ -17,6 +17,7 @@ const commands = {
   flight: () => import('../commands/flight.mjs'),
   deploy: () => import('../commands/deploy.mjs'),
   probe: () => import('../commands/probe.mjs'),
+  costs: () => import('../commands/costs.mjs'),
 };
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));

@@ -1,0 +1,75 @@
+// tidemark costs: what a deployment uses, by its own counters and by the platform's.
+
+import { aboutCosts } from '../lib/built.mjs';
+import { Sentence } from '../lib/command.mjs';
+import { Connection, connectionHelp, connectionOptions } from '../lib/connection.mjs';
+import { billed, daysMax, lastDates, ownCounters, platformDays, priceOf, priceOfDay, priceOfMonth } from '../lib/costs.mjs';
+import { printTable } from '../lib/table.mjs';
+
+const analytics = () => (process.env.CLOUDFLARE_API_BASE_URL || 'https://api.cloudflare.com/client/v4').replace(/\/+$/, '');
+const dollars = (amount) => `$${amount.toFixed(amount < 0.1 ? 4 : 2)}`;
+
+function wholeDays(text) {
+  const days = Number(text);
+  if (Number.isInteger(days) && days >= 1 && days <= daysMax) return days;
+  throw new Sentence(`"${text}" is no number of days: --days is from 1 to ${daysMax}.`);
+}
+
+/** The deployment's own counters, by database. */
+async function printOwn(connection, { prices }) {
+  const databases = await ownCounters(connection);
+  const rows = [...databases].map(([name, { points, requests, rowsRead, rowsWritten, bytes }]) => [
+    name,
+    points,
+    requests,
+    rowsRead,
+    rowsWritten,
+    dollars(priceOf(prices.rows_read, rowsRead) + priceOf(prices.rows_written, rowsWritten)),
+    dollars(priceOf(prices.storage_gb, bytes / 1e9)),
+  ]);
+  console.log('Counted by the deployment since each shard was made:\n');
+  printTable(['database', 'points', 'write requests', 'rows read', 'rows written', 'rows', 'storage a month'], rows);
+}
+
+/** The platform's counters of the last days. */
+async function printPlatform(from, count, { prices }) {
+  const days = await platformDays(from, lastDates(count, Date.now()));
+  const rows = [...days].map(([date, day]) => [date, ...billed.map((name) => Math.round(day[name])), dollars(priceOfDay(prices, day))]);
+  console.log(`\nCounted by Cloudflare for the Worker ${from.script}, a day (UTC):\n`);
+  printTable(['day', ...billed.map((name) => name.replaceAll('_', ' ')), 'price'], rows);
+  const month = dollars(priceOfMonth(prices, [...days.values()]));
+  console.log(`\nA month of such days costs ${month}, with the plan and what it includes, without storage and logs.`);
+}
+
+async function run({ name, days, ...options }, words) {
+  if (words.length > 0) throw new Sentence(`What is "${words[0]}"? See tidemark costs --help.`);
+  const count = wholeDays(days);
+  const costs = aboutCosts();
+  await printOwn(new Connection(options), costs);
+  const [token, account] = [process.env.CLOUDFLARE_API_TOKEN, process.env.CLOUDFLARE_ACCOUNT_ID];
+  if (token && account) return printPlatform({ url: analytics(), token, account, script: name }, count, costs);
+  console.log('\nFor the counters of Cloudflare set CLOUDFLARE_API_TOKEN (permission "Account Analytics: Read") and CLOUDFLARE_ACCOUNT_ID.');
+}
+
+/** @type {import('../lib/command.mjs').Command} */
+export default {
+  summary: 'shows what a deployment uses and what that costs',
+  usage: '[--name NAME] [--days N]',
+  about: `
+It prints the counters of the deployment's own objects for each database (SHOW STATS, which needs the admin token), and with
+CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID in the environment the counters that Cloudflare bills, for each of the last
+days: requests of the Worker and of objects, object time, rows read and written, and their price. The token needs the
+permission "Account Analytics: Read". Prices are those of the day on which this version was made (docs/COSTS.md).
+
+${connectionHelp}`,
+  options: {
+    name: { value: 'NAME', fallback: 'tidemark', help: 'of the Worker, as `tidemark deploy --name` has it' },
+    days: { value: 'N', fallback: '7', help: `whole days before today, ${daysMax} at most` },
+    ...connectionOptions,
+  },
+  examples: [
+    ['TIDEMARK_URL=https://tidemark.example.workers.dev tidemark costs', 'its own counters'],
+    ['tidemark costs --days 30', 'with CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID: each day of a month'],
+  ],
+  run,
+};

@@ -1,0 +1,120 @@
+// What a deployment costs: prices, the platform's counters of each day, and the counters of the deployment.
+
+import { Sentence } from './command.mjs';
+
+/** The columns of a day, by their names in the table of prices. */
+export const billed = ['worker_requests', 'worker_cpu_ms', 'object_requests', 'object_gb_s', 'rows_read', 'rows_written'];
+
+const dayMs = 86_400_000;
+/** Days for which the platform includes its amounts. */
+const monthDays = 30;
+/** Days for which the platform keeps its counters. */
+export const daysMax = 31;
+/** Groups of one answer, the most that the platform gives. */
+const groupsMax = 10_000;
+const callMs = 60_000;
+
+const empty = () => Object.fromEntries(billed.map((name) => [name, 0]));
+
+/** The price of a quantity without the amount that a month includes, dollars. */
+export const priceOf = ({ dollars, per }, quantity) => (quantity * dollars) / per;
+
+/** The price of one day's counters, dollars. */
+export const priceOfDay = (prices, day) => billed.reduce((sum, name) => sum + priceOf(prices[name], day[name]), 0);
+
+/** The price of a month whose days are like the mean of `days`, with the plan and its included amounts. */
+export function priceOfMonth(prices, days) {
+  const month = (name) => (days.reduce((sum, day) => sum + day[name], 0) / days.length) * monthDays;
+  const beyond = (name) => priceOf(prices[name], Math.max(0, month(name) - prices[name].included));
+  return billed.reduce((sum, name) => sum + beyond(name), prices.plan_dollars_per_month);
+}
+
+/** The dates of the last `count` whole days before `now` (UTC), the earliest first. */
+export function lastDates(count, now) {
+  const date = (ago) => new Date(now - ago * dayMs).toISOString().slice(0, 10);
+  return Array.from({ length: count }, (_, n) => date(count - n));
+}
+
+/** Objects are billed by namespace: the periodic counters do not name their script. */
+const query = `query Costs($account: string!, $script: string!, $from: Date!, $to: Date!) {
+  viewer { accounts(filter: { accountTag: $account }) {
+    workers: workersInvocationsAdaptive(limit: ${groupsMax}, filter: { scriptName: $script, date_geq: $from, date_leq: $to }) {
+      dimensions { date } sum { requests cpuTimeUs }
+    }
+    invocations: durableObjectsInvocationsAdaptiveGroups(limit: ${groupsMax}, filter: { scriptName: $script, date_geq: $from, date_leq: $to }) {
+      dimensions { date namespaceId } sum { requests }
+    }
+    periods: durableObjectsPeriodicGroups(limit: ${groupsMax}, filter: { date_geq: $from, date_leq: $to }) {
+      dimensions { date namespaceId } sum { cpuTime duration rowsRead rowsWritten }
+    }
+  } }
+}`;
+
+async function asked({ url, token, account, script }, [from, to]) {
+  const headers = { Authorization: `Bearer ${token}`, 'Content-Type': 'application/json' };
+  const body = JSON.stringify({ query, variables: { account, script, from, to } });
+  const init = { method: 'POST', headers, body, signal: AbortSignal.timeout(callMs) };
+  const response = await fetch(`${url}/graphql`, init).catch((error) => {
+    throw new Sentence(`${url} does not answer (${error.cause?.code ?? error.message}).`);
+  });
+  const { data, errors } = await response.json().catch(() => ({}));
+  const [accounts] = data?.viewer?.accounts ?? [];
+  if (response.ok && accounts && !errors?.length) return accounts;
+  const why = errors?.[0]?.message ?? (response.ok ? 'the token cannot read this account' : response.status);
+  throw new Sentence(
+    `Cloudflare's analytics refused: ${why}. CLOUDFLARE_API_TOKEN needs the permission "Account Analytics: Read", ` +
+      'and CLOUDFLARE_ACCOUNT_ID names the account.',
+  );
+}
+
+/**
+ * The platform's counters of a Worker and its objects on each of `dates`, by date. `from` says which account,
+ * script and token.
+ *
+ * @param {{ url: string, token: string, account: string, script: string }} from
+ * @param {string[]} dates
+ */
+export async function platformDays(from, dates) {
+  const { workers, invocations, periods } = await asked(from, [dates[0], dates.at(-1)]);
+  const days = new Map(dates.map((date) => [date, empty()]));
+  const add = ({ dimensions: { date } }, name, quantity) => {
+    const day = days.get(date);
+    if (day) day[name] += quantity;
+  };
+  for (const group of workers) {
+    add(group, 'worker_requests', group.sum.requests);
+    add(group, 'worker_cpu_ms', group.sum.cpuTimeUs / 1_000);
+  }
+  const own = new Set(invocations.map(({ dimensions }) => dimensions.namespaceId));
+  for (const group of invocations) add(group, 'object_requests', group.sum.requests);
+  for (const group of periods) {
+    if (!own.has(group.dimensions.namespaceId)) continue;
+    add(group, 'worker_cpu_ms', group.sum.cpuTime / 1_000);
+    add(group, 'object_gb_s', group.sum.duration);
+    add(group, 'rows_read', group.sum.rowsRead);
+    add(group, 'rows_written', group.sum.rowsWritten);
+  }
+  return days;
+}
+
+/** The counters that each database's objects keep, summed: since each shard was made, and since each database woke. */
+export async function ownCounters(connection) {
+  const { results } = await (await connection.query('SHOW STATS')).json();
+  const [{ series = [], error }] = results;
+  if (error) throw new Sentence(`SHOW STATS: ${error}`);
+  const databases = new Map();
+  for (const { name, tags, columns, values } of series) {
+    if (name !== 'shard' && name !== 'database') continue;
+    const of = (column) => values[0][columns.indexOf(column)] ?? 0;
+    const sums = databases.get(tags.database) ?? { points: 0, requests: 0, rowsRead: 0, rowsWritten: 0, bytes: 0 };
+    databases.set(tags.database, sums);
+    if (name === 'shard') {
+      sums.points += of('writePointsOk');
+      sums.requests += of('writeReqOk');
+    }
+    sums.rowsRead += of('rowsRead');
+    sums.rowsWritten += of('rowsWritten');
+    sums.bytes += of('diskBytes');
+  }
+  return databases;
+}
