@@ -203,11 +203,12 @@ async function listening(t, it, answer) {
 }
 
 /**
- * Serves it until the test `t` is over: `{ url, scripts, calls, fails }`. `scripts` are those that are there, by name;
+ * Serves it until the test `t` is over: `{ url, scripts, domains, calls, fails }`. `scripts` are those that are there, by name;
+ * `domains` the custom domains of each;
  * `calls` are `METHOD path` in the order in which they came; `fails(call)` may answer with a status instead.
  */
 export async function cloudflareApi(t) {
-  const it = { scripts: new Map(), calls: [], fails: (_call) => 0 };
+  const it = { scripts: new Map(), domains: new Map(), calls: [], fails: (_call) => 0 };
   const answers = {
     'GET /accounts': () => [{ id: accountId, name: 'mine' }],
     [`GET /accounts/${accountId}/workers/subdomain`]: () => ({ subdomain: 'nowhere' }),
@@ -216,7 +217,12 @@ export async function cloudflareApi(t) {
   async function answer(method, path, request) {
     const known = answers[`${method} ${path}`];
     if (known) return known();
-    const [, script, rest] = new RegExp(`^${scriptsPath}/([\\w-]+)(/subdomain)?$`).exec(path) ?? [];
+    const [, script, rest] = new RegExp(`^${scriptsPath}/([\\w-]+)(/subdomain|/domains/records)?$`).exec(path) ?? [];
+    if (method === 'PUT' && rest === '/domains/records' && it.scripts.has(script)) {
+      const { origins } = await request.json();
+      it.domains.set(script, origins.map(({ hostname }) => hostname));
+      return {};
+    }
     if (method === 'PUT' && script) {
       it.scripts.set(script, await started(script, await request.formData()));
       return { startup_time_ms: 12 };

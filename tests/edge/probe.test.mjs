@@ -4,6 +4,7 @@
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http2';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -129,6 +130,39 @@ test('the program removes what it deployed on SIGINT, and later what a power cut
   const refused = start();
   assert.equal((await refused.ended)[0], 1);
   assert.match(refused.text, /^Cloudflare refused GET \/accounts: no \[code: 10000\]$/m);
+});
+
+test('gRPC is tried on a custom domain, which is free again afterwards', { timeout: 120_000 }, async (t) => {
+  const api = await cloudflareApi(t);
+  const asked = [];
+  const addressOf = (domain) => {
+    const [[script, { url }]] = api.scripts;
+    asked.push([domain, api.domains.get(script)]);
+    return url;
+  };
+  const { signal } = new AbortController();
+  const rows = await probe({ account: account(api), day, say() {}, signal, domain: 'probe.example.com', addressOf });
+  assert.deepEqual(asked, [['probe.example.com', ['probe.example.com']]]);
+  // workerd speaks no HTTP/2 here.
+  assert.match(new Map(rows).get('gRPC on a custom domain'), /^not measured: /);
+  assert.deepEqual([...api.domains.values()], [[]]);
+  assert.equal(api.scripts.size, 0);
+  assert.ok(!JSON.stringify(rows).includes('example.com'), 'the table has a name of the user');
+});
+
+test('the scratch Worker answers gRPC-Web as a stream without a length', async (t) => {
+  const api = await cloudflareApi(t);
+  const mine = account(api);
+  await mine.open();
+  const binding = { type: 'secret_text', name: 'PROBE_TOKEN', text: 't' };
+  const code = (name) => readFileSync(new URL(`../../packages/tidemark/probe/${name}`, import.meta.url));
+  const { url } = await mine.put('tidemark-probe-grpc', {
+    modules: { 'worker.js': code('worker.js'), 'memory.js': code('memory.js') },
+    metadata: { compatibility_date: day, bindings: [binding, { type: 'durable_object_namespace', name: 'PROBE', class_name: 'Probe' }], migrations: { new_sqlite_classes: ['Probe'] } },
+  });
+  const response = await fetch(`${url}/grpc`, { method: 'POST', headers: { 'Probe-Token': 't' }, body: 'x' });
+  assert.equal(response.headers.get('content-length'), null);
+  assert.ok(Buffer.from(await response.arrayBuffer()).toString('latin1').endsWith('grpc-status:0\r\n'));
 });
 
 test('gRPC is told by where its status comes', async (t) => {

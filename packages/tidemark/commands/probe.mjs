@@ -27,7 +27,7 @@ async function removeLeft(account, signal) {
   await removeAll(account, names, say);
 }
 
-async function run({ remove: isRemoving }, words) {
+async function run({ remove: isRemoving, domain }, words) {
   if (words.length > 0) throw new Sentence(`What is "${words[0]}"? See tidemark probe --help.`);
   const token = process.env.CLOUDFLARE_API_TOKEN;
   if (!token) throw new Sentence('CLOUDFLARE_API_TOKEN is not set: make a token that may edit Workers, see tidemark probe --help.');
@@ -37,7 +37,7 @@ async function run({ remove: isRemoving }, words) {
   const { signal } = ending;
   try {
     if (isRemoving) return await removeLeft(account, signal);
-    const rows = await probe({ account, day: aboutBuilt().day, say, signal });
+    const rows = await probe({ account, day: aboutBuilt().day, say, signal, domain });
     console.log(report(rows));
     say('\nThis table has no name and no secret of yours: please put it into an issue.');
   } catch (error) {
@@ -50,7 +50,7 @@ async function run({ remove: isRemoving }, words) {
 /** @type {import('../lib/command.mjs').Command} */
 export default {
   summary: 'measures what nothing local shows, in your account of Cloudflare',
-  usage: '[--remove]',
+  usage: '[--domain HOST] [--remove]',
   about: `
 It deploys three scratch Workers (${prefix}…) that only this program can use, asks them for some minutes, removes them
 also when it is interrupted or fails, and prints a table of what nobody can know without an account: the largest
@@ -61,10 +61,15 @@ requests are counted by the platform: within the free plan's 100,000 of a day.
 CLOUDFLARE_API_TOKEN has to hold a token that may edit Workers (My Profile, API Tokens, "Edit Cloudflare Workers");
 CLOUDFLARE_ACCOUNT_ID says which account if it may use several.`,
   options: {
+    domain: {
+      value: 'HOST',
+      help: 'also tries gRPC at this host name, which must have no DNS record yet: of a zone of the account whose setting gRPC\n(Network) is on; the token then needs the right to edit that zone too',
+    },
     remove: { help: 'only removes what an earlier probe left behind, because its machine went down' },
   },
   examples: [
     ['tidemark probe > table.md', 'for an issue'],
+    ['tidemark probe --domain probe.example.com', 'also what becomes of gRPC on a custom domain'],
     ['tidemark probe --remove', 'after a power cut'],
   ],
   run,

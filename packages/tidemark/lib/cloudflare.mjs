@@ -109,6 +109,13 @@ export class Account {
     return { url: this.addressOf(name), startUpMs };
   }
 
+  /** Gives a script exactly these custom domains. A domain or DNS record that exists already is refused. */
+  async setDomains(name, hostnames, signal = undefined) {
+    const keeps = { override_existing_origin: false, override_existing_dns_record: false };
+    const body = { override_scope: true, ...keeps, origins: hostnames.map((hostname) => ({ hostname })) };
+    await this.call('PUT', `${this.scripts()}/${name}/domains/records`, { body, signal });
+  }
+
   /** Removes a script and its objects; that it is not there is a success. */
   async remove(name) {
     for (let left = removalsMax - 1; ; left -= 1) {

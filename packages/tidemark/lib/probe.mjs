@@ -148,7 +148,7 @@ async function callsEnd(scratch) {
 }
 
 /** Measures everything with `deploy(suffix, script)`, which puts a Worker into the account. */
-async function* measurements({ deploy, say, signal }) {
+async function* measurements({ deploy, onDomain, say, signal }) {
   const objects = {
     bindings: [{ type: 'durable_object_namespace', name: 'PROBE', class_name: 'Probe' }],
     migrations: { new_tag: 'v1', new_sqlite_classes: ['Probe'] },
@@ -163,6 +163,7 @@ async function* measurements({ deploy, say, signal }) {
     ['calls of one request', async () => [['calls of one request to an object', await callsEnd(scratch)]]],
     ['gRPC', async () => [['gRPC to a Worker that answers gRPC-Web', await grpcAnswer(scratch)]]],
   ];
+  if (onDomain) parts.push(['gRPC on a custom domain', async () => [['gRPC on a custom domain', await grpcAnswer(await onDomain(scratch))]]]);
   for (const [title, measure] of parts) yield* await part(title, measure, say, signal);
   for (const megabytes of moduleMegabytes) {
     yield* await part(`the start and the memory of a module of ${megabytes} MB`, () => startOf(megabytes, deploy), say, signal);
@@ -197,9 +198,12 @@ async function startOf(megabytes, deploy) {
 
 /**
  * Measures in `account`: rows of what and how much. `say` is told what happens. Every script is removed, also when
- * this fails or `signal` aborts.
+ * this fails or `signal` aborts. With a `domain`, a host name without a DNS record in a zone of the account, gRPC is also
+ * tried there, and the name is free again afterwards. `addressOf(domain)` is its address.
+ *
+ * @param {Record<string, any>} options
  */
-export async function probe({ account, day, say, signal }) {
+export async function probe({ account, day, say, signal, domain = null, addressOf = (name) => `https://${name}` }) {
   await account.open(signal);
   const token = randomBytes(16).toString('hex');
   const run = randomBytes(4).toString('hex');
@@ -213,11 +217,21 @@ export async function probe({ account, day, say, signal }) {
     const { url, startUpMs } = await account.put(name, { modules, metadata }, signal);
     return new Scratch({ url, token, startUpMs, signal });
   };
+  let hasDomain = false;
+  const onDomain = async () => {
+    hasDomain = true;
+    await account.setDomains(names[0], [domain], signal);
+    const scratch = new Scratch({ url: addressOf(domain), token, startUpMs: null, signal });
+    await scratch.ready();
+    return scratch;
+  };
   const rows = [];
   try {
-    for await (const row of measurements({ deploy, say, signal })) rows.push(row);
+    for await (const row of measurements({ deploy, onDomain: domain && onDomain, say, signal })) rows.push(row);
     return rows;
   } finally {
+    // The name would stay bound to a Worker that is gone.
+    if (hasDomain) await account.setDomains(names[0], []).catch((error) => say(`- the custom domain was not released: ${error.message}`));
     await removeAll(account, names, say);
   }
 }

@@ -65,15 +65,24 @@ async function calls(object, max, together) {
   }
 }
 
-/** A message of gRPC-Web with its trailers in the body, as a Worker has to answer, which has no trailers. */
+/**
+ * A message of gRPC-Web with its trailers in the body, since a Worker sends no trailers. The platform converts it only as
+ * a stream without Content-Length, with trailers without a space.
+ */
 function grpc(request) {
-  const trailers = new TextEncoder().encode('grpc-status: 0\r\n');
-  const body = new Uint8Array([0, 0, 0, 0, 1, 42, 0x80, 0, 0, 0, trailers.length, ...trailers]);
+  const trailers = new TextEncoder().encode('grpc-status:0\r\n');
+  const bytes = new Uint8Array([0, 0, 0, 0, 1, 42, 0x80, 0, 0, 0, trailers.length, ...trailers]);
   const headers = {
     'Content-Type': 'application/grpc-web+proto',
     'Probe-Content-Type': request.headers.get('Content-Type') ?? '',
     'Probe-Te': request.headers.get('TE') ?? '',
   };
+  const body = new ReadableStream({
+    start(controller) {
+      controller.enqueue(bytes);
+      controller.close();
+    },
+  });
   return new Response(body, { headers });
 }
 
