@@ -107,6 +107,7 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
   assert.equal(shown['Points written'], String(sum('writePointsOk')));
   assert.equal(shown['Points written'], '4');
   assert.match(shown['Rows written'], new RegExp(`^${sum('rowsWritten')} · `));
+  assert.match(shown['Write requests'], new RegExp(`^${sum('writeReqOk')} · under 1 ¢$`));
   assert.match(shown['Rows read'], /^\d+ · /);
   assert.equal(shown.Size, `${Number((sum('diskBytes') / 1000).toPrecision(3))} KB`);
   noProblems(console_);

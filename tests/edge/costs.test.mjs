@@ -7,7 +7,7 @@ import { createServer } from 'node:http';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { lastDates, ownCounters, platformDays, priceOfDay, priceOfMonth } from '../../packages/tidemark/lib/costs.mjs';
+import { lastDates, ownCounters, platformDays, priceOf, priceOfDay, priceOfMonth } from '../../packages/tidemark/lib/costs.mjs';
 import { stagedPackage } from '../../scripts/package.mjs';
 import { at } from '../../scripts/project.mjs';
 
@@ -88,6 +88,21 @@ test('a token without the permission gets a sentence', async (t) => {
   const url = await standIn(t, analytics([]));
   const from = { url, token: 'another', account: 'an-account', script: 'tidemark' };
   await assert.rejects(platformDays(from, ['2026-11-25']), /refused: not authorized for that account\. CLOUDFLARE_API_TOKEN needs .*Account Analytics/);
+});
+
+test('the console has the prices of the table', () => {
+  const card = readFileSync(at('www', 'explorer', 'card.js'), 'utf8');
+  const [, shown] = /const prices = \{ (.*) \};/.exec(card);
+  const price = (name) => priceOf(prices[name], 1);
+  const expected = {
+    writeRequest: price('worker_requests') + price('object_requests'),
+    rowWritten: price('rows_written'),
+    rowRead: price('rows_read'),
+    byteMonth: price('storage_gb') / 1e9,
+  };
+  const found = Object.fromEntries(shown.split(', ').map((pair) => pair.split(': ')));
+  assert.deepEqual(Object.keys(found), Object.keys(expected));
+  for (const [name, dollars] of Object.entries(expected)) assert.ok(Math.abs(Number(found[name]) / dollars - 1) < 1e-9, name);
 });
 
 test('the deployment counts by database', async () => {

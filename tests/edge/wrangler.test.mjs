@@ -3,12 +3,14 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 
 import { parse } from 'smol-toml';
 
 import { configurationWith } from '../../scripts/bound-configuration.mjs';
+import { stagedPackage } from '../../scripts/package.mjs';
 import { at } from '../../scripts/project.mjs';
 import { hintOfSql, withBinding } from '../../scripts/sql-binding.mjs';
 
@@ -18,6 +20,14 @@ test('npm run wrangler is the locked wrangler, by a Node that it accepts', async
   const { stdout } = await promisify(execFile)('npm', args, { cwd: at(), env });
   const { devDependencies } = JSON.parse(readFileSync(at('package.json'), 'utf8'));
   assert.ok(stdout.includes(devDependencies.wrangler), stdout);
+});
+
+test('no deployment stores logs, which would have the URL of each request', async () => {
+  const isOff = ({ observability }) => assert.deepEqual({ ...observability }, { enabled: false });
+  const read = (path) => /** @type {any} */ (parse(readFileSync(path, 'utf8')));
+  isOff(read(at('wrangler.toml')));
+  isOff(read(await configurationWith({ sql: true, backups: true })));
+  isOff(JSON.parse(readFileSync(join(await stagedPackage(), 'built', 'about.json'), 'utf8')).deployment);
 });
 
 test('SQL is bound beside what is bound already, in every environment', () => {

@@ -7,8 +7,11 @@ import { button, el } from '../dom.js';
 import { quoted } from '../influxql/statements.js';
 import { onScreen } from './on_screen.js';
 
-/** Cloudflare's list prices, in dollars (docs/COSTS.md). */
-const prices = { rowWritten: 1e-6, rowRead: 1e-9, byteMonth: 0.2e-9 };
+/**
+ * Cloudflare's prices in dollars, those of docs/costs.json. A write request is one request of the
+ * Worker and one of an object for each shard.
+ */
+const prices = { writeRequest: 0.45e-6, rowWritten: 1e-6, rowRead: 1e-9, byteMonth: 0.2e-9 };
 
 const units = ['bytes', 'KB', 'MB', 'GB', 'TB'];
 
@@ -53,7 +56,14 @@ function quotaLines(tags, rows) {
  */
 async function stats(db) {
   const [series] = await ask(`SHOW STATS ON ${quoted(db)}`);
-  const sums = { diskBytes: 0, numMeasurements: 0, rowsRead: 0, rowsWritten: 0, writePointsOk: 0 };
+  const sums = {
+    diskBytes: 0,
+    numMeasurements: 0,
+    rowsRead: 0,
+    rowsWritten: 0,
+    writePointsOk: 0,
+    writeReqOk: 0,
+  };
   const quotas = [];
   for (const { name, tags, columns, values } of series) {
     if (tags?.database !== db) continue;
@@ -146,13 +156,18 @@ function show(element, db, counted, found) {
   if (counted instanceof Error) {
     lines.push(line('Size and cost', 'need a token that can read the whole database'));
   } else {
-    const { rowWritten, rowRead, byteMonth } = prices;
+    const { writeRequest, rowWritten, rowRead, byteMonth } = prices;
     lines.unshift(line('Size', bytesText(counted.diskBytes)));
     lines.splice(1, 0, line('Measurements', whole(counted.numMeasurements)));
     lines.push(line('Points written', whole(counted.writePointsOk)), ...counted.quotas);
     // In the browser nobody counts rows, and nobody pays.
     if (currentPlace() === 'server') {
       lines.push(
+        line(
+          'Write requests',
+          `${whole(counted.writeReqOk)} · ${dollars(counted.writeReqOk * writeRequest)}`,
+          'Requests of the Worker and of an object, at $0.45 a million; tidemark costs shows the object time too',
+        ),
         line(
           'Rows written',
           `${whole(counted.rowsWritten)} · ${dollars(counted.rowsWritten * rowWritten)}`,
