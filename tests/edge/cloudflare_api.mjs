@@ -91,7 +91,7 @@ const withoutSecrets = (bindings) => bindings.map(({ text, ...one }) => (one.typ
 
 /** What is asked of one recorded script. */
 const scriptCalls = {
-  'GET /settings': (script) => ({ bindings: withoutSecrets(script.bindings) }),
+  'GET /settings': (script) => ({ bindings: script.bindings.filter(({ type }) => type !== 'secret_text') }),
   'GET /secrets': (script) => withoutSecrets(script.bindings.filter(({ type }) => type === 'secret_text')),
   'GET /subdomain': (script) => ({ enabled: script.isWorkersDev, previews_enabled: false }),
   'POST /subdomain': (script, { enabled }) => ({ enabled: (script.isWorkersDev = enabled), previews_enabled: false }),

@@ -80,8 +80,9 @@ async function remoteOf(account, name) {
   const settings = await account.find(`${account.scripts()}/${name}/settings`);
   if (!settings) return nothingRemote;
   const subdomain = await account.find(`${account.scripts()}/${name}/subdomain`);
+  const secrets = await account.find(`${account.scripts()}/${name}/secrets`);
+  const hasToken = (secrets ?? []).some((secret) => secret.name === 'ADMIN_TOKEN');
   const { bindings = [] } = settings;
-  const hasToken = bindings.some(({ type, name: one }) => type === 'secret_text' && one === 'ADMIN_TOKEN');
   return { isThere: true, hasToken, isWorkersDev: subdomain?.enabled, bindings };
 }
 
