@@ -33,6 +33,7 @@ export const settings = [
   'AUTO_CREATE_DATABASES',
   'AUTO_CREATE_RETENTION',
   'LOG_REQUESTS',
+  'URL_CREDENTIALS',
   'COUNT_DURATIONS',
 ];
 

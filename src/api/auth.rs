@@ -27,6 +27,11 @@ pub enum AuthError {
     /// 401: none, malformed, unknown, expired.
     #[error("unauthorized access")]
     Unauthorized,
+    /// 401: the operator refuses credentials in URLs.
+    #[error(
+        "credentials in the URL are refused (URL_CREDENTIALS=false), because logs store URLs: send the parameters u and p as the header \"Authorization: Basic\", or a token as \"Authorization: Token\""
+    )]
+    InUrl,
     /// 429: a user's password, wrong once too often.
     #[error(
         "too many failed logins of this user from this address: check the password, and try again in {retry_after_s} s"

@@ -140,7 +140,7 @@ impl ApiError {
     /// The HTTP status.
     pub fn status(&self) -> u16 {
         match self {
-            Self::Auth(AuthError::Unauthorized) => 401,
+            Self::Auth(AuthError::Unauthorized | AuthError::InUrl) => 401,
             Self::ForeignOrigin(_)
             | Self::Auth(
                 AuthError::Write { .. } | AuthError::Statement { .. } | AuthError::Forbidden { .. },
@@ -190,6 +190,7 @@ impl ApiError {
     pub fn class(&self) -> &'static str {
         match self {
             Self::Auth(AuthError::Unauthorized) => "unauthorized",
+            Self::Auth(AuthError::InUrl) => "credentials in url",
             Self::ForeignOrigin(_) => "foreign origin",
             Self::Auth(AuthError::NotConfigured) | Self::Settings(_) => "settings",
             Self::Auth(AuthError::Unverified(_)) => "unverified",

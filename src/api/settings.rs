@@ -53,6 +53,8 @@ pub struct Settings {
     pub access: Option<Rc<Application>>,
     /// `CORS_ORIGINS`: origins that browsers may call from.
     pub cors_origins: CorsOrigins,
+    /// `URL_CREDENTIALS`: whether the parameters `u` and `p` of a URL may hold credentials.
+    pub url_credentials: bool,
     /// `AUTO_CREATE_DATABASES`: whether a write creates an absent database.
     pub auto_create_databases: bool,
     /// `AUTO_CREATE_RETENTION` of such a database, nanoseconds; 0 is for ever.
@@ -133,6 +135,7 @@ impl Settings {
             access: access(text("ACCESS_TEAM"), text("ACCESS_AUDIENCE"))?,
             cors_origins: text("CORS_ORIGINS")
                 .map_or(CorsOrigins::List(Vec::new()), |v| origins(&v)),
+            url_credentials: flag(&text, "URL_CREDENTIALS", true)?,
             auto_create_databases: flag(&text, "AUTO_CREATE_DATABASES", true)?,
             count_durations: flag(&text, "COUNT_DURATIONS", false)?,
             auto_create_retention_ns: parsed(

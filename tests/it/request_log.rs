@@ -134,6 +134,53 @@ fn a_request_is_part_of_the_trace_that_its_client_names_and_says_what_it_waited_
 }
 
 #[test]
+fn a_line_has_nothing_of_the_query_string_but_the_database() {
+    let mut product = Product::with(&[]);
+    let target = "/write?db=d&u=ann&p=secret&rp=policy&precision=s&x=canary#canary";
+    send(&mut product, "POST", target, ("x-request-id", "id-1"));
+    assert_eq!(
+        product.log_line(),
+        Some(
+            "{\"id\":\"id-1\",\"method\":\"POST\",\"route\":\"/write\",\
+             \"error\":\"unauthorized\",\"status\":401,\"bytes_in\":0,\"duration_ms\":0}"
+        )
+    );
+    send(&mut product, "POST", "/write?db=d&u=ann&p=token-of-the-tests", ("x-request-id", "id-2"));
+    assert_eq!(
+        product.log_line(),
+        Some(
+            "{\"id\":\"id-2\",\"method\":\"POST\",\"route\":\"/write\",\"database\":\"d\",\
+             \"error\":\"rejected lines\",\"status\":400,\"bytes_in\":11,\"duration_ms\":0,\
+             \"points\":1,\"tiny\":1,\"writes\":1,\"tiny_writes\":1}"
+        )
+    );
+}
+
+#[test]
+fn credentials_in_urls_are_refused_where_the_operator_says_so() {
+    let basic = base64::engine::general_purpose::STANDARD.encode("u:token-of-the-tests");
+    let header = format!("Basic {basic}");
+    for (allowed, in_url, in_header) in [("true", 200, 200), ("false", 401, 200)] {
+        let mut product = Product::with(&[("URL_CREDENTIALS", allowed)]);
+        let q = "q=SHOW+DATABASES";
+        for (target, header, status) in [
+            (format!("/query?{q}&u=u&p=token-of-the-tests"), "", in_url),
+            // The password would be logged all the same.
+            (format!("/query?{q}&u=u&p=token-of-the-tests"), header.as_str(), in_url),
+            (format!("/query?{q}&u=&p="), header.as_str(), in_header),
+            (format!("/query?{q}"), header.as_str(), in_header),
+        ] {
+            let reply = send(&mut product, "GET", &target, ("authorization", header));
+            assert_eq!(reply.status, status, "{allowed} {target}");
+            let text = String::from_utf8(reply.body).unwrap();
+            let is_told = text.contains("credentials in the URL are refused");
+            assert_eq!(is_told, status == 401, "{text}");
+            assert!(!text.contains("token-of"), "{text}");
+        }
+    }
+}
+
+#[test]
 fn what_is_logged_is_a_setting() {
     for (which, expected) in
         [("all", [true, true]), ("errors", [false, true]), ("none", [false; 2])]

@@ -236,7 +236,7 @@ fn defaults_of_the_settings_page_are_those_of_the_code() {
         assert_eq!(given, Settings::read(|_| None), "{name}: {default}");
         compared += 1;
     }
-    assert_eq!(compared, 7);
+    assert_eq!(compared, 8);
 }
 
 /// The table of fixed limits in the settings page, row by row.

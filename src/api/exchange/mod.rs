@@ -221,6 +221,10 @@ impl Exchange {
         if self.head.method == "OPTIONS" {
             return Ok(Action::Respond(headers::preflight()));
         }
+        let settings = isolate.service.settings.as_ref();
+        if self.url.filled("p").is_some() && settings.is_ok_and(|set| !set.url_credentials) {
+            return Err(AuthError::InUrl.into());
+        }
         let path = self.head.route();
         let Some((route, _)) = routes::find(path) else {
             return Err(ApiError::NoRoute(path.to_owned()));
