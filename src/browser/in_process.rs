@@ -53,6 +53,8 @@ pub struct InProcess {
     last_log_line: Option<String>,
     sql: Option<SqlSession>,
     backups: Option<BackupPlace>,
+    /// Whether the last response was streamed.
+    last_was_streamed: bool,
     /// Requests to each object so far; elsewhere the platform bills them.
     object_requests: BTreeMap<Address, u64>,
 }
@@ -139,6 +141,7 @@ impl InProcess {
             last_log_line: None,
             sql: None,
             backups: None,
+            last_was_streamed: false,
             object_requests: BTreeMap::new(),
         }
     }
@@ -158,6 +161,11 @@ impl InProcess {
     /// The log's line of the last request.
     pub fn last_log_line(&self) -> Option<&str> {
         self.last_log_line.as_deref()
+    }
+
+    /// Whether the last response was streamed, without Content-Length.
+    pub fn last_was_streamed(&self) -> bool {
+        self.last_was_streamed
     }
 
     /// Requests that each object has had so far, alarms not counted.
@@ -235,6 +243,7 @@ impl InProcess {
         let mut body = Some(body);
         let mut calls = VecDeque::new();
         let mut streamed: Option<Response> = None;
+        let mut was_streamed = false;
         let response = loop {
             action = match action {
                 Action::ReadBody => {
@@ -253,6 +262,7 @@ impl InProcess {
                 Action::Respond(response) => break response,
                 Action::Stream(response) => {
                     streamed = Some(response);
+                    was_streamed = true;
                     exchange.proceed(&mut self.service, &self.platform)
                 }
                 Action::Bytes(bytes) => {
@@ -264,6 +274,7 @@ impl InProcess {
                 Action::End => break streamed.take().unwrap_or_else(internal_error),
             };
         };
+        self.last_was_streamed = was_streamed;
         self.last_log_line = exchange.log_line(&mut self.service, &self.platform);
         let mut calls = exchange.afterwards(&mut self.service, &self.platform);
         while let Some(call) = calls.pop() {

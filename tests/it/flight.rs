@@ -91,6 +91,7 @@ fn called(
     let head = RequestHead { method: "POST".into(), path, headers: all, ..RequestHead::default() };
     let response = product.request(head, body);
     assert_eq!(response.status, 200);
+    assert!(product.last_was_streamed(), "{method}");
     let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type").unwrap();
     assert_eq!(of_type.1, if is_text { TEXT } else { BINARY });
     read(response, is_text)
@@ -269,6 +270,29 @@ fn refusals_have_the_codes_of_grpc() {
     ] {
         let answer = call(&mut product, method, &[headers], message);
         assert_eq!((answer.code, answer.messages.len()), (code, 0), "{method} {}", answer.text);
+    }
+}
+
+/// Cloudflare converts gRPC-Web to gRPC only in a response without Content-Length.
+#[test]
+fn every_response_of_flight_is_streamed_whatever_its_status() {
+    let mut product = created();
+    let bearer = ("authorization".to_owned(), format!("Bearer {TOKEN}"));
+    let of_type = |of_type: &str| ("content-type".to_owned(), of_type.to_owned());
+    for (method, headers, status) in [
+        ("POST", vec![bearer.clone(), of_type(BINARY)], 200),
+        ("POST", vec![of_type(BINARY)], 200),
+        ("POST", vec![bearer.clone(), of_type("application/grpc")], 415),
+        ("POST", vec![of_type("application/grpc")], 401),
+        ("GET", vec![bearer.clone()], 405),
+        ("POST", vec![bearer, ("origin".to_owned(), "https://a".to_owned())], 403),
+    ] {
+        let path = "/arrow.flight.protocol.FlightService/DoGet".to_owned();
+        let head = RequestHead { method: method.into(), path, headers, ..RequestHead::default() };
+        let response = product.request(head, Vec::new());
+        assert_eq!((response.status, product.last_was_streamed()), (status, true), "{method}");
+        let has_length = response.headers.iter().any(|(name, _)| name == "Content-Length");
+        assert!(!has_length, "{method} {status}");
     }
 }
 

@@ -160,6 +160,11 @@ impl Product {
         self.inner.object_requests()
     }
 
+    /// Whether the last response was streamed, without Content-Length.
+    pub(crate) fn last_was_streamed(&self) -> bool {
+        self.inner.last_was_streamed()
+    }
+
     /// Gives an object that sleeps its storage.
     pub(crate) fn put_store(&mut self, address: Address, store: MemoryStore) {
         self.inner.put_store(address, store);

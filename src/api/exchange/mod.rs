@@ -364,7 +364,15 @@ impl Exchange {
             headers::finish(response, &self.head, &self.record.id, self.origins.as_ref());
             response.headers.push(("Server-Timing".into(), self.spans.server_timing()));
         }
-        action
+        match action {
+            // Cloudflare converts gRPC-Web to gRPC only in a response without Content-Length.
+            Action::Respond(response)
+                if self.errors == ErrorShape::Flight && !response.body.is_empty() =>
+            {
+                Action::Stream(response)
+            }
+            action => action,
+        }
     }
 
     fn refuse(&mut self, error: ApiError) -> Action {
