@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { endGroup, startGroup } from './processes.mjs';
 import { at, Sentence, wrangler } from './project.mjs';
 import { configurationWith } from './bound-configuration.mjs';
+import { startSqlProcess } from './sql-binding.mjs';
 
 /** Only this machine can reach it. */
 const host = '127.0.0.1';
@@ -88,7 +89,8 @@ async function answers(url) {
 /**
  * Starts the server and waits until it answers.
  *
- * `sql` is the configuration of a Worker of SQL, which runs beside it and is bound. With `backups` a bucket is bound.
+ * `sql` is the configuration of a SQL Worker, which runs in the same process, as a deployment runs it. `sqlProcess` is
+ * `{ folder }` of a SQL module, which runs in a process of its own. With `backups` a bucket is bound.
  * `vars` are variables of the Worker. `envFile` replaces `.dev.vars`. `script` is started instead of
  * the built Worker, and may use what the runtime has for tests. `stdio` is where the output goes. Returns `{ url, child, stop }`.
  */
@@ -99,9 +101,11 @@ export async function startServer(options) {
   }
   const flags = ['--compatibility-flags', 'experimental'];
   const dev = options.script ? ['dev', options.script, ...flags] : ['dev'];
-  const wanted = { sql: Boolean(options.sql), backups: Boolean(options.backups) };
+  const sqlProcess = options.sqlProcess && (await startSqlProcess({ node, stateDir, ...options.sqlProcess }));
+  const sql = sqlProcess?.configuration ?? options.sql;
+  const wanted = { sql: Boolean(sql), backups: Boolean(options.backups) };
   if (wanted.sql || wanted.backups) dev.push('--config', await configurationWith(wanted));
-  if (options.sql) dev.push('--config', options.sql);
+  if (sql) dev.push('--config', sql);
   const args = [wrangler, ...dev, '--ip', host, '--port', String(port), '--persist-to', stateDir];
   args.push('--inspector-port', '0', '--local', '--show-interactive-dev-session', 'false');
   if (envFile) args.push('--env-file', envFile);
@@ -114,7 +118,10 @@ export async function startServer(options) {
     stdio: options.stdio ?? ['ignore', 'inherit', 'inherit'],
   });
   let over = false;
-  child.ended.then(() => (over = true));
+  child.ended.then(() => {
+    over = true;
+    return sqlProcess?.stop();
+  });
 
   const url = `http://${host}:${port}`;
   const deadline = Date.now() + startMs;

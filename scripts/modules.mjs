@@ -87,8 +87,8 @@ export async function buildWorker(binder, folder, profile) {
 }
 
 /**
- * SQL, compiled as `profile` says: its Worker, `index.js` and `index_bg.wasm` in `folder`, and the same module for the
- * page, `sql.js` and `sql.wasm.gz` in `pageFolder`.
+ * SQL, compiled as `profile` says: its Worker, `index.js` and `index_bg.wasm` in `folder`, `module.mjs` there for Node, and
+ * the same module for the page, `sql.js` and `sql.wasm.gz` in `pageFolder`.
  */
 export async function buildSql(binder, { folder, pageFolder, profile }) {
   const targetFolder = at('sql', 'target');
@@ -111,6 +111,8 @@ export async function buildSql(binder, { folder, pageFolder, profile }) {
   await bindFor('web', ofPage);
   mkdirSync(pageFolder, { recursive: true });
   copyFileSync(join(ofPage, 'index.js'), join(pageFolder, 'sql.js'));
+  // For Node, which loads the module in the SQL process of a machine.
+  copyFileSync(join(ofPage, 'index.js'), join(folder, 'module.mjs'));
   const packed = gzipSync(readFileSync(join(ofPage, 'index_bg.wasm')), { level: 9 });
   writeFileSync(join(pageFolder, 'sql.wasm.gz'), packed);
   rmSync(ofPage, { recursive: true });

@@ -178,9 +178,10 @@ async function sqlRecord(profile) {
   const versions = [await rust(), lockedCrate('wasm-bindgen')];
   const own = ['src', 'zstd-stub', 'Cargo.toml', 'Cargo.lock', 'stack.rs', 'worker.js'];
   const database = ['src', 'tables', 'Cargo.toml', '.cargo/config.toml', 'scripts/modules.mjs'];
-  const sources = [...own.map((name) => join('sql', name)), ...database];
+  const shared = ['packages/tidemark/lib/sql_sessions.js'];
+  const sources = [...own.map((name) => join('sql', name)), ...database, ...shared];
   const inputs = fingerprint(sources, [...versions, profile]);
-  const outputs = ['index.js', 'index_bg.wasm'].map((name) => join(sqlFolder, name));
+  const outputs = ['index.js', 'index_bg.wasm', 'module.mjs'].map((name) => join(sqlFolder, name));
   const ofPage = ['sql.js', 'sql.wasm.gz'].map((name) => join(sqlPageFolder, name));
   return { stamp: '.cache/stamps/sql', inputs, outputs: [...outputs, ...ofPage] };
 }
@@ -211,7 +212,7 @@ export async function sql(profile = 'quick') {
 export const hasReleasedSql = async () => isDone(await sqlRecord(releaseProfile));
 
 /** Whether the Worker of SQL was built here. */
-export const hasSql = () => existsSync(join(sqlFolder, 'index_bg.wasm'));
+export const hasSql = () => existsSync(join(sqlFolder, 'module.mjs'));
 
 /** Whether it was built of other sources than there are now. */
 export async function isSqlOld() {

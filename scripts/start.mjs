@@ -12,8 +12,8 @@ import { checked, keptToken } from './admin-token.mjs';
 import { settings, startServer } from './dev-server.mjs';
 import { endAllOnSignals } from './processes.mjs';
 import { at, finishWith, root, Sentence } from './project.mjs';
-import { hasSql, isSqlOld, mostOfIt } from './setup.mjs';
-import { hintOfSql, sqlConfiguration } from './sql-binding.mjs';
+import { hasSql, isSqlOld, mostOfIt, sqlFolder } from './setup.mjs';
+import { hintOfSql } from './sql-binding.mjs';
 
 /** Where gRPC is taken: on this machine, as the server is; null where nobody asked for it. */
 async function flightPlace() {
@@ -83,7 +83,7 @@ await finishWith(async () => {
     vars,
     envFile: secrets.length > 0 ? secretsFile(new Map(secrets).set('ADMIN_TOKEN', secret), stateDir) : undefined,
     observability: process.env.OBSERVABILITY === '1',
-    sql: hasSql() ? sqlConfiguration : undefined,
+    sqlProcess: hasSql() ? { folder: sqlFolder } : undefined,
   });
   if (flight) await new Transcoder({ to: new URL(server.url) }).listen(flight);
   console.log(greeting(server.url, secret, flight));

@@ -27,7 +27,7 @@ use crate::protocol::call::{
 };
 use crate::protocol::host::{Host, Ticket};
 use crate::protocol::recovery;
-use crate::protocol::sql::broken_off;
+use crate::protocol::sql::thrown;
 use crate::shard::Shard;
 use crate::shard::budget::Budget;
 use crate::shard::host::ShardHost;
@@ -295,7 +295,7 @@ impl InProcess {
         }
         if to == Address::Sql {
             let result = match &mut self.sql {
-                Some(sql) => sql(&message).map_err(|said| broken_off(&said)),
+                Some(sql) => sql(&message).or_else(|said| thrown(&said)),
                 None => Err(CallFailure::Failed("there is no SQL here".to_owned())),
             };
             return Reply { id, result };

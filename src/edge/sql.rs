@@ -9,7 +9,7 @@ use worker::Env;
 
 use super::config;
 use crate::protocol::call::CallFailure;
-use crate::protocol::sql::broken_off;
+use crate::protocol::sql::thrown;
 
 #[wasm_bindgen]
 extern "C" {
@@ -37,10 +37,9 @@ pub(super) struct SqlSession(RefCell<Option<JsSession>>);
 impl SqlSession {
     /// The reply to a message.
     pub(super) async fn turn(&self, env: &Env, message: &[u8]) -> Result<Vec<u8>, CallFailure> {
-        self.carry(env, message).await.map_err(|error| {
+        self.carry(env, message).await.or_else(|error| {
             let said = Reflect::get(&error, &JsValue::from_str("message")).ok();
-            let said = said.and_then(|said| said.as_string()).unwrap_or_default();
-            broken_off(&said)
+            thrown(&said.and_then(|said| said.as_string()).unwrap_or_default())
         })
     }
 

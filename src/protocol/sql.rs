@@ -7,14 +7,28 @@
 use serde::{Deserialize, Serialize};
 
 use super::call::CallFailure;
-use super::envelope::{Direction, Wire};
+use super::envelope::{self, Direction, Wire};
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
 use crate::scan::request::{AggregateFunction, Comparison, Window};
 
-/// What becomes of a call to a session that is gone, and `said` why: nothing of it goes on.
-pub fn broken_off(said: &str) -> CallFailure {
-    CallFailure::Failed(format!("SQL broke off: {said}"))
+/// The status of a statement that exceeds a limit of memory, rows or time.
+pub const TOO_MUCH: u16 = 507;
+
+/// Returns the reply to a message for which the SQL Worker threw an error with the text `said`.
+/// The prefixes are those of `sql_sessions.js`.
+///
+/// # Errors
+/// [`CallFailure::Retryable`] if the statement was lost through no fault of its own.
+pub fn thrown(said: &str) -> Result<Vec<u8>, CallFailure> {
+    if let Some(message) = said.strip_prefix("stopped: ") {
+        let failed = FromSql::Failed { status: TOO_MUCH, message: message.to_owned() };
+        return Ok(envelope::encode(&failed));
+    }
+    Err(match said.strip_prefix("lost: ") {
+        Some(why) => CallFailure::Retryable(format!("SQL broke off: {why}")),
+        None => CallFailure::Failed(format!("SQL broke off: {said}")),
+    })
 }
 
 /// A message to a session of SQL.

@@ -7,10 +7,27 @@ import { join } from 'node:path';
 import { build } from 'esbuild';
 
 import { at } from '../../scripts/project.mjs';
+import { hasSql } from '../../scripts/setup.mjs';
 
 const staging = at('.cache', 'sql');
 /** The module itself, for what stands in its place to import. */
 export const moduleOfSql = JSON.stringify(join(staging, 'index.js'));
+
+/** The same module for Node. */
+export const moduleOfProcess = JSON.stringify(at('sql', 'build', 'module.mjs'));
+
+/** A folder for the SQL process that has `code` in the place of its module; null if SQL is not built. */
+export async function processOfSql(t, code) {
+  if (!hasSql()) {
+    t.skip('SQL is not built: npm run sql');
+    return null;
+  }
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-sql-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(join(folder, 'module.mjs'), code);
+  copyFileSync(at('sql', 'build', 'index_bg.wasm'), join(folder, 'index_bg.wasm'));
+  return folder;
+}
 
 /** The configuration of a Worker of SQL that has `code` in the place of its module; null if SQL is not built. */
 export async function workerOfSql(t, code) {

@@ -43,3 +43,34 @@ fn a_statement_that_breaks_off_is_503_and_the_next_one_is_answered() {
     let listed = product.query("a", "SHOW QUERIES").to_string();
     assert!(!listed.contains("rows 1000"), "{listed}");
 }
+
+/// The client sees the result of the second run only.
+#[test]
+fn a_statement_that_sql_lost_runs_again_and_a_stopped_one_does_not() {
+    let mut product = written();
+    let (mut session, mut messages) = (stand_in(), 0);
+    product.answer_sql(Box::new(move |message: &[u8]| {
+        messages += 1;
+        match messages {
+            2 => Err("lost: its thread ended".to_owned()),
+            6 => Err("stopped: it computed for too long".to_owned()),
+            _ => session(message),
+        }
+    }));
+    assert_eq!(ask(&mut product, "count m"), (200, "[{\"rows\":2}]".to_owned()));
+    let stopped = (507, "{\"error\":\"it computed for too long\"}\n".to_owned());
+    assert_eq!(ask(&mut product, "count m"), stopped);
+    assert_eq!(ask(&mut product, "count m"), (200, "[{\"rows\":2}]".to_owned()));
+}
+
+#[test]
+fn a_statement_that_sql_loses_again_and_again_is_503() {
+    let mut product = written();
+    let (mut session, mut messages) = (stand_in(), 0);
+    product.answer_sql(Box::new(move |message: &[u8]| {
+        messages += 1;
+        if messages % 2 == 0 { Err("lost: its thread ended".to_owned()) } else { session(message) }
+    }));
+    let (status, said) = ask(&mut product, "count m");
+    assert_eq!((status, said.contains("SQL broke off: its thread ended")), (503, true), "{said}");
+}

@@ -1,6 +1,7 @@
 // tidemark serve: the database on this machine.
 
-import { readFileSync, realpathSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
@@ -11,6 +12,7 @@ import { adminToken, makeFolder, occupy } from '../lib/folder.mjs';
 import { mustBeFree, ownHost, placeText, portOf, tlsOf, tlsOptions } from '../lib/listening.mjs';
 import { tell, tellCalls } from '../lib/log.mjs';
 import { Server } from '../lib/server.mjs';
+import { SqlSupervisor } from '../lib/sql_supervisor.mjs';
 import { Transcoder } from '../lib/transcoder.mjs';
 
 const inPackage = (path) => fileURLToPath(new URL(path, import.meta.url));
@@ -68,6 +70,18 @@ function flightOf({ host, port, tls, flight }) {
   return { place, transcoder, address: `${tls ? 'grpc+tls' : 'grpc'}://${placeText(place)}` };
 }
 
+/** The SQL process, with its socket in a new folder that only this user can read; null in a package without SQL. */
+function sqlOf() {
+  const module = builtSql();
+  if (!module) return null;
+  // Not in the folder of the data: a socket's path has at most 103 bytes.
+  const place = mkdtempSync(join(tmpdir(), 'tidemark-'));
+  const socket = join(place, 'sql');
+  const supervisor = new SqlSupervisor({ folder: realpathSync(module), place: socket, tell });
+  const stop = async () => (await supervisor.stop(), rmSync(place, { recursive: true, force: true }));
+  return { supervisor, socket, stop, front: realpathSync(inPackage('../lib/sql_front.js')) };
+}
+
 async function run(options) {
   const { day, paths, settings } = aboutBuilt();
   const { host, port: portText, data } = options;
@@ -78,6 +92,7 @@ async function run(options) {
   await mustBeFree({ host, port }, '--port');
   if (flight) await mustBeFree(flight.place, '--flight');
   const mark = await occupy(folder);
+  const sql = sqlOf();
   try {
     const token = adminToken(folder);
     const variables = variablesOf(settings, token);
@@ -86,7 +101,6 @@ async function run(options) {
     if (options.backups) makeFolder(options.backups);
     const backups = options.backups ? realpathSync(options.backups) : null;
     const file = join(folder, 'workerd.capnp');
-    const sql = builtSql() && realpathSync(builtSql());
     const places = { folder, built: realpathSync(built), sql, site: realpathSync(join(built, 'site')), stored, backups };
     const front = realpathSync(inPackage('../lib/front.js'));
     const names = Object.keys(variables);
@@ -98,6 +112,7 @@ async function run(options) {
     // Calls that are under way are requests of the server: they end first.
     const stop = async () => (await flight?.transcoder.stop(), await server.stop());
     for (const signal of signals) process.on(signal, stop);
+    await sql?.supervisor.start();
     await server.start();
     if (server.isStopping) return 0;
     await flight?.transcoder.listen(flight.place);
@@ -107,6 +122,7 @@ async function run(options) {
     if (!process.stdout.isTTY) tell('stopped', {});
     return 0;
   } finally {
+    await sql?.stop();
     mark.close();
   }
 }

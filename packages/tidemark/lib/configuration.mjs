@@ -46,8 +46,9 @@ function socketOf({ host, port, tls, folder }) {
 /**
  * The configuration of one server, to be written into `folder`.
  *
- * `built` is the folder of the Worker's modules, `sql` that of SQL's or null, `site` that of the console, `front` the module that
+ * `built` is the folder of the Worker's modules, `site` that of the console, `front` the module that
  * stands before both, `stored` where the objects' files are,
+ * `sql` the module that passes messages to the SQL process and the socket of that process, `{ front, socket }`, or null,
  * `backups` the folder of backups or null. `variables` are names of variables of the
  * environment, which are bound by their names, so that no secret is written down. `paths` are the
  * paths that the Worker answers. `day` is its compatibility date. `host` and `port` are where it listens,
@@ -72,7 +73,7 @@ const config :Workerd.Config = (
   sockets = [${socketOf({ folder, ...socket })}],
   services = [
     (name = "front", worker = .front),
-    (name = "database", worker = .database),${sql ? '\n    (name = "sql", worker = .sql),' : ''}
+    (name = "database", worker = .database),${sql ? sqlServices(sql) : ''}
     (name = "site", disk = (path = ${quoted(site)})),
     (name = "stored", disk = (path = ${quoted(stored)}, writable = true)),${backups ? `\n    (name = "backups", disk = (path = ${quoted(backups)}, writable = true)),` : ''}
   ],
@@ -97,13 +98,21 @@ const database :Workerd.Worker = (
   durableObjectNamespaces = [${namespaces.join(', ')}],
   durableObjectStorage = (localDisk = "stored"),
 );
-${sql ? sqlWorker(day, modulesIn(sql)) : ''}`;
+${sql ? sqlWorker(day, moduleOf(folder, sql.front)) : ''}`;
 }
 
-/** The Worker of SQL, which is bound to nothing. */
-const sqlWorker = (day, modules) => `
+const sqlServices = ({ socket }) => `
+    (name = "sql", worker = .sql),
+    (name = "sql-process", external = (address = ${quoted(`unix:${socket}`)}, http = ())),`;
+
+/** Takes the place of the SQL Worker of a deployment. */
+const sqlWorker = (day, module) => `
 const sql :Workerd.Worker = (
   compatibilityDate = "${day}",
-  modules = [${modules}],
+  modules = [${module}],
+  bindings = [
+    (name = "PROCESS", service = "sql-process"),
+    (name = "PROCESS_URL", text = "http://sql/"),
+  ],
 );
 `;

@@ -23,12 +23,14 @@ use crate::admission::{Held, QueryRoom};
 use crate::model::configurable_limits::Limit;
 use crate::model::grant::Right;
 use crate::model::limits::UNLIMITED;
-use crate::protocol::call::{Address, Call};
+use crate::protocol::call::{Address, Call, CallFailure};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
-use crate::protocol::sql::{Answer, FromSql, Parameter, QueryRequest, SystemTable, ToSql, Wanted};
+use crate::protocol::sql::{
+    Answer, FromSql, Parameter, QueryRequest, SystemTable, TOO_MUCH, ToSql, Wanted,
+};
 use crate::query::error::QueryError;
 use scans::{Asked, Learned, Scans};
 
@@ -70,6 +72,8 @@ pub struct SqlQuery {
     /// Rows that were read.
     points: u64,
     retries: Retries,
+    /// How often SQL lost the statement.
+    losses: Retries,
     watch: LiveQueryReport,
 }
 
@@ -118,6 +122,7 @@ impl SqlQuery {
             emitted: false,
             points: 0,
             retries: Retries::default(),
+            losses: Retries::default(),
             watch: LiveQueryReport::default(),
         }
     }
@@ -222,9 +227,15 @@ impl SqlQuery {
     ) -> SqlTurn {
         let pages = replies.split_off(replies.len().min(1));
         let lost = || Error::Unavailable(Unavailable::Unreachable("no reply".to_owned()));
-        match envelope::decode_reply::<FromSql>(replies.pop().ok_or_else(lost)?)? {
+        let reply = replies.pop().ok_or_else(lost)?;
+        let is_lost = matches!(reply, Err(CallFailure::Retryable(_)));
+        if is_lost && !self.emitted && self.losses.count().is_ok() {
+            return self.open();
+        }
+        match envelope::decode_reply::<FromSql>(reply)? {
             FromSql::Failed { status, message } => {
-                if !self.emitted && !self.is_certain() {
+                // With newer columns the statement would need as much again.
+                if !self.emitted && !self.is_certain() && status != TOO_MUCH {
                     return self.load(context, true);
                 }
                 Err(Error::Sql { status, message })

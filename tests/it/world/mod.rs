@@ -29,7 +29,7 @@ use tidemark::protocol::catalog::{FromCatalog, ToCatalog};
 use tidemark::protocol::envelope;
 use tidemark::protocol::host::{Host, Ticket};
 use tidemark::protocol::live_queries::LiveQuery;
-use tidemark::protocol::sql::broken_off;
+use tidemark::protocol::sql::thrown;
 use tidemark::store::memory::MemoryStore;
 
 use crate::backup_place::MemoryPlace;
@@ -467,7 +467,7 @@ impl World {
             return;
         }
         if call.to == Address::Sql {
-            let result = (self.sql)(&call.message).map_err(|said| broken_off(&said));
+            let result = (self.sql)(&call.message).or_else(|said| thrown(&said));
             self.events.push(Event::Reply(caller, Reply { id: call.id, result }));
             return;
         }

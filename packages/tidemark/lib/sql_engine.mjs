@@ -1,0 +1,125 @@
+// The SQL module in a thread that is watched: a statement that computes for too long, or uses too much memory, ends
+// with its thread, and the next one gets a new thread.
+
+import { readFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { Worker } from 'node:worker_threads';
+
+import { lost, stopped } from './sql_sessions.js';
+
+export const defaultLimits = {
+  /** The maximum time of a turn of a statement, in milliseconds. Turns of ordinary statements take less than one second. */
+  turnMs: 5_000,
+  /** The maximum memory of the process during a turn, in bytes. */
+  processBytes: 1024 * 1024 * 1024,
+  /** A thread with more memory is replaced when no statement runs: WebAssembly memory never shrinks. */
+  keptBytes: 64 * 1024 * 1024,
+  /** Between two checks of a turn, in milliseconds. */
+  checkMs: 250,
+};
+
+const thread = new URL('./sql_thread.mjs', import.meta.url);
+const trap = 'a query used up its stack or its memory';
+const cpuMs = () => {
+  const { user, system } = process.cpuUsage();
+  return (user + system) / 1_000;
+};
+
+/** An engine of [Sessions]. `tell(event, more)` is called when a statement is stopped. */
+export class Engine {
+  #last = Promise.resolve();
+  /** The call in progress. */
+  #pending = null;
+  #memoryBytes = 0;
+
+  /** `folder` contains `module.mjs` and `index_bg.wasm`. */
+  static async load(folder, { tell = (_event, _more) => {}, limits = {} }) {
+    const module = await WebAssembly.compile(await readFile(join(folder, 'index_bg.wasm')));
+    return new Engine({ module, code: pathToFileURL(join(folder, 'module.mjs')).href }, { ...defaultLimits, ...limits }, tell);
+  }
+
+  constructor(workerData, limits, tell) {
+    this.workerData = workerData;
+    this.limits = limits;
+    this.tell = tell;
+    this.worker = this.#start();
+  }
+
+  #start() {
+    const worker = new Worker(thread, { workerData: this.workerData });
+    this.#memoryBytes = 0;
+    worker.on('message', (reply) => this.#settle(worker, ({ resolve }) => resolve(reply)));
+    worker.on('error', (error) => {
+      console.error('Critical', error);
+      this.#drop(worker, new Error(trap));
+    });
+    return worker;
+  }
+
+  #settle(worker, settle) {
+    if (worker !== this.worker || !this.#pending) return;
+    const pending = this.#pending;
+    this.#pending = null;
+    clearInterval(pending.timer);
+    settle(pending);
+  }
+
+  /** Ends the thread with its memory, and the call in progress with `error`. The next call starts another thread. */
+  #drop(worker, error) {
+    if (worker !== this.worker) return;
+    this.#settle(worker, ({ reject }) => reject(error));
+    this.worker = null;
+    worker.terminate();
+  }
+
+  /** Stops a call that uses too much. Time is also CPU time, since a busy machine is no fault of the statement. */
+  #check(worker, since) {
+    const { turnMs, processBytes } = this.limits;
+    const bytes = process.memoryUsage.rss();
+    let why = null;
+    if (Date.now() - since.ms >= turnMs && cpuMs() - since.cpuMs >= turnMs) {
+      why = `it computed for more than ${turnMs / 1_000} seconds without a pause`;
+    } else if (bytes > processBytes) why = `it used more than ${Math.round(processBytes / 2 ** 20)} MiB of memory`;
+    if (why === null) return;
+    this.tell('sql_stopped', { why, memory_bytes: bytes });
+    this.#drop(worker, new Error(`${stopped}the statement was stopped: ${why}; use simpler functions, or fewer rows`));
+  }
+
+  #call(message, transfer) {
+    this.worker ??= this.#start();
+    const { worker } = this;
+    const since = { ms: Date.now(), cpuMs: cpuMs() };
+    return new Promise((resolve, reject) => {
+      const timer = setInterval(() => this.#check(worker, since), this.limits.checkMs);
+      this.#pending = { resolve, reject, timer };
+      worker.postMessage(message, transfer);
+    });
+  }
+
+  /** Calls the thread when it has replied to the calls before: only then is a stopped call the one that computed. */
+  async #inOrder(message, transfer) {
+    const { worker } = this;
+    const before = this.#last;
+    const reply = before.then(() => {
+      if (worker !== this.worker) throw new Error(`${lost}another statement ended its thread`);
+      return this.#call(message, transfer);
+    });
+    this.#last = reply.catch(() => {});
+    const { memoryBytes, ...rest } = await reply;
+    this.#memoryBytes = memoryBytes;
+    return rest;
+  }
+
+  turn(session, message) {
+    return this.#inOrder({ session, message }, [message.buffer]);
+  }
+
+  end(session) {
+    return this.#inOrder({ session }, []);
+  }
+
+  settle() {
+    if (this.#memoryBytes > this.limits.keptBytes) this.#drop(this.worker, new Error(trap));
+  }
+}

@@ -1,0 +1,56 @@
+// Runs in workerd in place of the SQL Worker: passes messages to the SQL process of this machine.
+
+import { RpcTarget, WorkerEntrypoint } from 'cloudflare:workers';
+
+/** The maximum time that a call waits for a process that has ended, and the time between two tries, in milliseconds. */
+const waitMsMax = 15_000;
+const pauseMs = 250;
+
+class Session extends RpcTarget {
+  #name = crypto.randomUUID();
+  #env;
+
+  constructor(env) {
+    super();
+    this.#env = env;
+  }
+
+  #call(method, body) {
+    const { PROCESS, PROCESS_URL } = this.#env;
+    const url = `${PROCESS_URL}${this.#name}`;
+    return PROCESS ? PROCESS.fetch(url, { method, body }) : fetch(url, { method, body });
+  }
+
+  /** Resolves to the reply to a message. */
+  async turn(message) {
+    let response;
+    try {
+      response = await this.#call('POST', message);
+      if (response.ok) return new Uint8Array(await response.arrayBuffer());
+    } catch (error) {
+      await this.#restarted();
+      throw new Error(`lost: the SQL process ended (${error.message})`, { cause: error });
+    }
+    throw new Error(await response.text());
+  }
+
+  /** Waits until the process is there again: then the database starts the statement again. */
+  async #restarted() {
+    for (let leftMs = waitMsMax; leftMs > 0; leftMs -= pauseMs) {
+      await scheduler.wait(pauseMs);
+      const response = await this.#call('DELETE').catch(() => null);
+      if (response) return;
+    }
+  }
+
+  /** Ends the statement. A process that is gone has ended it already. */
+  async end() {
+    await this.#call('DELETE').catch(() => {});
+  }
+}
+
+export default class extends WorkerEntrypoint {
+  open() {
+    return new Session(this.env);
+  }
+}

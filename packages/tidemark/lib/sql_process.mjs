@@ -1,0 +1,78 @@
+// The SQL process: `node sql_process.mjs FOLDER PLACE`. It listens on PLACE, the path of a socket or a port of this
+// machine, for the messages of sql_front.js, and runs the module of FOLDER. It ends with the process that started it.
+
+import { createServer } from 'node:http';
+
+import { Engine } from './sql_engine.mjs';
+import { Sessions } from './sql_sessions.js';
+
+/** The maximum size of a message, in bytes: MESSAGE_BYTES_MAX of the database with some room. */
+const messageBytesMax = 32 * 1024 * 1024;
+/** A session without a message for this long is ended: its client is gone. */
+const idleMsMax = 600_000;
+const sweepMs = 60_000;
+
+const [folder, place] = process.argv.slice(2);
+/** Paths begin with it: a port is open to everyone on this machine. */
+const base = process.env.SQL_BASE ?? '/';
+
+// The server finishes its requests on these signals, and then ends this process.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => {});
+process.on('disconnect', () => process.exit());
+
+const limits = process.env.SQL_LIMITS ? JSON.parse(process.env.SQL_LIMITS) : {};
+const engine = await Engine.load(folder, { tell: (event, more) => process.send({ event, more }), limits });
+const sessions = new Sessions(engine);
+/** @type {Map<string, import('./sql_sessions.js').Session>} */
+const byName = new Map();
+
+async function bodyOf(request) {
+  const pieces = [];
+  let bytes = 0;
+  for await (const piece of request) {
+    bytes += piece.length;
+    if (bytes > messageBytesMax) throw new Error('the message is too large');
+    pieces.push(piece);
+  }
+  // A copy, whose memory the thread takes.
+  const body = new Uint8Array(bytes);
+  pieces.reduce((at, piece) => (body.set(piece, at), at + piece.length), 0);
+  return body;
+}
+
+async function respond({ method, name, request }) {
+  const session = byName.get(name) ?? sessions.open();
+  if (method === 'DELETE') {
+    byName.delete(name);
+    await session.end();
+    return new Uint8Array();
+  }
+  byName.set(name, session);
+  return session.turn(await bodyOf(request));
+}
+
+const server = createServer(async (request, response) => {
+  const { method, url } = request;
+  if (!url.startsWith(base)) return response.writeHead(404).end();
+  try {
+    response.end(await respond({ method, name: url.slice(base.length), request }));
+  } catch (error) {
+    response.writeHead(503).end(error.message);
+  }
+});
+// workerd ends the connections that it does not use.
+Object.assign(server, { keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 });
+
+setInterval(() => {
+  for (const [name, session] of byName) {
+    if (Date.now() - session.seenMs < idleMsMax) continue;
+    byName.delete(name);
+    session.end().catch(() => {});
+  }
+}, sweepMs).unref();
+
+const isPort = /^\d+$/.test(place);
+server.listen(isPort ? { port: Number(place), host: '127.0.0.1' } : { path: place }, () => {
+  const address = server.address();
+  process.send({ event: 'ready', more: typeof address === 'object' ? address : {} });
+});

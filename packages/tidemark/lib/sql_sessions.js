@@ -1,0 +1,144 @@
+// Admission of statements to one SQL module: limits the running statements, and queues the others. Used by the SQL Worker of a
+// deployment (sql/worker.js) and by the SQL process of a machine (sql_process.mjs).
+
+/** The maximum number of statements that run at a time: they share the module's memory. */
+const runningMax = 2;
+/** The maximum time that a statement waits, and the time between two checks, in milliseconds. */
+const waitMsMax = 10_000;
+const pollMs = 20;
+/** A waiting statement that has not checked for this long was cancelled. */
+const goneMs = 1_000;
+/** A running statement without a message for this long is ended if another statement waits: its client does not read. */
+const idleMs = 8_000;
+
+/**
+ * Prefixes of error texts that the database acts on (src/protocol/sql.rs). A lost statement did nothing wrong: it can be
+ * started again. A stopped one would use too much again.
+ */
+export const lost = 'lost: ';
+export const stopped = 'stopped: ';
+
+const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+
+/**
+ * The module with its memory.
+ *
+ * @typedef {object} Engine
+ * @property {(session: number, message: Uint8Array) => any} turn resolves to `{ reply, isOver }`; throws if the module's
+ *   memory is gone, and with it every other running statement
+ * @property {(session: number) => any} end frees a session; throws as `turn` does
+ * @property {() => any} settle is called when no statement runs
+ */
+
+/** The sessions of a module. */
+export class Sessions {
+  #lastNumber = 0;
+  /** @type {Set<Session>} */
+  #running = new Set();
+  /** @type {{ seenMs: number }[]} */
+  #waiting = [];
+
+  /** @param {Engine} engine */
+  constructor(engine) {
+    this.engine = engine;
+  }
+
+  /** Returns a session, which waits for its turn with its first message. */
+  open() {
+    this.#lastNumber += 1;
+    return new Session(this, this.#lastNumber);
+  }
+
+  /** Passes a message of `session` to the module. */
+  async turn(session, message) {
+    if (!this.#running.has(session) && !session.isLost) {
+      await this.#room();
+      this.#running.add(session);
+    }
+    if (session.isLost) {
+      // The next message starts the statement again.
+      session.isLost = false;
+      throw new Error(`${lost}another statement used up the memory, or needed the room`);
+    }
+    session.seenMs = Date.now();
+    const { reply, isOver } = await this.#enter(session, () => this.engine.turn(session.number, message));
+    session.seenMs = Date.now();
+    if (isOver) await this.end(session);
+    return reply;
+  }
+
+  /** Ends a session. */
+  async end(session) {
+    if (!this.#running.delete(session)) return;
+    await this.#enter(session, () => this.engine.end(session.number));
+    if (this.#running.size === 0) await this.engine.settle();
+  }
+
+  /** Calls the engine for `session`. If that fails, the module has a new memory, and the other statements are lost. */
+  async #enter(session, call) {
+    try {
+      return await call();
+    } catch (error) {
+      this.#running.delete(session);
+      session.isLost = false;
+      // The call that ended the module has marked the other statements already.
+      if (error.message.startsWith(lost)) throw error;
+      for (const other of this.#running) other.isLost = true;
+      this.#running = new Set();
+      throw error;
+    }
+  }
+
+  /** Whether another statement may run. Ends statements whose clients do not read. */
+  #hasRoom() {
+    const now = Date.now();
+    for (const session of this.#running) {
+      if (this.#running.size < runningMax) break;
+      if (now - session.seenMs < idleMs) continue;
+      session.isLost = true;
+      // `#enter` has marked the other statements as lost.
+      this.end(session).catch(() => {});
+    }
+    return this.#running.size < runningMax;
+  }
+
+  /** Waits for room. Polls, because a cancelled request cannot wake the next request. */
+  async #room() {
+    const own = { seenMs: Date.now() };
+    const endMs = own.seenMs + waitMsMax;
+    this.#waiting.push(own);
+    try {
+      for (;;) {
+        own.seenMs = Date.now();
+        this.#waiting = this.#waiting.filter((one) => own.seenMs - one.seenMs < goneMs);
+        if (this.#waiting[0] === own && this.#hasRoom()) return;
+        if (own.seenMs > endMs) throw new Error('too many statements run at once: repeat this one later');
+        await pause(pollMs);
+      }
+    } finally {
+      this.#waiting = this.#waiting.filter((one) => one !== own);
+    }
+  }
+}
+
+/** One statement. */
+export class Session {
+  seenMs = Date.now();
+  /** Whether its plan is gone. */
+  isLost = false;
+
+  constructor(sessions, number) {
+    this.sessions = sessions;
+    this.number = number;
+  }
+
+  /** Resolves to the reply to a message. */
+  turn(message) {
+    return this.sessions.turn(this, message);
+  }
+
+  /** Ends the statement. */
+  end() {
+    return this.sessions.end(this);
+  }
+}

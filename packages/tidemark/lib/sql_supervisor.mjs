@@ -1,0 +1,85 @@
+// Starts the SQL process, and starts it again when it ends.
+
+import { spawn } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { fileURLToPath } from 'node:url';
+
+import { Sentence } from './command.mjs';
+
+const program = fileURLToPath(new URL('./sql_process.mjs', import.meta.url));
+
+/** Between the end of the process and its next start. */
+const pauseMs = 200;
+
+export class SqlSupervisor {
+  #isStopping = false;
+  /** @type {import('node:child_process').ChildProcess | null} */
+  #child = null;
+
+  /**
+   * `folder` contains the module. `place` is the path of a socket, or a port (0 for a free one). `env` is the environment
+   * of the process, `node` the program. `tell(event, more)` is called when a statement is stopped and when the process ends.
+   */
+  constructor({ folder, place, node = process.execPath, env = /** @type {NodeJS.ProcessEnv} */ ({}), tell = (_event, _more) => {} }) {
+    this.folder = folder;
+    this.place = String(place);
+    this.node = node;
+    this.env = env;
+    this.tell = tell;
+  }
+
+  get pid() {
+    return this.#child?.pid;
+  }
+
+  /** Starts the process for the first time, and resolves to its port; throws a sentence if it does not start. */
+  async start() {
+    const port = await this.#spawn();
+    if (port === null) throw new Sentence('SQL did not start; the reason is above.');
+    return port;
+  }
+
+  /** Resolves to the port when the process is ready, or to null when it ended before. */
+  #spawn() {
+    if (!/^\d+$/.test(this.place)) rmSync(this.place, { force: true });
+    const child = spawn(this.node, [program, this.folder, this.place], {
+      env: this.env,
+      stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    });
+    this.#child = child;
+    return new Promise((resolve) => {
+      let isReady = false;
+      child.on('message', (/** @type {any} */ { event, more }) => {
+        if (event !== 'ready') return this.tell(event, more);
+        isReady = true;
+        if (more.port) this.place = String(more.port);
+        return resolve(more.port ?? 0);
+      });
+      child.once('error', (error) => console.error(error.message));
+      child.once('close', (code, signal) => {
+        if (this.#child === child) this.#child = null;
+        if (isReady) this.#restart({ code, signal });
+        else resolve(null);
+      });
+    });
+  }
+
+  async #restart(how) {
+    while (!this.#isStopping) {
+      this.tell('sql_crashed', how);
+      await sleep(pauseMs);
+      if (this.#isStopping || (await this.#spawn()) !== null) return;
+    }
+  }
+
+  /** Ends the process. */
+  stop() {
+    this.#isStopping = true;
+    const child = this.#child;
+    if (!child) return Promise.resolve();
+    const ended = new Promise((resolve) => child.once('close', resolve));
+    child.kill('SIGKILL');
+    return ended;
+  }
+}

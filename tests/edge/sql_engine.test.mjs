@@ -1,0 +1,114 @@
+// The SQL process with a stand-in for its module: statements that hang, trap or use too much memory.
+
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { Engine } from '../../packages/tidemark/lib/sql_engine.mjs';
+import { Sessions } from '../../packages/tidemark/lib/sql_sessions.js';
+import { SqlSupervisor } from '../../packages/tidemark/lib/sql_supervisor.mjs';
+
+/** Each reply is the number of turns of the thread. The message is a command. */
+const standIn = `
+let turns = 0;
+let kept;
+export function initSync() {}
+export function turn(session, message) {
+  turns += 1;
+  const word = new TextDecoder().decode(message);
+  if (word === 'trap') throw new WebAssembly.RuntimeError('unreachable');
+  if (word === 'fill') kept = new Uint8Array(400e6).fill(1);
+  while (word === 'hang' || word === 'fill');
+  return new TextEncoder().encode(String(turns));
+}
+export const is_over = () => false;
+export const end = () => {};
+export const memory_bytes = () => turns * 1000;
+`;
+
+function standInFolder(t) {
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-sql-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  writeFileSync(join(folder, 'module.mjs'), standIn);
+  writeFileSync(join(folder, 'index_bg.wasm'), Buffer.from([0, 0x61, 0x73, 0x6d, 1, 0, 0, 0]));
+  return folder;
+}
+
+async function engineOf(t, limits) {
+  const events = [];
+  const engine = await Engine.load(standInFolder(t), { tell: (event, more) => events.push({ event, ...more }), limits });
+  t.after(() => engine.worker?.terminate());
+  return { engine, events, sessions: new Sessions(engine) };
+}
+
+const ask = async (session, word) => Buffer.from(await session.turn(new TextEncoder().encode(word))).toString();
+
+test('a turn that hangs is stopped, and statements next to it are lost', async (t) => {
+  const { sessions, events } = await engineOf(t, { turnMs: 500, checkMs: 50 });
+  const [hanging, other] = [sessions.open(), sessions.open()];
+  assert.equal(await ask(other, 'go on'), '1');
+  const stopped = assert.rejects(ask(hanging, 'hang'), /^Error: stopped: .* it computed for more than 0.5 seconds/);
+  await sleep(100);
+  const lost = assert.rejects(ask(other, 'go on'), /^Error: lost: /);
+  await Promise.all([stopped, lost]);
+  // In a new thread, where the lost statement starts again.
+  assert.equal(await ask(other, 'go on'), '1');
+  assert.deepEqual(events.map(({ event }) => event), ['sql_stopped']);
+});
+
+test('a turn that uses too much memory is stopped', async (t) => {
+  const processBytes = process.memoryUsage.rss() + 200e6;
+  const { sessions } = await engineOf(t, { processBytes, checkMs: 50 });
+  await assert.rejects(ask(sessions.open(), 'fill'), /^Error: stopped: .* MiB of memory/);
+  const before = Date.now();
+  while (process.memoryUsage.rss() > processBytes && Date.now() - before < 10_000) await sleep(50);
+  assert.ok(process.memoryUsage.rss() <= processBytes, 'the memory of the thread is free');
+  assert.equal(await ask(sessions.open(), 'go on'), '1');
+});
+
+test('a trap ends its thread only', async (t) => {
+  const { sessions } = await engineOf(t, {});
+  await assert.rejects(ask(sessions.open(), 'trap'), /^Error: a query used up its stack or its memory/);
+  assert.equal(await ask(sessions.open(), 'go on'), '1');
+});
+
+test('a thread that holds much is replaced when nothing runs', async (t) => {
+  const { sessions } = await engineOf(t, { keptBytes: 2_500 });
+  const first = sessions.open();
+  assert.equal(await ask(first, 'go on'), '1');
+  await first.end();
+  const second = sessions.open();
+  assert.equal(await ask(second, 'go on'), '2');
+  assert.equal(await ask(second, 'go on'), '3');
+  await second.end();
+  assert.equal(await ask(sessions.open(), 'go on'), '1');
+});
+
+test('the process is started again at the same port when it ends', async (t) => {
+  const events = [];
+  const env = { SQL_BASE: '/secret/', SQL_LIMITS: '{"turnMs":500}' };
+  const tell = (event, more) => events.push({ event, ...more });
+  const supervisor = new SqlSupervisor({ folder: standInFolder(t), place: 0, env, tell });
+  t.after(() => supervisor.stop());
+  const url = `http://127.0.0.1:${await supervisor.start()}`;
+  const post = async (path, body) => {
+    const response = await fetch(url + path, { method: 'POST', body });
+    return [response.status, await response.text()];
+  };
+  assert.deepEqual(await post('/secret/a', 'go on'), [200, '1']);
+  assert.equal((await post('/other/a', 'go on'))[0], 404);
+  const [status, text] = await post('/secret/b', 'hang');
+  assert.equal(status, 503);
+  assert.match(text, /^stopped: the statement was stopped: it computed for more than 0.5 seconds/);
+  process.kill(supervisor.pid, 'SIGKILL');
+  let reply = null;
+  for (let tries = 0; reply === null && tries < 200; tries += 1) {
+    await sleep(50);
+    reply = await post('/secret/a', 'go on').catch(() => null);
+  }
+  assert.deepEqual(reply, [200, '1']);
+  assert.deepEqual(events.map(({ event }) => event), ['sql_stopped', 'sql_crashed']);
+});
