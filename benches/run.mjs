@@ -2,8 +2,8 @@
 //
 // Arguments: which parts; none: all. `ingest`, `queries`, `shapes`, `rows` and `flight` take `--quick` (less of everything,
 // nothing recorded), the first three also beginnings of names of cases or types to run alone. `shapes`, `rows`, `cold`, `sql`, `flight`,
-// `backup` and `scale` run only when they are named, `shapes` also with `--sizes`, `backup` with `--mb N`, `scale` with words of
-// its own (scale/choices.mjs).
+// `backup`, `hostile` and `scale` run only when they are named, `shapes` also with `--sizes`, `backup` with `--mb N`, `hostile`
+// with `--seconds N`, `scale` with words of its own (scale/choices.mjs).
 
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
 import { finishWith, Sentence } from '../scripts/project.mjs';
@@ -13,6 +13,7 @@ import { backup } from './backup.mjs';
 import { busy } from './busy.mjs';
 import { cold } from './cold.mjs';
 import { flight } from './flight.mjs';
+import { hostile } from './hostile.mjs';
 import { ingestTable } from './ingest_table.mjs';
 import { largeResult } from './large_result.mjs';
 import { threeRequests } from './latency.mjs';
@@ -25,7 +26,7 @@ import { hasInfluxdb, influxdb, plain, served, serveName, startAll, stopAll, tid
 import { shares } from './shares.mjs';
 import { sql } from './sql.mjs';
 
-const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'shapes', 'rows', 'cold', 'sql', 'flight', 'backup', 'scale'];
+const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'shapes', 'rows', 'cold', 'sql', 'flight', 'backup', 'hostile', 'scale'];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const quick = process.argv.includes('--quick');
 // A scenario that is a question of its own.
@@ -45,12 +46,12 @@ async function requests(targets) {
   }
 }
 
-/** What is to be at rest before a backup. */
-function megabytes() {
-  const at = process.argv.indexOf('--mb');
-  const mb = at < 0 ? 10 : Number(process.argv[at + 1]);
-  if (!(mb > 0)) throw new Sentence('--mb is a number of megabytes.');
-  return mb;
+/** The number behind an option, or `usual`. */
+function numberOf(option, usual, what) {
+  const at = process.argv.indexOf(option);
+  const number = at < 0 ? usual : Number(process.argv[at + 1]);
+  if (!(number > 0)) throw new Sentence(`${option} is a number of ${what}.`);
+  return number;
 }
 
 /** Those that share servers. */
@@ -156,7 +157,13 @@ await finishWith(async () => {
   if (asked.includes('backup')) {
     await packages();
     await worker();
-    await backup({ mb: megabytes() });
+    await backup({ mb: numberOf('--mb', 10, 'megabytes') });
+  }
+  if (asked.includes('hostile')) {
+    await everything();
+    await sqlWorker();
+    const seconds = numberOf('--seconds', 60, 'seconds');
+    whole = (await hostile(served, { seconds, only: names.filter((name) => name !== String(seconds)) })) && whole;
   }
   if (asked.includes('scale')) {
     await packages();

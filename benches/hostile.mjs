@@ -1,0 +1,147 @@
+// Measures how much requests that are cheap to send and expensive to compute delay another database.
+
+import { open } from './connection.mjs';
+import { circumstances, record } from './results.mjs';
+
+/** The ratio of latencies that no request may reach. */
+const ratioMax = 2;
+const pauseMs = 20;
+const [calm, hostileDb] = ['calm', 'hostile'];
+const [sourceRows, valueRows, fields] = [5_000, 1_000, 1_000];
+
+const sql = (q) => ({ path: `/api/v3/query_sql?${new URLSearchParams({ db: hostileDb, q, format: 'json' })}` });
+const influxql = (q) => ({ path: `/query?db=${hostileDb}`, form: new URLSearchParams({ q }).toString() });
+const times = (count, text) => Array(count).fill(text).join(',');
+const wideTables = Array.from({ length: 10 }, (_, at) => `(SELECT * FROM wide) t${at}`).join(' CROSS JOIN ');
+
+/** A message of Protocol Buffers: each field is a text or bytes. */
+function message(...values) {
+  const parts = values.map((value, at) => {
+    const bytes = Buffer.from(value);
+    const length = [];
+    for (let rest = bytes.length; ; rest >>>= 7) {
+      length.push(rest < 128 ? rest : (rest & 127) | 128);
+      if (rest < 128) break;
+    }
+    return Buffer.concat([Buffer.from([((at + 1) << 3) | 2, ...length]), bytes]);
+  });
+  return Buffer.concat(parts);
+}
+
+/** A call of gRPC-Web that prepares a statement. */
+function prepared(text) {
+  const type = 'type.googleapis.com/arrow.flight.protocol.sql.ActionCreatePreparedStatementRequest';
+  const body = message('CreatePreparedStatement', message(type, message(text)));
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(body.length, 1);
+  return { path: '/arrow.flight.protocol.FlightService/DoAction', grpc: Buffer.concat([head, body]) };
+}
+
+/** The requests, by name. */
+const requests = [
+  ['SQL: strpos of 200,000 and 100,000 bytes', sql("SELECT strpos(repeat('a', 200000), repeat('a', 100000) || 'b')")],
+  ['SQL: strpos of 400,000 and 200,000 bytes', sql("SELECT strpos(repeat('a', 400000), repeat('a', 200000) || 'b')")],
+  ['SQL: strpos at the limit', sql("SELECT strpos(repeat('a', 14000), repeat('a', 7000) || 'b')")],
+  ['SQL: 1,000 patterns', sql("SELECT regexp_like('a', '\\pL{40}' || cast(value AS varchar)) FROM v")],
+  ['SQL: levenshtein of 20,000 characters', sql("SELECT levenshtein(repeat('a', 20000), repeat('b', 20000))")],
+  ['SQL: array_has_all of 20,000 elements', sql('SELECT array_has_all(range(20000), range(20000))')],
+  ['SQL: ten tables of 1,000 columns', sql(`SELECT count(*) FROM ${wideTables}`)],
+  ['SQL: a cross join of 10^7 rows', sql('SELECT count(*) FROM m a CROSS JOIN m b WHERE a.value + b.value < 0')],
+  ['Flight: 40,000 placeholders', prepared(`SELECT ${'?'.repeat(40_000)}`)],
+  ['InfluxQL: 400 sources', influxql(`SELECT value FROM ${times(400, 'm')} LIMIT 1`)],
+  ['InfluxQL: 2,000 sources', influxql(`SELECT value FROM ${times(2_000, 'm')} LIMIT 1`)],
+  ['InfluxQL: 15,000 sources', influxql(`SELECT value FROM ${times(15_000, 'm')} LIMIT 1`)],
+  ['InfluxQL: 100 times `*` of 1,000 fields', influxql(`SELECT ${times(100, '*')} FROM wide`)],
+  ['InfluxQL: 100 times `max(*)` of 1,000 fields', influxql(`SELECT ${times(100, 'max(*)')} FROM wide`)],
+  ['InfluxQL: holt_winters of 1,000 values', influxql('SELECT holt_winters(mean(value), 10, 60) FROM v WHERE time >= 0 AND time < 1000s GROUP BY time(1s)')],
+];
+
+/** Sends a request; resolves to its status. */
+async function send({ url, headers }, { path, form, grpc }) {
+  const type = grpc ? 'application/grpc-web+proto' : 'application/x-www-form-urlencoded';
+  const body = grpc ?? form;
+  const given = body === undefined ? {} : { method: 'POST', body, headers: { ...headers, 'Content-Type': type } };
+  const response = await fetch(url + path, { headers, ...given });
+  await response.arrayBuffer();
+  return response.headers.get('grpc-status') === null ? response.status : `gRPC ${response.headers.get('grpc-status')}`;
+}
+
+async function fill(target) {
+  const write = async (db, lines) => {
+    const reply = await fetch(`${target.url}/write?db=${db}&precision=s`, { method: 'POST', body: lines.join('\n'), headers: target.headers });
+    if (reply.status !== 204) throw new Error(await reply.text());
+  };
+  for (const db of [calm, hostileDb]) await send(target, influxql(`CREATE DATABASE ${db}`));
+  const lines = (name, count) => Array.from({ length: count }, (_, at) => `${name} value=${at} ${at}`);
+  await write(hostileDb, [...lines('m', sourceRows), ...lines('v', valueRows)]);
+  await write(hostileDb, [`wide ${Array.from({ length: fields }, (_, at) => `f${at}=${at}`).join(',')} 1`]);
+  await write(calm, Array.from({ length: 1_000 }, (_, at) => `cpu,host=h${at % 10} usage=${at} ${at}`));
+}
+
+const p99 = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? Number.NaN;
+
+/** The p99 of writes and of small queries of the calm database, in milliseconds, over some seconds. */
+async function latencies(target, seconds) {
+  const endMs = performance.now() + seconds * 1_000;
+  const repeat = async (path, body) => {
+    const connection = await open(target);
+    const found = [];
+    while (performance.now() < endMs) {
+      const { ms, status } = await connection.ask(path, body?.(found.length));
+      if (status >= 300) throw new Error(`${path}: ${status}`);
+      found.push(ms);
+      await new Promise((resolve) => setTimeout(resolve, pauseMs));
+    }
+    connection.close();
+    return p99(found);
+  };
+  const q = "SELECT last(usage) FROM cpu WHERE host = 'h7'";
+  const query = `/query?${new URLSearchParams({ db: calm, q })}`;
+  return Promise.all([repeat(`/write?db=${calm}`, (at) => `cpu,host=new usage=${at}`), repeat(query)]);
+}
+
+/** Returns the latencies while a request repeats, the number of its repetitions, and its last status. */
+async function beside(target, request, seconds) {
+  let [isOver, count, status] = [false, 0, null];
+  const repeated = (async () => {
+    while (!isOver) {
+      status = await send(target, request);
+      count += 1;
+    }
+  })();
+  const found = await latencies(target, seconds);
+  isOver = true;
+  await repeated;
+  return { found, count, status };
+}
+
+/** Runs every request for `seconds` on the server of `start`. Resolves to whether every ratio is below the limit. */
+export async function hostile(start, { seconds, only = [] }) {
+  const chosen = requests.filter(([name]) => only.length === 0 || only.some((word) => name.includes(word)));
+  const target = await start();
+  const rows = [];
+  let isWhole = true;
+  try {
+    await fill(target);
+    await latencies(target, 2);
+    for (const [name, request] of chosen) {
+      const idle = await latencies(target, seconds);
+      const { found, count, status } = await beside(target, request, seconds);
+      const ratios = found.map((ms, at) => ms / idle[at]);
+      if (ratios.some((ratio) => ratio >= ratioMax)) isWhole = false;
+      const cells = found.flatMap((ms, at) => [idle[at].toFixed(1), ms.toFixed(1), ratios[at].toFixed(2)]);
+      rows.push([name, String(status), String(count), ...cells]);
+      console.log(`  ${rows.at(-1).join(', ')}`);
+    }
+  } finally {
+    await target.stop();
+  }
+  const head = ['request', 'status', 'times', 'write idle ms', 'write ms', 'ratio', 'query idle ms', 'query ms', 'query ratio'];
+  const notes = [
+    ...circumstances(),
+    `\`npm run bench -- hostile --seconds ${seconds}\`: \`tidemark serve\`; p99 of writes and small queries of another database, idle and while the request repeats`,
+  ];
+  record({ title: 'Hostile requests', notes, head, rows, partial: only.length > 0 });
+  if (!isWhole) console.log(`A ratio is ${ratioMax} or more.`);
+  return isWhole;
+}
