@@ -144,7 +144,7 @@ function lint() {
 }
 
 /** The maximum share of sentences on the pages that scripts/prose.py may flag, in percent. */
-const flaggedPercentMax = 9;
+const flaggedPercentMax = 4;
 
 /** Checks the style of the pages (CONTRIBUTING.md). */
 async function lintPages() {
