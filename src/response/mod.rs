@@ -3,6 +3,7 @@
 //! [`Writer`] takes what a query yields in order and holds only what has not been taken yet. One
 //! document per request is [`json`]; `chunked=true` makes it one per chunk ([`chunked`]).
 
+pub mod accept;
 pub mod chunked;
 pub mod csv;
 pub mod emitter;
@@ -33,17 +34,17 @@ pub enum Format {
 }
 
 impl Format {
-    /// The first format of an `Accept` list that is written here; JSON when there is none, as in
+    /// The format of an `Accept` list that the client prefers; JSON when the list has none, as in
     /// 1.x.
     pub fn negotiate(accept: Option<&str>) -> Self {
-        let media = |item: &str| item.split(';').next().unwrap_or_default().trim().to_lowercase();
         let known = |media: String| match media.as_str() {
             "application/json" | "*/*" | "application/*" => Some(Self::Json),
             "text/csv" | "application/csv" => Some(Self::Csv),
             "application/x-msgpack" => Some(Self::MessagePack),
             _ => None,
         };
-        accept.unwrap_or_default().split(',').map(media).find_map(known).unwrap_or_default()
+        let accepted = accept::media_types(accept.unwrap_or_default());
+        accepted.into_iter().find_map(known).unwrap_or_default()
     }
 
     /// The reply's content type.

@@ -109,6 +109,9 @@ fn formats_are_chosen_from_lists() {
         (Some("application/x-msgpack, text/csv;q=0.5"), Format::MessagePack),
         (Some("application/json, text/plain, */*"), Format::Json),
         (Some("application/x-msgpack"), Format::MessagePack),
+        (Some("application/csv;q=0.5, application/json;q=0.9"), Format::Json),
+        (Some("application/json;q=0.5, application/csv;q=0.9"), Format::Csv),
+        (Some("text/csv;q=0, application/x-msgpack;q=0.1"), Format::MessagePack),
     ] {
         assert_eq!(Format::negotiate(accept), format, "{accept:?}");
     }

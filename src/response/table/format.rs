@@ -1,6 +1,7 @@
 //! Names the formats of a v3 answer, and finds out which one a request asks for.
 
 use crate::model::limits::MEDIA_TYPE_CHARS_MAX;
+use crate::response::accept;
 
 /// A format of `/api/v3/query_sql` and `/api/v3/query_influxql`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -48,8 +49,8 @@ const FORMATS: [(TableFormat, &[&str], &str); 6] = [
 const ANYTHING: [&str; 3] = ["*/*", "application/*", "text/html"];
 
 impl TableFormat {
-    /// What the parameter `format` names; without one, the first type of an `Accept` list that is
-    /// written here, and JSON where there is no list.
+    /// The format that the parameter `format` names; without one, the known type of the `Accept`
+    /// list that the client prefers, and JSON if there is no list.
     ///
     /// # Errors
     /// [`FormatError`] for a name or a list that holds nothing known. A bad list beside a name is
@@ -61,7 +62,8 @@ impl TableFormat {
             }
             (None, None) => Ok(Self::default()),
             (None, Some(list)) => {
-                let found = list.split(',').find_map(|item| Self::of_media_type(&media_type(item)));
+                let mut accepted = accept::media_types(list).into_iter();
+                let found = accepted.find_map(|media_type| Self::of_media_type(&media_type));
                 found.ok_or_else(|| FormatError::Accept(shortened(list)))
             }
         }
@@ -94,11 +96,6 @@ impl TableFormat {
     }
 }
 
-/// One type of a list, without its parameters.
-fn media_type(item: &str) -> String {
-    item.split(';').next().unwrap_or_default().trim().to_ascii_lowercase()
-}
-
 fn shortened(text: &str) -> String {
     text.chars().take(MEDIA_TYPE_CHARS_MAX).collect()
 }
@@ -124,6 +121,7 @@ mod tests {
             (None, Some("application/json, text/plain, */*"), TableFormat::Json),
             (None, Some("text/html,application/xhtml+xml;q=0.9"), TableFormat::Json),
             (None, Some("image/png, text/csv"), TableFormat::Csv),
+            (None, Some("text/csv;q=0.5, application/jsonl;q=0.9"), TableFormat::JsonLines),
         ] {
             assert_eq!(TableFormat::of_request(name, accept), Ok(format), "{name:?} {accept:?}");
         }
@@ -134,6 +132,7 @@ mod tests {
         let text = |name, accept| TableFormat::of_request(name, accept).unwrap_err().to_string();
         assert!(text(Some("xml"), None).starts_with("unknown format \"xml\": expected one of"));
         assert!(text(None, Some("image/png")).starts_with("invalid mime type (image/png)"));
+        assert!(text(None, Some("text/csv;q=0")).starts_with("invalid mime type (text/csv;q=0)"));
         assert!(text(Some(""), None).starts_with("unknown format \"\""));
         assert!(text(None, Some(&"x".repeat(100_000))).len() < 1_000);
     }

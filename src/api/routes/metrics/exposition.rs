@@ -13,6 +13,7 @@ use crate::api::durations::{BOUNDS_NS, DatabaseDurations, Histogram};
 use crate::model::time::S_NS;
 use crate::model::value::FieldValue;
 use crate::query::result::{ResultColumn, SeriesChunk};
+use crate::response::accept;
 
 /// Which text format is written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,10 +106,13 @@ const METRICS: &[Metric] = &[
 impl Exposition {
     /// The format that a client's `Accept` asks for.
     pub(super) fn negotiate(accept: Option<&str>) -> Self {
-        match accept.is_some_and(|accept| accept.contains("application/openmetrics-text")) {
-            true => Self::OpenMetrics,
-            false => Self::Prometheus,
-        }
+        let known = |media_type: String| match media_type.as_str() {
+            "application/openmetrics-text" => Some(Self::OpenMetrics),
+            "text/plain" | "text/*" | "*/*" => Some(Self::Prometheus),
+            _ => None,
+        };
+        let accepted = accept::media_types(accept.unwrap_or_default());
+        accepted.into_iter().find_map(known).unwrap_or(Self::Prometheus)
     }
 
     pub(super) fn content_type(self) -> &'static str {
@@ -320,6 +324,8 @@ tidemark_write_duration_seconds_count{database=\"a\\\"\"} 7
         let accept = "application/openmetrics-text;version=1.0.0;q=0.6,text/plain;q=0.5";
         assert_eq!(Exposition::negotiate(Some(accept)), Exposition::OpenMetrics);
         assert_eq!(Exposition::negotiate(Some("text/plain")), Exposition::Prometheus);
+        let plain = "application/openmetrics-text;q=0.1, text/plain;q=0.9";
+        assert_eq!(Exposition::negotiate(Some(plain)), Exposition::Prometheus);
         assert_eq!(Exposition::negotiate(None), Exposition::Prometheus);
     }
 }
