@@ -62,8 +62,9 @@ impl Intake {
         };
         let LineReading { now_ns, seed, limits } = reading;
         let keeps_text = dialect == Dialect::V3;
+        let reports_time_fields = dialect == Dialect::V3;
         Self {
-            parser: Parser::new(Options { unit, now_ns, limits }),
+            parser: Parser::new(Options { unit, now_ns, limits, reports_time_fields }),
             builder: BatchBuilder::new(seed, limits),
             permit,
             keeps_text,

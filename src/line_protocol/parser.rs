@@ -45,7 +45,7 @@ impl TimestampUnit {
     }
 }
 
-/// How to read timestamps.
+/// How to read lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
     /// Unit of the timestamps.
@@ -54,12 +54,15 @@ pub struct Options {
     pub now_ns: i64,
     /// What a line may be and have.
     pub limits: Limits,
+    /// Whether a line from which the field `time` is dropped is counted and named. 1.x and 2.x drop
+    /// the field silently.
+    pub reports_time_fields: bool,
 }
 
 impl Options {
     /// With the default limits.
     pub fn new(unit: TimestampUnit, now_ns: i64) -> Self {
-        Self { unit, now_ns, limits: Limits::default() }
+        Self { unit, now_ns, limits: Limits::default(), reports_time_fields: true }
     }
 }
 
@@ -80,6 +83,7 @@ pub struct Parser {
     /// Within the times that can be stored, and truncated.
     now_ns: i64,
     limits: Limits,
+    reports_time_fields: bool,
     /// Bytes of the body before the piece at hand.
     consumed_bytes: u64,
     /// 1-based physical line at the cursor.
@@ -109,6 +113,7 @@ impl Parser {
             unit: options.unit,
             now_ns: now_ns.clamp(MIN_TIME_NS, MAX_TIME_NS),
             limits: options.limits,
+            reports_time_fields: options.reports_time_fields,
             consumed_bytes: 0,
             line: 1,
             rejected: Rejected::default(),
@@ -273,7 +278,7 @@ impl Parser {
             return Ok(Ended::Unfinished);
         }
         sink.commit(time_ns, self.line).map_err(|cause| cursor.fault_at(start, cause))?;
-        if let Some(at) = time_field_at {
+        if let Some(at) = time_field_at.filter(|_| self.reports_time_fields) {
             self.leave_out_time(cursor.text, start, at);
         }
         self.line += inner_newlines + u32::from(cursor.peek().is_some());
