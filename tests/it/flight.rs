@@ -7,6 +7,7 @@ use arrow_array::types::Int64Type;
 use arrow_array::{ArrayRef, Int64Array, RecordBatch, StringArray};
 use arrow_ipc::reader::StreamReader;
 use arrow_ipc::writer::StreamWriter;
+use arrow_schema::{DataType, Field, UnionMode};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use prost::encoding::{decode_key, decode_varint, encode_varint};
@@ -387,6 +388,97 @@ fn lists_are_answered_without_a_database_and_with_their_own_schema() {
     let tables = field(2, &any("CommandGetTables", b""));
     let none = call(&mut product, "GetFlightInfo", &[], &tables);
     assert_eq!((none.code, none.text.as_str()), (3, "no 'database' header in request"));
+}
+
+/// A field as `FlightSql.proto` writes it.
+fn as_specified(field: &Field) -> String {
+    let list = |fields: &[&Field]| {
+        fields.iter().map(|field| as_specified(field)).collect::<Vec<_>>().join(", ")
+    };
+    let data_type = match field.data_type() {
+        DataType::Boolean => "bool".to_owned(),
+        DataType::Binary => "bytes".to_owned(),
+        DataType::List(item) => format!("list<{}>", list(&[item])),
+        DataType::Union(children, UnionMode::Dense) => {
+            let children: Vec<&Field> = children.iter().map(|(_, child)| &**child).collect();
+            format!("dense_union<{}>", list(&children))
+        }
+        DataType::Map(entries, _) => match entries.data_type() {
+            DataType::Struct(pair) => {
+                format!("map<{}>", list(&pair.iter().map(|field| &**field).collect::<Vec<_>>()))
+            }
+            other => format!("{other:?}"),
+        },
+        other => format!("{other:?}").to_lowercase(),
+    };
+    assert!(field.metadata().is_empty(), "{field}");
+    let nullability = if field.is_nullable() { "" } else { " not null" };
+    format!("{}: {data_type}{nullability}", field.name())
+}
+
+/// The schemas of `FlightSql.proto`, which drivers compare with what they get. The children of the
+/// union are not null, as in the schemas of Arrow's own libraries.
+#[test]
+fn every_metadata_schema_is_the_specified_one() {
+    const TABLES: &str = "catalog_name: utf8; db_schema_name: utf8; table_name: utf8 not null; \
+                          table_type: utf8 not null";
+    const KEYS: &str = "pk_catalog_name: utf8; pk_db_schema_name: utf8; \
+                        pk_table_name: utf8 not null; pk_column_name: utf8 not null; \
+                        fk_catalog_name: utf8; fk_db_schema_name: utf8; \
+                        fk_table_name: utf8 not null; fk_column_name: utf8 not null; \
+                        key_sequence: int32 not null; fk_key_name: utf8; pk_key_name: utf8; \
+                        update_rule: uint8 not null; delete_rule: uint8 not null";
+    let with_schema = format!("{TABLES}; table_schema: bytes not null");
+    let mut product = created();
+    for (name, command, expected) in [
+        ("CommandGetCatalogs", vec![], "catalog_name: utf8 not null"),
+        ("CommandGetDbSchemas", vec![], "catalog_name: utf8; db_schema_name: utf8 not null"),
+        ("CommandGetTables", vec![], TABLES),
+        ("CommandGetTables", vec![0x28, 1], &with_schema),
+        ("CommandGetTableTypes", vec![], "table_type: utf8 not null"),
+        (
+            "CommandGetPrimaryKeys",
+            field(3, b"cpu"),
+            "catalog_name: utf8; db_schema_name: utf8; table_name: utf8 not null; \
+             column_name: utf8 not null; key_name: utf8; key_sequence: int32 not null",
+        ),
+        ("CommandGetExportedKeys", field(3, b"cpu"), KEYS),
+        ("CommandGetImportedKeys", field(3, b"cpu"), KEYS),
+        ("CommandGetCrossReference", field(3, b"cpu"), KEYS),
+        (
+            "CommandGetSqlInfo",
+            vec![],
+            "info_name: uint32 not null; value: dense_union<string_value: utf8 not null, \
+             bool_value: bool not null, bigint_value: int64 not null, \
+             int32_bitmask: int32 not null, string_list: list<string_data: utf8> not null, \
+             int32_to_int32_list_map: map<key: int32 not null, \
+             value: list<$data$: int32>> not null> not null",
+        ),
+        (
+            "CommandGetXdbcTypeInfo",
+            vec![],
+            "type_name: utf8 not null; data_type: int32 not null; column_size: int32; \
+             literal_prefix: utf8; literal_suffix: utf8; \
+             create_params: list<item: utf8 not null>; nullable: int32 not null; \
+             case_sensitive: bool not null; searchable: int32 not null; \
+             unsigned_attribute: bool; fixed_prec_scale: bool not null; auto_increment: bool; \
+             local_type_name: utf8; minimum_scale: int32; maximum_scale: int32; \
+             sql_data_type: int32 not null; datetime_subcode: int32; num_prec_radix: int32; \
+             interval_precision: int32",
+        ),
+    ] {
+        let descriptor = field(2, &any(name, &command));
+        for (method, number) in [("GetSchema", 1), ("GetFlightInfo", 1)] {
+            let answer = call(&mut product, method, &[("database", "db")], &descriptor);
+            assert_eq!(answer.code, 0, "{name}: {}", answer.text);
+            let mut stream = found(&answer.messages[0], number);
+            stream.extend([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0]);
+            let schema = StreamReader::try_new(stream.as_slice(), None).unwrap().schema();
+            assert!(schema.metadata().is_empty(), "{name}");
+            let fields: Vec<String> = schema.fields().iter().map(|of| as_specified(of)).collect();
+            assert_eq!(fields.join("; "), expected, "{method} {name}");
+        }
+    }
 }
 
 /// As InfluxDB answers it; what is no method, or is compressed, has gRPC's own code.

@@ -99,8 +99,13 @@ pub(super) enum Asked {
     Influxql(QueryRequest),
     /// A list that is made already: a stream of Arrow.
     Made(Vec<u8>),
-    /// Tables with their columns, which a statement lists ([`tables::with_schemas`]).
-    Tables(QueryRequest),
+    /// Tables, which a statement lists ([`tables::listed`]).
+    Tables {
+        /// The statement.
+        question: QueryRequest,
+        /// Whether each table comes with the schema of its columns.
+        include_schema: bool,
+    },
 }
 
 impl Asked {
@@ -201,8 +206,7 @@ impl Asked {
             Some("CommandGetTables") => {
                 let asked: GetTables = decode(&any.value)?;
                 let question = tables::question(&asked, metadata)?;
-                let has_schemas = asked.include_schema;
-                return Ok(if has_schemas { Self::Tables(question) } else { Self::Sql(question) });
+                return Ok(Self::Tables { question, include_schema: asked.include_schema });
             }
             Some("CommandGetCatalogs") => listings::catalogs(),
             Some("CommandGetDbSchemas") => listings::schemas(&decode::<GetDbSchemas>(&any.value)?),

@@ -67,8 +67,10 @@ pub(super) struct Reading {
     stream: IpcStream,
     /// What is asked if the statement's columns alone cannot be had.
     whole: Option<QueryRequest>,
-    /// Lines that become a list when all of them have come.
+    /// Lines that become a list of tables when all of them have come.
     lines: Option<Vec<u8>>,
+    /// Whether that list has the schema of each table.
+    include_schema: bool,
     /// What waits for the rest of it.
     held: Option<Held>,
     /// The handler has answered with its last bytes.
@@ -86,14 +88,15 @@ impl Reading {
         isolate: &Isolate<'_>,
     ) -> Result<Self, ApiError> {
         let (mut whole, mut lines) = (None, None);
+        let include_schema = matches!(asked, Asked::Tables { include_schema: true, .. });
         let made = |bytes| AnsweredAtOnce::with(Response { body: bytes, ..Response::default() });
         let handler = match asked {
             Asked::Made(bytes) => made(bytes),
-            Asked::Tables(question) if matches!(purpose, Purpose::Rows) => {
+            Asked::Tables { question, .. } if matches!(purpose, Purpose::Rows) => {
                 lines = Some(Vec::new());
                 query_sql::asking(question, isolate)?
             }
-            Asked::Tables(_) => made(tables::with_schemas(b"")?),
+            Asked::Tables { .. } => made(tables::listed(b"", include_schema)?),
             Asked::Influxql(question) => influxql::asking(question, isolate)?,
             Asked::Sql(question) => match (&purpose, of_columns(&question.q)) {
                 (Purpose::Info { .. } | Purpose::Schema | Purpose::Prepared { .. }, Some(q)) => {
@@ -105,7 +108,8 @@ impl Reading {
             },
         };
         let stream = IpcStream::default();
-        Ok(Self { handler, purpose, stream, whole, lines, held: None, is_answered: false })
+        let (held, is_answered) = (None, false);
+        Ok(Self { handler, purpose, stream, whole, lines, include_schema, held, is_answered })
     }
 
     pub(super) fn database(&self) -> Option<&str> {
@@ -195,12 +199,12 @@ impl Reading {
         };
         lines.append(&mut bytes);
         if lines.len() > FLIGHT_MESSAGE_BYTES_MAX {
-            let text = "the columns of all of these tables are too many for one list: ask for \
+            let text = "these tables and their columns are too many for one list: ask for \
                         fewer tables by a pattern";
             return Err(ApiError::TooHeavy(text.to_owned()));
         }
         if self.is_answered {
-            self.stream.take(tables::with_schemas(lines)?);
+            self.stream.take(tables::listed(lines, self.include_schema)?);
         }
         Ok(())
     }

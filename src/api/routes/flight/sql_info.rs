@@ -197,7 +197,7 @@ fn push<T>(values: &mut Vec<T>, value: T) -> usize {
 fn conversions() -> MapBuilder<Int32Builder, ListBuilder<Int32Builder>> {
     let item = Field::new("$data$", DataType::Int32, true);
     let lists = ListBuilder::new(Int32Builder::new()).with_field(item);
-    let [entry, key, value] = ["entries", "keys", "values"].map(str::to_owned);
+    let [entry, key, value] = ["entries", "key", "value"].map(str::to_owned);
     MapBuilder::new(Some(MapFieldNames { entry, key, value }), Int32Builder::new(), lists)
 }
 

@@ -1,8 +1,9 @@
-//! Answers `CommandGetTables` by a statement of SQL about `information_schema`; with the columns of
-//! each table as a schema of Arrow, if they are asked for.
+//! Lists tables for `CommandGetTables` with a statement of SQL about `information_schema`; with the
+//! columns of each table as a schema of Arrow, if the client asks for them.
 
 use std::sync::Arc;
 
+use arrow_array::ArrayRef;
 use arrow_array::builder::{BinaryBuilder, StringBuilder};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use serde::Deserialize;
@@ -17,8 +18,8 @@ use crate::response::table::TableFormat;
 /// What a table of rows is called, unless the client wants another word.
 const BASE_TABLE: &str = "BASE TABLE";
 
-/// The statement that answers `asked`. With schemas it answers lines of JSON, a column each, for
-/// [`with_schemas`]; else the table itself.
+/// Returns the statement that lists the tables as lines of JSON for [`listed`]: one for each table,
+/// or with schemas one for each column.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] where no database is named.
@@ -52,13 +53,14 @@ pub(super) fn question(asked: &GetTables, metadata: &Metadata) -> Result<QueryRe
     );
     let columns = "t.table_catalog AS catalog_name, t.table_schema AS db_schema_name, t.table_name";
     if !asked.include_schema {
-        return metadata.question(
+        let question = metadata.question(
             &format!(
                 "SELECT {columns} AS table_name, {kind} FROM information_schema.tables t \
                  WHERE {condition} ORDER BY t.table_schema, t.table_name"
             ),
             Vec::new(),
-        );
+        )?;
+        return Ok(QueryRequest { format: TableFormat::JsonLines, ..question });
     }
     // `_` in a pattern stands for any character, and clients take the first table: the one of that
     // very name comes before others that are like it.
@@ -78,49 +80,61 @@ fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
-/// A column, as a line of the answer has it.
+/// A line of the statement's result: a table, and a column of the table if schemas are requested.
 #[derive(Debug, Deserialize)]
-struct ColumnLine {
+struct TableLine {
     db_schema_name: String,
     table_name: String,
     table_type: String,
+    #[serde(flatten)]
+    column: Option<ColumnOfTable>,
+}
+
+#[derive(Debug, Deserialize)]
+struct ColumnOfTable {
     column_name: String,
     data_type: String,
     is_nullable: String,
 }
 
-/// The tables of these columns as a stream of Arrow, in their order.
+/// Returns the tables in `lines` as a stream of Arrow, in their order. The schema is the one of
+/// `CommandGetTables`, whatever SQL finds out about nulls.
 ///
 /// # Errors
-/// [`ApiError::Internal`] for lines that are no columns.
-pub(super) fn with_schemas(lines: &[u8]) -> Result<Vec<u8>, ApiError> {
+/// [`ApiError::Internal`] for lines that the statement does not return.
+pub(super) fn listed(lines: &[u8], include_schema: bool) -> Result<Vec<u8>, ApiError> {
     let mut names = [(); 4].map(|()| StringBuilder::new());
     let mut schemas = BinaryBuilder::new();
     let mut fields = Vec::new();
-    let mut columns = serde_json::Deserializer::from_slice(lines).into_iter().peekable();
-    while let Some(column) = columns.next() {
-        let column: ColumnLine = column.map_err(|error| ApiError::Internal(error.to_string()))?;
-        let of_type = data_type(&column.data_type);
-        fields.push(Field::new(&column.column_name, of_type, column.is_nullable == "YES"));
-        let is_same = |next: &ColumnLine| {
-            (&next.db_schema_name, &next.table_name) == (&column.db_schema_name, &column.table_name)
+    let mut found = serde_json::Deserializer::from_slice(lines).into_iter().peekable();
+    while let Some(line) = found.next() {
+        let line: TableLine = line.map_err(|error| ApiError::Internal(error.to_string()))?;
+        if let Some(column) = &line.column {
+            let of_type = data_type(&column.data_type);
+            fields.push(Field::new(&column.column_name, of_type, column.is_nullable == "YES"));
+        }
+        let is_same = |next: &TableLine| {
+            (&next.db_schema_name, &next.table_name) == (&line.db_schema_name, &line.table_name)
         };
-        if columns.peek().is_some_and(|next| next.as_ref().is_ok_and(is_same)) {
+        if found.peek().is_some_and(|next| next.as_ref().is_ok_and(is_same)) {
             continue;
         }
-        let ColumnLine { db_schema_name, table_name, table_type, .. } = column;
+        let TableLine { db_schema_name, table_name, table_type, .. } = line;
         let row = [CATALOG, &db_schema_name, &table_name, &table_type];
         names.iter_mut().zip(row).for_each(|(names, name)| names.append_value(name));
         schemas.append_value(encoded(&Schema::new(std::mem::take(&mut fields)))?);
     }
     let [catalogs, db_schemas, tables, types] = names.map(|mut names| names.finish());
-    stream(&table(vec![
+    let mut columns: Vec<(&str, bool, ArrayRef)> = vec![
         ("catalog_name", true, Arc::new(catalogs)),
         ("db_schema_name", true, Arc::new(db_schemas)),
         ("table_name", false, Arc::new(tables)),
         ("table_type", false, Arc::new(types)),
-        ("table_schema", false, Arc::new(schemas.finish())),
-    ])?)
+    ];
+    if include_schema {
+        columns.push(("table_schema", false, Arc::new(schemas.finish())));
+    }
+    stream(&table(columns)?)
 }
 
 /// The type that SQL calls so. Tags are text to every client.
@@ -134,5 +148,32 @@ fn data_type(name: &str) -> DataType {
         "Float64" => DataType::Float64,
         name if name.starts_with("Timestamp(") => DataType::Timestamp(TimeUnit::Nanosecond, None),
         _ => DataType::Utf8,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow_array::cast::AsArray;
+    use arrow_ipc::reader::StreamReader;
+
+    use super::*;
+
+    #[test]
+    fn lines_become_tables_with_and_without_their_columns() {
+        let table = r#""catalog_name":"public","db_schema_name":"iox","table_name":"m","table_type":"BASE TABLE""#;
+        let column = |name: &str, of: &str| {
+            format!(r#"{{{table},"column_name":"{name}","data_type":"{of}","is_nullable":"YES"}}"#)
+        };
+        let columns = format!("{}\n{}\n", column("v", "Float64"), column("host", "Utf8"));
+        for (lines, include_schema) in [(format!("{{{table}}}\n"), false), (columns, true)] {
+            let stream = listed(lines.as_bytes(), include_schema).unwrap();
+            let mut batches = StreamReader::try_new(stream.as_slice(), None).unwrap();
+            let batch = batches.next().unwrap().unwrap();
+            assert_eq!(batch.num_rows(), 1);
+            let texts: Vec<&str> =
+                batch.columns()[..4].iter().map(|of| of.as_string::<i32>().value(0)).collect();
+            assert_eq!(texts, ["public", "iox", "m", "BASE TABLE"]);
+            assert_eq!(batch.num_columns(), 4 + usize::from(include_schema));
+        }
     }
 }
