@@ -71,8 +71,11 @@ pub enum ApiError {
     /// The body is of a type that the route does not read.
     #[error("{0}")]
     MediaType(String),
-    /// A writing statement on GET (1.x's sentence, which it only warns with).
-    #[error("deprecated use of '{0}' in a read only context, please use a POST request instead")]
+    /// A statement that writes, in a request that may only read.
+    #[error(
+        "this request may only read, and the statement '{0}' writes: send it with POST, without \
+         read_only"
+    )]
     ReadOnly(String),
     /// The query does not parse; nothing of it was executed.
     #[error("error parsing query: {0}")]

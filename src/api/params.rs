@@ -1,5 +1,6 @@
 //! Reads the parameters of writes and queries: three write dialects become one [`WriteParams`].
 
+use super::foreign_origin;
 use super::http::{Parameters, RequestHead};
 use crate::model::limits::{CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX};
 use crate::model::name;
@@ -38,6 +39,17 @@ pub struct WriteParams {
     pub accept_partial: bool,
 }
 
+/// Whether a query's statements may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WritingStatements {
+    /// They run.
+    Run,
+    /// They run, and each result has a warning: 1.x deprecated writing by GET.
+    Warn,
+    /// The whole query is refused.
+    Refuse,
+}
+
 /// A query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryParams {
@@ -55,8 +67,8 @@ pub struct QueryParams {
     pub chunk_rows: Option<usize>,
     /// Bound parameters: JSON text of an object.
     pub bound: Option<String>,
-    /// A GET never writes.
-    pub read_only: bool,
+    /// Whether statements may write.
+    pub writing: WritingStatements,
 }
 
 /// What is wrong with the parameters. All are 400.
@@ -205,7 +217,16 @@ impl QueryParams {
             pretty: parameters.get("pretty") == Some("true"),
             chunk_rows,
             bound: filled("params"),
-            read_only: head.method != "POST",
+            writing: if parameters.get("read_only") == Some("true") {
+                WritingStatements::Refuse
+            } else if head.method == "POST" {
+                WritingStatements::Run
+            } else if foreign_origin::is_of_own_page(head) {
+                WritingStatements::Warn
+            } else {
+                // The browser may have added the credentials to a link of another site.
+                WritingStatements::Refuse
+            },
         })
     }
 }
@@ -301,10 +322,34 @@ mod tests {
     fn empty_query_parameters_mean_nothing() {
         let params = query("q=SHOW+DATABASES&db=&rp=&epoch=&params={}&chunked=1", None).unwrap();
         assert_eq!((params.database, params.policy, params.epoch), (None, None, None));
-        assert_eq!((params.chunk_rows, params.read_only), (None, true));
+        assert_eq!((params.chunk_rows, params.writing), (None, WritingStatements::Warn));
         let params = query("db=d&epoch=ms&chunked=true&chunk_size=-1", Some(" SELECT 1 ")).unwrap();
         assert_eq!((params.q.as_str(), params.chunk_rows), ("SELECT 1", Some(10_000)));
         assert_eq!(params.epoch, Some(Precision::Millisecond));
+    }
+
+    #[test]
+    fn statements_write_unless_a_page_of_another_site_or_the_client_forbids_it() {
+        use WritingStatements::{Refuse, Run, Warn};
+        for (method, query, header, writing) in [
+            ("POST", "q=x", None, Run),
+            ("POST", "q=x&read_only=true", None, Refuse),
+            ("POST", "q=x", Some(("sec-fetch-site", "cross-site")), Run),
+            ("GET", "q=x", None, Warn),
+            ("GET", "q=x&read_only=false", None, Warn),
+            ("GET", "q=x&read_only=true", None, Refuse),
+            ("GET", "q=x", Some(("sec-fetch-site", "none")), Warn),
+            ("GET", "q=x", Some(("sec-fetch-site", "same-origin")), Warn),
+            ("GET", "q=x", Some(("sec-fetch-site", "same-site")), Refuse),
+            ("GET", "q=x", Some(("sec-fetch-site", "cross-site")), Refuse),
+            ("GET", "q=x", Some(("origin", "https://b.example")), Refuse),
+        ] {
+            let headers = header.map(|(name, value)| (name.to_owned(), value.to_owned()));
+            let headers = headers.into_iter().collect();
+            let head = RequestHead { method: method.into(), headers, ..RequestHead::default() };
+            let params = QueryParams::parse(&head, &Parameters::parse(query.as_bytes()), None);
+            assert_eq!(params.unwrap().writing, writing, "{method} {query} {header:?}");
+        }
     }
 
     #[test]

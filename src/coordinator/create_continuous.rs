@@ -3,12 +3,13 @@
 
 use std::rc::Rc;
 
+use super::canonical_names::{default_policy, each_place};
 use super::error::Error;
 use super::into::check_names;
 use super::load_schemas::{Load, Want};
 use super::single_call::SingleCall;
 use super::{Context, RoundMachine, Turn};
-use crate::influxql::ast::{CreateContinuousQueryStatement, SelectStatement, Source};
+use crate::influxql::ast::CreateContinuousQueryStatement;
 use crate::protocol::continuous::ContinuousQuery;
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
 use crate::protocol::envelope;
@@ -61,10 +62,8 @@ impl CreateContinuous {
             let Some((_, Some(found))) = named(database) else {
                 return Err(Error::DatabaseNotFound(database.to_owned()));
             };
-            let mut all = found.policies.iter();
-            let default = all.find(|policy| Some(policy.id) == found.default_policy);
-            let default = default.map(|policy| &policy.name).or(found.dropped_default.as_ref());
-            let name = policy.get_or_insert_with(|| default.cloned().unwrap_or_default());
+            let default = || default_policy(found).cloned().unwrap_or_default();
+            let name = policy.get_or_insert_with(default);
             if found.policies.iter().all(|policy| policy.name != *name) {
                 return Err(Error::PolicyNotFound(format!("{database}.{name}")));
             }
@@ -95,26 +94,6 @@ pub(super) fn done(reply: Vec<u8>) -> Result<(), Error> {
         FromDatabase::Unavailable(why) => Err(why.into()),
         _ => Err(Error::unexpected_reply()),
     }
-}
-
-type Name = Option<String>;
-type Visit<'a> = dyn FnMut(&mut Name, &mut Name) -> Result<(), Error> + 'a;
-
-/// Calls `visit` with the database and policy of the target and of every source, subqueries
-/// included, in the order in which 1.x checks them.
-fn each_place(select: &mut SelectStatement, visit: &mut Visit<'_>) -> Result<(), Error> {
-    if let Some(target) = &mut select.into {
-        visit(&mut target.database, &mut target.policy)?;
-    }
-    for source in &mut select.sources {
-        match source {
-            Source::Measurement(measurement) => {
-                visit(&mut measurement.database, &mut measurement.policy)?;
-            }
-            Source::Subquery(inner) => each_place(inner, visit)?,
-        }
-    }
-    Ok(())
 }
 
 impl RoundMachine for CreateContinuous {

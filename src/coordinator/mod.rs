@@ -18,6 +18,7 @@ pub mod cloudflare_access;
 pub mod confirm;
 pub mod confirmations;
 pub mod cache;
+pub mod canonical_names;
 pub mod continuous;
 mod create_continuous;
 pub mod create_drop;

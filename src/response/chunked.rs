@@ -87,11 +87,11 @@ impl Documents {
         let continues = |held: &HeldSeries| held.series.partial && held.series.same_series(chunk);
         let cut = ChunkCut::new(chunk);
         if !self.held.as_ref().is_some_and(continues) {
-            self.release(false, cut != ChunkCut::Lists);
+            self.release(false, cut != ChunkCut::Lists, Ending::Done);
             self.held = Some(self.begin(chunk));
         } else if cut == ChunkCut::Lists {
             // The values of one tag are any number.
-            self.release(true, true);
+            self.release(true, true, Ending::Done);
             self.held = Some(self.begin(chunk));
         }
         let chunk_rows = if cut == ChunkCut::Rows { self.chunk_rows } else { usize::MAX };
@@ -113,16 +113,17 @@ impl Documents {
             if from >= range.end {
                 return;
             }
-            self.release(true, true);
+            self.release(true, true, Ending::Done);
             self.held = Some(self.begin(chunk));
         }
     }
 
     /// Ends a statement's result.
     pub fn statement_end(&mut self, ending: Ending<'_>) {
-        let is_done = ending == Ending::Done;
-        self.release(false, !is_done);
-        if !is_done || !self.written {
+        // An error has a document of its own.
+        let has_own = matches!(ending, Ending::Failed(_));
+        self.release(false, has_own, if has_own { Ending::Done } else { ending });
+        if has_own || !self.written {
             let mut emitter = self.open_document();
             json::trailer(&mut emitter, false, ending);
             self.close_document(emitter);
@@ -149,7 +150,7 @@ impl Documents {
     }
 
     /// Writes the held document.
-    fn release(&mut self, more_of_series: bool, more_of_statement: bool) {
+    fn release(&mut self, more_of_series: bool, more_of_statement: bool, ending: Ending<'_>) {
         let Some(HeldSeries { mut emitter, rows, unsupported, .. }) = self.held.take() else {
             return;
         };
@@ -166,7 +167,7 @@ impl Documents {
         json::trailer(&mut emitter, more_of_series, Ending::Done);
         emitter.close(b'}');
         emitter.close(b']');
-        json::trailer(&mut emitter, more_of_statement, Ending::Done);
+        json::trailer(&mut emitter, more_of_statement, ending);
         self.close_document(emitter);
     }
 

@@ -114,7 +114,7 @@ impl Packed {
     pub fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> bool {
         let continues = |(open, _): &(SeriesChunk, _)| open.partial && open.same_series(chunk);
         if !self.open.as_ref().is_some_and(continues) {
-            self.close_series(false, true);
+            self.close_series(false, true, Ending::Done);
             self.begin_series(chunk);
         }
         let timed = ChunkCut::new(chunk) == ChunkCut::Rows;
@@ -122,7 +122,7 @@ impl Packed {
         for row in range {
             let full = |(_, rows): &(_, Counted)| timed && self.chunk_rows == Some(rows.count);
             if self.open.as_ref().is_some_and(full) {
-                self.close_series(true, true);
+                self.close_series(true, true, Ending::Done);
                 self.begin_series(chunk);
             }
             let Some((_, rows)) = &mut self.open else { break };
@@ -141,9 +141,10 @@ impl Packed {
 
     /// Ends a statement's result.
     pub fn statement_end(&mut self, ending: Ending<'_>) {
-        let is_done = ending == Ending::Done;
-        self.close_series(false, !is_done);
-        if !is_done || self.chunk_rows.is_none() || !self.written {
+        // An error has a document of its own.
+        let has_own = matches!(ending, Ending::Failed(_));
+        self.close_series(false, has_own, if has_own { Ending::Done } else { ending });
+        if has_own || self.chunk_rows.is_none() || !self.written {
             self.close_result(ending, false);
         }
     }
@@ -170,7 +171,7 @@ impl Packed {
     }
 
     /// Writes the series at hand, in chunks with the document around it.
-    fn close_series(&mut self, more_of_series: bool, more_of_statement: bool) {
+    fn close_series(&mut self, more_of_series: bool, more_of_statement: bool, ending: Ending<'_>) {
         let Some((head, mut rows)) = self.open.take() else { return };
         let out = self.series.elements.tail();
         let name = head.name.as_deref().filter(|name| !name.is_empty());
@@ -199,7 +200,7 @@ impl Packed {
         }
         self.series.count += 1;
         if self.chunk_rows.is_some() {
-            self.close_result(Ending::Done, more_of_statement);
+            self.close_result(ending, more_of_statement);
         }
     }
 
@@ -218,11 +219,11 @@ impl Packed {
             out.push(0x82 + u8::from(more) + u8::from(is_warned));
             text("statement_id", out);
             integer(i64::from(self.statement_id), out);
+            if let Ending::Warned(warning) = ending {
+                message(warning, out);
+            }
             text("series", out);
             self.series.append_to(&mut self.results.elements);
-            if let Ending::Warned(warning) = ending {
-                message(warning, self.results.elements.tail());
-            }
             if more {
                 partial(self.results.elements.tail());
             }

@@ -141,8 +141,8 @@ fn a_warning_is_a_message_of_its_statement_which_is_carried_out() {
         format!("{{\"results\":[{result}]}}\n{{\"results\":[{{\"statement_id\":1}}]}}\n");
     assert_eq!(chunked, documents.into_bytes());
     let packed = warned(Options { format: Format::MessagePack, ..Options::default() });
-    let first = b"\x81\xa7results\x92\x83\xacstatement_id\x00\xa6series\x90\xa8messages\x91\x82\
-                  \xa5level\xa7warning\xa4text\xa3<w>\x82\xacstatement_id\x01";
+    let first = b"\x81\xa7results\x92\x83\xacstatement_id\x00\xa8messages\x91\x82\xa5level\
+                  \xa7warning\xa4text\xa3<w>\xa6series\x90\x82\xacstatement_id\x01";
     assert!(packed.starts_with(first), "{}", String::from_utf8_lossy(&packed));
     assert_eq!(warned(Options { format: Format::Csv, ..Options::default() }), b"");
 }

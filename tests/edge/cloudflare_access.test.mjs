@@ -86,6 +86,8 @@ test('only what the team has signed for this application is let in', async (t) =
   const query = (q) => `/query?${new URLSearchParams({ q })}`;
   const post = { method: 'POST' };
   assert.equal(await status(server, asserting(good), query('CREATE DATABASE db'), post), 200);
+  // The browser adds the cookie to a link of any page: a link must not write.
+  assert.equal(await status(server, asserting(good), query('DROP DATABASE db')), 405);
   const lines = { method: 'POST', body: 'm v=1' };
   assert.equal(await status(server, asserting(good), '/write?db=db', lines), 204);
   // Credentials go before it, with what they may do.

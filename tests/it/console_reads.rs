@@ -1,6 +1,6 @@
 //! What the console's page runs by itself: whatever it takes for a reading text, the server does.
 //!
-//! The page asks `browser::influxql_outline`, the server decides by itself on GET. Texts are mutated from
+//! The page asks `browser::influxql_outline`, the server decides by itself for `read_only=true`. Texts are mutated from
 //! statements of both kinds, full of what ends a comment, a string or a regex.
 
 use tidemark::api::error::ApiError;
@@ -108,9 +108,10 @@ fn mutated(random: &mut fastrand::Rng) -> String {
     text.into_iter().collect()
 }
 
-/// What the server says to `text` on GET.
+/// What the server says to `text` as the page sends it.
 fn asked(text: &str, settings: &Settings) -> Result<(), ApiError> {
-    let query = form_urlencoded::Serializer::new(String::new()).append_pair("q", text).finish();
+    let query = form_urlencoded::Serializer::new("read_only=true&".to_owned());
+    let query = { query }.append_pair("q", text).finish();
     let head = RequestHead { method: "GET".to_owned(), ..RequestHead::default() };
     let params = QueryParams::parse(&head, &Parameters::parse(query.as_bytes()), None);
     Querying::new(params.map_err(ApiError::from)?, None, settings, 0).map(drop)

@@ -143,11 +143,15 @@ fn a_user_survives_sleep() {
 }
 
 #[test]
-fn a_link_changes_no_user() {
+fn no_reply_to_a_get_repeats_a_password() {
     let mut product = with_user();
     let target = format!("/query?q={}", encoded("CREATE USER v WITH PASSWORD 'canary'"));
-    let refused = admin(&mut product, ("GET", &target), "", 405);
-    assert!(!refused.to_string().contains("canary"), "{refused}");
+    let refused = admin(&mut product, ("GET", &format!("{target}&read_only=true")), "", 405);
+    let warned = admin(&mut product, ("GET", &target), "", 200);
+    assert!(warned.to_string().contains("[REDACTED]"), "{warned}");
+    for reply in [refused, warned] {
+        assert!(!reply.to_string().contains("canary"), "{reply}");
+    }
 }
 
 #[test]

@@ -37,14 +37,14 @@ const parametersOf = (q, { db, epoch }) =>
  */
 
 /**
- * GET /query, for whatever nobody pressed a button for: the server refuses what writes. Resolves
- * with the response. Throws [Refused] when there is none.
+ * GET /query, for every query that the page sends by itself: `read_only` makes the server refuse a
+ * statement that writes. Resolves with the response. Throws [Refused] when there is none.
  *
  * @param {string} q
  * @param {Options} [options]
  */
 export async function get(q, { db, epoch, signal } = {}) {
-  const address = `/query?${parametersOf(q, { db, epoch })}`;
+  const address = `/query?${parametersOf(q, { db, epoch })}&read_only=true`;
   if (address.length > addressBytesMax) {
     throw new Refused('This text is too long to be asked again by itself: press Run.', 0);
   }

@@ -7,16 +7,17 @@ use std::vec;
 
 use crate::admission::{Held, QueryRoom};
 use crate::api::action::Action;
-use crate::api::auth::AuthError;
+use crate::api::auth::{self, AuthError};
 use crate::api::error::ApiError;
 use crate::api::form_body::query_parameters;
 use crate::api::http::{RequestHead, Response};
 use crate::api::isolate_state::Isolate;
-use crate::api::params::QueryParams;
+use crate::api::params::{QueryParams, WritingStatements};
 use crate::api::routes::delivery::Delivery;
 use crate::api::routes::handler::{Handler, Incoming, Received};
 use crate::api::routes::statements;
 use crate::api::settings::Settings;
+use crate::coordinator::canonical_names::read_only_warning;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::session::Session;
@@ -63,7 +64,14 @@ impl Handler for QueryHandler {
         body: Received,
     ) -> Result<(), ApiError> {
         let (parameters, raw) = query_parameters(request.head, request.url, body.bytes())?;
-        let params = QueryParams::parse(request.head, &parameters, raw.as_deref())?;
+        let mut params = QueryParams::parse(request.head, &parameters, raw.as_deref())?;
+        // Without credentials of the request's own, the browser sent the cookie of Cloudflare
+        // Access.
+        if params.writing == WritingStatements::Warn
+            && auth::credentials(request.head, request.url, isolate.settings()?).is_err()
+        {
+            params.writing = WritingStatements::Refuse;
+        }
         self.database.clone_from(&params.database);
         let accept = accepted(request.head, &params);
         let querying = Querying::new(params, accept, isolate.settings()?, isolate.now_ns())?;
@@ -107,6 +115,10 @@ pub struct Querying {
     current: Option<Execution>,
     /// Number of the current statement.
     statement_id: u32,
+    /// Whether a statement that writes gets a warning.
+    warns: bool,
+    /// The current statement, if it gets a warning.
+    warned: Option<Statement>,
     /// A statement failed: those after it are not executed.
     failed: bool,
     writer: Writer,
@@ -124,7 +136,7 @@ impl Querying {
     /// Parses the query. Nothing of a text with an error is executed.
     ///
     /// # Errors
-    /// [`ApiError`] for a text that does not parse, and for a writing statement on GET.
+    /// [`ApiError`] for a text that does not parse, and for a statement that may not write.
     pub fn new(
         params: QueryParams,
         accept: Option<&str>,
@@ -135,8 +147,7 @@ impl Querying {
             .map_err(|error| ApiError::Invalid(error.to_string()))?;
         let statements = influxql::parse_within(&params.q, &bound, settings.limits)
             .map_err(|error| ApiError::Parse(error.to_string()))?;
-        // A link must not be able to drop a database.
-        if params.read_only
+        if params.writing == WritingStatements::Refuse
             && let Some(writing) =
                 statements.iter().find(|statement| Effect::new(statement).writes())
         {
@@ -160,6 +171,8 @@ impl Querying {
             },
             current: None,
             statement_id: 0,
+            warns: params.writing == WritingStatements::Warn,
+            warned: None,
             failed: false,
             writer: Writer::new(options),
             unwritten: None,
@@ -213,7 +226,13 @@ impl Querying {
             match execution.step(context, reply.take()) {
                 Step::Calls(calls) => return Ok(Action::Calls(calls)),
                 Step::Done(Ok(Some(chunk))) => self.unwritten = Some((chunk, 0)),
-                Step::Done(Ok(None)) => self.end_statement(Ending::Done),
+                Step::Done(Ok(None)) => {
+                    let defaults = self.session.defaults();
+                    let warning = self.warned.take().and_then(|statement| {
+                        read_only_warning(statement, defaults, context.cache)
+                    });
+                    self.end_statement(warning.as_deref().map_or(Ending::Done, Ending::Warned));
+                }
                 Step::Done(Err(warning @ Error::NotEverywhere { .. })) => {
                     self.end_statement(Ending::Warned(&warning.to_string()));
                 }
@@ -264,6 +283,8 @@ impl Querying {
         if self.failed {
             self.end_statement(Ending::Failed("not executed"));
         } else {
+            let is_warned = self.warns && Effect::new(&statement).writes();
+            self.warned = is_warned.then(|| statement.clone());
             self.current = Some(Execution::new(statement, self.session.clone()));
         }
         true
