@@ -1,0 +1,35 @@
+// Schemathesis calls every operation of the OpenAPI document with generated input: each response must be described.
+
+import assert from 'node:assert/strict';
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { test } from 'node:test';
+
+import { at } from '../../scripts/project.mjs';
+import { tidemark, token } from './harness.mjs';
+import { hasPythonClients, pythonProgram } from './python.mjs';
+
+/** Bounds the run to about two minutes: the coverage phase has a fixed number of cases. */
+const examples = 3;
+
+test('every status, content type and body is described', async (t) => {
+  if (!(await hasPythonClients(t))) return;
+  const server = await tidemark(t);
+  const checks = ['status_code', 'content_type', 'response_schema'].map((name) => `${name}_conformance`);
+  const words = [
+    ...['-m', 'schemathesis.cli', 'run', at('www', 'openapi.json'), '--url', server.url],
+    ...['--header', `Authorization: Token ${token}`, '--checks', checks.join(',')],
+    // Messages of gRPC are no JSON: the tests of Flight have them.
+    ...['--phases', 'coverage,fuzzing', '--exclude-path-regex', '^/arrow'],
+    ...['--max-examples', String(examples), '--seed', '1', '--generation-database', 'none'],
+    ...['--no-shrink', '--continue-on-failure', '--no-color', '--request-timeout', '20'],
+  ];
+  // It writes a cache into the folder where it runs.
+  const child = spawn(pythonProgram, words, { cwd: server.folder, stdio: ['ignore', 'pipe', 'inherit'] });
+  let output = '';
+  child.stdout.on('data', (piece) => (output += piece));
+  const [code] = await once(child, 'close');
+  assert.equal(code, 0, output);
+  const [, selected, all] = /Selected: (\d+)\/(\d+)/.exec(output);
+  assert.equal(Number(selected), Number(all) - 1, output);
+});
