@@ -151,6 +151,9 @@ test('Node-RED writes and queries by v1, and writes by v2', async (t) => {
     const places = ['a, b=c d', 'hall'].map((value) => ({ key: 'place', value }));
     assert.deepEqual(await query('SHOW TAG VALUES WITH KEY = place'), places);
     assert.deepEqual(await query('SELECT * FROM absent'), []);
+    // The node sends every statement with GET.
+    assert.deepEqual(await query('DROP MEASUREMENT a'), []);
+    assert.deepEqual(await stored('v1', 'SELECT * FROM a'), []);
   });
 
   assert.doesNotMatch(program.log, /error/i);
