@@ -167,7 +167,7 @@ pub enum AggregateFunction {
     Met {
         /// Last instead of first.
         latest: bool,
-        /// The two whose texts come first (last) instead of the two ends.
+        /// The two whose texts come first (last) instead of the two ends, if all have a text.
         by_text: bool,
     },
     /// SQL: number of rows, whatever they have; the input is not looked at.
@@ -220,6 +220,8 @@ pub enum Predicate {
     },
     /// A boolean field that is true.
     IsTrue(Box<Operand>),
+    /// Exactly one of both. Negates a predicate together with `Constant(true)`.
+    Differ(Box<Predicate>, Box<Predicate>),
 }
 
 /// Comparison operators.

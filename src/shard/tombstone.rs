@@ -149,7 +149,9 @@ fn condition(predicate: &Predicate, tag_order: &[ColumnId]) -> Result<Condition,
             pattern: Known::new(Rc::new(compile(regex)?)),
             negated: *negated,
         },
-        Predicate::Compare(..) | Predicate::IsTrue(_) => return Err(tags_only()),
+        Predicate::Compare(..) | Predicate::IsTrue(_) | Predicate::Differ(..) => {
+            return Err(tags_only());
+        }
     })
 }
 
@@ -223,7 +225,7 @@ fn matching(
             let (text, regex) = (text(operand, tag_ids, series)?, compile(regex)?);
             Ok((0..count).map(|number| regex.is_match(text(number)) != *negated).collect())
         }
-        Predicate::IsTrue(_) => Err(tags_only()),
+        Predicate::IsTrue(_) | Predicate::Differ(..) => Err(tags_only()),
     }
 }
 

@@ -74,8 +74,7 @@ pub(crate) fn bind(
                 Some(group_by.len() - 1)
             })
             .collect();
-        let predicate =
-            bound.condition.map(|c| predicate::lower(c, schema, is_subquery)).transpose()?;
+        let predicate = bound.condition.map(|c| predicate::lower(c, schema, is_subquery));
         scans.push(PlannedScan {
             source,
             measurement: schema.name.clone(),

@@ -3,49 +3,123 @@
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;
 use crate::model::value::{FieldType, FieldValue};
-use crate::query::error::QueryError;
 use crate::query::functions::Function;
 use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
 
-/// Lowers a condition without time. Names that mean nothing are tags that every series lacks. What
-/// is `derived` from a subquery has no index to ask: a missing tag is a text there, of no letters.
-///
-/// # Errors
-/// [`QueryError::Unsupported`] for what cannot stand in a condition.
-pub(crate) fn lower(
-    expr: &Expr,
-    schema: &MeasurementSchema,
+/// What the names of a condition mean, and which values a missing one has.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
+    schema: &'a MeasurementSchema,
+    /// The rows are those of a subquery. It has no index, so a missing tag is an empty text, and a
+    /// missing field compares with a boolean like `false`.
     derived: bool,
-) -> Result<Predicate, QueryError> {
-    Ok(match expr {
-        Expr::Paren(inner) => lower(inner, schema, derived)?,
+    /// The condition is an operand of another comparison. 1.x then evaluates it without its index,
+    /// so a comparison with a missing tag is false.
+    compared: bool,
+}
+
+/// Lowers a condition without time. A name that is neither tag nor field is a tag that every series
+/// lacks. `derived` says whether the rows are those of a subquery.
+pub(crate) fn lower(expr: &Expr, schema: &MeasurementSchema, derived: bool) -> Predicate {
+    condition(expr, Scope { schema, derived, compared: false })
+}
+
+fn condition(expr: &Expr, scope: Scope<'_>) -> Predicate {
+    match expr {
+        Expr::Paren(inner) => condition(inner, scope),
         Expr::BooleanLiteral(value) => Predicate::Constant(*value),
-        Expr::Binary { op, left, right } => match op {
-            BinaryOp::And => Predicate::And(
-                Box::new(lower(left, schema, derived)?),
-                Box::new(lower(right, schema, derived)?),
-            ),
-            BinaryOp::Or => Predicate::Or(
-                Box::new(lower(left, schema, derived)?),
-                Box::new(lower(right, schema, derived)?),
-            ),
-            BinaryOp::EqRegex | BinaryOp::NeRegex => {
-                matches(left, right, *op == BinaryOp::NeRegex, schema)
+        Expr::Binary { op, left, right } => {
+            let both = || (condition(left, scope), condition(right, scope));
+            match op {
+                BinaryOp::And => and(both()),
+                BinaryOp::Or if scope.compared => with_values(or(both()), (left, right), scope),
+                BinaryOp::Or => or(both()),
+                BinaryOp::EqRegex | BinaryOp::NeRegex => {
+                    matches(left, right, *op == BinaryOp::NeRegex, scope)
+                }
+                BinaryOp::BitwiseAnd | BinaryOp::BitwiseOr | BinaryOp::BitwiseXor
+                    if is_boolean(left, scope) && is_boolean(right, scope) =>
+                {
+                    let joined = match op {
+                        BinaryOp::BitwiseAnd => and(both()),
+                        BinaryOp::BitwiseOr => or(both()),
+                        _ => differ(both()),
+                    };
+                    with_values(joined, (left, right), scope)
+                }
+                other => match comparison(*other) {
+                    Some(comparison) => compare(comparison, (left, right), scope),
+                    // A number is not true.
+                    None => Predicate::Constant(false),
+                },
             }
-            other => match comparison(*other) {
-                Some(comparison) => compare(comparison, (left, right), schema, derived),
-                // A number is not true.
-                None => Predicate::Constant(false),
-            },
-        },
-        Expr::VarRef { .. } => match operand(expr, schema) {
-            Some(field @ Operand::Field(Input { field_type: FieldType::Boolean, .. })) => {
-                Predicate::IsTrue(Box::new(field))
-            }
-            _ => Predicate::Constant(false),
+        }
+        Expr::VarRef { .. } => match boolean_field(expr, scope) {
+            Some(field) => Predicate::IsTrue(Box::new(field)),
+            None => Predicate::Constant(false),
         },
         _ => Predicate::Constant(false),
-    })
+    }
+}
+
+fn and((left, right): (Predicate, Predicate)) -> Predicate {
+    Predicate::And(Box::new(left), Box::new(right))
+}
+
+fn or((left, right): (Predicate, Predicate)) -> Predicate {
+    Predicate::Or(Box::new(left), Box::new(right))
+}
+
+fn differ((left, right): (Predicate, Predicate)) -> Predicate {
+    Predicate::Differ(Box::new(left), Box::new(right))
+}
+
+fn not(predicate: Predicate) -> Predicate {
+    differ((predicate, Predicate::Constant(true)))
+}
+
+/// Whether an operand has a value.
+fn has_value(operand: Operand) -> Predicate {
+    Predicate::Compare(Comparison::Equal, Box::new(operand.clone()), Box::new(operand))
+}
+
+/// `joined` where neither side is a boolean field without a value, as 1.x joins such operands of
+/// stored rows. In rows of a subquery, a missing field counts as `false`.
+fn with_values(joined: Predicate, (left, right): (&Expr, &Expr), scope: Scope<'_>) -> Predicate {
+    if scope.derived {
+        return joined;
+    }
+    let fields = [left, right].into_iter().filter_map(|side| boolean_field(side, scope));
+    fields.fold(joined, |joined, field| and((has_value(field), joined)))
+}
+
+/// Whether an expression has boolean values.
+fn is_boolean(expr: &Expr, scope: Scope<'_>) -> bool {
+    match expr {
+        Expr::Paren(inner) => is_boolean(inner, scope),
+        Expr::BooleanLiteral(_) => true,
+        Expr::VarRef { .. } => boolean_field(expr, scope).is_some(),
+        Expr::Binary { op, left, right } => match arithmetic(*op) {
+            None => true,
+            Some(Arithmetic::BitAnd | Arithmetic::BitOr | Arithmetic::BitXor) => {
+                is_boolean(left, scope) && is_boolean(right, scope)
+            }
+            Some(_) => false,
+        },
+        _ => false,
+    }
+}
+
+/// The boolean field that an expression names.
+fn boolean_field(expr: &Expr, scope: Scope<'_>) -> Option<Operand> {
+    match expr {
+        Expr::Paren(inner) => boolean_field(inner, scope),
+        Expr::VarRef { .. } => match operand(expr, scope)? {
+            field @ Operand::Field(Input { field_type: FieldType::Boolean, .. }) => Some(field),
+            _ => None,
+        },
+        _ => None,
+    }
 }
 
 fn comparison(op: BinaryOp) -> Option<Comparison> {
@@ -60,36 +134,94 @@ fn comparison(op: BinaryOp) -> Option<Comparison> {
     })
 }
 
-fn compare(
-    comparison: Comparison,
-    (left, right): (&Expr, &Expr),
-    schema: &MeasurementSchema,
-    derived: bool,
-) -> Predicate {
-    let names = is_reference(left) && is_reference(right);
-    let (Some(left), Some(right)) = (operand(left, schema), operand(right, schema)) else {
-        return Predicate::Constant(false);
-    };
-    if names && !derived {
-        return compare_names(comparison, left, right);
+fn compare(comparison: Comparison, (left, right): (&Expr, &Expr), scope: Scope<'_>) -> Predicate {
+    let equality = matches!(comparison, Comparison::Equal | Comparison::NotEqual);
+    match (is_boolean(left, scope), is_boolean(right, scope)) {
+        (false, false) => compare_values(comparison, (left, right), scope),
+        _ if !equality => Predicate::Constant(false),
+        (true, true) => compare_conditions(comparison, (left, right), scope),
+        (true, false) => compare_mixed(comparison, (left, right), scope),
+        (false, true) => compare_mixed(comparison, (right, left), scope),
     }
-    let is_text = |operand: &Operand| {
-        matches!(operand, Operand::Tag(_) | Operand::Literal(FieldValue::String(_)))
-    };
-    let is_tag = |operand: &Operand| matches!(operand, Operand::Tag(_));
-    // 1.x's index knows = and "anything else" on tags (`seriesByBinaryExpr`).
-    let on_tags = (is_tag(&left) || is_tag(&right)) && is_text(&left) && is_text(&right);
-    let comparison = match comparison {
-        Comparison::Equal => Comparison::Equal,
-        _ if on_tags => Comparison::NotEqual,
-        other => other,
-    };
-    Predicate::Compare(comparison, Box::new(left), Box::new(right))
 }
 
-/// Two names. A tag that is missing equals nothing, not even another that is: as in 1.x's index
-/// two tags are either equal or they are not, and no other comparison holds. A field is neither
-/// equal to a missing tag nor different from it.
+fn compare_values(
+    comparison: Comparison,
+    (left, right): (&Expr, &Expr),
+    scope: Scope<'_>,
+) -> Predicate {
+    let (Some(a), Some(b)) = (operand(left, scope), operand(right, scope)) else {
+        return Predicate::Constant(false);
+    };
+    if is_reference(left) && is_reference(right) && !scope.derived && !scope.compared {
+        return compare_names(comparison, a, b);
+    }
+    let tags = tags_of([(left, &a), (right, &b)], scope);
+    present(Predicate::Compare(comparison, Box::new(a), Box::new(b)), tags)
+}
+
+/// The tags that a comparison inside of another one requires.
+fn tags_of<const N: usize>(sides: [(&Expr, &Operand); N], scope: Scope<'_>) -> Vec<Operand> {
+    let is_tag = |(expr, operand): &(&Expr, &Operand)| {
+        let reads_field = matches!(operand, Operand::Field(_));
+        scope.compared && !scope.derived && is_reference(expr) && !reads_field
+    };
+    sides.into_iter().filter(is_tag).map(|(_, operand)| operand.clone()).collect()
+}
+
+fn present(predicate: Predicate, tags: Vec<Operand>) -> Predicate {
+    tags.into_iter().fold(predicate, |all, tag| and((is_missing(tag, false), all)))
+}
+
+/// `(v > 0) = (f > 1)`, `b != true`.
+fn compare_conditions(
+    comparison: Comparison,
+    (left, right): (&Expr, &Expr),
+    scope: Scope<'_>,
+) -> Predicate {
+    let fields = (boolean_field(left, scope), boolean_field(right, scope));
+    let is_plain =
+        |expr| matches!(operand(expr, scope), Some(Operand::Field(_) | Operand::Literal(_)));
+    if !scope.derived
+        && is_plain(left)
+        && is_plain(right)
+        && let (Some(a), Some(b)) = (operand(left, scope), operand(right, scope))
+    {
+        return Predicate::Compare(comparison, Box::new(a), Box::new(b));
+    }
+    let inner = Scope { compared: true, ..scope };
+    let differ = differ((condition(left, inner), condition(right, inner)));
+    let compared = if comparison == Comparison::Equal { not(differ) } else { differ };
+    match fields {
+        // Without any value there is nothing to compare.
+        (Some(a), Some(b)) if scope.derived => and((or((has_value(a), has_value(b))), compared)),
+        _ => with_values(compared, (left, right), scope),
+    }
+}
+
+/// A boolean and a value of another type: they never compare. 1.x takes a missing value for
+/// `false`, except a missing field of a stored row.
+fn compare_mixed(
+    comparison: Comparison,
+    (boolean, value): (&Expr, &Expr),
+    scope: Scope<'_>,
+) -> Predicate {
+    let value = match operand(value, scope) {
+        Some(value @ Operand::Arithmetic(..)) => value,
+        Some(value @ Operand::Field(_)) if scope.derived => value,
+        _ => return Predicate::Constant(false),
+    };
+    let holds = condition(boolean, Scope { compared: true, ..scope });
+    let holds = if comparison == Comparison::Equal { not(holds) } else { holds };
+    let compared = and((not(has_value(value)), holds));
+    match boolean_field(boolean, scope) {
+        Some(field) => and((has_value(field), compared)),
+        None => compared,
+    }
+}
+
+/// Compares two names. A missing tag is not equal to any tag, and no order holds for it. A field is
+/// neither equal to a missing tag nor different from it.
 pub(crate) fn compare_names(comparison: Comparison, left: Operand, right: Operand) -> Predicate {
     let is_field = |operand: &Operand| matches!(operand, Operand::Field(_));
     let tag = match (is_field(&left), is_field(&right)) {
@@ -98,16 +230,15 @@ pub(crate) fn compare_names(comparison: Comparison, left: Operand, right: Operan
         _ => Some(left.clone()),
     };
     let on_tags = !is_field(&left) && !is_field(&right);
+    let is_order = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
+    let other = (on_tags && is_order).then(|| right.clone());
     let compare = Predicate::Compare(comparison, Box::new(left), Box::new(right));
     match (tag, comparison) {
         (None, _) => compare,
         (Some(tag), Comparison::NotEqual) if on_tags => {
             Predicate::Or(Box::new(is_missing(tag, true)), Box::new(compare))
         }
-        (Some(_), comparison) if on_tags && comparison != Comparison::Equal => {
-            Predicate::Constant(false)
-        }
-        (Some(tag), _) => Predicate::And(Box::new(is_missing(tag, false)), Box::new(compare)),
+        (Some(tag), _) => present(compare, [Some(tag), other].into_iter().flatten().collect()),
     }
 }
 
@@ -125,13 +256,13 @@ fn is_reference(expr: &Expr) -> bool {
     }
 }
 
-fn matches(left: &Expr, right: &Expr, negated: bool, schema: &MeasurementSchema) -> Predicate {
-    match (operand(left, schema), right) {
-        (Some(operand), Expr::Regex(regex)) => Predicate::Matches {
-            operand: Box::new(operand),
-            regex: regex.as_str().to_owned(),
-            negated,
-        },
+fn matches(left: &Expr, right: &Expr, negated: bool, scope: Scope<'_>) -> Predicate {
+    match (operand(left, scope), right) {
+        (Some(text), Expr::Regex(regex)) => {
+            let tags = tags_of([(left, &text)], scope);
+            let regex = regex.as_str().to_owned();
+            present(Predicate::Matches { operand: Box::new(text), regex, negated }, tags)
+        }
         _ => Predicate::Constant(false),
     }
 }
@@ -152,10 +283,10 @@ pub(super) fn arithmetic(op: BinaryOp) -> Option<Arithmetic> {
 }
 
 /// Lowers a value; `None` for what never has one in a condition.
-fn operand(expr: &Expr, schema: &MeasurementSchema) -> Option<Operand> {
+fn operand(expr: &Expr, scope: Scope<'_>) -> Option<Operand> {
     Some(match expr {
-        Expr::Paren(inner) => operand(inner, schema)?,
-        Expr::VarRef { name, cast } => reference(name, *cast, schema)?,
+        Expr::Paren(inner) => operand(inner, scope)?,
+        Expr::VarRef { name, cast } => reference(name, *cast, scope)?,
         Expr::StringLiteral(text) => Operand::Literal(FieldValue::String(text.as_str().into())),
         Expr::NumberLiteral(value) => Operand::Literal(FieldValue::Float(*value)),
         Expr::IntegerLiteral(value) => Operand::Literal(FieldValue::Integer(*value)),
@@ -163,21 +294,25 @@ fn operand(expr: &Expr, schema: &MeasurementSchema) -> Option<Operand> {
         Expr::BooleanLiteral(value) => Operand::Literal(FieldValue::Boolean(*value)),
         Expr::Binary { op, left, right } => Operand::Arithmetic(
             arithmetic(*op)?,
-            Box::new(operand(left, schema)?),
-            Box::new(operand(right, schema)?),
+            Box::new(operand(left, scope)?),
+            Box::new(operand(right, scope)?),
         ),
         Expr::Call { name, args } if Function::mathematics(name).is_some() => {
-            let args: Option<Vec<Operand>> = args.iter().map(|arg| operand(arg, schema)).collect();
+            let args: Option<Vec<Operand>> = args.iter().map(|arg| operand(arg, scope)).collect();
             Operand::Call(name.clone(), args?)
         }
         _ => return None,
     })
 }
 
-fn reference(name: &str, cast: Option<Cast>, schema: &MeasurementSchema) -> Option<Operand> {
+fn reference(name: &str, cast: Option<Cast>, scope: Scope<'_>) -> Option<Operand> {
+    let Scope { schema, derived, compared } = scope;
+    let text = |text: &str| Operand::Literal(FieldValue::String(text.into()));
     let tag = || match schema.tag(name) {
         Some(column) => Operand::Tag(column.id),
-        None => Operand::Literal(FieldValue::String("".into())),
+        // 1.x's index knows the measurement as a tag of each series.
+        None if name == "_name" && !derived && !compared => text(&schema.name),
+        None => text(""),
     };
     let field = |cast: Option<FieldType>| {
         let (column, field_type) = schema.field(name)?;

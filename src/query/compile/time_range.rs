@@ -89,9 +89,13 @@ fn walk(condition: &Expr, context: FoldContext<'_>) -> Result<(Option<Expr>, Bou
     }
 }
 
-/// Whether `expr` is `time`, in any case.
+/// Whether `expr` is `time`, in any case, perhaps in parentheses.
 pub(crate) fn is_time(expr: &Expr) -> bool {
-    matches!(expr, Expr::VarRef { name, .. } if name.eq_ignore_ascii_case("time"))
+    match expr {
+        Expr::Paren(inner) => is_time(inner),
+        Expr::VarRef { name, .. } => name.eq_ignore_ascii_case("time"),
+        _ => false,
+    }
 }
 
 fn mirrored(op: BinaryOp) -> BinaryOp {

@@ -28,11 +28,7 @@ pub(super) fn compare(comparison: Comparison, a: Evaluated<'_>, b: Evaluated<'_>
             Comparison::NotEqual => Some(zip(a, b, |a, b| a != b)),
             _ => None,
         },
-        (Data::Text(a), Data::Text(b)) => match comparison {
-            Comparison::Equal => Some(texts(a, b, true)),
-            Comparison::NotEqual => Some(texts(a, b, false)),
-            _ => None,
-        },
+        (Data::Text(a), Data::Text(b)) => Some(texts(comparison, a, b)),
         (a, b) => floats(a).zip(floats(b)).map(|(a, b)| ordered(comparison, &a, &b)),
     };
     lane.map_or(Mask::None, |lane| mask(lane, both(a.valid, b.valid)))
@@ -65,13 +61,21 @@ fn ordered<'a, T: Copy + PartialOrd>(
     }
 }
 
-fn texts<'a>(a: &Text<'_>, b: &Text<'_>, equal: bool) -> Lane<'a, bool> {
+fn texts<'a>(comparison: Comparison, a: &Text<'_>, b: &Text<'_>) -> Lane<'a, bool> {
+    let holds = |a: &str, b: &str| match comparison {
+        Comparison::Equal => a == b,
+        Comparison::NotEqual => a != b,
+        Comparison::Less => a < b,
+        Comparison::LessOrEqual => a <= b,
+        Comparison::Greater => a > b,
+        Comparison::GreaterOrEqual => a >= b,
+    };
     match (a, b) {
-        (Text::One(a), b) => each(b, |b| (*a == b) == equal),
-        (a, Text::One(b)) => each(a, |a| (a == *b) == equal),
+        (Text::One(a), b) => each(b, |b| holds(a, b)),
+        (a, Text::One(b)) => each(a, |a| holds(a, b)),
         (Text::Many(a, a_rows), Text::Many(b, b_rows)) => {
             let rows = a_rows.clone().zip(b_rows.clone());
-            Lane::Many(rows.map(|(i, j)| (a.get(i) == b.get(j)) == equal).collect())
+            Lane::Many(rows.map(|(i, j)| holds(a.get(i), b.get(j))).collect())
         }
     }
 }

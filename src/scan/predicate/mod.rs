@@ -15,7 +15,7 @@ use super::request::{Comparison, Operand, Predicate};
 use super::run::Run;
 use crate::model::ids::ColumnId;
 use crate::model::regex::Pattern;
-use crate::model::value::FieldValue;
+use crate::model::value::{FieldType, FieldValue};
 use expr::{Context, Expr};
 
 /// A compiled predicate.
@@ -51,6 +51,7 @@ enum Node {
     Constant(bool),
     And(Box<Node>, Box<Node>),
     Or(Box<Node>, Box<Node>),
+    Differ(Box<Node>, Box<Node>),
     Compare(Comparison, Expr, Expr),
     Matches { operand: Expr, regex: Pattern, negated: bool },
     IsTrue(Expr),
@@ -148,7 +149,7 @@ pub(super) fn only_values(predicate: Option<&Predicate>, tag: ColumnId) -> Optio
 fn walk(predicate: &Predicate, visit: &mut dyn FnMut(&Operand)) {
     match predicate {
         Predicate::Constant(_) => {}
-        Predicate::And(a, b) | Predicate::Or(a, b) => {
+        Predicate::And(a, b) | Predicate::Or(a, b) | Predicate::Differ(a, b) => {
             walk(a, visit);
             walk(b, visit);
         }
@@ -180,8 +181,15 @@ fn compile(predicate: &Predicate) -> Result<Node, ScanError> {
         Predicate::Constant(value) => Node::Constant(*value),
         Predicate::And(a, b) => Node::And(boxed(a)?, boxed(b)?),
         Predicate::Or(a, b) => Node::Or(boxed(a)?, boxed(b)?),
+        Predicate::Differ(a, b) => Node::Differ(boxed(a)?, boxed(b)?),
+        // The texts of fields have no order in 1.x (`evalBinaryExpr`); those of tags have one.
+        Predicate::Compare(comparison, a, b)
+            if is_order(*comparison) && (is_text_field(a) || is_text_field(b)) =>
+        {
+            Node::Constant(false)
+        }
         Predicate::Compare(comparison, a, b) => {
-            Node::Compare(tag_comparison(*comparison, a, b), Expr::new(a)?, Expr::new(b)?)
+            Node::Compare(*comparison, Expr::new(a)?, Expr::new(b)?)
         }
         Predicate::Matches { operand, regex, negated } => Node::Matches {
             operand: Expr::new(operand)?,
@@ -195,16 +203,13 @@ fn compile(predicate: &Predicate) -> Result<Node, ScanError> {
     })
 }
 
-/// 1.x takes any comparison of a tag with a string that is not `=` for `!=`
-/// (`tsdb/index`, `seriesByBinaryExprIterator`).
-fn tag_comparison(comparison: Comparison, a: &Operand, b: &Operand) -> Comparison {
-    let text = |operand: &Operand| matches!(operand, Operand::Literal(FieldValue::String(_)));
-    let tag = |operand: &Operand| matches!(operand, Operand::Tag(_));
-    match comparison {
-        Comparison::Equal => Comparison::Equal,
-        _ if tag(a) && text(b) || text(a) && tag(b) => Comparison::NotEqual,
-        other => other,
-    }
+fn is_order(comparison: Comparison) -> bool {
+    !matches!(comparison, Comparison::Equal | Comparison::NotEqual)
+}
+
+fn is_text_field(operand: &Operand) -> bool {
+    let Operand::Field(input) = operand else { return false };
+    input.output_type() == Some(FieldType::String)
 }
 
 /// What a condition is for a series with these tags; `None` when that depends on the row.
@@ -213,6 +218,7 @@ fn settle<'a>(node: &'a Node, tag: &'a dyn Fn(ColumnId) -> &'a str) -> Option<bo
         Node::Constant(value) => Some(*value),
         Node::And(a, b) => and(settle(a, tag), || settle(b, tag)),
         Node::Or(a, b) => or(settle(a, tag), || settle(b, tag)),
+        Node::Differ(a, b) => Some(settle(a, tag)? != settle(b, tag)?),
         Node::Compare(_, a, b) if a.reads_rows() || b.reads_rows() => None,
         Node::Matches { operand, .. } | Node::IsTrue(operand) if operand.reads_rows() => None,
         // What most conditions are made of, asked once for each value of a tag.
@@ -259,6 +265,7 @@ fn evaluate<'a>(node: &'a Node, context: &Context<'a>) -> Result<Mask, ScanError
             Mask::None => evaluate(b, context),
             Mask::Some(a) => Ok(combine(a, evaluate(b, context)?, false)),
         },
+        Node::Differ(a, b) => Ok(differ(evaluate(a, context)?, evaluate(b, context)?)),
         leaf => evaluate_leaf(leaf, context),
     }
 }
@@ -272,6 +279,20 @@ fn combine(mut a: Vec<bool>, b: Mask, conjunction: bool) -> Mask {
         (Mask::Some(b), false) => a.iter_mut().zip(b).for_each(|(a, b)| *a |= b),
     }
     Mask::Some(a)
+}
+
+fn differ(a: Mask, b: Mask) -> Mask {
+    match (a, b) {
+        (Mask::None, other) | (other, Mask::None) => other,
+        (Mask::All, Mask::All) => Mask::None,
+        (Mask::All, Mask::Some(rows)) | (Mask::Some(rows), Mask::All) => {
+            Mask::Some(rows.into_iter().map(|row| !row).collect())
+        }
+        (Mask::Some(mut a), Mask::Some(b)) => {
+            a.iter_mut().zip(b).for_each(|(a, b)| *a ^= b);
+            Mask::Some(a)
+        }
+    }
 }
 
 fn evaluate_leaf<'a>(node: &'a Node, context: &Context<'a>) -> Result<Mask, ScanError> {

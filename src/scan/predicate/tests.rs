@@ -115,7 +115,7 @@ fn conditions_divide_integers_as_integers() {
 }
 
 #[test]
-fn a_missing_tag_is_empty_and_order_on_tags_is_difference() {
+fn a_missing_tag_is_empty_and_tags_are_ordered_as_texts() {
     use Comparison::{Equal, Less, NotEqual};
     let tag = || Operand::Tag(HOST);
     let none = || Operand::Tag(ColumnId(6));
@@ -124,12 +124,35 @@ fn a_missing_tag_is_empty_and_order_on_tags_is_difference() {
         (compare(tag(), Equal, text("a")), vec![1, 2, 3]),
         (compare(none(), Equal, text("")), vec![1, 2, 3]),
         (compare(none(), NotEqual, text("x")), vec![1, 2, 3]),
-        (compare(text("b"), Less, tag()), vec![1, 2, 3]),
+        (compare(text("b"), Less, tag()), vec![]),
+        (compare(tag(), Less, text("b")), vec![1, 2, 3]),
         (compare(tag(), Less, text("a")), vec![]),
+        (compare(none(), Less, tag()), vec![1, 2, 3]),
         (compare(tag(), Less, none()), vec![]),
         (compare(tag(), NotEqual, none()), vec![1, 2, 3]),
         (either(compare(tag(), Equal, text("b")), compare(field(S), Equal, text("y"))), vec![3]),
         (compare(field(S), NotEqual, tag()), vec![2, 3]),
+    ] {
+        assert_eq!(rows(&predicate), expected, "{predicate:?}");
+    }
+}
+
+#[test]
+fn one_of_two_conditions_holds() {
+    use Comparison::{Equal, Greater};
+    let differ = |a, b| Predicate::Differ(Box::new(a), Box::new(b));
+    let is_a = |name| compare(Operand::Tag(HOST), Equal, text(name));
+    let large = || compare(field(V), Greater, integer(2));
+    let whole = || compare(field(W), Greater, integer(0));
+    let all = || Predicate::Constant(true);
+    for (predicate, expected) in [
+        (differ(large(), whole()), vec![1, 2]),
+        (differ(differ(large(), whole()), all()), vec![3]),
+        (differ(large(), all()), vec![1, 3]),
+        (differ(is_a("a"), large()), vec![1, 3]),
+        (differ(is_a("b"), large()), vec![2]),
+        (differ(is_a("a"), all()), vec![]),
+        (differ(is_a("b"), is_a("a")), vec![1, 2, 3]),
     ] {
         assert_eq!(rows(&predicate), expected, "{predicate:?}");
     }

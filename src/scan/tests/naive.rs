@@ -279,6 +279,7 @@ fn is_true(predicate: &Predicate, row: &Row) -> bool {
         Predicate::Constant(value) => *value,
         Predicate::And(a, b) => is_true(a, row) && is_true(b, row),
         Predicate::Or(a, b) => is_true(a, row) || is_true(b, row),
+        Predicate::Differ(a, b) => is_true(a, row) != is_true(b, row),
         Predicate::IsTrue(operand) => evaluate(operand, row) == Some(FieldValue::Boolean(true)),
         Predicate::Matches { operand, regex, negated } => match evaluate(operand, row) {
             Some(FieldValue::String(text)) => {
@@ -293,9 +294,11 @@ fn is_true(predicate: &Predicate, row: &Row) -> bool {
 fn compare(comparison: Comparison, a: &Operand, b: &Operand, row: &Row) -> bool {
     use FieldValue::{Boolean, Float, Integer, String, Unsigned};
     let (Some(left), Some(right)) = (evaluate(a, row), evaluate(b, row)) else { return false };
-    let tag_and_text =
-        |a: &Operand, b: &Operand| matches!((a, b), (Operand::Tag(_), Operand::Literal(String(_))));
+    let is_field = |operand: &Operand| matches!(operand, Operand::Field(_));
     let order = match (&left, &right) {
+        (String(left), String(right)) if !is_field(a) && !is_field(b) => {
+            return ordered(comparison, left.cmp(right));
+        }
         (String(a), String(b)) => a == b,
         (Boolean(a), Boolean(b)) => a == b,
         (Integer(a), Integer(b)) => return ordered(comparison, a.cmp(b)),
@@ -317,7 +320,6 @@ fn compare(comparison: Comparison, a: &Operand, b: &Operand, row: &Row) -> bool 
     match comparison {
         Comparison::Equal => order,
         Comparison::NotEqual => !order,
-        _ if tag_and_text(a, b) || tag_and_text(b, a) => !order,
         _ => false,
     }
 }

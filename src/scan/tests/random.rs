@@ -211,7 +211,7 @@ fn call(rng: &mut fastrand::Rng) -> AggregateCall {
 }
 
 fn predicate(rng: &mut fastrand::Rng, depth: u8) -> Predicate {
-    match rng.u8(0..if depth > 0 { 8 } else { 5 }) {
+    match rng.u8(0..if depth > 0 { 9 } else { 5 }) {
         0 => tag_term(rng),
         1 => {
             let field = Operand::Field(input(rng));
@@ -234,6 +234,10 @@ fn predicate(rng: &mut fastrand::Rng, depth: u8) -> Predicate {
         5 | 6 => {
             Predicate::And(Box::new(predicate(rng, depth - 1)), Box::new(predicate(rng, depth - 1)))
         }
+        7 => Predicate::Differ(
+            Box::new(predicate(rng, depth - 1)),
+            Box::new(predicate(rng, depth - 1)),
+        ),
         _ => {
             Predicate::Or(Box::new(predicate(rng, depth - 1)), Box::new(predicate(rng, depth - 1)))
         }
