@@ -380,3 +380,82 @@ fn full_size_flushes_keep_the_last_write_prune_reads_and_give_space_back() {
     println!("{full} bytes, {left} after 92 of 100 rows were deleted");
     assert!(left * 5 < full, "{full} bytes, then {left}");
 }
+
+/// A random condition on tags `a` and `b`, field `v` and time.
+fn condition(random: &mut fastrand::Rng, depth: u8) -> String {
+    let tag = |random: &mut fastrand::Rng| {
+        *random.choice(&["a", "b", "\"a\"", "b::tag", "nope", "_name", "(a)"]).unwrap()
+    };
+    let text = |random: &mut fastrand::Rng| *random.choice(&["x", "y", "", "x,1", "m"]).unwrap();
+    let order = |random: &mut fastrand::Rng| *random.choice(&["<", "<=", ">", ">="]).unwrap();
+    let equality = |random: &mut fastrand::Rng| *random.choice(&["=", "!=", "<>"]).unwrap();
+    match random.u8(0..if depth > 0 { 20 } else { 13 }) {
+        0..=3 => format!("{} {} '{}'", tag(random), equality(random), text(random)),
+        4 => format!("'{}' {} {}", text(random), equality(random), tag(random)),
+        5 | 6 => {
+            let pattern = *random.choice(&["/x/", "/^$/", "/./", "/^y|m/"]).unwrap();
+            format!("{} {} {pattern}", tag(random), random.choice(&["=~", "!~"]).unwrap())
+        }
+        7 => format!("{} {} {}", tag(random), equality(random), tag(random)),
+        8 | 9 => {
+            let time = *random.choice(&["time", "(time)"]).unwrap();
+            format!("{time} {} {}", order(random), random.u8(0..40))
+        }
+        10 => match random.u8(0..4) {
+            0 => format!("{} {} '{}'", tag(random), order(random), text(random)),
+            1 => format!("'{}' {} {}", text(random), order(random), tag(random)),
+            2 => format!("{} {} {}", tag(random), order(random), tag(random)),
+            _ => format!("{} {} {}", tag(random), equality(random), random.bool()),
+        },
+        11 => format!("v {} {}", order(random), random.u8(0..40)),
+        12 => random.bool().to_string(),
+        13..=15 => format!("{} AND {}", condition(random, depth - 1), condition(random, depth - 1)),
+        16 | 17 => format!("{} OR {}", condition(random, depth - 1), condition(random, depth - 1)),
+        18 => format!("({})", condition(random, depth - 1)),
+        _ => format!("({}) {} {}", condition(random, depth - 1), equality(random), random.bool()),
+    }
+}
+
+#[test]
+fn a_deletion_removes_exactly_the_rows_that_the_same_select_returns() {
+    let mut product = Product::with(&[("LOG_REQUESTS", "none"), ("DEFAULT_SHARDS", "3")]);
+    let (mut carried_out, mut refused, mut some) = (0, 0, 0);
+    for seed in 0..600 {
+        let random = &mut fastrand::Rng::with_seed(seed);
+        let database = format!("d{}", seed % 7);
+        product.query("", &format!("CREATE DATABASE {database} WITH DURATION INF"));
+        let tags = ["", ",a=x", ",a=y", ",b=x", ",a=x,b=x", ",a=y,b=x", ",a=x\\,1,b=y"];
+        let line = |time: usize| format!("m{} v={time} {time}\n", tags[time % tags.len()]);
+        product.write(&database, &(0..40).map(line).collect::<String>());
+        let mut ask = |statement: &str| product.query(&database, statement)["results"][0].clone();
+        let rows = |result: &Value| {
+            let rows = result["series"][0]["values"].as_array().cloned().unwrap_or_default();
+            rows.iter().map(ToString::to_string).collect::<std::collections::BTreeSet<_>>()
+        };
+        let condition = condition(random, 3);
+        let before = rows(&ask("SELECT * FROM m"));
+        assert_eq!(before.len(), 40, "before {condition}");
+        let meant = rows(&ask(&format!("SELECT * FROM m WHERE {condition}")));
+        let deletion = match condition.contains("time") || random.bool() {
+            true => format!("DELETE FROM m WHERE {condition}"),
+            false => format!("DROP SERIES FROM m WHERE {condition}"),
+        };
+        let result = ask(&deletion);
+        let left = rows(&ask("SELECT * FROM m"));
+        if let Some(error) = result["error"].as_str() {
+            assert!(
+                error == "invalid tag comparison operator"
+                    || error.starts_with("shard 1: fields not supported in WHERE clause"),
+                "{deletion}: {error}"
+            );
+            assert_eq!(left, before, "seed {seed}: {deletion}");
+            refused += 1;
+        } else {
+            let expected = before.difference(&meant).cloned().collect();
+            assert_eq!(left, expected, "seed {seed}: {deletion}");
+            carried_out += 1;
+            some += usize::from(!left.is_empty() && left != before);
+        }
+    }
+    assert!(carried_out > 200 && refused > 100 && some > 60, "{carried_out} {refused} {some}");
+}

@@ -1,13 +1,12 @@
 //! Says which rows of which measurements DELETE and DROP SERIES remove in each policy.
 
-use super::condition::{self, ConditionUse};
 use super::name_filter::NameTest;
 use crate::influxql::ast::{
     BinaryOp, Cast, DeleteStatement, DropSeriesStatement, Expr, Source, Statement,
 };
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::model::time::TimeRange;
-use crate::query::compile::split_time;
+use crate::query::compile::{predicate, split_time};
 use crate::query::error::QueryError;
 use crate::scan::request::Deletion;
 
@@ -54,7 +53,7 @@ pub fn deletions(
                 None => None,
                 Some(condition) => {
                     check(condition, measurement)?;
-                    Some(condition::lower(&as_index(condition), measurement, ConditionUse::List)?)
+                    Some(predicate::lower(condition, measurement, false))
                 }
             };
             if !time.is_empty() {
@@ -68,41 +67,62 @@ pub fn deletions(
     Ok(all)
 }
 
-/// Refuses conditions on anything but the text of tags. (1.x asks each shard; its first one
-/// answers, under the number that SHOW SHARDS gives it.)
+/// Refuses every condition that does not say exactly which series are concerned: `=`, `!=` and
+/// regexes on tags are allowed, joined by AND and OR. The condition then chooses the series whose
+/// rows a SELECT with it returns.
 fn check(condition: &Expr, schema: &MeasurementSchema) -> Result<(), QueryError> {
-    let refused = match condition {
-        Expr::Paren(inner) => return check(inner, schema),
-        Expr::Binary { left, right, .. } => {
+    match condition {
+        Expr::Paren(inner) => check(inner, schema),
+        Expr::BooleanLiteral(_) => Ok(()),
+        Expr::Binary { op: BinaryOp::And | BinaryOp::Or, left, right } => {
             check(left, schema)?;
-            return check(right, schema);
+            check(right, schema)
+        }
+        Expr::Binary { op, left, right } => {
+            check_operand(left, schema)?;
+            check_operand(right, schema)?;
+            let is_exact = match op {
+                BinaryOp::Eq | BinaryOp::Ne => is_text(left) && is_text(right),
+                BinaryOp::EqRegex | BinaryOp::NeRegex => {
+                    is_text(left) && matches!(**right, Expr::Regex(_))
+                }
+                _ => false,
+            };
+            if is_exact {
+                return Ok(());
+            }
+            Err(QueryError::Invalid("invalid tag comparison operator".to_owned()))
+        }
+        other => check_operand(other, schema),
+    }
+}
+
+/// Refuses everything but texts, tags and booleans. (1.x asks each shard; its first one returns
+/// the error, under the number that SHOW SHARDS gives it.)
+fn check_operand(expr: &Expr, schema: &MeasurementSchema) -> Result<(), QueryError> {
+    let is_refused = match expr {
+        Expr::Paren(inner) => return check_operand(inner, schema),
+        Expr::Binary { left, right, .. } => {
+            check_operand(left, schema)?;
+            return check_operand(right, schema);
         }
         Expr::VarRef { cast: Some(Cast::Tag), .. } => false,
         Expr::VarRef { cast: Some(_), .. } => true,
-        Expr::VarRef { name, .. } => schema.field(name).is_some() && schema.tag(name).is_none(),
+        Expr::VarRef { name, .. } => schema.field(name).is_some(),
         Expr::StringLiteral(_) | Expr::Regex(_) | Expr::BooleanLiteral(_) => false,
         _ => true,
     };
-    if refused {
+    if is_refused {
         let text = "shard 1: fields not supported in WHERE clause during deletion";
         return Err(QueryError::Invalid(text.to_owned()));
     }
     Ok(())
 }
 
-/// The condition as 1.x's index takes it here: `=`, and whatever else as `!=`.
-fn as_index(condition: &Expr) -> Expr {
-    match condition {
-        Expr::Paren(inner) => as_index(inner),
-        Expr::Binary { op: op @ (BinaryOp::And | BinaryOp::Or), left, right } => {
-            let (left, right) = (Box::new(as_index(left)), Box::new(as_index(right)));
-            Expr::Binary { op: *op, left, right }
-        }
-        Expr::Binary { op, left, right } => {
-            let known = matches!(op, BinaryOp::Eq | BinaryOp::EqRegex | BinaryOp::NeRegex);
-            let op = if known { *op } else { BinaryOp::Ne };
-            Expr::Binary { op, left: left.clone(), right: right.clone() }
-        }
-        other => other.clone(),
+/// Whether an operand without fields is a tag or a text.
+fn is_text(expr: &Expr) -> bool {
+    match expr {
+        Expr::Paren(inner) => is_text(inner),
+        other => matches!(other, Expr::VarRef { .. } | Expr::StringLiteral(_)),
     }
 }
