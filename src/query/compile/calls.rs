@@ -243,12 +243,18 @@ impl<'a> CallBuilder<'a> {
         Some((plan, first))
     }
 
-    /// Slots of the tags that top() or bottom() take, if they take arguments at all.
+    /// Slots of the tags that top() or bottom() take, if they take arguments at all. A name that is
+    /// also a field shows the field, but its tag tells the rows apart.
     fn tag_slots(&mut self, arguments: &[Expr]) -> Option<Vec<usize>> {
-        let mut tags: Vec<usize> = arguments.iter().map(|tag| self.slot(tag)).collect();
-        let known = &self.slots;
-        tags.retain(|&slot| known.get(slot).is_some_and(|s| s.data_type == DataType::Tag));
-        (!arguments.is_empty()).then_some(tags)
+        let names = self.names;
+        let tags = arguments.iter().filter_map(|argument| match argument {
+            Expr::VarRef { name, .. } if names.is_tag(name) => {
+                Some(Slot { name: name.clone(), data_type: DataType::Tag })
+            }
+            _ => None,
+        });
+        let slots = tags.map(|slot| self.slot_of(slot)).collect();
+        (!arguments.is_empty()).then_some(slots)
     }
 
     fn gathered_call(

@@ -15,7 +15,9 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
 use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
-use crate::query::plan::{CallBase, Feed, FeedKind, Input, PlannedScan, SelectNode, Subquery};
+use crate::query::plan::{
+    CallBase, Feed, FeedKind, Input, PlannedScan, SelectNode, Slot, Subquery,
+};
 use crate::scan::request::Window;
 
 /// Lowers a prepared statement; its scans are appended to `scans`. A subquery groups by
@@ -48,8 +50,13 @@ pub(crate) fn lower(
         .collect::<Result<Rc<[DataType]>, QueryError>>()?;
     let mut built = builder.finish(outputs, &group_keys);
     if checked.reads_only_subqueries() {
-        // Tags of a subquery are columns like others.
-        for slot in built.slots.iter_mut().filter(|slot| slot.data_type == DataType::Tag) {
+        // Tags of a subquery are columns like others, unless a column with another value has the
+        // name.
+        let is_column = |slot: &&mut Slot| {
+            slot.data_type == DataType::Tag
+                && known.fields.get(slot.name.as_str()).is_none_or(|of| *of == DataType::Tag)
+        };
+        for slot in built.slots.iter_mut().filter(is_column) {
             slot.data_type = DataType::String;
         }
     }

@@ -53,6 +53,11 @@ impl KnownNames {
         self.tags.insert(Rc::from(name), ());
     }
 
+    /// Whether a source has a tag of this name, or a subquery a column with one.
+    pub(crate) fn is_tag(&self, name: &str) -> bool {
+        self.tags.contains_key(name) || self.fields.get(name) == Some(&DataType::Tag)
+    }
+
     /// What a reference means.
     pub(crate) fn resolve(&self, name: &str, cast: Option<Cast>) -> DataType {
         // What a subquery does not know either is a column of it, but of no type.
