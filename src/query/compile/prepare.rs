@@ -9,11 +9,11 @@ use super::resolve::{self, KnownNames};
 use super::result_names;
 use super::statement::CheckedSelect;
 use super::subquery::{self, Offered};
-use crate::influxql::ast::{Expr, Field, Measurement, MeasurementName, Source};
+use crate::influxql::ast::{Cast, Expr, Field, Measurement, MeasurementName, Source};
 use crate::model::regex::Pattern;
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::query::error::QueryError;
-use crate::query::functions;
+use crate::query::functions::{self, Function};
 
 /// The measurements of FROM, by name; one name may stand in several policies and subqueries.
 pub(super) type Measurements<'a> = BTreeMap<String, Vec<FromMeasurement<'a>>>;
@@ -68,7 +68,7 @@ pub(crate) fn prepare<'a>(
     }
     let mut fields = checked.fields.clone();
     if checked.reads_only_subqueries() {
-        fields.iter_mut().for_each(|field| uncast(&mut field.expr));
+        fields.iter_mut().for_each(|field| uncast(&mut field.expr, &known, false));
     }
     fields.iter_mut().for_each(|field| resolve::bind(&mut field.expr, &known));
     let (fields, group_keys) = expand::expand(fields, &checked.select.dimensions, &known)?;
@@ -80,16 +80,33 @@ pub(crate) fn prepare<'a>(
     Ok(Prepared { checked, measurements, known, shown, group_keys, subqueries, buckets_max })
 }
 
-/// 1.x reads the columns of subqueries as they are, whatever a cast says.
-fn uncast(expr: &mut Expr) {
+/// Removes the casts that have no effect on the columns of subqueries. 1.x converts numbers into
+/// numbers and shows all other values as they are (`castToType`); a function (`called`) reads values
+/// of its argument's type only.
+fn uncast(expr: &mut Expr, known: &KnownNames, called: bool) {
     match expr {
-        Expr::VarRef { cast, .. } => *cast = None,
-        Expr::Binary { left, right, .. } => {
-            uncast(left);
-            uncast(right);
+        Expr::VarRef { name, cast } => {
+            let own = known.fields.get(name.as_str()).copied();
+            let is_kept = match cast {
+                Some(Cast::Float | Cast::Integer | Cast::Unsigned) => {
+                    own.is_some_and(|own| own.is_number() || called)
+                }
+                Some(Cast::String | Cast::Boolean) => own.is_some() && called,
+                Some(Cast::Field | Cast::Tag) | None => false,
+            };
+            if !is_kept {
+                *cast = None;
+            }
         }
-        Expr::Paren(inner) => uncast(inner),
-        Expr::Call { args, .. } => args.iter_mut().for_each(uncast),
+        Expr::Binary { left, right, .. } => {
+            uncast(left, known, called);
+            uncast(right, known, called);
+        }
+        Expr::Paren(inner) => uncast(inner, known, called),
+        Expr::Call { name, args } => {
+            let called = called || Function::mathematics(name).is_none();
+            args.iter_mut().for_each(|arg| uncast(arg, known, called));
+        }
         _ => {}
     }
 }
