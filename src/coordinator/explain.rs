@@ -212,8 +212,7 @@ fn describe(request: &ScanRequest, schema: Option<&MeasurementSchema>) -> (Vec<S
                 let name = format!("{function:?}").to_lowercase();
                 format!("{name}({})", field(&call.input))
             };
-            let tags = schema.into_iter().flat_map(MeasurementSchema::tags);
-            let series = tags.filter(|tag| !request.group_by.contains(&tag.id)).count();
+            let series = schema.into_iter().flat_map(MeasurementSchema::tags).count();
             // What only says which series a point is of is not shown.
             let shown = |call: &AggregateCall| {
                 let skipped = match call.function {

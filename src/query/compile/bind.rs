@@ -14,7 +14,9 @@ use crate::query::plan::{
 };
 use crate::query::source::SourceName;
 use crate::query::subquery_rows::TIME_COLUMN;
-use crate::scan::request::{AggregateCall, Beside, Input, Output, Resume, ScanRequest};
+use crate::scan::request::{
+    AggregateCall, AggregateFunction, Beside, Input, Output, Resume, ScanRequest,
+};
 
 /// What is bound.
 pub(crate) struct BindTarget<'a> {
@@ -184,7 +186,7 @@ fn partials(
             continue;
         };
         let mut beside = Vec::with_capacity(call.beside.len());
-        let positions = (call.beside.iter())
+        let positions: Vec<Option<usize>> = (call.beside.iter())
             .map(|&slot| {
                 let slot = node.slots.get(slot)?;
                 beside.push(match slot.data_type {
@@ -194,6 +196,13 @@ fn partials(
                 Some(beside.len() - 1)
             })
             .collect();
+        let function = match (function, positions.first()) {
+            // The measurement has not the text that orders its points.
+            (AggregateFunction::Met { latest, .. }, Some(None)) => {
+                AggregateFunction::Met { latest, by_text: false }
+            }
+            (function, _) => function,
+        };
         sources.push(CallSource { call: index, beside: positions });
         calls.push(AggregateCall { function, input, beside });
     }

@@ -339,12 +339,14 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Slots for the tags by which series of one group differ.
-    fn other_tags(&mut self, group_keys: &[String]) -> Vec<usize> {
+    /// Slots for all tags, which are the key of a series; none if a group has only one series.
+    fn key_slots(&mut self, group_keys: &[String]) -> Vec<usize> {
         let names = self.names;
-        let tags = names.tags.keys().filter(|tag| !group_keys.iter().any(|key| **key == ***tag));
+        if names.tags.keys().all(|tag| group_keys.iter().any(|key| **key == **tag)) {
+            return Vec::new();
+        }
         let slot = |tag: &Rc<str>| Slot { name: tag.to_string(), data_type: DataType::Tag };
-        tags.map(|tag| self.slot_of(slot(tag))).collect()
+        names.tags.keys().map(|tag| self.slot_of(slot(tag))).collect()
     }
 
     /// first() or last() of several series without windows, as 1.x meets their points.
@@ -380,7 +382,7 @@ impl<'a> CallBuilder<'a> {
         };
         let plain = self.window.is_none() && self.checked.subqueries.is_empty();
         let met = plain && calls.iter().any(first_last);
-        let series = if met { self.other_tags(group_keys) } else { Vec::new() };
+        let series = if met { self.key_slots(group_keys) } else { Vec::new() };
         let keeps_point_time = match calls.as_mut_slice() {
             [call] if selects => {
                 call.beside = std::mem::take(&mut self.referenced);

@@ -130,7 +130,8 @@ fn absent(slot: Option<&Slot>, rows: usize) -> BesideColumn {
     }
 }
 
-/// The call as all shards together answer it. Only types matter for merging, not columns.
+/// The call as all shards together answer it. Types matter for merging, and which tags are the same;
+/// a tag has the number of its slot.
 fn merge_call(plan: &CallPlan, node: &SelectNode) -> Option<AggregateCall> {
     let CallBase::Merge(function) = plan.base else { return None };
     let input = |slot: usize| {
@@ -138,7 +139,7 @@ fn merge_call(plan: &CallPlan, node: &SelectNode) -> Option<AggregateCall> {
         Some(Input { column: ColumnId(0), field_type, cast: None })
     };
     let beside = (plan.beside.iter())
-        .map(|&slot| input(slot).map_or(Beside::Tag(ColumnId(0)), Beside::Field))
+        .map(|&slot| input(slot).map_or(Beside::Tag(ColumnId(slot as u32)), Beside::Field))
         .collect();
     Some(AggregateCall { function, input: input(plan.slot)?, beside })
 }

@@ -1,15 +1,16 @@
-//! The first or last point of a group without windows, as 1.x meets it.
+//! The first or last point of a group without windows, as 1.x chooses it among points of one time.
 //!
-//! 1.x reads one point too many there and looks at no other: of all points of that time the two
-//! that its merge brings first. Those are of the first and the last series; or, where a text is
-//! shown beside the value, the two whose text comes first (for `last`: last). Of the two the larger
-//! value is the answer, but `false` for `first`.
+//! 1.x merges its series in a heap and compares the first two points that the heap returns. They
+//! are those of the first and the last series in the order of the series keys. If a text is shown
+//! next to the value and all points have one, they are the two with the first texts (for `last`:
+//! the last ones). The larger value of the two is the result; for `first`, `false` is.
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use super::first_last::First;
 use super::first_last::Last;
-use super::selected::{Selector, compare, push};
+use super::selected::{Selector, push};
 use crate::batch::bitmap::Validity;
 use crate::batch::column::{Column, StringColumn, Values};
 use crate::model::value::{FieldType, FieldValue};
@@ -27,12 +28,14 @@ struct Point {
     beside: Vec<Option<FieldValue>>,
 }
 
-/// At most two points of one time, in order of the texts that lead what stands beside them.
+/// The points of one time that can still be chosen, in order of their series.
 pub(in crate::scan) struct Met {
     latest: bool,
     by_text: bool,
     field_type: FieldType,
     beside: Vec<Beside>,
+    /// Positions of the tags of the series in `beside`.
+    tags: Range<usize>,
     points: Vec<Point>,
 }
 
@@ -42,7 +45,9 @@ impl Met {
         field_type: FieldType,
         beside: Vec<Beside>,
     ) -> Self {
-        Self { latest, by_text, field_type, beside, points: Vec::new() }
+        let start = usize::from(by_text);
+        let tags = start..start + different_tags(beside.get(start..).unwrap_or_default());
+        Self { latest, by_text, field_type, beside, tags, points: Vec::new() }
     }
 
     fn error(&self) -> ScanError {
@@ -63,20 +68,56 @@ impl Met {
             Ordering::Equal => {}
         }
         self.points.push(point);
-        self.points.sort_by(|a, b| by_texts(&a.beside, &b.beside));
+        let tags = self.tags.clone();
+        self.points.sort_by(|a, b| by_series(&tags, a, b));
         if self.points.len() > 2 {
-            // Of three the middle one goes, or the one at the far end.
-            self.points.remove(match (self.by_text, self.latest) {
-                (false, _) => 1,
-                (true, false) => 2,
-                (true, true) => 0,
+            let kept = self.candidates();
+            let mut position = 0;
+            self.points.retain(|_| {
+                position += 1;
+                kept.contains(&(position - 1))
             });
         }
     }
 
-    /// The answer of the two.
+    /// Positions of the points that can still be chosen when more points follow.
+    fn candidates(&self) -> Vec<usize> {
+        let mut kept = vec![0, self.points.len().saturating_sub(1)];
+        if self.by_text {
+            kept.extend(self.points.iter().position(|point| self.text_of(point).is_none()));
+            kept.extend(self.by_texts());
+        }
+        kept
+    }
+
+    /// The text shown next to the value. A tag that the series lacks is none.
+    fn text_of<'a>(&self, point: &'a Point) -> Option<&'a str> {
+        let is_tag = matches!(self.beside.first(), Some(Beside::Tag(_)));
+        match point.beside.first()?.as_ref()? {
+            FieldValue::String(text) if !(is_tag && text.is_empty()) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Positions of the two points with the first texts, or the last ones.
+    fn by_texts(&self) -> Vec<usize> {
+        let mut all: Vec<(Option<&str>, usize)> =
+            self.points.iter().map(|point| self.text_of(point)).zip(0..).collect();
+        all.retain(|(text, _)| text.is_some());
+        all.sort();
+        let surplus = if self.latest { all.len().saturating_sub(2) } else { 0 };
+        all.into_iter().skip(surplus).take(2).map(|(_, position)| position).collect()
+    }
+
+    /// The result.
     fn chosen(&self) -> Option<&Point> {
-        let (first, second) = (self.points.first()?, self.points.last()?);
+        let all_have_texts = self.points.iter().all(|point| self.text_of(point).is_some());
+        let two = match self.by_text && all_have_texts {
+            true => self.by_texts(),
+            false => vec![0, self.points.len().saturating_sub(1)],
+        };
+        let first = self.points.get(*two.first()?)?;
+        let second = self.points.get(*two.last()?)?;
         let (met, other) = if self.latest { (second, first) } else { (first, second) };
         let (new, old) = ((other.time_ns, &other.value), (met.time_ns, &met.value));
         let order = if self.latest { Last::prefers(new, old) } else { First::prefers(new, old) };
@@ -173,13 +214,44 @@ fn text(value: Option<&FieldValue>) -> &str {
     }
 }
 
-/// Order of the texts in front, as far as there are any.
-fn by_texts(a: &[Option<FieldValue>], b: &[Option<FieldValue>]) -> Ordering {
-    let texts = a.iter().zip(b).map_while(|pair| match pair {
-        (Some(a @ FieldValue::String(_)), Some(b @ FieldValue::String(_))) => Some(compare(a, b)),
-        _ => None,
-    });
-    texts.fold(Ordering::Equal, Ordering::then)
+/// How many tags `beside` begins with, each counted once.
+fn different_tags(beside: &[Beside]) -> usize {
+    let is_new = |(position, one): (usize, &Beside)| {
+        matches!(one, Beside::Tag(_)) && !beside.iter().take(position).any(|before| before == one)
+    };
+    beside.iter().enumerate().take_while(|&(position, one)| is_new((position, one))).count()
+}
+
+/// Order of two series keys, by their tags in order of the tags' names.
+fn by_series(tags: &Range<usize>, a: &Point, b: &Point) -> Ordering {
+    fn value(point: &Point, position: usize) -> &str {
+        text(point.beside.get(position).and_then(Option::as_ref))
+    }
+    let goes_on = |point: &Point, from: usize| {
+        (from..tags.end).any(|position| !value(point, position).is_empty())
+    };
+    for position in tags.clone() {
+        let (left, right) = (value(a, position), value(b, position));
+        let order = match (left.is_empty(), right.is_empty()) {
+            (true, true) => continue,
+            // A key that ends here comes first; else its next tag has a later name.
+            (true, false) if goes_on(a, position) => Ordering::Greater,
+            (true, false) => Ordering::Less,
+            (false, true) if goes_on(b, position) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+            (false, false) => escaped(left).cmp(escaped(right)),
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    Ordering::Equal
+}
+
+/// A tag's value as a series key has it, and the comma behind it.
+fn escaped(value: &str) -> impl Iterator<Item = u8> + '_ {
+    let escape = |byte: u8| matches!(byte, b',' | b'=' | b' ').then_some(b'\\');
+    value.bytes().flat_map(move |byte| escape(byte).into_iter().chain([byte])).chain([b','])
 }
 
 #[cfg(test)]
@@ -239,6 +311,43 @@ mod tests {
             assert_eq!(first(true), "Some(Float(8.0)) b", "of a and b");
             assert_eq!(last(false), "Some(Float(7.0)) b", "as good: that which is met first");
             assert_eq!(chosen(true, true, points.get(..2).unwrap(), shards), "Some(Float(9.0)) c");
+        }
+    }
+
+    /// A point of each series, which has these values of the tags `a` and `b`.
+    fn first_of(by_text: bool, series: &[(&str, &str, f64)], shards: usize) -> Option<FieldValue> {
+        let tags = [ColumnId(1), ColumnId(2)].map(Beside::Tag);
+        let shown = by_text.then_some(Beside::Tag(ColumnId(2)));
+        let call = AggregateCall {
+            function: AggregateFunction::Met { latest: false, by_text },
+            input: Input { column: ColumnId(0), field_type: FieldType::Float, cast: None },
+            beside: shown.into_iter().chain(tags).collect(),
+        };
+        let piece = |&(a, b, value): &(&str, &str, f64)| {
+            let texts = by_text.then_some(b).into_iter().chain([a, b]);
+            let beside = texts.map(|text| BesideColumn::Tag([text].into_iter().collect()));
+            PartialColumn { beside: beside.collect(), ..piece(&(1, "", value)) }
+        };
+        let mut edge = Merge::new(&call).expect("a call");
+        for shard in 0..shards {
+            let mut own = Merge::new(&call).expect("a call");
+            for one in series.iter().skip(shard).step_by(shards) {
+                own.add(&piece(one)).expect("a state");
+            }
+            edge.add(&own.partial(false)).expect("states");
+        }
+        edge.finish(false).values.get(0)
+    }
+
+    /// Results of 1.6.7.
+    #[test]
+    fn series_are_in_the_order_of_their_escaped_keys() {
+        let lacking = [("1", "", 5.0), ("2", "", 9.0), ("", "1", 1.0)];
+        let escaped = [("x", "", 5.0), ("x-1", "", 9.0), ("x", "z", 7.0), ("x y", "", 8.0)];
+        for shards in 1..=4 {
+            assert_eq!(first_of(false, &lacking, shards), Some(FieldValue::Float(5.0)));
+            assert_eq!(first_of(true, &lacking, shards), Some(FieldValue::Float(5.0)), "no text");
+            assert_eq!(first_of(false, &escaped, shards), Some(FieldValue::Float(8.0)));
         }
     }
 
