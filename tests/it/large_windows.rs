@@ -30,6 +30,8 @@ fn what_needs_some_of_the_rows_takes_any_number_and_what_needs_all_says_how_many
     assert_eq!(values(&sampled).as_array().map(Vec::len), Some(5));
     let text = "a window of a function that needs all its values holds more than 1000000 values, \
                 or 16 MB: narrow the time range or select fewer series";
-    assert_eq!(ask("SELECT median(v) FROM m")["error"], text);
+    for call in ["median(v)", "mode(v)", "percentile(v, 50)"] {
+        assert_eq!(ask(&format!("SELECT {call} FROM m"))["error"], text, "{call}");
+    }
     assert_eq!(values(&ask("SELECT median(v) FROM m WHERE time < 999s")), json!([[0, 499]]));
 }

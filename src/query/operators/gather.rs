@@ -125,7 +125,7 @@ impl GatherRun {
             return Ok(self.held.set(2 * self.bytes())?);
         }
         let mut kept = match self.answer(node, call, plan) {
-            Some((Outcome::Rows(rows), _)) => rows,
+            Some((Outcome::Rows(rows), _)) if plan.function.chooses_again() => rows,
             _ => (0..self.times_ns.len() as u32).collect(),
         };
         let last = self.times_ns.len().saturating_sub(1) as u32;
@@ -265,10 +265,14 @@ impl GatherRun {
     }
 }
 
-/// Whether a function reads the rows of a descending statement in order of time all the same:
-/// all but the one for which it matters which of them is met first.
+/// Whether a function reads the rows of a descending statement in order of time. 1.x reads them in
+/// the order of the statement; that decides which of several equal values these functions choose.
 fn is_turned(node: &SelectNode, plan: &GatherPlan) -> bool {
-    node.descending && !matches!(plan.function, GatheredFunction::Distinct)
+    let in_order_of_statement = matches!(
+        plan.function,
+        GatheredFunction::Distinct | GatheredFunction::Mode | GatheredFunction::Percentile(_)
+    );
+    node.descending && !in_order_of_statement
 }
 
 /// Appends `rows` of `column` (nulls without one) to `all`, which has `before` rows.

@@ -39,6 +39,14 @@ pub enum GatheredFunction {
 }
 
 impl GatheredFunction {
+    /// Whether it chooses the same rows if those that it did not choose are left out.
+    pub fn chooses_again(self) -> bool {
+        match self {
+            Self::Distinct | Self::Top(_) | Self::Bottom(_) | Self::Sample { .. } => true,
+            Self::Median | Self::Mode | Self::Percentile(_) => false,
+        }
+    }
+
     /// What it makes of `points`, of which there is at least one.
     pub fn answer(self, points: &Points<'_>) -> Outcome {
         match self {
