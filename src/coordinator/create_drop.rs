@@ -11,7 +11,9 @@ use crate::influxql::ast::{
 };
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{CreateDatabase, FromCatalog, ToCatalog};
-use crate::protocol::database::{FromDatabase, PolicyChange, PolicySpec, QuotaChange, ToDatabase};
+use crate::protocol::database::{
+    DatabaseRefusal, FromDatabase, PolicyChange, PolicySpec, QuotaChange, ToDatabase,
+};
 use crate::protocol::envelope;
 use crate::protocol::round::{CallResult, Next, Replies, Round};
 use crate::query::error::QueryError;
@@ -199,6 +201,10 @@ impl CreateDrop {
     }
 
     fn start(&mut self, context: &mut Context<'_>) -> Turn<Changed> {
+        // 1.x checks the policy before it looks for the database.
+        if let Change::CreatePolicy { spec, .. } = &self.change {
+            spec.check().map_err(|why| Error::Database(DatabaseRefusal::Policy(why)))?;
+        }
         let message = match &self.change {
             Change::CreateDatabase(create) => {
                 ToCatalog::Create(create.clone().near(context.platform.location()))

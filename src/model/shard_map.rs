@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::ids::{ObjectId, PolicyId};
+use super::limits::POLICY_DURATION_MIN_NS;
 use super::time::{D_NS, H_NS, TimeRange, W_NS};
 
 /// Shards of one half-open time range. Their number is fixed at creation.
@@ -55,6 +56,15 @@ impl Policy {
     /// The group that holds `time_ns`.
     pub fn group_at(&self, time_ns: i64) -> Option<&ShardGroup> {
         self.groups.iter().find(|group| group.range.contains(time_ns))
+    }
+}
+
+/// The shard group duration of a policy whose statement gives `shard_ns` (1.x
+/// `normalisedShardDuration`), nanoseconds: 0 is the default, and an hour is the minimum.
+pub fn shard_group_duration_ns(shard_ns: i64, duration_ns: i64) -> i64 {
+    match shard_ns {
+        0 => default_shard_group_duration_ns(duration_ns),
+        _ => shard_ns.max(POLICY_DURATION_MIN_NS),
     }
 }
 

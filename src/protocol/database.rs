@@ -13,10 +13,11 @@ use super::host::Unavailable;
 use super::recovery::{FrozenDatabase, RecoveredDatabase};
 use super::shard::VerifyPage;
 use crate::model::ids::PolicyId;
-use crate::model::limits::MEASUREMENT_SCHEMA_BYTES_MAX;
+use crate::model::limits::{MEASUREMENT_SCHEMA_BYTES_MAX, POLICY_DURATION_MIN_NS};
+use crate::model::name;
 use crate::model::quota::{CallerQuota, Quotas, Rates};
 use crate::model::schema::MeasurementSchema;
-use crate::model::shard_map::Policy;
+use crate::model::shard_map::{Policy, shard_group_duration_ns};
 use crate::model::value::FieldType;
 
 /// A request to a Database.
@@ -172,6 +173,30 @@ pub struct PolicySpec {
     pub replica_n: Option<u32>,
     /// Nanoseconds; 0 is 1.x's default for the duration.
     pub shard_group_duration_ns: i64,
+}
+
+impl PolicySpec {
+    /// Checks name, duration, replication and shard duration, in the order of 1.x.
+    ///
+    /// # Errors
+    /// [`PolicyRefusal`]
+    pub fn check(&self) -> Result<(), PolicyRefusal> {
+        if let Some(name) = &self.name {
+            name::check(name).map_err(|_| PolicyRefusal::InvalidName)?;
+        }
+        let duration_ns = self.duration_ns.unwrap_or(0);
+        if duration_ns != 0 && duration_ns < POLICY_DURATION_MIN_NS {
+            return Err(PolicyRefusal::DurationTooLow);
+        }
+        if self.replica_n == Some(0) {
+            return Err(PolicyRefusal::ReplicationTooLow);
+        }
+        let shard_ns = shard_group_duration_ns(self.shard_group_duration_ns, duration_ns);
+        if duration_ns > 0 && duration_ns < shard_ns {
+            return Err(PolicyRefusal::IncompatibleDurations);
+        }
+        Ok(())
+    }
 }
 
 /// A policy's changes as ALTER describes them.

@@ -6,8 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::schema::Schema;
 use crate::model::ids::PolicyId;
 use crate::model::limits::{POLICIES_PER_DATABASE_MAX, POLICY_DURATION_MIN_NS};
-use crate::model::name;
-use crate::model::shard_map::{Policy, default_shard_group_duration_ns};
+use crate::model::shard_map::{Policy, shard_group_duration_ns};
 use crate::protocol::database::{PolicyChange, PolicyRefusal, PolicySpec};
 
 /// The policy of a database that was created without saying more.
@@ -77,7 +76,7 @@ impl Policies {
         // Only what the statement says is compared; the shard duration always.
         let same = spec.duration_ns.is_none_or(|duration_ns| duration_ns == policy.duration_ns)
             && spec.replica_n.is_none_or(|replica_n| replica_n == policy.replica_n)
-            && normal_shard_duration_ns(spec.shard_group_duration_ns, policy.duration_ns)
+            && shard_group_duration_ns(spec.shard_group_duration_ns, policy.duration_ns)
                 == policy.shard_group_duration_ns;
         if !same || self.default != Some(policy.id) {
             return Err(PolicyRefusal::Conflict);
@@ -137,7 +136,7 @@ impl Policies {
             duration_ns,
             replica_n: change.replica_n.unwrap_or(policy.replica_n),
             shard_group_duration_ns: match change.shard_group_duration_ns {
-                Some(shard_ns) => normal_shard_duration_ns(shard_ns, duration_ns),
+                Some(shard_ns) => shard_group_duration_ns(shard_ns, duration_ns),
                 None => policy.shard_group_duration_ns,
             },
         };
@@ -154,22 +153,14 @@ impl Policies {
 /// # Errors
 /// [`PolicyRefusal`] for what no policy may be.
 pub fn settings(spec: &PolicySpec) -> Result<Settings, PolicyRefusal> {
+    spec.check()?;
     let duration_ns = spec.duration_ns.unwrap_or(0);
-    if duration_ns != 0 && duration_ns < POLICY_DURATION_MIN_NS {
-        return Err(PolicyRefusal::DurationTooLow);
-    }
-    let name = spec.name.as_deref().unwrap_or(DEFAULT_NAME);
-    name::check(name).map_err(|_| PolicyRefusal::InvalidName)?;
-    let replica_n = spec.replica_n.unwrap_or(1);
-    if replica_n < 1 {
-        return Err(PolicyRefusal::ReplicationTooLow);
-    }
-    let shard_group_duration_ns =
-        normal_shard_duration_ns(spec.shard_group_duration_ns, duration_ns);
-    if duration_ns > 0 && duration_ns < shard_group_duration_ns {
-        return Err(PolicyRefusal::IncompatibleDurations);
-    }
-    Ok(Settings { name: name.to_owned(), duration_ns, replica_n, shard_group_duration_ns })
+    Ok(Settings {
+        name: spec.name.as_deref().unwrap_or(DEFAULT_NAME).to_owned(),
+        duration_ns,
+        replica_n: spec.replica_n.unwrap_or(1),
+        shard_group_duration_ns: shard_group_duration_ns(spec.shard_group_duration_ns, duration_ns),
+    })
 }
 
 fn settings_of(policy: &Policy) -> Settings {
@@ -178,14 +169,6 @@ fn settings_of(policy: &Policy) -> Settings {
         duration_ns: policy.duration_ns,
         replica_n: policy.replica_n,
         shard_group_duration_ns: policy.shard_group_duration_ns,
-    }
-}
-
-/// 1.x `normalisedShardDuration`: 0 is the default, and nothing is below an hour.
-fn normal_shard_duration_ns(shard_ns: i64, duration_ns: i64) -> i64 {
-    match shard_ns {
-        0 => default_shard_group_duration_ns(duration_ns),
-        _ => shard_ns.max(POLICY_DURATION_MIN_NS),
     }
 }
 

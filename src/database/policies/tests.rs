@@ -37,6 +37,7 @@ fn creating_is_refused_in_1x_words() {
         ("p1", 2 * H_NS, 0, false, "retention policy already exists"),
         ("p2", 3 * D_NS, D_NS, true, "retention policy conflicts with an existing policy"),
         ("a/b", 3 * D_NS, 0, false, "invalid name"),
+        ("a/b", MINUTE_NS, 0, false, "invalid name"),
         ("p3", 59 * MINUTE_NS, 0, false, "retention policy duration must be at least 1h0m0s"),
         (
             "p3",
