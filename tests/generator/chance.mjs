@@ -25,6 +25,35 @@ const MAY = {
   last: (points) => at(points, (one, other) => one > other),
   sample: (points) => points,
 };
+/** Up to so many points Go's sort keeps the order of equal values, so that 1.x has no choice. */
+const STABLE_MAX = 11;
+
+/** What `mode` and `percentile` choose of a few points of different times. */
+const CHOICE = {
+  percentile: (sorted, rank) => sorted.filter((_, at) => at === Math.floor((sorted.length * Number(rank)) / 100 + 0.5) - 1),
+  mode(sorted) {
+    const runs = [...groupBy(sorted, ([, cell]) => key(cell)).values()];
+    // Booleans have a count of their own in 1.x.
+    if (typeof sorted[0][1] === 'boolean') return MAY.mode(sorted);
+    let best = runs[0];
+    for (const run of runs.filter((one) => one.length > 1)) {
+      const isLater = BigInt(run[0][0].text) > BigInt(best[Math.min(run.length, best.length) - 1][0].text);
+      if (run.length > best.length || (run.length === best.length && !isLater)) best = run;
+    }
+    return best.slice(0, 1);
+  },
+};
+
+/** The points that a call may choose. */
+function choices(name, points, rest, backwards) {
+  const times = new Set(points.map(([time]) => time.text));
+  if (!CHOICE[name] || points.length === 0 || points.length > STABLE_MAX || times.size < points.length) return MAY[name](points, ...rest);
+  const order = (one, other) => (BigInt(one[0].text) < BigInt(other[0].text) ? -1 : 1) * (backwards ? -1 : 1);
+  const value = ([, cell]) => key(cell);
+  const sorted = [...points].sort(order).sort((one, other) => (value(one) < value(other) ? -1 : value(one) > value(other) ? 1 : 0));
+  return CHOICE[name](sorted, ...rest);
+}
+
 /** Those that have the time of their point where there are no windows. */
 const TIMED = ['percentile', 'first', 'last'];
 
@@ -105,7 +134,7 @@ const none = ({ fill }) => (fill === '(none)' ? '(none)' : '(0)');
 function isChosen(rows, points, frame, { call, round, parts }) {
   const window = windowOf(parts);
   const shown = ([time, cell, ...more]) => [time, round ? rounded(cell, round) : cell, ...more];
-  const may = (all) => MAY[call.name](all, ...call.rest).map(shown);
+  const may = (all) => choices(call.name, all, call.rest, isBackwards(parts)).map(shown);
   if (call.name === 'sample') {
     const how = { count: Number(call.rest[0]), backwards: isBackwards(parts), fill: parts.fill };
     return isDrawn(rows, points.map(shown), window && windowsOf(window, parts, frame), how);

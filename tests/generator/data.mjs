@@ -1,7 +1,8 @@
 // A random schema and its points, as line protocol.
 
 const FIELDS = { f: 'float', g: 'float', i: 'integer', j: 'integer', s: 'string', b: 'boolean' };
-const TAGS = { host: ['a', 'b', 'c'], dc: ['x', 'y z'], role: ['db', 'web,1', 'é'] };
+/** The values of each tag. */
+export const TAGS = { host: ['a', 'b', 'c'], dc: ['x', 'y z'], role: ['db', 'web,1', 'é'] };
 const START_S = 1_600_000_000;
 /** Every point lies in this many seconds after the start. */
 export const SPAN_S = 600;

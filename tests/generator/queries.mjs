@@ -3,6 +3,7 @@
 import { SPAN_S, START_NS } from './data.mjs';
 import { into, show, timed } from './families.mjs';
 import { AGGREGATES, FUNCTIONS, MATH } from './functions.mjs';
+import { oddStatement } from './odd.mjs';
 
 const NAMES = Object.keys(FUNCTIONS);
 const NOT_NUMBERS = ['sqrt', 'stddev', 'ln', 'log', 'log2', 'log10', 'asin', 'acos', 'pow', 'tan', 'atan2', 'sample',
@@ -28,13 +29,14 @@ export class Queries {
   /** The next one, and whether rows of one time may come from several series. */
   next() {
     const { random } = this;
-    const kind = random.weighted([[82, 'one'], [5, 'timed'], [5, 'show'], [5, 'into'], [3, 'several']]);
+    const kind = random.weighted([[70, 'one'], [12, 'odd'], [5, 'timed'], [5, 'show'], [5, 'into'], [3, 'several']]);
     if (kind === 'timed') return timed(random);
     if (kind === 'show') return show(random);
+    if (kind === 'odd') return oddStatement(random, this.data);
     const one = this.one();
     // Twice asked is twice drawn; what fills texts with numbers is of two types; no bound is for ever;
     // behind a series without a point at the percentile 1.x gives none.
-    const odd = / S?LIMIT |sample\(|percentile\(|mode\(|fill\([-\d]|time <(?!.*time >)/;
+    const odd = / S?LIMIT |\babs\(|sample\(|percentile\(|mode\(|fill\([-\d]|time <(?!.*time >)/;
     if (kind === 'into' && !one.tied && !odd.test(one.text)) {
       this.targets += 1;
       // What was several series may be read as one.

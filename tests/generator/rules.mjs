@@ -8,6 +8,7 @@ import {
   aloneOf, columnsOf, foundAlone, hasLimits, hasSeries, hasSeriesLimits, joined, limited, namesOf, together, unlimited,
 } from './assemble.mjs';
 import { chosen } from './chance.mjs';
+import { TAGS } from './data.mjs';
 import { and, clauses, callOf, calls, fieldsOf, isTime, split, statement, termsOf, windowOf } from './statement.mjs';
 import { boundsOf, isOverStored, keepOurs } from './stored.mjs';
 import { untied } from './untied.mjs';
@@ -57,6 +58,20 @@ function calm(error) {
 /** Conditions on tags, and others on texts. */
 const OF_TAGS =
   /"?\w+"?(?:::\w+)? [=!]~ \/(?:[^/\\]|\\.)*\/|"?\w+"?(?:::\w+)? !?= '[^']*'|'[^']*' = "?\w+"?(?:::\w+)?/g;
+
+/** A tag compared by order with a text, either way round. */
+const ORDER_OF_TAGS = /\b(\w+) (<=?|>=?) '([^']*)'|'([^']*)' (<=?|>=?) (\w+)\b/g;
+const COMPARED = { '<': (a, b) => a < b, '<=': (a, b) => a <= b, '>': (a, b) => a > b, '>=': (a, b) => a >= b };
+
+/** The condition as a list of the values that the tags may have. */
+function spelledOut(text) {
+  return text.replace(ORDER_OF_TAGS, (all, left, sign, right, first, turned, last) => {
+    const values = ['', ...(TAGS[left ?? last] ?? [])];
+    const holds = (value) => (left ? COMPARED[sign](value, right) : COMPARED[turned](first, value));
+    const terms = values.filter(holds).map((value) => `${left ?? last} = '${value}'`);
+    return terms.length > 0 ? `(${terms.join(' OR ')})` : 'false';
+  });
+}
 
 /** What is not the same twice. */
 const BY_CHANCE = 'sample|integral|holt_winters|holt_winters_with_fit';
@@ -156,6 +171,13 @@ export const RULES = [
     proof({ theirs, ours }) {
       const [one, other] = [errorOf(theirs.document), errorOf(ours.document)];
       return theirs.status === ours.status && one !== other && calm(one) === calm(other);
+    },
+  },
+  {
+    name: 'tags compared by order, which 1.6.7 takes for !=: with the values spelled out it gives our answer',
+    holds: ({ text }) => text.replaceAll(/time (<=?|>=?) '[^']*'/g, '').search(ORDER_OF_TAGS) >= 0,
+    async proof({ text, env, isOurs }) {
+      return isOurs(await env.real(spelledOut(text)));
     },
   },
   {

@@ -14,6 +14,7 @@ import { explanation } from './compare.mjs';
 import { Conversation } from './conversation.mjs';
 import { randomData } from './data.mjs';
 import { mutants } from './mutants.mjs';
+import { ODD, oddLines, POLICY } from './odd.mjs';
 import { Queries } from './queries.mjs';
 import { Random } from './random.mjs';
 import { Shares } from './shares.mjs';
@@ -118,6 +119,7 @@ function environment(influxd, native, data) {
 async function play(seed, count) {
   const random = new Random(seed);
   const data = randomData(random);
+  const oddOf = oddLines(random);
   const queries = new Queries(random, data);
   const [influxd, native] = [await startInfluxd(), new Native(options.shards)];
   try {
@@ -127,6 +129,12 @@ async function play(seed, count) {
       await env.write('db', lines);
       const [status, why] = await native.ask('/write', { db: 'db' }, lines.join('\n'));
       if (status !== 204) throw new Error(`own write: ${status} ${why}`);
+    }
+    for (const text of [`CREATE DATABASE ${ODD} WITH DURATION INF`, `CREATE RETENTION POLICY ${POLICY} ON ${ODD} DURATION INF REPLICATION 1`]) await env.both(text);
+    for (const [rp, lines] of Object.entries(oddOf)) {
+      const asked = ['/write', { db: ODD, rp }, lines.join('\n')];
+      const replies = await Promise.all([askInfluxd(influxd.url, ...asked), native.ask(...asked)]);
+      for (const [status, why] of replies) if (status !== 204) throw new Error(`write: ${status} ${why}`);
     }
     for (let at = 0; at < count; at += AHEAD) {
       const batch = Array.from({ length: Math.min(AHEAD, count - at) }, () => queries.next());

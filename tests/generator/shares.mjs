@@ -40,6 +40,13 @@ const CLAUSES = {
   'arithmetic on time': /time [<>]=? [^ ]+ [-+] |[-+] \w+ [<>]=? time/,
   'several statements': /; /,
   INTO: / INTO /,
+  'conditions that are compared': /\) (?:=|!=) (?:\(|true|false)/,
+  'tags compared by order': /\b(?:host|dc|role) [<>]=? '|' [<>]=? (?:host|dc|role)\b/,
+  'names both tag and field': /odd\.\.both/,
+  'casts around subqueries': /SELECT \w*\(?x::/,
+  'a measurement in two policies': /odd\.\w*\.shared/,
+  'points of one time': /odd\.\.twins/,
+  'few values': /odd\.\.few/,
   SHOW: /SHOW /,
   CARDINALITY: / CARDINALITY/,
 };

@@ -1,0 +1,151 @@
+// Random statements about cases that the general SELECT of `queries.mjs` leaves out: points of one time, names
+// that are both tag and field, casts around subqueries, a measurement in two policies, conditions that compare
+// conditions, and tags compared by order. Apart from the last kind, 1.x gives the same result each time.
+
+import { escape, START_NS } from './data.mjs';
+
+/** The database of these measurements, and its second policy. */
+export const ODD = 'odd';
+export const POLICY = 'other';
+const START_S = Number(START_NS / 1_000_000_000n);
+const VALUES = [0, 1, 1, 2, 2, 3, 4.5, -1];
+/** Tags of `twins` and of `both`; not every series has each. */
+const TAGS = { k: ['1', '2', '10', 'x', 'x-1', 'x y', 'x,1'], l: ['a', 'b', 'a=b'], m: ['p', 'q'] };
+
+/** Lines of the measurements that these statements read, by retention policy. */
+export function oddLines(random) {
+  const seconds = (s) => `${BigInt(START_S + s) * 1_000_000_000n}`;
+  const value = () => random.pick(VALUES);
+  const twins = [];
+  const keys = new Set();
+  for (let left = 12; left > 0; left -= 1) {
+    const tags = Object.keys(TAGS).filter(() => random.chance(0.6)).map((tag) => `,${tag}=${escape(random.pick(TAGS[tag]))}`);
+    keys.add(tags.join(''));
+  }
+  for (const key of keys) for (const s of [0, 60]) twins.push(`twins${key} v=${random.int(0, 40)},b=${random.chance(0.5)} ${seconds(s)}`);
+  const both = Array.from({ length: 30 }, (_, n) => {
+    const fields = [`v=${random.int(0, 50)}`, ...(random.chance(0.7) ? [`k=${random.int(0, 3)}`] : []), ...(random.chance(0.5) ? [`n=${random.int(0, 9)}i`] : [])];
+    return `both,k=${random.pick(['a', 'b', 'c'])},l=${random.pick(['x', 'y'])} ${fields} ${seconds(n)}`;
+  });
+  const few = Array.from({ length: 11 }, (_, n) => `few x=${value()},i=${random.int(0, 3)}i,s="${random.pick(['a', 'b'])}" ${seconds(n)}`);
+  const pieces = (from, count) => Array.from({ length: count }, (_, n) => `shared,k=${random.pick(['a', 'b'])} v=${value()},n=${random.int(0, 9)}i ${seconds(from + 2 * n)}`);
+  return { autogen: [...twins, ...both, ...few, ...pieces(0, 20)], [POLICY]: pieces(1, 20) };
+}
+
+/** One of these statements; `data` are the measurements of `randomData`. */
+export function oddStatement(random, data) {
+  const kinds = { twins, both, few, casts, policies, compared, ordered };
+  return { text: kinds[random.pick(Object.keys(kinds))](random, data), tied: false };
+}
+
+function twins(random) {
+  const call = `${random.pick(['first', 'last'])}(${random.pick(['v', 'b'])})`;
+  const group = random.weighted([[60, ''], [30, ` GROUP BY ${random.pick(['k', 'l', 'm'])}`], [10, ' GROUP BY k, l']]);
+  return `SELECT ${call} FROM ${ODD}..twins${random.chance(0.2) ? " WHERE k != 'x'" : ''}${group}`;
+}
+
+function both(random) {
+  const call = random.pick(['top', 'bottom']);
+  const tags = random.pick(['k', 'k', 'k, l', 'l', 'k::tag', 'n', 'nope']);
+  const group = random.pick(['', '', ' GROUP BY l', ' GROUP BY k']);
+  return random.pick([
+    `SELECT ${call}(v, ${tags}, ${random.int(1, 5)}) FROM ${ODD}..both${group}`,
+    `SELECT ${call}(v, ${random.int(1, 5)}), k${random.pick(['', '::tag', '::field'])} FROM ${ODD}..both${group}`,
+    `SELECT ${call}(v, k, ${random.int(1, 5)}) FROM (SELECT ${random.pick(['v', 'k, v', 'v, k', 'v * 2 AS v'])} FROM ${ODD}..both GROUP BY k)`,
+    `SELECT ${random.pick(['*', 'k, v', 'k::tag, v', '/k|v/', 'v, *::tag', 'mean(*)', 'max(k)', 'count(k)'])} FROM ${ODD}..both${group}`,
+    `SELECT v FROM ${ODD}..both WHERE ${random.pick(["k = 'a'", 'k = 2', "k::tag = 'a'", 'k::field > 1', "k::tag != 'b' AND k < 3", 'k = v'])}${group}`,
+    `SELECT ${random.pick(['k', 'v, k', 'mean(v)', 'k, mean(v)'].slice(0, 3))} FROM (SELECT v${random.pick(['', ', k'])} FROM ${ODD}..both GROUP BY k)${random.pick(['', ' GROUP BY k'])}`,
+  ]);
+}
+
+const FEW = `${ODD}..few`;
+
+function few(random) {
+  const field = random.pick(['x', 'i']);
+  const call = random.pick([
+    'mode(s)', `mode(${field})`, `mode(${field})`, `percentile(${field}, ${random.pick([1, 10, 25, 33.3, 50, 75, 90, 100])})`,
+    `percentile(${field}, ${random.pick([10, 50, 90])})`, `min(${field})`, `max(${field})`, `first(${field})`, `last(s)`, `top(${field}, ${random.int(1, 4)})`,
+    `bottom(${field}, ${random.int(1, 4)})`, `distinct(${field})`, `median(${field})`, `difference(${field})`,
+  ]);
+  const from = random.pick([FEW, FEW, FEW, `(SELECT x, i, s FROM ${FEW})`]);
+  const windows = from === FEW && random.chance(0.3) && !/difference/.test(call);
+  const where = windows ? ` WHERE time >= ${START_S}s AND time < ${START_S + 12}s GROUP BY time(${random.pick(['4s', '6s', '12s'])})` : '';
+  return `SELECT ${call} FROM ${from}${where}${random.pick(['', ' ORDER BY time DESC', ' ORDER BY time DESC'])}`;
+}
+
+function casts(random, { measurements }) {
+  const source = random.pick(measurements.filter(({ aligned }) => !aligned));
+  const name = /^\w+$/.test(source.name) ? source.name : `"${source.name}"`;
+  const field = random.pick(source.fields);
+  const cast = random.pick(['float', 'integer', 'integer', 'string', 'boolean', 'field']);
+  const inner = random.pick([`SELECT ${field} AS x FROM ${name}`, `SELECT ${field} AS x, f FROM ${name}`, `SELECT x FROM (SELECT ${field} AS x FROM ${name})`, `SELECT mean(f) AS x FROM ${name}`, `SELECT max(f) AS x FROM ${name} GROUP BY *`]);
+  const number = random.pick(['float', 'integer']);
+  const shown = random.pick([`x::${cast}`, `x::${cast}`, `x::${cast} AS y`, `count(x::${number})`, `max(x::${number})`, `sum(x::${number})`, `mean(x::${number})`, `last(x::${number})`]);
+  const where = random.pick(['', '', ' WHERE x::integer > 3', ' WHERE x::float < 20.5']);
+  return `SELECT ${shown} FROM (${inner})${where}`;
+}
+
+const FIRST = `${ODD}.autogen.shared`;
+const SECOND = `${ODD}.${POLICY}.shared`;
+
+function policies(random) {
+  const from = random.pick([SECOND, FIRST, `${FIRST}, ${SECOND}`, `${SECOND}, ${FIRST}`, `${ODD}..shared`, `${ODD}.${POLICY}./sh/`, `(SELECT v, n FROM ${SECOND})`, `(SELECT v, n FROM ${FIRST}, ${SECOND})`]);
+  const shown = random.pick(['v', 'v, n', '*', 'count(v)', 'sum(n)', 'mean(v)', 'max(n)', 'first(v)', 'last(v)', 'count(*)', 'spread(n)']);
+  const isCall = shown.includes('(');
+  const where = random.pick(['', '', " WHERE k = 'a'", ` WHERE time > ${START_S + 7}s`, ' WHERE v > 1']);
+  const group = random.pick(['', '', ' GROUP BY k', ' GROUP BY *']);
+  const windowed = isCall && random.chance(0.3) ? ` WHERE time >= ${START_S}s AND time < ${START_S + 40}s GROUP BY time(10s)` : `${where}${group}`;
+  return `SELECT ${shown} FROM ${from}${windowed}`;
+}
+
+/** A condition without order on tags; `depth` of conditions that are compared. */
+function condition(random, { fields, tags, types }, depth) {
+  const again = () => condition(random, { fields, tags, types }, depth - 1);
+  const isOrdered = (name) => ['float', 'integer'].includes(types[name]);
+  const numbers = fields.filter(isOrdered);
+  const simple = () => {
+    const field = random.pick(fields);
+    const tag = random.pick(tags);
+    if (random.chance(0.35)) return `${tag} ${random.pick(['=', '!='])} '${random.pick(['a', 'x', 'db', ''])}'`;
+    if (random.chance(0.1)) return `${tag} ${random.pick(['=~', '!~'])} ${random.pick(['/a|x/', '/^$/'])}`;
+    if (types[field] === 'string') return `${field} ${random.pick(['=', '!='])} '${random.pick(['up', 'down'])}'`;
+    if (types[field] === 'boolean') return `${field} ${random.pick(['=', '!='])} ${random.chance(0.5)}`;
+    return `${random.pick([field, field, `${field} + 1`, `(${field})`])} ${random.pick(['<', '>', '<=', '>=', '=', '!='])} ${random.pick([0, 3, 25, random.pick(numbers)])}`;
+  };
+  if (depth === 0) return simple();
+  const flags = fields.filter((name) => types[name] === 'boolean');
+  const equals = random.pick(['=', '!=']);
+  return random.weighted([
+    [30, () => `(${again()}) ${equals} ${random.chance(0.5)}`],
+    [10, () => `${random.chance(0.5)} ${equals} (${again()})`],
+    [25, () => `(${again()}) ${equals} (${again()})`],
+    [8, () => (flags.length > 0 ? `${random.pick(flags)} ${equals} (${again()})` : simple())],
+    [5, () => (flags.length > 0 ? `(${again()}) ${equals} ${random.pick(flags)}` : simple())],
+    [4, () => `((${again()}) ${random.pick(['&', '|', '^'])} (${again()})) ${equals} true`],
+    [9, () => `(${again()} ${random.pick(['AND', 'OR'])} ${again()})`],
+    [3, () => `(${again()}) ${equals} ${random.pick(["'x'", '1', random.pick(numbers)])}`],
+    [6, simple],
+  ])();
+}
+
+function compared(random, { measurements, types }) {
+  const source = random.pick(measurements.filter(({ aligned }) => !aligned));
+  const name = /^\w+$/.test(source.name) ? source.name : `"${source.name}"`;
+  const where = condition(random, { ...source, types }, random.int(1, 3));
+  const more = random.chance(0.2) ? ` ${random.pick(['AND', 'OR'])} ${condition(random, { ...source, types }, random.int(0, 1))}` : '';
+  const group = random.pick(['', '', ' GROUP BY *']);
+  return `SELECT ${random.pick(['f', '*', 'count(f)', 'f, i, b'.replace(/, ([ib])/g, (all, one) => (source.fields.includes(one) ? all : ''))])} FROM ${name} WHERE ${where}${more}${group}`;
+}
+
+function ordered(random, { measurements, tagValues }) {
+  const source = random.pick(measurements.filter(({ aligned }) => !aligned));
+  const name = /^\w+$/.test(source.name) ? source.name : `"${source.name}"`;
+  const term = () => {
+    const tag = random.pick(source.tags);
+    const value = random.pick([...tagValues[tag], '', 'm', 'z']);
+    const sign = random.pick(['<', '<=', '>', '>=']);
+    return random.chance(0.8) ? `${tag} ${sign} '${value}'` : `'${value}' ${sign} ${tag}`;
+  };
+  const more = random.pick(['', '', ` AND f > 3`, ` OR ${term()}`, ` AND ${term()}`]);
+  return `SELECT ${random.pick(['f', 'count(f)', '*'])} FROM ${name} WHERE ${term()}${more}${random.pick(['', ' GROUP BY *'])}`;
+}
