@@ -81,8 +81,8 @@ pub(crate) fn prepare<'a>(
 }
 
 /// Removes the casts that have no effect on the columns of subqueries. 1.x converts numbers into
-/// numbers and shows all other values as they are (`castToType`); a function (`called`) reads values
-/// of its argument's type only.
+/// numbers and shows all other values as they are (`castToType`). A function (`called`) reads only
+/// values of its argument's type.
 fn uncast(expr: &mut Expr, known: &KnownNames, called: bool) {
     match expr {
         Expr::VarRef { name, cast } => {

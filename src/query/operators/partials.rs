@@ -130,8 +130,8 @@ fn absent(slot: Option<&Slot>, rows: usize) -> BesideColumn {
     }
 }
 
-/// The call as all shards together answer it. Types matter for merging, and which tags are the same;
-/// a tag has the number of its slot.
+/// The call as all shards together answer it. Merging needs the types, and which tags are the
+/// same: a tag has the number of its slot.
 fn merge_call(plan: &CallPlan, node: &SelectNode) -> Option<AggregateCall> {
     let CallBase::Merge(function) = plan.base else { return None };
     let input = |slot: usize| {
