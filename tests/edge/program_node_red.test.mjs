@@ -152,7 +152,7 @@ test('Node-RED writes and queries by v1, and writes by v2', async (t) => {
     assert.deepEqual(await query('SHOW TAG VALUES WITH KEY = place'), places);
     assert.deepEqual(await query('SELECT * FROM absent'), []);
     // The node sends every statement with GET.
-    assert.deepEqual(await query('DROP MEASUREMENT a'), []);
+    assert.deepEqual(await query('DROP SERIES FROM a'), []);
     assert.deepEqual(await stored('v1', 'SELECT * FROM a'), []);
   });
 
