@@ -23,9 +23,10 @@
 //!
 //! *Edge* (the Worker, many isolates, caches only), *Catalog* (one object: names, tokens),
 //! *Database* (one object per database: policies, schema, shard map) and *Shard* (the columnar
-//! store). They exchange the messages of [`protocol`]. What needs several messages is a sans-IO
-//! state machine: `step(reply) → calls | answer`. `edge/` drives it with `fetch`, tests with every
-//! order and loss, the browser in process.
+//! store). They exchange the messages of [`protocol`]. An operation that needs several messages is
+//! an async function that can await only its calls ([`coordinator::task`]). It needs no executor:
+//! `step(reply)` resumes it and returns the next calls, or the result. `edge/` makes the calls with
+//! `fetch`, tests with every order and loss, the browser in process.
 //!
 //! # Codemap, in reading order
 //!
@@ -50,7 +51,7 @@
 //! | [`coordinator`] | a batch or a statement | calls to objects, and the answer |
 //! | [`api`] | HTTP requests | the whole of the above, and HTTP responses |
 //! | `browser` | – | the same, in one page |
-//! | `edge` | – | the only async code: fetch, alarms, SQLite, secrets |
+//! | `edge` | – | the Worker's host: fetch, alarms, SQLite, secrets |
 //!
 //! Who may use whom is a table in `tests/it/tidy/mod.rs`, checked by every test run. Formats have
 //! pages of their own: [`batch`] (frame), [`wal`], [`part`], [`shard`] (its tables),
@@ -152,8 +153,9 @@
 //!
 //! # Invariants
 //!
-//! - Nothing outside `edge/` is `async`, reads a clock or draws randomness: `now` and seeds are
-//!   arguments. A shard is synchronous, so nothing can interleave with an update.
+//! - Nothing outside `edge/` reads a clock or draws randomness: `now` and seeds are arguments.
+//!   `coordinator` and `api` await only their calls. A shard is synchronous, so nothing can
+//!   interleave with an update.
 //! - A rejected line never reaches a column. On one shard a batch is never half visible.
 //! - No cache at the edge can lose or corrupt data: a refusal that rests on one is checked again at
 //!   its owner, and a shard answers *stale* to whoever knows less than it does.

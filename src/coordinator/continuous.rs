@@ -5,13 +5,13 @@
 //! statement goes, out of this object's own calls; what it asks its own Database, and that is most
 //! of it, is answered in place, since an object that calls itself would wait for itself.
 
-use super::backup::ScheduledPass;
+use super::backup::scheduled_pass;
 use super::cache::Cache;
 use super::error::Error;
 use super::grants::Principal;
 use super::session::Session;
 use super::statement::Execution;
-use super::{Context, Machine};
+use super::{Context, Machine, Task};
 use crate::admission::QueryMemory;
 use crate::influxql::{self, ast::Statement, bound_params::Params};
 use crate::model::ids::ObjectId;
@@ -36,7 +36,7 @@ pub struct Runner<H> {
 
 enum Running {
     Query(Box<QueryRun>),
-    Backup(Box<ScheduledPass>),
+    Backup(Task<PassDone>),
 }
 
 struct QueryRun {
@@ -106,7 +106,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
 
     /// Begins a pass of the schedule of backups.
     fn start_pass(&mut self, platform: &dyn Platform, due: DuePass) -> Step<Vec<u8>> {
-        self.running = Some(Running::Backup(Box::new(ScheduledPass::new(due))));
+        self.running = Some(Running::Backup(scheduled_pass(due)));
         self.go_on(platform, None)
     }
 

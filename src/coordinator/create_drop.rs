@@ -4,7 +4,8 @@
 use super::error::Error;
 use super::load_schemas::{Load, Want};
 use super::retries::Retries;
-use super::{Context, RoundMachine, Turn};
+use super::single_call::ask_catalog;
+use super::{Io, Task};
 use crate::influxql::ast::{
     AlterRetentionPolicyStatement, CreateDatabaseStatement, CreateRetentionPolicyStatement,
     Statement,
@@ -15,7 +16,6 @@ use crate::protocol::database::{
     DatabaseRefusal, FromDatabase, PolicyChange, PolicySpec, QuotaChange, ToDatabase,
 };
 use crate::protocol::envelope;
-use crate::protocol::round::{CallResult, Next, Replies, Round};
 use crate::query::error::QueryError;
 
 /// A change.
@@ -176,153 +176,97 @@ fn no_limits(future_ns: Option<i64>, past_ns: Option<i64>) -> Result<(), QueryEr
     }
 }
 
-/// A change in progress.
-#[derive(Debug)]
-pub struct CreateDrop {
-    change: Change,
-    stage: ChangeStage,
-    round: Round,
-    retries: Retries,
-}
-
-#[derive(Debug)]
-enum ChangeStage {
-    Start,
-    Catalog,
-    Load(Load),
-    Database,
-}
-
-impl CreateDrop {
-    /// Prepares a change.
-    pub fn new(change: Change) -> Self {
-        let (stage, round) = (ChangeStage::Start, Round::default());
-        Self { change, stage, round, retries: Retries::default() }
-    }
-
-    fn start(&mut self, context: &mut Context<'_>) -> Turn<Changed> {
+/// Carries out a change.
+///
+/// # Errors
+/// [`Error::Catalog`], [`Error::Database`], [`Error::DatabaseNotFound`]
+pub fn carry_out(change: Change) -> Task<Changed> {
+    Task::new(|io| async move {
         // 1.x checks the policy before it looks for the database.
-        if let Change::CreatePolicy { spec, .. } = &self.change {
+        if let Change::CreatePolicy { spec, .. } = &change {
             spec.check().map_err(|why| Error::Database(DatabaseRefusal::Policy(why)))?;
         }
-        let message = match &self.change {
-            Change::CreateDatabase(create) => {
-                ToCatalog::Create(create.clone().near(context.platform.location()))
+        let mut retries = Retries::default();
+        loop {
+            let done = match to_catalog(&io, &change)? {
+                Some(message) => Some(change_in_catalog(&io, &change, &message).await?),
+                None => change_in_database(&io, &change).await?,
+            };
+            match done {
+                Some(changed) => return Ok(changed),
+                // The database was dropped meanwhile, and perhaps created again.
+                None => retries.count()?,
             }
-            Change::DropDatabase { name } => ToCatalog::Drop { name: name.clone() },
-            Change::CreatePolicy { database, .. }
-            | Change::AlterPolicy { database, .. }
-            | Change::DropMeasurement { database, .. }
-            | Change::Configure { database, .. }
-            | Change::SetQuota { database, .. }
-            | Change::DropPolicy { database, .. } => {
-                let load = Load::from_owner(database, Want::Nothing);
-                return self.load(context, load, Vec::new());
-            }
-        };
-        self.stage = ChangeStage::Catalog;
-        Ok(Next::call(Address::Catalog, &message))
-    }
+        }
+    })
+}
 
-    fn load(
-        &mut self,
-        context: &mut Context<'_>,
-        mut load: Load,
-        replies: Replies,
-    ) -> Turn<Changed> {
-        let loaded = match load.go_on(context, replies) {
-            Ok(Next::Calls(requests)) => {
-                self.stage = ChangeStage::Load(load);
-                return Ok(Next::Calls(requests));
-            }
-            Ok(Next::Reply(loaded)) => loaded,
-            Err(Error::DatabaseNotFound(_)) if matches!(self.change, Change::DropPolicy { .. }) => {
-                return Ok(Next::Reply(Changed { existed: false }));
-            }
-            Err(error) => return Err(error),
-        };
-        let message = match self.change.clone() {
-            Change::CreatePolicy { spec, make_default, .. } => {
-                ToDatabase::CreatePolicy { spec, make_default }
-            }
-            Change::AlterPolicy { spec, make_default, .. } => {
-                ToDatabase::AlterPolicy { spec, make_default }
-            }
-            Change::DropMeasurement { name, .. } => ToDatabase::DropMeasurement { name },
-            Change::DropPolicy { name, .. } => ToDatabase::DropPolicy { name },
-            Change::Configure { shards, duration_ns, .. } => {
-                ToDatabase::Configure { shards, duration_ns }
-            }
-            Change::SetQuota { change, .. } => ToDatabase::SetQuota(change),
-            Change::CreateDatabase(_) | Change::DropDatabase { .. } => {
-                return Err(Error::unexpected_reply());
-            }
-        };
-        self.stage = ChangeStage::Database;
-        Ok(Next::call(Address::Database(loaded.object), &message))
-    }
+/// The Catalog's message for a change of databases; `None` for a change inside a database.
+fn to_catalog(io: &Io, change: &Change) -> Result<Option<ToCatalog>, Error> {
+    Ok(match change {
+        Change::CreateDatabase(create) => {
+            let location = io.with(|context| context.platform.location())?;
+            Some(ToCatalog::Create(create.clone().near(location)))
+        }
+        Change::DropDatabase { name } => Some(ToCatalog::Drop { name: name.clone() }),
+        _ => None,
+    })
+}
 
-    fn learn_catalog(
-        &self,
-        context: &mut Context<'_>,
-        reply: CallResult,
-    ) -> Result<Changed, Error> {
-        // Whatever became of it, what this isolate remembers may be wrong now.
-        context.cache.forget(self.change.database());
-        if let Change::DropDatabase { .. } = self.change {
-            // What users were granted on it went too.
+async fn change_in_catalog(
+    io: &Io,
+    change: &Change,
+    message: &ToCatalog,
+) -> Result<Changed, Error> {
+    let reply = ask_catalog(io, message).await;
+    io.with(|context| {
+        // Even after an error the cache may be wrong.
+        context.cache.forget(change.database());
+        if let Change::DropDatabase { .. } = change {
+            // The permissions of users on it were dropped too.
             context.cache.callers.forget_refused();
         }
-        match envelope::decode_reply::<FromCatalog>(reply)? {
-            FromCatalog::Created { existed, .. } | FromCatalog::Dropped { existed, .. } => {
-                Ok(Changed { existed })
-            }
-            FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
-            FromCatalog::Unavailable(why) => Err(why.into()),
-            FromCatalog::Resolved { .. }
-            | FromCatalog::Listed { .. }
-            | FromCatalog::Reported { .. }
-            | FromCatalog::Queries(_)
-            | FromCatalog::Identified { .. }
-            | FromCatalog::Grantees { .. }
-            | FromCatalog::Granted { .. }
-            | FromCatalog::CreatorQuotas(_)
-            | FromCatalog::Recovery(_)
-            | FromCatalog::Verified(_) => Err(Error::unexpected_reply()),
+    })?;
+    match reply? {
+        FromCatalog::Created { existed, .. } | FromCatalog::Dropped { existed, .. } => {
+            Ok(Changed { existed })
         }
-    }
-
-    fn learn_database(&mut self, context: &mut Context<'_>, reply: CallResult) -> Turn<Changed> {
-        context.cache.forget(self.change.database());
-        match envelope::decode_reply::<FromDatabase>(reply)? {
-            FromDatabase::Done => Ok(Next::Reply(Changed { existed: true })),
-            FromDatabase::Refused(refusal) => Err(Error::Database(refusal)),
-            FromDatabase::NotOpen => {
-                // Dropped meanwhile, perhaps created again: the Catalog knows.
-                self.retries.count()?;
-                self.start(context)
-            }
-            FromDatabase::Unavailable(why) => Err(why.into()),
-            _ => Err(Error::unexpected_reply()),
-        }
+        _ => Err(Error::unexpected_reply()),
     }
 }
 
-impl RoundMachine for CreateDrop {
-    type Reply = Changed;
-
-    fn round(&mut self) -> &mut Round {
-        &mut self.round
-    }
-
-    fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Changed> {
-        match (std::mem::replace(&mut self.stage, ChangeStage::Start), replies.pop()) {
-            (ChangeStage::Load(load), Some(reply)) => self.load(context, load, vec![reply]),
-            (ChangeStage::Catalog, Some(reply)) => {
-                self.learn_catalog(context, reply).map(Next::Reply)
-            }
-            (ChangeStage::Database, Some(reply)) => self.learn_database(context, reply),
-            _ => self.start(context),
+/// Returns `None` if the database was dropped after it was found.
+async fn change_in_database(io: &Io, change: &Change) -> Result<Option<Changed>, Error> {
+    let loaded = match io.run(Load::from_owner(change.database(), Want::Nothing)).await {
+        Err(Error::DatabaseNotFound(_)) if matches!(change, Change::DropPolicy { .. }) => {
+            return Ok(Some(Changed { existed: false }));
         }
+        loaded => loaded?,
+    };
+    let message = match change.clone() {
+        Change::CreatePolicy { spec, make_default, .. } => {
+            ToDatabase::CreatePolicy { spec, make_default }
+        }
+        Change::AlterPolicy { spec, make_default, .. } => {
+            ToDatabase::AlterPolicy { spec, make_default }
+        }
+        Change::DropMeasurement { name, .. } => ToDatabase::DropMeasurement { name },
+        Change::DropPolicy { name, .. } => ToDatabase::DropPolicy { name },
+        Change::Configure { shards, duration_ns, .. } => {
+            ToDatabase::Configure { shards, duration_ns }
+        }
+        Change::SetQuota { change, .. } => ToDatabase::SetQuota(change),
+        Change::CreateDatabase(_) | Change::DropDatabase { .. } => {
+            return Err(Error::unexpected_reply());
+        }
+    };
+    let reply = io.call(Address::Database(loaded.object), &message).await;
+    io.with(|context| context.cache.forget(change.database()))?;
+    match envelope::decode_reply::<FromDatabase>(reply)? {
+        FromDatabase::Done => Ok(Some(Changed { existed: true })),
+        FromDatabase::NotOpen => Ok(None),
+        FromDatabase::Refused(refusal) => Err(Error::Database(refusal)),
+        FromDatabase::Unavailable(why) => Err(why.into()),
+        _ => Err(Error::unexpected_reply()),
     }
 }

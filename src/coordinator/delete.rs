@@ -1,122 +1,76 @@
-//! Carries out DELETE and DROP SERIES, which are told to every shard of the policies that they
-//! concern.
+//! Carries out DELETE and DROP SERIES on every shard of the policies concerned.
 //!
-//! Each shard is first asked how far its writes have come, then told to hide what was written
-//! until then (PROTOCOL.md rule 9). So a message that arrives late or twice hides nothing
-//! that was written after the statement. A shard that knows better answers "stale": the statement
-//! is planned again from the owners' state and told to all, which changes nothing where it was
-//! done already.
+//! Each shard first reports how far its writes have come. Then it is told to hide the rows written
+//! until then (PROTOCOL.md rule 9). So a message that arrives late or twice hides no row that was
+//! written after the statement. A shard with newer state returns "stale". Then the statement is
+//! planned again from the owners' state and sent to all shards. A repeat changes nothing.
 
 use std::rc::Rc;
 
 use super::error::Error;
 use super::load_schemas::{Load, Loaded, Want};
 use super::retries::Retries;
-use super::{Context, RoundMachine, Turn};
+use super::{Io, Task};
 use crate::influxql::ast::Statement;
 use crate::model::ids::ObjectId;
 use crate::model::limits::CALLS_PER_ROUND_MAX;
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
-use crate::protocol::round::{Next, Replies, Request, Round};
+use crate::protocol::round::{CallResult, Request};
 use crate::protocol::shard::{FromShard, NO_GRANT, Stamp, ToShard};
 use crate::query::metadata::deletions;
 use crate::scan::request::Deletion;
 
-/// Deletions of one message, at most; a tombstone is one row.
+/// The maximum number of deletions in one message; a tombstone is one row.
 const DELETIONS_PER_MESSAGE_MAX: usize = 1_000;
-/// Their conditions together, bytes of InfluxQL. Encoded they take less than twice as much, so that
-/// a tombstone fits a row by far.
+/// The maximum size of their conditions together, in bytes of InfluxQL. Encoded they take less than
+/// twice as much, so that a tombstone fits in a row.
 const CONDITION_BYTES_MAX: usize = 100_000;
 
-/// A DELETE or DROP SERIES in progress.
-#[derive(Debug)]
-pub struct Delete {
+/// Carries out a DELETE or DROP SERIES on the policies of `database` that `want` names. `now_ns` is
+/// the value of `now()`.
+///
+/// # Errors
+/// [`Error::PartlyApplied`] if some shards may have deleted their rows.
+pub fn delete(statement: Statement, database: String, want: Want, now_ns: i64) -> Task<()> {
+    Task::new(move |io| async move {
+        let mut delete = Delete { io, statement, now_ns, has_begun: false };
+        let result = delete.run(&database, want).await;
+        result.map_err(|error| match delete.has_begun {
+            true => Error::PartlyApplied(error.to_string()),
+            false => error,
+        })
+    })
+}
+
+struct Delete {
+    io: Io,
     statement: Statement,
-    database: String,
-    /// Of which policies.
-    want: Want,
     now_ns: i64,
-    stage: DeleteStage,
-    round: Round,
-    retries: Retries,
-    /// Some shard may have done its part.
-    begun: bool,
+    /// Whether a shard may have deleted rows.
+    has_begun: bool,
 }
 
-#[derive(Debug)]
-enum DeleteStage {
-    Start,
-    Load(Load),
-    /// The shards are called, a round of them at a time.
-    Tell(Telling),
-}
-
-/// How far the shards have been told.
-#[derive(Debug)]
-struct Telling {
-    tasks: Vec<ShardTask>,
-    /// The tasks before this position are done with the phase.
-    next: usize,
-    phase: Phase,
-}
-
-/// What the tasks' shards are called for; all of them answer one before any is called for the next.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
-    /// They are asked how far their writes have come.
-    Fence,
-    /// They are told to hide what was written until then.
-    Hide,
-}
-
-/// What one shard is told.
-#[derive(Debug)]
+/// The deletions of one message to one shard.
 struct ShardTask {
     shard: ObjectId,
     stamp: Stamp,
-    /// Rows with a lower number in the shard's sequence of writes are concerned.
+    /// Rows with a lower number in the shard's sequence of writes are hidden.
     before: u64,
     deletions: Rc<[Deletion]>,
 }
 
 impl Delete {
-    /// Prepares a statement on `database`; `now_ns` is what `now()` means in it.
-    pub fn new(statement: Statement, database: String, now_ns: i64) -> Self {
-        Self {
-            statement,
-            database,
-            want: Want::All,
-            now_ns,
-            stage: DeleteStage::Start,
-            round: Round::default(),
-            retries: Retries::default(),
-            begun: false,
-        }
-    }
-
-    /// Spares every policy but this one; none is the default policy.
-    pub fn of_policy(self, policy: Option<String>) -> Self {
-        Self { want: Want::Policy(policy), ..self }
-    }
-
-    /// Begins, or begins again after newer state. The load is from the owners: a row that any
-    /// client was told is written must be found.
-    fn start(&mut self, context: &mut Context<'_>) -> Turn<()> {
-        let load = Load::from_owner(&self.database, self.want.clone());
-        self.load(context, load, Vec::new())
-    }
-
-    fn load(&mut self, context: &mut Context<'_>, mut load: Load, replies: Replies) -> Turn<()> {
-        match load.go_on(context, replies)? {
-            Next::Calls(requests) => {
-                self.stage = DeleteStage::Load(load);
-                Ok(Next::Calls(requests))
+    async fn run(&mut self, database: &str, want: Want) -> Result<(), Error> {
+        let mut retries = Retries::default();
+        loop {
+            // From the owners: every row whose write was acknowledged must be found.
+            let loaded = self.io.run(Load::from_owner(database, want.clone())).await?;
+            let mut tasks = self.plan(&loaded)?;
+            if self.fence(&mut tasks).await? && self.hide(&tasks).await? {
+                return Ok(());
             }
-            Next::Reply(loaded) => {
-                let tasks = self.plan(&loaded)?;
-                Ok(self.tell(Telling { tasks, next: 0, phase: Phase::Fence }))
-            }
+            retries.count()?;
         }
     }
 
@@ -138,7 +92,7 @@ impl Delete {
                 generation: loaded.description.generation,
                 schema_version: schema.map_or(0, |(_, schema)| schema.version),
                 fresh: loaded.fresh,
-                // Whoever asks was looked up for this statement.
+                // The caller was looked up for this statement.
                 access: NO_GRANT,
                 meter: None,
             };
@@ -158,81 +112,58 @@ impl Delete {
         Ok(tasks)
     }
 
-    /// Sends the messages of the next tasks, a round of them.
-    fn tell(&mut self, mut telling: Telling) -> Next<()> {
-        if telling.next >= telling.tasks.len() {
-            if telling.phase == Phase::Hide || telling.tasks.is_empty() {
-                return Next::Reply(());
+    /// Asks the shards how far their writes have come. Returns `false` if one of them is newer than
+    /// the plan.
+    async fn fence(&self, tasks: &mut [ShardTask]) -> Result<bool, Error> {
+        for tasks in tasks.chunks_mut(CALLS_PER_ROUND_MAX) {
+            let replies = self.send(tasks, |_| ToShard::Stats).await;
+            for (task, reply) in tasks.iter_mut().zip(replies) {
+                match decode(reply)? {
+                    FromShard::Stats(stats) => task.before = stats.next_sequence,
+                    FromShard::Stale => return Ok(false),
+                    _ => return Err(Error::unexpected_reply()),
+                }
             }
-            (telling.next, telling.phase) = (0, Phase::Hide);
         }
-        let phase = telling.phase;
-        let request = |task: &ShardTask| {
-            let message = match phase {
-                Phase::Hide => ToShard::Delete {
-                    stamp: task.stamp,
-                    before: task.before,
-                    deletions: task.deletions.to_vec(),
-                },
-                Phase::Fence => ToShard::Stats,
+        Ok(true)
+    }
+
+    /// Tells the shards to hide the rows. Returns `false` if one of them is newer than the plan.
+    async fn hide(&mut self, tasks: &[ShardTask]) -> Result<bool, Error> {
+        for tasks in tasks.chunks(CALLS_PER_ROUND_MAX) {
+            self.has_begun = true;
+            let message = |task: &ShardTask| ToShard::Delete {
+                stamp: task.stamp,
+                before: task.before,
+                deletions: task.deletions.to_vec(),
             };
-            Request::new(Address::Shard(task.shard.clone()), envelope::encode(&message))
-        };
-        let tasks = telling.tasks.iter().skip(telling.next).take(CALLS_PER_ROUND_MAX);
-        let requests = tasks.map(request).collect();
-        self.begun |= phase == Phase::Hide;
-        self.stage = DeleteStage::Tell(telling);
-        Next::Calls(requests)
-    }
-
-    fn learn(
-        &mut self,
-        context: &mut Context<'_>,
-        mut telling: Telling,
-        replies: Replies,
-    ) -> Turn<()> {
-        let (count, phase) = (replies.len(), telling.phase);
-        for (task, reply) in telling.tasks.iter_mut().skip(telling.next).zip(replies) {
-            let reply = envelope::decode_reply::<FromShard>(reply);
-            match (phase, reply.map_err(|failure| self.failed(failure.into()))?) {
-                (Phase::Hide, FromShard::Done) => {}
-                (Phase::Fence, FromShard::Stats(stats)) => task.before = stats.next_sequence,
-                (_, FromShard::Stale) => {
-                    self.retries.count().map_err(|why| self.failed(why.into()))?;
-                    return self.start(context);
+            for reply in self.send(tasks, message).await {
+                match decode(reply)? {
+                    FromShard::Done => {}
+                    FromShard::Stale => return Ok(false),
+                    _ => return Err(Error::unexpected_reply()),
                 }
-                (_, FromShard::Unavailable(why)) => return Err(self.failed(why.into())),
-                (_, FromShard::Refused(why)) => {
-                    return Err(self.failed(Error::Shard(why.to_string())));
-                }
-                _ => return Err(self.failed(Error::unexpected_reply())),
             }
         }
-        telling.next += count;
-        Ok(self.tell(telling))
+        Ok(true)
     }
 
-    /// What is said of a failure: some shards may have done their part by then.
-    fn failed(&self, error: Error) -> Error {
-        match self.begun {
-            true => Error::PartlyApplied(error.to_string()),
-            false => error,
-        }
+    async fn send(
+        &self,
+        tasks: &[ShardTask],
+        message: impl Fn(&ShardTask) -> ToShard,
+    ) -> Vec<CallResult> {
+        let request = |task: &ShardTask| {
+            Request::new(Address::Shard(task.shard.clone()), envelope::encode(&message(task)))
+        };
+        self.io.calls(tasks.iter().map(request).collect()).await
     }
 }
 
-impl RoundMachine for Delete {
-    type Reply = ();
-
-    fn round(&mut self) -> &mut Round {
-        &mut self.round
-    }
-
-    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<()> {
-        match std::mem::replace(&mut self.stage, DeleteStage::Start) {
-            DeleteStage::Start => self.start(context),
-            DeleteStage::Load(load) => self.load(context, load, replies),
-            DeleteStage::Tell(telling) => self.learn(context, telling, replies),
-        }
+fn decode(reply: CallResult) -> Result<FromShard, Error> {
+    match envelope::decode_reply(reply)? {
+        FromShard::Unavailable(why) => Err(why.into()),
+        FromShard::Refused(why) => Err(Error::Shard(why.to_string())),
+        reply => Ok(reply),
     }
 }

@@ -1,45 +1,16 @@
-//! Brings the policies of every database, of a page of them, or of one, from the objects that own
-//! them. The routes that manage buckets need it, since they know a database by another name or a
-//! policy by its id alone.
+//! Reads the policies of all databases, of a page of them, or of one, from the objects that own them.
+//! The routes for buckets need this, because they name a database or a policy by its id.
 
-use std::vec;
-
-use super::database_names::DatabaseNames;
+use super::Task;
+use super::database_names;
 use super::error::Error;
 use super::grants::Principal;
 use super::load_schemas::{Load, Want};
-use super::{Context, RoundMachine, Turn};
 use crate::model::grant::Grants;
 use crate::model::ids::PolicyId;
 use crate::model::limits::DESCRIBED_BYTES_MAX;
 use crate::model::shard_map::Policy;
 use crate::protocol::database::Description;
-use crate::protocol::round::{Next, Replies, Round};
-
-/// A survey in progress. Answers with names and descriptions in order of creation; a database that
-/// does not exist, or that the caller has no right on, is not among them. Policies come without
-/// their groups of shards, of which there may be thousands.
-#[derive(Debug)]
-pub struct DescribeDatabases {
-    principal: Principal,
-    stage: Stage,
-    rest: vec::IntoIter<String>,
-    page: Option<Page>,
-    found: Vec<DescribedDatabase>,
-    /// What they take, bytes.
-    bytes: usize,
-    round: Round,
-}
-
-#[derive(Debug)]
-enum Stage {
-    /// Who may have the policy behind which a page begins.
-    Holders(PolicyId, DatabaseNames),
-    Names(DatabaseNames),
-    /// Between two databases.
-    Next,
-    Load(String, Box<Load>),
-}
 
 /// What is still missing of a page.
 #[derive(Debug)]
@@ -91,44 +62,66 @@ pub enum WhichDatabases {
     Policy(PolicyId),
 }
 
-impl DescribeDatabases {
-    /// Of these databases, as far as `principal` may know of them.
-    pub fn new(principal: &Principal, of: WhichDatabases) -> Self {
-        let names = || Stage::Names(DatabaseNames::default());
-        let holding = DatabaseNames::holding;
-        let (stage, rest, page) = match of {
-            WhichDatabases::All => (names(), Vec::new(), None),
+/// Describes databases in order of creation. A database that does not exist, or on which `principal`
+/// has no permission, is left out. Policies have no shard groups, of which there may be thousands.
+///
+/// # Errors
+/// [`Error::ListTooLong`]
+pub fn describe_databases(
+    principal: &Principal,
+    of: WhichDatabases,
+) -> Task<Vec<DescribedDatabase>> {
+    let principal = principal.clone();
+    Task::new(|io| async move {
+        let mut page = None;
+        let names = match of {
+            WhichDatabases::None => Vec::new(),
+            WhichDatabases::Named(name) => vec![name],
+            WhichDatabases::Policy(policy) => database_names::list(&io, Some(policy)).await?,
+            WhichDatabases::All => database_names::list(&io, None).await?,
             WhichDatabases::Page { after: None, policies } => {
-                (names(), Vec::new(), Some(Page { after: None, policies }))
+                page = Some(Page { after: None, policies });
+                database_names::list(&io, None).await?
             }
             WhichDatabases::Page { after: Some(id), policies } => {
-                let page = Page { after: Some((id, Vec::new())), policies };
-                (Stage::Holders(id, holding(id)), Vec::new(), Some(page))
+                let holders = database_names::list(&io, Some(id)).await?;
+                let mut names = match holders.is_empty() {
+                    true => Vec::new(),
+                    false => database_names::list(&io, None).await?,
+                };
+                let first = names.iter().position(|name| holders.contains(name));
+                names.drain(..first.unwrap_or(names.len()));
+                page = Some(Page { after: Some((id, holders)), policies });
+                names
             }
-            WhichDatabases::None => (Stage::Next, Vec::new(), None),
-            WhichDatabases::Named(name) => (Stage::Next, vec![name], None),
-            WhichDatabases::Policy(policy) => (Stage::Names(holding(policy)), Vec::new(), None),
         };
-        Self {
-            principal: principal.clone(),
-            stage,
-            rest: rest.into_iter(),
-            page,
-            found: Vec::new(),
-            bytes: 0,
-            round: Round::default(),
+        let mut described = Described { principal, page, found: Vec::new(), bytes: 0 };
+        for name in names {
+            if !described.principal.grants.sees(&name) {
+                continue;
+            }
+            match io.run(Load::from_owner(&name, Want::Nothing)).await {
+                Ok(loaded) if described.add(name, &loaded.description)? => break,
+                // The database was dropped meanwhile.
+                Ok(_) | Err(Error::DatabaseNotFound(_)) => {}
+                Err(error) => return Err(error),
+            }
         }
-    }
+        Ok(described.found)
+    })
+}
 
-    /// The next database that the caller may know of; `None` if there is none.
-    fn next_stage(&mut self) -> Option<Stage> {
-        let grants = &self.principal.grants;
-        let name = self.rest.find(|name| grants.sees(name))?;
-        let load = Load::from_owner(&name, Want::Nothing);
-        Some(Stage::Load(name, Box::new(load)))
-    }
+/// The databases described so far.
+struct Described {
+    principal: Principal,
+    page: Option<Page>,
+    found: Vec<DescribedDatabase>,
+    /// The size of `found`, in bytes.
+    bytes: usize,
+}
 
-    /// Takes in one of the databases; whether it was the last that is wanted.
+impl Described {
+    /// Adds a database. Returns whether it is the last one of the page.
     fn add(&mut self, name: String, description: &Description) -> Result<bool, Error> {
         let description = outline(description);
         let policies = &description.policies;
@@ -159,70 +152,6 @@ fn outline(description: &Description) -> Description {
     }
 }
 
-impl RoundMachine for DescribeDatabases {
-    type Reply = Vec<DescribedDatabase>;
-
-    fn round(&mut self) -> &mut Round {
-        &mut self.round
-    }
-
-    fn go_on(
-        &mut self,
-        context: &mut Context<'_>,
-        mut replies: Replies,
-    ) -> Turn<Vec<DescribedDatabase>> {
-        loop {
-            let replies = std::mem::take(&mut replies);
-            match std::mem::replace(&mut self.stage, Stage::Next) {
-                Stage::Holders(id, mut names) => match names.go_on(context, replies)? {
-                    Next::Calls(calls) => {
-                        self.stage = Stage::Holders(id, names);
-                        return Ok(Next::Calls(calls));
-                    }
-                    Next::Reply(holders) if holders.is_empty() => {}
-                    Next::Reply(holders) => {
-                        if let Some(page) = &mut self.page {
-                            page.after = Some((id, holders));
-                        }
-                        self.stage = Stage::Names(DatabaseNames::default());
-                    }
-                },
-                Stage::Names(mut names) => match names.go_on(context, replies)? {
-                    Next::Calls(calls) => {
-                        self.stage = Stage::Names(names);
-                        return Ok(Next::Calls(calls));
-                    }
-                    Next::Reply(mut names) => {
-                        let after = self.page.as_ref().and_then(|page| page.after.as_ref());
-                        if let Some((_, holders)) = after {
-                            let first = names.iter().position(|name| holders.contains(name));
-                            names.drain(..first.unwrap_or(names.len()));
-                        }
-                        self.rest = names.into_iter();
-                    }
-                },
-                Stage::Next => match self.next_stage() {
-                    Some(stage) => self.stage = stage,
-                    None => return Ok(Next::Reply(std::mem::take(&mut self.found))),
-                },
-                Stage::Load(name, mut load) => match load.go_on(context, replies) {
-                    Ok(Next::Calls(calls)) => {
-                        self.stage = Stage::Load(name, load);
-                        return Ok(Next::Calls(calls));
-                    }
-                    Ok(Next::Reply(loaded)) => {
-                        if self.add(name, &loaded.description)? {
-                            return Ok(Next::Reply(std::mem::take(&mut self.found)));
-                        }
-                    }
-                    Err(Error::DatabaseNotFound(_)) => {}
-                    Err(error) => return Err(error),
-                },
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,7 +171,8 @@ mod tests {
             groups: vec![group; 100],
         };
         let description = Description { policies: vec![policy], ..Description::default() };
-        let mut survey = DescribeDatabases::new(&Principal::default(), WhichDatabases::All);
+        let mut survey =
+            Described { principal: Principal::default(), page: None, found: Vec::new(), bytes: 0 };
         let names = (0..).map(|number| format!("database number {number:06}"));
         let refused = names.take(100_000).find_map(|name| survey.add(name, &description).err());
         assert_eq!(refused, Some(Error::ListTooLong));

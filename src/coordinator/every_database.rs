@@ -1,65 +1,84 @@
-//! Carries out the statements that ask every database that the caller may read: SHOW CONTINUOUS
+//! Carries out the statements that read every database that the caller may read: SHOW CONTINUOUS
 //! QUERIES and SHOW MEASUREMENTS ON *.
 
 use std::ops::Range;
-use std::vec;
 
-use super::database_names::DatabaseNames;
+use super::database_names;
 use super::error::Error;
 use super::grants::Principal;
 use super::query::Query;
 use super::session::Session;
-use super::single_call::SingleCall;
-use super::{Context, RoundMachine, Turn};
+use super::single_call::ask_database;
+use super::{Parts, RoundMachine};
 use crate::admission::Held;
 use crate::influxql::ast::{NamePattern, ShowMeasurementsStatement, Statement};
 use crate::model::grant::{Right, Scope};
 use crate::protocol::database::{FromDatabase, ToDatabase};
-use crate::protocol::envelope;
-use crate::protocol::round::{Next, Replies, Round};
+use crate::protocol::round::{Next, Replies};
 use crate::query::metadata::SortedNames;
 use crate::query::result::SeriesChunk;
 
-/// Rows of a chunk.
+/// The maximum number of rows in a chunk.
 const CHUNK_ROWS: usize = 10_000;
 
-/// What is asked of each.
-#[derive(Debug)]
-pub(super) enum Question {
-    /// SHOW CONTINUOUS QUERIES
-    ContinuousQueries,
-    /// SHOW MEASUREMENTS ON *
-    Measurements(Box<Listing>),
+/// Carries out SHOW CONTINUOUS QUERIES. A continuous query shows all that it reads, so that only
+/// callers who may read the whole database see it.
+pub(super) fn show_continuous_queries(principal: Principal) -> Parts<SeriesChunk> {
+    Parts::new(|io, output| async move {
+        for name in database_names::list(&io, None).await? {
+            if !matches!(principal.grants.scope(Right::Read, &name), Scope::All) {
+                continue;
+            }
+            match ask_database(&io, &name, &ToDatabase::ContinuousQueries).await {
+                Ok(FromDatabase::ContinuousQueries(all)) => {
+                    let row = |(query, text)| vec![query, text];
+                    let rows: Vec<Vec<String>> = all.into_iter().map(row).collect();
+                    let columns = ["name", "query"];
+                    output.emit(SeriesChunk::of_strings(Some(&name), &columns, &rows)).await;
+                }
+                // The database was dropped meanwhile.
+                Err(Error::DatabaseNotFound(_)) => {}
+                Ok(_) => return Err(Error::unexpected_reply()),
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    })
 }
 
-impl Question {
-    /// SHOW MEASUREMENTS ON *, as a session asks it.
-    pub(super) fn measurements(show: Box<ShowMeasurementsStatement>, session: Session) -> Self {
-        Self::Measurements(Box::new(Listing::new(show, session)))
-    }
+/// Carries out SHOW MEASUREMENTS ON *.
+pub(super) fn show_measurements(
+    show: Box<ShowMeasurementsStatement>,
+    session: Session,
+) -> Parts<SeriesChunk> {
+    let mut listing = Listing::new(show, session);
+    Parts::new(|io, output| async move {
+        let names = database_names::list(&io, None).await?;
+        for name in names {
+            let grants = &listing.session.principal.grants;
+            if matches!(grants.scope(Right::Read, &name), Scope::None) {
+                continue;
+            }
+            let mut query = listing.query(&name);
+            let mut replies = Replies::default();
+            loop {
+                let replies_now = std::mem::take(&mut replies);
+                match io.with(|context| query.go_on(context, replies_now))? {
+                    Ok(Next::Calls(requests)) => replies = io.calls(requests).await,
+                    Ok(Next::Reply(Some(chunk))) => listing.add(&chunk)?,
+                    Ok(Next::Reply(None)) | Err(Error::DatabaseNotFound(_)) => break,
+                    Err(error) => return Err(error),
+                }
+            }
+        }
+        while let Some(chunk) = listing.next() {
+            output.emit(chunk).await;
+        }
+        Ok(())
+    })
 }
 
-/// A statement in progress. Answers as [`super::statement::Execution`] does.
-#[derive(Debug)]
-pub(super) struct EveryDatabase {
-    question: Question,
-    principal: Principal,
-    stage: EveryStage,
-    rest: vec::IntoIter<String>,
-    round: Round,
-}
-
-#[derive(Debug)]
-enum EveryStage {
-    DatabaseNames(DatabaseNames),
-    Between,
-    Ask(String, Box<SingleCall>),
-    Query(Box<Query>),
-    /// Everything was asked.
-    End,
-}
-
-/// The measurements of all databases, in one order once all were asked.
+/// The measurements of all databases, sorted after the last database was read.
 #[derive(Debug)]
 pub(super) struct Listing {
     show: Box<ShowMeasurementsStatement>,
@@ -67,7 +86,7 @@ pub(super) struct Listing {
     /// By database, policy and name.
     names: SortedNames,
     held: Option<Held>,
-    /// Those that are still to be shown, once they are sorted.
+    /// The rows that `next` has not returned yet; `None` until they are sorted.
     shown: Option<Range<usize>>,
 }
 
@@ -78,7 +97,7 @@ impl Listing {
         Self { show, session, names, held: None, shown: None }
     }
 
-    /// The question to one database.
+    /// Prepares the query of one database.
     fn query(&self, database: &str) -> Query {
         let mut show = self.show.clone();
         show.database = NamePattern::Name(database.to_owned());
@@ -90,10 +109,10 @@ impl Listing {
         Query::show(statement, database.to_owned(), self.session.clone())
     }
 
-    /// Takes in rows of one database.
+    /// Adds the rows of one database.
     ///
     /// # Errors
-    /// When they are more than are listed, or than there is memory for.
+    /// If the rows exceed a limit or the memory.
     fn add(&mut self, chunk: &SeriesChunk) -> Result<(), Error> {
         for row in chunk.strings() {
             if let [name, database, policy] = &row[..] {
@@ -104,7 +123,7 @@ impl Listing {
         Ok(self.session.room.hold(&mut self.held, self.names.bytes())?)
     }
 
-    /// The next rows of the answer, once every database was asked.
+    /// Returns the next rows, after every database was read.
     fn next(&mut self) -> Option<SeriesChunk> {
         let rest = self.shown.get_or_insert_with(|| {
             self.names.sort();
@@ -127,121 +146,6 @@ impl Listing {
 /// A number of rows that a statement names.
 fn rows(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
-}
-
-impl EveryDatabase {
-    pub(super) fn new(question: Question, principal: Principal) -> Self {
-        let stage = EveryStage::DatabaseNames(DatabaseNames::default());
-        Self { question, principal, stage, rest: Vec::new().into_iter(), round: Round::default() }
-    }
-
-    /// A continuous query shows all that it reads: its database must be the caller's to read whole.
-    fn may_read(&self, name: &str) -> bool {
-        match (&self.question, self.principal.grants.scope(Right::Read, name)) {
-            (_, Scope::None) | (Question::ContinuousQueries, Scope::Policies(_)) => false,
-            (_, Scope::Policies(_) | Scope::All) => true,
-        }
-    }
-
-    fn next_stage(&mut self) -> EveryStage {
-        let Some(name) = self.rest.next() else { return EveryStage::End };
-        match &self.question {
-            Question::ContinuousQueries => {
-                let ask = SingleCall::database(&name, &ToDatabase::ContinuousQueries);
-                EveryStage::Ask(name, Box::new(ask))
-            }
-            Question::Measurements(listing) => EveryStage::Query(Box::new(listing.query(&name))),
-        }
-    }
-
-    /// What is shown once all were asked.
-    fn show(&mut self) -> Option<SeriesChunk> {
-        match &mut self.question {
-            Question::ContinuousQueries => None,
-            Question::Measurements(listing) => listing.next(),
-        }
-    }
-
-    /// Takes in rows of one database.
-    fn add(&mut self, chunk: &SeriesChunk) -> Result<(), Error> {
-        match &mut self.question {
-            Question::ContinuousQueries => Ok(()),
-            Question::Measurements(listing) => listing.add(chunk),
-        }
-    }
-}
-
-/// The answer of one database; one that was dropped meanwhile has none.
-fn continuous_queries(name: &str, reply: Vec<u8>) -> Result<Option<SeriesChunk>, Error> {
-    match envelope::decode_reply::<FromDatabase>(Ok(reply))? {
-        FromDatabase::ContinuousQueries(all) => {
-            let rows: Vec<Vec<String>> = all.into_iter().map(|(n, text)| vec![n, text]).collect();
-            Ok(Some(SeriesChunk::of_strings(Some(name), &["name", "query"], &rows)))
-        }
-        FromDatabase::NotOpen => Ok(None),
-        FromDatabase::Unavailable(why) => Err(why.into()),
-        _ => Err(Error::unexpected_reply()),
-    }
-}
-
-impl RoundMachine for EveryDatabase {
-    type Reply = Option<SeriesChunk>;
-
-    fn round(&mut self) -> &mut Round {
-        &mut self.round
-    }
-
-    fn go_on(
-        &mut self,
-        context: &mut Context<'_>,
-        mut replies: Replies,
-    ) -> Turn<Option<SeriesChunk>> {
-        loop {
-            let replies = std::mem::take(&mut replies);
-            match std::mem::replace(&mut self.stage, EveryStage::Between) {
-                EveryStage::DatabaseNames(mut names) => match names.go_on(context, replies)? {
-                    Next::Calls(requests) => {
-                        self.stage = EveryStage::DatabaseNames(names);
-                        return Ok(Next::Calls(requests));
-                    }
-                    Next::Reply(mut names) => {
-                        names.retain(|name| self.may_read(name));
-                        self.rest = names.into_iter();
-                    }
-                },
-                EveryStage::Between => self.stage = self.next_stage(),
-                EveryStage::Ask(name, mut ask) => match ask.go_on(context, replies) {
-                    Ok(Next::Calls(requests)) => {
-                        self.stage = EveryStage::Ask(name, ask);
-                        return Ok(Next::Calls(requests));
-                    }
-                    Ok(Next::Reply(reply)) => {
-                        if let Some(chunk) = continuous_queries(&name, reply)? {
-                            return Ok(Next::Reply(Some(chunk)));
-                        }
-                    }
-                    Err(Error::DatabaseNotFound(_)) => {}
-                    Err(error) => return Err(error),
-                },
-                EveryStage::Query(mut query) => match query.go_on(context, replies) {
-                    Ok(Next::Calls(requests)) => {
-                        self.stage = EveryStage::Query(query);
-                        return Ok(Next::Calls(requests));
-                    }
-                    Ok(Next::Reply(Some(chunk))) => {
-                        self.add(&chunk)?;
-                        self.stage = EveryStage::Query(query);
-                    }
-                    Ok(Next::Reply(None)) | Err(Error::DatabaseNotFound(_)) => {}
-                    Err(error) => return Err(error),
-                },
-                EveryStage::End => {
-                    self.stage = EveryStage::End;
-                    return Ok(Next::Reply(self.show()));
-                }
-            }
-        }
-    }
 }
 
 #[cfg(test)]

@@ -1,19 +1,19 @@
-//! Carries out writes, statements and management calls: decides which objects to call, with what,
-//! and what their replies come to.
+//! Carries out writes, statements and management calls: decides which objects to call and combines
+//! their replies.
 //!
-//! The Worker that takes a request keeps no data; the Catalog, the Databases and the Shards do.
-//! Each kind of request is a machine here, one file each, which never waits: [`Machine::step`]
-//! says which calls to make, or what the request came to. Somebody else (`edge/`, a test's
-//! scheduler, the browser) makes the calls in any order and hands in each reply. All machines work
-//! in rounds, and `machine.rs` drives all of them: see [`RoundMachine`]. A machine that needs
-//! another one to do a part of its work takes that one's turns inside its own.
+//! The Worker that receives a request keeps no data. The Catalog, the Databases and the Shards do.
+//! A request that needs them is an async function over [`Io`], one file each, which runs as a
+//! [`Task`] or, if it streams its result, as [`Parts`]. There is no executor: [`Machine::step`]
+//! returns the calls to make, or the result. The host (`edge/`, the browser, a test's scheduler)
+//! makes the calls in any order and passes each reply to `step`. Writes and queries, where the time
+//! of each step counts, are still [`RoundMachine`]s written by hand.
 //!
-//! What the Worker remembers of the objects may be out of date at any time, so that no refusal
-//! rests on it alone (PROTOCOL.md rule 6).
+//! The Worker's cache of the objects' state may be outdated. Therefore no refusal rests on the
+//! cache alone (PROTOCOL.md rule 6).
 
 pub mod backup;
 mod beginning;
-mod single_call;
+pub mod single_call;
 pub mod cloudflare_access;
 pub mod confirm;
 pub mod confirmations;
@@ -44,9 +44,11 @@ pub mod session;
 pub mod sql;
 pub mod statement;
 pub mod describe_databases;
+pub mod task;
 pub mod users;
 pub mod verify;
 mod live_query_report;
 pub mod write;
 
 pub use machine::{Context, Machine, RoundMachine, Turn};
+pub use task::{Io, Output, Parts, Task};

@@ -1,56 +1,29 @@
-//! Asks the Catalog to take a database back in time, or how far that is.
+//! Asks the Catalog to return a database to an earlier time, or for the progress of that.
 
+use super::Task;
 use super::error::Error;
-use super::single_call::SingleCall;
-use super::{Context, RoundMachine, Turn};
+use super::single_call::ask_catalog;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
-use crate::protocol::envelope;
 use crate::protocol::recovery::{RecoveryRequest, RecoveryStatus};
-use crate::protocol::round::{Next, Replies, Round};
 
-/// A question in progress. Its reply is how far the recovery is; `None` where there was none.
-#[derive(Debug)]
-pub struct Recover {
-    database: String,
-    call: SingleCall,
-    round: Round,
+/// Begins a recovery, or returns the progress of the one that `request` has begun.
+pub fn begin_recovery(request: RecoveryRequest) -> Task<Option<RecoveryStatus>> {
+    ask(request.name.clone(), ToCatalog::Recover(request))
 }
 
-impl Recover {
-    /// Has a database go back. A repeat says how far that is.
-    pub fn begin(request: RecoveryRequest) -> Self {
-        Self::with(request.name.clone(), &ToCatalog::Recover(request))
-    }
-
-    /// Asks how far the last recovery of a database is.
-    pub fn show(database: &str) -> Self {
-        Self::with(database.to_owned(), &ToCatalog::Recovery { name: database.to_owned() })
-    }
-
-    fn with(database: String, message: &ToCatalog) -> Self {
-        Self { database, call: SingleCall::catalog(message), round: Round::default() }
-    }
+/// Returns the progress of the last recovery of a database; `None` if there was none.
+pub fn show_recovery(database: &str) -> Task<Option<RecoveryStatus>> {
+    ask(database.to_owned(), ToCatalog::Recovery { name: database.to_owned() })
 }
 
-impl RoundMachine for Recover {
-    type Reply = Option<RecoveryStatus>;
-
-    fn round(&mut self) -> &mut Round {
-        &mut self.round
-    }
-
-    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Self::Reply> {
-        let reply = match self.call.go_on(context, replies)? {
-            Next::Calls(requests) => return Ok(Next::Calls(requests)),
-            Next::Reply(reply) => reply,
-        };
-        // Whatever became of it, what this isolate remembers may be wrong now.
-        context.cache.forget(&self.database);
-        match envelope::decode_reply::<FromCatalog>(Ok(reply))? {
-            FromCatalog::Recovery(status) => Ok(Next::Reply(status)),
-            FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
-            FromCatalog::Unavailable(why) => Err(why.into()),
+fn ask(database: String, message: ToCatalog) -> Task<Option<RecoveryStatus>> {
+    Task::new(|io| async move {
+        let reply = ask_catalog(&io, &message).await;
+        // Even after an error the cache may be wrong.
+        io.with(|context| context.cache.forget(&database))?;
+        match reply? {
+            FromCatalog::Recovery(status) => Ok(status),
             _ => Err(Error::unexpected_reply()),
         }
-    }
+    })
 }

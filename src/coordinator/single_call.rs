@@ -1,62 +1,39 @@
-//! Sends one message to the Catalog, or to a Database that is known by its name, and brings its
-//! reply.
+//! Sends one message to the Catalog, or to the Database of a name.
 
+use super::Io;
 use super::error::Error;
 use super::load_schemas::{Load, Want};
-use super::{Context, RoundMachine, Turn};
 use crate::protocol::call::Address;
-use crate::protocol::catalog::ToCatalog;
-use crate::protocol::database::ToDatabase;
+use crate::protocol::catalog::{FromCatalog, ToCatalog};
+use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
-use crate::protocol::round::{Next, Replies, Request, Round};
 
-/// A message under way. Its reply is the bytes of the object's reply.
-#[derive(Debug)]
-pub(super) struct SingleCall {
-    /// Until the database is found.
-    load: Option<Load>,
-    /// Once it is sent it is empty.
-    message: Vec<u8>,
-    round: Round,
-}
-
-impl SingleCall {
-    pub(super) fn catalog(message: &ToCatalog) -> Self {
-        Self { load: None, message: envelope::encode(message), round: Round::default() }
-    }
-
-    /// The Catalog is asked which object the database is.
-    pub(super) fn database(name: &str, message: &ToDatabase) -> Self {
-        let load = Some(Load::from_owner(name, Want::Nothing));
-        Self { load, message: envelope::encode(message), round: Round::default() }
-    }
-
-    fn send(&mut self, to: Address) -> Next<Vec<u8>> {
-        let message = std::mem::take(&mut self.message);
-        Next::Calls(vec![Request::new(to, message)])
+/// Sends a message to the Catalog.
+///
+/// # Errors
+/// [`Error::Unavailable`], [`Error::Catalog`] for a refusal.
+pub async fn ask_catalog(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
+    match envelope::decode_reply(io.call(Address::Catalog, message).await)? {
+        FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
+        FromCatalog::Unavailable(why) => Err(why.into()),
+        reply => Ok(reply),
     }
 }
 
-impl RoundMachine for SingleCall {
-    type Reply = Vec<u8>;
-
-    fn round(&mut self) -> &mut Round {
-        &mut self.round
-    }
-
-    fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Vec<u8>> {
-        let Some(load) = &mut self.load else {
-            return match replies.pop() {
-                None => Ok(self.send(Address::Catalog)),
-                Some(reply) => reply.map(Next::Reply).map_err(Error::from),
-            };
-        };
-        match load.go_on(context, replies)? {
-            Next::Calls(requests) => Ok(Next::Calls(requests)),
-            Next::Reply(loaded) => {
-                self.load = None;
-                Ok(self.send(Address::Database(loaded.object)))
-            }
-        }
+/// Looks a database up in the Catalog and sends it a message.
+///
+/// # Errors
+/// [`Error::DatabaseNotFound`], [`Error::Unavailable`], [`Error::Database`] for a refusal.
+pub async fn ask_database(
+    io: &Io,
+    name: &str,
+    message: &ToDatabase,
+) -> Result<FromDatabase, Error> {
+    let loaded = io.run(Load::from_owner(name, Want::Nothing)).await?;
+    match envelope::decode_reply(io.call(Address::Database(loaded.object), message).await)? {
+        FromDatabase::NotOpen => Err(Error::DatabaseNotFound(name.to_owned())),
+        FromDatabase::Refused(refusal) => Err(Error::Database(refusal)),
+        FromDatabase::Unavailable(why) => Err(why.into()),
+        reply => Ok(reply),
     }
 }

@@ -1,26 +1,23 @@
 //! Carries out one InfluxQL statement of any kind: gives it to the machine that knows its kind, and
 //! brings its result piece by piece.
 
-use super::create_continuous::{self, CreateContinuous};
-use super::create_drop::{Change, CreateDrop};
-use super::database_names::DatabaseNames;
-use super::delete::Delete;
-use super::diagnostics::Diagnostics;
+use super::create_continuous::{create_continuous, drop_continuous};
+use super::create_drop::{Change, carry_out};
+use super::delete::delete;
+use super::diagnostics::diagnostics;
 use super::error::Error;
-use super::every_database::{EveryDatabase, Question};
+use super::every_database::{show_continuous_queries, show_measurements};
 use super::grants::Principal;
-use super::into::SelectInto;
-use super::live_queries::Queries;
+use super::into::select_into;
+use super::live_queries::{kill_query, show_queries};
 use super::load_schemas::{Load, Want};
 use super::query::Query;
 use super::session::Session;
-use super::single_call::SingleCall;
-use super::users::Users;
-use super::{Context, RoundMachine, Turn};
+use super::users::users;
+use super::{Context, Parts, RoundMachine, Turn, database_names};
 use crate::influxql::ast::Statement;
 use crate::model::grant::Right;
 use crate::protocol::call::Call;
-use crate::protocol::database::ToDatabase;
 use crate::protocol::round::{Next, Replies, Round};
 use crate::query::error::QueryError;
 use crate::query::metadata;
@@ -39,28 +36,18 @@ pub struct Execution {
 #[derive(Debug)]
 enum Kind {
     Query(Box<Query>),
-    /// What is answered if the database does not exist, which is no error then (1.x).
+    /// A query with its result for a database that does not exist, which is no error (1.x).
     QueryOrElse(Box<Query>, Option<SeriesChunk>),
-    Into(Box<SelectInto>),
-    Change(Box<CreateDrop>),
-    Delete(Box<Delete>),
-    Databases(Databases),
-    Every(Box<EveryDatabase>),
-    CreateContinuous(Box<CreateContinuous>),
-    DropContinuous(SingleCall),
-    Policies(Box<Policies>),
-    Queries(Queries),
-    Users(Box<Users>),
-    Diagnostics(Box<Diagnostics>),
-    /// Known before anything was asked.
-    Failed(Option<Error>),
+    Parts(Parts<SeriesChunk>),
+    /// The result, known in advance: nothing or an error.
+    Known(Option<Error>),
 }
 
 impl Execution {
     /// Prepares a statement.
     pub fn new(statement: Statement, session: Session) -> Self {
         let kind = prepare(statement, session);
-        let kind = kind.unwrap_or_else(|error| Kind::Failed(Some(error)));
+        let kind = kind.unwrap_or_else(|error| Kind::Known(Some(error)));
         Self { kind, round: Round::default() }
     }
 }
@@ -70,64 +57,80 @@ fn prepare(statement: Statement, session: Session) -> Result<Kind, Error> {
         return Ok(show(statement, database?, session));
     }
     if let Some(change) = Change::from_statement(&statement, session.default_shards) {
-        return Ok(Kind::Change(Box::new(CreateDrop::new(change?))));
+        return Ok(change_kind(change?));
     }
-    let statement = match Users::new(statement) {
-        Ok(users) => return Ok(Kind::Users(Box::new(users))),
+    let statement = match users(statement) {
+        Ok(users) => return Ok(Kind::Parts(users)),
         Err(statement) => statement,
     };
-    match statement {
-        Statement::Select(select) => Ok(match select.into.clone() {
-            Some(target) => Kind::Into(Box::new(SelectInto::new(*select, target, session)?)),
-            None => Kind::Query(Box::new(Query::select(*select, session)?)),
-        }),
+    let parts = match statement {
+        Statement::Select(select) => match select.into.clone() {
+            Some(target) => select_into(*select, target, session)?,
+            None => return Ok(Kind::Query(Box::new(Query::select(*select, session)?))),
+        },
+        Statement::Explain(explain) => {
+            return Ok(Kind::Query(Box::new(Query::explain(explain, session)?)));
+        }
         Statement::DropMeasurement { name } => {
             let database = session.database.unwrap_or_default();
-            let change = Change::DropMeasurement { database, name };
-            Ok(Kind::Change(Box::new(CreateDrop::new(change))))
+            return Ok(change_kind(Change::DropMeasurement { database, name }));
         }
-        delete @ (Statement::Delete(_) | Statement::DropSeries(_)) => {
-            // 1.x finds a database without a name missing too.
+        statement @ (Statement::Delete(_) | Statement::DropSeries(_)) => {
+            // 1.x returns "database not found" for a missing name.
             let database = session.database.unwrap_or_default();
-            Ok(Kind::Delete(Box::new(Delete::new(delete, database, session.now_ns))))
+            let delete = delete(statement, database, Want::All, session.now_ns);
+            Parts::once(|io| async move { io.run(delete).await.map(|()| None) })
         }
         show @ (Statement::ShowShards
         | Statement::ShowShardGroups
         | Statement::ShowStats { .. }
-        | Statement::ShowDiagnostics { .. }) => {
-            Ok(Kind::Diagnostics(Box::new(Diagnostics::new(show))))
-        }
-        Statement::ShowMeasurements(show) => {
-            let principal = session.principal.clone();
-            let question = Question::measurements(show, session);
-            Ok(Kind::Every(Box::new(EveryDatabase::new(question, principal))))
-        }
-        Statement::ShowContinuousQueries => {
-            let question = Question::ContinuousQueries;
-            Ok(Kind::Every(Box::new(EveryDatabase::new(question, session.principal))))
-        }
-        Statement::CreateContinuousQuery(create) => {
-            let create = CreateContinuous::new(*create, session.defaults())?;
-            Ok(Kind::CreateContinuous(Box::new(create)))
-        }
-        Statement::DropContinuousQuery(drop) => {
-            let message = ToDatabase::DropContinuousQuery { name: drop.name };
-            Ok(Kind::DropContinuous(SingleCall::database(&drop.database, &message)))
-        }
-        // Nothing can be subscribed to, so nothing is.
-        Statement::ShowSubscriptions => Ok(Kind::Failed(None)),
-        Statement::Explain(explain) => Ok(Kind::Query(Box::new(Query::explain(explain, session)?))),
-        Statement::ShowQueries => Ok(Kind::Queries(Queries::new(None))),
-        // There is one service, whatever host the statement names.
-        Statement::KillQuery(kill) => Ok(Kind::Queries(Queries::new(Some(kill.id)))),
-        Statement::ShowDatabases => Ok(Kind::Databases(Databases::new(session.principal))),
+        | Statement::ShowDiagnostics { .. }) => diagnostics(show),
+        Statement::ShowMeasurements(show) => show_measurements(show, session),
+        Statement::ShowContinuousQueries => show_continuous_queries(session.principal),
+        Statement::CreateContinuousQuery(create) => create_continuous(*create, session.defaults())?,
+        Statement::DropContinuousQuery(drop) => drop_continuous(drop.database, drop.name),
+        // There are no subscriptions.
+        Statement::ShowSubscriptions => return Ok(Kind::Known(None)),
+        Statement::ShowQueries => show_queries(),
+        // The host of the statement is ignored: there is one service.
+        Statement::KillQuery(kill) => kill_query(kill.id),
+        Statement::ShowDatabases => show_databases(session.principal),
         Statement::ShowRetentionPolicies { database } => {
             let database = database.or(session.database).ok_or(QueryError::DatabaseRequired)?;
-            let load = Load::from_owner(&database, Want::Nothing).for_caller(&session.principal);
-            Ok(Kind::Policies(Box::new(Policies { database, load, finished: false })))
+            show_retention_policies(database, session.principal)
         }
-        other => Err(without(&other).into()),
-    }
+        other => return Err(without(&other).into()),
+    };
+    Ok(Kind::Parts(parts))
+}
+
+fn change_kind(change: Change) -> Kind {
+    let change = carry_out(change);
+    Kind::Parts(Parts::once(|io| async move { io.run(change).await.map(|_| None) }))
+}
+
+/// SHOW DATABASES: the databases on which the caller has a permission (1.x).
+fn show_databases(principal: Principal) -> Parts<SeriesChunk> {
+    Parts::once(|io| async move {
+        let mut names = database_names::list(&io, None).await?;
+        names.retain(|name| principal.grants.sees(name));
+        Ok(Some(metadata::show_databases(&names)))
+    })
+}
+
+/// SHOW RETENTION POLICIES: the policies that the caller may read.
+fn show_retention_policies(database: String, principal: Principal) -> Parts<SeriesChunk> {
+    Parts::once(|io| async move {
+        let load = Load::from_owner(&database, Want::Nothing).for_caller(&principal);
+        let loaded = io.run(load).await?;
+        let mut policies = loaded.description.policies.clone();
+        let visible = loaded.standing.scope(Right::Read, &database);
+        policies.retain(|policy| visible.covers(&policy.name));
+        let default = loaded.description.default_policy;
+        let default = policies.iter().find(|policy| Some(policy.id) == default);
+        let default = default.map_or("", |policy| policy.name.as_str());
+        Ok(Some(metadata::show_retention_policies(&policies, default)))
+    })
 }
 
 /// A SHOW statement that the shards of `database` answer.
@@ -189,82 +192,8 @@ impl RoundMachine for Execution {
                 Err(Error::DatabaseNotFound(_)) => Ok(Next::Reply(otherwise.take())),
                 turn => turn,
             },
-            Kind::Into(into) => into.go_on(context, replies),
-            Kind::Change(change) => Ok(change.go_on(context, replies)?.map(|_| None)),
-            Kind::Delete(delete) => Ok(delete.go_on(context, replies)?.map(|()| None)),
-            Kind::Every(every) => every.go_on(context, replies),
-            Kind::CreateContinuous(create) => Ok(create.go_on(context, replies)?.map(|()| None)),
-            Kind::DropContinuous(ask) => match ask.go_on(context, replies) {
-                Ok(Next::Calls(requests)) => Ok(Next::Calls(requests)),
-                Ok(Next::Reply(reply)) => {
-                    create_continuous::done(reply).map(|()| Next::Reply(None))
-                }
-                Err(Error::DatabaseNotFound(_)) => Ok(Next::Reply(None)),
-                Err(error) => Err(error),
-            },
-            Kind::Databases(databases) => databases.go_on(context, replies),
-            Kind::Diagnostics(operators) => operators.go_on(context, replies),
-            Kind::Queries(queries) => queries.go_on(context, replies),
-            Kind::Policies(policies) => policies.go_on(context, replies),
-            Kind::Users(users) => users.go_on(context, replies),
-            Kind::Failed(error) => error.take().map_or(Ok(Next::Reply(None)), Err),
-        }
-    }
-}
-
-/// SHOW DATABASES: those that the caller has a right on (1.x).
-#[derive(Debug)]
-struct Databases {
-    principal: Principal,
-    names: DatabaseNames,
-    finished: bool,
-}
-
-impl Databases {
-    fn new(principal: Principal) -> Self {
-        Self { principal, names: DatabaseNames::default(), finished: false }
-    }
-
-    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<SeriesChunk>> {
-        if self.finished {
-            return Ok(Next::Reply(None));
-        }
-        match self.names.go_on(context, replies)? {
-            Next::Calls(requests) => Ok(Next::Calls(requests)),
-            Next::Reply(mut names) => {
-                self.finished = true;
-                names.retain(|name| self.principal.grants.sees(name));
-                Ok(Next::Reply(Some(metadata::show_databases(&names))))
-            }
-        }
-    }
-}
-
-/// SHOW RETENTION POLICIES: those that the caller may read.
-#[derive(Debug)]
-struct Policies {
-    database: String,
-    load: Load,
-    finished: bool,
-}
-
-impl Policies {
-    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<SeriesChunk>> {
-        if self.finished {
-            return Ok(Next::Reply(None));
-        }
-        match self.load.go_on(context, replies)? {
-            Next::Calls(requests) => Ok(Next::Calls(requests)),
-            Next::Reply(loaded) => {
-                self.finished = true;
-                let mut policies = loaded.description.policies.clone();
-                let visible = loaded.standing.scope(Right::Read, &self.database);
-                policies.retain(|policy| visible.covers(&policy.name));
-                let default = loaded.description.default_policy;
-                let default = policies.iter().find(|policy| Some(policy.id) == default);
-                let default = default.map_or("", |policy| policy.name.as_str());
-                Ok(Next::Reply(Some(metadata::show_retention_policies(&policies, default))))
-            }
+            Kind::Parts(parts) => parts.go_on(context, replies),
+            Kind::Known(error) => error.take().map_or(Ok(Next::Reply(None)), Err),
         }
     }
 }

@@ -1,336 +1,198 @@
 //! Carries out the statements about users: CREATE and DROP USER, SET PASSWORD, GRANT, REVOKE, SHOW
 //! USERS and SHOW GRANTS.
 //!
-//! Whatever changes starts from what the Catalog says now and replaces only that: somebody else's
-//! change in between starts it again. A password becomes a key at the edge and goes nowhere else.
+//! A change reads the user from the Catalog and replaces exactly that state. If another request has
+//! changed the user meanwhile, the change starts again. The Worker derives a key from a password
+//! and sends only the key.
 
 use subtle::ConstantTimeEq;
 
 use super::error::Error;
 use super::grants::hex;
 use super::retries::Retries;
-use super::{Context, RoundMachine, Turn};
+use super::single_call::ask_catalog;
+use super::{Io, Output, Parts};
 use crate::influxql::ast::{GrantStatement, Privilege, Statement};
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{GRANTEES_PER_PAGE, PASSWORD_ITERATIONS};
-use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
-use crate::protocol::envelope;
 use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::protocol::host::Unavailable;
 use crate::protocol::password_derivation::Derivation;
-use crate::protocol::round::{CallResult, Next, Replies, Round};
 use crate::query::error::QueryError;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
-/// A statement about users in progress. Answers as [`super::statement::Execution`] does.
-#[derive(Debug)]
-pub struct Users {
-    statement: Statement,
-    stage: UsersStage,
-    /// The user that it names, once the Catalog was asked.
-    found: Option<Box<Grantee>>,
-    /// What is stored takes nothing from the user.
-    widens: bool,
-    /// The last user of a page that another one follows.
-    after: Option<u64>,
-    round: Round,
-    retries: Retries,
+/// Carries out a statement about users.
+///
+/// # Errors
+/// Returns any other statement.
+pub(super) fn users(statement: Statement) -> Result<Parts<SeriesChunk>, Statement> {
+    match statement {
+        Statement::ShowUsers => Ok(Parts::new(show_users)),
+        Statement::CreateUser(_)
+        | Statement::DropUser { .. }
+        | Statement::SetPassword(_)
+        | Statement::Grant(_)
+        | Statement::Revoke(_)
+        | Statement::ShowGrants { .. } => Ok(Parts::once(move |io| run(io, statement))),
+        other => Err(other),
+    }
 }
 
-#[derive(Debug)]
-enum UsersStage {
-    Start,
-    /// The user that the statement names, as the Catalog has it.
-    User,
-    /// A page of all users.
-    Page,
-    /// Whether the database of a GRANT exists.
-    Database,
-    /// The key of a new password, or of one that is compared with what there is.
-    Key {
-        salt: String,
-        existing: Option<Box<Grantee>>,
-    },
-    Put,
-    Finished,
-}
-
-type UsersTurn = Turn<Option<SeriesChunk>>;
-
-impl Users {
-    /// Prepares the statement; `None` for one that is not about users.
-    ///
-    /// # Errors
-    /// The statement, for somebody else.
-    pub fn new(statement: Statement) -> Result<Self, Statement> {
-        match statement {
-            Statement::CreateUser(_)
-            | Statement::DropUser { .. }
-            | Statement::SetPassword(_)
-            | Statement::Grant(_)
-            | Statement::Revoke(_)
-            | Statement::ShowUsers
-            | Statement::ShowGrants { .. } => {
-                let (stage, round) = (UsersStage::Start, Round::default());
-                Ok(Self {
-                    statement,
-                    stage,
-                    found: None,
-                    widens: false,
-                    after: None,
-                    round,
-                    retries: Retries::default(),
-                })
-            }
-            other => Err(other),
-        }
-    }
-
-    /// Asks the Catalog for the user that is named, or for a page of all.
-    fn start(&mut self) -> UsersTurn {
-        let name = match &self.statement {
-            Statement::ShowUsers => return Ok(self.ask_page(0)),
-            Statement::CreateUser(create) => &create.name,
-            Statement::SetPassword(set) => &set.name,
-            Statement::DropUser { name } => name,
-            Statement::Grant(grant) | Statement::Revoke(grant) => &grant.user,
-            Statement::ShowGrants { user } => user,
-            _ => return Ok(Next::Reply(None)),
+/// Emits each page of users.
+async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<(), Error> {
+    let (mut after, limit) = (0, GRANTEES_PER_PAGE as u64);
+    loop {
+        let message = ToCatalog::Grantees { user: true, after, limit };
+        let FromCatalog::Grantees { rows, more, .. } = ask_catalog(&io, &message).await? else {
+            return Err(Error::unexpected_reply());
         };
-        self.stage = UsersStage::User;
-        let keys = vec![GranteeKey { user: true, text: name.clone() }];
-        Ok(Next::call(Address::Catalog, &ToCatalog::Identify { keys }))
-    }
-
-    fn ask_page(&mut self, after: u64) -> Next<Option<SeriesChunk>> {
-        self.stage = UsersStage::Page;
-        let message = ToCatalog::Grantees { user: true, after, limit: GRANTEES_PER_PAGE as u64 };
-        Next::call(Address::Catalog, &message)
-    }
-
-    /// A page of SHOW USERS is a piece of its answer.
-    fn learn_page(&mut self, reply: CallResult) -> UsersTurn {
-        let (rows, more) = match envelope::decode_reply::<FromCatalog>(reply)? {
-            FromCatalog::Grantees { rows, more, .. } => (rows, more),
-            FromCatalog::Unavailable(why) => return Err(why.into()),
-            _ => return Err(Error::unexpected_reply()),
-        };
-        self.after = rows.last().filter(|_| more).map(|row| row.id);
         let names = Values::String(rows.iter().map(|row| row.name.as_str()).collect());
         let admin = Values::Boolean(rows.iter().map(|row| row.grants.admin).collect());
-        show(["user", "admin"], [names, admin])
-    }
-
-    /// The Catalog has said whether there is the user: what the statement makes of it.
-    fn begin(&mut self, context: &mut Context<'_>) -> UsersTurn {
-        let found = self.found.as_deref().cloned();
-        match &self.statement {
-            Statement::ShowGrants { .. } => match found {
-                Some(row) => show_grants(&row.grants),
-                None => not_found(),
-            },
-            Statement::CreateUser(create) if create.name.is_empty() => fail("username required"),
-            Statement::CreateUser(create) => {
-                let existing = found;
-                let password = create.password.clone();
-                self.derive(context, &password, existing, true)
-            }
-            Statement::SetPassword(set) => match found {
-                Some(row) => {
-                    let password = set.password.clone();
-                    self.derive(context, &password, Some(row), false)
-                }
-                None => not_found(),
-            },
-            // One that is gone may be known to databases still.
-            Statement::DropUser { name } => {
-                let name = name.clone();
-                self.put(&ToCatalog::RemoveGrantee { user: true, name })
-            }
-            Statement::Grant(grant) | Statement::Revoke(grant) => match (found, &grant.database) {
-                (None, _) => not_found(),
-                (Some(_), Some(name)) => {
-                    self.stage = UsersStage::Database;
-                    let message = ToCatalog::Resolve { name: name.clone() };
-                    Ok(Next::call(Address::Catalog, &message))
-                }
-                (Some(_), None) => self.change_rights(),
-            },
-            _ => Ok(Next::Reply(None)),
+        output.emit(show(["user", "admin"], [names, admin])).await;
+        match rows.last().filter(|_| more) {
+            Some(last) => after = last.id,
+            None => return Ok(()),
         }
     }
+}
 
-    /// Asks for a password's key: by the salt of who has it already, to compare, else by a new one.
-    fn derive(
-        &mut self,
-        context: &Context<'_>,
-        password: &str,
-        existing: Option<Grantee>,
-        compare: bool,
-    ) -> UsersTurn {
-        let known = existing.as_ref().filter(|_| compare);
-        let (salt, iterations) = match known {
-            Some(row) => (row.salt.clone(), row.iterations),
+/// Carries out the statement, again if another request changes the user meanwhile.
+async fn run(io: Io, statement: Statement) -> Result<Option<SeriesChunk>, Error> {
+    let mut retries = Retries::default();
+    loop {
+        match run_once(&io, &statement).await {
+            Err(Error::Unavailable(Unavailable::Changing)) => retries.count()?,
+            result => return result,
+        }
+    }
+}
+
+async fn run_once(io: &Io, statement: &Statement) -> Result<Option<SeriesChunk>, Error> {
+    match statement {
+        Statement::ShowGrants { user } => {
+            let row = find(io, user).await?.ok_or_else(not_found)?;
+            return Ok(Some(show_grants(&row.grants)));
+        }
+        Statement::CreateUser(create) if create.name.is_empty() => {
+            return Err(invalid("username required"));
+        }
+        Statement::CreateUser(create) => match find(io, &create.name).await? {
+            Some(row) => {
+                let hash = derive(io, row.iterations, &row.salt, &create.password).await?;
+                let is_same: bool = row.hash.as_bytes().ct_eq(hash.as_bytes()).into();
+                if !is_same || row.grants.admin != create.admin {
+                    return Err(invalid("user already exists"));
+                }
+            }
             None => {
-                let words = [(); 2].map(|()| context.platform.random_u64().to_be_bytes());
-                (hex(words.as_flattened()), PASSWORD_ITERATIONS)
-            }
-        };
-        let request = Derivation { iterations, salt: &salt, password }.request();
-        self.stage = UsersStage::Key { salt, existing: existing.map(Box::new) };
-        Ok(Next::Calls(vec![request]))
-    }
-
-    fn learn_key(
-        &mut self,
-        context: &Context<'_>,
-        (salt, existing): (String, Option<Box<Grantee>>),
-        key: &[u8],
-    ) -> UsersTurn {
-        let hash = hex(key);
-        let row = match (&self.statement, existing) {
-            (Statement::CreateUser(create), Some(row)) => {
-                let same: bool = row.hash.as_bytes().ct_eq(hash.as_bytes()).into();
-                if same && row.grants.admin == create.admin {
-                    return Ok(Next::Reply(None));
-                }
-                return fail("user already exists");
-            }
-            (Statement::CreateUser(create), None) => {
+                let salt = new_salt(io)?;
+                let hash = derive(io, PASSWORD_ITERATIONS, &salt, &create.password).await?;
                 let grants = Grants { admin: create.admin, permissions: Vec::new() };
-                let times_ns = [context.platform.now_ns(), i64::MAX];
-                let row = Grantee::token(&create.name, hash, grants, times_ns);
-                Grantee { user: true, salt, iterations: PASSWORD_ITERATIONS, ..row }
+                let now_ns = io.with(|context| context.platform.now_ns())?;
+                let row = Grantee::token(&create.name, hash, grants, [now_ns, i64::MAX]);
+                let row = Grantee { user: true, salt, iterations: PASSWORD_ITERATIONS, ..row };
+                put(io, None, row).await?;
             }
-            (_, Some(row)) => Grantee { hash, salt, iterations: PASSWORD_ITERATIONS, ..*row },
-            (_, None) => return not_found(),
-        };
-        self.put_row(row)
-    }
-
-    /// Grants or revokes.
-    fn change_rights(&mut self) -> UsersTurn {
-        let (grant, gives) = match &self.statement {
-            Statement::Grant(grant) => (grant, true),
-            Statement::Revoke(grant) => (grant, false),
-            _ => return Ok(Next::Reply(None)),
-        };
-        let Some(mut row) = self.found.as_deref().cloned() else { return not_found() };
-        match &grant.database {
-            None => row.grants.admin = gives,
-            Some(database) => change_right(&mut row.grants, grant, database, gives),
+        },
+        Statement::SetPassword(set) => {
+            let found = find(io, &set.name).await?.ok_or_else(not_found)?;
+            let salt = new_salt(io)?;
+            let hash = derive(io, PASSWORD_ITERATIONS, &salt, &set.password).await?;
+            let iterations = PASSWORD_ITERATIONS;
+            let row = Grantee { hash, salt, iterations, ..found.clone() };
+            put(io, Some(found), row).await?;
         }
-        self.put_row(row)
-    }
-
-    /// Stores the user as it is to be.
-    fn put_row(&mut self, row: Grantee) -> UsersTurn {
-        // One that is so already may be a repeat, of which some have not heard.
-        self.widens = self.found.as_ref().is_none_or(|found| {
-            let is_same = found.hash == row.hash && found.salt == row.salt;
-            is_same && row.grants.include(&found.grants) && **found != row
-        });
-        self.put(&ToCatalog::PutGrantee(Box::new(row)))
-    }
-
-    fn put(&mut self, message: &ToCatalog) -> UsersTurn {
-        self.stage = UsersStage::Put;
-        Ok(Next::call(Address::Catalog, message))
-    }
-
-    fn learn_put(&mut self, context: &mut Context<'_>, reply: CallResult) -> UsersTurn {
-        context.cache.callers.forget_refused();
-        match envelope::decode_reply::<FromCatalog>(reply)? {
-            // What only widens is true at once: nobody is refused before the Catalog was asked.
-            FromCatalog::Granted { .. } if self.widens => Ok(Next::Reply(None)),
-            FromCatalog::Granted { remaining: 0, .. }
-            | FromCatalog::Dropped { existed: true, remaining: 0 } => Ok(Next::Reply(None)),
-            FromCatalog::Granted { remaining, .. }
-            | FromCatalog::Dropped { existed: true, remaining } => {
-                Err(Error::NotEverywhere { remaining })
-            }
-            FromCatalog::Dropped { existed: false, .. } => not_found(),
-            FromCatalog::Unavailable(Unavailable::Changing) => {
-                self.retries.count()?;
-                self.start()
-            }
-            FromCatalog::Unavailable(why) => Err(why.into()),
-            FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
-            _ => Err(Error::unexpected_reply()),
+        Statement::DropUser { name } => {
+            // Databases may still know a user whom the Catalog has dropped.
+            let message = ToCatalog::RemoveGrantee { user: true, name: name.clone() };
+            change(io, &message, false).await?;
         }
+        Statement::Grant(grant) => grant_or_revoke(io, grant, true).await?,
+        Statement::Revoke(grant) => grant_or_revoke(io, grant, false).await?,
+        _ => {}
     }
+    Ok(None)
+}
 
-    fn learn_database(&mut self, reply: CallResult) -> UsersTurn {
-        let (Statement::Grant(grant) | Statement::Revoke(grant)) = &self.statement else {
-            return Ok(Next::Reply(None));
-        };
-        match envelope::decode_reply::<FromCatalog>(reply)? {
-            FromCatalog::Resolved { object: Some(_) } => self.change_rights(),
-            FromCatalog::Resolved { object: None } => {
-                Err(Error::DatabaseNotFound(grant.database.clone().unwrap_or_default()))
-            }
-            FromCatalog::Unavailable(why) => Err(why.into()),
-            _ => Err(Error::unexpected_reply()),
-        }
-    }
-
-    fn learn(&mut self, context: &mut Context<'_>, reply: CallResult) -> UsersTurn {
-        match std::mem::replace(&mut self.stage, UsersStage::Finished) {
-            UsersStage::Page => self.learn_page(reply),
-            UsersStage::User => match envelope::decode_reply::<FromCatalog>(reply)? {
-                FromCatalog::Identified { found, .. } => {
-                    self.found = found.into_iter().next().map(Box::new);
-                    self.begin(context)
+async fn grant_or_revoke(io: &Io, grant: &GrantStatement, gives: bool) -> Result<(), Error> {
+    let found = find(io, &grant.user).await?.ok_or_else(not_found)?;
+    let mut row = found.clone();
+    match &grant.database {
+        None => row.grants.admin = gives,
+        Some(database) => {
+            match ask_catalog(io, &ToCatalog::Resolve { name: database.clone() }).await? {
+                FromCatalog::Resolved { object: Some(_) } => {}
+                FromCatalog::Resolved { object: None } => {
+                    return Err(Error::DatabaseNotFound(database.clone()));
                 }
-                FromCatalog::Unavailable(why) => Err(why.into()),
-                _ => Err(Error::unexpected_reply()),
-            },
-            UsersStage::Database => self.learn_database(reply),
-            UsersStage::Key { salt, existing } => {
-                let key = reply?;
-                self.learn_key(context, (salt, existing), &key)
+                _ => return Err(Error::unexpected_reply()),
             }
-            UsersStage::Put => self.learn_put(context, reply),
-            UsersStage::Start | UsersStage::Finished => Ok(Next::Reply(None)),
+            change_permission(&mut row.grants, grant, database, gives);
         }
     }
+    put(io, Some(found), row).await
 }
 
-impl RoundMachine for Users {
-    type Reply = Option<SeriesChunk>;
-
-    fn round(&mut self) -> &mut Round {
-        &mut self.round
+/// Returns the user of a name, if there is one.
+async fn find(io: &Io, name: &str) -> Result<Option<Grantee>, Error> {
+    let keys = vec![GranteeKey { user: true, text: name.to_owned() }];
+    match ask_catalog(io, &ToCatalog::Identify { keys }).await? {
+        FromCatalog::Identified { found, .. } => Ok(found.into_iter().next()),
+        _ => Err(Error::unexpected_reply()),
     }
+}
 
-    fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> UsersTurn {
-        let turn = match (replies.pop(), &self.stage) {
-            (None, UsersStage::Start) => self.start(),
-            (None, _) if self.after.is_some() => {
-                let after = self.after.take().unwrap_or_default();
-                return Ok(self.ask_page(after));
-            }
-            (None, _) => Ok(Next::Reply(None)),
-            (Some(reply), _) => self.learn(context, reply),
-        };
-        if matches!(turn, Ok(Next::Reply(_)) | Err(_)) {
-            self.stage = UsersStage::Finished;
+fn new_salt(io: &Io) -> Result<String, Error> {
+    let words = io.with(|context| [(); 2].map(|()| context.platform.random_u64().to_be_bytes()))?;
+    Ok(hex(words.as_flattened()))
+}
+
+/// Derives a key from a password. Returns it in hexadecimal.
+async fn derive(io: &Io, iterations: u32, salt: &str, password: &str) -> Result<String, Error> {
+    let request = Derivation { iterations, salt, password }.request();
+    let reply = io.calls(vec![request]).await.pop().ok_or_else(Error::unexpected_reply)?;
+    Ok(hex(&reply?))
+}
+
+/// Stores a user in place of `found`.
+async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<(), Error> {
+    // An unchanged user may be a repeat that some databases have not received.
+    let widens = found.is_none_or(|found| {
+        let is_same = found.hash == row.hash && found.salt == row.salt;
+        is_same && row.grants.include(&found.grants) && found != row
+    });
+    change(io, &ToCatalog::PutGrantee(Box::new(row)), widens).await
+}
+
+/// Sends a change to the Catalog. A change that only adds permissions needs no database to know it:
+/// a database that does not know a user asks the Catalog.
+async fn change(io: &Io, message: &ToCatalog, widens: bool) -> Result<(), Error> {
+    let reply = ask_catalog(io, message).await;
+    io.with(|context| context.cache.callers.forget_refused())?;
+    match reply? {
+        FromCatalog::Granted { .. } if widens => Ok(()),
+        FromCatalog::Granted { remaining: 0, .. }
+        | FromCatalog::Dropped { existed: true, remaining: 0 } => Ok(()),
+        FromCatalog::Granted { remaining, .. }
+        | FromCatalog::Dropped { existed: true, remaining } => {
+            Err(Error::NotEverywhere { remaining })
         }
-        turn
+        FromCatalog::Dropped { existed: false, .. } => Err(not_found()),
+        _ => Err(Error::unexpected_reply()),
     }
 }
 
-fn fail(message: &str) -> UsersTurn {
-    Err(QueryError::Invalid(message.to_owned()).into())
+fn invalid(message: &str) -> Error {
+    QueryError::Invalid(message.to_owned()).into()
 }
 
-fn not_found() -> UsersTurn {
-    fail("user not found")
+fn not_found() -> Error {
+    invalid("user not found")
 }
 
-/// A GRANT replaces what the user had on the database, a REVOKE takes from it (1.x).
-fn change_right(grants: &mut Grants, grant: &GrantStatement, database: &str, gives: bool) {
+/// Changes the permission on `database`: GRANT replaces it, REVOKE reduces it (1.x).
+fn change_permission(grants: &mut Grants, grant: &GrantStatement, database: &str, gives: bool) {
     let named = |right| grant.privilege == Privilege::All || grant.privilege == right;
     let (read, write) = (named(Privilege::Read), named(Privilege::Write));
     let of_database = |held: &&mut Permission| held.database.as_deref() == Some(database);
@@ -347,7 +209,7 @@ fn change_right(grants: &mut Grants, grant: &GrantStatement, database: &str, giv
     grants.permissions.sort_by(|a, b| a.database.cmp(&b.database));
 }
 
-fn show_grants(grants: &Grants) -> UsersTurn {
+fn show_grants(grants: &Grants) -> SeriesChunk {
     let held = grants.permissions.iter();
     let databases = held.clone().map(|held| held.database.as_deref().unwrap_or_default());
     let privileges = held.map(|held| match (held.read, held.write) {
@@ -360,9 +222,9 @@ fn show_grants(grants: &Grants) -> UsersTurn {
     show(["database", "privilege"], values)
 }
 
-fn show(columns: [&str; 2], values: [Values; 2]) -> UsersTurn {
+fn show(columns: [&str; 2], values: [Values; 2]) -> SeriesChunk {
     let rows = values.first().map_or(0, Values::len);
-    Ok(Next::Reply(Some(SeriesChunk {
+    SeriesChunk {
         name: None,
         tags: [].into(),
         columns: columns.map(str::to_owned).into(),
@@ -370,5 +232,5 @@ fn show(columns: [&str; 2], values: [Values; 2]) -> UsersTurn {
         rows,
         partial: false,
         zone: [].into(),
-    })))
+    }
 }

@@ -1,15 +1,14 @@
 //! Checks every checksum of a database: of the Catalog's rows, of the Database's own, then of shard
 //! after shard. A request does a bounded number of steps and says where the next one goes on.
 
-use super::diagnostics;
 use super::error::Error;
 use super::load_schemas::{Load, Loaded, Want};
-use super::{Context, RoundMachine, Turn};
+use super::single_call::ask_catalog;
+use super::{Io, Task, diagnostics};
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{FromDatabase, ToDatabase};
-use crate::protocol::envelope::{self, Wire};
-use crate::protocol::round::{CallResult, Next, Replies, Round};
+use crate::protocol::envelope;
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard, VerifyPage};
 
 /// Steps of one request; each checks 8 MB and what is left of a value.
@@ -33,179 +32,106 @@ pub struct Report {
     pub resume: Option<Resume>,
 }
 
-/// A verification in progress.
-#[derive(Debug)]
-pub struct Verify {
-    database: String,
-    stage: VerifyStage,
-    load: Load,
-    loaded: Option<Loaded>,
-    /// Position of the shard that is asked, among all of the database.
-    shard: usize,
+/// Verifies `database`, from its start or from `start`. A shard that was dropped meanwhile is skipped.
+pub fn verify(database: &str, start: Option<Resume>) -> Task<Report> {
+    let database = database.to_owned();
+    Task::new(move |io| async move {
+        let mut report = Report::default();
+        match verify_metadata(&io, &database, start, &mut report).await {
+            Ok(loaded) => verify_shards(&io, &loaded, start, &mut report).await?,
+            // Damaged metadata can be the reason of the error: return the findings instead.
+            Err(_) if !report.damaged.is_empty() => {}
+            Err(error) => return Err(error),
+        }
+        Ok(report)
+    })
+}
+
+/// Verifies the rows of the Catalog and the Database, unless a request before has done so.
+async fn verify_metadata(
+    io: &Io,
+    database: &str,
     start: Option<Resume>,
-    page: Option<u64>,
-    steps: u32,
-    report: Report,
-    round: Round,
-}
-
-/// Whose reply is waited for.
-#[derive(Clone, Copy, Debug)]
-enum VerifyStage {
-    Start,
-    Catalog,
-    Object,
-    Database,
-    Map,
-    Shard,
-}
-
-impl Verify {
-    /// Verifies `database` from `start` on; a shard that is gone meanwhile is passed over with
-    /// those before it.
-    pub fn new(database: &str, start: Option<Resume>) -> Self {
-        Self {
-            database: database.to_owned(),
-            // Whoever goes on has seen the rows before the first shard's.
-            stage: if start.is_some() { VerifyStage::Database } else { VerifyStage::Start },
-            load: Load::from_owner(database, Want::Nothing),
-            loaded: None,
-            shard: 0,
-            start,
-            page: None,
-            steps: 0,
-            report: Report::default(),
-            round: Round::default(),
+    report: &mut Report,
+) -> Result<Loaded, Error> {
+    if start.is_none() {
+        match ask_catalog(io, &ToCatalog::Verify).await? {
+            FromCatalog::Verified(page) => report.add_rows(page, "catalog"),
+            _ => return Err(Error::unexpected_reply()),
+        }
+        let resolve = ToCatalog::Resolve { name: database.to_owned() };
+        let object = match ask_catalog(io, &resolve).await? {
+            FromCatalog::Resolved { object } => object,
+            _ => return Err(Error::unexpected_reply()),
+        };
+        let object = object.ok_or_else(|| Error::DatabaseNotFound(database.to_owned()))?;
+        // Not `ask_database`: a damaged Database may be unable to describe itself.
+        let reply = io.call(Address::Database(object), &ToDatabase::Verify).await;
+        match envelope::decode_reply::<FromDatabase>(reply)? {
+            FromDatabase::Verified(page) => report.add_rows(page, "database"),
+            // It was dropped meanwhile. The load below returns the error.
+            FromDatabase::NotOpen => {}
+            FromDatabase::Unavailable(why) => return Err(why.into()),
+            _ => return Err(Error::unexpected_reply()),
         }
     }
+    io.run(Load::from_owner(database, Want::Nothing)).await
+}
 
-    fn load(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Report> {
-        self.stage = VerifyStage::Map;
-        match self.load.go_on(context, replies) {
-            Ok(Next::Calls(requests)) => Ok(Next::Calls(requests)),
-            Err(error) => self.end(error),
-            Ok(Next::Reply(loaded)) => {
-                self.stage = VerifyStage::Shard;
-                if let Some((id, page)) = self.start {
-                    let mut ids = diagnostics::shards(&loaded).map(|shard| shard.id());
-                    self.shard = ids.position(|known| known >= id).unwrap_or(usize::MAX);
-                    self.page = page;
+/// Verifies shards until the request has done its steps.
+async fn verify_shards(
+    io: &Io,
+    loaded: &Loaded,
+    start: Option<Resume>,
+    report: &mut Report,
+) -> Result<(), Error> {
+    let (first, mut page) = start.unwrap_or((i64::MIN, None));
+    let mut steps_left = STEPS_PER_REQUEST;
+    for shard in diagnostics::shards(loaded).skip_while(|shard| shard.id() < first) {
+        let Some(object) = shard.group.shards.get(shard.position) else { break };
+        loop {
+            if steps_left == 0 {
+                report.resume = Some((shard.id(), page));
+                return Ok(());
+            }
+            steps_left -= 1;
+            let to = Address::Shard(object.clone());
+            let reply = io.call(to, &ToShard::Verify { resume: page }).await;
+            let damaged = match envelope::decode_reply::<FromShard>(reply)? {
+                FromShard::Verified(verified) => {
+                    report.blocks += verified.blocks;
+                    report.bytes += verified.bytes;
+                    page = verified.resume;
+                    verified.damaged
                 }
-                self.loaded = Some(loaded);
-                self.ask()
+                FromShard::Refused(ShardRefusal::Damaged { block }) => {
+                    page = None;
+                    vec![block]
+                }
+                // The shard was dropped since the map was read.
+                FromShard::Stale => {
+                    page = None;
+                    Vec::new()
+                }
+                FromShard::Unavailable(why) => return Err(why.into()),
+                _ => return Err(Error::unexpected_reply()),
+            };
+            let id = shard.id();
+            report.damaged.extend(damaged.into_iter().map(|block| (Some(id), block)));
+            if page.is_none() {
+                break;
             }
         }
     }
-
-    /// What was found says why it ends; otherwise the error does.
-    fn end(&mut self, error: Error) -> Turn<Report> {
-        let report = std::mem::take(&mut self.report);
-        if report.damaged.is_empty() { Err(error) } else { Ok(Next::Reply(report)) }
-    }
-
-    fn call(&mut self, stage: VerifyStage, to: Address, message: &impl Wire) -> Turn<Report> {
-        self.stage = stage;
-        Ok(Next::call(to, message))
-    }
-
-    /// Takes in the rows of the Catalog or the Database.
-    fn add_rows(&mut self, page: VerifyPage, whose: &str) {
-        self.report.blocks += page.blocks;
-        self.report.bytes += page.bytes;
-        let damaged = page.damaged.into_iter().map(|row| (None, format!("{whose}: {row}")));
-        self.report.damaged.extend(damaged);
-    }
-
-    fn learn_catalog(&mut self, reply: CallResult) -> Turn<Report> {
-        match envelope::decode_reply::<FromCatalog>(reply) {
-            Ok(FromCatalog::Verified(page)) => {
-                self.add_rows(page, "catalog");
-                let name = self.database.clone();
-                self.call(VerifyStage::Object, Address::Catalog, &ToCatalog::Resolve { name })
-            }
-            Ok(FromCatalog::Resolved { object: Some(object) }) => {
-                let to = Address::Database(object);
-                self.call(VerifyStage::Database, to, &ToDatabase::Verify)
-            }
-            Ok(FromCatalog::Resolved { object: None }) => {
-                Err(Error::DatabaseNotFound(self.database.clone()))
-            }
-            Ok(FromCatalog::Unavailable(why)) => self.end(why.into()),
-            Ok(_) => Err(Error::unexpected_reply()),
-            Err(failure) => self.end(failure.into()),
-        }
-    }
-
-    fn learn_database(
-        &mut self,
-        context: &mut Context<'_>,
-        reply: Option<CallResult>,
-    ) -> Turn<Report> {
-        match reply.map(envelope::decode_reply::<FromDatabase>) {
-            Some(Ok(FromDatabase::Verified(page))) => self.add_rows(page, "database"),
-            // Nobody was asked, or it was dropped meanwhile: the map tells.
-            None | Some(Ok(FromDatabase::NotOpen)) => {}
-            Some(Ok(FromDatabase::Unavailable(why))) => return self.end(why.into()),
-            Some(Ok(_)) => return Err(Error::unexpected_reply()),
-            Some(Err(failure)) => return self.end(failure.into()),
-        }
-        self.load(context, Vec::new())
-    }
-
-    fn ask(&mut self) -> Turn<Report> {
-        let shard = self.loaded.as_ref().and_then(|of| diagnostics::shards(of).nth(self.shard));
-        let object = shard.as_ref().and_then(|shard| shard.group.shards.get(shard.position));
-        let (Some(shard), Some(object)) = (&shard, object) else {
-            return Ok(Next::Reply(std::mem::take(&mut self.report)));
-        };
-        if self.steps >= STEPS_PER_REQUEST {
-            self.report.resume = Some((shard.id(), self.page));
-            return Ok(Next::Reply(std::mem::take(&mut self.report)));
-        }
-        self.steps += 1;
-        let to = Address::Shard(object.clone());
-        Ok(Next::call(to, &ToShard::Verify { resume: self.page }))
-    }
-
-    fn learn(&mut self, reply: CallResult) -> Turn<Report> {
-        let id = self.loaded.as_ref().and_then(|of| diagnostics::shards(of).nth(self.shard));
-        let id = id.map_or(0, |shard| shard.id());
-        let (damaged, resume) = match envelope::decode_reply::<FromShard>(reply) {
-            Ok(FromShard::Verified(page)) => {
-                self.report.blocks += page.blocks;
-                self.report.bytes += page.bytes;
-                (page.damaged, page.resume)
-            }
-            Ok(FromShard::Refused(ShardRefusal::Damaged { block })) => (vec![block], None),
-            // Dropped since the map was read.
-            Ok(FromShard::Stale) => (Vec::new(), None),
-            Ok(FromShard::Unavailable(why)) => return Err(why.into()),
-            Ok(_) => return Err(Error::unexpected_reply()),
-            Err(failure) => return Err(failure.into()),
-        };
-        self.report.damaged.extend(damaged.into_iter().map(|block| (Some(id), block)));
-        self.page = resume;
-        if resume.is_none() {
-            self.shard += 1;
-        }
-        self.ask()
-    }
+    Ok(())
 }
 
-impl RoundMachine for Verify {
-    type Reply = Report;
-
-    fn round(&mut self) -> &mut Round {
-        &mut self.round
-    }
-
-    fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Report> {
-        match (self.stage, replies.pop()) {
-            (VerifyStage::Catalog | VerifyStage::Object, Some(reply)) => self.learn_catalog(reply),
-            (VerifyStage::Database, reply) => self.learn_database(context, reply),
-            (VerifyStage::Shard, Some(reply)) => self.learn(reply),
-            (VerifyStage::Map, reply) => self.load(context, Vec::from_iter(reply)),
-            (_, _) => self.call(VerifyStage::Catalog, Address::Catalog, &ToCatalog::Verify),
-        }
+impl Report {
+    /// Adds the rows of the Catalog or the Database.
+    fn add_rows(&mut self, page: VerifyPage, owner: &str) {
+        self.blocks += page.blocks;
+        self.bytes += page.bytes;
+        let damaged = page.damaged.into_iter().map(|row| (None, format!("{owner}: {row}")));
+        self.damaged.extend(damaged);
     }
 }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use tidemark::coordinator::backup::{BackUp, BackupId, Restore, VerifyBackup};
+use tidemark::coordinator::backup::{BackupId, back_up, restore, verify_backup};
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::Principal;
 use tidemark::coordinator::session::Session;
@@ -74,7 +74,7 @@ fn quiet(world: &mut World) {
 }
 
 /// Makes a backup while writes go on; answers with it, and with the times that it has to have.
-fn back_up(world: &mut World, edges: &[Edge; 2]) -> (BackupId, BTreeSet<i64>, BTreeSet<i64>) {
+fn make_backup(world: &mut World, edges: &[Edge; 2]) -> (BackupId, BTreeSet<i64>, BTreeSet<i64>) {
     let (mut before, mut all) = (BTreeSet::new(), BTreeSet::new());
     for number in 0..20 {
         let (lines, times) = lines(world, number);
@@ -83,9 +83,9 @@ fn back_up(world: &mut World, edges: &[Edge; 2]) -> (BackupId, BTreeSet<i64>, BT
         before.extend(times.into_iter().filter(|_| taken.is_ok()));
     }
     for turn in 0..REQUESTS_MAX {
-        let mut made = vec![world.start_machine(&edges[0], BackUp::new("db"))];
+        let mut made = vec![world.start_machine(&edges[0], back_up("db"))];
         if world.platform.below(3) == 0 {
-            made.push(world.start_machine(&edges[1], BackUp::new("db")));
+            made.push(world.start_machine(&edges[1], back_up("db")));
         }
         let (lines, times) = lines(world, 100 + turn as i64);
         all.extend(times);
@@ -113,11 +113,11 @@ fn backups_lose_and_double_nothing_whatever_happens_to_messages_and_objects() {
         world.run(&edges[0], create("db", 1 + (seed % 3) as u32, None)).unwrap();
         let faults = Faults { lost: 2, repeated: 6, crashed: 3, alarms: 5, storage: 1 };
         world.faults = if seed % 4 == 0 { Faults::default() } else { faults };
-        let (id, before, all) = back_up(&mut world, &edges);
+        let (id, before, all) = make_backup(&mut world, &edges);
         let faults = std::mem::take(&mut world.faults);
         let mut resume = None;
         loop {
-            let page = world.run(&edges[0], VerifyBackup::new(id.clone(), resume)).unwrap();
+            let page = world.run(&edges[0], verify_backup(id.clone(), resume)).unwrap();
             assert_eq!(page.damaged, Vec::<String>::new(), "seed {seed}");
             resume = page.resume;
             if resume.is_none() {
@@ -128,7 +128,7 @@ fn backups_lose_and_double_nothing_whatever_happens_to_messages_and_objects() {
         for request in 0.. {
             assert!(request < REQUESTS_MAX, "seed {seed}: no end of the restore");
             let edge = edges[world.platform.below(2)].clone();
-            let done = world.start_machine(&edge, Restore::new(id.clone(), copy("copy")));
+            let done = world.start_machine(&edge, restore(id.clone(), copy("copy")));
             quiet(&mut world);
             match done.take() {
                 Some(Ok(done)) if done.remaining == 0 => {

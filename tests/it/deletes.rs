@@ -1,8 +1,10 @@
 //! DELETE, DROP SERIES and DROP MEASUREMENT over whole deployments: losses, stale edges, space.
 
 use serde_json::{Value, json};
-use tidemark::coordinator::delete::Delete;
+use tidemark::coordinator::Task;
+use tidemark::coordinator::delete::delete as delete_statement;
 use tidemark::coordinator::error::Error;
+use tidemark::coordinator::load_schemas::Want;
 use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
 use tidemark::protocol::call::{Address, CallFailure};
@@ -20,8 +22,8 @@ fn world(seed: u64) -> World {
     World::new(seed, real_shard::make)
 }
 
-fn delete(text: &str) -> Delete {
-    Delete::new(parse_statement(text, &Params::default()).unwrap(), "db".into(), 0)
+fn delete(text: &str) -> Task<()> {
+    delete_statement(parse_statement(text, &Params::default()).unwrap(), "db".into(), Want::All, 0)
 }
 
 fn twenty() -> String {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 
-use tidemark::coordinator::confirm::Confirm;
+use tidemark::coordinator::confirm::confirm;
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::{Principal, token_hash};
 use tidemark::coordinator::identify::{Credentials, Identify, Verdict, Vouching};
@@ -88,7 +88,7 @@ pub(crate) fn writes(world: &mut World, edge: &Edge, token: &str, database: &str
         Err(error) => panic!("{error}"),
     };
     // Once it is answered; whether it is heard changes nothing of the answer.
-    let _ = world.run(edge, Confirm::new(caller));
+    let _ = world.run(edge, confirm(caller));
     taken
 }
 

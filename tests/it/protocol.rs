@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use tidemark::admission::QueryMemory;
 use tidemark::batch::from_lines::from_lines;
-use tidemark::coordinator::create_drop::{Change, Changed, CreateDrop};
+use tidemark::coordinator::Task;
+use tidemark::coordinator::create_drop::{Change, Changed, carry_out};
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::Principal;
 use tidemark::coordinator::session::Session;
@@ -38,15 +39,15 @@ pub(crate) fn world(seed: u64) -> World {
     World::new(seed, stub_shard::make)
 }
 
-pub(crate) fn create(name: &str, shards: u32, policy: Option<PolicySpec>) -> CreateDrop {
+pub(crate) fn create(name: &str, shards: u32, policy: Option<PolicySpec>) -> Task<Changed> {
     let name = name.to_owned();
     let create =
         CreateDatabase { name, policy, shards, location: None, jurisdiction: None, creator: 0 };
-    CreateDrop::new(Change::CreateDatabase(create))
+    carry_out(Change::CreateDatabase(create))
 }
 
-pub(crate) fn drop_database(name: &str) -> CreateDrop {
-    CreateDrop::new(Change::DropDatabase { name: name.to_owned() })
+pub(crate) fn drop_database(name: &str) -> Task<Changed> {
+    carry_out(Change::DropDatabase { name: name.to_owned() })
 }
 
 pub(crate) fn write(database: &str, lines: &str) -> Write {
@@ -86,11 +87,11 @@ fn session() -> Session {
     Session { principal: Principal::admin(), ..Session::default() }
 }
 
-fn alter(database: &str, name: &str, duration_ns: i64) -> CreateDrop {
+fn alter(database: &str, name: &str, duration_ns: i64) -> Task<Changed> {
     let duration_ns = Some(duration_ns);
     let spec = PolicyChange { name: name.to_owned(), duration_ns, ..PolicyChange::default() };
     let database = database.to_owned();
-    CreateDrop::new(Change::AlterPolicy { database, spec, make_default: false })
+    carry_out(Change::AlterPolicy { database, spec, make_default: false })
 }
 
 pub(crate) fn kept(points: u64) -> Result<WriteOutcome, Error> {
@@ -191,7 +192,7 @@ fn rule_2_an_edge_with_an_old_generation_is_told_so_by_the_shard() {
         ..PolicyChange::default()
     };
     let change = Change::AlterPolicy { database: "db".into(), spec: shorter, make_default: false };
-    world.run(&a, CreateDrop::new(change)).unwrap();
+    world.run(&a, carry_out(change)).unwrap();
     let outcome = world.run(&b, write("db", &format!("m f=1 {old}\nm f=2 {START_NS}"))).unwrap();
     assert_eq!((outcome.points_written, outcome.rejected.outside_retention), (1, 1));
     let cause = outcome.rejected.named.first().map(|named| (named.line, named.cause.clone()));
@@ -370,7 +371,7 @@ fn rule_6_a_refusal_that_rests_on_a_cache_is_checked_at_its_owner() {
     let spec = PolicySpec { name: Some("p".into()), ..PolicySpec::default() };
     let database = "db".to_owned();
     let change = Change::CreatePolicy { database, spec, make_default: false };
-    world.run(&a, CreateDrop::new(change)).unwrap();
+    world.run(&a, carry_out(change)).unwrap();
     let mut request = write("db", "m f=1i 8").request().clone();
     request.policy = Some("p".into());
     assert_eq!(world.run(&b, Write::new(request.clone())), kept(1));

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 
 use serde_json::{Value, json};
 use tidemark::api::http::Response;
-use tidemark::coordinator::create_drop::{Change, CreateDrop};
+use tidemark::coordinator::create_drop::{Change, carry_out};
 use tidemark::coordinator::error::Error;
 use tidemark::model::quota::{QUOTA_VALUE_MAX, Rates};
 use tidemark::protocol::database::QuotaChange;
@@ -482,7 +482,7 @@ fn rule_2_once_a_quota_is_acknowledged_every_edge_keeps_it() {
         let rates = Rates { points: Some(100), ..Rates::default() };
         let set = || {
             let change = QuotaChange::Database { rates, stored_bytes: None, series: None };
-            CreateDrop::new(Change::SetQuota { database: "d".to_owned(), change })
+            carry_out(Change::SetQuota { database: "d".to_owned(), change })
         };
         while let Err(error) = world.run(&edges[0], set()) {
             assert!(matches!(error, Error::Unavailable(_)), "{error}");

@@ -3,10 +3,11 @@
 
 use std::collections::BTreeMap;
 
-use tidemark::coordinator::create_drop::{Change, CreateDrop};
+use tidemark::coordinator::Task;
+use tidemark::coordinator::create_drop::{Change, carry_out};
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::Principal;
-use tidemark::coordinator::recover::Recover;
+use tidemark::coordinator::recover::{begin_recovery, show_recovery};
 use tidemark::coordinator::session::Session;
 use tidemark::coordinator::statement::Execution;
 use tidemark::influxql::bound_params::Params;
@@ -165,7 +166,7 @@ impl Scene {
         let rates = Rates { points: Some(1 << 40), ..Rates::default() };
         let change = QuotaChange::Database { rates, stored_bytes: None, series: None };
         let change = Change::SetQuota { database: "db".to_owned(), change };
-        self.world.run(&old, CreateDrop::new(change)).unwrap();
+        self.world.run(&old, carry_out(change)).unwrap();
         self.world.settle();
         for _ in 0..9 {
             if self.world.shard_ids().len() > shards {
@@ -178,9 +179,9 @@ impl Scene {
         pass(&mut self.world, H_NS);
     }
 
-    fn ask(&self) -> Recover {
+    fn ask(&self) -> Task<Option<RecoveryStatus>> {
         let (name, time_ns) = ("db".to_owned(), self.then_ns);
-        Recover::begin(RecoveryRequest { name, time_ns, dry_run: false })
+        begin_recovery(RecoveryRequest { name, time_ns, dry_run: false })
     }
 
     /// Goes back until this is next.
@@ -341,12 +342,12 @@ fn nobody_is_answered_while_a_database_goes_back_and_it_cannot_be_dropped() {
         ]
     );
     let other = RecoveryRequest { name: "db".to_owned(), time_ns: 5, dry_run: false };
-    let refused = scene.world.run(&old, Recover::begin(other));
+    let refused = scene.world.run(&old, begin_recovery(other));
     let expected = Error::Catalog(CatalogRefusal::Recovery(RecoveryRefusal::Time));
     assert_eq!(refused, Err(expected));
     scene.world.run(&old, drop_database("db")).unwrap();
     scene.world.run(&old, create("db", 2, None)).unwrap();
-    assert_eq!(scene.world.run(&old, Recover::show("db")), Ok(None), "it is of the one before");
+    assert_eq!(scene.world.run(&old, show_recovery("db")), Ok(None), "it is of the one before");
 }
 
 #[test]
@@ -357,7 +358,7 @@ fn what_cannot_be_is_refused_before_anything_is_changed() {
     let now_ns = scene.world.platform.time_ns();
     let ask = |scene: &mut Scene, name: &str, time_ns: i64, dry_run: bool| {
         let name = name.to_owned();
-        scene.world.run(&edge, Recover::begin(RecoveryRequest { name, time_ns, dry_run }))
+        scene.world.run(&edge, begin_recovery(RecoveryRequest { name, time_ns, dry_run }))
     };
     let refused = |refusal| Err(Error::Catalog(CatalogRefusal::Recovery(refusal)));
     let times = [now_ns + S_NS, now_ns - S_NS, now_ns - 31 * D_NS];
@@ -368,7 +369,7 @@ fn what_cannot_be_is_refused_before_anything_is_changed() {
     assert_eq!(ask(&mut scene, "nobody", now_ns - H_NS, true), refused(name));
     let looked = ask(&mut scene, "db", now_ns - H_NS, true).unwrap().unwrap();
     assert_eq!((looked.stage, looked.shards > 1), (RecoveryStage::Looked, true));
-    assert_eq!(scene.world.run(&edge, Recover::show("db")), Ok(None));
+    assert_eq!(scene.world.run(&edge, show_recovery("db")), Ok(None));
     scene.check("unchanged");
 
     let before = ask(&mut scene, "db", START_NS - H_NS, true);
@@ -413,7 +414,7 @@ fn disturb(scene: &mut Scene, seed: u64) -> u64 {
     }
     let until_ns = scene.world.platform.time_ns() + 20 * D_NS;
     let mut answers: Vec<Answers<_>> = Vec::new();
-    let mut asked: Option<Answers<Recover>> = None;
+    let mut asked: Option<Answers<Task<Option<RecoveryStatus>>>> = None;
     for step in 0..40_000 {
         if scene.world.platform.time_ns() > until_ns {
             break;

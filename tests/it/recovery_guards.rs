@@ -2,7 +2,7 @@
 //! somebody who remembers what is gone and comes at the one moment that matters.
 
 use tidemark::coordinator::error::Error;
-use tidemark::coordinator::recover::Recover;
+use tidemark::coordinator::recover::begin_recovery;
 use tidemark::model::time::H_NS;
 use tidemark::protocol::catalog::CatalogRefusal;
 use tidemark::protocol::recovery::{RecoveryRefusal, RecoveryRequest, RecoveryStage};
@@ -153,7 +153,7 @@ fn a_recovery_that_comes_to_no_end_can_be_given_up() {
     scene.world.lose_past(scene.then_ns);
     let ask = |scene: &mut Scene, time_ns: i64| {
         let request = RecoveryRequest { name: "db".to_owned(), time_ns, dry_run: false };
-        scene.world.run(&Edge::default(), Recover::begin(request))
+        scene.world.run(&Edge::default(), begin_recovery(request))
     };
     for _ in 0..5 {
         scene.world.alarm();

@@ -2,7 +2,8 @@
 //! while messages are lost, repeated and reordered and objects crash. At the end a model says of
 //! every point whether it must, may, or must not be visible.
 
-use tidemark::coordinator::create_drop::CreateDrop;
+use tidemark::coordinator::Task;
+use tidemark::coordinator::create_drop::Changed;
 use tidemark::coordinator::write::Write;
 use tidemark::model::value::FieldValue;
 
@@ -14,8 +15,8 @@ const STEPS: u64 = 400;
 
 enum Kind {
     Write(Answers<Write>),
-    Create(Answers<CreateDrop>),
-    Drop(Answers<CreateDrop>),
+    Create(Answers<Task<Changed>>),
+    Drop(Answers<Task<Changed>>),
 }
 
 struct Operation {

@@ -14,7 +14,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 use std::time::Instant;
 
-use tidemark::coordinator::create_drop::CreateDrop;
+use tidemark::coordinator::Task;
+use tidemark::coordinator::create_drop::Changed;
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::Principal;
 use tidemark::coordinator::session::Session;
@@ -41,9 +42,9 @@ type Pieces = Rc<RefCell<Vec<Result<Option<SeriesChunk>, Error>>>>;
 
 enum Kind {
     Write(Answers<Write>),
-    Create(Answers<CreateDrop>),
+    Create(Answers<Task<Changed>>),
     /// Hides every point.
-    Drop(Answers<CreateDrop>),
+    Drop(Answers<Task<Changed>>),
     /// Hides points with numbers inside.
     Delete(Pieces, std::ops::Range<i64>),
     Query(Pieces),

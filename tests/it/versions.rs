@@ -8,11 +8,12 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-use tidemark::coordinator::create_drop::{Change, CreateDrop};
-use tidemark::coordinator::delete::Delete;
-use tidemark::coordinator::diagnostics::Diagnostics;
+use tidemark::coordinator::create_drop::{Change, carry_out};
+use tidemark::coordinator::delete::delete as delete_statement;
+use tidemark::coordinator::diagnostics::diagnostics;
 use tidemark::coordinator::error::Error;
-use tidemark::coordinator::verify::Verify;
+use tidemark::coordinator::load_schemas::Want;
+use tidemark::coordinator::verify::verify;
 use tidemark::influxql::ast::Statement;
 use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse_statement;
@@ -42,14 +43,14 @@ fn story(world: &mut World, answer: &mut Answer<'_>) {
         assert_eq!(script(world, &edge, &mut write("db", lines), &mut *answer), kept(points));
     }
     let statement = parse_statement("DELETE FROM m WHERE host = 'a'", &Params::default()).unwrap();
-    let mut delete = Delete::new(statement, "db".into(), 0);
+    let mut delete = delete_statement(statement, "db".into(), Want::All, 0);
     assert_eq!(script(world, &edge, &mut delete, &mut *answer), Ok(()));
-    let report = script(world, &edge, &mut Verify::new("db", None), &mut *answer).unwrap();
+    let report = script(world, &edge, &mut verify("db", None), &mut *answer).unwrap();
     assert!(report.blocks > 0 && report.damaged.is_empty() && report.resume.is_none());
     let change = Change::DropMeasurement { database: "db".into(), name: "m".into() };
-    script(world, &edge, &mut CreateDrop::new(change), &mut *answer).unwrap();
+    script(world, &edge, &mut carry_out(change), &mut *answer).unwrap();
     let change = Change::DropDatabase { name: "db".into() };
-    script(world, &edge, &mut CreateDrop::new(change), &mut *answer).unwrap();
+    script(world, &edge, &mut carry_out(change), &mut *answer).unwrap();
 }
 
 fn world() -> World {
@@ -109,7 +110,7 @@ fn objects_of_another_release_are_named_by_show_diagnostics() {
     let statement = || Statement::ShowDiagnostics { module: Some("releases".to_owned()) };
     let mut shown = |others: [&str; 3]| {
         let mut shards = 0;
-        let mut machine = Diagnostics::new(statement());
+        let mut machine = diagnostics(statement());
         let chunk = script(&mut world, &Edge::default(), &mut machine, |world, call| {
             let reply = ask(world, call.to.clone(), call.message.clone());
             Ok(match (&call.to, reply[1]) {

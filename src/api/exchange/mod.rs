@@ -26,11 +26,11 @@ use super::routes::{self, Access, Body, Operation};
 use super::settings::CorsOrigins;
 use super::spans::{Spans, Wait, trace_id};
 use crate::admission::{Upload, Waiting};
-use crate::coordinator::Machine;
 use crate::coordinator::cloudflare_access::AccessLogin;
-use crate::coordinator::confirm::Confirm;
+use crate::coordinator::confirm::confirm;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::identify::Identify;
+use crate::coordinator::{Machine, Task};
 use crate::model::grant::Scope;
 use crate::model::limits::ORIGIN_CHARS_MAX;
 use crate::protocol::call::{Call, Platform, Reply, Step};
@@ -59,7 +59,7 @@ pub struct Exchange {
     /// What waits for the reader of the answer.
     reader: Option<Waiting>,
     /// Tells of its caller once it is answered.
-    confirm: Option<Confirm>,
+    confirm: Option<Task<()>>,
 }
 
 /// How far a request has come.
@@ -141,7 +141,7 @@ impl Exchange {
     /// What is asked once the request is answered, by whomever it was: nobody waits for the
     /// replies, which go to [`Exchange::heard`].
     pub fn afterwards(&mut self, service: &mut Service, platform: &dyn Platform) -> Vec<Call> {
-        self.confirm = self.caller.caller.clone().map(Confirm::new);
+        self.confirm = self.caller.caller.clone().map(confirm);
         self.confirm_step(service, platform, None)
     }
 

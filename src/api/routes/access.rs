@@ -5,24 +5,20 @@
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::Response;
-use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Handler, Incoming, Received};
-use crate::coordinator::Machine;
+use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
+use crate::coordinator::Io;
 use crate::coordinator::error::Error;
-use crate::coordinator::give_access::{GiveAccess, GivenAccess};
+use crate::coordinator::give_access::{GivenAccess, give_access};
+use crate::coordinator::single_call::ask_catalog;
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{
     ACCESS_ROWS_PER_REQUEST, GRANTEES_PER_PAGE, PASSWORD_ITERATIONS, TOKEN_NAME_BYTES_MAX,
 };
 use crate::model::time::S_NS;
-use crate::protocol::call::{Address, CallFailure, Reply, Step};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
-use crate::protocol::envelope;
 use crate::protocol::grants::Grantee;
-use crate::protocol::round::{Request, Round};
 
 /// Hex digits of a SHA-256, and of the key of a password.
 const HASH_DIGITS: usize = 64;
@@ -114,27 +110,24 @@ impl Row {
     }
 }
 
-/// A request in progress.
-#[derive(Debug)]
-enum AccessHandler {
-    /// A page of tokens, or of users.
-    List {
-        kind: Kind,
-        after: u64,
-        round: Round,
-    },
-    /// The body is not read yet.
-    Unread,
-    Take(Box<GiveAccess>),
-}
-
 /// `GET` and `POST /api/v3/configure/access`
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a `kind` or an `after` that is none.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     if request.head.method == "POST" {
-        return Ok(Box::new(AccessHandler::Unread));
+        return Ok(Box::new(TaskHandler::with_body(|_, body| {
+            let Body { rows } = body.json()?;
+            if rows.len() > ACCESS_ROWS_PER_REQUEST {
+                return invalid(format!("at most {ACCESS_ROWS_PER_REQUEST} rows at a time"));
+            }
+            rows.iter().try_for_each(Row::check)?;
+            let rows = rows.into_iter().map(Row::grantee).collect();
+            Ok(|io: Io| async move {
+                let given = io.run(give_access(rows)).await?;
+                Ok(json_line(200, &describe(&given)))
+            })
+        })));
     }
     let kind = match request.url.filled("kind") {
         None | Some("token") => Kind::Token,
@@ -145,65 +138,15 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let Ok(after) = after.parse() else {
         return invalid(format!("after must be a whole number, not \"{after}\""));
     };
-    Ok(Box::new(AccessHandler::List { kind, after, round: Round::default() }))
+    Ok(Box::new(TaskHandler::run(move |io| page(io, kind, after))))
 }
 
-impl Handler for AccessHandler {
-    fn start(
-        &mut self,
-        _request: &Incoming<'_>,
-        _isolate: &mut Isolate<'_>,
-        body: Received,
-    ) -> Result<(), ApiError> {
-        if matches!(self, Self::Unread) {
-            let Body { rows } = body.json()?;
-            if rows.len() > ACCESS_ROWS_PER_REQUEST {
-                return invalid(format!("at most {ACCESS_ROWS_PER_REQUEST} rows at a time"));
-            }
-            rows.iter().try_for_each(Row::check)?;
-            let rows = rows.into_iter().map(Row::grantee).collect();
-            *self = Self::Take(Box::new(GiveAccess::new(rows)));
-        }
-        Ok(())
-    }
-
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
-        match self {
-            Self::Unread => Ok(Action::End),
-            Self::List { kind, after, round } => {
-                let Some(reply) = reply else {
-                    let (user, limit) = (*kind == Kind::User, GRANTEES_PER_PAGE as u64);
-                    let message = ToCatalog::Grantees { user, after: *after, limit };
-                    let request = Request::new(Address::Catalog, envelope::encode(&message));
-                    return Ok(Action::Calls(round.start(vec![request])));
-                };
-                match round.take(reply).and_then(|mut replies| replies.pop()) {
-                    Some(reply) => page(*kind, reply),
-                    None => Ok(Action::Calls(Vec::new())),
-                }
-            }
-            Self::Take(machine) => match machine.step(&mut isolate.context(), reply) {
-                Step::Calls(calls) => Ok(Action::Calls(calls)),
-                Step::Done(given) => Ok(respond(&describe(&given?))),
-            },
-        }
-    }
-}
-
-fn respond(body: &Value) -> Action {
-    Action::Respond(Response::json(200, format!("{body}\n")))
-}
-
-/// A page, and the parameters of the next one: users come behind the last token.
-fn page(kind: Kind, reply: Result<Vec<u8>, CallFailure>) -> Result<Action, ApiError> {
-    let (rows, more) = match envelope::decode_reply::<FromCatalog>(reply).map_err(Error::from)? {
-        FromCatalog::Grantees { rows, more, .. } => (rows, more),
-        FromCatalog::Unavailable(why) => return Err(Error::from(why).into()),
-        _ => return Err(Error::unexpected_reply().into()),
+/// A page, and the parameters of the next one. Users follow the last token.
+async fn page(io: Io, kind: Kind, after: u64) -> Result<Response, ApiError> {
+    let (user, limit) = (kind == Kind::User, GRANTEES_PER_PAGE as u64);
+    let message = ToCatalog::Grantees { user, after, limit };
+    let FromCatalog::Grantees { rows, more, .. } = ask_catalog(&io, &message).await? else {
+        return Err(Error::unexpected_reply().into());
     };
     let next = match (rows.last().filter(|_| more), kind) {
         (Some(last), _) => json!({ "kind": kind, "after": last.id }),
@@ -211,10 +154,10 @@ fn page(kind: Kind, reply: Result<Vec<u8>, CallFailure>) -> Result<Action, ApiEr
         (None, Kind::User) => Value::Null,
     };
     let rows: Vec<Row> = rows.iter().map(Row::of).collect();
-    Ok(respond(&json!({ "rows": rows, "next": next })))
+    Ok(json_line(200, &json!({ "rows": rows, "next": next })))
 }
 
-/// What became of tokens and users.
+/// The result for tokens and users, as JSON.
 pub(super) fn describe(given: &GivenAccess) -> Value {
     json!({
         "made": given.made,

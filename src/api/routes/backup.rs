@@ -1,56 +1,31 @@
-//! Serves `/api/v3/backup`: POST makes a backup of a database or goes on with it, GET lists them,
-//! DELETE deletes one; `/api/v3/backup/verify` checks one, `/api/v3/restore` takes one in.
+//! Serves `/api/v3/backup` (POST makes or continues a backup, GET lists the backups, DELETE deletes
+//! one), `/api/v3/backup/verify` and `/api/v3/restore`.
 //!
-//! Each request does a bounded amount of work. Answered 202 it is to be repeated, until nothing
-//! remains.
+//! Each request does a bounded amount of work. After status 202 the client repeats the request.
 
 use serde_json::{Value, json};
 
-use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::api::routes::{access, backup_schedule};
-use crate::coordinator::Machine;
+use crate::coordinator::Io;
 use crate::coordinator::backup::{
-    AccessPosition, AskSchedule, BackUp, BackUpProgress, BackupId, DeleteBackup, ListBackups,
-    ListedBackup, Restore, RestoreAccess, RestoreProgress, VerifyBackup, VerifyPosition,
-    VerifyProgress,
+    AccessPosition, BackupId, ListedBackup, VerifyPosition, back_up, delete_backup, list_backups,
+    restore, restore_access, show_schedule, verify_backup,
 };
 use crate::coordinator::error::Error;
-use crate::protocol::call::{Reply, Step};
 use crate::protocol::catalog::CreateDatabase;
 
-/// What is said where no place for backups is bound.
+/// The error if no place for backups is bound.
 const NOT_BOUND: &str = "no place for backups is bound here: bind an R2 bucket as BACKUPS \
                          (wrangler.toml), or start `tidemark serve` with --backups FOLDER";
-/// What is said of a parameter that is no backup.
+/// The error for a parameter that names no backup.
 const NO_ID: &str = "expected a backup as POST /api/v3/backup and GET /api/v3/backup name it";
 
-/// Where the rights of tokens and users begin, once the database is restored.
+/// The position of the first tokens and users, which follow the restored points.
 const FIRST_ACCESS: &str = "0.0";
-
-/// A request in progress.
-#[derive(Debug)]
-struct BackupHandler {
-    database: String,
-    asked: Asked,
-}
-
-#[derive(Debug)]
-enum Asked {
-    Make(Box<BackUp>),
-    List(Box<ListBackups>),
-    /// The backups are known; a database that is there says its schedule.
-    ListSchedule(Vec<Value>, Box<AskSchedule>),
-    Delete(BackupId, Box<DeleteBackup>),
-    Verify(BackupId, Box<VerifyBackup>),
-    /// Until the settings are known; whether tokens and users come along.
-    ToRestore(BackupId, bool),
-    Restore(BackupId, Box<Restore>, bool),
-    Access(BackupId, Box<RestoreAccess>),
-}
 
 /// `POST`, `GET` and `DELETE /api/v3/backup`
 ///
@@ -59,16 +34,58 @@ enum Asked {
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     if request.head.method == "DELETE" {
         let id = backup(request.url, "id")?;
-        let machine = Box::new(DeleteBackup::new(id.clone()));
-        let (database, asked) = (id.database.clone(), Asked::Delete(id, machine));
-        return Ok(Box::new(BackupHandler { database, asked }));
+        let database = id.database.clone();
+        return Ok(handler(&database, |io| delete(io, id)));
     }
     let database = database(request.url)?;
-    let asked = match request.head.method.as_str() {
-        "GET" => Asked::List(Box::new(ListBackups::new(&database))),
-        _ => Asked::Make(Box::new(BackUp::new(&database))),
+    let name = database.clone();
+    Ok(match request.head.method.as_str() {
+        "GET" => handler(&database, |io| list(io, name)),
+        _ => handler(&database, |io| make(io, name)),
+    })
+}
+
+/// A handler that requires a place for backups.
+fn handler<F>(database: &str, route: impl FnOnce(Io) -> F + 'static) -> Box<dyn Handler>
+where
+    F: Future<Output = Result<Response, ApiError>> + 'static,
+{
+    let start = |isolate: &mut Isolate<'_>, _| require_place(isolate).map(|()| route);
+    Box::new(TaskHandler::with_body(start).on(database))
+}
+
+/// 200, or 202 if the client has to repeat the request.
+fn progress(remaining: u64, body: &Value) -> Response {
+    json_line(if remaining == 0 { 200 } else { 202 }, body)
+}
+
+async fn delete(io: Io, id: BackupId) -> Result<Response, ApiError> {
+    let remaining = io.run(delete_backup(id.clone())).await?;
+    Ok(progress(remaining, &json!({ "id": id.to_string(), "remaining": remaining })))
+}
+
+async fn make(io: Io, database: String) -> Result<Response, ApiError> {
+    let made = io.run(back_up(&database)).await?;
+    let body = json!({
+        "id": made.id.to_string(),
+        "shards": made.shards,
+        "remaining": made.remaining,
+        "objects": made.objects,
+        "bytes": made.bytes,
+    });
+    Ok(progress(made.remaining, &body))
+}
+
+async fn list(io: Io, database: String) -> Result<Response, ApiError> {
+    let listed = io.run(list_backups(&database)).await?;
+    let schedule = match io.run(show_schedule(&database)).await {
+        // A schedule is dropped with its database. Backups stay.
+        Err(Error::DatabaseNotFound(_)) => None,
+        schedule => schedule?,
     };
-    Ok(Box::new(BackupHandler { database, asked }))
+    let backups: Vec<Value> = listed.iter().map(describe).collect();
+    let schedule = schedule.map(|schedule| backup_schedule::describe(&database, &schedule));
+    Ok(json_line(200, &json!({ "db": database, "backups": backups, "schedule": schedule })))
 }
 
 /// `POST /api/v3/backup/verify`
@@ -77,9 +94,25 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 /// [`ApiError::Invalid`] without `id`, for one that is none, and for a `resume` that no reply gave.
 pub fn begin_verify(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let id = backup(request.url, "id")?;
-    let machine = Box::new(VerifyBackup::new(id.clone(), resume(request.url)?));
-    let (database, asked) = (id.database.clone(), Asked::Verify(id, machine));
-    Ok(Box::new(BackupHandler { database, asked }))
+    let (database, resume) = (id.database.clone(), resume(request.url)?);
+    Ok(handler(&database, move |io| verify(io, id, resume)))
+}
+
+async fn verify(
+    io: Io,
+    id: BackupId,
+    resume: Option<VerifyPosition>,
+) -> Result<Response, ApiError> {
+    let checked = io.run(verify_backup(id.clone(), resume)).await?;
+    let resume = checked.resume.map(|(a, b)| format!("{a}.{b}"));
+    let body = json!({
+        "id": id.to_string(),
+        "objects": checked.objects,
+        "bytes": checked.bytes,
+        "damaged": checked.damaged,
+        "resume": resume,
+    });
+    Ok(progress(u64::from(resume.is_some()), &body))
 }
 
 /// `POST /api/v3/restore`
@@ -96,17 +129,68 @@ pub fn begin_restore(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiErro
             return Err(ApiError::Invalid(why));
         }
     };
-    let asked = match resume(request.url)?.filter(|_| with_access) {
-        Some(position) => {
-            let machine = RestoreAccess::new(from.clone(), &database, position);
-            Asked::Access(from, Box::new(machine))
-        }
-        None => Asked::ToRestore(from, with_access),
+    if let Some(position) = resume(request.url)?.filter(|_| with_access) {
+        let name = database.clone();
+        return Ok(handler(&database, move |io| give_access(io, from, name, position)));
+    }
+    let name = database.clone();
+    let start = move |isolate: &mut Isolate<'_>, _| {
+        require_place(isolate)?;
+        let create = CreateDatabase {
+            name,
+            policy: None,
+            shards: isolate.settings()?.default_shards,
+            location: None,
+            jurisdiction: None,
+            creator: 0,
+        };
+        Ok(move |io| restore_points(io, from, create, with_access))
     };
-    Ok(Box::new(BackupHandler { database, asked }))
+    Ok(Box::new(TaskHandler::with_body(start).on(&database)))
 }
 
-/// Where the request goes on, as the reply before said it.
+async fn give_access(
+    io: Io,
+    from: BackupId,
+    database: String,
+    position: AccessPosition,
+) -> Result<Response, ApiError> {
+    let done = io.run(restore_access(from.clone(), &database, position)).await?;
+    let resume = done.resume.map(|(a, b)| format!("{a}.{b}"));
+    let body = json!({
+        "db": database,
+        "from": from.to_string(),
+        "access": access::describe(&done.given),
+        "resume": resume,
+    });
+    Ok(progress(u64::from(resume.is_some()), &body))
+}
+
+async fn restore_points(
+    io: Io,
+    from: BackupId,
+    create: CreateDatabase,
+    with_access: bool,
+) -> Result<Response, ApiError> {
+    let database = create.name.clone();
+    let restored = io.run(restore(from.clone(), create)).await?;
+    let mut body = json!({
+        "db": database,
+        "from": from.to_string(),
+        "shards": restored.shards,
+        "remaining": restored.remaining,
+        "values": restored.values,
+        "bytes": restored.bytes,
+    });
+    if with_access && restored.remaining == 0 {
+        // Tokens and users are next. They see the whole database.
+        body["resume"] = FIRST_ACCESS.into();
+        return Ok(progress(1, &body));
+    }
+    Ok(progress(restored.remaining, &body))
+}
+
+/// The position that the last response named.
 fn resume(url: &Parameters) -> Result<Option<(u64, u64)>, ApiError> {
     let read = |text: &str| {
         let parsed =
@@ -129,160 +213,15 @@ fn backup(url: &Parameters, name: &str) -> Result<BackupId, ApiError> {
     id.ok_or_else(|| ApiError::Invalid(format!("invalid {name}: {NO_ID}")))
 }
 
-/// Refuses what needs a place for backups where none is bound.
+/// Requires a place for backups.
 ///
 /// # Errors
-/// [`ApiError::NotImplemented`], which says how to have one.
+/// [`ApiError::NotImplemented`], which tells how to bind one.
 pub(super) fn require_place(isolate: &Isolate<'_>) -> Result<(), ApiError> {
     match isolate.platform.has_backups() {
         true => Ok(()),
         false => Err(ApiError::NotImplemented(NOT_BOUND.to_owned())),
     }
-}
-
-impl Handler for BackupHandler {
-    fn database(&self) -> Option<&str> {
-        Some(&self.database)
-    }
-
-    fn start(
-        &mut self,
-        _request: &Incoming<'_>,
-        isolate: &mut Isolate<'_>,
-        _body: Received,
-    ) -> Result<(), ApiError> {
-        require_place(isolate)?;
-        if let Asked::ToRestore(from, with_access) = &self.asked {
-            let create = CreateDatabase {
-                name: self.database.clone(),
-                policy: None,
-                shards: isolate.settings()?.default_shards,
-                location: None,
-                jurisdiction: None,
-                creator: 0,
-            };
-            let machine = Box::new(Restore::new(from.clone(), create));
-            self.asked = Asked::Restore(from.clone(), machine, *with_access);
-        }
-        Ok(())
-    }
-
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
-        let database = &self.database;
-        match &mut self.asked {
-            Asked::Make(machine) => {
-                turn(&mut **machine, isolate, reply, |made| (made.remaining, made_body(&made)))
-            }
-            Asked::List(machine) => {
-                let listed = match machine.step(&mut isolate.context(), reply) {
-                    Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                    Step::Done(listed) => listed?,
-                };
-                let machine = Box::new(AskSchedule::show(database));
-                self.asked = Asked::ListSchedule(listed.iter().map(describe).collect(), machine);
-                self.step(isolate, None)
-            }
-            Asked::ListSchedule(backups, machine) => {
-                let schedule = match machine.step(&mut isolate.context(), reply) {
-                    Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                    // Backups outlive their database, a schedule does not.
-                    Step::Done(Err(Error::DatabaseNotFound(_))) => None,
-                    Step::Done(schedule) => schedule?,
-                };
-                let schedule =
-                    schedule.map(|schedule| backup_schedule::describe(database, &schedule));
-                let body = json!({ "db": database, "backups": backups, "schedule": schedule });
-                Ok(Action::Respond(Response::json(200, format!("{body}\n"))))
-            }
-            Asked::Delete(id, machine) => turn(&mut **machine, isolate, reply, |remaining| {
-                (remaining, json!({ "id": id.to_string(), "remaining": remaining }))
-            }),
-            Asked::Verify(id, machine) => {
-                turn(&mut **machine, isolate, reply, |checked| checked_body(id, &checked))
-            }
-            Asked::ToRestore(..) => Ok(Action::End),
-            Asked::Access(from, machine) => turn(&mut **machine, isolate, reply, |done| {
-                let resume = done.resume.map(|(a, b): AccessPosition| format!("{a}.{b}"));
-                let body = json!({
-                    "db": database,
-                    "from": from.to_string(),
-                    "access": access::describe(&done.given),
-                    "resume": resume,
-                });
-                (u64::from(resume.is_some()), body)
-            }),
-            Asked::Restore(from, machine, with_access) => {
-                turn(&mut **machine, isolate, reply, |restored| {
-                    restore_body(database, from, *with_access, restored)
-                })
-            }
-        }
-    }
-}
-
-/// A step of a machine; `answer` says of what it comes to how much remains, and the body.
-fn turn<T, M: Machine<Answer = Result<T, Error>>>(
-    machine: &mut M,
-    isolate: &mut Isolate<'_>,
-    reply: Option<Reply>,
-    answer: impl FnOnce(T) -> (u64, Value),
-) -> Result<Action, ApiError> {
-    match machine.step(&mut isolate.context(), reply) {
-        Step::Calls(calls) => Ok(Action::Calls(calls)),
-        Step::Done(done) => {
-            let (remaining, body) = answer(done?);
-            let status = if remaining == 0 { 200 } else { 202 };
-            Ok(Action::Respond(Response::json(status, format!("{body}\n"))))
-        }
-    }
-}
-
-fn made_body(made: &BackUpProgress) -> Value {
-    json!({
-        "id": made.id.to_string(),
-        "shards": made.shards,
-        "remaining": made.remaining,
-        "objects": made.objects,
-        "bytes": made.bytes,
-    })
-}
-
-fn checked_body(id: &BackupId, checked: &VerifyProgress) -> (u64, Value) {
-    let resume = checked.resume.map(|(a, b): VerifyPosition| format!("{a}.{b}"));
-    let body = json!({
-        "id": id.to_string(),
-        "objects": checked.objects,
-        "bytes": checked.bytes,
-        "damaged": checked.damaged,
-        "resume": resume,
-    });
-    (u64::from(resume.is_some()), body)
-}
-
-fn restore_body(
-    database: &str,
-    from: &BackupId,
-    with_access: bool,
-    restored: RestoreProgress,
-) -> (u64, Value) {
-    let mut body = json!({
-        "db": database,
-        "from": from.to_string(),
-        "shards": restored.shards,
-        "remaining": restored.remaining,
-        "values": restored.values,
-        "bytes": restored.bytes,
-    });
-    if with_access && restored.remaining == 0 {
-        // The points are there: rights are next, and who has them sees all of it.
-        body["resume"] = FIRST_ACCESS.into();
-        return (1, body);
-    }
-    (restored.remaining, body)
 }
 
 fn describe(backup: &ListedBackup) -> Value {

@@ -4,20 +4,18 @@
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::backup::require_place;
-use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::api::settings::duration_ns;
-use crate::coordinator::Machine;
-use crate::coordinator::backup::{AskSchedule, BackupId};
+use crate::coordinator::backup::{BackupId, set_schedule, show_schedule};
+use crate::coordinator::{Io, Task};
 use crate::influxql::duration;
 use crate::model::limits::{BACKUP_EVERY_NS_MAX, BACKUP_EVERY_NS_MIN, SCHEDULED_BACKUPS_MAX};
 use crate::model::time::S_NS;
 use crate::protocol::backup_schedule::{BackupSchedule, ScheduleSettings};
-use crate::protocol::call::{Reply, Step};
 
 /// The body: the schedule that holds from now on.
 #[derive(Debug, Deserialize)]
@@ -49,14 +47,6 @@ impl Body {
     }
 }
 
-/// A request in progress.
-#[derive(Debug)]
-struct ScheduleHandler {
-    database: String,
-    /// `None` until the body of a change is read.
-    machine: Option<AskSchedule>,
-}
-
 /// `GET`, `POST` and `DELETE /api/v3/configure/backup`
 ///
 /// # Errors
@@ -64,53 +54,36 @@ struct ScheduleHandler {
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let method = request.head.method.as_str();
     if method == "POST" {
-        return Ok(Box::new(ScheduleHandler { database: String::new(), machine: None }));
+        return Ok(Box::new(TaskHandler::with_body(|isolate, body| {
+            require_place(isolate)?;
+            let body: Body = body.json()?;
+            let schedule = set_schedule(&body.db, Some(body.settings()?));
+            Ok(|io| show(io, body.db, schedule))
+        })));
     }
     let database = request.url.filled("db").map(str::to_owned);
     let missing = || ApiError::Invalid("name the database with the parameter db".to_owned());
     let database = database.ok_or_else(missing)?;
-    let machine = Some(match method {
-        "DELETE" => AskSchedule::set(&database, None),
-        _ => AskSchedule::show(&database),
-    });
-    Ok(Box::new(ScheduleHandler { database, machine }))
+    let schedule = match method {
+        "DELETE" => set_schedule(&database, None),
+        _ => show_schedule(&database),
+    };
+    let name = database.clone();
+    let start = |isolate: &mut Isolate<'_>, _| {
+        require_place(isolate)?;
+        Ok(|io| show(io, name, schedule))
+    };
+    Ok(Box::new(TaskHandler::with_body(start).on(&database)))
 }
 
-impl Handler for ScheduleHandler {
-    fn database(&self) -> Option<&str> {
-        Some(self.database.as_str()).filter(|name| !name.is_empty())
-    }
-
-    fn start(
-        &mut self,
-        _request: &Incoming<'_>,
-        isolate: &mut Isolate<'_>,
-        body: Received,
-    ) -> Result<(), ApiError> {
-        require_place(isolate)?;
-        if self.machine.is_none() {
-            let body: Body = body.json()?;
-            self.machine = Some(AskSchedule::set(&body.db, Some(body.settings()?)));
-            self.database = body.db;
-        }
-        Ok(())
-    }
-
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
-        let Some(machine) = &mut self.machine else { return Ok(Action::End) };
-        match machine.step(&mut isolate.context(), reply) {
-            Step::Calls(calls) => Ok(Action::Calls(calls)),
-            Step::Done(schedule) => {
-                let described = schedule?.map(|schedule| describe(&self.database, &schedule));
-                let body = json!({ "db": self.database, "schedule": described });
-                Ok(Action::Respond(Response::json(200, format!("{body}\n"))))
-            }
-        }
-    }
+async fn show(
+    io: Io,
+    database: String,
+    schedule: Task<Option<BackupSchedule>>,
+) -> Result<Response, ApiError> {
+    let schedule = io.run(schedule).await?;
+    let described = schedule.map(|schedule| describe(&database, &schedule));
+    Ok(json_line(200, &json!({ "db": database, "schedule": described })))
 }
 
 /// A schedule and how it went; times are seconds since 1970.

@@ -4,8 +4,10 @@ use crate::api::error::ApiError;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::Incoming;
 use crate::api::routes::manage::bucket_names::{policy_id, policy_of};
-use crate::coordinator::Machine;
-use crate::coordinator::describe_databases::{DescribeDatabases, WhichDatabases};
+use crate::coordinator::describe_databases::{
+    DescribedDatabase, WhichDatabases, describe_databases,
+};
+use crate::coordinator::{Machine, Task};
 use crate::model::ids::PolicyId;
 use crate::protocol::call::{Reply, Step};
 
@@ -13,7 +15,7 @@ use crate::protocol::call::{Reply, Step};
 #[derive(Debug)]
 pub(super) struct BucketLookup {
     id: PolicyId,
-    survey: Option<DescribeDatabases>,
+    survey: Option<Task<Vec<DescribedDatabase>>>,
 }
 
 impl BucketLookup {
@@ -58,7 +60,7 @@ impl BucketLookup {
         {
             return Ok(Step::Done(Some(known)));
         }
-        let new = || DescribeDatabases::new(request.caller, WhichDatabases::Policy(self.id));
+        let new = || describe_databases(request.caller, WhichDatabases::Policy(self.id));
         let survey = self.survey.get_or_insert_with(new);
         Ok(match survey.step(&mut isolate.context(), reply) {
             Step::Calls(calls) => Step::Calls(calls),

@@ -10,6 +10,7 @@
 //! ```
 
 use serde::de::DeserializeOwned;
+use serde_json::Value;
 
 use crate::admission::{Permit, QueryRoom};
 use crate::api::action::Action;
@@ -19,6 +20,7 @@ use crate::api::http::{Parameters, RequestHead, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::write_body::{Intake, LineReading, Parsed};
 use crate::coordinator::grants::Principal;
+use crate::coordinator::{Io, Machine, Task};
 use crate::protocol::call::{Call, Reply, Step};
 
 /// A request as its handler sees it.
@@ -189,4 +191,99 @@ impl Handler for AnsweredAtOnce {
     ) -> Result<Action, ApiError> {
         Ok(self.0.take().map_or(Action::End, Action::Respond))
     }
+}
+
+/// A request that is one async function: it makes calls and returns a response.
+pub struct TaskHandler {
+    database: Option<String>,
+    state: TaskState,
+}
+
+enum TaskState {
+    /// The function is made once the body is read.
+    Body(Option<Box<MakeTask>>),
+    Running(RouteTask),
+}
+
+type RouteTask = Task<Result<Response, ApiError>>;
+type MakeTask = dyn FnOnce(&mut Isolate<'_>, Received) -> Result<RouteTask, ApiError>;
+
+impl TaskHandler {
+    /// Runs `route`.
+    pub fn run<F>(route: impl FnOnce(Io) -> F) -> Self
+    where
+        F: Future<Output = Result<Response, ApiError>> + 'static,
+    {
+        Self { database: None, state: TaskState::Running(task(route)) }
+    }
+
+    /// Runs the function that `start` makes from the body.
+    pub fn with_body<R, F>(
+        start: impl FnOnce(&mut Isolate<'_>, Received) -> Result<R, ApiError> + 'static,
+    ) -> Self
+    where
+        R: FnOnce(Io) -> F + 'static,
+        F: Future<Output = Result<Response, ApiError>> + 'static,
+    {
+        let make = |isolate: &mut Isolate<'_>, body| start(isolate, body).map(task);
+        Self { database: None, state: TaskState::Body(Some(Box::new(make))) }
+    }
+
+    /// Names the database of the request, for the log and the share of memory.
+    pub fn on(self, database: &str) -> Self {
+        Self { database: Some(database.to_owned()), ..self }
+    }
+}
+
+fn task<F>(route: impl FnOnce(Io) -> F) -> RouteTask
+where
+    F: Future<Output = Result<Response, ApiError>> + 'static,
+{
+    Task::new(|io| {
+        let response = route(io);
+        async move { Ok(response.await) }
+    })
+}
+
+impl std::fmt::Debug for TaskHandler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("TaskHandler").field("database", &self.database).finish_non_exhaustive()
+    }
+}
+
+impl Handler for TaskHandler {
+    fn database(&self) -> Option<&str> {
+        self.database.as_deref()
+    }
+
+    fn start(
+        &mut self,
+        _request: &Incoming<'_>,
+        isolate: &mut Isolate<'_>,
+        body: Received,
+    ) -> Result<(), ApiError> {
+        if let TaskState::Body(make) = &mut self.state
+            && let Some(make) = make.take()
+        {
+            self.state = TaskState::Running(make(isolate, body)?);
+        }
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        isolate: &mut Isolate<'_>,
+        reply: Option<Reply>,
+    ) -> Result<Action, ApiError> {
+        let TaskState::Running(task) = &mut self.state else { return Ok(Action::End) };
+        match task.step(&mut isolate.context(), reply) {
+            Step::Calls(calls) => Ok(Action::Calls(calls)),
+            Step::Done(response) => Ok(Action::Respond(response??)),
+        }
+    }
+}
+
+/// A response of JSON with a line end.
+pub fn json_line(status: u16, body: &Value) -> Response {
+    Response::json(status, format!("{body}\n"))
 }

@@ -5,21 +5,17 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::Response;
-use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Handler, Incoming, Received};
-use crate::coordinator::Machine;
-use crate::coordinator::create_drop::{Change, CreateDrop};
+use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
+use crate::coordinator::Io;
+use crate::coordinator::create_drop::{Change, carry_out};
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Want};
+use crate::coordinator::single_call::ask_catalog;
 use crate::model::quota::{CallerQuota, QUOTA_VALUE_MAX, Quotas, Rate, Rates};
-use crate::protocol::call::{Address, CallFailure, Reply, Step};
 use crate::protocol::catalog::{CreatorQuota, FromCatalog, ToCatalog};
 use crate::protocol::database::QuotaChange;
-use crate::protocol::envelope;
-use crate::protocol::round::{Request, Round};
 
 /// The body: the limits that hold from now on. What it leaves out has none.
 #[derive(Debug, Deserialize)]
@@ -36,58 +32,23 @@ struct Body {
     databases: Option<u64>,
 }
 
-/// A request about quotas, in progress.
-#[derive(Debug)]
-struct QuotaHandler {
-    stage: Stage,
-}
-
-#[derive(Debug)]
-enum Stage {
-    /// The body of a change is not read yet.
-    Unread,
-    /// The Catalog is asked for the token or user that a change names.
-    Find {
-        wanted: Wanted,
-        round: Round,
-    },
-    Change {
-        database: String,
-        machine: CreateDrop,
-    },
-    Show {
-        database: String,
-        load: Load,
-    },
-    /// The Catalog is told of, or asked for, the limits of creators.
-    Creators {
-        message: ToCatalog,
-        round: Round,
-    },
-}
-
-/// Limits of a token or user whose number is not known yet.
-#[derive(Clone, Debug)]
-struct Wanted {
-    /// On which database; `None` is how many it may create.
-    database: Option<String>,
-    user: bool,
-    name: String,
-    rates: Rates,
-    databases: Option<u64>,
-}
-
 /// `GET` and `POST /api/v3/configure/quota`
 ///
 /// # Errors
 /// None.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
-    let stage = match (request.head.method.as_str(), request.url.filled("db")) {
-        ("GET", Some(database)) => Stage::show(database.to_owned()),
-        ("GET", None) => Stage::creators(ToCatalog::CreatorQuotas),
-        _ => Stage::Unread,
-    };
-    Ok(Box::new(QuotaHandler { stage }))
+    let database = request.url.filled("db").map(str::to_owned);
+    Ok(Box::new(match (request.head.method.as_str(), database) {
+        ("GET", Some(database)) => TaskHandler::run(|io| async move { show(&io, &database).await }),
+        ("GET", None) => {
+            TaskHandler::run(|io| async move { creators(&io, ToCatalog::CreatorQuotas).await })
+        }
+        _ => TaskHandler::with_body(|_, body| {
+            let body: Body = body.json()?;
+            body.check()?;
+            Ok(|io| body.set(io))
+        }),
+    }))
 }
 
 fn invalid<T>(message: &str) -> Result<T, ApiError> {
@@ -134,146 +95,53 @@ impl Body {
         }
     }
 
-    /// What is done first.
-    fn stage(self) -> Stage {
+    /// Sets the limits, and shows all limits of the database or of all creators.
+    async fn set(self, io: Io) -> Result<Response, ApiError> {
         let (rates, stored_bytes, series) = (self.rates(), self.stored_bytes, self.series);
-        let (database, databases) = (self.db, self.databases);
-        match (self.token_name, self.user) {
-            (Some(name), _) => {
-                Stage::find(Wanted { database, user: false, name, rates, databases })
+        let user = self.user.is_some();
+        let Some(name) = self.token_name.or(self.user) else {
+            let change = QuotaChange::Database { rates, stored_bytes, series };
+            return set_in_database(&io, self.db.unwrap_or_default(), change).await;
+        };
+        let message = ToCatalog::Grantee { user, name: name.clone() };
+        let FromCatalog::Grantees { rows, .. } = ask_catalog(&io, &message).await? else {
+            return Err(Error::unexpected_reply().into());
+        };
+        let Some(id) = rows.first().map(|row| row.id) else {
+            let kind = if user { "user" } else { "token" };
+            return Err(ApiError::NotFound(format!("{kind} not found: \"{name}\"")));
+        };
+        match self.db {
+            Some(database) => {
+                let change = QuotaChange::Caller(CallerQuota { id, user, name, rates });
+                set_in_database(&io, database, change).await
             }
-            (None, Some(name)) => {
-                Stage::find(Wanted { database, user: true, name, rates, databases })
-            }
-            (None, None) => {
-                let change = QuotaChange::Database { rates, stored_bytes, series };
-                Stage::change(database.unwrap_or_default(), change)
+            None => {
+                let quota = CreatorQuota { id, user, name, databases: self.databases };
+                creators(&io, ToCatalog::SetCreatorQuota(quota)).await
             }
         }
     }
 }
 
-impl Stage {
-    fn find(wanted: Wanted) -> Self {
-        Self::Find { wanted, round: Round::default() }
-    }
-
-    fn change(database: String, change: QuotaChange) -> Self {
-        let machine = CreateDrop::new(Change::SetQuota { database: database.clone(), change });
-        Self::Change { database, machine }
-    }
-
-    fn creators(message: ToCatalog) -> Self {
-        Self::Creators { message, round: Round::default() }
-    }
-
-    fn show(database: String) -> Self {
-        let load = Load::from_owner(&database, Want::Nothing);
-        Self::Show { database, load }
-    }
+async fn set_in_database(
+    io: &Io,
+    database: String,
+    change: QuotaChange,
+) -> Result<Response, ApiError> {
+    io.run(carry_out(Change::SetQuota { database: database.clone(), change })).await?;
+    show(io, &database).await
 }
 
-impl Handler for QuotaHandler {
-    fn start(
-        &mut self,
-        _request: &Incoming<'_>,
-        _isolate: &mut Isolate<'_>,
-        body: Received,
-    ) -> Result<(), ApiError> {
-        if matches!(self.stage, Stage::Unread) {
-            let body: Body = body.json()?;
-            body.check()?;
-            self.stage = body.stage();
-        }
-        Ok(())
-    }
-
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        mut reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
-        loop {
-            let next = match &mut self.stage {
-                Stage::Unread => return Ok(Action::End),
-                Stage::Find { wanted, round } => {
-                    let Some(reply) = reply.take() else {
-                        return Ok(Action::Calls(round.start(vec![wanted.request()])));
-                    };
-                    match round.take(reply).and_then(|mut replies| replies.pop()) {
-                        Some(reply) => wanted.found(reply)?,
-                        None => return Ok(Action::Calls(Vec::new())),
-                    }
-                }
-                Stage::Change { database, machine } => {
-                    match machine.step(&mut isolate.context(), reply.take()) {
-                        Step::Calls(calls) => return Ok(Action::Calls(calls)),
-                        Step::Done(changed) => changed.map(|_| Stage::show(database.clone()))?,
-                    }
-                }
-                Stage::Creators { message, round } => {
-                    let Some(reply) = reply.take() else {
-                        let request = Request::new(Address::Catalog, envelope::encode(message));
-                        return Ok(Action::Calls(round.start(vec![request])));
-                    };
-                    return match round.take(reply).and_then(|mut replies| replies.pop()) {
-                        Some(reply) => creators(reply),
-                        None => Ok(Action::Calls(Vec::new())),
-                    };
-                }
-                Stage::Show { database, load } => {
-                    return match load.step(&mut isolate.context(), reply.take()) {
-                        Step::Calls(calls) => Ok(Action::Calls(calls)),
-                        Step::Done(loaded) => {
-                            let body = described(database, &loaded?.description.quotas);
-                            let response = Response::json(200, format!("{body}\n"));
-                            Ok(Action::Respond(response))
-                        }
-                    };
-                }
-            };
-            self.stage = next;
-        }
-    }
+async fn show(io: &Io, database: &str) -> Result<Response, ApiError> {
+    let loaded = io.run(Load::from_owner(database, Want::Nothing)).await?;
+    Ok(json_line(200, &described(database, &loaded.description.quotas)))
 }
 
-impl Wanted {
-    fn request(&self) -> Request {
-        let message = ToCatalog::Grantee { user: self.user, name: self.name.clone() };
-        Request::new(Address::Catalog, envelope::encode(&message))
-    }
-
-    /// The change of its quota, by what the Catalog says of it.
-    fn found(&self, reply: Result<Vec<u8>, CallFailure>) -> Result<Stage, ApiError> {
-        let Self { database, user, name, rates, databases } = self.clone();
-        match envelope::decode_reply::<FromCatalog>(reply).map_err(Error::from)? {
-            FromCatalog::Grantees { rows, .. } => match rows.first() {
-                Some(row) => Ok(match database {
-                    Some(database) => {
-                        let quota = CallerQuota { id: row.id, user, name, rates };
-                        Stage::change(database, QuotaChange::Caller(quota))
-                    }
-                    None => {
-                        let quota = CreatorQuota { id: row.id, user, name, databases };
-                        Stage::creators(ToCatalog::SetCreatorQuota(quota))
-                    }
-                }),
-                None if user => Err(ApiError::NotFound(format!("user not found: \"{name}\""))),
-                None => Err(ApiError::NotFound(format!("token not found: \"{name}\""))),
-            },
-            FromCatalog::Unavailable(why) => Err(Error::from(why).into()),
-            _ => Err(Error::unexpected_reply().into()),
-        }
-    }
-}
-
-/// What the Catalog says of the limits of creators.
-fn creators(reply: Result<Vec<u8>, CallFailure>) -> Result<Action, ApiError> {
-    let quotas = match envelope::decode_reply::<FromCatalog>(reply).map_err(Error::from)? {
-        FromCatalog::CreatorQuotas(quotas) => quotas,
-        FromCatalog::Refused(refusal) => return Err(Error::Catalog(refusal).into()),
-        FromCatalog::Unavailable(why) => return Err(Error::from(why).into()),
-        _ => return Err(Error::unexpected_reply().into()),
+/// Sends `message` to the Catalog and shows the limits of creators that it returns.
+async fn creators(io: &Io, message: ToCatalog) -> Result<Response, ApiError> {
+    let FromCatalog::CreatorQuotas(quotas) = ask_catalog(io, &message).await? else {
+        return Err(Error::unexpected_reply().into());
     };
     let of = |user| {
         let of = quotas.iter().filter(move |(quota, _)| quota.user == user);
@@ -283,8 +151,7 @@ fn creators(reply: Result<Vec<u8>, CallFailure>) -> Result<Action, ApiError> {
         });
         described.collect::<Vec<_>>()
     };
-    let body = json!({ "tokens": of(false), "users": of(true) });
-    Ok(Action::Respond(Response::json(200, format!("{body}\n"))))
+    Ok(json_line(200, &json!({ "tokens": of(false), "users": of(true) })))
 }
 
 /// All limits of a database.

@@ -3,24 +3,14 @@
 
 use serde_json::{Value, json};
 
-use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::Response;
-use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Handler, Incoming};
-use crate::coordinator::Machine;
-use crate::coordinator::recover::Recover;
+use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
+use crate::coordinator::recover::{begin_recovery, show_recovery};
+use crate::coordinator::{Io, Task};
 use crate::influxql::time_literal;
-use crate::protocol::call::{Reply, Step};
 use crate::protocol::recovery::{RecoveryRequest, RecoveryStage, RecoveryStatus};
 use crate::response::time::rfc3339;
-
-/// A request in progress.
-#[derive(Debug)]
-struct RecoverHandler {
-    database: String,
-    machine: Recover,
-}
 
 /// `POST` and `GET /api/v3/recover`
 ///
@@ -30,8 +20,8 @@ struct RecoverHandler {
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let missing = || ApiError::Invalid("database is required".to_owned());
     let database = request.url.filled("db").ok_or_else(missing)?.to_owned();
-    let machine = match request.head.method.as_str() {
-        "GET" => Recover::show(&database),
+    let recovery = match request.head.method.as_str() {
+        "GET" => show_recovery(&database),
         _ => {
             let text = request.url.filled("time").unwrap_or_default();
             let time_ns = time_literal::parse(text, |_| 0).map_err(|_| {
@@ -47,36 +37,25 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
                 }
             };
             let name = database.clone();
-            Recover::begin(RecoveryRequest { name, time_ns, dry_run })
+            begin_recovery(RecoveryRequest { name, time_ns, dry_run })
         }
     };
-    Ok(Box::new(RecoverHandler { database, machine }))
+    let name = database.clone();
+    Ok(Box::new(TaskHandler::run(|io| show(io, name, recovery)).on(&database)))
 }
 
-impl Handler for RecoverHandler {
-    fn database(&self) -> Option<&str> {
-        Some(&self.database)
-    }
-
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
-        match self.machine.step(&mut isolate.context(), reply) {
-            Step::Calls(calls) => Ok(Action::Calls(calls)),
-            Step::Done(status) => {
-                let status = status?;
-                let is_over = |status: &RecoveryStatus| {
-                    matches!(status.stage, RecoveryStage::Looked | RecoveryStage::Done)
-                };
-                let code = if status.as_ref().is_none_or(is_over) { 200 } else { 202 };
-                let described = status.map(|status| describe(&status));
-                let body = json!({ "db": self.database, "recovery": described });
-                Ok(Action::Respond(Response::json(code, format!("{body}\n"))))
-            }
-        }
-    }
+async fn show(
+    io: Io,
+    database: String,
+    recovery: Task<Option<RecoveryStatus>>,
+) -> Result<Response, ApiError> {
+    let status = io.run(recovery).await?;
+    let is_over = |status: &RecoveryStatus| {
+        matches!(status.stage, RecoveryStage::Looked | RecoveryStage::Done)
+    };
+    let code = if status.as_ref().is_none_or(is_over) { 200 } else { 202 };
+    let described = status.map(|status| describe(&status));
+    Ok(json_line(code, &json!({ "db": database, "recovery": described })))
 }
 
 /// How far a recovery is. What it goes back to undone is `undo`.

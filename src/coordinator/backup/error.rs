@@ -1,9 +1,6 @@
 //! Why a backup cannot be made, read or deleted.
 
 use crate::coordinator::error::Error;
-use crate::protocol::backup::FromBackups;
-use crate::protocol::envelope;
-use crate::protocol::round::CallResult;
 
 /// See the module. Nothing is lost by any of them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -52,9 +49,4 @@ impl From<BackupError> for Error {
     fn from(error: BackupError) -> Self {
         Self::Backup(error)
     }
-}
-
-/// What the place says.
-pub(super) fn reply_of(reply: CallResult) -> Result<FromBackups, Error> {
-    Ok(envelope::decode_reply::<FromBackups>(reply)?)
 }

@@ -1,87 +1,41 @@
-//! Lists the backups of a database, which need not be there any more.
+//! Lists the backups of a database, which may have been dropped.
 
-use super::place::{self, BackupId, Listing, Mark};
-use crate::coordinator::{Context, RoundMachine, Turn};
-use crate::protocol::round::{Next, Replies, Round};
+use super::place::{self, BackupId, Mark};
+use crate::coordinator::Task;
 
-/// A backup.
+/// A backup and its marks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListedBackup {
-    /// Which.
+    /// The backup.
     pub id: BackupId,
-    /// Everything that belongs to it was kept.
+    /// Whether all of its objects are stored.
     pub is_whole: bool,
-    /// Whoever makes it has not taken its mark back: nothing is deleted before that.
+    /// Whether the mark of its maker is still present. Nothing is deleted until it is removed.
     pub is_begun: bool,
-    /// It is being deleted.
+    /// Whether it is being deleted.
     pub is_going: bool,
 }
 
-/// A list in progress.
-#[derive(Debug)]
-pub struct ListBackups {
-    database: String,
-    /// The mark that is asked for; `None` before the first.
-    mark: Option<Mark>,
-    listing: Listing,
-    found: Vec<ListedBackup>,
-    round: Round,
-}
-
-impl ListBackups {
-    /// Lists the backups of a name.
-    pub fn new(database: &str) -> Self {
-        Self {
-            database: database.to_owned(),
-            mark: None,
-            listing: Listing::default(),
-            found: Vec::new(),
-            round: Round::default(),
-        }
-    }
-
-    fn ask(&mut self, mark: Mark) -> Turn<Vec<ListedBackup>> {
-        self.mark = Some(mark);
-        self.listing = Listing::of(place::marks(&self.database, mark));
-        Ok(self.listing.ask())
-    }
-
-    fn add(&mut self, mark: Mark, names: &[String]) {
-        for id in names.iter().filter_map(|name| BackupId::named(&self.database, name)) {
-            let [is_whole, is_begun, is_going] =
-                [Mark::Done, Mark::Begun, Mark::Going].map(|known| known == mark);
-            match self.found.iter_mut().find(|known| known.id == id) {
-                Some(known) => {
-                    known.is_begun |= is_begun;
-                    known.is_going |= is_going;
+/// Lists the backups of the database `database` in the order in which they were begun.
+pub fn list_backups(database: &str) -> Task<Vec<ListedBackup>> {
+    let database = database.to_owned();
+    Task::new(|io| async move {
+        let mut found: Vec<ListedBackup> = Vec::new();
+        for mark in [Mark::Done, Mark::Begun, Mark::Going] {
+            let names = place::list(&io, place::marks(&database, mark)).await?;
+            for id in names.iter().filter_map(|name| BackupId::named(&database, name)) {
+                let [is_whole, is_begun, is_going] =
+                    [Mark::Done, Mark::Begun, Mark::Going].map(|known| known == mark);
+                match found.iter_mut().find(|known| known.id == id) {
+                    Some(known) => {
+                        known.is_begun |= is_begun;
+                        known.is_going |= is_going;
+                    }
+                    None => found.push(ListedBackup { id, is_whole, is_begun, is_going }),
                 }
-                None => self.found.push(ListedBackup { id, is_whole, is_begun, is_going }),
             }
         }
-    }
-}
-
-impl RoundMachine for ListBackups {
-    type Reply = Vec<ListedBackup>;
-
-    fn round(&mut self) -> &mut Round {
-        &mut self.round
-    }
-
-    fn go_on(&mut self, _: &mut Context<'_>, mut replies: Replies) -> Turn<Vec<ListedBackup>> {
-        let (Some(mark), Some(reply)) = (self.mark, replies.pop()) else {
-            return self.ask(Mark::Done);
-        };
-        let Some(names) = self.listing.learn(reply)? else { return Ok(self.listing.ask()) };
-        self.add(mark, &names);
-        match mark {
-            Mark::Done => self.ask(Mark::Begun),
-            Mark::Begun => self.ask(Mark::Going),
-            Mark::Going => {
-                let mut found = std::mem::take(&mut self.found);
-                found.sort_by_key(|backup| backup.id.begun_s);
-                Ok(Next::Reply(found))
-            }
-        }
-    }
+        found.sort_by_key(|backup| backup.id.begun_s);
+        Ok(found)
+    })
 }

@@ -1,9 +1,8 @@
-//! Copies a database into the place that backups are kept in, and back.
+//! Copies a database into the backup place, and restores it.
 //!
-//! Every request does a bounded amount of work and says what remains: what is there already is how
-//! far it is, so whoever repeats a request goes on where the one before stopped, wherever that
-//! was. Two that run at once do the same work twice and no harm. `docs/design/backups.md` says why,
-//! and draws the objects.
+//! Each request does a bounded amount of work and returns how much remains. The stored objects are
+//! the progress: a repeated request continues where the last one stopped. Two requests at the same
+//! time do the same work twice without harm. `docs/design/backups.md` draws the objects.
 
 mod access;
 mod copying;
@@ -16,13 +15,13 @@ mod schedule;
 mod scheduled;
 mod verifying;
 
-pub use access::{AccessPosition, AccessProgress, RestoreAccess};
-pub use copying::{BackUp, BackUpProgress};
-pub use deleting::DeleteBackup;
+pub use access::{AccessPosition, AccessProgress, restore_access};
+pub use copying::{BackUpProgress, back_up};
+pub use deleting::delete_backup;
 pub use error::BackupError;
-pub use listing::{ListBackups, ListedBackup};
+pub use listing::{ListedBackup, list_backups};
 pub use place::BackupId;
-pub use restoring::{Restore, RestoreProgress};
-pub use schedule::AskSchedule;
-pub use scheduled::ScheduledPass;
-pub use verifying::{VerifyBackup, VerifyPosition, VerifyProgress};
+pub use restoring::{RestoreProgress, restore};
+pub use schedule::{set_schedule, show_schedule};
+pub use scheduled::scheduled_pass;
+pub use verifying::{VerifyPosition, VerifyProgress, verify_backup};

@@ -1,15 +1,17 @@
 //! Where what stands in the place that backups are kept in: keys, and lists of names.
 
-use super::error::{BackupError, reply_of};
+use super::error::BackupError;
+use crate::coordinator::Io;
 use crate::coordinator::error::Error;
 use crate::model::ids::ObjectId;
 use crate::model::limits::BACKUP_OBJECTS_PER_REQUEST;
 use crate::model::time::{S_NS, TimeRange};
 use crate::protocol::backup::{
     BackedUpMap, BackupManifest, FromBackups, ObjectKind, ToBackups, checksum, open_metadata,
+    seal_metadata,
 };
 use crate::protocol::call::Address;
-use crate::protocol::round::{CallResult, Next};
+use crate::protocol::envelope;
 
 /// A backup: whose it is, and the second since 1970 in which it was begun. As a text it is both
 /// with a point between them.
@@ -193,51 +195,89 @@ pub(super) fn check_name(key: &str, object: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// Sends a message to the place.
-pub(super) fn call<T>(message: &ToBackups) -> Next<T> {
-    Next::call(Address::Backups, message)
-}
-
 /// Puts an object.
-pub(super) fn put<T>(key: String, object: Vec<u8>) -> Next<T> {
-    call(&ToBackups::Put { key, object })
+pub(super) async fn put(io: &Io, key: String, object: Vec<u8>) -> Result<(), Error> {
+    done(io, &ToBackups::Put { key, object }).await
 }
 
-/// Asks for an object.
-pub(super) fn get<T>(key: String) -> Next<T> {
-    call(&ToBackups::Get { key })
+/// Deletes objects.
+pub(super) async fn delete(io: &Io, keys: Vec<String>) -> Result<(), Error> {
+    done(io, &ToBackups::Delete { keys }).await
 }
 
-/// Deletes an object.
-pub(super) fn delete<T>(keys: Vec<String>) -> Next<T> {
-    call(&ToBackups::Delete { keys })
+async fn done(io: &Io, message: &ToBackups) -> Result<(), Error> {
+    match call(io, message).await? {
+        FromBackups::Done => Ok(()),
+        _ => Err(Error::unexpected_reply()),
+    }
 }
 
-/// The object that was asked for; `None` if there is none.
-pub(super) fn object(reply: CallResult) -> Result<Option<Vec<u8>>, Error> {
-    match reply_of(reply)? {
+/// Returns the object under `key`; `None` if it is missing.
+pub(super) async fn get(io: &Io, key: String) -> Result<Option<Vec<u8>>, Error> {
+    match call(io, &ToBackups::Get { key }).await? {
         FromBackups::Object { object } => Ok(Some(object)),
         FromBackups::Missing => Ok(None),
         _ => Err(Error::unexpected_reply()),
     }
 }
 
-/// The manifest of a backup, as its mark has it.
-pub(super) fn open_manifest(id: &BackupId, reply: CallResult) -> Result<BackupManifest, Error> {
-    let object = object(reply)?.ok_or_else(|| BackupError::Missing(id.to_string()))?;
+/// Returns the object under `key`, whose name ends with its checksum.
+///
+/// # Errors
+/// [`BackupError::Damaged`] if it is missing or has another checksum.
+pub(super) async fn get_sealed(io: &Io, key: &str) -> Result<Vec<u8>, Error> {
+    let object = get(io, key.to_owned()).await?;
+    let object = object.ok_or_else(|| BackupError::missing_object(key))?;
+    check_name(key, &object)?;
+    Ok(object)
+}
+
+/// Returns all names of a folder in order, read page by page.
+pub(super) async fn list(io: &Io, folder: String) -> Result<Vec<String>, Error> {
+    let mut all: Vec<String> = Vec::new();
+    loop {
+        let after = all.last().cloned();
+        match call(io, &ToBackups::List { folder: folder.clone(), after }).await? {
+            FromBackups::Names { names, more } => {
+                let is_last = !more || names.is_empty();
+                all.extend(names);
+                if is_last {
+                    return Ok(all);
+                }
+            }
+            _ => return Err(Error::unexpected_reply()),
+        }
+    }
+}
+
+async fn call(io: &Io, message: &ToBackups) -> Result<FromBackups, Error> {
+    Ok(envelope::decode_reply(io.call(Address::Backups, message).await)?)
+}
+
+/// Reads the manifest of a whole backup.
+///
+/// # Errors
+/// [`BackupError::Missing`], [`BackupError::Damaged`]
+pub(super) async fn get_manifest(io: &Io, id: &BackupId) -> Result<BackupManifest, Error> {
+    let object = get(io, id.mark(Mark::Done)).await?;
+    let object = object.ok_or_else(|| BackupError::Missing(id.to_string()))?;
     let manifest = open_metadata(ObjectKind::Manifest, &object);
     Ok(manifest.map_err(|why| BackupError::damaged(&id.mark(Mark::Done), why))?)
 }
 
-/// The map of a backup, which its manifest has to name.
-pub(super) fn open_map(
+/// Reads the map that `manifest` names.
+///
+/// # Errors
+/// [`BackupError::Damaged`] if it is missing or has another checksum.
+pub(super) async fn get_map(
+    io: &Io,
     id: &BackupId,
-    manifest: Option<&BackupManifest>,
-    reply: CallResult,
+    manifest: &BackupManifest,
 ) -> Result<BackedUpMap, Error> {
     let key = id.map();
-    let object = object(reply)?.ok_or_else(|| BackupError::missing_object(&key))?;
-    if manifest.map(|manifest| manifest.map) != Some(checksum(&object)) {
+    let object = get(io, key.clone()).await?;
+    let object = object.ok_or_else(|| BackupError::missing_object(&key))?;
+    if manifest.map != checksum(&object) {
         let why = "its checksum is not that of the manifest";
         return Err(BackupError::damaged(&key, why).into());
     }
@@ -245,12 +285,16 @@ pub(super) fn open_map(
     Ok(map.map_err(|why| BackupError::damaged(&key, why))?)
 }
 
-/// Whether what was to be put or deleted was.
-pub(super) fn done(reply: CallResult) -> Result<(), Error> {
-    match reply_of(reply)? {
-        FromBackups::Done => Ok(()),
-        _ => Err(Error::unexpected_reply()),
-    }
+/// Encodes an object of metadata.
+///
+/// # Errors
+/// [`BackupError::Damaged`], which names it `what`, if it cannot be encoded.
+pub(super) fn seal(
+    kind: ObjectKind,
+    metadata: &impl serde::Serialize,
+    what: &str,
+) -> Result<Vec<u8>, Error> {
+    Ok(seal_metadata(kind, metadata).map_err(|why| BackupError::damaged(what, why))?)
 }
 
 /// How many objects a request may still read or write.
@@ -269,37 +313,6 @@ impl ObjectsLeft {
         let may = self.0 > 0;
         self.0 = self.0.saturating_sub(1);
         may
-    }
-}
-
-/// All names of a folder, asked for page by page.
-#[derive(Debug, Default)]
-pub(super) struct Listing {
-    folder: String,
-    names: Vec<String>,
-}
-
-impl Listing {
-    pub(super) fn of(folder: String) -> Self {
-        Self { folder, names: Vec::new() }
-    }
-
-    /// The next question.
-    pub(super) fn ask<T>(&self) -> Next<T> {
-        let after = self.names.last().cloned();
-        call(&ToBackups::List { folder: self.folder.clone(), after })
-    }
-
-    /// Takes a page in; once it was the last one, all names come back.
-    pub(super) fn learn(&mut self, reply: CallResult) -> Result<Option<Vec<String>>, Error> {
-        match reply_of(reply)? {
-            FromBackups::Names { names, more } => {
-                let goes_on = more && !names.is_empty();
-                self.names.extend(names);
-                Ok((!goes_on).then(|| std::mem::take(&mut self.names)))
-            }
-            _ => Err(Error::unexpected_reply()),
-        }
     }
 }
 

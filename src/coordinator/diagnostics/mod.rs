@@ -6,11 +6,10 @@
 mod quotas;
 mod render;
 
-use std::collections::VecDeque;
-
 use super::error::Error;
 use super::load_schemas::{Load, Loaded, Want};
-use super::{Context, RoundMachine, Turn};
+use super::single_call::ask_catalog;
+use super::{Io, Parts};
 use crate::influxql::ast::Statement;
 use crate::model::limits::CALLS_PER_ROUND_MAX;
 use crate::model::shard_map::{Policy, ShardGroup};
@@ -18,31 +17,18 @@ use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::database::{FromDatabase, ObjectStats, ToDatabase};
 use crate::protocol::envelope;
-use crate::protocol::round::{Next, Replies, Request, Round};
+use crate::protocol::round::{CallResult, Request};
 use crate::protocol::shard::{FromShard, Stats, ToShard};
 use crate::query::result::SeriesChunk;
 
-/// Such a statement in progress. Answers as [`super::statement::Execution`] does.
+/// The state of a deployment, from which the statements are rendered.
 #[derive(Debug)]
-pub struct Diagnostics {
+struct Diagnostics {
     statement: Statement,
-    stage: OperatorsStage,
-    round: Round,
-    /// Databases that are not looked at yet.
-    names: VecDeque<String>,
     found: Vec<DatabaseFigures>,
     troubles: Vec<Trouble>,
-    /// What the Catalog runs; empty where it was not asked.
+    /// The Catalog's release; empty if the Catalog was not asked.
     catalog_release: String,
-}
-
-#[derive(Debug)]
-enum OperatorsStage {
-    List,
-    Load(Option<Load>),
-    /// Objects to be asked, and how many were.
-    Ask(Vec<AskedObject>, usize),
-    Show(VecDeque<SeriesChunk>),
 }
 
 /// A database.
@@ -63,8 +49,9 @@ struct Trouble {
     what: String,
 }
 
-/// A call: which database, and which of its shards or itself.
-#[derive(Debug)]
+/// The position of a database, and the position of one of its shards; `None` is the Database
+/// itself.
+#[derive(Clone, Copy)]
 struct AskedObject {
     database: usize,
     shard: Option<usize>,
@@ -78,181 +65,139 @@ pub(super) struct ShardOf<'a> {
     pub(super) position: usize,
 }
 
-type DiagnosticsTurn = Turn<Option<SeriesChunk>>;
-
-impl Diagnostics {
-    /// Prepares one of the statements.
-    pub fn new(statement: Statement) -> Self {
-        let named = match &statement {
-            Statement::ShowStats { database, .. } => database.clone(),
-            _ => None,
-        };
-        Self {
-            // Whoever names a database asks the others nothing.
-            stage: if named.is_some() { OperatorsStage::Load(None) } else { OperatorsStage::List },
+/// Carries out one of the statements.
+pub fn diagnostics(statement: Statement) -> Parts<SeriesChunk> {
+    let named = match &statement {
+        Statement::ShowStats { database, .. } => database.clone(),
+        _ => None,
+    };
+    Parts::new(|io, output| async move {
+        let mut all = Diagnostics {
             statement,
-            round: Round::default(),
-            names: named.into_iter().collect(),
             found: Vec::new(),
             troubles: Vec::new(),
             catalog_release: String::new(),
-        }
-    }
-
-    /// Takes in a page of names, and asks for the next one or begins with the databases.
-    fn list(&mut self, context: &mut Context<'_>, mut replies: Replies) -> DiagnosticsTurn {
-        let mut after = None;
-        if let Some(reply) = replies.pop() {
-            match envelope::decode_reply::<FromCatalog>(reply)? {
-                FromCatalog::Listed { names, resume, troubles, release } => {
-                    self.names.extend(names);
-                    self.catalog_release = release;
-                    self.troubles.extend(troubles.into_iter().map(|what| Trouble {
-                        database: String::new(),
-                        object: "catalog".to_owned(),
-                        what,
-                    }));
-                    if resume.is_none() {
-                        return self.load(context, None, Vec::new());
+        };
+        match named {
+            Some(name) => all.load(&io, name).await?,
+            None => {
+                for name in all.list(&io).await? {
+                    match all.load(&io, name.clone()).await {
+                        // The database was dropped meanwhile.
+                        Ok(()) | Err(Error::DatabaseNotFound(_)) => {}
+                        Err(error) => all.trouble(name, "database", error.to_string()),
                     }
-                    after = resume;
                 }
-                FromCatalog::Unavailable(why) => return Err(why.into()),
-                _ => return Err(Error::unexpected_reply()),
             }
         }
-        Ok(Next::call(Address::Catalog, &ToCatalog::List { after, holding: None }))
-    }
+        all.count(&io).await?;
+        let chunks = all.chunks(io.with(|context| context.platform.now_ns())?);
+        for chunk in chunks {
+            output.emit(chunk).await;
+        }
+        Ok(())
+    })
+}
 
-    /// Loads one database after the other.
-    fn load(
-        &mut self,
-        context: &mut Context<'_>,
-        mut load: Option<Load>,
-        mut replies: Replies,
-    ) -> DiagnosticsTurn {
+impl Diagnostics {
+    /// Returns the names of all databases.
+    async fn list(&mut self, io: &Io) -> Result<Vec<String>, Error> {
+        let (mut all, mut after) = (Vec::new(), None);
         loop {
-            let Some(name) = self.names.front() else {
-                self.stage = OperatorsStage::Ask(self.asked(), 0);
-                return self.ask(context);
+            let FromCatalog::Listed { names, resume, troubles, release } =
+                ask_catalog(io, &ToCatalog::List { after, holding: None }).await?
+            else {
+                return Err(Error::unexpected_reply());
             };
-            let fresh = || Load::from_owner(name, Want::Nothing);
-            let replies = std::mem::take(&mut replies);
-            match load.get_or_insert_with(fresh).go_on(context, replies) {
-                Ok(Next::Calls(requests)) => {
-                    self.stage = OperatorsStage::Load(load);
-                    return Ok(Next::Calls(requests));
+            all.extend(names);
+            self.catalog_release = release;
+            for what in troubles {
+                self.trouble(String::new(), "catalog", what);
+            }
+            after = resume;
+            if after.is_none() {
+                return Ok(all);
+            }
+        }
+    }
+
+    /// Reads the map of a database.
+    async fn load(&mut self, io: &Io, name: String) -> Result<(), Error> {
+        let loaded = io.run(Load::from_owner(&name, Want::Nothing)).await?;
+        let shards = shards(&loaded).map(|_| None).collect();
+        self.found.push(DatabaseFigures { name, loaded, stats: None, shards });
+        Ok(())
+    }
+
+    /// Reads the counters of all objects.
+    async fn count(&mut self, io: &Io) -> Result<(), Error> {
+        let asked: Vec<AskedObject> = (0..)
+            .zip(&self.found)
+            .flat_map(|(database, found)| {
+                let shards = (0..found.shards.len()).map(Some);
+                std::iter::once(None)
+                    .chain(shards)
+                    .map(move |shard| AskedObject { database, shard })
+            })
+            .collect();
+        for asked in asked.chunks(CALLS_PER_ROUND_MAX) {
+            let requests = asked.iter().filter_map(|asked| self.request(*asked)).collect();
+            for (asked, reply) in asked.iter().zip(io.calls(requests).await) {
+                self.learn(*asked, reply);
+            }
+        }
+        Ok(())
+    }
+
+    fn request(&self, asked: AskedObject) -> Option<Request> {
+        let found = self.found.get(asked.database)?;
+        Some(match asked.shard {
+            None => {
+                let to = Address::Database(found.loaded.object.clone());
+                Request::new(to, envelope::encode(&ToDatabase::Stats))
+            }
+            Some(shard) => {
+                let of = shards(&found.loaded).nth(shard)?;
+                let to = Address::Shard(of.group.shards.get(of.position)?.clone());
+                Request::new(to, envelope::encode(&ToShard::Stats))
+            }
+        })
+    }
+
+    fn learn(&mut self, asked: AskedObject, reply: CallResult) {
+        let Some(found) = self.found.get_mut(asked.database) else { return };
+        let (object, trouble) = match asked.shard {
+            None => match envelope::decode_reply::<FromDatabase>(reply) {
+                Ok(FromDatabase::Stats(stats)) => {
+                    found.stats = Some(stats);
+                    return;
                 }
-                Ok(Next::Reply(loaded)) => {
-                    let (name, shards) = (name.clone(), Vec::new());
-                    self.found.push(DatabaseFigures { name, loaded, stats: None, shards });
-                }
-                Err(error) if self.is_of_one() => return Err(error),
-                // It was dropped meanwhile.
-                Err(Error::DatabaseNotFound(_)) => {}
-                Err(error) => {
-                    self.trouble(name.clone(), "database", error.to_string());
+                Ok(FromDatabase::NotOpen) => return,
+                Ok(_) => ("database".to_owned(), "unexpected reply".to_owned()),
+                Err(failure) => ("database".to_owned(), failure.to_string()),
+            },
+            Some(shard) => {
+                let object = format!("shard {}", shard_id(&found.loaded, shard));
+                match envelope::decode_reply::<FromShard>(reply) {
+                    Ok(FromShard::Stats(stats)) => {
+                        if let Some(slot) = found.shards.get_mut(shard) {
+                            *slot = Some(stats);
+                        }
+                        return;
+                    }
+                    Ok(FromShard::Unavailable(why)) => (object, why.to_string()),
+                    Ok(FromShard::Refused(why)) => (object, why.to_string()),
+                    Ok(_) => return,
+                    Err(failure) => (object, failure.to_string()),
                 }
             }
-            self.names.pop_front();
-            load = None;
-        }
-    }
-
-    /// Whether the statement names its database, which has to be there then.
-    fn is_of_one(&self) -> bool {
-        matches!(&self.statement, Statement::ShowStats { database: Some(_), .. })
-    }
-
-    fn asked(&mut self) -> Vec<AskedObject> {
-        let mut asked = Vec::new();
-        for (database, found) in self.found.iter_mut().enumerate() {
-            found.shards = shards(&found.loaded).map(|_| None).collect();
-            asked.push(AskedObject { database, shard: None });
-            let of_shard = |shard| AskedObject { database, shard: Some(shard) };
-            asked.extend((0..found.shards.len()).map(of_shard));
-        }
-        asked
-    }
-
-    fn ask(&mut self, context: &Context<'_>) -> DiagnosticsTurn {
-        let OperatorsStage::Ask(asked, at) = &self.stage else { return Ok(Next::Reply(None)) };
-        let requests = asked.iter().skip(*at).take(CALLS_PER_ROUND_MAX).filter_map(|asked| {
-            let found = self.found.get(asked.database)?;
-            Some(match asked.shard {
-                None => {
-                    let to = Address::Database(found.loaded.object.clone());
-                    Request::new(to, envelope::encode(&ToDatabase::Stats))
-                }
-                Some(shard) => {
-                    let of = shards(&found.loaded).nth(shard)?;
-                    let to = Address::Shard(of.group.shards.get(of.position)?.clone());
-                    Request::new(to, envelope::encode(&ToShard::Stats))
-                }
-            })
-        });
-        let requests: Vec<Request> = requests.collect();
-        if !requests.is_empty() {
-            return Ok(Next::Calls(requests));
-        }
-        let chunks = self.chunks(context.platform.now_ns());
-        self.stage = OperatorsStage::Show(chunks);
-        self.show()
-    }
-
-    fn learn(
-        &mut self,
-        context: &Context<'_>,
-        asked: Vec<AskedObject>,
-        at: usize,
-        replies: Replies,
-    ) -> DiagnosticsTurn {
-        let count = replies.len();
-        for (asked, reply) in asked.iter().skip(at).zip(replies) {
-            let Some(found) = self.found.get_mut(asked.database) else { continue };
-            let (object, trouble) = match asked.shard {
-                None => match envelope::decode_reply::<FromDatabase>(reply) {
-                    Ok(FromDatabase::Stats(stats)) => {
-                        found.stats = Some(stats);
-                        continue;
-                    }
-                    Ok(FromDatabase::NotOpen) => continue,
-                    Ok(_) => ("database".to_owned(), "answered something else".to_owned()),
-                    Err(failure) => ("database".to_owned(), failure.to_string()),
-                },
-                Some(shard) => {
-                    let object = format!("shard {}", shard_id(&found.loaded, shard));
-                    match envelope::decode_reply::<FromShard>(reply) {
-                        Ok(FromShard::Stats(stats)) => {
-                            if let Some(slot) = found.shards.get_mut(shard) {
-                                *slot = Some(stats);
-                            }
-                            continue;
-                        }
-                        Ok(FromShard::Stale) => continue,
-                        Ok(FromShard::Unavailable(why)) => (object, why.to_string()),
-                        Ok(FromShard::Refused(why)) => (object, why.to_string()),
-                        Ok(_) => continue,
-                        Err(failure) => (object, failure.to_string()),
-                    }
-                }
-            };
-            let database = found.name.clone();
-            self.trouble(database, &object, trouble);
-        }
-        self.stage = OperatorsStage::Ask(asked, at + count);
-        self.ask(context)
+        };
+        let database = found.name.clone();
+        self.trouble(database, &object, trouble);
     }
 
     fn trouble(&mut self, database: String, object: &str, what: String) {
         self.troubles.push(Trouble { database, object: object.to_owned(), what });
-    }
-
-    fn show(&mut self) -> DiagnosticsTurn {
-        match &mut self.stage {
-            OperatorsStage::Show(chunks) => Ok(Next::Reply(chunks.pop_front())),
-            _ => Ok(Next::Reply(None)),
-        }
     }
 }
 
@@ -271,24 +216,4 @@ pub(super) fn shards(loaded: &Loaded) -> impl Iterator<Item = ShardOf<'_>> {
 /// The number under which SHOW SHARDS lists a shard.
 fn shard_id(loaded: &Loaded, shard: usize) -> i64 {
     shards(loaded).nth(shard).map_or(0, |shard| shard.id())
-}
-
-impl RoundMachine for Diagnostics {
-    type Reply = Option<SeriesChunk>;
-
-    fn round(&mut self) -> &mut Round {
-        &mut self.round
-    }
-
-    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> DiagnosticsTurn {
-        match std::mem::replace(&mut self.stage, OperatorsStage::List) {
-            OperatorsStage::List => self.list(context, replies),
-            OperatorsStage::Load(load) => self.load(context, load, replies),
-            OperatorsStage::Ask(asked, at) => self.learn(context, asked, at, replies),
-            show @ OperatorsStage::Show(_) => {
-                self.stage = show;
-                self.show()
-            }
-        }
-    }
 }

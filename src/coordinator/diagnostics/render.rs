@@ -1,6 +1,5 @@
 //! What was found, as the series that 1.x prints.
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use super::{DatabaseFigures, Diagnostics, ShardOf, Trouble, quotas, shards};
@@ -62,18 +61,18 @@ impl ShardOf<'_> {
 
 impl Diagnostics {
     /// The series of the statement.
-    pub(super) fn chunks(&self, now_ns: i64) -> VecDeque<SeriesChunk> {
+    pub(super) fn chunks(&self, now_ns: i64) -> Vec<SeriesChunk> {
         let found = &self.found[..];
         match &self.statement {
             Statement::ShowShards => found.iter().map(shards_of).collect(),
-            Statement::ShowShardGroups => VecDeque::from([groups_of(found)]),
+            Statement::ShowShardGroups => Vec::from([groups_of(found)]),
             Statement::ShowStats { module, .. } => wanted(stats(found), module.as_deref()),
             Statement::ShowDiagnostics { module } => {
                 let mut all = diagnostics(found, &self.troubles, now_ns);
                 all.insert(all.len() - 1, self.other_releases());
                 wanted(all, module.as_deref())
             }
-            _ => VecDeque::new(),
+            _ => Vec::new(),
         }
     }
 
@@ -102,7 +101,7 @@ impl Diagnostics {
 }
 
 /// `FOR 'module'`; another module than there is lists nothing.
-fn wanted(mut chunks: Vec<SeriesChunk>, module: Option<&str>) -> VecDeque<SeriesChunk> {
+fn wanted(mut chunks: Vec<SeriesChunk>, module: Option<&str>) -> Vec<SeriesChunk> {
     chunks.retain(|chunk| module.is_none_or(|module| chunk.name.as_deref() == Some(module)));
     chunks.into()
 }

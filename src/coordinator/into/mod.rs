@@ -6,145 +6,92 @@
 
 mod rows_to_batch;
 
+use super::error::Error;
 use super::grants::Principal;
 use super::query::Query;
 use super::session::Session;
 use super::write::{Write, WriteOutcome, WriteRequest};
-use super::{Context, RoundMachine, Turn};
+use super::{Io, Parts, RoundMachine};
+use crate::batch::Batch;
 use crate::influxql::ast::{Expr, SelectStatement};
 use crate::influxql::into::{Target, TargetName};
 use crate::model::name::{Place, Unwritable, check_writable};
-use crate::protocol::round::{Next, Replies, Round};
+use crate::protocol::round::{Next, Replies};
 use crate::query::error::QueryError;
 use crate::query::functions;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use crate::query::source::SourceName;
 use rows_to_batch::IntoPoints;
 
-/// A SELECT INTO in progress. Answers as [`super::statement::Execution`] does.
-#[derive(Debug)]
-pub struct SelectInto {
-    /// Where to.
-    place: SourceName,
-    /// The measurement; `None` is each row's own.
-    measurement: Option<String>,
-    principal: Principal,
-    query: Box<Query>,
-    /// Rows that wait to be written.
-    points: IntoPoints,
-    /// Points that have been written or are being.
-    written: u64,
-    stage: IntoStage,
-    round: Round,
-}
-
-#[derive(Debug)]
-enum IntoStage {
-    Read,
-    Write(Box<Write>),
-    Finished,
-}
-
-type IntoTurn = Turn<Option<SeriesChunk>>;
-
-impl SelectInto {
-    /// Prepares `select`, whose rows go to `target`.
-    ///
-    /// # Errors
-    /// [`QueryError::DatabaseRequired`], and for a name that cannot be written.
-    pub fn new(
-        select: SelectStatement,
-        target: Target,
-        session: Session,
-    ) -> Result<Self, QueryError> {
-        check_names(&select, &target)?;
-        let place =
-            session.defaults().resolve(target.database.as_deref(), target.policy.as_deref())?;
-        let measurement = match target.name {
-            TargetName::Name(name) => Some(name),
-            TargetName::SameAsSource => None,
-        };
-        let points = IntoPoints::new(tag_arguments(&select));
-        let principal = session.principal.clone();
-        let query = Box::new(Query::select(select, session)?);
-        let stage = IntoStage::Read;
-        let (written, round) = (0, Round::default());
-        Ok(Self { place, measurement, principal, query, points, written, stage, round })
-    }
-
-    fn read(&mut self, context: &mut Context<'_>, mut replies: Replies) -> IntoTurn {
+/// Carries out `select`, whose rows go to `target`.
+///
+/// # Errors
+/// [`QueryError::DatabaseRequired`], and for a name that cannot be written.
+pub(super) fn select_into(
+    select: SelectStatement,
+    target: Target,
+    session: Session,
+) -> Result<Parts<SeriesChunk>, QueryError> {
+    check_names(&select, &target)?;
+    let place = session.defaults().resolve(target.database.as_deref(), target.policy.as_deref())?;
+    let measurement = match target.name {
+        TargetName::Name(name) => Some(name),
+        TargetName::SameAsSource => None,
+    };
+    let mut points = IntoPoints::new(tag_arguments(&select));
+    let principal = session.principal.clone();
+    let mut query = Query::select(select, session)?;
+    Ok(Parts::once(|io| async move {
+        let (mut written, mut replies) = (0, Replies::default());
         loop {
-            match self.query.go_on(context, std::mem::take(&mut replies))? {
+            let replies_now = std::mem::take(&mut replies);
+            let is_end = match io.with(|context| query.go_on(context, replies_now))?? {
                 Next::Calls(requests) => {
-                    self.stage = IntoStage::Read;
-                    return Ok(Next::Calls(requests));
+                    replies = io.calls(requests).await;
+                    continue;
                 }
                 Next::Reply(Some(chunk)) => {
-                    let mut times = chunk.columns.iter().enumerate().filter(|(_, c)| *c == "time");
-                    if !matches!((times.next(), times.next()), (Some((0, _)), None)) {
-                        // 1.x's words where the time has another name; two of them it panics over.
-                        let text = "error finding time index in result";
-                        return Err(QueryError::Invalid(text.into()).into());
-                    }
-                    self.points.push(self.measurement.as_deref(), &chunk);
-                    if self.points.is_enough() {
-                        return self.write_batch(context);
-                    }
+                    check_time_column(&chunk)?;
+                    points.push(measurement.as_deref(), &chunk);
+                    false
                 }
-                Next::Reply(None) if self.points.count() > 0 => {
-                    return self.write_batch(context);
-                }
-                Next::Reply(None) => return Ok(Next::Reply(Some(written(self.written)))),
+                Next::Reply(None) => true,
+            };
+            if points.is_enough() || is_end && points.count() > 0 {
+                written += points.count();
+                let batch = points.take().map_err(|unwritable| invalid(&unwritable))?;
+                write(&io, &place, &principal, batch).await?;
+            }
+            if is_end {
+                return Ok(Some(written_row(written)));
             }
         }
-    }
+    }))
+}
 
-    fn write_batch(&mut self, context: &mut Context<'_>) -> IntoTurn {
-        let SourceName { database, policy } = self.place.clone();
-        self.written += self.points.count();
-        let batch = match self.points.take() {
-            Ok(batch) => batch,
-            Err(unwritable) => return Err(invalid(&unwritable).into()),
-        };
-        let (auto_create, all_or_nothing) = (None, false);
-        let principal = self.principal.clone();
-        let request =
-            WriteRequest { database, policy, principal, batch, auto_create, all_or_nothing };
-        self.write(context, Vec::new(), Box::new(Write::new(request)))
-    }
-
-    fn write(
-        &mut self,
-        context: &mut Context<'_>,
-        replies: Replies,
-        mut write: Box<Write>,
-    ) -> IntoTurn {
-        match write.go_on(context, replies)? {
-            Next::Calls(requests) => {
-                self.stage = IntoStage::Write(write);
-                Ok(Next::Calls(requests))
-            }
-            Next::Reply(outcome) => match partial(&outcome) {
-                Some(error) => Err(error.into()),
-                None => self.read(context, Vec::new()),
-            },
-        }
+/// Writes a batch to the target.
+async fn write(
+    io: &Io,
+    place: &SourceName,
+    principal: &Principal,
+    batch: Batch,
+) -> Result<(), Error> {
+    let SourceName { database, policy } = place.clone();
+    let (auto_create, all_or_nothing, principal) = (None, false, principal.clone());
+    let request = WriteRequest { database, policy, principal, batch, auto_create, all_or_nothing };
+    match partial(&io.run(Write::new(request)).await?) {
+        Some(error) => Err(error.into()),
+        None => Ok(()),
     }
 }
 
-impl RoundMachine for SelectInto {
-    type Reply = Option<SeriesChunk>;
-
-    fn round(&mut self) -> &mut Round {
-        &mut self.round
-    }
-
-    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> IntoTurn {
-        match std::mem::replace(&mut self.stage, IntoStage::Finished) {
-            IntoStage::Read => self.read(context, replies),
-            IntoStage::Write(write) => self.write(context, replies, write),
-            IntoStage::Finished => Ok(Next::Reply(None)),
-        }
+/// Requires a single time column, which is the first one.
+fn check_time_column(chunk: &SeriesChunk) -> Result<(), QueryError> {
+    let mut times = chunk.columns.iter().enumerate().filter(|(_, name)| *name == "time");
+    match (times.next(), times.next()) {
+        (Some((0, _)), None) => Ok(()),
+        // The text of 1.x for a renamed time. Two of them make 1.x panic.
+        _ => Err(QueryError::Invalid("error finding time index in result".into())),
     }
 }
 
@@ -190,8 +137,8 @@ fn partial(outcome: &WriteOutcome) -> Option<QueryError> {
     Some(QueryError::Invalid(format!("partial write: {cause} dropped={dropped}")))
 }
 
-/// The one row that the statement answers with.
-fn written(points: u64) -> SeriesChunk {
+/// The row that the statement returns.
+fn written_row(points: u64) -> SeriesChunk {
     let points = i64::try_from(points).unwrap_or(i64::MAX);
     let count = ResultColumn::Values(Column::full(Values::Integer(vec![points])));
     SeriesChunk {

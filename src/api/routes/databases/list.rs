@@ -2,23 +2,10 @@
 
 use serde_json::json;
 
-use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
-use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Handler, Incoming};
-use crate::coordinator::Machine;
-use crate::coordinator::database_names::{DatabaseNames, seen_by_name};
-use crate::coordinator::grants::Principal;
-use crate::protocol::call::{Reply, Step};
-
-/// A list in progress.
-#[derive(Debug)]
-struct ListHandler {
-    url: Parameters,
-    principal: Principal,
-    names: DatabaseNames,
-}
+use crate::api::routes::handler::{Handler, Incoming, TaskHandler};
+use crate::coordinator::database_names::{database_names, seen_by_name};
 
 /// `GET /api/v3/configure/database`
 ///
@@ -26,23 +13,10 @@ struct ListHandler {
 /// None.
 pub fn begin_list(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let (url, principal) = (request.url.clone(), request.caller.clone());
-    Ok(Box::new(ListHandler { url, principal, names: DatabaseNames::default() }))
-}
-
-impl Handler for ListHandler {
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
-        match self.names.step(&mut isolate.context(), reply) {
-            Step::Calls(calls) => Ok(Action::Calls(calls)),
-            Step::Done(names) => {
-                let names = seen_by_name(&self.principal.grants, names?);
-                list(&self.url, &names).map(Action::Respond)
-            }
-        }
-    }
+    Ok(Box::new(TaskHandler::run(|io| async move {
+        let names = seen_by_name(&principal.grants, io.run(database_names()).await?);
+        list(&url, &names)
+    })))
 }
 
 /// The list in one of InfluxDB 3's formats. None is ever shown as deleted: that is at once.

@@ -6,15 +6,12 @@ mod list;
 
 use serde::Deserialize;
 
-use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
-use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Handler, Incoming, Received};
+use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::api::settings::{Settings, duration_ns};
-use crate::coordinator::Machine;
-use crate::coordinator::create_drop::{Change, CreateDrop};
-use crate::protocol::call::{Reply, Step};
+use crate::coordinator::Io;
+use crate::coordinator::create_drop::{Change, carry_out};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::PolicySpec;
 
@@ -42,22 +39,13 @@ impl Body {
     }
 }
 
-/// A creation, a change or the end of a database, from its parameters to its answer.
-#[derive(Debug)]
-struct ChangeHandler {
-    /// Set once the body is read.
-    changing: Option<Changing>,
-}
-
-/// A change of a database in progress.
-#[derive(Debug)]
+/// A change of a database.
 struct Changing {
     name: String,
     kind: ChangeKind,
-    machine: CreateDrop,
+    change: Change,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ChangeKind {
     Create,
     Configure,
@@ -68,53 +56,43 @@ enum ChangeKind {
 ///
 /// # Errors
 /// None.
-pub fn begin_change(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
-    Ok(Box::new(ChangeHandler { changing: None }))
+pub fn begin_change(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
+    Ok(Box::new(match request.head.method.as_str() {
+        "PUT" => TaskHandler::with_body(|_, body| {
+            let changing = Changing::configure(body.json()?)?;
+            Ok(|io| changing.run(io))
+        }),
+        "DELETE" => {
+            let url = request.url.clone();
+            TaskHandler::with_body(move |_, _| {
+                let changing = Changing::drop(&url)?;
+                Ok(|io| changing.run(io))
+            })
+        }
+        _ => TaskHandler::with_body(|isolate, body| {
+            let changing = Changing::create(body.json()?, isolate.settings()?)?;
+            Ok(|io| changing.run(io))
+        }),
+    }))
 }
 
-impl Handler for ChangeHandler {
-    fn start(
-        &mut self,
-        request: &Incoming<'_>,
-        isolate: &mut Isolate<'_>,
-        body: Received,
-    ) -> Result<(), ApiError> {
-        self.changing = Some(match request.head.method.as_str() {
-            "PUT" => Changing::configure(body.json()?)?,
-            "DELETE" => Changing::drop(request.url)?,
-            _ => Changing::create(body.json()?, isolate.settings()?)?,
-        });
-        Ok(())
-    }
-
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
-        let Some(Changing { name, kind, machine }) = &mut self.changing else {
-            return Ok(Action::End);
-        };
-        let changed = match machine.step(&mut isolate.context(), reply) {
-            Step::Calls(calls) => return Ok(Action::Calls(calls)),
-            Step::Done(changed) => changed?,
-        };
+impl Changing {
+    async fn run(self, io: Io) -> Result<Response, ApiError> {
+        let Self { name, kind, change } = self;
+        let changed = io.run(carry_out(change)).await?;
         match kind {
             ChangeKind::Create if changed.existed => {
                 Err(ApiError::Conflict(format!("database \"{name}\" already exists")))
             }
             ChangeKind::Drop if !changed.existed => {
-                Err(ApiError::DatabaseNotFound { name: name.clone(), cure: String::new() })
+                Err(ApiError::DatabaseNotFound { name, cure: String::new() })
             }
             ChangeKind::Create | ChangeKind::Configure | ChangeKind::Drop => {
-                let body = serde_json::json!({ "db": name });
-                Ok(Action::Respond(Response::json(200, format!("{body}\n"))))
+                Ok(json_line(200, &serde_json::json!({ "db": name })))
             }
         }
     }
-}
 
-impl Changing {
     fn create(body: Body, settings: &Settings) -> Result<Self, ApiError> {
         let duration_ns = body.duration_ns()?;
         let create = CreateDatabase {
@@ -126,8 +104,8 @@ impl Changing {
             jurisdiction: body.jurisdiction,
             creator: 0,
         };
-        let machine = CreateDrop::new(Change::CreateDatabase(create));
-        Ok(Self { name: body.db, kind: ChangeKind::Create, machine })
+        let change = Change::CreateDatabase(create);
+        Ok(Self { name: body.db, kind: ChangeKind::Create, change })
     }
 
     fn drop(url: &Parameters) -> Result<Self, ApiError> {
@@ -141,8 +119,8 @@ impl Changing {
         if !matches!(url.filled("hard_delete_at"), None | Some("now" | "default")) {
             return invalid("a database is deleted at once: leave hard_delete_at out");
         }
-        let machine = CreateDrop::new(Change::DropDatabase { name: name.clone() });
-        Ok(Self { name, kind: ChangeKind::Drop, machine })
+        let change = Change::DropDatabase { name: name.clone() };
+        Ok(Self { name, kind: ChangeKind::Drop, change })
     }
 
     fn configure(body: Body) -> Result<Self, ApiError> {
@@ -156,7 +134,7 @@ impl Changing {
             return Err(ApiError::Invalid(why.to_owned()));
         }
         let (database, shards) = (body.db.clone(), body.shards);
-        let machine = CreateDrop::new(Change::Configure { database, shards, duration_ns });
-        Ok(Self { name: body.db, kind: ChangeKind::Configure, machine })
+        let change = Change::Configure { database, shards, duration_ns };
+        Ok(Self { name: body.db, kind: ChangeKind::Configure, change })
     }
 }

@@ -11,8 +11,9 @@ use crate::api::isolate_state::Isolate;
 use crate::api::params::{Dialect, WriteParams};
 use crate::api::routes::bucket_lookup::BucketLookup;
 use crate::api::routes::handler::{Handler, Incoming, Place, Received};
-use crate::coordinator::Machine;
-use crate::coordinator::delete::Delete;
+use crate::coordinator::delete::delete;
+use crate::coordinator::load_schemas::Want;
+use crate::coordinator::{Machine, Task};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
 use crate::influxql::{self, quote, time_literal};
@@ -39,7 +40,7 @@ struct DeleteHandler {
     /// Set while the bucket is named by its id.
     lookup: Option<BucketLookup>,
     /// `None` before the body is read, and if no point can be meant.
-    machine: Option<Delete>,
+    machine: Option<Task<()>>,
 }
 
 /// `POST /api/v2/delete`
@@ -82,11 +83,11 @@ impl Handler for DeleteHandler {
         let equalities = predicate::parse(body.predicate.as_deref().unwrap_or_default())?;
         let Some(text) = statement(&equalities, start_ns, stop_ns)? else { return Ok(()) };
         let statement = influxql::parse_statement(&text, &Params::default());
-        let Ok(delete @ Statement::Delete(_)) = statement else {
+        let Ok(statement @ Statement::Delete(_)) = statement else {
             return Err(ApiError::Internal("the predicate makes no statement".to_owned()));
         };
-        let machine = Delete::new(delete, self.database.clone(), isolate.now_ns());
-        self.machine = Some(machine.of_policy(self.policy.clone()));
+        let want = Want::Policy(self.policy.clone());
+        self.machine = Some(delete(statement, self.database.clone(), want, isolate.now_ns()));
         Ok(())
     }
 

@@ -19,12 +19,12 @@ use crate::api::error::ApiError;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming, Received};
-use crate::coordinator::Machine;
-use crate::coordinator::create_drop::{Change, CreateDrop};
+use crate::coordinator::create_drop::{Change, Changed, carry_out};
 use crate::coordinator::describe_databases::{
-    DescribeDatabases, DescribedDatabase, WhichDatabases,
+    DescribedDatabase, WhichDatabases, describe_databases,
 };
 use crate::coordinator::grants::Principal;
+use crate::coordinator::{Machine, Task};
 use crate::protocol::call::{Reply, Step};
 use bucket_names::buckets_of;
 use request::{AfterChanges, ManagePlan, ManageRequest, Resource, json, not_found};
@@ -41,14 +41,14 @@ struct ManageHandler {
 enum ManageStage {
     /// The body is not read yet.
     Unread,
-    DescribeDatabases(DescribeDatabases),
+    DescribeDatabases(Task<Vec<DescribedDatabase>>),
     Change {
-        current: Box<CreateDrop>,
+        current: Task<Changed>,
         rest: vec::IntoIter<Change>,
         after: AfterChanges,
     },
     Show {
-        survey: DescribeDatabases,
+        survey: Task<Vec<DescribedDatabase>>,
         status: u16,
         policy: String,
     },
@@ -105,7 +105,7 @@ impl Handler for ManageHandler {
             self.request.body = body.json()?;
         }
         self.principal = request.caller.clone();
-        self.stage = ManageStage::DescribeDatabases(DescribeDatabases::new(
+        self.stage = ManageStage::DescribeDatabases(describe_databases(
             &self.principal,
             self.request.surveyed(),
         ));
@@ -164,17 +164,12 @@ impl ManageHandler {
     /// The next change, or what shows what they made; `None` when nothing is shown.
     fn change(&self, mut rest: vec::IntoIter<Change>, after: AfterChanges) -> Option<ManageStage> {
         if let Some(change) = rest.next() {
-            return Some(ManageStage::Change {
-                current: Box::new(CreateDrop::new(change)),
-                rest,
-                after,
-            });
+            return Some(ManageStage::Change { current: carry_out(change), rest, after });
         }
         match after {
             AfterChanges::Empty => None,
             AfterChanges::Show { status, database, policy } => {
-                let survey =
-                    DescribeDatabases::new(&self.principal, WhichDatabases::Named(database));
+                let survey = describe_databases(&self.principal, WhichDatabases::Named(database));
                 Some(ManageStage::Show { survey, status, policy })
             }
         }

@@ -9,8 +9,8 @@ use crate::api::error::ApiError;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::handler::{Handler, Incoming, Place};
-use crate::coordinator::Machine;
-use crate::coordinator::diagnostics::Diagnostics;
+use crate::coordinator::diagnostics::diagnostics;
+use crate::coordinator::{Machine, Parts};
 use crate::influxql::ast::Statement;
 use crate::protocol::call::{Reply, Step};
 use crate::query::result::SeriesChunk;
@@ -24,7 +24,7 @@ struct MetricsHandler {
     database: String,
     exposition: Exposition,
     /// SHOW STATS ON the database, of which the answer is made.
-    machine: Diagnostics,
+    machine: Parts<SeriesChunk>,
     chunks: Vec<SeriesChunk>,
 }
 
@@ -41,7 +41,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(MetricsHandler {
         database,
         exposition: Exposition::negotiate(request.head.header("accept")),
-        machine: Diagnostics::new(statement),
+        machine: diagnostics(statement),
         chunks: Vec::new(),
     }))
 }

@@ -1,7 +1,7 @@
-//! Serves `/api/v3/configure/token`: administrators make, list and revoke database tokens there; at
-//! [`secrets`] they give one another secret.
+//! Serves `/api/v3/configure/token`: administrators create, list and revoke database tokens. [`secrets`]
+//! replaces the secret of a token.
 //!
-//! A token is shown once, in the answer that made it; what is kept is its SHA-256.
+//! Only the response to a creation contains the token. The Catalog stores its SHA-256.
 
 mod describe;
 pub mod secrets;
@@ -11,26 +11,23 @@ use serde_json::{Value, json};
 
 use describe::{described, expiry, time};
 
-use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::Response;
-use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{Handler, Incoming, Received};
-use crate::coordinator::Context;
+use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
+use crate::coordinator::Io;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::{TOKEN_PREFIX, hex, token_hash};
+use crate::coordinator::single_call::ask_catalog;
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{GRANTEES_PER_PAGE, TOKEN_NAME_BYTES_MAX};
 use crate::model::name;
 use crate::model::time::S_NS;
-use crate::protocol::call::{Address, CallFailure, Platform, Reply};
+use crate::protocol::call::Platform;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
-use crate::protocol::envelope;
 use crate::protocol::grants::Grantee;
 use crate::protocol::host::Unavailable;
-use crate::protocol::round::{Request, Round};
 
-/// Of a page that another one follows: what `after` is to be for that one.
+/// The header with the `after` of the next page.
 const NEXT_HEADER: &str = "X-Tidemark-Next";
 
 /// The body of a creation.
@@ -51,43 +48,18 @@ struct PermissionBody {
     actions: Vec<String>,
 }
 
-/// A request about tokens, in progress.
-struct TokensHandler {
-    /// What is done; a creation is not known before its body is read.
-    job: Option<Job>,
-    round: Round,
-}
-
-impl std::fmt::Debug for TokensHandler {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("TokensHandler(..)")
-    }
-}
-
-enum Job {
-    Create {
-        token: String,
-        grantee: Box<Grantee>,
-    },
-    Delete {
-        name: String,
-    },
-    /// A page of tokens: those after this number, at most so many.
-    List {
-        after: u64,
-        limit: u64,
-    },
-}
-
 /// `GET`, `POST` and `DELETE /api/v3/configure/token`
 ///
 /// # Errors
-/// [`ApiError::Invalid`] for a DELETE that names no token.
+/// [`ApiError::Invalid`] for a DELETE that names no token, and for an invalid `after` or `limit`.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
-    let job = match request.head.method.as_str() {
-        "POST" => None,
-        "DELETE" => match request.url.filled("token_name") {
-            Some(name) => Some(Job::Delete { name: name.to_owned() }),
+    let handler = match request.head.method.as_str() {
+        "POST" => TaskHandler::with_body(|isolate, body| {
+            let (token, grantee) = new_token(body.json()?, isolate.platform)?;
+            Ok(|io| create(io, token, grantee))
+        }),
+        "DELETE" => match request.url.filled("token_name").map(str::to_owned) {
+            Some(name) => TaskHandler::run(|io| delete(io, name)),
             None => return invalid("name the token with the parameter token_name"),
         },
         _ => {
@@ -98,137 +70,101 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
                 }),
             };
             let limit = number("limit", GRANTEES_PER_PAGE as u64)?;
-            let limit = limit.clamp(1, GRANTEES_PER_PAGE as u64);
-            Some(Job::List { after: number("after", 0)?, limit })
+            let (after, limit) = (number("after", 0)?, limit.clamp(1, GRANTEES_PER_PAGE as u64));
+            TaskHandler::run(move |io| list(io, after, limit))
         }
     };
-    Ok(Box::new(TokensHandler { job, round: Round::default() }))
+    Ok(Box::new(handler))
 }
 
-impl Handler for TokensHandler {
-    fn start(
-        &mut self,
-        _request: &Incoming<'_>,
-        isolate: &mut Isolate<'_>,
-        body: Received,
-    ) -> Result<(), ApiError> {
-        if self.job.is_none() {
-            self.job = Some(Job::create(body.json()?, isolate.platform)?);
-        }
-        Ok(())
+/// Reads the body of a creation. Returns the token and what is stored of it.
+fn new_token(body: Body, platform: &dyn Platform) -> Result<(String, Grantee), ApiError> {
+    let named = !body.token_name.is_empty() && body.token_name.len() <= TOKEN_NAME_BYTES_MAX;
+    if !named || body.token_name.chars().any(char::is_control) {
+        return invalid("token_name must be printable text of 1 to 256 bytes");
     }
-
-    fn step(
-        &mut self,
-        isolate: &mut Isolate<'_>,
-        reply: Option<Reply>,
-    ) -> Result<Action, ApiError> {
-        let context = &mut isolate.context();
-        let Some(job) = &mut self.job else { return Ok(Action::End) };
-        let Some(reply) = reply else {
-            return Ok(Action::Calls(self.round.start(vec![job.request()])));
-        };
-        match self.round.take(reply).and_then(|mut replies| replies.pop()) {
-            Some(reply) => job.answer(context, reply),
-            None => Ok(Action::Calls(Vec::new())),
-        }
+    let mut permissions = Vec::new();
+    for permission in &body.permissions {
+        read_permission(permission, &mut permissions)?;
     }
+    if permissions.is_empty() {
+        return invalid("permissions must name at least one database");
+    }
+    let now_ns = platform.now_ns();
+    let expires_ns = match body.expiry_secs {
+        None => i64::MAX,
+        Some(seconds) if seconds > 0 => now_ns.saturating_add(seconds.saturating_mul(S_NS)),
+        Some(_) => return invalid("expiry_secs must be above 0; leave it out for never"),
+    };
+    let token = new_secret(platform)?;
+    let grants = Grants { admin: false, permissions };
+    let (hash, times_ns) = (token_hash(&token), [now_ns, expires_ns]);
+    let grantee = Grantee::token(&body.token_name, hash, grants, times_ns);
+    Ok((token, grantee))
 }
 
-impl Job {
-    /// Prepares a creation.
-    ///
-    /// # Errors
-    /// [`ApiError::Invalid`] naming what cannot be read.
-    fn create(body: Body, platform: &dyn Platform) -> Result<Self, ApiError> {
-        let named = !body.token_name.is_empty() && body.token_name.len() <= TOKEN_NAME_BYTES_MAX;
-        if !named || body.token_name.chars().any(char::is_control) {
-            return invalid("token_name must be printable text of 1 to 256 bytes");
+async fn create(io: Io, token: String, grantee: Grantee) -> Result<Response, ApiError> {
+    let message = ToCatalog::PutGrantee(Box::new(grantee.clone()));
+    let id = match change(&io, &message).await {
+        Ok(FromCatalog::Granted { id, .. }) => id,
+        Err(Error::Unavailable(Unavailable::Changing)) => {
+            return Err(ApiError::Conflict(format!("token \"{}\" already exists", grantee.name)));
         }
-        let mut permissions = Vec::new();
-        for permission in &body.permissions {
-            read_permission(permission, &mut permissions)?;
-        }
-        if permissions.is_empty() {
-            return invalid("permissions must name at least one database");
-        }
-        let now_ns = platform.now_ns();
-        let expires_ns = match body.expiry_secs {
-            None => i64::MAX,
-            Some(seconds) if seconds > 0 => now_ns.saturating_add(seconds.saturating_mul(S_NS)),
-            Some(_) => return invalid("expiry_secs must be above 0; leave it out for never"),
-        };
-        let token = new_secret(platform)?;
-        let grants = Grants { admin: false, permissions };
-        let (hash, times_ns) = (token_hash(&token), [now_ns, expires_ns]);
-        let grantee = Grantee::token(&body.token_name, hash, grants, times_ns);
-        Ok(Self::Create { token, grantee: Box::new(grantee) })
-    }
+        Err(error) => return Err(error.into()),
+        Ok(_) => return Err(Error::unexpected_reply().into()),
+    };
+    let body = json!({
+        "id": id,
+        "name": grantee.name,
+        "token": token,
+        "hash": grantee.hash,
+        "created_at": time(grantee.created_ns),
+        "expiry": expiry(grantee.expires_ns),
+    });
+    Ok(json_line(201, &body))
+}
 
-    /// What the Catalog is asked.
-    fn request(&self) -> Request {
-        let message = match self {
-            Self::Create { grantee, .. } => ToCatalog::PutGrantee(grantee.clone()),
-            Self::Delete { name } => ToCatalog::RemoveGrantee { user: false, name: name.clone() },
-            Self::List { after, limit } => {
-                ToCatalog::Grantees { user: false, after: *after, limit: *limit }
-            }
-        };
-        Request::new(Address::Catalog, envelope::encode(&message))
-    }
+async fn delete(io: Io, name: String) -> Result<Response, ApiError> {
+    let message = ToCatalog::RemoveGrantee { user: false, name: name.clone() };
+    dropped(change(&io, &message).await?, || not_found(&name))
+}
 
-    /// What the Catalog's reply comes to.
-    fn answer(
-        &mut self,
-        context: &mut Context<'_>,
-        reply: Result<Vec<u8>, CallFailure>,
-    ) -> Result<Action, ApiError> {
-        // Whatever became of it, who was unknown may be known now.
-        context.cache.callers.forget_refused();
-        let reply = envelope::decode_reply::<FromCatalog>(reply).map_err(Error::from)?;
-        match (&*self, reply) {
-            (Self::List { .. }, FromCatalog::Grantees { rows, more, used }) => {
-                let next = rows.last().filter(|_| more).map(|row| row.id.to_string());
-                let used = used.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
-                let tokens = rows.iter().zip(used).map(|(row, used)| described(row, used));
-                let body = Value::Array(tokens.collect());
-                let response = Response::json(200, format!("{body}\n"));
-                Ok(Action::Respond(match next {
-                    Some(next) => response.with_header(NEXT_HEADER, &next),
-                    None => response,
-                }))
-            }
-            (Self::Create { token, grantee }, FromCatalog::Granted { id, .. }) => {
-                let body = json!({
-                    "id": id,
-                    "name": grantee.name,
-                    "token": token,
-                    "hash": grantee.hash,
-                    "created_at": time(grantee.created_ns),
-                    "expiry": expiry(grantee.expires_ns),
-                });
-                Ok(respond(201, &body))
-            }
-            (Self::Create { grantee, .. }, FromCatalog::Unavailable(Unavailable::Changing)) => {
-                Err(ApiError::Conflict(format!("token \"{}\" already exists", grantee.name)))
-            }
-            (Self::Delete { .. }, FromCatalog::Dropped { existed: true, remaining: 0 }) => {
-                Ok(Action::Respond(Response::empty(200)))
-            }
-            (Self::Delete { .. }, FromCatalog::Dropped { existed: true, remaining }) => {
-                Ok(respond(202, &json!({ "remaining": remaining })))
-            }
-            (Self::Delete { name }, FromCatalog::Dropped { existed: false, .. }) => {
-                Err(not_found(name))
-            }
-            (_, FromCatalog::Refused(refusal)) => Err(Error::Catalog(refusal).into()),
-            (_, FromCatalog::Unavailable(why)) => Err(Error::from(why).into()),
-            _ => Err(Error::unexpected_reply().into()),
+async fn list(io: Io, after: u64, limit: u64) -> Result<Response, ApiError> {
+    let message = ToCatalog::Grantees { user: false, after, limit };
+    let FromCatalog::Grantees { rows, more, used } = ask_catalog(&io, &message).await? else {
+        return Err(Error::unexpected_reply().into());
+    };
+    let next = rows.last().filter(|_| more).map(|row| row.id.to_string());
+    let used = used.iter().map(Vec::as_slice).chain(std::iter::repeat(&[][..]));
+    let tokens = rows.iter().zip(used).map(|(row, used)| described(row, used));
+    let response = json_line(200, &Value::Array(tokens.collect()));
+    Ok(match next {
+        Some(next) => response.with_header(NEXT_HEADER, &next),
+        None => response,
+    })
+}
+
+/// Sends a change of a token to the Catalog. A caller that was refused may be known afterwards, even
+/// if the reply was lost.
+async fn change(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
+    let reply = ask_catalog(io, message).await;
+    io.with(|context| context.cache.callers.forget_refused())?;
+    reply
+}
+
+/// The response to the removal of a token or a secret: 202 while some databases may still accept it.
+fn dropped(reply: FromCatalog, missing: impl FnOnce() -> ApiError) -> Result<Response, ApiError> {
+    match reply {
+        FromCatalog::Dropped { existed: true, remaining: 0 } => Ok(Response::empty(200)),
+        FromCatalog::Dropped { existed: true, remaining } => {
+            Ok(json_line(202, &json!({ "remaining": remaining })))
         }
+        FromCatalog::Dropped { existed: false, .. } => Err(missing()),
+        _ => Err(Error::unexpected_reply().into()),
     }
 }
 
-/// A token that nobody guesses: four words of randomness are 256 bits.
+/// Returns a new random secret of 256 bits.
 fn new_secret(platform: &dyn Platform) -> Result<String, ApiError> {
     let words = [(); 4].map(|()| platform.random_u64().to_be_bytes());
     let random = words.as_flattened();
@@ -242,7 +178,7 @@ fn invalid<T>(message: &str) -> Result<T, ApiError> {
     Err(ApiError::Invalid(message.to_owned()))
 }
 
-/// One permission of the request: one of ours for each resource.
+/// Reads a permission of the request: one of ours for each resource.
 fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> Result<(), ApiError> {
     if body.resource_type != "db" {
         return invalid("resource_type must be \"db\"; the admin token is the secret ADMIN_TOKEN");
@@ -274,8 +210,4 @@ fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> Result<(
 
 fn not_found(name: &str) -> ApiError {
     ApiError::NotFound(format!("token not found: \"{name}\""))
-}
-
-fn respond(status: u16, body: &Value) -> Action {
-    Action::Respond(Response::json(status, format!("{body}\n")))
 }

@@ -1,0 +1,362 @@
+//! Runs an `async fn` as a [`RoundMachine`]: [`Task`] for one result, [`Parts`] for a stream.
+//!
+//! A request that needs several objects is written as an async function over [`Io`]. The function
+//! awaits `io.calls(requests)`, which hands the requests to the host and resumes with their
+//! replies. There is no executor: [`Task::go_on`](RoundMachine::go_on) polls the future once for
+//! each round of replies. Dropping the task cancels the request.
+
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::rc::Rc;
+use std::task::{self, Poll, Waker};
+
+use super::error::Error;
+use super::{Context, RoundMachine, Turn};
+use crate::protocol::call::{Address, CallFailure};
+use crate::protocol::envelope::{self, Wire};
+use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
+
+/// An async function in progress. `T` is its result.
+pub struct Task<T> {
+    /// `None` after the function has returned.
+    future: Option<Pin<Box<dyn Future<Output = Result<T, Error>>>>>,
+    io: Io,
+    round: Round,
+}
+
+impl<T> Task<T> {
+    /// Prepares the function that `start` returns. It runs at the first step.
+    pub fn new<F>(start: impl FnOnce(Io) -> F) -> Self
+    where
+        F: Future<Output = Result<T, Error>> + 'static,
+    {
+        let io = Io(Rc::new(Shared::default()));
+        Self { future: Some(Box::pin(start(io.clone()))), io, round: Round::default() }
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("round", &self.round).finish_non_exhaustive()
+    }
+}
+
+/// How far a poll has brought a task.
+enum Polled<T> {
+    Calls(Vec<Request>),
+    /// The function waits for nothing that a reply could bring.
+    Idle,
+    Returned(Result<T, Error>),
+}
+
+impl<T> Task<T> {
+    fn poll(&mut self, context: &mut Context<'_>, replies: Replies) -> Polled<T> {
+        let Some(future) = &mut self.future else { return Polled::Idle };
+        let shared = &self.io.0;
+        shared.exchange.replace(Exchange::Replies(replies));
+        let polled = {
+            let _lent = shared.lend(context);
+            future.as_mut().poll(&mut task::Context::from_waker(Waker::noop()))
+        };
+        match (polled, shared.exchange.take()) {
+            (Poll::Ready(result), _) => {
+                self.future = None;
+                Polled::Returned(result)
+            }
+            (Poll::Pending, Exchange::Requests(requests)) => Polled::Calls(requests),
+            (Poll::Pending, _) => Polled::Idle,
+        }
+    }
+}
+
+impl<T> RoundMachine for Task<T> {
+    type Reply = T;
+
+    fn round(&mut self) -> &mut Round {
+        &mut self.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<T> {
+        match self.poll(context, replies) {
+            Polled::Calls(requests) => Ok(Next::Calls(requests)),
+            Polled::Returned(result) => result.map(Next::Reply),
+            Polled::Idle => Err(Error::unexpected_reply()),
+        }
+    }
+}
+
+/// An async function that emits parts of a response. Each turn returns `Some(part)`, and `None` at
+/// the end and afterwards.
+pub struct Parts<T> {
+    task: Task<()>,
+    part: Rc<Cell<Option<T>>>,
+}
+
+impl<T: 'static> Parts<T> {
+    /// Prepares the function that `start` returns. It runs at the first step.
+    pub fn new<F>(start: impl FnOnce(Io, Output<T>) -> F) -> Self
+    where
+        F: Future<Output = Result<(), Error>> + 'static,
+    {
+        let part = Rc::new(Cell::new(None));
+        let output = Output(Rc::clone(&part));
+        Self { task: Task::new(|io| start(io, output)), part }
+    }
+
+    /// The parts of a function that returns at most one.
+    pub fn once<F>(start: impl FnOnce(Io) -> F) -> Self
+    where
+        F: Future<Output = Result<Option<T>, Error>> + 'static,
+    {
+        Self::new(|io, output| {
+            let part = start(io);
+            async move {
+                if let Some(part) = part.await? {
+                    output.emit(part).await;
+                }
+                Ok(())
+            }
+        })
+    }
+}
+
+impl<T> fmt::Debug for Parts<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Parts").field("task", &self.task).finish_non_exhaustive()
+    }
+}
+
+impl<T> RoundMachine for Parts<T> {
+    type Reply = Option<T>;
+
+    fn round(&mut self) -> &mut Round {
+        &mut self.task.round
+    }
+
+    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<T>> {
+        if self.task.future.is_none() {
+            return Ok(Next::Reply(None));
+        }
+        match self.task.poll(context, replies) {
+            Polled::Calls(requests) => Ok(Next::Calls(requests)),
+            Polled::Returned(result) => result.map(|()| Next::Reply(None)),
+            Polled::Idle => match self.part.take() {
+                Some(part) => Ok(Next::Reply(Some(part))),
+                None => Err(Error::unexpected_reply()),
+            },
+        }
+    }
+}
+
+/// The handle by which an async function emits parts of its response.
+pub struct Output<T>(Rc<Cell<Option<T>>>);
+
+impl<T> Output<T> {
+    /// Hands a part to the host and waits until the host wants the next one.
+    pub async fn emit(&self, part: T) {
+        self.0.set(Some(part));
+        poll_fn(|_| {
+            let part = self.0.take();
+            let is_taken = part.is_none();
+            self.0.set(part);
+            if is_taken { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await
+    }
+}
+
+/// The handle by which an async function makes calls and uses the [`Context`] of the step.
+/// A task must not await any other future.
+#[derive(Clone)]
+pub struct Io(Rc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    exchange: RefCell<Exchange>,
+    /// The context of the step in progress. Set only during [`Future::poll`].
+    context: Cell<Option<NonNull<Context<'static>>>>,
+}
+
+/// The mailbox between the task and its host.
+#[derive(Default)]
+enum Exchange {
+    #[default]
+    Empty,
+    /// The task waits for the replies to these requests.
+    Requests(Vec<Request>),
+    /// The replies to the last requests, in their order.
+    Replies(Replies),
+}
+
+impl Io {
+    /// Sends `requests` together and returns their replies in the same order.
+    pub async fn calls(&self, requests: Vec<Request>) -> Replies {
+        self.0.exchange.replace(Exchange::Requests(requests));
+        poll_fn(|_| match self.0.exchange.take() {
+            Exchange::Replies(replies) => Poll::Ready(replies),
+            waiting => {
+                self.0.exchange.replace(waiting);
+                Poll::Pending
+            }
+        })
+        .await
+    }
+
+    /// Sends one message and returns the bytes of its reply.
+    pub async fn call(&self, to: Address, message: &impl Wire) -> CallResult {
+        let mut replies = self.calls(vec![Request::new(to, envelope::encode(message))]).await;
+        replies.pop().unwrap_or_else(|| Err(CallFailure::Failed("no reply".to_owned())))
+    }
+
+    /// Runs another machine to its end and returns its result.
+    ///
+    /// # Errors
+    /// The machine's error.
+    pub async fn run<M: RoundMachine>(&self, mut machine: M) -> Result<M::Reply, Error> {
+        let mut replies = Replies::default();
+        loop {
+            match self.with(|context| machine.go_on(context, replies))?? {
+                Next::Calls(requests) => replies = self.calls(requests).await,
+                Next::Reply(reply) => return Ok(reply),
+            }
+        }
+    }
+
+    /// Lends the cache, the query memory and the platform to `action`.
+    ///
+    /// # Errors
+    /// [`Error::unexpected_reply`] outside a step and inside another `with`.
+    pub fn with<R>(&self, action: impl FnOnce(&mut Context<'_>) -> R) -> Result<R, Error> {
+        let mut lent = self.0.context.take().ok_or_else(Error::unexpected_reply)?;
+        // SAFETY: `lend` stored a pointer to a context that outlives the poll in progress. `take`
+        // makes this the only reference until it is stored again.
+        let result = action(unsafe { lent.as_mut() });
+        self.0.context.set(Some(lent));
+        Ok(result)
+    }
+}
+
+impl Shared {
+    /// Makes `context` available to [`Io::with`] until the guard is dropped.
+    fn lend<'a>(&'a self, context: &'a mut Context<'_>) -> Lent<'a> {
+        // `Io::with` accepts only actions that work for every lifetime, so that the longer one
+        // cannot leak.
+        self.context.set(Some(NonNull::from(context).cast()));
+        Lent(&self.context)
+    }
+}
+
+/// Takes the context back when the poll ends.
+struct Lent<'a>(&'a Cell<Option<NonNull<Context<'static>>>>);
+
+impl Drop for Lent<'_> {
+    fn drop(&mut self) {
+        self.0.set(None);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::admission::{Admission, QueryMemory};
+    use crate::coordinator::Machine;
+    use crate::coordinator::cache::Cache;
+    use crate::model::ids::ObjectId;
+    use crate::protocol::call::{ObjectKind, PlacementError, Platform, Reply, Step};
+
+    struct Fixed;
+
+    impl Platform for Fixed {
+        fn now_ns(&self) -> i64 {
+            7
+        }
+
+        fn random_u64(&self) -> u64 {
+            0
+        }
+
+        fn new_object_id(
+            &self,
+            _: ObjectKind,
+            _: Option<&str>,
+        ) -> Result<ObjectId, PlacementError> {
+            Err(PlacementError::Jurisdiction(String::new()))
+        }
+    }
+
+    fn step<T>(task: &mut Task<T>, reply: Option<Reply>) -> Step<Result<T, Error>> {
+        let queries = QueryMemory::new(&Admission::default());
+        let mut cache = Cache::default();
+        task.step(&mut Context { cache: &mut cache, queries: &queries, platform: &Fixed }, reply)
+    }
+
+    fn request(byte: u8) -> Request {
+        Request::new(Address::Catalog, vec![byte])
+    }
+
+    #[test]
+    fn a_task_makes_calls_and_returns_what_its_function_returns() {
+        let mut task = Task::new(|io| async move {
+            let first = io.calls(vec![request(1), request(2)]).await;
+            let now_ns = io.with(|context| context.platform.now_ns())?;
+            let second = io.calls(vec![request(3)]).await;
+            Ok((first.len() + second.len(), now_ns))
+        });
+        let Step::Calls(calls) = step(&mut task, None) else { panic!("no calls") };
+        let reply = |call: &crate::protocol::call::Call| {
+            Some(Reply { id: call.id, result: Ok(Vec::new()) })
+        };
+        assert_eq!(step(&mut task, reply(&calls[1])), Step::Calls(Vec::new()));
+        let Step::Calls(last) = step(&mut task, reply(&calls[0])) else { panic!("no calls") };
+        assert_eq!(last[0].message, [3]);
+        assert_eq!(step(&mut task, reply(&last[0])), Step::Done(Ok((3, 7))));
+        // A late reply and a further step do not poll a finished future.
+        assert_eq!(step(&mut task, reply(&last[0])), Step::Calls(Vec::new()));
+        assert_eq!(step(&mut task, None), Step::Done(Err(Error::unexpected_reply())));
+    }
+
+    #[test]
+    fn parts_come_one_at_a_time_and_end() {
+        let mut parts = Parts::new(|io, output| async move {
+            output.emit(1).await;
+            io.calls(vec![request(5)]).await;
+            output.emit(2).await;
+            Ok(())
+        });
+        let queries = QueryMemory::new(&Admission::default());
+        let mut step = |reply| {
+            let mut cache = Cache::default();
+            let platform = &Fixed;
+            parts.step(&mut Context { cache: &mut cache, queries: &queries, platform }, reply)
+        };
+        assert_eq!(step(None), Step::Done(Ok(Some(1))));
+        let Step::Calls(calls) = step(None) else { panic!("no calls") };
+        let reply = Reply { id: calls[0].id, result: Ok(Vec::new()) };
+        assert_eq!(step(Some(reply)), Step::Done(Ok(Some(2))));
+        assert_eq!(step(None), Step::Done(Ok(None)));
+        assert_eq!(step(None), Step::Done(Ok(None)));
+    }
+
+    #[test]
+    fn a_task_runs_inside_another_one() {
+        let inner = Task::new(|io| async move { Ok(io.calls(vec![request(9)]).await.len()) });
+        let mut task = Task::new(|io| async move { io.run(inner).await });
+        let Step::Calls(calls) = step(&mut task, None) else { panic!("no calls") };
+        let reply = Reply { id: calls[0].id, result: Ok(Vec::new()) };
+        assert_eq!(step(&mut task, Some(reply)), Step::Done(Ok(1)));
+    }
+
+    #[test]
+    fn the_context_is_lent_once_and_only_during_a_step() {
+        let mut kept = None;
+        let mut task = Task::new(|io| {
+            kept = Some(io.clone());
+            async move { io.with(|_| io.with(|_| ()).is_err()) }
+        });
+        assert_eq!(step(&mut task, None), Step::Done(Ok(true)));
+        assert!(kept.unwrap().with(|_| ()).is_err());
+    }
+}
