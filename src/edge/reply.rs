@@ -66,11 +66,24 @@ pub(super) fn packed(mut response: Response, request: &web_sys::Request) -> Resp
         headers::packs(content_type, "gzip")
             && headers::packs(content_type, &accept_encoding(request).unwrap_or_default())
     });
-    if packs && !response.body.is_empty() {
+    if response.body.is_empty() {
+        if is_development_server(request) {
+            response = response.with_header("Content-Encoding", "identity");
+        }
+    } else if packs {
         response =
             response.with_header("Content-Encoding", "gzip").with_header("Vary", "Accept-Encoding");
     }
     response
+}
+
+/// Whether wrangler's development server is in front. It labels every response without an encoding
+/// as gzip, also a response without a body. Only Cloudflare sets `CF-Ray`; `tidemark serve` has no
+/// `cf` object.
+fn is_development_server(request: &web_sys::Request) -> bool {
+    let is_cloudflare = request.headers().has("cf-ray").unwrap_or_default();
+    let cf = || Reflect::get(request, &JsValue::from_str("cf")).ok();
+    !is_cloudflare && cf().is_some_and(|cf| cf.is_object())
 }
 
 /// What the client accepts: the front puts its own in the place of the header.

@@ -77,6 +77,13 @@ test('on wrangler dev', async (t) => {
   await server.query('CREATE DATABASE packed');
   await filled(server.url);
   await looksRight(server.url);
+  // Without a body there is nothing to inflate: 204, and an empty CSV.
+  const q = encodeURIComponent('SELECT * FROM nothing');
+  for (const path of ['/ping', `/query?db=packed&q=${q}`]) {
+    const { headers, bytes } = await raw(server.url + path, { Accept: 'text/csv', 'Accept-Encoding': 'gzip' });
+    assert.equal(bytes.length, 0, path);
+    assert.notEqual(headers['content-encoding'], 'gzip', path);
+  }
 });
 
 test('under Miniflare, alone and behind another Worker', async () => {
