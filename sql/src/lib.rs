@@ -15,6 +15,7 @@
 //! |---|---|---|
 //! | [`messages`] | – | what is wanted, and what is answered |
 //! | `complexity` | a text | a refusal, before anything goes down into it |
+//! | `widths` | a statement | a refusal, before it is planned |
 //! | `plan`, `sessions` | a text | a plan |
 //! | `tables` | columns, filters, pages | tables, requests, batches |
 //! | `functions` | – | what InfluxDB adds to SQL |
@@ -47,6 +48,7 @@ mod sessions;
 mod set_comparisons;
 mod tables;
 mod turns;
+mod widths;
 #[cfg(target_arch = "wasm32")]
 #[expect(unreachable_pub, reason = "wasm-bindgen exports what is public, and nothing else")]
 mod worker;

@@ -47,3 +47,16 @@ pub const PARQUET_GROUP_ROWS: usize = 131_072;
 pub const PARQUET_GROUP_BYTES: usize = 8 * 1_024 * 1_024;
 /// Bytes that a function may make of one batch, where its arguments say how much it makes.
 pub const MADE_BYTES_MAX: i128 = 32 * 1_024 * 1_024;
+/// Pairs of characters, bytes or elements that a function may compare in one batch of rows: about
+/// half a second.
+pub const STEPS_MAX: i128 = 100_000_000;
+/// Distinct patterns that a function may compile for one batch of rows.
+pub const PATTERNS_MAX: usize = 32;
+/// The size of a compiled pattern, in bytes. Compiling one of this size takes about 20 ms.
+pub const PATTERN_BYTES_MAX: usize = 1_024 * 1_024;
+/// Bytes of text in one batch of rows times the states of their pattern. The matcher rarely takes
+/// this many steps: one second in the worst case that is known.
+pub const PATTERN_STEPS_MAX: i128 = 2_000_000_000;
+/// The columns of a SELECT times the columns of its tables, summed over the statement: so much is
+/// planned in about four seconds. `SELECT *` takes tables of up to 1,732 columns.
+pub const PLANNED_COLUMNS_MAX: usize = 3_000_000;

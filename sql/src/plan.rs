@@ -20,6 +20,7 @@ use crate::error::QueryError;
 use crate::messages::{Parameter, SystemTable, TableSchema, Wanted};
 use crate::tables::{self, SystemRows};
 use crate::turns::Pace;
+use crate::widths;
 
 /// What has to be known before a statement can be planned.
 #[derive(Debug)]
@@ -126,6 +127,7 @@ pub(crate) async fn plan(
     system: &SystemRows,
     desk: &Arc<Desk>,
 ) -> Result<Plan, QueryError> {
+    widths::check(&statement, tables)?;
     let catalog = tables::catalog(tables, system, desk)?;
     drop(state.catalog_list().register_catalog(tables::CATALOG.to_owned(), catalog));
     let logical = state.statement_to_plan(statement).await?;

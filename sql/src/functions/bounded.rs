@@ -1,78 +1,161 @@
-//! Functions that make much out of little: `repeat('x', 2000000000)` is two gigabytes that no pool
-//! is asked for. They are DataFusion's own, behind a look at how much it would be.
+//! Functions whose time or memory is more than proportional to their arguments. They are
+//! DataFusion's own, after a check of the cost of a batch: `repeat('x', 2000000000)` is two
+//! gigabytes that no memory pool counts, and `strpos` of two long texts takes minutes.
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, AsArray, Int64Array};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use datafusion::arrow::compute::cast;
+use datafusion::arrow::compute::kernels::length::length;
 use datafusion::arrow::datatypes::{DataType, FieldRef, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
+use datafusion::logical_expr::expr::ScalarFunction;
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
     ColumnarValue, Expr, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
+use super::patterns;
 use crate::error::{Fault, QueryError};
-use crate::limits::MADE_BYTES_MAX;
+use crate::limits::{MADE_BYTES_MAX, STEPS_MAX};
 
-/// About how many bytes an element of a list takes, or a character.
+/// The approximate size of a list element or a character, in bytes.
 const ELEMENT_BYTES: i128 = 8;
+/// The longest text that one directive of a time format writes, in bytes.
+const DIRECTIVE_BYTES: i128 = 32;
 
-/// How much a function makes.
+/// The rule by which the arguments give the cost of a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) enum Growth {
-    /// The first argument, as often as the second says.
+pub(super) enum Cost {
+    /// Writes the first argument as often as the second one says.
     Times,
-    /// As many elements as the second argument says.
+    /// Writes as many elements as the second argument says.
     Length,
-    /// The numbers from the first argument to the second, by the third; or from 0 to the only one.
+    /// Writes the numbers from the first argument to the second, by the third; or from 0 to the
+    /// only one.
     Span,
+    /// Writes all arguments.
+    Sum,
+    /// Writes a list of all arguments.
+    List,
+    /// Writes the first argument with the third in the place of every second one.
+    Replace,
+    /// Writes the elements of the first argument with the second one between them.
+    Join,
+    /// Writes times in the format of the second argument.
+    Format,
+    /// Compares every unit of the first argument with every unit of the second.
+    Product,
+    /// Matches the first argument with the pattern of the second one.
+    Pattern,
 }
 
-/// The functions that are looked at.
-pub(super) const GROWING: &[(&str, Growth)] = &[
-    ("repeat", Growth::Times),
-    ("array_repeat", Growth::Times),
-    ("lpad", Growth::Length),
-    ("rpad", Growth::Length),
-    ("array_resize", Growth::Length),
-    ("range", Growth::Span),
-    ("generate_series", Growth::Span),
+/// The functions that are checked, by the names of DataFusion. All others take time and memory in
+/// proportion to their arguments.
+pub(super) const COSTS: &[(&str, Cost)] = &[
+    ("repeat", Cost::Times),
+    ("array_repeat", Cost::Times),
+    ("lpad", Cost::Length),
+    ("rpad", Cost::Length),
+    ("array_resize", Cost::Length),
+    ("range", Cost::Span),
+    ("generate_series", Cost::Span),
+    ("concat", Cost::Sum),
+    ("concat_ws", Cost::Sum),
+    ("array_concat", Cost::Sum),
+    ("make_array", Cost::List),
+    ("replace", Cost::Replace),
+    ("array_to_string", Cost::Join),
+    ("to_char", Cost::Format),
+    ("strpos", Cost::Product),
+    ("levenshtein", Cost::Product),
+    ("btrim", Cost::Product),
+    ("ltrim", Cost::Product),
+    ("rtrim", Cost::Product),
+    ("array_has_all", Cost::Product),
+    ("array_has_any", Cost::Product),
+    ("regexp_like", Cost::Pattern),
+    ("regexp_match", Cost::Pattern),
+    ("regexp_replace", Cost::Pattern),
+    ("regexp_count", Cost::Pattern),
+    ("regexp_instr", Cost::Pattern),
 ];
 
-/// One of them.
-#[derive(Debug, PartialEq, Eq, Hash)]
+/// A function that checks its cost.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Bounded {
     stock: Arc<ScalarUDF>,
-    growth: Growth,
+    cost: Cost,
 }
 
 impl Bounded {
-    /// DataFusion's function, and how it grows.
-    pub(super) fn new(stock: Arc<ScalarUDF>, growth: Growth) -> Self {
-        Self { stock, growth }
+    /// Wraps DataFusion's function.
+    pub(super) fn new(stock: Arc<ScalarUDF>, cost: Cost) -> Self {
+        Self { stock, cost }
     }
 
-    /// About how many bytes all rows would take.
+    /// Checks the cost of a batch.
+    ///
+    /// # Errors
+    /// The limit that the batch exceeds, and the remedy.
+    fn check(&self, args: &ScalarFunctionArgs) -> Result<()> {
+        match self.cost {
+            Cost::Product if product(args)? > STEPS_MAX => {
+                let message = format!(
+                    "{} would compare more than {STEPS_MAX} pairs in one batch of rows; use \
+                     shorter texts or lists, or fewer rows",
+                    self.name()
+                );
+                Err(QueryError { fault: Fault::Memory, message }.into())
+            }
+            Cost::Product => Ok(()),
+            Cost::Pattern => patterns::check(self.name(), args),
+            _ if self.bytes(args)? > MADE_BYTES_MAX => self.makes_too_much(),
+            _ => Ok(()),
+        }
+    }
+
+    fn makes_too_much<T>(&self) -> Result<T> {
+        let message = format!(
+            "{} would make more than {MADE_BYTES_MAX} bytes in one batch of rows; use shorter \
+             texts or lists, smaller counts or fewer rows",
+            self.name()
+        );
+        Err(QueryError { fault: Fault::Memory, message }.into())
+    }
+
+    /// The size of the constants among the arguments, which the optimizer joins, in bytes.
+    fn constant_bytes(&self, args: &[Expr]) -> i128 {
+        let size = |at: usize| match args.get(at) {
+            Some(Expr::Literal(text, _)) => text.try_as_str().flatten().map_or(0, str::len) as i128,
+            _ => 0,
+        };
+        let first = if self.name() == "concat_ws" { args.len() as i128 } else { 1 };
+        first * size(0) + (1..args.len()).map(size).sum::<i128>()
+    }
+
+    /// The approximate size of the result in all rows, in bytes.
     fn bytes(&self, args: &ScalarFunctionArgs) -> Result<i128> {
         let rows = args.number_rows.max(1);
         let number = |at: usize| Integers::new(args.args.get(at), rows);
+        let size = |at: usize| Integers::sizes(args.args.get(at));
         let mut bytes: i128 = 0;
-        match (self.growth, args.args.len()) {
-            (Growth::Times, _) => {
+        match (self.cost, args.args.len()) {
+            (Cost::Product | Cost::Pattern, _) => {}
+            (Cost::Times, _) => {
                 let (of, times) = (widest(args.args.first())?, number(1)?);
                 for row in 0..rows {
                     bytes += of * times.at(row).max(0);
                 }
             }
-            (Growth::Length, _) => {
+            (Cost::Length, _) => {
                 let length = number(1)?;
                 for row in 0..rows {
                     bytes += ELEMENT_BYTES * length.at(row).max(0);
                 }
             }
-            (Growth::Span, count) => {
+            (Cost::Span, count) => {
                 let (from, to) = if count == 1 { (Integers::Same(0), 0) } else { (number(0)?, 1) };
                 let (to, step) = (number(to)?, number(2)?);
                 for row in 0..rows {
@@ -80,18 +163,75 @@ impl Bounded {
                     bytes += ELEMENT_BYTES * ((to.at(row) - from.at(row)).abs() / step);
                 }
             }
+            (Cost::Sum, count) => {
+                // `concat_ws` writes its first argument between the others.
+                let first = if self.name() == "concat_ws" { count as i128 } else { 1 };
+                for at in 0..count {
+                    let times = if at == 0 { first } else { 1 };
+                    bytes += times * size(at)?.sum(rows);
+                }
+            }
+            (Cost::List, count) => bytes = ELEMENT_BYTES * count as i128 * rows as i128,
+            (Cost::Replace, _) => {
+                let (of, from, to) = (size(0)?, size(1)?, size(2)?);
+                for row in 0..rows {
+                    bytes += of.at(row).div_euclid(from.at(row).max(1)) * to.at(row) + of.at(row);
+                }
+            }
+            (Cost::Join, _) => {
+                let (of, between) = (size(0)?, size(1)?);
+                for row in 0..rows {
+                    bytes += of.at(row) * (between.at(row) + ELEMENT_BYTES);
+                }
+            }
+            (Cost::Format, _) => bytes = DIRECTIVE_BYTES / 2 * size(1)?.sum(rows),
         }
         Ok(bytes)
     }
 }
 
-/// The values of an argument.
-enum Integers {
+/// The number of pairs that a function compares in all rows.
+fn product(args: &ScalarFunctionArgs) -> Result<i128> {
+    let rows = args.number_rows.max(1);
+    let [a, b] = [args.args.first(), args.args.get(1)].map(Integers::sizes);
+    let (a, b) = (a?, b?);
+    Ok((0..rows).map(|row| a.at(row) * b.at(row)).sum())
+}
+
+/// The values of an argument, or their sizes.
+pub(super) enum Integers {
     Same(i128),
     Each(Int64Array),
 }
 
 impl Integers {
+    /// The size of every value: the bytes of a text, the elements of a list.
+    pub(super) fn sizes(value: Option<&ColumnarValue>) -> Result<Self> {
+        let of = |array: &ArrayRef| -> Result<Option<Int64Array>> {
+            let array = match array.data_type() {
+                DataType::Dictionary(_, values) => &cast(array, values)?,
+                _ => array,
+            };
+            let Ok(sizes) = length(array) else { return Ok(None) };
+            Ok(Some(cast(&sizes, &DataType::Int64)?.as_primitive::<Int64Type>().clone()))
+        };
+        Ok(match value {
+            None => Self::Same(0),
+            Some(ColumnarValue::Scalar(scalar)) => {
+                let size = of(&scalar.to_array()?)?.filter(|sizes| sizes.is_valid(0));
+                Self::Same(size.map_or(0, |sizes| i128::from(sizes.value(0))))
+            }
+            Some(ColumnarValue::Array(array)) => {
+                of(array)?.map_or(Self::Same(ELEMENT_BYTES), Self::Each)
+            }
+        })
+    }
+
+    /// The sum of the first `rows` values.
+    pub(super) fn sum(&self, rows: usize) -> i128 {
+        (0..rows).map(|row| self.at(row)).sum()
+    }
+
     fn new(value: Option<&ColumnarValue>, rows: usize) -> Result<Self> {
         let Some(value) = value else { return Ok(Self::Same(0)) };
         let is_number = value.data_type().is_integer() || value.data_type().is_null();
@@ -109,7 +249,7 @@ impl Integers {
         Ok(Self::Each(array.as_primitive::<Int64Type>().clone()))
     }
 
-    fn at(&self, row: usize) -> i128 {
+    pub(super) fn at(&self, row: usize) -> i128 {
         match self {
             Self::Same(number) => *number,
             Self::Each(array) if row < array.len() && array.is_valid(row) => {
@@ -165,15 +305,31 @@ impl ScalarUDFImpl for Bounded {
     }
 
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
-        self.stock.simplify(args, info)
+        if self.cost == Cost::Pattern {
+            // Only for a constant pattern DataFusion's operators need no further check.
+            match args.get(1) {
+                Some(Expr::Literal(pattern, _)) => patterns::check_constant(self.name(), pattern)?,
+                _ => return Ok(ExprSimplifyResult::Original(args)),
+            }
+        }
+        if self.cost == Cost::Sum && self.constant_bytes(&args) > MADE_BYTES_MAX {
+            return self.makes_too_much();
+        }
+        Ok(match self.stock.simplify(args, info)? {
+            // A simpler call of the same function is checked too.
+            ExprSimplifyResult::Simplified(Expr::ScalarFunction(call))
+                if call.func.name() == self.name() =>
+            {
+                let func = Arc::new(ScalarUDF::new_from_impl(self.clone()));
+                let call = ScalarFunction { func, args: call.args };
+                ExprSimplifyResult::Simplified(Expr::ScalarFunction(call))
+            }
+            simplified => simplified,
+        })
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        if self.bytes(&args)? > MADE_BYTES_MAX {
-            let name = self.name();
-            let message = format!("{name} would make more than {MADE_BYTES_MAX} bytes at once");
-            return Err(QueryError { fault: Fault::Memory, message }.into());
-        }
+        self.check(&args)?;
         self.stock.invoke_with_args(args)
     }
 }

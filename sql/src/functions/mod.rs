@@ -6,12 +6,14 @@ pub(crate) mod bins;
 mod bounded;
 mod changes;
 mod from_unixtime;
+mod patterns;
 mod plain_text;
 mod regex;
 mod selectors;
 mod to_timestamp;
 mod tz;
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::config::ConfigOptions;
@@ -21,9 +23,10 @@ use datafusion::execution::SessionState;
 use datafusion::logical_expr::{AggregateUDF, ScalarUDF, WindowUDF};
 
 use binning::Binning;
-use bounded::{Bounded, GROWING};
+use bounded::{Bounded, COSTS};
 use changes::Change;
 use from_unixtime::FromUnixtime;
+use patterns::Checked;
 use plain_text::{OF_TEXT, PlainText};
 use regex::RegexMatch;
 use selectors::{Kind, Selector};
@@ -49,10 +52,14 @@ pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     for function in scalars.into_iter().chain(gapfill::functions()) {
         drop(state.register_udf(Arc::new(function))?);
     }
-    for (name, growth) in GROWING {
-        let bounded = Bounded::new(state.udf(name)?, *growth);
-        drop(state.register_udf(Arc::new(ScalarUDF::new_from_impl(bounded)))?);
+    let mut checked = HashMap::new();
+    for (name, cost) in COSTS {
+        let bounded = Bounded::new(state.udf(name)?, *cost);
+        let function = Arc::new(ScalarUDF::new_from_impl(bounded));
+        drop(checked.insert(function.name().to_owned(), Arc::clone(&function)));
+        drop(state.register_udf(function)?);
     }
+    state.register_function_rewrite(Arc::new(Checked { functions: checked }))?;
     for name in OF_TEXT {
         let plain = PlainText::new(state.udaf(name)?);
         drop(state.register_udaf(Arc::new(AggregateUDF::new_from_impl(plain)))?);

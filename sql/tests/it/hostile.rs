@@ -157,10 +157,16 @@ fn what_makes_much_out_of_little_is_looked_at_first() {
         "range(1000000000)",
         "generate_series(-1, 9000000000, 3)",
         "range(1, usage::bigint * 100000000)",
+        "replace(repeat('a', 100000), 'a', repeat('b', 1000))",
+        "array_to_string(range(100000), repeat(',', 1000))",
+        "to_char(time, repeat('%c', 1000000))",
+        "concat(host, repeat('a', 1000000))",
+        "concat_ws(repeat(',', 20000000), 'a', 'b', 'c')",
     ] {
         let said = refusal(&format!("SELECT {call} FROM cpu"));
         assert!(said.starts_with("507: "), "{call}: {said}");
-        assert!(said.ends_with(" would make more than 33554432 bytes at once"), "{call}: {said}");
+        let limit = "would make more than 33554432 bytes in one batch of rows; use shorter texts";
+        assert!(said.contains(limit), "{call}: {said}");
     }
     for call in [
         "repeat('x', 1000)",
@@ -170,9 +176,110 @@ fn what_makes_much_out_of_little_is_looked_at_first() {
         "range(10)",
         "generate_series(1, usage::bigint)",
         "range(1, 10, NULL)",
+        "replace(host, 'h', 'host ')",
+        "array_to_string(make_array(host, host), ',')",
+        "to_char(time, '%Y-%m-%d')",
+        "concat(host, '-', usage)",
+        "concat_ws(', ', host, usage, NULL)",
+        "host || '-' || usage",
     ] {
         assert_eq!(ask(&format!("SELECT {call} FROM cpu")).unwrap(), 100, "{call}");
     }
     let said = refusal("SELECT range(date '2022-01-01', date '9999-01-01', interval '1 day')");
     assert!(said.starts_with("400: ranges of times are tables"), "{said}");
+}
+
+#[test]
+fn a_product_of_arguments_is_checked_first() {
+    for call in [
+        "strpos(repeat('a', 200000), repeat('a', 100000) || 'b')",
+        "position(repeat('a', 100000) || 'b' IN repeat('a', 200000))",
+        "instr(repeat('a', 20000) || host, repeat('a', 10000) || 'b')",
+        "levenshtein(repeat('a', 20000), repeat('b', 20000))",
+        "levenshtein(repeat(host, 1000), repeat('b', 2000))",
+        "btrim(repeat('a', 100000), repeat('b', 100000) || 'a')",
+        "array_has_all(range(20000), range(20000))",
+        "list_has_any(range(20000), range(20000, 40000))",
+    ] {
+        let said = refusal(&format!("SELECT {call} FROM cpu"));
+        assert!(said.starts_with("507: "), "{call}: {said}");
+        let limit = " would compare more than 100000000 pairs in one batch of rows; use shorter";
+        assert!(said.contains(limit), "{call}: {said}");
+    }
+    for call in [
+        "strpos(host, '7')",
+        "position('7' IN host)",
+        "strpos(repeat('a', 1000000), 'ab')",
+        "levenshtein(host, 'h50')",
+        "btrim(host, 'h')",
+        "btrim(host)",
+        "array_has_all(range(1000), range(usage::bigint))",
+    ] {
+        assert_eq!(ask(&format!("SELECT {call} FROM cpu")).unwrap(), 100, "{call}");
+    }
+}
+
+#[test]
+fn a_pattern_is_limited_by_its_size_its_number_and_its_text() {
+    for (call, limit) in [
+        ("regexp_like('a', '\\pL{40}' || cast(usage as varchar))", "compile more than 32 patterns"),
+        ("'a' ~ ('\\pL{40}' || cast(usage as varchar))", "compile more than 32 patterns"),
+        ("NOT host !~* ('a' || cast(usage as varchar))", "compile more than 32 patterns"),
+        ("regexp_replace(host, host, 'a')", "compile more than 32 patterns"),
+        ("regexp_like(host, '(\\pL{100}){100}')", "a compiled pattern has more than 1048576 bytes"),
+        ("host ~ '(\\pL{100}){100}'", "a compiled pattern has more than 1048576 bytes"),
+        ("regexp_count(repeat('a', 1000000) || host, '(a|b)*a(a|b){20}')", "2000000000 steps"),
+    ] {
+        let said = refusal(&format!("SELECT {call} FROM cpu"));
+        assert!(said.starts_with("507: ") && said.contains(limit), "{call}: {said}");
+    }
+    for (condition, rows) in [
+        ("host ~ 'h1.'", 10),
+        ("host ~* 'H1.'", 10),
+        ("host !~ 'h1.'", 90),
+        ("host !~* 'H1.'", 90),
+        ("host ~ ('h' || CASE WHEN usage > 50 THEN '5' ELSE '1' END || '.')", 19),
+        ("NOT host !~* ('H' || CASE WHEN usage > 50 THEN '5' ELSE '1' END || '.')", 19),
+        ("regexp_like(host, 'h1.')", 10),
+        ("regexp_like(host, '^h' || CASE WHEN usage > 50 THEN '5' ELSE '1' END || '.$', 'i')", 19),
+        ("regexp_count(host, '[0-9]') = 1", 10),
+        ("regexp_replace(host, '\\d', '') = 'h'", 10),
+    ] {
+        let text = format!("SELECT * FROM cpu WHERE {condition}");
+        assert_eq!(ask(&text).unwrap(), rows, "{condition}");
+    }
+}
+
+#[test]
+fn columns_times_columns_are_checked_before_planning() {
+    let mut database = Database::default();
+    let fields: Vec<String> = (0..1_000).map(|at| format!("f{at}={at}")).collect();
+    database.write(&format!("wide {} 1", fields.join(",")));
+    let engine = Engine::default();
+    let run = |text: &str| {
+        let ran = database.run(&engine, request(text, Vec::new()), Layout::PLAIN);
+        ran.map(|ran| ran.schema.fields().len()).map_err(|error| error.to_string())
+    };
+    let joined = |count: usize| {
+        let tables: Vec<String> =
+            (0..count).map(|at| format!("(SELECT * FROM wide) t{at}")).collect();
+        tables.join(" CROSS JOIN ")
+    };
+    for text in [
+        format!("SELECT count(*) FROM {}", joined(10)),
+        "SELECT a.*, b.* FROM wide a, wide b".to_owned(),
+        format!("EXPLAIN SELECT count(*) FROM {}", joined(10)),
+        format!("SELECT 1 WHERE 1 IN (SELECT count(*) FROM {})", joined(10)),
+        "WITH w AS (SELECT * FROM wide) SELECT count(*) FROM w a, w b, w c, w d".to_owned(),
+        "(SELECT * FROM wide) UNION ALL (SELECT * FROM wide) UNION ALL SELECT * FROM wide"
+            .to_owned(),
+    ] {
+        let started = std::time::Instant::now();
+        let said = run(&text).expect_err(&text);
+        assert!(said.starts_with("the statement selects too many columns"), "{text:.80}: {said}");
+        assert!(said.ends_with("at most 3000000; name the columns instead of `*`"), "{said}");
+        assert!(started.elapsed().as_secs() < 2, "{text:.80}");
+    }
+    assert_eq!(run("SELECT * FROM wide"), Ok(1_001));
+    assert_eq!(run("SELECT a.f1, b.f2 FROM wide a, wide b"), Ok(2));
 }
