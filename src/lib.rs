@@ -105,6 +105,8 @@
 //! | where windows begin, with `tz()` too | `scan/window.rs`; `query/compile/dimensions.rs` |
 //! | names and regexes of FROM | `query/compile/prepare.rs` |
 //! | wildcards, regexes of fields and tags | `query/compile/expand.rs` |
+//! | how large a plan may get | `query/compile/plan_size.rs` |
+//! | when a statement pauses or ends | `query/work.rs` |
 //! | how many windows are too many | `query/compile/lower.rs` |
 //! | what compiling refuses | `query/compile/statement.rs`, `query/error.rs` |
 //! | what SHOW lists, cardinalities too | `query/metadata/`; on a shard: `scan/show/` |

@@ -57,6 +57,8 @@ pub struct InProcess {
     last_was_streamed: bool,
     /// Requests to each object so far; elsewhere the platform bills them.
     object_requests: BTreeMap<Address, u64>,
+    /// Is called before and after each call, which is when other requests could run.
+    watcher: Option<Box<dyn FnMut(&Address)>>,
 }
 
 /// What answers the messages of [`crate::protocol::sql`]; an error says why it broke off.
@@ -143,6 +145,7 @@ impl InProcess {
             backups: None,
             last_was_streamed: false,
             object_requests: BTreeMap::new(),
+            watcher: None,
         }
     }
 
@@ -284,8 +287,27 @@ impl InProcess {
         response
     }
 
+    /// Calls `watcher` before and after each call, which is when other requests could run.
+    pub fn watch_calls(&mut self, watcher: Box<dyn FnMut(&Address)>) {
+        self.watcher = Some(watcher);
+    }
+
     /// Makes a call, and whatever calls it leads to.
     fn deliver(&mut self, call: Call) -> Reply {
+        let to = call.to.clone();
+        self.watch(&to);
+        let reply = self.answer_call(call);
+        self.watch(&to);
+        reply
+    }
+
+    fn watch(&mut self, to: &Address) {
+        if let Some(watcher) = &mut self.watcher {
+            watcher(to);
+        }
+    }
+
+    fn answer_call(&mut self, call: Call) -> Reply {
         let Call { id, to, message, .. } = call;
         if to == Address::KeyDerivation {
             return Reply { id, result: Ok(stand_in_key(&message)) };

@@ -3,6 +3,7 @@
 use super::grants::Principal;
 use crate::admission::RoomSlot;
 use crate::query::source::Defaults;
+use crate::query::work::Work;
 
 /// What a statement's answer depends on beside its text.
 #[derive(Clone, Debug, Default)]
@@ -21,6 +22,8 @@ pub struct Session {
     pub as_v3: bool,
     /// What the statements of the request may hold.
     pub room: RoomSlot,
+    /// The work of its statement.
+    pub work: Work,
 }
 
 impl Session {

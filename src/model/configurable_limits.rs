@@ -3,13 +3,14 @@
 
 use super::limits::{
     BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX, BODY_COMPRESSED_BYTES_MAX, BUCKETS_PER_QUERY_MAX,
-    DATABASES_MAX, FIELDS_PER_MEASUREMENT_MAX, LINE_BYTES_MAX, MEASUREMENTS_PER_POLICY_MAX,
-    QUERY_DEPTH_MAX, QUERY_TEXT_BYTES_MAX, REGEX_BYTES_MAX, REGEX_SOURCE_BYTES_MAX,
-    SERIES_KEY_BYTES_MAX, STATEMENTS_MAX, STRING_BYTES_MAX, TAGS_PER_POINT_MAX, UNLIMITED,
+    COLUMNS_PER_QUERY_MAX, DATABASES_MAX, FIELDS_PER_MEASUREMENT_MAX, LINE_BYTES_MAX,
+    MEASUREMENTS_PER_POLICY_MAX, QUERY_CPU_MS_CEILING, QUERY_CPU_MS_MAX, QUERY_DEPTH_MAX,
+    QUERY_TEXT_BYTES_MAX, REGEX_BYTES_MAX, REGEX_SOURCE_BYTES_MAX, SERIES_KEY_BYTES_MAX,
+    SOURCES_PER_QUERY_MAX, STATEMENTS_MAX, STRING_BYTES_MAX, TAGS_PER_POINT_MAX, UNLIMITED,
 };
 
 /// How many there are.
-const LIMITS: usize = 16;
+const LIMITS: usize = 19;
 
 /// A limit that is a setting of its constant's name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,9 @@ pub enum Limit {
     Buckets,
     Series,
     Points,
+    Columns,
+    Sources,
+    QueryCpuMs,
 }
 
 /// What is known of a limit.
@@ -95,6 +99,14 @@ pub const SETTABLE: [Settable; LIMITS] = [
     ),
     row("SERIES_PER_QUERY_MAX", "too many series", UNLIMITED as usize, UNLIMITED as usize),
     row("POINTS_PER_QUERY_MAX", "too many points", UNLIMITED as usize, UNLIMITED as usize),
+    row("COLUMNS_PER_QUERY_MAX", "too many columns", COLUMNS_PER_QUERY_MAX, 20_000),
+    row("SOURCES_PER_QUERY_MAX", "too many sources", SOURCES_PER_QUERY_MAX, 100_000),
+    row(
+        "QUERY_CPU_MS_MAX",
+        "the statement computes for too long",
+        QUERY_CPU_MS_MAX,
+        QUERY_CPU_MS_CEILING,
+    ),
 ];
 
 impl Limit {
@@ -195,6 +207,9 @@ mod tests {
             (Limit::Buckets, "BUCKETS_PER_QUERY_MAX"),
             (Limit::Series, "SERIES_PER_QUERY_MAX"),
             (Limit::Points, "POINTS_PER_QUERY_MAX"),
+            (Limit::Columns, "COLUMNS_PER_QUERY_MAX"),
+            (Limit::Sources, "SOURCES_PER_QUERY_MAX"),
+            (Limit::QueryCpuMs, "QUERY_CPU_MS_MAX"),
         ];
         assert_eq!(rows.map(|(_, name)| name), SETTABLE.map(|row| row.name));
         assert!(rows.iter().all(|(limit, name)| limit.settable().name == *name));

@@ -304,8 +304,30 @@ pub const PIECES_BYTES_MAX: usize = 4_000_000;
 pub const SLICE_BYTES_MAX: usize = 8_000_000;
 /// Groups and windows of one page that SQL is given.
 pub const SQL_PAGE_ROWS_MAX: usize = 1 << 16;
-/// Rows that a query merges where it is put together, before others have a turn: some milliseconds.
-pub const MERGED_ROWS_MAX: usize = 1 << 14;
+/// Values that a statement reads or computes in one millisecond, at 50 ns each in WebAssembly.
+pub const WORK_PER_MS: u64 = 20_000;
+/// The work after which a statement pauses so that other requests run: 10 ms.
+pub const WORK_PER_TURN: u64 = 10 * WORK_PER_MS;
+/// The default of `QUERY_CPU_MS_MAX`: the computing time of one statement, milliseconds.
+pub const QUERY_CPU_MS_MAX: usize = 60_000;
+/// The most that `QUERY_CPU_MS_MAX` may be set to: the CPU limit of one invocation (wrangler.toml).
+pub const QUERY_CPU_MS_CEILING: usize = 300_000;
+/// The columns of one statement and its subqueries after `*` and regexes are expanded. A column
+/// with several calls counts once for each call.
+pub const COLUMNS_PER_QUERY_MAX: usize = 5_000;
+/// The measurements and subqueries in FROM of one statement and its subqueries after regexes are
+/// expanded.
+pub const SOURCES_PER_QUERY_MAX: usize = 20_000;
+/// The databases and policies that one statement reads: each is loaded by a call.
+pub const POLICIES_PER_QUERY_MAX: usize = 100;
+/// How often FROM may name the same measurement: the rows of all of them are merged.
+pub const SOURCES_PER_MEASUREMENT_MAX: usize = 100;
+/// The entries of a statement's plan: columns, dimensions and conditions, once per source.
+pub const PLAN_ENTRIES_MAX: usize = 1_000_000;
+/// The parameters of one prepared statement.
+pub const PLACEHOLDERS_MAX: usize = 1_000;
+/// The text of one prepared statement, bytes; the crate `sql` accepts 256 KiB.
+pub const PREPARED_TEXT_BYTES_MAX: usize = 256_000;
 /// Tables whose names are looked for in a statement of SQL, so that it need not ask for them.
 pub const SQL_TABLES_LOOKED_FOR_MAX: usize = 1_000;
 /// Values of one window that are held for a function that needs all of them.

@@ -3,7 +3,7 @@
 use crate::model::value::FieldType;
 
 /// What a name is. Ordered as 1.x orders types of one name in several sources: the greater wins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum DataType {
     /// Nothing of that name.
     Unknown,

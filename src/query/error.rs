@@ -5,7 +5,8 @@
 use crate::admission::NoRoom;
 use crate::influxql::error::ParseError;
 use crate::influxql::time_literal::format_utc;
-use crate::model::configurable_limits::Limit;
+use crate::model::configurable_limits::{Exceeded, Limit};
+use crate::model::limits::{PLAN_ENTRIES_MAX, POLICIES_PER_QUERY_MAX, SOURCES_PER_MEASUREMENT_MAX};
 use crate::model::regex::InvalidRegex;
 use crate::model::time::S_NS;
 
@@ -111,6 +112,35 @@ pub enum QueryError {
         /// Of what.
         unit: &'static str,
     },
+    /// A limit of the operator does not allow the statement.
+    #[error("{error}: {advice}")]
+    Exceeded {
+        /// Which limit.
+        error: Exceeded,
+        /// What the caller can do.
+        advice: &'static str,
+    },
+    /// FROM names one measurement too often.
+    #[error(
+        "FROM names measurement \"{name}\" more than {SOURCES_PER_MEASUREMENT_MAX} times: name it \
+         once"
+    )]
+    SourceRepeated {
+        /// The measurement.
+        name: String,
+    },
+    /// FROM names too many databases and policies.
+    #[error(
+        "FROM names more than {POLICIES_PER_QUERY_MAX} databases and retention policies: read \
+         fewer in one statement"
+    )]
+    TooManyPolicies,
+    /// The plan of a statement is too large.
+    #[error(
+        "the columns, dimensions and conditions of the statement, once for each measurement that \
+         it reads, are more than {PLAN_ENTRIES_MAX}: name fewer measurements or fields"
+    )]
+    PlanTooLarge,
     /// More memory than there is for it.
     #[error(transparent)]
     NoRoom(#[from] NoRoom),

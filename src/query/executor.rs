@@ -9,6 +9,7 @@ use super::plan::{Plan, PlannedScan, SelectNode};
 use super::result::SeriesChunk;
 use super::stream::{Front, Stream};
 use super::subquery_rows::{BATCH_BYTES, Derived};
+use super::work::Work;
 use crate::admission::QueryRoom;
 use crate::model::limits::STREAMS_AHEAD_MAX;
 use crate::scan::page::ScanPage;
@@ -43,6 +44,7 @@ pub struct Executor {
     scans: Rc<[PlannedScan]>,
     node: SelectNode,
     room: QueryRoom,
+    work: Work,
     /// Subqueries that are not through, by their position in the node; the first one runs.
     pending: VecDeque<(usize, Self)>,
     /// What the node's subqueries answered.
@@ -53,27 +55,49 @@ pub struct Executor {
     /// Series of the current measurement so far.
     series: u64,
     ready: VecDeque<SeriesChunk>,
-    /// Rows merged since the last pause.
-    merged_rows: usize,
+}
+
+/// Whether a need is met where the statement runs.
+enum Local {
+    Met,
+    /// Pages of shards.
+    Need(Vec<StreamNeed>),
+    Pause,
+}
+
+impl Local {
+    /// What the executor returns; `None`: it continues.
+    fn step(self) -> Option<ExecStep> {
+        match self {
+            Self::Met => None,
+            Self::Need(needs) => Some(ExecStep::Need(needs)),
+            Self::Pause => Some(ExecStep::Pause),
+        }
+    }
 }
 
 impl Executor {
     /// Starts `plan`; `shards[i]` is how many shards scan `i` of the plan touches (0: none, it
-    /// then has no rows). What it holds is counted in `room`.
-    pub fn new(plan: Plan, shards: &[u32], room: &QueryRoom) -> Self {
-        Self::in_batches(plan, shards, room, BATCH_BYTES)
+    /// then has no rows). What it holds is counted in `room`, and its work in `work`.
+    pub fn new(plan: Plan, shards: &[u32], (room, work): (&QueryRoom, &Work)) -> Self {
+        Self::in_batches(plan, shards, (room, work), BATCH_BYTES)
     }
 
     /// The same with batches of `batch_bytes` between a subquery and the statement around it.
-    pub fn in_batches(plan: Plan, shards: &[u32], room: &QueryRoom, batch_bytes: usize) -> Self {
-        Self::for_node(plan.scans.into(), plan.root, shards, (room, batch_bytes))
+    pub fn in_batches(
+        plan: Plan,
+        shards: &[u32],
+        (room, work): (&QueryRoom, &Work),
+        batch_bytes: usize,
+    ) -> Self {
+        Self::for_node(plan.scans.into(), plan.root, shards, (room, work, batch_bytes))
     }
 
     fn for_node(
         scans: Rc<[PlannedScan]>,
         node: SelectNode,
         shards: &[u32],
-        (room, batch_bytes): (&QueryRoom, usize),
+        (room, work, batch_bytes): (&QueryRoom, &Work, usize),
     ) -> Self {
         let mut inputs = VecDeque::with_capacity(node.inputs.len());
         for (index, input) in node.inputs.iter().enumerate() {
@@ -100,7 +124,7 @@ impl Executor {
         let pending = subqueries()
             .map(|(index, sub)| {
                 let (scans, node) = (Rc::clone(&scans), sub.node.clone());
-                (index, Self::for_node(scans, node, shards, (room, batch_bytes)))
+                (index, Self::for_node(scans, node, shards, (room, work, batch_bytes)))
             })
             .collect();
         let derived = subqueries()
@@ -108,9 +132,9 @@ impl Executor {
                 Derived::new((&node, index), Rc::clone(sub), &scans, (room.part(), batch_bytes))
             })
             .collect();
-        let (group, series, ready, merged_rows) = (None, 0, VecDeque::new(), 0);
-        let room = room.clone();
-        Self { scans, node, room, pending, derived, inputs, group, series, ready, merged_rows }
+        let (group, series, ready) = (None, 0, VecDeque::new());
+        let (room, work) = (room.clone(), work.clone());
+        Self { scans, node, room, work, pending, derived, inputs, group, series, ready }
     }
 
     /// The next step. Call again after supplying what a [`ExecStep::Need`] asked for.
@@ -120,30 +144,34 @@ impl Executor {
     #[expect(clippy::should_implement_trait, reason = "a step is not an item of an iterator")]
     pub fn next(&mut self) -> Result<ExecStep, QueryError> {
         while !self.pending.is_empty() && !self.is_streamed() {
-            if let Some(needs) = self.advance_subquery()? {
-                return Ok(ExecStep::Need(needs));
+            if let Some(step) = self.advance_subquery()?.step() {
+                return Ok(step);
             }
         }
         loop {
             if let Some(chunk) = self.ready.pop_front() {
                 return Ok(ExecStep::Chunk(chunk));
             }
+            if self.work.pauses()? {
+                return Ok(ExecStep::Pause);
+            }
             let Some(run) = self.inputs.front_mut() else { return Ok(ExecStep::Done) };
             let Some(group) = &mut self.group else {
                 let needs = self.begin_group();
-                if let Some(needs) = self.answer_locally(needs)? {
-                    return Ok(ExecStep::Need(needs));
+                if let Some(step) = self.answer_locally(needs)?.step() {
+                    return Ok(step);
                 }
                 continue;
             };
-            match group.advance(&self.node, &mut run.feeds, &mut self.merged_rows)? {
+            match group.advance(&self.node, &mut run.feeds)? {
                 GroupProgress::Need(needs) => {
-                    if let Some(needs) = self.answer_locally(needs)? {
-                        return Ok(ExecStep::Need(needs));
+                    if let Some(step) = self.answer_locally(needs)?.step() {
+                        return Ok(step);
                     }
                 }
                 GroupProgress::Chunk(chunk) => self.show(chunk),
-                GroupProgress::Pause => return Ok(ExecStep::Pause),
+                // The work of the turn is done: the next round pauses.
+                GroupProgress::Pause => {}
                 GroupProgress::End => {
                     self.ready.extend(group.take_held());
                     self.group = None;
@@ -152,21 +180,24 @@ impl Executor {
         }
     }
 
-    /// Lets the first subquery take a step. Returns the pages that it needs.
-    fn advance_subquery(&mut self) -> Result<Option<Vec<StreamNeed>>, QueryError> {
-        let Some((index, subquery)) = self.pending.front_mut() else { return Ok(None) };
+    /// Lets the first subquery take a step.
+    fn advance_subquery(&mut self) -> Result<Local, QueryError> {
+        let Some((index, subquery)) = self.pending.front_mut() else { return Ok(Local::Met) };
         let derived = self.derived.get_mut(*index);
         match (subquery.next()?, derived) {
-            (ExecStep::Need(needs), _) => return Ok(Some(needs)),
-            (ExecStep::Chunk(chunk), Some(derived)) => derived.push(&chunk, &self.scans)?,
+            (ExecStep::Need(needs), _) => return Ok(Local::Need(needs)),
+            (ExecStep::Pause, _) => return Ok(Local::Pause),
+            (ExecStep::Chunk(chunk), Some(derived)) => {
+                self.work.add(chunk.rows * chunk.values.len());
+                derived.push(&chunk, &self.scans)?;
+            }
             (ExecStep::Done, Some(derived)) => {
                 derived.finish();
                 self.pending.pop_front();
             }
-            // What is around it pauses when it has merged as much.
-            (ExecStep::Pause, _) | (_, None) => {}
+            (ExecStep::Chunk(_) | ExecStep::Done, None) => {}
         }
-        Ok(None)
+        Ok(Local::Met)
     }
 
     /// Whether the only subquery's rows are handed on as they come.
@@ -193,11 +224,8 @@ impl Executor {
         }
     }
 
-    /// Supplies what subqueries can answer; gives what shards have to, if anything.
-    fn answer_locally(
-        &mut self,
-        needs: Vec<StreamNeed>,
-    ) -> Result<Option<Vec<StreamNeed>>, QueryError> {
+    /// Supplies what subqueries can answer; returns the rest.
+    fn answer_locally(&mut self, needs: Vec<StreamNeed>) -> Result<Local, QueryError> {
         let mut remote = Vec::new();
         let scans = Rc::clone(&self.scans);
         for need in needs {
@@ -210,15 +238,21 @@ impl Executor {
                     break;
                 };
                 if let Some(page) = derived.page(scan, &scans, &need.request)? {
+                    let rows = usize::try_from(page.stats.rows_scanned).unwrap_or(usize::MAX);
+                    self.work.add(rows.saturating_mul(1 + self.node.slots.len()));
                     self.give(need.stream, page)?;
+                    if self.work.pauses()? {
+                        return Ok(Local::Pause);
+                    }
                     break;
                 }
-                if let Some(needs) = self.advance_subquery()? {
-                    return Ok(Some(needs));
+                match self.advance_subquery()? {
+                    Local::Met => {}
+                    other => return Ok(other),
                 }
             }
         }
-        Ok((!remote.is_empty()).then_some(remote))
+        Ok(if remote.is_empty() { Local::Met } else { Local::Need(remote) })
     }
 
     /// Starts the next group of the current measurement, or the next measurement. Returns
@@ -241,7 +275,7 @@ impl Executor {
         match key.map(<[String]>::to_vec) {
             Some(key) => {
                 let input = run.input;
-                self.group = Some(GroupRun::new(&self.node, input, key, &self.room));
+                self.group = Some(GroupRun::new(&self.node, input, key, (&self.room, &self.work)));
                 self.series += 1;
             }
             None => self.end_measurement(),

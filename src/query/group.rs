@@ -1,23 +1,25 @@
 //! Turns the rows or partial states of one group of one measurement into chunks of the result.
 
+use std::collections::VecDeque;
 use std::rc::Rc;
 
+use super::call_run::CallRun;
 use super::error::QueryError;
 use super::operators::fill::{self, ShownWindows};
 use super::operators::fill_rows::RowFill;
-use super::operators::gather::GatherRun;
 use super::operators::join;
 use super::operators::limit::Limiter;
-use super::operators::merge_rows::{Merged, RowBatch, RowMerge};
+use super::operators::merge_rows::{Merged, RowBatch, RowMerge, Unread};
 use super::operators::partials::PartialMerge;
 use super::operators::series::CallSeries;
 use super::plan::{Binding, CallBase, CallPlan, FeedKind, SelectNode, SlotSource};
 use super::result::{Column, ResultColumn, SeriesChunk};
 use super::scalar::{self, Scalar};
 use super::stream::{Stream, StreamNeed};
-use super::transforms::{self, Piece};
+use super::transforms::Piece;
+use super::work::Work;
 use crate::admission::{Held, QueryRoom};
-use crate::model::limits::{BUCKETS_PER_QUERY_MAX, MERGED_ROWS_MAX};
+use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::model::value::FieldValue;
 
 /// What a step of a group comes to.
@@ -38,21 +40,28 @@ pub(crate) enum GroupProgress {
 enum FeedRun {
     /// Collecting partial states.
     Partials(PartialMerge),
-    /// Reading rows.
-    Rows(RowMerge),
+    /// Reading rows, and the rows that no call has read yet.
+    Rows(RowMerge, Option<Unread>),
+    /// All pages are in: the calls that are not finished.
+    Finishing(VecDeque<FinishingCall>),
     /// Through.
     Done,
 }
 
-/// A call whose values come from rows, in progress.
+/// A call whose pages are all in.
 #[derive(Debug)]
-struct CallRun {
-    streams: Vec<Box<dyn transforms::Transformation>>,
-    limiter: Limiter,
-    /// The window at hand of a function that needs all its values.
-    gathered: GatherRun,
-    /// What it has come to so far.
-    series: Option<CallSeries>,
+struct FinishingCall {
+    /// Position in the node's calls.
+    call: usize,
+    /// Its values, if they come from partial states.
+    merged: Option<CallSeries>,
+    is_settled: bool,
+}
+
+impl FinishingCall {
+    fn new(call: usize, merged: Option<CallSeries>) -> Self {
+        Self { call, merged, is_settled: false }
+    }
 }
 
 /// A group in progress.
@@ -68,6 +77,9 @@ pub(crate) struct GroupRun {
     /// Rows of a raw query before.
     filled: RowFill,
     held: Option<SeriesChunk>,
+    /// Rows that are evaluated next: calls, then slots.
+    unread: Option<Unread>,
+    work: Work,
     /// What the windows of its calls take.
     windows: Held,
     /// For each call what stands where only others have a value.
@@ -75,19 +87,20 @@ pub(crate) struct GroupRun {
 }
 
 impl GroupRun {
-    pub(crate) fn new(node: &SelectNode, input: usize, key: Vec<String>, room: &QueryRoom) -> Self {
+    pub(crate) fn new(
+        node: &SelectNode,
+        input: usize,
+        key: Vec<String>,
+        (room, work): (&QueryRoom, &Work),
+    ) -> Self {
+        work.add(node.calls.len() + node.outputs.len() + key.len());
         let tags = node.group_keys.iter().cloned().zip(key.iter().cloned()).collect();
         let feeds = node.feeds.iter().map(|feed| match feed.kind {
             FeedKind::Partials => FeedRun::Partials(PartialMerge::new(feed.calls.len())),
-            FeedKind::Rows => FeedRun::Rows(RowMerge::default()),
+            FeedKind::Rows => FeedRun::Rows(RowMerge::default(), None),
         });
         let limiter = Limiter::new(node.limit, node.offset);
-        let calls = node.calls.iter().map(|call| CallRun {
-            streams: call.transforms.iter().map(transforms::Transform::start).collect(),
-            limiter,
-            gathered: GatherRun::new(room),
-            series: None,
-        });
+        let calls = node.calls.iter().map(|call| CallRun::new(call, limiter, room));
         Self {
             input,
             key,
@@ -97,6 +110,8 @@ impl GroupRun {
             limiter,
             filled: RowFill::default(),
             held: None,
+            unread: None,
+            work: work.clone(),
             windows: room.part(),
             missing: node.calls.iter().map(|call| call.missing.clone()).collect(),
         }
@@ -116,8 +131,7 @@ impl GroupRun {
         self.held.take()
     }
 
-    /// Goes on as far as the pages at hand allow, and until [`MERGED_ROWS_MAX`] rows are merged;
-    /// `merged_rows` of them were since the last pause.
+    /// Continues as far as the pages at hand allow, or until the work of the turn is done.
     ///
     /// # Errors
     /// [`QueryError`]
@@ -125,14 +139,16 @@ impl GroupRun {
         &mut self,
         node: &SelectNode,
         streams: &mut [Vec<Stream>],
-        merged_rows: &mut usize,
     ) -> Result<GroupProgress, QueryError> {
+        if let Some(chunk) = self.next_chunk(node) {
+            return Ok(GroupProgress::Chunk(chunk));
+        }
         let mut needs = Vec::new();
         let mut feeds = std::mem::take(&mut self.feeds);
         let mut answer = None;
         for (index, feed) in feeds.iter_mut().enumerate() {
             let Some(streams) = streams.get_mut(index) else { continue };
-            match self.advance_feed(node, index, feed, streams, merged_rows)? {
+            match self.advance_feed(node, index, feed, streams)? {
                 Some(GroupProgress::Need(more)) => needs.extend(more),
                 Some(GroupProgress::End) => *feed = FeedRun::Done,
                 Some(progress) => answer = Some(progress),
@@ -160,46 +176,81 @@ impl GroupRun {
         index: usize,
         feed: &mut FeedRun,
         streams: &mut [Stream],
-        merged_rows: &mut usize,
     ) -> Result<Option<GroupProgress>, QueryError> {
         let bindings = node.inputs.get(self.input).and_then(|input| input.feeds.get(index));
         let bindings = bindings.map_or(&[][..], Vec::as_slice);
-        match feed {
-            FeedRun::Done => Ok(None),
-            FeedRun::Partials(merge) => {
-                let missing = merge.collect(&self.key, streams, bindings)?;
-                if !missing.is_empty() {
-                    return Ok(Some(needs(streams, &missing)));
+        loop {
+            match feed {
+                FeedRun::Done => return Ok(None),
+                FeedRun::Partials(merge) => {
+                    let missing = merge.collect(&self.key, streams, bindings)?;
+                    if !missing.is_empty() {
+                        return Ok(Some(needs(streams, &missing)));
+                    }
+                    let merged = merge.finish(node)?.into_iter();
+                    let finishing =
+                        merged.map(|(call, series)| FinishingCall::new(call, Some(series)));
+                    *feed = FeedRun::Finishing(finishing.collect());
                 }
-                for (call, series) in merge.finish(node)? {
-                    self.settle(node, call, series)?;
-                    self.finish_streams(call)?;
+                FeedRun::Finishing(calls) => return self.finish_calls(node, calls).map(Some),
+                FeedRun::Rows(_, unread) if unread.is_some() => {
+                    let row_work = node.slots.len() + node.calls.len();
+                    let Some(batch) = Unread::next(unread, row_work, &self.work) else { continue };
+                    if let Some(chunk) = self.rows(node, index, batch)? {
+                        return Ok(Some(GroupProgress::Chunk(chunk)));
+                    }
+                    if self.work.is_due() {
+                        return Ok(Some(GroupProgress::Pause));
+                    }
                 }
-                Ok(Some(GroupProgress::End))
+                FeedRun::Rows(merge, unread) => {
+                    let sources = sources(streams, bindings);
+                    let next =
+                        merge.next(&self.key, streams, &sources, &node.slots, node.descending)?;
+                    match next {
+                        Merged::Missing(missing) => return Ok(Some(needs(streams, &missing))),
+                        Merged::End => {
+                            let feed_plan = node.feeds.get(index);
+                            let calls = feed_plan.map_or(&[][..], |feed| feed.calls.as_slice());
+                            let finishing =
+                                calls.iter().map(|&call| FinishingCall::new(call, None));
+                            *feed = FeedRun::Finishing(finishing.collect());
+                        }
+                        Merged::Batch(batch) => {
+                            self.work.add(batch.times_ns.len() * streams.len());
+                            *unread = Some(Unread::new(batch));
+                        }
+                    }
+                }
             }
-            FeedRun::Rows(merge) => loop {
-                let sources = sources(streams, bindings);
-                let next =
-                    merge.next(&self.key, streams, &sources, &node.slots, node.descending)?;
-                match next {
-                    Merged::Missing(missing) => return Ok(Some(needs(streams, &missing))),
-                    Merged::End => {
-                        self.finish_gathered(node, index)?;
-                        return Ok(Some(GroupProgress::End));
-                    }
-                    Merged::Batch(batch) => {
-                        *merged_rows += batch.times_ns.len();
-                        if let Some(chunk) = self.rows(node, index, batch)? {
-                            return Ok(Some(GroupProgress::Chunk(chunk)));
-                        }
-                        if *merged_rows >= MERGED_ROWS_MAX {
-                            *merged_rows = 0;
-                            return Ok(Some(GroupProgress::Pause));
-                        }
-                    }
-                }
-            },
         }
+    }
+
+    /// Finishes the calls of a feed whose pages are all in.
+    fn finish_calls(
+        &mut self,
+        node: &SelectNode,
+        calls: &mut VecDeque<FinishingCall>,
+    ) -> Result<GroupProgress, QueryError> {
+        while let Some(next) = calls.front_mut() {
+            if self.work.is_due() {
+                return Ok(GroupProgress::Pause);
+            }
+            let index = next.call;
+            if !std::mem::replace(&mut next.is_settled, true) {
+                let series = next.merged.take().or_else(|| self.finish_gathered(node, index));
+                if let Some(series) = series {
+                    self.settle(node, index, series)?;
+                }
+            }
+            if let Some(call) = self.calls.get_mut(index)
+                && !call.finish_streams(&self.work)?
+            {
+                return Ok(GroupProgress::Pause);
+            }
+            calls.pop_front();
+        }
+        Ok(GroupProgress::End)
     }
 
     /// Rows of a feed: shown at once if nothing else has to be waited for, else kept.
@@ -222,8 +273,9 @@ impl GroupRun {
                 continue;
             }
             let Some(Some(column)) = batch.slots.get(plan.slot) else { continue };
-            let piece = Piece::new(&batch.times_ns, column);
-            self.push(index, piece, Vec::new());
+            if let Some(call) = self.calls.get_mut(index) {
+                call.push(Piece::new(&batch.times_ns, column));
+            }
         }
         let streaming = (node.calls.iter()).all(|call| {
             call.base == CallBase::Values && !call.transforms.iter().any(|t| t.answers_late())
@@ -245,41 +297,13 @@ impl GroupRun {
         Ok(None)
     }
 
-    /// Settles the calls of a feed of rows that waited for the last one.
-    fn finish_gathered(&mut self, node: &SelectNode, feed: usize) -> Result<(), QueryError> {
-        let calls = node.feeds.get(feed).map_or(&[][..], |feed| feed.calls.as_slice());
-        for &index in calls {
-            let (Some(plan), Some(call)) = (node.calls.get(index), self.calls.get_mut(index))
-            else {
-                continue;
-            };
-            if let CallBase::Gather(gather) = &plan.base
-                && let Some(series) = call.gathered.finish(node, plan, gather)
-            {
-                self.settle(node, index, series)?;
-            }
-            self.finish_streams(index)?;
+    /// The values of a call that needs all values of a window.
+    fn finish_gathered(&mut self, node: &SelectNode, index: usize) -> Option<CallSeries> {
+        let (plan, call) = (node.calls.get(index)?, self.calls.get_mut(index)?);
+        match &plan.base {
+            CallBase::Gather(gather) => call.gathered.finish(node, plan, gather),
+            CallBase::Merge(_) | CallBase::Values => None,
         }
-        Ok(())
-    }
-
-    /// Takes what the transformations of a call have left, and what the next ones make of it.
-    fn finish_streams(&mut self, index: usize) -> Result<(), QueryError> {
-        let Some(call) = self.calls.get_mut(index) else { return Ok(()) };
-        let mut left = None;
-        for stream in &mut call.streams {
-            let through = left.as_ref().map(|piece| stream.push(piece));
-            let Some(last) = stream.finish()? else {
-                left = through;
-                continue;
-            };
-            // Only functions that answer nothing before the end have something left then.
-            left = Some(last);
-        }
-        if let Some(piece) = left {
-            self.keep(index, piece, Vec::new());
-        }
-        Ok(())
     }
 
     fn raw(&mut self, node: &SelectNode, batch: RowBatch) -> Option<SeriesChunk> {
@@ -296,7 +320,8 @@ impl GroupRun {
         };
         self.filled.fill(node, to - from, &mut slots);
         let times_ns = batch.times_ns.get(from..to).unwrap_or_default().to_vec();
-        Some(self.chunk(node, times_ns, &slots))
+        self.unread = Some(Unread::new(RowBatch { times_ns, slots }));
+        self.next_chunk(node)
     }
 
     /// The windows or points of a merged call: filled, transformed and limited.
@@ -318,45 +343,18 @@ impl GroupRun {
             };
             series = fill::fill(&series, fill, windows)?;
         }
+        self.work.add(series.times_ns.len() * (2 + plan.transforms.len()));
         self.windows.set(self.windows.bytes() + series.bytes())?;
+        let Some(call) = self.calls.get_mut(index) else { return Ok(()) };
         if plan.transforms.is_empty() {
-            let Some(call) = self.calls.get_mut(index) else { return Ok(()) };
             let (from, to) = call.limiter.take(series.times_ns.len());
             let is_all = (from, to) == (0, series.times_ns.len());
             let shown = if is_all { series } else { series.slice(from, to) };
             call.series = Some(shown).filter(|s| !s.times_ns.is_empty());
         } else {
-            let piece = Piece::new(&series.times_ns, &series.values);
-            self.push(index, piece, Vec::new());
+            call.push(Piece::new(&series.times_ns, &series.values));
         }
         Ok(())
-    }
-
-    /// Runs the next values of a call through its transformations.
-    fn push(&mut self, index: usize, mut piece: Piece, beside: Vec<Option<Column>>) {
-        let Some(call) = self.calls.get_mut(index) else { return };
-        for stream in &mut call.streams {
-            piece = stream.push(&piece);
-        }
-        self.keep(index, piece, beside);
-    }
-
-    /// Adds to what a call has come to.
-    fn keep(&mut self, index: usize, piece: Piece, beside: Vec<Option<Column>>) {
-        let Some(call) = self.calls.get_mut(index) else { return };
-        let (from, to) = call.limiter.take(piece.times_ns.len());
-        let values = Column::full(piece.values);
-        let next = CallSeries { times_ns: piece.times_ns, values, beside }.slice(from, to);
-        if next.times_ns.is_empty() {
-            return;
-        }
-        match &mut call.series {
-            Some(series) => {
-                series.times_ns.extend(next.times_ns);
-                series.values.extend_from(&next.values);
-            }
-            none => *none = Some(next),
-        }
     }
 
     /// What is left to show when every feed is through.
@@ -408,7 +406,14 @@ impl GroupRun {
                 fill::fill_beside(column, slot, node, times_ns.len());
             }
         }
-        Some(self.chunk(node, times_ns, &columns))
+        self.unread = Some(Unread::new(RowBatch { times_ns, slots: columns }));
+        self.next_chunk(node)
+    }
+
+    /// The next rows that are evaluated.
+    fn next_chunk(&mut self, node: &SelectNode) -> Option<SeriesChunk> {
+        let part = Unread::next(&mut self.unread, node.row_work, &self.work)?;
+        Some(self.chunk(node, part.times_ns, &part.slots))
     }
 
     fn chunk(

@@ -7,6 +7,7 @@
 //! For SHOW: [`metadata`], in the same three steps. Nothing here does I/O, reads a clock or knows
 //! about objects; which shards a scan touches is the route's business.
 
+mod call_run;
 pub mod compile;
 mod data_type;
 mod subquery_rows;
@@ -23,3 +24,4 @@ mod scalar;
 pub mod source;
 pub(crate) mod stream;
 mod transforms;
+pub mod work;

@@ -75,6 +75,8 @@ pub(crate) struct SelectNode {
     pub(crate) zone_name: Option<Rc<str>>,
     /// The columns after time, over the calls' values and then the slots.
     pub(crate) outputs: Vec<Scalar>,
+    /// The work of evaluating one row: the nodes of all outputs.
+    pub(crate) row_work: usize,
     /// Keys of GROUP BY, ascending.
     pub(crate) group_keys: Rc<[String]>,
     /// Latest first, and series in descending order.
@@ -144,7 +146,7 @@ pub(crate) enum DerivedFrom {
 }
 
 /// A field or tag by name.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Slot {
     /// Its key.
     pub(crate) name: String,

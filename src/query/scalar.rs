@@ -25,6 +25,17 @@ pub(crate) enum Scalar {
     Null,
 }
 
+impl Scalar {
+    /// The number of operands and operators.
+    pub(crate) fn nodes(&self) -> usize {
+        match self {
+            Self::Column(_) | Self::Literal(_) | Self::Null => 1,
+            Self::Binary(_, left, right) => 1 + left.nodes() + right.nodes(),
+            Self::Math(_, args) => 1 + args.iter().map(Self::nodes).sum::<usize>(),
+        }
+    }
+}
+
 /// What an expression comes to.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Evaluated {

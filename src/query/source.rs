@@ -2,6 +2,7 @@
 
 use super::error::QueryError;
 use crate::influxql::ast::{SelectStatement, Source};
+use crate::model::limits::POLICIES_PER_QUERY_MAX;
 
 /// A database and one of its policies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,7 +42,8 @@ impl Defaults<'_> {
 /// Every policy that `select` and its subqueries read, each once, ascending.
 ///
 /// # Errors
-/// [`QueryError::DatabaseRequired`] when a source names no database and there is no default.
+/// [`QueryError::DatabaseRequired`] when a source names no database and there is no default,
+/// [`QueryError::TooManyPolicies`].
 pub fn sources(
     select: &SelectStatement,
     defaults: Defaults<'_>,
@@ -50,6 +52,9 @@ pub fn sources(
     collect(select, defaults, &mut names)?;
     names.sort();
     names.dedup();
+    if names.len() > POLICIES_PER_QUERY_MAX {
+        return Err(QueryError::TooManyPolicies);
+    }
     Ok(names)
 }
 

@@ -253,6 +253,23 @@ fn refusals_have_the_codes_of_grpc() {
         }
     }
     assert_eq!(by(&mut product, "DoGet", &of_other, &ticket), (7, 0));
+    // The permission is checked before the text is read: the administrator hears of its places.
+    let many =
+        any("ActionCreatePreparedStatementRequest", &field(1, "?".repeat(40_000).as_bytes()));
+    let many = [field(1, b"CreatePreparedStatement"), field(2, &many)].concat();
+    for (by, code, text) in [
+        (of_other.as_str(), 7, "is not authorized to do this"),
+        (&format!("Bearer {TOKEN}"), 3, "more than 1000 parameters (PLACEHOLDERS_MAX)"),
+    ] {
+        let headers = [("authorization", by), ("database", "db")];
+        let answer = call(&mut product, "DoAction", &headers, &many);
+        assert!(
+            answer.code == code && answer.text.contains(text),
+            "{} {}",
+            answer.code,
+            answer.text
+        );
+    }
     let own = field(1, br#"{"database":"other","sql_query":"SELECT rows 1"}"#);
     assert_eq!(by(&mut product, "DoGet", &of_other, &own), (0, 2));
     let hello = call(&mut product, "Handshake", &[("authorization", &of_other)], b"");

@@ -17,8 +17,8 @@ use tidemark::influxql::ast::Statement;
 use tidemark::influxql::bound_params::Params;
 use tidemark::line_protocol::{Options, TimestampUnit};
 use tidemark::memtable::Memtable;
+use tidemark::model::configurable_limits::Limits;
 use tidemark::model::ids::{ColumnId, MeasurementId};
-use tidemark::model::limits::BUCKETS_PER_QUERY_MAX;
 use tidemark::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
 use tidemark::model::series::series_hash;
 use tidemark::model::time::Precision;
@@ -28,6 +28,7 @@ use tidemark::query::executor::{ExecStep, Executor};
 use tidemark::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy, MetaStep};
 use tidemark::query::result::SeriesChunk;
 use tidemark::query::source::{Defaults, sources};
+use tidemark::query::work::Work;
 use tidemark::response::{Ending, Options as Form, Writer};
 use tidemark::scan::{PageLimits, SummaryLimits, TileLimits, scan, summarise};
 
@@ -269,18 +270,14 @@ impl Memory {
             let schema = &policies.get(policy).ok_or(missing)?.schema;
             views.push(PolicyView { name, schema, oldest_kept_ns: i64::MIN });
         }
-        let context = Context {
-            defaults,
-            now_ns: self.now_ns,
-            buckets_max: BUCKETS_PER_QUERY_MAX,
-            policies: &views,
-        };
+        let context =
+            Context { defaults, now_ns: self.now_ns, limits: Limits::default(), policies: &views };
         let plan = compile(select, &context).map_err(|error| error.to_string())?;
         let scans = plan.scans.clone();
         let shards = vec![self.shards as u32; scans.len()];
         // Batches of a subquery's rows are as small as pages.
-        let mut executor =
-            Executor::in_batches(plan, &shards, &QueryRoom::default(), self.page_bytes);
+        let (room, work) = (QueryRoom::default(), Work::default());
+        let mut executor = Executor::in_batches(plan, &shards, (&room, &work), self.page_bytes);
         let mut chunks = Vec::new();
         loop {
             match executor.next().map_err(|error| error.to_string())? {

@@ -1,6 +1,8 @@
 //! The whole product in process: HTTP requests in, responses out, no network.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
+use std::rc::Rc;
 
 use serde_json::Value;
 use tidemark::api::http::{RequestHead, Response};
@@ -163,6 +165,22 @@ impl Product {
     /// Whether the last response was streamed, without Content-Length.
     pub(crate) fn last_was_streamed(&self) -> bool {
         self.inner.last_was_streamed()
+    }
+
+    /// Counts from now on how often a request pauses so that others run.
+    pub(crate) fn count_pauses(&mut self) -> Rc<Cell<u32>> {
+        let pauses = Rc::new(Cell::new(0));
+        let counter = Rc::clone(&pauses);
+        self.inner.watch_calls(Box::new(move |to| {
+            // Each is told before and after.
+            counter.set(counter.get() + u32::from(*to == Address::Pause));
+        }));
+        pauses
+    }
+
+    /// Calls `watcher` before and after each call of a request.
+    pub(crate) fn watch_calls(&mut self, watcher: Box<dyn FnMut(&Address)>) {
+        self.inner.watch_calls(watcher);
     }
 
     /// Gives an object that sleeps its storage.

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde_json::Value;
 use tidemark::influxql::ast::Statement;
 use tidemark::influxql::bound_params::Params;
-use tidemark::model::limits::BUCKETS_PER_QUERY_MAX;
+use tidemark::model::configurable_limits::Limits;
 use tidemark::model::schema::PolicySchema;
 use tidemark::model::time::Precision;
 use tidemark::query::compile::{Context, PolicyView, compile};
@@ -40,12 +40,8 @@ fn verdict(query: &str) -> String {
     let view = |name| PolicyView { name, schema: &schema, oldest_kept_ns: i64::MIN };
     let policies: Vec<PolicyView<'_>> =
         sources(select, defaults).unwrap().into_iter().map(view).collect();
-    let context = Context {
-        defaults,
-        now_ns: NOW_NS,
-        buckets_max: BUCKETS_PER_QUERY_MAX,
-        policies: &policies,
-    };
+    let context =
+        Context { defaults, now_ns: NOW_NS, limits: Limits::default(), policies: &policies };
     compile(select, &context).err().map(|error| error.to_string()).unwrap_or_default()
 }
 

@@ -1,5 +1,7 @@
 //! Judges the statements of a query by what their caller may do.
 
+use std::collections::BTreeSet;
+
 use crate::api::auth::AuthError;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::privileges::{self, Need};
@@ -35,18 +37,16 @@ pub(super) fn authorise(
 /// The databases on which the statements need a right; none where one of them is judged by the
 /// Catalog.
 pub(super) fn databases(statements: &[Statement], defaults: Defaults<'_>) -> Vec<String> {
-    let mut names = Vec::new();
+    let mut names = BTreeSet::new();
     for statement in statements {
         if !privileges::is_judged_by_databases(statement) {
             return Vec::new();
         }
         for need in privileges::needs(statement, defaults) {
-            if let Need::Right { database, .. } = need
-                && !names.contains(&database)
-            {
-                names.push(database);
+            if let Need::Right { database, .. } = need {
+                names.insert(database);
             }
         }
     }
-    names
+    names.into_iter().collect()
 }

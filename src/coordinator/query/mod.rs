@@ -128,7 +128,8 @@ impl Query {
         Self::new(Question::Show(statement), session, vec![source])
     }
 
-    fn new(question: Question, session: Session, sources: Vec<QuerySource>) -> Self {
+    fn new(question: Question, mut session: Session, sources: Vec<QuerySource>) -> Self {
+        session.work = session.work.next_statement();
         let (stage, round) = (QueryStage::Start, Round::default());
         Self {
             question,
@@ -155,6 +156,12 @@ impl Query {
 
     /// Begins once there is memory for it, or waits a little.
     fn begin(&mut self, context: &mut Context<'_>) -> QueryTurn {
+        self.session.work.set_limits(context.platform.limits());
+        // The statements before may have computed for a whole turn.
+        if self.session.work.pauses()? {
+            self.stage = QueryStage::Start;
+            return Ok(Next::Calls(vec![Request::pause(0)]));
+        }
         let room = self.room(context);
         match self.beginning.wait(context, &room)? {
             None => self.load_all(context, false),
@@ -339,6 +346,7 @@ impl Query {
             return Err(Error::unexpected_reply());
         }
         requests.extend(report);
+        self.session.work.rest();
         self.stage = QueryStage::Run { run, asked };
         Ok(Next::Calls(requests))
     }

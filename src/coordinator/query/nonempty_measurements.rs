@@ -2,6 +2,7 @@
 //! are asked before the statement is compiled, and only about measurements whose types clash
 //! ([`compile::clashing`]).
 
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -23,9 +24,9 @@ pub(super) enum Living {
     #[default]
     Unknown,
     /// The shards are being asked about these, of which those have rows that were learnt of.
-    Asked(Vec<ClashPlace>),
+    Asked(BTreeSet<ClashPlace>),
     /// These have none.
-    Known(Vec<ClashPlace>),
+    Known(BTreeSet<ClashPlace>),
 }
 
 impl Living {
@@ -38,8 +39,10 @@ impl Living {
     pub(super) fn learn(&mut self, chunk: &SeriesChunk) {
         let Self::Asked(silent) = self else { return };
         for row in chunk.strings() {
-            let [name, _, position] = row.as_slice() else { continue };
-            silent.retain(|place| place.0.to_string() != *position || place.1 != *name);
+            let Ok([name, _, position]) = <[String; 3]>::try_from(row) else { continue };
+            if let Ok(position) = position.parse() {
+                silent.remove(&(position, name));
+            }
         }
     }
 
@@ -53,12 +56,12 @@ impl Living {
     /// The schemas of the policies without the measurements that have no rows.
     pub(super) fn schemas(&self, selected: &[SelectedPolicy<'_>]) -> Vec<Rc<PolicySchema>> {
         let silent = match self {
-            Self::Known(silent) => silent.as_slice(),
-            Self::Unknown | Self::Asked(_) => &[],
+            Self::Known(silent) => Some(silent),
+            Self::Unknown | Self::Asked(_) => None,
         };
         let schemas = selected.iter().filter_map(|of| Some(of.loaded.policy()?.1));
         let schemas = schemas.enumerate().map(|(position, schema)| {
-            let own = || silent.iter().filter(|place| place.0 == position);
+            let own = || silent.into_iter().flatten().filter(|place| place.0 == position);
             if own().next().is_none() {
                 return Rc::clone(schema);
             }
@@ -86,7 +89,7 @@ impl Living {
             return None;
         }
         let run = list_living(&clashing, selected, room, now_ns);
-        *self = Self::Asked(clashing);
+        *self = Self::Asked(clashing.into_iter().collect());
         Some(run)
     }
 }

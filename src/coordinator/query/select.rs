@@ -40,7 +40,7 @@ impl SelectPlanner<'_> {
             &compile::Context {
                 defaults: self.session.defaults(),
                 now_ns: self.session.now_ns,
-                buckets_max: platform.limits().get(Limit::Buckets) as u64,
+                limits: platform.limits(),
                 policies: &policies,
             },
         )?;
@@ -75,7 +75,8 @@ impl SelectPlanner<'_> {
             merge = Some(Merge::Plan(plan.scans.iter().map(|s| s.request.clone()).collect()));
         }
         if self.explain != Some(false) {
-            let executor = Box::new(Executor::new(plan, &counts(&streams), self.room));
+            let executor =
+                Box::new(Executor::new(plan, &counts(&streams), (self.room, &self.session.work)));
             match merge {
                 // As in 1.x nothing is read of too many series.
                 Some(_) => afterwards = Some(executor),

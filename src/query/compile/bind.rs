@@ -1,10 +1,11 @@
 //! Turns what a SELECT needs into scan requests on the columns of one measurement.
 
+use super::columns::Columns;
+use super::plan_size::nodes;
 use super::predicate;
 use super::prepare::{FromMeasurement, Origin};
 use crate::influxql::ast::Expr;
 use crate::model::limits::PIECE_BYTES_MAX;
-use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 use crate::query::data_type::DataType;
@@ -37,20 +38,23 @@ pub(crate) fn bind(
     sources: &[FromMeasurement<'_>],
     scans: &mut Vec<PlannedScan>,
 ) -> Result<Vec<Binding>, QueryError> {
+    let lookups =
+        bound.node.slots.len() + bound.node.group_keys.len() + bound.condition.map_or(0, nodes);
     let mut bindings = Vec::with_capacity(sources.len());
     for FromMeasurement { origin, before, schema } in sources {
         if before.is_some_and(|before| before != feed.extended) {
             continue;
         }
         let scan = scans.len();
+        let columns = Columns::new(schema, lookups);
         let is_subquery = matches!(origin, Origin::Subquery(_));
         let (output, slots, calls) = match feed.kind {
             FeedKind::Rows => {
-                let (output, slots) = rows(bound.node, feed, schema, is_subquery);
+                let (output, slots) = rows(bound.node, feed, &columns, is_subquery);
                 (output, slots, Vec::new())
             }
             FeedKind::Partials => {
-                let (output, calls) = partials(bound.node, feed, schema);
+                let (output, calls) = partials(bound.node, feed, &columns);
                 (output, Vec::new(), calls)
             }
         };
@@ -71,12 +75,12 @@ pub(crate) fn bind(
         let mut group_by = Vec::new();
         let key = (bound.node.group_keys.iter())
             .map(|key| {
-                let column = schema.tag(key)?;
+                let column = columns.tag(key)?;
                 group_by.push(column.id);
                 Some(group_by.len() - 1)
             })
             .collect();
-        let predicate = bound.condition.map(|c| predicate::lower(c, schema, is_subquery));
+        let predicate = bound.condition.map(|c| predicate::lower(c, &columns, is_subquery));
         scans.push(PlannedScan {
             source,
             measurement: schema.name.clone(),
@@ -125,7 +129,7 @@ fn time(node: &SelectNode, feed: &Feed) -> TimeRange {
 }
 
 /// The field that a slot reads, converted if the slot has another type than the measurement.
-fn field(slot: &Slot, schema: &MeasurementSchema) -> Option<Input> {
+fn field(slot: &Slot, schema: &Columns<'_>) -> Option<Input> {
     let wanted = slot.data_type.field_type()?;
     let (column, field_type) = schema.field(&slot.name)?;
     let input =
@@ -137,7 +141,7 @@ fn field(slot: &Slot, schema: &MeasurementSchema) -> Option<Input> {
 fn rows(
     node: &SelectNode,
     feed: &Feed,
-    schema: &MeasurementSchema,
+    schema: &Columns<'_>,
     is_subquery: bool,
 ) -> (Output, Vec<SlotSource>) {
     let (mut fields, mut tags) = (Vec::new(), Vec::new());
@@ -172,11 +176,7 @@ fn rows(
     (Output::Rows { fields, tags, limit, every_row: false }, sources)
 }
 
-fn partials(
-    node: &SelectNode,
-    feed: &Feed,
-    schema: &MeasurementSchema,
-) -> (Output, Vec<CallSource>) {
+fn partials(node: &SelectNode, feed: &Feed, schema: &Columns<'_>) -> (Output, Vec<CallSource>) {
     let mut calls = Vec::with_capacity(feed.calls.len());
     let mut sources = Vec::with_capacity(feed.calls.len());
     for &index in &feed.calls {

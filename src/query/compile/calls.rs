@@ -1,10 +1,12 @@
 //! Turns fields into output expressions over calls and slots (1.x `valueMapper`). A call is an
 //! aggregate, selector or transformation; a slot is a field or tag by its name.
 
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use xxhash_rust::xxh64::xxh64;
 
+use super::plan_size::PlanSize;
 use super::predicate::arithmetic;
 use super::resolve::KnownNames;
 use super::statement::CheckedSelect;
@@ -33,12 +35,17 @@ pub(crate) struct BuiltCalls {
 pub(crate) struct CallBuilder<'a> {
     checked: &'a CheckedSelect<'a>,
     names: &'a KnownNames,
+    size: &'a PlanSize,
     window: Option<&'a Window>,
     slots: Vec<Slot>,
+    slot_positions: HashMap<Slot, usize>,
     /// As bound, with the plan; equal expressions are one call.
     calls: Vec<(Expr, CallPlan)>,
+    /// The positions of calls, by their expressions as text that tells types apart.
+    call_positions: HashMap<String, usize>,
     /// Slots that outputs refer to themselves.
     referenced: Vec<usize>,
+    is_referenced: HashSet<usize>,
 }
 
 impl CallBase {
@@ -54,16 +61,20 @@ impl CallBase {
 impl<'a> CallBuilder<'a> {
     pub(crate) fn new(
         checked: &'a CheckedSelect<'a>,
-        names: &'a KnownNames,
+        (names, size): (&'a KnownNames, &'a PlanSize),
         window: Option<&'a Window>,
     ) -> Self {
         Self {
             checked,
             names,
+            size,
             window,
             slots: Vec::new(),
+            slot_positions: HashMap::new(),
             calls: Vec::new(),
+            call_positions: HashMap::new(),
             referenced: Vec::new(),
+            is_referenced: HashSet::new(),
         }
     }
 
@@ -81,7 +92,7 @@ impl<'a> CallBuilder<'a> {
             Expr::StringLiteral(text) => Scalar::Literal(FieldValue::String(text.as_str().into())),
             Expr::VarRef { .. } => {
                 let slot = self.slot(expr);
-                if !self.referenced.contains(&slot) {
+                if self.is_referenced.insert(slot) {
                     self.referenced.push(slot);
                 }
                 Scalar::Column(SLOT + slot)
@@ -119,11 +130,13 @@ impl<'a> CallBuilder<'a> {
     }
 
     fn slot_of(&mut self, slot: Slot) -> usize {
-        match self.slots.iter().position(|known| *known == slot) {
-            Some(index) => index,
+        let next = self.slots.len();
+        match self.slot_positions.get(&slot) {
+            Some(&index) => index,
             None => {
-                self.slots.push(slot);
-                self.slots.len() - 1
+                self.slots.push(slot.clone());
+                self.slot_positions.insert(slot, next);
+                next
             }
         }
     }
@@ -140,11 +153,17 @@ impl<'a> CallBuilder<'a> {
 
     /// The position of a call.
     fn call(&mut self, expr: &Expr) -> Result<usize, QueryError> {
-        if let Some(index) = self.calls.iter().position(|(known, _)| known == expr) {
+        // A number as text is the same for 2 and 2.0, its debug form is not.
+        let text = format!("{expr:?}");
+        if let Some(&index) = self.call_positions.get(&text) {
             return Ok(index);
         }
         let plan = self.plan(expr)?;
+        if let CallBase::Gather(gather) = &plan.base {
+            self.size.add_entries(gather.series.len())?;
+        }
         self.calls.push((expr.clone(), plan));
+        self.call_positions.insert(text, self.calls.len() - 1);
         Ok(self.calls.len() - 1)
     }
 
@@ -342,7 +361,8 @@ impl<'a> CallBuilder<'a> {
     /// Slots for all tags, which are the key of a series; none if a group has only one series.
     fn key_slots(&mut self, group_keys: &[String]) -> Vec<usize> {
         let names = self.names;
-        if names.tags.keys().all(|tag| group_keys.iter().any(|key| **key == **tag)) {
+        let grouped: HashSet<&str> = group_keys.iter().map(String::as_str).collect();
+        if names.tags.keys().all(|tag| grouped.contains(&**tag)) {
             return Vec::new();
         }
         let slot = |tag: &Rc<str>| Slot { name: tag.to_string(), data_type: DataType::Tag };
@@ -366,7 +386,14 @@ impl<'a> CallBuilder<'a> {
     }
 
     /// Resolves the marks and hangs the referenced slots on the sole selector.
-    pub(crate) fn finish(mut self, outputs: Vec<Scalar>, group_keys: &[String]) -> BuiltCalls {
+    ///
+    /// # Errors
+    /// [`QueryError::PlanTooLarge`]
+    pub(crate) fn finish(
+        mut self,
+        outputs: Vec<Scalar>,
+        group_keys: &[String],
+    ) -> Result<BuiltCalls, QueryError> {
         let count = self.calls.len();
         let calls = std::mem::take(&mut self.calls);
         // Transformations are of another kind, whatever they are over.
@@ -383,6 +410,7 @@ impl<'a> CallBuilder<'a> {
         let plain = self.window.is_none() && self.checked.subqueries.is_empty();
         let met = plain && calls.iter().any(first_last);
         let series = if met { self.key_slots(group_keys) } else { Vec::new() };
+        self.size.add_entries(calls.len().saturating_mul(series.len()))?;
         let keeps_point_time = match calls.as_mut_slice() {
             [call] if selects => {
                 call.beside = std::mem::take(&mut self.referenced);
@@ -394,7 +422,7 @@ impl<'a> CallBuilder<'a> {
             calls.iter_mut().for_each(|call| self.meet(call, &series));
         }
         let outputs = outputs.into_iter().map(|output| settle(output, count)).collect();
-        BuiltCalls { outputs, slots: self.slots, calls, keeps_point_time }
+        Ok(BuiltCalls { outputs, slots: self.slots, calls, keeps_point_time })
     }
 }
 

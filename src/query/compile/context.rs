@@ -1,5 +1,6 @@
 //! Describes what a SELECT is compiled against: policies with their schemas, the time, the limits.
 
+use crate::model::configurable_limits::Limits;
 use crate::model::schema::PolicySchema;
 use crate::query::source::{Defaults, SourceName};
 
@@ -10,8 +11,8 @@ pub struct Context<'a> {
     pub defaults: Defaults<'a>,
     /// `now()`, nanoseconds.
     pub now_ns: i64,
-    /// `BUCKETS_PER_QUERY_MAX` as set.
-    pub buckets_max: u64,
+    /// The operator's limits.
+    pub limits: Limits,
     /// The policies named by [`crate::query::source::sources`].
     pub policies: &'a [PolicyView<'a>],
 }

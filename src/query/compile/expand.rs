@@ -1,5 +1,8 @@
 //! Expands wildcards and regexes of fields and GROUP BY (1.x `RewriteFields`).
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::plan_size::PlanSize;
 use super::resolve::KnownNames;
 use super::result_names::name_of;
 use crate::influxql::ast::{Cast, Dimension, Expr, Field, WildcardKind};
@@ -11,6 +14,9 @@ use crate::query::functions::Function;
 /// What `*` stands for: fields and, unless they are dimensions, tags, sorted by name.
 struct Columns<'a> {
     list: Vec<(&'a str, DataType)>,
+    size: &'a PlanSize,
+    /// The positions of the columns that a regex matches, by its text.
+    matches: BTreeMap<String, Vec<usize>>,
 }
 
 /// Expands `fields` and `dimensions`, which loses its `time()`.
@@ -20,7 +26,7 @@ struct Columns<'a> {
 pub(crate) fn expand(
     fields: Vec<Field>,
     dimensions: &[Dimension],
-    names: &KnownNames,
+    (names, size): (&KnownNames, &PlanSize),
 ) -> Result<(Vec<Field>, Vec<String>), QueryError> {
     let wild = |expr: &Expr| matches!(expr, Expr::Wildcard(_) | Expr::Regex(_));
     let wild_dimensions = dimensions.iter().any(|dimension| wild(&dimension.expr));
@@ -28,32 +34,41 @@ pub(crate) fn expand(
     let mut list: Vec<(&str, DataType)> =
         shown.map(|(name, data_type)| (&**name, *data_type)).collect();
     if !wild_dimensions && !list.is_empty() {
-        let grouped = |tag: &str| {
-            dimensions.iter().any(
-                |dimension| matches!(&dimension.expr, Expr::VarRef { name, .. } if name == tag),
-            )
-        };
-        list.extend(
-            names.tags.keys().filter(|tag| !grouped(tag)).map(|tag| (&**tag, DataType::Tag)),
-        );
+        let grouped = dimensions.iter().filter_map(|dimension| match &dimension.expr {
+            Expr::VarRef { name, .. } => Some(name.as_str()),
+            _ => None,
+        });
+        let grouped: BTreeSet<&str> = grouped.collect();
+        let tags = names.tags.keys().filter(|tag| !grouped.contains(&***tag));
+        list.extend(tags.map(|tag| (&**tag, DataType::Tag)));
         // Stable, and fields come first: of equal names the field stands before the tag.
         list.sort_by(|left, right| left.0.cmp(right.0));
     }
-    let columns = Columns { list };
+    let mut columns = Columns { list, size, matches: BTreeMap::new() };
     let mut expanded = Vec::with_capacity(fields.len());
     for field in fields {
         columns.field(field, &mut expanded)?;
     }
-    Ok((expanded, group_keys(dimensions, names)?))
+    Ok((expanded, group_keys(dimensions, names, size)?))
 }
 
-fn group_keys(dimensions: &[Dimension], names: &KnownNames) -> Result<Vec<String>, QueryError> {
-    let mut keys: Vec<String> = Vec::new();
+fn group_keys(
+    dimensions: &[Dimension],
+    names: &KnownNames,
+    size: &PlanSize,
+) -> Result<Vec<String>, QueryError> {
+    let mut keys: BTreeSet<String> = BTreeSet::new();
+    let mut regexes: BTreeSet<&str> = BTreeSet::new();
+    let mut has_all = false;
     for dimension in dimensions {
         match &dimension.expr {
-            Expr::VarRef { name, .. } => keys.push(name.clone()),
-            Expr::Wildcard(_) => keys.extend(names.tags.keys().map(|tag| tag.to_string())),
-            Expr::Regex(regex) => {
+            Expr::VarRef { name, .. } => {
+                keys.insert(name.clone());
+            }
+            Expr::Wildcard(_) if !std::mem::replace(&mut has_all, true) => {
+                keys.extend(names.tags.keys().map(|tag| tag.to_string()));
+            }
+            Expr::Regex(regex) if regexes.insert(regex.as_str()) => {
                 let pattern = Pattern::new(regex.as_str())?;
                 let matching = names.tags.keys().filter(|tag| pattern.is_match(tag));
                 keys.extend(matching.map(|tag| tag.to_string()));
@@ -61,9 +76,8 @@ fn group_keys(dimensions: &[Dimension], names: &KnownNames) -> Result<Vec<String
             _ => {}
         }
     }
-    keys.sort();
-    keys.dedup();
-    Ok(keys)
+    size.add_entries(keys.len())?;
+    Ok(keys.into_iter().collect())
 }
 
 fn reference(name: &str, data_type: DataType) -> Expr {
@@ -72,59 +86,80 @@ fn reference(name: &str, data_type: DataType) -> Expr {
 }
 
 impl Columns<'_> {
-    fn field(&self, field: Field, out: &mut Vec<Field>) -> Result<(), QueryError> {
-        match &field.expr {
-            Expr::Wildcard(kind) => {
-                let kept = self.list.iter().filter(|(_, data_type)| match kind {
-                    WildcardKind::All => true,
-                    WildcardKind::Field => *data_type != DataType::Tag,
-                    WildcardKind::Tag => *data_type == DataType::Tag,
-                });
-                out.extend(kept.map(|(name, data_type)| Field {
-                    expr: reference(name, *data_type),
-                    alias: None,
-                }));
-            }
-            Expr::Regex(regex) => {
-                let pattern = Pattern::new(regex.as_str())?;
-                let kept = self.list.iter().filter(|(name, _)| pattern.is_match(name));
-                out.extend(kept.map(|(name, data_type)| Field {
-                    expr: reference(name, *data_type),
-                    alias: None,
-                }));
-            }
-            Expr::Call { .. } => self.call(field, out)?,
-            _ => out.push(field),
-        }
-        Ok(())
-    }
-
-    fn call(&self, field: Field, out: &mut Vec<Field>) -> Result<(), QueryError> {
-        let (name, argument) = innermost(&field.expr);
-        let pattern = match argument {
-            Some(Expr::Wildcard(WildcardKind::Tag)) => {
-                return Err(QueryError::Invalid(format!("unable to use tag wildcard in {name}()")));
-            }
-            Some(Expr::Wildcard(_)) => None,
-            Some(Expr::Regex(regex)) => Some(Pattern::new(regex.as_str())?),
-            _ => {
+    fn field(&mut self, field: Field, out: &mut Vec<Field>) -> Result<(), QueryError> {
+        let places = match &field.expr {
+            Expr::Wildcard(kind) => self.places(None, |data_type| match kind {
+                WildcardKind::All => true,
+                WildcardKind::Field => data_type != DataType::Tag,
+                WildcardKind::Tag => data_type == DataType::Tag,
+            })?,
+            Expr::Regex(regex) => self.places(Some(regex.as_str()), |_| true)?,
+            Expr::Call { .. } => return self.call(field, out),
+            other => {
+                self.size.add_columns(other, 1)?;
                 out.push(field);
                 return Ok(());
             }
         };
+        self.size.add_columns(&field.expr, places.len())?;
+        let columns = places.iter().filter_map(|&place| self.list.get(place));
+        out.extend(
+            columns
+                .map(|(name, data_type)| Field { expr: reference(name, *data_type), alias: None }),
+        );
+        Ok(())
+    }
+
+    fn call(&mut self, field: Field, out: &mut Vec<Field>) -> Result<(), QueryError> {
+        let (name, argument) = innermost(&field.expr);
+        let regex = match argument {
+            Some(Expr::Wildcard(WildcardKind::Tag)) => {
+                return Err(QueryError::Invalid(format!("unable to use tag wildcard in {name}()")));
+            }
+            Some(Expr::Wildcard(_)) => None,
+            Some(Expr::Regex(regex)) => Some(regex.as_str()),
+            _ => {
+                self.size.add_columns(&field.expr, 1)?;
+                out.push(field);
+                return Ok(());
+            }
+        };
+        let function = Function::find(name);
         let takes = |data_type: DataType| match data_type {
             DataType::Tag | DataType::Unknown => false,
-            field => Function::find(name).is_some_and(|function| function.takes.includes(field)),
+            field => function.is_some_and(|function| function.takes.includes(field)),
         };
+        let places = self.places(regex, takes)?;
+        self.size.add_columns(&field.expr, places.len())?;
         let prefix = name_of(&field);
-        for (column, data_type) in &self.list {
-            if takes(*data_type) && pattern.as_ref().is_none_or(|p| p.is_match(column)) {
-                let mut expr = field.expr.clone();
-                replace_innermost(&mut expr, reference(column, *data_type));
-                out.push(Field { expr, alias: Some(format!("{prefix}_{column}")) });
-            }
+        for (column, data_type) in places.iter().filter_map(|&place| self.list.get(place)) {
+            let mut expr = field.expr.clone();
+            replace_innermost(&mut expr, reference(column, *data_type));
+            out.push(Field { expr, alias: Some(format!("{prefix}_{column}")) });
         }
         Ok(())
+    }
+
+    /// The positions of the columns of these types, and that `regex` matches if there is one.
+    fn places(
+        &mut self,
+        regex: Option<&str>,
+        takes: impl Fn(DataType) -> bool,
+    ) -> Result<Vec<usize>, QueryError> {
+        let is_taken = |&place: &usize| self.list.get(place).is_some_and(|(_, of)| takes(*of));
+        let Some(regex) = regex else {
+            return Ok((0..self.list.len()).filter(is_taken).collect());
+        };
+        if let Some(places) = self.matches.get(regex) {
+            return Ok(places.iter().copied().filter(is_taken).collect());
+        }
+        let pattern = Pattern::new(regex)?;
+        let all = self.list.iter().enumerate();
+        let places = all.filter(|(_, (name, _))| pattern.is_match(name)).map(|(place, _)| place);
+        let places: Vec<usize> = places.collect();
+        let taken = places.iter().copied().filter(is_taken).collect();
+        self.matches.insert(regex.to_owned(), places);
+        Ok(taken)
     }
 }
 

@@ -5,12 +5,14 @@ use std::rc::Rc;
 
 use super::bind::{self, BindTarget};
 use super::calls::{self, CallBuilder};
+use super::plan_size::{PlanSize, nodes};
 use super::prepare::{FromMeasurement, Measurements, Origin, Prepared};
 use super::resolve::{self, KnownNames};
 use super::result_names;
 use super::statement::CheckedSelect;
 use super::subquery;
 use crate::influxql::ast::{Expr, Field, Fill};
+use crate::model::limits::SOURCES_PER_MEASUREMENT_MAX;
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
 use crate::query::data_type::DataType;
@@ -31,15 +33,16 @@ pub(crate) fn lower(
     scans: &mut Vec<PlannedScan>,
 ) -> Result<SelectNode, QueryError> {
     let buckets_max = prepared.buckets_max;
-    let Prepared { checked, mut measurements, known, shown, mut group_keys, subqueries, .. } =
-        prepared;
+    let Prepared {
+        checked, mut measurements, known, shown, mut group_keys, subqueries, size, ..
+    } = prepared;
     group_keys.extend_from_slice(outer_keys);
     group_keys.sort();
     group_keys.dedup();
     // What is wrong inside is said first (1.x).
-    let inner_nodes = derive(subqueries, &group_keys, &mut measurements, scans)?;
+    let inner_nodes = derive(subqueries, (&group_keys, size), &mut measurements, scans)?;
     let window = window(checked, buckets_max)?;
-    let mut builder = CallBuilder::new(checked, &known, window.as_ref());
+    let mut builder = CallBuilder::new(checked, (&known, size), window.as_ref());
     let mut outputs = Vec::with_capacity(shown.len());
     for (field, _) in &shown {
         outputs.push(builder.output(&field.expr)?);
@@ -48,7 +51,7 @@ pub(crate) fn lower(
         .iter()
         .map(|(field, _)| resolve::type_of(&field.expr, &known))
         .collect::<Result<Rc<[DataType]>, QueryError>>()?;
-    let mut built = builder.finish(outputs, &group_keys);
+    let mut built = builder.finish(outputs, &group_keys)?;
     if checked.reads_only_subqueries() {
         // Tags of a subquery are columns like others, unless a column with another value has the
         // name.
@@ -67,6 +70,7 @@ pub(crate) fn lower(
     let mut node = SelectNode {
         columns: columns(checked, &shown),
         column_types,
+        row_work: built.outputs.iter().map(|output| 3 + output.nodes()).sum(),
         zone_name: checked.select.timezone.as_deref().map(Rc::from),
         outputs: built.outputs,
         group_keys: group_keys.into(),
@@ -90,7 +94,7 @@ pub(crate) fn lower(
         inputs: Vec::new(),
         subqueries: inner_nodes,
     };
-    inputs(&mut node, checked.condition.clone(), &known, measurements, scans)?;
+    inputs(&mut node, checked.condition.clone(), (&known, size), measurements, scans)?;
     Ok(node)
 }
 
@@ -105,7 +109,7 @@ fn passes_on(inner_nodes: &[Rc<Subquery>], checked: &CheckedSelect<'_>) -> bool 
 /// Lowers the subqueries, and adds their answers to what the statement reads.
 fn derive(
     subqueries: Vec<Prepared<'_>>,
-    group_keys: &[String],
+    (group_keys, size): (&[String], &PlanSize),
     measurements: &mut Measurements<'_>,
     scans: &mut Vec<PlannedScan>,
 ) -> Result<Vec<Rc<Subquery>>, QueryError> {
@@ -120,7 +124,12 @@ fn derive(
             let origin = Origin::Subquery(index);
             let schema = MeasurementSchema { name: input.name.to_string(), ..schema.clone() };
             let found = FromMeasurement { origin, before, schema: Cow::Owned(schema) };
-            measurements.entry(input.name.to_string()).or_default().push(found);
+            let sources = measurements.entry(input.name.to_string()).or_default();
+            if sources.len() == SOURCES_PER_MEASUREMENT_MAX {
+                return Err(QueryError::SourceRepeated { name: input.name.to_string() });
+            }
+            size.add_entries(found.schema.columns.len())?;
+            sources.push(found);
         }
         inner_nodes.push(Rc::new(inner));
     }
@@ -131,14 +140,16 @@ fn derive(
 fn inputs(
     node: &mut SelectNode,
     mut condition: Option<Expr>,
-    known: &KnownNames,
+    (known, size): (&KnownNames, &PlanSize),
     measurements: Measurements<'_>,
     scans: &mut Vec<PlannedScan>,
 ) -> Result<(), QueryError> {
     if let Some(condition) = &mut condition {
         resolve::bind_fields(condition, known);
     }
+    let each = node.slots.len() + node.group_keys.len() + condition.as_ref().map_or(0, nodes);
     for (name, sources) in measurements {
+        size.add_entries(sources.len().saturating_mul(each.saturating_mul(node.feeds.len())))?;
         let bound = BindTarget { node, condition: condition.as_ref() };
         let feeds = (node.feeds.iter())
             .map(|feed| bind::bind(&bound, feed, &sources, scans))

@@ -7,6 +7,7 @@
 mod arguments;
 mod bind;
 mod calls;
+pub(crate) mod columns;
 mod type_clash;
 mod context;
 pub mod continuous;
@@ -17,6 +18,7 @@ mod fold;
 mod lower;
 mod result_names;
 pub(crate) mod predicate;
+mod plan_size;
 mod prepare;
 mod resolve;
 mod statement;
@@ -26,12 +28,14 @@ mod time_range;
 mod zone;
 
 pub use context::{Context, PolicyView};
+pub(crate) use plan_size::nodes;
 pub use type_clash::{ClashPlace, clashing};
 
 use super::error::QueryError;
 use super::plan::Plan;
 use crate::influxql::ast::{Expr, SelectStatement};
 use crate::model::time::TimeRange;
+use plan_size::PlanSize;
 
 /// Checks and lowers `select`.
 ///
@@ -41,7 +45,8 @@ use crate::model::time::TimeRange;
 pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan, QueryError> {
     let checked = statement::check(select, context.now_ns, None)?;
     let mut scans = Vec::new();
-    let prepared = prepare::prepare(&checked, context)?;
+    let size = PlanSize::new(context.limits);
+    let prepared = prepare::prepare(&checked, (context, &size))?;
     let root = lower::lower(prepared, &[], &mut scans)?;
     Ok(Plan { scans, into: select.into.clone(), root })
 }

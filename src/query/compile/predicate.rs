@@ -1,7 +1,7 @@
 //! Turns WHERE into a predicate on the columns of one measurement.
 
+use super::columns::Columns;
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
-use crate::model::schema::MeasurementSchema;
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::functions::Function;
 use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
@@ -9,7 +9,7 @@ use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
 /// What the names of a condition mean, and which values a missing one has.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
-    schema: &'a MeasurementSchema,
+    schema: &'a Columns<'a>,
     /// The rows are those of a subquery. It has no index, so a missing tag is an empty text, and a
     /// missing field compares with a boolean like `false`.
     derived: bool,
@@ -20,7 +20,7 @@ struct Scope<'a> {
 
 /// Lowers a condition without time. A name that is neither tag nor field is a tag that every series
 /// lacks. `derived` says whether the rows are those of a subquery.
-pub(crate) fn lower(expr: &Expr, schema: &MeasurementSchema, derived: bool) -> Predicate {
+pub(crate) fn lower(expr: &Expr, schema: &Columns<'_>, derived: bool) -> Predicate {
     condition(expr, Scope { schema, derived, compared: false })
 }
 
@@ -311,7 +311,7 @@ fn reference(name: &str, cast: Option<Cast>, scope: Scope<'_>) -> Option<Operand
     let tag = || match schema.tag(name) {
         Some(column) => Operand::Tag(column.id),
         // 1.x's index knows the measurement as a tag of each series.
-        None if name == "_name" && !derived && !compared => text(&schema.name),
+        None if name == "_name" && !derived && !compared => text(schema.name()),
         None => text(""),
     };
     let field = |cast: Option<FieldType>| {

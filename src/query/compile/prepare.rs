@@ -1,15 +1,19 @@
 //! Finds what every name of a checked SELECT means in the schemas, and expands its wildcards.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::context::{Context, PolicyView};
 use super::expand;
+use super::plan_size::PlanSize;
 use super::resolve::{self, KnownNames};
 use super::result_names;
 use super::statement::CheckedSelect;
 use super::subquery::{self, Offered};
 use crate::influxql::ast::{Cast, Expr, Field, Measurement, MeasurementName, Source};
+use crate::model::configurable_limits::Limit;
+use crate::model::limits::SOURCES_PER_MEASUREMENT_MAX;
 use crate::model::regex::Pattern;
 use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::query::error::QueryError;
@@ -46,6 +50,7 @@ pub(crate) struct Prepared<'a> {
     pub(super) group_keys: Vec<String>,
     pub(super) subqueries: Vec<Prepared<'a>>,
     pub(super) buckets_max: u64,
+    pub(super) size: &'a PlanSize,
 }
 
 /// Finds what every name means, innermost statements first.
@@ -54,14 +59,23 @@ pub(crate) struct Prepared<'a> {
 /// [`QueryError`]
 pub(crate) fn prepare<'a>(
     checked: &'a CheckedSelect<'a>,
-    context: &'a Context<'a>,
+    (context, size): (&'a Context<'a>, &'a PlanSize),
 ) -> Result<Prepared<'a>, QueryError> {
-    let subqueries = checked.subqueries.iter().map(|inner| prepare(inner, context));
+    let subqueries = checked.subqueries.iter().map(|inner| prepare(inner, (context, size)));
     let subqueries = subqueries.collect::<Result<Vec<_>, QueryError>>()?;
-    let measurements = measurements(checked, context)?;
+    let measurements = measurements(checked, (context, size))?;
     let mut known = KnownNames::default();
-    for found in measurements.values().flatten() {
-        known.add_measurement(&found.schema);
+    for sources in measurements.values() {
+        let mut policies = BTreeSet::new();
+        for found in sources {
+            // A measurement that FROM names again adds no names.
+            if let Origin::Policy(policy) = found.origin
+                && policies.insert(&policy.name)
+            {
+                size.add_entries(found.schema.columns.len())?;
+                known.add_measurement(&found.schema);
+            }
+        }
     }
     for inner in &subqueries {
         subquery::add_names(inner, &mut known)?;
@@ -71,13 +85,13 @@ pub(crate) fn prepare<'a>(
         fields.iter_mut().for_each(|field| uncast(&mut field.expr, &known, false));
     }
     fields.iter_mut().for_each(|field| resolve::bind(&mut field.expr, &known));
-    let (fields, group_keys) = expand::expand(fields, &checked.select.dimensions, &known)?;
+    let (fields, group_keys) = expand::expand(fields, &checked.select.dimensions, (&known, size))?;
     for field in &fields {
         resolve::type_of(&field.expr, &known)?;
     }
     let shown = with_tag_arguments(&fields);
-    let buckets_max = context.buckets_max;
-    Ok(Prepared { checked, measurements, known, shown, group_keys, subqueries, buckets_max })
+    let buckets_max = context.limits.get(Limit::Buckets) as u64;
+    Ok(Prepared { checked, measurements, known, shown, group_keys, subqueries, buckets_max, size })
 }
 
 /// Removes the casts that have no effect on the columns of subqueries. 1.x converts numbers into
@@ -130,8 +144,10 @@ impl Prepared<'_> {
             let name = written.unwrap_or_else(|| result_names::field_name(&field.expr));
             columns.push(Offered { name, data_type, position, hidden: *hidden });
         }
-        let is_shown = |name: &str| columns.iter().any(|c: &Offered| !c.hidden && c.name == name);
-        let taken: Vec<bool> = columns.iter().map(|c| c.hidden && is_shown(&c.name)).collect();
+        let shown = columns.iter().filter(|column: &&Offered| !column.hidden);
+        let shown: BTreeSet<&str> = shown.map(|column| column.name.as_str()).collect();
+        let is_taken = |c: &Offered| c.hidden && shown.contains(c.name.as_str());
+        let taken: Vec<bool> = columns.iter().map(is_taken).collect();
         let free = columns.into_iter().zip(taken).filter(|(_, taken)| !taken);
         Ok(free.map(|(column, _)| column).collect())
     }
@@ -182,30 +198,49 @@ pub(crate) fn named<'a>(
 
 fn measurements<'a>(
     checked: &CheckedSelect<'_>,
-    context: &'a Context<'a>,
+    (context, size): (&'a Context<'a>, &PlanSize),
 ) -> Result<Measurements<'a>, QueryError> {
     let mut found = Measurements::new();
-    let mut add = |name: &str, policy: &'a PolicyView<'a>, schema: &'a MeasurementSchema| {
-        let (origin, schema) = (Origin::Policy(policy), Cow::Borrowed(schema));
-        found.entry(name.to_owned()).or_default().push(FromMeasurement {
-            origin,
-            before: None,
-            schema,
-        });
-    };
+    // What each source means: a regex that FROM repeats is matched once.
+    let mut meanings = BTreeMap::new();
     for source in &checked.select.sources {
-        let Source::Measurement(measurement) = source else { continue };
+        let Source::Measurement(measurement) = source else {
+            size.add_sources(1)?;
+            continue;
+        };
         let name = context
             .defaults
             .resolve(measurement.database.as_deref(), measurement.policy.as_deref())?;
-        let policy = context.policies.iter().find(|view| view.name == name);
-        let policy = policy.ok_or_else(|| match &name.policy {
-            Some(policy) => QueryError::PolicyNotFound(policy.clone()),
-            None => QueryError::DatabaseNotFound(name.database.clone()),
-        })?;
-        for (name, schema) in named(measurement, policy.schema)? {
-            add(name, policy, schema);
+        let key = (name, source_text(&measurement.name));
+        let (policy, named) = match meanings.entry(key) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => {
+                let (name, _) = place.key();
+                let policy = context.policies.iter().find(|view| view.name == *name);
+                let policy = policy.ok_or_else(|| match &name.policy {
+                    Some(policy) => QueryError::PolicyNotFound(policy.clone()),
+                    None => QueryError::DatabaseNotFound(name.database.clone()),
+                })?;
+                place.insert((policy, named(measurement, policy.schema)?))
+            }
+        };
+        size.add_sources(named.len())?;
+        for (name, schema) in named.iter() {
+            let sources = found.entry((*name).to_owned()).or_insert_with(Vec::new);
+            if sources.len() == SOURCES_PER_MEASUREMENT_MAX {
+                return Err(QueryError::SourceRepeated { name: (*name).to_owned() });
+            }
+            let (origin, schema) = (Origin::Policy(policy), Cow::Borrowed(*schema));
+            sources.push(FromMeasurement { origin, before: None, schema });
         }
     }
     Ok(found)
+}
+
+/// A name or a regex as written; which of both comes first.
+pub(super) fn source_text(name: &MeasurementName) -> (bool, &str) {
+    match name {
+        MeasurementName::Name(name) => (false, name),
+        MeasurementName::Regex(regex) => (true, regex.as_str()),
+    }
 }

@@ -44,13 +44,19 @@ impl KnownNames {
     /// Adds a field.
     pub(crate) fn add_field(&mut self, name: &str, data_type: DataType) {
         self.hidden.remove(name);
-        let known = self.fields.entry(Rc::from(name)).or_insert(data_type);
-        *known = (*known).max(data_type);
+        match self.fields.get_mut(name) {
+            Some(known) => *known = (*known).max(data_type),
+            None => {
+                self.fields.insert(Rc::from(name), data_type);
+            }
+        }
     }
 
     /// Adds a tag.
     pub(crate) fn add_tag(&mut self, name: &str) {
-        self.tags.insert(Rc::from(name), ());
+        if !self.tags.contains_key(name) {
+            self.tags.insert(Rc::from(name), ());
+        }
     }
 
     /// Whether a source has a tag of this name, or a subquery a column with one.

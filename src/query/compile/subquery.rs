@@ -1,5 +1,7 @@
 //! Shows a subquery to the statement around it: its columns become fields, its dimensions tags.
 
+use std::collections::BTreeSet;
+
 use super::prepare::Prepared;
 use super::resolve::KnownNames;
 use crate::model::ids::{ColumnId, MeasurementId};
@@ -68,9 +70,11 @@ pub(crate) fn derive(
         let id = add(name, ColumnKind::Field(field_type));
         fields.push(DerivedField { id, field_type, from: DerivedFrom::Column(*position) });
     }
+    let names: BTreeSet<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+    let own_keys: BTreeSet<&str> = own_keys.iter().map(String::as_str).collect();
     for (index, key) in node.group_keys.iter().enumerate() {
         // What it is grouped by for the statement around it only, it does not show.
-        if columns.iter().any(|column| column.name == *key) || !own_keys.contains(key) {
+        if names.contains(key.as_str()) || !own_keys.contains(key.as_str()) {
             continue;
         }
         let field_type = FieldType::String;

@@ -26,8 +26,8 @@ pub fn clashing(
     defaults: Defaults<'_>,
     policies: &[PolicyView<'_>],
 ) -> Vec<ClashPlace> {
-    let mut read = BTreeMap::new();
-    collect(select, defaults, policies, &mut read);
+    let (mut read, mut seen) = (BTreeMap::new(), BTreeSet::new());
+    collect(select, defaults, policies, (&mut read, &mut seen));
     if read.len() < 2 {
         return Vec::new();
     }
@@ -61,23 +61,29 @@ fn kind(field_type: FieldType) -> FieldType {
     }
 }
 
-fn collect<'a>(
-    select: &SelectStatement,
+/// A policy's position, and a measurement or regex of FROM as written.
+type Seen<'s> = (usize, (bool, &'s str));
+
+fn collect<'a, 's>(
+    select: &'s SelectStatement,
     defaults: Defaults<'_>,
     policies: &[PolicyView<'a>],
-    read: &mut BTreeMap<ClashPlace, &'a MeasurementSchema>,
+    (read, seen): (&mut BTreeMap<ClashPlace, &'a MeasurementSchema>, &mut BTreeSet<Seen<'s>>),
 ) {
     for source in &select.sources {
         let measurement = match source {
             Source::Measurement(measurement) => measurement,
             Source::Subquery(inner) => {
-                collect(inner, defaults, policies, read);
+                collect(inner, defaults, policies, (&mut *read, &mut *seen));
                 continue;
             }
         };
         let (database, policy) = (measurement.database.as_deref(), measurement.policy.as_deref());
         let Ok(name) = defaults.resolve(database, policy) else { continue };
         let Some(position) = policies.iter().position(|view| view.name == name) else { continue };
+        if !seen.insert((position, prepare::source_text(&measurement.name))) {
+            continue;
+        }
         let schema = policies.get(position).map(|view| view.schema);
         for (name, schema) in
             schema.into_iter().flat_map(|s| prepare::named(measurement, s).unwrap_or_default())

@@ -1,11 +1,12 @@
 //! Says which rows of which measurements DELETE and DROP SERIES remove in each policy.
 
-use super::name_filter::NameTest;
+use super::name_filter::SourceTests;
 use crate::influxql::ast::{
     BinaryOp, Cast, DeleteStatement, DropSeriesStatement, Expr, Source, Statement,
 };
-use crate::model::schema::{MeasurementSchema, PolicySchema};
+use crate::model::schema::PolicySchema;
 use crate::model::time::TimeRange;
+use crate::query::compile::columns::Columns;
 use crate::query::compile::{predicate, split_time};
 use crate::query::error::QueryError;
 use crate::scan::request::Deletion;
@@ -31,29 +32,27 @@ pub fn deletions(
         let text = "DROP SERIES doesn't support time in WHERE clause";
         return Err(QueryError::Invalid(text.to_owned()));
     }
-    let mut names: Vec<(Option<&str>, NameTest)> = Vec::new();
-    for source in sources {
-        if let Source::Measurement(measurement) = source {
-            names.push((measurement.policy.as_deref(), NameTest::new(measurement)?));
-        }
-    }
+    let names = SourceTests::new(sources)?;
     let known = |policy: &str| policies.iter().any(|(name, _)| name == policy);
-    if let Some(policy) = names.iter().filter_map(|(policy, _)| *policy).find(|p| !known(p)) {
+    let written = sources.iter().filter_map(|source| match source {
+        Source::Measurement(measurement) => measurement.policy.as_deref(),
+        Source::Subquery(_) => None,
+    });
+    if let Some(policy) = written.into_iter().find(|policy| !known(policy)) {
         return Err(QueryError::PolicyNotFound(policy.to_owned()));
     }
     let mut all = Vec::new();
     for (policy, schema) in policies {
-        let is_meant = |name: &str| {
-            let mut names = names.iter().filter(|(of, _)| of.is_none_or(|of| of == policy));
-            sources.is_empty() || names.any(|(_, test)| test.accepts(name))
-        };
+        let named = names.within(|of| of.is_none_or(|of| of == policy));
+        let is_meant = |name: &str| sources.is_empty() || named.accepts(name);
         let mut here = Vec::new();
         for (_, measurement) in schema.measurements.iter().filter(|(name, _)| is_meant(name)) {
             let predicate = match &condition {
                 None => None,
                 Some(condition) => {
-                    check(condition, measurement)?;
-                    Some(predicate::lower(condition, measurement, false))
+                    let columns = Columns::new(measurement, usize::MAX);
+                    check(condition, &columns)?;
+                    Some(predicate::lower(condition, &columns, false))
                 }
             };
             if !time.is_empty() {
@@ -70,7 +69,7 @@ pub fn deletions(
 /// Refuses every condition that does not say exactly which series are concerned: `=`, `!=` and
 /// regexes on tags are allowed, joined by AND and OR. The condition then chooses the series whose
 /// rows a SELECT with it returns.
-fn check(condition: &Expr, schema: &MeasurementSchema) -> Result<(), QueryError> {
+fn check(condition: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     match condition {
         Expr::Paren(inner) => check(inner, schema),
         Expr::BooleanLiteral(_) => Ok(()),
@@ -99,7 +98,7 @@ fn check(condition: &Expr, schema: &MeasurementSchema) -> Result<(), QueryError>
 
 /// Refuses everything but texts, tags and booleans. (1.x asks each shard; its first one returns
 /// the error, under the number that SHOW SHARDS gives it.)
-fn check_operand(expr: &Expr, schema: &MeasurementSchema) -> Result<(), QueryError> {
+fn check_operand(expr: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     let is_refused = match expr {
         Expr::Paren(inner) => return check_operand(inner, schema),
         Expr::Binary { left, right, .. } => {

@@ -1,6 +1,9 @@
 //! Decides which measurements a source names, and which tag keys `WITH KEY` names.
 
-use crate::influxql::ast::{Measurement, MeasurementName, TagKeyFilter};
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use crate::influxql::ast::{Measurement, MeasurementName, Source, TagKeyFilter};
 use crate::model::regex::Pattern;
 use crate::query::error::QueryError;
 
@@ -23,6 +26,66 @@ impl NameTest {
             Self::Name(wanted) => wanted == name,
             Self::Matches(pattern) => pattern.is_match(name),
         }
+    }
+}
+
+/// The measurements that FROM names, by the policy as written. A name or regex that FROM repeats
+/// is held once.
+pub(super) struct SourceTests<'a>(BTreeMap<Option<&'a str>, SourceTest<'a>>);
+
+/// Names, and regexes by their texts.
+#[derive(Default)]
+pub(super) struct SourceTest<'a> {
+    names: BTreeSet<&'a str>,
+    patterns: BTreeMap<&'a str, Rc<Pattern>>,
+}
+
+impl<'a> SourceTests<'a> {
+    /// # Errors
+    /// [`QueryError::Invalid`] for a regex that does not compile.
+    pub(super) fn new(sources: &'a [Source]) -> Result<Self, QueryError> {
+        let mut tests: BTreeMap<Option<&str>, SourceTest<'_>> = BTreeMap::new();
+        let mut compiled: BTreeMap<&str, Rc<Pattern>> = BTreeMap::new();
+        for source in sources {
+            let Source::Measurement(measurement) = source else { continue };
+            let test = tests.entry(measurement.policy.as_deref()).or_default();
+            match &measurement.name {
+                MeasurementName::Name(name) => {
+                    test.names.insert(name);
+                }
+                MeasurementName::Regex(regex) => {
+                    let text = regex.as_str();
+                    if !compiled.contains_key(text) {
+                        compiled.insert(text, Rc::new(Pattern::new(text)?));
+                    }
+                    test.patterns
+                        .extend(compiled.get_key_value(text).map(|(k, v)| (*k, Rc::clone(v))));
+                }
+            }
+        }
+        Ok(Self(tests))
+    }
+
+    /// Whether FROM names no measurement.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// The measurements whose policy, as written, is one of those that `is_here` accepts.
+    pub(super) fn within(&self, is_here: impl Fn(Option<&str>) -> bool) -> SourceTest<'a> {
+        let mut all = SourceTest::default();
+        for (_, test) in self.0.iter().filter(|(policy, _)| is_here(**policy)) {
+            all.names.extend(&test.names);
+            all.patterns.extend(test.patterns.iter().map(|(k, v)| (*k, Rc::clone(v))));
+        }
+        all
+    }
+}
+
+impl SourceTest<'_> {
+    /// Whether a measurement is named.
+    pub(super) fn accepts(&self, name: &str) -> bool {
+        self.names.contains(name) || self.patterns.values().any(|pattern| pattern.is_match(name))
     }
 }
 

@@ -10,13 +10,13 @@ use super::column_names::ColumnNames;
 use super::condition::{self, ConditionUse};
 use super::context::{MetaContext, MetaPolicy};
 use super::measurement_filter::MeasurementFilter;
-use super::name_filter::{KeyFilter, NameTest};
+use super::name_filter::{KeyFilter, NameTest, SourceTests};
 use super::render::Render;
 use crate::influxql::ast::{Dimension, Expr, Measurement, NamePattern, Source, Statement};
-use crate::model::limits::PIECE_BYTES_MAX;
+use crate::model::limits::{PIECE_BYTES_MAX, PLAN_ENTRIES_MAX};
 use crate::model::schema::MeasurementSchema;
 use crate::model::time::TimeRange;
-use crate::query::compile::split_time;
+use crate::query::compile::{nodes, split_time};
 use crate::query::error::QueryError;
 use crate::scan::request::{SummaryRequest, SummaryWant};
 
@@ -147,6 +147,11 @@ fn plan(
 ) -> Result<MetaPlan, QueryError> {
     let (condition, time) = split_time(show.condition, context.now_ns)?;
     let mut chosen = chosen(show, context)?;
+    let measurements: usize = chosen.iter().map(|(_, measurements)| measurements.len()).sum();
+    // The condition is lowered for each measurement.
+    if measurements.saturating_mul(condition.as_ref().map_or(0, nodes)) > PLAN_ENTRIES_MAX {
+        return Err(QueryError::PlanTooLarge);
+    }
     if let Render::Count(count) = &mut render {
         if time != TimeRange::ALL {
             match count.refuses_time() {
@@ -227,16 +232,15 @@ type Chosen<'a> = Vec<(&'a MetaPolicy<'a>, BTreeMap<&'a str, &'a Arc<Measurement
 /// The policies to look at and, of each, the measurements asked about.
 fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, QueryError> {
     let default = context.defaults.policy.unwrap_or(context.default_policy);
-    let mut names: Vec<(Option<&str>, NameTest)> = Vec::new();
-    for source in show.sources {
-        if let Source::Measurement(measurement) = source {
-            names.push((measurement.policy.as_deref(), NameTest::new(measurement)?));
-        }
-    }
+    let names = SourceTests::new(show.sources)?;
     let extra = show.measurement.map(NameTest::new).transpose()?;
     let known = |policy: &str| context.policies.iter().any(|known| known.name == policy);
     if show.one_policy {
-        let written = names.iter().filter_map(|(policy, _)| *policy).chain([default]);
+        let written = show.sources.iter().filter_map(|source| match source {
+            Source::Measurement(measurement) => measurement.policy.as_deref(),
+            Source::Subquery(_) => None,
+        });
+        let written = written.chain([default]);
         if let Some(unknown) = written.into_iter().find(|policy| !known(policy)) {
             return Err(QueryError::PolicyNotFound(unknown.to_owned()));
         }
@@ -247,13 +251,10 @@ fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chose
             continue;
         }
         let here =
-            |written: &Option<&str>| !show.one_policy || written.unwrap_or(default) == policy.name;
+            |written: Option<&str>| !show.one_policy || written.unwrap_or(default) == policy.name;
+        let named = names.within(here);
         let wanted = |name: &str| {
-            let listed = if names.is_empty() {
-                here(&None)
-            } else {
-                names.iter().any(|(written, test)| here(written) && test.accepts(name))
-            };
+            let listed = if names.is_empty() { here(None) } else { named.accepts(name) };
             listed && extra.as_ref().is_none_or(|test| test.accepts(name))
         };
         let measurements: BTreeMap<&str, &Arc<MeasurementSchema>> =

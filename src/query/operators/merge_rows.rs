@@ -1,9 +1,11 @@
 //! Rows of one group from several shards, merged on time.
 
+use crate::model::limits::WORK_PER_TURN;
 use crate::query::error::QueryError;
 use crate::query::plan::{Slot, SlotSource};
 use crate::query::result::{Column, StringColumn, Values};
 use crate::query::stream::{Front, Stream};
+use crate::query::work::Work;
 use crate::scan::page::GroupData;
 
 /// The next rows of a group, one column per slot (`None`: all null).
@@ -13,6 +15,54 @@ pub(crate) struct RowBatch {
     pub(crate) times_ns: Vec<i64>,
     /// Slots.
     pub(crate) slots: Vec<Option<Column>>,
+}
+
+impl RowBatch {
+    /// Rows `from..to`, which are rows of the batch.
+    pub(crate) fn slice(&self, from: usize, to: usize) -> Self {
+        // Rows of a batch fit u32.
+        let rows: Vec<u32> = (from as u32..to as u32).collect();
+        Self {
+            times_ns: self.times_ns.get(from..to).unwrap_or_default().to_vec(),
+            slots: self.slots.iter().map(|slot| slot.as_ref().map(|c| c.gather(&rows))).collect(),
+        }
+    }
+}
+
+/// Rows of a batch that are read part by part.
+#[derive(Debug)]
+pub(crate) struct Unread {
+    batch: RowBatch,
+    /// The first row that is not read.
+    next: usize,
+}
+
+impl Unread {
+    /// All rows of `batch`.
+    pub(crate) fn new(batch: RowBatch) -> Self {
+        Self { batch, next: 0 }
+    }
+
+    /// Takes as many rows as one turn can read at `row_work` units each, and adds their work.
+    pub(crate) fn next(
+        unread: &mut Option<Self>,
+        row_work: usize,
+        work: &Work,
+    ) -> Option<RowBatch> {
+        let Self { batch, next } = unread.take()?;
+        let rows = batch.times_ns.len();
+        let most = usize::try_from(WORK_PER_TURN).unwrap_or(usize::MAX) / row_work.max(1);
+        let end = rows.min(next + most.max(1));
+        work.add((end - next) * row_work);
+        if (next, end) == (0, rows) {
+            return Some(batch);
+        }
+        let part = batch.slice(next, end);
+        if end < rows {
+            *unread = Some(Self { batch, next: end });
+        }
+        Some(part)
+    }
 }
 
 /// What a merge comes to.
@@ -166,10 +216,9 @@ impl RowMerge {
                 let end = self.rest_of(index).start;
                 let Some(Some(cursor)) = self.cursors.get(index) else { continue };
                 let source = sources.get(index).and_then(|s| s.get(slot)).copied();
-                match column(cursor, source.unwrap_or(SlotSource::Missing)) {
-                    Some(column) => {
-                        let rows: Vec<u32> = (start as u32..end as u32).collect();
-                        let part = column.gather(&rows);
+                let rows: Vec<u32> = (start as u32..end as u32).collect();
+                match part(cursor, source.unwrap_or(SlotSource::Missing), &rows) {
+                    Some(part) => {
                         let all = all.get_or_insert_with(|| {
                             let mut empty = Column::new(part.values.field_type());
                             empty.extend_nulls(before);
@@ -224,6 +273,14 @@ fn column(cursor: &Cursor, source: SlotSource) -> Option<Column> {
         SlotSource::Field(index) => cursor.fields.get(index).cloned(),
         SlotSource::Tag(index) => cursor.tags.get(index).map(tag_column),
         SlotSource::Missing => None,
+    }
+}
+
+/// The same of some rows, without a copy of the others.
+fn part(cursor: &Cursor, source: SlotSource, rows: &[u32]) -> Option<Column> {
+    match source {
+        SlotSource::Field(index) => cursor.fields.get(index).map(|column| column.gather(rows)),
+        other => column(cursor, other).map(|column| column.gather(rows)),
     }
 }
 

@@ -72,21 +72,14 @@ impl PartialMerge {
         &mut self,
         node: &SelectNode,
     ) -> Result<Vec<(usize, CallSeries)>, QueryError> {
-        let mut pieces = std::mem::take(&mut self.pieces);
+        let mut pieces: Vec<Vec<PartialColumn>> = vec![Vec::new(); node.calls.len()];
+        for (call, partial, beside) in std::mem::take(&mut self.pieces) {
+            if let (Some(plan), Some(own)) = (node.calls.get(call), pieces.get_mut(call)) {
+                own.push(normal(partial, &beside, plan, node));
+            }
+        }
         let mut finished = Vec::new();
-        for (index, plan) in node.calls.iter().enumerate() {
-            let mut own = Vec::new();
-            pieces.retain_mut(|(call, partial, beside)| {
-                if *call == index {
-                    let empty = PartialColumn {
-                        windows_ns: Vec::new(),
-                        states: Vec::new(),
-                        beside: Vec::new(),
-                    };
-                    own.push(normal(std::mem::replace(partial, empty), beside, plan, node));
-                }
-                *call != index
-            });
+        for (index, (plan, own)) in node.calls.iter().zip(pieces).enumerate() {
             if let Some(call) = merge_call(plan, node)
                 && !own.is_empty()
             {

@@ -1,10 +1,11 @@
 //! `integral(x, unit)`: the area under the line between values (1.x `FloatIntegralReducer`).
 
-use super::piece::{Piece, Transformation};
+use super::piece::{Finish, Piece, Transformation};
 use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::model::value::FieldType;
 use crate::query::error::QueryError;
 use crate::query::result::Values;
+use crate::query::work::Work;
 use crate::scan::request::Window;
 
 #[derive(Debug)]
@@ -98,12 +99,13 @@ impl Transformation for Integral {
         Piece { times_ns: out.0, values: Values::Float(out.1) }
     }
 
-    fn finish(&mut self) -> Result<Option<Piece>, QueryError> {
+    fn finish(&mut self, _work: &Work) -> Result<Finish, QueryError> {
         // A lone point where the window begins has no area, nor has one at the epoch without any.
         if self.last.take().is_none_or(|(last_ns, _)| last_ns == self.bounds.0) {
-            return Ok(None);
+            return Ok(Finish::Nothing);
         }
         // Without windows the epoch, whatever the range.
-        Ok(Some(Piece { times_ns: vec![self.bounds.0], values: Values::Float(vec![self.sum]) }))
+        let values = Values::Float(vec![self.sum]);
+        Ok(Finish::Piece(Piece { times_ns: vec![self.bounds.0], values }))
     }
 }

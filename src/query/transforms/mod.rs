@@ -18,7 +18,7 @@ use crate::scan::request::Window;
 use holt_winters::Forecast;
 use technical::Technical;
 
-pub(crate) use piece::{Piece, Transformation};
+pub(crate) use piece::{Finish, Piece, Transformation};
 
 /// A transformation and its arguments.
 #[derive(Clone, Debug, PartialEq)]

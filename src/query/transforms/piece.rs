@@ -4,6 +4,7 @@
 use crate::model::value::FieldType;
 use crate::query::error::QueryError;
 use crate::query::result::{Column, Values};
+use crate::query::work::Work;
 
 /// The next piece of a stream.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,13 +20,25 @@ pub(crate) trait Transformation {
     /// What the next piece comes to.
     fn push(&mut self, piece: &Piece) -> Piece;
 
-    /// What is left when the series is over.
+    /// Returns the rest of the values after the last piece. Call it again after
+    /// [`Finish::Pause`].
     ///
     /// # Errors
     /// [`QueryError::TooLarge`]
-    fn finish(&mut self) -> Result<Option<Piece>, QueryError> {
-        Ok(None)
+    fn finish(&mut self, _work: &Work) -> Result<Finish, QueryError> {
+        Ok(Finish::Nothing)
     }
+}
+
+/// What a transformation returns after the last piece.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Finish {
+    /// No more values.
+    Nothing,
+    /// The last values.
+    Piece(Piece),
+    /// The statement must pause first.
+    Pause,
 }
 
 // Not a supertrait: it would carry the printing of every one's state into the module.

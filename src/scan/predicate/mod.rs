@@ -8,7 +8,9 @@ mod compare;
 mod expr;
 mod math;
 
+use std::collections::BTreeMap;
 use std::ops::Range;
+use std::rc::Rc;
 
 use super::error::ScanError;
 use super::request::{Comparison, Operand, Predicate};
@@ -23,7 +25,14 @@ pub(super) struct Filter {
     root: Node,
     /// Whether rows have to be looked at for some series.
     on_rows: bool,
+    /// The work of evaluating it once, in cells.
+    cells: u64,
 }
+
+/// The cells that count for matching a regex once.
+const REGEX_CELLS: u64 = 4;
+/// The cells that no condition counts for: most have one or two comparisons.
+const FREE_CELLS: u64 = 4;
 
 /// Which rows a condition selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,7 +62,7 @@ enum Node {
     Or(Box<Node>, Box<Node>),
     Differ(Box<Node>, Box<Node>),
     Compare(Comparison, Expr, Expr),
-    Matches { operand: Expr, regex: Pattern, negated: bool },
+    Matches { operand: Expr, regex: Rc<Pattern>, negated: bool },
     IsTrue(Expr),
 }
 
@@ -64,15 +73,23 @@ impl Filter {
     /// [`ScanError::Regex`], [`ScanError::Function`].
     pub(super) fn compile(predicate: Option<&Predicate>) -> Result<Self, ScanError> {
         let Some(predicate) = predicate else {
-            return Ok(Self { root: Node::Constant(true), on_rows: false });
+            return Ok(Self { root: Node::Constant(true), on_rows: false, cells: 0 });
         };
-        let mut fields = Vec::new();
+        let (mut on_rows, mut operands) = (false, 0);
         walk(predicate, &mut |operand| {
-            if let Operand::Field(input) = operand {
-                fields.push(input.column);
-            }
+            on_rows |= matches!(operand, Operand::Field(_));
+            operands += 1;
         });
-        Ok(Self { root: compile(predicate)?, on_rows: !fields.is_empty() })
+        let mut patterns = Patterns::default();
+        let root = compile(predicate, &mut patterns)?;
+        let cells = (operands / 2 + patterns.uses * REGEX_CELLS).saturating_sub(FREE_CELLS);
+        Ok(Self { root, on_rows, cells })
+    }
+
+    /// The work of evaluating it over `rows` rows of one series, in cells.
+    pub(super) fn cells(&self, rows: usize) -> u64 {
+        // Each series settles the conditions on tags first.
+        self.cells.saturating_mul(1 + rows as u64)
     }
 
     /// Whether no row of a series with these tags can match.
@@ -175,8 +192,31 @@ fn walk_operand(operand: &Operand, visit: &mut dyn FnMut(&Operand)) {
     }
 }
 
-fn compile(predicate: &Predicate) -> Result<Node, ScanError> {
-    let boxed = |p: &Predicate| compile(p).map(Box::new);
+/// The regexes of a predicate, each compiled once.
+#[derive(Default)]
+struct Patterns<'a> {
+    compiled: BTreeMap<&'a str, Rc<Pattern>>,
+    uses: u64,
+}
+
+impl<'a> Patterns<'a> {
+    fn get(&mut self, regex: &'a str) -> Result<Rc<Pattern>, ScanError> {
+        self.uses += 1;
+        if let Some(known) = self.compiled.get(regex) {
+            return Ok(Rc::clone(known));
+        }
+        let pattern = Pattern::new(regex).map_err(|reason| ScanError::Regex {
+            regex: regex.to_owned(),
+            reason: reason.to_string(),
+        })?;
+        let pattern = Rc::new(pattern);
+        self.compiled.insert(regex, Rc::clone(&pattern));
+        Ok(pattern)
+    }
+}
+
+fn compile<'a>(predicate: &'a Predicate, patterns: &mut Patterns<'a>) -> Result<Node, ScanError> {
+    let mut boxed = |p: &'a Predicate| compile(p, patterns).map(Box::new);
     Ok(match predicate {
         Predicate::Constant(value) => Node::Constant(*value),
         Predicate::And(a, b) => Node::And(boxed(a)?, boxed(b)?),
@@ -193,10 +233,7 @@ fn compile(predicate: &Predicate) -> Result<Node, ScanError> {
         }
         Predicate::Matches { operand, regex, negated } => Node::Matches {
             operand: Expr::new(operand)?,
-            regex: Pattern::new(regex).map_err(|reason| ScanError::Regex {
-                regex: regex.clone(),
-                reason: reason.to_string(),
-            })?,
+            regex: patterns.get(regex)?,
             negated: *negated,
         },
         Predicate::IsTrue(operand) => Node::IsTrue(Expr::new(operand)?),

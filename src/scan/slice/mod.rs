@@ -90,6 +90,7 @@ pub(super) fn piece(
         columns,
         deciding,
         cells: 0,
+        filter_cells: 0,
         scanned: Scanned::new(Vec::new()),
         rows_kept: 0,
         series: 0,
@@ -186,6 +187,8 @@ struct Walk<'a> {
     /// Series of which it has none.
     without_value: Vec<SeriesKey>,
     cells: u64,
+    /// The work of the condition, in cells.
+    filter_cells: u64,
     scanned: Scanned,
     rows_kept: u64,
     series: u64,
@@ -382,7 +385,7 @@ impl Walk<'_> {
 
     /// Whether the piece is full, `rows` more being read.
     fn is_full(&self, rows: usize) -> bool {
-        self.cells_with(rows) > CELLS_PER_PIECE_MAX
+        self.cells_with(rows) + self.filter_cells > CELLS_PER_PIECE_MAX
             || self.reader.stats().bytes_decoded > self.limits.decoded_bytes
             || self.groups.len() >= GROUPS_PER_PIECE_MAX
             || self.groups.rows() >= ROWS_PER_PIECE_MAX
@@ -419,6 +422,7 @@ impl Walk<'_> {
             let time = self.groups.reach(&self.tags);
             let Some(run) = run.trim(time) else { continue };
             self.scanned.add(run.times());
+            self.filter_cells += self.filter.cells(run.times().len());
             let tags = &self.tags;
             let mask = self.filter.select(&run, &|tag| tags.get(tag))?;
             if mask != Mask::None {

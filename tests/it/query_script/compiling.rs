@@ -9,8 +9,8 @@ use tidemark::influxql;
 use tidemark::influxql::ast::Statement;
 use tidemark::influxql::bound_params::Params;
 use tidemark::line_protocol::{self, Cause, FieldKey, Options, Sink, TimestampUnit};
+use tidemark::model::configurable_limits::Limits;
 use tidemark::model::ids::{ColumnId, MeasurementId};
-use tidemark::model::limits::BUCKETS_PER_QUERY_MAX;
 use tidemark::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema, PolicySchema};
 use tidemark::model::time::Precision;
 use tidemark::model::value::FieldType;
@@ -178,7 +178,7 @@ fn planner_error(query: &Query, schemas: &Schemas) -> Option<Option<String>> {
     let context = Context {
         defaults,
         now_ns: 1_700_000_000_000_000_000,
-        buckets_max: BUCKETS_PER_QUERY_MAX,
+        limits: Limits::default(),
         policies: &views,
     };
     match compile(select, &context) {

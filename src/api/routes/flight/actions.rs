@@ -11,7 +11,7 @@ use super::prepared::{Placeholders, Prepared};
 use super::reading::Purpose;
 use super::sql_messages::{Handle, StatementQuery};
 use crate::api::error::ApiError;
-use crate::api::routes::query_v3::request::ParamValue;
+use crate::api::routes::query_v3::request::{ParamValue, QueryRequest};
 use crate::api::settings::Settings;
 
 /// `CloseSessionResult` that says: closed.
@@ -22,22 +22,49 @@ const CLOSED: [u8; 2] = [0x08, 0x01];
 pub(super) enum Acting {
     /// A message, or none.
     Done(Option<Vec<u8>>),
-    /// What it says rests on the columns of a statement.
-    Asks(Box<Asked>, Purpose),
+    /// A statement is prepared once its caller's permission is checked.
+    Prepares(Box<Preparation>),
+}
+
+/// A statement that is to be prepared.
+#[derive(Debug)]
+pub(super) struct Preparation {
+    /// Its text and database, without parameters.
+    question: QueryRequest,
+}
+
+impl Preparation {
+    /// The database that it reads, and the policy.
+    pub(super) fn place(&self) -> (&str, Option<&str>) {
+        (self.question.database.as_deref().unwrap_or_default(), self.question.policy.as_deref())
+    }
+
+    /// Names the places of the statement. The response contains its columns.
+    ///
+    /// # Errors
+    /// Those of [`Placeholders::of`], [`ApiError::Internal`].
+    pub(super) fn prepare(self, settings: &Settings) -> Result<(Asked, Purpose), ApiError> {
+        let places = Placeholders::of(&self.question.q)?;
+        let prepared = Prepared { query: places.text, params: Vec::new() };
+        let handle = prepared.handle(settings)?;
+        // Of which type they are is known when they are bound.
+        let nulls = places.names.iter().map(|name| (name.clone(), ParamValue::Null)).collect();
+        let question = QueryRequest { q: prepared.query, params: nulls, ..self.question };
+        let field = |name: &String| Field::new(format!("${name}"), DataType::Utf8, true);
+        let parameters = encoded(&Schema::new(places.names.iter().map(field).collect::<Vec<_>>()))?;
+        let has_parameters = !places.names.is_empty();
+        Ok((Asked::Sql(question), Purpose::Prepared { handle, parameters, has_parameters }))
+    }
 }
 
 /// Carries out an action.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for one that cannot be read, or is not known, as InfluxDB answers it.
-pub(super) fn act(
-    message: &[u8],
-    metadata: &Metadata,
-    settings: &Settings,
-) -> Result<Acting, ApiError> {
+pub(super) fn act(message: &[u8], metadata: &Metadata) -> Result<Acting, ApiError> {
     let FlightAction { kind, body } = decode(message)?;
     match kind.as_str() {
-        "CreatePreparedStatement" => prepare(&body, metadata, settings),
+        "CreatePreparedStatement" => prepare(&body, metadata),
         "ClosePreparedStatement" => Ok(Acting::Done(None)),
         "CloseSession" => {
             let closed = Outcome { body: CLOSED.to_vec() };
@@ -51,7 +78,7 @@ pub(super) fn act(
     }
 }
 
-fn prepare(body: &[u8], metadata: &Metadata, settings: &Settings) -> Result<Acting, ApiError> {
+fn prepare(body: &[u8], metadata: &Metadata) -> Result<Acting, ApiError> {
     let any: Any = decode(body)?;
     if any.sql_name() != Some("ActionCreatePreparedStatementRequest") {
         return Err(not_known(&any));
@@ -62,17 +89,8 @@ fn prepare(body: &[u8], metadata: &Metadata, settings: &Settings) -> Result<Acti
         let text = "InfluxQL is not prepared here: send it as a statement";
         return Err(ApiError::NotImplemented(text.to_owned()));
     }
-    let places = Placeholders::of(&query);
-    let prepared = Prepared { query: places.text, params: Vec::new() };
-    let handle = prepared.handle(settings)?;
-    // Of which type they are is known when they are bound.
-    let nulls = places.names.iter().map(|name| (name.clone(), ParamValue::Null)).collect();
-    let question = metadata.question(&prepared.query, nulls)?;
-    let field = |name: &String| Field::new(format!("${name}"), DataType::Utf8, true);
-    let parameters = encoded(&Schema::new(places.names.iter().map(field).collect::<Vec<_>>()))?;
-    let has_parameters = !places.names.is_empty();
-    let purpose = Purpose::Prepared { handle, parameters, has_parameters };
-    Ok(Acting::Asks(Box::new(Asked::Sql(question)), purpose))
+    let question = metadata.question(&query, Vec::new())?;
+    Ok(Acting::Prepares(Box::new(Preparation { question })))
 }
 
 /// Binds the values of a `DoPut` to the statement of its handle: the answer has another handle.
@@ -94,7 +112,7 @@ pub(super) fn bind(messages: &[Vec<u8>], settings: &Settings) -> Result<Vec<u8>,
     let mut prepared = Prepared::of_handle(&handle, settings)?;
     if let Some(row) = parameters::first_row(&messages)? {
         let (names, values): (Vec<String>, Vec<_>) = row.into_iter().unzip();
-        let names = Placeholders::of(&prepared.query).bind(&names)?;
+        let names = Placeholders::of(&prepared.query)?.bind(&names)?;
         let param = |(name, value)| QueryParam { name, value: Some(value) };
         prepared.params = names.into_iter().zip(values).map(param).collect();
     }

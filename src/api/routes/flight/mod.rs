@@ -41,9 +41,10 @@ use crate::api::routes::delivery::Delivery;
 use crate::api::routes::handler::{Handler, Incoming, Outcome, Received};
 use crate::api::settings::Settings;
 use crate::coordinator::grants::Principal;
+use crate::model::grant::Right;
 use crate::model::time::{H_NS, MINUTE_NS, S_NS};
 use crate::protocol::call::{Call, Reply};
-use actions::Acting;
+use actions::{Acting, Preparation};
 use asked::{Asked, Metadata, decode};
 use messages::{Any, FlightDescriptor, Handshake, ReadInfo, Ticket};
 use reading::{Progress, Purpose, Reading};
@@ -80,6 +81,8 @@ enum Stage {
     Handshake(Vec<u8>, Option<String>),
     /// Frames that are all of the answer.
     Known(Vec<u8>),
+    /// A statement is prepared once its caller's permission is checked.
+    Preparing(Box<Preparation>),
     /// A statement is answered.
     Reading(Box<Reading>),
     /// The statement is over for whoever keeps a list: then the call ends so.
@@ -146,17 +149,19 @@ impl Handler for FlightHandler {
                 let (asked, _) = described(&decode(first)?, &metadata, settings)?;
                 reading(asked, Purpose::Schema)?
             }
-            "DoAction" => match actions::act(first, &metadata, settings)? {
+            "DoAction" => match actions::act(first, &metadata)? {
                 Acting::Done(None) => Stage::Known(Vec::new()),
                 Acting::Done(Some(answer)) => known(&answer)?,
-                Acting::Asks(asked, purpose) => reading(*asked, purpose)?,
+                Acting::Prepares(preparation) => Stage::Preparing(preparation),
             },
             "DoPut" => known(&actions::bind(&messages, settings)?)?,
             _ => return Err(ApiError::NotImplemented(NO_METHOD.to_owned())),
         };
-        if let Stage::Reading(reading) = &self.stage {
-            self.database = reading.database().map(str::to_owned);
-        }
+        self.database = match &self.stage {
+            Stage::Reading(reading) => reading.database().map(str::to_owned),
+            Stage::Preparing(preparation) => Some(preparation.place().0.to_owned()),
+            _ => None,
+        };
         Ok(())
     }
 
@@ -165,6 +170,13 @@ impl Handler for FlightHandler {
         match &mut self.stage {
             Stage::Reading(reading) if reading.database().is_some() => {
                 reading.check_statements(caller)
+            }
+            Stage::Preparing(preparation) => {
+                let (database, policy) = preparation.place();
+                match caller.grants.scope(Right::Read, database).may_cover(policy) {
+                    true => Ok(()),
+                    false => Err(AuthError::lacks(caller, Right::Read, database)),
+                }
             }
             // What asks no database is answered to whoever is known now.
             _ if caller.wants_owner() => {
@@ -175,7 +187,11 @@ impl Handler for FlightHandler {
     }
 
     fn databases(&self) -> Vec<String> {
-        self.reading().map_or_else(Vec::new, Reading::databases)
+        match &self.stage {
+            Stage::Reading(reading) => reading.databases(),
+            Stage::Preparing(preparation) => vec![preparation.place().0.to_owned()],
+            _ => Vec::new(),
+        }
     }
 
     fn step(
@@ -188,6 +204,13 @@ impl Handler for FlightHandler {
             Stage::Handshake(answer, token) => self.shake_hands(&answer, token),
             Stage::Known(frames) => self.conclude(Ok(frames)),
             Stage::Leaving(ending) => self.conclude(ending),
+            Stage::Preparing(preparation) => {
+                let (asked, purpose) = preparation.prepare(isolate.settings()?)?;
+                let mut reading = Reading::new(asked, purpose, isolate)?;
+                reading.check_statements(&self.caller)?;
+                self.stage = Stage::Reading(Box::new(reading));
+                self.step(isolate, reply)
+            }
             Stage::Reading(mut reading) => {
                 if self.deadline_ns.is_some_and(|deadline_ns| isolate.now_ns() >= deadline_ns) {
                     return self.leave(&mut reading, Err(ApiError::Deadline));

@@ -1,6 +1,8 @@
 //! Keeps prepared statements with who prepares them: a handle is the statement itself, with what
 //! was bound to it, signed, so that any instance takes it and nobody makes one of another's.
 
+use std::collections::HashSet;
+
 use hmac::{Hmac, KeyInit, Mac};
 use prost::Message;
 use sha2::Sha256;
@@ -8,6 +10,7 @@ use sha2::Sha256;
 use super::messages::QueryParam;
 use crate::api::error::ApiError;
 use crate::api::settings::Settings;
+use crate::model::limits::{PLACEHOLDERS_MAX, PREPARED_TEXT_BYTES_MAX};
 
 /// Bytes of a signature, which stands before what it signs.
 const SIGNATURE_BYTES: usize = 32;
@@ -80,8 +83,18 @@ pub(super) struct Placeholders {
 impl Placeholders {
     /// Finds the places of a statement: `?`, `$1` and `$name` outside of texts, quoted names and
     /// remarks.
-    pub(super) fn of(statement: &str) -> Self {
-        let mut found = Self::default();
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`] for a statement that is too long or has too many places.
+    pub(super) fn of(statement: &str) -> Result<Self, ApiError> {
+        if statement.len() > PREPARED_TEXT_BYTES_MAX {
+            return Err(ApiError::Invalid(format!(
+                "the statement has {} bytes: prepare one of at most {PREPARED_TEXT_BYTES_MAX} \
+                 (PREPARED_TEXT_BYTES_MAX)",
+                statement.len()
+            )));
+        }
+        let (mut found, mut known) = (Self::default(), HashSet::new());
         let mut rest = statement;
         let mut questions = 0;
         while let Some(first) = rest.chars().next() {
@@ -92,7 +105,7 @@ impl Placeholders {
                 '?' => {
                     questions += 1;
                     found.text.push_str(&format!("${questions}"));
-                    found.note(questions.to_string());
+                    found.note(questions.to_string(), &mut known)?;
                     rest = rest.get(1..).unwrap_or_default();
                     continue;
                 }
@@ -102,7 +115,7 @@ impl Placeholders {
                         .collect();
                     let bytes = 1 + name.len();
                     if !name.is_empty() {
-                        found.note(name);
+                        found.note(name, &mut known)?;
                     }
                     Some(bytes)
                 }
@@ -115,13 +128,20 @@ impl Placeholders {
         }
         // A sort that keeps the order of what is no number.
         found.names.sort_by_key(|name| name.parse().unwrap_or(u32::MAX));
-        found
+        Ok(found)
     }
 
-    fn note(&mut self, name: String) {
-        if !self.names.contains(&name) {
+    fn note(&mut self, name: String, known: &mut HashSet<String>) -> Result<(), ApiError> {
+        if known.insert(name.clone()) {
             self.names.push(name);
         }
+        if self.names.len() > PLACEHOLDERS_MAX {
+            return Err(ApiError::Invalid(format!(
+                "the statement has more than {PLACEHOLDERS_MAX} parameters (PLACEHOLDERS_MAX): \
+                 write some of the values into its text"
+            )));
+        }
+        Ok(())
     }
 
     /// Gives each column of values its place: by name where every name is that of a place, else by
@@ -132,7 +152,8 @@ impl Placeholders {
     pub(super) fn bind(&self, columns: &[String]) -> Result<Vec<String>, ApiError> {
         let bare = |name: &String| name.trim_start_matches('$').to_owned();
         let named: Vec<String> = columns.iter().map(bare).collect();
-        if !named.is_empty() && named.iter().all(|name| self.names.contains(name)) {
+        let known: HashSet<&String> = self.names.iter().collect();
+        if !named.is_empty() && named.iter().all(|name| known.contains(name)) {
             return Ok(named);
         }
         if columns.len() != self.names.len() {
@@ -183,20 +204,21 @@ mod tests {
 
     #[test]
     fn places_are_found_outside_of_texts() {
-        let names = |text: &str| Placeholders::of(text).names;
+        let names = |text: &str| Placeholders::of(text).unwrap().names;
         assert_eq!(names("SELECT $2, $b, $1, $b, $10 FROM t"), ["1", "2", "10", "b"]);
-        let found = Placeholders::of("SELECT '?', \"?$a\", ? -- ? $c\n/* $d ? */ + ? + 'it''s ?'");
+        let found =
+            Placeholders::of("SELECT '?', \"?$a\", ? -- ? $c\n/* $d ? */ + ? + 'it''s ?'").unwrap();
         assert_eq!(found.names, ["1", "2"]);
         assert_eq!(found.text, "SELECT '?', \"?$a\", $1 -- ? $c\n/* $d ? */ + $2 + 'it''s ?'");
         for whole in ["", "SELECT 'a", "SELECT 1 -- ?", "/* ?", "é$", "SELECT 1"] {
-            let found = Placeholders::of(whole);
+            let found = Placeholders::of(whole).unwrap();
             assert_eq!((found.text.as_str(), found.names.len()), (whole, 0));
         }
     }
 
     #[test]
     fn values_find_their_places_by_name_or_by_position() {
-        let places = Placeholders::of("SELECT $2, $1");
+        let places = Placeholders::of("SELECT $2, $1").unwrap();
         let bound = |names: &[&str]| {
             places.bind(&names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>())
         };
@@ -206,6 +228,17 @@ mod tests {
         assert_eq!(bound(&["0", "1"]).unwrap(), ["1", "2"]);
         assert_eq!(bound(&["a", "b"]).unwrap(), ["1", "2"]);
         assert!(bound(&["a"]).is_err() && bound(&["a", "b", "c"]).is_err());
-        assert_eq!(Placeholders::of("SELECT 1").bind(&[]).unwrap(), Vec::<String>::new());
+        assert_eq!(Placeholders::of("SELECT 1").unwrap().bind(&[]).unwrap(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn long_statements_and_many_places_are_refused() {
+        let error = |text: &str| Placeholders::of(text).unwrap_err().to_string();
+        assert_eq!(Placeholders::of(&"?".repeat(PLACEHOLDERS_MAX)).unwrap().names.len(), 1_000);
+        for many in ["?".repeat(40_000), (0..20_000).map(|n| format!("$n{n} ")).collect()] {
+            assert!(error(&many).contains("more than 1000 parameters (PLACEHOLDERS_MAX)"));
+        }
+        let long = " ".repeat(PREPARED_TEXT_BYTES_MAX + 1);
+        assert!(error(&long).starts_with("the statement has 256001 bytes"), "{}", error(&long));
     }
 }

@@ -3,12 +3,14 @@
 
 mod nelder_mead;
 
-use super::piece::{Piece, Transformation};
+use super::piece::{Finish, Piece, Transformation};
 use crate::model::limits::{FORECAST_SEASON_MAX, FORECAST_VALUES_MAX};
 use crate::model::value::FieldType;
 use crate::query::error::QueryError;
 use crate::query::math;
 use crate::query::result::Values;
+use crate::query::work::Work;
+use nelder_mead::Search;
 
 /// The weights that fitting starts from, each in turn for each parameter.
 const GUESSES: [f64; 2] = [0.3, 0.3 + 0.4];
@@ -36,11 +38,26 @@ pub(crate) struct HoltWinters {
     forecast: Forecast,
     times_ns: Vec<i64>,
     values: Vec<f64>,
+    fit: Option<Fit>,
 }
 
 impl HoltWinters {
     pub(crate) fn new(forecast: Forecast) -> Self {
-        Self { forecast, times_ns: Vec::new(), values: Vec::new() }
+        Self { forecast, times_ns: Vec::new(), values: Vec::new(), fit: None }
+    }
+
+    /// Starts the fit, unless there are too few values.
+    fn start(&self) -> Result<Option<Fit>, QueryError> {
+        let (seasonal, season) = (self.forecast.season >= 2, self.forecast.season);
+        if self.values.len() < 2 || (seasonal && self.values.len() < season) {
+            return Ok(None);
+        }
+        self.check(self.values.len())?;
+        let past = self.evenly()?;
+        if past.len() < 2 {
+            return Ok(None);
+        }
+        Ok(Some(Fit::new(past, if seasonal { season } else { 0 })))
     }
 
     /// The window nearest to a time, counted from the epoch.
@@ -93,52 +110,89 @@ impl Transformation for HoltWinters {
         Piece::empty(FieldType::Float)
     }
 
-    fn finish(&mut self) -> Result<Option<Piece>, QueryError> {
-        let (seasonal, season) = (self.forecast.season >= 2, self.forecast.season);
-        if self.values.len() < 2 || (seasonal && self.values.len() < season) {
-            return Ok(None);
+    fn finish(&mut self, work: &Work) -> Result<Finish, QueryError> {
+        if self.fit.is_none() {
+            self.fit = self.start()?;
         }
-        self.check(self.values.len())?;
-        let past = self.evenly()?;
-        if past.len() < 2 {
-            return Ok(None);
+        let Some(fit) = &mut self.fit else { return Ok(Finish::Nothing) };
+        while !fit.step(work) {
+            if work.is_due() {
+                return Ok(Finish::Pause);
+            }
         }
-        let season = if seasonal { season } else { 0 };
-        let forecast = fitted(&past, season, self.forecast.ahead);
+        let forecast = fit.forecast(self.forecast.ahead);
         let ends = (self.times_ns.first(), self.times_ns.last());
-        let (Some(&first_ns), Some(&last_ns)) = ends else { return Ok(None) };
+        let (Some(&first_ns), Some(&last_ns)) = ends else { return Ok(Finish::Nothing) };
         let (from_ns, shown) = if self.forecast.with_fit {
             (first_ns, forecast.as_slice())
         } else {
             let next_ns = last_ns.wrapping_add(self.forecast.every_ns);
-            (next_ns, forecast.get(past.len()..).unwrap_or_default())
+            (next_ns, forecast.get(fit.past.len()..).unwrap_or_default())
         };
         let (mut times_ns, mut values) = (Vec::new(), Vec::new());
         for (step, value) in (0_i64..).zip(shown).filter(|(_, value)| !value.is_nan()) {
             times_ns.push(from_ns.wrapping_add(step.wrapping_mul(self.forecast.every_ns)));
             values.push(*value);
         }
-        Ok(Some(Piece { times_ns, values: Values::Float(values) }))
+        Ok(Finish::Piece(Piece { times_ns, values: Values::Float(values) }))
     }
 }
 
-/// Past and future by the parameters that fit the past best.
-fn fitted(past: &[f64], season: usize, ahead: usize) -> Vec<f64> {
-    let mut start = first_guess(past, season);
-    let mut best: Option<(f64, Vec<f64>)> = None;
-    // Two choices for each of four weights.
-    for choice in 0..16_usize {
-        for (at, weight) in start.iter_mut().take(4).enumerate() {
-            *weight = GUESSES.get(choice >> (3 - at) & 1).copied().unwrap_or(0.3);
-        }
-        let error = |parameters: &mut [f64]| squared_error(past, parameters, season);
-        let found = nelder_mead::minimise(error, &start, EPSILON);
-        if best.as_ref().is_none_or(|(least, _)| found.0 < *least) {
-            best = Some(found);
-        }
+/// How many combinations of weights the fit starts from: two choices for each of four weights.
+const CHOICES: usize = 16;
+
+/// The search for the parameters that fit the past best.
+#[derive(Debug)]
+struct Fit {
+    past: Vec<f64>,
+    season: usize,
+    start: Vec<f64>,
+    /// Searches that have begun.
+    choices: usize,
+    search: Option<Search>,
+    best: Option<(f64, Vec<f64>)>,
+}
+
+impl Fit {
+    fn new(past: Vec<f64>, season: usize) -> Self {
+        let start = first_guess(&past, season);
+        Self { past, season, start, choices: 0, search: None, best: None }
     }
-    let mut parameters = best.map_or(start, |(_, parameters)| parameters);
-    smooth(past, &mut parameters, season, ahead)
+
+    /// Takes one step. Returns whether the fit is complete.
+    fn step(&mut self, work: &Work) -> bool {
+        let Some(search) = &mut self.search else {
+            if self.choices == CHOICES {
+                return true;
+            }
+            for (at, weight) in self.start.iter_mut().take(4).enumerate() {
+                *weight = GUESSES.get(self.choices >> (3 - at) & 1).copied().unwrap_or(0.3);
+            }
+            self.choices += 1;
+            self.search = Some(Search::new(&self.start));
+            return false;
+        };
+        let (past, season) = (&self.past, self.season);
+        work.add(search.step_values());
+        let mut error = |parameters: &mut [f64]| {
+            work.add(past.len());
+            squared_error(past, parameters, season)
+        };
+        if let Some(found) = search.step(&mut error, EPSILON) {
+            self.search = None;
+            if self.best.as_ref().is_none_or(|(least, _)| found.0 < *least) {
+                self.best = Some(found);
+            }
+        }
+        false
+    }
+
+    /// Past and future by the best parameters.
+    fn forecast(&mut self, ahead: usize) -> Vec<f64> {
+        let best = self.best.take().map(|(_, parameters)| parameters);
+        let mut parameters = best.unwrap_or_else(|| std::mem::take(&mut self.start));
+        smooth(&self.past, &mut parameters, self.season, ahead)
+    }
 }
 
 /// Level, trend and season by rough means; the weights are 0.
@@ -239,10 +293,11 @@ mod tests {
         };
         let mut short = HoltWinters::new(forecast.clone());
         short.push(&piece(3));
-        assert_eq!(short.finish(), Ok(None));
+        let work = Work::default();
+        assert_eq!(short.finish(&work), Ok(Finish::Nothing));
         let mut long = HoltWinters::new(forecast);
         long.push(&piece(FORECAST_VALUES_MAX + 5));
-        assert!(matches!(long.finish(), Err(QueryError::TooLarge { limit: 5_000, .. })));
+        assert!(matches!(long.finish(&work), Err(QueryError::TooLarge { limit: 5_000, .. })));
     }
 
     #[test]
@@ -251,10 +306,33 @@ mod tests {
         let mut stream = HoltWinters::new(forecast);
         let times_ns = vec![0, 10, 30, 40, 50, 60];
         stream.push(&Piece { times_ns, values: Values::Float(vec![4.0; 6]) });
-        let Ok(Some(Piece { times_ns, values: Values::Float(values) })) = stream.finish() else {
+        let finish = stream.finish(&Work::default());
+        let Ok(Finish::Piece(Piece { times_ns, values: Values::Float(values) })) = finish else {
             panic!("no forecast");
         };
         assert_eq!(times_ns, [70, 80]);
         assert!(values.iter().all(|value| (value - 4.0).abs() < 0.1), "{values:?}");
+    }
+
+    #[test]
+    fn a_long_fit_pauses_and_continues() {
+        let forecast = Forecast { ahead: 10, season: 60, with_fit: false, every_ns: 10 };
+        let values: Vec<f64> = (0..1_000).map(|at| f64::from(at * at % 97)).collect();
+        let mut stream = HoltWinters::new(forecast);
+        let times_ns = (0..1_000).map(|at| 10 * at).collect();
+        stream.push(&Piece { times_ns, values: Values::Float(values) });
+        let (work, mut pauses) = (Work::default(), 0);
+        let piece = loop {
+            match stream.finish(&work).unwrap() {
+                Finish::Pause => {
+                    assert_eq!(work.pauses(), Ok(true));
+                    pauses += 1;
+                }
+                Finish::Piece(piece) => break piece,
+                Finish::Nothing => panic!("no forecast"),
+            }
+        };
+        assert!(pauses > 20, "{pauses} pauses");
+        assert_eq!(piece.times_ns.len(), 10);
     }
 }

@@ -12,73 +12,98 @@ struct Corner {
     value: f64,
 }
 
-/// The least value near `start` and where it is. `function` may change what it is given, and the
-/// search goes on from the changed place.
-pub(super) fn minimise(
-    mut function: impl FnMut(&mut [f64]) -> f64,
-    start: &[f64],
-    epsilon: f64,
-) -> (f64, Vec<f64>) {
-    search(&mut function, start, epsilon)
+/// A search for the least value of a function, in steps.
+#[derive(Debug)]
+pub(super) struct Search {
+    corners: Vec<Corner>,
+    /// Corners whose value is known.
+    known: usize,
+    steps: usize,
 }
 
-fn search(
-    function: &mut dyn FnMut(&mut [f64]) -> f64,
-    start: &[f64],
-    epsilon: f64,
-) -> (f64, Vec<f64>) {
-    let mut corners = simplex(start);
-    for corner in &mut corners {
-        corner.value = function(&mut corner.at);
+impl Search {
+    /// Starts near `start`.
+    pub(super) fn new(start: &[f64]) -> Self {
+        Self { corners: simplex(start), known: 0, steps: 0 }
     }
-    for _ in 0..FORECAST_STEPS_MAX {
-        let (worst, best, next) = ranks(&corners);
-        let centre = centre(&corners, worst);
-        let [best_value, worst_value, next_value] =
-            [best, worst, next].map(|at| corners.get(at).map_or(f64::NAN, |corner| corner.value));
-        let Some(Corner { at: worst_at, .. }) = corners.get(worst).cloned() else { break };
-        let mut place = |along: f64, from: &[f64]| {
-            let mut at: Vec<f64> =
-                centre.iter().zip(from).map(|(c, f)| c + along * (f - c)).collect();
-            let value = function(&mut at);
-            Corner { at, value }
-        };
-        // c + -1 * (w - c) is c + 1 * (c - w), bit for bit.
-        let reflected = place(-1.0, &worst_at);
-        let mut put = |corner: Corner| {
-            if let Some(place) = corners.get_mut(worst) {
-                *place = corner;
-            }
-        };
-        if reflected.value < next_value && reflected.value >= best_value {
-            put(reflected.clone());
+
+    /// How many values one step computes besides those of the function.
+    pub(super) fn step_values(&self) -> usize {
+        // The centre is a sum over all corners.
+        let corners = self.corners.len();
+        if self.known < corners { 1 } else { corners * corners / 16 + corners }
+    }
+
+    /// Takes one step. Returns the least value and its place after the last step. `function` may
+    /// change its arguments, and the search continues from the changed place.
+    pub(super) fn step(
+        &mut self,
+        function: &mut dyn FnMut(&mut [f64]) -> f64,
+        epsilon: f64,
+    ) -> Option<(f64, Vec<f64>)> {
+        if let Some(corner) = self.corners.get_mut(self.known) {
+            corner.value = function(&mut corner.at);
+            self.known += 1;
+            return None;
         }
-        if reflected.value < best_value {
-            let expanded = place(2.0, &reflected.at);
-            put(if expanded.value < reflected.value { expanded } else { reflected.clone() });
+        self.steps += 1;
+        let goes_on = move_worst(&mut self.corners, function, epsilon);
+        if goes_on && self.steps < FORECAST_STEPS_MAX {
+            return None;
         }
-        if reflected.value >= next_value {
-            let outside = reflected.value < worst_value;
-            let contracted = place(0.5, if outside { &reflected.at } else { &worst_at });
-            if contracted.value < worst_value {
-                put(contracted);
-            } else {
-                shrink(&mut corners, best);
-                for at in [worst, next] {
-                    if let Some(corner) = corners.get_mut(at) {
-                        corner.value = function(&mut corner.at);
-                    }
+        let (_, best, _) = ranks(&self.corners);
+        let Some(corner) = self.corners.get_mut(best) else { return Some((f64::NAN, Vec::new())) };
+        let parameters = corner.at.clone();
+        Some((function(&mut corner.at), parameters))
+    }
+}
+
+/// Replaces the worst corner by a better one. Returns whether the corners still differ.
+fn move_worst(
+    corners: &mut [Corner],
+    function: &mut dyn FnMut(&mut [f64]) -> f64,
+    epsilon: f64,
+) -> bool {
+    let (worst, best, next) = ranks(corners);
+    let centre = centre(corners, worst);
+    let [best_value, worst_value, next_value] =
+        [best, worst, next].map(|at| corners.get(at).map_or(f64::NAN, |corner| corner.value));
+    let Some(Corner { at: worst_at, .. }) = corners.get(worst).cloned() else { return false };
+    let mut place = |along: f64, from: &[f64]| {
+        let mut at: Vec<f64> = centre.iter().zip(from).map(|(c, f)| c + along * (f - c)).collect();
+        let value = function(&mut at);
+        Corner { at, value }
+    };
+    // c + -1 * (w - c) is c + 1 * (c - w), bit for bit.
+    let reflected = place(-1.0, &worst_at);
+    let mut put = |corner: Corner| {
+        if let Some(place) = corners.get_mut(worst) {
+            *place = corner;
+        }
+    };
+    if reflected.value < next_value && reflected.value >= best_value {
+        put(reflected.clone());
+    }
+    if reflected.value < best_value {
+        let expanded = place(2.0, &reflected.at);
+        put(if expanded.value < reflected.value { expanded } else { reflected.clone() });
+    }
+    if reflected.value >= next_value {
+        let outside = reflected.value < worst_value;
+        let contracted = place(0.5, if outside { &reflected.at } else { &worst_at });
+        if contracted.value < worst_value {
+            put(contracted);
+        } else {
+            shrink(corners, best);
+            for at in [worst, next] {
+                if let Some(corner) = corners.get_mut(at) {
+                    corner.value = function(&mut corner.at);
                 }
             }
         }
-        if spread(&corners) < epsilon {
-            break;
-        }
     }
-    let (_, best, _) = ranks(&corners);
-    let Some(corner) = corners.get_mut(best) else { return (f64::NAN, start.to_vec()) };
-    let parameters = corner.at.clone();
-    (function(&mut corner.at), parameters)
+    let is_found = spread(corners) < epsilon;
+    !is_found
 }
 
 /// `start` and one corner more for each dimension, all equally far apart.
@@ -158,7 +183,12 @@ mod tests {
             let [a, b] = [x[0], x[1]];
             100.0 * (b - a * a) * (b - a * a) + (1.0 - a) * (1.0 - a)
         };
-        let (value, at) = minimise(valley, &[-1.2, 1.0], 1e-5);
+        let mut search = Search::new(&[-1.2, 1.0]);
+        let (value, at) = loop {
+            if let Some(found) = search.step(&mut valley.clone(), 1e-5) {
+                break found;
+            }
+        };
         assert!(value.abs() < 1e-4, "{value}");
         assert!((at[0] - 1.0).abs() < 1e-2 && (at[1] - 1.0).abs() < 1e-2, "{at:?}");
     }

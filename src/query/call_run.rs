@@ -1,0 +1,91 @@
+//! Runs one call over one group: its values go through its transformations and its LIMIT.
+
+use super::error::QueryError;
+use super::operators::gather::GatherRun;
+use super::operators::limit::Limiter;
+use super::operators::series::CallSeries;
+use super::plan::CallPlan;
+use super::result::Column;
+use super::transforms::{Finish, Piece, Transform, Transformation};
+use super::work::Work;
+use crate::admission::QueryRoom;
+
+/// A call whose values come from rows, in progress.
+#[derive(Debug)]
+pub(super) struct CallRun {
+    streams: Vec<Box<dyn Transformation>>,
+    pub(super) limiter: Limiter,
+    /// The current window of a function that needs all its values.
+    pub(super) gathered: GatherRun,
+    /// The values so far.
+    pub(super) series: Option<CallSeries>,
+    /// The transformations that have returned their last values.
+    finished_streams: usize,
+    /// The last values of the transformation before.
+    left: Option<Piece>,
+    /// The output of the current transformation for `left`.
+    through: Option<Piece>,
+}
+
+impl CallRun {
+    /// Starts a call without values. `room` counts its memory.
+    pub(super) fn new(plan: &CallPlan, limiter: Limiter, room: &QueryRoom) -> Self {
+        Self {
+            streams: plan.transforms.iter().map(Transform::start).collect(),
+            limiter,
+            gathered: GatherRun::new(room),
+            series: None,
+            finished_streams: 0,
+            left: None,
+            through: None,
+        }
+    }
+
+    /// Runs the next values through the transformations.
+    pub(super) fn push(&mut self, mut piece: Piece) {
+        for stream in &mut self.streams {
+            piece = stream.push(&piece);
+        }
+        self.keep(piece);
+    }
+
+    /// Takes the last values of the transformations. Returns `false` if it must pause first.
+    ///
+    /// # Errors
+    /// The errors of [`Transformation::finish`].
+    pub(super) fn finish_streams(&mut self, work: &Work) -> Result<bool, QueryError> {
+        while let Some(stream) = self.streams.get_mut(self.finished_streams) {
+            if let Some(piece) = self.left.take() {
+                self.through = Some(stream.push(&piece));
+            }
+            // Only functions that return nothing before the end have something left then.
+            self.left = match stream.finish(work)? {
+                Finish::Pause => return Ok(false),
+                Finish::Nothing => self.through.take(),
+                Finish::Piece(last) => Some(last),
+            };
+            self.finished_streams += 1;
+        }
+        if let Some(piece) = self.left.take() {
+            self.keep(piece);
+        }
+        Ok(true)
+    }
+
+    /// Adds to the values of the call.
+    fn keep(&mut self, piece: Piece) {
+        let (from, to) = self.limiter.take(piece.times_ns.len());
+        let (times_ns, values) = (piece.times_ns, Column::full(piece.values));
+        let next = CallSeries { times_ns, values, beside: Vec::new() }.slice(from, to);
+        if next.times_ns.is_empty() {
+            return;
+        }
+        match &mut self.series {
+            Some(series) => {
+                series.times_ns.extend(next.times_ns);
+                series.values.extend_from(&next.values);
+            }
+            none => *none = Some(next),
+        }
+    }
+}

@@ -1,0 +1,61 @@
+//! Finds the columns of a measurement by their keys.
+
+use std::collections::HashMap;
+
+use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
+use crate::model::value::FieldType;
+
+/// Look-ups from which an index is cheaper than a search through all columns.
+const INDEXED_FROM: usize = 8;
+
+/// The columns of one measurement.
+pub(crate) struct Columns<'a> {
+    schema: &'a MeasurementSchema,
+    index: Option<Index<'a>>,
+}
+
+/// Tags, and fields with their types.
+type Index<'a> =
+    (HashMap<&'a str, &'a ColumnDefinition>, HashMap<&'a str, (&'a ColumnDefinition, FieldType)>);
+
+impl<'a> Columns<'a> {
+    /// Prepares about `lookups` look-ups.
+    pub(crate) fn new(schema: &'a MeasurementSchema, lookups: usize) -> Self {
+        let index = || {
+            let (mut tags, mut fields) = (HashMap::new(), HashMap::new());
+            for column in &schema.columns {
+                match column.kind {
+                    ColumnKind::Tag => {
+                        tags.entry(column.key.as_str()).or_insert(column);
+                    }
+                    ColumnKind::Field(field_type) => {
+                        fields.entry(column.key.as_str()).or_insert((column, field_type));
+                    }
+                }
+            }
+            (tags, fields)
+        };
+        Self { schema, index: (lookups >= INDEXED_FROM).then(index) }
+    }
+
+    /// The measurement's name.
+    pub(super) fn name(&self) -> &str {
+        &self.schema.name
+    }
+
+    /// The tag with this key.
+    pub(super) fn tag(&self, key: &str) -> Option<&'a ColumnDefinition> {
+        match &self.index {
+            Some((tags, _)) => tags.get(key).copied(),
+            None => self.schema.tag(key),
+        }
+    }
+
+    /// The field with this key, and its type.
+    pub(crate) fn field(&self, key: &str) -> Option<(&'a ColumnDefinition, FieldType)> {
+        match &self.index {
+            Some((_, fields)) => fields.get(key).copied(),
+            None => self.schema.field(key),
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Counts the size of a plan while it is made, and refuses what exceeds a limit before it is made.
+
+use std::cell::Cell;
+
+use crate::influxql::ast::Expr;
+use crate::model::configurable_limits::{Limit, Limits};
+use crate::model::limits::PLAN_ENTRIES_MAX;
+use crate::query::error::QueryError;
+use crate::query::functions::Function;
+
+/// The size of a statement's plan so far, subqueries included.
+#[derive(Debug)]
+pub(super) struct PlanSize {
+    limits: Limits,
+    sources: Cell<usize>,
+    columns: Cell<usize>,
+    entries: Cell<usize>,
+}
+
+impl PlanSize {
+    /// An empty plan within `limits`.
+    pub(super) fn new(limits: Limits) -> Self {
+        let [sources, columns, entries] = [0; 3].map(Cell::new);
+        Self { limits, sources, columns, entries }
+    }
+
+    /// Adds measurements of FROM.
+    ///
+    /// # Errors
+    /// [`QueryError::Exceeded`]
+    pub(super) fn add_sources(&self, count: usize) -> Result<(), QueryError> {
+        let advice = "name fewer measurements in FROM";
+        self.add((&self.sources, count), Limit::Sources, advice)
+    }
+
+    /// Adds `count` columns that `expr` is expanded to.
+    ///
+    /// # Errors
+    /// [`QueryError::Exceeded`]
+    pub(super) fn add_columns(&self, expr: &Expr, count: usize) -> Result<(), QueryError> {
+        let each = calls(expr).max(1);
+        let advice = "name the fields that are needed instead of * or a regular expression";
+        self.add((&self.columns, count.saturating_mul(each)), Limit::Columns, advice)
+    }
+
+    fn add(
+        &self,
+        (counter, count): (&Cell<usize>, usize),
+        limit: Limit,
+        advice: &'static str,
+    ) -> Result<(), QueryError> {
+        let before = counter.get();
+        let after = before.saturating_add(count);
+        self.limits
+            .check(limit, before, after)
+            .map_err(|error| QueryError::Exceeded { error, advice })?;
+        counter.set(after);
+        Ok(())
+    }
+
+    /// Adds entries: what is made once for each source, or once for each tag.
+    ///
+    /// # Errors
+    /// [`QueryError::PlanTooLarge`]
+    pub(super) fn add_entries(&self, count: usize) -> Result<(), QueryError> {
+        self.entries.set(self.entries.get().saturating_add(count));
+        if self.entries.get() > PLAN_ENTRIES_MAX { Err(QueryError::PlanTooLarge) } else { Ok(()) }
+    }
+}
+
+/// The calls in an expression that are not mathematical functions.
+fn calls(expr: &Expr) -> usize {
+    match expr {
+        Expr::Call { name, args } => {
+            let own = usize::from(Function::mathematics(name).is_none());
+            own + args.iter().map(calls).sum::<usize>()
+        }
+        Expr::Binary { left, right, .. } => calls(left) + calls(right),
+        Expr::Paren(inner) => calls(inner),
+        _ => 0,
+    }
+}
+
+/// The nodes of an expression.
+pub(crate) fn nodes(expr: &Expr) -> usize {
+    match expr {
+        Expr::Call { args, .. } => 1 + args.iter().map(nodes).sum::<usize>(),
+        Expr::Binary { left, right, .. } => 1 + nodes(left) + nodes(right),
+        Expr::Paren(inner) => 1 + nodes(inner),
+        _ => 1,
+    }
+}

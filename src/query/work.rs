@@ -1,0 +1,120 @@
+//! Counts the work of statements. Each pauses after some milliseconds and ends at its limit.
+//!
+//! One unit is a value that a loop reads or computes. Counting is deterministic and works on
+//! Workers, whose clock stands still while a request computes.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use super::error::QueryError;
+use crate::model::configurable_limits::{Limit, Limits};
+use crate::model::limits::{WORK_PER_MS, WORK_PER_TURN};
+
+/// The work of one statement. Clones share it.
+#[derive(Clone, Debug)]
+pub struct Work {
+    /// Units since the request last paused. All statements of a request share it.
+    turn: Rc<Cell<u64>>,
+    statement: Rc<StatementWork>,
+}
+
+#[derive(Debug)]
+struct StatementWork {
+    units: Cell<u64>,
+    limits: Cell<Limits>,
+}
+
+impl Default for Work {
+    /// The work of the first statement of a request, within the default limits.
+    fn default() -> Self {
+        Self { turn: Rc::default(), statement: StatementWork::new(Limits::default()) }
+    }
+}
+
+impl StatementWork {
+    fn new(limits: Limits) -> Rc<Self> {
+        Rc::new(Self { units: Cell::new(0), limits: Cell::new(limits) })
+    }
+}
+
+impl Work {
+    /// The work of the request's next statement, which has done none.
+    pub fn next_statement(&self) -> Self {
+        let limits = self.statement.limits.get();
+        Self { turn: Rc::clone(&self.turn), statement: StatementWork::new(limits) }
+    }
+
+    /// Sets the limits that hold for the statement.
+    pub fn set_limits(&self, limits: Limits) {
+        self.statement.limits.set(limits);
+    }
+
+    /// Adds `units` of work.
+    pub fn add(&self, units: usize) {
+        let add = |counter: &Cell<u64>| counter.set(counter.get().saturating_add(units as u64));
+        add(&self.turn);
+        add(&self.statement.units);
+    }
+
+    /// Whether the statement must pause before it continues.
+    pub fn is_due(&self) -> bool {
+        self.turn.get() >= WORK_PER_TURN
+    }
+
+    /// Notes that the request pauses, or waits for a call.
+    pub fn rest(&self) {
+        self.turn.set(0);
+    }
+
+    /// Returns whether the statement must pause now, and if so starts its next turn.
+    ///
+    /// # Errors
+    /// [`QueryError::Exceeded`] after `QUERY_CPU_MS_MAX`.
+    pub fn pauses(&self) -> Result<bool, QueryError> {
+        let ms = usize::try_from(self.statement.units.get() / WORK_PER_MS).unwrap_or(usize::MAX);
+        let limits = self.statement.limits.get();
+        limits.check(Limit::QueryCpuMs, 0, ms).map_err(|error| QueryError::Exceeded {
+            error,
+            advice: "narrow the time range, select less, or set a higher limit",
+        })?;
+        let is_due = self.is_due();
+        if is_due {
+            self.rest();
+        }
+        Ok(is_due)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_statement_pauses_after_each_turn_and_ends_at_its_limit() {
+        let first = Work::default();
+        first.set_limits(
+            Limits::read(|row| Ok::<_, ()>((row.name == "QUERY_CPU_MS_MAX").then_some(25)))
+                .unwrap(),
+        );
+        let second = first.next_statement();
+        let mut pauses = 0;
+        let error = loop {
+            first.add(WORK_PER_MS as usize);
+            match first.pauses() {
+                Ok(pause) => pauses += usize::from(pause),
+                Err(error) => break error.to_string(),
+            }
+        };
+        assert_eq!(pauses, 2);
+        assert_eq!(
+            error,
+            "the statement computes for too long: current 0, requested 26, limit 25 \
+             (QUERY_CPU_MS_MAX): narrow the time range, select less, or set a higher limit"
+        );
+        // The next statement has its own limit, and shares the turn.
+        second.add(WORK_PER_TURN as usize);
+        assert!(first.is_due());
+        assert_eq!(second.pauses(), Ok(true));
+        assert!(!first.is_due());
+    }
+}
