@@ -1,0 +1,273 @@
+//! Tests that statements pause, so that other requests run, and that their limits hold.
+//!
+//! The long form of the fuzzer is
+//! `PAUSE_STATEMENTS=20000 PAUSE_SEED=1 cargo test --release --test it the_longest_pause --
+//! --nocapture`.
+
+use std::cell::Cell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use cpu_time::ThreadTime;
+use serde_json::Value;
+
+use crate::grammar::{Rule, generate};
+use crate::product::Product;
+
+/// The statements of the short form.
+const STATEMENTS: usize = 150;
+/// The text of a random statement.
+const TEXT_BYTES_MAX: usize = 8_000;
+/// CPU time, far more than any statement takes between two pauses; without a bound it takes hours.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// InfluxQL about the data of [`product`].
+const INFLUXQL: &[Rule] = &[
+    ("statement", &["SELECT <fields> FROM <sources><where><group><order><limit>", "<show>"]),
+    (
+        "show",
+        &[
+            "SHOW MEASUREMENTS<where>",
+            "SHOW SERIES FROM <measurement*,><where>",
+            "SHOW TAG VALUES FROM <measurement*,> WITH KEY = t<where>",
+            "SHOW FIELD KEYS FROM <measurement*,>",
+            "SHOW TAG KEYS FROM <measurement*,>",
+            "SHOW SERIES CARDINALITY",
+        ],
+    ),
+    ("fields", &["<field>", "<field*,>", "<call>", "<call*,>", "*", "<star*,>"]),
+    ("star", &["*", "*::field", "*::tag", "/./", "/f1/", "/none/"]),
+    ("field", &["v", "i", "s", "b", "t", "f7", "none", "<expression>", "v::integer", "<star>"]),
+    ("expression", &["v + 1", "<operand> <operator> <operand>", "abs(<operand>)", "v<term*>"]),
+    ("term", &[" + 1", " * i", " - v"]),
+    ("operand", &["v", "i", "2", "(<operand> <operator> <operand>)", "pow(<operand>, 2)"]),
+    ("operator", &["+", "-", "*", "/", "%"]),
+    ("call", &["max(<argument>)", "<one>(<argument>)", "<two>(<argument>, <number>)", "<nested>"]),
+    ("argument", &["v", "i", "s", "f7", "*", "/f1/", "t"]),
+    (
+        "one",
+        &[
+            "max",
+            "count",
+            "mean",
+            "sum",
+            "first",
+            "last",
+            "spread",
+            "stddev",
+            "median",
+            "mode",
+            "distinct",
+            "derivative",
+            "difference",
+            "cumulative_sum",
+            "elapsed",
+            "integral",
+        ],
+    ),
+    (
+        "two",
+        &[
+            "percentile",
+            "top",
+            "bottom",
+            "sample",
+            "moving_average",
+            "exponential_moving_average",
+            "relative_strength_index",
+            "kaufmans_efficiency_ratio",
+            "chande_momentum_oscillator",
+        ],
+    ),
+    (
+        "nested",
+        &[
+            "holt_winters(mean(<argument>), 10, <number>)",
+            "holt_winters_with_fit(max(v), 100, 4)",
+            "difference(mean(<argument>))",
+            "moving_average(max(<argument>), <number>)",
+            "count(distinct(<argument>))",
+        ],
+    ),
+    ("number", &["2", "10", "60", "1000"]),
+    ("sources", &["m", "<measurement>", "<measurement*,>", "(<inner>)", "<subquery*,>"]),
+    ("measurement", &["m", "wide", "/^n/", "/./", "n7", "none"]),
+    ("subquery", &["(<inner>)"]),
+    ("inner", &["SELECT * FROM m", "SELECT <fields> FROM <sources><where><group>"]),
+    ("where", &["", " WHERE time >= 0 AND time < 5000s", " WHERE <condition>"]),
+    (
+        "condition",
+        &["v > 1", "t = 'a'", "<condition> AND <condition>", "<comparison*OR >", "(<condition>)"],
+    ),
+    ("comparison", &["v > 1 ", "s =~ /x+y*/ ", "t != 'b' ", "v + i * 2 > 7 ", "none = 'a' "]),
+    (
+        "group",
+        &["", " GROUP BY time(1s)<fill>", " GROUP BY time(10s), *<fill>", " GROUP BY <key*,>"],
+    ),
+    ("key", &["t", "*", "u", "/./", "none"]),
+    ("fill", &["", " fill(none)", " fill(0)", " fill(previous)", " fill(linear)"]),
+    ("order", &["", " ORDER BY time DESC"]),
+    ("limit", &["", " LIMIT 10", " SLIMIT 3", " LIMIT 2 OFFSET 100"]),
+];
+
+fn product(settings: &[(&str, &str)]) -> Product {
+    let mut product = Product::with(settings);
+    product.query("", "CREATE DATABASE db WITH DURATION INF");
+    let row = |i: u32| {
+        let (tag, value) = (i % 7, f64::from(i % 97) + 0.5);
+        format!("m,t={tag},u=h{} v={value},i={i}i,s=\"x{i}\",b=true {i}\n", i % 100)
+    };
+    product.write("db", &(0..5_000).map(row).collect::<String>());
+    let fields: Vec<String> = (0..1_000).map(|field| format!("f{field}={field}")).collect();
+    let wide = |i: u32| format!("wide,t=a {} {i}\n", fields.join(","));
+    product.write("db", &(0..3).map(wide).collect::<String>());
+    product.write("db", &(0..200).map(|n| format!("n{n},t=a v=1 {n}\n")).collect::<String>());
+    product
+}
+
+/// Returns the statement's error, or "".
+fn error_of(answer: &Value) -> String {
+    let error = answer["error"].as_str().or(answer["results"][0]["error"].as_str());
+    error.unwrap_or_default().to_owned()
+}
+
+#[test]
+fn sources_are_limited_before_they_are_expanded() {
+    let mut product = product(&[("SOURCES_PER_QUERY_MAX", "300")]);
+    let mut ask = |from: &str| product.query("db", &format!("SELECT count(v) FROM {from}"));
+    let answer = ask(&vec!["m"; 100].join(","));
+    assert_eq!(answer["results"][0]["series"][0]["values"][0][1], 500_000);
+    let repeated = "FROM names measurement \"m\" more than 100 times: name it once";
+    let many = "too many sources: current 202, requested 404, limit 300 (SOURCES_PER_QUERY_MAX): \
+                name fewer measurements in FROM";
+    for (part, count, error) in [
+        ("m", 101, repeated),
+        ("/^m$/", 10_000, repeated),
+        ("/./", 10_000, many),
+        ("/none/", 9_000, ""),
+        ("(SELECT v FROM m)", 301, "too many sources: current 300, requested 301, limit 300"),
+        ("(SELECT v FROM m)", 101, repeated),
+    ] {
+        let error_found = error_of(&ask(&vec![part; count].join(",")));
+        assert!(error_found.starts_with(error), "{count} of {part}: {error_found}");
+        assert_eq!(error_found.is_empty(), error.is_empty(), "{count} of {part}");
+    }
+}
+
+#[test]
+fn columns_are_limited_after_wildcards() {
+    let mut product = product(&[("COLUMNS_PER_QUERY_MAX", "2500")]);
+    let mut ask = |fields: &str, count: usize| {
+        let fields = vec![fields; count].join(",");
+        error_of(&product.query("db", &format!("SELECT {fields} FROM wide LIMIT 1")))
+    };
+    for field in ["*", "max(*)", "/f/"] {
+        assert_eq!(ask(field, 2), "", "{field}");
+    }
+    let advice = "name the fields that are needed instead of * or a regular expression";
+    for (field, count) in [("*", 100), ("max(*)", 100), ("/f/", 100), ("*::field", 5_000)] {
+        let error = ask(field, count);
+        assert!(error.starts_with("too many columns: current 200"), "{field}: {error}");
+        assert!(
+            error.ends_with(&format!("limit 2500 (COLUMNS_PER_QUERY_MAX): {advice}")),
+            "{error}"
+        );
+    }
+    let inner = vec!["(SELECT * FROM wide)"; 5].join(",");
+    let error = error_of(&product.query("db", &format!("SELECT f1 FROM {inner}")));
+    assert!(error.starts_with("too many columns"), "{error}");
+}
+
+#[test]
+fn conditions_and_columns_of_many_measurements_are_limited() {
+    let mut product = product(&[]);
+    let condition = vec!["v > 1"; 6_000].join(" OR ");
+    let error = error_of(&product.query("db", &format!("SELECT v FROM /./ WHERE {condition}")));
+    assert!(error.contains("are more than 1000000: name fewer measurements or fields"), "{error}");
+}
+
+#[test]
+fn long_computations_pause() {
+    let mut product = product(&[]);
+    let pauses = product.count_pauses();
+    let terms = " + i".repeat(200);
+    let derivatives: Vec<String> =
+        (2..400).map(|window| format!("moving_average(v, {window})")).collect();
+    for (q, at_least) in [
+        ("SELECT v FROM m LIMIT 10".to_owned(), 0),
+        // 16 fits of some hundred steps over 1,000 values each.
+        (
+            "SELECT holt_winters(mean(v), 10, 60) FROM m WHERE time < 1000s GROUP BY time(1s)"
+                .to_owned(),
+            50,
+        ),
+        // 5,000 rows of 400 operands and operators.
+        (format!("SELECT v{terms} FROM m"), 5),
+        // 5,000 rows that 398 calls read.
+        (format!("SELECT {} FROM m", derivatives.join(",")), 5),
+        // 200 windows of a thousand calls.
+        ("SELECT max(*) FROM wide WHERE time >= 0 AND time < 200s GROUP BY time(1s)".into(), 2),
+        // The rows of 50 sources are merged.
+        (format!("SELECT v FROM {}", vec!["m"; 50].join(",")), 5),
+    ] {
+        pauses.set(0);
+        let answer = product.query("db", &q);
+        assert_eq!(error_of(&answer), "", "{q:.80}");
+        let counted = pauses.get() / 2;
+        assert!(counted >= at_least, "{counted} pauses: {q:.80}");
+        assert!(at_least > 0 || counted == 0, "{counted} pauses: {q:.80}");
+    }
+}
+
+#[test]
+fn a_statement_ends_at_its_cpu_limit_and_the_next_one_has_its_own() {
+    let mut product = product(&[("QUERY_CPU_MS_MAX", "100")]);
+    let fit = "SELECT holt_winters(mean(v), 10, 60) FROM m WHERE time < 1000s GROUP BY time(1s)";
+    let error = error_of(&product.query("db", fit));
+    let advice = "narrow the time range, select less, or set a higher limit";
+    assert!(error.starts_with("the statement computes for too long: current 0, requested 1"));
+    assert!(error.ends_with(&format!("limit 100 (QUERY_CPU_MS_MAX): {advice}")), "{error}");
+    let small = "SELECT count(v) FROM m";
+    for _ in 0..3 {
+        let answer = product.query("db", small);
+        assert_eq!(answer["results"][0]["series"][0]["values"][0][1], 5_000);
+    }
+}
+
+#[test]
+fn the_longest_pause_of_random_statements_is_reported() {
+    let setting = |name: &str| std::env::var(name).ok()?.parse().ok();
+    let statements = setting("PAUSE_STATEMENTS").unwrap_or(STATEMENTS);
+    let mut random = fastrand::Rng::with_seed(setting("PAUSE_SEED").unwrap_or(46) as u64);
+    let mut product = product(&[]);
+    // The end of the last pause, and the longest computation since the statement began.
+    let (last, longest) =
+        (Rc::new(Cell::new(ThreadTime::now())), Rc::new(Cell::new(Duration::ZERO)));
+    let watch = {
+        let (last, longest) = (Rc::clone(&last), Rc::clone(&longest));
+        move || {
+            longest.set(longest.get().max(last.get().elapsed()));
+            last.set(ThreadTime::now());
+        }
+    };
+    let on_call = watch.clone();
+    product.watch_calls(Box::new(move |_| on_call()));
+    let mut found: Vec<(Duration, String)> = Vec::new();
+    for _ in 0..statements {
+        let q = generate(INFLUXQL, "statement", &mut random, TEXT_BYTES_MAX);
+        longest.set(Duration::ZERO);
+        last.set(ThreadTime::now());
+        let text: String = form_urlencoded::byte_serialize(q.as_bytes()).collect();
+        let response = product.post("/query?db=db", &format!("q={text}"));
+        assert!(matches!(response.status, 200 | 400), "{}: {q}", response.status);
+        watch();
+        assert!(longest.get() < PATIENCE, "{:?}: {q}", longest.get());
+        found.push((longest.get(), q));
+        found.sort_by_key(|(pause, _)| std::cmp::Reverse(*pause));
+        found.truncate(10);
+    }
+    println!("the longest pauses of {statements} statements:");
+    for (pause, q) in found {
+        println!("{:8.1} ms  {:.300}", pause.as_secs_f64() * 1e3, q);
+    }
+}
