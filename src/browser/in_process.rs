@@ -58,8 +58,10 @@ pub struct InProcess {
     /// Requests to each object so far; elsewhere the platform bills them.
     object_requests: BTreeMap<Address, u64>,
     /// Is called before and after each call, which is when other requests could run.
-    watcher: Option<Box<dyn FnMut(&Address)>>,
+    watcher: Option<Watcher>,
 }
+
+type Watcher = Box<dyn FnMut(&Address)>;
 
 /// What answers the messages of [`crate::protocol::sql`]; an error says why it broke off.
 pub type SqlSession = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, String>>;

@@ -22,10 +22,12 @@ use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 /// An async function in progress. `T` is its result.
 pub struct Task<T> {
     /// `None` after the function has returned.
-    future: Option<Pin<Box<dyn Future<Output = Result<T, Error>>>>>,
+    future: Option<BoxedFuture<T>>,
     io: Io,
     round: Round,
 }
+
+type BoxedFuture<T> = Pin<Box<dyn Future<Output = Result<T, Error>>>>;
 
 impl<T> Task<T> {
     /// Prepares the function that `start` returns. It runs at the first step.

@@ -103,7 +103,7 @@ impl Diagnostics {
 /// `FOR 'module'`; another module than there is lists nothing.
 fn wanted(mut chunks: Vec<SeriesChunk>, module: Option<&str>) -> Vec<SeriesChunk> {
     chunks.retain(|chunk| module.is_none_or(|module| chunk.name.as_deref() == Some(module)));
-    chunks.into()
+    chunks
 }
 
 fn shards_of(found: &DatabaseFigures) -> SeriesChunk {

@@ -226,7 +226,7 @@ fn measurements<'a>(
         };
         size.add_sources(named.len())?;
         for (name, schema) in named.iter() {
-            let sources = found.entry((*name).to_owned()).or_insert_with(Vec::new);
+            let sources = found.entry((*name).to_owned()).or_default();
             if sources.len() == SOURCES_PER_MEASUREMENT_MAX {
                 return Err(QueryError::SourceRepeated { name: (*name).to_owned() });
             }
