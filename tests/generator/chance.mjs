@@ -44,10 +44,10 @@ const CHOICE = {
   },
 };
 
-/** The points that a call may choose. */
-function choices(name, points, rest, backwards) {
+/** The points that a call may choose; `alone`: all of one series, as 1.x reads one series after the other. */
+function choices(name, points, rest, { backwards, alone }) {
   const times = new Set(points.map(([time]) => time.text));
-  if (!CHOICE[name] || points.length === 0 || points.length > STABLE_MAX || times.size < points.length) return MAY[name](points, ...rest);
+  if (!alone || !CHOICE[name] || points.length === 0 || points.length > STABLE_MAX || times.size < points.length) return MAY[name](points, ...rest);
   const order = (one, other) => (BigInt(one[0].text) < BigInt(other[0].text) ? -1 : 1) * (backwards ? -1 : 1);
   const value = ([, cell]) => key(cell);
   const sorted = [...points].sort(order).sort((one, other) => (value(one) < value(other) ? -1 : value(one) > value(other) ? 1 : 0));
@@ -81,7 +81,8 @@ export async function chosen({ parts, theirs, ours, env, trusted }) {
   const raw = await trusted(statement({ ...plain, SELECT: shown.join(', ') }));
   const counted = await trusted(statement({ ...parts, SELECT: `count(${call.first})`, fill: windowOf(parts) ? none(parts) : '' }));
   if (!raw || !counted || errorOf(raw) || errorOf(counted)) return false;
-  const what = { call, round, parts };
+  const alone = dimensionsOf(parts).includes('*');
+  const what = { call, round, parts, alone };
   const own = seriesOf(ours.document);
   if (errorOf(ours.document) || !areChosen(own, raw, counted, what)) return false;
   const isRight = (known, how) => isLike(known, own) && areChosen(known, raw, counted, { ...what, parts: how });
@@ -131,10 +132,10 @@ function areChosen(all, raw, counted, what) {
 const none = ({ fill }) => (fill === '(none)' ? '(none)' : '(0)');
 
 /** Whether `rows` are what the call may give of the points of one series; `frame` has their times. */
-function isChosen(rows, points, frame, { call, round, parts }) {
+function isChosen(rows, points, frame, { call, round, parts, alone }) {
   const window = windowOf(parts);
   const shown = ([time, cell, ...more]) => [time, round ? rounded(cell, round) : cell, ...more];
-  const may = (all) => choices(call.name, all, call.rest, isBackwards(parts)).map(shown);
+  const may = (all) => choices(call.name, all, call.rest, { backwards: isBackwards(parts), alone }).map(shown);
   if (call.name === 'sample') {
     const how = { count: Number(call.rest[0]), backwards: isBackwards(parts), fill: parts.fill };
     return isDrawn(rows, points.map(shown), window && windowsOf(window, parts, frame), how);
