@@ -1,8 +1,8 @@
-//! Implements the write-ahead log: writes frames to rows of a few slots, and reads them after a
-//! restart.
+//! Implements the write-ahead log: writes frames to rows of a few slots, and reads the frames after
+//! a restart.
 //!
-//! Knows nothing of what a frame holds. Who decides when a frame is flushed, and what damage means
-//! to a query, is the shard.
+//! The log does not interpret the bytes of a frame. The shard decides when a frame is flushed, and
+//! which queries fail because of damage.
 #![doc = include_str!("FORMAT.md")]
 
 pub mod record;
@@ -15,101 +15,103 @@ use crate::store::{KEY_MAX, Store, StoreError, Table};
 use record::Head;
 use row_slots::Slots;
 
-/// The highest slot: slots are keys.
+/// The highest slot number. A slot is the key of a row.
 pub const SLOT_MAX: u64 = KEY_MAX;
 
 /// A frame that is about to be written.
 #[derive(Clone, Copy, Debug)]
 pub struct NewFrame<'a> {
-    /// Its write sequence: [`Wal::next_sequence`].
+    /// The write sequence, from [`Wal::next_sequence`].
     pub sequence: u64,
     /// The encoded frame.
     pub frame: &'a [u8],
-    /// What it touches, in the shard's own encoding.
+    /// The rows, measurements and times that the frame affects, in the shard's encoding.
     pub touch: &'a [u8],
-    /// Memory that it takes once decoded, bytes.
+    /// The memory size of the decoded frame, in bytes.
     pub decoded_bytes: u64,
-    /// The schema version that gave its ids.
+    /// The schema version that supplied the frame's ids.
     pub schema_version: u64,
 }
 
-/// A live frame as its rows' heads tell.
+/// A live frame, as described by the heads of its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Frame {
-    /// Rows of the log that it takes.
+    /// The number of log rows that the frame occupies.
     pub parts: u32,
-    /// Encoded bytes.
+    /// The encoded size, in bytes.
     pub bytes: u64,
-    /// Memory once decoded, bytes.
+    /// The memory size of the decoded frame, in bytes.
     pub decoded_bytes: u64,
-    /// The schema version that gave its ids.
+    /// The schema version that supplied the frame's ids.
     pub schema_version: u64,
-    /// What it touches.
+    /// The rows, measurements and times that the frame affects, in the shard's encoding.
     pub touch: Vec<u8>,
 }
 
-/// A part of the log that cannot be read.
+/// A frame or row of the log that cannot be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Damage {
-    /// Which, in the words that queries and diagnostics use.
+    /// The name of the damaged frame or row in query errors and diagnostics.
     pub block: String,
-    /// The frame, when it is known.
+    /// The sequence of the damaged frame, if known.
     pub sequence: Option<u64>,
-    /// Its rows, to be set aside raw.
+    /// The slots of the damaged rows. The shard copies these rows undecoded.
     pub slots: Vec<u64>,
-    /// What it touches; `None` when that is not known, and then every query fails.
+    /// The rows, measurements and times that the frame affects. If `None`, they are unknown and
+    /// every query fails.
     pub touch: Option<Vec<u8>>,
 }
 
-/// The log's index. Changes only after the store has taken the rows.
+/// The log's index in memory. It changes only after the store has written the rows.
 #[derive(Clone, Debug, Default)]
 pub struct Wal {
     slots: Slots,
-    /// Live and sound, by sequence.
+    /// The live, undamaged frames by sequence.
     frames: BTreeMap<u64, Frame>,
     damaged: Vec<Damage>,
     last_sequence: u64,
-    /// Sums over `frames`: asked for by every event.
+    /// The sums over `frames`. They are stored because every event reads them.
     bytes: u64,
     decoded_bytes: u64,
 }
 
 impl Wal {
-    /// The sequence of the next frame.
+    /// Returns the sequence of the next frame.
     pub fn next_sequence(&self) -> u64 {
         self.last_sequence + 1
     }
 
-    /// Gives the next sequence to something that is not a frame.
+    /// Uses up the next sequence for a change that is not a frame.
     pub fn skip(&mut self) {
         self.last_sequence += 1;
     }
 
-    /// Live frames by sequence, ascending.
+    /// Returns the live frames by sequence, in ascending order.
     pub fn frames(&self) -> &BTreeMap<u64, Frame> {
         &self.frames
     }
 
-    /// What cannot be read, as far as heads and reads so far have shown.
+    /// Returns the damage that replay and reads have found so far.
     pub fn damaged(&self) -> &[Damage] {
         &self.damaged
     }
 
-    /// Encoded bytes of the live frames.
+    /// Returns the encoded size of the live frames, in bytes.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Memory that the live frames take once decoded, bytes.
+    /// Returns the memory size of the live frames when decoded, in bytes.
     pub fn decoded_bytes(&self) -> u64 {
         self.decoded_bytes
     }
 
-    /// Writes a frame: one row, or several in one transaction, with what `beside` writes if that
-    /// is given.
+    /// Writes a frame as one row, or as several rows in one transaction. If `beside` is given, it
+    /// runs first in the same transaction.
     ///
     /// # Errors
-    /// [`StoreError`]; then the caller must load the log again, since the outcome is unknown.
+    /// Returns a [`StoreError`]. The outcome is then unknown, so the caller must load the log
+    /// again.
     pub fn append<S: Store>(
         &mut self,
         store: &S,
@@ -117,7 +119,7 @@ impl Wal {
         beside: Option<&dyn Fn() -> Result<(), StoreError>>,
     ) -> Result<(), StoreError> {
         let pieces = cut(frame, S::VALUE_BYTES_MAX);
-        // At most MESSAGE_BYTES_MAX / 1.9 MB parts.
+        // A message is at most MESSAGE_BYTES_MAX long, so the number of parts is small.
         let parts = pieces.len() as u32;
         let slots = self.slots.choose(parts);
         let write = |part: u32, slot: u64, body: &[u8]| {
@@ -150,11 +152,11 @@ impl Wal {
         self.frames.insert(sequence, frame);
     }
 
-    /// The bytes of live frame `sequence`. A frame found damaged is `None`, and from then on
-    /// among [`Wal::damaged`] and no longer among the live.
+    /// Returns the bytes of live frame `sequence`, or `None` if the frame is damaged. A damaged
+    /// frame moves from the live frames to [`Wal::damaged`].
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// Returns a [`StoreError`].
     pub fn read<S: Store>(
         &mut self,
         store: &S,
@@ -180,7 +182,7 @@ impl Wal {
         Ok(Some(bytes))
     }
 
-    /// Declares frame `sequence` damaged: its bytes are sound but cannot be decoded, say.
+    /// Marks frame `sequence` as damaged, for example if its checksum is valid but decoding fails.
     pub fn condemn(&mut self, sequence: u64, why: &str) {
         if let Some(frame) = self.frames.remove(&sequence) {
             self.bytes -= frame.bytes;
@@ -194,7 +196,8 @@ impl Wal {
         }
     }
 
-    /// After a flush of everything up to `head` was committed and damaged rows were set aside.
+    /// Releases the slots of damaged rows and of the frames up to `head`. The caller must have
+    /// committed the flush up to `head` and copied the damaged rows.
     pub fn release(&mut self, head: u64) {
         self.frames = self.frames.split_off(&(head + 1));
         self.bytes = self.frames.values().map(|frame| frame.bytes).sum();
@@ -207,10 +210,10 @@ impl Wal {
         }
     }
 
-    /// Deletes the rows of dead slots, each of which is billed.
+    /// Deletes the rows of dead slots. Each deleted row is billed.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// Returns a [`StoreError`].
     pub fn delete_dead<S: Store>(&mut self, store: &S) -> Result<(), StoreError> {
         let runs = self.slots.dead_runs();
         store.atomically(|| runs.into_iter().try_for_each(|run| store.delete(Table::Wal, run)))?;
@@ -218,13 +221,13 @@ impl Wal {
         Ok(())
     }
 
-    /// Whether there are rows that [`Wal::delete_dead`] would delete.
+    /// Whether [`Wal::delete_dead`] would delete rows.
     pub fn has_dead(&self) -> bool {
         self.slots.has_dead()
     }
 }
 
-/// The frame in pieces that fill a row each, head included.
+/// Cuts the frame into pieces that, together with their head, each fill a row.
 fn cut<'a>(frame: &NewFrame<'a>, row_bytes_max: usize) -> Vec<&'a [u8]> {
     let first_max = row_bytes_max.saturating_sub(Head::encoded_bytes(frame.touch));
     let (first, mut rest) = frame.frame.split_at(first_max.min(frame.frame.len()));

@@ -1,47 +1,48 @@
-//! Encodes and decodes the head of one WAL row, and the checksum that ties its body to it.
+//! Encodes and decodes the head of a WAL row. The head contains the body's checksum.
 
 use crate::codec::crc::{CRC_BYTES, append_crc, crc32c, crc32c_append, verify_crc};
 
 const VERSION: u8 = 2;
-/// version, sequence, part, parts, decoded_bytes, schema_version, body_bytes, body_crc
+/// The fields are version, sequence, part, parts, decoded_bytes, schema_version, body_bytes and
+/// body_crc.
 const FIXED_BYTES: usize = 1 + 8 + 4 + 4 + 8 + 8 + 4 + 4;
 
-/// Why a row is not a sound part of a frame.
+/// An error in a row of the log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Too short, or its checksum is wrong.
+    /// The head is too short, or its checksum is wrong.
     #[error("the head of the WAL row is damaged")]
     Head,
-    /// Written by a newer release.
+    /// A newer release wrote the row.
     #[error("the WAL row has version {0}, which this release cannot read")]
     Version(u8),
-    /// Its length or checksum is wrong.
+    /// The body's length or checksum is wrong.
     #[error("the body of the WAL row is damaged")]
     Body,
 }
 
-/// What a WAL row says about itself.
+/// The head of a WAL row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Head {
     /// The frame's write sequence.
     pub sequence: u64,
-    /// Which part of the frame, from 0.
+    /// The number of this part of the frame, counted from 0.
     pub part: u32,
-    /// Parts of the frame.
+    /// The number of parts of the frame.
     pub parts: u32,
-    /// Memory that the whole frame takes once decoded, bytes.
+    /// The memory size of the whole decoded frame, in bytes.
     pub decoded_bytes: u64,
-    /// The schema version that gave the frame's ids.
+    /// The schema version that supplied the frame's ids.
     pub schema_version: u64,
-    /// Length of the body.
+    /// The length of the body, in bytes.
     pub body_bytes: u32,
     body_crc: u32,
-    /// What the frame touches; empty but in part 0.
+    /// The rows, measurements and times that the frame affects. Empty except in part 0.
     pub touch: Vec<u8>,
 }
 
 impl Head {
-    /// The head of `body` as one part of a frame.
+    /// Creates the head for `body`, which is one part of a frame.
     pub fn new(frame: &super::NewFrame<'_>, part: u32, parts: u32, body: &[u8]) -> Self {
         Self {
             sequence: frame.sequence,
@@ -49,19 +50,19 @@ impl Head {
             parts,
             decoded_bytes: frame.decoded_bytes,
             schema_version: frame.schema_version,
-            // A row holds less than 2 MB (Store::VALUE_BYTES_MAX).
+            // A row is smaller than 2 MB (Store::VALUE_BYTES_MAX).
             body_bytes: body.len() as u32,
             body_crc: body_crc(frame.sequence, part, parts, body),
             touch: if part == 0 { frame.touch.to_vec() } else { Vec::new() },
         }
     }
 
-    /// Bytes that a head with `touch` takes.
+    /// Returns the encoded size of a head with `touch`, in bytes.
     pub const fn encoded_bytes(touch: &[u8]) -> usize {
         FIXED_BYTES + touch.len() + CRC_BYTES
     }
 
-    /// The head's bytes.
+    /// Encodes the head.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(Self::encoded_bytes(&self.touch));
         out.push(VERSION);
@@ -77,10 +78,10 @@ impl Head {
         out
     }
 
-    /// Reads a head.
+    /// Decodes a head.
     ///
     /// # Errors
-    /// [`Error::Head`], [`Error::Version`].
+    /// Returns [`Error::Head`] or [`Error::Version`].
     pub fn decode(bytes: &[u8]) -> Result<Self, Error> {
         let covered = verify_crc(bytes).map_err(|_| Error::Head)?;
         let (&version, mut rest) = covered.split_first().ok_or(Error::Head)?;
@@ -99,10 +100,10 @@ impl Head {
         })
     }
 
-    /// Checks that `body` is the one that this head was made for.
+    /// Checks the length and checksum of `body` against this head.
     ///
     /// # Errors
-    /// [`Error::Body`].
+    /// Returns [`Error::Body`].
     pub fn check(&self, body: &[u8]) -> Result<(), Error> {
         let sound = body.len() as u64 == u64::from(self.body_bytes)
             && body_crc(self.sequence, self.part, self.parts, body) == self.body_crc;

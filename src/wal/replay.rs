@@ -1,4 +1,4 @@
-//! Reads the WAL's rows after a restart: finds the live frames, and what is damaged.
+//! Reads the WAL's rows after a restart, and finds the live frames and the damage.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,17 +7,20 @@ use super::row_slots::Slots;
 use super::{Damage, Frame, Wal};
 use crate::store::{Store, StoreError, Table};
 
-/// Heads fetched at a time.
+/// The number of heads in one read.
 const HEADS_PER_READ: u32 = 1_000;
 
-/// How much of a body without a readable head is kept to tell what it touches.
+/// The maximum number of body bytes kept for a row with an unreadable head. The shard derives from
+/// them which measurements and times the frame affects.
 const TOUCH_BYTES_MAX: usize = 256 << 10;
 
-/// Reads the heads of all rows. Bodies stay where they are. Sequences in `taken` were given to
-/// something that is not a frame: they are no holes, and no frame gets them.
+/// Loads the log by reading the heads of all rows. Bodies are not read unless the head is
+/// unreadable. The sequences in `taken` belong to changes that are not frames, so they are not
+/// reported as missing and no new frame gets them.
 ///
 /// # Errors
-/// [`StoreError`] when the heads cannot be listed; damage is no error but part of the answer.
+/// Returns a [`StoreError`] if the heads cannot be listed. Damage is not an error; the returned
+/// [`Wal`] contains it.
 pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> Result<Wal, StoreError> {
     let mut slots = Slots::default();
     let mut damaged = Vec::new();
@@ -33,7 +36,8 @@ pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> Result<Wal
                 }
                 Ok(_) => slots.add_dead(slot),
                 Err(error) => {
-                    // A frame begins with what it touches, under a checksum of its own.
+                    // A frame begins with the measurements and times that it affects. They have a
+                    // separate checksum.
                     let mut touch = store.body(Table::Wal, slot)?.unwrap_or_default();
                     touch.truncate(TOUCH_BYTES_MAX);
                     damaged.push(Damage {
@@ -57,7 +61,7 @@ pub fn load<S: Store>(store: &S, head: u64, taken: &BTreeSet<u64>) -> Result<Wal
     Ok(wal)
 }
 
-/// Takes a frame whose parts are all there; anything else is damage.
+/// Adds the frame if all of its parts exist. Otherwise adds damage.
 fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
     rows.sort_by_key(|(_, row)| row.part);
     let slots: Vec<u64> = rows.iter().map(|&(slot, _)| slot).collect();
@@ -83,7 +87,8 @@ fn add_frame(wal: &mut Wal, sequence: u64, mut rows: Vec<(u64, Head)>) {
     }
 }
 
-/// Sequences that should be there and are not. Rows with bad heads account for as many of them.
+/// Adds damage for missing sequences. Each row with an unreadable head may contain one of the
+/// missing sequences, so only a higher number of missing sequences is damage.
 fn add_holes(wal: &mut Wal, head: u64, taken: &BTreeSet<u64>) {
     let known = |wal: &Wal, sequence: u64| {
         wal.frames.contains_key(&sequence)

@@ -1,36 +1,37 @@
-//! Knows which slots hold live frames, by sequence, and which slots may be rewritten.
+//! Tracks the slots of live frames, and the slots whose rows may be overwritten.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Slots of the WAL. A slot is live, dead (its row may be rewritten) or not there yet.
+/// The slots of the WAL. A slot is live, dead (its row may be overwritten) or unused.
 #[derive(Clone, Debug, Default)]
 pub struct Slots {
-    /// Slots of the parts of each live frame, by part.
+    /// The slots by frame sequence. The slots of a frame are ordered by part.
     live: BTreeMap<u64, Vec<u64>>,
     dead: BTreeSet<u64>,
-    /// The lowest slot that never held a row.
+    /// The lowest slot that has never contained a row.
     next: u64,
 }
 
 impl Slots {
-    /// Records that a row exists whose frame is flushed, or that is no longer needed.
+    /// Records that `slot` has a row that may be overwritten, because its frame is flushed or the
+    /// row is no longer needed.
     pub fn add_dead(&mut self, slot: u64) {
         self.next = self.next.max(slot + 1);
         self.dead.insert(slot);
     }
 
-    /// Records that a row exists that must not be rewritten yet.
+    /// Records that `slot` has a row that must not be overwritten yet.
     pub fn reserve(&mut self, slot: u64) {
         self.next = self.next.max(slot + 1);
     }
 
-    /// Whether there is a dead slot.
+    /// Whether a dead slot exists.
     pub fn has_dead(&self) -> bool {
         !self.dead.is_empty()
     }
 
-    /// Slots for the parts of a new frame, lowest first: dead ones, then new ones. Nothing changes
-    /// until [`Slots::occupy`].
+    /// Chooses slots for the parts of a new frame: dead slots before unused slots, in ascending
+    /// order. The slots stay free until [`Slots::occupy`] is called.
     pub fn choose(&self, parts: u32) -> Vec<u64> {
         self.dead.iter().copied().chain(self.next..).take(parts as usize).collect()
     }
@@ -44,19 +45,19 @@ impl Slots {
         self.live.insert(sequence, slots);
     }
 
-    /// Slots of frame `sequence`, by part.
+    /// Returns the slots of frame `sequence`, ordered by part.
     pub fn of_frame(&self, sequence: u64) -> Option<&[u64]> {
         self.live.get(&sequence).map(Vec::as_slice)
     }
 
-    /// Makes the slots of every frame up to `head` dead.
+    /// Marks the slots of every frame up to `head` as dead.
     pub fn release(&mut self, head: u64) {
         let kept = self.live.split_off(&(head + 1));
         let released = std::mem::replace(&mut self.live, kept);
         self.dead.extend(released.into_values().flatten());
     }
 
-    /// Runs of dead slots, ascending.
+    /// Returns the dead slots as ranges, in ascending order.
     pub fn dead_runs(&self) -> Vec<std::ops::RangeInclusive<u64>> {
         let mut runs: Vec<std::ops::RangeInclusive<u64>> = Vec::new();
         for &slot in &self.dead {
@@ -68,7 +69,7 @@ impl Slots {
         runs
     }
 
-    /// Forgets the dead slots, whose rows have been deleted.
+    /// Forgets the dead slots after their rows have been deleted.
     pub fn forget_dead(&mut self) {
         self.dead.clear();
     }

@@ -1,4 +1,4 @@
-//! The log against a store that keeps, loses and corrupts rows.
+//! Tests the log with a store that keeps, loses and corrupts rows.
 
 use std::collections::BTreeSet;
 
@@ -85,7 +85,7 @@ fn holes_missing_parts_and_bad_bytes_are_named() {
     append(&mut wal, &store, &frame(4, 10));
     append(&mut wal, &store, &frame(5, 10));
     let head = |slot| store.head(Table::Wal, slot).unwrap().unwrap();
-    // Slots: frame 1 is 0, frame 2 is 1 to 3, frames 3 to 5 are 4 to 6.
+    // Frame 1 is in slot 0, frame 2 in slots 1 to 3, and frames 3 to 5 in slots 4 to 6.
     store.delete(Table::Wal, 2..=2).unwrap();
     store.put(Table::Wal, 0, b"bad head", &frame(1, 10)).unwrap();
     store.put(Table::Wal, 5, &head(5), b"bad body").unwrap();
@@ -109,7 +109,8 @@ fn holes_missing_parts_and_bad_bytes_are_named() {
     let next = again.next_sequence();
     append(&mut again, &store, b"new");
     let slots: Vec<_> = again.slots.of_frame(next).unwrap().to_vec();
-    // As many holes as unreadable heads are no news.
+    // The number of missing sequences does not exceed the number of unreadable heads, so no damage
+    // is added.
     store.delete(Table::Wal, 6..=6).unwrap();
     let again = replay::load(&store, 3, &BTreeSet::new()).unwrap();
     assert_eq!(again.damaged().len(), 1, "{:?}", again.damaged());
