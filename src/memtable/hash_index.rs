@@ -1,19 +1,20 @@
-//! From hashes to numbers 0, 1, 2, …: an open-addressed table that does not hold the keys.
+//! Maps hashes to the numbers 0, 1, 2, … in an open-addressed table that does not store the keys.
 //!
-//! A dictionary or series table holds them already, so an entry costs 8 to 16 bytes however long
-//! its key is.
+//! A dictionary or series table stores the keys. So an entry takes 8 to 16 bytes, independent of
+//! the key's length.
 
-/// Numbers by hash. The caller compares keys.
+/// A map from hashes to entry numbers. The caller compares the keys.
 #[derive(Clone, Debug, Default)]
 pub struct HashIndex {
-    /// Entry plus 1, or 0 for none. A power of two long, at most half full.
+    /// The entry number plus 1, or 0 for a free slot. The length is a power of two, and at most
+    /// half of the slots are used.
     slots: Vec<u32>,
     /// The hash of each entry.
     hashes: Vec<u32>,
 }
 
 impl HashIndex {
-    /// The entry with this hash for which `is_same` holds.
+    /// Returns the entry that has this hash and for which `is_same` returns true.
     pub fn find(&self, hash: u32, mut is_same: impl FnMut(u32) -> bool) -> Option<u32> {
         let mask = self.slots.len().wrapping_sub(1);
         let mut slot = hash as usize & mask;
@@ -26,9 +27,10 @@ impl HashIndex {
         }
     }
 
-    /// Adds the next entry and answers its number.
+    /// Adds the next entry and returns its number.
     pub fn insert(&mut self, hash: u32) -> u32 {
-        // Entries are series or distinct values of a memtable: bounded far below 2^32.
+        // Entries are series or distinct tag values of a memtable, so there are far fewer than
+        // 2^32.
         let entry = self.hashes.len() as u32;
         self.hashes.push(hash);
         if self.hashes.len() * 2 > self.slots.len() {
@@ -54,7 +56,7 @@ impl HashIndex {
         }
     }
 
-    /// Bytes of memory held.
+    /// Returns the memory size, in bytes.
     pub fn bytes(&self) -> usize {
         (self.slots.capacity() + self.hashes.capacity()) * 4
     }

@@ -1,9 +1,11 @@
-//! Frames to columns in memory: a cache of the WAL that can be dropped and replayed at any time.
+//! Stores the rows of frames as columns in memory. The memtable is a cache of the WAL and can be
+//! dropped and replayed at any time.
 //!
-//! Per measurement a table of series and the rows in the order of writing, sorted when read or
-//! flushed. Field values lie in slabs, one per set of columns: no row is widened to the columns of
-//! others, so that it holds about what its frames take once decoded.
-//! Which frames are in it, and when it is dropped, is the shard's business.
+//! Each measurement has a table of its series, and its rows in the order of writing. Rows are
+//! sorted when they are read or flushed. Field values are stored in slabs, one for each set of
+//! columns. So a row takes no space for columns without a value, and the memtable is about as large
+//! as its decoded frames. The shard decides which frames are in the memtable and when it is
+//! dropped.
 
 pub mod cursor;
 pub mod hash_index;
@@ -15,7 +17,7 @@ use crate::batch::FrameTable;
 use crate::model::ids::MeasurementId;
 use table::MeasurementTable;
 
-/// The rows of every frame above the flushed head.
+/// The rows of all frames above the flushed head.
 #[derive(Clone, Debug)]
 pub struct Memtable {
     hash_seed: u64,
@@ -23,7 +25,7 @@ pub struct Memtable {
 }
 
 impl Memtable {
-    /// No rows. `hash_seed` seeds the tables over tag values.
+    /// Creates an empty memtable. `hash_seed` seeds the hash tables of tag values.
     pub fn new(hash_seed: u64) -> Self {
         Self { hash_seed, tables: BTreeMap::new() }
     }
@@ -39,17 +41,17 @@ impl Memtable {
         }
     }
 
-    /// One measurement's rows, if there are any.
+    /// Returns the measurement's rows, or `None` if it has no rows.
     pub fn table(&self, measurement: MeasurementId) -> Option<&MeasurementTable> {
         self.tables.get(&measurement)
     }
 
-    /// Every measurement with rows, ascending by id.
+    /// Returns the measurements that have rows, in ascending order of their ids.
     pub fn tables(&self) -> impl Iterator<Item = (MeasurementId, &MeasurementTable)> {
         self.tables.iter().map(|(&id, table)| (id, table))
     }
 
-    /// Bytes of memory held.
+    /// Returns the memory size, in bytes.
     pub fn bytes(&self) -> usize {
         self.tables.values().map(|table| 200 + table.bytes()).sum()
     }

@@ -1,4 +1,4 @@
-//! One measurement's rows in memory, in the order in which they were written.
+//! Stores a measurement's rows in memory, in the order of writing.
 
 use std::cell::RefCell;
 use std::hash::BuildHasher;
@@ -15,28 +15,27 @@ use crate::batch::slabs::Slabs;
 use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 
-/// Rows of one measurement, append-only: series and time of each, and what fields it has.
+/// A measurement's rows. Each row has a series, a time and field values. Rows can only be appended.
 #[derive(Clone, Debug)]
 pub struct MeasurementTable {
     hasher: FixedState,
     tag_ids: Vec<ColumnId>,
     series: Rc<SeriesTable>,
-    /// Of the dictionary of each tag.
+    /// The index of each tag's dictionary.
     values: Vec<HashIndex>,
-    /// Of the series, by their codes.
+    /// The index of the series by their codes.
     keys: HashIndex,
     row_series: Chunks<u32>,
     times_ns: Chunks<i64>,
-    /// Of the rows, by their numbers.
+    /// The field values by row number.
     fields: Slabs,
     time: TimeRange,
-    /// The rows by key, for this order of tags, up to the last one that was there when it was
-    /// needed.
+    /// The rows sorted by key, for this order of tags. The sort may not cover the newest rows.
     by_key: RefCell<Option<(Vec<usize>, Rc<Rows>)>>,
 }
 
 impl MeasurementTable {
-    /// No rows.
+    /// Creates an empty table.
     pub fn new(hash_seed: u64) -> Self {
         Self {
             hasher: FixedState::with_seed(hash_seed),
@@ -52,37 +51,38 @@ impl MeasurementTable {
         }
     }
 
-    /// Ids of the tags of [`MeasurementTable::series`].
+    /// Returns the ids of the tags in [`MeasurementTable::series`].
     pub fn tag_ids(&self) -> &[ColumnId] {
         &self.tag_ids
     }
 
-    /// The series, in order of first appearance.
+    /// Returns the series, in the order of their first appearance.
     pub fn series(&self) -> &Rc<SeriesTable> {
         &self.series
     }
 
-    /// For each row, its series.
+    /// Returns the series number of each row.
     pub fn row_series(&self) -> &Chunks<u32> {
         &self.row_series
     }
 
-    /// For each row, its time.
+    /// Returns the time of each row, in nanoseconds.
     pub fn times_ns(&self) -> &Chunks<i64> {
         &self.times_ns
     }
 
-    /// The values of the fields.
+    /// Returns the field values.
     pub fn fields(&self) -> &Slabs {
         &self.fields
     }
 
-    /// Every row lies inside; empty when there is none.
+    /// Returns the time range of all rows. The range is empty if the table is empty.
     pub fn time(&self) -> TimeRange {
         self.time
     }
 
-    /// The rows by key and time; `tags` are positions in the order of the keys.
+    /// Returns the rows sorted by key and time. `tags` contains the positions of the tags in key
+    /// order.
     pub(super) fn by_key(&self, tags: &[usize]) -> Rc<Rows> {
         let mut known = self.by_key.borrow_mut();
         let rows = match &*known {
@@ -111,7 +111,8 @@ impl MeasurementTable {
         self.fields.append(&table.field_ids, &table.block.fields, table.block.rows());
     }
 
-    /// Finds or adds each series of `table`; answers its number here for each one there.
+    /// Finds or adds each series of `table`. The result maps series numbers of `table` to series
+    /// numbers of this table.
     fn take_series(&mut self, table: &FrameTable) -> Vec<u32> {
         let from = &table.block.series;
         let held = Rc::make_mut(&mut self.series);
@@ -151,14 +152,14 @@ impl MeasurementTable {
         map
     }
 
-    /// Of each series of a frame whether it has rows here.
+    /// Returns, for each series of a frame, whether it has rows in this table.
     pub fn knows(&self, table: &FrameTable) -> Vec<bool> {
         let places: Vec<Option<usize>> = table
             .tag_ids
             .iter()
             .map(|&id| self.tag_ids.iter().position(|&held| held == id))
             .collect();
-        // Of each tag, for each code there the code here.
+        // For each tag, this maps codes of the frame to codes of this table.
         let code_maps: Vec<Vec<Option<u32>>> = places
             .iter()
             .zip(&table.block.series.tags)
@@ -190,7 +191,7 @@ impl MeasurementTable {
         (0..table.block.series.len as usize).map(&mut is_known).collect()
     }
 
-    /// Bytes of memory held, estimated from capacities.
+    /// Returns the memory size in bytes, estimated from capacities.
     pub fn bytes(&self) -> usize {
         let tags: usize = self
             .series
@@ -205,7 +206,7 @@ impl MeasurementTable {
     }
 }
 
-/// Finds or adds each dictionary value of `from`; answers its code in `to` for each code there.
+/// Finds or adds each dictionary value of `from`. The result maps codes of `from` to codes of `to`.
 fn take_values(
     hasher: &FixedState,
     index: &mut HashIndex,
@@ -226,12 +227,12 @@ fn take_values(
     map
 }
 
-/// The upper half: tables take the low bits of it.
+/// Returns the upper 32 bits of the hash. [`HashIndex`] uses the low bits of this result.
 fn value_hash(hasher: &FixedState, value: &str) -> u32 {
     (hasher.hash_one(value) >> 32) as u32
 }
 
-/// The place of a value in the dictionary.
+/// Returns the position of a value in the dictionary.
 fn find_value(index: &HashIndex, tag: &TagColumn, hash: u32, value: &str) -> Option<u32> {
     index.find(hash, |entry| tag.dictionary.get(entry as usize) == value)
 }
@@ -254,8 +255,8 @@ fn take_key(
     index.insert(hash)
 }
 
-/// Of a series by its codes. Tags that it lacks do not enter, so that a tag key seen later changes
-/// nothing.
+/// Hashes a series by its codes. The codes of missing tags do not affect the hash, so the hash
+/// stays the same when the table gets a new tag key.
 fn key_hash(hasher: &FixedState, codes: &[u32]) -> u32 {
     let mut sum = hasher.hash_one(0_u8);
     for (place, &code) in (1_u64..).zip(codes) {
@@ -268,7 +269,7 @@ fn key_hash(hasher: &FixedState, codes: &[u32]) -> u32 {
     (sum >> 32) as u32
 }
 
-/// The series with these codes.
+/// Finds the series with these codes.
 fn find_key(index: &HashIndex, held: &SeriesTable, hash: u32, codes: &[u32]) -> Option<u32> {
     let same = |entry: u32| {
         let held_codes = held.tags.iter().map(|tag| tag.codes.get(entry as usize).copied());

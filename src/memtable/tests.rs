@@ -1,4 +1,4 @@
-//! Frames with changing tags and columns meet in one table.
+//! Combines frames with different tags and columns in one table.
 
 use super::*;
 use crate::batch::Block;
@@ -15,7 +15,7 @@ const MEASUREMENT: MeasurementId = MeasurementId(3);
 /// `(tags, time, fields)`
 type Row<'a> = (&'a [(u32, &'a str)], i64, &'a [(u32, i64)]);
 
-/// One row per series.
+/// Builds a frame with one row per series.
 fn frame(rows: &[Row<'_>]) -> FrameTable {
     let ids = |pick: fn(&Row<'_>) -> Vec<u32>| {
         let mut ids: Vec<u32> = rows.iter().flat_map(pick).collect();

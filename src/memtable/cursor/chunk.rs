@@ -1,4 +1,5 @@
-//! One measurement's rows in order, in chunks whose fields are laid out when they are read.
+//! Sorts a measurement's rows and divides them into chunks. The fields of a chunk are laid out when
+//! it is read.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -13,35 +14,36 @@ use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 
-/// Rows of a chunk, each series and time once.
+/// The maximum number of rows in a chunk, after rows of the same series and time are combined.
 const CHUNK_ROWS: usize = 1_024;
-/// Where more than one of so many rows is new all are sorted: that takes no longer then.
+/// If more than one in this number of rows is new, all rows are sorted again. That takes no longer
+/// than inserting the new rows.
 const NEW_ROWS_SHARE: usize = 8;
-/// Text of a page, bytes; a row that has more is a page of its own.
+/// The maximum text size of a page, in bytes. A row with more text gets a separate page.
 const PAGE_TEXT_BYTES: u64 = 256_000;
 
 /// The rows of a measurement by series key and time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::memtable) struct Rows {
-    /// Every row; those of one series and time in the order of writing.
+    /// All row numbers by series key, time and order of writing.
     order: Vec<u32>,
-    /// Where in `order` each chunk begins, and the end.
+    /// The position in `order` at which each chunk starts, followed by the length of `order`.
     chunks: Vec<u32>,
-    /// By key.
+    /// The series that have rows, in key order.
     series: Vec<Start>,
-    /// No two rows are of one series and time.
+    /// Whether each series and time has a single row.
     pub(super) is_distinct: bool,
-    /// Of each series its place by key.
+    /// The position of each series in key order, indexed by series number.
     rank: Rc<[u32]>,
 }
 
-/// Where the rows of a series begin.
+/// The start of a series' rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Start {
-    /// Its number in the table.
+    /// The series number in the table.
     series: u32,
     chunk: u32,
-    /// In the chunk, each time counted once.
+    /// The row number in the chunk. Duplicates of a series and time count once.
     row: u32,
 }
 
@@ -54,7 +56,8 @@ impl Rows {
         Self::in_order(table, order, rank)
     }
 
-    /// The same with the rows that were appended since: a reader beside a writer sorts what is new.
+    /// Returns these rows extended by the rows that were appended since. It sorts only the new
+    /// rows, so that reads between writes stay cheap.
     pub(in crate::memtable) fn extended(&self, table: &MeasurementTable, tags: &[usize]) -> Self {
         let (row_series, times_ns) = (table.row_series(), table.times_ns());
         let (sorted, rows) = (self.order.len(), row_series.len());
@@ -69,14 +72,14 @@ impl Rows {
             let series = row_series.get(*row).unwrap_or_default();
             (rank.get(series as usize), times_ns.get(*row))
         };
-        // Rows in memory are fewer than 2^32.
+        // A memtable has fewer than 2^32 rows.
         let mut new: Vec<u32> = (sorted as u32..rows as u32).collect();
         new.sort_by(|&a, &b| key(&a).cmp(&key(&b)));
         let mut order: Vec<u32> = Vec::with_capacity(rows);
         let (mut rest, mut is_distinct) = (self.order.as_slice(), self.is_distinct);
         let mut added: Vec<(u32, u32)> = Vec::new();
         for row in new {
-            // What was written first stands first.
+            // Duplicates of a series and time stay in the order of writing.
             let (before, behind) = rest.split_at(rest.partition_point(|old| key(old) <= key(&row)));
             order.extend_from_slice(before);
             is_distinct &= order.last().is_none_or(|last| key(last) != key(&row));
@@ -106,17 +109,17 @@ impl Rows {
         Self::of_distinct(order, &counts, rank)
     }
 
-    /// Of each series by key its number and how many rows it has, where all rows are distinct.
+    /// Returns the number and row count of each series, in key order. All rows must be distinct.
     fn distinct_counts(&self) -> impl Iterator<Item = (u32, u32)> {
         let first = |start: &Start| start.chunk * CHUNK_ROWS as u32 + start.row;
         let ends = self.series.iter().skip(1).map(first).chain([self.order.len() as u32]);
         self.series.iter().zip(ends).map(move |(start, end)| (start.series, end - first(start)))
     }
 
-    /// What [`Self::in_order`] comes to where no two rows are of one series and time, without a
-    /// look at each of them. `counts`: of each series by key its number and its rows.
+    /// Builds the same result as [`Self::in_order`] for distinct rows, without comparing them.
+    /// `counts` contains the number and row count of each series, in key order.
     fn of_distinct(order: Vec<u32>, counts: &[(u32, u32)], rank: Rc<[u32]>) -> Self {
-        // Rows in memory are fewer than 2^32.
+        // A memtable has fewer than 2^32 rows.
         let (rows, chunk_rows) = (order.len() as u32, CHUNK_ROWS as u32);
         let chunks = std::iter::once(0).chain((chunk_rows..rows).step_by(CHUNK_ROWS)).chain([rows]);
         let mut first = 0;
@@ -129,12 +132,12 @@ impl Rows {
         Self { chunks: chunks.collect(), series, is_distinct: true, order, rank }
     }
 
-    /// How many rows are in order.
+    /// Returns the number of sorted rows.
     pub(in crate::memtable) fn rows(&self) -> usize {
         self.order.len()
     }
 
-    /// Those of them that lie inside `time`.
+    /// Returns the rows inside `time`.
     pub(super) fn within(&self, table: &MeasurementTable, time: TimeRange) -> Self {
         let times_ns = table.times_ns();
         let is_inside = |row: &&u32| times_ns.get(**row).is_some_and(|at| time.contains(at));
@@ -142,7 +145,7 @@ impl Rows {
         Self::in_order(table, order, Rc::clone(&self.rank))
     }
 
-    /// Cuts rows, which stand in their order, into chunks.
+    /// Cuts sorted rows into chunks.
     fn in_order(table: &MeasurementTable, order: Vec<u32>, rank: Rc<[u32]>) -> Self {
         let (row_series, times_ns) = (table.row_series(), table.times_ns());
         let (mut chunks, mut series) = (vec![0], Vec::<Start>::new());
@@ -163,28 +166,28 @@ impl Rows {
             }
             (rows, last) = (rows + 1, Some(key));
         }
-        // Rows in memory are fewer than 2^32.
+        // A memtable has fewer than 2^32 rows.
         chunks.push(order.len() as u32);
         Self { order, chunks, series, is_distinct, rank }
     }
 
-    /// Memory held.
+    /// Returns the memory size, in bytes.
     pub(in crate::memtable) fn bytes(&self) -> usize {
         let numbers = self.order.len() + self.chunks.len() + self.rank.len();
         numbers * 4 + self.series.len() * size_of::<Start>()
     }
 
-    /// Number of series that have rows.
+    /// Returns the number of series that have rows.
     pub(super) fn series(&self) -> usize {
         self.series.len()
     }
 
-    /// The number in the table of the series at `place`.
+    /// Returns the table's number for the series at `place` in key order.
     pub(super) fn series_at(&self, place: usize) -> u32 {
         self.series.get(place).map_or(0, |start| start.series)
     }
 
-    /// The chunks that have rows of the series at `place`.
+    /// Returns the chunks that contain rows of the series at `place`.
     pub(super) fn chunks_of(&self, place: usize) -> Range<usize> {
         let Some(start) = self.series.get(place) else { return 0..0 };
         let end = match self.series.get(place + 1) {
@@ -194,7 +197,7 @@ impl Rows {
         start.chunk as usize..end as usize
     }
 
-    /// The rows of the series at `place` in one of its chunks, which has `rows` rows.
+    /// Returns the rows of the series at `place` in one of its chunks. The chunk has `rows` rows.
     pub(super) fn rows_in(&self, place: usize, chunk: usize, rows: usize) -> Range<usize> {
         let bound = |place: usize| {
             let start = self.series.get(place)?;
@@ -203,8 +206,8 @@ impl Rows {
         bound(place).unwrap_or(0)..bound(place + 1).unwrap_or(rows)
     }
 
-    /// Whether rows of the series at `place` in a chunk may lie inside `time`: where all of the
-    /// chunk is of one series, its first and last row tell.
+    /// Whether rows of the series at `place` in a chunk may be inside `time`. If the whole chunk
+    /// belongs to one series, its first and last row decide. Otherwise the result is true.
     pub(super) fn may_be_within(
         &self,
         place: usize,
@@ -232,11 +235,11 @@ impl Rows {
     }
 }
 
-/// Where the values of a chunk's rows are.
+/// The layout of the field values of a chunk.
 pub(super) struct Values<'a>(Layout<'a>);
 
 impl<'a> Values<'a> {
-    /// Those of a chunk by its number.
+    /// Lays out the chunk with this number.
     pub(super) fn new(number: usize, table: &'a MeasurementTable, rows: &Rows) -> Self {
         let distinct = match rows.is_distinct {
             true => Distinct::of_distinct(rows.range(number).to_vec()),
@@ -245,27 +248,27 @@ impl<'a> Values<'a> {
         Self(Layout::new(table.fields(), distinct))
     }
 
-    /// A column of some rows; `None` if none of them has a value.
+    /// Returns a column of some rows, or `None` if all of their values are null.
     pub(super) fn column(&self, rows: Range<usize>, id: ColumnId) -> Option<Column> {
         let column = self.0.field(id)?.gather(rows);
         (column.validity.nulls(column.len()) < column.len()).then_some(column)
     }
 }
 
-/// Some rows, ready to be read, in pages of not too much text.
+/// A chunk that is ready to be read, divided into pages with limited text.
 pub(super) struct Chunk<'a> {
-    /// Its table, and its number there.
+    /// The position of the table and the number of the chunk in the table.
     pub(super) at: (usize, usize),
     pub(super) values: Values<'a>,
-    /// Those that some row has: a wide row elsewhere makes no page wider.
+    /// The columns with a value in this chunk. Wide rows in other chunks do not add columns.
     columns: Columns,
     rows: usize,
-    /// The first row of each page and the times of all.
+    /// The first row of each page, and the times of the page's rows.
     pages: Vec<(usize, Rc<[i64]>)>,
 }
 
 impl<'a> Chunk<'a> {
-    /// `columns`: those of the whole table.
+    /// Lays out a chunk. `columns` contains the columns of the whole table.
     pub(super) fn new(
         at: (usize, usize),
         table: &'a MeasurementTable,
@@ -305,7 +308,7 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// Cuts rows with this much text into pages.
+/// Cuts rows with these text sizes into pages.
 fn pages(text_bytes: &[u32]) -> Vec<Range<usize>> {
     let (mut pages, mut start, mut bytes) = (Vec::new(), 0, 0);
     for (at, &row) in text_bytes.iter().enumerate() {

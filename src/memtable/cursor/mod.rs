@@ -1,5 +1,6 @@
-//! The rows in memory as a sorted source of a merge: series by key, rows by time, what was written
-//! last winning field by field. A flush is a merge of this one.
+//! Reads the rows in memory as a sorted source of a merge. Series are ordered by key and rows by
+//! time. If rows have the same series and time, the last write wins for each field. A flush is a
+//! merge with this source.
 
 pub(super) mod chunk;
 
@@ -20,16 +21,17 @@ use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 
-/// Chunks that a cursor keeps ready: picks that are read together may begin in one and end in the
-/// next.
+/// The number of chunks that a cursor keeps laid out. Picks that are read together may start in one
+/// chunk and end in the next.
 const CHUNKS_KEPT: usize = 2;
-/// Bits of a page's name for its first row in the chunk, and for its chunk.
+/// The number of bits in a page's name for its first row in the chunk. `CHUNK_BITS` is the number
+/// of bits for the chunk.
 const ROW_BITS: u32 = 16;
 const CHUNK_BITS: u32 = 24;
 
-/// The tags of a measurement in the order of its keys: those that are `known`, then what rows have
-/// beyond, the most distinct values first. So the tag that tells series apart comes first, where
-/// nothing is known yet, and what is sorted stays so.
+/// Returns the tags of a measurement in the order of its keys. The `known` tags come first,
+/// followed by the table's other tags with the highest number of distinct values first. So for a
+/// new measurement the most selective tag comes first, and sorted parts stay sorted.
 pub fn tag_order(known: &[ColumnId], table: &MeasurementTable) -> Vec<ColumnId> {
     let tags = table.tag_ids().iter().zip(&table.series().tags);
     let new = tags.filter(|(id, _)| !known.contains(id));
@@ -39,25 +41,25 @@ pub fn tag_order(known: &[ColumnId], table: &MeasurementTable) -> Vec<ColumnId> 
     known.iter().copied().chain(new.into_iter().map(|(_, id)| id)).collect()
 }
 
-/// A memtable and the order of its series' keys. Each measurement is sorted when a cursor first
-/// reaches it, at some four bytes a row and twelve a series.
+/// A memtable in key order. A measurement is sorted when a cursor first reaches it. The sort takes
+/// about four bytes a row and twelve bytes a series.
 pub struct Sorted<'a> {
-    /// Ascending by id.
+    /// The tables in ascending order of their measurement ids.
     tables: Vec<SortedTable<'a>>,
 }
 
 struct SortedTable<'a> {
     measurement: MeasurementId,
     table: &'a MeasurementTable,
-    /// Positions among the table's tags in order of the keys; `None` for one that it lacks.
+    /// The positions of the table's tags in key order. `None` is a tag that the table lacks.
     tags: Vec<Option<usize>>,
     columns: Columns,
     rows: OnceCell<Rc<Rows>>,
 }
 
 impl<'a> Sorted<'a> {
-    /// The rows of `memtable`. `order` answers the tag order of a measurement, which has all of the
-    /// table's tags: see [`tag_order`].
+    /// Creates the sorted rows of `memtable`. `order` returns the tag order of a measurement, which
+    /// must include all of the table's tags: see [`tag_order`].
     pub fn new(
         memtable: &'a Memtable,
         order: impl FnMut(MeasurementId, &MeasurementTable) -> Vec<ColumnId>,
@@ -65,7 +67,7 @@ impl<'a> Sorted<'a> {
         Self::of(memtable.tables(), order)
     }
 
-    /// The same of some of its tables, which ascend.
+    /// Creates the sorted rows of these tables, which must be in ascending order of their ids.
     pub fn of(
         tables: impl Iterator<Item = (MeasurementId, &'a MeasurementTable)>,
         mut order: impl FnMut(MeasurementId, &MeasurementTable) -> Vec<ColumnId>,
@@ -79,8 +81,8 @@ impl<'a> Sorted<'a> {
         Self { tables: tables.map(sorted).collect() }
     }
 
-    /// Those of them that lie inside `time`: a cursor over these reads no others, whereas one over
-    /// all reads every chunk that has some.
+    /// Returns the rows inside `time`. A cursor over the result does not read other rows, unlike a
+    /// cursor over all rows, which lays out every chunk that has rows in the range.
     #[must_use]
     pub fn within(&self, time: TimeRange) -> Self {
         let within = |table: &SortedTable<'a>| SortedTable {
@@ -93,7 +95,7 @@ impl<'a> Sorted<'a> {
         Self { tables: self.tables.iter().map(within).collect() }
     }
 
-    /// A cursor over all of them.
+    /// Creates a cursor over all rows.
     pub fn cursor(&'a self, direction: Direction) -> MemtableCursor<'a> {
         let mut cursor = MemtableCursor {
             sorted: self,
@@ -119,7 +121,7 @@ impl SortedTable<'_> {
         })
     }
 
-    /// Makes `key` that of the series at `place` of the order.
+    /// Sets `key` to the key of the series at `place` in key order.
     fn set_key(&self, place: usize, key: &mut SeriesKey) {
         let series = self.rows().series_at(place) as usize;
         let tags = &self.table.series().tags;
@@ -130,37 +132,38 @@ impl SortedTable<'_> {
     }
 }
 
-/// Over the rows of a memtable. See [`Sorted::cursor`].
+/// A cursor over the rows of a memtable. See [`Sorted::cursor`].
 pub struct MemtableCursor<'a> {
     sorted: &'a Sorted<'a>,
     direction: Direction,
-    /// Tables that are passed, in this direction.
+    /// The number of tables that the cursor has passed, in its direction.
     table: usize,
-    /// Series of the table that are passed.
+    /// The number of series of the current table that the cursor has passed.
     series: usize,
     key: Option<SeriesKey>,
-    /// Chunks of the series at hand that are read.
+    /// The number of chunks of the current series that the cursor has read.
     chunk: usize,
-    /// What is to be handed out of the last one.
+    /// The page pieces of the last chunk that are not yet returned.
     pieces: VecDeque<PageKeys>,
-    /// The one used last comes first.
+    /// The chunks that stay laid out, with the most recently used chunk first.
     kept: VecDeque<Chunk<'a>>,
     last: Option<(u64, ColumnId, Option<Rc<Column>>)>,
 }
 
 impl<'a> MemtableCursor<'a> {
-    /// The position of the table at hand, and it.
+    /// Returns the current table and its position.
     fn table(&self) -> Option<(usize, &'a SortedTable<'a>)> {
         let at = self.turned(self.table, self.sorted.tables.len())?;
         Some((at, self.sorted.tables.get(at)?))
     }
 
-    /// The place of the series at hand in the table at hand.
+    /// Returns the position of the current series in the current table.
     fn place(&self) -> Option<usize> {
         self.turned(self.series, self.table()?.1.rows().series())
     }
 
-    /// Where number `at` in this direction is, of `count`.
+    /// Converts the position `at` in the cursor's direction to an ascending position among `count`
+    /// items.
     fn turned(&self, at: usize, count: usize) -> Option<usize> {
         match self.direction {
             Direction::Ascending => (at < count).then_some(at),
@@ -168,7 +171,8 @@ impl<'a> MemtableCursor<'a> {
         }
     }
 
-    /// Stands at series number `series` of the table at hand, or at the next there is.
+    /// Moves to series number `series` of the current table, or to the next table if there are no
+    /// more series.
     fn enter(&mut self, series: usize) {
         (self.series, self.chunk) = (series, 0);
         self.pieces.clear();
@@ -183,7 +187,7 @@ impl<'a> MemtableCursor<'a> {
         table.set_key(place, key);
     }
 
-    /// A chunk made ready.
+    /// Returns the chunk, and lays it out if it is not kept.
     fn ready(&mut self, (at, number): (usize, usize)) -> Option<&Chunk<'a>> {
         let known = self.kept.iter().position(|chunk| chunk.at == (at, number));
         let chunk = match known.and_then(|place| self.kept.remove(place)) {
@@ -198,8 +202,8 @@ impl<'a> MemtableCursor<'a> {
         self.kept.front()
     }
 
-    /// A column of some rows of a chunk. Of one that is not kept no more is made than that takes:
-    /// who reads the rows of many chunks asks each of them for every column.
+    /// Returns a column of some rows of a chunk. If the chunk is not kept, only its layout is
+    /// built, because a reader of many chunks requests every column from each chunk.
     fn read_column(&self, at: (usize, usize), rows: Range<usize>, id: ColumnId) -> Option<Column> {
         match self.kept.iter().find(|chunk| chunk.at == at) {
             Some(chunk) => chunk.values.column(rows, id),
@@ -210,8 +214,8 @@ impl<'a> MemtableCursor<'a> {
         }
     }
 
-    /// Reads the next chunk of the series at hand that may have rows inside `time`; `false` if
-    /// there is none.
+    /// Reads the next chunk of the current series that may have rows inside `time`. Returns `false`
+    /// after the last chunk.
     fn read(&mut self, time: TimeRange) -> bool {
         let Some(((at, table), place)) = self.table().zip(self.place()) else { return false };
         let (direction, rows) = (self.direction, table.rows());
@@ -223,7 +227,7 @@ impl<'a> MemtableCursor<'a> {
         if !rows.may_be_within(place, number, time, table.table.times_ns()) {
             return true;
         }
-        // It has none by now, but room for some.
+        // `pieces` is empty here, but its allocation is reused.
         let held = std::mem::take(&mut self.pieces);
         let Some(chunk) = self.ready((at, number)) else { return false };
         let columns = chunk.columns();
@@ -233,7 +237,7 @@ impl<'a> MemtableCursor<'a> {
             let end = first + times_ns.len();
             let (start, end) = (of_series.start.max(first), of_series.end.min(end));
             let name = name((at, number), first);
-            // Rows of a page.
+            // A page has fewer than 2^32 rows.
             let piece = (start.saturating_sub(first)) as u32..(end.saturating_sub(first)) as u32;
             let keys = PageKeys::new(name, Rc::clone(columns), Rc::clone(times_ns), piece);
             match (direction, keys.within(time)) {
@@ -334,7 +338,7 @@ impl SeriesCursor for MemtableCursor<'_> {
                 let is_inside = times_ns.get(of_series.clone())?.iter().all(is_inside);
                 (is_whole(place) && is_inside).then(|| {
                     table.set_key(place, &mut key);
-                    // Rows of a page.
+                    // A page has fewer than 2^32 rows.
                     (key.clone(), of_series.end as u32)
                 })
             },
@@ -347,12 +351,12 @@ impl SeriesCursor for MemtableCursor<'_> {
     }
 }
 
-/// What the page is called that begins with row `first` of a chunk.
+/// Returns the name of the page that starts at row `first` of a chunk.
 fn name((table, chunk): (usize, usize), first: usize) -> u64 {
     (table as u64) << (CHUNK_BITS + ROW_BITS) | (chunk as u64) << ROW_BITS | first as u64
 }
 
-/// The chunk of a page, and its first row there.
+/// Returns the chunk of a page and the page's first row in the chunk.
 fn place_of(name: u64) -> ((usize, usize), usize) {
     let low = |bits: u64, count: u32| (bits & ((1 << count) - 1)) as usize;
     let table = (name >> (CHUNK_BITS + ROW_BITS)) as usize;

@@ -1,4 +1,4 @@
-//! Frames of any columns and tags, read in order, tell what a map tells that took them row by row.
+//! Compares cursors over random frames with a map that received the same rows one by one.
 
 use std::collections::BTreeMap;
 
@@ -14,10 +14,10 @@ type Rng = fastrand::Rng;
 type Fields = BTreeMap<u32, FieldValue>;
 type Story = BTreeMap<(SeriesKey, i64), Fields>;
 
-/// Rows by measurement, tags by id, and time.
+/// The rows by measurement, tag values by tag id, and time.
 type Written = BTreeMap<(u32, BTreeMap<u32, String>, i64), Fields>;
 
-/// A row of a frame: tag values by id, a time and fields by id.
+/// A row of a frame: the tag values by id, a time and the fields by id.
 type Row = (BTreeMap<u32, String>, i64, Fields);
 
 fn one(value: &FieldValue) -> Column {
@@ -30,7 +30,7 @@ fn one(value: &FieldValue) -> Column {
     })
 }
 
-/// The rows as a frame of these tags and fields.
+/// Builds a frame with these tags and fields.
 fn frame(measurement: u32, tags: &[u32], fields: &[u32], rows: &[Row]) -> FrameTable {
     let mut keys: Vec<&BTreeMap<u32, String>> = rows.iter().map(|row| &row.0).collect();
     keys.dedup();
@@ -46,7 +46,7 @@ fn frame(measurement: u32, tags: &[u32], fields: &[u32], rows: &[Row]) -> FrameT
         let dictionary: StringColumn = values.iter().copied().collect();
         TagColumn { codes: keys.iter().map(code).collect(), dictionary }
     };
-    // Series may stand twice in a frame of the test: the memtable tells them to be one.
+    // A series may occur twice in this frame. The memtable combines both.
     let series =
         SeriesTable { tags: tags.iter().map(tag_column).collect(), len: keys.len() as u32 };
     let number = |row: &Row| keys.iter().position(|key| **key == row.0).unwrap() as u32;
@@ -84,11 +84,12 @@ fn value(rng: &mut Rng, id: u32) -> FieldValue {
     }
 }
 
-/// A memtable of random frames, and what they say.
+/// Returns a memtable of random frames, and the expected rows.
 fn random(rng: &mut Rng, known: &[ColumnId]) -> (Memtable, Written) {
     let (mut memtable, mut written) = (Memtable::new(rng.u64(..)), Written::new());
     let many = if rng.u8(..30) == 0 { 3_000 } else { 12 };
-    // Much, and then a few rows at a time: those are put into the order that is there.
+    // A large frame followed by small frames makes the memtable insert rows into the existing
+    // order.
     let gentle = rng.bool();
     for at in 0..rng.usize(1..8) {
         let measurement = if gentle { 1 } else { rng.u32(1..4) };
@@ -115,7 +116,7 @@ fn random(rng: &mut Rng, known: &[ColumnId]) -> (Memtable, Written) {
             .collect();
         memtable.append(&frame(measurement, &tags, &fields, &rows));
         if rng.bool() {
-            // What was sorted for a reader in between is sorted no more.
+            // Later appends make this order outdated.
             let sorted = Sorted::new(&memtable, |_, table| tag_order(known, table));
             read(&sorted, TimeRange::ALL, Direction::Ascending, None);
         }
