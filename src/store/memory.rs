@@ -1,8 +1,8 @@
 //! Implements the store in memory, for native tests and the browser page, with the limits of
 //! production.
 //!
-//! A handle is cheap to clone and shares its data, so a test can keep one while the engine owns
-//! another; [`MemoryStore::snapshot`] is an independent copy, the state that a crash would leave.
+//! Clones of a handle share their data, so a test can keep one while the engine owns another.
+//! [`MemoryStore::snapshot`] is an independent copy. It has the state that a crash would leave.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,60 +11,61 @@ use std::rc::Rc;
 
 use super::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
 
-/// What a row costs beside its bytes.
+/// The storage size of a row in addition to its bytes.
 const ROW_OVERHEAD_BYTES: u64 = 16;
 
-/// Head and body.
+/// The head and body of a row.
 pub type Row = (Rc<[u8]>, Rc<[u8]>);
 type StoredRows = BTreeMap<(Table, u64), Row>;
 
-/// What undoes a change of the running transaction.
+/// The state before a change of the running transaction.
 enum Undo {
     Row(Table, u64, Option<Row>),
     Everything(Option<StoredRows>),
 }
 
-/// Which rows may have changed.
+/// The rows that may have changed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Changes {
     /// Every row may have changed.
     #[default]
     Everything,
-    /// No other rows than these have changed.
+    /// Only these rows may have changed.
     Rows(BTreeSet<(Table, u64)>),
 }
 
 #[derive(Default)]
 struct Inner {
-    /// `None` until opened and after a wipe.
+    /// The rows, or `None` before the store is opened and after a wipe.
     rows: RefCell<Option<StoredRows>>,
-    /// Changes of the running transaction, oldest first; `None` outside of one.
+    /// The changes of the running transaction, with the oldest first. `None` outside a transaction.
     undo: RefCell<Option<Vec<Undo>>>,
     bytes: Cell<u64>,
     bytes_max: Cell<Option<u64>>,
     counts: Cell<RowCounts>,
-    /// Since they were last taken.
+    /// The changes since the last call of [`MemoryStore::take_changes`].
     changes: RefCell<Changes>,
 }
 
-/// Tables in memory.
+/// A store that keeps its tables in memory.
 #[derive(Clone, Default)]
 pub struct MemoryStore {
     inner: Rc<Inner>,
 }
 
 impl MemoryStore {
-    /// A store without tables.
+    /// Creates a store without tables.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Refuses with [`StoreError::Full`] what would grow past `bytes_max`; `None` lifts the limit.
+    /// Sets the maximum size. Writes that grow the store beyond `bytes_max` return
+    /// [`StoreError::Full`]. `None` removes the limit.
     pub fn limit_bytes(&self, bytes_max: Option<u64>) {
         self.inner.bytes_max.set(bytes_max);
     }
 
-    /// An independent copy of what is committed, with fresh row counts.
+    /// Returns an independent copy of the rows. The row counts of the copy start at 0.
     pub fn snapshot(&self) -> Self {
         let copy = Self::new();
         copy.inner.rows.replace(self.inner.rows.borrow().clone());
@@ -73,22 +74,24 @@ impl MemoryStore {
         copy
     }
 
-    /// What changed since the last call; everything at the first one. Nothing is noted before it.
+    /// Returns the changes since the last call. The first call returns [`Changes::Everything`],
+    /// because the store starts to track changes with this call.
     pub fn take_changes(&self) -> Changes {
         self.inner.changes.replace(Changes::Rows(BTreeSet::new()))
     }
 
-    /// Counts everything as changed, as at the first call of [`Self::take_changes`].
+    /// Marks everything as changed, as before the first call of [`Self::take_changes`].
     pub fn forget_changes(&self) {
         self.inner.changes.replace(Changes::Everything);
     }
 
-    /// Head and body of one row; not counted as read.
+    /// Returns the head and body of a row, without counting a row as read.
     pub fn row(&self, table: Table, key: u64) -> Option<Row> {
         self.inner.rows.borrow().as_ref()?.get(&(table, key)).cloned()
     }
 
-    /// Where the rows are, ascending; not counted as read.
+    /// Returns the table and key of every row in ascending order, without counting the rows as
+    /// read.
     pub fn keys(&self) -> Vec<(Table, u64)> {
         self.inner.rows.borrow().iter().flat_map(BTreeMap::keys).copied().collect()
     }
@@ -100,7 +103,7 @@ impl MemoryStore {
         Ok(value)
     }
 
-    /// What `get` takes from one row.
+    /// Applies `get` to one row.
     fn read_row<T>(
         &self,
         table: Table,
@@ -118,7 +121,7 @@ impl MemoryStore {
         self.inner.counts.set(RowCounts { read: r + read, written: w + written });
     }
 
-    /// Replaces or removes one row and remembers how to undo it.
+    /// Replaces or removes one row, and adds the previous row to the undo list.
     fn change(&self, table: Table, key: u64, row: Option<Row>) -> Result<(), StoreError> {
         let mut rows = self.inner.rows.borrow_mut();
         let rows = rows.as_mut().ok_or_else(not_open)?;

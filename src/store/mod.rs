@@ -1,9 +1,9 @@
-//! Defines the port through which the engine sees storage: tables of `key → (head, body)`.
+//! Defines the engine's storage interface: tables of `key → (head, body)`.
 //!
-//! Every table is `(key INTEGER PRIMARY KEY, head BLOB, body BLOB)` in the object's SQLite. A head
-//! is small and can be listed without touching a body. Billing is per row, not per byte, so
-//! `rows_written` and `rows_read` count what the platform would bill, and a slice of a body costs
-//! as much as all of it: what a slice saves are copies.
+//! Every table is `(key INTEGER PRIMARY KEY, head BLOB, body BLOB)` in the object's SQLite. Heads
+//! are small and can be listed without reading a body. The platform bills rows and not bytes, so
+//! `rows_written` and `rows_read` count billed rows. A slice of a body therefore costs as much as
+//! the whole body; it only avoids copying the rest.
 #![doc = include_str!("FORMAT.md")]
 
 pub mod memory;
@@ -12,31 +12,32 @@ pub mod row;
 use std::ops::{Range, RangeInclusive};
 use std::rc::Rc;
 
-/// The tables that exist, over all kinds of object. The name is the SQL name.
+/// The tables of all kinds of object.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Table {
-    /// What kind of object this is, its identity and counters: exists once it is open. Shard: the
-    /// body lists its parts.
+    /// The kind of the object, its identity and its counters. The row exists if the object is open.
+    /// On a shard, the body lists the parts.
     State,
-    /// Shard: WAL slots.
+    /// On a shard: the slots of the WAL.
     Wal,
-    /// Shard: blocks of parts; the head is their directory.
+    /// On a shard: the blocks of parts. The head contains the directory of the blocks.
     Value,
-    /// Shard: tombstones. Frames set aside as damaged.
+    /// On a shard: the tombstones, and frames that were copied because they are damaged.
     Tombstone,
-    /// All: due jobs.
+    /// On every object: the due jobs.
     Job,
-    /// Catalog: databases by number. Database: policies by number; continuous queries, tokens and
-    /// users above them.
+    /// On the catalog: the databases by number. On a database: the policies by number, and with
+    /// higher keys the continuous queries, tokens and users.
     Entry,
-    /// Database and Shard: measurements by number. Catalog: tokens and users by number.
+    /// On a database or shard: the measurements by number. On the catalog: the tokens and users by
+    /// number.
     Schema,
-    /// Shard: what rows at rest came to.
+    /// On a shard: the cached aggregates of flushed rows.
     Answer,
 }
 
 impl Table {
-    /// Every table, in the order in which they are created.
+    /// All tables, in the order in which they are created.
     pub const ALL: [Self; 8] = [
         Self::State,
         Self::Wal,
@@ -48,7 +49,7 @@ impl Table {
         Self::Answer,
     ];
 
-    /// The table's SQL name.
+    /// Returns the table's name in SQL.
     pub const fn name(self) -> &'static str {
         match self {
             Self::State => "state",
@@ -63,46 +64,46 @@ impl Table {
     }
 }
 
-/// Why a storage operation did not happen. After an error in `atomically` nothing of it remains.
+/// The reason why a storage operation failed. After an error, `atomically` leaves no changes.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum StoreError {
-    /// The object's storage is full; deletes still work.
+    /// The object's storage is full. Deletes still work.
     #[error("storage is full")]
     Full,
-    /// Head and body together exceed [`Store::VALUE_BYTES_MAX`].
+    /// The head and body together exceed [`Store::VALUE_BYTES_MAX`].
     #[error("a value of {bytes} bytes exceeds the row limit of {limit} bytes")]
     TooLarge {
-        /// Head plus body.
+        /// The size of the head and body.
         bytes: usize,
-        /// The limit.
+        /// The maximum size.
         limit: usize,
     },
     /// A row fails its checksum, or a newer release wrote it.
     #[error("damaged row {key} of {table}: {why}")]
     Damaged {
-        /// [`Table::name`]
+        /// The table's name from [`Table::name`].
         table: &'static str,
-        /// Which row.
+        /// The key of the damaged row.
         key: u64,
-        /// What is wrong with it.
+        /// The kind of damage.
         why: &'static str,
     },
-    /// Whatever else the platform said.
+    /// The platform reported another error.
     #[error("storage failed: {0}")]
     Failed(String),
 }
 
-/// Rows billed since the object was loaded.
+/// The number of rows billed since the object was loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RowCounts {
-    /// Rows read.
+    /// The number of rows read.
     pub read: u64,
-    /// Rows written, replaced or deleted.
+    /// The number of rows written, replaced or deleted.
     pub written: u64,
 }
 
 impl RowCounts {
-    /// What came after `before`.
+    /// Returns the rows counted since `before`.
     pub fn since(self, before: Self) -> Self {
         Self {
             read: self.read.saturating_sub(before.read),
@@ -111,40 +112,43 @@ impl RowCounts {
     }
 }
 
-/// The highest key of a row: SQL numbers pass through a double, which is exact below 2^53.
+/// The highest key of a row. SQL numbers pass through a double, which is exact below 2^53.
 pub const KEY_MAX: u64 = (1 << 53) - 1;
 
-/// Both columns of a row.
+/// The head and body of a row.
 pub type HeadAndBody = (Vec<u8>, Vec<u8>);
 
-/// One object's storage. Methods take `&self`: the platform's handle is shared and single-threaded.
+/// An object's storage. Methods take `&self`, because the platform's handle is shared and
+/// single-threaded.
 pub trait Store {
-    /// Head plus body of one row, bytes. Production refuses 2 MB; the local runtime does not, so
-    /// every implementation enforces this.
+    /// The maximum size of a row's head and body, in bytes. Production rejects 2 MB, but the local
+    /// runtime does not. So every implementation must enforce this limit.
     const VALUE_BYTES_MAX: usize = 1_900_000;
 
-    /// Whether the tables exist. Must not write.
+    /// Whether the tables exist. An implementation must not write.
     fn is_open(&self) -> Result<bool, StoreError>;
 
-    /// Creates the tables; does nothing when they exist.
+    /// Creates the tables unless they exist.
     fn open(&self) -> Result<(), StoreError>;
 
-    /// Runs `work` as one transaction: all of its writes happen, or none. Does not nest.
+    /// Runs `work` as one transaction, which stores either all of its writes or no write.
+    /// Transactions cannot be nested.
     fn atomically<T, E: From<StoreError>>(
         &self,
         work: impl FnOnce() -> Result<T, E>,
     ) -> Result<T, E>;
 
-    /// Inserts or replaces one row. Keys are at most [`KEY_MAX`].
+    /// Inserts or replaces one row. The maximum key is [`KEY_MAX`].
     fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> Result<(), StoreError>;
 
-    /// One row's head.
+    /// Returns a row's head.
     fn head(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// One row's body.
+    /// Returns a row's body.
     fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// The `bytes` of one row's body, of which there are fewer, or none, if it ends before.
+    /// Returns a slice of a row's body. The slice is shorter or empty if the body ends before
+    /// `bytes` does.
     fn body_slice(
         &self,
         table: Table,
@@ -152,10 +156,11 @@ pub trait Store {
         bytes: Range<u32>,
     ) -> Result<Option<Vec<u8>>, StoreError>;
 
-    /// One row's head and body, read together.
+    /// Reads a row's head and body together.
     fn head_and_body(&self, table: Table, key: u64) -> Result<Option<HeadAndBody>, StoreError>;
 
-    /// Heads of the rows with keys in `keys`, ascending by key, at most `limit`.
+    /// Returns the heads of at most `limit` rows with keys in `keys`, in ascending order of the
+    /// keys.
     fn heads(
         &self,
         table: Table,
@@ -166,17 +171,18 @@ pub trait Store {
     /// Deletes the rows with keys in `keys`.
     fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> Result<(), StoreError>;
 
-    /// Drops everything, tables included: afterwards `is_open` is false.
+    /// Drops everything including the tables. `is_open` then returns false.
     fn wipe(&self) -> Result<(), StoreError>;
 
-    /// Bytes of storage used by the object.
+    /// Returns the object's storage size, in bytes.
     fn bytes(&self) -> Result<u64, StoreError>;
 
-    /// Rows billed since the object was loaded.
+    /// Returns the number of rows billed since the object was loaded.
     fn row_counts(&self) -> RowCounts;
 }
 
-/// A store that several hold: an object, and a merge that is under way between two of its events.
+/// A shared store. An object shares its store with a merge that continues across several of the
+/// object's events.
 impl<S: Store> Store for Rc<S> {
     const VALUE_BYTES_MAX: usize = S::VALUE_BYTES_MAX;
 

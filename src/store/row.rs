@@ -1,5 +1,5 @@
-//! Reads and writes rows of metadata, as every object keeps them: version, content, CRC-32C.
-//! `FORMAT.md` draws them.
+//! Reads and writes metadata rows. Each row has a version, content and a CRC-32C. `FORMAT.md` shows
+//! the format.
 
 use std::ops::RangeInclusive;
 
@@ -11,13 +11,14 @@ use crate::codec::crc::{CrcError, append_crc, verify_crc};
 use crate::codec::metadata;
 
 const VERSION: u8 = 1;
-/// Rows read at once.
+/// The number of rows in one read.
 const ROWS_PER_READ: u32 = 256;
 
-/// The bytes of a row's head.
+/// Encodes a row's head.
 ///
 /// # Errors
-/// [`StoreError::Failed`] for what has no bytes: it must not be stored as a row without content.
+/// Returns [`StoreError::Failed`] if `row` has no encoding. Such a row must not be stored, because
+/// it would be damaged.
 pub fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
     let mut bytes =
         metadata::encode(row).map_err(|e| StoreError::Failed(format!("nothing to store: {e}")))?;
@@ -26,37 +27,37 @@ pub fn encode<T: Serialize>(row: &T) -> Result<Vec<u8>, StoreError> {
     Ok(bytes)
 }
 
-/// What [`encode`] was given; otherwise why not.
+/// Decodes a head that [`encode`] wrote.
 ///
 /// # Errors
-/// In words, for a row that is damaged or of a newer version.
+/// Returns a message if the row is damaged or has a newer version.
 pub fn decode<T: DeserializeOwned>(head: &[u8]) -> Result<T, &'static str> {
     metadata::decode(content(head)?).map_err(|_| "unreadable content")
 }
 
-/// The same for the row `key` of `table`, which the error names.
+/// Decodes the head of row `key` of `table`. The error contains the table and the key.
 ///
 /// # Errors
-/// [`StoreError::Damaged`]
+/// Returns [`StoreError::Damaged`].
 pub fn read<T: DeserializeOwned>(table: Table, key: u64, head: &[u8]) -> Result<T, StoreError> {
     decode(head).map_err(|why| StoreError::Damaged { table: table.name(), key, why })
 }
 
-/// What takes a row: its key and its head.
+/// A callback that receives the key and head of a row.
 type Take<'a> = dyn FnMut(u64, &[u8]) -> Result<(), StoreError> + 'a;
 
-/// Calls `take` with every row of `table`, ascending by key.
+/// Calls `take` with every row of `table`, in ascending order of the keys.
 ///
 /// # Errors
-/// [`StoreError`], the first of `take` included.
+/// Returns a [`StoreError`] from the store, or the first error of `take`.
 pub fn each<S: Store>(store: &S, table: Table, take: &mut Take<'_>) -> Result<(), StoreError> {
     each_in(store, table, 0..=KEY_MAX, take)
 }
 
-/// The same with the rows of these keys only.
+/// Calls `take` with the rows of `table` whose keys are in `keys`, in ascending order.
 ///
 /// # Errors
-/// [`StoreError`], the first of `take` included.
+/// Returns a [`StoreError`] from the store, or the first error of `take`.
 pub fn each_in<S: Store>(
     store: &S,
     table: Table,
@@ -74,22 +75,22 @@ pub fn each_in<S: Store>(
     }
 }
 
-/// What [`verify`] read and found.
+/// The result of [`verify`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verified {
-    /// Rows whose checksum was computed.
+    /// The number of rows whose checksum was computed.
     pub rows: u64,
-    /// Their bytes.
+    /// The total size of the rows' heads, in bytes.
     pub bytes: u64,
-    /// Those that are damaged, as [`StoreError::Damaged`] names them.
+    /// The damaged rows, as messages of [`StoreError::Damaged`].
     pub damaged: Vec<String>,
 }
 
-/// Checks every row of an object that keeps nothing else, as much as it reads whenever it wakes;
-/// `None` when it is not open.
+/// Verifies every row of an object that stores only metadata. It reads as many rows as the object
+/// reads when it starts. Returns `None` if the object is not open.
 ///
 /// # Errors
-/// [`StoreError`]
+/// Returns a [`StoreError`].
 pub fn verify<S: Store>(store: &S) -> Result<Option<Verified>, StoreError> {
     if !store.is_open()? {
         return Ok(None);
@@ -137,7 +138,7 @@ mod tests {
         assert_eq!(decode::<u8>(b""), Err("too short"));
     }
 
-    /// A row that is written empty is damage for ever.
+    /// A row that is stored empty is permanently damaged.
     #[test]
     fn what_has_no_bytes_is_an_error_and_no_row() {
         for nothing in [encode(&'c'), encode(&(1_u8, ())).map(|_| Vec::new())] {
