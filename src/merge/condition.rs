@@ -1,4 +1,4 @@
-//! What must hold of a series' tag values.
+//! Evaluates conditions on the tag values of a series.
 
 use std::borrow::Cow;
 use std::cell::RefCell;
@@ -6,49 +6,49 @@ use std::rc::Rc;
 
 use crate::model::regex::Pattern;
 
-/// A condition on tag values. Tags are named by their place in the measurement's tag order, so it
-/// is made anew when the order has grown. No deeper than a condition of a query may be.
+/// A condition on tag values. It refers to tags by their position in the measurement's tag order,
+/// so it must be rebuilt when the order grows. The depth limit for query conditions applies.
 #[derive(Clone, Debug)]
 pub enum Condition {
-    /// The same for every series.
+    /// A constant result for every series.
     Constant(bool),
-    /// All of them hold.
+    /// All conditions are true.
     All(Vec<Condition>),
-    /// At least one of them holds.
+    /// At least one condition is true.
     Any(Vec<Condition>),
-    /// Two texts are the same, or are not.
+    /// A comparison of two texts for equality.
     Equal {
-        /// One of them.
+        /// The left text.
         left: Text,
-        /// The other one.
+        /// The right text.
         right: Text,
-        /// They are not.
+        /// Whether the texts must differ.
         negated: bool,
     },
-    /// A text matches a regular expression, or does not.
+    /// A match of a text with a regular expression.
     Matches {
         /// The text.
         text: Text,
-        /// The expression.
+        /// The regular expression.
         pattern: Known,
-        /// It does not.
+        /// Whether the text must not match.
         negated: bool,
     },
 }
 
-/// What a condition looks at.
+/// An operand of a condition.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Text {
-    /// The value of the tag at this place; '' if the series lacks it.
+    /// The value of the tag at this position, or '' if the series lacks the tag.
     Tag(usize),
-    /// This text.
+    /// A constant text.
     Literal(Box<str>),
-    /// The value of a tag that the tag order lacks, which is ''.
+    /// The value of a tag that is not in the tag order. It is ''.
     Missing,
 }
 
-/// A regular expression and the last text that it was asked about: series come sorted, so the
-/// values of their first tags repeat.
+/// A regular expression with its last text and result. Series are sorted, so the values of their
+/// first tags repeat.
 #[derive(Clone, Debug)]
 pub struct Known {
     pattern: Rc<Pattern>,
@@ -56,7 +56,7 @@ pub struct Known {
 }
 
 impl Known {
-    /// Nothing was asked yet.
+    /// Creates the expression with an empty cache.
     pub fn new(pattern: Rc<Pattern>) -> Self {
         Self { pattern, last: RefCell::default() }
     }
@@ -77,8 +77,9 @@ impl Known {
 }
 
 impl Condition {
-    /// Whether it holds of a series with these values, which are
-    /// [`super::key::SeriesKey::values`]: to split a key takes longer than most conditions.
+    /// Whether the condition is true for a series with these values, from
+    /// [`super::key::SeriesKey::values`]. The caller splits the key only once, because that takes
+    /// longer than most conditions.
     pub fn holds(&self, values: &[Cow<'_, str>]) -> bool {
         match self {
             Self::Constant(holds) => *holds,

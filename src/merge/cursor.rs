@@ -1,4 +1,5 @@
-//! What a merge reads: series in order of their keys, and of each its pages in order of time.
+//! Defines the sources of a merge. A source returns series in the order of their keys, and the
+//! pages of each series in the order of time.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -12,25 +13,27 @@ use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 
-/// Sources of one merge, more than a shard ever has parts that overlap. Each holds the times of a
-/// page and a column, at most 40 KB: readers cut time so that about 64 come together.
+/// The maximum number of sources of a merge. A shard never has that many overlapping parts. Each
+/// source holds the times of a page and a column, at most 40 KB. Readers divide the time range so
+/// that a merge has about 64 sources.
 pub const CURSORS_MAX: usize = 2_048;
 
-/// Field columns and their types, ascending by id.
+/// Field columns and their types, in ascending order of their ids.
 pub type Columns = Rc<[(ColumnId, FieldType)]>;
 
-/// Which way series, and the pages of each, come.
+/// The order in which a cursor returns series and their pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Direction {
-    /// The least key first, and of a series the earliest time.
+    /// From the lowest key to the highest, and from the earliest page of a series to the latest.
     #[default]
     Ascending,
-    /// The greatest key first, and of a series the latest time.
+    /// From the highest key to the lowest, and from the latest page of a series to the earliest.
     Descending,
 }
 
 impl Direction {
-    /// The time as a number that grows in this direction; turned twice it is the time again.
+    /// Converts a time to a number that increases in this direction. Applying the conversion twice
+    /// returns the original time.
     pub(super) const fn turn(self, time_ns: i64) -> i64 {
         match self {
             Self::Ascending => time_ns,
@@ -38,7 +41,8 @@ impl Direction {
         }
     }
 
-    /// How two keys or times are ordered that compare as `ascending`.
+    /// Returns the order in this direction of two keys or times whose ascending order is
+    /// `ascending`.
     pub const fn order(self, ascending: Ordering) -> Ordering {
         match self {
             Self::Ascending => ascending,
@@ -47,81 +51,81 @@ impl Direction {
     }
 }
 
-/// A sorted source of rows: a part, the rows in memory, or either with rows hidden.
+/// A sorted source of rows: a part, the rows in memory, or either of them with rows hidden.
 ///
-/// It stands at a series from the beginning, or is through. Each series comes once, each of its
-/// times once. Those who make a cursor name its [`Direction`]; a descending one goes from the last
-/// series to the first and from the latest page of each to the earliest. *Within* a page rows
-/// always ascend, as they lie in storage: the merge turns them.
+/// A new cursor is at its first series. It visits each series once, and each time of a series once.
+/// The constructor of a cursor takes its [`Direction`]. A descending cursor visits the series from
+/// last to first, and the pages of each series from latest to earliest. The rows *within* a page
+/// always ascend, as in storage; the merge reverses them.
 ///
-/// After an error a cursor may stand anywhere: it is to be dropped.
+/// After an error the position of a cursor is undefined, and the caller must drop it.
 pub trait SeriesCursor {
-    /// The series at hand; `None` when all are through.
+    /// Returns the current series, or `None` after the last series.
     fn key(&self) -> Option<&SeriesKey>;
 
-    /// Goes on to the first series that is not before `to`, in the cursor's direction: the least
-    /// key that is `>= to`, or the greatest that is `<= to` when descending. Does nothing if it
-    /// stands there or further. What lies between is passed by its extents, unread.
+    /// Moves to the first series that is not before `to` in the cursor's direction. Ascending, this
+    /// is the lowest key `>= to`; descending, the highest key `<= to`. Does nothing if the cursor
+    /// has reached `to`. It skips the series between by their extents, without reading them.
     ///
     /// # Errors
-    /// [`ReadError::Storage`] and [`ReadError::Damaged`].
+    /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
     fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError>;
 
-    /// Goes on to the next series, whether or not the pages of this one were read.
+    /// Moves to the next series, even if pages of the current series were not read.
     ///
     /// # Errors
-    /// [`ReadError::Storage`] and [`ReadError::Damaged`].
+    /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
     fn step(&mut self) -> Result<(), ReadError>;
 
-    /// The next page of the series at hand, of its rows inside `time` only and never without one.
-    /// `None` when they are through, as they are when the series has none there. `time` is the
-    /// same until the next series. Pages do not share a time; two pieces of one page may follow
-    /// each other.
+    /// Returns the next page of the current series, limited to rows inside `time`. Pages are never
+    /// empty. Returns `None` after the last page, or if the series has no rows inside `time`.
+    /// `time` must not change within a series. Pages do not share a time. Two consecutive results
+    /// may be pieces of the same page.
     ///
     /// # Errors
-    /// [`ReadError::Storage`] and [`ReadError::Damaged`].
+    /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
     fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError>;
 
-    /// Whether the series at hand has a row inside `time`. Its pages are as they were. What is said
-    /// of pages without reading them is enough where it tells.
+    /// Whether the current series has a row inside `time`. The position among its pages does not
+    /// change. Reads page metadata only, if that is sufficient.
     ///
     /// # Errors
-    /// [`ReadError::Storage`] and [`ReadError::Damaged`].
+    /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
     fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError>;
 
-    /// A column of a page that this cursor has handed out, be it long ago: of all its rows. `None`
-    /// if no row of the page has a value.
+    /// Returns a column with all rows of a page, or `None` if all values are null. The page may be
+    /// any page that this cursor has returned.
     ///
-    /// A cursor keeps the last column that it decoded: who reads many small series asks for one
-    /// column of all of them, then for the next.
+    /// A cursor caches the last decoded column. Readers of many small series should therefore read
+    /// one column for all series before the next column.
     ///
     /// # Errors
-    /// [`ReadError::Storage`] and [`ReadError::Damaged`].
+    /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError>;
 
-    /// Passes several series at once: the one at hand, of which nothing was read, and those behind
-    /// it that have all of their rows in the same page and inside `limits`. `None`, and it stands
-    /// where it stood, if these are not two at least or if it cannot tell.
+    /// Passes several series in one call: the current series, which must be unread, and following
+    /// series. All rows of these series must be in the same page and inside `limits`. Returns
+    /// `None` without moving if fewer than two series qualify, or if the cursor cannot tell.
     ///
     /// # Errors
-    /// [`ReadError::Storage`] and [`ReadError::Damaged`].
+    /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
     fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
         let _ = limits;
         Ok(None)
     }
 
-    /// Whether most of a page can be written elsewhere as it is stored ([`SeriesCursor::block`]).
+    /// Whether most bytes of a page can be copied without decoding ([`SeriesCursor::block`]).
     fn has_blocks(&self, page: &PageKeys) -> bool {
         let _ = page;
         false
     }
 
-    /// A column of a page as [`SeriesCursor::column`] has it, in the bytes that are stored of it:
-    /// those of a block, checksum and all, or none if no row has a value. `None` if they cannot be
-    /// read without what is stored beside them.
+    /// Returns the stored block of the column that [`SeriesCursor::column`] would return, including
+    /// the checksum. The block is empty if all values are null. Returns `None` if the block cannot
+    /// be decoded without other stored data, such as a shared table.
     ///
     /// # Errors
-    /// [`ReadError::Storage`] and [`ReadError::Damaged`].
+    /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
     fn block(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Vec<u8>>, ReadError> {
         let _ = (page, id);
         Ok(None)
@@ -166,34 +170,35 @@ impl<C: SeriesCursor + ?Sized> SeriesCursor for Box<C> {
     }
 }
 
-/// What [`SeriesCursor::short_series`] passes at most.
+/// The limits of [`SeriesCursor::short_series`].
 #[derive(Clone, Copy, Debug)]
 pub struct RunLimits<'a> {
-    /// Series with rows outside are not passed.
+    /// The time range. A series with rows outside the range is not passed.
     pub time: TimeRange,
-    /// Nor is this one, nor any behind it.
+    /// The first series that is not passed, if any.
     pub end: Option<&'a SeriesKey>,
-    /// It stops once it has so many rows,
+    /// The number of rows after which no further series is passed.
     pub rows: usize,
-    /// or so many bytes of keys.
+    /// The size of the keys, in bytes, after which no further series is passed.
     pub key_bytes: usize,
 }
 
-/// Series, ascending, and how many rows of each.
+/// A list of series in ascending order, with their numbers of rows.
 pub type RowCounts = Vec<(SeriesKey, u32)>;
 
-/// Series whose rows stand behind each other in one page.
+/// Series with consecutive rows in one page.
 #[derive(Clone, Debug)]
 pub struct ShortSeries {
-    /// Which.
+    /// The series and their numbers of rows.
     pub series: RowCounts,
-    /// Their rows: of each series they ascend in time.
+    /// The rows of all series. Times ascend within each series.
     pub rows: PageKeys,
 }
 
 impl ShortSeries {
-    /// Series of a page: `next` answers the one at a place, its key and the end of its rows in the
-    /// page, as long as there is one. `page` makes the rows.
+    /// Collects consecutive series of a page within `limits`. `next` returns the key of the series
+    /// at a position and the end of its rows in the page, or `None` after the last series. `page`
+    /// builds the rows.
     pub(crate) fn gather(
         limits: &RunLimits<'_>,
         first: u32,
@@ -220,9 +225,9 @@ impl ShortSeries {
 /// A column of a page.
 #[derive(Clone, Debug, PartialEq)]
 pub enum PageColumn {
-    /// Its values.
+    /// The decoded values.
     Wide(Rc<Column>),
-    /// The same as they are kept: those rows that are wanted become values.
+    /// The values in their compact form. Only requested rows are decoded.
     Narrow(Rc<Narrow>),
 }
 
@@ -235,7 +240,7 @@ impl PageColumn {
         }
     }
 
-    /// Bytes of memory held.
+    /// Returns the memory size, in bytes.
     pub fn bytes(&self) -> usize {
         match self {
             Self::Wide(column) => column.bytes(),
@@ -243,7 +248,7 @@ impl PageColumn {
         }
     }
 
-    /// Which rows have a value.
+    /// Returns the validity of the rows: whether each row has a value.
     pub(super) fn validity(&self) -> &Validity {
         match self {
             Self::Wide(column) => &column.validity,
@@ -251,7 +256,7 @@ impl PageColumn {
         }
     }
 
-    /// All rows.
+    /// Decodes all rows.
     pub fn into_column(self) -> Rc<Column> {
         match self {
             Self::Wide(column) => column,
@@ -259,7 +264,7 @@ impl PageColumn {
         }
     }
 
-    /// The column, if it is one of text: that is never kept narrow.
+    /// Returns the column if its type is text. Text is never stored in compact form.
     pub(super) fn text(&self) -> Option<&Column> {
         match self {
             Self::Wide(column) => Some(column),
@@ -267,7 +272,8 @@ impl PageColumn {
         }
     }
 
-    /// Appends values; nothing if one of the rows is not there, or if the type is another one.
+    /// Appends values to `to`. Appends no values if a row does not exist or the column has another
+    /// type.
     pub(super) fn copy<T: Fixed>(&self, rows: Range<usize>, to: &mut Vec<T>) {
         match self {
             Self::Wide(column) => {
@@ -278,74 +284,76 @@ impl PageColumn {
     }
 }
 
-/// Rows of one series within a page: consecutive, and ascending in time, each time once. Of several
-/// series that follow each other in [`ShortSeries`] only.
+/// A range of rows in a page. The rows belong to a single series and their times ascend without
+/// duplicates. Only in [`ShortSeries`] do the rows belong to several consecutive series.
 #[derive(Clone, Debug)]
 pub struct PageKeys {
     page: u64,
     columns: Columns,
-    /// Rows of the whole page.
+    /// The number of rows of the whole page.
     page_rows: u32,
-    /// Of the rows from this one on.
+    /// The row number of the first item in `times_ns`.
     first: u32,
     times_ns: Rc<[i64]>,
     rows: Range<u32>,
 }
 
 impl PageKeys {
-    /// The rows `rows` of the page that its cursor calls `page`. `times_ns`: of all of its rows,
-    /// those of other series included; ascending within `rows`. `columns`: what rows may have.
+    /// Creates a range of rows in the page that its cursor names `page`. `times_ns` contains the
+    /// times of the whole page, including other series, and ascends within `rows`. `columns` lists
+    /// the page's columns.
     pub fn new(page: u64, columns: Columns, times_ns: Rc<[i64]>, rows: Range<u32>) -> Self {
-        // Pages are far shorter than 2^32 rows.
+        // A page has far fewer than 2^32 rows.
         let page_rows = times_ns.len() as u32;
         let end = rows.end.min(page_rows);
         let rows = rows.start.min(end)..end;
         Self { page, columns, page_rows, first: 0, times_ns, rows }
     }
 
-    /// The rows from `first` on of a page of `page_rows` rows, with their times, which ascend.
+    /// Creates a range that starts at row `first` of a page with `page_rows` rows. `times_ns`
+    /// contains the times of the range in ascending order.
     pub fn of_rows(
         page: u64,
         columns: Columns,
         (first, times_ns): (u32, Rc<[i64]>),
         page_rows: u32,
     ) -> Self {
-        // Pages are far shorter than 2^32 rows.
+        // A page has far fewer than 2^32 rows.
         let rows = first..first.saturating_add(times_ns.len() as u32);
         Self { page, columns, page_rows, first, times_ns, rows }
     }
 
-    /// What the cursor calls it: no two of its pages have the same name.
+    /// Returns the page's name. A cursor gives each of its pages a different name.
     pub fn page(&self) -> u64 {
         self.page
     }
 
-    /// The columns that rows of the page may have: those of other series there included.
+    /// Returns the columns that rows of the page may have, including rows of other series.
     pub fn columns(&self) -> &Columns {
         &self.columns
     }
 
-    /// Where the rows are in the page.
+    /// Returns the row numbers in the page.
     pub fn rows(&self) -> Range<u32> {
         self.rows.clone()
     }
 
-    /// Rows of the whole page.
+    /// Returns the number of rows of the whole page.
     pub fn page_rows(&self) -> u32 {
         self.page_rows
     }
 
-    /// The times of the rows, nanoseconds.
+    /// Returns the times of the rows, in nanoseconds.
     pub fn times_ns(&self) -> &[i64] {
         let place = |row: u32| row.saturating_sub(self.first) as usize;
         self.times_ns.get(place(self.rows.start)..place(self.rows.end)).unwrap_or_default()
     }
 
-    /// The rows inside `time`, if there are any.
+    /// Returns the rows inside `time`, or `None` if no row is inside.
     #[must_use]
     pub fn within(&self, time: TimeRange) -> Option<Self> {
         let times = self.times_ns();
-        // Positions in a page.
+        // A page has far fewer than 2^32 rows.
         let before = |end_ns: i64| times.partition_point(|&time_ns| time_ns < end_ns) as u32;
         let (start, end) = (before(time.start_ns), before(time.end_ns));
         let rows = self.rows.start + start..self.rows.start + end;
@@ -354,16 +362,16 @@ impl PageKeys {
 }
 
 impl PageKeys {
-    /// Has the rows of `other`, of the same page, too, and those between. Times that only `other`
-    /// knows are not told any more.
+    /// Extends the range to include the rows of `other`, which is in the same page, and the rows
+    /// between. Afterwards the times that only `other` contains are not available.
     pub(super) fn cover(&mut self, other: &Self) {
         let (start, end) = (other.rows.start, other.rows.end);
         self.rows = self.rows.start.min(start)..self.rows.end.max(end);
     }
 
-    /// Takes the first `rows` rows in `direction` off.
+    /// Removes the first `rows` rows in `direction`.
     pub(super) fn advance(&mut self, rows: usize, direction: Direction) {
-        // Rows of a page.
+        // A page has far fewer than 2^32 rows.
         let rows = (rows as u32).min(self.rows.end - self.rows.start);
         match direction {
             Direction::Ascending => self.rows.start += rows,
@@ -371,7 +379,7 @@ impl PageKeys {
         }
     }
 
-    /// The first and the last of its times in `direction`, as [`Direction::turn`] has them.
+    /// Returns the first and last time in `direction`, converted with [`Direction::turn`].
     pub(super) fn bounds(&self, direction: Direction) -> Option<(i64, i64)> {
         let (&first, &last) = (self.times_ns().first()?, self.times_ns().last()?);
         Some(match direction {
@@ -381,30 +389,30 @@ impl PageKeys {
     }
 }
 
-/// Why rows cannot be read.
+/// An error while reading rows.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReadError {
-    /// What is stored fails its checksum, cannot be decoded or contradicts itself. It is never
-    /// skipped.
+    /// Stored data fails its checksum, cannot be decoded or is inconsistent. Reads never skip
+    /// damaged data.
     #[error("damaged: {what}")]
     Damaged {
-        /// Which value and block, in words that SHOW DIAGNOSTICS and verify use too.
+        /// The damaged value and block, as displayed by SHOW DIAGNOSTICS and by verification.
         what: String,
     },
     /// The store failed.
     #[error("{0}")]
     Storage(String),
-    /// Two sources disagree on a column. Types never change, so this is damage.
+    /// Two sources have different types for a column. Types never change, so this is damage.
     #[error("column {} is {found:?} in one part and {expected:?} in another", column.0)]
     ColumnType {
-        /// Which column.
+        /// The column with different types.
         column: ColumnId,
-        /// In the newest of them.
+        /// The type in the newest source.
         expected: FieldType,
-        /// In an older one.
+        /// The type in an older source.
         found: FieldType,
     },
-    /// More sources than a merge reads at once.
+    /// The number of sources exceeds [`CURSORS_MAX`].
     #[error("{0} sources are too many to merge: read them in batches of time")]
     TooManySources(usize),
 }

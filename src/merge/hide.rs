@@ -1,4 +1,4 @@
-//! A cursor without the rows that a delete or a drop hides.
+//! Wraps a cursor and removes rows that a delete or a drop hides.
 
 use std::collections::{BTreeSet, VecDeque};
 use std::rc::Rc;
@@ -12,37 +12,38 @@ use super::sequences::Extent;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 
-/// What a DELETE hides of one measurement until it is applied to the parts.
+/// The rows of a measurement that a DELETE hides until it is applied to the parts.
 #[derive(Clone, Debug)]
 pub struct Tombstone {
-    /// Its own write sequence.
+    /// The write sequence of the tombstone.
     pub sequence: u64,
-    /// It hides rows of writes below this one, which is at most its own.
+    /// The tombstone hides rows of writes below this sequence, which is at most `sequence`.
     pub before: u64,
-    /// Of this measurement.
+    /// The measurement with the hidden rows.
     pub measurement: MeasurementId,
-    /// Inside this time.
+    /// The time range of the hidden rows.
     pub time: TimeRange,
-    /// Of these series.
+    /// The series with hidden rows.
     pub condition: Condition,
 }
 
-/// What is hidden on a shard.
+/// The hidden rows of a shard.
 #[derive(Clone, Debug, Default)]
 pub struct Hidden {
-    /// By measurement.
+    /// The tombstones sorted by measurement.
     tombstones: Vec<Tombstone>,
     retired: BTreeSet<MeasurementId>,
 }
 
 impl Hidden {
-    /// Rows of tombstones, in any order, and of measurements that were dropped.
+    /// Hides the rows of tombstones, which may be in any order, and of dropped measurements.
     pub fn new(mut tombstones: Vec<Tombstone>, retired: BTreeSet<MeasurementId>) -> Self {
         tombstones.sort_by_key(|tombstone| tombstone.measurement);
         Self { tombstones, retired }
     }
 
-    /// The tombstones that have still to be applied to a part and may concern it, by measurement.
+    /// Returns the tombstones that may affect a part and are not yet applied to it, sorted by
+    /// measurement.
     pub fn open_to(&self, part: &Extent) -> Vec<&Tombstone> {
         let awaited = |tombstone: &&Tombstone| {
             part.sequences.has_yet_to_apply(tombstone.sequence, tombstone.before)
@@ -52,29 +53,29 @@ impl Hidden {
     }
 }
 
-/// A cursor over the rows of another that are not hidden.
+/// A cursor that skips the hidden rows of another cursor.
 ///
-/// Conditions of tombstones are asked once for each series that is reached. A series of which a
-/// part can have no row left is passed over; another one may turn out to have none.
+/// The cursor evaluates the conditions of tombstones once for each series. It skips a series if the
+/// part's rows are all hidden. The cursor may visit a series without visible rows.
 pub struct Hide<C> {
     cursor: C,
     hidden: Rc<Hidden>,
-    /// Every row of the cursor lies inside.
+    /// The time range of all rows of the cursor.
     time: TimeRange,
     direction: Direction,
-    /// Positions of the tombstones that are not applied to the part.
+    /// The positions of the tombstones that are not yet applied to the part.
     tombstones: Vec<u32>,
-    /// What is hidden of the series at hand: ascending, and with gaps between.
+    /// The hidden times of the current series: ascending ranges that do not touch.
     times: Vec<TimeRange>,
-    /// Pieces of the last page that are still to be handed out.
+    /// The pieces of the last page that are not yet returned.
     pieces: VecDeque<PageKeys>,
 }
 
 impl<C: SeriesCursor> Hide<C> {
-    /// Hides rows of `cursor`, which goes in `direction` over a part of this extent.
+    /// Hides rows of `cursor`, which reads a part with this extent in `direction`.
     ///
     /// # Errors
-    /// Those of the cursor.
+    /// Returns an error of the cursor.
     pub fn new(
         cursor: C,
         hidden: Rc<Hidden>,
@@ -93,7 +94,7 @@ impl<C: SeriesCursor> Hide<C> {
         Ok(hide)
     }
 
-    /// Goes on to a series of which there may be rows, and finds out what is hidden of it.
+    /// Moves to a series that may have visible rows, and determines its hidden times.
     fn settle(&mut self) -> Result<(), ReadError> {
         self.pieces.clear();
         while let Some(key) = self.cursor.key() {
@@ -127,13 +128,13 @@ impl<C: SeriesCursor> Hide<C> {
         Ok(())
     }
 
-    /// Passes the rest of a measurement.
+    /// Skips the rest of a measurement.
     fn pass(&mut self, measurement: MeasurementId) -> Result<(), ReadError> {
         match self.direction {
             Direction::Ascending => self.cursor.seek(&SeriesKey::past(measurement, []))?,
             Direction::Descending => {
                 self.cursor.seek(&SeriesKey::new(measurement, []))?;
-                // The series without tags has just that key.
+                // The series without tags has this key.
                 if self.cursor.key().is_some_and(|key| key.measurement() == measurement) {
                     self.cursor.step()?;
                 }
@@ -142,7 +143,7 @@ impl<C: SeriesCursor> Hide<C> {
         Ok(())
     }
 
-    /// `time` without what is hidden at its ends.
+    /// Returns `time` without hidden ranges at its start and end.
     fn narrowed(&self, mut time: TimeRange) -> TimeRange {
         for hidden in &self.times {
             if hidden.contains(time.start_ns) {
@@ -157,7 +158,7 @@ impl<C: SeriesCursor> Hide<C> {
         time
     }
 
-    /// Cuts what is hidden out of a page.
+    /// Splits a page into its visible pieces.
     fn cut(&mut self, page: &PageKeys) {
         let left = gaps(&self.times).filter_map(|gap| page.within(gap));
         match self.direction {
@@ -213,7 +214,8 @@ impl<C: SeriesCursor> SeriesCursor for Hide<C> {
     }
 
     fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
-        // Of a measurement all series are dropped or none.
+        // A drop hides all series of a measurement, so it cannot hide only some of the passed
+        // series.
         if !self.tombstones.is_empty() {
             return Ok(None);
         }
@@ -233,14 +235,14 @@ impl<C: SeriesCursor> SeriesCursor for Hide<C> {
     }
 }
 
-/// What lies before, between and behind ranges that ascend.
+/// Returns the ranges before, between and after ascending ranges.
 fn gaps(times: &[TimeRange]) -> impl Iterator<Item = TimeRange> {
     let ends = times.iter().map(|time| time.start_ns).chain([i64::MAX]);
     let starts = [i64::MIN].into_iter().chain(times.iter().map(|time| time.end_ns));
     starts.zip(ends).map(|(start_ns, end_ns)| TimeRange::new(start_ns, end_ns))
 }
 
-/// Puts ranges in order, and those that touch or overlap into one.
+/// Sorts the ranges, and joins ranges that touch or overlap.
 fn join(times: &mut Vec<TimeRange>) {
     times.retain(|time| !time.is_empty());
     times.sort_by_key(|time| time.start_ns);

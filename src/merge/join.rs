@@ -1,4 +1,4 @@
-//! Columns of pages to the column of picked rows.
+//! Joins the columns of pages into a single column of the picked rows.
 
 use super::cursor::{Direction, PageColumn};
 use super::picks::{Older, Picks};
@@ -7,10 +7,11 @@ use crate::batch::column::{Column, Fixed, Values};
 use crate::batch::picker::Picker;
 use crate::model::value::FieldType;
 
-/// For each page of the picks its column, if any of its rows has a value; all of one type.
+/// The column of each page of the picks, or `None` if the page has only nulls. All columns have the
+/// same type.
 pub(super) type Columns = [Option<PageColumn>];
 
-/// The values of the rows; null where no source has one.
+/// Returns the values of the rows. A value is null if all sources have a null.
 pub(super) fn join(picks: &Picks, columns: &Columns, field_type: FieldType) -> Column {
     let fills = fills(picks, columns);
     let values = match field_type {
@@ -23,7 +24,8 @@ pub(super) fn join(picks: &Picks, columns: &Columns, field_type: FieldType) -> C
     Column { values, validity: validity(picks, columns, &fills) }
 }
 
-/// The older rows that rows without a value are filled from, ascending by position, each once.
+/// Returns the older rows that fill rows with a null, in ascending order of position and without
+/// duplicates.
 fn fills(picks: &Picks, columns: &Columns) -> Vec<Older> {
     let full =
         |of: &Option<PageColumn>| of.as_ref().is_some_and(|of| *of.validity() == Validity::All);
@@ -56,7 +58,7 @@ fn column(columns: &Columns, page: u32) -> Option<&PageColumn> {
     columns.get(page as usize)?.as_ref()
 }
 
-/// Values of a fixed size; padding where there is none.
+/// Returns values with a fixed size. Nulls have a default value.
 fn copied<T: Fixed>(picks: &Picks, columns: &Columns, fills: &[Older]) -> Vec<T> {
     let mut out = Vec::with_capacity(picks.len());
     for run in picks.runs() {
@@ -89,9 +91,9 @@ fn text(column: &Option<PageColumn>) -> Option<&Column> {
     column.as_ref().and_then(PageColumn::text)
 }
 
-/// Text, row by row.
+/// Returns a column of text, built row by row.
 fn texts(picks: &Picks, columns: &Columns, fills: &[Older]) -> Column {
-    // Of each page which of the sources its column is; none if it has none.
+    // The source number of each page, or `None` if the page has no column.
     let mut sources = 0..;
     let numbers: Vec<Option<usize>> =
         columns.iter().map(|column| text(column).and_then(|_| sources.next())).collect();

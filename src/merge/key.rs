@@ -1,4 +1,4 @@
-//! A series' key: bytes that compare as measurement, then tag values.
+//! Defines the keys of series. Keys compare as bytes, by measurement and then by tag values.
 //!
 //! ```text
 //! ┌───────────────────────────┬───────────────────────────────────────┐
@@ -6,41 +6,42 @@
 //! │                           │ and then 0x00                         │
 //! └───────────────────────────┴───────────────────────────────────────┘
 //! ```
-//! Values stand in the measurement's *tag order*, which only ever grows at its end; a tag that a
-//! series lacks is ''. Empty values at the end are left out, so a series keeps its key when the
-//! order grows, and what was sorted stays sorted: '' sorts first.
+//! Values are in the measurement's *tag order*, which grows only at its end. A missing tag has the
+//! value ''. Empty values at the end are omitted, so a series keeps its key when the order grows.
+//! Sorted parts stay sorted, because '' sorts first.
 //!
-//! Within a value the byte 0x00 is 0x01 0x01 and the byte 0x01 is 0x01 0x02. So 0x00 always ends a
-//! value and is below whatever may stand in its place.
+//! Within a value, the byte 0x00 is encoded as 0x01 0x01, and the byte 0x01 as 0x01 0x02. So 0x00
+//! always ends a value, and it is lower than every byte that may continue a value.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use crate::model::ids::MeasurementId;
 
-/// Bytes of the measurement.
+/// The number of bytes of the measurement.
 const MEASUREMENT_BYTES: usize = 4;
-/// Ends a value.
+/// The end of a value.
 const END: u8 = 0;
-/// Stands before what 0x00 and 0x01 are replaced by: themselves and one more.
+/// The first byte of an escape. The second byte is the escaped byte (0x00 or 0x01) plus 1.
 const ESCAPE: u8 = 1;
-/// Above every byte of a key in its place: no byte of UTF-8 is as high.
+/// A byte that is greater than every byte of a key, because UTF-8 does not use 0xff.
 const ABOVE: u8 = 0xff;
 
-/// A series of one policy on one shard; ordered as its bytes are.
+/// The key of a series of a policy on a shard. Keys are ordered like their bytes.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SeriesKey(Vec<u8>);
 
 impl SeriesKey {
-    /// The key of the series with these tag values, which are in the tag order; '' for a missing
-    /// one. With the first few values it is also the least key that any series with these can have.
+    /// Creates the key of a series with these tag values, in the tag order. A missing tag has the
+    /// value ''. With only the first few values, the result is also the lowest key of a series that
+    /// starts with these values.
     pub fn new<'a>(measurement: MeasurementId, values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut key = Self(Vec::new());
         key.set(measurement, values);
         key
     }
 
-    /// Becomes [`SeriesKey::new`] of these, in the memory that it has.
+    /// Sets the key to [`SeriesKey::new`] of these values, and reuses its memory.
     pub fn set<'a>(
         &mut self,
         measurement: MeasurementId,
@@ -58,8 +59,9 @@ impl SeriesKey {
         self.0.truncate(used);
     }
 
-    /// A place behind every series whose first tags have these values and before all that come
-    /// after those; behind the whole measurement with no value. No series has it as its key.
+    /// Returns a position after every series whose first tags have these values, and before the
+    /// following series. With no values, the position is after the whole measurement. No series has
+    /// this key.
     pub fn past<'a>(measurement: MeasurementId, values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut bytes = measurement.0.to_be_bytes().to_vec();
         values.into_iter().for_each(|value| push_value(value, &mut bytes));
@@ -67,7 +69,7 @@ impl SeriesKey {
         Self(bytes)
     }
 
-    /// The key that these bytes are; `None` unless [`SeriesKey::new`] may have made them.
+    /// Parses a key. Returns `None` unless [`SeriesKey::new`] can create these bytes.
     pub fn from_bytes(bytes: Vec<u8>) -> Option<Self> {
         let (_, mut rest) = bytes.split_at_checked(MEASUREMENT_BYTES)?;
         if rest == [END] || rest.ends_with(&[END, END]) {
@@ -81,18 +83,18 @@ impl SeriesKey {
         Some(Self(bytes))
     }
 
-    /// The bytes, which compare as keys do.
+    /// Returns the key's bytes. They compare like keys.
     pub fn as_bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The measurement.
+    /// Returns the measurement.
     pub fn measurement(&self) -> MeasurementId {
         let bytes = self.0.first_chunk().copied().unwrap_or_default();
         MeasurementId(u32::from_be_bytes(bytes))
     }
 
-    /// The tag values in the tag order, up to the last that is not ''.
+    /// Returns the tag values in the tag order, up to the last value that is not ''.
     pub fn values(&self) -> impl Iterator<Item = Cow<'_, str>> {
         let mut rest = self.0.get(MEASUREMENT_BYTES..).unwrap_or_default();
         std::iter::from_fn(move || {
@@ -102,13 +104,13 @@ impl SeriesKey {
         })
     }
 
-    /// How many values [`SeriesKey::values`] has.
+    /// Returns the number of values that [`SeriesKey::values`] returns.
     pub fn value_count(&self) -> usize {
         let values = self.0.get(MEASUREMENT_BYTES..).unwrap_or_default();
         values.iter().filter(|&&byte| byte == END).count()
     }
 
-    /// The value of the tag at `place` of the tag order; '' if the series lacks it.
+    /// Returns the value of the tag at `place` in the tag order, or '' if the series lacks the tag.
     pub fn value(&self, place: usize) -> Cow<'_, str> {
         self.values().nth(place).unwrap_or_default()
     }
@@ -123,7 +125,7 @@ impl fmt::Debug for SeriesKey {
     }
 }
 
-/// Appends a value and its end.
+/// Appends a value and its end byte.
 fn push_value(value: &str, out: &mut Vec<u8>) {
     if value.bytes().all(|byte| byte > ESCAPE) {
         out.extend_from_slice(value.as_bytes());
@@ -138,13 +140,14 @@ fn push_value(value: &str, out: &mut Vec<u8>) {
     out.push(END);
 }
 
-/// The first value, as it stands, and what is behind its end; `None` without an end.
+/// Splits the first value, still escaped, from the bytes after its end byte. Returns `None` if
+/// there is no end byte.
 fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let end = memchr::memchr(END, bytes)?;
     Some((bytes.get(..end)?, bytes.get(end + 1..)?))
 }
 
-/// What a value is that stands as `bytes`; `None` if nothing stands like that.
+/// Decodes a value. Returns `None` if the bytes are not a valid encoding.
 fn unescape(bytes: &[u8]) -> Option<Cow<'_, str>> {
     if !bytes.contains(&ESCAPE) {
         return std::str::from_utf8(bytes).ok().map(Cow::Borrowed);
@@ -183,7 +186,7 @@ mod tests {
         assert_eq!(SeriesKey::past(M, ["a", ""]).as_bytes(), b"\0\0\0\x07a\0\0\xff");
     }
 
-    /// Values of few letters, most of them hard ones.
+    /// Returns values of few letters, most of which need an escape or sort unusually.
     fn random(rng: &mut fastrand::Rng) -> Vec<String> {
         let letters = ['\0', '\u{1}', '\u{2}', 'a', 'ü', '\u{10ffff}'];
         let value = |rng: &mut fastrand::Rng| {
@@ -196,7 +199,7 @@ mod tests {
         SeriesKey::new(M, values.iter().map(String::as_str))
     }
 
-    /// As values compare one by one, with '' for those that are not there.
+    /// Pads the values with '' to four tags, so that they compare like keys.
     fn padded(values: &[String]) -> Vec<&str> {
         (0..4).map(|at| values.get(at).map_or("", String::as_str)).collect()
     }

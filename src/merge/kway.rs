@@ -1,4 +1,4 @@
-//! Several cursors as one: their series in order, the rows of each overlaid.
+//! Merges several cursors into one: the series in key order, and the overlaid rows of each series.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -15,21 +15,22 @@ use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 
-/// A merge of cursors of one direction.
+/// A merge of cursors with the same direction.
 ///
-/// It stands before the first series. After an error it is to be dropped.
+/// A new merge is before its first series. After an error the caller must drop it.
 pub struct Merge<C> {
     direction: Direction,
-    /// Newest first.
+    /// The sources, with the newest first.
     sources: Vec<Source<C>>,
-    /// Those that stand at a series further on, the next one last; of one series the newest last.
-    /// Of two bytes each, so that putting one in its place is cheap.
+    /// The sources whose next series is after the current series, in reverse order of that series.
+    /// For equal series, the newest source is last. Items take two bytes, so that an insertion is
+    /// cheap.
     waiting: Vec<u16>,
-    /// Those that have the series at hand, newest first.
+    /// The sources that have the current series, with the newest first.
     current: Vec<u16>,
 }
 
-/// A page of one of the sources.
+/// A page of a source.
 #[derive(Clone, Debug)]
 pub struct SourcePage {
     source: u16,
@@ -38,17 +39,18 @@ pub struct SourcePage {
 
 struct Source<C> {
     cursor: C,
-    /// Rows that are not taken yet.
+    /// The rows that are not yet returned.
     page: Option<PageKeys>,
 }
 
 impl<C: SeriesCursor> Merge<C> {
-    /// Merges cursors, each with the highest write sequence of its rows: of two values for one
-    /// series, time and field that of the higher one wins. Sequences of sources that overlap in
-    /// time are disjoint; rows in memory are above all.
+    /// Merges cursors. Each cursor comes with the highest write sequence of its rows. If two
+    /// sources have a value for the same series, time and field, the source with the higher
+    /// sequence wins. Sources that overlap in time have disjoint sequences, and the rows in memory
+    /// have the highest.
     ///
     /// # Errors
-    /// [`ReadError::TooManySources`] for more than [`CURSORS_MAX`].
+    /// Returns [`ReadError::TooManySources`] for more than [`CURSORS_MAX`] cursors.
     pub fn new(mut sources: Vec<(u64, C)>, direction: Direction) -> Result<Self, ReadError> {
         if sources.len() > CURSORS_MAX {
             return Err(ReadError::TooManySources(sources.len()));
@@ -61,17 +63,18 @@ impl<C: SeriesCursor> Merge<C> {
         Ok(merge)
     }
 
-    /// Goes on to the next series and answers its key; `None` when all are through. It may turn
-    /// out to have no rows.
+    /// Moves to the next series and returns its key, or `None` after the last series. The series
+    /// may have no rows.
     ///
     /// # Errors
-    /// Those of the cursors.
+    /// Returns an error of the cursors.
     pub fn next_series(&mut self) -> Result<Option<&SeriesKey>, ReadError> {
         self.leave()?;
         Ok(self.arrive())
     }
 
-    /// Stands at the least series of all sources, which were taken on.
+    /// Sets the current series to the first series of all sources. The sources must have moved past
+    /// the previous series.
     fn arrive(&mut self) -> Option<&SeriesKey> {
         if self.are_first() {
             return self.key();
@@ -89,12 +92,12 @@ impl<C: SeriesCursor> Merge<C> {
         self.key()
     }
 
-    /// Passes several short series at once, as [`SeriesCursor::short_series`] does, where one
-    /// source has them all: it stands at the next series then. Nothing of the one at hand was
-    /// read. Answers them and their rows.
+    /// Passes several short series in one call, as [`SeriesCursor::short_series`] does, and moves
+    /// to the series after them. This requires that only one source has these series, and that the
+    /// current series is unread. Returns the series and their rows.
     ///
     /// # Errors
-    /// Those of the cursors.
+    /// Returns an error of the cursors.
     pub fn short_series(
         &mut self,
         limits: &RunLimits<'_>,
@@ -113,10 +116,11 @@ impl<C: SeriesCursor> Merge<C> {
         Ok(Some((passed.series, Picks::whole(only, passed.rows, self.direction))))
     }
 
-    /// Makes the next series the first that is neither before `to` nor at hand or passed.
+    /// Moves the sources to `to`. [`Merge::next_series`] then returns the first series that is not
+    /// before `to` and comes after the current series.
     ///
     /// # Errors
-    /// Those of the cursors.
+    /// Returns an error of the cursors.
     pub fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
         self.leave()?;
         let passed: Vec<u16> = self.current.drain(..).chain(self.waiting.drain(..)).collect();
@@ -129,24 +133,24 @@ impl<C: SeriesCursor> Merge<C> {
         Ok(())
     }
 
-    /// The series at hand.
+    /// Returns the current series.
     pub fn key(&self) -> Option<&SeriesKey> {
         self.current.first().and_then(|&source| self.key_of(source))
     }
 
-    /// How many sources have the series at hand.
+    /// Returns the number of sources that have the current series.
     pub fn sources(&self) -> usize {
         self.current.len()
     }
 
-    /// The next rows of the series at hand inside `time`, which is the same until the next series;
-    /// `None` when they are through. Never empty.
+    /// Returns the next rows of the current series inside `time`, or `None` after the last row.
+    /// `time` must not change within a series. The result is never empty.
     ///
-    /// Rows of sources that do not overlap come page by page, as the pages are.
+    /// If sources do not overlap, each result is an unchanged page.
     ///
     /// # Errors
-    /// Those of the cursors, and [`ReadError::Damaged`] where times that do not ascend, which no
-    /// cursor may hand out, leave no row to go on with.
+    /// Returns an error of the cursors, or [`ReadError::Damaged`] if a cursor returns times that do
+    /// not ascend, so that the merge cannot continue.
     pub fn next_rows(&mut self, time: TimeRange) -> Result<Option<Picks>, ReadError> {
         if let [only] = self.current[..] {
             let page = self.take_page(only, time)?;
@@ -172,10 +176,11 @@ impl<C: SeriesCursor> Merge<C> {
         Ok(Some(picks))
     }
 
-    /// Whether the series at hand has a row inside `time`. Asked before any of its rows is read.
+    /// Whether the current series has a row inside `time`. The caller must not have read rows of
+    /// the series.
     ///
     /// # Errors
-    /// Those of the cursors.
+    /// Returns an error of the cursors.
     pub fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
         for &at in &self.current {
             if let Some(source) = self.sources.get_mut(usize::from(at))
@@ -187,14 +192,14 @@ impl<C: SeriesCursor> Merge<C> {
         Ok(false)
     }
 
-    /// A column of rows that this merge has picked, be it of series that are passed: as long as
-    /// the picks and in their order. `None` if no row has a value.
+    /// Returns a column for rows that this merge has picked, even from series that it has passed.
+    /// The values are in the order of the picks. Returns `None` if all values are null.
     ///
-    /// Who wants several columns of many short series joins their picks first
-    /// ([`Picks::extend`]), so that a page's column is decoded once.
+    /// To read several columns of many short series, join their picks first ([`Picks::extend`]).
+    /// Then each column of a page is decoded once.
     ///
     /// # Errors
-    /// Those of the cursors, and [`ReadError::ColumnType`].
+    /// Returns an error of the cursors, or [`ReadError::ColumnType`].
     pub fn column(&mut self, picks: &Picks, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
         let mut columns = Vec::with_capacity(picks.pages().len());
         let mut found = None;
@@ -221,19 +226,19 @@ impl<C: SeriesCursor> Merge<C> {
         Ok((joined.validity.nulls(joined.len()) < joined.len()).then(|| Rc::new(joined)))
     }
 
-    /// The page that these rows are, if they are all that one has and most of it can be written
-    /// elsewhere as it is stored.
+    /// Returns the page if the picks are all rows of a single page and most of its bytes can be
+    /// copied without decoding.
     pub fn stored_page(&self, picks: &Picks) -> Option<SourcePage> {
         let (source, page) = picks.only_page()?;
         let cursor = &self.sources.get(usize::from(*source))?.cursor;
         cursor.has_blocks(page).then(|| SourcePage { source: *source, page: page.clone() })
     }
 
-    /// A column of such a page as it is stored, see [`SeriesCursor::block`]. `None` too if the
-    /// column is of another type.
+    /// Returns a stored column of a page from [`Merge::stored_page`], as [`SeriesCursor::block`]
+    /// does. Returns `None` also if the column has another type.
     ///
     /// # Errors
-    /// Those of the cursors.
+    /// Returns an error of the cursors.
     pub fn block(
         &mut self,
         SourcePage { source, page }: &SourcePage,
@@ -246,7 +251,7 @@ impl<C: SeriesCursor> Merge<C> {
         }
     }
 
-    /// Takes the sources on from the series at hand.
+    /// Moves the sources past the current series.
     fn leave(&mut self) -> Result<(), ReadError> {
         for &at in &self.current {
             if let Some(source) = self.sources.get_mut(usize::from(at)) {
@@ -257,8 +262,8 @@ impl<C: SeriesCursor> Merge<C> {
         Ok(())
     }
 
-    /// Whether the sources at hand have one series again, before all others: where each series is
-    /// of the same sources as the one before, nothing is put in order.
+    /// Whether the current sources again share a series that precedes all others. If consecutive
+    /// series come from the same sources, the merge need not sort its sources.
     fn are_first(&self) -> bool {
         let Some((&first, others)) = self.current.split_first() else { return false };
         let Some(key) = self.key_of(first) else { return false };
@@ -267,7 +272,7 @@ impl<C: SeriesCursor> Merge<C> {
             && others.iter().all(|&other| self.key_of(other) == Some(key))
     }
 
-    /// Puts a source where it belongs among those that wait; leaves it out if it is through.
+    /// Inserts a source into the waiting sources in order. Omits a source after its last series.
     fn wait(&mut self, source: u16) {
         let Some(key) = self.key_of(source) else { return };
         let is_later = |&held: &u16| {
@@ -282,7 +287,8 @@ impl<C: SeriesCursor> Merge<C> {
         self.sources.get(usize::from(source))?.cursor.key()
     }
 
-    /// The rows at hand of every source that has any left, newest first.
+    /// Returns the current rows of every source that has remaining rows, with the newest source
+    /// first.
     fn take_pages(&mut self, time: TimeRange) -> Result<Vec<(u16, PageKeys)>, ReadError> {
         let mut pages = Vec::with_capacity(self.current.len());
         for place in 0..self.current.len() {
@@ -292,7 +298,7 @@ impl<C: SeriesCursor> Merge<C> {
         Ok(pages)
     }
 
-    /// The rows at hand of a source, if it has any left.
+    /// Returns the current rows of a source, or `None` if it has no remaining rows.
     fn take_page(&mut self, at: u16, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
         let Some(source) = self.sources.get_mut(usize::from(at)) else { return Ok(None) };
         let page = match source.page.take() {
@@ -303,7 +309,7 @@ impl<C: SeriesCursor> Merge<C> {
     }
 }
 
-/// The page whose rows all come before those of the others.
+/// Returns the position of the page whose rows all precede the rows of the other pages.
 fn first_alone(pages: &[(u16, PageKeys)], direction: Direction) -> Option<usize> {
     let bounds = |(at, (_, page)): (usize, &(u16, PageKeys))| {
         page.bounds(direction).map(|(first, last)| (first, last, at))

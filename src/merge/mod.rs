@@ -1,14 +1,15 @@
-//! Sorted sources of rows to one: series by key, rows of a series by time, the last write winning.
+//! Merges sorted sources of rows. Series are ordered by key and the rows of a series by time. The
+//! last write wins.
 //!
-//! A source is a [`cursor::SeriesCursor`]: a part at rest or the rows in memory. [`hide::Hide`]
-//! around it takes out what a delete or a drop hides, and a [`kway::Merge`] of up
-//! to [`cursor::CURSORS_MAX`] of them reads as if there were one. Flush, compaction, scan and
-//! export are each a merge and what consumes it. Where the bytes of a source come from, and what
-//! becomes of the rows, is left to others.
+//! A source is a [`cursor::SeriesCursor`] over a part or over the rows in memory. [`hide::Hide`]
+//! wraps a source and removes rows that a delete or a drop hides. [`kway::Merge`] reads up to
+//! [`cursor::CURSORS_MAX`] sources as a single source. Flush, compaction, scan and export each
+//! consume a merge. This module does not read the bytes of a source from storage, and does not
+//! process the merged rows.
 //!
-//! Keys first, then one column at a time: a merge decides by keys and times alone which row of
-//! which page comes where ([`picks::Picks`]) and fetches a column only when it is asked for it. So
-//! it holds the times of a page and one column of each source, however many columns there are.
+//! Keys come first, then one column at a time. A merge uses only keys and times to decide the order
+//! of the pages' rows ([`picks::Picks`]), and fetches a column on request. So it holds a page of
+//! times and one column of each source, independent of the number of columns.
 
 pub mod condition;
 pub mod cursor;

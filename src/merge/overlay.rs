@@ -1,18 +1,21 @@
-//! The last write wins: rows of pages that share times to rows.
+//! Overlays pages with shared times, so that the last write wins.
 //!
-//! The value of a field at a time is that of the newest source that has one. So a row of several
-//! sources is the newest one's, and the older ones fill in what it lacks: [`super::join`].
+//! The value of a field at a time comes from the newest source that has a value. A row that is in
+//! several sources is picked from the newest source, and older sources fill its nulls (see
+//! [`super::join`]).
 
 use super::cursor::{Direction, PageKeys};
 use super::picks::Picks;
 
-/// Rows of one overlay, about: those of 64 pages at once would be too many, with text.
+/// The approximate maximum number of rows of an overlay. The limit matters for text: all rows of 64
+/// pages would take too much memory.
 pub(super) const ROWS_MAX: usize = 16_384;
-/// Where a page is that is through: behind every time, in either direction.
+/// The time of a page without remaining rows. It is after every other time, in both directions.
 const THROUGH: i64 = i64::MAX;
 
-/// Overlays pages of one series, newest first, as far as their rows are complete: up to the least
-/// last time of all, or until there are [`ROWS_MAX`]. Takes those rows off the pages.
+/// Overlays pages of a series, ordered from the newest source to the oldest. It stops at the
+/// earliest last time of all pages, because later rows may be incomplete, or after about
+/// [`ROWS_MAX`] rows. It removes the overlaid rows from the pages.
 pub(super) fn overlay(pages: &mut [(u16, PageKeys)], direction: Direction) -> Picks {
     let mut picks = Picks::new(direction);
     let mut heads: Vec<Head<'_>> =
@@ -40,16 +43,16 @@ pub(super) fn overlay(pages: &mut [(u16, PageKeys)], direction: Direction) -> Pi
     picks
 }
 
-/// The rows of a page that are not taken yet.
+/// The remaining rows of a page.
 struct Head<'a> {
     source: u16,
     page: &'a PageKeys,
     times_ns: &'a [i64],
     direction: Direction,
     taken: usize,
-    /// Of the next one, turned; [`THROUGH`] if there is none.
+    /// The converted time of the next row, or [`THROUGH`].
     time: i64,
-    /// Of the page among those of the picks, once it has a row there.
+    /// The position of the page in the picks, after its first row was picked.
     place: Option<u32>,
 }
 
@@ -62,7 +65,7 @@ impl<'a> Head<'a> {
         head
     }
 
-    /// The time of row `at` in this direction, turned.
+    /// Returns the converted time of row `at` in this direction.
     #[inline]
     fn time_at(&self, at: usize) -> i64 {
         let place = match self.direction {
@@ -77,7 +80,7 @@ impl<'a> Head<'a> {
         self.time_at(self.times_ns.len().saturating_sub(1))
     }
 
-    /// Takes the rows up to `until`, of which the next is one.
+    /// Takes the rows up to `until`. The next row must not be after `until`.
     #[inline]
     fn take(&mut self, until: i64, picks: &mut Picks) {
         let start = self.taken;
@@ -103,7 +106,7 @@ impl<'a> Head<'a> {
         }
     }
 
-    /// Takes the next row, which is of the time of the last one of `picks`.
+    /// Takes the next row as an older version of the last picked row, which has the same time.
     fn take_older(&mut self, picks: &mut Picks) {
         let place = self.place(picks);
         picks.push_older(place, self.row(self.taken));
@@ -115,7 +118,7 @@ impl<'a> Head<'a> {
         *self.place.get_or_insert_with(|| picks.place_of(self.source, self.page))
     }
 
-    /// The number in the page of row `at` in this direction.
+    /// Returns the row number in the page of row `at` in this direction.
     fn row(&self, at: usize) -> u32 {
         let (rows, at) = (self.page.rows(), at as u32);
         match self.direction {
@@ -125,15 +128,15 @@ impl<'a> Head<'a> {
     }
 }
 
-/// Which rows come next.
+/// The next rows to take.
 struct Least {
-    /// The least time of all.
+    /// The earliest time of all pages.
     time: i64,
-    /// The newest page that has it.
+    /// The newest page with this time.
     at: usize,
-    /// Whether another page has it too.
+    /// Whether another page has the same time.
     shared: bool,
-    /// The least time of the pages that have another one.
+    /// The earliest time among the other pages.
     next: i64,
 }
 
@@ -153,7 +156,8 @@ impl Least {
         least
     }
 
-    /// Up to where the rows of that page are alone and complete.
+    /// Returns the time up to which the rows of the page at `at` are complete and not shared with
+    /// other pages.
     fn until(&self, complete: i64) -> i64 {
         if self.shared { self.time } else { complete.min(self.next.saturating_sub(1)) }
     }

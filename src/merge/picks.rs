@@ -1,4 +1,4 @@
-//! Which rows of which pages come where: rows of a merge before any of their values is read.
+//! Defines picks: the rows of a merge and the pages that contain them, before values are read.
 
 use std::rc::Rc;
 
@@ -8,39 +8,39 @@ use super::cursor::{Columns, Direction, PageKeys};
 use crate::model::ids::ColumnId;
 use crate::model::value::FieldType;
 
-/// How far back a page is looked for that may be there already.
+/// The number of recent pages that are searched for a page before it is added.
 const LATE_PAGES: usize = 64;
 
-/// Rows in the order of the merge, each time of a series once.
+/// The picked rows in the order of the merge, without duplicates of a series and time.
 ///
-/// Several series' rows may be put behind one another ([`Picks::extend`]), so that a column is
-/// decoded once for all series that share a page.
+/// The rows of several series may be concatenated ([`Picks::extend`]), so that a column is decoded
+/// once for all series that share a page.
 #[derive(Clone, Debug, Default)]
 pub struct Picks {
     direction: Direction,
-    /// Each with the source that it is of, and with all rows of it that are picked, or more; no
-    /// page twice among the last [`LATE_PAGES`].
+    /// The pages with their source numbers. The range of a page includes all of its picked rows,
+    /// and possibly others. The last [`LATE_PAGES`] pages are distinct.
     pages: SmallVec<[(u16, PageKeys); 1]>,
     runs: SmallVec<[Run; 1]>,
-    /// Ascending by `at`; of one row the newer ones first.
+    /// The older rows, in ascending order of `at`. For the same `at`, newer rows come first.
     older: Vec<Older>,
-    /// Of each row; empty if all are those of the only page, ascending.
+    /// The time of each row. Empty if the rows are all rows of a single page in ascending order.
     times_ns: Vec<i64>,
     rows: u32,
 }
 
-/// Consecutive rows of a page, turned when descending.
+/// Consecutive rows of a page, in reverse order if the direction is descending.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Run {
-    /// Position in [`Picks::pages`].
+    /// The position in [`Picks::pages`].
     pub(super) page: u32,
-    /// The least of its rows, in the page.
+    /// The lowest row number of the run in the page.
     pub(super) first: u32,
     pub(super) rows: u32,
 }
 
-/// A row of the same series and time as row `at`, in an older source: it has the values that the
-/// newer ones lack.
+/// A row in an older source, with the same series and time as row `at`. It supplies values that are
+/// null in newer sources.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Older {
     pub(super) at: u32,
@@ -49,7 +49,7 @@ pub(super) struct Older {
 }
 
 impl Run {
-    /// The row of the page that row `at` of the run is.
+    /// Converts row `at` of the run to a row number of the page.
     pub(super) fn row(&self, at: u32, direction: Direction) -> u32 {
         match direction {
             Direction::Ascending => self.first + at,
@@ -59,12 +59,12 @@ impl Run {
 }
 
 impl Picks {
-    /// No rows yet.
+    /// Creates empty picks.
     pub(super) fn new(direction: Direction) -> Self {
         Self { direction, ..Self::default() }
     }
 
-    /// All rows of `page`, of `source`.
+    /// Picks all rows of `page` from `source`.
     pub(super) fn whole(source: u16, page: PageKeys, direction: Direction) -> Self {
         let rows = page.rows();
         let run = Run { page: 0, first: rows.start, rows: rows.end - rows.start };
@@ -76,7 +76,7 @@ impl Picks {
         Self { direction, pages, runs, times_ns, rows: run.rows, ..Self::default() }
     }
 
-    /// The same rows, those of one series, with ascending times.
+    /// Returns the same rows with ascending times. The rows must belong to a single series.
     #[must_use]
     pub fn ascending(mut self) -> Self {
         if self.direction == Direction::Ascending {
@@ -90,7 +90,7 @@ impl Picks {
         for older in &mut self.older {
             older.at = last.saturating_sub(older.at);
         }
-        // Of one row the newer ones come first.
+        // For the same `at`, newer rows must come first.
         let mut rest = self.older.as_mut_slice();
         while let Some(first) = rest.first() {
             let at = first.at;
@@ -102,7 +102,7 @@ impl Picks {
         self
     }
 
-    /// The last of the rows alone; of none, none.
+    /// Picks only the last row. Empty picks stay empty.
     #[must_use]
     pub fn last_row(&self) -> Self {
         match self.rows.checked_sub(1) {
@@ -111,7 +111,7 @@ impl Picks {
         }
     }
 
-    /// The rows at these places, which ascend.
+    /// Picks only the rows at these positions, which must ascend.
     #[must_use]
     pub fn only(&self, places: &[u32]) -> Self {
         let mut only = Self::new(self.direction);
@@ -143,27 +143,27 @@ impl Picks {
         only
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.rows as usize
     }
 
-    /// Whether there is no row.
+    /// Whether the picks are empty.
     pub fn is_empty(&self) -> bool {
         self.rows == 0
     }
 
-    /// How many pages the rows are of.
+    /// Returns the number of pages that contain the rows.
     pub fn pages_read(&self) -> usize {
         self.pages.len()
     }
 
-    /// Rows of these pages: so many values are decoded when a column is read.
+    /// Returns the total number of rows in the pages. A column read decodes that many values.
     pub fn rows_read(&self) -> usize {
         self.pages.iter().map(|(_, page)| page.page_rows() as usize).sum()
     }
 
-    /// The time of each row, nanoseconds: ascending or descending within a series.
+    /// Returns the time of each row, in nanoseconds. The times ascend or descend within a series.
     pub fn times_ns(&self) -> &[i64] {
         match &self.pages[..] {
             [(_, page)] if self.times_ns.is_empty() => page.times_ns(),
@@ -171,17 +171,18 @@ impl Picks {
         }
     }
 
-    /// The columns that the rows may have.
+    /// Returns all columns of the pages.
     pub fn columns(&self) -> Columns {
         union(self.pages.iter().map(|(_, page)| Rc::clone(page.columns())))
     }
 
-    /// Rows that more than one source has: each counts once for every source but the newest.
+    /// Returns the number of overwritten rows. A row that is in several sources counts once for
+    /// each source except the newest.
     pub fn overwritten(&self) -> usize {
         self.older.len()
     }
 
-    /// Puts the rows of `other`, of the same merge, behind these.
+    /// Appends the rows of `other`, which must come from the same merge.
     pub fn extend(&mut self, other: Self) {
         if self.is_empty() {
             *self = other;
@@ -201,8 +202,8 @@ impl Picks {
         self.rows += other.rows;
     }
 
-    /// Puts rows of the page at `page` behind these, of which `first` is the least; `times_ns` are
-    /// theirs, in the order of the merge.
+    /// Appends rows of the page at position `page`. `first` is the lowest row number, and
+    /// `times_ns` contains the times in the order of the merge.
     #[inline]
     pub(super) fn push(
         &mut self,
@@ -210,27 +211,27 @@ impl Picks {
         first: u32,
         times_ns: impl ExactSizeIterator<Item = i64>,
     ) {
-        // Rows of a page.
+        // A page has far fewer than 2^32 rows.
         let rows = times_ns.len() as u32;
         self.push_run(Run { page, first, rows });
         self.times_ns.extend(times_ns);
         self.rows += rows;
     }
 
-    /// An older row of the time of the last one.
+    /// Adds an older row with the same time as the last row.
     pub(super) fn push_older(&mut self, page: u32, row: u32) {
         self.older.push(Older { at: self.rows.saturating_sub(1), page, row });
     }
 
-    /// Where the page stands among the pages, added if it is not there. Rows of `page` only are
-    /// picked of it.
+    /// Returns the position of the page in `pages`, and adds the page if necessary. The caller must
+    /// only pick rows in the range of `page`.
     pub(super) fn place_of(&mut self, source: u16, page: &PageKeys) -> u32 {
         let behind = self.pages.len().saturating_sub(LATE_PAGES);
         let late = self.pages.iter_mut().enumerate().skip(behind).rev();
         let same = |(_, held): &(usize, &mut (u16, PageKeys))| {
             held.0 == source && held.1.page() == page.page()
         };
-        // No more pages than rows.
+        // The number of pages does not exceed the number of rows.
         if let Some((at, (_, held))) = late.into_iter().find(same) {
             held.cover(page);
             return at as u32;
@@ -255,7 +256,7 @@ impl Picks {
         self.direction
     }
 
-    /// The only page, if the rows are all that it has, as it has them.
+    /// Returns the page if the picks are all rows of a single page in the page's order.
     pub(super) fn only_page(&self) -> Option<&(u16, PageKeys)> {
         match (&self.pages[..], &self.runs[..], &self.older[..]) {
             ([only], [run], []) => {
@@ -292,7 +293,8 @@ impl Picks {
     }
 }
 
-/// The columns of all of `lists`, each once. Of two types of one column the first stays.
+/// Returns the columns of all `lists` without duplicates. If a column has two types, the first type
+/// is used.
 fn union(lists: impl Iterator<Item = Columns>) -> Columns {
     let mut distinct: Vec<Columns> = Vec::new();
     for list in lists {

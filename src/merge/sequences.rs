@@ -1,31 +1,34 @@
-//! What overwrites what: write sequences of sorted parts, and which of them may be merged.
+//! Defines the write sequences of parts, which decide between values and limit the parts that may
+//! be merged.
 //!
-//! *Invariant S*: parts that overlap in time have disjoint write sequences. So of two values for a
-//! series, a time and a field the later one is in the part with the higher sequences, and the
-//! answer is a maximum over a total order: merging some parts first changes nothing as long as what
-//! comes of them stands to all others as they did. Slots, sizes and keys take no part in it.
+//! *Invariant S*: parts that overlap in time have disjoint write sequences. So if two parts have a
+//! value for the same series, time and field, the later value is in the part with the higher
+//! sequences. The result is a maximum over a total order. A merge of some parts therefore does not
+//! change it, as long as the merged part keeps their order relative to all other parts. Slots,
+//! sizes and keys do not matter.
 
 use crate::model::time::TimeRange;
 
-/// Which writes the rows of a part are of.
+/// The range of write sequences of a part's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Sequences {
-    /// No row is of a lower one.
+    /// The lowest possible sequence of a row.
     pub lo: u64,
-    /// No row is of a higher one.
+    /// The highest possible sequence of a row.
     pub hi: u64,
-    /// Every tombstone up to this one that hides rows of the part has been applied to it.
+    /// The tombstone sequence up to which all tombstones that hide rows of the part have been
+    /// applied.
     pub applied: u64,
 }
 
 impl Sequences {
-    /// Whether the tombstone of this sequence, which hides rows of writes below `before`, still
-    /// has to be applied to the part.
+    /// Whether the tombstone with this sequence is not yet applied to the part. The tombstone hides
+    /// rows of writes below `before`.
     pub const fn has_yet_to_apply(&self, sequence: u64, before: u64) -> bool {
         self.hi < before && self.applied < sequence
     }
 
-    /// The least that both lie in.
+    /// Returns the smallest range that contains both ranges.
     fn join(self, other: Self) -> Self {
         Self {
             lo: self.lo.min(other.lo),
@@ -34,33 +37,35 @@ impl Sequences {
         }
     }
 
-    /// Those of what comes of merging parts; `None` of no part. `known`: the highest sequence of
-    /// the tombstones that the merge applies. It and the parts are those of the merge's *start*.
+    /// Returns the sequences of the part that a merge creates, or `None` without parts. `known` is
+    /// the highest sequence of the tombstones that the merge applies. `parts` and `known` must be
+    /// read when the merge *starts*.
     pub fn of_merge(parts: impl IntoIterator<Item = Self>, known: u64) -> Option<Self> {
         let all = parts.into_iter().reduce(Self::join)?;
         Some(Self { applied: all.applied.max(known), ..all })
     }
 }
 
-/// Where the rows of a part lie.
+/// The range of sequences and times of a part's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extent {
-    /// Their writes.
+    /// The range of write sequences.
     pub sequences: Sequences,
-    /// Their times.
+    /// The range of times.
     pub time: TimeRange,
 }
 
 impl Extent {
-    /// Whether the two share a time and a write sequence: of two parts nobody could tell then
-    /// which is the later one.
+    /// Whether the two extents share a time and a write sequence. For two such parts, the later
+    /// part is undefined.
     pub const fn clashes_with(&self, other: &Self) -> bool {
         self.time.overlaps(&other.time)
             && self.sequences.lo <= other.sequences.hi
             && other.sequences.lo <= self.sequences.hi
     }
 
-    /// The least extent around all of them: that of what comes of merging them.
+    /// Returns the smallest extent that contains all of `parts`. The part that a merge creates has
+    /// this extent.
     pub fn hull(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
         let join = |a: Self, b: Self| Self {
             sequences: a.sequences.join(b.sequences),
@@ -69,8 +74,9 @@ impl Extent {
         parts.into_iter().reduce(join)
     }
 
-    /// Whether parts with this hull may be merged: none of the `others`, which are all parts that
-    /// are not merged and the hulls of what is merged in the same job, comes between them.
+    /// Whether parts with this hull may be merged, because the hull does not clash with any of the
+    /// `others`. `others` contains all parts that are not merged, and the hulls of the job's other
+    /// merges.
     pub fn is_convex<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> bool {
         others.into_iter().all(|other| !self.clashes_with(other))
     }
@@ -90,7 +96,7 @@ mod tests {
         let (a, b, c) = (extent(1, 3, 0, 10), extent(4, 5, 5, 20), extent(6, 9, 0, 10));
         let merge = |parts: &[Extent]| Extent::hull(parts.iter().copied()).unwrap();
         assert!(!merge(&[a, c]).is_convex([&b]) && merge(&[a, b]).is_convex([&c]));
-        // Outside of their times it does not matter, but the hull of them counts.
+        // Parts outside the times of the merged parts may still overlap the hull.
         assert!(merge(&[a, c]).is_convex([&extent(4, 5, 10, 20)]));
         let apart = merge(&[extent(1, 3, 0, 5), extent(6, 9, 20, 25)]);
         assert!(!apart.is_convex([&extent(4, 5, 10, 11)]));

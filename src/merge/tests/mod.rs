@@ -1,4 +1,4 @@
-//! Any sources tell the story that a map tells to which their rows were written one by one.
+//! Compares merges of random sources with a map that received the same rows one by one.
 
 mod rules;
 pub(crate) mod short;
@@ -24,16 +24,16 @@ use crate::model::value::{FieldType, FieldValue};
 
 type Rng = fastrand::Rng;
 
-/// Rows as they are read.
+/// The rows in the order in which they are read.
 type Read = Vec<((SeriesKey, i64), Fields)>;
 
-/// Some writes, each part with the sequences of its own.
+/// A part that contains some writes.
 struct Part {
     extent: Extent,
     story: Story,
 }
 
-/// Times are below it.
+/// The upper bound of times.
 const TIMES: i64 = 40;
 
 fn key(rng: &mut Rng) -> SeriesKey {
@@ -61,7 +61,7 @@ fn row(rng: &mut Rng, columns: u32) -> Fields {
     fields
 }
 
-/// Parts of disjoint sequences, some of disjoint times too, in any order.
+/// Returns parts in any order. The sequences of the parts are disjoint, and some of their times.
 fn parts(rng: &mut Rng) -> Vec<Part> {
     let count = match rng.u16(..1_000) {
         0 => 300,
@@ -117,7 +117,7 @@ fn hidden(rng: &mut Rng) -> (Vec<Tombstone>, BTreeSet<MeasurementId>) {
     (tombstones, retired)
 }
 
-/// What is left of the parts when they are written in order of their sequences.
+/// Returns the visible rows after the parts are written in the order of their sequences.
 fn story_of(
     parts: &[Part],
     (tombstones, retired): &(Vec<Tombstone>, BTreeSet<MeasurementId>),
@@ -160,7 +160,7 @@ fn merge_of(
     Merge::new(sources, direction).unwrap()
 }
 
-/// Reads the picks' columns one by one.
+/// Reads the columns of the picks one by one.
 fn rows_of<C: SeriesCursor>(merge: &mut Merge<C>, picks: &Picks, keys: &[SeriesKey]) -> Read {
     assert_eq!((picks.len(), picks.times_ns().len()), (keys.len(), keys.len()));
     assert!(!picks.is_empty());
@@ -177,7 +177,7 @@ fn rows_of<C: SeriesCursor>(merge: &mut Merge<C>, picks: &Picks, keys: &[SeriesK
     rows
 }
 
-/// The same of some of the rows alone, too, which are what they are among all.
+/// Reads all rows. Also reads some of the rows separately, and compares them.
 fn rows_and_some_of<C: SeriesCursor>(
     merge: &mut Merge<C>,
     (picks, keys): &(Picks, Vec<SeriesKey>),
@@ -193,7 +193,7 @@ fn rows_and_some_of<C: SeriesCursor>(
     rows
 }
 
-/// Everything that is left of a merge, with the picks of some series together.
+/// Reads the remaining rows of a merge. It joins the picks of several series.
 fn read<C: SeriesCursor>(merge: &mut Merge<C>, time: TimeRange, together: usize) -> Read {
     let mut rows = Read::new();
     let mut held = (Picks::default(), Vec::new());
@@ -275,10 +275,10 @@ fn a_merge_goes_on_wherever_it_is_sent() {
             let Some(key) = merge.next_series().unwrap().cloned() else { break };
             let at = left.iter().take_while(|((held, _), _)| *held != key).count();
             let of_it = left.iter().filter(|((held, _), _)| *held == key).count();
-            // Only series without a row may come unannounced.
+            // Only series without rows may be skipped.
             assert!(of_it == 0 || at == 0, "seed {seed}");
             let mut taken = Read::new();
-            // Not all of the rows, and sometimes none.
+            // This reads a part of the rows, or no rows.
             while rng.u8(..4) > 0
                 && let Some(picks) = merge.next_rows(TimeRange::ALL).unwrap()
             {
@@ -324,7 +324,7 @@ fn parts_may_be_merged_in_any_grouping_that_keeps_their_order() {
     }
 }
 
-/// One series of one column.
+/// Returns a cursor with one series and one column.
 fn simple(values: &[(i64, FieldValue)]) -> VectorCursor {
     let key = SeriesKey::new(MeasurementId(1), ["a"]);
     let row = |(time_ns, value): &(i64, FieldValue)| {
@@ -348,7 +348,7 @@ fn pages_that_share_no_time_pass_uncopied() {
         let picks = merge.next_rows(TimeRange::ALL).unwrap().unwrap();
         assert_eq!(picks.times_ns(), [time_ns]);
         let column = merge.column(&picks, ColumnId(1)).unwrap().unwrap();
-        // The page's own: the cursor and this hold it.
+        // The column is the page's column: the cursor and this test share it.
         assert_eq!(Rc::strong_count(&column), 2);
         assert_eq!(column.get(0), Some(FieldValue::Integer(time_ns)));
     }
@@ -378,7 +378,7 @@ fn a_column_of_many_short_series_is_decoded_once_for_each_page() {
     assert!(decoded <= pages / 10, "{decoded}");
 }
 
-/// A cursor that tells what it decoded.
+/// A cursor that counts decoded columns.
 struct Counted {
     cursor: VectorCursor,
     decoded: Rc<std::cell::Cell<usize>>,
@@ -439,7 +439,7 @@ fn a_source_too_many_is_refused() {
     assert_eq!(refused, Err(ReadError::TooManySources(CURSORS_MAX + 1)));
 }
 
-/// A page, over and over.
+/// A cursor that repeats a page endlessly.
 struct Page(SeriesKey, Rc<[i64]>);
 
 impl SeriesCursor for Page {
@@ -466,7 +466,7 @@ impl SeriesCursor for Page {
 
 #[test]
 fn disorder_ends_with_an_error() {
-    // The second page's times do not ascend, so no row of the first is ever complete.
+    // The second page's times do not ascend, so no row of the first page becomes complete.
     let cases = [(Direction::Ascending, [5, 0]), (Direction::Descending, [11, 5])];
     for (direction, disorder) in cases {
         let key = SeriesKey::new(MeasurementId(1), []);
@@ -481,7 +481,7 @@ fn disorder_ends_with_an_error() {
 
 #[test]
 fn values_of_every_type_are_told_apart() {
-    // The vector cursor's own: a value goes through a column and back.
+    // This tests the vector cursor: a value goes through a column and back.
     let mut rng = Rng::with_seed(3);
     for column in 0..5 {
         let value = value(&mut rng, column);

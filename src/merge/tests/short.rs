@@ -1,10 +1,10 @@
-//! Several short series are passed as each of them would be.
+//! Compares passing several short series in one call with reading each series.
 
 use super::*;
 use crate::merge::cursor::RunLimits;
 
-/// What `merge` has left inside `time`, and how many series were passed together with others: some
-/// of those that may be.
+/// Reads the remaining rows of `merge` inside `time`, and passes some short series together.
+/// Returns the number of series that were passed together.
 pub(crate) fn read_some_at_once<C: SeriesCursor>(
     merge: &mut Merge<C>,
     time: TimeRange,
@@ -23,7 +23,7 @@ pub(crate) fn read_some_at_once<C: SeriesCursor>(
         if let Some((of, picks)) = at_once {
             assert_eq!(of.first().map(|(first, _)| first), Some(&key));
             assert!(of.len() > 1);
-            // Without the last one it was not enough yet.
+            // The limit was not reached without the last series.
             let before = &of[..of.len() - 1];
             assert!(before.iter().map(|(_, rows)| *rows as usize).sum::<usize>() < rows);
             assert!(before.iter().map(|(key, _)| key.as_bytes().len()).sum::<usize>() < key_bytes);
@@ -46,7 +46,7 @@ pub(crate) fn read_some_at_once<C: SeriesCursor>(
     (read, passed)
 }
 
-/// Picked rows, which are of these series.
+/// Returns the picked rows, which belong to these series.
 fn rows_of<C: SeriesCursor>(merge: &mut Merge<C>, picks: &Picks, keys: &[SeriesKey]) -> Read {
     let places = keys.iter().zip(picks.times_ns());
     let mut rows: Read =

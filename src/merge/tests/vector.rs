@@ -1,4 +1,5 @@
-//! A cursor over rows in vectors, cut into pages at random, and the story that it has to tell.
+//! Defines a cursor over rows in vectors that are randomly cut into pages, and the rows it must
+//! return.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -12,20 +13,20 @@ use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
 
-/// Values by column.
+/// The values by column.
 pub(crate) type Fields = BTreeMap<u32, FieldValue>;
-/// Rows by series and time.
+/// The rows by series and time.
 pub(crate) type Story = BTreeMap<(SeriesKey, i64), Fields>;
 
 pub(crate) struct VectorCursor {
     direction: Direction,
     pages: Vec<Page>,
     series: Vec<Series>,
-    /// Series that are passed.
+    /// The number of passed series.
     at: usize,
-    /// Pieces of the series at hand that were handed out.
+    /// The number of returned pieces of the current series.
     pieces: usize,
-    /// Columns that were asked for, but for those that were asked for twice in a row.
+    /// The number of column reads, without consecutive reads of the same column.
     pub(crate) decoded: usize,
     last: Option<(u64, ColumnId)>,
 }
@@ -38,11 +39,11 @@ struct Page {
 
 struct Series {
     key: SeriesKey,
-    /// A page and its rows.
+    /// The pieces of the pages: the page and its rows.
     pieces: Vec<(usize, Range<u32>)>,
 }
 
-/// The columns of some rows, and one that none has.
+/// Returns the columns of some rows, and a column without values.
 fn columns_of(rows: &[(&(SeriesKey, i64), &Fields)], rng: &mut fastrand::Rng) -> Columns {
     let mut columns = BTreeMap::new();
     for (&id, value) in rows.iter().flat_map(|row| row.1) {
@@ -82,7 +83,7 @@ pub(crate) fn values(value: &FieldValue) -> Values {
 }
 
 impl VectorCursor {
-    /// Pages of up to `page_rows` rows, each of one measurement.
+    /// Creates pages of up to `page_rows` rows. The rows of a page belong to the same measurement.
     pub(crate) fn new(
         story: &Story,
         page_rows: usize,
@@ -160,7 +161,7 @@ impl SeriesCursor for VectorCursor {
             self.decoded += 1;
         }
         let column = self.pages[page.page() as usize].fields.get(&id.0);
-        // As it is kept, where that can be.
+        // Returns the compact form if the column has it.
         Ok(column.map(|column| match Narrow::of(column) {
             Some(narrow) if id.0.is_multiple_of(2) => PageColumn::Narrow(Rc::new(narrow)),
             _ => PageColumn::Wide(Rc::clone(column)),

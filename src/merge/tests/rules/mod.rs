@@ -1,9 +1,10 @@
-//! The engine's rules as random schedules: writes, late data, flushes, deletes, merges in jobs that
-//! are interrupted, scrubs, retention, changes of the window width. After every step a merge of the
-//! parts must tell what a map tells, in both directions, and Invariant S must hold.
+//! Tests the engine's rules with random schedules. The steps are writes, late data, flushes,
+//! deletes, interrupted merge jobs, scrubs, retention and changes of the window width. After every
+//! step, Invariant S must hold, and a merge of the parts must return the same rows as a map, in
+//! both directions.
 //!
-//! After the executable model of the engine's design; what that says of values, caches, splits and
-//! lost writes is tested where those are.
+//! The schedules follow the executable model of the engine's design. Other modules test the model's
+//! rules about values, caches, splits and lost writes.
 
 mod world;
 
@@ -25,7 +26,8 @@ use crate::model::value::FieldValue;
 const SERIES: usize = 3;
 const TIMES: i64 = 12;
 const FOREVER: i64 = 1_000;
-/// Rows that a job writes at once; what it has read beyond is lost when it is interrupted.
+/// The number of rows that a job writes together. An interruption loses rows that were read but not
+/// written.
 const WRITTEN_TOGETHER: usize = 2;
 const STEPS: usize = 60;
 const SCHEDULES: u64 = 2_000;
@@ -33,7 +35,7 @@ const SCHEDULES: u64 = 2_000;
 type Row = ((SeriesKey, i64), Fields);
 
 fn series(number: usize) -> SeriesKey {
-    // The first two share a tag.
+    // The first two series share a tag.
     let values = [["a", "x"], ["a", "y"], ["b", ""]][number];
     SeriesKey::new(MeasurementId(1), values)
 }
@@ -50,16 +52,16 @@ fn part(sequences: Sequences, story: Story) -> Part {
     Part { extent: Extent { sequences, time }, story }
 }
 
-/// Merges that are committed together. Each has an output for every window.
+/// A set of merges that are committed together. Each merge has an output for every window.
 struct Job {
     merges: Vec<Vec<u64>>,
     width: i64,
-    /// Of each merge, with what was known and applied at the start.
+    /// The sequences of each merge's output, from the parts and tombstones known at the start.
     sequences: Vec<Sequences>,
     known: u64,
-    /// In order; each of a merge and a window.
+    /// The written rows, in order of the merge and window.
     written: Vec<((usize, i64), Row)>,
-    /// What is still to be read, if it was not interrupted.
+    /// The rows that the job has not read yet. `None` after an interruption.
     run: Option<VecDeque<((usize, i64), Row)>>,
 }
 
@@ -72,9 +74,9 @@ struct Shard {
     tombstones: BTreeMap<u64, Tombstone>,
     job: Option<Job>,
     width: i64,
-    /// Parts that retention dropped.
+    /// The number of parts that retention dropped.
     dropped: usize,
-    /// How often a job went on that was interrupted after it had written something.
+    /// The number of jobs that resumed after they had written rows.
     resumed: u32,
 }
 
@@ -103,7 +105,7 @@ impl Shard {
             && tombstone.condition.holds(&key.values().collect::<Vec<_>>())
     }
 
-    /// The rows of the log, as far as no tombstone hides them.
+    /// Returns the rows of the log that no tombstone hides.
     fn memory(&self) -> Story {
         let mut story = Story::new();
         for (&sequence, frame) in &self.log {
@@ -118,7 +120,7 @@ impl Shard {
         story
     }
 
-    /// A merge of these parts, and of rows that are in memory: a job reads none of those.
+    /// Merges these parts and the rows in memory. A job does not read the rows in memory.
     fn merge(
         &self,
         parts: &[u64],
@@ -148,7 +150,7 @@ impl Shard {
         }
     }
 
-    /// Rows by window.
+    /// Divides rows by window.
     fn cut(rows: impl IntoIterator<Item = Row>, width: i64) -> BTreeMap<i64, Story> {
         let mut windows = BTreeMap::<i64, Story>::new();
         for (row, fields) in rows {
@@ -173,7 +175,7 @@ impl Shard {
         Extent::hull(parts.iter().map(|id| self.parts[id].extent)).unwrap()
     }
 
-    /// Parts that may be merged, at most as many merges as may be committed together.
+    /// Chooses parts that may be merged, and at most as many merges as a job may commit together.
     fn choose(&self, rng: &mut Rng, several: bool) -> Vec<Vec<u64>> {
         let mut merges: Vec<Vec<u64>> = Vec::new();
         for _ in 0..6 {
@@ -208,8 +210,8 @@ impl Shard {
         self.job = Some(Job { merges, width, sequences, known, written, run: None });
     }
 
-    /// What the job has not written yet: output after output, the last one from behind its last
-    /// row on.
+    /// Returns the rows that the job has not written, by output. The last output continues after
+    /// its last row.
     fn rest(&self, job: &Job, rng: &mut Rng) -> VecDeque<((usize, i64), Row)> {
         let last = job.written.last();
         let mut rest = VecDeque::new();
@@ -225,7 +227,7 @@ impl Shard {
                 if let Some((written, ((key, time_ns), _))) = last
                     && *written == output
                 {
-                    // The series that was not finished is read from the next time on.
+                    // An unfinished series continues at the next time.
                     merge.seek(key).unwrap();
                     let seen = merge.next_series().unwrap() == Some(key);
                     if seen {
@@ -285,7 +287,7 @@ impl Shard {
         self.job.iter().any(|job| job.merges.iter().flatten().any(|part| *part == id))
     }
 
-    /// Tombstones go that hide nothing any more and cannot in what a running job writes.
+    /// Deletes the tombstones that hide no rows and cannot hide rows that a running job writes.
     fn retire(&mut self) {
         for (s, tombstone) in self.tombstones.clone() {
             let concerns = |part: &Part| {
@@ -307,7 +309,7 @@ impl Shard {
         }
     }
 
-    /// Applies every tombstone to one part.
+    /// Applies every tombstone to a part.
     fn scrub(&mut self, id: u64, rng: &mut Rng) {
         let sequences = self.parts[&id].extent.sequences;
         let awaited = self.tombstones.values();
@@ -330,7 +332,7 @@ impl Shard {
         }
     }
 
-    /// A part and all that it is linked with by overlapping times.
+    /// Returns a part and all parts that are linked to it by overlapping times.
     fn linked(&self, id: u64) -> Vec<u64> {
         let mut linked = vec![id];
         let mut at = 0;
@@ -345,7 +347,8 @@ impl Shard {
         linked
     }
 
-    /// Drops what ends before this time, and overlaps no part that does not or that a job reads.
+    /// Drops the parts that end before this time, unless they are linked with a part that ends
+    /// later or that a job reads.
     fn drop_expired(&mut self, before_ns: i64) {
         let stays = |id: &u64| self.parts[id].extent.time.end_ns > before_ns || self.in_job(*id);
         let mut gone: Vec<u64> = self.parts.keys().copied().collect();

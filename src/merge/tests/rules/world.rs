@@ -1,27 +1,27 @@
-//! What is written to a shard and asked of it, in random order.
+//! Writes to a shard and reads from it in random order.
 
 use super::*;
 
-/// A shard and what it has to say.
+/// A shard with its expected values.
 struct World {
     shard: Shard,
-    /// By series, time and column: the sequence of the write and its value.
+    /// The sequence and value of each write, by series, time and column.
     truth: BTreeMap<(SeriesKey, i64, u32), (u64, i64)>,
     value: i64,
     now: i64,
     duration: i64,
-    /// What was expired at some moment since it was written: it may be gone.
+    /// The values that were expired at some moment after their write. They may be deleted.
     lapsed: BTreeSet<(SeriesKey, i64, u32)>,
-    /// Values that were written to times that had expired under a shorter duration.
+    /// The number of values written to times that had expired under a shorter duration.
     backfilled: usize,
     /// The highest time so far before which rows had expired.
     ever: i64,
-    /// The next sequence when a DELETE began.
+    /// The next sequence at the start of a DELETE.
     fence: Option<u64>,
 }
 
 impl World {
-    /// Times before it have expired.
+    /// Returns the time before which rows have expired.
     fn oldest(&self) -> i64 {
         self.now - self.duration
     }
@@ -53,7 +53,8 @@ impl World {
         let before = self.fence.take().unwrap_or(shard.next);
         let parts = shard.parts.values().map(|part| part.extent.sequences.hi);
         if parts.max().unwrap_or_default().max(shard.head) >= before {
-            // Stale: who asked looks again.
+            // A part or the flushed head has reached the fence. The caller would choose a new fence
+            // and repeat the delete.
             return;
         }
         let start = rng.i64(0..TIMES);
@@ -113,8 +114,8 @@ impl World {
         self.lapsed.extend(lapsed.cloned());
     }
 
-    /// What the shard says, against what it has to say: of what has expired nothing or what is
-    /// right, and nothing ever after it was gone.
+    /// Compares the shard's rows with the expected rows. An expired row may be missing, but must
+    /// not have a wrong value. A missing row must not reappear.
     fn judge(&mut self, rng: &mut Rng) {
         let parts: Vec<u64> = self.shard.parts.keys().copied().collect();
         for (at, a) in parts.iter().enumerate() {
@@ -161,15 +162,15 @@ fn the_rules_hold_over_any_schedule() {
             ever: -FOREVER,
             fence: None,
         };
-        // A few kinds of step in a schedule: collisions are frequent.
+        // A schedule uses only a few kinds of steps, so that they often interact.
         let all = b"wwwwwwwwwwbdddffffmmmmllsssseegWWccccrrrttakk";
-        // In half of them jobs are interrupted.
+        // Half of the schedules interrupt jobs.
         let always: &[u8] = if rng.bool() { b"wf" } else { b"wfmse" };
         let kinds: Vec<u8> = (b'A'..=b'z').filter(|kind| all.contains(kind)).collect();
         let some: Vec<u8> =
             kinds.into_iter().filter(|kind| always.contains(kind) || rng.u8(..5) > 1).collect();
         let mut kinds: Vec<u8> = all.iter().copied().filter(|kind| some.contains(kind)).collect();
-        // In a third of them time passes.
+        // Time passes in a third of the schedules.
         if rng.u8(..3) == 0 {
             kinds.extend(b"ttttaaakkkkkk");
         }
@@ -186,7 +187,7 @@ fn the_rules_hold_over_any_schedule() {
         dropped += world.shard.dropped;
         backfilled += world.backfilled;
     }
-    // The schedules do what they are for.
+    // The schedules must reach the interesting states often enough.
     assert!(made > 5_000 && resumed > 200, "{made} {resumed}");
     assert!(dropped > 200 && backfilled > 200, "{dropped} {backfilled}");
 }
