@@ -9,7 +9,6 @@ pub struct HashIndex {
     /// The entry number plus 1, or 0 for a free slot. The length is a power of two, and at most
     /// half of the slots are used.
     slots: Vec<u32>,
-    /// The hash of each entry.
     hashes: Vec<u32>,
 }
 

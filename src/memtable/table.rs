@@ -232,7 +232,6 @@ fn value_hash(hasher: &FixedState, value: &str) -> u32 {
     (hasher.hash_one(value) >> 32) as u32
 }
 
-/// Returns the position of a value in the dictionary.
 fn find_value(index: &HashIndex, tag: &TagColumn, hash: u32, value: &str) -> Option<u32> {
     index.find(hash, |entry| tag.dictionary.get(entry as usize) == value)
 }
@@ -269,7 +268,6 @@ fn key_hash(hasher: &FixedState, codes: &[u32]) -> u32 {
     (sum >> 32) as u32
 }
 
-/// Finds the series with these codes.
 fn find_key(index: &HashIndex, held: &SeriesTable, hash: u32, codes: &[u32]) -> Option<u32> {
     let same = |entry: u32| {
         let held_codes = held.tags.iter().map(|tag| tag.codes.get(entry as usize).copied());

@@ -59,7 +59,6 @@ impl Run {
 }
 
 impl Picks {
-    /// Creates empty picks.
     pub(super) fn new(direction: Direction) -> Self {
         Self { direction, ..Self::default() }
     }

@@ -1,51 +1,51 @@
-//! One block to bytes and back: its data and their checksum, and what the keys of a page say.
+//! Encodes and decodes blocks, which contain data and a checksum. Also encodes the keys of pages.
 
 use crate::codec::crc::{append_crc, verify_crc};
 use crate::codec::draft::Draft;
 use crate::codec::huffman::Decoder;
 use crate::codec::{self, integer, timestamp, varint};
 
-/// Why bytes are not the expected head or block.
+/// An error in a head or block.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// Too short, or its checksum is wrong.
+    /// The bytes are too short, or the checksum is wrong.
     #[error("checksum mismatch")]
     Checksum,
-    /// Written by another release.
+    /// Another release wrote the head.
     #[error("version {0}, which this release cannot read")]
     Version(u8),
-    /// Its data contradict themselves.
+    /// The data is inconsistent.
     #[error("{0}")]
     Codec(#[from] codec::Error),
 }
 
-/// What contradicts itself.
+/// The error for inconsistent data.
 pub(super) const CORRUPT: Error = Error::Codec(codec::Error::Corrupt);
 
-/// Appends a block.
+/// Appends a block with its checksum.
 pub(super) fn seal(data: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(data);
     append_crc(out, start);
 }
 
-/// The data of the block that is all of `bytes`.
+/// Returns the data of the block that fills `bytes`.
 ///
 /// # Errors
-/// [`Error::Checksum`].
+/// Returns [`Error::Checksum`].
 pub fn open(bytes: &[u8]) -> Result<&[u8], Error> {
     verify_crc(bytes).map_err(|_| Error::Checksum)
 }
 
-/// Where the rows of each series of a page end, and the times of all.
+/// The end of each series' rows in a page, and the times of all rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Keys {
     pub(super) ends: Vec<u32>,
-    /// Ascending within a series.
+    /// The times, which ascend within a series.
     pub(super) times_ns: Vec<i64>,
 }
 
-/// What the keys of a page say, to be finished: how many rows each series has, and times.
+/// Returns the unfinished keys of a page: the number of rows of each series, and the times.
 pub(super) fn draft_keys(rows_of_series: &[i64], times_ns: &[i64]) -> Draft {
     let (mut counts, mut head) = (Vec::new(), Vec::new());
     integer::encode(rows_of_series, &mut counts);
@@ -54,10 +54,10 @@ pub(super) fn draft_keys(rows_of_series: &[i64], times_ns: &[i64]) -> Draft {
     timestamp::draft(times_ns, head)
 }
 
-/// The keys of a page of `rows` rows and `series` series.
+/// Decodes the keys of a page with `rows` rows and `series` series.
 ///
 /// # Errors
-/// [`Error::Checksum`] and [`Error::Codec`].
+/// Returns [`Error::Checksum`] or [`Error::Codec`].
 pub(super) fn decode_keys(
     bytes: &[u8],
     rows: u32,

@@ -1,7 +1,7 @@
-//! Sorted parts at rest: rows of a merge to values, and values back to a source of a merge.
+//! Writes the rows of a merge to the values of parts, and reads values as a source of a merge.
 //!
-//! A value is a head, its directory, and a body of blocks. Which parts there are, which rows their
-//! values are in and where bytes come from is the shard's business.
+//! A value has a head, which is its directory, and a body of blocks. The shard stores the list of
+//! parts, assigns values to rows of its store, and reads their bytes.
 #![doc = include_str!("FORMAT.md")]
 
 pub mod block;
@@ -17,7 +17,7 @@ pub mod writer;
 #[cfg(test)]
 mod tests;
 
-/// Head and body of a value, bytes: what a row of the store may hold.
+/// The maximum size of a value's head and body, in bytes. It is the row limit of the store.
 pub const VALUE_BYTES_MAX: usize = 1_900_000;
-/// Rows of a page.
+/// The maximum number of rows in a page.
 pub const PAGE_ROWS_MAX: usize = 1_024;

@@ -1,5 +1,5 @@
-//! What a part has of a measurement, as far as its last directory tells it: how much there is of a
-//! part is asked before its rows are, and a part of many values would be read through for it.
+//! Estimates the rows of a measurement in a part from the part's last directory. The size of a
+//! query is estimated before rows are read, and reading every value's directory would be too slow.
 
 use super::directory::{Directory, Reach, Root};
 use super::values::Values;
@@ -7,15 +7,15 @@ use crate::merge::cursor::ReadError;
 use crate::model::ids::MeasurementId;
 use crate::model::time::TimeRange;
 
-/// What a part has of a measurement inside a range of time.
+/// The estimated rows of a measurement in a part, for a range of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Outline {
-    /// Every row of it that is inside the range lies inside.
+    /// A time range that contains the part's rows inside the requested range.
     pub time: TimeRange,
-    /// About how many rows of it are inside: a value that is not read is taken for as dense
-    /// everywhere.
+    /// The approximate number of rows inside the range. For a value whose directory is not read,
+    /// this assumes that rows are evenly distributed in time.
     pub rows: u64,
-    /// Rows of it at whatever time.
+    /// The number of rows at any time.
     pub rows_of_all_times: u64,
 }
 
@@ -23,10 +23,10 @@ impl Outline {
     const NOTHING: Self =
         Self { time: TimeRange::new(i64::MAX, i64::MIN), rows: 0, rows_of_all_times: 0 };
 
-    /// What part `part` has of `measurement` inside `time`.
+    /// Estimates the rows of `measurement` in part `part` inside `time`.
     ///
     /// # Errors
-    /// Those of the values.
+    /// Returns an error of `values`.
     pub fn of<V: Values>(
         values: &mut V,
         part: u64,
@@ -70,7 +70,7 @@ impl Outline {
         }
     }
 
-    /// Adds the share of a value's rows that is inside of `time`.
+    /// Adds the estimated share of a value's rows inside `time`.
     fn add_evenly(&mut self, reach: &Reach, time: TimeRange) {
         self.rows_of_all_times += reach.rows;
         let all = TimeRange::new(reach.min_ns, reach.max_ns.saturating_add(1));
@@ -79,16 +79,16 @@ impl Outline {
             return;
         }
         let share = i128::from(reach.rows) * inside.length_ns() / all.length_ns();
-        // It is at most all of them.
+        // The share does not exceed the number of rows.
         self.rows += (share as u64).max(1);
         self.time = self.time.hull(inside);
     }
 }
 
-/// Whether a part has a group of a measurement; no more directories are read than it takes to know.
+/// Whether a part has a group of a measurement. It reads no more directories than necessary.
 ///
 /// # Errors
-/// Those of the values.
+/// Returns an error of `values`.
 pub fn has_groups<V: Values>(
     values: &mut V,
     part: u64,
@@ -113,8 +113,8 @@ pub fn has_groups<V: Values>(
     Ok(false)
 }
 
-/// The measurement that everything in a value of the root is of, if it is one; `behind` is that of
-/// the first group behind the values of the root.
+/// Returns the measurement of a value in the root if all of the value's groups have the same
+/// measurement. `behind` is the measurement of the first group after the root's values.
 fn only_one(root: &Root, value: usize, behind: Option<MeasurementId>) -> Option<MeasurementId> {
     let first = root.values.get(value)?.first_measurement()?;
     let next = root.values.get(value + 1).map_or(behind, |reach| reach.first_measurement())?;

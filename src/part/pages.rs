@@ -1,4 +1,4 @@
-//! What the blocks of a group say, read where they lie: series, keys and columns.
+//! Reads the blocks of a group: series, keys and columns.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -13,21 +13,22 @@ use crate::codec::huffman::{Decoder, FEW};
 use crate::merge::cursor::{PageColumn, ReadError};
 use crate::model::ids::{ColumnId, MeasurementId};
 
-/// Which page of a part: its value and the group there, and its number in the group.
+/// The position of a page in a part.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Place {
-    /// Counted from the part's first value.
+    /// The number of the value, counted from the part's first value.
     pub value: usize,
-    /// Counted in the value.
+    /// The number of the group in the value.
     pub group: usize,
-    /// Counted in the group.
+    /// The number of the page in the group.
     pub page: usize,
 }
 
-/// The values of part `part` that have groups of a measurement, and which groups those are.
+/// Returns the values of part `part` that have groups of a measurement, with the range of these
+/// groups.
 ///
 /// # Errors
-/// Those of the values.
+/// Returns an error of `values`.
 pub fn groups_of<V: Values>(
     values: &mut V,
     part: u64,
@@ -35,7 +36,7 @@ pub fn groups_of<V: Values>(
 ) -> Result<Vec<(usize, Range<usize>)>, ReadError> {
     let Some(last) = values.count().checked_sub(1) else { return Ok(Vec::new()) };
     let directory = values.directory(last)?;
-    // Without a root there is only the last value.
+    // A part without a root has only the last value.
     let before = match directory.of_part(part) {
         Some((_, Some(root))) => root.values_of(measurement),
         _ => last..last,
@@ -54,10 +55,10 @@ pub fn groups_of<V: Values>(
     Ok(found)
 }
 
-/// Block number `block` of the series of a group of value `value`, as codes of its tags.
+/// Reads series block number `block` of a group in value `value`, as codes of its tags.
 ///
 /// # Errors
-/// Those of the values, and [`ReadError::Damaged`] for a block that is not there.
+/// Returns an error of `values`, or [`ReadError::Damaged`] if the block does not exist.
 pub fn series<V: Values>(
     values: &mut V,
     value: usize,
@@ -67,7 +68,8 @@ pub fn series<V: Values>(
     decode_series(values, value, group, block).map(Series::into_table)
 }
 
-/// The same as it is searched for keys; `group` is number `number` of the value.
+/// Reads a series block in the form that is used to search for keys. `group` is group number
+/// `number` of the value.
 pub(super) fn read_series<V: Values>(
     values: &mut V,
     (value, number): (usize, usize),
@@ -95,11 +97,11 @@ fn decode_series<V: Values>(
     values.with(value, bytes, |bytes| Series::decode(bytes, count, tags))
 }
 
-/// The rows of each series of a page, and the times of all: ascending within a series. `group` is
-/// number `number` of the value.
+/// Reads the number of rows of each series in a page, and the times of all rows. Times ascend
+/// within a series. `group` is group number `number` of the value.
 ///
 /// # Errors
-/// Those of the values, and [`ReadError::Damaged`] for a page that is not there.
+/// Returns an error of `values`, or [`ReadError::Damaged`] if the page does not exist.
 pub(super) fn keys<V: Values>(
     values: &mut V,
     (value, number): (usize, usize),
@@ -121,8 +123,8 @@ pub(super) fn keys<V: Values>(
     Ok(keys)
 }
 
-/// The table of the blocks of a column, by its number; of the keys' past the last column. `None` if
-/// there is none. For few rows it is not worth keeping.
+/// Returns the table that the blocks of column number `column` share, or `None` if they have no
+/// table. The number after the last column refers to the keys. Tables for few rows are not cached.
 fn table<V: Values>(
     values: &mut V,
     (value, number): (usize, usize),
@@ -132,7 +134,7 @@ fn table<V: Values>(
     let Some(stored) = group.tables.get(column).filter(|table| !table.bytes().is_empty()) else {
         return Ok(None);
     };
-    // Columns of a group are fewer than 2^32.
+    // A group has fewer than 2^32 columns.
     let at = DecodedAt::Table(column as u32);
     let is_kept = rows as usize >= FEW;
     if is_kept && let Some(Decoded::Table(kept)) = values.kept(value, number, at) {
@@ -145,11 +147,12 @@ fn table<V: Values>(
     Ok(table)
 }
 
-/// A column of a page of part `part`, be it in a group beside; `None` where no row has a value.
-/// `directory`: of the page's value.
+/// Reads a column of a page of part `part`. The column may be in a following group with further
+/// columns of the page. Returns `None` if all values are null. `directory` is the directory of the
+/// page's value.
 ///
 /// # Errors
-/// Those of the values.
+/// Returns an error of `values`.
 pub fn column<V: Values>(
     values: &mut V,
     part: u64,
@@ -183,7 +186,7 @@ pub fn column<V: Values>(
     }
 }
 
-/// A column of a page as far as this group has it.
+/// Reads a column of a page if this group contains it.
 fn column_in<V: Values>(
     values: &mut V,
     (value, number): (usize, usize),
@@ -197,7 +200,7 @@ fn column_in<V: Values>(
     let field_type = group.columns.get(column).map(|&(_, field_type)| field_type);
     let rows = group.pages.get(page).map_or(0, |page| page.rows as usize);
     let Some(field_type) = field_type.filter(|_| !bytes.is_empty()) else { return Ok(None) };
-    // Columns of a group are fewer than 2^32.
+    // A group has fewer than 2^32 columns.
     let at = DecodedAt::Column((page * group.columns.len() + column) as u32);
     if let Some(Decoded::Column(kept)) = values.kept(value, number, at) {
         return Ok(Some(kept));
@@ -212,7 +215,7 @@ fn column_in<V: Values>(
     Ok(Some(column))
 }
 
-/// Whether the most bytes of a page are of columns whose blocks need no table.
+/// Whether most bytes of a page belong to columns whose blocks need no table.
 pub(super) fn has_blocks(group: &Group, page: usize) -> bool {
     let columns = group.columns.len();
     let blocks = group.column_bytes.iter().skip(page * columns).take(columns);
@@ -224,11 +227,12 @@ pub(super) fn has_blocks(group: &Group, page: usize) -> bool {
     !group.is_beside() && !group.is_wide() && 2 * alone > all
 }
 
-/// The block of a column of a page, sealed as it is stored: no bytes where no row has a value.
-/// `None` if it is read by a table, or if the page's columns are in several groups.
+/// Returns the stored block of a page's column, including the checksum. The block is empty if all
+/// values are null. Returns `None` if the block needs a table, or if several groups contain the
+/// page's columns.
 ///
 /// # Errors
-/// Those of the values.
+/// Returns an error of `values`.
 pub(super) fn block<V: Values>(
     values: &mut V,
     value: usize,

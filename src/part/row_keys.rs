@@ -1,4 +1,4 @@
-//! How many rows each series of a page has, and when they are.
+//! Stores the number of rows of each series in a page, and their times.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -6,32 +6,32 @@ use std::rc::Rc;
 use crate::merge::cursor::{Columns, PageKeys};
 use crate::model::time::TimeRange;
 
-/// Rows fewer than that for each series keep their times as they are.
+/// The minimum average number of rows of a series for which times are stored as steps.
 const STEPS_MIN: usize = 4;
 
-/// The rows of a page.
+/// The rows of a page: the end of each series and the times.
 #[derive(Clone, Debug)]
 pub struct RowKeys {
-    /// Where those of each series end.
+    /// The end of each series' rows in the page.
     ends: Rc<[u32]>,
     times: Times,
 }
 
 #[derive(Clone, Debug)]
 enum Times {
-    /// Of each row, nanoseconds: ascending within a series.
+    /// The time of each row, in nanoseconds. Times ascend within a series.
     Each(Rc<[i64]>),
-    /// Of each series the first time and the distance to the next, nanoseconds.
+    /// The first time of each series and the step to the next time, in nanoseconds.
     Steps(Rc<[(i64, i64)]>),
 }
 
 impl RowKeys {
-    /// Those of series whose rows end at `ends`, each with its time.
+    /// Creates the keys of series whose rows end at `ends`, with the time of each row.
     pub(super) fn new(ends: Vec<u32>, times_ns: Vec<i64>) -> Self {
         Self { ends: ends.into(), times: Times::Each(times_ns.into()) }
     }
 
-    /// The same in fewer bytes, where the rows of each series are equally far apart.
+    /// Returns the same keys in fewer bytes if the rows of each series are equally far apart.
     #[must_use]
     pub fn narrowed(&self) -> Self {
         let Times::Each(times_ns) = &self.times else { return self.clone() };
@@ -39,7 +39,6 @@ impl RowKeys {
         Self { ends: Rc::clone(&self.ends), times }
     }
 
-    /// Bytes held.
     pub(super) fn bytes(&self) -> usize {
         let times = match &self.times {
             Times::Each(times_ns) => size_of_val(&**times_ns),
@@ -48,12 +47,13 @@ impl RowKeys {
         size_of_val(&*self.ends) + times
     }
 
-    /// Where the rows of series number `series` of the page end.
+    /// Returns the end of the rows of series number `series`.
     pub(super) fn end_of(&self, series: usize) -> Option<u32> {
         self.ends.get(series).copied()
     }
 
-    /// Rows of the page, be they of several series; `None` if their times are not there as such.
+    /// Returns rows of the page, possibly from several series. Returns `None` if times are stored
+    /// as steps.
     pub(super) fn of_rows(
         &self,
         rows: Range<u32>,
@@ -63,8 +63,8 @@ impl RowKeys {
         Some(PageKeys::new(page, Rc::clone(columns), Rc::clone(times_ns), rows))
     }
 
-    /// The rows of series number `series` of the page inside `time`, if there are any. The page is
-    /// called `page`, and its rows may have `columns`.
+    /// Returns the rows of series number `series` inside `time`, or `None` if no row is inside.
+    /// `page` is the page's name, and `columns` lists its columns.
     pub(super) fn of_series(
         &self,
         series: usize,
@@ -94,8 +94,8 @@ impl RowKeys {
     }
 }
 
-/// Of the numbers below `count` the first that is not one of those before it, which `is_before`
-/// knows; `count` if all are.
+/// Returns the first number below `count` for which `is_before` is false, or `count`. `is_before`
+/// must be true for all lower numbers.
 fn first_not(count: u32, is_before: impl Fn(u32) -> bool) -> u32 {
     let Range { mut start, mut end } = 0..count;
     while start < end {
@@ -108,7 +108,7 @@ fn first_not(count: u32, is_before: impl Fn(u32) -> bool) -> u32 {
     start
 }
 
-/// Times as steps, if they are that and are worth it.
+/// Converts times to steps if the steps are equal and the conversion saves memory.
 fn steps(ends: &[u32], times_ns: &[i64]) -> Option<Rc<[(i64, i64)]>> {
     if times_ns.len() < STEPS_MIN * ends.len() {
         return None;
@@ -131,7 +131,7 @@ fn steps(ends: &[u32], times_ns: &[i64]) -> Option<Rc<[(i64, i64)]>> {
 mod tests {
     use super::*;
 
-    /// The rows of a series inside `time`, their times, and how many the page has.
+    /// The rows of a series inside `time`, their times, and the number of rows of the page.
     type OfSeries = (Range<u32>, Vec<i64>, u32);
 
     fn read(keys: &RowKeys, time: TimeRange) -> Vec<Option<OfSeries>> {

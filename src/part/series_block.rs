@@ -1,5 +1,5 @@
-//! Series keys to blocks and back. A block has its own dictionaries, so that none grows without
-//! bound and one series costs little to find.
+//! Encodes and decodes blocks of series keys. Each block has separate dictionaries. This limits
+//! their size, and a reader only decodes one block to find a series.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -10,15 +10,16 @@ use crate::codec::{self, front_coding, varint};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::MeasurementId;
 
-/// Series of one block,
+/// The maximum number of series in a block.
 pub(super) const SERIES_MAX: usize = 2_048;
-/// and the bytes of their keys from which on it is closed. One series more has at most twice
-/// `SERIES_KEY_BYTES_MAX`.
+/// The size of a block's keys, in bytes, after which the block gets no further series. The last
+/// series has a key of at most twice `SERIES_KEY_BYTES_MAX`.
 const KEY_BYTES: usize = 64 << 10;
-/// What the dictionaries of a block may expand to, bytes: far above what a writer puts into one.
+/// The maximum decoded size of a block's dictionaries, in bytes. A writer stays far below this
+/// limit.
 const TEXT_BYTES_MAX: usize = 1 << 20;
 
-/// How many of `keys` go into the next block: none if there are none.
+/// Returns the number of `keys` that the next block contains. It is 0 only without keys.
 pub(super) fn length(keys: &[SeriesKey]) -> usize {
     let mut bytes = 0;
     let fits = |key: &&SeriesKey| {
@@ -29,9 +30,9 @@ pub(super) fn length(keys: &[SeriesKey]) -> usize {
     keys.iter().take(SERIES_MAX).take_while(fits).count()
 }
 
-/// The block of series of a measurement with `tags` tags.
+/// Encodes a block with series of a measurement that has `tags` tags.
 pub(super) fn encode(keys: &[SeriesKey], tags: usize, out: &mut Vec<u8>) {
-    // By series, then by tag.
+    // The values are ordered by series, then by tag.
     let mut values: Vec<Cow<'_, str>> = Vec::with_capacity(keys.len() * tags);
     for key in keys {
         values.extend(key.values().chain(std::iter::repeat(Cow::Borrowed(""))).take(tags));
@@ -46,7 +47,7 @@ pub(super) fn encode(keys: &[SeriesKey], tags: usize, out: &mut Vec<u8>) {
             let code = match &**value {
                 "" => 0,
                 value if value == last.0 => last.1,
-                // Keys ascend: what is not the last of the first tag's values was never there.
+                // Keys ascend, so a value of the first tag that differs from the last value is new.
                 _ if tag == 0 => next,
                 value => *known.entry(value).or_insert(next),
             };
@@ -70,7 +71,7 @@ fn append(piece: &mut Vec<u8>, out: &mut Vec<u8>) {
     out.append(piece);
 }
 
-/// Series that follow each other, by key.
+/// Consecutive series in key order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Series {
     tags: Vec<TagColumn>,
@@ -78,13 +79,12 @@ pub struct Series {
 }
 
 impl Series {
-    /// Memory held, bytes.
     pub(super) fn bytes(&self) -> usize {
         let of = |tag: &TagColumn| tag.dictionary.bytes() + tag.codes.len() * 4;
         self.tags.iter().map(of).sum()
     }
 
-    /// The `count` series, at most [`SERIES_MAX`], of the block that is all of `bytes`.
+    /// Decodes `count` series, at most [`SERIES_MAX`], from the block that fills `bytes`.
     pub(super) fn decode(bytes: &[u8], count: usize, tags: usize) -> Result<Self, Error> {
         let mut data = block::open(bytes)?;
         let mut text_bytes = 0;
@@ -116,18 +116,18 @@ impl Series {
         if data.is_empty() { Ok(Self { tags, count }) } else { Err(codec::Error::Trailing.into()) }
     }
 
-    /// The series as codes of their tags.
+    /// Returns the series as codes of their tags.
     pub(super) fn into_table(self) -> SeriesTable {
-        // At most as many as a block has.
+        // A block has at most `SERIES_MAX` series.
         SeriesTable { tags: self.tags, len: self.count as u32 }
     }
 
-    /// Makes `key` that of the series at `place`.
+    /// Sets `key` to the key of the series at `place`.
     pub(super) fn set_key(&self, measurement: MeasurementId, place: usize, key: &mut SeriesKey) {
         key.set(measurement, self.tags.iter().map(|tag| tag.get(place)));
     }
 
-    /// How many series from the front are before the first of which `is_before` is not true.
+    /// Returns the number of series before the first series for which `is_before` is false.
     pub(super) fn partition_point(
         &self,
         measurement: MeasurementId,

@@ -1,4 +1,4 @@
-//! Where a part is read from.
+//! Defines the interface through which parts are read.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -10,21 +10,23 @@ use super::series_block::Series;
 use crate::codec::huffman::Decoder;
 use crate::merge::cursor::{PageColumn, ReadError};
 
-/// Where the values of a part come from.
+/// A source of the values of a part.
 pub trait Values {
-    /// How many there are.
+    /// Returns the number of values.
     fn count(&self) -> usize;
 
-    /// What value number `value` of the part holds.
+    /// Returns the directory of value number `value` of the part.
     ///
     /// # Errors
-    /// [`ReadError::Storage`], and [`ReadError::Damaged`] if it is not there or cannot be decoded.
+    /// Returns [`ReadError::Storage`], or [`ReadError::Damaged`] if the value does not exist or
+    /// cannot be decoded.
     fn directory(&mut self, value: usize) -> Result<Rc<Directory>, ReadError>;
 
-    /// Hands bytes of its body to `read`.
+    /// Calls `read` with bytes of the value's body.
     ///
     /// # Errors
-    /// Those of [`Values::directory`]; and what [`Values::damaged`] makes of the error of `read`.
+    /// Returns the errors of [`Values::directory`]. An error of `read` is converted with
+    /// [`Values::damaged`].
     fn with<T>(
         &mut self,
         value: usize,
@@ -32,49 +34,50 @@ pub trait Values {
         read: impl FnOnce(&[u8]) -> Result<T, Error>,
     ) -> Result<T, ReadError>;
 
-    /// The error that names the value.
+    /// Returns a read error that names the value.
     fn damaged(&self, value: usize, error: Error) -> ReadError;
 
-    /// What was kept of a group as it was decoded.
+    /// Returns decoded data of a group from the cache.
     fn kept(&self, value: usize, group: usize, at: DecodedAt) -> Option<Decoded> {
         let _ = (value, group, at);
         None
     }
 
-    /// May keep it.
+    /// Adds decoded data to the cache, if there is a cache.
     fn keep(&self, value: usize, group: usize, at: DecodedAt, decoded: &Decoded) {
         let _ = (value, group, at, decoded);
     }
 }
 
-/// What of a group is decoded as a whole.
+/// The key of a unit of a group that is decoded as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum DecodedAt {
-    /// A block of series, by its number.
+    /// The number of a series block.
     Series(u32),
-    /// The keys of a page, by its number.
+    /// The number of the page whose keys are decoded.
     Keys(u32),
-    /// A column of a page, by its place among the group's columns, page by page.
+    /// The position of a page's column: page number · number of columns + column number.
     Column(u32),
-    /// The table of a column's blocks, by its number; of the keys' past the last column.
+    /// The number of the column whose shared table is decoded. The number after the last column
+    /// refers to the keys.
     Table(u32),
 }
 
-/// The same, decoded.
+/// A decoded unit of a group.
 #[derive(Clone, Debug)]
 pub enum Decoded {
-    /// By key.
+    /// The series of a block, in key order.
     Series(Rc<Series>),
-    /// Of a page.
+    /// The keys of a page.
     Keys(RowKeys),
-    /// Values.
+    /// The values of a page's column.
     Column(PageColumn),
-    /// Of the blocks of a column.
+    /// The shared table of a column's blocks.
     Table(Rc<Decoder>),
 }
 
 impl Decoded {
-    /// Bytes held.
+    /// Returns the memory size, in bytes.
     pub fn bytes(&self) -> usize {
         match self {
             Self::Series(series) => series.bytes(),

@@ -103,7 +103,6 @@ impl MemoryStore {
         Ok(value)
     }
 
-    /// Applies `get` to one row.
     fn read_row<T>(
         &self,
         table: Table,

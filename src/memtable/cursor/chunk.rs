@@ -132,7 +132,6 @@ impl Rows {
         Self { chunks: chunks.collect(), series, is_distinct: true, order, rank }
     }
 
-    /// Returns the number of sorted rows.
     pub(in crate::memtable) fn rows(&self) -> usize {
         self.order.len()
     }
@@ -171,13 +170,11 @@ impl Rows {
         Self { order, chunks, series, is_distinct, rank }
     }
 
-    /// Returns the memory size, in bytes.
     pub(in crate::memtable) fn bytes(&self) -> usize {
         let numbers = self.order.len() + self.chunks.len() + self.rank.len();
         numbers * 4 + self.series.len() * size_of::<Start>()
     }
 
-    /// Returns the number of series that have rows.
     pub(super) fn series(&self) -> usize {
         self.series.len()
     }

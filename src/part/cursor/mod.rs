@@ -1,4 +1,4 @@
-//! A part as a sorted source of a merge.
+//! Implements the cursor that reads a part as a sorted source of a merge.
 
 mod short;
 
@@ -17,48 +17,49 @@ use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 
-/// Bits of a page's name for its place in the group, and for the group's in the value.
+/// The number of bits in a page's name for the page's number in the group. `GROUP_BITS` is the
+/// number of bits for the group's number in the value.
 const PAGE_BITS: u32 = 21;
 const GROUP_BITS: u32 = 21;
 
-/// Over the rows of a part.
+/// A cursor over the rows of a part.
 pub struct PartCursor<V> {
     values: V,
     part: u64,
     direction: Direction,
-    /// It ends with the series of this measurement, if of any.
+    /// The measurement after which the cursor ends, if any.
     only: Option<MeasurementId>,
-    /// The value at hand, and the groups there that are of the part.
+    /// The number of the current value. `directory` and `groups` describe the value and the part's
+    /// groups in it.
     value: usize,
     directory: Rc<Directory>,
     groups: Range<usize>,
-    /// The group at hand, and the series there.
+    /// The current group. `series` is the number of the current series in the group.
     group: usize,
     series: u32,
-    /// Pages of that series in that group that were passed.
+    /// The number of passed pages of the current series in the current group.
     pages: usize,
     key: Option<SeriesKey>,
-    /// The block of series used last: value, group, block.
+    /// The last series block, with its value, group and block number.
     block: Option<((usize, usize, usize), Rc<Series>)>,
-    /// The keys read last.
+    /// The keys of the last page, with the page's name.
     keys: Option<(u64, RowKeys)>,
     last: Option<LastColumn>,
 }
 
-/// The column decoded last.
 struct LastColumn {
-    /// The name of its page.
+    /// The name of the column's page.
     page: u64,
     id: ColumnId,
     column: Option<PageColumn>,
 }
 
 impl<V: Values> PartCursor<V> {
-    /// Stands at the first series of part `part` in `direction`, or at the first that is not before
-    /// `from`: what is before is not read.
+    /// Creates a cursor at the first series of part `part` in `direction`. With `from`, the cursor
+    /// starts at the first series that is not before `from`, and does not read previous series.
     ///
     /// # Errors
-    /// [`ReadError`]
+    /// Returns a [`ReadError`].
     pub fn new(
         values: V,
         part: u64,
@@ -89,15 +90,15 @@ impl<V: Values> PartCursor<V> {
         Ok(cursor)
     }
 
-    /// Ends it behind the series of a measurement, of which it stands at one or before: what others
-    /// have is not read then, so that damage there is of no concern.
+    /// Limits the cursor to end after the series of `measurement`. The cursor must be at or before
+    /// these series. Other measurements are not read, so damage in their blocks has no effect.
     #[must_use]
     pub fn only(mut self, measurement: MeasurementId) -> Self {
         self.only = Some(measurement);
         self
     }
 
-    /// Stands at the first series there is.
+    /// Moves to the first series in the cursor's direction.
     fn begin(&mut self) -> Result<(), ReadError> {
         let is_ascending = self.direction == Direction::Ascending;
         let first = if is_ascending { 0 } else { self.values.count().saturating_sub(1) };
@@ -111,7 +112,6 @@ impl<V: Values> PartCursor<V> {
         Ok(())
     }
 
-    /// Makes a value the one at hand.
     fn enter_value(&mut self, value: usize) -> Result<(), ReadError> {
         if self.value != value && value < self.values.count() {
             self.directory = self.values.directory(value)?;
@@ -121,7 +121,7 @@ impl<V: Values> PartCursor<V> {
         Ok(())
     }
 
-    /// What a value holds, be it the one at hand or another.
+    /// Returns the directory of a value, which may be the current value.
     fn directory_of(&mut self, value: usize) -> Result<Rc<Directory>, ReadError> {
         match value == self.value {
             true => Ok(Rc::clone(&self.directory)),
@@ -129,12 +129,13 @@ impl<V: Values> PartCursor<V> {
         }
     }
 
-    /// The group at hand.
+    /// Returns the current group.
     fn at_hand(&self) -> Option<&Group> {
         self.groups.contains(&self.group).then(|| self.directory.groups.get(self.group)).flatten()
     }
 
-    /// Goes on to the next group that has series, forward or back. If there is none, to nowhere.
+    /// Moves forward or back to the next group that has series. Returns `false` without a current
+    /// group if there is no such group.
     fn move_group(&mut self, forward: bool) -> Result<bool, ReadError> {
         loop {
             let next = if forward { self.group.checked_add(1) } else { self.group.checked_sub(1) };
@@ -164,7 +165,7 @@ impl<V: Values> PartCursor<V> {
         }
     }
 
-    /// Stands at the group's first series in this direction.
+    /// Moves to the group's first series in the cursor's direction.
     fn enter_group(&mut self) {
         self.pages = 0;
         self.series = match self.direction {
@@ -175,7 +176,7 @@ impl<V: Values> PartCursor<V> {
         };
     }
 
-    /// Whether the series at hand has more rows in the next group of this direction.
+    /// Whether the current series has more rows in the next group of the cursor's direction.
     fn goes_on(&self) -> bool {
         self.at_hand().is_some_and(|group| match self.direction {
             Direction::Ascending => group.goes_on() && self.series + 1 >= group.series(),
@@ -183,7 +184,7 @@ impl<V: Values> PartCursor<V> {
         })
     }
 
-    /// Goes on to the group that has more rows of the series at hand.
+    /// Moves to the group with more rows of the current series, if it exists.
     fn follow(&mut self, forward: bool) -> Result<bool, ReadError> {
         let (value, group) = (self.value, self.group);
         let is_same = self.move_group(forward)?
@@ -205,7 +206,7 @@ impl<V: Values> PartCursor<V> {
         Ok(is_same)
     }
 
-    /// Goes on to the next series, which is not read yet; whether there is one.
+    /// Moves to the next series without reading its key. Returns `false` after the last series.
     fn advance(&mut self) -> Result<bool, ReadError> {
         let is_ascending = self.direction == Direction::Ascending;
         while self.goes_on() && self.follow(is_ascending)? {}
@@ -224,7 +225,7 @@ impl<V: Values> PartCursor<V> {
         Ok(is_there)
     }
 
-    /// Reads the key of the series at hand; there is none if the group is none.
+    /// Reads the key of the current series. Without a current group, the cursor has no key.
     fn settle(&mut self) -> Result<(), ReadError> {
         let Some(group) = self.at_hand() else {
             self.key = None;
@@ -244,7 +245,7 @@ impl<V: Values> PartCursor<V> {
         Ok(())
     }
 
-    /// A block of series of the group at hand.
+    /// Returns a series block of the current group.
     fn read_block(&mut self, at: usize) -> Result<&Series, ReadError> {
         let (value, name) = (self.value, (self.value, self.group, at));
         let series = match self.block.take() {
@@ -259,7 +260,7 @@ impl<V: Values> PartCursor<V> {
         Ok(&self.block.insert((name, series)).1)
     }
 
-    /// Stands at the first series in this direction that is not before `to`.
+    /// Moves to the first series in the cursor's direction that is not before `to`.
     fn place(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
         let mut found = self.last_that_begins(to);
         if !found.is_some_and(|group| self.has_series_behind(group)) {
@@ -285,7 +286,7 @@ impl<V: Values> PartCursor<V> {
         self.place_in_group(to)
     }
 
-    /// The last group of the value at hand in which a series begins that is not behind `to`.
+    /// Returns the last group of the current value in which a series with a key up to `to` begins.
     fn last_that_begins(&self, to: &SeriesKey) -> Option<usize> {
         let groups = self.directory.groups.get(self.groups.clone())?;
         let measurement = to.measurement();
@@ -296,14 +297,15 @@ impl<V: Values> PartCursor<V> {
         Some(self.groups.start + groups.iter().rposition(begins)?)
     }
 
-    /// Whether series begin in the value at hand behind a group: then a place that is not behind
-    /// them is in this value too.
+    /// Whether a series begins in the current value after a group. If so, the position of every key
+    /// before that series is in this value.
     fn has_series_behind(&self, group: usize) -> bool {
         let groups = self.directory.groups.get(group + 1..self.groups.end).unwrap_or_default();
         groups.iter().any(|group| !group.series.is_empty())
     }
 
-    /// Stands where a cursor that is sent before all series does.
+    /// Handles a position before all series: an ascending cursor starts at its first series, and a
+    /// descending cursor ends.
     fn place_before_all(&mut self) -> Result<(), ReadError> {
         if self.direction == Direction::Ascending {
             return self.begin();
@@ -312,7 +314,8 @@ impl<V: Values> PartCursor<V> {
         Ok(())
     }
 
-    /// The group at hand is the last in which a series begins that is not behind `to`.
+    /// Moves to `to` in the current group, which must be the last group in which a series with a
+    /// key up to `to` begins.
     fn place_in_group(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
         let Some(group) = self.at_hand() else { return Ok(()) };
         let measurement = group.measurement;
@@ -358,7 +361,7 @@ impl<V: Values> PartCursor<V> {
         }
     }
 
-    /// Rows of the series at hand in one of the group's pages.
+    /// Returns the rows of the current series in page number `at` of the group.
     fn read_page(&mut self, at: usize, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
         let directory = Rc::clone(&self.directory);
         let group = directory.groups.get(self.group);
@@ -374,7 +377,7 @@ impl<V: Values> PartCursor<V> {
         Ok(self.row_keys(name, group)?.of_series(place, time, (name, &group.columns)))
     }
 
-    /// How many rows the series of a page of the group at hand have, and when.
+    /// Returns the number of rows of each series in a page of the current group, and their times.
     fn row_keys(&mut self, name: u64, group: &Group) -> Result<&RowKeys, ReadError> {
         let keys = match self.keys.take() {
             Some((held, keys)) if held == name => keys,
@@ -473,18 +476,19 @@ impl<V: Values> SeriesCursor for PartCursor<V> {
     }
 }
 
-/// Whether all rows of one of the series' pages lie inside `time`, those of others there included.
+/// Whether one of the series' pages is completely inside `time`, including its rows of other
+/// series.
 fn has_page_within(group: &Group, series: u32, time: TimeRange) -> bool {
     let pages = group.pages.get(group.pages_of(series)).unwrap_or_default();
     pages.iter().any(|page| time.start_ns <= page.min_ns && page.max_ns < time.end_ns)
 }
 
-/// What a page is called.
+/// Returns the name of a page.
 fn name(value: usize, group: usize, page: usize) -> u64 {
     (value as u64) << (GROUP_BITS + PAGE_BITS) | (group as u64) << PAGE_BITS | page as u64
 }
 
-/// Where the page of a name is.
+/// Returns the position of the page with this name.
 fn place_of(name: u64) -> Place {
     let low = |bits: u64, count: u32| (bits & ((1 << count) - 1)) as usize;
     let value = (name >> (GROUP_BITS + PAGE_BITS)) as usize;

@@ -1,4 +1,4 @@
-//! Several short series of a page at once.
+//! Passes several short series of a page in one call.
 
 use std::rc::Rc;
 
@@ -9,7 +9,7 @@ use crate::part::directory::Group;
 use crate::part::values::Values;
 
 impl<V: Values> PartCursor<V> {
-    /// [`SeriesCursor::short_series`].
+    /// Implements [`SeriesCursor::short_series`].
     pub(super) fn pass_short_series(
         &mut self,
         limits: &RunLimits<'_>,
@@ -39,7 +39,7 @@ impl<V: Values> PartCursor<V> {
             limits,
             start.and_then(row).unwrap_or_default(),
             |passed| {
-                // Series of a page.
+                // A page has fewer than 2^32 series.
                 let at = Some(first + passed as u32).filter(|at| *at < end)?;
                 series.set_key(
                     group.measurement,
@@ -57,8 +57,9 @@ impl<V: Values> PartCursor<V> {
         Ok(passed)
     }
 
-    /// The page that has all rows of the series at hand, and the first series behind it that does
-    /// not end there too; `None` if it has others elsewhere.
+    /// Returns the page that contains all rows of the current series, and the first following
+    /// series that does not end in this page. Returns `None` if the current series has rows in
+    /// other pages.
     fn only_page(&self, group: &Group) -> Option<(usize, u32)> {
         let pages = group.pages_of(self.series);
         let (at, page) = (pages.start, group.pages.get(pages.start)?);

@@ -1,4 +1,4 @@
-//! The head of a value to bytes and back.
+//! Encodes and decodes the head of a value.
 
 use std::rc::Rc;
 
@@ -16,7 +16,6 @@ use crate::part::series_block::SERIES_MAX;
 use crate::part::{PAGE_ROWS_MAX, VALUE_BYTES_MAX};
 
 impl Group {
-    /// Appends the group.
     pub(in crate::part) fn encode(&self, out: &mut Vec<u8>) {
         varint::write(u64::from(self.part), out);
         varint::write(u64::from(self.measurement.0), out);
@@ -56,8 +55,8 @@ impl Group {
         }
     }
 
-    /// Takes a group whose blocks begin at `offset` off the front of `bytes`. `shared`: the columns
-    /// of the group before, which are kept if they are the same.
+    /// Decodes a group from the start of `bytes`. The group's blocks begin at `offset`. `shared`
+    /// contains the columns of the previous group, which are reused if they are equal.
     fn decode(bytes: &mut &[u8], offset: &mut u32, shared: &Columns) -> Result<Self, Error> {
         let (part, measurement) = (number(bytes)?, MeasurementId(number(bytes)?));
         let flags = byte(bytes)?;
@@ -113,7 +112,7 @@ impl Group {
         Ok(page)
     }
 
-    /// What readers rely on.
+    /// Checks the properties that readers rely on.
     fn check(&self) -> Result<(), Error> {
         let is_sound = |page: &Page| {
             (1..=PAGE_ROWS_MAX as u32).contains(&page.rows)
@@ -134,7 +133,7 @@ impl Group {
 }
 
 impl Directory {
-    /// The head of the value that is given this number.
+    /// Encodes the head of the value with this number.
     pub fn encode(&self, number: u64) -> Vec<u8> {
         let mut out = vec![VERSION];
         out.extend(number.to_le_bytes());
@@ -162,10 +161,10 @@ impl Directory {
         out
     }
 
-    /// The number of the value whose head is all of `bytes`, and what it holds.
+    /// Decodes the head that fills `bytes`. Returns the value's number and directory.
     ///
     /// # Errors
-    /// Any [`Error`].
+    /// Returns any [`Error`].
     pub fn decode(bytes: &[u8]) -> Result<(u64, Self), Error> {
         let covered = block::open(bytes)?;
         let (&version, mut rest) = covered.split_first().ok_or(Error::Checksum)?;
@@ -224,7 +223,8 @@ fn read_reach(bytes: &mut &[u8]) -> Result<Reach, Error> {
     Ok(Reach { from, min_ns, max_ns, rows: varint::read(bytes)? })
 }
 
-/// Takes a list of things of at least one byte each off the front of `bytes`.
+/// Decodes a list from the start of `bytes`. Every item takes at least one byte, which limits the
+/// length.
 fn list<T>(
     bytes: &mut &[u8],
     mut each: impl FnMut(&mut &[u8]) -> Result<T, Error>,
@@ -262,7 +262,7 @@ fn read_bytes<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Error> {
     Ok(taken)
 }
 
-/// Passes a block of a body, which is no longer than a value.
+/// Advances the offset past a block. The offset must not exceed the maximum size of a value.
 fn advance(offset: &mut u32, bytes: u32) -> Result<(), Error> {
     let end = offset.checked_add(bytes).filter(|&end| end as usize <= VALUE_BYTES_MAX);
     *offset = end.ok_or(CORRUPT)?;

@@ -1,5 +1,5 @@
-//! The head of a value: which groups of which parts it holds, and where in its body their blocks
-//! are.
+//! Defines the head of a value: the list of its groups, their parts, and the positions of their
+//! blocks in the body.
 
 mod encode;
 
@@ -11,148 +11,153 @@ use crate::merge::sequences::Sequences;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 
-/// The version of parts that is written and read.
+/// The version of parts that this release writes and reads.
 pub const VERSION: u8 = 2;
 
-/// Its first series is the last one of the group before.
+/// The group's first series is the last series of the previous group.
 const CONTINUES: u8 = 1;
-/// Its last series is the first one of the group behind.
+/// The group's last series is the first series of the next group.
 const GOES_ON: u8 = 2;
-/// It is of more columns of the only page of the group before, and has neither series nor keys.
+/// The group contains further columns of the previous group's only page, and neither series nor
+/// keys.
 const BESIDE: u8 = 4;
-/// One behind it is of more columns of its only page.
+/// A following group contains further columns of this group's only page.
 const IS_WIDE: u8 = 8;
 
-/// What a value holds.
+/// The directory of a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Directory {
-    /// Of which parts: those of which a group or the root is here, in order.
+    /// The parts that have a group or their root in this value, in order.
     pub parts: Vec<PartOf>,
-    /// Of each part by key and time, as their blocks lie in the body.
+    /// The groups by part, key and time, in the order of their blocks in the body.
     pub groups: Vec<Group>,
-    /// Of parts that end here and have more than this value.
+    /// The roots of the parts that end in this value and have several values.
     pub roots: Vec<Root>,
 }
 
-/// A part of which a value is.
+/// A part that has rows or a root in a value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PartOf {
-    /// Its id.
+    /// The part's id.
     pub id: u64,
-    /// Of its rows.
+    /// The write sequences of the part's rows.
     pub sequences: Sequences,
-    /// Values of it before this one.
+    /// The number of the part's preceding values.
     pub ordinal: u32,
 }
 
-/// Rows of one measurement, and of one part.
+/// A group of rows with the same measurement and part.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Group {
-    /// Position in [`Directory::parts`].
+    /// The position in [`Directory::parts`].
     pub part: u32,
-    /// Whose rows.
+    /// The measurement of the rows.
     pub measurement: MeasurementId,
     pub(in crate::part) flags: u8,
-    /// Tags in the order of the keys.
+    /// The tags in the order of the keys.
     pub tag_ids: Vec<ColumnId>,
-    /// Of the pages; and all that the series has which the group before or behind shares.
+    /// The columns of the pages. If a neighbouring group shares a series with this group, they
+    /// include all columns of the series.
     pub columns: Columns,
-    /// The table of the blocks of each column, and last that of the keys.
+    /// The shared table of each column's blocks, followed by the table of the keys.
     pub(in crate::part) tables: Vec<Stored>,
     pub(in crate::part) series: Vec<SeriesBlock>,
-    /// By key and time.
+    /// The pages in the order of key and time.
     pub pages: Vec<Page>,
-    /// Page by page the bytes of each column's block; 0 where the page has no value.
+    /// The size of each column's block, page by page, in bytes. 0 if all of the page's values are
+    /// null.
     pub(in crate::part) column_bytes: Vec<u32>,
 }
 
-/// Some series of a group.
+/// A block of series keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::part) struct SeriesBlock {
-    /// Series of the group before it.
+    /// The number of the group's series before this block.
     pub(in crate::part) first: u32,
     pub(in crate::part) series: u32,
-    /// Behind the key of every series that begins before and not behind that of one that begins
-    /// here: the shortest bytes that are.
+    /// The shortest bytes that are after the key of every series that begins before this block, and
+    /// not after the key of any series that begins in it.
     pub(in crate::part) from: Vec<u8>,
     pub(in crate::part) offset: u32,
     pub(in crate::part) bytes: u32,
 }
 
-/// About a thousand rows.
+/// A page of about 1,000 rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Page {
-    /// The series of the first row, counted in the group.
+    /// The number of the first row's series in the group.
     pub first_series: u32,
-    /// Series with rows in the page: consecutive ones from the first.
+    /// The number of series in the page. They are consecutive.
     pub series: u32,
-    /// Rows.
+    /// The number of rows.
     pub rows: u32,
-    /// The earliest time.
+    /// The earliest time, in nanoseconds.
     pub min_ns: i64,
-    /// The latest time.
+    /// The latest time, in nanoseconds.
     pub max_ns: i64,
-    /// Of its keys; the blocks of its columns follow.
+    /// The offset of the page's keys in the body. The blocks of its columns follow the keys.
     pub(in crate::part) offset: u32,
     pub(in crate::part) keys_bytes: u32,
 }
 
-/// What the values of a part hold that come before the one that the root is in.
+/// The extents of a part's values, except the value that contains the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Root {
-    /// Position in [`Directory::parts`].
+    /// The position in [`Directory::parts`].
     pub part: u32,
-    /// Each of the values.
+    /// The extents of the values, in order.
     pub values: Vec<Reach>,
 }
 
-/// Which rows of a part a value may have.
+/// The extent of a part's rows in a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Reach {
-    /// As that of the first block of series; where no series begins, the first key behind.
+    /// Equals `from` of the value's first series block. If no series begins in the value, it is the
+    /// first key after the value.
     pub(in crate::part) from: Vec<u8>,
-    /// The earliest time.
+    /// The earliest time, in nanoseconds.
     pub min_ns: i64,
-    /// The latest time.
+    /// The latest time, in nanoseconds.
     pub max_ns: i64,
-    /// Rows; 0 of a value that only has columns of a wide page.
+    /// The number of rows. 0 for a value that contains only columns of a wide page.
     pub rows: u64,
 }
 
 impl Reach {
-    /// The measurement of the first group in the value: `from` begins a key of it.
+    /// Returns the measurement of the value's first group, which `from` starts with.
     pub(in crate::part) fn first_measurement(&self) -> Option<MeasurementId> {
         self.from.first_chunk().map(|id| MeasurementId(u32::from_be_bytes(*id)))
     }
 }
 
 impl Page {
-    /// The series of the last row.
+    /// Returns the series of the last row.
     pub fn last_series(&self) -> u32 {
         self.first_series.saturating_add(self.series.saturating_sub(1))
     }
 }
 
 impl Group {
-    /// Whether its first series is the last one of the group before.
+    /// Whether the group's first series is the last series of the previous group.
     pub fn continues(&self) -> bool {
         self.flags & CONTINUES != 0
     }
 
-    /// Whether its last series is the first one of the group behind, if that one [continues]. What
-    /// was left of the series may have been hidden before an interrupted writer went on.
+    /// Whether the group's last series is the first series of the next group, if that group
+    /// [continues]. After an interruption of the writer, the series' remaining rows may have been
+    /// hidden.
     ///
     /// [continues]: Self::continues
     pub fn goes_on(&self) -> bool {
         self.flags & GOES_ON != 0
     }
 
-    /// Whether it has but more columns of a page of the group before.
+    /// Whether the group contains only further columns of the previous group's page.
     pub fn is_beside(&self) -> bool {
         self.flags & BESIDE != 0
     }
 
-    /// Whether groups with more columns of its page follow.
+    /// Whether following groups contain further columns of the group's page.
     pub fn is_wide(&self) -> bool {
         self.flags & IS_WIDE != 0
     }
@@ -170,31 +175,32 @@ impl Group {
             | bit(is_wide, IS_WIDE)
     }
 
-    /// Series with rows in it.
+    /// Returns the number of series with rows in the group.
     pub fn series(&self) -> u32 {
         self.series.last().map_or(0, |block| block.first.saturating_add(block.series))
     }
 
-    /// Every row lies inside.
+    /// Returns the time range of all rows.
     pub fn time(&self) -> TimeRange {
         let min_ns = self.pages.iter().map(|page| page.min_ns).min().unwrap_or(i64::MAX);
         let max_ns = self.pages.iter().map(|page| page.max_ns).max().unwrap_or(i64::MIN);
         TimeRange::new(min_ns, max_ns.saturating_add(1))
     }
 
-    /// Its blocks of series: the number of the first series of each, and how many it has.
+    /// Returns the number of the first series and the number of series, for each series block.
     pub fn blocks_of_series(&self) -> impl Iterator<Item = (u32, u32)> {
         self.series.iter().map(|block| (block.first, block.series))
     }
 
-    /// The pages that hold rows of a series.
+    /// Returns the pages that contain rows of a series.
     pub fn pages_of(&self, series: u32) -> std::ops::Range<usize> {
         let start = self.pages.partition_point(|page| page.last_series() < series);
         let end = self.pages.partition_point(|page| page.first_series <= series);
         start..end.max(start)
     }
 
-    /// Where the block of a column of a page is; empty if the page has no value.
+    /// Returns the position of a column's block in the body. The range is empty if all of the
+    /// page's values are null.
     pub fn column_at(&self, page: usize, column: usize) -> std::ops::Range<u32> {
         let start = page * self.columns.len();
         let before = self.column_bytes.get(start..start + column).unwrap_or_default();
@@ -204,7 +210,7 @@ impl Group {
         offset..offset + bytes
     }
 
-    /// Where its blocks are, in order; empty ones among them.
+    /// Returns the positions of the group's blocks in order, including empty blocks.
     fn blocks(&self) -> impl Iterator<Item = std::ops::Range<u32>> {
         let series = self.series.iter().map(|block| block.offset..block.offset + block.bytes);
         let pages = self.pages.iter().enumerate().flat_map(move |(at, page)| {
@@ -215,7 +221,8 @@ impl Group {
         series.chain(pages)
     }
 
-    /// Rows that are the group's own, and what reading them decodes: a value, a time, a series.
+    /// Returns the group's number of rows, and the number of decoded values, times and series. A
+    /// group of further columns has 0 rows.
     pub(in crate::part) fn rows_and_cells(&self) -> (u64, u64) {
         let is_own = u64::from(!self.is_beside());
         let columns = self.columns.len().max(1);
@@ -228,7 +235,7 @@ impl Group {
         (rows.sum(), cells.sum())
     }
 
-    /// Bytes of its blocks.
+    /// Returns the total size of the group's blocks, in bytes.
     pub fn bytes(&self) -> u64 {
         let series: u64 = self.series.iter().map(|block| u64::from(block.bytes)).sum();
         let keys: u64 = self.pages.iter().map(|page| u64::from(page.keys_bytes)).sum();
@@ -237,7 +244,7 @@ impl Group {
 }
 
 impl Root {
-    /// Which of the values before the one that the root is in may have rows of a measurement.
+    /// Returns the range of the root's values that may have rows of a measurement.
     pub fn values_of(&self, measurement: MeasurementId) -> std::ops::Range<usize> {
         let first = measurement.0.to_be_bytes();
         let start = self.values.partition_point(|reach| *reach.from <= first[..]);
@@ -248,15 +255,15 @@ impl Root {
 }
 
 impl Directory {
-    /// Where the blocks are in the body, in order.
+    /// Returns the positions of all blocks in the body, in order.
     pub fn blocks(&self) -> impl Iterator<Item = std::ops::Range<u32>> {
         self.groups.iter().flat_map(Group::blocks).filter(|bytes| !bytes.is_empty())
     }
 
-    /// Reads every block of the value's body, which has nothing else.
+    /// Verifies every block of the value's body, and that the blocks fill the body.
     ///
     /// # Errors
-    /// The first one of [`block::open`].
+    /// Returns the first error of [`block::open`].
     pub fn check(&self, body: &[u8]) -> Result<(), Error> {
         let mut end = 0;
         for bytes in self.blocks() {
@@ -267,13 +274,13 @@ impl Directory {
         if body.len() == end as usize { Ok(()) } else { Err(codec::Error::Trailing.into()) }
     }
 
-    /// The groups of a part.
+    /// Returns the groups of a part.
     pub fn groups_of_part(&self, id: u64) -> &[Group] {
         let groups = self.of_part(id).map_or(0..0, |(groups, _)| groups);
         self.groups.get(groups).unwrap_or_default()
     }
 
-    /// Where the groups of a part are, and the root of the part if it is here.
+    /// Returns the range of a part's groups, and the part's root if this value contains it.
     pub fn of_part(&self, id: u64) -> Option<(std::ops::Range<usize>, Option<&Root>)> {
         let part = self.parts.iter().position(|part| part.id == id)? as u32;
         let start = self.groups.partition_point(|group| group.part < part);
@@ -281,7 +288,7 @@ impl Directory {
         Some((start..end, self.roots.iter().find(|root| root.part == part)))
     }
 
-    /// Memory held, bytes.
+    /// Returns the memory size, in bytes.
     pub fn bytes(&self) -> usize {
         let of = |group: &Group| {
             let tables = group.tables.iter().map(|table| size_of::<Stored>() + table.bytes().len());

@@ -1,9 +1,9 @@
-//! Bytes that are not what a writer wrote: an error, never a panic, a hang or much memory.
+//! Tests that invalid bytes cause an error, and never a panic, an endless loop or high memory use.
 
 use super::*;
 use crate::codec::crc::crc32c;
 
-/// Everything that a cursor may be asked for, until it fails or has told so many rows.
+/// Reads all pages and columns until the first error or 100,000 rows. Returns the number of rows.
 fn read_all(bytes: Bytes, part: u64, direction: Direction) -> Result<usize, ReadError> {
     let mut cursor = PartCursor::new(bytes, part, direction, None)?;
     let mut rows = 0;
@@ -19,7 +19,7 @@ fn read_all(bytes: Bytes, part: u64, direction: Direction) -> Result<usize, Read
     Ok(rows)
 }
 
-/// A part of several values and series.
+/// Returns a part with several values and series.
 fn made(rng: &mut Rng) -> (Bytes, Written, usize) {
     loop {
         let story = story(rng, TIMES);
@@ -50,7 +50,7 @@ fn a_flipped_bit_or_a_missing_end_is_an_error() {
                 assert!(found.is_err(), "{seed} {at}");
                 let mut values = bytes.values.to_vec();
                 values[at] = (head, body);
-                // What nobody needs is not read.
+                // The cursor may succeed if it does not read the damaged block.
                 let read = read(values);
                 assert!(read == Ok(rows) || matches!(read, Err(ReadError::Damaged { .. })));
             };
@@ -73,7 +73,7 @@ fn a_flipped_bit_or_a_missing_end_is_an_error() {
     }
 }
 
-/// Damage behind a sound checksum, as a hostile writer makes it.
+/// Changes bytes and then computes a valid checksum, like a malicious writer.
 #[test]
 fn a_sound_checksum_over_nonsense_is_no_danger() {
     let (mut refused, mut answered) = (0, 0);
@@ -84,7 +84,7 @@ fn a_sound_checksum_over_nonsense_is_no_danger() {
         let mut values = bytes.values.to_vec();
         let at = rng.usize(..values.len());
         let (head, body) = &mut values[at];
-        // A value may have a root only.
+        // The body is empty if the value contains only a root.
         let is_head = rng.bool() || body.is_empty();
         if is_head {
             let end = head.len() - 4;

@@ -1,11 +1,11 @@
-//! Parts merged into one tell what all of them told, the latest last.
+//! Tests that merged parts contain the rows of all source parts, with the latest values.
 
 use super::*;
 use crate::merge::hide::{Hidden, Hide};
 use crate::merge::sequences::Extent;
 use crate::merge::tests::short::read_some_at_once;
 
-/// A part of its own values.
+/// A part that does not share its values.
 struct Own {
     part: Written,
     bytes: Bytes,
@@ -107,7 +107,7 @@ fn merged_parts_tell_what_all_of_them_told() {
     }
 }
 
-/// A part of one series: a row of a full float at each of these times.
+/// Returns a part with a single series. It has a row with a random float at each of these times.
 fn floats(times: Range<i64>) -> Own {
     let mut rng = Rng::with_seed(times.start as u64);
     let key = SeriesKey::new(MeasurementId(1), ["a"]);
@@ -123,7 +123,8 @@ fn floats(times: Range<i64>) -> Own {
     Own { bytes: Bytes::new(&values).of(&part), part }
 }
 
-/// Rows of each page of a merge, and whether it is the same bytes as one of the parts has.
+/// Returns the number of rows of each page of a merge, and whether its bytes equal those of a
+/// source page.
 fn pages_of(parts: &[Own]) -> Vec<(u32, bool)> {
     let cursors = parts.iter().map(|part| part.cursor(Direction::Ascending));
     let merge = Merge::new((1..).zip(cursors).collect(), Direction::Ascending).unwrap();
@@ -159,12 +160,12 @@ fn pages_of(parts: &[Own]) -> Vec<(u32, bool)> {
 fn full_pages_of_floats_are_copied() {
     let first = || floats(0..2_748);
     assert_eq!(pages_of(&[first()]), [(1_024, true), (1_024, true), (700, true)]);
-    // Each stays as long as it is.
+    // Each page keeps its length.
     assert_eq!(
         pages_of(&[first(), floats(3_000..3_600)]),
         [(1_024, true), (1_024, true), (700, true), (600, true)]
     );
-    // A short one goes together with what follows, and rows that overlap are written anew.
+    // A short page is combined with the following rows, and overlapping rows are encoded again.
     assert_eq!(pages_of(&[floats(0..100), floats(3_000..3_600)]), [(700, false)]);
     assert_eq!(pages_of(&[floats(0..600), floats(300..900)]), [(900, false)]);
 }

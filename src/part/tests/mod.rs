@@ -1,4 +1,4 @@
-//! Whatever is written as parts is read as the story that was told.
+//! Compares the rows read from parts with the rows that were written.
 
 mod hostile;
 mod merged;
@@ -31,13 +31,13 @@ use crate::model::value::FieldValue;
 
 type Rng = fastrand::Rng;
 
-/// Of the hashes by which series are counted.
+/// The seed of the hashes that count series.
 const SEED: u64 = 3;
 
-/// Tags that any measurement has.
+/// The number of tags of each measurement.
 const TAGS: u32 = 3;
 
-/// Values as they are stored.
+/// The values in their stored form.
 #[derive(Clone)]
 struct Bytes {
     values: Rc<Vec<(Vec<u8>, Vec<u8>)>>,
@@ -88,7 +88,7 @@ impl Values for Bytes {
     }
 }
 
-/// Counts the directories and blocks that are read.
+/// A source that counts the directories and blocks it reads.
 struct Counted {
     bytes: Bytes,
     reads: Rc<Cell<(u32, u32)>>,
@@ -125,7 +125,7 @@ fn tag_order(_: MeasurementId) -> Result<Vec<ColumnId>, ReadError> {
     Ok((0..TAGS).map(|tag| ColumnId(90 + tag)).collect())
 }
 
-/// So little that a few hundred rows take several groups and values.
+/// Returns limits so low that a few hundred rows fill several groups and values.
 fn small(rng: &mut Rng) -> Limits {
     Limits {
         value_bytes: rng.usize(1_500..6_000),
@@ -152,7 +152,7 @@ fn value(rng: &mut Rng, column: u32) -> FieldValue {
     }
 }
 
-/// A few long series and some short ones, of a few measurements and columns.
+/// Returns a few long and some short series, with several measurements and columns.
 fn story(rng: &mut Rng, times: i64) -> Story {
     let mut story = Story::new();
     for _ in 0..rng.usize(1..12) {
@@ -175,7 +175,7 @@ fn story(rng: &mut Rng, times: i64) -> Story {
     story
 }
 
-/// Writes the rows of a story, cut by `width`, as one part for each piece of time.
+/// Writes the rows, divided by `width`, as a part for each range of time.
 fn write(
     story: &Story,
     width: i64,
@@ -196,7 +196,7 @@ fn write(
         while let Some(group) = groups.next(&mut tag_order).unwrap() {
             writer.add(&group);
             if rng.u8(..3) == 0 {
-                // The object was evicted: what follows is found again.
+                // After an eviction of the object, the writer finds the remaining rows again.
                 let behind = group.last();
                 groups = Groups::new(merge(rng), limits, time, behind.as_ref()).unwrap();
             }
@@ -212,7 +212,7 @@ fn write(
 
 type Read = Vec<((SeriesKey, i64), Fields)>;
 
-/// The rows that are left of the series at hand.
+/// Returns the remaining rows of the current series.
 fn rows<C: SeriesCursor>(cursor: &mut C, time: TimeRange, direction: Direction) -> Read {
     let key = cursor.key().unwrap().clone();
     let mut all = Read::new();
@@ -249,7 +249,7 @@ fn any_direction(rng: &mut Rng) -> Direction {
     if rng.bool() { Direction::Ascending } else { Direction::Descending }
 }
 
-/// What a writer knows of a part, by the story.
+/// Compares the writer's record of a part with the rows.
 fn check_written(part: &Written, story: &Story) {
     let times = story.keys().map(|(_, time_ns)| *time_ns);
     assert_eq!((Some(part.min_ns), Some(part.max_ns)), (times.clone().min(), times.max()));

@@ -1,4 +1,4 @@
-//! What is said of a part without reading through it is true of its rows.
+//! Compares the outline of a part with its rows.
 
 use super::*;
 use crate::part::outline::{Outline, has_groups};
@@ -35,12 +35,13 @@ fn an_outline_is_true_of_the_rows() {
             let groups = pages::groups_of(&mut bytes.clone(), part.id, measurement).unwrap();
             assert_eq!(has, !groups.is_empty(), "seed {seed}");
             if groups.len() > 5 {
-                // Each of the three questions may have read all of them.
+                // Each of the three calls may read all directories.
                 directories += 3 * groups.len();
                 read += reads.get().0 as usize;
             }
         }
     }
-    // Those at both ends of a measurement, which lie beside others, and the last one.
+    // The calls must read only the directories at both ends of a measurement, which other
+    // measurements share, and the last directory.
     assert!(directories > 450 && read < directories / 2, "{read} of {directories}");
 }

@@ -1,4 +1,4 @@
-//! Who reads group by group, without a cursor, finds the same rows.
+//! Compares reads group by group, without a cursor, with the rows.
 
 use super::*;
 use crate::merge::cursor::PageColumn;
@@ -6,7 +6,7 @@ use crate::part::directory::Group;
 use crate::part::pages::{self, Place};
 use crate::part::values::RowKeys;
 
-/// The rows of a measurement, in the order in which they lie.
+/// Returns the rows of a measurement in their stored order.
 fn rows_of(values: &mut Bytes, part: u64, measurement: MeasurementId) -> Read {
     let mut all = Read::new();
     for (value, groups) in pages::groups_of(values, part, measurement).unwrap() {

@@ -1,7 +1,8 @@
-//! What earlier versions wrote, read by this one: `tests/data/format/part_v2.txt`, never rewritten.
+//! Reads the file `tests/data/format/part_v2.txt`, which an earlier version wrote. The file must
+//! not be rewritten.
 //!
-//! `RECORD_FORMAT=1 cargo test --lib part` makes the file of the current version where it is
-//! missing: after a change of what is stored, under a new number.
+//! `RECORD_FORMAT=1 cargo test --lib part` writes the file of the current version if it does not
+//! exist. After a format change, use a new version number.
 
 use std::fmt::Write as _;
 use std::path::PathBuf;
@@ -20,7 +21,7 @@ fn bytes(text: &str) -> Vec<u8> {
     text.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
-/// A line for each row.
+/// Formats each row as a line.
 fn lines(read: &Read) -> String {
     read.iter().fold(String::new(), |mut text, ((key, time_ns), fields)| {
         writeln!(text, "row {} {time_ns} {fields:?}", hex(key.as_bytes())).unwrap();
@@ -28,14 +29,14 @@ fn lines(read: &Read) -> String {
     })
 }
 
-/// Parts of several values, groups and kinds of page.
+/// Returns parts with several values, groups and kinds of pages.
 fn record() -> String {
     let mut rng = Rng::with_seed(3);
     let mut story = Story::new();
     while story.len() < 300 {
         story.extend(self::story(&mut rng, TIMES));
     }
-    // A row that no value has room for.
+    // This row does not fit into a value.
     let limits = Limits { value_bytes: 2_500, ..small(&mut rng) };
     let fields =
         (0..20).map(|at| (at * 5 + 3, FieldValue::String("wide ".repeat(60 + at as usize).into())));

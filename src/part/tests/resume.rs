@@ -1,11 +1,11 @@
-//! A writer goes on behind whatever values an interrupted one has left.
+//! Tests that a writer resumes after any values of an interrupted writer.
 
 use super::*;
 use crate::part::writer::{LastRow, Resumed};
 
 const SEQUENCES: Sequences = Sequences { lo: 1, hi: 9, applied: 4 };
 
-/// A part for each `width` of time, named after it.
+/// A job that writes a part for each `width` of time. The part's id is derived from its time.
 #[derive(Clone, Copy)]
 struct Job {
     width: i64,
@@ -13,7 +13,7 @@ struct Job {
 }
 
 impl Job {
-    /// The place in time of a part.
+    /// Returns the number of the part's time range.
     fn slot(id: u64) -> i64 {
         id as i64 - 5
     }
@@ -26,8 +26,8 @@ impl Job {
         PartWriter::resume(self.limits, SEED, &mut Bytes::new(values)).unwrap()
     }
 
-    /// Goes on behind `values` until there are as many as `until`; what is known of the parts if
-    /// it comes to their end.
+    /// Resumes the job after `values`, and stops when there are `until` values. Returns the written
+    /// parts if the job ends before.
     fn go_on(
         self,
         story: &Story,
@@ -66,7 +66,7 @@ impl Job {
     }
 }
 
-/// Rows of which some have no room in a value.
+/// Returns a job and its rows. Some rows may be too large for a value.
 fn job(rng: &mut Rng) -> (Job, Story) {
     let (mut story, mut limits) = (story(rng, TIMES), small(rng));
     if rng.u8(..3) == 0 {
@@ -84,7 +84,7 @@ fn job(rng: &mut Rng) -> (Job, Story) {
     (Job { width: [20, 50, 1_000][rng.usize(..3)], limits }, story)
 }
 
-/// What readers rely on beyond rows.
+/// Checks the properties that readers rely on in addition to the rows.
 fn check_values(values: &[Value], part: &Written) {
     let own = &values[part.values.clone()];
     for (at, value) in values.iter().enumerate() {
@@ -108,8 +108,8 @@ fn check_values(values: &[Value], part: &Written) {
     }
 }
 
-/// The parts tell the story, from both ends and from any series on, and the values say of them
-/// what their writer knows.
+/// Checks that the parts contain the rows, in both directions and from any series. Also checks that
+/// the values match the writer's record of its parts.
 fn check(job: Job, values: &[Value], parts: &[Written], story: &Story, rng: &mut Rng) {
     let bytes = Bytes::new(values);
     let mut left = story.clone();
@@ -144,7 +144,7 @@ fn check(job: Job, values: &[Value], parts: &[Written], story: &Story, rng: &mut
     assert_eq!((ended, rest), (parts.to_vec(), vec![]));
 }
 
-/// What is the same however often the writing was interrupted.
+/// Returns the properties that do not depend on interruptions.
 fn rows_of(parts: &[Written]) -> Vec<(u64, u64, u64, i64, i64)> {
     parts.iter().map(|part| (part.id, part.rows, part.series, part.min_ns, part.max_ns)).collect()
 }
@@ -186,7 +186,7 @@ fn an_interrupted_writer_goes_on_behind_any_value() {
     assert!(seen.iter().all(|&count| count > 20), "{seen:?}");
 }
 
-/// A delete, or a time that expired, before the writing went on.
+/// Returns the rows after a delete or after some times expired.
 fn hide(story: &Story, rng: &mut Rng) -> Story {
     let mut later = story.clone();
     let (row, _) = story.iter().nth(rng.usize(..story.len())).unwrap();
@@ -194,7 +194,7 @@ fn hide(story: &Story, rng: &mut Rng) -> Story {
         0 => later.retain(|_, _| rng.bool()),
         1 => later.retain(|(key, _), _| *key != row.0),
         2 => later.retain(|(_, time_ns), _| *time_ns >= row.1),
-        // All rows of the only source that had these columns.
+        // Deletes all rows of the only source with these columns.
         _ => {
             later.values_mut().for_each(|fields| fields.retain(|column, _| column % 2 == 0));
             later.retain(|_, fields| !fields.is_empty());

@@ -1,4 +1,4 @@
-//! Parts at their real size: long series, many series, wide pages, long text.
+//! Tests parts with production limits: long series, many series, wide pages and long text.
 
 use super::*;
 use crate::batch::column::{Column, Values as ColumnValues};
@@ -6,7 +6,7 @@ use crate::merge::cursor::{Columns, PageColumn, PageKeys};
 use crate::model::value::FieldType;
 use crate::part::{PAGE_ROWS_MAX, VALUE_BYTES_MAX};
 
-/// Series of equal rows, whose values are all those of one column.
+/// A source with series of equal rows. All columns have the same values.
 struct Made {
     keys: Vec<SeriesKey>,
     at: usize,
@@ -69,7 +69,8 @@ impl SeriesCursor for Made {
     }
 }
 
-/// Writes all of it as one part and answers the largest event: cells and bytes of a group.
+/// Writes all rows as a part. Returns the maximum number of cells and bytes of a group, which one
+/// event processes.
 fn whole(made: Made) -> (Vec<Value>, Written, (u64, usize)) {
     let mut writer = PartWriter::new(Limits::default(), SEED);
     writer.begin(1, Sequences { lo: 1, hi: 1, applied: 0 });
@@ -117,7 +118,7 @@ fn rows_of(values: &[Value], part: &Written, columns: u32) -> usize {
 
 #[test]
 fn no_group_is_a_long_event() {
-    // Of 2 M cells and 4 MB that an event may have, a group leaves room for another one.
+    // An event may process 2 M cells and 4 MB, so another group has room after this group.
     for (series, rows, columns) in
         [(40, 5_000, 10), (1, 100_000, 1), (30_000, 1, 1), (60, 100, 900)]
     {
@@ -184,6 +185,7 @@ fn one_series_is_found_by_its_key_unread() {
     assert_eq!(rows(&mut cursor, TimeRange::ALL, Direction::Ascending).len(), 20);
     assert!(values.len() > 4);
     let (directories, blocks) = reads.get();
-    // The root and one more; a block of series, a page's keys or two, and their columns.
+    // The cursor may read the root's directory and another directory, and a series block, the keys
+    // of one or two pages, and their columns.
     assert!(directories <= 2 && blocks <= 11, "{directories} {blocks}");
 }

@@ -1,4 +1,4 @@
-//! A group of pages encoded, before it is known which values they go into.
+//! Encodes a group of pages, before they are assigned to values.
 
 use std::ops::Range;
 
@@ -19,29 +19,29 @@ use crate::model::value::FieldType;
 use crate::part::block;
 use crate::part::directory::Page;
 
-/// Pages of rows that follow each other.
+/// The encoded pages of consecutive rows.
 pub struct Encoded {
     pub(super) measurement: MeasurementId,
     pub(super) continues: bool,
     pub(super) goes_on: bool,
-    /// As many as keys have values.
+    /// The tags of the keys, up to the last tag that has a value.
     pub(super) tag_ids: Vec<ColumnId>,
     pub(super) keys: Vec<SeriesKey>,
     pub(super) pages: Vec<Page>,
     cuts: Vec<Cut>,
-    /// Of the pages' keys: their table, and the block of each.
+    /// The shared table of the pages' keys, and the block of each page.
     pub(super) page_keys: (Stored, Vec<Vec<u8>>),
     pub(super) columns: Vec<EncodedColumn>,
     last_ns: i64,
     cells: u64,
 }
 
-/// The last row of a group: behind it an interrupted merge goes on.
+/// The last row of a group. An interrupted merge continues after this row.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LastRow {
-    /// Its series.
+    /// The key of the row's series.
     pub key: SeriesKey,
-    /// Its time.
+    /// The time of the row, in nanoseconds.
     pub time_ns: i64,
 }
 
@@ -50,7 +50,7 @@ pub(super) struct EncodedColumn {
     pub(super) id: ColumnId,
     pub(super) field_type: FieldType,
     pub(super) table: Stored,
-    /// Of each page, sealed; nothing where no row has a value.
+    /// The block of each page, with its checksum. Empty if all of the page's values are null.
     pub(super) blocks: Vec<Vec<u8>>,
 }
 
@@ -93,8 +93,8 @@ impl Encoded {
         })
     }
 
-    /// Of each page the block of a column as it is stored, where the page comes as it is and its
-    /// block too.
+    /// Returns the stored block of each page's column. `None` if the page or its block cannot be
+    /// copied without decoding.
     pub(super) fn stored_blocks<C: SeriesCursor>(
         &self,
         merge: &mut Merge<C>,
@@ -107,16 +107,16 @@ impl Encoded {
         self.cuts.iter().map(block).collect()
     }
 
-    /// The rows of the pages of which there is no block, among `picks`, which are all rows.
+    /// Returns the rows of the pages without a stored block. `picks` must contain all rows.
     pub(super) fn without_block(&self, picks: &Picks, blocks: &[Option<Vec<u8>>]) -> Picks {
         let cuts = self.cuts.iter().zip(blocks).filter(|(_, block)| block.is_none());
-        // Rows of a group.
+        // A group has far fewer than 2^32 rows.
         let rows = cuts.flat_map(|(cut, _)| cut.rows.start as u32..cut.rows.end as u32);
         picks.only(&rows.collect::<Vec<_>>())
     }
 
-    /// Of each page of which there is no block what it says of a column, to be finished. `column`
-    /// has the rows of these pages.
+    /// Returns the unfinished blocks of the pages without a stored block. `column` contains the
+    /// rows of these pages.
     pub(super) fn drafts_of(&self, column: &Column, blocks: &[Option<Vec<u8>>]) -> Vec<Draft> {
         let mut end = 0;
         let draft = |(cut, block): (&Cut, &Option<Vec<u8>>)| {
@@ -133,8 +133,8 @@ impl Encoded {
         self.cuts.iter().zip(blocks).map(draft).collect()
     }
 
-    /// Adds the next column, if some row has a value: the stored blocks of pages that have one, and
-    /// those of the others' drafts.
+    /// Adds the next column, unless all of its values are null. Combines the stored blocks with the
+    /// drafts of the other pages.
     pub(super) fn add(
         &mut self,
         (id, field_type): (ColumnId, FieldType),
@@ -153,28 +153,29 @@ impl Encoded {
         }
     }
 
-    /// Values, times and series: what an event is measured by.
+    /// Returns the number of values, times and series, which measures the work of an event.
     pub fn cells(&self) -> u64 {
         self.cells
     }
 
-    /// Bytes of the pages.
+    /// Returns the total size of the pages, in bytes.
     pub fn bytes(&self) -> usize {
         (0..self.pages.len()).map(|page| self.page_bytes(page)).sum()
     }
 
-    /// Number of series.
+    /// Returns the number of series.
     pub fn series(&self) -> usize {
         self.keys.len()
     }
 
-    /// Its last row.
+    /// Returns the last row.
     pub fn last(&self) -> Option<LastRow> {
         let key = self.keys.last()?.clone();
         Some(LastRow { key, time_ns: self.last_ns })
     }
 
-    /// Whether a series has rows on both sides of the pages before number `page` and from it on.
+    /// Whether a series has rows on both sides of the boundary before page number `page`. The first
+    /// and the last boundary are those with the neighbouring groups.
     pub(super) fn is_cut_at(&self, page: usize) -> bool {
         if page == 0 {
             return self.continues;
@@ -185,21 +186,21 @@ impl Encoded {
         }
     }
 
-    /// Bytes of the blocks of a page.
+    /// Returns the total size of a page's blocks, in bytes.
     pub(super) fn page_bytes(&self, page: usize) -> usize {
         let keys = self.page_keys.1.get(page).map_or(0, Vec::len);
         keys + self.columns.iter().filter_map(|c| c.blocks.get(page)).map(Vec::len).sum::<usize>()
     }
 }
 
-/// The table and the blocks of some drafts; of one without bytes none.
+/// Finishes drafts. Returns their shared table and blocks. An empty draft has an empty block.
 fn sealed(drafts: Vec<Draft>) -> (Stored, Vec<Vec<u8>>) {
     let (table, mut blocks) = tables::finish(drafts);
     blocks.iter_mut().filter(|data| !data.is_empty()).for_each(|data| append_crc(data, 0));
     (table, blocks)
 }
 
-/// Whether some of these rows of a column have a value.
+/// Whether any of these rows has a value.
 pub(super) fn has_value(column: &Column, mut rows: Range<usize>) -> bool {
     match &column.validity {
         Validity::All => !rows.is_empty() && rows.start < column.len(),

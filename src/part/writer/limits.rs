@@ -1,32 +1,36 @@
-//! How large pages, groups and values get.
+//! Defines the limits of pages, groups and values.
 
 use crate::part::{PAGE_ROWS_MAX, VALUE_BYTES_MAX};
 
-/// Limits of what is written; the default is what the product writes. Smaller ones make a little
-/// data lie as much does.
+/// The limits of a writer. The default is used in production. Tests use lower limits, so that a few
+/// rows fill several groups and values.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Head and body of a value, bytes. One page of one column always fits the default.
+    /// The maximum size of a value's head and body, in bytes. A page with a single column always
+    /// fits into the default.
     pub value_bytes: usize,
-    /// A value whose directory is at least as long is closed, bytes.
+    /// The size of the directory, in bytes, at which a value is closed.
     pub directory_bytes: usize,
-    /// Rows of a page: at most [`PAGE_ROWS_MAX`].
+    /// The maximum number of rows in a page, up to [`PAGE_ROWS_MAX`].
     pub page_rows: usize,
-    /// A page ends at the end of a series from this many rows on.
+    /// The number of rows after which a page ends at the end of a series.
     pub page_rows_enough: usize,
-    /// Rows times columns of a page.
+    /// The maximum number of cells in a page: rows times columns.
     pub page_cells: usize,
-    /// The text of a page's values, or the keys of its series, from which on it ends, bytes.
+    /// The size at which a page ends, in bytes. It applies to the text of the page's values and to
+    /// the keys of its series.
     pub page_text_bytes: usize,
-    /// Pages of a group; it ends where a page does when it has enough, or a quarter above.
+    /// The number of pages at which a group ends. Like the following limits, it may be exceeded by
+    /// a quarter to avoid a short page.
     pub group_pages: usize,
-    /// Rows times columns of a group,
+    /// The number of cells at which a group ends: rows times columns.
     pub group_cells: usize,
-    /// the keys of its series, bytes,
+    /// The size of the series' keys at which a group ends, in bytes.
     pub group_key_bytes: usize,
-    /// its text, bytes,
+    /// The size of the text at which a group ends, in bytes.
     pub group_text_bytes: usize,
-    /// and values that are decoded for it: of pages of which little is taken, too.
+    /// The number of decoded values at which a group ends. It includes values of source pages that
+    /// contribute only a few rows.
     pub group_cells_read: usize,
 }
 

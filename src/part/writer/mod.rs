@@ -1,4 +1,4 @@
-//! Groups of rows to the values of parts, one part after the other.
+//! Writes groups of rows to the values of parts, one part after another.
 
 mod encode;
 mod gather;
@@ -21,33 +21,35 @@ use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::series::{id_hash, tag_hash};
 use crate::model::series_sketch::SeriesSketch;
 
-/// A head without its groups and roots: what is of each part, and of all.
+/// The maximum size of a head without groups and roots, in bytes: `PART_BYTES_MAX` for each part
+/// and `HEAD_BYTES_MAX` for the rest.
 const PART_BYTES_MAX: usize = 5 * 10;
 const HEAD_BYTES_MAX: usize = 1 + 8 + 2 * 5 + 5 + 4;
-/// A root's part and number of values, and of each what is beside its key.
+/// The maximum size of a root, in bytes: `ROOT_BYTES_MAX` for its part and length, and
+/// `REACH_BYTES_MAX` plus a key for each value.
 const ROOT_BYTES_MAX: usize = 10;
 const REACH_BYTES_MAX: usize = 5 + 8 + 10 + 10;
-/// Bytes of a key that are its measurement: any two keys are told apart by that much or more.
+/// The number of bytes of a key's measurement. Separators of keys have at least this length.
 const FROM_BYTES_MIN: usize = 4;
 
-/// A value: what goes into one row.
+/// A value, which is stored in a row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Value {
-    /// What its head says.
+    /// The directory, which is encoded in the head.
     pub directory: Directory,
-    /// Its body.
+    /// The bytes of the body.
     pub body: Vec<u8>,
-    /// Of the groups in the head.
+    /// The encoded size of the groups in the head, in bytes.
     group_bytes: usize,
 }
 
 impl Value {
-    /// Its head, once it is given its number.
+    /// Encodes the head with the value's number.
     pub fn head(&self, number: u64) -> Vec<u8> {
         self.directory.encode(number)
     }
 
-    /// At most what head and body take.
+    /// Returns an upper limit of the size of head and body, in bytes.
     fn bytes(&self) -> usize {
         let roots = self.directory.roots.iter().flat_map(|root| &root.values);
         HEAD_BYTES_MAX
@@ -62,31 +64,31 @@ fn reach_bytes(reach: &Reach) -> usize {
     REACH_BYTES_MAX + reach.from.len()
 }
 
-/// What is known of a part that was written.
+/// The properties of a part that was written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Written {
-    /// Its id.
+    /// The part's id.
     pub id: u64,
-    /// Its values, counted from the writer's first.
+    /// The part's values, counted from the writer's first value.
     pub values: Range<usize>,
-    /// The earliest time.
+    /// The earliest time, in nanoseconds.
     pub min_ns: i64,
-    /// The latest time.
+    /// The latest time, in nanoseconds.
     pub max_ns: i64,
-    /// Rows.
+    /// The number of rows.
     pub rows: u64,
-    /// Series, each once per measurement.
+    /// The number of series. A series counts once for each measurement.
     pub series: u64,
-    /// Bytes of its blocks.
+    /// The total size of the part's blocks, in bytes.
     pub bytes: u64,
-    /// Values, times and series that reading all of it decodes.
+    /// The number of values, times and series that are decoded to read the whole part.
     pub cells: u64,
-    /// Which series they are, by the seed of the writer.
+    /// The sketch of the part's series, with the writer's seed.
     pub sketch: SeriesSketch,
 }
 
 impl Written {
-    /// A part without rows, to begin in value number `at`.
+    /// Creates the properties of an empty part that starts in value number `at`.
     fn new(id: u64, at: usize) -> Self {
         Self {
             id,
@@ -101,13 +103,12 @@ impl Written {
         }
     }
 
-    /// Adds the next group of the part.
     fn add(&mut self, group: &Group) {
         let (rows, cells) = group.rows_and_cells();
         self.rows += rows;
         self.cells += cells;
         self.bytes += group.bytes();
-        // A group beside another has no series, whichever goes on in it.
+        // A group of further columns has no series, even if the group continues a series.
         self.series += u64::from(group.series()).saturating_sub(u64::from(group.continues()));
         for page in &group.pages {
             self.min_ns = self.min_ns.min(page.min_ns);
@@ -116,7 +117,7 @@ impl Written {
     }
 }
 
-/// Adds series to a sketch: keys of a measurement by tags in this order.
+/// Adds series of a measurement to a sketch. The keys contain the tags in this order.
 fn count_series<'a>(
     sketch: &mut SeriesSketch,
     seed: u64,
@@ -130,22 +131,22 @@ fn count_series<'a>(
     }
 }
 
-/// The part being written.
+/// The part that is being written.
 struct OpenPart {
     sequences: Sequences,
-    /// Its closed values.
+    /// The extents of the part's closed values.
     reaches: Vec<Reach>,
     last_key: Vec<u8>,
     written: Written,
 }
 
-/// Parts being written, each from its first row to its last. Parts share values.
+/// A writer of parts. It writes each part from its first row to its last row. Parts share values.
 #[derive(Default)]
 pub struct PartWriter {
     limits: Limits,
-    /// Of the hashes by which series are counted.
+    /// The seed of the hashes that count series.
     seed: u64,
-    /// Values that were closed, and those of them that were taken.
+    /// The closed values that were not taken. `taken` is the number of taken values.
     closed: Vec<Value>,
     taken: usize,
     open: Value,
@@ -153,8 +154,8 @@ pub struct PartWriter {
 }
 
 impl PartWriter {
-    /// Without parts; `seed` is of the hashes by which series are counted
-    /// ([`crate::model::series::id_hash`]), and the same for all parts that are compared.
+    /// Creates a writer without parts. `seed` is the seed of the hashes that count series
+    /// ([`crate::model::series::id_hash`]). Parts can only be compared if they have the same seed.
     pub fn new(limits: Limits, seed: u64) -> Self {
         Self { limits, seed, ..Self::default() }
     }
@@ -164,7 +165,7 @@ impl PartWriter {
         self.part = Some(OpenPart::new(id, sequences, self.next_value()));
     }
 
-    /// Adds the next rows of the part that was begun; without one, nothing.
+    /// Adds the next rows of the part. Does nothing if no part was started.
     pub fn add(&mut self, rows: &Encoded) {
         let mut start = 0;
         while start < rows.pages.len() && self.part.is_some() {
@@ -181,12 +182,12 @@ impl PartWriter {
         }
     }
 
-    /// Ends the part; `None` if it has no rows.
+    /// Ends the part. Returns `None` if the part has no rows.
     pub fn end(&mut self) -> Option<Written> {
         let part = self.part.as_ref()?;
         let id = part.written.id;
         let is_here = self.open.directory.parts.last().is_some_and(|last| last.id == id);
-        // All rows of a part that was resumed may lie in closed values.
+        // All rows of a resumed part may be in closed values.
         let has_root = part.reaches.len() + usize::from(is_here) > 1;
         let root: usize = part.reaches.iter().map(reach_bytes).sum();
         if has_root && is_here && self.open.bytes() + root > self.limits.value_bytes {
@@ -202,23 +203,23 @@ impl PartWriter {
         Some(written)
     }
 
-    /// The open value, counted from the first.
+    /// Returns the number of the open value, counted from the writer's first value.
     fn next_value(&self) -> usize {
         self.taken + self.closed.len()
     }
 
-    /// Whether values are finished that were not taken.
+    /// Whether the writer has closed values that were not taken.
     pub fn has_closed(&self) -> bool {
         !self.closed.is_empty()
     }
 
-    /// Values that are finished.
+    /// Takes the closed values.
     pub fn take_closed(&mut self) -> Vec<Value> {
         self.taken += self.closed.len();
         std::mem::take(&mut self.closed)
     }
 
-    /// The values that were not taken.
+    /// Returns the values that were not taken.
     pub fn finish(mut self) -> Vec<Value> {
         if !self.open.directory.parts.is_empty() {
             self.closed.push(self.open);
@@ -226,7 +227,7 @@ impl PartWriter {
         self.closed
     }
 
-    /// How many pages from `start` on may have room in the open value.
+    /// Returns the estimated number of pages after `start` that fit into the open value.
     fn fitting(&self, rows: &Encoded, start: usize) -> usize {
         if self.open.group_bytes >= self.limits.directory_bytes {
             return 0;
@@ -241,14 +242,15 @@ impl PartWriter {
         (start..rows.pages.len()).take_while(fits).count()
     }
 
-    /// As many of some pages, from the first on, as the open value has room for.
+    /// Returns the largest group that starts with the first of these pages and fits into the open
+    /// value.
     fn largest<'a>(&self, rows: &'a Encoded, mut pages: Range<usize>) -> Option<Piece<'a>> {
         while !pages.is_empty() {
             let piece = self.piece(rows, pages.clone(), 0..rows.columns.len());
             if self.has_room(&piece) {
                 return Some(piece);
             }
-            // About as many as fit, if each takes as much.
+            // Assume that pages have the same size.
             let room = self.limits.value_bytes.saturating_sub(self.open.bytes());
             let fitting = pages.len() * room / piece.bytes().max(1);
             let fewer = pages.len() - 1;
@@ -271,7 +273,7 @@ impl PartWriter {
         self.open.bytes() + piece.bytes() <= self.limits.value_bytes
     }
 
-    /// Adds a page that no value has room for: to each of its values what fits of the columns.
+    /// Adds a page that does not fit into a value, by dividing its columns among several values.
     fn add_wide(&mut self, rows: &Encoded, page: usize) {
         let mut start = 0;
         while start < rows.columns.len() {
@@ -290,7 +292,7 @@ impl PartWriter {
         }
     }
 
-    /// Puts a group into the open value.
+    /// Adds a group to the open value.
     fn push(&mut self, piece: Piece<'_>) {
         let Some(mut part) = self.part.take() else { return };
         let Piece { mut group, body, group_bytes, last_key, keys } = piece;
@@ -298,7 +300,7 @@ impl PartWriter {
         part.written.add(&group);
         let of = (group.measurement, group.tag_ids.as_slice());
         count_series(&mut part.written.sketch, self.seed, of, keys.iter());
-        // A value is below 1.9 MB.
+        // A value is smaller than 1.9 MB.
         let start = self.open.body.len() as u32;
         group.series.iter_mut().for_each(|block| block.offset += start);
         group.pages.iter_mut().for_each(|page| page.offset += start);
@@ -310,7 +312,7 @@ impl PartWriter {
         self.part = Some(part);
     }
 
-    /// Position of a part among those of the open value.
+    /// Returns the position of a part in the open value, and adds the part if necessary.
     fn part_at(&mut self, part: &OpenPart) -> u32 {
         let parts = &mut self.open.directory.parts;
         let id = part.written.id;
@@ -321,7 +323,6 @@ impl PartWriter {
         parts.len().saturating_sub(1) as u32
     }
 
-    /// Ends the open value.
     fn close(&mut self) {
         let value = std::mem::take(&mut self.open);
         if let Some(part) = &mut self.part {
@@ -341,7 +342,7 @@ impl OpenPart {
         Self { sequences, reaches: Vec::new(), last_key: Vec::new(), written }
     }
 
-    /// Notes what a closed value has of it.
+    /// Adds the extent of the part's rows in a closed value.
     fn note(&mut self, directory: &Directory) {
         let Some((groups, _)) = directory.of_part(self.written.id) else { return };
         let groups = directory.groups.get(groups).unwrap_or_default();
@@ -357,27 +358,27 @@ impl OpenPart {
     }
 }
 
-/// A group and its blocks, from offset 0 on.
+/// A group with its blocks, at offsets from 0.
 struct Piece<'a> {
     group: Group,
     body: Vec<u8>,
-    /// Of the group in the head.
+    /// The encoded size of the group in the head, in bytes.
     group_bytes: usize,
-    /// The key of its last row.
+    /// The key of the last row.
     last_key: Vec<u8>,
-    /// Its series.
+    /// The keys of the group's series.
     keys: &'a [SeriesKey],
 }
 
 impl<'a> Piece<'a> {
-    /// What it takes of a value at most.
+    /// Returns the maximum size that the group adds to a value, in bytes.
     fn bytes(&self) -> usize {
         self.group_bytes + self.body.len() + PART_BYTES_MAX + ROOT_BYTES_MAX
     }
 
-    /// Some pages, and the blocks of some columns: of one page if these are not all. The first of
-    /// them has the series and keys, and names all columns. `before`: the last key of the part's
-    /// rows before.
+    /// Creates a group with some pages and the blocks of some columns. If these are not all
+    /// columns, there must be a single page. The first group of a page has the series and keys, and
+    /// names all columns. `before` is the part's last key before these rows.
     fn new(rows: &'a Encoded, pages: Range<usize>, columns: Range<usize>, before: &[u8]) -> Self {
         let of = rows.pages.get(pages.clone()).unwrap_or_default();
         let first = of.first().map_or(0, |page| page.first_series);
@@ -430,7 +431,7 @@ impl<'a> Piece<'a> {
     }
 }
 
-/// Makes room for `more` bytes: for twice as many as there are, but not beyond `most`.
+/// Reserves capacity for `more` bytes. It doubles the size, up to `most`.
 fn grow(body: &mut Vec<u8>, more: usize, most: usize) {
     let needed = body.len() + more;
     if needed > body.capacity() {
@@ -439,15 +440,15 @@ fn grow(body: &mut Vec<u8>, more: usize, most: usize) {
     }
 }
 
-/// Appends a block, if there is one, and answers its length.
+/// Appends a block, if any, and returns its length.
 fn append(block: Option<&Vec<u8>>, body: &mut Vec<u8>) -> u32 {
     let block = block.map_or(&[][..], Vec::as_slice);
     body.extend_from_slice(block);
-    // Of one page.
+    // The block belongs to a single page.
     block.len() as u32
 }
 
-/// Writes the blocks of the series of a group.
+/// Writes the series blocks of a group.
 fn write_series(
     keys: &[SeriesKey],
     tags: usize,
@@ -481,13 +482,14 @@ fn write_series(
     blocks
 }
 
-/// The shortest bytes that are behind `before` and not behind `key`, which is behind it.
+/// Returns the shortest bytes that are after `before` and not after `key`. `key` must be after
+/// `before`.
 fn between(before: &[u8], key: &[u8]) -> Vec<u8> {
     let alike = before.iter().zip(key).take_while(|(a, b)| a == b).count();
     key.iter().take((alike + 1).max(FROM_BYTES_MIN)).copied().collect()
 }
 
-/// The first bytes behind `key`.
+/// Returns the first bytes after `key`.
 fn behind(key: &[u8]) -> Vec<u8> {
     [key, &[0]].concat()
 }

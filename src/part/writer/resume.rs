@@ -1,7 +1,7 @@
-//! Values that a writer has left when it was interrupted, to a writer that goes on behind them.
+//! Resumes an interrupted writer from its closed values.
 //!
-//! Their heads are all that is known of its progress; what it had not closed is to be written
-//! again.
+//! The heads of the values contain the only record of its progress. The open value is lost, and its
+//! rows must be written again.
 
 use super::{LastRow, Limits, OpenPart, PartWriter, Written, count_series};
 use crate::codec::huffman::Stored;
@@ -12,27 +12,28 @@ use crate::part::directory::{Directory, Group, PartOf};
 use crate::part::series_block::Series;
 use crate::part::values::Values;
 
-/// How far an interrupted writer has come.
+/// The progress of an interrupted writer.
 pub struct Resumed {
-    /// Goes on behind the values.
+    /// The writer, which continues after the values.
     pub writer: PartWriter,
-    /// Parts that are whole, in order.
+    /// The parts that were completed, in order.
     pub ended: Vec<Written>,
-    /// The part that was being written, as if it had just been begun again, and its last row. It
-    /// may have no further row, but is to be ended. `None`: a part behind those that are whole is
-    /// to be begun; of one without rows no value tells.
+    /// The part that was being written, and its last row. The writer is in the same state as after
+    /// starting the part again. The part may have no further rows, but the caller must end it. If
+    /// `None`, the caller must start the part after the completed parts. Values contain no record
+    /// of a part without rows.
     pub open: Option<(u64, LastRow)>,
-    /// How many of the values count. Those behind them end inside a row: they are to be gone when
-    /// the next one is written, since they would pass for what follows it.
+    /// The number of valid values. Later values end inside a row. The caller must delete them
+    /// before it writes the next value, because a reader would take them for its continuation.
     pub values: usize,
 }
 
 impl PartWriter {
-    /// Goes on behind all values that writers of the same parts have closed, one behind the other.
-    /// Reads every head and the series of every group, and of one or two groups the last key.
+    /// Continues after all values that writers of the same parts have closed. Reads every head, the
+    /// series of every group, and the last key of one or two groups.
     ///
     /// # Errors
-    /// Those of `values`, and [`ReadError::Damaged`] if the values do not follow each other.
+    /// Returns an error of `values`, or [`ReadError::Damaged`] if the values are not consecutive.
     pub fn resume<V: Values>(
         limits: Limits,
         seed: u64,
@@ -56,7 +57,7 @@ impl PartWriter {
         }
         let mut writer = Self { taken: count, ..Self::new(limits, seed) };
         let mut open = None;
-        // Each but the last has another part behind it.
+        // Only the last part can be incomplete, because another part follows each of the others.
         if let Some(mut last) = found.pop_if(|last| !last.has_root) {
             let row = last.last_row(values)?;
             last.part.last_key = row.key.as_bytes().to_vec();
@@ -68,15 +69,15 @@ impl PartWriter {
     }
 }
 
-/// Whether the value behind this one has more columns of its last row.
+/// Whether the next value must contain further columns of this value's last row.
 fn ends_inside_a_row(directory: &Directory) -> bool {
     directory.groups.last().is_some_and(|group| group.is_wide())
 }
 
-/// A part of which there are values.
+/// A part with its values.
 struct Found {
     part: OpenPart,
-    /// The last group that has keys: its value, and its place there.
+    /// The value and the position of the last group that has keys.
     last: (usize, usize),
     has_root: bool,
 }
@@ -87,7 +88,7 @@ impl Found {
         Self { part: open, last: (value, usize::MAX), has_root: false }
     }
 
-    /// Adds what the next of its values has.
+    /// Adds the part's next value.
     fn add<V: Values>(
         &mut self,
         part: &PartOf,
@@ -116,7 +117,7 @@ impl Found {
         Ok(())
     }
 
-    /// Counts the series of a group, as the writer did that wrote it.
+    /// Counts the series of a group like the original writer.
     fn count_series<V: Values>(
         &mut self,
         value: usize,
@@ -141,7 +142,6 @@ impl Found {
         Ok(())
     }
 
-    /// The last row so far.
     fn last_row<V: Values>(&self, values: &mut V) -> Result<LastRow, ReadError> {
         let (value, at) = self.last;
         let directory = values.directory(value)?;

@@ -1,4 +1,4 @@
-//! The rows of a group into pages.
+//! Cuts the rows of a group into pages.
 
 use super::Rows;
 use crate::batch::column_bytes;
@@ -6,21 +6,21 @@ use crate::codec::draft::Draft;
 use crate::merge::kway::SourcePage;
 use crate::part::writer::encode::has_value;
 
-/// Rows of a page.
+/// The rows of a page.
 #[derive(Clone, Debug, Default)]
 pub(in crate::part::writer) struct Cut {
-    /// Positions in the group.
+    /// The row numbers in the group.
     pub(in crate::part::writer) rows: std::ops::Range<usize>,
     pub(in crate::part::writer) first_series: u32,
-    /// Of each series from there on.
+    /// The number of rows of each series, starting with `first_series`.
     pub(in crate::part::writer) counts: Vec<i64>,
-    /// The page that it is, if it comes as it is stored.
+    /// The source page, if the page is copied without decoding.
     pub(in crate::part::writer) stored: Option<SourcePage>,
 }
 
 impl Rows {
-    /// Cuts the open rows into pages. What is too little for one stays, unless these are the last
-    /// rows of the group.
+    /// Cuts the open rows into pages. A remainder that is too small for a page stays open, unless
+    /// it ends the group.
     pub(super) fn cut(&mut self, is_end_of_series: bool, is_last: bool) {
         let (most, runs) = (self.page_rows_max(), std::mem::take(&mut self.runs));
         let mut page = Cut { rows: self.cut_rows..self.cut_rows, ..Cut::default() };
@@ -62,8 +62,8 @@ impl Rows {
         self.open_bytes = bytes;
     }
 
-    /// How many of the next `rows` rows have room in a page that has `bytes` bytes of text; one at
-    /// least.
+    /// Returns the number of rows, out of the next `rows` rows, that fit into a page with `bytes`
+    /// bytes of text. The result is at least 1.
     fn fitting(&self, first: usize, rows: usize, bytes: &mut usize) -> usize {
         if self.text_bytes.is_empty() {
             return rows;
@@ -77,10 +77,10 @@ impl Rows {
         rows
     }
 
-    /// Ends a page, which is of the first open rows.
+    /// Closes a page, which contains the first open rows.
     fn close(&mut self, page: Cut) {
         let rows = page.rows.len();
-        // Rows of a few pages.
+        // The open rows fill only a few pages.
         let rest: Vec<u32> = (rows as u32..self.open_rows as u32).collect();
         for text in &mut self.texts {
             text.drafts.push(match has_value(&text.open, 0..rows) {

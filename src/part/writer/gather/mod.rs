@@ -1,5 +1,6 @@
-//! Rows of a merge to groups: series and times first, then text page by page, since nobody knows
-//! how long it is before, then the other columns one at a time.
+//! Gathers the rows of a merge into groups. It reads series and times first, then text page by
+//! page, and then the other columns one at a time. Text determines the page boundaries, because its
+//! size is unknown until it is read.
 
 mod cut;
 
@@ -19,37 +20,39 @@ use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 
-/// A column is at most so much of what is decoded for a group, so that it is short by itself.
+/// The minimum number of columns assumed for [`Limits::group_cells_read`]. So a single column takes
+/// at most a quarter of a group's decoded values.
 const GROUP_COLUMNS_MIN: usize = 4;
-/// Pages of which text is read at once: each has 256 KB of it, or one row.
+/// The number of pages whose text is read together. Each page has 256 KB of text or a single row.
 const TEXT_PAGES: usize = 16;
 
-/// Answers the tags of a measurement in the order of its keys.
+/// A callback that returns the tags of a measurement in the order of its keys.
 pub type TagOrder<'a> = dyn FnMut(MeasurementId) -> Result<Vec<ColumnId>, ReadError> + 'a;
 
-/// The rows of a merge, group by group.
+/// A reader that returns the rows of a merge group by group.
 pub struct Groups<C> {
     merge: Merge<C>,
     limits: Limits,
     time: TimeRange,
-    /// Of the series at hand: all of `time`, or what is behind the rows that were written before.
+    /// The time range of the current series. It equals `time`, or starts after the rows that were
+    /// written before.
     series_time: TimeRange,
-    /// Whether the series at hand of the merge is not through,
+    /// Whether the merge's current series has remaining rows.
     has_series: bool,
-    /// and whether some of its rows were read.
+    /// Whether some rows of the current series were read.
     is_begun: bool,
-    /// Rows of it that the group before had no room for.
+    /// The rows of the current series that did not fit into the previous group.
     pending: Option<Picks>,
-    /// Rows of it are in the group before.
+    /// Whether the previous group contains rows of the current series.
     continues: bool,
 }
 
 impl<C: SeriesCursor> Groups<C> {
-    /// The rows inside `time` of a merge that has not begun; those behind a row that was written
-    /// before, if there is one.
+    /// Reads the rows inside `time` of a merge that has not started. If `behind` is given, it
+    /// starts after that row, which was written before.
     ///
     /// # Errors
-    /// Those of the merge.
+    /// Returns an error of the merge.
     pub fn new(
         mut merge: Merge<C>,
         limits: Limits,
@@ -70,11 +73,11 @@ impl<C: SeriesCursor> Groups<C> {
         Ok(Self { merge, limits, time, series_time, has_series, is_begun, pending, continues })
     }
 
-    /// The next group, encoded; `None` when all rows are through. `tag_order` answers the tags of a
-    /// measurement in the order of its keys.
+    /// Returns the next group in encoded form, or `None` after the last row. `tag_order` returns
+    /// the tags of a measurement in the order of its keys.
     ///
     /// # Errors
-    /// Those of the merge and of `tag_order`.
+    /// Returns an error of the merge or of `tag_order`.
     pub fn next(&mut self, tag_order: &mut TagOrder<'_>) -> Result<Option<Encoded>, ReadError> {
         let mut rows: Option<Rows> = None;
         while self.find_series()? {
@@ -126,7 +129,8 @@ impl<C: SeriesCursor> Groups<C> {
         rows.encode(&mut self.merge, &tag_order).map(Some)
     }
 
-    /// Whether there is a series at hand, or another one.
+    /// Moves to the next series if the current series has ended. Returns `false` after the last
+    /// series.
     fn find_series(&mut self) -> Result<bool, ReadError> {
         if !self.has_series {
             self.has_series = self.merge.next_series()?.is_some();
@@ -137,7 +141,7 @@ impl<C: SeriesCursor> Groups<C> {
         Ok(self.has_series)
     }
 
-    /// Adds several short series at once, if the next ones are that.
+    /// Adds several short series in one call. Returns `false` if the next series are not short.
     fn add_short_series(
         &mut self,
         measurement: MeasurementId,
@@ -157,7 +161,7 @@ impl<C: SeriesCursor> Groups<C> {
         Ok(true)
     }
 
-    /// The series at hand is through.
+    /// Ends the current series.
     fn leave(&mut self, rows: Option<&mut Rows>) -> Result<(), ReadError> {
         self.has_series = false;
         match rows {
@@ -167,16 +171,15 @@ impl<C: SeriesCursor> Groups<C> {
     }
 }
 
-/// A column of text.
 struct Text {
     id: ColumnId,
-    /// Of the rows that are in no page yet.
+    /// The text of the open rows, which are not in a page yet.
     open: Column,
-    /// Of each page.
+    /// The unfinished block of each page.
     drafts: Vec<Draft>,
 }
 
-/// A group being gathered.
+/// A group that is being gathered.
 pub(super) struct Rows {
     limits: Limits,
     pub(super) measurement: MeasurementId,
@@ -184,25 +187,25 @@ pub(super) struct Rows {
     pub(super) goes_on: bool,
     pub(super) keys: Vec<SeriesKey>,
     key_bytes: usize,
-    /// Ascending by id: those that rows may have,
+    /// The columns that rows may have, in ascending order of their ids.
     columns: Vec<(ColumnId, FieldType)>,
-    /// and those last added to them.
+    /// The columns that were added last.
     added: Option<Columns>,
-    /// All rows, those whose text is read.
+    /// The rows whose text was read.
     picks: Picks,
-    /// Rows of their pages.
+    /// The number of rows in the pages of `picks`.
     rows_read: usize,
-    /// And those behind, whose text is not.
+    /// The following rows, whose text was not read.
     unread: Picks,
     pub(super) cuts: Vec<Cut>,
-    /// Rows of the cuts.
+    /// The number of rows in `cuts`.
     cut_rows: usize,
-    /// Of the rows behind them: series and how many.
+    /// The runs of open rows: each run's series number and length.
     runs: Vec<(u32, u32)>,
-    /// Of each of these rows the bytes of text; empty if no column is text.
+    /// The text size of each open row, in bytes. Empty if the group has no text columns.
     text_bytes: Vec<u32>,
     open_rows: usize,
-    /// Of the open rows: text and keys.
+    /// The size of the open rows' text and keys, in bytes.
     open_bytes: usize,
     all_text_bytes: usize,
     texts: Vec<Text>,
@@ -233,8 +236,8 @@ impl Rows {
         }
     }
 
-    /// Whether rows that are a page may stay one: that leaves no other page short, and what is text
-    /// is read row by row.
+    /// Whether the rows, which are a source page, may be copied as a page. The previous page must
+    /// not become too short, and the group must not have text, because text is read row by row.
     fn has_page(&self, picks: &Picks) -> bool {
         let is_text = |&(_, field_type): &(ColumnId, FieldType)| field_type == FieldType::String;
         let enough = self.limits.page_rows_enough.min(self.page_rows_max());
@@ -245,7 +248,7 @@ impl Rows {
             && !picks.columns().iter().any(is_text)
     }
 
-    /// Adds rows that are a page and stay one.
+    /// Adds the rows of a source page as a page.
     fn add_stored<C: SeriesCursor>(
         &mut self,
         merge: &mut Merge<C>,
@@ -258,14 +261,14 @@ impl Rows {
         self.add_rows(merge, picks);
         self.read_texts(merge)?;
         self.cut(true, true);
-        // With the columns that it adds it may be too long for one.
+        // With the columns that the page adds, it may exceed the limit of a page and be cut.
         if let Some(cut) = self.cuts.last_mut().filter(|cut| cut.rows.len() == rows) {
             cut.stored = Some(page);
         }
         Ok(())
     }
 
-    /// How many short series there is room for before a page is long enough.
+    /// Returns the limits for short series until the page is long enough.
     fn room(&self, time: TimeRange) -> RunLimits<'static> {
         let enough = self.limits.page_rows_enough.min(self.page_rows_max());
         let of_page = self.limits.page_text_bytes.saturating_sub(self.open_bytes);
@@ -274,7 +277,6 @@ impl Rows {
         RunLimits { time, end: None, rows, key_bytes: of_page.min(of_group) }
     }
 
-    /// Adds rows of the series at hand.
     fn add_rows<C: SeriesCursor>(&mut self, merge: &Merge<C>, picks: Picks) {
         let Some(key) = merge.key() else { return };
         let rows = picks.len() as u32;
@@ -292,7 +294,7 @@ impl Rows {
         self.add(vec![(key.clone(), rows)], picks);
     }
 
-    /// Adds rows of series, of each so many, behind all that are there.
+    /// Adds the rows of several series after the existing rows.
     fn add(&mut self, series: RowCounts, picks: Picks) {
         for (key, rows) in series {
             let key_bytes = key.as_bytes().len();
@@ -318,7 +320,7 @@ impl Rows {
             let Err(at) = self.columns.binary_search_by_key(&id, |&(id, _)| id) else { continue };
             self.columns.insert(at, (id, field_type));
             if field_type == FieldType::String {
-                // The rows whose text is read have none of it.
+                // The rows whose text was read have no value in this column.
                 let mut open = Column::new(field_type);
                 open.extend_nulls(self.open_rows - self.unread.len());
                 let drafts = vec![Draft::default(); self.cuts.len()];
@@ -332,7 +334,7 @@ impl Rows {
         (self.limits.page_cells / self.columns.len().max(1)).clamp(1, self.limits.page_rows)
     }
 
-    /// Cuts pages off once there are enough rows.
+    /// Cuts off pages if there are enough rows.
     fn read_if_due<C: SeriesCursor>(&mut self, merge: &mut Merge<C>) -> Result<(), ReadError> {
         let is_long = |rows: &Self| {
             rows.open_rows >= rows.page_rows_max() || rows.open_bytes >= rows.limits.page_text_bytes
@@ -346,7 +348,7 @@ impl Rows {
         Ok(())
     }
 
-    /// The last series is through.
+    /// Ends the last series, and cuts a page if it is long enough.
     fn end_series<C: SeriesCursor>(&mut self, merge: &mut Merge<C>) -> Result<(), ReadError> {
         if self.open_rows >= self.limits.page_rows_enough.min(self.page_rows_max()) {
             self.read_texts(merge)?;
@@ -355,7 +357,7 @@ impl Rows {
         Ok(())
     }
 
-    /// Reads the text of the rows at whose it was not read.
+    /// Reads the text of the unread rows.
     fn read_texts<C: SeriesCursor>(&mut self, merge: &mut Merge<C>) -> Result<(), ReadError> {
         let unread = std::mem::take(&mut self.unread);
         if unread.is_empty() {
@@ -398,7 +400,7 @@ impl Rows {
             || of(read * columns.max(GROUP_COLUMNS_MIN), self.limits.group_cells_read)
     }
 
-    /// Reads the other columns.
+    /// Reads the other columns and encodes the group.
     fn encode<C: SeriesCursor>(
         mut self,
         merge: &mut Merge<C>,
