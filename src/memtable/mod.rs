@@ -1,5 +1,6 @@
-//! Stores the rows of frames as columns in memory. The memtable is a cache of the WAL and can be
-//! dropped and replayed at any time.
+//! Stores the rows of frames as columns in memory.
+//!
+//! The memtable is a cache of the WAL and can be dropped and replayed at any time.
 //!
 //! Each measurement has a table of its series, and its rows in the order of writing. Rows are
 //! sorted when they are read or flushed. Field values are stored in slabs, one for each set of

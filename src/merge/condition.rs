@@ -78,8 +78,9 @@ impl Known {
 
 impl Condition {
     /// Whether the condition is true for a series with these values, from
-    /// [`super::key::SeriesKey::values`]. The caller splits the key only once, because that takes
-    /// longer than most conditions.
+    /// [`super::key::SeriesKey::values`].
+    ///
+    /// The caller splits the key only once, because that takes longer than most conditions.
     pub fn holds(&self, values: &[Cow<'_, str>]) -> bool {
         match self {
             Self::Constant(holds) => *holds,

@@ -1,5 +1,7 @@
-//! Defines the sources of a merge. A source returns series in the order of their keys, and the
-//! pages of each series in the order of time.
+//! Defines the sources of a merge.
+//!
+//! A source returns series in the order of their keys, and the pages of each series in the order of
+//! time.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -63,9 +65,11 @@ pub trait SeriesCursor {
     /// Returns the current series, or `None` after the last series.
     fn key(&self) -> Option<&SeriesKey>;
 
-    /// Moves to the first series that is not before `to` in the cursor's direction. Ascending, this
-    /// is the lowest key `>= to`; descending, the highest key `<= to`. Does nothing if the cursor
-    /// has reached `to`. It skips the series between by their extents, without reading them.
+    /// Moves to the first series that is not before `to` in the cursor's direction.
+    ///
+    /// Ascending, this is the lowest key `>= to`; descending, the highest key `<= to`. Does nothing
+    /// if the cursor has reached `to`. It skips the series between by their extents, without
+    /// reading them.
     ///
     /// # Errors
     /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
@@ -77,10 +81,11 @@ pub trait SeriesCursor {
     /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
     fn step(&mut self) -> Result<(), ReadError>;
 
-    /// Returns the next page of the current series, limited to rows inside `time`. Pages are never
-    /// empty. Returns `None` after the last page, or if the series has no rows inside `time`.
-    /// `time` must not change within a series. Pages do not share a time. Two consecutive results
-    /// may be pieces of the same page.
+    /// Returns the next page of the current series, limited to rows inside `time`.
+    ///
+    /// Pages are never empty. Returns `None` after the last page, or if the series has no rows
+    /// inside `time`. `time` must not change within a series. Pages do not share a time. Two
+    /// consecutive results may be pieces of the same page.
     ///
     /// # Errors
     /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
@@ -104,8 +109,10 @@ pub trait SeriesCursor {
     fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError>;
 
     /// Passes several series in one call: the current series, which must be unread, and following
-    /// series. All rows of these series must be in the same page and inside `limits`. Returns
-    /// `None` without moving if fewer than two series qualify, or if the cursor cannot tell.
+    /// series.
+    ///
+    /// All rows of these series must be in the same page and inside `limits`. Returns `None`
+    /// without moving if fewer than two series qualify, or if the cursor cannot tell.
     ///
     /// # Errors
     /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
@@ -121,8 +128,10 @@ pub trait SeriesCursor {
     }
 
     /// Returns the stored block of the column that [`SeriesCursor::column`] would return, including
-    /// the checksum. The block is empty if all values are null. Returns `None` if the block cannot
-    /// be decoded without other stored data, such as a shared table.
+    /// the checksum.
+    ///
+    /// The block is empty if all values are null. Returns `None` if the block cannot be decoded
+    /// without other stored data, such as a shared table.
     ///
     /// # Errors
     /// Returns [`ReadError::Storage`] or [`ReadError::Damaged`].
@@ -196,9 +205,10 @@ pub struct ShortSeries {
 }
 
 impl ShortSeries {
-    /// Collects consecutive series of a page within `limits`. `next` returns the key of the series
-    /// at a position and the end of its rows in the page, or `None` after the last series. `page`
-    /// builds the rows.
+    /// Collects consecutive series of a page within `limits`.
+    ///
+    /// `next` returns the key of the series at a position and the end of its rows in the page, or
+    /// `None` after the last series. `page` builds the rows.
     pub(crate) fn gather(
         limits: &RunLimits<'_>,
         first: u32,
@@ -299,9 +309,10 @@ pub struct PageKeys {
 }
 
 impl PageKeys {
-    /// Creates a range of rows in the page that its cursor names `page`. `times_ns` contains the
-    /// times of the whole page, including other series, and ascends within `rows`. `columns` lists
-    /// the page's columns.
+    /// Creates a range of rows in the page that its cursor names `page`.
+    ///
+    /// `times_ns` contains the times of the whole page, including other series, and ascends within
+    /// `rows`. `columns` lists the page's columns.
     pub fn new(page: u64, columns: Columns, times_ns: Rc<[i64]>, rows: Range<u32>) -> Self {
         // A page has far fewer than 2^32 rows.
         let page_rows = times_ns.len() as u32;

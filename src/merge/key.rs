@@ -1,11 +1,14 @@
-//! Defines the keys of series. Keys compare as bytes, by measurement and then by tag values.
+//! Defines the keys of series.
+//!
+//! Keys compare as bytes, by measurement and then by tag values.
 //!
 //! ```text
-//! ┌───────────────────────────┬───────────────────────────────────────┐
+//! ┌───────────────────────────┬────────────────────────────────────────┐
 //! │ measurement <u32, big-e.> │ per tag: value, 0x00 and 0x01 escaped, │
-//! │                           │ and then 0x00                         │
-//! └───────────────────────────┴───────────────────────────────────────┘
+//! │                           │ and then 0x00                          │
+//! └───────────────────────────┴────────────────────────────────────────┘
 //! ```
+//!
 //! Values are in the measurement's *tag order*, which grows only at its end. A missing tag has the
 //! value ''. Empty values at the end are omitted, so a series keeps its key when the order grows.
 //! Sorted parts stay sorted, because '' sorts first.
@@ -32,9 +35,10 @@ const ABOVE: u8 = 0xff;
 pub struct SeriesKey(Vec<u8>);
 
 impl SeriesKey {
-    /// Creates the key of a series with these tag values, in the tag order. A missing tag has the
-    /// value ''. With only the first few values, the result is also the lowest key of a series that
-    /// starts with these values.
+    /// Creates the key of a series with these tag values, in the tag order.
+    ///
+    /// A missing tag has the value ''. With only the first few values, the result is also the
+    /// lowest key of a series that starts with these values.
     pub fn new<'a>(measurement: MeasurementId, values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut key = Self(Vec::new());
         key.set(measurement, values);
@@ -60,8 +64,9 @@ impl SeriesKey {
     }
 
     /// Returns a position after every series whose first tags have these values, and before the
-    /// following series. With no values, the position is after the whole measurement. No series has
-    /// this key.
+    /// following series.
+    ///
+    /// With no values, the position is after the whole measurement. No series has this key.
     pub fn past<'a>(measurement: MeasurementId, values: impl IntoIterator<Item = &'a str>) -> Self {
         let mut bytes = measurement.0.to_be_bytes().to_vec();
         values.into_iter().for_each(|value| push_value(value, &mut bytes));

@@ -44,8 +44,9 @@ struct Source<C> {
 }
 
 impl<C: SeriesCursor> Merge<C> {
-    /// Merges cursors. Each cursor comes with the highest write sequence of its rows. If two
-    /// sources have a value for the same series, time and field, the source with the higher
+    /// Merges cursors, each with the highest write sequence of its rows.
+    ///
+    /// If two sources have a value for the same series, time and field, the source with the higher
     /// sequence wins. Sources that overlap in time have disjoint sequences, and the rows in memory
     /// have the highest.
     ///
@@ -93,8 +94,10 @@ impl<C: SeriesCursor> Merge<C> {
     }
 
     /// Passes several short series in one call, as [`SeriesCursor::short_series`] does, and moves
-    /// to the series after them. This requires that only one source has these series, and that the
-    /// current series is unread. Returns the series and their rows.
+    /// to the series after them.
+    ///
+    /// This requires that only one source has these series, and that the current series is unread.
+    /// Returns the series and their rows.
     ///
     /// # Errors
     /// Returns an error of the cursors.

@@ -1,5 +1,6 @@
-//! Merges sorted sources of rows. Series are ordered by key and the rows of a series by time. The
-//! last write wins.
+//! Merges sorted sources of rows.
+//!
+//! Series are ordered by key and the rows of a series by time. The last write wins.
 //!
 //! A source is a [`cursor::SeriesCursor`] over a part or over the rows in memory. [`hide::Hide`]
 //! wraps a source and removes rows that a delete or a drop hides. [`kway::Merge`] reads up to

@@ -13,9 +13,10 @@ pub(super) const ROWS_MAX: usize = 16_384;
 /// The time of a page without remaining rows. It is after every other time, in both directions.
 const THROUGH: i64 = i64::MAX;
 
-/// Overlays pages of a series, ordered from the newest source to the oldest. It stops at the
-/// earliest last time of all pages, because later rows may be incomplete, or after about
-/// [`ROWS_MAX`] rows. It removes the overlaid rows from the pages.
+/// Overlays pages of a series, ordered from the newest source to the oldest.
+///
+/// It stops at the earliest last time of all pages, because later rows may be incomplete, or after
+/// about [`ROWS_MAX`] rows. It removes the overlaid rows from the pages.
 pub(super) fn overlay(pages: &mut [(u16, PageKeys)], direction: Direction) -> Picks {
     let mut picks = Picks::new(direction);
     let mut heads: Vec<Head<'_>> =

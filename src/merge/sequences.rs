@@ -37,9 +37,10 @@ impl Sequences {
         }
     }
 
-    /// Returns the sequences of the part that a merge creates, or `None` without parts. `known` is
-    /// the highest sequence of the tombstones that the merge applies. `parts` and `known` must be
-    /// read when the merge *starts*.
+    /// Returns the sequences of the part that a merge creates, or `None` without parts.
+    ///
+    /// `known` is the highest sequence of the tombstones that the merge applies. `parts` and
+    /// `known` must be read when the merge *starts*.
     pub fn of_merge(parts: impl IntoIterator<Item = Self>, known: u64) -> Option<Self> {
         let all = parts.into_iter().reduce(Self::join)?;
         Some(Self { applied: all.applied.max(known), ..all })
@@ -75,8 +76,9 @@ impl Extent {
     }
 
     /// Whether parts with this hull may be merged, because the hull does not clash with any of the
-    /// `others`. `others` contains all parts that are not merged, and the hulls of the job's other
-    /// merges.
+    /// `others`.
+    ///
+    /// `others` contains all parts that are not merged, and the hulls of the job's other merges.
     pub fn is_convex<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> bool {
         others.into_iter().all(|other| !self.clashes_with(other))
     }

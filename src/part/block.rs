@@ -1,4 +1,6 @@
-//! Encodes and decodes blocks, which contain data and a checksum. Also encodes the keys of pages.
+//! Encodes and decodes blocks, which contain data and a checksum.
+//!
+//! Also encodes the keys of pages.
 
 use crate::codec::crc::{append_crc, verify_crc};
 use crate::codec::draft::Draft;

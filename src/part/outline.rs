@@ -1,5 +1,7 @@
-//! Estimates the rows of a measurement in a part from the part's last directory. The size of a
-//! query is estimated before rows are read, and reading every value's directory would be too slow.
+//! Estimates the rows of a measurement in a part from the part's last directory.
+//!
+//! A query is estimated before it reads rows. Reading every value's directory for the estimate
+//! would take too long in a part with many values.
 
 use super::directory::{Directory, Reach, Root};
 use super::values::Values;

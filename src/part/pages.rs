@@ -147,9 +147,10 @@ fn table<V: Values>(
     Ok(table)
 }
 
-/// Reads a column of a page of part `part`. The column may be in a following group with further
-/// columns of the page. Returns `None` if all values are null. `directory` is the directory of the
-/// page's value.
+/// Reads a column of a page of part `part`.
+///
+/// The column may be in a following group with further columns of the page. Returns `None` if all
+/// values are null. `directory` is the directory of the page's value.
 ///
 /// # Errors
 /// Returns an error of `values`.
@@ -227,9 +228,10 @@ pub(super) fn has_blocks(group: &Group, page: usize) -> bool {
     !group.is_beside() && !group.is_wide() && 2 * alone > all
 }
 
-/// Returns the stored block of a page's column, including the checksum. The block is empty if all
-/// values are null. Returns `None` if the block needs a table, or if several groups contain the
-/// page's columns.
+/// Returns the stored block of a page's column, including the checksum.
+///
+/// The block is empty if all values are null. Returns `None` if the block needs a table, or if
+/// several groups contain the page's columns.
 ///
 /// # Errors
 /// Returns an error of `values`.

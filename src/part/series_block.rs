@@ -1,5 +1,7 @@
-//! Encodes and decodes blocks of series keys. Each block has separate dictionaries. This limits
-//! their size, and a reader only decodes one block to find a series.
+//! Encodes and decodes blocks of series keys.
+//!
+//! Each block has separate dictionaries. This limits their size, and a reader only decodes one
+//! block to find a series.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

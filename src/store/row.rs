@@ -1,5 +1,6 @@
-//! Reads and writes metadata rows. Each row has a version, content and a CRC-32C. `FORMAT.md` shows
-//! the format.
+//! Reads and writes metadata rows.
+//!
+//! Each row has a version, content and a CRC-32C. `FORMAT.md` shows the format.
 
 use std::ops::RangeInclusive;
 

@@ -119,7 +119,7 @@ impl Wal {
         beside: Option<&dyn Fn() -> Result<(), StoreError>>,
     ) -> Result<(), StoreError> {
         let pieces = cut(frame, S::VALUE_BYTES_MAX);
-        // A message is at most MESSAGE_BYTES_MAX long, so the number of parts is small.
+        // A frame has at most about 14 parts: MESSAGE_BYTES_MAX (26 MB) / 1.9 MB.
         let parts = pieces.len() as u32;
         let slots = self.slots.choose(parts);
         let write = |part: u32, slot: u64, body: &[u8]| {

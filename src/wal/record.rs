@@ -1,4 +1,6 @@
-//! Encodes and decodes the head of a WAL row. The head contains the body's checksum.
+//! Encodes and decodes the head of a WAL row.
+//!
+//! The head contains the body's checksum.
 
 use crate::codec::crc::{CRC_BYTES, append_crc, crc32c, crc32c_append, verify_crc};
 

@@ -14,9 +14,10 @@ const HEADS_PER_READ: u32 = 1_000;
 /// them which measurements and times the frame affects.
 const TOUCH_BYTES_MAX: usize = 256 << 10;
 
-/// Loads the log by reading the heads of all rows. Bodies are not read unless the head is
-/// unreadable. The sequences in `taken` belong to changes that are not frames, so they are not
-/// reported as missing and no new frame gets them.
+/// Loads the log by reading the heads of all rows.
+///
+/// Bodies are not read unless the head is unreadable. The sequences in `taken` belong to changes
+/// that are not frames, so they are not reported as missing and no new frame gets them.
 ///
 /// # Errors
 /// Returns a [`StoreError`] if the heads cannot be listed. Damage is not an error; the returned

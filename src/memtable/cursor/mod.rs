@@ -1,6 +1,7 @@
-//! Reads the rows in memory as a sorted source of a merge. Series are ordered by key and rows by
-//! time. If rows have the same series and time, the last write wins for each field. A flush is a
-//! merge with this source.
+//! Reads the rows in memory as a sorted source of a merge.
+//!
+//! Series are ordered by key and rows by time. If rows have the same series and time, the last
+//! write wins for each field. A flush is a merge with this source.
 
 pub(super) mod chunk;
 
@@ -29,9 +30,11 @@ const CHUNKS_KEPT: usize = 2;
 const ROW_BITS: u32 = 16;
 const CHUNK_BITS: u32 = 24;
 
-/// Returns the tags of a measurement in the order of its keys. The `known` tags come first,
-/// followed by the table's other tags with the highest number of distinct values first. So for a
-/// new measurement the most selective tag comes first, and sorted parts stay sorted.
+/// Returns the tags of a measurement in the order of its keys.
+///
+/// The `known` tags come first, followed by the table's other tags with the highest number of
+/// distinct values first. So for a new measurement the most selective tag comes first, and sorted
+/// parts stay sorted.
 pub fn tag_order(known: &[ColumnId], table: &MeasurementTable) -> Vec<ColumnId> {
     let tags = table.tag_ids().iter().zip(&table.series().tags);
     let new = tags.filter(|(id, _)| !known.contains(id));

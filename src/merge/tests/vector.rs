@@ -26,7 +26,7 @@ pub(crate) struct VectorCursor {
     at: usize,
     /// The number of returned pieces of the current series.
     pieces: usize,
-    /// The number of column reads, without consecutive reads of the same column.
+    /// The number of column reads, not counting repetitions of the last column.
     pub(crate) decoded: usize,
     last: Option<(u64, ColumnId)>,
 }

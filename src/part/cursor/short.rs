@@ -58,8 +58,9 @@ impl<V: Values> PartCursor<V> {
     }
 
     /// Returns the page that contains all rows of the current series, and the first following
-    /// series that does not end in this page. Returns `None` if the current series has rows in
-    /// other pages.
+    /// series that does not end in this page.
+    ///
+    /// Returns `None` if the current series has rows in other pages.
     fn only_page(&self, group: &Group) -> Option<(usize, u32)> {
         let pages = group.pages_of(self.series);
         let (at, page) = (pages.start, group.pages.get(pages.start)?);

@@ -1,4 +1,5 @@
-//! Tests that invalid bytes cause an error, and never a panic, an endless loop or high memory use.
+//! Reads invalid bytes, which must cause an error, and never a panic, an endless loop or high
+//! memory use.
 
 use super::*;
 use crate::codec::crc::crc32c;

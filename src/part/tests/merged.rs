@@ -1,4 +1,4 @@
-//! Tests that merged parts contain the rows of all source parts, with the latest values.
+//! Merges parts. The result must contain the rows of all source parts, with the latest values.
 
 use super::*;
 use crate::merge::hide::{Hidden, Hide};
@@ -107,7 +107,8 @@ fn merged_parts_tell_what_all_of_them_told() {
     }
 }
 
-/// Returns a part with a single series. It has a row with a random float at each of these times.
+/// Returns a part with a single series. The series has a row with a random float at each of these
+/// times.
 fn floats(times: Range<i64>) -> Own {
     let mut rng = Rng::with_seed(times.start as u64);
     let key = SeriesKey::new(MeasurementId(1), ["a"]);
@@ -123,8 +124,8 @@ fn floats(times: Range<i64>) -> Own {
     Own { bytes: Bytes::new(&values).of(&part), part }
 }
 
-/// Returns the number of rows of each page of a merge, and whether its bytes equal those of a
-/// source page.
+/// Returns, for each page of a merge, its number of rows and whether it is a byte-for-byte copy of
+/// a source page.
 fn pages_of(parts: &[Own]) -> Vec<(u32, bool)> {
     let cursors = parts.iter().map(|part| part.cursor(Direction::Ascending));
     let merge = Merge::new((1..).zip(cursors).collect(), Direction::Ascending).unwrap();

@@ -1,4 +1,4 @@
-//! Tests that a writer resumes after any values of an interrupted writer.
+//! Resumes writers after any values of an interrupted writer.
 
 use super::*;
 use crate::part::writer::{LastRow, Resumed};

@@ -175,7 +175,7 @@ impl Encoded {
     }
 
     /// Whether a series has rows on both sides of the boundary before page number `page`. The first
-    /// and the last boundary are those with the neighbouring groups.
+    /// and last boundaries are shared with the neighbouring groups.
     pub(super) fn is_cut_at(&self, page: usize) -> bool {
         if page == 0 {
             return self.continues;

@@ -376,9 +376,10 @@ impl<'a> Piece<'a> {
         self.group_bytes + self.body.len() + PART_BYTES_MAX + ROOT_BYTES_MAX
     }
 
-    /// Creates a group with some pages and the blocks of some columns. If these are not all
-    /// columns, there must be a single page. The first group of a page has the series and keys, and
-    /// names all columns. `before` is the part's last key before these rows.
+    /// Creates a group with some pages and the blocks of some columns.
+    ///
+    /// If these are not all columns, there must be a single page. The first group of a page has the
+    /// series and keys, and names all columns. `before` is the part's last key before these rows.
     fn new(rows: &'a Encoded, pages: Range<usize>, columns: Range<usize>, before: &[u8]) -> Self {
         let of = rows.pages.get(pages.clone()).unwrap_or_default();
         let first = of.first().map_or(0, |page| page.first_series);
