@@ -27,7 +27,6 @@ pub struct MeasurementTable {
     keys: HashIndex,
     row_series: Chunks<u32>,
     times_ns: Chunks<i64>,
-    /// The field values by row number.
     fields: Slabs,
     time: TimeRange,
     /// The rows sorted by key, for this order of tags. The sort may not cover the newest rows.

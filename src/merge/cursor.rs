@@ -258,7 +258,6 @@ impl PageColumn {
         }
     }
 
-    /// Returns the validity of the rows: whether each row has a value.
     pub(super) fn validity(&self) -> &Validity {
         match self {
             Self::Wide(column) => &column.validity,
@@ -300,7 +299,6 @@ impl PageColumn {
 pub struct PageKeys {
     page: u64,
     columns: Columns,
-    /// The number of rows of the whole page.
     page_rows: u32,
     /// The row number of the first item in `times_ns`.
     first: u32,
@@ -380,7 +378,6 @@ impl PageKeys {
         self.rows = self.rows.start.min(start)..self.rows.end.max(end);
     }
 
-    /// Removes the first `rows` rows in `direction`.
     pub(super) fn advance(&mut self, rows: usize, direction: Direction) {
         // A page has far fewer than 2^32 rows.
         let rows = (rows as u32).min(self.rows.end - self.rows.start);

@@ -91,7 +91,6 @@ fn text(column: &Option<PageColumn>) -> Option<&Column> {
     column.as_ref().and_then(PageColumn::text)
 }
 
-/// Returns a column of text, built row by row.
 fn texts(picks: &Picks, columns: &Columns, fills: &[Older]) -> Column {
     // The source number of each page, or `None` if the page has no column.
     let mut sources = 0..;

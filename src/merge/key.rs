@@ -21,7 +21,6 @@ use std::fmt;
 
 use crate::model::ids::MeasurementId;
 
-/// The number of bytes of the measurement.
 const MEASUREMENT_BYTES: usize = 4;
 /// The end of a value.
 const END: u8 = 0;
@@ -130,7 +129,6 @@ impl fmt::Debug for SeriesKey {
     }
 }
 
-/// Appends a value and its end byte.
 fn push_value(value: &str, out: &mut Vec<u8>) {
     if value.bytes().all(|byte| byte > ESCAPE) {
         out.extend_from_slice(value.as_bytes());

@@ -44,7 +44,6 @@ pub(super) fn overlay(pages: &mut [(u16, PageKeys)], direction: Direction) -> Pi
     picks
 }
 
-/// The remaining rows of a page.
 struct Head<'a> {
     source: u16,
     page: &'a PageKeys,
@@ -129,7 +128,6 @@ impl<'a> Head<'a> {
     }
 }
 
-/// The next rows to take.
 struct Least {
     /// The earliest time of all pages.
     time: i64,

@@ -28,7 +28,6 @@ impl Sequences {
         self.hi < before && self.applied < sequence
     }
 
-    /// Returns the smallest range that contains both ranges.
     fn join(self, other: Self) -> Self {
         Self {
             lo: self.lo.min(other.lo),

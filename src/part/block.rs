@@ -21,10 +21,8 @@ pub enum Error {
     Codec(#[from] codec::Error),
 }
 
-/// The error for inconsistent data.
 pub(super) const CORRUPT: Error = Error::Codec(codec::Error::Corrupt);
 
-/// Appends a block with its checksum.
 pub(super) fn seal(data: &[u8], out: &mut Vec<u8>) {
     let start = out.len();
     out.extend_from_slice(data);

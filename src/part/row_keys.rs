@@ -12,7 +12,6 @@ const STEPS_MIN: usize = 4;
 /// The rows of a page: the end of each series and the times.
 #[derive(Clone, Debug)]
 pub struct RowKeys {
-    /// The end of each series' rows in the page.
     ends: Rc<[u32]>,
     times: Times,
 }
@@ -47,7 +46,6 @@ impl RowKeys {
         size_of_val(&*self.ends) + times
     }
 
-    /// Returns the end of the rows of series number `series`.
     pub(super) fn end_of(&self, series: usize) -> Option<u32> {
         self.ends.get(series).copied()
     }

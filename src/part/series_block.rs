@@ -12,7 +12,6 @@ use crate::codec::{self, front_coding, varint};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::MeasurementId;
 
-/// The maximum number of series in a block.
 pub(super) const SERIES_MAX: usize = 2_048;
 /// The size of a block's keys, in bytes, after which the block gets no further series. The last
 /// series has a key of at most twice `SERIES_KEY_BYTES_MAX`.
@@ -32,7 +31,6 @@ pub(super) fn length(keys: &[SeriesKey]) -> usize {
     keys.iter().take(SERIES_MAX).take_while(fits).count()
 }
 
-/// Encodes a block with series of a measurement that has `tags` tags.
 pub(super) fn encode(keys: &[SeriesKey], tags: usize, out: &mut Vec<u8>) {
     // The values are ordered by series, then by tag.
     let mut values: Vec<Cow<'_, str>> = Vec::with_capacity(keys.len() * tags);
@@ -118,7 +116,6 @@ impl Series {
         if data.is_empty() { Ok(Self { tags, count }) } else { Err(codec::Error::Trailing.into()) }
     }
 
-    /// Returns the series as codes of their tags.
     pub(super) fn into_table(self) -> SeriesTable {
         // A block has at most `SERIES_MAX` series.
         SeriesTable { tags: self.tags, len: self.count as u32 }

@@ -38,7 +38,6 @@ pub(in crate::memtable) struct Rows {
     rank: Rc<[u32]>,
 }
 
-/// The start of a series' rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Start {
     /// The series number in the table.
@@ -137,7 +136,6 @@ impl Rows {
         self.order.len()
     }
 
-    /// Returns the rows inside `time`.
     pub(super) fn within(&self, table: &MeasurementTable, time: TimeRange) -> Self {
         let times_ns = table.times_ns();
         let is_inside = |row: &&u32| times_ns.get(**row).is_some_and(|at| time.contains(at));
@@ -145,7 +143,6 @@ impl Rows {
         Self::in_order(table, order, Rc::clone(&self.rank))
     }
 
-    /// Cuts sorted rows into chunks.
     fn in_order(table: &MeasurementTable, order: Vec<u32>, rank: Rc<[u32]>) -> Self {
         let (row_series, times_ns) = (table.row_series(), table.times_ns());
         let (mut chunks, mut series) = (vec![0], Vec::<Start>::new());
@@ -185,7 +182,6 @@ impl Rows {
         self.series.get(place).map_or(0, |start| start.series)
     }
 
-    /// Returns the chunks that contain rows of the series at `place`.
     pub(super) fn chunks_of(&self, place: usize) -> Range<usize> {
         let Some(start) = self.series.get(place) else { return 0..0 };
         let end = match self.series.get(place + 1) {
@@ -237,7 +233,6 @@ impl Rows {
 pub(super) struct Values<'a>(Layout<'a>);
 
 impl<'a> Values<'a> {
-    /// Lays out the chunk with this number.
     pub(super) fn new(number: usize, table: &'a MeasurementTable, rows: &Rows) -> Self {
         let distinct = match rows.is_distinct {
             true => Distinct::of_distinct(rows.range(number).to_vec()),
@@ -306,7 +301,6 @@ impl<'a> Chunk<'a> {
     }
 }
 
-/// Cuts rows with these text sizes into pages.
 fn pages(text_bytes: &[u32]) -> Vec<Range<usize>> {
     let (mut pages, mut start, mut bytes) = (Vec::new(), 0, 0);
     for (at, &row) in text_bytes.iter().enumerate() {

@@ -124,7 +124,6 @@ impl SortedTable<'_> {
         })
     }
 
-    /// Sets `key` to the key of the series at `place` in key order.
     fn set_key(&self, place: usize, key: &mut SeriesKey) {
         let series = self.rows().series_at(place) as usize;
         let tags = &self.table.series().tags;
@@ -190,7 +189,6 @@ impl<'a> MemtableCursor<'a> {
         table.set_key(place, key);
     }
 
-    /// Returns the chunk, and lays it out if it is not kept.
     fn ready(&mut self, (at, number): (usize, usize)) -> Option<&Chunk<'a>> {
         let known = self.kept.iter().position(|chunk| chunk.at == (at, number));
         let chunk = match known.and_then(|place| self.kept.remove(place)) {

@@ -30,7 +30,6 @@ fn one(value: &FieldValue) -> Column {
     })
 }
 
-/// Builds a frame with these tags and fields.
 fn frame(measurement: u32, tags: &[u32], fields: &[u32], rows: &[Row]) -> FrameTable {
     let mut keys: Vec<&BTreeMap<u32, String>> = rows.iter().map(|row| &row.0).collect();
     keys.dedup();

@@ -24,7 +24,6 @@ use crate::model::value::{FieldType, FieldValue};
 
 type Rng = fastrand::Rng;
 
-/// The rows in the order in which they are read.
 type Read = Vec<((SeriesKey, i64), Fields)>;
 
 /// A part that contains some writes.
@@ -160,7 +159,6 @@ fn merge_of(
     Merge::new(sources, direction).unwrap()
 }
 
-/// Reads the columns of the picks one by one.
 fn rows_of<C: SeriesCursor>(merge: &mut Merge<C>, picks: &Picks, keys: &[SeriesKey]) -> Read {
     assert_eq!((picks.len(), picks.times_ns().len()), (keys.len(), keys.len()));
     assert!(!picks.is_empty());

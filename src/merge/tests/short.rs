@@ -46,7 +46,6 @@ pub(crate) fn read_some_at_once<C: SeriesCursor>(
     (read, passed)
 }
 
-/// Returns the picked rows, which belong to these series.
 fn rows_of<C: SeriesCursor>(merge: &mut Merge<C>, picks: &Picks, keys: &[SeriesKey]) -> Read {
     let places = keys.iter().zip(picks.times_ns());
     let mut rows: Read =

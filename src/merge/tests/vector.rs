@@ -13,9 +13,7 @@ use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
 
-/// The values by column.
 pub(crate) type Fields = BTreeMap<u32, FieldValue>;
-/// The rows by series and time.
 pub(crate) type Story = BTreeMap<(SeriesKey, i64), Fields>;
 
 pub(crate) struct VectorCursor {

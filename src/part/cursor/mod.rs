@@ -121,7 +121,6 @@ impl<V: Values> PartCursor<V> {
         Ok(())
     }
 
-    /// Returns the directory of a value, which may be the current value.
     fn directory_of(&mut self, value: usize) -> Result<Rc<Directory>, ReadError> {
         match value == self.value {
             true => Ok(Rc::clone(&self.directory)),
@@ -245,7 +244,6 @@ impl<V: Values> PartCursor<V> {
         Ok(())
     }
 
-    /// Returns a series block of the current group.
     fn read_block(&mut self, at: usize) -> Result<&Series, ReadError> {
         let (value, name) = (self.value, (self.value, self.group, at));
         let series = match self.block.take() {
@@ -483,12 +481,10 @@ fn has_page_within(group: &Group, series: u32, time: TimeRange) -> bool {
     pages.iter().any(|page| time.start_ns <= page.min_ns && page.max_ns < time.end_ns)
 }
 
-/// Returns the name of a page.
 fn name(value: usize, group: usize, page: usize) -> u64 {
     (value as u64) << (GROUP_BITS + PAGE_BITS) | (group as u64) << PAGE_BITS | page as u64
 }
 
-/// Returns the position of the page with this name.
 fn place_of(name: u64) -> Place {
     let low = |bits: u64, count: u32| (bits & ((1 << count) - 1)) as usize;
     let value = (name >> (GROUP_BITS + PAGE_BITS)) as usize;

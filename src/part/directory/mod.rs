@@ -69,7 +69,6 @@ pub struct Group {
     pub(in crate::part) column_bytes: Vec<u32>,
 }
 
-/// A block of series keys.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(in crate::part) struct SeriesBlock {
     /// The number of the group's series before this block.

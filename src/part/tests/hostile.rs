@@ -20,7 +20,6 @@ fn read_all(bytes: Bytes, part: u64, direction: Direction) -> Result<usize, Read
     Ok(rows)
 }
 
-/// Returns a part with several values and series.
 fn made(rng: &mut Rng) -> (Bytes, Written, usize) {
     loop {
         let story = story(rng, TIMES);

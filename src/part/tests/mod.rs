@@ -34,7 +34,6 @@ type Rng = fastrand::Rng;
 /// The seed of the hashes that count series.
 const SEED: u64 = 3;
 
-/// The number of tags of each measurement.
 const TAGS: u32 = 3;
 
 /// The values in their stored form.
@@ -212,7 +211,6 @@ fn write(
 
 type Read = Vec<((SeriesKey, i64), Fields)>;
 
-/// Returns the remaining rows of the current series.
 fn rows<C: SeriesCursor>(cursor: &mut C, time: TimeRange, direction: Direction) -> Read {
     let key = cursor.key().unwrap().clone();
     let mut all = Read::new();

@@ -21,7 +21,6 @@ fn bytes(text: &str) -> Vec<u8> {
     text.as_bytes().chunks(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect()
 }
 
-/// Formats each row as a line.
 fn lines(read: &Read) -> String {
     read.iter().fold(String::new(), |mut text, ((key, time_ns), fields)| {
         writeln!(text, "row {} {time_ns} {fields:?}", hex(key.as_bytes())).unwrap();

@@ -186,7 +186,6 @@ impl Encoded {
         }
     }
 
-    /// Returns the total size of a page's blocks, in bytes.
     pub(super) fn page_bytes(&self, page: usize) -> usize {
         let keys = self.page_keys.1.get(page).map_or(0, Vec::len);
         keys + self.columns.iter().filter_map(|c| c.blocks.get(page)).map(Vec::len).sum::<usize>()
@@ -200,7 +199,6 @@ fn sealed(drafts: Vec<Draft>) -> (Stored, Vec<Vec<u8>>) {
     (table, blocks)
 }
 
-/// Whether any of these rows has a value.
 pub(super) fn has_value(column: &Column, mut rows: Range<usize>) -> bool {
     match &column.validity {
         Validity::All => !rows.is_empty() && rows.start < column.len(),

@@ -88,7 +88,6 @@ pub struct Written {
 }
 
 impl Written {
-    /// Creates the properties of an empty part that starts in value number `at`.
     fn new(id: u64, at: usize) -> Self {
         Self {
             id,
@@ -292,7 +291,6 @@ impl PartWriter {
         }
     }
 
-    /// Adds a group to the open value.
     fn push(&mut self, piece: Piece<'_>) {
         let Some(mut part) = self.part.take() else { return };
         let Piece { mut group, body, group_bytes, last_key, keys } = piece;
@@ -364,9 +362,7 @@ struct Piece<'a> {
     body: Vec<u8>,
     /// The encoded size of the group in the head, in bytes.
     group_bytes: usize,
-    /// The key of the last row.
     last_key: Vec<u8>,
-    /// The keys of the group's series.
     keys: &'a [SeriesKey],
 }
 
@@ -449,7 +445,6 @@ fn append(block: Option<&Vec<u8>>, body: &mut Vec<u8>) -> u32 {
     block.len() as u32
 }
 
-/// Writes the series blocks of a group.
 fn write_series(
     keys: &[SeriesKey],
     tags: usize,

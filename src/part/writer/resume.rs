@@ -74,7 +74,6 @@ fn ends_inside_a_row(directory: &Directory) -> bool {
     directory.groups.last().is_some_and(|group| group.is_wide())
 }
 
-/// A part with its values.
 struct Found {
     part: OpenPart,
     /// The value and the position of the last group that has keys.
@@ -88,7 +87,6 @@ impl Found {
         Self { part: open, last: (value, usize::MAX), has_root: false }
     }
 
-    /// Adds the part's next value.
     fn add<V: Values>(
         &mut self,
         part: &PartOf,

@@ -77,7 +77,6 @@ impl Rows {
         rows
     }
 
-    /// Closes a page, which contains the first open rows.
     fn close(&mut self, page: Cut) {
         let rows = page.rows.len();
         // The open rows fill only a few pages.

@@ -162,7 +162,6 @@ impl<C: SeriesCursor> Groups<C> {
         Ok(true)
     }
 
-    /// Ends the current series.
     fn leave(&mut self, rows: Option<&mut Rows>) -> Result<(), ReadError> {
         self.has_series = false;
         match rows {
@@ -180,7 +179,6 @@ struct Text {
     drafts: Vec<Draft>,
 }
 
-/// A group that is being gathered.
 pub(super) struct Rows {
     limits: Limits,
     pub(super) measurement: MeasurementId,
@@ -199,7 +197,6 @@ pub(super) struct Rows {
     /// The following rows, whose text was not read.
     unread: Picks,
     pub(super) cuts: Vec<Cut>,
-    /// The number of rows in `cuts`.
     cut_rows: usize,
     /// The runs of open rows: each run's series number and length.
     runs: Vec<(u32, u32)>,
@@ -249,7 +246,6 @@ impl Rows {
             && !picks.columns().iter().any(is_text)
     }
 
-    /// Adds the rows of a source page as a page.
     fn add_stored<C: SeriesCursor>(
         &mut self,
         merge: &mut Merge<C>,
@@ -295,7 +291,6 @@ impl Rows {
         self.add(vec![(key.clone(), rows)], picks);
     }
 
-    /// Adds the rows of several series after the existing rows.
     fn add(&mut self, series: RowCounts, picks: Picks) {
         for (key, rows) in series {
             let key_bytes = key.as_bytes().len();
@@ -358,7 +353,6 @@ impl Rows {
         Ok(())
     }
 
-    /// Reads the text of the unread rows.
     fn read_texts<C: SeriesCursor>(&mut self, merge: &mut Merge<C>) -> Result<(), ReadError> {
         let unread = std::mem::take(&mut self.unread);
         if unread.is_empty() {
