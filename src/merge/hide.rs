@@ -55,8 +55,8 @@ impl Hidden {
 
 /// A cursor that wraps a cursor and skips hidden rows.
 ///
-/// It evaluates the conditions of tombstones once for each series. It skips a series if the part's
-/// rows are all hidden. It may visit a series without visible rows.
+/// The cursor evaluates the conditions of tombstones once for each series. It skips a series if the
+/// part's rows are all hidden. It may visit a series without visible rows.
 pub struct Hide<C> {
     cursor: C,
     hidden: Rc<Hidden>,

@@ -15,8 +15,8 @@ const THROUGH: i64 = i64::MAX;
 
 /// Overlays pages of a series, ordered from the newest source to the oldest.
 ///
-/// It stops at the earliest last time of all pages, because later rows may be incomplete, or after
-/// about [`ROWS_MAX`] rows. It removes the overlaid rows from the pages.
+/// The overlay stops at the earliest last time of all pages, because later rows may be incomplete,
+/// or after about [`ROWS_MAX`] rows. It removes the overlaid rows from the pages.
 pub(super) fn overlay(pages: &mut [(u16, PageKeys)], direction: Direction) -> Picks {
     let mut picks = Picks::new(direction);
     let mut heads: Vec<Head<'_>> =

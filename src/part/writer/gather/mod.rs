@@ -1,7 +1,7 @@
 //! Gathers the rows of a merge into groups.
 //!
-//! It reads series and times first, then text page by page, and then the other columns one at a
-//! time. Text determines the page boundaries, because its size is unknown until it is read.
+//! A group reads series and times first, then text page by page, and then the other columns one at
+//! a time. Text determines the page boundaries, because its size is unknown until it is read.
 
 mod cut;
 
