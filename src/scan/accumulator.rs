@@ -1,4 +1,4 @@
-//! What an aggregate or selector looks like to the driver of a scan.
+//! The common interface of aggregates and selectors.
 
 use super::dense::{Dense, Neighbours};
 use super::error::ScanError;
@@ -6,40 +6,42 @@ use super::page::{BesideColumn, PartialColumn};
 use super::spans::Span;
 use crate::batch::column::Column;
 
-/// The states of one call over the windows of one group, by slot. A slot without a value has no
-/// state: it is in no answer.
+/// The states of a call over a group's windows, by slot. A slot without a value has no state and no
+/// result.
 pub(super) trait Accumulator {
-    /// Takes in values, cut into windows.
+    /// Adds values, divided into windows.
     fn accumulate(&mut self, spans: &[Span], dense: &Dense<'_>, neighbours: &Neighbours<'_>);
 
-    /// Takes in states that another accumulator wrote; row i belongs to `slots[i]`.
+    /// Adds states that another accumulator wrote. Row i belongs to `slots[i]`.
     ///
     /// # Errors
-    /// [`ScanError::States`] when they do not have this function's shape.
+    /// [`ScanError::States`] when the columns do not match the function.
     fn absorb(&mut self, slots: &[usize], partial: &PartialColumn) -> Result<(), ScanError>;
 
-    /// Keeps the states of these slots, which become 0, 1, 2 and so on.
+    /// Keeps the states of these slots and numbers them 0, 1, 2 and so on.
     fn keep(&mut self, order: &[usize]);
 
-    /// About how many bytes the states take in a page.
+    /// Returns the approximate size of the states in a page, in bytes.
     fn bytes(&self) -> usize;
 
-    /// The states of `order`'s slots; those without a value are left out. `starts_ns` by slot.
+    /// Returns the states of the slots in `order`, without empty slots. `starts_ns` is indexed by
+    /// slot.
     fn partial(&self, order: &[usize], starts_ns: &[i64]) -> PartialColumn;
 
-    /// The answers of `order`'s slots; those without a value are left out. `starts_ns` by slot.
+    /// Returns the final values of the slots in `order`, without empty slots. `starts_ns` is
+    /// indexed by slot.
     fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished;
 }
 
-/// The answers of one call over one group, one per window that has a value, in order of time.
+/// The final values of a call over a group. Each window with a value has one, in time order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Finished {
-    /// Start of each window, nanoseconds.
+    /// The start of each window, in nanoseconds.
     pub windows_ns: Vec<i64>,
-    /// The function's value; NaN where it has none (stddev of one value).
+    /// The function's value, NaN if undefined (stddev over a single value).
     pub values: Column,
-    /// Selectors: the time of the selected point, nanoseconds.
+    /// Selectors only: the time of the selected point, in nanoseconds.
     pub times_ns: Option<Vec<i64>>,
-    /// Selectors: the columns taken beside the selected point, in the order of the call.
+    /// Selectors only: the columns taken from the selected point, in the order of the call.
     pub beside: Vec<BesideColumn>,
 }

@@ -1,4 +1,4 @@
-//! Which part of an answer a piece is of: groups and times between two places.
+//! The bounds of a slice: groups and times between two places.
 
 use std::cmp::Ordering;
 
@@ -6,7 +6,7 @@ use super::request::{Place, ScanRequest};
 use crate::merge::cursor::Direction;
 use crate::model::time::TimeRange;
 
-/// What lies between two places in the order of an answer.
+/// The bounds of a slice in the order of the result.
 pub(super) struct Bounds {
     direction: Direction,
     time: TimeRange,
@@ -16,13 +16,13 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Those of a request, over the times `time`.
+    /// Creates the bounds of a request, over the times `time`.
     pub(super) fn new(request: &ScanRequest, time: TimeRange) -> Self {
         let (from, until) = (request.resume.from.clone(), request.resume.until.clone());
         Self { direction: request.direction(), time, from, until, is_lowered: false }
     }
 
-    /// The times of a group that are asked for; empty if none is.
+    /// Returns the requested times of a group, empty if the group is outside the slice.
     pub(super) fn time_of(&self, group: &[String]) -> TimeRange {
         let mut time = self.time;
         if let Some(from) = &self.from {
@@ -42,19 +42,19 @@ impl Bounds {
         time
     }
 
-    /// Whether all that is asked for is of one group.
+    /// Whether the slice contains only one group.
     pub(super) fn is_one_group(&self) -> bool {
         let group = |place: &Option<Place>| place.as_ref().map(|place| place.group.clone());
         group(&self.from).is_some() && group(&self.from) == group(&self.until)
     }
 
-    /// Whether a group, and so all that follow it, lies behind what is asked for.
+    /// Whether a group, and therefore every following group, is after the end of the slice.
     pub(super) fn is_behind(&self, group: &[String]) -> bool {
         let until = self.until.as_ref();
         until.is_some_and(|until| self.order(group.cmp(&until.group)) == Ordering::Greater)
     }
 
-    /// Ends at `place`, if it does not end before it.
+    /// Moves the end of the slice to `place`, unless it is already earlier.
     pub(super) fn lower(&mut self, place: Place) {
         let is_before = self.until.as_ref().is_none_or(|held| {
             let times = self.order(place.time_ns.cmp(&held.time_ns));
@@ -65,12 +65,12 @@ impl Bounds {
         }
     }
 
-    /// Where it ends, if it was lowered.
+    /// Returns the end of the slice, if it was lowered.
     pub(super) fn lowered(self) -> Option<Place> {
         self.until.filter(|_| self.is_lowered)
     }
 
-    /// Behind all of a group.
+    /// Returns the place after all rows of a group.
     pub(super) fn end_of(&self, group: Vec<String>) -> Place {
         let time_ns = match self.direction {
             Direction::Ascending => i64::MAX,
@@ -79,7 +79,7 @@ impl Bounds {
         Place { group, time_ns }
     }
 
-    /// Behind the times of `time`, in the direction of the answer.
+    /// Returns the place after the range `time`, in the direction of the result.
     pub(super) fn end_of_time(&self, group: Vec<String>, time: TimeRange) -> Place {
         let time_ns = match self.direction {
             Direction::Ascending => time.end_ns,
@@ -88,7 +88,7 @@ impl Bounds {
         Place { group, time_ns }
     }
 
-    /// The times from `time_ns` on, in the direction of the answer.
+    /// Returns the times starting at `time_ns`, in the direction of the result.
     pub(super) fn behind(&self, time_ns: i64) -> TimeRange {
         match self.direction {
             Direction::Ascending => TimeRange::new(time_ns, i64::MAX),
@@ -96,7 +96,7 @@ impl Bounds {
         }
     }
 
-    /// The times before `time_ns`.
+    /// Returns the times before `time_ns`, in the direction of the result.
     pub(super) fn before(&self, time_ns: i64) -> TimeRange {
         match self.direction {
             Direction::Ascending => TimeRange::new(i64::MIN, time_ns),
@@ -104,7 +104,7 @@ impl Bounds {
         }
     }
 
-    /// How keys or times are ordered that compare as `ascending`.
+    /// Returns the order in the slice's direction, given the ascending order.
     pub(super) fn order(&self, ascending: Ordering) -> Ordering {
         self.direction.order(ascending)
     }

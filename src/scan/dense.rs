@@ -1,4 +1,4 @@
-//! The rows of a run that a call looks at: selected, with a value, laid side by side.
+//! Selects the rows of a run that a call reads, and gathers their values without gaps.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -11,33 +11,34 @@ use super::spans::{Slots, Span};
 use crate::model::ids::ColumnId;
 use crate::model::value::FieldValue;
 
-/// Which rows of a run are looked at, cut into windows.
+/// The selected rows of a run, divided into windows.
 pub(super) struct Chosen<'a> {
-    /// Positions in the run; `None` is all of them.
+    /// The positions in the run. `None` selects all rows.
     pub(super) positions: Option<Vec<u32>>,
-    /// Their times.
+    /// The times of the rows.
     pub(super) times: Cow<'a, [i64]>,
-    /// Their windows.
+    /// The windows of the rows.
     pub(super) spans: Vec<Span>,
 }
 
-/// Values without holes, in order of time.
+/// Values without gaps, in time order.
 pub(super) struct Dense<'a> {
-    /// Their times, nanoseconds, ascending.
+    /// The value times in nanoseconds, in ascending order.
     pub(super) times: &'a [i64],
-    /// As many values; text is found through [`Dense::value`].
+    /// The values, one per time. Text values must be read through [`Dense::value`].
     pub(super) values: Slice<'a>,
     run: &'a Run,
     positions: Option<&'a [u32]>,
 }
 
-/// What selectors take beside a selected point.
+/// Access to the tags that selectors return with a selected point.
 pub(super) struct Neighbours<'a> {
     pub(super) tag: &'a dyn Fn(ColumnId) -> &'a str,
 }
 
 impl<'a> Chosen<'a> {
-    /// The rows of `run` that `mask` selects and `valid` marks; `None` when there are none.
+    /// Returns the rows of `run` that `mask` selects and `valid` marks, or `None` if no row
+    /// remains.
     pub(super) fn new(
         run: &'a Run,
         mask: &Mask,
@@ -55,7 +56,7 @@ impl<'a> Chosen<'a> {
         (!spans.is_empty()).then_some(Self { positions, times, spans })
     }
 
-    /// The values of those rows.
+    /// Returns the values of the selected rows.
     pub(super) fn dense(&'a self, run: &'a Run, read: Read<'a>) -> Dense<'a> {
         let positions = self.positions.as_deref();
         let values = match positions {
@@ -66,7 +67,7 @@ impl<'a> Chosen<'a> {
     }
 }
 
-/// Positions of the rows that both select; `None` when all do.
+/// Returns the positions of the rows that both masks select, or `None` if both select all rows.
 pub(super) fn positions(mask: &Mask, valid: Option<&[bool]>, rows: usize) -> Option<Vec<u32>> {
     let listed = |keep: &dyn Fn(usize) -> bool| {
         Some((0..rows).filter(|&row| keep(row)).map(|row| row as u32).collect())
@@ -82,7 +83,7 @@ pub(super) fn positions(mask: &Mask, valid: Option<&[bool]>, rows: usize) -> Opt
 }
 
 impl Dense<'_> {
-    /// Position in the run of value `index`.
+    /// Returns the position in the run of value `index`.
     fn position(&self, index: usize) -> usize {
         match self.positions {
             None => index,
@@ -90,12 +91,12 @@ impl Dense<'_> {
         }
     }
 
-    /// Value `index`, which must exist.
+    /// Returns value `index`, which must exist.
     pub(super) fn value(&self, index: usize) -> FieldValue {
         value_at(&self.values, index, self.position(index))
     }
 
-    /// What stands beside value `index`.
+    /// Returns the extra fields and tags for value `index`.
     pub(super) fn beside(
         &self,
         index: usize,
@@ -113,7 +114,7 @@ impl Dense<'_> {
     }
 }
 
-/// Value `index` of a dense slice; text by its position in the run.
+/// Returns value `index` of a dense slice. Text is read by its position in the run.
 fn value_at(values: &Slice<'_>, index: usize, position: usize) -> FieldValue {
     match values {
         Slice::Float(v) => FieldValue::Float(v.get(index).copied().unwrap_or_default()),
@@ -124,11 +125,11 @@ fn value_at(values: &Slice<'_>, index: usize, position: usize) -> FieldValue {
     }
 }
 
-/// The value of a field in one row of a run, if it has one.
+/// Returns the value of a field in one row of a run, if the row has one.
 fn field_at(run: &Run, position: usize, input: &Input) -> Option<FieldValue> {
     let row = run.rows.start + position;
     let one = Run { block: Rc::clone(&run.block), rows: row..row + 1 };
-    // A wrong type has been reported by the driver, which checks every column of a run.
+    // The scan has already checked the types of the run's columns and reported any error.
     let read = super::input::read(&one, input).ok()??;
     Some(value_at(&read.slice, 0, 0))
 }

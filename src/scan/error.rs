@@ -1,52 +1,52 @@
-//! Why a scan has no answer.
+//! The error type of scans.
 
 use super::request::AggregateFunction;
 use crate::merge::cursor::ReadError;
 use crate::model::ids::ColumnId;
 use crate::model::value::FieldType;
 
-/// Why a scan has no answer.
+/// An error of a scan.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ScanError {
     /// The data could not be read.
     #[error(transparent)]
     Read(#[from] ReadError),
-    /// A regex does not compile or would be too large.
+    /// A regex does not compile or exceeds the size limit.
     #[error("invalid regex /{regex}/: {reason}")]
     Regex {
-        /// As it stands in the query.
+        /// The source text from the query.
         regex: String,
-        /// What is wrong with it.
+        /// The message of the regex compiler.
         reason: String,
     },
-    /// No such mathematical function.
+    /// The condition calls an unknown mathematical function.
     #[error("unknown function in condition: {0}()")]
     Function(String),
-    /// An aggregate over a type that it does not take.
+    /// An aggregate does not support the type of its input.
     #[error("{function:?} does not take {field_type:?} values")]
     Input {
-        /// Which aggregate.
+        /// The aggregate.
         function: AggregateFunction,
-        /// Of what.
+        /// The type of its input.
         field_type: FieldType,
     },
-    /// A block holds another type than the schema says. Types never change, so this is damage.
+    /// A block contains another type than the schema. Types never change, so the block is damaged.
     #[error("column {} is {stored:?} in a block and {expected:?} in the schema", column.0)]
     ColumnType {
-        /// Which column.
+        /// The column.
         column: ColumnId,
-        /// By the block.
+        /// The type in the block.
         stored: FieldType,
-        /// By the schema.
+        /// The type in the schema.
         expected: FieldType,
     },
-    /// A piece cannot go on where the last one ended: the series are in another order since.
+    /// The order of series has changed since the last page, so the scan cannot resume there.
     #[error("the order of series has changed")]
     Reordered,
-    /// What is kept of rows is not what the request asks for.
+    /// The cached data does not belong to the request.
     #[error("what is kept of rows is of another question")]
     Kept,
-    /// Partial states that are not what their function writes.
+    /// The partial states do not have the columns that their function writes.
     #[error("partial states of {0:?} do not have its shape")]
     States(AggregateFunction),
 }

@@ -1,4 +1,4 @@
-//! Which accumulator computes which function, over values of which type.
+//! Chooses the accumulator for a function and a value type.
 
 use super::accumulator::Accumulator;
 use super::aggregates::count::CountAccumulator;
@@ -18,15 +18,15 @@ use super::selectors::min_max::Min;
 use super::selectors::selected::Selected;
 use crate::model::value::FieldType;
 
-/// An empty accumulator for `call`.
+/// Creates an empty accumulator for `call`.
 ///
 /// # Errors
-/// [`ScanError::Input`] when the function does not take the input's type.
+/// [`ScanError::Input`] when the function does not support the input's type.
 pub(super) fn accumulator(call: &AggregateCall) -> Result<Box<dyn Accumulator>, ScanError> {
     use AggregateFunction::{Count, First as F, Last as L, Max as Ma, Mean as Me, Min as Mi};
     use AggregateFunction::{FirstRow, LastRow, Rows, Spread as Sp, Stddev as St, Sum as Su};
     use FieldType::{Boolean, Float, Integer, Unsigned};
-    // A cast that leaves no value is answered with no value of any type.
+    // A cast without values results in no value of any type, so the type does not matter.
     let field_type = call.input.output_type().unwrap_or(Float);
     let beside = || call.beside.clone();
     Ok(match (call.function, field_type) {

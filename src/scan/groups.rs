@@ -1,4 +1,4 @@
-//! The groups of a piece: by key, each with the rows or states that it has so far.
+//! The groups of a page by key, with the rows or states read so far.
 
 use std::collections::HashMap;
 
@@ -17,14 +17,14 @@ use super::stretches::End;
 use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 
-/// Groups of one piece.
+/// The maximum number of groups in one page.
 pub(super) const GROUPS_PER_PIECE_MAX: usize = 8_192;
-/// Bytes of a group in a piece beside its key and columns.
+/// The overhead of a group in a page, in bytes, in addition to its key and columns.
 const GROUP_BYTES: usize = 48;
-/// Bytes of the states of a call beside their windows.
+/// The overhead of a call's states, in bytes, in addition to its windows.
 const STATE_BYTES: usize = 128;
 
-/// Where a group's rows or states go.
+/// The collected rows or states of a group.
 enum Sink<'a> {
     Rows(GroupRows<'a>),
     States(GroupStates<'a>),
@@ -39,30 +39,30 @@ impl Sink<'_> {
     }
 }
 
-/// What has been taken in.
+/// The groups of a page.
 pub(super) struct Groups<'a> {
     request: &'a ScanRequest,
     pub(super) bounds: Bounds,
     numbers: HashMap<Vec<String>, usize, FixedState>,
-    /// By number; `None` of those that were dropped.
+    /// The rows or states by group number. `None` for dropped groups.
     sinks: Vec<Option<Sink<'a>>>,
-    /// By number: nothing of what comes later in time is needed.
+    /// Whether a group, by number, is complete and needs no rows of later stretches.
     closed: Vec<bool>,
-    /// The key of the group that was looked for last.
+    /// The key of the current group.
     key: Vec<String>,
     bytes: usize,
     rows: usize,
 }
 
 impl<'a> Groups<'a> {
-    /// None yet, of what lies inside `bounds`.
+    /// Creates an empty list of groups for the part of the result inside `bounds`.
     pub(super) fn new(request: &'a ScanRequest, bounds: Bounds) -> Self {
         let key = vec![String::new(); request.group_by.len()];
         let (numbers, sinks, closed) = (HashMap::default(), Vec::new(), Vec::new());
         Self { request, bounds, numbers, sinks, closed, key, bytes: 0, rows: 0 }
     }
 
-    /// Looks for the group of a series; answers the times of it that are wanted.
+    /// Makes the group of a series the current group. Returns its requested times.
     pub(super) fn reach(&mut self, tags: &SeriesTags) -> TimeRange {
         self.look_for(tags);
         let time = self.bounds.time_of(&self.key);
@@ -76,7 +76,8 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// Whether the group that was looked for, and all that follow it, lie behind the bounds.
+    /// Whether the current group, and therefore every following group, is after the end of the
+    /// slice.
     pub(super) fn is_behind(&self) -> bool {
         self.bounds.is_behind(&self.key)
     }
@@ -88,7 +89,7 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// Takes in the rows of a series that `mask` selects. Says whether a row is of use.
+    /// Adds the rows of a series that `mask` selects. Returns whether a row was used.
     ///
     /// # Errors
     /// [`ScanError::ColumnType`], [`ScanError::Input`].
@@ -123,10 +124,10 @@ impl<'a> Groups<'a> {
         Ok(is_taken)
     }
 
-    /// Takes in the states or rows that a group came to elsewhere.
+    /// Adds a group's states or rows from another reader or cache entry.
     ///
     /// # Errors
-    /// [`ScanError::States`], [`ScanError::Kept`] when they are of another request.
+    /// [`ScanError::States`], [`ScanError::Kept`] when they belong to another request.
     pub(super) fn absorb(&mut self, group: &Group) -> Result<(), ScanError> {
         self.key.clone_from(&group.key);
         let number = self.number()?;
@@ -145,7 +146,7 @@ impl<'a> Groups<'a> {
         Ok(())
     }
 
-    /// The number of the group that was looked for, which begins if it is new.
+    /// Returns the number of the current group. Creates the group if it is new.
     fn number(&mut self) -> Result<usize, ScanError> {
         if let Some(&number) = self.numbers.get(self.key.as_slice()) {
             return Ok(number);
@@ -158,8 +159,8 @@ impl<'a> Groups<'a> {
         Ok(number)
     }
 
-    /// About what a group takes beside its key and values in the memory of who asks, the half of
-    /// it: most of it lives for a moment.
+    /// Returns the approximate overhead of a group in the caller's memory, in addition to its key
+    /// and values. Counts half of the memory, because most of this memory is temporary.
     fn group_bytes(&self) -> usize {
         let calls = match &self.request.output {
             Output::Aggregates { calls, .. } => calls.len(),
@@ -168,22 +169,22 @@ impl<'a> Groups<'a> {
         GROUP_BYTES + STATE_BYTES * calls
     }
 
-    /// Bytes of all groups.
+    /// Returns the size of all groups, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Rows of all groups.
+    /// Returns the number of rows in all groups.
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Number of groups.
+    /// Returns the number of groups.
     pub(super) fn len(&self) -> usize {
         self.numbers.len()
     }
 
-    /// A stretch of time is through: groups that have all they need take nothing more.
+    /// Closes the complete groups after a stretch has been read.
     pub(super) fn close(&mut self) {
         for (closed, sink) in self.closed.iter_mut().zip(&self.sinks) {
             *closed = match sink {
@@ -194,25 +195,25 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// Whether there are groups that take no more.
+    /// Whether at least one group is complete.
     pub(super) fn has_closed(&self) -> bool {
         self.closed.contains(&true)
     }
 
-    /// Whether a group takes no more, or lies outside the bounds.
+    /// Whether a group is complete or outside the bounds.
     pub(super) fn needs_nothing_of(&self, key: &[String]) -> bool {
         let number = self.numbers.get(key);
         number.is_some_and(|&number| self.closed.get(number) == Some(&true))
             || self.bounds.time_of(key).is_empty()
     }
 
-    /// Whether there are groups and none takes more.
+    /// Whether at least one group exists and all groups are complete.
     pub(super) fn are_closed(&self) -> bool {
         !self.closed.is_empty() && self.closed.iter().all(|&closed| closed)
     }
 
-    /// Lowers the end of the slice until what there is takes at most `bytes_max`: to a group, of
-    /// the only group to a window. What lies behind is dropped.
+    /// Lowers the end of the slice until the groups take at most `bytes_max` bytes, and drops the
+    /// groups after the new end. If only one group remains, drops its last windows.
     pub(super) fn lower(&mut self, bytes_max: usize) {
         let group_bytes = self.group_bytes();
         if self.bytes <= bytes_max {
@@ -252,7 +253,7 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// The groups in the order of the answer, and the bounds that they lie in.
+    /// Returns the groups in the order of the result, and the bounds of the slice.
     pub(super) fn finish(mut self) -> (Vec<Group>, Bounds) {
         let mut groups = Vec::with_capacity(self.numbers.len());
         for (key, number) in std::mem::take(&mut self.numbers) {

@@ -1,4 +1,4 @@
-//! Reads the values of one input from the rows of a run, cast where the input says so.
+//! Reads the values of an input from the rows of a run, and applies the cast.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -10,18 +10,18 @@ use crate::batch::bitmap::Validity;
 use crate::batch::column::{StringColumn, Values};
 use crate::model::value::FieldType;
 
-/// Values of consecutive rows, padding where a row has none.
+/// The values of consecutive rows, with padding for rows without a value.
 #[derive(Clone, Debug)]
 pub(super) enum Slice<'a> {
     Float(Cow<'a, [f64]>),
     Integer(Cow<'a, [i64]>),
     Unsigned(Cow<'a, [u64]>),
     Boolean(Cow<'a, [bool]>),
-    /// Those rows of the column.
+    /// A range of rows of the text column.
     Text(&'a StringColumn, Range<usize>),
 }
 
-/// Values and which of them exist; `None` in place of the rows' validity means all.
+/// Values and their validity. `valid: None` means that all rows have a value.
 #[derive(Clone, Debug)]
 pub(super) struct Read<'a> {
     pub(super) slice: Slice<'a>,
@@ -29,22 +29,22 @@ pub(super) struct Read<'a> {
 }
 
 impl Read<'_> {
-    /// What whoever counts rows reads of them.
+    /// The empty input of functions that only count rows.
     pub(super) const NOTHING: Self =
         Self { slice: Slice::Boolean(Cow::Borrowed(&[])), valid: None };
 }
 
 impl<'a> Read<'a> {
-    /// The times of the rows as their values, nanoseconds.
+    /// Returns the times of the rows as integer values, in nanoseconds.
     pub(super) fn times(run: &'a Run) -> Self {
         Self { slice: Slice::Integer(Cow::Borrowed(run.times())), valid: None }
     }
 }
 
-/// The values of `input` in the rows of `run`; `None` when no row can have one.
+/// Returns the values of `input` in the rows of `run`, or `None` if no row can have a value.
 ///
 /// # Errors
-/// [`ScanError::ColumnType`] when the block holds another type than the input names.
+/// [`ScanError::ColumnType`] when the block's type differs from the input's type.
 pub(super) fn read<'a>(run: &'a Run, input: &Input) -> Result<Option<Read<'a>>, ScanError> {
     let Some(column) = run.column(input.column) else { return Ok(None) };
     let stored = column.values.field_type();
@@ -63,7 +63,8 @@ pub(super) fn read<'a>(run: &'a Run, input: &Input) -> Result<Option<Read<'a>>, 
 }
 
 impl Slice<'_> {
-    /// The values at `positions`. Text stays as it is: its rows are named by position.
+    /// Returns the values at `positions`. Text columns stay unchanged, because positions address
+    /// their rows directly.
     pub(super) fn gather(self, positions: &[u32]) -> Self {
         fn pick<T: Copy + Default>(values: &[T], positions: &[u32]) -> Cow<'static, [T]> {
             let at = |&p: &u32| values.get(p as usize).copied().unwrap_or_default();
@@ -79,7 +80,7 @@ impl Slice<'_> {
     }
 }
 
-/// Which rows have a value; `None` when all have.
+/// Returns whether each row has a value, or `None` if all rows have one.
 fn valid_rows(validity: &Validity, rows: &Range<usize>) -> Option<Vec<bool>> {
     let Validity::Some(bits) = validity else { return None };
     let words = bits.words();
@@ -98,7 +99,7 @@ fn slice(values: &Values, rows: Range<usize>) -> Slice<'_> {
     }
 }
 
-/// Numeric casts as Go converts: floats truncate, integers keep their bits.
+/// Casts numbers like Go: floats truncate, integers keep their bits.
 fn cast(slice: Slice<'_>, to: FieldType) -> Slice<'_> {
     match (slice, to) {
         (Slice::Float(v), FieldType::Integer) => {

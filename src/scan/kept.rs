@@ -1,4 +1,4 @@
-//! What rows came to, kept by a shard for whoever asks the same of the same rows.
+//! Cached scan results, for repeated requests over unchanged rows.
 
 use std::rc::Rc;
 
@@ -8,13 +8,13 @@ use super::page::{Group, ScanPage, SummaryPage};
 use super::request::Position;
 use crate::merge::key::SeriesKey;
 
-/// What decides which rows there are: where it is equal, they are.
+/// A version of rows. Equal versions mean equal rows.
 pub type Version = Vec<u64>;
 
-/// What rows came to, kept for whoever asks the same of the same rows.
+/// A cached result.
 #[derive(Clone, Debug)]
 pub enum Kept {
-    /// States, or rows, of a stretch of time.
+    /// The states or rows in a time range.
     Tile(Rc<Tile>),
     /// A page of states.
     Page(Rc<ScanPage>),
@@ -24,17 +24,17 @@ pub enum Kept {
     Groups(Rc<RunGroups>),
 }
 
-/// The groups that the series of runs are of.
+/// The groups in flushed runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RunGroups {
-    /// Each set once: keys, ascending.
+    /// Distinct sets of group keys. The keys of a set ascend.
     pub(super) sets: Vec<Vec<Vec<String>>>,
-    /// Runs by their numbers, ascending, and which set each has.
+    /// The run numbers in ascending order, with the position of each run's set.
     runs: Vec<(u64, u32)>,
 }
 
 impl RunGroups {
-    /// The place of the set of a run among [`RunGroups::sets`]; `None` if it is not known.
+    /// Returns the position of a run's set in [`RunGroups::sets`], or `None` if the run is unknown.
     pub(super) fn set_of(&self, number: u64) -> Option<usize> {
         let at = self.runs.binary_search_by_key(&number, |(number, _)| *number).ok()?;
         self.runs.get(at).map(|(_, set)| *set as usize)
@@ -48,11 +48,11 @@ impl RunGroups {
             self.sets.len() - 1
         });
         let at = self.runs.partition_point(|(known, _)| *known < number);
-        // Runs of a shard are fewer than 2^32.
+        // The number of runs in a shard is below 2^32.
         self.runs.insert(at, (number, set as u32));
     }
 
-    /// Leaves out runs that are no more, and sets that none has then.
+    /// Removes the runs that no longer exist, and the sets that no run uses any more.
     pub(super) fn retain(&mut self, is_there: impl Fn(u64) -> bool) {
         let held = std::mem::take(self);
         let mut sets: Vec<Option<_>> = held.sets.into_iter().map(Some).collect();
@@ -74,7 +74,7 @@ impl RunGroups {
         }
     }
 
-    /// About how much memory it takes.
+    /// Returns the approximate memory use, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let text = |key: &Vec<String>| key.iter().map(|value| value.len() + 24).sum::<usize>();
         let keys = self.sets.iter().flatten().map(|key| text(key) + 24).sum::<usize>();
@@ -83,7 +83,7 @@ impl RunGroups {
 }
 
 impl Kept {
-    /// About how much memory it takes.
+    /// Returns the approximate memory use, in bytes.
     pub fn bytes(&self) -> usize {
         match self {
             Self::Tile(tile) => tile.bytes(),
@@ -94,43 +94,45 @@ impl Kept {
     }
 }
 
-/// What a tile came to.
+/// The states or rows of a tile.
 #[derive(Debug)]
 pub struct Tile {
-    /// States or rows of its groups; none where hardly a group has states in two pieces.
+    /// The states or rows of the tile's groups. Empty if they are stored in `pieces` only, because
+    /// few groups have states in two pieces.
     pub(super) groups: Vec<Group>,
-    /// The same by ranges of its series, in their order: a delete among one of them costs a reading
-    /// of that one. None if there is no more than one.
+    /// The tile's states by ranges of series, in series order. After a delete, only the affected
+    /// pieces are read again. Empty for a single piece.
     pub(super) pieces: Vec<Rc<Piece>>,
-    /// Where the rest of the tile begins, if the piece ended in it.
+    /// The start of the tile's next page, if the page ended inside the tile.
     pub(super) end: Option<Position>,
-    /// Rows looked at.
+    /// The number of visited rows.
     pub(super) rows: u64,
 }
 
-/// What some series of a tile came to.
+/// The states that a tile has for a range of series.
 #[derive(Debug)]
 pub(super) struct Piece {
-    /// The last one of them; `None`: all that are left.
+    /// The last series of the piece. `None` if the piece contains all remaining series.
     pub(super) last: Option<SeriesKey>,
-    /// States of their groups.
+    /// The states of the piece's groups.
     pub(super) groups: Vec<Group>,
-    /// Rows looked at.
+    /// The number of visited rows.
     pub(super) rows: u64,
 }
 
 impl Tile {
-    /// Of states that were kept elsewhere ([`Tile::content`]).
+    /// Creates a tile from the parts that [`Tile::content`] returned.
     pub fn new(groups: Vec<Group>, end: Option<Position>, rows: u64) -> Self {
         Self { groups, pieces: Vec::new(), end, rows }
     }
 
-    /// States of its groups, where the rest of it begins and the rows that were looked at.
+    /// Returns the states of the groups, the start of the tile's next page, and the number of
+    /// visited rows.
     pub fn content(&self) -> (Vec<Group>, Option<&Position>, u64) {
         (self.groups().cloned().collect(), self.end.as_ref(), self.rows)
     }
 
-    /// States or rows of its groups, of one in several places maybe.
+    /// Returns the states or rows of the groups. A group may occur several times.
     pub(super) fn groups(&self) -> impl Iterator<Item = &Group> {
         let of_pieces = self.groups.is_empty().then(|| self.of_pieces());
         self.groups.iter().chain(of_pieces.into_iter().flatten())
@@ -140,7 +142,7 @@ impl Tile {
         self.pieces.iter().flat_map(|piece| &piece.groups)
     }
 
-    /// About how much memory it takes.
+    /// Returns the approximate memory use, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.groups.iter().chain(self.of_pieces()).map(Group::bytes).sum()
     }

@@ -1,4 +1,5 @@
-//! Which series of a measurement a condition on tags may take, and where the next of them can be.
+//! Finds the series of a measurement that may satisfy a condition on tags, and seeks past the
+//! others.
 
 use super::predicate::{self, Filter};
 use super::reader::Rows;
@@ -7,23 +8,23 @@ use crate::merge::cursor::{Direction, ReadError};
 use crate::merge::key::SeriesKey;
 use crate::model::ids::{ColumnId, MeasurementId};
 
-/// The tag values of one series.
+/// The tag values of a series.
 #[derive(Debug)]
 pub(super) struct SeriesTags {
-    /// In the order of the keys.
+    /// The measurement's tags, in key order.
     order: Vec<ColumnId>,
     text: String,
-    /// For each value that the key has where it ends in `text`.
+    /// The end of each key value in `text`.
     ends: Vec<usize>,
 }
 
 impl SeriesTags {
-    /// Of no series yet. `order`: the measurement's tags in the order of its keys.
+    /// Creates the tag values of no series. `order` contains the measurement's tags in key order.
     pub(super) fn new(order: Vec<ColumnId>) -> Self {
         Self { order, text: String::new(), ends: Vec::new() }
     }
 
-    /// Becomes those of the series with this key.
+    /// Replaces the values by those in `key`.
     pub(super) fn set(&mut self, key: &SeriesKey) {
         self.text.clear();
         self.ends.clear();
@@ -33,17 +34,17 @@ impl SeriesTags {
         }
     }
 
-    /// The tags in the order of the keys.
+    /// Returns the tags in key order.
     pub(super) fn order(&self) -> &[ColumnId] {
         &self.order
     }
 
-    /// The value of a tag; '' if the series lacks it.
+    /// Returns the value of a tag, '' if the series lacks it.
     pub(super) fn get(&self, tag: ColumnId) -> &str {
         self.order.iter().position(|&known| known == tag).map_or("", |place| self.at(place))
     }
 
-    /// The value of the tag at `place` of the order; '' if the series lacks it.
+    /// Returns the value of the tag at position `place` of the order, '' if the series lacks it.
     pub(super) fn at(&self, place: usize) -> &str {
         let start = place.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied());
         let range = start.zip(self.ends.get(place));
@@ -51,31 +52,32 @@ impl SeriesTags {
     }
 }
 
-/// What becomes of a series that was reached.
+/// The filter's decision about a series.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Reached {
-    /// Its rows may be wanted.
+    /// The series' rows may be needed.
     Wanted,
-    /// They are not.
+    /// The series is not needed.
     Unwanted,
-    /// They are not, nor those of any series before this place.
+    /// No series before this key is needed.
     SeekTo(SeriesKey),
-    /// They are not, nor those of any series further on.
+    /// Neither this series nor any later series is needed.
     Through,
 }
 
-/// Chooses among the series of one measurement, which come in one direction.
+/// Selects series of a measurement, which are visited in a single direction.
 pub(super) struct KeyFilter<'a> {
     measurement: MeasurementId,
     direction: Direction,
     filter: &'a Filter,
-    /// Of the first tags in the order of the keys the only values that are of use, ascending: as
-    /// far as there are such for each.
+    /// For the first tags in key order, the ascending values that can satisfy the condition. Ends
+    /// before the first tag without such a list.
     only: Vec<Vec<&'a str>>,
 }
 
 impl<'a> KeyFilter<'a> {
-    /// `filter` is `predicate`, compiled; `order`: the measurement's tags in the order of its keys.
+    /// Creates a filter. `filter` is the compiled `predicate`; `order` contains the measurement's
+    /// tags in key order.
     pub(super) fn new(
         measurement: MeasurementId,
         direction: Direction,
@@ -91,12 +93,12 @@ impl<'a> KeyFilter<'a> {
         Self { measurement, direction, filter, only: only.collect() }
     }
 
-    /// Whether series that are not wanted are passed by seeking.
+    /// Whether the filter can seek past series.
     pub(super) fn seeks(&self) -> bool {
         !self.only.is_empty()
     }
 
-    /// A place before which there is no series that is wanted.
+    /// Returns a key that precedes every needed series.
     pub(super) fn first(&self) -> SeriesKey {
         let ends = |values: &Vec<&'a str>| match self.direction {
             Direction::Ascending => values.first().copied(),
@@ -109,11 +111,11 @@ impl<'a> KeyFilter<'a> {
         }
     }
 
-    /// Goes on to the next series whose rows may be wanted, and makes `tags` its own; `None` if
-    /// there is none.
+    /// Advances to the next series that may be needed, and stores its values in `tags`. Returns
+    /// `None` at the end.
     ///
     /// # Errors
-    /// Those of the merge.
+    /// The errors of the merge.
     pub(super) fn next(
         &self,
         merge: &mut Rows<'_>,
@@ -131,7 +133,7 @@ impl<'a> KeyFilter<'a> {
         Ok(None)
     }
 
-    /// What becomes of the series with this key and these tags.
+    /// Returns the decision for the series with this key and these tags.
     pub(super) fn reached(&self, key: &SeriesKey, tags: &SeriesTags) -> Reached {
         if key.measurement() != self.measurement {
             return Reached::Through;
@@ -155,7 +157,8 @@ impl<'a> KeyFilter<'a> {
                 (Direction::Ascending, None) => SeriesKey::past(self.measurement, before),
                 (Direction::Descending, None) => SeriesKey::new(self.measurement, before),
             };
-            // The series that lacks all further tags has the key that stands before theirs.
+            // A series that lacks all further tags has this key itself, so seeking would not
+            // advance.
             return if to == *key { Reached::Unwanted } else { Reached::SeekTo(to) };
         }
         match self.filter.excludes_series(&|tag| tags.get(tag)) {
@@ -189,7 +192,7 @@ mod tests {
         Predicate::And(Box::new(a), Box::new(b))
     }
 
-    /// Walks through keys as a scan does: those that are wanted, and how many were looked at.
+    /// Visits keys like a scan. Returns the selected keys and the number of visited keys.
     fn walk(
         keys: &[SeriesKey],
         direction: Direction,

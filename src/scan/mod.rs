@@ -1,10 +1,12 @@
-//! What a shard evaluates over its blocks, and the states that the edge merges.
+//! Evaluation of scans and summaries on a shard, and the merge of partial states at the edge.
 //!
-//! A [`request::ScanRequest`] names one measurement, a time range, a predicate on column ids and
-//! either columns to ship or aggregates to compute. [`reader::Reader`] hands in the shard's data as
-//! merges of its sorted runs: series by key, rows of each by time, the last write winning. The
-//! answer comes in slices, each of them in pieces ([`page::ScanPage`]) that end where the event's
-//! work does; who asks puts them together.
+//! A [`request::ScanRequest`] names one measurement, a time range, a predicate on column ids, and
+//! either the columns to return or the aggregates to compute. [`reader::Reader`] provides the
+//! shard's data as merges of sorted runs: series by key, and the rows of a series by time. If
+//! several runs have a row of the same series and time, the last write wins.
+//!
+//! A scan's result is divided into slices, and a slice into pages ([`page::ScanPage`]). A page ends
+//! when the event reaches its work limit. The caller puts the pages together.
 
 mod accumulator;
 mod aggregates;
@@ -41,10 +43,10 @@ use request::{ScanRequest, SummaryRequest};
 
 pub use page::{PageLimits, SummaryLimits, TileLimits};
 
-/// One piece of the answer to `request`.
+/// Returns the page of the result that `request` names.
 ///
 /// # Errors
-/// [`ScanError`] when a block cannot be read or the request makes no sense.
+/// [`ScanError`] when a block cannot be read or the request is invalid.
 pub fn scan(
     reader: &dyn Reader,
     request: &ScanRequest,
@@ -53,7 +55,7 @@ pub fn scan(
     whole::piece(reader, request, limits)
 }
 
-/// What a scan would read: its series are found, no rows are.
+/// Returns the amount of data that a scan would read. Finds the series but reads no rows.
 ///
 /// # Errors
 /// As [`scan`].
@@ -61,10 +63,10 @@ pub fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ReadStats, 
     slice::explain(reader, request)
 }
 
-/// One page of what exists.
+/// Returns one page of a summary (for SHOW statements).
 ///
 /// # Errors
-/// [`ScanError`] when a part cannot be read or a predicate makes no sense.
+/// [`ScanError`] when a part cannot be read or a predicate is invalid.
 pub fn summarise(
     reader: &dyn Reader,
     request: &SummaryRequest,

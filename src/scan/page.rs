@@ -1,37 +1,37 @@
-//! What a shard answers: one page of rows, of partial states, or of summaries.
+//! The pages that a shard returns: rows, partial states or summaries.
 
 use super::reader::ReadStats;
 use super::request::{Place, Position};
 use crate::batch::column::{Column, StringColumn};
 use crate::model::ids::{ColumnId, MeasurementId};
 
-/// Values that one piece decodes at most, beside those of a page more.
+/// The maximum number of values that one page decodes, plus one part page.
 pub(super) const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
-/// What it costs to reach a series, in values.
+/// The cost of seeking a series, in values.
 pub(super) const SERIES_CELLS: u64 = 10;
 
-/// What a tile has at least.
+/// The minimum contents of a tile. Smaller tiles are not cached.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TileLimits {
-    /// Rows of a series, on average: reaching a series costs as much as some rows.
+    /// The average number of rows per series. Seeking a series costs as much as reading some rows.
     pub rows: u64,
-    /// Windows, unless fewer have [`Self::many_rows`]: each group of a tile takes some two hundred
-    /// bytes beside them.
+    /// The number of windows, unless fewer windows contain [`Self::many_rows`] rows. A tile has an
+    /// overhead of about 200 bytes per group.
     pub windows: u32,
-    /// Rows of a series that are worth a tile, however few windows they have.
+    /// The number of rows per series that justifies a tile with few windows.
     pub many_rows: u64,
-    /// Cells that are read for each byte of its states from which on these take little: it is kept
-    /// when it is first read, not when it is asked for a second time.
+    /// The number of cells read per byte of states above which a tile is cached at its first read.
+    /// Below this ratio, a tile is cached at its second read.
     pub cells_per_byte: u64,
-    /// Cells that are read for each of its pieces by series.
+    /// The minimum number of cells per piece. A piece is the part of a tile for a range of series.
     pub piece_cells: u64,
-    /// The same for each byte of the states of a piece, which are kept beside those of the tile: to
-    /// put pieces together must take much less than to read them.
+    /// The minimum number of cells per byte of a piece's states. Pieces are stored next to the
+    /// tile's merged states, so merging pieces must be much cheaper than reading them again.
     pub piece_cells_per_byte: u64,
 }
 
 impl TileLimits {
-    /// What is worth keeping.
+    /// The limits in production.
     pub const DEFAULT: Self = Self {
         rows: 64,
         windows: 8,
@@ -40,7 +40,7 @@ impl TileLimits {
         piece_cells: 1 << 15,
         piece_cells_per_byte: 8,
     };
-    /// As small as can be.
+    /// The smallest possible limits.
     pub const LEAST: Self = Self {
         rows: 1,
         windows: 1,
@@ -51,57 +51,57 @@ impl TileLimits {
     };
 }
 
-/// When a page is full.
+/// The limits of a page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PageLimits {
-    /// Encoded bytes of the page. A single row or window may exceed it, nothing else.
+    /// The encoded size of the page in bytes. Only a single row or window may exceed it.
     pub bytes: usize,
-    /// Encoded bytes that the source may decode for one page ([`ReadStats`]); the scan stops at the
-    /// first border of series or rows behind it.
+    /// The encoded bytes that the reader may decode for one page ([`ReadStats`]). The scan stops at
+    /// the first boundary of series or rows after this limit.
     pub decoded_bytes: u64,
-    /// What a kept stretch of time has at least.
+    /// The minimum contents of a tile.
     pub tile: TileLimits,
 }
 
-/// When a page of a summary is full.
+/// The limits of a summary page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SummaryLimits {
-    /// Encoded bytes of the page. A single item may exceed it, nothing else.
+    /// The encoded size of the page in bytes. Only a single item may exceed it.
     pub bytes: usize,
-    /// Encoded bytes that may be decoded to find out which fields are alive: past it those that are
-    /// left count as alive until a merge of parts settles it.
+    /// The encoded bytes that may be decoded to find live fields. After this limit, the remaining
+    /// fields count as live until a merge of parts.
     pub decoded_bytes: u64,
-    /// Series keys that are looked at. A list whose order is not that of the keys looks at all of
-    /// the measurement's: what comes first in it may stand last.
+    /// The number of series keys to visit. If a list's order differs from the key order, the scan
+    /// visits all keys of the measurement, because the first item may belong to the last key.
     pub keys: u64,
 }
 
-/// A piece of a slice of an answer. The pieces of a slice together are all of it: states of one
-/// window, and rows of one group, may come in several of them, in any order.
+/// One page of a slice. The slice is the union of its pages: several pages may contain states of
+/// the same window or rows of the same group, in any order.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ScanPage {
-    /// In the scan's order of groups.
+    /// The groups in the scan's order.
     pub groups: Vec<Group>,
-    /// Where the slice ends from now on, if that is before where the request says. What pieces have
-    /// of places behind it is to be dropped.
+    /// The new end of the slice, if it precedes the requested end. The caller drops rows and states
+    /// at or after this place from all pages.
     pub until: Option<Place>,
-    /// Where the next piece of the slice starts; `None` when this was the last.
+    /// The start of the slice's next page, or `None` after the last page.
     pub position: Option<Position>,
-    /// What this piece cost.
+    /// The costs of this page.
     pub stats: ReadStats,
 }
 
-/// Rows or windows of one group.
+/// The rows or windows of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Group {
-    /// Values of the group tags, '' where missing.
+    /// The values of the group tags, '' if missing.
     pub key: Vec<String>,
-    /// What the request's output asked for.
+    /// The rows or states that the request's output specifies.
     pub data: GroupData,
 }
 
 impl Group {
-    /// About how much memory it takes.
+    /// Returns the approximate memory use, in bytes.
     pub fn bytes(&self) -> usize {
         let key: usize = self.key.iter().map(|value| value.len() + 24).sum();
         let data = match &self.data {
@@ -117,41 +117,42 @@ impl Group {
 }
 
 impl ScanPage {
-    /// About how much memory it takes.
+    /// Returns the approximate memory use, in bytes.
     pub fn bytes(&self) -> usize {
         self.groups.iter().map(Group::bytes).sum()
     }
 }
 
-/// The two kinds of answer.
+/// The data of a group.
 #[derive(Clone, Debug, PartialEq)]
 pub enum GroupData {
-    /// Rows, those of a series in order of time.
+    /// Rows. The rows of a series are in time order.
     Rows {
-        /// Times, nanoseconds.
+        /// The row times in nanoseconds.
         times_ns: Vec<i64>,
         /// The requested fields, in the order of the request.
         fields: Vec<Column>,
         /// The requested tags, in the order of the request, one string per row.
         tags: Vec<StringColumn>,
     },
-    /// Per call the windows that have a value, in order of time.
+    /// For each call, the windows that have a value, in time order.
     Partials(Vec<PartialColumn>),
 }
 
-/// Partial states of one call, one per window.
+/// The partial states of a call, one per window.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PartialColumn {
-    /// Start of each window, nanoseconds (without windows: the one state has the range's start).
+    /// The start of each window in nanoseconds. Without windows, the only state has the range's
+    /// start.
     pub windows_ns: Vec<i64>,
-    /// The state's columns, which are the function's own business (`aggregates/`, `selectors/`).
+    /// The state's columns. The function defines their meaning (`aggregates/`, `selectors/`).
     pub states: Vec<Column>,
-    /// Selectors: the columns taken beside the selected point, in the order of the call.
+    /// Selectors only: the columns taken from the selected points, in the order of the call.
     pub beside: Vec<BesideColumn>,
 }
 
 impl PartialColumn {
-    /// The states of the windows at these positions.
+    /// Returns the states of the windows at these positions.
     #[must_use]
     pub fn pick(&self, rows: &[u32]) -> Self {
         let start = |&row: &u32| self.windows_ns.get(row as usize).copied();
@@ -166,8 +167,8 @@ impl PartialColumn {
         }
     }
 
-    /// Adds states of windows that all lie behind these, in whichever direction they go. False
-    /// where they do not, or have another shape: nothing has changed then.
+    /// Appends the states of later windows (earlier windows if the states descend). Returns false
+    /// and changes nothing if the windows overlap or the columns differ.
     #[must_use]
     pub fn append(&mut self, behind: &Self) -> bool {
         if !self.is_followed_by(behind) || !self.has_shape_of(behind) {
@@ -209,7 +210,7 @@ impl PartialColumn {
             && self.beside.iter().map(beside).eq(other.beside.iter().map(beside))
     }
 
-    /// About how many bytes of memory the states take.
+    /// Returns the approximate memory use, in bytes.
     pub fn bytes(&self) -> usize {
         let beside = self.beside.iter().map(|beside| match beside {
             BesideColumn::Field(column) => column.bytes(),
@@ -224,25 +225,26 @@ impl PartialColumn {
 /// A field or tag taken from the selected points.
 #[derive(Clone, Debug, PartialEq)]
 pub enum BesideColumn {
-    /// Field values, null where the point lacks the field.
+    /// Field values, null if the point lacks the field.
     Field(Column),
-    /// Tag values, '' where the series lacks the tag.
+    /// Tag values, '' if the series lacks the tag.
     Tag(StringColumn),
 }
 
 /// One page of a summary.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct SummaryPage {
-    /// Live measurements in the order of the request; one may continue on the next page.
+    /// Live measurements in the order of the request. The last measurement may continue on the next
+    /// page.
     pub measurements: Vec<MeasurementSummary>,
-    /// Where the next page starts.
+    /// The start of the next page.
     pub resume: Option<(u32, Vec<String>)>,
-    /// What this page cost.
+    /// The costs of this page.
     pub stats: ReadStats,
 }
 
 impl SummaryPage {
-    /// About how much memory it takes.
+    /// Returns the approximate memory use, in bytes.
     pub fn bytes(&self) -> usize {
         let item = |item: &Vec<String>| 24 + item.iter().map(|text| text.len() + 24).sum::<usize>();
         let measurement = |found: &MeasurementSummary| {
@@ -253,21 +255,20 @@ impl SummaryPage {
     }
 }
 
-/// What was asked about one live measurement.
+/// The summary of a live measurement.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct MeasurementSummary {
-    /// Which measurement.
+    /// The measurement.
     pub measurement: MeasurementId,
     /// Live columns, ascending by id (for `SummaryWant::Columns`).
     pub columns: Vec<ColumnId>,
-    /// For tag values: `[position of the key in the request, value]`, the position as five decimal
-    /// digits. For series: the tag values.
-    /// Distinct; tag values ascend.
+    /// Distinct items. For tag values: `[position of the key in the request, value]`, ascending,
+    /// with the position as five decimal digits. For series: the tag values.
     pub items: Vec<Vec<String>>,
-    /// For `SummaryWant::SeriesHashes`.
+    /// The hashes of the series (for `SummaryWant::SeriesHashes`).
     #[serde(default)]
     pub hashes: Vec<u64>,
-    /// As many series, whether hashes were asked for or not.
+    /// The number of series, also if the request excludes hashes.
     #[serde(default)]
     pub count: u64,
 }

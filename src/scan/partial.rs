@@ -1,4 +1,4 @@
-//! Merges the partial states of pages and shards and finishes them: the edge's half of a scan.
+//! Merges and finishes the partial states of pages and shards, at the edge.
 
 use super::accumulator::Accumulator;
 use super::error::ScanError;
@@ -9,7 +9,7 @@ use super::spans::Slots;
 
 pub use super::accumulator::Finished;
 
-/// The states of one call over one group, from any number of pages and shards in any order.
+/// The states of a call over a group, from any number of pages and shards in any order.
 pub struct Merge {
     slots: Slots,
     accumulator: Box<dyn Accumulator>,
@@ -22,45 +22,45 @@ impl std::fmt::Debug for Merge {
 }
 
 impl Merge {
-    /// No states yet.
+    /// Creates a merge without states.
     ///
     /// # Errors
-    /// [`ScanError::Input`] when the function does not take the input's type.
+    /// [`ScanError::Input`] when the function does not support the input's type.
     pub fn new(call: &AggregateCall) -> Result<Self, ScanError> {
         Ok(Self { slots: Slots::new(None, 0), accumulator: accumulator(call)? })
     }
 
-    /// Adds the states of one page. States of one window may come in several pieces.
+    /// Adds the states of a page. Several pages may contain states of the same window.
     ///
     /// # Errors
-    /// [`ScanError::States`] when they do not have the function's shape; the merge is then of no
-    /// further use.
+    /// [`ScanError::States`] when the columns do not match the function. The merge is unusable
+    /// after an error.
     pub fn add(&mut self, partial: &PartialColumn) -> Result<(), ScanError> {
         let slots: Vec<usize> =
             partial.windows_ns.iter().map(|&start_ns| self.slots.slot(start_ns)).collect();
         self.accumulator.absorb(&slots, partial)
     }
 
-    /// Number of windows seen.
+    /// Returns the number of windows seen.
     pub fn windows(&self) -> usize {
         self.slots.len()
     }
 
-    /// The merged states, as a page would hold them.
+    /// Returns the merged states in the form of a page.
     pub fn partial(&self, descending: bool) -> PartialColumn {
         self.accumulator.partial(&self.slots.order(descending), self.slots.starts_ns())
     }
 
-    /// The answers.
+    /// Returns the final values.
     pub fn finish(&self, descending: bool) -> Finished {
         self.accumulator.finish(&self.slots.order(descending), self.slots.starts_ns())
     }
 }
 
-/// Merges `from` into `into`, both being states of `call`; ascending.
+/// Merges the states `from` into `into`. Both are ascending states of `call`.
 ///
 /// # Errors
-/// Those of [`Merge::new`] and [`Merge::add`]; `into` is then unchanged.
+/// The errors of [`Merge::new`] and [`Merge::add`]. After an error, `into` is unchanged.
 pub fn merge(
     call: &AggregateCall,
     into: &mut PartialColumn,
@@ -73,10 +73,10 @@ pub fn merge(
     Ok(())
 }
 
-/// The answers that `states` of `call` stand for, ascending.
+/// Returns the final values of `states` in ascending order.
 ///
 /// # Errors
-/// Those of [`Merge::new`] and [`Merge::add`].
+/// The errors of [`Merge::new`] and [`Merge::add`].
 pub fn finish(call: &AggregateCall, states: &PartialColumn) -> Result<Finished, ScanError> {
     let mut merge = Merge::new(call)?;
     merge.add(states)?;

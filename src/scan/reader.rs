@@ -1,4 +1,4 @@
-//! What a question reads: the rows of a shard as merges of its sorted runs.
+//! The interface through which scans read a shard. The rows are merges of sorted runs.
 
 use super::kept::{Kept, Version};
 use super::request::Deletion;
@@ -9,33 +9,33 @@ use crate::merge::kway::Merge;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 
-/// Rows of a shard: series by key, rows of a series by time, the last write winning, and nothing
-/// among them that a delete or a drop hides.
+/// The visible rows of a shard: series by key, and the rows of a series by time. The last write
+/// wins, and rows hidden by deletes or drops are left out.
 pub type Rows<'a> = Merge<Box<dyn SeriesCursor + 'a>>;
 
-/// Rows of one measurement that lie together, and what is said of them without reading any: a group
-/// of a part, or those in memory.
+/// A group of a part, or the memtable's rows of a measurement. Contains the facts that are known
+/// without reading rows.
 pub struct RowGroup<'a> {
-    /// Whose.
+    /// The measurement of the rows.
     pub measurement: MeasurementId,
-    /// Its tags in the order of the keys, as far as they were known.
+    /// The known tags, in key order.
     pub tag_ids: &'a [ColumnId],
-    /// The fields that the rows have.
+    /// The fields of the rows.
     pub columns: &'a Columns,
-    /// How many series the rows are of.
+    /// The number of series.
     pub series: u64,
-    /// One of them lies inside the time asked about, and nothing hides it. They may have more.
+    /// Whether at least one visible row is inside the requested time range. If false, such rows may
+    /// still exist.
     pub has_rows: bool,
-    /// All of them do, and nothing hides any.
+    /// Whether all rows are inside the requested time range and visible.
     pub is_whole: bool,
     /// The series.
     pub tables: &'a mut dyn SeriesTables,
 }
 
-/// Whoever has series in tables.
+/// A source of series tables.
 pub trait SeriesTables {
-    /// Hands the series over, table by table, each with the ids of its tags, as long as `visit`
-    /// wants more.
+    /// Calls `visit` with each table and the ids of its tags, until `visit` returns false.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -45,26 +45,26 @@ pub trait SeriesTables {
     ) -> Result<(), ReadError>;
 }
 
-/// A sorted run: a part, or what is in memory.
+/// A sorted run: a part, or the memtable.
 #[derive(Clone, Copy, Debug)]
 pub struct Run {
-    /// That no other run ever has; `None` of what is in memory.
+    /// The run's number, which no other run ever gets. `None` for the memtable.
     pub number: Option<u64>,
-    /// Every row lies inside.
+    /// A time range that contains every row.
     pub time: TimeRange,
-    /// At most so many series of the measurement.
+    /// An upper bound for the number of the measurement's series in the run.
     pub series: u64,
-    /// At most so many rows of it.
+    /// An upper bound for the number of the measurement's rows in the run.
     pub rows: u64,
 }
 
-/// Takes a group, and says whether it wants more of them.
+/// A callback for one group. Returns whether it needs further groups.
 pub type VisitGroup<'a> = dyn FnMut(&mut RowGroup<'_>) -> Result<bool, ReadError> + 'a;
 
-/// The rows of one run from the first series that is not before `from`.
+/// Returns the rows of a single run, starting at the first series that does not precede `from`.
 ///
 /// # Errors
-/// Those of the cursor.
+/// The errors of the cursor.
 pub fn rows_of_one<'a>(
     mut run: impl SeriesCursor + 'a,
     direction: Direction,
@@ -75,23 +75,25 @@ pub fn rows_of_one<'a>(
     Merge::new(vec![(0, run)], direction)
 }
 
-/// A shard's data for one question.
+/// A shard's data for one request.
 pub trait Reader {
-    /// The tags of a measurement in the order of its keys; none if it has no rows here.
+    /// Returns the tags of a measurement in key order. The list is empty if the shard has no rows
+    /// of the measurement.
     ///
     /// # Errors
     /// [`ReadError`]
     fn tag_order(&self, measurement: MeasurementId) -> Result<Vec<ColumnId>, ReadError>;
 
-    /// Times inside `time`, ascending and apart: every row there lies in one of them, and no merge
-    /// over one reads more runs than it can.
+    /// Splits `time` into ascending, disjoint ranges that contain all of its rows. A merge over one
+    /// range reads at most the maximum number of runs.
     ///
     /// # Errors
-    /// [`ReadError::TooManySources`] where that cannot be.
+    /// [`ReadError::TooManySources`] if such a split is impossible.
     fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError>;
 
-    /// The same, cut also where runs with many rows of each series follow each other: one after the
-    /// other is read through, and what one came to is kept whatever becomes of others.
+    /// Splits `time` like [`Reader::stretches`], and also between successive runs with many rows
+    /// per series. The scan then reads run after run, and a run's cached result stays valid when
+    /// other runs change.
     ///
     /// # Errors
     /// As [`Reader::stretches`].
@@ -99,11 +101,11 @@ pub trait Reader {
         self.stretches(time)
     }
 
-    /// The rows of the runs that overlap `time`, be they of whatever measurement: from the first
-    /// series in `direction` that is not before `from`. Rows outside `time` may be among them.
+    /// Merges the runs that overlap `time`, for all measurements, starting at the first series in
+    /// `direction` that does not precede `from`. The merge may include rows outside `time`.
     ///
     /// # Errors
-    /// [`ReadError`]; among the damage is what is known to be unreadable of `measurements`.
+    /// [`ReadError`], including known damage in the rows of `measurements`.
     fn merge(
         &self,
         measurements: &[MeasurementId],
@@ -112,11 +114,12 @@ pub trait Reader {
         from: &SeriesKey,
     ) -> Result<Rows<'_>, ReadError>;
 
-    /// Calls `visit` with the groups of these measurements, which ascend, that may have rows inside
-    /// `time`: those written last first, as long as it wants more. `false` if groups are not known.
+    /// Calls `visit` with the groups of these (ascending) measurements that may have rows inside
+    /// `time`, until `visit` returns false. The groups written last come first. Returns `false` if
+    /// the reader does not know groups.
     ///
     /// # Errors
-    /// [`ReadError`]; among the damage is what is known to be unreadable of `measurements`.
+    /// [`ReadError`], including known damage in the rows of `measurements`.
     fn groups(
         &self,
         measurements: &[MeasurementId],
@@ -127,14 +130,14 @@ pub trait Reader {
         Ok(false)
     }
 
-    /// The runs that may have rows of a measurement inside `time`; `None` where that is not known.
+    /// Returns the runs that may have rows of a measurement inside `time`, or `None` if unknown.
     fn runs(&self, measurement: MeasurementId, time: TimeRange) -> Option<Vec<Run>> {
         let _ = (measurement, time);
         None
     }
 
-    /// The series of a run from the first one that is not before `from`, those that a delete hides
-    /// among them.
+    /// Returns the series of a run, starting at the first series that does not precede `from`.
+    /// Includes series hidden by a delete.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -148,13 +151,13 @@ pub trait Reader {
         self.merge(&[measurement], run.time, direction, from)
     }
 
-    /// What there is of a measurement inside `time`, as far as that is known without reading much.
+    /// Estimates the rows and series of a measurement inside `time`, without reading much.
     ///
     /// # Errors
     /// [`ReadError`]
     fn survey(&self, measurement: MeasurementId, time: TimeRange) -> Result<Survey, ReadError>;
 
-    /// Where the rows of a measurement inside `time` lie.
+    /// Returns the amount of stored data of a measurement inside `time`.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -163,10 +166,11 @@ pub trait Reader {
         Ok(Stored::default())
     }
 
-    /// The version of the rows of these measurements inside `time`; `None` where nothing is kept.
+    /// Returns the version of the rows of these measurements inside `time`, or `None` if results
+    /// must not be cached.
     ///
     /// # Errors
-    /// What is known to be unreadable of them.
+    /// Known damage in these rows.
     fn version(
         &self,
         measurements: &[MeasurementId],
@@ -176,19 +180,19 @@ pub trait Reader {
         Ok(None)
     }
 
-    /// The version of what runs at rest have, which never changes.
+    /// Returns the version of facts about flushed runs. It never changes.
     fn version_of_runs(&self) -> Version {
         Version::new()
     }
 
-    /// What is kept under a name, if it is of that version.
+    /// Returns the cached entry with this name and version.
     fn kept(&self, name: &[u8], version: &Version) -> Option<Kept> {
         let _ = (name, version);
         None
     }
 
-    /// What is kept under a name of before some deletes in a measurement, if these are all that has
-    /// changed since: with the deletes.
+    /// Returns an older cached entry and the measurement's deletes since then. `None` if the rows
+    /// have also changed in other ways.
     fn kept_before(
         &self,
         name: &[u8],
@@ -199,95 +203,95 @@ pub trait Reader {
         None
     }
 
-    /// Whether a name was looked for of late: what is asked once is asked no more, most likely.
+    /// Whether the name was looked up recently. Most requests occur only once, so a first request
+    /// is not worth an entry.
     fn was_asked(&self, name: &[u8]) -> bool {
         let _ = name;
         true
     }
 
-    /// Keeps it for a while, instead of what an earlier version came to. `cells`: values and keys
-    /// that had to be read for it.
+    /// Caches `kept`, replacing an older version. `cells` is the number of values and keys that
+    /// were read to compute it.
     fn keep(&self, name: Vec<u8>, version: Version, kept: Kept, cells: u64) {
         let _ = (name, version, kept, cells);
     }
 
-    /// What reading has cost since the reader was made.
+    /// Returns the costs since the reader was created.
     fn stats(&self) -> ReadStats;
 }
 
-/// What there is of a measurement.
+/// Estimates for one measurement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Survey {
-    /// Every row lies inside.
+    /// A time range that contains every row.
     pub time: TimeRange,
-    /// About how many rows there are: those of a series and time that several runs have count in
-    /// each.
+    /// The approximate number of rows. A row of the same series and time counts once per run.
     pub rows: u64,
-    /// About how many series the run with the most of them has.
+    /// The approximate number of series in the run with the most series.
     pub series: u64,
 }
 
 impl Survey {
-    /// Nothing.
+    /// The survey of a measurement without rows.
     pub const NOTHING: Self = Self { time: TimeRange::new(i64::MAX, i64::MIN), rows: 0, series: 0 };
 }
 
-/// Where rows of a measurement lie.
+/// The storage of a measurement's rows inside a time range.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stored {
-    /// Parts at rest that have it and may hold rows inside the range.
+    /// The number of parts that contain the measurement and may have rows inside the range.
     pub files: u64,
-    /// Pages of their groups.
+    /// The number of pages in the groups of these parts.
     pub blocks: u64,
-    /// Bytes of those groups' blocks.
+    /// The size of these groups' blocks, in bytes.
     pub block_bytes: u64,
-    /// Rows in memory.
+    /// The number of rows in the memtable.
     pub cached_rows: u64,
 }
 
-/// What reading has cost so far.
+/// The costs of a scan so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct ReadStats {
     /// Blocks read and decoded.
     pub blocks_read: u64,
     /// Blocks skipped by their time range or tags.
     pub blocks_pruned: u64,
-    /// Encoded bytes decoded.
+    /// The encoded size of decoded blocks, in bytes.
     pub bytes_decoded: u64,
-    /// Rows looked at by the scan.
+    /// The number of visited rows, including rows with cached results.
     pub rows_scanned: u64,
-    /// Of these, rows of which it was still known what they come to.
+    /// The visited rows whose results came from the cache.
     #[serde(default)]
     pub rows_kept: u64,
-    /// Storage rows billed as read, those that woke a cold shard included.
+    /// Storage rows billed as read, including the rows read to load a cold shard.
     pub rows_read: u64,
-    /// Series that match.
+    /// The number of matching series.
     #[serde(default)]
     pub series: u64,
-    /// Parts at rest that have the measurement and may hold rows inside the range.
+    /// The number of parts that contain the measurement and may have rows inside the range.
     #[serde(default)]
     pub files: u64,
-    /// Pages of their groups.
+    /// The number of pages in the groups of these parts.
     #[serde(default)]
     pub blocks: u64,
-    /// Bytes of those pages' blocks.
+    /// The size of these pages' blocks, in bytes.
     #[serde(default)]
     pub block_bytes: u64,
-    /// Rows of the measurement in memory.
+    /// The number of the measurement's rows in the memtable.
     #[serde(default)]
     pub cached_rows: u64,
-    /// Values that were decoded, and the times of their rows; of a summary, keys of series.
+    /// Decoded values and row times. For a summary, the number of series keys read.
     #[serde(default)]
     pub cells: u64,
 }
 
 impl ReadStats {
-    /// Rows read and bytes decoded: what it kept the shard busy with.
+    /// Returns the shard's work, as the sum of rows read and bytes decoded.
     pub fn work(&self) -> u64 {
         self.rows_scanned.saturating_sub(self.rows_kept) + self.bytes_decoded
     }
 
-    /// Adds what a further page cost; what the scan as a whole may touch is no sum.
+    /// Adds the costs of a further page. Replaces the fields that describe the scan as a whole.
     pub fn add_page(&mut self, page: &Self) {
         let Self {
             blocks_read,

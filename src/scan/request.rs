@@ -1,4 +1,4 @@
-//! What the edge asks of a shard.
+//! Scan, summary and delete requests that the edge sends to a shard.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,90 +8,92 @@ use crate::model::limits::PIECE_BYTES_MAX;
 use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
 
-/// One scan of one measurement on one shard.
+/// A scan of a measurement on a single shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScanRequest {
-    /// Which measurement.
+    /// The measurement to scan.
     pub measurement: MeasurementId,
-    /// Rows outside are not considered.
+    /// The time range. The scan ignores rows outside the range.
     pub time: TimeRange,
-    /// Rows for which it is not true are not considered.
+    /// The condition. The scan ignores rows for which the condition is not true.
     pub predicate: Option<Predicate>,
-    /// Tag columns whose values form the group key, in order of the key. Empty: one group.
+    /// The tag columns of the group key, in key order. If empty, all rows belong to one group.
     pub group_by: Vec<ColumnId>,
-    /// Groups descend by key, and rows and windows by time, instead of ascending.
+    /// Whether groups descend by key, and rows and windows by time. If false, they ascend.
     pub descending: bool,
-    /// What to answer with.
+    /// The kind of result.
     pub output: Output,
-    /// Which piece of the answer is wanted.
+    /// The start and end of the requested page.
     pub resume: Resume,
-    /// About how many bytes it may have, at most [`PIECE_BYTES_MAX`].
+    /// The approximate maximum size of the page in bytes, at most [`PIECE_BYTES_MAX`].
     #[serde(default = "whole_page")]
     pub piece_bytes: u32,
-    /// How many groups are wanted at most: a slice may end behind so many. Others may come.
+    /// The maximum number of groups that the caller needs. A slice may end after these groups, but
+    /// may also contain more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub groups_max: Option<u64>,
 }
 
-/// What a piece may have where nobody says less, bytes.
+/// Returns the default page size in bytes.
 fn whole_page() -> u32 {
     PIECE_BYTES_MAX
 }
 
 impl ScanRequest {
-    /// Whether one row of each group is wanted, the latest.
+    /// Whether the request needs only the latest row of each group.
     pub(super) fn wants_newest(&self) -> bool {
         self.descending && matches!(self.output, Output::Rows { limit: Some(1), .. })
     }
 
-    /// In which series, times and groups come.
+    /// Returns the order of series, times and groups.
     pub(super) fn direction(&self) -> Direction {
         if self.descending { Direction::Descending } else { Direction::Ascending }
     }
 }
 
-/// What a scan answers with.
+/// The kind of result of a scan.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Output {
-    /// Rows in which at least one of `fields` has a value, or all of them.
+    /// Returns the rows with a value in at least one of `fields`, or all rows (`every_row`).
     Rows {
-        /// Fields to ship, converted where the input says so.
+        /// The fields to return, with their casts.
         fields: Vec<Input>,
-        /// Tag columns to ship beside them, "" where a series lacks the tag.
+        /// The tag columns to return, "" if a series lacks the tag.
         tags: Vec<ColumnId>,
-        /// Rows wanted of each group at most, over all pages; the merged answer may need fewer.
+        /// The maximum number of rows per group over all pages. The merged result may need fewer.
         limit: Option<u64>,
-        /// SQL: also rows in which none of `fields` has a value, and in whatever order is least
-        /// work where there is no limit.
+        /// SQL: Whether to include rows without any value in `fields`. Without a limit, rows then
+        /// come in any order.
         #[serde(default)]
         every_row: bool,
     },
-    /// Partial states, one per call, group and window that has at least one value.
+    /// Partial states. Each call, group and window with at least one value has one state.
     Aggregates {
-        /// The calls, answered in this order.
+        /// The aggregate calls, in the order of the result.
         calls: Vec<AggregateCall>,
-        /// Windows of GROUP BY time(); `None` is one window over the whole range.
+        /// The windows of GROUP BY time(). `None` is one window over the whole range.
         window: Option<Window>,
-        /// With one call only: windows wanted of each group at most, over all pages. More may come;
-        /// so many are whole.
+        /// The maximum number of windows per group over all pages, for a single call only. The
+        /// result may contain more windows, but at least this number of windows is complete.
         #[serde(default)]
         limit: Option<u64>,
     },
 }
 
-/// A field column, read as it is or converted (`field::integer`).
+/// A field column with an optional cast (`field::integer`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Input {
     /// The field column.
     pub column: ColumnId,
-    /// The column's own type by the schema, so that a shard without the column knows it too.
+    /// The column's type in the schema, because a shard without the column does not know its type.
     pub field_type: FieldType,
-    /// Numeric conversion; float to integer truncates. Any other cast leaves no value.
+    /// The target type of the cast. Casts between numeric types convert; float to integer
+    /// truncates. Any other cast results in no value.
     pub cast: Option<FieldType>,
 }
 
 impl Input {
-    /// The type of the values after the cast; `None` when the cast leaves no value.
+    /// Returns the type of the values after the cast, or `None` if the cast results in no value.
     pub fn output_type(&self) -> Option<FieldType> {
         let numeric = |field_type| {
             matches!(field_type, FieldType::Float | FieldType::Integer | FieldType::Unsigned)
@@ -107,17 +109,17 @@ impl Input {
 /// One aggregate or selector over one field.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AggregateCall {
-    /// Which function.
+    /// The function.
     pub function: AggregateFunction,
-    /// Over what.
+    /// The field that the function reads.
     pub input: Input,
-    /// Selectors only: fields and tags to take from the selected point.
+    /// Selectors only: the fields and tags to take from the selected point.
     pub beside: Vec<Beside>,
 }
 
 impl AggregateCall {
-    /// Whether nothing is rounded: its states come to the same however its rows are grouped. Sums
-    /// of floats and the moments of a deviation differ in their last digits.
+    /// Whether the states do not depend on the grouping of rows, because no step rounds. Float sums
+    /// and the moments of a standard deviation differ in their last digits.
     pub(super) fn is_exact(&self) -> bool {
         let is_whole = || {
             let of = self.input.output_type();
@@ -131,69 +133,73 @@ impl AggregateCall {
     }
 }
 
-/// What a selector takes from the selected point beside the value.
+/// A field or tag that a selector returns from the selected point, next to the value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Beside {
-    /// A field, null where the point lacks it.
+    /// A field, null if the point lacks it.
     Field(Input),
-    /// A tag, '' where the series lacks it.
+    /// A tag, '' if the series lacks it.
     Tag(ColumnId),
 }
 
-/// Functions whose partial states merge, so that a shard can answer with states instead of rows.
+/// An aggregate function with mergeable partial states. A shard can return states instead of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum AggregateFunction {
-    /// Number of values.
+    /// The number of values.
     Count,
-    /// Sum; integers wrap as in 1.x.
+    /// The sum. Integers wrap on overflow, as in 1.x.
     Sum,
-    /// Sum and count.
+    /// The mean, as a sum and a count.
     Mean,
-    /// Smallest value; ties: earliest time.
+    /// The smallest value; ties: earliest time.
     Min,
-    /// Largest value; ties: earliest time.
+    /// The largest value; ties: earliest time.
     Max,
-    /// Value at the earliest time; ties: larger value (booleans: false).
+    /// The value at the earliest time. At equal times, the larger value wins (booleans: false).
     First,
-    /// Value at the latest time; ties: larger value (booleans: true).
+    /// The value at the latest time. At equal times, the larger value wins (booleans: true).
     Last,
-    /// Smallest and largest value.
+    /// The spread, as the smallest and the largest value.
     Spread,
-    /// Count, mean and squared distance (merged by Chan's formula).
+    /// The standard deviation, as count, mean and squared distance (merged by Chan's formula).
     Stddev,
-    /// [`Self::First`] or [`Self::Last`] of all series of a group without windows, of which 1.x
-    /// looks at two. What stands beside begins with the texts that order them: the tags of the
-    /// series in order of their names and, with `by_text`, before them the text shown.
+    /// [`Self::First`] or [`Self::Last`] over all series of a group without windows. 1.x considers
+    /// only two series of the group. The extra columns of the call begin with the texts that order
+    /// the series: the tags in order of their names. With `by_text`, the displayed text precedes
+    /// the tags.
     Met {
-        /// Last instead of first.
+        /// Whether the function is last() instead of first().
         latest: bool,
-        /// The two whose texts come first (last) instead of the two ends, if all have a text.
+        /// Whether the two series with the first (last) texts count, instead of the first and the
+        /// last series. Applies only if all series have a text.
         by_text: bool,
     },
-    /// SQL: number of rows, whatever they have; the input is not looked at.
+    /// SQL: The number of rows. Ignores the input.
     Rows,
-    /// SQL: [`Self::First`] of rows, whatever they have; the value is the time.
+    /// SQL: [`Self::First`] over all rows. The value is the row's time.
     FirstRow,
-    /// SQL: [`Self::Last`] of the same.
+    /// SQL: [`Self::Last`] over all rows. The value is the row's time.
     LastRow,
 }
 
 impl AggregateFunction {
-    /// Whether it looks at the values of its input, and not at rows alone.
+    /// Whether the function reads the values of its input. If false, it only counts or selects
+    /// rows.
     pub fn reads_input(self) -> bool {
         !matches!(self, Self::Rows | Self::FirstRow | Self::LastRow)
     }
 }
 
-/// GROUP BY time(every, offset), in UTC or in a zone.
+/// GROUP BY time(every, offset), in UTC or in a time zone.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Window {
-    /// Width, nanoseconds, above 0.
+    /// Width in nanoseconds, above 0.
     pub every_ns: i64,
-    /// Offset of the window starts from the epoch, nanoseconds.
+    /// Offset of the window starts from the epoch, in nanoseconds.
     pub offset_ns: i64,
-    /// tz(): from each time on (nanoseconds, ascending), local time is UTC plus this many
-    /// nanoseconds. Empty is UTC. The edge knows the zone rules; a shard does not.
+    /// The UTC offsets of tz(): pairs of a start time and the local time's distance from UTC, both
+    /// in nanoseconds, ascending by time. Empty means UTC. The edge reads the zone rules and sends
+    /// the offsets, because a shard has no zone rules.
     pub zone: Vec<(i64, i64)>,
 }
 
@@ -202,25 +208,26 @@ pub struct Window {
 pub enum Predicate {
     /// Always true or always false.
     Constant(bool),
-    /// Both.
+    /// True if both predicates are true.
     And(Box<Predicate>, Box<Predicate>),
-    /// Either.
+    /// True if at least one predicate is true.
     Or(Box<Predicate>, Box<Predicate>),
     /// A comparison of two expressions.
     Compare(Comparison, Box<Operand>, Box<Operand>),
-    /// Whether the text of a tag or string field matches a regex (Go syntax, unanchored);
-    /// `negated` for `!~`. A missing string field matches neither.
+    /// A regex match on the text of a tag or string field (Go syntax, unanchored). A missing string
+    /// field satisfies neither `=~` nor `!~`.
     Matches {
-        /// Tag or string field.
+        /// The tag or string field.
         operand: Box<Operand>,
-        /// Source text.
+        /// The regex source.
         regex: String,
-        /// `!~`
+        /// Whether the operator is `!~`.
         negated: bool,
     },
-    /// A boolean field that is true.
+    /// True if the boolean field is true.
     IsTrue(Box<Operand>),
-    /// Exactly one of both. Negates a predicate together with `Constant(true)`.
+    /// True if exactly one predicate is true. With `Constant(true)`, it negates the other
+    /// predicate.
     Differ(Box<Predicate>, Box<Predicate>),
 }
 
@@ -236,12 +243,12 @@ pub enum Comparison {
     GreaterOrEqual,
 }
 
-/// An expression inside a predicate. WHERE divides integers as integers (1.x `ast.go`).
+/// An expression inside a predicate. Integers divide as integers in a WHERE clause (1.x `ast.go`).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Operand {
     /// A field of the row.
     Field(Input),
-    /// A tag of the row's series, '' when it lacks it.
+    /// A tag of the row's series, '' if the series lacks it.
     Tag(ColumnId),
     /// A constant.
     Literal(FieldValue),
@@ -265,34 +272,35 @@ pub enum Arithmetic {
     BitXor,
 }
 
-/// A place in the order of an answer: groups by key, and rows or windows of each by time.
+/// A position in the result's order: groups by key, then rows or windows by time.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Place {
-    /// Values of the group tags: all groups before it lie before the place,
+    /// The values of the group tags. All groups that precede this key precede the place.
     pub group: Vec<String>,
-    /// and of it the times before this one in the direction of the answer, nanoseconds.
+    /// The time within the group, in nanoseconds. Earlier times, in the result's direction, precede
+    /// the place.
     pub time_ns: i64,
 }
 
-/// Where a piece of an answer begins, and where its slice ends.
+/// The range of a slice and the start of a page in it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Resume {
-    /// Nothing of the answer before it is wanted.
+    /// The start of the slice. The slice excludes the result before this place.
     pub from: Option<Place>,
-    /// Nothing of it from there on is.
+    /// The end of the slice. The caller does not need the result from this place onwards.
     pub until: Option<Place>,
-    /// How far the shard had come when the last piece of this slice ended.
+    /// The position at which the previous page of this slice ended.
     pub position: Option<Position>,
 }
 
 impl Resume {
-    /// Whether it is not the first piece.
+    /// Whether the request continues an earlier page or slice.
     pub fn goes_on(&self) -> bool {
         self.from.is_some() || self.position.is_some()
     }
 
-    /// What somebody who asks only one shard asks next; `until` and `position` are what the piece
-    /// that begins here says. `None`: it was the last.
+    /// Returns the next request of a caller that reads only one shard, or `None` after the last
+    /// page. `until` and `position` come from the page that begins at `self`.
     #[must_use]
     pub fn after(self, until: Option<Place>, position: Option<Position>) -> Option<Self> {
         match (position, until.or(self.until)) {
@@ -303,75 +311,79 @@ impl Resume {
     }
 }
 
-/// How far a shard has come with a slice: everything of the times before `stretch` is answered, and
-/// inside it the series before `series`. Opaque to the edge, which hands it back as it came.
+/// A shard's progress in a slice. The shard has read all times before `stretch`, and inside
+/// `stretch` all series before `series`. The edge returns the position unchanged and does not
+/// interpret it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Position {
-    /// The tags in whose order the series come.
+    /// The tags that define the order of series.
     pub order: Vec<ColumnId>,
-    /// Which times.
+    /// The time range that the shard was reading.
     pub stretch: TimeRange,
-    /// The key of the last series that was reached.
+    /// The key of the last series that the shard reached.
     pub series: Vec<u8>,
-    /// Its first time that is not answered, in the direction of the answer, nanoseconds. `None`:
-    /// it is through.
+    /// The first unread time of this series in the result's direction, in nanoseconds. `None` if
+    /// the series has been read completely.
     pub time_ns: Option<i64>,
 }
 
-/// Rows of one measurement that go.
+/// A delete of rows in one measurement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Deletion {
-    /// Which measurement.
+    /// The measurement.
     pub measurement: MeasurementId,
-    /// On tags only; `None` deletes every series.
+    /// A condition on tags only. `None` deletes rows of every series.
     pub predicate: Option<Predicate>,
-    /// Only rows inside go.
+    /// The time range of the deleted rows.
     pub time: TimeRange,
 }
 
-/// What exists, for SHOW statements: names of live columns, tag values or series of measurements.
+/// A request for the metadata that SHOW statements list: live columns, tag values or series of
+/// measurements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SummaryRequest {
-    /// The measurements asked about; each is answered only if it has live rows that match.
+    /// The measurements to summarise. The result lists those with live rows that match.
     pub measurements: Vec<MeasurementId>,
-    /// Only rows inside count.
+    /// The time range. Rows outside the range do not count.
     pub time: TimeRange,
-    /// Rows before it are past their retention; nanoseconds, `None` for none.
+    /// The oldest time that the retention policy keeps, in nanoseconds. Rows before this time have
+    /// expired. `None` if rows never expire.
     #[serde(default)]
     pub kept_from_ns: Option<i64>,
-    /// On tags only; per measurement, in the order of `measurements`, since ids differ.
+    /// One condition per measurement, on tags only, in the order of `measurements`. Column ids
+    /// differ between measurements.
     pub predicates: Vec<Option<Predicate>>,
-    /// What is wanted.
+    /// The kind of items to list.
     pub want: SummaryWant,
-    /// The measurement (position in `measurements`) and where the shard goes on there, which is the
-    /// shard's own business.
+    /// The position in `measurements` and the shard's own cursor inside that measurement.
     pub resume: Option<(u32, Vec<String>)>,
-    /// Of each measurement the first so many tag values are enough, or so many series in order of
-    /// their text: of these a shard may list more.
+    /// The number of tag values, or of series in text order, that the caller needs per measurement.
+    /// A shard may list more.
     #[serde(default)]
     pub items_max: Option<u64>,
-    /// About how many bytes the page may have, at most [`PIECE_BYTES_MAX`].
+    /// The approximate maximum size of the page in bytes, at most [`PIECE_BYTES_MAX`].
     #[serde(default = "whole_page")]
     pub piece_bytes: u32,
 }
 
-/// What a summary lists.
+/// The kind of items in a summary.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum SummaryWant {
-    /// Nothing but which measurements are alive.
+    /// The measurements that have live rows, without further items.
     Measurements,
-    /// Ids of live columns, fields and tags.
+    /// The ids of live columns, fields and tags.
     Columns,
-    /// Distinct values of these tag columns, per measurement.
+    /// The distinct values of these tag columns, per measurement.
     TagValues(Vec<Vec<ColumnId>>),
-    /// Every series as the values of these tag columns ('' where missing), per measurement.
+    /// Every series as the values of these tag columns ('' if missing), per measurement.
     Series(Vec<Vec<ColumnId>>),
-    /// How many series there are: a hash of each.
+    /// A hash of each series, to count distinct series over shards.
     SeriesHashes {
-        /// Per measurement the tag columns, each with the seed of its values' hashes; a series is
-        /// the sum of those of the values that it has.
+        /// The tag columns per measurement, with a hash seed per tag column. A series' hash is the
+        /// sum of the hashes of its tag values.
         tags: Vec<Vec<(ColumnId, u64)>>,
-        /// No hashes, only their number: no other shard has any of the series.
+        /// Whether to return only the number of series, without hashes. Correct only if no other
+        /// shard has any of these series.
         count_only: bool,
     },
 }

@@ -1,4 +1,4 @@
-//! The rows of one group as far as a piece has room: series by series, those of each by time.
+//! Collects the rows of a group, series by series, in time order, up to the limit.
 
 use super::dense::positions;
 use super::error::ScanError;
@@ -12,32 +12,31 @@ use crate::batch::column::{Column, StringColumn, Values};
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 
-/// Rows are put in order of time, to find the first so many of them, when there are so many times
-/// as many,
+/// With a limit, excess rows are dropped when the number of rows reaches `SHRINK_TIMES` times the
+/// limit, and at least `SHRINK_ROWS_MIN`.
 const SHRINK_TIMES: usize = 2;
-/// and at least so many.
 const SHRINK_ROWS_MIN: usize = 1_024;
 
-/// Rows in the order in which they came.
+/// The rows of a group, in the order in which they were added.
 pub(super) struct GroupRows<'a> {
     fields: &'a [Input],
-    /// Also those without a value.
+    /// Whether to collect rows without a value.
     every_row: bool,
     descending: bool,
-    /// So many by time are wanted.
+    /// The maximum number of rows, by time.
     limit: Option<usize>,
     times_ns: Vec<i64>,
-    /// Of each row the position of its series among those of the group.
+    /// The position of each row's series in the group.
     series: Vec<u32>,
     columns: Vec<Column>,
-    /// One column for each tag, one value for each series.
+    /// One column for each tag, with one value for each series.
     tags: Vec<StringColumn>,
-    /// Rows beyond are not among the first so many.
+    /// The times that may still contain requested rows.
     open: TimeRange,
 }
 
 impl<'a> GroupRows<'a> {
-    /// No rows yet; each gets `tags` tags. Whether every row counts stands beside the fields.
+    /// Creates an empty group. Each row will have `tags` tags.
     pub(super) fn new(
         (fields, every_row): (&'a [Input], bool),
         tags: usize,
@@ -57,30 +56,31 @@ impl<'a> GroupRows<'a> {
         }
     }
 
-    /// The times that may still have rows which are wanted.
+    /// Returns the times that may still contain requested rows.
     pub(super) fn open(&self) -> TimeRange {
         self.open
     }
 
-    /// Whether there are as many rows as are wanted.
+    /// Whether the group has enough rows.
     pub(super) fn is_done(&self) -> bool {
         self.limit.is_some_and(|limit| self.times_ns.len() >= limit)
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub(super) fn len(&self) -> usize {
         self.times_ns.len()
     }
 
-    /// About how many bytes the rows take.
+    /// Returns the approximate size of the rows, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let fields: usize = self.columns.iter().map(Column::bytes).sum();
         let tags: usize = self.tags.iter().map(StringColumn::bytes).sum();
         self.times_ns.len() * (8 + 4 * self.tags.len()) + fields + tags
     }
 
-    /// Takes in the rows of `run`, all of one series with these tags, that `mask` selects and that
-    /// have a value in one of the fields, or every one. Says whether there is any.
+    /// Adds rows of `run`, which all belong to one series with these tags. Adds the rows that
+    /// `mask` selects and that have a value in one of the fields, or all selected rows with
+    /// `every_row`. Returns whether it added a row.
     ///
     /// # Errors
     /// [`ScanError::ColumnType`].
@@ -101,7 +101,7 @@ impl<'a> GroupRows<'a> {
         let any = if self.every_row { None } else { any_value(&reads) };
         let mut chosen =
             positions(mask, any.as_deref(), rows).unwrap_or_else(|| (0..rows as u32).collect());
-        // No more of one series than would be wanted if it were alone.
+        // One series never contributes more rows than the limit.
         if let Some(limit) = self.limit {
             match self.descending {
                 true => drop(chosen.drain(..chosen.len().saturating_sub(limit))),
@@ -126,11 +126,10 @@ impl<'a> GroupRows<'a> {
         Ok(true)
     }
 
-    /// Takes in rows of groups like this one that were read before, each as one of a series of its
-    /// own.
+    /// Adds the rows of a cached group. Each row becomes a separate series.
     ///
     /// # Errors
-    /// [`ScanError::Kept`] when they are of another request.
+    /// [`ScanError::Kept`] when the rows belong to another request.
     pub(super) fn absorb(
         &mut self,
         times_ns: &[i64],
@@ -163,15 +162,15 @@ impl<'a> GroupRows<'a> {
         }
     }
 
-    /// Keeps the first `limit` rows by time and closes the times behind them.
+    /// Keeps the first `limit` rows by time, and excludes later times.
     fn shrink(&mut self, limit: usize) {
         let Some(last) = limit.checked_sub(1).filter(|&at| at < self.times_ns.len()) else {
             return;
         };
-        // The order of numbers is turned by turning their bits.
+        // Inverting the bits reverses the order of integers.
         let turned = |time_ns: i64| if self.descending { !time_ns } else { time_ns };
         let times_ns = self.times_ns.iter().map(|&time_ns| turned(time_ns));
-        // Between equal times the order of series decides, which is that of the rows.
+        // Rows with equal times are ordered by series, which is the order in which rows were added.
         let mut first: Vec<(i64, u32)> = times_ns.zip(0..).collect();
         let last_ns = turned(first.select_nth_unstable(last).1.0);
         match self.descending {
@@ -199,7 +198,7 @@ impl<'a> GroupRows<'a> {
         }
     }
 
-    /// The rows; `None` when there is none.
+    /// Returns the rows, or `None` if the group is empty.
     pub(super) fn finish(self) -> Option<GroupData> {
         let tags = self.tags.iter().map(|of_series| coded(of_series, &self.series)).collect();
         let (times_ns, fields) = (self.times_ns, self.columns);
@@ -207,7 +206,7 @@ impl<'a> GroupRows<'a> {
     }
 }
 
-/// The text of each row by that of its series, each distinct one kept once.
+/// Returns the text of each row's series as a dictionary column with distinct entries.
 fn coded(of_series: &StringColumn, series: &[u32]) -> StringColumn {
     let mut dictionary = StringColumn::default();
     let mut known: std::collections::HashMap<&str, u32, foldhash::fast::FixedState> =
@@ -230,7 +229,7 @@ fn new_column(input: &Input) -> Column {
     Column::new(input.output_type().unwrap_or(FieldType::Float))
 }
 
-/// Rows in which some field has a value; `None` when every row has.
+/// Returns for each row whether a field has a value, or `None` if all rows have one.
 fn any_value(reads: &[Option<Read<'_>>]) -> Option<Vec<bool>> {
     let mut any: Option<Vec<bool>> = None;
     for read in reads.iter().flatten() {
@@ -243,7 +242,7 @@ fn any_value(reads: &[Option<Read<'_>>]) -> Option<Vec<bool>> {
     any
 }
 
-/// Appends the rows at `positions`, nulls where there is nothing to read.
+/// Appends the rows at `positions`, or nulls if `read` is `None`.
 fn append(column: &mut Column, read: Option<&Read<'_>>, positions: &[u32]) {
     let Some(read) = read else {
         positions.iter().for_each(|_| column.push_null());

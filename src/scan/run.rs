@@ -7,37 +7,36 @@ use crate::batch::column::Column;
 use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 
-/// Decoded rows: times ascending and distinct within one series.
+/// Decoded rows of one or several series. The times of a series ascend and are distinct.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Rows {
-    /// Times, nanoseconds.
+    /// The row times in nanoseconds.
     pub(super) times_ns: Vec<i64>,
-    /// Those of the columns that were asked for in which some row has a value, each as long as
-    /// `times_ns`.
+    /// The requested columns with at least one value. Each column has as many rows as `times_ns`.
     pub(super) columns: Vec<(ColumnId, Rc<Column>)>,
 }
 
-/// The rows of one series among those of several.
+/// A series' rows in a block of several series.
 #[derive(Clone, Debug)]
 pub(super) struct Run {
-    /// Other series may lie outside `rows`.
+    /// The block. Rows outside `rows` may belong to other series.
     pub(super) block: Rc<Rows>,
-    /// Positions of this series' rows.
+    /// The positions of the series' rows in the block.
     pub(super) rows: Range<usize>,
 }
 
 impl Run {
-    /// Times of the rows.
+    /// Returns the times of the rows.
     pub(super) fn times(&self) -> &[i64] {
         self.block.times_ns.get(self.rows.clone()).unwrap_or_default()
     }
 
-    /// The column, over the whole block.
+    /// Returns the column, over the whole block.
     pub(super) fn column(&self, id: ColumnId) -> Option<&Column> {
         self.block.columns.iter().find(|(column, _)| *column == id).map(|(_, column)| &**column)
     }
 
-    /// The rows inside `time`; `None` when there are none.
+    /// Returns the rows inside `time`, or `None` if no row is inside.
     pub(super) fn trim(mut self, time: TimeRange) -> Option<Self> {
         let times = self.times();
         let start = times.partition_point(|&t| t < time.start_ns);

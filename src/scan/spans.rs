@@ -1,4 +1,4 @@
-//! Sorted times to windows, and windows to slots of accumulators.
+//! Assigns sorted times to windows, and windows to accumulator slots.
 
 use std::collections::HashMap;
 use std::ops::Range;
@@ -7,44 +7,44 @@ use foldhash::fast::FixedState;
 
 use super::request::Window;
 
-/// Consecutive rows of one window.
+/// Consecutive rows in the same window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Span {
     /// The window's slot.
     pub(super) slot: usize,
-    /// Which rows.
+    /// The positions of the rows.
     pub(super) rows: Range<usize>,
 }
 
-/// The windows of one group that have been seen, each with a slot. Slots are given in order of
-/// appearance; nothing that leaves a scan depends on the order of the map.
+/// The windows of a group with their slots. Slots are assigned in the order of first use. No result
+/// of a scan depends on the map's iteration order.
 pub(super) struct Slots {
     window: Option<Window>,
-    /// Start of the one window when there is no GROUP BY time().
+    /// The start of the only window, without GROUP BY time().
     start_ns: i64,
     starts_ns: Vec<i64>,
-    /// Slot of each start; `None` while the starts ascend or descend and can be searched.
+    /// The slot of each start. `None` while the starts are sorted and allow a binary search.
     slots: Option<HashMap<i64, usize, FixedState>>,
     last: usize,
 }
 
 impl Slots {
-    /// No windows yet. `start_ns` stands for the whole range when `window` is none.
+    /// Creates an empty list. Without a window, `start_ns` is the start of the whole range.
     pub(super) fn new(window: Option<Window>, start_ns: i64) -> Self {
         Self { window, start_ns, starts_ns: Vec::new(), slots: None, last: 0 }
     }
 
-    /// Number of windows.
+    /// Returns the number of windows.
     pub(super) fn len(&self) -> usize {
         self.starts_ns.len()
     }
 
-    /// Start of the window of each slot, nanoseconds.
+    /// Returns the start of each slot's window, in nanoseconds.
     pub(super) fn starts_ns(&self) -> &[i64] {
         &self.starts_ns
     }
 
-    /// Appends the windows of `times`, which ascend, to `spans`.
+    /// Appends the windows of the ascending `times` to `spans`.
     pub(super) fn cut(&mut self, times: &[i64], spans: &mut Vec<Span>) {
         let Some(window) = self.window.take() else {
             if !times.is_empty() {
@@ -55,7 +55,7 @@ impl Slots {
         };
         let (mut row, mut end_ns) = (0, i64::MIN);
         while let Some(&time_ns) = times.get(row) {
-            // The next window usually follows the last: no division then.
+            // The next window is usually adjacent, which saves a division.
             let next_ns = end_ns.saturating_add(window.every_ns);
             let start_ns = if window.zone.is_empty() && row > 0 && time_ns < next_ns {
                 std::mem::replace(&mut end_ns, next_ns)
@@ -74,15 +74,15 @@ impl Slots {
         self.window = Some(window);
     }
 
-    /// The slot of a window by the start that a state names; without windows there is but one.
+    /// Returns the slot for a state's window start. Without windows, all states share one slot.
     pub(super) fn slot_of(&mut self, start_ns: i64) -> usize {
         let start_ns = if self.window.is_some() { start_ns } else { self.start_ns };
         self.slot(start_ns)
     }
 
-    /// The slot of the window that starts at `start_ns`.
+    /// Returns the slot of the window that starts at `start_ns`.
     pub(super) fn slot(&mut self, start_ns: i64) -> usize {
-        // Series after series walks through the same windows.
+        // Successive series usually visit the same windows.
         for guess in [self.last, self.last + 1] {
             if self.starts_ns.get(guess) == Some(&start_ns) {
                 self.last = guess;
@@ -104,8 +104,8 @@ impl Slots {
         self.last
     }
 
-    /// The first time of the window of a slot in that direction, if every time before it lies in
-    /// an earlier window, and none behind it does.
+    /// Returns the first time of a slot's window in the given direction. `None` if the times before
+    /// and after it do not separate earlier from later windows.
     pub(super) fn border_ns(&self, slot: usize, descending: bool) -> Option<i64> {
         let start_ns = *self.starts_ns.get(slot)?;
         let window = self.window.as_ref()?;
@@ -116,7 +116,7 @@ impl Slots {
         Some(if descending { end_ns.saturating_sub(1) } else { start_ns })
     }
 
-    /// Slots in order of their windows.
+    /// Returns the slots in the order of their windows.
     pub(super) fn order(&self, descending: bool) -> Vec<usize> {
         let mut order: Vec<usize> = (0..self.starts_ns.len()).collect();
         let mut descends = false;
@@ -145,8 +145,8 @@ fn by_start(starts_ns: &[i64]) -> HashMap<i64, usize, FixedState> {
     starts_ns.iter().copied().zip(0..).collect()
 }
 
-/// Where `start_ns` is among starts that ascend or descend, or where it goes on with them; `None`
-/// if it breaks their order.
+/// Returns the position of `start_ns` among sorted starts, or the next free position if it extends
+/// their order. `None` if it breaks the order.
 fn searched(starts_ns: &[i64], start_ns: i64) -> Option<usize> {
     let (Some(&first), Some(&last)) = (starts_ns.first(), starts_ns.last()) else { return Some(0) };
     let count = starts_ns.len();
@@ -161,12 +161,12 @@ fn searched(starts_ns: &[i64], start_ns: i64) -> Option<usize> {
     (at == count || starts_ns.get(at) == Some(&start_ns)).then_some(at)
 }
 
-/// The items at these positions.
+/// Returns the items at these positions.
 pub(super) fn keep<T: Clone>(items: &[T], order: &[usize]) -> Vec<T> {
     order.iter().filter_map(|&slot| items.get(slot).cloned()).collect()
 }
 
-/// First position from `from` on whose time is not below `end_ns`; at least `from + 1`.
+/// Returns the first position after `from` whose time is at least `end_ns`.
 fn gallop(times: &[i64], from: usize, end_ns: i64) -> usize {
     let below = |position: usize| times.get(position).is_some_and(|&time_ns| time_ns < end_ns);
     let (mut low, mut step) = (from + 1, 1);
@@ -219,7 +219,7 @@ mod tests {
             let mut slots = Slots::new(None, 0);
             let mut starts: Vec<i64> = Vec::new();
             for step in 0..20 {
-                // Ascending, descending, any.
+                // Test ascending, descending and random starts.
                 let start_ns = match round % 3 {
                     0 => step + random.i64(0..2),
                     1 => -step - random.i64(0..2),

@@ -1,4 +1,4 @@
-//! The partial states of one group while its series are read.
+//! The partial states of a group while its series are read.
 
 use super::accumulator::Accumulator;
 use super::dense::{Chosen, Neighbours};
@@ -12,16 +12,16 @@ use super::run::Run;
 use super::spans::Slots;
 use crate::model::ids::ColumnId;
 
-/// States of every call over the windows of one group.
+/// The states of all calls over a group's windows.
 pub(super) struct GroupStates<'a> {
     calls: &'a [AggregateCall],
     accumulators: Vec<Box<dyn Accumulator>>,
     slots: Slots,
     descending: bool,
     limit: Option<u64>,
-    /// One point of each call is enough: the first that is met in order of time.
+    /// Whether one point per call suffices: the first point in the reading direction.
     is_of_one_end: bool,
-    /// Windows from this time on in the direction of the answer are dropped.
+    /// The time at which dropped windows begin, in the direction of the result.
     cut_ns: Option<i64>,
 }
 
@@ -36,12 +36,12 @@ impl<'a> GroupStates<'a> {
     ) -> Result<Self, ScanError> {
         let accumulators = calls.iter().map(accumulator).collect::<Result<_, _>>()?;
         let slots = Slots::new(window.cloned(), start_ns);
-        // Clocks that change put rows into windows out of order.
+        // With a clock change, windows are not in the order of rows.
         let limit = limit.filter(|_| window.is_some_and(|window| window.zone.is_empty()));
         Ok(Self { calls, accumulators, slots, descending, limit, is_of_one_end, cut_ns: None })
     }
 
-    /// Takes in the rows of `run` that `mask` selects.
+    /// Adds the rows of `run` that `mask` selects.
     ///
     /// # Errors
     /// [`ScanError::ColumnType`].
@@ -52,7 +52,7 @@ impl<'a> GroupStates<'a> {
         tag: &'r dyn Fn(ColumnId) -> &'r str,
     ) -> Result<(), ScanError> {
         let neighbours = Neighbours { tag };
-        // Most inputs have no nulls: they share one list of rows and windows.
+        // Most inputs have no nulls and share one list of rows and windows.
         let mut shared: Option<Option<Chosen<'_>>> = None;
         for (call, accumulator) in self.calls.iter().zip(&mut self.accumulators) {
             let read = match call.function {
@@ -76,14 +76,14 @@ impl<'a> GroupStates<'a> {
         Ok(())
     }
 
-    /// Takes in states that were read elsewhere, by call.
+    /// Adds states from another reader or cache entry, in the order of the calls.
     ///
     /// # Errors
-    /// [`ScanError::States`] when they are of other calls.
+    /// [`ScanError::States`] when the states belong to other calls.
     pub(super) fn absorb(&mut self, states: &[PartialColumn]) -> Result<(), ScanError> {
         let (mut slots, mut slots_of): (Vec<usize>, &[i64]) = (Vec::new(), &[]);
         for (accumulator, state) in self.accumulators.iter_mut().zip(states) {
-            // Most calls have a value in the same windows.
+            // Most calls have values in the same windows.
             if slots_of != state.windows_ns {
                 slots_of = &state.windows_ns;
                 slots.clear();
@@ -94,9 +94,9 @@ impl<'a> GroupStates<'a> {
         Ok(())
     }
 
-    /// Drops the last windows in the direction of the answer until the states take at most
-    /// `bytes_max`; answers the first time that they do not tell any more, if there is one now.
-    /// One window is always kept, and windows stay where a change of the clocks is near.
+    /// Drops the last windows, in the direction of the result, until the states take at most
+    /// `bytes_max` bytes. Returns the first time of the dropped windows, if any. Keeps at least one
+    /// window, and keeps windows near a clock change.
     pub(super) fn cut(&mut self, bytes_max: usize) -> Option<i64> {
         let count = self.slots.len();
         let bytes = self.bytes();
@@ -118,13 +118,13 @@ impl<'a> GroupStates<'a> {
         self.cut_ns
     }
 
-    /// About how many bytes the states take in a page.
+    /// Returns the approximate size of the states in a page, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.accumulators.iter().map(|accumulator| accumulator.bytes()).sum()
     }
 
-    /// Whether every window that is wanted is whole, given that all rows before a time in the
-    /// scan's direction have been taken in: only the last window seen may be open.
+    /// Whether all requested windows are complete. The caller must have added all rows before some
+    /// time in the reading direction, so only the last window may be incomplete.
     pub(super) fn is_done(&self) -> bool {
         let starts_ns = self.slots.starts_ns();
         if self.is_of_one_end {
@@ -134,7 +134,7 @@ impl<'a> GroupStates<'a> {
         self.limit.is_some_and(|limit| self.slots.len() as u64 > limit)
     }
 
-    /// The states; `None` when no call has any.
+    /// Returns the states, or `None` if no call has a state.
     pub(super) fn finish(self) -> Option<GroupData> {
         let order = self.slots.order(self.descending);
         let starts_ns = self.slots.starts_ns();

@@ -1,8 +1,8 @@
-//! The stretches of time in which a slice is read, one after the other.
+//! The time ranges (stretches) in which a slice is read successively.
 //!
-//! Where everything is wanted there is one, or as many as runs make necessary. Where the first few
-//! rows are enough, or a page of them, or the last point of each group, the first one is about as
-//! long as those are, and each one behind four times as long as the one before.
+//! If the request needs all rows, there is one stretch, or more if the number of runs requires it.
+//! If the first few rows, one page, or the last point of each group suffice, the first stretch is
+//! about long enough for them. Each further stretch is four times as long as its predecessor.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -17,30 +17,30 @@ use super::tiles::{self, Tiling};
 use crate::model::ids::MeasurementId;
 use crate::model::time::TimeRange;
 
-/// How much longer the next stretch is.
+/// The growth factor of successive stretches.
 const GROWTH: i128 = 4;
-/// Rows that a slice of one group should have.
+/// The target number of rows in a slice with a single group.
 const SLICE_ROWS: u64 = 1 << 16;
 
-/// The stretches that are left, in the direction of the answer.
+/// The remaining stretches, in the direction of the result.
 pub(super) struct Stretches {
-    /// The latest comes first.
+    /// Whether the latest stretch comes first.
     is_backwards: bool,
     left: VecDeque<TimeRange>,
-    /// How long the next one is at most, nanoseconds.
+    /// The maximum length of the next stretch, in nanoseconds.
     span: Option<i128>,
-    /// Whether a slice ends at the end of one.
+    /// Whether a slice ends at the end of a stretch.
     ends_slices: bool,
     tiling: Tiling,
-    /// What is asked about.
+    /// The requested time range.
     asked: TimeRange,
 }
 
 impl Stretches {
-    /// Those of a request, from where the last piece ended.
+    /// Creates the stretches of a request, starting where the previous page ended.
     ///
     /// # Errors
-    /// Those of the reader.
+    /// The errors of the reader.
     pub(super) fn new(
         reader: &dyn Reader,
         request: &ScanRequest,
@@ -88,14 +88,14 @@ impl Stretches {
         Ok(Self { is_backwards, left, span, ends_slices, tiling, asked: request.time })
     }
 
-    /// The next one.
+    /// Removes and returns the next stretch.
     pub(super) fn next(&mut self) -> Option<TimeRange> {
         let piece = self.left.pop_front()?;
         let Some(span) = self.span.filter(|&span| span < piece.length_ns()) else {
             return Some(piece);
         };
         self.span = Some(span.saturating_mul(GROWTH));
-        // It is shorter than the piece, whose ends are times.
+        // The stretch is shorter than the remaining range, whose ends are `i64` times.
         let (stretch, rest) = match self.is_backwards {
             true => {
                 let cut_ns = (i128::from(piece.end_ns) - span) as i64;
@@ -110,19 +110,19 @@ impl Stretches {
         Some(stretch)
     }
 
-    /// Times of which the next one is a part, or all.
+    /// Returns a range that contains the next stretch.
     pub(super) fn first(&self) -> Option<TimeRange> {
         self.left.front().copied()
     }
 
-    /// All that is left, from its start to its end.
+    /// Returns the range from the start to the end of the remaining stretches.
     pub(super) fn rest(&self) -> Option<TimeRange> {
         let start_ns = self.left.iter().map(|piece| piece.start_ns).min()?;
         let end_ns = self.left.iter().map(|piece| piece.end_ns).max()?;
         Some(TimeRange::new(start_ns, end_ns))
     }
 
-    /// Leaves out what lies outside `time`.
+    /// Removes all times outside `time`.
     pub(super) fn keep_inside(&mut self, time: TimeRange) {
         for piece in &mut self.left {
             *piece = piece.intersect(&time);
@@ -130,7 +130,7 @@ impl Stretches {
         self.left.retain(|piece| !piece.is_empty());
     }
 
-    /// The one that comes next, if it and `last` are tiles side by side.
+    /// Returns the next stretch if it is the neighbouring tile of `last`.
     pub(super) fn neighbour(&self, last: TimeRange) -> Option<TimeRange> {
         let is_next = |next: &&TimeRange| match self.is_backwards {
             true => next.end_ns == last.start_ns && self.tiling.has_border(last.start_ns),
@@ -139,8 +139,8 @@ impl Stretches {
         self.left.front().filter(is_next).copied()
     }
 
-    /// Whether a stretch is what an end of the range leaves of a tile. The next question has
-    /// another range, most likely.
+    /// Whether an end of the requested range cuts this tile off. The next request probably has
+    /// another range, so a partial tile is not worth caching.
     pub(super) fn is_cut_off(&self, stretch: TimeRange) -> bool {
         let starts = stretch.start_ns == self.asked.start_ns;
         let ends = stretch.end_ns == self.asked.end_ns;
@@ -148,31 +148,31 @@ impl Stretches {
             || (ends && self.tiling.cuts_at(stretch.end_ns))
     }
 
-    /// Whether a tile is kept when it is first read.
+    /// Whether a tile is cached at its first read.
     pub(super) fn keeps_at_once(&self) -> bool {
         self.tiling.keeps_at_once
     }
 
-    /// Tiles that may be read together.
+    /// Returns the number of tiles to read together.
     pub(super) fn tiles_at_once(&self) -> usize {
         self.tiling.at_once
     }
 
-    /// Cells of a piece by series of what is read for tiles, where there are any.
+    /// Returns the number of cells per piece, if tiles are read in pieces.
     pub(super) fn piece_cells(&self) -> Option<u64> {
         self.tiling.piece_cells
     }
 
-    /// Whether the slice ends at the end of the last stretch: `groups` have enough rows, or the
-    /// stretch was begun by an earlier piece (`is_resumed`), and there are more.
+    /// Whether the slice ends with the last stretch. This requires further stretches, and either
+    /// enough rows in `groups` or a stretch that an earlier page began (`is_resumed`).
     pub(super) fn is_enough(&self, groups: &Groups<'_>, is_resumed: bool) -> bool {
         let has_enough = is_resumed || groups.rows() as u64 >= SLICE_ROWS / 2;
         self.ends_slices && !self.left.is_empty() && has_enough
     }
 }
 
-/// The times inside `time` that there are rows of, and what there is at the end of them that comes
-/// first: of a month only its last day is looked at.
+/// Returns the range of existing rows inside `time`, and a survey of the end that is read first.
+/// For a month of rows, the survey covers only the last day.
 fn survey_of_end(
     reader: &dyn Reader,
     measurement: MeasurementId,
@@ -210,7 +210,7 @@ fn survey_of_end(
     Ok((survey.time, survey))
 }
 
-/// The end of a range at which the only points are that matter.
+/// The end of a range that contains all needed points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
     Earliest,
@@ -218,7 +218,7 @@ pub(super) enum End {
 }
 
 impl End {
-    /// That of an output, if it asks for nothing but the point there.
+    /// Returns the end for an output that needs only the first or the last point.
     pub(super) fn of(output: &Output) -> Option<Self> {
         let Output::Aggregates { calls, window: None, .. } = output else { return None };
         let mut ends = calls.iter().map(|call| match call.function {
@@ -235,29 +235,30 @@ impl End {
     }
 }
 
-/// Whether rows count whatever they have, which then come in any order.
+/// Whether rows without values count, in any order.
 fn takes_every_row(output: &Output) -> bool {
     matches!(output, Output::Rows { every_row: true, .. })
 }
 
-/// Whether the first few rows or windows of each group are enough.
+/// Whether the first few rows or windows of each group suffice.
 fn is_limited(output: &Output) -> bool {
     match output {
         Output::Rows { limit, .. } => limit.is_some(),
-        // Clocks that change put rows into windows out of order.
+        // With a clock change, windows are not in the order of rows.
         Output::Aggregates { limit, window, .. } => {
             limit.is_some() && window.as_ref().is_some_and(|window| window.zone.is_empty())
         }
     }
 }
 
-/// How long the first stretch should be.
+/// Returns the length of the first stretch.
 fn first_span(request: &ScanRequest, survey: &Survey, ends_slices: bool) -> Option<i128> {
     let groups = if request.group_by.is_empty() { 1 } else { survey.series.max(1) };
     let wanted = match &request.output {
         Output::Aggregates { .. } if End::of(&request.output).is_some() => groups.saturating_mul(2),
         Output::Aggregates { limit, window, .. } => {
-            // One to see that the last one is whole, one because the first is cut by the range.
+            // Two more windows: one shows that the last window is complete, and the range cuts off
+            // the first one.
             let windows = i128::from((*limit)?).saturating_add(2);
             return Some(windows.saturating_mul(i128::from(window.as_ref()?.every_ns.max(1))));
         }

@@ -1,10 +1,9 @@
-//! Cuts time into tiles, whose states are kept: the next refresh of a dashboard reads what is new.
+//! Divides time into tiles with cached states, so that a dashboard refresh reads only new rows.
 //!
-//! A tile begins and ends where windows do and lies where it lies whatever the range that is asked
-//! for, so that another range has the same ones. What a tile came to is kept by what was asked and
-//! by the version of its rows ([`Reader::version`]): a write, a delete or a merge among them costs
-//! a reading, never a wrong answer. Without windows, and where series have few rows, the whole
-//! range is one.
+//! Tiles begin and end at window borders that are independent of the requested range, so different
+//! ranges share tiles. The cache key of a tile contains the request and the version of its rows
+//! ([`Reader::version`]). A write, delete or merge in these rows therefore causes a new read, never
+//! a stale result. Without windows, or if series have few rows, the whole range is one tile.
 
 use std::rc::Rc;
 
@@ -21,51 +20,53 @@ use crate::codec::metadata;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 
-/// Tiles of a range.
+/// The maximum number of tiles in a range.
 const TILES_MAX: u64 = 32;
-/// What may be kept of one tile, bytes.
+/// The maximum size of a cached tile, in bytes.
 const KEPT_BYTES_MAX: usize = 1_000_000;
-/// About what the states of a call take in a window, bytes, and beside their windows in a group.
+/// The approximate size of a call's state per window, and the overhead per group, in bytes.
 const WINDOW_BYTES: u64 = 24;
 const GROUP_BYTES: u64 = 200;
-/// Pieces by series that what is read for tiles should have.
+/// The target number of pieces for one read of tiles.
 const PIECES: u64 = 32;
 
-/// Whether the states of a request are kept: it asks for all of an answer, and every row counts.
+/// Whether the states of a request are cached. The request must cover the whole result, and every
+/// row must count.
 pub(super) fn are_kept(request: &ScanRequest) -> bool {
     let Output::Aggregates { limit: None, .. } = &request.output else { return false };
     is_whole(request) && End::of(&request.output).is_none()
 }
 
-/// Whether what the first stretch of a request comes to is kept: it asks for the last points of
-/// groups, or the first ones, of which each lies in a page of its own.
+/// Whether the first stretch of a request is cached. The request must need only the last or first
+/// points of groups. Each of these points is in a separate part page.
 pub(super) fn ends_are_kept(request: &ScanRequest) -> bool {
     is_whole(request) && (End::of(&request.output).is_some() || request.wants_newest())
 }
 
-/// Whether it is no piece of a question.
+/// Whether the request covers the whole result, not only a slice.
 fn is_whole(request: &ScanRequest) -> bool {
     request.resume.from.is_none() && request.resume.until.is_none()
 }
 
-/// Where the times of a request are cut.
+/// The tile borders of a request.
 #[derive(Debug, Default)]
 pub(super) struct Tiling {
-    /// Ascending.
+    /// The borders, ascending, in nanoseconds.
     borders_ns: Vec<i64>,
-    /// Rows lie inside; of no tiles nowhere.
+    /// A time range that contains all rows. `None` if there are no tiles.
     time: Option<TimeRange>,
-    /// States take little, compared with the rows that they come of: a tile is kept when it is
-    /// first read, not when it is asked for a second time.
+    /// Whether a tile is cached at its first read, because its states are small compared with its
+    /// rows. Otherwise it is cached at its second read.
     pub(super) keeps_at_once: bool,
-    /// Tiles that one event can read.
+    /// The number of tiles that one event can read.
     pub(super) at_once: usize,
-    /// Cells of a piece by series, where there are any.
+    /// The number of cells per piece, if tiles are read in pieces.
     pub(super) piece_cells: Option<u64>,
 }
 
 impl Tiling {
-    /// Of a request for rows of which `survey` tells; a tile has at least `least`.
+    /// Creates the tiling of a request for the rows of `survey`, with `least` as the minimum
+    /// contents of a tile.
     pub(super) fn new(request: &ScanRequest, survey: &Survey, least: TileLimits) -> Self {
         let Output::Aggregates { window, calls, .. } = &request.output else {
             return Self::default();
@@ -74,11 +75,12 @@ impl Tiling {
         let cells = survey.rows.saturating_mul(values);
         let piece_cells = Some((cells / PIECES).max(least.piece_cells));
         let worth = least.cells_per_byte.saturating_mul(states_bytes(request, survey));
-        // How many series a predicate leaves is not known: most likely few.
+        // The number of series that satisfy the predicate is unknown. It is probably small.
         let is_of_some = worth > 0 && predicate::reads_tags(request.predicate.as_ref());
-        // What is kept is read in pieces: read as a whole the first answer would not be the second.
+        // Cached tiles are read in pieces, which changes the rounding. Inexact states are cached at
+        // their first read, so that the first and the second result are equal.
         let is_exact = calls.iter().all(AggregateCall::is_exact);
-        // Without windows a group has one state, and how many groups there are is not known.
+        // Without windows a group has one state. The number of groups is unknown.
         let has_few_states = window.is_none() || (!is_of_some && cells >= worth);
         let keeps_at_once = !is_exact || has_few_states;
         let whole = Self { piece_cells, keeps_at_once, ..Self::default() };
@@ -93,7 +95,7 @@ impl Tiling {
         let rows = i128::from(survey.rows / survey.series.max(1));
         let every_ns = i128::from(window.every_ns.max(1));
         let mut width_ns = every_ns;
-        // As few windows as have many rows.
+        // Use the smallest number of windows that has many rows.
         while width_ns < every_ns * i128::from(least.windows)
             && rows * width_ns / range_ns < i128::from(least.many_rows)
         {
@@ -105,7 +107,7 @@ impl Tiling {
         let offset_ns = i128::from(window.offset_ns);
         let first = (start_ns - offset_ns).div_euclid(width_ns) + 1;
         let borders = (first..).map(|tile| tile * width_ns + offset_ns);
-        // They lie inside a range of times.
+        // The borders are inside a range of `i64` times.
         let borders = borders.take_while(|&at| at < end_ns).map(|border_ns| border_ns as i64);
         let cells = survey.rows / tiles * values + survey.series * SERIES_CELLS;
         let at_once = (CELLS_PER_PIECE_MAX / cells.max(1)).clamp(1, 2 * TILES_MAX);
@@ -113,18 +115,18 @@ impl Tiling {
         Self { borders_ns, time: Some(survey.time), keeps_at_once, at_once, piece_cells }
     }
 
-    /// Whether there is a border at `time_ns`.
+    /// Whether a tile border is at `time_ns`.
     pub(super) fn has_border(&self, time_ns: i64) -> bool {
         self.borders_ns.binary_search(&time_ns).is_ok()
     }
 
-    /// Whether a range with an end there has a part of a tile only.
+    /// Whether a range that ends at `time_ns` contains only a part of a tile.
     pub(super) fn cuts_at(&self, time_ns: i64) -> bool {
         let is_inside = |time: &TimeRange| time.start_ns < time_ns && time_ns < time.end_ns;
         self.time.as_ref().is_some_and(is_inside) && !self.has_border(time_ns)
     }
 
-    /// `time` cut at the borders inside it.
+    /// Splits `time` at the borders inside it.
     pub(super) fn cut(&self, time: TimeRange) -> impl Iterator<Item = TimeRange> + '_ {
         let inside = move |border_ns: &i64| time.start_ns < *border_ns && *border_ns < time.end_ns;
         let borders = self.borders_ns.iter().copied().filter(inside);
@@ -135,7 +137,7 @@ impl Tiling {
     }
 }
 
-/// About what the states of all windows take, bytes, if each series is a group.
+/// Returns the approximate size of the states of all windows in bytes, if each series is a group.
 fn states_bytes(request: &ScanRequest, survey: &Survey) -> u64 {
     let Output::Aggregates { window, calls, .. } = &request.output else { return 0 };
     let time = request.time.intersect(&survey.time);
@@ -147,7 +149,7 @@ fn states_bytes(request: &ScanRequest, survey: &Survey) -> u64 {
     groups.saturating_mul(calls.len() as u64).saturating_mul(of_group)
 }
 
-/// A tile by what is asked of it.
+/// The cache key of a tile.
 #[derive(Serialize)]
 struct Name<'a> {
     measurement: MeasurementId,
@@ -159,25 +161,25 @@ struct Name<'a> {
     behind: Option<&'a Position>,
 }
 
-/// A tile that is not kept yet.
+/// A tile that is not cached yet.
 pub(super) struct Missing {
     pub(super) time: TimeRange,
     name: Vec<u8>,
     version: Version,
 }
 
-/// A look for a tile.
+/// The result of a cache lookup.
 pub(super) enum Found {
     Kept(Rc<Tile>),
     Missing(Missing),
-    /// Nothing but deletes came since it was kept, and it has pieces.
+    /// The cached tile is older than some deletes, but no other changes. It has pieces.
     Deleted(Rc<Tile>, Missing, Vec<Deletion>),
-    /// It is not to be kept.
+    /// The tile must not be cached.
     Never,
 }
 
-/// Looks for what `request` came to inside `time`, behind a place in it. It is kept when it is
-/// first read if it `keeps_at_once`, else when it is asked for a second time.
+/// Looks up the states of `request` inside `time`, starting after a position. If `keeps_at_once` is
+/// true, the tile is cached at its first read, otherwise at its second.
 pub(super) fn look(
     reader: &dyn Reader,
     request: &ScanRequest,
@@ -199,7 +201,8 @@ pub(super) fn look(
             behind,
         })
     };
-    // Where its pieces end depends on whether it is kept: it is asked for if its beginning is.
+    // The ends of the pieces depend on whether the tile is cached. So the lookup of the tile's
+    // beginning decides for all pieces.
     let was_asked = || name(None).is_ok_and(|name| reader.was_asked(&name));
     let Ok(name) = name(behind) else { return Ok(Found::Never) };
     if let Some(Kept::Tile(tile)) = reader.kept(&name, &version) {
@@ -218,7 +221,7 @@ pub(super) fn look(
     })
 }
 
-/// Keeps what one tile came to, for which so many cells were read.
+/// Caches the states of a tile. `cells` is the number of cells that were read for it.
 pub(super) fn keep(reader: &dyn Reader, missing: Missing, mut tile: Tile, cells: u64) {
     if tile.bytes() > KEPT_BYTES_MAX && !tile.groups.is_empty() {
         tile.pieces.clear();
@@ -228,23 +231,23 @@ pub(super) fn keep(reader: &dyn Reader, missing: Missing, mut tile: Tile, cells:
     }
 }
 
-/// What a piece has of one of the neighbouring tiles that it was read for: `rows` of it, the first
-/// of them starting at `first_ns`.
+/// Returns the part of `piece` that belongs to one of the tiles read together. The part has `rows`
+/// rows; the first tile starts at `first_ns`.
 pub(super) fn piece_of(tile: &Missing, piece: &Piece, rows: u64, first_ns: i64) -> Piece {
     let TimeRange { start_ns, end_ns } = tile.time;
-    // The first window of a range may begin before it.
+    // The first window of a range may begin before the range.
     let is_first = start_ns == first_ns;
     let has = |window_ns: i64| (is_first || start_ns <= window_ns) && window_ns < end_ns;
     let groups = piece.groups.iter().filter_map(|group| within(group, has)).collect();
     Piece { last: piece.last.clone(), groups, rows }
 }
 
-/// What a group has of these windows.
+/// Returns the part of a group that belongs to these windows.
 fn within(group: &Group, has: impl Fn(i64) -> bool) -> Option<Group> {
     let GroupData::Partials(states) = &group.data else { return None };
     let states: Vec<_> = (states.iter())
         .map(|state| {
-            // Windows are fewer than 2^32.
+            // The number of windows is below 2^32.
             let windows = (0..).zip(&state.windows_ns);
             let rows: Vec<u32> = windows.filter(|(_, at)| has(**at)).map(|(row, _)| row).collect();
             state.pick(&rows)

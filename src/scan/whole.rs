@@ -1,7 +1,7 @@
-//! Keeps a page of states as a whole: viewers of one dashboard ask the same of the same rows.
+//! Caches complete pages of states, because several viewers of a dashboard send the same request.
 //!
-//! One is kept of each question, whatever its range: that of the last refresh. Tiles
-//! ([`super::tiles`]) are what the next one begins with.
+//! The cache has one page per request, independent of its time range: the page of the latest
+//! refresh. A refresh with new rows uses the tiles ([`super::tiles`]).
 
 use std::rc::Rc;
 
@@ -16,10 +16,10 @@ use super::{slice, tiles};
 use crate::codec::metadata;
 use crate::model::ids::{ColumnId, MeasurementId};
 
-/// What may be kept of one page, bytes.
+/// The maximum size of a cached page, in bytes.
 const KEPT_BYTES_MAX: usize = 300_000;
 
-/// What is asked.
+/// The cache key of a page.
 #[derive(Serialize)]
 struct Name<'a> {
     whole: MeasurementId,
@@ -29,7 +29,7 @@ struct Name<'a> {
     output: &'a Output,
 }
 
-/// One piece of the answer to `request`.
+/// Returns the page of the result that `request` names.
 ///
 /// # Errors
 /// As [`super::scan`].
@@ -56,7 +56,7 @@ pub(super) fn piece(
     Ok(page)
 }
 
-/// By what a page is kept; `None` if it is not.
+/// Returns the cache key and version of a page, or `None` if the page must not be cached.
 fn name(
     reader: &dyn Reader,
     request: &ScanRequest,

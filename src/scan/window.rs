@@ -1,4 +1,4 @@
-//! The windows of GROUP BY time(): which one a time falls into.
+//! Assigns times to the windows of GROUP BY time().
 
 use std::ops::Range;
 
@@ -6,29 +6,32 @@ use super::request::Window;
 use crate::model::time::{H_NS, MAX_TIME_NS, MIN_TIME_NS};
 
 impl Window {
-    /// The window of `time_ns`, start inclusive, end exclusive, by 1.x's rule (`query/iterator.go`,
-    /// `IteratorOptions.Window`): aligned to local time, and moved where the zone's shift at a
-    /// border differs from the one at `time_ns`, unless by as much as a whole window.
+    /// Returns the window of `time_ns` (start inclusive, end exclusive), by the rule of 1.x
+    /// (`query/iterator.go`, `IteratorOptions.Window`). Windows align to local time. If the UTC
+    /// offset at a border differs from the offset at `time_ns`, the border moves by the difference,
+    /// unless the difference is at least one window.
     pub fn bounds(&self, time_ns: i64) -> Range<i64> {
         let (aligned_ns, shift_ns) = self.align(time_ns);
         let end_ns = aligned_ns.saturating_add(self.every_ns).min(MAX_TIME_NS);
         let moved_ns = self.moved(end_ns, shift_ns);
-        // Skipped time comes after the change, so a border that lands on it stays behind it.
+        // Skipped local time follows the clock change, so a border that would move into it stays
+        // after the change.
         let moved_end_ns = end_ns.saturating_add(moved_ns);
         let stays = moved_ns < 0 && self.shift(moved_end_ns) != self.shift(end_ns);
         let end_ns = if stays { end_ns } else { moved_end_ns };
         self.start(time_ns)..end_ns.saturating_add(self.offset_ns).min(MAX_TIME_NS)
     }
 
-    /// Start of the window of `time_ns`.
+    /// Returns the start of the window of `time_ns`.
     pub fn start(&self, time_ns: i64) -> i64 {
         let (aligned_ns, shift_ns) = self.align(time_ns);
         let moved_ns = self.moved(aligned_ns, shift_ns);
         aligned_ns.saturating_add(moved_ns).saturating_add(self.offset_ns)
     }
 
-    /// The start that `fill()` expects behind `start_ns`, or before it; `shift_ns` is the zone's
-    /// shift at the last one and is kept (1.x `floatFillIterator`).
+    /// Returns the start that `fill()` expects after `start_ns`, or before it if `descending`.
+    /// `shift_ns` is the UTC offset at the previous start. The function updates it (1.x
+    /// `floatFillIterator`).
     pub fn step(&self, start_ns: i64, shift_ns: &mut i64, descending: bool) -> i64 {
         let every_ns = if descending { -self.every_ns } else { self.every_ns };
         let next_ns = start_ns.saturating_add(every_ns);
@@ -37,7 +40,8 @@ impl Window {
         next_ns.saturating_add(moved_ns)
     }
 
-    /// A time after `time_ns` up to which (exclusive) every time has the same window.
+    /// Returns a time after `time_ns`. All times between both, excluding the returned time, are in
+    /// the same window.
     pub fn same_until(&self, time_ns: i64) -> i64 {
         let (aligned_ns, _) = self.align(time_ns);
         let end_ns = aligned_ns.saturating_add(self.offset_ns).saturating_add(self.every_ns);
@@ -50,16 +54,17 @@ impl Window {
         .max(time_ns.saturating_add(1))
     }
 
-    /// Whether the clocks do not change so near to `time_ns` that a window there holds times before
-    /// its start.
+    /// Whether no clock change is near `time_ns`. Near a clock change, a window may contain times
+    /// before its start.
     pub fn is_regular_near(&self, time_ns: i64) -> bool {
-        // Twice a window and the largest shift there is.
+        // Two windows plus the largest possible difference of UTC offsets.
         let near_ns = self.every_ns.saturating_mul(2).saturating_add(26 * H_NS);
         let near = time_ns.saturating_sub(near_ns)..=time_ns.saturating_add(near_ns);
         !self.zone.iter().any(|(from_ns, _)| near.contains(from_ns))
     }
 
-    /// The start without the offset before it is moved, and the shift of local time in it.
+    /// Returns the aligned start, before it is moved and without the window's offset, and the UTC
+    /// offset there.
     fn align(&self, time_ns: i64) -> (i64, i64) {
         let every_ns = self.every_ns.max(1);
         let base_ns = time_ns.saturating_sub(self.offset_ns);
@@ -69,13 +74,13 @@ impl Window {
         (base_ns.saturating_sub(past_ns).max(MIN_TIME_NS), shift_ns)
     }
 
-    /// By how much a border moves whose shift is another one than `shift_ns`.
+    /// Returns the distance by which a border moves if its UTC offset differs from `shift_ns`.
     fn moved(&self, border_ns: i64, shift_ns: i64) -> i64 {
         let moved_ns = shift_ns - self.shift(border_ns);
         if moved_ns.abs() < self.every_ns { moved_ns } else { 0 }
     }
 
-    /// Local time minus UTC at `time_ns`.
+    /// Returns local time minus UTC at `time_ns`, in nanoseconds.
     pub fn shift(&self, time_ns: i64) -> i64 {
         let next = self.zone.partition_point(|&(from_ns, _)| from_ns <= time_ns);
         next.checked_sub(1).and_then(|i| self.zone.get(i)).map_or(0, |&(_, shift_ns)| shift_ns)

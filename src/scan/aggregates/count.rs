@@ -1,4 +1,4 @@
-//! Number of values, of whatever type.
+//! The count() aggregate, for all types.
 
 use super::number::Number;
 use crate::batch::column::Column;
@@ -10,7 +10,7 @@ use crate::scan::page::PartialColumn;
 use crate::scan::request::AggregateFunction;
 use crate::scan::spans::{Span, keep};
 
-/// Counts by slot; 0 is no value.
+/// Counts by slot. A count of 0 means that the slot has no value.
 #[derive(Default)]
 pub(in crate::scan) struct CountAccumulator {
     counts: Vec<i64>,
@@ -26,7 +26,7 @@ impl CountAccumulator {
         }
     }
 
-    /// Window starts and counts of the slots that have a value.
+    /// Returns the window starts and counts of the slots that have a value.
     fn columns(&self, order: &[usize], starts_ns: &[i64]) -> (Vec<i64>, Column) {
         let mut column = Column::new(FieldType::Integer);
         let mut windows_ns = Vec::with_capacity(order.len());

@@ -1,4 +1,5 @@
-//! The one driver of numeric aggregates: windows, states and columns; functions only fold slices.
+//! The common implementation of numeric aggregates: windows, states and columns. An aggregate only
+//! folds slices.
 
 use std::marker::PhantomData;
 
@@ -14,32 +15,32 @@ use crate::scan::spans::{Span, keep};
 
 /// A function of the values of a window, in any order.
 pub(in crate::scan) trait Aggregate<T: Number> {
-    /// What is known of some values; small.
+    /// The partial state of some values. It is small.
     type State: Clone;
-    /// Which function this is.
+    /// The function.
     const FUNCTION: AggregateFunction;
-    /// Types of the columns that hold states.
+    /// The column types of a state.
     const COLUMNS: &'static [FieldType];
-    /// Type of the answer.
+    /// The type of the result.
     const OUTPUT: FieldType;
 
-    /// The state of at least one value.
+    /// Returns the state of at least one value.
     fn fold(values: &[T]) -> Self::State;
 
-    /// The state of the values of both.
+    /// Merges `other` into `state`.
     fn merge(state: &mut Self::State, other: &Self::State);
 
     /// Appends a state to its columns.
     fn write(state: &Self::State, columns: &mut [Column]);
 
-    /// Reads a state back; `None` when the columns are not what `write` writes.
+    /// Reads a state from its columns. Returns `None` if the columns do not match `write`.
     fn read(columns: &[Column], row: usize) -> Option<Self::State>;
 
-    /// Appends the answer to a column of type `OUTPUT`.
+    /// Appends the result to a column of type `OUTPUT`.
     fn finish(state: &Self::State, column: &mut Column);
 }
 
-/// The states of one aggregate by slot.
+/// The states of an aggregate, by slot.
 pub(in crate::scan) struct Fold<A: Aggregate<T>, T: Number> {
     states: Vec<Option<A::State>>,
     input: PhantomData<T>,
@@ -63,7 +64,7 @@ impl<A: Aggregate<T>, T: Number> Fold<A, T> {
         }
     }
 
-    /// Slots that have a state.
+    /// Returns the slots that have a state.
     fn present<'a>(
         &'a self,
         order: &'a [usize],

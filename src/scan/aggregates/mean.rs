@@ -1,5 +1,6 @@
-//! Mean of the values, a float: their sum over their number. No sum of integers wraps (1.x's does
-//! within a series of a shard), and it is exact: whatever the shards, the mean is the same.
+//! The mean() aggregate: a float, the sum divided by the count. The sum of integers is exact and
+//! never wraps, so the mean does not depend on the number of shards. In 1.x, the sum wraps within a
+//! series of a shard.
 
 use super::fold::Aggregate;
 use super::number::Number;
@@ -10,7 +11,7 @@ use crate::scan::request::AggregateFunction;
 pub(in crate::scan) struct Mean;
 
 impl<T: Number> Aggregate<T> for Mean {
-    /// Sum and number.
+    /// The sum and the count.
     type State = (T::Total, i64);
     const FUNCTION: AggregateFunction = AggregateFunction::Mean;
     const COLUMNS: &'static [FieldType] = T::MEAN;

@@ -1,4 +1,4 @@
-//! Functions whose answer is a new value: what one call makes of the values of a window.
+//! Aggregates: functions that compute a new value from the values of a window.
 
 pub(super) mod count;
 pub(super) mod fold;

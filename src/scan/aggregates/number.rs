@@ -1,4 +1,4 @@
-//! The three numeric types as aggregates see them.
+//! The three numeric types, with the operations that aggregates need.
 
 use super::sum::sum;
 use crate::batch::bitmap::Validity;
@@ -6,59 +6,60 @@ use crate::batch::column::{Column, Values};
 use crate::model::value::FieldType;
 use crate::scan::input::Slice;
 
-/// Integers summed by halves before they join the total: the sums of the halves stay below 2^48.
+/// The number of integers whose halves are summed before they are added to the total. The sums of
+/// the 32-bit halves stay below 2^48.
 const TOTAL_CHUNK: usize = 1 << 16;
 
 /// A numeric field type.
 pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {
-    /// Its name in the schema.
+    /// The type in the schema.
     const TYPE: FieldType;
 
-    /// A sum that holds as many values as there can be: 128 bits for integers.
+    /// A sum that cannot overflow: 128 bits for integers.
     type Total: Copy;
 
-    /// Types of the columns of a total and a number: the total's low bits in the values' own type,
-    /// the number, and for integers the bits above.
+    /// The column types of a total and a count: the low bits of the total in the values' type, the
+    /// count, and for integers the high bits.
     const MEAN: &'static [FieldType];
 
-    /// Sum of all of a slice.
+    /// Returns the sum of a slice.
     fn total(values: &[Self]) -> Self::Total;
 
-    /// Sum of both.
+    /// Returns the sum of two totals.
     fn join(left: Self::Total, right: Self::Total) -> Self::Total;
 
-    /// As a float, rounded.
+    /// Returns the total as a rounded float.
     fn total_real(total: Self::Total) -> f64;
 
     /// Appends a total to its columns.
     fn write_total(total: Self::Total, low: &mut Column, above: &mut [Column]);
 
-    /// Row `row` of the columns of a total. A shard of an older version has none for the bits
-    /// above: its sums fit.
+    /// Reads row `row` of a total. A shard of an older version sends no column for the high bits,
+    /// because its sums fit into the low bits.
     fn read_total(low: &Column, above: &[Column], row: usize) -> Option<Self::Total>;
 
-    /// The values, if they are of this type.
+    /// Returns the values if they have this type.
     fn of<'a>(slice: &'a Slice<'_>) -> Option<&'a [Self]>;
 
-    /// Sum; integers wrap as in Go.
+    /// Returns the sum. Integers wrap, as in Go.
     fn plus(self, other: Self) -> Self;
 
-    /// Difference; integers wrap.
+    /// Returns the difference. Integers wrap.
     fn minus(self, other: Self) -> Self;
 
-    /// As a float, rounded.
+    /// Returns the number as a rounded float.
     fn real(self) -> f64;
 
-    /// Appends it to a column of its type.
+    /// Appends the number to a column of its type.
     fn push(self, column: &mut Column);
 
-    /// A column of them.
+    /// Returns a column of these values.
     fn column(values: Vec<Self>) -> Column;
 
-    /// The values of a column of its type without nulls.
+    /// Returns the values of a column if it has this type and no nulls.
     fn all(column: &Column) -> Option<&[Self]>;
 
-    /// Row `row` of a column of its type.
+    /// Returns row `row` of a column of this type.
     fn get(column: &Column, row: usize) -> Option<Self>;
 }
 
@@ -150,7 +151,7 @@ macro_rules! integer_total {
         fn total(values: &[Self]) -> i128 {
             let mut total = 0;
             for chunk in values.chunks(TOTAL_CHUNK) {
-                // Halves side by side: neither sum of a chunk can leave its 64 bits.
+                // Sum both halves separately: neither sum of a chunk can exceed its 64 bits.
                 let (mut high, mut low) = (0_i64, 0_i64);
                 for &value in chunk {
                     high += (value >> 32) as i64;
@@ -206,7 +207,7 @@ mod tests {
             u64::write_total(total, &mut low, &mut above);
             assert_eq!(u64::read_total(&low, &above, 0), Some(total));
         }
-        // What a shard of the version before sends.
+        // A shard of an older version sends this state.
         assert_eq!(i64::read_total(&i64::column(vec![-7]), &[], 0), Some(-7));
     }
 }

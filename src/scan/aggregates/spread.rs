@@ -1,4 +1,4 @@
-//! Largest value minus smallest.
+//! The spread() aggregate: the largest value minus the smallest value.
 
 use super::fold::Aggregate;
 use super::number::Number;
@@ -10,7 +10,7 @@ use crate::scan::selectors::min_max;
 pub(in crate::scan) struct Spread;
 
 impl<T: Number> Aggregate<T> for Spread {
-    /// Smallest and largest.
+    /// The smallest and the largest value.
     type State = (T, T);
     const FUNCTION: AggregateFunction = AggregateFunction::Spread;
     const COLUMNS: &'static [FieldType] = &[T::TYPE, T::TYPE];

@@ -1,5 +1,5 @@
-//! Standard deviation of a sample (n - 1), a float; of a single value it is NaN, which is shown as
-//! null: a value all the same for what is made of it.
+//! The stddev() aggregate: the standard deviation of a sample (n - 1), a float. A single value
+//! results in NaN, which is displayed as null. Functions of the result still treat NaN as a value.
 
 use super::fold::Aggregate;
 use super::number::Number;
@@ -9,7 +9,7 @@ use crate::scan::request::AggregateFunction;
 
 pub(in crate::scan) struct Stddev;
 
-/// Number, mean and sum of squared distances from it.
+/// The count, the mean, and the sum of squared distances from the mean.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(in crate::scan) struct Moments {
     count: i64,
@@ -30,7 +30,7 @@ impl<T: Number> Aggregate<T> for Stddev {
         Moments { count, mean, squares }
     }
 
-    /// Chan, Golub and LeVeque: moments of two sets to those of their union.
+    /// Merges the moments of two sets (Chan, Golub and LeVeque).
     fn merge(state: &mut Moments, other: &Moments) {
         let (a, b) = (state.count as f64, other.count as f64);
         let distance = other.mean - state.mean;

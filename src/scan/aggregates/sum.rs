@@ -1,4 +1,4 @@
-//! Sum of the values, of their type; integers wrap.
+//! The sum() aggregate. The result has the values' type; integers wrap.
 
 use super::fold::Aggregate;
 use super::number::Number;
@@ -6,7 +6,8 @@ use crate::batch::column::Column;
 use crate::model::value::FieldType;
 use crate::scan::request::AggregateFunction;
 
-/// Values summed before they join the total: keeps the error of a long sum small.
+/// The number of values that are summed before they are added to the total. Limits the rounding
+/// error of a long sum.
 const CHUNK: usize = 1024;
 
 pub(in crate::scan) struct Sum;
@@ -38,11 +39,11 @@ impl<T: Number> Aggregate<T> for Sum {
     }
 }
 
-/// Sum of a slice.
+/// Returns the sum of a slice.
 pub(super) fn sum<T: Number>(values: &[T]) -> T {
     let mut total = T::default();
     for chunk in values.chunks(CHUNK) {
-        // Four sums side by side, so that additions need not wait for each other.
+        // Four independent sums, so that the processor can run additions in parallel.
         let (blocks, rest) = chunk.as_chunks::<4>();
         let [mut a, mut b, mut c, mut d] = [T::default(); 4];
         for &[e, f, g, h] in blocks {

@@ -1,4 +1,4 @@
-//! Each value once, by the time of its first point, then by value.
+//! The distinct() function: each value once, ordered by the time of its first point, then by value.
 
 use super::points::{Gathered, Outcome, Points, by_value, compare};
 
@@ -8,7 +8,7 @@ impl Gathered for Distinct {
     fn answer(&self, points: &Points<'_>) -> Outcome {
         let mut rows = by_value(points);
         rows.dedup_by(|b, a| compare(points.values, *a, *b).is_eq());
-        // Stable: values that appear at one time stay in their own order.
+        // The stable sort keeps values of the same time in value order.
         let time = |row: u32| points.times_ns.get(row as usize);
         rows.sort_by(|&a, &b| time(a).cmp(&time(b)));
         Outcome::Rows(rows)

@@ -1,4 +1,5 @@
-//! The middle value, a float; between the two middle ones when their number is even.
+//! The median() function: the middle value as a float, or the mean of the two middle values if
+//! their number is even.
 
 use super::points::{Gathered, Outcome, Points};
 use crate::batch::column::Values;

@@ -1,6 +1,8 @@
-//! Functions that need every value of a window at once, and so run at the edge over shipped rows.
+//! Functions that need all values of a window together. They run at the edge over rows from the
+//! shards.
 //!
-//! Each is one file that implements `Gathered`, and one arm of [`GatheredFunction::answer`].
+//! Each function is one file that implements `Gathered`, and one arm of
+//! [`GatheredFunction::answer`].
 
 mod distinct;
 mod median;
@@ -14,32 +16,33 @@ use points::Gathered;
 
 pub use points::{Outcome, Points};
 
-/// A function and its arguments.
+/// A function with its arguments.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum GatheredFunction {
-    /// A float; numbers only.
+    /// The median, as a float; numbers only.
     Median,
-    /// The most frequent value; among equals as 1.x chooses (`mode.rs`).
+    /// The most frequent value. Among equally frequent values, the choice follows 1.x (`mode.rs`).
     Mode,
-    /// The first row of each value, by first appearance, then by value.
+    /// The first row of each value, ordered by first appearance, then by value.
     Distinct,
-    /// The row at this nearest rank (0 to 100); none below the first.
+    /// The row at this nearest rank (0 to 100). Below the first rank, the result is empty.
     Percentile(f64),
-    /// So many rows with the largest values, in order of time.
+    /// The given number of rows with the largest values, in time order.
     Top(u32),
-    /// So many rows with the smallest values, in order of time.
+    /// The given number of rows with the smallest values, in time order.
     Bottom(u32),
-    /// So many rows, drawn by a hash of series, time and seed, in order of time.
+    /// A number of random rows, in time order. A hash of series, time and seed draws the rows.
     Sample {
-        /// How many.
+        /// The number of rows.
         count: u32,
-        /// The same on every shard and page.
+        /// The seed, equal on every shard and page.
         seed: u64,
     },
 }
 
 impl GatheredFunction {
-    /// Whether it chooses the same rows if those that it did not choose are left out.
+    /// Whether the function chooses the same rows again if it only receives the rows it chose
+    /// before.
     pub fn chooses_again(self) -> bool {
         match self {
             Self::Distinct | Self::Top(_) | Self::Bottom(_) | Self::Sample { .. } => true,
@@ -47,7 +50,7 @@ impl GatheredFunction {
         }
     }
 
-    /// What it makes of `points`, of which there is at least one.
+    /// Returns the result for `points`, which must contain at least one point.
     pub fn answer(self, points: &Points<'_>) -> Outcome {
         match self {
             Self::Median => median::Median.answer(points),

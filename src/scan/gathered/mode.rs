@@ -1,7 +1,8 @@
-//! The most frequent value (1.x `query/functions.go`, `FloatModeReduceSlice` and its kin).
+//! The mode() function: the most frequent value (1.x `query/functions.go`, `FloatModeReduceSlice`
+//! and its variants).
 //!
-//! Among values that come equally often, twice or more, it is one that came early; if none comes
-//! twice it is the smallest. Of booleans that come equally often it is `true`.
+//! Among values that occur equally often, and at least twice, an early value wins. If no value
+//! occurs twice, the smallest value wins. Among booleans that occur equally often, `true` wins.
 
 use super::points::{Gathered, Outcome, Points, by_value, compare};
 use crate::batch::column::Values;
@@ -14,13 +15,13 @@ impl Gathered for Mode {
         let mut runs = rows.chunk_by(|&a, &b| compare(points.values, a, b).is_eq());
         if let Values::Boolean(_) = points.values {
             let (first, second) = (runs.next().unwrap_or_default(), runs.next());
-            // `true` is the greater value, so the second run.
+            // `true` is the greater value, so it is the second run.
             let best = second.filter(|second| second.len() >= first.len()).unwrap_or(first);
             return Outcome::Rows(best.first().copied().into_iter().collect());
         }
         let time_of = |row: Option<&u32>| row.and_then(|&row| points.times_ns.get(row as usize));
         let mut best: &[u32] = runs.next().unwrap_or_default();
-        // As 1.x compares: the first point of the later run with the last one of the best so far.
+        // 1.x compares the first point of the later run with the last point of the best run.
         for run in runs.filter(|run| run.len() > 1) {
             let later = time_of(run.first()) > time_of(best.get(run.len() - 1));
             if run.len() > best.len() || (run.len() == best.len() && !later) {

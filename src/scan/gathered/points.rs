@@ -1,40 +1,41 @@
-//! What a function of all values of a window is given, and what it may answer.
+//! The input and the result of functions that need all values of a window.
 
 use std::cmp::Ordering;
 
 use crate::batch::column::Values;
 use crate::model::value::FieldValue;
 
-/// The rows of one group and window that have a value, in order of time.
+/// The rows with a value in one group and window, in time order.
 #[derive(Clone, Copy, Debug)]
 pub struct Points<'a> {
-    /// Times, nanoseconds, ascending.
+    /// The times in nanoseconds, ascending.
     pub times_ns: &'a [i64],
-    /// As many values.
+    /// The values, one per time.
     pub values: &'a Values,
-    /// A hash of each row, the same on every shard; only `sample` looks. May be empty.
+    /// A hash of each row's series, equal on every shard. Only `sample` reads the hashes. May be
+    /// empty.
     pub series: &'a [u64],
-    /// The number of each row's combination of tag arguments; only `top` and `bottom` look. Empty
-    /// when there are no such arguments.
+    /// The number of each row's combination of tag arguments. Only `top` and `bottom` read these
+    /// numbers. Empty without such arguments.
     pub combinations: &'a [u32],
 }
 
-/// What a function makes of a window.
+/// The result of a function for one window.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
-    /// A new value; `None` leaves the window without one.
+    /// A new value. `None` leaves the window without a value.
     Value(Option<FieldValue>),
     /// These rows, in this order.
     Rows(Vec<u32>),
 }
 
-/// A function of all values of a window, of which there is at least one.
+/// A function that needs all values of a window. The window has at least one value.
 pub(super) trait Gathered {
-    /// What it makes of `points`.
+    /// Returns the result for `points`.
     fn answer(&self, points: &Points<'_>) -> Outcome;
 }
 
-/// Order of two rows by value.
+/// Compares two rows by value.
 pub(super) fn compare(values: &Values, a: u32, b: u32) -> Ordering {
     let (a, b) = (a as usize, b as usize);
     match values {
@@ -46,7 +47,7 @@ pub(super) fn compare(values: &Values, a: u32, b: u32) -> Ordering {
     }
 }
 
-/// Rows sorted by value, equal ones in order of time.
+/// Returns the rows sorted by value. Equal values are in time order.
 pub(super) fn by_value(points: &Points<'_>) -> Vec<u32> {
     if let Some(mut keys) = keys(points.values) {
         keys.sort_unstable();
@@ -57,7 +58,7 @@ pub(super) fn by_value(points: &Points<'_>) -> Vec<u32> {
     rows
 }
 
-/// The row at this place of [`by_value`].
+/// Returns the row at position `place` of [`by_value`].
 pub(super) fn nth_by_value(points: &Points<'_>, place: usize) -> Option<u32> {
     match keys(points.values) {
         Some(mut keys) => (place < keys.len()).then(|| keys.select_nth_unstable(place).1.1),
@@ -65,7 +66,8 @@ pub(super) fn nth_by_value(points: &Points<'_>, place: usize) -> Option<u32> {
     }
 }
 
-/// Of each row a number in whose order the values are, and the row; `None` of strings.
+/// Returns a sort key and the row number for each row. The keys have the order of the values.
+/// Returns `None` for strings.
 fn keys(values: &Values) -> Option<Vec<(u64, u32)>> {
     const SIGN: u64 = 1 << 63;
     let of_float = |value: f64| {
@@ -86,7 +88,7 @@ fn keys(values: &Values) -> Option<Vec<(u64, u32)>> {
 mod tests {
     use super::*;
 
-    /// The order that numbers for the values come to is that of the values.
+    /// The sort keys have the order of the values.
     #[test]
     fn keys_are_in_the_order_of_values() {
         let mut random = fastrand::Rng::with_seed(3);

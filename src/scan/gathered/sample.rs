@@ -1,5 +1,5 @@
-//! Some points at random, in order of time. The draw is a hash of series, time and seed, so that
-//! it does not depend on how series are spread over shards.
+//! The sample() function: random points in time order. A hash of series, time and seed draws the
+//! points. The result therefore does not depend on the distribution of series over shards.
 
 use xxhash_rust::xxh64::xxh64;
 

@@ -36,7 +36,7 @@ fn the_mode_is_chosen_as_1x_does() {
         rows(GatheredFunction::Mode.answer(&points(&times_ns, values)))
     };
     assert_eq!(mode(&Values::Integer(vec![10, 19])), [0]);
-    // The later run begins before the earlier one ends.
+    // The later run begins before the earlier run ends.
     assert_eq!(mode(&Values::Integer(vec![4, 1, 2, 1, 2])), [2]);
     assert_eq!(mode(&Values::Float(vec![5.0, 4.0, 3.0, 2.0, 1.0])), [4]);
     assert_eq!(mode(&Values::Boolean(vec![true, false])), [0]);
@@ -91,7 +91,7 @@ fn samples_are_the_same_however_rows_are_split() {
     assert_eq!(drawn.len(), 5);
     assert!(drawn.is_sorted());
     assert_ne!(drawn, sample(2, &all));
-    // Whatever is drawn of the whole is drawn of any part that holds it.
+    // A row drawn from the whole is also drawn from any part that contains it.
     let half = Values::Integer((0..50).collect());
     let first = Points { times_ns: &times_ns[..50], values: &half, series: &series[..50], ..all };
     let part = sample(1, &first);

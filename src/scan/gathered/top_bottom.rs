@@ -1,5 +1,5 @@
-//! The points with the largest or smallest values, in order of time; of equal values the earlier
-//! point.
+//! The top() and bottom() functions: the points with the largest or smallest values, in time order.
+//! Among equal values, the earlier point wins.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
@@ -8,7 +8,7 @@ use foldhash::fast::FixedState;
 
 use super::points::{Gathered, Outcome, Points, compare};
 
-/// So many points with the largest values.
+/// The given number of points with the largest values.
 pub(super) struct Top(pub(super) u32);
 
 impl Gathered for Top {
@@ -17,7 +17,7 @@ impl Gathered for Top {
     }
 }
 
-/// So many points with the smallest values.
+/// The given number of points with the smallest values.
 pub(super) struct Bottom(pub(super) u32);
 
 impl Gathered for Bottom {
@@ -26,8 +26,8 @@ impl Gathered for Bottom {
     }
 }
 
-/// The first `count` rows by `order`, then by time; of each tag combination only its first. They
-/// are given in order of time, rows of one time by `order`.
+/// Returns the first `count` rows by `order`, then by time, with at most one row per tag
+/// combination. The result is in time order; rows of the same time are in `order`.
 fn extremes(points: &Points<'_>, count: u32, order: impl Fn(u32, u32) -> Ordering) -> Outcome {
     let mut rows: Vec<u32> = (0..points.values.len() as u32).collect();
     rows.sort_by(|&a, &b| order(a, b));
@@ -36,7 +36,7 @@ fn extremes(points: &Points<'_>, count: u32, order: impl Fn(u32, u32) -> Orderin
         rows.retain(|&row| seen.insert(points.combinations.get(row as usize)));
     }
     rows.truncate(count as usize);
-    // Stable: rows of one time stay in the order of their values.
+    // The stable sort keeps rows of the same time in the order of their values.
     let time = |row: u32| points.times_ns.get(row as usize);
     rows.sort_by(|&a, &b| time(a).cmp(&time(b)));
     Outcome::Rows(rows)

@@ -1,11 +1,11 @@
-//! Typed lanes to masks. What cannot be compared is false, `!=` included.
+//! Compares values and returns masks. Comparisons of incompatible values are false, including `!=`.
 
 use super::Mask;
 use super::expr::{Data, Evaluated, Lane, Text, both, floats, map, zip};
 use crate::model::regex::Pattern;
 use crate::scan::request::Comparison;
 
-/// The rows in which `a` and `b` have values that compare so.
+/// Returns the rows in which `a` and `b` have values that satisfy the comparison.
 pub(super) fn compare(comparison: Comparison, a: Evaluated<'_>, b: Evaluated<'_>) -> Mask {
     let lane = match (&a.data, &b.data) {
         (Data::Integer(a), Data::Integer(b)) => Some(ordered(comparison, a, b)),
@@ -34,13 +34,13 @@ pub(super) fn compare(comparison: Comparison, a: Evaluated<'_>, b: Evaluated<'_>
     lane.map_or(Mask::None, |lane| mask(lane, both(a.valid, b.valid)))
 }
 
-/// The rows in which a text exists and matches, or does not.
+/// Returns the rows whose text exists and matches, or does not match if `negated`.
 pub(super) fn matches(operand: Evaluated<'_>, regex: &Pattern, negated: bool) -> Mask {
     let Data::Text(text) = &operand.data else { return Mask::None };
     mask(each(text, |text| regex.is_match(text) != negated), operand.valid)
 }
 
-/// The rows in which a boolean exists and is true.
+/// Returns the rows whose boolean exists and is true.
 pub(super) fn is_true(operand: Evaluated<'_>) -> Mask {
     let Data::Boolean(lane) = operand.data else { return Mask::None };
     mask(lane, operand.valid)

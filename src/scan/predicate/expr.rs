@@ -1,7 +1,7 @@
-//! Operands to typed lanes: fields, tags, constants, arithmetic and functions over whole slices.
+//! Evaluates operands over whole slices: fields, tags, constants, arithmetic and functions.
 //!
-//! Arithmetic is WHERE's: integers divide as integers, anything divided by zero is 0, and types
-//! that do not go together have no value (1.x `ast.go`, `evalBinaryExpr`).
+//! The arithmetic follows WHERE in 1.x (`ast.go`, `evalBinaryExpr`): integers divide as integers,
+//! division by zero results in 0, and incompatible types have no value.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -15,9 +15,9 @@ use crate::scan::input::{self, Slice};
 use crate::scan::request::{Arithmetic, Input, Operand};
 use crate::scan::run::Run;
 
-/// What an expression is evaluated over: the rows of a run, and its series' tags.
+/// The input of an evaluation: the rows of a run, and the tags of its series.
 pub(super) struct Context<'a> {
-    /// None while only tags are known: fields then have no value.
+    /// The rows. `None` if only tags are known; fields then have no value.
     pub(super) run: Option<&'a Run>,
     pub(super) tag: &'a dyn Fn(ColumnId) -> &'a str,
 }
@@ -38,14 +38,14 @@ pub(super) enum Lane<'a, T: Copy> {
     Many(Cow<'a, [T]>),
 }
 
-/// Strings are never computed, only read.
+/// Text values. Expressions read strings but never compute them.
 #[derive(Clone, Debug)]
 pub(super) enum Text<'a> {
     One(&'a str),
     Many(&'a StringColumn, Range<usize>),
 }
 
-/// What an expression is in each row.
+/// The values of an expression.
 #[derive(Clone, Debug)]
 pub(super) enum Data<'a> {
     /// No row has a value.
@@ -57,7 +57,7 @@ pub(super) enum Data<'a> {
     Text(Text<'a>),
 }
 
-/// Values and the rows that have one (`None`: all).
+/// Values and their validity (`None`: all rows have a value).
 #[derive(Clone, Debug)]
 pub(super) struct Evaluated<'a> {
     pub(super) data: Data<'a>,
@@ -147,7 +147,7 @@ fn literal(value: &FieldValue) -> Data<'_> {
     }
 }
 
-/// Rows that are valid on both sides.
+/// Returns the rows that are valid on both sides.
 pub(super) fn both(a: Option<Vec<bool>>, b: Option<Vec<bool>>) -> Option<Vec<bool>> {
     match (a, b) {
         (Some(mut a), Some(b)) => {
@@ -158,7 +158,7 @@ pub(super) fn both(a: Option<Vec<bool>>, b: Option<Vec<bool>>) -> Option<Vec<boo
     }
 }
 
-/// `f` of every value.
+/// Applies `f` to every value.
 pub(super) fn map<'a, A: Copy, O: Copy>(a: &Lane<'_, A>, f: impl Fn(A) -> O) -> Lane<'a, O> {
     match a {
         Lane::One(a) => Lane::One(f(*a)),
@@ -166,7 +166,7 @@ pub(super) fn map<'a, A: Copy, O: Copy>(a: &Lane<'_, A>, f: impl Fn(A) -> O) -> 
     }
 }
 
-/// `f` of every pair of values.
+/// Applies `f` to every pair of values.
 pub(super) fn zip<'a, A: Copy, B: Copy, O: Copy>(
     a: &Lane<'_, A>,
     b: &Lane<'_, B>,
@@ -181,7 +181,7 @@ pub(super) fn zip<'a, A: Copy, B: Copy, O: Copy>(
     }
 }
 
-/// Numbers as floats; `None` for anything else.
+/// Converts numbers to floats. Returns `None` for other types.
 pub(super) fn floats<'a>(data: &Data<'a>) -> Option<Lane<'a, f64>> {
     match data {
         Data::Float(lane) => Some(lane.clone()),

@@ -5,16 +5,16 @@ use super::expr::{Data, floats, map, zip};
 /// A mathematical function of one or two arguments.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Function {
-    /// Keeps integers as they are, but for the sign.
+    /// The absolute value. The result for an integer is an integer.
     Abs,
-    /// These keep integers as they are.
+    /// A rounding function. Integers stay unchanged.
     Whole(fn(f64) -> f64),
     Real(fn(f64) -> f64),
     Real2(fn(f64, f64) -> f64),
 }
 
 impl Function {
-    /// By lower-case name and number of arguments.
+    /// Returns the function with this lower-case name and number of arguments.
     pub(super) fn named(name: &str, arguments: usize) -> Option<Self> {
         Some(match (name, arguments) {
             ("abs", 1) => Self::Abs,
@@ -40,7 +40,7 @@ impl Function {
     }
 }
 
-/// The function of every row; strings and booleans have none.
+/// Applies the function to every row. Strings and booleans have no result.
 pub(super) fn call<'a>(function: Function, arguments: Vec<Data<'a>>) -> Data<'a> {
     let float = |position: usize| arguments.get(position).and_then(floats);
     let answer = match (function, arguments.first()) {

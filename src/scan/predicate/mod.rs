@@ -1,8 +1,8 @@
-//! Conditions to selections: what a predicate says about whole series and about rows.
+//! Evaluates predicates over whole series and over rows.
 //!
-//! Conditions on tags alone are settled when a series is reached; what is left is evaluated over
-//! column slices, one loop per operator and type, never row by row through the tree.
-//! Semantics: `influxql` 1.x `ast.go`, `evalBinaryExpr`.
+//! Conditions that read only tags are evaluated once per series. The other conditions are evaluated
+//! over column slices, with one loop per operator and type instead of a tree walk per row. The
+//! semantics follow 1.x (`influxql` `ast.go`, `evalBinaryExpr`).
 
 mod compare;
 mod expr;
@@ -23,28 +23,28 @@ use expr::{Context, Expr};
 /// A compiled predicate.
 pub(super) struct Filter {
     root: Node,
-    /// Whether rows have to be looked at for some series.
+    /// Whether the predicate reads fields.
     on_rows: bool,
-    /// The work of evaluating it once, in cells.
+    /// The cost of evaluating the predicate once, in cells.
     cells: u64,
 }
 
-/// The cells that count for matching a regex once.
+/// The cost of a regex match, in cells.
 const REGEX_CELLS: u64 = 4;
-/// The cells that no condition counts for: most have one or two comparisons.
+/// The cost that is free for each predicate, in cells. Most predicates have one or two comparisons.
 const FREE_CELLS: u64 = 4;
 
-/// Which rows a condition selects.
+/// The rows that a condition selects.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Mask {
     All,
     None,
-    /// One per row.
+    /// One flag per row.
     Some(Vec<bool>),
 }
 
 impl Mask {
-    /// The selected ones of these rows, to which it belongs.
+    /// Returns the selected rows. `rows` must be the range to which the mask belongs.
     pub(super) fn rows(&self, rows: Range<usize>) -> impl Iterator<Item = usize> + '_ {
         let is_selected = move |at: usize| match self {
             Self::All => true,
@@ -67,7 +67,7 @@ enum Node {
 }
 
 impl Filter {
-    /// Compiles `predicate`; none selects everything.
+    /// Compiles `predicate`. `None` selects all rows.
     ///
     /// # Errors
     /// [`ScanError::Regex`], [`ScanError::Function`].
@@ -86,9 +86,9 @@ impl Filter {
         Ok(Self { root, on_rows, cells })
     }
 
-    /// The work of evaluating it over `rows` rows of one series, in cells.
+    /// Returns the cost of evaluating the predicate over `rows` rows, in cells.
     pub(super) fn cells(&self, rows: usize) -> u64 {
-        // Each series settles the conditions on tags first.
+        // The conditions on tags are evaluated once per series.
         self.cells.saturating_mul(1 + rows as u64)
     }
 
@@ -97,7 +97,8 @@ impl Filter {
         settle(&self.root, tag) == Some(false)
     }
 
-    /// The rows of `run`, whose series has these tags, for which the predicate is true.
+    /// Returns the rows of `run` that satisfy the predicate. `tag` returns the tags of the run's
+    /// series.
     ///
     /// # Errors
     /// [`ScanError::ColumnType`].
@@ -107,7 +108,7 @@ impl Filter {
         tag: &'a dyn Fn(ColumnId) -> &'a str,
     ) -> Result<Mask, ScanError> {
         if !self.on_rows {
-            // Series that their tags exclude were dropped when they were resolved.
+            // The key filter has already excluded series by their tags.
             return Ok(Mask::All);
         }
         match evaluate(&self.root, &Context { run: Some(run), tag })? {
@@ -117,7 +118,7 @@ impl Filter {
     }
 }
 
-/// Field columns that a predicate reads.
+/// Returns the field columns that a predicate reads.
 pub(super) fn field_columns(predicate: Option<&Predicate>) -> Vec<ColumnId> {
     let mut columns = Vec::new();
     if let Some(predicate) = predicate {
@@ -130,7 +131,7 @@ pub(super) fn field_columns(predicate: Option<&Predicate>) -> Vec<ColumnId> {
     columns
 }
 
-/// Whether a predicate tells some series from others.
+/// Whether a predicate reads tags.
 pub(super) fn reads_tags(predicate: Option<&Predicate>) -> bool {
     let mut found = false;
     if let Some(predicate) = predicate {
@@ -139,7 +140,8 @@ pub(super) fn reads_tags(predicate: Option<&Predicate>) -> bool {
     found
 }
 
-/// The only values that a tag of a series can have if the predicate is to hold; `None`: any.
+/// Returns the values of a tag that can satisfy the predicate, or `None` if every value may satisfy
+/// it.
 pub(super) fn only_values(predicate: Option<&Predicate>, tag: ColumnId) -> Option<Vec<&str>> {
     let only = |predicate| only_values(Some(predicate), tag);
     match predicate? {
@@ -192,7 +194,7 @@ fn walk_operand(operand: &Operand, visit: &mut dyn FnMut(&Operand)) {
     }
 }
 
-/// The regexes of a predicate, each compiled once.
+/// The compiled regexes of a predicate. Equal regexes are compiled once.
 #[derive(Default)]
 struct Patterns<'a> {
     compiled: BTreeMap<&'a str, Rc<Pattern>>,
@@ -222,7 +224,7 @@ fn compile<'a>(predicate: &'a Predicate, patterns: &mut Patterns<'a>) -> Result<
         Predicate::And(a, b) => Node::And(boxed(a)?, boxed(b)?),
         Predicate::Or(a, b) => Node::Or(boxed(a)?, boxed(b)?),
         Predicate::Differ(a, b) => Node::Differ(boxed(a)?, boxed(b)?),
-        // The texts of fields have no order in 1.x (`evalBinaryExpr`); those of tags have one.
+        // In 1.x, string fields have no order (`evalBinaryExpr`), but tags have one.
         Predicate::Compare(comparison, a, b)
             if is_order(*comparison) && (is_text_field(a) || is_text_field(b)) =>
         {
@@ -249,7 +251,7 @@ fn is_text_field(operand: &Operand) -> bool {
     input.output_type() == Some(FieldType::String)
 }
 
-/// What a condition is for a series with these tags; `None` when that depends on the row.
+/// Returns the condition's value for a series with these tags, or `None` if it depends on the row.
 fn settle<'a>(node: &'a Node, tag: &'a dyn Fn(ColumnId) -> &'a str) -> Option<bool> {
     match node {
         Node::Constant(value) => Some(*value),
@@ -258,7 +260,7 @@ fn settle<'a>(node: &'a Node, tag: &'a dyn Fn(ColumnId) -> &'a str) -> Option<bo
         Node::Differ(a, b) => Some(settle(a, tag)? != settle(b, tag)?),
         Node::Compare(_, a, b) if a.reads_rows() || b.reads_rows() => None,
         Node::Matches { operand, .. } | Node::IsTrue(operand) if operand.reads_rows() => None,
-        // What most conditions are made of, asked once for each value of a tag.
+        // A fast path for the most common condition.
         Node::Compare(
             Comparison::Equal,
             Expr::Tag(id),

@@ -58,7 +58,7 @@ fn compare(a: Operand, comparison: Comparison, b: Operand) -> Predicate {
     Predicate::Compare(comparison, Box::new(a), Box::new(b))
 }
 
-/// Rows (1 to 3) of a series with host=a that match.
+/// Returns the matching rows (1 to 3) of a series with host=a.
 fn rows(predicate: &Predicate) -> Vec<usize> {
     let filter = Filter::compile(Some(predicate)).unwrap();
     let tag = |id| if id == HOST { "a" } else { "" };

@@ -1,4 +1,5 @@
-//! Min and max of numbers with nothing beside them: values and times side by side, not points.
+//! min() and max() of numbers without extra columns. Stores values and times in columns instead of
+//! points.
 
 use super::min_max::{Wanted, extreme_of};
 use crate::batch::bitmap::Validity;
@@ -11,17 +12,17 @@ use crate::scan::page::PartialColumn;
 use crate::scan::request::AggregateFunction;
 use crate::scan::spans::{Span, keep};
 
-/// The extreme of each slot, among equals the earliest.
+/// The extreme value of each slot. Among equal values, the earliest wins.
 pub(in crate::scan) struct Extremes<T> {
     wanted: Wanted,
     values: Vec<T>,
     times_ns: Vec<i64>,
-    /// Which slots have a value.
+    /// Whether a slot has a value.
     present: Vec<bool>,
 }
 
 impl<T: Number> Extremes<T> {
-    /// Of `Max`, else of `Min`.
+    /// Creates the states of `Max`, or of `Min` for any other function.
     pub(in crate::scan) fn new(function: AggregateFunction) -> Self {
         let wanted = match function {
             AggregateFunction::Max => Wanted::Largest,
@@ -54,7 +55,7 @@ impl<T: Number> Extremes<T> {
         }
     }
 
-    /// Windows, times and values of `order`'s slots.
+    /// Returns the windows, times and values of the slots in `order`.
     fn columns(&self, order: &[usize], starts_ns: &[i64]) -> (Vec<i64>, Vec<i64>, Column) {
         let (mut windows_ns, mut times_ns) = (Vec::new(), Vec::new());
         let mut values = Vec::new();

@@ -1,6 +1,5 @@
-//! The earliest and the latest point; of several at one time the one with the larger value, but of
-//! the earliest booleans `false` (1.x `query/functions.go`, `FloatLastReduce` and
-//! `BooleanFirstReduce`).
+//! The first() and last() selectors. At equal times, the larger value wins, except that first() of
+//! booleans prefers `false` (1.x `query/functions.go`, `FloatLastReduce` and `BooleanFirstReduce`).
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -10,7 +9,7 @@ use crate::model::value::FieldValue;
 use crate::scan::dense::Dense;
 use crate::scan::request::AggregateFunction;
 
-/// `first`
+/// The `first` selector.
 pub(in crate::scan) struct First;
 
 impl Selector for First {
@@ -29,7 +28,7 @@ impl Selector for First {
     }
 }
 
-/// `last`
+/// The `last` selector.
 pub(in crate::scan) struct Last;
 
 impl Selector for Last {

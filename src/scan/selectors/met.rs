@@ -1,9 +1,11 @@
-//! The first or last point of a group without windows, as 1.x chooses it among points of one time.
+//! first() and last() of a group without windows, with the choice that 1.x makes among points of
+//! the same time.
 //!
-//! 1.x merges its series in a heap and compares the first two points that the heap returns. They
-//! are those of the first and the last series in the order of the series keys. If a text is shown
-//! next to the value and all points have one, they are the two with the first texts (for `last`:
-//! the last ones). The larger value of the two is the result; for `first`, `false` is.
+//! 1.x merges its series in a heap and compares the first two points that the heap returns. These
+//! points belong to the first and the last series in the order of series keys. If a text is shown
+//! next to the value and all points have a text, the two points with the first texts count (for
+//! `last`: the last texts). The larger of the two values is the result. For booleans, `first`
+//! prefers `false`.
 
 use std::cmp::Ordering;
 use std::ops::Range;
@@ -28,13 +30,13 @@ struct Point {
     beside: Vec<Option<FieldValue>>,
 }
 
-/// The points of one time that can still be chosen, in order of their series.
+/// The points of the same time that can still be chosen, in series order.
 pub(in crate::scan) struct Met {
     latest: bool,
     by_text: bool,
     field_type: FieldType,
     beside: Vec<Beside>,
-    /// Positions of the tags of the series in `beside`.
+    /// The positions in `beside` of the series' tags.
     tags: Range<usize>,
     points: Vec<Point>,
 }
@@ -55,7 +57,7 @@ impl Met {
         ScanError::States(AggregateFunction::Met { latest, by_text })
     }
 
-    /// How a time compares with that of the points: greater takes their place.
+    /// Compares a time with the time of the current points. `Greater` replaces them.
     fn rank(&self, time_ns: i64) -> Ordering {
         let order = self.points.first().map_or(Ordering::Greater, |old| time_ns.cmp(&old.time_ns));
         if self.latest || self.points.is_empty() { order } else { order.reverse() }
@@ -80,7 +82,7 @@ impl Met {
         }
     }
 
-    /// Positions of the points that can still be chosen when more points follow.
+    /// Returns the positions of the points that can still be chosen after adding further points.
     fn candidates(&self) -> Vec<usize> {
         let mut kept = vec![0, self.points.len().saturating_sub(1)];
         if self.by_text {
@@ -90,7 +92,7 @@ impl Met {
         kept
     }
 
-    /// The text shown next to the value. A tag that the series lacks is none.
+    /// Returns the text shown next to the value. A missing tag has no text.
     fn text_of<'a>(&self, point: &'a Point) -> Option<&'a str> {
         let is_tag = matches!(self.beside.first(), Some(Beside::Tag(_)));
         match point.beside.first()?.as_ref()? {
@@ -99,7 +101,7 @@ impl Met {
         }
     }
 
-    /// Positions of the two points with the first texts, or the last ones.
+    /// Returns the positions of the two points with the first texts, or the last texts.
     fn by_texts(&self) -> Vec<usize> {
         let mut all: Vec<(Option<&str>, usize)> =
             self.points.iter().map(|point| self.text_of(point)).zip(0..).collect();
@@ -109,7 +111,7 @@ impl Met {
         all.into_iter().skip(surplus).take(2).map(|(_, position)| position).collect()
     }
 
-    /// The result.
+    /// Returns the resulting point.
     fn chosen(&self) -> Option<&Point> {
         let all_have_texts = self.points.iter().all(|point| self.text_of(point).is_some());
         let two = match self.by_text && all_have_texts {
@@ -214,7 +216,7 @@ fn text(value: Option<&FieldValue>) -> &str {
     }
 }
 
-/// How many tags `beside` begins with, each counted once.
+/// Returns the number of distinct tags at the beginning of `beside`.
 fn different_tags(beside: &[Beside]) -> usize {
     let is_new = |(position, one): (usize, &Beside)| {
         matches!(one, Beside::Tag(_)) && !beside.iter().take(position).any(|before| before == one)
@@ -222,7 +224,7 @@ fn different_tags(beside: &[Beside]) -> usize {
     beside.iter().enumerate().take_while(|&(position, one)| is_new((position, one))).count()
 }
 
-/// Order of two series keys, by their tags in order of the tags' names.
+/// Compares two series keys by their tags, in the order of tag names.
 fn by_series(tags: &Range<usize>, a: &Point, b: &Point) -> Ordering {
     fn value(point: &Point, position: usize) -> &str {
         text(point.beside.get(position).and_then(Option::as_ref))
@@ -234,7 +236,8 @@ fn by_series(tags: &Range<usize>, a: &Point, b: &Point) -> Ordering {
         let (left, right) = (value(a, position), value(b, position));
         let order = match (left.is_empty(), right.is_empty()) {
             (true, true) => continue,
-            // A key that ends here comes first; else its next tag has a later name.
+            // A key without further tags comes first. Otherwise the next tag of that key has a
+            // later name.
             (true, false) if goes_on(a, position) => Ordering::Greater,
             (true, false) => Ordering::Less,
             (false, true) if goes_on(b, position) => Ordering::Less,
@@ -248,7 +251,7 @@ fn by_series(tags: &Range<usize>, a: &Point, b: &Point) -> Ordering {
     Ordering::Equal
 }
 
-/// A tag's value as a series key has it, and the comma behind it.
+/// Returns the tag value in the escaped form of a series key, and the comma that follows it.
 fn escaped(value: &str) -> impl Iterator<Item = u8> + '_ {
     let escape = |byte: u8| matches!(byte, b',' | b'=' | b' ').then_some(b'\\');
     value.bytes().flat_map(move |byte| escape(byte).into_iter().chain([byte])).chain([b','])
@@ -261,7 +264,7 @@ mod tests {
     use crate::scan::partial::Merge;
     use crate::scan::request::{AggregateCall, Input};
 
-    /// One point per (time, series, value), as its shard would send it alone.
+    /// Returns the state of a single point of a series.
     fn piece(&(time_ns, series, value): &(i64, &str, f64)) -> PartialColumn {
         PartialColumn {
             windows_ns: vec![0],
@@ -273,7 +276,7 @@ mod tests {
         }
     }
 
-    /// The value and series chosen, the points being split over so many shards.
+    /// Returns the chosen value and series, with the points distributed over `shards` shards.
     fn chosen(latest: bool, by_text: bool, points: &[(i64, &str, f64)], shards: usize) -> String {
         let call = AggregateCall {
             function: AggregateFunction::Met { latest, by_text },
@@ -314,7 +317,8 @@ mod tests {
         }
     }
 
-    /// A point of each series, which has these values of the tags `a` and `b`.
+    /// Returns first() over one point per series. Each series has these values of the tags `a` and
+    /// `b`.
     fn first_of(by_text: bool, series: &[(&str, &str, f64)], shards: usize) -> Option<FieldValue> {
         let tags = [ColumnId(1), ColumnId(2)].map(Beside::Tag);
         let shown = by_text.then_some(Beside::Tag(ColumnId(2)));
@@ -339,7 +343,7 @@ mod tests {
         edge.finish(false).values.get(0)
     }
 
-    /// Results of 1.6.7.
+    /// Results of InfluxDB 1.6.7.
     #[test]
     fn series_are_in_the_order_of_their_escaped_keys() {
         let lacking = [("1", "", 5.0), ("2", "", 9.0), ("", "1", 1.0)];

@@ -1,4 +1,4 @@
-//! The smallest and the largest value; among equals the earliest (1.x `query/functions.go`,
+//! The min() and max() selectors. Among equal values, the earliest wins (1.x `query/functions.go`,
 //! `FloatMinReduce` and `FloatMaxReduce`).
 
 use std::cmp::Ordering;
@@ -10,7 +10,7 @@ use crate::scan::dense::Dense;
 use crate::scan::input::Slice;
 use crate::scan::request::AggregateFunction;
 
-/// `min`
+/// The `min` selector.
 pub(in crate::scan) struct Min;
 
 impl Selector for Min {
@@ -25,7 +25,7 @@ impl Selector for Min {
     }
 }
 
-/// `max`
+/// The `max` selector.
 pub(in crate::scan) struct Max;
 
 impl Selector for Max {
@@ -40,14 +40,14 @@ impl Selector for Max {
     }
 }
 
-/// Which extreme.
+/// The requested extreme.
 #[derive(Clone, Copy)]
 pub(super) enum Wanted {
     Smallest,
     Largest,
 }
 
-/// Position of the first extreme of values `rows`.
+/// Returns the position of the first extreme among the values `rows`.
 fn position(dense: &Dense<'_>, rows: Range<usize>, wanted: Wanted) -> usize {
     fn find<T: Copy + PartialOrd + Default>(
         values: &[T],
@@ -55,7 +55,7 @@ fn position(dense: &Dense<'_>, rows: Range<usize>, wanted: Wanted) -> usize {
         wanted: Wanted,
     ) -> usize {
         let values = values.get(rows.clone()).unwrap_or_default();
-        // Two passes: the first has no branches, the second ends at the first hit.
+        // Two passes: the first pass has no branches, and the second ends at the first match.
         let extreme = extreme_of(values, wanted);
         rows.start + values.iter().position(|value| *value == extreme).unwrap_or(0)
     }
@@ -68,7 +68,7 @@ fn position(dense: &Dense<'_>, rows: Range<usize>, wanted: Wanted) -> usize {
     }
 }
 
-/// The extreme of a slice; the default of an empty one.
+/// Returns the extreme of a slice, or the default value if the slice is empty.
 pub(super) fn extreme_of<T: Copy + PartialOrd + Default>(values: &[T], wanted: Wanted) -> T {
     match wanted {
         Wanted::Smallest => smallest(values),
@@ -76,18 +76,18 @@ pub(super) fn extreme_of<T: Copy + PartialOrd + Default>(values: &[T], wanted: W
     }
 }
 
-/// The smallest value of a slice; the default of an empty one.
+/// Returns the smallest value of a slice, or the default value if the slice is empty.
 pub(in crate::scan) fn smallest<T: Copy + PartialOrd + Default>(values: &[T]) -> T {
     extreme(values, |a, b| if b < a { b } else { a })
 }
 
-/// The largest value of a slice; the default of an empty one.
+/// Returns the largest value of a slice, or the default value if the slice is empty.
 pub(in crate::scan) fn largest<T: Copy + PartialOrd + Default>(values: &[T]) -> T {
     extreme(values, |a, b| if b > a { b } else { a })
 }
 
-/// The value that `better` keeps of all: four at a time, so that comparisons need not wait for
-/// each other.
+/// Returns the best value. Uses four independent chains, so that the processor can run comparisons
+/// in parallel.
 fn extreme<T: Copy + Default>(values: &[T], better: impl Fn(T, T) -> T) -> T {
     let Some(&first) = values.first() else { return T::default() };
     let (blocks, rest) = values.as_chunks::<4>();

@@ -1,4 +1,4 @@
-//! Functions whose answer is a point: which one of a window, and which one between two windows.
+//! Selectors: functions that choose a point of each window.
 
 pub(super) mod extremes;
 pub(super) mod first_last;

@@ -1,4 +1,4 @@
-//! The one driver of selectors: windows, points and columns; functions only choose.
+//! The common implementation of selectors: windows, points and columns. A selector only chooses.
 
 use std::cmp::Ordering;
 use std::marker::PhantomData;
@@ -13,20 +13,21 @@ use crate::scan::page::{BesideColumn, PartialColumn};
 use crate::scan::request::{AggregateFunction, Beside};
 use crate::scan::spans::{Span, keep};
 
-/// A choice of one point among several.
+/// The rule by which a selector chooses a point.
 pub(in crate::scan) trait Selector {
-    /// Which function this is.
+    /// The function of this selector.
     const FUNCTION: AggregateFunction;
 
-    /// Position of the chosen one of values `rows` of one series, whose times ascend and differ.
+    /// Returns the position of the chosen value among the values `rows`. They belong to one series,
+    /// with ascending and distinct times.
     fn choose(dense: &Dense<'_>, rows: std::ops::Range<usize>) -> usize;
 
-    /// Whether `new` is chosen over `old`; equal when neither is.
+    /// Compares two points. `Greater` chooses `new`, and `Less` chooses `old`.
     fn prefers(new: (i64, &FieldValue), old: (i64, &FieldValue)) -> Ordering;
 }
 
-/// A chosen point. Where two are equally good the smaller companions win, so that the answer does
-/// not depend on which shard is heard first.
+/// A chosen point. Between equal points, the smaller extra columns win. The result is then
+/// independent of the order of shards.
 #[derive(Clone, Debug)]
 struct Point {
     time_ns: i64,
@@ -34,7 +35,7 @@ struct Point {
     beside: Vec<Option<FieldValue>>,
 }
 
-/// The chosen points of one selector by slot.
+/// The chosen points of a selector, by slot.
 pub(in crate::scan) struct Selected<S: Selector> {
     field_type: FieldType,
     beside: Vec<Beside>,
@@ -48,7 +49,7 @@ impl<S: Selector> Selected<S> {
         Self { field_type, beside, points: Vec::new(), text_bytes: 0, selector: PhantomData }
     }
 
-    /// How a new point compares with the present one of a slot: greater means it replaces it.
+    /// Compares a new point with the slot's current point. `Greater` replaces the current point.
     fn rank(&self, slot: usize, time_ns: i64, value: &FieldValue) -> Ordering {
         match self.points.get(slot) {
             Some(Some(old)) => S::prefers((time_ns, value), (old.time_ns, &old.value)),
@@ -68,7 +69,7 @@ impl<S: Selector> Selected<S> {
         }
     }
 
-    /// Puts `point` unless the present one is as good.
+    /// Stores `point` unless the current point is equal or better.
     fn offer(&mut self, slot: usize, point: Point) {
         let better = match self.rank(slot, point.time_ns, &point.value) {
             Ordering::Equal => match self.points.get(slot) {
@@ -181,7 +182,7 @@ impl<S: Selector> Accumulator for Selected<S> {
     }
 }
 
-/// Appends a value of the column's type, or none.
+/// Appends a value of the column's type, or null.
 pub(in crate::scan) fn push(column: &mut Column, value: Option<&FieldValue>) {
     let row = column.len();
     match (&mut column.values, value) {
@@ -195,7 +196,7 @@ pub(in crate::scan) fn push(column: &mut Column, value: Option<&FieldValue>) {
     column.validity.push(row, true);
 }
 
-/// Order of two values of one type; values of different types are equal.
+/// Compares two values of the same type. Values of different types are equal.
 pub(in crate::scan) fn compare(a: &FieldValue, b: &FieldValue) -> Ordering {
     match (a, b) {
         (FieldValue::Float(a), FieldValue::Float(b)) => a.partial_cmp(b).unwrap_or(Ordering::Equal),

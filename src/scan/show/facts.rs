@@ -1,4 +1,5 @@
-//! What the directories tell of measurements before any series is looked at.
+//! Facts about measurements that are known from the directories of parts, before any series is
+//! read.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -8,33 +9,33 @@ use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 use crate::scan::reader::{Reader, RowGroup};
 
-/// Of one measurement.
+/// The facts about one measurement.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
-    /// Its tags in the order of the keys.
+    /// The tags, in key order.
     pub(super) order: Vec<ColumnId>,
-    /// It has a row inside the time that nothing hides.
+    /// Whether the measurement has a visible row inside the time range.
     pub(super) has_rows: bool,
-    /// Every group of it is known, and nothing of any is hidden or outside of the time.
+    /// Whether all groups are known, and all their rows are visible and inside the time range.
     pub(super) is_whole: bool,
-    /// Groups are known.
+    /// Whether the reader knows the groups.
     pub(super) is_told: bool,
-    /// About how many keys a walk comes by.
+    /// The approximate number of keys that a walk visits.
     pub(super) keys: u64,
-    /// Fields that have values.
+    /// The fields that have values.
     pub(super) fields: BTreeSet<ColumnId>,
-    /// Fields that have values or had some.
+    /// The fields that have values or had values.
     pub(super) doubtful: BTreeSet<ColumnId>,
-    /// Tags that some series has.
+    /// The tags with a value in at least one series.
     pub(super) tags: BTreeSet<ColumnId>,
-    /// Of the group before.
+    /// The columns of the previous group.
     columns: Option<(bool, Columns)>,
 }
 
-/// What is to be found out beside what a group's head says.
+/// The facts to collect, in addition to the head of each group.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Wanted {
-    /// Nothing; and nothing more of any once all have rows.
+    /// No further facts. Stops when every measurement has a visible row.
     Life,
     /// Fields and tags.
     Columns,
@@ -42,10 +43,10 @@ pub(super) enum Wanted {
     Series,
 }
 
-/// The facts of these measurements, in this order.
+/// Returns the facts of these measurements, in this order.
 ///
 /// # Errors
-/// Those of the reader.
+/// The errors of the reader.
 pub(super) fn list(
     reader: &dyn Reader,
     measurements: &[MeasurementId],
@@ -93,7 +94,8 @@ impl Facts {
         }
         let seen = &mut self.tags;
         let unseen = |seen: &BTreeSet<ColumnId>| group.tag_ids.iter().any(|id| !seen.contains(id));
-        // Each series of such a group has rows, and no dictionary has more than its series do.
+        // Each series of a whole group has visible rows, and each dictionary entry belongs to a
+        // series.
         if group.is_whole && unseen(seen) {
             group.tables.each(&mut |ids, table| {
                 let used =

@@ -1,27 +1,30 @@
-//! When the first few series of a list have been seen.
+//! Detects when the first few series of a list have been read.
 
-/// What 1.x escapes in a tag value of a series key.
+/// The characters that 1.x escapes in a tag value of a series key.
 const ESCAPED: [u8; 3] = [b',', b'=', b' '];
 
-/// Series as they are listed are sorted by their text: the first tag's name and value, of which
-/// some characters are escaped, then the next ones'. Series here come in order of the values
-/// alone. That differs where one value begins with another, or where a character is escaped; all
-/// that lies behind a value that differs before that comes later as text too.
+/// Counts the listed series that certainly precede all series not yet read.
+///
+/// A list is sorted by text: the first tag's name and value with escaped characters, then the next
+/// tags. The scan reads series in the order of unescaped values. Both orders differ only if one
+/// value is a prefix of another, or if a character is escaped. Otherwise the first differing
+/// character decides both orders.
 pub(super) struct FirstSeries {
     wanted: u64,
-    /// Series that come before all that are still to come.
+    /// The number of series that certainly precede all series not yet read.
     sure: u64,
-    /// Values of those of which that is not sure yet, each with how many series have it.
+    /// Values whose position is still uncertain, with the number of series per value.
     open: Vec<(String, u64)>,
 }
 
 impl FirstSeries {
-    /// So many of them are wanted.
+    /// Creates a counter that stops after `wanted` series.
     pub(super) fn new(wanted: u64) -> Self {
         Self { wanted, sure: 0, open: Vec::new() }
     }
 
-    /// Whether none that has this value of the first tag, or one that comes later, is among them.
+    /// Whether the first `wanted` series precede all series with this or a later value of the first
+    /// tag.
     pub(super) fn are_before(&mut self, value: &str) -> bool {
         let sure = &mut self.sure;
         self.open.retain(|(held, series)| {
@@ -32,9 +35,10 @@ impl FirstSeries {
         self.sure >= self.wanted
     }
 
-    /// One with this value of the first tag is listed.
+    /// Adds a listed series with this value of the first tag.
     pub(super) fn add(&mut self, value: &str) {
-        // What is escaped is never sure, nor is who lacks the tag: its text begins with another.
+        // Series with escaped values never count as certain. The same applies to series without the
+        // tag, because their text begins with another tag.
         if value.bytes().any(|byte| ESCAPED.contains(&byte)) {
             return;
         }
@@ -45,8 +49,8 @@ impl FirstSeries {
     }
 }
 
-/// Whether a text with `value`, or with any that is greater, comes after one with `held`, in which
-/// nothing is escaped: a character that is escaped becomes a greater one.
+/// Whether every text with `value`, or a greater value, follows a text with `held`. `held` has no
+/// escaped characters. Escaping replaces a character by a greater one.
 fn is_before(held: &[u8], value: &[u8]) -> bool {
     let differing = held.iter().zip(value).find(|(held, value)| held != value);
     differing.is_some_and(|(held, value)| held < value)
@@ -68,7 +72,7 @@ mod tests {
         assert!(first.are_before("ba"));
     }
 
-    /// As `SHOW SERIES` prints it.
+    /// Returns the text that `SHOW SERIES` prints.
     fn text(values: &[String; 2]) -> String {
         let mut text = String::new();
         for (name, value) in ["t", "u"].iter().zip(values).filter(|(_, value)| !value.is_empty()) {

@@ -1,33 +1,34 @@
-//! The least combinations of tag values that fit a page, each once.
+//! The least combinations of tag values that fit on a page, without duplicates.
 
 use std::collections::BTreeSet;
 
 use crate::merge::key::SeriesKey;
 
-/// Combinations that came out of order before they are put among the others.
+/// The maximum number of unsorted combinations before they are merged into the sorted list.
 const FRESH_MAX: usize = 1_000;
-/// What a value, and an item, takes on a page beside its text, bytes.
+/// The overhead in bytes for a value on a page, and additionally for an item.
 const VALUE_BYTES: usize = 4;
 
-/// Combinations as keys of the values that are sorted by. Where they come in order it only grows at
-/// its end; elsewhere those that do not fit go again, the greatest first.
+/// Combinations of tag values, as keys of the sort tags. If they arrive in order, the list only
+/// grows at its end. Otherwise the greatest combinations are removed when the page is full.
 pub(super) struct Least {
-    /// Ascending.
+    /// The sorted items in ascending order.
     items: Vec<SeriesKey>,
     fresh: BTreeSet<SeriesKey>,
-    /// How many there are, kept or not.
+    /// The number of items, including items that were only counted.
     count: u64,
-    /// They come in order, each once, and only their number is wanted.
+    /// Whether only the number of items is needed. Requires items in order, without duplicates.
     is_number: bool,
     bytes: usize,
     room: usize,
     items_max: usize,
-    /// The page answers for items up to this one.
+    /// The last item that the page covers.
     bound: Option<SeriesKey>,
 }
 
 impl Least {
-    /// No item yet, and room for one at least: for `room` bytes and `items_max` items.
+    /// Creates an empty list for `room` bytes and `items_max` items. It always accepts at least one
+    /// item.
     pub(super) fn new(room: usize, items_max: usize, is_number: bool) -> Self {
         Self {
             items: Vec::new(),
@@ -41,32 +42,32 @@ impl Least {
         }
     }
 
-    /// How many there are.
+    /// Returns the number of items.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// What they take on a page.
+    /// Returns the size of the items on a page, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Where the next page starts behind; `None` if all are here that are wanted.
+    /// Returns the item after which the next page starts, or `None` if the list is complete.
     pub(super) fn resume(&self) -> Option<&SeriesKey> {
         self.bound.as_ref().filter(|_| self.count < self.items_max as u64)
     }
 
-    /// Whether an item is not of this page.
+    /// Whether an item belongs to a later page.
     pub(super) fn is_past(&self, item: &SeriesKey) -> bool {
         self.bound.as_ref().is_some_and(|bound| item > bound)
     }
 
-    /// Whether an item is kept.
+    /// Whether the list contains an item.
     pub(super) fn has(&self, item: &SeriesKey) -> bool {
         self.items.binary_search(item).is_ok() || self.fresh.contains(item)
     }
 
-    /// Adds an item that is neither there nor past.
+    /// Adds an item. The list must not contain it, and it must belong to this page.
     pub(super) fn insert(&mut self, item: &SeriesKey) {
         self.count += 1;
         if self.is_number {
@@ -89,7 +90,7 @@ impl Least {
         }
     }
 
-    /// The page answers for nothing behind `bound`, which is not past.
+    /// Ends the page after `bound`, which must belong to this page.
     pub(super) fn end_at(&mut self, bound: SeriesKey) {
         while self.last().is_some_and(|last| *last > bound) {
             self.drop_last();
@@ -97,7 +98,7 @@ impl Least {
         self.bound = Some(bound);
     }
 
-    /// The items, ascending.
+    /// Returns the items in ascending order.
     pub(super) fn into_items(mut self) -> Vec<SeriesKey> {
         self.settle();
         self.items
@@ -117,18 +118,18 @@ impl Least {
         }
     }
 
-    /// Puts the fresh ones among the others.
+    /// Merges the unsorted items into the sorted list.
     fn settle(&mut self) {
         let in_order = self.items.last() < self.fresh.iter().next();
         self.items.extend(std::mem::take(&mut self.fresh));
         if !in_order {
-            // Stable: it finds the two runs.
+            // The stable sort detects the two sorted runs.
             self.items.sort();
         }
     }
 }
 
-/// About what an item takes on a page.
+/// Returns the approximate size of an item on a page, in bytes.
 fn bytes(item: &SeriesKey) -> usize {
     item.as_bytes().len() + item.value_count() * VALUE_BYTES + VALUE_BYTES
 }

@@ -1,9 +1,10 @@
-//! What exists: live measurements, columns, tag values and series, page by page.
+//! Lists live measurements, columns, tag values and series, page by page.
 //!
-//! A series is alive if it has a row inside the time that neither a delete hides nor retention
-//! ends. Directories alone tell that of most measurements, and which fields they have ([`facts`]).
-//! Elsewhere a merge is walked through without reading rows ([`walk`]): from one measurement to the
-//! next, and past all series of a combination of values once one of them is known to be alive.
+//! A series is alive if it has a row in the time range that is neither hidden by a delete nor
+//! expired. For most measurements, the directories of parts contain enough information about live
+//! rows and fields ([`facts`]). Otherwise a merge visits the series without reading rows
+//! ([`walk`]). It seeks from one measurement to the next. After it has found a live series with
+//! some combination of tag values, it seeks past the other series with the same combination.
 
 mod facts;
 mod first;
@@ -28,17 +29,18 @@ use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::series::value_hash;
 use crate::model::time::TimeRange;
 
-/// Bytes of a measurement on a page beside its items.
+/// The overhead of a measurement on a page, in bytes, in addition to its items.
 const MEASUREMENT_BYTES: usize = 32;
-/// Lists that are made together, about 400 bytes each.
+/// The maximum number of lists that are built together, at about 400 bytes each.
 const LISTED_TOGETHER_MAX: usize = 4_000;
-/// What may be kept of one page, bytes: the columns of 10,000 measurements are one of them.
+/// The maximum size of a cached page, in bytes. Large enough for the columns of 10,000
+/// measurements.
 const KEPT_BYTES_MAX: usize = 1_500_000;
-/// Keys that are looked at for an item of a list that is in order.
+/// The estimated number of keys to visit per item of a list in key order.
 const KEYS_PER_ITEM: u64 = 16;
 
-/// One page of what exists. A full page ends between two items. It is kept for whoever asks the
-/// same before anything is written.
+/// Returns one page of a summary. A full page ends between two items. The page is cached until the
+/// next write.
 pub(super) fn page(
     reader: &dyn Reader,
     request: &SummaryRequest,
@@ -59,7 +61,7 @@ pub(super) fn page(
     Ok(page)
 }
 
-/// What is asked, and how much of it at once.
+/// Returns the cache key: the request and the page limits.
 fn name(request: &SummaryRequest, limits: SummaryLimits) -> Result<Vec<u8>, metadata::Error> {
     let SummaryLimits { bytes, decoded_bytes, keys } = limits;
     metadata::encode(&("summary", request, bytes, decoded_bytes, keys))
@@ -98,7 +100,7 @@ fn read(
     Ok(SummaryPage { measurements: page.found, resume, stats })
 }
 
-/// A page that is being made.
+/// A page under construction.
 struct Page<'a> {
     reader: &'a dyn Reader,
     request: &'a SummaryRequest,
@@ -106,18 +108,18 @@ struct Page<'a> {
     time: TimeRange,
     stretches: Vec<TimeRange>,
     bytes: usize,
-    /// Keys of series that were looked at.
+    /// The number of visited series keys.
     keys: u64,
     found: Vec<MeasurementSummary>,
 }
 
-/// Where the next page starts.
+/// The start of the next page.
 type Resume = (u32, Vec<String>);
 
 impl<'a> Page<'a> {
-    /// Adds what there is of the measurements from position `start` on, of the first of them behind
-    /// `resumed`: of some or all. Answers the position behind them, and where the next page starts
-    /// if this one ends with them.
+    /// Adds the summaries of the measurements starting at position `start`. `resumed` is the cursor
+    /// inside the first measurement. Returns the position after the added measurements, and the
+    /// start of the next page if the page ends there.
     fn add(
         &mut self,
         start: u32,
@@ -152,7 +154,7 @@ impl<'a> Page<'a> {
         Ok((behind, self.take(tasks, end)))
     }
 
-    /// What is to be found out about a measurement, beyond what directories tell.
+    /// Plans the tasks of a measurement that need more than the directories.
     fn plan(
         &self,
         tasks: &mut Vec<Task<'a>>,
@@ -231,7 +233,7 @@ impl<'a> Page<'a> {
         Find::Items { least: Least::new(room, items_max, is_number), is_of_tag, first }
     }
 
-    /// A predicate chooses series; which of the measurement's fields those have is not looked at.
+    /// A predicate selects series. The search ignores the fields of the selected series.
     fn find_columns(&self, has_predicate: bool, facts: &Facts) -> Find {
         let mut columns = FindColumns {
             found: facts.fields.clone(),
@@ -250,7 +252,7 @@ impl<'a> Page<'a> {
         Find::Columns(columns)
     }
 
-    /// About how many series keys the task looks at.
+    /// Returns the approximate number of series keys that the task visits.
     fn keys(&self, task: &Task<'_>, facts: &Facts) -> u64 {
         match self.request.items_max {
             _ if task.is_done => 0,
@@ -261,9 +263,8 @@ impl<'a> Page<'a> {
         }
     }
 
-    /// Finds out what is to be found out. Answers how many of the tasks, which are in the order of
-    /// the page, are on it: the last of them may have more to come. `is_lone`: they are of one
-    /// measurement.
+    /// Runs the tasks, which are in page order. Returns the number of tasks that fit on the page;
+    /// the last task may be incomplete. `is_lone` means that all tasks belong to one measurement.
     fn run(&mut self, tasks: &mut [Task<'a>], is_lone: bool) -> Result<usize, ScanError> {
         let mut by_id: Vec<(MeasurementId, usize)> = Vec::with_capacity(tasks.len());
         let open = tasks.iter().enumerate().filter(|(_, task)| !task.is_done);
@@ -290,7 +291,7 @@ impl<'a> Page<'a> {
                 }
                 keys += task.walk(&mut walk, self.reader, keys_max)?;
                 if is_lone && keys > self.limits.keys {
-                    // Other tags are listed on the next page.
+                    // The next page lists the other tags.
                     fit.end = at + 1;
                 }
                 fit.grown(tasks, at);
@@ -300,8 +301,8 @@ impl<'a> Page<'a> {
         Ok(fit.end)
     }
 
-    /// Puts the answers of the first `end` tasks on the page. Answers where the next one starts, if
-    /// there is more than that to be said of these measurements.
+    /// Adds the results of the first `end` tasks to the page. Returns the start of the next page,
+    /// if these measurements have further items.
     fn take(&mut self, tasks: Vec<Task<'a>>, end: usize) -> Option<Resume> {
         let next = tasks.get(end).map(|task| (task.position, task.number));
         let (mut resume, mut full) = (None, None);
@@ -327,7 +328,7 @@ impl<'a> Page<'a> {
         resume.or(next.map(behind))
     }
 
-    /// The last combination sent, as the next request hands it back.
+    /// Returns the cursor after the last combination on the page, in the form of the next request.
     fn resume_of(&self, task: &Task<'_>, last: &SeriesKey) -> Vec<String> {
         let sort = &task.span.sort;
         let head = match self.request.want {
@@ -340,8 +341,8 @@ impl<'a> Page<'a> {
         std::iter::once(head).chain(values).collect()
     }
 
-    /// Puts what was found on the page. Says whether no more tag values of the measurement are
-    /// wanted.
+    /// Adds the result of a task to the page. Returns whether the measurement needs no further tag
+    /// values.
     fn put(&mut self, task: Task<'_>) -> bool {
         let Task { position, measurement, number, span, find, .. } = task;
         if self.found.last().is_none_or(|last| last.measurement != measurement) {
@@ -401,10 +402,10 @@ impl<'a> Page<'a> {
     }
 }
 
-/// How many tasks fit on a page.
+/// The number of tasks that fit on a page.
 struct Fit {
     end: usize,
-    /// Of each task before it, and of all, bytes.
+    /// The size of each task's result, in bytes.
     taken: Vec<usize>,
     sum: usize,
     room: usize,
@@ -419,7 +420,7 @@ impl Fit {
         fit
     }
 
-    /// What task number `at` says may have grown.
+    /// Updates the size of task `at` after its result has grown.
     fn grown(&mut self, tasks: &mut [Task<'_>], at: usize) {
         if let (Some(task), Some(taken)) = (tasks.get(at), self.taken.get_mut(at)) {
             let bytes = task.bytes() + MEASUREMENT_BYTES;
@@ -441,23 +442,24 @@ impl Fit {
     }
 }
 
-/// The tags asked for of one measurement.
+/// Returns the requested tags of a measurement.
 fn of<T>(tags: &[Vec<T>], position: u32) -> &[T] {
     tags.get(position as usize).map_or(&[], Vec::as_slice)
 }
 
-/// The name of a tag in an item. Of fixed width, so that the order as text is that of the numbers.
+/// Returns a tag's name in an item. The fixed width makes the text order equal to the numeric
+/// order.
 fn tag_name(number: usize) -> String {
     format!("{number:05}")
 }
 
-/// The order of series on the pages before, and the last one that was sent.
+/// Parses the series order of earlier pages and the last combination sent.
 fn series_resumed(last: &[String]) -> Option<(Vec<ColumnId>, &[String])> {
     let (ids, values) = last.split_first()?;
     Some((ids.split(',').filter_map(|id| id.parse().ok()).map(ColumnId).collect(), values))
 }
 
-/// Whether what directories tell is all that is to be found out, without a predicate.
+/// Whether the directories' facts suffice for `find`, without a predicate.
 fn is_settled(find: &Find, facts: &Facts) -> bool {
     match find {
         Find::Life => facts.has_rows || facts.is_whole,

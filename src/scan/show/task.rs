@@ -1,4 +1,4 @@
-//! What a page finds out about one measurement, or about one of its tags.
+//! The search within a measurement, or within a single tag, for a summary.
 
 use std::collections::BTreeSet;
 
@@ -15,75 +15,77 @@ use crate::scan::predicate::Filter;
 use crate::scan::reader::{Reader, Rows};
 use crate::scan::request::Predicate;
 
-/// Series of one combination of values that are stepped over before the next one is sought.
+/// The number of series with the same combination to step over before seeking the next combination.
 const STEPS_BEFORE_SEEK: usize = 8;
 
-/// What is to be found out.
+/// The goal of a task.
 pub(super) enum Find {
     /// Whether a series is alive.
     Life,
-    /// Which columns series have that are.
+    /// The columns of the live series.
     Columns(FindColumns),
-    /// Which combinations of tag values.
+    /// The combinations of tag values.
     Items {
-        /// Those of this page.
+        /// The combinations on this page.
         least: Least,
-        /// One without any value is none.
+        /// Whether the items are the values of a single tag. A series without the tag then has no
+        /// item.
         is_of_tag: bool,
-        /// The first so many by their text are enough. Only where [`Span::is_led_by`] the first tag
-        /// of the text.
+        /// The number of combinations, in text order, that suffice. Set only if the span
+        /// [`Span::is_led_by`] the first tag of the text.
         first: Option<u64>,
     },
 }
 
-/// Which columns are found, and which are still looked for.
+/// The columns found so far, and those still searched for.
 pub(super) struct FindColumns {
     pub(super) found: BTreeSet<ColumnId>,
-    /// By their places in the order.
+    /// The missing tags, with their positions in the key order.
     pub(super) tags: Vec<(usize, ColumnId)>,
-    /// `None`: whichever the series have.
+    /// The missing fields. `None` searches for all fields of the series.
     pub(super) fields: Option<Vec<ColumnId>>,
-    /// Bytes decoded past which a field that is looked for counts as found, until a merge of parts
-    /// settles it.
+    /// The number of decoded bytes after which the remaining fields count as found, until a merge
+    /// of parts.
     pub(super) decoded_bytes: u64,
 }
 
-/// The order of the combinations, and which of them the page is to look at.
+/// The order of combinations, and the page's start in this order.
 pub(super) struct Span {
-    /// The tags by which they are sorted.
+    /// The tags that define the order.
     pub(super) sort: Vec<ColumnId>,
-    /// The first so many of them are the first of the measurement's tag order and no series has
-    /// another one: combinations come in the order of the keys.
+    /// The number of leading tags that equal the first tags of the measurement's key order. Set
+    /// only if series have no other tag of the list. Combinations then come in key order.
     in_order: Option<usize>,
-    /// The last one that was sent.
+    /// The last combination sent.
     after: Option<SeriesKey>,
 }
 
-/// See the module.
+/// A search over one measurement, or over one of its tags.
 pub(super) struct Task<'a> {
-    /// Of the measurement in the request.
+    /// The position of the measurement in the request.
     pub(super) position: u32,
-    /// Of the tag among those asked for, where each is listed by itself.
+    /// The position of the tag in the request, if each tag is listed separately.
     pub(super) number: usize,
     pub(super) measurement: MeasurementId,
     pub(super) predicate: Option<&'a Predicate>,
-    /// The measurement's tags in the order of its keys.
+    /// The measurement's tags, in key order.
     pub(super) order: Vec<ColumnId>,
     pub(super) span: Span,
     pub(super) find: Find,
-    /// A series that the predicate takes has a row.
+    /// Whether a series that satisfies the predicate has a row.
     pub(super) is_alive: bool,
-    /// Nothing is left to be found out.
+    /// Whether the task is complete.
     pub(super) is_done: bool,
-    /// Every series of every group is alive and wanted: dictionaries have the values of the tag.
+    /// Whether every series of every group is alive and requested. The dictionaries then contain
+    /// exactly the tag's values.
     pub(super) by_dictionary: bool,
-    /// Behind which series the next page goes on looking, where this one did not get to the end.
+    /// The series after which the next page continues, if this page did not reach the end.
     pub(super) rest: Option<SeriesKey>,
 }
 
 impl Span {
-    /// Of combinations of values of `listed`, in whichever order is best; `resumed`: the order of
-    /// the pages before and the last combination, if there were any.
+    /// Chooses the best order for combinations of the tags in `listed`. `resumed` contains the
+    /// order of earlier pages and their last combination.
     pub(super) fn new(
         measurement: MeasurementId,
         (listed, order): (&[ColumnId], &[ColumnId]),
@@ -110,17 +112,18 @@ impl Span {
         Self { sort, in_order: (shared == known).then_some(shared), after }
     }
 
-    /// Whether combinations come in order, each once but for other stretches of time.
+    /// Whether combinations are visited in their order. Each combination then occurs once per
+    /// stretch of time.
     pub(super) fn is_in_order(&self) -> bool {
         self.in_order.is_some()
     }
 
-    /// Whether combinations come in order, by this tag before others.
+    /// Whether combinations are visited in their order, and `tag` is the first sort tag.
     pub(super) fn is_led_by(&self, tag: Option<&ColumnId>) -> bool {
         self.in_order.is_some_and(|tags| tags > 0) && self.sort.first() == tag
     }
 
-    /// A place before which no series is of use.
+    /// Returns a key that precedes every useful series.
     fn from(&self, measurement: MeasurementId, first: SeriesKey) -> SeriesKey {
         let (Some(after), Some(tags)) = (&self.after, self.in_order) else { return first };
         let values: Vec<_> = (0..tags).map(|place| after.value(place)).collect();
@@ -129,7 +132,8 @@ impl Span {
 }
 
 impl Task<'_> {
-    /// What the task's answer takes on a page beside the measurement, bytes.
+    /// Returns the size of the task's result on a page in bytes, without the measurement's
+    /// overhead.
     pub(super) fn bytes(&self) -> usize {
         match &self.find {
             Find::Life => 0,
@@ -138,7 +142,7 @@ impl Task<'_> {
         }
     }
 
-    /// Behind which combination the next page goes on; `None` if there are no more.
+    /// Returns the combination after which the next page continues, or `None` at the end.
     pub(super) fn resume(&self) -> Option<&SeriesKey> {
         match &self.find {
             Find::Items { least, .. } => least.resume(),
@@ -146,10 +150,10 @@ impl Task<'_> {
         }
     }
 
-    /// Takes the values of a tag from dictionaries.
+    /// Collects the values of a tag from dictionaries.
     ///
     /// # Errors
-    /// Those of the reader.
+    /// The errors of the reader.
     pub(super) fn list_dictionaries(
         &mut self,
         reader: &dyn Reader,
@@ -180,8 +184,8 @@ impl Task<'_> {
         Ok(())
     }
 
-    /// Looks at the series of one stretch of time, of about `keys_max` of them where their order
-    /// allows to stop. Answers how many it looked at.
+    /// Visits the series in one stretch. Stops after about `keys_max` series if their order
+    /// permits. Returns the number of visited series.
     ///
     /// # Errors
     /// [`ScanError`]
@@ -235,7 +239,7 @@ impl Task<'_> {
     }
 }
 
-/// Looks at series for a task.
+/// Visits series for a task.
 struct Visitor<'t, 'a, 'r> {
     measurement: MeasurementId,
     time: TimeRange,
@@ -244,17 +248,17 @@ struct Visitor<'t, 'a, 'r> {
     task: &'t mut Task<'a>,
 }
 
-/// The combination at hand.
+/// The current combination of tag values.
 struct Items {
-    /// Of the tags that are sorted by, the places in the order of the keys.
+    /// The positions of the sort tags in the key order.
     places: Vec<Option<usize>>,
     item: SeriesKey,
     first: Option<FirstSeries>,
-    /// The one before.
+    /// The previous combination.
     last: Option<SeriesKey>,
-    /// It is known to be alive.
+    /// Whether the combination is already known to be alive.
     is_known: bool,
-    /// Series of it that were passed since.
+    /// The number of series with this combination visited so far.
     passed: usize,
 }
 
@@ -273,7 +277,7 @@ impl Items {
 }
 
 impl Visitor<'_, '_, '_> {
-    /// Looks at the combination that a series has.
+    /// Visits the combination of a series.
     fn item(
         &mut self,
         items: &mut Items,
@@ -293,7 +297,8 @@ impl Visitor<'_, '_, '_> {
             if is_behind || least.is_past(item) {
                 return Ok(Next::Through);
             }
-            // Elsewhere what is least is only known when every series was looked at.
+            // A page can end early only if combinations are in order. In another order, the scan
+            // must visit every series to find the least combinations.
             if let Some(last) = items.last.take_if(|_| looked_at > keys_max) {
                 least.end_at(last);
                 return Ok(Next::Through);
@@ -332,8 +337,8 @@ impl Visitor<'_, '_, '_> {
         }
     }
 
-    /// Looks whether a series is alive, and at its columns. Says whether nothing is left to be
-    /// found out.
+    /// Checks whether a series is alive, and collects its columns. Returns whether the search is
+    /// complete.
     fn settles(&mut self, rows: &mut Rows<'_>, tags: &SeriesTags) -> Result<bool, ScanError> {
         let Task { find, is_alive, .. } = &mut *self.task;
         let columns = match find {
@@ -359,7 +364,7 @@ impl Visitor<'_, '_, '_> {
 }
 
 impl FindColumns {
-    /// Looks for the fields of the series at hand.
+    /// Searches for the fields of the current series.
     fn find_fields(
         &mut self,
         rows: &mut Rows<'_>,
@@ -376,7 +381,7 @@ impl FindColumns {
                     continue;
                 }
                 if reader.stats().bytes_decoded > self.decoded_bytes {
-                    // The rest of them are not looked for.
+                    // The remaining fields count as found.
                     self.found.extend(self.fields.get_or_insert_default().drain(..));
                     self.found.insert(id);
                 } else if rows.column(&picks, id)?.is_some() {

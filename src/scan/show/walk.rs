@@ -1,4 +1,4 @@
-//! Series after series of one measurement after the other, in one merge as far as that goes on.
+//! Visits the series measurement by measurement, in a shared merge if possible.
 
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
@@ -8,32 +8,32 @@ use crate::scan::error::ScanError;
 use crate::scan::keys::{KeyFilter, Reached, SeriesTags};
 use crate::scan::reader::{Reader, Rows};
 
-/// Where the walk goes from a series.
+/// The continuation of a walk after a series.
 pub(super) enum Next {
-    /// To the next one.
+    /// Continue with the next series.
     Step,
-    /// To the first that is not before this place.
+    /// Seek the first series that does not precede this key.
     SeekTo(SeriesKey),
-    /// Nowhere: no further series of the measurement is of use.
+    /// Stop: no further series of the measurement is useful.
     Through,
 }
 
 /// A walk through the series that may have rows in one stretch of time.
 pub(super) struct Walk<'a> {
     reader: &'a dyn Reader,
-    /// Whose series are walked through, in any order.
+    /// The measurements to visit, in any order.
     measurements: &'a [MeasurementId],
-    /// Rows inside count.
+    /// The time range. Rows outside the range do not count.
     pub(super) time: TimeRange,
     rows: Option<Rows<'a>>,
-    /// The measurement whose series were walked through last.
+    /// The last visited measurement.
     last: Option<MeasurementId>,
-    /// The merge stands at a series that is of none so far.
+    /// Whether the merge is already positioned at a series of a later measurement.
     is_ahead: bool,
 }
 
 impl<'a> Walk<'a> {
-    /// Nothing is read yet.
+    /// Creates a walk. The constructor reads no rows.
     pub(super) fn new(
         reader: &'a dyn Reader,
         measurements: &'a [MeasurementId],
@@ -42,11 +42,11 @@ impl<'a> Walk<'a> {
         Self { reader, measurements, time, rows: None, last: None, is_ahead: false }
     }
 
-    /// Calls `visit` at each series that `filter` wants and that is not before `from`. Measurements
-    /// that ascend share a merge: it seeks from one to the next.
+    /// Calls `visit` with each series that `filter` accepts, starting at `from`. Ascending
+    /// measurements share one merge, which seeks from one to the next.
     ///
     /// # Errors
-    /// Those of the reader and of `visit`.
+    /// The errors of the reader and of `visit`.
     pub(super) fn series(
         &mut self,
         (measurement, from): (MeasurementId, &SeriesKey),

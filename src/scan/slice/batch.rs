@@ -1,5 +1,5 @@
-//! Rows whose keys are known, and their columns: those of the condition are read first, of the rows
-//! that it leaves then the others.
+//! Batches of rows with known keys. The condition's columns are read first. The other columns are
+//! read only for the rows that satisfy the condition.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -12,22 +12,22 @@ use crate::scan::predicate::Mask;
 use crate::scan::reader::Rows as Merged;
 use crate::scan::run::Rows;
 
-/// Rows are few if no more than one of so many was chosen.
+/// Selected rows are few if they are at most one in `FEW`.
 const FEW: usize = 4;
 
-/// Rows whose keys are read and whose columns are not.
+/// Rows whose keys have been read and whose columns have not.
 #[derive(Default)]
 pub(super) struct Batch {
     pub(super) picks: Picks,
-    /// The series that they are of, and where the rows of each end: one with ascending times.
+    /// The series of the rows, with the end of each series' rows. Times ascend within an entry.
     pub(super) series: Vec<(SeriesKey, usize)>,
 }
 
-/// Rows of a series among those of a batch, and which of them were chosen.
+/// The rows of a series in a batch, and a mask of the selected rows.
 pub(super) type Chosen = (SeriesKey, Range<usize>, Mask);
 
-/// Where few rows were chosen, leaves only these: of the columns that are not read yet no others
-/// are unpacked.
+/// Keeps only the selected rows if they are few. The remaining columns are then decoded for these
+/// rows only.
 pub(super) fn leave_few(picks: Picks, rows: &mut Rows, chosen: &mut [Chosen]) -> Picks {
     let all = |of: &Range<usize>, mask: &Mask| mask.rows(of.clone()).count();
     let count = chosen.iter().map(|(_, of, mask)| all(of, mask)).sum::<usize>();
@@ -37,7 +37,7 @@ pub(super) fn leave_few(picks: Picks, rows: &mut Rows, chosen: &mut [Chosen]) ->
     let mut places = Vec::with_capacity(count);
     for (_, of, mask) in chosen {
         let start = places.len();
-        // Rows of a batch are fewer than 2^32.
+        // A batch has fewer than 2^32 rows.
         places.extend(mask.rows(of.clone()).map(|row| row as u32));
         (*of, *mask) = (start..places.len(), Mask::All);
     }
@@ -49,7 +49,7 @@ pub(super) fn leave_few(picks: Picks, rows: &mut Rows, chosen: &mut [Chosen]) ->
     picks
 }
 
-/// Reads those of the columns that are not read yet; answers how many values that decodes.
+/// Reads the columns that have not been read yet. Returns the number of decoded values.
 pub(super) fn read(
     merge: &mut Merged<'_>,
     picks: &Picks,

@@ -1,8 +1,8 @@
-//! Leaves out times in which only groups have rows that need nothing more: who asks for the last
-//! point of a thousand series does not pass through a month to see that there are no others.
+//! Skips times in which only completed groups have rows. A query for the last point of a thousand
+//! series therefore does not scan a month of older rows.
 //!
-//! Which groups a run at rest has never changes, so it is kept. Those that a delete hides are among
-//! them: then a stretch is read for nothing.
+//! The groups of a flushed run never change, so their list is cached. The list includes groups that
+//! a delete hides. In that case a stretch is read without need.
 
 use std::collections::HashSet;
 use std::rc::Rc;
@@ -21,12 +21,13 @@ use crate::scan::reader::Run;
 use crate::scan::request::{Predicate, ScanRequest};
 use crate::scan::stretches::Stretches;
 
-/// Groups of a run that are listed; where there are more, times are passed through.
+/// The maximum number of series in a run whose groups are listed. Larger runs are read.
 const KEYS_MAX: u64 = 10_000;
-/// Memory for the groups of all runs: those of further ones are not listed.
+/// The memory limit for the groups of all runs, in bytes. The scan does not list the groups of
+/// further runs.
 const GROUPS_BYTES_MAX: usize = 1_000_000;
 
-/// What decides which groups runs have.
+/// The cache key for the groups of runs.
 #[derive(Serialize)]
 struct Name<'a> {
     groups_of_runs: MeasurementId,
@@ -35,8 +36,8 @@ struct Name<'a> {
 }
 
 impl Walk<'_> {
-    /// Takes from `stretches` the times before the next one in which a group may have a row that is
-    /// needed.
+    /// Removes from `stretches` the times before the next run that may have a row of an incomplete
+    /// group.
     pub(super) fn skip_closed(&mut self, stretches: &mut Stretches) -> Result<(), ScanError> {
         let Some(rest) = stretches.rest() else { return Ok(()) };
         if self.request.group_by.is_empty() || !self.groups.has_closed() {
@@ -67,8 +68,8 @@ impl Walk<'_> {
         keys.iter().all(|key| self.groups.needs_nothing_of(key))
     }
 
-    /// The groups of these runs, as far as there is time and room to learn them; `None` if there is
-    /// no name for them.
+    /// Returns the groups of these runs, within the limits of work and memory. `None` if the cache
+    /// key cannot be encoded.
     fn run_groups(&mut self, runs: &[Run]) -> Result<Option<Rc<RunGroups>>, ScanError> {
         let ScanRequest { measurement, predicate, group_by, .. } = self.request;
         let name = Name { groups_of_runs: *measurement, predicate, group_by };

@@ -1,5 +1,4 @@
-//! What a delete takes from a tile that was kept: only pieces are read again that have one of the
-//! series that it may have hidden rows of.
+//! Repairs a cached tile after deletes. Only pieces with series of the deletes are read again.
 
 use std::rc::Rc;
 
@@ -16,21 +15,23 @@ use crate::scan::predicate::Filter;
 use crate::scan::request::{Deletion, Position};
 use crate::scan::tiles::Missing;
 
-/// Series that are listed of deletes; where there are more, tiles are read anew.
+/// The maximum number of series listed for deletes. With more series, tiles are read again
+/// completely.
 const SERIES_MAX: usize = 1_000;
-/// Series of runs that are passed through for them.
+/// The maximum number of series to scan in order to list them.
 const SERIES_PASSED_MAX: u64 = 100_000;
 
-/// Series of which deletes may have hidden rows: those of the last ones that were asked about.
+/// The series that the last requested deletes may affect.
 #[derive(Debug, Default)]
 pub(super) struct Deleted {
     of: Vec<Deletion>,
-    /// In no order; `None` if they are too many.
+    /// The series, in no order. `None` if they exceed the limits.
     series: Option<Rc<[SeriesKey]>>,
 }
 
 impl Walk<'_> {
-    /// Which pieces of a tile deletes may have changed; `None` if it is as well read anew.
+    /// Returns for each piece of a tile whether deletes may have changed it. `None` if reading the
+    /// whole tile again is cheaper.
     pub(super) fn touched(
         &mut self,
         tile: &Tile,
@@ -53,13 +54,13 @@ impl Walk<'_> {
             }
         }
         let read = touched.iter().filter(|touched| **touched).count();
-        // Within the last series of the last one another event began.
+        // The tile ends within a series, and its next page begins there.
         let is_within = tile.end.as_ref().is_some_and(|end| end.time_ns.is_some());
         let ends_there = is_within && touched.last() == Some(&true);
         Ok((2 * read <= touched.len() && !ends_there).then_some(touched))
     }
 
-    /// The series of these deletes; `None` if they are too many.
+    /// Returns the series of these deletes, or `None` if they exceed the limits.
     fn series_of(&mut self, deletions: &[Deletion]) -> Result<Option<Rc<[SeriesKey]>>, ScanError> {
         let measurement = self.request.measurement;
         let runs = self.reader.runs(measurement, self.request.time);
@@ -89,8 +90,9 @@ impl Walk<'_> {
         Ok(Some(series.into()))
     }
 
-    /// Answers a tile of before some deletes, of which the pieces that are `touched` are read
-    /// again; answers where the rest of it begins, if the piece ended in it.
+    /// Uses a tile from before some deletes: reads the `touched` pieces again and takes the others
+    /// from the cache. Returns the position at which the rest of the tile begins, if the page ended
+    /// inside the tile.
     pub(super) fn mend(
         &mut self,
         tile: &Tile,
@@ -128,7 +130,7 @@ impl Walk<'_> {
         Ok(tile.end.clone())
     }
 
-    /// The place behind a series.
+    /// Returns the position after a series.
     fn behind(&self, stretch: TimeRange, series: &SeriesKey) -> Position {
         let (order, series) = (self.tags.order().to_vec(), series.as_bytes().to_vec());
         Position { order, stretch, series, time_ns: None }

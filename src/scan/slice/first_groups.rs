@@ -1,9 +1,9 @@
-//! Where a slice ends of which the first groups are enough.
+//! Ends a slice after its first groups, if these suffice.
 //!
-//! So it is for rows whose groups do not come in the order of the answer: all of them would have to
-//! be read to know which come first. The slice ends behind as many of the first groups as it is
-//! likely to hold. And so it is where SLIMIT wants no more than some groups: it ends behind these.
-//! Either way keys are looked at before any row is.
+//! This applies to rows whose groups are not read in the result's order. To find the first groups,
+//! the scan would have to read every group. The slice ends after as many groups as it can probably
+//! hold. It also applies to SLIMIT: the slice ends after the requested number of groups. In both
+//! cases the scan reads the keys before any row.
 
 use std::collections::BTreeMap;
 
@@ -15,15 +15,15 @@ use crate::scan::page::{CELLS_PER_PIECE_MAX, SERIES_CELLS};
 use crate::scan::reader::Survey;
 use crate::scan::request::{Output, ScanRequest};
 
-/// Rows that a slice should have: where there are many series more, since all of their keys are
-/// looked at for each slice.
+/// The target number of rows in a slice. It grows with the number of series, because each slice
+/// reads the keys of all series.
 const SLICE_ROWS_MIN: u64 = 1 << 14;
 const SLICE_ROWS_MAX: u64 = 1 << 16;
 const SLICE_ROWS_PER_SERIES: u64 = 4;
-/// Rows of groups that SLIMIT leaves which are read each time they are asked for. Of more what they
-/// come to is kept, which is worth it only if it is of all groups.
+/// The maximum number of rows of SLIMIT groups that are read on each request. With more rows, the
+/// states of all groups are read and cached instead.
 const CHOSEN_ROWS_MAX: u64 = 1 << 16;
-/// Of the work of a piece the part that looking for groups may take.
+/// The part of a page's work that the search for groups may use.
 const CELLS_MAX: u64 = CELLS_PER_PIECE_MAX / 2;
 
 /// The first groups, with the number of their series.
@@ -31,15 +31,15 @@ struct First {
     most: Most,
     groups: BTreeMap<Vec<String>, u64>,
     series: u64,
-    /// Some were left out that come after these.
+    /// Whether later groups were left out.
     is_cut: bool,
 }
 
-/// How many groups are enough.
+/// The number of groups or series that suffice.
 #[derive(Clone, Copy)]
 struct Most {
     groups: u64,
-    /// As many as have so many series.
+    /// Groups suffice if they have this number of series.
     series: u64,
 }
 
@@ -48,7 +48,7 @@ impl First {
         Self { most, groups: BTreeMap::new(), series: 0, is_cut: false }
     }
 
-    /// Takes in a series of a group, and leaves out last groups without which there are enough.
+    /// Adds a series of a group, and removes the last groups if the others suffice.
     fn add(&mut self, group: Vec<String>, direction: Direction) {
         *self.groups.entry(group).or_default() += 1;
         self.series += 1;
@@ -65,7 +65,7 @@ impl First {
         }
     }
 
-    /// The last of them, if there are more.
+    /// Returns the last group, if later groups were left out.
     fn last(mut self, direction: Direction) -> Option<Vec<String>> {
         let last = match direction {
             Direction::Ascending => self.groups.pop_last(),
@@ -75,15 +75,15 @@ impl First {
     }
 }
 
-/// Whether rows do not come in the order of the answer.
+/// Whether the rows are read in another order than the result's order.
 fn are_mixed_rows(request: &ScanRequest, arrangement: Arrangement) -> bool {
     let is_rows = matches!(request.output, Output::Rows { limit: None, .. });
     is_rows && arrangement != Arrangement::InOrder
 }
 
 impl Walk<'_> {
-    /// Ends a slice behind its first groups, of those that have series in `stretch`, if there are
-    /// too many rows for one slice, or more groups than are wanted.
+    /// Ends the slice after its first groups with series in `stretch`. Does so if the slice would
+    /// have too many rows, or if the request limits the number of groups.
     pub(super) fn end_behind_first_groups(&mut self, stretch: TimeRange) -> Result<(), ScanError> {
         let resume = &self.request.resume;
         let is_beginning = resume.position.is_none() && resume.until.is_none();
@@ -106,8 +106,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// How many groups of a slice are enough, of mixed rows (`is_rows`) or for SLIMIT; `None` if
-    /// all are to be read.
+    /// Returns the number of groups and series that suffice for mixed rows (`is_rows`) or SLIMIT,
+    /// or `None` if all groups are needed.
     fn enough(&self, is_rows: bool, rows: u64, series: u64) -> Option<Most> {
         let wanted = series.saturating_mul(SLICE_ROWS_PER_SERIES);
         let wanted = wanted.clamp(SLICE_ROWS_MIN, SLICE_ROWS_MAX);
@@ -119,7 +119,7 @@ impl Walk<'_> {
         is_some.then(|| Most { groups: groups.unwrap_or(u64::MAX), series })
     }
 
-    /// The first groups that have series in `stretch`.
+    /// Returns the first groups with series in `stretch`.
     fn find_first(&mut self, stretch: TimeRange, most: Most) -> Result<First, ScanError> {
         let mut first = First::new(most);
         let begun = self.request.resume.from.as_ref().map(|from| &from.group);
@@ -130,7 +130,7 @@ impl Walk<'_> {
             if !self.groups.reach(&self.tags).is_empty() {
                 let group = self.request.group_by.iter().map(|&tag| self.tags.get(tag).to_owned());
                 let group: Vec<String> = group.collect();
-                // The slice goes on behind the one that it begins in.
+                // The first group of the slice does not count: the slice continues after it.
                 if Some(&group) != begun {
                     first.add(group, self.direction);
                 }

@@ -1,9 +1,10 @@
-//! Reads one piece of a slice: stretch by stretch of time, and in each the series by key.
+//! Reads one page of a slice: one time range (stretch) after another, and in each the series by
+//! key.
 //!
-//! A slice is what lies between two places in the order of an answer: groups by key, times of each.
-//! Series come in the order of their keys, which need not be that of the groups. So all groups of a
-//! slice gather at once, and a piece ends at any row when the event's work is done; who asks puts
-//! the pieces of all shards together and shows the slice when all of them are through.
+//! A slice is the part of a result between two places. A result is ordered by group key, then by
+//! time. Series come in key order, which may differ from the group order. Therefore a page collects
+//! all groups of the slice together. It ends at any row when the event reaches its work limit. The
+//! caller puts the pages of all shards together and shows the slice after its last page.
 
 mod batch;
 mod closed;
@@ -37,16 +38,18 @@ use crate::model::ids::ColumnId;
 use crate::model::time::TimeRange;
 use crate::model::value::FieldType;
 
-/// Rows whose columns are read together: those of one series, or of as many as there are.
+/// The number of rows whose columns are read together. A batch may contain rows of many series.
 const BATCH_ROWS: usize = 1_024;
-/// Pages that they are of at most.
+/// The maximum number of part pages in a batch.
 const BATCH_PAGES: usize = 64;
-/// The same if text is read: a page may have 256 KB of it.
+/// The maximum number of part pages in a batch with text columns: a part page may contain 256 KB of
+/// text.
 const BATCH_PAGES_OF_TEXT: usize = 2;
-/// Rows of one piece. Bounds what who asks holds of one piece once tags are strings again.
+/// The maximum number of rows in one page. Limits the caller's memory after tags are decoded to
+/// strings.
 const ROWS_PER_PIECE_MAX: usize = 1 << 16;
 
-/// One piece of the answer to `request`.
+/// Returns the page of the result that `request` names.
 pub(super) fn piece(
     reader: &dyn Reader,
     request: &ScanRequest,
@@ -106,20 +109,20 @@ pub(super) fn piece(
     Ok(ScanPage { groups, until: bounds.lowered(), position, stats })
 }
 
-/// How groups come in the order of the series.
+/// The order of groups when series are read in key order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Arrangement {
-    /// One after the other, in the order of the answer.
+    /// The groups are contiguous and in the order of the result.
     InOrder,
-    /// One after the other.
+    /// The groups are contiguous, in another order.
     Apart,
-    /// Mixed.
+    /// The series of different groups are mixed.
     Mixed,
 }
 
 impl Arrangement {
     fn of(group_by: &[ColumnId], order: &[ColumnId]) -> Self {
-        // A tag that no series has tells no groups apart.
+        // A tag without any series has no effect on the groups.
         let known: Vec<ColumnId> =
             group_by.iter().copied().filter(|tag| order.contains(tag)).collect();
         match order.get(..known.len()) {
@@ -130,7 +133,7 @@ impl Arrangement {
     }
 }
 
-/// Field columns that are read, ascending; and those that the condition reads.
+/// Returns the field columns to read, ascending, and those that the condition reads.
 fn columns(request: &ScanRequest) -> (Vec<ColumnId>, Vec<ColumnId>) {
     let mut deciding = predicate::field_columns(request.predicate.as_ref());
     let mut columns = deciding.clone();
@@ -142,7 +145,7 @@ fn columns(request: &ScanRequest) -> (Vec<ColumnId>, Vec<ColumnId>) {
     (columns, deciding)
 }
 
-/// The fields that the answer is made of.
+/// Returns the inputs of the result.
 fn inputs(request: &ScanRequest) -> impl Iterator<Item = &Input> {
     let (fields, calls): (&[Input], &[AggregateCall]) = match &request.output {
         Output::Rows { fields, .. } => (fields, &[]),
@@ -159,7 +162,7 @@ fn inputs(request: &ScanRequest) -> impl Iterator<Item = &Input> {
     fields.iter().chain(of_calls)
 }
 
-/// Whether text is read.
+/// Whether the result reads string fields.
 fn reads_text(request: &ScanRequest) -> bool {
     inputs(request).any(|input| input.field_type == FieldType::String)
 }
@@ -171,9 +174,9 @@ struct Walk<'a> {
     filter: &'a Filter,
     keys: KeyFilter<'a>,
     direction: Direction,
-    /// What tiles come to is kept.
+    /// Whether tiles are cached.
     keeps: bool,
-    /// What the first stretch comes to is kept, in which are the last points of most groups.
+    /// Whether the first stretch is cached. It contains the last points of most groups.
     keeps_end: bool,
     arrangement: Arrangement,
     tags: SeriesTags,
@@ -182,23 +185,23 @@ struct Walk<'a> {
     batch_pages: usize,
     columns: Vec<ColumnId>,
     deciding: Vec<ColumnId>,
-    /// The latest row of each series is enough, if it has a value.
+    /// Whether the latest row of each series suffices, if it has a value.
     newest: bool,
-    /// Series of which it has none.
+    /// The series whose latest row has no value.
     without_value: Vec<SeriesKey>,
     cells: u64,
-    /// The work of the condition, in cells.
+    /// The cost of evaluating the condition, in cells.
     filter_cells: u64,
     scanned: Scanned,
     rows_kept: u64,
     series: u64,
-    /// Where the piece of a tile ends that is read.
+    /// The end of the tile piece that is being read.
     bound: Bound,
     deleted: Deleted,
 }
 
 impl Walk<'_> {
-    /// Reads until the piece is full; answers where the next one starts, if there is one.
+    /// Reads until the page is full. Returns the start of the next page, if any.
     fn run(&mut self, stretches: &mut Stretches) -> Result<Option<Position>, ScanError> {
         let mut position = self.request.resume.position.as_ref();
         if let Some(stretch) = stretches.first() {
@@ -206,7 +209,7 @@ impl Walk<'_> {
         }
         while let Some(stretch) = stretches.next() {
             let resumed = position.take();
-            // The last piece may have ended before this stretch.
+            // The previous page may have ended before this stretch.
             let behind = resumed.filter(|behind| **behind != self.beginning(stretch));
             let is_first = self.groups.len() == 0;
             let end = match self.keeps || (self.keeps_end && is_first) {
@@ -223,7 +226,7 @@ impl Walk<'_> {
             }
             self.groups.close();
             self.skip_closed(stretches)?;
-            // Nothing of what comes later in time is needed of the only group.
+            // The only group needs no rows of later stretches.
             if self.request.group_by.is_empty() && self.groups.are_closed() {
                 break;
             }
@@ -231,7 +234,7 @@ impl Walk<'_> {
         Ok(None)
     }
 
-    /// A place before which no series is wanted.
+    /// Returns a key that precedes every requested series.
     fn first(&self) -> SeriesKey {
         let first = self.keys.first();
         let Some(from) = &self.request.resume.from else { return first };
@@ -248,12 +251,12 @@ impl Walk<'_> {
         }
     }
 
-    /// The key of the only group that is asked for.
+    /// Returns the key of the only requested group.
     fn one_group(&self) -> Vec<String> {
         self.request.resume.from.as_ref().map_or_else(Vec::new, |from| from.group.clone())
     }
 
-    /// Reads the rows inside `stretch`, behind where the last piece ended if that was there.
+    /// Reads the rows inside `stretch`, starting after `behind`.
     fn stretch(
         &mut self,
         stretch: TimeRange,
@@ -300,7 +303,7 @@ impl Walk<'_> {
         }
         let newest = std::mem::replace(&mut self.newest, false);
         let measurement = [self.request.measurement];
-        // In the order in which they were reached.
+        // The series are in the order of the first read.
         let Some(first) = again.first() else { return Ok(()) };
         let mut merge = self.reader.merge(&measurement, stretch, self.direction, first)?;
         for key in &again {
@@ -315,8 +318,8 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Reads the rows of the series at hand; answers the first time that is not read any more if
-    /// the piece is full before they are through.
+    /// Reads the rows of the current series. If the page is full before the end of the series,
+    /// returns the first unread time.
     fn one_series(
         &mut self,
         merge: &mut Merged<'_>,
@@ -350,7 +353,7 @@ impl Walk<'_> {
             }
             self.batch.picks.extend(picks);
             let end = self.batch.picks.len();
-            // Later rows of the series go on with it if they are later in time too.
+            // Later rows of the series extend its last entry only if their times also ascend.
             match (self.direction, self.batch.series.last_mut()) {
                 (Direction::Ascending, Some((last, last_end))) if last == key => *last_end = end,
                 _ => self.batch.series.push((key.clone(), end)),
@@ -370,7 +373,7 @@ impl Walk<'_> {
         }
     }
 
-    /// Ends the piece at a series, or within it.
+    /// Ends the page at a series, or within a series.
     fn end(
         &mut self,
         merge: &mut Merged<'_>,
@@ -383,7 +386,7 @@ impl Walk<'_> {
         Ok(Position { order, stretch, series, time_ns })
     }
 
-    /// Whether the piece is full, `rows` more being read.
+    /// Whether the page is full after reading `rows` more rows.
     fn is_full(&self, rows: usize) -> bool {
         self.cells_with(rows) + self.filter_cells > CELLS_PER_PIECE_MAX
             || self.reader.stats().bytes_decoded > self.limits.decoded_bytes
@@ -392,19 +395,20 @@ impl Walk<'_> {
             || (!self.gathers() && self.groups.bytes() >= self.limits.bytes)
     }
 
-    /// Cells that were read, and those of `rows` more.
+    /// Returns the number of cells read, plus those of `rows` more rows.
     fn cells_with(&self, rows: usize) -> u64 {
         self.cells + (rows * self.columns.len()) as u64
     }
 
-    /// Whether what a group has so far may come again in the next piece: states of which further
-    /// series have more. Then what does not fit goes, and those that fit are read to the end.
+    /// Whether the next page may contain further states of the current groups. In this case the
+    /// page does not end when its byte limit is reached. It drops the groups that do not fit, and
+    /// reads the remaining groups completely.
     fn gathers(&self) -> bool {
         let is_states = matches!(self.request.output, Output::Aggregates { .. });
         is_states && (self.arrangement == Arrangement::Mixed || self.groups.len() <= 1)
     }
 
-    /// Reads the columns of the rows at hand and takes them in.
+    /// Reads the columns of the batch and adds its rows to the groups.
     fn flush(&mut self, merge: &mut Merged<'_>) -> Result<(), ScanError> {
         let Batch { picks, series } = std::mem::take(&mut self.batch);
         if picks.is_empty() {
@@ -451,7 +455,7 @@ impl Walk<'_> {
     }
 }
 
-/// What a scan would read.
+/// Returns the amount of data that a scan would read.
 pub(super) fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ReadStats, ScanError> {
     let filter = Filter::compile(request.predicate.as_ref())?;
     let stored = reader.stored(request.measurement, request.time)?;
@@ -459,7 +463,7 @@ pub(super) fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<Read
     let condition = (&filter, request.predicate.as_ref());
     let keys = KeyFilter::new(request.measurement, Direction::Ascending, condition, tags.order());
     let stretches = reader.stretches(request.time)?;
-    // A series that lies in several stretches counts once.
+    // Counts a series once, even if several stretches contain it.
     let mut seen: HashSet<u64, FixedState> = HashSet::default();
     let (mut series, mut keys_read) = (0, 0);
     for &stretch in &stretches {

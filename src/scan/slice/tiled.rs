@@ -1,4 +1,4 @@
-//! Reads a slice tile by tile: what is kept of one is taken in as it is.
+//! Reads a slice tile by tile, and uses cached tiles.
 
 use std::rc::Rc;
 
@@ -15,24 +15,24 @@ use crate::scan::request::Position;
 use crate::scan::stretches::Stretches;
 use crate::scan::tiles::{self, Found, Missing};
 
-/// Groups of a piece, on average, from which on pieces are not put together.
+/// The average number of groups per piece above which pieces are not merged.
 const APART: usize = 4;
 
-/// Rows looked at, by the tile that they lie in.
+/// The number of visited rows, per tile.
 #[derive(Debug)]
 pub(super) struct Scanned {
-    /// Between the tiles, ascending.
+    /// The borders between the tiles, ascending, in nanoseconds.
     borders_ns: Vec<i64>,
     rows: Vec<u64>,
 }
 
 impl Scanned {
-    /// None yet, of the tiles between these borders.
+    /// Creates zero counts for the tiles between these borders.
     pub(super) fn new(borders_ns: Vec<i64>) -> Self {
         Self { rows: vec![0; borders_ns.len() + 1], borders_ns }
     }
 
-    /// Adds rows of these times, which ascend.
+    /// Adds rows with these ascending times.
     pub(super) fn add(&mut self, times_ns: &[i64]) {
         let mut start = 0;
         for (rows, at) in self.rows.iter_mut().zip(0..) {
@@ -45,7 +45,7 @@ impl Scanned {
         }
     }
 
-    /// Adds rows that were looked at elsewhere.
+    /// Adds rows that another reader counted.
     fn add_rows(&mut self, rows: u64) {
         self.rows.iter_mut().take(1).for_each(|first| *first += rows);
     }
@@ -55,44 +55,46 @@ impl Scanned {
     }
 }
 
-/// Where the piece of a tile ends that is read.
+/// The end of the tile piece that is being read.
 #[derive(Debug, Default)]
 pub(super) struct Bound {
-    /// Behind the first series with which so many cells are read.
+    /// The piece ends after the first series that reaches this number of cells.
     cells: Option<Cells>,
-    /// Behind this series.
+    /// The piece ends after this series.
     last: Option<SeriesKey>,
 }
 
 #[derive(Clone, Copy, Debug)]
 struct Cells {
-    /// Read when the piece began.
+    /// The number of cells read before the piece began.
     from: u64,
     least: u64,
 }
 
 impl Bound {
-    /// Of a piece that goes to this series.
+    /// Returns the bound of a piece that ends after this series.
     pub(super) fn until(last: Option<SeriesKey>) -> Self {
         Self { cells: None, last }
     }
 
-    /// Of pieces that have so many cells at least, `from` being read before the first.
+    /// Returns the bound for pieces with a minimum number of cells. `from` is the number of cells
+    /// read before the first piece.
     fn every(least: Option<u64>, from: u64) -> Self {
         Self { cells: least.map(|least| Cells { from, least }), last: None }
     }
 
-    /// Another piece begins after so many cells.
+    /// Starts the next piece after `from` cells.
     fn next(&mut self, from: u64) {
         self.cells = self.cells.map(|cells| Cells { from, ..cells });
     }
 
-    /// Whether a series comes behind it.
+    /// Whether a series comes after the end of the piece.
     pub(super) fn is_before(&self, key: &SeriesKey, direction: Direction) -> bool {
         self.last.as_ref().is_some_and(|last| direction.order(key.cmp(last)).is_gt())
     }
 
-    /// Whether the piece ends once so many cells are read in all, and at least `least` for it.
+    /// Whether the piece ends after `cells` cells in total, with at least `least` cells in the
+    /// piece.
     pub(super) fn is_reached(&self, cells: u64, least: u64) -> bool {
         let of_piece =
             |&Cells { from, least: all }: &Cells| cells.saturating_sub(from) >= all.max(least);
@@ -100,17 +102,17 @@ impl Bound {
     }
 }
 
-/// What some series of tiles came to that are read.
+/// The states of a newly read piece, for one or several tiles.
 pub(super) struct Fresh {
     pub(super) piece: Piece,
-    /// Rows of each tile.
+    /// The number of rows of each tile.
     rows: Vec<u64>,
     pub(super) end: Option<Position>,
-    /// Nothing of them had to be left out.
+    /// Whether no group or window had to be left out.
     pub(super) is_whole: bool,
 }
 
-/// What tiles came to that are read, piece by piece.
+/// The newly read pieces of one or several tiles.
 struct Read {
     pieces: Vec<Fresh>,
     end: Option<Position>,
@@ -118,8 +120,8 @@ struct Read {
 }
 
 impl Walk<'_> {
-    /// Answers the tile `time`, behind where the last piece ended if that was there. Neighbours
-    /// that are not kept either are taken from `stretches` and read with it.
+    /// Adds the tile `time` to the page, starting after `behind`. Takes neighbouring tiles without
+    /// cache entries from `stretches` and reads them together with the tile.
     pub(super) fn tile(
         &mut self,
         time: TimeRange,
@@ -168,7 +170,7 @@ impl Walk<'_> {
         tiles::look(self.reader, self.request, (time, stretches.keeps_at_once()), behind)
     }
 
-    /// `time` and neighbours that are not to be kept either, to be read with it.
+    /// Extends `time` by neighbouring tiles that will not be cached either.
     fn with_neighbours(
         &self,
         mut time: TimeRange,
@@ -186,7 +188,7 @@ impl Walk<'_> {
         Ok(time)
     }
 
-    /// Where a piece goes on that has nothing of a tile yet.
+    /// Returns the position at the start of a tile.
     pub(super) fn beginning(&self, time: TimeRange) -> Position {
         let time_ns = match self.direction {
             Direction::Ascending => time.start_ns,
@@ -242,7 +244,8 @@ impl Walk<'_> {
         Ok(end)
     }
 
-    /// Reads the rows inside `time` piece by piece, each taken in, until the event's work is done.
+    /// Reads the rows inside `time` piece by piece and adds each piece to the page, until the
+    /// event's work limit is reached.
     fn read_pieces(
         &mut self,
         time: TimeRange,
@@ -264,7 +267,7 @@ impl Walk<'_> {
             }
             self.bound.next(self.cells);
             if !read.is_whole {
-                // It will not be kept.
+                // Incomplete tiles are not cached, so they need no pieces.
                 self.bound = Bound::default();
             }
         }
@@ -277,7 +280,7 @@ impl Walk<'_> {
         self.bound.is_reached(self.cells_with(self.batch.picks.len()), least)
     }
 
-    /// Keeps what a tile came to, piece by piece.
+    /// Caches the states of a tile, piece by piece.
     pub(super) fn keep(
         &self,
         tile: Missing,
@@ -302,7 +305,7 @@ impl Walk<'_> {
         Ok(())
     }
 
-    /// Whether few groups have states in two pieces: at most one at each border.
+    /// Whether few groups have states in two pieces: at most one group at each border.
     fn are_apart(&self, pieces: &[Rc<Piece>]) -> bool {
         let groups: usize = pieces.iter().map(|piece| piece.groups.len()).sum();
         let has_groups = !self.request.group_by.is_empty();
@@ -318,7 +321,7 @@ impl Walk<'_> {
         Ok(groups.finish().0)
     }
 
-    /// Reads the rows inside `time` into groups of their own.
+    /// Reads the rows inside `time` into separate groups.
     pub(super) fn read_apart(
         &mut self,
         time: TimeRange,
@@ -329,7 +332,7 @@ impl Walk<'_> {
         let held = std::mem::replace(&mut self.groups, Groups::new(self.request, bounds));
         let scanned = std::mem::replace(&mut self.scanned, Scanned::new(borders_ns));
         let limit = self.limits.bytes;
-        // A group that there is already takes no more.
+        // An existing group stays as it is, so the limit leaves room for the new groups.
         self.limits.bytes = limit.saturating_sub(held.bytes()).max(limit / 4);
         let end = self.stretch(time, behind)?;
         self.limits.bytes = limit;

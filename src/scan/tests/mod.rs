@@ -1,4 +1,4 @@
-//! Scans against a naive evaluator that looks at one row at a time, over random data and requests.
+//! Compares scans with a naive evaluator that processes single rows, over random data and requests.
 
 mod naive;
 mod random;
@@ -22,7 +22,7 @@ use vectors::{MEASUREMENT, VectorReader, Write};
 const HUGE: PageLimits =
     PageLimits { bytes: 1 << 30, decoded_bytes: u64::MAX, tile: TileLimits::LEAST };
 
-/// All slices of a scan, each put together of its pieces.
+/// Returns all slices of a scan, each assembled from its pages.
 fn pages(reader: &VectorReader, request: &ScanRequest, limits: PageLimits) -> Vec<ScanPage> {
     let mut request = request.clone();
     let (mut slices, mut pieces) = (Vec::new(), Vec::new());
@@ -46,7 +46,7 @@ fn pages(reader: &VectorReader, request: &ScanRequest, limits: PageLimits) -> Ve
     panic!("a scan that never ends");
 }
 
-/// What pieces have of a slice that ends at `until`: rows in order of time.
+/// Returns the slice before `until`, assembled from its pages, with rows in time order.
 fn slice(pieces: Vec<ScanPage>, request: &ScanRequest, until: Option<&Place>) -> ScanPage {
     let bounds = Bounds::new(
         &ScanRequest {
@@ -62,7 +62,8 @@ fn slice(pieces: Vec<ScanPage>, request: &ScanRequest, until: Option<&Place>) ->
     let mut all = Vec::new();
     for (key, parts) in groups {
         let time = bounds.time_of(&key);
-        // The one window of the whole range has its start, which is no time of a row.
+        // The only window of the whole range starts at the range's start, which is not a row's
+        // time.
         let has_windows = matches!(request.output, Output::Aggregates { window: Some(_), .. });
         let windows = if has_windows { time } else { TimeRange::ALL };
         let mut rows: Vec<(i64, usize, usize)> = Vec::new();
@@ -95,7 +96,7 @@ fn slice(pieces: Vec<ScanPage>, request: &ScanRequest, until: Option<&Place>) ->
     ScanPage { groups: all, until: until.cloned(), ..ScanPage::default() }
 }
 
-/// The states of windows inside `time`; those without windows are all.
+/// Returns the states of the windows inside `time`, or all states without windows.
 fn within(call: &PartialColumn, time: TimeRange) -> PartialColumn {
     let inside = |start_ns: &i64| time == TimeRange::ALL || time.contains(*start_ns);
     let rows: Vec<u32> = (0..call.windows_ns.len() as u32)
@@ -104,7 +105,7 @@ fn within(call: &PartialColumn, time: TimeRange) -> PartialColumn {
     call.pick(&rows)
 }
 
-/// What the edge makes of pages: groups in order, rows joined, partial states merged and finished.
+/// Merges pages like the edge: sorts groups, joins rows, and merges and finishes partial states.
 fn answer(request: &ScanRequest, pages: &[ScanPage]) -> Answer {
     let mut merges: BTreeMap<Vec<String>, Vec<Merge>> = BTreeMap::new();
     let mut rows: BTreeMap<Vec<String>, Vec<Point>> = BTreeMap::new();
@@ -153,7 +154,7 @@ fn text(text: &str) -> FieldValue {
     FieldValue::String(text.into())
 }
 
-/// Window, value, then a selector's time and companions.
+/// Returns the window and the value, then a selector's time and extra columns.
 fn finished_points(finished: Finished) -> Vec<Point> {
     let windows = finished.windows_ns.iter().enumerate();
     windows
@@ -169,7 +170,7 @@ fn finished_points(finished: Finished) -> Vec<Point> {
         .collect()
 }
 
-/// Equal, floats within `tolerance`.
+/// Whether both are equal, with floats equal within `tolerance`.
 fn same(a: &Answer, b: &Answer, tolerance: f64) -> bool {
     a.len() == b.len()
         && a.iter().zip(b).all(|((a_key, a_calls), (b_key, b_calls))| {
@@ -194,7 +195,7 @@ fn close(a: &Point, b: &Point, tolerance: f64) -> bool {
         && a.values.iter().zip(&b.values).all(value)
 }
 
-/// Rows of equal time in one order.
+/// Sorts rows of equal time into a canonical order.
 fn as_multiset(mut answer: Answer, descending: bool) -> Answer {
     for points in answer.iter_mut().flat_map(|(_, calls)| calls) {
         points.sort_by_key(|point| {
@@ -315,7 +316,7 @@ fn last_points_that_are_kept_are_read_from_nowhere() {
     };
     for (limit, is_kept) in [(1, true), (2, false)] {
         let mut source = VectorReader::new(vec![ColumnId(1)], 8);
-        // Of the fifth host there are only older rows: they are looked for each time.
+        // The fifth host has only older rows, so every scan must search for them.
         for (from, hosts) in [(9_000, 4), (1_000, 5), (2_000, 5)] {
             source.add(&rows(from, hosts));
         }
@@ -342,7 +343,7 @@ fn last_points_that_are_kept_are_read_from_nowhere() {
     }
 }
 
-/// SLIMIT: whatever the order of the series, no row is read of groups that are not wanted.
+/// SLIMIT: In any order of series, the scan reads no row of the other groups.
 #[test]
 fn of_groups_that_are_not_wanted_nothing_is_read() {
     let field = Input { column: ColumnId(10), field_type: FieldType::Integer, cast: None };
@@ -400,7 +401,7 @@ fn several_shards_answer_as_one() {
     for seed in 0..2_000 {
         let mut case = random::case(seed);
         if let Output::Rows { limit, .. } = &mut case.request.output {
-            // Which rows of equal time survive a limit is the edge's choice.
+            // Several rows of equal time may satisfy the limit. The edge chooses.
             *limit = None;
         }
         let whole = answer(&case.request, &pages(&case.source(), &case.request, HUGE));

@@ -1,4 +1,4 @@
-//! The obvious evaluator: rows in a map, one row and one value at a time.
+//! The naive evaluator: rows in a map, processed one row and one value at a time.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -11,14 +11,14 @@ use crate::scan::request::{
     Predicate, ScanRequest, Window,
 };
 
-/// A row of an answer.
+/// A row of a result.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Point {
     pub(super) time_ns: i64,
     pub(super) values: Vec<Option<FieldValue>>,
 }
 
-/// Per group: rows, or per call the windows.
+/// The rows of each group, or its windows per call.
 pub(super) type Answer = Vec<(Vec<String>, Vec<Vec<Point>>)>;
 
 /// A row after all overwrites.
@@ -51,7 +51,7 @@ impl Row {
     }
 }
 
-/// Rows in order of series and time, later writes over earlier ones.
+/// Returns the rows in order of series and time. Later writes replace earlier writes.
 fn rows(writes: &[Write]) -> Vec<Row> {
     let mut all: BTreeMap<(Tags, i64), BTreeMap<ColumnId, FieldValue>> = BTreeMap::new();
     for write in writes {
@@ -61,7 +61,7 @@ fn rows(writes: &[Write]) -> Vec<Row> {
     all.into_iter().map(|((tags, time_ns), fields)| Row { tags, time_ns, fields }).collect()
 }
 
-/// The answer to a request over everything that was written.
+/// Returns the result of a request over all written rows.
 pub(super) fn answer(writes: &[Write], request: &ScanRequest, order: &[ColumnId]) -> Answer {
     let mut groups: BTreeMap<Vec<String>, Vec<Row>> = BTreeMap::new();
     for row in rows(writes) {
@@ -98,7 +98,7 @@ pub(super) fn answer(writes: &[Write], request: &ScanRequest, order: &[ColumnId]
     answer
 }
 
-/// Rows of one time come by the keys of their series.
+/// Rows of the same time are in the order of their series keys.
 fn raw(
     rows: &[Row],
     (fields, tags, every_row): (&[Input], &[ColumnId], bool),
@@ -200,7 +200,7 @@ fn aggregate(function: AggregateFunction, points: Vec<Candidate>) -> Vec<Option<
             values.iter().max_by(|a, b| order(a, b)).unwrap(),
             values.iter().min_by(|a, b| order(a, b)).unwrap(),
         ),
-        // Has tests of its own (`selectors/met.rs`).
+        // Tested separately (`selectors/met.rs`).
         AggregateFunction::Met { .. } => return vec![None],
         Stddev if values.len() < 2 => FieldValue::Float(f64::NAN),
         Stddev => {
@@ -234,7 +234,7 @@ fn choose(function: AggregateFunction, a: Candidate, b: Candidate) -> Candidate 
     let beside = a.2.iter().zip(&b.2).map(|(a, b)| order_optional(a, b));
     let beside = beside.fold(Ordering::Equal, Ordering::then);
     match order {
-        // `order` is how a falls behind b.
+        // `Greater` prefers a, and `Less` prefers b.
         Ordering::Less => b,
         Ordering::Greater => a,
         Ordering::Equal if beside == Ordering::Greater => b,

@@ -18,7 +18,7 @@ const TYPES: [(ColumnId, FieldType); 5] = [
     (ColumnId(13), FieldType::String),
     (ColumnId(14), FieldType::Boolean),
 ];
-/// Tags 1 to 3; no series has tag 4.
+/// Tags 1 to 3. No series has tag 4.
 const TAGS: [ColumnId; 4] = [ColumnId(1), ColumnId(2), ColumnId(3), ColumnId(4)];
 
 /// Data and a request.
@@ -26,20 +26,20 @@ pub(super) struct Case {
     pub(super) seed: u64,
     pub(super) points: Vec<Write>,
     pub(super) request: ScanRequest,
-    /// Where one part ends and the next begins.
+    /// The borders between parts.
     cuts: Vec<usize>,
     page_rows: usize,
-    /// The tags as keys have them.
+    /// The tags in key order.
     pub(super) order: Vec<ColumnId>,
 }
 
 impl Case {
-    /// All data in one source.
+    /// Returns a single source with all data.
     pub(super) fn source(&self) -> VectorReader {
         self.build(|_| true)
     }
 
-    /// The series spread over several sources.
+    /// Returns several sources with the series distributed over them.
     pub(super) fn split(&self, shards: usize) -> Vec<VectorReader> {
         let shard = |write: &Write| {
             let bytes = write.tags.iter().flat_map(|(id, value)| [id.0 as usize, value.len() * 7]);
@@ -49,7 +49,7 @@ impl Case {
         (0..shards).map(|number| self.build(|write| shard(write) == number)).collect()
     }
 
-    /// What float answers may differ by: 1e-12 of the sum of all magnitudes.
+    /// Returns the tolerated difference of float results: 1e-12 of the sum of all magnitudes.
     pub(super) fn tolerance(&self) -> f64 {
         let magnitude = |value: &FieldValue| match value {
             FieldValue::Float(v) => v.abs(),
@@ -73,7 +73,7 @@ impl Case {
     }
 }
 
-/// The case of a seed.
+/// Returns the case of a seed.
 pub(super) fn case(seed: u64) -> Case {
     let mut rng = fastrand::Rng::with_seed(seed);
     let span = *rng.choice(&[5, 40, 1_000]).unwrap();
@@ -270,7 +270,7 @@ fn comparison(rng: &mut fastrand::Rng) -> Comparison {
 fn literal(rng: &mut fastrand::Rng) -> Operand {
     let (_, field_type) = *rng.choice(&TYPES).unwrap();
     Operand::Literal(match value(rng, field_type) {
-        // Mixed signs beyond 2^53 are compared by rules of their own, tested by themselves.
+        // Comparisons of mixed signs beyond 2^53 follow special rules and have separate tests.
         FieldValue::Integer(v) => FieldValue::Integer(v.clamp(0, 9)),
         FieldValue::Unsigned(v) => FieldValue::Unsigned(v.min(9)),
         other => other,

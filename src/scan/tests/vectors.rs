@@ -14,10 +14,10 @@ use crate::model::value::FieldValue;
 use crate::scan::kept::{Kept, Version};
 use crate::scan::reader::{ReadStats, Reader, Rows, Run as RunOf, Survey, rows_of_one};
 
-/// Tags of a series, ascending by id, none empty.
+/// The tags of a series, ascending by id, without empty values.
 pub(in crate::scan) type Tags = Vec<(ColumnId, String)>;
 
-/// Of which all rows are.
+/// The measurement of all rows.
 pub(in crate::scan) const MEASUREMENT: MeasurementId = MeasurementId(1);
 
 /// A written row: series, time, fields.
@@ -28,18 +28,18 @@ pub(in crate::scan) struct Write {
     pub(in crate::scan) fields: Vec<(ColumnId, FieldValue)>,
 }
 
-/// Parts over vectors; each row of a page that is read counts as one decoded byte.
+/// A reader with parts in vectors. Each row of a page that is read counts as one decoded byte.
 pub(in crate::scan) struct VectorReader {
     order: Vec<ColumnId>,
     page_rows: usize,
     parts: Vec<Story>,
     stats: Rc<Cell<ReadStats>>,
     kept: RefCell<BTreeMap<Vec<u8>, (Version, Kept)>>,
-    /// How often something was kept that was looked for.
+    /// The number of cache hits.
     pub(in crate::scan) hits: Cell<u64>,
 }
 
-/// The key of a series.
+/// Returns the key of a series.
 pub(in crate::scan) fn key(tags: &Tags, order: &[ColumnId]) -> SeriesKey {
     let value = |id: &ColumnId| {
         tags.iter().find(|(tag, _)| tag == id).map_or("", |(_, value)| value.as_str())
@@ -48,7 +48,8 @@ pub(in crate::scan) fn key(tags: &Tags, order: &[ColumnId]) -> SeriesKey {
 }
 
 impl VectorReader {
-    /// No rows; tags come in this order in keys, and pages have up to so many rows.
+    /// Creates a reader without rows. Keys contain the tags in this order, and pages have up to
+    /// `page_rows` rows.
     pub(in crate::scan) fn new(order: Vec<ColumnId>, page_rows: usize) -> Self {
         Self {
             order,
@@ -60,7 +61,7 @@ impl VectorReader {
         }
     }
 
-    /// Adds a part that holds `writes`, of which later ones win.
+    /// Adds a part with `writes`. Later writes win.
     pub(in crate::scan) fn add(&mut self, writes: &[Write]) {
         let mut story = Story::new();
         for write in writes {
@@ -77,7 +78,7 @@ impl Reader for VectorReader {
     }
 
     fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
-        // Wherever it is cut, nothing changes.
+        // The position of the cut does not change results.
         let cut_ns = 3.clamp(time.start_ns, time.end_ns);
         let pieces = [TimeRange::new(time.start_ns, cut_ns), TimeRange::new(cut_ns, time.end_ns)];
         Ok(pieces.into_iter().filter(|piece| !piece.is_empty()).collect())
@@ -106,7 +107,7 @@ impl Reader for VectorReader {
         let run = |(number, story): (u64, &Story)| {
             let times = || story.keys().map(|(_, time_ns)| *time_ns);
             let time = TimeRange::new(times().min()?, times().max()? + 1);
-            // What is in memory is none that is kept.
+            // The run in memory has no number, because its results are not cached.
             let (number, rows) = ((number > 0).then_some(number), story.len() as u64);
             Some(RunOf { number, time, series: 3, rows })
         };
@@ -136,7 +137,7 @@ impl Reader for VectorReader {
         Ok(Survey { time: hull.unwrap_or(Survey::NOTHING.time), rows, series })
     }
 
-    /// Nothing is added once something was asked.
+    /// Tests add no rows after the first scan.
     fn version(&self, _: &[MeasurementId], _: TimeRange) -> Result<Option<Version>, ReadError> {
         Ok(Some(Version::new()))
     }
