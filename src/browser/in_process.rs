@@ -1,6 +1,6 @@
-//! Serves the HTTP contract with the Catalog, Databases and Shards all in this process.
+//! Serves the HTTP API with all objects (Catalog, Databases and Shards) in this process.
 //!
-//! Time and randomness are the caller's: every request says when it happens.
+//! The caller provides time and randomness: every request has its time as an argument.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
@@ -35,7 +35,7 @@ use crate::shard::turns::Pages;
 use crate::store::Store;
 use crate::store::memory::MemoryStore;
 
-/// What is said to whoever wants an object back as it was.
+/// The error message for requests to restore an object to an earlier time.
 const NO_PAST: &str = "objects in one process have no past";
 
 /// The database in this process.
@@ -46,31 +46,33 @@ pub struct InProcess {
     pages: Rc<Pages>,
     full_bytes: u64,
     split_bytes: u64,
-    /// What each object has stored, which outlives the object.
+    /// The storage of each object. It outlives the object.
     stores: BTreeMap<Address, MemoryStore>,
-    /// Objects that are awake; `None` while one is lent out.
+    /// The objects in memory. `None` while an object is processing a call.
     objects: BTreeMap<Address, Option<Box<dyn Host>>>,
     last_log_line: Option<String>,
     sql: Option<SqlSession>,
     backups: Option<BackupPlace>,
     /// Whether the last response was streamed.
     last_was_streamed: bool,
-    /// Requests to each object so far; elsewhere the platform bills them.
+    /// The number of requests to each object so far. On Cloudflare, these requests are billed.
     object_requests: BTreeMap<Address, u64>,
-    /// Is called before and after each call, which is when other requests could run.
+    /// A callback before and after each call. On Cloudflare, other requests could run at these
+    /// moments.
     watcher: Option<Watcher>,
 }
 
 type Watcher = Box<dyn FnMut(&Address)>;
 
-/// What answers the messages of [`crate::protocol::sql`]; an error says why it broke off.
+/// A function that processes messages of [`crate::protocol::sql`]. An error contains the reason for
+/// the abort.
 pub type SqlSession = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, String>>;
 
-/// What answers the messages of [`crate::protocol::backup`] to the place that backups are kept in;
-/// an error is a call that failed.
+/// A function that processes messages of [`crate::protocol::backup`] to the backup storage. An
+/// error is a failed call.
 pub type BackupPlace = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, String>>;
 
-/// Time as the caller says, randomness from a seed, object ids by counting.
+/// A platform with the caller's time, randomness from a seed, and consecutive object ids.
 struct Local {
     limits: Limits,
     now_ns: Cell<i64>,
@@ -98,7 +100,7 @@ impl Platform for Local {
     }
 
     fn random_u64(&self) -> u64 {
-        // SplitMix64: every seed gives a sequence without repeats.
+        // SplitMix64: every seed results in a sequence without repeats.
         let state = self.random.get().wrapping_add(0x9e37_79b9_7f4a_7c15);
         self.random.set(state);
         let mixed = (state ^ (state >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -121,7 +123,7 @@ impl Platform for Local {
 }
 
 impl InProcess {
-    /// An empty database. `seed` decides every random choice.
+    /// Creates an empty database. `seed` determines every random choice.
     pub fn new(settings: Settings, seed: u64) -> Self {
         let platform = Local {
             limits: settings.limits,
@@ -151,19 +153,19 @@ impl InProcess {
         }
     }
 
-    /// Has statements of SQL answered by `session`, one after the other, from the next request on.
+    /// Runs SQL statements in `session`, one after another, starting with the next request.
     pub fn set_sql(&mut self, session: SqlSession) {
         self.sql = Some(session);
         self.platform.has_sql.set(true);
     }
 
-    /// Keeps backups in this place.
+    /// Stores backups in `place`.
     pub fn set_backups(&mut self, place: BackupPlace) {
         self.backups = Some(place);
         self.platform.has_backups.set(true);
     }
 
-    /// The log's line of the last request.
+    /// Returns the log line of the last request.
     pub fn last_log_line(&self) -> Option<&str> {
         self.last_log_line.as_deref()
     }
@@ -173,58 +175,59 @@ impl InProcess {
         self.last_was_streamed
     }
 
-    /// Requests that each object has had so far, alarms not counted.
+    /// Returns the number of requests to each object so far, excluding alarms.
     pub fn object_requests(&self) -> &BTreeMap<Address, u64> {
         &self.object_requests
     }
 
-    /// Bytes that each object has stored; one that was wiped has none.
+    /// Returns the size of each object's storage in bytes. A wiped object has 0 bytes.
     pub fn stored_bytes(&self) -> Vec<(&Address, u64)> {
         let stores = self.stores.iter();
         stores.map(|(address, store)| (address, store.bytes().unwrap_or_default())).collect()
     }
 
-    /// Puts every object to sleep: memory is lost, storage stays, and the edge forgets its caches.
+    /// Evicts all objects from memory. Storage remains, and the edge loses its caches.
     pub fn sleep(&mut self) {
         self.objects.clear();
         self.service.cache = Cache::default();
         self.budget = Budget::new(MEMTABLE_BYTES_MAX, self.platform.random_u64());
     }
 
-    /// What each object has stored, by its address. Handles share their data.
+    /// Returns the storage of each object by address. The handles share their data.
     pub fn stores(&self) -> BTreeMap<Address, MemoryStore> {
         self.stores.clone()
     }
 
-    /// Gives an object that sleeps its storage.
+    /// Replaces the storage of an object and evicts the object from memory.
     pub fn put_store(&mut self, address: Address, store: MemoryStore) {
         self.objects.remove(&address);
         self.stores.insert(address, store);
     }
 
-    /// Objects created so far: the number of the last one's id.
+    /// Returns the number of objects created so far, which is also the last object's number.
     pub fn object_count(&self) -> u64 {
         self.platform.objects.get()
     }
 
-    /// Gives ids of objects from above `count` on.
+    /// Sets the number of created objects. The next object gets the following number.
     pub fn set_object_count(&mut self, count: u64) {
         self.platform.objects.set(count);
     }
 
-    /// Lets time pass until `now_ns` and runs the alarms that are due by then.
+    /// Advances the time to `now_ns` and runs the due alarms.
     pub fn pass_time(&mut self, now_ns: i64) {
         self.platform.now_ns.set(now_ns);
         self.run_due_alarms();
     }
 
-    /// When the next alarm of an object that is awake goes off; in the past while some are behind.
+    /// Returns the time of the next alarm of the objects in memory. Overdue alarms have a time in
+    /// the past.
     pub fn next_alarm_ns(&self) -> Option<i64> {
         self.objects.values().filter_map(|host| host.as_ref()?.next_alarm_ns()).min()
     }
 
-    /// Wakes every object that has something stored, and gives each its alarm: when it was due is
-    /// not stored, and an alarm may come early.
+    /// Loads every object with stored data and runs its alarm. The alarm's time is not stored, and
+    /// an alarm may run early.
     pub fn wake_all(&mut self, now_ns: i64) {
         self.platform.now_ns.set(now_ns);
         let asleep = self.stores.keys().filter(|address| !self.objects.contains_key(address));
@@ -234,14 +237,14 @@ impl InProcess {
         self.run_due_alarms();
     }
 
-    /// Answers one request that happens at `now_ns`, then runs the alarms that are due.
+    /// Processes a request at time `now_ns`, then runs the due alarms.
     pub fn request(&mut self, head: RequestHead, body: Vec<u8>, now_ns: i64) -> Response {
         let response = self.answer(head, body, now_ns);
         self.run_due_alarms();
         response
     }
 
-    /// Answers one request that happens at `now_ns`; alarms wait for [`Self::pass_time`].
+    /// Processes a request at time `now_ns`. Alarms wait for [`Self::pass_time`].
     pub fn answer(&mut self, head: RequestHead, body: Vec<u8>, now_ns: i64) -> Response {
         self.platform.now_ns.set(now_ns);
         let (mut exchange, mut action) = Exchange::start(&mut self.service, &self.platform, head);
@@ -289,12 +292,13 @@ impl InProcess {
         response
     }
 
-    /// Calls `watcher` before and after each call, which is when other requests could run.
+    /// Calls `watcher` before and after each call. On Cloudflare, other requests could run at these
+    /// moments.
     pub fn watch_calls(&mut self, watcher: Box<dyn FnMut(&Address)>) {
         self.watcher = Some(watcher);
     }
 
-    /// Makes a call, and whatever calls it leads to.
+    /// Makes a call, and the calls that result from it.
     fn deliver(&mut self, call: Call) -> Reply {
         let to = call.to.clone();
         self.watch(&to);
@@ -349,7 +353,7 @@ impl InProcess {
         Reply { id, result: Ok(answer) }
     }
 
-    /// Makes a ticket's calls until it is done.
+    /// Makes a ticket's calls until the ticket is done.
     fn drive(&mut self, host: &mut dyn Host, ticket: Ticket, step: Step<Vec<u8>>) -> Vec<u8> {
         let mut step = step;
         let mut calls = VecDeque::new();
@@ -364,7 +368,8 @@ impl InProcess {
         }
     }
 
-    /// Lends an object out, waking it if need be; `None` while it is lent out already.
+    /// Takes an object out of the map and loads it if necessary. Returns `None` if the object is
+    /// already processing a call.
     fn take(&mut self, address: &Address) -> Option<Box<dyn Host>> {
         if let Some(object) = self.objects.get_mut(address) {
             return object.take();
@@ -372,7 +377,7 @@ impl InProcess {
         self.objects.insert(address.clone(), None);
         let store = self.stores.entry(address.clone()).or_default().clone();
         Some(match address {
-            // What the runtime does is answered before anything is woken.
+            // `answer_call` has already processed the calls to runtime services.
             Address::Catalog
             | Address::KeyDerivation
             | Address::AccessKeys
@@ -412,12 +417,13 @@ impl InProcess {
     }
 }
 
-/// Where nobody but this process sees the stored key, one hash stands in for many rounds of it.
+/// A single hash replaces the many rounds of key derivation, because only this process can read the
+/// stored key.
 fn stand_in_key(message: &[u8]) -> Vec<u8> {
     Sha256::digest(message).to_vec()
 }
 
-/// A machine that wants nothing and is not finished: our own mistake, answered like one.
+/// Returns the response for an exchange that stops without a result. This is a bug in the code.
 fn internal_error() -> Response {
     ApiError::Internal("the request came to no answer".to_owned())
         .response(ErrorShape::Other, false)

@@ -1,5 +1,5 @@
-//! Outlines a text of InfluxQL for the page: the kind and the place of each word, and what each
-//! statement does, all as numbers, which pass to JavaScript without copies of the text.
+//! Outlines an InfluxQL text for the page: the kind and position of each word, and the effect of
+//! each statement. All values are numbers, so JavaScript receives them without copies of the text.
 
 use std::ops::Range;
 
@@ -7,19 +7,19 @@ use crate::influxql::effect::Effect;
 use crate::influxql::outline::Outline;
 use crate::influxql::token::TokenKind;
 
-/// An outline as the page takes it. Places count UTF-16 units, as JavaScript does.
+/// An outline for the page. Positions count UTF-16 units, as JavaScript does.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PageOutline {
-    /// What the whole text does: see [`number`].
+    /// The effect of the whole text; see [`number`].
     pub does: u32,
-    /// `kind, from, to` of each word; `www/influxql/tokenize.js` names the kinds.
+    /// `kind, from, to` of each word. `www/influxql/tokenize.js` names the kinds.
     pub words: Vec<u32>,
     /// `does, from, to` of each statement.
     pub statements: Vec<u32>,
 }
 
 impl PageOutline {
-    /// Reads `text`.
+    /// Parses `text`.
     pub fn new(text: &str) -> Self {
         let outline = Outline::new(text);
         let mut units = Units { text, bytes: 0, units: 0 };
@@ -36,7 +36,7 @@ impl PageOutline {
     }
 }
 
-/// Nobody knows, selects, reads, writes.
+/// Returns the number of an effect: 0 unknown, 1 selects, 2 reads, 3 writes.
 fn number(does: Option<Effect>) -> u32 {
     match does {
         None => 0,
@@ -46,7 +46,7 @@ fn number(does: Option<Effect>) -> u32 {
     }
 }
 
-/// The place in `kinds` of `www/influxql/tokenize.js`.
+/// Returns the position in `kinds` of `www/influxql/tokenize.js`.
 fn kind_of(kind: TokenKind, word: &str) -> u32 {
     match kind {
         TokenKind::Whitespace => 0,
@@ -69,7 +69,7 @@ fn kind_of(kind: TokenKind, word: &str) -> u32 {
     }
 }
 
-/// Bytes to UTF-16 units, for places that ascend.
+/// Converts ascending byte positions to UTF-16 units.
 struct Units<'a> {
     text: &'a str,
     bytes: usize,

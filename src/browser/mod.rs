@@ -1,8 +1,8 @@
-//! Runs the whole database in one place: every object has a store in memory and is called in
-//! process.
+//! Runs the whole database in one process: every object has a store in memory, and calls are
+//! function calls.
 //!
-//! In the browser's build the page calls it, from a web worker of its own; in native tests it is
-//! the product without a network. What the page wishes to keep is an [`image`] of the stores.
+//! The browser build runs in a dedicated web worker of the page. Native tests use it as the product
+//! without a network. The page stores an [`image`] of the stores.
 
 pub mod image;
 pub mod in_process;

@@ -1,6 +1,6 @@
-//! Exports to JavaScript one database, its requests, its alarms, and what to keep of it.
+//! The JavaScript interface of a database in a web page: requests, alarms and persistence.
 //!
-//! Clock and randomness are arguments. `www/engine/worker.js` is the other side.
+//! The clock and random numbers are arguments. `www/engine/worker.js` is the caller.
 
 use js_sys::{Array, Function, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -12,8 +12,8 @@ use super::validate::{LineError, Mistaken, Verdict};
 use crate::api::http::{RequestHead, Response};
 use crate::api::settings::{Settings, SettingsError};
 
-/// What is different where nobody pays and nobody listens: points are kept for ever, nothing is
-/// logged, and a shard is full long before the page's 4 GB are.
+/// Settings for a web page, which has no bills and no log reader. Points are kept permanently, and
+/// requests are not logged. A shard is full well before the page's 4 GB of memory are used.
 const SETTINGS: &[(&str, &str)] = &[
     ("AUTO_CREATE_RETENTION", "INF"),
     ("LOG_REQUESTS", "none"),
@@ -21,24 +21,25 @@ const SETTINGS: &[(&str, &str)] = &[
     ("SHARD_SPLIT_BYTES", "4000000000"),
 ];
 
-/// The database of this page.
+/// The database of a page.
 #[wasm_bindgen]
 pub struct Tidemark {
     inner: InProcess,
-    /// The administrator's token: requests that name nobody come from who looks at the page.
+    /// The administrator's token. Requests without credentials come from the page's user and use
+    /// this token.
     token: String,
-    /// What is kept.
+    /// The rows that the browser has stored.
     image: Image,
-    /// What was kept, while it is being read.
+    /// The rows from an earlier page, while they are being restored.
     restored: Option<Restored>,
 }
 
 #[wasm_bindgen]
 impl Tidemark {
-    /// An empty database. Both numbers are random.
+    /// Creates an empty database. Both numbers must be random.
     ///
     /// # Errors
-    /// None; a wrong setting of this file would be one.
+    /// Returns an error only if a setting in this file is invalid.
     #[wasm_bindgen(constructor)]
     pub fn new(seed: u64, secret: u64) -> Result<Self, JsError> {
         console_error_panic_hook::set_once();
@@ -47,18 +48,19 @@ impl Tidemark {
         Ok(Self { inner, token, image: Image::default(), restored: None })
     }
 
-    /// Takes one row of what [`Self::changes`] gave an earlier page, in any order.
+    /// Adds a row that [`Self::changes`] returned to an earlier page. The order of rows does not
+    /// matter.
     ///
     /// # Errors
-    /// When it is damaged, or of another version.
+    /// The row is damaged, or has another version.
     pub fn restore(&mut self, key: &str, value: &[u8]) -> Result<(), JsError> {
         Ok(self.restored.get_or_insert_default().add(key, value)?)
     }
 
-    /// All rows were taken: from here on this is the database that they were.
+    /// Ends a restore after its last row. The database then has the restored state.
     ///
     /// # Errors
-    /// When rows are missing, or do not belong together.
+    /// Rows are missing or do not belong together.
     pub fn restored(&mut self) -> Result<(), JsError> {
         let (stores, image) = self.restored.take().unwrap_or_default().finish()?;
         self.inner.set_object_count(image.objects());
@@ -69,8 +71,9 @@ impl Tidemark {
         Ok(())
     }
 
-    /// Answers a request: `[status, [name, value, …], body]`. `headers` are names in lower case and
-    /// values by turns; without `authorization` it may everything.
+    /// Processes a request and returns `[status, [name, value, …], body]`. `headers` alternates
+    /// lower-case names and values. A request without `authorization` has the administrator's
+    /// permissions.
     pub fn request(
         &mut self,
         method: String,
@@ -95,8 +98,8 @@ impl Tidemark {
         Array::of3(&status.into(), &texts, &Uint8Array::from(body.as_slice()))
     }
 
-    /// Has statements of SQL answered by `turn(message)`, bytes of one to bytes of the other, of
-    /// [`crate::protocol::sql`]. What it throws ends the statement with its message.
+    /// Runs SQL statements with `turn(message)`, which takes and returns bytes of
+    /// [`crate::protocol::sql`]. If `turn` throws an error, the statement ends with its message.
     pub fn set_sql(&mut self, turn: Function) {
         self.inner.set_sql(Box::new(move |message| {
             let reply = turn.call1(&JsValue::NULL, &Uint8Array::from(message));
@@ -105,27 +108,27 @@ impl Tidemark {
         }));
     }
 
-    /// Whether no database was ever made in it.
+    /// Whether no database was ever created.
     pub fn is_empty(&self) -> bool {
         self.inner.object_count() == 0
     }
 
-    /// Lets time pass until `now_ns`, with the alarms that are due by then.
+    /// Advances the time to `now_ns` and runs the due alarms.
     pub fn pass_time(&mut self, now_ns: i64) {
         self.inner.pass_time(now_ns);
     }
 
-    /// Lets the objects that were restored do what was due while there was no page.
+    /// Loads the restored objects and runs the alarms that were missed while the page was closed.
     pub fn wake(&mut self, now_ns: i64) {
         self.inner.wake_all(now_ns);
     }
 
-    /// When to let time pass next.
+    /// Returns the time at which the page should next call [`Self::pass_time`].
     pub fn next_alarm_ns(&self) -> Option<i64> {
         self.inner.next_alarm_ns()
     }
 
-    /// Nothing is kept any more: [`Self::changes`] begins with everything again.
+    /// Forgets the stored rows, so that [`Self::changes`] starts again with all rows.
     pub fn keep_anew(&mut self) {
         self.image = Image::default();
         for store in self.inner.stores().values() {
@@ -133,8 +136,8 @@ impl Tidemark {
         }
     }
 
-    /// What to keep, `[key, bytes | undefined, …]`: everything at first, then what changed since
-    /// the last call. It has to be kept wholly or not at all.
+    /// Returns the rows to store, `[key, bytes | undefined, …]`. The first call returns all rows,
+    /// and further calls return the changes. The page must store them in a single transaction.
     pub fn changes(&mut self) -> Array {
         let changes = self.image.changes(&self.inner.stores(), self.inner.object_count());
         let flat = changes.into_iter().flat_map(|(key, value)| {
@@ -145,7 +148,7 @@ impl Tidemark {
     }
 }
 
-/// The message of what was thrown.
+/// Returns the message of a thrown error.
 fn said(error: &JsValue) -> String {
     let message = Reflect::get(error, &JsValue::from_str("message")).ok();
     message.and_then(|message| message.as_string()).unwrap_or_default()
@@ -160,12 +163,12 @@ fn database(seed: u64, token: &str) -> Result<InProcess, SettingsError> {
     Ok(InProcess::new(settings, seed))
 }
 
-/// Reads line protocol as a write would: `[good, bad, unit, lines, line, column, reason, …]`, the
-/// first of the bad ones named. `lines` have times that look like counts of `unit`, which is empty
-/// if there are none. `precision` is that of a write.
+/// Parses line protocol like a write. Returns `[good, bad, unit, lines, line, column, reason, …]`
+/// with the first rejected lines. `lines` is the number of lines whose timestamps look like counts
+/// of `unit`; without such lines, `unit` is empty. `precision` has the values of a write.
 ///
 /// # Errors
-/// When the precision is none.
+/// The precision is invalid.
 #[wasm_bindgen]
 pub fn validate(text: &[u8], precision: &str, now_ns: i64) -> Result<Array, JsError> {
     let Verdict { good, bad, errors, mistaken } = Verdict::new(text, precision, now_ns)?;
@@ -179,8 +182,8 @@ pub fn validate(text: &[u8], precision: &str, now_ns: i64) -> Result<Array, JsEr
     Ok(verdict)
 }
 
-/// Reads InfluxQL as the server does: `[does, [kind, from, to, …], [does, from, to, …]]`, what the
-/// text does, its words, and its statements. See [`PageOutline`].
+/// Parses InfluxQL like the server. Returns `[does, [kind, from, to, …], [does, from, to, …]]`: the
+/// effect of the text, its words, and its statements. See [`PageOutline`].
 #[wasm_bindgen]
 pub fn outline(text: &str) -> Array {
     let PageOutline { does, words, statements } = PageOutline::new(text);

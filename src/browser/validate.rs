@@ -1,4 +1,4 @@
-//! Checks line protocol while it is being typed, with the parser that will take it.
+//! Checks line protocol while the user types, with the parser of the write path.
 
 use std::ops::Range;
 
@@ -6,55 +6,56 @@ use crate::batch::from_lines::from_lines;
 use crate::line_protocol::{Options, TimestampUnit};
 use crate::model::time::{D_NS, Precision, S_NS};
 
-/// A time so soon after 1970 may be a count of a coarser unit than the one it is read in: those of
-/// [`LIKELY_S`] are, read in the next finer unit, within 48 days.
+/// The times soon after 1970 that may be counts of a coarser unit. If a time in [`LIKELY_S`] is
+/// read in the next finer unit, the result is within 48 days after 1970.
 const TOO_EARLY_NS: Range<i64> = 1..50 * D_NS;
 
-/// Seconds since 1970 that people measure at: the years 2002 to 2099. A round 10^9 is a second of
-/// 1970 that somebody made up.
+/// The likely times of measurements, the years 2002 to 2099, in seconds since 1970. The range
+/// excludes 10^9: a timestamp of 10^9 ns is probably an invented time in 1970.
 const LIKELY_S: Range<i64> = 1_009_843_200..4_102_444_800;
 
-/// What a write of a text would take and refuse, as far as that can be told without a schema.
+/// The result of validating a text without a schema: the lines that a write would accept and
+/// reject.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
-    /// Lines that would be taken.
+    /// The number of lines that would be accepted.
     pub good: u32,
-    /// Lines that would be refused.
+    /// The number of lines that would be rejected.
     pub bad: u32,
-    /// The first `REJECTED_LINES_NAMED_MAX` of the bad ones, ascending.
+    /// The first `REJECTED_LINES_NAMED_MAX` rejected lines, ascending.
     pub errors: Vec<LineError>,
-    /// Lines that would be taken and stored in 1970, though another unit was likely meant.
+    /// The accepted lines with times in 1970, if another unit was probably meant.
     pub mistaken: Option<Mistaken>,
 }
 
-/// Times that are likely counts of a coarser unit than the one they are read in.
+/// The times that are probably counts of a coarser unit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Mistaken {
-    /// What they look like.
+    /// The probable unit.
     pub unit: &'static str,
-    /// Lines with such a time.
+    /// The number of lines with such a time.
     pub lines: u32,
 }
 
-/// A line that would be refused.
+/// A line that would be rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct LineError {
-    /// 1-based physical line.
+    /// The physical line, starting at 1.
     pub line: u32,
-    /// 1-based character of it.
+    /// The character in the line, starting at 1.
     pub column: u32,
-    /// What is wrong, and what was expected.
+    /// The error, and the expected input.
     pub reason: String,
 }
 
-/// A unit that no write has.
+/// A unit that writes do not support.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("there is no precision \"{0}\": use ns, us, ms, s or auto")]
 pub struct UnknownPrecision(String);
 
 impl Verdict {
-    /// Reads `text`. `precision` is a unit, `auto`, or empty for nanoseconds; `now_ns` is the time
-    /// of points without one.
+    /// Parses `text`. `precision` is a unit, `auto`, or empty for nanoseconds. `now_ns` is the time
+    /// of points without a timestamp.
     ///
     /// # Errors
     /// [`UnknownPrecision`]
@@ -67,7 +68,7 @@ impl Verdict {
                 None => return Err(UnknownPrecision(unit.to_owned())),
             },
         };
-        // Whoever types keys that collide slows only themselves.
+        // Hash collisions can only slow down the page's own user, so a constant seed suffices.
         let (batch, rejected) = match from_lines(text, Options::new(unit, now_ns), 0) {
             Ok(read) => read,
             Err(error) => {
@@ -92,8 +93,8 @@ impl Verdict {
 }
 
 impl Mistaken {
-    /// The times among `times_ns` that are likely counts of a coarser unit than `precision`, in
-    /// which they were read: those of the unit that the first of them looks like.
+    /// Returns the times that are probably counts of a coarser unit than `precision`, the unit in
+    /// which they were read. The first such time determines the unit.
     fn among(times_ns: impl Iterator<Item = i64>, precision: Precision) -> Option<Self> {
         let coarser = [("s", Precision::Second), ("ms", Precision::Millisecond)];
         let coarser = coarser.into_iter().chain([("us", Precision::Microsecond)]);
@@ -150,7 +151,7 @@ mod tests {
         assert_eq!(of("m v=1 1700000000000", "us"), Some(("ms", 1)));
         assert_eq!(of("m v=1 1700000000000000", "ns"), Some(("us", 1)));
         assert_eq!(of("m v=1 4102444799", "ms"), Some(("s", 1)));
-        // What a person types to try, and what is of 1970 indeed.
+        // Test values of users, and real times of 1970.
         for time in ["0", "1", "1000000000", "1000000000000000", "-1700000000"] {
             assert_eq!(of(&format!("m v=1 {time}"), "ns"), None, "{time}");
         }

@@ -1,19 +1,20 @@
-//! Keeps what every object has stored as rows that the browser can keep: text keys, checked bytes.
+//! Stores the objects' data in the browser, as rows with text keys and checksums.
 //!
 //! ```text
 //! key   │ catalog/<table>/<key> │ database/<id>/<table>/<key> │ shard/<id>/<table>/<key>
 //! value │ version <u8> │ head length <u32> │ head │ body │ crc <u32>
 //! ```
 //!
-//! and one row `image`, written together with every change of the others, whose head is
+//! In addition, the row `image` is written together with every change of the other rows. The head
+//! of `image` contains
 //!
 //! ```text
 //! objects created <u64> │ rows <u64> │ sum of their crc <u64>
 //! ```
 //!
-//! Integers are little-endian. `crc` is CRC-32C of the row's key and of every byte before it, so
-//! that neither a changed row nor one in another's place is taken; count and sum tell of rows that
-//! are missing, or older than the others.
+//! Integers are little-endian. `crc` is the CRC-32C of the row's key and of all preceding bytes of
+//! the value. It detects changed rows and rows under a wrong key. The count and the sum detect
+//! missing rows and rows from different states.
 
 use std::collections::BTreeMap;
 
@@ -25,53 +26,53 @@ use crate::store::{Store, StoreError, Table};
 
 /// The first byte of every value.
 const VERSION: u8 = 1;
-/// Where the row is that tells of all others.
+/// The key of the row that describes all other rows.
 const IMAGE_KEY: &str = "image";
-/// Version and length before the head, checksum behind the body.
+/// The size of the fields around head and body: version, head length and checksum.
 const FRAME_BYTES: usize = 1 + 4 + 4;
 
-/// Why what the browser kept is not taken. It can be forgotten; nothing else happens to it.
+/// A reason to reject the stored rows. The rows remain unchanged until the user deletes them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ImageError {
-    /// Written by another release.
+    /// The rows come from another release.
     #[error(
         "the stored database is of version {0}, and this page reads version {VERSION}: open it \
          with the page that wrote it, or forget it"
     )]
     Version(u8),
-    /// A row's bytes are not what was stored.
+    /// The checksum of a row does not match.
     #[error("the stored database is damaged: the row \"{0}\" cannot be read; forget it to go on")]
     Row(String),
-    /// A row is missing, or another's state.
+    /// A row is missing, or comes from another state.
     #[error(
         "the stored database is damaged: {found} of {expected} rows, and not the ones that \
          belong together; forget it to go on"
     )]
     Rows {
-        /// How many there are.
+        /// The number of existing rows.
         found: u64,
-        /// How many there were.
+        /// The number of rows in the image.
         expected: u64,
     },
-    /// There are rows, but not the one that tells of all.
+    /// Rows exist, but the row `image` is missing.
     #[error("the stored database is damaged: its first row is missing; forget it to go on")]
     NoImage,
 }
 
-/// A row's key and its new value; `None` takes it away.
+/// A row's key and its new value. `None` deletes the row.
 pub type Change = (String, Option<Vec<u8>>);
 
-/// What was kept when it was last asked for.
+/// The state of the rows that the browser has stored.
 #[derive(Debug, Default)]
 pub struct Image {
-    /// The checksum of every row that is kept.
+    /// The checksum of every stored row.
     rows: BTreeMap<(Address, Table, u64), u32>,
     objects: u64,
 }
 
 impl Image {
-    /// What has to be written so that what is kept equals `stores`: everything at first, then what
-    /// changed. Must be kept wholly or not at all.
+    /// Returns the changes that make the stored rows equal to `stores`. The first call returns all
+    /// rows. The caller must store all changes in a single transaction.
     pub fn changes(
         &mut self,
         stores: &BTreeMap<Address, MemoryStore>,
@@ -115,7 +116,7 @@ impl Image {
     }
 }
 
-/// What was kept, row by row.
+/// A restore in progress.
 #[derive(Default)]
 pub struct Restored {
     stores: BTreeMap<Address, MemoryStore>,
@@ -124,7 +125,7 @@ pub struct Restored {
 }
 
 impl Restored {
-    /// Takes one row, in any order.
+    /// Adds a row. The order of rows does not matter.
     ///
     /// # Errors
     /// [`ImageError::Version`], [`ImageError::Row`]
@@ -143,7 +144,7 @@ impl Restored {
         Ok(())
     }
 
-    /// The stores, the number of objects created so far, and the image that is kept of them.
+    /// Returns the stores and their image. The image includes the number of objects created so far.
     ///
     /// # Errors
     /// [`ImageError::NoImage`], [`ImageError::Rows`]
@@ -162,7 +163,7 @@ impl Restored {
             return Err(ImageError::Rows { found, expected: number(8).unwrap_or_default() });
         }
         for store in self.stores.values_mut() {
-            // Restoring is not work that anybody asks the counters about.
+            // The snapshot has new counters, so that restoring does not count as work.
             *store = store.snapshot();
             store.take_changes();
         }
@@ -171,7 +172,7 @@ impl Restored {
 }
 
 impl Image {
-    /// Objects created so far, as kept.
+    /// Returns the stored number of objects created so far.
     pub fn objects(&self) -> u64 {
         self.objects
     }
@@ -180,7 +181,7 @@ impl Image {
 fn encode(name: &str, (head, body): &Row) -> Vec<u8> {
     let mut value = Vec::with_capacity(FRAME_BYTES + head.len() + body.len());
     value.push(VERSION);
-    // A row is far below 4 GB: the store refuses 2 MB.
+    // A row is far below 4 GB: the store rejects 2 MB.
     value.extend((head.len() as u32).to_le_bytes());
     value.extend_from_slice(head);
     value.extend_from_slice(body);
@@ -205,7 +206,7 @@ fn decode(name: &str, value: &[u8]) -> Result<Row, ImageError> {
     Ok((head.into(), body.into()))
 }
 
-/// The value's own checksum.
+/// Returns the checksum at the end of a value.
 fn checksum(value: &[u8]) -> u32 {
     value.last_chunk().map_or(0, |crc| u32::from_le_bytes(*crc))
 }
@@ -213,7 +214,7 @@ fn checksum(value: &[u8]) -> u32 {
 fn name((address, table, key): &(Address, Table, u64)) -> String {
     let table = table.name();
     match address {
-        // What the runtime does is stored nowhere.
+        // Runtime services store no rows.
         Address::Catalog
         | Address::KeyDerivation
         | Address::AccessKeys

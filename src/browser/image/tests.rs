@@ -14,7 +14,7 @@ fn addresses() -> [Address; 3] {
     [Address::Catalog, Address::Database(id("database-1")), Address::Shard(id("shard-2"))]
 }
 
-/// What a browser keeps.
+/// The storage of a browser.
 #[derive(Clone, Default)]
 struct Kept(BTreeMap<String, Vec<u8>>);
 
