@@ -1,11 +1,14 @@
-//! Counts what requests hold of an isolate's memory, by bytes, and shares it among databases.
+//! Counts the bytes that requests hold in an isolate's memory, and shares the memory among
+//! databases.
 //!
-//! Everything in an isolate shares 128 MB. Bodies have one budget, counted as they arrive, and
-//! queries have another ([`queries`]). A permit gives its bytes back when dropped, however the
-//! request ends. When a budget is spent, the database that holds most loses the upload that has
-//! received nothing for longest, or the answer whose reader has taken nothing: what somebody
-//! begins and leaves stops nobody else. A part of each budget is kept for databases that hold
-//! nothing: they get a first megabyte out of it.
+//! All code in an isolate shares 128 MB. Request bodies have one budget, counted as they arrive,
+//! and queries have another budget ([`queries`]). A permit returns its bytes when it is dropped,
+//! however the request ends.
+//!
+//! When a budget is spent, the admission evicts a request of the database that holds most. It
+//! evicts the upload that has been idle for the longest time, or a response whose client reads no
+//! data. An abandoned request therefore does not block others. Each budget has a reserve for
+//! databases that hold no bytes: the reserve guarantees their first megabyte.
 
 pub mod queries;
 
@@ -16,31 +19,31 @@ use crate::model::limits::{BODIES_IN_FLIGHT_BYTES_MAX, FIRST_BODIES_BYTES_MAX, F
 
 pub use queries::{Held, NoRoom, QueryMemory, QueryRoom, RoomSlot, Waiting};
 
-/// The budget. Clones share it.
+/// A budget of bytes. Clones share the budget.
 #[derive(Clone, Debug)]
 pub struct Admission(Rc<Ledger>);
 
-/// The budget is spent: the client should come back in a second.
+/// An error because the budget is spent. The client should retry after a second.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "too many request bodies in flight: {wanted} bytes wanted, {free} of {total} free; {}",
     if *.never { "send smaller batches" } else { "retry in a second" }
 )]
 pub struct Overloaded {
-    /// Bytes asked for.
+    /// The number of requested bytes.
     pub wanted: usize,
-    /// Bytes free.
+    /// The number of free bytes.
     pub free: usize,
-    /// The whole budget.
+    /// The whole budget, in bytes.
     pub total: usize,
-    /// One request alone wants more than that.
+    /// Whether this request alone exceeds the budget.
     pub never: bool,
 }
 
 struct Ledger {
     held_bytes: Cell<usize>,
     total_bytes: usize,
-    /// What databases that held nothing may hold beyond the total.
+    /// The reserve for databases without bytes, in addition to the total.
     firsts_bytes: usize,
     shares: RefCell<Vec<Weak<Share>>>,
     uploads: RefCell<Vec<Weak<dyn Evictable>>>,
@@ -52,7 +55,7 @@ impl std::fmt::Debug for Ledger {
     }
 }
 
-/// The bytes that the requests of one database hold.
+/// The bytes that the requests of a database hold.
 #[derive(Debug)]
 struct Share {
     database: String,
@@ -66,7 +69,8 @@ impl Default for Admission {
 }
 
 impl Admission {
-    /// A budget of `total_bytes`, and of `firsts_bytes` for databases that hold nothing.
+    /// Creates a budget of `total_bytes`, with a reserve of `firsts_bytes` for databases that hold
+    /// no bytes.
     pub fn new(total_bytes: usize, firsts_bytes: usize) -> Self {
         Self(Rc::new(Ledger {
             held_bytes: Cell::new(0),
@@ -77,17 +81,17 @@ impl Admission {
         }))
     }
 
-    /// Bytes that nobody holds.
+    /// Returns the number of free bytes.
     pub fn free_bytes(&self) -> usize {
         self.0.free_bytes()
     }
 
-    /// Bytes that nobody holds, of the budget and `more_bytes`.
+    /// Returns the number of free bytes in the budget plus `more_bytes`.
     fn free_bytes_with(&self, more_bytes: usize) -> usize {
         self.0.free_bytes_with(more_bytes)
     }
 
-    /// A permit for a request about `database`, which holds nothing yet.
+    /// Returns an empty permit for a request to `database`.
     pub fn enter(&self, database: &str) -> Permit {
         let mut shares = self.0.shares.borrow_mut();
         shares.retain(|share| share.strong_count() > 0);
@@ -101,7 +105,8 @@ impl Admission {
         Permit { ledger: Rc::clone(&self.0), share, bytes: Rc::default() }
     }
 
-    /// Lets go of `content`, and of the permit in it that `tag` is of, when others need its bytes.
+    /// Registers an upload. The admission drops `content`, including the permit that `tag`
+    /// describes, when other requests need its bytes.
     pub fn upload<T: 'static>(&self, tag: Tag, content: T, now_ns: i64) -> Upload<T> {
         let slot = Slot { content: RefCell::new(Some(content)), tag, heard_ns: Cell::new(now_ns) };
         let slot = Rc::new(slot);
@@ -109,7 +114,7 @@ impl Admission {
         Upload(slot)
     }
 
-    /// Lets `holder` go when others need its bytes.
+    /// Registers `holder` for eviction.
     fn register<T: Evictable + 'static>(&self, holder: &Rc<T>) {
         let mut uploads = self.0.uploads.borrow_mut();
         uploads.retain(|upload| upload.strong_count() > 0);
@@ -127,8 +132,8 @@ impl Ledger {
         (self.total_bytes + more_bytes).saturating_sub(self.held_bytes.get())
     }
 
-    /// Takes an upload away from the database that holds most: from one that holds more than
-    /// `share` will, or from that itself. `false` when there is none.
+    /// Evicts an upload from the database that holds most. Candidates belong to databases that will
+    /// hold more than `share`, or to `share` itself. Returns `false` if no upload can be evicted.
     fn evict(&self, share: &Rc<Share>, wanted: usize) -> bool {
         let will_hold = share.bytes.get() + wanted;
         let uploads: Vec<_> = self.uploads.borrow().iter().filter_map(Weak::upgrade).collect();
@@ -142,19 +147,19 @@ impl Ledger {
         candidates.sort_by_key(|upload| {
             (std::cmp::Reverse(upload.tag().share.bytes.get()), upload.heard_ns())
         });
-        // The one that is asking cannot be taken: it is in use.
+        // The upload that requests bytes is in use and cannot be evicted.
         candidates.into_iter().any(|upload| upload.evict())
     }
 }
 
-/// Whose bytes an upload's are, and how many.
+/// The share and the number of bytes of an upload.
 #[derive(Clone, Debug)]
 pub struct Tag {
     share: Rc<Share>,
     bytes: Rc<Cell<usize>>,
 }
 
-/// Bytes that are held, given back on drop.
+/// Bytes that a request holds. Returns them to the budget on drop.
 #[derive(Debug)]
 pub struct Permit {
     ledger: Rc<Ledger>,
@@ -163,20 +168,20 @@ pub struct Permit {
 }
 
 impl Permit {
-    /// The share of the database that the bytes are counted in, and their number.
+    /// Returns the database's share and the number of bytes.
     pub fn tag(&self) -> Tag {
         Tag { share: Rc::clone(&self.share), bytes: Rc::clone(&self.bytes) }
     }
 
-    /// Makes sure that at least `bytes` are held; others may lose theirs for it.
+    /// Grows the permit to at least `bytes`. May evict other uploads.
     ///
     /// # Errors
-    /// [`Overloaded`] when they cannot be had; what was held stays so.
+    /// [`Overloaded`] if the bytes are not available. The permit then keeps its previous bytes.
     pub fn grow_to(&mut self, bytes: usize) -> Result<(), Overloaded> {
         self.grow_to_with(bytes, 0)
     }
 
-    /// The same where `more_bytes` may be held beyond the budget.
+    /// Grows the permit like [`Self::grow_to`], and may exceed the budget by `more_bytes`.
     fn grow_to_with(&mut self, bytes: usize, more_bytes: usize) -> Result<(), Overloaded> {
         while !self.take_free(bytes) && !self.take_free_with(bytes, more_bytes) {
             let Ledger { total_bytes: total, .. } = *self.ledger;
@@ -189,14 +194,15 @@ impl Permit {
         Ok(())
     }
 
-    /// Makes sure that at least `bytes` are held if they are free; `false` when they are not.
+    /// Grows the permit to at least `bytes` without eviction. Returns `false` if the bytes are not
+    /// free.
     pub fn take_free(&mut self, bytes: usize) -> bool {
         let is_first = self.share.bytes.get() + self.wanted(bytes) <= FIRST_BYTES;
         let more_bytes = if is_first { self.ledger.firsts_bytes } else { 0 };
         self.take_free_with(bytes, more_bytes)
     }
 
-    /// The same where `more_bytes` may be held beyond the budget.
+    /// Grows the permit like [`Self::take_free`], and may exceed the budget by `more_bytes`.
     fn take_free_with(&mut self, bytes: usize, more_bytes: usize) -> bool {
         let wanted = self.wanted(bytes);
         let is_had = wanted <= self.ledger.free_bytes_with(more_bytes);
@@ -206,7 +212,7 @@ impl Permit {
         is_had
     }
 
-    /// The bytes that are held.
+    /// Returns the number of held bytes.
     pub fn bytes(&self) -> usize {
         self.bytes.get()
     }
@@ -215,7 +221,7 @@ impl Permit {
         bytes.saturating_sub(self.bytes.get())
     }
 
-    /// Gives back what is held beyond `bytes`.
+    /// Returns the bytes beyond `bytes` to the budget.
     pub fn shrink_to(&mut self, bytes: usize) {
         self.give_back(self.bytes.get().saturating_sub(bytes));
     }
@@ -242,14 +248,14 @@ impl Drop for Permit {
 trait Evictable {
     fn tag(&self) -> &Tag;
     fn heard_ns(&self) -> i64;
-    /// Drops the content; `false` when it is in use, or gone.
+    /// Drops the content. Returns `false` if the content is in use or already dropped.
     fn evict(&self) -> bool;
 }
 
 struct Slot<T> {
     content: RefCell<Option<T>>,
     tag: Tag,
-    /// When something was received.
+    /// The time of the last received bytes.
     heard_ns: Cell<i64>,
 }
 
@@ -267,7 +273,7 @@ impl<T> Evictable for Slot<T> {
     }
 }
 
-/// What a body that is being received has come to, until others need its bytes more.
+/// The received part of a request body. The admission can evict it.
 pub struct Upload<T>(Rc<Slot<T>>);
 
 impl<T> std::fmt::Debug for Upload<T> {
@@ -277,22 +283,22 @@ impl<T> std::fmt::Debug for Upload<T> {
 }
 
 impl<T> Upload<T> {
-    /// Works on what there is; `None` when it was taken away.
+    /// Calls `work` with the content. Returns `None` if the upload was evicted.
     pub fn with<R>(&self, work: impl FnOnce(&mut T) -> R) -> Option<R> {
         self.0.content.borrow_mut().as_mut().map(work)
     }
 
-    /// Notes that something was received, which makes the upload one of the last to be given up.
+    /// Records that bytes were received. Recently active uploads are evicted last.
     pub fn heard(&self, now_ns: i64) {
         self.0.heard_ns.set(now_ns);
     }
 
-    /// Whether it was taken away.
+    /// Whether the upload was evicted.
     pub fn is_gone(&self) -> bool {
         self.0.content.borrow().is_none()
     }
 
-    /// The whole: nobody takes it away from here on.
+    /// Returns the complete content. Afterwards the content cannot be evicted.
     pub fn finish(self) -> Option<T> {
         self.0.content.borrow_mut().take()
     }

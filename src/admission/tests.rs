@@ -13,7 +13,7 @@ impl Sender {
         Self { upload: admission.upload(permit.tag(), permit, now_ns), bytes: 0 }
     }
 
-    /// Receives bytes at a time; `None` when it was given up before.
+    /// Receives bytes at `now_ns`. Returns `None` if the upload was evicted before.
     fn receive(&mut self, bytes: usize, now_ns: i64) -> Option<Result<(), Overloaded>> {
         self.upload.heard(now_ns);
         let result = self.upload.with(|permit| permit.grow_to(self.bytes + bytes))?;
@@ -51,7 +51,7 @@ fn whoever_holds_nothing_gets_a_first_megabyte_of_what_is_kept_for_that() {
     let mut firsts: Vec<Permit> = ["b", "c"].map(|name| admission.enter(name)).into();
     assert!(firsts.iter_mut().all(|first| first.grow_to(MB).is_ok()));
     assert!(firsts[0].grow_to(MB + 1).is_err());
-    // As much as is kept, and no more.
+    // The reserve is exhausted.
     assert!(admission.enter("d").grow_to(MB).is_err());
     large.shrink_to(7 * MB);
     assert_eq!((firsts[0].grow_to(2 * MB), admission.free_bytes()), (Ok(()), 0));
@@ -67,18 +67,18 @@ fn the_database_that_holds_most_loses_what_received_nothing_for_longest() {
         let since_ns = sender.upload.0.heard_ns.get();
         assert_eq!(sender.receive(bytes, since_ns), Some(Ok(())));
     }
-    // The first one goes on, so the second is the one; the third holds nothing to take.
+    // The first upload continues, so the second upload is evicted. The third upload holds no bytes.
     assert_eq!(senders[0].receive(MB, 5 * S_NS), Some(Ok(())));
     let mut new = Sender::new(&admission, "c", 6 * S_NS);
     assert_eq!(new.receive(2 * MB, 6 * S_NS), Some(Ok(())));
     let gone: Vec<bool> = senders.iter().map(|sender| sender.upload.is_gone()).collect();
     assert_eq!(gone, [false, true, false, false]);
     assert_eq!((senders[1].receive(1, 7 * S_NS), admission.free_bytes()), (None, MB));
-    // Now `b` holds most, and does not take from those who hold less.
+    // Now `b` holds most. It cannot evict uploads of databases that hold less.
     let refused = senders[3].receive(2 * MB, 8 * S_NS);
     assert!(matches!(refused, Some(Err(Overloaded { never: false, .. }))), "{refused:?}");
     assert!(!new.upload.is_gone() && !senders[0].upload.is_gone());
-    // What is whole by now is not taken back.
+    // A complete upload cannot be evicted.
     assert!(new.upload.finish().is_some());
 }
 
@@ -96,7 +96,8 @@ fn within_a_database_the_new_displace_the_stalled() {
     assert_eq!(stalled.iter().filter(|sender| sender.upload.is_gone()).count(), 1);
 }
 
-/// A thousand seconds of eight databases: some stall for ever, all hold what they can get.
+/// Simulates 1,000 seconds with eight databases. Some uploads stall permanently, and all uploads
+/// take as much memory as possible.
 #[test]
 fn stalled_uploads_stop_nobody_and_memory_stays_bounded() {
     for seed in 0..20 {
@@ -129,7 +130,7 @@ fn stalled_uploads_stop_nobody_and_memory_stays_bounded() {
             }
             let held = admission.0.held_bytes.get();
             assert!(held <= total + firsts, "{seed}: {held}");
-            // A neighbour that writes a little is never refused.
+            // A database with small writes is never rejected.
             let mut small = Sender::new(&admission, "small", now_ns);
             assert_eq!(small.receive(MB, now_ns), Some(Ok(())), "{seed}, {second}");
         }
@@ -137,7 +138,7 @@ fn stalled_uploads_stop_nobody_and_memory_stays_bounded() {
         assert!(stalled.iter().any(|(_, sender)| sender.upload.is_gone()));
         drop((stalled, active));
         assert_eq!((admission.free_bytes(), admission.0.held_bytes.get()), (total, 0));
-        // What is over leaves nothing behind.
+        // Ended uploads leave no entries in the lists.
         let _last = Sender::new(&admission, "last", 0);
         let (shares, uploads) = (&admission.0.shares, &admission.0.uploads);
         assert_eq!((shares.borrow().len(), uploads.borrow().len()), (1, 1));

@@ -1,8 +1,8 @@
-//! What one part of a query holds.
+//! The bytes that a part of a query holds.
 
 use super::{HALF_BYTES, NoRoom, QueryRoom};
 
-/// What one part of a query holds, which is given back when it is dropped.
+/// The bytes that a part of a query holds. Returns them to the query's room on drop.
 #[derive(Debug)]
 pub struct Held {
     room: QueryRoom,
@@ -10,16 +10,16 @@ pub struct Held {
 }
 
 impl Held {
-    /// A part of the query with this room, which holds nothing yet.
+    /// Creates an empty part of the query with this room.
     pub(super) fn new(room: QueryRoom) -> Self {
         Self { room, bytes: 0 }
     }
 
-    /// The part holds `bytes` now.
+    /// Sets the number of bytes that the part holds.
     ///
     /// # Errors
-    /// [`NoRoom`] when they cannot be had and are more than half of what a query begins with; it
-    /// counts as holding what it held before.
+    /// [`NoRoom`] if the bytes are not available and exceed half of a query's initial bytes. The
+    /// part then keeps its previous number of bytes.
     pub fn set(&mut self, bytes: usize) -> Result<(), NoRoom> {
         let room = &self.room.0;
         let used = (room.used_bytes.get() + bytes).saturating_sub(self.bytes);
@@ -34,13 +34,13 @@ impl Held {
         Ok(())
     }
 
-    /// What it holds.
+    /// Returns the number of held bytes.
     pub fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// How much of `wish` it may hold without taking what others hold; half of what a query begins
-    /// with, always.
+    /// Returns the part of `wish` that is available without taking bytes from others. Returns at
+    /// least half of a query's initial bytes, or `wish` if smaller.
     pub fn affordable(&self, wish: usize) -> usize {
         let others = self.room.0.used_bytes.get().saturating_sub(self.bytes);
         let available = self.room.0.available_bytes().saturating_sub(others);

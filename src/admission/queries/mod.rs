@@ -1,12 +1,17 @@
-//! Counts what queries hold, and lets them begin in turn.
+//! Counts the bytes that queries hold, and lets queries start in turn.
 //!
-//! A query begins with a megabyte ([`QueryRoom::start`]) and takes more as its answer needs it, as
-//! long as there is any: what can be made smaller, such as a slice of an answer, is; what cannot
-//! be, such as the values of a median, goes on into what bodies leave free. A query that is refused
-//! what it cannot do without is *large*: it gives back what it has and begins anew with what it was
-//! refused ([`QueryRoom::restart`]), one large query after the other. So small ones pass, and large
-//! ones do not keep each other from ending. One that needs more pages than the first is *long*: few
-//! of a database are under way, and the others wait in the same way ([`QueryRoom::goes_on`]).
+//! A query starts with one megabyte ([`QueryRoom::start`]) and takes more bytes while its result
+//! grows. If memory is short, a query uses smaller buffers, such as smaller slices of a result.
+//! Buffers with a fixed size, such as the values of a median, may also use the free part of the
+//! bodies' budget.
+//!
+//! A query that cannot get such bytes is *large*. It returns its bytes and restarts with the number
+//! of bytes that it could not get ([`QueryRoom::restart`]). Large queries run one after another.
+//! Therefore small queries can run between them, and two large queries cannot block each other.
+//!
+//! A query that needs more than the first pages of its shards is *long*. Each database can run a
+//! few long queries at a time, and further long queries wait in the same way
+//! ([`QueryRoom::goes_on`]).
 
 mod held;
 mod slow_reader;
@@ -24,30 +29,30 @@ use crate::model::limits::{
 pub use held::Held;
 pub use slow_reader::Waiting;
 
-/// How often a query begins anew because it needs more than there was.
+/// The maximum number of restarts of a query that needs more bytes than available.
 const RESTARTS_MAX: u32 = 4;
-/// What the pieces that are on their way may take of a query's first bytes, and what is gathered.
+/// Half of a query's initial bytes is for pages in transit, and half for collected results.
 const HALF_BYTES: usize = QUERY_START_BYTES / 2;
 
-/// The budget of an isolate's queries. Clones share it.
+/// The budget of an isolate's queries. Clones share the budget.
 #[derive(Clone, Debug)]
 pub struct QueryMemory(Rc<Shared>);
 
-/// A query cannot have the bytes that it needs.
+/// The error of a query that cannot get the bytes it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NoRoom {
-    /// Others hold them.
+    /// The bytes are held by other queries.
     #[error("the queries under way hold all memory that there is for them: repeat this one later")]
     Now,
-    /// It wants more than one query may ever have.
+    /// The query needs more bytes than a query may hold.
     #[error(
         "the query needs {wanted} bytes at once, of at most {most}: narrow its time range, ask for \
          longer windows, or select less"
     )]
     Ever {
-        /// What it would hold.
+        /// The number of bytes that the query needs.
         wanted: usize,
-        /// What one query may hold.
+        /// The maximum number of bytes that a query may hold.
         most: usize,
     },
 }
@@ -56,13 +61,13 @@ pub enum NoRoom {
 struct Shared {
     rooms: Admission,
     bodies: Admission,
-    /// What all queries took of what bodies leave free.
+    /// The bytes that all queries took from the free part of the bodies' budget.
     spare_bytes: Cell<usize>,
-    /// Who waits for the room to begin, in the order in which they came.
+    /// The rooms of queries that wait to start, in the order of arrival.
     waiting: RefCell<Vec<Weak<Room>>>,
-    /// Those under way.
+    /// The rooms of running queries.
     begun: RefCell<Vec<Weak<Room>>>,
-    /// When a query last began, or tried to.
+    /// The time at which a query last started, or tried to start.
     now_ns: Cell<i64>,
 }
 
@@ -73,7 +78,7 @@ impl Default for QueryMemory {
 }
 
 impl QueryMemory {
-    /// The budget beside that of `bodies`.
+    /// Creates a budget for queries next to the budget of `bodies`.
     pub fn new(bodies: &Admission) -> Self {
         Self(Rc::new(Shared {
             rooms: Admission::new(QUERIES_BYTES_MAX, FIRST_QUERIES_BYTES_MAX),
@@ -85,7 +90,7 @@ impl QueryMemory {
         }))
     }
 
-    /// The room of a query of `database`, which waits to begin.
+    /// Returns the room of a query of `database`, which waits to start.
     pub fn enter(&self, database: &str) -> QueryRoom {
         let room = Rc::new(Room {
             shared: Rc::clone(&self.0),
@@ -106,55 +111,57 @@ impl QueryMemory {
         QueryRoom(room)
     }
 
-    /// Whether more queries wait than are worth the wait.
+    /// Whether the queue of waiting queries is so long that the caller should reject further
+    /// queries.
     pub fn is_crowded(&self) -> bool {
         self.0.waiting.borrow().len() > QUERIES_WAITING_MAX
     }
 
-    /// Bytes that queries may still take.
+    /// Returns the number of free bytes for queries.
     pub fn free_bytes(&self) -> usize {
         self.0.rooms.free_bytes()
     }
 }
 
-/// What one query holds. Clones share it; when the last one is dropped, it is given back.
+/// The bytes that a query holds. Clones share the room. The bytes are returned when the last clone
+/// is dropped.
 #[derive(Clone, Debug)]
 pub struct QueryRoom(Rc<Room>);
 
-/// The room of a request's queries, of which one runs at a time. Clones share it.
+/// The room of a request's queries, which run one at a time. Clones share the room.
 #[derive(Clone, Debug, Default)]
 pub struct RoomSlot(Rc<OnceCell<QueryRoom>>);
 
 impl RoomSlot {
-    /// The room, which a first query of `database` gets in `memory`.
+    /// Returns the room. The first query of `database` creates it in `memory`.
     pub fn enter(&self, memory: &QueryMemory, database: &str) -> &QueryRoom {
         self.0.get_or_init(|| memory.enter(database))
     }
 
-    /// The room, if a query needed one.
+    /// Returns the room, if a query needed one.
     pub fn get(&self) -> Option<&QueryRoom> {
         self.0.get()
     }
 
-    /// Counts `bytes` as those of a part, which `held` is from the first time on. Without a room
-    /// nothing is counted.
+    /// Sets the bytes of a part, and creates the part in `held` at the first call. Without a room,
+    /// bytes are not counted.
     ///
     /// # Errors
-    /// Those of [`Held::set`].
+    /// The errors of [`Held::set`].
     pub fn hold(&self, held: &mut Option<Held>, bytes: usize) -> Result<(), NoRoom> {
         let Some(room) = self.get() else { return Ok(()) };
         held.get_or_insert_with(|| room.part()).set(bytes)
     }
 }
 
-/// How a query waits to begin.
+/// The queue in which a query waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// As every query at first.
+    /// The initial kind of every query.
     Small,
-    /// It needs more than the first pages of its shards.
+    /// The query needs more than the first pages of its shards.
     Long,
-    /// It was refused more than every query begins with.
+    /// The query could not get more than the initial bytes.
     Large,
 }
 
@@ -162,31 +169,31 @@ enum Kind {
 struct Room {
     shared: Rc<Shared>,
     permit: RefCell<Permit>,
-    /// Beyond the permit, of what bodies leave free.
+    /// The bytes beyond the permit, from the free part of the bodies' budget.
     spare: RefCell<Permit>,
-    /// What its parts hold.
+    /// The bytes that the query's parts hold.
     used_bytes: Cell<usize>,
-    /// What its pieces that are on their way may take.
+    /// The maximum size of the query's pages in transit, in bytes.
     pieces_bytes: Cell<usize>,
-    /// What it has to have to begin.
+    /// The number of bytes that the query needs to start.
     begins_with_bytes: Cell<usize>,
-    /// What it could not have since it began.
+    /// The number of bytes that the query could not get since its start.
     refused_bytes: Cell<usize>,
-    /// How often it began anew.
+    /// The number of restarts.
     restarts: Cell<u32>,
     has_begun: Cell<bool>,
     began_ns: Cell<i64>,
-    /// Whether it ever held more than every query begins with: what it holds of that may pass from
+    /// Whether the query ever held more than the initial bytes. It may then move these bytes from
     /// one part to another.
     has_grown: Cell<bool>,
-    /// Whether it needs more than the first pages of its shards.
+    /// Whether the query needs more than the first pages of its shards.
     is_long: Cell<bool>,
-    /// Whether nothing of its answer waits to be taken.
+    /// Whether no part of the response waits for the client.
     has_reader: Cell<bool>,
 }
 
 impl Default for QueryRoom {
-    /// The room of a query that is the only one.
+    /// Creates the room of a query without competing queries.
     fn default() -> Self {
         let room = QueryMemory::default().enter("");
         room.start(0);
@@ -195,8 +202,9 @@ impl Default for QueryRoom {
 }
 
 impl QueryRoom {
-    /// Takes the bytes to begin with; `false` when others hold them, or wait whose databases hold
-    /// less or who came before: ask again later. As many may begin as there is room for.
+    /// Takes the initial bytes. Returns `false` if other queries hold the bytes, or if a waiting
+    /// query goes first: an earlier query, or a query of a database that holds less. The caller
+    /// must try again later.
     pub fn start(&self, now_ns: i64) -> bool {
         let room = &self.0;
         room.shared.now_ns.set(now_ns);
@@ -220,10 +228,11 @@ impl QueryRoom {
         begins
     }
 
-    /// It needs more than the first pages of its shards. One whose answer has begun need not ask.
+    /// Makes the query long, because it needs more than the first pages of its shards. Not required
+    /// after the response has begun.
     ///
     /// # Errors
-    /// [`NoRoom::Now`] when enough of its database do, or wait to.
+    /// [`NoRoom::Now`] if too many queries of the database are long or wait to become long.
     pub fn goes_on(&self) -> Result<(), NoRoom> {
         let room = &self.0;
         if room.kind() != Kind::Small || room.restarts.get() == RESTARTS_MAX {
@@ -238,9 +247,9 @@ impl QueryRoom {
         Err(NoRoom::Now)
     }
 
-    /// Begins anew, after [`NoRoom::Now`] and once everything is dropped that the query held: it
-    /// waits as one of the long, or as one of the large, of which one runs at a time, until it has
-    /// what it was refused. `false` when it was refused nothing, or has begun too often.
+    /// Prepares a restart after [`NoRoom::Now`]. The caller must first drop everything that the
+    /// query held. The query waits as a long query, or as a large query until it gets the missing
+    /// bytes. Returns `false` if no bytes were missing, or if the query has restarted too often.
     pub fn restart(&self) -> bool {
         let room = &self.0;
         let refused_bytes = room.refused_bytes.take();
@@ -249,7 +258,7 @@ impl QueryRoom {
         }
         room.restarts.update(|restarts| restarts + 1);
         if refused_bytes > QUERY_START_BYTES {
-            // It may need much more than it has got to say.
+            // The query may need much more than it has requested so far.
             let more_bytes = (2 * room.begins_with_bytes.get()).min(GATHERED_BYTES_MAX);
             room.begins_with_bytes.set(refused_bytes.max(more_bytes));
         } else {
@@ -263,8 +272,8 @@ impl QueryRoom {
         true
     }
 
-    /// How large the pieces may be that so many shards are asked for. Of an answer that `goes_on`
-    /// larger ones are asked for if there is room.
+    /// Returns the page size for requests to `shards` shards. If the result `goes_on` after the
+    /// first pages, larger pages are requested if bytes are free.
     pub fn piece_bytes(&self, shards: usize, goes_on: bool) -> u32 {
         let room = &self.0;
         let shards = shards.clamp(1, SHARDS_ASKED_AT_ONCE_MAX);
@@ -279,17 +288,17 @@ impl QueryRoom {
         bytes.clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX)
     }
 
-    /// A part of the query, which holds nothing yet.
+    /// Creates an empty part of the query.
     pub fn part(&self) -> Held {
         Held::new(self.clone())
     }
 
-    /// Whose bytes they are, and how many, for who takes them away.
+    /// Returns the share and the number of bytes, for an eviction.
     fn tag(&self) -> Tag {
         self.0.permit.borrow().tag()
     }
 
-    /// Gives everything back, since the query is given up.
+    /// Returns all bytes to the budget, because the query was evicted.
     fn give_up(&self) {
         self.0.permit.borrow_mut().shrink_to(0);
         self.0.give_up_spare();
@@ -297,20 +306,21 @@ impl QueryRoom {
 }
 
 impl Shared {
-    /// Whether a query waits to begin: then others take no more than they need. Short pieces let
-    /// writes pass, too.
+    /// Whether a query waits to start. Running queries then take only necessary bytes. Small pages
+    /// also allow writes to run between them.
     fn is_waited_for(&self) -> bool {
         self.waiting.borrow().iter().any(|room| room.strong_count() > 0)
     }
 
-    /// Whether a large query waits to begin, or is under way.
+    /// Whether a large query waits or runs.
     fn is_for_large(&self) -> bool {
         let waiting = self.waiting.borrow();
         let is_waited_for = waiting.iter().filter_map(Weak::upgrade).any(|room| room.is_large());
         is_waited_for || self.under_way(Room::is_large) > 0
     }
 
-    /// How many such queries are under way. One whose reader takes nothing may be given up.
+    /// Returns the number of running queries that satisfy `is_such`. Excludes queries whose client
+    /// reads no data, because they can be evicted.
     fn under_way(&self, is_such: impl Fn(&Room) -> bool) -> usize {
         let is_one =
             |room: &Rc<Room>| room.has_begun.get() && room.has_reader.get() && is_such(room);
@@ -319,46 +329,48 @@ impl Shared {
 }
 
 impl Room {
-    /// Waits to begin, behind those who do.
+    /// Appends the query to the waiting queries.
     fn queue(self: &Rc<Self>) {
         let mut waiting = self.shared.waiting.borrow_mut();
         waiting.retain(|room| room.strong_count() > 0);
         waiting.push(Rc::downgrade(self));
     }
 
-    /// Whether it was refused more than every query begins with.
+    /// Whether the query could not get more than the initial bytes.
     fn is_large(&self) -> bool {
         self.begins_with_bytes.get() > QUERY_START_BYTES
     }
 
-    /// Whether it holds more than every query begins with.
+    /// Whether the query holds more than the initial bytes.
     fn is_grown(&self) -> bool {
         self.permit.borrow().bytes() + self.spare.borrow().bytes() > QUERY_START_BYTES
     }
 
-    /// Whether fewer of those who wait begin before this one than there is room for.
+    /// Whether the query is among the next waiting queries that fit into the free bytes.
     fn is_next(self: &Rc<Self>) -> bool {
         let free = self.shared.rooms.free_bytes_with(BEGINNINGS_BYTES_MAX) / QUERY_START_BYTES;
         match free {
-            // What is kept for those who hold nothing, or a slow reader's.
+            // Only the reserve or the bytes of a slow client remain.
             0 => self.database_bytes() == 0 || self.ahead(1) == 0,
             free => self.ahead(free) < free,
         }
     }
 
-    /// Whether it is the first of the large that wait, and none is under way that is or may become
-    /// one: two that need more than there is for both would never end.
+    /// Whether the query is the first waiting large query, and no running query is large or may
+    /// become large. Two queries that together need more than the budget would never end.
     fn is_next_large(self: &Rc<Self>) -> bool {
         let is_such = |room: &Self| room.is_large() || room.is_grown();
         self.ahead(1) == 0 && self.shared.under_way(is_such) == 0
     }
 
-    /// Whether it is the first of the long of its database that wait, and few are under way.
+    /// Whether the query is the first waiting long query of its database, and few long queries are
+    /// running.
     fn is_next_long(self: &Rc<Self>) -> bool {
         self.ahead(1) == 0 && self.may_be_long()
     }
 
-    /// Whether few others of its database are long, and fewer have not been so for long.
+    /// Whether the database may run another long query. Limits the number of long queries, with a
+    /// lower limit for those that started recently.
     fn may_be_long(&self) -> bool {
         let is_other = |room: &Self| {
             room.is_long.get() && !std::ptr::eq(room, self) && self.is_of_same_database(room)
@@ -373,7 +385,7 @@ impl Room {
         Rc::ptr_eq(&self.permit.borrow().share, &other.permit.borrow().share)
     }
 
-    /// How it waits to begin.
+    /// Returns the queue in which the query waits.
     fn kind(&self) -> Kind {
         match (self.is_large(), self.is_long.get()) {
             (true, _) => Kind::Large,
@@ -382,8 +394,9 @@ impl Room {
         }
     }
 
-    /// How many of its kind begin before it, up to `most`: those of databases that hold less, and
-    /// those who came before.
+    /// Returns the number of queries of the same kind that start earlier, up to `most`. A query
+    /// starts earlier if its database holds less, or if it arrived earlier and its database holds
+    /// equally many bytes.
     fn ahead(self: &Rc<Self>, most: usize) -> usize {
         let waiting: Vec<_> =
             self.shared.waiting.borrow().iter().filter_map(Weak::upgrade).collect();
@@ -399,17 +412,17 @@ impl Room {
         ahead.take(most).count()
     }
 
-    /// Takes what every query begins with.
+    /// Takes the initial bytes.
     fn take_first(&self) -> bool {
         self.permit.borrow_mut().grow_to_with(QUERY_START_BYTES, BEGINNINGS_BYTES_MAX).is_ok()
     }
 
-    /// What all queries of its database hold.
+    /// Returns the bytes that all queries of the database hold.
     fn database_bytes(&self) -> usize {
         self.permit.borrow().share.bytes.get()
     }
 
-    /// Makes sure that its parts may hold so many bytes beside the pieces on their way.
+    /// Ensures that the query's parts can hold `bytes` in addition to the pages in transit.
     fn hold(&self, bytes: usize) -> Result<(), NoRoom> {
         let wanted = bytes + self.pieces_bytes.get();
         let most = QUERIES_BYTES_MAX + QUERY_SPARE_BYTES_MAX;
@@ -419,7 +432,8 @@ impl Room {
         if wanted <= self.permit.borrow().bytes() {
             return Ok(());
         }
-        // Who has grown goes on. Who would begin to waits behind the large.
+        // A query that has grown continues. A query that would grow for the first time waits behind
+        // large queries.
         let waits = !self.is_large() && !self.has_grown.get() && self.shared.is_for_large();
         if !waits && self.take(wanted) {
             self.has_grown.set(true);
@@ -429,7 +443,8 @@ impl Room {
         Err(NoRoom::Now)
     }
 
-    /// Takes so many bytes, of the budget and beyond it of what bodies leave free.
+    /// Takes `wanted` bytes from the budget, and beyond it from the free part of the bodies'
+    /// budget.
     fn take(&self, wanted: usize) -> bool {
         let mut permit = self.permit.borrow_mut();
         if permit.take_free(wanted) {
@@ -444,12 +459,13 @@ impl Room {
             self.shared.spare_bytes.set(spare_bytes);
             return true;
         }
-        // Whose reader is slow may have to make room.
+        // As a last resort, evict a response with a slow client.
         permit.grow_to(wanted).is_ok()
     }
 
-    /// What its parts may hold without more than what it has and what nobody waits for; one of the
-    /// few long ones some megabytes all the same, or it would read the same again and again.
+    /// Returns the bytes that the parts may hold without evicting others or taking bytes that
+    /// others wait for. A long query may always hold some megabytes, because it would otherwise
+    /// read the same data repeatedly.
     fn available_bytes(&self) -> usize {
         let has = self.permit.borrow().bytes() + self.spare.borrow().bytes();
         let free = self.shared.rooms.free_bytes();
@@ -467,7 +483,7 @@ impl Room {
         spare.shrink_to(0);
     }
 
-    /// Gives back what its parts need no more.
+    /// Returns the bytes that the parts no longer need.
     fn settle(&self) {
         let (mut permit, mut spare) = (self.permit.borrow_mut(), self.spare.borrow_mut());
         let needed = self.used_bytes.get() + self.pieces_bytes.get();

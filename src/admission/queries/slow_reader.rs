@@ -1,4 +1,4 @@
-//! An answer whose reader takes nothing, given up when others need what its query holds.
+//! Responses whose client reads no data. They are evicted when other queries need their bytes.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -8,8 +8,8 @@ use crate::admission::{Evictable, Tag};
 use crate::model::limits::SLOW_READER_NS;
 
 impl QueryRoom {
-    /// Its answer waits for its reader from `now_ns` on, and may be given up for others after
-    /// [`SLOW_READER_NS`].
+    /// Marks the response as waiting for its client since `now_ns`. After [`SLOW_READER_NS`], other
+    /// queries may evict it.
     pub fn waits(&self, now_ns: i64) -> Waiting {
         let slot = Rc::new(WaitingRoom {
             room: self.clone(),
@@ -23,12 +23,12 @@ impl QueryRoom {
     }
 }
 
-/// An answer that waits for its reader.
+/// A response that waits for its client.
 #[derive(Debug)]
 pub struct Waiting(Rc<WaitingRoom>);
 
 impl Waiting {
-    /// Whether the answer was given up.
+    /// Whether the response was evicted.
     pub fn is_gone(&self) -> bool {
         self.0.is_gone.get()
     }

@@ -4,7 +4,7 @@ use crate::model::limits::{FIRST_BYTES, SLOW_READER_NS};
 
 const MB: usize = 1_000_000;
 const NOW_NS: i64 = 2 * SLOW_READER_NS;
-/// Queries of one database that begin at once.
+/// The number of queries that can start at the same time in one database.
 const AT_ONCE: usize = (QUERIES_BYTES_MAX + BEGINNINGS_BYTES_MAX) / QUERY_START_BYTES;
 
 fn begun(memory: &QueryMemory, database: &str) -> QueryRoom {
@@ -21,10 +21,10 @@ fn queries_begin_in_the_order_in_which_they_came_as_many_as_there_is_room_for() 
     let begin = || waiting.iter().map(|room| room.start(NOW_NS)).collect::<Vec<bool>>();
     assert_eq!(begin(), [false; 5]);
     running.truncate(AT_ONCE - 2);
-    // Whoever asks first does not pass those who came before.
+    // A later query does not overtake the waiting queries.
     assert!(!waiting[4].start(NOW_NS) && !waiting[2].start(NOW_NS));
     assert_eq!(begin(), [true, true, false, false, false]);
-    // Who gives up is waited for by nobody.
+    // A query that gives up no longer blocks others.
     drop(running);
     assert_eq!(begin(), [true; 5]);
     drop(waiting);
@@ -36,11 +36,12 @@ fn a_database_that_holds_less_goes_first() {
     let memory = QueryMemory::default();
     let mut running: Vec<QueryRoom> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
     let of_a = memory.enter("a");
-    // One that holds nothing does not wait at all.
+    // A database without bytes does not wait.
     let first = begun(&memory, "b");
     let second = memory.enter("b");
     assert!(!of_a.start(NOW_NS) && !second.start(NOW_NS));
-    // One makes good what it was given beyond the rest, the next one is for the second.
+    // The first free room repays the bytes beyond the budget, and the next room goes to the second
+    // database.
     running.truncate(AT_ONCE - 2);
     assert!(!of_a.start(NOW_NS));
     assert!(second.start(NOW_NS) && !of_a.start(NOW_NS));
@@ -61,7 +62,7 @@ fn a_query_takes_what_it_needs_and_gives_back_what_it_needs_no_more() {
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - 3 * MB - HALF_BYTES);
     slice.set(0).unwrap();
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - MB);
-    // As long as somebody waits to begin no more is taken than has to be.
+    // While a query waits to start, running queries take no optional bytes.
     let others: Vec<QueryRoom> = (1..AT_ONCE).map(|_| begun(&memory, "a")).collect();
     let waiting = memory.enter("a");
     assert!(!waiting.start(NOW_NS));
@@ -83,7 +84,8 @@ fn what_has_to_be_held_goes_on_into_what_bodies_leave_free() {
     assert!(matches!(values.set(40 * MB), Err(NoRoom::Ever { wanted: 40_000_000, .. })));
     drop(values);
     assert_eq!(others.set(14 * MB), Ok(()));
-    // What a body holds cannot be had, and what a query took of it can not either.
+    // Bytes held by bodies are not available to queries. Bytes that queries took from the bodies'
+    // budget are not available to bodies.
     let mut body = bodies.enter("b");
     body.grow_to(24 * MB).unwrap();
     assert_eq!(others.set(22 * MB), Err(NoRoom::Now));
@@ -122,15 +124,15 @@ fn an_answer_that_nobody_takes_makes_room_for_others() {
         others.push(begun(&memory, "a"));
         assert_eq!([0, 1, 2].map(|at| slow[at].is_gone()), gone);
     }
-    // Whoever took something just now is no slow reader.
+    // A client that has just read data is not slow.
     let _quick = rooms[4].waits(NOW_NS - 1);
     assert!(!memory.enter("a").start(NOW_NS));
     drop((slow, others, rooms, _quick));
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX);
 }
 
-/// However much large queries hold, small ones of the same database begin, and large ones run one
-/// after the other.
+/// Large queries run one after another, and small queries of the same database can start at any
+/// time.
 #[test]
 fn a_query_that_is_refused_what_it_needs_begins_anew_when_there_is_as_much() {
     let memory = QueryMemory::default();
@@ -140,12 +142,13 @@ fn a_query_that_is_refused_what_it_needs_begins_anew_when_there_is_as_much() {
     assert_eq!(parts[1].set(5 * MB), Err(NoRoom::Now));
     assert!(!rooms[0].restart(), "nothing was refused to it");
     assert!(rooms[1].restart() && !rooms[1].start(NOW_NS));
-    // A large one waits: who has grown goes on, who has not waits behind it.
+    // A large query waits. A query that has grown continues, and a query that has not grown waits
+    // behind the large query.
     assert_eq!(parts[0].set(31 * MB), Ok(()));
     assert_eq!((parts[2].set(HALF_BYTES), parts[2].set(MB)), (Ok(()), Err(NoRoom::Now)));
     parts[2].set(0).unwrap();
     assert!(rooms[2].restart() && !rooms[2].start(NOW_NS));
-    // Small ones pass.
+    // Small queries pass.
     let small = begun(&memory, "a");
     parts[0].set(0).unwrap();
     assert!(!rooms[2].start(NOW_NS), "it came later");
@@ -153,14 +156,14 @@ fn a_query_that_is_refused_what_it_needs_begins_anew_when_there_is_as_much() {
     assert_eq!(parts[1].set(8 * MB), Ok(()));
     assert!(!rooms[2].start(NOW_NS), "one after the other");
     assert_eq!(parts[3].set(3 * MB), Err(NoRoom::Now), "behind it");
-    // Not while it waits for a reader.
+    // A query that waits for its client does not block others.
     let reader = rooms[1].waits(NOW_NS);
     assert!(rooms[2].start(NOW_NS));
     drop(reader);
     assert!(rooms[3].restart() && !rooms[3].start(NOW_NS), "behind the second one");
     drop((parts.drain(1..3), rooms.drain(1..3)));
     assert!(rooms[1].start(NOW_NS));
-    // It needs yet more, and more again: not for ever.
+    // The number of restarts is limited.
     for _ in 1..RESTARTS_MAX {
         assert_eq!(parts[1].set(33 * MB), Err(NoRoom::Now), "others have begun");
         assert!(rooms[1].restart());
@@ -172,8 +175,8 @@ fn a_query_that_is_refused_what_it_needs_begins_anew_when_there_is_as_much() {
     assert_eq!((memory.free_bytes(), memory.0.spare_bytes.get()), (QUERIES_BYTES_MAX, 0));
 }
 
-/// However many long queries of a database wait, its small ones do not wait behind them, and those
-/// of another database do not either.
+/// Waiting long queries do not block small queries of their database, nor queries of other
+/// databases.
 #[test]
 fn few_long_queries_of_a_database_are_under_way_and_small_ones_pass() {
     let memory = QueryMemory::default();
@@ -189,7 +192,7 @@ fn few_long_queries_of_a_database_are_under_way_and_small_ones_pass() {
     let small: Vec<QueryRoom> = (0..4).map(|_| begun(&memory, "a")).collect();
     let other = begun(&memory, "b");
     assert!(go_on(&other) && !go_on(&small[0]));
-    // What small ones may not do while others wait.
+    // A long query may collect these bytes while others wait. A small query may not.
     let mut gathered = rooms[0].part();
     assert_eq!(gathered.affordable(8 * MB), LONG_QUERY_BYTES_MAX - HALF_BYTES);
     assert_eq!(gathered.set(LONG_QUERY_BYTES_MAX - HALF_BYTES), Ok(()));
@@ -199,10 +202,11 @@ fn few_long_queries_of_a_database_are_under_way_and_small_ones_pass() {
     drop(rooms.remove(0));
     assert!(!waiting[1].start(NOW_NS) && waiting[0].start(NOW_NS) && !waiting[1].start(NOW_NS));
     assert!(go_on(&waiting[0]), "it was its turn");
-    // One whose reader takes nothing is not counted.
+    // A long query whose client reads no data does not count.
     let _reader = rooms[0].waits(NOW_NS);
     assert!(waiting[1].start(NOW_NS) && !waiting[2].start(NOW_NS));
-    // And one that has taken long keeps nobody waiting: up to a number of such.
+    // A query that has run for a long time does not block others, up to a maximum number of such
+    // queries.
     let later_ns = NOW_NS + LONG_QUERY_NS;
     let began: Vec<bool> = waiting[2..].iter().map(|room| room.start(later_ns)).collect();
     assert_eq!(began.iter().filter(|&&begins| begins).count(), LONG_QUERIES_MAX);
@@ -218,7 +222,7 @@ fn few_long_queries_of_a_database_are_under_way_and_small_ones_pass() {
     assert_eq!(began, LONG_QUERIES_EVER_MAX);
 }
 
-/// Queries of ten databases that begin, grow, wait for readers and end in any order.
+/// Simulates queries of ten databases that start, grow, wait for clients and end in any order.
 #[test]
 fn whatever_queries_do_they_hold_no_more_than_there_is() {
     for seed in 0..50 {
