@@ -53,7 +53,6 @@ pub struct InProcess {
     last_log_line: Option<String>,
     sql: Option<SqlSession>,
     backups: Option<BackupPlace>,
-    /// Whether the last response was streamed.
     last_was_streamed: bool,
     /// The number of requests to each object so far. On Cloudflare, these requests are billed.
     object_requests: BTreeMap<Address, u64>,

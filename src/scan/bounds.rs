@@ -16,7 +16,6 @@ pub(super) struct Bounds {
 }
 
 impl Bounds {
-    /// Creates the bounds of a request, over the times `time`.
     pub(super) fn new(request: &ScanRequest, time: TimeRange) -> Self {
         let (from, until) = (request.resume.from.clone(), request.resume.until.clone());
         Self { direction: request.direction(), time, from, until, is_lowered: false }
@@ -42,7 +41,6 @@ impl Bounds {
         time
     }
 
-    /// Whether the slice contains only one group.
     pub(super) fn is_one_group(&self) -> bool {
         let group = |place: &Option<Place>| place.as_ref().map(|place| place.group.clone());
         group(&self.from).is_some() && group(&self.from) == group(&self.until)

@@ -15,9 +15,7 @@ use crate::model::value::FieldValue;
 pub(super) struct Chosen<'a> {
     /// The positions in the run. `None` selects all rows.
     pub(super) positions: Option<Vec<u32>>,
-    /// The times of the rows.
     pub(super) times: Cow<'a, [i64]>,
-    /// The windows of the rows.
     pub(super) spans: Vec<Span>,
 }
 
@@ -56,7 +54,6 @@ impl<'a> Chosen<'a> {
         (!spans.is_empty()).then_some(Self { positions, times, spans })
     }
 
-    /// Returns the values of the selected rows.
     pub(super) fn dense(&'a self, run: &'a Run, read: Read<'a>) -> Dense<'a> {
         let positions = self.positions.as_deref();
         let values = match positions {

@@ -169,17 +169,14 @@ impl<'a> Groups<'a> {
         GROUP_BYTES + STATE_BYTES * calls
     }
 
-    /// Returns the size of all groups, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Returns the number of rows in all groups.
     pub(super) fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Returns the number of groups.
     pub(super) fn len(&self) -> usize {
         self.numbers.len()
     }
@@ -195,7 +192,6 @@ impl<'a> Groups<'a> {
         }
     }
 
-    /// Whether at least one group is complete.
     pub(super) fn has_closed(&self) -> bool {
         self.closed.contains(&true)
     }

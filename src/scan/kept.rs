@@ -40,7 +40,6 @@ impl RunGroups {
         self.runs.get(at).map(|(_, set)| *set as usize)
     }
 
-    /// Adds a run.
     pub(super) fn add(&mut self, number: u64, keys: Vec<Vec<String>>) {
         let known = self.sets.iter().position(|set| *set == keys);
         let set = known.unwrap_or_else(|| {
@@ -74,7 +73,6 @@ impl RunGroups {
         }
     }
 
-    /// Returns the approximate memory use, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let text = |key: &Vec<String>| key.iter().map(|value| value.len() + 24).sum::<usize>();
         let keys = self.sets.iter().flatten().map(|key| text(key) + 24).sum::<usize>();
@@ -114,7 +112,6 @@ pub struct Tile {
 pub(super) struct Piece {
     /// The last series of the piece. `None` if the piece contains all remaining series.
     pub(super) last: Option<SeriesKey>,
-    /// The states of the piece's groups.
     pub(super) groups: Vec<Group>,
     /// The number of visited rows.
     pub(super) rows: u64,
@@ -142,7 +139,6 @@ impl Tile {
         self.pieces.iter().flat_map(|piece| &piece.groups)
     }
 
-    /// Returns the approximate memory use, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.groups.iter().chain(self.of_pieces()).map(Group::bytes).sum()
     }

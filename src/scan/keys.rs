@@ -24,7 +24,6 @@ impl SeriesTags {
         Self { order, text: String::new(), ends: Vec::new() }
     }
 
-    /// Replaces the values by those in `key`.
     pub(super) fn set(&mut self, key: &SeriesKey) {
         self.text.clear();
         self.ends.clear();
@@ -34,7 +33,6 @@ impl SeriesTags {
         }
     }
 
-    /// Returns the tags in key order.
     pub(super) fn order(&self) -> &[ColumnId] {
         &self.order
     }

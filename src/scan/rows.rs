@@ -20,7 +20,6 @@ const SHRINK_ROWS_MIN: usize = 1_024;
 /// The rows of a group, in the order in which they were added.
 pub(super) struct GroupRows<'a> {
     fields: &'a [Input],
-    /// Whether to collect rows without a value.
     every_row: bool,
     descending: bool,
     /// The maximum number of rows, by time.
@@ -56,7 +55,6 @@ impl<'a> GroupRows<'a> {
         }
     }
 
-    /// Returns the times that may still contain requested rows.
     pub(super) fn open(&self) -> TimeRange {
         self.open
     }
@@ -66,12 +64,10 @@ impl<'a> GroupRows<'a> {
         self.limit.is_some_and(|limit| self.times_ns.len() >= limit)
     }
 
-    /// Returns the number of rows.
     pub(super) fn len(&self) -> usize {
         self.times_ns.len()
     }
 
-    /// Returns the approximate size of the rows, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let fields: usize = self.columns.iter().map(Column::bytes).sum();
         let tags: usize = self.tags.iter().map(StringColumn::bytes).sum();

@@ -10,7 +10,6 @@ use crate::model::time::TimeRange;
 /// Decoded rows of one or several series. The times of a series ascend and are distinct.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Rows {
-    /// The row times in nanoseconds.
     pub(super) times_ns: Vec<i64>,
     /// The requested columns with at least one value. Each column has as many rows as `times_ns`.
     pub(super) columns: Vec<(ColumnId, Rc<Column>)>,
@@ -26,7 +25,6 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Returns the times of the rows.
     pub(super) fn times(&self) -> &[i64] {
         self.block.times_ns.get(self.rows.clone()).unwrap_or_default()
     }

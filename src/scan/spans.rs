@@ -10,9 +10,7 @@ use super::request::Window;
 /// Consecutive rows in the same window.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Span {
-    /// The window's slot.
     pub(super) slot: usize,
-    /// The positions of the rows.
     pub(super) rows: Range<usize>,
 }
 
@@ -34,12 +32,10 @@ impl Slots {
         Self { window, start_ns, starts_ns: Vec::new(), slots: None, last: 0 }
     }
 
-    /// Returns the number of windows.
     pub(super) fn len(&self) -> usize {
         self.starts_ns.len()
     }
 
-    /// Returns the start of each slot's window, in nanoseconds.
     pub(super) fn starts_ns(&self) -> &[i64] {
         &self.starts_ns
     }
@@ -80,7 +76,6 @@ impl Slots {
         self.slot(start_ns)
     }
 
-    /// Returns the slot of the window that starts at `start_ns`.
     pub(super) fn slot(&mut self, start_ns: i64) -> usize {
         // Successive series usually visit the same windows.
         for guess in [self.last, self.last + 1] {

@@ -118,7 +118,6 @@ impl<'a> GroupStates<'a> {
         self.cut_ns
     }
 
-    /// Returns the approximate size of the states in a page, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.accumulators.iter().map(|accumulator| accumulator.bytes()).sum()
     }

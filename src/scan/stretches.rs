@@ -88,7 +88,6 @@ impl Stretches {
         Ok(Self { is_backwards, left, span, ends_slices, tiling, asked: request.time })
     }
 
-    /// Removes and returns the next stretch.
     pub(super) fn next(&mut self) -> Option<TimeRange> {
         let piece = self.left.pop_front()?;
         let Some(span) = self.span.filter(|&span| span < piece.length_ns()) else {
@@ -148,17 +147,14 @@ impl Stretches {
             || (ends && self.tiling.cuts_at(stretch.end_ns))
     }
 
-    /// Whether a tile is cached at its first read.
     pub(super) fn keeps_at_once(&self) -> bool {
         self.tiling.keeps_at_once
     }
 
-    /// Returns the number of tiles to read together.
     pub(super) fn tiles_at_once(&self) -> usize {
         self.tiling.at_once
     }
 
-    /// Returns the number of cells per piece, if tiles are read in pieces.
     pub(super) fn piece_cells(&self) -> Option<u64> {
         self.tiling.piece_cells
     }

@@ -10,7 +10,6 @@ pub struct Held {
 }
 
 impl Held {
-    /// Creates an empty part of the query with this room.
     pub(super) fn new(room: QueryRoom) -> Self {
         Self { room, bytes: 0 }
     }

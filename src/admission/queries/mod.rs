@@ -179,14 +179,12 @@ struct Room {
     begins_with_bytes: Cell<usize>,
     /// The number of bytes that the query could not get since its start.
     refused_bytes: Cell<usize>,
-    /// The number of restarts.
     restarts: Cell<u32>,
     has_begun: Cell<bool>,
     began_ns: Cell<i64>,
     /// Whether the query ever held more than the initial bytes. It may then move these bytes from
     /// one part to another.
     has_grown: Cell<bool>,
-    /// Whether the query needs more than the first pages of its shards.
     is_long: Cell<bool>,
     /// Whether no part of the response waits for the client.
     has_reader: Cell<bool>,
@@ -329,7 +327,6 @@ impl Shared {
 }
 
 impl Room {
-    /// Appends the query to the waiting queries.
     fn queue(self: &Rc<Self>) {
         let mut waiting = self.shared.waiting.borrow_mut();
         waiting.retain(|room| room.strong_count() > 0);
@@ -385,7 +382,6 @@ impl Room {
         Rc::ptr_eq(&self.permit.borrow().share, &other.permit.borrow().share)
     }
 
-    /// Returns the queue in which the query waits.
     fn kind(&self) -> Kind {
         match (self.is_large(), self.is_long.get()) {
             (true, _) => Kind::Large,

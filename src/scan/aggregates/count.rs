@@ -26,7 +26,6 @@ impl CountAccumulator {
         }
     }
 
-    /// Returns the window starts and counts of the slots that have a value.
     fn columns(&self, order: &[usize], starts_ns: &[i64]) -> (Vec<i64>, Column) {
         let mut column = Column::new(FieldType::Integer);
         let mut windows_ns = Vec::with_capacity(order.len());

@@ -17,20 +17,16 @@ use crate::scan::spans::{Span, keep};
 pub(in crate::scan) trait Aggregate<T: Number> {
     /// The partial state of some values. It is small.
     type State: Clone;
-    /// The function.
     const FUNCTION: AggregateFunction;
     /// The column types of a state.
     const COLUMNS: &'static [FieldType];
-    /// The type of the result.
     const OUTPUT: FieldType;
 
     /// Returns the state of at least one value.
     fn fold(values: &[T]) -> Self::State;
 
-    /// Merges `other` into `state`.
     fn merge(state: &mut Self::State, other: &Self::State);
 
-    /// Appends a state to its columns.
     fn write(state: &Self::State, columns: &mut [Column]);
 
     /// Reads a state from its columns. Returns `None` if the columns do not match `write`.
@@ -64,7 +60,6 @@ impl<A: Aggregate<T>, T: Number> Fold<A, T> {
         }
     }
 
-    /// Returns the slots that have a state.
     fn present<'a>(
         &'a self,
         order: &'a [usize],

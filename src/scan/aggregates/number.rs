@@ -10,9 +10,7 @@ use crate::scan::input::Slice;
 /// the 32-bit halves stay below 2^48.
 const TOTAL_CHUNK: usize = 1 << 16;
 
-/// A numeric field type.
 pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {
-    /// The type in the schema.
     const TYPE: FieldType;
 
     /// A sum that cannot overflow: 128 bits for integers.
@@ -22,7 +20,6 @@ pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {
     /// count, and for integers the high bits.
     const MEAN: &'static [FieldType];
 
-    /// Returns the sum of a slice.
     fn total(values: &[Self]) -> Self::Total;
 
     /// Returns the sum of two totals.
@@ -31,7 +28,6 @@ pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {
     /// Returns the total as a rounded float.
     fn total_real(total: Self::Total) -> f64;
 
-    /// Appends a total to its columns.
     fn write_total(total: Self::Total, low: &mut Column, above: &mut [Column]);
 
     /// Reads row `row` of a total. A shard of an older version sends no column for the high bits,
@@ -50,10 +46,8 @@ pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {
     /// Returns the number as a rounded float.
     fn real(self) -> f64;
 
-    /// Appends the number to a column of its type.
     fn push(self, column: &mut Column);
 
-    /// Returns a column of these values.
     fn column(values: Vec<Self>) -> Column;
 
     /// Returns the values of a column if it has this type and no nulls.

@@ -39,7 +39,6 @@ impl<T: Number> Aggregate<T> for Sum {
     }
 }
 
-/// Returns the sum of a slice.
 pub(super) fn sum<T: Number>(values: &[T]) -> T {
     let mut total = T::default();
     for chunk in values.chunks(CHUNK) {

@@ -35,7 +35,6 @@ pub(super) trait Gathered {
     fn answer(&self, points: &Points<'_>) -> Outcome;
 }
 
-/// Compares two rows by value.
 pub(super) fn compare(values: &Values, a: u32, b: u32) -> Ordering {
     let (a, b) = (a as usize, b as usize);
     match values {
@@ -88,7 +87,6 @@ fn keys(values: &Values) -> Option<Vec<(u64, u32)>> {
 mod tests {
     use super::*;
 
-    /// The sort keys have the order of the values.
     #[test]
     fn keys_are_in_the_order_of_values() {
         let mut random = fastrand::Rng::with_seed(3);

@@ -8,7 +8,6 @@ use foldhash::fast::FixedState;
 
 use super::points::{Gathered, Outcome, Points, compare};
 
-/// The given number of points with the largest values.
 pub(super) struct Top(pub(super) u32);
 
 impl Gathered for Top {
@@ -17,7 +16,6 @@ impl Gathered for Top {
     }
 }
 
-/// The given number of points with the smallest values.
 pub(super) struct Bottom(pub(super) u32);
 
 impl Gathered for Bottom {

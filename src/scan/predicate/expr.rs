@@ -22,7 +22,6 @@ pub(super) struct Context<'a> {
     pub(super) tag: &'a dyn Fn(ColumnId) -> &'a str,
 }
 
-/// A compiled operand.
 pub(super) enum Expr {
     Field(Input),
     Tag(ColumnId),
@@ -158,7 +157,6 @@ pub(super) fn both(a: Option<Vec<bool>>, b: Option<Vec<bool>>) -> Option<Vec<boo
     }
 }
 
-/// Applies `f` to every value.
 pub(super) fn map<'a, A: Copy, O: Copy>(a: &Lane<'_, A>, f: impl Fn(A) -> O) -> Lane<'a, O> {
     match a {
         Lane::One(a) => Lane::One(f(*a)),
@@ -166,7 +164,6 @@ pub(super) fn map<'a, A: Copy, O: Copy>(a: &Lane<'_, A>, f: impl Fn(A) -> O) -> 
     }
 }
 
-/// Applies `f` to every pair of values.
 pub(super) fn zip<'a, A: Copy, B: Copy, O: Copy>(
     a: &Lane<'_, A>,
     b: &Lane<'_, B>,

@@ -2,7 +2,6 @@
 
 use super::expr::{Data, floats, map, zip};
 
-/// A mathematical function of one or two arguments.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Function {
     /// The absolute value. The result for an integer is an integer.

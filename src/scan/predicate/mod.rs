@@ -20,7 +20,6 @@ use crate::model::regex::Pattern;
 use crate::model::value::{FieldType, FieldValue};
 use expr::{Context, Expr};
 
-/// A compiled predicate.
 pub(super) struct Filter {
     root: Node,
     /// Whether the predicate reads fields.
@@ -118,7 +117,6 @@ impl Filter {
     }
 }
 
-/// Returns the field columns that a predicate reads.
 pub(super) fn field_columns(predicate: Option<&Predicate>) -> Vec<ColumnId> {
     let mut columns = Vec::new();
     if let Some(predicate) = predicate {
@@ -131,7 +129,6 @@ pub(super) fn field_columns(predicate: Option<&Predicate>) -> Vec<ColumnId> {
     columns
 }
 
-/// Whether a predicate reads tags.
 pub(super) fn reads_tags(predicate: Option<&Predicate>) -> bool {
     let mut found = false;
     if let Some(predicate) = predicate {
@@ -164,7 +161,6 @@ pub(super) fn only_values(predicate: Option<&Predicate>, tag: ColumnId) -> Optio
     }
 }
 
-/// Calls `visit` with every operand of a predicate.
 fn walk(predicate: &Predicate, visit: &mut dyn FnMut(&Operand)) {
     match predicate {
         Predicate::Constant(_) => {}

@@ -17,7 +17,6 @@ pub(in crate::scan) struct Extremes<T> {
     wanted: Wanted,
     values: Vec<T>,
     times_ns: Vec<i64>,
-    /// Whether a slot has a value.
     present: Vec<bool>,
 }
 
@@ -55,7 +54,6 @@ impl<T: Number> Extremes<T> {
         }
     }
 
-    /// Returns the windows, times and values of the slots in `order`.
     fn columns(&self, order: &[usize], starts_ns: &[i64]) -> (Vec<i64>, Vec<i64>, Column) {
         let (mut windows_ns, mut times_ns) = (Vec::new(), Vec::new());
         let mut values = Vec::new();

@@ -9,7 +9,6 @@ use crate::model::value::FieldValue;
 use crate::scan::dense::Dense;
 use crate::scan::request::AggregateFunction;
 
-/// The `first` selector.
 pub(in crate::scan) struct First;
 
 impl Selector for First {
@@ -28,7 +27,6 @@ impl Selector for First {
     }
 }
 
-/// The `last` selector.
 pub(in crate::scan) struct Last;
 
 impl Selector for Last {

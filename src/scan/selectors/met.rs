@@ -111,7 +111,6 @@ impl Met {
         all.into_iter().skip(surplus).take(2).map(|(_, position)| position).collect()
     }
 
-    /// Returns the resulting point.
     fn chosen(&self) -> Option<&Point> {
         let all_have_texts = self.points.iter().all(|point| self.text_of(point).is_some());
         let two = match self.by_text && all_have_texts {

@@ -10,7 +10,6 @@ use crate::scan::dense::Dense;
 use crate::scan::input::Slice;
 use crate::scan::request::AggregateFunction;
 
-/// The `min` selector.
 pub(in crate::scan) struct Min;
 
 impl Selector for Min {
@@ -25,7 +24,6 @@ impl Selector for Min {
     }
 }
 
-/// The `max` selector.
 pub(in crate::scan) struct Max;
 
 impl Selector for Max {
@@ -40,7 +38,6 @@ impl Selector for Max {
     }
 }
 
-/// The requested extreme.
 #[derive(Clone, Copy)]
 pub(super) enum Wanted {
     Smallest,

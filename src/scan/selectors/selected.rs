@@ -15,7 +15,6 @@ use crate::scan::spans::{Span, keep};
 
 /// The rule by which a selector chooses a point.
 pub(in crate::scan) trait Selector {
-    /// The function of this selector.
     const FUNCTION: AggregateFunction;
 
     /// Returns the position of the chosen value among the values `rows`. They belong to one series,

@@ -9,7 +9,6 @@ use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::time::TimeRange;
 use crate::scan::reader::{Reader, RowGroup};
 
-/// The facts about one measurement.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Facts {
     /// The tags, in key order.

@@ -42,12 +42,10 @@ impl Least {
         }
     }
 
-    /// Returns the number of items.
     pub(super) fn count(&self) -> u64 {
         self.count
     }
 
-    /// Returns the size of the items on a page, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
@@ -62,7 +60,6 @@ impl Least {
         self.bound.as_ref().is_some_and(|bound| item > bound)
     }
 
-    /// Whether the list contains an item.
     pub(super) fn has(&self, item: &SeriesKey) -> bool {
         self.items.binary_search(item).is_ok() || self.fresh.contains(item)
     }
@@ -98,7 +95,6 @@ impl Least {
         self.bound = Some(bound);
     }
 
-    /// Returns the items in ascending order.
     pub(super) fn into_items(mut self) -> Vec<SeriesKey> {
         self.settle();
         self.items

@@ -100,7 +100,6 @@ fn read(
     Ok(SummaryPage { measurements: page.found, resume, stats })
 }
 
-/// A page under construction.
 struct Page<'a> {
     reader: &'a dyn Reader,
     request: &'a SummaryRequest,
@@ -108,7 +107,6 @@ struct Page<'a> {
     time: TimeRange,
     stretches: Vec<TimeRange>,
     bytes: usize,
-    /// The number of visited series keys.
     keys: u64,
     found: Vec<MeasurementSummary>,
 }
@@ -442,7 +440,6 @@ impl Fit {
     }
 }
 
-/// Returns the requested tags of a measurement.
 fn of<T>(tags: &[Vec<T>], position: u32) -> &[T] {
     tags.get(position as usize).map_or(&[], Vec::as_slice)
 }

@@ -18,7 +18,6 @@ use crate::scan::request::Predicate;
 /// The number of series with the same combination to step over before seeking the next combination.
 const STEPS_BEFORE_SEEK: usize = 8;
 
-/// The goal of a task.
 pub(super) enum Find {
     /// Whether a series is alive.
     Life,
@@ -74,7 +73,6 @@ pub(super) struct Task<'a> {
     pub(super) find: Find,
     /// Whether a series that satisfies the predicate has a row.
     pub(super) is_alive: bool,
-    /// Whether the task is complete.
     pub(super) is_done: bool,
     /// Whether every series of every group is alive and requested. The dictionaries then contain
     /// exactly the tag's values.
@@ -239,7 +237,6 @@ impl Task<'_> {
     }
 }
 
-/// Visits series for a task.
 struct Visitor<'t, 'a, 'r> {
     measurement: MeasurementId,
     time: TimeRange,
@@ -364,7 +361,6 @@ impl Visitor<'_, '_, '_> {
 }
 
 impl FindColumns {
-    /// Searches for the fields of the current series.
     fn find_fields(
         &mut self,
         rows: &mut Rows<'_>,

@@ -10,7 +10,6 @@ use crate::scan::reader::{Reader, Rows};
 
 /// The continuation of a walk after a series.
 pub(super) enum Next {
-    /// Continue with the next series.
     Step,
     /// Seek the first series that does not precede this key.
     SeekTo(SeriesKey),

@@ -119,7 +119,6 @@ impl Walk<'_> {
         is_some.then(|| Most { groups: groups.unwrap_or(u64::MAX), series })
     }
 
-    /// Returns the first groups with series in `stretch`.
     fn find_first(&mut self, stretch: TimeRange, most: Most) -> Result<First, ScanError> {
         let mut first = First::new(most);
         let begun = self.request.resume.from.as_ref().map(|from| &from.group);

@@ -49,7 +49,6 @@ const BATCH_PAGES_OF_TEXT: usize = 2;
 /// strings.
 const ROWS_PER_PIECE_MAX: usize = 1 << 16;
 
-/// Returns the page of the result that `request` names.
 pub(super) fn piece(
     reader: &dyn Reader,
     request: &ScanRequest,
@@ -162,7 +161,6 @@ fn inputs(request: &ScanRequest) -> impl Iterator<Item = &Input> {
     fields.iter().chain(of_calls)
 }
 
-/// Whether the result reads string fields.
 fn reads_text(request: &ScanRequest) -> bool {
     inputs(request).any(|input| input.field_type == FieldType::String)
 }
@@ -455,7 +453,6 @@ impl Walk<'_> {
     }
 }
 
-/// Returns the amount of data that a scan would read.
 pub(super) fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ReadStats, ScanError> {
     let filter = Filter::compile(request.predicate.as_ref())?;
     let stored = reader.stored(request.measurement, request.time)?;

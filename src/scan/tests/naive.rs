@@ -11,7 +11,6 @@ use crate::scan::request::{
     Predicate, ScanRequest, Window,
 };
 
-/// A row of a result.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Point {
     pub(super) time_ns: i64,

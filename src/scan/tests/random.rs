@@ -21,7 +21,6 @@ const TYPES: [(ColumnId, FieldType); 5] = [
 /// Tags 1 to 3. No series has tag 4.
 const TAGS: [ColumnId; 4] = [ColumnId(1), ColumnId(2), ColumnId(3), ColumnId(4)];
 
-/// Data and a request.
 pub(super) struct Case {
     pub(super) seed: u64,
     pub(super) points: Vec<Write>,
@@ -73,7 +72,6 @@ impl Case {
     }
 }
 
-/// Returns the case of a seed.
 pub(super) fn case(seed: u64) -> Case {
     let mut rng = fastrand::Rng::with_seed(seed);
     let span = *rng.choice(&[5, 40, 1_000]).unwrap();

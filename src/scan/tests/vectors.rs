@@ -39,7 +39,6 @@ pub(in crate::scan) struct VectorReader {
     pub(in crate::scan) hits: Cell<u64>,
 }
 
-/// Returns the key of a series.
 pub(in crate::scan) fn key(tags: &Tags, order: &[ColumnId]) -> SeriesKey {
     let value = |id: &ColumnId| {
         tags.iter().find(|(tag, _)| tag == id).map_or("", |(_, value)| value.as_str())
