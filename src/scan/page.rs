@@ -10,7 +10,7 @@ pub(super) const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
 /// The cost of seeking a series, in values.
 pub(super) const SERIES_CELLS: u64 = 10;
 
-/// The minimum contents of a tile. Smaller tiles are not cached.
+/// The minimum contents of a tile.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TileLimits {
     /// The average number of rows per series. Seeking a series costs as much as reading some rows.

@@ -138,8 +138,8 @@ impl Stretches {
         self.left.front().filter(is_next).copied()
     }
 
-    /// Whether an end of the requested range cuts this tile off. The next request probably has
-    /// another range, so a partial tile is not worth caching.
+    /// Whether an end of the requested range cuts off a part of this tile. Partial tiles are not
+    /// worth caching, because the next request probably has another range.
     pub(super) fn is_cut_off(&self, stretch: TimeRange) -> bool {
         let starts = stretch.start_ns == self.asked.start_ns;
         let ends = stretch.end_ns == self.asked.end_ns;

@@ -201,8 +201,8 @@ pub(super) fn look(
             behind,
         })
     };
-    // The ends of the pieces depend on whether the tile is cached. So the lookup of the tile's
-    // beginning decides for all pieces.
+    // The ends of a tile's pages depend on whether the tile is cached. So the lookup of the tile's
+    // beginning decides for all of its pages.
     let was_asked = || name(None).is_ok_and(|name| reader.was_asked(&name));
     let Ok(name) = name(behind) else { return Ok(Found::Never) };
     if let Some(Kept::Tile(tile)) = reader.kept(&name, &version) {

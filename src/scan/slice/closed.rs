@@ -36,7 +36,7 @@ struct Name<'a> {
 }
 
 impl Walk<'_> {
-    /// Removes from `stretches` the times before the next run that may have a row of an incomplete
+    /// Restricts `stretches` to the time range of the runs that may have a row of an incomplete
     /// group.
     pub(super) fn skip_closed(&mut self, stretches: &mut Stretches) -> Result<(), ScanError> {
         let Some(rest) = stretches.rest() else { return Ok(()) };

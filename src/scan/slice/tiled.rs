@@ -332,7 +332,8 @@ impl Walk<'_> {
         let held = std::mem::replace(&mut self.groups, Groups::new(self.request, bounds));
         let scanned = std::mem::replace(&mut self.scanned, Scanned::new(borders_ns));
         let limit = self.limits.bytes;
-        // An existing group stays as it is, so the limit leaves room for the new groups.
+        // Groups that already exist need no further bytes, so at least a quarter of the limit
+        // remains.
         self.limits.bytes = limit.saturating_sub(held.bytes()).max(limit / 4);
         let end = self.stretch(time, behind)?;
         self.limits.bytes = limit;
