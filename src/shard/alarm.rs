@@ -1,9 +1,9 @@
-//! What the alarm does, when it is due, and what happens when it keeps failing.
+//! The alarm of a shard: its duties, their due times, and retries after failures.
 //!
-//! That something is due follows from what is stored (frames in the WAL, parts), so writes need no
-//! row for it. A row exists from a duty's first try in a life of the object to its success: it
-//! counts the tries, so that one that takes the whole object down is noticed too. Later tries in
-//! that life are counted in memory, which saves two rows each.
+//! Whether a duty is due follows from stored data, such as frames in the WAL and parts. Writes
+//! therefore need no row for it. A duty's first try after the object starts writes a row that
+//! counts tries, and success deletes the row. The row also counts a try that crashes the whole
+//! object. Later tries until the next start are counted in memory, which saves two rows each.
 
 use super::Shard;
 use super::attempts::{self, Duty, RETRY_NS};
@@ -13,9 +13,10 @@ use super::request::Refusal;
 use crate::store::{Store, Table};
 
 impl<S: Store> Shard<S> {
-    /// Does the first duty that is due at `now_ns`, bounded, and answers when to come back
-    /// (nanoseconds). Never fails: a failing one is tried again later, and set aside after three
-    /// failures: named, and tried once an hour.
+    /// Runs the first duty that is due at `now_ns` and returns the time of the next alarm in
+    /// nanoseconds. One call does a bounded amount of work. Errors are not returned: a failed duty
+    /// is retried later. After three failures the duty is set aside: statistics list it, and it
+    /// runs once an hour.
     pub fn alarm(&mut self, now_ns: i64) -> Option<i64> {
         if let Ok(Some(duty)) = self.first_due(now_ns) {
             self.run(duty, now_ns);
@@ -23,8 +24,8 @@ impl<S: Store> Shard<S> {
         self.next_due(now_ns)
     }
 
-    /// When the next duty is due, nanoseconds; `None` when nothing is. A shard that cannot be read
-    /// asks to come back later.
+    /// Returns the time at which the next duty is due, in nanoseconds, or `None` if no duty is
+    /// pending. If the shard cannot be read, it returns the time of the next attempt.
     pub fn next_due(&mut self, now_ns: i64) -> Option<i64> {
         let dues = match self.load() {
             Ok(loaded) => {
@@ -46,7 +47,7 @@ impl<S: Store> Shard<S> {
 
     fn run(&mut self, duty: Duty, now_ns: i64) {
         let noted = self.note(duty, now_ns, None);
-        // Storage in which not even this fits is no reason not to make room in it.
+        // Reclaim runs even if its row cannot be written: it frees the space of a full storage.
         if noted.is_err() && duty != Duty::Reclaim {
             return;
         }
@@ -59,7 +60,7 @@ impl<S: Store> Shard<S> {
             Duty::Release => self.end_holds(now_ns),
         };
         if let Err(refusal) = result {
-            // What cannot be stored is known until the object is unloaded.
+            // If the error cannot be stored, it stays in memory until the object is unloaded.
             let _ = self.note(duty, now_ns, Some(refusal.to_string()));
         }
     }
@@ -70,7 +71,7 @@ impl<S: Store> Shard<S> {
         loaded.attempts.note(&*self.store, duty, now_ns, error)
     }
 
-    /// Deletes rows of the log that are flushed, and rows of values that nothing needs.
+    /// Deletes the log rows of flushed frames and the value rows that the manifest no longer lists.
     pub(super) fn tidy(&mut self) -> Result<(), Refusal> {
         self.load()?;
         let Some(loaded) = self.loaded.as_mut() else { return Ok(()) };
@@ -95,7 +96,7 @@ impl<S: Store> Shard<S> {
         )
     }
 
-    /// A duty was done, or there was nothing to do, and nothing is to be stored with that.
+    /// Records that a duty succeeded or had no work, without another change to the storage.
     pub(super) fn done(&mut self, duty: Duty) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let cleared = attempts::clear(&*self.store, duty, &loaded.attempts);
@@ -104,12 +105,12 @@ impl<S: Store> Shard<S> {
     }
 }
 
-/// Whether values are dead that no merge will write again soon.
+/// Whether the shard has dead values and no running merge that could reuse their rows.
 fn has_dead_values(loaded: &Loaded) -> bool {
     !loaded.manifest.dead().is_empty() && loaded.manifest.job().is_none()
 }
 
-/// When a duty is due; `None` when there is nothing to do.
+/// Returns the due time of a duty in nanoseconds, or `None` if the duty has no work.
 fn due(loaded: &Loaded, duty: Duty, now_ns: i64) -> Option<i64> {
     let wal = &loaded.wal;
     let paused_ns = loaded.pace.paused_ns(now_ns);
@@ -120,7 +121,7 @@ fn due(loaded: &Loaded, duty: Duty, now_ns: i64) -> Option<i64> {
             has_frames.then_some(if is_enough { now_ns } else { paused_ns })
         }
         Duty::Tidy => {
-            // Rows that will soon be written again cost one row, not two.
+            // Reusing a row costs one row write; deleting and inserting a row costs two.
             let is_at_rest = || loaded.plan(now_ns).is_at_rest();
             let has_dead = wal.has_dead() || has_dead_values(loaded) && is_at_rest();
             (!has_frames && has_dead).then_some(paused_ns)

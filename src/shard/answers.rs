@@ -1,9 +1,10 @@
-//! What rows at rest came to, kept beside them: an object that wakes up answers the dashboard of
-//! before without reading a month again.
+//! Caches aggregates of flushed rows in table `answer`, so that a restarted object can serve a
+//! repeated dashboard query without rescanning its parts.
 //!
-//! Only what took long is kept, and only of rows that no write can change without a flush: it costs
-//! a row once, and answers until a merge or a delete concerns its rows. A row whose version is not
-//! that of the rows asked for, which another release wrote or which is damaged, is none.
+//! The cache keeps only results that took long to compute, and only for rows that no write can
+//! change without a flush. Storing a result costs one row. The result stays valid until a merge or
+//! a delete changes its rows. A cached row is ignored if it is damaged, was written by another
+//! release, or has a version other than the requested rows.
 
 use std::cell::{RefCell, RefMut};
 use std::collections::BTreeMap;
@@ -21,26 +22,25 @@ use crate::scan::request::Position;
 use crate::store::row;
 use crate::store::{KEY_MAX, Store, StoreError, Table};
 
-/// Answers of one shard; one more takes the place of one of them.
+/// The maximum number of cached results in a shard. A further result replaces an existing one.
 const ANSWERS_MAX: u64 = 256;
-/// Bytes of one.
+/// The maximum size of a cached result, in bytes.
 const ANSWER_BYTES_MAX: usize = 128_000;
-/// Written by one question.
+/// The maximum number of results that one query stores.
 const PER_QUESTION_MAX: usize = 64;
 
-/// The head of a row.
 #[derive(Serialize, Deserialize)]
 struct Head {
-    /// Of the name, by which it is found.
+    /// The hash of the name, used to find the row.
     name: u64,
-    /// Of the body.
+    /// The CRC-32C of the body.
     crc: u32,
 }
 
-/// How a body begins; the states of a tile follow.
+/// The first part of a body. The states of a tile follow.
 #[derive(Serialize, Deserialize)]
 struct Content {
-    /// Of the code that computed it.
+    /// The version of the code that computed the result.
     release: String,
     name: Vec<u8>,
     version: Version,
@@ -54,18 +54,19 @@ enum Answer {
     Groups(RunGroups),
 }
 
-/// What is known of the rows of table `answer`.
+/// The shard's index of table `answer`, and the results to be written.
 #[derive(Default)]
 pub(super) struct Answers {
-    /// The name's hash of each row that there is; nothing is known before the first look.
+    /// The hash of the name in each stored row, or `None` until the table has been listed.
     names: RefCell<Option<Names>>,
     due: RefCell<Vec<(Head, Vec<u8>)>>,
 }
 
-/// The slots that are taken, and by the name of which hash.
+/// Maps each used slot to the hash of its name.
 type Names = BTreeMap<u64, u64>;
 
-/// The slot of a name; of a new one the next free slot, else the place of another.
+/// Returns the slot of a name. A new name gets the next free slot, or replaces the result in its
+/// preferred slot if the table is full.
 fn slot_for(names: &Names, name: u64) -> u64 {
     let first = name % ANSWERS_MAX;
     let mut slots = (first..ANSWERS_MAX).chain(0..first);
@@ -77,7 +78,7 @@ fn slot_of(names: &Names, name: u64) -> Option<u64> {
 }
 
 impl Answers {
-    /// What the rows of that version came to.
+    /// Returns the cached result for `name` if its rows still have this version.
     pub(super) fn get<S: Store>(&self, store: &S, name: &[u8], version: &[u64]) -> Option<Kept> {
         let hash = hash(name);
         let slot = slot_of(self.names(store).as_ref()?, hash)?;
@@ -101,7 +102,8 @@ impl Answers {
         })
     }
 
-    /// Has it written once the question is answered, unless it is too large.
+    /// Queues the result to be stored after the response was sent, unless it exceeds
+    /// `ANSWER_BYTES_MAX`.
     pub(super) fn put(&self, name: &[u8], version: &[u64], kept: &Kept) {
         let mut due = self.due.borrow_mut();
         if due.len() >= PER_QUESTION_MAX {
@@ -112,7 +114,7 @@ impl Answers {
                 let (groups, end, rows) = tile.content();
                 (Answer::Tile { end: end.cloned(), rows }, scan_page::encode(&groups))
             }
-            // Another range will be asked for next.
+            // A page is not stored: the next query has a different time range.
             Kept::Page(_) => return,
             Kept::Summary(page) => (Answer::Summary(SummaryPage::clone(page)), Vec::new()),
             Kept::Groups(groups) => (Answer::Groups(RunGroups::clone(groups)), Vec::new()),
@@ -127,12 +129,12 @@ impl Answers {
         }
     }
 
-    /// There are none any more: [`forget`] has deleted them.
+    /// Records that the table is empty, after [`forget`].
     pub(super) fn forgotten(&self) {
         *self.names.borrow_mut() = Some(BTreeMap::new());
     }
 
-    /// Writes what is due. A store that takes nothing more is no reason not to answer.
+    /// Stores the queued results. Errors are ignored: the response does not depend on them.
     pub(super) fn write<S: Store>(&self, store: &S) {
         for (head, body) in self.due.take() {
             let mut held = self.names(store);
@@ -141,13 +143,13 @@ impl Answers {
             let encoded = row::encode(&head);
             match encoded.and_then(|encoded| store.put(Table::Answer, slot, &encoded, &body)) {
                 Ok(()) => drop(names.insert(slot, head.name)),
-                // Whether it was written is not known.
+                // The write may have succeeded. The next call lists the table again.
                 Err(_) => *held = None,
             }
         }
     }
 
-    /// What is known of the rows, which are listed once.
+    /// Returns the index of the table. The first call lists the rows.
     fn names<S: Store>(&self, store: &S) -> RefMut<'_, Option<Names>> {
         let mut names = self.names.borrow_mut();
         if names.is_none() {
@@ -157,7 +159,7 @@ impl Answers {
     }
 }
 
-/// Deletes all answers: nothing of rows that somebody wants gone stays in them.
+/// Deletes all cached results. A delete calls this so that no aggregate of deleted rows remains.
 pub(super) fn forget<S: Store>(store: &S) -> Result<(), StoreError> {
     store.delete(Table::Answer, 0..=KEY_MAX)
 }
@@ -173,7 +175,7 @@ fn list<S: Store>(store: &S) -> Result<Names, StoreError> {
     Ok(names)
 }
 
-/// The same in every build and at every start.
+/// Hashes a name. The result is the same in every build and after every start.
 fn hash(name: &[u8]) -> u64 {
     let digest = Sha256::digest(name);
     digest.first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
@@ -201,7 +203,7 @@ mod tests {
     #[test]
     fn no_name_takes_the_place_of_another_while_there_is_room() {
         let mut names = Names::new();
-        // All of them would have the same slot.
+        // All these names prefer the same slot.
         for n in 0..ANSWERS_MAX {
             let name = 7 + n * ANSWERS_MAX;
             let slot = slot_for(&names, name);

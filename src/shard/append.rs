@@ -1,4 +1,4 @@
-//! A frame into the WAL, then into the memtable: acknowledged after both.
+//! Appends a frame to the WAL and then to the memtable. The reply follows both.
 
 use super::Shard;
 use super::budget::Evictable;
@@ -12,12 +12,13 @@ use crate::protocol::shard::Stamp;
 use crate::store::{Store, StoreError};
 use crate::wal::NewFrame;
 
-/// Parts of a shard: above it writes are refused until some are merged, since every query and every
-/// change of the manifest looks at all of them.
+/// The maximum number of parts in a shard. Above it, the shard rejects writes until merges have
+/// reduced the number. Every query and every manifest change processes all parts.
 const PARTS_MAX: usize = 1_500;
 
 impl<S: Store> Shard<S> {
-    /// Stores one frame, wholly or not at all; series that are too many are no part of it.
+    /// Stores a frame completely or not at all. Rows of series that exceed a quota are removed from
+    /// the frame first.
     ///
     /// # Errors
     /// Every [`Refusal`].
@@ -43,13 +44,14 @@ impl<S: Store> Shard<S> {
         Ok(AppendReply { rejected: Some((trimmed.over, trimmed.rejected)), ..kept })
     }
 
-    /// Stores what may be stored of a frame.
+    /// Stores a frame that contains only permitted series.
     fn keep(&mut self, frame: &[u8], stamp: &Stamp, now_ns: i64) -> Result<AppendReply, Refusal> {
         let invalid = |error: frame::FrameError| Refusal::Malformed(error.to_string());
         let header = FrameHeader::read(frame).map_err(invalid)?;
         let (bytes, any_new) = self.admit(&header)?;
         self.admit_stored(stamp, bytes)?;
-        // Decoded even if nothing keeps the columns: what is acknowledged can be replayed.
+        // Decodes the frame even if the memtable does not need its columns. This guarantees that an
+        // acknowledged frame can be replayed.
         let (mut tables, mut decoded_bytes) = (Vec::new(), 0);
         let (mut series, loaded) = (SeriesSketch::default(), self.load()?);
         let each = |table: FrameTable| {
@@ -57,7 +59,8 @@ impl<S: Store> Shard<S> {
                 loaded.count_series(&table, &mut series);
             }
             decoded_bytes += table_bytes(&table);
-            // What a frame alone makes due for the alarm is read again there, not kept until then.
+            // A frame that is large enough to cause a flush is not kept in memory. The flush reads
+            // it again from the log.
             match decoded_bytes <= ENOUGH.decoded_bytes {
                 true => tables.push(table),
                 false => tables = Vec::new(),
@@ -103,12 +106,14 @@ impl<S: Store> Shard<S> {
         if !is_large {
             self.remember(&tables, was_empty);
         }
-        // Asking the store again costs as much as appending to the memtable does.
+        // Adding to the known size is cheap. Querying the store again would cost as much as the
+        // append to the memtable.
         let bytes_stored = bytes.saturating_add(bytes_added);
         Ok(AppendReply { bytes_stored, sequence, rows: header.rows(), rejected: None })
     }
 
-    /// Bytes stored, if the frame may be kept, by its header, and whether it has new columns.
+    /// Checks the header of a frame. Returns the number of stored bytes, and whether the frame has
+    /// new columns.
     fn admit(&mut self, header: &FrameHeader) -> Result<(u64, bool), Refusal> {
         let bytes = self.store.bytes()?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
@@ -136,14 +141,14 @@ impl<S: Store> Shard<S> {
         Ok((bytes, any_new))
     }
 
-    /// Flushes when the frame would make too much of the WAL for one flush.
+    /// Flushes the log if it would be too large for one flush together with the frame.
     fn flush_before(&mut self, frame: &FlushSize, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
         let is_full = loaded.flush_size().plus(frame).reaches(&FORCED);
         if is_full && !loaded.wal.frames().is_empty() { self.flush(now_ns) } else { Ok(()) }
     }
 
-    /// Adds the rows to the memtable if it holds the rest of the WAL.
+    /// Adds the rows to the memtable if the memtable contains the rest of the log.
     fn remember(&mut self, tables: &[FrameTable], was_empty: bool) {
         let memtable = match self.cache.take_memtable() {
             None if was_empty => Some(self.new_memtable()),
@@ -155,13 +160,15 @@ impl<S: Store> Shard<S> {
             self.loaded.iter_mut().for_each(|loaded| loaded.log_series = series);
             self.cache.put_memtable(memtable);
             if self.budget.is_exceeded() {
-                // Others have been emptied already: this shard goes cold until it is read.
+                // The memtables of all other shards were already evicted. This shard's memtable is
+                // loaded again by the next read.
                 self.cache.evict();
             }
         }
     }
 
-    /// After a failed write: what is stored is unknown, so everything is read again when needed.
+    /// Drops the state in memory after a failed write. The stored state is unknown, so the shard
+    /// reads its tables again at the next event.
     pub(super) fn lost(&mut self, refusal: Refusal) -> Refusal {
         self.loaded = None;
         self.running = None;

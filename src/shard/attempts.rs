@@ -1,4 +1,4 @@
-//! Which duties a shard has, and how often each was tried since it was last done.
+//! The duties of a shard's alarm, and the number of failed tries of each duty.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,27 +11,28 @@ use crate::model::time::{H_NS, S_NS};
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// A duty that failed is tried again after this long, and twice as long after each failure.
+/// The delay before the first retry of a failed duty. The delay doubles after each failure.
 pub(super) const RETRY_NS: i64 = 30 * S_NS;
-/// One that was set aside is tried once more after this long: what was in its way may be gone.
+/// The delay between tries of a duty that was set aside. The cause of its failures may have
+/// disappeared.
 const SET_ASIDE_NS: i64 = H_NS;
 
-/// What the alarm may have to do; what is due first in the order of `ALL` runs first. The number is
-/// the key of its row.
+/// A duty of the alarm. If several duties are due, the first in the order of `ALL` runs first. The
+/// discriminant is the key of the duty's row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(u8)]
 pub(super) enum Duty {
-    /// The WAL into parts.
+    /// Writes the log into parts.
     Flush = 1,
-    /// Rows of dead slots and of dead values go, after a pause.
+    /// Deletes log rows of flushed frames and unused value rows, after a pause.
     Tidy = 2,
-    /// Parts that nobody may see any more go.
+    /// Deletes parts that have expired or that a drop has removed.
     Reclaim = 3,
-    /// Small parts into larger ones.
+    /// Merges small parts into larger parts.
     Compact = 4,
-    /// Parts are looked at for what is hidden of them.
+    /// Searches parts for rows that deletes hide.
     Scrub = 5,
-    /// Values are held no longer for backups that nobody has finished.
+    /// Ends the holds of backups that were not finished.
     Release = 6,
 }
 
@@ -55,22 +56,23 @@ impl Duty {
     }
 }
 
-/// A duty that was begun and not done since.
+/// The tries of a duty since its last success.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 struct Attempt {
     tries: u32,
-    /// Not before this time, nanoseconds.
+    /// The earliest time of the next try, in nanoseconds.
     due_ns: i64,
-    /// Why the last try failed; empty when it did not live to tell.
+    /// The error of the last try. Empty if the object crashed during the try.
     error: String,
 }
 
-/// Attempts by the key of their row.
+/// The tries of all duties, by the key of the duty's row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Attempts {
     attempts: BTreeMap<u64, Attempt>,
-    /// Those that are stored. Of a duty that was done in this life none is: what takes the
-    /// whole object down does so in its first run too, and two rows a run are saved.
+    /// The keys of the stored rows. A duty that succeeded since the object started writes no row
+    /// before its later runs: a duty that crashes the object would have done so in its first run.
+    /// This saves two rows per run.
     stored: BTreeSet<u64>,
     succeeded: BTreeSet<u64>,
 }
@@ -79,7 +81,7 @@ impl Attempts {
     pub(super) fn read<S: Store>(store: &S) -> Result<Self, StoreError> {
         let mut read = Self::default();
         each_head(store, Table::Job, 0, |key, head| {
-            // An unreadable row only forgets how often it was tried.
+            // An unreadable row counts as zero tries.
             read.attempts.insert(key, row::decode(&head).unwrap_or_default());
             read.stored.insert(key);
         })?;
@@ -96,12 +98,13 @@ impl Attempts {
         self.attempts.get(&duty.key()).is_some_and(|attempt| attempt.tries >= JOB_FAILURES_MAX)
     }
 
-    /// The earliest time of its next try, nanoseconds.
+    /// Returns the earliest time of the duty's next try, in nanoseconds.
     pub(super) fn not_before(&self, duty: Duty) -> i64 {
         self.attempts.get(&duty.key()).map_or(i64::MIN, |attempt| attempt.due_ns)
     }
 
-    /// Writes the duty's row: before its work one more try, after it failed why.
+    /// Writes the duty's row. Without an error, it counts a new try before the work. With an error,
+    /// it records why the try failed.
     pub(super) fn note<S: Store>(
         &mut self,
         store: &S,
@@ -121,7 +124,7 @@ impl Attempts {
             Some(error) => Attempt { error, ..before },
         };
         let head = row::encode(&attempt)?;
-        // Known even if it cannot be stored: the next try waits.
+        // The entry in memory delays the next try even if the row cannot be stored.
         self.attempts.insert(duty.key(), attempt);
         if is_stored {
             store.put(Table::Job, duty.key(), &head, b"")?;
@@ -130,7 +133,7 @@ impl Attempts {
         Ok(())
     }
 
-    /// Duties that failed too often, in words.
+    /// Returns a description of each duty that was set aside.
     pub(super) fn set_aside(&self) -> Vec<String> {
         let aside = Duty::ALL.into_iter().filter(|&duty| self.is_set_aside(duty));
         aside
@@ -142,7 +145,7 @@ impl Attempts {
     }
 }
 
-/// Deletes the duty's row, if it has one. Inside the transaction that does it.
+/// Deletes the duty's row if it exists. Must run in the transaction of the duty's result.
 pub(super) fn clear<S: Store>(
     store: &S,
     duty: Duty,

@@ -1,5 +1,5 @@
-//! A shard as the source of a backup: its point, the values that it keeps until they are copied,
-//! and those values.
+//! The shard as the source of a backup: its snapshot, the hold that keeps the snapshot's values,
+//! and reading these values.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -16,11 +16,11 @@ use crate::protocol::backup::{FromShardBackup, ShardBackup, seal_point, seal_val
 use crate::store::row;
 use crate::store::{Store, Table};
 
-/// Bytes of a row of a point before its head: table, key, lengths of head and body.
+/// The size of the fixed fields of a snapshot row, in bytes: table, key, lengths of head and body.
 const ROW_BYTES: usize = 1 + 8 + 4 + 4;
 
 impl<S: Store> Shard<S> {
-    /// Does a step of a backup or of a restore.
+    /// Performs a step of a backup or of a restore.
     pub(super) fn back_up(
         &mut self,
         step: &ShardBackup,
@@ -36,11 +36,12 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// The point as of now, flushed so that all of it is values, and a hold on these.
+    /// Flushes the log, so that all rows are in values. Returns a snapshot and places a hold on its
+    /// values.
     ///
     /// # Errors
-    /// [`Refusal::Full`] and [`Refusal::Store`] as of a flush, [`Refusal::Invalid`] for a point
-    /// that is too large.
+    /// [`Refusal::Full`] and [`Refusal::Store`] from the flush, [`Refusal::Invalid`] if the
+    /// snapshot is too large.
     fn hold(&mut self, backup: u64, now_ns: i64) -> Result<FromShardBackup, Refusal> {
         self.flush(now_ns)?;
         let loaded = self.load()?;
@@ -49,7 +50,7 @@ impl<S: Store> Shard<S> {
         let runs = numbers.iter().copied().collect::<super::manifest::ranges::Runs>();
         let range = loaded.state.settings.range;
         let mut manifest = loaded.manifest.clone();
-        // Whoever asked before may be copying the values of an earlier point.
+        // A backup that is still running may be copying values of an earlier snapshot.
         let earlier = manifest.held(backup).into_iter().flat_map(|hold| hold.numbers.iter());
         let all: BTreeSet<u64> = earlier.chain(numbers.iter().copied()).collect();
         let until_ns = now_ns.saturating_add(BACKUP_HOLD_NS);
@@ -61,8 +62,8 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Held { range, point })
     }
 
-    /// The rows of a point: its state with the manifest, what was dropped, columns, deletes, and
-    /// what is known to be damaged.
+    /// Encodes the rows of a snapshot: the state with the manifest, dropped measurements, columns,
+    /// deletes, and the list of known damage.
     fn point_rows(&mut self) -> Result<Vec<u8>, Refusal> {
         let (store, mut rows) = (Rc::clone(&self.store), Vec::new());
         let loaded = self.load()?;
@@ -74,7 +75,8 @@ impl<S: Store> Shard<S> {
         }
         for table in [Table::Schema, Table::Tombstone] {
             each_head(&*store, table, 0, |key, head| {
-                // Of what was set aside there is only what it is: nobody can read its rows.
+                // The snapshot contains only the description of damaged data. The raw damaged rows
+                // cannot be read and are left out.
                 let is_raw = table == Table::Tombstone && key >= ASIDE_KEY && key % ASIDE_KEYS != 0;
                 if !is_raw && rows.len() <= BACKUP_POINT_BYTES_MAX {
                     add_row(&mut rows, table, key, &head, &[]);
@@ -91,8 +93,8 @@ impl<S: Store> Shard<S> {
         Ok(rows)
     }
 
-    /// A value, as it stands in its row: what is damaged in it stays so, and is named when it is
-    /// read.
+    /// Returns a value exactly as stored. Damage in the value is copied and reported when the value
+    /// is read.
     fn read_value(&mut self, number: Number) -> Result<FromShardBackup, Refusal> {
         let Some(key) = self.load()?.manifest.key_of(number) else {
             return Ok(FromShardBackup::Gone);
@@ -103,7 +105,7 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Value { value: seal_value(&head, &body) })
     }
 
-    /// Ends a hold, and those whose time is over.
+    /// Ends the hold of a backup, and all holds that have expired.
     fn release(&mut self, backup: Option<u64>, now_ns: i64) -> Result<FromShardBackup, Refusal> {
         let loaded = self.load()?;
         let mut manifest = loaded.manifest.clone();
@@ -114,31 +116,30 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Done)
     }
 
-    /// Ends holds whose time is over: backups that nobody goes on with keep no space for ever.
+    /// Ends expired holds, so that an abandoned backup does not occupy space permanently.
     pub(super) fn end_holds(&mut self, now_ns: i64) -> Result<(), Refusal> {
         self.release(None, now_ns)?;
         self.done(Duty::Release)
     }
 }
 
-/// When the first hold is over, nanoseconds.
+/// Returns the time at which the first hold expires, in nanoseconds.
 pub(super) fn due(loaded: &Loaded) -> Option<i64> {
     loaded.manifest.holds().iter().map(|hold| hold.until_ns).min()
 }
 
 fn add_row(out: &mut Vec<u8>, table: Table, key: u64, head: &[u8], body: &[u8]) {
-    // Their position in the list of tables, which nothing is ever put before.
+    // A table is identified by its position in `Table::ALL`. New tables are added only at the end.
     let table = Table::ALL.iter().position(|known| *known == table).unwrap_or_default();
     out.push(table as u8);
     out.extend(key.to_le_bytes());
-    // Rows have less than 2 MB.
+    // The lengths fit into 32 bits: a row has less than 2 MB.
     out.extend((head.len() as u32).to_le_bytes());
     out.extend((body.len() as u32).to_le_bytes());
     out.extend_from_slice(head);
     out.extend_from_slice(body);
 }
 
-/// A row of a point.
 pub(super) struct PointRow<'a> {
     pub table: Table,
     pub key: u64,
@@ -146,7 +147,7 @@ pub(super) struct PointRow<'a> {
     pub body: &'a [u8],
 }
 
-/// The rows that [`add_row`] wrote; `None` for bytes that are none.
+/// Decodes the rows that [`add_row`] encoded, or returns `None` if `bytes` are invalid.
 pub(super) fn read_rows(mut bytes: &[u8]) -> Option<Vec<PointRow<'_>>> {
     let mut rows = Vec::new();
     while !bytes.is_empty() {

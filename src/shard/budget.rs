@@ -1,8 +1,9 @@
-//! One memory budget for the memtables of all objects in an isolate and the cache that they share,
-//! which has what memtables leave.
+//! The memory budget of an isolate: for the memtables of all objects, and for their shared read
+//! cache, which may use the memory that memtables leave free.
 //!
-//! WASM memory never shrinks, so what counts is the sum. Everything counted here is a copy of what
-//! is stored: under pressure any shard's is dropped without I/O and comes back when it is needed.
+//! WebAssembly memory never shrinks, so the budget limits the sum. All counted memory is a copy of
+//! stored data. The budget can evict any shard's memory without I/O, and the shard loads it again
+//! when needed.
 
 use std::cell::{Cell, RefCell};
 use std::hash::BuildHasher;
@@ -13,71 +14,74 @@ use foldhash::fast::FixedState;
 use super::read_cache::{ReadCache, ShardReads};
 use crate::model::limits::READ_CACHE_BYTES_MAX;
 
-/// Memory that can be given back at once, because the store has it too.
+/// Memory that can be freed at any time, because the store contains the same data.
 pub trait Evictable {
-    /// Bytes held.
+    /// Returns the number of bytes in use.
     fn bytes(&self) -> usize;
 
-    /// Drops everything. Does nothing while the owner is in the middle of using it.
+    /// Frees the memory. Does nothing while the owner is using it.
     fn evict(&self);
 }
 
-/// The budget. Single-threaded, like an isolate.
+/// The memory budget of one isolate. Not thread-safe: an isolate has one thread.
 pub struct Budget {
     bytes_max: usize,
     hash_seed: u64,
-    /// Loads of objects that were given a salt.
+    /// The number of salts drawn so far.
     salts: Cell<u64>,
-    /// Shards that share the cache.
+    /// The number of shards that have used the cache.
     shards: Cell<u32>,
     reads: Rc<ReadCache>,
-    /// Least recently used first. Gone shards are forgotten on the way.
+    /// The evictable holders, least recently used first. Dropped holders are removed by
+    /// `make_room`.
     holders: RefCell<Vec<Weak<dyn Evictable>>>,
 }
 
 impl Budget {
-    /// A budget of `bytes_max`; `hash_seed` (drawn by the caller) seeds the tables over tag values,
-    /// so that a client cannot choose colliding ones.
+    /// Creates a budget of `bytes_max` bytes. The caller draws `hash_seed` at random. It seeds hash
+    /// tables of tag values, so that a client cannot construct collisions.
     pub fn new(bytes_max: usize, hash_seed: u64) -> Rc<Self> {
         let (salts, shards, holders) = (Cell::new(0), Cell::new(0), RefCell::new(Vec::new()));
         let reads = Rc::new(ReadCache::new(READ_CACHE_BYTES_MAX.min(bytes_max / 2)));
         Rc::new(Self { bytes_max, hash_seed, salts, shards, reads, holders })
     }
 
-    /// The seed of every hash table over client data.
+    /// Returns the seed of every hash table that contains client data.
     pub fn hash_seed(&self) -> u64 {
         self.hash_seed
     }
 
-    /// Bits that no other load of an object gets, but by a chance of one in 2^32: neither of this
-    /// isolate, which counts them, nor of another, whose seed is another one.
+    /// Returns 32 bits that distinguish this load of an object from other loads, with a collision
+    /// probability of 2^-32. Within an isolate a counter separates the loads; across isolates the
+    /// seeds differ.
     pub fn draw_salt(&self) -> u32 {
         self.salts.set(self.salts.get().wrapping_add(1));
-        // Not the one as the other's seed: that hash is of their difference, of which isolates with
-        // seeds in a row would share many.
+        // The counter is hashed together with the seed, not with the seed as hasher seed. The
+        // latter hash depends only on the difference of the two, so isolates with consecutive seeds
+        // would share many salts.
         let hash = FixedState::default().hash_one((self.hash_seed, self.salts.get()));
         (hash >> 32) as u32
     }
 
-    /// The part of the cache of decoded reads that is of a shard which nobody had before.
+    /// Returns a view of the read cache for a new shard.
     pub(super) fn new_reads(&self) -> ShardReads {
         self.shards.set(self.shards.get().wrapping_add(1));
         ShardReads::new(Rc::clone(&self.reads), self.shards.get())
     }
 
-    /// Enrols a holder, as the most recently used.
+    /// Adds a holder as the most recently used.
     pub fn register(&self, holder: Weak<dyn Evictable>) {
         self.holders.borrow_mut().push(holder);
     }
 
-    /// Bytes held by all.
+    /// Returns the number of bytes in use by the cache and all holders.
     pub fn bytes(&self) -> usize {
         self.reads.bytes() + self.live().iter().map(|holder| holder.bytes()).sum::<usize>()
     }
 
-    /// Marks `user` as the most recently used and empties others, longest unused first, until
-    /// `more` bytes fit beside what is held and the least that the cache has. The cache gets what
-    /// is left. `user` itself is never emptied here.
+    /// Marks `user` as most recently used and evicts other holders, least recently used first,
+    /// until `more` bytes fit into the budget. The read cache keeps its guaranteed minimum and gets
+    /// the remaining memory. The memory of `user` is never evicted.
     pub fn make_room(&self, user: &Rc<dyn Evictable>, more: usize) {
         let is_user =
             |holder: &Weak<dyn Evictable>| std::ptr::addr_eq(holder.as_ptr(), Rc::as_ptr(user));
@@ -103,7 +107,7 @@ impl Budget {
         self.reads.resize(left.max(of_cache));
     }
 
-    /// Whether what is held exceeds the budget.
+    /// Whether the memory in use exceeds the budget.
     pub fn is_exceeded(&self) -> bool {
         self.bytes() > self.bytes_max
     }
@@ -154,7 +158,8 @@ mod tests {
         }
         budget.make_room(&holders[0], mb);
         assert_eq!(budget.reads.bytes_max(), MEMTABLE_BYTES_MAX - 6 * mb);
-        // An append of a frame that takes all: the other memtable goes, a part of the cache stays.
+        // The frame needs the whole budget: the other memtable is evicted, and the cache keeps its
+        // minimum.
         budget.make_room(&holders[0], MEMTABLE_BYTES_MAX);
         assert_eq!(holders[1].bytes(), 0);
         assert_eq!(budget.reads.bytes_max(), READ_CACHE_BYTES_MAX);

@@ -1,11 +1,11 @@
-//! The rows of a shard's log in memory, although the store has them.
+//! The cached memtable of a shard.
 
 use std::cell::{Cell, RefCell};
 
 use super::budget::Evictable;
 use crate::memtable::Memtable;
 
-/// The memtable of one shard, which may be gone at any event's start.
+/// The memtable of a shard. It may have been evicted before any event.
 #[derive(Default)]
 pub(super) struct Cache {
     memtable: RefCell<Option<Memtable>>,
@@ -13,7 +13,7 @@ pub(super) struct Cache {
 }
 
 impl Cache {
-    /// Takes the memtable out, so that nothing evicts it while it is used.
+    /// Takes the memtable out of the cache, so that it cannot be evicted while in use.
     pub(super) fn take_memtable(&self) -> Option<Memtable> {
         self.memtable_bytes.set(0);
         self.memtable.take()
@@ -28,7 +28,7 @@ impl Cache {
         self.memtable.replace(Some(memtable));
     }
 
-    /// Drops it: what is stored has changed, or may have.
+    /// Drops the memtable after the stored rows have changed, or may have changed.
     pub(super) fn clear(&self) {
         self.take_memtable();
     }

@@ -1,4 +1,4 @@
-//! What a shard knows of each measurement's columns: the types of fields, and the order of tags in
+//! The columns of each measurement in a shard: the types of fields, and the order of tags in series
 //! keys.
 
 use std::collections::btree_map::Entry;
@@ -11,34 +11,36 @@ use crate::model::value::FieldType;
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// Columns that are remembered from one frame to the next, about 50 bytes each.
+/// The maximum number of columns that stay in memory between frames. A column uses about 50 bytes.
 const COLUMNS_REMEMBERED_MAX: usize = 50_000;
 
-/// The columns of every measurement that this shard has seen, a row each. Never unlearned: ids are
-/// not reused, so a frame that disagrees was made from a schema that was never valid here; and keys
-/// of series at rest stay sorted only while their tags keep their order.
+/// The columns of every measurement that this shard has stored, with one row per measurement.
+/// Columns are never removed. Column ids are not reused, so a frame with a different type comes
+/// from a schema that was never valid for this shard. Series keys in parts stay sorted only if
+/// their tags keep their order.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Columns {
     known: BTreeMap<MeasurementId, Known>,
-    /// Of all that is known.
+    /// The number of columns in `known`.
     columns: usize,
     /// Measurements with columns that are not stored yet.
     unwritten: BTreeSet<MeasurementId>,
 }
 
-/// Columns of a measurement.
 #[derive(Clone, Debug, Default)]
 struct Known {
     types: BTreeMap<ColumnId, FieldType>,
-    /// Of the keys of its series: fixed by its first flush, later tags append.
+    /// The order of tags in series keys. The first flush sets it, and later tags are added at the
+    /// end.
     tag_order: Vec<ColumnId>,
 }
 
-/// The row of a measurement.
+/// The stored row of a measurement: types of fields, order of tags.
 type Row = (Vec<(ColumnId, FieldType)>, Vec<ColumnId>);
 
 impl Columns {
-    /// Checks a frame's columns against what is known. Says whether it has any that is new.
+    /// Checks the columns of a frame against the known columns. Returns whether the frame has new
+    /// columns.
     pub(super) fn check<S: Store>(
         &mut self,
         store: &S,
@@ -58,11 +60,12 @@ impl Columns {
         Ok(any_new)
     }
 
-    /// Takes over the columns of a frame that was checked, to be stored with it. Answers how many
-    /// rows those are.
+    /// Adds the columns of a checked frame, to be stored together with the frame. Returns the
+    /// number of rows to store.
     ///
     /// # Errors
-    /// [`Refusal::TypeConflict`] when the frame contradicts itself: then part of it was taken over.
+    /// [`Refusal::TypeConflict`] if the frame has two types for a column. A part of its columns has
+    /// been added in that case.
     pub(super) fn learn<S: Store>(
         &mut self,
         store: &S,
@@ -86,7 +89,7 @@ impl Columns {
         Ok(self.unwritten.len() as u64)
     }
 
-    /// The tags of a measurement in the order of its keys.
+    /// Returns the tags of a measurement in the order of its series keys.
     pub(super) fn tag_order<S: Store>(
         &mut self,
         store: &S,
@@ -96,7 +99,7 @@ impl Columns {
         Ok(&self.of(store, measurement)?.tag_order)
     }
 
-    /// Takes over a longer tag order, to be stored with the parts that use it.
+    /// Extends the tag order. The caller stores it together with the parts that use it.
     pub(super) fn order_tags<S: Store>(
         &mut self,
         store: &S,
@@ -113,7 +116,8 @@ impl Columns {
         Ok(())
     }
 
-    /// Writes what is new, a row for each measurement. Inside the transaction of what brought it.
+    /// Writes the changed rows, one per measurement. Must run in the transaction that stores the
+    /// frame or parts.
     pub(super) fn write_new<S: Store>(&self, store: &S) -> Result<(), StoreError> {
         for measurement in self.unwritten.iter() {
             let Some(known) = self.known.get(measurement) else { continue };
@@ -124,12 +128,12 @@ impl Columns {
         Ok(())
     }
 
-    /// Whether a stored record can be read; why not.
+    /// Checks whether a stored row can be decoded.
     pub(super) fn check_row(head: &[u8]) -> Result<(), &'static str> {
         row::decode::<Row>(head).map(|_| ())
     }
 
-    /// After what is new was committed.
+    /// Records that the changed rows were committed.
     pub(super) fn written(&mut self) {
         self.unwritten = BTreeSet::new();
         self.forget_if_many();
@@ -158,7 +162,7 @@ impl Columns {
     }
 }
 
-/// The stored tag order of a measurement.
+/// Reads the stored tag order of a measurement.
 pub(super) fn read_tag_order<S: Store>(
     store: &S,
     measurement: MeasurementId,

@@ -1,4 +1,4 @@
-//! DELETE: a tombstone now, the rows by later merges.
+//! DELETE: stores a tombstone immediately; later merges remove the rows.
 
 use super::Shard;
 use super::load::{ASIDE_KEY, Loaded};
@@ -11,14 +11,14 @@ use crate::part::pages;
 use crate::protocol::shard::Stamp;
 use crate::store::Store;
 
-/// Parts that are asked whether they have a measurement.
+/// The maximum number of parts whose measurements are read for one deletion.
 const PARTS_READ_MAX: usize = 64;
 
 impl<S: Store> Shard<S> {
-    /// Hides matching rows that are stored now.
+    /// Hides the matching rows that are stored now.
     ///
     /// # Errors
-    /// As [`Shard::delete_before`].
+    /// The same as [`Shard::delete_before`].
     pub fn delete(
         &mut self,
         deletion: &Deletion,
@@ -28,12 +28,14 @@ impl<S: Store> Shard<S> {
         self.delete_before(u64::MAX, std::slice::from_ref(deletion), stamp, now_ns)
     }
 
-    /// Hides matching rows of write sequences below `before`. Durable and visible at once; a
-    /// repeat changes nothing. Deletions of nothing that is stored leave no trace.
+    /// Hides the matching rows with a write sequence below `before`. The change is durable and
+    /// visible at once, and a repeated call has no effect. A deletion without stored rows writes no
+    /// tombstone.
     ///
     /// # Errors
-    /// [`Refusal::Stale`], also when a part or the flushed head has reached `before`;
-    /// [`Refusal::Invalid`] for a predicate that looks at more than tags, [`Refusal::Store`].
+    /// - [`Refusal::Stale`], including when a part or the flushed head has reached `before`
+    /// - [`Refusal::Invalid`] if a predicate uses more than tags
+    /// - [`Refusal::Store`]
     pub fn delete_before(
         &mut self,
         before: u64,
@@ -48,7 +50,7 @@ impl<S: Store> Shard<S> {
         if last.unwrap_or_default().max(loaded.state.head) >= before {
             return Err(Refusal::Stale);
         }
-        // Beyond the range there is nothing to delete: after a split it ends at the fence.
+        // The shard has no rows after its range. After a split, the range ends at the fence.
         let range_end_ns = loaded.state.settings.range.end_ns;
         let last_ns = |d: &Deletion| d.time.end_ns.min(range_end_ns).saturating_sub(1);
         let behind = |d: &Deletion| loaded.state.fence.refuses(last_ns(d));
@@ -69,16 +71,16 @@ impl<S: Store> Shard<S> {
         }
         loaded.add_tombstone(key, tombstone);
         loaded.pace.deleted(now_ns);
-        // Replayed without the hidden rows when it is needed again.
+        // The next use replays the log without the hidden rows.
         self.cache.take_memtable();
         Ok(())
     }
 
-    /// Those of `deletions` whose measurement may have anything here.
+    /// Returns the deletions whose measurement may have rows in this shard.
     fn concerned(&self, deletions: &[Deletion]) -> Result<Vec<Deletion>, Refusal> {
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
         let touched = loaded.touched();
-        // What a damaged row held is not known.
+        // The contents of a damaged row are unknown, so every deletion is kept.
         let is_damaged = !loaded.wal.damaged().is_empty() || !loaded.damaged.is_empty();
         let Some(touched) = touched.filter(|_| !is_damaged) else { return Ok(deletions.to_vec()) };
         let mut concerned = Vec::new();
@@ -91,8 +93,8 @@ impl<S: Store> Shard<S> {
         Ok(concerned)
     }
 
-    /// Whether a part inside the deletion's times has its measurement. Where that takes reading
-    /// many, one may.
+    /// Whether a part within the deletion's time range contains the measurement. Returns `true`
+    /// without a complete search if the range has more than `PARTS_READ_MAX` parts.
     fn have_measurement(&self, loaded: &Loaded, deletion: &Deletion) -> Result<bool, Refusal> {
         let parts = loaded.manifest.parts().values();
         let inside = parts.filter(|part| part.extent().time.overlaps(&deletion.time));
@@ -113,15 +115,15 @@ impl<S: Store> Shard<S> {
 }
 
 impl Loaded {
-    /// A tombstone of the next write sequence, which hides rows of those below `before`, and the
-    /// key of its row.
+    /// Returns a tombstone that hides rows with a sequence below `before`, and the key of its row.
+    /// The tombstone takes the next write sequence.
     pub(super) fn next_tombstone(&self, before: u64, deletions: Vec<Deletion>) -> (u64, Tombstone) {
         let sequence = self.wal.next_sequence();
         let key = self.tombstones.keys().next_back().map_or(0, |last| last + 1);
         (key, Tombstone { sequence, before: before.min(sequence), deletions })
     }
 
-    /// Takes over a tombstone that was stored.
+    /// Adds a stored tombstone to the state in memory.
     pub(super) fn add_tombstone(&mut self, key: u64, tombstone: Tombstone) {
         self.answers.forgotten();
         self.wal.skip();

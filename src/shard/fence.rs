@@ -1,24 +1,24 @@
-//! The time from which a shard refuses writes and deletes while a split copies its rows away.
+//! The fence: the time from which a shard rejects writes and deletes while a split copies its rows.
 
 use serde::{Deserialize, Serialize};
 
-/// What writes and deletes must stay below while a split copies.
+/// The upper limit of writes and deletes while a split is copying rows.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Fence {
-    /// The highest split heard of.
+    /// The highest split number that this shard has received.
     split: u64,
-    /// First time that is refused, nanoseconds; `None` once it is lifted.
+    /// The first rejected time, in nanoseconds, or `None` after the fence was lifted.
     from_ns: Option<i64>,
 }
 
 impl Fence {
-    /// Whether a write or delete that reaches `time_ns` must wait.
+    /// Whether the shard rejects a write or delete that reaches `time_ns`.
     pub(super) fn refuses(&self, time_ns: i64) -> bool {
         self.from_ns.is_some_and(|from_ns| time_ns >= from_ns)
     }
 
-    /// The fence after a message; `None` when it changes nothing. A lifted fence stays lifted,
-    /// however late the message that raised it comes.
+    /// Returns the fence after a message, or `None` if the message changes nothing. A lifted fence
+    /// stays lifted if the message that raised it arrives late.
     pub(super) fn after(self, split: u64, from_ns: Option<i64>) -> Option<Self> {
         let is_news = split > self.split || (split == self.split && from_ns.is_none());
         let next = Self { split, from_ns };

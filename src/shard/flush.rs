@@ -1,4 +1,4 @@
-//! Memtable to parts, one for each slot of time, then the WAL's head.
+//! Writes the memtable into parts, one per time slot, and then moves the head of the log.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -29,11 +29,11 @@ use crate::store::{Store, StoreError, Table};
 use crate::wal::Wal;
 
 impl<S: Store> Shard<S> {
-    /// Writes every frame of the WAL into parts and moves the head past them, in one
-    /// transaction. Frames that cannot be read are set aside. Does nothing with an empty WAL.
+    /// Writes every frame of the log into parts and moves the head past them in one transaction.
+    /// Copies unreadable frames to table `tombstone`. Does nothing if the log is empty.
     ///
     /// # Errors
-    /// [`Refusal::Full`], [`Refusal::Store`], and [`Refusal::Stale`] when not open.
+    /// [`Refusal::Full`], [`Refusal::Store`], and [`Refusal::Stale`] if the shard is not open.
     pub(super) fn flush(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         if loaded.wal.frames().is_empty() && loaded.wal.damaged().is_empty() {
@@ -63,7 +63,7 @@ impl<S: Store> Shard<S> {
         manifest.add(parts, &values.iter().map(NewValue::place).collect::<Vec<_>>());
         let aside: Vec<Damage> = loaded.wal.damaged().iter().map(wal_damage).collect();
         let schema_version = loaded.schema_version;
-        // Of frames that an earlier life of the object took no more is known than that.
+        // The write times of frames from before the object's last start are unknown.
         let last_ns = loaded.pace.last_ns().unwrap_or(now_ns);
         let change = |state: &mut State| {
             state.head = head;
@@ -88,7 +88,7 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// The rows of the WAL, replayed if they are not in memory. Taken out of the cache.
+    /// Takes the rows of the log out of the cache, or replays the log if they are not cached.
     pub(super) fn memtable(&mut self) -> Result<Memtable, Refusal> {
         if let Some(memtable) = self.cache.take_memtable() {
             return Ok(memtable);
@@ -107,7 +107,8 @@ impl<S: Store> Shard<S> {
             };
             let frames = loaded.wal.frames();
             let decoded_bytes = frames.get(&sequence).map_or(0, |frame| frame.decoded_bytes);
-            // No table of a frame that is damaged further on is kept: a large one is read twice.
+            // A frame with any damaged table adds no rows. A large frame is therefore decoded
+            // twice, first without keeping its tables.
             let added = match decoded_bytes > ENOUGH.decoded_bytes {
                 true => frame::decode_each(&bytes, drop)
                     .and_then(|()| frame::decode_each(&bytes, &mut add)),
@@ -129,7 +130,7 @@ impl<S: Store> Shard<S> {
 }
 
 impl Loaded {
-    /// By which the rows of the memtable are cut.
+    /// Returns the slots that divide the rows of the memtable into parts.
     fn slots(&self, memtable: &Memtable) -> Slots {
         let window_ns = self.state.settings.window_ns;
         let tables: Vec<_> = memtable.tables().map(|(_, table)| table.times_ns()).collect();
@@ -137,7 +138,7 @@ impl Loaded {
         Slots::few(window_ns, self.manifest.parts().values(), times_ns)
     }
 
-    /// The rows of the memtable that are not hidden as values and parts, one for each slot.
+    /// Writes the visible rows of the memtable into values and parts, one part per slot.
     fn write_parts<S: Store>(
         &mut self,
         store: &S,
@@ -149,7 +150,7 @@ impl Loaded {
         let orders = self.order_tags(store, memtable)?;
         let order_of = |measurement| orders.get(&measurement).cloned().unwrap_or_default();
         let sorted = Sorted::new(memtable, |measurement, _| order_of(measurement));
-        // What tombstones hide was left out when the log was replayed.
+        // The memtable contains no rows that tombstones hide: the replay of the log removes them.
         let hidden = Rc::new(Hidden::new(Vec::new(), self.retired.clone()));
         let (lo, hi) = (self.state.head + 1, self.wal.next_sequence() - 1);
         let sequences = Sequences { lo, hi, applied: hi };
@@ -178,7 +179,7 @@ impl Loaded {
         Ok((values, parts))
     }
 
-    /// The tag order of each measurement, with all tags that it has in memory.
+    /// Returns the tag order of each measurement, including new tags in the memtable.
     fn order_tags<S: Store>(
         &mut self,
         store: &S,
@@ -194,12 +195,13 @@ impl Loaded {
     }
 }
 
-/// The times of all rows, those of a measurement together.
+/// Returns the times of all rows, grouped by measurement.
 fn times(memtable: &Memtable) -> impl Iterator<Item = &i64> {
     memtable.tables().flat_map(|(_, table)| table.times_ns().iter())
 }
 
-/// Copies damaged rows of the WAL, raw, to where nothing overwrites them. Inside a transaction.
+/// Copies damaged log rows unchanged to table `tombstone`, where no later write replaces them. Must
+/// run in a transaction.
 fn set_aside<S: Store>(
     store: &S,
     wal: &Wal,

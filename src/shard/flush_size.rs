@@ -1,34 +1,35 @@
-//! How much there is to flush, and when that is enough.
+//! The size of the log, and the limits at which it is flushed.
 
 use crate::batch::FrameTable;
 use crate::batch::column::Column;
 use crate::batch::slabs::SLAB_COLUMN_BYTES;
 
-/// What a flush of the WAL would have to do: both bound how long it takes.
+/// The amount of data that a flush processes. Both fields limit its duration.
 #[derive(Clone, Copy)]
 pub(super) struct FlushSize {
-    /// Encoded bytes of the frames.
+    /// The encoded bytes of the frames.
     pub bytes: u64,
-    /// Memory of their rows and series once decoded, as [`table_bytes`] counts it.
+    /// The memory of the decoded rows and series in bytes, as [`table_bytes`] counts it.
     pub decoded_bytes: u64,
 }
 
-/// At this the alarm flushes.
+/// The size at which the alarm flushes.
 pub(super) const ENOUGH: FlushSize = FlushSize { bytes: 3_600_000, decoded_bytes: 8_000_000 };
-/// An append that would take the WAL past this flushes first: a write that comes meanwhile waits
-/// for the flush. It has two million values at most.
+/// The size at which an append flushes first. Writes that arrive during the flush wait for it. The
+/// log contains at most two million values: 16 MB at 8 bytes each.
 pub(super) const FORCED: FlushSize = FlushSize { bytes: 4_000_000, decoded_bytes: 16_000_000 };
 
-/// What a value counts as at least, bytes: as long takes a boolean to write.
+/// The minimum size of a value in the count, in bytes. A boolean takes as long to write as an
+/// integer.
 const VALUE_BYTES_MIN: usize = 8;
 
 impl FlushSize {
-    /// Whether it has as much of either.
+    /// Whether one of the two sizes reaches the limit.
     pub(super) fn reaches(&self, limit: &Self) -> bool {
         self.bytes >= limit.bytes || self.decoded_bytes >= limit.decoded_bytes
     }
 
-    /// Both together.
+    /// Returns the sum of two sizes.
     pub(super) fn plus(&self, other: &Self) -> Self {
         Self {
             bytes: self.bytes.saturating_add(other.bytes),
@@ -37,7 +38,7 @@ impl FlushSize {
     }
 }
 
-/// Memory that the rows take, bytes, where no value takes less than an integer.
+/// Returns the memory of the rows in bytes, with at least `VALUE_BYTES_MIN` per value.
 pub(super) fn table_bytes(table: &FrameTable) -> u64 {
     let bytes = |column: &Column| column.bytes().max(column.values.len() * VALUE_BYTES_MIN);
     let fields: usize = table.block.fields.iter().map(bytes).sum();

@@ -1,4 +1,5 @@
-//! What directories, and the memtable, tell of the rows of measurements without reading any.
+//! Groups of rows, as described by the directories of parts and by the memtable. Finding them reads
+//! no rows.
 
 use std::cmp::Reverse;
 
@@ -17,8 +18,8 @@ use crate::scan::reader::{RowGroup, SeriesTables, VisitGroup};
 use crate::store::Store;
 
 impl<S: Store> ShardReader<'_, S> {
-    /// Calls `visit` with the groups of these measurements, which ascend, that may have rows inside
-    /// `time`, as long as it wants more.
+    /// Calls `visit` for each group of these measurements that may have rows within `time`, until
+    /// `visit` returns `false`. The measurements must be in ascending order.
     ///
     /// # Errors
     /// [`ReadError`]
@@ -99,7 +100,8 @@ impl<S: Store> ShardReader<'_, S> {
                     break;
                 }
                 wanted = wanted.get(wanted.partition_point(|id| *id < of)..).unwrap_or_default();
-                // The group that one with more columns stands beside names all of them.
+                // Skips a group that contains only additional columns. The preceding group lists
+                // all columns.
                 if wanted.first() != Some(&of)
                     || group.is_beside()
                     || !group.time().overlaps(&time)
@@ -118,7 +120,7 @@ impl<S: Store> ShardReader<'_, S> {
     }
 }
 
-/// Whether one of the tombstones, which are by measurement, may hide rows of the group.
+/// Whether a tombstone may hide rows of the group. The tombstones must be sorted by measurement.
 fn hides(open: &[&Tombstone], group: &Group) -> bool {
     let first = open.partition_point(|tombstone| tombstone.measurement < group.measurement);
     let of = open.iter().skip(first);
@@ -132,7 +134,7 @@ fn row_group<'a>(
     is_open: bool,
     tables: &'a mut dyn SeriesTables,
 ) -> RowGroup<'a> {
-    // Both are times of rows.
+    // Both times belong to existing rows.
     let has_end = |page: &Page| time.contains(page.min_ns) || time.contains(page.max_ns);
     let is_inside = |page: &Page| time.contains(page.min_ns) && time.contains(page.max_ns);
     RowGroup {
@@ -158,7 +160,7 @@ impl SeriesTables for SeriesInMemory<'_> {
     }
 }
 
-/// Of a group of value `value`.
+/// The series of a group in the value with index `value`.
 struct SeriesAtRest<'a, V> {
     values: &'a mut V,
     value: usize,

@@ -1,4 +1,4 @@
-//! Messages to calls of the shard, and what it answers to messages.
+//! Maps messages to calls of the shard, and results to replies.
 
 use super::Shard;
 use super::request::{AppendReply, Refusal};
@@ -10,13 +10,13 @@ use crate::scan::page::ScanPage;
 use crate::scan::request::ScanRequest;
 use crate::store::Store;
 
-/// Rows read and bytes decoded after which no further scan is begun.
+/// The work of an event, in rows read and values decoded, after which no further scan begins.
 const FURTHER_WORK_MAX: u64 = 1_000_000;
-/// What a scan costs beside its rows.
+/// The fixed work of a scan, in addition to its rows.
 const PAGE_WORK: u64 = 2_000;
 
 impl<S: Store> Shard<S> {
-    /// Does what a message asks.
+    /// Executes the operation that a message requests.
     pub fn handle(&mut self, message: &ToShard, now_ns: i64) -> FromShard {
         let answer = match message {
             ToShard::Open(settings) => self.open(settings).map(|()| FromShard::Done),
@@ -92,8 +92,8 @@ impl<S: Store> Shard<S> {
         FromShard::Appended { bytes, over, rejected }
     }
 
-    /// A page of a scan, and of as many further ones as one event and one page have room for; and
-    /// the values that they decoded.
+    /// Returns a page of a scan and the number of decoded values. The reply also contains pages of
+    /// further scans, as long as the event and the reply have room for them.
     fn scans(
         &mut self,
         stamp: &Stamp,
@@ -107,7 +107,8 @@ impl<S: Store> Shard<S> {
             if work > FURTHER_WORK_MAX || reply.body().len() > request.piece_bytes as usize / 2 {
                 break;
             }
-            // What cannot be answered is asked again, alone, and named then.
+            // A further scan that fails is left out. The caller sends it again separately, and gets
+            // its error.
             let Ok(page) = self.scan(request, stamp) else { break };
             work += page.stats.work() + PAGE_WORK;
             cells = cells.saturating_add(page.stats.cells);

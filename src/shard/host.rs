@@ -1,5 +1,5 @@
-//! A shard as an object: bytes in, bytes out. It calls no other object. Everything but a page of a
-//! query is done at once.
+//! A shard as an object: decodes requests and encodes replies. A shard calls no other object. It
+//! handles every message immediately, except requests for a page of a query.
 
 use std::rc::Rc;
 
@@ -13,44 +13,47 @@ use crate::protocol::live_queries::Precedence;
 use crate::protocol::shard::{FromShard, FurtherPage, ToShard};
 use crate::store::Store;
 
-/// Duties that are done in a row, with a pause before or after each: steps of a merge, some thirty
-/// million values of it. Then the alarm is set, so that the platform sees that it ends.
+/// The maximum number of duties in one run, with a pause before each. As merge steps, these are
+/// about thirty million values. After the run the alarm is set again, so that the platform sees an
+/// end of the event.
 const DUTIES_PER_RUN: u32 = 100;
-/// Between two of them whoever came meanwhile is answered, milliseconds: about what one takes. A
-/// large write, whose pieces come one by one, would wait for one behind each piece otherwise.
+/// The pause between two duties in milliseconds, about the duration of one duty. Waiting requests
+/// are handled in the pause. Without it, each piece of a large write that arrives in pieces would
+/// wait for a duty.
 const DUTY_PAUSE_MS: u32 = 20;
-/// By when the alarm looks whether work behind a reply has come to an end: the object may be gone.
-/// A load has an alarm of about this time anyway, for its pause, so that this costs no row.
+/// The delay until the alarm checks whether the work after a reply has ended, in nanoseconds. The
+/// object may have been evicted meanwhile. A bulk load sets an alarm for about this time in any
+/// case, so the check costs no row.
 const WATCH_NS: i64 = 12 * S_NS;
 
-/// A [`Shard`], who waits to read it, and when it wants to be woken.
+/// A [`Shard`] with its waiting page requests and its next alarm.
 pub struct ShardHost<S: Store> {
     shard: Shard<S>,
     due_ns: Option<i64>,
     turns: Turns,
-    /// Pages that pause, each with the version that it was asked for in.
+    /// The waiting requests, with the protocol version of each message.
     paused: Vec<(Ticket, u8, ToShard)>,
     next_ticket: u64,
-    /// The run of duties that is under way.
+    /// The running sequence of duties.
     working: Option<Working>,
     works_behind_replies: bool,
 }
 
-/// A run of duties.
+/// A sequence of duties.
 #[derive(Clone, Copy)]
 struct Working {
     ticket: Ticket,
     done: u32,
-    /// Behind a reply: when the alarm looks after it. `None` in an alarm: until it is through no
-    /// other is set.
+    /// The time at which the alarm checks a run that follows a reply, in nanoseconds. `None` for a
+    /// run in an alarm, which sets no other alarm before its end.
     watched_ns: Option<i64>,
-    /// Whether anybody drives it yet.
+    /// Whether the run has started.
     has_begun: bool,
 }
 
 impl<S: Store> ShardHost<S> {
-    /// Wraps a shard; `pages` is shared by all of the isolate. Nothing is due until its first
-    /// event: an alarm set before is still set.
+    /// Creates the host of a shard. All shards of the isolate share `pages`. No duty is due before
+    /// the first event; an alarm that was set earlier remains set.
     pub fn new(shard: Shard<S>, pages: Rc<Pages>) -> Self {
         Self {
             shard,
@@ -63,8 +66,8 @@ impl<S: Store> ShardHost<S> {
         }
     }
 
-    /// The same for a glue that calls [`Host::work_on`]: what a write makes due needs no alarm,
-    /// whose setting is billed as a row, twice for each flush.
+    /// Makes due duties run after replies. Requires a caller that calls [`Host::work_on`]. A write
+    /// then needs no alarm, whose setting is billed as a row, twice per flush.
     #[must_use]
     pub fn working_behind_replies(mut self) -> Self {
         self.works_behind_replies = true;
@@ -76,7 +79,7 @@ impl<S: Store> ShardHost<S> {
         Ticket(self.next_ticket)
     }
 
-    /// Does what is due, and pauses if there is more.
+    /// Runs the first due duty, and pauses if another is due.
     fn work(&mut self, platform: &dyn Platform, working: Working) -> Step<Vec<u8>> {
         let now_ns = platform.now_ns();
         self.due_ns = self.shard.alarm(now_ns);
@@ -107,8 +110,8 @@ impl<S: Store> ShardHost<S> {
     }
 }
 
-/// Whether a message asks for a page, and of which query that goes on ([`Precedence::number`]),
-/// else 0.
+/// Returns whether a message requests a page. The result is the number of a continued query
+/// ([`Precedence::number`]), 0 for another page, and `None` if the message requests no page.
 fn page_of(message: &ToShard) -> Option<u64> {
     let (query, goes_on) = match message {
         ToShard::Scan { query, request, .. } => (*query, request.resume.goes_on()),
@@ -119,7 +122,7 @@ fn page_of(message: &ToShard) -> Option<u64> {
     Some(if goes_on { query } else { 0 })
 }
 
-/// The place of a page's query in the order of turns; `None` of 0.
+/// Returns the query's place in the order of turns, or `None` for 0.
 fn place(query: u64) -> Option<Precedence> {
     (query != 0).then(|| Precedence::from_number(query))
 }
@@ -131,19 +134,19 @@ fn is_last(reply: &FromShard) -> bool {
             until.is_none() && position.is_none() && !further.iter().any(goes_on)
         }
         FromShard::Summary(page) => page.resume.is_none(),
-        // The query ends with it.
+        // An error ends the query.
         _ => true,
     }
 }
 
-/// Rows read and bytes decoded for a page.
+/// Returns the work of a page: rows read and values decoded.
 fn work(reply: &FromShard) -> u64 {
     match reply {
         FromShard::Scanned { stats, further, .. } => {
             stats.work() + further.iter().map(|page| page.stats.work()).sum::<u64>()
         }
         FromShard::Summary(page) => page.stats.work(),
-        // Not counted, so as much as there may be.
+        // Other replies have no count. They are treated as the maximum.
         _ => u64::MAX,
     }
 }
@@ -202,7 +205,7 @@ impl<S: Store> Host for ShardHost<S> {
 
     fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
         if let Some(working) = self.working.as_mut().filter(|working| working.has_begun) {
-            // It goes on by itself, and is looked after again.
+            // The run continues without this alarm. The next alarm checks it again.
             working.watched_ns = Some(platform.now_ns().saturating_add(WATCH_NS));
             return (self.new_ticket(), Step::Done(Vec::new()));
         }

@@ -1,29 +1,31 @@
-//! How much one event of a shard's work takes. Tests take less, so that a little data lies as much
-//! does and a merge of it has many steps.
+//! The limits for the work of one event. Tests use lower limits, so that little data has many parts
+//! and a merge of it has many steps.
 
 use crate::part::writer;
 use crate::scan::TileLimits;
 
-/// Values, times and series of a step of a merge: it goes on until it has passed so many. That is a
-/// group, if it is a large one, and some 20 ms, in which writes wait.
+/// The number of values, times and series after which a merge step ends. A step completes its last
+/// group, so a large group may exceed this number. A step takes about 20 ms, in which writes wait.
 const STEP_CELLS: u64 = 200_000;
 
-/// Cells whose reading takes some 100 ms of a small machine.
+/// The number of cells that a small machine reads in about 100 ms.
 const ANSWER_CELLS: u64 = 500_000;
 
-/// What a series takes of an event, in cells: its key is read, compared and written.
+/// The cost of a series in cells: its key is read, compared and written.
 pub(super) const SERIES_CELLS: u64 = 10;
 
-/// See the module.
+/// The limits for the work of one event.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// Of what is written.
+    /// The limits of written parts.
     pub part: writer::Limits,
-    /// Cells that a step of a merge writes, one group more at most. A series counts as some.
+    /// The number of cells that a merge step writes, exceeded by at most one group. A series counts
+    /// as several cells.
     pub step_cells: u64,
-    /// What a kept stretch of time has at least.
+    /// The minimum size of a cached time range.
     pub tile: TileLimits,
-    /// Cells for which what they came to is kept at rest: it is a row.
+    /// The minimum number of cells of a result that is stored in table `answer`. Storing it costs a
+    /// row.
     pub answer_cells: u64,
 }
 

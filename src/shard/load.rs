@@ -1,4 +1,4 @@
-//! What a shard knows after reading the manifest and the heads of its tables.
+//! The metadata of a shard, as read from the manifest and the heads of its tables.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,27 +26,26 @@ use crate::store::row;
 use crate::store::{RowCounts, Store, StoreError, Table};
 use crate::wal::{self, Wal};
 
-/// Keys of table `tombstone` from here on are of what was set aside as damaged: one row that says
-/// what is damaged, then its raw rows.
+/// The first key of table `tombstone` that belongs to damaged data. Each damaged row has one
+/// description, followed by its raw rows.
 pub(super) const ASIDE_KEY: u64 = 1 << 40;
-/// Distance between the keys of two things set aside. A frame has at most 14 rows.
+/// The distance between the keys of two descriptions. A frame has at most 14 rows.
 pub(super) const ASIDE_KEYS: u64 = 64;
 
-/// Memory of a series in the memtable: its tags' codes, its places in two hash tables, a text. And
-/// it takes as long to sort and to write as some ten values.
+/// The memory of a series in the memtable, in bytes: tag codes, entries in two hash tables, and a
+/// text. Sorting and writing a series takes as long as about ten values.
 const SERIES_BYTES: u64 = 80;
 
-/// Stored data that cannot be read.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Damage {
-    /// Which, in the words that queries and diagnostics use.
+    /// The name of the damaged block, as in query errors and diagnostics.
     pub block: String,
-    /// Measurements and times that it may hold; `None` when that is not known.
+    /// The measurements and times that the block may contain, or `None` if they are unknown.
     pub touches: Option<Vec<(MeasurementId, TimeRange)>>,
 }
 
 impl Damage {
-    /// Whether an answer about these rows could be wrong without it.
+    /// Whether a query of these rows could be wrong without the damaged block.
     pub(super) fn concerns(&self, measurement: MeasurementId, time: &TimeRange) -> bool {
         self.touches.as_ref().is_none_or(|touches| {
             touches.iter().any(|(touched, range)| *touched == measurement && range.overlaps(time))
@@ -54,47 +53,48 @@ impl Damage {
     }
 }
 
-/// An open shard's metadata. After an error of the store it is dropped and read again: whether the
-/// failed write happened is not known.
+/// The metadata of an open shard. After an error of the store it is dropped and read again, because
+/// the failed write may have succeeded.
 pub(super) struct Loaded {
     pub state: State,
     pub manifest: Manifest,
-    /// Drawn for this life of the object: part ids and value numbers begin with it.
+    /// A number drawn when the object loads. It is the upper half of part ids and value numbers.
     pub salt: u32,
-    /// `SHARD_FULL_BYTES`.
+    /// The value of `SHARD_FULL_BYTES`.
     pub full_bytes: u64,
-    /// Measurements that were dropped: their frames are refused, their rows are none.
+    /// The dropped measurements. The shard rejects their frames and hides their rows.
     pub retired: BTreeSet<MeasurementId>,
     pub wal: Wal,
-    /// Series of the rows in the log; fewer where no memtable has counted them.
+    /// The number of series in the log. It is too low if no memtable has counted them.
     pub log_series: u64,
-    /// Rows in the log.
+    /// The number of rows in the log.
     pub log_rows: u64,
-    /// See [`Loaded::series`].
+    /// The state of [`Loaded::series`].
     pub series: SeriesCount,
     pub columns: Columns,
     pub tombstones: BTreeMap<u64, Tombstone>,
-    /// Set aside earlier, and rows of tombstones that are unreadable.
+    /// Damaged rows that were copied to table `tombstone`, and unreadable tombstones.
     pub damaged: Vec<Damage>,
     pub next_aside: u64,
     pub attempts: Attempts,
-    /// Of the frames appended since the object was loaded.
+    /// The arrival times of frames since the object was loaded.
     pub pace: Pace,
-    /// The highest schema version that any frame carried.
+    /// The highest schema version of all frames.
     pub schema_version: u64,
-    /// See [`Loaded::plan`].
+    /// The cached result of [`Loaded::plan`].
     pub plan: RefCell<Option<Rc<Plan>>>,
     pub(super) answers: Answers,
-    /// Whether the running job is in the stored manifest. One that fits an event never is.
+    /// Whether the stored manifest contains the running job. A job that fits into one event is not
+    /// stored.
     pub job_is_stored: bool,
-    /// Parts in which a block was found damaged: left as they are.
+    /// The parts with a damaged block, which are excluded from merges.
     pub unmergeable: BTreeSet<PartId>,
     counts_before: RowCounts,
 }
 
 impl Loaded {
-    /// Reads the manifest and the heads; `None` when the shard is not open. `salt` was drawn for
-    /// this life of the object.
+    /// Reads the manifest and the heads, or returns `None` if the shard is not open. The caller
+    /// draws `salt` when the object loads.
     pub(super) fn read<S: Store>(
         store: &S,
         salt: u32,
@@ -138,7 +138,8 @@ impl Loaded {
             let (rows, beside) = touch.map_or((0, 0), |touch| (touch.rows, touch.beside_rows));
             loaded.log_rows = loaded.log_rows.saturating_add(rows);
             if sequence > loaded.state.counters.counted {
-                // Written after the counters were last saved, by a life of the object that is over.
+                // Frames that were stored after the counters were last saved, before the object
+                // restarted.
                 let counters = &mut loaded.state.counters;
                 counters.points += rows;
                 counters.frames += 1;
@@ -172,14 +173,15 @@ impl Loaded {
         })
     }
 
-    /// What the frames above the head touch; `None` if one of them may touch everything.
+    /// Returns the measurements and times of the frames in the log, or `None` if a frame may affect
+    /// everything.
     pub(super) fn touched(&self) -> Option<Vec<(MeasurementId, TimeRange)>> {
         let of = |frame: &wal::Frame| Touch::decode(&frame.touch)?.tables;
         let tables: Option<Vec<_>> = self.wal.frames().values().map(of).collect();
         Some(tables?.into_iter().flatten().collect())
     }
 
-    /// What a flush would have to do now.
+    /// Returns the size of a flush at this time.
     pub(super) fn flush_size(&self) -> FlushSize {
         let series_bytes = self.log_series.saturating_mul(SERIES_BYTES);
         FlushSize {
@@ -188,20 +190,20 @@ impl Loaded {
         }
     }
 
-    /// What cannot be read and may hold rows of `measurement` inside `time`.
+    /// Returns the name of a damaged block that may contain rows of `measurement` within `time`.
     pub(super) fn damage(&self, measurement: MeasurementId, time: &TimeRange) -> Option<String> {
         let in_wal = self.wal.damaged().iter().map(wal_damage);
         let concerns = |damage: &Damage| damage.concerns(measurement, time);
         in_wal.chain(self.damaged.iter().cloned()).find(concerns).map(|damage| damage.block)
     }
 
-    /// Every damage that is known, in words.
+    /// Returns the names of all known damaged blocks.
     pub(super) fn damaged_blocks(&self) -> Vec<String> {
         let in_wal = self.wal.damaged().iter().map(|damage| damage.block.clone());
         in_wal.chain(self.damaged.iter().map(|damage| damage.block.clone())).collect()
     }
 
-    /// The counters as of now.
+    /// Returns the current counters.
     pub(super) fn counters<S: Store>(&self, store: &S) -> Counters {
         let since = store.row_counts().since(self.counts_before);
         let saved = self.state.counters;
@@ -213,8 +215,8 @@ impl Loaded {
         }
     }
 
-    /// Takes over a committed state and manifest, in which [`Loaded::counters`] were saved when the
-    /// store had counted `counts`.
+    /// Replaces state and manifest after a commit. The commit saved [`Loaded::counters`] when the
+    /// store's row counts were `counts`.
     pub(super) fn commit(&mut self, state: State, manifest: Manifest, counts: RowCounts) {
         self.state = state;
         self.job_is_stored = manifest.job().is_some();
@@ -224,12 +226,12 @@ impl Loaded {
     }
 }
 
-/// A damaged frame of the WAL in the shard's terms.
+/// Converts damage in the WAL.
 pub(super) fn wal_damage(damage: &wal::Damage) -> Damage {
     let bytes = damage.touch.as_deref();
     let touch = match damage.sequence {
         Some(_) => bytes.and_then(Touch::decode),
-        // Of a row without a head there is only how its body begins.
+        // For a row without a head, only the frame header at the start of the body may be readable.
         None => bytes.and_then(|frame| Some(Touch::of(&FrameHeader::read(frame).ok()?))),
     };
     let touches = touch.and_then(|touch| touch.tables);

@@ -1,12 +1,11 @@
-//! A shard: the columnar store of some of a policy's series over one time range.
+//! The shard: a columnar store for some of a policy's series in one time range.
 //!
-//! The only module that knows WAL, memtable and parts together. Every function is synchronous:
-//! an event is never interleaved with another, and the platform's output gate holds a reply until
-//! what it promises is durable. A shard that is not open answers [`request::Refusal::Stale`]
-//! and writes nothing.
+//! Only this module uses the WAL, the memtable and parts together. Every function is synchronous,
+//! so events are never interleaved. The platform's output gate delays a reply until its changes are
+//! durable. A shard that is not open returns [`request::Refusal::Stale`] and writes nothing.
 //!
-//! Memory changes only after the store has taken a change. When the store fails, what it holds is
-//! unknown: everything in memory is dropped and read again by the next event.
+//! Memory changes only after the store has accepted a change. After an error of the store, its
+//! contents are unknown: the shard drops all its memory, and the next event reads the tables again.
 #![doc = include_str!("FORMAT.md")]
 
 mod alarm;

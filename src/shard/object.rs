@@ -1,5 +1,5 @@
-//! The Shard object itself: what it holds in memory, and what concerns it as a whole, such as
-//! opening, closing and counting. What it does with rows is in the other files of this folder.
+//! The shard object: its state in memory, and operations on the whole shard such as opening,
+//! closing and statistics. Other files of this folder contain the operations on rows.
 
 use std::rc::Rc;
 
@@ -21,30 +21,30 @@ use crate::protocol::release;
 use crate::protocol::shard::{ShardSettings, Stamp};
 use crate::store::{Store, StoreError};
 
-/// One Shard object.
+/// A shard object.
 pub struct Shard<S: Store> {
     pub(super) store: Rc<S>,
     pub(super) budget: Rc<Budget>,
     pub(super) full_bytes: u64,
     pub(super) limits: Limits,
-    /// What the tables hold; `None` until it is read.
+    /// The metadata, or `None` until it is read.
     pub(super) loaded: Option<Loaded>,
     pub(super) cache: Rc<Cache>,
     pub(super) reads: ShardReads,
-    /// The merge that is under way, if this life of the object has taken it up.
+    /// The state of the running merge, if it has continued since the object was loaded.
     pub(super) running: Option<Running<S>>,
-    /// Queries whose pages are refused, newest last. Lost with the object, as the queries are.
+    /// The killed queries, newest last. The list is lost with the object, as are the queries.
     killed: Vec<u64>,
-    /// What is done in this minute. Lost with the object.
+    /// The usage in the current minute. Lost with the object.
     pub(super) usage: Usage,
 }
 
-/// Killed queries that a shard remembers.
+/// The maximum length of `killed`.
 const KILLED_MAX: usize = 1_000;
 
 impl<S: Store> Shard<S> {
-    /// A shard over its storage; it refuses writes from `full_bytes` on (`SHARD_FULL_BYTES`).
-    /// Reads nothing yet.
+    /// Creates a shard. It rejects writes when its storage reaches `full_bytes`
+    /// (`SHARD_FULL_BYTES`). The constructor reads no rows.
     pub fn new(store: S, budget: Rc<Budget>, full_bytes: u64) -> Self {
         let cache = Rc::new(Cache::default());
         let holder: Rc<dyn Evictable> = Rc::<Cache>::clone(&cache);
@@ -55,7 +55,7 @@ impl<S: Store> Shard<S> {
         Self { store, budget, full_bytes, limits, loaded, cache, reads, running, killed, usage }
     }
 
-    /// The same with other limits.
+    /// Replaces the limits.
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
@@ -69,16 +69,16 @@ impl<S: Store> Shard<S> {
         self.killed.push(query);
     }
 
-    /// Whether the query of a page was killed ([`Precedence::number`]).
+    /// Whether the query of a page was killed. `query` is a [`Precedence::number`].
     pub(super) fn is_killed(&self, query: u64) -> bool {
         query != 0 && self.killed.contains(&Precedence::from_number(query).id)
     }
 
-    /// Creates the tables and records the settings. An open shard takes them as
-    /// [`Shard::configure`] does.
+    /// Creates the tables and stores the settings. If the shard is already open, the settings are
+    /// applied as in [`Shard::configure`].
     ///
     /// # Errors
-    /// [`Refusal::Stale`] when it is open for another policy, or closed.
+    /// [`Refusal::Stale`] if the shard is open for another policy, or closed.
     pub fn open(&mut self, settings: &ShardSettings) -> Result<(), Refusal> {
         match self.load().map(|_| ()) {
             Ok(()) => return self.configure(settings),
@@ -97,11 +97,11 @@ impl<S: Store> Shard<S> {
         opened.map_err(|error| self.lost(error.into()))
     }
 
-    /// Takes newer settings; those of an older or the same generation change nothing, but for the
-    /// measurements that they retire.
+    /// Applies settings of a newer generation. Other settings have no effect, except that their
+    /// retired measurements are retired.
     ///
     /// # Errors
-    /// [`Refusal::Stale`] when the shard is not open, closed, or open for another policy.
+    /// [`Refusal::Stale`] if the shard is not open, is closed, or is open for another policy.
     pub fn configure(&mut self, settings: &ShardSettings) -> Result<(), Refusal> {
         let loaded = self.load()?;
         if loaded.state.settings.policy != settings.policy {
@@ -120,11 +120,11 @@ impl<S: Store> Shard<S> {
         if is_cut { self.cut(&settings) } else { self.change(|state| state.settings = settings) }
     }
 
-    /// Senders whose rights are older than this number of the Database's grants are stale from now
-    /// on, for good. A number below the known one changes nothing.
+    /// Permanently rejects messages with permissions older than `number`, the version of the
+    /// database's permissions. A number below the known one has no effect.
     ///
     /// # Errors
-    /// [`Refusal::Stale`] when the shard is not open, or closed; [`Refusal::Store`].
+    /// [`Refusal::Stale`] if the shard is not open, or closed; [`Refusal::Store`].
     pub fn revoke_below(&mut self, number: u64) -> Result<(), Refusal> {
         if self.load()?.state.settings.access >= number {
             return Ok(());
@@ -132,8 +132,8 @@ impl<S: Store> Shard<S> {
         self.change(|state| state.settings.access = number)
     }
 
-    /// Refuses frames of these measurements too from now on, and hides what they have: at once by
-    /// their ids, for good by a tombstone, which makes their storage free.
+    /// Rejects later frames of these measurements and hides their rows: immediately by id, and
+    /// permanently by a tombstone, which frees their storage.
     fn retire(&mut self, measurements: &[MeasurementId]) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let mut retired = loaded.retired.clone();
@@ -163,7 +163,8 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// Refuses everything but [`Shard::wipe`] from now on. A shard that is not open stays so.
+    /// Rejects every later operation except [`Shard::wipe`]. Has no effect if the shard is not
+    /// open.
     ///
     /// # Errors
     /// [`Refusal::Store`].
@@ -178,7 +179,7 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Drops everything. Afterwards the shard is not open; a repeat does nothing.
+    /// Deletes all data. The shard is not open afterwards. A repeated call has no effect.
     ///
     /// # Errors
     /// [`Refusal::Store`].
@@ -189,13 +190,13 @@ impl<S: Store> Shard<S> {
         Ok(self.store.wipe()?)
     }
 
-    /// Counters and sizes.
+    /// Returns counters and sizes.
     ///
     /// # Errors
-    /// [`Refusal::Stale`] when not open; [`Refusal::Store`].
+    /// [`Refusal::Stale`] if the shard is not open; [`Refusal::Store`].
     pub fn stats(&mut self) -> Result<Stats, Refusal> {
         self.load()?;
-        // What counting the log's series reads is told the next time.
+        // Counting the series may read rows. These rows appear in the next statistics.
         let counters = self.loaded.as_ref().ok_or(Refusal::Stale)?.counters(&self.store);
         let series = self.series_known()?;
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
@@ -217,7 +218,7 @@ impl<S: Store> Shard<S> {
         })
     }
 
-    /// The metadata, read if it is not in memory.
+    /// Returns the metadata, and reads it if it is not in memory.
     pub(super) fn load(&mut self) -> Result<&mut Loaded, Refusal> {
         if self.loaded.is_none() {
             self.cache.clear();
@@ -227,7 +228,7 @@ impl<S: Store> Shard<S> {
         self.loaded.as_mut().filter(|loaded| !loaded.state.closed).ok_or(Refusal::Stale)
     }
 
-    /// Checks that the sender does not know less than this shard.
+    /// Checks that the sender's generation and permissions are not older than the shard's.
     pub(super) fn current(&mut self, stamp: &Stamp) -> Result<&mut Loaded, Refusal> {
         let loaded = self.load()?;
         let settings = &loaded.state.settings;
@@ -244,8 +245,8 @@ impl<S: Store> Shard<S> {
         self.commit(manifest, None, change, |_, _| Ok(()))
     }
 
-    /// Stores a changed state and manifest and what goes with them in one transaction, and takes
-    /// both over. `done` is the duty that this finishes.
+    /// Stores a changed state and manifest in one transaction with the rows that `beside` writes,
+    /// then updates the memory. `done` is the duty that this completes.
     pub(super) fn commit(
         &mut self,
         manifest: Manifest,

@@ -1,20 +1,21 @@
-//! How often frames come, which says what a pause is: how long to wait with what costs rows.
+//! The intervals between frames. They determine how long a pause must be before work that costs
+//! rows.
 
 use crate::model::time::{MINUTE_NS, S_NS};
 
-/// After this long without a write the rest of the WAL is flushed and its slots are deleted.
+/// The pause without writes after which the log is flushed and its slots are deleted.
 const PAUSE_NS: i64 = 10 * MINUTE_NS;
-/// The same after a load, whose frames come closer together than agents send: it is over.
+/// The same pause after a bulk load, in which frames arrive at shorter intervals than from agents.
 const LOAD_PAUSE_NS: i64 = 12 * S_NS;
-/// The usual gap of a load is shorter than this.
+/// The upper limit of the usual interval in a bulk load.
 const LOAD_GAP_NS: i64 = 4 * S_NS;
 
-/// When frames came, as far as this life of the object knows.
+/// The arrival times of frames since the object was loaded.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Pace {
     last_ns: Option<i64>,
     deleted_ns: Option<i64>,
-    /// The longest gap; it counts an eighth less with each frame after it.
+    /// The longest recent interval, in nanoseconds. Each later frame reduces it by an eighth.
     gap_ns: i64,
 }
 
@@ -25,31 +26,31 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// A frame came.
+    /// Records a frame.
     pub(super) fn appended(&mut self, now_ns: i64) {
         let gap_ns = self.last_ns.map_or(0, |last_ns| now_ns.saturating_sub(last_ns));
         self.gap_ns = gap_ns.max(self.gap_ns - self.gap_ns / 8).min(PAUSE_NS);
         self.last_ns = Some(now_ns);
     }
 
-    /// A delete came.
+    /// Records a delete.
     pub(super) fn deleted(&mut self, now_ns: i64) {
         self.deleted_ns = Some(now_ns);
     }
 
-    /// When deletes have ended, for a while: more of them would make the same parts be written
-    /// anew.
+    /// Returns the time at which deletes have paused long enough, in nanoseconds. Rewriting parts
+    /// earlier could rewrite the same parts again.
     pub(super) fn deletes_ended_ns(&self, now_ns: i64) -> i64 {
         self.deleted_ns.map_or(now_ns, |deleted_ns| deleted_ns.saturating_add(LOAD_PAUSE_NS))
     }
 
-    /// When the last frame came.
+    /// Returns the time of the last frame, in nanoseconds.
     pub(super) fn last_ns(&self) -> Option<i64> {
         self.last_ns
     }
 
-    /// When the pause after the last frame is long enough. An object that was not written to since
-    /// it was loaded has been idle for long enough.
+    /// Returns the time at which the pause after the last frame is long enough. If no frame has
+    /// arrived since the object was loaded, the pause is already long enough.
     pub(super) fn paused_ns(&self, now_ns: i64) -> i64 {
         let pause_ns = if self.gap_ns < LOAD_GAP_NS { LOAD_PAUSE_NS } else { PAUSE_NS };
         self.last_ns.map_or(now_ns, |last_ns| last_ns.saturating_add(pause_ns))
@@ -60,7 +61,7 @@ impl Pace {
 mod tests {
     use super::*;
 
-    /// The pause after so many frames with this gap.
+    /// Returns the required pause after `frames` frames at this interval.
     fn pause_ns(frames: i64, gap_ns: i64) -> i64 {
         let mut pace = Pace::default();
         (0..frames).for_each(|frame| pace.appended(frame * gap_ns));
@@ -73,7 +74,7 @@ mod tests {
         assert_eq!(pause_ns(20, S_NS / 100), PAUSE_NS);
         assert_eq!(pause_ns(1_000, 10 * S_NS), PAUSE_NS);
         assert_eq!(Pace::default().paused_ns(7), 7);
-        // Bursts of five, a minute apart.
+        // Bursts of five frames, one minute apart.
         let mut pace = Pace::default();
         for minute in 0..100 {
             (0..5).for_each(|frame| pace.appended(minute * MINUTE_NS + frame));

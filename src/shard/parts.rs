@@ -1,11 +1,12 @@
-//! Parts that were written: their values get rows and numbers, and they get listed.
+//! Assigns rows and numbers to the values of written parts, and describes the parts for the
+//! manifest.
 
 use super::manifest::{Key, Manifest, Number, Part, PartId};
 use crate::merge::sequences::Sequences;
 use crate::part::writer::{Value, Written};
 use crate::store::{Store, StoreError, Table};
 
-/// A value that is to be stored, and where.
+/// A value with its number and key, before it is stored.
 pub(super) struct NewValue {
     number: Number,
     key: Key,
@@ -13,23 +14,25 @@ pub(super) struct NewValue {
 }
 
 impl NewValue {
-    /// Gives a value a number, and the row that `key` answers.
+    /// Assigns a number and a key to a value.
     pub(super) fn new(value: Value, number: Number, key: Key) -> Self {
         Self { number, key, value }
     }
 
-    /// Its number and its row.
+    /// Returns the number and the key.
     pub(super) fn place(&self) -> (Number, Key) {
         (self.number, self.key)
     }
 
-    /// Writes the row. Inside the transaction that lists it, or the value is of the running job.
+    /// Writes the row. Must run in the transaction that lists the value, unless the value belongs
+    /// to the running job.
     pub(super) fn put<S: Store>(&self, store: &S) -> Result<(), StoreError> {
         store.put(Table::Value, self.key, &self.value.head(self.number.0), &self.value.body)
     }
 }
 
-/// What the manifest says of a part; `values` are those of its writer, from the first on.
+/// Returns the manifest entry of a part. `values` contains all values of the part's writer,
+/// starting with the first.
 pub(super) fn listed(written: &Written, sequences: Sequences, values: &[(Number, Key)]) -> Part {
     let Sequences { lo, hi, applied } = sequences;
     let own = values.get(written.values.clone()).unwrap_or_default();
@@ -49,7 +52,7 @@ pub(super) fn listed(written: &Written, sequences: Sequences, values: &[(Number,
     }
 }
 
-/// Gives free rows to all that a writer has left.
+/// Assigns free keys to the remaining values of a writer.
 pub(super) fn place(manifest: &mut Manifest, salt: u32, values: Vec<Value>) -> Vec<NewValue> {
     let place = |value| {
         let key = manifest.take_key();

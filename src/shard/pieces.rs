@@ -1,19 +1,20 @@
-//! Where the time of a question is cut, so that few parts are merged at once.
+//! Splits the time range of a query, so that few parts are merged at once.
 
 use crate::model::time::TimeRange;
 
-/// Sorted runs that are merged at once where time can be cut, the memtable being one more: those of
-/// about a month.
+/// The maximum number of parts that are merged at once if the time range can be split. The memtable
+/// is one more run. The parts cover about a month.
 const PARTS_AT_ONCE: usize = 63;
 
-/// Rows of a series that are worth going through all series once more.
+/// The minimum number of rows per series that justifies another pass over all series.
 const CHAINED_ROWS: u64 = 64;
-/// Of its own time, the share of a part that may lie in the next one: rows of one moment are
-/// written by two flushes.
+/// The inverse of the share of a part's time range that may overlap the next part. Two flushes can
+/// write rows of the same time.
 const OVERLAP_SHARE: i128 = 8;
 
-/// Where a part begins when those before it have enough rows and are through, or nearly so. Of
-/// each part, by the start of its times: these, its rows and series.
+/// Returns the start times of parts at which the preceding parts have enough rows and have ended,
+/// or almost ended. `parts` contains the time range, rows and series of each part, sorted by start
+/// time.
 pub(super) fn borders(parts: impl Iterator<Item = (TimeRange, u64, u64)>) -> Vec<i64> {
     let (mut borders, mut live) = (Vec::new(), Vec::<TimeRange>::new());
     let (mut rows, mut series) = (0_u64, 1);
@@ -35,13 +36,16 @@ pub(super) fn borders(parts: impl Iterator<Item = (TimeRange, u64, u64)>) -> Vec
     borders
 }
 
-/// Cuts `time` so that no piece overlaps many more of the parts than are merged at once; their
-/// times ascend by their start. Between parts if there is such a place, else where one begins:
-/// those that go on there are read in both pieces. More are in one piece only if that many have
-/// rows of one time.
+/// Splits `time` so that each range overlaps at most about `PARTS_AT_ONCE` parts. `parts` must be
+/// sorted by start time.
+///
+/// The split is between parts if possible. Otherwise it is at the start of a part, and parts that
+/// continue there are read in both ranges. A range has more parts only if that many parts contain
+/// the same time.
 pub(super) fn cut(time: TimeRange, parts: &[TimeRange]) -> Vec<TimeRange> {
     let mut cuts = Vec::new();
-    // Ends of the piece's parts, and the last place between them, with those behind it.
+    // The end times of the current range's parts, the last gap between parts, and the number of
+    // parts before the gap.
     let mut ends: Vec<i64> = Vec::new();
     let (mut gap_ns, mut behind) = (time.start_ns, 0);
     for part in parts {
@@ -77,10 +81,10 @@ mod tests {
         let of = |parts: &[_]| borders(parts.iter().copied());
         let many = 10 * CHAINED_ROWS;
         assert_eq!(of(&[part(0, 80, many), part(80, 160, many), part(160, 200, 1)]), [80, 160]);
-        // The last rows of one moment were flushed with the next.
+        // The second flush contains rows from the end of the first part.
         assert_eq!(of(&[part(0, 80, many), part(70, 160, many)]), [70]);
         assert_eq!(of(&[part(0, 80, many), part(69, 160, many)]), [0; 0]);
-        // A wide one goes on.
+        // The wide part has not ended.
         assert_eq!(of(&[part(0, 900, many), part(10, 80, many), part(80, 160, many)]), [0; 0]);
         assert_eq!(of(&[part(0, 80, many - 1), part(80, 160, 1), part(160, 240, 1)]), [160]);
     }
@@ -90,7 +94,7 @@ mod tests {
         let all = TimeRange::new(0, 10_000);
         let part = |start, end| TimeRange::new(start, end);
         assert_eq!(cut(all, &[]), [all]);
-        // Two hundred, of which each two neighbours overlap.
+        // Two hundred parts in overlapping pairs.
         let pairs: Vec<TimeRange> = (0..100)
             .flat_map(|at| [part(at * 10, at * 10 + 8), part(at * 10 + 4, at * 10 + 10)])
             .collect();
@@ -112,7 +116,7 @@ mod tests {
     #[test]
     fn parts_that_are_linked_are_cut_where_one_begins() {
         let all = TimeRange::new(0, 10_000);
-        // A wide one beside many narrow ones, and each over the next one by a little.
+        // A wide part over many narrow parts, and a chain in which each part overlaps the next.
         let wide = (0..200).map(|at| TimeRange::new(at * 10, at * 10 + 10));
         let wide: Vec<TimeRange> = [all].into_iter().chain(wide).collect();
         let chain: Vec<TimeRange> =
@@ -127,7 +131,7 @@ mod tests {
                 assert!(count <= PARTS_AT_ONCE, "{count}");
             }
         }
-        // What has rows of one time is in one piece.
+        // Parts that contain the same time cannot be split.
         let same = vec![TimeRange::new(0, 100); 200];
         assert_eq!(cut(all, &same), [all]);
     }

@@ -1,5 +1,5 @@
-//! What a shard's parts and tombstones ask for: a pure function of what is known, kept until that
-//! changes.
+//! The work that a shard's parts and tombstones require. The result is a pure function of the
+//! metadata and is cached until the metadata changes.
 
 use std::rc::Rc;
 
@@ -8,35 +8,35 @@ use super::load::Loaded;
 use super::manifest::{Part, PartId};
 use super::tombstone::Tombstone;
 
-/// From so many parts of a component on that are not sealed a write does some of their merge first.
+/// If a component has more unsealed parts than this, a write first runs a step of their merge.
 const CROWDED_PARTS: usize = 48;
 
-/// What has to be done.
+/// The pending work of a shard.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plan {
-    /// The next merges: the parts of each.
+    /// The parts of each next merge.
     pub merges: Vec<Vec<PartId>>,
-    /// Parts that may have rows which a tombstone hides, or the end of the shard's range.
+    /// Parts that may have rows hidden by a tombstone or after the end of the shard's range.
     pub scrub: Vec<PartId>,
-    /// Whether parts that nobody may see or tombstones without work are left.
+    /// Whether the shard has parts without visible rows, or tombstones that are no longer needed.
     pub has_garbage: bool,
     /// The latest time of the parts that expire first.
     pub first_expiry_ns: Option<i64>,
-    /// Whether so many parts wait to be merged that writes have to wait for some of it.
+    /// Whether so many parts are unmerged that writes must wait for merge steps.
     pub is_crowded: bool,
-    /// From when on more may have to be merged, though nothing changed.
+    /// The time at which further merges may become due without other changes.
     pub quiet_ns: Option<i64>,
 }
 
 impl Plan {
-    /// Whether no part is about to be written.
+    /// Whether no merge and no scrub is due.
     pub(super) fn is_at_rest(&self) -> bool {
         self.merges.is_empty() && self.scrub.is_empty()
     }
 }
 
 impl Loaded {
-    /// What has to be done as of `now_ns`.
+    /// Returns the pending work at `now_ns`.
     pub(super) fn plan(&self, now_ns: i64) -> Rc<Plan> {
         let mut known = self.plan.borrow_mut();
         let is_old = |plan: &Rc<Plan>| plan.quiet_ns.is_some_and(|quiet_ns| quiet_ns <= now_ns);
@@ -46,7 +46,7 @@ impl Loaded {
         Rc::clone(known.get_or_insert_with(|| Rc::new(self.make_plan(now_ns))))
     }
 
-    /// Something changed.
+    /// Drops the cached plan after a change.
     pub(super) fn forget_plan(&self) {
         self.series.forget_parts();
         self.plan.take();
@@ -79,17 +79,17 @@ impl Loaded {
         }
     }
 
-    /// Whether all of a part lies behind the end of the shard's range: a split has moved it.
+    /// Whether the whole part is after the end of the shard's range, because a split has moved it.
     pub(super) fn is_beyond(&self, part: &Part) -> bool {
         part.min_ns >= self.state.settings.range.end_ns && self.is_free(part.id)
     }
 
-    /// Whether a part may be dropped or written anew.
+    /// Whether a part may be dropped or rewritten.
     fn is_free(&self, id: PartId) -> bool {
         self.manifest.job().is_none_or(|job| !job.has(id))
     }
 
-    /// Parts with rows that nobody may see any more, perhaps: each is looked at.
+    /// Returns the parts that may contain hidden rows. Scrubbing searches each of them.
     fn scrubbable(&self, parts: &[&Part]) -> Vec<PartId> {
         let is_cut = |part: &Part| part.max_ns >= self.state.settings.range.end_ns;
         let is_hit = |part: &Part| self.tombstones.values().any(|t| t.may_hide_rows_of(part));
@@ -98,7 +98,7 @@ impl Loaded {
         wanted.filter(|part| is_cut(part) || is_hit(part)).map(|part| part.id).collect()
     }
 
-    /// Keys of tombstones that have been applied to everything older than they are.
+    /// Returns the keys of tombstones that were applied to all older rows.
     pub(super) fn spent(&self) -> impl Iterator<Item = u64> + '_ {
         let oldest_frame = self.wal.frames().keys().next().copied().unwrap_or(u64::MAX);
         let is_spent = move |tombstone: &Tombstone| {

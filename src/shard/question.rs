@@ -1,4 +1,4 @@
-//! Questions: pages of the answers to queries, from memtable and parts.
+//! Queries: pages of results from the memtable and parts.
 
 use super::Shard;
 use super::read::ShardReader;
@@ -15,20 +15,21 @@ use crate::scan::request::{ScanRequest, SummaryRequest};
 use crate::scan::{PageLimits, SummaryLimits, explain, scan, summarise};
 use crate::store::Store;
 
-/// Encoded bytes decoded by one event: the log, if it is replayed, and one page.
+/// The maximum number of encoded bytes that one event decodes: the log, if it is replayed, and one
+/// page.
 const DECODED_BYTES_MAX: u64 = 8_000_000;
-/// Of that, what rows that are read together may pass it by.
+/// The reserve within `DECODED_BYTES_MAX` for a last batch that exceeds the limit of the page.
 const BATCH_BYTES: u64 = 2_000_000;
-/// Series keys that a page of a summary looks at: about 25 ms.
+/// The maximum number of series keys that a page of a summary reads, which takes about 25 ms.
 const SUMMARY_KEYS_MAX: u64 = 200_000;
 
 impl<S: Store> Shard<S> {
-    /// One piece of a scan.
+    /// Returns one page of a scan.
     ///
     /// # Errors
     /// [`Refusal::Stale`], [`Refusal::Invalid`], [`Refusal::Damaged`], [`Refusal::Store`].
     pub fn scan(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ScanPage, Refusal> {
-        // Loading the object and replaying its log are part of what the page costs.
+        // The page's cost includes loading the object and replaying the log.
         let before = self.store.row_counts();
         let limits = self.limits(stamp, request.piece_bytes)?;
         let mut page =
@@ -37,18 +38,18 @@ impl<S: Store> Shard<S> {
         Ok(page)
     }
 
-    /// What a scan would read.
+    /// Returns the statistics that a scan would have, without running the scan.
     ///
     /// # Errors
-    /// As [`Shard::scan`].
+    /// The same as [`Shard::scan`].
     pub fn explain(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ReadStats, Refusal> {
         self.ask(stamp, &[request.measurement], |reader| explain(reader, request))
     }
 
-    /// One page of what exists.
+    /// Returns one page of a summary, which lists names of columns, tag values or series.
     ///
     /// # Errors
-    /// As [`Shard::scan`].
+    /// The same as [`Shard::scan`].
     pub fn summary(
         &mut self,
         request: &SummaryRequest,
@@ -59,8 +60,8 @@ impl<S: Store> Shard<S> {
         self.ask(stamp, &request.measurements, |reader| summarise(reader, request, limits))
     }
 
-    /// What a page may take, once the log was replayed if it was not in memory: what that decoded
-    /// is part of what one event may.
+    /// Replays the log if necessary and returns the limits of a page. The bytes of the replay count
+    /// towards the limit of the event.
     fn limits(&mut self, stamp: &Stamp, piece_bytes: u32) -> Result<PageLimits, Refusal> {
         self.current(stamp)?;
         let is_cold = !self.cache.has_memtable();
@@ -73,10 +74,10 @@ impl<S: Store> Shard<S> {
         Ok(PageLimits { bytes, decoded_bytes, tile: self.limits.tile })
     }
 
-    /// Puts a question about these measurements to the shard's rows.
+    /// Runs a read function on the shard's rows of these measurements.
     ///
     /// # Errors
-    /// As [`Shard::scan`].
+    /// The same as [`Shard::scan`].
     pub fn ask<T>(
         &mut self,
         stamp: &Stamp,

@@ -1,4 +1,4 @@
-//! Memtable and parts as a question reads them.
+//! Reads the memtable and parts for a query.
 
 use std::cell::{Cell, OnceCell};
 use std::collections::BTreeMap;
@@ -29,27 +29,28 @@ use crate::scan::reader::{ReadStats, Reader, Rows, Run, Stored, Survey, VisitGro
 use crate::scan::request::Deletion;
 use crate::store::Store;
 
-/// What a shard has, for one question.
+/// The shard's data for one query.
 pub(super) struct ShardReader<'a, S> {
     store: &'a S,
     reads: &'a ShardReads,
     pub(super) loaded: &'a Loaded,
     pub(super) hidden: Rc<Hidden>,
     pub(super) memtable: &'a Memtable,
-    /// Of the measurements that are asked about, as far as they are in memory.
+    /// The tag orders of the query's measurements that have rows in memory.
     pub(super) tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
-    /// The rows in memory, once they are asked for.
+    /// The sorted rows of the memtable, created on first use.
     sorted: OnceCell<Sorted<'a>>,
     stats: Rc<Cell<ReadStats>>,
     /// See [`super::limits::Limits`].
     answer_cells: u64,
-    /// Rows of storage read when something was kept last.
+    /// The number of storage rows that had been read when a result was last cached.
     rows_read: Cell<u64>,
 }
 
 impl Loaded {
-    /// The tag order of each of these measurements that is in memory, with what is not at rest yet;
-    /// of a single one in any case: its row is one, and directories are many.
+    /// Returns the tag order of each measurement with rows in memory, including tags that are not
+    /// flushed. If `measurements` has only one element, its order is always read, because one row
+    /// is cheaper than many directories.
     pub(super) fn tag_orders<S: Store>(
         &mut self,
         store: &S,
@@ -64,7 +65,7 @@ impl Loaded {
             } else if measurements.len() == 1 {
                 match self.columns.tag_order(store, measurement) {
                     Ok(order) => orders.insert(measurement, order.to_vec()),
-                    // The directories know it too.
+                    // The directories of parts also contain the order.
                     Err(Refusal::Damaged { .. }) => None,
                     Err(refusal) => return Err(refusal),
                 };
@@ -75,7 +76,8 @@ impl Loaded {
 }
 
 impl<'a, S: Store> ShardReader<'a, S> {
-    /// Over what a shard has; nothing is read yet. `tag_orders`: [`Loaded::tag_orders`].
+    /// Creates a reader. The constructor reads no rows. `tag_orders` is the result of
+    /// [`Loaded::tag_orders`].
     pub(super) fn new(
         store: &'a S,
         reads: &'a ShardReads,
@@ -97,7 +99,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
         }
     }
 
-    /// Keeps at rest what so many cells came to.
+    /// Sets the minimum number of cells of a result that is stored in table `answer`.
     pub(super) fn keeping_answers(self, answer_cells: u64) -> Self {
         Self { answer_cells, ..self }
     }
@@ -107,13 +109,13 @@ impl<'a, S: Store> ShardReader<'a, S> {
         CachedValues::counting(self.store, self.reads, rows, &self.stats)
     }
 
-    /// The parts with rows inside `time`.
+    /// Returns the parts that overlap `time`.
     pub(super) fn parts(&self, time: TimeRange) -> impl Iterator<Item = &'a Part> {
         let parts = self.loaded.manifest.parts().values();
         parts.filter(move |part| part.extent().time.overlaps(&time))
     }
 
-    /// Counts the parts without rows inside `time`.
+    /// Counts the parts that do not overlap `time`.
     fn count_pruned(&self, time: TimeRange) {
         let parts = self.loaded.manifest.parts().len();
         let mut stats = self.stats.get();
@@ -121,7 +123,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
         self.stats.set(stats);
     }
 
-    /// `time` in pieces of which each overlaps few enough parts.
+    /// Splits `time` into ranges that overlap few parts.
     fn cut(&self, time: TimeRange) -> Vec<TimeRange> {
         let mut times: Vec<TimeRange> =
             self.parts(time).map(|part| part.extent().time.intersect(&time)).collect();
@@ -129,7 +131,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
         cut(time, &times)
     }
 
-    /// Refuses what is known to be unreadable.
+    /// Returns an error if a damaged block may contain matching rows.
     pub(super) fn check(
         &self,
         measurements: &[MeasurementId],
@@ -139,12 +141,12 @@ impl<'a, S: Store> ShardReader<'a, S> {
         damage.map_or(Ok(()), |what| Err(ReadError::Damaged { what }))
     }
 
-    /// `time` without what a split has moved away.
+    /// Returns `time` without the range that a split has moved to another shard.
     pub(super) fn own(&self, time: TimeRange) -> TimeRange {
         time.intersect(&TimeRange::new(i64::MIN, self.loaded.state.settings.range.end_ns))
     }
 
-    /// The rows of a part, those that a delete hides among them.
+    /// Returns a cursor over all rows of a part, including rows that deletes hide.
     fn whole_part(
         &self,
         part: &Part,
@@ -182,7 +184,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
         let sorted = self.sorted.get_or_init(|| Sorted::of(tables, |of, _| order_of(of)));
         let mut cursor = sorted.cursor(direction);
         cursor.seek(from)?;
-        // What tombstones hide was left out when the log was replayed; all are of older writes.
+        // All tombstones hide older writes only, and the replay of the log has removed these rows.
         let sequences = Sequences { lo: u64::MAX, hi: u64::MAX, applied: u64::MAX };
         let of = Extent { sequences, time: TimeRange::ALL };
         Ok(Box::new(Hide::new(cursor, Rc::clone(&self.hidden), &of, direction)?))
@@ -194,7 +196,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         if let Some(order) = self.tag_orders.get(&measurement) {
             return Ok(order.clone());
         }
-        // It only ever grows at its end: the longest is the latest.
+        // A tag order grows only at its end, so the longest order is the latest.
         let mut longest = Vec::new();
         for part in self.loaded.manifest.parts().values() {
             let mut values = self.values(part);
@@ -244,7 +246,8 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             _ => None,
         };
         for part in self.parts(time) {
-            // Neither a part nor a block that is of other measurements is read: it may be damaged.
+            // Skips parts without rows of the measurement: a block of other measurements may be
+            // damaged.
             if let Some(only) = only
                 && !has_groups(&mut self.values(part), part.id.0, only)?
             {
@@ -255,7 +258,8 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         let is_inside = |of: &MeasurementId| {
             self.memtable.table(*of).is_some_and(|table| table.time().overlaps(&time))
         };
-        // To sort what was written since the last question is work, too.
+        // Sorting recently written rows takes time, so the memtable is read only if it has matching
+        // rows.
         if measurements.iter().any(is_inside) {
             cursors.push((u64::MAX, self.memtable_cursor(direction, from)?));
         }
@@ -315,7 +319,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             let outline = Outline::of(&mut values, part.id.0, measurement, time)?;
             survey.rows += outline.rows;
             survey.time = survey.time.hull(outline.time);
-            // As many of the part's series as of its rows.
+            // Assumes that the measurement has the same share of the part's series as of its rows.
             let series = u128::from(part.series) * u128::from(outline.rows_of_all_times)
                 / u128::from(part.rows.max(1));
             survey.series = survey.series.max(series as u64);
@@ -414,7 +418,8 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     fn keep(&self, name: Vec<u8>, version: Version, kept: Kept, cells: u64) {
         let read = self.store.row_counts().read;
         let read = read.saturating_sub(self.rows_read.replace(read));
-        // Groups of runs are those of rows as well that a delete hides: they are not written down.
+        // The groups of a run include rows that deletes hide. They are stored only if the shard has
+        // no tombstones.
         let is_clean = !matches!(kept, Kept::Groups(_)) || self.loaded.tombstones.is_empty();
         if (cells >= self.answer_cells || read >= ANSWER_ROWS)
             && is_clean
@@ -430,13 +435,15 @@ impl<S: Store> Reader for ShardReader<'_, S> {
     }
 }
 
-/// Rows of storage for whose reading what they came to is kept at rest: each may be 1.9 MB.
+/// The minimum number of storage rows read for a result that is stored in table `answer`. Each row
+/// may have 1.9 MB.
 const ANSWER_ROWS: u64 = 32;
 
-/// Instead of a sequence: no row is in memory.
+/// The value in place of a write sequence if no matching rows are in memory.
 const AT_REST: u64 = 0;
 
-/// The version without what ends with this life of the object: that of rows that are all at rest.
+/// Returns the part of a version that stays valid after a restart of the object, or `None` if
+/// matching rows are in memory.
 fn at_rest(version: &Version) -> Option<&[u64]> {
     match version.as_slice() {
         [_, AT_REST, rows @ ..] => Some(rows),
@@ -444,7 +451,8 @@ fn at_rest(version: &Version) -> Option<&[u64]> {
     }
 }
 
-/// The deletes that a version has and an earlier one had not; `None` if more has changed.
+/// Returns the deletes that were added between two versions, or `None` if the versions have other
+/// differences.
 fn deletes_since(then: &Version, now: &Version) -> Option<Vec<u64>> {
     let [(rows_then, deletes_then, parts_then), (rows, deletes, parts)] =
         [sections(then)?, sections(now)?];
@@ -452,7 +460,7 @@ fn deletes_since(then: &Version, now: &Version) -> Option<Vec<u64>> {
     (rows == rows_then && parts == parts_then).then(|| since.to_vec())
 }
 
-/// What a version says of rows in memory and of the shard, of deletes and of parts.
+/// Splits a version into its sections: state of the shard and memory, deletes, and parts.
 fn sections(version: &Version) -> Option<(&[u64], &[u64], &[u64])> {
     let (of_shard, rest) = version.split_at_checked(4)?;
     let (&deletes, rest) = rest.split_first()?;

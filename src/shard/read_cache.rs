@@ -1,8 +1,9 @@
-//! What questions have read, decoded: one cache for all shards of an isolate.
+//! The read cache: decoded data of queries, shared by all shards of an isolate.
 //!
-//! An entry is named by the number of its value, which no other content ever has: nothing here is
-//! ever out of date, and what is merged away or wiped just stops being asked for. What is asked for
-//! once does not push out what is asked for often (S3-FIFO). Merges read past it.
+//! The key of an entry contains the number of its value, which never identifies other contents.
+//! Entries are therefore never outdated, and queries stop requesting entries of merged or deleted
+//! values. The cache uses S3-FIFO: data that was requested once does not evict data that is
+//! requested often. Merges bypass the cache.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -21,14 +22,14 @@ use crate::part::directory::Directory;
 use crate::part::values::{Decoded, DecodedAt};
 use crate::scan::kept::{Kept as Answered, Version};
 
-/// What an entry takes beside its contents, bytes.
+/// The overhead of an entry, in bytes.
 const ENTRY_BYTES: u64 = 120;
-/// Its size changes by so much at once.
+/// The step in which the cache's capacity changes, in bytes.
 const STEP_BYTES: usize = 1_000_000;
-/// About what an entry takes in all; only sizes the tables of the cache.
+/// The typical size of an entry, in bytes. It determines only the initial size of the hash tables.
 const TYPICAL_BYTES: u64 = 2_000;
 
-/// Which shard's value, and what of it.
+/// The shard, the value, and the kind of entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct Key {
     shard: u32,
@@ -39,9 +40,9 @@ struct Key {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 enum Of {
     Directory,
-    /// How many times bytes of the body were read.
+    /// The number of recent reads from the body.
     Reads,
-    /// That an answer was looked for, whose name has the number as its hash.
+    /// A recent lookup of a result. The number of the key is the hash of the result's name.
     Asked,
     Decoded {
         group: u32,
@@ -57,7 +58,7 @@ enum Kept {
     Decoded(Decoded),
 }
 
-/// What rows came to, by whatever name and version they are known.
+/// A cached result with its name and version.
 struct Answer {
     name: Vec<u8>,
     version: Version,
@@ -77,10 +78,11 @@ impl Weighter<Key, Kept> for Bytes {
     }
 }
 
-/// Which shard's value, and where the bytes of its body begin.
+/// The shard, the value, and the start of the bytes in the value's body.
 type BytesKey = (u32, Number, u32);
 
-/// Bytes of bodies, those used last first: whatever is read of one follows soon, if at all.
+/// Encoded bytes of bodies, most recently used first. Further reads from the same bytes usually
+/// follow soon.
 #[derive(Default)]
 struct Bodies {
     held: VecDeque<(BytesKey, Rc<Vec<u8>>)>,
@@ -102,7 +104,7 @@ impl Bodies {
         self.shrink(bytes_max);
     }
 
-    /// Holds at most so many bytes, but for those put last.
+    /// Evicts entries until at most `bytes_max` bytes remain. The most recent entry always stays.
     fn shrink(&mut self, bytes_max: usize) {
         while self.bytes > bytes_max && self.held.len() > 1 {
             let gone = self.held.pop_back().map_or(0, |(_, bytes)| bytes.len());
@@ -111,7 +113,7 @@ impl Bodies {
     }
 }
 
-/// Which shard's answer, and the hash of its name.
+/// The shard, and the hash of the result's name.
 type AnswerKey = (u32, u64);
 
 impl Weighter<AnswerKey, Rc<Answer>> for Bytes {
@@ -121,14 +123,16 @@ impl Weighter<AnswerKey, Rc<Answer>> for Bytes {
     }
 }
 
-/// Of all that is kept, what answers may take: reading much for one must not push them out.
+/// The inverse of the share of the capacity for results. Queries that read much data must not evict
+/// results.
 const ANSWERS_SHARE: usize = 3;
-/// The same of bytes that are not decoded: each is wanted once, and what is decoded of it stays.
+/// The inverse of the share for encoded bytes. They are usually decoded once, and the decoded data
+/// stays in the cache.
 const BODIES_SHARE: usize = 6;
 
 /// The cache of an isolate.
 pub(super) struct ReadCache {
-    /// What it may hold, in whole steps.
+    /// The capacity, in units of `STEP_BYTES`.
     steps: Cell<usize>,
     read: RefCell<Cache<Key, Kept, Bytes, FixedState>>,
     bodies: RefCell<Bodies>,
@@ -143,14 +147,14 @@ impl fmt::Debug for ReadCache {
 }
 
 impl ReadCache {
-    /// Holds at most so many bytes.
+    /// Creates a cache with a capacity of at most `bytes_max` bytes.
     pub(super) fn new(bytes_max: usize) -> Self {
         let [read, _, answers] = shares(bytes_max);
         let steps = Cell::new(bytes_max / STEP_BYTES);
         Self { steps, read: cache(read), bodies: RefCell::default(), answers: cache(answers) }
     }
 
-    /// Holds at most so many bytes from now on, or up to a megabyte less.
+    /// Changes the capacity to `bytes_max`, rounded down to whole steps of one megabyte.
     pub(super) fn resize(&self, bytes_max: usize) {
         let steps = bytes_max / STEP_BYTES;
         if self.steps.replace(steps) == steps {
@@ -162,12 +166,12 @@ impl ReadCache {
         self.answers.borrow_mut().set_capacity(answers as u64);
     }
 
-    /// What it may hold, bytes.
+    /// Returns the capacity in bytes.
     pub(super) fn bytes_max(&self) -> usize {
         self.steps.get() * STEP_BYTES
     }
 
-    /// Bytes held.
+    /// Returns the number of bytes in use.
     pub(super) fn bytes(&self) -> usize {
         let read = self.read.try_borrow().map_or(0, |cache| cache.weight());
         let bodies = self.bodies.try_borrow().map_or(0, |bodies| bodies.bytes as u64);
@@ -176,13 +180,13 @@ impl ReadCache {
     }
 }
 
-/// What is decoded, bodies, and answers.
+/// Returns the capacities for decoded data, encoded bytes and results.
 fn shares(bytes_max: usize) -> [usize; 3] {
     let (bodies, answers) = (bytes_max / BODIES_SHARE, bytes_max / ANSWERS_SHARE);
     [bytes_max - bodies - answers, bodies, answers]
 }
 
-/// One of at most so many bytes.
+/// Creates a cache with this capacity.
 fn cache<K: Eq + Hash, V>(bytes_max: usize) -> RefCell<Cache<K, V, Bytes, FixedState>>
 where
     Bytes: Weighter<K, V>,
@@ -193,7 +197,7 @@ where
     RefCell::new(Cache::with(items, bytes_max, Bytes, hasher, lifecycle))
 }
 
-/// The part of the cache that is one shard's.
+/// A shard's view of the cache.
 #[derive(Clone)]
 pub(super) struct ShardReads {
     cache: Rc<ReadCache>,
@@ -224,19 +228,19 @@ impl ShardReads {
         self.put(of, Of::Directory, Kept::Directory(Rc::clone(directory)));
     }
 
-    /// Bytes of a body that begin at `start`.
+    /// Returns cached bytes of a body that begin at `start`.
     pub(super) fn bytes_from(&self, of: Number, start: u32) -> Option<Rc<Vec<u8>>> {
         self.cache.bodies.borrow_mut().get(&(self.shard, of, start))
     }
 
-    /// Keeps bytes of a body; answers how many times some of it were put.
+    /// Caches bytes of a body and counts the read.
     pub(super) fn put_bytes(&self, of: Number, start: u32, bytes: &Rc<Vec<u8>>) {
         let [_, bodies_bytes, _] = shares(self.cache.bytes_max());
         self.cache.bodies.borrow_mut().put((self.shard, of, start), bytes, bodies_bytes);
         self.put(of, Of::Reads, Kept::Reads(self.reads(of) + 1));
     }
 
-    /// How many times bytes of a body were read of late.
+    /// Returns the number of recent reads from a body.
     pub(super) fn reads(&self, of: Number) -> u32 {
         match self.get(of, Of::Reads) {
             Some(Kept::Reads(reads)) => reads,
@@ -244,7 +248,7 @@ impl ShardReads {
         }
     }
 
-    /// What was decoded of a group.
+    /// Returns decoded data of a group.
     pub(super) fn decoded(&self, of: Number, (group, at): (u32, DecodedAt)) -> Option<Decoded> {
         match self.get(of, Of::Decoded { group, at })? {
             Kept::Decoded(decoded) => Some(decoded),
@@ -265,13 +269,14 @@ impl ShardReads {
         self.put(of, Of::Decoded { group, at }, Kept::Decoded(kept));
     }
 
-    /// What rows of that version came to.
+    /// Returns the result for this name and version.
     pub(super) fn answer(&self, name: &[u8], version: &Version) -> Option<Answered> {
         let is_it = |known: &Version| (known == version).then_some(());
         self.answer_of(name, is_it).map(|(kept, ())| kept)
     }
 
-    /// What rows came to, if `look` finds something in the version that they were of.
+    /// Returns the result for this name if `look` accepts its version, together with the value of
+    /// `look`.
     pub(super) fn answer_of<T>(
         &self,
         name: &[u8],
@@ -282,7 +287,7 @@ impl ShardReads {
         Some((answer.kept.clone(), look(&answer.version)?))
     }
 
-    /// Whether what rows came to was looked for under that name of late; from now on it was.
+    /// Whether the result was requested recently under this name. Records the request.
     pub(super) fn was_asked(&self, name: &[u8]) -> bool {
         let of = Number(hash(name));
         let was_asked = self.get(of, Of::Asked).is_some();
@@ -292,7 +297,7 @@ impl ShardReads {
         was_asked
     }
 
-    /// Keeps what rows came to, instead of what it was of another version.
+    /// Caches a result. It replaces a result of the same name and another version.
     pub(super) fn put_answer(&self, name: Vec<u8>, version: Version, kept: Answered) {
         let key = (self.shard, hash(&name));
         let answer = Rc::new(Answer { name, version, kept });

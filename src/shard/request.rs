@@ -1,4 +1,4 @@
-//! What a shard is asked and what it answers, as plain values: `protocol` carries them.
+//! The replies and errors of a shard as plain values. `protocol` encodes them.
 
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::protocol::quota::{OverRate, OverSeries, OverStored};
@@ -6,81 +6,84 @@ pub use crate::protocol::shard::{Counters, Stats, VerifyPage};
 pub use crate::scan::request::Deletion;
 use crate::store::StoreError;
 
-/// An acknowledged write.
+/// The reply to an accepted write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AppendReply {
-    /// Bytes of storage that the shard uses; past `SHARD_SPLIT_BYTES` its group splits.
+    /// The number of storage bytes in use. Above `SHARD_SPLIT_BYTES`, the shard's group is split.
     pub bytes_stored: u64,
-    /// The write sequence that the frame got.
+    /// The write sequence of the frame.
     pub sequence: u64,
-    /// Rows taken.
+    /// The number of accepted rows.
     pub rows: u64,
-    /// Hashes of series of which no row was taken, and why.
+    /// The hashes of rejected series, and the exceeded quota.
     pub rejected: Option<(OverSeries, Vec<u64>)>,
 }
 
-/// Why a shard did not do what it was asked. Nothing of a refused write is stored, except that
-/// after `Store` its outcome is unknown.
+/// The reason why a shard rejected a request. A rejected write stores no rows, except that the
+/// outcome is unknown after `Store`.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// Not open, wiped, or it has seen a newer generation or schema version: refresh and retry.
+    /// The shard is not open, was wiped, or knows a newer generation or schema version. The sender
+    /// must refresh its state and retry.
     #[error("the shard knows newer state than the request")]
     Stale,
-    /// The frame has rows outside the shard's range: refresh the map and split it again.
+    /// The frame has rows outside the shard's range. The sender must refresh the group's map and
+    /// divide the rows again.
     #[error("the write has points outside the shard's time range")]
     OutOfRange,
-    /// The write or delete reaches behind the fence of a split: repeat it later.
+    /// The write or delete reaches times that a split is moving. The sender must repeat it later.
     #[error("a split is moving these times to another shard")]
     Changing,
-    /// A column has another type on this shard.
+    /// The column has another type on this shard.
     #[error("column {} has another type on this shard", column.0)]
     TypeConflict {
-        /// Of which measurement.
+        /// The column's measurement.
         measurement: MeasurementId,
-        /// Which column.
+        /// The column's id.
         column: ColumnId,
     },
     /// The measurement was dropped.
     #[error("measurement {} was dropped", measurement.0)]
     RetiredMeasurement {
-        /// Which.
+        /// The measurement's id.
         measurement: MeasurementId,
     },
-    /// The object is full: writes are refused; reads and deletes go on.
+    /// The storage of the object is full. The shard rejects writes but continues to accept reads
+    /// and deletes.
     #[error(
         "the shard's storage is full ({bytes} of {limit} bytes): delete data or split its group"
     )]
     Full {
-        /// Bytes used.
+        /// The number of bytes in use.
         bytes: u64,
-        /// `SHARD_FULL_BYTES`.
+        /// The limit, `SHARD_FULL_BYTES`.
         limit: u64,
     },
-    /// So many parts wait to be merged that a write must wait too: repeat it in a second.
+    /// The shard has too many unmerged parts. The sender must repeat the write after a second.
     #[error("the shard has {parts} parts to merge: repeat the write in a second")]
     Behind {
-        /// How many.
+        /// The number of parts.
         parts: u64,
     },
-    /// A limit of what may be done in a minute is reached.
+    /// A rate limit per minute is exceeded.
     #[error("{0}")]
     OverRate(OverRate),
-    /// A limit of what may be stored is reached.
+    /// A storage quota is exceeded.
     #[error("{0}")]
     OverStored(OverStored),
     /// The frame cannot be decoded.
     #[error("malformed frame: {0}")]
     Malformed(String),
-    /// The question cannot be evaluated.
+    /// The query cannot be evaluated.
     #[error("{0}")]
     Invalid(String),
-    /// Stored data that the request needs fails its checksum.
+    /// Stored data that the request needs is damaged.
     #[error("damaged block: {block}")]
     Damaged {
-        /// Which.
+        /// The name of the damaged block.
         block: String,
     },
-    /// The store failed; whether a write happened is unknown.
+    /// The store failed. A write may have succeeded.
     #[error("{0}")]
     Store(StoreError),
 }

@@ -1,5 +1,6 @@
-//! A fresh shard that becomes what a point of a backup says. Its values come first, one by one,
-//! then the rows that name them, in one transaction: before it the shard is empty.
+//! Restores a snapshot of a backup into a new shard. The values are written first, one at a time.
+//! Then one transaction writes the rows that refer to them. The shard is empty before that
+//! transaction.
 
 use super::Shard;
 use super::backup::{PointRow, read_rows};
@@ -13,14 +14,15 @@ use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
 impl<S: Store> Shard<S> {
-    /// How far the shard is filled.
+    /// Returns the progress of the restore.
     pub(super) fn filled(&mut self) -> Result<FromShardBackup, Refusal> {
         let is_installed = self.load()?.state.restored != 0;
         let values = if is_installed { 0 } else { self.values_there()? };
         Ok(FromShardBackup::Filled { values, is_installed })
     }
 
-    /// Rows of values that follow each other from the first key on: a few reads, however many.
+    /// Returns the number of consecutive value rows, starting with the first key. A binary search
+    /// needs few reads.
     fn values_there(&self) -> Result<u64, StoreError> {
         let is_there =
             |key: u64| Ok::<bool, StoreError>(self.store.head(Table::Value, key)?.is_some());
@@ -28,7 +30,7 @@ impl<S: Store> Shard<S> {
         while is_there(missing - 1)? {
             (there, missing) = (missing, missing * 2);
         }
-        // `there` of them are, and not as many as `missing`.
+        // Invariant: `there` rows exist, and fewer than `missing`.
         while missing - there > 1 {
             let middle = there + (missing - there) / 2;
             if is_there(middle - 1)? { there = middle } else { missing = middle }
@@ -36,8 +38,7 @@ impl<S: Store> Shard<S> {
         Ok(there)
     }
 
-    /// Puts the value of a position into its row. What comes late, once the point is there, changes
-    /// nothing.
+    /// Writes the value at a position. A late message after the end of the restore has no effect.
     pub(super) fn put_value(
         &mut self,
         position: u64,
@@ -56,8 +57,8 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Done)
     }
 
-    /// Makes a fresh shard what the point says: with its own settings, and without what only the
-    /// source had, such as the fence of a split.
+    /// Installs the snapshot in a new shard. The shard keeps its own settings, and does not take
+    /// over the source's other state, such as the fence of a split.
     pub(super) fn install(&mut self, point: &[u8]) -> Result<FromShardBackup, Refusal> {
         let loaded = self.load()?;
         let mark = u64::from(backup::checksum(point)) + 1;
@@ -86,7 +87,7 @@ impl<S: Store> Shard<S> {
             }
             state.write(store, &manifest)
         });
-        // Whether it was written or not: what is in memory is of the empty shard.
+        // The memory describes the empty shard and must be dropped, even if the write failed.
         self.loaded = None;
         self.running = None;
         self.cache.clear();
@@ -95,7 +96,7 @@ impl<S: Store> Shard<S> {
     }
 }
 
-/// Only a shard that never had a row is filled.
+/// Checks that the shard never contained rows.
 fn check_fresh(loaded: &Loaded) -> Result<(), Refusal> {
     let is_fresh = loaded.manifest.parts().is_empty() && loaded.wal.next_sequence() == 1;
     if is_fresh { Ok(()) } else { Err(malformed("the shard is not empty")) }

@@ -1,5 +1,5 @@
-//! Parts that nobody may see any more: past their retention, or behind the end of the range. And
-//! tombstones that hide nothing any more.
+//! Drops parts without visible rows: parts that have expired, and parts after the end of the
+//! shard's range. Deletes tombstones that are no longer needed.
 
 use super::Shard;
 use super::answers;
@@ -8,16 +8,16 @@ use super::load::Loaded;
 use super::request::Refusal;
 use crate::store::{Store, Table};
 
-/// Tombstones deleted by one event.
+/// The maximum number of tombstones that one event deletes.
 const TOMBSTONES_PER_EVENT: usize = 100;
 
-/// When there is something to drop.
+/// Returns the time at which parts or tombstones can be dropped, in nanoseconds.
 pub(super) fn due(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     let plan = loaded.plan(now_ns);
     match (plan.has_garbage, loaded.state.settings.duration_ns) {
         (true, _) => Some(now_ns),
         (false, 0) => None,
-        // The first moment at which the latest row of the parts is too old.
+        // The first time at which the latest row of the parts has expired.
         (false, duration_ns) => {
             let last_ns = plan.first_expiry_ns?;
             Some(last_ns.saturating_add(duration_ns).saturating_add(1))
@@ -26,7 +26,7 @@ pub(super) fn due(loaded: &Loaded, now_ns: i64) -> Option<i64> {
 }
 
 impl<S: Store> Shard<S> {
-    /// Drops what is due.
+    /// Drops the expired parts and unneeded tombstones.
     pub(super) fn reclaim(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         let duration_ns = loaded.state.settings.duration_ns;
@@ -42,7 +42,7 @@ impl<S: Store> Shard<S> {
             manifest.drop_part(id);
         }
         let spent: Vec<u64> = loaded.spent().take(TOMBSTONES_PER_EVENT).collect();
-        // A tombstone's sequence is not given to a frame although nothing records it any more.
+        // The head moves past the sequences of deleted tombstones, so that no frame gets them.
         let sequences = spent.iter().filter_map(|key| loaded.tombstones.get(key));
         let last = sequences.map(|tombstone| tombstone.sequence).max().unwrap_or_default();
         self.commit(

@@ -1,36 +1,36 @@
-//! Remembers what was counted of a shard's series, as long as it is so.
+//! Caches the estimated number of series in a shard.
 
 use std::cell::RefCell;
 
 use super::manifest::Part;
 use crate::model::series_sketch::SeriesSketch;
 
-/// What is known of how many series there are.
+/// The sketches of a shard's series.
 #[derive(Debug, Default)]
 pub(super) struct SeriesCount {
-    /// Those of all parts; `None` until somebody asks.
+    /// The series of all parts, or `None` until requested.
     parts: RefCell<Option<SeriesSketch>>,
-    /// Those of the log; `None` until somebody asks, or writes with a limit.
+    /// The series of the log, or `None` until requested or until a write with a quota.
     log: Option<SeriesSketch>,
 }
 
 impl SeriesCount {
-    /// The parts are others.
+    /// Drops the sketch of the parts after the parts have changed.
     pub(super) fn forget_parts(&self) {
         self.parts.take();
     }
 
-    /// The log is empty.
+    /// Drops the sketch of the log after a flush.
     pub(super) fn forget_log(&mut self) {
         self.log = None;
     }
 
-    /// The series of the log, from which on appended frames are counted.
+    /// Sets the series of the log. Later frames are added to the sketch.
     pub(super) fn begin_log(&mut self, log: SeriesSketch) {
         self.log = Some(log);
     }
 
-    /// Those of the parts, which are all there are, and of the log.
+    /// Returns the series of the log and of `parts`, which must be all parts.
     pub(super) fn of<'a>(&self, parts: impl Iterator<Item = &'a Part>) -> SeriesSketch {
         let mut known = self.parts.borrow_mut();
         let union = || {
@@ -43,12 +43,12 @@ impl SeriesCount {
         all
     }
 
-    /// Counts a frame that was appended.
+    /// Adds the series of an appended frame.
     pub(super) fn append(&mut self, frame: &SeriesSketch) {
         self.log.iter_mut().for_each(|log| log.merge(frame));
     }
 
-    /// Whether frames that are appended are counted.
+    /// Whether appended frames are counted.
     pub(super) fn counts_frames(&self) -> bool {
         self.log.is_some()
     }

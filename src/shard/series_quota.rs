@@ -1,5 +1,5 @@
-//! Estimates how many series a shard has, and takes no new ones where a database has as many as it
-//! may. Why it is an estimate, and how good: `docs/design/quotas.md`.
+//! Estimates the number of series in a shard, and rejects new series if the database has reached
+//! its quota. `docs/design/quotas.md` describes the accuracy of the estimate.
 
 use std::cell::Cell;
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,36 +26,36 @@ use crate::protocol::shard::Stamp;
 use crate::scan::reader::ReadStats;
 use crate::store::Store;
 
-/// What is read for the unknown series of one write, encoded bytes; a look costs some as well.
-/// Series that are not found by then count as new.
+/// The maximum number of encoded bytes that are read to find the unknown series of one write. Each
+/// lookup adds `LOOK_BYTES`. Series that are not found within this limit count as new.
 const LOOK_BYTES_MAX: u64 = 4_000_000;
-/// What one look for one series in one part is counted as, bytes.
+/// The cost of a lookup of one series in one part, in bytes.
 const LOOK_BYTES: u64 = 200;
 
-/// A frame without the series that are too many.
+/// A frame without the rejected series.
 pub(super) struct Trimmed {
-    /// What is left of it; `None` if nothing is.
+    /// The remaining frame, or `None` if no rows remain.
     pub frame: Option<Vec<u8>>,
-    /// Why.
+    /// The exceeded quota.
     pub over: OverSeries,
-    /// Hashes of the series that are left out, each once.
+    /// The hashes of the rejected series, without duplicates.
     pub rejected: Vec<u64>,
 }
 
-/// A series of a frame that the memtable does not know.
+/// A series of a frame that is not in the memtable.
 struct Unknown {
     key: SeriesKey,
     hash: u64,
 }
 
 impl Loaded {
-    /// Of the hashes by which series are counted: nobody who writes knows it.
+    /// Returns the seed of series hashes. Clients do not know it.
     pub(super) fn series_seed(&self) -> u64 {
         let settings = &self.state.settings;
         value_hash(settings.group << 16 ^ u64::from(settings.shard), &settings.database.0)
     }
 
-    /// Adds the series of a table of a frame.
+    /// Adds the series of a frame's table to a sketch.
     pub(super) fn count_series(&self, table: &FrameTable, sketch: &mut SeriesSketch) {
         for hash in self.hashes(table) {
             sketch.add(hash);
@@ -66,18 +66,18 @@ impl Loaded {
         table.block.series.hashes(self.series_seed(), table.measurement, &table.tag_ids)
     }
 
-    /// There are no more series than this.
+    /// Returns an upper bound for the number of series.
     fn series_at_most(&self) -> u64 {
         let parts = self.manifest.parts().values().map(|part| part.series);
         parts.fold(self.log_rows, u64::saturating_add)
     }
 
-    /// About how many series the parts, the log and `more` have together.
+    /// Estimates the number of series in the parts, the log and `more` together.
     pub(super) fn series(&self, more: &SeriesSketch) -> u64 {
         let parts = self.manifest.parts().values();
         let mut all = self.series.of(parts.clone());
         all.merge(more);
-        // Parts of earlier releases say only how many they have.
+        // Parts of earlier releases have no sketch, only a number of series.
         let least = parts.map(|part| part.series).max().unwrap_or(0);
         let most = self.series_at_most().saturating_add(more.estimate());
         all.estimate().clamp(least, most.max(least))
@@ -85,14 +85,14 @@ impl Loaded {
 }
 
 impl<S: Store> Shard<S> {
-    /// About how many series there are.
+    /// Estimates the number of series in the shard.
     pub(super) fn series_known(&mut self) -> Result<u64, Refusal> {
         self.count_log()?;
         Ok(self.load()?.series(&SeriesSketch::default()))
     }
 
-    /// The frame without new series, if it would make more than a database may have; `None` where
-    /// all of it may be kept, whoever has a limit or none.
+    /// Removes new series from a frame if they would exceed the database's quota. Returns `None` if
+    /// the whole frame can be stored.
     pub(super) fn over_series(
         &mut self,
         frame: &[u8],
@@ -120,7 +120,7 @@ impl<S: Store> Shard<S> {
         self.trim(frame, over, share.saturating_sub(stored))
     }
 
-    /// Counts the series of the log, if that was not done.
+    /// Counts the series of the log if they are not counted yet.
     fn count_log(&mut self) -> Result<(), Refusal> {
         if self.load()?.series.counts_frames() {
             return Ok(());
@@ -145,8 +145,8 @@ impl<S: Store> Shard<S> {
         Ok(log)
     }
 
-    /// Those of the rows in storage, a frame at a time: to be counted, an object that was evicted
-    /// needs no memtable.
+    /// Counts the series of the log one frame at a time. An evicted object therefore needs no
+    /// memtable for the count.
     fn series_of_frames(&mut self) -> Result<SeriesSketch, Refusal> {
         self.load()?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
@@ -154,13 +154,13 @@ impl<S: Store> Shard<S> {
         let sequences: Vec<u64> = loaded.wal.frames().keys().copied().collect();
         for sequence in sequences {
             let Some(bytes) = loaded.wal.read(&self.store, sequence)? else { continue };
-            // Who reads its rows reports a frame that is damaged.
+            // Damaged frames are reported by queries that read their rows.
             let _ = frame::decode_each(&bytes, |table| loaded.count_series(&table, &mut log));
         }
         Ok(log)
     }
 
-    /// Leaves out what is new of the series of a frame, but for the first `room`.
+    /// Removes the new series of a frame, except the first `room` of them.
     fn trim(
         &mut self,
         frame: &[u8],
@@ -206,7 +206,7 @@ impl<S: Store> Shard<S> {
         Ok(Some(Trimmed { frame, over, rejected: rejected.into_iter().collect() }))
     }
 
-    /// The hashes of those series of a frame that neither the memtable nor a part has.
+    /// Returns the hashes of the frame's series that are neither in the memtable nor in a part.
     fn new_series(&mut self, tables: &[FrameTable]) -> Result<BTreeSet<u64>, Refusal> {
         let memtable = self.memtable()?;
         let found = self.unknown_to(&memtable, tables);
@@ -215,7 +215,7 @@ impl<S: Store> Shard<S> {
         unknown.sort_by_key(|unknown| unknown.key.clone());
         unknown.dedup_by(|a, b| a.key == b.key);
         let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
-        // Whoever goes on writing has done so lately.
+        // Searches the newest parts first, because active series have recent rows.
         let mut parts: Vec<&Part> = loaded.manifest.parts().values().collect();
         parts.sort_by_key(|part| std::cmp::Reverse(part.hi));
         let (stats, mut looks) = (Rc::default(), 0);
@@ -226,7 +226,7 @@ impl<S: Store> Shard<S> {
             let rows = PartRows::of(&loaded.manifest, part);
             let values = CachedValues::counting(&*self.store, &self.reads, rows, &stats);
             match look_in(part, values, &mut unknown, (&stats, &mut looks)) {
-                // What is damaged is no reason to lose what comes: whatever it has counts as new.
+                // Damage does not fail the write. The series of a damaged part count as new.
                 Ok(()) | Err(ReadError::Damaged { .. }) => {}
                 Err(error) => return Err(self.lost(refusal(error))),
             }
@@ -235,8 +235,8 @@ impl<S: Store> Shard<S> {
         Ok(new)
     }
 
-    /// The series of a frame that the memtable does not know: those that a part may have, and the
-    /// hashes of others.
+    /// Returns the series of a frame that are not in the memtable: series that a part may contain,
+    /// and the hashes of series that no part can contain.
     fn unknown_to(
         &mut self,
         memtable: &Memtable,
@@ -269,7 +269,8 @@ impl<S: Store> Shard<S> {
     }
 }
 
-/// Takes those that a part has out of `unknown`, which ascend, as long as there is work left.
+/// Removes the series that a part contains from `unknown`, which must be sorted. Stops when
+/// `LOOK_BYTES_MAX` is reached.
 fn look_in<S: Store>(
     part: &Part,
     values: CachedValues<'_, S>,

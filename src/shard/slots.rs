@@ -1,28 +1,29 @@
-//! Slots of time, by which parts are cut: as wide as the policy's shard group duration, or so many
-//! times wider that few are occupied. Old parts stay as they were cut.
+//! Time slots, which divide rows into parts. A slot is as wide as the policy's shard group
+//! duration, doubled until few slots are occupied. Existing parts keep their times if the width
+//! changes.
 
 use std::collections::BTreeSet;
 
 use super::manifest::Part;
 use crate::model::time::TimeRange;
 
-/// Slots that rows may lie in before slots get wider.
+/// The maximum number of occupied slots before the slots become wider.
 const SLOTS_MAX: usize = 64;
 
-/// A width of slots, nanoseconds, above 0.
+/// The width of all slots, in nanoseconds, above 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Slots {
     pub(super) width_ns: i64,
 }
 
 impl Slots {
-    /// Of a width; 0 and less count as 1.
+    /// Creates slots of this width, at least 1.
     pub(super) fn of(width_ns: i64) -> Self {
         Self { width_ns: width_ns.max(1) }
     }
 
-    /// The narrowest ones, `window_ns` or that doubled some times, of which `parts` and `times_ns`
-    /// touch few.
+    /// Returns the narrowest slots of which `parts` and `times_ns` touch at most `SLOTS_MAX`. The
+    /// width is `window_ns`, doubled as often as necessary.
     pub(super) fn few<'a>(
         window_ns: i64,
         parts: impl Iterator<Item = &'a Part> + Clone,
@@ -58,14 +59,14 @@ impl Slots {
         occupied.len() <= SLOTS_MAX
     }
 
-    /// Adds the slots that some times touch, until there are more than `most`.
+    /// Adds the slots of these times, until the set has more than `most` slots.
     fn touch<'a>(
         self,
         times_ns: impl Iterator<Item = &'a i64>,
         most: usize,
         slots: &mut BTreeSet<i64>,
     ) {
-        // Times come in runs: a division for each would take as long as the rest.
+        // Consecutive times usually have the same slot, which saves a division for each time.
         let mut last: Option<TimeRange> = None;
         for &time_ns in times_ns {
             if last.is_none_or(|last| !last.contains(time_ns)) {
@@ -79,7 +80,7 @@ impl Slots {
         }
     }
 
-    /// The first and the last slot that parts touch; `None` of no part.
+    /// Returns the first and the last slot that the parts touch, or `None` without parts.
     pub(super) fn span<'a>(
         self,
         parts: impl Iterator<Item = &'a Part> + Clone,
@@ -88,18 +89,18 @@ impl Slots {
         first.zip(parts.map(|part| self.at(part.max_ns)).max())
     }
 
-    /// The slot of a time.
+    /// Returns the slot of a time.
     pub(super) fn at(self, time_ns: i64) -> i64 {
         time_ns.div_euclid(self.width_ns)
     }
 
-    /// The times of a slot.
+    /// Returns the time range of a slot.
     pub(super) fn time(self, slot: i64) -> TimeRange {
         let start = |slot: i64| slot.saturating_mul(self.width_ns);
         TimeRange::new(start(slot), start(slot.saturating_add(1)))
     }
 
-    /// The slots that some times touch, ascending.
+    /// Returns the slots of these times, ascending.
     pub(super) fn of_times<'a>(self, times_ns: impl Iterator<Item = &'a i64>) -> BTreeSet<i64> {
         let mut touched = BTreeSet::new();
         self.touch(times_ns, usize::MAX, &mut touched);
@@ -118,7 +119,7 @@ mod tests {
         assert_eq!((width_ns(&[]), width_ns(&in_order)), (10, 10));
         let longer: Vec<i64> = (0..641).collect();
         assert_eq!(width_ns(&longer), 20);
-        // Where nothing lies nothing counts.
+        // Empty slots do not count.
         assert_eq!(width_ns(&[i64::MIN + 2, 5, i64::MAX - 1]), 10);
         let ends: Vec<i64> = (0..100).map(|n| i64::MIN / 100 * n).collect();
         assert!(width_ns(&ends) < i64::MAX && width_ns(&ends) > i64::MAX / 100);

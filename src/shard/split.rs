@@ -1,4 +1,5 @@
-//! A shard as the source of a split: where to cut, the fence while rows are copied away, the cut.
+//! The shard as the source of a split: it chooses the split time, rejects writes after that time
+//! while rows are copied, and then ends its range.
 
 use super::Shard;
 use super::load::Loaded;
@@ -9,7 +10,7 @@ use crate::model::time::H_NS;
 use crate::protocol::shard::ShardSettings;
 use crate::store::Store;
 
-/// What an object without data takes, about.
+/// The approximate size of an object without data, in bytes.
 const EMPTY_BYTES: u64 = 200_000;
 
 impl<S: Store> Shard<S> {
@@ -24,14 +25,15 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Bytes of storage without rows that nothing needs, which are written anew before it grows.
+    /// Returns the storage size without unused rows, which are reused before the storage grows. The
+    /// result is at most twice the size of parts and log, plus `EMPTY_BYTES`.
     pub(super) fn weight(&self, bytes: u64) -> u64 {
         let Some(loaded) = self.loaded.as_ref() else { return bytes };
         bytes.min(loaded.held_bytes().saturating_mul(2).saturating_add(EMPTY_BYTES))
     }
 
-    /// Bytes in use and where to cut. Flushes, so that everything lies in parts, whose times are
-    /// known; rows of flushed frames go too.
+    /// Returns the bytes in use and the best split time. Flushes the log first, because only parts
+    /// have known times, and deletes the rows of flushed frames.
     ///
     /// # Errors
     /// [`Refusal::Stale`], [`Refusal::Full`], [`Refusal::Store`].
@@ -43,13 +45,14 @@ impl<S: Store> Shard<S> {
         let loaded = self.load()?;
         let at_ns = choose(loaded, now_ns);
         let held = loaded.held_bytes();
-        // Of a nearly empty object's bytes most are SQLite's own: a split would move none of them.
+        // SQLite itself uses most bytes of a nearly empty object, and a split would not move them.
         let bytes = self.store.bytes()?;
         Ok((bytes.min(held.saturating_mul(4)), at_ns))
     }
 
-    /// Takes settings whose range ends earlier: what lies behind the end was copied away, and
-    /// nobody sees it from now on. Parts that have nothing else are dropped, the others scrubbed.
+    /// Applies settings with an earlier end of the range. Rows after the end were copied to another
+    /// shard and become invisible. Parts that contain only such rows are dropped; other parts are
+    /// scrubbed.
     pub(super) fn cut(&mut self, settings: &ShardSettings) -> Result<(), Refusal> {
         let loaded = self.load()?;
         let mut manifest = loaded.manifest.clone();
@@ -58,22 +61,23 @@ impl<S: Store> Shard<S> {
             manifest.drop_part(part.id);
         }
         self.commit(manifest, None, |state| state.settings = settings.clone(), |_, _| Ok(()))?;
-        // Replayed without the hidden rows when it is needed again.
+        // The next use replays the log without the hidden rows.
         self.cache.take_memtable();
         Ok(())
     }
 }
 
 impl Loaded {
-    /// Bytes of all parts and of the log.
+    /// Returns the size of all parts and of the log, in bytes.
     fn held_bytes(&self) -> u64 {
         let parts: u64 = self.manifest.parts().values().map(|part| part.bytes).sum();
         parts.saturating_add(self.wal.bytes())
     }
 }
 
-/// The earliest time with at most half of the parts' bytes at or after it; just after now when
-/// no more than that moves and what was written last is of now.
+/// Returns the earliest time with at most half of the parts' bytes at or after it. If the latest
+/// flush contains current data and at most half of the bytes would move, it returns a time shortly
+/// after now.
 fn choose(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     let range = loaded.state.settings.range;
     let parts: Vec<&Part> = loaded.manifest.parts().values().collect();
@@ -86,14 +90,15 @@ fn choose(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     if is_live(&parts, now_ns) && inside(&soon_ns) && at_or_after(soon_ns) * 2 <= total {
         return Some(soon_ns);
     }
-    // The later, the less: look for the first time at which it is at most half.
+    // Fewer bytes follow a later time. A binary search finds the first time with at most half of
+    // the bytes.
     let (mut low, mut high) = (first_ns, range.end_ns);
     while low < high {
         let middle = low.saturating_add_unsigned(high.abs_diff(low) / 2);
         if at_or_after(middle) * 2 <= total { high = middle } else { low = middle + 1 }
     }
-    // Where a window starts a slot may, so that few parts lie across: taken if that still moves a
-    // good part of the bytes.
+    // Prefers the next start of a window, if at least a quarter of the bytes follow it. A slot may
+    // start there, so that few parts cross the split time.
     let window_ns = loaded.state.settings.window_ns.max(1);
     let window = low.saturating_sub(1).div_euclid(window_ns).checked_add(1);
     let window = window.and_then(|window| window.checked_mul(window_ns));
@@ -101,7 +106,7 @@ fn choose(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     even.or(Some(low)).filter(inside)
 }
 
-/// Bytes of a part at or after a time, taken to be spread evenly over its times.
+/// Returns the bytes of a part at or after a time, if they are spread evenly over the part's times.
 fn bytes_after(part: &Part, time_ns: i64) -> u64 {
     let span = part.max_ns.abs_diff(part.min_ns);
     if time_ns <= part.min_ns {
@@ -110,13 +115,13 @@ fn bytes_after(part: &Part, time_ns: i64) -> u64 {
     if time_ns > part.max_ns {
         return 0;
     }
-    // 31 bits of the times are enough, and leave 33 for the bytes.
+    // The upper 31 bits of the times are sufficient, and leave 33 bits for the bytes.
     let shift = 33_u32.saturating_sub(span.leading_zeros());
     let after = part.max_ns.abs_diff(time_ns) >> shift;
     part.bytes.saturating_mul(after) / (span >> shift).max(1)
 }
 
-/// Whether at least half of what the last flush wrote reaches the last hour.
+/// Whether at least half of the last flush's bytes are in parts that reach the last hour.
 fn is_live(parts: &[&Part], now_ns: i64) -> bool {
     let last = parts.iter().map(|part| part.hi).max();
     let flushed = parts.iter().filter(|part| Some(part.hi) == last);

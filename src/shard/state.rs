@@ -1,4 +1,4 @@
-//! The rows that say what a shard is: its state beside the manifest, and what was dropped.
+//! The rows of table `state`: the shard's state with its manifest, and the dropped measurements.
 
 use std::collections::BTreeSet;
 
@@ -13,34 +13,33 @@ use crate::protocol::shard::ShardSettings;
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// The key of the state row.
 pub(super) const STATE_KEY: u64 = 0;
-/// The key of the row of retired measurements.
 pub(super) const RETIRED_KEY: u64 = 1;
 
-/// Of a state row without a body: shards had one before there were parts.
+/// The error for a state row without a body, as written before parts existed.
 const WITHOUT_MANIFEST: &str =
     "it was written by an earlier development build: export it with that build";
 
-/// The head of the state row, whose body is the manifest. Written when the shard is opened or
-/// configured, and with every change of its parts.
+/// The head of the state row, whose body is the manifest. It is written when the shard is opened or
+/// configured, and with every change of the parts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct State {
-    /// Without `retired`, which is a row of its own.
+    /// The settings. `retired` is empty, because a separate row contains it.
     pub settings: ShardSettings,
-    /// Refuses everything but being wiped.
+    /// Whether the shard rejects every operation except a wipe.
     pub closed: bool,
-    /// Of the last split that this shard was a source of.
+    /// The fence of the last split from this shard.
     #[serde(default)]
     pub fence: Fence,
-    /// Frames up to this write sequence are in parts.
+    /// The flushed head: frames up to this write sequence are in parts.
     pub head: u64,
-    /// The highest schema version that a flushed frame carried.
+    /// The highest schema version of a flushed frame.
     pub schema_version: u64,
     pub counters: Counters,
     #[serde(default)]
     pub slot_writes: SlotWrites,
-    /// Of a shard that a backup has filled: one more than the checksum of its point; else 0.
+    /// The checksum of the restored snapshot plus one, or 0 if the shard was not restored from a
+    /// backup.
     #[serde(default)]
     pub restored: u64,
 }
@@ -78,7 +77,8 @@ impl State {
     }
 }
 
-/// Measurements that were dropped. Up to ten thousand: what every flush writes is without them.
+/// Reads the dropped measurements. They have a separate row, because every flush rewrites the state
+/// row, and the list can have ten thousand entries.
 pub(super) fn read_retired<S: Store>(store: &S) -> Result<BTreeSet<MeasurementId>, Refusal> {
     let Some(bytes) = store.head(Table::State, RETIRED_KEY)? else { return Ok(BTreeSet::new()) };
     let damaged = |why| Refusal::Damaged { block: format!("retired measurements: {why}") };
@@ -86,7 +86,7 @@ pub(super) fn read_retired<S: Store>(store: &S) -> Result<BTreeSet<MeasurementId
     Ok(retired.into_iter().collect())
 }
 
-/// Takes the place of what was stored.
+/// Replaces the stored list of dropped measurements.
 pub(super) fn write_retired<S: Store>(
     store: &S,
     retired: &BTreeSet<MeasurementId>,

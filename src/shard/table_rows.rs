@@ -1,11 +1,11 @@
-//! Reads the heads of a table's rows, a bounded number at a time.
+//! Reads the heads of a table in batches.
 
 use crate::store::{KEY_MAX, Store, StoreError, Table};
 
-/// Heads fetched at a time.
+/// The number of heads in a batch.
 const HEADS_PER_READ: u32 = 1_000;
 
-/// Calls `take` with every head of a table from key `from` on.
+/// Calls `take` with every head of a table, starting with key `from`.
 pub(super) fn each_head<S: Store>(
     store: &S,
     table: Table,

@@ -1,4 +1,4 @@
-//! What a DELETE leaves until merges have left the rows out: which rows it hides.
+//! Tombstones: the rows that a DELETE hides until merges remove them.
 
 use std::rc::Rc;
 
@@ -21,35 +21,35 @@ use crate::scan::request::{Comparison, Operand, Predicate};
 use crate::store::row;
 use crate::store::{Store, Table};
 
-/// Hides matching rows of write sequences below `before`.
+/// A tombstone, which hides matching rows with write sequences below `before`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) struct Tombstone {
-    /// Its own write sequence.
+    /// The tombstone's write sequence.
     pub sequence: u64,
-    /// At most its own sequence.
+    /// The limit of hidden write sequences, at most `sequence`.
     pub before: u64,
     pub deletions: Vec<Deletion>,
 }
 
 impl Tombstone {
-    /// Writes its row. Nothing of what it hides stays in answers.
+    /// Writes the row, and deletes all cached results, which may contain hidden rows.
     pub(super) fn write<S: Store>(&self, store: &S, key: u64) -> Result<(), Refusal> {
         answers::forget(store)?;
         Ok(store.put(Table::Tombstone, key, &row::encode(self)?, b"")?)
     }
 
-    /// Whether rows of a part that it speaks of may lie inside its times.
+    /// Whether the times of a deletion overlap the part.
     pub(super) fn overlaps(&self, part: &Part) -> bool {
         let time = part.extent().time;
         self.deletions.iter().any(|deletion| deletion.time.overlaps(&time))
     }
 
-    /// Whether it has still to be applied to the part, and may hide rows of it.
+    /// Whether the tombstone was not yet applied to the part and may hide rows in it.
     pub(super) fn may_hide_rows_of(&self, part: &Part) -> bool {
         part.is_open_to(self.sequence, self.before) && self.overlaps(part)
     }
 
-    /// What may hide rows of a measurement inside some times.
+    /// Returns the deletions that may hide rows of a measurement in a time range.
     pub(super) fn touching(
         &self,
         measurement: MeasurementId,
@@ -61,7 +61,7 @@ impl Tombstone {
 }
 
 impl Loaded {
-    /// What is hidden of a table of a frame.
+    /// Returns the hidden rows in a table of a frame.
     pub(super) fn hidden_of_frame(
         &self,
         sequence: u64,
@@ -87,13 +87,13 @@ impl Loaded {
             };
             Ok(Hidden { series, time: deletion.time })
         };
-        // Behind the end of the range lies what a split has moved away.
+        // A split has moved the rows after the end of the range to another shard.
         let beyond = TimeRange::new(self.state.settings.range.end_ns, i64::MAX);
         let moved = beyond.overlaps(&time).then(|| Ok(Hidden { series: all(), time: beyond }));
         deletions.map(hides).chain(moved).collect()
     }
 
-    /// What is hidden of parts that are merged from now on.
+    /// Returns the hidden rows for merges that start now.
     pub(super) fn hidden_of_merge<S: Store>(
         &mut self,
         store: &S,
@@ -121,7 +121,7 @@ impl Loaded {
     }
 }
 
-/// A predicate on tags as a condition on keys of this tag order.
+/// Converts a predicate on tags to a condition on series keys with this tag order.
 fn condition(predicate: &Predicate, tag_order: &[ColumnId]) -> Result<Condition, Refusal> {
     let text = |operand: &Operand| match operand {
         Operand::Tag(tag) => {
@@ -155,7 +155,7 @@ fn condition(predicate: &Predicate, tag_order: &[ColumnId]) -> Result<Condition,
     })
 }
 
-/// Rows of some series inside a time range.
+/// The rows of some series in a time range.
 #[derive(Clone, Debug)]
 pub(super) struct Hidden {
     series: Vec<bool>,
@@ -163,7 +163,7 @@ pub(super) struct Hidden {
 }
 
 impl Hidden {
-    /// Everything of the series that are true.
+    /// Hides all rows of the series whose element is `true`.
     pub(super) fn of_series(series: Vec<bool>) -> Self {
         Self { series, time: TimeRange::ALL }
     }
@@ -173,7 +173,7 @@ impl Hidden {
     }
 }
 
-/// The table without the rows that any of `hidden` hides.
+/// Returns the table without the rows that an element of `hidden` matches.
 pub(super) fn without(table: FrameTable, hidden: &[Hidden]) -> FrameTable {
     let keys = table.block.row_series.iter().zip(&table.block.times_ns);
     let rows: Vec<u32> = (0..)
@@ -186,18 +186,18 @@ pub(super) fn without(table: FrameTable, hidden: &[Hidden]) -> FrameTable {
     }
     let left = |column: &Column| rows.iter().any(|&row| column.validity.is_valid(row as usize));
     let fields = table.block.fields.iter().enumerate();
-    // Series and columns that lost everything are not shown as alive.
+    // Removes columns without remaining values, so that they are not listed as existing.
     let fields: Vec<usize> = fields.filter(|(_, column)| left(column)).map(|(at, _)| at).collect();
     let field_ids = fields.iter().filter_map(|&at| table.field_ids.get(at).copied()).collect();
     FrameTable { block: table.block.extract(&rows, &fields), field_ids, ..table }
 }
 
-/// Checks that a predicate looks at tags only and that its regexes compile.
+/// Checks that a predicate uses only tags, and that its regular expressions compile.
 pub(super) fn check(predicate: &Predicate) -> Result<(), Refusal> {
     matching(predicate, &[], &SeriesTable::default()).map(|_| ())
 }
 
-/// For each series whether the predicate holds.
+/// Evaluates the predicate for each series.
 fn matching(
     predicate: &Predicate,
     tag_ids: &[ColumnId],
@@ -229,7 +229,7 @@ fn matching(
     }
 }
 
-/// An operand's text by number of the series.
+/// Returns a function from the number of a series to the text of an operand.
 fn text<'a>(
     operand: &'a Operand,
     tag_ids: &[ColumnId],

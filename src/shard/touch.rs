@@ -1,5 +1,5 @@
-//! What a frame of the log touches, as the head of its first row says: all that an object needs to
-//! know of it until it is asked for rows.
+//! The measurements and times of a frame, which the head of its first log row contains. An object
+//! reads no more of the frame until a query needs its rows.
 
 use std::collections::BTreeMap;
 
@@ -8,28 +8,29 @@ use crate::codec::varint;
 use crate::model::ids::MeasurementId;
 use crate::model::time::TimeRange;
 
-/// A touch that would be longer says only how many rows there are, bytes: an object keeps those of
-/// all frames above the head in memory.
+/// The maximum size of an encoded touch, in bytes. A longer touch contains only numbers of rows. An
+/// object keeps the touches of all frames in the log in memory.
 const TOUCH_BYTES_MAX: usize = 64 << 10;
-/// Measurements, rows and times.
+/// The kind of a touch that lists measurements, rows and times.
 const NAMED: u8 = 1;
-/// Numbers of rows alone; any measurement may have some at any time.
+/// The kind of a touch that contains only numbers of rows. Any measurement may have rows at any
+/// time.
 const EVERYTHING: u8 = 2;
 
-/// What a frame touches.
+/// The measurements and times that a frame contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Touch {
-    /// Rows of all measurements.
+    /// The number of rows of all measurements.
     pub rows: u64,
-    /// Rows of other tables that were written with it.
+    /// The number of rows of other tables that were written with the frame.
     pub beside_rows: u64,
-    /// Measurements, each once, and the times that their rows lie in; `None` when that is not
-    /// known.
+    /// The measurements, without duplicates, with the time range of their rows. `None` if they are
+    /// unknown.
     pub tables: Option<Vec<(MeasurementId, TimeRange)>>,
 }
 
 impl Touch {
-    /// What the frame with this header touches.
+    /// Returns the touch of a frame.
     pub(super) fn of(header: &FrameHeader) -> Self {
         let mut times: BTreeMap<MeasurementId, TimeRange> = BTreeMap::new();
         for table in &header.tables {
@@ -41,7 +42,7 @@ impl Touch {
         Self { rows: header.rows(), beside_rows: 0, tables: Some(tables) }
     }
 
-    /// The bytes for the head of a row of the log.
+    /// Encodes the touch for the head of a log row.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = self.head(NAMED);
         if let Some(tables) = &self.tables {
@@ -65,7 +66,7 @@ impl Touch {
         out
     }
 
-    /// What the bytes say; `None` if they are none of [`Touch::encode`].
+    /// Decodes a touch. Returns `None` for bytes that [`Touch::encode`] did not create.
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
         let (&kind, mut rest) = bytes.split_first()?;
         let rows = varint::read(&mut rest).ok()?;

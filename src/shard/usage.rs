@@ -1,7 +1,7 @@
-//! Counts what callers do in a minute, and refuses what is more than they may.
+//! Counts the operations of callers per minute, and rejects operations above their limits.
 //!
-//! It is in memory only: an object that sleeps is one that nobody uses. Who asks brings the limits
-//! along ([`Meter`]), so that nothing of them is kept here.
+//! The counters are in memory only: an evicted object is an unused object. Requests contain the
+//! caller's limits ([`Meter`]), so the shard does not store them.
 
 use std::collections::BTreeMap;
 
@@ -14,26 +14,26 @@ use crate::protocol::quota::{Meter, OverRate, OverStored, Used};
 use crate::protocol::shard::Stamp;
 use crate::store::Store;
 
-/// The longest time that somebody is told to stay away, seconds.
+/// The maximum of `retry_after_s`, in seconds.
 const RETRY_AFTER_S_MAX: u64 = 3_600;
 
-/// What is counted of the minute that is running.
+/// The counters of the current minute.
 #[derive(Debug, Default)]
 pub(super) struct Usage {
     database: Window,
-    /// Of callers with limits of their own, by number.
+    /// The counters of callers that have separate limits, by number.
     callers: BTreeMap<u64, Window>,
 }
 
-/// What one of them did.
+/// The counters of the database or of a caller.
 #[derive(Clone, Copy, Debug, Default)]
 struct Window {
-    /// Since the epoch.
+    /// The minute, counted since the epoch.
     minute: i64,
     counts: Counts,
 }
 
-/// What is counted, as if every shard of the group had counted the same.
+/// The counted amounts, as if every shard of the group had counted the same.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Counts {
     points: u64,
@@ -42,19 +42,19 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// A write with this stamp.
+    /// Returns the amounts of a write with this stamp.
     pub(super) fn of_write(stamp: &Stamp) -> Self {
         let meter = stamp.meter.unwrap_or_default();
         Self { points: meter.points, request_milli: meter.request_milli, cells: 0 }
     }
 
-    /// A page of a question, before it is made: it decodes something. The first one is a request,
-    /// which goes to all shards of the group.
+    /// Returns the amounts of a page before it is read. A page counts at least one cell. The first
+    /// page counts as a request, because it is sent to all shards of the group.
     pub(super) fn of_page(is_first: bool) -> Self {
         Self { points: 0, request_milli: if is_first { 1_000 } else { 0 }, cells: 1 }
     }
 
-    /// Of one rate; requests in thousandths.
+    /// Returns the amount for one rate. Requests are counted in thousandths.
     fn of(&self, rate: Rate) -> u64 {
         match rate {
             Rate::Points => self.points,
@@ -72,7 +72,7 @@ impl Counts {
     }
 }
 
-/// What one unit of a rate is counted as.
+/// Returns the count of one unit of a rate.
 const fn unit(rate: Rate) -> u64 {
     match rate {
         Rate::Requests => 1_000,
@@ -80,21 +80,22 @@ const fn unit(rate: Rate) -> u64 {
     }
 }
 
-/// A limit of what each of several shards counts by itself: a seventh more, since some have more
-/// series than others, and the fullest is the first to refuse. So the sum is between a seventh too
-/// much, where all are alike, and a quarter too little, where one has half as much again.
+/// Returns a shard's limit for an amount that each of several shards counts separately. It is a
+/// seventh higher, because the shards have different numbers of series, and the fullest shard is
+/// the first to reject. The total is a seventh too high if all shards are equal, and a quarter too
+/// low if one shard has 1.5 times its share.
 pub(super) fn with_slack(allowed: u64, shards: u32) -> u64 {
     if shards > 1 { allowed.saturating_add(allowed / 7) } else { allowed }
 }
 
-/// The limit of a rate in its units; `None` is none.
+/// Returns the limit of a rate in counted units, or `None` if the rate is unlimited.
 fn limit(rates: &Rates, rate: Rate, shards: u32) -> Option<u64> {
     let allowed = rates.of(rate)?.saturating_mul(unit(rate)).max(1);
     Some(if rate == Rate::Cells { with_slack(allowed, shards) } else { allowed })
 }
 
 impl Window {
-    /// Goes on to `minute`. What was too much in the minutes before counts in it.
+    /// Advances to `minute`. Amounts above the limit are carried over from earlier minutes.
     fn turn(&mut self, rates: &Rates, shards: u32, minute: i64) {
         let passed = u64::try_from(minute.saturating_sub(self.minute)).unwrap_or(0);
         if passed == 0 {
@@ -108,9 +109,9 @@ impl Window {
         }
     }
 
-    /// Refuses what is more than half too much, but for the first of a minute: so what is counted
-    /// is wrong by half a request at most, and one that is larger than a minute's limit is taken.
-    /// What has no part in a rate is not judged by it.
+    /// Rejects an operation if half of it would exceed the limit, except the first operation of a
+    /// minute. The count is therefore wrong by at most half an operation, and an operation above a
+    /// minute's limit is possible. Rates that the operation does not use are not checked.
     fn check(
         &self,
         rates: &Rates,
@@ -127,7 +128,7 @@ impl Window {
             }
             let until_ns = QUOTA_WINDOW_NS - now_ns.rem_euclid(QUOTA_WINDOW_NS);
             let until_s = u64::try_from((until_ns + S_NS - 1) / S_NS).unwrap_or(1);
-            // What is carried over takes further minutes.
+            // The carried amount takes additional minutes.
             let minutes = (wanted - limit).div_ceil(limit).saturating_sub(1);
             let window_s = (QUOTA_WINDOW_NS / S_NS).unsigned_abs();
             let retry_after_s = until_s.saturating_add(minutes.saturating_mul(window_s));
@@ -151,7 +152,7 @@ impl Window {
 }
 
 impl Usage {
-    /// Refuses what neither the database nor the caller may do in this minute.
+    /// Rejects an operation that exceeds a limit of the database or the caller in this minute.
     fn check(&mut self, meter: &Meter, more: &Counts, now_ns: i64) -> Result<(), OverRate> {
         let minute = now_ns.div_euclid(QUOTA_WINDOW_NS);
         if let Some((id, rates)) = &meter.caller {
@@ -167,7 +168,7 @@ impl Usage {
         self.database.check(&meter.database, meter.shards, more, now_ns)
     }
 
-    /// Counts what was done, right after [`Usage::check`].
+    /// Counts an operation. Must follow [`Usage::check`].
     fn add(&mut self, meter: &Meter, more: &Counts) {
         if let Some(window) = meter.caller.and_then(|(id, _)| self.callers.get_mut(&id)) {
             window.add(more);
@@ -175,7 +176,7 @@ impl Usage {
         self.database.add(more);
     }
 
-    /// What was counted in the minute of `now_ns`.
+    /// Returns the counts in the minute of `now_ns`.
     pub(super) fn used(&self, now_ns: i64) -> Vec<Used> {
         let minute = now_ns.div_euclid(QUOTA_WINDOW_NS);
         let all = std::iter::once((0, &self.database));
@@ -192,8 +193,8 @@ impl Usage {
 }
 
 impl<S: Store> Shard<S> {
-    /// Does what a stamp asks, unless a limit of the minute is reached, and counts it: `more`
-    /// beforehand and the cells of its answer. What is refused is not counted.
+    /// Runs `act` unless a limit of the minute is reached, and then counts `more` and the cells of
+    /// the result. Rejected operations are not counted.
     pub(super) fn metered<T>(
         &mut self,
         (stamp, now_ns): (&Stamp, i64),
@@ -202,7 +203,7 @@ impl<S: Store> Shard<S> {
         cells: impl FnOnce(&T) -> u64,
     ) -> Result<T, Refusal> {
         let Some(meter) = &stamp.meter else { return act(self) };
-        // Limits of somebody who knows less than the shard are no limits.
+        // Rejects a stale sender first, because its limits may be outdated.
         self.current(stamp)?;
         self.usage.check(meter, &more, now_ns).map_err(Refusal::OverRate)?;
         let done = act(self)?;
@@ -211,7 +212,7 @@ impl<S: Store> Shard<S> {
         Ok(done)
     }
 
-    /// Refuses a write to a database that has stored as much as it may.
+    /// Rejects a write to a database that has reached its storage quota.
     pub(super) fn admit_stored(&self, stamp: &Stamp, bytes: u64) -> Result<(), Refusal> {
         let Some(meter) = &stamp.meter else { return Ok(()) };
         let Some(allowed) = meter.stored_bytes else { return Ok(()) };
@@ -238,7 +239,7 @@ mod tests {
         Counts { points, ..Counts::default() }
     }
 
-    /// Whether a write of so many points is taken.
+    /// Counts a write of `count` points, or returns the exceeded limit.
     fn takes(usage: &mut Usage, meter: &Meter, count: u64, now_ns: i64) -> Result<(), OverRate> {
         usage.check(meter, &points(count), now_ns)?;
         usage.add(meter, &points(count));
@@ -343,7 +344,7 @@ mod tests {
     fn shards_that_are_not_alike_keep_what_they_decode_within_a_quarter() {
         let database = Rates { cells: Some(8_000), ..Rates::default() };
         let meter = Meter { database, shards: 8, ..Meter::default() };
-        // What a query decodes on each of them, a hundred cells in all.
+        // The cells that a query decodes on each shard, 100 in total.
         for of_shard in [[12, 13, 12, 13, 12, 13, 12, 13], [18, 7, 12, 15, 9, 13, 14, 12]] {
             let mut shards = of_shard.map(|cells| (Usage::default(), cells));
             let mut queries = 0;
@@ -362,7 +363,7 @@ mod tests {
     fn requests_are_counted_in_parts() {
         let database = Rates { requests: Some(10), ..Rates::default() };
         let (mut usage, meter) = (Usage::default(), Meter { database, ..Meter::default() });
-        // Ten requests of which this shard sees a half each.
+        // Ten requests, half of each on this shard.
         let half = Counts { request_milli: 500, ..Counts::default() };
         let mut taken = 0;
         while usage.check(&meter, &half, 0).is_ok() {

@@ -1,5 +1,4 @@
-//! Where the values of a part come from: rows of the store, through the shard's cache for those who
-//! ask a question, past it for a merge.
+//! Reads the values of a part from the store. Queries use the shard's read cache; merges bypass it.
 
 use std::cell::{Cell, RefCell};
 use std::ops::Range;
@@ -16,14 +15,14 @@ use crate::part::values::{Decoded, DecodedAt, Values};
 use crate::scan::reader::ReadStats;
 use crate::store::{Store, Table};
 
-/// Bytes of a body that are read at once while little of it is wanted.
+/// The number of body bytes that one read returns while few blocks of the body are needed.
 const SLICE_BYTES: u32 = 128 << 10;
-/// From so many slices on a body is read as a whole.
+/// The number of slices after which the whole body is read.
 const SLICES_MAX: u32 = 3;
-/// What a whole body is called beside its slices.
+/// The cache key of a whole body, in place of a slice's start.
 const WHOLE_BODY: u32 = u32::MAX;
 
-/// A value: its number, and its row if it has one.
+/// A value: its number, and the key of its row if it has one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ValueRow {
     pub(super) number: Number,
@@ -31,13 +30,13 @@ pub(super) struct ValueRow {
 }
 
 impl ValueRow {
-    /// The value of this number.
+    /// Returns the row of a value.
     pub(super) fn of(manifest: &Manifest, number: Number) -> Self {
         Self { number, key: manifest.key_of(number) }
     }
 
-    /// The value that stands in a row, and the parts that it is of; `None` if there is no row or
-    /// none that can be read.
+    /// Returns the value in a row and the ids of its parts, or `None` if the row is missing or
+    /// unreadable.
     pub(super) fn of_job<S: Store>(
         store: &S,
         key: Key,
@@ -48,7 +47,7 @@ impl ValueRow {
         Ok(Some((row, directory.parts.iter().map(|part| part.id).collect())))
     }
 
-    /// What the row is called in words.
+    /// Returns the name of the row for error messages.
     fn name(&self) -> String {
         match self.key {
             Some(key) => format!("value row {key}"),
@@ -60,7 +59,7 @@ impl ValueRow {
         ReadError::Damaged { what: format!("{}: {why}", self.name()) }
     }
 
-    /// What the row says of its body.
+    /// Reads the directory of the value.
     pub(super) fn directory<S: Store>(&self, store: &S) -> Result<Directory, ReadError> {
         let Some(key) = self.key else { return Err(self.damaged("it has no row")) };
         let head = store.head(Table::Value, key).map_err(failed)?;
@@ -72,13 +71,13 @@ impl ValueRow {
         }
     }
 
-    /// All of its body.
+    /// Reads the whole body.
     pub(super) fn body<S: Store>(&self, store: &S) -> Result<Vec<u8>, ReadError> {
         let body = self.key.map(|key| store.body(Table::Value, key)).transpose();
         body.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))
     }
 
-    /// Some of its body: less if it is shorter.
+    /// Reads a range of the body. The result is shorter if the body ends before the range.
     fn slice<S: Store>(&self, store: &S, bytes: Range<u32>) -> Result<Vec<u8>, ReadError> {
         let slice = self.key.map(|key| store.body_slice(Table::Value, key, bytes)).transpose();
         slice.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))
@@ -86,7 +85,8 @@ impl ValueRow {
 }
 
 impl ValueRow {
-    /// Hands bytes of the body to `read`, of which `held` are those from `start` on.
+    /// Calls `read` with a range of the body. `held` contains the bytes of the body that begin at
+    /// `start`.
     fn read<T>(
         &self,
         (held, start): (&[u8], u32),
@@ -104,18 +104,18 @@ impl ValueRow {
 pub(super) struct PartRows(Rc<[ValueRow]>);
 
 impl PartRows {
-    /// Those that the manifest lists of a part.
+    /// Returns the values that the manifest lists for a part.
     pub(super) fn of(manifest: &Manifest, part: &Part) -> Self {
         part.values.iter().map(|number| ValueRow::of(manifest, Number(number))).collect()
     }
 
-    /// Value number `value`.
+    /// Returns the value at index `value`.
     pub(super) fn get(&self, value: usize) -> Result<ValueRow, ReadError> {
         let missing = || ReadError::Damaged { what: format!("value {value} of a part: missing") };
         self.0.get(value).copied().ok_or_else(missing)
     }
 
-    /// How many there are.
+    /// Returns the number of values.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -131,7 +131,7 @@ impl FromIterator<ValueRow> for PartRows {
     }
 }
 
-/// Bytes of a body that begin at `start` in it.
+/// Returns a range of the body from bytes that begin at `start`.
 fn part_of<'a>(body: &'a [u8], start: u32, bytes: &Range<u32>) -> Option<&'a [u8]> {
     let (first, end) = (bytes.start.checked_sub(start)?, bytes.end.checked_sub(start)?);
     body.get(first as usize..end as usize)
@@ -141,7 +141,7 @@ fn failed(error: crate::store::StoreError) -> ReadError {
     ReadError::Storage(error.to_string())
 }
 
-/// Why the shard could not read a row, in the terms of a merge.
+/// Converts an error of the shard to an error of a merge.
 pub(super) fn read_error(refusal: Refusal) -> ReadError {
     match refusal {
         Refusal::Damaged { block } => ReadError::Damaged { what: block },
@@ -149,7 +149,7 @@ pub(super) fn read_error(refusal: Refusal) -> ReadError {
     }
 }
 
-/// What reading a part failed with, in the shard's terms.
+/// Converts a read error to an error of the shard.
 pub(super) fn refusal(error: ReadError) -> Refusal {
     match error {
         ReadError::Damaged { what } => Refusal::Damaged { block: what },
@@ -159,12 +159,12 @@ pub(super) fn refusal(error: ReadError) -> Refusal {
     }
 }
 
-/// For a question: what is read stays in the cache.
+/// Values for a query. The read cache keeps the data.
 pub(super) struct CachedValues<'a, S> {
     store: &'a S,
     reads: &'a ShardReads,
     rows: PartRows,
-    /// Blocks and bytes read so far.
+    /// The number of blocks and bytes read so far.
     pub(super) stats: Rc<Cell<ReadStats>>,
 }
 
@@ -173,7 +173,7 @@ impl<'a, S: Store> CachedValues<'a, S> {
         Self::counting(store, reads, rows, &Rc::default())
     }
 
-    /// The same, adding what it reads to `stats`.
+    /// Creates values that add their reads to `stats`.
     pub(super) fn counting(
         store: &'a S,
         reads: &'a ShardReads,
@@ -183,7 +183,7 @@ impl<'a, S: Store> CachedValues<'a, S> {
         Self { store, reads, rows, stats: Rc::clone(stats) }
     }
 
-    /// Counts a block of so many bytes as read.
+    /// Counts a block of this length.
     pub(super) fn count(&self, bytes: &Range<u32>) {
         let mut stats = self.stats.get();
         stats.blocks_read += 1;
@@ -191,7 +191,7 @@ impl<'a, S: Store> CachedValues<'a, S> {
         self.stats.set(stats);
     }
 
-    /// A slice of the body around these bytes, or all of it: where it begins, and it.
+    /// Returns a slice of the body that contains these bytes, or the whole body, with its start.
     fn around(&self, row: ValueRow, bytes: &Range<u32>) -> Result<(u32, Rc<Vec<u8>>), ReadError> {
         let start = bytes.start - bytes.start % SLICE_BYTES;
         for start in [start, WHOLE_BODY] {
@@ -258,35 +258,37 @@ impl<S: Store> Values for CachedValues<'_, S> {
     }
 }
 
-/// Slices of bodies that a cursor of a merge holds: a group of rows is read column by column, and
-/// where it lies on both sides of the end of a slice each column would be two readings of a row.
+/// The number of slices that a merge cursor holds. A group is read column by column. With one
+/// slice, a group across the end of a slice would need two reads per column.
 const SLICES_HELD: u32 = 2;
 
-/// For a merge: each cursor holds some bytes of bodies, and nothing goes through the cache.
+/// Values for a merge. Each cursor holds a limited number of body bytes, and does not use the
+/// cache.
 pub(super) struct StreamedValues<S> {
     store: Rc<S>,
     rows: PartRows,
-    /// Bytes of a slice.
+    /// The size of a slice, in bytes.
     slice_bytes: u32,
-    /// The slice used last, and another one.
+    /// The two most recently used slices.
     latest: Option<Slice>,
     before: Option<Slice>,
-    /// The directories used last, the latest first.
+    /// The most recently used directories, latest first.
     directories: Vec<(usize, Rc<Directory>)>,
     tables: RefCell<Tables>,
 }
 
-/// Some bytes of a value's body.
+/// Consecutive bytes of a value's body.
 struct Slice {
     value: usize,
     start: u32,
     bytes: Vec<u8>,
 }
 
-/// Directories that a cursor of a merge keeps: that at hand, the last one with its root, one ahead.
+/// The number of directories that a merge cursor keeps: the current one, the last one with the
+/// root, and the next one.
 const DIRECTORIES_KEPT: usize = 3;
 
-/// Tables of the group used last, which is in this value: some of them.
+/// Some tables of the most recently used group.
 #[derive(Default)]
 struct Tables {
     value: usize,
@@ -294,11 +296,11 @@ struct Tables {
     kept: Vec<(DecodedAt, Rc<Decoder>)>,
 }
 
-/// Tables that a cursor of a merge keeps, of 4 KB each.
+/// The maximum number of tables that a merge cursor keeps. Each table uses 4 KB.
 const TABLES_KEPT: usize = 32;
 
 impl<S: Store> StreamedValues<S> {
-    /// `held_bytes`: of bodies, in memory at once.
+    /// Creates values that keep at most `held_bytes` body bytes in memory.
     pub(super) fn new(store: Rc<S>, rows: PartRows, held_bytes: u32) -> Self {
         Self {
             store,
@@ -311,7 +313,7 @@ impl<S: Store> StreamedValues<S> {
         }
     }
 
-    /// The slice that has these bytes.
+    /// Returns the slice that contains these bytes, and reads it if necessary.
     fn hold(
         &mut self,
         row: ValueRow,

@@ -1,4 +1,4 @@
-//! Every checksum, a bounded step at a time.
+//! Verifies all checksums in bounded steps.
 
 use super::Shard;
 use super::columns::Columns;
@@ -9,18 +9,18 @@ use super::table_rows::each_head;
 use super::values::{ValueRow, refusal};
 use crate::store::{Store, Table};
 
-/// Encoded bytes checked by one step, plus the value that passes it.
+/// The number of encoded bytes after which a step ends. A step completes its last value.
 const BYTES_PER_STEP: u64 = 8_000_000;
 
 impl<S: Store> Shard<S> {
-    /// Checks stored blocks from `resume` on (`None`: from the start): first the small rows and the
-    /// WAL, then value by value, in order of their numbers. What a merge writes meanwhile may have
-    /// a lower number, and was written just now. Everything is read anew: what memory holds may be
-    /// older than a flaw.
+    /// Checks stored blocks, starting with the value number `resume`, or with the first block if
+    /// `resume` is `None`. The order is: small rows and the WAL, then values by number. Values that
+    /// a merge writes during the check may be skipped, because they can have lower numbers. Every
+    /// block is read from the store again, since memory may be older than the damage.
     ///
     /// # Errors
-    /// [`Refusal::Stale`] when not open; [`Refusal::Damaged`] for a state row that cannot be read;
-    /// [`Refusal::Store`].
+    /// [`Refusal::Stale`] if the shard is not open; [`Refusal::Damaged`] for an unreadable state
+    /// row; [`Refusal::Store`].
     pub fn verify(&mut self, resume: Option<u64>) -> Result<VerifyPage, Refusal> {
         self.load()?;
         let store = &*self.store;
@@ -45,7 +45,7 @@ impl<S: Store> Shard<S> {
     }
 }
 
-/// The head and every block of a value.
+/// Checks the head and every block of a value.
 fn verify_value<S: Store>(store: &S, row: ValueRow, page: &mut VerifyPage) -> Result<(), Refusal> {
     let directory = row.directory(store).map_err(refusal)?;
     let body = row.body(store).map_err(refusal)?;
@@ -54,7 +54,7 @@ fn verify_value<S: Store>(store: &S, row: ValueRow, page: &mut VerifyPage) -> Re
     directory.check(&body).map_err(|why| refusal(row.damaged(why)))
 }
 
-/// The WAL, the rows of columns, and whatever was found damaged while heads were read.
+/// Checks the WAL and the rows of columns. Also reports damage that was found while reading heads.
 fn verify_rows<S: Store>(
     store: &S,
     loaded: &mut Loaded,
@@ -77,7 +77,7 @@ fn verify_rows<S: Store>(
     Ok(())
 }
 
-/// Damage is what verification looks for; anything else ends it.
+/// Records damage and returns other errors.
 fn note(result: Result<(), Refusal>, damaged: &mut Vec<String>) -> Result<(), Refusal> {
     match result {
         Err(Refusal::Damaged { block }) => damaged.push(block),

@@ -1,4 +1,4 @@
-//! The running job in memory: where it stands, and its next groups.
+//! The state of the running job in memory: its position, and the next groups of rows.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -20,14 +20,14 @@ use crate::shard::slots::Slots;
 use crate::shard::values::{PartRows, StreamedValues, ValueRow, read_error, refusal};
 use crate::store::{Store, StoreError, Table};
 
-/// Bytes that the cursors of a merge hold of bodies, together. Whatever is read of a body, SQLite
-/// reads all of it.
+/// The maximum number of body bytes that all cursors of a merge hold. SQLite always reads a whole
+/// body, even for a part of it.
 const HELD_BYTES: u32 = 4_500_000;
-/// And each of them at least.
+/// The minimum number of body bytes for one cursor.
 const HELD_BYTES_MIN: u32 = 64 << 10;
 
-/// What a cursor over a part holds of `HELD_BYTES`, by the part's share of what is merged: of each
-/// output that much is read of it.
+/// Returns the number of bytes that the cursor of a part may hold. It is proportional to the part's
+/// share of the merged bytes, since each output reads about that share from the part.
 fn share(bytes: u64, all_bytes: u64) -> u32 {
     let share = u64::from(HELD_BYTES) * bytes / all_bytes.max(1);
     (share as u32).max(HELD_BYTES_MIN)
@@ -35,35 +35,37 @@ fn share(bytes: u64, all_bytes: u64) -> u32 {
 
 type Rows<S> = Groups<Hide<PartCursor<StreamedValues<S>>>>;
 
-/// A job between two steps.
+/// The state of a job between two steps.
 pub(in crate::shard) struct Running<S> {
     store: Rc<S>,
     job: Job,
-    /// Whether it goes on after a step: one that fits an event is not stored, and is over with it.
+    /// Whether the job may take several steps. A job that fits into one event is not stored in the
+    /// manifest.
     has_steps: bool,
-    /// Of each merge its inputs, and where their values are.
+    /// The inputs of each merge, with the rows of their values.
     inputs: Vec<Vec<(Part, PartRows)>>,
     hidden: Rc<Hidden>,
-    /// Of the measurements that it has met.
+    /// The tag orders of measurements that the job has reached.
     tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
     range: TimeRange,
-    /// The output at hand: which merge, and which of its slots.
+    /// The current output: the index of the merge, and of its slot.
     at: (usize, u32),
-    /// Its rows; `None` until it is begun.
+    /// The rows of the current output, or `None` before its start.
     rows: Option<Rows<S>>,
-    /// The last row of it that is written: of a job that was interrupted.
+    /// The last row of the current output that an interrupted job has already written.
     behind: Option<LastRow>,
     writer: PartWriter,
-    /// Outputs that are through.
+    /// The finished outputs.
     pub(super) ended: Vec<(Written, Sequences)>,
-    /// Values that are written.
+    /// The numbers and keys of the written values.
     pub(super) places: Vec<(Number, Key)>,
-    /// Reserved keys that are not used yet.
+    /// The reserved keys that are not used yet.
     keys: VecDeque<Key>,
 }
 
 impl<S: Store> Shard<S> {
-    /// The running job as it was started, or behind what an earlier life of the object has written.
+    /// Loads the running job at its start, or after the last value that was written before the
+    /// object restarted.
     pub(super) fn take_up(&mut self) -> Result<Running<S>, Refusal> {
         let store = Rc::clone(&self.store);
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
@@ -99,13 +101,13 @@ impl<S: Store> Shard<S> {
 }
 
 impl<S: Store> Running<S> {
-    /// The next reserved key.
     pub(super) fn next_key(&mut self) -> Option<Key> {
         self.keys.pop_front()
     }
 
-    /// Writes groups until a step has enough of them, or a value is full: it is in memory twice
-    /// while it is stored. Answers values that are full, in order, and whether all is written.
+    /// Writes groups until the step has enough cells or a value is full. A full value ends the
+    /// step, because storing it needs a second copy in memory. Returns the full values in order,
+    /// and whether the job is complete.
     pub(super) fn advance(&mut self, limits: &Limits) -> Result<(Vec<Value>, bool), Refusal> {
         let mut cells = 0;
         while cells < limits.step_cells {
@@ -142,7 +144,8 @@ impl<S: Store> Running<S> {
         Ok((self.writer.take_closed(), false))
     }
 
-    /// Begins the output at hand, or the next that may have rows; `false` if there is none.
+    /// Begins the current output, or the next output whose time range overlaps an input. Returns
+    /// `false` if no output is left.
     fn begin(&mut self, limits: &Limits) -> Result<bool, ReadError> {
         while let Some(merge) = self.job.merges.get(self.at.0) {
             let inputs = self.inputs.get(self.at.0).map_or(&[][..], Vec::as_slice);
@@ -183,14 +186,14 @@ impl<S: Store> Running<S> {
         }
     }
 
-    /// The times of the output at hand.
+    /// Returns the time range of the current output.
     fn time(&self, inputs: &[(Part, PartRows)]) -> TimeRange {
         let slots = Slots::of(self.job.width_ns);
         let first = slots.span(inputs.iter().map(|(part, _)| part)).map_or(0, |(first, _)| first);
         slots.time(first.saturating_add(i64::from(self.at.1))).intersect(&self.range)
     }
 
-    /// The write sequences of what comes of the merge at hand.
+    /// Returns the write sequences of the current merge's outputs.
     fn sequences(&self) -> Sequences {
         let inputs = self.inputs.get(self.at.0).into_iter().flatten();
         let known = self.job.merges.get(self.at.0).map_or(0, |merge| merge.applied);
@@ -198,7 +201,7 @@ impl<S: Store> Running<S> {
         all.unwrap_or(Sequences { lo: 0, hi: 0, applied: known })
     }
 
-    /// Goes on behind the values that stand under the job's keys.
+    /// Continues after the values that are already stored under the job's keys.
     fn resume(&mut self, limits: &Limits, seed: u64) -> Result<(), Refusal> {
         let mut rows = Vec::new();
         for key in &self.keys {
@@ -221,7 +224,8 @@ impl<S: Store> Running<S> {
             let number = written.get(value).map_err(refusal)?.number;
             self.places.extend(self.keys.pop_front().map(|key| (number, key)));
         }
-        // What is written again must not be taken for the end of what follows it.
+        // Deletes values that will be written again. Otherwise a later restart could read them as
+        // the continuation of the new values.
         let again: Vec<Key> = self.keys.iter().take(count - values).copied().collect();
         let delete = |key: &Key| self.store.delete(Table::Value, *key..=*key);
         let deleted: Result<(), StoreError> =
@@ -247,7 +251,7 @@ impl<S: Store> Running<S> {
         self.job.merges.iter().any(has)
     }
 
-    /// Makes the output of this id the one at hand.
+    /// Makes the output with this id the current output.
     fn go_to(&mut self, id: u64) {
         while let Some(merge) = self.job.merges.get(self.at.0)
             && merge.output(self.at.1).0 != id

@@ -1,9 +1,10 @@
-//! Parts into fewer and larger ones, step by step; last write wins per series, time and field.
+//! Merges parts into fewer and larger parts, step by step. For each series, time and field, the
+//! last write wins.
 //!
-//! [`choose`] says which, [`start`] puts a job into the manifest, [`job`] reads and writes the rows
-//! of a step, [`scrub`] has parts written anew for what is hidden of them. Between two steps other
-//! events run: flushes, deletes, retention. They see the inputs until the last step puts the
-//! outputs in their place.
+//! [`choose`] selects the parts. [`start`] puts a job into the manifest. [`job`] reads and writes
+//! the rows of a step. [`scrub`] rewrites parts to remove hidden rows. Other events, such as
+//! flushes, deletes and retention, may run between two steps. They see the inputs until the last
+//! step replaces them by the outputs.
 
 pub mod choose;
 pub(super) mod job;
@@ -22,8 +23,8 @@ use super::state::State;
 use crate::store::Store;
 
 impl<S: Store> Shard<S> {
-    /// Goes on with the running job, or starts the next one. Parts of which a block is damaged are
-    /// left alone from then on.
+    /// Continues the running job or starts the next. Parts with a damaged block are excluded from
+    /// later merges.
     pub(super) fn compact(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         if loaded.manifest.job().is_none() {
@@ -39,8 +40,8 @@ impl<S: Store> Shard<S> {
         }
     }
 
-    /// Where very many parts wait to be merged a write waits for a step of that. One that fails is
-    /// the alarm's trouble, and no reason to refuse the write.
+    /// Runs one step of a merge before a write if the shard has very many parts. If the step fails,
+    /// the write continues, and the alarm retries the merge.
     pub(super) fn merge_if_crowded(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let loaded = self.load()?;
         let may_try = loaded.attempts.not_before(Duty::Compact) <= now_ns;
@@ -50,7 +51,7 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// A step of the running job: some groups, and the values that are full with them.
+    /// Runs a step of the running job: writes some groups, and stores the values that are full.
     fn step(&mut self) -> Result<(), Refusal> {
         let mut running = match self.running.take() {
             Some(running) => running,
@@ -79,7 +80,7 @@ impl<S: Store> Shard<S> {
             let count = |state: &mut State| state.counters.compactions += u64::from(is_done);
             self.commit(manifest, Some(Duty::Compact), count, |store, _| put(store))?;
         } else {
-            // The values are the progress: whose they are stands in their heads.
+            // The stored values record the progress: their heads contain the ids of their parts.
             loaded.manifest = manifest;
             self.store.atomically(|| put(&self.store))?;
             self.done(Duty::Compact)?;
@@ -88,7 +89,7 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// The running job has met a damaged block: its inputs are left as they are.
+    /// Ends the running job after it found a damaged block. Its inputs stay unchanged.
     fn give_up(&mut self) -> Result<(), Refusal> {
         self.running = None;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
@@ -102,7 +103,7 @@ impl<S: Store> Shard<S> {
 }
 
 impl Loaded {
-    /// The highest sequence of a tombstone.
+    /// Returns the highest write sequence of a tombstone.
     fn last_tombstone(&self) -> u64 {
         self.tombstones.values().map(|tombstone| tombstone.sequence).max().unwrap_or_default()
     }

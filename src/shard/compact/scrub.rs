@@ -1,8 +1,8 @@
-//! Parts of which a delete, a drop or a split hides rows are written anew without them: each is
-//! merged alone.
+//! Rewrites parts to remove rows that a delete, a drop or a split hides. Each part is merged alone.
 //!
-//! A tombstone names measurements, series and times; the manifest says of a part but its times. So
-//! a part is looked at first: where it has nothing that is hidden, it only takes note of that.
+//! A tombstone lists measurements, series and times, but the manifest lists only a part's times.
+//! The part is therefore searched first. If it contains no hidden row, the manifest only records
+//! that the tombstones were applied.
 
 use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
 use crate::merge::hide::{Hidden, Tombstone};
@@ -16,14 +16,15 @@ use crate::shard::request::Refusal;
 use crate::shard::values::{CachedValues, PartRows, refusal};
 use crate::store::Store;
 
-/// Parts that one event looks at.
+/// The maximum number of parts that one event searches.
 const PARTS_PER_EVENT: usize = 16;
-/// Series of a part that are looked at: one that has more is written anew for what it may have.
+/// The maximum number of series that are searched in a part. A part with more series is rewritten
+/// without a complete search.
 const SERIES_MAX: usize = 50_000;
-/// From so many tombstones on parts are written anew though more deletes come.
+/// Above this number of tombstones, parts are rewritten even while further deletes arrive.
 const TOMBSTONES_ENOUGH: usize = 32;
 
-/// When parts are looked at.
+/// Returns the time at which parts must be searched, in nanoseconds.
 pub(in crate::shard) fn due(loaded: &Loaded, now_ns: i64) -> Option<i64> {
     let is_free = loaded.manifest.job().is_none();
     let has_work = is_free && !loaded.plan(now_ns).scrub.is_empty();
@@ -34,7 +35,7 @@ pub(in crate::shard) fn due(loaded: &Loaded, now_ns: i64) -> Option<i64> {
 }
 
 impl<S: Store> Shard<S> {
-    /// Looks at the next parts. The first that has rows to be left out becomes a job.
+    /// Searches the next parts. The first part with hidden rows becomes a job.
     pub(in crate::shard) fn scrub(&mut self, now_ns: i64) -> Result<(), Refusal> {
         let wanted = self.load()?.plan(now_ns).scrub.clone();
         let store = &self.store;
@@ -66,7 +67,8 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// Every tombstone has been applied to these parts: none has a row that one hides.
+    /// Records that every tombstone was applied to these parts, because they contain no hidden
+    /// rows.
     fn take_note(&mut self, parts: &[PartId]) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let known = loaded.last_tombstone();
@@ -81,7 +83,7 @@ impl<S: Store> Shard<S> {
     }
 }
 
-/// Whether a part has a row that a tombstone hides.
+/// Whether a part contains a row that a tombstone hides.
 fn has_hidden<S: Store>(
     values: CachedValues<'_, S>,
     part: &Part,

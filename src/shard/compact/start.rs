@@ -1,4 +1,4 @@
-//! Puts a job into the manifest: what is merged, the ids of what comes of it, keys for its values.
+//! Puts a job into the manifest: the inputs, the ids of the outputs, and the keys of their values.
 
 use crate::shard::Shard;
 use crate::shard::limits::SERIES_CELLS;
@@ -7,15 +7,17 @@ use crate::shard::request::Refusal;
 use crate::shard::slots::Slots;
 use crate::store::Store;
 
-/// Slots that one merge may be cut into.
+/// The maximum number of slots in one merge.
 const OUTPUTS_MAX: u64 = 4_096;
-/// Keys beside one for each value of the inputs: of outputs that are no full values.
+/// The number of extra keys beyond one per input value, for outputs whose last value is not full.
 const KEYS_BESIDE: u32 = 4;
 
 impl<S: Store> Shard<S> {
-    /// Makes these merges the running job; `false` if there is nothing to merge in them. One of few
-    /// cells is kept in memory only, which saves a row: lost with the object, it is chosen anew,
-    /// and what it wrote stands under keys that are still free.
+    /// Makes these merges the running job. Returns `false` if no merge has parts.
+    ///
+    /// A job with few cells stays in memory only, which saves a row. If the object restarts, the
+    /// job is lost and chosen again. The values it wrote are under keys that the manifest still
+    /// lists as free.
     pub(super) fn start(&mut self, merges: Vec<Vec<PartId>>) -> Result<bool, Refusal> {
         let step_cells = self.limits.step_cells;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;

@@ -1,34 +1,35 @@
-//! What every manifest fulfils, whatever was merged, dropped, held or lost.
+//! The invariants of a manifest.
 
 use std::collections::BTreeSet;
 
 use super::{Manifest, PartId};
 
-/// Why what a manifest says cannot be.
+/// A violated invariant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unsound {
-    /// A part's sequences or times end before they begin, or its width is not above 0.
+    /// A part's last sequence or time precedes its first.
     #[error("part {0:?} ends before it begins")]
     Backwards(PartId),
-    /// Parts that overlap in time and in write sequences: which is later is not known.
+    /// Two parts overlap in time and in write sequences, so their order is unknown.
     #[error("parts {0:?} and {1:?} overlap in time and sequence")]
     Interleaved(PartId, PartId),
     /// A listed or held value has no row.
     #[error("value {0} has no row")]
     NoRow(u64),
-    /// A row is of two values, or of one and free or reserved at once, or was never given.
+    /// A row belongs to two values, is used and also free or reserved, or has a key that was never
+    /// assigned.
     #[error("row {0} of the values is given twice, or never was")]
     Row(u64),
-    /// A job's input is not there, or of two merges.
+    /// A job's input does not exist, or belongs to two merges.
     #[error("part {0:?} is not one that a job can merge")]
     Input(PartId),
 }
 
 impl Manifest {
-    /// Checks the manifest against itself.
+    /// Checks all invariants.
     ///
     /// # Errors
-    /// [`Unsound`], the first one found.
+    /// The first [`Unsound`] violation.
     pub fn check(&self) -> Result<(), Unsound> {
         for part in self.parts.values() {
             if part.lo > part.hi || part.min_ns > part.max_ns {
@@ -46,9 +47,10 @@ impl Manifest {
         Ok(())
     }
 
-    /// Invariant S.
+    /// Checks invariant S.
     fn check_order(&self) -> Result<(), Unsound> {
-        // Of few parts most neighbours in time overlap; of many slots few do.
+        // Compares each part with all parts that overlap it in time. A shard with many parts has
+        // many slots, so few parts overlap.
         let mut by_time: Vec<&super::Part> = self.parts.values().collect();
         by_time.sort_by_key(|part| part.min_ns);
         for (at, part) in by_time.iter().enumerate() {
@@ -63,7 +65,7 @@ impl Manifest {
         Ok(())
     }
 
-    /// Every value that is needed has a row, and no row is needed twice.
+    /// Checks that every listed or held value has a row, and that no row has two uses.
     fn check_rows(&self) -> Result<(), Unsound> {
         let listed = self.parts.values().map(|part| &part.values);
         let listed = listed.chain(self.holds.iter().map(|hold| &hold.numbers));

@@ -1,4 +1,4 @@
-//! The manifest to bytes and back.
+//! Encodes and decodes the manifest.
 
 use std::collections::BTreeMap;
 
@@ -9,28 +9,28 @@ use crate::codec::varint;
 use crate::model::series_sketch::{SKETCH_REGISTERS, SeriesSketch};
 use crate::store::KEY_MAX;
 
-/// The format of parts and values that the manifest is of.
+/// The format version of the manifest, parts and values.
 const VERSION: u8 = 3;
-/// The one before, whose parts have no sketch.
+/// The previous version, without sketches.
 const WITHOUT_SKETCHES: u8 = 2;
-/// From so many registers on that hold something all are written.
+/// The number of non-zero registers from which all registers are written.
 const REGISTERS_FEW: usize = SKETCH_REGISTERS / 2;
-/// Keys that one range may have: what is listed one by one is bounded by what is stored.
+/// The maximum number of keys in a range. It limits the size of an expanded range.
 const KEYS_PER_RANGE_MAX: u64 = 1 << 20;
 
-/// Why bytes are no manifest.
+/// The reason why bytes are not a valid manifest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ManifestError {
-    /// Too short, or its checksum is wrong.
+    /// The bytes are too short, or the checksum is wrong.
     #[error("its checksum is wrong")]
     Damaged,
-    /// Written by another release.
+    /// Another release wrote the manifest.
     #[error("it has version {0}, which this release cannot read")]
     Version(u8),
-    /// Its checksum is right and its content is not.
+    /// The checksum is correct, but the content cannot be decoded.
     #[error("its content is no manifest's")]
     Content,
-    /// It contradicts itself.
+    /// The content violates an invariant.
     #[error(transparent)]
     Unsound(#[from] Unsound),
 }
@@ -38,7 +38,7 @@ pub enum ManifestError {
 type Result<T, E = ManifestError> = std::result::Result<T, E>;
 
 impl Manifest {
-    /// The bytes.
+    /// Encodes the manifest.
     pub fn encode(&self) -> Vec<u8> {
         let mut out = vec![VERSION];
         for counter in [u64::from(self.next_part), u64::from(self.next_number), self.next_key] {
@@ -51,7 +51,7 @@ impl Manifest {
         let mut before = (0, 0);
         for (number, &key) in &self.keys {
             varint::write(number.0 - before.0, &mut out);
-            // Both below 2^53.
+            // Both keys are below 2^53.
             varint::write_signed(key as i64 - before.1 as i64, &mut out);
             before = (number.0, key);
         }
@@ -68,7 +68,7 @@ impl Manifest {
         out
     }
 
-    /// What the bytes say.
+    /// Decodes a manifest and checks its invariants.
     ///
     /// # Errors
     /// Any [`ManifestError`].
@@ -105,7 +105,7 @@ impl Manifest {
 }
 
 fn write_part(part: &Part, out: &mut Vec<u8>) {
-    // Times and sequences of a part that ends before it begins, which there is none, would wrap.
+    // A valid part does not end before it begins, so the subtractions cannot wrap.
     let span = part.max_ns.wrapping_sub(part.min_ns) as u64;
     for value in [part.id.0, part.lo, part.hi.wrapping_sub(part.lo), part.applied] {
         varint::write(value, out);
@@ -145,7 +145,7 @@ fn read_part(bytes: &mut &[u8], version: u8) -> Result<Part> {
     })
 }
 
-/// Of few series their registers by number, else all.
+/// Writes the non-zero registers with their numbers if they are few, otherwise all registers.
 fn write_sketch(sketch: &SeriesSketch, out: &mut Vec<u8>) {
     let held = (0_u8..=u8::MAX).zip(sketch.registers()).filter(|(_, rank)| **rank > 0);
     let count = held.clone().count();
@@ -267,7 +267,7 @@ fn read_merge(bytes: &mut &[u8]) -> Result<Merge> {
     Ok(Merge { inputs, first_output, outputs: read_u32(bytes)?, applied: read(bytes)? })
 }
 
-/// A list of things of at least one byte each.
+/// Reads a list whose elements have at least one byte each.
 fn read_list<T>(
     bytes: &mut &[u8],
     mut each: impl FnMut(&mut &[u8]) -> Result<T>,
@@ -304,7 +304,7 @@ fn read_width(bytes: &mut &[u8]) -> Result<i64> {
     Some(width_ns).filter(|&width_ns| width_ns > 0).ok_or(ManifestError::Content)
 }
 
-/// How many numbers follow each other.
+/// Reads the length of a range.
 fn read_count(bytes: &mut &[u8]) -> Result<u64> {
     Some(read(bytes)?).filter(|&count| count <= KEYS_PER_RANGE_MAX).ok_or(ManifestError::Content)
 }

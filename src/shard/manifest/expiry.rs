@@ -1,33 +1,33 @@
-//! What retention may drop: whole components of overlapping times, so that nothing has to remember
-//! what was dropped.
+//! Retention: the parts that may be dropped. Parts with overlapping times are dropped together, so
+//! the manifest need not remember dropped parts.
 
 use super::{Manifest, PartId};
 
-/// Parts, of whatever measurements, whose times overlap, directly or through others. Their rows may
-/// overwrite each other: without the later ones older values would return, which a longer duration
-/// would show. So all of them go at once, or none.
+/// Parts of any measurements whose times overlap, directly or through other parts. Their rows may
+/// overwrite each other. If only the later parts were dropped, older values would become visible
+/// after the policy's duration is increased. Therefore either all parts are dropped or none.
 struct Component {
     parts: Vec<PartId>,
-    /// The latest time of all of them.
+    /// The latest time of all parts.
     max_ns: i64,
 }
 
 impl Manifest {
-    /// Parts that have expired when times before `before_ns` have. Whoever drops one drops all of
-    /// them in one transaction.
+    /// Returns the parts that have expired if times before `before_ns` have expired. The caller
+    /// must drop all of them in one transaction.
     pub fn expired(&self, before_ns: i64) -> Vec<PartId> {
         let is_over = |component: &Component| component.max_ns < before_ns;
         self.droppable().into_iter().filter(is_over).flat_map(|component| component.parts).collect()
     }
 
-    /// The least time behind which something has expired: the latest of the component that goes
-    /// first. `None` without parts that may be dropped.
+    /// Returns the latest time of the component that expires first, in nanoseconds. Returns `None`
+    /// if no part may be dropped.
     pub fn next_expiry_ns(&self) -> Option<i64> {
         self.droppable().iter().map(|component| component.max_ns).min()
     }
 
-    /// The components without an input of the running job, in order of time. While one of its parts
-    /// stays, all do.
+    /// Returns the components without an input of the running job, sorted by time. An input keeps
+    /// its whole component.
     fn droppable(&self) -> Vec<Component> {
         let mut by_time: Vec<_> = self.parts.values().collect();
         by_time.sort_by_key(|part| part.min_ns);

@@ -1,9 +1,8 @@
-//! What a shard's storage holds, as one row says: its parts, which rows of `value` are whose, which
-//! are free, and the merge that is under way.
+//! The manifest: the parts of a shard, the rows of their values, the free rows, and the running
+//! merge.
 //!
-//! Pure: bytes come in and go out, and every change is a function of what was there. Whoever keeps
-//! it writes the whole of it in the transaction of what it speaks of, so that one REPLACE takes the
-//! shard from one version to the next.
+//! This module has no I/O. Callers write the whole manifest in the transaction of the change that
+//! it describes. One REPLACE therefore moves the shard from one version to the next.
 #![doc = include_str!("FORMAT.md")]
 
 mod check;
@@ -25,104 +24,106 @@ use crate::model::series_sketch::SeriesSketch;
 use crate::model::time::TimeRange;
 use ranges::{Ranges, Runs};
 
-/// A part's id. Never given twice, not even when the platform lost the write that gave it.
+/// The id of a part. Ids are unique, even if the platform loses the write that contained an id.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartId(pub u64);
 
-/// A value's number: the name of one content. A value that is written anew gets another, so that
-/// who remembers what a number held, in a cache or a backup, is never wrong.
+/// The number of a value, which identifies its contents. A rewritten value gets a new number, so
+/// caches and backups can refer to contents by number.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Number(pub u64);
 
-/// The key of a row of `value`: below 2^53, since SQL numbers pass through a double.
+/// The key of a row of table `value`. Keys are below 2^53, because SQL numbers are converted to
+/// doubles.
 pub type Key = u64;
 
-/// A sorted run of rows, each series and time once.
+/// A sorted run of rows, with one row per series and time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Part {
-    /// Its id.
+    /// The part's id.
     pub id: PartId,
-    /// The lowest write sequence of its rows.
+    /// The lowest write sequence of the rows.
     pub lo: u64,
-    /// The highest one.
+    /// The highest write sequence of the rows.
     pub hi: u64,
-    /// Rows that a tombstone of at most this sequence hides are gone from it.
+    /// The part contains no rows that tombstones up to this sequence hide.
     pub applied: u64,
-    /// The earliest time, inclusive.
+    /// The earliest time, inclusive, in nanoseconds.
     pub min_ns: i64,
-    /// The latest time, inclusive.
+    /// The latest time, inclusive, in nanoseconds.
     pub max_ns: i64,
-    /// Rows.
+    /// The number of rows.
     pub rows: u64,
-    /// Series, each counted once per measurement.
+    /// The number of series, counted separately for each measurement.
     pub series: u64,
-    /// Encoded bytes.
+    /// The encoded size, in bytes.
     pub bytes: u64,
-    /// Decoded values.
+    /// The number of decoded values.
     pub cells: u64,
-    /// The numbers of its values, in their order.
+    /// The numbers of the part's values, in order.
     pub values: Runs,
-    /// Which series it has; empty of a part of an earlier release, which says only how many.
+    /// A sketch of the series. Empty if an earlier release wrote the part.
     pub sketch: SeriesSketch,
 }
 
 impl Part {
-    /// The writes that its rows are of.
+    /// Returns the write sequences of the rows.
     pub fn sequences(&self) -> Sequences {
         Sequences { lo: self.lo, hi: self.hi, applied: self.applied }
     }
 
-    /// Where its rows lie.
+    /// Returns the part's write sequences and time range.
     pub fn extent(&self) -> Extent {
         let time = TimeRange::new(self.min_ns, self.max_ns.saturating_add(1));
         Extent { sequences: self.sequences(), time }
     }
 
-    /// Whether a tombstone of sequence `sequence`, of what was written before sequence `before`,
-    /// may hide rows of it.
+    /// Whether a tombstone may hide rows of the part. The tombstone has sequence `sequence` and
+    /// hides rows written before sequence `before`.
     pub fn is_open_to(&self, sequence: u64, before: u64) -> bool {
         self.sequences().has_yet_to_apply(sequence, before)
     }
 }
 
-/// Values that are copied, by a backup or a split: their rows are neither reused nor deleted.
+/// Values that a backup or a split copies. Their rows are neither reused nor deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hold {
-    /// Given by whoever copies.
+    /// An id that the copying process chooses.
     pub id: u64,
-    /// Which.
+    /// The numbers of the values.
     pub numbers: Runs,
-    /// When it ends by itself, nanoseconds since 1970.
+    /// The time at which the hold expires, in nanoseconds since 1970.
     pub until_ns: i64,
 }
 
-/// Parts to be replaced by one part for each slot of time that has rows.
+/// Parts that are replaced by one part per time slot that has rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Merge {
-    /// Ascending.
+    /// The ids of the inputs, ascending.
     pub inputs: Vec<PartId>,
-    /// The id of its first output; the others follow, one for each slot in order of time.
+    /// The id of the first output. The following ids belong to the other slots in time order.
     pub first_output: PartId,
-    /// Slots that the inputs' times touch.
+    /// The number of slots that the inputs touch.
     pub outputs: u32,
-    /// Of the outputs: the larger of the highest tombstone and the inputs', when the job started.
+    /// The value of [`Part::applied`] in the outputs: the maximum of the highest tombstone at the
+    /// job's start and the inputs' values.
     pub applied: u64,
 }
 
-/// Merges that take more than one event. Full values are written as they come, under reserved keys:
-/// they are the progress, and whose they are stands in their heads.
+/// Merges that take more than one event. Full values are stored during the job under reserved keys.
+/// They record the progress: their heads contain the ids of the outputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Job {
-    /// At most one of each component.
+    /// The merges, at most one per component.
     pub merges: Vec<Merge>,
-    /// By which outputs are cut, whatever it is now, nanoseconds.
+    /// The slot width of the outputs, in nanoseconds, even if the manifest's width has changed.
     pub width_ns: i64,
-    /// Keys that its values are written under.
+    /// The reserved keys for the outputs' values.
     pub keys: Ranges,
 }
 
 impl Merge {
-    /// The id of output number `at`.
+    /// Returns the id of the output at index `at`.
     pub fn output(&self, at: u32) -> PartId {
         let (salt, first) = (self.first_output.0 >> 32, self.first_output.0 as u32);
         PartId(salt << 32 | u64::from(first.wrapping_add(at)))
@@ -130,79 +131,82 @@ impl Merge {
 }
 
 impl Job {
-    /// Whether a part is one of its inputs. Such a part is neither dropped nor rewritten.
+    /// Whether a part is an input. Inputs are neither dropped nor rewritten.
     pub fn has(&self, id: PartId) -> bool {
         self.merges.iter().any(|merge| merge.inputs.contains(&id))
     }
 }
 
-/// See the module.
+/// The manifest of a shard. See the module.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Manifest {
-    /// Part ids and value numbers are a number drawn when the object loads, then this.
+    /// Counters for the lower halves of part ids and value numbers. The upper half is drawn when
+    /// the object loads.
     next_part: u32,
     next_number: u32,
-    /// Every key from here on is free.
+    /// Every key starting with `next_key` is free.
     next_key: Key,
-    /// Time slots that later parts are cut by, nanoseconds, above 0.
+    /// The slot width of later parts, in nanoseconds, above 0.
     pub width_ns: i64,
     parts: BTreeMap<PartId, Part>,
     keys: BTreeMap<Number, Key>,
-    /// Free keys below `next_key`.
+    /// The free keys below `next_key`.
     dead: Ranges,
     holds: Vec<Hold>,
     job: Option<Job>,
 }
 
 impl Manifest {
-    /// Of a shard without parts.
+    /// Creates the manifest of a shard without parts.
     pub fn new(width_ns: i64) -> Self {
         Self { width_ns: width_ns.max(1), ..Self::default() }
     }
 
-    /// The parts, by id.
+    /// Returns the parts by id.
     pub fn parts(&self) -> &BTreeMap<PartId, Part> {
         &self.parts
     }
 
-    /// The running job.
+    /// Returns the running job.
     pub fn job(&self) -> Option<&Job> {
         self.job.as_ref()
     }
 
-    /// Keys of rows that nothing needs: they are written again before new ones are made.
+    /// Returns the keys of unused rows. They are reused before new keys are assigned.
     pub fn dead(&self) -> &Ranges {
         &self.dead
     }
 
-    /// The values that have rows, ascending.
+    /// Returns the numbers of all values that have rows, ascending.
     pub fn numbers(&self) -> impl Iterator<Item = Number> {
         self.keys.keys().copied()
     }
 
-    /// The row that a value is in.
+    /// Returns the key of a value's row.
     pub fn key_of(&self, number: Number) -> Option<Key> {
         self.keys.get(&number).copied()
     }
 
-    /// A new part's id; `salt` was drawn when the object loaded.
+    /// Returns a new part id. The caller drew `salt` when the object loaded.
     pub fn give_id(&mut self, salt: u32) -> PartId {
         PartId(give(&mut self.next_part, salt))
     }
 
-    /// Ids for the outputs of a merge, the first of `count` that follow each other.
+    /// Returns the first of `count` consecutive part ids for the outputs of a merge.
     pub fn give_ids(&mut self, salt: u32, count: u32) -> PartId {
         let first = self.give_id(salt);
         self.next_part = self.next_part.wrapping_add(count.saturating_sub(1));
         first
     }
 
-    /// The number of a value that is about to be written: never one given ahead.
+    /// Returns a new number for a value that is about to be written. Numbers are not assigned in
+    /// advance.
     pub fn give_number(&mut self, salt: u32) -> Number {
         Number(give(&mut self.next_number, salt))
     }
 
-    /// A key for a row of `value`: a dead one if there is any, for replacing a row is billed once.
+    /// Returns a key for a row of table `value`. It reuses a dead key if possible, because
+    /// replacing a row is billed as one row.
     pub fn take_key(&mut self) -> Key {
         self.dead.take_first().unwrap_or_else(|| {
             self.next_key += 1;
@@ -210,21 +214,21 @@ impl Manifest {
         })
     }
 
-    /// Lists parts that were written, and where their values are.
+    /// Adds written parts and the keys of their values.
     pub fn add(&mut self, parts: impl IntoIterator<Item = Part>, values: &[(Number, Key)]) {
         self.parts.extend(parts.into_iter().map(|part| (part.id, part)));
         self.keys.extend(values.iter().copied());
     }
 
-    /// Reserves `count` keys for a job, and makes it the running one.
+    /// Reserves `count` keys for a job and makes it the running job.
     pub fn start(&mut self, merges: Vec<Merge>, count: u32) {
         let mut keys = Ranges::default();
         (0..count).for_each(|_| keys.insert(self.take_key()));
         self.job = Some(Job { merges, width_ns: self.width_ns, keys });
     }
 
-    /// Puts the outputs of the running job in the place of its inputs. `values` are those that were
-    /// written; reserved keys that were not needed are free again.
+    /// Replaces the inputs of the running job by its outputs. `values` are the written values.
+    /// Unused reserved keys become free.
     pub fn finish(&mut self, outputs: impl IntoIterator<Item = Part>, values: &[(Number, Key)]) {
         let Some(job) = self.job.take() else { return };
         for id in job.merges.iter().flat_map(|merge| &merge.inputs) {
@@ -238,15 +242,15 @@ impl Manifest {
         self.free_unneeded();
     }
 
-    /// Gives the running job up: its inputs stay, and its keys are free again.
+    /// Ends the running job without a result. Its inputs stay, and its keys become free.
     pub fn abandon(&mut self) {
         for key in self.job.take().iter().flat_map(|job| job.keys.iter()) {
             self.dead.insert(key);
         }
     }
 
-    /// Reserves one more key for the running job: behind all others, since what stands under them
-    /// is read in their order.
+    /// Reserves one more key for the running job. The key is above all other keys, because values
+    /// of a job are read in key order.
     pub fn reserve(&mut self) -> Key {
         let key = self.next_key;
         self.next_key += 1;
@@ -254,7 +258,8 @@ impl Manifest {
         key
     }
 
-    /// Drops a part whose rows nobody may see. One of the running job stays: it is left out there.
+    /// Removes a part without visible rows, and returns whether it did. An input of the running job
+    /// stays: its outputs will not contain the rows.
     pub fn drop_part(&mut self, id: PartId) -> bool {
         let is_free = self.job.as_ref().is_none_or(|job| !job.has(id));
         let is_dropped = is_free && self.parts.remove(&id).is_some();
@@ -264,7 +269,7 @@ impl Manifest {
         is_dropped
     }
 
-    /// Changes what is known of a part, its values apart.
+    /// Changes the description of a part, except its id and values.
     pub fn update(&mut self, id: PartId, change: impl FnOnce(&mut Part)) {
         if let Some(part) = self.parts.get_mut(&id) {
             let values = part.values.clone();
@@ -273,24 +278,25 @@ impl Manifest {
         }
     }
 
-    /// Keeps rows for someone who copies them.
+    /// Adds a hold, and replaces a hold with the same id.
     pub fn hold(&mut self, hold: Hold) {
         self.holds.retain(|held| held.id != hold.id);
         self.holds.push(hold);
     }
 
-    /// The holds.
+    /// Returns the holds.
     pub fn holds(&self) -> &[Hold] {
         &self.holds
     }
 
-    /// The hold of this id.
+    /// Returns the hold with this id.
     pub fn held(&self, id: u64) -> Option<&Hold> {
         self.holds.iter().find(|hold| hold.id == id)
     }
 
-    /// The same parts where every value that they list stands under its position among the numbers,
-    /// and nothing else does: without holds, free keys and the running job, whose inputs stay.
+    /// Returns a manifest with the same parts whose keys are renumbered: the key of a value is its
+    /// position among the listed numbers. The result has no holds, free keys or running job. The
+    /// inputs of the job stay.
     pub fn compact(&self) -> Self {
         let lists = self.parts.values().map(|part| &part.values);
         let numbers: BTreeSet<u64> = lists.flat_map(Runs::iter).collect();
@@ -306,19 +312,20 @@ impl Manifest {
         }
     }
 
-    /// Ends a hold, and those that are over at `now_ns`.
+    /// Ends a hold, and all holds that have expired at `now_ns`.
     pub fn release(&mut self, id: Option<u64>, now_ns: i64) {
         self.holds.retain(|hold| Some(hold.id) != id && hold.until_ns > now_ns);
         self.free_unneeded();
     }
 
-    /// After the rows of all dead keys were deleted: such keys are not given again.
+    /// Clears the dead keys after their rows were deleted. These keys are not assigned again.
     pub fn forget_dead(&mut self) {
         self.dead = Ranges::default();
     }
 
-    /// Whether a tombstone still has work: some part, or output of the running job, may have rows
-    /// that it hides. `touches` says whether it concerns a part's measurements, series and times.
+    /// Whether a tombstone is still needed, because a part or an output of the running job may have
+    /// rows that it hides. `touches` returns whether the tombstone affects a part's measurements,
+    /// series and times.
     pub fn needs_tombstone(
         &self,
         (sequence, before): (u64, u64),
@@ -333,7 +340,7 @@ impl Manifest {
             || self.job.iter().flat_map(|job| &job.merges).any(inputs)
     }
 
-    /// Keys of values that nobody lists or holds join the dead.
+    /// Moves keys of values that are neither listed nor held to the dead keys.
     fn free_unneeded(&mut self) {
         let lists = self.parts.values().map(|part| &part.values);
         let lists = lists.chain(self.holds.iter().map(|hold| &hold.numbers));
@@ -349,7 +356,8 @@ impl Manifest {
     }
 }
 
-/// The next number of a counter behind a salt: of 2^32 that one load of the object could give.
+/// Returns the next number of a counter, with `salt` as the upper half. A load can assign 2^32
+/// numbers.
 fn give(next: &mut u32, salt: u32) -> u64 {
     let given = u64::from(salt) << 32 | u64::from(*next);
     *next = next.wrapping_add(1);

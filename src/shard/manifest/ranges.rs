@@ -1,41 +1,42 @@
-//! Numbers as ranges: those of a set ascend, those of a list stand in their order.
+//! Compact sets and lists of numbers.
 
-/// A set of numbers that mostly follow each other.
+/// A set of mostly consecutive numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ranges {
-    /// First and behind the last; ascending, none touching another.
+    /// Half-open ranges, ascending, with gaps between them.
     ranges: Vec<(u64, u64)>,
 }
 
 impl Ranges {
-    /// The set of these ranges (first, behind the last); `None` unless they ascend without touching
-    /// each other and none is empty.
+    /// Creates a set from half-open ranges. Returns `None` unless they are ascending, separate and
+    /// not empty.
     pub fn from_ranges(ranges: Vec<(u64, u64)>) -> Option<Self> {
         let apart = ranges.windows(2).all(|pair| matches!(pair, [(_, a), (b, _)] if a < b));
         (apart && ranges.iter().all(|(first, end)| first < end)).then_some(Self { ranges })
     }
 
-    /// The ranges: first and behind the last.
+    /// Returns the half-open ranges.
     pub fn ranges(&self) -> &[(u64, u64)] {
         &self.ranges
     }
 
-    /// How many numbers there are.
+    /// Returns the number of elements.
     pub fn len(&self) -> u64 {
         self.ranges.iter().map(|(first, end)| end - first).sum()
     }
 
-    /// Whether there is none.
+    /// Whether the set is empty.
     pub fn is_empty(&self) -> bool {
         self.ranges.is_empty()
     }
 
-    /// Every number, ascending.
+    /// Returns the numbers, ascending.
     pub fn iter(&self) -> impl Iterator<Item = u64> {
         self.ranges.iter().flat_map(|&(first, end)| first..end)
     }
 
-    /// The range that a number is in, or the place where one of its own would stand.
+    /// Returns the index of the range that contains `number`, or the index at which a new range
+    /// must be inserted.
     fn place(&self, number: u64) -> Result<usize, usize> {
         let behind = self.ranges.partition_point(|&(first, _)| first <= number);
         match behind.checked_sub(1).and_then(|at| self.ranges.get(at)) {
@@ -44,7 +45,7 @@ impl Ranges {
         }
     }
 
-    /// Whether a number is one of them.
+    /// Whether the set contains `number`.
     pub fn contains(&self, number: u64) -> bool {
         self.place(number).is_ok()
     }
@@ -75,7 +76,7 @@ impl Ranges {
         }
     }
 
-    /// Takes a number out; says whether it was there.
+    /// Removes a number, and returns whether the set contained it.
     pub fn remove(&mut self, number: u64) -> bool {
         let Ok(at) = self.place(number) else { return false };
         let Some(&(first, end)) = self.ranges.get(at) else { return false };
@@ -84,45 +85,45 @@ impl Ranges {
         true
     }
 
-    /// Takes the lowest number out.
+    /// Removes and returns the lowest number.
     pub fn take_first(&mut self) -> Option<u64> {
         let first = self.ranges.first()?.0;
         self.remove(first).then_some(first)
     }
 }
 
-/// A list of numbers that mostly follow each other.
+/// A list of mostly consecutive numbers.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Runs {
-    /// First, and how many follow each other from it on; above 0.
+    /// The first number and the length of each run. The length is above 0.
     runs: Vec<(u64, u64)>,
 }
 
 impl Runs {
-    /// The list of these runs (first, how many); `None` if one is empty, passes 2^64 or goes on
-    /// where the one before it ends.
+    /// Creates a list from runs (first number, length). Returns `None` if a run is empty, exceeds
+    /// 2^64, or continues the previous run.
     pub fn from_runs(runs: Vec<(u64, u64)>) -> Option<Self> {
         let sound = |&(first, count): &(u64, u64)| count > 0 && first.checked_add(count).is_some();
         let apart = |pair: &[(u64, u64)]| matches!(pair, [(a, n), (b, _)] if a + n != *b);
         (runs.iter().all(sound) && runs.windows(2).all(apart)).then_some(Self { runs })
     }
 
-    /// The runs: first and how many.
+    /// Returns the runs: first number and length.
     pub fn runs(&self) -> &[(u64, u64)] {
         &self.runs
     }
 
-    /// How many numbers there are.
+    /// Returns the number of elements.
     pub fn len(&self) -> u64 {
         self.runs.iter().map(|(_, count)| count).sum()
     }
 
-    /// Whether there is none.
+    /// Whether the list is empty.
     pub fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }
 
-    /// Every number, in order.
+    /// Returns the numbers in order.
     pub fn iter(&self) -> impl Iterator<Item = u64> {
         self.runs.iter().flat_map(|&(first, count)| first..first.saturating_add(count))
     }

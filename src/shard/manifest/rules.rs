@@ -1,6 +1,6 @@
-//! An executable copy of the engine's rules over a tiny universe: random schedules of writes,
-//! deletes, flushes, merges, jobs, scrubs, retention, widths and loads, judged against a map after
-//! every step. What is real in it is the manifest and the choice of merges.
+//! Tests a model of the engine with few series, times and fields. Random schedules of writes,
+//! deletes, flushes, merges, jobs, scrubs, retention, slot widths and loads are compared with a map
+//! after every step. The manifest and the choice of merges are the real code.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,17 +10,16 @@ use crate::shard::compact::choose::{Circumstances, choose, components, is_convex
 const SERIES: u64 = 3;
 const TIMES: i64 = 12;
 const FIELDS: u64 = 2;
-/// The tag of each series: a delete names one, or none.
+/// The tag of each series. A delete matches one tag or all.
 const TAGS: [char; SERIES as usize] = ['a', 'a', 'b'];
 const FOREVER_NS: i64 = 1_000;
 
-/// A series, a time and a field.
 type Cell = (u64, i64, u64);
 
-/// By series and time the values of fields.
+/// The values of fields, by series and time.
 type Rows = BTreeMap<(u64, i64), BTreeMap<u64, u64>>;
 
-/// A row that a job has still to write: of which output, series and time, values.
+/// A row that a job has not written yet: output, series and time, values.
 type Todo = (PartId, (u64, i64), BTreeMap<u64, u64>);
 
 #[derive(Clone, Debug)]
@@ -45,26 +44,26 @@ struct World {
     next: u64,
     manifest: Manifest,
     content: BTreeMap<PartId, Rows>,
-    /// What the running job has written, by output.
+    /// The rows that the running job has written, by output.
     written: BTreeMap<PartId, Rows>,
-    /// What it has still to write; `None` after a load.
+    /// The rows that the job has not written yet. `None` after a load.
     todo: Option<Vec<Todo>>,
     tombstones: BTreeMap<u64, Tombstone>,
     salt: u32,
     now_ns: i64,
     duration_ns: i64,
-    /// What there is: its value and the sequence of its write.
+    /// The expected value of each cell, and the write sequence.
     truth: BTreeMap<Cell, (u64, u64)>,
-    /// What was expired at some moment since it was written: it may be gone.
+    /// Cells that were expired at some time after their write, and may therefore be missing.
     lapsed: BTreeSet<Cell>,
-    /// The highest time so far before which rows had expired.
+    /// The highest expiry limit so far.
     ever_ns: i64,
-    /// Parts that retention dropped, and values written to times that had expired under a shorter
-    /// duration.
+    /// The number of parts that retention dropped, and of values written to times that had expired
+    /// under a shorter duration.
     dropped: usize,
     backfilled: usize,
     value: u64,
-    /// Sequences that a delete may speak of: the next one when somebody asked.
+    /// The sequence that the next delete refers to: the next sequence at the time of its request.
     asked: Option<u64>,
     steps: Vec<String>,
 }
@@ -80,7 +79,7 @@ impl World {
         }
     }
 
-    /// Times before it have expired.
+    /// Returns the expiry limit: earlier times have expired.
     fn oldest_ns(&self) -> i64 {
         self.now_ns - self.duration_ns
     }
@@ -125,7 +124,8 @@ impl World {
         rows
     }
 
-    /// What has expired is gone or right, and once gone it never comes back.
+    /// Compares the model with the map. Expired cells are either missing or correct, and a missing
+    /// cell never returns.
     fn judge(&mut self) {
         let oldest_ns = self.oldest_ns();
         self.ever_ns = self.ever_ns.max(oldest_ns);
@@ -167,7 +167,7 @@ impl World {
         let before = self.asked.unwrap_or(self.next).min(self.next);
         let flushed = self.manifest.parts().values().map(|part| part.hi).max();
         if flushed.max(Some(self.head)) >= Some(before) {
-            return; // Stale: what it speaks of has been merged with what came later.
+            return; // Stale: the rows have been merged with later rows.
         }
         let start = self.rng.i64(0..TIMES);
         let tag = *self.rng.choice(&[None, Some('a'), Some('b')]).unwrap();
@@ -180,7 +180,7 @@ impl World {
         self.next += 1;
     }
 
-    /// Lists `rows` as parts, one for each slot that has some.
+    /// Adds `rows` as parts, one per slot.
     fn list(&mut self, rows: Rows, (lo, hi, applied): (u64, u64, u64)) {
         let mut slots: BTreeMap<i64, Rows> = BTreeMap::new();
         for (row, fields) in rows {
@@ -211,7 +211,7 @@ impl World {
         }
     }
 
-    /// Merges as they are chosen, or any that are convex.
+    /// Returns the chosen merges, or random convex merges.
     fn merges(&mut self) -> Vec<Vec<PartId>> {
         let parts: Vec<Part> = self.manifest.parts().values().cloned().collect();
         let parts: Vec<&Part> = parts.iter().collect();
@@ -267,7 +267,7 @@ impl World {
         (first.div_euclid(width_ns), last.div_euclid(width_ns))
     }
 
-    /// What the job has to write, behind the last that it wrote.
+    /// Returns the rows that follow the last row that the job has written.
     fn resume(&mut self) -> Vec<Todo> {
         let Some(job) = self.manifest.job().cloned() else { return Vec::new() };
         let mut todo = Vec::new();
@@ -291,7 +291,8 @@ impl World {
             rows.sort_by_key(|(output, row, _)| (*output, *row));
             todo.extend(rows);
         }
-        // Outputs are written one after another: behind the last row of the last of them.
+        // Outputs are written one after another. The job continues after the last row of the last
+        // output.
         let order: Vec<PartId> = job
             .merges
             .iter()
@@ -304,7 +305,7 @@ impl World {
         todo
     }
 
-    /// Some rows of the job; it is done when none is left.
+    /// Writes some rows of the job, and finishes it after the last row.
     fn step(&mut self) {
         if self.manifest.job().is_none() {
             return;
@@ -342,7 +343,7 @@ impl World {
         self.written.clear();
     }
 
-    /// Whatever a load loses: what is not stored.
+    /// Drops all state that is not stored.
     fn load(&mut self) {
         let bytes = self.manifest.encode();
         self.manifest = Manifest::decode(&bytes).unwrap();
@@ -388,8 +389,8 @@ impl World {
         }
     }
 
-    /// Everything that may go goes: what stays is linked with what has not expired, or with what
-    /// the job reads.
+    /// Drops all expired parts. Every remaining part is linked to a part that has not expired, or
+    /// to an input of the job.
     fn expire(&mut self) {
         let oldest_ns = self.oldest_ns();
         let expired = self.manifest.expired(oldest_ns);
@@ -444,9 +445,9 @@ fn any_schedule_answers_as_a_map_does() {
     let (mut dropped, mut backfilled) = (0, 0);
     for seed in 0..400 {
         let mut world = World::new(seed);
-        // A few kinds of step a schedule: collisions are frequent.
+        // Each schedule uses only some kinds of steps, which makes collisions frequent.
         let mut kinds: Vec<u8> = (0..25).filter(|k| *k < 9 || world.rng.u8(0..10) < 6).collect();
-        // In half of them time passes.
+        // Time passes in half of the schedules.
         if world.rng.bool() {
             kinds.extend([22, 22, 22, 22, 23, 23, 24, 24, 24]);
         }
@@ -458,6 +459,6 @@ fn any_schedule_answers_as_a_map_does() {
         dropped += world.dropped;
         backfilled += world.backfilled;
     }
-    // The schedules do what they are for.
+    // Checks that the schedules cover both cases.
     assert!(dropped > 100 && backfilled > 100, "{dropped} {backfilled}");
 }

@@ -1,5 +1,5 @@
-//! A manifest through random lives: what it says stays possible, survives its bytes, and no row
-//! that somebody needs is given away.
+//! Applies random operations to a manifest. Its invariants hold after each operation, encoding
+//! preserves it, and no needed row is reused.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +7,11 @@ use crate::codec::crc::{CRC_BYTES, append_crc};
 
 use super::*;
 
-/// A shard's rows of `value` beside its manifest, as the store keeps them.
+/// The stored manifest and the rows of table `value`.
 #[derive(Clone, Default)]
 struct Stored {
     manifest: Vec<u8>,
-    /// By key what the row's head says: its number, and the output that it is of if it is a job's.
+    /// The contents of each row's head: the number, and the output if the row belongs to a job.
     rows: BTreeMap<Key, (Number, PartId)>,
 }
 
@@ -19,13 +19,12 @@ struct Life {
     rng: fastrand::Rng,
     manifest: Manifest,
     stored: Stored,
-    /// Every state that was stored, of which the platform may lose the last.
+    /// All stored states. The platform may lose the last states.
     history: Vec<Stored>,
     salt: u32,
     next_sequence: u64,
-    /// Every number and id that was ever given, lost or not.
+    /// Every number and id that was assigned, even if its write was lost.
     given: BTreeSet<(bool, u64)>,
-    /// Values that are held, by number.
     held: BTreeMap<u64, u64>,
     written: Vec<(Number, Key)>,
 }
@@ -48,7 +47,7 @@ impl Life {
         }
     }
 
-    /// Writes the manifest, and so ends a transaction.
+    /// Writes the manifest, which ends a transaction.
     fn commit(&mut self) {
         self.manifest.check().unwrap();
         self.stored.manifest = self.manifest.encode();
@@ -91,7 +90,8 @@ impl Life {
     fn part(&mut self, (lo, hi): (u64, u64), (min_ns, max_ns): (i64, i64), values: Runs) -> Part {
         let id = self.id();
         let rows = self.rng.u64(1..100);
-        // None of an earlier release, few series, or so many that all registers are written.
+        // An empty sketch as in an earlier release, few series, or enough series to write all
+        // registers.
         let series = [0, 5, 900][self.rng.usize(..3)];
         let mut sketch = SeriesSketch::default();
         (0..series).for_each(|_| sketch.add(self.rng.u64(..)));
@@ -148,7 +148,7 @@ impl Life {
         self.commit();
     }
 
-    /// A value of the job: a row, and no word in the manifest.
+    /// Writes a value of the job: a row, without a change of the manifest.
     fn step(&mut self) {
         let Some(job) = self.manifest.job().cloned() else { return };
         let Some(key) = job.keys.iter().nth(self.written.len()) else { return };
@@ -210,14 +210,14 @@ impl Life {
         self.commit();
     }
 
-    /// The object is loaded anew, from what is stored or from what was before the last writes.
+    /// Loads the object again from the stored state, possibly without the last writes.
     fn load(&mut self) {
         let lost = self.rng.usize(0..3).min(self.history.len() - 1);
         self.history.truncate(self.history.len() - lost);
         self.stored = self.history[self.history.len() - 1].clone();
         self.manifest = Manifest::decode(&self.stored.manifest).unwrap();
         self.salt = self.rng.u32(..);
-        // A job goes on behind what stands under its keys.
+        // A job continues after the values under its keys.
         self.written = Vec::new();
         for key in self.manifest.job().iter().flat_map(|job| job.keys.iter()) {
             let output = self.manifest.job().map(|job| job.merges[0].output(0));
@@ -226,7 +226,7 @@ impl Life {
                 _ => break,
             }
         }
-        // Which holds there are may have been lost with the rest.
+        // The lost writes may include holds.
         let held = |hold: &Hold| {
             let id = hold.id * 100;
             (id..).zip(hold.numbers.iter().collect::<Vec<_>>()).collect::<Vec<_>>()
@@ -271,7 +271,7 @@ fn every_flipped_bit_and_every_missing_byte_is_found() {
     }
 }
 
-/// The bytes with a checksum that fits.
+/// Returns the bytes with a corrected checksum.
 fn resealed(mut bytes: Vec<u8>) -> Vec<u8> {
     bytes.truncate(bytes.len() - CRC_BYTES);
     append_crc(&mut bytes, 0);
@@ -365,7 +365,7 @@ fn parts_of_overlapping_times_expire_at_once_and_none_beside_the_job() {
     let of = |ids: &[u64]| ids.iter().copied().map(PartId).collect::<Vec<_>>();
     let mut manifest = Manifest::new(1);
     assert_eq!((manifest.expired(i64::MAX), manifest.next_expiry_ns()), (vec![], None));
-    // The fourth links the first and the third by one time each; the second lies apart.
+    // The fourth part touches the first and the third at one time each. The second is separate.
     manifest.add([part(1, 0, 9), part(2, 40, 50), part(3, 20, 30), part(4, 9, 20)], &[]);
     assert_eq!(manifest.next_expiry_ns(), Some(30));
     assert_eq!(manifest.expired(30), [], "its latest time is the first that is kept");

@@ -1,19 +1,19 @@
-//! Who reads next: pages of queries take turns, and writes get through between any two of them.
+//! Schedules the pages of queries, so that queries alternate and writes run between pages.
 //!
-//! A page is not made at once when much was read just now anywhere in the isolate: its thread has
-//! to look after what came in meanwhile, and the local runtime does so only while nothing is ready
-//! to run. Such a page pauses first, and again if others were made during its pause. Small pages
-//! in a row, as of a client that sends one query after the other, go on without a pause until
-//! together they are [`WORK_MAX`].
+//! If the isolate has read much data since the last pause, a page pauses first. It pauses again if
+//! other pages were read during its pause. The thread needs the pauses to handle arriving requests.
+//! The local runtime handles them only while no task is ready. Small consecutive pages, for example
+//! from a client that sends queries one after another, run without a pause until their work reaches
+//! [`WORK_MAX`].
 //!
-//! First pages go in the order in which they came: a small query has no others. Pages that are not
-//! the first let those of other shards pass by, too. Of the queries that
-//! go on, [`QUERIES_READING_MAX`] are read for at a time, those that go before the others by
-//! [`Precedence`]: less was read for them so far, or they began earlier. Pages carry it, so it is
-//! one order on all shards: the same queries are read for everywhere, and none holds what it has of
-//! one shard while it waits behind others at the next. Each second of waiting counts as half as
-//! much read. A query that goes before the others and asks for no page keeps them waiting for
-//! `TURN_IDLE_MS`, no longer.
+//! First pages run in the order of their arrival, since a small query has only one page. Later
+//! pages also let first pages of other shards run before them.
+//!
+//! At most [`QUERIES_READING_MAX`] continued queries read at the same time. [`Precedence`] selects
+//! the queries with the least data read so far, then the oldest. Each message contains the
+//! precedence, so all shards use the same order. No query keeps its data of one shard while it
+//! waits for others at the next. Each second of waiting halves the amount that counts as read. A
+//! selected query that requests no page delays the others for at most `TURN_IDLE_MS`.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -22,52 +22,55 @@ use crate::model::limits::{PAGES_WAITING_MAX, QUERIES_READING_MAX};
 use crate::protocol::host::{Ticket, Unavailable};
 use crate::protocol::live_queries::Precedence;
 
-/// How long a turn lasts without a page, milliseconds of pauses of whoever waits for it. The edge
-/// merges a page and sends for the next one in a fraction of it.
+/// The duration of a turn without a page, in milliseconds of the waiting queries' pauses. The edge
+/// merges a page and requests the next in a fraction of this time.
 const TURN_IDLE_MS: u32 = 400;
-/// Rows looked at plus bytes decoded without a pause between: a millisecond or two.
+/// The maximum work without a pause, in rows read plus bytes decoded: one or two milliseconds.
 const WORK_MAX: u64 = 200_000;
-/// What a row or byte of it takes, about, nanoseconds. The clock of Workers stands still meanwhile.
+/// The approximate time for one unit of work, in nanoseconds. The clock of Workers stands still
+/// during the work.
 const WORK_NS: u64 = 10;
-/// Without a page for so long the thread has looked after everything else.
+/// The time without a page after which the thread has handled all other requests, in nanoseconds.
 const QUIET_NS: u64 = 1_000_000;
-/// The pause of who goes first: as long as it takes to look after the sockets.
+/// The pause of the first page in the queue. It is long enough to handle the sockets.
 const FIRST_PAUSE_MS: u32 = 0;
-/// That of a query that goes on beside others, milliseconds. Pages take some five: the thread is
-/// free for most of the time then, and few of the others wait for one.
+/// The pause of a continued query while other requests are arriving, in milliseconds. A page takes
+/// about five, so the thread is free for most of the time.
 const BESIDE_OTHERS_PAUSE_MS: u32 = 15;
-/// So long such pauses are together for one page: others that come one after the other would keep
-/// it out for ever.
+/// The maximum sum of these pauses for one page. Otherwise a constant stream of requests would
+/// delay the page permanently.
 const BESIDE_OTHERS_MS_MAX: u32 = 3 * BESIDE_OTHERS_PAUSE_MS;
-/// So long others are there after two writes or first pages, nanoseconds,
+/// The time for which other requests count as present after the second-last write or first page, in
+/// nanoseconds.
 const OTHERS_NS: u64 = 40_000_000;
-/// of which those of one query, of several shards, count once.
+/// Writes and first pages within this time count as one, in nanoseconds. One query may send first
+/// pages to several shards.
 const SAME_NS: u64 = 5_000_000;
-/// The shortest other pause, and the longest, milliseconds.
+/// The minimum and maximum of other pauses, in milliseconds.
 const PAUSE_MS: u32 = 1;
 const PAUSE_MS_MAX: u32 = 100;
-/// What the pause grows by with each one that waits before, milliseconds.
+/// The additional pause for each page that precedes the waiting page, in milliseconds.
 const PAUSE_STEP_MS: u32 = 2;
-/// How often a page lets first pages of other shards pass by.
+/// The maximum number of times that a page lets first pages of other shards run before it.
 const YIELDS_MAX: u32 = 8;
-/// Pauses that count as half as much read, milliseconds.
+/// The waiting time that halves the amount that counts as read, in milliseconds.
 const CLASS_MS: u32 = 1_000;
 
-/// Pages made by all shards of one isolate.
+/// The page counters of one isolate.
 #[derive(Debug, Default)]
 pub struct Pages {
     made: Cell<u64>,
     last_ns: Cell<i64>,
-    /// What they looked at since the last pause.
+    /// The work since the last pause.
     work: Cell<u64>,
-    /// First pages that pause, of all of them.
+    /// The number of waiting first pages on all shards.
     first_pages: Cell<usize>,
-    /// When the last but one write or first page came, and the last one.
+    /// The times of the second-last and the last write or first page.
     others_ns: Cell<[i64; 2]>,
 }
 
 impl Pages {
-    /// Forgets the work that is so long ago that everything else was looked after.
+    /// Resets the work if the thread has had time to handle all other requests since then.
     fn rest(&self, now_ns: i64) {
         let worked_ns = self.work.get().saturating_mul(WORK_NS);
         if self.last_ns.get().abs_diff(now_ns) > worked_ns.saturating_add(QUIET_NS) {
@@ -75,7 +78,7 @@ impl Pages {
         }
     }
 
-    /// A write or a first page came.
+    /// Records a write or a first page.
     fn note(&self, now_ns: i64) {
         let [_, last_ns] = self.others_ns.get();
         if last_ns.abs_diff(now_ns) > SAME_NS {
@@ -83,7 +86,7 @@ impl Pages {
         }
     }
 
-    /// Whether others than one query are there.
+    /// Whether requests other than one query are present.
     fn has_others(&self, now_ns: i64) -> bool {
         let [before_ns, _] = self.others_ns.get();
         before_ns.abs_diff(now_ns) < OTHERS_NS
@@ -95,29 +98,29 @@ impl Pages {
 pub(super) struct Turns {
     pages: Rc<Pages>,
     waiting: Vec<Waiting>,
-    /// Queries that were read for last, the longest unused first.
+    /// The queries that have read recently, least recent first.
     readers: Vec<Precedence>,
-    /// Pages made for them.
+    /// The number of pages read for these queries.
     made: u64,
 }
 
 #[derive(Debug)]
 struct Waiting {
     ticket: Ticket,
-    /// Whose turn it takes; `None` of a first page.
+    /// The query, or `None` for a first page.
     query: Option<Precedence>,
-    /// [`Pages::made`] when it looked last.
+    /// The value of [`Pages::made`] at the last check.
     pages_seen: u64,
-    /// [`Turns::made`] when it looked last.
+    /// The value of [`Turns::made`] at the last check.
     made_seen: u64,
     idle_ms: u32,
     waited_ms: u32,
-    /// How often it let first pages pass by.
+    /// The number of times that the page let first pages run before it.
     yielded: u32,
 }
 
 impl Waiting {
-    /// The query's place in the order, if the page is not its first.
+    /// Returns the query's place in the order, or `None` for a first page.
     fn precedence(&self) -> Option<Precedence> {
         let waited = u8::try_from(self.waited_ms / CLASS_MS).unwrap_or(u8::MAX);
         self.query.map(|of| Precedence { class: of.class.saturating_sub(waited), ..of })
@@ -129,8 +132,8 @@ impl Turns {
         Self { pages, waiting: Vec::new(), readers: Vec::new(), made: 0 }
     }
 
-    /// Takes in a page, of a query that goes on (`None`: of another). Answers how long to pause
-    /// before [`Turns::look`], milliseconds; `None` to make it now.
+    /// Adds a page to the queue. `query` is the continued query, or `None` for a first page.
+    /// Returns the pause before [`Turns::look`] in milliseconds, or `None` if the page can run now.
     ///
     /// # Errors
     /// [`Unavailable::Busy`]
@@ -166,12 +169,12 @@ impl Turns {
         Ok(Some(pause_ms))
     }
 
-    /// A message came that asks for no page: a write most likely.
+    /// Records a message that requests no page, usually a write.
     pub(super) fn wrote(&self, now_ns: i64) {
         self.pages.note(now_ns);
     }
 
-    /// After a pause: as [`Turns::arrive`].
+    /// Checks a page after its pause. Returns the same values as [`Turns::arrive`].
     pub(super) fn look(&mut self, ticket: Ticket, now_ns: i64) -> Option<u32> {
         let at = self.waiting.iter().position(|waiting| waiting.ticket == ticket)?;
         let waiting = self.waiting.get(at)?;
@@ -196,7 +199,8 @@ impl Turns {
         Some(pause_ms)
     }
 
-    /// A page was made, at `now_ns`, from `work` rows and bytes; of its query the last one or not.
+    /// Records a page that was read with `work` rows and bytes. `is_last` is true for the last page
+    /// of a query.
     pub(super) fn made(
         &mut self,
         query: Option<Precedence>,
@@ -216,7 +220,7 @@ impl Turns {
         }
     }
 
-    /// Whoever waited is gone.
+    /// Removes a page whose client has disconnected.
     pub(super) fn leave(&mut self, ticket: Ticket) {
         let Some(at) = self.waiting.iter().position(|waiting| waiting.ticket == ticket) else {
             return;
@@ -225,8 +229,8 @@ impl Turns {
         self.count_first(query, -1);
     }
 
-    /// Whether a page that could be made lets first pages of other shards pass by, which find no
-    /// pause without a page while others make one after the other.
+    /// Whether a page that could run lets first pages of other shards run before it. Without this,
+    /// those would find no pause between consecutive pages.
     fn yields(&mut self, at: usize) -> bool {
         let are_there = self.pages.first_pages.get() > 0;
         let Some(page) = self.waiting.get_mut(at) else { return false };
@@ -235,7 +239,7 @@ impl Turns {
         yields
     }
 
-    /// A page pauses, or does so no more.
+    /// Changes the number of waiting first pages.
     fn count_first(&self, query: Option<Precedence>, change: isize) {
         if query.is_none() {
             let first_pages = &self.pages.first_pages;
@@ -243,10 +247,10 @@ impl Turns {
         }
     }
 
-    /// The queries that go before all others, of those that wait or were read for last.
+    /// Returns the selected queries among those that wait or have read recently.
     fn first(&self) -> Vec<Precedence> {
         let waiting = self.waiting.iter().filter_map(Waiting::precedence);
-        // A query that waits stands where its waiting has brought it.
+        // The order of a waiting query includes its waiting time.
         let reading = self.readers.iter().filter(|reader| {
             !self.waiting.iter().any(|waiting| waiting.query.is_some_and(|of| of.id == reader.id))
         });
@@ -262,8 +266,9 @@ impl Turns {
         first
     }
 
-    /// How many go before the one at `at`; if it has no turn, everybody who came earlier. First
-    /// pages wait only for each other, so whoever comes before whom is no circle.
+    /// Returns the number of pages that precede the page at `at`. If its query is not selected, all
+    /// earlier pages precede it. First pages wait only for other first pages, so the order has no
+    /// cycles.
     fn ahead(&self, at: usize, first: &[Precedence]) -> usize {
         let is_first = |at: usize| self.waiting.get(at).is_some_and(|page| page.query.is_none());
         let Some(rank) = self.rank(at, first) else { return at };
@@ -279,8 +284,8 @@ impl Turns {
         self.rank(at, first).is_some()
     }
 
-    /// The place of the query of the page at `at` among the `first`; `None` if it has to wait until
-    /// one of them has ended. A first page has the first place.
+    /// Returns the position of the page's query among the queries in `first`, or `None` if it must
+    /// wait for one of them to end. A first page has position 0.
     fn rank(&self, at: usize, first: &[Precedence]) -> Option<usize> {
         let page = self.waiting.get(at)?;
         let Some(query) = page.query else { return Some(0) };
@@ -288,8 +293,8 @@ impl Turns {
         rank.or_else(|| (page.idle_ms >= TURN_IDLE_MS).then_some(first.len()))
     }
 
-    /// How long the page at `at` pauses, before which so many go. One without a turn lets time go
-    /// by: that ends others'.
+    /// Returns the pause of the page at `at`, which `ahead` pages precede. A page without a turn
+    /// also pauses, so that idle turns of other queries expire.
     fn pause_ms(&self, at: usize, ahead: usize, first: &[Precedence], now_ns: i64) -> u32 {
         let Some(page) = self.waiting.get(at) else { return FIRST_PAUSE_MS };
         let leaves_room = page.query.is_some()

@@ -7,7 +7,7 @@ fn turns() -> (Turns, Rc<Pages>) {
     (Turns::new(Rc::clone(&pages)), pages)
 }
 
-/// A query for which little was read, later than those of lower numbers.
+/// Returns a query with little data read. A higher number means a later start.
 fn page_of(id: u64) -> Option<Precedence> {
     Some(Precedence { id, class: 0 })
 }
@@ -16,7 +16,7 @@ fn ids(turns: &Turns) -> Vec<u64> {
     turns.readers.iter().map(|reader| reader.id).collect()
 }
 
-/// As after much work just now.
+/// Returns a queue after much recent work.
 fn busy_turns() -> (Turns, Rc<Pages>) {
     let (turns, pages) = turns();
     pages.work.set(WORK_MAX);
@@ -56,7 +56,7 @@ fn small_pages_in_a_row_pause_when_together_they_are_much() {
     turns.made(None, true, WORK_MAX - 1, NOW_NS);
     assert_eq!(turns.arrive(Ticket(3), None, NOW_NS), Ok(None), "counted from the pause on");
     turns.made(None, true, WORK_MAX, NOW_NS);
-    // What it took itself is no quiet: the clock stood still meanwhile.
+    // The duration of the work is not idle time: the clock stood still.
     let busy_ns = NOW_NS + ((2 * WORK_MAX - 1) * WORK_NS + QUIET_NS).cast_signed();
     assert_eq!(turns.arrive(Ticket(4), None, busy_ns), Ok(Some(0)));
     turns.leave(Ticket(4));
@@ -82,7 +82,7 @@ fn further_pages_let_first_pages_of_other_shards_pass_by() {
     for query in 1..=2 {
         turns.arrive(Ticket(query), page_of(query), NOW_NS).unwrap();
     }
-    // Whose pause ends first does not matter, and not for ever does it either.
+    // The result does not depend on the order in which pauses end, and the delay is limited.
     let mut looks = 0;
     while turns.look(Ticket(1), NOW_NS).is_some() {
         looks += 1;
@@ -95,7 +95,7 @@ fn further_pages_let_first_pages_of_other_shards_pass_by() {
     other.made(None, true, WORK_MAX, NOW_NS);
     assert!(turns.look(Ticket(2), NOW_NS).is_some(), "a page was made during its pause");
     assert_eq!(turns.look(Ticket(2), NOW_NS), None);
-    // Nobody waits for what went away, or slept.
+    // Pages that have left, or whose shard was evicted, delay no other page.
     pages.work.set(WORK_MAX);
     other.arrive(Ticket(10), None, NOW_NS).unwrap();
     other.arrive(Ticket(11), None, NOW_NS).unwrap();
@@ -111,11 +111,11 @@ fn a_query_that_goes_on_leaves_the_thread_to_others() {
     let (mut turns, pages) = busy_turns();
     assert_eq!(turns.arrive(Ticket(1), page_of(1), NOW_NS), Ok(Some(FIRST_PAUSE_MS)));
     let mut pause = |now_ns| {
-        // Somebody's page was made during its pause.
+        // Another page was read during the pause.
         turns.pages.made.update(|made| made + 1);
         turns.look(Ticket(1), now_ns)
     };
-    // One alone may be its own first pages.
+    // A single request may be a first page of the same query.
     pages.note(NOW_NS);
     pages.note(NOW_NS + MS_NS);
     assert_eq!(pause(NOW_NS + 2 * MS_NS), Some(FIRST_PAUSE_MS));
@@ -150,7 +150,7 @@ fn two_queries_go_on_and_the_third_when_one_of_them_ends() {
     assert_eq!(turns.look(Ticket(3), NOW_NS), None);
 }
 
-/// What waits, of whatever query, until it may be made.
+/// Returns the first of the waiting pages that may run.
 fn next(turns: &mut Turns, tickets: &[u64]) -> u64 {
     for _ in 0..2 {
         for &ticket in tickets {
@@ -164,7 +164,7 @@ fn next(turns: &mut Turns, tickets: &[u64]) -> u64 {
 
 #[test]
 fn whoever_has_read_less_goes_first_wherever_it_came_later() {
-    // The same four pages come to each shard in another order.
+    // The same four pages arrive at each shard in another order.
     for order in [[1, 2, 3, 4], [4, 3, 2, 1], [2, 4, 1, 3]] {
         let (mut turns, _) = busy_turns();
         let query = |id| Some(Precedence { id, class: [9, 2, 2, 1][id as usize - 1] });
@@ -203,7 +203,7 @@ fn waiting_counts_as_less_read() {
     let (mut turns, _) = busy_turns();
     let heavy = Some(Precedence { id: 1, class: 3 });
     turns.arrive(Ticket(1), heavy, NOW_NS).unwrap();
-    // Three others go on all the time, for which nothing was read yet.
+    // Three other queries continue without interruption, and none has read data yet.
     for id in 2..=4 {
         turns.arrive(Ticket(id), page_of(id), NOW_NS).unwrap();
     }
@@ -252,15 +252,15 @@ fn past_the_limit_nobody_is_taken_in_until_one_leaves() {
     assert_eq!(turns.arrive(Ticket(limit), page_of(1), NOW_NS), Ok(Some(PAUSE_MS_MAX)));
 }
 
-/// A query asks every one of its shards for a page at once, as often as it has pages.
+/// A query that requests a page from all its shards at once, `pages_left` times.
 #[derive(Debug)]
 struct Reader {
     pages_left: u32,
     missing: Vec<usize>,
 }
 
-/// Queries over any shards of one isolate, their pauses ending in any order: each has all its
-/// pages in the end, and what was read for at the same time is bounded.
+/// Runs queries over several shards of an isolate, with pauses that end in random order. Every
+/// query receives all pages, and the number of queries that read at the same time is limited.
 #[test]
 fn queries_over_several_shards_never_keep_each_other_waiting() {
     for seed in 0..40 {

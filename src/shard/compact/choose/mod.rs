@@ -1,9 +1,10 @@
-//! Which parts are merged next: a pure function of what the manifest lists.
+//! Chooses the parts of the next merge, as a pure function of the manifest.
 //!
-//! Size-tiered as RocksDB's universal compaction, by slots of time: a merge takes neighbours in
-//! write sequence among the parts that touch one slot, so that a wide old part that links many
-//! slots is no reason to merge all of them. Slots, sizes and the width decide how much is rewritten
-//! and how many parts are left, never what an answer is: for that a merge is *convex*.
+//! The choice is size-tiered, like RocksDB's universal compaction, but per time slot. A merge
+//! combines neighbours in write sequence among the parts that touch one slot. A wide old part that
+//! touches many slots therefore does not force a merge of all of them. Slots, sizes and the slot
+//! width affect the amount of rewritten data and the number of parts. They never affect a query
+//! result, because every merge is *convex*.
 
 use std::ops::RangeInclusive;
 
@@ -11,52 +12,56 @@ use crate::merge::sequences::Extent;
 use crate::shard::manifest::{Part, PartId};
 use crate::shard::slots::Slots;
 
-/// Parts of one merge.
+/// The minimum number of parts in a merge.
 const PARTS_MIN: usize = 8;
-/// The same where another component has a merge of so many: a job of both writes fewer rows than
-/// two jobs one after the other.
+/// The minimum if another component has a merge of at least `PARTS_MIN` parts. One job with both
+/// merges writes fewer rows than two jobs.
 const JOINED_PARTS_MIN: usize = 4;
-/// The same of a slot that nothing was written to for an hour.
+/// The minimum in a slot without writes for an hour.
 const QUIET_PARTS_MIN: usize = 2;
-/// A merge holds a cursor and a page of each.
+/// The maximum number of parts in a merge. The merge holds a cursor and a page for each part.
 const PARTS_MAX: usize = 16;
-/// Encoded bytes of one merge at most, and half of what is free: inputs and outputs are there at
-/// once.
+/// The maximum size of a merge, in encoded bytes. A merge also uses at most half of the free space,
+/// because inputs and outputs exist at the same time.
 const BYTES_MAX: u64 = 512_000_000;
-/// The largest of a merge is at most two thirds of it: else what is large is written again for what
-/// is small.
+/// The maximum share of the largest part in a merge: two thirds. A larger share would rewrite a
+/// large part for the sake of small parts.
 const LARGEST: (u64, u64) = (2, 3);
-/// A part of so many bytes is left alone if its series are long enough to be read for themselves.
+/// A part of at least this size, in bytes, is not merged if its series are long
+/// (`SEALED_ROWS_PER_SERIES`).
 const SEALED_BYTES: u64 = 32_000_000;
-/// Rows of a series of such a part, on average.
+/// The minimum average number of rows per series in such a part.
 const SEALED_ROWS_PER_SERIES: u64 = 256;
-/// A part of so many bytes and such series is left as it is under load, while its component has
-/// few: a merge would write the same values again, and the newest rows lie in few bytes. Flushes of
-/// values that no codec makes smaller have as many (`FORCED` in `shard/flush_size.rs`).
+/// The size of a full flush, in bytes. While writes continue and its component has few parts, a
+/// part of this size with long series is not merged. A merge would write the same values again, and
+/// the newest rows are already in few bytes. Flushes of incompressible values create such parts
+/// (`FORCED` in `shard/flush_size.rs`).
 const FULL_BYTES: RangeInclusive<u64> = 2_500_000..=4_000_000;
-/// Parts of a component that has few. Of one that has more the oldest are merged.
+/// The maximum number of parts in a component with few parts. If a component has more, its oldest
+/// parts are merged.
 const FULL_PARTS_MAX: usize = 24;
-/// That many parts are the newest of such a component.
+/// The number of newest parts that are not merged in a larger component.
 const FULL_PARTS_KEPT: usize = FULL_PARTS_MAX - PARTS_MAX;
-/// A part of so many bytes is left alone.
+/// A part of at least this size, in bytes, is never merged.
 const SEALED_BYTES_ALWAYS: u64 = 256_000_000;
-/// So much of its span may overlap a neighbour's: flushes in order of time do by a little.
+/// The maximum overlap with a neighbour's time range is a tenth of the part's range. Flushes in
+/// time order overlap slightly.
 const SEALED_OVERLAP: i128 = 10;
 
-/// What a choice depends on beside the parts.
+/// The inputs of a choice besides the parts.
 pub struct Circumstances<'a> {
-    /// Slots that parts are cut by now, nanoseconds, above 0.
+    /// The current width of a time slot, in nanoseconds, above 0.
     pub width_ns: i64,
-    /// Bytes that the object's storage has left.
+    /// The free space of the object's storage, in bytes.
     pub free_bytes: u64,
-    /// Whether nothing was written to a slot, by its number, for an hour.
+    /// Whether the slot with this number had no writes for an hour.
     pub is_quiet: &'a dyn Fn(i64) -> bool,
-    /// Whether a part is left as it is, since it cannot be read.
+    /// Whether a part is excluded because it cannot be read.
     pub is_left: &'a dyn Fn(PartId) -> bool,
 }
 
-/// The next merges, at most one of each of these [`components`]: together they keep write sequences
-/// of parts that overlap in time apart. Empty when there is nothing to do.
+/// Returns the next merges, at most one for each of these [`components`]. The merges keep the write
+/// sequences of parts with overlapping times separate. The result is empty if no merge is due.
 pub fn choose(components: &[Vec<&Part>], now: &Circumstances<'_>) -> Vec<Vec<PartId>> {
     let all_of = |least: usize| {
         let merge = |component: &Vec<&Part>| of_component(component, now, least);
@@ -70,7 +75,8 @@ pub fn choose(components: &[Vec<&Part>], now: &Circumstances<'_>) -> Vec<Vec<Par
     due.into_iter().zip(joined).filter_map(|(due, joined)| due.or(joined)).collect()
 }
 
-/// Parts that are linked by a slot, and so by overlapping times; each in order of sequence.
+/// Groups parts that share slots, and therefore all parts with overlapping times. Each group is
+/// sorted by write sequence.
 pub fn components<'a>(parts: &[&'a Part], width_ns: i64) -> Vec<Vec<&'a Part>> {
     let mut by_time = parts.to_vec();
     by_time.sort_by_key(|part| (part.min_ns, part.id));
@@ -90,14 +96,15 @@ pub fn components<'a>(parts: &[&'a Part], width_ns: i64) -> Vec<Vec<&'a Part>> {
     components
 }
 
-/// The first and the last slot that a part touches.
+/// Returns the first and the last slot that a part touches.
 fn slots(part: &Part, width_ns: i64) -> (i64, i64) {
     let slots = Slots::of(width_ns);
     (slots.at(part.min_ns), slots.at(part.max_ns))
 }
 
-/// Whether these parts may be replaced by one, or by one for each slot: no other part that overlaps
-/// the whole of their times has a write sequence within theirs.
+/// Whether one part, or one part per slot, may replace the parts of a merge. This is permitted if
+/// no other part that overlaps the merge's time range has a write sequence within the merge's
+/// sequences.
 pub fn is_convex(merge: &[&Part], others: &[&Part]) -> bool {
     let Some(hull) = Extent::hull(merge.iter().map(|part| part.extent())) else { return false };
     let is_input = |part: &Part| merge.iter().any(|input| input.id == part.id);
@@ -107,14 +114,15 @@ pub fn is_convex(merge: &[&Part], others: &[&Part]) -> bool {
 }
 
 impl Circumstances<'_> {
-    /// Whether nothing was written for an hour where a part begins and ends.
+    /// Whether the first and the last slot of a part had no writes for an hour.
     pub fn is_quiet_part(&self, part: &Part) -> bool {
         let (first, last) = slots(part, self.width_ns);
         (self.is_quiet)(first) && (self.is_quiet)(last)
     }
 }
 
-/// Whether a part of a component is left alone; `is_quiet`: nothing is written there.
+/// Whether a part of a component is excluded from merges. `is_quiet` is true if its slots get no
+/// writes.
 fn is_sealed(part: &Part, component: &[&Part], is_quiet: bool) -> bool {
     let has = |bytes: u64, rows_per_series: u64| {
         part.bytes >= bytes && part.rows >= part.series.saturating_mul(rows_per_series)
@@ -138,21 +146,23 @@ fn is_sealed(part: &Part, component: &[&Part], is_quiet: bool) -> bool {
     })
 }
 
-/// The parts of a component that are not left alone.
+/// Returns the parts of a component that may be merged.
 pub fn unsealed<'a>(component: &[&'a Part], is_quiet: impl Fn(&Part) -> bool) -> Vec<&'a Part> {
     let is_open = |part: &&Part| !is_sealed(part, component, is_quiet(part));
     component.iter().copied().filter(is_open).collect()
 }
 
-/// The best merge of a component: that of the first slot that has one. The others follow when it is
-/// done: two that are convex alone can break the order together. `least`: parts of one.
+/// Returns the best merge of a component: the merge of the first slot that has one, with at least
+/// `least` parts. The other slots follow after this merge. Two merges that are convex separately
+/// can together break the order.
 fn of_component(component: &[&Part], now: &Circumstances<'_>, least: usize) -> Option<Vec<PartId>> {
     let mut open = unsealed(component, |part| now.is_quiet_part(part));
     open.retain(|part| !(now.is_left)(part.id));
     if open.len() < QUIET_PARTS_MIN {
         return None;
     }
-    // Of parts that touch no common slot none are merged: only slots where one begins can be first.
+    // A merge needs parts that touch a common slot. The first such slot is always the first slot of
+    // some part.
     let mut starts: Vec<i64> = open.iter().map(|part| slots(part, now.width_ns).0).collect();
     starts.sort();
     starts.dedup();
@@ -169,7 +179,8 @@ fn of_component(component: &[&Part], now: &Circumstances<'_>, least: usize) -> O
     })
 }
 
-/// Of all runs of at least so many neighbours the one whose largest is the least of it.
+/// Returns the run of at least `least` neighbours whose largest part has the smallest share of the
+/// run.
 fn best_run<'p, 'a>(
     touching: &'p [&'a Part],
     component: &[&Part],
@@ -188,7 +199,7 @@ fn best_run<'p, 'a>(
                 break;
             }
             let balanced = largest * LARGEST.1 <= sum * LARGEST.0;
-            // More of the sum for its largest: compared as fractions.
+            // Compares `sum / largest` of both runs as fractions.
             let better = best.is_none_or(|(best_sum, best_largest, _)| {
                 u128::from(sum) * u128::from(best_largest.max(1))
                     > u128::from(best_sum) * u128::from(largest.max(1))

@@ -1,4 +1,4 @@
-//! Loads of all kinds come to rest, with few parts to a slot and little written again.
+//! Simulates workloads. Each must end with few parts per slot and little rewritten data.
 
 use super::*;
 
@@ -6,7 +6,7 @@ const MB: f64 = 1e6;
 const QUIET: &dyn Fn(i64) -> bool = &|_| true;
 const BUSY: &dyn Fn(i64) -> bool = &|_| false;
 
-/// First and last time, bytes.
+/// The first time, last time and size in bytes of each part.
 type Flush = Vec<(i64, i64, f64)>;
 
 struct Story {
@@ -15,7 +15,7 @@ struct Story {
     next_id: u64,
     rewritten: f64,
     jobs: usize,
-    /// The most unsealed parts that a slot had before its merges were done.
+    /// The maximum number of unsealed parts in a slot before its merges.
     most: usize,
 }
 
@@ -30,7 +30,7 @@ impl Story {
     fn add(&mut self, (lo, hi): (u64, u64), (min_ns, max_ns, bytes): (i64, i64, f64)) {
         let (id, bytes) = (PartId(self.next_id), bytes as u64);
         self.next_id += 1;
-        // Series are long where parts are large.
+        // Every part has one row per byte, so that large parts have long series.
         let rows = bytes;
         self.parts.push(Part {
             id,
@@ -61,7 +61,7 @@ impl Story {
         components(&all, self.width_ns).into_iter().map(most).max().unwrap_or_default()
     }
 
-    /// Does what is due; fails if that has no end.
+    /// Runs all due merges. Panics if they do not end.
     fn settle(&mut self, is_quiet: &dyn Fn(i64) -> bool) {
         for _ in 0..3_000 {
             let all: Vec<&Part> = self.parts.iter().collect();
@@ -83,7 +83,8 @@ impl Story {
         panic!("it never rests: {} parts, {} jobs", self.parts.len(), self.jobs);
     }
 
-    /// Outputs by slot, each with the share of its inputs' bytes that their spans say.
+    /// Replaces the inputs by one output per slot, with bytes in proportion to the overlapping
+    /// time.
     fn merge(&mut self, ids: &[PartId]) {
         let (inputs, kept): (Vec<Part>, Vec<Part>) =
             std::mem::take(&mut self.parts).into_iter().partition(|part| ids.contains(&part.id));
@@ -115,8 +116,9 @@ impl Story {
     }
 }
 
-/// Writes the flushes, merging after each, then lets it rest. Answers bytes written per byte kept,
-/// flushes included, the most unsealed parts of a slot under load and at rest, and all parts.
+/// Writes the flushes with merges after each flush, then runs the quiet merges. Returns four
+/// numbers: bytes written per byte stored (including flushes), the maximum number of unsealed parts
+/// in a slot under load, the same number after the last merge, and the number of all parts.
 fn tell(
     what: &str,
     width_ns: i64,
@@ -156,7 +158,7 @@ fn loads_of_all_kinds_come_to_rest() {
     let late: Vec<Flush> = (0..400_i64)
         .map(|n| {
             let (new, old) = (n * 10, rng.i64(0..(n * 10).max(1)));
-            // A flush writes one part of each slot.
+            // A flush writes one part per slot.
             match old / 1_000 == new / 1_000 {
                 true => vec![(old, new + 9, 3.2 * MB)],
                 false => vec![(new, new + 9, 2.9 * MB), (old, old + 5, 0.32 * MB)],
@@ -178,7 +180,7 @@ fn loads_of_all_kinds_come_to_rest() {
     let cases: [(&str, i64, &[_], &[Flush], f64); 8] = [
         ("floats in order", 1_000, &[], &in_order(3.2, 10, 0), 4.0),
         ("floats in order, a little over each other", 1_000, &[], &in_order(3.2, 10, 1), 4.0),
-        // Three tiers and the last, quiet merge.
+        // Three tiers, and the last merge in quiet slots.
         ("integers in order", 2_000, &[], &in_order(0.28, 1, 0), 5.0),
         ("16 slots", 100, &[], &across, 6.0),
         ("16 slots under one wide old part", 100, &wide, &across, 6.0),
