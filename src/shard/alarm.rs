@@ -1,4 +1,4 @@
-//! The alarm of a shard: its duties, their due times, and retries after failures.
+//! The alarm of a shard. It runs duties when they are due and retries them after failures.
 //!
 //! Whether a duty is due follows from stored data, such as frames in the WAL and parts. Writes
 //! therefore need no row for it. A duty's first try after the object starts writes a row that

@@ -102,7 +102,7 @@ impl Answers {
         })
     }
 
-    /// Queues the result to be stored after the response was sent, unless it exceeds
+    /// Queues the result to be stored after the query's page is complete, unless it exceeds
     /// `ANSWER_BYTES_MAX`.
     pub(super) fn put(&self, name: &[u8], version: &[u64], kept: &Kept) {
         let mut due = self.due.borrow_mut();
@@ -134,7 +134,8 @@ impl Answers {
         *self.names.borrow_mut() = Some(BTreeMap::new());
     }
 
-    /// Stores the queued results. Errors are ignored: the response does not depend on them.
+    /// Stores the queued results. Errors are ignored, because the query's page does not depend on
+    /// them.
     pub(super) fn write<S: Store>(&self, store: &S) {
         for (head, body) in self.due.take() {
             let mut held = self.names(store);

@@ -17,8 +17,8 @@ use crate::wal::NewFrame;
 const PARTS_MAX: usize = 1_500;
 
 impl<S: Store> Shard<S> {
-    /// Stores a frame completely or not at all. Rows of series that exceed a quota are removed from
-    /// the frame first.
+    /// Stores a frame completely or not at all. If the series quota is exceeded, the shard first
+    /// removes the rows of new series from the frame.
     ///
     /// # Errors
     /// Every [`Refusal`].

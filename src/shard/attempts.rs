@@ -32,7 +32,7 @@ pub(super) enum Duty {
     Compact = 4,
     /// Searches parts for rows that deletes hide.
     Scrub = 5,
-    /// Ends the holds of backups that were not finished.
+    /// Ends the expired holds that unfinished backups left.
     Release = 6,
 }
 
@@ -66,7 +66,6 @@ struct Attempt {
     error: String,
 }
 
-/// The tries of all duties, by the key of the duty's row.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Attempts {
     attempts: BTreeMap<u64, Attempt>,

@@ -1,5 +1,5 @@
-//! The shard as the source of a backup: its snapshot, the hold that keeps the snapshot's values,
-//! and reading these values.
+//! The shard as the source of a backup. It creates a snapshot, holds the values that the snapshot
+//! needs, and returns these values.
 
 use std::collections::BTreeSet;
 use std::rc::Rc;
@@ -20,7 +20,6 @@ use crate::store::{Store, Table};
 const ROW_BYTES: usize = 1 + 8 + 4 + 4;
 
 impl<S: Store> Shard<S> {
-    /// Performs a step of a backup or of a restore.
     pub(super) fn back_up(
         &mut self,
         step: &ShardBackup,
@@ -105,7 +104,7 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Value { value: seal_value(&head, &body) })
     }
 
-    /// Ends the hold of a backup, and all holds that have expired.
+    /// Releases the hold of `backup` (if any) together with every expired hold.
     fn release(&mut self, backup: Option<u64>, now_ns: i64) -> Result<FromShardBackup, Refusal> {
         let loaded = self.load()?;
         let mut manifest = loaded.manifest.clone();

@@ -23,7 +23,7 @@ pub trait Evictable {
     fn evict(&self);
 }
 
-/// The memory budget of one isolate. Not thread-safe: an isolate has one thread.
+/// The memory budget of an isolate. Not thread-safe: an isolate has one thread.
 pub struct Budget {
     bytes_max: usize,
     hash_seed: u64,

@@ -18,7 +18,7 @@ impl<S: Store> Shard<S> {
     /// Hides the matching rows that are stored now.
     ///
     /// # Errors
-    /// The same as [`Shard::delete_before`].
+    /// Returns the errors of [`Shard::delete_before`].
     pub fn delete(
         &mut self,
         deletion: &Deletion,
@@ -29,8 +29,8 @@ impl<S: Store> Shard<S> {
     }
 
     /// Hides the matching rows with a write sequence below `before`. The change is durable and
-    /// visible at once, and a repeated call has no effect. A deletion without stored rows writes no
-    /// tombstone.
+    /// visible immediately, and a repeated call has no effect. A deletion without stored rows
+    /// writes no tombstone.
     ///
     /// # Errors
     /// - [`Refusal::Stale`], including when a part or the flushed head has reached `before`

@@ -29,7 +29,6 @@ impl FlushSize {
         self.bytes >= limit.bytes || self.decoded_bytes >= limit.decoded_bytes
     }
 
-    /// Returns the sum of two sizes.
     pub(super) fn plus(&self, other: &Self) -> Self {
         Self {
             bytes: self.bytes.saturating_add(other.bytes),

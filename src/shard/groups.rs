@@ -1,5 +1,5 @@
-//! Groups of rows, as described by the directories of parts and by the memtable. Finding them reads
-//! no rows.
+//! Visits groups of rows, as described by the directories of parts and by the memtable. Finding the
+//! groups reads no rows.
 
 use std::cmp::Reverse;
 

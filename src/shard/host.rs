@@ -14,16 +14,16 @@ use crate::protocol::shard::{FromShard, FurtherPage, ToShard};
 use crate::store::Store;
 
 /// The maximum number of duties in one run, with a pause before each. As merge steps, these are
-/// about thirty million values. After the run the alarm is set again, so that the platform sees an
-/// end of the event.
+/// about thirty million values. After the run the alarm is set again, so that the platform sees
+/// that the event ends.
 const DUTIES_PER_RUN: u32 = 100;
-/// The pause between two duties in milliseconds, about the duration of one duty. Waiting requests
-/// are handled in the pause. Without it, each piece of a large write that arrives in pieces would
-/// wait for a duty.
+/// The pause between two duties in milliseconds, about the duration of a duty. Waiting requests are
+/// handled in the pause. Without it, each piece of a large write that arrives in pieces would wait
+/// for a duty.
 const DUTY_PAUSE_MS: u32 = 20;
 /// The delay until the alarm checks whether the work after a reply has ended, in nanoseconds. The
-/// object may have been evicted meanwhile. A bulk load sets an alarm for about this time in any
-/// case, so the check costs no row.
+/// object may have been evicted before the end. A bulk load sets an alarm for about this time
+/// anyway, so the check costs no row.
 const WATCH_NS: i64 = 12 * S_NS;
 
 /// A [`Shard`] with its waiting page requests and its next alarm.
@@ -39,7 +39,6 @@ pub struct ShardHost<S: Store> {
     works_behind_replies: bool,
 }
 
-/// A sequence of duties.
 #[derive(Clone, Copy)]
 struct Working {
     ticket: Ticket,
@@ -110,8 +109,8 @@ impl<S: Store> ShardHost<S> {
     }
 }
 
-/// Returns whether a message requests a page. The result is the number of a continued query
-/// ([`Precedence::number`]), 0 for another page, and `None` if the message requests no page.
+/// Returns the query number of a page request ([`Precedence::number`]). The number is 0 if the
+/// query is not continued. Returns `None` if the message requests no page.
 fn page_of(message: &ToShard) -> Option<u64> {
     let (query, goes_on) = match message {
         ToShard::Scan { query, request, .. } => (*query, request.resume.goes_on()),
@@ -146,7 +145,7 @@ fn work(reply: &FromShard) -> u64 {
             stats.work() + further.iter().map(|page| page.stats.work()).sum::<u64>()
         }
         FromShard::Summary(page) => page.stats.work(),
-        // Other replies have no count. They are treated as the maximum.
+        // The work of other replies is not counted. They are treated as the maximum.
         _ => u64::MAX,
     }
 }

@@ -1,4 +1,4 @@
-//! The limits for the work of one event. Tests use lower limits, so that little data has many parts
+//! The limits for the work of an event. Tests use lower limits, so that little data has many parts
 //! and a merge of it has many steps.
 
 use crate::part::writer;
@@ -11,10 +11,10 @@ const STEP_CELLS: u64 = 200_000;
 /// The number of cells that a small machine reads in about 100 ms.
 const ANSWER_CELLS: u64 = 500_000;
 
-/// The cost of a series in cells: its key is read, compared and written.
+/// The cost of a series in cells. The work is to read, compare and write the series key.
 pub(super) const SERIES_CELLS: u64 = 10;
 
-/// The limits for the work of one event.
+/// The limits for the work of an event.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
     /// The limits of written parts.

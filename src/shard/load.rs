@@ -69,7 +69,7 @@ pub(super) struct Loaded {
     pub log_series: u64,
     /// The number of rows in the log.
     pub log_rows: u64,
-    /// The state of [`Loaded::series`].
+    /// The cached counts of [`Loaded::series`].
     pub series: SeriesCount,
     pub columns: Columns,
     pub tombstones: BTreeMap<u64, Tombstone>,
@@ -138,7 +138,7 @@ impl Loaded {
             let (rows, beside) = touch.map_or((0, 0), |touch| (touch.rows, touch.beside_rows));
             loaded.log_rows = loaded.log_rows.saturating_add(rows);
             if sequence > loaded.state.counters.counted {
-                // Frames that were stored after the counters were last saved, before the object
+                // The frame was stored after the last save of the counters, before the object
                 // restarted.
                 let counters = &mut loaded.state.counters;
                 counters.points += rows;
@@ -197,13 +197,11 @@ impl Loaded {
         in_wal.chain(self.damaged.iter().cloned()).find(concerns).map(|damage| damage.block)
     }
 
-    /// Returns the names of all known damaged blocks.
     pub(super) fn damaged_blocks(&self) -> Vec<String> {
         let in_wal = self.wal.damaged().iter().map(|damage| damage.block.clone());
         in_wal.chain(self.damaged.iter().map(|damage| damage.block.clone())).collect()
     }
 
-    /// Returns the current counters.
     pub(super) fn counters<S: Store>(&self, store: &S) -> Counters {
         let since = store.row_counts().since(self.counts_before);
         let saved = self.state.counters;
@@ -226,7 +224,6 @@ impl Loaded {
     }
 }
 
-/// Converts damage in the WAL.
 pub(super) fn wal_damage(damage: &wal::Damage) -> Damage {
     let bytes = damage.touch.as_deref();
     let touch = match damage.sequence {

@@ -1,5 +1,5 @@
-//! The shard object: its state in memory, and operations on the whole shard such as opening,
-//! closing and statistics. Other files of this folder contain the operations on rows.
+//! The shard object. This file contains its state in memory, and operations on the whole shard such
+//! as opening, closing and statistics. Other files of this folder contain the operations on rows.
 
 use std::rc::Rc;
 
@@ -239,7 +239,6 @@ impl<S: Store> Shard<S> {
         Ok(loaded)
     }
 
-    /// Rewrites the state row.
     pub(super) fn change(&mut self, change: impl FnOnce(&mut State)) -> Result<(), Refusal> {
         let manifest = self.load()?.manifest.clone();
         self.commit(manifest, None, change, |_, _| Ok(()))

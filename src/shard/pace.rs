@@ -26,14 +26,12 @@ impl Default for Pace {
 }
 
 impl Pace {
-    /// Records a frame.
     pub(super) fn appended(&mut self, now_ns: i64) {
         let gap_ns = self.last_ns.map_or(0, |last_ns| now_ns.saturating_sub(last_ns));
         self.gap_ns = gap_ns.max(self.gap_ns - self.gap_ns / 8).min(PAUSE_NS);
         self.last_ns = Some(now_ns);
     }
 
-    /// Records a delete.
     pub(super) fn deleted(&mut self, now_ns: i64) {
         self.deleted_ns = Some(now_ns);
     }

@@ -19,7 +19,6 @@ impl NewValue {
         Self { number, key, value }
     }
 
-    /// Returns the number and the key.
     pub(super) fn place(&self) -> (Number, Key) {
         (self.number, self.key)
     }

@@ -1,9 +1,9 @@
-//! Splits the time range of a query, so that few parts are merged at once.
+//! Splits the time range of a query to limit the number of parts that are merged together.
 
 use crate::model::time::TimeRange;
 
-/// The maximum number of parts that are merged at once if the time range can be split. The memtable
-/// is one more run. The parts cover about a month.
+/// The maximum number of parts that are merged together if the time range can be split. The
+/// memtable is one more run. The parts cover about a month.
 const PARTS_AT_ONCE: usize = 63;
 
 /// The minimum number of rows per series that justifies another pass over all series.
@@ -131,7 +131,7 @@ mod tests {
                 assert!(count <= PARTS_AT_ONCE, "{count}");
             }
         }
-        // Parts that contain the same time cannot be split.
+        // The query cannot be split between parts that contain the same time.
         let same = vec![TimeRange::new(0, 100); 200];
         assert_eq!(cut(all, &same), [all]);
     }

@@ -16,13 +16,13 @@ const CROWDED_PARTS: usize = 48;
 pub(super) struct Plan {
     /// The parts of each next merge.
     pub merges: Vec<Vec<PartId>>,
-    /// Parts that may have rows hidden by a tombstone or after the end of the shard's range.
+    /// The parts that may have rows hidden by a tombstone or after the end of the shard's range.
     pub scrub: Vec<PartId>,
     /// Whether the shard has parts without visible rows, or tombstones that are no longer needed.
     pub has_garbage: bool,
     /// The latest time of the parts that expire first.
     pub first_expiry_ns: Option<i64>,
-    /// Whether so many parts are unmerged that writes must wait for merge steps.
+    /// Whether writes must wait for merge steps, because too many parts are unmerged.
     pub is_crowded: bool,
     /// The time at which further merges may become due without other changes.
     pub quiet_ns: Option<i64>,
@@ -89,7 +89,7 @@ impl Loaded {
         self.manifest.job().is_none_or(|job| !job.has(id))
     }
 
-    /// Returns the parts that may contain hidden rows. Scrubbing searches each of them.
+    /// Returns the parts that may contain hidden rows. The scrub duty then searches each part.
     fn scrubbable(&self, parts: &[&Part]) -> Vec<PartId> {
         let is_cut = |part: &Part| part.max_ns >= self.state.settings.range.end_ns;
         let is_hit = |part: &Part| self.tombstones.values().any(|t| t.may_hide_rows_of(part));

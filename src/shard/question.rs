@@ -41,7 +41,7 @@ impl<S: Store> Shard<S> {
     /// Returns the statistics that a scan would have, without running the scan.
     ///
     /// # Errors
-    /// The same as [`Shard::scan`].
+    /// Returns the errors of [`Shard::scan`].
     pub fn explain(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ReadStats, Refusal> {
         self.ask(stamp, &[request.measurement], |reader| explain(reader, request))
     }
@@ -49,7 +49,7 @@ impl<S: Store> Shard<S> {
     /// Returns one page of a summary, which lists names of columns, tag values or series.
     ///
     /// # Errors
-    /// The same as [`Shard::scan`].
+    /// Returns the errors of [`Shard::scan`].
     pub fn summary(
         &mut self,
         request: &SummaryRequest,
@@ -77,7 +77,7 @@ impl<S: Store> Shard<S> {
     /// Runs a read function on the shard's rows of these measurements.
     ///
     /// # Errors
-    /// The same as [`Shard::scan`].
+    /// Returns the errors of [`Shard::scan`].
     pub fn ask<T>(
         &mut self,
         stamp: &Stamp,

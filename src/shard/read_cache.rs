@@ -123,14 +123,13 @@ impl Weighter<AnswerKey, Rc<Answer>> for Bytes {
     }
 }
 
-/// The inverse of the share of the capacity for results. Queries that read much data must not evict
-/// results.
+/// The inverse of the share of the capacity for results. The share is separate, so that a query of
+/// much data does not evict results.
 const ANSWERS_SHARE: usize = 3;
 /// The inverse of the share for encoded bytes. They are usually decoded once, and the decoded data
 /// stays in the cache.
 const BODIES_SHARE: usize = 6;
 
-/// The cache of an isolate.
 pub(super) struct ReadCache {
     /// The capacity, in units of `STEP_BYTES`.
     steps: Cell<usize>,
@@ -147,14 +146,13 @@ impl fmt::Debug for ReadCache {
 }
 
 impl ReadCache {
-    /// Creates a cache with a capacity of at most `bytes_max` bytes.
     pub(super) fn new(bytes_max: usize) -> Self {
         let [read, _, answers] = shares(bytes_max);
         let steps = Cell::new(bytes_max / STEP_BYTES);
         Self { steps, read: cache(read), bodies: RefCell::default(), answers: cache(answers) }
     }
 
-    /// Changes the capacity to `bytes_max`, rounded down to whole steps of one megabyte.
+    /// Changes the capacity to `bytes_max`, rounded down to whole megabytes.
     pub(super) fn resize(&self, bytes_max: usize) {
         let steps = bytes_max / STEP_BYTES;
         if self.steps.replace(steps) == steps {
@@ -166,12 +164,10 @@ impl ReadCache {
         self.answers.borrow_mut().set_capacity(answers as u64);
     }
 
-    /// Returns the capacity in bytes.
     pub(super) fn bytes_max(&self) -> usize {
         self.steps.get() * STEP_BYTES
     }
 
-    /// Returns the number of bytes in use.
     pub(super) fn bytes(&self) -> usize {
         let read = self.read.try_borrow().map_or(0, |cache| cache.weight());
         let bodies = self.bodies.try_borrow().map_or(0, |bodies| bodies.bytes as u64);
@@ -186,7 +182,6 @@ fn shares(bytes_max: usize) -> [usize; 3] {
     [bytes_max - bodies - answers, bodies, answers]
 }
 
-/// Creates a cache with this capacity.
 fn cache<K: Eq + Hash, V>(bytes_max: usize) -> RefCell<Cache<K, V, Bytes, FixedState>>
 where
     Bytes: Weighter<K, V>,
@@ -248,7 +243,6 @@ impl ShardReads {
         }
     }
 
-    /// Returns decoded data of a group.
     pub(super) fn decoded(&self, of: Number, (group, at): (u32, DecodedAt)) -> Option<Decoded> {
         match self.get(of, Of::Decoded { group, at })? {
             Kept::Decoded(decoded) => Some(decoded),
@@ -269,7 +263,6 @@ impl ShardReads {
         self.put(of, Of::Decoded { group, at }, Kept::Decoded(kept));
     }
 
-    /// Returns the result for this name and version.
     pub(super) fn answer(&self, name: &[u8], version: &Version) -> Option<Answered> {
         let is_it = |known: &Version| (known == version).then_some(());
         self.answer_of(name, is_it).map(|(kept, ())| kept)

@@ -43,12 +43,10 @@ impl SeriesCount {
         all
     }
 
-    /// Adds the series of an appended frame.
     pub(super) fn append(&mut self, frame: &SeriesSketch) {
         self.log.iter_mut().for_each(|log| log.merge(frame));
     }
 
-    /// Whether appended frames are counted.
     pub(super) fn counts_frames(&self) -> bool {
         self.log.is_some()
     }

@@ -26,10 +26,10 @@ use crate::protocol::shard::Stamp;
 use crate::scan::reader::ReadStats;
 use crate::store::Store;
 
-/// The maximum number of encoded bytes that are read to find the unknown series of one write. Each
-/// lookup adds `LOOK_BYTES`. Series that are not found within this limit count as new.
+/// The maximum number of encoded bytes that are read to find a write's unknown series. Each lookup
+/// adds `LOOK_BYTES`. If the limit is reached, the remaining unknown series count as new.
 const LOOK_BYTES_MAX: u64 = 4_000_000;
-/// The cost of a lookup of one series in one part, in bytes.
+/// The cost of a lookup of a series in a part, in bytes.
 const LOOK_BYTES: u64 = 200;
 
 /// A frame without the rejected series.
@@ -55,7 +55,6 @@ impl Loaded {
         value_hash(settings.group << 16 ^ u64::from(settings.shard), &settings.database.0)
     }
 
-    /// Adds the series of a frame's table to a sketch.
     pub(super) fn count_series(&self, table: &FrameTable, sketch: &mut SeriesSketch) {
         for hash in self.hashes(table) {
             sketch.add(hash);
@@ -77,7 +76,7 @@ impl Loaded {
         let parts = self.manifest.parts().values();
         let mut all = self.series.of(parts.clone());
         all.merge(more);
-        // Parts of earlier releases have no sketch, only a number of series.
+        // Earlier releases stored only the number of series of a part, without a sketch.
         let least = parts.map(|part| part.series).max().unwrap_or(0);
         let most = self.series_at_most().saturating_add(more.estimate());
         all.estimate().clamp(least, most.max(least))
@@ -160,7 +159,7 @@ impl<S: Store> Shard<S> {
         Ok(log)
     }
 
-    /// Removes the new series of a frame, except the first `room` of them.
+    /// Removes the new series of a frame, except the first `room` new series.
     fn trim(
         &mut self,
         frame: &[u8],
@@ -277,7 +276,7 @@ fn look_in<S: Store>(
     unknown: &mut Vec<Unknown>,
     (stats, looks): (&Cell<ReadStats>, &mut u64),
 ) -> Result<(), ReadError> {
-    // Parts of earlier releases have no sketch.
+    // Earlier releases wrote parts without a sketch.
     let is_counted = !part.sketch.registers().is_empty();
     let may_have = |hash: u64| !is_counted || part.sketch.may_have(hash);
     let Some(first) = unknown.iter().find(|unknown| may_have(unknown.hash)) else { return Ok(()) };

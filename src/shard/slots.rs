@@ -100,7 +100,7 @@ impl Slots {
         TimeRange::new(start(slot), start(slot.saturating_add(1)))
     }
 
-    /// Returns the slots of these times, ascending.
+    /// Returns the slots of these times in ascending order.
     pub(super) fn of_times<'a>(self, times_ns: impl Iterator<Item = &'a i64>) -> BTreeSet<i64> {
         let mut touched = BTreeSet::new();
         self.touch(times_ns, usize::MAX, &mut touched);

@@ -51,8 +51,8 @@ impl<S: Store> Shard<S> {
     }
 
     /// Applies settings with an earlier end of the range. Rows after the end were copied to another
-    /// shard and become invisible. Parts that contain only such rows are dropped; other parts are
-    /// scrubbed.
+    /// shard and become invisible. The shard drops parts that contain only such rows, and scrubs
+    /// other parts.
     pub(super) fn cut(&mut self, settings: &ShardSettings) -> Result<(), Refusal> {
         let loaded = self.load()?;
         let mut manifest = loaded.manifest.clone();

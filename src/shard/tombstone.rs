@@ -186,7 +186,8 @@ pub(super) fn without(table: FrameTable, hidden: &[Hidden]) -> FrameTable {
     }
     let left = |column: &Column| rows.iter().any(|&row| column.validity.is_valid(row as usize));
     let fields = table.block.fields.iter().enumerate();
-    // Removes columns without remaining values, so that they are not listed as existing.
+    // Series and columns without remaining rows are removed, so that they are not listed as
+    // existing.
     let fields: Vec<usize> = fields.filter(|(_, column)| left(column)).map(|(at, _)| at).collect();
     let field_ids = fields.iter().filter_map(|&at| table.field_ids.get(at).copied()).collect();
     FrameTable { block: table.block.extract(&rows, &fields), field_ids, ..table }

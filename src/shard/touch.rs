@@ -17,10 +17,8 @@ const NAMED: u8 = 1;
 /// time.
 const EVERYTHING: u8 = 2;
 
-/// The measurements and times that a frame contains.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Touch {
-    /// The number of rows of all measurements.
     pub rows: u64,
     /// The number of rows of other tables that were written with the frame.
     pub beside_rows: u64,
@@ -42,7 +40,6 @@ impl Touch {
         Self { rows: header.rows(), beside_rows: 0, tables: Some(tables) }
     }
 
-    /// Encodes the touch for the head of a log row.
     pub(super) fn encode(&self) -> Vec<u8> {
         let mut out = self.head(NAMED);
         if let Some(tables) = &self.tables {

@@ -72,7 +72,7 @@ impl Counts {
     }
 }
 
-/// Returns the count of one unit of a rate.
+/// Returns the factor between a rate's unit and its count.
 const fn unit(rate: Rate) -> u64 {
     match rate {
         Rate::Requests => 1_000,

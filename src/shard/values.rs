@@ -22,7 +22,7 @@ const SLICES_MAX: u32 = 3;
 /// The cache key of a whole body, in place of a slice's start.
 const WHOLE_BODY: u32 = u32::MAX;
 
-/// A value: its number, and the key of its row if it has one.
+/// A value, with the key of its row if it has one.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ValueRow {
     pub(super) number: Number,
@@ -30,7 +30,6 @@ pub(super) struct ValueRow {
 }
 
 impl ValueRow {
-    /// Returns the row of a value.
     pub(super) fn of(manifest: &Manifest, number: Number) -> Self {
         Self { number, key: manifest.key_of(number) }
     }
@@ -71,7 +70,6 @@ impl ValueRow {
         }
     }
 
-    /// Reads the whole body.
     pub(super) fn body<S: Store>(&self, store: &S) -> Result<Vec<u8>, ReadError> {
         let body = self.key.map(|key| store.body(Table::Value, key)).transpose();
         body.map_err(failed)?.flatten().ok_or_else(|| self.damaged("missing"))
@@ -104,18 +102,15 @@ impl ValueRow {
 pub(super) struct PartRows(Rc<[ValueRow]>);
 
 impl PartRows {
-    /// Returns the values that the manifest lists for a part.
     pub(super) fn of(manifest: &Manifest, part: &Part) -> Self {
         part.values.iter().map(|number| ValueRow::of(manifest, Number(number))).collect()
     }
 
-    /// Returns the value at index `value`.
     pub(super) fn get(&self, value: usize) -> Result<ValueRow, ReadError> {
         let missing = || ReadError::Damaged { what: format!("value {value} of a part: missing") };
         self.0.get(value).copied().ok_or_else(missing)
     }
 
-    /// Returns the number of values.
     pub(super) fn len(&self) -> usize {
         self.0.len()
     }
@@ -159,7 +154,7 @@ pub(super) fn refusal(error: ReadError) -> Refusal {
     }
 }
 
-/// Values for a query. The read cache keeps the data.
+/// Reads values for a query. The read cache keeps the data.
 pub(super) struct CachedValues<'a, S> {
     store: &'a S,
     reads: &'a ShardReads,
@@ -262,7 +257,7 @@ impl<S: Store> Values for CachedValues<'_, S> {
 /// slice, a group across the end of a slice would need two reads per column.
 const SLICES_HELD: u32 = 2;
 
-/// Values for a merge. Each cursor holds a limited number of body bytes, and does not use the
+/// Reads values for a merge. Each cursor holds a limited number of body bytes, and does not use the
 /// cache.
 pub(super) struct StreamedValues<S> {
     store: Rc<S>,
@@ -277,15 +272,14 @@ pub(super) struct StreamedValues<S> {
     tables: RefCell<Tables>,
 }
 
-/// Consecutive bytes of a value's body.
 struct Slice {
     value: usize,
     start: u32,
     bytes: Vec<u8>,
 }
 
-/// The number of directories that a merge cursor keeps: the current one, the last one with the
-/// root, and the next one.
+/// The number of directories that a merge cursor keeps: the current directory, the last directory
+/// with the root, and the next directory.
 const DIRECTORIES_KEPT: usize = 3;
 
 /// Some tables of the most recently used group.

@@ -14,8 +14,8 @@ const BYTES_PER_STEP: u64 = 8_000_000;
 
 impl<S: Store> Shard<S> {
     /// Checks stored blocks, starting with the value number `resume`, or with the first block if
-    /// `resume` is `None`. The order is: small rows and the WAL, then values by number. Values that
-    /// a merge writes during the check may be skipped, because they can have lower numbers. Every
+    /// `resume` is `None`. The order is: small rows and the WAL, then values by number. The check
+    /// may skip values that a merge writes during it, because their numbers can be lower. Every
     /// block is read from the store again, since memory may be older than the damage.
     ///
     /// # Errors

@@ -1,4 +1,4 @@
-//! The state of the running job in memory: its position, and the next groups of rows.
+//! The state of the running job in memory, such as its position and the next groups of rows.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
@@ -21,7 +21,7 @@ use crate::shard::values::{PartRows, StreamedValues, ValueRow, read_error, refus
 use crate::store::{Store, StoreError, Table};
 
 /// The maximum number of body bytes that all cursors of a merge hold. SQLite always reads a whole
-/// body, even for a part of it.
+/// body, even if the cursor needs only a part.
 const HELD_BYTES: u32 = 4_500_000;
 /// The minimum number of body bytes for one cursor.
 const HELD_BYTES_MIN: u32 = 64 << 10;
@@ -48,7 +48,7 @@ pub(in crate::shard) struct Running<S> {
     /// The tag orders of measurements that the job has reached.
     tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
     range: TimeRange,
-    /// The current output: the index of the merge, and of its slot.
+    /// The current output: the index of its merge and the index of its slot.
     at: (usize, u32),
     /// The rows of the current output, or `None` before its start.
     rows: Option<Rows<S>>,

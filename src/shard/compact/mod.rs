@@ -80,7 +80,8 @@ impl<S: Store> Shard<S> {
             let count = |state: &mut State| state.counters.compactions += u64::from(is_done);
             self.commit(manifest, Some(Duty::Compact), count, |store, _| put(store))?;
         } else {
-            // The stored values record the progress: their heads contain the ids of their parts.
+            // The stored values record the progress, because their heads contain the ids of their
+            // parts.
             loaded.manifest = manifest;
             self.store.atomically(|| put(&self.store))?;
             self.done(Duty::Compact)?;
@@ -89,7 +90,7 @@ impl<S: Store> Shard<S> {
         Ok(())
     }
 
-    /// Ends the running job after it found a damaged block. Its inputs stay unchanged.
+    /// Ends the running job after it found a damaged block. The inputs of the job stay unchanged.
     fn give_up(&mut self) -> Result<(), Refusal> {
         self.running = None;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;

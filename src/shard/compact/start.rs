@@ -16,8 +16,8 @@ impl<S: Store> Shard<S> {
     /// Makes these merges the running job. Returns `false` if no merge has parts.
     ///
     /// A job with few cells stays in memory only, which saves a row. If the object restarts, the
-    /// job is lost and chosen again. The values it wrote are under keys that the manifest still
-    /// lists as free.
+    /// job is lost and chosen again. The values it wrote are under keys that the stored manifest
+    /// still lists as free.
     pub(super) fn start(&mut self, merges: Vec<Vec<PartId>>) -> Result<bool, Refusal> {
         let step_cells = self.limits.step_cells;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;

@@ -3,9 +3,10 @@
 
 use super::{Manifest, PartId};
 
-/// Parts of any measurements whose times overlap, directly or through other parts. Their rows may
-/// overwrite each other. If only the later parts were dropped, older values would become visible
-/// after the policy's duration is increased. Therefore either all parts are dropped or none.
+/// A set of parts, of any measurements, whose times overlap directly or through other parts. The
+/// rows of these parts may overwrite each other. If only the later parts were dropped, older values
+/// would become visible after the policy's duration is increased. Retention therefore drops either
+/// the whole component or no part.
 struct Component {
     parts: Vec<PartId>,
     /// The latest time of all parts.

@@ -85,7 +85,8 @@ impl Part {
     }
 }
 
-/// Values that a backup or a split copies. Their rows are neither reused nor deleted.
+/// A set of values that a backup or a split copies. The rows of these values are neither reused nor
+/// deleted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Hold {
     /// An id that the copying process chooses.
@@ -96,10 +97,10 @@ pub struct Hold {
     pub until_ns: i64,
 }
 
-/// Parts that are replaced by one part per time slot that has rows.
+/// A merge replaces its inputs by one part per time slot that has rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Merge {
-    /// The ids of the inputs, ascending.
+    /// The ids of the input parts, in ascending order.
     pub inputs: Vec<PartId>,
     /// The id of the first output. The following ids belong to the other slots in time order.
     pub first_output: PartId,
@@ -111,7 +112,7 @@ pub struct Merge {
 }
 
 /// Merges that take more than one event. Full values are stored during the job under reserved keys.
-/// They record the progress: their heads contain the ids of the outputs.
+/// The values record the progress, because their heads contain the ids of the outputs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Job {
     /// The merges, at most one per component.
@@ -177,7 +178,7 @@ impl Manifest {
         &self.dead
     }
 
-    /// Returns the numbers of all values that have rows, ascending.
+    /// Returns all numbers that have rows, in ascending order.
     pub fn numbers(&self) -> impl Iterator<Item = Number> {
         self.keys.keys().copied()
     }
@@ -242,7 +243,8 @@ impl Manifest {
         self.free_unneeded();
     }
 
-    /// Ends the running job without a result. Its inputs stay, and its keys become free.
+    /// Ends the running job without a result. The manifest keeps the inputs, and the reserved keys
+    /// become free.
     pub fn abandon(&mut self) {
         for key in self.job.take().iter().flat_map(|job| job.keys.iter()) {
             self.dead.insert(key);
@@ -258,8 +260,8 @@ impl Manifest {
         key
     }
 
-    /// Removes a part without visible rows, and returns whether it did. An input of the running job
-    /// stays: its outputs will not contain the rows.
+    /// Removes a part without visible rows. Returns `false` if the part does not exist or is an
+    /// input of the running job. The outputs of the job will not contain the rows of such an input.
     pub fn drop_part(&mut self, id: PartId) -> bool {
         let is_free = self.job.as_ref().is_none_or(|job| !job.has(id));
         let is_dropped = is_free && self.parts.remove(&id).is_some();
@@ -284,7 +286,7 @@ impl Manifest {
         self.holds.push(hold);
     }
 
-    /// Returns the holds.
+    /// Returns all holds.
     pub fn holds(&self) -> &[Hold] {
         &self.holds
     }

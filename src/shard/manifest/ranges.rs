@@ -30,7 +30,7 @@ impl Ranges {
         self.ranges.is_empty()
     }
 
-    /// Returns the numbers, ascending.
+    /// Returns the elements in ascending order.
     pub fn iter(&self) -> impl Iterator<Item = u64> {
         self.ranges.iter().flat_map(|&(first, end)| first..end)
     }
@@ -123,7 +123,7 @@ impl Runs {
         self.runs.is_empty()
     }
 
-    /// Returns the numbers in order.
+    /// Returns the elements in order.
     pub fn iter(&self) -> impl Iterator<Item = u64> {
         self.runs.iter().flat_map(|&(first, count)| first..first.saturating_add(count))
     }

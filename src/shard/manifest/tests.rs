@@ -1,5 +1,5 @@
-//! Applies random operations to a manifest. Its invariants hold after each operation, encoding
-//! preserves it, and no needed row is reused.
+//! Applies random operations to a manifest. After each operation, the manifest satisfies its
+//! invariants, encoding preserves it, and no needed row is reused.
 
 use std::collections::BTreeMap;
 

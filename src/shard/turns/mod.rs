@@ -11,9 +11,10 @@
 //!
 //! At most [`QUERIES_READING_MAX`] continued queries read at the same time. [`Precedence`] selects
 //! the queries with the least data read so far, then the oldest. Each message contains the
-//! precedence, so all shards use the same order. No query keeps its data of one shard while it
-//! waits for others at the next. Each second of waiting halves the amount that counts as read. A
-//! selected query that requests no page delays the others for at most `TURN_IDLE_MS`.
+//! precedence, so all shards use the same order. A query therefore does not hold data from one
+//! shard while it waits behind other queries at the next shard. Each second of waiting halves the
+//! amount that counts as read. A selected query that requests no page delays the others for at most
+//! `TURN_IDLE_MS`.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -27,7 +28,7 @@ use crate::protocol::live_queries::Precedence;
 const TURN_IDLE_MS: u32 = 400;
 /// The maximum work without a pause, in rows read plus bytes decoded: one or two milliseconds.
 const WORK_MAX: u64 = 200_000;
-/// The approximate time for one unit of work, in nanoseconds. The clock of Workers stands still
+/// The approximate time for a unit of work, in nanoseconds. The clock of Workers does not advance
 /// during the work.
 const WORK_NS: u64 = 10;
 /// The time without a page after which the thread has handled all other requests, in nanoseconds.
@@ -51,12 +52,12 @@ const PAUSE_MS: u32 = 1;
 const PAUSE_MS_MAX: u32 = 100;
 /// The additional pause for each page that precedes the waiting page, in milliseconds.
 const PAUSE_STEP_MS: u32 = 2;
-/// The maximum number of times that a page lets first pages of other shards run before it.
+/// The maximum number of times that a page yields to first pages of other shards.
 const YIELDS_MAX: u32 = 8;
 /// The waiting time that halves the amount that counts as read, in milliseconds.
 const CLASS_MS: u32 = 1_000;
 
-/// The page counters of one isolate.
+/// The page counters of an isolate.
 #[derive(Debug, Default)]
 pub struct Pages {
     made: Cell<u64>,
@@ -93,7 +94,7 @@ impl Pages {
     }
 }
 
-/// The queue of one shard.
+/// The queue of a shard.
 #[derive(Debug)]
 pub(super) struct Turns {
     pages: Rc<Pages>,
@@ -115,7 +116,7 @@ struct Waiting {
     made_seen: u64,
     idle_ms: u32,
     waited_ms: u32,
-    /// The number of times that the page let first pages run before it.
+    /// The number of times that the page yielded to first pages.
     yielded: u32,
 }
 
@@ -229,8 +230,8 @@ impl Turns {
         self.count_first(query, -1);
     }
 
-    /// Whether a page that could run lets first pages of other shards run before it. Without this,
-    /// those would find no pause between consecutive pages.
+    /// Whether a page that could run yields to first pages of other shards. Otherwise those pages
+    /// would find no pause between consecutive pages.
     fn yields(&mut self, at: usize) -> bool {
         let are_there = self.pages.first_pages.get() > 0;
         let Some(page) = self.waiting.get_mut(at) else { return false };
@@ -285,7 +286,8 @@ impl Turns {
     }
 
     /// Returns the position of the page's query among the queries in `first`, or `None` if it must
-    /// wait for one of them to end. A first page has position 0.
+    /// wait for one of them to end. A first page has position 0. If the selected queries have read
+    /// no page for `TURN_IDLE_MS`, the position follows theirs.
     fn rank(&self, at: usize, first: &[Precedence]) -> Option<usize> {
         let page = self.waiting.get(at)?;
         let Some(query) = page.query else { return Some(0) };

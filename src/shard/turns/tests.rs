@@ -56,7 +56,7 @@ fn small_pages_in_a_row_pause_when_together_they_are_much() {
     turns.made(None, true, WORK_MAX - 1, NOW_NS);
     assert_eq!(turns.arrive(Ticket(3), None, NOW_NS), Ok(None), "counted from the pause on");
     turns.made(None, true, WORK_MAX, NOW_NS);
-    // The duration of the work is not idle time: the clock stood still.
+    // The duration of the work is not idle time, because the clock does not advance.
     let busy_ns = NOW_NS + ((2 * WORK_MAX - 1) * WORK_NS + QUIET_NS).cast_signed();
     assert_eq!(turns.arrive(Ticket(4), None, busy_ns), Ok(Some(0)));
     turns.leave(Ticket(4));
@@ -95,7 +95,7 @@ fn further_pages_let_first_pages_of_other_shards_pass_by() {
     other.made(None, true, WORK_MAX, NOW_NS);
     assert!(turns.look(Ticket(2), NOW_NS).is_some(), "a page was made during its pause");
     assert_eq!(turns.look(Ticket(2), NOW_NS), None);
-    // Pages that have left, or whose shard was evicted, delay no other page.
+    // A page that has left, or whose shard was evicted, delays no other page.
     pages.work.set(WORK_MAX);
     other.arrive(Ticket(10), None, NOW_NS).unwrap();
     other.arrive(Ticket(11), None, NOW_NS).unwrap();
@@ -164,7 +164,7 @@ fn next(turns: &mut Turns, tickets: &[u64]) -> u64 {
 
 #[test]
 fn whoever_has_read_less_goes_first_wherever_it_came_later() {
-    // The same four pages arrive at each shard in another order.
+    // The four pages arrive at each shard in another order.
     for order in [[1, 2, 3, 4], [4, 3, 2, 1], [2, 4, 1, 3]] {
         let (mut turns, _) = busy_turns();
         let query = |id| Some(Precedence { id, class: [9, 2, 2, 1][id as usize - 1] });
@@ -203,7 +203,7 @@ fn waiting_counts_as_less_read() {
     let (mut turns, _) = busy_turns();
     let heavy = Some(Precedence { id: 1, class: 3 });
     turns.arrive(Ticket(1), heavy, NOW_NS).unwrap();
-    // Three other queries continue without interruption, and none has read data yet.
+    // Three other queries continue without interruption and have not read data yet.
     for id in 2..=4 {
         turns.arrive(Ticket(id), page_of(id), NOW_NS).unwrap();
     }
@@ -252,7 +252,7 @@ fn past_the_limit_nobody_is_taken_in_until_one_leaves() {
     assert_eq!(turns.arrive(Ticket(limit), page_of(1), NOW_NS), Ok(Some(PAUSE_MS_MAX)));
 }
 
-/// A query that requests a page from all its shards at once, `pages_left` times.
+/// A query that requests a page from all its shards together, `pages_left` times.
 #[derive(Debug)]
 struct Reader {
     pages_left: u32,

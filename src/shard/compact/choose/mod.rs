@@ -2,7 +2,7 @@
 //!
 //! The choice is size-tiered, like RocksDB's universal compaction, but per time slot. A merge
 //! combines neighbours in write sequence among the parts that touch one slot. A wide old part that
-//! touches many slots therefore does not force a merge of all of them. Slots, sizes and the slot
+//! touches many slots therefore does not force a merge of all slots. Slots, sizes and the slot
 //! width affect the amount of rewritten data and the number of parts. They never affect a query
 //! result, because every merge is *convex*.
 
@@ -27,7 +27,7 @@ const BYTES_MAX: u64 = 512_000_000;
 /// The maximum share of the largest part in a merge: two thirds. A larger share would rewrite a
 /// large part for the sake of small parts.
 const LARGEST: (u64, u64) = (2, 3);
-/// A part of at least this size, in bytes, is not merged if its series are long
+/// A part of at least this size, in bytes, is usually not merged if its series are long
 /// (`SEALED_ROWS_PER_SERIES`).
 const SEALED_BYTES: u64 = 32_000_000;
 /// The minimum average number of rows per series in such a part.
@@ -42,10 +42,10 @@ const FULL_BYTES: RangeInclusive<u64> = 2_500_000..=4_000_000;
 const FULL_PARTS_MAX: usize = 24;
 /// The number of newest parts that are not merged in a larger component.
 const FULL_PARTS_KEPT: usize = FULL_PARTS_MAX - PARTS_MAX;
-/// A part of at least this size, in bytes, is never merged.
+/// A part of at least this size, in bytes, is usually not merged, even if its series are short.
 const SEALED_BYTES_ALWAYS: u64 = 256_000_000;
-/// The maximum overlap with a neighbour's time range is a tenth of the part's range. Flushes in
-/// time order overlap slightly.
+/// A part that overlaps a neighbour by more than a tenth of its time range may be merged at any
+/// size. Flushes in time order overlap slightly.
 const SEALED_OVERLAP: i128 = 10;
 
 /// The inputs of a choice besides the parts.
@@ -153,8 +153,8 @@ pub fn unsealed<'a>(component: &[&'a Part], is_quiet: impl Fn(&Part) -> bool) ->
 }
 
 /// Returns the best merge of a component: the merge of the first slot that has one, with at least
-/// `least` parts. The other slots follow after this merge. Two merges that are convex separately
-/// can together break the order.
+/// `least` parts. Later slots must wait until this merge is done. Two merges that are convex
+/// separately can together break the order.
 fn of_component(component: &[&Part], now: &Circumstances<'_>, least: usize) -> Option<Vec<PartId>> {
     let mut open = unsealed(component, |part| now.is_quiet_part(part));
     open.retain(|part| !(now.is_left)(part.id));

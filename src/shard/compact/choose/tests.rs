@@ -117,8 +117,12 @@ impl Story {
 }
 
 /// Writes the flushes with merges after each flush, then runs the quiet merges. Returns four
-/// numbers: bytes written per byte stored (including flushes), the maximum number of unsealed parts
-/// in a slot under load, the same number after the last merge, and the number of all parts.
+/// numbers:
+///
+/// - bytes written per byte stored, including flushes
+/// - the maximum number of unsealed parts in a slot under load
+/// - the same number after the last merge
+/// - the number of all parts
 fn tell(
     what: &str,
     width_ns: i64,
