@@ -104,7 +104,7 @@ impl<S: Store> Shard<S> {
         Ok(FromShardBackup::Value { value: seal_value(&head, &body) })
     }
 
-    /// Releases the hold of `backup` (if any) together with every expired hold.
+    /// Releases an optional hold, and every expired hold.
     fn release(&mut self, backup: Option<u64>, now_ns: i64) -> Result<FromShardBackup, Refusal> {
         let loaded = self.load()?;
         let mut manifest = loaded.manifest.clone();

@@ -33,7 +33,8 @@ const WORK_MAX: u64 = 200_000;
 const WORK_NS: u64 = 10;
 /// The time without a page after which the thread has handled all other requests, in nanoseconds.
 const QUIET_NS: u64 = 1_000_000;
-/// The pause of the first page in the queue. It is long enough to handle the sockets.
+/// The pause of the first page in the queue, in milliseconds. Even a pause of zero lets the thread
+/// handle its sockets.
 const FIRST_PAUSE_MS: u32 = 0;
 /// The pause of a continued query while other requests are arriving, in milliseconds. A page takes
 /// about five, so the thread is free for most of the time.
