@@ -8,29 +8,29 @@ use super::parser::{Parser, unexpected};
 use super::token::{Keyword, TokenKind};
 use super::{clause, duration, future_limit, quote};
 
-/// `ALTER RETENTION POLICY name ON db …`: at least one of the options, in any order.
+/// `ALTER RETENTION POLICY name ON db …` with at least one option. Options can have any order.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct AlterRetentionPolicyStatement {
-    /// `DEFAULT` without quotes is the policy named `default`.
+    /// The policy's name. The keyword `DEFAULT` without quotes means the policy named `default`.
     pub name: String,
     /// `ON`
     pub database: String,
-    /// `DURATION`, nanoseconds; 0 is `INF`.
+    /// `DURATION` in nanoseconds; 0 means `INF`.
     pub duration_ns: Option<i64>,
     /// `REPLICATION`
     pub replication: Option<u32>,
-    /// `SHARD DURATION`, nanoseconds.
+    /// `SHARD DURATION` in nanoseconds.
     pub shard_duration_ns: Option<i64>,
-    /// `FUTURE LIMIT`, nanoseconds.
+    /// `FUTURE LIMIT` in nanoseconds.
     pub future_limit_ns: Option<i64>,
-    /// `PAST LIMIT`, nanoseconds.
+    /// `PAST LIMIT` in nanoseconds.
     pub past_limit_ns: Option<i64>,
-    /// Whether it becomes the database's default policy.
+    /// Whether the policy becomes the database's default policy.
     pub default: bool,
 }
 
 impl AlterRetentionPolicyStatement {
-    /// Parses what stands after `ALTER RETENTION POLICY`.
+    /// Parses the tokens after `ALTER RETENTION POLICY`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = if p.keyword_if(Keyword::Default) { "default".to_owned() } else { p.ident()? };
         let database = clause::required_database(p)?;
@@ -46,7 +46,7 @@ impl AlterRetentionPolicyStatement {
         Ok(statement)
     }
 
-    /// Parses one option if one comes next.
+    /// Parses one option if one comes next. Returns whether it parsed an option.
     fn option(&mut self, p: &mut Parser<'_>) -> Result<bool, ParseError> {
         let token = p.next();
         let (option, seen) = match token.kind {

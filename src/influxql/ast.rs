@@ -1,4 +1,4 @@
-//! Names every kind of statement, and re-exports the parts that statements consist of.
+//! Defines [`Statement`], the enum of all statements, and re-exports the types of their parts.
 
 pub use super::alter_retention_policy::AlterRetentionPolicyStatement;
 pub use super::cardinality::{CardinalityOf, CardinalityStatement};
@@ -34,7 +34,7 @@ pub use super::source::Source;
 pub use super::tag_key_filter::TagKeyFilter;
 pub use crate::model::regex::Regex;
 
-/// One statement. Boxed where a variant would make every other one large.
+/// A statement. Large variants are boxed to keep the enum small.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Statement {
     /// `SELECT`
@@ -47,7 +47,7 @@ pub enum Statement {
     ShowDatabases,
     /// `SHOW RETENTION POLICIES [ON db]`
     ShowRetentionPolicies {
-        /// `ON`; None means the request's database.
+        /// `ON`; `None` means the request's database.
         database: Option<String>,
     },
     /// `SHOW MEASUREMENTS`
@@ -71,7 +71,7 @@ pub enum Statement {
     },
     /// `SHOW GRANTS FOR user`
     ShowGrants {
-        /// The user whose rights are shown.
+        /// The user whose privileges are listed.
         user: String,
     },
     /// `SHOW QUERIES`
@@ -80,9 +80,9 @@ pub enum Statement {
     ShowShards,
     /// `SHOW SHARD GROUPS`
     ShowShardGroups,
-    /// `SHOW STATS [ON db] [FOR 'module']`; 1.x has no ON.
+    /// `SHOW STATS [ON db] [FOR 'module']`. 1.x does not support `ON`.
     ShowStats {
-        /// Of this database alone; `None` means of all.
+        /// `ON`; `None` means all databases.
         database: Option<String>,
         /// `FOR`; never empty.
         module: Option<String>,
@@ -111,12 +111,12 @@ pub enum Statement {
     Revoke(GrantStatement),
     /// `DROP DATABASE name`
     DropDatabase {
-        /// The database.
+        /// The database's name.
         name: String,
     },
     /// `DROP MEASUREMENT name`
     DropMeasurement {
-        /// The measurement.
+        /// The measurement's name.
         name: String,
     },
     /// `DROP RETENTION POLICY`
@@ -134,7 +134,7 @@ pub enum Statement {
     DropSubscription(DropSubscriptionStatement),
     /// `DROP USER name`
     DropUser {
-        /// The user.
+        /// The user's name.
         name: String,
     },
     /// `KILL QUERY`

@@ -1,7 +1,7 @@
-//! Binds parameters: turns the JSON object of `params=` into tokens.
+//! Binds parameters: converts the JSON object of `params=` to tokens.
 //!
-//! A value takes the place of `$name` as one token, so it can be a name, a number of LIMIT or a
-//! regex, and never more than that (1.x `params.go`).
+//! A value replaces `$name` with exactly one token. It can therefore be a name, the number of a
+//! LIMIT clause or a regex, but never a longer text (1.x `params.go`).
 
 use std::collections::BTreeMap;
 
@@ -11,48 +11,50 @@ use super::duration;
 use super::number;
 use super::token::{Keyword, TokenKind};
 
-/// The values of `$name` in a query.
+/// The parameter values of a query, by name.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Params {
     values: BTreeMap<String, BoundValue>,
 }
 
-/// A token, or [`TokenKind::BoundParam`] and why the value is none.
+/// A token, or [`TokenKind::BoundParam`] and the reason why the value cannot be bound.
 #[derive(Clone, Debug, PartialEq)]
 struct BoundValue {
     kind: TokenKind,
     text: String,
 }
 
-/// Why `params=` was refused.
+/// The reason why `params=` is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum InvalidParams {
-    /// Not JSON.
+    /// The text is not JSON.
     #[error("error parsing query parameters: {0}")]
     Json(#[from] serde_json::Error),
-    /// Ends inside a value.
+    /// The text ends inside a value.
     #[error("error parsing query parameters: unexpected EOF")]
     Truncated,
-    /// JSON, but not an object.
+    /// The text is JSON, but not an object.
     #[error(
         "error parsing query parameters: json: cannot unmarshal {0} into Go value of type \
         map[string]interface {{}}"
     )]
     NotAnObject(&'static str),
-    /// An integer that does not fit an `i64`.
+    /// An integer is greater than `i64::MAX`.
     #[error("error parsing json value: strconv.ParseInt: parsing \"{0}\": value out of range")]
     IntegerRange(u64),
 }
 
 impl Params {
-    /// Reads the text of `params=`; an empty one and `null` have no parameters. What follows the
-    /// first value is ignored, as in 1.x.
+    /// Parses the text of `params=`. An empty text and `null` contain no parameters. As in 1.x, the
+    /// function ignores the text after the first JSON value.
     ///
-    /// A string, number or boolean binds as that literal, `{"identifier": "x"}` and the like as
-    /// what they say. Values that bind to nothing are reported by the query that uses them.
+    /// A string, number or boolean binds as that literal. An object such as `{"identifier": "x"}`
+    /// binds as the kind of token that its key names. If a value cannot be bound, the query that
+    /// uses it returns the error.
     ///
     /// # Errors
-    /// [`InvalidParams`] when the text is not a JSON object or holds an integer beyond `i64`.
+    /// [`InvalidParams`] if the text is not a JSON object or contains an integer greater than
+    /// `i64::MAX`.
     pub fn from_json(text: &str) -> Result<Self, InvalidParams> {
         if text.is_empty() {
             return Ok(Self::default());
@@ -74,10 +76,10 @@ impl Params {
         Self::from_object(object)
     }
 
-    /// Binds the values of an object, as [`Self::from_json`] does.
+    /// Binds the values of an object. See [`Self::from_json`].
     ///
     /// # Errors
-    /// [`InvalidParams::IntegerRange`]
+    /// [`InvalidParams::IntegerRange`] if an integer is greater than `i64::MAX`.
     pub fn from_object(object: Map<String, Value>) -> Result<Self, InvalidParams> {
         let mut values = BTreeMap::new();
         for (name, value) in object {
@@ -89,7 +91,8 @@ impl Params {
         Ok(Self { values })
     }
 
-    /// The token of `$name`; [`TokenKind::BoundParam`] with the reason if its value is none.
+    /// Returns the token for `$name`. If its value cannot be bound, the token is
+    /// [`TokenKind::BoundParam`] with the reason as its text.
     pub(super) fn token(&self, name: &str) -> Option<(TokenKind, String)> {
         self.values.get(name).map(|bound| (bound.kind, bound.text.clone()))
     }
@@ -109,7 +112,7 @@ fn bind(value: Value) -> BoundValue {
     }
 }
 
-/// `{"identifier": "x"}` and the like.
+/// Binds an object with one entry, such as `{"identifier": "x"}`.
 fn bind_object(object: Map<String, Value>) -> BoundValue {
     let mut entries = object.into_iter();
     let (Some((kind, value)), None) = (entries.next(), entries.next()) else {
@@ -168,7 +171,7 @@ mod tests {
     use super::*;
     use crate::influxql::parse;
 
-    /// The canonical text of `query` with these parameters, or the error.
+    /// Returns the canonical text of `query` with these parameters, or the error's text.
     fn bound(query: &str, params: &str) -> String {
         let params = match Params::from_json(params) {
             Ok(params) => params,

@@ -1,4 +1,4 @@
-//! Parses and prints `SHOW … [EXACT] CARDINALITY`, the five statements in one form.
+//! Parses and prints `SHOW … [EXACT] CARDINALITY`. The five statements share one form.
 
 use std::fmt;
 
@@ -11,7 +11,7 @@ use super::source::{self, Source};
 use super::tag_key_filter::TagKeyFilter;
 use super::token::Keyword;
 
-/// What is counted.
+/// The kind of item that a cardinality statement counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CardinalityOf {
     /// `SHOW SERIES CARDINALITY`
@@ -26,7 +26,7 @@ pub enum CardinalityOf {
     FieldKey,
 }
 
-/// Which of the five statements is being parsed.
+/// The kind of cardinality statement that is being parsed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Counted {
     Series,
@@ -39,26 +39,26 @@ pub(super) enum Counted {
 /// `SHOW … [EXACT] CARDINALITY [ON db] [FROM …] [WHERE …] [GROUP BY …] [LIMIT n] [OFFSET n]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct CardinalityStatement {
-    /// What is counted.
+    /// The kind of item that the statement counts.
     pub of: CardinalityOf,
-    /// Whether `EXACT` was written.
+    /// Whether `EXACT` is present.
     pub exact: bool,
-    /// `ON`; None means the request's database.
+    /// `ON`; `None` means the request's database.
     pub database: Option<String>,
-    /// `FROM`; empty without the clause. Never subqueries.
+    /// `FROM`, without subqueries; empty without the clause.
     pub sources: Vec<Source>,
     /// `WHERE`
     pub condition: Option<Expr>,
     /// `GROUP BY`; empty without the clause.
     pub dimensions: Vec<Dimension>,
-    /// 0 is no limit.
+    /// The maximum number of rows; 0 means no limit.
     pub limit: u64,
-    /// Rows to skip.
+    /// The number of rows to skip.
     pub offset: u64,
 }
 
 impl CardinalityStatement {
-    /// Parses what stands after `CARDINALITY`.
+    /// Parses the tokens after `CARDINALITY`.
     pub(super) fn parse(
         p: &mut Parser<'_>,
         counted: Counted,

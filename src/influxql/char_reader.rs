@@ -1,28 +1,29 @@
-//! Reads a text character by character, with the position of each, and can put a few back.
+//! Reads a text character by character with positions. A few characters can be put back.
 //!
-//! 1.x's error positions are a product of how far its reader had read, so this one reads, puts
-//! back and counts the same way (1.x `scanner.go`, `reader`).
+//! 1.x derives its error positions from the characters that its reader has consumed. This reader
+//! reads, puts back and counts in the same way, so that positions are equal (1.x `scanner.go`,
+//! `reader`).
 
 use super::error::Position;
 
-/// The end of the text. As in 1.x a NUL in the text ends it too.
+/// The end of the text. As in 1.x, a NUL character also ends the text.
 pub(super) const EOF: char = '\0';
 
-/// Characters that can be put back, plus the current one.
+/// The number of characters in the ring: the current one and two that can be put back.
 const RING: usize = 3;
 
 #[derive(Clone, Copy, Default)]
 struct ReadCharacter {
     char: char,
     position: Position,
-    /// Byte offset of the character after this one.
+    /// The byte offset of the next character.
     end: usize,
 }
 
-/// Reads characters; `\r\n` and `\r` count as `\n`.
+/// A reader of characters. `\r\n` and `\r` count as `\n`.
 pub(super) struct Reader<'a> {
     text: &'a str,
-    /// Byte offset of the next character that was never read.
+    /// The byte offset of the first character that was not read yet.
     offset: usize,
     ring: [ReadCharacter; RING],
     last: usize,
@@ -44,7 +45,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The next character and its position; [`EOF`] again and again at the end.
+    /// Returns the next character and its position. At the end, every call returns [`EOF`].
     pub(super) fn read(&mut self) -> (char, Position) {
         if self.put_back > 0 {
             self.put_back -= 1;
@@ -65,18 +66,19 @@ impl<'a> Reader<'a> {
         (char, entry.position)
     }
 
-    /// Puts the character that was read last back.
+    /// Puts back the character that was read last.
     pub(super) fn unread(&mut self) {
         self.put_back += 1;
     }
 
-    /// The character that was read last and is not put back.
+    /// Returns the last character that was read and not put back.
     pub(super) fn current(&self) -> (char, Position) {
         let entry = self.entry();
         (entry.char, entry.position)
     }
 
-    /// The next character, left unread; the end is read, which 1.x's positions show.
+    /// Returns the next character without consuming it. [`EOF`] is consumed, because 1.x's error
+    /// positions depend on this.
     pub(super) fn peek(&mut self) -> char {
         let (char, _) = self.read();
         if char != EOF {
@@ -85,12 +87,12 @@ impl<'a> Reader<'a> {
         char
     }
 
-    /// Byte offset after the character that was read last and is not put back.
+    /// Returns the byte offset after the last character that was read and not put back.
     pub(super) fn offset(&self) -> usize {
         self.entry().end
     }
 
-    /// The text between two offsets.
+    /// Returns the text between two byte offsets.
     pub(super) fn slice(&self, start: usize, end: usize) -> &'a str {
         self.text.get(start..end).unwrap_or_default()
     }

@@ -1,10 +1,11 @@
-//! Helps the tests of the statements: each case is a text, and the canonical text or the error that
-//! it has to give.
+//! Assertions for the tests of statements. A case consists of a text and its canonical text or
+//! error.
 
 use super::bound_params::Params;
 use super::{parse, parse_expr};
 
-/// Each text parses as one statement, prints as the second text, and that reads back as the same.
+/// Checks that each text parses as one statement and prints as the second text, and that the second
+/// text parses to the same statement.
 pub(super) fn prints(cases: &[(&str, &str)]) {
     let params = Params::default();
     for (text, expected) in cases {
@@ -19,12 +20,12 @@ pub(super) fn prints(cases: &[(&str, &str)]) {
     }
 }
 
-/// Each text prints as it is.
+/// Checks that each text prints unchanged.
 pub(super) fn stays(texts: &[&str]) {
     prints(&texts.iter().map(|&text| (text, text)).collect::<Vec<_>>());
 }
 
-/// Each text is refused with this error.
+/// Checks that each text returns this error.
 pub(super) fn fails(cases: &[(&str, &str)]) {
     for (text, expected) in cases {
         let error = parse(text, &Params::default()).map_err(|error| error.to_string());
@@ -32,7 +33,7 @@ pub(super) fn fails(cases: &[(&str, &str)]) {
     }
 }
 
-/// Each text is an expression and prints as the second text.
+/// Checks that each text parses as an expression and prints as the second text.
 pub(super) fn expressions(cases: &[(&str, &str)]) {
     for (text, expected) in cases {
         let printed = parse_expr(text, &Params::default()).map(|expr| expr.to_string());

@@ -1,4 +1,4 @@
-//! Parses and prints the clauses that many statements share, such as `ON`, `WHERE` and `LIMIT`.
+//! Parses and prints clauses that several statements share, such as `ON`, `WHERE` and `LIMIT`.
 
 use std::fmt;
 
@@ -42,8 +42,8 @@ pub(super) fn condition(p: &mut Parser<'_>) -> Result<Option<Expr>, ParseError> 
     expr_parser::parse(p).map(Some)
 }
 
-/// Parses `LIMIT n` and the like if it comes next; 0 without it. What does not fit is as good as
-/// no limit (1.x keeps the largest integer).
+/// Parses a clause such as `LIMIT n` if it comes next. Returns 0 without the clause. As in 1.x, an
+/// integer greater than `i64::MAX` becomes `i64::MAX`, which is effectively no limit.
 pub(super) fn count(p: &mut Parser<'_>, keyword: Keyword) -> Result<u64, ParseError> {
     if !p.keyword_if(keyword) {
         return Ok(0);
@@ -64,7 +64,7 @@ pub(super) fn write_on(f: &mut fmt::Formatter<'_>, database: Option<&str>) -> fm
     }
 }
 
-/// Prints ` KEYWORD a, b`, or nothing without items.
+/// Prints ` KEYWORD a, b`. Prints nothing if `items` is empty.
 pub(super) fn write_list<T: fmt::Display>(
     f: &mut fmt::Formatter<'_>,
     keyword: &str,
@@ -94,7 +94,7 @@ pub(super) fn write_order(f: &mut fmt::Formatter<'_>, order: Option<OrderBy>) ->
     }
 }
 
-/// Prints ` LIMIT n` and the like, those that are not 0.
+/// Prints the clauses whose count is not 0, such as ` LIMIT n`.
 pub(super) fn write_counts(f: &mut fmt::Formatter<'_>, counts: &[(Keyword, u64)]) -> fmt::Result {
     for (keyword, count) in counts.iter().filter(|(_, count)| *count > 0) {
         write!(f, " {} {count}", keyword.as_str())?;

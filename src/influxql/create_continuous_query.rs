@@ -15,16 +15,16 @@ pub struct CreateContinuousQueryStatement {
     pub name: String,
     /// `ON`
     pub database: String,
-    /// Has a target; an aggregate has a `GROUP BY time(…)`.
+    /// The query. It has a target. If it is an aggregate, it has a `GROUP BY time(…)`.
     pub source: Box<SelectStatement>,
-    /// `RESAMPLE EVERY`, nanoseconds; 0 is absent.
+    /// `RESAMPLE EVERY` in nanoseconds; 0 means absent.
     pub resample_every_ns: i64,
-    /// `RESAMPLE FOR`, nanoseconds; 0 is absent.
+    /// `RESAMPLE FOR` in nanoseconds; 0 means absent.
     pub resample_for_ns: i64,
 }
 
 impl CreateContinuousQueryStatement {
-    /// Parses what stands after `CREATE CONTINUOUS QUERY`.
+    /// Parses the tokens after `CREATE CONTINUOUS QUERY`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = p.ident()?;
         let database = clause::required_database(p)?;
@@ -35,7 +35,7 @@ impl CreateContinuousQueryStatement {
         let source = SelectStatement::parse(p, IntoClause::Required)?;
         let interval = source.group_by_interval_ns();
         if !source.is_raw() && interval.is_err() | (interval == Ok(0)) {
-            // 1.x goes back to the last token of the SELECT for its error.
+            // In this error, 1.x reports the last token of the SELECT.
             p.unscan();
             p.unscan();
             let mut expected = vec!["GROUP BY time(...)"];
@@ -50,7 +50,7 @@ impl CreateContinuousQueryStatement {
     }
 }
 
-/// Parses what stands after `RESAMPLE`: EVERY and FOR, nanoseconds, 0 for the one not written.
+/// Parses the tokens after `RESAMPLE`. Returns `EVERY` and `FOR` in nanoseconds; 0 means absent.
 fn resample(p: &mut Parser<'_>) -> Result<(i64, i64), ParseError> {
     let every_ns = resample_duration_ns(p, Keyword::Every)?;
     let for_ns = resample_duration_ns(p, Keyword::For)?;
@@ -60,7 +60,7 @@ fn resample(p: &mut Parser<'_>) -> Result<(i64, i64), ParseError> {
     Ok((every_ns, for_ns))
 }
 
-/// Parses a keyword and a duration other than `INF` if the keyword comes next.
+/// Parses the keyword and a duration other than `INF` if the keyword comes next.
 fn resample_duration_ns(p: &mut Parser<'_>, keyword: Keyword) -> Result<i64, ParseError> {
     if !p.keyword_if(keyword) {
         return Ok(0);
@@ -73,7 +73,7 @@ fn resample_duration_ns(p: &mut Parser<'_>, keyword: Keyword) -> Result<i64, Par
     p.duration_ns()
 }
 
-/// A run must cover at least one window.
+/// Checks that `FOR` covers at least one window and one `EVERY` interval.
 fn check_resample(interval_ns: i64, every_ns: i64, for_ns: i64) -> Result<(), ParseError> {
     let min_ns = if every_ns != 0 { interval_ns.max(every_ns) } else { interval_ns };
     if for_ns == 0 || min_ns <= for_ns {

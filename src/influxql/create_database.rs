@@ -10,31 +10,31 @@ use super::{duration, future_limit, quote};
 /// `CREATE DATABASE name [WITH …]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateDatabaseStatement {
-    /// Not validated.
+    /// The name as written, not validated.
     pub name: String,
-    /// `WITH …`: the default policy to create.
+    /// `WITH …`: the default retention policy to create.
     pub policy: Option<DatabasePolicy>,
 }
 
-/// The options after `WITH`, at least one of them written.
+/// The options after `WITH`. At least one is present.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
 pub struct DatabasePolicy {
-    /// `DURATION`, nanoseconds; 0 is `INF`.
+    /// `DURATION` in nanoseconds; 0 means `INF`.
     pub duration_ns: Option<i64>,
     /// `REPLICATION`
     pub replication: Option<u32>,
-    /// `SHARD DURATION`, nanoseconds; 0 means the default.
+    /// `SHARD DURATION` in nanoseconds; 0 means the default.
     pub shard_duration_ns: i64,
-    /// `FUTURE LIMIT`, nanoseconds.
+    /// `FUTURE LIMIT` in nanoseconds.
     pub future_limit_ns: Option<i64>,
-    /// `PAST LIMIT`, nanoseconds.
+    /// `PAST LIMIT` in nanoseconds.
     pub past_limit_ns: Option<i64>,
     /// `NAME`; never empty.
     pub name: Option<String>,
 }
 
 impl CreateDatabaseStatement {
-    /// Parses what stands after `CREATE DATABASE`.
+    /// Parses the tokens after `CREATE DATABASE`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = p.ident()?;
         let policy =
@@ -44,7 +44,7 @@ impl CreateDatabaseStatement {
 }
 
 impl DatabasePolicy {
-    /// Parses the options, whose order is fixed.
+    /// Parses the options, which have a fixed order.
     fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         if !future_limit::comes_next(p) {
             let token = p.next();
@@ -82,14 +82,15 @@ impl fmt::Display for CreateDatabaseStatement {
         write!(f, "CREATE DATABASE {}", quote::ident(&self.name))?;
         let Some(policy) = &self.policy else { return Ok(()) };
         f.write_str(" WITH")?;
-        // 1.12 prints these two in Go's form, unlike every other duration.
+        // 1.12 prints `DURATION` and `SHARD DURATION` in Go's form, unlike all other durations.
         if let Some(ns) = policy.duration_ns {
             write!(f, " DURATION {}", duration::format_go(ns))?;
         }
         if let Some(replication) = policy.replication {
             write!(f, " REPLICATION {replication}")?;
         }
-        // 1.x leaves a 0 out even where nothing then follows WITH.
+        // 1.x omits a shard duration of 0, even if its text then ends with `WITH`. This code prints
+        // the 0 in that case, so that the text parses again.
         let alone = *policy == DatabasePolicy::default();
         if policy.shard_duration_ns > 0 || alone {
             write!(f, " SHARD DURATION {}", duration::format_go(policy.shard_duration_ns))?;

@@ -11,26 +11,26 @@ use super::{clause, duration, future_limit, quote};
 /// [FUTURE LIMIT d] [PAST LIMIT d] [DEFAULT]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CreateRetentionPolicyStatement {
-    /// Not validated.
+    /// The name as written, not validated.
     pub name: String,
     /// `ON`
     pub database: String,
-    /// Nanoseconds; 0 is `INF`.
+    /// `DURATION` in nanoseconds; 0 means `INF`.
     pub duration_ns: i64,
-    /// At least 1.
+    /// `REPLICATION`, at least 1.
     pub replication: u32,
-    /// Nanoseconds; 0 means the default.
+    /// `SHARD DURATION` in nanoseconds; 0 means the default.
     pub shard_duration_ns: i64,
-    /// `FUTURE LIMIT`, nanoseconds; 0 is none.
+    /// `FUTURE LIMIT` in nanoseconds; 0 means no limit.
     pub future_limit_ns: i64,
-    /// `PAST LIMIT`, nanoseconds; 0 is none.
+    /// `PAST LIMIT` in nanoseconds; 0 means no limit.
     pub past_limit_ns: i64,
-    /// Whether it becomes the database's default policy.
+    /// Whether the policy becomes the database's default policy.
     pub default: bool,
 }
 
 impl CreateRetentionPolicyStatement {
-    /// Parses what stands after `CREATE RETENTION POLICY`.
+    /// Parses the tokens after `CREATE RETENTION POLICY`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = p.ident()?;
         let database = clause::required_database(p)?;
@@ -40,7 +40,8 @@ impl CreateRetentionPolicyStatement {
         let replication = p.replication()?;
         let shard_duration_ns =
             if p.keyword_if(Keyword::Shard) { shard_duration_ns(p)? } else { 0 };
-        // 1.12 has the limits both before and after DEFAULT in its releases.
+        // 1.12 releases have the limits before or after DEFAULT, so this parser accepts both
+        // positions.
         let mut future_limit_ns = future_limit::parse(p, future_limit::FUTURE)?;
         let mut past_limit_ns = future_limit::parse(p, future_limit::PAST)?;
         let default = p.keyword_if(Keyword::Default);
@@ -63,7 +64,7 @@ impl CreateRetentionPolicyStatement {
     }
 }
 
-/// Parses what stands after `SHARD`, nanoseconds.
+/// Parses the tokens after `SHARD`. Returns the shard duration in nanoseconds.
 pub(super) fn shard_duration_ns(p: &mut Parser<'_>) -> Result<i64, ParseError> {
     p.expect_keyword(Keyword::Duration)?;
     let token = p.next();

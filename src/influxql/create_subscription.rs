@@ -13,27 +13,27 @@ use super::{clause, quote};
 pub struct CreateSubscriptionStatement {
     /// The subscription's name.
     pub name: String,
-    /// `ON`
+    /// The database in `ON database.policy`.
     pub database: String,
-    /// `ON`
+    /// The policy in `ON database.policy`.
     pub policy: String,
-    /// `ALL` or `ANY`
+    /// `ALL` or `ANY`.
     pub mode: DestinationMode,
-    /// At least one.
+    /// The destinations' addresses, at least one.
     pub destinations: Vec<String>,
 }
 
-/// Who of the destinations gets a write.
+/// The selection of destinations for a write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DestinationMode {
-    /// Every destination.
+    /// Each write goes to every destination.
     All,
-    /// One of them.
+    /// Each write goes to one destination.
     Any,
 }
 
 impl CreateSubscriptionStatement {
-    /// Parses what stands after `CREATE SUBSCRIPTION`.
+    /// Parses the tokens after `CREATE SUBSCRIPTION`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = p.ident()?;
         let (database, policy) = clause::required_policy(p)?;
@@ -49,7 +49,7 @@ impl CreateSubscriptionStatement {
 }
 
 impl DestinationMode {
-    /// Upper case.
+    /// Returns the keyword in upper case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::All => "ALL",

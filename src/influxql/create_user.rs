@@ -12,9 +12,9 @@ use super::token::Keyword;
 pub struct CreateUserStatement {
     /// The user's name.
     pub name: String,
-    /// Plain text; printed as `[REDACTED]`.
+    /// The password in plain text. [`fmt::Display`] prints it as `[REDACTED]`.
     pub password: String,
-    /// `WITH ALL PRIVILEGES`
+    /// Whether `WITH ALL PRIVILEGES` is present.
     pub admin: bool,
 }
 
@@ -28,7 +28,7 @@ impl fmt::Debug for CreateUserStatement {
 }
 
 impl CreateUserStatement {
-    /// Parses what stands after `CREATE USER`.
+    /// Parses the tokens after `CREATE USER`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = p.ident()?;
         p.expect_keyword(Keyword::With)?;

@@ -8,17 +8,17 @@ use super::expr::Expr;
 use super::parser::{Parser, unexpected};
 use super::source::{self, Source};
 
-/// `DELETE [FROM …] [WHERE …]`: at least one of the clauses.
+/// `DELETE [FROM …] [WHERE …]` with at least one of the clauses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeleteStatement {
-    /// `FROM`; empty without the clause. Without database, never subqueries.
+    /// `FROM`, without databases and subqueries; empty without the clause.
     pub sources: Vec<Source>,
     /// `WHERE`
     pub condition: Option<Expr>,
 }
 
 impl DeleteStatement {
-    /// Parses what stands after `DELETE`.
+    /// Parses the tokens after `DELETE`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let token = p.next();
         p.unscan();

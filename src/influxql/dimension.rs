@@ -8,14 +8,15 @@ use super::expr_parser;
 use super::parser::Parser;
 use super::token::{Keyword, TokenKind};
 
-/// One entry of GROUP BY: a tag, `*`, a regex, or `time(interval[, offset])`. Not validated.
+/// An entry of GROUP BY: a tag, `*`, a regex, or `time(interval[, offset])`. The parser accepts any
+/// expression.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Dimension {
-    /// As written.
+    /// The expression as written.
     pub expr: Expr,
 }
 
-/// Parses the clause if it comes next; without it, none.
+/// Parses the clause if it comes next. Returns an empty list without the clause.
 pub(super) fn parse_clause(p: &mut Parser<'_>) -> Result<Vec<Dimension>, ParseError> {
     if !p.keyword_if(Keyword::Group) {
         return Ok(vec![]);

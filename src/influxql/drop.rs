@@ -1,5 +1,5 @@
-//! Parses the `DROP` statements of what belongs to a database and has a name: policies, continuous
-//! queries, subscriptions.
+//! Parses and prints the `DROP` statements for named items of a database: retention policies,
+//! continuous queries and subscriptions.
 
 use std::fmt;
 
@@ -30,14 +30,14 @@ pub struct DropRetentionPolicyStatement {
 pub struct DropSubscriptionStatement {
     /// The subscription's name.
     pub name: String,
-    /// `ON`
+    /// The database in `ON database.policy`.
     pub database: String,
-    /// `ON`
+    /// The policy in `ON database.policy`.
     pub policy: String,
 }
 
 impl DropContinuousQueryStatement {
-    /// Parses what stands after `DROP CONTINUOUS QUERY`.
+    /// Parses the tokens after `DROP CONTINUOUS QUERY`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         Ok(Self { name: p.ident()?, database: clause::required_database(p)? })
     }
@@ -51,7 +51,7 @@ impl fmt::Display for DropContinuousQueryStatement {
 }
 
 impl DropRetentionPolicyStatement {
-    /// Parses what stands after `DROP RETENTION POLICY`.
+    /// Parses the tokens after `DROP RETENTION POLICY`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         Ok(Self { name: p.ident()?, database: clause::required_database(p)? })
     }
@@ -65,7 +65,7 @@ impl fmt::Display for DropRetentionPolicyStatement {
 }
 
 impl DropSubscriptionStatement {
-    /// Parses what stands after `DROP SUBSCRIPTION`.
+    /// Parses the tokens after `DROP SUBSCRIPTION`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = p.ident()?;
         let (database, policy) = clause::required_policy(p)?;

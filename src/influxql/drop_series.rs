@@ -8,22 +8,22 @@ use super::expr::Expr;
 use super::parser::{Parser, unexpected};
 use super::source::{self, Source};
 
-/// `DROP SERIES [FROM …] [WHERE …]`: at least one of the clauses.
+/// `DROP SERIES [FROM …] [WHERE …]` with at least one of the clauses.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DropSeriesStatement {
-    /// `FROM`; empty without the clause. Without database and policy, never subqueries.
+    /// `FROM`, without databases, policies and subqueries; empty without the clause.
     pub sources: Vec<Source>,
     /// `WHERE`
     pub condition: Option<Expr>,
 }
 
 impl DropSeriesStatement {
-    /// Parses what stands after `DROP SERIES`.
+    /// Parses the tokens after `DROP SERIES`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let token = p.next();
         p.unscan();
         let sources = source::parse_measurements(p)?;
-        // Of several mistakes 1.x names the last.
+        // If several sources are invalid, 1.x reports the last one.
         let mistake = sources.iter().rev().find_map(|source| match source {
             Source::Measurement(measurement) if measurement.policy.is_some() => {
                 Some(ParseError::PolicyNotSupported)

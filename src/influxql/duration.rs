@@ -1,29 +1,31 @@
-//! Reads and prints durations, in InfluxQL's spelling (`1h30m`, `4w`) and in Go's (`168h0m0s`).
+//! Parses and prints durations in InfluxQL's form (`1h30m`, `4w`) and in Go's form (`168h0m0s`).
 
 use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, US_NS, W_NS};
 
-/// Why a text is not a duration.
+/// The reason why a text is not a duration.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidDuration {
-    /// Not digits and units.
+    /// The text does not consist of digits and units.
     #[error("invalid duration")]
     Syntax,
-    /// More than an `i64` of nanoseconds. 1.x names the last number and unit only.
+    /// The duration does not fit into an `i64` of nanoseconds. As in 1.x, the error contains only
+    /// the last number and unit of the text.
     #[error("overflowed duration {number}{unit}: choose a smaller duration or INF")]
     Overflow {
         /// The last number of the text.
         number: i64,
-        /// Its unit.
+        /// The last unit of the text.
         unit: &'static str,
     },
 }
 
-/// Reads `[-]` and one or more of digits and a unit (`ns`, `u`, `µ`, `ms`, `s`, `m`, `h`, `d`,
-/// `w`) as nanoseconds.
+/// Parses a duration and returns nanoseconds. A duration consists of an optional `-` and one or
+/// more pairs of digits and a unit (`ns`, `u`, `µ`, `ms`, `s`, `m`, `h`, `d`, `w`).
 ///
 /// # Errors
-/// [`InvalidDuration::Syntax`] for anything else, [`InvalidDuration::Overflow`] when the sum does
-/// not fit (1.x lets some sums wrap around twice; this does not).
+/// [`InvalidDuration::Overflow`] if the sum does not fit into an `i64`, and
+/// [`InvalidDuration::Syntax`] for any other invalid text. Unlike 1.x, this function reports every
+/// overflow: in 1.x some sums wrap around twice.
 pub fn parse(text: &str) -> Result<i64, InvalidDuration> {
     let (negative, mut rest) = match text.strip_prefix('-') {
         Some(rest) => (true, rest),
@@ -49,7 +51,7 @@ pub fn parse(text: &str) -> Result<i64, InvalidDuration> {
     i64::try_from(sum_ns).map_err(|_| InvalidDuration::Overflow { number: last.0, unit: last.1 })
 }
 
-/// The unit that `text` starts with: its spelling and its nanoseconds.
+/// Returns the unit at the start of `text` and its length in nanoseconds.
 fn unit(text: &str) -> Option<(&'static str, i64)> {
     const UNITS: [(&str, i64); 9] = [
         ("ns", 1),
@@ -65,7 +67,7 @@ fn unit(text: &str) -> Option<(&'static str, i64)> {
     UNITS.into_iter().find(|(spelling, _)| text.starts_with(spelling))
 }
 
-/// Prints a duration in its largest exact unit, as InfluxQL does: `1w`, `90m`, `0s`.
+/// Formats a duration in its largest exact unit, as InfluxQL does: `1w`, `90m`, `0s`.
 pub fn format(duration_ns: i64) -> String {
     const UNITS: [(i64, &str); 8] = [
         (W_NS, "w"),
@@ -85,7 +87,7 @@ pub fn format(duration_ns: i64) -> String {
     format!("{}{unit}", duration_ns / unit_ns)
 }
 
-/// Prints a duration as Go does (`time.Duration.String`): `168h0m0s`, `1.5s`, `10µs`, `0s`.
+/// Formats a duration as Go's `time.Duration.String` does: `168h0m0s`, `1.5s`, `10µs`, `0s`.
 pub fn format_go(duration_ns: i64) -> String {
     let sign = if duration_ns < 0 { "-" } else { "" };
     let magnitude = duration_ns.unsigned_abs();
@@ -108,13 +110,13 @@ pub fn format_go(duration_ns: i64) -> String {
     }
 }
 
-/// `count / unit` without trailing zeros. `unit` is a power of ten.
+/// Formats `count / unit` without trailing zeros. `unit` is a power of ten.
 fn decimal(count: u64, unit: u64) -> String {
     let fraction = count % unit;
     if fraction == 0 {
         return (count / unit).to_string();
     }
-    // Adding the unit keeps the fraction's leading zeros; the one in front is cut off.
+    // Adding the unit keeps the fraction's leading zeros. The leading 1 is removed.
     let digits = (unit + fraction).to_string();
     let digits = digits.get(1..).unwrap_or_default();
     format!("{}.{}", count / unit, digits.trim_end_matches('0'))

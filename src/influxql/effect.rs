@@ -1,21 +1,21 @@
-//! Says what a statement does to the database. The HTTP API and the console both ask here, so they
-//! cannot differ.
+//! Classifies statements by their effect on the database. The HTTP API and the console both use
+//! this classification, so they always agree.
 
 use super::ast::Statement;
 
-/// What a statement, or a whole text, does.
+/// The effect of a statement or a whole text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
-    /// Selects points and changes nothing.
+    /// The statement selects points and changes no data.
     Selects,
-    /// Changes nothing.
+    /// The statement reads other data or metadata and changes no data.
     Reads,
-    /// Changes something.
+    /// The statement changes data, metadata or a running query.
     Writes,
 }
 
 impl Effect {
-    /// What `statement` does.
+    /// Returns the effect of `statement`.
     pub fn new(statement: &Statement) -> Self {
         let unless = |writes: bool, otherwise: Self| if writes { Self::Writes } else { otherwise };
         match statement {
@@ -62,7 +62,7 @@ impl Effect {
         }
     }
 
-    /// Whether anything may be different afterwards.
+    /// Whether the statement can change anything.
     pub fn writes(self) -> bool {
         self == Self::Writes
     }

@@ -1,5 +1,4 @@
-//! Names every reason why a text is not InfluxQL, and has the words of each error, which are those
-//! of 1.x.
+//! Defines the errors of the InfluxQL parser. The error texts equal those of 1.x.
 
 use crate::model::configurable_limits::Exceeded;
 use crate::model::limits::{EXPR_DEPTH_MAX, REGEXES_PER_QUERY_MAX};
@@ -8,12 +7,12 @@ use super::duration::InvalidDuration;
 use super::operator::BinaryOp;
 use crate::model::regex::InvalidRegex;
 
-/// Where a token starts. Printed counting from one, as 1.x does.
+/// The position of a token. It counts from 0 and prints counting from 1, as in 1.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Position {
-    /// Lines before it.
+    /// The number of preceding lines.
     pub line: u32,
-    /// Characters before it on its line.
+    /// The number of preceding characters in the line.
     pub char: u32,
 }
 
@@ -23,55 +22,55 @@ impl std::fmt::Display for Position {
     }
 }
 
-/// Why a text was refused.
+/// The reason why a text is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseError {
-    /// Another token stands there than the grammar wants.
+    /// The token is not one that the grammar allows at this position.
     #[error("found {found}, expected {} at {position}", .expected.join(", "))]
     Unexpected {
         /// The token as written.
         found: String,
-        /// What the grammar wants, in 1.x's order.
+        /// The tokens that the grammar allows, in 1.x's order.
         expected: Vec<&'static str>,
-        /// Where.
+        /// The token's position.
         position: Position,
     },
-    /// More text or statements than a query may have.
+    /// The query exceeds a limit, such as the length of its text or the number of its statements.
     #[error(transparent)]
     Limit(#[from] Exceeded),
-    /// More different regexes than [`REGEXES_PER_QUERY_MAX`].
+    /// The query has more than [`REGEXES_PER_QUERY_MAX`] different regexes.
     #[error(
         "query has more than {REGEXES_PER_QUERY_MAX} different regular expressions at \
         {position}: join some with |"
     )]
     TooManyRegexes {
-        /// Where the one too many starts.
+        /// The position of the first regex above the limit.
         position: Position,
     },
-    /// Parentheses, calls or subqueries nest too deeply.
+    /// Parentheses, calls or subqueries are nested too deeply.
     #[error("{exceeded} at {position}")]
     TooDeep {
-        /// Which of the limits it exceeds.
+        /// The exceeded limit.
         exceeded: Exceeded,
-        /// Where the level too many starts.
+        /// The start of the first level above the limit.
         position: Position,
     },
-    /// An expression tree is higher than [`EXPR_DEPTH_MAX`].
+    /// The height of an expression tree exceeds [`EXPR_DEPTH_MAX`].
     #[error(
         "expression chains more than {EXPR_DEPTH_MAX} operators at {position}: split it into \
         several fields or conditions"
     )]
     ChainTooLong {
-        /// Where the expression ends.
+        /// The end of the expression.
         position: Position,
     },
-    /// Four or more names joined by dots.
+    /// A path consists of four or more names.
     #[error("too many segments in {path} at {}", Position::default())]
     TooManySegments {
-        /// The names, quoted.
+        /// The quoted names, joined by dots.
         path: String,
     },
-    /// A comparison, `AND` or `OR` in a field of SELECT.
+    /// A field of SELECT contains a comparison, `AND` or `OR`.
     #[error(
         "invalid operator {op} in SELECT clause at {position}; operator is intended for \
         WHERE clause"
@@ -79,172 +78,173 @@ pub enum ParseError {
     OperatorInField {
         /// The operator.
         op: BinaryOp,
-        /// Where the field starts.
+        /// The start of the field.
         position: Position,
     },
-    /// `ORDER BY` something else than time, or several columns.
+    /// `ORDER BY` has a column other than `time`, or several columns.
     #[error("only ORDER BY time supported at this time")]
     OrderBy,
-    /// `fill` without parentheses.
+    /// `fill` has no parentheses.
     #[error("fill must be a function call")]
     FillNotCall,
-    /// `fill()` or `fill(1, 2)`.
+    /// `fill` has no argument or several arguments, as in `fill()` or `fill(1, 2)`.
     #[error("fill requires an argument, e.g.: 0, null, none, previous, linear")]
     FillArguments,
-    /// `fill('x')`.
+    /// The argument of `fill` is neither a number nor an option, as in `fill('x')`.
     #[error("expected number argument in fill()")]
     FillNotNumber,
-    /// `tz` without parentheses.
+    /// `tz` has no parentheses.
     #[error("tz must be a function call")]
     TimezoneNotCall,
-    /// `tz()` or `tz('UTC', 'UTC')`.
+    /// `tz` has no argument or several arguments, as in `tz()` or `tz('UTC', 'UTC')`.
     #[error("tz requires exactly one argument")]
     TimezoneArguments,
-    /// `tz(UTC)`.
+    /// The argument of `tz` is not a string, as in `tz(UTC)`.
     #[error("expected string argument in tz()")]
     TimezoneNotString,
-    /// No such zone.
+    /// The time zone does not exist.
     #[error("unable to find time zone {name}")]
     UnknownTimezone {
-        /// As written.
+        /// The name as written.
         name: String,
     },
-    /// A number that is not representable.
+    /// A number is too large for an `f64`.
     #[error("unable to parse number at {position}")]
     Number {
-        /// Where.
+        /// The number's position.
         position: Position,
     },
-    /// An integer above `u64::MAX`.
+    /// An integer is greater than `u64::MAX`.
     #[error("unable to parse integer at {position}")]
     Integer {
-        /// Where.
+        /// The integer's position.
         position: Position,
     },
-    /// An integer of a clause that does not fit.
+    /// The integer of a clause does not fit into its type.
     #[error("strconv.{function}: parsing \"{text}\": value out of range at {position}")]
     IntegerRange {
-        /// Go's function, part of 1.x's text.
+        /// The Go function that 1.x's error text contains.
         function: &'static str,
-        /// As written.
+        /// The integer as written.
         text: String,
-        /// Where.
+        /// The integer's position.
         position: Position,
     },
-    /// An integer below `i64::MIN`.
+    /// An integer is less than `i64::MIN`.
     #[error("constant -{magnitude} underflows int64")]
     Underflow {
-        /// Without the sign.
+        /// The integer without its sign.
         magnitude: u64,
     },
-    /// An integer outside what the clause takes.
+    /// The integer of a clause is outside the allowed range.
     #[error("invalid value {value}: must be {min} <= n <= {max} at {position}")]
     OutOfRange {
-        /// As written.
+        /// The integer as written.
         value: i64,
-        /// Smallest valid value.
+        /// The smallest valid value.
         min: i64,
-        /// Largest valid value.
+        /// The largest valid value.
         max: i64,
-        /// Where.
+        /// The integer's position.
         position: Position,
     },
-    /// A negative LIMIT or the like, which only a bound parameter can be.
+    /// The integer of a clause such as LIMIT is negative. Only a bound parameter can be negative
+    /// here.
     #[error("{clause} must be >= 0 at {position}")]
     Negative {
         /// `LIMIT`, `OFFSET`, `SLIMIT` or `SOFFSET`.
         clause: &'static str,
-        /// Where.
+        /// The integer's position.
         position: Position,
     },
-    /// A duration inside an expression.
+    /// A duration in an expression is invalid.
     #[error("{error}")]
     Duration {
-        /// Why.
+        /// The reason.
         error: InvalidDuration,
     },
-    /// A duration of a clause.
+    /// The duration of a clause is invalid.
     #[error("{error} at {position}")]
     ClauseDuration {
-        /// Why.
+        /// The reason.
         error: InvalidDuration,
-        /// Where.
+        /// The duration's position.
         position: Position,
     },
-    /// `SHARD DURATION INF`.
+    /// A retention policy has `SHARD DURATION INF`.
     #[error("invalid duration INF for shard duration at {position}")]
     InfiniteShard {
-        /// Where.
+        /// The position of `INF`.
         position: Position,
     },
-    /// An option of ALTER RETENTION POLICY twice.
+    /// An option of ALTER RETENTION POLICY is repeated.
     #[error("found duplicate {option} option at {position}")]
     DuplicateOption {
-        /// Its keyword.
+        /// The option's keyword.
         option: &'static str,
-        /// Where its second one stands.
+        /// The position of the repeated option.
         position: Position,
     },
-    /// A regex without end.
+    /// A regex has no closing `/` in its line.
     #[error("bad regex:  at {position}")]
     BadRegex {
-        /// Where.
+        /// The regex's position.
         position: Position,
     },
-    /// A regex that Go refuses, or that compiles to more than we run.
+    /// A regex is invalid in Go, or its compiled form exceeds a limit.
     #[error("{error} at {position}")]
     Regex {
-        /// Why.
+        /// The reason.
         error: InvalidRegex,
-        /// Where.
+        /// The regex's position.
         position: Position,
     },
-    /// `$` without a name.
+    /// A `$` has no name after it.
     #[error("empty bound parameter")]
     EmptyParameter,
-    /// A `$name` without value, or with a value that binds to nothing; then 1.x prints why instead
-    /// of the name.
+    /// A parameter `$name` has no value, or its value cannot be bound. In the second case, the
+    /// error contains the reason instead of the name, as in 1.x.
     #[error("missing parameter: {name}")]
     MissingParameter {
-        /// The name, or why its value does not bind.
+        /// The parameter's name, or the reason why its value cannot be bound.
         name: String,
     },
-    /// `DELETE` or `DROP SERIES` from a qualified measurement.
+    /// A source of `DELETE` or `DROP SERIES` has a database.
     #[error("database not supported at {}", Position::default())]
     DatabaseNotSupported,
-    /// `DROP SERIES` from a qualified measurement.
+    /// A source of `DROP SERIES` has a retention policy.
     #[error("retention policy not supported at {}", Position::default())]
     PolicyNotSupported,
-    /// `GROUP BY time(…)` of a continuous query has no interval.
+    /// The `GROUP BY time(…)` of a continuous query has no valid interval.
     #[error("{error}")]
     Interval {
-        /// Why.
+        /// The reason.
         error: InvalidInterval,
     },
-    /// `RESAMPLE FOR` less than one window of a continuous query.
+    /// `RESAMPLE FOR` is shorter than a window of the continuous query or than `RESAMPLE EVERY`.
     #[error(
         "FOR duration must be >= GROUP BY time duration: must be a minimum of {min}, got {got}"
     )]
     ResampleTooShort {
-        /// The least duration.
+        /// The shortest valid duration.
         min: String,
-        /// As written.
+        /// The duration as written.
         got: String,
     },
 }
 
-/// Why `GROUP BY time(…)` has no interval.
+/// The reason why `GROUP BY time(…)` has no valid interval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.as_str())]
 pub enum InvalidInterval {
-    /// `time()`, or more than an interval and an offset.
+    /// `time(…)` has no arguments or more than two.
     Arguments,
-    /// The interval is no duration.
+    /// The interval is not a duration.
     NotDuration,
 }
 
 impl InvalidInterval {
-    /// 1.x's words.
+    /// Returns the text of 1.x.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Arguments => "time dimension expected 1 or 2 arguments",

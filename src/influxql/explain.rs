@@ -12,14 +12,14 @@ use super::token::Keyword;
 pub struct ExplainStatement {
     /// The query to explain.
     pub select: Box<SelectStatement>,
-    /// Whether it runs.
+    /// Whether `ANALYZE` is present: the query runs.
     pub analyze: bool,
-    /// Of the last 1.x versions only; changes nothing.
+    /// Whether `VERBOSE` is present. Only the last 1.x versions accept it. It has no effect.
     pub verbose: bool,
 }
 
 impl ExplainStatement {
-    /// Parses what stands after `EXPLAIN`.
+    /// Parses the tokens after `EXPLAIN`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let analyze = p.keyword_if(Keyword::Analyze);
         let verbose = p.word_if("VERBOSE");

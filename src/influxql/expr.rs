@@ -1,8 +1,8 @@
-//! Defines expressions, of which fields, conditions and dimensions are made.
+//! Defines expressions. Fields, conditions and dimensions consist of expressions.
 //!
-//! It is safe to walk them recursively: the parser refuses one that is deeper than
-//! [`EXPR_DEPTH_MAX`](crate::model::limits::EXPR_DEPTH_MAX), and builds long `AND`/`OR` chains
-//! balanced.
+//! Recursive walks are safe. The parser rejects expressions deeper than
+//! [`EXPR_DEPTH_MAX`](crate::model::limits::EXPR_DEPTH_MAX) and builds balanced trees for long
+//! `AND` and `OR` chains.
 
 use std::fmt;
 
@@ -10,33 +10,33 @@ use super::operator::BinaryOp;
 use super::{duration, number, quote, time_literal};
 use crate::model::regex::Regex;
 
-/// An expression. Variants are named as in 1.x, whose error texts quote those names
-/// ([`Expr::go_type_name`]).
+/// An expression. The variants have the names of 1.x, because its error texts contain them (see
+/// [`Expr::go_type_name`]).
 #[derive(Clone, Debug, PartialEq)]
 pub enum Expr {
     /// `left op right`.
     Binary {
         /// The operator.
         op: BinaryOp,
-        /// Left operand.
+        /// The left operand.
         left: Box<Expr>,
-        /// Right operand; always [`Expr::Regex`] after `=~` and `!~`.
+        /// The right operand; always [`Expr::Regex`] after `=~` and `!~`.
         right: Box<Expr>,
     },
-    /// `( … )`, kept because 1.x prints it.
+    /// `( … )`. The tree keeps parentheses because 1.x prints them.
     Paren(Box<Expr>),
-    /// A function call. The name is lower case whatever was written.
+    /// A function call.
     Call {
-        /// Function name, lower case.
+        /// The function's name in lower case, independent of its spelling in the text.
         name: String,
-        /// Arguments in order, possibly none.
+        /// The arguments in order, possibly none.
         args: Vec<Expr>,
     },
-    /// A field, tag, column of a subquery, or `time`.
+    /// A reference to a field, a tag, a subquery's column or `time`.
     VarRef {
-        /// Dotted segments are joined with `.`.
+        /// The name. Dotted segments are joined with `.`.
         name: String,
-        /// What stands after `::`.
+        /// The type after `::`.
         cast: Option<Cast>,
     },
     /// `*`, `*::field` or `*::tag`.
@@ -45,25 +45,25 @@ pub enum Expr {
     Regex(Regex),
     /// `DISTINCT name` (the form without parentheses).
     Distinct(String),
-    /// `'…'`, unescaped. May be a time, see [`time_literal`].
+    /// `'…'`, unescaped. It can be a time, see [`time_literal`].
     StringLiteral(String),
-    /// A number with a point.
+    /// A number with a decimal point.
     NumberLiteral(f64),
-    /// A number without a point that fits an `i64`.
+    /// A number without a decimal point that fits into an `i64`.
     IntegerLiteral(i64),
-    /// A number without a point above `i64::MAX`.
+    /// A number without a decimal point that is greater than `i64::MAX`.
     UnsignedLiteral(u64),
-    /// A duration, nanoseconds.
+    /// A duration in nanoseconds.
     DurationLiteral(i64),
     /// `true` or `false`.
     BooleanLiteral(bool),
-    /// A time, nanoseconds. Never parsed; made by whoever folds expressions.
+    /// A time in nanoseconds. Only constant folding creates this variant, not the parser.
     TimeLiteral(i64),
-    /// Nothing. Never parsed; made by whoever folds expressions.
+    /// A missing value. Only constant folding creates this variant, not the parser.
     NilLiteral,
 }
 
-/// A type or column kind after `::`.
+/// A type or a column kind after `::`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Cast {
     /// `::float`
@@ -76,13 +76,13 @@ pub enum Cast {
     String,
     /// `::boolean`
     Boolean,
-    /// `::field`: the field of that name, of whatever type.
+    /// `::field`: the field with this name, of any type.
     Field,
     /// `::tag`
     Tag,
 }
 
-/// What a wildcard stands for.
+/// The columns that a wildcard selects.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum WildcardKind {
     /// `*`
@@ -94,7 +94,7 @@ pub enum WildcardKind {
 }
 
 impl Cast {
-    /// Lower case, without the colons.
+    /// Returns the keyword in lower case, without the colons.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Float => "float",
@@ -109,17 +109,17 @@ impl Cast {
 }
 
 impl Expr {
-    /// A reference without cast.
+    /// Creates a reference without a cast.
     pub fn var_ref(name: &str) -> Self {
         Self::VarRef { name: name.to_owned(), cast: None }
     }
 
-    /// `left op right`.
+    /// Creates `left op right`.
     pub fn binary(op: BinaryOp, left: Self, right: Self) -> Self {
         Self::Binary { op, left: Box::new(left), right: Box::new(right) }
     }
 
-    /// The Go type that 1.x's error texts name, `*influxql.VarRef` and the like.
+    /// Returns the Go type in 1.x's error texts, such as `*influxql.VarRef`.
     pub const fn go_type_name(&self) -> &'static str {
         match self {
             Self::Binary { .. } => "*influxql.BinaryExpr",
@@ -140,7 +140,8 @@ impl Expr {
         }
     }
 
-    /// Calls `visit` with this expression and all inside it, parents first, from left to right.
+    /// Calls `visit` with this expression and all nested expressions: parents first, from left to
+    /// right.
     pub fn walk<'a>(&'a self, visit: &mut impl FnMut(&'a Self)) {
         visit(self);
         match self {
@@ -163,7 +164,7 @@ impl fmt::Display for Expr {
             Self::Call { name, args } if name == "distinct" => {
                 write!(f, "distinct({})", List(args))
             }
-            // 1.x forgets the quotes, which no function that exists needs.
+            // 1.x omits the quotes. No existing function name needs them.
             Self::Call { name, args } => write!(f, "{}({})", quote::ident(name), List(args)),
             Self::VarRef { name, cast: None } => f.write_str(&quote::ident(name)),
             Self::VarRef { name, cast: Some(cast) } => {
@@ -173,7 +174,7 @@ impl fmt::Display for Expr {
             Self::Wildcard(WildcardKind::Field) => f.write_str("*::field"),
             Self::Wildcard(WildcardKind::Tag) => f.write_str("*::tag"),
             Self::Regex(regex) => write!(f, "{regex}"),
-            // 1.x forgets the quotes, so that what it prints may not read back.
+            // 1.x omits the quotes, so its text may not parse again.
             Self::Distinct(name) => write!(f, "DISTINCT {}", quote::ident(name)),
             Self::StringLiteral(text) => f.write_str(&quote::string(text)),
             Self::NumberLiteral(value) => f.write_str(&number::format_literal(*value)),
@@ -187,7 +188,7 @@ impl fmt::Display for Expr {
     }
 }
 
-/// Things separated by commas.
+/// Prints the items separated by commas.
 pub(super) struct List<'a, T>(pub(super) &'a [T]);
 
 impl<T: fmt::Display> fmt::Display for List<'_, T> {

@@ -9,10 +9,10 @@ use super::parser::Parser;
 use super::token::{Keyword, TokenKind};
 use super::{expr_parser, quote};
 
-/// One column, or what expands to several.
+/// An entry of the SELECT clause. A wildcard or a regex expands to several columns.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Field {
-    /// Never a comparison and never `AND`/`OR`.
+    /// The expression. It contains no comparison, `AND` or `OR`.
     pub expr: Expr,
     /// `AS …`; never empty.
     pub alias: Option<String>,
@@ -45,7 +45,8 @@ fn parse(p: &mut Parser<'_>) -> Result<Field, ParseError> {
     Ok(Field { expr, alias: alias.filter(|alias| !alias.is_empty()) })
 }
 
-/// The operator that makes `expr` a condition. Of several side by side 1.x names the last.
+/// Returns the operator that makes `expr` a condition. If sibling operands have several, 1.x
+/// reports the last one.
 fn condition_operator(expr: &Expr) -> Option<BinaryOp> {
     match expr {
         Expr::Binary { op, .. } if op.is_condition() => Some(*op),
@@ -59,8 +60,9 @@ fn condition_operator(expr: &Expr) -> Option<BinaryOp> {
 }
 
 impl Field {
-    /// The column's name before conflicts are resolved: the alias, the function's or field's name,
-    /// or the names in an expression joined by `_`. Empty for literals, wildcards and regexes.
+    /// Returns the column's name before conflicts are resolved: the alias, the name of the function
+    /// or field, or the names in an expression joined by `_`. The name is empty for literals,
+    /// wildcards and regexes.
     pub fn name(&self) -> String {
         self.alias.clone().unwrap_or_else(|| name_of(&self.expr))
     }

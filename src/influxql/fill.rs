@@ -1,4 +1,4 @@
-//! Parses and prints `fill(…)`, which says what empty windows hold.
+//! Parses and prints `fill(…)`, which defines the values of empty windows.
 
 use std::fmt;
 
@@ -8,13 +8,13 @@ use super::expr_parser;
 use super::number;
 use super::parser::Parser;
 
-/// What empty windows hold.
+/// The values of empty windows.
 #[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub enum Fill {
     /// `fill(null)`
     #[default]
     Null,
-    /// `fill(none)`: windows without values are left out.
+    /// `fill(none)`: the result omits empty windows.
     None,
     /// `fill(previous)`
     Previous,
@@ -24,16 +24,16 @@ pub enum Fill {
     Number(FillNumber),
 }
 
-/// The number of `fill(number)`, as written.
+/// The number of `fill(number)` as written.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum FillNumber {
-    /// Without a point.
+    /// A number without a decimal point.
     Integer(i64),
-    /// With a point.
+    /// A number with a decimal point.
     Float(f64),
 }
 
-/// Parses the clause if it comes next; without it, [`Fill::Null`].
+/// Parses the clause if it comes next. Returns [`Fill::Null`] without the clause.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Fill, ParseError> {
     if !p.peek_word("fill") {
         return Ok(Fill::Null);
@@ -60,7 +60,7 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Fill, ParseError> {
 }
 
 impl fmt::Display for Fill {
-    /// The clause with a blank before it, or nothing for [`Fill::Null`].
+    /// Prints the clause after a blank. Prints nothing for [`Fill::Null`].
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Null => Ok(()),
@@ -68,7 +68,7 @@ impl fmt::Display for Fill {
             Self::Previous => f.write_str(" fill(previous)"),
             Self::Linear => f.write_str(" fill(linear)"),
             Self::Number(FillNumber::Integer(value)) => write!(f, " fill({value})"),
-            // 1.x prints an exponent from 1e21 on, which its own parser then refuses.
+            // 1.x prints numbers of at least 1e21 with an exponent, which its own parser rejects.
             Self::Number(FillNumber::Float(value)) => {
                 write!(f, " fill({})", number::format_plain(*value))
             }

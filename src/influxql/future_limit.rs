@@ -1,7 +1,7 @@
-//! Parses and prints `FUTURE LIMIT d` and `PAST LIMIT d`, which say how far from now a policy takes
-//! points (1.12).
+//! Parses and prints `FUTURE LIMIT d` and `PAST LIMIT d`, the limits of a retention policy for
+//! points in the future and in the past (1.12).
 //!
-//! The two words are keywords of 1.12; here they remain names everywhere else.
+//! `FUTURE` and `PAST` are keywords in 1.12. Here they are ordinary names outside of these clauses.
 
 use std::fmt;
 
@@ -13,12 +13,12 @@ use super::token::Keyword;
 pub(super) const FUTURE: &str = "FUTURE";
 pub(super) const PAST: &str = "PAST";
 
-/// Whether one of the clauses comes next.
+/// Whether one of the two clauses comes next.
 pub(super) fn comes_next(p: &mut Parser<'_>) -> bool {
     p.peek_word(FUTURE) || p.peek_word(PAST)
 }
 
-/// Parses the clause that begins with `word` if it comes next, nanoseconds.
+/// Parses the clause that begins with `word` if it comes next. Returns the limit in nanoseconds.
 pub(super) fn parse(p: &mut Parser<'_>, word: &str) -> Result<Option<i64>, ParseError> {
     if !p.word_if(word) {
         return Ok(None);
@@ -27,7 +27,7 @@ pub(super) fn parse(p: &mut Parser<'_>, word: &str) -> Result<Option<i64>, Parse
     p.duration_ns().map(Some)
 }
 
-/// Prints the clause with a blank before it.
+/// Prints the clause after a blank.
 pub(super) fn write(f: &mut fmt::Formatter<'_>, word: &str, limit_ns: Option<i64>) -> fmt::Result {
     match limit_ns {
         Some(ns) => write!(f, " {word} LIMIT {}", duration::format(ns)),

@@ -7,19 +7,19 @@ use super::parser::{Parser, unexpected};
 use super::quote;
 use super::token::{Keyword, TokenKind};
 
-/// `GRANT … ON db TO user`, or `REVOKE … ON db FROM user`; without `ON` all privileges of an
-/// administrator.
+/// `GRANT … ON db TO user` or `REVOKE … ON db FROM user`. Without `ON`, the statement concerns the
+/// privileges of an administrator.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GrantStatement {
-    /// What is granted or revoked; always [`Privilege::All`] without a database.
+    /// The privilege to grant or revoke; always [`Privilege::All`] without a database.
     pub privilege: Privilege,
-    /// `ON`; None makes, or unmakes, an administrator.
+    /// `ON`; `None` means that the user becomes or stops being an administrator.
     pub database: Option<String>,
-    /// Whom.
+    /// The user's name.
     pub user: String,
 }
 
-/// What a user may do with a database.
+/// A user's privilege on a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Privilege {
     /// `READ`
@@ -31,7 +31,7 @@ pub enum Privilege {
 }
 
 impl Privilege {
-    /// Upper case, `ALL` with `PRIVILEGES`.
+    /// Returns the privilege in upper case. `ALL` includes `PRIVILEGES`.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Read => "READ",
@@ -55,7 +55,8 @@ impl Privilege {
 }
 
 impl GrantStatement {
-    /// Parses what stands after `GRANT`, with `before_user` `TO`, or after `REVOKE`, with `FROM`.
+    /// Parses the tokens after `GRANT` or `REVOKE`. `before_user` is `TO` for GRANT and `FROM` for
+    /// REVOKE.
     pub(super) fn parse(p: &mut Parser<'_>, before_user: Keyword) -> Result<Self, ParseError> {
         let privilege = Privilege::parse(p)?;
         let token = p.next();
@@ -79,7 +80,7 @@ impl GrantStatement {
         Ok(Self { privilege, database, user: p.ident()? })
     }
 
-    /// Prints the statement; which of the two decide the keywords.
+    /// Prints the statement: GRANT or REVOKE, depending on `verb` and `before_user`.
     pub(super) fn write(
         &self,
         f: &mut fmt::Formatter<'_>,

@@ -1,4 +1,4 @@
-//! Parses and prints `INTO`, which says where SELECT writes.
+//! Parses and prints `INTO`, the target of a SELECT.
 
 use std::fmt;
 
@@ -9,27 +9,27 @@ use super::parser::Parser;
 use super::quote;
 use super::token::{Keyword, TokenKind};
 
-/// Where SELECT INTO writes.
+/// The target of SELECT INTO.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
-    /// None means the request's database; never empty.
+    /// The database, never empty; `None` means the request's database.
     pub database: Option<String>,
-    /// None means the default policy; never empty.
+    /// The retention policy, never empty; `None` means the default policy.
     pub policy: Option<String>,
-    /// Which measurement.
+    /// The measurement.
     pub name: TargetName,
 }
 
 /// The measurement that SELECT INTO writes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TargetName {
-    /// This one; never empty.
+    /// A measurement's name, never empty.
     Name(String),
-    /// `:MEASUREMENT`: each row's own.
+    /// `:MEASUREMENT`: the source measurement of each row.
     SameAsSource,
 }
 
-/// Parses what stands after `INTO`.
+/// Parses the tokens after `INTO`.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Target, ParseError> {
     let mut segments = segments(p)?;
     if segments.len() < 3 && p.peek_char() == ':' {
@@ -37,7 +37,7 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Target, ParseError> {
         p.expect_keyword(Keyword::Measurement)?;
         segments.push(String::new());
     }
-    // 1.x knows `:MEASUREMENT` by its empty name.
+    // 1.x represents `:MEASUREMENT` as an empty name.
     let name = match segments.pop() {
         Some(name) if !name.is_empty() => TargetName::Name(name),
         _ => TargetName::SameAsSource,

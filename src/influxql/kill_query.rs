@@ -9,16 +9,16 @@ use super::parser::Parser;
 /// `KILL QUERY id [ON host]`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KillQueryStatement {
-    /// `qid` of SHOW QUERIES.
+    /// The query's number: `qid` in the result of SHOW QUERIES.
     pub id: u64,
     /// `ON`; never empty.
     pub host: Option<String>,
 }
 
 impl KillQueryStatement {
-    /// Parses what stands after `KILL QUERY`.
+    /// Parses the tokens after `KILL QUERY`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
-        // A host is named like a database.
+        // `ON host` has the syntax of `ON database`.
         Ok(Self { id: p.u64()?, host: clause::on_database(p)? })
     }
 }

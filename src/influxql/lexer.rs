@@ -1,7 +1,8 @@
-//! Cuts characters into tokens.
+//! Splits a text into tokens.
 //!
-//! Mirrors 1.x `scanner.go`, positions included. Whether a `/` divides or starts a regex only the
-//! parser knows, so regexes have their own entry, [`Lexer::scan_regex`].
+//! The lexer produces the same tokens and positions as 1.x's `scanner.go`. Only the parser knows
+//! whether a `/` divides or starts a regex, so regexes have a separate function,
+//! [`Lexer::scan_regex`].
 
 use std::borrow::Cow;
 
@@ -9,17 +10,17 @@ use super::char_reader::{EOF, Reader};
 use super::error::Position;
 use super::token::{Keyword, Token, TokenKind};
 
-/// Cuts a text into tokens.
+/// Splits a text into tokens.
 pub struct Lexer<'a> {
     reader: Reader<'a>,
 }
 
-/// How a quoted text ended.
+/// The end of a quoted text.
 enum Quoted {
     Closed,
-    /// At a newline or the end.
+    /// A newline or the end of the text precedes the closing quote.
     Open,
-    /// At this escape.
+    /// The text contains an unknown escape. The reader is after this escape.
     BadEscape,
 }
 
@@ -35,18 +36,18 @@ fn is_whitespace(c: char) -> bool {
     matches!(c, ' ' | '\t' | '\n')
 }
 
-/// Letters of duration units.
+/// Whether `c` can occur in the unit of a duration.
 fn is_unit_char(c: char) -> bool {
     is_letter(c) || c == 'µ'
 }
 
 impl<'a> Lexer<'a> {
-    /// Starts at the beginning of `text`.
+    /// Creates a lexer at the start of `text`.
     pub fn new(text: &'a str) -> Self {
         Self { reader: Reader::new(text) }
     }
 
-    /// The next token; whitespace and comments are tokens too.
+    /// Returns the next token. Whitespace and comments are also tokens.
     pub fn scan(&mut self) -> Token<'a> {
         let (first, position) = self.reader.read();
         if is_whitespace(first) {
@@ -84,7 +85,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// The next token, which the parser knows to start with `/`, as a regex.
+    /// Reads the next token as a regex. The caller has checked that it starts with `/`.
     pub fn scan_regex(&mut self) -> Token<'a> {
         let (_, position) = self.reader.current();
         let bad = plain(TokenKind::BadRegex, position);
@@ -109,17 +110,17 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Byte offset behind the last token.
+    /// Returns the byte offset after the last token.
     pub(super) fn offset(&self) -> usize {
         self.reader.offset()
     }
 
-    /// The next character, left unread. See [`Reader::peek`].
+    /// Returns the next character without consuming it. See [`Reader::peek`].
     pub(super) fn peek(&mut self) -> char {
         self.reader.peek()
     }
 
-    /// Reads the next character if it is `wanted`.
+    /// Consumes the next character if it equals `wanted`.
     fn follows(&mut self, wanted: char) -> bool {
         let found = self.reader.read().0 == wanted;
         if !found {
@@ -184,7 +185,7 @@ impl<'a> Lexer<'a> {
         while !matches!(self.reader.read().0, '\n' | EOF) {}
     }
 
-    /// Skips to the end of a `/*` comment; false when there is none.
+    /// Skips to the end of a `/*` comment. Returns false if the comment has no end.
     fn skip_block_comment(&mut self) -> bool {
         let mut star = false;
         loop {
@@ -196,7 +197,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// A name, quoted or bare, or with `keywords` a keyword.
+    /// Reads a bare or quoted name, or, if `keywords` is true, a keyword.
     fn ident(&mut self, keywords: bool) -> Token<'a> {
         let (_, position) = self.reader.read();
         self.reader.unread();
@@ -207,7 +208,7 @@ impl<'a> Lexer<'a> {
                 EOF => break,
                 '"' => {
                     let token = self.string();
-                    // What stands before the quote is lost, as in 1.x.
+                    // As in 1.x, the characters before the quote are lost.
                     return match token.kind {
                         TokenKind::String => Token { kind: TokenKind::Ident, position, ..token },
                         _ => token,
@@ -236,7 +237,7 @@ impl<'a> Lexer<'a> {
         Token { kind, position, text: Cow::Owned(format!("${}", name.text)) }
     }
 
-    /// A string whose opening quote was just read.
+    /// Reads a quoted text whose opening quote is the current character.
     fn string(&mut self) -> Token<'a> {
         self.reader.unread();
         let (_, position) = self.reader.current();
@@ -251,7 +252,8 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// Unescapes up to the quote that comes next into `text`, which on a bad escape is that.
+    /// Reads a quoted text, starting with its opening quote, and unescapes it into `text`. After an
+    /// unknown escape, `text` contains only that escape.
     fn quoted(&mut self, text: &mut String) -> Quoted {
         let (quote, _) = self.reader.read();
         loop {
@@ -272,7 +274,7 @@ impl<'a> Lexer<'a> {
         }
     }
 
-    /// A number, integer or duration whose first character was just read.
+    /// Reads a number, an integer or a duration whose first character is the current character.
     fn number(&mut self) -> Token<'a> {
         let (_, position) = self.reader.current();
         self.reader.unread();
@@ -280,7 +282,7 @@ impl<'a> Lexer<'a> {
         self.skip_while(|c| c.is_ascii_digit());
         let mut end = self.reader.offset();
         let kind = if self.follows('.') {
-            // The point of `100.` belongs to the number but is not part of its text.
+            // The point of `100.` belongs to the number, but the token's text omits it.
             if self.reader.read().0.is_ascii_digit() {
                 self.skip_while(|c| c.is_ascii_digit());
                 end = self.reader.offset();
@@ -314,7 +316,7 @@ fn plain(kind: TokenKind, position: Position) -> Token<'static> {
 mod tests {
     use super::*;
 
-    /// Every token up to the end, as `kind@char text`.
+    /// Formats each token of `text` as `kind@char text`.
     fn tokens(text: &str) -> Vec<String> {
         let mut lexer = Lexer::new(text);
         let mut all = vec![];

@@ -1,5 +1,5 @@
-//! Parses and prints one measurement, or a pattern of measurements, with the database and the
-//! policy before it.
+//! Parses and prints a measurement, or a pattern of measurements, with an optional database and
+//! retention policy.
 
 use std::fmt;
 
@@ -12,20 +12,20 @@ use crate::model::regex::Regex;
 /// `[database.][policy.]name`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Measurement {
-    /// None means the request's database; never empty.
+    /// The database, never empty; `None` means the request's database.
     pub database: Option<String>,
-    /// None means the default policy; never empty.
+    /// The retention policy, never empty; `None` means the default policy.
     pub policy: Option<String>,
-    /// Which measurements.
+    /// The measurement's name or a pattern.
     pub name: MeasurementName,
 }
 
-/// One name, or a pattern of names.
+/// The name of a measurement, or a pattern for names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MeasurementName {
-    /// Exactly this; 1.x takes an empty name for every measurement.
+    /// Exactly this name. In 1.x, an empty name means every measurement.
     Name(String),
-    /// All that match.
+    /// All measurements that match the regex.
     Regex(Regex),
 }
 
@@ -37,12 +37,12 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Measurement, ParseError> {
     }
 }
 
-/// All measurements of the default policy that match.
+/// Returns all measurements of the default policy that match the regex.
 pub(super) fn matching(regex: Regex) -> Measurement {
     Measurement { database: None, policy: None, name: MeasurementName::Regex(regex) }
 }
 
-/// `[database.][policy.]name`, where the name may be a regex.
+/// Parses `[database.][policy.]name`. The name may be a regex.
 pub(super) fn named(p: &mut Parser<'_>) -> Result<Measurement, ParseError> {
     let mut segments = segments(p)?;
     let regex = if segments.len() == 3 { None } else { p.regex_if()? };
@@ -55,8 +55,8 @@ pub(super) fn named(p: &mut Parser<'_>) -> Result<Measurement, ParseError> {
     Ok(Measurement { database, policy, name })
 }
 
-/// `[database.][policy.]` with its dots; the default policy of a named database leaves nothing
-/// between two dots.
+/// Prints `[database.][policy.]`. For the default policy of a named database, the text between the
+/// two dots is empty.
 pub(super) fn write_qualifier(
     f: &mut fmt::Formatter<'_>,
     database: Option<&str>,

@@ -1,8 +1,8 @@
-//! Turns a text into InfluxQL statements, and statements into their text.
+//! Parses InfluxQL statements and prints them.
 //!
-//! [`parse`] takes a whole query; statements print themselves in 1.x's canonical form. What names
-//! mean, which functions exist and whether a statement makes sense is the planner's business.
-//! Reference: InfluxDB 1.x, package `influxql`; odd behaviour in here is its.
+//! [`parse`] parses a whole query. Statements print themselves in the canonical form of 1.x. The
+//! planner, not this module, resolves names, checks functions and validates statements. The
+//! reference is package `influxql` of InfluxDB 1.x. Unusual behaviour here comes from 1.x.
 
 pub mod alter_retention_policy;
 pub mod ast;
@@ -66,18 +66,19 @@ use expr::Expr;
 use parser::{Parser, unexpected};
 use token::TokenKind;
 
-/// Parses all statements of `text`, separated by `;`. An empty text has none.
+/// Parses all statements of `text`, separated by `;`. An empty text has no statements.
 ///
 /// # Errors
-/// [`ParseError`], whose text is 1.x's. Nothing of a text with an error may be executed.
+/// [`ParseError`] with the text of 1.x. If one statement is invalid, the caller must not execute
+/// the others.
 pub fn parse(text: &str, params: &Params) -> Result<Vec<Statement>, ParseError> {
     parse_within(text, params, Limits::default())
 }
 
-/// The same, within the operator's limits.
+/// Parses all statements of `text` as [`parse`] does, with the given limits.
 ///
 /// # Errors
-/// [`ParseError`]
+/// [`ParseError`], also if the text exceeds one of `limits`.
 pub fn parse_within(
     text: &str,
     params: &Params,
@@ -106,18 +107,18 @@ fn statements(p: &mut Parser<'_>) -> Result<Vec<Statement>, ParseError> {
     }
 }
 
-/// Parses the first statement of `text` and leaves the rest unread.
+/// Parses the first statement of `text` and ignores the rest.
 ///
 /// # Errors
-/// [`ParseError`]; an empty text is one.
+/// [`ParseError`], also if the text is empty.
 pub fn parse_statement(text: &str, params: &Params) -> Result<Statement, ParseError> {
     statement::parse(&mut parser(text, params, Limits::default())?)
 }
 
-/// Parses the expression that `text` begins with and leaves the rest unread.
+/// Parses the expression at the start of `text` and ignores the rest.
 ///
 /// # Errors
-/// [`ParseError`]
+/// [`ParseError`] if the text does not start with an expression.
 pub fn parse_expr(text: &str, params: &Params) -> Result<Expr, ParseError> {
     expr_parser::parse(&mut parser(text, params, Limits::default())?)
 }
@@ -207,7 +208,7 @@ mod tests {
                 "{refused}"
             );
         }
-        // Levels of different kinds add up, levels side by side do not.
+        // The levels of different kinds add up, but levels of sibling operands do not.
         assert_eq!(
             error(&format!("SELECT {} FROM m", "f((a)) + ".repeat(40) + "a")),
             "1 statements"

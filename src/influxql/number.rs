@@ -1,13 +1,14 @@
-//! Prints floats as InfluxQL does.
+//! Formats floats as InfluxQL does.
 
-/// Prints the shortest decimal that reads back as `value`, without exponent: `2`, `0.5`, `-1e21`
-/// as its 22 digits (Go's `FormatFloat(v, 'f', -1, 64)`).
+/// Formats the shortest decimal that parses as `value`, without an exponent: `2`, `0.5`, and `1e21`
+/// with its 22 digits (Go's `FormatFloat(v, 'f', -1, 64)`).
 pub fn format_plain(value: f64) -> String {
-    // Rust's Display never uses an exponent and is the shortest that reads back.
+    // `Display` in Rust never uses an exponent and prints the shortest text that parses as the
+    // value.
     format!("{value}")
 }
 
-/// Like [`format_plain`], with `.0` where the value would read back as an integer.
+/// Formats a value as [`format_plain`] does and adds `.0` if the text would parse as an integer.
 pub fn format_literal(value: f64) -> String {
     let mut text = format_plain(value);
     if !text.contains('.') {

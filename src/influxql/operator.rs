@@ -1,8 +1,8 @@
-//! Names the operators between two operands, and says how tightly each binds.
+//! Defines the binary operators and their precedence.
 
 use std::fmt;
 
-/// Binary operators.
+/// A binary operator.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BinaryOp {
     /// `+`
@@ -44,7 +44,7 @@ pub enum BinaryOp {
 }
 
 impl BinaryOp {
-    /// Upper case.
+    /// Returns the operator's text. `AND` and `OR` are in upper case.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Add => "+",
@@ -68,7 +68,8 @@ impl BinaryOp {
         }
     }
 
-    /// Higher binds tighter; equal ones associate to the left.
+    /// Returns the precedence. Higher values bind tighter, and operators of equal precedence
+    /// associate to the left.
     pub const fn precedence(self) -> u8 {
         match self {
             Self::Or => 1,
@@ -86,7 +87,7 @@ impl BinaryOp {
         }
     }
 
-    /// Whether it is `AND`, `OR` or a comparison.
+    /// Whether the operator is `AND`, `OR` or a comparison.
     pub const fn is_condition(self) -> bool {
         self.precedence() <= 3
     }

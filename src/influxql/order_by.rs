@@ -1,4 +1,4 @@
-//! Parses and prints `ORDER BY`, which takes time only, as in 1.x.
+//! Parses and prints `ORDER BY`. As in 1.x, only time is allowed.
 
 use std::fmt;
 
@@ -9,9 +9,9 @@ use super::token::{Keyword, TokenKind};
 /// `ORDER BY time [ASC|DESC]`, or `ORDER BY ASC|DESC`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OrderBy {
-    /// Whether `time` was written; changes nothing but the printing.
+    /// Whether `time` is present. It affects only the printed text.
     pub named: bool,
-    /// Latest first.
+    /// Whether the latest row comes first.
     pub descending: bool,
 }
 
@@ -43,7 +43,7 @@ pub(super) fn parse_clause(p: &mut Parser<'_>) -> Result<Option<OrderBy>, ParseE
     if several { Err(ParseError::OrderBy) } else { Ok(Some(order)) }
 }
 
-/// Reads `ASC` or `DESC` if one comes next; whether it is the latter.
+/// Reads `ASC` or `DESC` if one comes next. Returns whether it is `DESC`.
 fn direction(p: &mut Parser<'_>) -> bool {
     let descending = p.keyword_if(Keyword::Desc);
     if !descending {

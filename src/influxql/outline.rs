@@ -1,8 +1,9 @@
-//! Describes a text as an editor sees it: its words, its statements, and what they would do.
+//! Describes the tokens of a text, the statements and the effects of the statements for an editor.
 //!
-//! The words are those that the parser read, so that a `/` is a regex here exactly where it is one
-//! for the server; behind an error they are the lexer's. Whoever colours, completes or rewrites a
-//! text, or asks whether it may run by itself, does not cut it a second time.
+//! The tokens are those that the parser read, so a `/` starts a regex here exactly if it does so on
+//! the server. After a syntax error, the lexer alone supplies the tokens. Code that highlights,
+//! completes or rewrites a text uses this outline, and so does the check whether a text may run
+//! without confirmation.
 
 use std::ops::Range;
 
@@ -13,18 +14,18 @@ use super::token::TokenKind;
 use super::{parser, statements};
 use crate::model::configurable_limits::Limits;
 
-/// What there is in a text.
+/// The tokens and statements of a text.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outline {
-    /// Every word with its place in bytes, ascending; blanks and comments are words too.
+    /// All tokens with their byte ranges, ascending, including blanks and comments.
     pub words: Vec<(TokenKind, Range<usize>)>,
-    /// The statements, in order: their place in bytes and what each does. Of a text that does not
-    /// parse nobody can say what it does: `None`.
+    /// The byte range and effect of each statement, in order. The effects are `None` if the text
+    /// does not parse.
     pub statements: Vec<(Range<usize>, Option<Effect>)>,
 }
 
 impl Outline {
-    /// Reads `text` as a server does that has the usual limits.
+    /// Parses `text` with the default limits.
     pub fn new(text: &str) -> Self {
         let params = Params::default();
         let Ok(mut parser) = parser(text, &params, Limits::default()) else {
@@ -42,15 +43,15 @@ impl Outline {
         Self { words, statements }
     }
 
-    /// What the whole text does: the most that one of its statements does. `None` if it does not
-    /// parse, or if there is no statement.
+    /// Returns the strongest effect of all statements. Returns `None` if the text does not parse or
+    /// has no statement.
     pub fn effect(&self) -> Option<Effect> {
         let effects: Option<Vec<Effect>> = self.statements.iter().map(|(_, does)| *does).collect();
         effects?.into_iter().max()
     }
 }
 
-/// The words from the byte `from` on, where the parser gave up.
+/// Returns the tokens after the byte offset `from`, at which the parser stopped.
 fn rest(text: &str, from: usize) -> Vec<(TokenKind, Range<usize>)> {
     let mut lexer = Lexer::new(text.get(from..).unwrap_or_default());
     let mut words = Vec::new();
@@ -64,7 +65,8 @@ fn rest(text: &str, from: usize) -> Vec<(TokenKind, Range<usize>)> {
     }
 }
 
-/// Where the statements are: what stands between semicolons, without blanks and comments around.
+/// Returns the statements' byte ranges: the text between semicolons without the surrounding blanks
+/// and comments.
 fn places(words: &[(TokenKind, Range<usize>)]) -> Vec<Range<usize>> {
     let parts = words.split(|(kind, _)| *kind == TokenKind::Semicolon);
     let blank = |kind: &TokenKind| matches!(kind, TokenKind::Whitespace | TokenKind::Comment);
@@ -81,7 +83,7 @@ fn places(words: &[(TokenKind, Range<usize>)]) -> Vec<Range<usize>> {
 mod tests {
     use super::*;
 
-    /// The words but for blanks, each as its kind and text.
+    /// Returns the kind and text of each token except blanks.
     fn words(text: &str) -> Vec<String> {
         let outline = Outline::new(text);
         let mut end = 0;

@@ -1,8 +1,9 @@
-//! Hands tokens to the statements: it can put some back, skips blanks, binds parameters, and says
-//! what it expected instead of what it found.
+//! Supplies the statements' parsers with tokens. It can put tokens back, skips blanks, binds
+//! parameters, and creates errors that list the expected tokens.
 //!
-//! 1.x looks at characters behind the tokens it has put back (for regexes), which its error texts
-//! and positions show; this keeps the same small ring of tokens (1.x `scanner.go`, `bufScanner`).
+//! When 1.x looks for a regex, it reads the character after the last token, even if that token was
+//! put back. Its error texts and positions depend on this, so this parser keeps the same small ring
+//! of tokens (1.x `scanner.go`, `bufScanner`).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -18,17 +19,17 @@ use super::lexer::Lexer;
 use super::token::{Keyword, Token, TokenKind};
 use crate::model::regex::{InvalidRegex, Regex};
 
-/// Tokens that can be read again.
+/// The number of tokens that can be read again.
 const RING: usize = 3;
 
-/// What the ring holds before anything is read.
+/// The initial content of the ring.
 const BLANK: Token<'static> = Token {
     kind: TokenKind::Illegal,
     position: Position { line: 0, char: 0 },
     text: Cow::Borrowed(""),
 };
 
-/// Reads tokens of one text.
+/// Reads the tokens of a text.
 pub(super) struct Parser<'a> {
     lexer: Lexer<'a>,
     params: &'a Params,
@@ -37,9 +38,9 @@ pub(super) struct Parser<'a> {
     last: usize,
     put_back: usize,
     depth: usize,
-    /// Those met so far, by their source.
+    /// The regexes of the query, by their source.
     regexes: BTreeMap<String, Regex>,
-    /// What was cut from the text, if anybody wants to know: kind, and place in bytes.
+    /// The kinds and byte ranges of all tokens read from the text, if they are recorded.
     words: Option<Vec<(TokenKind, Range<usize>)>>,
 }
 
@@ -62,22 +63,22 @@ impl<'a> Parser<'a> {
         self.limits
     }
 
-    /// From now on notes every word that is cut from the text.
+    /// Starts to record the tokens that are read from the text.
     pub(super) fn note_words(&mut self) {
         self.words = Some(Vec::new());
     }
 
-    /// The words that were noted, those put back included.
+    /// Returns the recorded tokens, including those that were put back.
     pub(super) fn words(self) -> Vec<(TokenKind, Range<usize>)> {
         self.words.unwrap_or_default()
     }
 
-    /// The next token, blanks and comments included.
+    /// Returns the next token. Blanks and comments are also tokens.
     pub(super) fn scan(&mut self) -> Token<'a> {
         self.scan_with(Lexer::scan)
     }
 
-    /// The next token that is neither blank nor comment.
+    /// Returns the next token except blanks and comments.
     pub(super) fn next(&mut self) -> Token<'a> {
         loop {
             let token = self.scan();
@@ -87,12 +88,12 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Puts the token that was read last back.
+    /// Puts back the token that was read last.
     pub(super) fn unscan(&mut self) {
         self.put_back += 1;
     }
 
-    /// Reads the next token if it is of this kind and directly follows.
+    /// Reads the next token if it has this kind. Does not skip blanks.
     pub(super) fn scan_if(&mut self, kind: TokenKind) -> bool {
         let found = self.scan().kind == kind;
         if !found {
@@ -101,7 +102,7 @@ impl<'a> Parser<'a> {
         found
     }
 
-    /// Reads the next token if it is of this kind.
+    /// Reads the next token except blanks and comments if it has this kind.
     pub(super) fn next_if(&mut self, kind: TokenKind) -> bool {
         let found = self.next().kind == kind;
         if !found {
@@ -115,22 +116,24 @@ impl<'a> Parser<'a> {
         self.next_if(TokenKind::Keyword(keyword))
     }
 
-    /// Whether the next token is of this kind; not read.
+    /// Whether the next token has this kind. Does not consume it.
     pub(super) fn peek_is(&mut self, kind: TokenKind) -> bool {
         let found = self.next().kind == kind;
         self.unscan();
         found
     }
 
-    /// Whether the next token is a bare or quoted name equal to `word` in any case; not read.
+    /// Whether the next token is a bare or quoted name that equals `word`, ignoring case. Does not
+    /// consume the token.
     pub(super) fn peek_word(&mut self, word: &str) -> bool {
         let token = self.next();
         self.unscan();
         token.kind == TokenKind::Ident && token.text.eq_ignore_ascii_case(word)
     }
 
-    /// Reads the next token if it is that word. `FUTURE` and `PAST` are words of 1.12 only; read
-    /// like this they stay usable as names.
+    /// Reads the next token if it is a name that equals `word`, ignoring case. `FUTURE` and `PAST`
+    /// are keywords only in 1.12. This function reads them as names, so that they stay usable as
+    /// names elsewhere.
     pub(super) fn word_if(&mut self, word: &str) -> bool {
         let found = self.peek_word(word);
         if found {
@@ -139,12 +142,12 @@ impl<'a> Parser<'a> {
         found
     }
 
-    /// Reads blanks that directly follow.
+    /// Reads a blank if it is the next token.
     pub(super) fn skip_blank(&mut self) {
         self.scan_if(TokenKind::Whitespace);
     }
 
-    /// The character behind everything read so far, tokens put back included.
+    /// Returns the character after the last token of the text, even if that token was put back.
     pub(super) fn peek_char(&mut self) -> char {
         self.lexer.peek()
     }
@@ -219,7 +222,7 @@ impl<'a> Parser<'a> {
         Ok(u32::try_from(value).unwrap_or(u32::MAX))
     }
 
-    /// Reads a duration, nanoseconds; `INF` is 0.
+    /// Reads a duration in nanoseconds. `INF` is 0.
     pub(super) fn duration_ns(&mut self) -> Result<i64, ParseError> {
         let token = self.next();
         match token.kind {
@@ -230,7 +233,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Reads a regex if one comes next, by 1.x's rule: it looks at characters, not at tokens.
+    /// Reads a regex if one comes next. As in 1.x, the next character decides, not the next token.
     pub(super) fn regex_if(&mut self) -> Result<Option<Regex>, ParseError> {
         if matches!(self.peek_char(), ' ' | '\t' | '\n') {
             self.skip_blank();
@@ -262,7 +265,7 @@ impl<'a> Parser<'a> {
         }
     }
 
-    /// Checks a regex token. Each text is compiled once, however often it is written.
+    /// Compiles a regex token. Each different text is compiled once per query.
     pub(super) fn compile(&mut self, token: &Token<'_>) -> Result<Regex, ParseError> {
         let position = token.position;
         if let Some(known) = self.regexes.get(token.text.as_ref()) {
@@ -281,7 +284,7 @@ impl<'a> Parser<'a> {
         Ok(regex)
     }
 
-    /// Enters a level of nesting; pair with [`Self::leave`].
+    /// Enters a level of nesting. [`Self::leave`] must follow.
     pub(super) fn enter(&mut self, position: Position) -> Result<(), ParseError> {
         let there = self.depth;
         self.depth += 1;
@@ -311,7 +314,7 @@ impl<'a> Parser<'a> {
         self.bind(self.ring.get(index).cloned().unwrap_or(BLANK))
     }
 
-    /// Puts the parameter's value in the place of `$name`. The ring keeps the name.
+    /// Replaces `$name` with the parameter's value. The ring keeps the name.
     fn bind(&self, token: Token<'a>) -> Token<'a> {
         if token.kind != TokenKind::BoundParam {
             return token;
@@ -324,7 +327,7 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// The error that `token` stands where the grammar wants something else.
+/// Creates the error for a token that the grammar does not allow.
 pub(super) fn unexpected(token: &Token<'_>, expected: &[&'static str]) -> ParseError {
     ParseError::Unexpected {
         found: token.found(),

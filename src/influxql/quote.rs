@@ -1,20 +1,20 @@
-//! Quotes names and strings where InfluxQL needs quotes.
+//! Quotes names and strings if InfluxQL requires it.
 
 use super::lexer::{is_ident_char, is_letter};
 use super::token::Keyword;
 
-/// `'text'` with its escapes.
+/// Returns `'text'` with escapes.
 pub fn string(text: &str) -> String {
     quoted(text, '\'')
 }
 
-/// A name, in quotes where it needs them: keywords, the empty name, and all but
+/// Returns the name. Quotes it if it is empty, a keyword or does not match
 /// `[A-Za-z_][A-Za-z0-9_]*`.
 pub fn ident(name: &str) -> String {
     if name.is_empty() || needs_quotes(name) { quoted(name, '"') } else { name.to_owned() }
 }
 
-/// Names joined by dots as 1.x's error texts do: all but the last in quotes unless empty.
+/// Joins names with dots as in 1.x's error texts: quotes all names except the last and empty ones.
 pub fn path<T: AsRef<str>>(segments: &[T]) -> String {
     let mut out = String::new();
     for (i, segment) in segments.iter().enumerate() {

@@ -18,33 +18,33 @@ use super::{clause, timezone};
 /// [LIMIT n] [OFFSET n] [SLIMIT n] [SOFFSET n] [tz('…')]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct SelectStatement {
-    /// At least one, as written.
+    /// The fields as written, at least one.
     pub fields: Vec<Field>,
     /// `INTO`; 1.x ignores it in a subquery.
     pub into: Option<Target>,
-    /// At least one.
+    /// The sources, at least one.
     pub sources: Vec<Source>,
-    /// `WHERE`, times included.
+    /// `WHERE`, including conditions on time.
     pub condition: Option<Expr>,
-    /// `GROUP BY`, as written; empty without the clause.
+    /// `GROUP BY` as written; empty without the clause.
     pub dimensions: Vec<Dimension>,
-    /// `fill(…)`; [`Fill::Null`] without it.
+    /// `fill(…)`; [`Fill::Null`] without the clause.
     pub fill: Fill,
     /// `ORDER BY`; see [`SelectStatement::descending`].
     pub order: Option<OrderBy>,
-    /// Rows of each series; 0 is no limit.
+    /// The maximum number of rows per series; 0 means no limit.
     pub limit: u64,
-    /// Rows of each series to skip.
+    /// The number of rows to skip in each series.
     pub offset: u64,
-    /// Series; 0 is no limit.
+    /// The maximum number of series; 0 means no limit.
     pub slimit: u64,
-    /// Series to skip.
+    /// The number of series to skip.
     pub soffset: u64,
-    /// `tz('…')`: a name of the IANA database, known to exist.
+    /// `tz('…')`: an existing name of the IANA time zone database.
     pub timezone: Option<String>,
 }
 
-/// Whether SELECT must write.
+/// Whether a SELECT must have an `INTO` clause.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum IntoClause {
     Required,
@@ -52,7 +52,7 @@ pub(super) enum IntoClause {
 }
 
 impl SelectStatement {
-    /// Parses what stands after `SELECT`.
+    /// Parses the tokens after `SELECT`.
     pub(super) fn parse(p: &mut Parser<'_>, into: IntoClause) -> Result<Self, ParseError> {
         let fields = field::parse_list(p)?;
         let token = p.next();
@@ -81,12 +81,12 @@ impl SelectStatement {
         })
     }
 
-    /// Whether rows run from the latest to the earliest.
+    /// Whether rows are ordered from the latest to the earliest.
     pub fn descending(&self) -> bool {
         self.order.is_some_and(|order| order.descending)
     }
 
-    /// Whether no field calls a function. `DISTINCT name` is no call here.
+    /// Whether no field calls a function. `DISTINCT name` does not count as a call.
     pub fn is_raw(&self) -> bool {
         let mut calls = false;
         for field in &self.fields {
@@ -95,10 +95,10 @@ impl SelectStatement {
         !calls
     }
 
-    /// The interval of the first `time(…)` of GROUP BY, nanoseconds; 0 without one.
+    /// Returns the interval of the first `time(…)` in GROUP BY in nanoseconds, or 0 without one.
     ///
     /// # Errors
-    /// [`InvalidInterval`] when that call is no `time(duration[, offset])`.
+    /// [`InvalidInterval`] if this call does not have the form `time(duration[, offset])`.
     pub fn group_by_interval_ns(&self) -> Result<i64, InvalidInterval> {
         let args = self.dimensions.iter().find_map(|dimension| match &dimension.expr {
             Expr::Call { name, args } if name == "time" => Some(args.as_slice()),

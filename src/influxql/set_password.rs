@@ -12,7 +12,7 @@ use super::token::TokenKind;
 pub struct SetPasswordStatement {
     /// The user's name.
     pub name: String,
-    /// Plain text; printed as `[REDACTED]`.
+    /// The password in plain text. [`fmt::Display`] prints it as `[REDACTED]`.
     pub password: String,
 }
 
@@ -23,7 +23,7 @@ impl fmt::Debug for SetPasswordStatement {
 }
 
 impl SetPasswordStatement {
-    /// Parses what stands after `SET PASSWORD FOR`.
+    /// Parses the tokens after `SET PASSWORD FOR`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let name = p.ident()?;
         p.expect(TokenKind::Eq, "=")?;

@@ -12,20 +12,20 @@ use super::token::Keyword;
 /// `SHOW FIELD KEYS [ON db] [FROM …] [ORDER BY …] [LIMIT n] [OFFSET n]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShowFieldKeysStatement {
-    /// `ON`; None means the request's database.
+    /// `ON`; `None` means the request's database.
     pub database: Option<String>,
-    /// `FROM`; empty without the clause. Never subqueries.
+    /// `FROM`, without subqueries; empty without the clause.
     pub sources: Vec<Source>,
     /// `ORDER BY`
     pub order: Option<OrderBy>,
-    /// Keys of each measurement; 0 is no limit.
+    /// The maximum number of keys per measurement; 0 means no limit.
     pub limit: u64,
-    /// Keys of each measurement to skip.
+    /// The number of keys to skip in each measurement.
     pub offset: u64,
 }
 
 impl ShowFieldKeysStatement {
-    /// Parses what stands after `SHOW FIELD KEYS`.
+    /// Parses the tokens after `SHOW FIELD KEYS`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         Ok(Self {
             database: clause::on_database(p)?,

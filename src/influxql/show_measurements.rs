@@ -14,9 +14,9 @@ use super::{clause, quote};
 /// [LIMIT n] [OFFSET n]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShowMeasurementsStatement {
-    /// `ON`: the database.
+    /// The database in `ON`.
     pub database: NamePattern,
-    /// `ON`: the policy; [`NamePattern::Absent`] means all of them, as one list.
+    /// The policy in `ON`. [`NamePattern::Absent`] means all policies, merged into one list.
     pub policy: NamePattern,
     /// `WITH MEASUREMENT`
     pub measurement: Option<Measurement>,
@@ -24,25 +24,25 @@ pub struct ShowMeasurementsStatement {
     pub condition: Option<Expr>,
     /// `ORDER BY`
     pub order: Option<OrderBy>,
-    /// 0 is no limit.
+    /// The maximum number of rows; 0 means no limit.
     pub limit: u64,
-    /// Rows to skip.
+    /// The number of rows to skip.
     pub offset: u64,
 }
 
-/// A database or policy of `SHOW MEASUREMENTS ON`.
+/// A database or policy in `SHOW MEASUREMENTS ON`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NamePattern {
-    /// Not written.
+    /// The name is not present.
     Absent,
-    /// This one.
+    /// Exactly this name.
     Name(String),
     /// `*`
     All,
 }
 
 impl ShowMeasurementsStatement {
-    /// Parses what stands after `SHOW MEASUREMENTS`.
+    /// Parses the tokens after `SHOW MEASUREMENTS`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         let (mut database, mut policy) = (NamePattern::Absent, NamePattern::Absent);
         if p.keyword_if(Keyword::On) {
@@ -63,8 +63,8 @@ impl ShowMeasurementsStatement {
     }
 }
 
-/// Parses `WITH MEASUREMENT …` if it comes next. `=` takes a regex too and `=~` a name: what
-/// follows decides, as in 1.x.
+/// Parses `WITH MEASUREMENT …` if it comes next. As in 1.x, `=` also accepts a regex and `=~` also
+/// accepts a name. The operand decides, not the operator.
 fn with_measurement(p: &mut Parser<'_>) -> Result<Option<Measurement>, ParseError> {
     if !p.keyword_if(Keyword::With) {
         return Ok(None);
@@ -91,7 +91,7 @@ impl NamePattern {
     fn write(&self, f: &mut fmt::Formatter<'_>, before: &str) -> fmt::Result {
         match self {
             Self::Absent => Ok(()),
-            // 1.x forgets the quotes, so that what it prints may not read back.
+            // 1.x omits the quotes, so its text may not parse again.
             Self::Name(name) => write!(f, "{before}{}", quote::ident(name)),
             Self::All => write!(f, "{before}*"),
         }

@@ -13,22 +13,22 @@ use super::token::Keyword;
 /// `SHOW SERIES [ON db] [FROM …] [WHERE …] [ORDER BY …] [LIMIT n] [OFFSET n]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShowSeriesStatement {
-    /// `ON`; None means the request's database.
+    /// `ON`; `None` means the request's database.
     pub database: Option<String>,
-    /// `FROM`; empty without the clause. Never subqueries.
+    /// `FROM`, without subqueries; empty without the clause.
     pub sources: Vec<Source>,
     /// `WHERE`
     pub condition: Option<Expr>,
     /// `ORDER BY`
     pub order: Option<OrderBy>,
-    /// 0 is no limit.
+    /// The maximum number of rows; 0 means no limit.
     pub limit: u64,
-    /// Rows to skip.
+    /// The number of rows to skip.
     pub offset: u64,
 }
 
 impl ShowSeriesStatement {
-    /// Parses what stands after `SHOW SERIES`.
+    /// Parses the tokens after `SHOW SERIES`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         Ok(Self {
             database: clause::on_database(p)?,

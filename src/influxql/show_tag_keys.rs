@@ -15,9 +15,9 @@ use super::token::{Keyword, TokenKind};
 /// [SLIMIT n] [SOFFSET n]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShowTagKeysStatement {
-    /// `ON`; None means the request's database.
+    /// `ON`; `None` means the request's database.
     pub database: Option<String>,
-    /// `FROM`; empty without the clause. Never subqueries.
+    /// `FROM`, without subqueries; empty without the clause.
     pub sources: Vec<Source>,
     /// `WITH KEY`
     pub keys: Option<TagKeyFilter>,
@@ -25,18 +25,18 @@ pub struct ShowTagKeysStatement {
     pub condition: Option<Expr>,
     /// `ORDER BY`
     pub order: Option<OrderBy>,
-    /// Keys of each measurement; 0 is no limit.
+    /// The maximum number of keys per measurement; 0 means no limit.
     pub limit: u64,
-    /// Keys of each measurement to skip.
+    /// The number of keys to skip in each measurement.
     pub offset: u64,
-    /// 0 is no limit.
+    /// The maximum number of series; 0 means no limit.
     pub slimit: u64,
-    /// Series to skip.
+    /// The number of series to skip.
     pub soffset: u64,
 }
 
 impl ShowTagKeysStatement {
-    /// Parses what stands after `SHOW TAG KEYS`.
+    /// Parses the tokens after `SHOW TAG KEYS`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         Ok(Self {
             database: clause::on_database(p)?,

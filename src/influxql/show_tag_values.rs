@@ -14,9 +14,9 @@ use super::token::Keyword;
 /// `SHOW TAG VALUES [ON db] [FROM …] WITH KEY … [WHERE …] [ORDER BY …] [LIMIT n] [OFFSET n]`
 #[derive(Clone, Debug, PartialEq)]
 pub struct ShowTagValuesStatement {
-    /// `ON`; None means the request's database.
+    /// `ON`; `None` means the request's database.
     pub database: Option<String>,
-    /// `FROM`; empty without the clause. Never subqueries.
+    /// `FROM`, without subqueries; empty without the clause.
     pub sources: Vec<Source>,
     /// `WITH KEY`
     pub keys: TagKeyFilter,
@@ -24,14 +24,14 @@ pub struct ShowTagValuesStatement {
     pub condition: Option<Expr>,
     /// `ORDER BY`
     pub order: Option<OrderBy>,
-    /// Values of each measurement; 0 is no limit.
+    /// The maximum number of values per measurement; 0 means no limit.
     pub limit: u64,
-    /// Values of each measurement to skip.
+    /// The number of values to skip in each measurement.
     pub offset: u64,
 }
 
 impl ShowTagValuesStatement {
-    /// Parses what stands after `SHOW TAG VALUES`.
+    /// Parses the tokens after `SHOW TAG VALUES`.
     pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
         Ok(Self {
             database: clause::on_database(p)?,

@@ -1,4 +1,4 @@
-//! Parses and prints what a statement reads: measurements by name or regex, and subqueries.
+//! Parses and prints the sources of a statement: measurements by name or regex, and subqueries.
 
 use std::fmt;
 
@@ -8,16 +8,16 @@ use super::parser::Parser;
 use super::select::{IntoClause, SelectStatement};
 use super::token::{Keyword, TokenKind};
 
-/// One entry of FROM.
+/// An entry of FROM.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Source {
-    /// A measurement, or all that match a regex.
+    /// A measurement, or all measurements that match a regex.
     Measurement(Measurement),
-    /// `(SELECT …)`; SELECT only.
+    /// `(SELECT …)`, allowed only in SELECT.
     Subquery(Box<SelectStatement>),
 }
 
-/// Parses sources separated by commas, at least one, with subqueries.
+/// Parses sources separated by commas, at least one. Subqueries are allowed.
 pub(super) fn parse_list(p: &mut Parser<'_>) -> Result<Vec<Source>, ParseError> {
     let mut sources = vec![parse(p)?];
     while p.next_if(TokenKind::Comma) {
@@ -26,7 +26,7 @@ pub(super) fn parse_list(p: &mut Parser<'_>) -> Result<Vec<Source>, ParseError> 
     Ok(sources)
 }
 
-/// Parses `FROM` and its measurements if it comes next; without it, none.
+/// Parses `FROM` and its measurements if it comes next. Returns an empty list without the clause.
 pub(super) fn parse_measurements(p: &mut Parser<'_>) -> Result<Vec<Source>, ParseError> {
     if !p.keyword_if(Keyword::From) {
         return Ok(vec![]);
@@ -39,7 +39,8 @@ pub(super) fn parse_measurements(p: &mut Parser<'_>) -> Result<Vec<Source>, Pars
 }
 
 fn parse(p: &mut Parser<'_>) -> Result<Source, ParseError> {
-    // A regex is looked for first, as 1.x does: it looks behind a token that was put back.
+    // As in 1.x, the regex check comes first. It reads the character after the last token, even if
+    // that token was put back.
     if let Some(regex) = p.regex_if()? {
         return Ok(Source::Measurement(measurement::matching(regex)));
     }

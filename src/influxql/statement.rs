@@ -1,7 +1,7 @@
-//! Reads the first words of a statement, which tell which statement it is. A new statement begins
-//! here.
+//! Parses the first keywords of a statement and calls the parser of that statement. Register a new
+//! statement here.
 //!
-//! What may stand at each point, in 1.x's order, is 1.x `parse_tree.go`.
+//! The expected keywords at each point, and their order in errors, come from 1.x's `parse_tree.go`.
 
 use super::alter_retention_policy::AlterRetentionPolicyStatement;
 use super::ast::Statement;
@@ -31,7 +31,7 @@ use super::show_tag_keys::ShowTagKeysStatement;
 use super::show_tag_values::ShowTagValuesStatement;
 use super::token::{Keyword, TokenKind};
 
-/// Parses one statement; the token after it is left unread.
+/// Parses one statement. The token after it stays unread.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     const EXPECTED: &[&str] = &[
         "SELECT", "DELETE", "SHOW", "CREATE", "DROP", "EXPLAIN", "GRANT", "REVOKE", "ALTER", "SET",
@@ -58,7 +58,7 @@ pub(super) fn parse(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
             p.expect_keyword(Keyword::For)?;
             Statement::SetPassword(SetPasswordStatement::parse(p)?)
         }
-        // What is left of the list is KILL.
+        // KILL is the only remaining keyword.
         _ => {
             p.expect_keyword(Keyword::Query)?;
             Statement::KillQuery(KillQueryStatement::parse(p)?)
@@ -117,7 +117,7 @@ fn show(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
             if p.keyword_if(Keyword::Cardinality) {
                 return cardinality(p, Counted::Series, exact);
             }
-            // 1.x forgets an EXACT that no CARDINALITY follows.
+            // 1.x ignores an EXACT without CARDINALITY.
             Statement::ShowSeries(Box::new(ShowSeriesStatement::parse(p)?))
         }
         Keyword::Shard => {
@@ -131,12 +131,12 @@ fn show(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
         }
         Keyword::Subscriptions => Statement::ShowSubscriptions,
         Keyword::Tag => return show_tag(p),
-        // What is left of the list is USERS.
+        // USERS is the only remaining keyword.
         _ => Statement::ShowUsers,
     })
 }
 
-/// `SHOW FIELD KEYS`, `SHOW FIELD KEY [EXACT] CARDINALITY`
+/// Parses `SHOW FIELD KEYS` and `SHOW FIELD KEY [EXACT] CARDINALITY`.
 fn show_field(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     if one_of(p, &["KEY", "KEYS"])? == Keyword::Keys {
         return ShowFieldKeysStatement::parse(p).map(Statement::ShowFieldKeys);
@@ -145,7 +145,8 @@ fn show_field(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     cardinality(p, Counted::FieldKey, exact)
 }
 
-/// `SHOW TAG KEYS`, `SHOW TAG KEY [EXACT] CARDINALITY`, `SHOW TAG VALUES [[EXACT] CARDINALITY]`
+/// Parses `SHOW TAG KEYS`, `SHOW TAG KEY [EXACT] CARDINALITY` and
+/// `SHOW TAG VALUES [[EXACT] CARDINALITY]`.
 fn show_tag(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     match one_of(p, &["KEY", "KEYS", "VALUES"])? {
         Keyword::Keys => Ok(Statement::ShowTagKeys(Box::new(ShowTagKeysStatement::parse(p)?))),
@@ -162,7 +163,7 @@ fn show_tag(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
     }
 }
 
-/// `[EXACT] CARDINALITY`, which must come next; whether it is exact.
+/// Parses `[EXACT] CARDINALITY`, which must come next. Returns whether `EXACT` is present.
 fn key_cardinality(p: &mut Parser<'_>) -> Result<bool, ParseError> {
     let exact = p.keyword_if(Keyword::Exact);
     let expected: &[&str] = if exact { &["CARDINALITY"] } else { &["EXACT", "CARDINALITY"] };
@@ -178,7 +179,7 @@ fn cardinality(p: &mut Parser<'_>, counted: Counted, exact: bool) -> Result<Stat
     Ok(Statement::ShowCardinality(Box::new(statement)))
 }
 
-/// `[FOR 'module']`
+/// Parses `[FOR 'module']`.
 fn module(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
     if !p.keyword_if(Keyword::For) {
         return Ok(None);
@@ -201,7 +202,7 @@ fn create(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
             p.expect_keyword(Keyword::Policy)?;
             Statement::CreateRetentionPolicy(Box::new(CreateRetentionPolicyStatement::parse(p)?))
         }
-        // What is left of the list is SUBSCRIPTION.
+        // SUBSCRIPTION is the only remaining keyword.
         _ => Statement::CreateSubscription(Box::new(CreateSubscriptionStatement::parse(p)?)),
     })
 }
@@ -231,7 +232,7 @@ fn drop(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
         Keyword::Series => Statement::DropSeries(DropSeriesStatement::parse(p)?),
         Keyword::Shard => Statement::DropShard { id: p.u64()? },
         Keyword::Subscription => Statement::DropSubscription(DropSubscriptionStatement::parse(p)?),
-        // What is left of the list is USER.
+        // USER is the only remaining keyword.
         _ => Statement::DropUser { name: p.ident()? },
     })
 }

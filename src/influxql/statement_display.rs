@@ -7,8 +7,8 @@ use super::quote;
 use super::token::Keyword;
 
 impl fmt::Display for Statement {
-    /// 1.x's canonical form, which reads back as the same statement but for passwords, which are
-    /// `[REDACTED]`.
+    /// Prints the canonical form of 1.x. The text parses to the same statement, except that
+    /// passwords print as `[REDACTED]`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Select(statement) => statement.fmt(f),

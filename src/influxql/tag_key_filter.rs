@@ -1,4 +1,4 @@
-//! Parses and prints `WITH KEY …`, which says what tag keys a SHOW statement is about.
+//! Parses and prints `WITH KEY …`, which selects the tag keys of a SHOW statement.
 
 use std::fmt;
 
@@ -9,7 +9,7 @@ use super::quote;
 use super::token::{Keyword, TokenKind};
 use crate::model::regex::Regex;
 
-/// What stands after `WITH KEY`.
+/// The filter after `WITH KEY`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TagKeyFilter {
     /// `= key`
@@ -20,7 +20,7 @@ pub enum TagKeyFilter {
     Match(Regex),
     /// `!~ /…/`
     NotMatch(Regex),
-    /// `IN (key, …)`, at least one.
+    /// `IN (key, …)` with at least one key.
     In(Vec<String>),
 }
 
@@ -47,7 +47,7 @@ impl TagKeyFilter {
 }
 
 impl fmt::Display for TagKeyFilter {
-    /// The clause with a blank before it.
+    /// Prints the clause after a blank.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(" WITH KEY ")?;
         match self {

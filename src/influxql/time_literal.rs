@@ -1,28 +1,29 @@
-//! Reads a string as a time, and prints a time as a string.
+//! Parses a string as a time, and prints a time as a string.
 //!
-//! Accepted, as in 1.x (`ast.go`, `StringLiteral.ToTimeLiteral`): `2006-01-02`,
-//! `2006-01-02 15:04:05[.f]` and RFC 3339. Without a zone they are local to the query's `tz()`.
+//! As in 1.x (`ast.go`, `StringLiteral.ToTimeLiteral`), the formats are `2006-01-02`,
+//! `2006-01-02 15:04:05[.f]` and RFC 3339. Texts without a zone are in the local time of the
+//! query's `tz()`.
 
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, S_NS};
 
-/// Seconds of a day.
+/// The length of a day in seconds.
 const DAY_S: i64 = 86_400;
 
-/// Why a string is not a time.
+/// The reason why a string is not a time.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidTime {
-    /// It begins with a date but is none of the formats.
+    /// The text has none of the formats.
     #[error("invalid timestamp string")]
     Syntax,
-    /// Later than [`MAX_TIME_NS`].
+    /// The time is later than [`MAX_TIME_NS`].
     #[error("time {0} overflows time literal")]
     Overflow(String),
-    /// Not later than [`MIN_TIME_NS`], which 1.x keeps for itself.
+    /// The time is [`MIN_TIME_NS`], which 1.x reserves, or earlier.
     #[error("time {0} underflows time literal")]
     Underflow(String),
 }
 
-/// Whether 1.x takes this string for a time where it is compared with one: it begins with a date.
+/// Whether 1.x treats this string as a time in a comparison with a time: it begins with a date.
 pub fn is_time(text: &str) -> bool {
     const DATE: &[u8; 10] = b"dddd-dd-dd";
     let date = text.as_bytes().get(..DATE.len()).is_some_and(|found| {
@@ -31,17 +32,19 @@ pub fn is_time(text: &str) -> bool {
             want => found == want,
         })
     });
-    // 1.x asks for at least one character after the date that is not a newline, or the end.
+    // 1.x requires the end of the text or a character other than a newline after the date.
     let after = text.get(DATE.len()..).unwrap_or_default();
     date && !after.starts_with('\n')
 }
 
-/// Reads a time as nanoseconds. Without a zone of its own the text is local:
-/// `local_offset_s(s)` is the offset from UTC, in seconds, at the local time `s`, given in seconds
-/// as if it were UTC.
+/// Parses a time and returns nanoseconds. A text without a zone is in local time.
+///
+/// `local_offset_s(s)` returns the offset from UTC in seconds at the local time `s`. The argument
+/// `s` is in seconds, calculated as if the local time were UTC.
 ///
 /// # Errors
-/// [`InvalidTime`]; [`InvalidTime::Syntax`] also where [`is_time`] is false.
+/// [`InvalidTime`]. The error is [`InvalidTime::Syntax`] for every text for which [`is_time`] is
+/// false.
 pub fn parse(text: &str, local_offset_s: impl FnOnce(i64) -> i64) -> Result<i64, InvalidTime> {
     let TimeParts { local_s, subsecond_ns, zone_s } = parts(text).ok_or(InvalidTime::Syntax)?;
     let offset_s = zone_s.unwrap_or_else(|| local_offset_s(local_s));
@@ -55,7 +58,8 @@ pub fn parse(text: &str, local_offset_s: impl FnOnce(i64) -> i64) -> Result<i64,
     i64::try_from(time_ns).map_err(|_| InvalidTime::Overflow(printed()))
 }
 
-/// Prints RFC 3339 in UTC, without trailing zeros of the fraction: `2000-01-01T00:00:00Z`.
+/// Formats a time as RFC 3339 in UTC, without trailing zeros in the fraction:
+/// `2000-01-01T00:00:00Z`.
 pub fn format_utc(time_ns: i64) -> String {
     let fraction = time_ns.rem_euclid(S_NS);
     let mut out = format_seconds(time_ns.div_euclid(S_NS));
@@ -66,13 +70,13 @@ pub fn format_utc(time_ns: i64) -> String {
     out
 }
 
-/// What a text says of a time.
+/// The parts of a parsed time.
 struct TimeParts {
-    /// Seconds as if the text were in UTC.
+    /// The time in seconds, calculated as if the text were in UTC.
     local_s: i64,
-    /// Nanoseconds within the second.
+    /// The nanoseconds within the second.
     subsecond_ns: i64,
-    /// The zone's offset, if the text has one.
+    /// The zone's offset in seconds, if the text has a zone.
     zone_s: Option<i64>,
 }
 
@@ -92,7 +96,7 @@ fn parts(text: &str) -> Option<TimeParts> {
         rest.char(' ')?;
         rest.0 = rest.0.trim_start_matches(' ');
     }
-    // Go reads several blanks, hours of one digit, and a comma before the fraction too.
+    // Like Go, this parser accepts several blanks, one-digit hours and a comma before the fraction.
     let hour = rest.digits(2).or_else(|| rest.digits(1)).filter(|&hour| hour < 24)?;
     rest.char(':')?;
     let minute = rest.digits(2).filter(|&minute| minute < 60)?;
@@ -104,7 +108,7 @@ fn parts(text: &str) -> Option<TimeParts> {
     rest.0.is_empty().then_some(TimeParts { local_s, subsecond_ns, zone_s })
 }
 
-/// What is still to be read.
+/// The part of the text that was not read yet.
 struct UnreadText<'a>(&'a str);
 
 impl UnreadText<'_> {
@@ -113,14 +117,14 @@ impl UnreadText<'_> {
         Some(())
     }
 
-    /// A number of exactly `n` digits.
+    /// Reads a number with exactly `n` digits.
     fn digits(&mut self, n: usize) -> Option<i64> {
         let digits = self.0.get(..n).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
         self.0 = self.0.get(n..)?;
         digits.parse().ok()
     }
 
-    /// `.` or `,` and up to nine digits, or nothing.
+    /// Reads `.` or `,` and up to nine digits. Returns 0 without them.
     fn fraction_ns(&mut self) -> i64 {
         const DIGITS_MAX: usize = 9;
         let Some(after) = self.0.strip_prefix(['.', ',']) else { return 0 };
@@ -134,7 +138,7 @@ impl UnreadText<'_> {
         value * 10_i64.pow((DIGITS_MAX - n) as u32)
     }
 
-    /// `Z`, or `+hh:mm` or `-hh:mm`, as seconds east of UTC.
+    /// Reads `Z`, `+hh:mm` or `-hh:mm`. Returns seconds east of UTC.
     fn zone_s(&mut self) -> Option<i64> {
         if self.char('Z').is_some() {
             return Some(0);
@@ -151,7 +155,8 @@ impl UnreadText<'_> {
     }
 }
 
-/// Days since 1970-01-01 in the Gregorian calendar; None if there is no such day.
+/// Returns the number of days since 1970-01-01 in the Gregorian calendar. Returns `None` if the
+/// date does not exist.
 fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
     let length = match month {
@@ -163,7 +168,8 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     if !(1..=length).contains(&day) {
         return None;
     }
-    // Years that begin in March put the leap day last, so months have a regular rhythm.
+    // The calculation starts each year in March. The leap day is then the last day of the year, and
+    // the lengths of the months follow a regular pattern.
     let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
     let era = year.div_euclid(400);
     let year_of_era = year.rem_euclid(400);
@@ -172,7 +178,7 @@ fn days(year: i64, month: i64, day: i64) -> Option<i64> {
     Some(era * 146_097 + day_of_era - 719_468)
 }
 
-/// `2006-01-02T15:04:05`
+/// Formats seconds since 1970-01-01 as `2006-01-02T15:04:05`.
 fn format_seconds(seconds: i64) -> String {
     let days = seconds.div_euclid(DAY_S) + 719_468;
     let of_day = seconds.rem_euclid(DAY_S);
@@ -189,7 +195,7 @@ fn format_seconds(seconds: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
 }
 
-/// `Z`, or `+hh:mm`.
+/// Formats an offset as `Z` or `+hh:mm`.
 fn format_zone(offset_s: i64) -> String {
     if offset_s == 0 {
         return "Z".to_owned();

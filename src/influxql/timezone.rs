@@ -6,11 +6,11 @@ use super::expr_parser;
 use super::parser::Parser;
 use crate::model::zone;
 
-/// Parses the clause if it comes next: a name of the IANA database, spelled exactly so. `''` is
-/// `UTC`, and so is `Local`, which in 1.x is the server's zone.
+/// Parses the clause if it comes next. The name must be in the IANA time zone database, with the
+/// same case. `''` and `Local` mean `UTC`. In 1.x, `Local` is the server's zone.
 ///
 /// # Errors
-/// [`ParseError::UnknownTimezone`] and what is wrong with the call.
+/// [`ParseError::UnknownTimezone`], or an error for an invalid call of `tz`.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
     if !p.peek_word("tz") {
         return Ok(None);

@@ -1,13 +1,13 @@
-//! Names the tokens that the lexer cuts a text into, and the keywords among them.
+//! Defines the tokens of InfluxQL and its keywords.
 
 use std::borrow::Cow;
 
 use super::error::Position;
 
-/// Declares [`Keyword`] once, in byte order, with its spelling.
+/// Declares [`Keyword`] with the spelling of each keyword. The entries must be in byte order.
 macro_rules! keywords {
     ($($variant:ident $text:literal,)*) => {
-        /// A reserved word. Matched in any case, printed in upper case.
+        /// A reserved word. Matching ignores case, and printing uses upper case.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
         #[expect(missing_docs, reason = "each is named as it is spelled")]
         pub enum Keyword { $($variant,)* }
@@ -16,7 +16,7 @@ macro_rules! keywords {
         pub(crate) const KEYWORDS: &[(&str, Keyword)] = &[$(($text, Keyword::$variant),)*];
 
         impl Keyword {
-            /// Upper case.
+            /// Returns the keyword in upper case.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }
@@ -43,11 +43,11 @@ keywords! {
     Values "VALUES", Where "WHERE", With "WITH", Write "WRITE",
 }
 
-/// The longest keyword, bytes.
+/// The length of the longest keyword in bytes.
 const KEYWORD_BYTES_MAX: usize = 16;
 
 impl Keyword {
-    /// The keyword spelled so in any case.
+    /// Returns the keyword with this spelling, ignoring case.
     pub fn lookup(text: &str) -> Option<Self> {
         let mut upper = [0u8; KEYWORD_BYTES_MAX];
         let upper = upper.get_mut(..text.len())?;
@@ -58,10 +58,10 @@ impl Keyword {
     }
 }
 
-/// What a token is. Names are 1.x's.
+/// The kind of a token. The names are those of 1.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum TokenKind {
-    /// A character that starts no token, or a comment without end.
+    /// A character that starts no token, or a block comment without an end.
     Illegal,
     /// The end of the text.
     Eof,
@@ -69,25 +69,25 @@ pub enum TokenKind {
     Whitespace,
     /// `-- …` or `/* … */`
     Comment,
-    /// A name, quoted or not; its text is unescaped.
+    /// A bare or quoted name. The text is unescaped.
     Ident,
-    /// `$name`; its text begins with `$`.
+    /// `$name`. The text begins with `$`.
     BoundParam,
     /// `1.5`
     Number,
     /// `15`
     Integer,
-    /// `15m`, possibly nonsense like `15x`.
+    /// A duration such as `15m`. It can be invalid, such as `15x`.
     Duration,
-    /// `'…'`; its text is unescaped.
+    /// `'…'`. The text is unescaped.
     String,
-    /// A string or quoted name that does not end on its line.
+    /// A string or quoted name without a closing quote in its line.
     BadString,
-    /// A string or quoted name with an unknown escape, which is its text.
+    /// A string or quoted name with an unknown escape. The text is this escape.
     BadEscape,
-    /// `/…/`; its text is Go's source.
+    /// `/…/`. The text is the regex source in Go's syntax.
     Regex,
-    /// A regex that does not end on its line.
+    /// A regex without a closing `/` in its line.
     BadRegex,
     /// `+`
     Add,
@@ -140,7 +140,7 @@ pub enum TokenKind {
 }
 
 impl TokenKind {
-    /// How an error names a token without text.
+    /// Returns the name of a token without text in an error.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Illegal => "ILLEGAL",
@@ -183,19 +183,20 @@ impl TokenKind {
     }
 }
 
-/// A token, where it stands and what it says.
+/// A token with its position and text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token<'a> {
-    /// What it is.
+    /// The kind of the token.
     pub kind: TokenKind,
-    /// Where it starts; for strings and regexes, as in 1.x, the character before.
+    /// The start of the token. As in 1.x, strings and regexes have the position of the preceding
+    /// character.
     pub position: Position,
-    /// Its text, see the kinds; empty for operators and keywords.
+    /// The text; see [`TokenKind`]. It is empty for operators and keywords.
     pub text: Cow<'a, str>,
 }
 
 impl Token<'_> {
-    /// How an error names it.
+    /// Returns the name of the token in an error.
     pub fn found(&self) -> String {
         if self.text.is_empty() { self.kind.as_str().to_owned() } else { self.text.to_string() }
     }

@@ -6,8 +6,9 @@
 //!       | boolean | regex | DISTINCT name | "*" ["::" (field | tag)] | $param ;
 //! ```
 //!
-//! Operators are gathered on a stack, not by recursion, so a chain costs no stack; what nests by
-//! parentheses and calls is bounded by `QUERY_DEPTH_MAX`, the tree's height by `EXPR_DEPTH_MAX`.
+//! The parser keeps operators in a vector instead of recursing, so a long chain of operators needs
+//! no call stack. `QUERY_DEPTH_MAX` limits the nesting of parentheses and calls. `EXPR_DEPTH_MAX`
+//! limits the height of the tree.
 
 use super::duration;
 use super::error::{ParseError, Position};
@@ -18,11 +19,11 @@ use super::quote;
 use super::token::{Keyword, Token, TokenKind};
 use crate::model::limits::EXPR_DEPTH_MAX;
 
-/// Chains of one `AND` or `OR` up to this many operands nest to the left as 1.x's do; longer ones
-/// are built balanced, which means and prints the same and keeps the tree low.
+/// The maximum number of operands in an `AND` or `OR` chain that is nested to the left, as in 1.x.
+/// Longer chains become balanced trees, which have the same meaning and text but a low height.
 const LEFT_CHAIN_MAX: usize = 64;
 
-/// An expression and the levels of its tree.
+/// An expression and the height of its tree.
 struct ExprTree {
     expr: Expr,
     height: usize,
@@ -34,19 +35,19 @@ impl ExprTree {
     }
 }
 
-/// Parses an expression; the token after it is left unread.
+/// Parses an expression. The token after it stays unread.
 pub(super) fn parse(p: &mut Parser<'_>) -> Result<Expr, ParseError> {
     tree(p).map(|tree| tree.expr)
 }
 
-/// `name { "." name } ["::" type]`, whose first name was put back.
+/// Parses `name { "." name } ["::" type]`. The first name was put back.
 fn var_ref(p: &mut Parser<'_>) -> Result<Expr, ParseError> {
     let name = segments(p)?.join(".");
     let cast = if p.scan_if(TokenKind::DoubleColon) { Some(cast(p)?) } else { None };
     Ok(Expr::VarRef { name, cast })
 }
 
-/// Names joined by dots, at most three. Stops behind a dot that is followed by `/` or `:`.
+/// Parses names joined by dots, at most three. Stops after a dot that precedes `/` or `:`.
 pub(super) fn segments(p: &mut Parser<'_>) -> Result<Vec<String>, ParseError> {
     let mut segments = vec![p.ident()?];
     while p.scan_if(TokenKind::Dot) {
@@ -110,15 +111,15 @@ fn operator(kind: TokenKind) -> Option<BinaryOp> {
     })
 }
 
-/// Operands and the operators before them that wait for what binds tighter. From left to right
-/// the operators never bind looser.
+/// Operands and operators that are not joined yet. The operators' precedence never decreases from
+/// left to right.
 struct Pending {
     head: ExprTree,
     tail: Vec<(BinaryOp, ExprTree)>,
 }
 
 impl Pending {
-    /// Joins the waiting operators that bind tighter than `precedence`.
+    /// Joins the pending operators with a precedence higher than `precedence`.
     fn reduce_above(&mut self, precedence: u8, at: Position) -> Result<(), ParseError> {
         while let Some(top) = self.tail.last().map(|(op, _)| op.precedence()) {
             if top <= precedence {
@@ -147,13 +148,13 @@ fn tree(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
             BinaryOp::EqRegex | BinaryOp::NeRegex => ExprTree::leaf(Expr::Regex(p.regex()?)),
             _ => unary(p)?,
         };
-        // Operators of the same precedence wait, so that a chain is joined as a whole.
+        // Operators of equal precedence stay pending, so that a chain is joined as a whole.
         pending.reduce_above(op.precedence(), token.position)?;
         pending.tail.push((op, operand));
     }
 }
 
-/// Joins a chain of operators of one precedence.
+/// Joins a chain of operators with equal precedence.
 fn join(
     first: ExprTree,
     chain: Vec<(BinaryOp, ExprTree)>,
@@ -168,7 +169,7 @@ fn join(
     }
 }
 
-/// Joins `first` and the next `n` operands. Recurses log2(n) deep.
+/// Joins `first` and the next `n` operands. The recursion depth is log2(n).
 fn join_balanced(
     first: ExprTree,
     rest: &mut impl Iterator<Item = (BinaryOp, ExprTree)>,
@@ -227,7 +228,8 @@ fn unary(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
             duration::parse(&token.text).map_err(|error| ParseError::Duration { error })?,
         ),
         TokenKind::Mul => Expr::Wildcard(wildcard_kind(p)?),
-        // Only a bound parameter gets here; regexes in the text are asked for where they may be.
+        // Only a bound parameter produces this token here. A regex in the text is read by the
+        // callers that allow one.
         TokenKind::Regex => Expr::Regex(p.compile(&token)?),
         TokenKind::BoundParam => return Err(missing(&token)),
         TokenKind::Add => return signed(p, 1),
@@ -237,7 +239,8 @@ fn unary(p: &mut Parser<'_>) -> Result<ExprTree, ParseError> {
     Ok(ExprTree::leaf(expr))
 }
 
-/// What follows a sign. Literals take it up; anything else becomes `-1 * …`, and `1 * …` for `+`.
+/// Parses the operand after a sign. A literal takes the sign. Any other operand becomes `-1 * …`,
+/// or `1 * …` after `+`.
 fn signed(p: &mut Parser<'_>, sign: i64) -> Result<ExprTree, ParseError> {
     let token = p.next();
     match token.kind {
@@ -294,7 +297,7 @@ fn wildcard_kind(p: &mut Parser<'_>) -> Result<WildcardKind, ParseError> {
     }
 }
 
-/// A parameter that the token stream could not replace.
+/// Creates the error for a parameter without a usable value.
 fn missing(token: &Token<'_>) -> ParseError {
     let name = token.text.strip_prefix('$').unwrap_or(&token.text);
     if name.is_empty() {
@@ -303,7 +306,7 @@ fn missing(token: &Token<'_>) -> ParseError {
     ParseError::MissingParameter { name: name.to_owned() }
 }
 
-/// `DISTINCT name`, or `distinct(…)` written in any case.
+/// Parses `DISTINCT name` or `distinct(…)`.
 fn distinct(p: &mut Parser<'_>, position: Position) -> Result<ExprTree, ParseError> {
     let token = p.scan();
     match token.kind {
@@ -313,7 +316,7 @@ fn distinct(p: &mut Parser<'_>, position: Position) -> Result<ExprTree, ParseErr
     }
 }
 
-/// The arguments of a call whose `(` was just read.
+/// Parses the arguments of a call, whose `(` was just read.
 fn call(p: &mut Parser<'_>, name: &str, position: Position) -> Result<ExprTree, ParseError> {
     p.enter(position)?;
     let name = name.to_lowercase();

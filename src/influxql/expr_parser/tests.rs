@@ -7,7 +7,7 @@ fn expr(text: &str) -> Expr {
     parse_expr(text, &Params::default()).unwrap()
 }
 
-/// The expression with parentheses around every operation.
+/// Formats the expression with brackets around every operation.
 fn shape(expr: &Expr) -> String {
     match expr {
         Expr::Binary { op, left, right } => format!("[{} {op} {}]", shape(left), shape(right)),
@@ -115,7 +115,7 @@ fn errors_are_those_of_1x() {
     assert_eq!(error, Err("unable to parse number at line 1, char 1".to_owned()));
 }
 
-/// Levels of the tree.
+/// Returns the height of the tree.
 fn height(expr: &Expr) -> usize {
     1 + match expr {
         Expr::Binary { left, right, .. } => height(left).max(height(right)),
@@ -143,7 +143,7 @@ fn the_height_of_trees_is_bounded() {
     for n in [EXPR_DEPTH_MAX + 1, 20_000] {
         assert!(matches!(chain(n), Err(ParseError::ChainTooLong { .. })), "{n}");
     }
-    // Nested chains add up.
+    // The heights of nested chains add up.
     let inner = vec!["a"; EXPR_DEPTH_MAX - 10].join("+");
     let outer = format!("({inner}){}", "+a".repeat(20));
     let error = parse_expr(&outer, &Params::default());
