@@ -1,4 +1,5 @@
-//! Packs tables of data that the crates which have them keep several times larger.
+//! Build script that packs data tables. The crates that contain these tables store them in a form
+//! that is several times larger.
 
 mod packed;
 mod unicode;

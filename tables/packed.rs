@@ -1,9 +1,10 @@
-//! The form of all tables: `model::packed` reads and describes it.
+//! Writes the common form of all tables. `model::packed` reads and documents this form.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 
-/// Names with what each stands for, which is written once where several have the same.
+/// Encodes a directory: the names, and the data of each name. Data that several names share is
+/// written once.
 pub(crate) fn directory(entries: &[(&str, Vec<u8>)]) -> Result<Vec<u8>, Box<dyn Error>> {
     let mut names = Vec::new();
     let mut all = Vec::new();

@@ -1,6 +1,6 @@
-//! What Go's regular expressions know of Unicode: `unicode.bin`, the characters of each category and
-//! script by the name that Go has for it, and `case_folds.bin`, the characters that differ only in
-//! case. `influxql::regex::unicode` reads and describes both.
+//! Packs the Unicode data of Go's regular expressions. `unicode.bin` contains the characters of
+//! each category and script under their name in Go. `case_folds.bin` contains the characters that
+//! differ only in case. `model::regex::unicode` reads and documents both files.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -10,15 +10,15 @@ use unicode_script::UnicodeScript;
 
 use crate::packed::{directory, signed, unsigned};
 
-/// The categories of Go's package `unicode`, which has no unassigned ones. `Cs` is the surrogates,
-/// which no text has.
+/// The categories of Go's package `unicode`, which has no category for unassigned characters. `Cs`
+/// contains the surrogates, which no text contains.
 const CATEGORIES: [&str; 37] = [
     "Any", "C", "Cc", "Cf", "Co", "Cs", "L", "Ll", "Lm", "Lo", "Lt", "Lu", "M", "Mc", "Me", "Mn",
     "N", "Nd", "Nl", "No", "P", "Pc", "Pd", "Pe", "Pf", "Pi", "Po", "Ps", "S", "Sc", "Sk", "Sm",
     "So", "Z", "Zl", "Zp", "Zs",
 ];
 
-/// `unicode.bin`
+/// Returns the content of `unicode.bin`.
 pub(crate) fn properties() -> Result<Vec<u8>, Box<dyn Error>> {
     let mut all = Vec::new();
     for name in CATEGORIES {
@@ -41,11 +41,11 @@ pub(crate) fn properties() -> Result<Vec<u8>, Box<dyn Error>> {
     directory(&all)
 }
 
-/// `case_folds.bin`
+/// Returns the content of `case_folds.bin`.
 pub(crate) fn case_folds() -> Result<Vec<u8>, Box<dyn Error>> {
     let mut out = Vec::new();
     let mut before = 0;
-    // Every character with a case is one of these.
+    // These categories contain every character that has a case.
     for range in class(r"[\p{L}\p{M}\p{N}\p{S}]")?.ranges() {
         for c in range.start()..=range.end() {
             let mut alike = ClassUnicode::new([ClassUnicodeRange::new(c, c)]);
@@ -67,7 +67,7 @@ pub(crate) fn case_folds() -> Result<Vec<u8>, Box<dyn Error>> {
 fn class(pattern: &str) -> Result<ClassUnicode, Box<dyn Error>> {
     match regex_syntax::parse(pattern)?.into_kind() {
         HirKind::Class(Class::Unicode(class)) => Ok(class),
-        // A class of one character.
+        // `regex_syntax` parses a class with a single character as a literal.
         HirKind::Literal(one) => {
             let one = str::from_utf8(&one.0)?.chars();
             Ok(ClassUnicode::new(one.map(|c| ClassUnicodeRange::new(c, c))))
@@ -76,7 +76,7 @@ fn class(pattern: &str) -> Result<ClassUnicode, Box<dyn Error>> {
     }
 }
 
-/// Each range as the gap before it and its length less one.
+/// Encodes each range as the gap before the range and the range's length minus one.
 fn ranges(class: &ClassUnicode) -> Vec<u8> {
     let mut out = Vec::new();
     unsigned(&mut out, class.ranges().len() as u64);

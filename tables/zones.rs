@@ -1,5 +1,5 @@
-//! The IANA time zone database, from the tables of `tzdb_data` to a seventh of their size:
-//! `zones.bin`, which `model::zone` reads and describes.
+//! Packs the IANA time zone database into `zones.bin`, which has a seventh of the size of
+//! `tzdb_data`'s tables. `model::zone` reads and documents this file.
 
 use std::error::Error;
 
@@ -8,7 +8,7 @@ use tz::{LocalTimeType, TimeZoneRef};
 
 use crate::packed::{directory, signed, unsigned};
 
-/// The file's bytes.
+/// Returns the content of `zones.bin`.
 pub(crate) fn pack() -> Result<Vec<u8>, Box<dyn Error>> {
     let mut zones = Vec::new();
     for name in tzdb_data::TZ_NAMES {
@@ -27,7 +27,8 @@ fn encode(rules: &TimeZoneRef<'_>) -> Result<Vec<u8>, Box<dyn Error>> {
     }
     unsigned(&mut out, u64::try_from(rules.transitions().len())?);
     let mut indexes = Vec::new();
-    // Zones with the same law change at the same time of their own clocks.
+    // Changes are encoded in local time, because zones with the same law change at the same local
+    // time.
     let (mut before, mut offset) = (0, types.first().map_or(0, LocalTimeType::ut_offset));
     for transition in rules.transitions() {
         let local = transition.unix_leap_time() + i64::from(offset);

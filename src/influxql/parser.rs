@@ -2,8 +2,8 @@
 //! parameters, and creates errors that list the expected tokens.
 //!
 //! When 1.x looks for a regex, it reads the character after the last token, even if that token was
-//! put back. Its error texts and positions depend on this, so this parser keeps the same small ring
-//! of tokens (1.x `scanner.go`, `bufScanner`).
+//! put back. The error texts and positions of 1.x depend on this, so this parser keeps the same
+//! small ring of tokens (1.x `scanner.go`, `bufScanner`).
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;

@@ -1,14 +1,15 @@
 //! Orders the media types of an `Accept` header by the client's preference.
 
-/// Returns the accepted media types in lower case and without parameters: the highest weight first,
-/// types of equal weight in the order of the list. Types with weight 0 are left out.
+/// Returns the accepted media types in lower case and without parameters, ordered by descending
+/// weight. Types of equal weight keep their order. Types with weight 0 are omitted.
 pub fn media_types(accept: &str) -> Vec<String> {
     let mut weighted: Vec<(f64, String)> = accept.split(',').filter_map(weighted).collect();
     weighted.sort_by(|(a, _), (b, _)| b.total_cmp(a));
     weighted.into_iter().map(|(_, media_type)| media_type).collect()
 }
 
-/// One item of the list (RFC 9110, 12.4.2 and 12.5.1). A weight that is not a number counts as 1.
+/// Parses an item of the list (RFC 9110, 12.4.2 and 12.5.1). A weight that is not a number counts
+/// as 1.
 fn weighted(item: &str) -> Option<(f64, String)> {
     let mut parts = item.split(';');
     let media_type = parts.next()?.trim().to_ascii_lowercase();

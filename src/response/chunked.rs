@@ -1,5 +1,5 @@
-//! Writes the answer to `chunked=true`: one JSON document per line, each with at most so many rows
-//! of one series.
+//! Writes the response for `chunked=true`: a JSON document per line. Each document contains rows of
+//! only one series, up to a maximum number.
 
 use std::ops::Range;
 
@@ -12,19 +12,21 @@ use super::time;
 use crate::model::time::Precision;
 use crate::query::result::{ResultColumn, SeriesChunk};
 
-/// How 1.x cuts an answer.
+/// The rule by which 1.x splits a response into documents.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ChunkCut {
-    /// So many rows a document: SELECT, and what it carries out as one.
+    /// A document per maximum number of rows: SELECT and the SHOW statements that 1.x executes as a
+    /// SELECT.
     Rows,
-    /// A document for each measurement, none of which says that more follow.
+    /// A document per measurement. A document has no `partial` member if another measurement
+    /// follows.
     Lists,
-    /// A document for each series.
+    /// A document per series.
     Series,
 }
 
 impl ChunkCut {
-    /// How an answer with such a series is cut.
+    /// Returns the rule for a response with this series.
     pub(super) fn new(chunk: &SeriesChunk) -> Self {
         let is = |columns: &[&str]| chunk.columns.iter().eq(columns);
         match chunk.values.first() {
@@ -36,9 +38,10 @@ impl ChunkCut {
     }
 }
 
-/// The documents of one answer.
+/// The documents of a response.
 ///
-/// Whether a document is partial shows only when more rows come, so its rows are held back.
+/// A document's `partial` member is known only when more rows arrive or the statement ends. A
+/// document is therefore held until then.
 #[derive(Debug)]
 pub struct Documents {
     epoch: Option<Precision>,
@@ -46,23 +49,23 @@ pub struct Documents {
     chunk_rows: usize,
     statement_id: u32,
     held: Option<HeldSeries>,
-    /// A document of the current statement has been written.
+    /// Whether a document of the current statement was written.
     written: bool,
     out: Vec<u8>,
 }
 
 #[derive(Debug)]
 struct HeldSeries {
-    /// Positioned inside the series' object, after its last row.
+    /// The emitter's position is inside the series' object, after the last row.
     emitter: Emitter,
-    /// Whose rows they are; without values.
+    /// The series without its values.
     series: SeriesChunk,
     rows: usize,
     unsupported: Option<Unsupported>,
 }
 
 impl Documents {
-    /// No document yet.
+    /// Creates a writer without documents.
     pub fn new(epoch: Option<Precision>, pretty: bool, chunk_rows: usize) -> Self {
         let chunk_rows = chunk_rows.max(1);
         Self {
@@ -82,7 +85,7 @@ impl Documents {
         self.written = false;
     }
 
-    /// The next rows.
+    /// Writes the next rows.
     pub fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) {
         let continues = |held: &HeldSeries| held.series.partial && held.series.same_series(chunk);
         let cut = ChunkCut::new(chunk);
@@ -90,7 +93,7 @@ impl Documents {
             self.release(false, cut != ChunkCut::Lists, Ending::Done);
             self.held = Some(self.begin(chunk));
         } else if cut == ChunkCut::Lists {
-            // The values of one tag are any number.
+            // A measurement can have any number of tag values, so each chunk becomes a document.
             self.release(true, true, Ending::Done);
             self.held = Some(self.begin(chunk));
         }
@@ -120,7 +123,7 @@ impl Documents {
 
     /// Ends a statement's result.
     pub fn statement_end(&mut self, ending: Ending<'_>) {
-        // An error has a document of its own.
+        // An error is written as a separate document.
         let has_own = matches!(ending, Ending::Failed(_));
         self.release(false, has_own, if has_own { Ending::Done } else { ending });
         if has_own || !self.written {
@@ -130,12 +133,12 @@ impl Documents {
         }
     }
 
-    /// How much can be taken.
+    /// Returns the number of bytes that [`Self::take_bytes`] can return.
     pub fn bytes(&self) -> usize {
         self.out.len()
     }
 
-    /// The complete documents by now.
+    /// Takes the documents that are complete.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
     }

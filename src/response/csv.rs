@@ -1,4 +1,4 @@
-//! Writes CSV as 1.x does: a header for each statement and whenever the columns change.
+//! Writes CSV as 1.x does: with a header for each statement and for each change of columns.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -9,19 +9,20 @@ use super::time;
 use crate::model::time::Precision;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Validity, Values};
 
-/// The table of one answer.
+/// The table of a response.
 #[derive(Debug)]
 pub struct CsvWriter {
     out: Vec<u8>,
     epoch: Precision,
-    /// Columns of the last header.
+    /// The columns of the last header.
     columns: Option<Rc<[String]>>,
-    /// The current statement has written nothing.
+    /// Whether the current statement has not written any rows.
     fresh: bool,
 }
 
 impl CsvWriter {
-    /// An empty table; times are integers of `epoch`, nanoseconds when there is none.
+    /// Creates an empty table. Times are integers in the unit of `epoch`, or in nanoseconds without
+    /// it.
     pub fn new(epoch: Option<Precision>) -> Self {
         Self { out: Vec::new(), epoch: epoch.unwrap_or_default(), columns: None, fresh: true }
     }
@@ -31,7 +32,7 @@ impl CsvWriter {
         self.fresh = true;
     }
 
-    /// The next rows.
+    /// Writes the next rows.
     pub fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) {
         if self.fresh || self.columns.as_ref() != Some(&chunk.columns) {
             self.header(chunk);
@@ -52,12 +53,12 @@ impl CsvWriter {
         }
     }
 
-    /// How much can be taken.
+    /// Returns the number of bytes that [`Self::take_bytes`] can return.
     pub fn bytes(&self) -> usize {
         self.out.len()
     }
 
-    /// What has been written since the last call.
+    /// Takes the bytes written since the last call.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
     }
@@ -77,7 +78,7 @@ impl CsvWriter {
     }
 }
 
-/// The table that stands for a query that was refused.
+/// Returns the table for a rejected query.
 pub fn failed(error: &str) -> Vec<u8> {
     let mut out = b"error\n".to_vec();
     field(error, &mut out);
@@ -85,7 +86,8 @@ pub fn failed(error: &str) -> Vec<u8> {
     out
 }
 
-/// `key=value,key=value` with line protocol's escapes; empty values are left out (1.x `HashKey`).
+/// Formats tags as `key=value,key=value` with line protocol's escapes. As in 1.x (`HashKey`), tags
+/// with an empty value are omitted.
 fn tags(chunk: &SeriesChunk) -> String {
     let mut text = String::new();
     for (key, value) in chunk.tags.iter().filter(|(_, value)| !value.is_empty()) {
@@ -108,21 +110,22 @@ fn escape(name: &str, out: &mut String) {
     }
 }
 
-/// A column, looked through once before its rows are written.
+/// A column. It is analysed once before its rows are written.
 enum Cells<'a> {
     Times(Times<'a>),
-    /// Without nulls.
+    /// Integers without nulls.
     Integers(&'a [i64]),
-    /// Without nulls: entries as they are printed, and codes.
+    /// Texts without nulls: the printed dictionary entries and the codes of the rows.
     Texts(StringColumn, &'a [u32]),
     Other(&'a ResultColumn),
 }
 
-/// Times that follow each other: rows of many series share one.
+/// A time column that caches the last printed time, because consecutive rows of many series often
+/// have equal times.
 struct Times<'a> {
     times_ns: &'a [i64],
     unit_ns: i64,
-    /// The time written last, and how it is printed.
+    /// The time in `printed`.
     last_ns: Option<i64>,
     printed: Vec<u8>,
 }
@@ -179,7 +182,7 @@ impl Times<'_> {
 
 fn cell(column: &ResultColumn, row: usize, out: &mut Vec<u8>) {
     match column {
-        // `Cells` writes times.
+        // `Cells::Times` writes times.
         ResultColumn::Time(_) | ResultColumn::Null => {}
         ResultColumn::Values(column) if !column.validity.is_valid(row) => {}
         ResultColumn::Values(column) => value(column, row, out),
@@ -210,7 +213,7 @@ fn value(column: &Column, row: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends a field, quoted when Go's `encoding/csv` would.
+/// Appends a field. The field is quoted exactly if Go's `encoding/csv` quotes it.
 fn field(text: &str, out: &mut Vec<u8>) {
     let quoted = text == "\\."
         || text.contains([',', '"', '\r', '\n'])

@@ -1,42 +1,42 @@
-//! Writes JSON tokens: it sets the commas and the indentation, and escapes as Go does.
+//! Writes JSON tokens with commas and indentation. Escapes strings as Go does.
 
-/// Writes JSON, plain or indented by four spaces as 1.x does for `pretty=true`.
+/// Writes compact JSON, or JSON with an indentation of four spaces as 1.x does for `pretty=true`.
 #[derive(Debug)]
 pub struct Emitter {
     out: Vec<u8>,
     pretty: bool,
     depth: usize,
-    /// Nothing has been written in the innermost object or array.
+    /// Whether the innermost object or array is still empty.
     empty: bool,
 }
 
 impl Emitter {
-    /// An empty text.
+    /// Creates an emitter without text.
     pub fn new(pretty: bool) -> Self {
         Self { out: Vec::new(), pretty, depth: 0, empty: true }
     }
 
-    /// Whether lines are broken and indented.
+    /// Whether the text has line breaks and indentation.
     pub fn is_pretty(&self) -> bool {
         self.pretty
     }
 
-    /// What has been written since the last call.
+    /// Takes the bytes written since the last call.
     pub fn take(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
     }
 
-    /// How much has been written since the last [`Emitter::take`].
+    /// Returns the number of bytes written since the last [`Emitter::take`].
     pub fn bytes(&self) -> usize {
         self.out.len()
     }
 
-    /// Where values can be appended after [`Emitter::next`].
+    /// Returns the buffer. After [`Emitter::next`], callers can append a value to it.
     pub fn out(&mut self) -> &mut Vec<u8> {
         &mut self.out
     }
 
-    /// Separates the next member or element from what stands before it.
+    /// Begins the next member or element. Writes a comma if it is not the first.
     pub fn next(&mut self) {
         if !self.empty {
             self.out.push(b',');
@@ -62,7 +62,7 @@ impl Emitter {
         self.out.push(bracket);
     }
 
-    /// The key of the next member.
+    /// Begins the next member and writes its key.
     pub fn key(&mut self, key: &str) {
         self.next();
         string(key, &mut self.out);
@@ -72,7 +72,7 @@ impl Emitter {
         }
     }
 
-    /// A string value after a key or [`Emitter::next`].
+    /// Writes a string value after a key or [`Emitter::next`].
     pub fn string(&mut self, text: &str) {
         string(text, &mut self.out);
     }
@@ -91,8 +91,8 @@ impl Emitter {
     }
 }
 
-/// Appends a string as Go's `encoding/json` does: `<`, `>`, `&` and the two line separators escaped
-/// besides what JSON demands.
+/// Appends a string as Go's `encoding/json` does. In addition to JSON's required escapes, Go
+/// escapes `<`, `>`, `&`, U+2028 and U+2029.
 pub fn string(text: &str, out: &mut Vec<u8>) {
     const HEX: &[u8; 16] = b"0123456789abcdef";
     out.push(b'"');

@@ -1,15 +1,15 @@
-//! How a statement ended, as every format says it.
+//! Defines the outcome of a statement, which all formats report.
 
-/// How a statement ended.
+/// The outcome of a statement.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ending<'a> {
-    /// It was carried out.
+    /// The statement was executed.
     Done,
-    /// It was, and there is something to be said of that.
+    /// The statement was executed, with this warning.
     Warned(&'a str),
-    /// It was not, or not wholly.
+    /// The statement failed, completely or in part.
     Failed(&'a str),
 }
 
-/// The level of the one kind of message that there is.
+/// The level of a warning. Results have no other kind of message.
 pub(super) const WARNING: &str = "warning";

@@ -1,4 +1,5 @@
-//! Writes one JSON document for all statements, as its pieces come.
+//! Writes a JSON document with the results of all statements. Callers can take parts of the
+//! document before it is complete.
 
 use std::ops::Range;
 
@@ -10,23 +11,24 @@ use super::time;
 use crate::model::time::Precision;
 use crate::query::result::SeriesChunk;
 
-/// The document.
+/// A JSON document with the results of all statements.
 #[derive(Debug)]
 pub struct Document {
     emitter: Emitter,
     epoch: Option<Precision>,
     begun: bool,
-    /// `"series":[` has been written for the current statement.
+    /// Whether `"series":[` has been written for the current statement.
     in_series: bool,
-    /// The series whose rows may continue, and whether `"values":[` has been written.
+    /// The series to which the next rows can belong, and whether its `"values":[` has been written.
     open: Option<(SeriesChunk, bool)>,
-    /// Go fails a document as a whole: nothing of it is sent if nothing was sent before.
+    /// A value that Go cannot encode. Go rejects the whole document, so the response contains only
+    /// the error if no bytes were taken before.
     unsupported: Option<Unsupported>,
     taken: bool,
 }
 
 impl Document {
-    /// An empty document.
+    /// Creates an empty document.
     pub fn new(epoch: Option<Precision>, pretty: bool) -> Self {
         Self {
             emitter: Emitter::new(pretty),
@@ -48,7 +50,7 @@ impl Document {
         time::integer(i64::from(id), self.emitter.out());
     }
 
-    /// The next rows.
+    /// Writes the next rows.
     pub fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) {
         if self.unsupported.is_some() {
             return;
@@ -83,7 +85,7 @@ impl Document {
         if self.begun {
             self.emitter.close(b']');
         } else {
-            // Go leaves an empty list out.
+            // Go omits an empty list.
             self.emitter.open(b'{');
         }
         self.emitter.close(b'}');
@@ -94,12 +96,12 @@ impl Document {
         }
     }
 
-    /// How much can be taken.
+    /// Returns the number of bytes that [`Self::take_bytes`] can return.
     pub fn bytes(&self) -> usize {
         self.emitter.bytes()
     }
 
-    /// What can be sent by now.
+    /// Takes the bytes written since the last call.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         self.taken = true;
         self.emitter.take()
@@ -133,7 +135,7 @@ impl Document {
     }
 }
 
-/// Opens a series' object and writes what stands before its values.
+/// Opens a series' object and writes the members before its values.
 pub(super) fn header(emitter: &mut Emitter, chunk: &SeriesChunk) {
     emitter.open(b'{');
     if let Some(name) = chunk.name.as_deref().filter(|name| !name.is_empty()) {
@@ -158,7 +160,7 @@ pub(super) fn header(emitter: &mut Emitter, chunk: &SeriesChunk) {
     emitter.close(b']');
 }
 
-/// Messages, partial and error of a result, in Go's order.
+/// Writes the last members of a result or series in Go's order: `messages`, `partial` and `error`.
 pub(super) fn trailer(emitter: &mut Emitter, partial: bool, ending: Ending<'_>) {
     if let Ending::Warned(warning) = ending {
         emitter.key("messages");
@@ -182,7 +184,7 @@ pub(super) fn trailer(emitter: &mut Emitter, partial: bool, ending: Ending<'_>) 
     }
 }
 
-/// The document that stands for one that Go cannot print.
+/// Writes the error document that replaces a document with a value that Go cannot encode.
 pub(super) fn failed(emitter: &mut Emitter, unsupported: Unsupported) {
     let text = &mut Vec::new();
     text.extend_from_slice(b"{\"error\":");

@@ -1,7 +1,8 @@
-//! Writes series as bytes, piece by piece, in the format that the client asked for.
+//! Writes series as bytes in the format that the client requests.
 //!
-//! [`Writer`] takes what a query yields in order and holds only what has not been taken yet. One
-//! document per request is [`json`]; `chunked=true` makes it one per chunk ([`chunked`]).
+//! [`Writer`] takes the chunks of a result in order and holds only the bytes that were not taken
+//! yet. Module [`json`] writes a single document per request. With `chunked=true`, module
+//! [`chunked`] writes several documents.
 
 pub mod accept;
 pub mod chunked;
@@ -21,7 +22,7 @@ use crate::model::time::Precision;
 use crate::query::result::SeriesChunk;
 pub use ending::Ending;
 
-/// Formats of a `/query` answer.
+/// A format of `/query` responses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Format {
     /// `application/json`
@@ -34,8 +35,8 @@ pub enum Format {
 }
 
 impl Format {
-    /// The format of an `Accept` list that the client prefers; JSON when the list has none, as in
-    /// 1.x.
+    /// Returns the format of an `Accept` list that the client prefers. As in 1.x, returns JSON if
+    /// the list contains no known format.
     pub fn negotiate(accept: Option<&str>) -> Self {
         let known = |media: String| match media.as_str() {
             "application/json" | "*/*" | "application/*" => Some(Self::Json),
@@ -47,7 +48,7 @@ impl Format {
         accepted.into_iter().find_map(known).unwrap_or_default()
     }
 
-    /// The reply's content type.
+    /// Returns the response's content type.
     pub const fn content_type(self) -> &'static str {
         match self {
             Self::Json => "application/json",
@@ -57,20 +58,20 @@ impl Format {
     }
 }
 
-/// How to write.
+/// The options of a response.
 #[derive(Clone, Debug, Default)]
 pub struct Options {
-    /// Which format.
+    /// The format.
     pub format: Format,
-    /// Unit of integer times; `None` is RFC 3339.
+    /// The unit of integer times; `None` means RFC 3339.
     pub epoch: Option<Precision>,
-    /// Indented JSON.
+    /// Whether JSON is indented.
     pub pretty: bool,
-    /// Rows of one chunk when `chunked=true`; `None` is one document.
+    /// The maximum number of rows per chunk for `chunked=true`; `None` means a single document.
     pub chunk_rows: Option<usize>,
 }
 
-/// Writes the results of the statements of one request, in order.
+/// Writes the results of a request's statements in order.
 #[derive(Debug)]
 pub struct Writer {
     form: FormatWriter,
@@ -85,7 +86,7 @@ enum FormatWriter {
 }
 
 impl Writer {
-    /// Starts an answer.
+    /// Starts a response.
     pub fn new(options: Options) -> Self {
         let Options { format, epoch, pretty, chunk_rows } = options;
         let form = match (format, chunk_rows) {
@@ -99,7 +100,7 @@ impl Writer {
         Self { form }
     }
 
-    /// Starts the result of statement number `id`, counting from 0.
+    /// Starts the result of the statement with number `id`. Numbers start at 0.
     pub fn statement_begin(&mut self, id: u32) {
         match &mut self.form {
             FormatWriter::Json(document) => document.statement_begin(id),
@@ -109,8 +110,8 @@ impl Writer {
         }
     }
 
-    /// The next rows of the statement, those at `rows` of the chunk; `false` when no more can be
-    /// held.
+    /// Writes the rows at the positions `rows` of the chunk. Returns `false` if the writer cannot
+    /// hold more rows.
     pub fn series(&mut self, chunk: &SeriesChunk, rows: Range<usize>) -> bool {
         match &mut self.form {
             FormatWriter::Json(document) => document.series(chunk, rows),
@@ -126,13 +127,13 @@ impl Writer {
         match &mut self.form {
             FormatWriter::Json(document) => document.statement_end(ending),
             FormatWriter::Chunked(documents) => documents.statement_end(ending),
-            // 1.x writes nothing of a failed statement, and no messages.
+            // In CSV, 1.x writes nothing for a failed statement and omits messages.
             FormatWriter::Csv(_) => {}
             FormatWriter::Packed(packed) => packed.statement_end(ending),
         }
     }
 
-    /// Ends the answer.
+    /// Ends the response.
     pub fn finish(&mut self) {
         match &mut self.form {
             FormatWriter::Json(document) => document.finish(),
@@ -141,7 +142,7 @@ impl Writer {
         }
     }
 
-    /// How much [`Self::take_bytes`] has left to give.
+    /// Returns the number of bytes that [`Self::take_bytes`] can return.
     pub fn bytes(&self) -> usize {
         match &self.form {
             FormatWriter::Json(document) => document.bytes(),
@@ -151,7 +152,8 @@ impl Writer {
         }
     }
 
-    /// What has been written since the last call, or a piece of it: empty when all is taken.
+    /// Takes the bytes written since the last call, or a part of them. Returns an empty vector if
+    /// no bytes are left.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         match &mut self.form {
             FormatWriter::Json(document) => document.take_bytes(),

@@ -1,8 +1,8 @@
-//! Writes MessagePack as 1.x does (`services/httpd/response_writer.go`): the members of the JSON
-//! document, lengths and integers in their shortest form, times as extension 5.
+//! Writes MessagePack as 1.x does (`services/httpd/response_writer.go`). The members equal those of
+//! the JSON document, lengths and integers have their shortest form, and times are extension 5.
 //!
-//! A length stands before what it counts, so a document is held until it is complete: what is not
-//! chunked has a limit.
+//! In MessagePack, a length precedes its elements. A document is therefore held in memory until it
+//! is complete, up to [`MSGPACK_BYTES_MAX`].
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -13,30 +13,30 @@ use crate::model::limits::MSGPACK_BYTES_MAX;
 use crate::model::time::{Precision, S_NS};
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
-/// A piece of a document that has this many bytes is not continued.
+/// The size in bytes at which a piece is complete. The next bytes start a new piece.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// The documents of one answer: one, or one for each chunk.
+/// The documents of a response: one document, or one per chunk.
 #[derive(Debug)]
 pub struct Packed {
     epoch: Option<Precision>,
     chunk_rows: Option<usize>,
-    /// Complete documents.
+    /// The complete documents.
     out: Pieces,
     results: Counted,
     series: Counted,
-    /// The series whose rows may continue; without values.
+    /// The series to which the next rows can belong, without values, and its rows.
     open: Option<(SeriesChunk, Counted)>,
     statement_id: u32,
-    /// A document of the current statement has been written.
+    /// Whether a document of the current statement was written.
     written: bool,
 }
 
-/// Bytes in pieces: a document grows and is put into another one without a copy of it, which would
-/// take its size once more for as long as it is made.
+/// A byte buffer that consists of pieces. A document can grow and move into another document
+/// without a copy, which would temporarily double its memory.
 #[derive(Debug, Default)]
 struct Pieces {
-    /// None is empty.
+    /// The pieces in order, without empty pieces.
     pieces: VecDeque<Vec<u8>>,
     bytes_before_last: usize,
 }
@@ -46,7 +46,7 @@ impl Pieces {
         self.bytes_before_last + self.pieces.back().map_or(0, Vec::len)
     }
 
-    /// Where to write next.
+    /// Returns the piece to which the next bytes are appended.
     fn tail(&mut self) -> &mut Vec<u8> {
         if self.pieces.back().is_none_or(|last| last.len() >= PIECE_BYTES) {
             self.bytes_before_last = self.bytes();
@@ -69,7 +69,7 @@ impl Pieces {
         }
     }
 
-    /// The first piece; empty when there is none.
+    /// Takes the first piece. Returns an empty vector if no piece is left.
     fn take_first(&mut self) -> Vec<u8> {
         let first = self.pieces.pop_front().unwrap_or_default();
         match self.pieces.is_empty() {
@@ -80,7 +80,7 @@ impl Pieces {
     }
 }
 
-/// Elements one after the other, and how many.
+/// Concatenated elements with their number.
 #[derive(Debug, Default)]
 struct Counted {
     elements: Pieces,
@@ -88,7 +88,7 @@ struct Counted {
 }
 
 impl Counted {
-    /// Writes how many there are and the elements, which are gone then.
+    /// Moves the number and the elements to `out`. The list is empty afterwards.
     fn append_to(&mut self, out: &mut Pieces) {
         let Self { elements, count } = std::mem::take(self);
         array(count, out.tail());
@@ -97,7 +97,7 @@ impl Counted {
 }
 
 impl Packed {
-    /// No document yet.
+    /// Creates a writer without documents.
     pub fn new(epoch: Option<Precision>, chunk_rows: Option<usize>) -> Self {
         let (out, results, series) = (Pieces::default(), Counted::default(), Counted::default());
         let (open, statement_id, written) = (None, 0, false);
@@ -110,7 +110,7 @@ impl Packed {
         self.written = false;
     }
 
-    /// The next rows; `false` when the document grows too large to be held.
+    /// Writes the next rows. Returns `false` if the document becomes too large.
     pub fn series(&mut self, chunk: &SeriesChunk, range: Range<usize>) -> bool {
         let continues = |(open, _): &(SeriesChunk, _)| open.partial && open.same_series(chunk);
         if !self.open.as_ref().is_some_and(continues) {
@@ -141,7 +141,7 @@ impl Packed {
 
     /// Ends a statement's result.
     pub fn statement_end(&mut self, ending: Ending<'_>) {
-        // An error has a document of its own.
+        // An error is written as a separate document.
         let has_own = matches!(ending, Ending::Failed(_));
         self.close_series(false, has_own, if has_own { Ending::Done } else { ending });
         if has_own || self.chunk_rows.is_none() || !self.written {
@@ -149,19 +149,19 @@ impl Packed {
         }
     }
 
-    /// Ends the answer.
+    /// Ends the response.
     pub fn finish(&mut self) {
         if self.chunk_rows.is_none() {
             self.document();
         }
     }
 
-    /// How much can be taken.
+    /// Returns the number of bytes that [`Self::take_bytes`] can return.
     pub fn bytes(&self) -> usize {
         self.out.bytes()
     }
 
-    /// The next piece of the complete documents; empty when all of them are taken.
+    /// Takes the next piece of the complete documents. Returns an empty vector if no piece is left.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         self.out.take_first()
     }
@@ -170,7 +170,7 @@ impl Packed {
         self.open = Some((chunk.without_rows(), Counted::default()));
     }
 
-    /// Writes the series at hand, in chunks with the document around it.
+    /// Writes the current series. In a chunked response, also writes the document around it.
     fn close_series(&mut self, more_of_series: bool, more_of_statement: bool, ending: Ending<'_>) {
         let Some((head, mut rows)) = self.open.take() else { return };
         let out = self.series.elements.tail();
@@ -209,7 +209,7 @@ impl Packed {
         let out = self.results.elements.tail();
         self.results.count += 1;
         if let Ending::Failed(error) = ending {
-            // 1.x shows nothing else of a statement that failed.
+            // For a failed statement, 1.x writes only the error.
             self.series = Counted::default();
             out.push(0x81);
             text("error", out);
@@ -241,7 +241,7 @@ impl Packed {
     }
 }
 
-/// The one message of a result.
+/// Writes the message of a result.
 fn message(warning: &str, out: &mut Vec<u8>) {
     text("messages", out);
     array(1, out);
@@ -257,7 +257,8 @@ fn partial(out: &mut Vec<u8>) {
     out.push(0xc3);
 }
 
-/// A length below `short` in the byte itself, else in two or four bytes behind it.
+/// Writes a length. A length below `short` is part of the first byte. A greater length uses the
+/// next two or four bytes.
 fn length([fix, two, four]: [u8; 3], short: usize, length: usize, out: &mut Vec<u8>) {
     if length < short {
         out.push(fix | length as u8);
@@ -266,7 +267,7 @@ fn length([fix, two, four]: [u8; 3], short: usize, length: usize, out: &mut Vec<
         out.extend_from_slice(&length.to_be_bytes());
     } else {
         out.push(four);
-        // Below MSGPACK_BYTES_MAX.
+        // The cast is lossless: the length is less than `MSGPACK_BYTES_MAX`.
         out.extend_from_slice(&(length as u32).to_be_bytes());
     }
 }
@@ -309,7 +310,7 @@ fn cell(column: &ResultColumn, row: usize, epoch: Option<Precision>, out: &mut V
                 None => {
                     out.extend_from_slice(&[0xc7, 12, 5]);
                     out.extend_from_slice(&time_ns.div_euclid(S_NS).to_be_bytes());
-                    // Below 10^9.
+                    // The cast is lossless: the value is less than 10^9.
                     out.extend_from_slice(&(time_ns.rem_euclid(S_NS) as u32).to_be_bytes());
                 }
             }

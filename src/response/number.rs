@@ -1,15 +1,15 @@
-//! Prints floats exactly as Go does.
+//! Formats floats exactly as Go does.
 
-/// A value that JSON cannot hold; Go then fails the whole document.
+/// A value that JSON cannot represent. In this case Go rejects the whole document.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("json: unsupported value: {0}")]
 pub struct Unsupported(pub &'static str);
 
-/// Appends `value` as Go's `encoding/json` does: the shortest digits, positional from 1e-6 to 1e21,
-/// else with an exponent without padding; whole numbers without a fraction.
+/// Appends `value` as Go's `encoding/json` does, with the fewest digits that parse as `value`.
+/// Values from 1e-6 to 1e21 (exclusive) have no exponent. Whole numbers have no fraction.
 ///
 /// # Errors
-/// [`Unsupported`] for infinities. NaN is the caller's null.
+/// [`Unsupported`] for infinities. The caller must write NaN as null.
 pub fn json_float(value: f64, out: &mut Vec<u8>) -> Result<(), Unsupported> {
     if value.is_infinite() {
         return Err(Unsupported(if value > 0.0 { "+Inf" } else { "-Inf" }));
@@ -23,7 +23,7 @@ pub fn json_float(value: f64, out: &mut Vec<u8>) -> Result<(), Unsupported> {
     Ok(())
 }
 
-/// Appends `value` positionally whatever its size (Go's format 'f'), as 1.x's CSV does.
+/// Appends `value` without an exponent at any size (Go's format 'f'), as 1.x's CSV does.
 pub fn csv_float(value: f64, out: &mut Vec<u8>) {
     if value.is_finite() {
         positional(value, out);
@@ -39,12 +39,13 @@ pub fn csv_float(value: f64, out: &mut Vec<u8>) {
     }
 }
 
-/// The parts of a printed number.
+/// The parts of a formatted number.
 struct Decimal {
     negative: bool,
-    /// Has no leading and no trailing zeros.
+    /// The significant digits, without leading and trailing zeros.
     digits: String,
-    /// The position of the decimal point among the digits, which may lie outside them.
+    /// The position of the decimal point relative to the first digit. It can be negative or greater
+    /// than the number of digits.
     point: i32,
 }
 
@@ -65,7 +66,7 @@ fn positional(value: f64, out: &mut Vec<u8>) {
     let mut buffer = zmij::Buffer::new();
     let text = buffer.format_finite(value);
     if !text.contains('e') {
-        // The usual case: the shortest digits are positional already.
+        // In the usual case, the shortest text has no exponent.
         out.extend_from_slice(text.strip_suffix(".0").unwrap_or(text).as_bytes());
         return;
     }
@@ -106,7 +107,8 @@ fn exponential(value: f64, out: &mut Vec<u8>) {
     out.push(if exponent < 0 { b'-' } else { b'+' });
     let mut digits = itoa::Buffer::new();
     let digits = digits.format(exponent.unsigned_abs());
-    // Go pads an exponent to two digits; encoding/json takes the padding away from small ones only.
+    // Go pads exponents to two digits. `encoding/json` removes the padding only from negative
+    // exponents.
     if exponent > 0 && digits.len() < 2 {
         out.push(b'0');
     }

@@ -1,4 +1,5 @@
-//! Writes the rows of a result as JSON arrays. Most of the time of a large answer goes here.
+//! Writes the rows of a result as JSON arrays. For large responses, this module takes most of the
+//! time.
 
 use std::ops::Range;
 
@@ -12,7 +13,8 @@ use crate::query::result::{Column, ResultColumn, SeriesChunk, StringColumn, Vali
 /// Writes rows as arrays into the open array of values.
 ///
 /// # Errors
-/// [`Unsupported`] for a value that JSON cannot hold; the text is then useless.
+/// [`Unsupported`] for a value that JSON cannot represent. The text is then incomplete and must be
+/// discarded.
 pub(super) fn rows(
     emitter: &mut Emitter,
     chunk: &SeriesChunk,
@@ -39,7 +41,7 @@ pub(super) fn rows(
     let out = emitter.out();
     let before = out.len();
     array(&mut cells, first, &mut clock, out)?;
-    // Rows are about as long as the first one.
+    // Assumes that the other rows are about as long as the first row.
     out.reserve((out.len() - before + 1) * range.len());
     for row in range {
         out.push(b',');
@@ -74,25 +76,27 @@ fn array(
     Ok(())
 }
 
-/// A column, or strings of several that stand side by side, looked through once before its rows
-/// are written.
+/// A column, or several adjacent string columns. They are analysed once before their rows are
+/// written.
 enum Cells<'a> {
     Times(&'a [i64]),
-    /// Without nulls.
+    /// Integers without nulls.
     Integers(&'a [i64]),
     Strings(SideBySide<'a>),
     Other(&'a ResultColumn),
 }
 
-/// Strings without nulls, coded. The tags of a row go together: they are written as one text if
-/// the row is of the same series as one before.
+/// Adjacent string columns with dictionaries and without nulls. A row's values in these columns,
+/// such as the tags of a series, are written as a single text. Later rows with equal values reuse
+/// this text.
 #[derive(Default)]
 struct SideBySide<'a> {
-    /// Entries as they are printed, and codes.
+    /// The printed dictionary entries and the rows' codes of each column.
     columns: Vec<(StringColumn, &'a [u32])>,
-    /// The column with the most entries.
+    /// The position of the column with the most entries.
     widest: usize,
-    /// For each of its entries the last row that had it, and where its text is.
+    /// The last row with each entry of the widest column, and the range of the row's text in
+    /// `text`.
     seen: Vec<Option<(usize, Range<usize>)>>,
     text: Vec<u8>,
 }
@@ -118,8 +122,9 @@ fn cells(columns: &[ResultColumn], rows: usize, is_pretty: bool) -> Vec<Cells<'_
     cells
 }
 
-/// Each entry of a dictionary as `print` writes it, and the codes of the rows; `None` where that
-/// would be more than to write so many rows.
+/// Prints each entry of a dictionary with `print` and returns the printed entries with the codes of
+/// the rows. Returns `None` if the column has no dictionary, or if the dictionary has more than
+/// `rows` entries.
 pub(super) fn printed_once(
     texts: &StringColumn,
     rows: usize,

@@ -1,19 +1,19 @@
-//! Writes times as clients want them: in RFC 3339 with up to nine decimals, or as integers of a
-//! unit (`epoch=`).
+//! Writes times in RFC 3339 with up to nine decimals, or as integers in a unit (`epoch=`).
 
 use crate::model::time::{D_NS, Precision, S_NS};
 
-/// How times are printed: the unit of integers, or RFC 3339 in a zone.
+/// The format of times: integers in a unit, or RFC 3339 in a zone.
 #[derive(Clone, Copy, Debug)]
 pub struct TimeForm<'a> {
-    /// Unit of integers; `None` is RFC 3339.
+    /// The unit of integers; `None` means RFC 3339.
     pub epoch: Option<Precision>,
-    /// From each time on (nanoseconds, ascending) local time is UTC plus this; empty is UTC.
+    /// The zone's offsets: pairs of a start time and the offset from UTC, both in nanoseconds, with
+    /// ascending start times. An empty list means UTC.
     pub zone: &'a [(i64, i64)],
 }
 
 impl TimeForm<'_> {
-    /// Appends one time; RFC 3339 in quotes.
+    /// Appends a time. RFC 3339 times are in quotes.
     pub fn write(&self, time_ns: i64, out: &mut Vec<u8>) {
         match self.epoch {
             // Go truncates towards zero.
@@ -31,43 +31,45 @@ impl TimeForm<'_> {
     }
 }
 
-/// What local time is UTC plus, by a list as [`TimeForm::zone`].
+/// Returns the offset from UTC at `time_ns` in nanoseconds. `zone` has the form of
+/// [`TimeForm::zone`].
 fn offset_at(zone: &[(i64, i64)], time_ns: i64) -> i64 {
     let after = zone.partition_point(|(from_ns, _)| *from_ns <= time_ns);
     after.checked_sub(1).and_then(|i| zone.get(i)).map_or(0, |(_, offset_ns)| *offset_ns)
 }
 
-/// Writes times one after the other: those of one day share the text of its date, and times that
-/// repeat all of their text.
+/// Writes a sequence of times. A time on the same day as the previous one reuses the text of the
+/// date, and an equal time reuses the whole text.
 #[derive(Debug)]
 pub struct Clock<'a> {
     form: TimeForm<'a>,
     day_ns: i64,
     last_ns: i64,
-    /// `"2006-01-02T15:04:05Z"`, the last time; empty before the first.
+    /// The last time as `"2006-01-02T15:04:05Z"` with quotes; empty before the first time.
     text: Vec<u8>,
-    /// The same, and something behind it: so many bytes are copied faster than fewer are counted.
+    /// `text` with padding. Copying a fixed number of bytes is faster than copying a
+    /// variable number.
     padded: [u8; TEXT_BYTES_MAX],
 }
 
-/// `"2006-01-02T`, of the four-digit years that there are.
+/// The length of `"2006-01-02T` with the quote. All representable years have four digits.
 const DATE_BYTES: usize = 12;
-/// `"2006-01-02T15:04:05.999999999Z"`.
+/// The maximum length of `"2006-01-02T15:04:05.999999999Z"` with quotes.
 const TEXT_BYTES_MAX: usize = 32;
 
 impl<'a> Clock<'a> {
-    /// Before the first time.
+    /// Creates a clock before the first time.
     pub fn new(form: TimeForm<'a>) -> Self {
         let padded = [0; TEXT_BYTES_MAX];
         Self { form, day_ns: 0, last_ns: 0, text: Vec::new(), padded }
     }
 
-    /// How times are printed.
+    /// Returns the format of times.
     pub fn form(&self) -> TimeForm<'a> {
         self.form
     }
 
-    /// As [`TimeForm::write`].
+    /// Appends a time as [`TimeForm::write`] does.
     pub fn write(&mut self, time_ns: i64, out: &mut Vec<u8>) {
         if self.form.epoch.is_some() || !self.form.zone.is_empty() {
             return self.form.write(time_ns, out);
@@ -86,7 +88,8 @@ impl<'a> Clock<'a> {
         let text = &mut self.text;
         if text.is_empty() || !(0..D_NS).contains(&of_day_ns) {
             of_day_ns = time_ns.rem_euclid(D_NS);
-            // Before the first day there is no time either.
+            // If the day starts before `i64::MIN`, the value `i64::MAX` causes the next call to
+            // format the date again.
             self.day_ns = time_ns.checked_sub(of_day_ns).unwrap_or(i64::MAX);
             text.clear();
             text.push(b'"');
@@ -115,7 +118,7 @@ impl<'a> Clock<'a> {
 
 /// Appends an integer.
 pub fn integer(value: i64, out: &mut Vec<u8>) {
-    // A copy of two bytes takes longer than the two.
+    // Pushing two single bytes is faster than copying a slice of two bytes.
     if let (0..100, small) = (value, value as u8) {
         if small >= 10 {
             out.push(b'0' + small / 10);
@@ -126,8 +129,8 @@ pub fn integer(value: i64, out: &mut Vec<u8>) {
     out.extend_from_slice(digits.format(value).as_bytes());
 }
 
-/// Appends a separator and an integer. Of a small one four bytes are copied, however many count: to
-/// copy as many as there are takes longer.
+/// Appends a separator and an integer. For integers from 0 to 999, the function copies four bytes
+/// and removes the unused bytes: a copy of fixed length is faster than a copy of variable length.
 #[inline(always)]
 pub fn integer_behind(separator: u8, value: i64, out: &mut Vec<u8>) {
     let (0..1_000, small) = (value, value as u32) else {
@@ -145,14 +148,15 @@ pub fn integer_behind(separator: u8, value: i64, out: &mut Vec<u8>) {
     out.truncate(end);
 }
 
-/// Appends a time as Go's `time.RFC3339Nano`: no trailing zeros, `Z` or an offset.
+/// Appends a time in Go's format `time.RFC3339Nano`: without trailing zeros and with `Z` or an
+/// offset.
 pub fn rfc3339(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) {
     fraction(to_second(time_ns, offset_ns, out), out);
     offset(offset_ns, out);
 }
 
-/// Appends a time as Arrow prints it: 0, 3, 6 or 9 decimals; `Z` or an offset only where there is
-/// a `zone`, a list as [`TimeForm::zone`].
+/// Appends a time in Arrow's format: with 0, 3, 6 or 9 decimals. The time has `Z` or an offset only
+/// if `zone` is not empty. `zone` has the form of [`TimeForm::zone`].
 pub fn arrow(time_ns: i64, zone: &[(i64, i64)], out: &mut Vec<u8>) {
     let offset_ns = offset_at(zone, time_ns);
     let fraction_ns = to_second(time_ns, offset_ns, out);
@@ -168,9 +172,9 @@ pub fn arrow(time_ns: i64, zone: &[(i64, i64)], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends local date and time to the second, and answers the nanoseconds that follow it.
+/// Appends the local date and time without a fraction. Returns the fraction in nanoseconds.
 fn to_second(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) -> i64 {
-    // 128 bits: the offset may lead past the ends of the range.
+    // The sum can exceed the range of `i64`.
     let local_ns = i128::from(time_ns) + i128::from(offset_ns);
     let days = local_ns.div_euclid(i128::from(D_NS)) as i64;
     let of_day_ns = local_ns.rem_euclid(i128::from(D_NS)) as i64;
@@ -190,7 +194,7 @@ fn to_second(time_ns: i64, offset_ns: i64, out: &mut Vec<u8>) -> i64 {
     of_day_ns % S_NS
 }
 
-/// Appends `Z`, or hours and minutes.
+/// Appends `Z`, or a sign, hours and minutes.
 fn offset(offset_ns: i64, out: &mut Vec<u8>) {
     let offset_minutes = offset_ns / (60 * S_NS);
     if offset_minutes == 0 {
@@ -203,7 +207,7 @@ fn offset(offset_ns: i64, out: &mut Vec<u8>) {
     digits(offset_minutes.abs() % 60, 2, out);
 }
 
-/// Appends what is left of a second, if anything, without trailing zeros.
+/// Appends the fraction of a second without trailing zeros. Appends nothing if it is 0.
 fn fraction(fraction_ns: i64, out: &mut Vec<u8>) {
     if fraction_ns != 0 {
         out.push(b'.');
@@ -214,7 +218,7 @@ fn fraction(fraction_ns: i64, out: &mut Vec<u8>) {
     }
 }
 
-/// Appends `value` (not negative) with at least `width` digits.
+/// Appends the non-negative `value` with at least `width` digits.
 fn digits(value: i64, width: usize, out: &mut Vec<u8>) {
     let mut buffer = itoa::Buffer::new();
     let text = buffer.format(value);
@@ -222,7 +226,7 @@ fn digits(value: i64, width: usize, out: &mut Vec<u8>) {
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Year, month and day of a day counted from 1970-01-01 (Howard Hinnant's `civil_from_days`).
+/// Converts days since 1970-01-01 to year, month and day (Howard Hinnant's `civil_from_days`).
 fn civil_from_days(days: i64) -> (i64, i64, i64) {
     let shifted = days + 719_468;
     let era = shifted.div_euclid(146_097);

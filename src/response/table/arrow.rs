@@ -1,6 +1,7 @@
-//! Writes rows as a stream of Arrow's IPC messages: the schema, then batches, then the end.
+//! Writes rows as a stream of Arrow IPC messages: the schema, the batches and the end of the
+//! stream.
 //!
-//! Columns have plain types that every client reads: no dictionaries and no views.
+//! Columns have plain types that every client reads, without dictionaries and views.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -21,19 +22,19 @@ use crate::model::limits::{ARROW_BATCH_ROWS_MAX, REPLY_PIECE_BYTES};
 use crate::model::value::FieldType;
 use crate::query::result::SeriesChunk;
 
-/// Metadata of a column, as InfluxDB 3 has it: clients of JavaScript map types by it.
+/// The metadata key of a column's type, as in InfluxDB 3. JavaScript clients use it to map types.
 const COLUMN_TYPE: &str = "iox::column::type";
-/// Metadata of the schema: which tags the rows are grouped by.
+/// The schema's metadata key for the tags that group the rows.
 const GROUP_KEY: &str = "iox::influxql::group_key::metadata";
 
-/// The stream of one answer.
+/// The Arrow stream of a response.
 pub(super) struct Batches {
     schema: SchemaRef,
     stream: StreamWriter<Vec<u8>>,
     columns: Vec<Builder>,
-    /// Of the batch that is being made.
+    /// The number of rows in the current batch.
     rows: usize,
-    /// Of the same, about.
+    /// The approximate size of the current batch in bytes.
     bytes: usize,
 }
 
@@ -81,7 +82,8 @@ impl Batches {
         self.stream.finish()
     }
 
-    /// What is held beside [`Self::out`].
+    /// Returns the approximate size of the current batch in bytes. It does not include
+    /// [`Self::out`].
     pub(super) fn held_bytes(&self) -> usize {
         self.bytes
     }
@@ -132,7 +134,7 @@ fn field(column: &TableColumn, zone: Option<&str>) -> Field {
     Field::new(&column.name, data_type, is_nullable).with_metadata(metadata.into_iter().collect())
 }
 
-/// A column of a batch.
+/// The builder for a column of the current batch.
 enum Builder {
     Text(StringBuilder),
     Times(TimestampNanosecondBuilder),
@@ -154,8 +156,8 @@ impl Builder {
         }
     }
 
-    /// Appends a value, and says about how many bytes it takes. Numbers take the column's type:
-    /// `fill(1)` beside strings is a text, beside floats a float.
+    /// Appends a value and returns its approximate size in bytes. Numbers are converted to the
+    /// column's type: `fill(1)` becomes a text in a string column and a float in a float column.
     fn append(&mut self, cell: Cell<'_>) -> usize {
         match (self, cell) {
             (Self::Text(column), Cell::Null) => column.append_null(),
@@ -194,7 +196,7 @@ impl Builder {
         size_of::<i64>()
     }
 
-    /// What was appended since the last call.
+    /// Returns the values appended since the last call as an array.
     fn finish(&mut self, data_type: &DataType) -> ArrayRef {
         match (self, data_type) {
             (Self::Text(column), _) => Arc::new(column.finish()),

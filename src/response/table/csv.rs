@@ -1,19 +1,19 @@
-//! Writes rows as CSV: a line of names, then a line for each row, ended by `\n`, quoted where RFC
-//! 4180 demands it.
+//! Writes rows as CSV: a line of names, then a line for each row. Lines end with `\n`. Values are
+//! quoted if RFC 4180 requires it.
 
 use super::layout::{Cell, Layout};
 use super::text;
 use crate::query::result::SeriesChunk;
 
-/// The lines of one answer.
+/// The CSV lines of a response.
 #[derive(Debug)]
 pub(super) struct Lines {
-    /// What has been written and not taken.
+    /// The bytes that were written and not taken yet.
     pub(super) out: Vec<u8>,
 }
 
 impl Lines {
-    /// The line of names.
+    /// Creates a writer and writes the line of names.
     pub(super) fn new(layout: &Layout) -> Self {
         let mut out = Vec::new();
         line(layout.columns().iter().map(|column| Cell::Text(&column.name)), &[], &mut out);
@@ -47,7 +47,7 @@ fn line<'a>(
             _ => text::display(cell, zone, out),
         }
     }
-    // An empty line would be no row.
+    // An empty line would not count as a row.
     if is_alone && out.len() == start {
         out.extend_from_slice(b"\"\"");
     }

@@ -1,4 +1,4 @@
-//! Names the formats of a v3 answer, and finds out which one a request asks for.
+//! Defines the formats of v3 responses and finds the format that a request selects.
 
 use crate::model::limits::MEDIA_TYPE_CHARS_MAX;
 use crate::response::accept;
@@ -9,25 +9,25 @@ pub enum TableFormat {
     /// An array of objects.
     #[default]
     Json,
-    /// An object a line.
+    /// A JSON object per line.
     JsonLines,
     /// A line of names, then a line for each row.
     Csv,
-    /// A table for people.
+    /// A table for human readers.
     Pretty,
     /// A Parquet file.
     Parquet,
-    /// A stream of Arrow's IPC messages.
+    /// A stream of Arrow IPC messages.
     Arrow,
 }
 
-/// Why no format was found. Both are 400.
+/// The reason why a request selects no known format. The server returns 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FormatError {
-    /// The parameter `format` names none.
+    /// The parameter `format` has an unknown name.
     #[error("unknown format \"{0}\": expected one of json, jsonl, csv, pretty, parquet, arrow")]
     Name(String),
-    /// The header `Accept` names none (the vendor's first words).
+    /// The header `Accept` contains no known type. The error text begins as in InfluxDB 3.
     #[error(
         "invalid mime type ({0}): accept application/json, application/jsonl, text/csv, \
          text/plain, application/vnd.apache.parquet or application/vnd.apache.arrow.stream"
@@ -35,7 +35,7 @@ pub enum FormatError {
     Accept(String),
 }
 
-/// Every format, the names that `format` has for it, and its content type.
+/// Each format with its names in the parameter `format` and its content type.
 const FORMATS: [(TableFormat, &[&str], &str); 6] = [
     (TableFormat::Json, &["json"], "application/json"),
     (TableFormat::JsonLines, &["jsonl", "json_lines"], "application/jsonl"),
@@ -45,16 +45,17 @@ const FORMATS: [(TableFormat, &[&str], &str); 6] = [
     (TableFormat::Arrow, &["arrow"], "application/vnd.apache.arrow.stream"),
 ];
 
-/// Whoever takes these takes JSON: browsers, and clients that do not care.
+/// Media types for which the server returns JSON. Browsers and clients without a preference send
+/// them.
 const ANYTHING: [&str; 3] = ["*/*", "application/*", "text/html"];
 
 impl TableFormat {
-    /// The format that the parameter `format` names; without one, the known type of the `Accept`
-    /// list that the client prefers, and JSON if there is no list.
+    /// Returns the format that the parameter `format` names. Without the parameter, returns the
+    /// format in the `Accept` list that the client prefers. Without a list, returns JSON.
     ///
     /// # Errors
-    /// [`FormatError`] for a name or a list that holds nothing known. A bad list beside a name is
-    /// none.
+    /// [`FormatError`] if the name is unknown, or if the request has no name and its list contains
+    /// no known type.
     pub fn of_request(name: Option<&str>, accept: Option<&str>) -> Result<Self, FormatError> {
         match (name, accept) {
             (Some(name), _) => {
@@ -69,13 +70,13 @@ impl TableFormat {
         }
     }
 
-    /// The format of this name, as the parameter `format` has it.
+    /// Returns the format with this name in the parameter `format`.
     pub fn from_name(name: &str) -> Option<Self> {
         let known = FORMATS.iter().find(|(_, names, _)| names.contains(&name));
         known.map(|row| row.0)
     }
 
-    /// Its first name.
+    /// Returns the format's first name.
     pub fn name(self) -> &'static str {
         let own = FORMATS.iter().find(|(format, ..)| *format == self);
         own.and_then(|(_, names, _)| names.first()).copied().unwrap_or_default()
@@ -89,7 +90,7 @@ impl TableFormat {
         known.map(|row| row.0).or_else(|| ANYTHING.contains(&media_type).then_some(Self::Json))
     }
 
-    /// The reply's content type.
+    /// Returns the response's content type.
     pub fn content_type(self) -> &'static str {
         let own = FORMATS.iter().find(|(format, ..)| *format == self);
         own.map_or("application/json", |(.., content_type)| content_type)

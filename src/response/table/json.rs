@@ -1,19 +1,19 @@
-//! Writes rows as JSON objects, in an array or one a line. What is null is left out.
+//! Writes rows as JSON objects, in an array or one per line. Objects omit null values.
 
 use super::layout::{Cell, Layout};
 use super::text;
 use crate::query::result::SeriesChunk;
 
-/// The objects of one answer.
+/// The JSON objects of a response.
 #[derive(Debug)]
 pub(super) struct Objects {
-    /// What has been written and not taken.
+    /// The bytes that were written and not taken yet.
     pub(super) out: Vec<u8>,
-    /// Names as they are printed, with the colon.
+    /// The printed names with their colons.
     keys: Vec<Vec<u8>>,
-    /// One a line, and no array around them.
+    /// Whether to write an object per line instead of an array.
     lines: bool,
-    /// There has been a row.
+    /// Whether a row was written.
     begun: bool,
 }
 
@@ -75,8 +75,8 @@ fn value(cell: Cell<'_>, zone: &[(i64, i64)], out: &mut Vec<u8>) {
     }
 }
 
-/// A string with what JSON demands escaped, and nothing else.
+/// Appends a string with only the escapes that JSON requires.
 fn string(text: &str, out: &mut Vec<u8>) {
-    // To memory, which takes everything.
+    // Writing to memory cannot fail.
     let _infallible = serde_json::to_writer(out, text);
 }

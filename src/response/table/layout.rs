@@ -1,14 +1,14 @@
-//! Says which columns a table has, and finds the values of a row in the pieces of a result.
+//! Defines the columns of a table and finds a row's values in the chunks of a result.
 
 use std::rc::Rc;
 
 use crate::model::value::FieldType;
 use crate::query::result::{Column, ColumnKind, ResultColumn, ResultColumns, SeriesChunk, Values};
 
-/// The column that says which measurement a row is of, as in InfluxDB 3.
+/// The name of the measurement column, as in InfluxDB 3.
 const MEASUREMENT: &str = "iox::measurement";
 
-/// The columns of one table, in order.
+/// The columns of a table in order.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Layout {
     columns: Vec<TableColumn>,
@@ -16,58 +16,58 @@ pub struct Layout {
     group_tags: Vec<GroupTag>,
 }
 
-/// One column.
+/// A column of a table.
 #[derive(Clone, Debug, PartialEq)]
 pub struct TableColumn {
-    /// Its name.
+    /// The column's name.
     pub name: String,
-    /// What stands in it.
+    /// The kind of the column's values.
     pub kind: TableKind,
     source: Source,
 }
 
-/// What stands in a column.
+/// The kind of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TableKind {
-    /// Text; never null.
+    /// Text that is never null.
     Name,
-    /// Times, nanoseconds; never null.
+    /// Timestamps in nanoseconds that are never null.
     Time,
-    /// Values of a tag; null where a series lacks it.
+    /// The values of a tag. They are null for series without the tag.
     Tag,
-    /// Values of this type, or nulls.
+    /// Field values of this type, or nulls.
     Field(FieldType),
-    /// Nulls.
+    /// Only nulls.
     Unknown,
 }
 
-/// Where a column's values are.
+/// The source of a column's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Source {
     Measurement,
-    /// Position among the tags of the series.
+    /// The tag at this position among the series' tags.
     GroupTag(usize),
-    /// Position among the columns.
+    /// The column at this position in the chunk.
     Column(usize),
 }
 
-/// A tag that the rows are grouped by.
+/// A tag in the GROUP BY clause.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GroupTag {
-    /// Its key.
+    /// The tag's key.
     pub key: String,
-    /// Where it stands in the table.
+    /// The position of the tag's column in the table.
     pub column: usize,
-    /// It stands there because the statement selects it.
+    /// Whether the table has this column because the statement selects the tag.
     pub is_projected: bool,
 }
 
-/// A value.
+/// A value of a table.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Cell<'a> {
     Null,
     Text(&'a str),
-    /// Nanoseconds.
+    /// A time in nanoseconds.
     Time(i64),
     Float(f64),
     Integer(i64),
@@ -75,17 +75,17 @@ pub enum Cell<'a> {
     Boolean(bool),
 }
 
-/// The values of one column in one piece of a result.
+/// The values of a column in a chunk.
 pub enum Cells<'a> {
-    /// The same in every row.
+    /// A value that is equal in all rows.
     Constant(Cell<'a>),
-    /// One for each row; whether it is a tag.
+    /// A value for each row, and whether the column is a tag.
     Column(&'a ResultColumn, bool),
 }
 
 impl Layout {
-    /// The table of a SELECT: the measurement, the time, the tags of GROUP BY that are not
-    /// selected, then what is.
+    /// Returns the layout of a SELECT: the measurement, the time, the GROUP BY tags that the
+    /// statement does not select, and the selected columns.
     pub fn of_select(result: &ResultColumns) -> Self {
         let column = |name: &str, kind, source| TableColumn { name: name.to_owned(), kind, source };
         let mut columns = vec![column(MEASUREMENT, TableKind::Name, Source::Measurement)];
@@ -121,8 +121,8 @@ impl Layout {
         Self { columns, zone: result.zone.clone(), group_tags }
     }
 
-    /// The table of what has pieces like this one: the measurement if it has a name, then its
-    /// columns.
+    /// Returns the layout of a result with chunks like this one: the measurement if the chunk has a
+    /// name, then the chunk's columns.
     pub fn of_chunk(chunk: &SeriesChunk) -> Self {
         let names: Vec<&str> = chunk.columns.iter().map(String::as_str).collect();
         let is_named = chunk.name.as_deref().is_some_and(|name| !name.is_empty());
@@ -141,7 +141,7 @@ impl Layout {
         layout
     }
 
-    /// The table of strings under these names, behind the measurement or not.
+    /// Returns a layout of string columns with these names, optionally after the measurement.
     pub fn of_names(has_measurement: bool, names: &[&str]) -> Self {
         let measurement = has_measurement.then(|| TableColumn {
             name: MEASUREMENT.to_owned(),
@@ -157,22 +157,22 @@ impl Layout {
         Self { columns, zone: None, group_tags: Vec::new() }
     }
 
-    /// The columns.
+    /// Returns the columns in order.
     pub fn columns(&self) -> &[TableColumn] {
         &self.columns
     }
 
-    /// The tags that rows are grouped by, ascending.
+    /// Returns the tags that group the rows, in ascending order.
     pub fn group_tags(&self) -> &[GroupTag] {
         &self.group_tags
     }
 
-    /// The zone that times are shown in.
+    /// Returns the time zone in which times are shown.
     pub fn zone(&self) -> Option<&str> {
         self.zone.as_deref()
     }
 
-    /// For each column its values in `chunk`.
+    /// Returns the values of each column in `chunk`.
     pub fn cells<'a>(&self, chunk: &'a SeriesChunk) -> Vec<Cells<'a>> {
         let cells = self.columns.iter().map(|column| match column.source {
             Source::Measurement => {
@@ -192,7 +192,7 @@ impl Layout {
 }
 
 impl<'a> Cells<'a> {
-    /// The value of a row.
+    /// Returns the value of a row.
     pub fn get(&self, row: usize) -> Cell<'a> {
         let (column, is_tag) = match self {
             Self::Constant(cell) => return *cell,
@@ -205,7 +205,7 @@ impl<'a> Cells<'a> {
             }
             ResultColumn::Values(column) if !column.validity.is_valid(row) => Cell::Null,
             ResultColumn::Values(column) => match value(&column.values, row) {
-                // What a series lacks is an empty text.
+                // An empty text means that the series has no such tag.
                 Cell::Text("") if is_tag => Cell::Null,
                 cell => cell,
             },

@@ -1,8 +1,9 @@
-//! Writes a result as one flat table, as the v3 routes answer: the measurement and the tags of
-//! each series become columns.
+//! Writes a result as a flat table for the v3 routes: the measurement and the tags of each series
+//! become columns.
 //!
-//! [`Layout`] says which columns there are; [`TableWriter`] takes the pieces of a result in order
-//! and holds only what has not been taken yet, but for the table for people, which it holds whole.
+//! [`Layout`] defines the columns. [`TableWriter`] takes the chunks of a result in order and holds
+//! only the bytes that were not taken yet. An exception is the table for human readers, which is
+//! held as a whole.
 
 mod arrow;
 mod csv;
@@ -16,18 +17,18 @@ use crate::query::result::SeriesChunk;
 pub use format::{FormatError, TableFormat};
 pub use layout::Layout;
 
-/// What a table cannot be written for.
+/// The reason why a table cannot be written.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum TableError {
-    /// The format is not written here.
+    /// This Worker does not write Parquet.
     #[error("Parquet is not written by this Worker")]
     Parquet,
-    /// Arrow's writer refuses what it is given.
+    /// The Arrow writer returned an error.
     #[error("{0}")]
     Arrow(String),
 }
 
-/// Writes one answer.
+/// Writes the table of a response.
 #[derive(Debug)]
 pub struct TableWriter {
     layout: Layout,
@@ -43,10 +44,11 @@ enum Form {
 }
 
 impl TableWriter {
-    /// Starts an answer with these columns.
+    /// Starts a response with these columns.
     ///
     /// # Errors
-    /// [`TableError::Parquet`]
+    /// [`TableError::Parquet`] for [`TableFormat::Parquet`], and [`TableError::Arrow`] if the Arrow
+    /// writer fails.
     pub fn new(format: TableFormat, layout: Layout) -> Result<Self, TableError> {
         let form = match format {
             TableFormat::Json => Form::Objects(json::Objects::new(&layout, false)),
@@ -61,10 +63,10 @@ impl TableWriter {
         Ok(Self { layout, form })
     }
 
-    /// The next rows.
+    /// Writes the next rows.
     ///
     /// # Errors
-    /// [`TableError::Arrow`]
+    /// [`TableError::Arrow`] if the Arrow writer fails.
     pub fn rows(&mut self, chunk: &SeriesChunk) -> Result<(), TableError> {
         match &mut self.form {
             Form::Objects(objects) => objects.rows(&self.layout, chunk),
@@ -75,10 +77,10 @@ impl TableWriter {
         Ok(())
     }
 
-    /// Ends the answer.
+    /// Ends the response.
     ///
     /// # Errors
-    /// [`TableError::Arrow`]
+    /// [`TableError::Arrow`] if the Arrow writer fails.
     pub fn finish(&mut self) -> Result<(), TableError> {
         match &mut self.form {
             Form::Objects(objects) => objects.finish(),
@@ -89,7 +91,8 @@ impl TableWriter {
         Ok(())
     }
 
-    /// What can be taken now, bytes; of a table for people about.
+    /// Returns the number of bytes that can be taken now. For the table for human readers, the
+    /// number is approximate.
     pub fn ready_bytes(&self) -> usize {
         match &self.form {
             Form::Objects(objects) => objects.out.len(),
@@ -99,7 +102,7 @@ impl TableWriter {
         }
     }
 
-    /// What is held in all, bytes.
+    /// Returns the number of bytes that the writer holds.
     pub fn held_bytes(&self) -> usize {
         match &self.form {
             Form::Grid(grid) => grid.held_bytes(),
@@ -108,7 +111,7 @@ impl TableWriter {
         }
     }
 
-    /// What has been written since the last call, or a piece of it.
+    /// Takes all or a part of the bytes written since the last call.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         match &mut self.form {
             Form::Objects(objects) => std::mem::take(&mut objects.out),

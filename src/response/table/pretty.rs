@@ -1,23 +1,23 @@
-//! Writes rows as a table for people. How wide a column is shows at the end only, so that the
-//! values are held until then.
+//! Writes rows as a table for human readers. The width of a column is known only after the last
+//! row, so the writer holds all values until then.
 
 use super::layout::{Cell, Layout};
 use super::text;
 use crate::model::limits::REPLY_PIECE_BYTES;
 use crate::query::result::SeriesChunk;
 
-/// The table of one answer.
+/// The table of a response.
 #[derive(Debug)]
 pub(super) struct Grid {
-    /// All values as they are printed, row by row, the names first.
+    /// All printed values row by row. The names are the first row.
     text: Vec<u8>,
-    /// Where in `text` each value ends.
+    /// The end of each value in `text`.
     ends: Vec<usize>,
-    /// Characters of each column.
+    /// The width of each column in characters.
     widths: Vec<usize>,
-    /// Values that are written; set at the end.
+    /// The number of values that [`Self::take`] has written. It is set by [`Self::finish`].
     written: Option<usize>,
-    /// All is written.
+    /// Whether the whole table was written.
     closed: bool,
 }
 
@@ -57,12 +57,12 @@ impl Grid {
         self.written = Some(0);
     }
 
-    /// What is held of it.
+    /// Returns the size of the held values in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         self.text.len() + size_of_val(self.ends.as_slice())
     }
 
-    /// About how much [`Self::take`] has left to give.
+    /// Returns approximately the number of bytes that [`Self::take`] can still return.
     pub(super) fn ready_bytes(&self) -> usize {
         let Some(written) = self.written.filter(|_| !self.closed) else { return 0 };
         let line: usize = self.widths.iter().map(|width| width + 3).sum();
@@ -70,7 +70,7 @@ impl Grid {
         (lines + 1) * (line + 1)
     }
 
-    /// The next piece of the text.
+    /// Returns the next piece of the text.
     pub(super) fn take(&mut self) -> Vec<u8> {
         let mut out = Vec::new();
         let Some(mut written) = self.written.filter(|_| !self.closed) else { return out };
@@ -104,7 +104,7 @@ impl Grid {
         }
     }
 
-    /// A row, of as many lines as the value with the most has.
+    /// Writes a row. It has as many lines as its value with the most lines.
     fn row(&self, first: usize, out: &mut Vec<u8>) {
         let values: Vec<Vec<&str>> = (first..first + self.widths.len())
             .map(|at| self.printed(at).split('\n').collect())

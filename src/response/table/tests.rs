@@ -13,7 +13,7 @@ use crate::query::result::{
     Column, ColumnKind, ResultColumn, ResultColumns, StringColumn, Validity, Values,
 };
 
-/// Columns of every kind, grouped by `region` and by `host`, which is selected.
+/// Returns columns of every kind, grouped by `region` and by the selected tag `host`.
 fn columns(zone: Option<&str>) -> ResultColumns {
     let names = ["time", "f", "i", "u", "s", "b", "host", "none"];
     ResultColumns {
@@ -32,7 +32,7 @@ fn columns(zone: Option<&str>) -> ResultColumns {
     }
 }
 
-/// Two rows, the second of nulls.
+/// Returns a chunk with two rows. The second row consists of nulls.
 fn chunk(measurement: &str, region: &str, text: &str, zone: &[(i64, i64)]) -> SeriesChunk {
     let first = |values| {
         let mut validity = Validity::All;
