@@ -167,7 +167,6 @@ impl<'a> Parser<'a> {
         if token.kind == kind { Ok(token) } else { Err(unexpected(&token, &[name])) }
     }
 
-    /// Reads a name.
     pub(super) fn ident(&mut self) -> Result<String, ParseError> {
         Ok(self.expect(TokenKind::Ident, "identifier")?.text.into_owned())
     }
@@ -181,7 +180,6 @@ impl<'a> Parser<'a> {
         Ok(idents)
     }
 
-    /// Reads a string.
     pub(super) fn string(&mut self) -> Result<String, ParseError> {
         Ok(self.expect(TokenKind::String, "string")?.text.into_owned())
     }
@@ -195,7 +193,6 @@ impl<'a> Parser<'a> {
         Ok(strings)
     }
 
-    /// Reads an unsigned integer.
     pub(super) fn u64(&mut self) -> Result<u64, ParseError> {
         let token = self.expect(TokenKind::Integer, "integer")?;
         token.text.parse().map_err(|_| ParseError::IntegerRange {
@@ -205,7 +202,6 @@ impl<'a> Parser<'a> {
         })
     }
 
-    /// Reads a replication factor.
     pub(super) fn replication(&mut self) -> Result<u32, ParseError> {
         const MIN: i64 = 1;
         const MAX: i64 = i32::MAX as i64;

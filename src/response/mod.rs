@@ -152,8 +152,8 @@ impl Writer {
         }
     }
 
-    /// Takes the bytes written since the last call, or a part of them. Returns an empty vector if
-    /// no bytes are left.
+    /// Takes all or a part of the bytes written since the last call. Returns an empty vector if no
+    /// bytes are left.
     pub fn take_bytes(&mut self) -> Vec<u8> {
         match &mut self.form {
             FormatWriter::Json(document) => document.take_bytes(),

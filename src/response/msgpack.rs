@@ -1,5 +1,6 @@
-//! Writes MessagePack as 1.x does (`services/httpd/response_writer.go`). The members equal those of
-//! the JSON document, lengths and integers have their shortest form, and times are extension 5.
+//! Writes MessagePack as 1.x does (`services/httpd/response_writer.go`). The document has the
+//! same members as in JSON. Lengths and integers have their shortest form, and times are extension
+//! type 5.
 //!
 //! In MessagePack, a length precedes its elements. A document is therefore held in memory until it
 //! is complete, up to [`MSGPACK_BYTES_MAX`].
@@ -241,7 +242,6 @@ impl Packed {
     }
 }
 
-/// Writes the message of a result.
 fn message(warning: &str, out: &mut Vec<u8>) {
     text("messages", out);
     array(1, out);

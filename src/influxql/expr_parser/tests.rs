@@ -115,7 +115,6 @@ fn errors_are_those_of_1x() {
     assert_eq!(error, Err("unable to parse number at line 1, char 1".to_owned()));
 }
 
-/// Returns the height of the tree.
 fn height(expr: &Expr) -> usize {
     1 + match expr {
         Expr::Binary { left, right, .. } => height(left).max(height(right)),

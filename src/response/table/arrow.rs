@@ -134,7 +134,6 @@ fn field(column: &TableColumn, zone: Option<&str>) -> Field {
     Field::new(&column.name, data_type, is_nullable).with_metadata(metadata.into_iter().collect())
 }
 
-/// The builder for a column of the current batch.
 enum Builder {
     Text(StringBuilder),
     Times(TimestampNanosecondBuilder),
