@@ -57,9 +57,10 @@ pub enum Expr {
     DurationLiteral(i64),
     /// `true` or `false`.
     BooleanLiteral(bool),
-    /// A time in nanoseconds. Only constant folding creates this variant, not the parser.
+    /// A time in nanoseconds. The parser never creates this variant. The query compiler replaces
+    /// `now()` and time strings with it.
     TimeLiteral(i64),
-    /// A missing value. Only constant folding creates this variant, not the parser.
+    /// A missing value. Parsed expressions never contain it.
     NilLiteral,
 }
 

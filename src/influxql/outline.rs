@@ -3,7 +3,7 @@
 //! The tokens are those that the parser read, so a `/` starts a regex here exactly if it does so on
 //! the server. After a syntax error, the lexer alone supplies the tokens. Code that highlights,
 //! completes or rewrites a text uses this outline, and so does the check whether a text may run
-//! without confirmation.
+//! automatically.
 
 use std::ops::Range;
 
