@@ -1,4 +1,4 @@
-//! Runs one call over one group: its values go through its transformations and its LIMIT.
+//! Runs one call over one group: applies its transformations and its LIMIT to the values.
 
 use super::error::QueryError;
 use super::operators::gather::GatherRun;
@@ -10,25 +10,25 @@ use super::transforms::{Finish, Piece, Transform, Transformation};
 use super::work::Work;
 use crate::admission::QueryRoom;
 
-/// A call whose values come from rows, in progress.
+/// The state of a call that computes its values from rows or partial states.
 #[derive(Debug)]
 pub(super) struct CallRun {
     streams: Vec<Box<dyn Transformation>>,
     pub(super) limiter: Limiter,
     /// The current window of a function that needs all its values.
     pub(super) gathered: GatherRun,
-    /// The values so far.
+    /// The values computed so far.
     pub(super) series: Option<CallSeries>,
-    /// The transformations that have returned their last values.
+    /// The number of transformations that have returned their last values.
     finished_streams: usize,
-    /// The last values of the transformation before.
+    /// The last values of the previous transformation.
     left: Option<Piece>,
     /// The output of the current transformation for `left`.
     through: Option<Piece>,
 }
 
 impl CallRun {
-    /// Starts a call without values. `room` counts its memory.
+    /// Creates a call without values. `room` counts the call's memory.
     pub(super) fn new(plan: &CallPlan, limiter: Limiter, room: &QueryRoom) -> Self {
         Self {
             streams: plan.transforms.iter().map(Transform::start).collect(),
@@ -49,7 +49,8 @@ impl CallRun {
         self.keep(piece);
     }
 
-    /// Takes the last values of the transformations. Returns `false` if it must pause first.
+    /// Collects the last values of the transformations. Returns `false` if the call must pause
+    /// first.
     ///
     /// # Errors
     /// The errors of [`Transformation::finish`].
@@ -58,7 +59,7 @@ impl CallRun {
             if let Some(piece) = self.left.take() {
                 self.through = Some(stream.push(&piece));
             }
-            // Only functions that return nothing before the end have something left then.
+            // Only functions that return their values at the end still have values here.
             self.left = match stream.finish(work)? {
                 Finish::Pause => return Ok(false),
                 Finish::Nothing => self.through.take(),
@@ -72,7 +73,7 @@ impl CallRun {
         Ok(true)
     }
 
-    /// Adds to the values of the call.
+    /// Appends values to the call, within its LIMIT.
     fn keep(&mut self, piece: Piece) {
         let (from, to) = self.limiter.take(piece.times_ns.len());
         let (times_ns, values) = (piece.times_ns, Column::full(piece.values));

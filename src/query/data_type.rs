@@ -1,23 +1,17 @@
-//! Names the types that names and expressions of a statement have.
+//! Defines the types of names and expressions in a statement.
 
 use crate::model::value::FieldType;
 
-/// What a name is. Ordered as 1.x orders types of one name in several sources: the greater wins.
+/// The type of a name. If several sources have the name, the greatest type wins, as in 1.x.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum DataType {
-    /// Nothing of that name.
+    /// No source has the name.
     Unknown,
-    /// A tag.
     Tag,
-    /// A field.
     Boolean,
-    /// A field.
     String,
-    /// A field.
     Unsigned,
-    /// A field.
     Integer,
-    /// A field.
     Float,
 }
 
@@ -34,7 +28,7 @@ impl From<FieldType> for DataType {
 }
 
 impl DataType {
-    /// The type of the values, if it is a field.
+    /// Returns the type of the field values; `None` for tags and unknown names.
     pub(crate) fn field_type(self) -> Option<FieldType> {
         Some(match self {
             Self::Float => FieldType::Float,
@@ -46,7 +40,7 @@ impl DataType {
         })
     }
 
-    /// 1.x's word for it.
+    /// Returns 1.x's word for the type.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Unknown => "unknown",

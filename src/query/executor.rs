@@ -1,4 +1,4 @@
-//! Turns pages of many shards into the rows of a statement, and asks for the pages that it needs.
+//! Merges the pages of many shards into the rows of a statement, and requests the pages it needs.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -16,20 +16,20 @@ use crate::scan::page::ScanPage;
 
 pub use super::stream::{StreamId, StreamNeed};
 
-/// What the executor wants or has.
+/// The result of one step of the executor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExecStep {
-    /// Supply all of these (in any order), then call `next` again.
+    /// The executor needs these pages. Supply all of them in any order, then call `next` again.
     Need(Vec<StreamNeed>),
     /// The next rows.
     Chunk(SeriesChunk),
-    /// Much was merged: let others have a turn, then call `next` again.
+    /// The work of the turn is done. Let other requests run, then call `next` again.
     Pause,
-    /// There are no more rows.
+    /// The statement has no more rows.
     Done,
 }
 
-/// The streams of one measurement, by feed.
+/// The streams of one measurement, grouped by feed.
 #[derive(Debug)]
 struct InputRun {
     /// Position in the node's inputs.
@@ -37,36 +37,40 @@ struct InputRun {
     feeds: Vec<Vec<Stream>>,
 }
 
-/// Executes one plan. Memory: one slice per scan of the current measurement, the windows of the
-/// current group, and the first slices of `STREAMS_AHEAD_MAX` scans after it.
+/// Executes one plan.
+///
+/// The executor holds in memory:
+/// - one slice of each scan of the current measurement,
+/// - the windows of the current group,
+/// - the first slices of `STREAMS_AHEAD_MAX` scans of the following measurements.
 #[derive(Debug)]
 pub struct Executor {
     scans: Rc<[PlannedScan]>,
     node: SelectNode,
     room: QueryRoom,
     work: Work,
-    /// Subqueries that are not through, by their position in the node; the first one runs.
+    /// The unfinished subqueries with their position in the node. The first one runs.
     pending: VecDeque<(usize, Self)>,
-    /// What the node's subqueries answered.
+    /// The results of the node's subqueries.
     derived: Vec<Derived>,
-    /// The current measurement first.
+    /// The remaining measurements. The first one is the current measurement.
     inputs: VecDeque<InputRun>,
     group: Option<GroupRun>,
-    /// Series of the current measurement so far.
+    /// The number of series of the current measurement so far.
     series: u64,
     ready: VecDeque<SeriesChunk>,
 }
 
-/// Whether a need is met where the statement runs.
+/// The result of supplying needs from subqueries instead of shards.
 enum Local {
     Met,
-    /// Pages of shards.
+    /// The remaining needs, which only shards can supply.
     Need(Vec<StreamNeed>),
     Pause,
 }
 
 impl Local {
-    /// What the executor returns; `None`: it continues.
+    /// Returns the executor's step; `None` if the executor continues.
     fn step(self) -> Option<ExecStep> {
         match self {
             Self::Met => None,
@@ -77,13 +81,14 @@ impl Local {
 }
 
 impl Executor {
-    /// Starts `plan`; `shards[i]` is how many shards scan `i` of the plan touches (0: none, it
-    /// then has no rows). What it holds is counted in `room`, and its work in `work`.
+    /// Starts `plan`. `shards[i]` is the number of shards that scan `i` of the plan reads; a scan
+    /// of 0 shards has no rows. `room` counts the executor's memory, and `work` its work.
     pub fn new(plan: Plan, shards: &[u32], (room, work): (&QueryRoom, &Work)) -> Self {
         Self::in_batches(plan, shards, (room, work), BATCH_BYTES)
     }
 
-    /// The same with batches of `batch_bytes` between a subquery and the statement around it.
+    /// Starts `plan` like [`Self::new`], with batches of `batch_bytes` between a subquery and its
+    /// outer statement.
     pub fn in_batches(
         plan: Plan,
         shards: &[u32],
@@ -137,10 +142,10 @@ impl Executor {
         Self { scans, node, room, work, pending, derived, inputs, group, series, ready }
     }
 
-    /// The next step. Call again after supplying what a [`ExecStep::Need`] asked for.
+    /// Returns the next step. After an [`ExecStep::Need`], supply its pages before the next call.
     ///
     /// # Errors
-    /// [`QueryError`]; the executor is then of no further use.
+    /// [`QueryError`]; the executor cannot be used after an error.
     #[expect(clippy::should_implement_trait, reason = "a step is not an item of an iterator")]
     pub fn next(&mut self) -> Result<ExecStep, QueryError> {
         while !self.pending.is_empty() && !self.is_streamed() {
@@ -170,7 +175,7 @@ impl Executor {
                     }
                 }
                 GroupProgress::Chunk(chunk) => self.show(chunk),
-                // The work of the turn is done: the next round pauses.
+                // The work of the turn is done: the next iteration of the loop pauses.
                 GroupProgress::Pause => {}
                 GroupProgress::End => {
                     self.ready.extend(group.take_held());
@@ -180,7 +185,7 @@ impl Executor {
         }
     }
 
-    /// Lets the first subquery take a step.
+    /// Runs one step of the first unfinished subquery.
     fn advance_subquery(&mut self) -> Result<Local, QueryError> {
         let Some((index, subquery)) = self.pending.front_mut() else { return Ok(Local::Met) };
         let derived = self.derived.get_mut(*index);
@@ -200,15 +205,15 @@ impl Executor {
         Ok(Local::Met)
     }
 
-    /// Whether the only subquery's rows are handed on as they come.
+    /// Whether the node reads its only subquery's rows while the subquery runs.
     fn is_streamed(&self) -> bool {
         self.derived.first().is_some_and(Derived::is_streamed)
     }
 
-    /// Hands in the page that a [`StreamNeed`] asked for.
+    /// Supplies the page that a [`StreamNeed`] requested.
     ///
     /// # Errors
-    /// [`QueryError::Page`] when it holds something else than was asked for.
+    /// [`QueryError::Page`] if the page does not fit the request.
     pub fn supply(&mut self, stream: StreamId, page: ScanPage) -> Result<(), QueryError> {
         match self.pending.front_mut() {
             Some((_, subquery)) => subquery.supply(stream, page),
@@ -224,7 +229,7 @@ impl Executor {
         }
     }
 
-    /// Supplies what subqueries can answer; returns the rest.
+    /// Supplies the needs that read subqueries; returns the other needs.
     fn answer_locally(&mut self, needs: Vec<StreamNeed>) -> Result<Local, QueryError> {
         let mut remote = Vec::new();
         let scans = Rc::clone(&self.scans);
@@ -255,8 +260,8 @@ impl Executor {
         Ok(if remote.is_empty() { Local::Met } else { Local::Need(remote) })
     }
 
-    /// Starts the next group of the current measurement, or the next measurement. Returns
-    /// the pages that are needed first.
+    /// Starts the next group of the current measurement, or the next measurement. Returns the pages
+    /// that the executor needs first.
     fn begin_group(&mut self) -> Vec<StreamNeed> {
         if self.is_beyond() {
             self.end_measurement();
@@ -283,16 +288,17 @@ impl Executor {
         Vec::new()
     }
 
-    /// Goes on to the next measurement, whatever the current one still has.
+    /// Continues with the next measurement. Skips the remaining series of the current measurement.
     fn end_measurement(&mut self) {
         self.inputs.pop_front();
         self.series = 0;
     }
 
-    /// What the current measurement misses, and the first pages of some streams after it.
+    /// Returns the missing pages of the current measurement, and the first pages of some streams of
+    /// the following measurements.
     fn first_needs(&self) -> Vec<StreamNeed> {
         let mut needs = Vec::new();
-        // What is handed on as it comes, comes one measurement after the other.
+        // Measurements of a streamed subquery arrive one after the other, so none is read ahead.
         let mut ahead = if self.is_streamed() { STREAMS_AHEAD_MAX } else { 0 };
         for (index, run) in self.inputs.iter().enumerate() {
             for stream in run.feeds.iter().flatten() {
@@ -309,15 +315,15 @@ impl Executor {
         needs
     }
 
-    /// Whether SLIMIT hides every further series of the measurement. As in 1.x, SOFFSET alone
-    /// hides them all (`LimitTagSets`).
+    /// Whether SLIMIT hides all remaining series of the measurement. As in 1.x, SOFFSET without
+    /// SLIMIT hides every series (`LimitTagSets`).
     fn is_beyond(&self) -> bool {
         let node = &self.node;
         let limited = node.slimit > 0 || node.soffset > 0;
         limited && self.series >= node.soffset.saturating_add(node.slimit)
     }
 
-    /// Shows a chunk unless SOFFSET hides its series.
+    /// Adds a chunk to the result unless SOFFSET hides its series.
     fn show(&mut self, chunk: SeriesChunk) {
         if self.series > self.node.soffset
             && let Some(group) = &mut self.group

@@ -1,4 +1,4 @@
-//! Turns the rows or partial states of one group of one measurement into chunks of the result.
+//! Merges the rows or partial states of one group of one measurement into chunks of the result.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -22,38 +22,38 @@ use crate::admission::{Held, QueryRoom};
 use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::model::value::FieldValue;
 
-/// What a step of a group comes to.
+/// The result of one step of a group.
 #[derive(Debug)]
 pub(crate) enum GroupProgress {
-    /// Pages are needed.
+    /// The group needs these pages.
     Need(Vec<StreamNeed>),
-    /// Rows.
+    /// The next rows.
     Chunk(SeriesChunk),
-    /// Much was merged: others have a turn before it goes on.
+    /// The work of the turn is done: other requests run before the group continues.
     Pause,
-    /// The group is through.
+    /// The group is complete.
     End,
 }
 
-/// What a feed of the group is doing.
+/// The state of one feed of the group.
 #[derive(Debug)]
 enum FeedRun {
-    /// Collecting partial states.
+    /// The feed collects partial states.
     Partials(PartialMerge),
-    /// Reading rows, and the rows that no call has read yet.
+    /// The feed reads rows. Also contains the rows that no call has read yet.
     Rows(RowMerge, Option<Unread>),
-    /// All pages are in: the calls that are not finished.
+    /// All pages have arrived. Contains the unfinished calls.
     Finishing(VecDeque<FinishingCall>),
-    /// Through.
+    /// The feed is complete.
     Done,
 }
 
-/// A call whose pages are all in.
+/// A call whose pages have all arrived.
 #[derive(Debug)]
 struct FinishingCall {
     /// Position in the node's calls.
     call: usize,
-    /// Its values, if they come from partial states.
+    /// The values, if partial states supply them.
     merged: Option<CallSeries>,
     is_settled: bool,
 }
@@ -64,7 +64,7 @@ impl FinishingCall {
     }
 }
 
-/// A group in progress.
+/// The state of one group.
 #[derive(Debug)]
 pub(crate) struct GroupRun {
     input: usize,
@@ -72,17 +72,17 @@ pub(crate) struct GroupRun {
     tags: Rc<[(String, String)]>,
     feeds: Vec<FeedRun>,
     calls: Vec<CallRun>,
-    /// LIMIT of a raw query.
+    /// The LIMIT of a raw query.
     limiter: Limiter,
-    /// Rows of a raw query before.
+    /// The `fill()` state of a raw query, with the values of earlier rows.
     filled: RowFill,
     held: Option<SeriesChunk>,
-    /// Rows that are evaluated next: calls, then slots.
+    /// The rows to evaluate next: the columns of the calls, then the slots.
     unread: Option<Unread>,
     work: Work,
-    /// What the windows of its calls take.
+    /// The memory of the calls' windows.
     windows: Held,
-    /// For each call what stands where only others have a value.
+    /// For each call, the value in rows in which only other calls have a value.
     missing: Vec<Option<FieldValue>>,
 }
 
@@ -117,7 +117,8 @@ impl GroupRun {
         }
     }
 
-    /// Keeps `chunk` until it is known whether more rows follow; returns the one kept before.
+    /// Holds `chunk` until the group knows whether more rows follow. Returns the previously held
+    /// chunk.
     pub(crate) fn hold(&mut self, chunk: SeriesChunk) -> Option<SeriesChunk> {
         let mut before = self.held.replace(chunk);
         if let Some(before) = &mut before {
@@ -126,12 +127,12 @@ impl GroupRun {
         before
     }
 
-    /// The last chunk.
+    /// Returns the last chunk.
     pub(crate) fn take_held(&mut self) -> Option<SeriesChunk> {
         self.held.take()
     }
 
-    /// Continues as far as the pages at hand allow, or until the work of the turn is done.
+    /// Continues until the group needs pages, has rows, or has done the work of the turn.
     ///
     /// # Errors
     /// [`QueryError`]
@@ -165,11 +166,11 @@ impl GroupRun {
         if !needs.is_empty() {
             return Ok(GroupProgress::Need(needs));
         }
-        // Every feed is through: what has not been shown as it came is shown now, once.
+        // Every feed is complete: return the rows that were not returned while the feeds ran.
         Ok(self.finish(node).map_or(GroupProgress::End, GroupProgress::Chunk))
     }
 
-    /// Runs one feed until it needs pages, has rows to show or is through.
+    /// Runs one feed until it needs pages, has rows or is complete.
     fn advance_feed(
         &mut self,
         node: &SelectNode,
@@ -226,7 +227,7 @@ impl GroupRun {
         }
     }
 
-    /// Finishes the calls of a feed whose pages are all in.
+    /// Finishes the calls of a feed whose pages have all arrived.
     fn finish_calls(
         &mut self,
         node: &SelectNode,
@@ -253,7 +254,8 @@ impl GroupRun {
         Ok(GroupProgress::End)
     }
 
-    /// Rows of a feed: shown at once if nothing else has to be waited for, else kept.
+    /// Processes rows of a feed. Returns them at once if they depend on no other feed, else keeps
+    /// them.
     fn rows(
         &mut self,
         node: &SelectNode,
@@ -297,7 +299,7 @@ impl GroupRun {
         Ok(None)
     }
 
-    /// The values of a call that needs all values of a window.
+    /// Returns the values of a call that needs all values of a window.
     fn finish_gathered(&mut self, node: &SelectNode, index: usize) -> Option<CallSeries> {
         let (plan, call) = (node.calls.get(index)?, self.calls.get_mut(index)?);
         match &plan.base {
@@ -324,7 +326,7 @@ impl GroupRun {
         self.next_chunk(node)
     }
 
-    /// The windows or points of a merged call: filled, transformed and limited.
+    /// Fills, transforms and limits the windows or points of a merged call.
     fn settle(
         &mut self,
         node: &SelectNode,
@@ -357,13 +359,13 @@ impl GroupRun {
         Ok(())
     }
 
-    /// What is left to show when every feed is through.
+    /// Returns the remaining rows after every feed is complete.
     fn finish(&mut self, node: &SelectNode) -> Option<SeriesChunk> {
         if node.calls.is_empty() { None } else { self.joined(node) }
     }
 
-    /// Joins what the calls have come to, but for the points of a time of which the next rows may
-    /// bring more: equal times are paired in order.
+    /// Joins the calls' values except the points at `last_ns`. The next rows may contain more
+    /// points of that time, and the join pairs points of equal time in order.
     fn joined_but(&mut self, node: &SelectNode, last_ns: Option<i64>) -> Option<SeriesChunk> {
         let some = |series: CallSeries| Some(series).filter(|series| !series.times_ns.is_empty());
         let mut open = Vec::with_capacity(self.calls.len());
@@ -385,7 +387,7 @@ impl GroupRun {
         chunk
     }
 
-    /// Joins what the calls have come to, and forgets it.
+    /// Joins the calls' values and removes them from the calls.
     fn joined(&mut self, node: &SelectNode) -> Option<SeriesChunk> {
         let mut series: Vec<Option<CallSeries>> =
             self.calls.iter_mut().map(|call| call.series.take()).collect();
@@ -410,7 +412,7 @@ impl GroupRun {
         self.next_chunk(node)
     }
 
-    /// The next rows that are evaluated.
+    /// Evaluates the next rows.
     fn next_chunk(&mut self, node: &SelectNode) -> Option<SeriesChunk> {
         let part = Unread::next(&mut self.unread, node.row_work, &self.work)?;
         Some(self.chunk(node, part.times_ns, &part.slots))
@@ -430,7 +432,7 @@ impl GroupRun {
                 (None, Some(number), Scalar::Column(index)) if node.has_type(*index) => {
                     ResultColumn::Values(Column::full(scalar::repeat(number, rows)))
                 }
-                // 1.x fills nothing of a name that it does not know.
+                // 1.x does not fill a column with an unknown name.
                 (None, ..) => ResultColumn::Null,
             }
         });
@@ -448,7 +450,7 @@ impl GroupRun {
     }
 }
 
-/// The range of a call: the node's, with the window before it where the call wants that.
+/// Returns the time range of a call. It includes the previous window if the call needs that window.
 fn extended(node: &SelectNode, plan: &CallPlan) -> crate::model::time::TimeRange {
     let mut range = node.range;
     if let (true, Some(window)) = (plan.extended, &node.window) {

@@ -4,7 +4,7 @@ use super::result::{Column, Values};
 use crate::influxql::ast::Expr;
 use crate::model::value::FieldValue;
 
-/// Functions of one argument.
+/// A function with one argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unary {
     Abs,
@@ -24,7 +24,7 @@ pub(crate) enum Unary {
     Sqrt,
 }
 
-/// Functions of two arguments.
+/// A function with two arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Binary {
     Log,
@@ -35,13 +35,11 @@ pub(crate) enum Binary {
 /// A mathematical function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MathFunction {
-    /// Of one argument.
     Unary(Unary),
-    /// Of two arguments.
     Binary(Binary),
 }
 
-/// The value of a call whose arguments are all numbers; `None` for any other.
+/// Evaluates a call whose arguments are all number literals; returns `None` for other arguments.
 pub(crate) fn fold_literals(function: MathFunction, args: &[Expr]) -> Option<Expr> {
     let value = |arg: &Expr| match arg {
         Expr::NumberLiteral(value) => Some(FieldValue::Float(*value)),
@@ -64,7 +62,7 @@ pub(crate) fn fold_literals(function: MathFunction, args: &[Expr]) -> Option<Exp
     })
 }
 
-/// A number as a float; `None` for strings and booleans.
+/// Converts a number to a float; returns `None` for strings and booleans.
 pub(crate) fn number(value: &FieldValue) -> Option<f64> {
     match value {
         FieldValue::Float(value) => Some(*value),
@@ -75,7 +73,7 @@ pub(crate) fn number(value: &FieldValue) -> Option<f64> {
 }
 
 impl Unary {
-    /// Whether integers stay integers.
+    /// Whether the function of an integer is an integer.
     fn keeps_type(self) -> bool {
         matches!(self, Self::Abs | Self::Ceil | Self::Floor | Self::Round)
     }
@@ -85,7 +83,7 @@ impl Unary {
             Self::Abs => x.abs(),
             Self::Ceil => x.ceil(),
             Self::Floor => x.floor(),
-            // Rust rounds half away from zero, as Go's math.Round.
+            // Rust rounds half away from zero, like Go's `math.Round`.
             Self::Round => x.round(),
             Self::Sin => x.sin(),
             Self::Cos => x.cos(),
@@ -111,7 +109,7 @@ impl Unary {
         })
     }
 
-    /// Applies to every value; `None` for strings and booleans, which have no result.
+    /// Applies the function to every value; returns `None` for strings and booleans.
     pub(crate) fn column(self, column: &Column) -> Option<Column> {
         let values = match &column.values {
             Values::Integer(values) if self == Self::Abs => {
@@ -125,7 +123,7 @@ impl Unary {
 }
 
 impl Binary {
-    /// Applies to one pair.
+    /// Applies the function to one pair of values.
     pub(crate) fn apply(self, x: f64, y: f64) -> f64 {
         match self {
             Self::Log => x.ln() / y.ln(),
@@ -135,7 +133,7 @@ impl Binary {
     }
 }
 
-/// Numbers as floats; `None` for strings and booleans.
+/// Converts numbers to floats; returns `None` for strings and booleans.
 pub(crate) fn floats(values: &Values) -> Option<Vec<f64>> {
     match values {
         Values::Float(values) => Some(values.clone()),

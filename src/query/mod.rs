@@ -1,11 +1,13 @@
-//! Turns a statement into its answer: it plans, says what to ask the shards for, merges their pages
-//! and finishes the result.
+//! Plans and executes the statements that read. This module does no I/O, reads no clock and knows
+//! nothing about objects. The route chooses the shards of each scan.
 //!
-//! For SELECT: [`source::sources`] says which policies' schemas are needed, [`compile::compile`]
-//! checks the statement and lowers it to scans, [`executor::Executor`] asks for pages of those
-//! scans (from however many shards each one touches) and yields the result piece by piece.
-//! For SHOW: [`metadata`], in the same three steps. Nothing here does I/O, reads a clock or knows
-//! about objects; which shards a scan touches is the route's business.
+//! A SELECT has three steps:
+//! - [`source::sources`] lists the policies whose schemas the statement needs.
+//! - [`compile::compile`] checks the statement and lowers it to scans.
+//! - [`executor::Executor`] requests the pages of these scans from any number of shards, and
+//!   returns the result in chunks.
+//!
+//! A SHOW statement has the same three steps, in [`metadata`].
 
 mod call_run;
 pub mod compile;

@@ -1,5 +1,5 @@
-//! Describes what a SELECT was compiled to: scans for the shards, and what to make of their
-//! answers.
+//! Describes a compiled SELECT: the scans that shards execute, and the operators over their
+//! results.
 
 use std::rc::Rc;
 
@@ -16,18 +16,18 @@ use crate::model::value::{FieldType, FieldValue};
 use crate::scan::gathered::GatheredFunction;
 use crate::scan::request::{AggregateFunction, ScanRequest, Window};
 
-/// A statement ready to be executed.
+/// A statement that is ready for execution.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// What to ask. Every shard that the policy has inside `request.time` is to be asked.
+    /// The scans. Each scan goes to every shard of its policy with data inside `request.time`.
     pub scans: Vec<PlannedScan>,
-    /// INTO: where the rows are to be written instead of shown.
+    /// The target of INTO, which receives the rows; `None` if the caller receives them.
     pub into: Option<Target>,
     pub(crate) root: SelectNode,
 }
 
 impl Plan {
-    /// What every row of its answer consists of.
+    /// Returns the columns of the result.
     pub fn result_columns(&self) -> ResultColumns {
         let node = &self.root;
         let kind = |data_type: &DataType| match data_type.field_type() {
@@ -44,21 +44,21 @@ impl Plan {
     }
 }
 
-/// One measurement of one policy, to be scanned on each of its shards.
+/// A scan of one measurement of one policy, on each of its shards.
 #[derive(Clone, Debug)]
 pub struct PlannedScan {
-    /// Whose shards to ask.
+    /// The policy whose shards execute the scan.
     pub source: SourceName,
     /// The measurement's name.
     pub measurement: String,
-    /// What to ask, without a resume key.
+    /// The request, without a resume key.
     pub request: ScanRequest,
-    /// A subquery of the statement that the scan belongs to: no shard is asked then.
+    /// The position of the subquery that the scan reads; `None` if the scan reads shards.
     pub(crate) subquery: Option<usize>,
 }
 
 impl PlannedScan {
-    /// Whether shards are asked; else a subquery's answer is scanned where the statement runs.
+    /// Whether the scan reads shards. Otherwise it reads the rows of a subquery.
     pub fn asks_shards(&self) -> bool {
         self.subquery.is_none()
     }
@@ -67,68 +67,69 @@ impl PlannedScan {
 /// One SELECT: the statement itself or a subquery.
 #[derive(Clone, Debug)]
 pub(crate) struct SelectNode {
-    /// Names of the columns, time first.
+    /// The names of the columns. The first column is the time.
     pub(crate) columns: Rc<[String]>,
-    /// What the columns after time are.
+    /// The types of the columns after the time.
     pub(crate) column_types: Rc<[DataType]>,
-    /// tz(): the zone's name.
+    /// The name of the zone in `tz()`.
     pub(crate) zone_name: Option<Rc<str>>,
-    /// The columns after time, over the calls' values and then the slots.
+    /// The expressions of the columns after the time. Their inputs are the calls' values, followed
+    /// by the slots.
     pub(crate) outputs: Vec<Scalar>,
-    /// The work of evaluating one row: the nodes of all outputs.
+    /// The work of evaluating one row: the number of nodes in all outputs.
     pub(crate) row_work: usize,
-    /// Keys of GROUP BY, ascending.
+    /// The keys of GROUP BY, ascending.
     pub(crate) group_keys: Rc<[String]>,
-    /// Latest first, and series in descending order.
+    /// Whether rows have descending times, and series descending keys.
     pub(crate) descending: bool,
-    /// Rows of each series; 0 is no limit.
+    /// The maximum number of rows of each series; 0 is no limit.
     pub(crate) limit: u64,
-    /// Rows of each series to skip.
+    /// The number of rows of each series to skip.
     pub(crate) offset: u64,
-    /// Series of each measurement; 0 is no limit.
+    /// The maximum number of series of each measurement; 0 is no limit.
     pub(crate) slimit: u64,
-    /// Series of each measurement to skip.
+    /// The number of series of each measurement to skip.
     pub(crate) soffset: u64,
-    /// Times selected.
+    /// The selected time range.
     pub(crate) range: TimeRange,
-    /// What is read at most where the window before the range is wanted too.
+    /// The widest time range that scans may read, including the window before the range.
     pub(crate) floor: TimeRange,
-    /// What stands for missing strings and booleans with `fill(number)`, as written.
+    /// The number in `fill(number)`, as written. It replaces missing strings and booleans.
     pub(crate) fill_number: Option<FieldValue>,
-    /// GROUP BY time().
+    /// The windows of GROUP BY time().
     pub(crate) window: Option<Window>,
-    /// `BUCKETS_PER_QUERY_MAX` as set.
+    /// The configured `BUCKETS_PER_QUERY_MAX`.
     pub(crate) buckets_max: u64,
-    /// tz(): clock changes, for printing.
+    /// The clock changes of `tz()`, for printing times.
     pub(crate) zone: Rc<[(i64, i64)]>,
-    /// Fields and tags that are used.
+    /// The fields and tags that the statement reads.
     pub(crate) slots: Vec<Slot>,
     /// The calls; empty for a raw query.
     pub(crate) calls: Vec<CallPlan>,
-    /// The sole call is a selector that keeps the time of its point.
+    /// Whether the only call is a selector that keeps the time of its point.
     pub(crate) keeps_point_time: bool,
-    /// Its rows come series by series, in ascending order of theirs whatever the direction: points
-    /// that a selector chose over the whole range, or such rows of its only source.
+    /// Whether the rows come series by series, with ascending keys for either direction. This is
+    /// true for points that a selector chose over the whole range, and for a single subquery with
+    /// such rows.
     pub(crate) in_order_of_series: bool,
-    /// `fill(previous)`: a call without a value keeps its last one.
+    /// Whether a call without a value repeats its last value (`fill(previous)`).
     pub(crate) carries: bool,
-    /// What is asked of each input. Raw queries have one, of rows.
+    /// The scans of each input. A raw query has one feed, of rows.
     pub(crate) feeds: Vec<Feed>,
-    /// One per measurement, in the order of the result.
+    /// The measurements, in the order of the result.
     pub(crate) inputs: Vec<Input>,
-    /// The subqueries that it reads.
+    /// The subqueries in FROM.
     pub(crate) subqueries: Vec<Rc<Subquery>>,
 }
 
-/// A subquery and what the statement around it sees of its answer.
+/// A subquery and the fields that its outer statement can read.
 #[derive(Clone, Debug)]
 pub(crate) struct Subquery {
     pub(crate) node: SelectNode,
-    /// What can be read.
     pub(crate) fields: Vec<DerivedField>,
 }
 
-/// A column of a subquery's answer, read as a field.
+/// A column of a subquery's result, which the outer statement reads as a field.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct DerivedField {
     pub(crate) id: ColumnId,
@@ -136,7 +137,7 @@ pub(crate) struct DerivedField {
     pub(crate) from: DerivedFrom,
 }
 
-/// Where the values stand.
+/// The position of a derived field's values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DerivedFrom {
     /// Position in the chunk's columns.
@@ -145,38 +146,38 @@ pub(crate) enum DerivedFrom {
     Key(usize),
 }
 
-/// A field or tag by name.
+/// A field or tag that the statement reads.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Slot {
-    /// Its key.
+    /// The key of the field or tag.
     pub(crate) name: String,
-    /// What it is over all sources, or is converted to.
+    /// The type over all sources, or the type after a conversion.
     pub(crate) data_type: DataType,
 }
 
-/// One call that is not a mathematical function.
+/// A call that is not a mathematical function.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CallPlan {
-    /// What is computed first.
+    /// The first computation of the call.
     pub(crate) base: CallBase,
-    /// Over which slot.
+    /// The slot that the call reads.
     pub(crate) slot: usize,
-    /// How empty windows of the base are filled; `None`: they are left out.
+    /// The filling of empty windows; `None` if the result omits them.
     pub(crate) fill: Option<FillPlan>,
-    /// What a missing value is when calls are joined on time (`fill(number)`).
+    /// The value in rows in which only other calls have a value (`fill(number)`).
     pub(crate) missing: Option<FieldValue>,
-    /// What is then done with the stream of values, innermost first.
+    /// The transformations of the values, innermost first.
     pub(crate) transforms: Vec<Transform>,
-    /// Slots taken from the selected point.
+    /// The slots whose values come from the selected point.
     pub(crate) beside: Vec<usize>,
-    /// The window before the range is wanted too.
+    /// Whether the call also reads the window before the range.
     pub(crate) extended: bool,
-    /// It has no values, whatever it reads.
+    /// Whether the call never has values.
     pub(crate) silent: bool,
 }
 
 impl CallPlan {
-    /// `base` over a slot, with nothing done to it.
+    /// Creates a call of `base` over a slot, without transformations.
     pub(crate) fn new(base: CallBase, slot: usize) -> Self {
         Self {
             base,
@@ -191,34 +192,34 @@ impl CallPlan {
     }
 }
 
-/// What a call computes before any transformation.
+/// The computation of a call before its transformations.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum CallBase {
-    /// Merged from the shards' partial states.
+    /// Merges the shards' partial states.
     Merge(AggregateFunction),
-    /// From all values of each window at once.
+    /// Computes a function from all values of each window at once.
     Gather(GatherPlan),
-    /// Nothing: the values of the field itself.
+    /// Passes on the values of the field.
     Values,
 }
 
-/// A function, and what is done with its answer.
+/// A function of all values of a window, and the use of its result.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct GatherPlan {
-    /// Which function.
+    /// The function.
     pub(crate) function: GatheredFunction,
-    /// Only how many rows it answers with: `count(distinct(x))`.
+    /// Whether the call counts the function's rows, as in `count(distinct(x))`.
     pub(crate) counted: bool,
-    /// Slots of the tag arguments of `top` and `bottom`, if there are arguments at all: one that
-    /// is a field is like a tag that no series has (1.x groups by it).
+    /// The slots of the tag arguments of `top` and `bottom`; `None` without such arguments. An
+    /// argument that is a field has no slot: 1.x groups by it like by a tag that no series has.
     pub(crate) tags: Option<Vec<usize>>,
-    /// For `sample`: the slots of all tags, which say what series a row is of, and a hash of each
-    /// tag's name.
+    /// For `sample`: the slots of all tags, which identify a row's series, and a hash of each tag's
+    /// name.
     pub(crate) series: Vec<(usize, u64)>,
 }
 
 impl GatherPlan {
-    /// Whether rows keep the time of their points whatever the windows.
+    /// Whether rows keep the time of their points even with windows.
     pub(crate) fn keeps_times(&self) -> bool {
         matches!(
             self.function,
@@ -229,18 +230,17 @@ impl GatherPlan {
     }
 }
 
-/// A kind of scan that each input is asked for.
+/// A kind of scan over each input.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Feed {
-    /// Of rows or of partial states.
     pub(crate) kind: FeedKind,
-    /// Calls that it serves; empty for a raw query.
+    /// The calls that read the feed; empty for a raw query.
     pub(crate) calls: Vec<usize>,
-    /// The window before the range is included.
+    /// Whether the feed includes the window before the range.
     pub(crate) extended: bool,
 }
 
-/// What a feed brings.
+/// The content of a feed's pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FeedKind {
     /// Partial states.
@@ -252,53 +252,54 @@ pub(crate) enum FeedKind {
 /// One measurement.
 #[derive(Clone, Debug)]
 pub(crate) struct Input {
-    /// Its name.
+    /// The measurement's name.
     pub(crate) name: Rc<str>,
-    /// For each feed, the scans to merge.
+    /// The scans to merge, for each feed.
     pub(crate) feeds: Vec<Vec<Binding>>,
 }
 
-/// How the pages of a scan fit the node.
+/// The mapping from the pages of a scan to the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Binding {
     /// Position in [`Plan::scans`].
     pub(crate) scan: usize,
     /// For each group key, its position in the page's keys.
     pub(crate) key: Vec<Option<usize>>,
-    /// Rows: for each slot, where it stands in the page.
+    /// For each slot, its position in a page of rows.
     pub(crate) slots: Vec<SlotSource>,
-    /// Partial states: for each call of the page, in its order, which call of the node it is.
+    /// For each call in a page of partial states, in the page's order, the call of the node.
     pub(crate) calls: Vec<CallSource>,
 }
 
-/// Where a slot stands in a page of rows.
+/// The position of a slot in a page of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum SlotSource {
-    /// Among the fields.
+    /// Position in the page's fields.
     Field(usize),
-    /// Among the tags.
+    /// Position in the page's tags.
     Tag(usize),
-    /// The measurement has none of that name.
+    /// The measurement has no such field or tag.
     Missing,
 }
 
-/// Which call of the node a call of the page is.
+/// The mapping from a call in a page to a call of the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct CallSource {
     /// Position in [`SelectNode::calls`].
     pub(crate) call: usize,
-    /// For each of the call's beside slots, its position in the page's.
+    /// For each slot in the call's `beside`, its position in the page.
     pub(crate) beside: Vec<Option<usize>>,
 }
 
 impl SelectNode {
-    /// Whether what stands at `index`, calls before slots, has values of some type; a slot has.
+    /// Whether the input at `index` has a known type of values. The calls come first; slots always
+    /// have a type.
     pub(crate) fn has_type(&self, index: usize) -> bool {
         let slot = self.calls.get(index).and_then(|call| self.slots.get(call.slot));
         slot.is_none_or(|slot| slot.data_type.field_type().is_some())
     }
 
-    /// The time of a row that stands for the whole range: its lower bound, or the epoch.
+    /// Returns the time of a row over the whole range: the range's lower bound, or the epoch.
     pub(crate) fn whole_range_time_ns(&self) -> i64 {
         if self.range.start_ns <= MIN_TIME_NS { 0 } else { self.range.start_ns }
     }

@@ -1,4 +1,4 @@
-//! Describes what a statement answers with: typed columns of one series, piece by piece.
+//! Describes the result of a statement: chunks with the typed columns of one series.
 
 use std::rc::Rc;
 
@@ -6,77 +6,78 @@ pub use crate::batch::bitmap::Validity;
 pub use crate::batch::column::{Column, StringColumn, Values};
 use crate::model::value::FieldType;
 
-/// The next rows of one series. Several chunks in a row may belong to one series:
-/// all but the last of them have `partial` set.
+/// The next rows of one series. Several consecutive chunks may belong to one series: all of them
+/// except the last have `partial` set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeriesChunk {
-    /// Measurement; `None` where 1.x prints no name.
+    /// The measurement; `None` if 1.x prints no name.
     pub name: Option<Rc<str>>,
-    /// Group tags in order of their keys, "" where missing.
+    /// The group tags in the order of their keys, with "" for missing values.
     pub tags: Rc<[(String, String)]>,
-    /// Column names, as many as `values`.
+    /// The names of the columns in `values`.
     pub columns: Rc<[String]>,
-    /// The columns, each with `rows` rows.
+    /// The columns. Each column has `rows` rows.
     pub values: Vec<ResultColumn>,
-    /// Number of rows; may be 0 where 1.x prints a series without values.
+    /// The number of rows. It is 0 if 1.x prints a series without values.
     pub rows: usize,
-    /// More rows of this series follow.
+    /// Whether more rows of this series follow.
     pub partial: bool,
-    /// tz(): where times are printed in. From each time on (nanoseconds, ascending) local time is
-    /// UTC plus that many nanoseconds; empty is UTC.
+    /// The zone of printed times (`tz()`). After each time, local time is UTC plus the given shift.
+    /// Both are in nanoseconds, and the times ascend. An empty list is UTC.
     pub zone: Rc<[(i64, i64)]>,
 }
 
 /// One column of a result.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ResultColumn {
-    /// Times, nanoseconds. Never null.
+    /// Times, in nanoseconds. A time is never null.
     Time(Vec<i64>),
-    /// Values, null where invalid.
+    /// Values. An invalid value is null.
     Values(Column),
-    /// Values, and what stands where they are invalid: one value, perhaps of another type. 1.x
-    /// fills the strings and booleans beside a selector with the bare number of `fill(5)`.
+    /// Values, and a replacement for invalid values, which may have another type. For `fill(5)`,
+    /// 1.x puts the bare number into string and boolean columns next to a selector.
     Filled {
-        /// As in `Values`.
+        /// The values.
         column: Column,
-        /// One row.
+        /// The replacement: a column with one row.
         otherwise: Column,
     },
-    /// As many nulls as the chunk has rows: nothing is known of that name.
+    /// A null in every row: no source has the column's name.
     Null,
 }
 
-/// What every row of a SELECT consists of, known before there is a row.
+/// The columns of a SELECT, which are known before its first row.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ResultColumns {
-    /// Names of the columns as in every chunk, the time's first.
+    /// The names of the columns, as in every chunk. The first column is the time.
     pub names: Rc<[String]>,
-    /// What the columns after the time are.
+    /// The kinds of the columns after the time.
     pub kinds: Rc<[ColumnKind]>,
-    /// Keys of GROUP BY, ascending: those of every chunk's tags.
+    /// The keys of GROUP BY, ascending, as in every chunk's tags.
     pub group_keys: Rc<[String]>,
-    /// The zone of tz(), by its name in the IANA database.
+    /// The zone of `tz()`: a name in the IANA database.
     pub zone: Option<Rc<str>>,
 }
 
-/// What a column of a result is.
+/// The kind of a result column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ColumnKind {
-    /// Nothing has that name: it is null in every row.
+    /// No source has the column's name: every row is null.
     Unknown,
     /// A tag.
     Tag,
-    /// A field, or what was made of fields, of this type.
+    /// A field, or an expression of fields, with values of this type.
     Field(FieldType),
 }
 
 impl SeriesChunk {
-    /// Whether rows of its series follow behind its first `rows`, here or in the next chunk.
+    /// Whether more rows of the series follow the chunk's first `rows` rows, in this or the next
+    /// chunk.
     pub fn goes_on_after(&self, rows: usize) -> bool {
         self.partial || rows < self.rows
     }
 
-    /// Whose rows they are.
+    /// Returns the chunk's series without its rows.
     pub fn without_rows(&self) -> Self {
         Self {
             name: self.name.clone(),
@@ -89,7 +90,7 @@ impl SeriesChunk {
         }
     }
 
-    /// What its rows take.
+    /// Returns the size of the rows, in bytes.
     pub fn bytes(&self) -> usize {
         let of = |column: &ResultColumn| match column {
             ResultColumn::Time(times_ns) => 8 * times_ns.len(),
@@ -105,7 +106,7 @@ impl SeriesChunk {
         self.name == next.name && self.tags == next.tags && self.columns == next.columns
     }
 
-    /// The rows of a chunk of strings only.
+    /// Returns the rows of a chunk that contains only strings.
     pub fn strings(&self) -> Vec<Vec<String>> {
         let cell = |column: &ResultColumn, row| match column {
             ResultColumn::Values(Column { values: Values::String(texts), .. }) => {
@@ -116,7 +117,7 @@ impl SeriesChunk {
         (0..self.rows).map(|row| self.values.iter().map(|c| cell(c, row)).collect()).collect()
     }
 
-    /// A series of strings only, as SHOW statements answer: `rows[i]` has one string per column.
+    /// Creates a series of strings, for SHOW statements. Each row has one string per column.
     pub fn of_strings(name: Option<&str>, columns: &[&str], rows: &[Vec<String>]) -> Self {
         let values = (0..columns.len())
             .map(|column| {

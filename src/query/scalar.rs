@@ -1,8 +1,10 @@
 //! Evaluates expressions over the columns of a result, one column at a time.
 //!
-//! The rules are those of SELECT (`influxql.ValuerEval` with `IntegerFloatDivision`): a missing
-//! operand gives null, integers divide as floats, anything divided by zero is 0, even NaN, which is
-//! null once an expression is through.
+//! The rules are those of SELECT (`influxql.ValuerEval` with `IntegerFloatDivision`):
+//! - An operation with a missing operand returns null.
+//! - The quotient of integers is a float.
+//! - The quotient of any value and zero is 0, even for NaN.
+//! - A NaN in the result of the whole expression becomes null.
 
 use super::math::{self, MathFunction};
 use super::result::{Column, Validity, Values};
@@ -17,16 +19,15 @@ pub(crate) enum Scalar {
     Column(usize),
     /// The same value in every row.
     Literal(FieldValue),
-    /// Two operands.
+    /// An operator with two operands.
     Binary(Arithmetic, Box<Scalar>, Box<Scalar>),
-    /// A mathematical function.
     Math(MathFunction, Vec<Scalar>),
     /// No value in any row.
     Null,
 }
 
 impl Scalar {
-    /// The number of operands and operators.
+    /// Returns the number of operands and operators.
     pub(crate) fn nodes(&self) -> usize {
         match self {
             Self::Column(_) | Self::Literal(_) | Self::Null => 1,
@@ -36,7 +37,7 @@ impl Scalar {
     }
 }
 
-/// What an expression comes to.
+/// The result of an expression.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Evaluated {
     /// No value in any row.
@@ -48,7 +49,7 @@ pub(crate) enum Evaluated {
 }
 
 impl Evaluated {
-    /// As a column of `rows` rows; `None` for null.
+    /// Converts the result to a column of `rows` rows; returns `None` for null.
     pub(crate) fn into_column(self, rows: usize) -> Option<Column> {
         match self {
             Self::Null => None,
@@ -58,7 +59,7 @@ impl Evaluated {
     }
 }
 
-/// Evaluates `scalar` over `columns`; `None` among them is a column of nulls.
+/// Evaluates `scalar` over `columns`, in which `None` is a column of nulls.
 pub(crate) fn evaluate(scalar: &Scalar, columns: &[Option<Column>]) -> Evaluated {
     match scalar {
         Scalar::Column(index) => match columns.get(*index) {
@@ -99,7 +100,7 @@ fn binary(op: Arithmetic, left: Evaluated, right: Evaluated) -> Evaluated {
         && let (Values::Boolean(a), Values::Boolean(b)) = (&left.values, &right.values)
         && let Some(Values::Boolean(mut both)) = arithmetic(op, &left.values, &right.values)
     {
-        // 1.x: a boolean and nothing is false; nothing and a boolean is nothing.
+        // In 1.x, a boolean combined with null is false, and null combined with a boolean is null.
         debug_assert_eq!(a.len(), b.len());
         for (row, value) in both.iter_mut().enumerate() {
             *value &= right.validity.is_valid(row);
@@ -110,8 +111,8 @@ fn binary(op: Arithmetic, left: Evaluated, right: Evaluated) -> Evaluated {
     combine(left, right, |left, right| arithmetic(op, left, right))
 }
 
-/// Brings both operands to columns of one length and applies `f`, which gives `None` when the
-/// types have no result.
+/// Expands both operands to columns of one length and applies `f`, which returns `None` for types
+/// that have no result.
 fn combine(
     left: Evaluated,
     right: Evaluated,
@@ -139,7 +140,7 @@ fn combine(
     }
 }
 
-/// `rows` times `value`.
+/// Returns `rows` copies of `value`.
 pub(crate) fn repeat(value: &FieldValue, rows: usize) -> Values {
     match value {
         FieldValue::Float(value) => Values::Float(vec![*value; rows]),

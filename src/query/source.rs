@@ -1,4 +1,4 @@
-//! Finds the retention policies that a statement reads, before any schema is loaded.
+//! Finds the retention policies that a statement reads, before a schema is loaded.
 
 use super::error::QueryError;
 use crate::influxql::ast::{SelectStatement, Source};
@@ -7,27 +7,27 @@ use crate::model::limits::POLICIES_PER_QUERY_MAX;
 /// A database and one of its policies.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct SourceName {
-    /// Database, as written.
+    /// The database, as written.
     pub database: String,
-    /// Policy; `None` is the database's default one.
+    /// The policy; `None` is the database's default policy.
     pub policy: Option<String>,
 }
 
-/// What unqualified names mean: the request's `db` and `rp`.
+/// The database and policy of unqualified names: the request's `db` and `rp`.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Defaults<'a> {
-    /// `db`; `None` when absent or empty.
+    /// `db`; `None` if absent or empty.
     pub database: Option<&'a str>,
-    /// `rp`; `None` when absent or empty. The policy of every name that is written without one,
-    /// whatever its database (1.x `normalizeMeasurement`).
+    /// `rp`; `None` if absent or empty. It applies to every measurement without a policy, in any
+    /// database (1.x `normalizeMeasurement`).
     pub policy: Option<&'a str>,
 }
 
 impl Defaults<'_> {
-    /// The policy that `database` and `policy` mean, as written in a statement.
+    /// Returns the policy of a measurement with the given `database` and `policy` in the statement.
     ///
     /// # Errors
-    /// [`QueryError::DatabaseRequired`] when neither side names a database.
+    /// [`QueryError::DatabaseRequired`] if neither the statement nor the request names a database.
     pub fn resolve(
         &self,
         database: Option<&str>,
@@ -39,10 +39,10 @@ impl Defaults<'_> {
     }
 }
 
-/// Every policy that `select` and its subqueries read, each once, ascending.
+/// Returns the policies that `select` and its subqueries read, without duplicates, ascending.
 ///
 /// # Errors
-/// [`QueryError::DatabaseRequired`] when a source names no database and there is no default,
+/// [`QueryError::DatabaseRequired`] if a source names no database and there is no default,
 /// [`QueryError::TooManyPolicies`].
 pub fn sources(
     select: &SelectStatement,

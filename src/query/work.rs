@@ -1,7 +1,8 @@
-//! Counts the work of statements. Each pauses after some milliseconds and ends at its limit.
+//! Counts the work of statements. A statement pauses after some milliseconds of work and ends at
+//! its limit.
 //!
-//! One unit is a value that a loop reads or computes. Counting is deterministic and works on
-//! Workers, whose clock stands still while a request computes.
+//! One unit is a value that a loop reads or computes. Counting is deterministic, and it works on
+//! Workers, whose clock does not advance during a computation.
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -13,7 +14,7 @@ use crate::model::limits::{WORK_PER_MS, WORK_PER_TURN};
 /// The work of one statement. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Work {
-    /// Units since the request last paused. All statements of a request share it.
+    /// The units since the request last paused. All statements of a request share this counter.
     turn: Rc<Cell<u64>>,
     statement: Rc<StatementWork>,
 }
@@ -25,7 +26,7 @@ struct StatementWork {
 }
 
 impl Default for Work {
-    /// The work of the first statement of a request, within the default limits.
+    /// Creates the counter of a request's first statement, with the default limits.
     fn default() -> Self {
         Self { turn: Rc::default(), statement: StatementWork::new(Limits::default()) }
     }
@@ -38,13 +39,13 @@ impl StatementWork {
 }
 
 impl Work {
-    /// The work of the request's next statement, which has done none.
+    /// Creates the counter of the request's next statement.
     pub fn next_statement(&self) -> Self {
         let limits = self.statement.limits.get();
         Self { turn: Rc::clone(&self.turn), statement: StatementWork::new(limits) }
     }
 
-    /// Sets the limits that hold for the statement.
+    /// Sets the limits of the statement.
     pub fn set_limits(&self, limits: Limits) {
         self.statement.limits.set(limits);
     }
@@ -61,12 +62,12 @@ impl Work {
         self.turn.get() >= WORK_PER_TURN
     }
 
-    /// Notes that the request pauses, or waits for a call.
+    /// Resets the turn when the request pauses or waits for a call.
     pub fn rest(&self) {
         self.turn.set(0);
     }
 
-    /// Returns whether the statement must pause now, and if so starts its next turn.
+    /// Whether the statement must pause now. If so, starts its next turn.
     ///
     /// # Errors
     /// [`QueryError::Exceeded`] after `QUERY_CPU_MS_MAX`.
@@ -111,7 +112,7 @@ mod tests {
             "the statement computes for too long: current 0, requested 26, limit 25 \
              (QUERY_CPU_MS_MAX): narrow the time range, select less, or set a higher limit"
         );
-        // The next statement has its own limit, and shares the turn.
+        // The next statement has a separate limit, but shares the turn.
         second.add(WORK_PER_TURN as usize);
         assert!(first.is_due());
         assert_eq!(second.pauses(), Ok(true));

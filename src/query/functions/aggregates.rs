@@ -1,10 +1,10 @@
-//! Lists the functions that make one new value of all values of a window.
+//! Lists the functions that compute one new value from all values of a window.
 
 use super::function::{Arguments, DefaultFill, Execution, Function, Gathered, Kind, Output, Takes};
 use crate::query::data_type::DataType;
 use crate::scan::request::AggregateFunction;
 
-/// A field's numbers to a float; what a row does not say.
+/// The defaults of an aggregate: it takes a field's numbers and returns a float.
 const AGGREGATE: Function = Function {
     name: "",
     kind: Kind::Aggregate,

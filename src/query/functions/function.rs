@@ -1,157 +1,147 @@
-//! Describes the columns of the table of functions: what is said of each function, and in which
-//! words.
+//! Defines the columns of the table of functions.
 
 use crate::query::data_type::DataType;
 use crate::query::math::MathFunction;
 use crate::scan::request::AggregateFunction;
 
-/// One function.
+/// One function of InfluxQL.
 #[derive(Debug)]
 pub struct Function {
-    /// As it is written, in lower case.
+    /// The name, in lower case.
     pub name: &'static str,
-    /// Which of 1.x's kinds it is of.
+    /// The kind, as in 1.x.
     pub kind: Kind,
-    /// Its arguments, as the console shows them.
+    /// The arguments, as the console displays them.
     pub parameters: &'static str,
-    /// What it answers, as the console says it.
+    /// The description of the result, as the console displays it.
     pub explained: &'static str,
-    /// What it must be called with.
+    /// The required arguments.
     pub(crate) arguments: Arguments,
-    /// Types of values that it can be applied to.
+    /// The supported types of values.
     pub(crate) takes: Takes,
-    /// The type of what it answers.
+    /// The type of the result.
     pub(crate) output: Output,
-    /// Who computes it, and how.
+    /// The place and the method of the computation.
     pub(crate) execution: Execution,
-    /// What windows without a value show where the statement does not say.
+    /// The value of empty windows if the statement has no `fill`.
     pub(crate) fill: DefaultFill,
-    /// What 1.x calls its iterator in the error about a wrong type, where that is not its name.
+    /// The name of 1.x's iterator in the error about a wrong type, if it differs from `name`.
     pub(crate) iterator: Option<&'static str>,
 }
 
-/// 1.x's kinds of functions (its manual's chapters).
+/// The kinds of functions: the chapters of 1.x's manual.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
-    /// A new value from all values of a window.
+    /// A function that computes a new value from all values of a window.
     Aggregate,
-    /// Points of a window, with what stands beside them.
+    /// A function that chooses points of a window, with their other fields and tags.
     Selector,
-    /// A new value for each value of a series.
+    /// A function that computes a new value for each value of a series.
     Transformation,
-    /// Transformations of technical analysis.
+    /// A transformation from technical analysis.
     Technical,
-    /// A new value from the values of one row.
+    /// A function that computes a new value from the values of one row.
     Mathematics,
 }
 
-/// What a function must be called with; `compile/arguments.rs` checks it in 1.x's words.
+/// The required arguments of a function. `compile/arguments.rs` checks them and reports 1.x's
+/// errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arguments {
-    /// A field.
     Field,
     /// A field, or `distinct(field)`.
     FieldOrDistinct,
-    /// Only a field by its name.
+    /// A field given by its name, not by a wildcard or regex.
     NamedField,
-    /// A field and a number.
     FieldAndNumber,
-    /// A field and how many rows.
+    /// A field and a number of rows.
     FieldAndCount,
-    /// A field, tags, and how many rows.
+    /// A field, tags, and a number of rows.
     FieldTagsAndLimit,
-    /// A field and, or not, a unit of time.
+    /// A field and an optional unit of time.
     FieldAndUnit,
     /// A field, or any call over a sketch.
     Sketch,
     /// A stream: a field, or an aggregate by window.
     Stream,
-    /// A stream and, or not, a unit of time.
+    /// A stream and an optional unit of time.
     StreamAndUnit,
-    /// A stream and over how many values.
+    /// A stream and a number of values.
     StreamAndWindow,
-    /// An aggregate by window, how many values to predict, and the length of a season.
+    /// An aggregate by window, the number of values to predict, and the length of a season.
     Forecast,
-    /// A stream, a period, and, or not, how many values to hold back and how averages start.
+    /// A stream and a period. Two arguments are optional: the number of values to hold back, and
+    /// the start of the averages.
     Technical {
-        /// The least number of values to hold back.
+        /// The minimum number of values to hold back.
         hold_min: i64,
-        /// How averages may start; empty: that cannot be said.
+        /// The supported starts of averages; empty if the function has no such argument.
         warmups: &'static [&'static str],
     },
-    /// So many numbers.
+    /// The given number of numbers.
     Numbers(usize),
 }
 
-/// Types of values that a function can be applied to.
+/// The types of values that a function supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Takes {
-    /// Floats and integers of both kinds.
+    /// Floats, integers and unsigned integers.
     Numbers,
-    /// These, and booleans.
+    /// Numbers and booleans.
     NumbersAndBooleans,
-    /// Every type.
     Any,
 }
 
-/// The type of what a function answers.
+/// The type of a function's result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Output {
-    /// That of the values it is applied to.
+    /// The type of the function's values.
     Input,
-    /// Always this.
+    /// The given type for any values.
     Always(DataType),
 }
 
-/// Who computes a function, and how.
+/// The place and the method of a function's computation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Execution {
-    /// Shards answer with partial states, which the edge merges.
+    /// Shards return partial states, which the edge merges.
     Merged(AggregateFunction),
-    /// The edge gathers the values of a window and computes it over all of them.
+    /// The edge collects all values of a window and computes the function over them.
     Gathered(Gathered),
-    /// The edge applies it to the values of a series in order ([`crate::query::transforms`]).
+    /// The edge applies the function to the values of a series in order
+    /// ([`crate::query::transforms`]).
     Streamed,
-    /// The edge applies it to the values of a row.
+    /// The edge applies the function to the values of a row.
     Row(MathFunction),
 }
 
-/// Functions of all values of a window.
+/// A function of all values of a window.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Gathered {
-    /// `median`
     Median,
-    /// `mode`
     Mode,
-    /// `distinct`
     Distinct,
-    /// How many distinct values a sketch would have counted: exactly, where 1.x estimates.
+    /// The exact number of distinct values. 1.x estimates it with a sketch.
     CountOfSketch,
-    /// A sketch alone has no answer here.
+    /// A sketch without a function over it, which has no result here.
     Sketch,
-    /// `percentile`
     Percentile,
-    /// `top`
     Top,
-    /// `bottom`
     Bottom,
-    /// `sample`
     Sample,
 }
 
-/// What windows without a value show where the statement has no `fill`.
+/// The value of empty windows in statements without `fill`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum DefaultFill {
-    /// Null.
     Null,
-    /// The integer 0.
     Zero,
-    /// They are left out, whatever the statement says.
+    /// The result omits empty windows for every `fill`.
     LeftOut,
 }
 
 impl Takes {
-    /// Whether values of this type are among them.
+    /// Whether the function supports values of this type.
     pub(crate) fn includes(self, data_type: DataType) -> bool {
         match self {
             Self::Any => true,
@@ -162,7 +152,7 @@ impl Takes {
 }
 
 impl Output {
-    /// The type over values of `input`.
+    /// Returns the type of the result over values of type `input`.
     pub(crate) fn over(self, input: DataType) -> DataType {
         match self {
             Self::Input => input,

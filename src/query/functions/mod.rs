@@ -1,9 +1,10 @@
-//! Lists the functions of InfluxQL, one row each, with everything that the compiler, the executor
-//! and the console's completion have to know of it.
+//! Lists the functions of InfluxQL. Each row of the table describes one function for the compiler,
+//! the executor and the console's completion.
 //!
-//! A new function is a row of the file of its kind, and its computation: of an aggregate or a
-//! selector in `scan/`, of a transformation in [`super::transforms`], of mathematics in
-//! [`super::math`].
+//! A new function needs a row in the file of its kind, and its computation:
+//! - `scan/` for aggregates and selectors,
+//! - [`super::transforms`] for transformations,
+//! - [`super::math`] for mathematical functions.
 
 mod aggregates;
 mod function;
@@ -18,12 +19,12 @@ pub(crate) use function::{Arguments, DefaultFill, Execution, Gathered, Output};
 pub use function::{Function, Kind};
 
 impl Function {
-    /// The function of that lower-case name.
+    /// Returns the function with this lower-case name.
     pub(crate) fn find(name: &str) -> Option<&'static Self> {
         all().find(|function| function.name == name)
     }
 
-    /// The mathematical function of that lower-case name.
+    /// Returns the mathematical function with this lower-case name.
     pub(crate) fn mathematics(name: &str) -> Option<MathFunction> {
         match Self::find(name)?.execution {
             Execution::Row(function) => Some(function),
@@ -32,12 +33,12 @@ impl Function {
     }
 }
 
-/// Whether `name` takes tags between its field and its limit, as `top` does.
+/// Whether the function `name` takes tags between its field and its limit, like `top`.
 pub fn takes_tags(name: &str) -> bool {
     Function::find(name).is_some_and(|found| found.arguments == Arguments::FieldTagsAndLimit)
 }
 
-/// All functions, kind by kind.
+/// Returns all functions, sorted by kind.
 pub fn all() -> impl Iterator<Item = &'static Function> {
     [aggregates::ROWS, selectors::ROWS, transformations::ROWS, technical::ROWS, mathematics::ROWS]
         .into_iter()

@@ -3,7 +3,7 @@
 use super::function::{Arguments, DefaultFill, Execution, Function, Gathered, Kind, Output, Takes};
 use crate::scan::request::AggregateFunction;
 
-/// One point, found by merging what shards found; what a row does not say.
+/// The defaults of a selector of one point. The edge merges the points that the shards chose.
 const MERGED: Function = Function {
     name: "",
     kind: Kind::Selector,
@@ -17,7 +17,7 @@ const MERGED: Function = Function {
     iterator: None,
 };
 
-/// Several points of those of a window; what a row does not say.
+/// The defaults of a selector of several points of a window.
 const SEVERAL: Function = Function {
     arguments: Arguments::FieldTagsAndLimit,
     takes: Takes::Numbers,

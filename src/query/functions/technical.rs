@@ -3,7 +3,7 @@
 use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, Takes};
 use crate::query::data_type::DataType;
 
-/// An average that may start in two ways; what a row does not say.
+/// The defaults of a function whose averages can start in two ways.
 const AVERAGE: Function = Function {
     name: "",
     kind: Kind::Technical,
@@ -17,7 +17,7 @@ const AVERAGE: Function = Function {
     iterator: None,
 };
 
-/// Direction against noise has no average to start.
+/// The defaults of Kaufman's functions, which have no average to start.
 const KAUFMAN: Function =
     Function { arguments: Arguments::Technical { hold_min: 0, warmups: &[] }, ..AVERAGE };
 

@@ -1,10 +1,10 @@
-//! Lists the functions of a series' values in order, which give a new value for each, or a
+//! Lists the functions over a series' values in order. They return a new value for each value, or a
 //! forecast.
 
 use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, Takes};
 use crate::query::data_type::DataType;
 
-/// A stream of numbers to floats; what a row does not say.
+/// The defaults of a transformation: it takes a stream of numbers and returns floats.
 const TRANSFORMATION: Function = Function {
     name: "",
     kind: Kind::Transformation,
@@ -18,7 +18,7 @@ const TRANSFORMATION: Function = Function {
     iterator: None,
 };
 
-/// A forecast; what a row does not say.
+/// The defaults of a forecast.
 const FORECAST: Function =
     Function { arguments: Arguments::Forecast, parameters: "field, n, season", ..TRANSFORMATION };
 

@@ -16,7 +16,7 @@ use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use crate::scan::page::MeasurementSummary;
 use crate::scan::request::SummaryWant;
 
-/// What is counted.
+/// The kind of names to count.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum CountOf {
     Series,
@@ -26,22 +26,25 @@ enum CountOf {
     FieldKey,
 }
 
-/// A count that SHOW … CARDINALITY asks for.
+/// The count that a SHOW … CARDINALITY statement requests.
 #[derive(Clone, Debug)]
 pub(super) struct CardinalityCount {
     of: CountOf,
-    /// WITH KEY.
+    /// The filter of WITH KEY.
     keys: Option<KeyFilter>,
-    /// Tag keys of GROUP BY, ascending.
+    /// The tag keys of GROUP BY, ascending.
     groups: Vec<String>,
-    /// No clause at all: one number over all policies, which 1.x takes from its sketches.
+    /// Whether the statement has no clauses. The result is then one number over all policies, which
+    /// 1.x estimates with sketches.
     pub(super) is_estimate: bool,
-    /// WHERE chooses series; which of a measurement's fields those have is not asked.
+    /// Whether WHERE chooses series. The count then includes all fields of a measurement with such
+    /// series.
     has_condition: bool,
 }
 
 impl CardinalityCount {
-    /// Wildcards of GROUP BY stay unexpanded until [`CardinalityCount::expand`].
+    /// Creates a count. The wildcards of GROUP BY remain unexpanded until
+    /// [`CardinalityCount::expand`].
     pub(super) fn new(s: &CardinalityStatement) -> Result<Self, QueryError> {
         let (of, keys) = match &s.of {
             CardinalityOf::Series => (CountOf::Series, None),
@@ -64,7 +67,7 @@ impl CardinalityCount {
         })
     }
 
-    /// What a condition chooses series for.
+    /// Returns the use of the statement's condition.
     pub(super) fn purpose(&self) -> ConditionUse {
         if self.of == CountOf::TagValues {
             ConditionUse::CountOfValues
@@ -73,7 +76,7 @@ impl CardinalityCount {
         }
     }
 
-    /// What 1.x says of a time in WHERE; `None` where it answers with nothing instead.
+    /// Returns 1.x's error about time in WHERE; `None` if 1.x returns an empty result instead.
     pub(super) fn refuses_time(&self) -> Option<String> {
         let what = match self.of {
             CountOf::Series => "SERIES EXACT",
@@ -85,7 +88,7 @@ impl CardinalityCount {
         Some(format!("SHOW {what} CARDINALITY doesn't support time in WHERE clause"))
     }
 
-    /// Takes the tags that GROUP BY means in these measurements.
+    /// Expands GROUP BY to the tags of these measurements.
     pub(super) fn expand(
         &mut self,
         dimensions: &[Dimension],
@@ -113,7 +116,7 @@ impl CardinalityCount {
         Ok(())
     }
 
-    /// Whether the shards are asked for this tag.
+    /// Whether the request to the shards contains this tag.
     pub(super) fn wants(&self, key: &str) -> bool {
         match self.of {
             CountOf::Series | CountOf::TagKey => true,
@@ -122,7 +125,7 @@ impl CardinalityCount {
         }
     }
 
-    /// What the shards are asked for of the tags that `column_names` has.
+    /// Returns the request to the shards for the tags in `column_names`.
     pub(super) fn want(
         &self,
         tags: Vec<Vec<ColumnId>>,
@@ -144,12 +147,13 @@ impl CardinalityCount {
         }
     }
 
-    /// Whether one number stands for all measurements.
+    /// Whether the result is one number over all measurements.
     pub(super) fn is_whole(&self) -> bool {
         self.is_estimate || self.of == CountOf::Measurement
     }
 
-    /// Calls `add` with what one shard says: the group's tag values and behind them a name.
+    /// Calls `add` for each name in one shard's summary, with the group's tag values followed by
+    /// the name.
     pub(super) fn names(
         &self,
         known: &ColumnNames,
@@ -165,7 +169,7 @@ impl CardinalityCount {
         if self.groups.is_empty() {
             let mut single = |name| add(&[name]);
             match self.of {
-                // Counted by their hashes.
+                // Hashes count these names.
                 CountOf::Series | CountOf::TagValues => return,
                 CountOf::Measurement => return single(known.name()),
                 CountOf::TagKey => return listed(true).for_each(single),
@@ -196,12 +200,12 @@ impl CardinalityCount {
         }
     }
 
-    /// Whether hashes are enough to count: a million names need not be kept.
+    /// Whether hashes suffice for counting, so that the executor need not keep a million names.
     pub(super) fn is_hashed(&self) -> bool {
         matches!(self.of, CountOf::Series | CountOf::TagValues) && self.groups.is_empty()
     }
 
-    /// One series per group of `rows`.
+    /// Returns one series with a count for each group of `rows`.
     pub(super) fn chunks(&self, name: Option<&str>, rows: &SortedNames) -> Vec<SeriesChunk> {
         let width = self.groups.len();
         let mut chunks = Vec::new();
@@ -223,7 +227,7 @@ impl CardinalityCount {
         chunks
     }
 
-    /// The series that says `count`.
+    /// Returns a series with the value `count`.
     pub(super) fn chunk(
         &self,
         name: Option<&str>,

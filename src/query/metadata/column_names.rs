@@ -1,4 +1,4 @@
-//! Knows the names behind the ids of one measurement that the shards of a policy are asked about.
+//! Maps the ids of one measurement in a request to their names.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -6,19 +6,20 @@ use std::sync::Arc;
 use crate::model::ids::ColumnId;
 use crate::model::schema::{ColumnDefinition, MeasurementSchema};
 
-/// What the ids of one measurement mean.
+/// The names behind the ids of one measurement.
 #[derive(Clone, Debug)]
 pub(super) struct ColumnNames {
-    /// Its name and all of its columns.
+    /// The measurement's name and all its columns.
     pub(super) schema: Arc<MeasurementSchema>,
-    /// Tags asked for, ascending by key.
+    /// The tags in the request, ascending by key.
     pub(super) tags: Vec<(ColumnId, String)>,
-    /// Of which policy.
+    /// The policy of the measurement.
     pub(super) policy: Rc<str>,
 }
 
 impl ColumnNames {
-    /// The names of a measurement's columns; of its tags only those that are `wanted`.
+    /// Returns the names of a measurement's columns, with only those tags for which `wanted` is
+    /// true.
     pub(super) fn new(
         schema: &Arc<MeasurementSchema>,
         policy: &Rc<str>,
@@ -30,19 +31,19 @@ impl ColumnNames {
         Self { schema: Arc::clone(schema), tags, policy: Rc::clone(policy) }
     }
 
-    /// The measurement's name.
     pub(super) fn name(&self) -> &str {
         &self.schema.name
     }
 
-    /// The column with this id: they were registered in the order of their ids.
+    /// Returns the column with this id. Columns are stored by ascending id.
     pub(super) fn column(&self, id: ColumnId) -> Option<&ColumnDefinition> {
         let at = self.schema.columns.binary_search_by_key(&id, |column| column.id).ok()?;
         self.schema.columns.get(at)
     }
 }
 
-/// An item of `SummaryWant::TagValues`: the key's position and a value.
+/// Returns the tag key and the value of an item of `SummaryWant::TagValues`, which contains the
+/// key's position and the value.
 pub(super) fn tag_value<'a>(
     known: &'a ColumnNames,
     item: &'a [String],
@@ -52,7 +53,7 @@ pub(super) fn tag_value<'a>(
     (!value.is_empty()).then_some((key, value))
 }
 
-/// A series key as 1.x prints it.
+/// Formats a series key like 1.x.
 pub(super) fn series_key(known: &ColumnNames, values: &[String]) -> String {
     let mut key = String::new();
     escape(&mut key, known.name(), &[',', ' ']);

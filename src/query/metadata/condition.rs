@@ -1,9 +1,10 @@
-//! Turns WHERE of a SHOW statement into a predicate on tags and `_name`. A name that is no tag
+//! Lowers WHERE of a SHOW statement to a predicate on tags and `_name`. A name that is not a tag
 //! counts as a tag that every series lacks.
 //!
-//! A comparison with a field, or of a tag with anything but a text, holds for every series of a
-//! list and for none of a count: 1.x asks its index for a list and its data for a count. When 1.x
-//! counts tag values it looks at each series, where nothing holds of a tag that the series lacks.
+//! Some comparisons do not depend on the series: comparisons with a field, and comparisons of a tag
+//! with anything except a string. Such a comparison is true for every series in a list, and false
+//! in a count, because 1.x uses its index for a list and its data for a count. When 1.x counts tag
+//! values, it checks each series, and every comparison with a missing tag is false.
 
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;
@@ -12,14 +13,14 @@ use crate::query::compile::predicate::{compare_names, is_missing};
 use crate::query::error::QueryError;
 use crate::scan::request::{Comparison, Operand, Predicate};
 
-/// What the condition chooses series for.
+/// The purpose for which the condition chooses series.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum ConditionUse {
     /// A list of names.
     List,
-    /// How many there are.
+    /// A number of names.
     Count,
-    /// How many tag values there are.
+    /// A number of tag values.
     CountOfValues,
 }
 
@@ -58,7 +59,7 @@ pub(super) fn lower(
     })
 }
 
-/// `None` unless both sides are tags or texts.
+/// Lowers a comparison; returns `None` unless both sides are tags or strings.
 fn compare(
     op: BinaryOp,
     left: &Expr,
@@ -66,7 +67,7 @@ fn compare(
     schema: &MeasurementSchema,
     purpose: ConditionUse,
 ) -> Option<Predicate> {
-    // Nothing holds of a tag that is not there.
+    // Every comparison with a missing tag is false.
     let present = |sides: &[&Operand], predicate: Predicate| {
         let missing = sides.iter().filter(|side| matches!(side, Operand::Tag(_)));
         let unknown = |(side, expr): (&&Operand, &&Expr)| {
@@ -96,7 +97,8 @@ fn compare(
     let names = matches!((left, right), (Expr::VarRef { .. }, Expr::VarRef { .. }));
     Some(match purpose {
         ConditionUse::List if names => {
-            // 1.x's index asks only which series have both tags, or the left one alone.
+            // 1.x's index checks only which tags exist: `=` chooses the series with both tags, and
+            // `!=` chooses the series with only the left tag.
             let other = is_missing(right_side, op == BinaryOp::Ne);
             Predicate::And(Box::new(is_missing(left_side, false)), Box::new(other))
         }

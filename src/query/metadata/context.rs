@@ -1,28 +1,28 @@
-//! Describes what a SHOW statement is compiled against.
+//! Describes the inputs of compiling a SHOW statement.
 
 use crate::model::schema::PolicySchema;
 use crate::query::source::Defaults;
 
-/// One database as a SHOW statement sees it.
+/// The database that a SHOW statement reads.
 #[derive(Debug)]
 pub struct MetaContext<'a> {
-    /// Every policy of the database.
+    /// All policies of the database.
     pub policies: &'a [MetaPolicy<'a>],
     /// The default policy's name.
     pub default_policy: &'a str,
     /// The request's `db` and `rp`.
     pub defaults: Defaults<'a>,
-    /// `now()`, nanoseconds.
+    /// `now()`, in nanoseconds.
     pub now_ns: i64,
 }
 
 /// One policy of the database.
 #[derive(Debug)]
 pub struct MetaPolicy<'a> {
-    /// Its name.
+    /// The policy's name.
     pub name: String,
-    /// Its measurements.
+    /// The policy's measurements.
     pub schema: &'a PolicySchema,
-    /// 1.x's shard group duration, nanoseconds.
+    /// 1.x's shard group duration, in nanoseconds.
     pub group_duration_ns: i64,
 }

@@ -1,4 +1,4 @@
-//! Says which rows of which measurements DELETE and DROP SERIES remove in each policy.
+//! Determines the rows that DELETE and DROP SERIES remove in each policy.
 
 use super::name_filter::SourceTests;
 use crate::influxql::ast::{
@@ -11,12 +11,15 @@ use crate::query::compile::{predicate, split_time};
 use crate::query::error::QueryError;
 use crate::scan::request::Deletion;
 
-/// What goes, for each policy that has any of it: the policy's name and what its shards hide.
+/// Returns the deletions for each policy with affected measurements: the policy's name and the
+/// deletions that its shards apply.
 ///
-/// `policies` are all of the database's, by name. A source without a policy means every policy.
+/// `policies` contains all policies of the database by name. A source without a policy names every
+/// policy.
 ///
 /// # Errors
-/// [`QueryError::Invalid`] with 1.x's text, [`QueryError::PolicyNotFound`]; nothing must go then.
+/// [`QueryError::Invalid`] with 1.x's text, [`QueryError::PolicyNotFound`]. After an error, the
+/// caller must not delete anything.
 pub fn deletions(
     statement: &Statement,
     policies: &[(String, &PolicySchema)],
@@ -66,9 +69,9 @@ pub fn deletions(
     Ok(all)
 }
 
-/// Refuses every condition that does not say exactly which series are concerned: `=`, `!=` and
-/// regexes on tags are allowed, joined by AND and OR. The condition then chooses the series whose
-/// rows a SELECT with it returns.
+/// Rejects every condition that does not exactly determine the series. Allowed are `=`, `!=` and
+/// regexes on tags, joined by AND and OR. Such a condition chooses the series whose rows a SELECT
+/// with the same condition returns.
 fn check(condition: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     match condition {
         Expr::Paren(inner) => check(inner, schema),
@@ -96,8 +99,8 @@ fn check(condition: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     }
 }
 
-/// Refuses everything but texts, tags and booleans. (1.x asks each shard; its first one returns
-/// the error, under the number that SHOW SHARDS gives it.)
+/// Rejects all operands except strings, tags and booleans. (1.x sends the statement to each shard.
+/// The first shard's error contains the shard number from SHOW SHARDS.)
 fn check_operand(expr: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     let is_refused = match expr {
         Expr::Paren(inner) => return check_operand(inner, schema),
@@ -118,7 +121,7 @@ fn check_operand(expr: &Expr, schema: &Columns<'_>) -> Result<(), QueryError> {
     Ok(())
 }
 
-/// Whether an operand without fields is a tag or a text.
+/// Whether an operand without fields is a tag or a string.
 fn is_text(expr: &Expr) -> bool {
     match expr {
         Expr::Paren(inner) => is_text(inner),

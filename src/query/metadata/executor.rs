@@ -1,4 +1,4 @@
-//! Merges the summaries of many shards, one measurement at a time, in order of their names.
+//! Merges the summaries of many shards, one measurement at a time, in the order of names.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -15,41 +15,42 @@ use crate::query::result::SeriesChunk;
 use crate::scan::page::{MeasurementSummary, SummaryPage};
 use crate::scan::request::SummaryRequest;
 
-/// A page that is needed.
+/// A page that the executor needs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MetaNeed {
-    /// Whom to ask.
+    /// The shard to query.
     pub stream: StreamId,
-    /// What to ask, resume key included.
+    /// The request, including the resume key.
     pub request: SummaryRequest,
 }
 
-/// What the merge wants or has.
+/// The result of one step of the executor.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MetaStep {
-    /// Supply all of these, then call `next` again.
+    /// The executor needs these pages. Supply all of them, then call `next` again.
     Need(Vec<MetaNeed>),
     /// The next series.
     Chunk(SeriesChunk),
-    /// There are no more.
+    /// The statement has no more series.
     Done,
 }
 
-/// One shard's answer.
+/// The summaries from one shard.
 #[derive(Debug)]
 struct MetaStream {
     id: StreamId,
     summaries: VecDeque<MeasurementSummary>,
-    /// What the last page took.
+    /// The size of the last page, in bytes.
     bytes: usize,
-    /// The next page: none asked for yet, or from where; `None` once the last one is in.
+    /// The position of the next page. The inner `None` is the first page; the outer `None` means
+    /// that the last page has arrived.
     rest: Option<Option<(u32, Vec<String>)>>,
 }
 
-/// Rows of one chunk.
+/// The maximum number of rows in a chunk.
 const CHUNK_ROWS: usize = 10_000;
 
-/// The rows that are being handed out.
+/// The rows that the executor is returning.
 #[derive(Debug)]
 struct Showing {
     title: Option<String>,
@@ -62,29 +63,30 @@ struct Showing {
 #[derive(Debug)]
 pub struct MetaExecutor {
     plan: MetaPlan,
-    /// By name: for each scan that has the measurement, its position there.
+    /// The remaining measurements by name, with each scan of the measurement and the measurement's
+    /// position in the scan.
     measurements: VecDeque<(String, Vec<(usize, usize)>)>,
     streams: Vec<MetaStream>,
     room: QueryRoom,
-    /// What the last page of each stream takes.
+    /// The memory of the last page of each stream.
     pages: Held,
-    /// What is listed.
+    /// The memory of the listed names.
     listed: Held,
     listing: Listing,
     limiter: Limiter,
     showing: Option<Showing>,
     held: Option<SeriesChunk>,
-    /// Counts to be handed out.
+    /// The counts to return next.
     counts: VecDeque<SeriesChunk>,
-    /// Series of the measurements so far, for an estimate.
+    /// The number of series of the previous measurements, for an estimate.
     total: u64,
-    /// What stands for all measurements was said.
+    /// Whether the count over all measurements has been returned.
     counted: bool,
 }
 
 impl MetaExecutor {
-    /// Starts `plan`; `shards[i]` is how many shards scan `i` touches. What it holds is counted in
-    /// `room`.
+    /// Starts `plan`. `shards[i]` is the number of shards that scan `i` reads. `room` counts the
+    /// executor's memory.
     pub fn new(plan: MetaPlan, shards: &[u32], room: &QueryRoom) -> Self {
         let mut by_name: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
         let mut streams = Vec::new();
@@ -92,7 +94,8 @@ impl MetaExecutor {
             for (position, known) in scan.column_names.iter().enumerate() {
                 let mut name = known.name().to_owned();
                 if matches!(plan.render, Render::Placed(..)) {
-                    // Each policy's own: what is true of the one need not be of the other.
+                    // A measurement is listed separately for each policy, since a filter may accept
+                    // it in one policy and reject it in another policy.
                     name = name + "\0" + &scan.policy;
                 }
                 by_name.entry(name).or_default().push((index, position));
@@ -121,10 +124,10 @@ impl MetaExecutor {
         }
     }
 
-    /// The next step.
+    /// Returns the next step.
     ///
     /// # Errors
-    /// [`QueryError`]; the executor is then of no further use.
+    /// [`QueryError`]; the executor cannot be used after an error.
     #[expect(clippy::should_implement_trait, reason = "a step is not an item of an iterator")]
     pub fn next(&mut self) -> Result<MetaStep, QueryError> {
         if let Some(chunk) = self.counts.pop_front() {
@@ -173,10 +176,10 @@ impl MetaExecutor {
         Ok(last.map_or(MetaStep::Done, MetaStep::Chunk))
     }
 
-    /// Hands in the page that a [`MetaNeed`] asked for.
+    /// Supplies the page that a [`MetaNeed`] requested.
     ///
     /// # Errors
-    /// [`QueryError::NoRoom`] when the pages of all shards are more than there is memory for.
+    /// [`QueryError::NoRoom`] if the pages of all shards exceed the query memory.
     pub fn supply(&mut self, stream: StreamId, page: SummaryPage) -> Result<(), QueryError> {
         if let Some(found) = self.streams.iter_mut().find(|found| found.id == stream) {
             let before = std::mem::replace(&mut found.bytes, page.bytes());
@@ -187,13 +190,13 @@ impl MetaExecutor {
         Ok(())
     }
 
-    /// Whether what follows is beyond the limit.
+    /// Whether LIMIT hides all further rows.
     fn is_full(&self) -> bool {
         let is_list = !matches!(self.plan.render, Render::Count(_));
         is_list && !self.plan.render.per_measurement() && self.limiter.is_exhausted()
     }
 
-    /// Counts what is known of measurement `name`, the last one of the answer included.
+    /// Counts the listed names of measurement `name`.
     fn count(&mut self, name: &str) {
         let Render::Count(count) = &self.plan.render else { return };
         if count.is_hashed() {
@@ -211,7 +214,7 @@ impl MetaExecutor {
         }
     }
 
-    /// What stands for all measurements.
+    /// Adds the count over all measurements.
     fn count_whole(&mut self) {
         let Render::Count(count) = &self.plan.render else { return };
         if !count.is_whole() || std::mem::replace(&mut self.counted, true) {
@@ -226,7 +229,7 @@ impl MetaExecutor {
         }
     }
 
-    /// Begins to hand out the rows of measurement `name`.
+    /// Starts to return the rows of measurement `name`.
     fn show(&mut self, name: &str, names: SortedNames) {
         let title = if self.plan.render.per_measurement() {
             let [limit, offset] = self.plan.limits;
@@ -240,7 +243,8 @@ impl MetaExecutor {
         self.showing = (from < to).then_some(Showing { title, names, from, to });
     }
 
-    /// The next of the rows that are being handed out, if there are any: a chunk, or nothing yet.
+    /// Returns the next chunk of the current rows. The inner `None` means that the chunk is held
+    /// back; the outer `None` means that no rows remain.
     fn show_next(&mut self) -> Option<Option<SeriesChunk>> {
         let columns = self.plan.render.columns();
         let Showing { title, names, from, to } = self.showing.as_mut()?;
@@ -256,7 +260,7 @@ impl MetaExecutor {
             chunk.partial = !is_last;
             return Some(Some(chunk));
         }
-        // More rows of the same series may follow, of another measurement.
+        // The next measurement may add rows to the same series.
         let mut before = self.held.replace(chunk);
         if let Some(before) = &mut before {
             before.partial = true;
@@ -265,8 +269,8 @@ impl MetaExecutor {
     }
 }
 
-/// Takes in all that the streams have of the measurement at the given positions. Returns what
-/// must be supplied to know whether there is more.
+/// Adds the streams' summaries of the measurement at the given positions. Returns the pages that
+/// the executor needs next to find more summaries of the measurement.
 fn collect(
     streams: &mut [MetaStream],
     plan: &MetaPlan,

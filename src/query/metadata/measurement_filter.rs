@@ -1,7 +1,8 @@
-//! Evaluates WHERE of SHOW MEASUREMENTS on measurements, not on series, as 1.x does
-//! (`MeasurementNamesByExpr`). `host = 'a'` chooses every measurement that has such a series;
-//! `host != 'a'` chooses every one that has the tag but no such series; AND and OR combine those
-//! sets.
+//! Evaluates WHERE of SHOW MEASUREMENTS on measurements instead of series, like 1.x
+//! (`MeasurementNamesByExpr`).
+//!
+//! `host = 'a'` chooses every measurement with such a series. `host != 'a'` chooses every
+//! measurement that has the tag but no such series. AND and OR combine these sets of measurements.
 
 use crate::influxql::ast::{BinaryOp, Expr};
 use crate::model::regex::Pattern;
@@ -10,9 +11,9 @@ use crate::query::error::QueryError;
 /// A condition on measurements.
 #[derive(Clone, Debug)]
 pub(super) enum Filter {
-    /// Measurements that both sides choose.
+    /// The measurements that both sides choose.
     And(Box<Filter>, Box<Filter>),
-    /// Measurements that at least one side chooses.
+    /// The measurements that at least one side chooses.
     Or(Box<Filter>, Box<Filter>),
     /// Position in [`MeasurementFilter::leaves`].
     Leaf(usize),
@@ -21,7 +22,6 @@ pub(super) enum Filter {
 /// A comparison of one tag.
 #[derive(Clone, Debug)]
 pub(super) struct Leaf {
-    /// Tag key.
     pub(super) key: String,
     test: Test,
     negated: bool,
@@ -33,16 +33,16 @@ enum Test {
     Matches(Pattern),
 }
 
-/// WHERE of SHOW MEASUREMENTS.
+/// The condition in WHERE of SHOW MEASUREMENTS.
 #[derive(Clone, Debug)]
 pub(super) struct MeasurementFilter {
     root: Filter,
-    /// Its comparisons, from left to right.
+    /// The comparisons of the condition, from left to right.
     pub(super) leaves: Vec<Leaf>,
 }
 
 impl Leaf {
-    /// Whether a series' value of the tag is the one that is compared with.
+    /// Whether a tag value equals the compared text or matches the pattern, without negation.
     pub(super) fn hits(&self, value: &str) -> bool {
         match &self.test {
             Test::Equal(text) => text == value,
@@ -52,6 +52,8 @@ impl Leaf {
 }
 
 impl MeasurementFilter {
+    /// Builds the filter.
+    ///
     /// # Errors
     /// [`QueryError::Invalid`] with 1.x's text.
     pub(super) fn new(expr: &Expr) -> Result<Self, QueryError> {
@@ -60,8 +62,8 @@ impl MeasurementFilter {
         Ok(Self { root, leaves })
     }
 
-    /// Whether a measurement is in the answer. For each leaf: whether the measurement has the tag
-    /// at all, and whether any of its values hits.
+    /// Whether the result contains a measurement. For each comparison, `seen` contains two
+    /// booleans: whether the measurement has the tag, and whether one of its values hits.
     pub(super) fn accepts(&self, name: &str, seen: &[(bool, bool)]) -> bool {
         self.evaluate(&self.root, name, seen)
     }
@@ -116,7 +118,7 @@ fn build(expr: &Expr, leaves: &mut Vec<Leaf>) -> Result<Filter, QueryError> {
             leaves.push(Leaf { key: name.clone(), test, negated });
             Ok(Filter::Leaf(leaves.len() - 1))
         }
-        // The Go value, as 1.x prints it.
+        // 1.x prints the Go value.
         Expr::BooleanLiteral(value) => fail(format!("&influxql.BooleanLiteral{{Val:{value}}}")),
         other => fail(other.to_string()),
     }

@@ -1,9 +1,9 @@
-//! Answers the SHOW statements about what is stored, from summaries of the rows that are alive.
+//! Executes the SHOW statements about stored data, from summaries of the rows that are not deleted.
 //!
-//! This goes as for a SELECT: [`database`] says what must be loaded, [`compile`] lowers the
-//! statement to requests for summaries, [`executor::MetaExecutor`] asks every shard for its pages
-//! and merges them one measurement at a time. SERIES and FIELD KEYS look at one policy, the others
-//! at all of them.
+//! The steps are those of a SELECT. [`database`] returns the database to load, [`compile`] lowers
+//! the statement to requests for summaries, and [`executor::MetaExecutor`] requests pages from
+//! every shard and merges them one measurement at a time. SHOW SERIES and SHOW FIELD KEYS read one
+//! policy, and the other statements read all policies.
 
 mod cardinality;
 mod column_names;
@@ -30,7 +30,7 @@ pub(crate) use names::SortedNames;
 pub use plan::{MetaPlan, MetaScan, compile};
 pub use policies::show_retention_policies;
 
-/// The database that a SHOW statement of this module is about; `None` for any other statement.
+/// Returns the database that a SHOW statement of this module reads; `None` for other statements.
 ///
 /// # Errors
 /// [`QueryError::DatabaseRequired`]
@@ -42,7 +42,7 @@ pub fn database(
         Statement::ShowMeasurements(show) => match &show.database {
             NamePattern::Absent => None,
             NamePattern::Name(name) => Some(name),
-            // Every database, one after the other: the route asks for each by its name.
+            // The statement reads every database. The route runs it for each database by name.
             NamePattern::All => return None,
         },
         Statement::ShowSeries(show) => placed(&show.sources).or(show.database.as_ref()),
@@ -56,7 +56,7 @@ pub fn database(
     Some(name.map(str::to_owned).ok_or(QueryError::DatabaseRequired))
 }
 
-/// The database that FROM names: 1.x makes a SELECT of these statements.
+/// Returns the database that FROM names. 1.x rewrites these statements to a SELECT.
 fn placed(sources: &[Source]) -> Option<&String> {
     sources.iter().find_map(|source| match source {
         Source::Measurement(measurement) => measurement.database.as_ref(),
@@ -64,14 +64,14 @@ fn placed(sources: &[Source]) -> Option<&String> {
     })
 }
 
-/// SHOW DATABASES: `names` in the order to print.
+/// Returns the result of SHOW DATABASES, with `names` in the given order.
 pub fn show_databases(names: &[String]) -> SeriesChunk {
     let rows: Vec<Vec<String>> = names.iter().map(|name| vec![name.clone()]).collect();
     SeriesChunk::of_strings(Some("databases"), &["name"], &rows)
 }
 
-/// What SHOW MEASUREMENTS and its kind answer for a database that does not exist: nothing, or 0.
-/// `None` for the statements that fail.
+/// Returns the result of SHOW MEASUREMENTS and similar statements for an unknown database: no
+/// series, or a count of 0. The outer `None` means that the statement fails.
 pub fn of_missing_database(statement: &Statement) -> Option<Option<SeriesChunk>> {
     match statement {
         Statement::ShowMeasurements(_) => Some(None),

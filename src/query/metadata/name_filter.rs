@@ -1,4 +1,4 @@
-//! Decides which measurements a source names, and which tag keys `WITH KEY` names.
+//! Matches measurements with the sources of FROM, and tag keys with `WITH KEY`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -7,7 +7,7 @@ use crate::influxql::ast::{Measurement, MeasurementName, Source, TagKeyFilter};
 use crate::model::regex::Pattern;
 use crate::query::error::QueryError;
 
-/// Which measurements a source names.
+/// The name or regex of a source.
 pub(super) enum NameTest {
     Name(String),
     Matches(Pattern),
@@ -29,11 +29,11 @@ impl NameTest {
     }
 }
 
-/// The measurements that FROM names, by the policy as written. A name or regex that FROM repeats
-/// is held once.
+/// The measurements in FROM, grouped by the policy as written. Repeated names and regexes are
+/// stored once.
 pub(super) struct SourceTests<'a>(BTreeMap<Option<&'a str>, SourceTest<'a>>);
 
-/// Names, and regexes by their texts.
+/// The names and regexes of one policy. The regexes are stored by their texts.
 #[derive(Default)]
 pub(super) struct SourceTest<'a> {
     names: BTreeSet<&'a str>,
@@ -41,6 +41,8 @@ pub(super) struct SourceTest<'a> {
 }
 
 impl<'a> SourceTests<'a> {
+    /// Compiles the names and regexes of FROM.
+    ///
     /// # Errors
     /// [`QueryError::Invalid`] for a regex that does not compile.
     pub(super) fn new(sources: &'a [Source]) -> Result<Self, QueryError> {
@@ -71,7 +73,7 @@ impl<'a> SourceTests<'a> {
         self.0.is_empty()
     }
 
-    /// The measurements whose policy, as written, is one of those that `is_here` accepts.
+    /// Returns the measurements whose policy, as written, is accepted by `is_here`.
     pub(super) fn within(&self, is_here: impl Fn(Option<&str>) -> bool) -> SourceTest<'a> {
         let mut all = SourceTest::default();
         for (_, test) in self.0.iter().filter(|(policy, _)| is_here(**policy)) {
@@ -83,18 +85,18 @@ impl<'a> SourceTests<'a> {
 }
 
 impl SourceTest<'_> {
-    /// Whether a measurement is named.
+    /// Whether FROM names the measurement.
     pub(super) fn accepts(&self, name: &str) -> bool {
         self.names.contains(name) || self.patterns.values().any(|pattern| pattern.is_match(name))
     }
 }
 
-/// WITH KEY.
+/// The filter of WITH KEY.
 #[derive(Clone, Debug)]
 pub(super) enum KeyFilter {
-    /// One of these, or none of them.
+    /// Accepts the keys in the list if the flag is set, else the other keys.
     Names(Vec<String>, bool),
-    /// Those that match, or those that do not.
+    /// Accepts the keys that match if the flag is set, else the other keys.
     Matches(Pattern, bool),
 }
 

@@ -1,5 +1,5 @@
-//! Holds the names that a statement lists or counts as one text, which is sorted once. A million of
-//! them take little more than their bytes.
+//! Stores the names that a statement lists or counts, and sorts them. A million names need little
+//! more memory than their bytes.
 
 use std::ops::Range;
 
@@ -7,33 +7,35 @@ use crate::batch::column::StringColumn;
 use crate::model::limits::LISTED_NAMES_BYTES_MAX;
 use crate::query::error::QueryError;
 
-/// What one takes beside its text, bytes: where it ends, and its place in the order.
+/// The memory of one name without its text, in bytes: the end of the text and the position in the
+/// order.
 const NAME_BYTES: usize = 8;
-/// Names stored together: what is stored never moves, as it would in one text that grows.
+/// The number of names in one page. Stored pages never move, unlike a single text that grows.
 const PAGE_NAMES: usize = 4_096;
-/// Names beyond those to be kept that are let come before they are sorted.
+/// The number of additional names that are collected before the names are sorted and cut to the
+/// limit.
 const SPARE: usize = 10_000;
-/// Between the cells of a row; below every character of a name.
+/// The separator between the cells of a row. It sorts below every character of a name.
 const SEPARATOR: &str = "\0";
 
-/// Rows of as many cells each, in any order, any number of times each, until they are sorted.
+/// Rows with the same number of cells. Before sorting, the order is arbitrary and rows may be
+/// repeated.
 #[derive(Debug, Default)]
 pub(crate) struct SortedNames {
     pages: Vec<StringColumn>,
     bytes: usize,
-    /// Of no others than the first so many is there need.
+    /// The number of first rows to keep; `None` keeps all rows.
     keep: Option<usize>,
-    /// Positions in ascending order, once they are sorted.
+    /// The positions of the rows in ascending order, after sorting.
     order: Vec<u32>,
 }
 
 impl SortedNames {
-    /// Of which only the first `keep` matter, if any number.
+    /// Creates an empty list that keeps only the first `keep` rows; `None` keeps all rows.
     pub(crate) fn new(keep: Option<usize>) -> Self {
         Self { keep, ..Self::default() }
     }
 
-    /// Adds a row.
     pub(crate) fn push(&mut self, row: &[&str]) {
         self.push_text(&row.join(SEPARATOR));
     }
@@ -48,20 +50,20 @@ impl SortedNames {
         }
     }
 
-    /// Whether there is none.
+    /// Whether the list has no rows.
     pub(crate) fn is_empty(&self) -> bool {
         self.pages.is_empty()
     }
 
-    /// What they take.
+    /// Returns the memory of the names, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// Drops what is there twice or is not needed once there is much of it.
+    /// Drops repeated and unneeded rows if the list has become large.
     ///
     /// # Errors
-    /// [`QueryError::TooManyNames`] when too much is left.
+    /// [`QueryError::TooManyNames`] if the list is still too large.
     pub(crate) fn check(&mut self) -> Result<(), QueryError> {
         let spare = self.keep.map(|keep| keep.saturating_add(SPARE));
         let stored = self.stored();
@@ -84,7 +86,7 @@ impl SortedNames {
         Ok(())
     }
 
-    /// Brings them into ascending order, each once, as many as are kept.
+    /// Sorts the rows in ascending order, removes duplicates and keeps the first `keep` rows.
     pub(crate) fn sort(&mut self) {
         let mut order: Vec<u32> = (0..self.stored() as u32).collect();
         order.sort_by(|&a, &b| self.text(a).cmp(self.text(b)));
@@ -93,18 +95,18 @@ impl SortedNames {
         self.order = order;
     }
 
-    /// How many there are, once sorted.
+    /// Returns the number of rows, after sorting.
     pub(crate) fn len(&self) -> usize {
         self.order.len()
     }
 
-    /// Rows `range`, of `width` cells, once sorted.
+    /// Returns the rows in `range`, with `width` cells per row, after sorting.
     pub(crate) fn rows(&self, range: Range<usize>, width: usize) -> Vec<Vec<String>> {
         let row = |at: &u32| self.text(*at).splitn(width, SEPARATOR).map(str::to_owned).collect();
         self.order.get(range).unwrap_or_default().iter().map(row).collect()
     }
 
-    /// How many are stored, those that are there twice included.
+    /// Returns the number of stored rows, including duplicates.
     fn stored(&self) -> usize {
         let last = self.pages.last().map_or(0, StringColumn::len);
         self.pages.len().saturating_sub(1) * PAGE_NAMES + last

@@ -1,5 +1,5 @@
-//! Turns a SHOW statement into requests for summaries. A new SHOW statement about stored data is an
-//! arm of `read` here and a [`Render`].
+//! Lowers a SHOW statement to requests for summaries. A new SHOW statement about stored data needs
+//! a [`Render`] and an arm of `read` in this module.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -20,29 +20,29 @@ use crate::query::compile::{nodes, split_time};
 use crate::query::error::QueryError;
 use crate::scan::request::{SummaryRequest, SummaryWant};
 
-/// A SHOW statement ready to be executed.
+/// A SHOW statement that is ready for execution.
 #[derive(Clone, Debug)]
 pub struct MetaPlan {
-    /// What to ask every shard of the policy; measurements ascend by name.
+    /// The scans. Each scan goes to every shard of its policy, with measurements ascending by name.
     pub scans: Vec<MetaScan>,
     pub(super) render: Render,
-    /// LIMIT and OFFSET, SLIMIT and SOFFSET; a limit of 0 is none.
+    /// LIMIT and OFFSET; a LIMIT of 0 is no limit.
     pub(super) limits: [u64; 2],
 }
 
-/// One policy to be summarised on each of its shards.
+/// A request for summaries of one policy, for each of its shards.
 #[derive(Clone, Debug)]
 pub struct MetaScan {
     /// The policy's name.
     pub policy: String,
-    /// What to ask, without a resume key.
+    /// The request, without a resume key.
     pub request: SummaryRequest,
-    /// For each measurement of the request, what its ids mean.
+    /// The names behind the ids of each measurement in the request.
     pub(super) column_names: Vec<ColumnNames>,
 }
 
 impl MetaPlan {
-    /// How many rows of a measurement matter.
+    /// Returns the number of needed rows per measurement; `None` if all rows are needed.
     pub(super) fn keep(&self) -> Option<usize> {
         match self.render {
             Render::Measurements(_) | Render::Placed(..) | Render::Count(_) => None,
@@ -52,7 +52,7 @@ impl MetaPlan {
 }
 
 impl MetaScan {
-    /// Tells that no two of its shards, nor another scan, have series in common.
+    /// Declares that each series is stored in only one shard of the scan, and in no other scan.
     pub fn is_disjoint(&mut self) {
         if let SummaryWant::SeriesHashes { count_only, .. } = &mut self.request.want {
             *count_only = true;
@@ -60,21 +60,21 @@ impl MetaScan {
     }
 }
 
-/// What all the statements have in common.
+/// The clauses that SHOW statements share.
 struct ShowClauses<'a> {
     sources: &'a [Source],
     measurement: Option<&'a Measurement>,
     condition: Option<&'a Expr>,
-    /// Only the policy that is named or the default one.
+    /// Whether the statement reads only one policy: the named or the default policy.
     one_policy: bool,
-    /// ON: only these policies.
+    /// The policies after ON.
     policy: &'a NamePattern,
-    /// GROUP BY.
+    /// The dimensions of GROUP BY.
     dimensions: &'a [Dimension],
     limits: [u64; 2],
 }
 
-/// Lowers a SHOW statement that [`super::database`] knows.
+/// Lowers a SHOW statement that [`super::database`] supports.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
@@ -83,7 +83,7 @@ pub fn compile(statement: &Statement, context: &MetaContext<'_>) -> Result<MetaP
     plan(&show, render, context)
 }
 
-/// What the statement shows, and how.
+/// Returns the clauses and the output of the statement.
 fn read<'a>(
     statement: &'a Statement,
     context: &MetaContext<'_>,
@@ -148,7 +148,7 @@ fn plan(
     let (condition, time) = split_time(show.condition, context.now_ns)?;
     let mut chosen = chosen(show, context)?;
     let measurements: usize = chosen.iter().map(|(_, measurements)| measurements.len()).sum();
-    // The condition is lowered for each measurement.
+    // Each measurement needs a separate lowered condition.
     if measurements.saturating_mul(condition.as_ref().map_or(0, nodes)) > PLAN_ENTRIES_MAX {
         return Err(QueryError::PlanTooLarge);
     }
@@ -186,7 +186,7 @@ fn plan(
             resume: None,
             piece_bytes: PIECE_BYTES_MAX,
             items_max: match render {
-                // They come in the order in which they are shown, or nearly so.
+                // The shards return these names in the order of the result, or nearly so.
                 Render::TagValues(_) | Render::Series => keep(show.limits).map(|keep| keep as u64),
                 _ => None,
             },
@@ -196,12 +196,12 @@ fn plan(
     Ok(MetaPlan { scans, render, limits: show.limits })
 }
 
-/// How many rows of each measurement are needed at most, by LIMIT and OFFSET.
+/// Returns the maximum number of rows per measurement that LIMIT and OFFSET need.
 pub(super) fn keep([limit, offset]: [u64; 2]) -> Option<usize> {
     (limit > 0).then(|| usize::try_from(limit.saturating_add(offset)).unwrap_or(usize::MAX))
 }
 
-/// 1.x looks at whole shard groups.
+/// Extends a time range to whole shard groups, like 1.x.
 fn whole_groups(time: TimeRange, group_duration_ns: i64) -> TimeRange {
     let width_ns = group_duration_ns.max(1);
     let before = |time_ns: i64| time_ns.saturating_sub(time_ns.rem_euclid(width_ns));
@@ -229,7 +229,7 @@ fn want(render: &Render, column_names: &[ColumnNames]) -> SummaryWant {
 
 type Chosen<'a> = Vec<(&'a MetaPolicy<'a>, BTreeMap<&'a str, &'a Arc<MeasurementSchema>>)>;
 
-/// The policies to look at and, of each, the measurements asked about.
+/// Returns the policies to read, with the chosen measurements of each policy.
 fn chosen<'a>(show: &ShowClauses<'_>, context: &MetaContext<'a>) -> Result<Chosen<'a>, QueryError> {
     let default = context.defaults.policy.unwrap_or(context.default_policy);
     let names = SourceTests::new(show.sources)?;

@@ -1,4 +1,4 @@
-//! Answers SHOW RETENTION POLICIES.
+//! Executes SHOW RETENTION POLICIES.
 
 use std::rc::Rc;
 
@@ -6,7 +6,8 @@ use crate::influxql::duration;
 use crate::model::shard_map::Policy;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
-/// SHOW RETENTION POLICIES: `policies` in the order to print; `default` is the default one's name.
+/// Returns the result of SHOW RETENTION POLICIES, with `policies` in the given order. `default` is
+/// the default policy's name.
 pub fn show_retention_policies(policies: &[Policy], default: &str) -> SeriesChunk {
     let columns = ["name", "duration", "shardGroupDuration", "replicaN", "default"];
     let texts = |text: &dyn Fn(&Policy) -> String| {

@@ -1,4 +1,4 @@
-//! Collects what is listed of one measurement, and says how it is printed.
+//! Collects the listed names of one measurement and defines their output.
 
 use super::cardinality::CardinalityCount;
 use super::column_names::{ColumnNames, series_key, tag_value};
@@ -11,12 +11,12 @@ use crate::model::series::value_hash;
 use crate::query::error::QueryError;
 use crate::scan::page::MeasurementSummary;
 
-/// Which statement it is.
+/// The statement that is executed.
 #[derive(Clone, Debug)]
 pub(super) enum Render {
     /// SHOW MEASUREMENTS
     Measurements(Option<MeasurementFilter>),
-    /// SHOW MEASUREMENTS ON database.policy: of this database.
+    /// SHOW MEASUREMENTS ON database.policy, with the database's name
     Placed(Option<MeasurementFilter>, String),
     /// SHOW SERIES
     Series,
@@ -31,7 +31,7 @@ pub(super) enum Render {
 }
 
 impl Render {
-    /// Names of the columns.
+    /// Returns the names of the columns.
     pub(super) fn columns(&self) -> &'static [&'static str] {
         match self {
             Self::Measurements(_) => &["name"],
@@ -44,7 +44,7 @@ impl Render {
         }
     }
 
-    /// Whether the shards are asked for values of the tag `key`.
+    /// Whether the request to the shards contains the tag `key`.
     pub(super) fn wants(&self, key: &str) -> bool {
         match self {
             Self::Count(count) => count.wants(key),
@@ -57,36 +57,36 @@ impl Render {
         }
     }
 
-    /// Whether each measurement is a series of its own.
+    /// Whether the result has one series per measurement.
     pub(super) fn per_measurement(&self) -> bool {
         !matches!(self, Self::Measurements(_) | Self::Placed(..) | Self::Series)
     }
 }
 
-/// What is known of one measurement so far, from any number of shards.
+/// The names of one measurement from the shards so far.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     alive: bool,
-    /// Rows to print.
+    /// The rows of the result.
     rows: SortedNames,
-    /// For each leaf of the filter: the tag is there, a value hits.
+    /// For each comparison of the filter: whether the tag exists, and whether a value hits.
     seen: Vec<(bool, bool)>,
-    /// Hashes of what is only counted, any number of times each.
+    /// The hashes of names that are only counted. A hash may be repeated.
     hashes: Vec<u64>,
-    /// Series that no other shard has.
+    /// The number of series that no other shard has.
     count: u64,
 }
 
 impl Listing {
-    /// Nothing yet; only the first `keep` rows matter, if any number.
+    /// Creates an empty listing that keeps only the first `keep` rows; `None` keeps all rows.
     pub(super) fn new(keep: Option<usize>) -> Self {
         Self { rows: SortedNames::new(keep), ..Self::default() }
     }
 
-    /// Adds what one shard says.
+    /// Adds one shard's summary.
     ///
     /// # Errors
-    /// [`QueryError::TooLarge`] when a measurement lists too much to be sorted.
+    /// [`QueryError::TooLarge`] if a measurement has too many names to sort.
     pub(super) fn add(
         &mut self,
         render: &Render,
@@ -146,12 +146,13 @@ impl Listing {
         self.rows.check()
     }
 
-    /// What it takes; names as much again as their places while they are sorted.
+    /// Returns the memory of the names and hashes, in bytes. Sorting temporarily needs more memory
+    /// for the names' positions.
     pub(super) fn bytes(&self) -> usize {
         self.rows.bytes() + 8 * self.hashes.len()
     }
 
-    /// How many were counted.
+    /// Returns the number of counted names.
     pub(super) fn counted(&mut self) -> u64 {
         if self.hashes.is_empty() {
             return self.count;
@@ -179,7 +180,7 @@ impl Listing {
         }
     }
 
-    /// The rows of measurement `name`, ascending.
+    /// Returns the rows of measurement `name`, ascending.
     pub(super) fn finish(mut self, render: &Render, name: &str) -> SortedNames {
         if let Render::Measurements(filter) | Render::Placed(filter, _) = render {
             self.seen.resize(filter.as_ref().map_or(0, |f| f.leaves.len()), (false, false));

@@ -29,7 +29,7 @@ fn schema() -> PolicySchema {
     schema
 }
 
-/// The rows of each chunk when every shard answers with `items` and every column in one page.
+/// Returns the rows of each chunk if every shard returns `items` and every column in one page.
 fn run(query: &str, shards: &[&[&[&str]]]) -> Vec<Vec<Vec<String>>> {
     let statement = crate::influxql::parse(query, &Params::default()).expect("valid").remove(0);
     let schema = schema();

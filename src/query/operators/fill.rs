@@ -1,5 +1,5 @@
-//! Applies `fill(…)` to aggregates: gives values to windows that have none (1.x `floatFillIterator`
-//! and its kin). `fill(linear)` is here too.
+//! Applies `fill(…)`, including `fill(linear)`, to aggregates: gives values to empty windows (1.x
+//! `floatFillIterator` and its variants for other types).
 
 use super::fill_rows::with_number;
 use super::series::{CallSeries, gather_or_null};
@@ -11,41 +11,40 @@ use crate::query::result::{Column, ResultColumn, Values};
 use crate::query::scalar::repeat;
 use crate::scan::request::Window;
 
-/// Windows up to which one point may be the reason for nearly all of them: about 3 MB of nulls.
+/// The number of windows above which the query fails if a single stray point causes nearly all of
+/// them: about 3 MB of nulls.
 const STRAY_WINDOWS_MIN: i64 = 100_000;
 
-/// What an empty window holds.
+/// The value of an empty window.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum FillPlan {
-    /// Null.
     Null,
-    /// This, of the call's own type.
+    /// This value, in the call's type.
     Value(FieldValue),
-    /// The last value before.
+    /// The value of the last window that has one.
     Previous,
-    /// On the line between the values around it.
+    /// The linear interpolation between the neighbouring values.
     Linear,
 }
 
-/// The windows that are shown, empty ones included.
+/// The windows in the result, including empty windows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct ShownWindows<'a> {
-    /// How time is cut.
+    /// The width and offset of the windows.
     pub(crate) window: &'a Window,
-    /// The times that they cover. Without a lower bound they start (descending: end) with the first
-    /// that has a value.
+    /// The time range of the windows. Without a lower bound, the windows start at the first window
+    /// that has a value. For descending times, they end there.
     pub(crate) range: TimeRange,
-    /// Latest first.
+    /// Whether the latest window comes first.
     pub(crate) descending: bool,
-    /// How many there may be.
+    /// The maximum number of windows.
     pub(crate) limit: u64,
 }
 
-/// Adds the missing windows to `series`, which must have at least one.
-///
+/// Adds the missing windows to `series`, which must have at least one window.
 ///
 /// # Errors
-/// [`QueryError::Buckets`] when there would be more than a query may have.
+/// [`QueryError::Buckets`] if the result would exceed the maximum number of windows.
 pub(crate) fn fill(
     series: &CallSeries,
     plan: &FillPlan,
@@ -64,8 +63,8 @@ pub(crate) fn fill(
     Ok(CallSeries { times_ns, values, beside })
 }
 
-/// Fills what a selector takes beside its value in `slot`: 1.x puts the fill's number, or the row
-/// before, wherever such a column is null (`floatIteratorScanner.ScanAt`).
+/// Fills the column of `slot` next to a selector. 1.x replaces every null in such a column with the
+/// fill's number or with the value of the previous row (`floatIteratorScanner.ScanAt`).
 pub(crate) fn fill_beside(
     column: &mut Option<Column>,
     slot: &Slot,
@@ -84,8 +83,8 @@ pub(crate) fn fill_beside(
     }
 }
 
-/// A column as it is shown: where strings and booleans are null the number of `fill(number)`
-/// stands, which is not of their type.
+/// Returns the column of the result. In columns of strings and booleans, the number of
+/// `fill(number)` replaces nulls although it has another type.
 pub(crate) fn shown(column: Column, number: Option<&FieldValue>) -> ResultColumn {
     match (number, &column.values) {
         (Some(number), Values::String(_) | Values::Boolean(_)) => {
@@ -95,7 +94,7 @@ pub(crate) fn shown(column: Column, number: Option<&FieldValue>) -> ResultColumn
     }
 }
 
-/// A number in the type of a column; `None` for strings and booleans.
+/// Converts a number to the type of a column; returns `None` for strings and booleans.
 pub(super) fn cast(value: &FieldValue, like: &Values) -> Option<FieldValue> {
     let number = crate::query::math::number(value)?;
     Some(match like {
@@ -106,7 +105,7 @@ pub(super) fn cast(value: &FieldValue, like: &Values) -> Option<FieldValue> {
     })
 }
 
-/// Times of all windows and, for each, its row in the series.
+/// Returns the times of all windows and, for each window, its row in the series.
 fn dense(
     present_ns: &[i64],
     windows: ShownWindows<'_>,
@@ -139,8 +138,8 @@ fn dense(
                 row += 1;
                 time
             }
-            // The windows go on to the last value, which only a subquery can have behind the last
-            // window; one before the first window takes the place of that (1.x).
+            // The windows continue to the last value. Only a subquery can have a value after the
+            // last window. A value before the first window replaces the first window (1.x).
             _ if due || present.is_some() => {
                 rows.push(None);
                 next
@@ -157,9 +156,10 @@ fn dense(
     Ok((times, rows))
 }
 
-/// Refuses the windows from the first value to `last_ns` where they are many and nearly all of them
-/// lie between the first value and the next one, or behind the only one: a point far from all
-/// others, mostly one of 1970 because its time had no precision.
+/// Rejects a query in which a stray point causes too many empty windows. That is the case if the
+/// windows from the first value to `last_ns` are many and nearly all of them follow the first value
+/// without another value in between. Such a point usually lies in 1970 because its time was written
+/// with the wrong precision.
 fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), QueryError> {
     let (mut from_ns, mut next_ns) = (present_ns.first().copied(), present_ns.get(1).copied());
     if from_ns > present_ns.last().copied() {
@@ -175,7 +175,7 @@ fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), Qu
     Ok(())
 }
 
-/// For each window its own row, else that of the last window before that has one.
+/// Returns, for each window, its row, or the row of the last earlier window that has one.
 pub(super) fn last_before(rows: &[Option<u32>]) -> Vec<Option<u32>> {
     let mut last = None;
     rows.iter()
@@ -195,7 +195,8 @@ pub(super) fn constant(values: &Column, rows: &[Option<u32>], value: &FieldValue
     all.gather(&rows)
 }
 
-/// The rows around each empty window: the last before and the next after, as positions in `rows`.
+/// Interpolates the empty windows between two values. A point consists of the position of the empty
+/// window in `rows`, the position of the previous value, and the position of the next value.
 fn linear(series: &CallSeries, times: &[i64], rows: &[Option<u32>], every_ns: i64) -> Column {
     let mut filled = gather_or_null(&series.values, rows);
     let mut previous: Option<usize> = None;

@@ -1,5 +1,5 @@
-//! Applies `fill(…)` to fields without a function: gives a value to a field that a row lacks while
-//! it has others (1.x `floatIteratorScanner.ScanAt`).
+//! Applies `fill(…)` to fields without a function: gives a value to a field that is missing in a
+//! row with other fields (1.x `floatIteratorScanner.ScanAt`).
 
 use super::fill::{cast, constant};
 use super::series::gather_or_null;
@@ -9,18 +9,19 @@ use crate::query::plan::{SelectNode, Slot};
 use crate::query::result::{Column, Values};
 use crate::query::scalar::repeat;
 
-/// The rows of one group so far, as far as `fill(previous)` looks back.
+/// The state of one group's fill: the values that `fill(previous)` repeats.
 #[derive(Debug, Default)]
 pub(crate) struct RowFill {
-    /// By slot, its last value.
+    /// The last value of each slot.
     last: Vec<Option<FieldValue>>,
 }
 
 impl RowFill {
-    /// Fills the next rows, those that are shown: one column per slot, `None` all null.
+    /// Fills the next rows of the result. `columns` has one column per slot, in which `None` is all
+    /// null.
     ///
-    /// With `fill(number)` strings and booleans stay null: the bare number stands for them where
-    /// they are shown.
+    /// With `fill(number)`, strings and booleans remain null. The result replaces these nulls with
+    /// the bare number.
     pub(crate) fn fill(&mut self, node: &SelectNode, rows: usize, columns: &mut [Option<Column>]) {
         if let Some(number) = &node.fill_number {
             for (column, slot) in columns.iter_mut().zip(&node.slots) {
@@ -38,7 +39,7 @@ impl RowFill {
     }
 }
 
-/// A column of `rows` with the number of the fill, in its type, wherever it is null.
+/// Replaces every null in a column of `rows` rows with the fill's number, in the column's type.
 pub(super) fn with_number(
     column: Option<Column>,
     slot: &Slot,
@@ -46,7 +47,7 @@ pub(super) fn with_number(
     rows: usize,
 ) -> Option<Column> {
     let Some(column) = column.filter(|_| slot.data_type != DataType::Unknown) else {
-        // What nothing is known of has the type of the number.
+        // A column of unknown type has the type of the number.
         let like = match slot.data_type {
             DataType::Unknown => Values::new(number.field_type()),
             known => Values::new(known.field_type().unwrap_or(FieldType::String)),
@@ -64,7 +65,7 @@ fn with_previous(column: Option<Column>, last: Option<&FieldValue>, rows: usize)
         return last.map(|last| Column::full(repeat(last, rows)));
     };
     let count = column.len() as u32;
-    // The value before the first row, behind the last one.
+    // The value before the first row is stored after the last row.
     let mut from = last.map(|_| count);
     let picked: Vec<Option<u32>> = (0..count)
         .map(|row| {

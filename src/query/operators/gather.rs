@@ -1,4 +1,4 @@
-//! Gathers the rows of a window for functions that need all of its values at once.
+//! Collects the rows of a window for functions that need all values of the window at the same time.
 
 use std::collections::HashMap;
 
@@ -14,40 +14,41 @@ use crate::query::plan::{CallPlan, GatherPlan, SelectNode};
 use crate::query::result::{Column, Values};
 use crate::scan::gathered::{GatheredFunction, Outcome, Points};
 
-/// Rows of a window in order of time, with the columns of [`GatherRun::others`].
+/// The rows of a window by ascending time, with the columns of [`GatherRun::others`].
 struct WindowRows {
     times_ns: Vec<i64>,
     values: Column,
     others: Vec<Option<Column>>,
 }
 
-/// One call over one group, in progress.
+/// The state of one call over one group.
 #[derive(Debug)]
 pub(crate) struct GatherRun {
     window_ns: Option<i64>,
     times_ns: Vec<i64>,
     values: Option<Column>,
-    /// Beside slots, then tag arguments.
+    /// The columns of the call's `beside` slots, followed by the tag arguments.
     others: Vec<Option<Column>>,
-    /// A hash of each row's series, by which `sample` draws; empty for other functions.
+    /// A hash of each row's series, which decides the choice of `sample`; empty for other
+    /// functions.
     series: Vec<u64>,
     done: Option<CallSeries>,
     held: Held,
 }
 
 impl GatherRun {
-    /// Nothing yet; what it holds is counted in `room`.
+    /// Creates a call without rows. `room` counts the call's memory.
     pub(crate) fn new(room: &QueryRoom) -> Self {
         let (window_ns, values, done) = (None, None, None);
         let (times_ns, others, series) = (Vec::new(), Vec::new(), Vec::new());
         Self { window_ns, times_ns, values, others, series, done, held: room.part() }
     }
 
-    /// Takes in rows that follow those before.
+    /// Adds the next rows.
     ///
     /// # Errors
-    /// [`QueryError::TooLarge`] when one window holds too many values, [`QueryError::NoRoom`] when
-    /// they are more than there is memory for.
+    /// [`QueryError::TooLarge`] if one window has too many values, [`QueryError::NoRoom`] if the
+    /// query memory is exhausted.
     pub(crate) fn push(
         &mut self,
         node: &SelectNode,
@@ -56,7 +57,7 @@ impl GatherRun {
         batch: &RowBatch,
     ) -> Result<(), QueryError> {
         let Some(Some(column)) = batch.slots.get(call.slot) else { return Ok(()) };
-        // A page of rows never has more than fit u32.
+        // The positions of a page's rows always fit in u32.
         let rows: Vec<u32> = (0..batch.times_ns.len() as u32)
             .filter(|&row| column.validity.is_valid(row as usize))
             .collect();
@@ -109,7 +110,7 @@ impl GatherRun {
         }
     }
 
-    /// Drops what cannot be part of the answer any more once too much is held.
+    /// Drops the rows that the function can no longer choose if the window has too many rows.
     fn check(
         &mut self,
         node: &SelectNode,
@@ -121,7 +122,7 @@ impl GatherRun {
                 || this.bytes() > GATHERED_BYTES_MAX / 4 * of
         };
         if !is_over(self, 4) {
-            // As much again is held while they are answered.
+            // Computing the result copies the rows, so they count twice.
             return Ok(self.held.set(2 * self.bytes())?);
         }
         let mut kept = match self.answer(node, call, plan) {
@@ -139,7 +140,8 @@ impl GatherRun {
         for column in self.values.iter_mut().chain(self.others.iter_mut().flatten()) {
             *column = column.gather(&kept);
         }
-        // If little went, it would be looked for again and again.
+        // With more than three quarters of the limit still in use, the next rows would soon trigger
+        // this costly step again.
         if is_over(self, 3) {
             return Err(QueryError::TooLarge {
                 what: "a window of a function that needs all its values",
@@ -150,13 +152,13 @@ impl GatherRun {
         Ok(())
     }
 
-    /// What the rows at hand take.
+    /// Returns the size of the window's rows, in bytes.
     fn bytes(&self) -> usize {
         let columns = self.values.iter().chain(self.others.iter().flatten());
         columns.map(Column::bytes).sum::<usize>() + 8 * (self.times_ns.len() + self.series.len())
     }
 
-    /// What the function makes of the rows at hand, and these.
+    /// Computes the function over the window's rows. Returns its outcome and the rows.
     fn answer(
         &self,
         node: &SelectNode,
@@ -187,7 +189,7 @@ impl GatherRun {
         Some((outcome, WindowRows { times_ns, values, others }))
     }
 
-    /// Answers the open window.
+    /// Adds the results of the open window and closes it.
     fn close(&mut self, node: &SelectNode, call: &CallPlan, plan: &GatherPlan) {
         let answer = self.answer(node, call, plan);
         (self.times_ns, self.others, self.values) = (Vec::new(), Vec::new(), None);
@@ -209,8 +211,8 @@ impl GatherRun {
             }
             Outcome::Value(None) => return,
         };
-        // Whatever the direction 1.x gives the points of top(), bottom() and sample() in order of
-        // time, and distinct values by the time at which it first meets each.
+        // For either direction, 1.x sorts the points of top(), bottom() and sample() by ascending
+        // time, and distinct values by the time of their first occurrence.
         let ordered = matches!(
             plan.function,
             GatheredFunction::Top(_)
@@ -253,7 +255,7 @@ impl GatherRun {
         }
     }
 
-    /// Everything, once the group is over.
+    /// Returns all values after the end of the group.
     pub(crate) fn finish(
         &mut self,
         node: &SelectNode,
@@ -265,8 +267,8 @@ impl GatherRun {
     }
 }
 
-/// Whether a function reads the rows of a descending statement in order of time. 1.x reads them in
-/// the order of the statement; that decides which of several equal values these functions choose.
+/// Whether a function reads the rows of a descending statement by ascending time. 1.x reads them in
+/// the statement's order, which decides which of several equal values these functions choose.
 fn is_turned(node: &SelectNode, plan: &GatherPlan) -> bool {
     let in_order_of_statement = matches!(
         plan.function,
@@ -275,7 +277,7 @@ fn is_turned(node: &SelectNode, plan: &GatherPlan) -> bool {
     node.descending && !in_order_of_statement
 }
 
-/// Appends `rows` of `column` (nulls without one) to `all`, which has `before` rows.
+/// Appends `rows` of `column` to `all`, which has `before` rows. Without a `column`, appends nulls.
 fn append(all: &mut Option<Column>, column: Option<&Column>, rows: &[u32], before: usize) {
     match (all.as_mut(), column) {
         (Some(all), Some(column)) => {
@@ -294,7 +296,7 @@ fn append(all: &mut Option<Column>, column: Option<&Column>, rows: &[u32], befor
     }
 }
 
-/// A hash of each row's series, by which `sample` draws; empty for other functions.
+/// Returns a hash of each row's series for the choice of `sample`; empty for other functions.
 fn series_hashes(batch: &RowBatch, plan: &GatherPlan) -> Vec<u64> {
     if plan.series.is_empty() {
         return Vec::new();
@@ -308,7 +310,8 @@ fn series_hashes(batch: &RowBatch, plan: &GatherPlan) -> Vec<u64> {
             let entry =
                 texts.codes().map_or(Some(row), |codes| codes.get(row).map(|&code| code as usize));
             let of_row = entry.and_then(|entry| of_entries.get(entry));
-            // A tag that a series lacks adds nothing: a new tag of others does not change the draw.
+            // A missing tag adds nothing to the hash. A new tag in other series therefore does not
+            // change the choice.
             if let (Some(of_row), true) = (of_row, column.validity.is_valid(row)) {
                 *hash = hash.wrapping_add(*of_row);
             }
@@ -317,12 +320,12 @@ fn series_hashes(batch: &RowBatch, plan: &GatherPlan) -> Vec<u64> {
     hashes
 }
 
-/// What stands at these rows.
+/// Returns the values at `rows`.
 fn pick<'a>(values: &'a [u64], rows: &'a [u32]) -> impl Iterator<Item = u64> + 'a {
     rows.iter().filter_map(|&row| values.get(row as usize).copied())
 }
 
-/// A number for each row's combination of tag arguments; empty without any.
+/// Returns a number for each row's combination of tag arguments; empty without tag arguments.
 fn combinations(tags: &[Option<Column>], plan: &GatherPlan, count: u32) -> Vec<u32> {
     if plan.tags.is_none() {
         return Vec::new();
@@ -344,7 +347,7 @@ fn combinations(tags: &[Option<Column>], plan: &GatherPlan, count: u32) -> Vec<u
         .collect()
 }
 
-/// The type of a function's answer over values of a type.
+/// Returns the type of a function's result over values of type `input`.
 pub(crate) fn output_type(plan: &GatherPlan, input: FieldType) -> FieldType {
     match plan.function {
         _ if plan.counted => FieldType::Integer,

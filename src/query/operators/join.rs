@@ -1,5 +1,4 @@
-//! Joins several calls of one group on time, so that they stand side by side (1.x
-//! `multiScannerCursor`).
+//! Joins several calls of one group on time (1.x `multiScannerCursor`).
 
 use super::fill::last_before;
 use super::series::{CallSeries, gather_or_null};
@@ -7,10 +6,12 @@ use crate::model::value::FieldValue;
 use crate::query::result::Column;
 use crate::query::scalar::repeat;
 
-/// Joins `series`; `missing[i]` stands where call `i` has no value at a time that another has.
-/// With `carry` (`fill(previous)`) it becomes the last value of each call.
-/// What is joined is used up, but for what stands beside.
-/// Returns the times and, for each call, its column (`None`: the call has nothing at all).
+/// Joins `series` on time. Returns the times and, for each call, its column; `None` if the call has
+/// no values.
+///
+/// `missing[i]` replaces the value of call `i` at a time at which only other calls have a value.
+/// With `carry` (`fill(previous)`), the function sets `missing[i]` to the last value of call `i`.
+/// The function moves the values out of `series`, except the columns in `beside`.
 pub(crate) fn join(
     series: &mut [Option<CallSeries>],
     missing: &mut [Option<FieldValue>],
@@ -40,7 +41,7 @@ pub(crate) fn join(
     (times, columns)
 }
 
-/// The columns themselves, if every call has values at the same times.
+/// Returns the columns without changes if every call has values at the same times.
 fn as_they_stand(
     series: &mut [Option<CallSeries>],
     missing: &mut [Option<FieldValue>],
@@ -65,8 +66,8 @@ fn as_they_stand(
     Some((times, columns))
 }
 
-/// All times in order and, for each series, its row at each time. A series with several rows at
-/// one time takes as many times.
+/// Returns all times in order and, for each series, its row at each time. If a series has several
+/// rows at one time, the result contains that time several times.
 fn align(series: &[Option<CallSeries>], descending: bool) -> (Vec<i64>, Vec<Vec<Option<u32>>>) {
     let mut next: Vec<usize> = vec![0; series.len()];
     let mut rows: Vec<Vec<Option<u32>>> = vec![Vec::new(); series.len()];

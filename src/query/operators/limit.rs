@@ -1,20 +1,20 @@
-//! Applies LIMIT and OFFSET to one stream of rows, which arrives in pieces.
+//! Applies LIMIT and OFFSET to one stream of rows, which arrives in batches.
 
-/// How much is still to be skipped and still to be shown.
+/// The remaining numbers of rows to skip and to return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Limiter {
     skip: u64,
-    /// `None` is no limit.
+    /// The number of rows to return; `None` is no limit.
     show: Option<u64>,
 }
 
 impl Limiter {
-    /// `limit` 0 is no limit.
+    /// Creates a limiter; a `limit` of 0 is no limit.
     pub(crate) fn new(limit: u64, offset: u64) -> Self {
         Self { skip: offset, show: (limit > 0).then_some(limit) }
     }
 
-    /// Which of the next `rows` rows are shown, as `from..to`.
+    /// Returns the range of the next `rows` rows that belong to the result, as `from..to`.
     pub(crate) fn take(&mut self, rows: usize) -> (usize, usize) {
         let from = usize::try_from(self.skip).unwrap_or(usize::MAX).min(rows);
         self.skip -= from as u64;
@@ -27,7 +27,7 @@ impl Limiter {
         (from, to)
     }
 
-    /// Whether every further row is hidden.
+    /// Whether LIMIT hides all further rows.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.show == Some(0)
     }

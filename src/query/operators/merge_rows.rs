@@ -1,4 +1,4 @@
-//! Rows of one group from several shards, merged on time.
+//! Merges the rows of one group from several shards on time.
 
 use crate::model::limits::WORK_PER_TURN;
 use crate::query::error::QueryError;
@@ -8,19 +8,18 @@ use crate::query::stream::{Front, Stream};
 use crate::query::work::Work;
 use crate::scan::page::GroupData;
 
-/// The next rows of a group, one column per slot (`None`: all null).
+/// The next rows of a group, with one column per slot. `None` is a column of nulls.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RowBatch {
-    /// Times, nanoseconds.
+    /// Times, in nanoseconds.
     pub(crate) times_ns: Vec<i64>,
-    /// Slots.
     pub(crate) slots: Vec<Option<Column>>,
 }
 
 impl RowBatch {
-    /// Rows `from..to`, which are rows of the batch.
+    /// Returns rows `from..to`, which must exist in the batch.
     pub(crate) fn slice(&self, from: usize, to: usize) -> Self {
-        // Rows of a batch fit u32.
+        // The positions of a batch's rows fit in u32.
         let rows: Vec<u32> = (from as u32..to as u32).collect();
         Self {
             times_ns: self.times_ns.get(from..to).unwrap_or_default().to_vec(),
@@ -29,21 +28,20 @@ impl RowBatch {
     }
 }
 
-/// Rows of a batch that are read part by part.
+/// The rows of a batch that a reader has not taken yet.
 #[derive(Debug)]
 pub(crate) struct Unread {
     batch: RowBatch,
-    /// The first row that is not read.
+    /// The position of the first remaining row.
     next: usize,
 }
 
 impl Unread {
-    /// All rows of `batch`.
     pub(crate) fn new(batch: RowBatch) -> Self {
         Self { batch, next: 0 }
     }
 
-    /// Takes as many rows as one turn can read at `row_work` units each, and adds their work.
+    /// Takes as many rows as one turn can read at `row_work` units per row, and counts their work.
     pub(crate) fn next(
         unread: &mut Option<Self>,
         row_work: usize,
@@ -65,18 +63,17 @@ impl Unread {
     }
 }
 
-/// What a merge comes to.
+/// The result of one step of a merge.
 #[derive(Debug)]
 pub(crate) enum Merged {
-    /// Rows.
+    /// The next rows.
     Batch(RowBatch),
-    /// These streams must be supplied first (positions).
+    /// The positions of the streams that need another page first.
     Missing(Vec<usize>),
-    /// The group has no more rows.
     End,
 }
 
-/// Rows of one stream that have not been merged yet.
+/// The rows of one stream that are not merged yet.
 #[derive(Debug)]
 struct Cursor {
     times_ns: Vec<i64>,
@@ -91,17 +88,18 @@ impl Cursor {
     }
 }
 
-/// Merges the rows of the group that the streams stand at.
+/// Merges the rows of the current group of several streams.
 #[derive(Debug, Default)]
 pub(crate) struct RowMerge {
     cursors: Vec<Option<Cursor>>,
 }
 
 impl RowMerge {
-    /// The next rows of group `key`. `sources[i]` says where the slots stand in stream `i`'s pages.
+    /// Returns the next rows of group `key`. `sources[i]` contains the positions of the slots in
+    /// the pages of stream `i`.
     ///
     /// # Errors
-    /// [`QueryError::Page`] when a page holds something else than rows.
+    /// [`QueryError::Page`] if a page does not contain rows.
     pub(crate) fn next(
         &mut self,
         key: &[String],
@@ -129,8 +127,8 @@ impl RowMerge {
         Ok(Merged::Batch(self.several(&active, sources, slots, descending)))
     }
 
-    /// Takes the next part of the group from every stream whose last one is used up. Returns the
-    /// streams that may have more of the group but must be supplied to know.
+    /// Takes the next part of the group from every stream without remaining rows. Returns the
+    /// streams that may have more rows of the group but need another page first.
     fn refill(&mut self, key: &[String], streams: &mut [Stream]) -> Result<Vec<usize>, QueryError> {
         let mut missing = Vec::new();
         for (index, (cursor, stream)) in self.cursors.iter_mut().zip(streams).enumerate() {
@@ -166,7 +164,7 @@ impl RowMerge {
         }
     }
 
-    /// All that one stream has.
+    /// Returns the next rows if only one stream has rows.
     fn single(
         &mut self,
         index: usize,
@@ -189,7 +187,7 @@ impl RowMerge {
         RowBatch { times_ns, slots }
     }
 
-    /// Rows of several streams in order of time, until one of them is used up.
+    /// Merges the rows of several streams by time until one of the streams has no more rows.
     fn several(
         &mut self,
         active: &[usize],
@@ -199,7 +197,7 @@ impl RowMerge {
     ) -> RowBatch {
         let starts: Vec<usize> = active.iter().map(|&i| self.rest_of(i).start).collect();
         let (times_ns, order) = self.order(active, descending);
-        // Every stream's rows of this batch end to end, then picked in order.
+        // Concatenates the rows of all streams, then picks them in order.
         let mut bases = Vec::with_capacity(active.len());
         let mut base = 0;
         for (&index, &start) in active.iter().zip(&starts) {
@@ -242,7 +240,8 @@ impl RowMerge {
         RowBatch { times_ns, slots }
     }
 
-    /// Times and (position in `active`, row) in order, until a stream is used up; moves cursors.
+    /// Returns the times and the rows in order until a stream has no more rows, and advances the
+    /// cursors. A row consists of a position in `active` and a row of that stream.
     fn order(&mut self, active: &[usize], descending: bool) -> (Vec<i64>, Vec<(usize, usize)>) {
         let (mut times, mut order) = (Vec::new(), Vec::new());
         loop {
@@ -267,7 +266,7 @@ impl RowMerge {
     }
 }
 
-/// A slot's column of a page; a tag that a series lacks is null.
+/// Returns a slot's column of a page. A missing tag is null.
 fn column(cursor: &Cursor, source: SlotSource) -> Option<Column> {
     match source {
         SlotSource::Field(index) => cursor.fields.get(index).cloned(),
@@ -276,7 +275,7 @@ fn column(cursor: &Cursor, source: SlotSource) -> Option<Column> {
     }
 }
 
-/// The same of some rows, without a copy of the others.
+/// Returns some rows of a slot's column, without a copy of the other rows.
 fn part(cursor: &Cursor, source: SlotSource, rows: &[u32]) -> Option<Column> {
     match source {
         SlotSource::Field(index) => cursor.fields.get(index).map(|column| column.gather(rows)),
@@ -284,7 +283,7 @@ fn part(cursor: &Cursor, source: SlotSource, rows: &[u32]) -> Option<Column> {
     }
 }
 
-/// Tag values as strings, null where ''.
+/// Converts tag values to strings, and '' to null.
 pub(crate) fn tag_column(tags: &StringColumn) -> Column {
     let mut column = Column::full(Values::String(tags.clone()));
     if tags.entries().any(str::is_empty) {

@@ -1,4 +1,4 @@
-//! Has the steps that the values of one series take between the shards' answers and the result.
+//! Contains the operators that turn the shards' values of one series into result columns.
 
 pub(crate) mod fill;
 pub(crate) mod fill_rows;

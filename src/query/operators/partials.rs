@@ -13,24 +13,24 @@ use crate::scan::page::{BesideColumn, GroupData, PartialColumn};
 use crate::scan::partial::Merge;
 use crate::scan::request::{AggregateCall, Beside, Input};
 
-/// The states of a group so far.
+/// The partial states of a group so far.
 #[derive(Debug)]
 pub(crate) struct PartialMerge {
-    /// By call of the node: pieces, with their binding's beside positions.
+    /// The states with their call's position in the node and the positions of its `beside` columns.
     pieces: Vec<(usize, PartialColumn, Vec<Option<usize>>)>,
 }
 
 impl PartialMerge {
-    /// For a feed of `calls` calls.
+    /// Creates an empty merge for a feed of `calls` calls.
     pub(crate) fn new(calls: usize) -> Self {
         Self { pieces: Vec::with_capacity(calls) }
     }
 
-    /// Takes in all states of group `key` that the streams have at hand. Returns the positions of
-    /// those that must be supplied to know whether there are more.
+    /// Takes the states of group `key` from the pages of all streams. Returns the positions of the
+    /// streams that may have more states but need another page first.
     ///
     /// # Errors
-    /// [`QueryError::Page`] when a page holds something else than states.
+    /// [`QueryError::Page`] if a page does not contain partial states.
     pub(crate) fn collect(
         &mut self,
         key: &[String],
@@ -64,10 +64,10 @@ impl PartialMerge {
         Ok(missing)
     }
 
-    /// The values of each call that has any, in order of time.
+    /// Returns the values of each call that has values, in order of time.
     ///
     /// # Errors
-    /// [`QueryError::Page`] when states do not have their function's shape.
+    /// [`QueryError::Page`] if the states do not have their function's shape.
     pub(crate) fn finish(
         &mut self,
         node: &SelectNode,
@@ -90,7 +90,8 @@ impl PartialMerge {
     }
 }
 
-/// Beside columns in the order of the plan's slots, whatever the measurement has of them.
+/// Brings the `beside` columns into the order of the plan's slots, with nulls for columns that the
+/// measurement lacks.
 fn normal(
     mut partial: PartialColumn,
     positions: &[Option<usize>],
@@ -99,7 +100,7 @@ fn normal(
 ) -> PartialColumn {
     let rows = partial.windows_ns.len();
     if node.window.is_none() {
-        // A measurement and a subquery of its name may begin at different times.
+        // A measurement and a subquery with the same name may have different start times.
         partial.windows_ns.fill(0);
     }
     let slots = plan.beside.iter().zip(positions);
@@ -123,8 +124,8 @@ fn absent(slot: Option<&Slot>, rows: usize) -> BesideColumn {
     }
 }
 
-/// The call as all shards together answer it. Merging needs the types, and which tags are the
-/// same: a tag has the number of its slot.
+/// Returns the call over the merged states. The merge needs the types and the identity of tags, so
+/// each tag has its slot's number.
 fn merge_call(plan: &CallPlan, node: &SelectNode) -> Option<AggregateCall> {
     let CallBase::Merge(function) = plan.base else { return None };
     let input = |slot: usize| {
@@ -137,7 +138,7 @@ fn merge_call(plan: &CallPlan, node: &SelectNode) -> Option<AggregateCall> {
     Some(AggregateCall { function, input: input(plan.slot)?, beside })
 }
 
-/// Merges the states and finishes them.
+/// Merges the states and computes their final values.
 fn merge(
     call: &AggregateCall,
     partials: &[PartialColumn],

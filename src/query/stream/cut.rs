@@ -1,42 +1,42 @@
-//! Where one slice of an answer ends and the next one begins.
+//! Defines the border between two slices of a result.
 
 use std::cmp::Ordering;
 
 use crate::scan::request::Place;
 
-/// A place in the order of the answer of all shards. Rows of one group and time come shard after
-/// shard, so that a cut may lie between those too.
+/// A position in the order of the result of all shards. Rows with the same group and time are
+/// ordered by shard, so a cut can also lie between such rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
-    /// All groups before it lie before the cut,
+    /// The group. All earlier groups precede the cut.
     pub(super) group: Vec<String>,
-    /// of it the times before this one,
+    /// The time in the group. All earlier times of the group precede the cut.
     pub(super) time_ns: i64,
-    /// of that time the rows of the shards before this one,
+    /// The shard. At this time, the rows of all earlier shards precede the cut.
     pub(super) shard: u32,
-    /// and of that shard's the first so many.
+    /// The number of the shard's rows at this time that precede the cut.
     pub(super) rows: usize,
 }
 
 impl Cut {
-    /// A shard's own.
+    /// Converts a position that a shard reported.
     pub(super) fn of(place: Place) -> Self {
         let Place { group, time_ns } = place;
         Self { group, time_ns, shard: 0, rows: 0 }
     }
 
-    /// Behind all of a group.
+    /// Returns the cut after all rows of a group.
     pub(super) fn behind(group: Vec<String>, descending: bool) -> Self {
         let time_ns = if descending { i64::MIN } else { i64::MAX };
         Self { group, time_ns, shard: 0, rows: 0 }
     }
 
-    /// Whether it lies behind all of its group.
+    /// Whether the cut follows all rows of its group.
     pub(super) fn is_behind_group(&self, descending: bool) -> bool {
         self.time_ns == if descending { i64::MIN } else { i64::MAX }
     }
 
-    /// How two cuts follow each other.
+    /// Compares two cuts by their order in the result.
     pub(super) fn order(&self, other: &Self, descending: bool) -> Ordering {
         let turned = |order: Ordering| if descending { order.reverse() } else { order };
         turned(self.group.cmp(&other.group))
@@ -45,7 +45,8 @@ impl Cut {
             .then(self.rows.cmp(&other.rows))
     }
 
-    /// What a shard is told, with or without its rows of the time itself.
+    /// Returns the cut as a position for a shard. With `with_time`, the position follows the
+    /// shard's rows at the cut's time, else it precedes them.
     fn place(&self, with_time: bool, descending: bool) -> Place {
         let time_ns = match (with_time, descending) {
             (false, _) => self.time_ns,
@@ -55,12 +56,12 @@ impl Cut {
         Place { group: self.group.clone(), time_ns }
     }
 
-    /// Where a slice begins that begins here, as a shard is told.
+    /// Returns the start of a slice that starts at this cut, as a position for `shard`.
     pub(super) fn begin_of(&self, shard: u32, descending: bool) -> Place {
         self.place(shard < self.shard, descending)
     }
 
-    /// Where a slice ends that ends here, as a shard is told.
+    /// Returns the end of a slice that ends at this cut, as a position for `shard`.
     pub(super) fn end_of(&self, shard: u32, descending: bool) -> Place {
         self.place(shard < self.shard || (shard == self.shard && self.rows > 0), descending)
     }

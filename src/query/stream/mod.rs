@@ -1,10 +1,14 @@
-//! Gathers the answer of all shards to one scan, slice by slice, and hands it out group by group.
+//! Collects the results of all shards for one scan, slice by slice, and returns them group by
+//! group.
 //!
-//! A slice is what lies between two places in the order of the answer. Each shard answers it in
-//! pieces, which are put together as they come. What takes too much room lowers the end of the
-//! slice; every further request says so, and what lies behind is dropped. When all shards are
-//! through, the slice is complete: its groups are handed out, and the next one begins where it
-//! ended, and is asked to end where it is likely to be full.
+//! A slice is the part of the result between two positions. Each shard returns its part of the
+//! slice in pages, which the stream merges as they arrive. If the slice needs too much memory, the
+//! stream moves the slice's end forward, drops the rows after it, and sends the new end with every
+//! further request.
+//!
+//! When all shards have returned their part, the slice is complete. The stream returns its groups,
+//! and the next slice starts at its end. The first requests for the next slice contain the position
+//! at which it will probably be full.
 
 mod cut;
 mod next_end;
@@ -21,43 +25,43 @@ use crate::model::limits::{SHARDS_ASKED_AT_ONCE_MAX, SLICE_BYTES_MAX};
 use crate::scan::page::{GroupData, ScanPage};
 use crate::scan::request::{Position, Resume, ScanRequest};
 
-/// One shard's answer to one scan of the plan.
+/// The identity of one shard's result for one scan of the plan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
     /// Position in [`Plan::scans`](super::plan::Plan::scans).
     pub scan: u32,
-    /// Which of that scan's shards, counting from 0.
+    /// The number of the shard within the scan, starting at 0.
     pub shard: u32,
 }
 
-/// A piece that is needed before the executor can go on.
+/// A page that the executor needs before it can continue.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StreamNeed {
-    /// Whom to ask; the piece comes back under the same id.
+    /// The shard to query. The caller supplies the page with the same id.
     pub stream: StreamId,
-    /// What to ask.
+    /// The request to the shard.
     pub request: ScanRequest,
 }
 
-/// What stands at the front of a stream.
+/// The state of the front of a stream.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Front<'a> {
-    /// A group, or the next part of one, by its full key.
+    /// The full key of the front group. A group may have several parts.
     Group(&'a [String]),
-    /// Unknown until the next pieces are in.
+    /// The front is unknown until the next pages arrive.
     Missing,
-    /// Nothing comes any more.
+    /// The stream has no more groups.
     End,
 }
 
-/// How far a shard is with the slice at hand.
+/// A shard's progress in the current slice.
 #[derive(Clone, Debug, Default)]
 struct Progress {
     position: Option<Position>,
     is_through: bool,
 }
 
-/// The answer of all shards to one scan.
+/// The results of all shards for one scan.
 #[derive(Debug)]
 pub(crate) struct Stream {
     scan: u32,
@@ -65,21 +69,21 @@ pub(crate) struct Stream {
     key_positions: Vec<Option<usize>>,
     shards: Vec<Progress>,
     slice: Slice,
-    /// What may be gathered of one slice, bytes.
+    /// The maximum memory of one slice, in bytes.
     slice_bytes_max: usize,
     room: QueryRoom,
-    /// What is gathered, complete or not.
+    /// The memory of the current slice, complete or not.
     held: Held,
-    /// Complete.
+    /// The complete groups of the last slice.
     ready: VecDeque<(Vec<String>, Complete)>,
-    /// No slice follows the one at hand.
+    /// Whether the current slice is the last slice.
     is_over: bool,
 }
 
 impl Stream {
-    /// Scan number `scan` of the plan, which asks so many shards; `key` says where each group key
-    /// of the node stands among those of its pages. `is_derived`: a subquery's rows answer it,
-    /// whose order stands.
+    /// Creates the stream of scan `scan` of the plan over `shards` shards. `key` contains the
+    /// position of each of the node's group keys in the page's keys. `is_derived` means that a
+    /// subquery supplies the rows, whose order must not change.
     pub(crate) fn new(
         scan: u32,
         shards: u32,
@@ -102,12 +106,12 @@ impl Stream {
         }
     }
 
-    /// Its number in the plan.
+    /// Returns the scan's position in the plan.
     pub(crate) fn scan(&self) -> usize {
         self.scan as usize
     }
 
-    /// The front group, by its key in the order of the node's group keys.
+    /// Returns the front group's key, in the order of the node's group keys.
     pub(crate) fn front(&self) -> Front<'_> {
         match self.ready.front() {
             Some((key, _)) => Front::Group(key),
@@ -116,14 +120,14 @@ impl Stream {
         }
     }
 
-    /// Whether nothing more of a group comes, since the slice at hand begins behind it. `key` is in
-    /// the order of the node's group keys.
+    /// Whether the stream has no more rows of a group because the current slice starts after it.
+    /// `key` is in the order of the node's group keys.
     pub(crate) fn is_behind(&self, key: &[String]) -> bool {
         let behind = self.slice.begins_behind().filter(|_| self.ready.is_empty());
         behind.is_some_and(|group| self.key_of_node(group) == key)
     }
 
-    /// Takes the front group's data, or a part of it.
+    /// Takes the next part of the front group's data.
     pub(crate) fn pop(&mut self) -> Option<GroupData> {
         let (data, is_last) = self.ready.front_mut()?.1.next();
         if is_last {
@@ -132,13 +136,14 @@ impl Stream {
         data
     }
 
-    /// Whether a piece has come.
+    /// Whether a page has arrived.
     pub(crate) fn has_begun(&self) -> bool {
         let begun = |shard: &Progress| shard.is_through || shard.position.is_some();
         self.shards.iter().any(begun) || self.slice.has_begun()
     }
 
-    /// What to ask when the front is missing. All of it has to be supplied before more is asked.
+    /// Returns the needed pages if the front is missing. The caller must supply all of them before
+    /// it asks again.
     pub(crate) fn needs(&self) -> impl Iterator<Item = StreamNeed> + '_ {
         let open = (0..).zip(&self.shards).filter(|(_, progress)| !progress.is_through);
         let piece_bytes = self.room.piece_bytes(open.clone().count(), self.has_begun());
@@ -149,7 +154,8 @@ impl Stream {
         })
     }
 
-    /// Where a shard goes on with the slice at hand; `None` if it is through.
+    /// Returns the position at which a shard continues the current slice; `None` if the shard has
+    /// returned its part.
     pub(crate) fn resume(&self, shard: u32) -> Option<Resume> {
         let progress = self.shards.get(shard as usize).filter(|progress| !progress.is_through)?;
         Some(self.resume_of(shard, progress))
@@ -160,11 +166,11 @@ impl Stream {
         Resume { from, until, position: progress.position.clone() }
     }
 
-    /// Takes in a piece of a shard.
+    /// Adds a page from a shard.
     ///
     /// # Errors
-    /// [`QueryError::Page`] when it holds something else than was asked for, [`QueryError::NoRoom`]
-    /// when the states of one group are more than there is memory for.
+    /// [`QueryError::Page`] if the page does not fit the request, [`QueryError::NoRoom`] if the
+    /// states of one group exceed the query memory.
     pub(crate) fn supply(&mut self, shard: u32, page: ScanPage) -> Result<(), QueryError> {
         self.slice.add(shard, page.groups, &self.request.output)?;
         if let Some(until) = page.until {
@@ -182,7 +188,7 @@ impl Stream {
         Ok(())
     }
 
-    /// Hands the slice at hand out and begins the next one.
+    /// Makes the current slice's groups ready and starts the next slice.
     fn end_slice(&mut self) {
         self.is_over = self.slice.is_last();
         for (key, data) in self.slice.take().into_iter().filter(|(_, data)| !data.is_empty()) {
@@ -191,7 +197,7 @@ impl Stream {
         self.shards.fill(Progress::default());
     }
 
-    /// The key of a group of the scan in the order of the node's group keys.
+    /// Converts a key from the order of the scan to the order of the node's group keys.
     fn key_of_node(&self, key: &[String]) -> Vec<String> {
         let value = |position: &Option<usize>| {
             position.and_then(|position| key.get(position)).cloned().unwrap_or_default()

@@ -1,32 +1,33 @@
-//! Where a slice is asked to end before anything of it has come.
+//! Predicts the end of a slice before its first page arrives.
 //!
-//! Without an end a slice gathers all groups and all times, and drops what turns out to be too
-//! much: rows of a long answer were read two to four times. So the next one ends where it will be
-//! about full if what follows is like what came.
+//! Without an end, a slice would collect all groups and all times and drop the excess, so that
+//! shards would read the rows of a long result two to four times. Therefore the next slice ends at
+//! the position at which it is nearly full if the following data resembles the data so far.
 
 use std::collections::BTreeSet;
 
 use super::cut::Cut;
 
-/// Groups that are known to follow.
+/// The maximum number of remembered groups after the slice.
 const FOLLOWING_GROUPS_MAX: usize = 1_000;
-/// What their keys take, bytes.
+/// The maximum memory of their keys, in bytes.
 const FOLLOWING_BYTES_MAX: usize = 100_000;
-/// How many times as large as the last slice the next one is made at most.
+/// The maximum ratio between the sizes of the next slice and the last slice.
 const GROWTH_MAX: usize = 4;
 
-/// How full a slice was at its end.
+/// The memory of a finished slice, from which the size of the next slice follows.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Fullness {
-    /// What it held.
+    /// The used memory, in bytes.
     pub(super) bytes: usize,
-    /// What it may hold.
+    /// The maximum memory, in bytes.
     pub(super) bytes_max: usize,
 }
 
 impl Fullness {
-    /// How large the next slice is, if this one was so large: three quarters full, so that one
-    /// that is a little denser needs no second try. `None` if this one held too little to tell.
+    /// Returns the size of the next slice if this slice had `size`. The next slice aims at three
+    /// quarters of the maximum, so that slightly denser data still fits. Returns `None` if this
+    /// slice contained too little data for a prediction.
     fn scale(self, size: u64) -> Option<u64> {
         let wanted = self.bytes_max / 4 * 3;
         let is_telling = self.bytes > wanted / (2 * GROWTH_MAX);
@@ -35,13 +36,14 @@ impl Fullness {
         is_telling.then(|| scaled.min(size.saturating_mul(GROWTH_MAX as u64)).max(1))
     }
 
-    /// How many groups the next slice holds, if this one held so many; `None` if that is unknown.
+    /// Returns the number of groups in the next slice if this slice had `groups`; `None` if
+    /// unknown.
     pub(super) fn next_groups(self, groups: usize) -> Option<usize> {
         self.scale(groups as u64).map(|groups| usize::try_from(groups).unwrap_or(usize::MAX))
     }
 
-    /// The time at which a slice ends that begins at `from_ns`, where this one ended, which began
-    /// at `began_ns`: times of one group. `None` if that is unknown.
+    /// Returns the end time of the next slice within one group; `None` if unknown. The last slice
+    /// started at `began_ns` and ended at `from_ns`, where the next slice starts.
     pub(super) fn next_time_ns(self, (began_ns, from_ns): (i64, i64)) -> Option<i64> {
         let span_ns = began_ns.abs_diff(from_ns);
         let next_ns = self.scale(span_ns).filter(|_| span_ns > 0)?;
@@ -52,7 +54,8 @@ impl Fullness {
     }
 }
 
-/// Groups that were dropped, since they lie behind the end of the slice: the next of them.
+/// The first groups after the end of the slice. Shards returned them, and the slice dropped their
+/// rows.
 #[derive(Debug, Default)]
 pub(super) struct Following {
     keys: BTreeSet<Vec<String>>,
@@ -60,7 +63,7 @@ pub(super) struct Following {
 }
 
 impl Following {
-    /// Remembers one.
+    /// Remembers a group.
     pub(super) fn add(&mut self, key: &[String], descending: bool) {
         if self.keys.contains(key) {
             return;
@@ -74,8 +77,9 @@ impl Following {
         }
     }
 
-    /// Where a slice of so many groups ends that begins at `from`, or one of half as many;
-    /// `None` if so few are not known.
+    /// Returns the end of a slice that starts at `from` and contains `groups` groups. If fewer
+    /// groups are known, the slice ends at the last known group. Returns `None` if less than half
+    /// of the groups are known.
     pub(super) fn end(&mut self, groups: usize, from: &Cut, descending: bool) -> Option<Cut> {
         self.keys.retain(|key| match descending {
             true => *key < from.group,

@@ -1,4 +1,4 @@
-//! The rows of one group of a slice, as shards bring them.
+//! Contains the rows of one group of a slice, in the order of their arrival.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -8,41 +8,41 @@ use crate::model::limits::PAGE_BYTES_MAX;
 use crate::query::result::{Column, StringColumn, Values};
 use crate::scan::page::GroupData;
 
-/// About how much is put in order and handed out at once, bytes.
+/// The approximate size of the rows that are sorted into one part, in bytes.
 const PART_BYTES: usize = PAGE_BYTES_MAX;
-/// What putting rows in order takes for each meanwhile, bytes: its time and its number.
+/// The temporary memory of sorting one row, in bytes: its time and its number.
 const ORDER_BYTES: usize = size_of::<(i64, u32)>();
-/// What is held of each row beside its columns, bytes: its time, and its number in the order.
+/// The memory of one row without its columns, in bytes: its time and its number in the order.
 const ROW_BYTES: usize = size_of::<i64>() + size_of::<u32>();
 
-/// Rows of one piece.
+/// The rows of one page.
 #[derive(Debug)]
 struct Brought {
     shard: u32,
     times_ns: Vec<i64>,
-    /// Fields, then tags as text.
+    /// The fields, followed by the tags as strings.
     columns: Vec<Column>,
     fields: usize,
 }
 
-/// Rows in the order of shards, of each as they came.
+/// The rows of a group by shard. The rows of each shard are in the order of their arrival.
 #[derive(Debug, Default)]
 pub(crate) struct SliceRows {
     pieces: Vec<Brought>,
     bytes: usize,
 }
 
-/// Rows that are complete, handed out part by part.
+/// Complete rows, which are returned part by part.
 #[derive(Debug)]
 pub(crate) enum OrderedRows {
-    /// As they came.
+    /// The rows in the order of their arrival.
     Pieces(VecDeque<GroupData>),
-    /// In another order.
+    /// The rows in a different order.
     Sorted { rows: SliceRows, order: Vec<u32>, next: usize },
 }
 
 impl SliceRows {
-    /// Takes in the rows of a piece for which `is_wanted` says so.
+    /// Adds the rows of a page whose times fulfil `is_wanted`.
     pub(super) fn add(
         &mut self,
         shard: u32,
@@ -52,7 +52,7 @@ impl SliceRows {
         let fields = columns.len();
         columns.extend(tags.into_iter().map(|tags| Column::full(Values::String(tags))));
         let mut piece = Brought { shard, times_ns, columns, fields };
-        // Rows of a piece are fewer than 2^32.
+        // A page has fewer than 2^32 rows.
         let wanted: Vec<u32> = (0..)
             .zip(&piece.times_ns)
             .filter(|(_, time_ns)| is_wanted(**time_ns))
@@ -72,35 +72,36 @@ impl SliceRows {
         self.pieces.iter().map(|piece| piece.times_ns.len()).sum()
     }
 
-    /// What putting them in order takes beside themselves, bytes.
+    /// Returns the temporary memory of sorting the rows, in bytes.
     pub(super) fn order_bytes(&self) -> usize {
         self.len() * ORDER_BYTES
     }
 
-    /// About how many bytes they take.
+    /// Returns the approximate size of the rows, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// The time of the row that comes first.
+    /// Returns the time of the first row in the order of the result.
     pub(super) fn first_ns(&self, descending: bool) -> Option<i64> {
         let times_ns = self.pieces.iter().flat_map(|piece| &piece.times_ns).copied();
         if descending { times_ns.max() } else { times_ns.min() }
     }
 
-    /// Every row in order: by time, then shard, then as they came; counted through all pieces.
+    /// Returns the numbers of all rows, sorted by time, shard and arrival. The numbers count
+    /// through all pages.
     fn order(&self, descending: bool) -> Vec<u32> {
-        // The order of numbers is turned by turning their bits.
+        // Inverting the bits of all numbers reverses their order.
         let turned = |&time_ns: &i64| if descending { !time_ns } else { time_ns };
         let times_ns = self.pieces.iter().flat_map(|piece| &piece.times_ns);
         let mut order: Vec<(i64, u32)> = Vec::with_capacity(self.len());
         order.extend(times_ns.map(turned).zip(0..));
-        // No two are equal, and a stable sort would take the same room once more.
+        // All entries are different, and a stable sort would need the same memory again.
         order.sort_unstable();
         order.into_iter().map(|(_, row)| row).collect()
     }
 
-    /// Where the rows of each piece begin.
+    /// Returns the number of the first row of each page.
     fn starts(&self) -> Vec<u32> {
         let mut start = 0;
         let next = |piece: &Brought| {
@@ -110,15 +111,16 @@ impl SliceRows {
         std::iter::once(0).chain(self.pieces.iter().filter_map(next)).collect()
     }
 
-    /// Time and shard of a row.
+    /// Returns the time and shard of a row.
     fn key(&self, starts: &[u32], row: u32) -> Option<(i64, u32)> {
         let (piece, row) = place(starts, row);
         let piece = self.pieces.get(piece)?;
         Some((*piece.times_ns.get(row)?, piece.shard))
     }
 
-    /// Keeps about the first half. Answers time and shard of the first row that goes, and how many
-    /// rows of that time and shard stay; `None` if there are too few to cut.
+    /// Keeps about the first half of the rows. Returns the time and shard of the first dropped row,
+    /// and the number of kept rows with the same time and shard. Returns `None` if the rows are too
+    /// few.
     pub(super) fn halve(&mut self, descending: bool) -> Option<(i64, u32, usize)> {
         let (mut order, starts) = (self.order(descending), self.starts());
         let half = order.len() / 2;
@@ -131,7 +133,8 @@ impl SliceRows {
         Some((key.0, key.1, stay))
     }
 
-    /// Drops what lies behind a cut of the group: time, shard, rows of both.
+    /// Drops the rows after a cut in the group. The cut consists of a time, a shard, and the number
+    /// of rows of that time and shard that precede the cut.
     pub(super) fn cut(&mut self, (time_ns, shard, rows): (i64, u32, usize), descending: bool) {
         let mut of_both = 0;
         let mut is_before = |of: u32, at_ns: i64| {
@@ -139,7 +142,7 @@ impl SliceRows {
             match time.then(of.cmp(&shard)) {
                 Ordering::Less => true,
                 Ordering::Greater => false,
-                // Those of one time and shard are in order.
+                // The rows with this time and shard are already in order.
                 Ordering::Equal => {
                     of_both += 1;
                     of_both <= rows
@@ -179,7 +182,7 @@ impl SliceRows {
         self.bytes = self.pieces.iter().map(Brought::bytes).sum();
     }
 
-    /// The rows in order; as they came if `is_ordered`.
+    /// Sorts the rows. With `is_ordered`, keeps the order of arrival.
     pub(super) fn finish(self, descending: bool, is_ordered: bool) -> OrderedRows {
         if is_ordered || self.is_ordered(descending) {
             return OrderedRows::Pieces(self.pieces.into_iter().map(Brought::data).collect());
@@ -188,7 +191,7 @@ impl SliceRows {
         OrderedRows::Sorted { rows: self, order, next: 0 }
     }
 
-    /// Whether the rows are in order as they came, shard after shard.
+    /// Whether the rows are already sorted by time in the stored order.
     fn is_ordered(&self, descending: bool) -> bool {
         let times = self.pieces.iter().flat_map(|piece| &piece.times_ns);
         match descending {
@@ -197,7 +200,7 @@ impl SliceRows {
         }
     }
 
-    /// The rows at these places.
+    /// Returns the rows with these numbers.
     fn pick(&self, order: &[u32]) -> GroupData {
         let starts = self.starts();
         let places: Vec<(usize, usize)> = order.iter().map(|&row| place(&starts, row)).collect();
@@ -223,7 +226,7 @@ impl SliceRows {
 }
 
 impl OrderedRows {
-    /// Whether all were handed out.
+    /// Whether all rows have been returned.
     pub(super) fn is_empty(&self) -> bool {
         match self {
             Self::Pieces(pieces) => pieces.is_empty(),
@@ -231,7 +234,7 @@ impl OrderedRows {
         }
     }
 
-    /// The next rows.
+    /// Returns the next rows.
     pub(super) fn next(&mut self) -> Option<GroupData> {
         match self {
             Self::Pieces(pieces) => pieces.pop_front(),
@@ -246,7 +249,7 @@ impl OrderedRows {
     }
 }
 
-/// The piece that a row is in, and its place there.
+/// Returns the page of a row and the row's position in the page.
 fn place(starts: &[u32], row: u32) -> (usize, usize) {
     let piece = starts.partition_point(|&start| start <= row).saturating_sub(1);
     let start = starts.get(piece).copied().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! What has been gathered of a slice.
+//! Collects the groups of one slice.
 
 use std::collections::BTreeMap;
 
@@ -12,25 +12,25 @@ use crate::scan::page::{Group, GroupData, PartialColumn};
 use crate::scan::partial;
 use crate::scan::request::{Output, Place, ScanRequest};
 
-/// About what a group takes beside its key and columns.
+/// The approximate memory of a group without its key and columns, in bytes.
 const GROUP_BYTES: usize = 200;
 
-/// What is complete of a group.
+/// The complete data of a group in the slice.
 #[derive(Debug)]
 pub(crate) enum Complete {
     /// Rows in order of time.
     Rows(OrderedRows),
-    /// All of its states.
+    /// All partial states.
     States(Vec<PartialColumn>),
 }
 
 impl Complete {
-    /// Whether all was handed out.
+    /// Whether all data has been returned.
     pub(super) fn is_empty(&self) -> bool {
         matches!(self, Self::Rows(rows) if rows.is_empty())
     }
 
-    /// The next part of it, and whether it is the last.
+    /// Returns the next part of the data, and whether it is the last part.
     pub(crate) fn next(&mut self) -> (Option<GroupData>, bool) {
         match self {
             Self::Rows(rows) => (rows.next(), rows.is_empty()),
@@ -42,34 +42,35 @@ impl Complete {
 #[derive(Debug)]
 enum Gathered {
     Rows(SliceRows),
-    /// By call.
+    /// The partial states of each call.
     States(Vec<PartialColumn>),
 }
 
-/// The slice at hand.
+/// A part of the result between two positions.
 #[derive(Debug)]
 pub(crate) struct Slice {
     descending: bool,
     is_derived: bool,
-    /// All rows are of one group.
+    /// Whether all rows belong to one group.
     is_ungrouped: bool,
-    /// The time at which nothing follows in any group.
+    /// The last time bound of the request in the direction of the result.
     end_ns: i64,
     from: Option<Cut>,
     until: Option<Cut>,
     groups: BTreeMap<Vec<String>, Gathered>,
     following: Following,
     bytes: usize,
-    /// What it may hold, as was last said.
+    /// The memory limit from the last call of `make_room`, in bytes.
     bytes_max: usize,
-    /// Groups that are likely to fit.
+    /// The estimated number of groups that fit.
     groups_max: usize,
-    /// Rows of the shard that `from` cuts, and of its time, that were passed over.
+    /// The number of skipped rows that belong to the previous slice. Their time and shard are those
+    /// of `from`.
     passed: usize,
 }
 
 impl Slice {
-    /// The first one of the answer to `request`.
+    /// Creates the first slice of the result of `request`.
     pub(crate) fn new(request: &ScanRequest, is_derived: bool) -> Self {
         let descending = request.descending;
         let TimeRange { start_ns, end_ns } = request.time;
@@ -89,30 +90,33 @@ impl Slice {
         }
     }
 
-    /// Where it begins and ends, as a shard is told.
+    /// Returns the start and the end of the slice as positions for a shard.
     pub(super) fn places(&self, shard: u32) -> (Option<Place>, Option<Place>) {
         let from = self.from.as_ref().map(|cut| cut.begin_of(shard, self.descending));
         let until = self.until.as_ref().map(|cut| cut.end_of(shard, self.descending));
         (from, until)
     }
 
-    /// Whether it is not the first of the answer.
+    /// Whether an earlier slice exists.
     pub(super) fn has_begun(&self) -> bool {
         self.from.is_some()
     }
 
-    /// The group that it begins behind, if it begins behind one. A subquery's come as it says.
+    /// Returns the group after which the slice starts; `None` if the slice starts inside a group.
+    /// Also returns `None` for a subquery, which determines the order of its groups.
     pub(super) fn begins_behind(&self) -> Option<&[String]> {
         let from = self.from.as_ref().filter(|_| !self.is_derived)?;
         from.is_behind_group(self.descending).then_some(&from.group)
     }
 
-    /// What is held of it, and what putting its rows in order takes.
+    /// Returns the memory of the slice in bytes, including the temporary memory of sorting its
+    /// rows.
     pub(super) fn bytes(&self) -> usize {
         self.bytes + self.order_bytes()
     }
 
-    /// What putting rows in order takes: one group after the other.
+    /// Returns the temporary memory of sorting, in bytes. The groups are sorted one after the
+    /// other.
     fn order_bytes(&self) -> usize {
         let of = |held: &Gathered| match held {
             Gathered::Rows(rows) => rows.order_bytes(),
@@ -121,7 +125,7 @@ impl Slice {
         self.groups.values().map(of).max().unwrap_or_default()
     }
 
-    /// Whether it ends at the end of the answer.
+    /// Whether the slice ends at the end of the result.
     pub(super) fn is_last(&self) -> bool {
         let is_end = |until: &Cut| {
             self.is_ungrouped && !self.is_derived && until.is_behind_group(self.descending)
@@ -129,10 +133,10 @@ impl Slice {
         self.until.as_ref().is_none_or(is_end)
     }
 
-    /// Takes in what a piece of a shard has before the slice's end.
+    /// Adds the rows or states of a shard's page that precede the slice's end.
     ///
     /// # Errors
-    /// [`QueryError::Page`] when it is something else than `output` asks for.
+    /// [`QueryError::Page`] if the page does not fit `output`.
     pub(crate) fn add(
         &mut self,
         shard: u32,
@@ -173,7 +177,7 @@ impl Slice {
         let is_wanted = |time_ns: i64| {
             let is_behind =
                 |until_ns| if descending { time_ns < until_ns } else { time_ns > until_ns };
-            // The times of a subquery's rows say nothing about their order.
+            // The order of a subquery's rows does not depend on their times.
             if is_derived {
                 return true;
             }
@@ -232,7 +236,8 @@ impl Slice {
         })
     }
 
-    /// Ends the slice at a cut, if it does not end before it, and drops what lies behind.
+    /// Moves the end of the slice to a cut unless the slice already ends earlier, and drops the
+    /// data after it.
     pub(super) fn lower(&mut self, cut: Cut) {
         let is_before = |held: &Cut| cut.order(held, self.descending).is_lt();
         if !self.until.as_ref().is_none_or(is_before) {
@@ -260,8 +265,9 @@ impl Slice {
         }
     }
 
-    /// Lowers the end until no more is held than `bytes_max`, and no more groups than are likely to
-    /// fit: to a group, of the only one to a row. The states of one group stay.
+    /// Moves the end of the slice until the slice needs at most `bytes_max` and has at most the
+    /// estimated number of groups. The new end follows a group, or a row if only one group remains.
+    /// The states of the last remaining group are never dropped.
     pub(super) fn make_room(&mut self, bytes_max: usize) {
         self.bytes_max = bytes_max;
         let groups_max = self.groups_max.max(1);
@@ -275,7 +281,8 @@ impl Slice {
         }
         while self.groups.len() == 1 && self.bytes() > bytes_max && !self.is_derived {
             let Some((key, Gathered::Rows(rows))) = self.groups.iter_mut().next() else { return };
-            // Rows of the time of the end have come that lie behind it.
+            // Rows that arrived after the last change of the end may have the end's time and follow
+            // the end.
             if let Some(until) = self.until.as_ref().filter(|until| until.group == *key) {
                 drop_behind(rows, (self.from.as_ref(), until), self.descending);
                 self.bytes = rows.bytes();
@@ -293,7 +300,7 @@ impl Slice {
         }
     }
 
-    /// The group that comes last.
+    /// Returns the key of the last group.
     fn last_key(&self) -> Option<Vec<String>> {
         let last = match self.descending {
             true => self.groups.keys().next(),
@@ -312,8 +319,9 @@ impl Slice {
         self.following.add(key, self.descending);
     }
 
-    /// Takes what is complete, in order, and begins the next slice where this one ends. States of
-    /// the group that the end cuts stay: they are shown as a whole.
+    /// Takes the complete groups in order, and starts the next slice at the end of this slice. If
+    /// the end cuts a group, its states remain in the slice because the result needs all of them
+    /// together.
     pub(crate) fn take(&mut self) -> Vec<(Vec<String>, Complete)> {
         let next = self.next_end();
         let mut groups: Vec<_> = std::mem::take(&mut self.groups).into_iter().collect();
@@ -332,7 +340,8 @@ impl Slice {
                 }
                 Gathered::States(states) => complete.push((key, Complete::States(states))),
                 Gathered::Rows(mut rows) => {
-                    // What came after the end was lowered may lie behind it in the same time.
+                    // Rows that arrived after the last change of the end may have the end's time
+                    // and follow the end.
                     let until = self.until.as_ref().filter(|until| until.group == key);
                     if let Some(until) = until.filter(|_| !self.is_derived) {
                         drop_behind(&mut rows, (self.from.as_ref(), until), self.descending);
@@ -348,19 +357,20 @@ impl Slice {
         complete
     }
 
-    /// Where the slice behind this one is asked to end. A subquery's rows end as it says.
+    /// Returns the planned end of the next slice. A subquery determines the ends of its slices.
     fn next_end(&mut self) -> Option<Cut> {
         let until = self.until.as_ref().filter(|_| !self.is_derived)?;
         let fullness = Fullness { bytes: self.bytes(), bytes_max: self.bytes_max };
         let from = self.from.as_ref().filter(|from| from.group == until.group);
         self.groups_max = usize::MAX;
         if until.is_behind_group(self.descending) {
-            // The rest of a group that took several slices says nothing of how many fit.
+            // The rest of a group that needed several slices does not predict the number of groups
+            // that fit.
             let groups = match from {
                 Some(_) => 1,
                 None => fullness.next_groups(self.groups.len())?,
             };
-            // The end may lie behind more groups than are known to follow: all that fit are kept.
+            // More groups than the known groups may precede the end, so keep all groups that fit.
             self.groups_max = groups.saturating_add(groups / 3);
             return self.following.end(groups, until, self.descending);
         }
@@ -381,12 +391,12 @@ impl Slice {
     }
 }
 
-/// Drops the rows of a group that lie behind the end of a slice, which is in it.
+/// Drops the rows of a group after the end of the slice, which lies in the group.
 fn drop_behind(rows: &mut SliceRows, (from, until): (Option<&Cut>, &Cut), descending: bool) {
     let is_same = |from: &&Cut| {
         from.group == until.group && (from.time_ns, from.shard) == (until.time_ns, until.shard)
     };
-    // What lies before the slice is not among the rows.
+    // The rows that precede the slice are not stored, so do not count them.
     let held = until.rows.saturating_sub(from.filter(is_same).map_or(0, |from| from.rows));
     rows.cut((until.time_ns, until.shard, held), descending);
 }
@@ -399,7 +409,7 @@ fn merge(
 ) -> Result<(), QueryError> {
     let Output::Aggregates { calls, .. } = output else { return Ok(()) };
     for ((call, into), from) in calls.iter().zip(into).zip(from) {
-        // Pieces end where windows do, but for one.
+        // Pages end between windows, so that most states can be appended.
         if into.append(from) {
             continue;
         }
@@ -409,7 +419,7 @@ fn merge(
     Ok(())
 }
 
-/// Drops the windows that do not lie before a time.
+/// Drops the windows that do not precede a time.
 fn before(state: &mut PartialColumn, time_ns: i64, descending: bool) {
     let is_before =
         |start_ns: i64| if descending { start_ns > time_ns } else { start_ns < time_ns };
@@ -417,7 +427,7 @@ fn before(state: &mut PartialColumn, time_ns: i64, descending: bool) {
     if is_all || state.windows_ns.iter().all(|&start_ns| is_before(start_ns)) {
         return;
     }
-    // Windows are fewer than 2^32.
+    // A state has fewer than 2^32 windows.
     let kept: Vec<u32> = (0..)
         .zip(&state.windows_ns)
         .filter(|(_, start_ns)| is_before(**start_ns))
@@ -426,12 +436,12 @@ fn before(state: &mut PartialColumn, time_ns: i64, descending: bool) {
     *state = state.pick(&kept);
 }
 
-/// What the states of a group take.
+/// Returns the memory of a group's states, in bytes.
 fn states_bytes(states: &[PartialColumn]) -> usize {
     states.iter().map(PartialColumn::bytes).sum()
 }
 
-/// About what a group takes beside its rows or states.
+/// Returns the approximate memory of a group without its rows or states, in bytes.
 fn key_bytes(key: &[String]) -> usize {
     key.iter().map(String::len).sum::<usize>() + GROUP_BYTES
 }

@@ -1,4 +1,4 @@
-//! Rows of several shards, cut into pieces and slices anywhere, are the rows in order.
+//! Rows from several shards must arrive in order for any division into pages and slices.
 
 use super::*;
 use crate::admission::QueryRoom;
@@ -11,10 +11,10 @@ use crate::query::result::Column;
 use crate::scan::page::Group;
 use crate::scan::request::{Input, Output, Place};
 
-/// Group, time, and a number that tells rows apart.
+/// The group, the time, and a number that distinguishes rows.
 type Row = (String, i64, i64);
 
-/// A shard whose rows come series by series.
+/// A shard that returns its rows series by series.
 struct Shard {
     rows: Vec<Row>,
     descending: bool,
@@ -44,7 +44,7 @@ impl Shard {
         }
     }
 
-    /// So many rows of what is asked for, from the position on.
+    /// Returns the next `count` requested rows after the resume position.
     fn piece(&self, resume: &Resume, count: usize) -> ScanPage {
         let wanted = |row: &&Row| {
             let behind = resume.from.as_ref().is_none_or(|from| !self.is_before(row, from));
@@ -93,8 +93,8 @@ fn request(descending: bool) -> ScanRequest {
     }
 }
 
-/// Everything that comes out of a stream of slices of so many bytes, and how many rows the shards
-/// gave for it in pieces of less than so many.
+/// Reads a stream with slices of at most `bytes_max` bytes and pages of fewer than `piece_rows`
+/// rows. Returns all rows, and the number of rows that the shards returned.
 fn read(
     shards: &[Shard],
     (bytes_max, piece_rows): (usize, usize),
@@ -153,7 +153,7 @@ fn rows_come_in_order_however_shards_and_slices_cut_them() {
     }
 }
 
-/// By group, then time, then shard, then as they lie there.
+/// Sorts the rows by group, time, shard and position in the shard.
 fn in_order(shards: &[Shard]) -> Vec<Row> {
     let mut rows: Vec<Row> = shards.iter().flat_map(|shard| shard.rows.clone()).collect();
     rows.sort_by(|a, b| {
@@ -163,7 +163,8 @@ fn in_order(shards: &[Shard]) -> Vec<Row> {
     rows
 }
 
-/// So many series, each of a row per second, that come in two stretches of time.
+/// Creates a shard of `series` series with one row per second. Its rows come in two stretches of
+/// time.
 fn long(group: impl Fn(i64) -> String, (series, seconds): (i64, i64), descending: bool) -> Shard {
     let mut rows = Vec::new();
     let halves = [0..seconds / 2, seconds / 2..seconds];

@@ -1,16 +1,18 @@
-//! Keeps what a subquery answered, so that the statement around it can scan the answer like a
-//! measurement.
+//! Stores the result of a subquery so that the outer statement can scan it like a measurement.
 //!
-//! Where the order permits it, the answer is not held as a whole. If each series of the subquery is
-//! a group of the statement around it, or if there is only one series, rows are handed on in
-//! batches as they come. If only states are asked for, they are folded batch by batch. Everything
-//! else has to be sorted first, and is held up to a limit.
+//! The result is stored completely only if its order requires it:
+//! - If each series of the subquery is a group of the outer statement, or if only one series
+//!   exists, the rows are passed on in batches while the subquery runs.
+//! - If the outer statement needs only partial states, each batch is folded into the states.
+//! - Otherwise the rows must be sorted first. All rows are stored, up to a limit.
 //!
-//! Each series of the subquery is a series here; its group tags are tags, and its columns and group
-//! tags are fields. Rows are kept in two orders. Scans of rows see them one by one as 1.x does: by
-//! time, except that points which a selector chose over the whole range stand in the order of their
-//! series. For such a scan the position of a row stands in for its time, and the real time is a
-//! field. Scans of states see real times.
+//! Each series of the subquery becomes a series here. Its group tags become tags, and its columns
+//! and group tags become fields.
+//!
+//! The rows have two orders. Scans of rows read them one by one like 1.x: by time, except that
+//! points which a selector chose over the whole range are ordered by series. In such a scan, a
+//! row's position replaces its time, and the real time is a field. Scans of states use the real
+//! times.
 
 mod table;
 
@@ -31,50 +33,51 @@ use crate::scan::request::{Output, Place, Resume, ScanRequest};
 use crate::scan::{self, PageLimits};
 use table::{ArrivedRows, Layout};
 
-/// The real time of a row, where the position stands in for it.
+/// The field with a row's real time in scans where the position replaces the time.
 pub(crate) const TIME_COLUMN: ColumnId = ColumnId(u32::MAX);
-/// Tells rows of one series and time apart.
+/// A tag that distinguishes rows with the same series and time.
 const REPEAT_TAG: ColumnId = ColumnId(u32::MAX - 1);
-/// Rows handed on or folded together, bytes.
+/// The size of a batch of rows, in bytes.
 pub(crate) const BATCH_BYTES: usize = 1 << 17;
 
-/// How much of the answer is held.
+/// The part of the result that is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
-    /// The whole answer is held.
+    /// All rows are stored.
     Held,
-    /// One batch is held; it is handed on before the next one comes.
+    /// One batch is stored. The outer statement reads it before the next batch arrives.
     Streamed,
-    /// One batch is held, and the states that the batches before came to.
+    /// One batch and the states of all earlier batches are stored.
     Folded,
 }
 
-/// States of groups, ascending by key.
+/// The states of groups, ascending by key.
 type States = Vec<(Vec<String>, Vec<PartialColumn>)>;
 
-/// The answer of one subquery.
+/// The result of one subquery.
 #[derive(Debug)]
 pub(crate) struct Derived {
     subquery: Rc<Subquery>,
     mode: Mode,
-    /// A batch is full with so many.
+    /// The size of a full batch, in bytes.
     batch_bytes: usize,
     tables: BTreeMap<Rc<str>, ArrivedRows>,
     bytes: usize,
     held: Held,
     /// The measurement of the last rows.
     current: Option<Rc<str>>,
-    /// There are no more rows.
+    /// Whether the subquery has no more rows.
     is_done: bool,
-    /// Rows handed on of the measurement at hand.
+    /// The number of rows of the current measurement that the outer statement has read.
     sent: u64,
-    /// By scan of it, the scan's position first.
+    /// The states of each of the subquery's scans, with the scan's position in the plan.
     folded: Vec<(usize, States)>,
     is_folded: bool,
 }
 
 impl Derived {
-    /// For the subquery at position `index` of `node`; a batch is full with so many bytes.
+    /// Creates an empty result of the subquery at position `index` of `node`. A batch is full at
+    /// `batch_bytes` bytes.
     pub(crate) fn new(
         (node, index): (&SelectNode, usize),
         subquery: Rc<Subquery>,
@@ -98,17 +101,17 @@ impl Derived {
         }
     }
 
-    /// Whether pages can be had before the last row came.
+    /// Whether the outer statement reads pages while the subquery runs.
     pub(crate) fn is_streamed(&self) -> bool {
         self.mode == Mode::Streamed
     }
 
-    /// There are no more rows.
+    /// Records that the subquery has no more rows.
     pub(crate) fn finish(&mut self) {
         self.is_done = true;
     }
 
-    /// Keeps the next rows.
+    /// Adds the next rows.
     ///
     /// # Errors
     /// [`QueryError::Subquery`]
@@ -163,12 +166,12 @@ impl Derived {
         if self.bytes > SUBQUERY_BYTES_MAX {
             return Err(QueryError::Subquery { limit: SUBQUERY_BYTES_MAX as u64 });
         }
-        // What they take while they are sorted.
+        // Sorting needs up to three times the memory of the rows.
         Ok(self.held.set(3 * self.bytes)?)
     }
 
-    /// Answers a scan of `measurement`, the one at position `scan`; `None` as long as rows must
-    /// come first.
+    /// Executes the scan at position `scan`. Returns `None` if the subquery must return more rows
+    /// first.
     ///
     /// # Errors
     /// [`QueryError::Page`], [`QueryError::Subquery`]
@@ -195,7 +198,7 @@ impl Derived {
         }
     }
 
-    /// The next batch of what is handed on as it comes, as a slice of its own.
+    /// Returns the next batch of a streamed subquery as one slice.
     fn next_page(
         &mut self,
         measurement: &str,
@@ -213,7 +216,7 @@ impl Derived {
             return Ok(Some(ScanPage::default()));
         };
         self.bytes = self.bytes.saturating_sub(table.bytes);
-        // Where a batch begins is known here: whoever asks wants the next one.
+        // A request always reads the next batch, so its resume position is not needed.
         let whole = ScanRequest { resume: Resume::default(), ..request.clone() };
         let groups = ask_all(&table.layout(&self.subquery, request), &whole)?;
         for group in &groups {
@@ -221,7 +224,7 @@ impl Derived {
                 self.sent += times_ns.len() as u64;
             }
         }
-        // Of one group no more is needed than its limit.
+        // A single group needs no more rows than the limit.
         let is_enough = match &request.output {
             Output::Rows { limit: Some(limit), .. } => {
                 request.group_by.is_empty() && self.sent >= *limit
@@ -239,7 +242,7 @@ impl Derived {
         Ok(Some(ScanPage { groups, until: Some(until), ..ScanPage::default() }))
     }
 
-    /// Turns the rows at hand into states.
+    /// Folds the rows of the current batch into the states.
     fn fold(&mut self, scans: &[PlannedScan]) -> Result<(), QueryError> {
         self.is_folded = true;
         self.bytes = 0;
@@ -253,12 +256,12 @@ impl Derived {
             self.bytes +=
                 states.iter().map(|(key, states)| group_bytes(key, states)).sum::<usize>();
         }
-        // What the states take is no part of the next batch.
+        // The states count towards the memory but not towards the size of the next batch.
         self.batch_bytes = self.batch_bytes.max(2 * self.bytes);
         self.check()
     }
 
-    /// The states of a scan.
+    /// Takes the states of a scan.
     fn folded_page(&mut self, scan: usize, descending: bool) -> ScanPage {
         let own = self.folded.iter_mut().find(|(of, _)| *of == scan);
         let states = own.map(|(_, states)| std::mem::take(states)).unwrap_or_default();
@@ -271,7 +274,7 @@ impl Derived {
     }
 }
 
-/// The states of the rows at hand, merged with those of the rows before.
+/// Merges the states of the current batch's rows into the earlier states.
 fn folded(before: States, layout: &Layout, request: &ScanRequest) -> Result<States, QueryError> {
     let Output::Aggregates { calls, .. } = &request.output else { return Ok(before) };
     let mut all = ask_all(layout, request)?;
@@ -298,13 +301,13 @@ fn folded(before: States, layout: &Layout, request: &ScanRequest) -> Result<Stat
     Ok(merged)
 }
 
-/// About what the states of a group take.
+/// Returns the approximate memory of a group's states, in bytes.
 fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
     key.iter().map(|value| value.len() + size_of::<String>()).sum::<usize>()
         + states.iter().map(PartialColumn::bytes).sum::<usize>()
 }
 
-/// A slice of a scan of rows at hand, and all of it.
+/// Returns one complete slice of a scan of the stored rows.
 fn ask(layout: &Layout, request: &ScanRequest) -> Result<ScanPage, QueryError> {
     let limits = PageLimits {
         bytes: PAGE_BYTES_MAX,
@@ -339,7 +342,7 @@ fn ask(layout: &Layout, request: &ScanRequest) -> Result<ScanPage, QueryError> {
     }
 }
 
-/// Every slice of a scan of rows at hand.
+/// Returns every slice of a scan of the stored rows.
 fn ask_all(layout: &Layout, request: &ScanRequest) -> Result<Vec<Group>, QueryError> {
     let mut request = request.clone();
     let mut all = Vec::new();
@@ -353,12 +356,12 @@ fn ask_all(layout: &Layout, request: &ScanRequest) -> Result<Vec<Group>, QueryEr
     }
 }
 
-/// How much of the subquery at position `index` of `node` has to be held.
+/// Chooses the storage for the subquery at position `index` of `node`.
 fn mode(node: &SelectNode, index: usize, subquery: &Subquery, scans: &[PlannedScan]) -> Mode {
     let keys = subquery.node.group_keys.len() as u32;
     let own = scans_of(node, index, scans);
     let requests = || own.iter().filter_map(|&scan| scans.get(scan)).map(|scan| &scan.request);
-    // One feed of one scan for each measurement: nothing else waits while its pages come.
+    // Each measurement has one feed with one scan, so no other scan waits during the stream.
     let alone = node.inputs.iter().all(|input| matches!(&input.feeds[..], [one] if one.len() == 1));
     let is_group = |request: &ScanRequest| request.group_by.iter().map(|id| id.0).eq(0..keys);
     let is_states = |request: &ScanRequest| matches!(request.output, Output::Aggregates { .. });
@@ -369,14 +372,14 @@ fn mode(node: &SelectNode, index: usize, subquery: &Subquery, scans: &[PlannedSc
     if requests().all(is_states) { Mode::Folded } else { Mode::Held }
 }
 
-/// The positions of the scans of a node's subquery.
+/// Returns the positions of the scans that read a node's subquery.
 fn scans_of(node: &SelectNode, index: usize, scans: &[PlannedScan]) -> Vec<usize> {
     let bindings = node.inputs.iter().flat_map(|input| input.feeds.iter().flatten());
     let of = bindings.map(|binding| binding.scan);
     of.filter(|&scan| scans.get(scan).is_some_and(|s| s.subquery == Some(index))).collect()
 }
 
-/// Puts real times in the place of positions.
+/// Replaces positions with the real times.
 fn restore_times(data: &mut GroupData) {
     let GroupData::Rows { times_ns, fields, .. } = data else { return };
     if let Some(Column { values: Values::Integer(real), .. }) = fields.pop() {
@@ -384,8 +387,8 @@ fn restore_times(data: &mut GroupData) {
     }
 }
 
-/// As 1.x reads a subquery's column: numbers become numbers of the type that the expression has by
-/// the rules for names, other types leave nothing.
+/// Converts a subquery's column like 1.x. A number becomes a number of the type that the rules for
+/// names give the expression. Other conversions return `None`.
 fn converted(column: &Column, to: FieldType) -> Option<Column> {
     if column.values.field_type() == to {
         return Some(column.clone());

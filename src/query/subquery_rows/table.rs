@@ -1,4 +1,4 @@
-//! Arranges the rows of a subquery so that they can be scanned.
+//! Arranges the rows of a subquery for scans.
 
 use std::cmp::Reverse;
 use std::ops::Range;
@@ -15,7 +15,7 @@ use crate::query::result::{Column, Values};
 use crate::scan::reader::{ReadStats, Reader, Rows, Survey, rows_of_one};
 use crate::scan::request::{Output, ScanRequest, Window};
 
-/// The rows of one measurement's name, as they came.
+/// The rows of all measurements with one name, in the order of their arrival.
 #[derive(Debug, Default)]
 pub(super) struct ArrivedRows {
     pub(super) groups: Vec<Rc<[(String, String)]>>,
@@ -27,18 +27,18 @@ pub(super) struct ArrivedRows {
     pub(super) by_time: Option<Layout>,
 }
 
-/// Rows arranged for a scan.
+/// The rows in the arrangement of a scan.
 #[derive(Clone, Debug)]
 pub(super) struct Layout {
     tag_order: Vec<ColumnId>,
     times_ns: Rc<[i64]>,
     columns: Rc<[(ColumnId, Rc<Column>)]>,
-    /// By key, with the rows of each.
+    /// The key and the rows of each series, ascending by key.
     series: Rc<[(SeriesKey, Range<u32>)]>,
 }
 
 impl ArrivedRows {
-    /// Arranged for a request.
+    /// Arranges the rows for a request.
     pub(super) fn layout(&mut self, subquery: &Subquery, request: &ScanRequest) -> Layout {
         let node = &subquery.node;
         let ids = subquery.fields.iter().map(|field| field.id);
@@ -71,7 +71,7 @@ impl ArrivedRows {
         ids: impl Iterator<Item = ColumnId>,
         (sorted, descending, window): (bool, bool, Option<&Window>),
     ) -> Layout {
-        // Points of top() and bottom() stand where their window does.
+        // The points of top() and bottom() are sorted by the start of their window.
         let place = |row: u32| {
             let time_ns = self.time_of(row);
             window.map_or(time_ns, |window| window.start(time_ns))
@@ -83,7 +83,7 @@ impl ArrivedRows {
         } else if sorted {
             rows.sort_by_key(|&row| place(row));
         } else if descending {
-            // The series came in descending order, and stand in ascending order (1.x).
+            // The series arrived in descending order, but 1.x returns them in ascending order.
             rows.sort_by_key(|&row| Reverse(self.group_of(row)));
         }
         if descending {
@@ -121,7 +121,7 @@ impl ArrivedRows {
         self.arranged(measurement, &series, times_ns, self.columns(&rows, ids))
     }
 
-    /// The columns of rows, in their order.
+    /// Returns the columns of `rows`, in their order.
     fn columns(
         &self,
         rows: &[u32],
@@ -132,8 +132,8 @@ impl ArrivedRows {
         ids.zip(&self.columns).map(|(id, of)| (id, column(of))).collect()
     }
 
-    /// Rows with these times; equal neighbours in `row_series` are one series, by its group and
-    /// which of the rows of one time it has.
+    /// Arranges rows with these times. Equal neighbours in `row_series` form one series. An entry
+    /// contains the group and the row's number among the group's rows of the same time.
     fn arranged(
         &self,
         measurement: MeasurementId,
@@ -155,7 +155,7 @@ impl ArrivedRows {
             series.push((key, start..end));
             start = end;
         }
-        // Groups may have come in descending order.
+        // The groups may have arrived in descending order.
         series.sort_by(|(a, _), (b, _)| a.cmp(b));
         Layout {
             tag_order: (0..keys as u32).map(ColumnId).chain([REPEAT_TAG]).collect(),
@@ -205,14 +205,14 @@ impl Reader for Layout {
     }
 }
 
-/// Over arranged rows: all of them are one page.
+/// A cursor over arranged rows. The rows of a series form one page.
 struct LayoutCursor<'a> {
     layout: &'a Layout,
     types: Columns,
     direction: Direction,
-    /// Series that are passed.
+    /// The number of series before the current series.
     passed: usize,
-    /// Whether the rows of the series at hand were handed out.
+    /// Whether the cursor has returned the rows of the current series.
     is_read: bool,
 }
 

@@ -1,4 +1,4 @@
-//! `cumulative_sum(x)`: sum of all values so far; integers wrap.
+//! `cumulative_sum(x)`: the sum of all values so far. Integer sums wrap around.
 
 use super::piece::{Piece, Transformation};
 use crate::model::value::FieldType;

@@ -1,4 +1,4 @@
-//! `derivative(x, unit)`: change per unit of time (1.x `FloatDerivativeReducer`).
+//! `derivative(x, unit)`: the change per unit of time (1.x `FloatDerivativeReducer`).
 
 use super::piece::{Piece, Transformation};
 use crate::model::value::FieldType;
@@ -9,7 +9,7 @@ pub(crate) struct Derivative {
     unit_ns: i64,
     non_negative: bool,
     descending: bool,
-    /// The last value, so that the next piece goes on from it.
+    /// The last value, from which the next batch continues.
     last: Option<(i64, Values)>,
 }
 
@@ -32,7 +32,7 @@ impl Derivative {
                 last = Some((time, value));
                 continue;
             };
-            // Of several points at one time only the first counts.
+            // If several points have one time, only the first point counts.
             if time == last_time {
                 continue;
             }

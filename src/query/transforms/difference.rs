@@ -1,4 +1,4 @@
-//! `difference(x)`: change from value to value (1.x `FloatDifferenceReducer`).
+//! `difference(x)`: the change between consecutive values (1.x `FloatDifferenceReducer`).
 
 use super::piece::{Piece, Transformation};
 use crate::model::value::FieldType;
@@ -27,7 +27,7 @@ impl Difference {
         let (mut times, mut results) = (Vec::new(), Vec::new());
         for (&time, &value) in piece.times_ns.iter().zip(values) {
             if let Some((last_time, last_value)) = last {
-                // Of several points at one time only the first counts.
+                // If several points have one time, only the first point counts.
                 if time == last_time {
                     continue;
                 }

@@ -1,4 +1,4 @@
-//! `elapsed(x, unit)`: time from value to value (1.x `ElapsedReducer`).
+//! `elapsed(x, unit)`: the time between consecutive values (1.x `ElapsedReducer`).
 
 use super::piece::{Piece, Transformation};
 use crate::query::result::Values;

@@ -15,10 +15,10 @@ pub(crate) struct Integral {
     range: TimeRange,
     descending: bool,
     last: Option<(i64, f64)>,
-    /// Where the window at hand begins and ends in the direction of the statement.
+    /// The start and the end of the current window in the direction of the statement.
     bounds: (i64, i64),
     sum: f64,
-    /// 1.x treats integers a little differently, in two places.
+    /// Whether the values are integers. 1.x treats integers differently in two places.
     integers: bool,
 }
 
@@ -72,7 +72,8 @@ impl Integral {
                 let edge = (end, slope * end.wrapping_sub(last.0) as f64 + last.1);
                 self.add_area(last, edge);
                 if self.integers {
-                    // The value at the edge stands for the one behind it, not before it.
+                    // For integers, 1.x uses the value at the border for the point after the
+                    // border.
                     (last, value) = ((end, last.1), edge.1);
                 } else {
                     last = edge;
@@ -100,11 +101,12 @@ impl Transformation for Integral {
     }
 
     fn finish(&mut self, _work: &Work) -> Result<Finish, QueryError> {
-        // A lone point where the window begins has no area, nor has one at the epoch without any.
+        // A single point at the start of the window has no area. The same applies to a single point
+        // at the epoch without a window.
         if self.last.take().is_none_or(|(last_ns, _)| last_ns == self.bounds.0) {
             return Ok(Finish::Nothing);
         }
-        // Without windows the epoch, whatever the range.
+        // Without windows, the result has the time of the epoch for any range.
         let values = Values::Float(vec![self.sum]);
         Ok(Finish::Piece(Piece { times_ns: vec![self.bounds.0], values }))
     }

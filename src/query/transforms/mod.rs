@@ -1,5 +1,5 @@
-//! Computes the functions of a stream of values. Each turns the values of one series, in order and
-//! piece by piece, into other values.
+//! Computes functions over a stream of values. Each function transforms the ordered values of a
+//! series, batch by batch.
 
 mod cumulative_sum;
 mod derivative;
@@ -25,43 +25,43 @@ pub(crate) use piece::{Finish, Piece, Transformation};
 pub(crate) enum Transform {
     /// `derivative`, `non_negative_derivative`
     Derivative {
-        /// Per how many nanoseconds.
+        /// The unit of time in nanoseconds.
         unit_ns: i64,
-        /// Negative results are dropped.
+        /// Whether the function drops negative results.
         non_negative: bool,
-        /// Times run backwards.
+        /// Whether times descend.
         descending: bool,
     },
     /// `difference`, `non_negative_difference`
     Difference {
-        /// Negative results are dropped.
+        /// Whether the function drops negative results.
         non_negative: bool,
     },
     /// `elapsed`
     Elapsed {
-        /// Counted in how many nanoseconds.
+        /// The unit of the result in nanoseconds.
         unit_ns: i64,
     },
     /// `moving_average`
     MovingAverage {
-        /// Over how many values, above 1.
+        /// The number of averaged values, greater than 1.
         window: usize,
     },
     /// `cumulative_sum`
     CumulativeSum,
-    /// Technical analysis.
+    /// A function of technical analysis.
     Technical(Technical),
     /// `holt_winters`, `holt_winters_with_fit`
     HoltWinters(Forecast),
     /// `integral`
     Integral {
-        /// Per how many nanoseconds.
+        /// The unit of time in nanoseconds.
         unit_ns: i64,
-        /// GROUP BY time().
+        /// The windows of GROUP BY time().
         window: Option<Window>,
-        /// Times selected.
+        /// The selected time range.
         range: TimeRange,
-        /// Times run backwards.
+        /// Whether times descend.
         descending: bool,
     },
 }
@@ -80,7 +80,7 @@ pub(crate) fn wants_window_before(name: &str) -> bool {
 }
 
 impl Transform {
-    /// The transformation that a checked call names; `None` for any other function.
+    /// Returns the transformation for a checked call; `None` for other functions.
     pub(crate) fn find(
         name: &str,
         args: &[Expr],
@@ -127,22 +127,23 @@ impl Transform {
         })
     }
 
-    /// Whether it reads the window before the range (1.x `buildCallIterator`).
+    /// Whether the transformation reads the window before the range (1.x `buildCallIterator`).
     pub(crate) fn wants_window_before(&self) -> bool {
         !matches!(self, Self::CumulativeSum | Self::Integral { .. } | Self::HoltWinters(_))
     }
 
-    /// Whether it has no values where windows have no lower bound (1.6.7, observed).
+    /// Whether the transformation has no values if the windows have no lower bound (observed in
+    /// 1.6.7).
     pub(crate) fn reads_nothing_unbounded(&self) -> bool {
         !matches!(self, Self::Integral { .. } | Self::HoltWinters(_))
     }
 
-    /// Whether it answers when the series is over.
+    /// Whether the transformation returns its values at the end of the series.
     pub(crate) fn answers_late(&self) -> bool {
         matches!(self, Self::Integral { .. } | Self::HoltWinters(_))
     }
 
-    /// Starts it for one series.
+    /// Starts the transformation of a series.
     pub(crate) fn start(&self) -> Box<dyn Transformation> {
         match *self {
             Self::Technical(ref technical) => technical.start(),

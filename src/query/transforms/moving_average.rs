@@ -1,4 +1,4 @@
-//! `moving_average(x, n)`: mean of the last n values (1.x `FloatMovingAverageReducer`).
+//! `moving_average(x, n)`: the mean of the last n values (1.x `FloatMovingAverageReducer`).
 
 use std::collections::VecDeque;
 
@@ -13,10 +13,11 @@ pub(crate) struct MovingAverage {
     unsigneds: RunningSum<u64>,
 }
 
-/// The last values and their running sum, which drifts for floats as 1.x's does.
+/// The last values and their running sum. For floats, the sum accumulates the same rounding errors
+/// as in 1.x.
 #[derive(Debug)]
 struct RunningSum<T> {
-    /// How many values it is of.
+    /// The number of values in the sum.
     window: usize,
     values: VecDeque<T>,
     sum: T,
@@ -37,8 +38,8 @@ impl<T: Copy + Default> RunningSum<T> {
         Self { window, values: VecDeque::new(), sum: T::default() }
     }
 
-    /// The mean at each value that has enough before it. `replace` takes the oldest value out of
-    /// the sum, once there are enough, and the next one in.
+    /// Returns the mean at each value with enough previous values. `replace` adds the next value to
+    /// the sum and, once the sum has enough values, removes the oldest value.
     fn means(
         &mut self,
         times_ns: &[i64],

@@ -1,27 +1,25 @@
-//! Defines what the transformations share: a piece of a stream of values, and the trait of what
-//! takes such pieces.
+//! Defines a batch of a stream of values, and the trait of transformations.
 
 use crate::model::value::FieldType;
 use crate::query::error::QueryError;
 use crate::query::result::{Column, Values};
 use crate::query::work::Work;
 
-/// The next piece of a stream.
+/// The next batch of a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Piece {
-    /// Times, nanoseconds.
+    /// Times, in nanoseconds.
     pub(crate) times_ns: Vec<i64>,
-    /// As many values, none null.
+    /// The values at these times, without nulls.
     pub(crate) values: Values,
 }
 
-/// A transformation in progress.
+/// A running transformation.
 pub(crate) trait Transformation {
-    /// What the next piece comes to.
+    /// Transforms the next batch.
     fn push(&mut self, piece: &Piece) -> Piece;
 
-    /// Returns the rest of the values after the last piece. Call it again after
-    /// [`Finish::Pause`].
+    /// Returns the remaining values after the last batch. Call it again after [`Finish::Pause`].
     ///
     /// # Errors
     /// [`QueryError::TooLarge`]
@@ -30,10 +28,10 @@ pub(crate) trait Transformation {
     }
 }
 
-/// What a transformation returns after the last piece.
+/// The result of a transformation after the last batch.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Finish {
-    /// No more values.
+    /// The transformation has no more values.
     Nothing,
     /// The last values.
     Piece(Piece),
@@ -41,7 +39,8 @@ pub(crate) enum Finish {
     Pause,
 }
 
-// Not a supertrait: it would carry the printing of every one's state into the module.
+// `Debug` is not a supertrait because it would add the printing of every state to the WebAssembly
+// module.
 impl std::fmt::Debug for dyn Transformation {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Transformation")
@@ -49,12 +48,12 @@ impl std::fmt::Debug for dyn Transformation {
 }
 
 impl Piece {
-    /// The rows of a column that have a value.
+    /// Creates a batch from the rows of a column that have a value.
     pub(crate) fn new(times_ns: &[i64], column: &Column) -> Self {
         if column.validity.nulls(column.len()) == 0 {
             return Self { times_ns: times_ns.to_vec(), values: column.values.clone() };
         }
-        // A page of rows never has more than fit u32.
+        // The positions of a page's rows always fit in u32.
         let rows: Vec<u32> =
             (0..column.len() as u32).filter(|&r| column.validity.is_valid(r as usize)).collect();
         let time = |&row: &u32| times_ns.get(row as usize).copied();
@@ -62,13 +61,13 @@ impl Piece {
         Self { times_ns, values: column.values.gather(&rows) }
     }
 
-    /// Nothing, of that type.
+    /// Creates an empty batch of the given type.
     pub(crate) fn empty(field_type: FieldType) -> Self {
         Self { times_ns: Vec::new(), values: Values::new(field_type) }
     }
 }
 
-/// The last value that counts after `piece`: the first of those at the last time.
+/// Returns the last counted value after `piece`: the first value with the last time.
 pub(super) fn last_of(piece: &Piece, before: Option<(i64, Values)>) -> Option<(i64, Values)> {
     let Some(&time) = piece.times_ns.last() else { return before };
     if before.as_ref().is_some_and(|(last, _)| *last == time) {

@@ -5,8 +5,8 @@ fn piece(times: &[i64], values: &[f64]) -> Piece {
     Piece { times_ns: times.to_vec(), values: Values::Float(values.to_vec()) }
 }
 
-/// What a transformation gives for a stream in one piece, having checked that it gives the same
-/// for the stream cut anywhere.
+/// Returns the result of a transformation for a stream in one batch. Asserts that any two batches
+/// of the stream have the same result.
 fn whole(transform: &Transform, times: &[i64], values: &[f64]) -> Piece {
     let all = transform.start().push(&piece(times, values));
     for cut in 0..=times.len() {

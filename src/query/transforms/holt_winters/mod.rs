@@ -1,5 +1,5 @@
-//! `holt_winters(call, N, S)`: the next N values by damped, seasonal exponential smoothing, whose
-//! parameters are those that would have forecast the past best (1.x `FloatHoltWintersReducer`).
+//! `holt_winters(call, N, S)`: the next N values by damped, seasonal exponential smoothing. The
+//! parameters are those with the best forecast of the past (1.x `FloatHoltWintersReducer`).
 
 mod nelder_mead;
 
@@ -12,27 +12,28 @@ use crate::query::result::Values;
 use crate::query::work::Work;
 use nelder_mead::Search;
 
-/// The weights that fitting starts from, each in turn for each parameter.
+/// The initial weights of a fit. Each fit starts from one combination of these weights.
 const GUESSES: [f64; 2] = [0.3, 0.3 + 0.4];
-/// The fit is good when the errors of all corners differ by less.
+/// The maximum spread of all corners' errors at which the fit is complete.
 const EPSILON: f64 = 1e-4;
-/// alpha, beta, gamma, phi, level and trend; then one parameter for each step of a season.
+/// The number of parameters without a season: alpha, beta, gamma, phi, level and trend. Then
+/// follows one parameter for each step of a season.
 const PLAIN: usize = 6;
 
-/// Which forecast.
+/// The arguments of a forecast.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Forecast {
-    /// How many values after the last.
+    /// The number of values after the last value.
     pub(crate) ahead: usize,
-    /// Steps of a season; below 2 there are none.
+    /// The number of steps in a season. Below 2, the forecast has no season.
     pub(crate) season: usize,
-    /// The fitted past is shown too.
+    /// Whether the result contains the fitted past.
     pub(crate) with_fit: bool,
-    /// Width of the windows, nanoseconds, above 0.
+    /// The width of the windows, in nanoseconds, greater than 0.
     pub(crate) every_ns: i64,
 }
 
-/// The values of one series so far.
+/// The state of a forecast: all values of the series so far.
 #[derive(Debug)]
 pub(crate) struct HoltWinters {
     forecast: Forecast,
@@ -46,7 +47,7 @@ impl HoltWinters {
         Self { forecast, times_ns: Vec::new(), values: Vec::new(), fit: None }
     }
 
-    /// Starts the fit, unless there are too few values.
+    /// Starts the fit; returns `None` if the series has too few values.
     fn start(&self) -> Result<Option<Fit>, QueryError> {
         let (seasonal, season) = (self.forecast.season >= 2, self.forecast.season);
         if self.values.len() < 2 || (seasonal && self.values.len() < season) {
@@ -60,20 +61,21 @@ impl HoltWinters {
         Ok(Some(Fit::new(past, if seasonal { season } else { 0 })))
     }
 
-    /// The window nearest to a time, counted from the epoch.
+    /// Returns the number of the nearest window, counted from the epoch.
     fn window(&self, time_ns: i64) -> i64 {
         let every_ns = self.forecast.every_ns.max(1);
         let up = time_ns.wrapping_rem(every_ns) > every_ns / 2;
         time_ns.wrapping_div(every_ns) + i64::from(up)
     }
 
-    /// One value for each window from the first to the last, NaN where there is none.
+    /// Returns one value for each window from the first to the last, with NaN for empty windows.
     fn evenly(&self) -> Result<Vec<f64>, QueryError> {
         let mut all: Vec<f64> = Vec::new();
         let first = self.times_ns.first().map_or(0, |&time_ns| self.window(time_ns));
         for (&time_ns, &value) in self.times_ns.iter().zip(&self.values) {
             let at = self.window(time_ns).wrapping_sub(first);
-            // Of several values in one window the first counts; backwards only the first does.
+            // Only the first value in a window counts. If the times descend, only the very first
+            // value counts.
             let Ok(at) = usize::try_from(at) else { continue };
             if at < all.len() {
                 continue;
@@ -102,7 +104,8 @@ impl HoltWinters {
 impl Transformation for HoltWinters {
     fn push(&mut self, piece: &Piece) -> Piece {
         if let Some(values) = math::floats(&piece.values) {
-            // What is beyond the limit is never looked at: one more is enough to notice.
+            // The fit rejects more values than the limit, so one additional value suffices to
+            // detect the excess.
             let room = (FORECAST_VALUES_MAX + 1).saturating_sub(self.values.len());
             self.times_ns.extend(piece.times_ns.iter().take(room));
             self.values.extend(values.iter().take(room));
@@ -138,7 +141,7 @@ impl Transformation for HoltWinters {
     }
 }
 
-/// How many combinations of weights the fit starts from: two choices for each of four weights.
+/// The number of initial combinations of weights: two choices for each of four weights (2^4).
 const CHOICES: usize = 16;
 
 /// The search for the parameters that fit the past best.
@@ -147,7 +150,7 @@ struct Fit {
     past: Vec<f64>,
     season: usize,
     start: Vec<f64>,
-    /// Searches that have begun.
+    /// The number of started searches.
     choices: usize,
     search: Option<Search>,
     best: Option<(f64, Vec<f64>)>,
@@ -159,7 +162,7 @@ impl Fit {
         Self { past, season, start, choices: 0, search: None, best: None }
     }
 
-    /// Takes one step. Returns whether the fit is complete.
+    /// Runs one step. Returns whether the fit is complete.
     fn step(&mut self, work: &Work) -> bool {
         let Some(search) = &mut self.search else {
             if self.choices == CHOICES {
@@ -187,7 +190,7 @@ impl Fit {
         false
     }
 
-    /// Past and future by the best parameters.
+    /// Computes the past and the future with the best parameters.
     fn forecast(&mut self, ahead: usize) -> Vec<f64> {
         let best = self.best.take().map(|(_, parameters)| parameters);
         let mut parameters = best.unwrap_or_else(|| std::mem::take(&mut self.start));
@@ -195,7 +198,7 @@ impl Fit {
     }
 }
 
-/// Level, trend and season by rough means; the weights are 0.
+/// Estimates the level, trend and season with simple means. The weights are 0.
 fn first_guess(past: &[f64], season: usize) -> Vec<f64> {
     let value = |at: usize| past.get(at).copied().filter(|value| !value.is_nan());
     let (mut level, mut trend) = (0.0, 0.0);
@@ -228,9 +231,11 @@ fn squared_error(past: &[f64], parameters: &mut [f64], season: usize) -> f64 {
     sum
 }
 
-/// The recursion, over the past and `ahead` values more. As in 1.x it starts from the first value
-/// and goes on from its own forecasts; weights are brought into `0..=1`, seasons are left as they
-/// are after the last step, and the search for parameters goes on from there.
+/// Runs the recursion over the past and `ahead` further values.
+///
+/// As in 1.x, the recursion starts with the first value and continues with its own forecasts. It
+/// clamps the weights to `0..=1` and leaves the seasons in their state after the last step. The
+/// search for parameters continues from these changed parameters.
 fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> Vec<f64> {
     let (plain, seasons) = parameters.split_at_mut(PLAIN.min(parameters.len()));
     for weight in plain.iter_mut().take(4) {
@@ -244,7 +249,7 @@ fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> 
     for step in 1..past.len() + ahead {
         let (mut here, mut there) = (1.0, 1.0);
         if season > 0 {
-            // The ring has moved on by one with each step.
+            // The ring rotates by one position per step.
             let ring = |shift: usize| seasons.get((2 * step + shift - 2) % season).copied();
             here = ring(0).unwrap_or(1.0);
             there = ring(step % season).unwrap_or(1.0);
@@ -266,8 +271,8 @@ fn smooth(past: &[f64], parameters: &mut [f64], season: usize, ahead: usize) -> 
     forecast
 }
 
-/// `base` to the power of `exponent`, with the roundings of Go's `math.Pow`: the fit ends elsewhere
-/// after the smallest difference.
+/// Raises `base` to the power of `exponent` with the same rounding as Go's `math.Pow`. Even the
+/// smallest difference would lead the fit to another result.
 fn power(base: f64, mut exponent: usize) -> f64 {
     let (mut power, mut square) = (1.0, base);
     while exponent > 0 {

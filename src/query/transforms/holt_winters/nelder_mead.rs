@@ -1,41 +1,41 @@
-//! Finds the least value of a function of several numbers, by the simplex of Nelder and Mead.
+//! Minimizes a function of several variables with the simplex method of Nelder and Mead.
 //!
-//! Which least value is found depends on every step, so each is taken as 1.x takes it
-//! (`query/neldermead`), with reflection 1, expansion 2, contraction and shrinking 0.5.
+//! The found minimum depends on every step, so each step is the same as in 1.x
+//! (`query/neldermead`): reflection 1, expansion 2, contraction and shrinking 0.5.
 
 use crate::model::limits::FORECAST_STEPS_MAX;
 
-/// A place and the function's value there.
+/// A point and the function's value at the point.
 #[derive(Clone, Debug)]
 struct Corner {
     at: Vec<f64>,
     value: f64,
 }
 
-/// A search for the least value of a function, in steps.
+/// A search for the minimum of a function, in steps.
 #[derive(Debug)]
 pub(super) struct Search {
     corners: Vec<Corner>,
-    /// Corners whose value is known.
+    /// The number of corners with a computed value.
     known: usize,
     steps: usize,
 }
 
 impl Search {
-    /// Starts near `start`.
+    /// Starts a search near `start`.
     pub(super) fn new(start: &[f64]) -> Self {
         Self { corners: simplex(start), known: 0, steps: 0 }
     }
 
-    /// How many values one step computes besides those of the function.
+    /// Returns the number of values that one step computes, except for the values of the function.
     pub(super) fn step_values(&self) -> usize {
         // The centre is a sum over all corners.
         let corners = self.corners.len();
         if self.known < corners { 1 } else { corners * corners / 16 + corners }
     }
 
-    /// Takes one step. Returns the least value and its place after the last step. `function` may
-    /// change its arguments, and the search continues from the changed place.
+    /// Runs one step. Returns the minimum and its point after the last step. `function` may change
+    /// its arguments, and the search continues from the changed point.
     pub(super) fn step(
         &mut self,
         function: &mut dyn FnMut(&mut [f64]) -> f64,
@@ -58,7 +58,7 @@ impl Search {
     }
 }
 
-/// Replaces the worst corner by a better one. Returns whether the corners still differ.
+/// Replaces the worst corner by a better point. Returns whether the corners still differ.
 fn move_worst(
     corners: &mut [Corner],
     function: &mut dyn FnMut(&mut [f64]) -> f64,
@@ -74,7 +74,7 @@ fn move_worst(
         let value = function(&mut at);
         Corner { at, value }
     };
-    // c + -1 * (w - c) is c + 1 * (c - w), bit for bit.
+    // c + -1 * (w - c) has the same bits as c + 1 * (c - w).
     let reflected = place(-1.0, &worst_at);
     let mut put = |corner: Corner| {
         if let Some(place) = corners.get_mut(worst) {
@@ -106,7 +106,8 @@ fn move_worst(
     !is_found
 }
 
-/// `start` and one corner more for each dimension, all equally far apart.
+/// Returns `start` and one further corner for each dimension, with equal distances between all
+/// corners.
 fn simplex(start: &[f64]) -> Vec<Corner> {
     let dimensions = start.len() as f64;
     let root = (dimensions + 1.0).sqrt() - 1.0;
@@ -123,7 +124,7 @@ fn simplex(start: &[f64]) -> Vec<Corner> {
     std::iter::once(corner(None)).chain((0..start.len()).map(|at| corner(Some(at)))).collect()
 }
 
-/// Positions of the worst, the best and the second worst corner.
+/// Returns the positions of the worst, the best and the second-worst corner.
 fn ranks(corners: &[Corner]) -> (usize, usize, usize) {
     let value = |at: usize| corners.get(at).map_or(f64::NAN, |corner| corner.value);
     let (mut worst, mut best) = (0, 0);
@@ -144,7 +145,7 @@ fn ranks(corners: &[Corner]) -> (usize, usize, usize) {
     (worst, best, next)
 }
 
-/// The middle of all corners but the worst.
+/// Returns the mean of all corners except the worst corner.
 fn centre(corners: &[Corner], worst: usize) -> Vec<f64> {
     let dimensions = corners.len().saturating_sub(1);
     let mut sums = vec![0.0; dimensions];
@@ -155,7 +156,7 @@ fn centre(corners: &[Corner], worst: usize) -> Vec<f64> {
     sums
 }
 
-/// Brings every corner half the way to the best one.
+/// Moves every corner half the way to the best corner.
 fn shrink(corners: &mut [Corner], best: usize) {
     let Some(target) = corners.get(best).map(|corner| corner.at.clone()) else { return };
     for (_, corner) in corners.iter_mut().enumerate().filter(|(at, _)| *at != best) {
@@ -165,7 +166,7 @@ fn shrink(corners: &mut [Corner], best: usize) {
     }
 }
 
-/// Standard deviation of the corners' values.
+/// Returns the standard deviation of the corners' values.
 fn spread(corners: &[Corner]) -> f64 {
     let count = corners.len() as f64;
     let mean = corners.iter().map(|corner| corner.value).sum::<f64>() / count;

@@ -1,11 +1,12 @@
-//! `chande_momentum_oscillator`: movement up less movement down over all movement, percent.
+//! `chande_momentum_oscillator`: the difference between upward and downward movement as a
+//! percentage of all movement.
 
 use std::collections::VecDeque;
 
 use super::indicator::{Indicator, Warmup};
 use super::relative_strength::RelativeStrength;
 
-/// Over the changes of the last period.
+/// The oscillator over the changes in the last period.
 #[derive(Debug)]
 pub(super) struct Plain {
     period: usize,
@@ -48,7 +49,7 @@ impl Indicator for Plain {
     }
 }
 
-/// Over averages of the changes.
+/// The oscillator over averages of the changes.
 #[derive(Debug)]
 pub(super) struct Smooth(RelativeStrength);
 

@@ -1,6 +1,8 @@
-//! The exponential averages: `exponential_moving_average` is a mean in which a value counts less
-//! the older it is; the double and the triple one follow their values faster; the derivative of the
-//! triple one is its change in percent.
+//! Computes the exponential moving averages.
+//!
+//! - `exponential_moving_average` is a mean in which older values count less.
+//! - The double and the triple average follow their values faster.
+//! - The triple exponential derivative is the change of a triply smoothed average, in percent.
 
 use super::indicator::{Indicator, Warmup};
 
@@ -20,12 +22,13 @@ impl Exponential {
         Self { period, alpha, warmup, last: 0.0, count: 0 }
     }
 
-    /// Wilder's: one value longer, and each new value weighs 1/period.
+    /// Creates Wilder's average: the period is one value longer, and each new value has the weight
+    /// 1/period.
     pub(super) fn wilder(period: usize, warmup: Warmup) -> Self {
         Self { alpha: 1.0 / period as f64, ..Self::new(period.saturating_add(1), warmup) }
     }
 
-    /// Whether what follows may build on it.
+    /// Whether the next average may use this average.
     pub(super) fn feeds(&self) -> bool {
         self.count == self.period || self.warmup == Warmup::Exponential
     }
@@ -38,7 +41,7 @@ impl Indicator for Exponential {
         } else if self.count < self.period && self.warmup == Warmup::Simple {
             (self.last * self.count as f64 + value) / (self.count as f64 + 1.0)
         } else {
-            // Until it is warm an average over as many values as there are.
+            // While the average warms up, its period is the number of values so far.
             let warming = self.count < self.period;
             let alpha = if warming { 2.0 / (self.count as f64 + 2.0) } else { self.alpha };
             (value - self.last) * alpha + self.last
@@ -52,7 +55,8 @@ impl Indicator for Exponential {
     }
 }
 
-/// `double_exponential_moving_average`: follows its values faster than the plain one.
+/// `double_exponential_moving_average`: follows its values faster than the simple exponential
+/// average.
 #[derive(Debug)]
 pub(super) struct Double {
     warmup: Warmup,
@@ -70,7 +74,7 @@ impl Double {
 impl Indicator for Double {
     fn add(&mut self, value: f64) -> f64 {
         let first = self.first.add(value);
-        // An average that is not fed yet stands for the next one.
+        // Before the first average is ready, its value replaces the second average.
         let second = if self.first.feeds() { self.second.add(first) } else { first };
         2.0 * first - second
     }
@@ -81,7 +85,7 @@ impl Indicator for Double {
     }
 }
 
-/// `triple_exponential_moving_average`: follows its values faster still.
+/// `triple_exponential_moving_average`: follows its values faster than the double average.
 #[derive(Debug)]
 pub(super) struct Triple {
     warmup: Warmup,
@@ -100,7 +104,7 @@ impl Triple {
 impl Indicator for Triple {
     fn add(&mut self, value: f64) -> f64 {
         let first = self.first.add(value);
-        // An average that is not fed yet stands for the next one.
+        // Before an average is ready, its value replaces the next average.
         let second = if self.first.feeds() { self.second.add(first) } else { first };
         let fed = self.first.feeds() && self.second.feeds();
         let third = if fed { self.third.add(second) } else { second };
@@ -113,7 +117,7 @@ impl Indicator for Triple {
     }
 }
 
-/// `triple_exponential_derivative`: change of a triply smoothed average, percent.
+/// `triple_exponential_derivative`: the change of a triply smoothed average, in percent.
 #[derive(Debug)]
 pub(super) struct TripleDerivative {
     warmup: Warmup,

@@ -1,26 +1,27 @@
-//! Defines what the functions of technical analysis share.
+//! Defines the trait of technical indicators and the start of their averages.
 
-/// How an average starts.
+/// The start of an average.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Warmup {
-    /// As it goes on.
+    /// The average starts as an exponential average.
     Exponential,
-    /// As a plain mean of the first period.
+    /// The average starts as the arithmetic mean of the first period.
     Simple,
-    /// `chande_momentum_oscillator` only: no averages at all.
+    /// The function has no averages (`chande_momentum_oscillator` only).
     None,
 }
 
-/// A function of the values so far.
+/// A function of all values so far.
 pub(super) trait Indicator {
-    /// Its answer after one more value.
+    /// Adds a value and returns the function's new result.
     fn add(&mut self, value: f64) -> f64;
 
-    /// Values after which the answers make sense.
+    /// Returns the number of values before the first meaningful result.
     fn warm_count(&self) -> usize;
 }
 
-// Not a supertrait: it would carry the printing of every one's state into the module.
+// `Debug` is not a supertrait because it would add the printing of every state to the WebAssembly
+// module.
 impl std::fmt::Debug for dyn Indicator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Indicator")

@@ -1,14 +1,14 @@
-//! `kaufmans_efficiency_ratio`, and `kaufmans_adaptive_moving_average` that is steered by it.
+//! `kaufmans_efficiency_ratio`, and `kaufmans_adaptive_moving_average`, which depends on the ratio.
 
 use std::collections::VecDeque;
 
 use super::indicator::Indicator;
 
-/// Net change over the sum of all changes of a period.
+/// The ratio between the net change and the sum of all changes in a period.
 #[derive(Debug)]
 pub(super) struct Efficiency {
     period: usize,
-    /// Values and how far each was from the one before; the first from 0.
+    /// The values and their distances from the previous value. The first distance is from 0.
     points: VecDeque<(f64, f64)>,
     noise: f64,
     last: f64,
@@ -34,7 +34,7 @@ impl Indicator for Efficiency {
         self.points.push_back((value, change));
         self.noise = self.noise - oldest_change + change;
         let net = (value - oldest).abs();
-        // What is left of changes that cancel out may be below 0.
+        // Rounding errors can leave a noise below 0 after changes that cancel out.
         if net == 0.0 || self.noise == 0.0 { 0.0 } else { net / self.noise }
     }
 
@@ -58,7 +58,7 @@ impl Adaptive {
 impl Indicator for Adaptive {
     fn add(&mut self, value: f64) -> f64 {
         const SLOW: f64 = 2.0 / 31.0;
-        /// From slow to 2 / 3, rounded once, as Go folds constants.
+        /// The range from the slow weight to 2 / 3, rounded once like Go's constants.
         const RANGE: f64 = 56.0 / 93.0;
         let warm = self.efficiency.is_warm();
         let efficiency = self.efficiency.add(value);

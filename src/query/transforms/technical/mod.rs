@@ -1,5 +1,5 @@
-//! Technical analysis (1.x `query/internal/gota`): each function is an [`Indicator`] that is fed
-//! one value after the other; its answers show once enough values have been held back.
+//! Computes technical analysis (1.x `query/internal/gota`). Each function is an [`Indicator`] that
+//! reads one value after another. The first results are held back.
 
 mod chande;
 mod exponential;
@@ -14,18 +14,18 @@ use crate::query::math;
 use crate::query::result::Values;
 use indicator::{Indicator, Warmup};
 
-/// Which function, with its arguments.
+/// A function of technical analysis and its arguments.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Technical {
     name: String,
     period: usize,
-    /// Values to hold back; the function's own number if negative.
+    /// The number of results to hold back; if negative, the function's default.
     hold: i64,
     warmup: Warmup,
 }
 
 impl Technical {
-    /// The function that a checked call names; `None` for any other.
+    /// Returns the function for a checked call; `None` for other functions.
     pub(crate) fn find(name: &str, args: &[Expr]) -> Option<Self> {
         let period = match args.get(1)? {
             Expr::IntegerLiteral(period) => usize::try_from(*period).ok()?,
@@ -71,7 +71,7 @@ impl Technical {
         })
     }
 
-    /// Starts it for one series.
+    /// Starts the function for a series.
     pub(crate) fn start(&self) -> Box<dyn Transformation> {
         let indicator = self.indicator();
         let own = indicator.as_ref().map_or(0, |indicator| indicator.warm_count());
@@ -97,7 +97,7 @@ impl Transformation for IndicatorRun {
         for (&time_ns, &value) in piece.times_ns.iter().zip(&values) {
             let result = indicator.add(value);
             self.seen = self.seen.saturating_add(1);
-            // A derivative after 0 is left out (1.x `TripleExponentialDerivativeReducer`).
+            // A derivative after the value 0 is omitted (1.x `TripleExponentialDerivativeReducer`).
             if self.seen > self.hold && !result.is_infinite() {
                 times_ns.push(time_ns);
                 results.push(result);

@@ -1,4 +1,4 @@
-//! `relative_strength_index`: how much of the movement goes up, percent.
+//! `relative_strength_index`: the upward movement as a percentage of all movement.
 
 use super::exponential::Exponential;
 use super::indicator::{Indicator, Warmup};
@@ -16,7 +16,7 @@ impl RelativeStrength {
         Self { up: average.clone(), down: average, last: 0.0 }
     }
 
-    /// The smoothed movements up and down after one more value.
+    /// Adds a value and returns the smoothed upward and downward movements.
     pub(super) fn movements(&mut self, value: f64) -> (f64, f64) {
         let change = value - self.last;
         self.last = value;
@@ -27,7 +27,7 @@ impl RelativeStrength {
 impl Indicator for RelativeStrength {
     fn add(&mut self, value: f64) -> f64 {
         let (up, down) = self.movements(value);
-        // In 1.x's order of operations, so that floor() rounds the same number.
+        // The order of operations is 1.x's, so that floor() rounds the same number.
         100.0 - 100.0 / (1.0 + up / down)
     }
 
