@@ -9,7 +9,7 @@ use crate::model::limits::{PLAN_ENTRIES_MAX, POLICIES_PER_QUERY_MAX, SOURCES_PER
 use crate::model::regex::InvalidRegex;
 use crate::model::time::S_NS;
 
-/// The reason why a statement failed. Its text becomes the statement's `error`.
+/// The reason why a statement failed. The text of this error becomes the statement's `error`.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum QueryError {
     /// The statement, `db=` and the session name no database.
@@ -30,7 +30,7 @@ pub enum QueryError {
     /// The parser accepts the statement, but the engine does not support it yet.
     #[error("not supported yet: {0}")]
     Unsupported(String),
-    /// The query has more windows than one query may have.
+    /// The query has more windows than the limit allows.
     #[error(
         "max-select-buckets limit exceeded: ({asked}/{limit}) (BUCKETS_PER_QUERY_MAX): narrow the \
          time range, or ask for longer windows"
@@ -57,7 +57,7 @@ pub enum QueryError {
         /// The start of the next point's window, in nanoseconds.
         next_ns: Option<i64>,
     },
-    /// The query reads more series or points than one query may read.
+    /// The query reads more series or points than the limit allows.
     #[error(
         "max-select-{what} limit exceeded: ({asked}/{limit}) ({}): narrow the time range or WHERE",
         if *what == "series" { Limit::Series } else { Limit::Points }.settable().name

@@ -16,7 +16,7 @@ use crate::scan::page::ScanPage;
 
 pub use super::stream::{StreamId, StreamNeed};
 
-/// The result of one step of the executor.
+/// The result of an executor step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum ExecStep {
     /// The executor needs these pages. Supply all of them in any order, then call `next` again.
@@ -29,7 +29,7 @@ pub enum ExecStep {
     Done,
 }
 
-/// The streams of one measurement, grouped by feed.
+/// A measurement's streams, grouped by feed.
 #[derive(Debug)]
 struct InputRun {
     /// Position in the node's inputs.
@@ -298,7 +298,8 @@ impl Executor {
     /// the following measurements.
     fn first_needs(&self) -> Vec<StreamNeed> {
         let mut needs = Vec::new();
-        // Measurements of a streamed subquery arrive one after the other, so none is read ahead.
+        // A streamed subquery returns one measurement after another, so the executor cannot read
+        // ahead.
         let mut ahead = if self.is_streamed() { STREAMS_AHEAD_MAX } else { 0 };
         for (index, run) in self.inputs.iter().enumerate() {
             for stream in run.feeds.iter().flatten() {

@@ -1,4 +1,5 @@
-//! Merges the rows or partial states of one group of one measurement into chunks of the result.
+//! Merges a group's rows or partial states into chunks of the result. A group belongs to a single
+//! measurement.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -22,7 +23,7 @@ use crate::admission::{Held, QueryRoom};
 use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::model::value::FieldValue;
 
-/// The result of one step of a group.
+/// The result of a group's step.
 #[derive(Debug)]
 pub(crate) enum GroupProgress {
     /// The group needs these pages.
@@ -35,7 +36,7 @@ pub(crate) enum GroupProgress {
     End,
 }
 
-/// The state of one feed of the group.
+/// The state of a feed of the group.
 #[derive(Debug)]
 enum FeedRun {
     /// The feed collects partial states.
@@ -64,7 +65,7 @@ impl FinishingCall {
     }
 }
 
-/// The state of one group.
+/// The state of a group.
 #[derive(Debug)]
 pub(crate) struct GroupRun {
     input: usize,
@@ -254,8 +255,8 @@ impl GroupRun {
         Ok(GroupProgress::End)
     }
 
-    /// Processes rows of a feed. Returns them at once if they depend on no other feed, else keeps
-    /// them.
+    /// Processes rows of a feed. Returns the rows immediately if they depend on no other feed, else
+    /// keeps them.
     fn rows(
         &mut self,
         node: &SelectNode,

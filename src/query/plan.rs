@@ -44,7 +44,7 @@ impl Plan {
     }
 }
 
-/// A scan of one measurement of one policy, on each of its shards.
+/// A scan of a policy's measurement, on each of the policy's shards.
 #[derive(Clone, Debug)]
 pub struct PlannedScan {
     /// The policy whose shards execute the scan.
@@ -73,12 +73,12 @@ pub(crate) struct SelectNode {
     pub(crate) column_types: Rc<[DataType]>,
     /// The name of the zone in `tz()`.
     pub(crate) zone_name: Option<Rc<str>>,
-    /// The expressions of the columns after the time. Their inputs are the calls' values, followed
-    /// by the slots.
+    /// The expressions of the columns after the time. The inputs of the expressions are the calls'
+    /// values, followed by the slots.
     pub(crate) outputs: Vec<Scalar>,
     /// The work of evaluating one row: the number of nodes in all outputs.
     pub(crate) row_work: usize,
-    /// The keys of GROUP BY, ascending.
+    /// The keys of GROUP BY in ascending order.
     pub(crate) group_keys: Rc<[String]>,
     /// Whether rows have descending times, and series descending keys.
     pub(crate) descending: bool,
@@ -197,7 +197,7 @@ impl CallPlan {
 pub(crate) enum CallBase {
     /// Merges the shards' partial states.
     Merge(AggregateFunction),
-    /// Computes a function from all values of each window at once.
+    /// Computes a function from all values of each window together.
     Gather(GatherPlan),
     /// Passes on the values of the field.
     Values,
@@ -211,7 +211,8 @@ pub(crate) struct GatherPlan {
     /// Whether the call counts the function's rows, as in `count(distinct(x))`.
     pub(crate) counted: bool,
     /// The slots of the tag arguments of `top` and `bottom`; `None` without such arguments. An
-    /// argument that is a field has no slot: 1.x groups by it like by a tag that no series has.
+    /// argument that is a field has no slot: 1.x groups by such a field like by a tag that every
+    /// series lacks.
     pub(crate) tags: Option<Vec<usize>>,
     /// For `sample`: the slots of all tags, which identify a row's series, and a hash of each tag's
     /// name.
@@ -245,7 +246,7 @@ pub(crate) struct Feed {
 pub(crate) enum FeedKind {
     /// Partial states.
     Partials,
-    /// Rows of slots.
+    /// Rows with the values of slots.
     Rows,
 }
 

@@ -1,4 +1,4 @@
-//! Describes the result of a statement: chunks with the typed columns of one series.
+//! Describes the result of a statement: chunks of series with typed columns.
 
 use std::rc::Rc;
 
@@ -6,7 +6,7 @@ pub use crate::batch::bitmap::Validity;
 pub use crate::batch::column::{Column, StringColumn, Values};
 use crate::model::value::FieldType;
 
-/// The next rows of one series. Several consecutive chunks may belong to one series: all of them
+/// The next rows of a series. Several consecutive chunks may belong to one series: all of them
 /// except the last have `partial` set.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SeriesChunk {

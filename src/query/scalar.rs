@@ -17,7 +17,7 @@ use crate::scan::request::Arithmetic;
 pub(crate) enum Scalar {
     /// Position in the columns given to [`evaluate`].
     Column(usize),
-    /// The same value in every row.
+    /// A value that is the same in every row.
     Literal(FieldValue),
     /// An operator with two operands.
     Binary(Arithmetic, Box<Scalar>, Box<Scalar>),
@@ -42,7 +42,7 @@ impl Scalar {
 pub(crate) enum Evaluated {
     /// No value in any row.
     Null,
-    /// The same value in every row.
+    /// A value that is the same in every row.
     Literal(FieldValue),
     /// One value for each row.
     Column(Column),
@@ -111,8 +111,8 @@ fn binary(op: Arithmetic, left: Evaluated, right: Evaluated) -> Evaluated {
     combine(left, right, |left, right| arithmetic(op, left, right))
 }
 
-/// Expands both operands to columns of one length and applies `f`, which returns `None` for types
-/// that have no result.
+/// Expands both operands to columns of the same length and applies `f`, which returns `None` for
+/// types that have no result.
 fn combine(
     left: Evaluated,
     right: Evaluated,

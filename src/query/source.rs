@@ -39,7 +39,8 @@ impl Defaults<'_> {
     }
 }
 
-/// Returns the policies that `select` and its subqueries read, without duplicates, ascending.
+/// Returns the policies that `select` and its subqueries read, in ascending order without
+/// duplicates.
 ///
 /// # Errors
 /// [`QueryError::DatabaseRequired`] if a source names no database and there is no default,

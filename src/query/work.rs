@@ -11,7 +11,7 @@ use super::error::QueryError;
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::{WORK_PER_MS, WORK_PER_TURN};
 
-/// The work of one statement. Clones share it.
+/// The work counter of a statement. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Work {
     /// The units since the request last paused. All statements of a request share this counter.

@@ -1,4 +1,4 @@
-//! Checks what functions are called with, by 1.x's rules (`query/compile.go`).
+//! Checks the arguments of functions with 1.x's rules (`query/compile.go`).
 
 use super::fields::FieldCheck;
 use crate::influxql::ast::Expr;
@@ -12,7 +12,7 @@ fn fail<T>(text: String) -> Result<T, QueryError> {
     Err(QueryError::Invalid(text))
 }
 
-/// Checks a call that is not a mathematical function, and what it says about the statement.
+/// Checks a call that is not a mathematical function, and records its effects on the statement.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
@@ -46,7 +46,7 @@ pub(crate) fn check(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Ar
     }
 }
 
-/// `distinct(field)`; `nested` inside another call.
+/// Checks `distinct(field)`. `nested` means that the call is an argument in a call.
 pub(crate) fn distinct(field: &mut FieldCheck<'_>, args: &[Expr], nested: bool) -> ArgumentCheck {
     match args {
         [] => fail("distinct function requires at least one argument".into()),
@@ -62,7 +62,7 @@ pub(crate) fn distinct(field: &mut FieldCheck<'_>, args: &[Expr], nested: bool) 
     }
 }
 
-/// Checks how many numbers a mathematical function is called with.
+/// Checks the number of arguments of a mathematical function.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
@@ -73,7 +73,7 @@ pub(crate) fn check_numbers(name: &str, args: &[Expr]) -> ArgumentCheck {
     }
 }
 
-/// Checks how many arguments there are.
+/// Checks the number of arguments.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
@@ -96,7 +96,7 @@ fn count_between(name: &str, args: &[Expr], least: usize, most: usize) -> Argume
     ))
 }
 
-/// A field, a wildcard or a regex.
+/// Checks an argument that must be a field, a wildcard or a regex.
 fn symbol(field: &mut FieldCheck<'_>, name: &str, arg: &Expr) -> ArgumentCheck {
     let what = match arg {
         Expr::VarRef { .. } => return Ok(()),
@@ -154,7 +154,7 @@ fn field_and_count(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Arg
     }
 }
 
-/// The duration after the first argument, if there is one.
+/// Checks a duration argument; returns `None` if the argument is not a duration.
 fn positive_duration(arg: &Expr) -> Option<ArgumentCheck> {
     let Expr::DurationLiteral(ns) = arg else { return None };
     Some(if *ns > 0 {
@@ -176,8 +176,9 @@ fn stream_and_unit(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> Arg
     stream(field, name, args, 1)
 }
 
-/// What every function of a whole stream has in common: over an aggregate it needs an interval,
-/// over a field it must not have one of its own.
+/// Checks the rules for functions of a stream. Over an aggregate, the statement needs an interval.
+/// Over a field, the statement must not have an interval, except an interval inherited from an
+/// outer statement.
 fn stream(field: &mut FieldCheck<'_>, name: &str, args: &[Expr], extra: i64) -> ArgumentCheck {
     let statement = &mut *field.statement;
     statement.extra_intervals = statement.extra_intervals.max(extra);
@@ -211,7 +212,7 @@ fn stream_and_window(field: &mut FieldCheck<'_>, name: &str, args: &[Expr]) -> A
     }
 }
 
-/// Technical analysis: `(field, period [, hold period [, warm-up type]])`.
+/// Checks `(field, period [, hold period [, warm-up type]])` for technical analysis.
 fn technical(
     field: &mut FieldCheck<'_>,
     name: &str,

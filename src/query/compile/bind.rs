@@ -1,4 +1,4 @@
-//! Turns what a SELECT needs into scan requests on the columns of one measurement.
+//! Creates the scan requests of a SELECT for the columns of a measurement.
 
 use super::columns::Columns;
 use super::plan_size::nodes;
@@ -19,16 +19,16 @@ use crate::scan::request::{
     AggregateCall, AggregateFunction, Beside, Input, Output, Resume, ScanRequest,
 };
 
-/// What is bound.
+/// The inputs of binding.
 pub(crate) struct BindTarget<'a> {
     /// The node, without its inputs.
     pub(crate) node: &'a SelectNode,
-    /// WHERE without time.
+    /// The condition of WHERE, without time.
     pub(crate) condition: Option<&'a Expr>,
 }
 
-/// The scans of one feed over the policies that have the measurement. A measurement without any
-/// of the fields is not scanned.
+/// Creates the scans of a feed over the policies that have the measurement. Skips a measurement
+/// without any of the fields.
 ///
 /// # Errors
 /// [`QueryError`]
@@ -63,7 +63,8 @@ pub(crate) fn bind(
                 let kept = TimeRange::new(policy.oldest_kept_ns, i64::MAX);
                 (policy.name.clone(), None, time(bound.node, feed).intersect(&kept))
             }
-            // Its own range is narrow enough; its windows may start before this one's.
+            // The subquery's range already limits its rows. The subquery's windows may start before
+            // the outer range.
             Origin::Subquery(index) => {
                 let name = SourceName { database: String::new(), policy: None };
                 (name, Some(*index), TimeRange::new(i64::MIN, i64::MAX))
@@ -109,7 +110,8 @@ fn asks_nothing(output: &Output) -> bool {
     }
 }
 
-/// How many groups are wanted with SLIMIT and SOFFSET. SOFFSET alone hides them all.
+/// Returns the number of groups that SLIMIT and SOFFSET need. SOFFSET without SLIMIT hides all
+/// groups.
 fn groups_max(node: &SelectNode) -> Option<u64> {
     let is_limited = node.slimit > 0 || node.soffset > 0;
     is_limited.then(|| node.soffset.saturating_add(node.slimit).max(1))
@@ -128,13 +130,14 @@ fn time(node: &SelectNode, feed: &Feed) -> TimeRange {
     range
 }
 
-/// The field that a slot reads, converted if the slot has another type than the measurement.
+/// Returns the field of a slot, with a conversion if the slot's type differs from the measurement's
+/// type.
 fn field(slot: &Slot, schema: &Columns<'_>) -> Option<Input> {
     let wanted = slot.data_type.field_type()?;
     let (column, field_type) = schema.field(&slot.name)?;
     let input =
         Input { column: column.id, field_type, cast: (field_type != wanted).then_some(wanted) };
-    // A conversion that leaves no value is no field at all.
+    // If the conversion has no result for any value, the measurement lacks the field.
     input.output_type().is_some().then_some(input)
 }
 
@@ -164,7 +167,8 @@ fn rows(
             },
         });
     }
-    // 1.x shows every row of a subquery, whatever it has of the columns, if any source has one.
+    // 1.x returns every row of a subquery, even without any of the columns, if a source has such a
+    // column.
     let known = node.slots.iter().any(|slot| slot.data_type != DataType::Unknown);
     let shows_all = feed.calls.is_empty() && known;
     if is_subquery && (shows_all || !fields.is_empty()) {
@@ -197,7 +201,7 @@ fn partials(node: &SelectNode, feed: &Feed, schema: &Columns<'_>) -> (Output, Ve
             })
             .collect();
         let function = match (function, positions.first()) {
-            // The measurement has not the text that orders its points.
+            // The measurement lacks the text that orders its points.
             (AggregateFunction::Met { latest, .. }, Some(None)) => {
                 AggregateFunction::Met { latest, by_text: false }
             }
@@ -210,8 +214,8 @@ fn partials(node: &SelectNode, feed: &Feed, schema: &Columns<'_>) -> (Output, Ve
     (Output::Aggregates { calls, window: node.window.clone(), limit }, sources)
 }
 
-/// With LIMIT, how many windows with a value each group needs: so many decide what is shown,
-/// however windows without one are filled.
+/// Returns the number of windows with a value that each group needs for LIMIT. These windows
+/// determine the result for every filling of empty windows.
 fn windows_wanted(node: &SelectNode, feed: &Feed) -> Option<u64> {
     let [index] = feed.calls.as_slice() else { return None };
     let only_reads = node.calls.get(*index)?.transforms.is_empty();

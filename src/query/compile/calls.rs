@@ -1,5 +1,5 @@
-//! Turns fields into output expressions over calls and slots (1.x `valueMapper`). A call is an
-//! aggregate, selector or transformation; a slot is a field or tag by its name.
+//! Converts fields to output expressions over calls and slots (1.x `valueMapper`). A call is an
+//! aggregate, selector or transformation. A slot is a field or tag with its name.
 
 use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
@@ -23,7 +23,7 @@ use crate::query::transforms::Transform;
 use crate::scan::gathered::GatheredFunction;
 use crate::scan::request::{AggregateFunction, Window};
 
-/// Output expressions and what they stand on.
+/// The output expressions with their calls and slots.
 pub(crate) struct BuiltCalls {
     pub(crate) outputs: Vec<Scalar>,
     pub(crate) slots: Vec<Slot>,
@@ -31,7 +31,7 @@ pub(crate) struct BuiltCalls {
     pub(crate) keeps_point_time: bool,
 }
 
-/// Collects calls and slots, each once, while fields are lowered.
+/// Collects the distinct calls and slots during the lowering of fields.
 pub(crate) struct CallBuilder<'a> {
     checked: &'a CheckedSelect<'a>,
     names: &'a KnownNames,
@@ -39,17 +39,17 @@ pub(crate) struct CallBuilder<'a> {
     window: Option<&'a Window>,
     slots: Vec<Slot>,
     slot_positions: HashMap<Slot, usize>,
-    /// As bound, with the plan; equal expressions are one call.
+    /// The bound expression and the plan of each call. Equal expressions share a call.
     calls: Vec<(Expr, CallPlan)>,
-    /// The positions of calls, by their expressions as text that tells types apart.
+    /// The positions of calls by their expressions. The texts of the expressions distinguish types.
     call_positions: HashMap<String, usize>,
-    /// Slots that outputs refer to themselves.
+    /// The slots that outputs contain outside of calls.
     referenced: Vec<usize>,
     is_referenced: HashSet<usize>,
 }
 
 impl CallBase {
-    /// What kind of scan it needs.
+    /// Returns the kind of scan that the call needs.
     pub(crate) fn feed_kind(&self) -> FeedKind {
         match self {
             Self::Merge(_) => FeedKind::Partials,
@@ -78,10 +78,10 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Lowers one field. Slots are marked as `Column(SLOT + n)` until [`Self::finish`].
+    /// Lowers a field. `Column(SLOT + n)` marks slot `n` until [`Self::finish`].
     ///
     /// # Errors
-    /// [`QueryError::Unsupported`] for functions not carried out yet.
+    /// [`QueryError::Unsupported`] for unsupported functions.
     pub(crate) fn output(&mut self, expr: &Expr) -> Result<Scalar, QueryError> {
         Ok(match expr {
             Expr::Paren(inner) => self.output(inner)?,
@@ -120,7 +120,7 @@ impl<'a> CallBuilder<'a> {
         self.slot_of(Slot { name: name.clone(), data_type: self.names.resolve(name, *cast) })
     }
 
-    /// A slot for every tag, with a hash of its name.
+    /// Returns a slot for every tag, with a hash of its name.
     fn series_slots(&mut self) -> Vec<(usize, u64)> {
         let tags = self.names.tags.keys().map(|tag| {
             let slot = Slot { name: tag.to_string(), data_type: DataType::Tag };
@@ -141,7 +141,8 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Refuses types that a function does not take. The tags of subqueries are texts to it.
+    /// Rejects types that a function does not support. Functions treat the tags of subqueries as
+    /// strings.
     fn check_type(&self, function: &Function, data_type: DataType) -> Result<(), QueryError> {
         match data_type {
             DataType::Tag if self.checked.reads_only_subqueries() => {
@@ -151,9 +152,9 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// The position of a call.
+    /// Returns the position of a call.
     fn call(&mut self, expr: &Expr) -> Result<usize, QueryError> {
-        // A number as text is the same for 2 and 2.0, its debug form is not.
+        // The display forms of 2 and 2.0 are equal, but their debug forms differ.
         let text = format!("{expr:?}");
         if let Some(&index) = self.call_positions.get(&text) {
             return Ok(index);
@@ -185,7 +186,7 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// The slot of a call's field, once its type is known to be one that the function takes.
+    /// Returns the slot and the type of a call's field if the function supports the type.
     fn argument(
         &mut self,
         function: &Function,
@@ -212,7 +213,7 @@ impl<'a> CallBuilder<'a> {
         })
     }
 
-    /// A function that needs all values of a window, and over which field.
+    /// Returns the plan and the field of a function that needs all values of a window.
     fn gathered<'e>(
         &mut self,
         function: &Function,
@@ -262,8 +263,9 @@ impl<'a> CallBuilder<'a> {
         Some((plan, first))
     }
 
-    /// Slots of the tags that top() or bottom() take, if they take arguments at all. A name that is
-    /// also a field shows the field, but its tag tells the rows apart.
+    /// Returns the slots of the tag arguments of top() or bottom(); `None` without such arguments.
+    /// If an argument names both a field and a tag, the result contains the field, but the tag
+    /// distinguishes the rows.
     fn tag_slots(&mut self, arguments: &[Expr]) -> Option<Vec<usize>> {
         let names = self.names;
         let tags = arguments.iter().filter_map(|argument| match argument {
@@ -283,7 +285,7 @@ impl<'a> CallBuilder<'a> {
         argument: &Expr,
     ) -> Result<CallPlan, QueryError> {
         let (slot, data_type) = self.argument(function, argument)?;
-        // A median or a count has its type whatever it is of.
+        // The type of a median or a count does not depend on the field's type.
         let own = plan.counted || plan.function == GatheredFunction::Median;
         let input = data_type.field_type().or(own.then_some(FieldType::Float));
         let output = input.map(|input| gather::output_type(&plan, input));
@@ -305,9 +307,9 @@ impl<'a> CallBuilder<'a> {
             Some(argument) => CallPlan::new(CallBase::Values, self.argument(function, argument)?.0),
             None => return Err(unsupported()),
         };
-        // A subquery without windows of its own has those of the statement around it.
+        // A subquery without windows inherits the windows of its outer statement.
         plan.extended |= self.window.is_some() && transform.wants_window_before();
-        // Without a lower bound the window before it overflows in 1.x, which then reads nothing.
+        // Without a lower bound, the previous window overflows in 1.x, which then reads no points.
         plan.silent |= self.window.is_some()
             && !descending
             && !self.checked.has_lower_bound()
@@ -350,7 +352,7 @@ impl<'a> CallBuilder<'a> {
 
     fn missing(&self, output: Option<FieldType>) -> Option<FieldValue> {
         match self.checked.fill {
-            // Strings and booleans get the bare number when they are shown.
+            // The result replaces nulls in strings and booleans with the bare number.
             Fill::Number(number) => output
                 .filter(|output| DataType::from(*output).is_number())
                 .map(|output| cast_number(number, output)),
@@ -358,7 +360,8 @@ impl<'a> CallBuilder<'a> {
         }
     }
 
-    /// Slots for all tags, which are the key of a series; none if a group has only one series.
+    /// Returns slots for all tags, which form the key of a series. Returns no slots if each group
+    /// has only a single series.
     fn key_slots(&mut self, group_keys: &[String]) -> Vec<usize> {
         let names = self.names;
         let grouped: HashSet<&str> = group_keys.iter().map(String::as_str).collect();
@@ -369,7 +372,8 @@ impl<'a> CallBuilder<'a> {
         names.tags.keys().map(|tag| self.slot_of(slot(tag))).collect()
     }
 
-    /// first() or last() of several series without windows, as 1.x meets their points.
+    /// Replaces first() or last() over several series without windows. The replacement chooses the
+    /// same point as 1.x, which depends on 1.x's order of reading.
     fn meet(&self, call: &mut CallPlan, series: &[usize]) {
         let latest = match call.base {
             CallBase::Merge(AggregateFunction::First) => false,
@@ -385,7 +389,7 @@ impl<'a> CallBuilder<'a> {
         call.beside = text.into_iter().chain(series.iter().copied()).chain(shown).collect();
     }
 
-    /// Resolves the marks and hangs the referenced slots on the sole selector.
+    /// Resolves the marked slots and attaches them to the only selector.
     ///
     /// # Errors
     /// [`QueryError::PlanTooLarge`]
@@ -396,7 +400,7 @@ impl<'a> CallBuilder<'a> {
     ) -> Result<BuiltCalls, QueryError> {
         let count = self.calls.len();
         let calls = std::mem::take(&mut self.calls);
-        // Transformations are of another kind, whatever they are over.
+        // A transformation of a selector is not a selector.
         let selects = match calls.as_slice() {
             [(Expr::Call { name, .. }, _)] => {
                 Function::find(name).is_some_and(|function| function.kind == Kind::Selector)
@@ -426,7 +430,7 @@ impl<'a> CallBuilder<'a> {
     }
 }
 
-/// Marks positions of slots until the number of calls is known.
+/// The offset that marks the positions of slots until the number of calls is known.
 const SLOT: usize = 1 << 20;
 
 fn settle(scalar: Scalar, calls: usize) -> Scalar {
@@ -442,7 +446,7 @@ fn settle(scalar: Scalar, calls: usize) -> Scalar {
     }
 }
 
-/// Refuses types that a function does not take, as 1.x does when it builds its iterators.
+/// Rejects types that a function does not support, like 1.x during the creation of its iterators.
 fn check_type(function: &Function, data_type: DataType) -> Result<(), QueryError> {
     let is_field = !matches!(data_type, DataType::Unknown | DataType::Tag);
     if !is_field || function.takes.includes(data_type) {
@@ -455,7 +459,7 @@ fn check_type(function: &Function, data_type: DataType) -> Result<(), QueryError
     )))
 }
 
-/// The number of `fill(number)`.
+/// Returns the number of `fill(number)`.
 pub(crate) fn fill_number(fill: Fill) -> Option<FieldValue> {
     match fill {
         Fill::Number(number) => Some(as_written(number)),
@@ -470,7 +474,8 @@ fn as_written(number: FillNumber) -> FieldValue {
     }
 }
 
-/// `fill(number)` in the type of the values (1.x `castToFloat` and its kin).
+/// Converts the number of `fill(number)` to the type of the values (1.x `castToFloat` and similar
+/// functions).
 fn cast_number(number: FillNumber, to: FieldType) -> FieldValue {
     match (to, number) {
         (FieldType::Float, FillNumber::Float(value)) => FieldValue::Float(value),

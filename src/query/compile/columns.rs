@@ -5,21 +5,20 @@ use std::collections::HashMap;
 use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::FieldType;
 
-/// Look-ups from which an index is cheaper than a search through all columns.
+/// The minimum number of lookups for which an index is cheaper than searching all columns.
 const INDEXED_FROM: usize = 8;
 
-/// The columns of one measurement.
 pub(crate) struct Columns<'a> {
     schema: &'a MeasurementSchema,
     index: Option<Index<'a>>,
 }
 
-/// Tags, and fields with their types.
+/// The tags, and the fields with their types.
 type Index<'a> =
     (HashMap<&'a str, &'a ColumnDefinition>, HashMap<&'a str, (&'a ColumnDefinition, FieldType)>);
 
 impl<'a> Columns<'a> {
-    /// Prepares about `lookups` look-ups.
+    /// Prepares the columns for about `lookups` lookups.
     pub(crate) fn new(schema: &'a MeasurementSchema, lookups: usize) -> Self {
         let index = || {
             let (mut tags, mut fields) = (HashMap::new(), HashMap::new());
@@ -38,12 +37,11 @@ impl<'a> Columns<'a> {
         Self { schema, index: (lookups >= INDEXED_FROM).then(index) }
     }
 
-    /// The measurement's name.
     pub(super) fn name(&self) -> &str {
         &self.schema.name
     }
 
-    /// The tag with this key.
+    /// Returns the tag with this key.
     pub(super) fn tag(&self, key: &str) -> Option<&'a ColumnDefinition> {
         match &self.index {
             Some((tags, _)) => tags.get(key).copied(),
@@ -51,7 +49,7 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// The field with this key, and its type.
+    /// Returns the field with this key, and its type.
     pub(crate) fn field(&self, key: &str) -> Option<(&'a ColumnDefinition, FieldType)> {
         match &self.index {
             Some((_, fields)) => fields.get(key).copied(),

@@ -1,29 +1,29 @@
-//! Describes what a SELECT is compiled against: policies with their schemas, the time, the limits.
+//! Describes the inputs of compiling a SELECT: policies with their schemas, the time, and limits.
 
 use crate::model::configurable_limits::Limits;
 use crate::model::schema::PolicySchema;
 use crate::query::source::{Defaults, SourceName};
 
-/// The policies that a statement reads, and the settings that hold for it.
+/// The policies and settings for a statement.
 #[derive(Debug)]
 pub struct Context<'a> {
-    /// What unqualified names mean.
+    /// The database and policy of unqualified names.
     pub defaults: Defaults<'a>,
-    /// `now()`, nanoseconds.
+    /// `now()`, in nanoseconds.
     pub now_ns: i64,
     /// The operator's limits.
     pub limits: Limits,
-    /// The policies named by [`crate::query::source::sources`].
+    /// The policies from [`crate::query::source::sources`].
     pub policies: &'a [PolicyView<'a>],
 }
 
-/// A policy as the planner sees it.
+/// A policy and its schema.
 #[derive(Clone, Debug)]
 pub struct PolicyView<'a> {
-    /// As [`crate::query::source::sources`] named it.
+    /// The name from [`crate::query::source::sources`].
     pub name: SourceName,
-    /// Its measurements.
+    /// The policy's measurements.
     pub schema: &'a PolicySchema,
-    /// Points before are not shown (`Policy::oldest_kept_ns`).
+    /// The time of the oldest visible point (`Policy::oldest_kept_ns`), in nanoseconds.
     pub oldest_kept_ns: i64,
 }

@@ -1,4 +1,4 @@
-//! Checks GROUP BY: its interval, and which dimensions are allowed.
+//! Checks the interval and the dimensions of GROUP BY.
 
 use super::fold::{self, FoldContext};
 use super::time_literal;
@@ -6,23 +6,23 @@ use super::zone::Zone;
 use crate::influxql::ast::{Expr, SelectStatement};
 use crate::query::error::QueryError;
 
-/// `time(every, offset)`; `every_ns` 0 is no grouping by time.
+/// The arguments of `time(every, offset)`. An `every_ns` of 0 means no grouping by time.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Interval {
-    /// Width, nanoseconds.
+    /// The width of the windows, in nanoseconds.
     pub(crate) every_ns: i64,
-    /// Offset from the epoch, nanoseconds, below the width.
+    /// The offset from the epoch, in nanoseconds. It is smaller than the width.
     pub(crate) offset_ns: i64,
 }
 
 impl Interval {
-    /// Whether there is none.
+    /// Whether the statement has no grouping by time.
     pub(crate) fn is_zero(&self) -> bool {
         self.every_ns == 0
     }
 }
 
-/// Checks GROUP BY and finds its interval (1.x `compileDimensions`).
+/// Checks GROUP BY and returns its interval (1.x `compileDimensions`).
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
@@ -61,7 +61,7 @@ pub(crate) fn check(
             _ => return invalid("only time and tag dimensions allowed"),
         }
     }
-    // A width of 0 or below is no grouping (1.x `Interval.IsZero` and `Window`).
+    // A width of 0 or less means no grouping (1.x `Interval.IsZero` and `Window`).
     if interval.every_ns < 0 {
         interval = Interval::default();
     }

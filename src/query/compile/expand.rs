@@ -1,4 +1,4 @@
-//! Expands wildcards and regexes of fields and GROUP BY (1.x `RewriteFields`).
+//! Expands the wildcards and regexes in fields and GROUP BY (1.x `RewriteFields`).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,15 +11,15 @@ use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
 use crate::query::functions::Function;
 
-/// What `*` stands for: fields and, unless they are dimensions, tags, sorted by name.
+/// The columns of `*`, sorted by name: all fields, and all tags that are not dimensions.
 struct Columns<'a> {
     list: Vec<(&'a str, DataType)>,
     size: &'a PlanSize,
-    /// The positions of the columns that a regex matches, by its text.
+    /// For each regex text, the positions of the matching columns.
     matches: BTreeMap<String, Vec<usize>>,
 }
 
-/// Expands `fields` and `dimensions`, which loses its `time()`.
+/// Expands `fields` and `dimensions`. The returned dimensions do not contain `time()`.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
@@ -41,7 +41,7 @@ pub(crate) fn expand(
         let grouped: BTreeSet<&str> = grouped.collect();
         let tags = names.tags.keys().filter(|tag| !grouped.contains(&***tag));
         list.extend(tags.map(|tag| (&**tag, DataType::Tag)));
-        // Stable, and fields come first: of equal names the field stands before the tag.
+        // The sort is stable and fields come first, so a field precedes a tag of the same name.
         list.sort_by(|left, right| left.0.cmp(right.0));
     }
     let mut columns = Columns { list, size, matches: BTreeMap::new() };
@@ -140,7 +140,8 @@ impl Columns<'_> {
         Ok(())
     }
 
-    /// The positions of the columns of these types, and that `regex` matches if there is one.
+    /// Returns the positions of the columns whose types satisfy `takes` and whose names match
+    /// `regex`, if given.
     fn places(
         &mut self,
         regex: Option<&str>,
@@ -163,7 +164,7 @@ impl Columns<'_> {
     }
 }
 
-/// The innermost call reached by first arguments: its name and its first argument.
+/// Follows the first arguments to the innermost call. Returns its name and its first argument.
 fn innermost(expr: &Expr) -> (&str, Option<&Expr>) {
     match expr {
         Expr::Call { name, args } => match args.first() {

@@ -1,4 +1,4 @@
-//! Checks the fields of a SELECT, alone and together (1.x `compileFields`, `validateFields`).
+//! Checks the fields of a SELECT, separately and together (1.x `compileFields`, `validateFields`).
 
 use super::arguments;
 use super::dimensions::Interval;
@@ -7,44 +7,44 @@ use crate::influxql::ast::{Expr, Field, Fill, SelectStatement};
 use crate::query::error::QueryError;
 use crate::query::functions::Function;
 
-/// What the fields say about the statement.
+/// The facts about a statement that its fields determine.
 #[derive(Debug, Default)]
 pub(crate) struct StatementCheck {
-    /// GROUP BY time(), own or inherited.
+    /// The interval of GROUP BY time(), written or inherited.
     pub(crate) interval: Interval,
-    /// The interval is the outer statement's.
+    /// Whether the interval comes from the outer statement.
     pub(crate) inherited_interval: bool,
-    /// Windows before the range that transformations want to see.
+    /// The number of windows before the range that transformations need.
     pub(crate) extra_intervals: i64,
-    /// No function aggregates.
+    /// Whether every function is a selector.
     pub(crate) only_selectors: bool,
-    /// `distinct()` stands alone.
+    /// Whether `distinct()` is a field by itself.
     pub(crate) has_distinct: bool,
-    /// `top` or `bottom`, whichever was used.
+    /// The last used function of `top` and `bottom`.
     pub(crate) top_bottom: Option<String>,
-    /// A field or tag is selected beside calls.
+    /// Whether the statement selects a field or tag next to calls.
     pub(crate) has_auxiliary: bool,
-    /// Calls that are not mathematical functions.
+    /// The number of calls that are not mathematical functions.
     pub(crate) call_count: usize,
-    /// Fields without `time`.
+    /// The number of fields without `time`.
     pub(crate) field_count: usize,
-    /// LIMIT; 0 is none.
+    /// LIMIT; 0 is no limit.
     pub(crate) limit: u64,
-    /// INTO.
+    /// Whether the statement has INTO.
     pub(crate) has_target: bool,
-    /// What `time` is called.
+    /// The alias of `time`.
     pub(crate) time_alias: Option<String>,
 }
 
-/// Checks one field.
+/// A check of a single field.
 pub(crate) struct FieldCheck<'a> {
-    /// What is known so far.
+    /// The facts so far.
     pub(crate) statement: &'a mut StatementCheck,
-    /// No operator around.
+    /// Whether wildcards are allowed: the expression has no operator around them.
     pub(crate) allow_wildcard: bool,
 }
 
-/// Folds and checks the fields of `select`; `time` goes, `DISTINCT x` becomes a call.
+/// Folds and checks the fields of `select`. Removes `time` and converts `DISTINCT x` to a call.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
@@ -155,7 +155,7 @@ impl FieldCheck<'_> {
         Ok(())
     }
 
-    /// Checks a call inside a call: `distinct()` may stand there beside others.
+    /// Checks a call inside a call, where `distinct()` may be used next to other fields.
     pub(crate) fn nested(&mut self, expr: &Expr) -> Result<(), QueryError> {
         match expr {
             Expr::Call { name, args } if name == "distinct" => {
@@ -167,7 +167,7 @@ impl FieldCheck<'_> {
     }
 }
 
-/// Whether 1.x counts `expr` among its literals.
+/// Whether 1.x considers `expr` a literal.
 pub(crate) fn is_literal(expr: &Expr) -> bool {
     match expr {
         Expr::Regex(_)
@@ -192,7 +192,7 @@ fn reference(name: &str) -> Expr {
     Expr::VarRef { name: name.to_owned(), cast: None }
 }
 
-/// `DISTINCT x` as `distinct(x)`, at the top and as an argument.
+/// Converts `DISTINCT x` to `distinct(x)` in an expression, including arguments.
 fn distinct_to_call(expr: Expr) -> Expr {
     match expr {
         Expr::Distinct(name) => {

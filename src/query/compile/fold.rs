@@ -1,5 +1,5 @@
-//! Folds constants as 1.x does (`influxql.Reduce`): literals combine, `now()` and mathematical
-//! functions of literals are evaluated, parentheses around a single operand go.
+//! Folds constants like 1.x (`influxql.Reduce`). Combines literals, evaluates `now()` and
+//! mathematical functions of literals, and removes parentheses around a single operand.
 
 use super::time_literal;
 use super::zone::Zone;
@@ -7,18 +7,18 @@ use crate::influxql::ast::{BinaryOp, Expr};
 use crate::query::functions::Function;
 use crate::query::math;
 
-/// What may be evaluated while folding.
+/// The permitted evaluations during folding.
 #[derive(Clone, Copy, Default)]
 pub(crate) struct FoldContext<'a> {
-    /// `now()` is this; `None` leaves it standing.
+    /// The value of `now()`; `None` leaves the call unchanged.
     pub(crate) now_ns: Option<i64>,
-    /// Mathematical functions of literals are evaluated.
+    /// Whether to evaluate mathematical functions of literals.
     pub(crate) math: bool,
-    /// Where times without a zone are local.
+    /// The zone of times without a zone.
     pub(crate) zone: Option<&'a Zone>,
 }
 
-/// Folds `expr`; parentheses at the top go.
+/// Folds `expr` and removes outer parentheses.
 pub(crate) fn fold(expr: &Expr, context: FoldContext<'_>) -> Expr {
     match fold_inner(expr, context) {
         Expr::Paren(inner) => *inner,
@@ -26,7 +26,7 @@ pub(crate) fn fold(expr: &Expr, context: FoldContext<'_>) -> Expr {
     }
 }
 
-/// Folds `expr`; parentheses around an operator stay.
+/// Folds `expr` and keeps parentheses around an operator.
 pub(crate) fn fold_inner(expr: &Expr, context: FoldContext<'_>) -> Expr {
     match expr {
         Expr::Binary { op, left, right } => {
@@ -60,7 +60,7 @@ fn rebuild(op: BinaryOp, left: Expr, right: Expr) -> Expr {
     Expr::Binary { op, left: Box::new(left), right: Box::new(right) }
 }
 
-/// Folds one operator over folded operands.
+/// Folds an operator over folded operands.
 pub(crate) fn binary(op: BinaryOp, left: Expr, right: Expr, context: FoldContext<'_>) -> Expr {
     use Expr::BooleanLiteral as Bool;
     match (op, &left, &right) {

@@ -1,4 +1,4 @@
-//! Turns a SELECT whose names are known into a plan.
+//! Creates the plan of a SELECT with resolved names.
 
 use std::borrow::Cow;
 use std::rc::Rc;
@@ -22,8 +22,8 @@ use crate::query::plan::{
 };
 use crate::scan::request::Window;
 
-/// Lowers a prepared statement; its scans are appended to `scans`. A subquery groups by
-/// `outer_keys` too.
+/// Lowers a prepared statement and appends its scans to `scans`. A subquery additionally groups by
+/// `outer_keys`.
 ///
 /// # Errors
 /// [`QueryError`]
@@ -39,7 +39,7 @@ pub(crate) fn lower(
     group_keys.extend_from_slice(outer_keys);
     group_keys.sort();
     group_keys.dedup();
-    // What is wrong inside is said first (1.x).
+    // As in 1.x, errors in subqueries precede errors in the outer statement.
     let inner_nodes = derive(subqueries, (&group_keys, size), &mut measurements, scans)?;
     let window = window(checked, buckets_max)?;
     let mut builder = CallBuilder::new(checked, (&known, size), window.as_ref());
@@ -53,8 +53,8 @@ pub(crate) fn lower(
         .collect::<Result<Rc<[DataType]>, QueryError>>()?;
     let mut built = builder.finish(outputs, &group_keys)?;
     if checked.reads_only_subqueries() {
-        // Tags of a subquery are columns like others, unless a column with another value has the
-        // name.
+        // The tags of a subquery are columns like other columns, unless a column with another value
+        // has the same name.
         let is_column = |slot: &&mut Slot| {
             slot.data_type == DataType::Tag
                 && known.fields.get(slot.name.as_str()).is_none_or(|of| *of == DataType::Tag)
@@ -98,7 +98,8 @@ pub(crate) fn lower(
     Ok(node)
 }
 
-/// Whether rows come as the only source, a subquery, gives them: in order of its series.
+/// Whether the statement passes on the rows of its only source, a subquery, in the order of the
+/// subquery's series.
 fn passes_on(inner_nodes: &[Rc<Subquery>], checked: &CheckedSelect<'_>) -> bool {
     match inner_nodes {
         [only] => checked.select.sources.len() == 1 && only.node.in_order_of_series,
@@ -106,7 +107,7 @@ fn passes_on(inner_nodes: &[Rc<Subquery>], checked: &CheckedSelect<'_>) -> bool 
     }
 }
 
-/// Lowers the subqueries, and adds their answers to what the statement reads.
+/// Lowers the subqueries and adds their results to the statement's sources.
 fn derive(
     subqueries: Vec<Prepared<'_>>,
     (group_keys, size): (&[String], &PlanSize),
@@ -136,7 +137,7 @@ fn derive(
     Ok(inner_nodes)
 }
 
-/// Binds the node to each measurement that has something of it.
+/// Binds the node to each measurement that has some of its fields.
 fn inputs(
     node: &mut SelectNode,
     mut condition: Option<Expr>,
@@ -170,8 +171,8 @@ fn columns(checked: &CheckedSelect<'_>, shown: &[(Field, bool)]) -> Rc<[String]>
     std::iter::once(time).chain(result_names::column_names(&shown)).collect()
 }
 
-/// The zone's shifts in the range and in the windows around it, in which its first and last one
-/// may begin and end.
+/// Returns the zone's shifts during the range and the windows around it, in which the range's first
+/// and last window may begin and end.
 fn shifts(checked: &CheckedSelect<'_>) -> Vec<(i64, i64)> {
     let Some(zone) = &checked.zone else { return Vec::new() };
     let around_ns = checked.facts.interval.every_ns.saturating_mul(3);
@@ -182,7 +183,8 @@ fn shifts(checked: &CheckedSelect<'_>) -> Vec<(i64, i64)> {
     ))
 }
 
-/// The windows, if there are any and they are not too many (1.x `max-select-buckets`).
+/// Returns the windows, if the statement has windows. Rejects too many windows (1.x
+/// `max-select-buckets`).
 fn window(checked: &CheckedSelect<'_>, limit: u64) -> Result<Option<Window>, QueryError> {
     let interval = checked.facts.interval;
     if interval.is_zero() {
@@ -206,8 +208,8 @@ fn window(checked: &CheckedSelect<'_>, limit: u64) -> Result<Option<Window>, Que
     Ok(Some(window))
 }
 
-/// The scans that the calls need: partial states and rows, of the range and of the range with the
-/// window before it.
+/// Returns the scans that the calls need. Partial states and rows need separate scans, and so do
+/// the range with and without the previous window.
 fn feeds(built: &super::calls::BuiltCalls) -> Vec<Feed> {
     if built.calls.is_empty() {
         return vec![Feed { kind: FeedKind::Rows, calls: Vec::new(), extended: false }];

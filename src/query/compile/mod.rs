@@ -1,8 +1,9 @@
-//! Checks a SELECT by 1.x's rules and lowers it to a [`Plan`].
+//! Checks a SELECT with 1.x's rules and lowers it to a [`Plan`].
 //!
-//! The steps in order: `statement` checks without a schema (fields, functions, dimensions, time);
-//! `prepare` resolves names against the schemas and expands wildcards; `lower` makes the plan and
-//! binds what it reads to the columns of each measurement.
+//! The steps are:
+//! 1. `statement` checks fields, functions, dimensions and time without a schema.
+//! 2. `prepare` resolves names in the schemas and expands wildcards.
+//! 3. `lower` creates the plan and binds it to the columns of each measurement.
 
 mod arguments;
 mod bind;
@@ -40,8 +41,8 @@ use plan_size::PlanSize;
 /// Checks and lowers `select`.
 ///
 /// # Errors
-/// [`QueryError::Invalid`] with 1.x's text for a statement that 1.x refuses too,
-/// [`QueryError::Unsupported`] naming what is not carried out yet.
+/// [`QueryError::Invalid`] with 1.x's text for a statement that 1.x rejects,
+/// [`QueryError::Unsupported`] with the name of an unsupported function or clause.
 pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan, QueryError> {
     let checked = statement::check(select, context.now_ns, None)?;
     let mut scans = Vec::new();
@@ -51,8 +52,8 @@ pub fn compile(select: &SelectStatement, context: &Context<'_>) -> Result<Plan, 
     Ok(Plan { scans, into: select.into.clone(), root })
 }
 
-/// What is wrong with `select` whatever the schema. 1.x looks for that before it looks for the
-/// policies of a statement.
+/// Checks `select` without a schema. 1.x performs this check before it looks up the statement's
+/// policies.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.
@@ -60,7 +61,7 @@ pub fn check(select: &SelectStatement, now_ns: i64) -> Result<(), QueryError> {
     statement::check(select, now_ns, None).map(drop)
 }
 
-/// Splits a SHOW statement's condition into what is not about time and the times asked about.
+/// Splits a SHOW statement's condition into a condition without time and a time range.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text.

@@ -1,4 +1,5 @@
-//! Counts the size of a plan while it is made, and refuses what exceeds a limit before it is made.
+//! Counts the size of a plan during its creation, and rejects parts that exceed a limit before
+//! their creation.
 
 use std::cell::Cell;
 
@@ -8,7 +9,7 @@ use crate::model::limits::PLAN_ENTRIES_MAX;
 use crate::query::error::QueryError;
 use crate::query::functions::Function;
 
-/// The size of a statement's plan so far, subqueries included.
+/// The size of a statement's plan so far, including subqueries.
 #[derive(Debug)]
 pub(super) struct PlanSize {
     limits: Limits,
@@ -18,7 +19,7 @@ pub(super) struct PlanSize {
 }
 
 impl PlanSize {
-    /// An empty plan within `limits`.
+    /// Creates the size of an empty plan.
     pub(super) fn new(limits: Limits) -> Self {
         let [sources, columns, entries] = [0; 3].map(Cell::new);
         Self { limits, sources, columns, entries }
@@ -33,7 +34,7 @@ impl PlanSize {
         self.add((&self.sources, count), Limit::Sources, advice)
     }
 
-    /// Adds `count` columns that `expr` is expanded to.
+    /// Adds `count` columns to which `expr` is expanded.
     ///
     /// # Errors
     /// [`QueryError::Exceeded`]
@@ -58,7 +59,7 @@ impl PlanSize {
         Ok(())
     }
 
-    /// Adds entries: what is made once for each source, or once for each tag.
+    /// Adds entries. An entry is a part of the plan that is repeated for each source or each tag.
     ///
     /// # Errors
     /// [`QueryError::PlanTooLarge`]
@@ -68,7 +69,7 @@ impl PlanSize {
     }
 }
 
-/// The calls in an expression that are not mathematical functions.
+/// Returns the number of calls in an expression that are not mathematical functions.
 fn calls(expr: &Expr) -> usize {
     match expr {
         Expr::Call { name, args } => {
@@ -81,7 +82,7 @@ fn calls(expr: &Expr) -> usize {
     }
 }
 
-/// The nodes of an expression.
+/// Returns the number of nodes in an expression.
 pub(crate) fn nodes(expr: &Expr) -> usize {
     match expr {
         Expr::Call { args, .. } => 1 + args.iter().map(nodes).sum::<usize>(),

@@ -1,4 +1,4 @@
-//! Turns WHERE into a predicate on the columns of one measurement.
+//! Lowers WHERE to a predicate on the columns of a measurement.
 
 use super::columns::Columns;
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
@@ -6,20 +6,20 @@ use crate::model::value::{FieldType, FieldValue};
 use crate::query::functions::Function;
 use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
 
-/// What the names of a condition mean, and which values a missing one has.
+/// The rules for names in a condition, and for missing values.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
     schema: &'a Columns<'a>,
-    /// The rows are those of a subquery. It has no index, so a missing tag is an empty text, and a
-    /// missing field compares with a boolean like `false`.
+    /// Whether the rows come from a subquery. A subquery has no index, so a missing tag is an empty
+    /// string, and a missing field compares with a boolean like `false`.
     derived: bool,
-    /// The condition is an operand of another comparison. 1.x then evaluates it without its index,
-    /// so a comparison with a missing tag is false.
+    /// Whether the condition is an operand of a comparison. 1.x then evaluates the condition
+    /// without its index, so that a comparison with a missing tag is false.
     compared: bool,
 }
 
-/// Lowers a condition without time. A name that is neither tag nor field is a tag that every series
-/// lacks. `derived` says whether the rows are those of a subquery.
+/// Lowers a condition without time. A name without a tag or field is a tag that every series lacks.
+/// `derived` means that the rows come from a subquery.
 pub(crate) fn lower(expr: &Expr, schema: &Columns<'_>, derived: bool) -> Predicate {
     condition(expr, Scope { schema, derived, compared: false })
 }
@@ -49,7 +49,7 @@ fn condition(expr: &Expr, scope: Scope<'_>) -> Predicate {
                 }
                 other => match comparison(*other) {
                     Some(comparison) => compare(comparison, (left, right), scope),
-                    // A number is not true.
+                    // A number as a condition is false.
                     None => Predicate::Constant(false),
                 },
             }
@@ -78,13 +78,14 @@ fn not(predicate: Predicate) -> Predicate {
     differ((predicate, Predicate::Constant(true)))
 }
 
-/// Whether an operand has a value.
+/// Returns the condition that an operand has a value.
 fn has_value(operand: Operand) -> Predicate {
     Predicate::Compare(Comparison::Equal, Box::new(operand.clone()), Box::new(operand))
 }
 
-/// `joined` where neither side is a boolean field without a value, as 1.x joins such operands of
-/// stored rows. In rows of a subquery, a missing field counts as `false`.
+/// Returns `joined`, restricted to rows in which both sides have a value if they are boolean
+/// fields. 1.x joins such operands of stored rows this way. In rows of a subquery, a missing field
+/// counts as `false`.
 fn with_values(joined: Predicate, (left, right): (&Expr, &Expr), scope: Scope<'_>) -> Predicate {
     if scope.derived {
         return joined;
@@ -110,7 +111,7 @@ fn is_boolean(expr: &Expr, scope: Scope<'_>) -> bool {
     }
 }
 
-/// The boolean field that an expression names.
+/// Returns the boolean field that an expression names.
 fn boolean_field(expr: &Expr, scope: Scope<'_>) -> Option<Operand> {
     match expr {
         Expr::Paren(inner) => boolean_field(inner, scope),
@@ -160,7 +161,7 @@ fn compare_values(
     present(Predicate::Compare(comparison, Box::new(a), Box::new(b)), tags)
 }
 
-/// The tags that a comparison inside of another one requires.
+/// Returns the tags that must exist for a comparison inside another comparison.
 fn tags_of<const N: usize>(sides: [(&Expr, &Operand); N], scope: Scope<'_>) -> Vec<Operand> {
     let is_tag = |(expr, operand): &(&Expr, &Operand)| {
         let reads_field = matches!(operand, Operand::Field(_));
@@ -173,7 +174,7 @@ fn present(predicate: Predicate, tags: Vec<Operand>) -> Predicate {
     tags.into_iter().fold(predicate, |all, tag| and((is_missing(tag, false), all)))
 }
 
-/// `(v > 0) = (f > 1)`, `b != true`.
+/// Compares two conditions, for example `(v > 0) = (f > 1)` or `b != true`.
 fn compare_conditions(
     comparison: Comparison,
     (left, right): (&Expr, &Expr),
@@ -193,14 +194,14 @@ fn compare_conditions(
     let differ = differ((condition(left, inner), condition(right, inner)));
     let compared = if comparison == Comparison::Equal { not(differ) } else { differ };
     match fields {
-        // Without any value there is nothing to compare.
+        // If both values are missing, the comparison is false.
         (Some(a), Some(b)) if scope.derived => and((or((has_value(a), has_value(b))), compared)),
         _ => with_values(compared, (left, right), scope),
     }
 }
 
-/// A boolean and a value of another type: they never compare. 1.x takes a missing value for
-/// `false`, except a missing field of a stored row.
+/// Compares a boolean with a value of another type, which are never comparable. 1.x treats a
+/// missing value as `false`, except a missing field of a stored row.
 fn compare_mixed(
     comparison: Comparison,
     (boolean, value): (&Expr, &Expr),
@@ -220,8 +221,8 @@ fn compare_mixed(
     }
 }
 
-/// Compares two names. A missing tag is not equal to any tag, and no order holds for it. A field is
-/// neither equal to a missing tag nor different from it.
+/// Compares two names. A missing tag differs from every tag, and order comparisons with it are
+/// false. A field is neither equal to a missing tag nor different from it.
 pub(crate) fn compare_names(comparison: Comparison, left: Operand, right: Operand) -> Predicate {
     let is_field = |operand: &Operand| matches!(operand, Operand::Field(_));
     let tag = match (is_field(&left), is_field(&right)) {
@@ -242,7 +243,8 @@ pub(crate) fn compare_names(comparison: Comparison, left: Operand, right: Operan
     }
 }
 
-/// Whether a series lacks a tag, or has it.
+/// Returns the condition that a series lacks a tag, or with `missing` = false, that a series has
+/// the tag.
 pub(crate) fn is_missing(tag: Operand, missing: bool) -> Predicate {
     let comparison = if missing { Comparison::Equal } else { Comparison::NotEqual };
     let nothing = Operand::Literal(FieldValue::String("".into()));
@@ -267,7 +269,7 @@ fn matches(left: &Expr, right: &Expr, negated: bool, scope: Scope<'_>) -> Predic
     }
 }
 
-/// The arithmetic or bitwise operator that `op` is, in WHERE and in fields alike.
+/// Returns the arithmetic or bitwise operator of `op`, in WHERE and in fields.
 pub(super) fn arithmetic(op: BinaryOp) -> Option<Arithmetic> {
     Some(match op {
         BinaryOp::Add => Arithmetic::Add,
@@ -282,7 +284,7 @@ pub(super) fn arithmetic(op: BinaryOp) -> Option<Arithmetic> {
     })
 }
 
-/// Lowers a value; `None` for what never has one in a condition.
+/// Lowers a value; returns `None` for an expression that never has a value in a condition.
 fn operand(expr: &Expr, scope: Scope<'_>) -> Option<Operand> {
     Some(match expr {
         Expr::Paren(inner) => operand(inner, scope)?,
@@ -310,7 +312,7 @@ fn reference(name: &str, cast: Option<Cast>, scope: Scope<'_>) -> Option<Operand
     let text = |text: &str| Operand::Literal(FieldValue::String(text.into()));
     let tag = || match schema.tag(name) {
         Some(column) => Operand::Tag(column.id),
-        // 1.x's index knows the measurement as a tag of each series.
+        // 1.x's index treats the measurement as a tag of each series.
         None if name == "_name" && !derived && !compared => text(schema.name()),
         None => text(""),
     };

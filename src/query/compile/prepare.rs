@@ -1,4 +1,4 @@
-//! Finds what every name of a checked SELECT means in the schemas, and expands its wildcards.
+//! Resolves the names of a checked SELECT in the schemas, and expands its wildcards.
 
 use std::borrow::Cow;
 use std::collections::btree_map::Entry;
@@ -19,33 +19,35 @@ use crate::model::schema::{MeasurementSchema, PolicySchema};
 use crate::query::error::QueryError;
 use crate::query::functions::{self, Function};
 
-/// The measurements of FROM, by name; one name may stand in several policies and subqueries.
+/// The measurements of FROM by name. Several policies and subqueries may have a measurement with
+/// the same name.
 pub(super) type Measurements<'a> = BTreeMap<String, Vec<FromMeasurement<'a>>>;
 
-/// Something of FROM that has rows.
+/// A source of FROM with rows.
 #[derive(Clone, Debug)]
 pub(crate) struct FromMeasurement<'a> {
     pub(crate) origin: Origin<'a>,
-    /// A subquery: whether it is read for functions that want the window before.
+    /// For a subquery, whether it supplies the functions that read the previous window.
     pub(crate) before: Option<bool>,
-    /// Its columns.
+    /// The columns of the source.
     pub(crate) schema: Cow<'a, MeasurementSchema>,
 }
 
-/// Where it is.
+/// The policy or subquery that contains a source.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Origin<'a> {
     Policy(&'a PolicyView<'a>),
-    /// Position among the statement's subqueries.
+    /// Position in the statement's subqueries.
     Subquery(usize),
 }
 
-/// A statement whose names are known.
+/// A statement with resolved names.
 pub(crate) struct Prepared<'a> {
     pub(super) checked: &'a CheckedSelect<'a>,
     pub(super) measurements: Measurements<'a>,
     pub(super) known: KnownNames,
-    /// Expanded, with the columns that top() and bottom() bring, and whether it is one of those.
+    /// The expanded fields, including the tag columns that top() and bottom() add. The flag marks
+    /// these added columns.
     pub(super) shown: Vec<(Field, bool)>,
     pub(super) group_keys: Vec<String>,
     pub(super) subqueries: Vec<Prepared<'a>>,
@@ -53,7 +55,7 @@ pub(crate) struct Prepared<'a> {
     pub(super) size: &'a PlanSize,
 }
 
-/// Finds what every name means, innermost statements first.
+/// Resolves all names, starting with the innermost statements.
 ///
 /// # Errors
 /// [`QueryError`]
@@ -68,7 +70,7 @@ pub(crate) fn prepare<'a>(
     for sources in measurements.values() {
         let mut policies = BTreeSet::new();
         for found in sources {
-            // A measurement that FROM names again adds no names.
+            // A measurement that FROM repeats adds no names.
             if let Origin::Policy(policy) = found.origin
                 && policies.insert(&policy.name)
             {
@@ -94,9 +96,9 @@ pub(crate) fn prepare<'a>(
     Ok(Prepared { checked, measurements, known, shown, group_keys, subqueries, buckets_max, size })
 }
 
-/// Removes the casts that have no effect on the columns of subqueries. 1.x converts numbers into
-/// numbers and shows all other values as they are (`castToType`). A function (`called`) reads only
-/// values of its argument's type.
+/// Removes casts without effect on the columns of subqueries. 1.x converts numbers to numbers and
+/// leaves all other values unchanged (`castToType`). A function reads only values of its argument's
+/// type (`called`).
 fn uncast(expr: &mut Expr, known: &KnownNames, called: bool) {
     match expr {
         Expr::VarRef { name, cast } => {
@@ -126,8 +128,9 @@ fn uncast(expr: &mut Expr, known: &KnownNames, called: bool) {
 }
 
 impl Prepared<'_> {
-    /// The columns after time as the statement around it sees them. Tags that `top` and `bottom`
-    /// are given have no column of their own there, only their name where nothing else has it.
+    /// Returns the columns after the time as the outer statement sees them. The tag arguments of
+    /// `top` and `bottom` are hidden columns: the outer statement can read them only by name, if no
+    /// other column has the name.
     ///
     /// # Errors
     /// [`QueryError`]
@@ -152,13 +155,13 @@ impl Prepared<'_> {
         Ok(free.map(|(column, _)| column).collect())
     }
 
-    /// Keys of its GROUP BY.
+    /// Returns the keys in the GROUP BY clause.
     pub(crate) fn group_keys(&self) -> &[String] {
         &self.group_keys
     }
 }
 
-/// top() and bottom() bring a column for each tag they are given.
+/// Adds a column for each tag argument of top() and bottom().
 fn with_tag_arguments(fields: &[Field]) -> Vec<(Field, bool)> {
     let mut all = Vec::with_capacity(fields.len());
     for field in fields {
@@ -173,10 +176,10 @@ fn with_tag_arguments(fields: &[Field]) -> Vec<(Field, bool)> {
     all
 }
 
-/// The measurements of a policy that a source names.
+/// Returns the measurements of a policy that a source names.
 ///
 /// # Errors
-/// [`QueryError::Invalid`]: a regex that is none.
+/// [`QueryError::Invalid`] for an invalid regex.
 pub(crate) fn named<'a>(
     source: &Measurement,
     schema: &'a PolicySchema,
@@ -187,7 +190,7 @@ pub(crate) fn named<'a>(
             let one = schema.measurements.get_key_value(name);
             one.map(|(name, schema)| (name.as_str(), schema.as_ref())).into_iter().collect()
         }
-        // 1.x takes an empty name for every measurement.
+        // In 1.x, an empty name matches every measurement.
         MeasurementName::Name(_) => all.collect(),
         MeasurementName::Regex(regex) => {
             let pattern = Pattern::new(regex.as_str())?;
@@ -201,7 +204,7 @@ fn measurements<'a>(
     (context, size): (&'a Context<'a>, &PlanSize),
 ) -> Result<Measurements<'a>, QueryError> {
     let mut found = Measurements::new();
-    // What each source means: a regex that FROM repeats is matched once.
+    // The measurements of each source. A regex that FROM repeats is matched only once.
     let mut meanings = BTreeMap::new();
     for source in &checked.select.sources {
         let Source::Measurement(measurement) = source else {
@@ -237,7 +240,7 @@ fn measurements<'a>(
     Ok(found)
 }
 
-/// A name or a regex as written; which of both comes first.
+/// Returns a name or a regex as written, and whether it is a regex.
 pub(super) fn source_text(name: &MeasurementName) -> (bool, &str) {
     match name {
         MeasurementName::Name(name) => (false, name),

@@ -1,4 +1,4 @@
-//! Says what a name means in the sources of a statement, and which type an expression has.
+//! Resolves names in the sources of a statement, and determines the types of expressions.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -10,15 +10,15 @@ use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
 use crate::query::functions::Function;
 
-/// The names of all sources of a statement.
+/// The names in all sources of a statement.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct KnownNames {
-    /// Fields, and columns of subqueries.
+    /// The fields, and the columns of subqueries.
     pub(crate) fields: BTreeMap<Rc<str>, DataType>,
-    /// Those of `fields` that a wildcard leaves out: tags that `top` and `bottom` of a subquery
-    /// are given.
+    /// The names in `fields` that a wildcard skips: the tag arguments of `top` and `bottom` in a
+    /// subquery.
     pub(crate) hidden: BTreeMap<Rc<str>, ()>,
-    /// Tags, and dimensions of subqueries.
+    /// The tags, and the dimensions of subqueries.
     pub(crate) tags: BTreeMap<Rc<str>, ()>,
 }
 
@@ -33,7 +33,7 @@ impl KnownNames {
         }
     }
 
-    /// Adds a field that is known by its name only.
+    /// Adds a field that a wildcard skips.
     pub(crate) fn add_hidden(&mut self, name: &str, data_type: DataType) {
         if !self.fields.contains_key(name) {
             self.add_field(name, data_type);
@@ -41,7 +41,6 @@ impl KnownNames {
         }
     }
 
-    /// Adds a field.
     pub(crate) fn add_field(&mut self, name: &str, data_type: DataType) {
         self.hidden.remove(name);
         match self.fields.get_mut(name) {
@@ -52,21 +51,20 @@ impl KnownNames {
         }
     }
 
-    /// Adds a tag.
     pub(crate) fn add_tag(&mut self, name: &str) {
         if !self.tags.contains_key(name) {
             self.tags.insert(Rc::from(name), ());
         }
     }
 
-    /// Whether a source has a tag of this name, or a subquery a column with one.
+    /// Whether a source has a tag with this name, or a subquery has a column with tag values.
     pub(crate) fn is_tag(&self, name: &str) -> bool {
         self.tags.contains_key(name) || self.fields.get(name) == Some(&DataType::Tag)
     }
 
-    /// What a reference means.
+    /// Returns the type of a reference.
     pub(crate) fn resolve(&self, name: &str, cast: Option<Cast>) -> DataType {
-        // What a subquery does not know either is a column of it, but of no type.
+        // A name that is unknown in a subquery becomes a column of the subquery without a type.
         let field = || self.fields.get(name).copied().filter(|known| *known != DataType::Unknown);
         let tag = || self.tags.contains_key(name).then_some(DataType::Tag);
         match cast {
@@ -82,7 +80,8 @@ impl KnownNames {
     }
 }
 
-/// Binds every reference of `expr` to what it means, so that it prints as 1.x prints it.
+/// Replaces the cast of every reference in `expr` with its resolved type, so that the expression
+/// prints like in 1.x.
 pub(crate) fn bind(expr: &mut Expr, names: &KnownNames) {
     match expr {
         Expr::VarRef { name, cast } => {
@@ -107,7 +106,8 @@ pub(crate) fn bind(expr: &mut Expr, names: &KnownNames) {
     }
 }
 
-/// Marks the fields of a condition: what is a field in one source is no tag in another.
+/// Marks the fields of a condition. A name that is a field in some source is never a tag in another
+/// source.
 pub(crate) fn bind_fields(expr: &mut Expr, names: &KnownNames) {
     match expr {
         Expr::VarRef { name, cast: cast @ None }
@@ -115,7 +115,7 @@ pub(crate) fn bind_fields(expr: &mut Expr, names: &KnownNames) {
         {
             *cast = Some(Cast::Field);
         }
-        // A name that nothing has is a missing tag, whatever it is said to be.
+        // A name without a column is a missing tag, even if the condition calls it a field.
         Expr::VarRef { name, cast: cast @ Some(Cast::Field) }
             if names.resolve(name, None) == DataType::Unknown =>
         {
@@ -131,10 +131,10 @@ pub(crate) fn bind_fields(expr: &mut Expr, names: &KnownNames) {
     }
 }
 
-/// The type of `expr`.
+/// Returns the type of `expr`.
 ///
 /// # Errors
-/// `type error: …` where operands do not go together.
+/// `type error: …` if the operands have incompatible types.
 pub(crate) fn type_of(expr: &Expr, names: &KnownNames) -> Result<DataType, QueryError> {
     Ok(match expr {
         Expr::VarRef { name, cast } => names.resolve(name, *cast),
@@ -167,8 +167,9 @@ pub(crate) fn type_of(expr: &Expr, names: &KnownNames) -> Result<DataType, Query
     })
 }
 
-/// Why a signed and an unsigned integer do not go together: only an integer literal is converted
-/// by itself. `literals` says which side is one.
+/// Returns the reason why a signed and an unsigned integer cannot be combined; `None` if the
+/// combination is valid. Only an integer literal is converted automatically. `literals` tells for
+/// each side whether it is a literal.
 fn signs_clash(left: DataType, right: DataType, literals: (bool, bool)) -> Option<&'static str> {
     let (unsigned_literal, integer_literal) = match (left, right) {
         (DataType::Unsigned, DataType::Integer) => literals,
@@ -184,18 +185,18 @@ fn signs_clash(left: DataType, right: DataType, literals: (bool, bool)) -> Optio
     }
 }
 
-/// Type of a call (1.x `FunctionTypeMapper.CallType`, `MathTypeMapper.CallType`).
+/// Returns the type of a call (1.x `FunctionTypeMapper.CallType`, `MathTypeMapper.CallType`).
 fn call(name: &str, args: &[Expr], names: &KnownNames) -> Result<DataType, QueryError> {
     let mut types = Vec::with_capacity(args.len());
     for arg in args {
         types.push(type_of(arg, names)?);
     }
     let first = types.first().copied().unwrap_or(DataType::Unknown);
-    // What nobody knows is refused before its type is asked for.
+    // An earlier check rejects unknown functions.
     Ok(Function::find(name).map_or(first, |function| function.output.over(first)))
 }
 
-/// The type that 1.x's `Eval` gives for zero values of both types; `None` if they do not go.
+/// Returns the type of 1.x's `Eval` for zero values of both types; `None` for incompatible types.
 fn operator(op: BinaryOp, left: DataType, right: DataType) -> Option<DataType> {
     use DataType::{Boolean, Float, Integer, Unsigned};
     let bitwise = matches!(op, BinaryOp::BitwiseAnd | BinaryOp::BitwiseOr | BinaryOp::BitwiseXor);

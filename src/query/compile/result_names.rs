@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::influxql::ast::{Expr, Field};
 
-/// The name of a field without an alias.
+/// Returns the name of a field without an alias.
 pub(crate) fn field_name(expr: &Expr) -> String {
     match expr {
         Expr::Call { name, .. } => name.clone(),
@@ -19,12 +19,12 @@ pub(crate) fn field_name(expr: &Expr) -> String {
     }
 }
 
-/// The name of a field, alias first.
+/// Returns the alias of a field, or its name without an alias.
 pub(crate) fn name_of(field: &Field) -> String {
     field.alias.clone().unwrap_or_else(|| field_name(&field.expr))
 }
 
-/// References and calls of an operator tree, in order.
+/// Collects the names of references and calls in an operator tree, in order.
 fn collect(expr: &Expr, parts: &mut Vec<String>) {
     match expr {
         Expr::VarRef { name, .. } => parts.push(name.clone()),
@@ -38,7 +38,8 @@ fn collect(expr: &Expr, parts: &mut Vec<String>) {
     }
 }
 
-/// Unique names for `fields`: aliases stand, other names in use get `_1`, `_2`, ….
+/// Returns unique names for `fields`. Aliases remain unchanged, and other used names get the suffix
+/// `_1`, `_2`, ….
 pub(crate) fn column_names(fields: &[Field]) -> Vec<String> {
     let mut taken: HashMap<String, u32> = HashMap::new();
     for alias in fields.iter().filter_map(|field| field.alias.as_ref()) {

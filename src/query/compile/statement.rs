@@ -1,4 +1,4 @@
-//! Checks a SELECT and its subqueries, without a schema (1.x `query.Compile`).
+//! Checks a SELECT and its subqueries without a schema (1.x `query.Compile`).
 
 use super::arguments;
 use super::dimensions;
@@ -13,46 +13,48 @@ use crate::query::error::QueryError;
 use crate::query::functions::Function;
 use crate::query::transforms;
 
-/// A SELECT that 1.x's compiler would accept.
+/// A SELECT that 1.x's compiler accepts.
 #[derive(Debug)]
 pub(crate) struct CheckedSelect<'a> {
-    /// As written.
+    /// The statement as written.
     pub(crate) select: &'a SelectStatement,
-    /// WHERE without time, folded.
+    /// The folded WHERE without time.
     pub(crate) condition: Option<Expr>,
-    /// Times selected, narrowed by every outer statement.
+    /// The selected time range, narrowed by every outer statement.
     pub(crate) range: TimeRange,
-    /// The times that the outermost statement reads at most: not even the window before a
-    /// subquery's range is looked at outside of them (1.x `LocalShardMapping`).
+    /// The widest time range that the outermost statement reads. Even the window before a
+    /// subquery's range is not read outside of it (1.x `LocalShardMapping`).
     pub(crate) floor: TimeRange,
-    /// Folded fields without `time`.
+    /// The folded fields without `time`.
     pub(crate) fields: Vec<Field>,
-    /// What the fields say.
+    /// The facts that the fields determine.
     pub(crate) facts: StatementCheck,
-    /// As it applies: a subquery's `null` is `none`.
+    /// The effective filling. In a subquery, `null` becomes `none`.
     pub(crate) fill: Fill,
-    /// Latest first; a subquery's is its outer statement's.
+    /// Whether the latest rows come first. A subquery has the direction of its outer statement.
     pub(crate) descending: bool,
-    /// It is a subquery.
+    /// Whether the statement is a subquery.
     pub(crate) nested: bool,
-    /// A subquery: for those functions around it that want the window before their range too,
-    /// and so with that window; else for the others.
+    /// For a subquery, whether it supplies the functions of the outer statement that read the
+    /// previous window. It then contains that window. Otherwise it supplies the other functions.
     pub(crate) before: bool,
-    /// A subquery: how often its text is read. Functions of both kinds read it twice.
+    /// For a subquery, the number of times that its text is read. If the outer statement has both
+    /// kinds of functions, they read it twice.
     pub(crate) readings: u32,
-    /// `tz()`
+    /// The zone of `tz()`.
     pub(crate) zone: Option<Zone>,
-    /// The subqueries of FROM, in order, each as often as it is read.
+    /// The subqueries of FROM in order. A subquery that is read several times is repeated.
     pub(crate) subqueries: Vec<CheckedSelect<'a>>,
 }
 
 impl CheckedSelect<'_> {
-    /// Whether it reads nothing but subqueries.
+    /// Whether all sources are subqueries.
     pub(crate) fn reads_only_subqueries(&self) -> bool {
         self.select.sources.iter().all(|source| matches!(source, Source::Subquery(_)))
     }
 
-    /// What its subqueries are read for: functions that want the window before, or others.
+    /// Returns the kinds of functions that read the subqueries: `true` for functions that read the
+    /// previous window, `false` for other functions.
     fn kinds(&self) -> Vec<bool> {
         let windows = !self.facts.interval.is_zero();
         let calls = self.fields.iter().flat_map(|field| calls_of(&field.expr));
@@ -63,7 +65,7 @@ impl CheckedSelect<'_> {
         if kinds.is_empty() { vec![false] } else { kinds }
     }
 
-    /// Its range with `windows` more, which come first.
+    /// Returns the range with `windows` additional windows before it in the statement's direction.
     fn range_with(&self, windows: i64) -> TimeRange {
         let ns = self.facts.interval.every_ns.saturating_mul(windows);
         let TimeRange { mut start_ns, mut end_ns } = self.range;
@@ -76,12 +78,12 @@ impl CheckedSelect<'_> {
         TimeRange::new(start_ns, end_ns).intersect(&all)
     }
 
-    /// The times that a subquery may read for functions of that kind.
+    /// Returns the times that a subquery may read for functions of the given kind.
     fn range_for(&self, before: bool) -> TimeRange {
         self.range_with(i64::from(before)).intersect(&self.floor)
     }
 
-    /// Checks the subqueries of FROM, each for what it is read for.
+    /// Checks the subqueries of FROM for each kind of functions.
     fn check_subqueries(&mut self, now_ns: i64) -> Result<(), QueryError> {
         let kinds = self.kinds();
         let select = self.select;
@@ -99,14 +101,14 @@ impl CheckedSelect<'_> {
         Ok(())
     }
 
-    /// Whether the statement has a lower bound of time.
+    /// Whether the statement has a lower time bound.
     pub(crate) fn has_lower_bound(&self) -> bool {
         self.range.start_ns > MIN_TIME_NS
     }
 }
 
-/// Checks `select`; `outer` is the statement that it is a subquery of, whether it is read for
-/// functions that want the window before, and how often.
+/// Checks `select`. For a subquery, `outer` contains the outer statement, the kind of functions
+/// that read the subquery, and the number of times that the subquery is read.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text, [`QueryError::Readings`].
@@ -134,7 +136,7 @@ pub(crate) fn check<'a>(
         bounds.max_ns.unwrap_or(latest).saturating_add(1),
     );
     let mut fill = select.fill;
-    // What is written is not filled with nulls, nor counts with zeros.
+    // INTO writes no nulls for empty windows, and no zeros for counts.
     if select.into.is_some() && fill == Fill::Null {
         fill = Fill::None;
     }
@@ -178,7 +180,7 @@ pub(crate) fn check<'a>(
     Ok(checked)
 }
 
-/// The outermost calls of an expression that are no mathematical functions.
+/// Returns the outermost calls in an expression that are not mathematical functions.
 fn calls_of(expr: &Expr) -> Vec<&str> {
     match expr {
         Expr::Call { name, args } if Function::mathematics(name).is_some() => {
@@ -193,8 +195,9 @@ fn calls_of(expr: &Expr) -> Vec<&str> {
     }
 }
 
-/// Only mathematical functions may be called in WHERE (1.x `validateCondition`), and a regex must
-/// stand alone behind its operator (1.x panics on anything else while rewriting the condition).
+/// Checks that WHERE calls only mathematical functions (1.x `validateCondition`), and that the
+/// right side of a regex operator is a regex. (1.x panics on other right sides when it rewrites the
+/// condition.)
 fn check_condition(expr: &Expr) -> Result<(), QueryError> {
     match expr {
         Expr::Binary { op: BinaryOp::EqRegex | BinaryOp::NeRegex, right, .. }
@@ -217,7 +220,7 @@ fn check_condition(expr: &Expr) -> Result<(), QueryError> {
                     "invalid function call in condition: {expr}"
                 )));
             }
-            // 1.x counts one argument for log() here, although it takes two.
+            // 1.x expects a single argument for log() here, although log() takes two.
             match name.as_str() {
                 "log" => arguments::count_is(name, args, 1)?,
                 _ => arguments::check_numbers(name, args)?,

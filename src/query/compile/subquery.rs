@@ -1,4 +1,4 @@
-//! Shows a subquery to the statement around it: its columns become fields, its dimensions tags.
+//! Presents a subquery to its outer statement: columns become fields, and dimensions become tags.
 
 use std::collections::BTreeSet;
 
@@ -15,13 +15,13 @@ use crate::query::plan::{DerivedField, DerivedFrom, SelectNode, Subquery};
 pub(crate) struct Offered {
     pub(crate) name: String,
     pub(crate) data_type: DataType,
-    /// Position among its columns, time first.
+    /// Position in the subquery's columns, in which the time comes first.
     pub(crate) position: usize,
-    /// A wildcard leaves it out.
+    /// Whether a wildcard skips the column.
     pub(crate) hidden: bool,
 }
 
-/// Adds what `inner` offers to the names of the statement around it.
+/// Adds the columns and dimensions of `inner` to the names of the outer statement.
 ///
 /// # Errors
 /// [`QueryError`]
@@ -37,7 +37,8 @@ pub(crate) fn add_names(inner: &Prepared<'_>, known: &mut KnownNames) -> Result<
     Ok(())
 }
 
-/// The subquery, and its answer as a measurement: tags are numbered as the node's group keys.
+/// Returns the subquery, and its result as a measurement. The tags have the numbers of the node's
+/// group keys.
 pub(crate) fn derive(
     node: SelectNode,
     columns: &[Offered],
@@ -73,7 +74,8 @@ pub(crate) fn derive(
     let names: BTreeSet<&str> = columns.iter().map(|column| column.name.as_str()).collect();
     let own_keys: BTreeSet<&str> = own_keys.iter().map(String::as_str).collect();
     for (index, key) in node.group_keys.iter().enumerate() {
-        // What it is grouped by for the statement around it only, it does not show.
+        // The outer statement does not see a key by which the subquery groups only for the outer
+        // statement.
         if names.contains(key.as_str()) || !own_keys.contains(key.as_str()) {
             continue;
         }

@@ -1,25 +1,25 @@
-//! Reads time literals in the statement's time zone.
+//! Parses time literals in the statement's time zone.
 
 use super::zone::Zone;
 use crate::influxql::time_literal;
 use crate::model::time::S_NS;
 use crate::query::error::QueryError;
 
-/// Whether 1.x takes `text` for a time.
+/// Whether 1.x treats `text` as a time.
 pub(crate) fn looks_like(text: &str) -> bool {
     time_literal::is_time(text)
 }
 
-/// The time that `text` stands for, nanoseconds; local to `zone` unless it names its offset.
+/// Parses a time, in nanoseconds. A time without an offset is local time in `zone`.
 ///
 /// # Errors
-/// `invalid timestamp string`, or that the time overflows or underflows.
+/// `invalid timestamp string`, or an error about an overflow or underflow of the time.
 pub(crate) fn parse(text: &str, zone: Option<&Zone>) -> Result<i64, QueryError> {
     let offset = |local| zone.map_or(0, |zone| local - zone.to_utc_seconds(local));
     time_literal::parse(text, offset).map_err(|error| QueryError::Invalid(error.to_string()))
 }
 
-/// RFC 3339 without a fraction.
+/// Formats the time as RFC 3339, without a fraction.
 pub(crate) fn print_seconds(time_ns: i64) -> String {
     time_literal::format_utc(time_ns.saturating_sub(time_ns.rem_euclid(S_NS)))
 }

@@ -1,8 +1,8 @@
-//! Lifts time out of WHERE.
+//! Extracts the time range from WHERE.
 //!
-//! InfluxQL treats `time` apart: every comparison with it narrows one range, wherever it stands.
-//! `WHERE v > 4 OR time < 5s` therefore means *v > 4, of the times before 5s* (1.x
-//! `influxql.ConditionExpr`), and the comparison vanishes from the condition that remains.
+//! InfluxQL treats `time` separately: every comparison with it narrows the same range, at any place
+//! in the condition. `WHERE v > 4 OR time < 5s` therefore means *v > 4, for times before 5s* (1.x
+//! `influxql.ConditionExpr`). The remaining condition does not contain the comparison.
 
 use super::fold::{self, FoldContext};
 use super::time_literal;
@@ -10,17 +10,17 @@ use crate::influxql::ast::{BinaryOp, Expr};
 use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS};
 use crate::query::error::QueryError;
 
-/// Bounds of a statement's time, inclusive; `None` where the statement sets none.
+/// The inclusive time bounds of a statement; `None` if the statement has no such bound.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Bounds {
-    /// First time inside, nanoseconds.
+    /// The first time in the range, in nanoseconds.
     pub(crate) min_ns: Option<i64>,
-    /// Last time inside, nanoseconds.
+    /// The last time in the range, in nanoseconds.
     pub(crate) max_ns: Option<i64>,
 }
 
 impl Bounds {
-    /// The times in both.
+    /// Returns the times in both ranges.
     pub(crate) fn intersect(self, other: Self) -> Self {
         let later = |a: Option<i64>, b: Option<i64>| match (a, b) {
             (Some(a), Some(b)) => Some(a.max(b)),
@@ -37,7 +37,8 @@ impl Bounds {
     }
 }
 
-/// Splits a condition into what is not about time (`None`: nothing) and the bounds of time.
+/// Splits a condition into a condition without time and the time bounds. The condition is `None` if
+/// it contains only time.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] and [`QueryError::Literal`] with 1.x's texts.
@@ -89,7 +90,7 @@ fn walk(condition: &Expr, context: FoldContext<'_>) -> Result<(Option<Expr>, Bou
     }
 }
 
-/// Whether `expr` is `time`, in any case, perhaps in parentheses.
+/// Whether `expr` is `time` in upper or lower case, with or without parentheses.
 pub(crate) fn is_time(expr: &Expr) -> bool {
     match expr {
         Expr::Paren(inner) => is_time(inner),
@@ -139,7 +140,8 @@ fn bounds(op: BinaryOp, value: &Expr, context: FoldContext<'_>) -> Result<Bounds
     Ok(Bounds { min_ns, max_ns })
 }
 
-/// Folding saturates, so whatever left the range of valid times lies at an end of `i64`.
+/// Checks that a time is valid. Folding saturates, so a time outside of the valid range is near an
+/// end of `i64`.
 fn within_limits(time_ns: i64) -> Result<i64, QueryError> {
     let text = || time_literal::print_seconds(time_ns);
     if time_ns > MAX_TIME_NS {

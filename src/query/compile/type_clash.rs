@@ -1,11 +1,11 @@
-//! Finds fields that have one type in one measurement and another in the next: a text here, a
-//! number there.
+//! Finds fields with different types in different measurements, for example a string and a number.
 //!
-//! A name has one type in a statement, the greatest of all its sources, and what has another shows
-//! nothing. A measurement that was deleted from until it is empty has no say in that (1.x forgets
-//! it), but its types are still in the schema: whoever compiles asks the shards which of the
-//! measurements found here have rows, and leaves out those that have none. Numbers of different
-//! types do not clash, since they become one another.
+//! In a statement, a name has the greatest type of all its sources, and fields of other types
+//! return no values. Numbers of different types do not clash because they are converted.
+//!
+//! 1.x ignores a measurement after a delete has removed all its rows, but the schema still contains
+//! the types of such a measurement. The caller therefore queries the shards for the returned
+//! measurements with rows, and omits the empty measurements.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,11 +16,11 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldType;
 use crate::query::source::Defaults;
 
-/// The position of a policy, and the name of a measurement of it.
+/// The position of a policy, and the name of a measurement in this policy.
 pub type ClashPlace = (usize, String);
 
-/// The measurements that `select` reads, subqueries included, whose types of a name that it
-/// mentions clash. None where it cannot be compiled.
+/// Returns the measurements in `select` and its subqueries whose types of a mentioned name clash.
+/// The list is empty if the statement cannot be compiled.
 pub fn clashing(
     select: &SelectStatement,
     defaults: Defaults<'_>,
@@ -53,7 +53,7 @@ pub fn clashing(
     found.map(|(place, _)| place).collect()
 }
 
-/// All numbers are one kind.
+/// Returns the kind of a type. All numbers have the same kind.
 fn kind(field_type: FieldType) -> FieldType {
     match field_type {
         FieldType::Integer | FieldType::Unsigned => FieldType::Float,
@@ -93,7 +93,7 @@ fn collect<'a, 's>(
     }
 }
 
-/// The names that `select` and its subqueries mention; `None` for all.
+/// Collects the names that `select` and its subqueries mention; `None` means all names.
 fn mentions_of<'a>(select: &'a SelectStatement, mentioned: &mut Option<BTreeSet<&'a str>>) {
     let fields = select.fields.iter().map(|field| &field.expr);
     for expr in fields.chain(&select.condition) {
@@ -116,7 +116,7 @@ fn mentions<'a>(expr: &'a Expr, mentioned: &mut Option<BTreeSet<&'a str>>) {
         Expr::Wildcard(_) => *mentioned = None,
         Expr::Binary { left, right, .. } => {
             mentions(left, mentioned);
-            // The pattern of a condition is no name.
+            // The regex in a condition matches values and not names.
             if !matches!(**right, Expr::Regex(_)) {
                 mentions(right, mentioned);
             }

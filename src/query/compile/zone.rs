@@ -1,5 +1,4 @@
-//! Looks up `tz('…')`: a zone of the IANA database, and the changes of its clocks as a list that
-//! shards can use.
+//! Looks up the zone of `tz('…')` in the IANA database, and lists its clock changes for shards.
 
 use std::rc::Rc;
 
@@ -9,20 +8,21 @@ use crate::model::time::{S_NS, TimeRange};
 use crate::model::zone;
 use crate::query::error::QueryError;
 
-/// A zone that is known to exist.
+/// A zone from the database.
 #[derive(Clone, Debug)]
 pub(crate) struct Zone {
     rules: Rc<TimeZone>,
 }
 
-/// How far apart rules without a table are probed for a change; no zone changes more often.
+/// The distance of the times at which rules without a table are checked for a change, in seconds.
+/// No zone changes more often.
 const PROBE_SECONDS: i64 = 20 * 86_400;
 
 impl Zone {
-    /// The zone of that name.
+    /// Returns the zone with this name.
     ///
     /// # Errors
-    /// `unable to find time zone …`, as the parser says it.
+    /// `unable to find time zone …`, with the same text as the parser's error.
     pub(crate) fn find(name: &str) -> Result<Self, QueryError> {
         let name = if name.is_empty() || name == "Local" { "UTC" } else { name };
         let unknown = || QueryError::Invalid(format!("unable to find time zone {name}"));
@@ -30,19 +30,20 @@ impl Zone {
         Ok(Self { rules: Rc::new(rules) })
     }
 
-    /// Local time minus UTC at a time, seconds.
+    /// Returns local time minus UTC, in seconds.
     fn offset_seconds(&self, unix_seconds: i64) -> i64 {
         let found = self.rules.find_local_time_type(unix_seconds);
         found.map_or(0, |local| i64::from(local.ut_offset()))
     }
 
-    /// Local time minus UTC at a time, nanoseconds both.
+    /// Returns local time minus UTC, in nanoseconds.
     pub(crate) fn shift_ns(&self, time_ns: i64) -> i64 {
         self.offset_seconds(time_ns.div_euclid(S_NS)) * S_NS
     }
 
-    /// The UTC time at which clocks show `local`; as Go's `time.Date`, of two such times the one
-    /// before the change, and for a time that clocks skip one of the two ways to read it.
+    /// Returns the UTC time at which clocks show `local`, like Go's `time.Date`. If two such times
+    /// exist, returns the time before the clock change. If clocks skip `local`, returns a time with
+    /// the offset before or after the change.
     pub(crate) fn to_utc_seconds(&self, local: i64) -> i64 {
         let first = self.offset_seconds(local);
         if first == 0 {
@@ -54,8 +55,9 @@ impl Zone {
         if self.offset_seconds(again) == second { again } else { utc }
     }
 
-    /// From each time on (nanoseconds, ascending) local time minus UTC, nanoseconds, for every
-    /// time of `range`. The first entry holds from the start of time.
+    /// Returns the shifts (local time minus UTC) for all times in `range`. An entry contains the
+    /// start of a shift and the shift, both in nanoseconds, and the starts ascend. The first entry
+    /// starts at the minimum time.
     pub(crate) fn shifts(&self, range: TimeRange) -> Vec<(i64, i64)> {
         let (start, end) = (range.start_ns.div_euclid(S_NS), range.end_ns.div_euclid(S_NS));
         let mut offset = self.offset_seconds(start);
@@ -86,7 +88,7 @@ impl Zone {
         shifts
     }
 
-    /// The first second with the offset of `to`, given that `from` has another.
+    /// Returns the first second with the offset of `to`. The offset of `from` must differ.
     fn change_between(&self, mut from: i64, mut to: i64) -> i64 {
         let before = self.offset_seconds(from);
         while from + 1 < to {
@@ -118,7 +120,7 @@ mod tests {
                 (972_810_000 * S_NS, -8 * hour)
             ]
         );
-        // 2100: past the table, by rule.
+        // The table ends before 2100, so a rule determines these changes.
         let later = TimeRange::new(4_102_444_800 * S_NS, 4_133_980_800 * S_NS);
         assert_eq!(zone.shifts(later).len(), 3);
     }

@@ -1,4 +1,4 @@
-//! Defines the columns of the table of functions.
+//! Defines the properties of a function in the table of functions.
 
 use crate::query::data_type::DataType;
 use crate::query::math::MathFunction;
@@ -40,7 +40,7 @@ pub enum Kind {
     Transformation,
     /// A transformation from technical analysis.
     Technical,
-    /// A function that computes a new value from the values of one row.
+    /// A function that computes a new value from the values in the same row.
     Mathematics,
 }
 

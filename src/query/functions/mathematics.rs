@@ -1,4 +1,4 @@
-//! Lists the functions that compute a new value from the numbers of one row.
+//! Lists the functions that compute a new value from the numbers in the same row.
 
 use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, Takes};
 use crate::query::data_type::DataType;
@@ -19,7 +19,7 @@ const fn unary(name: &'static str, function: Unary, explained: &'static str) -> 
     }
 }
 
-/// Describes a rounding function: its result over integers is an integer.
+/// Describes a rounding function, which returns an integer for an integer.
 const fn rounding(name: &'static str, function: Unary, explained: &'static str) -> Function {
     Function { output: Output::Input, ..unary(name, function, explained) }
 }

@@ -3,7 +3,8 @@
 use super::function::{Arguments, DefaultFill, Execution, Function, Gathered, Kind, Output, Takes};
 use crate::scan::request::AggregateFunction;
 
-/// The defaults of a selector of one point. The edge merges the points that the shards chose.
+/// The defaults of a selector that chooses a single point. The edge merges the points that the
+/// shards chose.
 const MERGED: Function = Function {
     name: "",
     kind: Kind::Selector,
@@ -17,7 +18,7 @@ const MERGED: Function = Function {
     iterator: None,
 };
 
-/// The defaults of a selector of several points of a window.
+/// The defaults of a selector that chooses several points.
 const SEVERAL: Function = Function {
     arguments: Arguments::FieldTagsAndLimit,
     takes: Takes::Numbers,

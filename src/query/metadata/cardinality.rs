@@ -32,7 +32,7 @@ pub(super) struct CardinalityCount {
     of: CountOf,
     /// The filter of WITH KEY.
     keys: Option<KeyFilter>,
-    /// The tag keys of GROUP BY, ascending.
+    /// The tag keys of GROUP BY in ascending order.
     groups: Vec<String>,
     /// Whether the statement has no clauses. The result is then one number over all policies, which
     /// 1.x estimates with sketches.

@@ -1,4 +1,4 @@
-//! Maps the ids of one measurement in a request to their names.
+//! Maps a measurement's ids in a request to names.
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::model::ids::ColumnId;
 use crate::model::schema::{ColumnDefinition, MeasurementSchema};
 
-/// The names behind the ids of one measurement.
+/// The names for the ids of a measurement.
 #[derive(Clone, Debug)]
 pub(super) struct ColumnNames {
     /// The measurement's name and all its columns.

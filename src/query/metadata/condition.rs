@@ -24,7 +24,7 @@ pub(super) enum ConditionUse {
     CountOfValues,
 }
 
-/// Lowers a condition without time to the tags of one measurement.
+/// Lowers a condition without time to a predicate on the tags of a measurement.
 ///
 /// # Errors
 /// [`QueryError::Invalid`] with 1.x's text, for lists only.

@@ -24,7 +24,7 @@ pub struct MetaNeed {
     pub request: SummaryRequest,
 }
 
-/// The result of one step of the executor.
+/// The result of an executor step.
 #[derive(Clone, Debug, PartialEq)]
 pub enum MetaStep {
     /// The executor needs these pages. Supply all of them, then call `next` again.

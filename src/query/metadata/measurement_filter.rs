@@ -19,7 +19,7 @@ pub(super) enum Filter {
     Leaf(usize),
 }
 
-/// A comparison of one tag.
+/// A comparison of a tag.
 #[derive(Clone, Debug)]
 pub(super) struct Leaf {
     pub(super) key: String,

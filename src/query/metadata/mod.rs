@@ -1,9 +1,9 @@
 //! Executes the SHOW statements about stored data, from summaries of the rows that are not deleted.
 //!
-//! The steps are those of a SELECT. [`database`] returns the database to load, [`compile`] lowers
-//! the statement to requests for summaries, and [`executor::MetaExecutor`] requests pages from
-//! every shard and merges them one measurement at a time. SHOW SERIES and SHOW FIELD KEYS read one
-//! policy, and the other statements read all policies.
+//! A SHOW statement has the same steps as a SELECT. [`database`] returns the database to load,
+//! [`compile`] lowers the statement to requests for summaries, and [`executor::MetaExecutor`]
+//! requests pages from every shard and merges them one measurement at a time. SHOW SERIES and SHOW
+//! FIELD KEYS read one policy, and the other statements read all policies.
 
 mod cardinality;
 mod column_names;

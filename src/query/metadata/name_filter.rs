@@ -33,7 +33,7 @@ impl NameTest {
 /// stored once.
 pub(super) struct SourceTests<'a>(BTreeMap<Option<&'a str>, SourceTest<'a>>);
 
-/// The names and regexes of one policy. The regexes are stored by their texts.
+/// The names and regexes of a policy. The regexes are stored by their texts.
 #[derive(Default)]
 pub(super) struct SourceTest<'a> {
     names: BTreeSet<&'a str>,

@@ -7,7 +7,7 @@ use crate::batch::column::StringColumn;
 use crate::model::limits::LISTED_NAMES_BYTES_MAX;
 use crate::query::error::QueryError;
 
-/// The memory of one name without its text, in bytes: the end of the text and the position in the
+/// The memory of a name without its text, in bytes: the end of the text and the position in the
 /// order.
 const NAME_BYTES: usize = 8;
 /// The number of names in one page. Stored pages never move, unlike a single text that grows.

@@ -30,7 +30,7 @@ pub struct MetaPlan {
     pub(super) limits: [u64; 2],
 }
 
-/// A request for summaries of one policy, for each of its shards.
+/// A request for summaries of a policy, for each of the policy's shards.
 #[derive(Clone, Debug)]
 pub struct MetaScan {
     /// The policy's name.
@@ -69,7 +69,7 @@ struct ShowClauses<'a> {
     one_policy: bool,
     /// The policies after ON.
     policy: &'a NamePattern,
-    /// The dimensions of GROUP BY.
+    /// The dimensions in the GROUP BY clause.
     dimensions: &'a [Dimension],
     limits: [u64; 2],
 }

@@ -1,4 +1,4 @@
-//! Collects the listed names of one measurement and defines their output.
+//! Collects the listed names of a measurement and defines the output format.
 
 use super::cardinality::CardinalityCount;
 use super::column_names::{ColumnNames, series_key, tag_value};
@@ -63,7 +63,7 @@ impl Render {
     }
 }
 
-/// The names of one measurement from the shards so far.
+/// The names of a measurement that the shards have returned so far.
 #[derive(Debug, Default)]
 pub(super) struct Listing {
     alive: bool,
@@ -73,7 +73,7 @@ pub(super) struct Listing {
     seen: Vec<(bool, bool)>,
     /// The hashes of names that are only counted. A hash may be repeated.
     hashes: Vec<u64>,
-    /// The number of series that no other shard has.
+    /// The number of series that exist in a single shard.
     count: u64,
 }
 
@@ -180,7 +180,7 @@ impl Listing {
         }
     }
 
-    /// Returns the rows of measurement `name`, ascending.
+    /// Returns the rows of measurement `name` in ascending order.
     pub(super) fn finish(mut self, render: &Render, name: &str) -> SortedNames {
         if let Render::Measurements(filter) | Render::Placed(filter, _) = render {
             self.seen.resize(filter.as_ref().map_or(0, |f| f.leaves.len()), (false, false));

@@ -11,8 +11,8 @@ use crate::query::result::{Column, ResultColumn, Values};
 use crate::query::scalar::repeat;
 use crate::scan::request::Window;
 
-/// The number of windows above which the query fails if a single stray point causes nearly all of
-/// them: about 3 MB of nulls.
+/// The maximum number of windows in a query in which a single stray point causes nearly all
+/// windows. This number of windows needs about 3 MB of nulls.
 const STRAY_WINDOWS_MIN: i64 = 100_000;
 
 /// The value of an empty window.
@@ -156,10 +156,10 @@ fn dense(
     Ok((times, rows))
 }
 
-/// Rejects a query in which a stray point causes too many empty windows. That is the case if the
-/// windows from the first value to `last_ns` are many and nearly all of them follow the first value
-/// without another value in between. Such a point usually lies in 1970 because its time was written
-/// with the wrong precision.
+/// Rejects a query in which a stray point causes nearly all windows. The windows from the first
+/// value to `last_ns` must exceed `STRAY_WINDOWS_MIN`, and at least 90 % of the windows must
+/// precede the next value. The time of such a point is usually in 1970 because the point was
+/// written with the wrong precision.
 fn check_stray(present_ns: &[i64], last_ns: i64, every_ns: i64) -> Result<(), QueryError> {
     let (mut from_ns, mut next_ns) = (present_ns.first().copied(), present_ns.get(1).copied());
     if from_ns > present_ns.last().copied() {
@@ -195,8 +195,8 @@ pub(super) fn constant(values: &Column, rows: &[Option<u32>], value: &FieldValue
     all.gather(&rows)
 }
 
-/// Interpolates the empty windows between two values. A point consists of the position of the empty
-/// window in `rows`, the position of the previous value, and the position of the next value.
+/// Interpolates the empty windows between two values. An entry of `points` contains three positions
+/// in `rows`: the empty window, the previous value and the next value.
 fn linear(series: &CallSeries, times: &[i64], rows: &[Option<u32>], every_ns: i64) -> Column {
     let mut filled = gather_or_null(&series.values, rows);
     let mut previous: Option<usize> = None;

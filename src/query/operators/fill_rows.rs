@@ -9,7 +9,7 @@ use crate::query::plan::{SelectNode, Slot};
 use crate::query::result::{Column, Values};
 use crate::query::scalar::repeat;
 
-/// The state of one group's fill: the values that `fill(previous)` repeats.
+/// The state of a group's fill: the values that `fill(previous)` repeats.
 #[derive(Debug, Default)]
 pub(crate) struct RowFill {
     /// The last value of each slot.

@@ -21,7 +21,7 @@ struct WindowRows {
     others: Vec<Option<Column>>,
 }
 
-/// The state of one call over one group.
+/// The state of a call in a group.
 #[derive(Debug)]
 pub(crate) struct GatherRun {
     window_ns: Option<i64>,

@@ -1,4 +1,4 @@
-//! Joins several calls of one group on time (1.x `multiScannerCursor`).
+//! Joins several calls of a group on time (1.x `multiScannerCursor`).
 
 use super::fill::last_before;
 use super::series::{CallSeries, gather_or_null};

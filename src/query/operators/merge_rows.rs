@@ -1,4 +1,4 @@
-//! Merges the rows of one group from several shards on time.
+//! Merges a group's rows from several shards on time.
 
 use crate::model::limits::WORK_PER_TURN;
 use crate::query::error::QueryError;
@@ -63,7 +63,7 @@ impl Unread {
     }
 }
 
-/// The result of one step of a merge.
+/// The result of a merge step.
 #[derive(Debug)]
 pub(crate) enum Merged {
     /// The next rows.
@@ -73,7 +73,7 @@ pub(crate) enum Merged {
     End,
 }
 
-/// The rows of one stream that are not merged yet.
+/// The rows of a stream that are not merged yet.
 #[derive(Debug)]
 struct Cursor {
     times_ns: Vec<i64>,

@@ -1,4 +1,4 @@
-//! Merges the partial states of one group from several shards, call by call.
+//! Merges a group's partial states from several shards, call by call.
 
 use crate::batch::column::StringColumn;
 use crate::model::ids::ColumnId;

@@ -1,4 +1,4 @@
-//! Contains the values of one call in one group.
+//! Contains the values of a call in a group.
 
 use crate::query::result::Column;
 

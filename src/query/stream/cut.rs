@@ -4,8 +4,8 @@ use std::cmp::Ordering;
 
 use crate::scan::request::Place;
 
-/// A position in the order of the result of all shards. Rows with the same group and time are
-/// ordered by shard, so a cut can also lie between such rows.
+/// A position in the merged result of all shards. Rows with the same group and time are ordered by
+/// shard, so a cut can also separate such rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Cut {
     /// The group. All earlier groups precede the cut.

@@ -3,8 +3,8 @@
 //!
 //! A slice is the part of the result between two positions. Each shard returns its part of the
 //! slice in pages, which the stream merges as they arrive. If the slice needs too much memory, the
-//! stream moves the slice's end forward, drops the rows after it, and sends the new end with every
-//! further request.
+//! stream moves the slice's end towards the start and drops the rows after the new end. Every
+//! further request contains the new end.
 //!
 //! When all shards have returned their part, the slice is complete. The stream returns its groups,
 //! and the next slice starts at its end. The first requests for the next slice contain the position
@@ -25,7 +25,7 @@ use crate::model::limits::{SHARDS_ASKED_AT_ONCE_MAX, SLICE_BYTES_MAX};
 use crate::scan::page::{GroupData, ScanPage};
 use crate::scan::request::{Position, Resume, ScanRequest};
 
-/// The identity of one shard's result for one scan of the plan.
+/// The identity of a shard's result for a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct StreamId {
     /// Position in [`Plan::scans`](super::plan::Plan::scans).
@@ -69,7 +69,7 @@ pub(crate) struct Stream {
     key_positions: Vec<Option<usize>>,
     shards: Vec<Progress>,
     slice: Slice,
-    /// The maximum memory of one slice, in bytes.
+    /// The maximum memory of a slice, in bytes.
     slice_bytes_max: usize,
     room: QueryRoom,
     /// The memory of the current slice, complete or not.
@@ -170,7 +170,7 @@ impl Stream {
     ///
     /// # Errors
     /// [`QueryError::Page`] if the page does not fit the request, [`QueryError::NoRoom`] if the
-    /// states of one group exceed the query memory.
+    /// states of a single group exceed the query memory.
     pub(crate) fn supply(&mut self, shard: u32, page: ScanPage) -> Result<(), QueryError> {
         self.slice.add(shard, page.groups, &self.request.output)?;
         if let Some(until) = page.until {

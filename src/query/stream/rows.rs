@@ -1,4 +1,4 @@
-//! Contains the rows of one group of a slice, in the order of their arrival.
+//! Stores a group's rows in a slice and sorts them.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -10,12 +10,12 @@ use crate::scan::page::GroupData;
 
 /// The approximate size of the rows that are sorted into one part, in bytes.
 const PART_BYTES: usize = PAGE_BYTES_MAX;
-/// The temporary memory of sorting one row, in bytes: its time and its number.
+/// The temporary memory for sorting a row, in bytes: the row's time and number.
 const ORDER_BYTES: usize = size_of::<(i64, u32)>();
-/// The memory of one row without its columns, in bytes: its time and its number in the order.
+/// The memory of a row without its columns, in bytes: the row's time and its number in the order.
 const ROW_BYTES: usize = size_of::<i64>() + size_of::<u32>();
 
-/// The rows of one page.
+/// The rows of a page.
 #[derive(Debug)]
 struct Brought {
     shard: u32,

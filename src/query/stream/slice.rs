@@ -1,4 +1,4 @@
-//! Collects the groups of one slice.
+//! Collects the groups of a slice.
 
 use std::collections::BTreeMap;
 
@@ -18,7 +18,7 @@ const GROUP_BYTES: usize = 200;
 /// The complete data of a group in the slice.
 #[derive(Debug)]
 pub(crate) enum Complete {
-    /// Rows in order of time.
+    /// The rows in order of time.
     Rows(OrderedRows),
     /// All partial states.
     States(Vec<PartialColumn>),
@@ -64,8 +64,8 @@ pub(crate) struct Slice {
     bytes_max: usize,
     /// The estimated number of groups that fit.
     groups_max: usize,
-    /// The number of skipped rows that belong to the previous slice. Their time and shard are those
-    /// of `from`.
+    /// The number of skipped rows that belong to the previous slice. Such rows have the time and
+    /// shard of `from`.
     passed: usize,
 }
 
@@ -115,8 +115,7 @@ impl Slice {
         self.bytes + self.order_bytes()
     }
 
-    /// Returns the temporary memory of sorting, in bytes. The groups are sorted one after the
-    /// other.
+    /// Returns the temporary memory of sorting, in bytes. The slice sorts one group at a time.
     fn order_bytes(&self) -> usize {
         let of = |held: &Gathered| match held {
             Gathered::Rows(rows) => rows.order_bytes(),
@@ -281,8 +280,8 @@ impl Slice {
         }
         while self.groups.len() == 1 && self.bytes() > bytes_max && !self.is_derived {
             let Some((key, Gathered::Rows(rows))) = self.groups.iter_mut().next() else { return };
-            // Rows that arrived after the last change of the end may have the end's time and follow
-            // the end.
+            // After the last change of the end, rows may have arrived that have the end's time but
+            // follow the end.
             if let Some(until) = self.until.as_ref().filter(|until| until.group == *key) {
                 drop_behind(rows, (self.from.as_ref(), until), self.descending);
                 self.bytes = rows.bytes();
@@ -340,8 +339,8 @@ impl Slice {
                 }
                 Gathered::States(states) => complete.push((key, Complete::States(states))),
                 Gathered::Rows(mut rows) => {
-                    // Rows that arrived after the last change of the end may have the end's time
-                    // and follow the end.
+                    // After the last change of the end, rows may have arrived that have the end's
+                    // time but follow the end.
                     let until = self.until.as_ref().filter(|until| until.group == key);
                     if let Some(until) = until.filter(|_| !self.is_derived) {
                         drop_behind(&mut rows, (self.from.as_ref(), until), self.descending);
@@ -391,7 +390,7 @@ impl Slice {
     }
 }
 
-/// Drops the rows of a group after the end of the slice, which lies in the group.
+/// Drops the rows of a group after the end of the slice. The end must be in this group.
 fn drop_behind(rows: &mut SliceRows, (from, until): (Option<&Cut>, &Cut), descending: bool) {
     let is_same = |from: &&Cut| {
         from.group == until.group && (from.time_ns, from.shard) == (until.time_ns, until.shard)

@@ -163,8 +163,8 @@ fn in_order(shards: &[Shard]) -> Vec<Row> {
     rows
 }
 
-/// Creates a shard of `series` series with one row per second. Its rows come in two stretches of
-/// time.
+/// Creates a shard of `series` series with one row per second. The shard returns the rows in two
+/// stretches of time.
 fn long(group: impl Fn(i64) -> String, (series, seconds): (i64, i64), descending: bool) -> Shard {
     let mut rows = Vec::new();
     let halves = [0..seconds / 2, seconds / 2..seconds];

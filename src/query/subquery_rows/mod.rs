@@ -6,8 +6,8 @@
 //! - If the outer statement needs only partial states, each batch is folded into the states.
 //! - Otherwise the rows must be sorted first. All rows are stored, up to a limit.
 //!
-//! Each series of the subquery becomes a series here. Its group tags become tags, and its columns
-//! and group tags become fields.
+//! Each series of the subquery becomes a series here. The subquery's group tags become tags, and
+//! its columns and group tags become fields.
 //!
 //! The rows have two orders. Scans of rows read them one by one like 1.x: by time, except that
 //! points which a selector chose over the whole range are ordered by series. In such a scan, a
@@ -54,7 +54,7 @@ enum Mode {
 /// The states of groups, ascending by key.
 type States = Vec<(Vec<String>, Vec<PartialColumn>)>;
 
-/// The result of one subquery.
+/// The result of a subquery.
 #[derive(Debug)]
 pub(crate) struct Derived {
     subquery: Rc<Subquery>,
@@ -70,7 +70,7 @@ pub(crate) struct Derived {
     is_done: bool,
     /// The number of rows of the current measurement that the outer statement has read.
     sent: u64,
-    /// The states of each of the subquery's scans, with the scan's position in the plan.
+    /// The states of each scan that reads the subquery, with the scan's position in the plan.
     folded: Vec<(usize, States)>,
     is_folded: bool,
 }
@@ -256,7 +256,8 @@ impl Derived {
             self.bytes +=
                 states.iter().map(|(key, states)| group_bytes(key, states)).sum::<usize>();
         }
-        // The states count towards the memory but not towards the size of the next batch.
+        // `bytes` includes the states. Raise the batch size so that the states do not fill the next
+        // batch.
         self.batch_bytes = self.batch_bytes.max(2 * self.bytes);
         self.check()
     }
@@ -388,7 +389,7 @@ fn restore_times(data: &mut GroupData) {
 }
 
 /// Converts a subquery's column like 1.x. A number becomes a number of the type that the rules for
-/// names give the expression. Other conversions return `None`.
+/// names give the expression. The function returns `None` for other conversions.
 fn converted(column: &Column, to: FieldType) -> Option<Column> {
     if column.values.field_type() == to {
         return Some(column.clone());

@@ -1,4 +1,4 @@
-//! Says over which times the next run of a continuous query goes, as 1.x reckons them
+//! Computes the time range of the next run of a continuous query with 1.x's rules
 //! (`services/continuous_querier`, `ExecuteContinuousQuery`).
 
 use super::dimensions;
@@ -8,17 +8,17 @@ use crate::influxql::ast::{BinaryOp, CreateContinuousQueryStatement, Expr, Selec
 use crate::model::limits::WINDOWS_PER_RUN_MAX;
 use crate::query::error::QueryError;
 
-/// One run.
+/// A run of a continuous query.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ContinuousRun {
-    /// What to carry out, its times written into WHERE; `None` when no window is due.
+    /// The statement with the time range in WHERE; `None` if no window is due.
     pub select: Option<Box<SelectStatement>>,
-    /// The watermark once that is done, nanoseconds.
+    /// The watermark after the run, in nanoseconds.
     pub last_run_ns: i64,
 }
 
-/// The run of `create` at `now_ns`, after the one that left `last_run_ns`; `None` when it is not
-/// time yet (clocks changed in its zone).
+/// Returns the run of `create` at `now_ns`, if the previous run set the watermark `last_run_ns`.
+/// Returns `None` if the run is not due yet, for example after a clock change in the query's zone.
 ///
 /// # Errors
 /// [`QueryError::Invalid`]
@@ -38,7 +38,7 @@ pub fn next_run(
     let every_ns = or(create.resample_every_ns, interval_ns);
     let for_ns = or(create.resample_for_ns, interval_ns.max(every_ns));
     let zone = zone.as_ref();
-    // To the window's border, back in the query's own time.
+    // Returns the window border at or before a time, with the query's offset.
     let border = |time_ns: i64, width_ns| {
         truncate(time_ns.saturating_sub(offset_ns), width_ns, zone).saturating_add(offset_ns)
     };
@@ -60,7 +60,7 @@ pub fn next_run(
     let mut end_ns =
         border(now_ns.saturating_add(interval_ns).saturating_sub(step_ns), interval_ns);
     let step_end_ns = start_ns.saturating_add(interval_ns.saturating_mul(WINDOWS_PER_RUN_MAX));
-    // So that the next run starts where this one ends.
+    // Choose the watermark so that the next run starts at the end of this run.
     let step_last_ns = step_end_ns.saturating_add(for_ns).saturating_sub(every_ns);
     if last_run_ns.is_some() && step_end_ns < end_ns && step_last_ns < last_ns {
         (end_ns, last_ns) = (step_end_ns, step_last_ns);
@@ -83,7 +83,8 @@ fn shift_ns(zone: Option<&Zone>, time_ns: i64) -> i64 {
     zone.map_or(0, |zone| zone.shift_ns(time_ns))
 }
 
-/// The border of a window of `width_ns` at or before a time, by the clocks of the zone.
+/// Returns the border at or before a time of windows with width `width_ns`, in the zone's local
+/// time.
 fn truncate(time_ns: i64, width_ns: i64, zone: Option<&Zone>) -> i64 {
     let shift = shift_ns(zone, time_ns);
     let past_ns = time_ns.saturating_add(shift).checked_rem_euclid(width_ns).unwrap_or(0);

@@ -6,7 +6,7 @@ use crate::model::time::S_NS;
 const M: i64 = 60;
 const H: i64 = 60 * M;
 
-/// The range and the watermark of a run, in seconds.
+/// Returns the range and the watermark of a run, in seconds.
 fn run(head: &str, group: &str, last: Option<i64>, now: i64) -> Option<(Option<(i64, i64)>, i64)> {
     let text = format!(
         "CREATE CONTINUOUS QUERY c ON d {head} BEGIN SELECT mean(v) INTO t FROM m \
@@ -27,11 +27,11 @@ fn run(head: &str, group: &str, last: Option<i64>, now: i64) -> Option<(Option<(
 
 #[test]
 fn a_run_covers_the_windows_since_the_last_one() {
-    // The first one only finds its place.
+    // The first run only sets the watermark.
     assert_eq!(run("", "1h)", None, 10 * H + 5), Some((None, 10 * H)));
     assert_eq!(run("", "1h)", Some(10 * H), 11 * H - 1), None);
     assert_eq!(run("", "1h)", Some(10 * H), 11 * H), Some((Some((10 * H, 11 * H)), 11 * H)));
-    // After hours of downtime all of them.
+    // After hours of downtime, the run includes all missed windows.
     assert_eq!(run("", "1h)", Some(10 * H), 15 * H + 7), Some((Some((10 * H, 15 * H)), 15 * H)));
     let quarter = 15 * M;
     let offset = Some((Some((9 * H + quarter, 10 * H + quarter)), 10 * H + quarter));
@@ -42,7 +42,7 @@ fn a_run_covers_the_windows_since_the_last_one() {
 fn resample_says_how_often_and_how_far() {
     let every = "RESAMPLE EVERY 30m";
     let half = H / 2;
-    // Every half hour the window that is not over yet too.
+    // Every half hour, the run includes the unfinished window.
     assert_eq!(
         run(every, "1h)", Some(10 * H), 10 * H + half),
         Some((Some((10 * H, 11 * H)), 10 * H + half))
@@ -71,7 +71,7 @@ fn a_long_downtime_is_caught_up_in_steps_that_meet() {
 
 #[test]
 fn days_follow_the_clocks_of_their_zone() {
-    // Berlin, 2023-03-26: a day of 23 hours. 1679785200 is its midnight.
+    // In Berlin, 2023-03-26 is a day of 23 hours. It starts at 1679785200.
     let midnight = 1_679_785_200;
     let tz = "1d) tz('Europe/Berlin')";
     let next = midnight + 23 * H;

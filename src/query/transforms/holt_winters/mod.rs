@@ -1,5 +1,5 @@
-//! `holt_winters(call, N, S)`: the next N values by damped, seasonal exponential smoothing. The
-//! parameters are those with the best forecast of the past (1.x `FloatHoltWintersReducer`).
+//! `holt_winters(call, N, S)`: the next N values by damped, seasonal exponential smoothing. The fit
+//! chooses the parameters with the best forecast of the past (1.x `FloatHoltWintersReducer`).
 
 mod nelder_mead;
 
