@@ -17,7 +17,6 @@ pub(super) struct CallRun {
     pub(super) limiter: Limiter,
     /// The current window of a function that needs all its values.
     pub(super) gathered: GatherRun,
-    /// The values computed so far.
     pub(super) series: Option<CallSeries>,
     /// The number of transformations that have returned their last values.
     finished_streams: usize,

@@ -28,7 +28,6 @@ use crate::model::value::FieldValue;
 pub(crate) enum GroupProgress {
     /// The group needs these pages.
     Need(Vec<StreamNeed>),
-    /// The next rows.
     Chunk(SeriesChunk),
     /// The work of the turn is done: other requests run before the group continues.
     Pause,
@@ -45,7 +44,6 @@ enum FeedRun {
     Rows(RowMerge, Option<Unread>),
     /// All pages have arrived. Contains the unfinished calls.
     Finishing(VecDeque<FinishingCall>),
-    /// The feed is complete.
     Done,
 }
 

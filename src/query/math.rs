@@ -32,7 +32,6 @@ pub(crate) enum Binary {
     Atan2,
 }
 
-/// A mathematical function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum MathFunction {
     Unary(Unary),
@@ -123,7 +122,6 @@ impl Unary {
 }
 
 impl Binary {
-    /// Applies the function to one pair of values.
     pub(crate) fn apply(self, x: f64, y: f64) -> f64 {
         match self {
             Self::Log => x.ln() / y.ln(),

@@ -1,5 +1,5 @@
-//! Plans and executes the statements that read. This module does no I/O, reads no clock and knows
-//! nothing about objects. The route chooses the shards of each scan.
+//! Plans and executes the statements that read data. This module does no I/O, reads no clock and
+//! knows nothing about objects. The route chooses the shards of each scan.
 //!
 //! A SELECT has three steps:
 //! - [`source::sources`] lists the policies whose schemas the statement needs.

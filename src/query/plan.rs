@@ -160,7 +160,6 @@ pub(crate) struct Slot {
 pub(crate) struct CallPlan {
     /// The first computation of the call.
     pub(crate) base: CallBase,
-    /// The slot that the call reads.
     pub(crate) slot: usize,
     /// The filling of empty windows; `None` if the result omits them.
     pub(crate) fill: Option<FillPlan>,
@@ -206,7 +205,6 @@ pub(crate) enum CallBase {
 /// A function of all values of a window, and the use of its result.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct GatherPlan {
-    /// The function.
     pub(crate) function: GatheredFunction,
     /// Whether the call counts the function's rows, as in `count(distinct(x))`.
     pub(crate) counted: bool,
@@ -244,7 +242,6 @@ pub(crate) struct Feed {
 /// The content of a feed's pages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum FeedKind {
-    /// Partial states.
     Partials,
     /// Rows with the values of slots.
     Rows,
@@ -253,7 +250,6 @@ pub(crate) enum FeedKind {
 /// One measurement.
 #[derive(Clone, Debug)]
 pub(crate) struct Input {
-    /// The measurement's name.
     pub(crate) name: Rc<str>,
     /// The scans to merge, for each feed.
     pub(crate) feeds: Vec<Vec<Binding>>,

@@ -19,7 +19,6 @@ use crate::scan::request::{
     AggregateCall, AggregateFunction, Beside, Input, Output, Resume, ScanRequest,
 };
 
-/// The inputs of binding.
 pub(crate) struct BindTarget<'a> {
     /// The node, without its inputs.
     pub(crate) node: &'a SelectNode,

@@ -23,7 +23,6 @@ use crate::query::transforms::Transform;
 use crate::scan::gathered::GatheredFunction;
 use crate::scan::request::{AggregateFunction, Window};
 
-/// The output expressions with their calls and slots.
 pub(crate) struct BuiltCalls {
     pub(crate) outputs: Vec<Scalar>,
     pub(crate) slots: Vec<Slot>,
@@ -49,7 +48,6 @@ pub(crate) struct CallBuilder<'a> {
 }
 
 impl CallBase {
-    /// Returns the kind of scan that the call needs.
     pub(crate) fn feed_kind(&self) -> FeedKind {
         match self {
             Self::Merge(_) => FeedKind::Partials,

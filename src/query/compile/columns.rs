@@ -41,7 +41,6 @@ impl<'a> Columns<'a> {
         &self.schema.name
     }
 
-    /// Returns the tag with this key.
     pub(super) fn tag(&self, key: &str) -> Option<&'a ColumnDefinition> {
         match &self.index {
             Some((tags, _)) => tags.get(key).copied(),
@@ -49,7 +48,6 @@ impl<'a> Columns<'a> {
         }
     }
 
-    /// Returns the field with this key, and its type.
     pub(crate) fn field(&self, key: &str) -> Option<(&'a ColumnDefinition, FieldType)> {
         match &self.index {
             Some((_, fields)) => fields.get(key).copied(),

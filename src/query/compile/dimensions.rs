@@ -1,4 +1,4 @@
-//! Checks the interval and the dimensions of GROUP BY.
+//! Checks the interval and the dimensions in GROUP BY.
 
 use super::fold::{self, FoldContext};
 use super::time_literal;

@@ -18,9 +18,9 @@ pub(crate) struct StatementCheck {
     pub(crate) extra_intervals: i64,
     /// Whether every function is a selector.
     pub(crate) only_selectors: bool,
-    /// Whether `distinct()` is a field by itself.
+    /// Whether a field calls `distinct()` outside of other calls.
     pub(crate) has_distinct: bool,
-    /// The last used function of `top` and `bottom`.
+    /// The function `top` or `bottom`, if the statement calls it.
     pub(crate) top_bottom: Option<String>,
     /// Whether the statement selects a field or tag next to calls.
     pub(crate) has_auxiliary: bool,
@@ -32,13 +32,10 @@ pub(crate) struct StatementCheck {
     pub(crate) limit: u64,
     /// Whether the statement has INTO.
     pub(crate) has_target: bool,
-    /// The alias of `time`.
     pub(crate) time_alias: Option<String>,
 }
 
-/// A check of a single field.
 pub(crate) struct FieldCheck<'a> {
-    /// The facts so far.
     pub(crate) statement: &'a mut StatementCheck,
     /// Whether wildcards are allowed: the expression has no operator around them.
     pub(crate) allow_wildcard: bool,

@@ -29,7 +29,6 @@ pub(crate) struct FromMeasurement<'a> {
     pub(crate) origin: Origin<'a>,
     /// For a subquery, whether it supplies the functions that read the previous window.
     pub(crate) before: Option<bool>,
-    /// The columns of the source.
     pub(crate) schema: Cow<'a, MeasurementSchema>,
 }
 
@@ -155,7 +154,6 @@ impl Prepared<'_> {
         Ok(free.map(|(column, _)| column).collect())
     }
 
-    /// Returns the keys in the GROUP BY clause.
     pub(crate) fn group_keys(&self) -> &[String] {
         &self.group_keys
     }

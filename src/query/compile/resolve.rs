@@ -23,7 +23,6 @@ pub(crate) struct KnownNames {
 }
 
 impl KnownNames {
-    /// Adds the columns of a measurement.
     pub(crate) fn add_measurement(&mut self, schema: &MeasurementSchema) {
         for (column, field_type) in schema.fields() {
             self.add_field(&column.key, field_type.into());

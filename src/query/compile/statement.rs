@@ -16,7 +16,6 @@ use crate::query::transforms;
 /// A SELECT that 1.x's compiler accepts.
 #[derive(Debug)]
 pub(crate) struct CheckedSelect<'a> {
-    /// The statement as written.
     pub(crate) select: &'a SelectStatement,
     /// The folded WHERE without time.
     pub(crate) condition: Option<Expr>,
@@ -101,7 +100,6 @@ impl CheckedSelect<'_> {
         Ok(())
     }
 
-    /// Whether the statement has a lower time bound.
     pub(crate) fn has_lower_bound(&self) -> bool {
         self.range.start_ns > MIN_TIME_NS
     }

@@ -8,7 +8,6 @@ use crate::model::time::{S_NS, TimeRange};
 use crate::model::zone;
 use crate::query::error::QueryError;
 
-/// A zone from the database.
 #[derive(Clone, Debug)]
 pub(crate) struct Zone {
     rules: Rc<TimeZone>,

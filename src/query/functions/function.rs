@@ -15,13 +15,9 @@ pub struct Function {
     pub parameters: &'static str,
     /// The description of the result, as the console displays it.
     pub explained: &'static str,
-    /// The required arguments.
     pub(crate) arguments: Arguments,
-    /// The supported types of values.
     pub(crate) takes: Takes,
-    /// The type of the result.
     pub(crate) output: Output,
-    /// The place and the method of the computation.
     pub(crate) execution: Execution,
     /// The value of empty windows if the statement has no `fill`.
     pub(crate) fill: DefaultFill,
@@ -49,7 +45,6 @@ pub enum Kind {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arguments {
     Field,
-    /// A field, or `distinct(field)`.
     FieldOrDistinct,
     /// A field given by its name, not by a wildcard or regex.
     NamedField,

@@ -13,7 +13,6 @@ pub(super) struct ColumnNames {
     pub(super) schema: Arc<MeasurementSchema>,
     /// The tags in the request, ascending by key.
     pub(super) tags: Vec<(ColumnId, String)>,
-    /// The policy of the measurement.
     pub(super) policy: Rc<str>,
 }
 

@@ -68,7 +68,6 @@ impl<'a> SourceTests<'a> {
         Ok(Self(tests))
     }
 
-    /// Whether FROM names no measurement.
     pub(super) fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
@@ -85,7 +84,6 @@ impl<'a> SourceTests<'a> {
 }
 
 impl SourceTest<'_> {
-    /// Whether FROM names the measurement.
     pub(super) fn accepts(&self, name: &str) -> bool {
         self.names.contains(name) || self.patterns.values().any(|pattern| pattern.is_match(name))
     }

@@ -15,7 +15,8 @@ const PAGE_NAMES: usize = 4_096;
 /// The number of additional names that are collected before the names are sorted and cut to the
 /// limit.
 const SPARE: usize = 10_000;
-/// The separator between the cells of a row. It sorts below every character of a name.
+/// The separator between the cells of a row. The separator is smaller than every character of a
+/// name.
 const SEPARATOR: &str = "\0";
 
 /// Rows with the same number of cells. Before sorting, the order is arbitrary and rows may be
@@ -50,12 +51,10 @@ impl SortedNames {
         }
     }
 
-    /// Whether the list has no rows.
     pub(crate) fn is_empty(&self) -> bool {
         self.pages.is_empty()
     }
 
-    /// Returns the memory of the names, in bytes.
     pub(crate) fn bytes(&self) -> usize {
         self.bytes
     }

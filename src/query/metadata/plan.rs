@@ -69,7 +69,6 @@ struct ShowClauses<'a> {
     one_policy: bool,
     /// The policies after ON.
     policy: &'a NamePattern,
-    /// The dimensions in the GROUP BY clause.
     dimensions: &'a [Dimension],
     limits: [u64; 2],
 }

@@ -14,24 +14,17 @@ use crate::scan::page::MeasurementSummary;
 /// The statement that is executed.
 #[derive(Clone, Debug)]
 pub(super) enum Render {
-    /// SHOW MEASUREMENTS
     Measurements(Option<MeasurementFilter>),
     /// SHOW MEASUREMENTS ON database.policy, with the database's name
     Placed(Option<MeasurementFilter>, String),
-    /// SHOW SERIES
     Series,
-    /// SHOW TAG KEYS
     TagKeys(Option<KeyFilter>),
-    /// SHOW TAG VALUES
     TagValues(KeyFilter),
-    /// SHOW FIELD KEYS
     FieldKeys,
-    /// SHOW … CARDINALITY
     Count(CardinalityCount),
 }
 
 impl Render {
-    /// Returns the names of the columns.
     pub(super) fn columns(&self) -> &'static [&'static str] {
         match self {
             Self::Measurements(_) => &["name"],

@@ -21,7 +21,7 @@ pub(crate) enum FillPlan {
     Null,
     /// This value, in the call's type.
     Value(FieldValue),
-    /// The value of the last window that has one.
+    /// The value of the last earlier window with a value.
     Previous,
     /// The linear interpolation between the neighbouring values.
     Linear,

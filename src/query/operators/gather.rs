@@ -152,7 +152,6 @@ impl GatherRun {
         Ok(())
     }
 
-    /// Returns the size of the window's rows, in bytes.
     fn bytes(&self) -> usize {
         let columns = self.values.iter().chain(self.others.iter().flatten());
         columns.map(Column::bytes).sum::<usize>() + 8 * (self.times_ns.len() + self.series.len())

@@ -11,7 +11,6 @@ use crate::scan::page::GroupData;
 /// The next rows of a group, with one column per slot. `None` is a column of nulls.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct RowBatch {
-    /// Times, in nanoseconds.
     pub(crate) times_ns: Vec<i64>,
     pub(crate) slots: Vec<Option<Column>>,
 }
@@ -66,7 +65,6 @@ impl Unread {
 /// The result of a merge step.
 #[derive(Debug)]
 pub(crate) enum Merged {
-    /// The next rows.
     Batch(RowBatch),
     /// The positions of the streams that need another page first.
     Missing(Vec<usize>),

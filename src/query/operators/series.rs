@@ -6,9 +6,7 @@ use crate::query::result::Column;
 /// returns several values per time.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct CallSeries {
-    /// Times, in nanoseconds.
     pub(crate) times_ns: Vec<i64>,
-    /// The values at these times.
     pub(crate) values: Column,
     /// For a selector, the columns of the other fields and tags at these times; `None` is a column
     /// of nulls.
@@ -16,7 +14,6 @@ pub(crate) struct CallSeries {
 }
 
 impl CallSeries {
-    /// Returns the size in bytes.
     pub(crate) fn bytes(&self) -> usize {
         let beside = self.beside.iter().flatten().map(Column::bytes).sum::<usize>();
         8 * self.times_ns.len() + self.values.bytes() + beside

@@ -74,9 +74,9 @@ pub(crate) struct Stream {
     room: QueryRoom,
     /// The memory of the current slice, complete or not.
     held: Held,
-    /// The complete groups of the last slice.
+    /// The groups of complete slices that the stream has not returned yet.
     ready: VecDeque<(Vec<String>, Complete)>,
-    /// Whether the current slice is the last slice.
+    /// Whether the last slice is complete, so that no slice follows.
     is_over: bool,
 }
 

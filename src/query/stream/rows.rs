@@ -234,7 +234,6 @@ impl OrderedRows {
         }
     }
 
-    /// Returns the next rows.
     pub(super) fn next(&mut self) -> Option<GroupData> {
         match self {
             Self::Pieces(pieces) => pieces.pop_front(),

@@ -20,7 +20,6 @@ const GROUP_BYTES: usize = 200;
 pub(crate) enum Complete {
     /// The rows in order of time.
     Rows(OrderedRows),
-    /// All partial states.
     States(Vec<PartialColumn>),
 }
 
@@ -299,7 +298,6 @@ impl Slice {
         }
     }
 
-    /// Returns the key of the last group.
     fn last_key(&self) -> Option<Vec<String>> {
         let last = match self.descending {
             true => self.groups.keys().next(),
@@ -435,7 +433,6 @@ fn before(state: &mut PartialColumn, time_ns: i64, descending: bool) {
     *state = state.pick(&kept);
 }
 
-/// Returns the memory of a group's states, in bytes.
 fn states_bytes(states: &[PartialColumn]) -> usize {
     states.iter().map(PartialColumn::bytes).sum()
 }

@@ -37,23 +37,19 @@ pub(crate) enum Transform {
         /// Whether the function drops negative results.
         non_negative: bool,
     },
-    /// `elapsed`
     Elapsed {
         /// The unit of the result in nanoseconds.
         unit_ns: i64,
     },
-    /// `moving_average`
     MovingAverage {
         /// The number of averaged values, greater than 1.
         window: usize,
     },
-    /// `cumulative_sum`
     CumulativeSum,
     /// A function of technical analysis.
     Technical(Technical),
     /// `holt_winters`, `holt_winters_with_fit`
     HoltWinters(Forecast),
-    /// `integral`
     Integral {
         /// The unit of time in nanoseconds.
         unit_ns: i64,

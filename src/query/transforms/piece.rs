@@ -8,7 +8,6 @@ use crate::query::work::Work;
 /// The next batch of a stream.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Piece {
-    /// Times, in nanoseconds.
     pub(crate) times_ns: Vec<i64>,
     /// The values at these times, without nulls.
     pub(crate) values: Values,
@@ -31,9 +30,7 @@ pub(crate) trait Transformation {
 /// The result of a transformation after the last batch.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Finish {
-    /// The transformation has no more values.
     Nothing,
-    /// The last values.
     Piece(Piece),
     /// The statement must pause first.
     Pause,
@@ -61,7 +58,6 @@ impl Piece {
         Self { times_ns, values: column.values.gather(&rows) }
     }
 
-    /// Creates an empty batch of the given type.
     pub(crate) fn empty(field_type: FieldType) -> Self {
         Self { times_ns: Vec::new(), values: Values::new(field_type) }
     }

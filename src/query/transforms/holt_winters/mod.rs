@@ -20,7 +20,6 @@ const EPSILON: f64 = 1e-4;
 /// follows one parameter for each step of a season.
 const PLAIN: usize = 6;
 
-/// The arguments of a forecast.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Forecast {
     /// The number of values after the last value.

@@ -6,7 +6,6 @@
 
 use super::indicator::{Indicator, Warmup};
 
-/// `exponential_moving_average`
 #[derive(Clone, Debug)]
 pub(super) struct Exponential {
     period: usize,

@@ -71,7 +71,6 @@ impl Technical {
         })
     }
 
-    /// Starts the function for a series.
     pub(crate) fn start(&self) -> Box<dyn Transformation> {
         let indicator = self.indicator();
         let own = indicator.as_ref().map_or(0, |indicator| indicator.warm_count());
