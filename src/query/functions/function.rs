@@ -73,7 +73,7 @@ pub(crate) enum Arguments {
         /// The supported starts of averages; empty if the function has no such argument.
         warmups: &'static [&'static str],
     },
-    /// The given number of numbers.
+    /// Numbers, with the given count.
     Numbers(usize),
 }
 
