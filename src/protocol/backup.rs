@@ -1,5 +1,5 @@
-//! Messages of backups: what a shard is asked for a copy of itself and for the opposite, and what
-//! the place is asked that copies are kept in. `docs/design/backups.md` draws the objects.
+//! Messages for backups and restores: to shards, to Databases and to the backup store.
+//! `docs/design/backups.md` describes the objects of a backup.
 
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -16,46 +16,47 @@ use crate::model::time::TimeRange;
 
 /// The version of every object that this build writes.
 const OBJECT_VERSION: u8 = 1;
-/// Bytes before an object's content: kind and version.
+/// The size of an object's head in bytes: kind and version.
 const HEAD_BYTES: usize = 2;
-/// Bytes of a length inside of an object.
+/// The size of a length field within an object, in bytes.
 const LENGTH_BYTES: usize = 4;
 
-/// What an object is: its first byte.
+/// The kind of an object, stored in its first byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum ObjectKind {
-    /// A row of `value` of a shard.
+    /// A row of a shard's table `value`.
     Value = b'V',
-    /// A shard at one moment, its values apart.
+    /// A shard's state at one moment, without its values.
     Point = b'P',
-    /// Under which names the values of a point are kept.
+    /// The names of the objects that contain a point's values.
     Index = b'I',
-    /// Some measurements of a policy.
+    /// A page of a policy's measurements.
     Schema = b'S',
     /// A database without its measurements and points.
     Map = b'M',
-    /// Some tokens and users: what they may do on the database.
+    /// A page of tokens and users, with their permissions on the database.
     Access = b'A',
-    /// All that belongs to a backup: there is none before all of it is kept.
+    /// The list of all objects of a backup. It is written last: a backup without a manifest is
+    /// incomplete.
     Manifest = b'B',
 }
 
-/// Why bytes are not the object that they should be.
+/// The reason why bytes are not a valid object of the expected kind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ObjectError {
-    /// Their checksum is another one, or they are cut short.
+    /// The checksum is wrong, or the bytes are truncated.
     #[error("checksum mismatch")]
     Checksum,
-    /// They are another kind of object, or a newer release wrote them.
+    /// The bytes are an object of another kind, or a newer release wrote them.
     #[error("it is of another kind, or of a newer release")]
     Kind,
-    /// What they hold cannot be read.
+    /// The content cannot be decoded.
     #[error("unreadable content")]
     Content,
 }
 
-/// An object's bytes: kind, version, the parts of its content, checksum.
+/// Encodes an object: kind, version, the concatenated parts of its content, checksum.
 pub fn seal(kind: ObjectKind, content: &[&[u8]]) -> Vec<u8> {
     let bytes: usize = content.iter().map(|part| part.len()).sum();
     let mut out = Vec::with_capacity(HEAD_BYTES + bytes + CRC_BYTES);
@@ -65,7 +66,7 @@ pub fn seal(kind: ObjectKind, content: &[&[u8]]) -> Vec<u8> {
     out
 }
 
-/// The content of an object.
+/// Checks an object and returns its content.
 ///
 /// # Errors
 /// [`ObjectError::Checksum`], [`ObjectError::Kind`]
@@ -76,16 +77,16 @@ pub fn open(kind: ObjectKind, bytes: &[u8]) -> Result<&[u8], ObjectError> {
     }
 }
 
-/// An object whose content is metadata.
+/// Encodes an object whose content is metadata.
 ///
 /// # Errors
-/// [`ObjectError::Content`] for what has no such form.
+/// [`ObjectError::Content`] if the value has no metadata encoding.
 pub fn seal_metadata<T: Serialize>(kind: ObjectKind, value: &T) -> Result<Vec<u8>, ObjectError> {
     let content = metadata::encode(value).map_err(|_| ObjectError::Content)?;
     Ok(seal(kind, &[&content]))
 }
 
-/// What [`seal_metadata`] was given.
+/// Decodes the value of [`seal_metadata`].
 ///
 /// # Errors
 /// [`ObjectError`]
@@ -96,19 +97,19 @@ pub fn open_metadata<T: DeserializeOwned>(
     metadata::decode(open(kind, bytes)?).map_err(|_| ObjectError::Content)
 }
 
-/// The checksum that an object ends with; 0 of bytes that are none.
+/// Returns the checksum at the end of an object, or 0 if the bytes are too short.
 pub fn checksum(bytes: &[u8]) -> u32 {
     bytes.last_chunk::<CRC_BYTES>().map_or(0, |crc| u32::from_le_bytes(*crc))
 }
 
-/// The object of a row of `value`.
+/// Encodes a row of table `value` as an object.
 pub fn seal_value(head: &[u8], body: &[u8]) -> Vec<u8> {
-    // A row has less than 2 MB.
+    // A row is smaller than 2 MB, so its length fits in 32 bits.
     let length = (head.len() as u32).to_le_bytes();
     seal(ObjectKind::Value, &[&length, head, body])
 }
 
-/// Head and body of the row that [`seal_value`] was given.
+/// Decodes the head and body of [`seal_value`].
 ///
 /// # Errors
 /// [`ObjectError`]
@@ -116,18 +117,18 @@ pub fn open_value(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
     split(open(ObjectKind::Value, bytes)?)
 }
 
-/// The object of a shard's point: the numbers of its values, ascending (first, and how many follow
-/// each other), and rows that only a shard reads.
+/// Encodes a shard's point. `numbers` are the ascending numbers of its values, as pairs of first
+/// number and count. Only a shard decodes `rows`.
 ///
 /// # Errors
-/// [`ObjectError::Content`], which no such list is.
+/// [`ObjectError::Content`] if the numbers cannot be encoded, which does not happen.
 pub fn seal_point(numbers: &[(u64, u64)], rows: &[u8]) -> Result<Vec<u8>, ObjectError> {
     let numbers = metadata::encode(&numbers).map_err(|_| ObjectError::Content)?;
     let length = (numbers.len() as u32).to_le_bytes();
     Ok(seal(ObjectKind::Point, &[&length, &numbers, rows]))
 }
 
-/// The numbers, one by one, and the rows of a point.
+/// Decodes the value numbers and the rows of a point.
 ///
 /// # Errors
 /// [`ObjectError`]
@@ -142,7 +143,8 @@ pub fn open_point(bytes: &[u8]) -> Result<(Vec<u64>, &[u8]), ObjectError> {
     Ok((runs.into_iter().flat_map(run).collect(), rows))
 }
 
-/// Values of one shard: 10 GB of them hold 5,300 full ones, and parts have few that are not.
+/// The maximum number of values in one shard. 10 GB contain 5,300 full values, and parts have few
+/// values that are not full.
 const VALUES_PER_SHARD_MAX: u64 = 1 << 20;
 
 fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
@@ -151,75 +153,76 @@ fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
     rest.split_at_checked(length).ok_or(ObjectError::Content)
 }
 
-/// What a shard is asked. Edge only.
+/// A backup request to a shard. Only the edge sends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ShardBackup {
-    /// Flushes, and names the shard's point as of now. Its values are held for `BACKUP_HOLD_NS`; a
-    /// repeat holds those of both points.
+    /// Flushes, and returns the shard's current point. The shard keeps the point's values for
+    /// `BACKUP_HOLD_NS`. A repeat keeps the values of both points.
     Hold {
-        /// Which backup: the same number for all of its holds.
+        /// The number of the backup, the same for all holds of the backup.
         backup: u64,
     },
-    /// The value of this number, whoever holds it.
+    /// Reads the value with this number, which any hold may keep.
     Read {
-        /// Of a point.
+        /// The number of the value in a point.
         number: u64,
     },
-    /// The values are held no longer. Without such a hold it changes nothing.
+    /// Ends a backup's holds. Without such a hold the request has no effect.
     Release {
-        /// As in `Hold`.
+        /// The number of the backup, as in `Hold`.
         backup: u64,
     },
-    /// How far a fresh shard is filled.
+    /// Returns the progress of a new shard that is being filled.
     Progress,
-    /// Puts a value into a fresh shard. They come in order: each behind those that are there.
+    /// Stores a value in a new shard. The caller sends the values in order: each value follows the
+    /// stored ones.
     Put {
-        /// Its position among the numbers of the point.
+        /// The position in the point's list of numbers.
         position: u64,
-        /// Its object; travels as the body.
+        /// The encoded object; sent as the message body.
         #[serde(skip)]
         value: Vec<u8>,
     },
-    /// Makes a fresh shard that has all values what the point says. A repeat changes nothing.
+    /// Installs the point in a new shard that has all values. A repeat has no effect.
     Install {
-        /// The object of the point; travels as the body.
+        /// The encoded point; sent as the message body.
         #[serde(skip)]
         point: Vec<u8>,
     },
 }
 
-/// What a shard answers.
+/// A shard's reply to a backup request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromShardBackup {
-    /// Release, Put, Install: it is so.
+    /// Release, Put, Install: the request succeeded.
     Done,
     /// The point.
     Held {
-        /// The times that the shard keeps: those of its group, unless a split is under way.
+        /// The time range of the shard. It equals the group's range, unless a split is running.
         range: TimeRange,
-        /// Its object; travels as the body.
+        /// The encoded point; sent as the message body.
         #[serde(skip)]
         point: Vec<u8>,
     },
     /// The value.
     Value {
-        /// Its object; travels as the body.
+        /// The encoded object; sent as the message body.
         #[serde(skip)]
         value: Vec<u8>,
     },
-    /// There is no such value any more: the hold is over.
+    /// The value no longer exists, because the hold has ended.
     Gone,
-    /// How far it is.
+    /// The progress of a new shard.
     Filled {
-        /// Values that are there.
+        /// The number of stored values.
         values: u64,
-        /// The point is there too.
+        /// Whether the point is installed.
         is_installed: bool,
     },
 }
 
 impl ShardBackup {
-    /// The binary part.
+    /// Returns the binary message body.
     pub fn body(&self) -> &[u8] {
         match self {
             Self::Put { value: body, .. } | Self::Install { point: body } => body,
@@ -227,7 +230,7 @@ impl ShardBackup {
         }
     }
 
-    /// Puts the binary part back.
+    /// Sets the binary message body.
     pub fn set_body(&mut self, bytes: &[u8]) {
         if let Self::Put { value: body, .. } | Self::Install { point: body } = self {
             *body = bytes.to_vec();
@@ -236,7 +239,7 @@ impl ShardBackup {
 }
 
 impl FromShardBackup {
-    /// The binary part.
+    /// Returns the binary message body.
     pub fn body(&self) -> &[u8] {
         match self {
             Self::Held { point: body, .. } | Self::Value { value: body } => body,
@@ -244,7 +247,7 @@ impl FromShardBackup {
         }
     }
 
-    /// Puts the binary part back.
+    /// Sets the binary message body.
     pub fn set_body(&mut self, bytes: &[u8]) {
         if let Self::Held { point: body, .. } | Self::Value { value: body } = self {
             *body = bytes.to_vec();
@@ -252,31 +255,31 @@ impl FromShardBackup {
     }
 }
 
-/// What a Database is asked that takes a backup in. Edge only.
+/// A restore request to a Database. Only the edge sends it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RestoreStep {
-    /// Makes fresh shards for these policies and opens them; nobody else is told of them. A repeat
-    /// answers with the same ones. Refused unless the database has no measurement.
+    /// Creates and opens new shards for these policies. No other object knows the shards yet. A
+    /// repeat returns the same shards. The Database rejects the request if it has a measurement.
     Begin {
-        /// Which backup.
+        /// The name of the backup.
         backup: String,
-        /// As they were, with ids and shards of their own.
+        /// The policies of the backup, with the backup's ids and shards.
         policies: Vec<Policy>,
     },
-    /// Takes in a page of measurements; a page before the one that is wanted changes nothing.
+    /// Stores a page of measurements. A page before the expected page has no effect.
     Schema {
-        /// Which backup.
+        /// The name of the backup.
         backup: String,
-        /// Which page, from 0 on.
+        /// The number of the page, starting with 0.
         page: u32,
-        /// Position of their policy.
+        /// The position of the measurements' policy.
         policy: u32,
-        /// In the order in which they were read.
+        /// The measurements, in the order in which they were read.
         measurements: Vec<MeasurementSchema>,
     },
-    /// The new policies take the place of those that are there, shards included.
+    /// Replaces the existing policies and shards with the new ones.
     Finish {
-        /// Which backup.
+        /// The name of the backup.
         backup: String,
         /// The rest of the database.
         rest: RestoredRest,
@@ -284,7 +287,7 @@ pub enum RestoreStep {
 }
 
 impl RestoreStep {
-    /// Which backup it is of.
+    /// Returns the name of the backup.
     pub fn backup(&self) -> &str {
         match self {
             Self::Begin { backup, .. }
@@ -294,124 +297,126 @@ impl RestoreStep {
     }
 }
 
-/// What a database has beside policies and measurements.
+/// The contents of a database other than policies and measurements.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RestoredRest {
-    /// Position of the default policy.
+    /// The position of the default policy.
     pub default_policy: Option<u32>,
-    /// Its name if it was dropped.
+    /// The name of the default policy if it was dropped.
     pub dropped_default: Option<String>,
-    /// With their watermarks.
+    /// The continuous queries, with their watermarks.
     pub continuous: Vec<ContinuousQuery>,
-    /// Those of the database; tokens and users are of the deployment.
+    /// The limits of the database. The limits of tokens and users belong to the deployment.
     pub quotas: Quotas,
 }
 
-/// How far a Database is with a restore.
+/// The progress of a restore in a Database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Restoring {
-    /// It waits for shards to be filled and for measurements.
+    /// The Database waits for filled shards and for measurements.
     Filling {
-        /// The policies as they will be, in the order of the request.
+        /// The new policies, in the order of the request.
         policies: Vec<Policy>,
-        /// Pages of measurements that it has.
+        /// The number of stored pages of measurements.
         pages: u32,
     },
-    /// The backup was taken in.
+    /// The restore is complete.
     Finished,
 }
 
-/// A database in a backup, its measurements and points apart.
+/// A database in a backup, without its measurements and points.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackedUpMap {
-    /// Policies and shards.
+    /// The policies and shards.
     pub policies: Vec<Policy>,
-    /// The default one.
+    /// The default policy.
     pub default_policy: Option<PolicyId>,
-    /// Its name if it was dropped.
+    /// The name of the default policy if it was dropped.
     pub dropped_default: Option<String>,
-    /// With their watermarks.
+    /// The continuous queries, with their watermarks.
     pub continuous: Vec<ContinuousQuery>,
-    /// Limits of the database and of callers.
+    /// The limits of the database and of callers.
     pub quotas: Quotas,
-    /// Position of the policy and name of each page of measurements, in order.
+    /// The policy's position and the object name of each page of measurements, in order.
     pub schema: Vec<(u32, String)>,
-    /// Name of the point of each shard.
+    /// The object name of each shard's point.
     pub points: Vec<(ObjectId, String)>,
-    /// Name of each page of tokens and users that have rights on it, in order.
+    /// The object name of each page of tokens and users with permissions on the database, in order.
     #[serde(default)]
     pub access: Vec<String>,
 }
 
-/// Under which names the values of a point are kept, in the order of its numbers.
+/// The object names of a point's values, in the order of the value numbers.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackedUpValues {
-    /// The point's name.
+    /// The object name of the point.
     pub point: String,
-    /// The values' names.
+    /// The object names of the values.
     pub values: Vec<String>,
 }
 
-/// What belongs to a backup.
+/// The contents of a backup.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupManifest {
-    /// Checksum of the map.
+    /// The checksum of the map.
     pub map: u32,
-    /// Name of the index of each shard, in the order of the map's points.
+    /// The object name of each shard's index, in the order of the map's points.
     pub indexes: Vec<String>,
-    /// When it was finished, nanoseconds.
+    /// The completion time, in nanoseconds.
     pub finished_ns: i64,
 }
 
-/// What the place is asked that backups are kept in. A key is names with `/` between them; a name
-/// has only letters, digits, `-`, `_`, `.` and `=`, and does not begin with `.`.
+/// A request to the backup store.
+///
+/// A key consists of names separated by `/`. A name contains only letters, digits, `-`, `_`, `.`
+/// and `=`, and does not begin with `.`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToBackups {
-    /// Keeps an object as a whole or not at all; one that is there stays as it is.
+    /// Stores an object atomically. An existing object stays unchanged.
     Put {
-        /// Its key.
+        /// The key.
         key: String,
-        /// It; travels as the body.
+        /// The object; sent as the message body.
         #[serde(skip)]
         object: Vec<u8>,
     },
-    /// An object.
+    /// Reads an object.
     Get {
-        /// Its key.
+        /// The key.
         key: String,
     },
-    /// Names of the objects right in a folder, ascending.
+    /// Lists the names of the objects directly in a folder, in ascending order.
     List {
-        /// The key before their names.
+        /// The key of the folder.
         folder: String,
-        /// Names above this one.
+        /// The listing contains only names after this one.
         after: Option<String>,
     },
-    /// Objects go; one that is not there is no error.
+    /// Deletes objects. An object may be missing.
     Delete {
-        /// Their keys, at most `BACKUP_DELETES_MAX`.
+        /// The keys, at most `BACKUP_DELETES_MAX`.
         keys: Vec<String>,
     },
 }
 
-/// What it answers. Whatever fails is a failed call.
+/// A reply of the backup store. A failure has no reply: the call fails.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromBackups {
-    /// Put, Delete: it is so.
+    /// Put, Delete: the request succeeded.
     Done,
     /// The object.
     Object {
-        /// It; travels as the body.
+        /// The object; sent as the message body.
         #[serde(skip)]
         object: Vec<u8>,
     },
-    /// There is no such object.
+    /// No object has this key.
     Missing,
-    /// Some names.
+    /// A page of names.
     Names {
-        /// At most `BACKUP_NAMES_MAX`.
+        /// The names, at most `BACKUP_NAMES_MAX`.
         names: Vec<String>,
-        /// There are more behind the last.
+        /// Whether more names follow.
         more: bool,
     },
 }

@@ -1,9 +1,9 @@
-//! Backups that a Database makes by itself: how often, how many stay, and how that went.
+//! Scheduled backups of a Database: the interval, the number of kept backups, and the results.
 //!
-//! A Database cannot reach the place that backups are kept in. It knows when the next pass is due;
-//! the host around it (see `coordinator::continuous`) does one bounded piece of work and says what
-//! came of it. What is under way is stored before its first call goes out, so a pass that a crash
-//! interrupts is taken up again, by whoever lives next.
+//! A Database cannot access the backup store. It computes when the next pass is due. The host
+//! around it (`coordinator::continuous`) performs one bounded step and reports the result. The
+//! Database stores the attempt before the step sends its first call. After a crash, the restarted
+//! object therefore continues the attempt.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,53 +11,53 @@ use super::call::Platform;
 use super::host::Host;
 use crate::model::time::S_NS;
 
-/// What an operator asks for.
+/// The settings of a schedule.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScheduleSettings {
-    /// From the beginning of one backup to that of the next, nanoseconds.
+    /// The interval between the starts of two backups, in nanoseconds.
     pub every_ns: i64,
-    /// How many whole backups of the schedule stay; older ones go.
+    /// The number of complete backups to keep. The schedule deletes older backups.
     pub keep: u32,
 }
 
-/// A schedule and how it went.
+/// A schedule and its results.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct BackupSchedule {
-    /// What was asked for.
+    /// The settings.
     pub settings: ScheduleSettings,
-    /// When the next backup is due, nanoseconds.
+    /// The due time of the next backup, in nanoseconds.
     pub due_ns: i64,
-    /// When the one under way was taken up, nanoseconds; `None` between two.
+    /// The start of the current attempt, in nanoseconds; `None` between two backups.
     pub attempt_ns: Option<i64>,
-    /// The backups of the schedule that are there, whole or not: when each was begun, seconds,
-    /// ascending. No other one is ever deleted by it.
+    /// The start times of the schedule's existing backups, complete or not, in seconds and
+    /// ascending order. The schedule deletes no other backups.
     pub made: Vec<u64>,
-    /// The last backup that is whole.
+    /// The last complete backup.
     pub last_success: Option<ScheduledSuccess>,
-    /// The last pass that failed. It says nothing of those after it.
+    /// The last failed pass. Later passes may have succeeded.
     pub last_failure: Option<ScheduledFailure>,
 }
 
-/// A backup of a schedule that is whole.
+/// A complete backup of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScheduledSuccess {
-    /// When it was begun, seconds: with the database's name that is which.
+    /// The start time in seconds. Together with the database's name it identifies the backup.
     pub begun_s: u64,
-    /// When it was seen to be whole, nanoseconds.
+    /// The time when the schedule found the backup complete, in nanoseconds.
     pub at_ns: i64,
 }
 
 /// A pass that failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ScheduledFailure {
-    /// When, nanoseconds.
+    /// The time, in nanoseconds.
     pub at_ns: i64,
-    /// Why, in words.
+    /// The error message.
     pub why: String,
 }
 
 impl BackupSchedule {
-    /// A schedule whose first backup is due at once.
+    /// Creates a schedule whose first backup is due immediately.
     pub fn new(settings: ScheduleSettings, now_ns: i64) -> Self {
         Self {
             settings,
@@ -69,13 +69,14 @@ impl BackupSchedule {
         }
     }
 
-    /// When the attempt under way was begun, seconds.
+    /// Returns the start of the current attempt, in seconds.
     pub fn attempt_s(&self) -> Option<u64> {
         u64::try_from(self.attempt_ns? / S_NS).ok()
     }
 
-    /// Whether a backup is the schedule's own: it is known as such, or was begun since the attempt
-    /// under way, which a crash may have kept from saying so.
+    /// Returns whether a backup belongs to the schedule. It does if it is recorded, or if it was
+    /// begun since the start of the current attempt. A crash may have prevented the record in the
+    /// second case.
     pub fn owns(&self, begun_s: u64) -> bool {
         self.made.contains(&begun_s) || self.attempt_s().is_some_and(|from_s| begun_s >= from_s)
     }
@@ -84,29 +85,31 @@ impl BackupSchedule {
 /// A pass that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DuePass {
-    /// Whose schedule it is.
+    /// The name of the schedule's database.
     pub database: String,
-    /// The schedule, an attempt under way.
+    /// The schedule with its current attempt.
     pub schedule: BackupSchedule,
 }
 
-/// What a pass found and did.
+/// The result of a pass.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PassDone {
-    /// As [`BackupSchedule::made`].
+    /// The existing backups of the schedule, as in [`BackupSchedule::made`].
     pub made: Vec<u64>,
-    /// The whole backup of the attempt, if there is one: when it was begun, seconds.
+    /// The start time of the attempt's backup in seconds, if the backup is complete.
     pub whole: Option<u64>,
-    /// There is more to do for this attempt.
+    /// Whether the attempt needs another pass.
     pub goes_on: bool,
 }
 
-/// A [`Host`] that has itself backed up.
+/// A [`Host`] with a backup schedule.
 pub trait BackedUp: Host {
     /// The pass that is due, if any; none while the caller is `busy`. It counts as tried and is due
-    /// again later, unless [`BackedUp::passed`] says otherwise.
+    /// Returns the pass that is due. Returns `None` if no pass is due, or the caller is `busy`. The
+    /// call counts as an attempt and sets the time of the next one, unless [`BackedUp::passed`]
+    /// changes it.
     fn due_pass(&mut self, platform: &dyn Platform, busy: bool) -> Option<DuePass>;
 
-    /// A pass came to its end: what it did, or why it failed, in words.
+    /// Records the result of a pass: its work, or an error message.
     fn passed(&mut self, platform: &dyn Platform, end: Result<PassDone, String>);
 }

@@ -1,87 +1,86 @@
-//! Says how state machines without I/O of their own ask for the world: calls to objects, fresh ids,
-//! the time.
+//! The interface of state machines without I/O: calls to objects, new ids and the time.
 //!
-//! A machine never waits: it returns a [`Step`]. `edge/` makes the calls with `fetch`, tests make
-//! them in any order with any loss or repeat, the browser makes them in process.
+//! A state machine never waits: it returns a [`Step`]. `edge/` sends the calls with `fetch`. Tests
+//! deliver them in any order, and lose or repeat them. The browser makes the calls in process.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::configurable_limits::Limits;
 use crate::model::ids::ObjectId;
 
-/// An object that can be called.
+/// A destination of a call.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Address {
-    /// The one Catalog of the deployment.
+    /// The Catalog of the deployment.
     Catalog,
     /// A Database object.
     Database(ObjectId),
     /// A Shard object.
     Shard(ObjectId),
-    /// No object but the runtime itself, see [`super::password_derivation`].
+    /// The runtime's key derivation, see [`super::password_derivation`].
     KeyDerivation,
-    /// No object but the team of Cloudflare Access that the operator has set, which answers with
-    /// the list of its keys; the message is empty. The one place elsewhere that is ever asked.
+    /// The public keys of the configured Cloudflare Access team. The message is empty. This is the
+    /// only external host that the server contacts.
     AccessKeys,
-    /// No object but the runtime itself, see [`super::signature_check`].
+    /// The runtime's signature check, see [`super::signature_check`].
     SignatureCheck,
-    /// The request's session of SQL, in a Worker of its own ([`super::sql`]): the first call opens
-    /// it, and it ends with the request.
+    /// The request's SQL session in a separate Worker ([`super::sql`]). The first call opens the
+    /// session, and the session ends with the request.
     Sql,
-    /// No object but the place that backups are kept in ([`super::backup`]).
+    /// The backup store ([`super::backup`]).
     Backups,
-    /// No object but the runtime's clock: the reply is empty and comes after as many milliseconds
-    /// as the message says (u32), or at once where nothing else could happen meanwhile.
+    /// The runtime's clock. The message is a number of milliseconds (u32). The empty reply follows
+    /// after that time, or immediately if no other event can happen in the meantime.
     Pause,
 }
 
 /// One request to one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {
-    /// The machine's own number for it; the reply comes back under it.
+    /// The id within the state machine. The reply has the same id.
     pub id: u32,
-    /// Whom to call.
+    /// The destination.
     pub to: Address,
-    /// Where the object should be created; only the first call to it counts.
+    /// The location hint for the object. Only the first call to an object uses it.
     pub location: Option<String>,
-    /// The encoded message, version byte first.
+    /// The encoded message, which starts with the version byte.
     pub message: Vec<u8>,
 }
 
-/// Why a call brought no reply. The request may or may not have taken effect, except when the
-/// platform refused it as overloaded.
+/// The reason why a call has no reply. The request may have taken effect, except after
+/// [`CallFailure::Overloaded`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CallFailure {
-    /// The platform's `.overloaded`: never retried here, the client is told to come back.
+    /// The platform's `.overloaded` error. The caller does not retry: the client must retry later.
     #[error("the object is overloaded")]
     Overloaded,
-    /// The platform's `.retryable`: worth a repeat with a new stub.
+    /// The platform's `.retryable` error. The caller may retry with a new stub.
     #[error("the object could not be reached: {0}")]
     Retryable(String),
-    /// Anything else.
+    /// Any other error.
     #[error("the call failed: {0}")]
     Failed(String),
 }
 
-/// The reply to the call of the same id.
+/// The reply to the call with the same id.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Reply {
     /// [`Call::id`].
     pub id: u32,
-    /// The encoded message, or why there is none.
+    /// The encoded message, or the failure.
     pub result: Result<Vec<u8>, CallFailure>,
 }
 
-/// What a machine wants next.
+/// The next step of a state machine.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Step<T> {
-    /// Make these calls and come back with each reply. Empty: replies are still outstanding.
+    /// Send these calls and pass on each reply. An empty list means that replies are still pending.
     Calls(Vec<Call>),
-    /// Finished. Replies still outstanding are of no interest.
+    /// The work is finished. The caller ignores replies that are still pending.
     Done(T),
 }
 
-/// The two kinds of object that are created by id.
+/// A kind of object that is created by id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ObjectKind {
     /// A Database.
@@ -90,47 +89,48 @@ pub enum ObjectKind {
     Shard,
 }
 
-/// Why no object id could be made.
+/// The reason why an object id could not be created.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum PlacementError {
-    /// The runtime has no jurisdictions (the local one), or not this one.
+    /// The runtime does not support this jurisdiction. The local runtime supports none.
     #[error("jurisdiction \"{0}\" is not supported by this runtime")]
     Jurisdiction(String),
 }
 
-/// What a machine may take from the world. Implemented by `edge/`, by tests and by the browser.
+/// The functions that the runtime provides to state machines. `edge/`, the tests and the browser
+/// implement it.
 pub trait Platform {
-    /// Nanoseconds since the epoch.
+    /// Returns the current time in nanoseconds since the epoch.
     fn now_ns(&self) -> i64;
 
-    /// 64 random bits.
+    /// Returns 64 random bits.
     fn random_u64(&self) -> u64;
 
-    /// The location hint for objects that this request creates: near whoever sent it, where that
-    /// is known.
+    /// Returns the location hint for objects that this request creates: near the client, if its
+    /// location is known.
     fn location(&self) -> Option<&'static str> {
         None
     }
 
-    /// Whether [`Address::Sql`] is there.
+    /// Whether [`Address::Sql`] is available.
     fn has_sql(&self) -> bool {
         false
     }
 
-    /// Whether [`Address::Backups`] is there.
+    /// Whether [`Address::Backups`] is available.
     fn has_backups(&self) -> bool {
         false
     }
 
-    /// What the operator allows.
+    /// Returns the configured limits.
     fn limits(&self) -> Limits {
         Limits::default()
     }
 
-    /// A fresh object id, never handed out before, in `jurisdiction` if one is given.
+    /// Creates a new, unique object id, in `jurisdiction` if one is given.
     ///
     /// # Errors
-    /// [`PlacementError`] when the runtime cannot honour the jurisdiction.
+    /// [`PlacementError`] if the runtime does not support the jurisdiction.
     fn new_object_id(
         &self,
         kind: ObjectKind,

@@ -1,4 +1,4 @@
-//! Lists what the Catalog can be asked, and what it answers.
+//! The requests to the Catalog and its replies.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,170 +15,176 @@ use crate::model::ids::{ObjectId, PolicyId};
 /// A request to the Catalog.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToCatalog {
-    /// Creates a database; a repeat finishes what was begun and otherwise changes nothing.
+    /// Creates a database. A repeat finishes an interrupted creation and otherwise has no effect.
     Create(CreateDatabase),
-    /// Drops a database; a repeat finishes what was begun.
+    /// Drops a database. A repeat finishes an interrupted drop.
     Drop {
         /// The database's name.
         name: String,
     },
-    /// Which object holds a database.
+    /// Returns the object of a database.
     Resolve {
         /// The database's name.
         name: String,
     },
-    /// A query goes on after its first page.
+    /// Reports a query that continues after its first page.
     ReportQuery(Box<LiveQuery>),
-    /// A query came to its end.
+    /// Reports the end of a query.
     EndQuery {
-        /// The number that it was reported with.
+        /// The id of the reported query.
         id: u64,
     },
     /// SHOW QUERIES
     Queries,
     /// KILL QUERY
     KillQuery {
-        /// The number that it was reported with.
+        /// The id of the reported query.
         id: u64,
     },
-    /// Names of the databases that are ready, in order of creation.
+    /// Returns the names of the databases that are ready, in order of creation.
     List {
-        /// Resume key: [`FromCatalog::Listed`]'s `resume`.
+        /// The resume key: `resume` of [`FromCatalog::Listed`].
         #[serde(default)]
         after: Option<u64>,
-        /// Only of those that may have this policy.
+        /// Return only databases that may have this policy.
         #[serde(default)]
         holding: Option<PolicyId>,
     },
-    /// Which of these tokens and users there are.
+    /// Looks up tokens and users by their keys.
     Identify {
-        /// What they are found by.
+        /// The lookup keys.
         keys: Vec<GranteeKey>,
     },
-    /// Stores a token or user in place of the one of its `version`, or as a new one where that is
-    /// 0. Somebody else's change in between is answered with `Unavailable`. A repeat tells those
-    /// databases that have not heard of it yet.
+    /// Stores a token or user. It replaces the entry with the same `version`; version 0 creates a
+    /// new entry. The Catalog responds with `Unavailable` if another change came first. A repeat
+    /// notifies the databases that have not received the change yet.
     PutGrantee(Box<Grantee>),
-    /// Removes a token or user. A repeat tells those databases that have not heard of it yet.
+    /// Removes a token or user. A repeat notifies the databases that have not received the change
+    /// yet.
     RemoveGrantee {
-        /// A user, else a token.
+        /// Whether to remove a user. Otherwise a token.
         user: bool,
         /// The user's or token's name.
         name: String,
     },
-    /// Every checksum of its own rows.
+    /// Checks the checksums of the object's own rows.
     Verify,
-    /// Tokens, or users, in order of creation.
+    /// Lists the tokens or the users, in order of creation.
     Grantees {
-        /// Users, else tokens.
+        /// Whether to list users. Otherwise tokens.
         user: bool,
-        /// With numbers above this one; 0 is from the first.
+        /// The list contains only ids above this one. 0 starts with the first.
         after: u64,
-        /// At most so many.
+        /// The maximum number of entries.
         limit: u64,
     },
-    /// Gives a token another secret; the one before lets in for a while. Refused while it has two.
-    /// A repeat tells those databases that have not heard of it yet.
+    /// Gives a token a new secret. The previous secret stays valid for a limited time. The Catalog
+    /// rejects the request if the token has two valid secrets. A repeat notifies the databases that
+    /// have not received the change yet.
     RotateToken(Rotation),
-    /// Ends one of a token's two secrets at once. A repeat as with RemoveGrantee.
+    /// Ends one of a token's two secrets immediately. A repeat behaves as for RemoveGrantee.
     EndSecret {
         /// The token's name.
         name: String,
         /// The secret's SHA-256, lower-case hex.
         hash: String,
     },
-    /// An edge has let these in, and asks which of them there are. Of tokens the day is noted.
+    /// Looks up tokens and users that an edge has authenticated. The Catalog records the current
+    /// day as a token's last use.
     Met {
-        /// What they are found by.
+        /// The lookup keys.
         keys: Vec<GranteeKey>,
     },
-    /// Another limit in the place of that of one token or user.
+    /// Replaces the quota of a token or user.
     SetCreatorQuota(CreatorQuota),
-    /// The limits of creators, and how many databases there are of each.
+    /// Returns the creator quotas, and the current number of databases of each creator.
     CreatorQuotas,
-    /// The token or user of a name: a page of one, or of none.
+    /// Returns a page with the token or user of this name, or an empty page.
     Grantee {
-        /// A user, else a token.
+        /// Whether to return a user. Otherwise a token.
         user: bool,
         /// The user's or token's name.
         name: String,
     },
-    /// Tokens and users that concern a database, with what of them does, in order of creation: a
-    /// token with two secrets is two. A page without any is the last one.
+    /// Lists the tokens and users with permissions on a database, in order of creation. The entries
+    /// have only those permissions. A token with two secrets has two entries. An empty page is the
+    /// last one.
     Concerning {
         /// The database's name.
         database: String,
-        /// With numbers above this one; 0 is from the first.
+        /// The list contains only ids above this one. 0 starts with the first.
         after: u64,
     },
-    /// A database goes back to a time. A repeat for the same time says how far that is, and begins
-    /// nothing again once it is done.
+    /// Starts a point-in-time recovery of a database. A repeat for the same time returns the
+    /// progress. It does not restart a finished recovery.
     Recover(RecoveryRequest),
-    /// How far the last recovery of a database is.
+    /// Returns the progress of the last recovery of a database.
     Recovery {
         /// The database's name.
         name: String,
     },
 }
 
-/// The last use of one secret of a token that an edge has told of.
+/// The last reported use of a token's secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastUse {
     /// The secret's SHA-256, lower-case hex.
     pub hash: String,
-    /// Days since the epoch, UTC.
+    /// The day of the use, in days since the epoch (UTC).
     pub day: u32,
 }
 
-/// Another secret for a token.
+/// A new secret for a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rotation {
     /// The token's name.
     pub name: String,
     /// The new secret's SHA-256, lower-case hex.
     pub hash: String,
-    /// From when on it lets in, nanoseconds.
+    /// The start of the new secret's validity, in nanoseconds.
     pub now_ns: i64,
-    /// Until when the one before does; not after `now_ns` is not at all.
+    /// The end of the previous secret's validity, in nanoseconds. The previous secret ends
+    /// immediately if this is not after `now_ns`.
     pub until_ns: i64,
 }
 
-/// A database to be created.
+/// The settings of a new database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreateDatabase {
-    /// Checked by the Catalog.
+    /// The name. The Catalog checks it.
     pub name: String,
-    /// The default policy; `None` is `autogen`, kept for ever, and matches any existing database.
+    /// The default policy. `None` is `autogen` with unlimited duration, and matches any existing
+    /// database.
     #[serde(default)]
     pub policy: Option<PolicySpec>,
-    /// Shards of each new shard group; `DEFAULT_SHARDS` unless the caller said otherwise.
+    /// The number of shards in each new shard group; by default `DEFAULT_SHARDS`.
     pub shards: u32,
-    /// Where the database's objects should live.
+    /// The location hint for the database's objects.
     #[serde(default)]
     pub location: Option<String>,
-    /// Where they must live.
+    /// The mandatory jurisdiction of the database's objects.
     #[serde(default)]
     pub jurisdiction: Option<String>,
-    /// Number of the token or user whose write creates it; 0 is an administrator.
+    /// The id of the token or user whose write creates the database; 0 for an administrator.
     #[serde(default)]
     pub creator: u64,
 }
 
-/// How many databases the writes of one token or user may create.
+/// The maximum number of databases that the writes of one token or user may create.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CreatorQuota {
-    /// Its number.
+    /// The id of the token or user.
     pub id: u64,
-    /// A user, else a token.
+    /// Whether this is a user. Otherwise it is a token.
     pub user: bool,
-    /// Its name when this was set.
+    /// The name at the time when the quota was set.
     pub name: String,
-    /// Databases that there may be of it at a time; `None` is without limit.
+    /// The maximum number of existing databases of this creator; `None` for no limit.
     pub databases: Option<u64>,
 }
 
 impl CreateDatabase {
-    /// The same database near `location`, unless it says itself where it wants to live.
+    /// Sets the location hint, unless the database has a location or a jurisdiction.
     #[must_use]
     pub fn near(mut self, location: Option<&str>) -> Self {
         if self.location.is_none() && self.jurisdiction.is_none() {
@@ -193,95 +199,97 @@ impl CreateDatabase {
 pub enum FromCatalog {
     /// The database is ready.
     Created {
-        /// Its object.
+        /// The database's object.
         object: ObjectId,
-        /// It was ready before this request.
+        /// Whether the database was ready before this request.
         existed: bool,
     },
-    /// No database (or token, or user) has the name any more; none of a database's shards takes or
-    /// shows a point.
+    /// No database, token or user has this name any more. A dropped database's shards reject all
+    /// reads and writes.
     Dropped {
-        /// There was one.
+        /// Whether the name existed.
         existed: bool,
-        /// Databases that have not heard of it yet, of a token or user.
+        /// The number of databases that have not received the removal of a token or user yet.
         #[serde(default)]
         remaining: u64,
     },
-    /// The database's object; `None` unless it is ready.
+    /// The object of the database.
     Resolved {
-        /// The object.
+        /// The object; `None` unless the database is ready.
         object: Option<ObjectId>,
     },
-    /// A report was taken, or an end.
+    /// The report of a query or of its end was stored.
     Reported {
-        /// It was told to stop.
+        /// Whether the query was killed.
         killed: bool,
     },
-    /// What Queries asked for; for KillQuery the query, whose shards are to be told.
+    /// The reply to `Queries`. The reply to `KillQuery` contains the killed query, whose shards the
+    /// edge must notify.
     Queries(Vec<LiveQuery>),
     /// A page of names.
     Listed {
-        /// In order of creation.
+        /// The names, in order of creation.
         names: Vec<String>,
-        /// Where the next page starts; `None` when this was the last.
+        /// The resume key of the next page; `None` after the last page.
         resume: Option<u64>,
-        /// Creations and drops that failed three times, in words; on the last page.
+        /// Descriptions of creations and drops that failed three times; on the last page.
         #[serde(default)]
         troubles: Vec<String>,
-        /// What the object runs, as [`super::release`] names it; on the last page.
+        /// The object's software release ([`super::release`]); on the last page.
         #[serde(default)]
         release: String,
     },
-    /// What Identify and Met asked for.
+    /// The reply to `Identify` and `Met`.
     Identified {
-        /// Those that there are.
+        /// The existing tokens and users.
         found: Vec<Grantee>,
-        /// There is a user, whoever it is.
+        /// Whether any user exists.
         users: bool,
     },
-    /// The token or user is stored.
+    /// The token or user was stored.
     Granted {
-        /// Its number.
+        /// The id of the token or user.
         id: u64,
-        /// Databases that have not heard of it yet.
+        /// The number of databases that have not received the change yet.
         #[serde(default)]
         remaining: u64,
     },
-    /// The request cannot be granted; repeating it changes nothing.
+    /// The request is rejected permanently.
     Refused(CatalogRefusal),
-    /// The request may be repeated.
+    /// The request failed temporarily and may be repeated.
     Unavailable(Unavailable),
-    /// All of its own rows.
+    /// The result of a check of all of the object's own rows.
     Verified(VerifyPage),
     /// A page of tokens or users.
     Grantees {
-        /// Ascending by number.
+        /// The entries, in ascending order of their ids.
         rows: Vec<Grantee>,
-        /// There are more.
+        /// Whether more entries follow.
         more: bool,
-        /// Of each token in `rows`: when its secrets were used last. Of users there is none.
+        /// For each token in `rows`, the last uses of its secrets. Empty for users.
         #[serde(default)]
         used: Vec<Vec<LastUse>>,
     },
-    /// What CreatorQuotas and SetCreatorQuota asked for, each with the databases that there are.
+    /// The reply to CreatorQuotas and SetCreatorQuota: each quota with the current number of
+    /// databases.
     CreatorQuotas(Vec<(CreatorQuota, u64)>),
-    /// What Recover and Recovery asked for; `None`: there was none since the database was made.
+    /// The reply to Recover and Recovery; `None` if the database has never been recovered.
     Recovery(Option<RecoveryStatus>),
 }
 
-/// Why the Catalog refused.
+/// The reason why the Catalog rejected a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum CatalogRefusal {
-    /// See [`crate::model::name::check`]. 1.x's text.
+    /// See [`crate::model::name::check`]. The message is 1.x's text.
     #[error("invalid name")]
     InvalidName,
-    /// KILL QUERY of an id that is not listed.
+    /// KILL QUERY with an unknown id.
     #[error("no such query id: {id}")]
     NoSuchQuery {
-        /// The id that the statement names.
+        /// The id in the statement.
         id: u64,
     },
-    /// KILL QUERY, again.
+    /// KILL QUERY for a query that is already killed.
     #[error("already killed")]
     AlreadyKilled,
     /// `DATABASES_MAX`
@@ -292,9 +300,9 @@ pub enum CatalogRefusal {
     TooManyDatabases {
         /// `DATABASES_MAX`
         limit: u64,
-        /// Databases there are.
+        /// The current number of databases.
         current: u64,
-        /// Databases there would be.
+        /// The number of databases with this request.
         requested: u64,
     },
     /// `GRANTEES_MAX` or `GRANTEES_BYTES_MAX`
@@ -305,15 +313,15 @@ pub enum CatalogRefusal {
     TooManyGrantees {
         /// The limit.
         limit: u64,
-        /// How many there would be.
+        /// The number with this request.
         requested: u64,
-        /// What is counted.
+        /// The unit of the limit.
         unit: String,
     },
-    /// The runtime cannot place objects there.
+    /// The runtime cannot create objects in this location.
     #[error(transparent)]
     Placement(PlacementError),
-    /// The default policy is refused by the rules of policies.
+    /// The policy rules reject the default policy.
     #[error(transparent)]
     Policy(PolicyRefusal),
     /// [`CreatorQuota::databases`]
@@ -322,13 +330,13 @@ pub enum CatalogRefusal {
          {requested}, allowed are {limit} (databases)"
     )]
     TooManyOfCreator {
-        /// Token or user.
+        /// The name of the token or user.
         name: String,
         /// [`CreatorQuota::databases`]
         limit: u64,
-        /// Databases that there are of it.
+        /// The creator's current number of databases.
         current: u64,
-        /// Databases that there would be.
+        /// The creator's number of databases with this write.
         requested: u64,
     },
     /// `CREATOR_QUOTAS_MAX`
@@ -340,13 +348,13 @@ pub enum CatalogRefusal {
         /// `CREATOR_QUOTAS_MAX`
         limit: u64,
     },
-    /// Another secret for a token that has two.
+    /// The token already has two secrets.
     #[error("the token has two secrets already, as the list of tokens says: end one of them first")]
     TwoSecrets,
-    /// The end of the only secret of a token.
+    /// The token has only this secret.
     #[error("the token has no other secret: revoke the token instead")]
     OnlySecret,
-    /// The database does not go back in time.
+    /// The recovery is not possible.
     #[error(transparent)]
     Recovery(RecoveryRefusal),
 }

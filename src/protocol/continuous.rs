@@ -1,9 +1,9 @@
-//! Continuous queries: what a Database keeps of each, and how it has them run.
+//! The records of continuous queries in a Database, and the trait that schedules their runs.
 //!
-//! A Database cannot read InfluxQL. It knows when a query is due; the host around it (see
-//! `coordinator::continuous`) reads the text, runs it over the shards and says up to when it ran.
-//! Only then is the watermark stored: what a crash interrupts is run again, and writes the same
-//! points.
+//! A Database does not parse InfluxQL. It computes when a query is due. The host around it
+//! (`coordinator::continuous`) parses the text, runs the query over the shards and reports the end
+//! of the covered time range. The Database stores the watermark after that report. A run that a
+//! crash interrupts is therefore repeated, and writes the same points.
 
 use serde::{Deserialize, Serialize};
 
@@ -13,19 +13,21 @@ use super::host::Host;
 /// A continuous query.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ContinuousQuery {
-    /// Case is kept.
+    /// The name, in its original case.
     pub name: String,
-    /// The whole CREATE statement, every name in it qualified.
+    /// The complete CREATE statement, with fully qualified names.
     pub text: String,
-    /// How often it runs, nanoseconds; 0 is never (1.x keeps queries that it cannot run).
+    /// The interval between two runs, in nanoseconds. 0 disables the query: 1.x stores queries that
+    /// it cannot run.
     pub every_ns: i64,
-    /// The watermark: the run that it last made was due then, nanoseconds; `None` before any.
+    /// The watermark: the due time of the last completed run, in nanoseconds. `None` before the
+    /// first run.
     #[serde(default)]
     pub last_run_ns: Option<i64>,
 }
 
 impl ContinuousQuery {
-    /// When it should run next, nanoseconds; `None` is never.
+    /// Returns the due time of the next run, in nanoseconds, or `None` for a disabled query.
     pub fn next_run_ns(&self, now_ns: i64) -> Option<i64> {
         let after = |last_ns: i64| last_ns.saturating_add(self.every_ns);
         (self.every_ns > 0).then(|| self.last_run_ns.map_or(now_ns, after))
@@ -35,7 +37,7 @@ impl ContinuousQuery {
 /// A run that is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueRun {
-    /// Whose query it is.
+    /// The name of the query's database.
     pub database: String,
     /// The query.
     pub query: ContinuousQuery,
@@ -43,11 +45,15 @@ pub struct DueRun {
 
 /// A [`Host`] that has continuous queries.
 pub trait Scheduled: Host {
-    /// The query that is longest due, if any; none while the caller is `busy` with the one before.
-    /// It counts as tried and is due again later, unless [`Scheduled::ended`] says otherwise: its
-    /// alarm is set before its first call goes out.
+    /// Returns the most overdue query, or `None` if no query is due, or the caller is `busy` with
+    /// another run.
+    ///
+    /// The call counts as an attempt and sets the alarm for the next attempt. The alarm is
+    /// therefore set before the run sends its first call. [`Scheduled::ended`] may bring the next
+    /// run forward.
     fn due_run(&mut self, platform: &dyn Platform, busy: bool) -> Option<DueRun>;
 
-    /// A run came to its end. Stores up to when the query ran, if it did and is still the same.
+    /// Records the end of a run. Stores `ran_ns` as the watermark if the run succeeded and the
+    /// query is unchanged.
     fn ended(&mut self, platform: &dyn Platform, query: &ContinuousQuery, ran_ns: Option<i64>);
 }

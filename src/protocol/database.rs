@@ -1,4 +1,4 @@
-//! Lists what a Database can be asked, and what it answers.
+//! The requests to a Database and its replies.
 
 use serde::{Deserialize, Serialize};
 
@@ -23,36 +23,37 @@ use crate::model::value::FieldType;
 /// A request to a Database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToDatabase {
-    /// Catalog only: makes this object the database; a repeat finishes what was begun.
+    /// Makes this object the database. Only the Catalog sends it. A repeat finishes an interrupted
+    /// initialisation.
     Initialise(CreateDatabase),
-    /// Policies, shard map and versions.
+    /// Returns the policies, the shard map and the versions.
     Describe,
-    /// Measurements changed after a version, oldest change first.
+    /// Returns the measurements that changed after a version, in order of their changes.
     Schema {
-        /// The policy whose measurements are asked for.
+        /// The policy of the measurements.
         policy: PolicyId,
-        /// The version already known; 0 for all. Also the resume key.
+        /// The version that the caller knows, or 0 for all measurements. It is also the resume key.
         after_version: u64,
     },
-    /// Registers column sets, each taken whole or refused.
+    /// Registers sets of columns. Each set is registered or rejected as a whole.
     Register {
-        /// The policy that they belong to.
+        /// The policy of the columns.
         policy: PolicyId,
         /// Distinct sets.
         sets: Vec<ColumnSet>,
     },
     /// CREATE RETENTION POLICY
     CreatePolicy {
-        /// With a name.
+        /// The new policy. It must have a name.
         spec: PolicySpec,
-        /// It becomes the default.
+        /// Whether the policy becomes the default.
         make_default: bool,
     },
     /// ALTER RETENTION POLICY
     AlterPolicy {
-        /// What is given changes; the name says which policy.
+        /// The policy's name and its new settings. Missing settings stay as they are.
         spec: PolicyChange,
-        /// It becomes the default.
+        /// Whether the policy becomes the default.
         make_default: bool,
     },
     /// DROP RETENTION POLICY
@@ -60,98 +61,98 @@ pub enum ToDatabase {
         /// The policy's name.
         name: String,
     },
-    /// DROP MEASUREMENT, in every policy: its ids are retired and its name is free.
+    /// DROP MEASUREMENT, in every policy: retires the measurement's ids and frees its name.
     DropMeasurement {
         /// The measurement's name.
         name: String,
     },
-    /// CREATE CONTINUOUS QUERY; one of the same name and text is no error.
+    /// CREATE CONTINUOUS QUERY. A query with the same name and text may already exist.
     CreateContinuousQuery {
-        /// The whole query, never run.
+        /// The complete query, without a watermark.
         query: ContinuousQuery,
     },
-    /// DROP CONTINUOUS QUERY; a missing one is no error.
+    /// DROP CONTINUOUS QUERY. The query may be missing.
     DropContinuousQuery {
         /// The query's name.
         name: String,
     },
     /// SHOW CONTINUOUS QUERIES
     ContinuousQueries,
-    /// What the object itself costs and which of its jobs are set aside.
+    /// Returns the object's billed rows and its failed jobs.
     Stats,
-    /// What later shard groups have, and the default policy's duration. A group with another number
-    /// of shards ends just after now.
+    /// Changes the settings of later shard groups and the default policy's duration. A group with a
+    /// different number of shards ends shortly after the current time.
     Configure {
-        /// Shards of each new group.
+        /// The number of shards of each new group.
         #[serde(default)]
         shards: Option<u32>,
-        /// Nanoseconds; 0 is for ever.
+        /// The duration in nanoseconds. 0 keeps points permanently.
         #[serde(default)]
         duration_ns: Option<i64>,
     },
-    /// A write found a shard above its mark, or behind a split's fence: whatever the group needs is
-    /// done later, by the alarm.
+    /// Reports that a write found a shard above its size mark, or behind the fence of a split. The
+    /// alarm performs the necessary split later.
     Grown {
-        /// Whose group.
+        /// The policy of the group.
         policy: PolicyId,
         /// [`crate::model::shard_map::ShardGroup::id`]
         group: u64,
-        /// What the shard said; 0 for a fence.
+        /// The size that the shard reported, in bytes; 0 for a fence.
         bytes: u64,
     },
-    /// Catalog only: every shard refuses from the reply on; storage goes later, by alarm.
+    /// Drops the database. Only the Catalog sends it. Every shard rejects requests before the
+    /// Database replies; the alarm frees the storage later.
     Drop,
-    /// Every checksum of its own rows.
+    /// Checks the checksums of the object's own rows.
     Verify,
-    /// Catalog only: tokens and users that concern this database. Answered when every shard knows
-    /// that somebody may do less.
+    /// Sends tokens and users that concern this database. Only the Catalog sends it. If a token or
+    /// user loses a permission, the Database replies after every shard knows.
     Grants(Box<GrantsPush>),
-    /// Which of these tokens and users have a right here.
+    /// Looks up the tokens and users with permissions on this database.
     Identify {
-        /// What they are found by.
+        /// The lookup keys.
         keys: Vec<GranteeKey>,
     },
-    /// Other limits in the place of those of the database, or of one token or user on it. Every
-    /// shard takes them from the reply on.
+    /// Replaces the limits for the whole database, or for one token or user. Every shard
+    /// applies the new limits before the Database replies.
     SetQuota(QuotaChange),
-    /// The continuous queries with their watermarks, for a backup.
+    /// Returns the continuous queries with their watermarks, for a backup.
     BackUp,
-    /// A step of taking a backup in.
+    /// A step of a restore.
     Restore(Box<RestoreStep>),
-    /// The schedule of backups.
+    /// Returns the backup schedule.
     BackupSchedule,
-    /// Another schedule of backups, or none, in the place of the one that there is. Answered as
-    /// `BackupSchedule` is.
+    /// Replaces or removes the backup schedule. The reply is the same as for `BackupSchedule`.
     SetBackupSchedule(Option<ScheduleSettings>),
-    /// Catalog only, before the object goes back in time and after it: it changes nothing from the
-    /// reply on, and answers nobody but the Catalog.
+    /// Freezes the database before and during a point-in-time recovery. Only the Catalog sends it.
+    /// After the reply the database changes no state and rejects all requests except the Catalog's.
     Freeze {
-        /// Which recovery. One that is over freezes nothing any more.
+        /// The number of the recovery. A finished recovery no longer freezes the database.
         recovery: u64,
     },
-    /// Catalog only: a frozen database that went back takes its numbers over, tells its shards and
-    /// opens.
+    /// Opens a frozen database after its recovery: it adopts the counters and notifies its shards.
+    /// Only the Catalog sends it.
     Recover(Box<RecoveredDatabase>),
 }
 
-/// Which limits take the place of which.
+/// A change of limits.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum QuotaChange {
-    /// Those of the database; the callers keep theirs.
+    /// Replaces the limits of the database. The limits of callers stay.
     Database {
-        /// Of all callers together.
+        /// The limits for all callers together.
         rates: Rates,
-        /// Bytes that the shards may use.
+        /// The maximum stored size of the shards, in bytes.
         stored_bytes: Option<u64>,
-        /// Series that the shards may have.
+        /// The maximum number of series in the shards.
         #[serde(default)]
         series: Option<u64>,
     },
-    /// Those of one caller; none at all take it off the list.
+    /// Replaces one caller's limits. A caller without any limits is removed from the list.
     Caller(CallerQuota),
 }
 
-/// The columns of some lines of one measurement.
+/// The columns of some lines, all with the same measurement.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct ColumnSet {
     /// The measurement's name.
@@ -162,16 +163,16 @@ pub struct ColumnSet {
     pub fields: Vec<(String, FieldType)>,
 }
 
-/// A policy as CREATE describes it.
+/// The settings of a policy in a CREATE statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicySpec {
-    /// `None` is `autogen`.
+    /// The name; `None` is `autogen`.
     pub name: Option<String>,
-    /// Nanoseconds; 0 is for ever.
+    /// The duration in nanoseconds. 0 keeps points permanently.
     pub duration_ns: Option<i64>,
-    /// Kept for SHOW only.
+    /// The replication factor. Only SHOW uses it.
     pub replica_n: Option<u32>,
-    /// Nanoseconds; 0 is 1.x's default for the duration.
+    /// The shard group duration in nanoseconds. 0 selects 1.x's default for the policy duration.
     pub shard_group_duration_ns: i64,
 }
 
@@ -199,124 +200,129 @@ impl PolicySpec {
     }
 }
 
-/// A policy's changes as ALTER describes them.
+/// The changes to a policy in an ALTER statement.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct PolicyChange {
-    /// Which policy.
+    /// The name of the policy.
     pub name: String,
-    /// Nanoseconds; 0 is for ever.
+    /// The duration in nanoseconds. 0 keeps points permanently.
     pub duration_ns: Option<i64>,
-    /// Kept for SHOW only.
+    /// The replication factor. Only SHOW uses it.
     pub replica_n: Option<u32>,
-    /// Nanoseconds; 0 is 1.x's default for the duration.
+    /// The shard group duration in nanoseconds. 0 selects 1.x's default for the policy duration.
     pub shard_group_duration_ns: Option<i64>,
 }
 
 /// A reply of a Database.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromDatabase {
-    /// Initialise, policy statements, drop: it is so.
+    /// Initialise, policy statements, drop: the request succeeded.
     Done,
-    /// What Describe asked for.
+    /// The reply to `Describe`.
     Description(Description),
     /// A page of measurements.
     Schema {
-        /// Ascending by [`MeasurementSchema::version`], each version once.
+        /// The measurements in ascending order of [`MeasurementSchema::version`]. Each version
+        /// occurs once.
         measurements: Vec<MeasurementSchema>,
-        /// The policy's version when this was read.
+        /// The policy's schema version at the time of reading.
         version: u64,
-        /// More follow: ask again after the last measurement's version.
+        /// Whether more measurements follow. The caller continues after the last measurement's
+        /// version.
         more: bool,
     },
-    /// Per set of the request, in its order, whether it was taken.
+    /// The results of a `Register` request.
     Registered {
-        /// `None` is taken.
+        /// The result of each set, in the order of the request. `None` means that the set was
+        /// registered.
         refusals: Vec<Option<RegisterRefusal>>,
-        /// The policy's version afterwards.
+        /// The policy's schema version after the registration.
         version: u64,
     },
-    /// Name and text of each continuous query, in order of creation.
+    /// The name and text of each continuous query, in order of creation.
     ContinuousQueries(Vec<(String, String)>),
-    /// What Stats asked for.
+    /// The reply to `Stats`.
     Stats(ObjectStats),
-    /// The object holds no database: dropped, or never was one. Ask the Catalog.
+    /// The object has no database: it was dropped, or never initialised. The caller should resolve
+    /// the name with the Catalog.
     NotOpen,
-    /// The policy with this id is gone: describe again.
+    /// No policy has this id. The caller should request the description again.
     UnknownPolicy,
-    /// The request cannot be granted; repeating it changes nothing.
+    /// The request is rejected permanently.
     Refused(DatabaseRefusal),
-    /// The request may be repeated.
+    /// The request failed temporarily and may be repeated.
     Unavailable(Unavailable),
-    /// All of its own rows.
+    /// The result of a check of all of the object's own rows.
     Verified(VerifyPage),
-    /// What Identify asked for.
+    /// The reply to `Identify`.
     Identified {
-        /// The number of the grants: frames and questions of who was found carry it.
+        /// The access number. Frames and queries of these tokens and users carry it.
         access: u64,
-        /// Those that have a right here, or had one that was taken away.
+        /// The tokens and users that have permissions on this database, or have lost their
+        /// permissions.
         found: Vec<Grantee>,
     },
-    /// Grants: a later version of the Catalog's has been heard of. Nothing was changed.
+    /// Grants: the Database already knows a later version of the Catalog and changed no state.
     Late,
-    /// What BackUp asked for.
+    /// The reply to `BackUp`.
     BackedUp(Vec<ContinuousQuery>),
-    /// Restore: how far it is.
+    /// The progress of a restore.
     Restoring(Restoring),
-    /// The schedule of backups, if there is one.
+    /// The backup schedule, if one is set.
     BackupSchedule(Option<Box<BackupSchedule>>),
-    /// Freeze: it is so.
+    /// Freeze: the database is frozen.
     Frozen(Box<FrozenDatabase>),
 }
 
-/// A database as an edge caches it.
+/// A database's description, which edges cache.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Description {
     /// The published generation.
     pub generation: u64,
-    /// In order of creation.
+    /// The policies, in order of creation.
     pub policies: Vec<Policy>,
-    /// The default policy; `None` after it was dropped.
+    /// The default policy; `None` after the default policy was dropped.
     pub default_policy: Option<PolicyId>,
-    /// For each of `policies` its schema's version.
+    /// The schema version of each policy in `policies`.
     pub schema_versions: Vec<u64>,
-    /// The name of the default policy that was dropped, as long as no other was made the default.
+    /// The name of the dropped default policy, until another policy becomes the default.
     #[serde(default)]
     pub dropped_default: Option<String>,
-    /// `SHARD_SPLIT_BYTES`: above this, and above the group's own mark, the Database wants to hear
-    /// of a shard's size. 0 is never.
+    /// `SHARD_SPLIT_BYTES`: the edge reports a shard that is larger than this and than the group's
+    /// mark. 0 disables these reports.
     #[serde(default)]
     pub split_bytes: u64,
-    /// What callers may use.
+    /// The limits of the database and its callers.
     #[serde(default)]
     pub quotas: Quotas,
 }
 
-/// What a Database costs, since it was last loaded, and what is wrong with it.
+/// The object's costs since it was last loaded, and its problems.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectStats {
-    /// Bytes of storage.
+    /// The size of the object's storage, in bytes.
     pub bytes_stored: u64,
-    /// Storage rows billed as read.
+    /// The number of storage rows billed as read.
     pub rows_read: u64,
-    /// Storage rows billed as written.
+    /// The number of storage rows billed as written.
     pub rows_written: u64,
-    /// Measurements of all policies.
+    /// The number of measurements in all policies.
     pub measurements: u64,
-    /// Jobs that failed three times, in words.
+    /// Descriptions of jobs that failed three times.
     pub troubles: Vec<String>,
-    /// When the last backup of the schedule was whole, nanoseconds; 0: there was none yet. `None`
-    /// without a schedule.
+    /// The completion time of the last scheduled backup, in nanoseconds. 0 before the first backup;
+    /// `None` without a schedule.
     #[serde(default)]
     pub last_backup_ns: Option<i64>,
-    /// What the object runs, as [`super::release`] names it.
+    /// The object's software release ([`super::release`]).
     #[serde(default)]
     pub release: String,
 }
 
-/// Why a column set was refused. Nothing of the set was registered.
+/// The reason why a set of columns was rejected. The Database registered no column of the set.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum RegisterRefusal {
-    /// The field has another type already.
+    /// The field already has another type.
     #[error(
         "field type conflict: input field \"{field}\" on measurement \"{measurement}\" is type \
          {}, already exists as type {}",
@@ -327,9 +333,9 @@ pub enum RegisterRefusal {
         measurement: String,
         /// The field.
         field: String,
-        /// Its type.
+        /// The registered type.
         existing: FieldType,
-        /// The line's type.
+        /// The type in the line.
         requested: FieldType,
     },
     /// `FIELDS_PER_MEASUREMENT_MAX`
@@ -342,12 +348,12 @@ pub enum RegisterRefusal {
         measurement: String,
         /// `FIELDS_PER_MEASUREMENT_MAX`
         limit: u64,
-        /// Fields it has.
+        /// The current number of fields.
         current: u64,
-        /// Fields it would have.
+        /// The number of fields with this line.
         requested: u64,
     },
-    /// Tag keys and field keys together do not fit the measurement's row.
+    /// The tag keys and field keys together exceed the maximum size of the measurement's row.
     #[error(
         "measurement \"{measurement}\" has too many or too long column names to keep: limit \
          {MEASUREMENT_SCHEMA_BYTES_MAX} bytes (MEASUREMENT_SCHEMA_BYTES_MAX)"
@@ -367,29 +373,30 @@ pub enum RegisterRefusal {
         measurement: String,
         /// `MEASUREMENTS_PER_POLICY_MAX`
         limit: u64,
-        /// Measurements there are.
+        /// The current number of measurements.
         current: u64,
-        /// Measurements there would be.
+        /// The number of measurements with this line.
         requested: u64,
     },
 }
 
-/// Why a policy statement was refused, in 1.x's words (`services/meta/errors.go`).
+/// The reason why a policy statement was rejected, with 1.x's error messages
+/// (`services/meta/errors.go`).
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum PolicyRefusal {
     /// See [`crate::model::name::check`].
     #[error("invalid name")]
     InvalidName,
-    /// CREATE of a name that exists with other settings.
+    /// CREATE with an existing name and different settings.
     #[error("retention policy already exists")]
     Exists,
-    /// CREATE DATABASE or CREATE … DEFAULT against what exists.
+    /// CREATE DATABASE, or CREATE … DEFAULT, conflicts with existing settings.
     #[error("retention policy conflicts with an existing policy")]
     Conflict,
-    /// Not 0 and below an hour.
+    /// The duration is not 0 and less than an hour.
     #[error("retention policy duration must be at least 1h0m0s")]
     DurationTooLow,
-    /// Duration below the shard group duration.
+    /// The duration is less than the shard group duration.
     #[error("retention policy duration must be greater than the shard duration")]
     IncompatibleDurations,
     /// `REPLICATION 0`
@@ -398,7 +405,7 @@ pub enum PolicyRefusal {
     /// ALTER of a policy that does not exist.
     #[error("retention policy not found: {0}")]
     NotFound(String),
-    /// CREATE CONTINUOUS QUERY of a name that exists with another text.
+    /// CREATE CONTINUOUS QUERY with an existing name and a different text.
     #[error("continuous query already exists")]
     ContinuousQueryExists,
     /// `CONTINUOUS_QUERIES_MAX`, `CONTINUOUS_QUERY_BYTES_MAX`
@@ -417,9 +424,9 @@ pub enum PolicyRefusal {
     TooMany {
         /// `POLICIES_PER_DATABASE_MAX`
         limit: u64,
-        /// Policies there are.
+        /// The current number of policies.
         current: u64,
-        /// Policies there would be.
+        /// The number of policies with this request.
         requested: u64,
     },
     /// `DROPPED_MEASUREMENTS_MAX`
@@ -431,12 +438,12 @@ pub enum PolicyRefusal {
         /// `DROPPED_MEASUREMENTS_MAX`
         limit: u64,
     },
-    /// `SHARDS_PER_GROUP_MAX`, or none at all.
+    /// The number of shards is 0 or above `SHARDS_PER_GROUP_MAX`.
     #[error("shards must be between 1 and {limit}, not {requested}")]
     ShardCount {
         /// `SHARDS_PER_GROUP_MAX`
         limit: u32,
-        /// How many shards the request asked for.
+        /// The requested number of shards.
         requested: u32,
     },
     /// `QUOTAS_PER_DATABASE_MAX`
@@ -450,19 +457,19 @@ pub enum PolicyRefusal {
     },
 }
 
-/// Why a Database refused.
+/// The reason why a Database rejected a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum DatabaseRefusal {
-    /// By the rules of policies.
+    /// The policy rules reject the request.
     #[error(transparent)]
     Policy(PolicyRefusal),
-    /// The runtime cannot place objects there.
+    /// The runtime cannot create objects in this location.
     #[error(transparent)]
     Placement(PlacementError),
-    /// A backup is taken in by a database without measurements, and by no other.
+    /// A restore needs a database without measurements.
     #[error("the database is not empty: restore into a new name, or drop it first")]
     NotEmpty,
-    /// Another backup is being taken in.
+    /// The restore of another backup is running.
     #[error("the restore of backup {0} is under way: repeat that one, or drop the database first")]
     Restoring(String),
 }

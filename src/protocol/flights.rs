@@ -1,5 +1,5 @@
-//! Keeps the events that a calling object is busy with: the calls of each, and the version in which
-//! whoever caused it is answered.
+//! Keeps the pending events of a calling object: the calls of each event, and the protocol version
+//! for its reply.
 
 use std::collections::BTreeMap;
 
@@ -8,23 +8,23 @@ use super::envelope::{self, Wire};
 use super::host::Ticket;
 use super::round::{Next, Replies, Round};
 
-/// One event in flight. `work` is what the object knows of it.
+/// One pending event. `work` is the object's own state for it.
 #[derive(Debug)]
 pub struct Flight<W> {
-    /// What the object does about the event, and how far it is.
+    /// The object's task and its progress.
     pub work: W,
     version: u8,
     round: Round,
 }
 
 impl<W> Flight<W> {
-    /// An event about which nothing was asked yet, answered in `version`.
+    /// Creates an event without calls, whose reply is encoded in `version`.
     pub fn new(version: u8, work: W) -> Self {
         Self { work, version, round: Round::default() }
     }
 }
 
-/// The events in flight of one object.
+/// The pending events of an object.
 #[derive(Debug)]
 pub struct Flights<W> {
     flights: BTreeMap<Ticket, Flight<W>>,
@@ -38,26 +38,27 @@ impl<W> Default for Flights<W> {
 }
 
 impl<W> Flights<W> {
-    /// A ticket that no other event has.
+    /// Returns a new, unique ticket.
     pub fn ticket(&mut self) -> Ticket {
         self.next_ticket += 1;
         Ticket(self.next_ticket)
     }
 
-    /// What is done about each event that waits for replies.
+    /// Returns the tasks of all events that wait for replies.
     pub fn works(&self) -> impl Iterator<Item = &W> {
         self.flights.values().map(|flight| &flight.work)
     }
 
-    /// Takes a reply. Once all calls of an event are answered it comes back with the replies, to be
-    /// gone on with and settled.
+    /// Stores a reply. When all calls of an event have a reply, removes the event and returns it
+    /// with the replies. The caller continues its work and passes the result to
+    /// [`Flights::settle`].
     pub fn resume(&mut self, ticket: Ticket, reply: Reply) -> Option<(Flight<W>, Replies)> {
         let replies = self.flights.get_mut(&ticket)?.round.take(reply)?;
         let flight = self.flights.remove(&ticket)?;
         Some((flight, replies))
     }
 
-    /// Sends an event's next calls, or ends it with its reply.
+    /// Sends an event's next calls, or ends the event and returns its encoded reply.
     pub fn settle<M: Wire>(
         &mut self,
         ticket: Ticket,
@@ -74,7 +75,7 @@ impl<W> Flights<W> {
         }
     }
 
-    /// Forgets an event.
+    /// Removes an event.
     pub fn abandon(&mut self, ticket: Ticket) {
         self.flights.remove(&ticket);
     }

@@ -1,5 +1,4 @@
-//! Describes tokens and users as the Catalog keeps them, and how Databases and edges hear of those
-//! that concern them.
+//! Tokens and users as the Catalog stores them, and the message that sends them to Databases.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,48 +7,51 @@ use crate::model::grant::Grants;
 /// A token or a user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grantee {
-    /// Its number, never reused; 0 for one that is to be created.
+    /// The id, never reused. 0 before the Catalog assigns one.
     pub id: u64,
-    /// Which change of the Catalog's made it what it is; 0 for one that is to be created.
+    /// The Catalog version of the last change. 0 before the Catalog stores it.
     pub version: u64,
-    /// A user, found by name. Otherwise a token, found by its hash.
+    /// Whether this is a user, with its name as the key. The key of a token is its hash.
     pub user: bool,
-    /// Unique among tokens, and among users.
+    /// The name, unique among tokens or among users.
     pub name: String,
-    /// Of a token its SHA-256, of a user the key derived from the password; lower-case hex.
+    /// The SHA-256 of a token's secret, or the key derived from a user's password, in lower-case
+    /// hex.
     pub hash: String,
-    /// What the password was salted with, hex. A token needs none.
+    /// The salt of the password derivation, in hex. Empty for a token.
     pub salt: String,
-    /// Rounds of the derivation.
+    /// The number of iterations of the password derivation. 0 for a token.
     pub iterations: u32,
-    /// What it may do.
+    /// The permissions.
     pub grants: Grants,
-    /// Nanoseconds since the epoch.
+    /// The creation time, in nanoseconds since the epoch.
     pub created_ns: i64,
-    /// From when on it is unknown, nanoseconds since the epoch; `i64::MAX` is never.
+    /// The expiry time, in nanoseconds since the epoch. `i64::MAX` never expires.
     pub expires_ns: i64,
-    /// When a token got its present secret, nanoseconds; 0: with itself.
+    /// The time of the last rotation of a token's secret, in nanoseconds. 0 if the secret was never
+    /// rotated.
     #[serde(default)]
     pub rotated_ns: i64,
-    /// The secret that a token had before, which lets in for a while. The Catalog alone has it: to
-    /// others the token is as [`Grantee::found_by`] says.
+    /// The token's previous secret, which stays valid for a limited time. Only the Catalog stores
+    /// it: other objects receive the result of [`Grantee::found_by`].
     #[serde(default)]
     pub earlier: Option<EarlierSecret>,
 }
 
-/// A secret of a token that has another one by now.
+/// A token's previous secret.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EarlierSecret {
-    /// Its SHA-256, lower-case hex.
+    /// The SHA-256 of the secret, in lower-case hex.
     pub hash: String,
-    /// When the token got it, nanoseconds.
+    /// The time when the token received the secret, in nanoseconds.
     pub since_ns: i64,
-    /// From when on it is unknown, nanoseconds.
+    /// The expiry time of the secret, in nanoseconds.
     pub until_ns: i64,
 }
 
 impl Grantee {
-    /// A token that is to be created, whose secret has this hash; `[created, expires]` nanoseconds.
+    /// Creates a token that has no id yet. `hash` is the hash of its secret; `times_ns` is
+    /// `[created, expires]` in nanoseconds.
     pub fn token(name: &str, hash: String, grants: Grants, times_ns: [i64; 2]) -> Self {
         let [created_ns, expires_ns] = times_ns;
         let (name, salt) = (name.to_owned(), String::new());
@@ -71,26 +73,27 @@ impl Grantee {
         }
     }
 
-    /// When a token got its present secret, nanoseconds.
+    /// Returns the time when a token received its current secret, in nanoseconds.
     pub fn secret_since_ns(&self) -> i64 {
         if self.rotated_ns == 0 { self.created_ns } else { self.rotated_ns }
     }
 
-    /// What it is found by; a token by its present secret.
+    /// Returns the lookup key: a user's name, or the hash of a token's current secret.
     pub fn key(&self) -> GranteeKey {
         let text = if self.user { &self.name } else { &self.hash };
         GranteeKey { user: self.user, text: text.clone() }
     }
 
-    /// All that it is found by: a token also by the secret that it had before.
+    /// Returns all lookup keys. A token with a previous secret has two.
     pub fn keys(&self) -> impl Iterator<Item = GranteeKey> {
         let earlier = self.earlier.iter().filter(|_| !self.user);
         let earlier = earlier.map(|old| GranteeKey { user: false, text: old.hash.clone() });
         std::iter::once(self.key()).chain(earlier)
     }
 
-    /// As whoever meets it by `key` knows it: with that secret alone, and for as long as that lets
-    /// in. `None` where it is not found by it.
+    /// Returns the token or user as the object that looked up `key` may see it. The result has only
+    /// the secret of `key`, and expires when that secret expires. Returns `None` if `key` does not
+    /// match.
     pub fn found_by(&self, key: &GranteeKey) -> Option<Self> {
         let row = Self { earlier: None, ..self.clone() };
         if row.key() == *key {
@@ -101,39 +104,41 @@ impl Grantee {
         (!self.user).then(|| Self { hash: old.hash.clone(), expires_ns, ..row })
     }
 
-    /// The same with what concerns `database` only.
+    /// Returns a copy with only the permissions that apply to `database`.
     #[must_use]
     pub fn on(&self, database: &str) -> Self {
         Self { grants: self.grants.on(database), ..self.clone() }
     }
 }
 
-/// What a token or user is found by: everywhere the same, and unlike a token's name never twice.
+/// The lookup key of a token or user. It is the same in all objects and, unlike a token's name,
+/// never reused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GranteeKey {
-    /// A user, else a token.
+    /// Whether this is a user. Otherwise it is a token.
     pub user: bool,
-    /// The user's name, or the token's SHA-256, lower-case hex.
+    /// The user's name, or the SHA-256 of the token's secret in lower-case hex.
     pub text: String,
 }
 
-/// What the Catalog tells a Database of tokens and users.
+/// A message from the Catalog to a Database about tokens and users.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct GrantsPush {
-    /// The Catalog's version that this was read at. A Database that has heard of a later one
-    /// answers `Late`: what is in here may be gone.
+    /// The Catalog version of this content. A Database that has received a later version responds
+    /// with `Late`, because entries of this message may be deleted.
     pub sequence: u64,
-    /// As they are now, with what concerns this database only.
+    /// The current tokens and users, with only the permissions that apply to this database.
     pub put: Vec<Grantee>,
-    /// Those that are gone, or have nothing to do with this database any more.
+    /// The keys that are deleted, or no longer concern this database.
     pub removed: Vec<GranteeKey>,
-    /// Somebody may do less than before: the number of the grants rises, and every shard hears of
-    /// it before the answer.
+    /// Whether a token or user loses a permission. The Database then raises its access number, and
+    /// all shards receive the number before the Database replies.
     pub narrows: bool,
-    /// The version of the Catalog's at which that became so: a repeat raises the number no more.
+    /// The Catalog version of the permission loss. A repeat of the message does not raise the
+    /// access number again.
     pub change: u64,
-    /// `put` is the beginning of all that concern this database, which is being made: what it has
-    /// been told at earlier versions is forgotten.
+    /// Whether the database is being created and `put` starts its full list. The Database then
+    /// forgets the entries of earlier versions.
     #[serde(default)]
     pub anew: bool,
 }

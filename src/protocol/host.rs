@@ -1,90 +1,94 @@
-//! Says how an object that calls other objects is driven. Several requests may be in flight in it
-//! at the same time.
+//! Defines how the runtime drives an object that calls other objects. One object may process
+//! several requests concurrently.
 //!
-//! Each event is a ticket with its own calls. A host never waits for another ticket: a request that
-//! finds unfinished work does that work itself (every message is repeatable), so there is nobody to
-//! wake, and a caller that vanishes leaves nothing locked.
+//! Each event has a ticket with a separate set of calls. A host never waits for another ticket. A
+//! request that finds unfinished work performs that work itself, because every message is
+//! repeatable. So a host needs no wake-ups, and a disconnected caller leaves no locks behind.
 //!
-//! The glue, whatever it runs on, does this and nothing else. It borrows the host only inside
-//! `begin`, `resume`, `alarm` and `work_on`; after each of them it arms the alarm for
+//! The glue code of each runtime performs only these steps. It borrows the host only inside
+//! `begin`, `resume`, `alarm` and `work_on`. After each of these calls it sets the alarm to
 //! `next_alarm_ns`.
 //!
 //! ```text
 //! (ticket, step) = host.begin(platform, message)
 //! while step is Calls: make them all, each reply: step = host.resume(platform, ticket, reply)
-//! on an error or a vanished caller: host.abandon(ticket)
-//! behind the reply: if host.work_on() has a ticket and a step, the same with them
+//! on an error or a disconnected caller: host.abandon(ticket)
+//! after the reply: if host.work_on() returns a ticket and a step, the same with them
 //! ```
 
 use serde::{Deserialize, Serialize};
 
 use super::call::{CallFailure, Platform, Reply, Step};
 
-/// One event in flight.
+/// The ticket of a pending event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Ticket(pub u64);
 
-/// An object.
+/// An object that calls other objects.
 pub trait Host {
-    /// Takes a request. `Done` holds the encoded reply.
+    /// Handles a request. `Done` contains the encoded reply.
     fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (Ticket, Step<Vec<u8>>);
 
-    /// Takes the reply to one of the ticket's calls. Replies to unknown tickets are ignored.
+    /// Handles the reply to one of the ticket's calls. Ignores replies to unknown tickets.
     fn resume(&mut self, platform: &dyn Platform, ticket: Ticket, reply: Reply) -> Step<Vec<u8>>;
 
-    /// Takes the alarm, which may come early, late or twice. Due jobs are counted as tried and
-    /// re-armed before the first call is returned. `Done` holds nothing of interest.
+    /// Handles the alarm, which may fire early, late or twice. The host counts an attempt of each
+    /// due job and sets its next alarm before it returns the first call. Callers ignore the content
+    /// of `Done`.
     fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>);
 
-    /// Goes on, behind a reply, with what that event made due: a ticket that nobody waits for.
-    /// `None` when there is nothing, or where only the alarm does work.
+    /// Continues, after a reply, with work that the request made due. The caller does not wait for
+    /// the ticket.
+    ///
+    /// Returns `None` if no work is due, or if the host works only in its alarm.
     fn work_on(&mut self) -> Option<(Ticket, Step<Vec<u8>>)> {
         None
     }
 
-    /// When the alarm should next go off, nanoseconds since the epoch.
+    /// Returns the time of the next alarm, in nanoseconds since the epoch.
     fn next_alarm_ns(&self) -> Option<i64>;
 
-    /// Forgets a ticket; what it stored stays and is finished by the alarm or the next request.
+    /// Removes a ticket. The alarm or the next request finishes the changes that the event stored.
     fn abandon(&mut self, ticket: Ticket);
 }
 
-/// Why a request brought no result although it may be repeated. Always an answer of 503.
+/// The reason why a repeatable request failed. The server always responds with status 503.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Unavailable {
-    /// The platform refused the call: come back later.
+    /// The platform rejected the call because of overload. The client should retry later.
     #[error("overloaded")]
     Overloaded,
-    /// An object could not be reached, or answered in a version that is not spoken here.
+    /// An object is unreachable, or its protocol version is not supported.
     #[error("an object could not be reached: {0}")]
     Unreachable(String),
     /// The object's storage failed.
     #[error("storage failed: {0}")]
     Storage(String),
-    /// The object has reached its limit; reads, deletes and retention go on.
+    /// The object reached its size limit. Reads, deletes and retention still work.
     #[error("the shard is full: {bytes} bytes of {limit}")]
     Full {
-        /// Bytes used.
+        /// The used size, in bytes.
         bytes: u64,
         /// `SHARD_FULL_BYTES`
         limit: u64,
     },
-    /// A split or another change is under way.
+    /// A split or another change is running.
     #[error("the database is being changed")]
     Changing,
-    /// Parts wait to be merged, and writes for that: come back in a second.
+    /// Too many parts wait for a merge, and writes wait for that merge. The client should retry
+    /// after a second.
     #[error("the shard has {parts} parts to merge: repeat the write in a second")]
     Behind {
-        /// How many parts.
+        /// The number of parts.
         parts: u64,
     },
     /// More pages of queries wait than a shard remembers.
     #[error("the shard has {waiting} queries waiting: repeat this one later")]
     Busy {
-        /// How many queries wait.
+        /// The number of waiting queries.
         waiting: u64,
     },
-    /// Other queries hold the memory that there is for them.
+    /// The query memory is exhausted by other queries.
     #[error("the queries under way hold all memory that there is for them: repeat this one later")]
     Crowded,
 }

@@ -1,57 +1,61 @@
-//! Queries that run for longer than a page: what the Catalog knows of each.
+//! The Catalog's record of each query that needs more than one page.
 //!
-//! The Catalog keeps them because SHOW QUERIES and KILL QUERY name no database and a query may read
-//! several. It keeps them in memory only: a report costs a call and no row. A report comes with the
-//! second page, then with a page every `QUERY_REPORT_EVERY_NS`, and one at the end.
+//! The Catalog keeps these records because SHOW QUERIES and KILL QUERY name no database, and one
+//! query may read several databases. The records are only in memory, so a report costs one call and
+//! no row. The edge sends a report with the second page, then one every `QUERY_REPORT_EVERY_NS`,
+//! and one at the end.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::ids::ObjectId;
 use crate::model::time::S_NS;
 
-/// Bits of an id: nobody wants to type more than thirteen digits.
+/// The size of a query id in bits. An id has at most 13 decimal digits, short enough to type.
 const ID_BITS: u32 = 40;
-/// Of these, lower ones that are drawn: the others say when the query began.
+/// The number of random low bits in an id. The upper bits contain the start time.
 const DRAWN_BITS: u32 = 28;
-/// Rows of the first class; each further one has read twice as many.
+/// The number of rows that ends class 0. Each further class ends at twice the number of rows.
 const CLASS_ROWS: u64 = 1 << 16;
 
-/// Which query a page is of and how much was read for it so far, so that all shards let the same
-/// queries go first. As a number: bits 0 … 39 are the id, of which the upper twelve are the
-/// second at which the query began, modulo 4,096; bits 40 … 47 are the class.
+/// The priority of a query's pages: the query's id and the number of rows read. All shards
+/// therefore prefer the same queries.
+///
+/// As a number, bits 0 … 39 are the id. The upper twelve bits of the id are the start second,
+/// modulo 4,096. Bits 40 … 47 are the class.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Precedence {
-    /// Of the query; 0 while it is not listed.
+    /// The id of the query; 0 before the query is listed.
     pub id: u64,
-    /// How many times what was read for it has doubled.
+    /// The class: the number of times that the count of rows read has doubled.
     pub class: u8,
 }
 
 impl Precedence {
-    /// The id of a query that begins now.
+    /// Creates the id of a query that starts now.
     pub const fn draw_id(started_ns: i64, random: u64) -> u64 {
         let began_s = started_ns.div_euclid(S_NS).cast_unsigned();
         let id = (began_s << DRAWN_BITS | random >> (u64::BITS - DRAWN_BITS)) % (1 << ID_BITS);
         if id == 0 { 1 } else { id }
     }
 
-    /// That of a query for which so many rows were read.
+    /// Returns the priority of a query that has read `rows` rows.
     pub fn of(id: u64, rows: u64) -> Self {
         let class = (rows / CLASS_ROWS).checked_ilog2().map_or(0, |doubled| doubled + 1);
         Self { id, class: class as u8 }
     }
 
-    /// As pages carry it.
+    /// Encodes the priority as a number for a page request.
     pub const fn number(self) -> u64 {
         self.id | (self.class as u64) << ID_BITS
     }
 
-    /// What a page carries.
+    /// Decodes the number from a page request.
     pub const fn from_number(number: u64) -> Self {
         Self { id: number % (1 << ID_BITS), class: (number >> ID_BITS) as u8 }
     }
 
-    /// Whether it goes before another one: less was read for it, or it began earlier.
+    /// Whether this query precedes `other`: it has a lower class, or the same class and an earlier
+    /// start.
     pub fn is_before(self, other: Self) -> bool {
         let rest_bits = u64::BITS - ID_BITS;
         let earlier = (self.id << rest_bits).wrapping_sub(other.id << rest_bits).cast_signed() < 0;
@@ -59,22 +63,22 @@ impl Precedence {
     }
 }
 
-/// A query as it is reported.
+/// The report of a query.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LiveQuery {
-    /// Drawn by the edge, never 0.
+    /// The id, drawn by the edge and never 0.
     pub id: u64,
     /// The statement.
     pub text: String,
-    /// The request's database; "" without one.
+    /// The database of the request; "" without one.
     pub database: String,
-    /// Who asks; "" for a token.
+    /// The name of the user; "" for a token.
     pub user: String,
-    /// When it began, nanoseconds.
+    /// The start time, in nanoseconds.
     pub started_ns: i64,
-    /// Whom it reads.
+    /// The shards that the query reads.
     pub shards: Vec<ObjectId>,
-    /// The Catalog's own: it was told to stop.
+    /// Whether KILL QUERY stopped the query. Only the Catalog sets it.
     #[serde(default)]
     pub killed: bool,
 }

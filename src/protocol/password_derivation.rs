@@ -1,25 +1,25 @@
-//! Turns a password into a key with PBKDF2-HMAC-SHA-256, which the runtime's own WebCrypto carries
-//! out.
+//! Derives a key from a password with PBKDF2-HMAC-SHA-256. The runtime's WebCrypto performs the
+//! derivation.
 //!
-//! It travels like a call, so that every machine that can call an object can also wait for a key;
-//! the reply is the key's bytes, without an envelope.
+//! A derivation is a call, so that every state machine that can call an object can also wait for a
+//! key. The reply is the key's bytes, without an envelope.
 
 use super::call::Address;
 use super::round::Request;
 
-/// What is derived.
+/// The input of a key derivation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Derivation<'a> {
-    /// Rounds.
+    /// The number of iterations.
     pub iterations: u32,
-    /// As stored: its text is the salt.
+    /// The salt in its stored text form. The text itself is the salt.
     pub salt: &'a str,
-    /// In clear. Never logged, never sent to an object.
+    /// The password in clear text. It is never logged, and never sent to an object.
     pub password: &'a str,
 }
 
 impl<'a> Derivation<'a> {
-    /// The call that asks for the key.
+    /// Returns the call that derives the key.
     pub fn request(&self) -> Request {
         let mut message = self.iterations.to_le_bytes().to_vec();
         message.extend_from_slice(&(self.salt.len() as u64).to_le_bytes());
@@ -28,7 +28,7 @@ impl<'a> Derivation<'a> {
         Request::new(Address::KeyDerivation, message)
     }
 
-    /// Reads what [`Derivation::request`] wrote; `None` for anything else.
+    /// Decodes a message of [`Derivation::request`]. Returns `None` for any other message.
     pub fn read(message: &'a [u8]) -> Option<Self> {
         let (iterations, rest) = message.split_first_chunk()?;
         let (salt_bytes, rest) = rest.split_first_chunk()?;

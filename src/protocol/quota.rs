@@ -1,85 +1,87 @@
-//! Describes what a request counts as on a shard, and what a shard says once a limit is reached.
-//! Why it is so: `docs/design/quotas.md`.
+//! The cost of a request on a shard, and the errors when a limit is exceeded. The reasons are in
+//! `docs/design/quotas.md`.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::quota::{Rate, Rates};
 
-/// What a request counts as on one shard, and within which limits. All numbers are those of the
-/// whole database: a shard multiplies what it counts by the number of shards of its group, which is
-/// the same as giving each an equal share of the limit.
+/// The cost of a request on one shard, and its limits.
+///
+/// All numbers are for the whole database. A shard multiplies its counts by the number of shards in
+/// its group. This equals an equal share of the limit for each shard.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Meter {
-    /// Of all callers together.
+    /// The limits for all callers together.
     pub database: Rates,
-    /// Number and limits of a caller who has some of its own.
+    /// The id and the limits of a caller with individual limits.
     pub caller: Option<(u64, Rates)>,
-    /// Bytes that the shards of the group may use.
+    /// The maximum stored size of all shards in the group, in bytes.
     pub stored_bytes: Option<u64>,
-    /// Shards of the group.
+    /// The number of shards in the group.
     pub shards: u32,
-    /// Of a write: points of the request, as if it had gone to every shard of the group alike.
+    /// The number of points in a write request, as if the request went to every shard of the group.
     pub points: u64,
-    /// Thousandths of a request; 1,000 where it goes to every shard of the group.
+    /// The share of the request in thousandths. 1,000 if the request goes to every shard of the
+    /// group.
     pub request_milli: u64,
-    /// Series that the shards of the group may have.
+    /// The maximum number of series in all shards of the group.
     #[serde(default)]
     pub series: Option<u64>,
 }
 
-/// A minute's limit is reached: nothing was done.
+/// A rate limit of the current minute is exceeded. The shard did not execute the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{} in this minute: {current}, allowed: {allowed}", .rate.name())]
 pub struct OverRate {
-    /// Which.
+    /// The exceeded rate.
     pub rate: Rate,
-    /// It is the caller's own, else the database's.
+    /// Whether the limit belongs to the caller. Otherwise it belongs to the database.
     pub of_caller: bool,
-    /// What was counted in this minute.
+    /// The count of the current minute.
     pub current: u64,
     /// The limit.
     pub allowed: u64,
-    /// When the same request may be taken, seconds.
+    /// The number of seconds until the same request may succeed.
     pub retry_after_s: u32,
 }
 
-/// A limit of what is stored is reached: nothing was kept, and a repeat will not be either.
+/// The limit of stored bytes is exceeded. The shard stored no rows, and a repeat fails again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("stored_bytes: {current}, allowed: {allowed}")]
 pub struct OverStored {
-    /// What is stored.
+    /// The stored size, in bytes.
     pub current: u64,
-    /// The limit.
+    /// The limit, in bytes.
     pub allowed: u64,
 }
 
-/// Series that a write brought are not kept, for there are as many as there may be. A repeat will
-/// not keep them either.
+/// The series limit is exceeded. The shard rejected the rows of new series above the limit, and
+/// rejects them again in a repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct OverSeries {
-    /// About how many there are in the group.
+    /// The approximate number of series in the group.
     pub current: u64,
     /// The limit.
     pub allowed: u64,
-    /// Of the hashes that name the series ([`crate::model::series::id_hash`]).
+    /// The seed of the hashes that identify the series ([`crate::model::series::id_hash`]).
     pub seed: u64,
 }
 
-/// What was counted in this minute.
+/// The usage of the current minute.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Used {
-    /// The number of the caller who did it; 0 is all of them.
+    /// The caller's id. 0 is the sum of all callers.
     pub caller: u64,
-    /// Points written.
+    /// The number of written points.
     pub points: u64,
-    /// Requests.
+    /// The number of requests.
     pub requests: u64,
-    /// Values decoded.
+    /// The number of decoded values.
     pub cells: u64,
 }
 
 impl Used {
-    /// One of them.
+    /// Returns the count for `rate`.
     pub fn of(&self, rate: Rate) -> u64 {
         match rate {
             Rate::Points => self.points,

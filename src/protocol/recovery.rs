@@ -1,5 +1,5 @@
-//! Defines the point-in-time recovery of one database: what its objects' storage is asked, what the
-//! Database says of its numbers, and how far a recovery is.
+//! Messages for the point-in-time recovery of a database: storage requests, the Database's
+//! counters, and the progress of a recovery.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,50 +8,53 @@ use crate::model::ids::ObjectId;
 use crate::model::limits::RECOVERY_SHARDS_MAX;
 use crate::model::quota::Quotas;
 
-/// A request to the storage of a Database or Shard. Whoever carries the object answers it, not the
-/// object: it is about lives of the object, and ends one.
+/// A request to the storage of a Database or Shard.
+///
+/// The object's host handles it, not the object: the request concerns the instances of the object,
+/// and may end one. An instance is one run of the object between two restarts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToStorage {
-    /// Whether the object could go back to a time. Changes nothing.
+    /// Returns whether the object can go back to a time. It changes no state.
     Look {
-        /// Nanoseconds.
+        /// The time, in nanoseconds.
         time_ns: i64,
     },
-    /// The next life of the object begins with what its storage was at a time.
+    /// Prepares the recovery: the next instance of the object starts with the storage of this time.
     Arm {
-        /// The life that was looked at: in any other one nothing is done.
+        /// The instance that `Look` returned. The request has no effect on any other instance.
         life: u64,
-        /// Nanoseconds.
+        /// The time, in nanoseconds.
         time_ns: i64,
     },
-    /// Ends a life. Hardly ever answered.
+    /// Ends an instance. A reply is rare, because the instance ends first.
     Restart {
-        /// Which: any other goes on.
+        /// The instance to end. Any other instance continues.
         life: u64,
     },
 }
 
-/// What it answers.
+/// The reply to a storage request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum FromStorage {
-    /// It could.
+    /// The object can go back to the time.
     Looked {
-        /// Drawn by each life of the object.
+        /// A random id of the current instance.
         life: u64,
     },
-    /// Arm: it will.
+    /// Arm: the recovery is prepared.
     Armed,
-    /// Arm, Restart: this is another life.
+    /// Arm, Restart: the current instance has a different id.
     Another,
-    /// The runtime has no such thing, in its words.
+    /// The runtime does not support recovery. The text is the runtime's message.
     Unsupported(String),
-    /// It has, but says no: too long ago, or a failure.
+    /// The runtime supports recovery, but the time is too old or an error occurred.
     Failed(String),
-    /// Look, Arm: the object's past begins later, in the runtime's words.
+    /// Look, Arm: the object's history begins later. The text is the runtime's message.
     Young(String),
 }
 
-/// What whoever carries objects without a past answers; `None` of a message to the object itself.
+/// Returns the reply of a host without a history of its objects. Returns `None` if `message` is for
+/// the object.
 pub fn unsupported(message: &[u8], why: &str) -> Option<Vec<u8>> {
     let (version, _) = envelope::decode::<ToStorage>(message).ok()?;
     Some(envelope::encode_as(version, &FromStorage::Unsupported(why.to_owned())))
@@ -65,29 +68,29 @@ impl Wire for FromStorage {
     const DIRECTION: Direction = Direction::FromStorage;
 }
 
-/// The numbers of a Database that only ever grow.
+/// The counters of a Database. They never decrease.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
     /// The published generation.
     pub generation: u64,
-    /// The number of the grants.
+    /// The access number.
     pub access: u64,
-    /// Key of the next policy's row.
+    /// The key of the next policy's row.
     pub next_policy: u64,
-    /// Id of the next shard group.
+    /// The id of the next shard group.
     pub next_group: u64,
-    /// Key of the next job's row.
+    /// The key of the next job's row.
     pub next_job: u64,
     /// The highest schema version of all policies.
     pub schema_version: u64,
-    /// Above the columns of every measurement.
+    /// A column id above the columns of every measurement.
     pub next_column: u32,
-    /// Of each policy the key of its row, and the id of its next measurement.
+    /// The key of each policy's row, with the id of the policy's next measurement.
     pub next_measurements: Vec<(u64, u32)>,
 }
 
 impl Counters {
-    /// The higher of each number.
+    /// Returns the maximum of each counter.
     #[must_use]
     pub fn or_above(&self, other: &Self) -> Self {
         let mut next_measurements = self.next_measurements.clone();
@@ -109,75 +112,75 @@ impl Counters {
         }
     }
 
-    /// The id of the next measurement of the policy whose row has this key.
+    /// Returns the id of the next measurement in the policy with this row key.
     pub fn next_measurement(&self, policy: u64) -> u32 {
         let of = self.next_measurements.iter().find(|(known, _)| *known == policy);
         of.map_or(0, |(_, next)| *next)
     }
 }
 
-/// A Database that changes nothing any more, and answers nobody else.
+/// A frozen Database: it changes no state and rejects all requests except the Catalog's.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FrozenDatabase {
-    /// Its numbers.
+    /// The counters.
     pub counters: Counters,
-    /// When it last gave an id to a measurement or column, nanoseconds.
+    /// The time when the Database last assigned an id to a measurement or column, in nanoseconds.
     pub registered_ns: i64,
-    /// What callers may use.
+    /// The limits of the database and its callers.
     pub quotas: Quotas,
-    /// Its shards: those of its map, those that are being made, those that wait to be wiped.
+    /// All shards in the shard map, all shards being created, and all shards that wait to be wiped.
     pub shards: Vec<ObjectId>,
 }
 
-/// What a Database that went back goes on with.
+/// The new state of a Database after a recovery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveredDatabase {
-    /// Which recovery. They are numbered upwards.
+    /// The number of the recovery. Numbers ascend.
     pub recovery: u64,
-    /// What every number that it gives from now on is above.
+    /// The counters. Later ids and versions of the Database are above them.
     pub counters: Counters,
-    /// What callers may use.
+    /// The limits of the database and its callers.
     pub quotas: Quotas,
-    /// Shards that it has not heard of: closed, and to be wiped.
+    /// Closed shards that the recovered Database does not know. The Database wipes them.
     pub gone: Vec<ObjectId>,
 }
 
-/// Which database is to go back, and to when.
+/// A request to recover a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryRequest {
-    /// Its name.
+    /// The name of the database.
     pub name: String,
-    /// Nanoseconds since the epoch.
+    /// The target time, in nanoseconds since the epoch.
     pub time_ns: i64,
-    /// Says whether it could, and does not.
+    /// Whether to only check if the recovery is possible.
     pub dry_run: bool,
 }
 
-/// What a recovery does next.
+/// The next step of a recovery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum RecoveryStage {
-    /// Nothing: its objects were looked at, that was all.
+    /// No step: the request only checked the objects.
     Looked,
-    /// The Database is told to change nothing any more.
+    /// Freeze the Database.
     Freezing,
-    /// Its shards are closed.
+    /// Close the Database's shards.
     Closing,
-    /// The Database goes back, once messages that were sent before are gone.
+    /// Reset the Database, after earlier messages have expired.
     Database,
-    /// The Database is asked what it is now.
+    /// Read the state of the recovered Database.
     Asking,
-    /// Its shards of then go back.
+    /// Reset the shards that the Database had at the target time.
     Shards,
-    /// The Database is told of the tokens and users of today.
+    /// Send the current tokens and users to the Database.
     Access,
-    /// It takes its numbers over, tells its shards, and opens.
+    /// Open the Database: it adopts the counters and notifies its shards.
     Opening,
-    /// Nothing: it is done.
+    /// No step: the recovery is complete.
     Done,
 }
 
 impl RecoveryStage {
-    /// A word for it.
+    /// Returns a short description of the step.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Looked => "possible",
@@ -193,33 +196,33 @@ impl RecoveryStage {
     }
 }
 
-/// How far a recovery is.
+/// The progress of a recovery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RecoveryStatus {
-    /// To when the database goes back, nanoseconds.
+    /// The target time, in nanoseconds.
     pub time_ns: i64,
-    /// When nothing had been changed yet, nanoseconds: to go back to that undoes it.
+    /// A time before the first change, in nanoseconds. A recovery to this time undoes the recovery.
     pub begun_ns: i64,
-    /// What is next.
+    /// The next step.
     pub stage: RecoveryStage,
-    /// Shards that it had when it began.
+    /// The number of shards when the recovery began.
     pub shards: u64,
-    /// Shards that have gone back.
+    /// The number of shards that have been reset.
     pub back: u64,
-    /// Why the last try of what is next failed; empty if it did not.
+    /// The error of the last attempt of the next step; empty if it did not fail.
     pub trouble: String,
 }
 
-/// Why a database does not go back.
+/// The reason why a database cannot be recovered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum RecoveryRefusal {
     /// No database has the name.
     #[error("database not found: {0}")]
     NoDatabase(String),
-    /// Not a time that the platform keeps.
+    /// The platform keeps no history for this time.
     #[error("time must be at least two minutes and at most 30 days ago")]
     Time,
-    /// Another recovery is under way.
+    /// Another recovery is running.
     #[error(
         "the database is going back to another time: wait until that is done, or give it up by \
          its \"undo\""
@@ -231,17 +234,17 @@ pub enum RecoveryRefusal {
          (RECOVERY_SHARDS_MAX): restore a backup"
     )]
     TooManyShards(u64),
-    /// Not with this runtime.
+    /// This runtime does not support recovery.
     #[error(
         "this runtime keeps no past of its objects: here backups are the way back \
          (POST /api/v3/backup, POST /api/v3/restore). It says: {0}"
     )]
     Unsupported(String),
-    /// The platform says no.
+    /// The platform reports an error.
     #[error("an object cannot go back to that time: {0}")]
     Failed(String),
-    /// A shard may have been of the database at the time, or is to stay once it is undone, and its
-    /// past begins later.
+    /// A shard's history begins after the target time. The shard may have belonged to the database
+    /// at that time, or is needed to undo the recovery.
     #[error(
         "a shard was being made at that time or just now: choose a time that is two minutes \
          earlier or later, or wait for two minutes"

@@ -1,10 +1,10 @@
-//! Names the release that this build is: objects say it of themselves, so that whoever operates a
-//! deployment of two releases sees which objects still run the older one.
+//! Names the release of this build. Objects report it, so that an operator can see which objects
+//! still run an older release.
 
-/// The version that `Cargo.toml` has.
+/// Returns the version in `Cargo.toml`.
 ///
-/// It is read from where it lies: a test of upgrades makes another release of a build by changing
-/// the bytes there.
+/// `black_box` keeps the string in the binary as it is. A test of upgrades changes these bytes in a
+/// build to create another release.
 pub fn current() -> String {
     std::hint::black_box(env!("CARGO_PKG_VERSION")).to_owned()
 }

@@ -1,32 +1,32 @@
-//! Sends several calls together and collects their replies, which are judged together.
+//! Sends several calls together and collects their replies.
 
 use super::call::{Address, Call, CallFailure, Reply};
 use super::envelope::{self, Wire};
 
-/// The reply to one call, or why there is none.
+/// The reply to one call, or the reason why it failed.
 pub type CallResult = Result<Vec<u8>, CallFailure>;
 
 /// The replies to all calls of a round, in the order of their requests.
 pub type Replies = Vec<CallResult>;
 
-/// What a machine, or an object's work on an event, comes to when it has done all that it could.
+/// The next step of a state machine or of an object's event handler.
 ///
-/// Both are a success. What failed travels beside it, as the error of a `Result`.
+/// Both variants are successes. Failures use the error of a surrounding `Result`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Next<T> {
-    /// Send these together, and go on when all of them are answered.
+    /// Send these requests together, and continue when all of them have a reply.
     Calls(Vec<Request>),
-    /// Finished: this is the reply to whoever asked.
+    /// The work is finished: return this reply to the caller.
     Reply(T),
 }
 
 impl<T> Next<T> {
-    /// A single call to go on with.
+    /// Returns the step that sends one message to `to`.
     pub fn call(to: Address, message: &impl Wire) -> Self {
         Self::Calls(vec![Request::new(to, envelope::encode(message))])
     }
 
-    /// The same calls, or what `reply` makes of the reply.
+    /// Applies `reply` to a finished reply and leaves calls unchanged.
     pub fn map<U>(self, reply: impl FnOnce(T) -> U) -> Next<U> {
         match self {
             Self::Calls(requests) => Next::Calls(requests),
@@ -35,7 +35,8 @@ impl<T> Next<T> {
     }
 }
 
-/// Calls in flight. Replies may come in any order, twice, or for calls of an earlier round.
+/// A set of pending calls. It accepts replies in any order and ignores repeated replies and replies
+/// to earlier rounds.
 #[derive(Debug, Default)]
 pub struct Round {
     first_id: u32,
@@ -43,10 +44,10 @@ pub struct Round {
     missing: usize,
 }
 
-/// Whom to call with what.
+/// A message and its destination.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Whom.
+    /// The destination.
     pub to: Address,
     /// [`Call::location`]
     pub location: Option<String>,
@@ -55,19 +56,20 @@ pub struct Request {
 }
 
 impl Request {
-    /// A call without a wish where the object should be created.
+    /// Creates a request without a location hint for a new object.
     pub fn new(to: Address, message: Vec<u8>) -> Self {
         Self { to, location: None, message }
     }
 
-    /// A pause of so many milliseconds; of 0 as long as it takes to look after everything else.
+    /// Creates a request that pauses for `ms` milliseconds. A pause of 0 ms lets other pending
+    /// events run and then continues.
     pub fn pause(ms: u32) -> Self {
         Self::new(Address::Pause, ms.to_le_bytes().to_vec())
     }
 }
 
 impl Round {
-    /// Starts a round; replies to the one before are ignored from now on.
+    /// Starts a round and assigns its call ids. The round then ignores replies to earlier rounds.
     pub fn start(&mut self, requests: Vec<Request>) -> Vec<Call> {
         let next = u32::try_from(self.replies.len()).unwrap_or(u32::MAX);
         self.first_id = self.first_id.wrapping_add(next);
@@ -83,7 +85,8 @@ impl Round {
         ids.zip(requests).map(call).collect()
     }
 
-    /// What a machine goes on with: nothing at its start, and as [`Round::take`] says afterwards.
+    /// Returns the replies with which a state machine continues: an empty list for its first step,
+    /// else the result of [`Round::take`].
     pub fn resume(&mut self, reply: Option<Reply>) -> Option<Replies> {
         match reply {
             None => Some(Vec::new()),
@@ -91,11 +94,12 @@ impl Round {
         }
     }
 
-    /// Takes a reply; when it was the last one missing, all of them in the order of the requests.
+    /// Stores a reply. Returns all replies, in the order of the requests, if this reply completes
+    /// the round.
     pub fn take(&mut self, reply: Reply) -> Option<Replies> {
         let position = reply.id.wrapping_sub(self.first_id) as usize;
         let slot = self.replies.get_mut(position)?;
-        // After completion the slots are empty again, but nothing is missing.
+        // A completed round has empty slots too, but its `missing` count is 0.
         if slot.is_none() && self.missing > 0 {
             *slot = Some(reply.result);
             self.missing -= 1;

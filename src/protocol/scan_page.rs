@@ -1,6 +1,7 @@
-//! A page of a scan to bytes and back: columns by their codecs, drawn in `PROTOCOL.md`, "Scan page".
+//! Encodes and decodes the groups of a scan page. Each column uses its codec; `PROTOCOL.md`, "Scan
+//! page", documents the layout.
 //!
-//! The resume key and the cost travel in the message's header; these bytes are its groups.
+//! The resume key and the cost are in the message's header.
 
 use crate::batch::column::Column;
 use crate::batch::column::StringColumn;
@@ -15,18 +16,18 @@ const PARTIALS: u8 = 1;
 const FIELD: u8 = 0;
 const TAG: u8 = 1;
 
-/// Why bytes are no page.
+/// The reason why bytes are not a valid page.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum PageError {
-    /// The bytes end early, or go on, or name something unknown.
+    /// The bytes are truncated, have trailing data or contain an unknown code.
     #[error("a scan page cannot be read")]
     Malformed,
-    /// A column does not decode.
+    /// A column cannot be decoded.
     #[error("a scan page's column cannot be read: {0}")]
     Column(#[from] codec::Error),
 }
 
-/// The bytes of `groups`.
+/// Encodes `groups`.
 pub fn encode(groups: &[Group]) -> Vec<u8> {
     let mut writer = Writer::default();
     writer.count(groups.len());
@@ -34,7 +35,7 @@ pub fn encode(groups: &[Group]) -> Vec<u8> {
     writer.out
 }
 
-/// The groups that [`encode`] wrote as all of `bytes`.
+/// Decodes the result of [`encode`].
 ///
 /// # Errors
 /// [`PageError`]
@@ -51,9 +52,10 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<Group>, PageError> {
 #[derive(Default)]
 struct Writer<'a> {
     out: Vec<u8>,
-    /// Empty but while a part is made.
+    /// A buffer for one part. It is empty between parts.
     part: Vec<u8>,
-    /// The times before, and their part: the calls of a group mostly have the same windows.
+    /// The previous times and their encoded part. The calls of a group usually have the same
+    /// windows, so the writer can copy the part.
     times_ns: &'a [i64],
     times: Vec<u8>,
 }
@@ -134,7 +136,7 @@ impl<'a> Writer<'a> {
         self.finish_part();
     }
 
-    /// Appends the part behind its length, and empties it.
+    /// Appends the part's length and the part, and clears the buffer.
     fn finish_part(&mut self) {
         varint::write(self.part.len() as u64, &mut self.out);
         self.out.append(&mut self.part);
@@ -142,9 +144,9 @@ impl<'a> Writer<'a> {
 }
 
 struct PageReader<'a> {
-    /// What is left.
+    /// The remaining bytes.
     from: &'a [u8],
-    /// The part of the times before, and those.
+    /// The encoded part of the previous times, and the decoded times.
     times: &'a [u8],
     times_ns: Vec<i64>,
 }

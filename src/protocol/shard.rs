@@ -1,4 +1,4 @@
-//! Lists what a Shard can be asked, and what it answers.
+//! The requests to a Shard and its replies.
 
 use serde::{Deserialize, Serialize};
 
@@ -16,152 +16,161 @@ use crate::scan::request::{Deletion, Place, Position, ScanRequest, SummaryReques
 /// A request to a Shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToShard {
-    /// Database only: makes this object a shard; on an open shard the same as `Configure`.
+    /// Makes this object a shard. Only the Database sends it. An open shard handles it like
+    /// `Configure`.
     Open(ShardSettings),
-    /// Database only: newer settings. Older or equal generations change nothing.
+    /// Sends newer settings. Only the Database sends it. Older or equal generations have no effect.
     Configure(ShardSettings),
-    /// Database only: the shard refuses everything but `Wipe` from now on.
+    /// Closes the shard: it then rejects everything except `Wipe`. Only the Database sends it.
     Close {
         /// The generation that closed it.
         generation: u64,
     },
-    /// Database only: everything goes, tables included.
+    /// Deletes all data and tables. Only the Database sends it.
     Wipe,
-    /// Database only: how full the shard is and where its group could split. Flushes first.
+    /// Flushes, and returns the size of the shard and a time at which its group could split. Only
+    /// the Database sends it.
     Weigh,
-    /// Database only, of a split's sources: writes and deletes at or after `from_ns` are refused as
-    /// [`Unavailable::Changing`] until `None` lifts the fence for good, or the range ends there.
+    /// Sets a fence on the source shards of a split. Only the Database sends it.
+    ///
+    /// The shard rejects writes and deletes at or after `from_ns` with [`Unavailable::Changing`].
+    /// The fence lasts until `from_ns` is `None`, or until the shard's range ends there.
     Fence {
-        /// Which split. Splits are numbered upwards: messages about earlier ones change nothing.
+        /// The number of the split. Numbers ascend: messages about earlier splits have no effect.
         split: u64,
-        /// First time that is refused, nanoseconds.
+        /// The first rejected time, in nanoseconds.
         from_ns: Option<i64>,
     },
-    /// Keeps the rows of one frame, all or none.
+    /// Stores a frame's rows atomically.
     Append {
-        /// What the sender believes.
+        /// The sender's view of the database.
         stamp: Stamp,
-        /// The encoded frame (`batch/frame/FRAME.md`); travels as the body.
+        /// The encoded frame (`batch/frame/FRAME.md`); sent as the message body.
         #[serde(skip)]
         frame: Vec<u8>,
     },
-    /// The query's further pages are refused. Kept in memory: it is asked for within seconds.
+    /// Makes the shard reject the query's further pages. The shard keeps this in memory, because
+    /// the next page follows within seconds.
     Kill {
-        /// Which.
+        /// The id of the query.
         query: u64,
     },
-    /// One page of a scan.
+    /// Requests one page of a scan.
     Scan {
-        /// The query as pages name it ([`super::live_queries::Precedence`]); 0 while it is not
-        /// listed.
+        /// The query's priority as a number ([`super::live_queries::Precedence`]); 0 while the
+        /// query is not listed.
         #[serde(default)]
         query: u64,
-        /// What the sender believes.
+        /// The sender's view of the database.
         stamp: Stamp,
-        /// What is asked.
+        /// The scan.
         request: ScanRequest,
-        /// First pieces of further scans of the query, such as of its other measurements: answered
-        /// in this order as far as one event's work and one page go. The others are asked again.
+        /// The first pages of further scans of the query, for example for its other measurements.
+        /// The shard executes them in order, as far as one event's work and one page allow. The
+        /// caller repeats the others.
         #[serde(default)]
         further: Vec<ScanRequest>,
     },
-    /// What a scan would read: a page without groups.
+    /// Returns the expected cost of a scan: a page without groups.
     Explain {
-        /// What the sender believes.
+        /// The sender's view of the database.
         stamp: Stamp,
-        /// What is asked.
+        /// The scan.
         request: ScanRequest,
     },
-    /// One page of a summary.
+    /// Requests one page of a summary.
     Summarise {
-        /// As in `Scan`.
+        /// The query's priority, as in `Scan`.
         #[serde(default)]
         query: u64,
-        /// What the sender believes.
+        /// The sender's view of the database.
         stamp: Stamp,
-        /// What is asked.
+        /// The summary.
         request: SummaryRequest,
     },
-    /// Hides rows for ever that were written below a write sequence. Sent twice it changes nothing.
+    /// Permanently hides rows that were written below a write sequence. The request is idempotent.
     Delete {
-        /// What the sender believes.
+        /// The sender's view of the database.
         stamp: Stamp,
-        /// [`Stats::next_sequence`] as the sender was told after the statement came in: what is
-        /// written later stays, however late this message arrives. A shard that has flushed or
-        /// merged rows on both sides of it answers `Stale`.
+        /// [`Stats::next_sequence`], which the sender read after the statement arrived. Rows that
+        /// are written later stay, even if this message is delayed. A shard that has flushed or
+        /// merged rows from both sides of this sequence responds with `Stale`.
         before: u64,
-        /// Which rows.
+        /// The rows to hide.
         deletions: Vec<Deletion>,
     },
-    /// One bounded step over every checksum.
+    /// Verifies checksums in one bounded step.
     Verify {
-        /// [`VerifyPage::resume`] of the page before; `None` starts.
+        /// [`VerifyPage::resume`] of the previous page; `None` starts.
         resume: Option<u64>,
     },
-    /// Counters and sizes.
+    /// Returns counters and sizes.
     Stats,
-    /// Database only: senders whose rights are older than this number of its grants are stale from
-    /// now on. A lower one than is known changes nothing.
+    /// Announces a new access number. Only the Database sends it. The shard then treats senders
+    /// with a lower number as stale. A number below the known one has no effect.
     Access {
-        /// The number.
+        /// The access number.
         number: u64,
     },
     /// A step of a backup or of a restore.
     Backup(ShardBackup),
 }
 
-/// What the sender of data or of a question believes about the database.
+/// The sender's view of the database, in writes and queries.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stamp {
-    /// The policy that it means.
+    /// The policy of the request.
     pub policy: PolicyId,
-    /// The generation it has; below the shard's own it is stale.
+    /// The sender's generation. A generation below the shard's is stale.
     pub generation: u64,
-    /// The schema version it has. The shard remembers the highest that an `Append` carried
-    /// (durably, with the frame); a `Scan` or `Summarise` below it is stale. An `Append` is not.
+    /// The sender's schema version. The shard durably stores the highest version that an `Append`
+    /// carried, with the frame. A `Scan` or `Summarise` with a lower version is stale; an `Append`
+    /// is not.
     pub schema_version: u64,
-    /// The schema came from its owner after the question was asked: what it lacks is of writes that
-    /// the answer need not have, and no `Scan` or `Summarise` is stale for it.
+    /// Whether the sender read the schema after the query arrived. Columns that this schema lacks
+    /// come from later writes, which the result need not contain. So a `Scan` or `Summarise` is not
+    /// stale because of its schema version.
     #[serde(default)]
     pub fresh: bool,
-    /// The number of the Database's grants under which the caller was let in; below the shard's own
-    /// it is stale. [`NO_GRANT`] where that rests on no grant.
+    /// The access number under which the caller was authorised. A number below the shard's is
+    /// stale. [`NO_GRANT`] if the authorisation depends on no stored permission.
     #[serde(default)]
     pub access: u64,
-    /// What it counts as, where the database or the caller has limits.
+    /// The cost of the request, if the database or the caller has limits.
     #[serde(default)]
     pub meter: Option<Meter>,
 }
 
-/// [`Stamp::access`] of the administrator and of objects themselves: nothing of it is revoked.
+/// [`Stamp::access`] of the administrator and of other objects, whose permissions cannot be
+/// revoked.
 pub const NO_GRANT: u64 = u64::MAX;
 
-/// What a shard is and which points it takes.
+/// The identity of a shard, and the points that it accepts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardSettings {
-    /// The Database that opened it.
+    /// The Database that opened the shard.
     pub database: ObjectId,
-    /// The policy that it belongs to.
+    /// The policy of the shard.
     pub policy: PolicyId,
-    /// The shard group that it belongs to.
+    /// The shard group of the shard.
     pub group: u64,
-    /// Its position in the group.
+    /// The shard's position in the group.
     pub shard: u32,
-    /// Points outside are refused.
+    /// The time range. The shard rejects points outside this range.
     pub range: TimeRange,
-    /// How long points are kept, nanoseconds; 0 is for ever.
+    /// The retention duration in nanoseconds. 0 keeps points permanently.
     pub duration_ns: i64,
-    /// Measurements whose frames are refused from now on, beside those that the shard has heard of
-    /// before. (DROP MEASUREMENT; ids are never reused.) Taken also from settings that change
-    /// nothing else.
+    /// Dropped measurements, whose frames the shard rejects. They are added to the known ones. DROP
+    /// MEASUREMENT retires ids, which are never reused. The shard adopts this list even from
+    /// settings with an old generation.
     #[serde(default)]
     pub retired: Vec<MeasurementId>,
-    /// The policy's shard group duration, nanoseconds: parts are cut by slots of time of at least
-    /// this width. It decides how much a merge rewrites, never what an answer is.
+    /// The policy's shard group duration, in nanoseconds. The shard cuts parts by time slots of at
+    /// least this width. The width affects only the cost of merges, not query results.
     pub window_ns: i64,
     /// The generation of these settings.
     pub generation: u64,
-    /// The number of the Database's grants. Taken also from settings that change nothing else.
+    /// The Database's access number. The shard adopts it even from settings with an old generation.
     #[serde(default)]
     pub access: u64,
 }
@@ -169,40 +178,42 @@ pub struct ShardSettings {
 /// A reply of a Shard.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromShard {
-    /// Open, Configure, Close, Access, Wipe, Delete, Fence: it is so.
+    /// Open, Configure, Close, Access, Wipe, Delete, Fence: the request succeeded.
     Done,
-    /// The frame's rows are kept, but for those of series that are too many.
+    /// The shard stored the frame's rows, except rows of series above the series limit.
     Appended {
-        /// Bytes of storage that the object uses, without what is about to be reclaimed.
+        /// The object's storage in use, in bytes, without space that the shard will soon reclaim.
         bytes: u64,
-        /// Why some are not.
+        /// The series limit, if the shard rejected rows.
         #[serde(default)]
         over: Option<OverSeries>,
-        /// The hashes of their series, each once, 8 bytes little-endian; travel as the body.
+        /// The hashes of the rejected series. Each hash occurs once and has 8 bytes, little-endian.
+        /// Sent as the message body.
         #[serde(skip)]
         rejected: Vec<u8>,
     },
-    /// What `Weigh` asked for.
+    /// The reply to `Weigh`.
     Weighed {
-        /// Bytes of storage in use, without what is about to be reclaimed.
+        /// The storage in use, in bytes, without space that the shard will soon reclaim.
         bytes: u64,
-        /// Where to split, nanoseconds: at most half of what is stored lies at or after it, and for
-        /// live data nothing does. `None` when no time divides the shard.
+        /// A time at which the group could split, in nanoseconds. At most half of the stored bytes
+        /// are at or after this time; with live data, no bytes are. `None` if no time divides the
+        /// shard.
         at_ns: Option<i64>,
     },
     /// A page of a scan.
     Scanned {
-        /// Where the slice ends from now on, if that is before where the request says.
+        /// The new end of the slice, if it is before the requested end.
         until: Option<Place>,
-        /// Where its next piece starts; `None` when this was the last.
+        /// The start of the next page; `None` after the last page.
         position: Option<Position>,
-        /// What this page cost.
+        /// The cost of this page.
         stats: ReadStats,
-        /// The pages of the first so many further scans.
+        /// The pages of the first further scans.
         #[serde(default)]
         further: Vec<FurtherPage>,
-        /// The encoded groups ([`super::scan_page`]) of the page, then of each further one; travel
-        /// as the body.
+        /// The encoded groups ([`super::scan_page`]) of this page and then of each further page.
+        /// Sent as the message body.
         #[serde(skip)]
         groups: Vec<u8>,
     },
@@ -212,153 +223,157 @@ pub enum FromShard {
     Verified(VerifyPage),
     /// Counters and sizes.
     Stats(Stats),
-    /// The object is no open shard (never opened, closed or wiped), or the sender's stamp is older
-    /// than what it knows or names another policy: refresh, from the Catalog on. Nothing was kept.
+    /// The object is not an open shard, or the sender's stamp is outdated or names another policy.
+    /// The shard stored no rows. The sender must refresh its view, starting with the Catalog.
+    ///
+    /// An object is not an open shard before it is opened, or after it was closed or wiped.
     Stale,
-    /// Rows of the frame lie outside the shard's range; nothing was kept.
+    /// Some rows of the frame are outside the shard's time range. The shard stored no rows.
     OutOfRange,
-    /// The request cannot be granted as it is.
+    /// The request is rejected permanently.
     Refused(ShardRefusal),
-    /// The request may be repeated.
+    /// The request failed temporarily and may be repeated.
     Unavailable(Unavailable),
     /// A step of a backup or of a restore.
     Backup(FromShardBackup),
 }
 
-/// Counters and sizes of a shard. All but the sizes survive eviction up to the last flush.
+/// The counters and sizes of a shard. Except the sizes, they survive an eviction, up to the last
+/// flush.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stats {
-    /// What bills and what happened, since the shard was opened.
+    /// The counters since the shard was opened.
     pub counters: Counters,
-    /// Bytes of storage.
+    /// The size of the object's storage, in bytes.
     pub bytes_stored: u64,
-    /// Encoded bytes in the WAL above the head.
+    /// The size of the encoded frames in the log above its head, in bytes.
     pub wal_bytes: u64,
-    /// Frames in the WAL above the head.
+    /// The number of frames in the log above its head.
     pub wal_frames: u64,
-    /// Memory held by memtable and caches, bytes.
+    /// The memory used by the memtable and caches, in bytes.
     pub memory_bytes: u64,
-    /// Sorted parts at rest.
+    /// The number of stored parts.
     pub parts: u64,
-    /// Deletes whose rows are still stored.
+    /// The number of deletes whose rows are still stored.
     #[serde(default)]
     pub tombstones: u64,
-    /// The write sequence that the next frame gets.
+    /// The write sequence of the next frame.
     #[serde(default)]
     pub next_sequence: u64,
-    /// Jobs that failed three times, and frames and blocks found damaged, in words.
+    /// Descriptions of jobs that failed three times, and of damaged frames and blocks.
     pub troubles: Vec<String>,
-    /// What was counted in this minute, for all shards of the group, where somebody has a limit.
+    /// The usage of the current minute for all shards of the group, if the database or a caller has
+    /// a limit.
     #[serde(default)]
     pub used: Vec<Used>,
-    /// About how many series there are.
+    /// The approximate number of series.
     #[serde(default)]
     pub series: u64,
-    /// What the object runs, as [`super::release`] names it.
+    /// The object's software release ([`super::release`]).
     #[serde(default)]
     pub release: String,
 }
 
-/// Monotone counters, saved by every flush.
+/// Monotonic counters, which every flush stores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counters {
-    /// Rows of points accepted.
+    /// The number of accepted points.
     pub points: u64,
-    /// Frames accepted.
+    /// The number of accepted frames.
     pub frames: u64,
-    /// Storage rows billed as written.
+    /// The number of storage rows billed as written.
     pub rows_written: u64,
-    /// Storage rows billed as read.
+    /// The number of storage rows billed as read.
     pub rows_read: u64,
-    /// Flushes.
+    /// The number of flushes.
     pub flushes: u64,
-    /// Compactions.
+    /// The number of compactions.
     pub compactions: u64,
-    /// The write sequence up to which frames are counted here.
+    /// The write sequence up to which frames are included in these counters.
     #[serde(default)]
     pub counted: u64,
 }
 
-/// One bounded step of verification.
+/// The result of one bounded verification step.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct VerifyPage {
-    /// Blocks whose checksum was computed.
+    /// The number of verified blocks.
     pub blocks: u64,
-    /// Bytes read.
+    /// The number of bytes read.
     pub bytes: u64,
-    /// What is damaged, in the words that queries use.
+    /// Descriptions of damaged blocks, with the same texts as query errors.
     pub damaged: Vec<String>,
-    /// Where to go on; `None` at the end.
+    /// The start of the next step; `None` at the end.
     pub resume: Option<u64>,
 }
 
-/// Why a shard refused.
+/// The reason why a shard rejected a request.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum ShardRefusal {
     /// The frame or the request cannot be decoded.
     #[error("malformed request: {0}")]
     Malformed(String),
-    /// The frame names a measurement that was dropped.
+    /// The frame contains a dropped measurement.
     #[error("measurement {} was dropped", measurement.0)]
     Retired {
-        /// Which.
+        /// The dropped measurement.
         measurement: MeasurementId,
     },
-    /// A column's type differs from the shard's own record.
+    /// A column's type differs from the type that the shard recorded.
     #[error("column {} of measurement {} has another type on this shard", column.0, measurement.0)]
     TypeConflict {
-        /// Of which measurement.
+        /// The measurement of the column.
         measurement: MeasurementId,
-        /// Which column.
+        /// The column.
         column: ColumnId,
     },
-    /// A block that the query needs is damaged. It is named and never skipped.
+    /// A block that the query needs is damaged. The shard reports the block and never skips it.
     #[error("damaged block: {block}")]
     Damaged {
-        /// Which.
+        /// The damaged block.
         block: String,
     },
-    /// KILL QUERY.
+    /// KILL QUERY stopped the query.
     #[error("query interrupted")]
     Interrupted,
-    /// The query itself cannot be evaluated.
+    /// The shard cannot evaluate the query.
     #[error("{0}")]
     Query(String),
-    /// The database or the caller has done in this minute what it may.
+    /// The database or the caller has reached a rate limit of the current minute.
     #[error("{0}")]
     OverRate(OverRate),
-    /// The database has stored what it may.
+    /// The database has reached its limit of stored bytes.
     #[error("{0}")]
     OverStored(OverStored),
 }
 
-/// The head of a further page of [`FromShard::Scanned`].
+/// The header of a further page in [`FromShard::Scanned`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FurtherPage {
-    /// As in the reply.
+    /// The same field as in the reply.
     pub until: Option<Place>,
-    /// As in the reply.
+    /// The same field as in the reply.
     pub position: Option<Position>,
-    /// What it cost.
+    /// The cost of the page.
     pub stats: ReadStats,
-    /// Length of its encoded groups.
+    /// The length of the page's encoded groups, in bytes.
     pub bytes: usize,
 }
 
 impl ToShard {
-    /// One page of one scan, of a query that is not listed yet.
+    /// Creates the request for one page of a query that is not listed yet.
     pub fn scan(stamp: Stamp, request: ScanRequest) -> Self {
         Self::Scan { query: 0, stamp, request, further: Vec::new() }
     }
 }
 
 impl FromShard {
-    /// All of a frame is kept.
+    /// Creates the reply to a frame whose rows were all stored.
     pub fn appended(bytes: u64) -> Self {
         Self::Appended { bytes, over: None, rejected: Vec::new() }
     }
 
-    /// A page as its message.
+    /// Creates the reply with a page.
     pub fn scanned(page: &ScanPage) -> Self {
         let groups = scan_page::encode(&page.groups);
         let (until, position) = (page.until.clone(), page.position.clone());
@@ -375,7 +390,8 @@ impl FromShard {
         }
     }
 
-    /// The pages, that of the scan itself first; `None` if it has none.
+    /// Returns the pages, starting with the page of the scan itself. Returns `None` if this is
+    /// another reply.
     ///
     /// # Errors
     /// [`PageError`]

@@ -1,26 +1,26 @@
-//! Asks whether an RSA key has signed a text (RS256), which the runtime's own WebCrypto checks.
+//! Checks an RSA signature of a text (RS256). The runtime's WebCrypto performs the check.
 //!
-//! It travels like a call, as [`super::password_derivation`] does; the reply is one byte: 1 if it
-//! has, else 0.
+//! A check is a call, as in [`super::password_derivation`]. The reply is one byte: 1 for a valid
+//! signature, else 0.
 
 use super::call::Address;
 use super::round::Request;
 
-/// What is checked.
+/// The input of a signature check.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct SignatureCheck<'a> {
     /// The key's modulus, base64url.
     pub modulus: &'a str,
-    /// Its exponent, base64url.
+    /// The key's exponent, base64url.
     pub exponent: &'a str,
     /// The signature.
     pub signature: &'a [u8],
-    /// What it is said to be of.
+    /// The signed text.
     pub signed: &'a str,
 }
 
 impl<'a> SignatureCheck<'a> {
-    /// The call that asks.
+    /// Returns the call that checks the signature.
     pub fn request(&self) -> Request {
         let mut message = Vec::new();
         for part in [self.modulus.as_bytes(), self.exponent.as_bytes(), self.signature] {
@@ -31,7 +31,7 @@ impl<'a> SignatureCheck<'a> {
         Request::new(Address::SignatureCheck, message)
     }
 
-    /// Reads what [`SignatureCheck::request`] wrote; `None` for anything else.
+    /// Decodes a message of [`SignatureCheck::request`]. Returns `None` for any other message.
     pub fn read(message: &'a [u8]) -> Option<Self> {
         let mut rest = message;
         let mut part = || {

@@ -1,8 +1,8 @@
-//! Lists what the Worker of SQL is asked, and what it answers and wants.
+//! The messages to and from the SQL Worker.
 //!
-//! It knows no object, no token and no database: here are names alone. Whoever asks opens a session
-//! with a statement and goes on by turns: each takes what was wanted before, and brings a piece of
-//! the answer and what is wanted next. So that Worker reaches nothing by itself.
+//! The SQL Worker has no access to objects, tokens or databases. The messages contain only names.
+//! The caller opens a session with a statement. In each turn the caller sends the requested data.
+//! The session returns the next chunk of the result and its next requests.
 
 use serde::{Deserialize, Serialize};
 
@@ -12,14 +12,14 @@ use crate::model::time::TimeRange;
 use crate::model::value::{FieldType, FieldValue};
 use crate::scan::request::{AggregateFunction, Comparison, Window};
 
-/// The status of a statement that exceeds a limit of memory, rows or time.
+/// The HTTP status for a statement that exceeds a limit of memory, rows or time.
 pub const TOO_MUCH: u16 = 507;
 
 /// Returns the reply to a message for which the SQL Worker threw an error with the text `said`.
-/// The prefixes are those of `sql_sessions.js`.
+/// `sql_sessions.js` defines the prefixes.
 ///
 /// # Errors
-/// [`CallFailure::Retryable`] if the statement was lost through no fault of its own.
+/// [`CallFailure::Retryable`] if the failure is not the statement's fault.
 pub fn thrown(said: &str) -> Result<Vec<u8>, CallFailure> {
     if let Some(message) = said.strip_prefix("stopped: ") {
         let failed = FromSql::Failed { status: TOO_MUCH, message: message.to_owned() };
@@ -31,35 +31,36 @@ pub fn thrown(said: &str) -> Result<Vec<u8>, CallFailure> {
     })
 }
 
-/// A message to a session of SQL.
+/// A message to an SQL session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToSql {
-    /// The first one. A session that is open already forgets what it did.
+    /// Opens the session. An open session discards its state.
     Open(QueryRequest),
-    /// What was wanted, as much of it as is there; nothing, to go on.
+    /// Sends requested data, as far as it is available. An empty turn lets the session continue.
     Turn {
-        /// In any order.
+        /// The data, in any order.
         answers: Vec<Answer>,
-        /// How many bytes each page among `answers` has.
+        /// The size of each page in `answers`, in bytes.
         lengths: Vec<u64>,
-        /// These bytes, one page behind the other; travel as the body.
+        /// The concatenated bytes of the pages; sent as the message body.
         #[serde(skip)]
         pages: Vec<u8>,
     },
-    /// Rows that are not SQL's own, to be written as `format`; the first of them begins a session.
+    /// Sends rows of InfluxQL or another source, which the session converts to `format`. The first
+    /// such message opens a session.
     Rewrite {
-        /// The form, by its name.
+        /// The name of the output format.
         format: String,
-        /// Whether no more come.
+        /// Whether this is the last message.
         is_last: bool,
-        /// The next bytes of a stream of Arrow's messages; travel as the body.
+        /// The next bytes of an Arrow IPC stream; sent as the message body.
         #[serde(skip)]
         rows: Vec<u8>,
     },
 }
 
 impl ToSql {
-    /// A turn with these answers.
+    /// Creates a turn from `answers`, and moves the bytes of their pages to the body.
     pub fn turn(mut answers: Vec<Answer>) -> Self {
         let (mut lengths, mut pages) = (Vec::new(), Vec::new());
         for answer in &mut answers {
@@ -71,8 +72,8 @@ impl ToSql {
         Self::Turn { answers, lengths, pages }
     }
 
-    /// The answers of a turn, each page with its bytes; `None` where they are not as long as it
-    /// says.
+    /// Puts the page bytes back into the `answers` of a turn. Returns `None` if `lengths` does not
+    /// match `pages`.
     pub fn whole_answers(
         mut answers: Vec<Answer>,
         lengths: &[u64],
@@ -90,30 +91,31 @@ impl ToSql {
     }
 }
 
-/// What a session of SQL says to a message.
+/// A reply of an SQL session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FromSql {
-    /// It has gone as far as it could, or as far as a piece of the answer goes.
+    /// The session needs data, or has a chunk of the result.
     Turned {
-        /// What is needed: each is said once.
+        /// The requested data. The session sends each request once.
         wanted: Vec<Wanted>,
-        /// Scans of which nothing more is needed.
+        /// The ids of scans that the session no longer needs.
         cancelled: Vec<u64>,
-        /// Whether rows have been made, or all of them: no other status follows from the plan.
+        /// Whether the session has produced rows or the complete result. The plan then causes no
+        /// other HTTP status.
         has_rows: bool,
-        /// Whether it goes on without anything that is wanted.
+        /// Whether the session can continue without the requested data.
         goes_on: bool,
-        /// Whether the answer is complete with this piece.
+        /// Whether this chunk completes the result.
         is_done: bool,
-        /// The next piece of the answer in the form that was asked for; travels as the body.
+        /// The next chunk of the result in the requested format; sent as the message body.
         #[serde(skip)]
         piece: Vec<u8>,
     },
-    /// There is no answer, or no more of it.
+    /// The statement failed. No more chunks follow.
     Failed {
         /// The HTTP status.
         status: u16,
-        /// What is said about it.
+        /// The error message.
         message: String,
     },
 }
@@ -152,32 +154,32 @@ impl Wire for FromSql {
     }
 }
 
-/// One statement to be answered.
+/// One SQL statement.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct QueryRequest {
     /// The statement.
     pub text: String,
-    /// Values of `$name`, by their names without the sign.
+    /// The values of `$name` parameters. The names have no `$`.
     #[serde(default)]
     pub parameters: Vec<(String, Parameter)>,
-    /// What `now()` is, nanoseconds.
+    /// The value of `now()`, in nanoseconds.
     pub now_ns: i64,
-    /// The form of the answer, as the parameter `format` names it.
+    /// The output format, as in the request parameter `format`.
     pub format: String,
-    /// Whoever asks knows [`ScanRequest::aggregates`].
+    /// Whether the caller supports [`ScanRequest::aggregates`].
     #[serde(default)]
     pub aggregates: bool,
-    /// Whoever asks knows [`ScanRequest::first_of`], [`AggregateFunction::FirstRow`] and
+    /// Whether the caller supports [`ScanRequest::first_of`], [`AggregateFunction::FirstRow`] and
     /// [`AggregateFunction::LastRow`].
     #[serde(default)]
     pub first_of_groups: bool,
-    /// Columns of every table whose name [stands](is_named) in the text; `None` where nobody
-    /// looked.
+    /// The schemas of all tables whose names [occur](is_named) in the text. `None` if the caller
+    /// did not check.
     #[serde(default)]
     pub tables: Option<Vec<TableSchema>>,
 }
 
-/// Whether the name of a table stands in a text, whichever case it is written in.
+/// Returns whether `text` contains the name of `table`, ignoring case.
 pub fn is_named(text: &str, table: &str) -> bool {
     let (text, table) = (text.as_bytes(), table.as_bytes());
     !table.is_empty() && text.windows(table.len()).any(|part| part.eq_ignore_ascii_case(table))
@@ -195,163 +197,168 @@ pub enum Parameter {
     String(String),
 }
 
-/// What is needed before it can go on.
+/// Data that a session requests from its caller.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Wanted {
-    /// Columns of the tables of these names; those that do not exist are left out of the answer.
+    /// The schemas of these tables. The response omits tables that do not exist.
     Tables(Vec<String>),
-    /// Columns of every table of the database.
+    /// The schemas of all tables of the database.
     EveryTable,
-    /// The rows of a table of the schema `system`.
+    /// The rows of a table in the schema `system`.
     System(SystemTable),
-    /// The first page of a scan that begins with this.
+    /// The first page of a new scan.
     Scan(ScanRequest),
-    /// The next page of the scan of this number.
+    /// The next page of the scan with this id.
     Page(u64),
 }
 
-/// Tables about the database that only its owner knows.
+/// A system table, whose rows come from the caller.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub enum SystemTable {
-    /// The queries that run now.
+    /// The running queries.
     Queries,
 }
 
-/// What is handed in.
+/// Data for a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Answer {
-    /// To [`Wanted::Tables`] and [`Wanted::EveryTable`].
+    /// The reply to [`Wanted::Tables`] and [`Wanted::EveryTable`].
     Tables(Vec<TableSchema>),
-    /// To [`Wanted::System`], as texts in the order of the table's columns.
+    /// The reply to [`Wanted::System`]: rows of strings, in the order of the table's columns.
     System(SystemTable, Vec<Vec<Option<String>>>),
-    /// To [`Wanted::Scan`] and [`Wanted::Page`].
+    /// The reply to [`Wanted::Scan`] and [`Wanted::Page`].
     Page(Page),
-    /// Whatever was wanted cannot be had: the query ends with it.
+    /// The requested data is not available. The statement fails with this error.
     Failed {
         /// The HTTP status.
         status: u16,
-        /// What is said about it.
+        /// The error message.
         message: String,
     },
 }
 
-/// Columns of a measurement.
+/// The schema of a measurement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableSchema {
-    /// Name of the measurement.
+    /// The name of the measurement.
     pub name: String,
-    /// All but the time, in any order.
+    /// All columns except the time, in any order.
     pub columns: Vec<TableColumn>,
 }
 
 /// A tag or a field.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct TableColumn {
-    /// Its key.
+    /// The tag key or field key.
     pub name: String,
-    /// The type of a field; `None` of a tag.
+    /// The type of a field; `None` for a tag.
     pub field_type: Option<FieldType>,
 }
 
-/// The rows that a plan reads of one table.
+/// The rows that a plan reads from one table.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ScanRequest {
-    /// Its number, which is no other's in this query.
+    /// The id of the scan, unique within the statement.
     pub scan: u64,
-    /// Name of the measurement.
+    /// The name of the measurement.
     pub table: String,
-    /// Rows outside are not wanted.
+    /// The time range of the rows.
     pub time: TimeRange,
-    /// Rows for which it is not true are not wanted.
+    /// The filter. The session needs only rows for which the filter is true.
     pub condition: Option<Condition>,
-    /// Fields to ship, in this order. **Every** row is wanted, also one in which none of them has
-    /// a value.
+    /// The fields to return, in this order. The scan returns **every** matching row, including rows
+    /// without a value in these fields.
     pub fields: Vec<String>,
-    /// Tags to ship, in this order, "" where a series lacks one.
+    /// The tags to return, in this order. A missing tag is "".
     pub tags: Vec<String>,
-    /// So many rows are enough, whichever; or, with `first`, the first so many by time.
+    /// The maximum number of rows. Any rows are sufficient; with `first`, the scan returns the
+    /// first rows in time order.
     pub rows_max: Option<u64>,
-    /// Of each shard the rows that are first in this order are enough.
+    /// The time order in which each shard may limit its rows to the first `rows_max`.
     pub first: Option<TimeOrder>,
-    /// Not the rows themselves are wanted, but what they come to. A page has a row for each group
-    /// and window in which there are rows, and each of them once: its time is the window's start
-    /// (anything without windows), its tags are the group's, and its fields what the calls come to.
-    /// `fields` and `tags` are empty then.
+    /// The aggregates to return in place of rows.
+    ///
+    /// A page then has one row for each group and window that contains rows, and each such row
+    /// occurs once in the scan. The row's time is the start of the window (an arbitrary value
+    /// without windows). Its tags are the tags of the group, and its fields are the results of the
+    /// aggregate calls. `fields` and `tags` must be empty.
     #[serde(default)]
     pub aggregates: Option<Box<Aggregates>>,
-    /// With `first`: so many rows of each group that the values of these tags make; without any
-    /// there is one group.
+    /// The tags that form groups: with `first`, `rows_max` applies to each group. An empty list
+    /// makes one group of all rows.
     #[serde(default)]
     pub first_of: Vec<String>,
 }
 
-/// What rows come to.
+/// The aggregates that a scan computes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Aggregates {
-    /// Tags whose values make a group, "" where a series lacks one.
+    /// The tags that form the groups. A missing tag is "".
     pub group_by: Vec<String>,
-    /// Windows of time, in UTC; `None` is one.
+    /// The time windows, in UTC. `None` is one window for all rows.
     pub window: Option<Window>,
-    /// What is computed of each group and window.
+    /// The aggregate calls for each group and window.
     pub calls: Vec<AggregateCall>,
 }
 
-/// One of the values that rows come to.
+/// One aggregate call.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AggregateCall {
-    /// What is computed, null where there is no value. `Min`, `Max`, `First`, `Last`, `FirstRow`
-    /// and `LastRow` select a row: behind the value come its time, nanoseconds, and what stands
-    /// beside it. The value of the latter two is that time.
+    /// The function. The result is null for a group without values.
+    ///
+    /// `Min`, `Max`, `First`, `Last`, `FirstRow` and `LastRow` select a row. The value is followed
+    /// by the row's time in nanoseconds and by the columns in `beside`. For `FirstRow` and
+    /// `LastRow` the value is the row's time.
     pub function: AggregateFunction,
-    /// The field; `Rows`, `FirstRow` and `LastRow` need none.
+    /// The field. `Rows`, `FirstRow` and `LastRow` need no field.
     pub field: Option<String>,
-    /// Its values are made floats beforehand.
+    /// Whether to convert the values to floats before the aggregation.
     pub as_float: bool,
-    /// Fields and tags of the row that is selected; a tag that it lacks is null.
+    /// The fields and tags of the selected row to return. A missing tag is null.
     pub beside: Vec<String>,
 }
 
-/// An order by time.
+/// A time order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum TimeOrder {
-    /// The oldest come first.
+    /// The oldest row first.
     Ascending,
-    /// The newest come first.
+    /// The newest row first.
     Descending,
 }
 
-/// What is true of a row, or is not: where SQL says NULL it is not.
+/// A filter for rows. An SQL result of NULL counts as false.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum Condition {
-    /// All of them.
+    /// All conditions are true.
     All(Vec<Self>),
-    /// One of them at least.
+    /// At least one condition is true.
     Any(Vec<Self>),
-    /// The tag has one of these values, none of which is empty.
+    /// The tag equals one of these values. The empty value is not allowed.
     TagIn(String, Vec<String>),
-    /// The row has the tag, with none of these values.
+    /// The row has the tag, and the value is not in this list.
     TagNotIn(String, Vec<String>),
-    /// The row lacks the tag.
+    /// The row does not have the tag.
     TagMissing(String),
-    /// The row has a value of the field, of this type, which compares so.
+    /// The row has a value of this type in the field, and the comparison is true.
     Field(String, FieldType, Comparison, FieldValue),
 }
 
-/// Rows of a scan.
+/// A page of rows from a scan.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Page {
-    /// Of which.
+    /// The id of the scan.
     pub scan: u64,
-    /// Groups of rows by [`super::scan_page::encode`], without keys and in any order, as a shard
-    /// made them.
+    /// The groups of rows, encoded by [`super::scan_page::encode`], without keys and in any order,
+    /// as a shard returned them.
     #[serde(skip)]
     pub bytes: Vec<u8>,
-    /// Whether it was the last.
+    /// Whether this is the last page of the scan.
     pub is_last: bool,
-    /// Rows that were read for it.
+    /// The number of rows read for this page.
     #[serde(default)]
     pub rows_read: u64,
-    /// Bytes of columns that were decoded for it.
+    /// The number of decoded column bytes for this page.
     #[serde(default)]
     pub bytes_decoded: u64,
 }

@@ -1,8 +1,8 @@
-//! Messages to bytes and back: version, direction, control header, binary body.
+//! Encodes and decodes messages: version, direction, control header, binary body.
 //!
-//! The layout is drawn in `PROTOCOL.md`, "Envelope". The header is metadata ([`metadata`]), in which
-//! a field added with a default is read by both versions; whatever is large (frames, pages) is the
-//! body, as it is.
+//! `PROTOCOL.md`, "Envelope", documents the layout. The header is metadata ([`metadata`]). A
+//! metadata field that is added with a default can be read by both versions. Large data (frames,
+//! pages) is the unmodified body.
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -11,111 +11,116 @@ use super::call::CallFailure;
 use crate::codec::metadata;
 use crate::model::limits::MESSAGE_BYTES_MAX;
 
-/// The version that this build writes. A release reads what is new before a later one writes it, so
-/// that of two releases side by side each reads what the other writes (`docs/UPGRADING.md`).
+/// The version that this build writes.
+///
+/// A release can read a new version before a later release writes it. So two releases that run at
+/// the same time can read each other's messages (`docs/UPGRADING.md`).
 pub const VERSION: u8 = 1;
-/// The oldest version that this build reads: what the release before may write.
+/// The oldest version that this build reads, which the previous release may write.
 pub const VERSION_MIN: u8 = VERSION - 1;
-/// The newest one: [`VERSION`], or one more if the next release is to write that.
+/// The newest version that this build reads: [`VERSION`], or one more if the next release writes a
+/// new version.
 pub const VERSION_MAX: u8 = VERSION;
-/// Bytes before the header: version, direction, header length.
+/// The size of an envelope before the header, in bytes: version, direction, header length.
 pub const PREFIX_BYTES: usize = 1 + 1 + 4;
 
-/// Who speaks to whom: a message that reaches the wrong kind of object is refused.
+/// The sender and receiver of a message. An object rejects messages with a different direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Direction {
     /// Edge to Catalog.
     ToCatalog = 1,
-    /// Catalog's reply.
+    /// Reply of the Catalog.
     FromCatalog = 2,
     /// Edge or Catalog to Database.
     ToDatabase = 3,
-    /// Database's reply.
+    /// Reply of a Database.
     FromDatabase = 4,
     /// Edge or Database to Shard.
     ToShard = 5,
-    /// Shard's reply.
+    /// Reply of a Shard.
     FromShard = 6,
-    /// Edge to a session of SQL.
+    /// Edge to an SQL session.
     ToSql = 7,
-    /// Its reply.
+    /// Reply of an SQL session.
     FromSql = 8,
-    /// Edge to the place that backups are kept in.
+    /// Edge to the backup store.
     ToBackups = 9,
-    /// Its reply.
+    /// Reply of the backup store.
     FromBackups = 10,
-    /// Catalog to whoever carries a Database or Shard.
+    /// Catalog to the host of a Database or Shard.
     ToStorage = 11,
-    /// Its reply.
+    /// Reply of the host of a Database or Shard.
     FromStorage = 12,
 }
 
-/// In the place of the direction: the sender could not encode its message, and the header says why.
+/// A special direction: the sender could not encode its message, and the header contains the error.
 const UNSAID: u8 = 0;
 
-/// Why bytes are no message. Always an answer of 503: one end is newer than the other can read.
+/// The reason why bytes are not a valid message. The server always responds with status 503,
+/// because one end runs a newer release.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EnvelopeError {
-    /// Shorter than it says, or longer than [`MESSAGE_BYTES_MAX`].
+    /// The message is truncated, or longer than [`MESSAGE_BYTES_MAX`].
     #[error("a message of {0} bytes is cut short or too long")]
     Length(usize),
-    /// Older than [`VERSION_MIN`] or newer than [`VERSION_MAX`].
+    /// The version is older than [`VERSION_MIN`] or newer than [`VERSION_MAX`].
     #[error(
         "protocol version {0} is not spoken here (this end speaks {VERSION_MIN} to {VERSION_MAX})"
     )]
     Version(u8),
-    /// Meant for another kind of object.
+    /// The message is for another kind of object.
     #[error("a message of direction {0} does not belong here")]
     Direction(u8),
-    /// The other end could not encode what it had to say.
+    /// The sender could not encode its message.
     #[error("a message could not be encoded: {0}")]
     Unsaid(String),
-    /// The header names no known message.
+    /// The header cannot be decoded as a message.
     #[error("unreadable message header: {0}")]
     Header(String),
 }
 
-/// A message that can travel: its header is itself as metadata, its body is beside it.
+/// A message that can be sent. The header is the message as metadata; the body is separate.
 pub trait Wire: Serialize + DeserializeOwned {
-    /// Which byte it travels under.
+    /// The direction byte of the message.
     const DIRECTION: Direction;
 
-    /// The binary part, not in the header; empty for most messages.
+    /// Returns the binary body, which is not part of the header. Most messages have none.
     fn body(&self) -> &[u8] {
         &[]
     }
 
-    /// Puts the binary part back after the header was read.
+    /// Sets the binary body after the header was decoded.
     fn set_body(&mut self, body: &[u8]) {
         let _ = body;
     }
 }
 
-/// The bytes of `message` in version [`VERSION`].
+/// Encodes `message` in version [`VERSION`].
 pub fn encode<M: Wire>(message: &M) -> Vec<u8> {
     encode_as(VERSION, message)
 }
 
-/// The bytes of `message` for a peer that spoke `version`: a reply comes in its request's version.
+/// Encodes `message` in `version`. A reply has the version of its request.
 pub fn encode_as<M: Wire>(version: u8, message: &M) -> Vec<u8> {
     let body = message.body();
     let (direction, header) = match metadata::encode(message) {
         Ok(header) => (M::DIRECTION as u8, header),
-        // Whoever receives it is told, so that nobody takes it for a message.
+        // The receiver gets the error in place of a message.
         Err(why) => (UNSAID, why.to_string().into_bytes()),
     };
     let mut out = Vec::with_capacity(PREFIX_BYTES + header.len() + body.len());
     out.push(version);
     out.push(direction);
-    // Of a longer one the end is missing: no message either.
+    // A longer header makes the envelope invalid, because its stated length exceeds its bytes.
     out.extend_from_slice(&u32::try_from(header.len()).unwrap_or(u32::MAX).to_le_bytes());
     out.extend_from_slice(&header);
     out.extend_from_slice(body);
     out
 }
 
-/// The same for a message whose binary part is `body` and not in it: `body` is moved, not copied.
+/// Encodes a message whose binary body is `body` and not in `message`. Moves `body` without an
+/// allocation for a copy.
 pub fn encode_around<M: Wire>(message: &M, mut body: Vec<u8>) -> Vec<u8> {
     let mut head = encode(message);
     let head_bytes = head.len();
@@ -124,10 +129,10 @@ pub fn encode_around<M: Wire>(message: &M, mut body: Vec<u8>) -> Vec<u8> {
     body
 }
 
-/// Reads a message and the version that it came in.
+/// Decodes a message and its version.
 ///
 /// # Errors
-/// [`EnvelopeError`] for anything that is not a whole message of this direction.
+/// [`EnvelopeError`] if the bytes are not a complete message of this direction.
 pub fn decode<M: Wire>(bytes: &[u8]) -> Result<(u8, M), EnvelopeError> {
     let Opened { version, header, body } = open(bytes, M::DIRECTION)?;
     let mut message: M =
@@ -136,10 +141,10 @@ pub fn decode<M: Wire>(bytes: &[u8]) -> Result<(u8, M), EnvelopeError> {
     Ok((version, message))
 }
 
-/// Reads the reply to a call: transport failures and unreadable replies are both failures.
+/// Decodes the reply to a call.
 ///
 /// # Errors
-/// [`CallFailure`], with an unreadable reply as [`CallFailure::Failed`].
+/// [`CallFailure`] of the call, or [`CallFailure::Failed`] if the reply cannot be decoded.
 pub fn decode_reply<M: Wire>(result: Result<Vec<u8>, CallFailure>) -> Result<M, CallFailure> {
     let bytes = result?;
     decode(&bytes).map(|(_, message)| message).map_err(|e| CallFailure::Failed(e.to_string()))

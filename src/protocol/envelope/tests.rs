@@ -37,7 +37,7 @@ fn messages_round_trip_with_their_bodies() {
 #[test]
 fn an_envelope_is_what_protocol_md_draws() {
     let bytes = encode(&ToCatalog::Resolve { name: "db".into() });
-    // The third variant, three bytes of fields, a text of two.
+    // The third variant, three bytes of fields, a string of two bytes.
     let header = [2, 3, 0, 0, 0, 2, b'd', b'b'];
     let expected = [&[1, 1, header.len() as u8, 0, 0, 0][..], &header].concat();
     assert_eq!(bytes, expected);
@@ -71,7 +71,8 @@ fn a_message_for_another_kind_of_object_is_refused() {
 
 #[test]
 fn a_field_missing_from_an_older_header_takes_its_default() {
-    // The first variant, five bytes of fields: a name, no policy, the shards, and no more.
+    // The first variant, five bytes of fields: a name, no policy, the number of shards. Other
+    // fields are missing.
     let header = [0, 5, 0, 0, 0, 2, b'd', b'b', 0, 4];
     let bytes = [&[VERSION_MIN, 1, header.len() as u8, 0, 0, 0][..], &header].concat();
     let Ok((version, ToCatalog::Create(create))) = decode(&bytes) else { panic!("refused") };
@@ -90,7 +91,7 @@ fn floats_of_a_request_arrive_bit_by_bit() {
     }
 }
 
-/// A message that has no bytes.
+/// A message that cannot be encoded.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 struct Mute {
     sign: char,
