@@ -1,5 +1,5 @@
-//! Changes tokens and users, and tells the databases that they concern: those that a change
-//! names, every one, or all that concern a database that is just being made.
+//! Changes tokens and users, and notifies databases: the databases in the permissions, all
+//! databases, or a database in creation.
 
 use std::collections::BTreeSet;
 
@@ -19,41 +19,43 @@ use crate::protocol::round::{Next, Replies, Request};
 use crate::store::row;
 use crate::store::{Store, Table};
 
-/// How often a database that has heard of a later version is told anew in one event.
+/// The maximum number of consecutive `Late` replies in one event after which databases are notified
+/// again.
 const LATE_MAX: u32 = 3;
 
-/// What an event answers once it has told whom it could.
+/// The reply of an event after it notified databases.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Told {
-    /// A token or user of this number was stored.
+    /// The token or user with this id was stored.
     Granted(u64),
-    /// One was removed.
+    /// A token or user was removed.
     Removed,
-    /// The alarm asks nothing.
+    /// The event is the alarm, which ignores the reply.
     Alarm,
 }
 
-/// How far an event is with telling databases.
+/// The progress of an event that notifies databases.
 #[derive(Debug, Default)]
 pub(super) struct TellingProgress {
-    /// Whom it has asked last, in the order of their replies.
+    /// The databases of the last requests, in the order of their replies.
     asked: Vec<u64>,
-    /// Those that it will not ask again: they have failed.
+    /// The databases that failed. The event does not notify them again.
     tried: BTreeSet<u64>,
-    /// Rounds of calls so far.
+    /// The number of rounds of calls.
     rounds: u32,
-    /// Replies in a row that were `Late`.
+    /// The number of consecutive rounds with a `Late` reply.
     late: u32,
 }
 
-/// How far an event is with a database that is being made.
+/// The progress of an event with a database in creation.
 #[derive(Debug, Default)]
 pub(super) struct BirthProgress {
-    /// It has been initialised: what concerns it follows.
+    /// Whether the Database is initialised. The tokens and users follow.
     pub(super) initialised: bool,
-    /// At which version of all tokens and users it was told of those up to which number.
+    /// The version of all tokens and users, and the last id that the Database received at this
+    /// version.
     told: Option<(u64, u64)>,
-    /// The same once the page under way is answered.
+    /// The value of `told` after the reply to the current page.
     sent: Option<(u64, u64)>,
 }
 
@@ -90,7 +92,7 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    /// A request that changes nothing goes on with what an earlier one left.
+    /// Continues the newest job about this token or user, for a request that changes no state.
     pub(super) fn tell_again(
         &mut self,
         user: bool,
@@ -106,7 +108,7 @@ impl<S: Store> Catalog<S> {
         })
     }
 
-    /// Stores a change, and with it who has to be told.
+    /// Stores a change together with the job that notifies databases.
     pub(super) fn change(
         &mut self,
         platform: &dyn Platform,
@@ -130,7 +132,7 @@ impl<S: Store> Catalog<S> {
         Ok(Begun::Task(CatalogTask::Tell { number, told }))
     }
 
-    /// The next databases to be told, or the answer.
+    /// Returns the next calls that notify databases, or the reply.
     pub(super) fn tell(
         &mut self,
         platform: &dyn Platform,
@@ -183,7 +185,7 @@ impl<S: Store> Catalog<S> {
         Ok(Next::Calls(requests))
     }
 
-    /// Takes in what the databases say.
+    /// Handles the replies of the databases.
     pub(super) fn learn_told(
         &mut self,
         work: &mut CatalogWork,
@@ -197,7 +199,7 @@ impl<S: Store> Catalog<S> {
         for (database, reply) in std::mem::take(&mut progress.asked).into_iter().zip(replies) {
             match envelope::decode_reply::<FromDatabase>(reply) {
                 Ok(FromDatabase::Done) => telling.left.retain(|left| *left != database),
-                // It lets nobody in any more.
+                // A dropped database accepts no requests.
                 Ok(FromDatabase::NotOpen) => {
                     telling.left.retain(|left| *left != database);
                 }
@@ -211,15 +213,18 @@ impl<S: Store> Catalog<S> {
         Ok(self.tellings.save(&self.store, number)?)
     }
 
-    /// A page of those that concern a database.
+    /// Returns a page of the tokens and users that concern a database.
     pub(super) fn concerning(&mut self, name: &str, after: u64) -> Result<FromCatalog, Failure> {
         let (grantees, store) = self.grantees()?;
         let rows = grantees.concerning(store, name, after)?;
         Ok(FromCatalog::Grantees { more: !rows.is_empty(), rows, used: Vec::new() })
     }
 
-    /// The next page of what concerns a database that is being made; `None` once it has all. Nobody
-    /// tells it of changes until it is ready: after one of them it is told anew.
+    /// Returns the next page of tokens and users for a database in creation, or `None` after the
+    /// last page.
+    ///
+    /// Such a database receives no notifications of changes until it is ready. After a change it
+    /// therefore receives all pages again.
     pub(super) fn birth_page(
         &mut self,
         work: &mut CatalogWork,
@@ -230,7 +235,8 @@ impl<S: Store> Catalog<S> {
         let told = work.birth.told.filter(|(version, _)| *version == sequence);
         let after = told.map_or(0, |(_, after)| after);
         let put = grantees.concerning(store, name, after)?;
-        // Where there has never been a token or user nothing can be left of one.
+        // A Catalog that never had a token or user has no old entries that the Database must
+        // forget.
         if sequence == 0 || told.is_some() && put.is_empty() {
             return Ok(None);
         }
@@ -241,7 +247,7 @@ impl<S: Store> Catalog<S> {
 }
 
 impl BirthProgress {
-    /// The database has what was sent.
+    /// Records that the Database has received the last page.
     pub(super) fn answered(&mut self) {
         self.initialised = true;
         self.told = self.sent.take().or(self.told);
@@ -257,7 +263,8 @@ impl Told {
     }
 }
 
-/// Who has to be told of a change; `None` when it concerns no database.
+/// Returns the job that notifies databases of a change, or `None` if the change concerns no
+/// database.
 fn telling(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Option<Telling> {
     let sides = [change.old.as_ref(), change.new.as_ref()];
     let one = sides.into_iter().flatten().last()?;

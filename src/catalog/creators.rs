@@ -1,23 +1,24 @@
-//! Limits how many databases the writes of a token or user may create. Whoever is named by none of
-//! the limits has none; neither has an administrator.
+//! Limits the number of databases that the writes of a token or user may create. Administrators,
+//! and creators without a quota, have no limit.
 
 use serde::{Deserialize, Serialize};
 
 use crate::model::limits::CREATOR_QUOTAS_MAX;
 use crate::protocol::catalog::{CatalogRefusal, CreatorQuota};
 
-/// The limits, in the order in which they were first set. A part of the Catalog's `state` row.
+/// The quotas, in the order in which they were first set. They are stored in the Catalog's `state`
+/// row.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Creators(Vec<CreatorQuota>);
 
 impl Creators {
-    /// All of them.
+    /// Returns all quotas.
     pub fn all(&self) -> &[CreatorQuota] {
         &self.0
     }
 
-    /// These with another limit of one creator, in the place of what it had under its number or its
-    /// name.
+    /// Returns a copy with `quota`. It replaces a quota with the same id, or with the same name and
+    /// kind.
     ///
     /// # Errors
     /// [`CatalogRefusal::TooManyCreatorQuotas`]
@@ -37,7 +38,8 @@ impl Creators {
         Ok(Self(all))
     }
 
-    /// Whether `creator`, of whom there are `current` databases, may create one more.
+    /// Checks whether `creator`, who has created `current` existing databases, may create another
+    /// database.
     ///
     /// # Errors
     /// [`CatalogRefusal::TooManyOfCreator`]

@@ -1,8 +1,8 @@
-//! Takes some objects back to a time: each is looked at, told that its next life begins with what
-//! it was then, ended, and looked at again.
+//! Resets objects to a time. Each object is checked, prepared for the reset, restarted, and checked
+//! again.
 //!
-//! A message that comes late must never take an object back that has gone on since. So each names
-//! the life that was looked at, and finds another one then.
+//! A delayed message must never reset an object that has accepted new data since. So each message
+//! names the checked instance of the object, and any other instance ignores it.
 
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
@@ -10,11 +10,11 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::recovery::{FromStorage, ToStorage};
 use crate::protocol::round::{Replies, Request};
 
-/// Objects on their way back.
+/// The reset of some objects.
 #[derive(Debug)]
 pub(super) struct GoingBack {
     targets: Vec<Address>,
-    /// Of each target the life that ends.
+    /// The instance to end of each target.
     lives: Vec<u64>,
     step: Step,
 }
@@ -28,17 +28,17 @@ enum Step {
 }
 
 impl GoingBack {
-    /// Nothing was asked of them yet.
+    /// Creates a reset that has sent no requests yet.
     pub(super) fn new(targets: Vec<Address>) -> Self {
         Self { targets, lives: Vec::new(), step: Step::Look }
     }
 
-    /// How many.
+    /// Returns the number of objects.
     pub(super) fn count(&self) -> u64 {
         self.targets.len() as u64
     }
 
-    /// What they are asked next; nothing, if there are none.
+    /// Returns the next requests. The list is empty if there are no objects.
     pub(super) fn requests(&self, time_ns: i64) -> Vec<Request> {
         let lives = self.lives.iter().copied().chain(std::iter::repeat(0));
         let message = |life: u64| match self.step {
@@ -52,12 +52,12 @@ impl GoingBack {
         self.targets.iter().zip(lives).map(of).collect()
     }
 
-    /// Takes their replies in; whether all of them are back.
+    /// Handles the replies. Returns whether all objects have been reset.
     pub(super) fn learn(&mut self, replies: Replies) -> Result<bool, Unavailable> {
         let mut lives = Vec::new();
         for reply in replies {
             let reply = envelope::decode_reply::<FromStorage>(reply);
-            // A life that ends answers nothing.
+            // An instance that ends usually sends no reply.
             if self.step == Step::Restart {
                 continue;
             }

@@ -1,5 +1,5 @@
-//! Keeps the row behind each database's name, from `creating` over `ready` to `dropping`, after
-//! which the row goes.
+//! Stores one row per database name. Its stages are `creating`, `ready` and `dropping`; then the
+//! row is deleted.
 
 use std::collections::BTreeMap;
 
@@ -14,19 +14,19 @@ use crate::protocol::database::{DatabaseRefusal, PolicyRefusal};
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// Where a database is in its life.
+/// The stage of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum EntryStage {
-    /// The object that it lives in may not be initialised yet.
+    /// The Database may not be initialised yet.
     Creating,
     /// The database is in use.
     Ready,
-    /// Its shards may not refuse yet.
+    /// Some shards may still accept requests.
     Dropping,
 }
 
-/// Why a database cannot be made, from its own words.
+/// Translates the refusal of a Database into the reason why the database cannot be created.
 pub(super) fn translate(refusal: DatabaseRefusal) -> CatalogRefusal {
     match refusal {
         DatabaseRefusal::Policy(refusal) => CatalogRefusal::Policy(refusal),
@@ -38,53 +38,56 @@ pub(super) fn translate(refusal: DatabaseRefusal) -> CatalogRefusal {
 /// One database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
-    /// As first asked for.
+    /// The settings of the first request.
     pub create: CreateDatabase,
-    /// Its object.
+    /// The Database.
     pub object: ObjectId,
-    /// Where it is in its life.
+    /// The stage.
     pub stage: EntryStage,
-    /// Unless ready: when the alarm tries to finish it, nanoseconds.
+    /// The time of the alarm's next attempt to finish the row, in nanoseconds. Unused if the stage
+    /// is ready.
     pub due_ns: i64,
-    /// Times that the alarm tried.
+    /// The number of attempts by the alarm.
     pub failures: u32,
 }
 
 impl Entry {
-    /// A database that is about to be initialised.
+    /// Creates the entry of a database before its initialisation.
     pub fn creating(create: CreateDatabase, object: ObjectId, now_ns: i64) -> Self {
         let due_ns = now_ns.saturating_add(JOB_RETRY_NS);
         let stage = EntryStage::Creating;
         Self { create, object, stage, due_ns, failures: 0 }
     }
 
-    /// Whether `policy` may be one of its: an id carries some bits of its database's.
+    /// Returns whether the database may have this policy. A policy id contains some bits of its
+    /// database's id.
     pub fn may_hold(&self, policy: PolicyId) -> bool {
         policy.may_be_of(&self.object)
     }
 }
 
-/// The one `state` row.
+/// The single `state` row of databases.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct EntriesState {
-    /// Numbers are never reused.
+    /// The next id. Ids are never reused.
     next_entry: u64,
-    /// How many databases single creators may have.
+    /// The quotas for databases per creator.
     #[serde(default)]
     creators: Creators,
 }
 
-/// Every database by number: a copy of the `entry` table. Each change is stored first.
+/// Every database by id: a copy of the `entry` table. Every change is stored before it changes this
+/// copy.
 #[derive(Clone, Debug, Default)]
 pub struct Entries {
     state: EntriesState,
     rows: BTreeMap<u64, Entry>,
-    /// Numbers by name.
+    /// The ids by name.
     names: BTreeMap<String, u64>,
 }
 
 impl Entries {
-    /// Reads the table; a Catalog that never held a database has none.
+    /// Reads the table. A Catalog that never had a database has no table.
     pub fn load<S: Store>(store: &S) -> Result<Self, StoreError> {
         if !store.is_open()? {
             return Ok(Self::default());
@@ -103,41 +106,41 @@ impl Entries {
         Ok(Self { state, rows, names })
     }
 
-    /// Numbers of the databases from `number` on, whatever their stage, ascending.
+    /// Returns all database ids starting with `number`, in any stage, in ascending order.
     pub fn from(&self, number: u64) -> impl Iterator<Item = u64> {
         self.rows.range(number..).map(|(number, _)| *number)
     }
 
-    /// Whether the database with this number may be in use: one that is being made has no callers,
-    /// and gets to know those that there are before it has any (PROTOCOL.md rule 11).
+    /// Returns whether the database with this id may be in use. A database in creation has no
+    /// clients, and receives all tokens and users before it is ready (PROTOCOL.md rule 11).
     pub fn is_made(&self, number: u64) -> bool {
         self.get(number).is_some_and(|entry| entry.stage != EntryStage::Creating)
     }
 
-    /// The number of the newest database.
+    /// Returns the id of the newest database.
     pub fn last(&self) -> Option<u64> {
         self.rows.keys().next_back().copied()
     }
 
-    /// The database with this number.
+    /// Returns the database with this id.
     pub fn get(&self, number: u64) -> Option<&Entry> {
         self.rows.get(&number)
     }
 
-    /// The database with this name, whatever its stage, and its number.
+    /// Returns the database with this name, in any stage, and its id.
     pub fn by_name(&self, name: &str) -> Option<(u64, &Entry)> {
         let number = *self.names.get(name)?;
         self.rows.get(&number).map(|entry| (number, entry))
     }
 
-    /// Databases in use with numbers above `after`, ascending.
+    /// Returns the ready databases with ids above `after`, in ascending order.
     pub fn ready_after(&self, after: Option<u64>) -> impl Iterator<Item = (u64, &Entry)> {
         let from = after.map_or(0, |number| number + 1);
         let ready = |(&number, entry)| (number, entry);
         self.rows.range(from..).map(ready).filter(|(_, entry)| entry.stage == EntryStage::Ready)
     }
 
-    /// Whether one more database may exist where `limit` may.
+    /// Checks whether another database is within `limit`.
     pub fn check_limit(&self, limit: usize) -> Result<(), CatalogRefusal> {
         let (limit, current) = (limit as u64, self.rows.len() as u64);
         if current < limit {
@@ -146,7 +149,8 @@ impl Entries {
         Err(CatalogRefusal::TooManyDatabases { limit, current, requested: current + 1 })
     }
 
-    /// Whether one more database of `creator` may exist: those that are going count.
+    /// Checks whether another database of `creator` is within the creator's quota. Databases in
+    /// deletion count.
     pub fn check_creator(&self, creator: u64) -> Result<(), CatalogRefusal> {
         self.state.creators.check(creator, self.created_by(creator))
     }
@@ -155,13 +159,13 @@ impl Entries {
         self.rows.values().filter(|entry| entry.create.creator == creator).count() as u64
     }
 
-    /// The limits of creators, each with the databases that there are of it.
+    /// Returns the quota of each creator, with the creator's current number of databases.
     pub fn creators(&self) -> Vec<(CreatorQuota, u64)> {
         let of = |quota: &CreatorQuota| (quota.clone(), self.created_by(quota.id));
         self.state.creators.all().iter().map(of).collect()
     }
 
-    /// Stores the limits of creators.
+    /// Stores the quotas of creators.
     pub fn set_creators<S: Store>(
         &mut self,
         store: &S,
@@ -174,7 +178,7 @@ impl Entries {
         Ok(())
     }
 
-    /// The limits of creators with another one.
+    /// Returns the quotas of creators with `quota` added or replaced.
     ///
     /// # Errors
     /// [`CatalogRefusal::TooManyCreatorQuotas`]
@@ -182,7 +186,7 @@ impl Entries {
         self.state.creators.with(quota)
     }
 
-    /// Stores a new database and answers its number.
+    /// Stores a new database and returns its id.
     pub fn insert<S: Store>(&mut self, store: &S, entry: Entry) -> Result<u64, StoreError> {
         let number = self.state.next_entry;
         let state = EntriesState { next_entry: number + 1, ..self.state.clone() };
@@ -197,12 +201,12 @@ impl Entries {
         Ok(number)
     }
 
-    /// The database is in use from now on.
+    /// Stores that the database is ready.
     pub fn set_ready<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
         self.change(store, number, |entry| entry.stage = EntryStage::Ready)
     }
 
-    /// The database is going; a repeat changes nothing.
+    /// Stores that the database is being dropped. A repeat has no effect.
     pub fn start_drop<S: Store>(
         &mut self,
         store: &S,
@@ -219,7 +223,7 @@ impl Entries {
         })
     }
 
-    /// The alarm tries to finish a row: it comes back later, and later each time.
+    /// Counts an attempt of the alarm, and schedules the next attempt with a doubled delay.
     pub fn count_try<S: Store>(
         &mut self,
         store: &S,
@@ -233,7 +237,7 @@ impl Entries {
         })
     }
 
-    /// Frees the name.
+    /// Deletes a row and frees its name.
     pub fn remove<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
         store.delete(Table::Entry, number..=number)?;
         if let Some(entry) = self.rows.remove(&number) {
@@ -242,18 +246,19 @@ impl Entries {
         Ok(())
     }
 
-    /// The unfinished row that is due longest at `now_ns`; rows with `failures_max` are left alone.
+    /// Returns the most overdue unfinished row at `now_ns`. Skips rows with `failures_max`
+    /// attempts.
     pub fn due(&self, now_ns: i64, failures_max: u32) -> Option<u64> {
         let due = self.unfinished(failures_max).filter(|(_, entry)| entry.due_ns <= now_ns);
         due.min_by_key(|(number, entry)| (entry.due_ns, *number)).map(|(number, _)| number)
     }
 
-    /// When the next unfinished row is due.
+    /// Returns the due time of the next unfinished row.
     pub fn next_due_ns(&self, failures_max: u32) -> Option<i64> {
         self.unfinished(failures_max).map(|(_, entry)| entry.due_ns).min()
     }
 
-    /// Rows that are left alone, in words.
+    /// Returns descriptions of the rows that the alarm skips after too many attempts.
     pub fn troubles(&self, failures_max: u32) -> Vec<String> {
         let aside = self
             .rows

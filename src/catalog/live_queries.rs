@@ -1,11 +1,10 @@
-//! Keeps the queries that are under way, in memory only; [`crate::protocol::live_queries`] says
-//! why.
+//! Keeps the running queries in memory only; [`crate::protocol::live_queries`] gives the reason.
 
 use crate::model::limits::{QUERIES_LISTED_MAX, QUERY_LISTED_NS};
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog};
 use crate::protocol::live_queries::LiveQuery;
 
-/// The list, each with when it was last reported, nanoseconds; oldest first.
+/// The queries with the time of their last report in nanoseconds, oldest query first.
 #[derive(Default)]
 pub(super) struct Queries(Vec<(LiveQuery, i64)>);
 
@@ -14,7 +13,7 @@ impl Queries {
         self.0.retain(|(_, seen_ns)| now_ns.saturating_sub(*seen_ns) < QUERY_LISTED_NS);
     }
 
-    /// Takes a report; the reply says whether the query was killed.
+    /// Stores a report. The reply contains whether the query was killed.
     pub(super) fn report(&mut self, query: LiveQuery, now_ns: i64) -> FromCatalog {
         self.expire(now_ns);
         let known = self.0.iter_mut().find(|(known, _)| known.id == query.id);
@@ -39,7 +38,7 @@ impl Queries {
         FromCatalog::Queries(self.0.iter().map(|(query, _)| query.clone()).collect())
     }
 
-    /// Marks a query; the reply names the shards that must be told.
+    /// Marks a query as killed. The reply names the shards that the edge must notify.
     pub(super) fn kill(&mut self, id: u64, now_ns: i64) -> FromCatalog {
         self.expire(now_ns);
         match self.0.iter_mut().find(|(known, _)| known.id == id) {

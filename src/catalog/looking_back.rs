@@ -1,8 +1,10 @@
-//! Looks whether all objects of a database could go back to a time, before anything is changed.
+//! Checks, before a recovery changes any state, whether all objects of a database can go back to a
+//! time.
 //!
-//! An object has a past from some moments after it was made on, so one that was made since the time
-//! has none of then, and needs none. One that was made about then may have been of the database
-//! already, and its past begins too late: with that the database does not go back.
+//! The platform's history of an object begins a short time after the object was created. An object
+//! that was created after the target time has no history for it, and needs none. An object that was
+//! created around the target time may already have belonged to the database, but its history begins
+//! too late. The database then cannot go back to that time.
 
 use std::collections::VecDeque;
 
@@ -13,15 +15,16 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::recovery::{FromStorage, RecoveryRefusal, ToStorage};
 use crate::protocol::round::{Replies, Request};
 
-/// Objects that are looked at.
+/// The check of a database's objects.
 #[derive(Debug)]
 pub(super) struct LookingBack {
-    /// To when they are to go back, nanoseconds.
+    /// The target time, in nanoseconds.
     time_ns: i64,
-    /// To when each of them must be able to, so that it can be undone, nanoseconds.
+    /// The time to which each object must also be able to go back, so that the recovery can be
+    /// undone, in nanoseconds.
     undo_ns: i64,
     left: VecDeque<Look>,
-    /// How many shards there are.
+    /// The number of shards.
     pub(super) shards: u64,
 }
 
@@ -32,7 +35,7 @@ struct Look {
     wanted: Wanted,
 }
 
-/// Whether the object has to have a past of the time.
+/// The expected history of an object at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Wanted {
     Past,
@@ -41,7 +44,7 @@ enum Wanted {
 }
 
 impl LookingBack {
-    /// Nobody was asked yet.
+    /// Creates a check that has sent no requests yet.
     pub(super) fn new(
         database: Address,
         shards: Vec<Address>,
@@ -54,7 +57,7 @@ impl LookingBack {
         Self { time_ns, undo_ns: now_ns - RECOVERY_AGO_NS_MIN, left, shards: count }
     }
 
-    /// Whom to ask next; nobody, if all of them could.
+    /// Returns the next requests, or an empty list if all objects passed the check.
     pub(super) fn requests(&self) -> Vec<Request> {
         let next = self.left.iter().take(CALLS_PER_ROUND_MAX);
         let request = |look: &Look| {
@@ -64,7 +67,7 @@ impl LookingBack {
         next.map(request).collect()
     }
 
-    /// Takes their replies in; why the database cannot go back to the time, once that is known.
+    /// Handles the replies. Returns the reason if the database cannot go back to the target time.
     pub(super) fn learn(
         &mut self,
         replies: Replies,
@@ -111,8 +114,8 @@ mod tests {
     use crate::model::ids::ObjectId;
     use crate::model::time::{H_NS, MINUTE_NS, S_NS};
 
-    /// What comes of a database whose one shard has a past from some time on, beside one that has
-    /// always had one: `now` is at ten hours.
+    /// Returns the result for a database with two shards. One shard's history begins at
+    /// `past_from_ns`; the other shard has always had a history. The current time is ten hours.
     fn look(time_ns: i64, past_from_ns: i64) -> Result<(), RecoveryRefusal> {
         let [database, old, young] = ["d", "o", "y"].map(|id| ObjectId(id.to_owned()));
         let young = Address::Shard(young);
@@ -145,9 +148,10 @@ mod tests {
     fn a_shard_needs_no_past_of_a_time_at_which_it_was_surely_not_there() {
         assert_eq!(look(5 * H_NS, 0), Ok(()));
         assert_eq!(look(5 * H_NS, 6 * H_NS), Ok(()), "made since");
-        // Where a recovery was begun at the time, and shards were made as soon as it was done.
+        // A recovery began at the target time, and created shards immediately after its end.
         assert_eq!(look(5 * H_NS, 5 * H_NS + 106 * S_NS), Ok(()));
-        // Its past begins a minute after it was made: it may have been there.
+        // The shard's history begins a minute after its creation, so the shard may have existed at
+        // the time.
         assert_eq!(look(5 * H_NS, 5 * H_NS + S_NS), Err(RecoveryRefusal::BeingMade));
         assert_eq!(look(5 * H_NS, 5 * H_NS + MINUTE_NS), Err(RecoveryRefusal::BeingMade));
     }

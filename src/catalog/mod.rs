@@ -1,9 +1,9 @@
-//! Runs the Catalog, the one object that knows which databases there are and which object holds
-//! each.
+//! The Catalog: the one object with the list of databases and their objects.
 //!
-//! A database's row is its own job: `creating` and `dropping` are finished by whoever finds them, a
-//! repeat of the request, any request about the same name, or the alarm (PROTOCOL.md rules 7
-//! and 12). Tokens and users are kept here too; the databases that they concern are told of each
+//! A database's row is also its job. A repeated request, any request about the same name, or the
+//! alarm finishes a row in stage `creating` or `dropping` (PROTOCOL.md rules 7 and 12).
+//!
+//! The Catalog also stores tokens and users, and notifies the databases that they concern of each
 //! change (PROTOCOL.md rule 11).
 
 mod access;
@@ -43,29 +43,30 @@ use recoveries::Recoveries;
 use recovery::RecoveryProgress;
 use telling::Tellings;
 
-/// The Catalog over its storage.
+/// The Catalog and its storage.
 pub struct Catalog<S: Store> {
     store: S,
-    /// `None` until read, and again after a store error: what was stored is then unknown.
+    /// The databases. `None` until they are read, and after a store error, when the stored state is
+    /// unknown.
     entries: Option<Entries>,
-    /// As `entries`, and read with them.
+    /// The jobs that notify databases, read together with `entries`.
     tellings: Tellings,
-    /// The same.
+    /// The recoveries, read together with `entries`.
     recoveries: Recoveries,
-    /// As `entries`.
+    /// The tokens and users. `None` in the same cases as `entries`.
     grantees: Option<Grantees>,
     flights: Flights<CatalogWork>,
-    /// After a store error nothing is known of due rows: look again then, nanoseconds.
+    /// The time of the next look for due rows after a store error, in nanoseconds.
     look_again_ns: Option<i64>,
     queries: live_queries::Queries,
 }
 
-/// What is done about one event.
+/// The work for one event.
 struct CatalogWork {
     task: CatalogTask,
-    /// The database whose row is being driven.
+    /// The database whose row the event changes.
     entry: u64,
-    /// The Database is being asked about exactly the settings of this event's own CREATE.
+    /// Whether the Database received exactly the settings of this event's own CREATE.
     own_settings: bool,
     birth: BirthProgress,
     telling: TellingProgress,
@@ -83,35 +84,35 @@ impl CatalogWork {
 enum CatalogTask {
     Create {
         request: CreateDatabase,
-        /// The database was ready when the request came.
+        /// Whether the database was ready when the request arrived.
         existed: bool,
     },
     Drop {
         name: String,
         existed: bool,
     },
-    /// Tell databases of a change of a token or user.
+    /// Notifies databases that a token or user has changed.
     Tell {
-        /// Which job.
+        /// The id of the job.
         number: u64,
-        /// What is answered then.
+        /// The reply to send afterwards.
         told: Told,
     },
-    /// See whether a database can go back in time, then store that it does.
+    /// Checks whether a database can go back in time, then stores the recovery.
     LookBack(RecoveryRequest),
-    /// Do the next piece of taking the database of this number back.
+    /// Executes the next step of the recovery of the database with this id.
     Recover(u64),
-    /// Finish one row.
+    /// Finishes one row.
     Alarm,
 }
 
-/// What a request is when it comes: answered without calling anyone, or the start of a task.
+/// The start of a request: a reply without calls, or a task.
 enum Begun {
     Reply(FromCatalog),
     Task(CatalogTask),
 }
 
-/// Why a request or the alarm does not reach its end.
+/// The reason why a request or the alarm failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -125,7 +126,7 @@ enum Failure {
 type Turn = Result<Next<FromCatalog>, Failure>;
 
 impl<S: Store> Catalog<S> {
-    /// The Catalog over `store`. Reads nothing yet.
+    /// Creates the Catalog over `store`. The constructor reads no rows.
     pub fn new(store: S) -> Self {
         Self {
             store,
@@ -139,7 +140,7 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    /// The storage, for its figures.
+    /// Returns the storage, for its statistics.
     pub fn store(&self) -> &S {
         &self.store
     }
@@ -153,7 +154,7 @@ impl<S: Store> Catalog<S> {
         self.entries.as_mut().ok_or_else(|| StoreError::Failed("catalog not loaded".to_owned()))
     }
 
-    /// What stores tokens and users, and where.
+    /// Returns the tokens and users, and the store.
     fn grantees(&mut self) -> Result<(&mut Grantees, &S), StoreError> {
         let grantees = match self.grantees.take() {
             Some(grantees) => grantees,
@@ -162,7 +163,7 @@ impl<S: Store> Catalog<S> {
         Ok((self.grantees.insert(grantees), &self.store))
     }
 
-    /// Ends a turn of an event: sends its calls, or the reply that it or its failure comes to.
+    /// Ends a turn of an event: sends its calls, its reply or its failure.
     fn settle(
         &mut self,
         platform: &dyn Platform,
@@ -174,8 +175,8 @@ impl<S: Store> Catalog<S> {
         self.flights.settle(ticket, flight, next)
     }
 
-    /// What a failure is answered with. After one of the store, memory may differ from what is
-    /// stored: it is read again.
+    /// Returns the reply for a failure. After a store error the memory may differ from the stored
+    /// state, so the next request reads the state again.
     fn failed(&mut self, platform: &dyn Platform, failure: Failure) -> FromCatalog {
         match failure {
             Failure::Refused(refusal) => FromCatalog::Refused(refusal),
@@ -189,7 +190,7 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    /// What a request comes to without calling anyone, or the task that it starts.
+    /// Returns the reply to a request that needs no calls, or the task for the request.
     fn begin_request(
         &mut self,
         platform: &dyn Platform,
@@ -257,13 +258,14 @@ impl<S: Store> Catalog<S> {
         }))
     }
 
-    /// Reads every row.
+    /// Verifies every row.
     fn verify(&self) -> Result<VerifyPage, StoreError> {
         let Verified { rows, bytes, damaged } = row::verify(&self.store)?.unwrap_or_default();
         Ok(VerifyPage { blocks: rows, bytes, damaged, resume: None })
     }
 
-    /// The next calls of a task, or its end. Called at its start and after each change.
+    /// Returns the next calls of a task, or its reply. The caller runs it at the start of a task
+    /// and after each change.
     fn go_on(&mut self, platform: &dyn Platform, work: &mut CatalogWork) -> Turn {
         match &work.task {
             CatalogTask::Create { request, existed } => {
@@ -272,7 +274,7 @@ impl<S: Store> Catalog<S> {
                 work.own_settings = true;
                 match found.map(|(number, entry)| (number, entry.clone())) {
                     None => work.entry = self.insert(platform, request)?,
-                    // Whether a repeat asks for what exists is the Database's to say.
+                    // The Database decides whether the request matches the existing database.
                     Some((number, entry)) if entry.stage == EntryStage::Ready => {
                         let object = entry.object;
                         if request.policy.is_none() {
@@ -409,7 +411,7 @@ impl<S: Store> Catalog<S> {
         for reply in replies {
             learnt = learnt.and_then(|()| self.learn(work, envelope::decode_reply(reply)));
         }
-        // What the Database has just agreed to is not asked again.
+        // The Database has accepted these settings, so the task does not send them again.
         if let CatalogTask::Create { request, .. } = &mut work.task
             && work.own_settings
             && self.is_ready(work.entry)
@@ -428,7 +430,8 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    /// Counts the most overdue row, or telling, as tried, re-arms, and drives it.
+    /// Counts an attempt of the recovery, job or row that is due first, schedules its next attempt,
+    /// and executes it.
     fn retry_due(&mut self, platform: &dyn Platform, work: &mut CatalogWork) -> Turn {
         self.entries()?;
         if let Some(number) = self.recoveries.due(platform.now_ns()) {

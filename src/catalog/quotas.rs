@@ -1,11 +1,11 @@
-//! Sets how many databases a token or user may create.
+//! Sets the number of databases that a token or user may create.
 
 use super::{Catalog, Failure};
 use crate::protocol::catalog::{CreatorQuota, FromCatalog};
 use crate::store::Store;
 
 impl<S: Store> Catalog<S> {
-    /// Another limit in the place of that of one creator; answers all of them.
+    /// Replaces a creator's quota. The reply contains all quotas.
     pub(super) fn set_creator_quota(
         &mut self,
         quota: CreatorQuota,

@@ -1,5 +1,7 @@
-//! Keeps what is known of a database that goes back in time: the one place that does not go back
-//! with it. A row for each database that ever did, which stays as the answer to a repeat.
+//! The state of point-in-time recoveries. The Catalog stores it because the Catalog does not go
+//! back with the database.
+//!
+//! Each database that was ever recovered has one row. The row stays, to reply to repeated requests.
 
 use std::collections::BTreeMap;
 
@@ -16,44 +18,47 @@ use crate::protocol::recovery::{
 use crate::store::row;
 use crate::store::{KEY_MAX, Store, StoreError, Table};
 
-/// Keys of recoveries among the `entry` rows, by the number of their database; databases lie below.
+/// The base of recovery keys in the `entry` table: a key is the base plus the database's id.
+/// Databases have lower keys.
 pub(super) const FIRST_RECOVERY_KEY: u64 = 1 << 52;
 
 /// One recovery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Recovery {
-    /// Above that of every earlier one of the database.
+    /// The number of the recovery, above the numbers of all earlier recoveries of the database.
     pub recovery: u64,
-    /// To when the request wants to go back, nanoseconds.
+    /// The requested target time, in nanoseconds.
     pub asked_ns: i64,
-    /// To when the objects do, nanoseconds.
+    /// The current target time of the objects, in nanoseconds.
     pub time_ns: i64,
-    /// When nothing had been changed yet, nanoseconds.
+    /// A time before the first change, in nanoseconds.
     pub begun_ns: i64,
     pub stage: RecoveryStage,
-    /// What no number may be below: the highest that the Database ever was at.
+    /// The highest counters that the Database ever reported. Later ids and versions must not be
+    /// below them.
     pub counters: Counters,
-    /// As callers knew them when it was begun.
+    /// The quotas at the start of the recovery.
     pub quotas: Quotas,
-    /// The shards of when it was begun.
+    /// The shards at the start of the recovery.
     pub before: Vec<ObjectId>,
-    /// Those of the time that it goes back to.
+    /// The shards at the target time.
     pub then: Vec<ObjectId>,
-    /// How many of the shards are done with in this stage.
+    /// The number of shards that finished the current stage.
     pub at: u64,
-    /// Shards that there were, and that have gone back: they stay when the lists go.
+    /// The number of shards at the start, and the number of reset shards. They stay when the lists
+    /// are cleared.
     pub shards: u64,
     pub back: u64,
-    /// When the alarm takes it up, nanoseconds.
+    /// The time of the alarm's next attempt, in nanoseconds.
     pub due_ns: i64,
-    /// Tries in a row that failed.
+    /// The number of consecutive failed attempts.
     pub failures: u32,
-    /// Why the last one did.
+    /// The error of the last failed attempt.
     pub trouble: String,
 }
 
 impl Recovery {
-    /// Nothing is changed yet.
+    /// Creates a recovery that has not changed any state.
     pub(super) fn new(recovery: u64, time_ns: i64, now_ns: i64) -> Self {
         Self {
             recovery,
@@ -68,14 +73,15 @@ impl Recovery {
             at: 0,
             shards: 0,
             back: 0,
-            // Later than the time that undoes it, by whatever clock.
+            // A second after `begun_ns`, so that the clocks of other objects are also past
+            // `begun_ns`.
             due_ns: now_ns.saturating_add(S_NS),
             failures: 0,
             trouble: String::new(),
         }
     }
 
-    /// How far it is.
+    /// Returns the progress.
     pub(super) fn status(&self) -> RecoveryStatus {
         RecoveryStatus {
             time_ns: self.time_ns,
@@ -87,14 +93,14 @@ impl Recovery {
         }
     }
 
-    /// The alarm tries it: it comes back later if that fails.
+    /// Counts an attempt of the alarm, and schedules the next attempt in case this one fails.
     pub(super) fn tried(&mut self, now_ns: i64) {
         let wait_ns = JOB_RETRY_NS << self.failures.min(RECOVERY_PAUSES_MAX);
         self.failures = self.failures.saturating_add(1);
         self.due_ns = now_ns.saturating_add(wait_ns);
     }
 
-    /// Shards that the stage goes on with, at most `count`.
+    /// Returns the next shards of the current stage, at most `count`.
     pub(super) fn next(&self, count: usize) -> Vec<ObjectId> {
         let all = match self.stage {
             RecoveryStage::Closing => &self.before,
@@ -103,7 +109,7 @@ impl Recovery {
         all.iter().skip(self.at as usize).take(count).cloned().collect()
     }
 
-    /// The Database is frozen, before it goes back: it is for the last time what it was.
+    /// Stores the state of the frozen Database before it goes back.
     pub(super) fn froze(&mut self, frozen: FrozenDatabase, now_ns: i64) {
         self.counters = self.counters.or_above(&frozen.counters);
         self.quotas = frozen.quotas;
@@ -113,8 +119,10 @@ impl Recovery {
         self.skip_done(now_ns);
     }
 
-    /// The Database is frozen after it went back. What it gave in between to whoever came first it
-    /// gave without knowing the higher numbers: then it goes back once more.
+    /// Stores the state of the frozen Database after it went back.
+    ///
+    /// Between its reset and this freeze, the Database may have assigned ids without knowing the
+    /// higher counters. The Database then goes back again.
     pub(super) fn asked(&mut self, frozen: FrozenDatabase, now_ns: i64) {
         self.counters = self.counters.or_above(&frozen.counters);
         if frozen.registered_ns > self.begun_ns.saturating_add(WIPE_DELAY_NS / 2) {
@@ -125,7 +133,8 @@ impl Recovery {
         self.skip_done(now_ns);
     }
 
-    /// The Database was not there at that time. It goes back to when this was begun instead.
+    /// Handles a Database that did not exist at the target time: it goes back to the start of the
+    /// recovery.
     pub(super) fn was_not_there(&mut self, now_ns: i64) {
         self.time_ns = self.begun_ns;
         self.enter(RecoveryStage::Database, now_ns);
@@ -134,8 +143,10 @@ impl Recovery {
             .clone_into(&mut self.trouble);
     }
 
-    /// The request for the time that undoes it comes while it is under way: the objects go to that.
-    /// `false` where none has gone back yet, or the Database may have gone on.
+    /// Handles a request for the time that undoes a running recovery: the objects go back to that
+    /// time.
+    ///
+    /// Returns `false` if no object has gone back yet, or if the Database may already have opened.
     pub(super) fn give_up(&mut self, now_ns: i64) -> bool {
         let before_any_goes_on =
             [RecoveryStage::Database, RecoveryStage::Asking, RecoveryStage::Shards];
@@ -143,25 +154,26 @@ impl Recovery {
             return false;
         }
         (self.asked_ns, self.time_ns) = (self.begun_ns, self.begun_ns);
-        // Those of the other time that it has not, some of which are back, are wiped in the end.
+        // Some of these shards may have been reset. The Database does not use them, so they are
+        // wiped at the end.
         let others = self.then.drain(..).filter(|shard| !self.before.contains(shard));
         let others: Vec<ObjectId> = others.collect();
         self.before.extend(others);
         self.enter(RecoveryStage::Database, now_ns);
-        // What was sent to take an object to the other time does not come after it.
+        // The delay ensures that messages for the other target time cannot arrive after the reset.
         let gone_ns = now_ns.saturating_add(WIPE_DELAY_NS);
         self.due_ns = gone_ns.max(self.begun_ns.saturating_add(RECOVERY_AGO_NS_MIN));
         true
     }
 
-    /// So many more shards are done with.
+    /// Records that `count` more shards finished the current stage.
     pub(super) fn did(&mut self, count: u64, now_ns: i64) {
         self.at += count;
         self.succeeded(now_ns);
         self.skip_done(now_ns);
     }
 
-    /// The next stage begins, at once.
+    /// Starts a stage immediately.
     pub(super) fn enter(&mut self, stage: RecoveryStage, now_ns: i64) {
         (self.stage, self.at) = (stage, 0);
         self.succeeded(now_ns);
@@ -180,7 +192,7 @@ impl Recovery {
     fn skip_done(&mut self, now_ns: i64) {
         if self.stage == RecoveryStage::Closing && self.at >= self.before.len() as u64 {
             self.enter(RecoveryStage::Database, now_ns);
-            // Nothing that was sent before comes after it.
+            // The delay ensures that earlier messages cannot arrive after the reset.
             self.due_ns = now_ns.saturating_add(WIPE_DELAY_NS);
         }
         if self.stage == RecoveryStage::Shards {
@@ -191,7 +203,7 @@ impl Recovery {
         }
     }
 
-    /// What the Database goes on with.
+    /// Returns the message that opens the Database.
     pub(super) fn recovered(&self) -> RecoveredDatabase {
         let is_gone = |shard: &&ObjectId| !self.then.contains(shard);
         RecoveredDatabase {
@@ -203,7 +215,8 @@ impl Recovery {
     }
 }
 
-/// The last recovery of each database by its number: a copy of rows. Each change is stored first.
+/// The last recovery of each database by the database's id: a copy of the rows. Every change is
+/// stored before it changes this copy.
 #[derive(Debug, Default)]
 pub(super) struct Recoveries {
     rows: BTreeMap<u64, Recovery>,
@@ -223,17 +236,17 @@ impl Recoveries {
         Ok(Self { rows })
     }
 
-    /// The last recovery of a database.
+    /// Returns the last recovery of a database.
     pub(super) fn get(&self, number: u64) -> Option<&Recovery> {
         self.rows.get(&number)
     }
 
-    /// Whether a database goes back.
+    /// Returns whether a recovery of the database is running.
     pub(super) fn is_under_way(&self, number: u64) -> bool {
         self.get(number).is_some_and(|row| row.stage != RecoveryStage::Done)
     }
 
-    /// Stores one.
+    /// Stores a recovery.
     pub(super) fn put<S: Store>(
         &mut self,
         store: &S,
@@ -245,7 +258,7 @@ impl Recoveries {
         Ok(())
     }
 
-    /// The database is gone.
+    /// Deletes the recovery of a dropped database.
     pub(super) fn remove<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
         if self.rows.contains_key(&number) {
             let key = FIRST_RECOVERY_KEY + number;
@@ -260,18 +273,18 @@ impl Recoveries {
         rows.filter(|(_, row)| row.stage != RecoveryStage::Done)
     }
 
-    /// The one that is due longest.
+    /// Returns the database whose recovery is due first.
     pub(super) fn due(&self, now_ns: i64) -> Option<u64> {
         let due = self.under_way().filter(|(_, row)| row.due_ns <= now_ns);
         due.min_by_key(|(number, row)| (row.due_ns, *number)).map(|(number, _)| number)
     }
 
-    /// When the next one is due.
+    /// Returns the due time of the next recovery.
     pub(super) fn next_due_ns(&self) -> Option<i64> {
         self.under_way().map(|(_, row)| row.due_ns).min()
     }
 
-    /// Those that keep failing, in words.
+    /// Returns descriptions of the recoveries that keep failing.
     pub(super) fn troubles(&self, entries: &Entries, failures_max: u32) -> Vec<String> {
         let failing = self.under_way().filter(|(_, row)| row.failures >= failures_max);
         let word = |(number, row): (u64, &Recovery)| {

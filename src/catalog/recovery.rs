@@ -1,7 +1,8 @@
-//! Takes a database back in time: its Database and all of its shards (`docs/design/recovery.md`).
+//! Executes the recovery of a database: resets its Database object and all of its shards
+//! (`docs/design/recovery.md`).
 //!
-//! What is next is in the recovery's row before it is asked for, and each event of the alarm does
-//! one piece of it. Every piece may be done again, since nothing goes back once the Database opens.
+//! The recovery's row names the next stage before its requests are sent. Each alarm executes one
+//! step. Every step may be repeated, because no object goes back after the Database opens.
 
 use super::going_back::GoingBack;
 use super::looking_back::LookingBack;
@@ -21,20 +22,21 @@ use crate::protocol::round::{Next, Replies, Request};
 use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::Store;
 
-/// How far an event is with a recovery.
+/// The progress of an event with a recovery.
 #[derive(Debug, Default)]
 pub(super) struct RecoveryProgress {
-    /// Those that a request looks at before anything is changed; `None` until the Database has said
-    /// who they are.
+    /// The check of all objects before the first change; `None` until the Database has returned its
+    /// shards.
     looking: Option<LookingBack>,
-    /// Those that are on their way back.
+    /// The objects that are being reset.
     going: Option<GoingBack>,
-    /// The piece of this event is done.
+    /// Whether the event has finished its step.
     is_over: bool,
 }
 
 impl<S: Store> Catalog<S> {
-    /// Whether a database goes back, so that nobody may use it or drop it.
+    /// Rejects a request if a recovery of the database is running. The database can then not be
+    /// used or dropped.
     pub(super) fn refuse_recovering(&mut self, name: &str) -> Result<(), Failure> {
         let number = self.entries()?.by_name(name).map(|(number, _)| number);
         match number.is_some_and(|number| self.recoveries.is_under_way(number)) {
@@ -43,13 +45,14 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    /// How far the last recovery of a database is.
+    /// Returns the progress of the last recovery of a database.
     pub(super) fn recovery_of(&mut self, name: &str) -> Result<FromCatalog, Failure> {
         let number = self.ready(name)?.0;
         Ok(FromCatalog::Recovery(self.recoveries.get(number).map(Recovery::status)))
     }
 
-    /// What a request comes to: how far its recovery is, or that everything is looked at first.
+    /// Starts a recovery request: returns the progress of the same recovery, or the task that first
+    /// checks all objects.
     pub(super) fn begin_recovery(
         &mut self,
         platform: &dyn Platform,
@@ -71,7 +74,8 @@ impl<S: Store> Catalog<S> {
         Ok(Begun::Task(CatalogTask::LookBack(request)))
     }
 
-    /// A recovery is under way, and another time is asked for: that of before it gives it up.
+    /// Handles a request for a different time during a recovery. The start time of the recovery
+    /// undoes it.
     fn give_up(
         &mut self,
         number: u64,
@@ -81,7 +85,7 @@ impl<S: Store> Catalog<S> {
         if time_ns != row.begun_ns || !row.give_up(now_ns) {
             return Err(refused(RecoveryRefusal::UnderWay));
         }
-        // An event that is with it would store what it knows of the other time.
+        // A running event would overwrite the row with its state for the other target time.
         if self.is_driven(number) {
             return Err(Unavailable::Changing.into());
         }
@@ -90,7 +94,7 @@ impl<S: Store> Catalog<S> {
         Ok(Begun::Reply(FromCatalog::Recovery(Some(status))))
     }
 
-    /// Whether an event is with the recovery of this database.
+    /// Returns whether an event is executing the recovery of this database.
     fn is_driven(&self, number: u64) -> bool {
         let is_it =
             |work: &CatalogWork| matches!(work.task, CatalogTask::Recover(n) if n == number);
@@ -105,7 +109,8 @@ impl<S: Store> Catalog<S> {
         object.ok_or_else(|| refused(RecoveryRefusal::NoDatabase(name.to_owned())))
     }
 
-    /// The next objects to be looked at; then the recovery is stored, and the alarm goes on.
+    /// Returns the requests that check the next objects. After the last check it stores the
+    /// recovery, and the alarm continues.
     pub(super) fn look_back(
         &mut self,
         platform: &dyn Platform,
@@ -130,7 +135,7 @@ impl<S: Store> Catalog<S> {
             };
             return Ok(Next::Reply(FromCatalog::Recovery(Some(status))));
         }
-        // Somebody else may have begun one meanwhile.
+        // Another request may have started a recovery in the meantime.
         let known = self.recoveries.get(number);
         if let Some(known) = known.filter(|known| known.stage != RecoveryStage::Done) {
             return match known.asked_ns == request.time_ns {
@@ -147,7 +152,7 @@ impl<S: Store> Catalog<S> {
         Ok(Next::Reply(FromCatalog::Recovery(Some(status))))
     }
 
-    /// Takes in what the Database or the storage of objects says.
+    /// Handles the replies of the Database and of the objects' storage.
     pub(super) fn learn_look_back(
         &mut self,
         work: &mut CatalogWork,
@@ -177,8 +182,8 @@ impl<S: Store> Catalog<S> {
         Ok(())
     }
 
-    /// The alarm takes a recovery up, unless an event is with it: two at a time could take an
-    /// object back that the other has gone on with.
+    /// Continues a recovery in the alarm, unless another event is executing it. Two concurrent
+    /// events could reset an object that the other event has already opened.
     pub(super) fn retry_recovery(
         &mut self,
         platform: &dyn Platform,
@@ -199,7 +204,7 @@ impl<S: Store> Catalog<S> {
         self.go_on(platform, work)
     }
 
-    /// The next messages of the piece that this event does, or its end.
+    /// Returns the next requests of the current step, or the reply at its end.
     pub(super) fn recover(&mut self, work: &mut CatalogWork, number: u64, now_ns: i64) -> Turn {
         let entry = self.entries()?.get(number).cloned();
         let (Some(entry), Some(row)) = (entry, self.recoveries.get(number).cloned()) else {
@@ -217,7 +222,7 @@ impl<S: Store> Catalog<S> {
                 Next::call(database, &ToDatabase::Freeze { recovery: row.recovery })
             }
             RecoveryStage::Closing => {
-                // Above what any of them was told.
+                // The generation is above all generations that the shards know.
                 let generation = row.counters.generation + 2;
                 let close = envelope::encode(&ToShard::Close { generation });
                 let shards = row.next(CALLS_PER_ROUND_MAX).into_iter();
@@ -251,8 +256,8 @@ impl<S: Store> Catalog<S> {
         })
     }
 
-    /// Takes in the replies to the piece that this event does; why it fails is kept for whoever
-    /// asks.
+    /// Handles the replies to the current step. A failure is stored in the row, so that progress
+    /// requests can return it.
     pub(super) fn learn_recovery(
         &mut self,
         work: &mut CatalogWork,
@@ -274,7 +279,7 @@ impl<S: Store> Catalog<S> {
     }
 }
 
-/// What the replies change of a recovery.
+/// Applies the replies to the recovery's row.
 fn learn_piece(
     work: &mut CatalogWork,
     row: &mut Recovery,

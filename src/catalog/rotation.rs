@@ -1,5 +1,7 @@
-//! Gives a token another secret, and ends one of two. For a while both let in: everywhere a token
-//! with two secrets is two, of which the earlier one expires (PROTOCOL.md rule 11).
+//! Rotates a token's secret, and ends one of two secrets.
+//!
+//! Both secrets are valid for a limited time. Other objects see a token with two secrets as two
+//! tokens, one of which expires earlier (PROTOCOL.md rule 11).
 
 use super::access::Told;
 use super::grants::Put;
@@ -11,7 +13,7 @@ use crate::protocol::host::Unavailable;
 use crate::store::Store;
 
 impl<S: Store> Catalog<S> {
-    /// Gives a token another secret.
+    /// Gives a token a new secret.
     pub(super) fn rotate_token(
         &mut self,
         platform: &dyn Platform,
@@ -25,7 +27,8 @@ impl<S: Store> Catalog<S> {
         if row.hash == hash {
             return self.tell_again(false, &name, Told::Granted(row.id));
         }
-        // Whoever lost the answer to the first request must not end the secret that is in use.
+        // A client that lost the reply to its first request repeats it with another secret. The
+        // Catalog rejects the repeat, because the previous secret is still in use.
         if row.earlier.as_ref().is_some_and(|old| platform.now_ns() < old.until_ns) {
             return Err(CatalogRefusal::TwoSecrets.into());
         }
@@ -36,8 +39,8 @@ impl<S: Store> Catalog<S> {
         self.put_grantee(platform, row)
     }
 
-    /// Ends one of a token's two secrets. Where that is the present one, the earlier one takes its
-    /// place, and lets in for as long as the token does.
+    /// Ends one of a token's two secrets. If the current secret ends, the previous secret replaces
+    /// it and stays valid as long as the token.
     pub(super) fn end_secret(
         &mut self,
         platform: &dyn Platform,

@@ -1,4 +1,4 @@
-//! Takes the row of a database that is being made or dropped to its next stage.
+//! Moves the row of a database in creation or deletion to its next stage.
 
 use super::lifecycle::{self, EntryStage};
 use super::{Catalog, CatalogWork, Failure, Turn};
@@ -11,7 +11,7 @@ use crate::protocol::round::{Next, Request};
 use crate::store::Store;
 
 impl<S: Store> Catalog<S> {
-    /// The call that finishes a row.
+    /// Returns the call that finishes a row.
     pub(super) fn drive(&mut self, work: &mut CatalogWork, number: u64) -> Turn {
         let Some(entry) = self.entries()?.get(number).cloned() else {
             return Err(Unavailable::Changing.into());
@@ -35,8 +35,8 @@ impl<S: Store> Catalog<S> {
         }]))
     }
 
-    /// What the Database's reply changes. Which message it answers follows from the row's stage;
-    /// a row that moved on meanwhile is left alone.
+    /// Handles the Database's reply. The row's stage determines the request of this reply. A row in
+    /// a later stage stays unchanged.
     pub(super) fn learn(
         &mut self,
         work: &mut CatalogWork,
@@ -48,7 +48,7 @@ impl<S: Store> Catalog<S> {
         let name = entry.map(|entry| entry.create.name.clone()).unwrap_or_default();
         if let (Some(EntryStage::Creating), FromDatabase::Done) = (stage, &reply) {
             work.birth.answered();
-            // What concerns it is there before anybody may ask it.
+            // The Database must receive its tokens and users before any client may use it.
             if self.birth_page(work, &name)?.is_some() {
                 return Ok(());
             }
@@ -70,7 +70,7 @@ impl<S: Store> Catalog<S> {
                 Err(lifecycle::translate(refusal).into())
             }
             (_, FromDatabase::Unavailable(why)) => Err(why.into()),
-            // The row moved on, or is ready already: the task looks again.
+            // The row has changed or is already ready: the task reads it again.
             (None, _) | (Some(EntryStage::Ready), FromDatabase::Done) => Ok(()),
             (Some(_), _) => Err(Unavailable::Changing.into()),
         }
@@ -78,8 +78,8 @@ impl<S: Store> Catalog<S> {
 }
 
 impl<S: Store> Catalog<S> {
-    /// Frees a name: what users were granted on it goes with it (1.x). Tokens name databases that
-    /// may come and go.
+    /// Deletes the row and frees the name. Users lose their permissions on the database (as in
+    /// 1.x). Tokens keep theirs, because they may name databases that do not exist.
     fn forget_dropped(&mut self, number: u64) -> Result<(), Failure> {
         let named = self.entries()?.get(number).map(|entry| entry.create.name.clone());
         let (grantees, store) = self.grantees()?;

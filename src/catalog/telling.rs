@@ -1,8 +1,8 @@
-//! Keeps which databases have still to be told of a change of a token or user: a job that is stored
-//! with the change, told a few databases at a time, and never given up.
+//! Jobs that notify databases of changed tokens and users. A job is stored together with the
+//! change, notifies a few databases at a time, and retries without limit.
 //!
-//! A database is told how things are when the message is made, not what has changed: so a message
-//! may be repeated, and one that comes late is refused by its version (PROTOCOL.md rule 11).
+//! A message contains the state at the time of sending, not the change. So it may be repeated, and
+//! a database rejects a late message by its version (PROTOCOL.md rule 11).
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,39 +15,39 @@ use crate::protocol::grants::GranteeKey;
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// A change that not every database has heard of.
+/// A change that some databases have not received yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Telling {
-    /// What the token or user is found by.
+    /// The lookup key of the token or user.
     pub key: GranteeKey,
-    /// Its name, by which a repeat of the request finds this.
+    /// The name, by which a repeated request finds this job.
     pub name: String,
-    /// The version of all tokens and users that the change made.
+    /// The version of all tokens and users after the change.
     pub version: u64,
-    /// Somebody may do less than before.
+    /// Whether a token or user may lose a permission.
     pub narrows: bool,
-    /// Numbers of databases that have to be told, ascending.
+    /// The ids of the databases to notify, in ascending order.
     pub left: Vec<u64>,
-    /// So do all with numbers from the first to the second one.
+    /// The first and last id of a range of further databases to notify.
     pub rest: Option<(u64, u64)>,
-    /// When the alarm takes it up, nanoseconds.
+    /// The time of the next attempt by the alarm, in nanoseconds.
     pub due_ns: i64,
-    /// Times that the alarm has tried.
+    /// The number of failed attempts by the alarm.
     pub failures: u32,
-    /// What else it is, or was, found by: other secrets of the token, those of earlier changes that
-    /// not every database has heard of included.
+    /// All other current or former lookup keys: the token's other secrets, and keys from earlier
+    /// unfinished changes.
     #[serde(default)]
     pub others: Vec<GranteeKey>,
 }
 
 impl Telling {
-    /// All that the token or user is, or was, found by.
+    /// Returns all current and former lookup keys of the token or user.
     pub(super) fn keys(&self) -> impl Iterator<Item = &GranteeKey> {
         std::iter::once(&self.key).chain(&self.others)
     }
 
-    /// It is also about what `earlier` is about, which is not told to everybody yet: who has heard
-    /// of this one is to have heard of that.
+    /// Adds the keys of an earlier unfinished job about the same token or user. A database that has
+    /// received this change has then also received the earlier one.
     pub(super) fn takes_over(&mut self, earlier: &Self) {
         for key in earlier.keys() {
             if !self.keys().any(|known| known == key) {
@@ -56,7 +56,7 @@ impl Telling {
         }
     }
 
-    /// The databases that are to be told next, but for those that were tried by this event.
+    /// Returns at most `most` databases to notify next, except the databases in `tried`.
     pub(super) fn next(
         &mut self,
         entries: &Entries,
@@ -75,7 +75,7 @@ impl Telling {
         left.take(most).collect()
     }
 
-    /// How many have still to be told.
+    /// Returns the number of databases that have not received the change.
     pub(super) fn remaining(&self, entries: &Entries) -> u64 {
         let rest = self.rest.map_or(0, |(next, last)| {
             let rest = entries.from(next).take_while(|number| *number <= last);
@@ -85,7 +85,8 @@ impl Telling {
         (left + rest) as u64
     }
 
-    /// The alarm has tried, and is to come back: at once where it was only stopped.
+    /// Schedules the next attempt of the alarm: immediately if the event only reached its limit of
+    /// rounds (`stopped`), else with a growing delay.
     pub(super) fn tried(&mut self, now_ns: i64, stopped: bool) {
         self.failures = if stopped { 0 } else { self.failures.saturating_add(1) };
         let most_ns = if self.narrows { REVOKE_RETRY_NS_MAX } else { 64 * JOB_RETRY_NS };
@@ -94,7 +95,7 @@ impl Telling {
     }
 }
 
-/// All of them by number: a copy of the `job` table. Each change is stored first.
+/// All jobs by id: a copy of the `job` table. Every change is stored before it changes this copy.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Tellings {
     rows: BTreeMap<u64, Telling>,
@@ -115,17 +116,17 @@ impl Tellings {
         Ok(tellings)
     }
 
-    /// The number that the next one gets.
+    /// Returns the id of the next job.
     pub(super) fn next_number(&self) -> u64 {
         self.next
     }
 
-    /// For memory alone, until it is stored.
+    /// Returns a job for changes in memory. [`Tellings::save`] stores the changes.
     pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Telling> {
         self.rows.get_mut(&number)
     }
 
-    /// All about the token or user of this name, oldest first.
+    /// Returns all jobs for the token or user with this name, oldest first.
     pub(super) fn about(
         &self,
         user: bool,
@@ -136,13 +137,13 @@ impl Tellings {
         rows.filter(move |(_, telling)| named(telling))
     }
 
-    /// Takes over what was stored under `number`.
+    /// Adds a job that is already stored under `number`.
     pub(super) fn stored(&mut self, number: u64, telling: Telling) {
         self.next = self.next.max(number + 1);
         self.rows.insert(number, telling);
     }
 
-    /// Stores one as it is in memory, or removes it once everybody was told.
+    /// Stores the current state of a job, or deletes the job if no database is left.
     pub(super) fn save<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
         let Some(telling) = self.rows.get(&number) else { return Ok(()) };
         if telling.left.is_empty() && telling.rest.is_none() {
@@ -153,18 +154,18 @@ impl Tellings {
         store.put(Table::Job, number, &row::encode(telling)?, &[])
     }
 
-    /// That which is due longest.
+    /// Returns the due time and id of the job that is due first, if it is due at `now_ns`.
     pub(super) fn due(&self, now_ns: i64) -> Option<(i64, u64)> {
         let due = self.rows.iter().filter(|(_, telling)| telling.due_ns <= now_ns);
         due.map(|(number, telling)| (telling.due_ns, *number)).min()
     }
 
-    /// When the next one is due.
+    /// Returns the due time of the next job.
     pub(super) fn next_due_ns(&self) -> Option<i64> {
         self.rows.values().map(|telling| telling.due_ns).min()
     }
 
-    /// Those that keep failing, in words.
+    /// Returns descriptions of the jobs that keep failing.
     pub(super) fn troubles(&self, entries: &Entries, failures_max: u32) -> Vec<String> {
         let failing = self.rows.values().filter(|telling| telling.failures >= failures_max);
         let word = |telling: &Telling| {

@@ -8,11 +8,10 @@ use crate::protocol::grants::Grantee;
 use crate::protocol::release;
 use crate::store::memory::MemoryStore;
 
-/// The time, in nanoseconds.
 struct At(i64);
 
 const FIXED: At = At(0);
-/// After everything that is due.
+/// A time after all due times.
 const LATER: At = At(1 << 60);
 
 impl Platform for At {
@@ -41,7 +40,7 @@ fn create(name: &str) -> CreateDatabase {
     CreateDatabase { name, policy: None, shards: 1, location: None, jurisdiction: None, creator: 0 }
 }
 
-/// Asks; every call of the Catalog is answered with `Done`.
+/// Sends a request. All calls of the Catalog receive the reply `Done`.
 fn ask(catalog: &mut Catalog<MemoryStore>, message: &ToCatalog) -> FromCatalog {
     let (ticket, mut step) = catalog.begin(&FIXED, &envelope::encode(message));
     loop {
@@ -146,8 +145,8 @@ fn token(name: &str, database: Option<&str>) -> ToCatalog {
     ToCatalog::PutGrantee(Box::new(Grantee::token(name, hash, grants, [0, i64::MAX])))
 }
 
-/// Drives an event whose calls are answered by `database`: its reply, and how many went out in each
-/// round.
+/// Runs an event, with `database` as the reply to its calls. Returns the event's reply and the
+/// number of calls in each round.
 fn drive(
     catalog: &mut Catalog<MemoryStore>,
     (ticket, mut step): (Ticket, Step<Vec<u8>>),
@@ -170,7 +169,7 @@ fn drive(
     }
 }
 
-/// The documented pace of a right on every one of 10,000 databases.
+/// Checks the documented time to change permissions on each of 10,000 databases.
 #[test]
 fn what_ends_everywhere_is_told_to_thirty_two_at_a_time_by_the_request_and_then_by_alarms() {
     let mut catalog = Catalog::new(MemoryStore::new());
@@ -187,7 +186,8 @@ fn what_ends_everywhere_is_told_to_thirty_two_at_a_time_by_the_request_and_then_
         let begun = catalog.begin(&FIXED, &envelope::encode(message));
         drive(catalog, begun, |_| FromDatabase::Done)
     };
-    // Told of it at once, some of them: it may be used everywhere all the same.
+    // Some databases have not received the change yet, but the token may already be used
+    // everywhere.
     let (made, rounds) = all(&mut catalog, &token("t", None));
     assert_eq!(made, FromCatalog::Granted { id: 1, remaining: DATABASES - 128 });
     assert_eq!(rounds, [32; 4]);
@@ -233,7 +233,7 @@ fn a_repeat_tells_those_that_remain_and_one_that_is_gone_needs_none() {
     let lost = || FromDatabase::Unavailable(Unavailable::Overloaded);
     assert_eq!(told(&mut catalog, [lost(), lost()]), (2, vec![2]));
     assert_eq!(told(&mut catalog, [FromDatabase::Done, lost()]), (1, vec![2]));
-    // What comes late is said anew, as things are by then.
+    // A database that responds with `Late` receives the current state again.
     assert_eq!(told(&mut catalog, [FromDatabase::Late, FromDatabase::NotOpen]), (0, vec![1, 1]));
     assert_eq!(catalog.tellings.next_due_ns(), None);
 }

@@ -1,7 +1,8 @@
-//! Keeps tokens and users, a row for each, and finds them by name, by what they are let in by, and
-//! by the databases that they concern. [`uses`] keeps when tokens were used.
+//! Stores tokens and users, one row each. Finds them by name, by lookup key and by the databases
+//! that they concern. [`uses`] stores the last uses of tokens.
 //!
-//! There may be a hundred thousand: what is kept in memory of each is a few numbers.
+//! A deployment may have 100,000 tokens and users. Memory therefore contains only a few numbers for
+//! each of them.
 
 mod uses;
 
@@ -18,57 +19,57 @@ use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 use uses::FIRST_USE_KEY;
 
-/// Where the counters lie in the `state` table; row 0 is the databases'.
+/// The key of the counters in the `state` table. Row 0 belongs to the databases.
 const STATE_ROW: u64 = 1;
 
-/// The row of counters.
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize)]
 struct GrantsState {
-    /// Of the newest change, removals included.
+    /// The version of the newest change, including removals.
     version: u64,
-    /// Numbers are never reused.
+    /// The highest assigned id. Ids are never reused.
     last_id: u64,
 }
 
-/// Where every token and user lies in the `schema` table. Each change is stored first.
+/// The ids of all tokens and users in the `schema` table. Every change is stored before it changes
+/// this index.
 #[derive(Clone, Debug, Default)]
 pub struct Grantees {
     state: GrantsState,
-    /// Numbers by the hash of what they are found by: names, and hashes of tokens.
+    /// The id of each lookup key and name, by its hash.
     found_by: BTreeMap<u64, u64>,
-    /// The hash of each database that one names, and its number.
+    /// Pairs of a database name's hash and the id of a token or user with permissions on it.
     naming: BTreeSet<(u64, u64)>,
-    /// Of those that concern every database.
+    /// The ids of tokens and users with permissions on every database.
     everywhere: BTreeSet<u64>,
     users: BTreeSet<u64>,
     count: usize,
 }
 
-/// A change that is about to be stored.
+/// A change that has not been stored yet.
 #[derive(Clone, Debug)]
 pub struct GranteeChange {
-    /// As it was.
+    /// The old state.
     pub old: Option<Grantee>,
-    /// As it will be.
+    /// The new state.
     pub new: Option<Grantee>,
     state: GrantsState,
 }
 
 impl GranteeChange {
-    /// The version of all tokens and users that it makes.
+    /// Returns the version of all tokens and users after the change.
     pub fn version(&self) -> u64 {
         self.state.version
     }
 }
 
-/// What storing a token or user comes to.
+/// The result of a request to store a token or user.
 #[derive(Clone, Debug)]
 pub enum Put {
-    /// It is so already: its number.
+    /// The state is already stored under this id.
     Same(u64),
-    /// Somebody else changed it meanwhile, or it may not be.
+    /// The request is rejected: `None` if the expected version is outdated.
     Refused(Option<CatalogRefusal>),
-    /// This is to be stored.
+    /// The change to store.
     Change(Box<GranteeChange>),
 }
 
@@ -85,7 +86,7 @@ impl Grantees {
         if let Some(head) = store.head(Table::State, STATE_ROW)? {
             grantees.state = row::read(Table::State, STATE_ROW, &head)?;
         }
-        // Sorted once: one after the other they would be moved again and again.
+        // `collect` sorts the entries once. Single inserts would move entries repeatedly.
         let (mut found_by, mut naming) = (Vec::new(), Vec::new());
         row::each_in(store, Table::Schema, 0..=FIRST_USE_KEY - 1, &mut |id, head| {
             let row: Grantee = row::read(Table::Schema, id, head)?;
@@ -121,17 +122,17 @@ impl Grantees {
         }
     }
 
-    /// The version of all of them together.
+    /// Returns the version of all tokens and users together.
     pub fn version(&self) -> u64 {
         self.state.version
     }
 
-    /// Whether there is any user.
+    /// Returns whether any user exists.
     pub fn has_users(&self) -> bool {
         !self.users.is_empty()
     }
 
-    /// The token or user of this name.
+    /// Returns the token or user with this name.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -146,7 +147,7 @@ impl Grantees {
         Ok(row.filter(|row| row.user == user && row.name == name))
     }
 
-    /// The token or user that is found by `key`, as whoever meets it by that knows it.
+    /// Returns the token or user with this lookup key, as [`Grantee::found_by`] shows it.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -160,7 +161,7 @@ impl Grantees {
         Ok(row.and_then(|row| row.found_by(key)))
     }
 
-    /// A page of tokens or of users with numbers above `after`; whether there are more.
+    /// Returns a page of tokens or users with ids above `after`, and whether more follow.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -172,7 +173,7 @@ impl Grantees {
     ) -> Result<(Vec<Grantee>, bool), StoreError> {
         let (mut rows, mut bytes) = (Vec::new(), 0);
         let mut from = after.saturating_add(1);
-        // Where there has never been any there is no table either.
+        // A store that never had a token or user has no table.
         while self.count > 0 && from < FIRST_USE_KEY {
             let heads = store.heads(Table::Schema, from..=FIRST_USE_KEY - 1, 256)?;
             let Some((last, _)) = heads.last() else { break };
@@ -191,7 +192,8 @@ impl Grantees {
         Ok((rows, false))
     }
 
-    /// A page of those with numbers above `after` that concern `database`, as it keeps them.
+    /// Returns a page of the tokens and users with ids above `after` that concern `database`. They
+    /// have only their permissions on this database.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -210,7 +212,8 @@ impl Grantees {
             let Some(row) = read(store, id)?.filter(|row| row.grants.concerns(database)) else {
                 continue;
             };
-            // Both secrets of a token come together.
+            // Both secrets of a token must be on the same page, because the next page starts after
+            // its id.
             for row in row.keys().filter_map(|key| row.found_by(&key)) {
                 let row = row.on(database);
                 bytes += row::encode(&row)?.len();
@@ -223,13 +226,14 @@ impl Grantees {
         Ok(rows)
     }
 
-    /// Numbers of those that name `database`, ascending.
+    /// Returns the ids of tokens and users whose permissions name `database`, in ascending order.
     fn naming(&self, database: &str) -> impl Iterator<Item = u64> {
         let hash = hash(&["d", database]);
         self.naming.range((hash, 0)..=(hash, u64::MAX)).map(|(_, id)| *id)
     }
 
-    /// What it takes to store `grantee`, see [`crate::protocol::catalog::ToCatalog::PutGrantee`].
+    /// Prepares the change that stores `grantee`, see
+    /// [`crate::protocol::catalog::ToCatalog::PutGrantee`].
     ///
     /// # Errors
     /// [`StoreError`]
@@ -262,7 +266,7 @@ impl Grantees {
         Ok(Put::Change(Box::new(GranteeChange { old: found, new: Some(grantee), state })))
     }
 
-    /// What it takes to remove a token or user; `None` when there is none.
+    /// Prepares the removal of a token or user. Returns `None` if the name does not exist.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -277,10 +281,10 @@ impl Grantees {
         Ok(old.map(|old| GranteeChange { old: Some(old), new: None, state }))
     }
 
-    /// Stores a change together with what `beside` stores.
+    /// Stores a change and executes `beside` in the same transaction.
     ///
     /// # Errors
-    /// [`StoreError`]; then nothing was stored.
+    /// [`StoreError`]: the store is unchanged.
     pub fn apply<S: Store>(
         &mut self,
         store: &S,
@@ -307,7 +311,6 @@ impl Grantees {
         }
         if let Some(new) = &new {
             self.found_by.extend(names_of(new).into_iter().map(|name| (name, new.id)));
-            // One by one: a set that is extended is sorted anew, all of it.
             for database in hashes_of(new) {
                 self.naming.insert((database, new.id));
             }
@@ -316,10 +319,10 @@ impl Grantees {
         Ok(())
     }
 
-    /// Takes every right of users on `database`, which is gone, away.
+    /// Removes all users' permissions on the dropped `database`.
     ///
     /// # Errors
-    /// [`StoreError`]; then a repeat takes away what is left.
+    /// [`StoreError`]: a repeat removes the remaining permissions.
     pub fn revoke_users<S: Store>(&mut self, store: &S, database: &str) -> Result<(), StoreError> {
         let named = self.naming(database).filter(|id| self.users.contains(id));
         for id in named.collect::<Vec<_>>() {
@@ -332,7 +335,7 @@ impl Grantees {
         Ok(())
     }
 
-    /// When each of `rows` was used last.
+    /// Returns the last uses of each token in `rows`.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -344,7 +347,7 @@ impl Grantees {
         rows.iter().map(|row| uses::read(store, row.id)).collect()
     }
 
-    /// Which of `keys` there are, after some edge has let them in on `day`.
+    /// Looks up `keys`, and records `day` as the last use of each token.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -364,7 +367,7 @@ impl Grantees {
         self.identify(store, keys)
     }
 
-    /// Which of `keys` there are.
+    /// Looks up the tokens and users with these keys.
     ///
     /// # Errors
     /// [`StoreError`]
@@ -381,7 +384,7 @@ impl Grantees {
     }
 }
 
-/// Databases that are named, each as often as it is.
+/// Returns the database names in the permissions. A name may occur several times.
 pub fn databases(grants: &Grants) -> impl Iterator<Item = &str> {
     grants.permissions.iter().filter_map(|held| held.database.as_deref())
 }
@@ -391,12 +394,12 @@ fn read<S: Store>(store: &S, id: u64) -> Result<Option<Grantee>, StoreError> {
     head.map(|head| row::read(Table::Schema, id, &head)).transpose()
 }
 
-/// Of the databases that are named.
+/// Returns the hashes of the database names in the permissions.
 fn hashes_of(row: &Grantee) -> impl Iterator<Item = u64> {
     databases(&row.grants).map(|database| hash(&["d", database]))
 }
 
-/// Hashes of all that it is found by. A user is found by the name alone.
+/// Returns the hashes of the name and of all lookup keys. A user's only lookup key is the name.
 fn names_of(row: &Grantee) -> Vec<u64> {
     let keys = row.keys().filter(|key| !key.user).map(|key| key_hash(false, &key.text));
     keys.chain([name_hash(row.user, &row.name)]).collect()
@@ -406,7 +409,7 @@ fn name_hash(user: bool, name: &str) -> u64 {
     hash(&[if user { "u" } else { "t" }, name])
 }
 
-/// A user is found by the name.
+/// Returns the hash of a lookup key. A user's lookup key is the name.
 fn key_hash(user: bool, text: &str) -> u64 {
     if user { name_hash(true, text) } else { hash(&["k", text]) }
 }

@@ -18,7 +18,7 @@ fn user(name: &str, databases: &[&str]) -> Grantee {
     Grantee { user: true, ..token(name, databases) }
 }
 
-/// Stores it: its number, or why not.
+/// Stores a token or user. Returns its id or the refusal.
 fn put(
     grantees: &mut Grantees,
     store: &MemoryStore,
@@ -63,7 +63,7 @@ fn tokens_and_users_are_found_by_name_and_by_what_lets_them_in() {
     assert!(remove(&mut grantees, &store, false, "a"));
     assert!(!remove(&mut grantees, &store, false, "a"), "a repeat");
     assert_eq!(grantees.by_key(&store, &token("a", &[]).key()).unwrap(), None);
-    // A number is never handed out twice.
+    // An id is never reused.
     let mut loaded = Grantees::load(&store).unwrap();
     assert_eq!((loaded.version(), put(&mut loaded, &store, token("a", &[]))), (3, Ok(3)));
 }
@@ -91,7 +91,7 @@ fn lists_come_in_pages_and_a_database_gets_what_concerns_it() {
     }
 }
 
-/// As many as there may be: what a Catalog that wakes reads, and what it then knows.
+/// Loads the maximum number of tokens and users, and checks the loaded state.
 #[test]
 fn a_hundred_thousand_tokens_are_found_and_listed() {
     let store = MemoryStore::new();

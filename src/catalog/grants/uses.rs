@@ -1,5 +1,5 @@
-//! Keeps on which day each secret of a token was used last: a row beside the token's own, which a
-//! use must not change.
+//! Stores the last day on which each secret of a token was used. A separate row per token contains
+//! this, so that a use does not change the token's row.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,24 +8,24 @@ use crate::protocol::grants::Grantee;
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// Keys of these rows in the `schema` table; tokens and users lie below.
+/// The first key of these rows in the `schema` table. Tokens and users have lower keys.
 pub(super) const FIRST_USE_KEY: u64 = 1 << 52;
 
-/// The row of one token.
+/// A token's row.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct UsesRow {
-    /// Of each of its secrets that was used.
+    /// The last use of each secret that was used.
     uses: Vec<LastUse>,
 }
 
-/// When the token of this number was used.
+/// Returns the last uses of the token with this id.
 pub(super) fn read<S: Store>(store: &S, id: u64) -> Result<Vec<LastUse>, StoreError> {
     let key = FIRST_USE_KEY | id;
     let Some(head) = store.head(Table::Schema, key)? else { return Ok(Vec::new()) };
     row::read::<UsesRow>(Table::Schema, key, &head).map(|row| row.uses)
 }
 
-/// Notes that a secret of `row` was used on `day`: a row is written once a day.
+/// Records that a secret of `row` was used on `day`. Writes at most one row per secret and day.
 pub(super) fn note<S: Store>(
     store: &S,
     row: &Grantee,
@@ -41,7 +41,7 @@ pub(super) fn note<S: Store>(
     store.put(Table::Schema, FIRST_USE_KEY | row.id, &row::encode(&UsesRow { uses })?, &[])
 }
 
-/// Forgets a token that is gone.
+/// Deletes the row of a removed token.
 pub(super) fn remove<S: Store>(store: &S, id: u64) -> Result<(), StoreError> {
     let key = FIRST_USE_KEY | id;
     store.delete(Table::Schema, key..=key)
