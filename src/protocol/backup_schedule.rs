@@ -1,6 +1,6 @@
 //! Scheduled backups of a Database: the interval, the number of kept backups, and the results.
 //!
-//! A Database cannot access the backup store. It computes when the next pass is due. The host
+//! A Database cannot access the backup store. It computes when the next pass is due. The code
 //! around it (`coordinator::continuous`) performs one bounded step and reports the result. The
 //! Database stores the attempt before the step sends its first call. After a crash, the restarted
 //! object therefore continues the attempt.
@@ -104,10 +104,9 @@ pub struct PassDone {
 
 /// A [`Host`] with a backup schedule.
 pub trait BackedUp: Host {
-    /// The pass that is due, if any; none while the caller is `busy`. It counts as tried and is due
     /// Returns the pass that is due. Returns `None` if no pass is due, or the caller is `busy`. The
-    /// call counts as an attempt and sets the time of the next one, unless [`BackedUp::passed`]
-    /// changes it.
+    /// call counts as an attempt and sets the time of the next pass. [`BackedUp::passed`] may
+    /// change this time.
     fn due_pass(&mut self, platform: &dyn Platform, busy: bool) -> Option<DuePass>;
 
     /// Records the result of a pass: its work, or an error message.

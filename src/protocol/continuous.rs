@@ -1,6 +1,6 @@
 //! The records of continuous queries in a Database, and the trait that schedules their runs.
 //!
-//! A Database does not parse InfluxQL. It computes when a query is due. The host around it
+//! A Database does not parse InfluxQL. It computes when a query is due. The code around it
 //! (`coordinator::continuous`) parses the text, runs the query over the shards and reports the end
 //! of the covered time range. The Database stores the watermark after that report. A run that a
 //! crash interrupts is therefore repeated, and writes the same points.
@@ -45,8 +45,8 @@ pub struct DueRun {
 
 /// A [`Host`] that has continuous queries.
 pub trait Scheduled: Host {
-    /// Returns the most overdue query, or `None` if no query is due, or the caller is `busy` with
-    /// another run.
+    /// Returns the due query with the earliest due time. Returns `None` if no query is due, or the
+    /// caller is `busy` with another run.
     ///
     /// The call counts as an attempt and sets the alarm for the next attempt. The alarm is
     /// therefore set before the run sends its first call. [`Scheduled::ended`] may bring the next

@@ -90,8 +90,8 @@ pub enum ToDatabase {
         #[serde(default)]
         duration_ns: Option<i64>,
     },
-    /// Reports that a write found a shard above its size mark, or behind the fence of a split. The
-    /// alarm performs the necessary split later.
+    /// Reports that a write found a shard above its size mark, or was rejected by the fence of a
+    /// split. The alarm makes the necessary changes to the group later.
     Grown {
         /// The policy of the group.
         policy: PolicyId,
@@ -106,7 +106,8 @@ pub enum ToDatabase {
     /// Checks the checksums of the object's own rows.
     Verify,
     /// Sends tokens and users that concern this database. Only the Catalog sends it. If a token or
-    /// user loses a permission, the Database replies after every shard knows.
+    /// user loses a permission, the Database replies after every shard has received the new access
+    /// number.
     Grants(Box<GrantsPush>),
     /// Looks up the tokens and users with permissions on this database.
     Identify {
@@ -297,7 +298,8 @@ pub struct Description {
     pub quotas: Quotas,
 }
 
-/// The object's costs since it was last loaded, and its problems.
+/// The object's costs and its problems. The row counts include earlier runs of the object, except
+/// reads after the last stored change.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObjectStats {
     /// The size of the object's storage, in bytes.

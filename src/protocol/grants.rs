@@ -112,7 +112,7 @@ impl Grantee {
 }
 
 /// The lookup key of a token or user. It is the same in all objects and, unlike a token's name,
-/// never reused.
+/// occurs only once.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct GranteeKey {
     /// Whether this is a user. Otherwise it is a token.

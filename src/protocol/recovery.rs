@@ -10,8 +10,8 @@ use crate::model::quota::Quotas;
 
 /// A request to the storage of a Database or Shard.
 ///
-/// The object's host handles it, not the object: the request concerns the instances of the object,
-/// and may end one. An instance is one run of the object between two restarts.
+/// The runtime code around the object handles it, not the object: the request concerns the object's
+/// instances, and may end an instance. An instance is one run of the object between two restarts.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum ToStorage {
     /// Returns whether the object can go back to a time. It changes no state.
@@ -47,14 +47,14 @@ pub enum FromStorage {
     Another,
     /// The runtime does not support recovery. The text is the runtime's message.
     Unsupported(String),
-    /// The runtime supports recovery, but the time is too old or an error occurred.
+    /// The runtime supports recovery, but the time is too long ago or an error occurred.
     Failed(String),
     /// Look, Arm: the object's history begins later. The text is the runtime's message.
     Young(String),
 }
 
-/// Returns the reply of a host without a history of its objects. Returns `None` if `message` is for
-/// the object.
+/// Returns the reply of a runtime that keeps no history of its objects. Returns `None` if `message`
+/// is for the object.
 pub fn unsupported(message: &[u8], why: &str) -> Option<Vec<u8>> {
     let (version, _) = envelope::decode::<ToStorage>(message).ok()?;
     Some(envelope::encode_as(version, &FromStorage::Unsupported(why.to_owned())))

@@ -92,9 +92,9 @@ pub enum ToShard {
     Delete {
         /// The sender's view of the database.
         stamp: Stamp,
-        /// [`Stats::next_sequence`], which the sender read after the statement arrived. Rows that
-        /// are written later stay, even if this message is delayed. A shard that has flushed or
-        /// merged rows from both sides of this sequence responds with `Stale`.
+        /// [`Stats::next_sequence`], which the sender read after the statement arrived. The delete
+        /// does not affect rows that are written later, even if this message is delayed. A shard
+        /// that has flushed or merged rows from both sides of this sequence responds with `Stale`.
         before: u64,
         /// The rows to hide.
         deletions: Vec<Deletion>,
@@ -127,9 +127,9 @@ pub struct Stamp {
     /// carried, with the frame. A `Scan` or `Summarise` with a lower version is stale; an `Append`
     /// is not.
     pub schema_version: u64,
-    /// Whether the sender read the schema after the query arrived. Columns that this schema lacks
-    /// come from later writes, which the result need not contain. So a `Scan` or `Summarise` is not
-    /// stale because of its schema version.
+    /// Whether the sender read the schema after the query arrived. A column that this schema lacks
+    /// comes from a later write, which the result need not contain. So a `Scan` or `Summarise` is
+    /// not stale because of its schema version.
     #[serde(default)]
     pub fresh: bool,
     /// The access number under which the caller was authorised. A number below the shard's is
@@ -197,8 +197,8 @@ pub enum FromShard {
         /// The storage in use, in bytes, without space that the shard will soon reclaim.
         bytes: u64,
         /// A time at which the group could split, in nanoseconds. At most half of the stored bytes
-        /// are at or after this time; with live data, no bytes are. `None` if no time divides the
-        /// shard.
+        /// are at or after this time. With live data, this part is empty. `None` if no time divides
+        /// the shard.
         at_ns: Option<i64>,
     },
     /// A page of a scan.
@@ -350,9 +350,9 @@ pub enum ShardRefusal {
 /// The header of a further page in [`FromShard::Scanned`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FurtherPage {
-    /// The same field as in the reply.
+    /// The new end of the slice, as in the reply.
     pub until: Option<Place>,
-    /// The same field as in the reply.
+    /// The start of the next page, as in the reply.
     pub position: Option<Position>,
     /// The cost of the page.
     pub stats: ReadStats,

@@ -46,7 +46,7 @@ pub enum ToSql {
         #[serde(skip)]
         pages: Vec<u8>,
     },
-    /// Sends rows of InfluxQL or another source, which the session converts to `format`. The first
+    /// Sends rows that no SQL statement produced. The session writes them in `format`. The first
     /// such message opens a session.
     Rewrite {
         /// The name of the output format.
@@ -280,8 +280,8 @@ pub struct ScanRequest {
     ///
     /// A page then has one row for each group and window that contains rows, and each such row
     /// occurs once in the scan. The row's time is the start of the window (an arbitrary value
-    /// without windows). Its tags are the tags of the group, and its fields are the results of the
-    /// aggregate calls. `fields` and `tags` must be empty.
+    /// without windows). The row's tags are the tags of the group, and the row's fields are the
+    /// results of the aggregate calls. `fields` and `tags` must be empty.
     #[serde(default)]
     pub aggregates: Option<Box<Aggregates>>,
     /// The tags that form groups: with `first`, `rows_max` applies to each group. An empty list

@@ -48,13 +48,13 @@ pub enum Direction {
     ToBackups = 9,
     /// Reply of the backup store.
     FromBackups = 10,
-    /// Catalog to the host of a Database or Shard.
+    /// Catalog to the runtime code around a Database or Shard.
     ToStorage = 11,
-    /// Reply of the host of a Database or Shard.
+    /// Reply of the runtime code around a Database or Shard.
     FromStorage = 12,
 }
 
-/// A special direction: the sender could not encode its message, and the header contains the error.
+/// The direction byte of a message that the sender could not encode. The header contains the error.
 const UNSAID: u8 = 0;
 
 /// The reason why bytes are not a valid message. The server always responds with status 503,
@@ -119,8 +119,7 @@ pub fn encode_as<M: Wire>(version: u8, message: &M) -> Vec<u8> {
     out
 }
 
-/// Encodes a message whose binary body is `body` and not in `message`. Moves `body` without an
-/// allocation for a copy.
+/// Encodes a message whose binary body is `body` and not in `message`. `body` is moved, not copied.
 pub fn encode_around<M: Wire>(message: &M, mut body: Vec<u8>) -> Vec<u8> {
     let mut head = encode(message);
     let head_bytes = head.len();
