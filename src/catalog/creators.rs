@@ -38,8 +38,7 @@ impl Creators {
         Ok(Self(all))
     }
 
-    /// Checks whether `creator`, who has created `current` existing databases, may create another
-    /// database.
+    /// Checks whether `creator` may create a database in addition to the `current` ones.
     ///
     /// # Errors
     /// [`CatalogRefusal::TooManyOfCreator`]

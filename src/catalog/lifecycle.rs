@@ -1,4 +1,4 @@
-//! Stores one row per database name. Its stages are `creating`, `ready` and `dropping`; then the
+//! Stores one row per database name. The stages are `creating`, `ready` and `dropping`; then the
 //! row is deleted.
 
 use std::collections::BTreeMap;
@@ -149,8 +149,8 @@ impl Entries {
         Err(CatalogRefusal::TooManyDatabases { limit, current, requested: current + 1 })
     }
 
-    /// Checks whether another database of `creator` is within the creator's quota. Databases in
-    /// deletion count.
+    /// Checks whether another database of `creator` is within the creator's quota. The count
+    /// includes databases in deletion.
     pub fn check_creator(&self, creator: u64) -> Result<(), CatalogRefusal> {
         self.state.creators.check(creator, self.created_by(creator))
     }
@@ -246,7 +246,7 @@ impl Entries {
         Ok(())
     }
 
-    /// Returns the most overdue unfinished row at `now_ns`. Skips rows with `failures_max`
+    /// Returns the due unfinished row with the earliest due time. Skips rows with `failures_max`
     /// attempts.
     pub fn due(&self, now_ns: i64, failures_max: u32) -> Option<u64> {
         let due = self.unfinished(failures_max).filter(|(_, entry)| entry.due_ns <= now_ns);

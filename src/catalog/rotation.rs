@@ -1,7 +1,7 @@
 //! Rotates a token's secret, and ends one of two secrets.
 //!
 //! Both secrets are valid for a limited time. Other objects see a token with two secrets as two
-//! tokens, one of which expires earlier (PROTOCOL.md rule 11).
+//! tokens; the token with the previous secret expires earlier (PROTOCOL.md rule 11).
 
 use super::access::Told;
 use super::grants::Put;

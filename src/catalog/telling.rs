@@ -47,7 +47,7 @@ impl Telling {
     }
 
     /// Adds the keys of an earlier unfinished job about the same token or user. A database that has
-    /// received this change has then also received the earlier one.
+    /// received this change has then also received the earlier change.
     pub(super) fn takes_over(&mut self, earlier: &Self) {
         for key in earlier.keys() {
             if !self.keys().any(|known| known == key) {

@@ -2,7 +2,7 @@
 //! that they concern. [`uses`] stores the last uses of tokens.
 //!
 //! A deployment may have 100,000 tokens and users. Memory therefore contains only a few numbers for
-//! each of them.
+//! each entry.
 
 mod uses;
 
