@@ -1,6 +1,6 @@
-//! Keeps the schedule of a database's backups, and says when the next pass of it is due. It has a
-//! `state` row of its own, which is written when a backup is taken up, when it is whole and when a
-//! pass fails, not for each of its pieces.
+//! Stores a database's backup schedule, and computes when its next pass is due. The schedule has a
+//! separate `state` row. The Database writes this row when a backup starts, when it is complete and
+//! when a pass fails, but not for each step of a backup.
 
 use super::object::{Database, Failure};
 use super::rows::{DatabaseRows, DatabaseStage};
@@ -14,28 +14,28 @@ use crate::protocol::database::FromDatabase;
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// What keeps failing, in words for SHOW DIAGNOSTICS.
+/// Returns a description of a schedule that keeps failing, for SHOW DIAGNOSTICS.
 pub(super) fn trouble(rows: &DatabaseRows) -> Option<String> {
     let row = rows.schedule.as_ref().filter(|row| row.failures > JOB_FAILURES_MAX)?;
     let why = row.schedule.last_failure.as_ref().map_or("", |failure| failure.why.as_str());
     Some(format!("scheduled backups fail: {why}"))
 }
 
-/// When the last backup of the schedule was whole, nanoseconds; 0 before the first.
+/// Returns the completion time of the last scheduled backup, in nanoseconds; 0 before the first
+/// backup.
 pub(super) fn last_ns(rows: &DatabaseRows) -> Option<i64> {
     let last = rows.schedule.as_ref()?.schedule.last_success.as_ref();
     Some(last.map_or(0, |last| last.at_ns))
 }
 
 impl<S: Store> Database<S> {
-    /// The schedule.
+    /// Returns the schedule.
     pub(super) fn show_schedule(&mut self) -> Result<FromDatabase, Failure> {
         let row = self.open_rows()?.schedule.as_ref();
         Ok(FromDatabase::BackupSchedule(row.map(|row| Box::new(row.schedule.clone()))))
     }
 
-    /// Another schedule in the place of the one that there is, which goes on with what that one
-    /// has made; or none.
+    /// Replaces or removes the schedule. A new schedule keeps the results of the old schedule.
     pub(super) fn set_schedule(
         &mut self,
         platform: &dyn Platform,
@@ -68,7 +68,7 @@ impl<S: Store> Database<S> {
         Ok(())
     }
 
-    /// Stores a row in the place of the one that there is, if it says something else.
+    /// Stores the schedule if it has changed. Returns whether this succeeded.
     fn change_schedule(&mut self, platform: &dyn Platform, row: ScheduleRow) -> bool {
         let rows = self.rows.as_mut();
         let Some(known) = rows.and_then(|rows| rows.schedule.as_mut()) else { return false };

@@ -1,5 +1,5 @@
-//! Creates, drops and lists continuous queries, and says which of them is to run next. Each has a
-//! row of its own, which is written again by every run that finishes.
+//! Creates, drops and lists continuous queries, and selects the next query to run. Each query has a
+//! separate row, which every finished run rewrites.
 
 use super::object::{Database, Failure};
 use super::rows::{ContinuousRow, DatabaseRows, FIRST_CONTINUOUS_KEY};
@@ -14,15 +14,15 @@ use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicyRefusal};
 use crate::store::row;
 use crate::store::{Store, Table};
 
-/// When the next run, or the next pass of the schedule of backups, is due, nanoseconds. A query
-/// that never ran is due at once.
+/// Returns the due time of the next run or of the backup schedule's next pass, in nanoseconds. A
+/// query without a previous run is due immediately.
 pub(super) fn next_due_ns(rows: &DatabaseRows) -> Option<i64> {
     let runs = rows.continuous.iter().filter_map(|row| row.due_ns(i64::MIN));
     let next_ns = runs.chain(rows.schedule.as_ref().map(ScheduleRow::due_ns)).min();
     next_ns.map(|next_ns| rows.busy_until_ns.unwrap_or(next_ns))
 }
 
-/// What keeps failing, in words for SHOW DIAGNOSTICS.
+/// Returns descriptions of the queries that keep failing, for SHOW DIAGNOSTICS.
 pub(super) fn troubles(rows: &DatabaseRows) -> impl Iterator<Item = String> {
     let failing = rows.continuous.iter().filter(|row| row.failures > JOB_FAILURES_MAX);
     failing.map(|row| format!("continuous query {} cannot run", row.query.name))

@@ -1,4 +1,4 @@
-//! Drives a Database through its events: a request, a reply to one of its own messages, the alarm.
+//! Handles the events of a Database: requests, replies to its messages, and alarms.
 
 use super::backup_schedule;
 use super::continuous;
@@ -21,7 +21,7 @@ use crate::store::StoreError;
 use crate::store::row::{self, Verified};
 
 impl<S: Store> Database<S> {
-    /// Ends a turn of an event: sends its calls, or the reply that it or its failure comes to.
+    /// Ends a turn of an event: sends its calls, its reply or its failure.
     fn settle(
         &mut self,
         platform: &dyn Platform,
@@ -33,7 +33,8 @@ impl<S: Store> Database<S> {
         self.flights.settle(ticket, flight, next)
     }
 
-    /// The next messages of a job; once all were answered it is published and `None` comes back.
+    /// Returns the next messages of a job. When all messages have a reply, it publishes the job and
+    /// returns `None`.
     pub(super) fn drive(
         &mut self,
         platform: &dyn Platform,
@@ -82,8 +83,8 @@ impl<S: Store> Database<S> {
         Ok(None)
     }
 
-    /// Judges a round's replies, to which every shard must have agreed. The event's reply comes
-    /// back if it ends here.
+    /// Checks the replies of a round. Every shard must have agreed. Returns the event's reply if
+    /// the event ends here.
     fn learn(
         &mut self,
         platform: &dyn Platform,
@@ -104,7 +105,8 @@ impl<S: Store> Database<S> {
         for reply in replies {
             let reply = envelope::decode_reply::<FromShard>(reply).map_err(Unavailable::from)?;
             match reply {
-                // A shard that is gone or knows newer settings needs none of this any more.
+                // A shard that is closed, or has newer settings, does not need the message any
+                // more.
                 FromShard::Done | FromShard::Stale => {}
                 FromShard::Unavailable(why) => return Err(why.into()),
                 _ => return Err(Unavailable::Unreachable("unexpected reply".to_owned()).into()),
@@ -129,7 +131,8 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Nothing is loaded: what is damaged could not be.
+    /// Verifies the stored rows. It does not load them first, because loading fails on damaged
+    /// rows.
     fn verify(&self) -> Result<FromDatabase, StoreError> {
         Ok(match row::verify(&self.store)? {
             Some(Verified { rows, bytes, damaged }) => {
@@ -139,7 +142,7 @@ impl<S: Store> Database<S> {
         })
     }
 
-    /// What the object itself costs.
+    /// Returns the statistics of the object.
     fn stats(&mut self) -> Result<FromDatabase, Failure> {
         let rows = self.open_rows()?;
         let bill = rows.bill;
@@ -161,7 +164,7 @@ impl<S: Store> Database<S> {
         }))
     }
 
-    /// Requests that need no other object.
+    /// Handles the requests that need no other object.
     pub(super) fn answer(
         &mut self,
         platform: &dyn Platform,
@@ -169,8 +172,8 @@ impl<S: Store> Database<S> {
     ) -> Result<Option<FromDatabase>, Failure> {
         self.refuse_between(message)?;
         Ok(Some(match message {
-            // Shards of a split answer "stale" before the map is published: whoever is sent here by
-            // that waits for it.
+            // The shards of a split respond with `Stale` before the map is published. An edge that
+            // then requests the description waits for the new map.
             ToDatabase::Describe if self.is_publishing_map()? => return Ok(None),
             ToDatabase::Describe => {
                 let split_bytes = self.split_bytes;

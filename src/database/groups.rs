@@ -1,8 +1,7 @@
-//! Makes shard groups, and tells each shard of a group who it is: which times and which policy it
-//! keeps.
+//! Creates shard groups, and builds the settings of their shards.
 //!
-//! A new group gets as many shards as its database has in `create.shards`: the setting
-//! `DEFAULT_SHARDS`, or what the request said that created or reconfigured the database.
+//! A new group has `create.shards` shards. This is `DEFAULT_SHARDS`, or the number in the request
+//! that created or reconfigured the database.
 
 use crate::model::ids::ObjectId;
 use crate::model::limits::SHARDS_PER_GROUP_MAX;
@@ -12,10 +11,10 @@ use crate::protocol::call::{ObjectKind, PlacementError, Platform};
 use crate::protocol::database::{DatabaseRefusal, PolicyRefusal};
 use crate::protocol::shard::ShardSettings;
 
-/// A group of `shards` fresh objects for `range`.
+/// Creates a group of `shards` new objects for `range`.
 ///
 /// # Errors
-/// [`DatabaseRefusal`] when that many shards, or objects in that place, cannot be had.
+/// [`DatabaseRefusal`] if the number of shards or the jurisdiction is not supported.
 pub fn new_group(
     platform: &dyn Platform,
     id: u64,
@@ -30,7 +29,7 @@ pub fn new_group(
     Ok(ShardGroup { id, range, shards, split_bytes: 0 })
 }
 
-/// Whether a group may have so many shards.
+/// Checks the number of shards of a group.
 ///
 /// # Errors
 /// [`PolicyRefusal::ShardCount`]
@@ -42,8 +41,7 @@ pub fn check_count(shards: u32) -> Result<(), DatabaseRefusal> {
     Err(DatabaseRefusal::Policy(refusal))
 }
 
-/// Every shard of a policy with the settings of `generation`, and the number of the
-/// grants.
+/// Returns every shard of a policy with its settings for this generation and access number.
 pub fn shard_settings(
     database: &ObjectId,
     policy: &Policy,
@@ -54,8 +52,8 @@ pub fn shard_settings(
     policy.groups.iter().flat_map(of_group).collect()
 }
 
-/// Every shard of one group, which the policy need not have yet, with the settings of `generation`,
-/// and the number of the grants.
+/// Returns every shard of a group with its settings for this generation and access number. The
+/// group may be missing in the policy.
 pub fn group_settings(
     database: &ObjectId,
     policy: &Policy,
@@ -80,7 +78,7 @@ pub fn group_settings(
     (0..).zip(&group.shards).map(settings).collect()
 }
 
-/// Every shard of a policy.
+/// Returns every shard of a policy.
 pub fn shards(policy: &Policy) -> impl Iterator<Item = &ObjectId> {
     policy.groups.iter().flat_map(|group| &group.shards)
 }

@@ -1,9 +1,11 @@
-//! A job is work on a database that takes messages to other objects: opening a policy, splitting a
-//! group, dropping what is gone. It is stored, pushed to every shard that it concerns, published
-//! and acknowledged (PROTOCOL.md rule 2), and every push may be repeated.
+//! A job: a change of a database that sends messages to other objects, for example to open a
+//! policy, to split a group or to drop data.
 //!
-//! This file has the jobs as their rows keep them; [`super::job_messages`] has the messages of
-//! each, [`super::job_completion`] what it changes at its end.
+//! The Database stores a job, pushes it to every shard that it concerns, publishes it and
+//! acknowledges it (PROTOCOL.md rule 2). Every push may be repeated.
+//!
+//! This file contains the jobs as stored. [`super::job_messages`] contains their messages, and
+//! [`super::job_completion`] their final changes.
 
 use serde::{Deserialize, Serialize};
 
@@ -21,51 +23,52 @@ use crate::scan::request::Resume;
 /// A `job` row.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Job {
-    /// What is to be done.
+    /// The kind of change.
     pub kind: JobKind,
-    /// When the alarm takes it up, nanoseconds.
+    /// The time of the alarm's next attempt, in nanoseconds.
     pub due_ns: i64,
-    /// Times that the alarm tried.
+    /// The number of attempts by the alarm.
     pub failures: u32,
 }
 
-/// What is to be done.
+/// The kind of change.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum JobKind {
     /// Open the shards of a new policy, then publish it.
     CreatePolicy {
-        /// Key of the policy's row.
+        /// The key of the policy's row.
         number: u64,
         /// The new policy, with its first group.
         policy: Policy,
-        /// It becomes the default.
+        /// Whether the policy becomes the default.
         make_default: bool,
-        /// The generation that the database has once this is published.
+        /// The generation of the database after publication.
         generation: u64,
     },
     /// Push new settings, then publish them.
     AlterPolicy {
-        /// Key of the policy's row.
+        /// The key of the policy's row.
         number: u64,
-        /// All settings of the policy, changed or not.
+        /// All settings of the policy, including unchanged ones.
         settings: Settings,
-        /// It becomes the default.
+        /// Whether the policy becomes the default.
         make_default: bool,
-        /// The generation that the database has once this is published.
+        /// The generation of the database after publication.
         generation: u64,
     },
     /// Close the shards of a policy, then remove it.
     DropPolicy {
-        /// Key of the policy's row.
+        /// The key of the policy's row.
         number: u64,
-        /// The generation that the database has once this is published.
+        /// The generation of the database after publication.
         generation: u64,
     },
-    /// Retire the measurement's ids on every shard, then take it out of the schemas.
+    /// Retire the measurement's ids on every shard, then remove it from the schemas.
     DropMeasurement {
-        /// Per policy that has it, the key of the policy's row and the id.
+        /// For each policy with the measurement, the key of the policy's row and the measurement's
+        /// id.
         ids: Vec<(u64, MeasurementId)>,
-        /// The generation that the database has once this is published.
+        /// The generation of the database after publication.
         generation: u64,
     },
     /// Close every shard.
@@ -73,133 +76,135 @@ pub enum JobKind {
         /// The last generation of the database.
         generation: u64,
     },
-    /// Look at the size of every group, drop those past their retention; comes back for ever.
+    /// Check the size of every group and drop expired groups. This job repeats permanently.
     Tend,
-    /// A group that may have to split: see [`super::split`].
+    /// Split a group if necessary, see [`super::split`].
     Split(Split),
-    /// Push the ranges that a split leaves and makes, then publish the new group.
+    /// Push the new ranges of both groups of a split, then publish the new group.
     PublishSplit {
-        /// Which group, and what was made.
+        /// The split.
         split: Split,
-        /// The generation that the database has once this is published.
+        /// The generation of the database after publication.
         generation: u64,
     },
-    /// Lift the fence of a split that failed, and close what it made.
+    /// Remove the fence of a failed split, and close the new shards.
     AbandonSplit {
-        /// Which group, and what was made.
+        /// The split.
         split: Split,
     },
-    /// Close the shards of the first groups of a policy, whose points are all too old; the group
-    /// after them takes over their range.
+    /// Close the shards of a policy's first groups, whose points have all expired. The next group
+    /// takes over their range.
     DropGroups {
-        /// Key of the policy's row.
+        /// The key of the policy's row.
         number: u64,
-        /// How many groups are dropped, counted from the first.
+        /// The number of groups to drop, starting with the first.
         groups: usize,
-        /// The generation that the database has once this is published.
+        /// The generation of the database after publication.
         generation: u64,
     },
     /// Wipe closed shards.
     WipeShards {
-        /// The shards that are closed.
+        /// The closed shards.
         shards: Vec<ObjectId>,
     },
-    /// Wipe every shard, those that wait for it included, then this object with all its jobs.
+    /// Wipe every shard, including those that wait to be wiped, then this object with all its jobs.
     WipeDatabase,
-    /// Tell every shard the number of the grants: somebody may do less than before.
+    /// Send the access number to every shard, because a token or user loses a permission.
     Access,
-    /// Raise the generation everywhere, then publish other limits: who knows the old ones is stale.
+    /// Raise the generation on every shard, then publish new limits. Senders with the old limits
+    /// are then stale.
     SetQuota {
-        /// Which limits.
+        /// The new limits.
         change: QuotaChange,
-        /// The generation that the database has once this is published.
+        /// The generation of the database after publication.
         generation: u64,
     },
-    /// Open the shards that a backup is to be restored into.
+    /// Open the new shards for a restore.
     OpenRestore(Filling),
-    /// They are open, and nobody is told of them: filled by whoever restores. When this is due they
-    /// go.
+    /// Wait while the edge fills the open shards, which no other object knows. When the job is due,
+    /// the restore is undone.
     Restore(Filling),
-    /// Close the shards of all other policies, then publish these instead.
+    /// Close the shards of all other policies, then publish the restored policies.
     PublishRestore {
-        /// What was filled.
+        /// The filled policies.
         filling: Filling,
-        /// What is published with it.
+        /// The default policy, continuous queries and quotas, published with the policies.
         rest: RestoredRest,
-        /// The generation that the database has once this is published.
+        /// The generation of the database after publication.
         generation: u64,
     },
-    /// Push every setting to every shard after all of them went back in time, then open.
+    /// Push all settings to every shard after a point-in-time recovery, then open the database.
     Recover(Box<RecoveredDatabase>),
 }
 
-/// A restore as the job's row keeps it.
+/// The stored state of a restore.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Filling {
-    /// Which backup.
+    /// The name of the backup.
     pub backup: String,
-    /// Key of the row that the first policy gets; those of the others follow.
+    /// The row key of the first policy. The keys of the other policies follow.
     pub first: u64,
-    /// The policies with shards of their own.
+    /// The policies with new shards.
     pub policies: Vec<Policy>,
-    /// Pages of measurements that were taken in.
+    /// The number of stored pages of measurements.
     pub pages: u32,
 }
 
-/// A split as the job's row keeps it.
+/// The stored state of a split.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Split {
-    /// Key of the policy's row.
+    /// The key of the policy's row.
     pub number: u64,
-    /// The group that is to become smaller.
+    /// The group to split.
     pub group: u64,
-    /// Bytes of its fullest shard, as far as known.
+    /// The size of the group's largest shard, as far as known, in bytes.
     pub bytes: u64,
-    /// `None` until a time was chosen.
+    /// The progress of the copying; `None` until a time was chosen.
     pub copy: Option<Copying>,
 }
 
-/// How far the copying is.
+/// The progress of the copying.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Copying {
-    /// The new group: from the chosen time to the end of the old one.
+    /// The new group, from the chosen time to the end of the old group.
     pub target: ShardGroup,
-    /// The generation of its shards until they are published.
+    /// The generation of the new shards until they are published.
     pub generation: u64,
-    /// Position of the old shard that is being copied.
+    /// The position of the old shard that is being copied.
     pub shard: u32,
-    /// The measurement that is next, or a later one.
+    /// The minimum id of the next measurement to copy.
     pub measurement: u32,
-    /// Where its next piece starts.
+    /// The start of the measurement's next page.
     pub resume: Resume,
-    /// Encoded bytes written so far.
+    /// The encoded bytes written so far.
     pub bytes: u64,
 }
 
 impl Job {
-    /// A job that somebody is about to do: the alarm waits before it helps, hardly so where a right
-    /// is to end.
+    /// Creates a job that a request executes immediately. The alarm waits before it retries the
+    /// job. The wait is shorter if a permission is being revoked.
     pub fn started(kind: JobKind, now_ns: i64) -> Self {
         let wait_ns = if kind == JobKind::Access { S_NS } else { JOB_RETRY_NS };
         Self { kind, due_ns: now_ns.saturating_add(wait_ns), failures: 0 }
     }
 
-    /// Whether the alarm leaves it alone. A right that is to end is never left.
+    /// Returns whether the alarm skips the job after too many attempts. The alarm never skips a job
+    /// that revokes permissions.
     pub fn is_aside(&self) -> bool {
         self.failures >= JOB_FAILURES_MAX && self.kind != JobKind::Access
     }
 
-    /// A job that waits until messages sent before the drop are gone.
+    /// Creates a job that waits until earlier messages have expired.
     pub fn delayed(kind: JobKind, now_ns: i64) -> Self {
         Self { kind, due_ns: now_ns.saturating_add(WIPE_DELAY_NS), failures: 0 }
     }
 
-    /// A job for the alarm, at once.
+    /// Creates a job that the alarm executes immediately.
     pub fn due(kind: JobKind, now_ns: i64) -> Self {
         Self { kind, due_ns: now_ns, failures: 0 }
     }
 
-    /// The alarm tries it: it comes back later, and later each time.
+    /// Counts an attempt of the alarm, and schedules the next attempt with a doubled delay.
     pub fn tried(&self, now_ns: i64) -> Self {
         let failures = self.failures.saturating_add(1);
         let wait_ns = match self.kind {
@@ -209,7 +214,7 @@ impl Job {
         Self { kind: self.kind.clone(), due_ns: now_ns.saturating_add(wait_ns), failures }
     }
 
-    /// Says that it is set aside.
+    /// Returns a description of a job that the alarm skips.
     pub fn trouble(&self) -> String {
         let what = match &self.kind {
             JobKind::CreatePolicy { .. } => "opening a retention policy",
@@ -231,7 +236,7 @@ impl Job {
         format!("{what} failed {} times", self.failures)
     }
 
-    /// Whether it stands in the queue of statements, which is done one at a time.
+    /// Returns whether the job is a statement. Only one statement is executed at a time.
     pub fn is_statement(&self) -> bool {
         !matches!(
             self.kind,
@@ -243,7 +248,7 @@ impl Job {
         )
     }
 
-    /// Whether it takes a backup in, or undoes that.
+    /// Returns whether the job belongs to a restore.
     pub fn is_of_restore(&self) -> bool {
         matches!(
             self.kind,
@@ -251,7 +256,7 @@ impl Job {
         )
     }
 
-    /// Objects that it has made and that nobody was told of.
+    /// Returns the objects that the job has created and that no edge knows.
     pub fn fresh(&self) -> Vec<ObjectId> {
         match &self.kind {
             JobKind::CreatePolicy { policy, .. } => shards(policy).cloned().collect(),
@@ -271,19 +276,19 @@ impl Job {
 }
 
 impl Split {
-    /// A group whose size is to be asked.
+    /// Creates the split of a group whose size is not known yet.
     pub fn to_weigh(number: u64, group: u64, bytes: u64) -> Self {
         Self { number, group, bytes, copy: None }
     }
 
-    /// The group that is being made.
+    /// Returns the new group.
     pub fn target(&self) -> Option<&ShardGroup> {
         self.copy.as_ref().map(|copy| &copy.target)
     }
 }
 
 impl Copying {
-    /// Nothing is copied yet.
+    /// Creates the progress of a copy that has copied no rows yet.
     pub fn begin(target: ShardGroup, generation: u64) -> Self {
         Self { target, generation, shard: 0, measurement: 0, resume: Resume::default(), bytes: 0 }
     }

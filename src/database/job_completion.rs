@@ -1,4 +1,4 @@
-//! Changes a Database's rows once every shard has agreed to a job, and starts dropping a database.
+//! Changes a Database's rows after every shard has agreed to a job, and starts dropping a database.
 
 use super::groups::shards;
 use super::job::{Job, JobKind};
@@ -9,7 +9,7 @@ use crate::model::ids::ObjectId;
 use crate::model::limits::SHARDS_PER_WIPE_MAX;
 use crate::model::shard_map::Policy;
 
-/// What a job changes once every message was answered; `None` wipes this object.
+/// Returns the changes of a job after all messages have a reply. `None` wipes this object.
 pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<RowsChange> {
     let mut change = RowsChange { removed_jobs: vec![key], ..RowsChange::default() };
     let mut state = rows.state.clone();
@@ -73,19 +73,20 @@ pub(super) fn publish(rows: &DatabaseRows, key: u64, now_ns: i64) -> Option<Rows
             publish_groups(rows, kind, &mut change, &mut state, now_ns);
         }
         JobKind::WipeDatabase => return None,
-        // The others change nothing, and those of a restore have an end of their own.
+        // All other jobs leave the rows unchanged here. A restore job ends in `end_restore_job`.
         _ => return Some(change),
     }
     change.state = Some(state);
     Some(change)
 }
 
-/// The stage once the first policy is there. One that went back in time is opened last of all.
+/// Returns the stage after the first policy was created. A frozen database opens only at the end of
+/// its recovery.
 fn opened(stage: DatabaseStage) -> DatabaseStage {
     if stage == DatabaseStage::Opening { DatabaseStage::Open } else { stage }
 }
 
-/// [`publish`] for a job that changes the groups of a policy.
+/// Adds the changes of a job that changes a policy's groups to [`publish`].
 fn publish_groups(
     rows: &DatabaseRows,
     kind: &JobKind,
@@ -114,8 +115,8 @@ fn publish_groups(
     }
 }
 
-/// The change that starts dropping the database. It takes the place of an unfinished statement,
-/// whose fresh shards nobody will ever be told of.
+/// Returns the change that starts dropping the database. It replaces an unfinished statement, whose
+/// new shards no other object knows.
 pub(super) fn start_drop(rows: &DatabaseRows, now_ns: i64) -> RowsChange {
     let mut change = RowsChange::default();
     let mut state = rows.state.clone();
@@ -128,7 +129,7 @@ pub(super) fn start_drop(rows: &DatabaseRows, now_ns: i64) -> RowsChange {
             wipe_later(&mut change, &mut state, &job.fresh(), now_ns);
         }
     }
-    // Above every generation that a shard may have been told.
+    // The generation is above all generations that a shard may know.
     let kind = JobKind::DropDatabase { generation: state.generation + 2 };
     change.jobs.push((state.next_job, Job::started(kind, now_ns)));
     state.next_job += 1;
@@ -136,7 +137,7 @@ pub(super) fn start_drop(rows: &DatabaseRows, now_ns: i64) -> RowsChange {
     change
 }
 
-/// Jobs that wipe these objects once messages sent before now are gone.
+/// Adds jobs that wipe these objects after earlier messages have expired.
 pub(super) fn wipe_later(
     change: &mut RowsChange,
     state: &mut DatabaseState,
@@ -150,7 +151,7 @@ pub(super) fn wipe_later(
     }
 }
 
-/// A policy without its first groups, and their shards.
+/// Returns the shards of a policy's first groups, and the policy without these groups.
 pub(super) fn without_first(
     rows: &DatabaseRows,
     number: u64,
@@ -168,7 +169,7 @@ pub(super) fn without_first(
     Some((gone, policy))
 }
 
-/// The policy as the job will publish it.
+/// Returns the policy with its new settings.
 pub(super) fn altered(rows: &DatabaseRows, number: u64, settings: &Settings) -> Option<Policy> {
     let row = rows.policies.rows.iter().find(|row| row.number == number)?;
     Some(Policy {

@@ -1,5 +1,5 @@
-//! Says what a job has to tell the shards. The messages of a job stay in the same order while it
-//! lasts, and each of them may be repeated.
+//! Builds the messages of a job to the shards. The messages of a job have a stable order, and each
+//! message may be repeated.
 
 use super::groups::{group_settings, shard_settings, shards};
 use super::job::{Filling, JobKind};
@@ -11,8 +11,8 @@ use crate::model::shard_map::Policy;
 use crate::protocol::recovery::Counters;
 use crate::protocol::shard::{ShardSettings, ToShard};
 
-/// The messages of a job, in an order that stays the same while it lasts. Encoded by whoever sends
-/// them: a policy has up to ten thousand shards, of which a round asks a few.
+/// Returns the messages of a job. The order is stable until the job ends. The caller encodes only
+/// the messages of the current round, because a policy may have 10,000 shards.
 pub(super) fn messages(
     rows: &DatabaseRows,
     database: &ObjectId,
@@ -82,7 +82,7 @@ pub(super) fn messages(
     }
 }
 
-/// The messages of a job that takes a backup in; none for others.
+/// Returns the messages of a restore or recovery job. The list is empty for other jobs.
 fn restore_messages(
     rows: &DatabaseRows,
     database: &ObjectId,
@@ -111,8 +111,8 @@ fn restore_messages(
     }
 }
 
-/// What the shards of a database that went back in time are told: all that it knows of them, since
-/// each of them may be some moments older or newer than it.
+/// Returns the messages to the shards of a recovered database. They contain the complete settings,
+/// because the state of each shard may be slightly older or newer than the Database's.
 fn recovery_messages(
     rows: &DatabaseRows,
     database: &ObjectId,
@@ -132,7 +132,7 @@ fn recovery_messages(
     rows.policies.rows.iter().flat_map(of_policy).collect()
 }
 
-/// The messages of a job that changes the groups of a policy.
+/// Returns the messages of a job that changes a policy's groups.
 fn group_messages(
     rows: &DatabaseRows,
     database: &ObjectId,
@@ -168,7 +168,8 @@ fn group_messages(
     }
 }
 
-/// Ids of the policy's measurements that the job drops: its shards know of the others.
+/// Returns the ids of the policy's measurements that the job drops. The shards already know earlier
+/// dropped measurements.
 fn newly_retired(rows: &DatabaseRows, policy: &Policy, kind: &JobKind) -> Vec<MeasurementId> {
     let (JobKind::DropMeasurement { ids, .. }, Some(row)) = (kind, rows.policies.by_id(policy.id))
     else {
@@ -177,7 +178,7 @@ fn newly_retired(rows: &DatabaseRows, policy: &Policy, kind: &JobKind) -> Vec<Me
     ids.iter().filter(|(number, _)| *number == row.number).map(|(_, id)| *id).collect()
 }
 
-/// Every shard of the map.
+/// Returns every shard in the shard map.
 pub(super) fn all_shards(rows: &DatabaseRows) -> impl Iterator<Item = &ObjectId> {
     rows.policies.rows.iter().flat_map(|row| shards(&row.policy))
 }

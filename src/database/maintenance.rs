@@ -1,5 +1,4 @@
-//! Does what a Database does unasked: it looks at the size of its groups and drops those that are
-//! too old.
+//! Regular maintenance of a Database: it checks the size of its groups and drops expired groups.
 
 use super::job::{Job, JobKind, Split};
 use super::object::{Database, Failure};
@@ -13,7 +12,8 @@ use crate::protocol::database::ToDatabase;
 use crate::store::Store;
 
 impl<S: Store> Database<S> {
-    /// Comes back tomorrow, or when the next group expires; leaves a job for everything to be done.
+    /// Stores jobs for all necessary changes. Sets the next maintenance to tomorrow, or to the
+    /// expiry of the next group.
     pub(super) fn tend(&mut self, platform: &dyn Platform, key: u64) -> Result<(), Failure> {
         let now_ns = platform.now_ns();
         let Some(rows) = &self.rows else { return Ok(()) };
@@ -52,13 +52,15 @@ impl<S: Store> Database<S> {
         Ok(self.apply(change)?)
     }
 
-    /// Statements go one at a time, and a split keeps its group.
+    /// Returns whether the groups may be dropped now: no statement and no split of these groups is
+    /// unfinished.
     fn may_drop(&self, policy: &Policy, groups: usize) -> bool {
         let mut first = policy.groups.iter().take(groups + 1);
         self.statement_job().is_none() && first.all(|group| self.job_of(group.id).is_none())
     }
 
-    /// A write says that a group has grown, or that it met a fence.
+    /// Handles a report from a write that a group has grown, or that the write was rejected by a
+    /// fence.
     pub(super) fn grown(
         &mut self,
         platform: &dyn Platform,
@@ -81,7 +83,8 @@ impl<S: Store> Database<S> {
             }
             change.jobs.push((key, Job { due_ns: now_ns, ..job.clone() }));
         } else {
-            // What a look at this size found not worth a split is not looked at again at once.
+            // A group that was checked without a split is checked again only after it has grown by
+            // an eighth of the mark.
             let seen = self.weighed.get(&group).map_or(0, |seen| seen.saturating_add(mark / 8));
             if mark == 0 || bytes < mark.max(known.split_bytes).max(seen) {
                 return Ok(());
@@ -93,7 +96,8 @@ impl<S: Store> Database<S> {
         Ok(self.apply(change)?)
     }
 
-    /// Later groups get `shards`; those that take points from now on end just after now.
+    /// Sets the number of shards for later groups. The groups that accept current points end
+    /// shortly after now.
     pub(super) fn reshard(&mut self, platform: &dyn Platform, shards: u32) -> Result<(), Failure> {
         super::groups::check_count(shards)?;
         let Some(rows) = &self.rows else { return Ok(()) };
@@ -115,7 +119,8 @@ fn push(change: &mut RowsChange, job: Job) {
     }
 }
 
-/// How many of a policy's first groups have no point that may still be seen; never all of them.
+/// Returns the number of a policy's first groups whose points have all expired. At least one group
+/// always stays.
 fn expired(policy: &Policy, now_ns: i64) -> usize {
     let oldest_ns = policy.oldest_kept_ns(now_ns);
     let ends = policy.groups.iter().map(|group| group.range.end_ns);
@@ -123,7 +128,7 @@ fn expired(policy: &Policy, now_ns: i64) -> usize {
     expired.min(policy.groups.len().saturating_sub(1))
 }
 
-/// The job that [`Database::tend`] is, for a new database.
+/// Returns the first maintenance job of a new database.
 pub(super) fn first(now_ns: i64) -> Job {
     Job { kind: JobKind::Tend, due_ns: now_ns.saturating_add(TEND_EVERY_NS), failures: 0 }
 }

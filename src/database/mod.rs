@@ -1,9 +1,8 @@
-//! Runs a Database, the object that keeps a database's policies, their schemas and their shard
-//! groups.
+//! The Database: the object with a database's policies, schemas and shard groups.
 //!
-//! Reads and registrations are answered at once. Whatever changes more than this object is a job
-//! ([`job`]): stored before its first message, driven by the request that stored it, by any later
-//! statement that finds it unfinished, and by the alarm.
+//! Reads and registrations need no other object. A change that involves other objects is a job
+//! ([`job`]). The Database stores a job before its first message. The request that stored the job
+//! executes it. Any later statement that finds the job unfinished, or the alarm, continues it.
 
 mod access;
 mod backup_schedule;

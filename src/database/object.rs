@@ -1,5 +1,4 @@
-//! Holds a Database in memory: a copy of its rows, the events in flight, and the ways in which one
-//! of them ends.
+//! The memory of a Database: a copy of its rows, and its pending events.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,66 +14,67 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::round::Next;
 use crate::store::{Store, StoreError};
 
-/// A Database over its storage.
+/// A Database and its storage.
 pub struct Database<S: Store> {
     pub(super) store: S,
     pub(super) object: ObjectId,
-    /// Whether `rows` is a copy of what is stored; not before the first read, nor after an error.
+    /// Whether `rows` is a copy of the stored rows. `false` before the first read and after a store
+    /// error.
     pub(super) loaded: bool,
-    /// `None` when the object is not open.
+    /// The rows; `None` if the object has no database.
     pub(super) rows: Option<DatabaseRows>,
     pub(super) flights: Flights<DatabaseWork>,
-    /// After a store error nothing is known of due jobs: look again then, nanoseconds.
+    /// The time of the next look for due jobs after a store error, in nanoseconds.
     pub(super) look_again_ns: Option<i64>,
-    /// `SHARD_SPLIT_BYTES`; 0 is never.
+    /// `SHARD_SPLIT_BYTES`; 0 disables splits.
     pub(super) split_bytes: u64,
-    /// Sizes at which groups were looked at without being split, by group, bytes.
+    /// The size at which each group was last checked without a split, by group, in bytes.
     pub(super) weighed: BTreeMap<u64, u64>,
-    /// Shards that know the number of the grants, and that number. A shard keeps it.
+    /// The access number, and the shards that have received it. A shard stores the number.
     pub(super) told: (u64, BTreeSet<ObjectId>),
 }
 
-/// What an event is about.
+/// The subject of an event.
 pub(super) enum DatabaseTask {
-    /// A request that is answered when it is so.
+    /// A request, whose reply follows when it is complete.
     Request(ToDatabase),
-    /// The alarm's work on one job.
+    /// The alarm executes the job with this key.
     Job(u64),
-    /// The alarm found nothing to do.
+    /// The alarm found no due job.
     Nothing,
 }
 
-/// What is done about one event.
+/// The work for one event.
 pub(super) struct DatabaseWork {
     pub(super) task: DatabaseTask,
-    /// The job that this event stored.
+    /// The key of the job that this event stored.
     pub(super) own_job: Option<u64>,
-    /// How far the job that is being driven is.
+    /// The progress of the current job.
     pub(super) driven: Option<JobProgress>,
-    /// What was heard for the split being driven.
+    /// The replies for the current split.
     pub(super) split: SplitProgress,
-    /// Which shards have heard of a right that ends.
+    /// The current messages with the access number.
     pub(super) access: AccessProgress,
 }
 
-/// How far an event is with a job.
+/// The progress of an event with a job.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JobProgress {
-    /// Key of the job's row.
+    /// The key of the job's row.
     pub(super) job: u64,
-    /// How many of its messages were answered.
+    /// The number of the job's messages that have a reply.
     pub(super) answered: usize,
 }
 
 impl DatabaseWork {
-    /// Nothing has been asked yet.
+    /// Creates the work of an event that has sent no messages yet.
     pub(super) fn new(task: DatabaseTask) -> Self {
         let (split, access) = (SplitProgress::default(), AccessProgress::default());
         Self { task, own_job: None, driven: None, split, access }
     }
 }
 
-/// Why a request or the alarm does not reach its end.
+/// The reason why a request or the alarm failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error(transparent)]
@@ -83,16 +83,16 @@ pub(super) enum Failure {
     Refused(#[from] DatabaseRefusal),
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
-    /// There is no database in this object, or none any more.
+    /// The object has no database, or the database was dropped.
     #[error("not open")]
     NotOpen,
 }
 
-/// What a turn of an event comes to.
+/// The result of a turn of an event.
 pub(super) type Turn = Result<Next<FromDatabase>, Failure>;
 
 impl<S: Store> Database<S> {
-    /// The Database that is the object `object`, over `store`. Reads nothing yet.
+    /// Creates the Database `object` over `store`. The constructor reads no rows.
     pub fn new(store: S, object: ObjectId) -> Self {
         Self {
             store,
@@ -107,19 +107,20 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// The same, splitting groups above `SHARD_SPLIT_BYTES`; 0, as without this, is never.
+    /// Sets the shard size above which groups split (`SHARD_SPLIT_BYTES`). 0, the default, disables
+    /// splits.
     #[must_use]
     pub fn splitting_at(mut self, bytes: u64) -> Self {
         self.split_bytes = bytes;
         self
     }
 
-    /// The storage, for its figures.
+    /// Returns the storage, for its statistics.
     pub fn store(&self) -> &S {
         &self.store
     }
 
-    /// Reads the rows, unless they have been.
+    /// Reads the rows, unless they are loaded.
     pub(super) fn load(&mut self) -> Result<(), StoreError> {
         if !self.loaded {
             self.rows = DatabaseRows::load(&self.store)?;
@@ -128,7 +129,7 @@ impl<S: Store> Database<S> {
         Ok(())
     }
 
-    /// The rows of a database in use.
+    /// Returns the rows of an open database.
     pub(super) fn open_rows(&mut self) -> Result<&mut DatabaseRows, Failure> {
         self.load()?;
         let Some(rows) = &mut self.rows else { return Err(Failure::NotOpen) };
@@ -139,7 +140,7 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Stores a change, then takes it into memory.
+    /// Stores a change, then applies it to the memory.
     pub(super) fn apply(&mut self, change: RowsChange) -> Result<(), StoreError> {
         match &mut self.rows {
             Some(rows) => rows.apply(&self.store, change),
@@ -147,7 +148,7 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// What a failure is answered with.
+    /// Returns the reply for a failure.
     pub(super) fn failed(&mut self, platform: &dyn Platform, failure: Failure) -> FromDatabase {
         match failure {
             Failure::Refused(refusal) => FromDatabase::Refused(refusal),
@@ -157,7 +158,8 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// After a store error memory may differ from what is stored: it is read again.
+    /// Discards the memory after a store error, because the stored rows may differ. The next event
+    /// reads them again.
     pub(super) fn distrust(&mut self, platform: &dyn Platform, error: &StoreError) -> FromDatabase {
         self.loaded = false;
         self.rows = None;

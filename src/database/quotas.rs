@@ -1,5 +1,5 @@
-//! Changes what callers may use of this database. The limits travel with every frame and question,
-//! so who knows older ones must be stale: a change raises the generation (PROTOCOL.md rule 2).
+//! Changes the limits of this database. Every frame and query contains the limits, so a sender with
+//! old limits must become stale. A change therefore raises the generation (PROTOCOL.md rule 2).
 
 use super::job::JobKind;
 use super::rows::DatabaseRows;
@@ -7,7 +7,7 @@ use crate::model::limits::QUOTAS_PER_DATABASE_MAX;
 use crate::model::quota::Quotas;
 use crate::protocol::database::{DatabaseRefusal, PolicyRefusal, QuotaChange};
 
-/// The job that makes a change; `None` where it is so already.
+/// Returns the job that makes a change, or `None` if the limits are unchanged.
 ///
 /// # Errors
 /// [`PolicyRefusal::TooManyQuotas`]
@@ -27,7 +27,7 @@ pub(super) fn plan(
     Ok(Some(JobKind::SetQuota { change: change.clone(), generation }))
 }
 
-/// What there is once the change is made.
+/// Returns the limits after the change.
 pub(super) fn changed(quotas: &Quotas, change: &QuotaChange) -> Quotas {
     let mut quotas = quotas.clone();
     match change {

@@ -1,5 +1,6 @@
-//! A Database that goes back in time with all of its shards: it is frozen before and after, and
-//! opens with numbers above all that it ever gave (`docs/design/recovery.md`).
+//! The part of the Database in a point-in-time recovery. The Database is frozen before and after
+//! its reset. It opens with counters above all numbers that it ever assigned
+//! (`docs/design/recovery.md`).
 
 use std::collections::BTreeSet;
 
@@ -15,19 +16,19 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::recovery::{Counters, FrozenDatabase, RecoveredDatabase};
 use crate::store::{Store, StoreError};
 
-/// A generation that this Database was about to publish lies this far above the published one, at
-/// most.
+/// The maximum distance between an unpublished generation of this Database and the published
+/// generation.
 const UNPUBLISHED_MAX: u64 = 2;
 
 impl<S: Store> Database<S> {
-    /// Changes nothing any more from now on, and says what it is. A repeat says the same.
+    /// Freezes the database and returns its state. A repeat returns the same state.
     pub(super) fn freeze(&mut self, recovery: u64) -> Result<FromDatabase, Failure> {
         self.load()?;
         let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
         match rows.state.stage {
             DatabaseStage::Dropping => return Err(Failure::NotOpen),
             DatabaseStage::Opening => return Err(Unavailable::Changing.into()),
-            // A message that comes late.
+            // The message is late: this recovery has ended.
             DatabaseStage::Open if rows.state.recovered >= recovery => {
                 return Ok(FromDatabase::Done);
             }
@@ -36,7 +37,7 @@ impl<S: Store> Database<S> {
                 state.stage = DatabaseStage::Frozen;
                 self.apply(RowsChange { state: Some(state), ..RowsChange::default() })?;
             }
-            // What an earlier recovery was about to do here is not done any more.
+            // A job of an earlier recovery is removed.
             DatabaseStage::Frozen => {
                 let is_older = |job: &Job| match &job.kind {
                     JobKind::Recover(known) => known.recovery < recovery,
@@ -58,7 +59,7 @@ impl<S: Store> Database<S> {
         })))
     }
 
-    /// Whether nothing may be done until the Catalog says how to go on.
+    /// Returns whether the database is frozen and waits for a message from the Catalog.
     pub(super) fn is_frozen(&self) -> bool {
         self.rows.as_ref().is_some_and(|rows| {
             let is_recovering = |job: &Job| matches!(job.kind, JobKind::Recover(_));
@@ -66,7 +67,7 @@ impl<S: Store> Database<S> {
         })
     }
 
-    /// Refuses to go on with whatever was begun before the database was frozen.
+    /// Rejects the work of events that began before the database was frozen.
     pub(super) fn refuse_frozen(&self, task: &DatabaseTask) -> Result<(), Failure> {
         match task {
             DatabaseTask::Request(ToDatabase::Recover(_)) | DatabaseTask::Nothing => Ok(()),
@@ -75,8 +76,8 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// The next job of a request to go on after all objects went back: what was unfinished then
-    /// comes first.
+    /// Returns the next job of a request to open the database after the reset. The statement that
+    /// was unfinished at the target time is first.
     pub(super) fn recover(
         &mut self,
         platform: &dyn Platform,
@@ -109,7 +110,8 @@ impl<S: Store> Database<S> {
         Ok(self.statement_job())
     }
 
-    /// Every shard knows: opens, with rows that every edge takes over.
+    /// Opens the database after every shard has received its settings. All rows get new versions,
+    /// so that edges reload them.
     pub(super) fn end_recovery(&mut self, key: u64, now_ns: i64) -> Result<(), Failure> {
         let Some(known) = &self.rows else { return Ok(()) };
         let Some(Job { kind: JobKind::Recover(recovered), .. }) = known.jobs.get(&key) else {
@@ -159,7 +161,7 @@ fn counters(rows: &DatabaseRows) -> Counters {
     }
 }
 
-/// The shards of the map, those that are being made, and those that wait to be wiped, each once.
+/// Returns the distinct shards in the map, in creation and waiting to be wiped.
 fn every_shard(rows: &DatabaseRows) -> Vec<ObjectId> {
     let of_map = rows.policies.rows.iter().flat_map(|row| shards(&row.policy)).cloned();
     let of_jobs = rows.jobs.values().flat_map(|job| match &job.kind {

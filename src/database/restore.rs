@@ -1,5 +1,6 @@
-//! Takes a backup in: fresh shards for its policies, which nobody is told of while they are filled
-//! and its measurements come; then they take the place of what is there, which is empty.
+//! Restores a backup. The Database creates new shards for the backup's policies, which no other
+//! object knows until they are filled. Then the restored policies and measurements replace the
+//! existing ones, which are empty.
 
 use super::groups::{new_group, shards};
 use super::job::{Filling, Job, JobKind};
@@ -17,7 +18,8 @@ use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
 impl<S: Store> Database<S> {
-    /// What a step that begins or finishes comes to: a job, unless it is so already, or a refusal.
+    /// Plans a step that begins or finishes a restore: a job, no job if the step is already done,
+    /// or a refusal.
     pub(super) fn plan_restore(
         &self,
         platform: &dyn Platform,
@@ -57,7 +59,8 @@ impl<S: Store> Database<S> {
         })
     }
 
-    /// Refuses what would come in between: what is empty stays so until it was replaced.
+    /// Rejects registrations and new continuous queries while a restore is being published. The
+    /// database must stay empty until the restored policies replace it.
     pub(super) fn refuse_between(&mut self, message: &ToDatabase) -> Result<(), Failure> {
         match message {
             ToDatabase::Register { .. } | ToDatabase::CreateContinuousQuery { .. }
@@ -69,7 +72,7 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// What concerns backups and needs no other object.
+    /// Handles backup requests that need no other object.
     pub(super) fn answer_backup(
         &mut self,
         platform: &dyn Platform,
@@ -89,19 +92,19 @@ impl<S: Store> Database<S> {
         }))
     }
 
-    /// How far the restore of a backup is.
+    /// Returns the progress of a restore.
     pub(super) fn restoring(&mut self, backup: &str) -> Result<FromDatabase, Failure> {
         let rows = self.open_rows()?;
         if rows.state.restored.as_deref() == Some(backup) {
             return Ok(FromDatabase::Restoring(Restoring::Finished));
         }
-        // Undone meanwhile: who asks again begins anew.
+        // The restore was undone in the meantime. The client must start again.
         let (_, filling) = filling(rows).ok_or(Unavailable::Changing)?;
         let (policies, pages) = (filling.policies.clone(), filling.pages);
         Ok(FromDatabase::Restoring(Restoring::Filling { policies, pages }))
     }
 
-    /// Takes in a page of measurements, if it is the one that is wanted.
+    /// Stores a page of measurements, if it is the expected page.
     pub(super) fn take_page(&mut self, step: &RestoreStep) -> Result<FromDatabase, Failure> {
         let RestoreStep::Schema { backup, page, policy, measurements } = step else {
             return Ok(FromDatabase::Done);
@@ -126,8 +129,8 @@ impl<S: Store> Database<S> {
         self.restoring(backup)
     }
 
-    /// Ends a job of a restore: what is open waits to be filled; what was filled takes the place of
-    /// what is there, or goes if nobody has finished it.
+    /// Ends a restore job. New shards wait to be filled. Filled shards replace the existing ones.
+    /// If a restore was not finished in time, its shards are wiped.
     pub(super) fn end_restore_job(&mut self, key: u64, now_ns: i64) -> Result<(), Failure> {
         let Some(known) = &self.rows else { return Ok(()) };
         let Some(job) = known.jobs.get(&key).map(|job| job.kind.clone()) else { return Ok(()) };
@@ -195,14 +198,14 @@ impl<S: Store> Database<S> {
         Ok(())
     }
 
-    /// Whether a restore takes the place of what is there, so that nothing may come in between.
+    /// Whether a restore is being published. No other change may happen during this time.
     pub(super) fn is_publishing_restore(&mut self) -> Result<bool, Failure> {
         let jobs = &self.open_rows()?.jobs;
         Ok(jobs.values().any(|job| matches!(job.kind, JobKind::PublishRestore { .. })))
     }
 }
 
-/// The restore that waits for shards to be filled.
+/// Returns the restore that waits for filled shards.
 fn filling(rows: &DatabaseRows) -> Option<(u64, &Filling)> {
     rows.jobs.iter().find_map(|(&key, job)| match &job.kind {
         JobKind::Restore(filling) => Some((key, filling)),
@@ -210,12 +213,12 @@ fn filling(rows: &DatabaseRows) -> Option<(u64, &Filling)> {
     })
 }
 
-/// Whether no measurement was written that is still there, and no continuous query either.
+/// Returns whether the database has no measurements and no continuous queries.
 fn is_empty(rows: &DatabaseRows) -> bool {
     rows.continuous.is_empty() && rows.policies.rows.iter().all(|row| row.schema.count() == 0)
 }
 
-/// Groups of the same times, with as many shards of their own.
+/// Creates groups with the same time ranges and the same number of new shards.
 fn fresh_groups(
     platform: &dyn Platform,
     state: &mut DatabaseState,
@@ -231,7 +234,7 @@ fn fresh_groups(
     policy.groups.iter().map(group).collect()
 }
 
-/// When a restore that nobody finishes is undone, nanoseconds.
+/// Returns the time at which an unfinished restore is undone, in nanoseconds.
 fn over_ns(now_ns: i64) -> i64 {
     now_ns.saturating_add(RESTORE_NS_MAX)
 }

@@ -1,5 +1,5 @@
-//! Reads and writes a Database's rows, and keeps a copy of them in memory. A change is stored
-//! before memory follows, and it is stored as a whole or not at all.
+//! Reads and writes a Database's rows, and keeps a copy in memory. A change is stored atomically
+//! before it changes the memory.
 
 use std::collections::BTreeMap;
 
@@ -19,99 +19,101 @@ use crate::protocol::grants::Grantee;
 use crate::store::row;
 use crate::store::{KEY_MAX, RowCounts, Store, StoreError, Table};
 
-/// Keys of continuous queries among the `entry` rows; policies lie below.
+/// The first key of continuous queries in the `entry` table. Policies have lower keys.
 pub(super) const FIRST_CONTINUOUS_KEY: u64 = 1 << 40;
-/// Key of the quotas among the `entry` rows; where there are none there is no row.
+/// The key of the quotas in the `entry` table. Without quotas, the row does not exist.
 const QUOTAS_KEY: u64 = FIRST_GRANT_KEY - 1;
-/// Keys of tokens and users among the `entry` rows; continuous queries lie below. See
-/// [`super::access`]: they are never read as a whole.
+/// The first key of tokens and users in the `entry` table. Continuous queries have lower keys. The
+/// Database never loads all of these rows, see [`super::access`].
 pub(super) const FIRST_GRANT_KEY: u64 = 1 << 52;
-/// Bits of a measurement's id inside its row's key; the policy's number lies above.
+/// The number of bits of a measurement's id in its row key. The upper bits are the policy's number.
 const MEASUREMENT_BITS: u32 = 32;
 
-/// Where a database is in its life.
+/// The stage of a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum DatabaseStage {
-    /// The first policy's shards may not be open yet.
+    /// The shards of the first policy may not be open yet.
     Opening,
     /// The database is in use.
     Open,
-    /// Its shards refuse, or will; its storage goes later.
+    /// The shards are closed or being closed. The storage is wiped later.
     Dropping,
-    /// It goes back in time, or has, and waits to be told its numbers.
+    /// A point-in-time recovery is running. The database waits for its counters.
     Frozen,
 }
 
-/// The one `state` row.
+/// The single `state` row of a database.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct DatabaseState {
-    /// As first asked for.
+    /// The settings of the first request.
     pub create: CreateDatabase,
-    /// Where the database is in its life.
+    /// The stage.
     pub stage: DatabaseStage,
     /// The published generation.
     pub generation: u64,
     /// The default policy.
     pub default_policy: Option<PolicyId>,
-    /// Its name if it was dropped.
+    /// The name of the default policy if it was dropped.
     #[serde(default)]
     pub dropped_default: Option<String>,
-    /// Key of the next policy's row.
+    /// The key of the next policy's row.
     pub next_policy: u64,
-    /// Id of the next shard group.
+    /// The id of the next shard group.
     pub next_group: u64,
-    /// Key of the next job's row.
+    /// The key of the next job's row.
     pub next_job: u64,
-    /// The number of the grants: raised whenever somebody may do less than before.
+    /// The access number. It rises when a token or user loses a permission.
     #[serde(default)]
     pub access: u64,
-    /// The latest version of the Catalog's tokens and users that was heard of.
+    /// The latest received version of the Catalog's tokens and users.
     #[serde(default)]
     pub granted: u64,
-    /// The latest changes of the Catalog's that raised the number, oldest first.
+    /// The latest Catalog changes that raised the access number, oldest first.
     #[serde(default)]
     pub ended: Vec<u64>,
-    /// The backup that was taken in, if it began with one.
+    /// The name of the restored backup, if the database was restored.
     #[serde(default)]
     pub restored: Option<String>,
-    /// The last time that it went back, if it did: which recovery that was.
+    /// The number of the last recovery; 0 without one.
     #[serde(default)]
     pub recovered: u64,
-    /// Ids of columns below this one may have been given by what it was before it went back.
+    /// The minimum id of new columns. Before its recovery, the database may have assigned lower
+    /// ids.
     #[serde(default)]
     pub next_column: u32,
 }
 
-/// The `state` row beside it: rows that the platform bills, over all lives of the object. Saved
-/// with every [`RowsChange`] and registration: what only reading, or a continuous query's progress,
-/// added since is lost with the object's memory.
+/// The `state` row with the billed rows, counted over all runs of the object.
+///
+/// Every [`RowsChange`] and registration stores it. Reads since then, and writes of a continuous
+/// query's progress, are lost when the object is evicted.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Billed {
-    /// Rows read.
+    /// The number of rows read.
     pub rows_read: u64,
-    /// Rows written.
+    /// The number of rows written.
     pub rows_written: u64,
-    /// When a measurement or column last got its id, nanoseconds: of a database that went back in
-    /// time it tells whether that was after it did.
+    /// The time when a measurement or column last received an id, in nanoseconds. In a recovery it
+    /// tells whether this happened after the reset.
     #[serde(default)]
     pub registered_ns: i64,
 }
 
-/// Its key.
+/// The key of this row.
 const BILLED_KEY: u64 = 1;
 
-/// What the bill is counted from.
+/// The base of the bill.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Bill {
-    /// As earlier lives saved it.
+    /// The stored counts of earlier runs.
     saved: Billed,
-    /// What the store had counted when this life began.
+    /// The store's counts at the start of this run.
     before: RowCounts,
 }
 
 impl Bill {
-    /// The bill until now.
+    /// Returns the current bill.
     pub fn now<S: Store>(self, store: &S) -> Billed {
         let since = store.row_counts().since(self.before);
         Billed {
@@ -121,15 +123,15 @@ impl Bill {
         }
     }
 
-    /// When a measurement or column last got its id, nanoseconds.
+    /// Returns the time when a measurement or column last received an id, in nanoseconds.
     pub fn registered_ns(self) -> i64 {
         self.saved.registered_ns
     }
 
-    /// Saves it, as the last of the rows that change together.
+    /// Stores the bill, as the last row of a change.
     pub(super) fn put<S: Store>(self, store: &S) -> Result<(), StoreError> {
         let mut billed = self.now(store);
-        // The row itself.
+        // The bill's row counts too.
         billed.rows_written += 1;
         store.put(Table::State, BILLED_KEY, &row::encode(&billed)?, &[])
     }
@@ -144,30 +146,30 @@ struct PolicyHead {
 /// The row of a continuous query.
 #[derive(Clone, Debug)]
 pub struct ContinuousRow {
-    /// Its key.
+    /// The key of the row.
     pub(super) key: u64,
-    /// As it is stored: every run that moves its watermark rewrites it.
+    /// The stored query. Every run that moves its watermark rewrites the row.
     pub(super) query: ContinuousQuery,
-    /// After a run was started: not before this, nanoseconds. Not stored.
+    /// The earliest time of the next run, in nanoseconds. Not stored.
     pub(super) not_before_ns: i64,
-    /// Runs in a row that failed. Not stored.
+    /// The number of consecutive failed runs. Not stored.
     pub(super) failures: u32,
 }
 
 impl ContinuousRow {
-    /// Reads a row that lies at or above [`FIRST_CONTINUOUS_KEY`].
+    /// Decodes a row with a key at or above [`FIRST_CONTINUOUS_KEY`].
     fn load(key: u64, head: &[u8]) -> Result<Self, StoreError> {
         let query = row::read::<ContinuousQuery>(Table::Entry, key, head)?;
         Ok(Self { key, query, not_before_ns: 0, failures: 0 })
     }
 
-    /// When it is to run next, nanoseconds; `None`: never again.
+    /// Returns the due time of the next run, in nanoseconds, or `None` for a disabled query.
     pub(super) fn due_ns(&self, now_ns: i64) -> Option<i64> {
         self.query.next_run_ns(now_ns).map(|next_ns| next_ns.max(self.not_before_ns))
     }
 }
 
-/// Everything that a Database keeps.
+/// All rows of a Database.
 #[derive(Clone, Debug)]
 pub struct DatabaseRows {
     /// The `state` row.
@@ -176,44 +178,44 @@ pub struct DatabaseRows {
     pub policies: Policies,
     /// The `job` rows by key.
     pub jobs: BTreeMap<u64, Job>,
-    /// The other `entry` rows, ascending by key.
+    /// The continuous queries, in ascending order of their keys.
     pub continuous: Vec<ContinuousRow>,
-    /// What callers may use.
+    /// The limits of the database and its callers.
     pub quotas: Quotas,
-    /// When backups are made, if by themselves.
+    /// The backup schedule, if one is set.
     pub schedule: Option<ScheduleRow>,
-    /// While a continuous query or a pass of the schedule runs: when to look after it, nanoseconds.
-    /// Not stored.
+    /// The time of the next check while a continuous query or a scheduled backup runs, in
+    /// nanoseconds. Not stored.
     pub busy_until_ns: Option<i64>,
-    /// Rows read and written so far.
+    /// The billed rows.
     pub bill: Bill,
 }
 
-/// Rows that change together.
+/// A set of rows that change in one transaction.
 #[derive(Debug, Default)]
 pub struct RowsChange {
     /// The `state` row.
     pub state: Option<DatabaseState>,
-    /// A new or changed policy and its row's key.
+    /// A new or changed policy, with its row key.
     pub policy: Option<(u64, Policy)>,
-    /// A policy to be removed with its measurements, by its row's key.
+    /// The row key of a policy to remove with its measurements.
     pub removed_policy: Option<u64>,
-    /// Markers of dropped measurements, each with the key of its policy's row.
+    /// The markers of dropped measurements, with the row keys of their policies.
     pub dropped: Vec<(u64, MeasurementSchema)>,
-    /// Jobs to be stored, by key.
+    /// The jobs to store, by key.
     pub jobs: Vec<(u64, Job)>,
-    /// Jobs that are done, by key.
+    /// The keys of finished jobs.
     pub removed_jobs: Vec<u64>,
-    /// All rows of tokens and users go first.
+    /// Whether to delete all tokens and users first.
     pub grants_anew: bool,
-    /// Other limits in the place of all that there are.
+    /// The limits that replace all existing limits.
     pub quotas: Option<Quotas>,
-    /// Rows of tokens and users by key; one without any goes.
+    /// The rows of tokens and users, by key. An empty row is deleted.
     pub grantees: Vec<(u64, Vec<Grantee>)>,
 }
 
 impl DatabaseRows {
-    /// A database that was never stored: with `change` it comes into being.
+    /// Creates the rows of a new database, which are not stored yet.
     pub fn new(state: DatabaseState) -> Self {
         let (policies, jobs) = (Policies::default(), BTreeMap::new());
         let (bill, quotas) = (Bill::default(), Quotas::default());
@@ -221,7 +223,7 @@ impl DatabaseRows {
         Self { state, policies, jobs, continuous, quotas, schedule, busy_until_ns, bill }
     }
 
-    /// Reads everything; `None` when the object is not open.
+    /// Reads all rows. Returns `None` if the object has no database.
     pub fn load<S: Store>(store: &S) -> Result<Option<Self>, StoreError> {
         let before = store.row_counts();
         if !store.is_open()? {
@@ -268,7 +270,7 @@ impl DatabaseRows {
         Ok(Some(rows))
     }
 
-    /// Stores a change, then takes it into memory.
+    /// Stores a change, then applies it to the memory.
     pub fn apply<S: Store>(&mut self, store: &S, change: RowsChange) -> Result<(), StoreError> {
         store.atomically(|| {
             write(store, &change)?;
@@ -304,7 +306,7 @@ impl DatabaseRows {
         Ok(())
     }
 
-    /// Stores a registration in the schema of the policy `number`, then takes it into memory.
+    /// Stores a registration in the schema of policy `number`, then applies it to the memory.
     pub fn register<S: Store>(
         &mut self,
         store: &S,
@@ -376,14 +378,14 @@ pub(super) fn put_policy<S: Store>(
     store.put(Table::Entry, number, &head, &[])
 }
 
-/// Deletes a policy's row, and those of its measurements.
+/// Deletes a policy's row and the rows of its measurements.
 pub(super) fn delete_policy<S: Store>(store: &S, number: u64) -> Result<(), StoreError> {
     store.delete(Table::Entry, number..=number)?;
     let first = number << MEASUREMENT_BITS;
     store.delete(Table::Schema, first..=first | u64::from(u32::MAX))
 }
 
-/// Stores a measurement in the schema of the policy `number`, which need not be there yet.
+/// Stores a measurement in the schema of policy `number`. The policy's row may be missing.
 pub(super) fn put_measurement<S: Store>(
     store: &S,
     number: u64,

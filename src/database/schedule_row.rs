@@ -1,4 +1,4 @@
-//! The row of a database's schedule of backups, and when the next pass of it is due.
+//! The row of a database's backup schedule, and the due time of its next pass.
 
 use crate::model::limits::{BACKUP_PASS_NS, BACKUP_RETRY_NS_MAX, JOB_RETRY_NS};
 use crate::model::time::S_NS;
@@ -6,17 +6,17 @@ use crate::protocol::backup_schedule::{BackupSchedule, PassDone, ScheduledSucces
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// The key of its row among the `state` rows: an older release reads the others alone.
+/// The key in the `state` table. An older release does not read this row.
 pub(super) const SCHEDULE_KEY: u64 = 2;
 
-/// The schedule, and what is known of it for as long as the object lives.
+/// The schedule, and its state in memory.
 #[derive(Clone, Debug)]
 pub struct ScheduleRow {
-    /// As it is stored.
+    /// The stored schedule.
     pub(super) schedule: BackupSchedule,
-    /// After a pass: not before this, nanoseconds.
+    /// The earliest time of the next pass, in nanoseconds.
     not_before_ns: i64,
-    /// Passes in a row that failed.
+    /// The number of consecutive failed passes.
     pub(super) failures: u32,
 }
 
@@ -25,21 +25,21 @@ impl ScheduleRow {
         Self { schedule, not_before_ns: 0, failures: 0 }
     }
 
-    /// When the next pass is due, nanoseconds.
+    /// Returns the due time of the next pass, in nanoseconds.
     pub(super) fn due_ns(&self) -> i64 {
         let is_under_way = self.schedule.attempt_ns.is_some();
         let due_ns = if is_under_way { i64::MIN } else { self.schedule.due_ns };
         due_ns.max(self.not_before_ns)
     }
 
-    /// A pass has to wait after one that failed, the longer the more have.
+    /// Counts an attempt. The delay until the next attempt grows with the number of failures.
     pub(super) fn count_try(&mut self, now_ns: i64) {
         self.failures = self.failures.saturating_add(1);
         let wait_ns = JOB_RETRY_NS.saturating_mul(1 << self.failures.min(10));
         self.not_before_ns = now_ns.saturating_add(wait_ns.min(BACKUP_RETRY_NS_MAX));
     }
 
-    /// Takes in what a pass did.
+    /// Applies the result of a pass.
     pub(super) fn take(&mut self, now_ns: i64, done: PassDone) {
         let schedule = &mut self.schedule;
         schedule.made = done.made;
@@ -53,13 +53,13 @@ impl ScheduleRow {
             schedule.attempt_ns = None;
             let begun_s = done.whole.and_then(|begun_s| i64::try_from(begun_s).ok());
             let begun_ns = begun_s.map_or(now_ns, |begun_s| begun_s.saturating_mul(S_NS));
-            // After a long sleep one backup is made, not all that were missed.
+            // After a long pause, the schedule makes one backup in place of all missed backups.
             schedule.due_ns = begun_ns.saturating_add(schedule.settings.every_ns).max(now_ns);
         }
     }
 }
 
-/// Reads the row, if there is one.
+/// Reads the row, if it exists.
 pub(super) fn load<S: Store>(store: &S) -> Result<Option<ScheduleRow>, StoreError> {
     let head = store.head(Table::State, SCHEDULE_KEY)?;
     let read = |head: Vec<u8>| row::read(Table::State, SCHEDULE_KEY, &head);

@@ -1,17 +1,17 @@
-//! Splits a shard group in two: has what is kept of a split, and the steps that are not pushes.
+//! Splits a shard group in two: the state of a split, and its steps before publication.
 //!
 //! ```text
-//! Weigh ─▶ every shard: how full, and at which time T to split
-//! Open ─▶ the new group's shards (of a generation that no edge is told of)
+//! Weigh ─▶ every shard: its size, and a time T for the split
+//! Open ─▶ the new group's shards (with a generation that no edge receives)
 //! Fence(T) ─▶ every old shard: writes and deletes at or after T wait
-//! per old shard: Summarise, then Scan ─▶ Append page by page; the job's row remembers how far
+//! per old shard: Summarise, then Scan ─▶ Append page by page; the job's row stores the progress
 //! PublishSplit (`push`): Configure ─▶ new and old shards, then the map with both groups
 //! ```
 //!
-//! What was copied stays in the old shards, hidden, until they have reclaimed it. Until the push
-//! the old group alone is known and whole; from an old shard's push on it answers "stale" to
-//! whoever knows only the old map. A page that arrives after the push carries a generation that
-//! the new shards no longer take, so it cannot overwrite anything newer.
+//! The copied rows stay in the old shards, hidden, until the shards reclaim their space. Before the
+//! push, edges know only the old group, which is complete. After its push, an old shard responds
+//! with `Stale` to senders with the old map. A page that arrives after the push has an old
+//! generation. The new shards reject it, so it cannot overwrite newer rows.
 
 use super::groups::{group_settings, new_group};
 use super::job::{Copying, Job, JobKind, Split};
@@ -39,28 +39,28 @@ use crate::scan::request::Resume;
 use crate::store::Store;
 
 impl Split {
-    /// The policy and the old group as published.
+    /// Returns the policy and the published old group.
     pub fn find<'a>(&self, rows: &'a DatabaseRows) -> Option<(&'a PolicyRow, &'a ShardGroup)> {
         let row = rows.policies.rows.iter().find(|row| row.number == self.number)?;
         let group = row.policy.groups.iter().find(|group| group.id == self.group)?;
         Some((row, group))
     }
 
-    /// The policy as it will be published, and the key of its row.
+    /// Returns the policy after the split, and its row key.
     pub fn published(&self, rows: &DatabaseRows) -> Option<(u64, Policy)> {
         let copy = self.copy.as_ref()?;
         let mut policy = self.find(rows)?.0.policy.clone();
         let at = policy.groups.iter().position(|group| group.id == self.group)?;
         let old = policy.groups.get_mut(at)?;
         old.range.end_ns = copy.target.range.start_ns;
-        // What stays as full as it was is not split again before it has grown by a quarter.
+        // A group whose size hardly changed is split again only after it has grown by a quarter.
         let is_smaller = copy.bytes.saturating_mul(4) > self.bytes;
         old.split_bytes = if is_smaller { 0 } else { self.bytes + self.bytes / 4 };
         policy.groups.insert(at + 1, copy.target.clone());
         Some((self.number, policy))
     }
 
-    /// The policy with the old group's own mark at `bytes`, and the key of its row.
+    /// Returns the policy with the old group's size mark set to `bytes`, and its row key.
     pub fn marked(&self, rows: &DatabaseRows, bytes: u64) -> Option<(u64, Policy)> {
         let mut policy = self.find(rows)?.0.policy.clone();
         let old = policy.groups.iter_mut().find(|group| group.id == self.group)?;
@@ -68,7 +68,7 @@ impl Split {
         Some((self.number, policy))
     }
 
-    /// Both groups' shards with the settings to be published: the new ones first.
+    /// Returns the shards of both groups with their new settings. The new group is first.
     pub fn settings(
         &self,
         rows: &DatabaseRows,
@@ -79,7 +79,7 @@ impl Split {
         let target = self.target().map_or(0, |target| target.id);
         let groups = policy.groups.iter().rev();
         let groups = groups.filter(|group| group.id == target || group.id == self.group);
-        // What was dropped while its rows were copied the new shards have not heard of.
+        // The new shards do not know the measurements that were dropped during the copying.
         let retired = self.find(rows).map(|(row, _)| row.schema.retired()).unwrap_or_default();
         let numbers = (generation, rows.state.access);
         let settings = |group: &ShardGroup| {
@@ -90,7 +90,7 @@ impl Split {
         groups.flat_map(settings).collect()
     }
 
-    /// The messages that precede the copying.
+    /// Returns the messages that precede the copying.
     fn preparations(&self, rows: &DatabaseRows, database: &ObjectId) -> Vec<(ObjectId, ToShard)> {
         let (Some((row, group)), Some(copy)) = (self.find(rows), &self.copy) else {
             return Vec::new();
@@ -105,8 +105,8 @@ impl Split {
     }
 }
 
-/// The split of the group that has the times just after now, when it has another number of shards
-/// than new groups get.
+/// Adds a split of the group for the times just after now, if its number of shards differs from the
+/// number for new groups.
 pub(super) fn split_for_shard_count<S: Store>(
     database: &Database<S>,
     platform: &dyn Platform,
@@ -134,7 +134,7 @@ pub(super) fn split_for_shard_count<S: Store>(
 }
 
 impl<S: Store> Database<S> {
-    /// The split of a group that is under way.
+    /// Returns the running split of a group.
     pub(super) fn job_of(&self, group: u64) -> Option<(u64, &Job)> {
         let mut jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
         let found = jobs.find(|(_, job)| match &job.kind {
@@ -146,7 +146,8 @@ impl<S: Store> Database<S> {
         found.map(|(&key, job)| (key, job))
     }
 
-    /// The next messages of a split; `None` when it has become another job, or none.
+    /// Returns the next messages of a split, or `None` if the split has ended or become another
+    /// job.
     pub(super) fn drive_split(
         &mut self,
         platform: &dyn Platform,
@@ -191,8 +192,8 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Takes in the replies to a split's messages. The event's reply comes back once it has copied
-    /// its share.
+    /// Handles the replies to a split's messages. Returns the event's reply after the maximum
+    /// number of pages per event.
     pub(super) fn learn_split(
         &mut self,
         platform: &dyn Platform,
@@ -255,7 +256,7 @@ impl<S: Store> Database<S> {
         Ok(None)
     }
 
-    /// A scanned page as messages to the new shards.
+    /// Converts a scanned page into messages to the new shards.
     fn page(
         &self,
         split: &Split,
@@ -274,7 +275,7 @@ impl<S: Store> Database<S> {
             access: NO_GRANT,
             meter: None,
         };
-        // A measurement that was dropped meanwhile needs no copy.
+        // A measurement that was dropped in the meantime needs no copy.
         let is_there = row.schema.by_id(id).is_some();
         let frames = is_there.then(|| split_copy::frames(&measurement, groups, &copy.target));
         let frames = frames.unwrap_or_default();
@@ -292,7 +293,7 @@ impl<S: Store> Database<S> {
         Some(PageCopy { copied, requests: requests.collect() })
     }
 
-    /// Stores how far the copying is. Whatever failed before is forgotten: it goes on.
+    /// Stores the progress of the copying and resets the count of failures.
     fn remember(
         &mut self,
         platform: &dyn Platform,
@@ -305,7 +306,7 @@ impl<S: Store> Database<S> {
         Ok(self.apply(RowsChange { jobs, ..RowsChange::default() })?)
     }
 
-    /// All shards were weighed: the split begins, or there is none.
+    /// Starts the split after all shards were weighed, or ends it if no split is necessary.
     fn decide(
         &mut self,
         platform: &dyn Platform,
@@ -345,7 +346,7 @@ impl<S: Store> Database<S> {
         Ok(None)
     }
 
-    /// Everything is copied: an unfinished statement goes first, then the new map.
+    /// Publishes the split after all rows were copied. An unfinished statement goes first.
     fn copied(
         &mut self,
         platform: &dyn Platform,
@@ -362,8 +363,8 @@ impl<S: Store> Database<S> {
         self.become_job(platform, work, key, kind)
     }
 
-    /// Puts another job in the place of a split. It has a key of its own: replies that another
-    /// flight still gets to the messages of the split must not count as replies to this job's.
+    /// Replaces a split with another job. The new job has a new key: replies to the split's
+    /// messages in another event must not count as replies to the new job's messages.
     fn become_job(
         &mut self,
         platform: &dyn Platform,
@@ -383,7 +384,8 @@ impl<S: Store> Database<S> {
         Ok(None)
     }
 
-    /// A split that keeps failing is undone: better a full group than one that takes no writes.
+    /// Abandons a split that keeps failing. A full group is better than a group that rejects
+    /// writes.
     fn give_up(
         &mut self,
         platform: &dyn Platform,

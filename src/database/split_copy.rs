@@ -1,4 +1,4 @@
-//! Turns a page of rows that one shard was asked for into the frames that write it to other shards.
+//! Converts a page of rows from one shard into the frames that write the rows to other shards.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ use crate::model::time::TimeRange;
 use crate::scan::page::{Group, GroupData};
 use crate::scan::request::{Input, Output, Resume, ScanRequest};
 
-/// The scan of everything that a measurement has inside `time`, one group per series.
+/// Returns the scan of all rows of a measurement inside `time`, with one group per series.
 pub(super) fn scan(
     measurement: &MeasurementSchema,
     time: TimeRange,
@@ -46,7 +46,8 @@ fn column_id(column: &crate::model::schema::ColumnDefinition) -> ColumnId {
     column.id
 }
 
-/// The rows of a page of [`scan`], one frame for each shard of `target` that gets some.
+/// Returns the rows from a page of [`scan`], as one frame for each shard of `target` that receives
+/// rows.
 pub(super) fn frames(
     measurement: &MeasurementSchema,
     groups: Vec<Group>,
@@ -69,7 +70,7 @@ pub(super) fn frames(
     parts.into_iter().filter_map(frame).collect()
 }
 
-/// The rows as one block: a group is a series.
+/// Returns the rows as one block. Each group is a series.
 fn block(measurement: &MeasurementSchema, tags: usize, groups: Vec<Group>) -> Block {
     let mut codes: Vec<BTreeMap<String, u32>> = vec![BTreeMap::new(); tags];
     let mut block = Block {

@@ -1,5 +1,4 @@
-//! Remembers what one event has asked and heard while it drives a split, and says what it asks
-//! next.
+//! The state of an event that executes a split, and the selection of its next request.
 
 use super::job::{Copying, Split};
 use super::rows::DatabaseRows;
@@ -14,70 +13,71 @@ use crate::protocol::shard::{NO_GRANT, Stamp, ToShard};
 use crate::scan::page::SummaryPage;
 use crate::scan::request::{Resume, SummaryRequest, SummaryWant};
 
-/// What a flight has heard for the split it drives.
+/// The replies that an event has received for its split.
 ///
-/// Another flight may drive the same split: what a reply means is decided by what this one asked.
+/// Another event may execute the same split. The event therefore interprets a reply by its own
+/// request.
 #[derive(Debug, Default)]
 pub(super) struct SplitProgress {
-    /// The new group whose making this is about; `None` while its time is asked for.
+    /// The id of the new group; `None` while the event determines the time of the split.
     target: Option<u64>,
-    /// Messages of the first steps that were answered.
+    /// The number of messages of the first steps that have a reply.
     pub(super) answered: usize,
-    /// The fullest of the shards that were weighed.
+    /// The largest of the weighed shards.
     pub(super) fullest: FullestShard,
-    /// Position of the old shard that was asked what it has.
+    /// The position of the old shard that was asked for its measurements.
     pub(super) source: u32,
-    /// What it has said so far.
+    /// The measurements of that shard.
     live: Option<LiveMeasurements>,
-    /// The page that was asked for.
+    /// The requested page.
     pub(super) asked: Option<AskedPage>,
-    /// The page under way.
+    /// The page that is being written.
     pub(super) page: Option<PageCopy>,
-    /// Pages that this flight has copied.
+    /// The number of pages that this event has copied.
     pub(super) pages: u32,
 }
 
-/// How full the fullest shard of a group is. The greater of two has more bytes.
+/// The size of a group's largest shard. The order compares the size first.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct FullestShard {
-    /// What it stores.
+    /// The stored size, in bytes.
     pub(super) bytes: u64,
-    /// The time at which to split it, nanoseconds; `None` when no time divides it.
+    /// The time for the split, in nanoseconds; `None` if no time divides the shard.
     pub(super) split_at_ns: Option<i64>,
 }
 
-/// A page that an old shard was asked for.
+/// A page that was requested from an old shard.
 #[derive(Debug)]
 pub(super) struct AskedPage {
-    /// Where the copying was then.
+    /// The progress of the copying at the time of the request.
     pub(super) copying: Copying,
-    /// Whose rows are on the page, with the columns that were asked for: it may have more by then.
+    /// The measurement of the page, with the requested columns. Columns may have been added since.
     pub(super) measurement: MeasurementSchema,
 }
 
-/// A page that is on its way to the new shards.
+/// A page that is being written to the new shards.
 #[derive(Debug)]
 pub(super) struct PageCopy {
-    /// Where the copying is once the page is written.
+    /// The progress of the copying after the page is written.
     pub(super) copied: Copying,
-    /// The page as messages.
+    /// The messages to the new shards.
     pub(super) requests: Vec<Request>,
 }
 
-/// The measurements of which an old shard has rows to copy.
+/// The measurements with rows to copy in an old shard.
 #[derive(Debug)]
 struct LiveMeasurements {
-    /// Its position.
+    /// The position of the shard.
     shard: u32,
-    /// Of the pages so far.
+    /// The measurements of the pages so far.
     measurements: Vec<MeasurementId>,
-    /// Where the next page starts; `None` once all have come.
+    /// The start of the next page; `None` after the last page.
     rest: Option<(u32, Vec<String>)>,
 }
 
 impl SplitProgress {
-    /// Takes a page of what the old shard has. `false` if it does not get any further: such a page
-    /// would be asked for again and again.
+    /// Adds a page of the old shard's measurements. Returns `false` if the page does not advance
+    /// the resume key, because the caller would repeat the request without end.
     pub(super) fn learn_live(&mut self, page: SummaryPage) -> bool {
         let shard = self.source;
         let known = self.live.take().filter(|live| live.shard == shard);
@@ -94,7 +94,7 @@ impl SplitProgress {
         self.target == split.target().map(|target| target.id)
     }
 
-    /// Forgets what was heard for another stage of the split.
+    /// Resets the state if it belongs to another stage of the split.
     pub(super) fn adopt(&mut self, split: &Split) {
         if !self.is_about(split) {
             *self = Self { target: split.target().map(|target| target.id), ..Self::default() };
@@ -102,7 +102,7 @@ impl SplitProgress {
     }
 }
 
-/// What the copying needs next.
+/// The next step of the copying.
 pub(super) enum SplitQuestion {
     Ask(Request),
     NextShard,

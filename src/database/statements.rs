@@ -1,5 +1,5 @@
-//! Carries out the requests that change more than this object: finishes what is unfinished, then
-//! stores and drives a job of their own.
+//! Executes the requests that involve other objects. A request first finishes the unfinished
+//! statement, then stores and executes its job.
 
 use super::groups::new_group;
 use super::job::{Job, JobKind};
@@ -22,7 +22,7 @@ use crate::protocol::round::Next;
 use crate::store::Store;
 
 impl<S: Store> Database<S> {
-    /// The next messages of an event, or its end.
+    /// Returns the next messages of an event, or its reply.
     pub(super) fn go_on(&mut self, platform: &dyn Platform, work: &mut DatabaseWork) -> Turn {
         self.load()?;
         self.refuse_frozen(&work.task)?;
@@ -37,7 +37,7 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// The answer once nothing is left to be done.
+    /// Returns the reply when no job is left.
     fn conclusion(
         &mut self,
         platform: &dyn Platform,
@@ -57,7 +57,7 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// The job that stands between the event and its end.
+    /// Returns the next job that the event must execute before its end.
     fn next_job(
         &mut self,
         platform: &dyn Platform,
@@ -70,12 +70,13 @@ impl<S: Store> Database<S> {
                 let jobs = self.rows.as_ref().map(|rows| &rows.jobs);
                 let is_unfinished =
                     |job: u64| jobs.and_then(|jobs| jobs.get(&job)).is_some_and(Job::is_statement);
-                // A split that waits for a statement is in the midst of that.
+                // A split that waits for a statement is executing that statement.
                 let other = work.driven.map(|driven| driven.job).filter(|job| *job != key);
                 if let Some(other) = other.filter(|job| is_unfinished(*job)) {
                     return Ok(Some(other));
                 }
-                // Never before what stood in the queue when the right ended.
+                // The access job starts after the statement that was unfinished when the permission
+                // was revoked.
                 if self.access_job() == Some(key) {
                     return Ok(self.statement_job());
                 }
@@ -90,8 +91,8 @@ impl<S: Store> Database<S> {
                 let recovered = recovered.clone();
                 self.recover(platform, &recovered)
             }
-            // Behind the statements that are unfinished: whatever opens shards or moves a map ends
-            // before the shards are told, or begins after it.
+            // The job with the access number follows unfinished statements. A statement that opens
+            // shards or changes the map therefore never runs at the same time.
             DatabaseTask::Request(ToDatabase::Grants(_)) => {
                 Ok(self.access_job().and_then(|_| self.statement_job()))
             }
@@ -125,7 +126,7 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Whether another map is being pushed, so that reads of the old one are refused.
+    /// Returns whether a new map is being published. Shards then reject reads with the old map.
     pub(super) fn is_publishing_map(&mut self) -> Result<bool, Failure> {
         let rows = self.open_rows()?;
         let publishes = |kind: &JobKind| {
@@ -134,7 +135,7 @@ impl<S: Store> Database<S> {
         Ok(rows.jobs.values().any(|job| publishes(&job.kind)))
     }
 
-    /// The unfinished statement: there is never more than one.
+    /// Returns the unfinished statement. At most one exists.
     pub(super) fn statement_job(&self) -> Option<u64> {
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
         jobs.filter(|(_, job)| job.is_statement()).map(|(&key, _)| key).next()
@@ -179,7 +180,7 @@ impl<S: Store> Database<S> {
         Ok(self.statement_job())
     }
 
-    /// A new duration of the default policy as the statement that changes it.
+    /// Converts a new duration of the default policy into an ALTER statement.
     fn as_alteration(&self, statement: ToDatabase) -> ToDatabase {
         let ToDatabase::Configure { duration_ns: Some(duration_ns), .. } = statement else {
             return statement;
@@ -187,7 +188,7 @@ impl<S: Store> Database<S> {
         let policies = self.rows.as_ref().map(|rows| &rows.policies);
         let row = policies.and_then(|policies| policies.by_id(policies.default?));
         let Some(PolicyRow { policy, .. }) = row else { return statement };
-        // A shard group duration that would be too long becomes the default one.
+        // A shard group duration above the new duration is replaced by the default.
         let too_long = 1..policy.shard_group_duration_ns;
         let spec = PolicyChange {
             name: policy.name.clone(),
@@ -198,7 +199,7 @@ impl<S: Store> Database<S> {
         ToDatabase::AlterPolicy { spec, make_default: false }
     }
 
-    /// What a policy statement comes to: nothing, a job (and the state it leaves), or a refusal.
+    /// Plans a statement: no change, a job with the new state, or a refusal.
     fn plan(
         &mut self,
         platform: &dyn Platform,
@@ -274,7 +275,7 @@ impl<S: Store> Database<S> {
         Ok(key)
     }
 
-    /// Counts the most overdue job as tried, re-arms, and drives it.
+    /// Counts an attempt of the job that is due first, schedules its next attempt, and executes it.
     pub(super) fn retry_due(&mut self, platform: &dyn Platform, work: &mut DatabaseWork) -> Turn {
         self.load()?;
         let now_ns = platform.now_ns();
@@ -291,7 +292,7 @@ impl<S: Store> Database<S> {
     }
 }
 
-/// A new database with the job that opens its first policy.
+/// Returns a new database with the job that opens its first policy.
 fn new_database(
     platform: &dyn Platform,
     object: &ObjectId,
@@ -325,7 +326,7 @@ fn new_database(
     Ok((DatabaseRows::new(state), change))
 }
 
-/// The job that opens a policy, and the state with the numbers it took.
+/// Returns the job that opens a policy, and the state with the next ids.
 fn create_policy(
     platform: &dyn Platform,
     (object, mut state): (&ObjectId, DatabaseState),
@@ -344,7 +345,8 @@ fn create_policy(
         replica_n: settings.replica_n,
         groups: vec![group],
     };
-    // Only a default that moves makes somebody's write go to the wrong place.
+    // Only a moved default sends writes of outdated edges to the wrong policy, so only this case
+    // needs a new generation.
     let moves_default = make_default && state.default_policy.is_some();
     let generation = state.generation + u64::from(moves_default);
     let number = state.next_policy;

@@ -1,8 +1,8 @@
-//! Keeps the tokens and users that have a right on this database, and ends rights everywhere
-//! (PROTOCOL.md rule 11).
+//! Stores the tokens and users with permissions on this database, and revokes permissions on all
+//! shards (PROTOCOL.md rule 11).
 //!
-//! Their rows lie by a hash of what they are found by and are read one at a time: a database may
-//! have a hundred thousand of them. Nothing of them is kept in memory.
+//! The key of a row is a hash of the lookup key. The Database reads rows one at a time and keeps no
+//! rows in memory, because a database may have 100,000 rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,20 +25,21 @@ use crate::protocol::shard::{FromShard, ToShard};
 use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
-/// Changes that a Database remembers to have heard of: a repeat of one comes within minutes.
+/// The number of changes that a Database remembers. A change is repeated within minutes.
 const ENDED_MAX: usize = 64;
 
-/// Which shards an event has told the number of the grants.
+/// The current round of messages with the access number.
 #[derive(Debug, Default)]
 pub(super) struct AccessProgress {
-    /// The number.
+    /// The access number.
     number: u64,
     /// The shards, in the order of their replies.
     asked: Vec<ObjectId>,
 }
 
 impl<S: Store> Database<S> {
-    /// Those of `keys` that have a right here, and the number of the grants.
+    /// Returns the tokens and users with these keys that have permissions on this database, and the
+    /// access number.
     pub(super) fn identify(&mut self, keys: &[GranteeKey]) -> Result<FromDatabase, Failure> {
         let access = self.open_rows()?.state.access;
         let mut found = Vec::new();
@@ -49,8 +50,8 @@ impl<S: Store> Database<S> {
         Ok(FromDatabase::Identified { access, found })
     }
 
-    /// Stores what the Catalog says of tokens and users. Answered at once unless somebody may do
-    /// less: then a job is left, which the event goes on with.
+    /// Stores tokens and users from the Catalog. Returns a reply unless a token or user loses a
+    /// permission. In that case it stores a job, which the event then executes.
     pub(super) fn take_grants(
         &mut self,
         platform: &dyn Platform,
@@ -62,12 +63,12 @@ impl<S: Store> Database<S> {
         if !is_frozen || push.narrows {
             self.open_rows()?;
         }
-        // One that went back in time gets to know its callers before it has any.
+        // A frozen database receives its tokens and users before any client may use it.
         let Some(rows) = &self.rows else { return Err(Failure::NotOpen) };
         if push.sequence < rows.state.granted {
             return Ok(Some(FromDatabase::Late));
         }
-        // One that comes late must not take away what came since.
+        // A late message must not remove entries that arrived after it was sent.
         let grants_anew = push.anew && push.sequence > rows.state.granted;
         let mut state = rows.state.clone();
         state.granted = push.sequence;
@@ -100,13 +101,13 @@ impl<S: Store> Database<S> {
         Ok((!push.narrows).then_some(FromDatabase::Done))
     }
 
-    /// The job that tells the shards, if one is unfinished.
+    /// Returns the unfinished job that sends the access number to the shards.
     pub(super) fn access_job(&self) -> Option<u64> {
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
         jobs.filter(|(_, job)| job.kind == JobKind::Access).map(|(&key, _)| key).next()
     }
 
-    /// The next shards to be told, whatever the map is by now; `None` once all have been.
+    /// Returns the messages to the next shards in the current map, or `None` after the last shard.
     pub(super) fn drive_access(
         &mut self,
         work: &mut DatabaseWork,
@@ -129,7 +130,8 @@ impl<S: Store> Database<S> {
         Ok(Some(requests))
     }
 
-    /// Takes in the shards' replies. One that is not open, or closed, takes nothing from anybody.
+    /// Handles the shards' replies. A shard that is not open accepts no requests, so its reply
+    /// `Stale` also counts.
     pub(super) fn learn_access(
         &mut self,
         work: &mut DatabaseWork,
@@ -142,7 +144,7 @@ impl<S: Store> Database<S> {
                 Ok(FromShard::Done | FromShard::Stale) if self.told.0 == number => {
                     self.told.1.insert(shard);
                 }
-                // The number has risen meanwhile: it is told again.
+                // The access number has risen in the meantime, so the shard must receive it again.
                 Ok(FromShard::Done | FromShard::Stale) => {}
                 Ok(FromShard::Unavailable(why)) | Err(why) => failure = Some(why),
                 Ok(_) => failure = Some(Unavailable::Unreachable("unexpected reply".to_owned())),
@@ -152,7 +154,7 @@ impl<S: Store> Database<S> {
     }
 }
 
-/// Where the row of `key` lies. Two that lie in the same place share it.
+/// Returns the row key for a lookup key. Different lookup keys may share a row.
 fn slot(key: &GranteeKey) -> u64 {
     let mut digest = Sha256::new();
     digest.update([u8::from(key.user)]);

@@ -31,7 +31,8 @@ fn token(name: &str) -> Grantee {
     Grantee { id: 1, version: 1, ..Grantee::token(name, hash, grants, [1, i64::MAX]) }
 }
 
-/// Asks a Database whose shards answer `shard`: its reply, and what the shards were told.
+/// Sends a request to a Database whose shards reply with `shard`. Returns the reply and the
+/// messages to the shards.
 fn ask(
     database: &mut Database<MemoryStore>,
     message: &ToDatabase,
@@ -101,7 +102,7 @@ fn a_new_right_is_told_to_no_shard_and_one_that_ends_to_all_before_the_answer() 
     assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, told));
     assert_eq!(identify(&mut database, &t), (1, Vec::new()));
     assert_eq!(identify(&mut database, &u), (1, vec![u.clone()]));
-    // Nothing of it is only in memory.
+    // A restarted object has the same state.
     let mut again = Database::new(store, ObjectId("database".to_owned()));
     assert_eq!(identify(&mut again, &u), (1, vec![u]));
 }
@@ -127,7 +128,7 @@ fn a_right_that_a_shard_has_not_heard_the_end_of_stays_a_job_that_is_never_set_a
     let ended = push(2, &[], std::slice::from_ref(&t));
     let (reply, _) = ask(&mut database, &ended, &lost);
     assert_eq!(reply, FromDatabase::Unavailable(Unavailable::Overloaded));
-    // The Database itself lets nobody in any more.
+    // The Database itself no longer finds the token.
     assert_eq!(identify(&mut database, &t), (1, Vec::new()));
     let key = database.access_job().expect("it is left");
     let mut job = database.rows.as_ref().unwrap().jobs.get(&key).unwrap().clone();
@@ -136,12 +137,12 @@ fn a_right_that_a_shard_has_not_heard_the_end_of_stays_a_job_that_is_never_set_a
         job = job.tried(before_ns);
         assert!(!job.is_aside() && job.due_ns - before_ns <= 4_000_000_000);
     }
-    // A repeat tells the shards, and ends the job; one that comes later finds nothing to do.
+    // A repeat sends the messages to the shards and ends the job. A later repeat finds no job.
     let told = vec![ToShard::Access { number: 1 }];
     assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, told));
     assert_eq!(database.access_job(), None);
     assert_eq!(ask(&mut database, &ended, &DONE), (FromDatabase::Done, Vec::new()));
-    // Another change raises the number, be it that the Catalog's version is the same.
+    // Another change raises the number, even with the same Catalog version.
     let mut other = GrantsPush { sequence: 2, narrows: true, ..GrantsPush::default() };
     other.removed.push(t.key());
     let told = vec![ToShard::Access { number: 2 }];

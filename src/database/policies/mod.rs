@@ -1,5 +1,5 @@
-//! Checks what a statement wants of a retention policy, in the order in which 1.x checks it
-//! (`services/meta/client.go` and `data.go`, and answers of 1.6.7).
+//! Checks retention policy statements, in the order of 1.x (`services/meta/client.go` and
+//! `data.go`, and replies of 1.6.7).
 
 use serde::{Deserialize, Serialize};
 
@@ -9,71 +9,72 @@ use crate::model::limits::{POLICIES_PER_DATABASE_MAX, POLICY_DURATION_MIN_NS};
 use crate::model::shard_map::{Policy, shard_group_duration_ns};
 use crate::protocol::database::{PolicyChange, PolicyRefusal, PolicySpec};
 
-/// The policy of a database that was created without saying more.
+/// The policy name if the creation of a database names no policy.
 pub const DEFAULT_NAME: &str = "autogen";
 
-/// A policy and what belongs to it.
+/// The policies of a database.
 #[derive(Clone, Debug, Default)]
 pub struct Policies {
-    /// In order of creation.
+    /// The policies, in order of creation.
     pub rows: Vec<PolicyRow>,
-    /// `None` before the first and after the default one was dropped.
+    /// The default policy. `None` before the first policy, and after the default policy was
+    /// dropped.
     pub default: Option<PolicyId>,
 }
 
 /// One policy.
 #[derive(Clone, Debug)]
 pub struct PolicyRow {
-    /// Its key in the `entry` table; its measurements' keys start at `number << 32`.
+    /// The key in the `entry` table. The keys of its measurements start at `number << 32`.
     pub number: u64,
-    /// As edges see it.
+    /// The policy as edges receive it.
     pub policy: Policy,
-    /// Its measurements.
+    /// The policy's measurements.
     pub schema: Schema,
 }
 
-/// A policy's settings, complete and checked.
+/// The complete and checked settings of a policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Settings {
-    /// Case is kept.
+    /// The name, in its original case.
     pub name: String,
-    /// Nanoseconds; 0 is for ever.
+    /// The duration in nanoseconds. 0 keeps points permanently.
     pub duration_ns: i64,
-    /// Kept for SHOW only.
+    /// The replication factor. Only SHOW uses it.
     pub replica_n: u32,
-    /// Nanoseconds, at least an hour.
+    /// The shard group duration in nanoseconds, at least an hour.
     pub shard_group_duration_ns: i64,
 }
 
-/// What a statement comes to.
+/// The result of checking a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PolicyVerdict {
-    /// The policy has these settings already.
+    /// The policy already has these settings.
     Unchanged,
-    /// This is to be so.
+    /// The policy must change to these settings.
     Change(Settings),
 }
 
 impl Policies {
-    /// The policy called `name`.
+    /// Returns the policy with this name.
     pub fn named(&self, name: &str) -> Option<&PolicyRow> {
         self.rows.iter().find(|row| row.policy.name == name)
     }
 
-    /// The policy with this id.
+    /// Returns the policy with this id.
     pub fn by_id(&self, id: PolicyId) -> Option<&PolicyRow> {
         self.rows.iter().find(|row| row.policy.id == id)
     }
 
-    /// CREATE DATABASE … WITH against a database that exists.
+    /// Checks CREATE DATABASE … WITH for an existing database.
     ///
     /// # Errors
-    /// [`PolicyRefusal`] unless its default policy is as described.
+    /// [`PolicyRefusal`] unless the default policy has the requested settings.
     pub fn check_repeat(&self, spec: &PolicySpec) -> Result<(), PolicyRefusal> {
         let settings = settings(spec)?;
         let existing = self.named(&settings.name).ok_or(PolicyRefusal::Conflict)?;
         let policy = &existing.policy;
-        // Only what the statement says is compared; the shard duration always.
+        // 1.x compares only the settings in the statement, and always the shard duration.
         let same = spec.duration_ns.is_none_or(|duration_ns| duration_ns == policy.duration_ns)
             && spec.replica_n.is_none_or(|replica_n| replica_n == policy.replica_n)
             && shard_group_duration_ns(spec.shard_group_duration_ns, policy.duration_ns)
@@ -84,7 +85,7 @@ impl Policies {
         Ok(())
     }
 
-    /// CREATE RETENTION POLICY.
+    /// Checks CREATE RETENTION POLICY.
     ///
     /// # Errors
     /// [`PolicyRefusal`]
@@ -110,7 +111,7 @@ impl Policies {
         Ok(PolicyVerdict::Change(settings))
     }
 
-    /// ALTER RETENTION POLICY.
+    /// Checks ALTER RETENTION POLICY.
     ///
     /// # Errors
     /// [`PolicyRefusal`]
@@ -124,7 +125,8 @@ impl Policies {
         if change.duration_ns.is_some_and(|ns| ns != 0 && ns < POLICY_DURATION_MIN_NS) {
             return Err(PolicyRefusal::DurationTooLow);
         }
-        // 1.x compares what is given with what stays, before it rounds the shard duration.
+        // 1.x compares the new settings with the remaining ones before it rounds the shard
+        // duration.
         let duration_ns = change.duration_ns.unwrap_or(policy.duration_ns);
         let shard_ns = change.shard_group_duration_ns.unwrap_or(policy.shard_group_duration_ns);
         let changes = change.duration_ns.is_some() || change.shard_group_duration_ns.is_some();
@@ -148,10 +150,10 @@ impl Policies {
     }
 }
 
-/// A description completed by 1.x's defaults.
+/// Returns complete settings, with 1.x's defaults.
 ///
 /// # Errors
-/// [`PolicyRefusal`] for what no policy may be.
+/// [`PolicyRefusal`] for invalid settings.
 pub fn settings(spec: &PolicySpec) -> Result<Settings, PolicyRefusal> {
     spec.check()?;
     let duration_ns = spec.duration_ns.unwrap_or(0);

@@ -1,7 +1,7 @@
 use super::*;
 use crate::model::time::{D_NS, H_NS, MINUTE_NS, W_NS};
 
-/// As InfluxDB 1.6.7 left database `a` after the same statements.
+/// The policies of database `a` in InfluxDB 1.6.7 after the same statements.
 fn policies() -> Policies {
     let mut policies = Policies::default();
     for (number, (name, duration_ns, shard_ns, replica_n)) in
@@ -30,7 +30,7 @@ fn spec(name: &str, duration_ns: i64, shard_ns: i64) -> PolicySpec {
     }
 }
 
-/// Texts as 1.6.7 gave them.
+/// The error messages of 1.6.7.
 #[test]
 fn creating_is_refused_in_1x_words() {
     for (name, duration_ns, shard_ns, make_default, text) in [
@@ -114,7 +114,8 @@ fn a_repeated_create_database_must_describe_the_default_policy() {
     assert_eq!(check(Some("p2"), None), Err(PolicyRefusal::Conflict), "not the default");
     assert_eq!(check(Some("x"), None), Err(PolicyRefusal::Conflict), "no such policy");
     assert_eq!(check(Some("p1"), Some(D_NS)), Err(PolicyRefusal::Conflict), "another duration");
-    // p1's shard duration is not the default one for its duration: only naming it matches.
+    // The shard duration of p1 is not the default for its duration. So the statement matches only
+    // if it names the shard duration.
     assert_eq!(check(Some("p1"), None), Err(PolicyRefusal::Conflict));
     let spec = PolicySpec { shard_group_duration_ns: H_NS, ..spec("p1", 4 * D_NS, 0) };
     assert_eq!(policies().check_repeat(&spec), Ok(()));

@@ -1,5 +1,5 @@
-//! Keeps the schema of one policy: it takes sets of columns and gives each measurement and column
-//! an id. A set is taken as a whole or refused.
+//! The schema of a policy. It registers sets of columns and assigns ids to measurements and
+//! columns. A set is registered or rejected as a whole.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -10,45 +10,48 @@ use crate::model::schema::{ColumnDefinition, ColumnKind, MeasurementSchema};
 use crate::model::value::FieldType;
 use crate::protocol::database::{ColumnSet, RegisterRefusal};
 
-/// Bytes around a column's key as stored, at most: length of all, id, length of the key, kind.
+/// The maximum overhead of a stored column in addition to its key, in bytes: total length, id,
+/// length of the key, kind.
 const COLUMN_BYTES: usize = 4 + 5 + 5 + 2;
-/// Bytes around a measurement's name and columns: version and checksum, length of all, id,
-/// length of the name, version, number of columns, whether it was dropped.
+/// The maximum overhead of a stored measurement in addition to its name and columns, in bytes:
+/// version and checksum, total length, id, length of the name, version, number of columns, dropped
+/// flag.
 const MEASUREMENT_BYTES: usize = 1 + 4 + 4 + 5 + 5 + 10 + 5 + 1;
 
-/// The measurements of one policy. A copy of stored rows.
+/// A policy's measurements: a copy of the stored rows.
 #[derive(Clone, Debug, Default)]
 pub struct Schema {
     by_name: BTreeMap<String, MeasurementSchema>,
-    /// Without columns. They stay, so that ids are never reused and every edge hears of them.
+    /// The dropped measurements, without columns. They stay, so that ids are never reused and every
+    /// edge receives the drop.
     dropped: Vec<MeasurementSchema>,
-    /// Highest of all measurements'.
+    /// The highest version of all measurements.
     version: u64,
     next_measurement: u32,
-    /// No column gets an id below this one.
+    /// The minimum id of new columns.
     first_column: u32,
 }
 
-/// What a registration changes: to be stored, then handed to [`Schema::apply`].
+/// The changes of a registration. The caller stores them and then calls [`Schema::apply`].
 #[derive(Debug, Default)]
 pub struct Registration {
-    /// Changed measurements by name.
+    /// The changed measurements by name.
     pub changed: BTreeMap<String, MeasurementSchema>,
-    /// Per set, in order, why it was refused.
+    /// The refusal of each set, in order.
     pub refusals: Vec<Option<RegisterRefusal>>,
     version: u64,
     next_measurement: u32,
 }
 
 impl Registration {
-    /// The schema's version once this is applied.
+    /// Returns the schema's version after the changes.
     pub fn version(&self) -> u64 {
         self.version
     }
 }
 
 impl Schema {
-    /// Takes a stored row back.
+    /// Adds a stored row.
     pub fn load(&mut self, measurement: MeasurementSchema) {
         self.version = self.version.max(measurement.version);
         self.next_measurement = self.next_measurement.max(measurement.id.0.saturating_add(1));
@@ -58,23 +61,23 @@ impl Schema {
         }
     }
 
-    /// The id of the measurement called `name`.
+    /// Returns the id of the measurement with this name.
     pub fn id(&self, name: &str) -> Option<MeasurementId> {
         self.by_name.get(name).map(|measurement| measurement.id)
     }
 
-    /// Measurements.
+    /// Returns the number of measurements.
     pub fn count(&self) -> usize {
         self.by_name.len()
     }
 
-    /// Ids of dropped measurements, oldest first.
+    /// Returns the ids of dropped measurements, oldest first.
     pub fn retired(&self) -> Vec<MeasurementId> {
         self.dropped.iter().map(|measurement| measurement.id).collect()
     }
 
-    /// What takes the place of measurement `id` once it is dropped: to be stored, then handed to
-    /// [`Schema::mark`]. `None` when it is gone already.
+    /// Returns the marker that replaces measurement `id` when it is dropped. The caller stores the
+    /// marker and then calls [`Schema::mark`]. Returns `None` if the measurement does not exist.
     pub fn marker(&self, id: MeasurementId) -> Option<MeasurementSchema> {
         let gone = self.by_name.values().find(|measurement| measurement.id == id)?;
         let version = self.version + 1;
@@ -82,29 +85,29 @@ impl Schema {
         Some(MeasurementSchema { id, name, version, columns: Vec::new(), dropped: true })
     }
 
-    /// A marker was stored.
+    /// Applies a stored marker.
     pub fn mark(&mut self, marker: MeasurementSchema) {
         self.by_name.remove(&marker.name);
         self.version = self.version.max(marker.version);
         self.dropped.push(marker);
     }
 
-    /// Ids of the measurements there are.
+    /// Returns the ids of all existing measurements.
     pub fn ids(&self) -> impl Iterator<Item = MeasurementId> {
         self.by_name.values().map(|measurement| measurement.id)
     }
 
-    /// The measurement with this id.
+    /// Returns the measurement with this id.
     pub fn by_id(&self, id: MeasurementId) -> Option<&MeasurementSchema> {
         self.by_name.values().find(|measurement| measurement.id == id)
     }
 
-    /// Raised by every addition; 0 while empty.
+    /// Returns the schema's version. Every change raises it; 0 for an empty schema.
     pub fn version(&self) -> u64 {
         self.version
     }
 
-    /// Works out what registering `sets` in order comes to. Changes nothing.
+    /// Computes the changes that register `sets` in order. The schema stays unchanged.
     pub fn register(&self, sets: &[ColumnSet], limits: &Limits) -> Registration {
         let mut registration = Registration {
             version: self.version,
@@ -116,7 +119,7 @@ impl Schema {
             let refusal = self.register_set(set, &mut registration, &mut created, limits).err();
             registration.refusals.push(refusal);
         }
-        // Each change has its own version, so that a page can resume after any of them.
+        // Each change has a separate version, so that a page can resume after any change.
         for measurement in registration.changed.values_mut() {
             registration.version += 1;
             measurement.version = registration.version;
@@ -124,28 +127,29 @@ impl Schema {
         registration
     }
 
-    /// The registration was stored.
+    /// Applies a stored registration.
     pub fn apply(&mut self, registration: Registration) {
         self.by_name.extend(registration.changed);
         self.version = registration.version;
         self.next_measurement = registration.next_measurement;
     }
 
-    /// No column gets an id below this one from now on.
+    /// Sets the minimum id of new columns.
     pub fn give_columns_from(&mut self, first: u32) {
         self.first_column = self.first_column.max(first);
     }
 
-    /// The ids of the next measurement and, above those of every measurement, of the next column.
+    /// Returns the id of the next measurement, and a column id above the columns of every
+    /// measurement.
     pub fn next_ids(&self) -> (u32, u32) {
         let columns = self.by_name.values().flat_map(|measurement| &measurement.columns);
         let next = columns.map(|column| column.id.0.saturating_add(1)).max().unwrap_or(0);
         (self.next_measurement, next.max(self.first_column))
     }
 
-    /// All rows under versions above `version`, so that whoever knew this schema when it was newer
-    /// hears of each. Measurements that came since, up to `next_measurement`, are marked as
-    /// dropped, whatever they were called.
+    /// Returns all rows with new versions above `version`, so that edges with a newer copy of this
+    /// schema receive every row. The ids from this schema's next id up to `next_measurement` were
+    /// assigned later. Each of these ids gets the marker of a dropped measurement, without a name.
     pub fn anew(&self, version: u64, next_measurement: u32) -> Vec<MeasurementSchema> {
         let mut rows: Vec<MeasurementSchema> =
             self.by_name.values().chain(&self.dropped).cloned().collect();
@@ -162,7 +166,8 @@ impl Schema {
         rows
     }
 
-    /// Measurements changed after `after_version`, oldest change first, and whether more follow.
+    /// Returns the measurements that changed after `after_version`, in order of their changes, and
+    /// whether more follow.
     pub fn page(&self, after_version: u64) -> (Vec<MeasurementSchema>, bool) {
         let all = self.by_name.values().chain(&self.dropped);
         let changed = all.filter(|m| m.version > after_version);
@@ -234,7 +239,7 @@ impl Schema {
     }
 }
 
-/// Adds the set's columns that are missing; whether there was one.
+/// Adds the set's missing columns. Returns whether any column was missing.
 fn add_columns(
     measurement: &mut MeasurementSchema,
     set: &ColumnSet,
@@ -284,7 +289,7 @@ fn add_columns(
     Ok(any)
 }
 
-/// An upper bound of the measurement as stored and sent, bytes.
+/// Returns an upper bound of the measurement's stored and sent size, in bytes.
 fn stored_bytes(measurement: &MeasurementSchema) -> usize {
     let columns = measurement.columns.iter();
     let columns: usize = columns.map(|column| COLUMN_BYTES + column.key.len()).sum();

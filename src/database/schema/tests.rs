@@ -29,7 +29,7 @@ fn a_set_is_taken_whole_or_refused_naming_the_column() {
     let sets = [
         set("m", &["host"], &[("f", FieldType::Float)]),
         set("m", &["zone"], &[("a", FieldType::String), ("f", FieldType::Integer)]),
-        // A tag and a field may share a key.
+        // A tag and a field may have the same key.
         set("m", &["f"], &[("f", FieldType::Float), ("host", FieldType::Boolean)]),
     ];
     let conflict = RegisterRefusal::TypeConflict {
