@@ -28,7 +28,6 @@ const LATE_MAX: u32 = 3;
 pub(super) enum Told {
     /// The token or user with this id was stored.
     Granted(u64),
-    /// A token or user was removed.
     Removed,
     /// The event is the alarm, which ignores the reply.
     Alarm,
@@ -41,7 +40,6 @@ pub(super) struct TellingProgress {
     asked: Vec<u64>,
     /// The databases that failed. The event does not notify them again.
     tried: BTreeSet<u64>,
-    /// The number of rounds of calls.
     rounds: u32,
     /// The number of consecutive rounds with a `Late` reply.
     late: u32,
@@ -60,7 +58,6 @@ pub(super) struct BirthProgress {
 }
 
 impl<S: Store> Catalog<S> {
-    /// Stores a token or user.
     pub(super) fn put_grantee(
         &mut self,
         platform: &dyn Platform,
@@ -79,7 +76,6 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    /// Removes a token or user.
     pub(super) fn remove_grantee(
         &mut self,
         platform: &dyn Platform,
@@ -185,7 +181,6 @@ impl<S: Store> Catalog<S> {
         Ok(Next::Calls(requests))
     }
 
-    /// Handles the replies of the databases.
     pub(super) fn learn_told(
         &mut self,
         work: &mut CatalogWork,

@@ -10,7 +10,6 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::recovery::{FromStorage, ToStorage};
 use crate::protocol::round::{Replies, Request};
 
-/// The reset of some objects.
 #[derive(Debug)]
 pub(super) struct GoingBack {
     targets: Vec<Address>,
@@ -33,7 +32,6 @@ impl GoingBack {
         Self { targets, lives: Vec::new(), step: Step::Look }
     }
 
-    /// Returns the number of objects.
     pub(super) fn count(&self) -> u64 {
         self.targets.len() as u64
     }

@@ -15,7 +15,6 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::recovery::{FromStorage, RecoveryRefusal, ToStorage};
 use crate::protocol::round::{Replies, Request};
 
-/// The check of a database's objects.
 #[derive(Debug)]
 pub(super) struct LookingBack {
     /// The target time, in nanoseconds.
@@ -24,7 +23,6 @@ pub(super) struct LookingBack {
     /// undone, in nanoseconds.
     undo_ns: i64,
     left: VecDeque<Look>,
-    /// The number of shards.
     pub(super) shards: u64,
 }
 

@@ -61,7 +61,6 @@ pub struct Catalog<S: Store> {
     queries: live_queries::Queries,
 }
 
-/// The work for one event.
 struct CatalogWork {
     task: CatalogTask,
     /// The database whose row the event changes.
@@ -93,16 +92,13 @@ enum CatalogTask {
     },
     /// Notifies databases that a token or user has changed.
     Tell {
-        /// The id of the job.
         number: u64,
-        /// The reply to send afterwards.
         told: Told,
     },
     /// Checks whether a database can go back in time, then stores the recovery.
     LookBack(RecoveryRequest),
     /// Executes the next step of the recovery of the database with this id.
     Recover(u64),
-    /// Finishes one row.
     Alarm,
 }
 
@@ -112,7 +108,6 @@ enum Begun {
     Task(CatalogTask),
 }
 
-/// The reason why a request or the alarm failed.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
     #[error(transparent)]
@@ -258,7 +253,6 @@ impl<S: Store> Catalog<S> {
         }))
     }
 
-    /// Verifies every row.
     fn verify(&self) -> Result<VerifyPage, StoreError> {
         let Verified { rows, bytes, damaged } = row::verify(&self.store)?.unwrap_or_default();
         Ok(VerifyPage { blocks: rows, bytes, damaged, resume: None })

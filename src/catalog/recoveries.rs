@@ -22,7 +22,6 @@ use crate::store::{KEY_MAX, Store, StoreError, Table};
 /// Databases have lower keys.
 pub(super) const FIRST_RECOVERY_KEY: u64 = 1 << 52;
 
-/// One recovery.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Recovery {
     /// The number of the recovery, above the numbers of all earlier recoveries of the database.
@@ -53,7 +52,6 @@ pub(super) struct Recovery {
     pub due_ns: i64,
     /// The number of consecutive failed attempts.
     pub failures: u32,
-    /// The error of the last failed attempt.
     pub trouble: String,
 }
 
@@ -81,7 +79,6 @@ impl Recovery {
         }
     }
 
-    /// Returns the progress.
     pub(super) fn status(&self) -> RecoveryStatus {
         RecoveryStatus {
             time_ns: self.time_ns,
@@ -223,7 +220,6 @@ pub(super) struct Recoveries {
 }
 
 impl Recoveries {
-    /// Reads the rows.
     pub(super) fn load<S: Store>(store: &S) -> Result<Self, StoreError> {
         let mut rows = BTreeMap::new();
         if store.is_open()? {
@@ -236,7 +232,6 @@ impl Recoveries {
         Ok(Self { rows })
     }
 
-    /// Returns the last recovery of a database.
     pub(super) fn get(&self, number: u64) -> Option<&Recovery> {
         self.rows.get(&number)
     }
@@ -246,7 +241,6 @@ impl Recoveries {
         self.get(number).is_some_and(|row| row.stage != RecoveryStage::Done)
     }
 
-    /// Stores a recovery.
     pub(super) fn put<S: Store>(
         &mut self,
         store: &S,

@@ -45,7 +45,6 @@ impl<S: Store> Catalog<S> {
         }
     }
 
-    /// Returns the progress of the last recovery of a database.
     pub(super) fn recovery_of(&mut self, name: &str) -> Result<FromCatalog, Failure> {
         let number = self.ready(name)?.0;
         Ok(FromCatalog::Recovery(self.recoveries.get(number).map(Recovery::status)))

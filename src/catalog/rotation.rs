@@ -13,7 +13,6 @@ use crate::protocol::host::Unavailable;
 use crate::store::Store;
 
 impl<S: Store> Catalog<S> {
-    /// Gives a token a new secret.
     pub(super) fn rotate_token(
         &mut self,
         platform: &dyn Platform,

@@ -103,7 +103,6 @@ pub(super) struct Tellings {
 }
 
 impl Tellings {
-    /// Reads the table.
     pub(super) fn load<S: Store>(store: &S) -> Result<Self, StoreError> {
         let mut tellings = Self::default();
         if store.is_open()? {

@@ -29,7 +29,6 @@ pub(super) fn last_ns(rows: &DatabaseRows) -> Option<i64> {
 }
 
 impl<S: Store> Database<S> {
-    /// Returns the schedule.
     pub(super) fn show_schedule(&mut self) -> Result<FromDatabase, Failure> {
         let row = self.open_rows()?.schedule.as_ref();
         Ok(FromDatabase::BackupSchedule(row.map(|row| Box::new(row.schedule.clone()))))

@@ -142,7 +142,6 @@ impl<S: Store> Database<S> {
         })
     }
 
-    /// Returns the statistics of the object.
     fn stats(&mut self) -> Result<FromDatabase, Failure> {
         let rows = self.open_rows()?;
         let bill = rows.bill;

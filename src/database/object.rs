@@ -44,7 +44,6 @@ pub(super) enum DatabaseTask {
     Nothing,
 }
 
-/// The work for one event.
 pub(super) struct DatabaseWork {
     pub(super) task: DatabaseTask,
     /// The key of the job that this event stored.
@@ -60,7 +59,6 @@ pub(super) struct DatabaseWork {
 /// The progress of an event with a job.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JobProgress {
-    /// The key of the job's row.
     pub(super) job: u64,
     /// The number of the job's messages that have a reply.
     pub(super) answered: usize,
@@ -74,7 +72,6 @@ impl DatabaseWork {
     }
 }
 
-/// The reason why a request or the alarm failed.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum Failure {
     #[error(transparent)]
@@ -88,7 +85,6 @@ pub(super) enum Failure {
     NotOpen,
 }
 
-/// The result of a turn of an event.
 pub(super) type Turn = Result<Next<FromDatabase>, Failure>;
 
 impl<S: Store> Database<S> {
@@ -148,7 +144,6 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Returns the reply for a failure.
     pub(super) fn failed(&mut self, platform: &dyn Platform, failure: Failure) -> FromDatabase {
         match failure {
             Failure::Refused(refusal) => FromDatabase::Refused(refusal),

@@ -92,7 +92,6 @@ impl<S: Store> Database<S> {
         }))
     }
 
-    /// Returns the progress of a restore.
     pub(super) fn restoring(&mut self, backup: &str) -> Result<FromDatabase, Failure> {
         let rows = self.open_rows()?;
         if rows.state.restored.as_deref() == Some(backup) {

@@ -100,7 +100,6 @@ pub struct Billed {
     pub registered_ns: i64,
 }
 
-/// The key of this row.
 const BILLED_KEY: u64 = 1;
 
 /// The base of the bill.
@@ -137,7 +136,6 @@ impl Bill {
     }
 }
 
-/// An `entry` row.
 #[derive(Serialize, Deserialize)]
 struct PolicyHead {
     policy: Policy,
@@ -146,7 +144,6 @@ struct PolicyHead {
 /// The row of a continuous query.
 #[derive(Clone, Debug)]
 pub struct ContinuousRow {
-    /// The key of the row.
     pub(super) key: u64,
     /// The stored query. Every run that moves its watermark rewrites the row.
     pub(super) query: ContinuousQuery,
@@ -368,7 +365,6 @@ pub(super) fn write<S: Store>(store: &S, change: &RowsChange) -> Result<(), Stor
     Ok(())
 }
 
-/// Stores a policy's row.
 pub(super) fn put_policy<S: Store>(
     store: &S,
     number: u64,

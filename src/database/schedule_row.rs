@@ -59,7 +59,6 @@ impl ScheduleRow {
     }
 }
 
-/// Reads the row, if it exists.
 pub(super) fn load<S: Store>(store: &S) -> Result<Option<ScheduleRow>, StoreError> {
     let head = store.head(Table::State, SCHEDULE_KEY)?;
     let read = |head: Vec<u8>| row::read(Table::State, SCHEDULE_KEY, &head);

@@ -29,7 +29,6 @@ pub(super) struct SplitProgress {
     pub(super) source: u32,
     /// The measurements of that shard.
     live: Option<LiveMeasurements>,
-    /// The requested page.
     pub(super) asked: Option<AskedPage>,
     /// The page that is being written.
     pub(super) page: Option<PageCopy>,
@@ -60,14 +59,12 @@ pub(super) struct AskedPage {
 pub(super) struct PageCopy {
     /// The progress of the copying after the page is written.
     pub(super) copied: Copying,
-    /// The messages to the new shards.
     pub(super) requests: Vec<Request>,
 }
 
 /// The measurements with rows to copy in an old shard.
 #[derive(Debug)]
 struct LiveMeasurements {
-    /// The position of the shard.
     shard: u32,
     /// The measurements of the pages so far.
     measurements: Vec<MeasurementId>,
@@ -102,7 +99,6 @@ impl SplitProgress {
     }
 }
 
-/// The next step of the copying.
 pub(super) enum SplitQuestion {
     Ask(Request),
     NextShard,

@@ -11,7 +11,6 @@ use crate::store::{Store, StoreError, Table};
 /// The first key of these rows in the `schema` table. Tokens and users have lower keys.
 pub(super) const FIRST_USE_KEY: u64 = 1 << 52;
 
-/// A token's row.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 struct UsesRow {
     /// The last use of each secret that was used.
@@ -41,7 +40,6 @@ pub(super) fn note<S: Store>(
     store.put(Table::Schema, FIRST_USE_KEY | row.id, &row::encode(&UsesRow { uses })?, &[])
 }
 
-/// Deletes the row of a removed token.
 pub(super) fn remove<S: Store>(store: &S, id: u64) -> Result<(), StoreError> {
     let key = FIRST_USE_KEY | id;
     store.delete(Table::Schema, key..=key)
