@@ -1,5 +1,5 @@
-//! Lists the limits that an operator may set: the name of each setting, its default, and how far it
-//! goes. The defaults are in [`super::limits`].
+//! Lists the limits that an operator may set, with the name, default and maximum of each setting.
+//! The defaults are in [`super::limits`].
 
 use super::limits::{
     BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX, BODY_COMPRESSED_BYTES_MAX, BUCKETS_PER_QUERY_MAX,
@@ -9,10 +9,10 @@ use super::limits::{
     SOURCES_PER_QUERY_MAX, STATEMENTS_MAX, STRING_BYTES_MAX, TAGS_PER_POINT_MAX, UNLIMITED,
 };
 
-/// How many there are.
+/// The number of configurable limits.
 const LIMITS: usize = 19;
 
-/// A limit that is a setting of its constant's name.
+/// A limit that an operator may set. The setting has the name of the limit's constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the table below says what each is")]
 pub enum Limit {
@@ -37,26 +37,26 @@ pub enum Limit {
     QueryCpuMs,
 }
 
-/// What is known of a limit.
+/// A configurable limit's setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Settable {
-    /// Its setting.
+    /// The name of the setting.
     pub name: &'static str,
-    /// What a client did who exceeds it.
+    /// The error text for a client that exceeds the limit.
     pub fault: &'static str,
-    /// Unless it is set.
+    /// The value if the operator sets none.
     pub default: u32,
-    /// The most that it may be set to.
+    /// The maximum value of the setting.
     pub most: u32,
 }
 
 const fn row(name: &'static str, fault: &'static str, default: usize, most: usize) -> Settable {
-    // Both stay far below 4 GiB: they are counts and bytes of one isolate.
+    // Both values are counts or bytes within one isolate, far below 4 GiB.
     Settable { name, fault, default: default as u32, most: most as u32 }
 }
 
-/// In the order of [`Limit`]. How far a limit goes follows from formats (keys, strings), from the
-/// stack (depth) and from what an isolate's memory holds (all others).
+/// The settings, in the order of [`Limit`]. The maximum values follow from formats (keys, strings),
+/// from the stack (depth) and from an isolate's memory (all others).
 pub const SETTABLE: [Settable; LIMITS] = [
     row(
         "BODY_COMPRESSED_BYTES_MAX",
@@ -110,13 +110,13 @@ pub const SETTABLE: [Settable; LIMITS] = [
 ];
 
 impl Limit {
-    /// Its row of the table.
+    /// Returns the limit's row of [`SETTABLE`].
     pub fn settable(self) -> Settable {
         SETTABLE[self as usize]
     }
 }
 
-/// What every limit is set to.
+/// The values of all limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Limits([u32; LIMITS]);
 
@@ -127,10 +127,10 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Each of the table's rows as `read` says, `None` for the default.
+    /// Reads the value of each limit with `read`. `None` selects the default.
     ///
     /// # Errors
-    /// Whatever `read` answers.
+    /// The error that `read` returns.
     pub fn read<E>(mut read: impl FnMut(&Settable) -> Result<Option<u32>, E>) -> Result<Self, E> {
         let mut limits = Self::default();
         for (value, row) in limits.0.iter_mut().zip(&SETTABLE) {
@@ -139,13 +139,13 @@ impl Limits {
         Ok(limits)
     }
 
-    /// What `limit` is set to.
+    /// Returns the value of `limit`.
     #[inline]
     pub fn get(&self, limit: Limit) -> usize {
         self.0[limit as usize] as usize
     }
 
-    /// Whether `requested`, of which `current` is there already, stays within `limit`.
+    /// Checks that the total `requested`, which includes `current`, does not exceed `limit`.
     ///
     /// # Errors
     /// [`Exceeded`]
@@ -158,7 +158,7 @@ impl Limits {
         }
     }
 
-    /// The error of whoever has `current` and wants `requested`.
+    /// Builds the error for `requested` items with `current` items already counted.
     #[cold]
     pub fn exceeded(&self, limit: Limit, current: usize, requested: usize) -> Exceeded {
         let [max, current, requested] =
@@ -167,20 +167,20 @@ impl Limits {
     }
 }
 
-/// A limit does not allow what was asked for.
+/// The error for a request that exceeds a limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
     "{}: current {current}, requested {requested}, limit {max} ({})",
     limit.settable().fault, limit.settable().name
 )]
 pub struct Exceeded {
-    /// Which one.
+    /// The limit.
     pub limit: Limit,
-    /// What it is set to.
+    /// The limit's value.
     pub max: u64,
-    /// What there was before: 0 where each thing is counted by itself.
+    /// The number before the request. It is 0 if each item is counted separately.
     pub current: u64,
-    /// What there would be.
+    /// The number including the request.
     pub requested: u64,
 }
 

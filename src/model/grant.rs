@@ -1,20 +1,20 @@
-//! Says who may do what: rights on databases and policies, whoever holds them.
+//! Defines permissions on databases and retention policies.
 
 use serde::{Deserialize, Serialize};
 
-/// What may be done with a database.
+/// A kind of access to a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Right {
-    /// Query its points.
+    /// Queries points.
     Read,
-    /// Write and delete its points.
+    /// Writes and deletes points.
     Write,
-    /// Read how much its objects did and hold. Whoever may read its points may do this too.
+    /// Reads the metrics of the database's objects. [`Right::Read`] includes it.
     Metrics,
 }
 
 impl Right {
-    /// As 1.x prints it.
+    /// Returns the name that 1.x prints.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Read => "READ",
@@ -24,18 +24,18 @@ impl Right {
     }
 }
 
-/// Rights on one resource.
+/// The allowed kinds of access to one database or policy.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Permission {
-    /// Which database; `None` is every one, present and future.
+    /// The database's name; `None` means all databases, present and future.
     pub database: Option<String>,
-    /// Which of its policies; `None` is all of them.
+    /// The policy's name; `None` means all policies.
     pub policy: Option<String>,
-    /// Whether it may be read.
+    /// Whether points may be read.
     pub read: bool,
-    /// Whether it may be written.
+    /// Whether points may be written.
     pub write: bool,
-    /// Whether its metrics may be read, also where its points may not.
+    /// Whether metrics may be read. This does not include reading points.
     #[serde(default)]
     pub metrics: bool,
 }
@@ -49,7 +49,7 @@ impl Permission {
         }
     }
 
-    /// Whether anything is allowed.
+    /// Whether the permission allows any access.
     pub fn gives_any(&self) -> bool {
         self.read || self.write || self.metrics
     }
@@ -59,28 +59,28 @@ impl Permission {
     }
 }
 
-/// Everything that one caller may do. The default is nothing.
+/// All permissions of a caller. The default allows no access.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Grants {
-    /// Everything, and what is beyond rights on databases.
+    /// Whether the caller may perform every operation, including management.
     pub admin: bool,
-    /// In the order in which they were given.
+    /// The permissions on databases, in the order in which they were granted.
     pub permissions: Vec<Permission>,
 }
 
-/// How much of one database a right covers.
+/// The part of a database that a right covers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
-    /// Nothing.
+    /// No policy.
     None,
-    /// These policies, by name.
+    /// The named policies.
     Policies(Vec<String>),
-    /// All of it.
+    /// The whole database.
     All,
 }
 
 impl Scope {
-    /// Whether the policy of this name lies inside.
+    /// Whether the policy with this name is covered.
     pub fn covers(&self, policy: &str) -> bool {
         match self {
             Self::None => false,
@@ -89,8 +89,9 @@ impl Scope {
         }
     }
 
-    /// The same for a policy as a client names it. Which one no name and `default` mean is known
-    /// only once the database is: true where one of the policies may be it.
+    /// Whether the policy that a client names may be covered. The meaning of an empty name and of
+    /// `default` is known only after the database is loaded. For these names, the result is true if
+    /// any policy is covered.
     pub fn may_cover(&self, policy: Option<&str>) -> bool {
         match policy {
             None | Some("" | "default") => *self != Self::None,
@@ -100,12 +101,12 @@ impl Scope {
 }
 
 impl Grants {
-    /// The rights of the admin token.
+    /// Returns the permissions of the admin token.
     pub fn admin() -> Self {
         Self { admin: true, permissions: Vec::new() }
     }
 
-    /// How much of `database` the right covers.
+    /// Returns the part of `database` that the right covers.
     pub fn scope(&self, right: Right, database: &str) -> Scope {
         if self.admin {
             return Scope::All;
@@ -122,30 +123,30 @@ impl Grants {
         if policies.is_empty() { Scope::None } else { Scope::Policies(policies) }
     }
 
-    /// Whether the right covers every database, those that do not exist yet included.
+    /// Whether the right covers all databases, including future ones.
     pub fn covers_all(&self, right: Right) -> bool {
         let all = |p: &Permission| p.gives(right) && p.database.is_none() && p.policy.is_none();
         self.admin || self.permissions.iter().any(all)
     }
 
-    /// What of it concerns `database`.
+    /// Returns the permissions that apply to `database`.
     #[must_use]
     pub fn on(&self, database: &str) -> Self {
         let held = self.permissions.iter().filter(|held| held.names(database));
         Self { admin: self.admin, permissions: held.cloned().collect() }
     }
 
-    /// Whether any of it concerns `database`, be it that nothing is allowed there.
+    /// Whether any permission names `database`, even one that allows no access.
     pub fn concerns(&self, database: &str) -> bool {
         self.admin || self.permissions.iter().any(|held| held.names(database))
     }
 
-    /// Whether it concerns every database.
+    /// Whether the caller is an administrator or has a permission that names all databases.
     pub fn concerns_all(&self) -> bool {
         self.admin || self.permissions.iter().any(|held| held.database.is_none())
     }
 
-    /// Whether whoever has `other` may do nothing that is not allowed here.
+    /// Whether these permissions include everything that `other` allows.
     pub fn include(&self, other: &Self) -> bool {
         let gives = |held: &Permission, own: &Permission| {
             let is_same = (&own.database, &own.policy) == (&held.database, &held.policy);
@@ -157,13 +158,13 @@ impl Grants {
         self.admin || given && !other.admin
     }
 
-    /// Whether a list of databases may show this one: any right on it will do.
+    /// Whether a list of databases may show this database. Any right on it suffices.
     pub fn sees(&self, database: &str) -> bool {
         let any = |p: &Permission| p.names(database) && p.gives_any();
         self.admin || self.permissions.iter().any(any)
     }
 
-    /// Whether the policy is shown in lists: to whoever may read or write it.
+    /// Whether lists may show the policy. The caller must be able to read or write it.
     pub fn sees_policy(&self, database: &str, policy: &str) -> bool {
         let covers = |right| self.scope(right, database).covers(policy);
         [Right::Read, Right::Write].into_iter().any(covers)

@@ -1,38 +1,40 @@
-//! Defines the identifiers. None is ever reused, so a message that names a dropped thing can always
-//! be refused.
+//! Defines the identifiers. Ids are never reused, so an object can always reject a message that
+//! names a dropped item.
 
 use serde::{Deserialize, Serialize};
 
-/// A measurement inside one retention policy.
+/// The id of a measurement within one retention policy.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
 )]
 pub struct MeasurementId(pub u32);
 
-/// A tag key or field key inside one measurement. Tags and fields share the numbering.
+/// The id of a tag key or field key within one measurement. Tags and fields share the numbering.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, Default,
 )]
 pub struct ColumnId(pub u32);
 
-/// A retention policy; printed as 16 hex digits it is the v2 bucket id.
+/// The id of a retention policy. The v2 bucket id is this id in 16 hex digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct PolicyId(pub u64);
 
-/// Low bits of a policy's id, which are drawn; those above are its database's.
+/// The number of random low bits in a policy's id. The bits above them identify the database.
 const DRAWN_BITS: u32 = 40;
 
 impl PolicyId {
-    /// A fresh id in the database that is `object`; `random` makes it another than all before.
+    /// Draws a new id in the database `object`. `random` makes the id unique.
     ///
-    /// Its upper 24 bits are those of the CRC-32C of the object's id, so that whoever knows the
-    /// objects finds the database of a policy. Part of the format.
+    /// The upper 24 bits are the upper bits of the CRC-32C of the object's id. With the list of
+    /// objects, a caller can find a policy's database from the policy's id. The layout is part of
+    /// the stored format.
     pub fn draw(object: &ObjectId, random: u64) -> Self {
         let own = u64::from(crc32c::crc32c(object.0.as_bytes()) >> 8);
         Self((own << DRAWN_BITS) | (random & ((1 << DRAWN_BITS) - 1)))
     }
 
-    /// Whether it may be of the database that is `object`. One in 16 million others may be too.
+    /// Whether the policy may belong to the database `object`. One in 16 million other databases
+    /// also matches.
     pub fn may_be_of(self, object: &ObjectId) -> bool {
         self.0 >> DRAWN_BITS == Self::draw(object, 0).0 >> DRAWN_BITS
     }
@@ -44,7 +46,8 @@ impl std::fmt::Display for PolicyId {
     }
 }
 
-/// A Durable Object's id as text, stored by its parent. Never derived from user input.
+/// The id of a Durable Object as text. The object's parent stores it. Ids are never derived from
+/// user input.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ObjectId(pub String);
 
@@ -62,7 +65,7 @@ mod tests {
     fn the_id_of_a_policy_tells_its_database() {
         let object = ObjectId("00f1".repeat(16));
         let (low, high) = (PolicyId::draw(&object, 0), PolicyId::draw(&object, u64::MAX));
-        // The numbers are kept for ever: they are in every client's configuration.
+        // The ids are permanent: the configurations of clients contain them.
         assert_eq!([low, high].map(|id| id.to_string()), ["93df9b0000000000", "93df9bffffffffff"]);
         assert!(low.may_be_of(&object) && high.may_be_of(&object));
         let other = ObjectId("00f2".repeat(16));

@@ -1,471 +1,531 @@
-//! Every limit of the service, by name: how large a request may be, how much is kept, how long
-//! something is waited for. MB = 10⁶ bytes.
+//! Defines the limits of the service: sizes, counts and timeouts. MB = 10⁶ bytes.
 //!
-//! [`super::configurable_limits`] says which of them an operator may set. Sizes of the engine's
-//! blocks and pages stand with the engine; bounds that InfluxQL itself has stand with its grammar.
+//! [`super::configurable_limits`] lists the limits that an operator may set. The engine's modules
+//! define the sizes of blocks and pages. The InfluxQL grammar defines the bounds of its literals.
 
-// Bodies of requests, and answers that wait for their readers.
+// Request bodies and responses.
 
-/// Compressed request body, bytes.
+/// The maximum size of a compressed request body, in bytes.
 pub const BODY_COMPRESSED_BYTES_MAX: usize = 10_000_000;
-/// Plain or inflated request body, bytes.
+/// The maximum size of a plain or inflated request body, in bytes.
 pub const BODY_BYTES_MAX: usize = 25_000_000;
-/// For how long the next 128 KB of a body, or its end, are waited for, seconds. Clients give up far
-/// sooner; without it one that stalls would keep what is reserved for its body.
+/// The maximum time to wait for the next 128 KB of a body or for its end, in seconds. Clients time
+/// out much earlier. Without this limit, a stalled client would keep the memory that is reserved
+/// for its body.
 pub const BODY_STALL_S_MAX: u32 = 60;
-/// Members of one gzip body.
+/// The maximum number of members of a gzip body.
 pub const GZIP_MEMBERS_MAX: usize = 10_000;
-/// Bodies in flight in one isolate, raw plus inflated, and their columns, bytes.
+/// The maximum size of all bodies in flight in one isolate, in bytes: raw bodies, inflated bodies
+/// and their columns.
 pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 36_000_000;
-/// What bodies of databases that held nothing may take beyond it, bytes.
+/// The bytes above [`BODIES_IN_FLIGHT_BYTES_MAX`] that bodies of databases without other bodies in
+/// flight may use.
 pub const FIRST_BODIES_BYTES_MAX: usize = 4_000_000;
-/// What a database that holds nothing gets whatever others hold, for bodies and for queries, bytes.
+/// The bytes that a database with no memory in use always gets for its bodies, and again for its
+/// queries. Other databases cannot consume these bytes.
 pub const FIRST_BYTES: usize = 1_000_000;
-/// How long an upload that nothing comes of, or an answer that nobody takes, may not notice that it
-/// was given up, milliseconds.
+/// The interval at which a stalled upload or an unread response checks whether it was cancelled, in
+/// milliseconds.
 pub const DISPLACED_NOTICED_MS: u32 = 1_000;
 
-/// The body of a management request, which is a short JSON document, bytes.
+/// The maximum size of a management request's body, in bytes. The body is a short JSON document.
 pub const MANAGEMENT_BODY_BYTES_MAX: usize = 64 << 10;
-/// How many times larger than its text the body of a query may be: it may be percent-encoded and
-/// may carry bound parameters.
+/// The maximum ratio between the body of a query request and its text. The body may be
+/// percent-encoded and may contain bound parameters.
 pub const QUERY_BODY_PER_TEXT: usize = 4;
-/// Memory that is reserved when the first piece of a body arrives, bytes.
+/// The memory that is reserved when the first piece of a body arrives, in bytes.
 pub const BODY_FIRST_ROOM_BYTES: usize = 512 << 10;
-/// Bytes of a body that one read waits for, unless the body ends before.
+/// The minimum size of a read from a body, in bytes. The last read may be shorter.
 pub const BODY_READ_BYTES_MIN: u32 = 128 << 10;
-/// Bytes of a body that one read may return.
+/// The maximum size of a read from a body, in bytes.
 pub const BODY_READ_BYTES_MAX: u32 = 256 << 10;
-/// Bytes of a body that are read as fast as they come; what follows leaves room for others.
+/// The size of a body above which reading pauses between pieces, in bytes. The pauses give other
+/// requests a turn.
 pub const BODY_PACED_AFTER_BYTES: usize = 2_000_000;
-/// Bytes of a refused body that are read and discarded, because a client that is still sending
-/// does not look for the refusal.
+/// The maximum number of bytes of a rejected body that are read and discarded. A client that is
+/// still sending does not read the error response.
 pub const DISCARDED_BODY_BYTES_MAX: usize = 64_000_000;
-/// A reply of up to so many bytes is sent whole.
+/// The maximum size of a response that is sent as a whole, in bytes.
 pub const WHOLE_REPLY_BYTES_MAX: usize = 1_000_000;
-/// A longer reply is sent in pieces of about so many bytes.
+/// The approximate size of the pieces of a longer response, in bytes.
 pub const REPLY_PIECE_BYTES: usize = 256_000;
-/// Fewer bytes of a reply are sent together with those behind them if these are there: each piece
-/// costs the runtime as much as thousands of bytes.
+/// The minimum size of a response piece if more bytes follow, in bytes. Each piece costs the
+/// runtime as much as thousands of bytes.
 pub const REPLY_PIECE_BYTES_MIN: usize = 32_000;
-/// Rows that are written before what is written may be sent: a series of windows comes as one.
+/// The number of rows to write before the written bytes may be sent. A series of windows arrives as
+/// one chunk, so chunks alone do not bound the bytes.
 pub const REPLY_PIECE_ROWS: usize = 8_192;
-/// Rows of a batch of an Arrow stream, which may also end by its bytes ([`REPLY_PIECE_BYTES`]).
+/// The maximum number of rows in one batch of an Arrow stream. [`REPLY_PIECE_BYTES`] may end a
+/// batch earlier.
 pub const ARROW_BATCH_ROWS_MAX: usize = 8_192;
-/// Characters of a format, or of a header `Accept`, that its refusal repeats.
+/// The maximum number of characters of a format or an `Accept` header that an error message
+/// repeats.
 pub const MEDIA_TYPE_CHARS_MAX: usize = 100;
-/// Characters of an error that a header repeats; 1.x truncates there too.
+/// The maximum number of characters of an error message in a header. InfluxDB 1.x truncates at the
+/// same length.
 pub const ERROR_HEADER_CHARS_MAX: usize = 1_024;
-/// Text of an error in the trailers of a call of gRPC, percent-encoded, bytes: clients take 8 KB of
-/// trailers.
+/// The maximum size of an error message in gRPC trailers, percent-encoded, in bytes. Clients accept
+/// 8 KB of trailers.
 pub const GRPC_MESSAGE_BYTES_MAX: usize = 6_000;
-/// One batch of a Flight answer as it was made, bytes: it is held until all of it is there.
+/// The maximum size of a batch of a Flight response before encoding, in bytes. The batch is held in
+/// memory until it is complete.
 pub const FLIGHT_MESSAGE_BYTES_MAX: usize = 16_000_000;
-/// Characters of a foreign page's origin that its refusal repeats.
+/// The maximum number of characters of a foreign page's origin that an error message repeats.
 pub const ORIGIN_CHARS_MAX: usize = 200;
-/// Characters of a database's name that a line of the log repeats.
+/// The maximum number of characters of a database's name in a log line.
 pub const LOGGED_DATABASE_CHARS_MAX: usize = 64;
-/// How long `/health` waits for the Catalog, milliseconds.
+/// The maximum time that `/health` waits for the Catalog, in milliseconds.
 pub const CATALOG_HEALTH_WAIT_MS: u32 = 2_000;
-/// How long `/health` repeats what the Catalog answered, nanoseconds.
+/// The time that `/health` caches the Catalog's status, in nanoseconds.
 pub const CATALOG_HEALTH_REMEMBERED_NS: i64 = 5 * super::time::S_NS;
 
 // Lines and points of a write.
 
-/// One line of line protocol, bytes.
+/// The maximum size of a line of line protocol, in bytes.
 pub const LINE_BYTES_MAX: usize = 2 << 20;
-/// Measurement and tag set of one line as written, bytes (1.x `MaxKeyLength`).
+/// The maximum size of a line's measurement and tag set as written, in bytes (1.x `MaxKeyLength`).
 pub const SERIES_KEY_BYTES_MAX: usize = 65_535;
-/// One string field value, bytes.
+/// The maximum size of a string field value, in bytes.
 pub const STRING_BYTES_MAX: usize = 1 << 20;
-/// Tags of one point.
+/// The maximum number of tags of a point.
 pub const TAGS_PER_POINT_MAX: usize = 255;
-/// Values of one write request, and tags of its series; padding of absent fields is about as much
-/// at most (`batch/row_runs.rs`), and counted too: at 8 bytes a cell 64 MB. A body of 25 MB has at
-/// most 4.2 million one-field lines, so only requests in which each line has other fields than the
-/// one before meet it.
+/// The maximum number of cells of a write request: field values, tags of its series, and the
+/// padding of absent fields. Padding adds about as many cells as the values at most
+/// (`batch/row_runs.rs`). With 8 bytes a cell, 8 million cells use 64 MB. A body of 25 MB has at
+/// most 4.2 million lines with one field each. So only requests whose lines have different fields
+/// reach the limit.
 pub const CELLS_PER_REQUEST_MAX: usize = 8_000_000;
-/// Points below which a write is counted as tiny: its request, call and row cost as much as those
-/// of a batch of thousands.
+/// The number of points below which a write counts as tiny. A tiny write costs the same request,
+/// call and row as a batch of thousands of points.
 pub const TINY_BATCH_POINTS: u64 = 100;
-/// Rejected lines that a reply names; the rest is counted.
+/// The maximum number of rejected lines that a response names. The response counts the others.
 pub const REJECTED_LINES_NAMED_MAX: usize = 100;
-/// Characters of a rejected line that its error repeats.
+/// The maximum number of characters of a rejected line that its error repeats.
 pub const QUOTED_CHARS_MAX: usize = 64;
 
-/// Bytes that are worth turning into columns before the body's end: a shorter body takes one pass.
+/// The number of bytes that are converted to columns before the body ends. A shorter body is
+/// converted in one pass.
 pub const PARSED_PIECE_BYTES: usize = 128 << 10;
-/// Bodies of v3 up to this size are kept until the reply, which repeats the beginnings of rejected
-/// lines, bytes.
+/// The maximum size of a v3 body that is kept until the response, in bytes. The response repeats
+/// the beginnings of rejected lines.
 pub const KEPT_TEXT_BYTES_MAX: usize = 1 << 20;
-/// Bytes of a rejected line that InfluxDB 3 repeats.
+/// The number of bytes of a rejected line that InfluxDB 3 repeats.
 pub const REJECTED_LINE_EXCERPT_BYTES_MAX: usize = 20;
-/// Bytes after which an exported row goes on in another line of the same series and time: values
-/// that came in several lines may be more than one line takes.
+/// The size after which an exported row continues in another line with the same series and time, in
+/// bytes. The values of several written lines can exceed the size limit of a line.
 pub const EXPORTED_LINE_BYTES: usize = LINE_BYTES_MAX / 2;
-/// Parentheses inside one another in the predicate of a v2 deletion.
+/// The maximum nesting of parentheses in the predicate of a v2 delete.
 pub const DELETE_PREDICATE_DEPTH_MAX: usize = 32;
 
-// Databases, policies and their schemas.
+// Databases, policies and schemas.
 
-/// Databases of one deployment.
+/// The maximum number of databases of a deployment.
 pub const DATABASES_MAX: usize = 10_000;
-/// Databases whose durations an isolate counts (`COUNT_DURATIONS`): 150 bytes each.
+/// The maximum number of databases whose durations an isolate records (`COUNT_DURATIONS`), 150
+/// bytes each.
 pub const DATABASES_TIMED_MAX: usize = 1_000;
-/// Retention policies of one database.
+/// The maximum number of retention policies of a database.
 pub const POLICIES_PER_DATABASE_MAX: usize = 100;
-/// Duration of a retention policy, and of its shard groups, at least, nanoseconds (1.x
+/// The minimum duration of a retention policy and of its shard groups, in nanoseconds (1.x
 /// `MinRetentionPolicyDuration`).
 pub const POLICY_DURATION_MIN_NS: i64 = super::time::H_NS;
-/// Measurements of one policy.
+/// The maximum number of measurements of a policy.
 pub const MEASUREMENTS_PER_POLICY_MAX: usize = 10_000;
-/// Fields of one measurement.
+/// The maximum number of fields of a measurement.
 pub const FIELDS_PER_MEASUREMENT_MAX: usize = 1_000;
-/// One measurement's columns as stored and sent, bytes: fits a row and a page.
+/// The maximum size of a measurement's columns as stored and sent, in bytes. It fits one row and
+/// one page.
 pub const MEASUREMENT_SCHEMA_BYTES_MAX: usize = 900_000;
-/// Ids of dropped measurements that one policy remembers, at most 11 bytes in each shard's row.
+/// The maximum number of ids of dropped measurements in one policy. Each id takes at most 11 bytes
+/// in each shard's row.
 pub const DROPPED_MEASUREMENTS_MAX: usize = 100_000;
-/// What an isolate remembers of databases, policies and shard maps, bytes: some 7,000 small ones.
+/// The maximum size of an isolate's cache of databases, policies and shard maps, in bytes. About
+/// 7,000 small databases fit.
 pub const CACHED_DATABASES_BYTES_MAX: usize = 4_000_000;
-/// Columns (and measurements) of schemas that an isolate remembers, about 100 bytes each.
+/// The maximum number of schema columns and measurements that an isolate caches, about 100 bytes
+/// each.
 pub const CACHED_SCHEMA_COLUMNS_MAX: usize = 100_000;
 
-/// Names and policies of the databases that one request lists, bytes: of some 50,000 databases.
+/// The maximum size of the names and policies of the databases that one request lists, in bytes.
+/// About 50,000 databases fit.
 pub const DESCRIBED_BYTES_MAX: usize = 8_000_000;
-/// Buckets that a page of `/api/v2/buckets` has unless the client says how many.
+/// The default number of buckets in one page of `/api/v2/buckets`.
 pub const BUCKETS_PER_PAGE_DEFAULT: usize = 20;
-/// Buckets that a client may ask for in one page of `/api/v2/buckets`.
+/// The maximum number of buckets in one page of `/api/v2/buckets`.
 pub const BUCKETS_PER_PAGE_MAX: usize = 100;
 
-// Shard groups, and what is done to them unasked.
+// Shard groups and their maintenance.
 
-/// Shards of one shard group.
+/// The maximum number of shards in one shard group.
 pub const SHARDS_PER_GROUP_MAX: u32 = 64;
-/// Shards of one policy, all groups together: their ids fit the policy's row.
+/// The maximum number of shards in all groups of a policy. The ids of the shards fit the policy's
+/// row.
 pub const SHARDS_PER_POLICY_MAX: usize = 10_000;
-/// How far after now live data is split, nanoseconds: beyond what writers in flight still send.
+/// The distance between now and the time at which a group of live data is split, in nanoseconds. It
+/// exceeds the delay of writes in flight.
 pub const SPLIT_AHEAD_NS: i64 = 10 * super::time::S_NS;
-/// Pages that one event of a split copies; each is a scan and a write to every new shard.
+/// The maximum number of pages that one event of a split copies. Each page costs a scan and a write
+/// to every new shard.
 pub const SPLIT_PAGES_PER_EVENT_MAX: u32 = 100;
-/// How often a Database looks at the size of its shards unasked, nanoseconds.
+/// The interval at which a Database checks the size of its shards, in nanoseconds.
 pub const TEND_EVERY_NS: i64 = super::time::D_NS;
-/// How long dropped shards refuse before their storage goes, nanoseconds: a message that was sent
-/// before the drop must not find an object that forgot it.
+/// The time during which dropped shards reject messages before their storage is deleted, in
+/// nanoseconds. A message that was sent before the drop must not reach an object without this
+/// state.
 pub const WIPE_DELAY_NS: i64 = 60 * super::time::S_NS;
-/// Shards that one job to wipe them names: they bound the job's row.
+/// The maximum number of shards in one wipe job. It bounds the job's row.
 pub const SHARDS_PER_WIPE_MAX: usize = 1_000;
 
 // Quotas.
 
-/// Tokens and users with limits of their own on one database: every edge that knows it has them.
+/// The maximum number of tokens and users with a quota on one database. Every edge that caches the
+/// database holds these quotas.
 pub const QUOTAS_PER_DATABASE_MAX: usize = 1_000;
 
-/// Tokens and users whose writes may create so many databases and no more: they fit the Catalog's
-/// row.
+/// The maximum number of tokens and users with a limit on the number of databases that their writes
+/// may create. These quotas fit the Catalog's row.
 pub const CREATOR_QUOTAS_MAX: usize = 1_000;
 
 // Tokens, users and logins.
 
-/// Tokens and users of one deployment: what the Catalog remembers of each is some 100 bytes.
+/// The maximum number of tokens and users of a deployment. The Catalog holds about 100 bytes for
+/// each.
 pub const GRANTEES_MAX: usize = 100_000;
-/// Databases that a token or user may name, and its bytes as it is stored.
+/// The maximum size of a token or user as stored, in bytes. It also bounds the number of databases
+/// that the token or user names.
 pub const GRANTEE_BYTES_MAX: usize = 100_000;
-/// Tokens of one page of a list, unless it says how many.
+/// The default number of tokens in one page of a list.
 pub const GRANTEES_PER_PAGE: usize = 1_000;
-/// Databases that are told at once of a change of a token or user.
+/// The number of databases that are notified concurrently about a change of a token or user.
 pub const DATABASES_TOLD_AT_ONCE: usize = 32;
-/// Rounds of such calls that one request may take, before it is answered with what remains, and
-/// those that the alarm takes before it comes back at once.
+/// The maximum number of rounds of such notifications: for one request, and for one run of the
+/// alarm. After that, the request reports the remaining databases, and the alarm schedules itself
+/// again immediately.
 pub const TELLING_ROUNDS_MAX: [u32; 2] = [4, 24];
-/// How long, at most, the alarm waits between two tries to end a right, nanoseconds.
+/// The maximum pause between two attempts of the alarm to end a permission, in nanoseconds.
 pub const REVOKE_RETRY_NS_MAX: i64 = 4 * super::time::S_NS;
-/// How often, at most, an edge tells the Catalog of a token or user that it goes on letting in,
-/// once the request is answered, nanoseconds. Within it a right ends at databases that cannot be
-/// told.
+/// The minimum interval at which an edge confirms a token or user with the Catalog after the
+/// response, in nanoseconds. A revoked permission ends within this time, even on databases that
+/// could not be notified.
 pub const CONFIRMED_NS: i64 = super::time::H_NS;
-/// The same where the Catalog did not answer.
+/// The interval before the next confirmation if the Catalog did not respond, in nanoseconds.
 pub const CONFIRM_RETRY_NS: i64 = super::time::MINUTE_NS;
-/// For how long the secret before lets in once a token has another one, unless the request says it,
-/// and at most, seconds.
+/// The default time for which a token's previous secret stays valid after a new secret was set, in
+/// seconds.
 pub const SECRET_KEPT_S: i64 = 86_400;
-/// See [`SECRET_KEPT_S`].
+/// The maximum of [`SECRET_KEPT_S`] that a request may set, in seconds.
 pub const SECRET_KEPT_S_MAX: i64 = 30 * 86_400;
-/// Tokens and users that an isolate remembers, each once for each database that it uses.
+/// The maximum number of tokens and users that an isolate caches, counted once for each database
+/// they use.
 pub const CALLERS_REMEMBERED_MAX: usize = 10_000;
-/// Unknown credentials that an isolate remembers.
+/// The maximum number of unknown credentials that an isolate caches.
 pub const REFUSED_CREDENTIALS_MAX: usize = 256;
-/// Names of no user that an isolate remembers, so that guessing passwords for them asks nobody.
+/// The maximum number of unknown user names that an isolate caches. Guessing passwords for these
+/// names causes no calls.
 pub const UNKNOWN_NAMES_MAX: usize = 1_000;
-/// For how long either is remembered, nanoseconds.
+/// The lifetime of cached unknown credentials and user names, in nanoseconds.
 pub const REFUSED_CREDENTIALS_NS: i64 = 7 * super::time::S_NS;
-/// Strangers for whom an isolate asks Databases and the Catalog in a second; past it whoever it has
-/// not met yet is answered 503. Those that it has met ask neither.
+/// The maximum number of unknown callers per second for which an isolate calls Databases and the
+/// Catalog. Above this rate, the server returns 503 for callers that the isolate has not cached.
+/// Cached callers cause no calls.
 pub const STRANGERS_ASKED_FOR_MAX: u32 = 250;
-/// Rounds of PBKDF2-HMAC-SHA-256 behind a user's password: the most that the platform's WebCrypto
-/// takes, some 10 ms.
+/// The number of PBKDF2-HMAC-SHA-256 iterations for a user's password. This is the maximum of the
+/// platform's WebCrypto and takes about 10 ms.
 pub const PASSWORD_ITERATIONS: u32 = 100_000;
-/// For how long after its last use a verified password is not derived again, nanoseconds. A changed
-/// password ends it at once: its salt is part of it.
+/// The time after its last use for which a verified password is not derived again, in nanoseconds.
+/// A changed password ends this time immediately, because the cache entry contains the salt.
 pub const VERIFIED_PASSWORD_NS: i64 = 10 * super::time::MINUTE_NS;
-/// Failed logins of one name from one address within [`FAILURE_WINDOW_NS`] after which the next
-/// ones wait.
+/// The number of failed logins of a name from one address within [`FAILURE_WINDOW_NS`] after which
+/// further logins must wait.
 pub const FAILURES_MAX: u32 = 20;
-/// The same of all names from one address; then only those wait that were not verified there within
-/// [`LOGIN_REMEMBERED_NS`].
+/// The number of failed logins of all names from one address. Above it, names wait unless they were
+/// verified from this address within [`LOGIN_REMEMBERED_NS`].
 pub const ADDRESS_FAILURES_MAX: u32 = 100;
-/// How long failures are counted together, nanoseconds.
+/// The length of the time window in which failed logins are counted, in nanoseconds.
 pub const FAILURE_WINDOW_NS: i64 = 60 * super::time::S_NS;
-/// For how long an isolate remembers that a name was verified from an address, nanoseconds.
+/// The time for which an isolate remembers that a name was verified from an address, in
+/// nanoseconds.
 pub const LOGIN_REMEMBERED_NS: i64 = super::time::H_NS;
-/// Names, each from an address, that an isolate remembers as failing or verified.
+/// The maximum number of pairs of name and address for which an isolate remembers logins.
 pub const LOGINS_MAX: usize = 10_000;
 
-/// Fewest characters of the admin token.
+/// The minimum number of characters of the admin token.
 pub const ADMIN_TOKEN_CHARACTERS_MIN: usize = 16;
-/// A token's name, bytes.
+/// The maximum size of a token's name, in bytes.
 pub const TOKEN_NAME_BYTES_MAX: usize = 256;
 
 // Texts of queries.
 
-/// InfluxQL text, bytes.
+/// The maximum size of an InfluxQL text, in bytes.
 pub const QUERY_TEXT_BYTES_MAX: usize = 64 << 10;
-/// Nesting of expressions and subqueries.
+/// The maximum nesting of expressions and subqueries.
 pub const QUERY_DEPTH_MAX: usize = 32;
-/// Levels of one expression's tree. [`QUERY_DEPTH_MAX`] bounds the nesting that a text shows; this
-/// also bounds what chains of operators add, because `a + b + c + …` nests to the left.
+/// The maximum depth of an expression's tree. [`QUERY_DEPTH_MAX`] bounds the nesting in the text.
+/// This limit also bounds chains of operators, because `a + b + c + …` nests to the left.
 pub const EXPR_DEPTH_MAX: usize = 512;
-/// Statements of one query.
+/// The maximum number of statements in one query.
 pub const STATEMENTS_MAX: usize = 100;
-/// Source text of one regex, bytes.
+/// The maximum size of a regex's source text, in bytes.
 pub const REGEX_BYTES_MAX: usize = 1 << 10;
-/// What that may be set to at most; shards check it again.
+/// The maximum value of the setting `REGEX_BYTES_MAX`, in bytes. Shards check it again.
 pub const REGEX_SOURCE_BYTES_MAX: usize = 16 << 10;
-/// Different regexes of one query text; compiling one takes milliseconds at worst.
+/// The maximum number of different regexes in one query text. Compiling a regex takes a few
+/// milliseconds at worst.
 pub const REGEXES_PER_QUERY_MAX: usize = 100;
-/// Memory of one compiled regex, bytes.
+/// The maximum memory of a compiled regex, in bytes.
 pub const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
-/// How often the text of a subquery may be read: the number doubles with each depth at which
-/// functions that want the window before their range stand beside others.
+/// The maximum number of times that the text of a subquery is compiled. The number doubles at each
+/// level that combines functions which need the window before their range with other functions.
 pub const SUBQUERY_READINGS_MAX: u32 = 64;
 
 // Execution of queries.
 
-/// Windows of one query over all series (1.x `max-select-buckets`).
+/// The maximum number of windows of a query over all series (1.x `max-select-buckets`).
 pub const BUCKETS_PER_QUERY_MAX: u64 = 1_000_000;
-/// Series of one SELECT, and points that it reads (1.x `max-select-series`, `max-select-point`):
-/// without limit unless set, since memory does not grow with them.
+/// The default for the series of one SELECT and for the points that it reads (1.x
+/// `max-select-series`, `max-select-point`). There is no limit unless an operator sets one, because
+/// memory does not grow with these numbers.
 pub const UNLIMITED: u32 = u32::MAX;
-/// Streams of later measurements that are asked for their first page ahead of time, so that a
-/// statement over many measurements is not one round trip for each. Each holds one page.
+/// The maximum number of streams of later measurements whose first page is requested ahead of time.
+/// This avoids one round trip per measurement in a statement over many measurements. Each stream
+/// holds one page.
 pub const STREAMS_AHEAD_MAX: usize = 256;
-/// First pages of further scans that one call to a shard asks for. It answers as many as fit one
-/// event and one page.
+/// The maximum number of further scans whose first pages are requested in one call to a shard. The
+/// shard returns the pages that fit one event and one page.
 pub const FURTHER_SCANS_MAX: usize = 255;
-/// Shards that are asked at the same time for one scan; a piece of each may be on its way.
+/// The maximum number of shards that are called concurrently for one scan. One page of each shard
+/// may be in flight.
 pub const SHARDS_ASKED_AT_ONCE_MAX: usize = 6;
-/// What the queries of one isolate hold, bytes.
+/// The memory of all queries of an isolate, in bytes.
 pub const QUERIES_BYTES_MAX: usize = 10_000_000;
-/// What queries of databases that held nothing may take beyond it, bytes.
+/// The bytes above [`QUERIES_BYTES_MAX`] that queries of databases without other running queries
+/// may use.
 pub const FIRST_QUERIES_BYTES_MAX: usize = 4_000_000;
-/// How much of that any query may begin with, bytes: so much is left for small queries however much
-/// large ones hold.
+/// The part of [`QUERIES_BYTES_MAX`] that is reserved for the start of queries, in bytes. Large
+/// queries cannot use it up, so small queries can always start.
 pub const BEGINNINGS_BYTES_MAX: usize = 2_000_000;
-/// What a query has to begin with, bytes: a half for the pieces that are on their way, a half for
-/// what is gathered of them.
+/// The memory of a query at its start, in bytes: one half for pages in flight, and one half for
+/// rows that are merged.
 pub const QUERY_START_BYTES: usize = FIRST_BYTES;
-/// What queries may take of what bodies leave free for what has to be held whole, bytes.
+/// The maximum memory that queries may borrow from the free part of the bodies' budget, in bytes.
+/// They use it for values that must be in memory as a whole.
 pub const QUERY_SPARE_BYTES_MAX: usize = 24_000_000;
-/// From when on a reader who takes nothing of an answer is slow, and the answer may be given up for
-/// others, nanoseconds.
+/// The time after which a client that reads nothing of its response is slow, in nanoseconds. The
+/// response may then be cancelled in favour of other requests.
 pub const SLOW_READER_NS: i64 = super::time::S_NS;
-/// Queries of one database, in one isolate, that may need more than the first pages of their shards
-/// at the same time; the others begin anew in turn, and small ones pass them. As many as shards
-/// read for: more would hold memory while they wait.
+/// The maximum number of concurrent queries of a database and isolate that need more than the first
+/// pages of their shards. The other long queries restart one after the other, and small queries
+/// overtake them. A shard reads for the same number of queries, so a larger number would only hold
+/// memory while the queries wait.
 pub const LONG_QUERIES_MAX: usize = QUERIES_READING_MAX;
-/// What one of them may gather although others wait to begin, bytes: with half of it fifty such
-/// queries take twice as long, with more of it writes wait for longer while it is merged.
+/// The memory that such a query may use for merging while other queries wait to start, in bytes.
+/// With half of it, fifty such queries take twice as long. With more, writes wait longer during a
+/// merge.
 pub const LONG_QUERY_BYTES_MAX: usize = 3_000_000;
-/// How long one of them keeps others waiting, nanoseconds.
+/// The maximum time for which such a query delays other queries, in nanoseconds.
 pub const LONG_QUERY_NS: i64 = 5 * super::time::S_NS;
-/// Queries of one database that need more pages, with those that have taken longer.
+/// The maximum number of queries of a database that need more pages, including the queries that
+/// exceed [`LONG_QUERY_NS`].
 pub const LONG_QUERIES_EVER_MAX: usize = 4;
-/// How long a query waits for the room to begin, and again if it has to begin anew, nanoseconds.
+/// The maximum time that a query waits for memory to start, in nanoseconds. A query that restarts
+/// may wait as long again.
 pub const QUERY_WAIT_NS_MAX: i64 = 30 * super::time::S_NS;
-/// Queries of one isolate that wait so; more are refused at once.
+/// The maximum number of waiting queries in one isolate. Further queries are rejected immediately.
 pub const QUERIES_WAITING_MAX: usize = 500;
-/// After which pause it looks again, milliseconds.
+/// The interval at which a waiting query checks for free memory, in milliseconds.
 pub const QUERY_WAIT_PAUSE_MS: u32 = 20;
-/// The least that a piece of a shard's answer is asked to hold, bytes.
+/// The minimum page size that a shard is requested to return, in bytes.
 pub const PIECE_BYTES_MIN: u32 = 64_000;
-/// What the pieces of all shards of one query are asked to hold together, bytes: the larger they
-/// are, the less room there is for what is gathered.
+/// The maximum total size of the pages that one query requests from all shards, in bytes. Larger
+/// pages leave less memory for merging.
 pub const PIECES_BYTES_MAX: usize = 4_000_000;
-/// What is gathered of the answer of all shards to one scan before it is shown, bytes.
+/// The maximum size of the merged result of a scan before it is written to the response, in bytes.
 pub const SLICE_BYTES_MAX: usize = 8_000_000;
-/// Groups and windows of one page that SQL is given.
+/// The maximum number of groups and windows in one page that is passed to SQL.
 pub const SQL_PAGE_ROWS_MAX: usize = 1 << 16;
-/// Values that a statement reads or computes in one millisecond, at 50 ns each in WebAssembly.
+/// The number of values that a statement reads or computes in one millisecond, at 50 ns each in
+/// WebAssembly.
 pub const WORK_PER_MS: u64 = 20_000;
 /// The work after which a statement pauses so that other requests run: 10 ms.
 pub const WORK_PER_TURN: u64 = 10 * WORK_PER_MS;
-/// The default of `QUERY_CPU_MS_MAX`: the computing time of one statement, milliseconds.
+/// The default of `QUERY_CPU_MS_MAX`: the computing time of a statement, milliseconds.
 pub const QUERY_CPU_MS_MAX: usize = 60_000;
-/// The most that `QUERY_CPU_MS_MAX` may be set to: the CPU limit of one invocation (wrangler.toml).
+/// The most that `QUERY_CPU_MS_MAX` may be set to: the CPU limit of an invocation (wrangler.toml).
 pub const QUERY_CPU_MS_CEILING: usize = 300_000;
-/// The columns of one statement and its subqueries after `*` and regexes are expanded. A column
-/// with several calls counts once for each call.
+/// The columns of a statement and its subqueries after `*` and regexes are expanded. A column with
+/// several calls counts once for each call.
 pub const COLUMNS_PER_QUERY_MAX: usize = 5_000;
-/// The measurements and subqueries in FROM of one statement and its subqueries after regexes are
+/// The measurements and subqueries in FROM of a statement and its subqueries after regexes are
 /// expanded.
 pub const SOURCES_PER_QUERY_MAX: usize = 20_000;
 /// The databases and policies that one statement reads: each is loaded by a call.
 pub const POLICIES_PER_QUERY_MAX: usize = 100;
-/// How often FROM may name the same measurement: the rows of all of them are merged.
+/// The maximum number of times that FROM may name the same measurement. The rows of all sources are
+/// merged.
 pub const SOURCES_PER_MEASUREMENT_MAX: usize = 100;
 /// The entries of a statement's plan: columns, dimensions and conditions, once per source.
 pub const PLAN_ENTRIES_MAX: usize = 1_000_000;
-/// The parameters of one prepared statement.
+/// The parameters of a prepared statement.
 pub const PLACEHOLDERS_MAX: usize = 1_000;
-/// The text of one prepared statement, bytes; the crate `sql` accepts 256 KiB.
+/// The text of a prepared statement, bytes; the crate `sql` accepts 256 KiB.
 pub const PREPARED_TEXT_BYTES_MAX: usize = 256_000;
-/// Tables whose names are looked for in a statement of SQL, so that it need not ask for them.
+/// The maximum number of measurements whose names are searched for in the text of a SQL statement.
+/// The statement then does not need to request its tables.
 pub const SQL_TABLES_LOOKED_FOR_MAX: usize = 1_000;
-/// Values of one window that are held for a function that needs all of them.
+/// The maximum number of values in one window that are held for a function that needs all of them.
 pub const GATHERED_VALUES_MAX: usize = 1_000_000;
-/// What these values may take, with what stands beside them, bytes; as much again while they are
-/// answered.
+/// The maximum memory of these values and their attached columns, in bytes. The result takes the
+/// same amount again.
 pub const GATHERED_BYTES_MAX: usize = 16_000_000;
-/// Rows of one subquery that are held, bytes. While the last of them are added and while they are
-/// sorted they take up to three times as much.
+/// The maximum size of a subquery's rows in memory, in bytes. Adding the last rows and sorting
+/// temporarily take up to three times as much.
 pub const SUBQUERY_BYTES_MAX: usize = 10_000_000;
-/// What the names of one measurement that a SHOW statement lists may take, bytes.
+/// The maximum size of a measurement's names that a SHOW statement lists, in bytes.
 pub const LISTED_NAMES_BYTES_MAX: usize = 32_000_000;
-/// Series, or values of tags, of one measurement that one statement may count.
+/// The maximum number of series or tag values of a measurement that one statement may count.
 pub const COUNTED_NAMES_MAX: usize = 4 << 20;
-/// Values, past and future, of one series of a forecast: each is looked at up to 32,000 times.
+/// The maximum number of values of a series in a forecast, past and future. The search reads each
+/// value up to 32,000 times.
 pub const FORECAST_VALUES_MAX: usize = 5_000;
-/// Length of the season of a forecast: fitting it takes memory by its square.
+/// The maximum season length of a forecast. The memory of the fit grows with its square.
 pub const FORECAST_SEASON_MAX: usize = 500;
-/// Steps of the search for the parameters of one forecast (1.x `query/neldermead`).
+/// The maximum number of steps in the search for a forecast's parameters (1.x `query/neldermead`).
 pub const FORECAST_STEPS_MAX: usize = 1_000;
-/// One MessagePack document, bytes: it is held until its lengths are known.
+/// The maximum size of one MessagePack document, in bytes. The document is held in memory until its
+/// lengths are known.
 pub const MSGPACK_BYTES_MAX: usize = 16_000_000;
-/// Text of string columns that is put side by side at once while rows are printed, bytes.
+/// The maximum size of the buffer for the text of string columns while rows are printed, in bytes.
 pub const PRINTED_TEXT_BYTES_MAX: usize = 256 << 10;
 
-/// Rows of a chunk when `chunked=true` does not say how many (1.x `DefaultChunkSize`).
+/// The default number of rows in a chunk with `chunked=true` (1.x `DefaultChunkSize`).
 pub const CHUNK_ROWS_DEFAULT: usize = 10_000;
-/// Rows of a chunk at most: a chunk is held in memory.
+/// The maximum number of rows in a chunk. A chunk is held in memory.
 pub const CHUNK_ROWS_MAX: usize = 100_000;
 
-// Queries under way.
+// Running queries.
 
-/// Queries of more than one page that a shard reads for at the same time; the others wait.
+/// The maximum number of queries with more than one page that a shard reads for concurrently. Other
+/// queries wait.
 pub const QUERIES_READING_MAX: usize = 2;
-/// Pages of queries that wait at one shard. More are refused: repeat the query later.
+/// The maximum number of query pages that wait at one shard. The shard rejects further pages, and
+/// the client must repeat the query later.
 pub const PAGES_WAITING_MAX: usize = 1_000;
-/// Queries that SHOW QUERIES lists at once; the oldest make room.
+/// The maximum number of queries that SHOW QUERIES lists. New queries replace the oldest ones.
 pub const QUERIES_LISTED_MAX: usize = 1_000;
-/// How long a query stays listed after its last report, nanoseconds.
+/// The time for which a query stays listed after its last report, in nanoseconds.
 pub const QUERY_LISTED_NS: i64 = 60 * super::time::S_NS;
-/// How often a query that goes on is reported to the Catalog again, nanoseconds.
+/// The interval at which a running query is reported to the Catalog, in nanoseconds.
 pub const QUERY_REPORT_EVERY_NS: i64 = 5 * super::time::S_NS;
-/// Shards of one query that its report names: those that KILL QUERY reaches.
+/// The maximum number of shards that a query's report names. KILL QUERY reaches these shards.
 pub const QUERY_SHARDS_NAMED_MAX: usize = 1_000;
 
 // Continuous queries.
 
-/// Continuous queries of one database: all of them fit one reply.
+/// The maximum number of continuous queries of a database. All of them fit one reply.
 pub const CONTINUOUS_QUERIES_MAX: usize = 100;
-/// Text of one continuous query, every name qualified, bytes.
+/// The maximum size of a continuous query's text with qualified names, in bytes.
 pub const CONTINUOUS_QUERY_BYTES_MAX: usize = 8 << 10;
-/// How much later, at most, a continuous query is tried again after failures, nanoseconds.
+/// The maximum pause before a failed continuous query is retried, in nanoseconds.
 pub const CONTINUOUS_RETRY_NS_MAX: i64 = 60 * JOB_RETRY_NS;
-/// Windows of one run of a continuous query, unless FOR asks for more: it catches up in steps.
+/// The maximum number of windows in one run of a continuous query, unless FOR requires more. The
+/// query catches up in steps.
 pub const WINDOWS_PER_RUN_MAX: i64 = 1_000;
 
 // Backups.
 
-/// How long the values of a point are held for a backup, nanoseconds: one that is not finished by
-/// then is begun anew.
+/// The time for which a backup may hold the values of a checkpoint, in nanoseconds. A backup that
+/// takes longer must be restarted.
 pub const BACKUP_HOLD_NS: i64 = super::time::D_NS;
-/// Objects that one request of a backup, a restore or a check copies or reads: half of the fifty
-/// calls that a request may make on the platform's free plan are left for finding out where it is.
+/// The maximum number of objects that one request of a backup, restore or check copies or reads.
+/// The platform's free plan allows fifty calls per request. Half of them remain for determining the
+/// progress.
 pub const BACKUP_OBJECTS_PER_REQUEST: u32 = 12;
-/// A shard's point without its values, bytes: manifest, columns, deletes.
+/// The maximum size of a shard's checkpoint without its values, in bytes: manifest, columns and
+/// deletes.
 pub const BACKUP_POINT_BYTES_MAX: usize = 4_000_000;
-/// Whole backups of one database: who deletes one asks all others which values they share.
+/// The maximum number of complete backups of a database. Deleting a backup reads the value lists of
+/// all other backups.
 pub const BACKUPS_PER_DATABASE_MAX: usize = 16;
-/// Names in one reply of the place that backups are kept in, as R2 has it.
+/// The maximum number of names in one reply of the backup storage, as in R2.
 pub const BACKUP_NAMES_MAX: usize = 1_000;
-/// Objects that are deleted with one call.
+/// The maximum number of objects that one call deletes.
 pub const BACKUP_DELETES_MAX: usize = 100;
-/// Tokens and users that one request takes in: each takes three calls at most, and a request of the
-/// platform's free plan may make fifty.
+/// The maximum number of tokens and users that one request imports. Each of them takes at most
+/// three calls, and a request on the platform's free plan may make fifty.
 pub const ACCESS_ROWS_PER_REQUEST: usize = 10;
-/// Names that are tried for a token whose own another one has.
+/// The maximum number of names that are tried for an imported token whose name is taken.
 pub const ACCESS_NAMES_MAX: u32 = 10;
-/// The body of a request that has tokens and users, bytes: each is at most `GRANTEE_BYTES_MAX`.
+/// The maximum size of a request body with tokens and users, in bytes. Each of them takes at most
+/// `GRANTEE_BYTES_MAX`.
 pub const ACCESS_BODY_BYTES_MAX: usize = 4 << 20;
-/// The shortest time between two backups of a schedule, nanoseconds.
+/// The shortest interval between two backups of a schedule, in nanoseconds.
 pub const BACKUP_EVERY_NS_MIN: i64 = super::time::MINUTE_NS;
-/// The longest time between two backups of a schedule, nanoseconds.
+/// The longest interval between two backups of a schedule, in nanoseconds.
 pub const BACKUP_EVERY_NS_MAX: i64 = 366 * super::time::D_NS;
-/// Backups that a schedule keeps at most: while the next one is made there is one more.
+/// The maximum number of backups that a schedule keeps. One more backup exists while the next one
+/// is made.
 pub const SCHEDULED_BACKUPS_MAX: u32 = BACKUPS_PER_DATABASE_MAX as u32 - 1;
-/// Between two passes of a scheduled backup, nanoseconds: each does what one request does.
+/// The pause between two passes of a scheduled backup, in nanoseconds. Each pass does the work of a
+/// request.
 pub const BACKUP_PASS_NS: i64 = super::time::S_NS;
-/// How much later, at most, a scheduled backup is tried again after failures, nanoseconds.
+/// The maximum pause before a failed scheduled backup is retried, in nanoseconds.
 pub const BACKUP_RETRY_NS_MAX: i64 = super::time::H_NS;
-/// What is kept of why a scheduled backup failed, bytes.
+/// The maximum size of a scheduled backup's stored error message, in bytes.
 pub const SCHEDULE_WHY_BYTES_MAX: usize = 1_000;
-/// How long a restore may take, nanoseconds: one that is not finished by then is undone.
+/// The maximum duration of a restore, in nanoseconds. A restore that takes longer is undone.
 pub const RESTORE_NS_MAX: i64 = 7 * super::time::D_NS;
 
 // Messages between objects, and jobs.
 
-/// One request message between objects, bytes.
+/// The maximum size of a request message between objects, in bytes.
 pub const MESSAGE_BYTES_MAX: usize = 26_000_000;
-/// One page of a reply between objects, bytes.
+/// The maximum size of a page of a reply between objects, in bytes.
 pub const PAGE_BYTES_MAX: usize = 1_000_000;
-/// The same as a request says it.
+/// [`PAGE_BYTES_MAX`] as the type of the request's field.
 pub const PIECE_BYTES_MAX: u32 = PAGE_BYTES_MAX as u32;
-/// Columns or calls of one group of a page, far above what one query can name.
+/// The maximum number of columns or calls in one group of a page. It is far above the number that
+/// one query can name.
 pub const PAGE_COLUMNS_MAX: usize = 1 << 16;
-/// Calls to other objects that one event has in flight; the platform queues past six connections.
+/// The maximum number of calls to other objects that one event has in flight. The platform queues
+/// calls above six connections.
 pub const CALLS_PER_ROUND_MAX: usize = 32;
-/// Times that a frame is split again or a query restarted because a shard knew better.
+/// The maximum number of times that a frame is split again or a query is restarted because a shard
+/// had newer state.
 pub const STALE_RETRIES_MAX: u32 = 2;
-/// How long after it was stored a job is first retried by the alarm, nanoseconds; doubled per
-/// failure. Long enough for the request that stored it to finish it.
+/// The time after which the alarm first retries a stored job, in nanoseconds. It doubles with each
+/// failure. The request that stored the job has enough time to finish it before.
 pub const JOB_RETRY_NS: i64 = 30 * super::time::S_NS;
-/// Times that a job may fail before the alarm leaves it alone.
+/// The number of failures after which the alarm no longer retries a job.
 pub const JOB_FAILURES_MAX: u32 = 3;
-/// Shards of a database that may go back in time together: their names are in one row, twice or
-/// three times.
+/// The maximum number of shards of a database for a point-in-time recovery. One row contains their
+/// names two or three times.
 pub const RECOVERY_SHARDS_MAX: usize = 2_000;
-/// How long ago a time may be that a database goes back to, nanoseconds: what the platform keeps.
+/// The maximum age of a recovery's target time, in nanoseconds. The platform keeps 30 days.
 pub const RECOVERY_AGO_NS_MAX: i64 = 30 * super::time::D_NS;
-/// How long ago it must be, nanoseconds. What the platform keeps is up to a minute behind.
+/// The minimum age of a recovery's target time, in nanoseconds. The platform's history may lag by
+/// up to one minute.
 pub const RECOVERY_AGO_NS_MIN: i64 = 2 * super::time::MINUTE_NS;
-/// How long after an object was made its past begins at the latest, nanoseconds. Less than what a
-/// recovery takes and that: what is made after one needs no past of before it.
+/// The maximum time between the creation of an object and the start of its recoverable history, in
+/// nanoseconds. It is shorter than [`RECOVERY_AGO_NS_MIN`] plus the duration of a recovery. So an
+/// object that was created after a recovery needs no history from before that recovery.
 pub const PAST_BEGINS_NS_MAX: i64 = 90 * super::time::S_NS;
-/// After how many failures in a row the pause between two tries of a recovery grows no more.
+/// The number of consecutive failures after which the pause between two attempts of a recovery
+/// stops growing.
 pub const RECOVERY_PAUSES_MAX: u32 = 4;
 
-/// How often a call that the platform calls retryable is repeated; every message may be repeated.
+/// The number of times that a call is repeated if the platform reports a retryable error. Every
+/// message may be repeated.
 pub const CALL_REPEATS_MAX: u32 = 1;
-/// An alarm that is later than this was given up by the platform and is set again, milliseconds.
+/// The delay after which an alarm counts as lost by the platform and is set again, in milliseconds.
 pub const ALARM_LATE_MS_MAX: i64 = 5 * 60_000;
-/// Alarms that one request sets off where all objects live in one process. Each does bounded work;
-/// what is left waits for the next request.
+/// The maximum number of alarms that one request runs if all objects share one process. Each alarm
+/// does bounded work. The remaining alarms wait for the next request.
 pub const ALARMS_PER_REQUEST_MAX: usize = 64;
 
 // Memory of an isolate.
 
-/// Memtables and caches of all objects of one isolate, bytes.
+/// The memory of the memtables and caches of all objects of an isolate, in bytes.
 pub const MEMTABLE_BYTES_MAX: usize = 28_000_000;
-/// Of that, what questions have read and decoded, whatever memtables would take, bytes. It has
-/// more where they leave it.
+/// The part of [`MEMTABLE_BYTES_MAX`] that is reserved for data that queries have read and decoded,
+/// in bytes. This cache may also use memory that the memtables leave free.
 pub const READ_CACHE_BYTES_MAX: usize = 12_000_000;

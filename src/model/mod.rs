@@ -1,5 +1,5 @@
-//! Defines the nouns that every other module speaks of. Their constructors validate; nothing else
-//! happens here.
+//! Defines the data model: ids, names, schemas, series, policies, permissions and limits. The
+//! constructors validate their input. The module does no I/O.
 
 pub mod grant;
 pub mod ids;

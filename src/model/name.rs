@@ -1,17 +1,18 @@
-//! Checks names of databases and retention policies, splits and joins the bucket names that stand
-//! for them, and says which names inside a database line protocol can write.
+//! Checks the names of databases and retention policies, and splits v2 bucket names. Also checks
+//! whether line protocol can express a name within a database.
 
-/// Why a name was refused.
+/// The error for an invalid name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid name")]
 pub struct InvalidName;
 
-/// Checks a database or retention policy name by 1.x's rule: printable, not empty, no `/` or `\`,
-/// neither `.` nor `..` (1.x `services/meta`, `ValidName`). Bytes that are not UTF-8 were all
-/// decoded to one character, so names with it could be mistaken for each other.
+/// Checks a database or retention policy name with the rule of 1.x (`services/meta`, `ValidName`):
+/// the name is printable, not empty, contains no `/` or `\`, and is neither `.` nor `..`. The check
+/// also rejects U+FFFD: clients decode all invalid UTF-8 to this character, so such names would be
+/// ambiguous.
 ///
 /// # Errors
-/// [`InvalidName`], whose text is 1.x's.
+/// [`InvalidName`] with the error text of 1.x.
 pub fn check(name: &str) -> Result<(), InvalidName> {
     let printable = |c: char| !c.is_control() && !matches!(c, '/' | '\\' | '\u{fffd}');
     if name.is_empty() || name == "." || name == ".." || !name.chars().all(printable) {
@@ -20,7 +21,8 @@ pub fn check(name: &str) -> Result<(), InvalidName> {
     Ok(())
 }
 
-/// Splits a v2 bucket into database and policy at its first `/`; no `/` means the default policy.
+/// Splits a v2 bucket into database and policy at its first `/`. Without a `/`, the bucket means
+/// the default policy.
 pub fn split_bucket(bucket: &str) -> (&str, Option<&str>) {
     match bucket.split_once('/') {
         Some((database, policy)) => (database, Some(policy)),
@@ -28,21 +30,21 @@ pub fn split_bucket(bucket: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// What a name is of, or a text in the place of one.
+/// The kind of a name in line protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Place {
-    /// A measurement.
+    /// A measurement name.
     Measurement,
-    /// A tag's key.
+    /// A tag key.
     TagKey,
-    /// A tag's value.
+    /// A tag value.
     TagValue,
-    /// A field's key.
+    /// A field key.
     FieldKey,
 }
 
-/// Why line protocol cannot name something: no client could write it, and an export could not be
-/// read again.
+/// The error for a name that line protocol cannot express. No client could write it, and an import
+/// could not read its export.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{name:?} cannot be written as line protocol, so no export would keep it: {why}")]
 pub struct Unwritable {
@@ -50,8 +52,8 @@ pub struct Unwritable {
     why: &'static str,
 }
 
-/// Checks that an escaped form of `name` reads back as `name`. Only what does not come by line
-/// protocol needs that.
+/// Checks that the escaped form of `name` parses to `name`. Only names that do not come from line
+/// protocol need this check.
 ///
 /// # Errors
 /// [`Unwritable`]

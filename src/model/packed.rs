@@ -1,10 +1,10 @@
-//! Reads tables that the scripts of `tables/` pack when the crate is built.
+//! Reads the tables that the scripts in `tables/` pack when the crate is built.
 //!
-//! Numbers are LEB128, signed ones in zigzag form. A directory is, for each name, its length, its
-//! text and the place of what it stands for; a length of zero, which ends them; and what they stand
-//! for, from which the places count.
+//! Unsigned numbers are LEB128, and signed numbers are LEB128 in zigzag form. A directory is a list
+//! of entries, a length of zero, and the data. Each entry contains the name's length, its text, and
+//! the offset of its value within the data.
 
-/// What the name, spelled exactly so, stands for: what is left to read from there on.
+/// Returns the data that starts with the value of `name`. The comparison is case-sensitive.
 pub fn find(directory: &'static [u8], name: &str) -> Option<&'static [u8]> {
     let mut rest = directory;
     let mut found = None;
@@ -21,18 +21,18 @@ pub fn find(directory: &'static [u8], name: &str) -> Option<&'static [u8]> {
     }
 }
 
-/// Reads a signed number; None at the end of the table.
+/// Reads a signed number. Returns `None` at the end of the table.
 pub fn signed(rest: &mut &[u8]) -> Option<i64> {
     let folded = leb(rest)?;
     Some((folded >> 1).cast_signed() ^ -(folded & 1).cast_signed())
 }
 
-/// Reads a number without sign; None at the end of the table.
+/// Reads an unsigned number. Returns `None` at the end of the table.
 pub fn unsigned(rest: &mut &[u8]) -> Option<usize> {
     usize::try_from(leb(rest)?).ok()
 }
 
-/// Reads one byte; None at the end of the table.
+/// Reads one byte. Returns `None` at the end of the table.
 pub fn byte(rest: &mut &[u8]) -> Option<u8> {
     rest.split_off_first().copied()
 }

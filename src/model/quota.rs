@@ -1,28 +1,29 @@
-//! Defines how much of a database its tenants may use. By default there is no limit.
+//! Defines the quotas of a database and of its tokens and users. By default there is no limit.
 
 use serde::{Deserialize, Serialize};
 
 use super::time::S_NS;
 
-/// How long what is counted counts, nanoseconds: whole minutes since the epoch.
+/// The length of the window in which usage is counted, in nanoseconds. Windows are whole minutes
+/// since the epoch.
 pub const QUOTA_WINDOW_NS: i64 = 60 * S_NS;
 
-/// The highest limit that can be set: as much as a JavaScript number holds exactly.
+/// The highest limit that can be set. A JavaScript number represents it exactly.
 pub const QUOTA_VALUE_MAX: u64 = (1 << 53) - 1;
 
-/// What may be done in a minute; `None` is without limit.
+/// The limits per minute. `None` is unlimited.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rates {
-    /// Points written.
+    /// The number of points written.
     pub points: Option<u64>,
-    /// Writes, and questions to a shard group.
+    /// The number of writes and of queries to a shard group.
     pub requests: Option<u64>,
-    /// Values that queries decode, times among them.
+    /// The number of values that queries decode, including times.
     pub cells: Option<u64>,
 }
 
 impl Rates {
-    /// The limit of one of them.
+    /// Returns the limit of `rate`.
     pub fn of(&self, rate: Rate) -> Option<u64> {
         match rate {
             Rate::Points => self.points,
@@ -32,22 +33,22 @@ impl Rates {
     }
 }
 
-/// One of the [`Rates`].
+/// A kind of usage that [`Rates`] limits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rate {
-    /// Points written.
+    /// The points written.
     Points,
-    /// Writes, and questions to a shard group.
+    /// The writes and the queries to a shard group.
     Requests,
-    /// Values that queries decode.
+    /// The values that queries decode.
     Cells,
 }
 
 impl Rate {
-    /// All of them.
+    /// All kinds of usage.
     pub const ALL: [Self; 3] = [Self::Points, Self::Requests, Self::Cells];
 
-    /// What the limit is called where it is set.
+    /// Returns the name of the setting.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Points => "points_per_minute",
@@ -57,41 +58,41 @@ impl Rate {
     }
 }
 
-/// What a database, and each token or user on it, may use. The default is everything.
+/// The quotas of a database and of each token or user on it. The default is unlimited.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Quotas {
-    /// Of all callers together.
+    /// The limits for all callers together.
     pub rates: Rates,
-    /// Bytes that the shards may use; `None` is without limit.
+    /// The maximum number of bytes in the shards. `None` is unlimited.
     pub stored_bytes: Option<u64>,
-    /// Of single callers, in the order in which they were first given.
+    /// The limits of single callers, in the order in which they were first set.
     pub callers: Vec<CallerQuota>,
-    /// Series that the shards may have; `None` is without limit.
+    /// The maximum number of series in the shards. `None` is unlimited.
     #[serde(default)]
     pub series: Option<u64>,
 }
 
-/// What one token or user may do in a minute.
+/// The limits per minute of a token or user.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CallerQuota {
-    /// Its number.
+    /// The id of the token or user.
     pub id: u64,
-    /// A user, else a token.
+    /// Whether the caller is a user, not a token.
     pub user: bool,
-    /// Its name when this was set.
+    /// The caller's name when the quota was set.
     pub name: String,
-    /// The limits.
+    /// The limits per minute.
     pub rates: Rates,
 }
 
 impl Quotas {
-    /// Whether nobody has a limit.
+    /// Whether there are no limits at all.
     pub fn are_none(&self) -> bool {
         *self == Self::default()
     }
 
-    /// Gives a caller other limits in the place of those it had under its number or its name; none
-    /// at all take it off the list.
+    /// Replaces the caller's limits, which are found by id or by name. A quota without limits
+    /// removes the caller from the list.
     pub fn set_caller(&mut self, quota: CallerQuota) {
         let is_same = |known: &CallerQuota| {
             known.id == quota.id || (known.user == quota.user && known.name == quota.name)
@@ -124,7 +125,7 @@ mod tests {
         quotas.set_caller(caller(2, "b", Some(20)));
         quotas.set_caller(caller(1, "a", Some(30)));
         assert_eq!(quotas.callers, [caller(1, "a", Some(30)), caller(2, "b", Some(20))]);
-        // Another token of the same name: the first one is gone.
+        // A new token with the same name replaces the quota of the first token.
         quotas.set_caller(caller(3, "a", Some(40)));
         assert_eq!(quotas.callers, [caller(3, "a", Some(40)), caller(2, "b", Some(20))]);
         quotas.set_caller(caller(3, "a", None));

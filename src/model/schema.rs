@@ -1,4 +1,4 @@
-//! Describes what columns a measurement has. A schema belongs to one retention policy.
+//! Describes the columns of measurements. A schema belongs to one retention policy.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::ids::{ColumnId, MeasurementId};
 use super::value::FieldType;
 
-/// Whether a column is a tag, or a field of which type.
+/// The kind of a column: a tag, or a field with its type.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub enum ColumnKind {
     /// A tag key.
@@ -17,40 +17,39 @@ pub enum ColumnKind {
     Field(FieldType),
 }
 
-/// One column. A tag and a field of one measurement may share a key (InfluxDB allows it).
+/// A column's definition. A tag and a field of a measurement may have the same key, as in InfluxDB.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ColumnDefinition {
-    /// Never reused inside the measurement.
+    /// The column's id, unique within the measurement and never reused.
     pub id: ColumnId,
-    /// Tag key or field key.
+    /// The tag key or field key.
     pub key: String,
-    /// Tag, or field and its type.
     pub kind: ColumnKind,
 }
 
-/// The columns of one measurement.
+/// The columns of a measurement.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MeasurementSchema {
-    /// Never reused inside the policy.
+    /// The measurement's id, unique within the policy and never reused.
     pub id: MeasurementId,
-    /// The measurement's name.
     pub name: String,
-    /// The policy's `schema_version` at which this was last changed.
+    /// The policy's `schema_version` of the last change.
     pub version: u64,
-    /// In order of registration.
+    /// The columns in order of registration.
     pub columns: Vec<ColumnDefinition>,
-    /// It is gone: whoever knows it by this id forgets it. Its name may be another's by now.
+    /// Whether the measurement was dropped. Caches must then forget this id. A new measurement may
+    /// have the same name.
     #[serde(default)]
     pub dropped: bool,
 }
 
 impl MeasurementSchema {
-    /// The tag column with this key.
+    /// Returns the tag column with this key.
     pub fn tag(&self, key: &str) -> Option<&ColumnDefinition> {
         self.columns.iter().find(|c| c.kind == ColumnKind::Tag && c.key == key)
     }
 
-    /// The field column with this key, and its type.
+    /// Returns the field column with this key, and its type.
     pub fn field(&self, key: &str) -> Option<(&ColumnDefinition, FieldType)> {
         self.columns.iter().find_map(|c| match c.kind {
             ColumnKind::Field(field_type) if c.key == key => Some((c, field_type)),
@@ -58,12 +57,12 @@ impl MeasurementSchema {
         })
     }
 
-    /// Tag columns in order of registration.
+    /// Returns the tag columns in order of registration.
     pub fn tags(&self) -> impl Iterator<Item = &ColumnDefinition> {
         self.columns.iter().filter(|c| c.kind == ColumnKind::Tag)
     }
 
-    /// Field columns and their types in order of registration.
+    /// Returns the field columns and their types in order of registration.
     pub fn fields(&self) -> impl Iterator<Item = (&ColumnDefinition, FieldType)> {
         self.columns.iter().filter_map(|c| match c.kind {
             ColumnKind::Field(field_type) => Some((c, field_type)),
@@ -72,11 +71,11 @@ impl MeasurementSchema {
     }
 }
 
-/// The measurements of one policy by name.
+/// The measurements of a policy by name.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PolicySchema {
-    /// Raised by every addition.
+    /// The schema version. Each addition increments it.
     pub version: u64,
-    /// By measurement name, in byte order.
+    /// The measurements by name, in byte order.
     pub measurements: BTreeMap<String, Arc<MeasurementSchema>>,
 }

@@ -1,14 +1,15 @@
-//! Writes a series' canonical bytes and computes the hash that routes it to a shard.
+//! Computes the hashes of series: for routing to shards, and for counting.
 
 use xxhash_rust::xxh64::{Xxh64, xxh64};
 
 use super::ids::{ColumnId, MeasurementId};
 
-/// Hashes a series key for routing: unseeded xxh64 over, for the measurement and then each tag key
-/// and tag value in key order, the part's length (u32, little-endian) and its bytes.
+/// Hashes a series key for routing. The hash is an unseeded xxh64. Its input contains the
+/// measurement and then each tag key and tag value in key order. Each of these parts is written as
+/// its length (u32, little-endian) and its bytes.
 ///
-/// Part of the stored format: a series stays on the shard that this names. Golden-tested.
-/// `tags` must be sorted by key and hold no empty value.
+/// The hash is part of the stored format, because it determines the shard of a series. `tags` must
+/// be sorted by key and contain no empty value.
 pub fn series_hash<'a>(
     measurement: &str,
     tags: impl IntoIterator<Item = (&'a str, &'a str)>,
@@ -22,11 +23,11 @@ pub fn series_hash<'a>(
     hasher.digest()
 }
 
-/// Values of at most so many bytes are hashed in one piece, which takes a fraction of the time.
+/// The maximum length of a value that is hashed with a single call, which is several times faster.
 const SHORT_VALUE_BYTES: usize = 60;
 
-/// Hashes one tag value to be counted, behind its length (u32, little-endian); the seed stands for
-/// measurement and key. Not stored.
+/// Hashes one tag value for counting. The input is the value's length (u32, little-endian) and its
+/// bytes. The seed represents the measurement and key. The hash is not stored.
 pub fn value_hash(seed: u64, value: &str) -> u64 {
     let mut bytes = [0; size_of::<u32>() + SHORT_VALUE_BYTES];
     let (length, room) = bytes.split_at_mut(size_of::<u32>());
@@ -41,14 +42,14 @@ pub fn value_hash(seed: u64, value: &str) -> u64 {
     xxh64(bytes.get(..used).unwrap_or_default(), seed)
 }
 
-/// What a tag with this value adds to a series' [`id_hash`]; '' adds nothing.
+/// Returns the part of a series' [`id_hash`] for a tag with this value. An empty value adds 0.
 pub fn tag_hash(seed: u64, tag: ColumnId, value: &str) -> u64 {
     if value.is_empty() { 0 } else { value_hash(seed ^ (u64::from(tag.0) << 32), value) }
 }
 
-/// Hashes a series by the ids of its measurement and tags: `tags` is the sum of their
-/// [`tag_hash`]es, in any order. Who does not know the seed cannot choose the hash. Part of the
-/// stored format: what was counted under a seed is compared with what is counted later.
+/// Hashes a series by the ids of its measurement and tags. `tags` is the sum of their
+/// [`tag_hash`]es, in any order. A client that does not know the seed cannot choose the hash. The
+/// hash is part of the stored format, because stored sketches are compared with later ones.
 pub fn id_hash(seed: u64, measurement: MeasurementId, tags: u64) -> u64 {
     let [a, b, c, d] = measurement.0.to_le_bytes();
     let [e, f, g, h, i, j, k, l] = tags.to_le_bytes();
@@ -56,7 +57,7 @@ pub fn id_hash(seed: u64, measurement: MeasurementId, tags: u64) -> u64 {
 }
 
 fn update(hasher: &mut Xxh64, part: &str) {
-    // Names are at most 65,535 bytes (model::limits), so the length always fits.
+    // Names are at most 65,535 bytes (model::limits), so a u32 always holds the length.
     hasher.update(&(part.len() as u32).to_le_bytes());
     hasher.update(part.as_bytes());
 }

@@ -1,26 +1,29 @@
-//! Estimates how many different series there are of which only hashes pass by: HyperLogLog.
+//! Estimates the number of different series from their hashes, with HyperLogLog.
 //!
-//! Of a hash the upper bits name a register, which keeps how many zeros the rest began with at
-//! most. The estimate is Ertl's ("New cardinality estimation algorithms for HyperLogLog sketches",
-//! 2017), which needs no correction for few or many. Its standard error is 6.5 %.
+//! The upper bits of a hash select a register. The register stores one more than the maximum number
+//! of leading zeros in the other bits. The estimator is Ertl's ("New cardinality estimation
+//! algorithms for HyperLogLog sketches", 2017). It needs no correction for small or large numbers.
+//! Its standard error is 6.5 %.
 
-/// Registers of a sketch.
+/// The number of registers of a sketch.
 pub const SKETCH_REGISTERS: usize = 1 << REGISTER_BITS;
 
 const REGISTER_BITS: u32 = 8;
-/// The most that a register holds: no more zeros, and one.
+/// The maximum value of a register: all remaining bits are zeros, plus one.
 const RANK_MAX: u8 = (u64::BITS - REGISTER_BITS + 1) as u8;
-/// Steps of a sum that doubles or halves: more than a float has bits.
+/// The number of terms of the sums below. Each term doubles or halves, so more terms than a float's
+/// bits add nothing.
 const STEPS_MAX: usize = 64;
 
-/// Which series there are, roughly. What was added stays.
+/// A sketch of a set of series. Series cannot be removed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeriesSketch {
-    /// None at all before the first series.
+    /// The registers. The vector is empty before the first series.
     registers: Vec<u8>,
 }
 
-/// The register of a hash, and what it holds at least once the hash was added.
+/// Returns the register that belongs to a hash, and the register's minimum value after the hash was
+/// added.
 fn place(hash: u64) -> (usize, u8) {
     let register = (hash >> (u64::BITS - REGISTER_BITS)) as usize;
     let zeros = (hash << REGISTER_BITS).leading_zeros().min(u64::BITS - REGISTER_BITS);
@@ -28,7 +31,8 @@ fn place(hash: u64) -> (usize, u8) {
 }
 
 impl SeriesSketch {
-    /// What these registers are; `None` unless a sketch may have them.
+    /// Creates a sketch from stored registers. Returns `None` if no sketch can have these
+    /// registers.
     pub fn from_registers(registers: Vec<u8>) -> Option<Self> {
         let is_sound = registers.len() == SKETCH_REGISTERS
             && registers.iter().all(|&rank| rank <= RANK_MAX)
@@ -36,12 +40,11 @@ impl SeriesSketch {
         (is_sound || registers.is_empty()).then_some(Self { registers })
     }
 
-    /// The registers; none of an empty sketch.
+    /// Returns the registers. An empty sketch returns an empty slice.
     pub fn registers(&self) -> &[u8] {
         &self.registers
     }
 
-    /// Adds a series by its hash.
     pub fn add(&mut self, hash: u64) {
         let (register, rank) = place(hash);
         self.registers.resize(SKETCH_REGISTERS, 0);
@@ -50,7 +53,7 @@ impl SeriesSketch {
         }
     }
 
-    /// Adds what another one has.
+    /// Adds all series of another sketch.
     pub fn merge(&mut self, other: &Self) {
         if self.registers.is_empty() {
             self.registers.clone_from(&other.registers);
@@ -61,13 +64,13 @@ impl SeriesSketch {
         }
     }
 
-    /// Whether a series of this hash may have been added; if not, it was not.
+    /// Whether a series with this hash may have been added. `false` is certain.
     pub fn may_have(&self, hash: u64) -> bool {
         let (register, rank) = place(hash);
         self.registers.get(register).is_some_and(|&held| held >= rank)
     }
 
-    /// About how many different series were added.
+    /// Returns the estimated number of different series.
     pub fn estimate(&self) -> u64 {
         if self.registers.is_empty() {
             return 0;
@@ -89,7 +92,7 @@ impl SeriesSketch {
     }
 }
 
-/// Of the share of registers without anything.
+/// Computes Ertl's σ from the share of registers that are zero.
 fn sigma(mut share: f64) -> f64 {
     let (mut weight, mut sum) = (1.0, share);
     for _ in 0..STEPS_MAX {
@@ -100,7 +103,7 @@ fn sigma(mut share: f64) -> f64 {
     sum
 }
 
-/// Of the share of registers that are not full.
+/// Computes Ertl's τ from the share of registers that are not full.
 fn tau(mut share: f64) -> f64 {
     let (mut weight, mut sum) = (1.0, 1.0 - share);
     for _ in 0..STEPS_MAX {

@@ -1,4 +1,4 @@
-//! Describes retention policies and the shards that hold their points.
+//! Describes retention policies and the shards that store their points.
 
 use serde::{Deserialize, Serialize};
 
@@ -6,61 +6,64 @@ use super::ids::{ObjectId, PolicyId};
 use super::limits::POLICY_DURATION_MIN_NS;
 use super::time::{D_NS, H_NS, TimeRange, W_NS};
 
-/// Shards of one half-open time range. Their number is fixed at creation.
+/// The shards of a half-open time range. The number of shards is fixed at creation.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ShardGroup {
-    /// Never reused inside the database.
+    /// The group's id, unique within the database and never reused.
     pub id: u64,
-    /// Groups of a policy never overlap and leave no gap.
+    /// The time range. The groups of a policy do not overlap and leave no gap.
     pub range: TimeRange,
-    /// At least one, in routing order.
+    /// The shards in routing order, at least one.
     pub shards: Vec<ObjectId>,
-    /// Its own mark above `SHARD_SPLIT_BYTES`, bytes: what was full before and could not become
-    /// smaller is left alone until it has grown. 0 is none.
+    /// The size at which this group may be split, in bytes, if it is above `SHARD_SPLIT_BYTES`. A
+    /// group that was full and could not be split is not tried again before it reaches this size. 0
+    /// means that the group has no separate size.
     #[serde(default)]
     pub split_bytes: u64,
 }
 
 impl ShardGroup {
-    /// Position in `shards` of the series with this [`super::series::series_hash`].
+    /// Returns the position in `shards` for a series with this [`super::series::series_hash`].
     pub fn shard_of(&self, series_hash: u64) -> usize {
-        // A group never has more shards than fit a u32, so the cast back loses nothing.
+        // A group never has more than u32::MAX shards, so the cast is lossless.
         (series_hash % self.shards.len().max(1) as u64) as usize
     }
 }
 
-/// A retention policy as edges and Database see it.
+/// A retention policy, as the edges and the Database use it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Policy {
-    /// The v2 bucket id; never reused.
+    /// The v2 bucket id, which is never reused.
     pub id: PolicyId,
-    /// Case is kept.
+    /// The case-sensitive name.
     pub name: String,
-    /// How long points are kept, nanoseconds; 0 is for ever.
+    /// The retention duration, in nanoseconds. 0 keeps points permanently.
     pub duration_ns: i64,
-    /// 1.x's shard group duration, nanoseconds: the least width of the slots of time that parts of
-    /// a shard are cut by.
+    /// The shard group duration of 1.x, in nanoseconds. It is the minimum width of the time slots
+    /// that divide a shard's parts.
     pub shard_group_duration_ns: i64,
-    /// Kept for SHOW RETENTION POLICIES only; the platform replicates.
+    /// The replication factor. Only SHOW RETENTION POLICIES uses it, because the platform
+    /// replicates the data.
     pub replica_n: u32,
-    /// Ascending by range.
+    /// The shard groups, ascending by range.
     pub groups: Vec<ShardGroup>,
 }
 
 impl Policy {
-    /// The earliest time still kept at `now_ns`; `i64::MIN` when points are kept for ever.
+    /// Returns the earliest time that is kept at `now_ns`, or `i64::MIN` if points are kept
+    /// permanently.
     pub fn oldest_kept_ns(&self, now_ns: i64) -> i64 {
         if self.duration_ns == 0 { i64::MIN } else { now_ns.saturating_sub(self.duration_ns) }
     }
 
-    /// The group that holds `time_ns`.
+    /// Returns the group that contains `time_ns`.
     pub fn group_at(&self, time_ns: i64) -> Option<&ShardGroup> {
         self.groups.iter().find(|group| group.range.contains(time_ns))
     }
 }
 
-/// The shard group duration of a policy whose statement gives `shard_ns` (1.x
-/// `normalisedShardDuration`), nanoseconds: 0 is the default, and an hour is the minimum.
+/// Returns the shard group duration of a policy whose statement contains `shard_ns`, in nanoseconds
+/// (1.x `normalisedShardDuration`). 0 selects the default, and the minimum is one hour.
 pub fn shard_group_duration_ns(shard_ns: i64, duration_ns: i64) -> i64 {
     match shard_ns {
         0 => default_shard_group_duration_ns(duration_ns),
@@ -68,9 +71,10 @@ pub fn shard_group_duration_ns(shard_ns: i64, duration_ns: i64) -> i64 {
     }
 }
 
-/// 1.x's default shard group duration for a retention duration (0 is for ever), nanoseconds.
+/// Returns the default shard group duration of 1.x for a retention duration, in nanoseconds. A
+/// duration of 0 keeps points permanently.
 pub const fn default_shard_group_duration_ns(duration_ns: i64) -> i64 {
-    // 1.x `shardGroupDuration`: 6 months are 180 days there.
+    // 1.x `shardGroupDuration` defines 6 months as 180 days.
     if duration_ns == 0 || duration_ns >= 180 * D_NS {
         W_NS
     } else if duration_ns >= 2 * D_NS {

@@ -1,72 +1,72 @@
-//! Defines time: nanoseconds since the Unix epoch, half-open ranges, and the precision of a
+//! Defines times (nanoseconds since the Unix epoch), half-open ranges, and the precision of a
 //! client's timestamps.
 
 use serde::{Deserialize, Serialize};
 
-/// The earliest time a point may have (InfluxDB keeps the two lowest values for itself).
+/// The earliest time of a point. InfluxDB reserves the two lowest values.
 pub const MIN_TIME_NS: i64 = i64::MIN + 2;
-/// The latest time a point may have.
+/// The latest time of a point.
 pub const MAX_TIME_NS: i64 = i64::MAX - 1;
 
-/// Nanoseconds in a microsecond.
+/// The nanoseconds in a microsecond.
 pub const US_NS: i64 = 1_000;
-/// Nanoseconds in a millisecond.
+/// The nanoseconds in a millisecond.
 pub const MS_NS: i64 = 1_000_000;
-/// Nanoseconds in a second.
+/// The nanoseconds in a second.
 pub const S_NS: i64 = 1_000_000_000;
-/// Nanoseconds in a minute.
+/// The nanoseconds in a minute.
 pub const MINUTE_NS: i64 = 60 * S_NS;
-/// Nanoseconds in an hour.
+/// The nanoseconds in an hour.
 pub const H_NS: i64 = 60 * MINUTE_NS;
-/// Nanoseconds in a day.
+/// The nanoseconds in a day.
 pub const D_NS: i64 = 24 * H_NS;
-/// Nanoseconds in a week.
+/// The nanoseconds in a week.
 pub const W_NS: i64 = 7 * D_NS;
 
-/// Times `t` with `start_ns <= t < end_ns`.
+/// The times `t` with `start_ns <= t < end_ns`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TimeRange {
-    /// First time inside, nanoseconds.
+    /// The first time inside the range, in nanoseconds.
     pub start_ns: i64,
-    /// First time outside, nanoseconds.
+    /// The first time after the range, in nanoseconds.
     pub end_ns: i64,
 }
 
 impl TimeRange {
-    /// Every valid time (`MAX_TIME_NS` is below `i64::MAX`, so the open end loses nothing).
+    /// The range that contains every valid time. `MAX_TIME_NS` is below the exclusive end.
     pub const ALL: Self = Self { start_ns: i64::MIN, end_ns: i64::MAX };
 
-    /// Times from `start_ns` (inclusive) to `end_ns` (exclusive).
+    /// Creates a range from `start_ns` (inclusive) to `end_ns` (exclusive).
     pub const fn new(start_ns: i64, end_ns: i64) -> Self {
         Self { start_ns, end_ns }
     }
 
-    /// Whether `time_ns` lies inside.
+    /// Whether the range contains `time_ns`.
     pub const fn contains(&self, time_ns: i64) -> bool {
         self.start_ns <= time_ns && time_ns < self.end_ns
     }
 
-    /// Whether nothing lies inside.
+    /// Whether the range contains no time.
     pub const fn is_empty(&self) -> bool {
         self.start_ns >= self.end_ns
     }
 
-    /// How long it is, nanoseconds; negative if it ends before it begins.
+    /// Returns the length in nanoseconds. It is negative if the range ends before it begins.
     pub fn length_ns(&self) -> i128 {
         i128::from(self.end_ns) - i128::from(self.start_ns)
     }
 
-    /// Whether the two share a time.
+    /// Whether the ranges have a common time.
     pub const fn overlaps(&self, other: &Self) -> bool {
         self.start_ns < other.end_ns && other.start_ns < self.end_ns
     }
 
-    /// The times in both.
+    /// Returns the times in both ranges.
     pub fn intersect(&self, other: &Self) -> Self {
         Self { start_ns: self.start_ns.max(other.start_ns), end_ns: self.end_ns.min(other.end_ns) }
     }
 
-    /// The least range around both; one that is empty adds nothing.
+    /// Returns the smallest range that contains both ranges. An empty range adds nothing.
     pub fn hull(self, other: Self) -> Self {
         match (self.is_empty(), other.is_empty()) {
             (true, _) => other,
@@ -76,7 +76,7 @@ impl TimeRange {
     }
 }
 
-/// The unit of timestamps in a write, or of times in a reply.
+/// The unit of the timestamps in a write or in a response.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
 pub enum Precision {
     /// `ns`, `n`
@@ -95,7 +95,8 @@ pub enum Precision {
 }
 
 impl Precision {
-    /// Reads the spellings of every client; `None` for anything else (case matters, as in 1.x).
+    /// Parses the spellings of all clients. Case matters, as in 1.x. Returns `None` for any other
+    /// text.
     pub fn parse(text: &str) -> Option<Self> {
         Some(match text {
             "ns" | "n" => Self::Nanosecond,
@@ -108,7 +109,7 @@ impl Precision {
         })
     }
 
-    /// Nanoseconds in one unit.
+    /// Returns the number of nanoseconds in one unit.
     pub const fn unit_ns(self) -> i64 {
         match self {
             Self::Nanosecond => 1,
@@ -120,8 +121,8 @@ impl Precision {
         }
     }
 
-    /// The unit in which `count` is a time between 2001 and 2286, if there is one: what a client
-    /// that named another one most likely meant.
+    /// Returns the unit in which `count` is a time between 2001 and 2286, if any. A client that
+    /// named a different unit most likely meant this one.
     pub const fn of_magnitude(count: i64) -> Option<Self> {
         match count {
             1_000_000_000..10_000_000_000 => Some(Self::Second),
@@ -132,7 +133,7 @@ impl Precision {
         }
     }
 
-    /// In words, of several.
+    /// Returns the unit's name in the plural.
     pub const fn plural(self) -> &'static str {
         match self {
             Self::Nanosecond => "nanoseconds",
@@ -144,7 +145,7 @@ impl Precision {
         }
     }
 
-    /// As the parameter `precision` of every write route spells it.
+    /// Returns the value of the parameter `precision` that all write routes accept.
     pub const fn parameter(self) -> &'static str {
         match self {
             Self::Nanosecond => "ns",
@@ -156,7 +157,7 @@ impl Precision {
         }
     }
 
-    /// `count` units as nanoseconds; `None` outside `MIN_TIME_NS..=MAX_TIME_NS`.
+    /// Converts `count` units to nanoseconds. Returns `None` outside `MIN_TIME_NS..=MAX_TIME_NS`.
     pub fn to_ns(self, count: i64) -> Option<i64> {
         count
             .checked_mul(self.unit_ns())

@@ -1,16 +1,16 @@
-//! Defines the five types of fields, and a single value of one of them.
+//! Defines the five types of fields and their values.
 
 use serde::{Deserialize, Serialize};
 
-/// The type of a field, fixed by the first value written.
+/// The type of a field. The first written value determines it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[repr(u8)]
 pub enum FieldType {
-    /// IEEE 754 double, never NaN or infinite.
+    /// A finite IEEE 754 double.
     Float = 0,
-    /// Signed 64 bits.
+    /// A signed 64-bit integer.
     Integer = 1,
-    /// Unsigned 64 bits.
+    /// An unsigned 64-bit integer.
     Unsigned = 2,
     /// UTF-8 text.
     String = 3,
@@ -19,16 +19,16 @@ pub enum FieldType {
 }
 
 impl FieldType {
-    /// Every type, in the order of [`Self::code`].
+    /// All types, in the order of [`Self::code`].
     pub const ALL: [Self; 5] =
         [Self::Float, Self::Integer, Self::Unsigned, Self::String, Self::Boolean];
 
-    /// The byte that stands for the type in every format.
+    /// Returns the byte that represents the type in every format.
     pub const fn code(self) -> u8 {
         self as u8
     }
 
-    /// The type that `code` stands for.
+    /// Returns the type that `code` represents.
     pub const fn from_code(code: u8) -> Option<Self> {
         Some(match code {
             0 => Self::Float,
@@ -40,7 +40,7 @@ impl FieldType {
         })
     }
 
-    /// InfluxQL's name of the type, as in SHOW FIELD KEYS.
+    /// Returns InfluxQL's name of the type, as in SHOW FIELD KEYS.
     pub const fn name(self) -> &'static str {
         match self {
             Self::Float => "float",
@@ -51,7 +51,7 @@ impl FieldType {
         }
     }
 
-    /// What to do to a value of this type where one of `wanted` is expected.
+    /// Returns advice for correcting a value of this type when a field has the type `wanted`.
     pub const fn cure(self, wanted: Self) -> &'static str {
         match (wanted, self) {
             (Self::Float, Self::Integer) => "drop the `i`",
@@ -69,7 +69,7 @@ impl FieldType {
     }
 }
 
-/// One field value.
+/// A field value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum FieldValue {
     /// See [`FieldType::Float`].
@@ -85,7 +85,6 @@ pub enum FieldValue {
 }
 
 impl FieldValue {
-    /// The value's type.
     pub const fn field_type(&self) -> FieldType {
         match self {
             Self::Float(_) => FieldType::Float,

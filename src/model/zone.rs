@@ -1,9 +1,12 @@
-//! Looks up a zone of the IANA time zone database: turns its name into its rules.
+//! Finds zones of the IANA time zone database by name and returns their rules.
 //!
-//! `tables/zones.rs` packs it, as a directory of [`packed`]. A zone is its clocks (offset in
-//! seconds, whether it is daylight saving time), the count of the changes, their times on the
-//! clock before the change as differences, their clocks, and the rule after the last: none (0),
-//! one clock (1) or two (2) with month, week, weekday and second of both changes.
+//! `tables/zones.rs` packs the database as a directory of [`packed`]. A zone contains:
+//! - its clocks: offset in seconds, and whether the clock is daylight saving time;
+//! - the number of transitions;
+//! - the times of the transitions, as differences, in the local time before each transition;
+//! - the clock after each transition;
+//! - the rule after the last transition: none (0), one clock (1), or two clocks (2) with the month,
+//!   week, weekday and second of both transitions.
 
 use tz::timezone::{AlternateTime, MonthWeekDay, RuleDay, Transition, TransitionRule};
 use tz::{LocalTimeType, TimeZone};
@@ -12,12 +15,12 @@ use super::packed::{self, byte, signed, unsigned};
 
 static ZONES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/zones.bin"));
 
-/// Whether the database has a zone spelled exactly so.
+/// Whether the database contains a zone with this exact name.
 pub fn exists(name: &str) -> bool {
     packed::find(ZONES, name).is_some()
 }
 
-/// The zone spelled exactly so. Its clocks have no abbreviations.
+/// Returns the zone with this exact name. The zone's clocks have no abbreviations.
 pub fn find(name: &str) -> Option<TimeZone> {
     zone(&mut packed::find(ZONES, name)?)
 }
@@ -66,7 +69,7 @@ fn clock(rest: &mut &[u8]) -> Option<LocalTimeType> {
 mod tests {
     use super::*;
 
-    /// What can be asked of a zone, without the abbreviations.
+    /// Returns the observable properties of a zone except the abbreviations.
     fn told(zone: &tz::TimeZoneRef<'_>) -> (Vec<Transition>, Vec<(i64, i32)>) {
         let late = (0..600).map(|step| 2_000_000_000 + step * 1_234_567);
         let offsets =

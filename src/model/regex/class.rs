@@ -8,15 +8,16 @@ use super::unicode;
 /// A class and the source after it.
 type Classed<'a> = (Ranges, &'a str);
 
-/// The code point alone. One that no text can hold, a surrogate, matches nothing.
+/// Returns the class of a single code point. A surrogate matches nothing, because text cannot
+/// contain it.
 pub(super) fn single(code: u32) -> Ranges {
     Ranges::from([(code, code)])
 }
 
-/// The bracketed class that `text` begins with.
+/// Parses the bracketed class at the start of `text`.
 ///
 /// # Errors
-/// What Go refuses.
+/// The syntax errors of Go.
 pub(super) fn bracket(text: &str, fold_case: bool) -> Result<Classed<'_>, InvalidSyntax> {
     let mut rest = text.strip_prefix('[').unwrap_or(text);
     let negated = rest.starts_with('^');
@@ -26,7 +27,7 @@ pub(super) fn bracket(text: &str, fold_case: bool) -> Result<Classed<'_>, Invali
     let mut all = Ranges::default();
     let mut first = true;
     loop {
-        // A closing bracket right at the start is a member.
+        // A closing bracket at the start is a member of the class.
         if !first && let Some(after) = rest.strip_prefix(']') {
             if negated {
                 all.negate();
@@ -49,7 +50,7 @@ pub(super) fn bracket(text: &str, fold_case: bool) -> Result<Classed<'_>, Invali
     }
 }
 
-/// The class with what differs only in case, or all else: Go folds before it negates.
+/// Applies case folding and then negation, in the same order as Go.
 fn signed(mut class: Ranges, fold_case: bool, negated: bool) -> Ranges {
     if fold_case {
         class.fold_case();
@@ -60,7 +61,7 @@ fn signed(mut class: Ranges, fold_case: bool, negated: bool) -> Ranges {
     class
 }
 
-/// `x` or `x-y`.
+/// Parses `x` or `x-y`.
 fn range<'a>(text: &'a str, whole: &str) -> Result<Classed<'a>, InvalidSyntax> {
     let (low, mut rest) = member(text, whole)?;
     let mut high = low;
@@ -77,7 +78,7 @@ fn range<'a>(text: &'a str, whole: &str) -> Result<Classed<'a>, InvalidSyntax> {
     Ok((Ranges::from([(low, high)]), rest))
 }
 
-/// One character of a bracketed class.
+/// Parses one character of a bracketed class.
 fn member<'a>(text: &'a str, whole: &str) -> Result<(u32, &'a str), InvalidSyntax> {
     if text.starts_with('\\') {
         return escape::char(text);
@@ -89,7 +90,7 @@ fn member<'a>(text: &'a str, whole: &str) -> Result<(u32, &'a str), InvalidSynta
     }
 }
 
-/// `[:name:]` or `[:^name:]` inside of brackets.
+/// Parses `[:name:]` or `[:^name:]` inside brackets.
 fn named(text: &str, fold_case: bool) -> Result<Option<Classed<'_>>, InvalidSyntax> {
     let Some((name, rest)) = text.strip_prefix("[:").and_then(|after| after.split_once(":]"))
     else {
@@ -122,7 +123,8 @@ fn named(text: &str, fold_case: bool) -> Result<Option<Classed<'_>>, InvalidSynt
     Ok(Some((signed(pairs(members), fold_case, negated), rest)))
 }
 
-/// The class whose ranges begin and end at the characters, two by two.
+/// Builds a class from pairs of characters. Each pair contains the first and last character of a
+/// range.
 fn pairs(members: &str) -> Ranges {
     let mut class = Ranges::default();
     for pair in members.as_bytes().chunks(2) {
@@ -133,7 +135,8 @@ fn pairs(members: &str) -> Ranges {
     class
 }
 
-/// The class escape that `text` begins with, if it does; fit for inside and outside of brackets.
+/// Parses a class escape at the start of `text`, inside or outside brackets. Returns `None` if
+/// `text` starts with something else.
 ///
 /// # Errors
 /// An unknown name after `\p`.
@@ -153,7 +156,7 @@ pub(super) fn escaped(text: &str, fold_case: bool) -> Result<Option<Classed<'_>>
     Ok(Some((signed(pairs(members), fold_case, letter.is_ascii_uppercase()), rest.0)))
 }
 
-/// `\pL`, `\p{Greek}`, `\P{^Greek}`.
+/// Parses `\pL`, `\p{Greek}` or `\P{^Greek}`.
 fn property(text: &str, fold_case: bool, negated: bool) -> Result<Classed<'_>, InvalidSyntax> {
     let after = text.get(2..).unwrap_or_default();
     let (name, part, rest) = if after.starts_with('{') {

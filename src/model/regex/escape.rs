@@ -2,7 +2,7 @@
 
 use super::syntax::{InvalidSyntax, SyntaxErrorKind, invalid};
 
-/// The source still to be read.
+/// The rest of the source.
 pub(super) struct Rest<'a>(pub(super) &'a str);
 
 impl Rest<'_> {
@@ -21,10 +21,10 @@ impl Rest<'_> {
     }
 }
 
-/// Reads the escape that `text` begins with, as a code point, which may be a surrogate.
+/// Reads the escape at the start of `text` as a code point, which may be a surrogate.
 ///
 /// # Errors
-/// A trailing backslash, or an escape that Go does not know.
+/// A trailing backslash, or an escape that Go does not support.
 pub(super) fn char(text: &str) -> Result<(u32, &str), InvalidSyntax> {
     let mut rest = Rest(text);
     rest.char();
@@ -50,7 +50,7 @@ fn value(c: char, rest: &mut Rest<'_>) -> Option<u32> {
         'v' => 0x0B,
         'x' => return hexadecimal(rest),
         '0'..='7' => {
-            // A digit alone would be a backreference, which only NUL is not.
+            // A single digit other than 0 would be a backreference, which Go does not support.
             let first = c.to_digit(8)?;
             let second = rest.octal();
             if c != '0' && second.is_none() {
@@ -70,7 +70,7 @@ fn value(c: char, rest: &mut Rest<'_>) -> Option<u32> {
 fn hexadecimal(rest: &mut Rest<'_>) -> Option<u32> {
     let first = rest.char()?;
     if first != '{' {
-        // Both are read before either is judged, which shows in the error.
+        // Both digits are read before the first one is checked, so the error contains both.
         let second = rest.char();
         return Some(first.to_digit(16)? * 16 + second?.to_digit(16)?);
     }

@@ -1,7 +1,8 @@
-//! Matches regular expressions in Go's syntax, which is InfluxQL's.
+//! Matches regular expressions in the syntax of Go and InfluxQL.
 //!
-//! Go's and Rust's syntax differ in what is refused, in `\d \s \w \b` (ASCII only in Go) and in
-//! words of the errors, so Go's is parsed here and translated. Objects send each other the source.
+//! Go and Rust differ in the errors, in the accepted syntax, and in `\d \s \w \b`, which are ASCII
+//! only in Go. Therefore this module parses Go's syntax and translates it to Rust's. Messages
+//! between objects contain the source text.
 
 mod class;
 mod escape;
@@ -16,23 +17,24 @@ use crate::model::limits::{REGEX_COMPILED_BYTES_MAX, REGEX_SOURCE_BYTES_MAX};
 
 pub use syntax::{InvalidSyntax, SyntaxErrorKind};
 
-/// A regular expression in Go's syntax. It matches anywhere in the text unless anchored.
+/// A regular expression in Go's syntax. It matches anywhere in the text unless it is anchored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Regex {
     source: String,
 }
 
-/// Why a text is not a regular expression, or not one that we run.
+/// The reasons for which a regular expression is rejected.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidRegex {
-    /// Go's syntax is violated.
+    /// A syntax error of Go.
     #[error("error parsing regexp: {0}")]
     Syntax(#[from] InvalidSyntax),
-    /// Longer than it may be.
+    /// The source exceeds the configured length.
     #[error("error parsing regexp: {0}")]
     TooLong(#[from] Exceeded),
-    /// Would take more than [`REGEX_COMPILED_BYTES_MAX`], or nests too deeply, or is longer than
-    /// [`REGEX_SOURCE_BYTES_MAX`], which no query text may be.
+    /// The compiled regex would take more than [`REGEX_COMPILED_BYTES_MAX`], or the regex nests too
+    /// deeply, or its source exceeds [`REGEX_SOURCE_BYTES_MAX`]. The last case cannot come from a
+    /// query text.
     #[error(
         "error parsing regexp: it takes more than {REGEX_COMPILED_BYTES_MAX} bytes when \
         compiled: repeat and nest less"
@@ -41,23 +43,23 @@ pub enum InvalidRegex {
 }
 
 impl Regex {
-    /// Checks `source`.
+    /// Checks and copies `source`.
     ///
     /// # Errors
-    /// [`InvalidRegex`]; what Go refuses in Go's words.
+    /// [`InvalidRegex`]. Syntax errors have Go's wording.
     pub fn new(source: &str) -> Result<Self, InvalidRegex> {
         Pattern::new(source)?;
         Ok(Self { source: source.to_owned() })
     }
 
-    /// Go's source text, without the slashes; `/` is not escaped.
+    /// Returns Go's source text without the enclosing slashes. A `/` is not escaped.
     pub fn as_str(&self) -> &str {
         &self.source
     }
 }
 
-/// A regular expression, compiled. Only whether it matches is ever asked, so its groups do not
-/// capture and its repetitions are greedy.
+/// A compiled regular expression. It only reports whether a text matches. Therefore its groups do
+/// not capture, and its repetitions are greedy.
 #[derive(Clone, Debug)]
 pub struct Pattern {
     regex: regex::Regex,
@@ -67,7 +69,7 @@ impl Pattern {
     /// Compiles Go's `source`, within [`REGEX_COMPILED_BYTES_MAX`].
     ///
     /// # Errors
-    /// [`InvalidRegex`]; what Go refuses in Go's words.
+    /// [`InvalidRegex`]. Syntax errors have Go's wording.
     pub fn new(source: &str) -> Result<Self, InvalidRegex> {
         if source.len() > REGEX_SOURCE_BYTES_MAX {
             return Err(InvalidRegex::TooLarge);
@@ -77,7 +79,7 @@ impl Pattern {
         Ok(Self { regex: regex.map_err(|_| InvalidRegex::TooLarge)? })
     }
 
-    /// Whether it matches anywhere in `text`, in time linear in the text.
+    /// Whether the regex matches anywhere in `text`. The time is linear in the text's length.
     pub fn is_match(&self, text: &str) -> bool {
         self.regex.is_match(text)
     }

@@ -1,11 +1,11 @@
-//! Computes with sets of characters.
+//! Computes sets of characters.
 
 use super::unicode;
 
-/// No text can hold them.
+/// The surrogate code points, which text cannot contain.
 const SURROGATES: std::ops::RangeInclusive<u32> = 0xD800..=0xDFFF;
 
-/// Code points from and to, both included; in any order and overlapping while they are added.
+/// Inclusive ranges of code points. They may be unordered and overlap until `join` runs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Ranges(Vec<(u32, u32)>);
 
@@ -24,7 +24,7 @@ impl Ranges {
         self.0.extend_from_slice(&other.0);
     }
 
-    /// Adds what differs only in case.
+    /// Adds the characters that differ only in case.
     pub(super) fn fold_case(&mut self) {
         let folds: Vec<(u32, u32)> = unicode::case_folds().collect();
         let next = |code: u32| {
@@ -47,7 +47,7 @@ impl Ranges {
         self.0.append(&mut others);
     }
 
-    /// Makes it the set of all other characters.
+    /// Replaces the set with its complement.
     pub(super) fn negate(&mut self) {
         self.join();
         let mut rest = Vec::new();
@@ -64,7 +64,7 @@ impl Ranges {
         self.0 = rest;
     }
 
-    /// Brings them in order and joins those that touch.
+    /// Sorts the ranges and joins adjacent or overlapping ones.
     fn join(&mut self) {
         self.0.sort();
         self.0.dedup_by(|next, before| {
@@ -76,7 +76,7 @@ impl Ranges {
         });
     }
 
-    /// Rust's spelling of the class.
+    /// Returns the class in Rust's syntax.
     pub(super) fn into_rust(mut self) -> String {
         use std::fmt::Write as _;
         self.join();
@@ -89,7 +89,7 @@ impl Ranges {
                 let _ = write!(out, "\\x{{{low:X}}}-\\x{{{high:X}}}");
             }
         }
-        // Rust's class that matches nothing.
+        // This class matches nothing in Rust.
         if out.len() == 1 {
             out.push_str("a&&b");
         }

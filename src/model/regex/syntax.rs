@@ -1,15 +1,16 @@
 //! Translates Go's regular expressions (`regexp/syntax`, Perl flags) into Rust's.
 //!
-//! Flags are not copied but applied to what they are about, groups become groups without capture,
-//! so the result needs none of the constructs in which the two languages differ.
+//! The translation applies flags to the affected characters instead of copying them, and turns
+//! groups into non-capturing groups. So the result contains no construct in which the two languages
+//! differ.
 
 use super::class;
 use super::escape::{self, Rest};
 
-/// The most that nested repetitions may multiply to, and the largest count.
+/// The maximum repeat count, and the maximum product of nested repeat counts.
 const REPEAT_MAX: u64 = 1000;
 
-/// What Go says a regular expression violates.
+/// The kinds of Go's syntax errors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SyntaxErrorKind {
     /// `[b-a]`, `[[:x:]]`, `\p{x}`
@@ -54,13 +55,12 @@ impl SyntaxErrorKind {
     }
 }
 
-/// A violation and the part of the source that it is about.
+/// A syntax error and the affected part of the source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: `{part}`", .kind.as_str())]
 pub struct InvalidSyntax {
-    /// Which rule.
     pub kind: SyntaxErrorKind,
-    /// As written.
+    /// The source text as written.
     pub part: String,
 }
 
@@ -68,7 +68,7 @@ pub(super) fn invalid(kind: SyntaxErrorKind, part: &str) -> InvalidSyntax {
     InvalidSyntax { kind, part: part.to_owned() }
 }
 
-/// The flags that are about more than a repetition's greed.
+/// The flags that affect the translation. Greediness of repetitions does not.
 #[derive(Clone, Copy, Default)]
 struct Flags {
     fold_case: bool,
@@ -76,20 +76,20 @@ struct Flags {
     dot_newline: bool,
 }
 
-/// A finished part, which a repetition takes as a whole.
+/// A complete item, to which a repetition applies as a whole.
 struct Atom {
     rust: String,
-    /// What its nested counts multiply to.
+    /// The product of the nested repeat counts.
     repeats: u64,
 }
 
 /// An open group.
 struct Group {
-    /// Finished alternatives, each with its `|`.
+    /// The complete alternatives, each followed by its `|`.
     before: String,
     atoms: Vec<Atom>,
     repeats: u64,
-    /// Flags to go back to.
+    /// The flags to restore after the group.
     flags: Flags,
 }
 
@@ -110,14 +110,14 @@ struct Translator<'a> {
     source: &'a str,
     rest: &'a str,
     flags: Flags,
-    /// Groups around the current one, outermost first.
+    /// The enclosing groups, outermost first.
     outer: Vec<Group>,
     group: Group,
-    /// The source from the repetition that ends here, if one does.
+    /// The source starting with the repetition that ends at the current position, if any.
     repetition: Option<&'a str>,
 }
 
-/// Translates `source`. Linear in its length.
+/// Translates `source` in linear time.
 pub(super) fn translate(source: &str) -> Result<String, InvalidSyntax> {
     let mut t = Translator {
         source,
@@ -138,7 +138,7 @@ pub(super) fn translate(source: &str) -> Result<String, InvalidSyntax> {
 }
 
 impl<'a> Translator<'a> {
-    /// Translates what begins with `c`.
+    /// Translates the item that begins with `c`.
     fn step(&mut self, c: char) -> Result<(), InvalidSyntax> {
         let repetition = self.repetition.take();
         match c {
@@ -183,7 +183,7 @@ impl<'a> Translator<'a> {
         self.group.atoms.push(Atom { rust, repeats: 0 });
     }
 
-    /// Adds a single code point, which `(?i)` is about.
+    /// Adds a single code point and applies `(?i)` to it.
     fn push_single(&mut self, code: u32) {
         let mut class = class::single(code);
         if self.flags.fold_case {
@@ -220,10 +220,10 @@ impl<'a> Translator<'a> {
         Ok(())
     }
 
-    /// `(?flags)`, `(?flags:` or `(?P<name>`.
+    /// Parses `(?flags)`, `(?flags:` or `(?P<name>`.
     fn perl_group(&mut self) -> Result<(), InvalidSyntax> {
         let start = self.rest;
-        // Later versions of Go also take `(?<name>`.
+        // Later versions of Go also accept `(?<name>`.
         for prefix in ["(?P<", "(?<"] {
             let Some(after) = start.strip_prefix(prefix) else { continue };
             let Some((name, rest)) = after.split_once('>') else {
@@ -266,7 +266,7 @@ impl<'a> Translator<'a> {
         Err(invalid(SyntaxErrorKind::InvalidPerlOp, part))
     }
 
-    /// `{n}`, `{n,}` or `{n,m}`.
+    /// Parses `{n}`, `{n,}` or `{n,m}`.
     fn repeat_count(
         &mut self,
         count: &Count<'a>,
@@ -283,7 +283,7 @@ impl<'a> Translator<'a> {
         self.repeat(rust, Some(count), count.rest, repetition)
     }
 
-    /// Applies a repetition to what stands before it.
+    /// Applies a repetition to the previous item.
     fn repeat(
         &mut self,
         rust: String,
@@ -301,7 +301,7 @@ impl<'a> Translator<'a> {
             return Err(self.invalid_until(SyntaxErrorKind::MissingRepeatArgument, after));
         };
         if let Some(count) = count {
-            // No upper bound counts as the lower one, and `{0}` forgives what it repeats.
+            // Without an upper bound, the lower bound counts. `{0}` resets the product.
             let times = count.max.unwrap_or(count.min);
             atom.repeats = match (times, count.max) {
                 (0, Some(_)) => 0,
@@ -312,20 +312,21 @@ impl<'a> Translator<'a> {
                 return Err(self.invalid_until(SyntaxErrorKind::InvalidRepeatSize, after));
             }
         }
-        // A group around it keeps Rust from reading two repetitions, or a flag group, together.
+        // The group prevents Rust from combining two repetitions, or a flag group with a
+        // repetition.
         atom.rust = format!("(?:{}){rust}", atom.rust);
         self.rest = after;
         self.repetition = Some(start);
         Ok(())
     }
 
-    /// The error about the source from here to where `after` begins.
+    /// Builds the error for the source from the current position to `after`.
     fn invalid_until(&self, kind: SyntaxErrorKind, after: &str) -> InvalidSyntax {
         let part = self.rest.get(..self.rest.len() - after.len()).unwrap_or(self.rest);
         invalid(kind, part)
     }
 
-    /// What begins with a backslash, outside of brackets.
+    /// Parses an item with a backslash outside brackets.
     fn escape(&mut self) -> Result<(), InvalidSyntax> {
         let mut after = Rest(self.rest);
         after.char();
@@ -357,15 +358,15 @@ impl<'a> Translator<'a> {
     }
 }
 
-/// `{min}`, `{min,}` or `{min,max}`, and what follows.
+/// A repeat count `{min}`, `{min,}` or `{min,max}`, and the source after it.
 struct Count<'a> {
     min: u64,
-    /// None is without bound.
+    /// The upper bound; `None` is unlimited.
     max: Option<u64>,
     rest: &'a str,
 }
 
-/// Reads a count; None when the brace is a literal one.
+/// Parses a count. Returns `None` if the brace is a literal character.
 fn count(text: &str) -> Option<Count<'_>> {
     let (min, rest) = number(text.strip_prefix('{')?)?;
     let (max, rest) = match rest.strip_prefix(',') {
@@ -376,7 +377,7 @@ fn count(text: &str) -> Option<Count<'_>> {
     Some(Count { min, max, rest: rest.strip_prefix('}')? })
 }
 
-/// Digits without leading zeros. What is too large for anything saturates.
+/// Parses digits without leading zeros. A number that exceeds u64 becomes `u64::MAX`.
 fn number(text: &str) -> Option<(u64, &str)> {
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     let (number, rest) = text.split_at(digits);

@@ -7,7 +7,7 @@ fn error(source: &str) -> String {
     }
 }
 
-/// Go's words, asked of InfluxDB 1.6; a trailing backslash only a bound parameter can have.
+/// The errors of InfluxDB 1.6. Only a bound parameter can contain a trailing backslash.
 #[test]
 fn what_go_refuses_is_refused_in_its_words() {
     for (source, expected) in [

@@ -1,9 +1,9 @@
-//! Knows what Go's package `unicode` knows: categories and scripts by name, and letter case.
+//! Provides the data of Go's package `unicode`: categories, scripts and letter case.
 //!
-//! `tables/unicode.rs` packs both, in the form of [`packed`]. What a name stands for is the count
-//! of its ranges and, for each, the gap since the end of the one before and its length less one.
-//! Letter case is, for each character that has others like it, the gap since the one before and
-//! the distance to the next like it, around in a ring.
+//! `tables/unicode.rs` packs both tables in the form of [`packed`]. A name's value is the number of
+//! its ranges. For each range, the gap since the previous range and the length minus one follow.
+//! The case table lists the characters that have case variants. Each entry contains the gap since
+//! the previous entry and the distance to the next variant. The variants form a ring.
 
 use crate::model::packed::{self, signed, unsigned};
 
@@ -12,7 +12,7 @@ use super::ranges::Ranges;
 static PROPERTIES: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/unicode.bin"));
 static CASE_FOLDS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/case_folds.bin"));
 
-/// The characters of the category or script that Go calls exactly so.
+/// Returns the characters of the category or script with Go's exact name.
 pub(super) fn property(name: &str) -> Option<Ranges> {
     let rest = &mut packed::find(PROPERTIES, name)?;
     let mut all = Ranges::default();
@@ -25,7 +25,7 @@ pub(super) fn property(name: &str) -> Option<Ranges> {
     Some(all)
 }
 
-/// The characters that are not alone in their ring, ascending, each with the next of its ring.
+/// Returns the characters that have case variants, in ascending order, each with its next variant.
 pub(super) fn case_folds() -> impl Iterator<Item = (u32, u32)> {
     let mut rest = CASE_FOLDS;
     let mut code = 0;
