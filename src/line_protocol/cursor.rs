@@ -1,19 +1,19 @@
-//! Walks over the bytes of a line, and says where and why the line turned out bad.
+//! Moves through the bytes of a line, and records the position and cause of an error.
 
 use super::Cause;
 use super::error::quoted;
 
-/// Words of a name that is suggested; what has more was hardly meant as one.
+/// The maximum number of words in a suggested name. A text with more words is unlikely to be a
+/// name.
 const WORDS_OF_NAME_MAX: usize = 8;
 
-/// Where a line turned out bad.
+/// The position and cause of an error in a line.
 pub(super) struct Fault {
-    /// Byte of the text.
+    /// The byte offset in the text.
     pub(super) at: usize,
     pub(super) cause: Cause,
 }
 
-/// A position in the text.
 pub(super) struct Cursor<'a> {
     pub(super) text: &'a str,
     pub(super) at: usize,
@@ -30,8 +30,8 @@ impl<'a> Cursor<'a> {
         self.text.as_bytes().get(self.at..).unwrap_or_default()
     }
 
-    /// Text from here on; empty unless the cursor is at a character boundary, which it is: it only
-    /// ever stops at ASCII bytes.
+    /// Returns the text starting at the cursor. The cursor only stops at ASCII bytes, so it is
+    /// always at a character boundary.
     #[inline(always)]
     pub(super) fn rest_text(&self) -> &'a str {
         self.text.get(self.at..).unwrap_or_default()
@@ -45,17 +45,18 @@ impl<'a> Cursor<'a> {
         Fault { at, cause }
     }
 
-    /// What stands at `at` up to a space or the end of its line, to be quoted.
+    /// Returns the text from `at` up to a space or the end of the line, shortened for an error
+    /// message.
     pub(super) fn word(&self, at: usize) -> String {
         let rest = self.text.get(at..).unwrap_or_default();
-        // A carriage return in the middle of a line is not worth quoting.
+        // A carriage return in the middle of a line is not quoted.
         let rest = rest.trim_start_matches('\r');
         quoted(rest.split([' ', '\n', '\r']).next().unwrap_or_default())
     }
 
-    /// The name that a word without `=` may belong to, which stands here for a field: what stands
-    /// before it up to a delimiter, or what follows up to its `=`, with the spaces escaped. `None`
-    /// where no `=` follows.
+    /// Returns the name that a word without `=` may be part of, with its spaces escaped. The cursor
+    /// is at the word, where a field is expected. The name starts after the previous delimiter or
+    /// ends at the next `=`. Returns `None` if no `=` follows.
     #[cold]
     pub(super) fn name_with_space(&self) -> Option<String> {
         let line = self.rest_text().split('\n').next()?;
@@ -70,7 +71,7 @@ impl<'a> Cursor<'a> {
         let before = self.text.get(..self.at).unwrap_or_default();
         if let Some(before) = before.strip_suffix(' ') {
             if behind.starts_with('=') {
-                // The last one is the field's key.
+                // The last word is the field's key.
                 words.pop();
             }
             words.insert(0, before.trim_end_matches(' ').rsplit([',', '=', '\n']).next()?);
@@ -85,8 +86,8 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Whether the line ends here, `\r` before the newline or the end of the text included; then
-    /// the cursor is at the newline or the end.
+    /// Whether the line ends here. A `\r` before the newline or before the end of the text belongs
+    /// to the line's end. If the line ends, the cursor moves to the newline or the end.
     #[inline(always)]
     pub(super) fn at_end(&mut self) -> bool {
         match self.rest() {
@@ -100,8 +101,8 @@ impl<'a> Cursor<'a> {
     }
 }
 
-/// `rest.starts_with(key)` without a call, which in WASM would compare byte by byte: words that
-/// overlap.
+/// Computes `rest.starts_with(key)` with overlapping word loads and without a call. In WASM, the
+/// call would compare byte by byte.
 #[inline(always)]
 pub(super) fn starts_with(rest: &[u8], key: &[u8]) -> bool {
     let Some(head) = rest.get(..key.len()) else { return false };

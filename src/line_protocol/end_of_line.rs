@@ -1,8 +1,8 @@
-//! Finds the end of a refused line in a body that arrives in pieces.
+//! Finds the end of a rejected line in a body that arrives in pieces.
 
-/// What was seen of a refused line. It ends at the first newline that is neither escaped nor inside
-/// a string, so that a string of a refused line is never read as lines. Quotes count only where a
-/// field value can stand (1.x `models.scanLine`).
+/// The scanner's state within a rejected line. The line ends at the first newline that is neither
+/// escaped nor inside a string, so the parser never reads a string of a rejected line as lines.
+/// Quotes count only at positions of field values (1.x `models.scanLine`).
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct EndOfLine {
     is_comment: bool,
@@ -14,7 +14,7 @@ pub(super) struct EndOfLine {
 }
 
 impl EndOfLine {
-    /// A comment ends at its newline, whatever stands in it.
+    /// The state for a comment, which ends at the first newline.
     pub(super) const OF_COMMENT: Self = Self {
         is_comment: true,
         escaped: false,
@@ -24,7 +24,8 @@ impl EndOfLine {
         commas: 0,
     };
 
-    /// The position of the newline in the next piece; `None` if the line goes on behind it.
+    /// Returns the position of the line's newline in the next piece, or `None` if the line
+    /// continues after the piece.
     pub(super) fn find(&mut self, bytes: &[u8]) -> Option<usize> {
         if self.is_comment {
             return memchr::memchr(b'\n', bytes);

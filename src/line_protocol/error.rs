@@ -1,29 +1,30 @@
-//! Names every reason why a line, or a whole body, is refused, with the words of each.
+//! Defines the errors for rejected lines and bodies, with their messages.
 
 use crate::model::configurable_limits::Exceeded;
 use crate::model::limits::{CELLS_PER_REQUEST_MAX, QUOTED_CHARS_MAX, REJECTED_LINES_NAMED_MAX};
 use crate::model::time::Precision;
 use crate::model::value::FieldType;
 
-/// The lines of a body that were refused.
+/// The rejected lines of a body.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Rejected {
-    /// How many lines were refused.
+    /// The number of rejected lines.
     pub count: u64,
-    /// Lines that were taken, but for a field called `time`.
+    /// The number of accepted lines from which a field called `time` was dropped.
     pub without_time: u64,
-    /// The first [`REJECTED_LINES_NAMED_MAX`] of both, ascending by line.
+    /// The first [`REJECTED_LINES_NAMED_MAX`] errors of both kinds, ascending by line.
     pub named: Vec<LineError>,
 }
 
 impl Rejected {
-    /// Counts a line, and names it while there is room.
+    /// Counts a rejected line and stores its error while there is space.
     pub(super) fn push(&mut self, error: impl FnOnce() -> LineError) {
         self.count += 1;
         self.name(error);
     }
 
-    /// Counts a line that was taken without its field `time`, and names it while there is room.
+    /// Counts a line from which the field `time` was dropped, and stores its error while there is
+    /// space.
     pub(super) fn push_without_time(&mut self, error: impl FnOnce() -> LineError) {
         self.without_time += 1;
         self.name(error);
@@ -36,29 +37,30 @@ impl Rejected {
     }
 }
 
-/// One refused line. Its text is the cause and the column, without the number of the line.
+/// The error of one rejected line. The text contains the cause and the column, but not the line
+/// number.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{cause} (column {column})")]
 pub struct LineError {
-    /// 1-based physical line on which the refused line started.
+    /// The 1-based physical line on which the rejected line starts.
     pub line: u32,
-    /// 1-based character of that line (newlines inside its strings count) where reading stopped.
+    /// The 1-based character position of the error. Newlines inside strings count as characters.
     pub column: u32,
-    /// What is wrong and what was expected.
+    /// The cause of the error and the expected syntax.
     pub cause: Cause,
 }
 
-/// The body is not text, so no line of it is accepted.
+/// The error for a body that is not UTF-8. No line is accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("invalid UTF-8 on line {line} (1-based), byte {byte} of the body: write text as UTF-8")]
 pub struct NotUtf8 {
-    /// 1-based physical line.
+    /// The 1-based physical line.
     pub line: u32,
-    /// 1-based position in the body.
+    /// The 1-based byte position in the body.
     pub byte: u64,
 }
 
-/// What is wrong with a line. Texts are quoted up to a limit.
+/// The causes of errors in lines. Quoted texts are shortened to [`QUOTED_CHARS_MAX`].
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Cause {
     /// The line starts with a comma.
@@ -79,13 +81,13 @@ pub enum Cause {
     /// `m,t=a=b v=1`
     #[error("invalid tag format: unescaped '=' in the value of tag '{0}', write '\\='")]
     EqualsInTagValue(String),
-    /// A tag key stands twice.
+    /// A tag key occurs twice.
     #[error("duplicate tags: the tag '{0}' is specified more than once")]
     DuplicateTag(String),
-    /// A tag called `time`.
+    /// A tag is called `time`.
     #[error("input tag \"time\" is invalid: the name is reserved for timestamps")]
     TagNamedTime,
-    /// A byte below 0x20 in a name.
+    /// A name contains a byte below 0x20.
     #[error("control character 0x{0:02x} in a name, expected printable text")]
     ControlCharacter(u8),
     /// `m =1` or `m v=1,`
@@ -94,9 +96,9 @@ pub enum Cause {
     /// `m v` or `m 123`
     #[error("invalid field format: no '=' in '{found}', expected key=value{}", as_name(.name))]
     FieldWithoutEquals {
-        /// As written.
+        /// The text as written.
         found: String,
-        /// The name that it may belong to, its spaces escaped.
+        /// The name that the text may be part of, with its spaces escaped.
         name: Option<String>,
     },
     /// `m v=`
@@ -108,15 +110,15 @@ pub enum Cause {
          (1u), a boolean (true) or a string in double quotes"
     )]
     InvalidValue(String),
-    /// Outside the 64 bits of the type.
+    /// The value is outside the 64-bit range of its type.
     #[error("field value '{found}' is out of range for the type {}", field_type.name())]
     ValueRange {
-        /// As written.
+        /// The text as written.
         found: String,
-        /// What its suffix says.
+        /// The type that the suffix selects.
         field_type: FieldType,
     },
-    /// No closing quote up to the end of the body.
+    /// The string has no closing quote before the end of the body.
     #[error(
         "unbalanced quotes: the string has no closing '\"' (inside a string write a quote as \\\")"
     )]
@@ -127,26 +129,26 @@ pub enum Cause {
          (inside a string write a quote as \\\")"
     )]
     InvalidString(String),
-    /// Two values of different types for one field.
+    /// One field has two values of different types.
     #[error(
         "the field '{key}' is specified more than once with conflicting types: {} and {}: {}",
         first.name(), second.name(), second.cure(*first)
     )]
     FieldTypeConflict {
-        /// The field.
+        /// The field's key.
         key: String,
-        /// Of the earlier value.
+        /// The type of the earlier value.
         first: FieldType,
-        /// Of the later value.
+        /// The type of the later value.
         second: FieldType,
     },
-    /// The only field is called `time`.
+    /// The line's only field is called `time`.
     #[error(
         "invalid field name: input field \"time\" is invalid, expected another field: the name is \
          reserved, rename it, or write the time at the end of the line"
     )]
     OnlyTime,
-    /// One of several fields is called `time`: it alone is left out, as by 1.x.
+    /// One of several fields is called `time`. Only this field is dropped, as in 1.x.
     #[error(
         "input field \"time\" is invalid and cannot be kept: the name is reserved, rename it, or \
          write the time at the end of the line"
@@ -155,44 +157,44 @@ pub enum Cause {
     /// `m v=1 abc`
     #[error("bad timestamp '{0}', expected an integer{cure}", cure = behind_fields(.0))]
     InvalidTimestamp(String),
-    /// Not a time that can be stored.
+    /// The timestamp is outside the range of times.
     #[error(
         "timestamp '{found}' is outside the range of 64-bit nanoseconds at this precision{}",
         looks_like(*.meant)
     )]
     TimestampRange {
-        /// As written.
+        /// The text as written.
         found: String,
-        /// The unit in which it is a time of our days.
+        /// The unit in which the timestamp is a present-day time.
         meant: Option<Precision>,
     },
     /// `m v=1 1 1`
     #[error("trailing content '{0}' after the timestamp, expected the end of the line")]
     TrailingContent(String),
-    /// More than a line may have or be, or than one request may add.
+    /// The line exceeds a configurable limit.
     #[error(transparent)]
     Limit(#[from] Exceeded),
-    /// [`CELLS_PER_REQUEST_MAX`].
+    /// The request exceeds [`CELLS_PER_REQUEST_MAX`].
     #[error(
         "the lines of this request have too many different fields or tags: current {current} \
          cells, requested {requested}, limit {CELLS_PER_REQUEST_MAX} (CELLS_PER_REQUEST_MAX): \
          send fewer lines per request"
     )]
     TooManyCells {
-        /// Cells of the lines before.
+        /// The number of cells in the previous lines.
         current: usize,
-        /// Cells with this line's.
+        /// The number of cells including this line.
         requested: usize,
     },
 }
 
-/// What to do where a name with a space in it was meant.
+/// Returns advice for a name that contains an unescaped space.
 fn as_name(name: &Option<String>) -> String {
     let cure = |name| format!("; if the space is part of a name, escape it: `{name}`");
     name.as_ref().map(cure).unwrap_or_default()
 }
 
-/// What to do where `found` stands behind a space that ended the fields.
+/// Returns advice if `found` follows a space that ended the fields.
 fn behind_fields(found: &str) -> &'static str {
     if found.contains('"') {
         " (inside a string write a quote as \\\")"
@@ -210,7 +212,7 @@ fn looks_like(meant: Option<Precision>) -> String {
     meant.map(cure).unwrap_or_default()
 }
 
-/// The start of `text`, short enough to repeat.
+/// Returns the start of `text`, shortened for an error message.
 pub(super) fn quoted(text: &str) -> String {
     match text.char_indices().nth(QUOTED_CHARS_MAX) {
         Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),

@@ -1,11 +1,12 @@
-//! Parses line protocol and hands each line to a [`Sink`].
+//! Parses line protocol and passes each line to a [`Sink`].
 //!
-//! The grammar is InfluxDB's with the leniencies that clients rely on (CRLF, a byte order mark,
-//! `.5`, `1.`, trailing spaces). Each line is taken whole or refused with its physical number; what
-//! columns are, and which series a raw key names, is the sink's business (`batch::from_lines`).
+//! The grammar is InfluxDB's, including the lenient forms that clients rely on: CRLF, a byte order
+//! mark, `.5`, `1.` and trailing spaces. The parser accepts or rejects each line as a whole and
+//! reports the physical line number of a rejected line. The sink (`batch::from_lines`) assigns
+//! columns and series.
 //!
-//! Escapes in names: a delimiter after a backslash is data, and the backslash is dropped; before
-//! any other byte a backslash is data (1.x `models/points.go`). In strings only `\"` and `\\`.
+//! In names, a backslash before a delimiter is an escape and is dropped. Before any other byte, a
+//! backslash is data (1.x `models/points.go`). In strings, the only escapes are `\"` and `\\`.
 
 mod cursor;
 mod end_of_line;

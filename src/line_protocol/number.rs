@@ -1,40 +1,43 @@
-//! Turns decimal digits into numbers, eight digits at a time.
+//! Parses decimal numbers, eight digits at a time.
 
-/// A number as it stands in the text.
+/// The result of parsing a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Number {
-    /// Without suffix.
+    /// A number without suffix.
     Float(f64),
-    /// Suffix `i`.
+    /// A number with suffix `i`.
     Integer(i64),
-    /// Suffix `u`.
+    /// A number with suffix `u`.
     Unsigned(u64),
-    /// Well written, but too large for its type: the suffix, or a space for a float.
+    /// A well-formed number that is too large for its type. The byte is the suffix, or a space for
+    /// a float.
     OutOfRange(u8),
-    /// Not a number.
+    /// A text that is not a number.
     Malformed,
 }
 
-/// Up to here every integer is a float, exactly.
+/// The largest integer up to which floats represent all integers exactly.
 const EXACT_MAX: u64 = 1 << 53;
 
-/// Powers of ten that are exact floats.
+/// The powers of ten that floats represent exactly.
 const POWERS: [f64; 23] = [
     1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13, 1e14, 1e15, 1e16,
     1e17, 1e18, 1e19, 1e20, 1e21, 1e22,
 ];
 
-/// What appending so many digits multiplies a number by.
+/// The factors for appending 0 to 8 digits to a number.
 const SHIFTS: [u64; 9] = [1, 10, 100, 1_000, 10_000, 100_000, 1_000_000, 10_000_000, 100_000_000];
 
-/// Digits that cannot overflow a u64.
+/// The maximum number of digits that cannot overflow a u64.
 const SAFE_DIGITS: usize = 19;
 
-/// Bytes within which [`read_short`] finds a whole number and its end.
+/// The number of bytes that [`read_short`] inspects. The whole number and the byte after it must
+/// fit.
 const WINDOW: usize = 32;
 
-/// Reads the usual numbers: up to seven digits before the point and fifteen after it, no exponent,
-/// a comma or a space behind it. Returns the float or integer with its length, suffix included.
+/// Reads a number in the usual form. It has up to seven digits before the point, up to fifteen
+/// digits after it, and no exponent. A comma or space follows. Returns the float or integer with
+/// its length, including the suffix. Returns `None` for other forms.
 #[inline(always)]
 pub(super) fn read_short(text: &[u8]) -> Option<(Number, usize)> {
     let window: &[u8; WINDOW] = text.first_chunk()?;
@@ -67,16 +70,17 @@ pub(super) fn read_short(text: &[u8]) -> Option<(Number, usize)> {
         }
         _ => whole as f64,
     };
-    // An exponent, a suffix or nonsense may follow.
+    // The next byte could start an exponent, a suffix or invalid text.
     if !matches!(window.get(at)?, b',' | b' ') {
         return None;
     }
     Some((Number::Float(if negative { -magnitude } else { magnitude }), at))
 }
 
-/// Reads the number at the start of `bytes` and returns it with its length, suffix included.
+/// Reads the number at the start of `bytes`. Returns it with its length, including the suffix.
 ///
-/// `-?` digits, with at most one `.` on either side of at least one digit, an exponent for floats.
+/// The syntax is an optional `-`, digits with at most one `.`, at least one digit, and an exponent
+/// for floats.
 pub(super) fn read(bytes: &[u8]) -> (Number, usize) {
     let negative = bytes.first() == Some(&b'-');
     let mut at = usize::from(negative);
@@ -102,7 +106,7 @@ pub(super) fn read(bytes: &[u8]) -> (Number, usize) {
     }
 }
 
-/// The first `length` bytes as the standard library reads them.
+/// Parses the first `length` bytes with the standard library.
 fn parsed<T: std::str::FromStr>(bytes: &[u8], length: usize) -> Option<T> {
     std::str::from_utf8(bytes.get(..length)?).ok()?.parse().ok()
 }
@@ -138,7 +142,7 @@ fn read_float(bytes: &[u8], mut at: usize, mut mantissa: u64, n_whole: usize) ->
     }
 }
 
-/// `mantissa` ÷ 10^`digits`, correctly rounded; `None` above 10^22.
+/// Returns `mantissa` ÷ 10^`digits`, correctly rounded, or `None` if `digits` exceeds 22.
 #[inline(always)]
 fn scaled(mantissa: u64, digits: usize) -> Option<f64> {
     let power = POWERS.get(digits)?;
@@ -149,7 +153,7 @@ fn scaled(mantissa: u64, digits: usize) -> Option<f64> {
     }
 }
 
-/// 5^-q as 128 bits of which the highest is set, rounded up, for q = 0..=22.
+/// 5^-q for q = 0..=22 as 128 bits, rounded up. The highest bit is set.
 const RECIPROCALS: [u128; 23] = {
     let mut table = [1 << 127; 23];
     let (mut q, mut power) = (1, 5_u128);
@@ -163,14 +167,15 @@ const RECIPROCALS: [u128; 23] = {
     table
 };
 
-/// `mantissa` ÷ 10^`digits` for a mantissa above 2^53, by the product with a 128-bit reciprocal
-/// (Lemire, "Number parsing at a gigabyte per second"; in this range it is always exact enough).
+/// Returns `mantissa` ÷ 10^`digits` for a mantissa above 2^53. The product with a 128-bit
+/// reciprocal is always exact enough in this range (Lemire, "Number parsing at a gigabyte per
+/// second").
 fn rounded_quotient(mantissa: u64, digits: usize) -> Option<f64> {
     let reciprocal = *RECIPROCALS.get(digits)?;
     let zeros = mantissa.leading_zeros();
     let mantissa = mantissa << zeros;
     let mut product = u128::from(mantissa) * (reciprocal >> 64);
-    // Unless the lower half of the reciprocal can change the bits that count.
+    // The lower half of the reciprocal is needed only if it can change the significant bits.
     if (product >> 64) as u64 & 0x1ff == 0x1ff {
         product += (u128::from(mantissa) * u128::from(reciprocal as u64)) >> 64;
     }
@@ -178,7 +183,8 @@ fn rounded_quotient(mantissa: u64, digits: usize) -> Option<f64> {
     let upper = high >> 63;
     let shift = upper + 9;
     let mut bits = high >> shift;
-    // Halfway between two floats: to the even one. Only few powers can divide so.
+    // A value halfway between two floats rounds to the even one. Only small powers can divide like
+    // this.
     if low <= 1 && digits <= 4 && bits & 3 == 1 && bits << shift == high {
         bits &= !1;
     }
@@ -193,8 +199,8 @@ fn rounded_quotient(mantissa: u64, digits: usize) -> Option<f64> {
     Some(f64::from_bits((exponent as u64) << 52 | bits & ((1 << 52) - 1)))
 }
 
-/// Reads the timestamp at the start of `text` and returns it with its length: `None` as value when
-/// it does not fit, length 0 when there is none.
+/// Reads the timestamp at the start of `text` and returns it with its length. The value is `None`
+/// if it does not fit an i64. The length is 0 if there is no timestamp.
 #[inline(always)]
 pub(super) fn read_timestamp(bytes: &[u8]) -> (Option<i64>, usize) {
     let negative = bytes.first() == Some(&b'-');
@@ -202,7 +208,7 @@ pub(super) fn read_timestamp(bytes: &[u8]) -> (Option<i64>, usize) {
     let mut value = 0;
     match digits(bytes, &mut at, &mut value) {
         0 => (None, 0),
-        // Nineteen digits may pass i64::MAX, or be i64::MIN.
+        // Nineteen digits may exceed i64::MAX or equal i64::MIN.
         n if n < SAFE_DIGITS || value <= i64::MAX as u64 && n == SAFE_DIGITS => {
             (Some(if negative { -(value as i64) } else { value as i64 }), at)
         }
@@ -210,7 +216,7 @@ pub(super) fn read_timestamp(bytes: &[u8]) -> (Option<i64>, usize) {
     }
 }
 
-/// Advances `at` past digits, adds them to `value` (wrapping), and returns how many there were.
+/// Moves `at` past digits, appends them to `value` (wrapping), and returns the number of digits.
 #[inline(always)]
 fn digits(bytes: &[u8], at: &mut usize, value: &mut u64) -> usize {
     let start = *at;
@@ -232,23 +238,24 @@ fn digits(bytes: &[u8], at: &mut usize, value: &mut u64) -> usize {
     *at - start
 }
 
-/// Eight bytes at `at`, the first one lowest.
+/// Returns the eight bytes at `at` as a little-endian number.
 #[inline(always)]
 fn word(bytes: &[u8], at: usize) -> Option<u64> {
     bytes.get(at..at + 8)?.first_chunk().map(|chunk| u64::from_le_bytes(*chunk))
 }
 
-/// The value of the ASCII digits that `word` begins with, first one lowest, and how many they are.
+/// Returns the value and the number of the ASCII digits at the start of `word`. The first digit is
+/// in the lowest byte.
 #[inline(always)]
 fn leading_digits(word: u64) -> (u64, usize) {
     let digits = word ^ 0x3030_3030_3030_3030;
-    // A byte is no digit if it is above 9: adding 0x76 sets its high bit unless that is set.
+    // A byte above 9 is not a digit. Adding 0x76 sets the byte's high bit unless it is already set.
     let others = (digits.wrapping_add(0x7676_7676_7676_7676) | digits) & 0x8080_8080_8080_8080;
     let n = (others.trailing_zeros() / 8) as usize;
     if n == 0 {
         return (0, 0);
     }
-    // The last digit goes to the top, zeros come in front of the first.
+    // The shift moves the last digit to the top byte and fills the lower bytes with zeros.
     let digits = digits << (64 - 8 * n);
     let pairs = digits.wrapping_mul(10).wrapping_add(digits >> 8) & 0x00ff_00ff_00ff_00ff;
     let fours = pairs.wrapping_mul(100).wrapping_add(pairs >> 16) & 0x0000_ffff_0000_ffff;
@@ -311,12 +318,12 @@ mod tests {
                 0 => format!("{:.*}", random.usize(0..20), random.f64() * 1000.0),
                 1 => format!("{}", random.u64(..) >> random.u8(0..64)),
                 2 => format!("{}", random.f64() * f64::from(random.i32(..))),
-                // Halfway between two floats.
+                // Values halfway between two floats.
                 3 => format!("{}.{}", random.u64(1 << 53..1 << 54), random.u8(..)),
                 _ if value.is_finite() => format!("{value:e}"),
                 _ => continue,
             };
-            // With and without the bytes behind it that the fast path wants to see.
+            // Tests the text alone, and with the following bytes that the fast path requires.
             for rest in ["", ", 123456789 123456789 123456789 123456789"] {
                 check(&(text.clone() + rest), Number::Float(text.parse().unwrap()), rest);
             }

@@ -1,4 +1,4 @@
-//! Walks over a body: finds its lines, skips comments, and goes on behind a bad line.
+//! Parses a body: finds its lines, skips comments, and continues after a rejected line.
 
 use std::ops::Range;
 
@@ -15,19 +15,21 @@ use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, Precision, S_NS};
 /// The unit of a body's timestamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimestampUnit {
-    /// The same for all lines.
+    /// The same unit for all lines.
     Fixed(Precision),
-    /// Guessed per line from the magnitude (InfluxDB 3 `precision=auto`).
+    /// A unit that is guessed for each line from the timestamp's magnitude (InfluxDB 3
+    /// `precision=auto`).
     Auto,
 }
 
 impl TimestampUnit {
-    /// A timestamp in nanoseconds; `None` if that cannot be stored.
+    /// Converts a timestamp to nanoseconds. Returns `None` if it is outside the range of times.
     #[inline(always)]
     fn to_ns(self, timestamp: i64) -> Option<i64> {
         let precision = match self {
             Self::Fixed(precision) => precision,
-            // |timestamp| ÷ 10^9 below 5 is seconds, below 5,000 milliseconds, and so on.
+            // |timestamp| ÷ 10^9 below 5 means seconds, below 5,000 milliseconds, and below
+            // 5,000,000 microseconds.
             Self::Auto => match timestamp.unsigned_abs() / S_NS.unsigned_abs() {
                 0..5 => Precision::Second,
                 5..5_000 => Precision::Millisecond,
@@ -38,71 +40,71 @@ impl TimestampUnit {
         precision.to_ns(timestamp)
     }
 
-    /// The finer unit that a timestamp which is too large for this one seems to have.
+    /// Returns the finer unit of a timestamp that is too large for this unit, if one is plausible.
     fn meant(self, timestamp: i64) -> Option<Precision> {
         let Self::Fixed(said) = self else { return None };
         Precision::of_magnitude(timestamp).filter(|unit| unit.unit_ns() < said.unit_ns())
     }
 }
 
-/// How to read lines.
+/// The options for parsing a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// Unit of the timestamps.
+    /// The unit of the timestamps.
     pub unit: TimestampUnit,
-    /// The time of points without one, nanoseconds; truncated to the unit here.
+    /// The time of points without a timestamp, in nanoseconds. The parser truncates it to the unit.
     pub now_ns: i64,
-    /// What a line may be and have.
+    /// The limits for a line.
     pub limits: Limits,
-    /// Whether a line from which the field `time` is dropped is counted and named. 1.x and 2.x drop
-    /// the field silently.
+    /// Whether dropping the field `time` from a line is counted and reported. 1.x and 2.x drop the
+    /// field silently.
     pub reports_time_fields: bool,
 }
 
 impl Options {
-    /// With the default limits.
+    /// Creates options with the default limits.
     pub fn new(unit: TimestampUnit, now_ns: i64) -> Self {
         Self { unit, now_ns, limits: Limits::default(), reports_time_fields: true }
     }
 }
 
-/// Hands every line of `body` to `sink` and returns those that were refused.
+/// Passes every line of `body` to `sink` and returns the rejected lines.
 ///
 /// # Errors
-/// [`NotUtf8`]: then nothing was handed over.
+/// [`NotUtf8`]. In this case the sink received no lines.
 pub fn parse<S: Sink>(body: &[u8], options: Options, sink: &mut S) -> Result<Rejected, NotUtf8> {
     let mut parser = Parser::new(options);
     parser.feed(body, true, sink)?;
     Ok(parser.into_rejected())
 }
 
-/// Reads a body in pieces.
+/// A parser for a body that arrives in pieces.
 #[derive(Clone, Debug)]
 pub struct Parser {
     unit: TimestampUnit,
-    /// Within the times that can be stored, and truncated.
+    /// The time of points without a timestamp, truncated and within the range of times.
     now_ns: i64,
     limits: Limits,
     reports_time_fields: bool,
-    /// Bytes of the body before the piece at hand.
+    /// The number of bytes in the body before the current piece.
     consumed_bytes: u64,
-    /// 1-based physical line at the cursor.
+    /// The 1-based physical line at the cursor.
     line: u32,
     rejected: Rejected,
-    /// In the middle of a line that is too long to be waited for, and refused by now.
+    /// The scanner for the rest of a line that was rejected as too long before it ended.
     skipping: Option<EndOfLine>,
 }
 
-/// How a line that is not bad ended.
+/// The end of a line without an error.
 enum Ended {
-    /// The cursor is behind its newline, or at the end of the text.
+    /// The cursor is after the newline, or at the end of the text.
     Whole,
-    /// At the end of a text that goes on in the next piece.
+    /// The text ends, and the line continues in the next piece.
     Unfinished,
 }
 
 impl Parser {
-    /// Before the first byte of a body.
+    /// Creates a parser for a new body.
     pub fn new(options: Options) -> Self {
         let unit_ns = match options.unit {
             TimestampUnit::Fixed(precision) => precision.unit_ns(),
@@ -121,17 +123,17 @@ impl Parser {
         }
     }
 
-    /// The lines refused so far.
+    /// Returns the lines rejected so far.
     pub fn into_rejected(self) -> Rejected {
         self.rejected
     }
 
-    /// Hands the lines of the next piece of the body to `sink` and returns how many bytes were
-    /// used. Unless this piece is the `last`, a line that does not end in it is left: the caller
-    /// puts the unused bytes before the next piece. A line that is too long already is refused.
+    /// Passes the lines of the body's next piece to `sink` and returns the number of bytes used.
+    /// Unless this piece is the `last`, an incomplete line remains unused. The caller must put the
+    /// unused bytes before the next piece. A line that is already too long is rejected.
     ///
     /// # Errors
-    /// [`NotUtf8`]: nothing of this piece was handed over; the body is to be refused.
+    /// [`NotUtf8`]. The sink received no line of this piece, and the caller must reject the body.
     pub fn feed<S: Sink>(
         &mut self,
         piece: &[u8],
@@ -210,8 +212,9 @@ impl Parser {
         }
     }
 
-    /// Where to go on when the rest of the line at `start` has come: there, or if it is too long
-    /// already, behind what is there of it. Then the line is refused, and its end need not wait.
+    /// Returns the position at which parsing continues when the rest of the line at `start`
+    /// arrives. This is `start`, unless the line is already too long. Then the line is rejected,
+    /// and its bytes so far are skipped.
     #[cold]
     fn wait(&mut self, text: &str, shown: usize, start: usize) -> usize {
         let bytes = text.as_bytes();
@@ -224,7 +227,7 @@ impl Parser {
         self.limits.check(Limit::LineBytes, 0, bytes.len() - start).err().map(Cause::from)
     }
 
-    /// Passes over a refused line; the length of what is here of it.
+    /// Skips a rejected line and returns the number of its bytes in this piece.
     #[cold]
     fn skip(&mut self, bytes: &[u8], mut end: EndOfLine) -> usize {
         let found = end.find(bytes);
@@ -237,10 +240,10 @@ impl Parser {
         length
     }
 
-    /// Names the refused line, of which `shown` is where columns are counted from.
+    /// Stores the error of the rejected line. Columns count from `shown`.
     fn reject(&mut self, text: &str, shown: usize, refused: Range<usize>, fault: Fault) {
         let line = self.line;
-        // Columns count from the start of the physical line, leading blanks included.
+        // Columns count from the start of the physical line and include leading blanks.
         let before = text.get(shown..refused.start).unwrap_or_default();
         let shown = before.rfind('\n').map_or(shown, |newline| shown + newline + 1);
         self.rejected.push(|| {
@@ -286,7 +289,7 @@ impl Parser {
         Ok(Ended::Whole)
     }
 
-    /// Names the line at `start`, which was taken but for the field at `at`.
+    /// Reports the line at `start`, which was accepted without the field at `at`.
     #[cold]
     fn leave_out_time(&mut self, text: &str, start: usize, at: usize) {
         let line = self.line;
@@ -312,7 +315,8 @@ fn read_series<S: Sink>(cursor: &mut Cursor<'_>, last: bool, sink: &mut S) -> Re
     } else {
         let mut length = end_of_key(rest, |byte| matches!(byte, b' ' | b'\n'));
         if length == rest.len() && !last {
-            // Half a key is no series: one that is cut behind a backslash would even be expected.
+            // An incomplete key must not be used as a series. A key that is cut after a backslash
+            // could even equal the expected one.
             return Err(cursor.fault(Cause::MissingFields));
         }
         let at_space = rest.get(length) == Some(&b' ');
@@ -330,7 +334,8 @@ fn read_series<S: Sink>(cursor: &mut Cursor<'_>, last: bool, sink: &mut S) -> Re
     Ok(())
 }
 
-/// Length of the key at the start of `rest`: up to a byte that `ends` it and no backslash precedes.
+/// Returns the length of the key at the start of `rest`. The key ends before a byte that `ends`
+/// accepts and that does not follow a backslash.
 fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
     let mut before = 0;
     rest.iter()
@@ -342,8 +347,8 @@ fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
         .unwrap_or(rest.len())
 }
 
-/// Reads all fields; returns how many newlines their strings contain, and where the value stands of
-/// one that is called `time`, which is read and dropped, as by 1.x.
+/// Reads all fields. Returns the number of newlines in their strings and the value's position of a
+/// field called `time`. Such a field is read and dropped, as in 1.x.
 #[inline(always)]
 fn read_fields<S: Sink>(
     cursor: &mut Cursor<'_>,
@@ -406,7 +411,7 @@ fn read_fields<S: Sink>(
     }
 }
 
-/// What is wrong where the value of `key` should start.
+/// Returns the error for a missing or invalid value of `key`.
 #[cold]
 fn no_value<S: Sink>(cursor: &Cursor<'_>, sink: &S, key: FieldKey<'_>, cause: Cause) -> Fault {
     if !value::is_end(cursor.rest().first()) {
@@ -421,7 +426,7 @@ fn no_value<S: Sink>(cursor: &Cursor<'_>, sink: &S, key: FieldKey<'_>, cause: Ca
     cursor.fault(Cause::MissingFieldValue(key))
 }
 
-/// Reads a key and its `=`.
+/// Reads a field key and its `=`.
 fn read_field_key<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Fault> {
     let rest = cursor.rest();
     let length = end_of_key(rest, |byte| matches!(byte, b'=' | b',' | b' ' | b'\n'));
@@ -458,8 +463,8 @@ fn hand_over<S: Sink>(sink: &mut S, key: FieldKey<'_>, value: Value<'_>) -> Resu
     }
 }
 
-/// Reads the rest of the line: nothing, or a timestamp (`None` inside if it does not fit) and where
-/// it stood. The cursor is then at the newline or the end of the text.
+/// Reads the rest of the line: nothing, or a timestamp and its position. The timestamp is `None` if
+/// it does not fit an i64. Afterwards, the cursor is at the newline or the end of the text.
 #[inline(always)]
 fn read_timestamp(cursor: &mut Cursor<'_>) -> Result<Option<(Option<i64>, usize)>, Fault> {
     if cursor.at_end() {

@@ -1,4 +1,4 @@
-//! Cuts a raw series key into its measurement and its tags.
+//! Splits a raw series key into its measurement and tags.
 
 use std::borrow::Cow;
 
@@ -12,18 +12,18 @@ pub type Name<'a> = Cow<'a, str>;
 /// A series key without escapes.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeriesKey<'a> {
-    /// Not empty.
+    /// The measurement, which is not empty.
     pub measurement: Name<'a>,
-    /// Key and value, neither empty; ascending by key, each key once.
+    /// The tags as key and value, neither of them empty. The keys are unique and ascending.
     pub tags: Vec<(Name<'a>, Name<'a>)>,
-    /// Whether the tags stood in that order.
+    /// Whether the tags were written in this order.
     pub was_sorted: bool,
 }
 
-/// Cuts a key as written, up to the first bare space.
+/// Splits a key as written, which ends before the first unescaped space.
 ///
 /// # Errors
-/// The [`Cause`], and how many bytes into the key it lies.
+/// The [`Cause`] and its byte offset within the key.
 pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, Cause)> {
     let within = |limit, requested| {
         limits.check(limit, 0, requested).map_err(|exceeded| (0, Cause::Limit(exceeded)))
@@ -61,7 +61,7 @@ pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, C
     Ok(key)
 }
 
-/// Cuts `key=value` at `start`; returns both and where the value ends.
+/// Reads `key=value` at `start`. Returns both and the end of the value.
 fn cut_tag(raw: &str, start: usize) -> Result<(Name<'_>, Name<'_>, usize), (usize, Cause)> {
     let equals = end_of_part(raw, start, |byte| matches!(byte, b'=' | b','));
     let tag = raw.get(start..equals).unwrap_or_default();
@@ -90,7 +90,8 @@ fn cut_tag(raw: &str, start: usize) -> Result<(Name<'_>, Name<'_>, usize), (usiz
     Ok((tag, unescape_name(value), end))
 }
 
-/// Where the first byte at or after `start` is that `is_delimiter` and no backslash precedes.
+/// Returns the position of the first delimiter at or after `start` that does not follow a
+/// backslash.
 fn end_of_part(raw: &str, start: usize, is_delimiter: impl Fn(u8) -> bool) -> usize {
     let mut before = 0;
     for (at, &byte) in (start..).zip(raw.as_bytes().get(start..).unwrap_or_default()) {
@@ -102,7 +103,8 @@ fn end_of_part(raw: &str, start: usize, is_delimiter: impl Fn(u8) -> bool) -> us
     raw.len()
 }
 
-/// A tag key, tag value or field key without its escapes; copied only if there are any.
+/// Removes the escapes of a tag key, tag value or field key. Copies the text only if it contains
+/// escapes.
 pub fn unescape_name(raw: &str) -> Cow<'_, str> {
     unescape(raw, |byte| matches!(byte, b',' | b'=' | b' '))
 }
@@ -123,13 +125,13 @@ fn unescape(raw: &str, is_special: impl Fn(u8) -> bool) -> Cow<'_, str> {
     Cow::Owned(text)
 }
 
-/// Whether no other text names the same series, so that equal texts are all one has to look for.
+/// Whether `raw` is the only spelling of its series. Then a lookup can compare the texts.
 pub fn is_canonical(raw: &str, key: &SeriesKey<'_>) -> bool {
     key.was_sorted && !raw.as_bytes().contains(&b'\\')
 }
 
-/// Replaces `out` with the one text of the series that is canonical: tags in order, only what must
-/// be escaped is.
+/// Replaces `out` with the canonical text of the series: sorted tags, and only the necessary
+/// escapes.
 pub fn write_canonical(key: &SeriesKey<'_>, out: &mut String) {
     out.clear();
     escape_into(&key.measurement, |c| matches!(c, ',' | ' '), out);

@@ -1,60 +1,64 @@
-//! Says what takes the parsed lines has to be able to do.
+//! Defines the interface that receives parsed lines.
 
 use super::Cause;
 
-/// The key of the field whose value is being handed over.
+/// The key of the field that a method of [`Sink`] receives.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FieldKey<'a> {
-    /// The one that [`Sink::expected_field`] just named.
+    /// The key that [`Sink::expected_field`] just returned.
     Expected,
-    /// Any other, as written: not empty, escapes still in it.
+    /// A different key as written. It is not empty and may contain escapes.
     Raw(&'a str),
 }
 
-/// Takes lines piece by piece: the series, its fields, then [`Sink::commit`] or [`Sink::rollback`].
+/// A receiver of lines. For each line it receives the series, the fields, and then [`Sink::commit`]
+/// or [`Sink::rollback`].
 ///
-/// The two `expected_` methods are guesses that save the parser from looking for the end of a key
-/// and the sink from looking it up. An empty guess is none; a wrong one costs a comparison.
+/// The two `expected_` methods are predictions. With a correct one, the parser does not search for
+/// the end of a key, and the sink does not look the key up. An empty prediction disables this, and
+/// a wrong one costs a comparison.
 pub trait Sink {
-    /// The series key, as written, with which the next line may start.
+    /// Returns the expected series key of the next line, as written.
     fn expected_series(&self) -> &[u8];
 
-    /// The line belongs to the expected series.
+    /// Starts a line of the expected series.
     fn begin_expected(&mut self);
 
-    /// The line belongs to the series of this key as written.
+    /// Starts a line of the series with this key, as written.
     ///
     /// # Errors
-    /// The [`Cause`], and how many bytes into the key it lies.
+    /// The [`Cause`] and its byte offset within the key.
     fn begin(&mut self, raw_key: &str) -> Result<(), (usize, Cause)>;
 
-    /// The field key, as written and with its `=`, that may come next.
+    /// Returns the expected next field key as written, including its `=`.
     fn expected_field(&self) -> &[u8];
 
-    /// A float value.
+    /// Receives a float value.
     ///
     /// # Errors
-    /// The [`Cause`] why the line cannot have it (so for all types).
+    /// The [`Cause`] for which the line is rejected. The methods for other types return the same
+    /// errors.
     fn float(&mut self, key: FieldKey<'_>, value: f64) -> Result<(), Cause>;
 
-    /// A signed integer value.
+    /// Receives a signed integer value.
     fn integer(&mut self, key: FieldKey<'_>, value: i64) -> Result<(), Cause>;
 
-    /// An unsigned integer value.
+    /// Receives an unsigned integer value.
     fn unsigned(&mut self, key: FieldKey<'_>, value: u64) -> Result<(), Cause>;
 
-    /// A boolean value.
+    /// Receives a boolean value.
     fn boolean(&mut self, key: FieldKey<'_>, value: bool) -> Result<(), Cause>;
 
-    /// A string value without its quotes; escapes are in it iff `escaped`.
+    /// Receives a string value without its quotes. It contains escapes if and only if `escaped` is
+    /// set.
     fn string(&mut self, key: FieldKey<'_>, raw: &str, escaped: bool) -> Result<(), Cause>;
 
-    /// The line is whole: one point at `time_ns`, from the physical line `line`.
+    /// Ends the line. It is one point at `time_ns` from the physical line `line`.
     ///
     /// # Errors
-    /// The [`Cause`] why it is refused after all; the parser then rolls back.
+    /// The [`Cause`] for which the line is rejected. The parser then calls [`Self::rollback`].
     fn commit(&mut self, time_ns: i64, line: u32) -> Result<(), Cause>;
 
-    /// Forget what was handed over since the last commit or rollback.
+    /// Discards all input since the last commit or rollback.
     fn rollback(&mut self);
 }

@@ -1,11 +1,11 @@
-//! Parses one field value.
+//! Parses a field value.
 
 use super::Cause;
 use super::error::quoted;
 use super::number::{self, Number};
 use crate::model::value::FieldType;
 
-/// A value as it stands in the text.
+/// A parsed value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value<'a> {
     Float(f64),
@@ -13,11 +13,11 @@ pub(super) enum Value<'a> {
     Unsigned(u64),
     Boolean(bool),
     String {
-        /// Without quotes.
+        /// The text without quotes.
         raw: &'a str,
-        /// Whether there are escapes in it.
+        /// Whether the text contains escapes.
         escaped: bool,
-        /// How many newlines are in it.
+        /// The number of newlines in the text.
         newlines: u32,
     },
 }
@@ -38,7 +38,7 @@ pub(super) fn is_end(byte: Option<&u8>) -> bool {
     matches!(byte, None | Some(b',' | b' ' | b'\n' | b'\r'))
 }
 
-/// The text up to where a value would end.
+/// Returns the text up to the first byte that ends a value.
 fn whole(text: &str) -> &str {
     let end = text.bytes().position(|byte| is_end(Some(&byte)));
     text.get(..end.unwrap_or(text.len())).unwrap_or_default()
@@ -59,7 +59,7 @@ fn read_number(text: &str) -> Result<(Value<'_>, usize), Cause> {
     }
 }
 
-/// Why the number of `length` bytes at the start of `text` is none.
+/// Returns the error for an invalid number of `length` bytes at the start of `text`.
 #[cold]
 fn no_number(text: &str, number: Number, length: usize) -> Cause {
     let found = quoted(whole(text));
@@ -99,12 +99,12 @@ fn read_string(text: &str) -> Result<(Value<'_>, usize), Cause> {
                 _ => read_bare_quotes(text),
             };
         }
-        // Whatever follows a backslash does not close the string.
+        // A byte after a backslash does not close the string.
         let escape = byte == b'\\';
         escaped |= escape;
         newlines += u32::from(byte == b'\n' || escape && bytes.get(at + 1) == Some(&b'\n'));
         at += 1 + usize::from(escape);
-        // Most of a long text is neither.
+        // Most bytes of a long text are neither quotes, backslashes nor newlines.
         if let Some(word) = bytes.get(at..).and_then(|rest| rest.first_chunk()) {
             at += plain_bytes(u64::from_le_bytes(*word));
         }
@@ -112,11 +112,12 @@ fn read_string(text: &str) -> Result<(Value<'_>, usize), Cause> {
     Err(Cause::UnbalancedQuotes)
 }
 
-/// How many of the eight bytes, the first one lowest, come before a quote, backslash or newline.
+/// Returns the number of bytes before the first quote, backslash or newline. The first byte is the
+/// lowest one.
 #[inline(always)]
 fn plain_bytes(word: u64) -> usize {
     const ONES: u64 = 0x0101_0101_0101_0101;
-    // The lowest high bit set is that of a byte equal to `byte`; those above it may be wrong.
+    // The lowest high bit belongs to a byte equal to `byte`. Higher bits may be wrong.
     let equal = |byte: u8| {
         let other = word ^ (ONES * u64::from(byte));
         other.wrapping_sub(ONES) & !other & (ONES << 7)
@@ -124,12 +125,13 @@ fn plain_bytes(word: u64) -> usize {
     ((equal(b'"') | equal(b'\\') | equal(b'\n')).trailing_zeros() / 8) as usize
 }
 
-/// Reads a string that has quotes in it without their backslashes, as influxdb-python's
-/// `DataFrameClient` writes them and 1.x takes them (`models.scanFields`, `scanFieldValue`).
+/// Reads a string that contains unescaped quotes. influxdb-python's `DataFrameClient` writes such
+/// strings, and 1.x accepts them (`models.scanFields`, `scanFieldValue`).
 ///
-/// Each quote that no backslash precedes toggles: what follows it is quoted, or is not. The value
-/// ends at a comma, a space or the line's end that is not quoted. The quotes must balance, the last
-/// byte must be a quote, and no `=` may stand unquoted. 1.x takes another last byte, and drops it.
+/// Each quote without a preceding backslash starts or ends a quoted section. The value ends at a
+/// comma, space or line end outside quoted sections. The quotes must balance, the last byte must be
+/// a quote, and no `=` may occur outside quoted sections. 1.x also accepts a different last byte,
+/// and drops it.
 #[cold]
 fn read_bare_quotes(text: &str) -> Result<(Value<'_>, usize), Cause> {
     let bytes = text.as_bytes();
@@ -140,7 +142,7 @@ fn read_bare_quotes(text: &str) -> Result<(Value<'_>, usize), Cause> {
             b'"' => inside = !inside,
             b',' | b' ' | b'\n' | b'=' if !inside => break,
             b'\r' if !inside && matches!(next, None | Some(b'\n')) => break,
-            // Only a comma that is not quoted ends the value all the same.
+            // An unquoted comma ends the value even after a backslash.
             b'\\' if inside || next != Some(&b',') => {
                 escaped = true;
                 newlines += u32::from(next == Some(&b'\n'));
@@ -161,8 +163,8 @@ fn read_bare_quotes(text: &str) -> Result<(Value<'_>, usize), Cause> {
     }
 }
 
-/// Calls `piece` with the parts of a string as written between which nothing but the backslashes
-/// of `\"` and `\\` is left out.
+/// Calls `piece` with the parts of a string as written. The parts contain everything except the
+/// backslashes of `\"` and `\\`.
 pub fn unescape_string(raw: &str, mut piece: impl FnMut(&str)) {
     let bytes = raw.as_bytes();
     let (mut start, mut at) = (0, 0);
