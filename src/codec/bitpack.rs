@@ -1,5 +1,5 @@
-//! Packs unsigned integers into as few bits as most of them need, in runs of 256, and patches the
-//! exceptions.
+//! Packs unsigned integers with a common bit width per run of 256 values. Larger values are stored
+//! as exceptions.
 //!
 //! ```text
 //! Run of n <= 256 values
@@ -7,21 +7,24 @@
 //! │ width <1> │ exceptions <1> │ low bits <⌈n·w ∕ 8⌉> │ positions <1>... │ high bits <varint>… │
 //! └───────────┴────────────────┴──────────────────────┴──────────────────┴─────────────────────┘
 //! ```
-//! `width` w is 0..=56 or 64. Value i's low w bits start at bit i·w. A value that needs more than w
-//! bits is an exception: its position in the run, ascending, and the rest of its bits.
+//! `width` w is 0..=56 or 64. The low w bits of value i start at bit i·w. A value with more than w
+//! bits is an exception. Exceptions store their positions in the run, ascending, and their
+//! remaining high bits.
 
 use super::varint;
 use super::{Error, take};
 
-/// Values of one run. Positions fit a byte.
+/// The number of values in a run. Positions fit a byte.
 const RUN: usize = 256;
-/// The widest packing whose values can be read with one unaligned load; above it values are whole.
+/// The largest bit width whose values can be read with one unaligned load. Wider runs store whole
+/// values.
 const WIDTH_MAX: u32 = 56;
 
-/// One in so many runs says how long the others are.
+/// The estimate plans one in this number of runs.
 const SAMPLED: usize = 4;
 
-/// Bytes that `values` take, about: planning every run takes a quarter of a flush.
+/// Returns the approximate encoded size of `values`, in bytes. Planning every run would take a
+/// quarter of a flush.
 pub fn estimate(values: &[u64]) -> usize {
     let (mut bytes, mut sampled) = (0, 0);
     for run in values.chunks(RUN).step_by(SAMPLED) {
@@ -31,14 +34,15 @@ pub fn estimate(values: &[u64]) -> usize {
     (bytes * values.len()).checked_div(sampled).unwrap_or_default()
 }
 
-/// Appends all `values`; their number is not stored.
+/// Appends the encoding of `values` without their number.
 pub fn encode(values: &[u64], out: &mut Vec<u8>) {
     for run in values.chunks(RUN) {
         encode_run(run, plan_run(run).0, out);
     }
 }
 
-/// Appends `count` values cut off the front of `bytes`.
+/// Removes the encoding of `count` values from the front of `bytes` and appends the values to
+/// `out`.
 ///
 /// # Errors
 /// [`Error::Truncated`] if `bytes` ends early, [`Error::Corrupt`] if a run is malformed.
@@ -60,7 +64,7 @@ fn bits(value: u64) -> u32 {
     u64::BITS - value.leading_zeros()
 }
 
-/// The width that makes the run smallest, and its bytes then.
+/// Returns the bit width with the smallest encoding, and the size of this encoding in bytes.
 fn plan_run(run: &[u64]) -> (u32, usize) {
     let mut histogram = [0_u16; 65];
     for &value in run {
@@ -68,7 +72,7 @@ fn plan_run(run: &[u64]) -> (u32, usize) {
             *slot += 1;
         }
     }
-    // Only widths that some value needs can be best: a wider one would only add zeros.
+    // Only bit widths of existing values can be best. A larger width would only add zeros.
     let mut used = [(0_u32, 0_usize); 66];
     let mut n_used = 0;
     for (width, &count) in (0_u32..).zip(&histogram) {
@@ -111,7 +115,7 @@ fn encode_run(run: &[u64], width: u32, out: &mut Vec<u8>) {
             n_exceptions += usize::from(value >> width != 0);
         }
     }
-    // The plan admits at most 255 exceptions, so the count fits its byte.
+    // The plan allows at most 255 exceptions, so their number fits a byte.
     out.push(width as u8);
     out.push(n_exceptions as u8);
     pack(run, width, out);
@@ -134,20 +138,20 @@ fn pack(run: &[u64], width: u32, out: &mut Vec<u8>) {
     }
     let start = out.len();
     let length = (run.len() * width as usize).div_ceil(8);
-    // Eight spare bytes, so that every value is written with one whole-word store.
+    // Eight spare bytes allow writing every value with one eight-byte store.
     out.resize(start + length + 8, 0);
     let packed = out.get_mut(start..).unwrap_or_default();
     let mask = (1_u64 << width) - 1;
     let (mut word, mut held, mut at) = (0_u64, 0_u32, 0_usize);
     for &value in run {
-        // held < 8 and width <= 56: nothing is shifted out.
+        // `held` < 8 and `width` <= 56, so the shift loses no bits.
         word |= (value & mask) << held;
         held += width;
         if let Some(slot) = packed.get_mut(at..).and_then(|rest| rest.first_chunk_mut()) {
             *slot = word.to_le_bytes();
         }
         at += (held / 8) as usize;
-        // held / 8 is 8 only when all 64 bits were used, which leaves nothing.
+        // `held` / 8 equals 8 only if all 64 bits were written, so no bits remain.
         word = word.checked_shr(held & !7).unwrap_or(0);
         held %= 8;
     }
@@ -187,7 +191,7 @@ fn unpack(bytes: &mut &[u8], n: usize, width: u32, out: &mut Vec<u64>) -> Result
         out.extend(packed.as_chunks::<8>().0.iter().map(|chunk| u64::from_le_bytes(*chunk)));
         return Ok(());
     }
-    // Loads are eight bytes wide: near the end of the input they come from a padded copy.
+    // Loads are eight bytes wide. Near the end of the input, they read from a padded copy.
     let mut padded = [0_u8; RUN * 7 + 8];
     let loads = match all.get(..length + 8) {
         Some(loads) => loads,
@@ -197,7 +201,7 @@ fn unpack(bytes: &mut &[u8], n: usize, width: u32, out: &mut Vec<u64>) -> Result
         }
     };
     let mask = (1_u64 << width) - 1;
-    // So many values lie in one load, wherever in its first byte they begin.
+    // The number of values in one load, for any start bit within its first byte.
     let per_load = (56 / width).max(1) as usize;
     let start = out.len();
     out.resize(start + n, 0);

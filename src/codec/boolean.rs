@@ -1,8 +1,8 @@
-//! Encodes booleans as one bit each, or as the lengths of runs where those are shorter.
+//! Encodes booleans as one bit each, or as run lengths if these are shorter.
 //!
 //! ```text
 //! BITS  0 │ ⌈n ∕ 8⌉ bytes, value i is bit i % 8 of byte i ∕ 8, spare bits 0
-//! RUNS  1 │ lengths <varint>… of runs, the first of false values (it may be 0), then in turn
+//! RUNS  1 │ run lengths <varint>…, alternating false and true; the first may be 0
 //! ```
 
 use super::{Error, finish, start, take, varint};
@@ -39,10 +39,10 @@ pub fn encode(values: &[bool], out: &mut Vec<u8>) {
     }));
 }
 
-/// Replaces the contents of `out` with exactly `count` values.
+/// Replaces the contents of `out` with `count` values.
 ///
 /// # Errors
-/// Any [`Error`] but [`Error::NotUtf8`]; `out` is then unspecified.
+/// Any [`Error`] except [`Error::NotUtf8`]. The contents of `out` are then unspecified.
 pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<bool>) -> Result<(), Error> {
     out.clear();
     let (method, mut rest) = start(bytes, count)?;

@@ -1,35 +1,35 @@
-//! Computes CRC-32C (Castagnoli), the checksum of every stored row and block, and puts it behind
+//! Computes CRC-32C (Castagnoli), the checksum of every stored row and block. The checksum follows
 //! the bytes that it covers.
 
-/// Bytes of a checksum.
+/// The size of a checksum, in bytes.
 pub const CRC_BYTES: usize = 4;
 
-/// Why bytes that end with their checksum are not what was stored.
+/// The errors of checksum verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CrcError {
-    /// They are fewer than a checksum takes.
+    /// The input is shorter than a checksum.
     TooShort,
-    /// The checksum is another one.
+    /// The checksum differs from the one computed.
     Mismatch,
 }
 
-/// The checksum of `bytes`.
+/// Returns the checksum of `bytes`.
 pub fn crc32c(bytes: &[u8]) -> u32 {
     ::crc32c::crc32c(bytes)
 }
 
-/// The checksum of what `crc` covers followed by `bytes`.
+/// Extends the checksum `crc` of the preceding bytes by `bytes`.
 pub fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
     ::crc32c::crc32c_append(crc, bytes)
 }
 
-/// Appends the checksum of everything in `out` from `start` on, little-endian.
+/// Appends the checksum of `out[start..]`, little-endian.
 pub fn append_crc(out: &mut Vec<u8>, start: usize) {
     let crc = crc32c(out.get(start..).unwrap_or_default());
     out.extend(crc.to_le_bytes());
 }
 
-/// What [`append_crc`] put a checksum behind.
+/// Verifies the checksum at the end of `bytes`, and returns the bytes that it covers.
 ///
 /// # Errors
 /// Any [`CrcError`].

@@ -1,23 +1,25 @@
-//! Holds an encoding whose residuals are still open: they may be bit-packed, or coded by the
-//! Huffman table that all blocks of a column share. A bit of the method byte says which was chosen.
+//! Holds an encoding whose residuals have no final format yet. They are either bit-packed, or coded
+//! with the Huffman table that all blocks of a column share. A bit of the method byte stores the
+//! choice.
 
 use super::bitpack;
 use super::huffman::{CodeTable, Decoder, Histogram};
 use super::{Error, finish};
 
-/// The bit of a method byte that says: residuals by classes, up to the end of the encoding.
+/// The bit of a method byte for residuals in Huffman classes. They continue to the end of the
+/// encoding.
 pub(super) const CLASSES: u8 = 0x80;
 
-/// What is left to do.
+/// The residuals that are not yet encoded.
 #[derive(Clone, Debug)]
 struct Open {
-    /// Where the method byte is.
+    /// The position of the method byte.
     method_at: usize,
     residuals: Vec<u64>,
     packed_bytes: usize,
 }
 
-/// An encoding and its residuals, if it has any. The default is no bytes.
+/// An encoding with optional residuals. The default is empty.
 #[derive(Clone, Debug, Default)]
 pub struct Draft {
     head: Vec<u8>,
@@ -25,13 +27,13 @@ pub struct Draft {
 }
 
 impl Draft {
-    /// An encoding without residuals.
+    /// Creates an encoding without residuals.
     pub fn done(head: Vec<u8>) -> Self {
         Self { head, open: None }
     }
 
-    /// `head`, of which the byte at `method_at` is the method, to be followed by `residuals`, which
-    /// take `packed_bytes` by [`bitpack::estimate`].
+    /// Creates an encoding from `head` and `residuals`. The method byte is at `method_at` in
+    /// `head`. `packed_bytes` is the result of [`bitpack::estimate`] for the residuals.
     pub(super) fn open(
         head: Vec<u8>,
         method_at: usize,
@@ -41,17 +43,17 @@ impl Draft {
         Self { head, open: Some(Open { method_at, residuals, packed_bytes }) }
     }
 
-    /// How often each class occurs among the residuals; `None` if there are none.
+    /// Counts the residuals' classes. Returns `None` if there are no residuals.
     pub fn histogram(&self) -> Option<Histogram> {
         self.open.as_ref().map(|open| Histogram::count(&open.residuals))
     }
 
-    /// Bytes of the residuals when packed, about.
+    /// Returns the approximate size of the bit-packed residuals, in bytes.
     pub fn packed_bytes(&self) -> usize {
         self.open.as_ref().map_or(0, |open| open.packed_bytes)
     }
 
-    /// The bytes; residuals by classes if there is a table.
+    /// Returns the encoding. If there is a table, the residuals are coded with it.
     pub fn finish(self, table: Option<&CodeTable>) -> Vec<u8> {
         let Self { head: mut out, open } = self;
         if let Some(Open { method_at, residuals, .. }) = open {
@@ -67,7 +69,7 @@ impl Draft {
     }
 }
 
-/// The `count` residuals that are all of `bytes`.
+/// Decodes `count` residuals, which take all of `bytes`.
 pub(super) fn residuals(
     method: u8,
     mut bytes: &[u8],

@@ -1,15 +1,17 @@
-//! Encodes floats: decimals as scaled integers where that is exact, others by their bits as ordered
-//! integers.
+//! Encodes floats. Decimal numbers become scaled integers if this is exact. Other floats become
+//! integers that keep the order of their bits.
+//!
 //!
 //! ```text
-//! DECIMAL  0 │ exponent <1> │ exceptions <varint> │ positions, each <varint> after the previous │
+//! DECIMAL  0 │ exponent <1> │ exceptions <varint> │ position of each <varint>, relative to the previous │
 //!              bits of each <8> │ integers (integer codec)
 //! ORDERED  1 │ integers (integer codec)
 //! ```
-//! DECIMAL: value = integer ∕ 10^exponent, bit for bit; an exception's integer repeats its
-//! predecessor's. Every decimal of up to 15 digits is exact, since both operands and therefore the
-//! quotient's rounding are. ORDERED: the bits with negatives flipped: close values are close
-//! integers. Every bit pattern round-trips.
+//! DECIMAL: value = integer ∕ 10^exponent, bit for bit. An exception repeats the integer of its
+//! predecessor. Every decimal of up to 15 digits is exact, because both operands are exact and the
+//! quotient is correctly rounded. ORDERED: the integers are the floats' bits, with the lower bits
+//! of negative values flipped. So close values become close integers. Every bit pattern is
+//! preserved.
 
 use super::draft::Draft;
 use super::huffman::Decoder;
@@ -17,30 +19,31 @@ use super::{Error, finish, integer, start, take, varint};
 
 const DECIMAL: u8 = 0;
 const ORDERED: u8 = 1;
-/// Largest exponent tried. Above it every float below ten is a decimal, and nothing is gained.
+/// The largest exponent that is tried. Above it, every float below ten is a decimal, so encoding it
+/// as one saves no bytes.
 const EXPONENT_MAX: usize = 13;
-/// Integers up to here are exact floats.
+/// The largest integer up to which floats represent all integers exactly.
 const EXACT_MAX: f64 = 9_007_199_254_740_992.0;
-/// Values looked at to choose the exponent.
+/// The number of values that are sampled to choose the exponent.
 const SAMPLE: usize = 64;
 
-/// Powers of ten, exact.
+/// The powers of ten, which are exact floats.
 const POWERS: [f64; EXPONENT_MAX + 1] =
     [1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6, 1e7, 1e8, 1e9, 1e10, 1e11, 1e12, 1e13];
 
-/// The encoding of `values` behind `head`, to be finished.
+/// Encodes `values` after `head` as a draft.
 pub fn draft(values: &[f64], mut head: Vec<u8>) -> Draft {
     let integers = integers(values, &mut head);
     integer::draft(&integers, head)
 }
 
-/// Appends `values` for a reader who comes soon, as [`integer::encode_soon`] does.
+/// Appends `values` in a format for prompt reading, like [`integer::encode_soon`].
 pub fn encode_soon(values: &[f64], out: &mut Vec<u8>) {
     let integers = integers(values, out);
     integer::encode_soon(&integers, out);
 }
 
-/// Appends all of the encoding but the integers, which it answers.
+/// Appends the encoding without the integers, and returns the integers.
 fn integers(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
     let Some(exponent) = sampled_exponent(values) else { return all_ordered(values, head) };
     let power = POWERS.get(exponent).copied().unwrap_or(1.0);
@@ -54,7 +57,7 @@ fn integers(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
         }
         integers.push(previous);
     }
-    // An exception costs nine bytes or more, a decimal often under two.
+    // An exception takes nine bytes or more, and a decimal often less than two.
     if exceptions.len() * 8 > values.len() {
         return all_ordered(values, head);
     }
@@ -72,16 +75,17 @@ fn integers(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
     integers
 }
 
-/// Appends `values` in whole bytes: larger than a draft, at a fraction of its time.
+/// Appends `values` in whole bytes. The encoding is larger than a draft and takes a fraction of its
+/// time.
 pub fn encode_plain(values: &[f64], out: &mut Vec<u8>) {
     let integers = all_ordered(values, out);
     integer::encode_plain(&integers, out);
 }
 
-/// Replaces the contents of `out` with exactly `count` values.
+/// Replaces the contents of `out` with `count` values.
 ///
 /// # Errors
-/// Any [`Error`] but [`Error::NotUtf8`]; `out` is then unspecified.
+/// Any [`Error`] except [`Error::NotUtf8`]. The contents of `out` are then unspecified.
 pub fn decode_with(
     bytes: &[u8],
     count: usize,
@@ -123,7 +127,7 @@ fn all_ordered(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
     values.iter().map(|value| ordered(value.to_bits())).collect()
 }
 
-/// The integer that divided by `power` is `value` bit for bit.
+/// Returns the integer whose quotient by `power` equals `value` bit for bit.
 #[inline]
 fn scaled(value: f64, power: f64) -> Option<i64> {
     let product = value * power;
@@ -135,12 +139,12 @@ fn scaled(value: f64, power: f64) -> Option<i64> {
         product.round_ties_even()
     };
     let exact = (rounded / power).to_bits() == value.to_bits();
-    // -0.0 would come back as 0.0; NaN and infinity fail the comparison.
+    // -0.0 would be decoded as 0.0. NaN and infinity fail the comparison.
     (exact && rounded.abs() <= EXACT_MAX && !(rounded == 0.0 && value.is_sign_negative()))
         .then_some(rounded as i64)
 }
 
-/// The smallest exponent that serves nearly all of a sample.
+/// Returns the smallest exponent that is exact for nearly all sampled values.
 fn sampled_exponent(values: &[f64]) -> Option<usize> {
     let stride = values.len().div_ceil(SAMPLE).max(1);
     let (mut exponent, mut sampled, mut failed) = (0, 0, 0);
@@ -153,20 +157,21 @@ fn sampled_exponent(values: &[f64]) -> Option<usize> {
             .find_map(|(at, &power)| scaled(value, power).map(|_| at));
         match needed {
             Some(needed) => exponent = needed,
-            // A value may be exact at its own exponent yet not at a larger one: an exception.
+            // A value may be exact with its smallest exponent and not with a larger one. It then
+            // becomes an exception.
             None => failed += 1,
         }
     }
     (failed * 8 <= sampled).then_some(exponent)
 }
 
-/// Float bits to an integer of the same order, and small distance for close values.
+/// Converts float bits to an integer with the same order. Close values have close integers.
 fn ordered(bits: u64) -> i64 {
     let bits = bits as i64;
     bits ^ ((bits >> 63) as u64 >> 1) as i64
 }
 
-/// The inverse of [`ordered`] (it keeps the sign bit and flips the rest under it).
+/// The inverse of [`ordered`], which keeps the sign bit and flips the other bits if it is set.
 fn unordered(integer: i64) -> u64 {
     ordered(integer as u64) as u64
 }

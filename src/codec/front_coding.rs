@@ -1,19 +1,21 @@
-//! Encodes a dictionary whose neighbours are alike by front coding, which keeps of each string the
-//! length of what it shares with the one before and the rest; and codes into that dictionary.
+//! Encodes dictionaries whose neighbouring strings are similar with front coding, and codes that
+//! refer to dictionary entries. For each string, front coding stores the length of the prefix that
+//! it shares with the previous string, and the remaining bytes.
 //!
 //! ```text
 //! Dictionary │ shared bytes of each │ other bytes of each │ n <varint> │ the n bytes that occur,
 //!            │ most frequent first │ the other bytes end to end, each as its place among those │
 //! Codes      │ 0 │ codes │   or   │ 1 │ zigzag(code − previous) of each │
 //! ```
-//! Each part without a width is numbers with a table of their own: the table, the bytes that follow
-//! as a varint, the values, drawn in `huffman`; nothing at all for no numbers.
+//! Each part without a width is a list of numbers with its own table: the table, the number of
+//! following bytes as a varint, and the values (see `huffman`). An empty list takes no bytes.
 
 use super::huffman::{CodeTable, Decoder, Histogram};
 use super::varint::{self, unzigzag, zigzag};
 use super::{Error, TEXT_BYTES_MAX, finish, start, take};
 
-/// Most bytes of a dictionary's strings without what they share; a writer closes its block before.
+/// The maximum size of a dictionary's strings without their shared prefixes, in bytes. A writer
+/// ends its block earlier.
 const OTHERS_BYTES_MAX: usize = 1 << 20;
 
 /// Appends the encoding of `strings` to `out`.
@@ -48,10 +50,10 @@ pub fn encode<'a>(strings: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
     write(&places, out);
 }
 
-/// Hands each of the `count` strings that are all of `bytes` to `sink`, in order.
+/// Decodes `count` strings, which take all of `bytes`, and passes them to `sink` in order.
 ///
 /// # Errors
-/// Any [`Error`] but [`Error::UnknownMethod`].
+/// Any [`Error`] except [`Error::UnknownMethod`].
 pub fn decode(bytes: &[u8], count: usize, mut sink: impl FnMut(&str)) -> Result<(), Error> {
     let mut rest = bytes;
     let shared = read(&mut rest, count)?;
@@ -83,7 +85,7 @@ pub fn decode(bytes: &[u8], count: usize, mut sink: impl FnMut(&str)) -> Result<
     Ok(())
 }
 
-/// Appends codes into a dictionary.
+/// Appends the encoding of dictionary codes.
 pub fn encode_codes(codes: &[u64], out: &mut Vec<u8>) {
     let before = std::iter::once(&0).chain(codes);
     let deltas: Vec<u64> = codes
@@ -100,10 +102,10 @@ pub fn encode_codes(codes: &[u64], out: &mut Vec<u8>) {
     write(if by_deltas { &deltas } else { codes }, out);
 }
 
-/// The `count` codes that are all of `bytes`.
+/// Decodes `count` dictionary codes, which take all of `bytes`.
 ///
 /// # Errors
-/// Any [`Error`] but [`Error::NotUtf8`].
+/// Any [`Error`] except [`Error::NotUtf8`].
 pub fn decode_codes(bytes: &[u8], count: usize) -> Result<Vec<u64>, Error> {
     let (method, mut rest) = start(bytes, count)?;
     let mut codes = read(&mut rest, count)?;
@@ -133,7 +135,7 @@ fn write(values: &[u64], out: &mut Vec<u8>) {
     out.append(&mut encoded);
 }
 
-/// Takes `count` numbers and their table off the front of `bytes`.
+/// Removes `count` numbers and their table from the front of `bytes`.
 fn read(bytes: &mut &[u8], count: usize) -> Result<Vec<u64>, Error> {
     let mut values = Vec::new();
     if count > OTHERS_BYTES_MAX {

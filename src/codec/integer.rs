@@ -1,4 +1,4 @@
-//! Encodes signed integers as a constant, as offsets from the smallest, or as differences.
+//! Encodes signed integers as a constant, as offsets from the smallest value, or as differences.
 //!
 //! ```text
 //! CONSTANT  0 │ value <zigzag varint>
@@ -6,10 +6,10 @@
 //! DELTA     2 │ first <zigzag varint>    │ residuals: zigzag(value − previous)
 //! PLAIN     3 │ smallest <zigzag varint> │ width <1> │ value − smallest, `width` bytes each
 //! ```
-//! PLAIN is for what is read soon and not kept: its width is 1, 2, 4 or 8.
-//! Residuals are runs of `bitpack`, or with 0x80 added to the method `huffman` by the table of
-//! the column.
-//! Differences wrap, so any `i64` sequence round-trips. No values are the method byte alone.
+//! PLAIN is for data that is read soon and not stored. The width is 1, 2, 4 or 8. Residuals are
+//! runs of `bitpack`. If 0x80 is added to the method, they are coded by `huffman` with the column's
+//! table instead. Differences wrap, so the codec preserves any sequence of `i64`. An empty slice
+//! takes only the method byte.
 
 use super::draft::{CLASSES, Draft, residuals};
 use super::huffman::Decoder;
@@ -20,7 +20,8 @@ const CONSTANT: u8 = 0;
 const OFFSET: u8 = 1;
 const DELTA: u8 = 2;
 const PLAIN: u8 = 3;
-/// To store and move so many bytes more of a value takes less time than to pack and unpack it.
+/// The number of additional bytes per value for which storing and copying takes less time than
+/// packing and unpacking.
 const BYTES_MORE_MAX: usize = 2;
 
 /// Appends the encoding of `values` to `out`.
@@ -29,8 +30,8 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
     *out = draft(values, head).finish(None);
 }
 
-/// Appends `values` for a reader who comes soon: in whole bytes unless that is much larger than
-/// [`encode`].
+/// Appends `values` in a format for prompt reading. It uses whole bytes unless this is much larger
+/// than [`encode`].
 pub fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
     let bounds = bounds(values);
     let width = width(bounds);
@@ -44,12 +45,13 @@ pub fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends `values` in whole bytes: larger than [`encode`], at a fraction of its time.
+/// Appends `values` in whole bytes. The encoding is larger than [`encode`] and takes a fraction of
+/// its time.
 pub fn encode_plain(values: &[i64], out: &mut Vec<u8>) {
     encode_whole(values, bounds(values), out);
 }
 
-/// Appends `values`, of which these are the bounds, in whole bytes; in none if they are alike.
+/// Appends `values` with the given bounds in whole bytes. Equal values take no bytes.
 fn encode_whole(values: &[i64], (smallest, largest): (i64, i64), out: &mut Vec<u8>) {
     if smallest >= largest {
         return encode(values, out);
@@ -67,13 +69,14 @@ fn encode_whole(values: &[i64], (smallest, largest): (i64, i64), out: &mut Vec<u
     }
 }
 
-/// The smallest and the largest of `values`; without any the first is above the second.
+/// Returns the smallest and largest of `values`. For an empty slice, the first bound exceeds the
+/// second.
 fn bounds(values: &[i64]) -> (i64, i64) {
     let bounds = |(least, most): (i64, i64), &value: &i64| (least.min(value), most.max(value));
     values.iter().fold((i64::MAX, i64::MIN), bounds)
 }
 
-/// Whole bytes that offsets between bounds take.
+/// Returns the number of whole bytes for an offset between the bounds.
 fn width((smallest, largest): (i64, i64)) -> usize {
     match largest.wrapping_sub(smallest) as u64 {
         _ if smallest > largest => 1,
@@ -84,7 +87,7 @@ fn width((smallest, largest): (i64, i64)) -> usize {
     }
 }
 
-/// The encoding of `values` behind `head`, to be finished.
+/// Encodes `values` after `head` as a draft.
 pub fn draft(values: &[i64], mut head: Vec<u8>) -> Draft {
     let at = head.len();
     head.push(CONSTANT);
@@ -98,7 +101,8 @@ pub fn draft(values: &[i64], mut head: Vec<u8>) -> Draft {
     deltas.extend(values.iter().zip(rest).map(|(a, b)| zigzag(b.wrapping_sub(*a))));
     let mut chosen = (DELTA, first, deltas);
     let mut bytes = bitpack::estimate(&chosen.2);
-    // A bound that needs no second pass: deltas this small cannot lose by more than the patches.
+    // This bound avoids a second pass. If the differences are this small, offsets can be smaller
+    // only by the size of the exceptions.
     let range_bits = u64::BITS - (largest.wrapping_sub(smallest) as u64).leading_zeros();
     if bytes * 16 >= values.len() * range_bits as usize {
         let mut offsets = Vec::with_capacity(values.len());
@@ -116,18 +120,18 @@ pub fn draft(values: &[i64], mut head: Vec<u8>) -> Draft {
     Draft::open(head, at, residuals, bytes)
 }
 
-/// Replaces the contents of `out` with exactly `count` values.
+/// Replaces the contents of `out` with `count` values.
 ///
 /// # Errors
-/// Any [`Error`] but [`Error::NotUtf8`]; `out` is then unspecified.
+/// Any [`Error`] except [`Error::NotUtf8`]. The contents of `out` are then unspecified.
 pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Error> {
     decode_with(bytes, count, None, out)
 }
 
-/// As [`decode`], of an encoding that may have been finished with `table`.
+/// Decodes like [`decode`]. The encoding may use `table`.
 ///
 /// # Errors
-/// Those of [`decode`].
+/// The errors of [`decode`].
 pub fn decode_with(
     bytes: &[u8],
     count: usize,

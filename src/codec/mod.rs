@@ -1,8 +1,9 @@
-//! Encodes slices and decodes them. Each codec is one file, and none knows what its values mean.
+//! Encodes and decodes slices of values. Each codec has its own file and does not depend on the
+//! meaning of the values.
 //!
-//! Every encoding starts with a byte that names its method, so that a better method is a new number
-//! and old bytes stay readable. A decoder is given the number of values and must use every byte.
-//! Bytes are untrusted: no input makes a decoder panic, or allocate more than
+//! Every encoding starts with a byte for its method. A better method gets a new number, so old
+//! bytes stay readable. The caller of a decoder passes the number of values, and the decoder must
+//! use every byte. Bytes are untrusted: no input makes a decoder panic, or allocate more than
 //! [`VALUES_MAX`] values or [`TEXT_BYTES_MAX`] bytes of text.
 
 pub mod bitpack;
@@ -21,12 +22,13 @@ pub mod unsigned;
 pub mod validity;
 pub mod varint;
 
-/// Most values of one encoding. A plain body of 25 MB has fewer lines than 6 million.
+/// The maximum number of values in one encoding. A plain body of 25 MB has fewer than 6 million
+/// lines.
 pub const VALUES_MAX: usize = 1 << 23;
-/// Most bytes that a dictionary may expand to: above the largest plain body.
+/// The maximum size of a dictionary's expanded text, in bytes. It exceeds the largest plain body.
 pub const TEXT_BYTES_MAX: usize = 32 << 20;
 
-/// Why bytes are not an encoding of the expected number of values.
+/// The errors of decoders.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The bytes end before the last value.
@@ -35,21 +37,21 @@ pub enum Error {
     /// Bytes remain after the last value.
     #[error("encoded values are followed by other bytes")]
     Trailing,
-    /// The first byte names no method of this codec.
+    /// The first byte is not a method of this codec.
     #[error("unknown encoding method {0}")]
     UnknownMethod(u8),
-    /// A number inside the encoding is outside its range.
+    /// A number in the encoding is outside its range.
     #[error("encoded values contradict themselves")]
     Corrupt,
-    /// More than [`VALUES_MAX`] values or [`TEXT_BYTES_MAX`] bytes of text.
+    /// The encoding has more than [`VALUES_MAX`] values or [`TEXT_BYTES_MAX`] bytes of text.
     #[error("too many encoded values")]
     TooMany,
-    /// Text is not UTF-8.
+    /// The text is not UTF-8.
     #[error("encoded text is not UTF-8")]
     NotUtf8,
 }
 
-/// Takes the method byte and checks `count`.
+/// Reads the method byte and checks `count`.
 fn start(bytes: &[u8], count: usize) -> Result<(u8, &[u8]), Error> {
     if count > VALUES_MAX {
         return Err(Error::TooMany);
@@ -58,14 +60,14 @@ fn start(bytes: &[u8], count: usize) -> Result<(u8, &[u8]), Error> {
     Ok((method, rest))
 }
 
-/// Cuts the next `length` bytes off `bytes`.
+/// Removes the next `length` bytes from `bytes`.
 fn take<'a>(bytes: &mut &'a [u8], length: usize) -> Result<&'a [u8], Error> {
     let (head, tail) = bytes.split_at_checked(length).ok_or(Error::Truncated)?;
     *bytes = tail;
     Ok(head)
 }
 
-/// Checks that nothing is left.
+/// Checks that no bytes remain.
 fn finish(rest: &[u8]) -> Result<(), Error> {
     if rest.is_empty() { Ok(()) } else { Err(Error::Trailing) }
 }

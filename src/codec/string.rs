@@ -1,4 +1,4 @@
-//! Encodes strings: as a dictionary and codes where they repeat, else as lengths and text.
+//! Encodes strings as a dictionary with codes if they repeat, and otherwise as lengths and text.
 //!
 //! ```text
 //! PLAIN       0 │ lengths <counted integers> │ text
@@ -6,7 +6,8 @@
 //!               │ codes <counted integers> │ text of the n strings
 //! counted integers: bytes <varint> │ the integer codec's bytes
 //! ```
-//! A code is the position of the string in the dictionary, which is in order of first appearance.
+//! A code is the position of a string in the dictionary. The dictionary has the order of first
+//! appearance.
 
 use std::collections::HashMap;
 
@@ -15,8 +16,8 @@ use super::{Error, TEXT_BYTES_MAX, integer, start, take, varint};
 const PLAIN: u8 = 0;
 const DICTIONARY: u8 = 1;
 
-/// Appends the encoding of the strings that `ends` cuts out of `text`: string i lies between the
-/// end of its predecessor (0 for the first) and `ends[i]`. The text is all of `text`.
+/// Appends the encoding of strings to `out`. String i starts at the end of its predecessor (0 for
+/// the first string) and ends at `ends[i]` in `text`. The strings cover all of `text`.
 pub fn encode(text: &str, ends: &[u32], out: &mut Vec<u8>) {
     match dictionary(text, ends) {
         Some((entries, codes)) => {
@@ -43,7 +44,7 @@ fn lengths_of(ends: &[u32]) -> Vec<i64> {
     ends.iter().map(length).collect()
 }
 
-/// Appends the encoding of the strings that `codes` name: code c is the string that ends at
+/// Appends the encoding of the strings that `codes` select. Code c selects the string that ends at
 /// `ends[c]`, as in [`encode`].
 pub fn encode_coded(text: &str, ends: &[u32], codes: &[u32], out: &mut Vec<u8>) {
     out.push(DICTIONARY);
@@ -57,11 +58,12 @@ pub fn encode_coded(text: &str, ends: &[u32], codes: &[u32], out: &mut Vec<u8>) 
     out.extend_from_slice(text.as_bytes());
 }
 
-/// Replaces the contents of `text` and `ends` with `count` strings, or with those of a dictionary;
-/// the answer then says for each of the `count` strings which one it is.
+/// Replaces the contents of `text` and `ends` with `count` strings. For a dictionary encoding, they
+/// receive the dictionary's strings instead, and the result contains a code for each of the `count`
+/// strings.
 ///
 /// # Errors
-/// Any [`Error`]; the outputs are then unspecified.
+/// Any [`Error`]. The contents of the outputs are then unspecified.
 pub fn decode(
     bytes: &[u8],
     count: usize,
@@ -87,12 +89,12 @@ pub fn decode(
     Ok(codes)
 }
 
-/// Distinct strings and codes, if storing each once saves at least half of the text.
+/// Returns the distinct strings and the codes if they save at least half of the text.
 fn dictionary<'a>(text: &'a str, ends: &[u32]) -> Option<(Vec<&'a str>, Vec<i64>)> {
     if ends.len() < 4 || text.len() > TEXT_BYTES_MAX {
         return None;
     }
-    // Collisions that a writer could construct cost it its own request's time only.
+    // A writer that constructs hash collisions only slows down its own request.
     let mut codes_by_string: HashMap<&str, i64, foldhash::fast::FixedState> = HashMap::default();
     let mut entries: Vec<&str> = Vec::new();
     let mut codes = Vec::with_capacity(ends.len());
@@ -105,7 +107,7 @@ fn dictionary<'a>(text: &'a str, ends: &[u32]) -> Option<(Vec<&'a str>, Vec<i64>
         if code == next {
             entries.push(string);
             entry_bytes += string.len() + 1;
-            // Text that does not repeat in its first part seldom does later: stop looking.
+            // Text that does not repeat at the beginning seldom repeats later.
             if entries.len() > 1_000 && entries.len() * 2 > codes.len() {
                 return None;
             }
@@ -140,7 +142,8 @@ fn ends_of(lengths: &[i64], ends: &mut Vec<u32>) -> Result<(), Error> {
     Ok(())
 }
 
-/// `bytes` as text that `ends` cut at character boundaries up to its end.
+/// Checks that `bytes` is UTF-8, ends at the last of `ends`, and has a character boundary at each
+/// end.
 fn checked_text<'a>(bytes: &'a [u8], ends: &[u32]) -> Result<&'a str, Error> {
     let length = ends.last().map_or(0, |&end| end as usize);
     match bytes.len() {
@@ -153,7 +156,8 @@ fn checked_text<'a>(bytes: &'a [u8], ends: &[u32]) -> Result<&'a str, Error> {
     if cut { Ok(text) } else { Err(Error::NotUtf8) }
 }
 
-/// Codes of entries that exist, and of no more text than a column may have once spelt out.
+/// Checks that all codes select existing entries, and that the expanded text does not exceed
+/// `TEXT_BYTES_MAX`.
 fn checked_codes(codes: &[i64], lengths: &[i64]) -> Result<Vec<u32>, Error> {
     let mut text_bytes = 0_u64;
     let mut checked = Vec::with_capacity(codes.len());

@@ -1,14 +1,15 @@
-//! The blocks of one column: their residuals by a common table where that is smaller.
+//! Finishes the blocks of a column. Residuals use a common table if this is smaller.
 
 use super::draft::Draft;
 use super::huffman::{CodeTable, Histogram, Stored};
 
-/// A table has to save at least one byte in so many of what packing takes: it decodes slower, and a
-/// merge copies only what is read without one. Of floats of full precision it saves about one in a
-/// hundred.
+/// A table must save at least one byte in this number of bit-packed bytes. It decodes slower than
+/// bit packing, and merges can copy only blocks without a table. For floats of full precision, a
+/// table saves about one percent.
 const WORTH: usize = 24;
 
-/// Finishes the drafts of a column, page by page. Answers with the table that some of them need.
+/// Finishes the drafts of a column in order. Returns the table that some of them use, and the
+/// encodings.
 pub fn finish(drafts: Vec<Draft>) -> (Stored, Vec<Vec<u8>>) {
     let histograms: Vec<Option<Histogram>> = drafts.iter().map(Draft::histogram).collect();
     let table = histograms.iter().flatten().cloned().reduce(|mut sum, more| {
@@ -20,7 +21,7 @@ pub fn finish(drafts: Vec<Draft>) -> (Stored, Vec<Vec<u8>>) {
     if let Some(table) = &table {
         table.write(&mut stored);
     }
-    // For each draft, what the table saves.
+    // The number of bytes that the table saves for each draft.
     let saved: Vec<usize> = drafts
         .iter()
         .zip(&histograms)

@@ -1,9 +1,9 @@
-//! Every codec: random values of several shapes come back, and no bytes make a decoder panic.
+//! Tests all codecs with random values of several shapes and with damaged bytes.
 
 use super::*;
 use crate::codec;
 
-/// Integers of one random shape.
+/// Returns integers with a random shape.
 fn integers(random: &mut fastrand::Rng) -> Vec<i64> {
     let n = random.usize(0..700);
     let shape = random.u8(0..6);
@@ -39,7 +39,7 @@ fn floats(random: &mut fastrand::Rng) -> Vec<f64> {
         .collect()
 }
 
-/// Some bytes of `bytes` cut off, added or changed.
+/// Returns `bytes` with some bytes removed, added or changed.
 pub(super) fn damaged(bytes: &[u8], random: &mut fastrand::Rng) -> Vec<u8> {
     let mut bytes = bytes.to_vec();
     match random.u8(0..4) {
@@ -88,7 +88,7 @@ macro_rules! round_trip {
     };
 }
 
-/// The codecs that end in residuals, finished without a table.
+/// The codecs with residuals, finished without a table.
 mod packed {
     use super::*;
 
@@ -201,10 +201,10 @@ fn what_is_read_soon_is_whole_bytes_unless_they_are_many() {
     };
     let percent: Vec<i64> = (0..5_000).map(|_| random.i64(0..=100)).collect();
     assert_eq!(method_and_bytes(&percent), (3, 1, 0));
-    // Of full precision there is little to pack.
+    // Bit packing saves little if values have full precision.
     let full: Vec<i64> = (0..5_000).map(|_| random.i64(0..1 << 52)).collect();
     assert_eq!(method_and_bytes(&full), (3, 8, 6));
-    // A counter's differences take a byte, its values eight.
+    // A counter's differences take one byte, and its values take eight.
     let counter: Vec<i64> = (0..5_000).map(|at| (at << 30) + random.i64(0..100)).collect();
     assert_eq!(method_and_bytes(&counter), (2, 4, 4));
     let counter: Vec<i64> = (0..5_000).map(|at| 1_000_000 * at + random.i64(0..100)).collect();
@@ -244,7 +244,7 @@ fn regular_and_jittered_timestamps_are_small() {
     let mut random = fastrand::Rng::with_seed(3);
     let regular: Vec<i64> =
         (0..1_000).map(|i| 1_700_000_000_000_000_000 + i * 10_000_000_000).collect();
-    // Fifty rows of each of a hundred series, one after the other.
+    // A hundred series with fifty rows each, one series after the other.
     let by_series: Vec<i64> =
         (0..5_000).map(|i| 1_700_000_000_000_000_000 + i % 50 * 10_000_000_000).collect();
     let jittered: Vec<i64> =
@@ -318,7 +318,7 @@ fn strings_return() {
     }
 }
 
-/// The strings end to end, and the length of each.
+/// Returns the concatenated strings and their lengths.
 fn spelt_out(
     text: &str,
     ends: &[u32],
@@ -382,7 +382,7 @@ fn a_dictionary_of_numbered_names_takes_a_byte_each() {
 
 #[test]
 fn a_shared_start_cannot_expand_without_bound() {
-    // A string of 1 MB, and forty that share all of it.
+    // A string of 1 MB, and forty strings that share all of its bytes.
     let long = "x".repeat(1 << 20);
     let mut bytes = Vec::new();
     front_coding::encode(std::iter::repeat_n(long.as_str(), 40), &mut bytes);
@@ -401,7 +401,7 @@ fn repeated_strings_are_stored_once() {
 
 #[test]
 fn a_dictionary_cannot_expand_without_bound() {
-    // One string of 1 MB, 100 copies: 100 MB.
+    // 100 copies of a 1 MB string expand to 100 MB.
     let mut bytes = vec![1, 1];
     for integer in [1 << 20, 0] {
         let mut counted = vec![0];

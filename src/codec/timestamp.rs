@@ -1,16 +1,18 @@
-//! Encodes timestamps by what is left of them without a common unit and a regular step.
+//! Encodes timestamps as deviations from a regular step, in a common unit.
 //!
 //! ```text
 //! STEP  0 │ unit <varint> │ first <zigzag varint> │ step <zigzag varint> │ residuals:
 //!           zigzag((time − previous) ∕ unit − step)
-//! GRID  1 │ the same, residuals: zigzag((time − first) ∕ unit − index · step)
+//! GRID  1 │ as STEP, but residuals: zigzag((time − first) ∕ unit − index · step)
 //! ```
-//! Residuals are runs of `bitpack`, or with 0x80 added to the method `huffman` by the table that
-//! the pages of a group share.
-//! `unit` divides every difference (a power of ten that the clock ticked in, or more), so jitter at
-//! milliseconds is not paid for in nanoseconds. STEP survives gaps and changes of series; GRID is
-//! smaller for one series with jitter. Any `i64` sequence round-trips: where a difference overflows
-//! the unit is 1 and arithmetic wraps. No values are the method byte alone.
+//! Residuals are runs of `bitpack`. If 0x80 is added to the method, they are coded by `huffman`
+//! with the table that the pages of a group share.
+//!
+//! `unit` divides every difference. It is the clock's resolution (such as a millisecond) or a
+//! multiple. So jitter in milliseconds does not take the bits of nanoseconds. STEP suits gaps and
+//! changes of series. GRID is smaller for one series with jitter. The codec preserves any sequence
+//! of `i64`: if a difference overflows, the unit is 1 and arithmetic wraps. An empty slice takes
+//! only the method byte.
 
 use super::draft::{CLASSES, Draft, residuals};
 use super::huffman::Decoder;
@@ -19,7 +21,7 @@ use super::{Error, bitpack, finish, start};
 
 const STEP: u8 = 0;
 const GRID: u8 = 1;
-/// Differences looked at to guess the step.
+/// The number of differences that are sampled to choose the step.
 const SAMPLE: usize = 63;
 
 /// Appends the encoding of `timestamps_ns` to `out`.
@@ -28,7 +30,7 @@ pub fn encode(timestamps_ns: &[i64], out: &mut Vec<u8>) {
     *out = draft(timestamps_ns, head).finish(None);
 }
 
-/// The encoding of `timestamps_ns` behind `head`, to be finished.
+/// Encodes `timestamps_ns` after `head` as a draft.
 pub fn draft(timestamps_ns: &[i64], mut head: Vec<u8>) -> Draft {
     let at = head.len();
     let Some((&first, rest)) = timestamps_ns.split_first() else {
@@ -50,11 +52,11 @@ pub fn draft(timestamps_ns: &[i64], mut head: Vec<u8>) -> Draft {
     packed.extend(deltas.iter().map(|delta| zigzag(delta.wrapping_sub(step))));
     let mut bytes = bitpack::estimate(&packed);
     let mut header = (STEP, step);
-    // Under two bits a value there is no jitter worth a second try.
+    // Below two bits per value, there is no jitter that GRID could reduce.
     if bytes * 4 > deltas.len() {
         let total = deltas.iter().fold(0_i64, |sum, delta| sum.wrapping_add(*delta));
         let n = deltas.len().max(1) as i64;
-        // Rounded: a step that is off by one would drift away from the grid.
+        // The step is rounded. A step that is off by one would drift from the grid.
         let grid_step = total.wrapping_add(n / 2).div_euclid(n);
         let mut residual = 0_i64;
         let grid: Vec<u64> = deltas
@@ -77,18 +79,18 @@ pub fn draft(timestamps_ns: &[i64], mut head: Vec<u8>) -> Draft {
     Draft::open(head, at, packed, bytes)
 }
 
-/// Replaces the contents of `out` with exactly `count` values.
+/// Replaces the contents of `out` with `count` values.
 ///
 /// # Errors
-/// Any [`Error`] but [`Error::NotUtf8`]; `out` is then unspecified.
+/// Any [`Error`] except [`Error::NotUtf8`]. The contents of `out` are then unspecified.
 pub fn decode(bytes: &[u8], count: usize, out: &mut Vec<i64>) -> Result<(), Error> {
     decode_with(bytes, count, None, out)
 }
 
-/// As [`decode`], of an encoding that may have been finished with `table`.
+/// Decodes like [`decode`]. The encoding may use `table`.
 ///
 /// # Errors
-/// Those of [`decode`].
+/// The errors of [`decode`].
 pub fn decode_with(
     bytes: &[u8],
     count: usize,
@@ -110,7 +112,7 @@ pub fn decode_with(
     out.reserve(count);
     out.push(first);
     if packed.iter().all(|&residual| residual == 0) {
-        // The usual case, on which no time depends on the one before.
+        // In this usual case, no time depends on the previous time.
         let step_ns = step.wrapping_mul(unit);
         out.extend((1..count as i64).map(|at| first.wrapping_add(at.wrapping_mul(step_ns))));
     } else if method & !CLASSES == STEP {
@@ -130,7 +132,7 @@ pub fn decode_with(
     Ok(())
 }
 
-/// Fills `deltas`; `false` if a difference does not fit.
+/// Fills `deltas`. Returns `false` if a difference overflows.
 fn checked_deltas(times_ns: &[i64], deltas: &mut Vec<i64>) -> bool {
     for pair in times_ns.windows(2) {
         let &[before, after] = pair else { return false };
@@ -142,12 +144,12 @@ fn checked_deltas(times_ns: &[i64], deltas: &mut Vec<i64>) -> bool {
     true
 }
 
-/// The greatest common divisor of all differences; 1 when all are 0.
+/// Returns the greatest common divisor of all differences, or 1 if all differences are 0.
 fn common_divisor(deltas: &[i64]) -> u64 {
     let mut divisor = 0_u64;
     let mut previous = 0;
     for &delta in deltas {
-        // Regular input repeats one difference: no division then.
+        // Regular input repeats one difference, so it needs no division.
         if delta == previous {
             continue;
         }
@@ -168,7 +170,7 @@ fn divide(deltas: &mut [i64], unit: u64) {
     if unit == 1 {
         return;
     }
-    // A divisor of differences that are not i64::MIN fits an i64.
+    // The divisor of differences other than i64::MIN fits an i64.
     let unit = unit as i64;
     let mut previous = (0, 0);
     for delta in deltas {
@@ -179,7 +181,7 @@ fn divide(deltas: &mut [i64], unit: u64) {
     }
 }
 
-/// The median of a sample: the step of regular input whatever its gaps.
+/// Returns the median of a sample. For regular input with gaps, this is the step.
 fn typical(deltas: &[i64]) -> i64 {
     let stride = deltas.len().div_ceil(SAMPLE).max(1);
     let mut sample: Vec<i64> = deltas.iter().step_by(stride).copied().collect();

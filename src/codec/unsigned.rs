@@ -1,26 +1,26 @@
-//! Encodes unsigned integers as the signed integers with the same bits, whose differences wrap
-//! alike.
+//! Encodes unsigned integers as the signed integers with the same bits. Differences of both kinds
+//! wrap in the same way.
 
 use super::draft::Draft;
 use super::huffman::Decoder;
 use super::{Error, integer};
 
-/// The encoding of `values` behind `head`, to be finished: [`integer::draft`] of the same bits.
+/// Encodes `values` after `head` as a draft, with [`integer::draft`] for the same bits.
 pub fn draft(values: &[u64], head: Vec<u8>) -> Draft {
     let signed: Vec<i64> = values.iter().map(|&value| value as i64).collect();
     integer::draft(&signed, head)
 }
 
-/// Appends `values` for a reader who comes soon, as [`integer::encode_soon`] does.
+/// Appends `values` in a format for prompt reading, like [`integer::encode_soon`].
 pub fn encode_soon(values: &[u64], out: &mut Vec<u8>) {
     let signed: Vec<i64> = values.iter().map(|&value| value as i64).collect();
     integer::encode_soon(&signed, out);
 }
 
-/// Replaces the contents of `out` with exactly `count` values.
+/// Replaces the contents of `out` with `count` values.
 ///
 /// # Errors
-/// Those of [`integer::decode`].
+/// The errors of [`integer::decode`].
 pub fn decode_with(
     bytes: &[u8],
     count: usize,

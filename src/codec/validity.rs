@@ -1,9 +1,10 @@
-//! Encodes which rows have a value, as gaps between nulls, as run lengths or as a bitmap.
+//! Encodes the validity of rows (whether a row has a value) as gaps between nulls, run lengths, or
+//! a bitmap.
 //!
 //! ```text
 //! ALL    0 │ nothing
-//! GAPS   1 │ nulls <varint> │ for each null the valid rows <varint> before it
-//! RUNS   2 │ lengths <varint>… of runs, the first of valid rows (it may be 0), then in turn
+//! GAPS   1 │ nulls <varint> │ number of valid rows before each null <varint>…
+//! RUNS   2 │ run lengths <varint>…, alternating valid and null; the first may be 0
 //! BITS   3 │ ⌈n ∕ 8⌉ bytes, row i is bit i % 8 of byte i ∕ 8, spare bits 0
 //! ```
 
@@ -14,8 +15,8 @@ const GAPS: u8 = 1;
 const RUNS: u8 = 2;
 const BITS: u8 = 3;
 
-/// Appends the encoding of the first `count` bits of `words` (64 rows to a word, lowest bit first;
-/// a set bit is a row with a value; bits past `count` are zero).
+/// Appends the encoding of the first `count` bits of `words`. Each word contains 64 rows, starting
+/// with the lowest bit. A set bit means that the row has a value. The bits after `count` are zero.
 pub fn encode(words: &[u64], count: usize, out: &mut Vec<u8>) {
     let n_valid: usize = words.iter().map(|word| word.count_ones() as usize).sum();
     let n_nulls = count.saturating_sub(n_valid);
@@ -26,7 +27,7 @@ pub fn encode(words: &[u64], count: usize, out: &mut Vec<u8>) {
     let bits_bytes = 1 + count.div_ceil(8);
     let is_valid = |row: usize| words.get(row / 64).is_some_and(|word| word >> (row % 64) & 1 == 1);
     let runs = runs(count, is_valid);
-    // Two lengths per run of nulls, or one gap per null.
+    // RUNS takes two lengths per run of nulls, and GAPS takes one gap per null.
     if runs.len() < n_nulls {
         out.push(RUNS);
         for &run in &runs {
@@ -49,10 +50,10 @@ pub fn encode(words: &[u64], count: usize, out: &mut Vec<u8>) {
     }
 }
 
-/// Replaces the contents of `words` with the bits of `count` rows, as [`encode`] takes them.
+/// Replaces the contents of `words` with the bits of `count` rows, in the layout of [`encode`].
 ///
 /// # Errors
-/// Any [`Error`] but [`Error::NotUtf8`]; `words` is then unspecified.
+/// Any [`Error`] except [`Error::NotUtf8`]. The contents of `words` are then unspecified.
 pub fn decode(bytes: &[u8], count: usize, words: &mut Vec<u64>) -> Result<(), Error> {
     words.clear();
     let (method, mut rest) = start(bytes, count)?;
@@ -105,7 +106,7 @@ pub fn decode(bytes: &[u8], count: usize, words: &mut Vec<u64>) -> Result<(), Er
     finish(rest)
 }
 
-/// Lengths of runs, the first of valid rows.
+/// Returns the run lengths, starting with the valid rows.
 fn runs(count: usize, is_valid: impl Fn(usize) -> bool) -> Vec<u64> {
     let mut runs = Vec::new();
     let (mut valid, mut length) = (true, 0);

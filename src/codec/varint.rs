@@ -1,5 +1,5 @@
-//! Encodes unsigned integers in one to ten bytes, seven bits each, lowest first; signed ones in
-//! zigzag form.
+//! Encodes unsigned integers in one to ten bytes with seven bits each, lowest bits first. Signed
+//! integers use the zigzag form.
 
 use super::Error;
 
@@ -12,10 +12,10 @@ pub fn write(mut value: u64, out: &mut Vec<u8>) {
     out.push(value as u8);
 }
 
-/// Takes one integer off the front of `bytes`.
+/// Removes one integer from the front of `bytes`.
 ///
 /// # Errors
-/// [`Error::Truncated`] if `bytes` ends early, [`Error::Corrupt`] past 64 bits.
+/// [`Error::Truncated`] if `bytes` ends early, [`Error::Corrupt`] if the integer exceeds 64 bits.
 pub fn read(bytes: &mut &[u8]) -> Result<u64, Error> {
     let mut value = 0;
     for (index, &byte) in bytes.iter().enumerate().take(10) {
@@ -31,28 +31,28 @@ pub fn read(bytes: &mut &[u8]) -> Result<u64, Error> {
     Err(Error::Truncated)
 }
 
-/// Takes a length or count off the front of `bytes`; it must not exceed `max`.
+/// Removes a length or count from the front of `bytes`. It must not exceed `max`.
 ///
 /// # Errors
-/// Those of [`read`], and [`Error::TooMany`] above `max`.
+/// The errors of [`read`], and [`Error::TooMany`] above `max`.
 pub fn read_length(bytes: &mut &[u8], max: usize) -> Result<usize, Error> {
     usize::try_from(read(bytes)?).ok().filter(|&length| length <= max).ok_or(Error::TooMany)
 }
 
-/// Appends `value` so that small magnitudes are short.
+/// Appends `value` in a form that is short for small magnitudes.
 pub fn write_signed(value: i64, out: &mut Vec<u8>) {
     write(zigzag(value), out);
 }
 
-/// Takes one signed integer off the front of `bytes`.
+/// Removes one signed integer from the front of `bytes`.
 ///
 /// # Errors
-/// Those of [`read`].
+/// The errors of [`read`].
 pub fn read_signed(bytes: &mut &[u8]) -> Result<i64, Error> {
     read(bytes).map(unzigzag)
 }
 
-/// 0, -1, 1, -2, … to 0, 1, 2, 3, …
+/// Maps 0, -1, 1, -2, … to 0, 1, 2, 3, …
 #[inline]
 pub const fn zigzag(value: i64) -> u64 {
     ((value << 1) ^ (value >> 63)) as u64

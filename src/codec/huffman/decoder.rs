@@ -1,4 +1,4 @@
-//! From codes back to values.
+//! Decodes Huffman codes to values.
 
 use std::cell::OnceCell;
 use std::cmp::Ordering;
@@ -7,27 +7,30 @@ use std::ops::RangeInclusive;
 use super::{CLASSES, CODE_BITS_MAX, ENTRIES, LOAD_BITS, codes, raw_bits};
 use crate::codec::{Error, finish, take, varint};
 
-/// Fewer values are decoded code by code rather than by a table that is made for them.
+/// The number of values below which codes are decoded one by one. A lookup table pays off only for
+/// more values.
 pub const FEW: usize = 64;
 
-/// A table made ready to decode.
+/// A code table that is ready for decoding.
 #[derive(Clone, Debug)]
 pub struct Decoder {
-    /// For each ten bits: three classes, a byte each; how many of them are whole, two bits from bit
-    /// 24 on; and their bits, four from bit 26 on. Made when many values are decoded.
+    /// The lookup table, indexed by ten bits. Each entry contains up to three classes (a byte per
+    /// class), the number of complete classes (two bits, starting with bit 24), and the total
+    /// length of the codes (four bits, starting with bit 26). It is built when many values are
+    /// decoded.
     entries: OnceCell<Box<[u32; ENTRIES]>>,
     lengths: [u8; CLASSES],
-    /// All classes with a code are among these. The code of an only one has no bits.
+    /// The range of the classes with a code. If there is only one class, its code has no bits.
     used: RangeInclusive<u8>,
-    /// Some class has raw bits.
+    /// Whether any class has raw bits.
     has_raw: bool,
 }
 
 impl Decoder {
-    /// Memory of one that has decoded many values, bytes.
+    /// The memory of a decoder with a lookup table, in bytes.
     pub const BYTES: usize = ENTRIES * 4 + size_of::<Self>();
 
-    /// Takes a table off the front of `bytes`.
+    /// Removes a table from the front of `bytes`.
     ///
     /// # Errors
     /// [`Error::Truncated`] and [`Error::Corrupt`].
@@ -51,7 +54,7 @@ impl Decoder {
         Ok(Self { entries: OnceCell::new(), lengths, used, has_raw })
     }
 
-    /// Appends `count` values, which are all of `bytes`.
+    /// Decodes `count` values, which take all of `bytes`, and appends them to `out`.
     ///
     /// # Errors
     /// [`Error::Truncated`], [`Error::Trailing`] and [`Error::Corrupt`].
@@ -73,7 +76,7 @@ impl Decoder {
         let mut bit = raw * 8;
         out.reserve(count);
         if self.has_raw || shift > 0 {
-            // Too many bits are bits past the end, and found below.
+            // If there are too many bits, reading passes the end. The check below detects this.
             let shift = shift.min(u64::BITS);
             out.extend(classes.iter().map(|&class| {
                 let class = u32::from(class);
@@ -96,8 +99,8 @@ impl Decoder {
         }
     }
 
-    /// Fills `classes`, code by code; where the codes end in `padded`, whose first stream has
-    /// `first_bytes`.
+    /// Fills `classes` by decoding single codes. Returns the position after the codes in `padded`.
+    /// The first stream of codes has `first_bytes`.
     fn few(&self, padded: &[u8], first_bytes: usize, classes: &mut [u8]) -> Result<usize, Error> {
         let mut known = Vec::new();
         if self.used.start() == self.used.end() {
@@ -122,8 +125,8 @@ impl Decoder {
         if is_first_whole { fill(others, first_bytes * 8) } else { Err(Error::Corrupt) }
     }
 
-    /// Fills `classes` but for the room at its end; where the codes end in `padded`, whose first
-    /// stream has `first_bytes`.
+    /// Fills `classes` except the spare bytes at its end. Returns the position after the codes in
+    /// `padded`. The first stream of codes has `first_bytes`.
     fn classes(
         &self,
         padded: &[u8],
@@ -145,7 +148,7 @@ impl Decoder {
         if is_first_whole { Ok(b.bit.div_ceil(8)) } else { Err(Error::Corrupt) }
     }
 
-    /// What is left of a stream, code by code.
+    /// Decodes the rest of a stream, at the end with single codes.
     fn finish(
         &self,
         entries: &[u32; ENTRIES],
@@ -169,7 +172,7 @@ impl Decoder {
     }
 }
 
-/// Five lookups: at most 50 bits and 15 classes.
+/// Performs five lookups, which consume at most 50 bits and yield at most 15 classes.
 #[inline(always)]
 fn step(
     entries: &[u32; ENTRIES],
@@ -195,25 +198,25 @@ fn step(
     if given < 5 { Err(Error::Corrupt) } else { Ok(()) }
 }
 
-/// A table as it is stored.
+/// A stored table.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stored(Vec<u8>);
 
 impl Stored {
-    /// What [`CodeTable::write`](super::CodeTable::write) wrote; no bytes for no table.
+    /// Wraps the output of [`CodeTable::write`](super::CodeTable::write). Empty bytes mean that
+    /// there is no table.
     pub fn new(bytes: Vec<u8>) -> Self {
         Self(bytes)
     }
 
-    /// The bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }
 
-    /// The table, read anew; `None` if there is none.
+    /// Reads the table. Returns `None` if there is no table. The result is not cached.
     ///
     /// # Errors
-    /// Those of [`Decoder::read`], and [`Error::Trailing`].
+    /// The errors of [`Decoder::read`], and [`Error::Trailing`].
     pub fn decoder(&self) -> Result<Option<Decoder>, Error> {
         if self.0.is_empty() {
             return Ok(None);
@@ -225,25 +228,25 @@ impl Stored {
     }
 }
 
-/// Where a stream of codes is, and where its next class goes.
+/// A position in a stream of codes, and the position of its next class.
 struct Stream {
     bit: usize,
     at: usize,
     end: usize,
 }
 
-/// What five lookups write: at most 15 classes, and what is not one.
+/// The number of bytes that five lookups may write: at most 15 classes, and one unused byte.
 const ROOM: usize = 16;
 
-/// The bits from `bit` on, at least [`LOAD_BITS`]; zeros past the end, which is found by where the
-/// bits end.
+/// Returns at least [`LOAD_BITS`] bits starting at `bit`. Bits after the end are zero. The caller
+/// compares its last position with the end.
 #[inline(always)]
 fn load(padded: &[u8], bit: usize) -> u64 {
     let word = padded.get(bit / 8..).and_then(|tail| tail.first_chunk::<8>());
     word.map_or(0, |word| u64::from_le_bytes(*word) >> (bit % 8))
 }
 
-/// What each ten bits stand for.
+/// Builds the lookup table.
 fn entries(lengths: &[u8; CLASSES], used: RangeInclusive<u8>) -> Box<[u32; ENTRIES]> {
     if used.start() == used.end() {
         let class = *used.start();

@@ -1,4 +1,4 @@
-//! Encodes unsigned integers by Huffman codes of their magnitude. Many blocks share one table.
+//! Encodes unsigned integers with Huffman codes for their magnitude. Many blocks share one table.
 //!
 //! ```text
 //! Values
@@ -12,12 +12,15 @@
 //! │                 │                 │ has none; of a single class nothing, and 0 bits   │
 //! └─────────────────┴─────────────────┴───────────────────────────────────────────────────┘
 //! ```
-//! The class is that of value >> shift; the bits shifted out are raw, so blocks whose values
-//! differ in magnitude only share a table. Below 16 the class is the number itself; from there on
-//! it is how many bits the number has and the two under the highest, and the others are raw too.
-//! Each run of bits ends on a whole byte, the lowest bit of a byte first. Codes are canonical:
-//! ascending by length, then by class, their bits in reverse. Two streams, because what limits
-//! decoding is that a code must be known to find the next.
+//! The class is computed from value >> shift, and the shifted-out bits are raw. So blocks whose
+//! values differ only in magnitude can share a table. A number below 16 is its own class. For a
+//! larger number, the class consists of the bit length and the two bits below the highest bit. The
+//! number's other bits are raw as well.
+//!
+//! Each section of bits ends on a whole byte and starts with the lowest bit of a byte. Codes are
+//! canonical: they ascend by length and then by class, and their bits are reversed. A decoder must
+//! know a code before it can find the next code. With two streams, it can decode two codes at a
+//! time.
 
 mod decoder;
 mod table;
@@ -27,14 +30,15 @@ use std::ops::RangeInclusive;
 pub use self::decoder::{Decoder, FEW, Stored};
 pub use self::table::{CodeTable, Histogram};
 
-/// Codes have at most this many bits: a table of 1,024 entries answers up to three of them at once.
+/// The maximum number of bits in a code. A lookup table of 1,024 entries decodes up to three codes
+/// at a time.
 const CODE_BITS_MAX: u32 = 10;
 const ENTRIES: usize = 1 << CODE_BITS_MAX;
-/// Bits that one unaligned load gives wherever they start.
+/// The number of bits that one unaligned load returns for any start bit.
 const LOAD_BITS: u32 = 56;
-/// Values below it are their own class.
+/// The value below which each value is its own class.
 const DIRECT: u64 = 16;
-/// Sixteen, and four for each number of bits from 5 to 64.
+/// The number of classes: 16, plus four for each number of bits from 5 to 64.
 const CLASSES: usize = 256;
 
 #[inline(always)]
@@ -46,14 +50,15 @@ fn class(value: u64) -> usize {
     (16 + (bits - 5) * 4 + (value >> (bits - 3) & 3) as u32) as usize
 }
 
-/// Raw bits of a class.
+/// Returns the number of raw bits of a class.
 #[inline(always)]
 const fn raw_bits(class: u32) -> u32 {
     if class < 16 { 0 } else { (class >> 2) - 2 }
 }
 
-/// The classes of `used` that have a length, all of which are there, with their canonical codes and
-/// the lengths: shorter codes are less, of equal lengths by class.
+/// Returns the classes in `used` that have a code, with their canonical codes and code lengths.
+/// Shorter codes are smaller. Codes with equal length ascend by class. `used` must contain all
+/// classes with a code.
 fn codes(lengths: &[u8; CLASSES], used: RangeInclusive<u8>) -> impl Iterator<Item = (u8, u16, u8)> {
     const LENGTHS: usize = CODE_BITS_MAX as usize + 1;
     let all = lengths.get(usize::from(*used.start())..=usize::from(*used.end()));
@@ -64,7 +69,7 @@ fn codes(lengths: &[u8; CLASSES], used: RangeInclusive<u8>) -> impl Iterator<Ite
             *count += 1;
         }
     }
-    // The first code of each length, counted up as codes are given.
+    // The next code of each length.
     let mut next = [0_u32; LENGTHS];
     for length in 1..LENGTHS {
         next[length] = (next[length - 1] + of_length[length - 1]) << 1;

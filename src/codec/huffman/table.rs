@@ -1,16 +1,17 @@
-//! The best codes for given values, and values as codes.
+//! Builds optimal code tables, and encodes values.
 
 use std::ops::RangeInclusive;
 
 use super::{CLASSES, CODE_BITS_MAX, ENTRIES, LOAD_BITS, class, codes, raw_bits};
 use crate::codec::varint;
 
-/// Values of fewer bits on average are not shifted: their low bits may mean something.
+/// The mean number of bits below which values are not shifted, because their low bits may be
+/// significant.
 const SHIFTED_BITS_MIN: u64 = 11;
-/// About how many bits are left of the others.
+/// The approximate number of bits that remain after the shift.
 const KEPT_BITS: u64 = 6;
 
-/// The shift that leaves about [`KEPT_BITS`] of most values.
+/// Returns the shift that leaves about [`KEPT_BITS`] bits of most values.
 fn shift(values: &[u64]) -> u32 {
     let all = values.iter().fold(0, |all, value| all | value);
     if all >> SHIFTED_BITS_MIN == 0 {
@@ -21,11 +22,11 @@ fn shift(values: &[u64]) -> u32 {
     if mean < SHIFTED_BITS_MIN { 0 } else { (mean - KEPT_BITS) as u32 }
 }
 
-/// How often each class occurs.
+/// The number of values in each class.
 #[derive(Clone, Debug)]
 pub struct Histogram {
     counts: [u32; CLASSES],
-    /// Bits that the shifts leave raw, of all values.
+    /// The total number of raw bits due to shifts, for all values.
     shifted_bits: usize,
 }
 
@@ -42,13 +43,13 @@ impl Histogram {
         Self { counts, shifted_bits: values.len() * shift as usize }
     }
 
-    /// Adds the counts of another.
+    /// Adds the counts in `other`.
     pub fn add(&mut self, other: &Self) {
         self.counts.iter_mut().zip(&other.counts).for_each(|(count, more)| *count += more);
         self.shifted_bits += other.shifted_bits;
     }
 
-    /// Bytes of the values under `table`, about.
+    /// Returns the approximate size of the values with `table`, in bytes.
     pub fn bytes(&self, table: &CodeTable) -> usize {
         let bits = |(class, (&count, &(_, length))): (u32, (&u32, &(u16, u8)))| {
             count as usize * (raw_bits(class) as usize + usize::from(length))
@@ -58,7 +59,7 @@ impl Histogram {
     }
 }
 
-/// The code of each class: its bits, reversed, and their number.
+/// The code of each class, as reversed bits and the number of bits.
 #[derive(Clone, Debug)]
 pub struct CodeTable {
     first: usize,
@@ -67,7 +68,7 @@ pub struct CodeTable {
 }
 
 impl CodeTable {
-    /// The best table for values with these counts.
+    /// Builds the optimal table for values with these counts.
     pub fn for_counts(histogram: &Histogram) -> Self {
         let counts = &histogram.counts;
         let first = counts.iter().position(|&count| count > 0).unwrap_or_default();
@@ -80,7 +81,7 @@ impl CodeTable {
         Self { first, codes: of_class, end: last + 1 }
     }
 
-    /// Appends the table.
+    /// Appends the table to `out`.
     pub fn write(&self, out: &mut Vec<u8>) {
         out.push(self.first as u8);
         out.push((self.end - self.first - 1) as u8);
@@ -93,7 +94,7 @@ impl CodeTable {
         }
     }
 
-    /// Appends `values`, of which every class has a code.
+    /// Appends the encoding of `values`. Each of their classes must have a code.
     pub fn encode(&self, values: &[u64], out: &mut Vec<u8>) {
         let shift = shift(values);
         let mut raw = Bits::new(values.len() * 8 + 16);
@@ -134,7 +135,7 @@ impl CodeTable {
     }
 }
 
-/// Bits appended, lowest first.
+/// A bit buffer that appends to the lowest free bit.
 struct Bits {
     bytes: Vec<u8>,
     at: usize,
@@ -143,7 +144,8 @@ struct Bits {
 }
 
 impl Bits {
-    /// Room for so many bytes and seven.
+    /// Creates a buffer of `bytes` bytes. Each append writes eight bytes, so the last seven bytes
+    /// must stay free.
     fn new(bytes: usize) -> Self {
         Self { bytes: vec![0; bytes], at: 0, word: 0, held: 0 }
     }
@@ -166,14 +168,16 @@ impl Bits {
     }
 }
 
-/// A tree of classes on the way to codes: they are a chain from the first to the last one.
+/// A tree of classes while codes are built. The tree's classes form a linked list from `first` to
+/// `last`.
 struct Tree {
     weight: u64,
     first: u8,
     last: u8,
 }
 
-/// Lengths of Huffman codes for these counts, limited. All that are not 0 are those of `used`.
+/// Returns the lengths of Huffman codes for these counts, limited to `CODE_BITS_MAX`. Only classes
+/// in `used` have a non-zero length.
 fn lengths(counts: &[u32; CLASSES], used: RangeInclusive<u8>) -> [u8; CLASSES] {
     let mut lengths = [0_u8; CLASSES];
     let mut following = [0_u8; CLASSES];
@@ -205,7 +209,7 @@ fn lengths(counts: &[u32; CLASSES], used: RangeInclusive<u8>) -> [u8; CLASSES] {
     lengths
 }
 
-/// Shortens codes that are too long at the cost of the rarest of the others.
+/// Limits the code lengths, and lengthens the codes of the rarest other classes in return.
 fn limit(counts: &[u32], lengths: &mut [u8]) {
     let most = CODE_BITS_MAX as u8;
     lengths.iter_mut().for_each(|length| *length = (*length).min(most));

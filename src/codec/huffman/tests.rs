@@ -1,11 +1,11 @@
-//! Classes and tables: what is coded comes back, near its entropy, and no bytes make a decoder
-//! panic.
+//! Tests classes and tables: values are preserved, sizes are near the entropy, and damaged bytes do
+//! not cause a panic.
 
 use super::*;
 use crate::codec::Error;
 use crate::codec::tests::damaged;
 
-/// Residuals of one random shape.
+/// Returns residuals with a random shape.
 fn residuals(random: &mut fastrand::Rng) -> Vec<u64> {
     let (shape, bits) = (random.u8(0..4), random.u32(1..=64));
     (0..random.usize(0..700))
@@ -49,7 +49,7 @@ fn classes_return() {
                 if is_sound {
                     assert_eq!(back.len(), block.len());
                 }
-                // A few values are decoded without the table that many others make worth while.
+                // Few values are decoded without a lookup table.
                 let fresh = Decoder::read(&mut stored.as_slice()).unwrap();
                 let mut few = Vec::new();
                 assert_eq!(fresh.decode(&hostile, block.len(), &mut few).is_ok(), is_sound);
@@ -69,13 +69,13 @@ fn classes_return() {
 #[test]
 fn a_table_comes_near_the_entropy() {
     let mut random = fastrand::Rng::with_seed(9);
-    // Geometric: two bits of entropy per value.
+    // The distribution is geometric, with two bits of entropy per value.
     let values: Vec<u64> = (0..10_000).map(|_| u64::from(random.u64(..).leading_zeros())).collect();
     let table = CodeTable::for_counts(&Histogram::count(&values));
     let mut bytes = Vec::new();
     table.encode(&values, &mut bytes);
     assert!(bytes.len() < 10_000 * 2 / 8 * 102 / 100, "{}", bytes.len());
-    // One value over and over takes no bits at all.
+    // A repeated value takes no bits.
     let values = [7; 10_000];
     let table = CodeTable::for_counts(&Histogram::count(&values));
     bytes.clear();

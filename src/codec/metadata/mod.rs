@@ -9,12 +9,14 @@
 //! enum   │ number of the variant │ nothing, one value, or a struct
 //! ```
 //!
-//! Integers are little-endian. Evolution: a new field goes last and has a default, which an older
-//! writer's bytes take; an older reader skips it, because it knows where the struct ends. A new
-//! variant goes last. Nothing is renumbered or taken out.
+//! Integers are little-endian. The format evolves as follows:
+//! - A new field is added at the end and has a default. A reader uses the default for bytes from an
+//!   older writer. An older reader skips the field, because it knows the end of the struct.
+//! - A new variant is added at the end.
+//! - Fields and variants are never renumbered or removed.
 //!
-//! Not a self-describing format from a crate: the code that serde makes for named fields, in JSON
-//! or CBOR, was a fifth of the whole module; fields in order take a third of that.
+//! The format is not self-describing. With JSON or CBOR, serde's code for named fields was a fifth
+//! of the whole module. Code for fields in a fixed order takes a third of that size.
 
 mod reader;
 mod writer;
@@ -22,19 +24,20 @@ mod writer;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// Why bytes are not a value of the expected type.
+/// The errors of encoding and decoding.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
-    /// They end early, go on behind the end, or say an impossible length.
+    /// The bytes end early, continue after the end, or contain an impossible length.
     #[error("metadata of the wrong length")]
     Length,
-    /// Text that is not UTF-8, a flag that is neither 0 nor 1.
+    /// A text is not UTF-8, or a flag is neither 0 nor 1.
     #[error("metadata with an impossible value")]
     Value,
-    /// A type that the format has no form for: units, characters, raw bytes, what describes itself.
+    /// The format does not support the type: units, characters, raw bytes and self-describing
+    /// types.
     #[error("metadata of a type without a form")]
     Unsupported,
-    /// What serde found missing or unknown.
+    /// An error that serde reports, such as a missing field or an unknown variant.
     #[error("metadata that does not fit: {0}")]
     Shape(String),
 }
@@ -51,21 +54,21 @@ impl serde::de::Error for Error {
     }
 }
 
-/// The bytes of `value`.
+/// Encodes `value`.
 ///
 /// # Errors
-/// [`Error::Unsupported`] if it holds a type without a form, [`Error::Length`] for what is too
-/// long, [`Error::Shape`] with what its own `Serialize` says.
+/// [`Error::Unsupported`] for an unsupported type, [`Error::Length`] for a value that is too long,
+/// and [`Error::Shape`] for an error of the value's `Serialize`.
 pub fn encode<T: Serialize>(value: &T) -> Result<Vec<u8>, Error> {
     let mut writer = writer::Writer::default();
     value.serialize(&mut writer)?;
     Ok(writer.out)
 }
 
-/// What [`encode`] was given.
+/// Decodes a value that [`encode`] produced.
 ///
 /// # Errors
-/// What is wrong with the bytes.
+/// The error in the bytes.
 pub fn decode<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Error> {
     let mut reader = reader::Reader { bytes };
     let value = T::deserialize(&mut reader)?;

@@ -1,4 +1,4 @@
-//! Decodes values. The bytes are untrusted: a length is checked before anything is made of it.
+//! Decodes values. The bytes are untrusted, so each length is checked before it is used.
 
 use serde::de::value::U32Deserializer;
 use serde::de::{self, DeserializeSeed, Deserializer, EnumAccess, VariantAccess, Visitor};
@@ -8,7 +8,7 @@ use crate::codec::varint;
 
 #[derive(Clone, Copy)]
 pub(super) struct Reader<'de> {
-    /// What is not read yet.
+    /// The bytes that are not read yet.
     pub(super) bytes: &'de [u8],
 }
 
@@ -51,13 +51,14 @@ impl<'de> Reader<'de> {
         Ok(f64::from_bits(u64::from_le_bytes(*bits)))
     }
 
-    /// A number of items or bytes: nothing that has a form takes less than a byte.
+    /// Reads a number of items or bytes. Each item takes at least one byte, so the number must not
+    /// exceed the number of bytes left.
     fn count(&mut self) -> Result<usize, Error> {
         let count = usize::try_from(self.unsigned()?).map_err(|_| Error::Length)?;
         if count > self.bytes.len() { Err(Error::Length) } else { Ok(count) }
     }
 
-    /// A reader of the fields of the struct that begins here.
+    /// Returns a reader for the fields of the struct that starts here.
     #[inline(never)]
     fn fields(&mut self) -> Result<Items<'de>, Error> {
         let length = self.take(4)?.first_chunk::<4>().ok_or(Error::Length)?;
@@ -173,7 +174,8 @@ impl<'de> Deserializer<'de> for &mut Reader<'de> {
     }
 }
 
-/// Up to `left` values one behind the other; of a struct as many as there are bytes for.
+/// An iterator over up to `left` consecutive values. For a struct, the end of its bytes ends the
+/// iteration.
 struct Items<'de> {
     reader: Reader<'de>,
     left: usize,

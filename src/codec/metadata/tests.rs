@@ -1,4 +1,4 @@
-//! Round trips, evolution, and bytes that are not metadata.
+//! Tests round trips, schema evolution, and bytes that are not metadata.
 
 use std::collections::BTreeMap;
 
@@ -58,11 +58,11 @@ fn what_is_written_is_read_and_nothing_shorter_or_longer() {
 fn the_bytes_are_those_drawn() {
     let expected = [
         &[3][..],                                          // the fourth variant
-        &[32, 0, 0, 0],                                    // bytes of its fields
-        &[14, 0, 0, 0],                                    // bytes of `inner`
+        &[32, 0, 0, 0],                                    // the byte length of the fields
+        &[14, 0, 0, 0],                                    // the byte length of `inner`
         &[255, 255, 255, 255, 255, 255, 255, 255, 255, 1], // i64::MIN, zigzag
         &[1, 1, 1, b'b'],                                  // one name
-        &[1, 1, b'k', 200, 1],                             // a map of one entry
+        &[1, 1, b'k', 200, 1],                             // a map with one entry
         &[2],                                              // 2_u16
         &[0, 0, 0, 0, 0, 0, 0xf8, 0x3f],                   // 1.5
     ]
@@ -92,7 +92,7 @@ fn a_variant_or_a_value_that_is_unknown_is_refused() {
     assert!(matches!(decode::<u8>(&[0x80, 2]), Err(Error::Shape(_))), "256 is no u8");
 }
 
-/// Nothing here panics or reserves what the bytes do not have.
+/// Damaged bytes must not cause a panic, or a reservation larger than the bytes.
 #[test]
 fn random_bytes_are_an_error_or_a_value() {
     let mut random = fastrand::Rng::with_seed(1);

@@ -19,7 +19,7 @@ impl Writer {
         self.out.extend_from_slice(text.as_bytes());
     }
 
-    /// Leaves room for the length of a struct.
+    /// Reserves the bytes for the length of a struct.
     fn open(&mut self) -> Struct<'_> {
         let start = self.out.len();
         self.out.extend_from_slice(&[0; 4]);
@@ -188,7 +188,7 @@ impl<'a> Serializer for &'a mut Writer {
     }
 }
 
-/// Values one behind the other.
+/// A serializer for consecutive values.
 pub(super) struct Items<'a>(&'a mut Writer);
 
 macro_rules! items {
@@ -232,7 +232,7 @@ impl ser::SerializeMap for Items<'_> {
     }
 }
 
-/// Fields one behind the other, and where their length belongs.
+/// A serializer for a struct's consecutive fields, with the position of the struct's length.
 pub(super) struct Struct<'a> {
     writer: &'a mut Writer,
     start: usize,
