@@ -1,6 +1,6 @@
-//! Implements a growable row of bits, and the validity of a column's values on top of it.
+//! Implements a growable bitmap, and the validity of a column's values with this bitmap.
 
-/// Bits, packed 64 to a word; bits past the length are zero.
+/// A list of bits, packed 64 to a word. The bits after the length are zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Bitmap {
     words: Vec<u64>,
@@ -8,7 +8,7 @@ pub struct Bitmap {
 }
 
 impl Bitmap {
-    /// `len` bits, all `value`.
+    /// Creates a bitmap of `len` bits with the same `value`.
     pub fn filled(len: usize, value: bool) -> Self {
         let mut words = vec![if value { u64::MAX } else { 0 }; len.div_ceil(64)];
         if let Some(last) = words.last_mut()
@@ -20,29 +20,30 @@ impl Bitmap {
         Self { words, len }
     }
 
-    /// The first `len` bits of `words`; `None` unless they are all there and the rest is zero.
+    /// Creates a bitmap from the first `len` bits of `words`. Returns `None` if words are missing
+    /// or if a bit after `len` is set.
     pub fn from_words(words: Vec<u64>, len: usize) -> Option<Self> {
         let spare = len % 64;
         let clean = spare == 0 || words.last().is_some_and(|last| last >> spare == 0);
         (words.len() == len.div_ceil(64) && clean).then_some(Self { words, len })
     }
 
-    /// Number of bits.
+    /// Returns the number of bits.
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether there is no bit.
+    /// Whether the bitmap has no bits.
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// The bit at `index`; `false` past the end.
+    /// Returns the bit at `index`, or `false` if `index` is after the end.
     pub fn get(&self, index: usize) -> bool {
         self.words.get(index / 64).is_some_and(|word| word >> (index % 64) & 1 == 1)
     }
 
-    /// Sets the bit at `index`; does nothing past the end.
+    /// Sets the bit at `index`. An `index` after the end has no effect.
     pub fn set(&mut self, index: usize, value: bool) {
         if index >= self.len {
             return;
@@ -53,7 +54,7 @@ impl Bitmap {
         }
     }
 
-    /// Appends one bit.
+    /// Appends a bit.
     pub fn push(&mut self, value: bool) {
         if self.len.is_multiple_of(64) {
             self.words.push(0);
@@ -62,7 +63,7 @@ impl Bitmap {
         self.set(self.len - 1, value);
     }
 
-    /// Appends `count` bits, all `value`.
+    /// Appends `count` bits with the same `value`.
     pub fn extend_filled(&mut self, count: usize, value: bool) {
         let start = self.len;
         self.len += count;
@@ -96,7 +97,7 @@ impl Bitmap {
         self.words.truncate(self.len.div_ceil(64));
     }
 
-    /// Drops every bit from `len` on.
+    /// Drops all bits starting with index `len`.
     pub fn truncate(&mut self, len: usize) {
         if len >= self.len {
             return;
@@ -110,29 +111,31 @@ impl Bitmap {
         }
     }
 
-    /// Number of set bits.
+    /// Returns the number of set bits.
     pub fn count_ones(&self) -> usize {
         self.words.iter().map(|word| word.count_ones() as usize).sum()
     }
 
-    /// The words, lowest bit first; bits past the length are zero.
+    /// Returns the words. The first bit of a word is its lowest one, and the bits after the length
+    /// are zero.
     pub fn words(&self) -> &[u64] {
         &self.words
     }
 
-    /// The bits in order.
+    /// Iterates over the bits in order.
     pub fn iter(&self) -> impl Iterator<Item = bool> + '_ {
         (0..self.len).map(|index| self.get(index))
     }
 }
 
-/// Which rows of a column hold a value. No bitmap is kept while all do.
+/// The validity of a column's rows: whether each row has a value. A column without nulls has no
+/// bitmap.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Validity {
     /// Every row has a value.
     #[default]
     All,
-    /// A set bit marks a row with a value; as long as the column.
+    /// Each set bit marks a row with a value. The bitmap is as long as the column.
     Some(Bitmap),
 }
 
@@ -145,7 +148,7 @@ impl Validity {
         }
     }
 
-    /// Rows without a value among the first `rows`.
+    /// Returns the number of nulls among the first `rows` rows.
     pub fn nulls(&self, rows: usize) -> usize {
         match self {
             Self::All => 0,
@@ -153,15 +156,16 @@ impl Validity {
         }
     }
 
-    /// Forgets every row from `len` on.
+    /// Drops all rows starting with `len`.
     pub fn truncate(&mut self, len: usize) {
         if let Self::Some(bits) = self {
-            // Counting what is left, to go back to All, would cost a rollback the whole column.
+            // Checking whether all remaining rows are valid would read the whole column on every
+            // rollback.
             bits.truncate(len);
         }
     }
 
-    /// Records row number `row` (the next one) as having a value or not.
+    /// Appends the validity of row `row`, which must be the next row.
     pub fn push(&mut self, row: usize, valid: bool) {
         match self {
             Self::All if valid => {}
@@ -174,7 +178,7 @@ impl Validity {
         }
     }
 
-    /// Appends the validity of `other_rows` rows behind that of `rows` rows.
+    /// Appends the validity of `other_rows` rows after the existing `rows` rows.
     pub fn extend_from(&mut self, rows: usize, other: &Self, other_rows: usize) {
         match (&mut *self, other) {
             (Self::All, Self::All) => {}
@@ -188,7 +192,7 @@ impl Validity {
         }
     }
 
-    /// Appends `count` rows without a value behind `rows` rows.
+    /// Appends `count` nulls after the existing `rows` rows.
     pub fn extend_nulls(&mut self, rows: usize, count: usize) {
         if count > 0 {
             if let Self::All = self {

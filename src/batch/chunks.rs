@@ -1,49 +1,50 @@
-//! Lists that grow without moving what they hold, in chunks of rows.
+//! Implements lists that grow in chunks of rows, without moving existing rows.
 //!
-//! A list in one piece is there twice while it moves to a larger one, and what it leaves behind
-//! fits nothing that is larger: the memory of a module, which never shrinks, would grow with it.
+//! A contiguous list exists twice while it moves to a larger allocation. The freed allocation is
+//! too small for larger lists. WebAssembly memory never shrinks, so it would grow with each move.
 
 use super::bitmap::Validity;
 use super::column::{Column, Fixed, Values};
 use super::picker::Picker;
 use crate::model::value::FieldType;
 
-/// In unit tests a chunk is so short that they all cross from one into the next.
+/// The number of bits of a position within a chunk. Unit tests use short chunks, so that their
+/// lists span several chunks.
 const CHUNK_BITS: u32 = if cfg!(test) { 6 } else { 15 };
-/// Rows of a chunk: 256 KB of times or numbers.
+/// The number of rows in a chunk: 256 KB of times or numbers.
 const CHUNK_ROWS: usize = 1 << CHUNK_BITS;
 
-/// The chunk of a row, and its place there.
+/// Returns the chunk of a row and the row's position within the chunk.
 pub(super) fn place(row: u32) -> (usize, usize) {
     ((row >> CHUNK_BITS) as usize, row as usize % CHUNK_ROWS)
 }
 
-/// One number for each row.
+/// A list with one number per row.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Chunks<T> {
-    /// Full but for the last.
+    /// The chunks. All chunks except the last are full.
     chunks: Vec<Vec<T>>,
 }
 
 impl<T: Copy> Chunks<T> {
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         let full = self.chunks.len().saturating_sub(1) * CHUNK_ROWS;
         full + self.chunks.last().map_or(0, Vec::len)
     }
 
-    /// Whether there is no row.
+    /// Whether the list has no rows.
     pub fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
 
-    /// That of a row.
+    /// Returns the number of a row.
     pub fn get(&self, row: u32) -> Option<T> {
         let (chunk, row) = place(row);
         self.chunks.get(chunk)?.get(row).copied()
     }
 
-    /// Those of all rows.
+    /// Iterates over the numbers of all rows.
     pub fn iter(&self) -> impl Iterator<Item = &T> + Clone {
         self.chunks.iter().flatten()
     }
@@ -59,54 +60,52 @@ impl<T: Copy> Chunks<T> {
         }
     }
 
-    /// Bytes of memory held.
+    /// Returns the memory in use, in bytes.
     pub fn bytes(&self) -> usize {
         self.chunks.iter().map(|chunk| chunk.capacity() * size_of::<T>()).sum()
     }
 }
 
-/// The values of a field, one for each row.
+/// The values of a field, one per row.
 #[derive(Clone, Debug)]
 pub struct ChunkedColumn {
     field_type: FieldType,
-    /// Full but for the last.
+    /// The chunks. All chunks except the last are full.
     chunks: Vec<Column>,
 }
 
 impl ChunkedColumn {
-    /// No rows.
+    /// Creates a column without rows.
     pub fn new(field_type: FieldType) -> Self {
         Self { field_type, chunks: Vec::new() }
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         let full = self.chunks.len().saturating_sub(1) * CHUNK_ROWS;
         full + self.chunks.last().map_or(0, Column::len)
     }
 
-    /// Whether there is no row.
+    /// Whether the column has no rows.
     pub fn is_empty(&self) -> bool {
         self.chunks.is_empty()
     }
 
-    /// Each of them but the last has [`CHUNK_ROWS`] rows.
+    /// Returns the chunks. All chunks except the last have [`CHUNK_ROWS`] rows.
     pub(super) fn chunks(&self) -> &[Column] {
         &self.chunks
     }
 
-    /// Whether every row has a value.
     pub(super) fn is_full(&self) -> bool {
         self.chunks.iter().all(|chunk| chunk.validity == Validity::All)
     }
 
-    /// Whether a row has a value.
     pub(super) fn is_valid(&self, row: u32) -> bool {
         let (chunk, row) = place(row);
         self.chunks.get(chunk).is_some_and(|chunk| chunk.validity.is_valid(row))
     }
 
-    /// Bytes of a row's text; none if it is of another type.
+    /// Returns the size of a row's text in bytes, or 0 if the column has a different type.
     pub(super) fn text_bytes(&self, row: u32) -> usize {
         let (chunk, row) = place(row);
         match self.chunks.get(chunk).map(|chunk| &chunk.values) {
@@ -115,7 +114,7 @@ impl ChunkedColumn {
         }
     }
 
-    /// The rows at `rows`, in that order.
+    /// Copies the rows at `rows` in the given order.
     pub fn gather(&self, rows: &[u32]) -> Column {
         if let [chunk] = self.chunks.as_slice() {
             return chunk.gather(rows);
@@ -126,7 +125,7 @@ impl ChunkedColumn {
             FieldType::Unsigned => Values::Unsigned(self.pick(rows)),
             FieldType::Boolean => Values::Boolean(self.pick(rows)),
             FieldType::String => {
-                // Text that a chunk holds as codes stays codes.
+                // Text that a chunk stores as codes stays coded.
                 let mut picker = Picker::new(self.field_type, self.chunks.iter());
                 picker.extend(&rows.iter().map(|&row| place(row)).collect::<Vec<_>>());
                 return picker.finish();
@@ -148,7 +147,7 @@ impl ChunkedColumn {
         rows.iter().map(value).collect()
     }
 
-    /// Appends every row of `column`, nulls included; nulls alone if it is of another type.
+    /// Appends all rows of `column`, including nulls. If its type differs, appends nulls instead.
     pub fn extend(&mut self, column: &Column) {
         if column.values.field_type() != self.field_type {
             return self.extend_nulls(column.len());
@@ -158,11 +157,12 @@ impl ChunkedColumn {
             let chunk = self.open();
             let end = column.len().min(start + CHUNK_ROWS - chunk.len());
             if end - start < column.len() {
-                // Rows of a frame are fewer than 2^32.
+                // A frame has fewer than 2^32 rows.
                 let part: Vec<u32> = (start as u32..end as u32).collect();
                 chunk.extend_from(&column.gather(&part));
             } else if chunk.is_empty() {
-                // As long as it is: most columns of many get no second frame.
+                // The copy reserves no additional memory, because most wide tables receive no
+                // second frame.
                 chunk.clone_from(column);
             } else {
                 chunk.extend_from(column);
@@ -171,7 +171,7 @@ impl ChunkedColumn {
         }
     }
 
-    /// Appends rows without a value.
+    /// Appends nulls.
     pub fn extend_nulls(&mut self, mut rows: usize) {
         while rows > 0 {
             let chunk = self.open();
@@ -181,13 +181,13 @@ impl ChunkedColumn {
         }
     }
 
-    /// A chunk that has room.
+    /// Returns a chunk that is not full.
     fn open(&mut self) -> &mut Column {
         let open = self.chunks.pop_if(|last| last.len() < CHUNK_ROWS);
         self.chunks.push_mut(open.unwrap_or_else(|| Column::new(self.field_type)))
     }
 
-    /// Bytes of memory held.
+    /// Returns the memory in use, in bytes.
     pub fn bytes(&self) -> usize {
         self.chunks.iter().map(|chunk| size_of::<Column>() + chunk.bytes()).sum()
     }
@@ -198,7 +198,7 @@ mod tests {
     use super::*;
     use crate::model::value::FieldValue;
 
-    /// Every third one lacks its value.
+    /// Builds a column in which every third row is null.
     fn column(first: i64, rows: usize) -> Column {
         let mut column = Column::new(FieldType::Integer);
         for value in first..first + rows as i64 {

@@ -1,5 +1,5 @@
-//! Defines typed columns. Their values are dense: a row without a value holds padding, and its
-//! validity bit is cleared.
+//! Defines typed columns. Each row has an entry in the values. A null has a padding value and a
+//! cleared validity bit.
 
 use std::ops::Range;
 
@@ -9,27 +9,27 @@ use super::narrow::Narrow;
 pub use super::string_column::StringColumn;
 use crate::model::value::{FieldType, FieldValue};
 
-/// The values of one column, one per row.
+/// The values of a column, one per row.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Values {
     /// Floats, padded with 0.0.
     Float(Vec<f64>),
-    /// Padding 0.
+    /// Signed integers, padded with 0.
     Integer(Vec<i64>),
-    /// Padding 0.
+    /// Unsigned integers, padded with 0.
     Unsigned(Vec<u64>),
-    /// Strings, padded with the empty one.
+    /// Strings, padded with the empty string.
     String(StringColumn),
     /// Booleans, padded with false.
     Boolean(Vec<bool>),
 }
 
-/// A type of values that are all of one size.
+/// A value type with a fixed size.
 pub trait Fixed: Copy + Default {
-    /// The values, if they are of this type; else none.
+    /// Returns the values of this type. For a different type, the result is empty.
     fn of(values: &Values) -> &[Self];
 
-    /// Appends rows of a narrow column; nothing if it is of another type.
+    /// Appends rows of a narrow column. For a different type, this has no effect.
     fn widen(_narrow: &Narrow, _rows: Range<usize>, _to: &mut Vec<Self>) {}
 }
 
@@ -66,7 +66,7 @@ impl Fixed for bool {
 }
 
 impl Values {
-    /// No values of this type yet.
+    /// Creates an empty list of the given type.
     pub fn new(field_type: FieldType) -> Self {
         match field_type {
             FieldType::Float => Self::Float(Vec::new()),
@@ -77,7 +77,7 @@ impl Values {
         }
     }
 
-    /// The same, with room for so many; of strings for none.
+    /// Creates an empty list with capacity for `rows` values. Strings get no capacity.
     fn with_capacity(field_type: FieldType, rows: usize) -> Self {
         match field_type {
             FieldType::Float => Self::Float(Vec::with_capacity(rows)),
@@ -88,7 +88,7 @@ impl Values {
         }
     }
 
-    /// The type of the values.
+    /// Returns the type of the values.
     pub fn field_type(&self) -> FieldType {
         match self {
             Self::Float(_) => FieldType::Float,
@@ -99,7 +99,7 @@ impl Values {
         }
     }
 
-    /// Number of rows, padding included.
+    /// Returns the number of rows, including padding.
     pub fn len(&self) -> usize {
         match self {
             Self::Float(values) => values.len(),
@@ -110,12 +110,12 @@ impl Values {
         }
     }
 
-    /// Whether there is no row.
+    /// Whether there are no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Appends the padding of a row without a value.
+    /// Appends the padding of a null.
     pub fn push_padding(&mut self) {
         match self {
             Self::Float(values) => values.push(0.0),
@@ -126,7 +126,7 @@ impl Values {
         }
     }
 
-    /// Appends the padding of `count` rows without a value.
+    /// Appends the padding of `count` nulls.
     pub fn extend_padding(&mut self, count: usize) {
         let rows = self.len() + count;
         match self {
@@ -138,8 +138,8 @@ impl Values {
         }
     }
 
-    /// Appends every row of `other`. Returns whether both have the same type; if not, nothing is
-    /// appended.
+    /// Appends all rows of `other` and returns whether the types are equal. If they differ, appends
+    /// no rows.
     pub fn extend_from(&mut self, other: &Self) -> bool {
         match (self, other) {
             (Self::Float(to), Self::Float(from)) => column_growth::extend(to, from),
@@ -152,7 +152,7 @@ impl Values {
         true
     }
 
-    /// The values at `rows`, in that order; padding past the end.
+    /// Copies the values at `rows` in the given order. Rows after the end become padding.
     pub fn gather(&self, rows: &[u32]) -> Self {
         fn pick<T: Copy + Default>(values: &[T], rows: &[u32]) -> Vec<T> {
             rows.iter().map(|&row| values.get(row as usize).copied().unwrap_or_default()).collect()
@@ -166,8 +166,8 @@ impl Values {
         }
     }
 
-    /// Appends row `index` of `other`. Returns whether both have the same type; if not, nothing
-    /// is appended.
+    /// Appends row `index` of `other` and returns whether the types are equal. If they differ,
+    /// appends no row.
     pub fn push_from(&mut self, other: &Self, index: usize) -> bool {
         match (self, other) {
             (Self::Float(to), Self::Float(from)) => {
@@ -188,7 +188,7 @@ impl Values {
         true
     }
 
-    /// Drops every row from `len` on.
+    /// Drops all rows starting with `len`.
     pub fn truncate(&mut self, len: usize) {
         match self {
             Self::Float(values) => values.truncate(len),
@@ -199,7 +199,7 @@ impl Values {
         }
     }
 
-    /// The value at `index`, whether valid or padding.
+    /// Returns the value at `index`, even if it is padding.
     pub fn get(&self, index: usize) -> Option<FieldValue> {
         Some(match self {
             Self::Float(values) => FieldValue::Float(*values.get(index)?),
@@ -212,7 +212,7 @@ impl Values {
         })
     }
 
-    /// Bytes of memory held.
+    /// Returns the memory in use, in bytes.
     pub fn bytes(&self) -> usize {
         match self {
             Self::Float(values) => values.capacity() * 8,
@@ -224,56 +224,56 @@ impl Values {
     }
 }
 
-/// A column: values and which of them exist.
+/// A column with its values and their validity.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Column {
-    /// One value for each row.
+    /// The values, one per row.
     pub values: Values,
-    /// Says which rows have a value; the others hold padding.
+    /// The validity of each row. Nulls have padding values.
     pub validity: Validity,
 }
 
 impl Column {
-    /// An empty column.
+    /// Creates an empty column.
     pub fn new(field_type: FieldType) -> Self {
         Self { values: Values::new(field_type), validity: Validity::All }
     }
 
-    /// An empty column with room for so many rows.
+    /// Creates an empty column with capacity for `rows` rows.
     pub fn with_capacity(field_type: FieldType, rows: usize) -> Self {
         Self { values: Values::with_capacity(field_type, rows), validity: Validity::All }
     }
 
-    /// A column without nulls.
+    /// Creates a column without nulls.
     pub fn full(values: Values) -> Self {
         Self { values, validity: Validity::All }
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         self.values.len()
     }
 
-    /// Whether there is no row.
+    /// Whether the column has no rows.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()
     }
 
-    /// Appends a row without a value.
+    /// Appends a null.
     pub fn push_null(&mut self) {
         let row = self.values.len();
         self.values.push_padding();
         self.validity.push(row, false);
     }
 
-    /// Appends `count` rows without a value.
+    /// Appends `count` nulls.
     pub fn extend_nulls(&mut self, count: usize) {
         self.validity.extend_nulls(self.values.len(), count);
         self.values.extend_padding(count);
     }
 
-    /// Appends every row of `other`, nulls included. Returns whether both have the same type; if
-    /// not, nothing is appended.
+    /// Appends all rows of `other`, including nulls, and returns whether the types are equal. If
+    /// they differ, appends no rows.
     pub fn extend_from(&mut self, other: &Self) -> bool {
         let rows = self.values.len();
         let same_type = self.values.extend_from(&other.values);
@@ -283,7 +283,7 @@ impl Column {
         same_type
     }
 
-    /// The rows at `rows`, in that order.
+    /// Copies the rows at `rows` in the given order.
     pub fn gather(&self, rows: &[u32]) -> Self {
         let validity = match &self.validity {
             Validity::All => Validity::All,
@@ -298,7 +298,7 @@ impl Column {
         Self { values: self.values.gather(rows), validity }
     }
 
-    /// Bytes of memory held.
+    /// Returns the memory in use, in bytes.
     pub fn bytes(&self) -> usize {
         let bits = match &self.validity {
             Validity::All => 0,
@@ -307,7 +307,7 @@ impl Column {
         self.values.bytes() + bits
     }
 
-    /// Appends row `index` of `other`, null or not. Returns whether both have the same type.
+    /// Appends row `index` of `other`, including a null, and returns whether the types are equal.
     pub fn push_from(&mut self, other: &Self, index: usize) -> bool {
         let row = self.values.len();
         let same_type = self.values.push_from(&other.values, index);
@@ -317,7 +317,7 @@ impl Column {
         same_type
     }
 
-    /// The value at `index`; `None` for a null and past the end.
+    /// Returns the value at `index`. Returns `None` for a null and after the end.
     pub fn get(&self, index: usize) -> Option<FieldValue> {
         self.values.get(index).filter(|_| self.validity.is_valid(index))
     }

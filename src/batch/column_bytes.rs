@@ -1,10 +1,10 @@
-//! Encodes a column and decodes it: its validity, then the values that exist, by their type's
-//! codec.
+//! Encodes and decodes a column. The validity comes first, and then the values without nulls,
+//! encoded with the codec for the column's type.
 //!
 //! ```text
 //! │ bytes <varint> │ validity (codec) │ values (codec), only those that exist │
 //! ```
-//! No bytes of validity: every row has a value.
+//! An empty validity means that every row has a value.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -16,8 +16,9 @@ use crate::codec::huffman::Decoder;
 use crate::codec::{self, Error, varint};
 use crate::model::value::FieldType;
 
-/// Appends rows `rows` of `column`, in that order, for a reader who comes soon: larger than what
-/// [`draft_rows`] is finished to, and faster. A row number past the end counts as null.
+/// Appends the rows `rows` of `column` in the given order, in a format for prompt reading. It is
+/// larger than a finished [`draft_rows`], and encoding is faster. A row number after the end counts
+/// as null.
 pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
     let valid = encode_validity(column, Picked::These(rows.into()), out);
     match &column.values {
@@ -29,8 +30,8 @@ pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
     }
 }
 
-/// Appends all rows for a reader who does not keep them: larger than [`encode`] at worst, and
-/// faster. Read by [`decode`] as well.
+/// Appends all rows in a format for data that is not stored. It may be larger than [`encode`], and
+/// encoding is faster. [`decode`] also reads this format.
 pub fn encode_plain(column: &Column, out: &mut Vec<u8>) {
     match (&column.values, &column.validity) {
         (Values::Integer(values), Validity::All) => {
@@ -48,10 +49,10 @@ pub fn encode_plain(column: &Column, out: &mut Vec<u8>) {
     }
 }
 
-/// Which rows of a column.
+/// A selection of a column's rows.
 enum Picked<'a> {
     These(Cow<'a, [u32]>),
-    /// From the first number to before the second.
+    /// The rows from the first number (inclusive) to the second (exclusive).
     Consecutive(u32, u32),
 }
 
@@ -64,7 +65,8 @@ impl Picked<'_> {
         these.iter().copied().chain(range)
     }
 
-    /// Their values; past the end of `values` the default.
+    /// Returns the values of the selected rows. Rows after the end of `values` have the default
+    /// value.
     fn of<'v, T: Copy + Default>(&self, values: &'v [T]) -> Cow<'v, [T]> {
         if let Self::Consecutive(start, end) = *self
             && let Some(values) = values.get(start as usize..end as usize)
@@ -76,9 +78,9 @@ impl Picked<'_> {
     }
 }
 
-/// Consecutive rows, to be finished.
+/// Encodes consecutive rows as a draft.
 pub fn draft_rows(column: &Column, rows: Range<usize>) -> Draft {
-    // Rows of a group, or of a page's text.
+    // The row numbers within a group or page fit a u32.
     let rows = Picked::Consecutive(rows.start as u32, rows.end as u32);
     let mut head = Vec::new();
     let valid = encode_validity(column, rows, &mut head);
@@ -92,7 +94,7 @@ pub fn draft_rows(column: &Column, rows: Range<usize>) -> Draft {
     Draft::done(head)
 }
 
-/// Appends which of `rows` have a value, and answers with those.
+/// Appends the validity of `rows`, and returns the rows with a value.
 fn encode_validity<'a>(column: &Column, rows: Picked<'a>, out: &mut Vec<u8>) -> Picked<'a> {
     match &column.validity {
         Validity::Some(bits) if rows.iter().any(|row| !bits.get(row as usize)) => {
@@ -115,7 +117,7 @@ fn encode_picked(values: &StringColumn, rows: &Picked<'_>, out: &mut Vec<u8>) {
     encode_strings(rows.iter().map(|row| values.get(row as usize)), out);
 }
 
-/// The column of `count` rows and type `field_type` that was written as all of `bytes`.
+/// Decodes a column with `count` rows and type `field_type`, which takes all of `bytes`.
 ///
 /// # Errors
 /// Any [`Error`] of the codecs.
@@ -123,10 +125,10 @@ pub fn decode(bytes: &[u8], field_type: FieldType, count: usize) -> Result<Colum
     decode_with(bytes, field_type, count, None)
 }
 
-/// As [`decode`], of a draft that may have been finished with `table`.
+/// Decodes like [`decode`]. The encoding may use `table`.
 ///
 /// # Errors
-/// Those of [`decode`].
+/// The errors of [`decode`].
 pub fn decode_with(
     bytes: &[u8],
     field_type: FieldType,
@@ -173,14 +175,14 @@ pub fn decode_with(
     Ok(Column { values, validity })
 }
 
-/// Appends `strings` by the string codec.
+/// Appends `strings` with the string codec.
 pub fn encode_strings<'a>(strings: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
     let joined: StringColumn = strings.collect();
     let (text, ends) = joined.parts();
     codec::string::encode(text, ends, out);
 }
 
-/// The `count` strings that [`encode_strings`] wrote as all of `bytes`.
+/// Decodes the `count` strings that [`encode_strings`] wrote, which take all of `bytes`.
 ///
 /// # Errors
 /// Any [`Error`] of the string codec.
@@ -194,7 +196,7 @@ pub fn decode_strings(bytes: &[u8], count: usize) -> Result<StringColumn, Error>
     }
 }
 
-/// Puts one value at each set bit and padding between.
+/// Places one value at each set bit, and padding at the others.
 fn scatter<T: Copy + Default>(dense: Vec<T>, bits: Option<&Bitmap>) -> Vec<T> {
     let Some(bits) = bits else { return dense };
     let mut next = dense.into_iter();

@@ -1,10 +1,10 @@
-//! Estimates how large a column will get from the share of a body that was read, so that memory is
-//! reserved once.
+//! Estimates the final size of a column from the part of a body that was read, so that memory is
+//! reserved only once.
 
-/// One in so many bytes of a body.
+/// The part of a body (one eighth) after which an estimate is reliable.
 const SHARE_THAT_SAYS_SOMETHING: u64 = 8;
 
-/// What was read of a body, what there is of it, and what comes next.
+/// The bytes of a body: read so far, expected in total, and expected before the next call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Room {
     used_bytes: u64,
@@ -13,17 +13,21 @@ pub(super) struct Room {
 }
 
 impl Room {
-    /// About the arguments see `BatchBuilder::make_room`.
+    /// Creates an estimator. `BatchBuilder::make_room` describes the arguments.
     pub(super) fn new(used_bytes: usize, expected_bytes: usize, next_bytes: usize) -> Self {
         let used_bytes = used_bytes as u64;
         let expected_bytes = used_bytes.max(expected_bytes as u64);
         Self { used_bytes, expected_bytes, next_bytes: next_bytes as u64 }
     }
 
-    /// How many elements to reserve beyond `len`: none while the next piece fits `capacity`, else
-    /// what the rest of the body takes if it goes on like this, and a sixty-fourth of all more; at
-    /// most as many as there are, for lines tend to get longer (their numbers do). None before a
-    /// whole line was read either: what there is then is of a line whose length nobody knows.
+    /// Returns the number of elements to reserve after `len` elements. It is 0 while the next piece
+    /// fits `capacity`.
+    ///
+    /// Otherwise, the function extrapolates from the read part to the rest of the body and adds a
+    /// sixty-fourth of all elements. Lines tend to get longer, because the numbers in the lines get
+    /// longer. So the estimate is at most `len`, or the elements of the next piece if these are
+    /// more. Before the first complete line, the result is 0, because the number of elements then
+    /// belongs to a line of unknown length.
     pub(super) fn more(&self, len: usize, capacity: usize) -> usize {
         if self.used_bytes == 0 {
             return 0;
@@ -39,8 +43,9 @@ impl Room {
         (rest + rest / 64 + len / 64 + 16) as usize
     }
 
-    /// The same for text, which never takes more than the bytes that it is read from: once a share
-    /// says something all of it is made room for at once, since while it moves it is there twice.
+    /// Reserves memory for text, which never exceeds the bytes that it is read from. Once an
+    /// estimate is reliable, reserves memory for all of the text, because the text exists twice
+    /// while it moves.
     pub(super) fn make_text(&self, text: &mut String) {
         let rest_bytes = self.expected_bytes - self.used_bytes;
         let mut more = self.more(text.len(), text.capacity()) as u64;
@@ -51,7 +56,7 @@ impl Room {
         text.reserve_exact(more as usize);
     }
 
-    /// Reserves that much.
+    /// Reserves memory for the number of elements that [`Self::more`] returns.
     pub(super) fn make<T>(&self, values: &mut Vec<T>) {
         let more = self.more(values.len(), values.capacity());
         if more > 0 {
@@ -60,11 +65,11 @@ impl Room {
     }
 }
 
-/// Elements from which on a column is long.
+/// The number of elements above which a column is long.
 const LONG: usize = 1 << 19;
 
-/// Appends `from`. A long column grows by an eighth, not by its double: while it moves it is there
-/// twice.
+/// Appends `from`. A long column grows by an eighth instead of doubling, because it exists twice
+/// while it moves.
 pub(super) fn extend<T: Copy>(column: &mut Vec<T>, from: &[T]) {
     let len = column.len();
     if len >= LONG && column.capacity() - len < from.len() {
@@ -91,10 +96,11 @@ mod tests {
         let more = room.more(640, 640);
         assert!((320..320 + 2 * 10 + 17).contains(&more), "{more}");
         assert_eq!(room.more(640, 640 + more), 0);
-        // Early on the share says little.
+        // An estimate from a small part is unreliable.
         let more = Room::new(1_000, 10_000, 100).more(640, 640);
         assert!((640..640 + 2 * 10 + 17).contains(&more), "{more}");
-        // At the end, and where nothing is known: for the next piece.
+        // At the end of the body, and without an expected size, memory is reserved for the next
+        // piece.
         assert!((64..120).contains(&Room::new(1_000, 0, 100).more(640, 640)));
     }
 

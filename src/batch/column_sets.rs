@@ -1,30 +1,32 @@
-//! Finds which rows have which columns, which a schema must know before the rows may be sent.
+//! Groups rows by their columns. A schema must know these columns before the rows may be sent.
 
 use std::collections::BTreeMap;
 
 use super::Block;
 use super::selection::Selection;
 
-/// What a column of a table takes beside its values where it is sent, decoded and kept, in cells of
-/// 8 bytes (`slabs::SLAB_COLUMN_BYTES`).
+/// The overhead of a table's column for sending, decoding and storing, in cells of 8 bytes
+/// (`slabs::SLAB_COLUMN_BYTES`).
 const COLUMN_CELLS: usize = 12;
 
-/// Columns that some rows have together.
+/// A set of columns that some rows have in common.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ColumnSet {
-    /// Positions in `block.series.tags`, ascending.
+    /// The tags as ascending positions in `block.series.tags`.
     pub tags: Vec<usize>,
-    /// Positions in `block.fields`, ascending.
+    /// The fields as ascending positions in `block.fields`.
     pub fields: Vec<usize>,
-    /// If they are asked for, the rows that have exactly these of the wanted columns; ascending.
+    /// The rows with exactly these wanted columns, in ascending order. The list is empty unless it
+    /// was requested.
     pub rows: Vec<u32>,
 }
 
-/// Groups the given rows by which of the wanted columns they have, in order of each set's first
-/// row. Rows that have none of them are in no set.
+/// Groups the given rows by the wanted columns that they have, in order of each set's first row.
+/// Rows without any wanted column are in no set.
 ///
-/// `wanted_tags` and `wanted_fields` stand beside `block.series.tags` and `block.fields`: columns
-/// that the schema lacks, say. Columns past their ends are not wanted.
+/// `wanted_tags` and `wanted_fields` correspond to `block.series.tags` and `block.fields`. For
+/// example, they select the columns that the schema lacks. Columns after the ends of these slices
+/// are not wanted.
 pub fn column_sets(
     block: &Block,
     rows: &Selection,
@@ -65,8 +67,8 @@ pub fn column_sets(
         .collect()
 }
 
-/// Groups rows by which of the fields `0..fields` they have, in order of each set's first row. Rows
-/// without any are a set too.
+/// Groups rows by the fields `0..fields` that they have, in order of each set's first row. The rows
+/// without any field also form a set.
 pub fn field_sets(
     rows: impl Iterator<Item = u32>,
     fields: usize,
@@ -81,8 +83,8 @@ pub fn field_sets(
     grouped(rows, fields, has, true).into_iter().map(set).collect()
 }
 
-/// The same rows in fewer sets: those of few rows go into one of all their columns where their
-/// padding takes less than what each set takes by itself. Without tags.
+/// Merges small sets into one set with all their columns if its padding costs less than the
+/// overhead of separate sets. The sets must not contain tags.
 pub fn without_small(sets: Vec<ColumnSet>) -> Vec<ColumnSet> {
     let (mut small, mut kept): (Vec<_>, Vec<_>) =
         sets.into_iter().partition(|set| set.rows.len() < COLUMN_CELLS);
@@ -102,7 +104,7 @@ pub fn without_small(sets: Vec<ColumnSet>) -> Vec<ColumnSet> {
     kept
 }
 
-/// For each of the sets of bits that rows have its bits and, if they are asked for, its rows.
+/// Groups rows by their bits. Returns the bits of each set and, if requested, its rows.
 fn grouped(
     rows: impl Iterator<Item = u32>,
     count: usize,
@@ -120,7 +122,7 @@ fn grouped(
                 *word |= u64::from(has(row, bit)) << (bit % 64);
             }
         }
-        // Most rows have what the row before has.
+        // Most rows have the same columns as the previous row.
         let same = last.filter(|&last| sets.get(last).is_some_and(|(held, _)| *held == bits));
         let number = same.unwrap_or_else(|| {
             *numbers.entry(bits.clone()).or_insert_with(|| {
@@ -136,7 +138,7 @@ fn grouped(
     sets
 }
 
-/// The positions whose bit is set, the first one being `first`.
+/// Returns the positions whose bits are set, starting with bit `first`.
 fn pick(positions: &[usize], bits: &[u64], first: usize) -> Vec<usize> {
     let is_set = |at: usize| bits.get(at / 64).is_some_and(|word| word >> (at % 64) & 1 == 1);
     positions.iter().enumerate().filter(|&(at, _)| is_set(first + at)).map(|(_, &p)| p).collect()
@@ -148,8 +150,8 @@ mod tests {
     use crate::batch::column::{Column, Values};
     use crate::batch::series_table::{SeriesTable, TagColumn};
 
-    /// Rows 0..4 of series 0, 1, 0, 1; series 1 has tag 0. Field 0 is everywhere, field 1 in rows
-    /// 2 and 3, fields 2..=70 in row 3.
+    /// Builds rows 0..4 with the series 0, 1, 0, 1. Series 1 has tag 0. All rows have field 0, rows
+    /// 2 and 3 have field 1, and row 3 has the fields 2..=70.
     fn block() -> Block {
         let sparse = |valid: [bool; 4]| {
             let mut column = Column::full(Values::Integer(Vec::new()));
@@ -182,7 +184,8 @@ mod tests {
             let of = |n: u32| set(&[], &[n as usize % 20, 20 + n as usize % 7], &[n]);
             fields.map(of).collect::<Vec<_>>()
         };
-        // Twenty-seven columns between them: 27 * (140 + 12) cells, apart 140 * 2 * 13.
+        // The small sets have 27 columns. Merged, they take 27 * (140 + 12) cells, and separately
+        // 140 * 2 * 13.
         let together = without_small(one_row(0..140));
         assert_eq!(together.len(), 140);
         let together = without_small(one_row(0..20));

@@ -1,13 +1,14 @@
-//! Copies some rows and columns of a block into a block of their own.
+//! Copies some rows and columns of a block into a new block.
 
 use super::column_sets::{field_sets, without_small};
 use super::{Block, FrameTable};
 
-/// Cells of a table for each value in it, from which on it is cut by column sets.
+/// The number of cells per value above which a table is split into column sets.
 pub(super) const CELLS_PER_VALUE_MAX: usize = 2;
 
 impl Block {
-    /// The rows `rows` of the fields at the positions `fields`, and the series that they have.
+    /// Copies the rows `rows` of the fields at the positions `fields`, and the series of these
+    /// rows.
     pub fn extract(&self, rows: &[u32], fields: &[usize]) -> Self {
         let series_of = |&row: &u32| self.row_series.get(row as usize).copied().unwrap_or_default();
         let mut used = vec![false; self.series.len as usize];
@@ -31,8 +32,8 @@ impl Block {
 }
 
 impl FrameTable {
-    /// The table, or one table for each set of columns that many rows have where most of it would
-    /// be padding. No two of its rows share series and time: their order is lost.
+    /// Splits the table into one table per column set if most of its cells would be padding. No two
+    /// rows may have the same series and time, because the result does not keep the rows' order.
     pub fn without_padding(self) -> Vec<Self> {
         let (rows, fields) = (self.block.rows(), self.block.fields.len());
         let columns = self.block.fields.iter();

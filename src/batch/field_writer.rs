@@ -1,25 +1,25 @@
-//! Collects the values of one field of a measurement, of one type.
+//! Collects the values of one type for a measurement's field.
 
 use super::bitmap::{Bitmap, Validity};
 use super::column::{Column, Values};
 
-/// One field's values of one type.
+/// A field's values with a certain type.
 #[derive(Debug)]
 pub(super) struct FieldWriter {
-    /// Position in `MeasurementWriter::fields`.
+    /// The position in `MeasurementWriter::fields`.
     pub(super) field: u32,
-    /// The key as the client writes it, with its `=`.
+    /// The key as the client writes it, including its `=`.
     pub(super) expected: String,
-    /// May be fewer than the rows.
+    /// The values, which may be fewer than the rows.
     pub(super) values: Values,
-    /// Whether rows have a value, up to the last one that has none; rows after that have.
+    /// The validity of the rows up to the last null. Later rows have values.
     pub(super) valid: Bitmap,
-    /// Whether the key has columns of other types too.
+    /// Whether the key also has columns of other types.
     pub(super) shared: bool,
 }
 
 impl FieldWriter {
-    /// Rows up to `rows` that are not there yet have no value.
+    /// Pads missing rows up to `rows` with nulls.
     #[inline(never)]
     pub(super) fn pad(&mut self, rows: usize) {
         let len = self.values.len();
@@ -37,7 +37,7 @@ impl FieldWriter {
         self.valid.truncate(rows);
     }
 
-    /// All `rows` of them.
+    /// Returns the column, padded to `rows` rows.
     pub(super) fn finish(mut self, rows: usize) -> Column {
         self.pad(rows);
         if self.valid.is_empty() {
@@ -48,7 +48,7 @@ impl FieldWriter {
     }
 }
 
-/// Sets the value of the next row.
+/// Defines a function that appends the value of the next row.
 macro_rules! setter {
     ($name:ident, $variant:ident, $value:ty) => {
         #[inline]

@@ -4,31 +4,35 @@ use std::hash::{BuildHasher, Hasher};
 
 use super::column::StringColumn;
 
-/// Slots at most, bytes by four.
+/// The maximum number of slots. Each slot has four bytes.
 const SLOTS_MAX: usize = 1 << 19;
 
-/// Gives equal strings equal numbers, 0 upwards in order of first appearance.
+/// A map from strings to numbers. Equal strings get equal numbers, starting with 0 in order of
+/// first appearance.
 ///
-/// Only so many can be looked up at a time: then all are forgotten, and one that comes again has a
-/// second number. So a million distinct tag values cost their bytes and little more.
+/// The number of strings in the lookup table is limited. When the table is full, the interner
+/// forgets all strings. A forgotten string that appears again gets a second number. So a million
+/// distinct tag values cost little more than their bytes.
 ///
-/// Open addressing over positions in one text: a new string costs its bytes and three words, and
-/// no allocation of its own. The hash is seeded by the caller, so that a client cannot choose keys
-/// that collide.
+/// The table uses open addressing over positions in one text. A new string costs its bytes and
+/// three words, without a separate allocation. The caller passes a seed for the hash, so that a
+/// client cannot choose colliding keys.
 #[derive(Clone, Debug)]
 pub(super) struct Interner {
     strings: StringColumn,
-    /// Strings that are forgotten.
+    /// The number of strings that are no longer in the lookup table.
     forgotten: u32,
-    /// Of each string behind those, so that growing reads no text.
+    /// The hashes of the strings in the lookup table. With them, growing the table does not read
+    /// the text.
     hashes: Vec<u32>,
-    /// Positions in `hashes` plus 1, 0 where empty; a power of two, at most three quarters full.
+    /// The positions in `hashes` plus 1, or 0 for a free slot. The length is a power of two, and at
+    /// most three quarters of the slots are in use.
     slots: Vec<u32>,
     seed: foldhash::fast::FixedState,
 }
 
 impl Interner {
-    /// An interner that has no strings yet.
+    /// Creates an empty interner.
     pub(super) fn new(seed: u64) -> Self {
         Self {
             strings: StringColumn::default(),
@@ -39,37 +43,37 @@ impl Interner {
         }
     }
 
-    /// The strings in order of their numbers.
+    /// Returns the strings in order of their numbers.
     pub(super) fn strings(&self) -> &StringColumn {
         &self.strings
     }
 
-    /// The strings, to be reserved.
+    /// Returns the strings, so that the caller can reserve memory.
     pub(super) fn strings_mut(&mut self) -> &mut StringColumn {
         &mut self.strings
     }
 
-    /// The strings, for good.
+    /// Converts the interner to its strings.
     pub(super) fn into_strings(self) -> StringColumn {
         self.strings
     }
 
-    /// Bytes of memory held.
+    /// Returns the memory in use, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.strings.bytes() + (self.hashes.capacity() + self.slots.capacity()) * 4
     }
 
-    /// The number of `string`, if it has one.
+    /// Returns the number of `string`, if it has one.
     pub(super) fn find(&self, string: &str) -> Option<u32> {
         self.find_hashed(string, self.hash(string))
     }
 
-    /// The same for a string whose [`Interner::hash`] is known.
+    /// Returns the number of a string with a known [`Interner::hash`].
     pub(super) fn find_hashed(&self, string: &str, hash: u32) -> Option<u32> {
         self.probe(string, hash).ok()
     }
 
-    /// The number of `string`, and whether it was given just now.
+    /// Returns the number of `string`, and whether the string is new.
     pub(super) fn intern(&mut self, string: &str) -> (u32, bool) {
         let hash = self.hash(string);
         match self.probe(string, hash) {
@@ -78,12 +82,13 @@ impl Interner {
         }
     }
 
-    /// The number of `string`, which has none so far, and of which `hash` is the hash.
+    /// Adds `string` with the given hash and returns its number. The string must not be in the
+    /// table.
     pub(super) fn add(&mut self, string: &str, hash: u32) -> u32 {
         if (self.hashes.len() + 1) * 4 > self.slots.len() * 3 {
             self.grow();
         }
-        // A body has fewer bytes than a u32 counts, so it has fewer strings too.
+        // A body has fewer bytes than u32::MAX, and therefore fewer strings.
         let index = self.hashes.len() as u32;
         self.strings.push(string);
         self.hashes.push(hash);
@@ -91,14 +96,14 @@ impl Interner {
         self.forgotten + index
     }
 
-    /// Forgets the last string.
+    /// Removes the last string.
     pub(super) fn pop(&mut self) {
         let Some(number) = self.strings.len().checked_sub(1) else { return };
         let last = self.strings.get(number).to_owned();
         if let Err(slot) | Ok(slot) = self.slot_of(&last, self.hash(&last))
             && let Some(place) = self.slots.get_mut(slot)
         {
-            // It is the latest one placed, so no other string was pushed past its slot.
+            // The last string was placed last, so no other string was moved past its slot.
             *place = 0;
         }
         self.strings.truncate(number);
@@ -106,7 +111,7 @@ impl Interner {
         self.forgotten = self.forgotten.min(number as u32);
     }
 
-    /// What strings are looked up by.
+    /// Returns the hash of `string`.
     pub(super) fn hash(&self, string: &str) -> u32 {
         let mut hasher = self.seed.build_hasher();
         hasher.write(string.as_bytes());
@@ -120,7 +125,7 @@ impl Interner {
         number.map(|index| self.forgotten + index).ok_or(slot)
     }
 
-    /// The slot that holds `string`, or else the free one where it would go.
+    /// Returns the slot of `string`, or the free slot for it as an error.
     fn slot_of(&self, string: &str, hash: u32) -> Result<usize, usize> {
         let mask = self.slots.len().wrapping_sub(1);
         let mut slot = hash as usize & mask;
@@ -194,7 +199,7 @@ mod tests {
         assert_eq!((interner.find("1"), interner.strings().get(1)), (None, "1"));
     }
 
-    /// threats.md threat 21: what collides under a seed that somebody knows.
+    /// Tests threat 21 of threats.md: strings that collide under a known seed.
     #[test]
     fn strings_that_collide_under_one_seed_do_not_under_another() {
         const SLOTS: u32 = 1 << 10;
@@ -207,7 +212,7 @@ mod tests {
         let strings = strings.filter(|string| known.hash(string).is_multiple_of(SLOTS));
         let strings: Vec<String> = strings.take(200).collect();
         assert_eq!(homes(&known, &strings), 1);
-        // 200 strings at random have 182 of 1,024 homes, give or take 4.
+        // 200 random strings have 182 of 1,024 home slots, give or take 4.
         for seed in [0x243f_6a88_85a3_08d3, 0x1319_8a2e_0370_7344, 0xa409_3822_299f_31d0] {
             let homes = homes(&Interner::new(seed), &strings);
             assert!(homes > 150, "{homes} homes with seed {seed}");

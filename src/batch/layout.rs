@@ -1,5 +1,5 @@
-//! Reads the rows of slabs in another order, each series and time once, and finds the values of a
-//! field there.
+//! Reads the rows of slabs in a different order without duplicates, and finds a field's values in
+//! this order.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -12,18 +12,18 @@ use super::slabs::Slabs;
 use crate::model::ids::ColumnId;
 use crate::model::value::FieldType;
 
-/// Rows in an order of their own, named by their position in it. Of rows that share series and
-/// time a field has the last value.
+/// A view of rows in a given order. Each row is identified by its position in this order. If
+/// several rows have the same series and time, each field has its last value.
 pub struct Layout<'a> {
     slabs: &'a Slabs,
     distinct: Distinct,
-    /// If there are several slabs, the rows of each, ascending by position.
+    /// The rows of each slab, ascending by position. The list is empty if there is only one slab.
     cells: Vec<Cell>,
-    /// Where those of each slab end.
+    /// The end of each slab's rows in `cells`.
     ends: Vec<u32>,
 }
 
-/// The columns of a field and the slabs that they are in, ascending.
+/// The columns of a field and their slabs, ascending by slab.
 pub(super) struct FieldColumns<'a> {
     pub(super) field_type: FieldType,
     pub(super) by_slab: Vec<(u32, &'a ChunkedColumn)>,
@@ -32,33 +32,34 @@ pub(super) struct FieldColumns<'a> {
 /// A row of a slab.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cell {
-    /// Its position.
+    /// The row's position in the layout.
     at: u32,
-    /// When it was appended: of two at one position the higher one is later.
+    /// The row's number in append order. Among rows at the same position, a higher number is later.
     order: u32,
     slab: u32,
-    /// Its position in the slab.
+    /// The row's position in the slab.
     row: u32,
 }
 
-/// A field of the rows of a [`Layout`].
+/// A field of the rows in a [`Layout`].
 pub struct FieldLayout<'a> {
-    /// The field.
+    /// The field's id.
     pub id: ColumnId,
-    /// Its type.
+    /// The type of the values.
     pub field_type: FieldType,
     rows: FieldRows<'a>,
 }
 
 enum FieldRows<'a> {
-    /// One slab has every row: which of the column's rows to take for each.
+    /// The column of the only slab, and its row for each position.
     Whole(&'a ChunkedColumn, Cow<'a, [u32]>),
-    /// The rows of the slabs that have the field, ascending by position and order.
+    /// The columns of several slabs, and the rows of these slabs, ascending by position and append
+    /// order.
     Spread(Vec<(u32, &'a ChunkedColumn)>, Cow<'a, [Cell]>),
 }
 
 impl<'a> Layout<'a> {
-    /// The rows `distinct` of `slabs`.
+    /// Creates a layout of the rows `distinct` of `slabs`.
     pub fn new(slabs: &'a Slabs, distinct: Distinct) -> Self {
         let mut layout = Self { slabs, distinct, cells: Vec::new(), ends: Vec::new() };
         if slabs.len() > 1 {
@@ -67,12 +68,12 @@ impl<'a> Layout<'a> {
         layout
     }
 
-    /// The last row of each series and time.
+    /// Returns the last row of each series and time.
     pub fn rows(&self) -> &[u32] {
         &self.distinct.rows
     }
 
-    /// A counting sort of the rows by slab.
+    /// Sorts the rows by slab with a counting sort.
     fn spread(&mut self) {
         let (slabs, distinct) = (self.slabs, &self.distinct);
         let mut next = vec![0_u32; slabs.len()];
@@ -96,16 +97,16 @@ impl<'a> Layout<'a> {
                 *slot += 1;
             }
         }
-        // Each has moved to where the next one starts.
+        // Each entry now is the start of the next slab's rows.
         self.ends = next;
     }
 
-    /// The fields that some row has, ascending by id.
+    /// Iterates over the fields that have a value, ascending by id.
     pub fn fields(&self) -> impl Iterator<Item = FieldLayout<'_>> {
         self.slabs.fields().filter_map(|(id, _)| self.field(id))
     }
 
-    /// One field; `None` if no row has it.
+    /// Returns one field, or `None` if no row has a value.
     pub fn field(&self, id: ColumnId) -> Option<FieldLayout<'_>> {
         let FieldColumns { field_type, by_slab } = self.slabs.columns(id)?;
         let rows = match (&by_slab[..], self.slabs.len()) {
@@ -119,7 +120,7 @@ impl<'a> Layout<'a> {
         layout.has_value(0..self.distinct.rows.len()).then_some(layout)
     }
 
-    /// The rows of these slabs.
+    /// Returns the rows of the given slabs.
     fn cells_of(&self, slabs: &[(u32, &ChunkedColumn)]) -> Cow<'_, [Cell]> {
         let cells = |slab: u32| {
             let end = |slab: usize| self.ends.get(slab).map_or(0, |&end| end as usize);
@@ -130,14 +131,14 @@ impl<'a> Layout<'a> {
             return Cow::Borrowed(cells(slab));
         }
         let mut all: Vec<Cell> = slabs.iter().flat_map(|&(slab, _)| cells(slab)).copied().collect();
-        // Numbers, each once: sorted in place.
+        // The keys are unique, so an unstable sort in place suffices.
         all.sort_unstable_by_key(|cell| (cell.at, cell.order));
         Cow::Owned(all)
     }
 }
 
 impl FieldLayout<'_> {
-    /// The values at `positions`, nulls included.
+    /// Copies the values at `positions`, including nulls.
     pub fn gather(&self, positions: Range<usize>) -> Column {
         match &self.rows {
             FieldRows::Whole(column, picks) => {
@@ -147,7 +148,7 @@ impl FieldLayout<'_> {
         }
     }
 
-    /// Adds the length of each row's text.
+    /// Adds the size of each row's text to `bytes`.
     pub fn add_text_bytes(&self, bytes: &mut [u32]) {
         let mut add = |at: usize, column: &ChunkedColumn, row: u32| {
             if let Some(bytes) = bytes.get_mut(at) {
@@ -206,13 +207,13 @@ impl FieldLayout<'_> {
     }
 }
 
-/// The cells at `positions`.
+/// Returns the cells at `positions`.
 fn within<'a>(cells: &'a [Cell], positions: &Range<usize>) -> &'a [Cell] {
     let before = |end: usize| cells.partition_point(|cell| (cell.at as usize) < end);
     cells.get(before(positions.start)..before(positions.end)).unwrap_or_default()
 }
 
-/// The column of a cell's slab and its place among `columns`, if it has a value there.
+/// Returns the column of a cell's slab and its index in `columns`, if the cell has a value.
 fn valid<'a>(
     columns: &[(u32, &'a ChunkedColumn)],
     cell: &Cell,
@@ -235,7 +236,7 @@ mod tests {
     use crate::batch::order::Order;
     use crate::model::value::FieldValue;
 
-    /// By series, time and field.
+    /// The expected values by series, time and field.
     type Model = BTreeMap<(u32, i64, u32), FieldValue>;
 
     fn value(rng: &mut fastrand::Rng, field: u32) -> Values {
@@ -250,7 +251,8 @@ mod tests {
         }
     }
 
-    /// Tables of random columns, few of their rows with every one, and what they say.
+    /// Builds tables of random columns in which few rows have every column. Also returns their
+    /// expected values.
     fn random(rng: &mut fastrand::Rng, fields: u32) -> (Slabs, Chunks<u32>, Chunks<i64>, Model) {
         let (mut slabs, mut model) = (Slabs::default(), Model::new());
         let (mut row_series, mut times_ns) = (Chunks::default(), Chunks::default());

@@ -1,13 +1,13 @@
-//! Keeps the physical line numbers of a batch's rows as runs, because rows nearly always come one
-//! after the other.
+//! Stores the physical line numbers of a batch's rows as runs, because consecutive rows usually
+//! have consecutive lines.
 
-/// For each row, the 1-based physical line on which it started.
+/// The 1-based physical line on which each row starts.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LineNumbers {
-    /// Where a line does not follow that of the row before: the row and its line.
+    /// The first row and its line for each run of consecutive lines.
     runs: Vec<(u32, u32)>,
     rows: u32,
-    /// The line number that would follow the run.
+    /// The line number that continues the last run.
     next: u32,
 }
 
@@ -22,7 +22,7 @@ impl LineNumbers {
         self.rows += 1;
     }
 
-    /// The line of row `row`; 0 past the end.
+    /// Returns the line of row `row`, or 0 after the end.
     pub fn get(&self, row: usize) -> u32 {
         let row = row as u32;
         let after = self.runs.partition_point(|&(first, _)| first <= row);
@@ -30,7 +30,7 @@ impl LineNumbers {
         run.filter(|_| row < self.rows).map_or(0, |&(first, line)| line + (row - first))
     }
 
-    /// Bytes of memory held.
+    /// Returns the memory in use, in bytes.
     pub fn bytes(&self) -> usize {
         self.runs.capacity() * size_of::<(u32, u32)>()
     }
@@ -54,7 +54,7 @@ mod tests {
         let numbers = LineNumbers::from_iter(lines);
         let read: Vec<u32> = (0..lines.len()).map(|row| numbers.get(row)).collect();
         assert_eq!((read.as_slice(), numbers.get(lines.len())), (&lines[..], 0));
-        // The first five are two runs.
+        // The first five lines form two runs.
         assert_eq!(LineNumbers::from_iter([1, 2, 5, 6, 7]).runs, [(0, 1), (2, 5)]);
     }
 }

@@ -1,7 +1,7 @@
-//! Collects the rows of one measurement: each is a draft until it is committed or rolled back.
+//! Collects the rows of a measurement. A row is a draft until it is committed or rolled back.
 //!
-//! Values go straight into typed columns. Columns that a line does not mention lag behind and are
-//! padded when next written to, so that a row costs only the fields it has.
+//! Values are written to typed columns. A column that a line does not mention becomes shorter than
+//! the others and is padded at the next write. So the cost of a row depends only on its fields.
 
 use super::MeasurementBatch;
 use super::bitmap::Bitmap;
@@ -16,31 +16,33 @@ use crate::model::configurable_limits::{Exceeded, Limit, Limits};
 use crate::model::limits::CELLS_PER_REQUEST_MAX;
 use crate::model::value::FieldType;
 
-/// Field types, and so columns that one key may have.
+/// The number of field types, and therefore of columns per key.
 const N_TYPES: usize = FieldType::ALL.len();
-/// Stands where a key has no column of a type.
+/// The marker for a key without a column of a type.
 const NONE: u32 = u32::MAX;
 
-/// Why a row cannot have a value.
+/// The errors for which a row is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// The draft already has a value of another type under this key.
+    /// The draft already has a value of a different type for this key.
     TypeConflict { key: String, first: FieldType, second: FieldType },
-    /// More than a measurement may have.
+    /// The measurement would exceed the limit of fields.
     TooManyFields(Exceeded),
-    /// More than `CELLS_PER_REQUEST_MAX`.
+    /// The request would exceed `CELLS_PER_REQUEST_MAX`.
     TooManyCells { current: usize, requested: usize },
 }
 
-/// One tag key's values.
+/// The values of a tag key.
 #[derive(Debug)]
 struct TagWriter {
     values: Interner,
-    /// Per series as in [`TagColumn`]; may be shorter than the table while the rest lacks the tag.
+    /// The code of each series, as in [`TagColumn`]. The list may be shorter than the table if
+    /// later series lack the tag.
     codes: Vec<u32>,
 }
 
-/// Appends a value to the column of the expected field; `false` if there is more to do than that.
+/// Defines a function that appends a value to the column of the expected field. It returns `false`
+/// if the value needs the general path.
 macro_rules! push_expected {
     ($name:ident, $variant:ident, $value:ty) => {
         #[inline(always)]
@@ -62,7 +64,7 @@ macro_rules! push_expected {
     };
 }
 
-/// Everything of one measurement.
+/// A writer for a measurement's rows.
 #[derive(Debug)]
 pub(super) struct MeasurementWriter {
     name: String,
@@ -72,21 +74,21 @@ pub(super) struct MeasurementWriter {
     tags: Vec<TagWriter>,
     n_series: u32,
     fields: Interner,
-    /// For each field key its columns by `FieldType::code`.
+    /// The columns of each field key by `FieldType::code`.
     columns_of_field: Vec<[u32; N_TYPES]>,
     columns: Vec<FieldWriter>,
-    /// The columns of the draft so far, then those that followed in earlier rows: a guess.
+    /// The columns of the draft so far, followed by a prediction: the next columns of earlier rows.
     order: Vec<u32>,
-    /// How many of `order` belong to the draft.
+    /// The number of columns in `order` that belong to the draft.
     at: usize,
-    /// Columns and fields that were there before the draft.
+    /// The numbers of columns and fields before the draft.
     committed: (usize, usize),
     row_series: Vec<u32>,
     times_ns: Vec<i64>,
     lines: LineNumbers,
-    /// Values of these rows.
+    /// The number of values in these rows.
     values: usize,
-    /// The rows before, which have columns of their own.
+    /// The previous rows, which have separate columns.
     runs: Vec<RowRun>,
 }
 
@@ -113,7 +115,7 @@ impl MeasurementWriter {
         }
     }
 
-    /// Bytes of memory held.
+    /// Returns the memory in use, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let rows =
             self.row_series.capacity() * 4 + self.times_ns.capacity() * 8 + self.lines.bytes();
@@ -123,7 +125,7 @@ impl MeasurementWriter {
         rows + tags.sum::<usize>() + columns.sum::<usize>() + runs.sum::<usize>()
     }
 
-    /// Sizes the columns for the whole body.
+    /// Reserves memory in the columns for the rest of the body.
     pub(super) fn make_room(&mut self, room: &Room) {
         room.make(&mut self.row_series);
         room.make(&mut self.times_ns);
@@ -148,7 +150,8 @@ impl MeasurementWriter {
         }
     }
 
-    /// Adds a series and returns its number. `cells` counts what the request holds.
+    /// Adds a series and returns its number. `cells` is the number of the request's cells, which
+    /// the function updates.
     pub(super) fn add_series<'a>(
         &mut self,
         tags: impl Iterator<Item = (&'a str, &'a str)>,
@@ -157,7 +160,7 @@ impl MeasurementWriter {
         let series = self.n_series;
         charge(cells, self.tags.len())?;
         for (at, (key, value)) in (0_u32..).zip(tags) {
-            // Most series have the same tags in the same places.
+            // Most series have the same tags at the same positions.
             let (tag, is_new) = match self.tag_keys.strings().get(at as usize) == key {
                 true => (at, false),
                 false => self.tag_keys.intern(key),
@@ -180,14 +183,15 @@ impl MeasurementWriter {
     push_expected!(push_boolean, Boolean, bool);
     push_expected!(push_string, String, &str);
 
-    /// The key, as written and with its `=`, of the field that is expected next; empty for none.
+    /// Returns the key of the expected next field as written, including its `=`. The result is
+    /// empty if no field is expected.
     #[inline(always)]
     pub(super) fn expected_field(&self) -> &[u8] {
         let column = self.order.get(self.at).and_then(|&column| self.columns.get(column as usize));
         column.map_or(&[], |column| column.expected.as_bytes())
     }
 
-    /// The column of the expected field, ready for a value of the row.
+    /// Returns the column of the expected field for the draft's value.
     #[inline]
     pub(super) fn expected_column(
         &mut self,
@@ -208,7 +212,7 @@ impl MeasurementWriter {
         }
     }
 
-    /// The column of the field `key`, written as `raw`, ready for a value of the row.
+    /// Returns the column of the field `key`, written as `raw`, for the draft's value.
     pub(super) fn named_column(
         &mut self,
         raw: &str,
@@ -228,7 +232,7 @@ impl MeasurementWriter {
         self.ready(number, field_type)
     }
 
-    /// The row is whole.
+    /// Commits the draft.
     #[inline(always)]
     pub(super) fn commit(
         &mut self,
@@ -250,7 +254,7 @@ impl MeasurementWriter {
         Ok(())
     }
 
-    /// Takes back the draft's values and the columns that it opened.
+    /// Discards the draft's values and the columns that it added.
     pub(super) fn rollback(&mut self, cells: &mut usize) {
         let rows = self.times_ns.len();
         let (n_columns, n_fields) = self.committed;
@@ -271,7 +275,7 @@ impl MeasurementWriter {
             self.fields.pop();
         }
         self.columns_of_field.truncate(n_fields);
-        // Columns that are gone again stand among the draft's.
+        // The removed columns are among the draft's columns.
         let draft = self.order.get(..self.at).unwrap_or_default();
         if let Some(first) = draft.iter().position(|&number| number as usize >= n_columns) {
             self.order.truncate(first);
@@ -279,8 +283,8 @@ impl MeasurementWriter {
         self.at = 0;
     }
 
-    /// The rows, in batches that follow each other; none without rows. `any_rejected`: series may
-    /// be without rows.
+    /// Returns the rows in consecutive batches, or no batch if there are no rows. If `any_rejected`
+    /// is set, some series may have no rows.
     pub(super) fn finish(mut self, any_rejected: bool) -> Vec<MeasurementBatch> {
         if !self.times_ns.is_empty() {
             let last = self.take_run(self.columns.len());
@@ -297,7 +301,7 @@ impl MeasurementWriter {
         row_runs::to_batches(&names, series, self.runs, any_rejected)
     }
 
-    /// Takes the committed rows out, with the first `columns` columns.
+    /// Takes the committed rows with the first `columns` columns.
     fn take_run(&mut self, columns: usize) -> RowRun {
         let rows = self.times_ns.len();
         let columns = std::mem::take(&mut self.columns).into_iter().take(columns);
@@ -310,12 +314,12 @@ impl MeasurementWriter {
         }
     }
 
-    /// The draft becomes the first row of a run of its own.
+    /// Ends the current run. The draft becomes the first row of a new run.
     #[cold]
     fn end_run(&mut self, cells: &mut usize) {
         let rows = self.times_ns.len();
         let (n_columns, n_fields) = self.committed;
-        // Columns that the draft has opened are charged for all rows.
+        // The draft's new columns were charged for all rows.
         *cells = cells.saturating_sub((self.columns.len() - n_columns) * rows);
         self.columns_of_field.fill([NONE; N_TYPES]);
         let (mut order, mut columns) = (Vec::with_capacity(self.at), Vec::with_capacity(self.at));
@@ -327,7 +331,7 @@ impl MeasurementWriter {
             else {
                 continue;
             };
-            // A line may name a field twice.
+            // A line may contain a field twice.
             if *slot == NONE {
                 *slot = columns.len() as u32;
                 let values = writer.values.gather(&[rows as u32]);
@@ -353,7 +357,7 @@ impl MeasurementWriter {
         number.copied().unwrap_or(NONE)
     }
 
-    /// The number of the column of `field` and `field_type`, opened if need be.
+    /// Returns the column of `field` with type `field_type`, and adds it if necessary.
     fn column_of(
         &mut self,
         field: u32,
@@ -391,8 +395,8 @@ impl MeasurementWriter {
         Ok(number)
     }
 
-    /// Notes that the draft has a value in column `number` and pads it up to the row, of which it
-    /// has none: when a line repeats a field, the last one counts.
+    /// Adds column `number` to the draft and pads it up to the draft's row. A previous value of the
+    /// draft is removed: if a line repeats a field, the last value counts.
     #[inline]
     fn ready(&mut self, number: u32, field_type: FieldType) -> Result<&mut Values, Refusal> {
         let rows = self.times_ns.len();
@@ -430,13 +434,13 @@ impl MeasurementWriter {
     }
 }
 
-/// The answer where a column that exists is not found, which cannot be.
+/// Returns an error for a missing column, which cannot happen.
 #[cold]
 fn no_column(limits: &Limits) -> Refusal {
     Refusal::TooManyFields(limits.exceeded(Limit::Fields, 0, 0))
 }
 
-/// Counts `more` cells against the request's limit.
+/// Adds `more` cells and checks the request's limit.
 #[inline]
 fn charge(cells: &mut usize, more: usize) -> Result<(), Refusal> {
     let requested = *cells + more;

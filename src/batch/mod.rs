@@ -1,10 +1,10 @@
-//! Represents points as columns: parsing produces them, frames carry them, the memtable keeps them
-//! and scans read them.
+//! Represents points as columns. The parser builds them, frames contain them, the memtable stores
+//! them, and scans read them.
 //!
-//! A [`Block`] is one measurement's rows. Tags are cut once per series into a [`SeriesTable`]; a
-//! row names its series, so no tag value is repeated per row. Which columns those are is said
-//! beside the block: by key while the batch belongs to a client ([`MeasurementBatch`]), by id once
-//! the schema has been consulted ([`FrameTable`]).
+//! A [`Block`] contains the rows of a single measurement. The tags of each series are stored once
+//! in a [`SeriesTable`], and a row refers to its series by number. So tag values are not repeated
+//! per row. The block does not name its columns. A client's batch names them by key
+//! ([`MeasurementBatch`]). After the schema lookup, a table names them by id ([`FrameTable`]).
 
 pub mod bitmap;
 pub mod chunks;
@@ -35,28 +35,29 @@ use column::Column;
 use line_numbers::LineNumbers;
 use series_table::SeriesTable;
 
-/// Rows of one measurement, in no particular order unless the holder says so.
+/// The rows of a measurement. The order of the rows is unspecified unless the block's owner defines
+/// it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Block {
-    /// The series that rows refer to.
+    /// The series of the rows.
     pub series: SeriesTable,
-    /// For each row, its series' position in `series`.
+    /// The position of each row's series in `series`.
     pub row_series: Vec<u32>,
-    /// For each row, its time in nanoseconds.
+    /// The time of each row, in nanoseconds.
     pub times_ns: Vec<i64>,
-    /// Field columns, each as long as `times_ns`.
+    /// The field columns. Each of them is as long as `times_ns`.
     pub fields: Vec<Column>,
 }
 
 impl Block {
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn rows(&self) -> usize {
         self.times_ns.len()
     }
 }
 
 impl Batch {
-    /// Bytes of memory that the columns hold.
+    /// Returns the memory of the columns, in bytes.
     pub fn bytes(&self) -> usize {
         let of = |batch: &MeasurementBatch| {
             let Block { series, row_series, times_ns, fields } = &batch.block;
@@ -69,38 +70,40 @@ impl Batch {
     }
 }
 
-/// One write request after parsing: only accepted lines are in it.
+/// The accepted lines of a write request after parsing.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Batch {
-    /// In order of first appearance. One has several, in order of its lines, where padding all of
-    /// them to the same columns would take much more than their values.
+    /// The batches of each measurement, in order of first appearance. A measurement has several
+    /// batches, in line order, if padding all of its rows to the same columns would take much more
+    /// space than the values.
     pub measurements: Vec<MeasurementBatch>,
 }
 
-/// The rows of one measurement in a write request, columns named by key.
+/// The rows of a measurement in a write request, with columns named by key.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct MeasurementBatch {
     /// The measurement's name.
     pub name: String,
-    /// Keys of `block.series.tags`, in the same order.
+    /// The keys of `block.series.tags`, in the same order.
     pub tag_keys: Vec<String>,
-    /// Keys of `block.fields`, in the same order. A key stands twice when two lines of the request
-    /// disagree on its type: the schema decides which line loses.
+    /// The keys of `block.fields`, in the same order. A key occurs twice if two lines of the
+    /// request have different types for it. The schema then determines the rejected line.
     pub field_keys: Vec<String>,
-    /// The rows in order of their lines.
+    /// The rows in line order.
     pub block: Block,
-    /// For each row, the 1-based physical line on which it started.
+    /// The 1-based physical line on which each row starts.
     pub lines: LineNumbers,
 }
 
-/// The rows of one measurement as a shard receives and keeps them, columns named by id.
+/// The rows of a measurement, as a shard receives and stores them, with columns named by id.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FrameTable {
-    /// Never reused, so a frame for a dropped measurement can be refused.
+    /// The measurement's id. Ids are never reused, so a shard can reject a frame for a dropped
+    /// measurement.
     pub measurement: MeasurementId,
-    /// Ids of `block.series.tags`, in the same order.
+    /// The ids of `block.series.tags`, in the same order.
     pub tag_ids: Vec<ColumnId>,
-    /// Ids of `block.fields`, in the same order, each once.
+    /// The unique ids of `block.fields`, in the same order.
     pub field_ids: Vec<ColumnId>,
     /// The rows.
     pub block: Block,

@@ -1,5 +1,5 @@
-//! Columns kept as offsets of one or two bytes, so that the hot days of some thousand series fit
-//! the cache.
+//! Stores columns as offsets of one or two bytes. In this form, the recent days of several thousand
+//! series fit the cache.
 
 use std::borrow::Cow;
 use std::ops::Range;
@@ -8,17 +8,17 @@ use super::bitmap::Validity;
 use super::column::{Column, Values};
 use crate::model::value::FieldType;
 
-/// Floats that are whole multiples of 1 / one of these are kept as such.
+/// The factors for floats. Floats that are all multiples of 1 / factor are stored as integers.
 const SCALES: [f64; 4] = [1.0, 10.0, 100.0, 1000.0];
-/// Multiples beyond are no exact floats.
+/// The largest multiple that is stored. Floats do not represent larger multiples exactly.
 const WHOLE_MAX: f64 = 9e15;
 
-/// A column without nulls whose values lie close together.
+/// A column without nulls whose values are close together.
 #[derive(Debug, PartialEq)]
 pub struct Narrow {
     smallest: i64,
     offsets: Offsets,
-    /// Of a column of floats: value times this is the whole number that is kept.
+    /// For a float column, the factor that converts a value to the stored integer.
     scale: Option<f64>,
 }
 
@@ -29,7 +29,7 @@ enum Offsets {
 }
 
 impl Narrow {
-    /// The column's whole numbers as offsets, if they lie close enough together.
+    /// Converts the column to offsets. Returns `None` if the values are not close enough together.
     pub fn of(column: &Column) -> Option<Self> {
         if column.validity != Validity::All {
             return None;
@@ -53,12 +53,12 @@ impl Narrow {
         Some(Self { smallest, offsets, scale })
     }
 
-    /// The type of the values.
+    /// Returns the type of the values.
     pub fn field_type(&self) -> FieldType {
         self.scale.map_or(FieldType::Integer, |_| FieldType::Float)
     }
 
-    /// Number of rows.
+    /// Returns the number of rows.
     pub fn len(&self) -> usize {
         match &self.offsets {
             Offsets::One(offsets) => offsets.len(),
@@ -66,12 +66,12 @@ impl Narrow {
         }
     }
 
-    /// Whether there is no row.
+    /// Whether the column has no rows.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// Bytes of the offsets.
+    /// Returns the size of the offsets, in bytes.
     pub fn bytes(&self) -> usize {
         match &self.offsets {
             Offsets::One(offsets) => offsets.len(),
@@ -79,7 +79,7 @@ impl Narrow {
         }
     }
 
-    /// The column again.
+    /// Converts the offsets back to a column.
     pub fn column(&self) -> Column {
         let rows = 0..self.len();
         Column::full(match self.field_type() {
@@ -96,7 +96,8 @@ impl Narrow {
         })
     }
 
-    /// Appends what `rows` are; nothing if one of them is not there, or if they are floats.
+    /// Appends the values of `rows`. Appends no values if a row does not exist or if the values are
+    /// floats.
     pub(super) fn integers(&self, rows: Range<usize>, to: &mut Vec<i64>) {
         let whole = |offset: i64| self.smallest.wrapping_add(offset);
         match &self.offsets {
@@ -106,10 +107,11 @@ impl Narrow {
         }
     }
 
-    /// The same of floats.
+    /// Appends the values of `rows`. Appends no values if a row does not exist or if the values are
+    /// integers.
     pub(super) fn floats(&self, rows: Range<usize>, to: &mut Vec<f64>) {
         let Some(scale) = self.scale else { return };
-        // Whole numbers up to `WHOLE_MAX`, and their sums with offsets that lead to one, are exact.
+        // Integers up to `WHOLE_MAX`, and their sums with the offsets, are exact floats.
         let smallest = self.smallest as f64;
         let value = |offset: f64| (smallest + offset) / scale;
         match &self.offsets {
@@ -119,12 +121,13 @@ impl Narrow {
     }
 }
 
-/// Appends what `of` makes of the offsets of `rows`.
+/// Appends the results of `of` for the offsets of `rows`.
 fn widen<O: Copy, T>(offsets: &[O], rows: Range<usize>, to: &mut Vec<T>, of: impl Fn(O) -> T) {
     to.extend(offsets.get(rows).unwrap_or_default().iter().map(|&offset| of(offset)));
 }
 
-/// The values as whole multiples of 1 / a scale, if every one comes back from it bit for bit.
+/// Returns the values as multiples of 1 / factor, and the factor. Returns `None` if no factor
+/// restores every value bit for bit.
 fn multiples(values: &[f64]) -> Option<(Vec<i64>, f64)> {
     SCALES.into_iter().find_map(|scale| {
         let whole = |&value: &f64| {

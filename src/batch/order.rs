@@ -1,25 +1,25 @@
-//! Orders rows by series and time, and knows which rows later ones overwrite.
+//! Orders rows by series and time, and finds the rows that later rows overwrite.
 
 use std::borrow::Cow;
 
 use super::chunks::{ChunkedColumn, Chunks};
 use super::series_table::SeriesTable;
 
-/// Positions of rows, by series and then time; rows of one series and time stand together in the
-/// order in which they were written.
+/// The positions of rows, ordered by series and then by time. Rows with the same series and time
+/// keep the order in which they were written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Order {
-    /// Every row once.
+    /// The positions of all rows.
     pub rows: Vec<u32>,
-    /// Series number `s` has `rows[starts[s]..starts[s + 1]]`.
+    /// The start of each series in `rows`. Series `s` has `rows[starts[s]..starts[s + 1]]`.
     pub starts: Vec<u32>,
-    /// Whether two rows share series and time.
+    /// Whether any two rows have the same series and time.
     pub has_duplicates: bool,
 }
 
 impl Order {
-    /// Orders the rows of a block of `series` series. `rank`, when given, renames series: series
-    /// `s` comes in place `rank[s]`.
+    /// Orders the rows of a block with `series` series. If `rank` is given, series `s` gets the
+    /// place `rank[s]`.
     pub fn new(
         series: usize,
         rank: Option<&[u32]>,
@@ -68,7 +68,7 @@ impl Order {
         }
     }
 
-    /// Rows of series number `series`.
+    /// Returns the rows of series number `series`.
     pub fn rows_of_series(&self, series: u32) -> &[u32] {
         let bound = |at: usize| self.starts.get(at).map_or(0, |&start| start as usize);
         let series = series as usize;
@@ -76,38 +76,38 @@ impl Order {
     }
 }
 
-/// Some of an [`Order`]'s rows, each series and time once.
+/// Some rows of an [`Order`] without duplicates of series and time.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Distinct {
     /// The last row of each series and time.
     pub rows: Vec<u32>,
-    /// For each, where the rows that share its series and time end in `all`; empty when every one
-    /// is alone.
+    /// For each of `rows`, the end in `all` of the rows with its series and time. The list is empty
+    /// if there are no duplicates.
     ends: Vec<u32>,
-    /// The rows before it was made distinct; empty when every one is alone.
+    /// The rows including duplicates. The list is empty if there are no duplicates.
     all: Vec<u32>,
 }
 
 impl Distinct {
-    /// Rows of which no two share series and time.
+    /// Creates a list from rows without duplicates.
     pub fn of_distinct(rows: Vec<u32>) -> Self {
         Self { rows, ..Self::default() }
     }
 
-    /// Collapses adjacent rows of equal series and time.
+    /// Merges adjacent rows with the same series and time.
     pub fn new(rows: &[u32], row_series: &Chunks<u32>, times_ns: &Chunks<i64>) -> Self {
         let key = |row: u32| (row_series.get(row), times_ns.get(row));
         Self::by(rows, |a, b| key(a) == key(b))
     }
 
-    /// The same of rows that are equal where `is_same` says so.
+    /// Merges adjacent rows for which `is_same` returns true.
     pub fn by(rows: &[u32], is_same: impl Fn(u32, u32) -> bool) -> Self {
         let mut last = Vec::with_capacity(rows.len());
         let mut ends = Vec::with_capacity(rows.len());
         let mut end = 0;
         for group in rows.chunk_by(|&a, &b| is_same(a, b)) {
             last.extend(group.last());
-            // No further than `rows`, whose positions are u32.
+            // The end is at most the number of `rows`, whose positions are u32.
             end += group.len() as u32;
             ends.push(end);
         }
@@ -117,12 +117,13 @@ impl Distinct {
         Self { rows: last, ends, all: rows.to_vec() }
     }
 
-    /// For each of `rows` the rows that share its series and time, in the order of writing.
+    /// Iterates over the groups of rows with the same series and time. Each group has the order of
+    /// writing.
     pub fn groups(&self) -> impl Iterator<Item = &[u32]> {
         (0..self.rows.len()).map(|at| self.group(at))
     }
 
-    /// Those that share series and time with row number `at`, itself too.
+    /// Returns the rows with the same series and time as row number `at`, including this row.
     pub fn group(&self, at: usize) -> &[u32] {
         if self.ends.is_empty() {
             return self.rows.get(at..=at).unwrap_or_default();
@@ -132,8 +133,7 @@ impl Distinct {
         self.all.get(start..end(at)).unwrap_or_default()
     }
 
-    /// The rows to take from `column`: of rows that share series and time, the last that has a
-    /// value.
+    /// Returns the rows to read from `column`. From each group, this is the last row with a value.
     pub fn picks(&self, column: &ChunkedColumn) -> Cow<'_, [u32]> {
         if self.ends.is_empty() || column.is_full() {
             return Cow::Borrowed(&self.rows);
@@ -142,15 +142,15 @@ impl Distinct {
         Cow::Owned((0..self.rows.len()).filter_map(pick).collect())
     }
 
-    /// The same for row number `at` alone.
+    /// Returns the row to read for row number `at`.
     pub fn pick(&self, is_valid: impl Fn(u32) -> bool, at: usize) -> Option<u32> {
         let group = self.group(at);
         group.iter().rev().find(|row| is_valid(**row)).or(group.last()).copied()
     }
 }
 
-/// For each series its place when series are ordered by their tag values, tag by tag in the order
-/// of `tags` (positions in the table).
+/// Returns the rank of each series by its tag values. `tags` contains the positions of the tags in
+/// the table, in order of priority.
 pub fn rank_series(series: &SeriesTable, tags: &[usize]) -> Vec<u32> {
     let count = series.len;
     let mut order: Vec<u32> = (0..count).collect();
@@ -162,7 +162,7 @@ pub fn rank_series(series: &SeriesTable, tags: &[usize]) -> Vec<u32> {
             let mut codes: Vec<u32> = (0..texts).collect();
             let text = |code: u32| tag.dictionary.get(code as usize);
             codes.sort_by(|&a, &b| text(a).cmp(text(b)));
-            // Place 0 is for a missing tag, which sorts first as ''.
+            // Rank 0 is for a missing tag, which sorts first as an empty string.
             let mut rank = vec![0; texts as usize + 1];
             for (place, code) in (1..).zip(codes) {
                 if let Some(slot) = rank.get_mut(code as usize + 1) {

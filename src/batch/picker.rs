@@ -1,13 +1,13 @@
-//! Puts rows of several columns one after the other into one column, of which an overlay is made.
+//! Copies rows of several columns into one column.
 
 use super::bitmap::Validity;
 use super::column::{Column, Fixed, StringColumn, Values};
 use crate::model::value::FieldType;
 
-/// A column being put together of rows of others.
+/// A column that is built from rows of other columns.
 ///
-/// Text that a source holds as codes stays codes, and of its entries only those that are used are
-/// taken: a row costs four bytes however long its text is.
+/// Text that a source stores as codes stays coded, and only entries in use are copied. So a row
+/// costs four bytes, independent of the length of its text.
 pub struct Picker<'a> {
     sources: Vec<Source<'a>>,
     picked: Column,
@@ -15,17 +15,18 @@ pub struct Picker<'a> {
 
 struct Source<'a> {
     column: &'a Column,
-    /// Of each row, if it holds text as codes and text is wanted.
+    /// The code of each row, if the source stores text as codes and the new column has text.
     codes: Option<&'a [u32]>,
-    /// Once a code was taken: for each of its entries the one of the new column, or [`NONE`].
+    /// The new column's entry for each entry of the source, or [`NONE`]. The list is empty until a
+    /// code is used.
     entries: Vec<u32>,
 }
 
-/// No entry: a column holds fewer than 2^32.
+/// The marker for an unused entry. A column has fewer than 2^32 entries.
 const NONE: u32 = u32::MAX;
 
 impl<'a> Picker<'a> {
-    /// An empty column of `field_type` and those that its rows will come from.
+    /// Creates an empty column of type `field_type`, and the sources of its rows.
     pub fn new(field_type: FieldType, sources: impl Iterator<Item = &'a Column>) -> Self {
         let sources: Vec<Source<'a>> =
             sources.map(|column| Source::new(column, field_type)).collect();
@@ -38,8 +39,8 @@ impl<'a> Picker<'a> {
         Self { sources, picked }
     }
 
-    /// Appends a row of source number `source`, null or not. A source of another type and one that
-    /// there is none give null.
+    /// Appends a row of source number `source`, including a null. A missing source, or one with a
+    /// different type, appends a null.
     pub fn push(&mut self, source: usize, row: usize) {
         let Some(source) = self.sources.get_mut(source) else { return self.picked.push_null() };
         if source.codes.is_some() && source.column.validity.is_valid(row) {
@@ -55,7 +56,7 @@ impl<'a> Picker<'a> {
         }
     }
 
-    /// Appends rows of sources as [`Self::push`] does, each by its source and its place there.
+    /// Appends several rows, given by source and row number, like [`Self::push`].
     pub fn extend(&mut self, places: &[(usize, usize)]) {
         if self.extend_codes(places) {
             return;
@@ -84,7 +85,8 @@ impl<'a> Picker<'a> {
         }
     }
 
-    /// Appends rows of sources that hold codes, all of them with a value; else does nothing.
+    /// Appends rows if all sources store codes and have no nulls. Otherwise, returns `false` and
+    /// appends no rows.
     fn extend_codes(&mut self, places: &[(usize, usize)]) -> bool {
         let is_it = |source: &Source<'_>| source.codes.is_some() && source.is_full();
         let count = self.sources.len();
@@ -103,17 +105,17 @@ impl<'a> Picker<'a> {
         true
     }
 
-    /// Appends a row without a value.
+    /// Appends a null.
     pub fn push_null(&mut self) {
         self.picked.push_null();
     }
 
-    /// Appends rows without a value until there are `rows`.
+    /// Appends nulls until the column has `rows` rows.
     pub fn pad(&mut self, rows: usize) {
         self.picked.extend_nulls(rows.saturating_sub(self.picked.len()));
     }
 
-    /// The column.
+    /// Returns the column.
     pub fn finish(self) -> Column {
         self.picked
     }
@@ -129,13 +131,12 @@ impl<'a> Source<'a> {
         Self { column, codes, entries: Vec::new() }
     }
 
-    /// Whether each of its rows has a value.
     fn is_full(&self) -> bool {
         self.column.validity == Validity::All
     }
 
-    /// Which entry of a column of codes says what a row does that is a code; added to it if none
-    /// was known to.
+    /// Returns the entry of `to` that has the text of row `row`, and adds it if necessary. The
+    /// source must store codes.
     #[inline(always)]
     fn entry_of(&mut self, row: usize, to: &mut StringColumn) -> u32 {
         let code = self.codes.and_then(|codes| codes.get(row)).copied().unwrap_or(NONE);
@@ -158,7 +159,7 @@ impl<'a> Source<'a> {
     }
 }
 
-/// Appends the values at `places`, padding where there is none.
+/// Appends the values at `places`, and padding for missing rows.
 fn extend<T: Fixed>(to: &mut Vec<T>, sources: &[Source<'_>], places: &[(usize, usize)]) {
     let values: Vec<&[T]> = sources.iter().map(|source| T::of(&source.column.values)).collect();
     let value = |&(source, row): &(usize, usize)| values.get(source)?.get(row).copied();

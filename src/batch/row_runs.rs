@@ -1,8 +1,8 @@
-//! Rows of a measurement that follow each other in a request, with the columns that these have.
+//! Groups consecutive rows of a measurement in a request into runs with common columns.
 //!
-//! Rows are padded to the columns of their run. Where that takes much more than the values do, a
-//! run ends and the next one begins without columns: one wide line before or behind many narrow
-//! ones is padded to nothing, and neither are they.
+//! Rows are padded to the columns of their run. If padding takes much more space than the values,
+//! the run ends and a new run begins without columns. So one wide line before or after many narrow
+//! lines causes no padding in either direction.
 
 use super::column::Column;
 use super::extract::CELLS_PER_VALUE_MAX;
@@ -10,21 +10,21 @@ use super::line_numbers::LineNumbers;
 use super::series_table::SeriesTable;
 use super::{Block, MeasurementBatch};
 
-/// Cells that a run may have however few of them have a value: 512 KB.
+/// The number of cells that a run may have, independent of its number of values: 512 KB.
 pub(super) const CELLS_ENOUGH: usize = 1 << 16;
-/// Stands for a series without rows.
+/// The marker for a series without rows.
 const NONE: u32 = u32::MAX;
 
-/// Whether so many rows of so many columns are too much for the values that they have.
+/// Whether a table of `rows` times `columns` cells is too large for its number of values.
 #[inline]
 pub(super) fn is_padded(rows: usize, columns: usize, values: usize) -> bool {
     rows.saturating_mul(columns) > CELLS_ENOUGH + CELLS_PER_VALUE_MAX * values
 }
 
-/// Rows that follow each other.
+/// A run of consecutive rows.
 #[derive(Debug, Default)]
 pub(super) struct RowRun {
-    /// Each with the number of its field, and as long as `times_ns`.
+    /// The number of each column's field, and the column, which is as long as `times_ns`.
     pub(super) columns: Vec<(u32, Column)>,
     pub(super) row_series: Vec<u32>,
     pub(super) times_ns: Vec<i64>,
@@ -32,7 +32,7 @@ pub(super) struct RowRun {
 }
 
 impl RowRun {
-    /// The same without room for more.
+    /// Returns the run without spare capacity.
     pub(super) fn shrunk(mut self) -> Self {
         let rows: Vec<u32> = (0..self.times_ns.len() as u32).collect();
         self.columns.iter_mut().for_each(|(_, column)| *column = column.gather(&rows));
@@ -41,7 +41,7 @@ impl RowRun {
         self
     }
 
-    /// Bytes of memory held.
+    /// Returns the memory in use, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let rows =
             self.row_series.capacity() * 4 + self.times_ns.capacity() * 8 + self.lines.bytes();
@@ -49,14 +49,15 @@ impl RowRun {
     }
 }
 
-/// What a measurement's runs share.
+/// The names that the runs of a measurement have in common.
 pub(super) struct Names {
     pub(super) name: String,
     pub(super) tag_keys: Vec<String>,
     pub(super) field_keys: Vec<String>,
 }
 
-/// The runs as batches, in their order. `any_rejected`: series may be without rows.
+/// Converts the runs to batches in the same order. If `any_rejected` is set, some series may have
+/// no rows.
 pub(super) fn to_batches(
     names: &Names,
     series: SeriesTable,
@@ -87,7 +88,7 @@ pub(super) fn to_batches(
     runs.into_iter().map(batch).collect()
 }
 
-/// The series that rows have, by new numbers.
+/// Returns the table of the series that have rows, and renumbers `row_series`.
 fn pick_used(table: &SeriesTable, row_series: &mut [u32]) -> SeriesTable {
     let mut used = row_series.to_vec();
     used.sort();
@@ -98,7 +99,7 @@ fn pick_used(table: &SeriesTable, row_series: &mut [u32]) -> SeriesTable {
     table.pick(&used)
 }
 
-/// Leaves out series without rows, and tags that none of the others has.
+/// Removes series without rows, and tags without a value in the remaining series.
 fn drop_unused(table: &mut SeriesTable, tag_keys: &mut Vec<String>, row_series: &mut [u32]) {
     let mut new_numbers = vec![NONE; table.len as usize];
     for &series in row_series.iter() {

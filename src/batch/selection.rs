@@ -1,23 +1,24 @@
-//! Selects rows of a block: all of them, or some.
+//! Selects all or some rows of a block.
 
-/// Rows of a block.
+/// A selection of a block's rows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Selection {
-    /// Every row.
+    /// All rows.
     #[default]
     All,
-    /// These row numbers, ascending and distinct.
+    /// The rows with these numbers, ascending and distinct.
     Rows(Vec<u32>),
 }
 
 impl Selection {
-    /// Those of rows `0..rows` for which `keep` holds.
+    /// Selects the rows in `0..rows` for which `keep` returns true.
     pub fn filter(rows: usize, mut keep: impl FnMut(usize) -> bool) -> Self {
         let kept: Vec<u32> = (0..rows as u32).filter(|&row| keep(row as usize)).collect();
         if kept.len() == rows { Self::All } else { Self::Rows(kept) }
     }
 
-    /// The selected rows of a block of `rows` but for `dropped`, which ascend.
+    /// Removes the rows `dropped` from the selection of a block with `rows` rows. `dropped` must be
+    /// ascending.
     pub fn without(&self, rows: usize, dropped: &[u32]) -> Self {
         if dropped.is_empty() {
             return self.clone();
@@ -27,7 +28,7 @@ impl Selection {
         Self::Rows(kept)
     }
 
-    /// Number of selected rows of a block of `rows`.
+    /// Returns the number of selected rows in a block with `rows` rows.
     pub fn len(&self, rows: usize) -> usize {
         match self {
             Self::All => rows,
@@ -35,12 +36,13 @@ impl Selection {
         }
     }
 
-    /// Whether no row of a block of `rows` is selected.
+    /// Whether no row in a block with `rows` rows is selected.
     pub fn is_empty(&self, rows: usize) -> bool {
         self.len(rows) == 0
     }
 
-    /// At most `count` of the selected row numbers of a block of `rows`, from position `first` on.
+    /// Returns at most `count` selected row numbers of a block with `rows` rows, starting with
+    /// position `first`.
     pub fn part(&self, rows: usize, first: usize, count: usize) -> Vec<u32> {
         match self {
             Self::All => (first as u32..rows.min(first + count) as u32).collect(),
@@ -48,7 +50,7 @@ impl Selection {
         }
     }
 
-    /// The row number at position `at`, of as many as there are.
+    /// Returns the row number at position `at` of the selection.
     pub fn get(&self, at: usize) -> u32 {
         match self {
             Self::All => at as u32,
@@ -56,7 +58,7 @@ impl Selection {
         }
     }
 
-    /// The selected row numbers of a block of `rows`, ascending.
+    /// Returns the selected row numbers of a block with `rows` rows in ascending order.
     pub fn to_rows(&self, rows: usize) -> Vec<u32> {
         match self {
             // A block has at most codec::VALUES_MAX rows.

@@ -1,20 +1,22 @@
-//! Lists the series of a block: a dictionary for each tag key, and one code per series.
+//! Lists the series of a block, with a dictionary per tag key and one code per series.
 
 use super::column::StringColumn;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::series::{id_hash, tag_hash};
 
-/// The values of one tag key over the series of a block.
+/// The values of a tag key for the series of a block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TagColumn {
-    /// Distinct values, none empty, in the order in which codes were given.
+    /// The distinct, non-empty values, in order of their codes.
     pub dictionary: StringColumn,
-    /// For each series 0 when it lacks the tag, else the value's position in `dictionary` plus 1.
+    /// The code of each series: 0 if it lacks the tag, and otherwise the value's position in
+    /// `dictionary` plus 1.
     pub codes: Vec<u32>,
 }
 
 impl TagColumn {
-    /// The value of series `series`; empty when it lacks the tag (InfluxQL's rule: missing is '').
+    /// Returns the value of series `series`. It is empty if the series lacks the tag, as in
+    /// InfluxQL.
     pub fn get(&self, series: usize) -> &str {
         match self.codes.get(series) {
             Some(&code) if code > 0 => self.dictionary.get(code as usize - 1),
@@ -26,14 +28,14 @@ impl TagColumn {
 /// The distinct series of a block.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct SeriesTable {
-    /// One per tag key; which key is said beside the table. Each holds `len` codes.
+    /// One column per tag key, with `len` codes each. The owner of the table stores the keys.
     pub tags: Vec<TagColumn>,
-    /// Number of series. Kept because a measurement without tags has one series and no column.
+    /// The number of series. A measurement without tags has one series and no columns.
     pub len: u32,
 }
 
 impl TagColumn {
-    /// The values of some series, and no others in the dictionary.
+    /// Copies the values of some series. The new dictionary contains only these values.
     fn pick(&self, series: &[u32]) -> Self {
         let code = |&number: &u32| self.codes.get(number as usize).copied().unwrap_or_default();
         let codes: Vec<u32> = series.iter().map(code).collect();
@@ -48,7 +50,7 @@ impl TagColumn {
 }
 
 impl SeriesTable {
-    /// The [`id_hash`] of each series, whose tags have these ids in the order of the table.
+    /// Returns the [`id_hash`] of each series. `tag_ids` contains the ids of the table's tags.
     pub fn hashes(&self, seed: u64, measurement: MeasurementId, tag_ids: &[ColumnId]) -> Vec<u64> {
         let mut sums = vec![0_u64; self.len as usize];
         for (tag, &id) in self.tags.iter().zip(tag_ids) {
@@ -61,9 +63,9 @@ impl SeriesTable {
         sums.into_iter().map(|sum| id_hash(seed, measurement, sum)).collect()
     }
 
-    /// The series `numbers`, in that order.
+    /// Copies the series `numbers` in the given order.
     pub fn pick(&self, numbers: &[u32]) -> Self {
-        // As many as a block has rows at most.
+        // There are at most as many series as rows in a block.
         let tags = self.tags.iter().map(|tag| tag.pick(numbers)).collect();
         Self { tags, len: numbers.len() as u32 }
     }

@@ -1,34 +1,35 @@
-//! Divides the rows of a block among the shards that they belong to.
+//! Divides the rows of a block among shards.
 
 use super::Block;
 use super::selection::Selection;
 use crate::model::series::series_hash;
 use crate::model::shard_map::ShardGroup;
 
-/// The rows of one block that one shard gets.
+/// The rows of a block that belong to one shard.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardRows {
-    /// Position in the groups that were given.
+    /// The position in the given groups.
     pub group: usize,
-    /// Position in that group's shards.
+    /// The position in the group's shards.
     pub shard: usize,
-    /// The rows, of which there is at least one.
+    /// The rows, at least one.
     pub rows: Selection,
 }
 
-/// The rows of one block, divided among shards.
+/// The rows of a block, divided among shards.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ShardSplit {
-    /// Ascending by group, then shard; together with `outside` every given row once.
+    /// The parts, ascending by group and then by shard. Each given row is either in one part or in
+    /// `outside`.
     pub parts: Vec<ShardRows>,
-    /// Rows whose time no group holds: the shard map is stale.
+    /// The rows whose time is in no group. This means that the shard map is stale.
     pub outside: Vec<u32>,
 }
 
-/// Splits the given rows of a block of `measurement`, whose tags have `tag_keys`, over `groups`,
-/// ascending by range.
+/// Splits the given rows of a block among `groups`, which must ascend by range. `tag_keys` are the
+/// keys of the block's tags.
 ///
-/// A series is hashed at most once, and not at all while no group has a second shard.
+/// Each series is hashed at most once. No series is hashed if each group has only one shard.
 pub fn split_by_shard(
     measurement: &str,
     tag_keys: &[impl AsRef<str>],
@@ -55,7 +56,8 @@ pub fn split_by_shard(
     let mut parts: Vec<Vec<Vec<u32>>> =
         groups.iter().map(|group| vec![Vec::new(); group.shards.len()]).collect();
     let mut outside = Vec::new();
-    // Rows close in the body are close in time: try the group of the row before first.
+    // Rows that are close in the body are close in time, so the previous row's group is tried
+    // first.
     let mut last = 0;
     for row in rows.to_rows(block.rows()) {
         let time_ns = block.times_ns.get(row as usize).copied().unwrap_or_default();
@@ -80,7 +82,7 @@ pub fn split_by_shard(
     ShardSplit { parts: parts.collect(), outside }
 }
 
-/// The routing hash of every series of a block.
+/// Returns the routing hash of each series in a block.
 pub fn hash_series(measurement: &str, tag_keys: &[impl AsRef<str>], block: &Block) -> Vec<u64> {
     let mut tags: Vec<_> = tag_keys.iter().map(AsRef::as_ref).zip(&block.series.tags).collect();
     tags.sort_by_key(|(key, _)| *key);
@@ -114,7 +116,8 @@ mod tests {
         ShardGroup { id: 0, range: TimeRange::new(start_ns, end_ns), shards, split_bytes: 0 }
     }
 
-    /// Forty rows at times 0..40, each of one of eight series `b=<0..4>,a=<x or none>`.
+    /// Builds forty rows at the times 0..40. Each row has one of eight series `b=<0..4>,a=<x or
+    /// none>`.
     fn block() -> Block {
         let b = TagColumn {
             dictionary: ["0", "1", "2", "3"].into_iter().collect(),

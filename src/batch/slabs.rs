@@ -1,8 +1,7 @@
-//! Keeps columns of rows that do not all have the same ones, in one slab per set of columns, so
-//! that nothing is padded.
+//! Stores columns of rows with different column sets without padding, in one slab per column set.
 //!
-//! Rows are numbered in the order in which they were appended, across slabs. So one row of a
-//! thousand fields beside many of one costs what it says and not rows times fields.
+//! Rows are numbered in append order across slabs. A row with a thousand fields next to many rows
+//! with one field costs only its own values, not rows times fields.
 
 use std::collections::BTreeMap;
 
@@ -12,25 +11,25 @@ use super::layout::FieldColumns;
 use crate::model::ids::ColumnId;
 use crate::model::value::FieldType;
 
-/// What a column takes in a slab beside its values, bytes: itself, its id and what finds it.
+/// The overhead of a slab's column, in bytes: the column, its id and its index entry.
 pub const SLAB_COLUMN_BYTES: usize = 96;
 
 /// The field values of some rows.
 #[derive(Clone, Debug, Default)]
 pub struct Slabs {
     slabs: Vec<Slab>,
-    /// Slabs by their columns, ascending.
+    /// The slab of each column set. The ids of a set are ascending.
     by_columns: BTreeMap<Vec<ColumnId>, u32>,
     fields: BTreeMap<ColumnId, Field>,
-    /// Ascending by first row.
+    /// The pieces, ascending by first row.
     pieces: Vec<Piece>,
     rows: u32,
 }
 
-/// Rows of one set of columns.
+/// The rows with the same column set.
 #[derive(Clone, Debug, Default)]
 struct Slab {
-    /// Ascending by id, each of `rows`.
+    /// The columns, ascending by id. Each of them has `rows` rows.
     columns: Vec<ChunkedColumn>,
     rows: u32,
 }
@@ -38,29 +37,29 @@ struct Slab {
 #[derive(Clone, Debug)]
 struct Field {
     field_type: FieldType,
-    /// Slabs that have it, ascending, and where they do.
+    /// The slabs that contain the field, ascending, and the column's position in each slab.
     places: Vec<(u32, u32)>,
 }
 
-/// Consecutive rows that are consecutive in one slab.
+/// A piece of rows that are consecutive both in append order and in one slab.
 #[derive(Clone, Copy, Debug)]
 struct Piece {
     first_row: u32,
     slab: u32,
-    /// Where the first of them is in the slab.
+    /// The position of the first row in the slab.
     start: u32,
 }
 
-/// The slab that a row is in, and its position there.
+/// The slab of a row, and the row's position in the slab.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Location {
     pub(super) slab: u32,
-    /// Its position there.
+    /// The row's position in the slab.
     pub(super) row: u32,
 }
 
 impl Slabs {
-    /// One slab of these columns, which are equally long.
+    /// Creates one slab with these columns, which must have equal lengths.
     pub fn single(fields: &[(ColumnId, Column)]) -> Self {
         let rows = fields.iter().map(|(_, column)| column.len()).max().unwrap_or_default();
         let (ids, columns): (Vec<ColumnId>, Vec<Column>) = fields.iter().cloned().unzip();
@@ -69,8 +68,8 @@ impl Slabs {
         slabs
     }
 
-    /// Appends `rows` rows of the columns `ids`, each once. A column whose type differs from what
-    /// is held, which a shard has refused before, is taken as null.
+    /// Appends `rows` rows with the columns `ids`, which must be unique. A column whose type
+    /// differs from the stored type is appended as nulls. The shard rejects such columns earlier.
     pub fn append(&mut self, ids: &[ColumnId], columns: &[Column], rows: usize) {
         let mut sorted: Vec<(ColumnId, &Column)> = ids.iter().copied().zip(columns).collect();
         sorted.sort_by_key(|&(id, _)| id);
@@ -79,7 +78,7 @@ impl Slabs {
         if self.pieces.last().is_none_or(|last| last.slab != number) {
             self.pieces.push(Piece { first_row: self.rows, slab: number, start: slab.rows });
         }
-        // Rows come from frames, which hold fewer than 2^32.
+        // Rows come from frames, which have fewer than 2^32 rows.
         slab.rows += rows as u32;
         self.rows += rows as u32;
         for (held, (_, column)) in slab.columns.iter_mut().zip(sorted) {
@@ -88,7 +87,8 @@ impl Slabs {
         }
     }
 
-    /// The slab of these columns, which ascend by id; a new one if there is none.
+    /// Returns the slab with these columns, which must ascend by id. Adds the slab if it does not
+    /// exist.
     fn slab_of(&mut self, columns: &[(ColumnId, &Column)]) -> u32 {
         let ids: Vec<ColumnId> = columns.iter().map(|&(id, _)| id).collect();
         if let Some(&known) = self.by_columns.get(&ids) {
@@ -108,22 +108,22 @@ impl Slabs {
         number
     }
 
-    /// Every field, ascending by id.
+    /// Iterates over all fields, ascending by id.
     pub fn fields(&self) -> impl Iterator<Item = (ColumnId, FieldType)> {
         self.fields.iter().map(|(&id, field)| (id, field.field_type))
     }
 
-    /// Number of slabs.
+    /// Returns the number of slabs.
     pub fn len(&self) -> usize {
         self.slabs.len()
     }
 
-    /// Whether there is no slab, and so no row.
+    /// Whether there are no slabs, and therefore no rows.
     pub fn is_empty(&self) -> bool {
         self.slabs.is_empty()
     }
 
-    /// The columns of a field, by slab.
+    /// Returns the columns of a field, by slab.
     pub(super) fn columns(&self, id: ColumnId) -> Option<FieldColumns<'_>> {
         let field = self.fields.get(&id)?;
         let column = |&(slab, at): &(u32, u32)| {
@@ -143,7 +143,7 @@ impl Slabs {
         })
     }
 
-    /// Bytes of memory held.
+    /// Returns the memory in use, in bytes.
     pub fn bytes(&self) -> usize {
         let columns = self.slabs.iter().flat_map(|slab| &slab.columns);
         let columns = columns.map(|column| column.bytes() + SLAB_COLUMN_BYTES).sum::<usize>();

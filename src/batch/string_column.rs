@@ -1,34 +1,36 @@
-//! Keeps the strings of a column, each with its text or as codes into a few distinct ones.
+//! Stores the strings of a column, either as text or as codes of distinct strings.
 
-/// Strings laid end to end, or a dictionary of them and which one each row is.
+/// A column of strings. It stores either the concatenated strings, or a dictionary and a code per
+/// row.
 #[derive(Clone, Debug, Default)]
 pub struct StringColumn {
     text: String,
-    /// For each string (of the dictionary, if there are codes), the offset just past it in `text`.
+    /// The end offsets of the strings in `text`. If there are codes, the strings are the
+    /// dictionary's entries.
     ends: Vec<u32>,
-    /// For each row its entry, which exists; `None`: each row is the string at its own position.
+    /// The existing entry of each row. Without codes, each row is the string at the row's position.
     codes: Option<Vec<u32>>,
 }
 
 impl StringColumn {
-    /// Number of strings.
+    /// Returns the number of strings.
     pub fn len(&self) -> usize {
         self.codes.as_ref().map_or(self.ends.len(), Vec::len)
     }
 
-    /// Whether there is none.
+    /// Whether the column has no strings.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// All the text, and for each string the offset just past it: of the entries, if there are
-    /// [`StringColumn::codes`].
+    /// Returns the concatenated text and the end offset of each string. With
+    /// [`StringColumn::codes`], these are the dictionary's entries.
     pub fn parts(&self) -> (&str, &[u32]) {
         (&self.text, &self.ends)
     }
 
-    /// The strings that `ends` cuts out of `text`; `None` unless ends ascend, hit character
-    /// boundaries and finish at the end of `text`.
+    /// Creates a column of the strings that `ends` delimits in `text`. Returns `None` unless the
+    /// ends ascend, are character boundaries, and finish at the end of `text`.
     pub fn from_parts(text: String, ends: Vec<u32>) -> Option<Self> {
         let mut start = 0;
         for &end in &ends {
@@ -38,24 +40,25 @@ impl StringColumn {
         (start == text.len()).then_some(Self { text, ends, codes: None })
     }
 
-    /// Rows that are entries of `dictionary`, which has no codes; `None` if one is not there.
+    /// Creates a column of codes for `dictionary`, which must have no codes. Returns `None` if an
+    /// entry does not exist.
     pub fn coded(dictionary: Self, codes: Vec<u32>) -> Option<Self> {
         let entries = dictionary.ends.len();
         let sound = dictionary.codes.is_none() && codes.iter().all(|&c| (c as usize) < entries);
         sound.then_some(Self { codes: Some(codes), ..dictionary })
     }
 
-    /// For each row which entry of [`StringColumn::entries`] it is, if rows are coded.
+    /// Returns the entry of each row in [`StringColumn::entries`], if the rows are coded.
     pub fn codes(&self) -> Option<&[u32]> {
         self.codes.as_deref()
     }
 
-    /// The entries that codes stand for; without codes, the rows.
+    /// Iterates over the dictionary's entries. Without codes, these are the rows.
     pub fn entries(&self) -> impl Iterator<Item = &str> {
         (0..self.ends.len()).map(|entry| self.entry(entry))
     }
 
-    /// The string at `index`; empty past the end.
+    /// Returns the string at `index`, or an empty string after the end.
     pub fn get(&self, index: usize) -> &str {
         match &self.codes {
             None => self.entry(index),
@@ -69,7 +72,8 @@ impl StringColumn {
         self.text.get(start..end).unwrap_or_default()
     }
 
-    /// The bytes of the string at `index` of a column without codes; empty past the end.
+    /// Returns the bytes of the string at `index` in a column without codes, or no bytes after the
+    /// end.
     #[inline(always)]
     pub fn bytes_of(&self, index: usize) -> &[u8] {
         let Some(&end) = self.ends.get(index) else { return &[] };
@@ -77,39 +81,40 @@ impl StringColumn {
         self.text.as_bytes().get(start..end as usize).unwrap_or_default()
     }
 
-    /// No row, and rows that follow are codes.
+    /// Creates an empty column that stores codes.
     pub(super) fn empty_coded() -> Self {
         Self { codes: Some(Vec::new()), ..Self::default() }
     }
 
-    /// Appends one string. A column holds at most 4 GiB of text, far above every body limit.
+    /// Appends a string. A column has at most 4 GiB of text, which is far above every limit of a
+    /// body.
     pub fn push(&mut self, value: &str) {
         let entry = self.push_entry(value);
         self.extend_codes([entry]);
     }
 
-    /// Appends an entry, of which no row is yet if rows are coded, and answers its number.
+    /// Appends an entry and returns its number. In a coded column, no row uses the new entry yet.
     pub(super) fn push_entry(&mut self, value: &str) -> u32 {
         self.text.push_str(value);
         self.ends.push(u32::try_from(self.text.len()).unwrap_or(u32::MAX));
         self.ends.len().saturating_sub(1) as u32
     }
 
-    /// Appends rows that are entries, which exist, to a column of codes.
+    /// Appends rows with existing entries to a coded column.
     pub(super) fn extend_codes(&mut self, entries: impl IntoIterator<Item = u32>) {
         if let Some(codes) = &mut self.codes {
             codes.extend(entries);
         }
     }
 
-    /// The text and the offsets, to be reserved.
+    /// Returns the text and the offsets, so that the caller can reserve memory.
     pub(super) fn grown(&mut self) -> (&mut String, &mut Vec<u32>) {
         self.spell_out();
         (&mut self.text, &mut self.ends)
     }
 
-    /// Appends the strings of `other`. Rows that are codes stay so: together both take what each
-    /// took, and not their text once for every row.
+    /// Appends the strings of `other`. Coded rows stay coded, so the result takes the memory of
+    /// both columns and not one copy of the text per row.
     pub fn extend_from(&mut self, other: &Self) {
         if self.is_empty() {
             return self.clone_from(other);
@@ -127,7 +132,7 @@ impl StringColumn {
                 None => codes.extend((entries..).take(other.ends.len())),
             }
         }
-        // Both texts stay far below 4 GiB together (see `push`).
+        // Both texts together are far below 4 GiB (see `push`).
         let base = self.text.len() as u32;
         self.text.push_str(&other.text);
         self.ends.extend(other.ends.iter().map(|end| base.saturating_add(*end)));
@@ -148,7 +153,7 @@ impl StringColumn {
         }
     }
 
-    /// Drops every string from `len` on.
+    /// Drops all strings starting with `len`.
     pub fn truncate(&mut self, len: usize) {
         match &mut self.codes {
             Some(codes) => codes.truncate(len),
@@ -159,8 +164,8 @@ impl StringColumn {
         }
     }
 
-    /// The strings at `rows`, in that order; empty ones past the end. They stay codes where the
-    /// entries are shorter than the text of the rows.
+    /// Copies the strings at `rows` in the given order. Rows after the end become empty. The result
+    /// stays coded if the entries are shorter than the rows' text.
     pub fn gather(&self, rows: &[u32]) -> Self {
         if let Some(codes) = &self.codes {
             let picked: Option<Vec<u32>> =
@@ -174,7 +179,8 @@ impl StringColumn {
         rows.iter().map(|&row| self.get(row as usize)).collect()
     }
 
-    /// A row for each of `picks`: the string there, or an empty one. Rows that are codes stay so.
+    /// Returns a column with one row per pick: the selected string, or an empty string. Coded rows
+    /// stay coded.
     pub(super) fn spread(mut self, picks: &[Option<usize>]) -> Self {
         let Some(codes) = self.codes.take() else {
             return picks.iter().map(|pick| pick.map_or("", |at| self.get(at))).collect();
@@ -185,12 +191,12 @@ impl StringColumn {
         Self { codes: Some(codes), ..self }
     }
 
-    /// The strings in order.
+    /// Iterates over the strings in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         (0..self.len()).map(|index| self.get(index))
     }
 
-    /// Bytes of all strings, each counted as often as it stands there.
+    /// Returns the total size of all rows' strings, in bytes.
     pub fn text_bytes(&self) -> usize {
         match &self.codes {
             None => self.text.len(),
@@ -198,13 +204,13 @@ impl StringColumn {
         }
     }
 
-    /// Bytes of memory held.
+    /// Returns the memory in use, in bytes.
     pub fn bytes(&self) -> usize {
         let codes = self.codes.as_ref().map_or(0, Vec::capacity);
         self.text.capacity() + (self.ends.capacity() + codes) * 4
     }
 
-    /// Gives up the codes.
+    /// Replaces the codes by text.
     #[inline(always)]
     fn spell_out(&mut self) {
         if self.codes.is_some() {

@@ -3,7 +3,7 @@
 //!
 //!
 //! ```text
-//! DECIMAL  0 │ exponent <1> │ exceptions <varint> │ position of each <varint>, relative to the previous │
+//! DECIMAL  0 │ exponent <1> │ exceptions <varint> │ positions as gaps <varint>… │
 //!              bits of each <8> │ integers (integer codec)
 //! ORDERED  1 │ integers (integer codec)
 //! ```

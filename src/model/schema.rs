@@ -24,6 +24,7 @@ pub struct ColumnDefinition {
     pub id: ColumnId,
     /// The tag key or field key.
     pub key: String,
+    /// Whether the column is a tag or a field, and the field's type.
     pub kind: ColumnKind,
 }
 
@@ -32,6 +33,7 @@ pub struct ColumnDefinition {
 pub struct MeasurementSchema {
     /// The measurement's id, unique within the policy and never reused.
     pub id: MeasurementId,
+    /// The measurement's name.
     pub name: String,
     /// The policy's `schema_version` of the last change.
     pub version: u64,

@@ -45,6 +45,7 @@ impl SeriesSketch {
         &self.registers
     }
 
+    /// Adds the series with this hash.
     pub fn add(&mut self, hash: u64) {
         let (register, rank) = place(hash);
         self.registers.resize(SKETCH_REGISTERS, 0);

@@ -85,6 +85,7 @@ pub enum FieldValue {
 }
 
 impl FieldValue {
+    /// Returns the type of the value.
     pub const fn field_type(&self) -> FieldType {
         match self {
             Self::Float(_) => FieldType::Float,

@@ -1,4 +1,4 @@
-//! Decodes one frame into tables.
+//! Decodes a frame into tables.
 
 use super::error::FrameError;
 use super::header::{FrameHeader, TableHeader};
@@ -7,7 +7,7 @@ use crate::batch::series_table::{SeriesTable, TagColumn};
 use crate::batch::{Block, FrameTable};
 use crate::codec::{self, VALUES_MAX, integer, timestamp, varint};
 
-/// The tables of the frame that is all of `bytes`; rows are grouped by series.
+/// Decodes a frame, which takes all of `bytes`. The rows of each table are grouped by series.
 ///
 /// # Errors
 /// Any [`FrameError`].
@@ -17,8 +17,9 @@ pub fn decode(bytes: &[u8]) -> Result<Vec<FrameTable>, FrameError> {
     Ok(tables)
 }
 
-/// Hands over the same one after the other, for a large frame is many times as large in columns.
-/// After an error those that came before it are none of a frame.
+/// Decodes a frame and passes the tables to `each`, so that only one table is in memory. The
+/// columns of a large frame are many times as large as its bytes. After an error, the caller must
+/// discard the tables that it received.
 ///
 /// # Errors
 /// Any [`FrameError`].
@@ -86,7 +87,7 @@ fn decode_tag(bytes: &mut &[u8], n_series: usize) -> Result<TagColumn, FrameErro
     Ok(TagColumn { dictionary, codes })
 }
 
-/// Repeats each series' number as often as it has rows.
+/// Expands the number of rows per series to the series number of each row.
 fn expand(rows_of_series: &[i64], rows: usize) -> Result<Vec<u32>, FrameError> {
     let mut row_series = Vec::with_capacity(rows);
     for (number, &count) in (0_u32..).zip(rows_of_series) {

@@ -1,4 +1,4 @@
-//! Encodes selected rows of blocks as one frame.
+//! Encodes selected rows of blocks as a frame.
 
 use std::borrow::Cow;
 use std::cell::OnceCell;
@@ -15,30 +15,32 @@ use crate::batch::series_table::TagColumn;
 use crate::codec::{integer, timestamp, varint};
 use crate::model::ids::{ColumnId, MeasurementId};
 
-/// Rows of one table at most: what sorting and encoding them takes stays small beside the columns
-/// of a large write, of which a measurement then has several tables, in the order of its lines.
+/// The maximum number of rows in a table. It keeps the memory for sorting and encoding small,
+/// compared with the columns of a large write. Such a write has several tables per measurement, in
+/// line order.
 pub(super) const ROWS_PER_TABLE_MAX: usize = 1 << 15;
-/// Text of one table at about most, of rows of average length: the same reason.
+/// The approximate maximum size of a table's text for rows of average length, in bytes. It bounds
+/// memory like [`ROWS_PER_TABLE_MAX`].
 const TEXT_BYTES_PER_TABLE: usize = 2 << 20;
 
-/// Rows to be put into a frame, still inside the block they were parsed into.
+/// A reference to the rows for a frame, within the block that the parser built.
 #[derive(Clone, Copy, Debug)]
 pub struct TableRef<'a> {
-    /// Their measurement.
+    /// The measurement's id.
     pub measurement: MeasurementId,
-    /// Ids of `block.series.tags`, in the same order. Those of tags that no selected row has are
-    /// not looked at.
+    /// The ids of `block.series.tags`, in the same order. The ids of tags without a value in the
+    /// selected rows are ignored.
     pub tag_ids: &'a [ColumnId],
-    /// Ids of `block.fields`, in the same order. Those of fields that no selected row has are not
-    /// looked at: a column whose lines were all rejected needs no true id.
+    /// The ids of `block.fields`, in the same order. The ids of fields without a value in the
+    /// selected rows are ignored. So a column whose lines were all rejected needs no valid id.
     pub field_ids: &'a [ColumnId],
-    /// The block that the rows are in.
+    /// The block that contains the rows.
     pub block: &'a Block,
-    /// Which rows. A table without rows is left out of the frame.
+    /// The selected rows. A table without rows is not added to the frame.
     pub rows: &'a Selection,
 }
 
-/// Appends one frame with the selected rows of `tables`, regrouped by series (see the page above).
+/// Appends a frame with the selected rows of `tables`, grouped by series (see the module's page).
 pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
     let mut header = FrameHeader::default();
     let start = out.len();
@@ -54,7 +56,7 @@ pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
             make_room(out, before, n_rows.saturating_sub(first + step).div_ceil(step));
         }
     }
-    // The header is known last and stands first. It is short: the payload is moved, not copied.
+    // The header is known last and must come first. It is short, so rotating the payload is cheap.
     let end = out.len();
     header.write(out);
     let header_bytes = out.len() - end;
@@ -73,8 +75,9 @@ fn rows_per_table(block: &Block) -> usize {
     block.rows().div_ceil(pieces).clamp(1, ROWS_PER_TABLE_MAX)
 }
 
-/// Makes room for `more` tables as large as the last one, which starts at `before`, when the next
-/// one does not fit: by doubling a large frame would be in memory three times while it moves.
+/// Reserves memory for `more` tables if the next table does not fit. The estimate uses the size of
+/// the last table, which starts at `before`. With doubling, a large frame would be in memory three
+/// times while it moves.
 fn make_room(out: &mut Vec<u8>, before: usize, more: usize) {
     const HEADER_BYTES: usize = 4 << 10;
     let table_bytes = out.len() - before;
@@ -84,8 +87,9 @@ fn make_room(out: &mut Vec<u8>, before: usize, more: usize) {
     }
 }
 
-/// Appends the payloads of the selected rows: one table, or several where it would be padded too
-/// much. No table without rows. `same` is [`padding::same_series`], once it was needed.
+/// Appends the payloads of the selected rows. The result has one table, or several tables if one
+/// would have too much padding, or no table if there are no rows. `same` caches
+/// [`padding::same_series`].
 fn encode_rows(
     table: &TableRef<'_>,
     selected: &[u32],
@@ -114,19 +118,19 @@ fn encode_rows(
     overlaid.sets().into_iter().filter_map(each).collect()
 }
 
-/// The rows and the fields that go into one table.
+/// The rows and fields of a table.
 struct Piece<'a> {
-    /// Rows of the block, grouped by series.
+    /// The block's rows, grouped by series.
     rows: &'a [u32],
-    /// Positions of fields in the block.
+    /// The positions of the fields in the block.
     fields: &'a [usize],
-    /// The number of a row's series.
+    /// Returns the series number of a row.
     series_of: &'a dyn Fn(u32) -> u32,
-    /// The rows of a column to take for `rows`.
+    /// Returns the rows to read from a column for `rows`.
     picks: &'a dyn Fn(&Column) -> Cow<'a, [u32]>,
 }
 
-/// Appends the payload of one table; `None` without rows.
+/// Appends the payload of a table. Returns `None` if there are no rows.
 fn encode_table(
     table: &TableRef<'_>,
     Piece { rows, fields, series_of, picks }: &Piece<'_>,
@@ -173,7 +177,7 @@ fn encode_table(
     })
 }
 
-/// Rows by series, those of one in their order: a stable counting sort. `None` without rows.
+/// Groups rows by series with a stable counting sort. Returns `None` if there are no rows.
 fn group_by_series(block: &Block, selected: &[u32]) -> Option<Vec<u32>> {
     let series_of = |row: u32| block.row_series.get(row as usize).copied().unwrap_or_default();
     let n_series = block.series.len.max(1) as usize;
@@ -183,7 +187,7 @@ fn group_by_series(block: &Block, selected: &[u32]) -> Option<Vec<u32>> {
     }
     let mut next = 0;
     for count in &mut counts {
-        // From here on: where the next row of this series goes.
+        // Each count becomes the position for the next row of the series.
         (*count, next) = (next, next + *count);
     }
     let mut rows = vec![0_u32; selected.len()];
@@ -195,16 +199,17 @@ fn group_by_series(block: &Block, selected: &[u32]) -> Option<Vec<u32>> {
     (!rows.is_empty()).then_some(rows)
 }
 
-/// Appends `part`, preceded by its length, and empties it.
+/// Appends the length of `part` and then `part`, which becomes empty.
 fn append_part(part: &mut Vec<u8>, out: &mut Vec<u8>) {
     varint::write(part.len() as u64, out);
     out.append(part);
 }
 
-/// Appends the dictionary and codes of the series that are left; `false` if none has the tag.
+/// Appends the dictionary and codes for the series in use. Returns `false` if none of them has the
+/// tag.
 fn encode_tag(tag: &TagColumn, series: &[u32], part: &mut Vec<u8>, out: &mut Vec<u8>) -> bool {
     let code_of = |series: u32| tag.codes.get(series as usize).copied().unwrap_or_default();
-    // For each old code the new one plus 1, 0 while it has none: only used values are sent.
+    // The new code plus 1 for each old code, or 0 if unused. Only used values are sent.
     let mut new_codes = vec![0_i64; tag.dictionary.len() + 1];
     let mut used: Vec<u32> = Vec::new();
     let codes: Vec<i64> = series

@@ -1,11 +1,11 @@
-//! Lists why bytes are refused as a frame.
+//! Defines the errors of frames.
 
 use crate::codec;
 
-/// Why bytes are not a frame.
+/// The errors of decoding a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// Neither this version nor the one before.
+    /// The version is not supported.
     #[error("frame version {0} is not supported")]
     Version(u8),
     /// The bytes end inside the header.
@@ -14,13 +14,13 @@ pub enum FrameError {
     /// The header does not match its checksum.
     #[error("frame header is damaged")]
     HeaderDamaged,
-    /// The payload is not what the header says.
+    /// The payload does not match the header.
     #[error("frame payload is damaged")]
     PayloadDamaged,
-    /// More cells than a request may have (`model::limits::CELLS_PER_REQUEST_MAX`).
+    /// The frame has more cells than a request may have (`model::limits::CELLS_PER_REQUEST_MAX`).
     #[error("frame has too many cells")]
     TooMany,
-    /// A column does not decode.
+    /// A column cannot be decoded.
     #[error("frame column is damaged: {0}")]
     Column(#[from] codec::Error),
 }

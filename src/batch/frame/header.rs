@@ -1,4 +1,4 @@
-//! Encodes and decodes a frame's header, which says what the frame touches.
+//! Encodes and decodes a frame's header. It lists the measurements, columns and times of the frame.
 
 use super::error::FrameError;
 use crate::codec::crc::{CRC_BYTES, append_crc, verify_crc};
@@ -9,41 +9,41 @@ use crate::model::value::FieldType;
 
 /// The version that [`super::encode()`] writes and [`super::decode()`] reads.
 pub const VERSION: u8 = 1;
-/// Version byte and length of the header.
+/// The size of the version byte and the header's length, in bytes.
 const PREFIX_BYTES: usize = 5;
 
-/// What a frame touches, without its values.
+/// The header of a frame: the tables without their values.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FrameHeader {
-    /// In the order of their payloads.
+    /// The tables in the order of their payloads.
     pub tables: Vec<TableHeader>,
-    /// Where the first payload starts in the frame.
+    /// The offset of the first payload in the frame.
     pub payload_start: u32,
 }
 
-/// The measurement, the columns, the rows and the times of one table of a frame.
+/// The measurement, columns, number of rows and times of a frame's table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableHeader {
-    /// The rows' measurement.
+    /// The measurement's id.
     pub measurement: MeasurementId,
     /// The number of rows, at least 1.
     pub rows: u32,
-    /// Distinct series of the rows.
+    /// The number of distinct series.
     pub series: u32,
     /// The earliest time, inclusive.
     pub min_time_ns: i64,
     /// The latest time, inclusive.
     pub max_time_ns: i64,
-    /// Tags that at least one series has.
+    /// The ids of the tags with a value in at least one series.
     pub tag_ids: Vec<ColumnId>,
-    /// Fields that at least one row has, and their types.
+    /// The ids and types of the fields with a value in at least one row.
     pub fields: Vec<(ColumnId, FieldType)>,
-    /// Length of the table's payload.
+    /// The size of the table's payload, in bytes.
     pub payload_bytes: u32,
 }
 
 impl FrameHeader {
-    /// Reads the header of the frame that `bytes` are or begin with; the payload may be missing.
+    /// Reads the header of a frame at the start of `bytes`. The payload may be missing.
     ///
     /// # Errors
     /// [`FrameError::Version`], [`FrameError::HeaderTruncated`], [`FrameError::HeaderDamaged`],
@@ -76,7 +76,7 @@ impl FrameHeader {
         }
     }
 
-    /// Appends version, header and checksum; `payload_start` is not looked at.
+    /// Appends the version, the header and its checksum. The field `payload_start` is ignored.
     pub(super) fn write(&self, out: &mut Vec<u8>) {
         let start = out.len();
         out.push(VERSION);
@@ -85,7 +85,7 @@ impl FrameHeader {
         for table in &self.tables {
             table.write(out);
         }
-        // A header has a few bytes per column: far below 4 GiB.
+        // A header has a few bytes per column, so it is far below 4 GiB.
         let length = (out.len() - start - PREFIX_BYTES) as u32;
         if let Some(slot) = out.get_mut(start + 1..start + PREFIX_BYTES) {
             slot.copy_from_slice(&length.to_le_bytes());
@@ -93,12 +93,13 @@ impl FrameHeader {
         append_crc(out, start);
     }
 
-    /// Rows of all tables.
+    /// Returns the number of rows in all tables.
     pub fn rows(&self) -> u64 {
         self.tables.iter().map(|table| u64::from(table.rows)).sum()
     }
 
-    /// The earliest and the latest time of all tables, both inclusive; `None` without tables.
+    /// Returns the earliest and latest time of all tables, both inclusive. Returns `None` if there
+    /// are no tables.
     pub fn time_range_ns(&self) -> Option<(i64, i64)> {
         let min = self.tables.iter().map(|table| table.min_time_ns).min()?;
         let max = self.tables.iter().map(|table| table.max_time_ns).max()?;
@@ -156,7 +157,7 @@ fn read_u32(bytes: &mut &[u8]) -> Result<u32, FrameError> {
     u32::try_from(value).map_err(|_| FrameError::HeaderDamaged)
 }
 
-/// A number of things of at least one byte each.
+/// Reads a number of items. Each item takes at least one byte.
 fn read_count(bytes: &mut &[u8]) -> Result<usize, FrameError> {
     varint::read_length(bytes, bytes.len()).map_err(|_| FrameError::HeaderDamaged)
 }

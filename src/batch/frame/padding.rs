@@ -1,5 +1,5 @@
-//! Divides rows that do not have the same columns into a table for each set of columns, where most
-//! of a single table would be padding.
+//! Divides rows with different columns into one table per column set if most cells of a single
+//! table would be padding.
 
 use crate::batch::Block;
 use crate::batch::bitmap::Validity;
@@ -9,7 +9,7 @@ use crate::batch::extract::CELLS_PER_VALUE_MAX;
 use crate::batch::order::{Distinct, rank_series};
 use crate::batch::series_table::SeriesTable;
 
-/// Whether rows of a block would be padded too much as one table.
+/// Whether a single table of these rows would have too much padding.
 pub(super) fn is_padded(block: &Block, rows: &[u32]) -> bool {
     let values_of = |column: &Column| match &column.validity {
         Validity::All => rows.len(),
@@ -20,7 +20,8 @@ pub(super) fn is_padded(block: &Block, rows: &[u32]) -> bool {
     rows.len() * columns > values * CELLS_PER_VALUE_MAX
 }
 
-/// For each series the first that has the same tags: a block may name one several times.
+/// Returns the first series with the same tags for each series. A block may contain the same tags
+/// several times.
 pub(super) fn same_series(series: &SeriesTable) -> Vec<u32> {
     let tags: Vec<usize> = (0..series.tags.len()).collect();
     let rank = rank_series(series, &tags);
@@ -33,7 +34,7 @@ pub(super) fn same_series(series: &SeriesTable) -> Vec<u32> {
     let equal =
         |a: u32, b: u32| series.tags.iter().all(|tag| tag.get(a as usize) == tag.get(b as usize));
     let mut first = vec![0; rank.len()];
-    // Equal ones stand in the order of their numbers.
+    // Series with equal tags are in order of their numbers.
     for same in order.chunk_by(|&a, &b| equal(a, b)) {
         for &number in same {
             if let (Some(slot), Some(&of)) = (first.get_mut(number as usize), same.first()) {
@@ -44,17 +45,17 @@ pub(super) fn same_series(series: &SeriesTable) -> Vec<u32> {
     first
 }
 
-/// Rows of a block of which no two share series and time, so that the order of the tables that they
-/// go into decides nothing.
+/// The rows of a block, with duplicates of series and time merged. So the order of their tables has
+/// no effect.
 pub(super) struct Overlaid<'a> {
     block: &'a Block,
-    /// See [`same_series`].
+    /// The result of [`same_series`].
     same: &'a [u32],
     distinct: Distinct,
 }
 
 impl<'a> Overlaid<'a> {
-    /// Rows grouped by series, later ones over earlier ones.
+    /// Merges rows that are grouped by series. Later rows overwrite earlier rows.
     pub(super) fn new(block: &'a Block, same: &'a [u32], rows: Vec<u32>) -> Self {
         let mut overlaid = Self { block, same, distinct: Distinct::default() };
         let key = |row: u32| {
@@ -67,13 +68,13 @@ impl<'a> Overlaid<'a> {
         overlaid
     }
 
-    /// The series of a row, by the first number that it has.
+    /// Returns the first number of a row's series.
     pub(super) fn series_of(&self, row: u32) -> u32 {
         let number = self.block.row_series.get(row as usize).copied().unwrap_or_default();
         self.same.get(number as usize).copied().unwrap_or(number)
     }
 
-    /// The sets that the rows go into, each with the positions of its rows.
+    /// Returns the column sets of the rows. Each set contains the positions of its rows.
     pub(super) fn sets(&self) -> Vec<ColumnSet> {
         let has = |at: u32, field: usize| {
             let is_valid = |column: &Column, row: u32| column.validity.is_valid(row as usize);
@@ -84,12 +85,12 @@ impl<'a> Overlaid<'a> {
         without_small(field_sets(0..self.distinct.rows.len() as u32, self.block.fields.len(), has))
     }
 
-    /// A row of the block for each position: of its series and time.
+    /// Returns a row of the block with the series and time of each position.
     pub(super) fn rows(&self, positions: &[u32]) -> Vec<u32> {
         positions.iter().filter_map(|&at| self.distinct.rows.get(at as usize).copied()).collect()
     }
 
-    /// The rows to take from `column` for the rows at these positions.
+    /// Returns the rows to read from `column` for the rows at these positions.
     pub(super) fn picks(&self, column: &Column, positions: &[u32]) -> Vec<u32> {
         let is_valid = |row: u32| column.validity.is_valid(row as usize);
         positions.iter().filter_map(|&at| self.distinct.pick(is_valid, at as usize)).collect()

@@ -1,4 +1,4 @@
-//! Frames give back the rows they were given, and no bytes make the reader panic.
+//! Tests that frames preserve their rows, and that damaged bytes cause no panic.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::batch::{Block, FrameTable};
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::value::{FieldType, FieldValue};
 
-/// One row, named by ids and independent of how the block numbers its series.
+/// A row with columns named by id. It does not depend on the block's series numbers.
 type Row = (Vec<(u32, String)>, i64, Vec<(u32, FieldValue)>);
 
 fn rows_of(tag_ids: &[ColumnId], field_ids: &[ColumnId], block: &Block, rows: &[u32]) -> Vec<Row> {
@@ -74,7 +74,7 @@ fn ids(n: usize) -> Vec<ColumnId> {
     (0..n as u32).map(|id| ColumnId(id * 3 + 1)).collect()
 }
 
-/// What is known of each series and time once the rows have overwritten each other.
+/// The values of each series and time after later rows have overwritten earlier rows.
 type Overlaid = BTreeMap<(Vec<(u32, String)>, i64), BTreeMap<u32, FieldValue>>;
 
 fn overlaid(rows: impl IntoIterator<Item = Row>) -> Overlaid {
@@ -85,7 +85,8 @@ fn overlaid(rows: impl IntoIterator<Item = Row>) -> Overlaid {
     all
 }
 
-/// The rows in the order of series: of two with the same tags the second one's are later.
+/// Returns the rows in order of their series numbers. If two series have the same tags, the rows of
+/// the second one are later.
 fn expected(block: &Block, rows: &Selection) -> Vec<Row> {
     let mut rows = rows.to_rows(block.rows());
     rows.sort_by_key(|&row| block.row_series[row as usize]);
@@ -155,7 +156,7 @@ fn check_table(table: &FrameTable, header: &TableHeader) {
     let types = block.fields.iter().map(|column| column.values.field_type());
     let fields: Vec<_> = table.field_ids.iter().copied().zip(types).collect();
     assert_eq!(header.fields, fields);
-    // Nothing that no row uses travels.
+    // Data that no row uses is not sent.
     assert!(block.fields.iter().all(|column| column.validity.nulls(rows) < rows));
     assert!(block.series.tags.iter().all(|tag| tag.codes.iter().any(|&code| code > 0)));
     assert!((0..block.series.len).all(|series| block.row_series.contains(&series)));
@@ -166,7 +167,8 @@ fn damage(bytes: &[u8], random: &mut fastrand::Rng) {
         let mut bytes = bytes.to_vec();
         let at = random.usize(0..bytes.len());
         bytes[at] ^= random.u8(1..);
-        // The header's checksum catches a change in it; one in the payload may go unseen here.
+        // The header's checksum detects changes of the header. The decoder may miss a change of the
+        // payload.
         let start = FrameHeader::read(&bytes).map(|header| header.payload_start as usize);
         assert!(start.is_err() || at >= start.unwrap());
         let _ = decode(&bytes);

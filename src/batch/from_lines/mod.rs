@@ -1,7 +1,7 @@
-//! Builds a [`Batch`] from line protocol. No other file knows both.
+//! Builds a [`Batch`] from line protocol. This module connects the parser and the columns.
 //!
-//! A raw series key is looked up whole, so tags are cut once per new series. Which series follows
-//! which, and which field follows which, is remembered and expected again.
+//! The builder looks up whole series keys as written, so it parses the tags only once per series.
+//! It remembers the order of series and fields, and predicts the next ones.
 
 use super::Batch;
 use super::column::Values;
@@ -16,48 +16,50 @@ use crate::line_protocol::{
 use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::value::FieldType;
 
-/// Series keys that are remembered, bytes. A body that has more seldom has one of them twice.
+/// The maximum size of the remembered series keys, in bytes. A body with more keys seldom repeats
+/// one.
 const KEYS_BYTES_MAX: usize = 4_000_000;
-/// No key.
+/// The marker for a missing key.
 const NONE: u32 = u32::MAX;
 
-/// The accepted lines of `body` as columns, and the others.
+/// Parses `body` into columns. Also returns the rejected lines.
 ///
-/// `seed` is random, so that a client cannot choose keys that collide; nothing in the result
-/// depends on it.
+/// `seed` must be random, so that a client cannot choose colliding keys. The result does not depend
+/// on it.
 ///
 /// # Errors
-/// [`NotUtf8`]: no line is accepted.
+/// [`NotUtf8`]. No line is accepted.
 pub fn from_lines(body: &[u8], options: Options, seed: u64) -> Result<(Batch, Rejected), NotUtf8> {
     let mut builder = BatchBuilder::new(seed, options.limits);
     let rejected = line_protocol::parse(body, options, &mut builder)?;
     Ok((builder.finish(), rejected))
 }
 
-/// The measurement and the series that a series key as written names.
+/// The measurement and series of a series key as written.
 #[derive(Clone, Copy, Debug)]
 struct Target {
     measurement: u32,
     series: u32,
-    /// The key that followed last time.
+    /// The key that followed this key last time.
     next: u32,
 }
 
-/// Collects lines; feed it through [`line_protocol::Parser`] to read a body in pieces.
+/// A sink that collects lines into a [`Batch`]. Use it with [`line_protocol::Parser`] to read a
+/// body in pieces.
 #[derive(Debug)]
 pub struct BatchBuilder {
     seed: u64,
     limits: Limits,
-    /// Series keys as written, and their canonical forms.
+    /// The series keys as written, and their canonical forms.
     keys: Interner,
-    /// For each of `keys`.
+    /// The target of each key in `keys`.
     targets: Vec<Target>,
     names: Interner,
     measurements: Vec<MeasurementWriter>,
-    /// The line at hand.
+    /// The measurement and series of the current line.
     measurement: u32,
     series: u32,
-    /// Key of the line at hand, and the one expected after it.
+    /// The key of the current line, and the expected key of the next line.
     key: u32,
     expected_key: u32,
     cells: usize,
@@ -66,7 +68,7 @@ pub struct BatchBuilder {
 }
 
 impl BatchBuilder {
-    /// No lines yet. About `seed` see [`from_lines`].
+    /// Creates an empty builder. [`from_lines`] describes `seed`.
     pub fn new(seed: u64, limits: Limits) -> Self {
         Self {
             seed,
@@ -85,7 +87,7 @@ impl BatchBuilder {
         }
     }
 
-    /// Bytes of memory held.
+    /// Returns the memory in use, in bytes.
     pub fn bytes(&self) -> usize {
         let measurements = self.measurements.iter().map(MeasurementWriter::bytes);
         self.keys.bytes()
@@ -93,8 +95,8 @@ impl BatchBuilder {
             + measurements.sum::<usize>()
     }
 
-    /// Sizes what grows with the lines for the whole body: `used_bytes` of it are read, it will
-    /// have about `expected_bytes`, and `next_bytes` may come before the next call.
+    /// Reserves memory for the rest of the body. `used_bytes` were read, the body has about
+    /// `expected_bytes`, and up to `next_bytes` may follow before the next call.
     pub fn make_room(&mut self, used_bytes: usize, expected_bytes: usize, next_bytes: usize) {
         let room = Room::new(used_bytes, expected_bytes, next_bytes);
         for measurement in &mut self.measurements {
@@ -102,14 +104,14 @@ impl BatchBuilder {
         }
     }
 
-    /// The committed lines.
+    /// Returns the committed lines.
     pub fn finish(self) -> Batch {
         let any_rejected = self.any_rejected;
         let measurements = self.measurements.into_iter();
         Batch { measurements: measurements.flat_map(|one| one.finish(any_rejected)).collect() }
     }
 
-    /// The line at hand has key number `key`.
+    /// Sets the key of the current line to key number `key`.
     #[inline(always)]
     fn follow(&mut self, key: u32) {
         if let Some(previous) = self.targets.get_mut(self.key as usize) {
@@ -123,8 +125,8 @@ impl BatchBuilder {
         }
     }
 
-    /// A key that comes again is taken for a new series, of the same tags as the one before: its
-    /// rows are later ones, and so is its number.
+    /// Forgets all keys. A key that appears again then gets a new series with the same tags. The
+    /// new series has a higher number, and its rows are later, so the rows keep their order.
     #[cold]
     fn forget_keys(&mut self) {
         self.keys = Interner::new(self.seed);
@@ -132,7 +134,7 @@ impl BatchBuilder {
         (self.key, self.expected_key) = (NONE, NONE);
     }
 
-    /// Adds the series of a key seen for the first time; returns the key's number.
+    /// Adds the series of a new key and returns the key's number.
     fn add_key(&mut self, raw: &str, hash: u32, key: &SeriesKey<'_>) -> Result<u32, Cause> {
         if line_protocol::is_canonical(raw, key) {
             return self.add_canonical(raw, hash, key);
@@ -179,12 +181,12 @@ impl BatchBuilder {
         let tags = key.tags.iter().map(|(tag, value)| (tag.as_ref(), value.as_ref()));
         let series = writer.add_series(tags, &mut self.cells).map_err(cause)?;
         let number = self.keys.add(canonical, hash);
-        // Until another key has followed: most likely the same again.
+        // Until a different key follows, the same key is expected again.
         self.targets.push(Target { measurement, series, next: number });
         Ok(number)
     }
 
-    /// The column for a value of the line at hand.
+    /// Returns the column for a value of the current line.
     #[inline(never)]
     fn column(&mut self, key: FieldKey<'_>, field_type: FieldType) -> Result<&mut Values, Cause> {
         let Some(writer) = self.measurements.get_mut(self.measurement as usize) else {
@@ -200,7 +202,7 @@ impl BatchBuilder {
     }
 }
 
-/// Takes a value: by the short way if it is what was expected, else by the long one.
+/// Defines a function that appends a value. It first tries the fast path for the expected field.
 macro_rules! set_or_push {
     ($name:ident, $push:ident, $set:ident, $field_type:ident, $value:ty) => {
         #[inline(always)]
@@ -233,7 +235,7 @@ impl Sink for BatchBuilder {
     }
 
     fn begin(&mut self, raw_key: &str) -> Result<(), (usize, Cause)> {
-        // Should the key be bad: a rollback must not reach the measurement of the line before.
+        // If the key is invalid, a rollback must not affect the previous line's measurement.
         self.measurement = NONE;
         let hash = self.keys.hash(raw_key);
         let number = match self.keys.find_hashed(raw_key, hash) {

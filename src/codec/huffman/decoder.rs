@@ -209,6 +209,7 @@ impl Stored {
         Self(bytes)
     }
 
+    /// Returns the stored bytes.
     pub fn bytes(&self) -> &[u8] {
         &self.0
     }

@@ -59,6 +59,7 @@ impl SyntaxErrorKind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{}: `{part}`", .kind.as_str())]
 pub struct InvalidSyntax {
+    /// The kind of the error.
     pub kind: SyntaxErrorKind,
     /// The source text as written.
     pub part: String,

@@ -1,4 +1,4 @@
-//! Bodies to points, written as text: what is accepted, what is refused and where.
+//! Tests the points and errors of bodies, written as text.
 
 mod runs;
 
@@ -15,7 +15,8 @@ fn options(precision: Precision) -> Options {
     Options::new(TimestampUnit::Fixed(precision), NOW_NS)
 }
 
-/// Each point as `line: measurement tags fields time`, by line; then each rejected line.
+/// Returns each point as `line: measurement tags fields time` in line order, followed by each
+/// rejected line.
 fn read(body: &[u8], options: Options) -> Vec<String> {
     let (batch, rejected) = from_lines(body, options, 7).unwrap();
     let mut shown = show(&batch);
@@ -24,7 +25,7 @@ fn read(body: &[u8], options: Options) -> Vec<String> {
     shown
 }
 
-/// Checks the invariants of a batch and shows its points.
+/// Checks the invariants of a batch, and returns its points as text.
 fn show(batch: &Batch) -> Vec<String> {
     let mut points: Vec<(u32, String)> = Vec::new();
     for table in &batch.measurements {
@@ -245,7 +246,7 @@ fn a_rejected_line_leaves_nothing_behind() {
         );
     }
     let mut dirty = strip((dirty, Rejected::default()));
-    // The dictionary may remember values of rejected lines; codes then skip them.
+    // The dictionary may contain values of rejected lines, which no code refers to.
     for table in dirty.measurements.iter_mut() {
         for tag in &mut table.block.series.tags {
             let values: Vec<String> = (0..tag.codes.len()).map(|s| tag.get(s).to_owned()).collect();
@@ -256,13 +257,13 @@ fn a_rejected_line_leaves_nothing_behind() {
     assert_eq!(dirty, clean);
 }
 
-/// Keys are remembered within limits: what comes again after too many others is a new series.
+/// The memory for keys is limited. A key that reappears after too many others gets a new series.
 #[test]
 fn a_forgotten_key_that_comes_again_is_a_later_series_of_the_same_tags() {
     let key = |n: usize| format!("m,t={n}{}", "x".repeat(60_000));
     let n_keys = KEYS_BYTES_MAX / 60_000 + 10;
     let mut body: String = (0..n_keys).map(|n| key(n) + " v=1 1\n").collect();
-    // The last is still known; the first is not.
+    // The last key is still known, and the first key is not.
     for n in [n_keys - 1, 0, 0] {
         body += &(key(n) + " v=2 1\n");
     }
@@ -274,7 +275,7 @@ fn a_forgotten_key_that_comes_again_is_a_later_series_of_the_same_tags() {
     assert_eq!(series.tags[0].dictionary.len(), n_keys);
 }
 
-/// Nothing of it is held, whatever stands in it.
+/// The parser holds no bytes of the line, independent of its contents.
 #[test]
 fn a_line_that_is_too_long_is_refused_before_its_end_has_come() {
     let long = "x".repeat(LINE_BYTES_MAX + 200_000);
@@ -414,7 +415,7 @@ fn pieces_give_what_the_whole_gives() {
     in_pieces(
         "m s=\"a \"b\nc\" d\",t=\"x\"\\\n\"y\" 1\nm s=\"5\" pipe\" 2\nm s=\"\"q\"\"\r\nm v=1 3\n",
     );
-    // A key cut behind its backslash looks like one that a space ends.
+    // A key that is cut after a backslash looks like a key before a space.
     in_pieces(&"cpu,host=a\\ 0 v=1 1\ncpu,host=a\\ 1 v=2 2\ncpu,host=b v=3 3\n".repeat(3));
 }
 

@@ -1,4 +1,4 @@
-//! Lines whose fields differ: what is kept of them, and that little of it is padding.
+//! Tests the values and the padding of lines with different fields.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use crate::batch::column::Column;
 use crate::batch::row_runs::CELLS_ENOUGH;
 use crate::model::value::FieldValue;
 
-/// Of a line its number, its host and its fields.
+/// A line's number, host and fields.
 type Row = (u32, String, BTreeMap<String, i64>);
 
 fn rows(batch: &Batch) -> Vec<Row> {
@@ -80,7 +80,8 @@ fn runs_have_what_their_lines_say() {
             let host = format!("h{}", rng.u8(..4));
             let mut text: Vec<String> =
                 fields.iter().map(|(field, value)| format!("f{field}={value}i")).collect();
-            // Of another type than in the same line, which opens a column and closes it again.
+            // A second value of a different type in the same line adds a column and removes it
+            // again.
             if rng.u8(..10) == 0 {
                 text.push(format!("f{}=1", fields[0].0));
                 (refused, fields) = (refused + 1, Vec::new());
