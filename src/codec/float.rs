@@ -1,7 +1,6 @@
 //! Encodes floats. Decimal numbers become scaled integers if this is exact. Other floats become
 //! integers that keep the order of their bits.
 //!
-//!
 //! ```text
 //! DECIMAL  0 │ exponent <1> │ exceptions <varint> │ positions as gaps <varint>… │
 //!              bits of each <8> │ integers (integer codec)

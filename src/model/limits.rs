@@ -21,8 +21,8 @@ pub const BODIES_IN_FLIGHT_BYTES_MAX: usize = 36_000_000;
 /// The bytes above [`BODIES_IN_FLIGHT_BYTES_MAX`] that bodies of databases without other bodies in
 /// flight may use.
 pub const FIRST_BODIES_BYTES_MAX: usize = 4_000_000;
-/// The bytes that a database with no memory in use always gets for its bodies, and again for its
-/// queries. Other databases cannot consume these bytes.
+/// The bytes that a database with no memory in use gets for its bodies, and again for its queries.
+/// It gets them even if other databases use up the budget.
 pub const FIRST_BYTES: usize = 1_000_000;
 /// The interval at which a stalled upload or an unread response checks whether it was cancelled, in
 /// milliseconds.
@@ -313,19 +313,19 @@ pub const QUERY_SPARE_BYTES_MAX: usize = 24_000_000;
 /// The time after which a client that reads nothing of its response is slow, in nanoseconds. The
 /// response may then be cancelled in favour of other requests.
 pub const SLOW_READER_NS: i64 = super::time::S_NS;
-/// The maximum number of concurrent queries of a database and isolate that need more than the first
-/// pages of their shards. The other long queries restart one after the other, and small queries
-/// overtake them. A shard reads for the same number of queries, so a larger number would only hold
-/// memory while the queries wait.
+/// The maximum number of concurrent long queries of a database in an isolate. A long query needs
+/// more than the first pages of its shards. Further long queries restart one after the other, and
+/// small queries overtake them. A shard reads for the same number of queries, so a larger number
+/// would only hold memory while the queries wait.
 pub const LONG_QUERIES_MAX: usize = QUERIES_READING_MAX;
-/// The memory that such a query may use for merging while other queries wait to start, in bytes.
-/// With half of it, fifty such queries take twice as long. With more, writes wait longer during a
-/// merge.
+/// The memory that a long query may use for merging while other queries wait to start, in bytes.
+/// With half of this memory, fifty such queries take twice as long. With more memory, writes wait
+/// longer during a merge.
 pub const LONG_QUERY_BYTES_MAX: usize = 3_000_000;
-/// The maximum time for which such a query delays other queries, in nanoseconds.
+/// The maximum time for which a long query delays other queries, in nanoseconds.
 pub const LONG_QUERY_NS: i64 = 5 * super::time::S_NS;
-/// The maximum number of queries of a database that need more pages, including the queries that
-/// exceed [`LONG_QUERY_NS`].
+/// The maximum number of long queries of a database in an isolate, including queries that run for
+/// longer than [`LONG_QUERY_NS`].
 pub const LONG_QUERIES_EVER_MAX: usize = 4;
 /// The maximum time that a query waits for memory to start, in nanoseconds. A query that restarts
 /// may wait as long again.
@@ -346,36 +346,40 @@ pub const SQL_PAGE_ROWS_MAX: usize = 1 << 16;
 /// The number of values that a statement reads or computes in one millisecond, at 50 ns each in
 /// WebAssembly.
 pub const WORK_PER_MS: u64 = 20_000;
-/// The work after which a statement pauses so that other requests run: 10 ms.
+/// The amount of work after which a statement pauses so that other requests run (10 ms).
 pub const WORK_PER_TURN: u64 = 10 * WORK_PER_MS;
-/// The default of `QUERY_CPU_MS_MAX`: the computing time of a statement, milliseconds.
+/// The default of the setting `QUERY_CPU_MS_MAX`, in milliseconds: the maximum computing time of a
+/// statement.
 pub const QUERY_CPU_MS_MAX: usize = 60_000;
-/// The most that `QUERY_CPU_MS_MAX` may be set to: the CPU limit of an invocation (wrangler.toml).
+/// The maximum of the setting `QUERY_CPU_MS_MAX`, in milliseconds. It equals the CPU limit of an
+/// invocation (wrangler.toml).
 pub const QUERY_CPU_MS_CEILING: usize = 300_000;
-/// The columns of a statement and its subqueries after `*` and regexes are expanded. A column with
-/// several calls counts once for each call.
+/// The maximum number of columns in a statement and its subqueries, after `*` and regexes are
+/// expanded. A column with several calls counts once for each call.
 pub const COLUMNS_PER_QUERY_MAX: usize = 5_000;
-/// The measurements and subqueries in FROM of a statement and its subqueries after regexes are
-/// expanded.
+/// The maximum number of measurements and subqueries in the FROM clauses of a statement and its
+/// subqueries, after regexes are expanded.
 pub const SOURCES_PER_QUERY_MAX: usize = 20_000;
-/// The databases and policies that one statement reads: each is loaded by a call.
+/// The maximum number of databases and policies that one statement reads. Each of them is loaded
+/// with a call.
 pub const POLICIES_PER_QUERY_MAX: usize = 100;
 /// The maximum number of times that FROM may name the same measurement. The rows of all sources are
 /// merged.
 pub const SOURCES_PER_MEASUREMENT_MAX: usize = 100;
-/// The entries of a statement's plan: columns, dimensions and conditions, once per source.
+/// The maximum number of entries in a statement's plan: columns, dimensions and conditions, counted
+/// once per source.
 pub const PLAN_ENTRIES_MAX: usize = 1_000_000;
-/// The parameters of a prepared statement.
+/// The maximum number of parameters of a prepared statement.
 pub const PLACEHOLDERS_MAX: usize = 1_000;
-/// The text of a prepared statement, bytes; the crate `sql` accepts 256 KiB.
+/// The maximum size of a prepared statement's text, in bytes. The crate `sql` accepts 256 KiB.
 pub const PREPARED_TEXT_BYTES_MAX: usize = 256_000;
 /// The maximum number of measurements whose names are searched for in the text of a SQL statement.
 /// The statement then does not need to request its tables.
 pub const SQL_TABLES_LOOKED_FOR_MAX: usize = 1_000;
 /// The maximum number of values in one window that are held for a function that needs all of them.
 pub const GATHERED_VALUES_MAX: usize = 1_000_000;
-/// The maximum memory of these values and their attached columns, in bytes. The result takes the
-/// same amount again.
+/// The maximum memory of the [`GATHERED_VALUES_MAX`] values and the data stored with them, in
+/// bytes. The result takes the same amount again.
 pub const GATHERED_BYTES_MAX: usize = 16_000_000;
 /// The maximum size of a subquery's rows in memory, in bytes. Adding the last rows and sorting
 /// temporarily take up to three times as much.
@@ -421,7 +425,8 @@ pub const QUERY_SHARDS_NAMED_MAX: usize = 1_000;
 
 // Continuous queries.
 
-/// The maximum number of continuous queries of a database. All of them fit one reply.
+/// The maximum number of continuous queries of a database. A reply with all continuous queries fits
+/// one message.
 pub const CONTINUOUS_QUERIES_MAX: usize = 100;
 /// The maximum size of a continuous query's text with qualified names, in bytes.
 pub const CONTINUOUS_QUERY_BYTES_MAX: usize = 8 << 10;

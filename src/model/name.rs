@@ -8,8 +8,8 @@ pub struct InvalidName;
 
 /// Checks a database or retention policy name with the rule of 1.x (`services/meta`, `ValidName`):
 /// the name is printable, not empty, contains no `/` or `\`, and is neither `.` nor `..`. The check
-/// also rejects U+FFFD: clients decode all invalid UTF-8 to this character, so such names would be
-/// ambiguous.
+/// also rejects U+FFFD. Decoding replaces all invalid UTF-8 with this character, so such names
+/// would be ambiguous.
 ///
 /// # Errors
 /// [`InvalidName`] with the error text of 1.x.

@@ -8,8 +8,8 @@
 //! └───────────┴────────────────┴─────────────────────┴──────────────────────┴──────────────────┘
 //! Table
 //! ┌─────────────────┬─────────────────┬───────────────────────────────────────────────────┐
-//! │ first class <1> │ classes − 1 <1> │ length of each one's code, 4 bits each, 0 if it   │
-//! │                 │                 │ has none; of a single class nothing, and 0 bits   │
+//! │ first class <1> │ classes − 1 <1> │ length of each class's code, 4 bits each, 0 for   │
+//! │                 │                 │ no code; nothing for a single class (0-bit code)  │
 //! └─────────────────┴─────────────────┴───────────────────────────────────────────────────┘
 //! ```
 //! The class is computed from value >> shift, and the shifted-out bits are raw. So blocks whose
