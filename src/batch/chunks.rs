@@ -14,7 +14,6 @@ const CHUNK_BITS: u32 = if cfg!(test) { 6 } else { 15 };
 /// The number of rows in a chunk: 256 KB of times or numbers.
 const CHUNK_ROWS: usize = 1 << CHUNK_BITS;
 
-/// Returns the chunk of a row and the row's position within the chunk.
 pub(super) fn place(row: u32) -> (usize, usize) {
     ((row >> CHUNK_BITS) as usize, row as usize % CHUNK_ROWS)
 }
@@ -181,7 +180,6 @@ impl ChunkedColumn {
         }
     }
 
-    /// Returns a chunk that is not full.
     fn open(&mut self) -> &mut Column {
         let open = self.chunks.pop_if(|last| last.len() < CHUNK_ROWS);
         self.chunks.push_mut(open.unwrap_or_else(|| Column::new(self.field_type)))

@@ -49,7 +49,6 @@ pub fn encode_plain(column: &Column, out: &mut Vec<u8>) {
     }
 }
 
-/// A selection of a column's rows.
 enum Picked<'a> {
     These(Cow<'a, [u32]>),
     /// The rows from the first number (inclusive) to the second (exclusive).

@@ -37,7 +37,6 @@ impl FieldWriter {
         self.valid.truncate(rows);
     }
 
-    /// Returns the column, padded to `rows` rows.
     pub(super) fn finish(mut self, rows: usize) -> Column {
         self.pad(rows);
         if self.valid.is_empty() {

@@ -32,7 +32,6 @@ pub(super) struct Interner {
 }
 
 impl Interner {
-    /// Creates an empty interner.
     pub(super) fn new(seed: u64) -> Self {
         Self {
             strings: StringColumn::default(),
@@ -53,17 +52,14 @@ impl Interner {
         &mut self.strings
     }
 
-    /// Converts the interner to its strings.
     pub(super) fn into_strings(self) -> StringColumn {
         self.strings
     }
 
-    /// Returns the memory in use, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.strings.bytes() + (self.hashes.capacity() + self.slots.capacity()) * 4
     }
 
-    /// Returns the number of `string`, if it has one.
     pub(super) fn find(&self, string: &str) -> Option<u32> {
         self.find_hashed(string, self.hash(string))
     }
@@ -96,7 +92,6 @@ impl Interner {
         self.forgotten + index
     }
 
-    /// Removes the last string.
     pub(super) fn pop(&mut self) {
         let Some(number) = self.strings.len().checked_sub(1) else { return };
         let last = self.strings.get(number).to_owned();
@@ -111,7 +106,6 @@ impl Interner {
         self.forgotten = self.forgotten.min(number as u32);
     }
 
-    /// Returns the hash of `string`.
     pub(super) fn hash(&self, string: &str) -> u32 {
         let mut hasher = self.seed.build_hasher();
         hasher.write(string.as_bytes());

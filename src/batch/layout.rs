@@ -29,7 +29,6 @@ pub(super) struct FieldColumns<'a> {
     pub(super) by_slab: Vec<(u32, &'a ChunkedColumn)>,
 }
 
-/// A row of a slab.
 #[derive(Clone, Copy, Debug, Default)]
 struct Cell {
     /// The row's position in the layout.
@@ -120,7 +119,6 @@ impl<'a> Layout<'a> {
         layout.has_value(0..self.distinct.rows.len()).then_some(layout)
     }
 
-    /// Returns the rows of the given slabs.
     fn cells_of(&self, slabs: &[(u32, &ChunkedColumn)]) -> Cow<'_, [Cell]> {
         let cells = |slab: u32| {
             let end = |slab: usize| self.ends.get(slab).map_or(0, |&end| end as usize);
@@ -207,7 +205,6 @@ impl FieldLayout<'_> {
     }
 }
 
-/// Returns the cells at `positions`.
 fn within<'a>(cells: &'a [Cell], positions: &Range<usize>) -> &'a [Cell] {
     let before = |end: usize| cells.partition_point(|cell| (cell.at as usize) < end);
     cells.get(before(positions.start)..before(positions.end)).unwrap_or_default()

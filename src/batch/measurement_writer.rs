@@ -21,7 +21,6 @@ const N_TYPES: usize = FieldType::ALL.len();
 /// The marker for a key without a column of a type.
 const NONE: u32 = u32::MAX;
 
-/// The errors for which a row is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Refusal {
     /// The draft already has a value of a different type for this key.
@@ -32,7 +31,6 @@ pub(super) enum Refusal {
     TooManyCells { current: usize, requested: usize },
 }
 
-/// The values of a tag key.
 #[derive(Debug)]
 struct TagWriter {
     values: Interner,
@@ -64,7 +62,6 @@ macro_rules! push_expected {
     };
 }
 
-/// A writer for a measurement's rows.
 #[derive(Debug)]
 pub(super) struct MeasurementWriter {
     name: String,
@@ -115,7 +112,6 @@ impl MeasurementWriter {
         }
     }
 
-    /// Returns the memory in use, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let rows =
             self.row_series.capacity() * 4 + self.times_ns.capacity() * 8 + self.lines.bytes();
@@ -232,7 +228,6 @@ impl MeasurementWriter {
         self.ready(number, field_type)
     }
 
-    /// Commits the draft.
     #[inline(always)]
     pub(super) fn commit(
         &mut self,

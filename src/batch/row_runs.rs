@@ -21,7 +21,6 @@ pub(super) fn is_padded(rows: usize, columns: usize, values: usize) -> bool {
     rows.saturating_mul(columns) > CELLS_ENOUGH + CELLS_PER_VALUE_MAX * values
 }
 
-/// A run of consecutive rows.
 #[derive(Debug, Default)]
 pub(super) struct RowRun {
     /// The number of each column's field, and the column, which is as long as `times_ns`.
@@ -32,7 +31,6 @@ pub(super) struct RowRun {
 }
 
 impl RowRun {
-    /// Returns the run without spare capacity.
     pub(super) fn shrunk(mut self) -> Self {
         let rows: Vec<u32> = (0..self.times_ns.len() as u32).collect();
         self.columns.iter_mut().for_each(|(_, column)| *column = column.gather(&rows));
@@ -41,7 +39,6 @@ impl RowRun {
         self
     }
 
-    /// Returns the memory in use, in bytes.
     pub(super) fn bytes(&self) -> usize {
         let rows =
             self.row_series.capacity() * 4 + self.times_ns.capacity() * 8 + self.lines.bytes();

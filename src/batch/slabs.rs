@@ -133,7 +133,6 @@ impl Slabs {
         Some(FieldColumns { field_type: field.field_type, by_slab })
     }
 
-    /// Finds the slab of row `row`.
     pub(super) fn locate(&self, row: u32) -> Location {
         let behind = self.pieces.partition_point(|piece| piece.first_row <= row);
         let piece = behind.checked_sub(1).and_then(|at| self.pieces.get(at));

@@ -121,7 +121,6 @@ fn runs(count: usize, is_valid: impl Fn(usize) -> bool) -> Vec<u64> {
     runs
 }
 
-/// Sets the bits `start..end`.
 fn fill(words: &mut [u64], start: usize, end: usize) {
     let mut at = start;
     while at < end {

@@ -7,7 +7,6 @@ use super::error::quoted;
 /// name.
 const WORDS_OF_NAME_MAX: usize = 8;
 
-/// The position and cause of an error in a line.
 pub(super) struct Fault {
     /// The byte offset in the text.
     pub(super) at: usize,

@@ -1,6 +1,5 @@
 //! Parses decimal numbers, eight digits at a time.
 
-/// The result of parsing a number.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Number {
     /// A number without suffix.

@@ -426,7 +426,6 @@ fn no_value<S: Sink>(cursor: &Cursor<'_>, sink: &S, key: FieldKey<'_>, cause: Ca
     cursor.fault(Cause::MissingFieldValue(key))
 }
 
-/// Reads a field key and its `=`.
 fn read_field_key<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Fault> {
     let rest = cursor.rest();
     let length = end_of_key(rest, |byte| matches!(byte, b'=' | b',' | b' ' | b'\n'));

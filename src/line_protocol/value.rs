@@ -5,7 +5,6 @@ use super::error::quoted;
 use super::number::{self, Number};
 use crate::model::value::FieldType;
 
-/// A parsed value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Value<'a> {
     Float(f64),
@@ -15,9 +14,7 @@ pub(super) enum Value<'a> {
     String {
         /// The text without quotes.
         raw: &'a str,
-        /// Whether the text contains escapes.
         escaped: bool,
-        /// The number of newlines in the text.
         newlines: u32,
     },
 }

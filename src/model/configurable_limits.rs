@@ -9,7 +9,6 @@ use super::limits::{
     SOURCES_PER_QUERY_MAX, STATEMENTS_MAX, STRING_BYTES_MAX, TAGS_PER_POINT_MAX, UNLIMITED,
 };
 
-/// The number of configurable limits.
 const LIMITS: usize = 19;
 
 /// A limit that an operator may set. The setting has the name of the limit's constant.

@@ -118,13 +118,11 @@ fn encode_rows(
     overlaid.sets().into_iter().filter_map(each).collect()
 }
 
-/// The rows and fields of a table.
 struct Piece<'a> {
     /// The block's rows, grouped by series.
     rows: &'a [u32],
     /// The positions of the fields in the block.
     fields: &'a [usize],
-    /// Returns the series number of a row.
     series_of: &'a dyn Fn(u32) -> u32,
     /// Returns the rows to read from a column for `rows`.
     picks: &'a dyn Fn(&Column) -> Cow<'a, [u32]>,

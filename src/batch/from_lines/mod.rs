@@ -111,7 +111,6 @@ impl BatchBuilder {
         Batch { measurements: measurements.flat_map(|one| one.finish(any_rejected)).collect() }
     }
 
-    /// Sets the key of the current line to key number `key`.
     #[inline(always)]
     fn follow(&mut self, key: u32) {
         if let Some(previous) = self.targets.get_mut(self.key as usize) {
@@ -186,7 +185,6 @@ impl BatchBuilder {
         Ok(number)
     }
 
-    /// Returns the column for a value of the current line.
     #[inline(never)]
     fn column(&mut self, key: FieldKey<'_>, field_type: FieldType) -> Result<&mut Values, Cause> {
         let Some(writer) = self.measurements.get_mut(self.measurement as usize) else {

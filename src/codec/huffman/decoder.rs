@@ -247,7 +247,6 @@ fn load(padded: &[u8], bit: usize) -> u64 {
     word.map_or(0, |word| u64::from_le_bytes(*word) >> (bit % 8))
 }
 
-/// Builds the lookup table.
 fn entries(lengths: &[u8; CLASSES], used: RangeInclusive<u8>) -> Box<[u32; ENTRIES]> {
     if used.start() == used.end() {
         let class = *used.start();

@@ -2,18 +2,15 @@
 
 use super::syntax::{InvalidSyntax, SyntaxErrorKind, invalid};
 
-/// The rest of the source.
 pub(super) struct Rest<'a>(pub(super) &'a str);
 
 impl Rest<'_> {
-    /// Reads a character.
     pub(super) fn char(&mut self) -> Option<char> {
         let c = self.0.chars().next()?;
         self.0 = self.0.get(c.len_utf8()..).unwrap_or_default();
         Some(c)
     }
 
-    /// Reads an octal digit if one comes next.
     fn octal(&mut self) -> Option<u32> {
         let digit = self.0.chars().next()?.to_digit(8)?;
         self.char();

@@ -84,7 +84,6 @@ struct Atom {
     repeats: u64,
 }
 
-/// An open group.
 struct Group {
     /// The complete alternatives, each followed by its `|`.
     before: String,
