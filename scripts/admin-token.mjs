@@ -1,17 +1,21 @@
-// The admin token of `npm start`: random, made at its first start and kept in `.dev.vars`.
+// Creates and checks the admin token of `npm start`. The first start creates a random token and
+// stores it in `.dev.vars`.
 
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 
 import * as adminToken from '../packages/tidemark/lib/admin_token.mjs';
 
-/** What earlier versions put into `.dev.vars`: any web page could send it. */
+/** The token that earlier versions wrote to `.dev.vars`. Any web page could send it. */
 const formerToken = 'dev-token';
 
-/** The secret as it is; throws a sentence when it can be guessed. */
+/** Returns the secret unchanged, or throws a `Sentence` if the secret is easy to guess. */
 export const checked = (name, secret) =>
   adminToken.checked(name, secret, ' Without it (in the environment and in .dev.vars) npm start makes a random one.');
 
-/** The token that `file` (of the form of `.dev.vars`) keeps, which is made when there is none. */
+/**
+ * Returns the token from `file`, which has the format of `.dev.vars`. Creates a token if the file
+ * has none.
+ */
 export function keptToken(file) {
   const line = /^[ \t]*ADMIN_TOKEN[ \t]*=[ \t]*["']?([^"'\r\n]*?)["']?[ \t]*$/m;
   const text = existsSync(file) ? readFileSync(file, 'utf8') : '# Secrets of `npm start`.\n';

@@ -1,6 +1,6 @@
-// A bucket for backups: the committed wrangler.toml does without one.
+// Adds a bucket for backups to the configuration. The committed wrangler.toml has no bucket.
 
-/** What `parse` makes of wrangler.toml, with a bucket, which is local in development. */
+/** Returns the parsed wrangler.toml with a bucket binding. In development the bucket is local. */
 export function withBucket(configuration) {
   const bucket = { binding: 'BACKUPS', bucket_name: 'tidemark-backups' };
   return { ...configuration, r2_buckets: [...(configuration.r2_buckets ?? []), bucket] };

@@ -1,4 +1,5 @@
-// What the committed wrangler.toml does without: the Worker of SQL, and a bucket for backups.
+// Writes a configuration with bindings that the committed wrangler.toml omits: the SQL Worker and a
+// bucket for backups.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 
@@ -7,8 +8,9 @@ import { at } from './project.mjs';
 import { withBinding } from './sql-binding.mjs';
 
 /**
- * wrangler.toml with what is asked for, in one file beside it: paths in it are relative. It has a name of its own
- * for each choice, since servers of several choices run at once.
+ * Writes wrangler.toml with the wanted bindings to a separate file in the same folder, because its
+ * paths are relative. Each combination has its own file name, because servers with different
+ * bindings run at the same time.
  *
  * @param {{ sql?: boolean, backups?: boolean }} wanted
  */

@@ -1,5 +1,5 @@
-// npm run build: the Worker, for release, and the console; with `--static` also the console that
-// stands without a server.
+// npm run build: builds the Worker for release and the console. With `--static`, also builds the
+// console that runs without a server.
 
 import { staticPage } from './console.mjs';
 import { endAllOnSignals } from './processes.mjs';

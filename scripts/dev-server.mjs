@@ -1,4 +1,4 @@
-// One `wrangler dev` over the built Worker: used by `npm start` and by the end-to-end tests.
+// Starts `wrangler dev` with the built Worker, for `npm start` and the end-to-end tests.
 
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -9,20 +9,20 @@ import { at, Sentence, wrangler } from './project.mjs';
 import { configurationWith } from './bound-configuration.mjs';
 import { startSqlProcess } from './sql-binding.mjs';
 
-/** Only this machine can reach it. */
+/** The listening address: only this machine can reach it. */
 const host = '127.0.0.1';
 
-/** How long it may take until the Worker answers. */
+/** The maximum time until the Worker responds. */
 const startMs = 60_000;
 const pollMs = 50;
 
-/** Names of the limits that are settings: the rows of the Worker's own table. */
+/** Returns the names of the configurable limits, from the Worker's table. */
 function limitNames() {
   const table = readFileSync(at('src', 'model', 'configurable_limits.rs'), 'utf8');
   return [...table.matchAll(/\brow\(\s*"([A-Z_]+)"/g)].map((row) => row[1]);
 }
 
-/** Settings of the Worker that are taken from the environment; the names are the Worker's own. */
+/** The Worker's settings that are read from environment variables of the same name. */
 export const settings = [
   ...limitNames(),
   'DEFAULT_SHARDS',
@@ -38,7 +38,7 @@ export const settings = [
   'COUNT_DURATIONS',
 ];
 
-/** Whether nothing listens on `port`. */
+/** Returns whether `port` is free. */
 export function isFree(port) {
   return new Promise((resolve) => {
     const probe = createServer();
@@ -47,7 +47,7 @@ export function isFree(port) {
   });
 }
 
-/** A port on which nothing listens at this moment. */
+/** Returns a port that is currently free. */
 export function freePort() {
   return new Promise((resolve, reject) => {
     const probe = createServer();
@@ -62,17 +62,17 @@ export function freePort() {
 function environment(stateDir, observability) {
   return {
     ...process.env,
-    // Wrangler traces every request into a database of its own unless told not to.
+    // By default, wrangler stores a trace of every request in a local database.
     X_LOCAL_OBSERVABILITY: String(observability),
     X_LOCAL_EXPLORER: String(observability),
     WRANGLER_LOG: observability ? 'log' : 'error',
     WRANGLER_WRITE_LOGS: 'false',
     WRANGLER_HIDE_BANNER: 'true',
-    // Nothing is fetched from, or told to, anyone outside.
+    // Disables outgoing requests of wrangler.
     CLOUDFLARE_CF_FETCH_ENABLED: 'false',
     WRANGLER_SEND_METRICS: 'false',
     WRANGLER_SEND_ERROR_REPORTS: 'false',
-    // Instances must not find each other: they have the same name.
+    // Instances have the same name, so each needs a separate registry.
     WRANGLER_REGISTRY_PATH: join(stateDir, 'registry'),
   };
 }
@@ -87,12 +87,16 @@ async function answers(url) {
 }
 
 /**
- * Starts the server and waits until it answers.
+ * Starts the server and waits until it responds. Returns `{ url, child, stop }`. Options:
  *
- * `sql` is the configuration of a SQL Worker, which runs in the same process, as a deployment runs it. `sqlProcess` is
- * `{ folder }` of a SQL module, which runs in a process of its own. With `backups` a bucket is bound.
- * `vars` are variables of the Worker. `envFile` replaces `.dev.vars`. `script` is started instead of
- * the built Worker, and may use what the runtime has for tests. `stdio` is where the output goes. Returns `{ url, child, stop }`.
+ * - `sql`: the configuration of a SQL Worker, which runs in the same process, as in a deployment.
+ * - `sqlProcess`: `{ folder }` of a SQL module, which runs in a separate process.
+ * - `backups`: whether a bucket is bound.
+ * - `vars`: variables of the Worker.
+ * - `envFile`: a file that replaces `.dev.vars`.
+ * - `script`: a script that runs instead of the built Worker and may use the runtime's test
+ *   features.
+ * - `stdio`: the destination of the output.
  */
 export async function startServer(options) {
   const { node, port, stateDir, vars = {}, envFile, observability = false } = options;
@@ -109,8 +113,8 @@ export async function startServer(options) {
   const args = [wrangler, ...dev, '--ip', host, '--port', String(port), '--persist-to', stateDir];
   args.push('--inspector-port', '0', '--local', '--show-interactive-dev-session', 'false');
   if (envFile) args.push('--env-file', envFile);
-  // Without observability nobody sees a log line, and each one takes a stack trace through the
-  // inspector and wrangler's Node: a millisecond and a half of a request's CPU time.
+  // Without observability the log lines are not visible. Each log line sends a stack trace through
+  // the inspector and wrangler's Node, which costs about 1.5 ms of a request's CPU time.
   const told = observability ? vars : { LOG_REQUESTS: 'none', ...vars };
   for (const [name, value] of Object.entries(told)) args.push('--var', `${name}:${value}`);
   const child = startGroup(node, args, {

@@ -1,7 +1,7 @@
-// Runs the end-to-end tests one file after another and prints each verdict as it falls.
-// The last line of its output is the counts as JSON, for scripts/test.mjs.
+// Runs the end-to-end tests one file after another and prints each result immediately. The last
+// output line contains the counts as JSON, for scripts/test.mjs.
 //
-// Arguments: parts of file names; none means all of them.
+// Arguments: parts of file names. Without arguments all files run.
 
 import { readdirSync } from 'node:fs';
 import { basename, join } from 'node:path';
@@ -10,7 +10,7 @@ import { run } from 'node:test';
 import { consolePage } from './console.mjs';
 import { at } from './project.mjs';
 
-/** No single file may take longer. */
+/** The maximum duration of a test file. */
 const fileMs = 15 * 60_000;
 
 const folder = at('tests', 'edge');
@@ -21,12 +21,15 @@ const files = readdirSync(folder)
   .sort()
   .map((name) => join(folder, name));
 
-/** Of a failure's stack, in the list of failures at the end. */
+/** The maximum number of lines of a failure's stack in the final list of failures. */
 const failureLinesMax = 12;
 
 const counts = { passed: 0, failed: 0, failures: [], skipped: [] };
 
-/** @param {any} event of the runner: one that passed has no error, one that failed has. */
+/**
+ * @param {any} event an event of the test runner: a passed test has no error, a failed test has
+ *   one.
+ */
 function verdict({ name, file, skip, details }, failed) {
   if (details.type === 'suite' && !failed) return;
   const took = `${Math.round(details.duration_ms)} ms`;
@@ -46,7 +49,7 @@ function verdict({ name, file, skip, details }, failed) {
   }
 }
 
-// A file alone has to meet the console of this day too.
+// A single test file also needs the current console.
 await consolePage();
 
 const events = run({ files, concurrency: 1, timeout: fileMs });

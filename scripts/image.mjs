@@ -1,4 +1,5 @@
-// The context of the image (packages/image/Dockerfile): a folder with everything that its COPY names.
+// Builds the context of the image (packages/image/Dockerfile): a folder with every file that its
+// COPY instructions name.
 
 import { createHash } from 'node:crypto';
 import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
@@ -8,15 +9,18 @@ import { at } from './project.mjs';
 
 const json = (path) => JSON.parse(readFileSync(path, 'utf8'));
 
-/** What a lock file says of a package. That it is only for development is so in the repository alone. */
+/**
+ * Returns a package's entry in the lock file, without the development flags, which apply only to
+ * the repository.
+ */
 function locked(all, name) {
   const { dev: _, devOptional: __, ...entry } = all[`node_modules/${name}`];
   return entry;
 }
 
 /**
- * A lock file for `archive`, the packed npm package: it and whatever it needs, with the checksums of the repository's
- * own lock file.
+ * Returns a lock file for `archive`, the packed npm package, and all its dependencies. The
+ * checksums come from the repository's lock file.
  */
 function lockOf(archive, about) {
   const all = json(at('package-lock.json')).packages;
@@ -33,7 +37,7 @@ function lockOf(archive, about) {
   return { name: 'tidemark-image', lockfileVersion: 3, requires: true, packages };
 }
 
-/** Makes the context in `folder` for `archive`, the packed npm package. */
+/** Writes the image context for `archive`, the packed npm package, into `folder`. */
 export function imageContext(archive, folder) {
   mkdirSync(folder, { recursive: true });
   const about = json(at('packages', 'tidemark', 'package.json'));

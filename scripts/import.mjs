@@ -1,4 +1,4 @@
-// `tidemark import` from a clone, as node scripts/import.mjs.
+// Runs `tidemark import` from a clone, as node scripts/import.mjs.
 
 import { main } from '../packages/tidemark/lib/main.mjs';
 

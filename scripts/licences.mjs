@@ -1,6 +1,6 @@
-// The licences, versions and sources of all crates, by the rules of deny.toml: what `cargo deny check
-// licenses bans sources` says, by what cargo itself knows of them. cargo-deny is a program of several
-// hundred crates, which compile for minutes on a fresh clone: it runs in the hosted workflow alone.
+// Checks the licences, versions and sources of all crates against deny.toml, like `cargo deny check
+// licenses bans sources`. The data comes from `cargo metadata`. cargo-deny itself has several
+// hundred crates and compiles for minutes on a fresh clone, so only the hosted workflow runs it.
 
 import { readFileSync } from 'node:fs';
 
@@ -9,7 +9,9 @@ import { at } from './project.mjs';
 
 const cratesIo = 'registry+https://github.com/rust-lang/crates.io-index';
 
-/** Whether an expression, as `spdx-expression-parse` reads it, asks for nothing but `allowed`. */
+/**
+ * Returns whether the `allowed` licences satisfy an expression parsed by `spdx-expression-parse`.
+ */
 function satisfied(expression, allowed) {
   const { conjunction, left, right, license, exception } = expression;
   if (conjunction === 'or') return satisfied(left, allowed) || satisfied(right, allowed);
@@ -17,11 +19,11 @@ function satisfied(expression, allowed) {
   return allowed.includes(exception ? `${license} WITH ${exception}` : license);
 }
 
-/** The faults of each crate by itself. */
+/** Returns the faults of a crate. */
 function faultsOfOne({ name, version, license, source, dependencies }, { allowed, parse }) {
   const who = `${name} ${version}`;
   const faults = [];
-  // The form that crates.io had before it had SPDX's.
+  // crates.io accepted `MIT/Apache-2.0` before it required SPDX expressions.
   if (!license) faults.push(`${who} declares no licence`);
   else if (!satisfied(parse(license.replaceAll('/', ' OR ')), allowed)) {
     faults.push(`${who} asks for ${license}: deny.toml allows ${allowed.join(', ')}`);
@@ -33,7 +35,7 @@ function faultsOfOne({ name, version, license, source, dependencies }, { allowed
   return faults;
 }
 
-/** Crates that are there in several versions, beyond those that are skipped with a reason. */
+/** Returns the crates with several versions, except those that deny.toml skips with a reason. */
 function faultsOfVersions(packages, skipped) {
   const versions = new Map();
   for (const { name, version } of packages) {
@@ -48,8 +50,8 @@ function faultsOfVersions(packages, skipped) {
 }
 
 /**
- * What is wrong with `packages`, as `cargo metadata` lists them, by the `rules` of deny.toml: a
- * sentence each. `parse` reads an SPDX expression.
+ * Returns one sentence for each violation of the `rules` of deny.toml by `packages`, in the format
+ * of `cargo metadata`. `parse` parses an SPDX expression.
  */
 export function faultsOf(packages, rules, parse) {
   const given = { allowed: rules.licenses.allow, parse };
@@ -60,10 +62,10 @@ export function faultsOf(packages, rules, parse) {
   ];
 }
 
-/** Where the lock files are, each beside its rules. */
+/** The folders with a lock file and a deny.toml. */
 const folders = ['.', 'sql'];
 
-/** The same of this repository's crates; with how many they are. */
+/** Returns the faults and the number of all crates of this repository. */
 export async function crateFaults() {
   const found = await Promise.all(folders.map(faultsIn));
   return {

@@ -1,6 +1,6 @@
-// The WebAssembly modules: the Worker's, the same database for the console's page, and that of SQL.
-// Each is compiled by cargo, bound to JavaScript by wasm-bindgen and optimised by wasm-opt; a
-// Worker's JavaScript is then bundled by esbuild, which is loaded only once the packages are there.
+// Builds the WebAssembly modules: the Worker, the same database for the console's page, and SQL.
+// cargo compiles each module, wasm-bindgen generates its JavaScript, and wasm-opt optimises it.
+// esbuild then bundles a Worker's JavaScript; it is imported only after the packages are installed.
 
 import { copyFileSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -11,7 +11,10 @@ import { at } from './project.mjs';
 
 const target = 'wasm32-unknown-unknown';
 
-/** What rustc and .cargo/config.toml turn on, and the exceptions of wasm-bindgen's wrappers. */
+/**
+ * The WebAssembly features that rustc and .cargo/config.toml enable, and the exceptions of
+ * wasm-bindgen's wrappers.
+ */
 const features = [
   'simd',
   'bulk-memory',
@@ -23,7 +26,10 @@ const features = [
   'exception-handling',
 ];
 
-/** -O1: measured gzipped, -O3 and -Oz are 7 % larger than it. Names are a sixth of the module. */
+/**
+ * The options of wasm-opt. The gzipped result of -O3 and -Oz is 7 % larger than that of -O1. Names
+ * make up a sixth of the module.
+ */
 const optimiser = [
   '-O1',
   ...features.map((name) => `--enable-${name}`),
@@ -37,30 +43,33 @@ const kinds = {
   worker: {
     cargo: ['--features', 'edge'],
     targetFolder: targetRoot,
-    // The glue of exported async functions comes from js-sys, as worker-build has it.
+    // js-sys generates the wrappers of exported async functions, as in worker-build.
     env: { WASM_BINDGEN_USE_JS_SYS: '1' },
-    // A module that aborted can be given a new memory: src/edge/worker.js does.
+    // src/edge/worker.js resets the memory of an aborted module.
     bind: ['--target', 'module', '--experimental-reset-state-function', '--force-enable-abort-handler'],
   },
   engine: {
     cargo: ['--no-default-features', '--features', 'browser'],
-    // Its own: cargo lets one build at a time into a folder, and both are built at once.
+    // A separate folder, because cargo allows one build at a time in a folder, and both builds run
+    // in parallel.
     targetFolder: join(targetRoot, 'browser'),
     env: {},
-    // A worker that tabs share cannot be replaced after an abort: www/engine/worker.js begins anew.
+    // A worker that tabs share cannot be replaced after an abort, so www/engine/worker.js resets
+    // the module.
     bind: ['--target', 'web', '--experimental-reset-state-function'],
   },
 };
 
-/** The module `from`, optimised as the product is, in `to`. */
+/** Optimises the module `from` with the release options and writes it to `to`. */
 export async function optimise(from, to) {
   const program = at('node_modules', 'binaryen', 'bin', 'wasm-opt');
   await must('Optimising it', program, [...optimiser, from, '-o', to]);
 }
 
 /**
- * Compiles a kind as `profile` says and writes `NAME.js` and `NAME_bg.wasm` into `folder`. `binder` promises the
- * program wasm-bindgen, which may be on its way while the database is compiled.
+ * Compiles a kind of module with `profile` and writes `NAME.js` and `NAME_bg.wasm` into `folder`.
+ * `binder` is a promise of the wasm-bindgen program, whose installation may run during the
+ * compilation.
  */
 async function bound(kind, binder, { folder, name, profile = 'release' }) {
   const { cargo, targetFolder, env, bind } = kinds[kind];
@@ -73,12 +82,12 @@ async function bound(kind, binder, { folder, name, profile = 'release' }) {
   if (profile === 'release') await optimise(module, module);
 }
 
-/** The database for the browser: `tidemark.js` and `tidemark_bg.wasm` in `folder`. */
+/** Builds the database for the browser: `tidemark.js` and `tidemark_bg.wasm` in `folder`. */
 export const buildEngine = (binder, folder) => bound('engine', binder, { folder, name: 'tidemark' });
 
-/** The Worker, compiled as `profile` says: `index.js` and `index_bg.wasm` in `folder`. */
+/** Builds the Worker with `profile`: `index.js` and `index_bg.wasm` in `folder`. */
 export async function buildWorker(binder, folder, profile) {
-  // Not in `folder`: a server that watches it must not see half of a build.
+  // A staging folder, so that a server that watches `folder` does not see an incomplete build.
   const staging = at('.cache', 'worker');
   rmSync(staging, { recursive: true, force: true });
   await bound('worker', binder, { folder: staging, name: 'index', profile });
@@ -87,8 +96,9 @@ export async function buildWorker(binder, folder, profile) {
 }
 
 /**
- * SQL, compiled as `profile` says: its Worker, `index.js` and `index_bg.wasm` in `folder`, `module.mjs` there for Node, and
- * the same module for the page, `sql.js` and `sql.wasm.gz` in `pageFolder`.
+ * Builds SQL with `profile`. `folder` receives its Worker (`index.js` and `index_bg.wasm`) and
+ * `module.mjs` for Node. `pageFolder` receives the same module for the page (`sql.js` and
+ * `sql.wasm.gz`).
  */
 export async function buildSql(binder, { folder, pageFolder, profile }) {
   const targetFolder = at('sql', 'target');
@@ -97,7 +107,7 @@ export async function buildSql(binder, { folder, pageFolder, profile }) {
   await must('Compiling SQL', 'cargo', [...what, ...where]);
   const compiled = join(targetFolder, target, profile, 'tidemark_sql.wasm');
   const program = await binder;
-  // wasm-opt takes eight minutes for a sixteenth of it.
+  // SQL skips wasm-opt, which takes eight minutes and saves a sixteenth.
   const flags = ['--experimental-reset-state-function', '--remove-name-section', '--no-typescript'];
   const bindFor = async (kind, staging) => {
     rmSync(staging, { recursive: true, force: true });
@@ -111,14 +121,17 @@ export async function buildSql(binder, { folder, pageFolder, profile }) {
   await bindFor('web', ofPage);
   mkdirSync(pageFolder, { recursive: true });
   copyFileSync(join(ofPage, 'index.js'), join(pageFolder, 'sql.js'));
-  // For Node, which loads the module in the SQL process of a machine.
+  // Node loads this file in the local SQL process.
   copyFileSync(join(ofPage, 'index.js'), join(folder, 'module.mjs'));
   const packed = gzipSync(readFileSync(join(ofPage, 'index_bg.wasm')), { level: 9 });
   writeFileSync(join(pageFolder, 'sql.wasm.gz'), packed);
   rmSync(ofPage, { recursive: true });
 }
 
-/** A Worker's JavaScript `entry` and what wasm-bindgen left in `staging`, as they are deployed. */
+/**
+ * Bundles a Worker's JavaScript `entry` with the wasm-bindgen output in `staging`, without
+ * optimising it.
+ */
 async function bundle(entry, staging, folder) {
   copyFileSync(entry, join(staging, 'worker.js'));
   const { build } = await import('esbuild');
@@ -132,7 +145,7 @@ async function bundle(entry, staging, folder) {
     logLevel: 'warning',
     write: false,
   });
-  // workerd takes a module's import as what is proposed to be called `import source`.
+  // workerd implements the proposed `import source` as a plain `import` of a module.
   const code = outputFiles[0].text.replaceAll('import source ', 'import ');
   mkdirSync(folder, { recursive: true });
   copyFileSync(join(staging, 'index_bg.wasm'), join(folder, 'index_bg.wasm'));

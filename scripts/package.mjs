@@ -1,6 +1,6 @@
-// npm run package: the npm package `tidemark`, for those who have Node alone. What is in
-// packages/tidemark, with the built modules, the console, and what of wrangler.toml and of the Worker's
-// settings `tidemark serve` has to know.
+// npm run package: builds the npm package `tidemark`, for users who have only Node. The package
+// contains packages/tidemark, the built modules, the console, and the parts of wrangler.toml and of
+// the Worker's settings that `tidemark serve` needs.
 
 import { copyFileSync, cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,7 +13,7 @@ import { everything, hasSql, sql, sqlFolder } from './setup.mjs';
 
 const staging = at('.cache', 'package');
 
-/** What `tidemark serve` and `tidemark deploy` read. */
+/** Returns the contents of about.json, which `tidemark serve` and `tidemark deploy` read. */
 async function about() {
   const { parse } = await import('smol-toml');
   const whole = /** @type {any} */ (parse(readFileSync(at('wrangler.toml'), 'utf8')));
@@ -23,14 +23,14 @@ async function about() {
   return { day, paths: assets.run_worker_first, settings, wrangler: devDependencies.wrangler, deployment };
 }
 
-/** Writes the types that the client's comments say, for programs in TypeScript. */
+/** Generates TypeScript declarations from the client's JSDoc. */
 async function clientTypes(folder) {
   const program = at('node_modules', 'typescript', 'bin', 'tsc');
   const flags = ['--ignoreConfig', '--allowJs', '--declaration', '--emitDeclarationOnly', '--target', 'es2024'];
   await must('Writing the types', newNode(), [program, ...flags, '--outDir', folder, join(folder, 'client.js')]);
 }
 
-/** Puts together what the package has, of what is built: resolves to its folder. */
+/** Copies the package's files into the staging folder and resolves to that folder. */
 export async function stagedPackage() {
   rmSync(staging, { recursive: true, force: true });
   cpSync(at('packages', 'tidemark'), staging, { recursive: true });
@@ -46,7 +46,7 @@ export async function stagedPackage() {
   return staging;
 }
 
-/** Makes the tarball in `folder`, and resolves to its path. */
+/** Writes the tarball to `folder` and resolves to its path. */
 export async function packPackage(folder) {
   await stagedPackage();
   const [command, first] = npm();
@@ -55,7 +55,7 @@ export async function packPackage(folder) {
   return join(folder, filename);
 }
 
-/** Whether this file is the program, and not a part of another. */
+/** Runs only if this file is the main program. */
 if (process.argv[1] === fileURLToPath(import.meta.url)) {
   endAllOnSignals();
   await finishWith(async () => {

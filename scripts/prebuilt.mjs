@@ -1,5 +1,5 @@
-// The modules of a release, for machines without Rust: packed by the release's workflow, fetched and
-// checked here. `prebuilt.json` says where they are and what their checksum is.
+// The modules of a release, for machines without Rust. The release workflow packs them; `prebuilt`
+// downloads and checks them. `prebuilt.json` contains their URL and checksum.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { must } from './processes.mjs';
 import { at, Sentence } from './project.mjs';
 import { step } from './steps.mjs';
 
-/** What is packed: everything that only Rust can make. */
+/** The files in the archive: all outputs that require Rust. */
 const files = [
   'build/index.js',
   'build/index_bg.wasm',
@@ -17,23 +17,23 @@ const files = [
   '.cache/engine/tidemark_bg.wasm',
 ];
 
-/** A release is fetched in seconds; whoever has no answer by then has no network. */
+/** The timeout of the download, which normally takes seconds. */
 const fetchMs = 120_000;
-/** Twice what a release weighs. */
+/** Twice the size of a release archive. */
 const archiveBytesMax = 10_000_000;
 
 const sha256 = (bytes) => createHash('sha256').update(bytes).digest('hex');
 
-/** Of tar: the same files are the same archive, whoever packs them and when. */
+/** Options of tar for reproducible archives: the same files result in the same archive. */
 export const packFlags = ['--sort=name', '--owner=0', '--group=0', '--numeric-owner', '--mtime=@0'];
 
-/** Packs what was built into `archive` and returns its checksum. */
+/** Packs the built modules into `archive` and returns the checksum. */
 export async function pack(archive) {
   await must('Packing the modules', 'tar', ['-C', at(), ...packFlags, '-czf', archive, ...files]);
   return sha256(readFileSync(archive));
 }
 
-/** `{ tag, url, sha256 }` of the release that is used; null where there has been none. */
+/** Returns `{ tag, url, sha256 }` of the release to use, or null if no release exists. */
 export function pinned() {
   const file = at('prebuilt.json');
   return existsSync(file) ? JSON.parse(readFileSync(file, 'utf8')) : null;
@@ -52,7 +52,7 @@ async function fetched(url) {
   return bytes;
 }
 
-/** Puts the modules of the release into their places, if its checksum is the one that is known. */
+/** Installs the release's modules if their checksum equals the one in `prebuilt.json`. */
 export async function prebuilt(release = pinned()) {
   if (!release) {
     throw new Sentence(

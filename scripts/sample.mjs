@@ -1,7 +1,7 @@
 // The console's sample data: the daily weather of Seattle and New York, 2012 to 2015.
 //
-// From NOAA Climate Data Online, a United States government data set in the public domain, as
-// collected by the package vega-datasets (`data/weather.csv`).
+// The source is NOAA Climate Data Online, a public-domain data set of the United States government,
+// as collected by the package vega-datasets (`data/weather.csv`).
 
 import { readFileSync } from 'node:fs';
 
@@ -9,7 +9,7 @@ import { at } from './project.mjs';
 
 const numbers = ['precipitation', 'temp_max', 'temp_min', 'wind'];
 
-/** Line protocol with timestamps in seconds, one line per city and day. */
+/** Returns line protocol with timestamps in seconds, one line per city and day. */
 export function sampleLines() {
   const text = readFileSync(at('node_modules', 'vega-datasets', 'data', 'weather.csv'), 'utf8');
   const [head, ...rows] = text.trim().split(/\r?\n/);

@@ -1,5 +1,5 @@
-// Everything that has to be there before the Worker can run, in the order in which it is needed.
-// Uses nothing but Node itself: on a fresh clone there are no packages yet.
+// Prepares everything that the Worker needs to run, in the order of the dependencies. Imports only
+// Node's own modules statically, because a fresh clone has no packages.
 
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,10 +14,10 @@ import { fingerprint, isDone, step } from './steps.mjs';
 
 const wasmTarget = 'wasm32-unknown-unknown';
 
-/** npm packages, exactly as locked. */
+/** Installs the npm packages exactly as locked. */
 export async function packages() {
   const inputs = fingerprint(['package.json', 'package-lock.json']);
-  // Inside node_modules, so that removing the folder removes the stamp.
+  // The stamp is inside node_modules, so that deleting the folder deletes the stamp.
   const stamp = 'node_modules/.tidemark-stamp';
   await step('npm packages', { stamp, inputs, outputs: [] }, async () => {
     const [command, first] = npm();
@@ -27,7 +27,10 @@ export async function packages() {
   });
 }
 
-/** A program that was written a moment ago may still count as open for writing. */
+/**
+ * Waits until a newly written program can run: Linux may still consider it open for writing
+ * (ETXTBSY).
+ */
 async function untilRunnable(program) {
   for (let triesLeft = 50; ; triesLeft -= 1) {
     try {
@@ -42,7 +45,10 @@ async function untilRunnable(program) {
 
 let rustAsked;
 
-/** The Rust compiler, and its WebAssembly target. Resolves to the compiler's version; asked for once. */
+/**
+ * Checks the Rust compiler and installs its WebAssembly target. Resolves to the compiler's version.
+ * Later calls return the same promise.
+ */
 export const rust = () => (rustAsked ??= askRust());
 
 async function askRust() {
@@ -67,15 +73,16 @@ async function askRust() {
 }
 
 /**
- * How a tool is compiled: it runs for seconds, and optimising it takes longer than all its runs. Of
- * wasm-bindgen's: 140 s of CPU time, each run 3.6 s instead of 0.9, the same output.
+ * The build profile of tools. A tool runs for seconds, but optimising it takes longer than all its
+ * runs. For wasm-bindgen, optimising takes 140 s of CPU time and reduces a run from 3.6 s to 0.9 s.
+ * The output is the same.
  */
 const toolProfile = {
   CARGO_PROFILE_RELEASE_OPT_LEVEL: '0',
   CARGO_PROFILE_RELEASE_CODEGEN_UNITS: '256',
 };
 
-/** A program from crates.io in exactly one version, with `options`, installed inside the repository. */
+/** Installs one version of a crates.io program, with `options`, inside the repository. */
 async function cargoTool(crate, version, options) {
   const folder = toolRoot(crate, version);
   const outputs = [join(folder, 'bin')];
@@ -85,7 +92,7 @@ async function cargoTool(crate, version, options) {
     const args = ['install', crate, '--version', version, '--root', folder, ...options];
     const locked = await run('cargo', [...args, '--locked'], { env: toolProfile });
     if (locked.code === 0) return;
-    // Its own lock file may name versions that are gone from the registry.
+    // The registry may have removed versions that the crate's lock file names.
     console.log(`  with the locked dependencies that failed; once more with newer ones`);
     await must(`Installing ${crate}`, 'cargo', args, { env: toolProfile });
   });
@@ -95,22 +102,27 @@ async function cargoTool(crate, version, options) {
 /** @type {Promise<string> | undefined} */
 let bindgen;
 
-/** wasm-bindgen in the version of Cargo.lock: the folder of its programs. Installed once for all who ask. */
+/**
+ * Installs the wasm-bindgen version of Cargo.lock and resolves to the folder of its programs. Later
+ * calls return the same promise.
+ */
 export function wasmBindgen() {
-  // Its default is TLS, with which its test runner could ask a browser elsewhere: a third of its build.
+  // Omits the default feature TLS, a third of the build. Only the test runner's remote browsers
+  // need it.
   bindgen ??= cargoTool('wasm-bindgen-cli', lockedCrate('wasm-bindgen'), ['--no-default-features']);
   return bindgen;
 }
 
-/** Its program, and its version for a fingerprint. */
+/** Returns a promise of the wasm-bindgen program, and its version for a fingerprint. */
 function binding() {
   const binder = wasmBindgen().then((folder) => join(folder, 'wasm-bindgen'));
-  // Whoever waits for it hears of its failure; until then nobody waits.
+  // The caller that awaits the promise handles its error. This handler prevents an unhandled
+  // rejection before that.
   binder.catch(() => {});
   return { binder, version: lockedCrate('wasm-bindgen') };
 }
 
-/** What the Worker is made of: `step`'s record of it, as `profile` compiles it. */
+/** Returns the `step` record of the Worker compiled with `profile`. */
 async function workerRecord(profile) {
   const compiler = await rust();
   const code = ['src', 'tables', '.cargo/config.toml', 'scripts/modules.mjs'];
@@ -121,8 +133,9 @@ async function workerRecord(profile) {
 }
 
 /**
- * The Worker: `build/index.js` and `build/index_bg.wasm`. A server on this machine may have it compiled quickly.
- * `installed`: the npm packages, without which it is compiled and not bundled.
+ * Builds the Worker: `build/index.js` and `build/index_bg.wasm`. A local server may use a quick
+ * profile. `installed` resolves after the npm packages are installed: the bundling needs them, the
+ * compilation does not.
  */
 export async function worker(profile = 'release', installed = Promise.resolve()) {
   const record = await workerRecord(profile);
@@ -132,29 +145,34 @@ export async function worker(profile = 'release', installed = Promise.resolve())
   await step(title, record, () => buildWorker(binder, at('build'), profile));
 }
 
-/** As a release has it where that is there; otherwise quickly. */
+/** Uses the release build of the Worker if it is up to date, otherwise builds quickly. */
 async function workerToTry(installed) {
   await worker(isDone(await workerRecord('release')) ? 'release' : 'quick', installed);
 }
 
-/** Where the database for the browser is; `www/engine/worker.js` names it too. */
+/** The folder of the database for the browser. `www/engine/worker.js` contains the same path. */
 export const engineFolder = at('.cache', 'engine');
 
-/** What the browser's module is made of: all of the crate but what only Workers have. */
+/**
+ * Returns the sources of the browser's module: the whole crate except `src/edge`, which is specific
+ * to Workers.
+ */
 export function engineSources() {
   const rooms = readdirSync(at('src')).filter((name) => name !== 'edge');
   const code = [...rooms.map((name) => join('src', name)), 'tables', '.cargo/config.toml'];
   return [...code, 'scripts/modules.mjs', 'Cargo.toml', 'Cargo.lock', 'package-lock.json'];
 }
 
-/** The same crate for the console's in-browser mode: `tidemark.js` and `tidemark_bg.wasm`. */
+/**
+ * Builds the same crate for the console's in-browser mode: `tidemark.js` and `tidemark_bg.wasm`.
+ */
 export async function engine() {
   const about = await aboutEngine();
   const { binder } = binding();
   await step('The database for the browser', about, () => buildEngine(binder, engineFolder));
 }
 
-/** What its step is told. */
+/** Returns the `step` record of the database for the browser. */
 async function aboutEngine() {
   const inputs = fingerprint(engineSources(), [await rust(), lockedCrate('wasm-bindgen')]);
   const outputs = ['tidemark.js', 'tidemark_bg.wasm'].map((name) => join(engineFolder, name));
@@ -162,18 +180,18 @@ async function aboutEngine() {
 }
 
 /**
- * Both modules at once, and wasm-bindgen beside them where it is missing: compiling one module keeps
- * one core busy for most of its time, so that on two cores this takes two thirds of one after the other.
+ * Builds both modules in parallel. Compiling one module mostly uses one core. With two cores, the
+ * parallel build takes two thirds of the sequential build's time.
  */
 export async function modules() {
   await rust();
   await Promise.all([worker(), engine()]);
 }
 
-/** Where the Worker of SQL is; `sql/wrangler.toml` names it too. */
+/** The folder of the SQL Worker. `sql/wrangler.toml` contains the same path. */
 export const sqlFolder = at('sql', 'build');
 
-/** What the Worker of SQL is made of: `step`'s record of it, as `profile` compiles it. */
+/** Returns the `step` record of the SQL Worker compiled with `profile`. */
 async function sqlRecord(profile) {
   const versions = [await rust(), lockedCrate('wasm-bindgen')];
   const own = ['src', 'zstd-stub', 'Cargo.toml', 'Cargo.lock', 'stack.rs', 'worker.js'];
@@ -186,18 +204,19 @@ async function sqlRecord(profile) {
   return { stamp: '.cache/stamps/sql', inputs, outputs: [...outputs, ...ofPage] };
 }
 
-/** How long each profile takes with two cores. */
+/** The duration of each profile with two cores. */
 const sqlLasts = {
   quick: '(about ten minutes with two cores the first time, a minute later on)',
   release: '(about an hour with two cores)',
 };
 
-/** The profile by which a release's Worker of SQL is compiled. */
+/** The profile of a released SQL Worker. */
 export const releaseProfile = 'release';
 
 /**
- * The Worker of SQL, and the console with the same module for the page's own database. It is large: who develops has it
- * compiled quickly, a release small. One that was compiled for a release of these sources is as good.
+ * Builds the SQL Worker, and the console with the same module for the page's database. The module
+ * is large: development uses a quick profile, a release a profile for small size. An up-to-date
+ * release build is never replaced by a quick build.
  */
 export async function sql(profile = 'quick') {
   const isReleased = await hasReleasedSql();
@@ -208,25 +227,25 @@ export async function sql(profile = 'quick') {
   await consolePage();
 }
 
-/** Whether what was built is the Worker of SQL as a release has it, of these sources. */
+/** Returns whether the SQL Worker was built from the current sources with the release profile. */
 export const hasReleasedSql = async () => isDone(await sqlRecord(releaseProfile));
 
-/** Whether the Worker of SQL was built here. */
+/** Returns whether the SQL Worker was built. */
 export const hasSql = () => existsSync(join(sqlFolder, 'module.mjs'));
 
-/** Whether it was built of other sources than there are now. */
+/** Returns whether the SQL Worker was built from different sources. */
 export async function isSqlOld() {
   if (!hasSql() || !(await hasCargo())) return false;
   return !isDone(await sqlRecord('quick')) && !(await hasReleasedSql());
 }
 
-/** Whether the modules can be built here; otherwise those of a release are taken. */
+/** Returns whether cargo is installed. Without cargo, the modules of a release are downloaded. */
 async function hasCargo() {
   const { code } = await run('cargo', ['--version'], { quiet: true });
   return code === 0;
 }
 
-/** All of it. Returns a Node that wrangler accepts. */
+/** Prepares everything and returns a Node that wrangler accepts. */
 export async function everything() {
   await packages();
   const node = newNode();
@@ -240,13 +259,14 @@ export async function everything() {
 }
 
 /**
- * All that a server needs: `{ node, rest }`, a Node that wrangler accepts, and what does the rest. That is the database
- * for the browser, if it has to be built: the console goes without it until then.
+ * Prepares everything that a server needs. Returns `{ node, rest }`: a Node that wrangler accepts,
+ * and a function that completes the console. It builds the database for the browser if necessary;
+ * the console works without it until then.
  */
 export async function mostOfIt() {
   const isBuiltHere = await hasCargo();
   const installed = packages();
-  // Whoever waits for it hears of its failure.
+  // The caller that awaits the promise handles its error.
   installed.catch(() => {});
   if (isBuiltHere) await workerToTry(installed);
   await installed;

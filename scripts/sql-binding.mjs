@@ -1,4 +1,5 @@
-// SQL next to the database, as a Worker or as a process: the committed wrangler.toml does without it.
+// Binds SQL to the database, as a Worker or as a process. The committed wrangler.toml has no SQL
+// binding.
 
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -7,17 +8,19 @@ import { join } from 'node:path';
 import { SqlSupervisor } from '../packages/tidemark/lib/sql_supervisor.mjs';
 import { at } from './project.mjs';
 
-/** The configuration of the Worker of SQL. */
+/** The configuration of the SQL Worker. */
 export const sqlConfiguration = at('sql', 'wrangler.toml');
 
 const frontFile = at('packages', 'tidemark', 'lib', 'sql_front.js');
 
 /**
- * Starts the SQL process with the module in `folder`. Returns `{ configuration, stop }`: the configuration of the Worker
- * that passes messages to it, written into `stateDir`.
+ * Starts the SQL process with the module in `folder`. Returns `{ configuration, stop }`.
+ * `configuration` is the file in `stateDir` that configures a Worker to forward messages to the
+ * process.
  */
 export async function startSqlProcess({ node, folder, stateDir, limits = {}, tell = undefined }) {
-  // A Worker of wrangler cannot call the socket of a file. The secret keeps others away from the port.
+  // A Worker under wrangler cannot connect to a Unix socket, so the process listens on a port. The
+  // secret path protects the port.
   const base = `/${randomBytes(16).toString('hex')}/`;
   const env = { SQL_BASE: base, SQL_LIMITS: JSON.stringify(limits) };
   const supervisor = new SqlSupervisor({ node, folder, place: 0, env, tell });
@@ -35,13 +38,15 @@ export async function startSqlProcess({ node, folder, stateDir, limits = {}, tel
   return { configuration, stop: () => supervisor.stop() };
 }
 
-/** What who starts the database is told of the Worker of SQL; null where it is there and new. */
+/** Returns a hint to show at the start, or null if the SQL Worker exists and is up to date. */
 export function hintOfSql({ has, isOld }) {
   if (!has) return 'For SQL run `npm run sql` once (about ten minutes), then start again.';
   return isOld ? 'The Worker of SQL is older than its sources: `npm run sql` builds it anew.' : null;
 }
 
-/** What `parse` makes of wrangler.toml, and of each of its environments, with the binding. */
+/**
+ * Returns the parsed wrangler.toml with the SQL binding at the top level and in each environment.
+ */
 export function withBinding(configuration) {
   const bound = (one) => ({
     ...one,

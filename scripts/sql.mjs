@@ -1,8 +1,8 @@
-// npm run sql: the Worker of SQL, which `npm start` and `npm run deploy` bind when it is there, and the same for the
-// console's page, which loads it when somebody asks for it.
+// npm run sql: builds the SQL Worker, and the same module for the console's page, which loads it on
+// demand. `npm start` and `npm run deploy` bind the SQL Worker if it exists.
 //
-//   npm run sql               compiled quickly, as who develops has it
-//   npm run sql -- release    compiled small, as a release has it
+//   npm run sql               compiled quickly, for development
+//   npm run sql -- release    compiled for small size, for a release
 
 import { endAllOnSignals } from './processes.mjs';
 import { finishWith, Sentence } from './project.mjs';

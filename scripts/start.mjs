@@ -1,7 +1,7 @@
-// npm start: sets everything up, then runs the Worker on this machine with state that persists.
+// npm start: prepares everything, then runs the Worker on this machine with persistent state.
 //
-// Environment: PORT, FLIGHT_PORT, STATE_DIR, OBSERVABILITY=1, and every setting of the Worker by its name, its
-// secrets included.
+// Environment: PORT, FLIGHT_PORT, STATE_DIR, OBSERVABILITY=1, and each Worker setting and secret by
+// its name.
 
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
@@ -15,7 +15,7 @@ import { at, finishWith, root, Sentence } from './project.mjs';
 import { hasSql, isSqlOld, mostOfIt, sqlFolder } from './setup.mjs';
 import { hintOfSql } from './sql-binding.mjs';
 
-/** Where gRPC is taken: on this machine, as the server is; null where nobody asked for it. */
+/** Returns the gRPC address on this machine, or null if FLIGHT_PORT is not set. */
 async function flightPlace() {
   if (!process.env.FLIGHT_PORT) return null;
   const place = { host: '127.0.0.1', port: portOf('FLIGHT_PORT', process.env.FLIGHT_PORT) };
@@ -23,7 +23,7 @@ async function flightPlace() {
   return place;
 }
 
-/** Secrets given by the environment; they take the place of `.dev.vars`. */
+/** Returns the secrets from the environment. They replace `.dev.vars`. */
 function givenSecrets() {
   const names = ['ADMIN_TOKEN', 'ADMIN_TOKEN_NEXT'];
   const given = names.filter((name) => process.env[name]);
@@ -32,7 +32,7 @@ function givenSecrets() {
   return given.map((name) => /** @type {[string, string]} */ ([name, checked(name, process.env[name])]));
 }
 
-/** A file of them, since arguments are there for everyone to see. */
+/** Writes the secrets to a file, because command-line arguments are visible to other users. */
 function secretsFile(secrets, stateDir) {
   mkdirSync(stateDir, { recursive: true });
   const file = join(stateDir, 'secrets.env');
@@ -89,7 +89,7 @@ await finishWith(async () => {
   console.log(greeting(server.url, secret, flight));
   const hint = hintOfSql({ has: hasSql(), isOld: await isSqlOld() });
   if (hint) console.log(`${hint}\n`);
-  // What fails there is said; the server goes on.
+  // Reports an error of `rest`; the server continues.
   rest().catch((error) => console.error(error.message));
   const { code } = await server.child.ended;
   return code ?? 1;

@@ -1,4 +1,4 @@
-// Steps of the set-up: each says what it does, and is skipped while its inputs are what they were.
+// Steps of the set-up. Each step prints its title, and is skipped while its inputs are unchanged.
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
@@ -17,8 +17,8 @@ function addTo(hash, path) {
 }
 
 /**
- * A hash over the contents of files and folders of the repository, and over `more` strings. A path
- * that is not there is an error: what is misspelt here changes without anybody noticing.
+ * Returns a hash over the contents of files and folders of the repository, and over the strings in
+ * `more`. A missing path is an error, because a misspelt path would never change the hash.
  */
 export function fingerprint(paths, more = []) {
   const hash = createHash('sha256');
@@ -27,7 +27,7 @@ export function fingerprint(paths, more = []) {
   return hash.digest('hex');
 }
 
-/** Whether a step was done with these inputs, and what it made is there. */
+/** Returns whether a step was completed with these inputs and all its outputs exist. */
 export function isDone({ stamp, inputs, outputs }) {
   const file = at(stamp);
   const wasDone = existsSync(file) && readFileSync(file, 'utf8') === inputs;
@@ -35,9 +35,8 @@ export function isDone({ stamp, inputs, outputs }) {
 }
 
 /**
- * Does `work` unless the file `stamp` already holds `inputs` and every path of `outputs` exists.
- * The stamp is written only after `work` succeeded. `lasts` says beforehand how long it takes, where
- * that is long.
+ * Runs `work` unless the file `stamp` contains `inputs` and every path in `outputs` exists. Writes
+ * the stamp only after `work` succeeded. `lasts` is a text about the duration, for long steps.
  */
 export async function step(title, { stamp, inputs, outputs, lasts = '' }, work) {
   if (isDone({ stamp, inputs, outputs })) {

@@ -1,7 +1,8 @@
-// npm test: everything that has to hold, in the order in which it fails fastest.
+// npm test: runs all checks, the fastest first.
 //
-// Arguments: parts of step names; none means all of them. The last line counts every test.
-// TIDEMARK_REQUIRE_PROGRAMS=1 makes skipped tests a failure: one that lacks its program, and any other.
+// Arguments: parts of step names. Without arguments all steps run. The last line shows the number
+// of all tests. With TIDEMARK_REQUIRE_PROGRAMS=1 every skipped test is a failure, including tests
+// whose program is missing.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -17,23 +18,23 @@ import { engine, engineFolder, modules, packages, rust, sql as sqlWorker, wasmBi
 import { verdict } from './verdict.mjs';
 
 /**
- * The Worker's code, and the browser's, as it is: the platform takes 64 MiB, and compiles all of it
- * when an isolate starts.
+ * The maximum size of the Worker's and of the browser's module, uncompressed. The platform allows
+ * 64 MiB and compiles the whole module when an isolate starts.
  */
 const wasmBytesMax = 8_000_000;
 
-/** Our own wish, on a machine that does nothing else. */
+/** The project's target, on an otherwise idle machine. */
 const startUpMsMax = 50;
 
 const wasm = ['--target', 'wasm32-unknown-unknown'];
 const browser = ['--no-default-features', '--features', 'browser'];
-/** The crate of SQL, which the others do without: DataFusion compiles for minutes, once. */
+/** Arguments for the SQL crate, a separate crate because DataFusion compiles for minutes. */
 const sql = ['--manifest-path', at('sql', 'Cargo.toml')];
-/** What one file of the console may weigh: the platform takes 25 MiB. */
+/** The maximum size of a console file, a limit of the platform. */
 const assetBytesMax = 25 * 1024 * 1024;
 const total = { passed: 0, failed: 0, failures: [], skipped: [] };
 
-/** Runs a program whose exit code is the verdict. */
+/** Runs a program and reports its exit code as the result. */
 async function succeeds(command, args, env = {}) {
   const { code } = await run(command, args, { env });
   return code === 0 ? { passed: 1 } : { failed: 1 };
@@ -57,7 +58,7 @@ async function cargoTests(args, env = {}) {
   if (code !== 0) process.stdout.write(output);
   return {
     passed: sum('passed') - named.length,
-    // A test that does not compile is a failure too.
+    // A test that fails to compile also counts as a failure.
     failed: failed || (code === 0 ? 0 : 1),
     failures,
     skipped: [...named, ...ignored],
@@ -72,7 +73,7 @@ async function wasmTests() {
   });
 }
 
-/** The browser's build must not need what only Workers have. */
+/** Checks that the browser's build imports no features specific to Workers. */
 async function browserImports() {
   const { code } = await run('cargo', ['build', '--lib', ...wasm, ...browser]);
   if (code !== 0) return { failed: 1 };
@@ -94,7 +95,7 @@ function wasmSize(file) {
   return plain.length <= wasmBytesMax ? { passed: 1 } : { failed: 1 };
 }
 
-/** The Worker's module, and what it adds to an isolate's start, which is only printed. */
+/** Checks the size of the Worker's module, and prints the start time that it adds to an isolate. */
 async function workerSize() {
   const { startUp } = await import('../benches/start_up.mjs');
   const { empty, worker: ours } = await startUp();
@@ -104,13 +105,16 @@ async function workerSize() {
   return wasmSize(at('build', 'index_bg.wasm'));
 }
 
-/** The database for the browser; a visitor loads it, so it has the same budget. */
+/**
+ * Checks the size of the database for the browser. The page downloads it, so the same budget
+ * applies.
+ */
 async function engineSize() {
   await engine();
   return wasmSize(join(engineFolder, 'tidemark_bg.wasm'));
 }
 
-/** SQL for the page, which a visitor loads who asks for it. */
+/** Checks the size of SQL for the page, which downloads it on demand. */
 function sqlSize() {
   const { size } = statSync(join(sqlPageFolder, 'sql.wasm.gz'));
   console.log(`  ${size} bytes gzipped of at most ${assetBytesMax}`);
@@ -137,7 +141,7 @@ async function edgeTests() {
   }
 }
 
-/** What JavaScript must not do (eslint.config.mjs). */
+/** Runs eslint (eslint.config.mjs). */
 function lint() {
   const program = at('node_modules', 'eslint', 'bin', 'eslint.js');
   return succeeds(newNode(), [program, '--max-warnings', '0']);
@@ -152,7 +156,7 @@ async function lintPages() {
   return succeeds('python3', [at('scripts', 'prose.py'), '--pages', '--max', String(flaggedPercentMax)]);
 }
 
-/** The types that JSDoc says, and those that follow by themselves. */
+/** Checks the types in JSDoc and the inferred types. */
 async function types() {
   const program = at('node_modules', 'typescript', 'bin', 'tsc');
   const faulty = [];
@@ -163,7 +167,7 @@ async function types() {
   return { passed: 3 - faulty.length, failed: faulty.length, failures: faulty };
 }
 
-/** What crates may be (deny.toml). */
+/** Checks the crates against deny.toml. */
 async function licences() {
   const { count, faults } = await crateFaults();
   for (const fault of faults) console.log(`  ${fault}`);
@@ -171,14 +175,14 @@ async function licences() {
   return faults.length === 0 ? { passed: 1 } : { failed: 1 };
 }
 
-/** The rules by which random queries are excused, over answers that were kept. */
+/** Tests the rules that excuse differences in random queries, with recorded responses. */
 const excuses = () => succeeds(process.execPath, ['--test', at('tests', 'generator', 'rules.test.mjs')]);
 
-/** Seeds of the random queries, always the same ones; others are asked each night. */
+/** The fixed seeds of the random queries. The nightly run uses other seeds. */
 const seeds = [7, 4141];
 const queriesMax = 2_000;
 
-/** Random queries beside a real InfluxDB 1.x, where that is installed. */
+/** Compares random queries with a real InfluxDB 1.x, if it is installed. */
 async function randomQueries() {
   if (spawnSync('influxd', ['version']).error) {
     return { skipped: ['random queries: no influxd (Debian package influxdb)'] };
@@ -188,7 +192,10 @@ async function randomQueries() {
   return succeeds(process.execPath, [at('tests', 'generator', 'run.mjs'), ...args]);
 }
 
-/** In this order. A step that others rest on comes before them. @type {[string, () => Promise<any>][]} */
+/**
+ * The steps, in order. A step comes after the steps that it depends on.
+ * @type {[string, () => Promise<any>][]}
+ */
 const steps = [
   ['npm packages', async () => (await packages(), { passed: 1 })],
   ['lint', lint],

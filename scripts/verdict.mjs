@@ -1,12 +1,15 @@
-// What `npm test` ends with.
+// The summary at the end of `npm test`.
 
-/** `name (reason)`, as the steps report a skipped test: its reason, or the name itself. */
+/**
+ * Returns the reason of a skipped test, which the steps report as `name (reason)`, or else the
+ * name.
+ */
 const reasonOf = (skipped) => / \((.+)\)$/.exec(skipped)?.[1] ?? skipped;
 
 /**
- * The last lines, and the exit code. `failures` and `skipped` are texts; whoever `needsAll` has not
- * passed while there are skipped ones. Failures are repeated here because the end of a log is what
- * is kept of a long run.
+ * Returns the last output lines and the exit code. `failures` and `skipped` are texts. With
+ * `needsAll`, a skipped test results in exit code 1. The summary repeats the failures, because long
+ * runs often keep only the end of the log.
  */
 export function verdict({ passed, failed, failures, skipped }, needsAll) {
   const reasons = new Map();
