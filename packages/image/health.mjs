@@ -1,4 +1,4 @@
-// Whether the server of this container serves data: the image's health check.
+// The image's health check: exits with 0 if the container's server responds with status 200.
 
 import { request } from 'node:http';
 import { request as requestTls } from 'node:https';
@@ -6,7 +6,7 @@ import { request as requestTls } from 'node:https';
 const answerMs = 4_000;
 
 const { PORT = '8787', TLS_CERT } = process.env;
-// It asks itself: its certificate is for others.
+// The certificate is not checked, because the request stays on this machine.
 const options = { host: '127.0.0.1', port: PORT, path: '/health', timeout: answerMs, rejectUnauthorized: false };
 const asked = (TLS_CERT ? requestTls : request)(options, (response) => {
   response.resume();

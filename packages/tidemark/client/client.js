@@ -1,4 +1,5 @@
-// tidemark/client: for Workers that bind the database, and for any program with `fetch`.
+// The client `tidemark/client`, for Workers that bind the database and for any program with
+// `fetch`.
 
 import { lineOf } from './lines.js';
 
@@ -6,26 +7,43 @@ import { lineOf } from './lines.js';
 
 /**
  * @typedef {object} Options
- * @property {{ fetch: typeof fetch }} [binding] the service binding; without one `url` is asked
+ * @property {{ fetch: typeof fetch }} [binding] the service binding; without a binding, the client
+ *   sends requests to `url`
  * @property {string} [url] the database's address; over a binding only path and parameters matter
- * @property {string} token one that may write to `database`, or read it, or both
+ * @property {string} token a token with permission to write to `database`, to read it, or both
  * @property {string} database
- * @property {number} [gatherMs] for how long points are gathered before they are sent
- * @property {number} [batchPoints] so many are sent at once
- * @property {(error: Error) => void} [onError] is told of points that were not written; otherwise the log is
+ * @property {number} [gatherMs] the maximum time that points wait for others before they are sent
+ * @property {number} [batchPoints] the number of points that are sent at once
+ * @property {(error: Error) => void} [onError] receives errors of points that were not written; by
+ *   default they are logged
  */
 
-/** What keeps a request's work going after its answer: the third argument of a Worker's `fetch`. @typedef {{ waitUntil(promise: Promise<unknown>): void }} Context */
+/**
+ * The third argument of a Worker's `fetch`, which keeps work running after the response. @typedef
+ * {{ waitUntil(promise: Promise<unknown>): void }} Context
+ */
 
-/** One answer to a statement. @typedef {{ name?: string, tags?: Record<string, string>, columns: string[], values: any[][] }} Series */
+/**
+ * A series of a statement's result. @typedef {{ name?: string, tags?: Record<string, string>,
+ * columns: string[], values: any[][] }} Series
+ */
 
-/** Characters of a request's lines: well below what a write may have, and some milliseconds of CPU time. */
+/**
+ * The maximum number of characters in a write request: well below the server's limit, and some
+ * milliseconds of CPU time.
+ */
 const batchCharactersMax = 1_000_000;
 
-/** Of points that are not known to be written; more are refused, so that memory has a bound. */
+/**
+ * The maximum number of characters of unconfirmed points, which bounds the memory. The client
+ * rejects more points.
+ */
 const heldCharactersMax = 8_000_000;
 
-/** How long one try may take, and all of them: the platform ends what `waitUntil` keeps after 30 s. */
+/**
+ * The maximum times of one attempt and of all attempts. The platform ends work in `waitUntil` after
+ * 30 s.
+ */
 const writeMs = 10_000;
 const queryMs = 25_000;
 const patienceMs = 25_000;
@@ -37,7 +55,7 @@ const charactersOf = (lines) => lines.reduce((sum, line) => sum + line.length + 
 
 const sleep = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 
-/** A request that the database did not fulfil. */
+/** A request that failed. */
 export class TidemarkError extends Error {
   /**
    * @param {string} message
@@ -46,53 +64,65 @@ export class TidemarkError extends Error {
   constructor(message, { status, rejected = [], cause } = {}) {
     super(message, { cause });
     this.name = 'TidemarkError';
-    /** The answer's status; undefined when there was no answer. */
+    /** The response's status, or undefined if there was no response. */
     this.status = status;
-    /** How lines begin that will never be written, and why; the others of their request were. */
+    /**
+     * The beginnings of lines that the server permanently rejected, with the reasons. The server
+     * stored the request's other lines.
+     */
     this.rejected = rejected;
   }
 }
 
-/** Whether the same request may do better later: what became of it is unknown, or there was too much to do. */
+/** Returns whether a retry may succeed: the result is unknown, or the server was overloaded. */
 const isPassing = (status) => status === undefined || status === 408 || status === 429 || (status >= 500 && status !== 501);
 
-/** What an answer that is no success says. */
+/** Returns the error of a response without success. */
 function failure(status, text) {
   let said = {};
   try {
     said = JSON.parse(text);
   } catch {
-    // It is no JSON: shown as it came.
+    // A body that is not JSON becomes the message.
   }
   const rejected = [said.data ?? []].flat().map((one) => ({ line: one.original_line, reason: one.error_message }));
   const message = `Tidemark answered ${status}: ${said.message ?? said.error ?? text}`;
   return new TidemarkError(message, { status, rejected });
 }
 
-/** How long to wait before the next try: as the answer says, or longer each time. */
+/**
+ * Returns the time before the next attempt: from the response's `Retry-After`, otherwise with
+ * exponential growth.
+ */
 function pauseMs(tried, retryAfter) {
   const asked = Number(retryAfter) * 1_000;
   const own = Math.min(pauseMsMin * 2 ** tried, pauseMsMax) * (0.5 + Math.random() / 2);
   return asked > 0 ? Math.min(asked, pauseMsMax) : own;
 }
 
-/** An integer that no number can hold stays whole, as a bigint. */
+/** Parses integers beyond the safe range of a number as bigint. */
 function exact(_key, value, /** @type {{ source?: string } | undefined} */ context = undefined) {
   const isRounded = typeof value === 'number' && Number.isInteger(value) && !Number.isSafeInteger(value);
   return isRounded && /^-?\d+$/.test(context?.source ?? '') ? BigInt(context.source) : value;
 }
 
-/** One database of a Tidemark. Make one where your module begins: its requests gather points together. */
+/**
+ * A connection to one database. Create it at module level, so that requests share batches of
+ * points.
+ */
 export class Tidemark {
   #options;
-  /** Lines that were not sent yet. @type {string[]} */
+  /**
+   * The lines that wait to be sent.
+   * @type {string[]}
+   */
   #waiting = [];
   #characters = 0;
-  /** Characters of all lines that are not known to be written or refused: those under way too. */
+  /** The number of characters of all unconfirmed lines, including lines in a running request. */
   #held = 0;
-  /** By when what waits is sent, as somebody promised. */
+  /** The time at which a request has promised to send the waiting lines. */
   #dueMs = -Infinity;
-  /** The time that the last point without one was given. */
+  /** The last time that was assigned to a point without a time. */
   #lastNs = 0n;
 
   /** @param {Options} options */
@@ -103,11 +133,12 @@ export class Tidemark {
   }
 
   /**
-   * Takes points, which are sent together with others: when there are `batchPoints` of them, or after `gatherMs`.
-   * `context` is that of the request, whose `waitUntil` keeps it going until then. Throws for a point that line
-   * protocol cannot say, and when the database has not taken any for long; then none of `points` is taken.
+   * Queues points, which are sent in batches: after `batchPoints` points, or after `gatherMs`.
+   * `context` comes from the current request, and its `waitUntil` keeps the request running until
+   * then. Throws for a point that line protocol cannot represent, and if too many points are
+   * unconfirmed. In both cases the client queues none of `points`.
    *
-   * Without `context` they wait for [flush].
+   * Without `context`, the points wait for [flush].
    *
    * @param {Point | Point[]} points
    * @param {Context} [context]
@@ -122,20 +153,22 @@ export class Tidemark {
     this.#put(lines);
     if (!context) return;
     if (this.#isFull()) return context.waitUntil(this.#flushed());
-    // Whoever promised to send them may have been ended by the platform: then it is this request's turn.
+    // The platform may have ended the request that promised to send them. In that case this request
+    // sends them.
     if (this.#dueMs + this.#options.gatherMs > Date.now()) return;
     this.#dueMs = Date.now() + this.#options.gatherMs;
     context.waitUntil(sleep(this.#options.gatherMs).then(() => this.#flushed()));
   }
 
   /**
-   * Sends what waits. Rejects with a [TidemarkError] if something of it was refused, or is not known to be written:
-   * the latter waits for the next time. A point that is sent again is not there twice: it has its time.
+   * Sends the waiting points. Rejects with a [TidemarkError] if points were rejected or not
+   * confirmed. Unconfirmed points are sent again later. A repeated point replaces itself, because
+   * its time is the same.
    */
   async flush() {
     this.#dueMs = -Infinity;
     const errors = [];
-    // What fails is put back: it is not tried again here.
+    // Failed lines return to the queue, but this loop does not retry them.
     for (let left = this.#waiting.length; left > 0 && this.#waiting.length > 0; ) {
       const lines = this.#batch(left);
       left -= lines.length;
@@ -148,12 +181,13 @@ export class Tidemark {
   }
 
   /**
-   * Asks InfluxQL: the series of each statement. Times are texts (RFC 3339), or numbers of `epoch`; integers that no
-   * number holds are `bigint`s. Rejects with the text of the first statement that failed.
+   * Runs InfluxQL and returns the series of each statement. Times are texts (RFC 3339), or numbers
+   * in units of `epoch`. Integers beyond the safe range are `bigint`s. Rejects with the error of
+   * the first failed statement.
    *
    * @param {string} q
-   * @param {{ epoch?: 'ns' | 'u' | 'ms' | 's' | 'm' | 'h', params?: Record<string, unknown> }} [more] `params` are
-   *   the values of `$name` in the text
+   * @param {{ epoch?: 'ns' | 'u' | 'ms' | 's' | 'm' | 'h', params?: Record<string, unknown> }}
+   *   [more] `params` are the values of `$name` in the text
    * @returns {Promise<Series[][]>}
    */
   async query(q, { epoch, params } = {}) {
@@ -167,7 +201,10 @@ export class Tidemark {
     return results.map(({ series = [] }) => series);
   }
 
-  /** A time that no other point of this isolate has: the clock stands still while a Worker computes. */
+  /**
+   * Returns a time that is unique in this isolate. A Worker's clock does not advance while it
+   * computes.
+   */
   #now() {
     const within = BigInt(Math.floor(Math.random() * 1_000_000));
     const now = BigInt(Date.now()) * 1_000_000n + within;
@@ -176,7 +213,7 @@ export class Tidemark {
   }
 
   #put(lines) {
-    // One by one: spread over the arguments of a call they would be bounded by the stack.
+    // A loop, because spreading the lines over a call's arguments could overflow the stack.
     for (const line of lines) this.#waiting.push(line);
     this.#characters += charactersOf(lines);
   }
@@ -185,7 +222,7 @@ export class Tidemark {
     return this.#waiting.length >= this.#options.batchPoints || this.#characters >= batchCharactersMax;
   }
 
-  /** Takes the lines of one request, at most `max`. */
+  /** Removes the lines of one request from the queue, at most `max`. */
   #batch(max) {
     let [count, characters] = [0, 0];
     const linesMax = Math.min(max, this.#options.batchPoints, this.#waiting.length);
@@ -196,7 +233,7 @@ export class Tidemark {
     return this.#waiting.splice(0, count);
   }
 
-  /** As [flush], for whoever does not wait for it. */
+  /** Calls [flush] and passes its error to `onError`. */
   async #flushed() {
     try {
       await this.flush();
@@ -205,14 +242,17 @@ export class Tidemark {
     }
   }
 
-  /** Writes lines: null, or why it failed. */
+  /** Writes lines and returns null or the error. */
   async #send(lines) {
     const search = new URLSearchParams({ db: this.#options.database, precision: 'nanosecond' });
     const { error } = await this.#asked(`/api/v3/write_lp?${search}`, lines.join('\n'), writeMs);
     return error;
   }
 
-  /** A request, again as long as that may help: `{ text, error }`, of which the error is null or the last one. */
+  /**
+   * Sends a request, with retries while they may help. Returns `{ text, error }`, with the last
+   * error or null.
+   */
   async #asked(path, body, answerMs) {
     const until = Date.now() + patienceMs;
     for (let tried = 1; ; tried += 1) {

@@ -1,9 +1,9 @@
-// Points as line protocol.
+// Converts points to line protocol.
 
 /**
- * A point. A `number` of `fields` is a float, a `bigint` an integer, whatever the number looks like; what is null
- * or undefined is left out, as are tags without text. `time` is a `Date`, or nanoseconds as a `bigint`; without one
- * it is the time of the call.
+ * A point. A `number` in `fields` becomes a float and a `bigint` an integer, even if the number is
+ * whole. Fields that are null or undefined and tags with empty text are omitted. `time` is a
+ * `Date`, or nanoseconds as a `bigint`. The default is the time of the call.
  *
  * @typedef {object} Point
  * @property {string} measurement
@@ -12,10 +12,10 @@
  * @property {Date | bigint} [time]
  */
 
-/** What a measurement's name escapes, and what tags and the names of fields do. */
+/** The characters to escape in a measurement's name, and in tags and field names. */
 const [inMeasurement, inKey] = [/[, ]/g, /[, =]/g];
 
-/** A name or a tag's value; throws for what line protocol cannot say. */
+/** Returns an escaped name or tag value. Throws if line protocol cannot represent the text. */
 function name(text, special, what) {
   if (text === '' || /[\n\r]/.test(text) || text.endsWith('\\')) {
     throw new TypeError(`${what} ${JSON.stringify(text)} is empty, has a line break, or ends with a backslash`);
@@ -25,7 +25,7 @@ function name(text, special, what) {
 
 const integerMax = 2n ** 63n - 1n;
 
-/** A field's value, as its type is written. */
+/** Returns a field's value in the syntax of its type. */
 function value(key, given) {
   if (typeof given === 'number' && Number.isFinite(given)) return String(given);
   if (typeof given === 'bigint' && given >= -integerMax - 1n && given <= integerMax) return `${given}i`;
@@ -34,7 +34,7 @@ function value(key, given) {
   throw new TypeError(`field ${JSON.stringify(key)} is ${String(given)}: a finite number, a bigint of 64 bits, a text or a boolean is expected`);
 }
 
-/** Nanoseconds of a time. */
+/** Returns a time in nanoseconds. */
 function nanoseconds(time) {
   if (typeof time === 'bigint') return time;
   if (time instanceof Date && !Number.isNaN(time.getTime())) return BigInt(time.getTime()) * 1_000_000n;
@@ -44,7 +44,7 @@ function nanoseconds(time) {
 const present = (record = {}) => Object.entries(record).filter(([, given]) => given !== null && given !== undefined);
 
 /**
- * The line of a point; `now()` gives the nanoseconds of one without a time.
+ * Returns the line of a point. `now()` returns the time for points without a time, in nanoseconds.
  *
  * @param {Point} point
  * @param {() => bigint} now

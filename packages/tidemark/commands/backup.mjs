@@ -1,4 +1,4 @@
-// tidemark backup: makes, lists and deletes backups, and has a database make them by itself.
+// tidemark backup: creates, lists and deletes backups, and schedules automatic backups.
 
 import { Incomplete, Sentence } from '../lib/command.mjs';
 import { Connection, connectionHelp, connectionOptions } from '../lib/connection.mjs';
@@ -13,7 +13,7 @@ async function make(connection, database) {
     text: (sums, { id, shards, remaining }) =>
       `${id}: ${shards - Math.min(remaining, shards)} of ${shards} shards, ${sums.objects} objects, ${bytesText(sums.bytes)}`,
   });
-  // Alone on standard output, so that it can be put into a variable.
+  // The id is the only text on standard output, so that a script can store it in a variable.
   console.log(made.id);
   console.error(`The backup is whole: ${made.shards} shards; ${made.objects} objects with ${bytesText(made.bytes)} were new.`);
 }

@@ -1,4 +1,4 @@
-// tidemark costs: what a deployment uses, by its own counters and by the platform's.
+// tidemark costs: shows a deployment's usage from its own counters and the platform's counters.
 
 import { aboutCosts } from '../lib/built.mjs';
 import { Sentence } from '../lib/command.mjs';
@@ -15,7 +15,7 @@ function wholeDays(text) {
   throw new Sentence(`"${text}" is no number of days: --days is from 1 to ${daysMax}.`);
 }
 
-/** The deployment's own counters, by database. */
+/** Prints the deployment's counters by database. */
 async function printOwn(connection, { prices }) {
   const databases = await ownCounters(connection);
   const rows = [...databases].map(([name, { points, requests, rowsRead, rowsWritten, bytes }]) => [
@@ -31,7 +31,7 @@ async function printOwn(connection, { prices }) {
   printTable(['database', 'points', 'write requests', 'rows read', 'rows written', 'rows', 'storage a month'], rows);
 }
 
-/** The platform's counters of the last days. */
+/** Prints the platform's counters of the last days. */
 async function printPlatform(from, count, { prices }) {
   const days = await platformDays(from, lastDates(count, Date.now()));
   const rows = [...days].map(([date, day]) => [date, ...billed.map((name) => Math.round(day[name])), dollars(priceOfDay(prices, day))]);

@@ -1,4 +1,4 @@
-// tidemark deploy: the packed Worker and console into an account of Cloudflare, by wrangler.
+// tidemark deploy: deploys the package's Worker and console to a Cloudflare account with wrangler.
 
 import { join } from 'node:path';
 

@@ -1,4 +1,5 @@
-// tidemark export: a database as line protocol, or as Parquet by the day; and what a deployment has beside points.
+// tidemark export: exports a database as line protocol or as daily Parquet files, or a deployment's
+// definitions and access control.
 
 import { createWriteStream, renameSync, rmSync } from 'node:fs';
 import { Readable } from 'node:stream';
@@ -10,13 +11,13 @@ import { Connection, connectionHelp, connectionOptions } from '../lib/connection
 import { exportDeployment } from '../lib/deployment.mjs';
 import { exportParquet } from '../lib/parquet_export.mjs';
 
-/** The parameters of /api/v3/export. @param {Record<string, any>} options */
+/** Returns the parameters of /api/v3/export. @param {Record<string, any>} options */
 function searchOf({ database, policy, measurement, start, end }) {
   const given = { db: database, rp: policy, measurement, start, end };
   return new URLSearchParams(Object.entries(given).filter(([, value]) => value !== undefined));
 }
 
-/** Where the lines begin to belong, as `tidemark import` reads it. */
+/** Returns the header with the lines' destination, in the format of `tidemark import`. */
 const head = ({ database, policy }) =>
   `# DML\n# CONTEXT-DATABASE: ${database}\n${policy ? `# CONTEXT-RETENTION-POLICY: ${policy}\n` : ''}`;
 
@@ -76,7 +77,7 @@ ${connectionHelp}`,
     }
     const response = await connection.must(`/api/v3/export?${searchOf(options)}`);
     const lines = Readable.from(linesOf(options, response.body));
-    // Under its name only once it is whole.
+    // The file gets its final name only when it is complete.
     const part = `${out}.part`;
     try {
       if (!out) return await pipeline(lines, process.stdout, { end: false });

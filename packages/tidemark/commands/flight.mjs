@@ -1,4 +1,4 @@
-// tidemark flight: gRPC for programs that speak nothing else, before a server that answers gRPC-Web.
+// tidemark flight: a gRPC proxy for a server that supports gRPC-Web.
 
 import { readFileSync } from 'node:fs';
 

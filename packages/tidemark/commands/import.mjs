@@ -1,4 +1,4 @@
-// tidemark import: a file of lines, over HTTP.
+// tidemark import: imports a file over HTTP.
 
 import { existsSync } from 'node:fs';
 
@@ -57,7 +57,7 @@ ${connectionHelp}`,
     const batchLines = Number(options['batch-lines']);
     if (!(batchLines >= 1)) throw new Sentence('--batch-lines has to be a number from 1 on.');
     const connection = new Connection(options);
-    // Batches are sent again and again: whether anybody is there at all is said at once.
+    // Batches have many retries, so this request reports an unreachable server immediately.
     await connection.fetch('/ping');
     const { url, token } = connection;
     const { database = '', policy = '', precision, measurement } = options;

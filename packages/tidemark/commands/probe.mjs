@@ -1,4 +1,4 @@
-// tidemark probe: measures what nothing local shows, in an account of Cloudflare.
+// tidemark probe: measures properties of a Cloudflare account that a local runtime does not have.
 
 import { readFileSync } from 'node:fs';
 
@@ -9,10 +9,10 @@ import { prefix, probe, removeAll } from '../lib/probe.mjs';
 
 const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8'));
 
-/** Progress goes beside what is printed, so that the table can go into a file. */
+/** Progress goes to standard error, so that standard output contains only the table. */
 const say = (line) => console.error(line);
 
-/** A table of Markdown, for an issue. */
+/** Returns a Markdown table, for an issue. */
 function report(rows) {
   const cell = (text) => String(text).replaceAll('|', '\\|').replaceAll('\n', ' ');
   const lines = rows.map((row) => `| ${row.map(cell).join(' | ')} |`);

@@ -1,4 +1,4 @@
-// tidemark query: InfluxQL, once or in a shell.
+// tidemark query: runs InfluxQL, once or in a shell.
 
 import { Readable } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
@@ -10,7 +10,7 @@ import { shell } from '../lib/shell.mjs';
 
 const formats = { table: 'application/json', json: 'application/json', csv: 'application/csv' };
 
-/** Asks and prints; resolves to whether every statement was answered. */
+/** Runs a query and prints its result. Resolves to whether every statement succeeded. */
 async function show(connection, q, { db, format, epoch }) {
   const response = await connection.query(q, { db, epoch, accept: formats[format] });
   if (format !== 'table') {
@@ -18,7 +18,7 @@ async function show(connection, q, { db, format, epoch }) {
     return true;
   }
   const { lines, errors } = answerLines(resultsOf(await response.text()));
-  // The last empty line only parts tables.
+  // The last empty line only separates tables.
   if (lines.at(-1) === '') lines.pop();
   for (const line of lines) console.log(line);
   for (const error of errors) console.error(error);

@@ -1,4 +1,4 @@
-// tidemark restore: takes a backup in, under a new name or over an empty database.
+// tidemark restore: restores a backup under a new name or into an empty database.
 
 import { Incomplete, Sentence } from '../lib/command.mjs';
 import { Connection, connectionHelp, connectionOptions } from '../lib/connection.mjs';

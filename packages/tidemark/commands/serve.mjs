@@ -1,4 +1,4 @@
-// tidemark serve: the database on this machine.
+// tidemark serve: runs the database on this machine.
 
 import { mkdtempSync, readFileSync, realpathSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -17,7 +17,10 @@ import { Transcoder } from '../lib/transcoder.mjs';
 
 const inPackage = (path) => fileURLToPath(new URL(path, import.meta.url));
 
-/** Whoever asks itself whether it runs must not ask its certificate. */
+/**
+ * Checks whether the server responds. The certificate is not checked, because the request stays on
+ * this machine.
+ */
 async function answersAt(host, port, tls) {
   const { request } = await import(tls ? 'node:https' : 'node:http');
   return new Promise((answered) => {
@@ -48,33 +51,36 @@ Ctrl-C ends it; npx tidemark --help tells what else there is. Each line below is
 `);
 }
 
-/** The number of a server's file: what a child inherits. @param {any} server */
+/** Returns the file descriptor of a server's socket, for a child to inherit. @param {any} server */
 const fileOf = (server) => server._handle.fd;
 
-/** What workerd gets: the settings that are set, and nothing else of the environment. */
+/** Returns the environment of workerd: only the settings that are set, and the admin token. */
 function variablesOf(settings, token) {
   const given = [...settings, 'ADMIN_TOKEN_NEXT'].filter((name) => process.env[name]);
   const own = Object.fromEntries(given.map((name) => [name, process.env[name]]));
-  // It is one isolate: what that counts is of the whole server.
+  // A single isolate serves all requests, so its counts cover the whole server.
   return { COUNT_DURATIONS: 'true', ...own, ADMIN_TOKEN: token };
 }
 
-/** What takes gRPC beside the server, as `tidemark flight` does elsewhere; null where nobody asked for it. */
+/** Returns the gRPC proxy of the server, like `tidemark flight`, or null without `--flight`. */
 function flightOf({ host, port, tls, flight }) {
   if (!flight) return null;
   const place = { host, port: portOf('--flight', flight) };
   const to = new URL(`${tls ? 'https' : 'http'}://${placeText({ host: ownHost(host), port })}`);
   const given = tls && { cert: readFileSync(tls.cert), key: readFileSync(tls.key) };
-  // It asks itself: its certificate is for others.
+  // The certificate is not checked, because the request stays on this machine.
   const transcoder = new Transcoder({ to, tls: given, isTrusted: true, tell: tellCalls() });
   return { place, transcoder, address: `${tls ? 'grpc+tls' : 'grpc'}://${placeText(place)}` };
 }
 
-/** The SQL process, with its socket in a new folder that only this user can read; null in a package without SQL. */
+/**
+ * Returns the SQL process, whose socket is in a new folder that only this user can read. Returns
+ * null in a package without SQL.
+ */
 function sqlOf() {
   const module = builtSql();
   if (!module) return null;
-  // Not in the folder of the data: a socket's path has at most 103 bytes.
+  // The data folder's path may be too long: a socket's path has at most 103 bytes.
   const place = mkdtempSync(join(tmpdir(), 'tidemark-'));
   const socket = join(place, 'sql');
   const supervisor = new SqlSupervisor({ folder: realpathSync(module), place: socket, tell });
@@ -109,7 +115,7 @@ async function run(options) {
     const ask = () => answersAt(host, port, tls);
     const server = new Server({ program, args: ['serve', file], env: variables, mark: fileOf(mark), ask, tell });
     const signals = ['SIGINT', 'SIGTERM', 'SIGHUP'];
-    // Calls that are under way are requests of the server: they end first.
+    // Running gRPC calls are requests to the server, so they end before the server stops.
     const stop = async () => (await flight?.transcoder.stop(), await server.stop());
     for (const signal of signals) process.on(signal, stop);
     await sql?.supervisor.start();

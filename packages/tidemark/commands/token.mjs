@@ -1,4 +1,4 @@
-// tidemark token: makes, lists and revokes tokens of single databases.
+// tidemark token: creates, lists and revokes tokens for databases.
 
 import { Incomplete, Sentence } from '../lib/command.mjs';
 import { Connection, connectionHelp, connectionOptions } from '../lib/connection.mjs';
@@ -7,7 +7,7 @@ import { printTable } from '../lib/table.mjs';
 const path = '/api/v3/enterprise/configure/token';
 const secondsOf = { m: 60, h: 3_600, d: 86_400, w: 604_800 };
 
-/** `30d` as seconds. */
+/** Converts a duration such as `30d` to seconds. */
 function seconds(text) {
   const [, count, unit] = /^(\d+)([mhdw])$/.exec(text) ?? [];
   if (unit === undefined) throw new Sentence(`"${text}" is no duration: --expires is like 12h, 30d or 52w.`);
@@ -30,7 +30,7 @@ async function create(connection, name, options) {
   const headers = { 'Content-Type': 'application/json' };
   const response = await connection.must(path, { method: 'POST', headers, body });
   const { token } = await response.json();
-  // Alone on standard output, so that it can be put into a variable.
+  // The token is the only text on standard output, so that a script can store it in a variable.
   console.log(token);
   console.error('This is the only time that it is shown.');
 }

@@ -1,15 +1,21 @@
-// The admin token: how a random one is made, and which ones are refused.
+// Creates and checks admin tokens.
 
 import { randomBytes } from 'node:crypto';
 
 import { Sentence } from './command.mjs';
 
-/** With a shorter one the Worker serves nothing (ADMIN_TOKEN_CHARACTERS_MIN). */
+/**
+ * The minimum length. The Worker serves no requests with a shorter token
+ * (ADMIN_TOKEN_CHARACTERS_MIN).
+ */
 const charactersMin = 16;
 
 export const newToken = () => randomBytes(16).toString('hex');
 
-/** The secret as it is; throws a sentence when it can be guessed. `more` says what else helps. */
+/**
+ * Returns the secret unchanged, or throws a sentence if the secret is easy to guess. `more` is
+ * appended to the message.
+ */
 export function checked(name, secret, more = '') {
   const { length } = [...secret.trim()];
   if (length >= charactersMin) return secret;

@@ -1,14 +1,14 @@
-// An answer to InfluxQL, as people read it.
+// Formats an InfluxQL response as text.
 
 import { parse } from 'lossless-json';
 
 import { tableLines } from './table.mjs';
 
-/** An integer that no number can hold stays whole. */
+/** Parses an integer beyond the safe range as bigint. */
 const number = (text) =>
   /^-?\d+$/.test(text) && !Number.isSafeInteger(Number(text)) ? BigInt(text) : Number(text);
 
-/** The results of a reply. */
+/** Returns the results of a response. */
 export const resultsOf = (text) => /** @type {any} */ (parse(text, undefined, number)).results ?? [];
 
 function* seriesLines({ name, tags = {}, columns, values = [] }) {
@@ -19,7 +19,7 @@ function* seriesLines({ name, tags = {}, columns, values = [] }) {
   yield '';
 }
 
-/** A table for each series, messages, and the text of each statement that failed. */
+/** Returns the lines of tables and messages, and the errors of failed statements. */
 export function answerLines(results) {
   const [lines, errors] = [[], []];
   for (const { series = [], messages = [], error } of results) {

@@ -1,27 +1,28 @@
-// What `npm run package` puts beside the programs: the Worker's modules, the console, and what is known
-// of them.
+// The files that `npm run package` adds to the package: the Worker's modules, the console, and
+// their description.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
-/** Their folder. */
+/** The folder of the built files. */
 export const built = fileURLToPath(new URL('../built', import.meta.url));
 
-/** The folder of the Worker of SQL; null in a package that was made without it. */
+/** Returns the folder of the SQL Worker, or null if the package contains no SQL. */
 export function builtSql() {
   const folder = join(built, 'sql');
   return existsSync(folder) ? folder : null;
 }
 
-/** Prices and measured counts: docs/costs.json of the repository. */
+/** Returns the prices and measured counts of docs/costs.json. */
 export function aboutCosts() {
   return JSON.parse(readFileSync(join(built, 'costs.json'), 'utf8'));
 }
 
 /**
- * `{ day, paths, settings, wrangler, deployment }`: the Worker's compatibility date, the paths that it
- * answers, the names of its settings, the version of wrangler, and its configuration for `built`.
+ * Returns `{ day, paths, settings, wrangler, deployment }`: the Worker's compatibility date, the
+ * paths that it serves, the names of its settings, the version of wrangler, and wrangler's
+ * configuration relative to `built`.
  */
 export function aboutBuilt() {
   const file = join(built, 'about.json');

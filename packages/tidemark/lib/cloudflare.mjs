@@ -1,11 +1,13 @@
-// What is used of Cloudflare's API: scripts are put into an account and taken away.
+// The client of Cloudflare's API: uploads, configures and removes Workers.
 
 import { Sentence } from './command.mjs';
 
-/** An upload of some 30 MB over a slow line. */
+/** The timeout of a call: an upload may have 30 MB over a slow connection. */
 const callMs = 300_000;
 
-/** How often a script is tried to be removed: what stays behind costs its owner. */
+/**
+ * The maximum number of attempts to remove a script. A script that remains costs its owner money.
+ */
 const removalsMax = 4;
 const removalPauseMs = 1_000;
 
@@ -14,10 +16,10 @@ const notFound = 10_007;
 
 const mimes = { js: 'application/javascript+module', wasm: 'application/wasm' };
 
-/** The base is wrangler's variable too. */
+/** Returns the base address. wrangler reads the same variable. */
 const base = () => (process.env.CLOUDFLARE_API_BASE_URL || 'https://api.cloudflare.com/client/v4').replace(/\/+$/, '');
 
-/** One account, by a token that may edit Workers, or by a global key. */
+/** One account, accessed with a token that may edit Workers, or with a global key. */
 export class Account {
   /** @param {{ token?: string, key?: string, email?: string, id?: string }} given */
   constructor({ token, key, email, id }) {
@@ -25,7 +27,7 @@ export class Account {
     this.id = id;
   }
 
-  /** The `result` of a call; throws what the API said. */
+  /** Returns the `result` of a call, or throws the API's error. */
   async call(method, path, { body = undefined, signal = undefined } = {}) {
     const isForm = body instanceof FormData;
     const headers = { ...this.credentials, ...(body && !isForm && { 'Content-Type': 'application/json' }) };
@@ -48,7 +50,7 @@ export class Account {
     throw Object.assign(new Sentence(`Cloudflare refused ${method} ${path}: ${message} [code: ${code}]`), { status: response.status, code });
   }
 
-  /** The `result` of a GET; null if the API says that it does not exist. */
+  /** Returns the `result` of a GET request, or null if the resource does not exist. */
   async find(path) {
     try {
       return await this.call('GET', path);
@@ -59,7 +61,8 @@ export class Account {
   }
 
   /**
-   * Sets the account: the given one, or the only one that the token may use. Of several `ask` chooses, if it is there.
+   * Sets the account: the given account, or the only account that the token may use. If the token
+   * may use several accounts, `ask` chooses an account; without `ask` the call fails.
    *
    * @param {((accounts: { id: string, name: string }[]) => Promise<string>) | null} ask
    */
@@ -77,7 +80,7 @@ export class Account {
     this.id = accounts[0].id;
   }
 
-  /** Sets the account, and reads its workers.dev subdomain. */
+  /** Sets the account, and requests its workers.dev subdomain. */
   async open(signal) {
     await this.choose(null, signal);
     const { subdomain } = await this.call('GET', `/accounts/${this.id}/workers/subdomain`, { signal });
@@ -90,13 +93,16 @@ export class Account {
     return `https://${name}.${this.subdomain}.workers.dev`;
   }
 
-  /** Names of the scripts that begin so. */
+  /** Returns the names of the scripts that start with `prefix`. */
   async named(prefix, signal) {
     const all = await this.call('GET', this.scripts(), { signal });
     return all.map(({ id }) => id).filter((name) => name.startsWith(prefix));
   }
 
-  /** Puts a script at its workers.dev address: `{ url, startUpMs }`. `modules` are bytes by names, the main one first. */
+  /**
+   * Uploads a script to its workers.dev address and returns `{ url, startUpMs }`. `modules`
+   * contains bytes by file name, with the main module first.
+   */
   async put(name, { modules, metadata }, signal) {
     const form = new FormData();
     const [main] = Object.keys(modules);
@@ -109,14 +115,17 @@ export class Account {
     return { url: this.addressOf(name), startUpMs };
   }
 
-  /** Gives a script exactly these custom domains. A domain or DNS record that exists already is refused. */
+  /**
+   * Sets the custom domains of a script. The API rejects domains and DNS records that already
+   * exist.
+   */
   async setDomains(name, hostnames, signal = undefined) {
     const keeps = { override_existing_origin: false, override_existing_dns_record: false };
     const body = { override_scope: true, ...keeps, origins: hostnames.map((hostname) => ({ hostname })) };
     await this.call('PUT', `${this.scripts()}/${name}/domains/records`, { body, signal });
   }
 
-  /** Removes a script and its objects; that it is not there is a success. */
+  /** Removes a script and its objects. A script that does not exist counts as removed. */
   async remove(name) {
     for (let left = removalsMax - 1; ; left -= 1) {
       try {

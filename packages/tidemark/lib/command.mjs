@@ -1,15 +1,16 @@
-// What a command is, and how its options are read and told.
+// The definition of a command, and the parsing and help of its options.
 
 import { parseArgs } from 'node:util';
 
 /**
- * One option of a command. Without a `value` it is a switch.
+ * An option of a command. An option without a `value` is a switch.
  *
  * @typedef {object} Option
- * @property {string} [value] what stands after it, such as `FILE`
- * @property {string} [env] the variable of the environment that is taken where it is not given
- * @property {string} [fallback] what holds where neither is given
- * @property {boolean} [isRepeated] whether it may be given several times: its values are then a list
+ * @property {string} [value] the placeholder after the option in the help, such as `FILE`
+ * @property {string} [env] the environment variable that is used if the option is not given
+ * @property {string} [fallback] the default value
+ * @property {boolean} [isRepeated] whether the option may occur several times, with a list as its
+ *   value
  * @property {string} help
  */
 
@@ -17,23 +18,26 @@ import { parseArgs } from 'node:util';
  * @typedef {object} Command
  * @property {string} summary one line
  * @property {string} usage the words after the command's name
- * @property {string} about what it does, in paragraphs
- * @property {Record<string, Option>} options by their long names
- * @property {[string, string][]} examples a line to type, and what it does
+ * @property {string} about the description, in paragraphs
+ * @property {Record<string, Option>} options options by their long names
+ * @property {[string, string][]} examples a command line, and its description
  * @property {(options: Record<string, any>, words: string[]) => Promise<number | void>} run
  *   resolves to the exit code
  */
 
-/** A failure that the user can do something about: printed as it is, without a stack. */
+/** An error that the user can act on. It is printed without a stack trace. */
 export class Sentence extends Error {}
 
-/** A line that lacks what a command cannot do without: its help is the answer. */
+/** A command line without a required part. The program prints the command's help. */
 export class Incomplete extends Error {}
 
 /** @type {Option} */
 const help = { help: 'prints this' };
 
-/** The options and the other words of a line; what it leaves open comes from the environment. */
+/**
+ * Returns the options and the other words of a command line. Missing options are read from the
+ * environment.
+ */
 export function optionsOf(name, command, line) {
   const known = { ...command.options, help };
   const forms = Object.entries(known).map(([long, { value, isRepeated = false }]) => [
@@ -54,7 +58,7 @@ export function optionsOf(name, command, line) {
   return { options, positionals: read.positionals };
 }
 
-/** `--port N`, and what it is, in two columns. */
+/** Formats rows such as `--port N` and its description in two columns. */
 function table(rows) {
   const width = Math.max(...rows.map(([left]) => left.length));
   return rows
@@ -67,7 +71,7 @@ function optionRow([long, { value, env, fallback, help: text }]) {
   return [`--${long}${value ? ` ${value}` : ''}`, open.length ? `${text}\n(${open.join('; ')})` : text];
 }
 
-/** The page that `--help` prints. */
+/** Returns the text that `--help` prints. */
 export function helpOf(name, command) {
   const options = Object.entries({ ...command.options, help }).map(optionRow);
   const examples = command.examples.map(([line, what]) => `  # ${what}\n  ${line}`);

@@ -1,12 +1,12 @@
-// After an import: how many values the file has of each measurement, and how many the database.
+// Compares the number of values per measurement in an imported file with the database.
 
-/** A name as InfluxQL quotes it. */
+/** Returns a name quoted for InfluxQL. */
 export const quoted = (name) => `"${name.replace(/[\\"]/g, '\\$&').replaceAll('\n', '\\n')}"`;
 
 const sourceOf = ({ database, policy, measurement }) =>
   `${quoted(database)}.${policy ? quoted(policy) : ''}.${quoted(measurement)}`;
 
-/** Asks how many values there are between the times of a sum of the file. */
+/** Queries the number of values in the time range of a sum. */
 async function countOf(places, sum) {
   const { first_ns, last_ns } = sum;
   const where = first_ns === null ? '' : ` WHERE time >= ${first_ns} AND time <= ${last_ns}`;
@@ -16,8 +16,9 @@ async function countOf(places, sum) {
 }
 
 /**
- * Compares the sums of a `Tally` with what `places` answers, and says each measurement that differs, and
- * at the end what was compared. If the first one cannot be counted, as by a token that may not read, none is.
+ * Compares the sums of a `Tally` with the database. Reports each measurement with a different
+ * count, and finally a summary. If the first count fails, for example because the token may not
+ * read, the function compares no measurement.
  */
 export async function compare(tally, places, say) {
   const sums = tally.sums();

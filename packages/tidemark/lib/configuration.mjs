@@ -1,31 +1,32 @@
-// What workerd is told: its configuration language is Cap'n Proto's.
+// Generates the configuration of workerd, in the text format of Cap'n Proto.
 
 import { relative } from 'node:path';
 
-/** The three kinds of object; the binding's name is the class's in capitals. */
+/** The three classes of objects. The name of a binding is the class name in capitals. */
 const objects = ['Catalog', 'Database', 'Shard'];
 
 /**
- * What V8 is told. Every request leaves objects behind that only a collection of everything frees, which stops all
- * databases meanwhile: it comes more often and is over sooner, a third of the time at most. The runtime says at its
- * start that it compiles its own scripts then, which takes no measurable time.
+ * The flags of V8. Every request leaves garbage that only a full collection frees, and a full
+ * collection pauses all databases. With this flag, full collections are more frequent but at most a
+ * third as long. workerd reports at its start that it then compiles its built-in scripts, which
+ * takes no measurable time.
  */
 export const v8Flags = ['--optimize-for-size'];
 
-/** A text as the language writes it. */
+/** Returns a text as a string literal. */
 export const quoted = (text) => JSON.stringify(text);
 
-/** The file `path` as a module of a Worker whose configuration is in `folder`. */
+/** Returns the module definition of the file `path` for a configuration in `folder`. */
 export function moduleOf(folder, path) {
   const name = path.split('/').at(-1);
   const kind = name.endsWith('.wasm') ? 'wasm' : 'esModule';
-  // By the way from the configuration: an absolute path would be looked for among the schemas.
+  // A relative path, because workerd would search an absolute path among the schemas.
   return `(name = ${quoted(name)}, ${kind} = embed ${quoted(relative(folder, path))})`;
 }
 
 /**
- * What a Worker's configuration says of its classes of objects: `{ namespaces, bound }`. `prefix` begins the key
- * that their files are found by.
+ * Returns the configuration of object classes as `{ namespaces, bound }`. `prefix` is the start of
+ * the key that identifies the objects' files.
  */
 export function objectsOf(classes, prefix) {
   const namespaces = classes.map((name) => `(className = "${name}", uniqueKey = "${prefix}-${name}", enableSql = true)`);
@@ -44,15 +45,21 @@ function socketOf({ host, port, tls, folder }) {
 }
 
 /**
- * The configuration of one server, to be written into `folder`.
+ * Returns the configuration of a server, to be stored in `folder`. Options:
  *
- * `built` is the folder of the Worker's modules, `site` that of the console, `front` the module that
- * stands before both, `stored` where the objects' files are,
- * `sql` the module that passes messages to the SQL process and the socket of that process, `{ front, socket }`, or null,
- * `backups` the folder of backups or null. `variables` are names of variables of the
- * environment, which are bound by their names, so that no secret is written down. `paths` are the
- * paths that the Worker answers. `day` is its compatibility date. `host` and `port` are where it listens,
- * `tls` the files of its key and certificates, or null.
+ * - `built`: the folder of the Worker's modules.
+ * - `site`: the folder of the console.
+ * - `front`: the module that receives all requests first.
+ * - `stored`: the folder of the objects' files.
+ * - `sql`: `{ front, socket }`, the module that forwards messages to the SQL process and the socket
+ *   of the process, or null.
+ * - `backups`: the folder of backups, or null.
+ * - `variables`: the names of environment variables to bind. The configuration contains no values,
+ *   so it contains no secrets.
+ * - `paths`: the paths that the Worker serves.
+ * - `day`: the Worker's compatibility date.
+ * - `host`, `port`: the listening address.
+ * - `tls`: the files of the key and certificates, or null.
  *
  * @param {Record<string, any>} options
  */
@@ -105,7 +112,7 @@ const sqlServices = ({ socket }) => `
     (name = "sql", worker = .sql),
     (name = "sql-process", external = (address = ${quoted(`unix:${socket}`)}, http = ())),`;
 
-/** Takes the place of the SQL Worker of a deployment. */
+/** Returns the Worker that replaces the SQL Worker of a deployment. */
 const sqlWorker = (day, module) => `
 const sql :Workerd.Worker = (
   compatibilityDate = "${day}",

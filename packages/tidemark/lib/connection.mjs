@@ -1,17 +1,20 @@
-// A server, and what may be asked of it: used by every command but `serve`.
+// The connection to a server, used by every command except `serve`.
 
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 import { Sentence } from './command.mjs';
 
-/** Where `serve` keeps its data, unless it is told otherwise. */
+/** The default data folder of `serve`. */
 export const defaultFolder = 'tidemark-data';
 
-/** The token that `serve` made for its folder. */
+/** Returns the file with the token that `serve` created for its folder. */
 export const tokenFile = (folder) => join(folder, 'token');
 
-/** Options of every command that asks a server. There is none for the token: everybody sees arguments. */
+/**
+ * The options of every command that connects to a server. No option contains the token, because
+ * other users can see command-line arguments.
+ */
 export const connectionOptions = {
   url: { value: 'URL', env: 'TIDEMARK_URL', fallback: 'http://127.0.0.1:8787', help: 'of the server' },
   data: {
@@ -22,14 +25,16 @@ export const connectionOptions = {
   },
 };
 
-/** A paragraph of their help. */
+/** The paragraph about the token in the commands' help. */
 export const connectionHelp = `The token is taken from TIDEMARK_TOKEN; beside a server that \`tidemark serve\` runs in this folder,
 nothing has to be set.`;
 
-/** How long a server may take to begin with its answer. */
+/** The maximum time until the server starts its response. */
 const answerMs = 300_000;
 
-/** Whether the address is of this machine: only there does the token of a folder go by itself. */
+/**
+ * Returns whether the address is on this machine. The folder's token is sent only to this machine.
+ */
 const isHere = (url) => ['127.0.0.1', 'localhost', '[::1]'].includes(url.hostname);
 
 function tokenFor(url, folder) {
@@ -41,23 +46,26 @@ function tokenFor(url, folder) {
   );
 }
 
-/** The address that `option` names. Throws a sentence if it is none. */
+/** Returns the address in `option`. Throws a sentence if the text is not an address. */
 export function addressOf(option, text) {
   const url = URL.canParse(text) ? new URL(text) : null;
   if (url && /^https?:$/.test(url.protocol)) return url;
   throw new Sentence(`"${text}" is no address: ${option} is like https://tidemark.example.workers.dev.`);
 }
 
-/** A server by its address and token. */
+/** A server's address and token. */
 export class Connection {
-  /** @param {Record<string, any>} options of the command: `url` and `data` of [connectionOptions] */
+  /**
+   * @param {Record<string, any>} options options of the command: `url` and `data` from
+   *   [connectionOptions]
+   */
   constructor({ url, data }) {
     const parsed = addressOf('--url', url);
     this.url = parsed.href.replace(/\/+$/, '');
     this.token = tokenFor(parsed, data);
   }
 
-  /** A request with the token; throws a sentence if nobody answers. */
+  /** Sends a request with the token. Throws a sentence if the server does not respond. */
   async fetch(path, init = {}) {
     const headers = { Authorization: `Token ${this.token}`, ...init.headers };
     const signal = init.signal ?? AbortSignal.timeout(answerMs);
@@ -70,21 +78,21 @@ export class Connection {
     }
   }
 
-  /** As [fetch]; throws what the server said unless it is a success. */
+  /** Sends a request and throws a sentence unless the response is a success. */
   async must(path, init) {
     const response = await this.fetch(path, init);
     if (response.ok) return response;
     throw new Sentence(await said(response));
   }
 
-  /** The answer to InfluxQL text; one that is refused throws what the server said. */
+  /** Sends an InfluxQL query. Throws the server's message if the request fails. */
   query(q, { db = '', epoch = '', accept = 'application/json' } = {}) {
     const body = new URLSearchParams({ q, ...(db && { db }), ...(epoch && { epoch }) });
     return this.must('/query', { method: 'POST', headers: { Accept: accept }, body });
   }
 }
 
-/** The message of a failed answer: out of either form of JSON, or the text as it came. */
+/** Returns the message of an error response, from either JSON format, or else the whole text. */
 export function messageIn(body) {
   const text = body.trim();
   try {
@@ -95,7 +103,7 @@ export function messageIn(body) {
   }
 }
 
-/** A failed answer as one line: its status and its message. */
+/** Returns an error response as one line with its status and message. */
 export async function said(response) {
   return `The server answered ${response.status}: ${messageIn(await response.text())}`;
 }

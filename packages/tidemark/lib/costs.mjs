@@ -1,41 +1,45 @@
-// What a deployment costs: prices, the platform's counters of each day, and the counters of the deployment.
+// Calculates a deployment's costs from prices, the platform's daily counters, and the deployment's
+// own counters.
 
 import { Sentence } from './command.mjs';
 
-/** The columns of a day, by their names in the table of prices. */
+/** The counters of a day, by their names in the price table. */
 export const billed = ['worker_requests', 'worker_cpu_ms', 'object_requests', 'object_gb_s', 'rows_read', 'rows_written'];
 
 const dayMs = 86_400_000;
-/** Days for which the platform includes its amounts. */
+/** The number of days in a billing month. */
 const monthDays = 30;
-/** Days for which the platform keeps its counters. */
+/** The number of days for which the platform stores counters. */
 export const daysMax = 31;
-/** Groups of one answer, the most that the platform gives. */
+/** The maximum number of groups in a response of the platform's API. */
 const groupsMax = 10_000;
 const callMs = 60_000;
 
 const empty = () => Object.fromEntries(billed.map((name) => [name, 0]));
 
-/** The price of a quantity without the amount that a month includes, dollars. */
+/** Returns the price of a quantity in dollars, without included amounts. */
 export const priceOf = ({ dollars, per }, quantity) => (quantity * dollars) / per;
 
-/** The price of one day's counters, dollars. */
+/** Returns the price of one day's counters in dollars. */
 export const priceOfDay = (prices, day) => billed.reduce((sum, name) => sum + priceOf(prices[name], day[name]), 0);
 
-/** The price of a month whose days are like the mean of `days`, with the plan and its included amounts. */
+/**
+ * Returns the price of a month with the mean usage of `days`, including the plan and its included
+ * amounts.
+ */
 export function priceOfMonth(prices, days) {
   const month = (name) => (days.reduce((sum, day) => sum + day[name], 0) / days.length) * monthDays;
   const beyond = (name) => priceOf(prices[name], Math.max(0, month(name) - prices[name].included));
   return billed.reduce((sum, name) => sum + beyond(name), prices.plan_dollars_per_month);
 }
 
-/** The dates of the last `count` whole days before `now` (UTC), the earliest first. */
+/** Returns the dates of the last `count` whole days before `now` (UTC), in ascending order. */
 export function lastDates(count, now) {
   const date = (ago) => new Date(now - ago * dayMs).toISOString().slice(0, 10);
   return Array.from({ length: count }, (_, n) => date(count - n));
 }
 
-/** Objects are billed by namespace: the periodic counters do not name their script. */
+/** Filters periodic counters by namespace, because they do not contain the script's name. */
 const query = `query Costs($account: string!, $script: string!, $from: Date!, $to: Date!) {
   viewer { accounts(filter: { accountTag: $account }) {
     workers: workersInvocationsAdaptive(limit: ${groupsMax}, filter: { scriptName: $script, date_geq: $from, date_leq: $to }) {
@@ -68,7 +72,7 @@ async function asked({ url, token, account, script }, [from, to]) {
 }
 
 /**
- * The platform's counters of a Worker and its objects on each of `dates`, by date. `from` says which account,
+ * Returns the platform's counters of a Worker and its objects, by date. `from` selects the account,
  * script and token.
  *
  * @param {{ url: string, token: string, account: string, script: string }} from
@@ -97,7 +101,10 @@ export async function platformDays(from, dates) {
   return days;
 }
 
-/** The counters that each database's objects keep, summed: since each shard was made, and since each database woke. */
+/**
+ * Returns the sums of the counters of each database's objects. Shards count since their creation,
+ * databases since their last start.
+ */
 export async function ownCounters(connection) {
   const { results } = await (await connection.query('SHOW STATS')).json();
   const [{ series = [], error }] = results;

@@ -1,4 +1,5 @@
-// A deployment into an account of Cloudflare: checks, configuration, upload by wrangler, gradual upgrade and rollback.
+// Deploys to a Cloudflare account: checks, configuration, upload with wrangler, gradual upgrade and
+// rollback.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -12,25 +13,25 @@ import { databaseConfiguration, sqlConfiguration } from './deploy_configuration.
 import { isInteractive, nextStep, refusesLimits, runWrangler, subdomainStep } from './wrangler.mjs';
 
 /**
- * Where a deployment's code comes from.
+ * The source of a deployment's code.
  *
  * @typedef {object} Source
  * @property {Record<string, any>} base the committed configuration of wrangler, with absolute paths
  * @property {() => Promise<string[]>} wrangler the command that runs wrangler, and its first arguments
  * @property {() => Promise<string | null>} build builds the modules; resolves to the SQL Worker's main module, or null
- * @property {string} hint how a user types `wrangler`
+ * @property {string} hint the command to show to users for `wrangler`
  */
 
 const nothingRemote = { isThere: false, hasToken: false, isWorkersDev: undefined, bindings: [] };
 
-/** The credentials of the environment; null if it has none. */
+/** Returns the credentials of the environment, or null. */
 function environmentCredentials() {
   const { CLOUDFLARE_API_TOKEN: token, CLOUDFLARE_API_KEY: key, CLOUDFLARE_EMAIL: email } = process.env;
   if (token) return { token };
   return key && email ? { key, email } : null;
 }
 
-/** The credentials that `wrangler login` stored; null if there are none. */
+/** Returns the credentials that `wrangler login` stored, or null. */
 async function storedCredentials(program) {
   const { code, output } = await runWrangler(program, ['auth', 'token', '--json'], { quiet: true });
   return code === 0 ? JSON.parse(output) : null;
@@ -56,7 +57,7 @@ function mustHaveCredentials() {
   );
 }
 
-/** Asks for one of several accounts. */
+/** Prompts the user to choose an account. */
 async function chosenAccount(accounts) {
   console.log('Your login may use several accounts:');
   for (const [n, { name, id }] of accounts.entries()) console.log(`  ${n + 1}  ${name} (${id})`);
@@ -127,14 +128,17 @@ class Deployment {
     return runWrangler(this.program, words, { env });
   }
 
-  /** Throws the next step of a failed run. */
+  /** Throws the suggested next step if a run failed. */
   must(run, name) {
     if (run.code === 0) return run;
     const step = nextStep(run, name);
     throw new Sentence(step ? `\n${step}` : `\nwrangler failed; its message is above.`);
   }
 
-  /** Uploads the SQL Worker. Resolves to its name, or to null if there is none or the account has the free plan. */
+  /**
+   * Uploads the SQL Worker. Resolves to its name, or to null if SQL was not built or the account
+   * has the free plan.
+   */
   async sql(main) {
     if (!main || this.options['without-sql']) {
       console.log(main ? '- Without SQL' : '- Without SQL, which was not built');
@@ -158,7 +162,10 @@ class Deployment {
     return this.write('wrangler.json', whole);
   }
 
-  /** Runs `words` with the generated configuration, and once more for the free plan if the plan refuses limits. */
+  /**
+   * Runs `words` with the generated configuration, and a second time for the free plan if the plan
+   * rejects limits.
+   */
   async upload(words, sqlName) {
     const attempt = (isPaid) => this.run([...words, '--config', this.configuration(sqlName, isPaid), ...this.dry]);
     const run = await attempt(true);
@@ -186,7 +193,7 @@ async function whole(deployment, sqlName, token) {
   deployment.must(run, deployment.name);
 }
 
-/** The versions of the latest deployment, newest first. */
+/** Returns the versions of the latest deployment, newest first. */
 async function servingVersions({ account, name }) {
   const found = await account.find(`${account.scripts()}/${name}/deployments`);
   const deployments = found?.deployments ?? [];
@@ -199,7 +206,7 @@ async function servingVersions({ account, name }) {
 }
 
 /**
- * Gives `share` percent to the first version and the rest to the second.
+ * Routes `share` percent of requests to the first version and the rest to the second.
  *
  * @param {Deployment} deployment
  * @param {string[]} versions
@@ -237,7 +244,7 @@ async function rollback(deployment) {
   return split(deployment, [before.versions[0].version_id], 100);
 }
 
-/** The number of `--gradual`; null without it. */
+/** Returns the percentage of `--gradual`, or null. */
 function shareOf(text) {
   if (text === undefined) return null;
   const share = Number(text);

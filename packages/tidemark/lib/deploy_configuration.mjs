@@ -1,4 +1,4 @@
-// The configuration of wrangler that a deployment generates.
+// Generates wrangler's configuration for a deployment.
 
 import { merged } from './deploy_file.mjs';
 

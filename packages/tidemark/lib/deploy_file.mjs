@@ -29,7 +29,7 @@ function broken(value, rules, path) {
   return null;
 }
 
-/** Merges objects by key; any other value of `over` replaces the one below. */
+/** Merges objects by key. Other values in `over` replace the values in `under`. */
 export function merged(under, over) {
   const all = { ...under };
   for (const [key, value] of Object.entries(over)) all[key] = isObject(value) && isObject(all[key]) ? merged(all[key], value) : value;

@@ -1,22 +1,29 @@
-// What a deployment has beside points, as lines of JSON: databases, policies, continuous queries, tokens and users.
+// Exports and imports a deployment's databases, policies, continuous queries, tokens and users as
+// lines of JSON:
 //
 //   {"kind":"database","name":"plant"}
-//   {"kind":"policy","database":"plant","name":"year","duration":"8760h0m0s","shard_duration":"168h0m0s","replication":1,"default":false}
+//   {"kind":"policy","database":"plant","name":"year","duration":"8760h0m0s",
+//     "shard_duration":"168h0m0s","replication":1,"default":false}
 //   {"kind":"query","database":"plant","text":"CREATE CONTINUOUS QUERY …"}
-//   {"kind":"token","name":"sensors","hash":"…",…}, {"kind":"user",…}: as /api/v3/configure/access has them
+//   {"kind":"token","name":"sensors","hash":"…",…}
+//   {"kind":"user",…}
+//
+// Tokens and users have the format of /api/v3/configure/access.
 
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 
 import { Sentence } from './command.mjs';
 import { addAccess } from './pieces.mjs';
 
-/** Tokens and users of one request. */
+/** The number of tokens and users in a request. */
 const rowsPerRequest = 10;
 
 const quoted = (name) => `"${name.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
 const path = '/api/v3/configure/access';
 
-/** The rows of a statement: objects by the names of columns, each with the name of its series. */
+/**
+ * Returns the rows of a statement as objects with column names as keys. `of` is the series name.
+ */
 async function rowsOf(connection, q) {
   const { results } = await (await connection.query(q)).json();
   const { series = [], error } = results[0];
@@ -25,7 +32,7 @@ async function rowsOf(connection, q) {
   return series.flatMap(({ name, columns, values = [] }) => values.map((one) => row(columns, one, name)));
 }
 
-/** Everything, in the order in which it can be taken in. */
+/** Yields all records in the order that an import requires. */
 async function* records(connection) {
   const databases = await rowsOf(connection, 'SHOW DATABASES');
   for (const { name } of databases) yield { kind: 'database', name };
@@ -45,7 +52,7 @@ async function* records(connection) {
 
 const counted = (counts) => Object.entries(counts).map(([kind, count]) => `${count} of ${kind}`).join(', ');
 
-/** Writes all of it into `file`. */
+/** Exports all records to `file`. */
 export async function exportDeployment(connection, file) {
   const counts = { database: 0, policy: 0, query: 0, token: 0, user: 0 };
   const lines = [];
@@ -53,29 +60,33 @@ export async function exportDeployment(connection, file) {
     lines.push(`${JSON.stringify(record)}\n`);
     counts[record.kind] += 1;
   }
-  // Hashes of passwords are nobody else's business; under its name only once it is whole.
+  // Only this user may read the password hashes. The file gets its final name only when it is
+  // complete.
   writeFileSync(`${file}.part`, lines.join(''), { mode: 0o600 });
   renameSync(`${file}.part`, file);
   console.error(`${file} has ${counted(counts)}.`);
 }
 
-/** `168h0m0s` as InfluxQL takes it; 0s is for ever. */
+/** Converts a duration such as `168h0m0s` to InfluxQL. The duration 0s means unlimited. */
 const durationOf = (text) => (text === '0s' ? 'INF' : text.replace(/(?<=\D)0[ms](?=\d|$)/g, ''));
 
-/** The statements that make a policy what it was; the first one is refused where it is there. */
+/**
+ * Returns the statements that create or alter a policy. The first statement fails if the policy
+ * exists.
+ */
 function statementsOf({ database, name, duration, shard_duration: shard, replication, default: isDefault }) {
   const settings = `ON ${quoted(database)} DURATION ${durationOf(duration)} REPLICATION ${replication} SHARD DURATION ${durationOf(shard)}`;
   const isFirst = isDefault ? ' DEFAULT' : '';
   return [`CREATE RETENTION POLICY ${quoted(name)} ${settings}${isFirst}`, `ALTER RETENTION POLICY ${quoted(name)} ${settings}${isFirst}`];
 }
 
-/** Runs a statement; answers with its error, if it is refused. */
+/** Runs a statement and returns its error, if any. */
 async function refused(connection, q) {
   const { results } = await (await connection.query(q)).json();
   return results[0].error;
 }
 
-/** Takes what is no token and no user in. */
+/** Imports a record that is neither a token nor a user. */
 async function make(connection, record) {
   const { kind } = record;
   let why;
@@ -88,13 +99,13 @@ async function make(connection, record) {
   return why && `${kind} ${record.name ?? record.text}: ${why}`;
 }
 
-/** What became of tokens and users. */
+/** Reports the import of tokens and users. */
 export function tellAccess({ made, widened, unchanged, refused: others }) {
   for (const why of others) console.log(why);
   console.error(`Tokens and users: ${made} made, ${widened} got rights, ${unchanged} had theirs, ${others.length} refused.`);
 }
 
-/** Takes all of `file` in; what is there already stays. */
+/** Imports all records in `file`. Existing definitions remain. */
 export async function importDeployment(connection, file) {
   const lines = readFileSync(file, 'utf8').split('\n').filter((line) => line !== '');
   const all = lines.map((line) => JSON.parse(line));

@@ -1,13 +1,14 @@
-// Reads a file of `influx_inspect export` or `influx -import`, plain or gzip, or bare line protocol.
+// Reads a file of `influx_inspect export` or `influx -import`, plain or gzip, or bare line
+// protocol.
 
 import { createReadStream } from 'node:fs';
 import { Readable } from 'node:stream';
 import { createGunzip } from 'node:zlib';
 
-/** What a gzip file begins with. */
+/** The first bytes of a gzip file. */
 const gzipMagic = Buffer.from([0x1f, 0x8b]);
 
-/** The bytes of `source` as they come; `count.bytes` grows with them. */
+/** Yields the pieces of `source` and adds their size to `count.bytes`. */
 async function* counted(source, count) {
   for await (const piece of source) {
     count.bytes += piece.length;
@@ -15,7 +16,7 @@ async function* counted(source, count) {
   }
 }
 
-/** The bytes of a file, or of standard input for `-`, inflated if they are gzip. */
+/** Returns the bytes of a file, or of standard input for `-`, decompressed if they are gzip. */
 async function plainBytes(path, count) {
   const pieces = counted(path === '-' ? process.stdin : createReadStream(path), count);
   let head = Buffer.alloc(0);
@@ -36,7 +37,7 @@ async function plainBytes(path, count) {
   return all.pipe(inflated);
 }
 
-/** The lines of a file as text; `count.bytes` is how much of the file was read for them. */
+/** Yields the lines of a file. `count.bytes` is the number of bytes read from the file. */
 export async function* textLines(path, count) {
   const decoder = new TextDecoder();
   let rest = '';
@@ -49,11 +50,14 @@ export async function* textLines(path, count) {
   if (rest !== '') yield rest;
 }
 
-/** Whether a string is open at the end of `line`, which began inside of one or not. */
+/**
+ * Returns whether a string is open at the end of `line`. `inString` is whether a string was open at
+ * its start.
+ */
 function endsInString(line, inString) {
   let at = 0;
   if (!inString) {
-    // The series key ends at the first space that no backslash escapes.
+    // The series key ends at the first space without a backslash before it.
     while (at < line.length && (line[at] !== ' ' || line[at - 1] === '\\')) at += 1;
   }
   let open = inString;
@@ -64,7 +68,10 @@ function endsInString(line, inString) {
   return open;
 }
 
-/** What a comment says to a reader: a section begins, or where the next lines belong. */
+/**
+ * Returns the meaning of a comment: the start of a section, or the destination of the following
+ * lines.
+ */
 function directive(comment) {
   if (comment.startsWith('# DDL')) return { section: 'DDL' };
   if (comment.startsWith('# DML')) return { section: 'DML' };
@@ -79,10 +86,15 @@ function directive(comment) {
  */
 
 /**
- * What a dump says, in its order. Each item has the `number` of its line in the file, from 1, and
- * one of: `statement`, an InfluxQL statement; `context`, where the lines after it belong; `text`, a
- * line of line protocol, of which `begins` says whether a point begins with it (a string may go
- * over several lines). `count` gets the `bytes` and `lines` that were read so far.
+ * Yields the items of a dump in order. Each item has the `number` of its line in the file, starting
+ * at 1, and one of:
+ *
+ * - `statement`: an InfluxQL statement.
+ * - `context`: the destination of the following lines.
+ * - `text`: a line of line protocol. `begins` is whether a point starts with the line, because a
+ *   string may span several lines.
+ *
+ * `count` receives the `bytes` and `lines` that were read so far.
  *
  * @returns {AsyncGenerator<Item>}
  */
@@ -92,7 +104,7 @@ export async function* dumpItems(path, count) {
   for await (const line of textLines(path, count)) {
     count.lines += 1;
     const number = count.lines;
-    // Inside a string a carriage return is data.
+    // Inside a string, a carriage return is data.
     const bare = line.replace(/\r$/, '');
     if (!inString && (bare === '' || bare.startsWith('#'))) {
       const found = directive(bare);

@@ -1,4 +1,4 @@
-// The folder of a server: its data, its token, and the mark that it is in use.
+// The folder of a server: its data, its token, and its lock.
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';
@@ -7,7 +7,7 @@ import { checked, newToken } from './admin_token.mjs';
 import { Sentence } from './command.mjs';
 import { tokenFile } from './connection.mjs';
 
-/** Makes `path`, which only its owner may look into. */
+/** Creates `path` with access for its owner only. */
 export function makeFolder(path) {
   try {
     mkdirSync(path, { recursive: true, mode: 0o700 });
@@ -16,7 +16,10 @@ export function makeFolder(path) {
   }
 }
 
-/** The admin token: that of the environment, or the folder's, which is made when there is none. */
+/**
+ * Returns the admin token from the environment or from the folder. Creates a token if both are
+ * missing.
+ */
 export function adminToken(folder) {
   const given = process.env.ADMIN_TOKEN;
   if (given) return checked('ADMIN_TOKEN', given);
@@ -27,7 +30,7 @@ export function adminToken(folder) {
   return made;
 }
 
-/** Whether a process listens at the socket `path`. */
+/** Returns whether a process listens on the socket `path`. */
 function isListening(path) {
   return new Promise((resolve) => {
     const asked = createConnection(path);
@@ -37,9 +40,10 @@ function isListening(path) {
 }
 
 /**
- * Marks `folder` as in use, so that no second server writes to the same files: by a socket that lives
- * as long as a process has it, however that ends. workerd inherits it, and so keeps the mark when it
- * alone is left. Goes into the folder, since the name of a socket must be short.
+ * Locks `folder`, so that no second server writes to the same files. The lock is a listening
+ * socket, which disappears when the last process with the socket ends. workerd inherits the socket,
+ * so the lock remains if only workerd survives. Changes the working directory to the folder,
+ * because a socket's path must be short.
  *
  * @returns {Promise<import('node:net').Server>}
  */
@@ -56,7 +60,7 @@ export async function occupy(folder) {
   const mark = createServer((asked) => asked.destroy());
   return new Promise((resolve, reject) => {
     mark.once('error', (error) => reject(new Sentence(`${folder} cannot be written to: ${error.message}`)));
-    // It is no reason to stay.
+    // The socket does not keep the process alive.
     mark.listen(path, () => resolve(mark.unref()));
   });
 }

@@ -1,4 +1,5 @@
-// Runs in workerd, before the database: its paths go to it, all others are the console's files.
+// Runs in workerd in front of the database: forwards the database's paths, and serves the console's
+// files for all others.
 
 const types = {
   css: 'text/css; charset=utf-8',
@@ -11,7 +12,7 @@ const types = {
   wasm: 'application/wasm',
 };
 
-/** The rules of `_headers`: `[pattern, name, value]`. */
+/** Returns the rules in `_headers` as `[pattern, name, value]`. */
 function rulesOf(text) {
   const rules = [];
   let pattern = '';
@@ -26,7 +27,7 @@ function rulesOf(text) {
   return rules;
 }
 
-/** Whether `path` is meant: a pattern is a path, or one that ends with a star. */
+/** Returns whether `pattern` matches `path`. A pattern is a path or a prefix followed by a star. */
 const meant = (pattern, path) =>
   pattern.endsWith('*') ? path.startsWith(pattern.slice(0, -1)) : path === pattern;
 
@@ -41,7 +42,7 @@ async function file(request, site) {
   const path = pathname.endsWith('/') ? `${pathname}index.html` : pathname;
   const found = path === '/_headers' ? null : await site.fetch(`http://site${path}`, { method: request.method });
   const type = types[path.split('.').at(-1)];
-  // What is no file has no ending; a folder would be listed.
+  // Files have an extension. Without this check, the response for a folder would be a listing.
   if (!found?.ok || !type) return new Response('Not Found\n', { status: 404 });
   const headers = new Headers({ 'Content-Type': type });
   const length = found.headers.get('Content-Length');
@@ -54,9 +55,11 @@ export default {
   fetch(request, env) {
     const { pathname } = new URL(request.url);
     if (!env.PATHS.some((pattern) => meant(pattern, pathname))) return file(request, env.SITE);
-    // Who asks is what the connection says; a header of that name is only somebody's word.
+    // The client's address comes from the connection, because a client can forge a header of that
+    // name.
     const passed = new Request(request);
-    // Its port is another one for each connection: whoever guesses passwords would be somebody else each time.
+    // Removes the port, which differs for each connection. With the port, each password guess would
+    // have a new address.
     const address = request.cf?.clientIp?.replace(/:\d+$/, '').replace(/^\[(.*)\]$/, '$1');
     if (address) passed.headers.set('CF-Connecting-IP', address);
     else passed.headers.delete('CF-Connecting-IP');

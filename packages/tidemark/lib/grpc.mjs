@@ -1,14 +1,15 @@
-// A call of gRPC, to see what becomes of its answer on the way: a Worker has no trailers, and answers gRPC-Web.
+// Sends a gRPC call to find out how the platform converts it: a Worker has no trailers and responds
+// with gRPC-Web.
 
 import { connect, constants } from 'node:http2';
 
 const path = '/grpc';
 const callMs = 20_000;
 
-/** One message of one byte. */
+/** A message with one byte. */
 const message = Buffer.from([0, 0, 0, 0, 1, 1]);
 
-/** A stream over HTTP/2 to its end: the answer's headers, its trailers and its body. */
+/** Sends a request over HTTP/2 and resolves to the headers, trailers and body of the response. */
 function called(scratch) {
   return new Promise((resolve, reject) => {
     const session = connect(scratch.url);
@@ -32,7 +33,10 @@ function called(scratch) {
   });
 }
 
-/** What a call shows, in words: what the Worker saw, and what reached whoever asked. */
+/**
+ * Describes the result of a call: the content type that the Worker received, and the response that
+ * the client received.
+ */
 export async function grpcAnswer(scratch) {
   const { headers, trailers, body } = await called(scratch);
   const seen = headers['probe-content-type'];

@@ -1,5 +1,5 @@
-// The frames of gRPC and of gRPC-Web: a byte of flags, four of length, and the payload. Messages pass as they come, and
-// none is kept.
+// Parses frames of gRPC and gRPC-Web: a byte of flags, a length of four bytes, and the payload.
+// Messages pass through in pieces and are not buffered.
 
 import { CallFailure, Code } from './grpc_status.mjs';
 
@@ -8,19 +8,23 @@ const messageFlags = 0x00;
 const trailerFlags = 0x80;
 
 /**
- * Reads frames out of pieces of any size. `whose` names them in errors. `hasTrailers` says whether the last frame is
- * that of gRPC-Web's trailers. `messageBytesMax` and `trailerBytesMax` bound a frame of each kind.
+ * Parses frames from pieces of any size. `whose` names the source in errors. `hasTrailers` is
+ * whether the last frame contains gRPC-Web trailers. `messageBytesMax` and `trailerBytesMax` are
+ * the maximum sizes of the two kinds of frames.
  */
 export class Frames {
   #head = Buffer.alloc(headBytes);
   #headBytes = 0;
-  /** Of the frame that is open. */
+  /** The remaining bytes of the open frame. */
   #bytesLeft = 0;
   /** @type {Buffer[] | null} */
   #trailerPieces = null;
-  /** Whether what follows the open message is left out. */
+  /** Whether data after the open message is discarded. */
   #isEnding = false;
-  /** The payload of the trailer frame, once it is there whole. @type {Buffer | null} */
+  /**
+   * The payload of the trailer frame, once it is complete.
+   * @type {Buffer | null}
+   */
   trailers = null;
 
   constructor({ whose, hasTrailers, messageBytesMax, trailerBytesMax }) {
@@ -29,24 +33,27 @@ export class Frames {
     this.limits = { messageBytesMax, trailerBytesMax };
   }
 
-  /** Whether no frame is open: where frames may end. */
+  /** Whether no frame is open, so that the stream may end. */
   get isBetween() {
     return this.#headBytes === 0 && this.#bytesLeft === 0;
   }
 
-  /** Whether a part of a message was given, and not all of it: trailers here would make a broken answer of it. */
+  /**
+   * Whether only a part of a message was yielded. Trailers at this point would produce a broken
+   * response.
+   */
   get isWithinMessage() {
     return this.#bytesLeft > 0 && !this.#trailerPieces;
   }
 
-  /** Nothing more is given than the rest of the message that is open, if there is one. */
+  /** Discards all data after the open message. */
   endWithMessage() {
     this.#isEnding = true;
   }
 
-  /** The parts of `piece` that belong to messages, in order. Throws [CallFailure]. */
+  /** Yields the parts of `piece` that belong to messages, in order. Throws [CallFailure]. */
   *take(piece) {
-    // What of this piece passes and was not given yet begins here.
+    // The start of the data in this piece that was not yet yielded.
     let from = 0;
     let at = 0;
     while (at < piece.length) {
@@ -65,7 +72,7 @@ export class Frames {
       const headAt = at;
       at += this.#takeHead(piece, at);
       if (this.#headBytes < headBytes) {
-        // The head goes on in the next piece: nothing passes before all of it was seen.
+        // The frame's head continues in the next piece. The head is held until it is complete.
         if (headAt > from) yield piece.subarray(from, headAt);
         return;
       }
@@ -85,7 +92,7 @@ export class Frames {
     return part;
   }
 
-  /** Begins the frame whose head is there: whether it is a message. */
+  /** Starts the frame whose head is complete. Returns whether the frame is a message. */
   #open() {
     const [flags, length] = [this.#head[0], this.#head.readUInt32BE(1)];
     this.#headBytes = 0;
@@ -108,7 +115,7 @@ export class Frames {
   }
 
   #takeTrailers(part) {
-    // A copy: the piece that it is of would stay as long.
+    // A copy, because a slice would keep the whole piece in memory.
     this.#trailerPieces.push(Buffer.from(part));
   }
 

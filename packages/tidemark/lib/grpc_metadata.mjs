@@ -1,15 +1,18 @@
-// What goes along with a call: headers of gRPC over HTTP/2 as headers of gRPC-Web, and back.
+// Converts headers and trailers between gRPC over HTTP/2 and gRPC-Web.
 
 import { CallFailure, Code, passedMessage } from './grpc_status.mjs';
 
-/** Those of one connection, and those that say how a body is carried: each side has its own. */
+/**
+ * Headers that apply to one connection or to the transfer of a body. Each side sets these headers
+ * itself.
+ */
 const ofTheConnection = new Set([
   'accept-encoding', 'alt-svc', 'connection', 'content-encoding', 'content-length', 'content-type', 'date', 'expect', 'host',
   'http2-settings', 'keep-alive', 'proxy-authenticate', 'proxy-authorization', 'proxy-connection', 'te', 'trailer',
   'transfer-encoding', 'upgrade',
 ]);
 
-/** Said here, and not by whom a call comes from or goes to. */
+/** Headers that the transcoder sets itself. */
 const ofTheTranscoder = new Set(['accept', 'grpc-accept-encoding', 'grpc-encoding', 'x-grpc-web']);
 
 const statusNames = new Set(['grpc-status', 'grpc-message']);
@@ -17,15 +20,18 @@ const statusNames = new Set(['grpc-status', 'grpc-message']);
 const grpcType = /^application\/grpc(\+[\w.-]+)?\s*(?:;|$)/i;
 const grpcWebType = /^application\/grpc-web(\+[\w.-]+)?\s*(?:;|$)/i;
 
-/** `/package.Service/Method`; neither part is `..`, which would leave what the server has there. */
+/**
+ * Matches `/package.Service/Method`. A part must not consist of dots, so that the path cannot leave
+ * the server's base path.
+ */
 const methodPath = /^\/(?!\.+\/)[\w.-]+\/(?!\.+$)[\w.-]+$/;
 
 /**
- * Headers by their names. A name that is there several times has its values with commas between, which gRPC reads as
- * the same, also of those that end with `-bin`.
+ * Collects headers by name. The values of a repeated name are joined with commas, which gRPC treats
+ * as equivalent, including for names that end with `-bin`.
  *
- * @param {Record<string, any>} headers as Node joined them
- * @param {string[]} raw names and values in turn
+ * @param {Record<string, any>} headers headers as Node joined them
+ * @param {string[]} raw alternating names and values
  */
 function gathered(headers, raw) {
   const values = new Map();
@@ -33,21 +39,28 @@ function gathered(headers, raw) {
     const name = raw[i].toLowerCase();
     if (!name.startsWith(':')) values.set(name, [...(values.get(name) ?? []), raw[i + 1]]);
   }
-  // What Node joined in its own way, or took once, is of HTTP.
+  // If Node joined the values differently or dropped duplicates, the header belongs to HTTP and
+  // keeps Node's value.
   return [...values].map(([name, all]) => [name, headers[name] === all.join(', ') ? all.join(',') : headers[name]]);
 }
 
-/** Throws [CallFailure] for headers beyond `headerBytesMax`, each counted as HTTP/2 does. Node only says that limit. */
+/**
+ * Throws [CallFailure] if the headers exceed `headerBytesMax`, counted as in HTTP/2. Node
+ * advertises the limit but does not enforce it.
+ */
 export function mustFit(whose, raw, { headerBytesMax }) {
   const bytes = raw.reduce((sum, text) => sum + text.length, raw.length * 16);
   if (bytes <= headerBytesMax) return;
   throw new CallFailure(Code.resourceExhausted, `${whose} has headers of ${bytes} bytes: headerBytesMax is ${headerBytesMax}`);
 }
 
-/** Whether this is gRPC at all: anything else gets an answer of HTTP. */
+/** Returns whether the request is gRPC. Other requests receive a plain HTTP response. */
 export const isGrpc = (headers) => grpcType.test(headers['content-type'] ?? '');
 
-/** A request in gRPC-Web: its path and its headers. Throws [CallFailure] for what cannot be passed. */
+/**
+ * Returns the path and headers of a request in gRPC-Web. Throws [CallFailure] for an unsupported
+ * request.
+ */
 export function requestOf(headers, raw) {
   const path = headers[':path'];
   if (!methodPath.test(path)) throw new CallFailure(Code.unimplemented, 'the path is not /Service/Method');
@@ -61,22 +74,25 @@ export function requestOf(headers, raw) {
   return { path, headers: { ...Object.fromEntries(passed), ...said } };
 }
 
-/** Whether an answer's body has the frames of gRPC-Web, as they are. */
+/** Returns whether a response has an uncompressed gRPC-Web body. */
 export function isGrpcWeb(headers) {
   const coding = headers['content-encoding'] ?? 'identity';
   return grpcWebType.test(headers['content-type'] ?? '') && coding === 'identity';
 }
 
-/** The type of the answer in gRPC to a request of `type`. */
+/** Returns the gRPC content type of the response to a request of `type`. */
 export const answerType = (type) => `application/grpc${grpcType.exec(type)[1] ?? ''}`;
 
-/** An answer's headers that are metadata: all but those of the connection and of gRPC's status. */
+/**
+ * Returns the response headers that are metadata: all except those of the connection and of gRPC's
+ * status.
+ */
 export function metadataOf(headers, raw) {
   const kept = ([name]) => !ofTheConnection.has(name) && !statusNames.has(name) && !name.startsWith('access-control-') && name !== 'grpc-accept-encoding';
   return Object.fromEntries(gathered(headers, raw).filter(kept));
 }
 
-/** The status of a call in headers or trailers, as trailers have it; null where there is none. */
+/** Returns the status of a call from headers or trailers, in the form of trailers, or null. */
 export function statusIn(headers) {
   const code = headers['grpc-status'];
   if (code === undefined) return null;
@@ -85,7 +101,9 @@ export function statusIn(headers) {
   return { 'grpc-status': String(Number(code)), ...(message ? { 'grpc-message': passedMessage(message) } : {}) };
 }
 
-/** The trailers in the payload of gRPC-Web's last frame. A line that is no header is left out. Throws [CallFailure]. */
+/**
+ * Returns the trailers in the payload of gRPC-Web's last frame. Skips lines that are not headers.
+ */
 export function trailersOf(payload) {
   const values = new Map();
   for (const line of payload.toString('latin1').split(/\r?\n/)) {

@@ -1,6 +1,6 @@
-// How a call of gRPC ends: its codes, what an HTTP status means among them, and its texts.
+// The status of a gRPC call: codes, their mapping from HTTP, and messages.
 
-/** The codes that are used here, by gRPC's names. */
+/** The status codes in use, by gRPC's names. */
 export const Code = Object.freeze({
   ok: 0,
   cancelled: 1,
@@ -17,13 +17,13 @@ export const Code = Object.freeze({
   unauthenticated: 16,
 });
 
-/** A longer message is cut: all of a call's trailers have to fit into a client's 8 KB. */
+/** The maximum length of a message. Clients accept 8 KB of trailers per call. */
 export const messageCharactersMax = 2_000;
 
-/** The longest that a timer takes: 24 days. */
+/** The maximum delay of a timer: 24 days. */
 const timerMsMax = 2 ** 31 - 1;
 
-/** Why a call failed. `metadata` goes with it, as headers. */
+/** The failure of a call. `metadata` is sent as headers. */
 export class CallFailure extends Error {
   /** @param {number} code @param {string} message @param {Record<string, string | string[]>} [metadata] */
   constructor(code, message, metadata = {}) {
@@ -50,17 +50,20 @@ const codeOfHttp = new Map([
   [507, Code.resourceExhausted],
 ]);
 
-/** What an HTTP status other than 200 is to a client of gRPC. */
+/** Returns the gRPC code for an HTTP status other than 200. */
 export const codeOf = (httpStatus) => codeOfHttp.get(httpStatus) ?? Code.unknown;
 
-/** A message as a trailer has it: UTF-8, and whatever is not printable ASCII as %XX. */
+/** Encodes a message for a trailer: UTF-8 with %XX for all bytes that are not printable ASCII. */
 export function encodedMessage(text) {
   const characters = [...text];
   const cut = characters.length > messageCharactersMax ? [...characters.slice(0, messageCharactersMax - 1), '…'].join('') : text;
   return escaped(Buffer.from(cut, 'utf8').toString('latin1'));
 }
 
-/** A message that came in a trailer, each character a byte. What is %XX stays; a server that did not know of it is helped. */
+/**
+ * Encodes a message from a trailer, in which each character is a byte. %XX sequences remain;
+ * unescaped bytes are escaped.
+ */
 export const passedMessage = (bytes) => escaped(bytes.replace(/%([0-9a-f]{2})/gi, (_, byte) => String.fromCharCode(parseInt(byte, 16))));
 
 function escaped(bytes) {
@@ -69,7 +72,7 @@ function escaped(bytes) {
 
 const unitMs = { H: 3_600_000, M: 60_000, S: 1_000, m: 1, u: 1e-3, n: 1e-6 };
 
-/** Milliseconds of a `grpc-timeout` such as `250m`, at least one. Throws [CallFailure]. */
+/** Converts a `grpc-timeout` such as `250m` to milliseconds, at least one. Throws [CallFailure]. */
 export function timeoutMs(text) {
   const found = /^(\d{1,8})([HMSmun])$/.exec(text);
   if (!found) throw new CallFailure(Code.invalidArgument, `grpc-timeout is "${text}": it is up to 8 digits and one of H, M, S, m, u, n`);

@@ -1,6 +1,6 @@
-// One import: a file of `influx_inspect export` or `influx -import`, or rows of SQL, plain or gzip, over HTTP. Batches
-// go one after the other, so that of equal points the last one stays; what was acknowledged is kept in
-// a file beside the input, from which a repeat of the command goes on.
+// Imports one file over HTTP: an export of `influx_inspect`, an input of `influx -import`, or SQL
+// rows, plain or gzip. Batches are sent one after the other, so that the last of equal points wins.
+// A file next to the input stores the progress, so that a repeated command continues there.
 
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -12,15 +12,15 @@ import { dumpItems } from './dump.mjs';
 import { rowItems } from './rows.mjs';
 import { Tally } from './tally.mjs';
 
-/** A request is sent when it has this many bytes, however few lines they are. */
+/** The maximum size of a request in bytes, independent of its number of lines. */
 const batchBytesMax = 1_000_000;
-/** A request that fails for reasons of the moment is repeated this often. */
+/** The maximum number of attempts for a request with temporary failures. */
 const triesMax = 10;
 const progressMs = 1_000;
-/** So much of a rejected line is printed. */
+/** The maximum number of characters of a rejected line to print. */
 const shownLineMax = 200;
 
-/** POST with repeats; the response's status and text. */
+/** Sends a POST request with retries and returns the status and text of the response. */
 async function send(url, token, body, headers) {
   for (let tries = 1; ; tries += 1) {
     let reason;
@@ -40,7 +40,7 @@ async function send(url, token, body, headers) {
   }
 }
 
-/** The databases and policies that lines go to: what is not there is created, without expiry. */
+/** The databases and policies that lines belong to. Missing ones are created without expiry. */
 class Places {
   #known = new Set();
 
@@ -49,7 +49,7 @@ class Places {
     this.token = token;
   }
 
-  /** One statement: `{ status, text, error, rows }`. */
+  /** Runs one statement and returns `{ status, text, error, rows }`. */
   async ask(q) {
     const headers = { 'Content-Type': 'application/x-www-form-urlencoded' };
     const body = String(new URLSearchParams({ q }));
@@ -60,7 +60,10 @@ class Places {
     return { status, text: text.trim(), error, rows };
   }
 
-  /** Creates a place, or stops and says who may. */
+  /**
+   * Creates a database or policy. Throws a message about the missing permission if the server
+   * responds with 403.
+   */
   async #create(what, statement) {
     const { status, text, error } = await this.ask(statement);
     if (status === 200 && !error) {
@@ -74,7 +77,7 @@ class Places {
     );
   }
 
-  /** Sees to it that `database` and `policy` (empty: the default one) are there. */
+  /** Ensures that `database` and `policy` exist. An empty policy means the default policy. */
   async ensure({ database, policy }) {
     const key = JSON.stringify([database, policy]);
     if (this.#known.has(key)) return;
@@ -83,7 +86,8 @@ class Places {
     if (!listed.rows.some(([name]) => name === database)) {
       await this.#create(`database ${quoted(database)}`, `CREATE DATABASE ${quoted(database)}`);
     }
-    // A token that may only write does not see the policies; its writes say what is wrong.
+    // A token without read permission cannot list the policies. In that case the write responses
+    // report problems.
     const shown = await this.ask(`SHOW RETENTION POLICIES ON ${quoted(database)}`);
     if (shown.status === 200 && !shown.error) await this.#policy(database, policy, shown.rows);
     this.#known.add(key);
@@ -108,16 +112,17 @@ class Places {
   }
 }
 
-/** One import of one file, `-` for standard input, which cannot be gone on with. */
+/** The import of one file. `-` means standard input, which cannot be resumed. */
 export class Import {
   /**
-   * `measurement` and `tags` are of a file of rows; without a measurement it is one of lines.
+   * `measurement` and `tags` apply to a file of rows. Without a measurement, the file contains line
+   * protocol.
    *
    * @param {{ url: string, path: string, database: string, policy: string, precision: string, batchLines: number,
    *   measurement?: string, tags: string[] }} options
    */
   constructor(options, token) {
-    // Rows have times of their own form, of which the lines have nanoseconds.
+    // The times of rows are converted to lines with nanoseconds.
     this.options = options.measurement ? { ...options, precision: 'ns' } : options;
     this.token = token;
     this.places = new Places(options.url, token);
@@ -133,7 +138,9 @@ export class Import {
     this.began = this.shown = Date.now();
   }
 
-  /** How many lines an earlier run had acknowledged, 0 for another file or server. */
+  /**
+   * Returns the number of lines that an earlier run completed, or 0 for a different file or server.
+   */
   resume() {
     if (!this.isFile) return 0;
     try {
@@ -163,11 +170,11 @@ export class Import {
   async statement(q) {
     const { status, text, error } = await this.places.ask(q);
     if (status !== 200) throw new Sentence(`${q}: ${status} ${text}`);
-    // As the vendor's client: what exists already with other settings is only said.
+    // As in InfluxDB's client, a conflict with an existing database or policy is only reported.
     if (error) console.error(`${q}: ${error}`);
   }
 
-  /** Sends what was gathered, and remembers that the file's first `lines` lines are done. */
+  /** Sends the batch, and records that the first `lines` lines of the file are complete. */
   async flush(lines) {
     if (this.batch.length > 0) await this.send();
     this.batch = [];
@@ -186,7 +193,7 @@ export class Import {
     const url = `${this.options.url}/write?${new URLSearchParams(search)}`;
     const body = gzipSync(this.batch.map(({ text }) => text).join('\n'));
     const { status, text } = await send(url, this.token, body, { 'Content-Encoding': 'gzip' });
-    // Good lines of a request are kept when others are bad.
+    // The server stores the valid lines of a request with invalid lines.
     const rejected = status === 400 || status === 422 ? this.sayRejected(text) : 0;
     if (status !== 204 && rejected === 0) {
       throw new Sentence(`the write was refused: ${status} ${text.trim()}`);
@@ -195,7 +202,10 @@ export class Import {
     this.points += this.batchPoints - rejected;
   }
 
-  /** Prints what a reply says of single lines, by their numbers in the file; how many they were. */
+  /**
+   * Prints the rejected lines of a response with their numbers in the file. Returns the number of
+   * rejected lines.
+   */
   sayRejected(text) {
     const message = JSON.parse(text).message ?? '';
     const [, rejected] = /(\d+) lines rejected/.exec(message) ?? [];
@@ -209,23 +219,26 @@ export class Import {
     return Number(rejected);
   }
 
-  /** What the file says, in its order. */
+  /** Returns the items of the file in order. */
   items() {
     const { path, measurement, tags } = this.options;
     return measurement ? rowItems(path, this.count, { measurement, tags }) : dumpItems(path, this.count);
   }
 
-  /** Loads all of it, and compares; resolves to how many lines were rejected. */
+  /**
+   * Imports the file and compares the result with the database. Resolves to the number of rejected
+   * lines.
+   */
   async run() {
     const skip = this.resume();
     this.pointsBefore = this.points;
     for await (const item of this.items()) {
       const { number, statement, context, begins, text } = item;
       const full = this.batch.length >= this.options.batchLines || this.batchBytes >= batchBytesMax;
-      // What was gathered so far belongs elsewhere, or is enough.
+      // The current batch has a different destination or is full.
       if (number > skip && (context || (full && begins))) await this.flush(number - 1);
       if (context) Object.assign(this.context, context);
-      // What an earlier run wrote is compared too.
+      // The comparison includes the lines of earlier runs.
       else if (text !== undefined) this.tally.take(text, begins === true, this.context);
       if (context || number <= skip) continue;
       if (statement !== undefined) await this.statement(statement);

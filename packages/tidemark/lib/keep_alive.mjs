@@ -1,8 +1,8 @@
-// Finds out that whoever is at the other end of a connection of HTTP/2 is gone without a word.
+// Detects an HTTP/2 connection whose peer has disappeared.
 
 /**
- * Sends a PING every `pingMs` for which `isWanted()`, and destroys `session` when its answer takes longer than
- * `pingAnswerMs`. Ends with the session.
+ * Sends a PING every `pingMs` while `isWanted()` is true, and destroys `session` if the reply takes
+ * longer than `pingAnswerMs`. Stops when the session closes.
  *
  * @param {import('node:http2').Http2Session} session
  */
@@ -17,7 +17,8 @@ export function keepAlive(session, { pingMs, pingAnswerMs, isWanted = () => true
       clearTimeout(late);
     };
     session.once('close', answered);
-    // False before the other side has said a word: the time runs all the same.
+    // `ping` returns false before the peer has sent its settings. The timeout applies in this case
+    // too.
     session.ping(() => {
       session.off('close', answered);
       answered();

@@ -1,6 +1,7 @@
-// A WebAssembly module of a given size: many functions that compute, as the code of a large program does.
+// Generates a WebAssembly module of a given size with many computing functions, like the code of a
+// large program.
 
-/** A number as WebAssembly writes it (LEB128, unsigned). */
+/** Encodes an unsigned number as LEB128. */
 function number(value) {
   const bytes = [];
   for (let rest = value; ; rest >>>= 7) {
@@ -11,11 +12,14 @@ function number(value) {
 
 const section = (id, length, parts) => Buffer.concat([Buffer.from([id, ...number(length)]), ...parts]);
 
-/** Steps of one function: `x = x * k + i`, each with constants of its own, so that no two functions are the same. */
+/**
+ * The number of steps in a function. Each step is `x = x * k + i` with different constants, so that
+ * all functions differ.
+ */
 const stepsOfFunction = 120;
 
 function body(seed) {
-  const code = [0]; // No local variable but the argument.
+  const code = [0]; // No local variables except the argument.
   for (let step = 0; step < stepsOfFunction; step += 1) {
     // local.get 0, i32.const, i32.mul, i32.const, i32.add, local.set 0
     code.push(0x20, 0, 0x41, ((seed + step) % 30) * 2 + 3, 0x6c, 0x41, (seed >> 3) % 61, 0x6a, 0x21, 0);
@@ -24,7 +28,7 @@ function body(seed) {
   return Buffer.from([...number(code.length), ...code]);
 }
 
-/** A module of about so many bytes, whose function `first` takes a number and answers with one. */
+/** Returns a module of about `bytes` bytes. Its function `first` maps a number to a number. */
 export function largeModule(bytes) {
   const one = body(0);
   const count = Math.ceil(bytes / (one.length + 1));

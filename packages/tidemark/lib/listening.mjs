@@ -1,4 +1,4 @@
-// Where a command listens: ports, certificates, and whether a place is free.
+// Listening addresses of commands: ports, certificates, and a check for free ports.
 
 import { existsSync } from 'node:fs';
 import { createServer } from 'node:net';
@@ -6,27 +6,36 @@ import { resolve } from 'node:path';
 
 import { Sentence } from './command.mjs';
 
-/** A port of an option. Throws a sentence for what is none. */
+/** Returns the port in an option. Throws a sentence if the text is not a port. */
 export function portOf(option, text) {
   const number = Number(text);
   if (Number.isInteger(number) && number >= 1 && number <= 65_535) return number;
   throw new Sentence(`${option} is "${text}": it has to be a number from 1 to 65535.`);
 }
 
-/** `HOST:PORT` of an option, an address of IPv6 in brackets: `{ host, port }`. Throws a sentence. */
+/**
+ * Parses `HOST:PORT`, with an IPv6 address in brackets, as `{ host, port }`. Throws a sentence if
+ * the text is invalid.
+ */
 export function placeOf(option, text) {
   const found = /^(?:\[([0-9a-f:.]+)\]|([^:[\]]+)):(\d+)$/i.exec(text);
   if (!found) throw new Sentence(`${option} is "${text}": it has to be like 127.0.0.1:8788 or [::1]:8788.`);
   return { host: found[1] ?? found[2], port: portOf(option, found[3]) };
 }
 
-/** A place as an address has it. */
+/** Formats a host and port. */
 export const placeText = ({ host, port }) => `${host.includes(':') ? `[${host}]` : host}:${port}`;
 
-/** How whoever listens there reaches itself: everywhere is also here. */
+/**
+ * Returns the address by which a server reaches itself. A server that listens on all addresses also
+ * listens on the loopback address.
+ */
 export const ownHost = (host) => (host === '0.0.0.0' ? '127.0.0.1' : host === '::' ? '::1' : host);
 
-/** Throws a sentence unless this machine can listen there. `option` chooses another port. */
+/**
+ * Throws a sentence unless this machine can listen on the address. `option` names the option for
+ * another port.
+ */
 export function mustBeFree({ host, port }, option) {
   return new Promise((free, reject) => {
     const probe = createServer();
@@ -38,13 +47,13 @@ export function mustBeFree({ host, port }, option) {
   });
 }
 
-/** Options of a command that may speak TLS. */
+/** The options of commands that support TLS. */
 export const tlsOptions = {
   'tls-cert': { value: 'FILE', env: 'TLS_CERT', help: 'the chain of certificates (PEM), for TLS' },
   'tls-key': { value: 'FILE', env: 'TLS_KEY', help: 'its private key (PEM)' },
 };
 
-/** The files of a certificate, or nothing; both or none are given. */
+/** Returns the files of a certificate, or null. Throws if only one file is given. */
 export function tlsOf({ 'tls-cert': cert, 'tls-key': key }) {
   if (!cert && !key) return null;
   if (!cert || !key) throw new Sentence('--tls-cert and --tls-key belong together: give both.');

@@ -1,10 +1,10 @@
-// The commands: which one a line names, its help, and how it ends.
+// Selects the command of a command line, prints help, and returns the exit code.
 
 import { readFileSync } from 'node:fs';
 
 import { helpOf, Incomplete, optionsOf, Sentence } from './command.mjs';
 
-/** In the order in which somebody new meets them; each is loaded only when it is asked for. */
+/** The commands in the order in which new users need them. Each is imported on demand. */
 const commands = {
   serve: () => import('../commands/serve.mjs'),
   query: () => import('../commands/query.mjs'),
@@ -42,10 +42,10 @@ tidemark COMMAND --help tells what each takes. To begin:
 }
 
 async function chosen(words) {
-  // What somebody wants who says nothing.
+  // `serve` is the default command.
   const [first, ...rest] = words.length > 0 ? words : ['serve'];
   if (first === '--help' || first === '-h' || first === 'help') {
-    // `tidemark help serve` is what some are used to.
+    // `tidemark help serve` also prints help.
     if (first === 'help' && rest[0] in commands) return chosen([rest[0], '--help']);
     process.stdout.write(await overview());
     return 0;
@@ -73,7 +73,7 @@ async function chosen(words) {
   }
 }
 
-/** Runs the command that `words` name and resolves to the exit code. */
+/** Runs the command in `words` and resolves to the exit code. */
 export async function main(words) {
   try {
     return (await chosen(words)) ?? 0;

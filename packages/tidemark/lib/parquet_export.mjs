@@ -1,5 +1,5 @@
-// A database as Parquet files, one for each day of each measurement, by SQL. What is there already is not asked
-// for again, so whoever repeats an export goes on where it stopped.
+// Exports a database as Parquet files with SQL, one file per measurement and day. A repeated export
+// skips existing files and so continues an interrupted export.
 
 import { createHash } from 'node:crypto';
 import { appendFileSync, createWriteStream, existsSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -11,17 +11,20 @@ import { Sentence } from './command.mjs';
 import { rowsOf } from './parquet_footer.mjs';
 import { bytesText, Progress } from './pieces.mjs';
 
-/** What is written once everything is there. */
+/** The file that is written when the export is complete. */
 const manifestName = 'manifest.json';
-/** A line for each file, as it comes: an export that was interrupted goes on behind it. */
+/** A file with one line per finished file, from which an interrupted export continues. */
 const filesName = 'files.jsonl';
-/** Times that a file is asked for again because points came in meanwhile. */
+/** The maximum number of repeated requests for a day that received points during the export. */
 const repeatsMax = 3;
 
 const quoted = (name) => `"${name.replaceAll('"', '""')}"`;
 const dayMs = 86_400_000;
 
-/** A measurement's folder: bytes that not every system takes in a name stand as `=` and two hex digits. */
+/**
+ * Returns a measurement's folder. Bytes that are unsafe in file names become `=` and two hex
+ * digits.
+ */
 export function folderOf(measurement) {
   const plain = /[A-Za-z0-9_-]/;
   return [...Buffer.from(measurement)]
@@ -29,18 +32,18 @@ export function folderOf(measurement) {
     .join('');
 }
 
-/** `{ path: entry }` of what an earlier run has written. */
+/** Returns `{ path: entry }` for the files of an earlier run. */
 function written(folder) {
   const known = new Map();
   const manifest = join(folder, manifestName);
   if (existsSync(manifest)) for (const file of JSON.parse(readFileSync(manifest, 'utf8')).files) known.set(file.path, file);
   const lines = existsSync(join(folder, filesName)) ? readFileSync(join(folder, filesName), 'utf8').split('\n') : [];
-  // The last line may have been cut.
+  // The last line may be incomplete.
   for (const line of lines.filter((text) => text.endsWith('}'))) known.set(JSON.parse(line).path, JSON.parse(line));
   return known;
 }
 
-/** Exports a database, or a policy of it, into a folder. */
+/** Exports a database or a retention policy to a folder. */
 export class ParquetExport {
   /**
    * @param {import('./connection.mjs').Connection} connection
@@ -67,20 +70,20 @@ export class ParquetExport {
     return (await this.sql(q, 'json')).json();
   }
 
-  /** The measurements of the policy. */
+  /** Returns the measurements of the policy. */
   async measurements() {
     if (this.measurement) return [this.measurement];
     const q = "SELECT table_name AS name FROM information_schema.tables WHERE table_schema = 'iox' ORDER BY table_name";
     return (await this.rows(q)).map(({ name }) => name);
   }
 
-  /** The condition on times that the caller has given; `and` stands before it. */
+  /** Returns the condition for the caller's time range, preceded by `and`. */
   within(and) {
     const bounds = [...(this.start ? [`time >= '${this.start}'`] : []), ...(this.end ? [`time < '${this.end}'`] : [])];
     return bounds.length > 0 ? ` ${and} ${bounds.join(' AND ')}` : '';
   }
 
-  /** The days of a measurement that have rows, ascending: `{ day, rows, from, until }`. */
+  /** Returns the days of a measurement with rows, ascending, as `{ day, rows, from, until }`. */
   async days(measurement) {
     const q = `SELECT date_bin(interval '1 day', time) AS day, count(*) AS rows, min(time) AS from_time, max(time) AS until_time
       FROM ${quoted(measurement)}${this.within('WHERE')} GROUP BY day ORDER BY day`;
@@ -88,7 +91,7 @@ export class ParquetExport {
     return days.map(({ day, rows, from_time: from, until_time: until }) => ({ day: day.slice(0, 10), rows: Number(rows), from, until }));
   }
 
-  /** Asks for one day and writes it under its name once it is whole. */
+  /** Requests a day. The file gets its final name only when it is complete. */
   async fetchDay(measurement, { day, from, until }, path) {
     const next = new Date(Date.parse(`${day}T00:00:00Z`) + dayMs).toISOString().slice(0, 10);
     const q = `SELECT * FROM ${quoted(measurement)} WHERE time >= '${day}T00:00:00Z' AND time < '${next}T00:00:00Z'${this.within('AND')}`;
@@ -107,7 +110,7 @@ export class ParquetExport {
     return { path, measurement, day, from, until, rows, bytes: statSync(target).size, sha256: hash.digest('hex') };
   }
 
-  /** One day: what is there with as many rows stays. */
+  /** Exports a day, unless a file with the same number of rows exists. */
   async export(measurement, wanted, known) {
     const path = `${folderOf(measurement)}/${wanted.day}.parquet`;
     const entry = known.get(path);
@@ -119,12 +122,15 @@ export class ParquetExport {
         appendFileSync(join(this.folder, filesName), `${JSON.stringify(made)}\n`);
         return { ...made, isNew: true };
       }
-      // Somebody writes to that day: its count and its times are asked for anew.
+      // A client is writing to this day, so its count and times are queried again.
       wanted = (await this.days(measurement)).find(({ day }) => day === wanted.day) ?? wanted;
     }
   }
 
-  /** Resolves to `{ files, made, rows, bytes }`: how many, how many were asked for, and what all of them have. */
+  /**
+   * Resolves to `{ files, made, rows, bytes }`: the number of files, the number of new files, and
+   * the totals of all files.
+   */
   async run() {
     mkdirSync(this.folder, { recursive: true });
     const known = written(this.folder);
@@ -146,7 +152,7 @@ export class ParquetExport {
     }
     const of = { database: this.database, policy: this.policy ?? null, start: this.start ?? null, end: this.end ?? null };
     const manifest = { version: 1, ...of, made_at: new Date().toISOString(), files };
-    // It comes last, and as a whole.
+    // The manifest is written last, with an atomic rename.
     const part = join(this.folder, `${manifestName}.part`);
     writeFileSync(part, `${JSON.stringify(manifest, null, 1)}\n`);
     renameSync(part, join(this.folder, manifestName));
@@ -156,7 +162,7 @@ export class ParquetExport {
   }
 }
 
-/** Runs an export and says what came of it. */
+/** Runs an export and prints a summary. */
 export async function exportParquet(connection, given) {
   if (given.by !== 'day') throw new Sentence('Files are made by the day: --by day.');
   const done = await new ParquetExport(connection, given).run();

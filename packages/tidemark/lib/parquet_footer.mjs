@@ -1,4 +1,4 @@
-// How many rows a Parquet file has: the number at the head of its footer, which is Thrift's compact form.
+// Reads the number of rows from a Parquet file's footer, which has Thrift's compact encoding.
 //
 //   … footer │ length of the footer <u32> │ "PAR1"
 
@@ -6,18 +6,18 @@ import { openSync, closeSync, fstatSync, readSync } from 'node:fs';
 
 import { Sentence } from './command.mjs';
 
-/** "PAR1" at both ends. */
+/** The marker at both ends of a file. */
 const magic = Buffer.from('PAR1');
-/** Length and magic behind the footer. */
+/** The size of the length and the marker after the footer. */
 const tailBytes = 8;
-/** Types of fields in Thrift's compact form. */
+/** Field types of Thrift's compact encoding. */
 const type = { stop: 0, yes: 1, no: 2, byte: 3, double: 7, binary: 8, list: 9, set: 10, struct: 12 };
-/** The field of FileMetaData that has the rows. */
+/** The id of the field `num_rows` in FileMetaData. */
 const rowsField = 3;
-/** Structs inside of structs, at most. */
+/** The maximum nesting depth of structs. */
 const depthMax = 8;
 
-/** Reads what of Thrift's compact form a footer has. */
+/** Reads the parts of Thrift's compact encoding that occur in a footer. */
 class Reader {
   constructor(bytes) {
     this.bytes = bytes;
@@ -39,13 +39,13 @@ class Reader {
     throw new Sentence('A Parquet file has a footer with a number that never ends.');
   }
 
-  /** A signed number: zigzag. */
+  /** Reads a signed integer in zigzag encoding. */
   integer() {
     const value = this.varint();
     return (value >> 1n) ^ -(value & 1n);
   }
 
-  /** Goes past a value. */
+  /** Skips a value. */
   skip(of, depth = 0) {
     if (depth > depthMax) throw new Sentence('A Parquet file has a footer that is nested too deep.');
     if (of === type.yes || of === type.no) return;
@@ -62,13 +62,13 @@ class Reader {
     const count = head >> 4 === 15 ? Number(this.varint()) : head >> 4;
     const of = head & 15;
     for (let n = 0; n < count; n += 1) {
-      // In a list a truth is a byte of its own.
+      // In a list, a boolean has a separate byte.
       if (of === type.yes || of === type.no) this.at += 1;
       else this.skip(of, depth + 1);
     }
   }
 
-  /** Goes through a struct; `take` says of a field whether it has read it. */
+  /** Iterates over a struct's fields. `take` returns whether it has read the field's value. */
   fields(take, depth = 0) {
     for (let field = 0; ; ) {
       const head = this.byte();
@@ -80,7 +80,10 @@ class Reader {
   }
 }
 
-/** The rows of the file at `path`. Throws a sentence if it is no whole Parquet file. */
+/**
+ * Returns the number of rows in the file at `path`. Throws a sentence if the Parquet file is
+ * incomplete.
+ */
 export function rowsOf(path) {
   const file = openSync(path, 'r');
   try {

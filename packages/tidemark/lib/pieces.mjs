@@ -1,26 +1,29 @@
-// Work that a server does a piece at a time: a request is repeated while it is answered 202, and after what
-// passes by itself. What is done is done: whoever repeats the command goes on where it stopped.
+// Runs work that a server performs in steps: repeats a request while the status is 202, and after
+// temporary failures. The server keeps finished steps, so a repeated command continues the work.
 
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Sentence } from './command.mjs';
 import { said } from './connection.mjs';
 
-/** Answers in a row that are no piece, after which nobody waits any longer. */
+/** The maximum number of consecutive failures. */
 const refusalsMax = 8;
-/** Before the first of them is repeated; doubled each time, ms. */
+/** The pause before the first retry, in milliseconds. It doubles with each retry. */
 const pauseMs = 250;
-/** Between two lines of progress where nobody sees a line change, ms. */
+/** The time between two progress lines without a terminal, in milliseconds. */
 const lineEveryMs = 10_000;
 
-/** Bytes as somebody reads them. */
+/** Formats a number of bytes. */
 export function bytesText(bytes) {
   const units = ['bytes', 'KB', 'MB', 'GB'];
   const power = Math.min(Math.floor(Math.log10(Math.max(bytes, 1)) / 3), units.length - 1);
   return `${(bytes / 1000 ** power).toFixed(power === 0 ? 0 : 1)} ${units[power]}`;
 }
 
-/** One line on standard error that changes; where that is no terminal a line now and then. */
+/**
+ * A progress line on standard error that is overwritten. Without a terminal, a new line is printed
+ * at intervals.
+ */
 export class Progress {
   constructor() {
     this.lastMs = Date.now();
@@ -43,7 +46,7 @@ export class Progress {
   }
 }
 
-/** The answer to one piece; what passes by itself is asked again. */
+/** Requests one step, with retries after temporary failures. */
 async function piece(connection, method, path) {
   for (let refusals = 1; ; refusals += 1) {
     let failure;
@@ -61,19 +64,20 @@ async function piece(connection, method, path) {
   }
 }
 
-/** Adds what one answer says of tokens and users to what others said. */
+/** Adds the counts of tokens and users in a response to `sums`. */
 export function addAccess(sums, given) {
   for (const name of ['made', 'widened', 'unchanged']) sums[name] += given?.[name] ?? 0;
   sums.refused.push(...(given?.refused ?? []));
 }
 
 /**
- * Repeats a request until nothing remains.
+ * Repeats a request until no work remains.
  *
  * @param {import('./connection.mjs').Connection} connection
- * @param {{ method?: string, path: (last: any) => string, text: (sums: any, last: any) => string }} work
- *   the path of the next request after an answer (null at first), and a line about how far it is
- * @returns {Promise<any>} the last answer; `objects`, `values`, `bytes`, `damaged` and `access` are those of all
+ * @param {{ method?: string, path: (last: any) => string, text: (sums: any, last: any) => string }}
+ *   work the path of the next request, from the last response (null at first), and a progress text
+ * @returns {Promise<any>} the last response, with the totals of all responses in `objects`,
+ *   `values`, `bytes`, `damaged` and `access`
  */
 export async function finish(connection, { method = 'POST', path, text }) {
   const progress = new Progress();
@@ -93,6 +97,9 @@ export async function finish(connection, { method = 'POST', path, text }) {
   }
 }
 
-/** The query of a path. @param {Record<string, string | undefined>} given what is undefined is left out */
+/**
+ * Returns the query string of `given`, without undefined values. @param {Record<string, string |
+ * undefined>} given
+ */
 export const queryOf = (given) =>
   new URLSearchParams(/** @type {[string, string][]} */ (Object.entries(given).filter(([, value]) => value !== undefined)));

@@ -1,4 +1,4 @@
-// What `tidemark probe` measures, and how. Whatever it put into the account it takes away again.
+// The measurements of `tidemark probe`. It removes everything that it deploys.
 
 import { randomBytes } from 'node:crypto';
 import { existsSync, readFileSync, statSync } from 'node:fs';
@@ -9,30 +9,33 @@ import { Sentence } from './command.mjs';
 import { grpcAnswer } from './grpc.mjs';
 import { largeModule } from './large_module.mjs';
 
-/** Names of the scripts begin so, and nothing else is ever removed. */
+/** The prefix of script names. The probe removes only scripts with this prefix. */
 export const prefix = 'tidemark-probe-';
 
-/** A new address takes some seconds until it is known everywhere. */
+/** The maximum time until a new address is reachable everywhere. */
 const knownMs = 120_000;
 const pollMs = 1_000;
 const answerMs = 60_000;
 
-/** Where objects can be asked to be (the platform's location hints). */
+/** The platform's location hints for objects. */
 const regions = ['wnam', 'enam', 'sam', 'weur', 'eeur', 'apac', 'oc', 'afr', 'me'];
 const commits = 20;
 
-/** Bounds of what is looked for: nothing is asked for beyond them. */
+/** The ranges of the measurements. */
 const valueBytes = [1_000_000, 33_000_000];
 const valueStepBytes = 1_000;
 const memoryMegabytes = [32, 64, 96, 104, 112, 116, 120, 124, 128, 136, 160, 192, 256, 384];
 const callsMax = 10_500;
 const callsTogether = 25;
 
-/** Of `substr`: bytes of the value, and how often a part is read in one request. */
+/** For `substr`: the size of the value, and the number of reads in one request. */
 const storedBytes = 1_900_000;
 const reads = 200;
 
-/** The sizes of the database's and of the SQL Worker's module, in MB; those of this package if it has them. */
+/**
+ * The sizes of the modules of the database and of the SQL Worker, in MB. If the package contains
+ * the modules, their sizes are used.
+ */
 const moduleMegabytes = [['index_bg.wasm', 5], ['sql/index_bg.wasm', 28]].map(([file, usual]) => {
   const path = join(built, String(file));
   return existsSync(path) ? Math.ceil(statSync(path).size / 1e6) : Number(usual);
@@ -41,7 +44,7 @@ const moduleMegabytes = [['index_bg.wasm', 5], ['sql/index_bg.wasm', 28]].map(([
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 const code = (name) => readFileSync(new URL(`../probe/${name}`, import.meta.url));
 
-/** A deployed Worker, and what it is asked. */
+/** A deployed scratch Worker and its requests. */
 class Scratch {
   constructor({ url, token, startUpMs, signal }) {
     this.url = url;
@@ -55,7 +58,7 @@ class Scratch {
     const init = { method: given ? 'POST' : 'GET', headers: { 'Probe-Token': this.token }, body: given && JSON.stringify(given), signal };
     const response = await fetch(`${this.url}${path}`, init);
     const text = await response.text();
-    // The platform says why it ended a Worker in a page or a line: "error code: 1102".
+    // If the platform ends a Worker, the response contains a text such as "error code: 1102".
     const cause = /error code: (\d+)/i.exec(text)?.[0] ?? text.slice(0, 80);
     if (!response.ok) throw new Error(`${response.status} ${cause}`.trim());
     return JSON.parse(text).answer;
@@ -63,7 +66,7 @@ class Scratch {
 
   ask = (name, given) => this.request(`/${name}`, given);
 
-  /** Waits until the address is known. */
+  /** Waits until the address is reachable. */
   async ready() {
     const until = Date.now() + knownMs;
     for (;;) {
@@ -84,7 +87,7 @@ class Scratch {
   }
 }
 
-/** The largest value that SQLite takes, to a thousand bytes. */
+/** Finds the largest value that SQLite accepts, with a resolution of a thousand bytes. */
 async function largestValue(scratch) {
   let [good, bad] = valueBytes;
   const refused = (bytes) => scratch.ask('put', { bytes }).catch((error) => error.message);
@@ -101,7 +104,10 @@ async function largestValue(scratch) {
   return `${good} bytes; ${bad}: ${why}`;
 }
 
-/** Microseconds of one `substr`: a request with many of them, less one with none. */
+/**
+ * Returns the duration of one `substr` in microseconds: a request with many calls, minus a request
+ * without calls.
+ */
 async function substrTimes(scratch) {
   await scratch.ask('put', { bytes: storedBytes });
   const parts = { 'the first 16 bytes': [1, 16], 'the last 16 bytes': [storedBytes - 15, 16], 'all of it': [1, storedBytes] };
@@ -127,7 +133,7 @@ async function commitTimes(scratch) {
   return rows;
 }
 
-/** Where memory is cut off: requests for more and more of it, each by itself. */
+/** Finds the memory limit with separate requests for increasing amounts. */
 async function memoryEnd(scratch) {
   let last = 0;
   for (const megabytes of memoryMegabytes) {
@@ -147,7 +153,7 @@ async function callsEnd(scratch) {
   return error ? `${done}; then: ${error}` : `${done}, and perhaps more`;
 }
 
-/** Measures everything with `deploy(suffix, script)`, which puts a Worker into the account. */
+/** Runs all measurements. `deploy(suffix, script)` deploys a Worker to the account. */
 async function* measurements({ deploy, onDomain, say, signal }) {
   const objects = {
     bindings: [{ type: 'durable_object_namespace', name: 'PROBE', class_name: 'Probe' }],
@@ -170,7 +176,7 @@ async function* measurements({ deploy, onDomain, say, signal }) {
   }
 }
 
-/** What one part found. One that fails says so in its row: the others are worth having. */
+/** Runs one measurement. A failure becomes a row, so that the other results are still reported. */
 async function part(title, measure, say, signal) {
   say(`- ${title} …`);
   try {
@@ -197,9 +203,10 @@ async function startOf(megabytes, deploy) {
 }
 
 /**
- * Measures in `account`: rows of what and how much. `say` is told what happens. Every script is removed, also when
- * this fails or `signal` aborts. With a `domain`, a host name without a DNS record in a zone of the account, gRPC is also
- * tried there, and the name is free again afterwards. `addressOf(domain)` is its address.
+ * Runs the measurements in `account` and returns rows of names and values. `say` receives progress
+ * messages. Removes every script, including after a failure or when `signal` aborts. `domain` is a
+ * host name in a zone of the account that has no DNS record. With a `domain`, the probe also tests
+ * gRPC there and releases the name afterwards. `addressOf(domain)` returns its address.
  *
  * @param {Record<string, any>} options
  */
@@ -210,7 +217,7 @@ export async function probe({ account, day, say, signal, domain = null, addressO
   const names = [];
   const deploy = async (suffix, { modules, bindings = [], ...more }) => {
     const name = `${prefix}${run}-${suffix}`;
-    // Before it is put there: who knows how far that comes.
+    // The name is recorded before the upload, so that a failed upload is removed too.
     names.push(name);
     const secret = { type: 'secret_text', name: 'PROBE_TOKEN', text: token };
     const metadata = { compatibility_date: day, bindings: [...bindings, secret], ...more };
@@ -230,13 +237,13 @@ export async function probe({ account, day, say, signal, domain = null, addressO
     for await (const row of measurements({ deploy, onDomain: domain && onDomain, say, signal })) rows.push(row);
     return rows;
   } finally {
-    // The name would stay bound to a Worker that is gone.
+    // Otherwise the name would stay bound to a removed Worker.
     if (hasDomain) await account.setDomains(names[0], []).catch((error) => say(`- the custom domain was not released: ${error.message}`));
     await removeAll(account, names, say);
   }
 }
 
-/** Removes scripts; throws a sentence that names those which stayed. */
+/** Removes scripts. Throws a sentence with the names of scripts that could not be removed. */
 export async function removeAll(account, names, say) {
   const stayed = [];
   for (const name of names) {

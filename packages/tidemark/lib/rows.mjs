@@ -1,12 +1,16 @@
-// Rows of SQL as line protocol: JSON lines, as `query_sql` of InfluxDB 3 and of Tidemark answer them.
+// Converts SQL rows to line protocol. The rows are JSON lines, as returned by `query_sql` of
+// InfluxDB 3 and of Tidemark.
 
 import { Sentence } from './command.mjs';
 import { textLines } from './dump.mjs';
 
-/** `2026-01-31T12:00:00.000000001`, with or without a zone, which is UTC where it is not said; DuckDB has a space. */
+/**
+ * Matches `2026-01-31T12:00:00.000000001`, with an optional time zone whose default is UTC. DuckDB
+ * writes a space instead of the T.
+ */
 const timeText = /^(\d{4})-(\d\d)-(\d\d)[T ](\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?(Z|[+-]\d\d(?::?\d\d)?)?$/;
 
-/** Nanoseconds since 1970 of such a text, or null. */
+/** Returns a text's nanoseconds since 1970, or null. */
 export function nanoseconds(text) {
   const found = timeText.exec(text);
   if (!found) return null;
@@ -20,14 +24,14 @@ export function nanoseconds(text) {
 const escapedName = (text) => text.replace(/[,= ]/g, '\\$&');
 const escapedMeasurement = (text) => text.replace(/[, ]/g, '\\$&');
 
-/** A number of JSON as it was written; no digit of it is lost. */
+/** A JSON number in its original notation, so that no digits are lost. */
 class Digits {
   constructor(source) {
     this.source = source;
   }
 }
 
-/** @type {any} what a reviver is given beside key and value, from Node 21 on */
+/** @type {any} Node passes the context since version 21 */
 const reviver = (_, value, context) => (typeof value === 'number' ? new Digits(context.source) : value);
 
 function needsSource() {
@@ -38,7 +42,10 @@ function needsSource() {
   if (source !== '1') throw new Sentence('Rows of JSON are read with all digits of their numbers from Node 22 on.');
 }
 
-/** A field's value in line protocol: a number with a point or an exponent is a float, any other an integer. */
+/**
+ * Returns a field's value in line protocol. A number with a point or an exponent is a float, any
+ * other number an integer.
+ */
 function fieldOf(value) {
   if (value instanceof Digits) return /[.eE]/.test(value.source) ? value.source : `${value.source}i`;
   if (typeof value === 'string') return `"${value.replace(/["\\]/g, '\\$&')}"`;
@@ -46,8 +53,8 @@ function fieldOf(value) {
 }
 
 /**
- * A row as a line. `shape` is `{ measurement, tags }`; the columns that `tags` does not name are fields, but for
- * `time`. Throws a [Sentence] that says what is wrong.
+ * Converts a row to a line. `shape` is `{ measurement, tags }`. All columns except `time` and those
+ * in `tags` are fields. Throws a [Sentence] for an invalid row.
  */
 export function lineOf(text, { measurement, tags }) {
   let row;
@@ -77,7 +84,7 @@ export function lineOf(text, { measurement, tags }) {
 }
 
 /**
- * The rows of a file as `dumpItems` has lines.
+ * Yields the rows of a file in the format of `dumpItems`.
  *
  * @returns {AsyncGenerator<import('./dump.mjs').Item>}
  */

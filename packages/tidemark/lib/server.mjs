@@ -1,4 +1,4 @@
-// One workerd that is looked after: started, started again when it breaks off, and ended.
+// Starts workerd, restarts it after a crash, and stops it.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -6,23 +6,23 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { Sentence } from './command.mjs';
 
-/** How long it may take until the database answers. */
+/** The maximum time until the database responds. */
 const readyMs = 20_000;
 const pollMs = 25;
 
-/** What is under way may come to its end after SIGTERM. */
+/** The time after SIGTERM for running requests to finish. */
 const graceMs = 10_000;
 
-/** Between two starts; each failure in a row doubles it. */
+/** The pause between two starts. Each consecutive failure doubles it. */
 const pauseMsMin = 100;
 const pauseMsMax = 10_000;
 
-/** Whoever ran for so long did not fail at its start. */
+/** A process that ran for this time resets the pause. */
 const steadyMs = 60_000;
 
 /**
- * Keeps `program` running until [stop] is called. It inherits the file `mark`. `ask` resolves to whether the database answers.
- * `tell(event, more)` is told what happens.
+ * Keeps `program` running until [stop] is called. The program inherits the file `mark`. `ask`
+ * resolves to whether the database responds. `tell(event, more)` logs events.
  */
 export class Server {
   constructor({ program, args, env, mark, ask, tell }) {
@@ -45,7 +45,7 @@ export class Server {
     this.ended = once(child, 'exit').catch((error) => [null, error.message]);
   }
 
-  /** Whether it answers before it ends; false when it ended or took too long. */
+  /** Returns whether the database responds before the process ends and before the timeout. */
   async #ready() {
     let over = false;
     this.ended.then(() => (over = true));
@@ -57,7 +57,7 @@ export class Server {
     return false;
   }
 
-  /** Starts it for the first time; throws a sentence if that fails. */
+  /** Starts the program for the first time. Throws a sentence if the start fails. */
   async start() {
     this.#spawn();
     if (await this.#ready()) return;
@@ -66,7 +66,7 @@ export class Server {
     throw new Sentence('The database did not start; what workerd said is above.');
   }
 
-  /** Starts it again whenever it breaks off; resolves when it was stopped. */
+  /** Restarts the program after each crash. Resolves when the program was stopped. */
   async watch() {
     for (;;) {
       const since = Date.now();
@@ -82,7 +82,7 @@ export class Server {
     }
   }
 
-  /** Lets it finish what is under way, and ends it. */
+  /** Ends the program after its running requests have finished. */
   async stop() {
     this.isStopping = true;
     const { child } = this;

@@ -1,4 +1,4 @@
-// The shell of `tidemark query`: lines of InfluxQL with a history and completion.
+// The shell of `tidemark query`: InfluxQL with history and completion.
 
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { homedir } from 'node:os';
@@ -7,10 +7,10 @@ import { createInterface } from 'node:readline';
 
 import { resultsOf } from './answer.mjs';
 
-/** Lines that are remembered. */
+/** The maximum number of lines in the history. */
 const historyLinesMax = 1_000;
 
-/** What a line begins with, what may follow, and the shell's own words. */
+/** The words for completion: InfluxQL keywords and the shell's commands. */
 const keywords = (
   'SELECT FROM WHERE GROUP BY ORDER LIMIT SLIMIT OFFSET SOFFSET DESC AND OR INTO fill time now() ' +
   'SHOW DATABASES MEASUREMENTS SERIES FIELD TAG KEYS VALUES WITH KEY RETENTION POLICIES SHARDS STATS USERS ' +
@@ -32,7 +32,10 @@ function readHistory() {
   return existsSync(file) ? readFileSync(file, 'utf8').split('\n').filter(Boolean) : [];
 }
 
-/** What is typed may name passwords: nobody else may read it, and such lines are not remembered. */
+/**
+ * Writes the history. Statements may contain passwords, so only this user can read the file, and
+ * lines with passwords are omitted.
+ */
 function writeHistory(lines) {
   const file = historyFile();
   const kept = lines.filter((line) => !/password/i.test(line)).slice(0, historyLinesMax);
@@ -40,11 +43,11 @@ function writeHistory(lines) {
     mkdirSync(dirname(file), { recursive: true, mode: 0o700 });
     writeFileSync(file, kept.map((line) => `${line}\n`).join(''), { mode: 0o600 });
   } catch {
-    // A history that cannot be kept is no reason to stop.
+    // A failure to write the history is ignored.
   }
 }
 
-/** Names in a database for completion, asked for once and again when they are no longer right. */
+/** The names in a database for completion, cached until [forget] is called. */
 class Names {
   constructor(connection) {
     this.connection = connection;
@@ -74,7 +77,7 @@ class Names {
   }
 }
 
-/** Words that the last one of `line` may become. */
+/** Returns the completions of the last word in `line`. */
 export function completions(line, names) {
   const [last] = /[^\s,()"']*$/.exec(line) ?? [''];
   const folded = last.toLowerCase();
@@ -83,8 +86,8 @@ export function completions(line, names) {
 }
 
 /**
- * Reads lines until the end. `state` is `{ db, format }` and changes; `show(q)` asks and prints, and
- * rejects with what is said to the user.
+ * Reads lines until the end of input. `state` is `{ db, format }` and may change. `show(q)` runs a
+ * query and prints the result, or rejects with an error to print.
  */
 export async function shell({ connection, state, show }) {
   const names = new Names(connection);

@@ -1,5 +1,5 @@
-// The SQL module in a thread that is watched: a statement that computes for too long, or uses too much memory, ends
-// with its thread, and the next one gets a new thread.
+// Runs the SQL module in a monitored thread. A statement that computes for too long or uses too
+// much memory ends together with its thread; the next statement gets a new thread.
 
 import { readFile } from 'node:fs/promises';
 import { join } from 'node:path';
@@ -15,7 +15,7 @@ export const defaultLimits = {
   processBytes: 1024 * 1024 * 1024,
   /** A thread with more memory is replaced when no statement runs: WebAssembly memory never shrinks. */
   keptBytes: 64 * 1024 * 1024,
-  /** Between two checks of a turn, in milliseconds. */
+  /** The time between two checks of a turn, in milliseconds. */
   checkMs: 250,
 };
 
@@ -26,7 +26,7 @@ const cpuMs = () => {
   return (user + system) / 1_000;
 };
 
-/** An engine of [Sessions]. `tell(event, more)` is called when a statement is stopped. */
+/** An engine for [Sessions]. `tell(event, more)` is called when a statement is stopped. */
 export class Engine {
   #last = Promise.resolve();
   /** The call in progress. */
@@ -65,7 +65,10 @@ export class Engine {
     settle(pending);
   }
 
-  /** Ends the thread with its memory, and the call in progress with `error`. The next call starts another thread. */
+  /**
+   * Ends the thread with its memory, and rejects the call in progress with `error`. The next call
+   * starts a new thread.
+   */
   #drop(worker, error) {
     if (worker !== this.worker) return;
     this.#settle(worker, ({ reject }) => reject(error));
@@ -73,7 +76,10 @@ export class Engine {
     worker.terminate();
   }
 
-  /** Stops a call that uses too much. Time is also CPU time, since a busy machine is no fault of the statement. */
+  /**
+   * Stops a call that exceeds a limit. The time limit also counts CPU time, so that a statement is
+   * not stopped because the machine is busy.
+   */
   #check(worker, since) {
     const { turnMs, processBytes } = this.limits;
     const bytes = process.memoryUsage.rss();
@@ -97,7 +103,10 @@ export class Engine {
     });
   }
 
-  /** Calls the thread when it has replied to the calls before: only then is a stopped call the one that computed. */
+  /**
+   * Calls the thread after it has replied to all earlier calls, so that a stopped call is always
+   * the call that computed.
+   */
   async #inOrder(message, transfer) {
     const { worker } = this;
     const before = this.#last;

@@ -1,4 +1,4 @@
-// Runs in workerd in place of the SQL Worker: passes messages to the SQL process of this machine.
+// Replaces the SQL Worker in workerd: forwards messages to the local SQL process.
 
 import { RpcTarget, WorkerEntrypoint } from 'cloudflare:workers';
 
@@ -34,7 +34,7 @@ class Session extends RpcTarget {
     throw new Error(await response.text());
   }
 
-  /** Waits until the process is there again: then the database starts the statement again. */
+  /** Waits until the process runs again. The database then restarts the statement. */
   async #restarted() {
     for (let leftMs = waitMsMax; leftMs > 0; leftMs -= pauseMs) {
       await scheduler.wait(pauseMs);
@@ -43,7 +43,7 @@ class Session extends RpcTarget {
     }
   }
 
-  /** Ends the statement. A process that is gone has ended it already. */
+  /** Ends the statement. If the process has ended, so has the statement. */
   async end() {
     await this.#call('DELETE').catch(() => {});
   }

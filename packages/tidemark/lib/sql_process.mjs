@@ -1,19 +1,20 @@
-// The SQL process: `node sql_process.mjs FOLDER PLACE`. It listens on PLACE, the path of a socket or a port of this
-// machine, for the messages of sql_front.js, and runs the module of FOLDER. It ends with the process that started it.
+// The SQL process: `node sql_process.mjs FOLDER PLACE`. Listens on PLACE, a socket's path or a
+// local port, for messages of sql_front.js. Runs the module in FOLDER. Ends when its parent process
+// ends.
 
 import { createServer } from 'node:http';
 
 import { Engine } from './sql_engine.mjs';
 import { Sessions } from './sql_sessions.js';
 
-/** The maximum size of a message, in bytes: MESSAGE_BYTES_MAX of the database with some room. */
+/** The maximum size of a message, in bytes: MESSAGE_BYTES_MAX of the database plus a margin. */
 const messageBytesMax = 32 * 1024 * 1024;
-/** A session without a message for this long is ended: its client is gone. */
+/** A session without a message for this time is ended, because its client has disconnected. */
 const idleMsMax = 600_000;
 const sweepMs = 60_000;
 
 const [folder, place] = process.argv.slice(2);
-/** Paths begin with it: a port is open to everyone on this machine. */
+/** A secret prefix of all paths, because every local user can connect to a port. */
 const base = process.env.SQL_BASE ?? '/';
 
 // The server finishes its requests on these signals, and then ends this process.
@@ -34,7 +35,7 @@ async function bodyOf(request) {
     if (bytes > messageBytesMax) throw new Error('the message is too large');
     pieces.push(piece);
   }
-  // A copy, whose memory the thread takes.
+  // A copy whose buffer can be transferred to the thread.
   const body = new Uint8Array(bytes);
   pieces.reduce((at, piece) => (body.set(piece, at), at + piece.length), 0);
   return body;
@@ -60,7 +61,7 @@ const server = createServer(async (request, response) => {
     response.writeHead(503).end(error.message);
   }
 });
-// workerd ends the connections that it does not use.
+// workerd closes its idle connections.
 Object.assign(server, { keepAliveTimeout: 0, headersTimeout: 0, requestTimeout: 0 });
 
 setInterval(() => {

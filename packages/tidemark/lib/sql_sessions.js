@@ -1,7 +1,7 @@
-// Admission of statements to one SQL module: limits the running statements, and queues the others. Used by the SQL Worker of a
-// deployment (sql/worker.js) and by the SQL process of a machine (sql_process.mjs).
+// Limits the number of running statements of one SQL module, and queues the others. Used by the SQL
+// Worker of a deployment (sql/worker.js) and by the local SQL process (sql_process.mjs).
 
-/** The maximum number of statements that run at a time: they share the module's memory. */
+/** The maximum number of concurrent statements, which share the module's memory. */
 const runningMax = 2;
 /** The maximum time that a statement waits, and the time between two checks, in milliseconds. */
 const waitMsMax = 10_000;
@@ -12,8 +12,8 @@ const goneMs = 1_000;
 const idleMs = 8_000;
 
 /**
- * Prefixes of error texts that the database acts on (src/protocol/sql.rs). A lost statement did nothing wrong: it can be
- * started again. A stopped one would use too much again.
+ * Prefixes of error texts that the database handles (src/protocol/sql.rs). A lost statement did not
+ * cause its loss and can be restarted. A stopped statement would exceed the limit again.
  */
 export const lost = 'lost: ';
 export const stopped = 'stopped: ';
@@ -24,8 +24,8 @@ const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
  * The module with its memory.
  *
  * @typedef {object} Engine
- * @property {(session: number, message: Uint8Array) => any} turn resolves to `{ reply, isOver }`; throws if the module's
- *   memory is gone, and with it every other running statement
+ * @property {(session: number, message: Uint8Array) => any} turn resolves to `{ reply, isOver }`;
+ *   throws if the module's memory was lost, and with it every other running statement
  * @property {(session: number) => any} end frees a session; throws as `turn` does
  * @property {() => any} settle is called when no statement runs
  */
@@ -43,13 +43,13 @@ export class Sessions {
     this.engine = engine;
   }
 
-  /** Returns a session, which waits for its turn with its first message. */
+  /** Returns a session. Its first message waits for a free place. */
   open() {
     this.#lastNumber += 1;
     return new Session(this, this.#lastNumber);
   }
 
-  /** Passes a message of `session` to the module. */
+  /** Sends a message of `session` to the module. */
   async turn(session, message) {
     if (!this.#running.has(session) && !session.isLost) {
       await this.#room();
@@ -74,7 +74,10 @@ export class Sessions {
     if (this.#running.size === 0) await this.engine.settle();
   }
 
-  /** Calls the engine for `session`. If that fails, the module has a new memory, and the other statements are lost. */
+  /**
+   * Calls the engine for `session`. If the call fails, the module has new memory, and the other
+   * statements are lost.
+   */
   async #enter(session, call) {
     try {
       return await call();
@@ -89,7 +92,7 @@ export class Sessions {
     }
   }
 
-  /** Whether another statement may run. Ends statements whose clients do not read. */
+  /** Returns whether another statement may run. Ends statements whose clients do not read. */
   #hasRoom() {
     const now = Date.now();
     for (const session of this.#running) {
@@ -102,7 +105,7 @@ export class Sessions {
     return this.#running.size < runningMax;
   }
 
-  /** Waits for room. Polls, because a cancelled request cannot wake the next request. */
+  /** Waits for a free place. Polls, because a cancelled request cannot wake the next request. */
   async #room() {
     const own = { seenMs: Date.now() };
     const endMs = own.seenMs + waitMsMax;
@@ -121,10 +124,10 @@ export class Sessions {
   }
 }
 
-/** One statement. */
+/** A statement's session. */
 export class Session {
   seenMs = Date.now();
-  /** Whether its plan is gone. */
+  /** Whether the statement's plan was lost. */
   isLost = false;
 
   constructor(sessions, number) {

@@ -1,4 +1,4 @@
-// Starts the SQL process, and starts it again when it ends.
+// Starts the SQL process and restarts it when it ends.
 
 import { spawn } from 'node:child_process';
 import { rmSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { Sentence } from './command.mjs';
 
 const program = fileURLToPath(new URL('./sql_process.mjs', import.meta.url));
 
-/** Between the end of the process and its next start. */
+/** The pause between the end of the process and its next start, in milliseconds. */
 const pauseMs = 200;
 
 export class SqlSupervisor {
@@ -33,14 +33,17 @@ export class SqlSupervisor {
     return this.#child?.pid;
   }
 
-  /** Starts the process for the first time, and resolves to its port; throws a sentence if it does not start. */
+  /**
+   * Starts the process for the first time and resolves to its port. Throws a sentence if the start
+   * fails.
+   */
   async start() {
     const port = await this.#spawn();
     if (port === null) throw new Sentence('SQL did not start; the reason is above.');
     return port;
   }
 
-  /** Resolves to the port when the process is ready, or to null when it ended before. */
+  /** Resolves to the port when the process is ready, or to null if it ended first. */
   #spawn() {
     if (!/^\d+$/.test(this.place)) rmSync(this.place, { force: true });
     const child = spawn(this.node, [program, this.folder, this.place], {

@@ -1,6 +1,6 @@
-// Rows as a table for people to read.
+// Formats rows as a text table.
 
-/** Characters that would move the cursor or the columns, as JSON spells them. */
+/** Characters that would move the cursor or the columns. They are printed as JSON escapes. */
 const unprintable = /[\p{Cc}\p{Zl}\p{Zp}]/gu;
 
 const shown = (value) => {
@@ -8,7 +8,7 @@ const shown = (value) => {
   return String(value).replace(unprintable, (found) => JSON.stringify(found).slice(1, -1));
 };
 
-/** Lines of a table with a head; numbers stand at the right. */
+/** Yields the lines of a table with a head. Numbers are right-aligned. */
 export function tableLines(head, rows) {
   const cells = [head, ...rows].map((row) => row.map(shown));
   const widths = head.map((_, column) => Math.max(...cells.map((row) => [...row[column]].length)));

@@ -1,22 +1,33 @@
-// What a file of line protocol has: how many values of fields each measurement, and between which times.
+// Counts the field values and the time range of each measurement in a file of line protocol.
 
-/** So many measurements are told apart; those that come later are only counted. */
+/**
+ * The maximum number of measurements with separate sums. The values of further measurements are
+ * only counted.
+ */
 export const measurementsMax = 10_000;
 
-/** What a measurement's name is escaped with; a backslash before anything else is itself. */
+/**
+ * Matches the escapes in a measurement's name. A backslash before any other character is literal.
+ */
 const escaped = /\\([, \\])/g;
 
-/** Nanoseconds of a unit of timestamps. */
+/** The nanoseconds of each unit of timestamps. */
 export const unitNs = { ns: 1n, u: 1_000n, ms: 1_000_000n, s: 1_000_000_000n, m: 60_000_000_000n, h: 3_600_000_000_000n };
 
-/** Where the first of `letters` is in `text` from `at` on that no backslash escapes; the end if there is none. */
+/**
+ * Returns the position of the first unescaped character of `letters` in `text`, starting at `at`,
+ * or the text's length.
+ */
 function unescaped(text, letters, at) {
   let here = at;
   while (here < text.length && !letters.includes(text[here])) here += text[here] === '\\' ? 2 : 1;
   return Math.min(here, text.length);
 }
 
-/** `{ measurement, values, time }` of a point; `time` is null without a timestamp. Null for what is none. */
+/**
+ * Returns `{ measurement, values, time }` of a point, or null for any other text. `time` is null
+ * without a timestamp.
+ */
 export function pointOf(text) {
   const named = unescaped(text, ', ', 0);
   let at = unescaped(text, ' ', named);
@@ -40,15 +51,15 @@ export class Tally {
   #sums = new Map();
   #open = '';
   #place = { database: '', policy: '' };
-  /** Values of measurements beyond the first [measurementsMax]. */
+  /** The number of values in measurements beyond the first [measurementsMax]. */
   others = 0;
 
-  /** @param {string} precision of the timestamps */
+  /** @param {string} precision the precision of the timestamps */
   constructor(precision) {
     this.unit = unitNs[precision] ?? 1n;
   }
 
-  /** Takes a line of the file; `begins` says whether a point begins with it. */
+  /** Adds a line of the file. `begins` is whether a point starts with the line. */
   take(text, begins, { database, policy }) {
     if (begins) this.#close();
     this.#open = begins ? text : `${this.#open}\n${text}`;
@@ -76,8 +87,8 @@ export class Tally {
   }
 
   /**
-   * `{ database, policy, measurement, values, first_ns, last_ns }` of each measurement: both times are null
-   * where a line has none, which is written at the server's time.
+   * Returns `{ database, policy, measurement, values, first_ns, last_ns }` of each measurement.
+   * Both times are null if a line has no time, because the server then assigned its own.
    */
   sums() {
     this.#close();

@@ -1,4 +1,5 @@
-// gRPC over HTTP/2 for a server that answers gRPC-Web. It keeps nothing, and knows no method of anybody.
+// Converts gRPC over HTTP/2 to gRPC-Web for one server. It stores no data and is independent of the
+// services' methods.
 
 import { createSecureServer, createServer } from 'node:http2';
 
@@ -9,16 +10,16 @@ import { Call } from './transcoder_call.mjs';
 import { limits as defaultLimits } from './transcoder_limits.mjs';
 import { Upstream } from './upstream.mjs';
 
-/** Listens for gRPC, and asks one server. */
+/** Listens for gRPC calls and forwards them to one server. */
 export class Transcoder {
   #calls = new Set();
   #sessions = new Set();
   #isStopping = false;
 
   /**
-   * `to` is the server's address. `tls` has `{ cert, key }`, PEM; without it everything is plain. `isTrusted`: the
-   * server's certificate is not looked at. `tell(event, more)` is told of each call that ended. `limits` in the place
-   * of the usual ones.
+   * `to` is the server's address. `tls` is `{ cert, key }` in PEM; without it connections are
+   * unencrypted. `isTrusted` disables the check of the server's certificate. `tell(event, more)`
+   * logs each finished call. `limits` overrides the default limits.
    */
   constructor({ to, tls = null, isTrusted = false, tell = (_event, _more) => {}, limits = {} }) {
     this.limits = { ...defaultLimits, ...limits };
@@ -36,7 +37,7 @@ export class Transcoder {
     this.server.maxConnections = this.limits.connectionsMax;
     this.server.on('session', (session) => this.#take(session));
     this.server.on('stream', (stream, headers, _flags, raw) => this.#call(stream, headers, raw));
-    // Of whom connects and speaks something else.
+    // Errors of clients that use a different protocol.
     this.server.on('sessionError', () => {});
     this.server.on('tlsClientError', () => {});
   }
@@ -81,7 +82,7 @@ export class Transcoder {
     });
   }
 
-  /** Lets the calls that there are come to their end, for a time, and takes no other. */
+  /** Accepts no new calls, and waits for the running calls until a timeout. */
   async stop() {
     if (this.#isStopping) return;
     this.#isStopping = true;

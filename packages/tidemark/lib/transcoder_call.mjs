@@ -1,4 +1,5 @@
-// One call on its way through `tidemark flight`: a stream of gRPC over HTTP/2, and the same in gRPC-Web.
+// One call through `tidemark flight`: a stream of gRPC over HTTP/2, and its counterpart in
+// gRPC-Web.
 
 import { constants } from 'node:http2';
 
@@ -7,10 +8,10 @@ import { Frames } from './grpc_frames.mjs';
 import { answerType, isGrpcWeb, metadataOf, mustFit, requestOf, statusIn, trailersOf } from './grpc_metadata.mjs';
 import { CallFailure, Code, codeOf, encodedMessage, timeoutMs } from './grpc_status.mjs';
 
-/** Whoever called is gone: there is nobody to tell. */
+/** The client has disconnected and receives no status. */
 const cancelled = () => new CallFailure(Code.cancelled, 'the client cancelled the call');
 
-/** Resolves when `writable` takes more; rejects when it takes nothing any more. */
+/** Resolves when `writable` accepts more data, and rejects when it is destroyed. */
 function drained(writable) {
   return /** @type {Promise<void>} */ (new Promise((resolve, reject) => {
     const settle = () => {
@@ -25,7 +26,10 @@ function drained(writable) {
   }));
 }
 
-/** What is read of a body that is an error, as text. One that breaks off has what came. */
+/**
+ * Returns the text of an error response's body, up to `bytesMax`. If the body breaks off, returns
+ * the received part.
+ */
 async function textOf(body, bytesMax) {
   const pieces = [];
   let bytes = 0;
@@ -36,7 +40,7 @@ async function textOf(body, bytesMax) {
       if (bytes >= bytesMax) break;
     }
   } catch {
-    // The status says enough.
+    // The status is sufficient for the error.
   }
   return Buffer.concat(pieces).subarray(0, bytesMax).toString('utf8');
 }
@@ -44,16 +48,25 @@ async function textOf(body, bytesMax) {
 export class Call {
   /** @type {import('./upstream.mjs').Exchange | null} */
   #exchange = null;
-  /** Why it ended, once it did. @type {CallFailure | null} */
+  /**
+   * The reason why the call failed.
+   * @type {CallFailure | null}
+   */
   #failure = null;
   #isSettled = false;
-  /** Those of the answer, once it has begun. @type {Frames | null} */
+  /**
+   * The frames of the response, once it has started.
+   * @type {Frames | null}
+   */
   #frames = null;
   #sending = Promise.resolve();
   #trailers = {};
   #timers = [];
   bytes = { request: 0, answer: 0 };
-  /** Of gRPC, once it is settled. @type {number} */
+  /**
+   * The gRPC status, once the call is settled.
+   * @type {number}
+   */
   status = Code.cancelled;
 
   /** @param {import('node:http2').ServerHttp2Stream} stream @param {Record<string, any>} headers those that it came with */
@@ -67,7 +80,7 @@ export class Call {
       stream.sendTrailers(this.#trailers);
       this.#hangUp();
     });
-    // What breaks a stream closes it too.
+    // An error of a stream also closes it.
     stream.on('error', () => {});
     stream.once('close', () => {
       if (!this.#isSettled) this.fail(cancelled());
@@ -75,13 +88,13 @@ export class Call {
     });
   }
 
-  /** Ends the call with a status that is not the server's. The first one counts. */
+  /** Ends the call with a local status. The first failure is used. */
   fail(failure) {
     const isFirst = !this.#failure;
     this.#failure ??= failure;
     if (isFirst && !this.#isSettled) this.#after(this.limits.lingerMs, () => this.#reset());
-    // A client whose clock is a moment behind ours would say that the message is broken, and not that it is too late: the
-    // message goes on to its end, or until the stream is reset.
+    // A message in progress is completed, unless the stream is reset first. Otherwise a client
+    // whose clock is slightly behind would report a broken message instead of an exceeded deadline.
     if (failure.code === Code.deadlineExceeded && this.#frames?.isWithinMessage) return this.#frames.endWithMessage();
     this.#exchange?.cancel();
     if (!this.#isSettled) this.#settleFailed();
@@ -92,7 +105,10 @@ export class Call {
     this.#settle({ ...metadata, 'grpc-status': String(code), 'grpc-message': encodedMessage(message) });
   }
 
-  /** Passes the call on; resolves when it is settled, and never rejects. `raw` are the headers as they came. */
+  /**
+   * Runs the call. Resolves when it is settled, and never rejects. `raw` contains the headers as
+   * received.
+   */
   async run(raw) {
     try {
       const timeout = this.headers['grpc-timeout'];
@@ -100,7 +116,7 @@ export class Call {
       mustFit('the request', raw, this.limits);
       const asked = requestOf(this.headers, raw);
       this.#exchange = await this.upstream.open(asked);
-      // It may have ended while the connection was made.
+      // The call may have failed while the connection was opened.
       if (this.#failure) throw this.#failure;
       this.#sending = this.#send(this.#exchange.request);
       await this.#answer(await this.#exchange.answer);
@@ -117,7 +133,7 @@ export class Call {
 
   #expireIn(ms) {
     this.#after(ms, () => {
-      // The answer is all there, and the client did not read it in time.
+      // The response is complete, but the client did not read it in time.
       if (this.#isSettled) this.#reset();
       else this.fail(new CallFailure(Code.deadlineExceeded, `the deadline is over, ${ms} ms`));
     });
@@ -127,19 +143,19 @@ export class Call {
     if (!this.stream.destroyed) this.stream.close(constants.NGHTTP2_CANCEL);
   }
 
-  /** What the client sends goes to the server until either has enough. */
+  /** Forwards the request from the client to the server until either side stops. */
   async #send(request) {
     const { messageBytesMax } = this.limits;
     const frames = new Frames({ whose: 'the request', hasTrailers: false, messageBytesMax, trailerBytesMax: 0 });
     try {
-      // The stream goes on without its request: the answer is the other half of it.
+      // The stream must stay open for the response.
       for await (const piece of this.stream.iterator({ destroyOnReturn: false })) {
         for (const part of frames.take(piece)) await this.#pass(request, part, 'request');
       }
       if (!frames.isBetween) throw new CallFailure(Code.invalidArgument, 'the request ends within a message');
       request.end();
     } catch (error) {
-      // A server that takes no more says why in its answer.
+      // A server that stops reading reports the reason in its response.
       if (error instanceof CallFailure) this.fail(error);
     }
   }
@@ -176,7 +192,10 @@ export class Call {
     this.#settle(trailers);
   }
 
-  /** With `told` the status stands in the headers, and there is no body. */
+  /**
+   * Forwards the response body. With `told`, the headers contain the status, and the body must be
+   * empty.
+   */
   async #passAnswer(frames, body, told) {
     try {
       for await (const piece of body) {
@@ -185,7 +204,8 @@ export class Call {
         if (this.#failure && !frames.isWithinMessage) return this.fail(this.#failure);
         if (!frames.trailers || this.#isSettled) continue;
         this.#settle(trailersOf(frames.trailers));
-        // The connection is of use again once the body has ended; one that does not end is closed.
+        // The connection can be reused after the body has ended. If the body does not end, the
+        // connection is closed.
         const late = setTimeout(() => this.#exchange.cancel(), this.limits.lingerMs).unref();
         body.once('close', () => clearTimeout(late));
       }
@@ -196,13 +216,13 @@ export class Call {
     if (!frames.trailers && !told && !this.#isSettled) throw cut(frames);
   }
 
-  /** The end of the stream: trailers after what is still on its way, or all of the answer. */
+  /** Ends the stream with trailers after the pending data, or with a response without a body. */
   #settle(trailers) {
     this.#isSettled = true;
     this.status = Number(trailers['grpc-status']);
     const { stream } = this;
     if (stream.destroyed || stream.closed) return;
-    // Whatever the client still sends, nobody takes it.
+    // Further data from the client is discarded.
     if (!this.#exchange?.request.writableEnded) this.#exchange?.cancel();
     if (stream.headersSent) {
       this.#trailers = trailers;
@@ -213,7 +233,7 @@ export class Call {
     }
   }
 
-  /** The answer is out: a client that still sends is told so, and what it sent is read away. */
+  /** Tells a client that still sends that the response is complete, and discards its data. */
   #hangUp() {
     const { stream } = this;
     setImmediate(async () => {
@@ -225,5 +245,5 @@ export class Call {
   }
 }
 
-/** A short answer must never look like a whole one. */
+/** Returns a failure, so that a truncated response is never mistaken for a complete response. */
 const cut = (frames) => new CallFailure(Code.dataLoss, `the answer was cut ${frames.isBetween ? 'before its trailers' : 'within a frame'}`);

@@ -1,41 +1,51 @@
-// What `tidemark flight` takes at most. Each error names the limit that it met.
+// The limits of `tidemark flight`. Each error names the limit that was exceeded.
 
 /**
- * Of one process. A call holds no message, but what is on its way: on each side a window or two buffers of a stream, so
- * that calls that nobody reads hold `callsMax` × 2 × `streamWindowBytes`, some 130 MB, and others next to nothing.
+ * The limits of one process. A call buffers no whole messages, only data in transit: two windows or
+ * stream buffers per side. Calls whose clients do not read hold `callsMax` × 2 ×
+ * `streamWindowBytes`, about 130 MB; other calls hold very little.
  */
 export const limits = Object.freeze({
-  /** Connections of clients; further ones are closed at once. */
+  /** The maximum number of client connections. Further connections are closed immediately. */
   connectionsMax: 256,
-  /** Calls of one connection at a time; a client keeps back what is more. */
+  /** The maximum number of concurrent calls per connection. Clients queue further calls. */
   callsPerConnectionMax: 100,
-  /** Calls at a time; further ones end with ResourceExhausted. */
+  /** The maximum number of concurrent calls. Further calls end with ResourceExhausted. */
   callsMax: 256,
-  /** Headers of a request or of an answer. */
+  /** The maximum size of the headers in a request or response. */
   headerBytesMax: 16_384,
-  /** One message, either way. It passes in pieces: this bounds what the other side has to hold. */
+  /**
+   * The maximum size of a message in either direction. Messages pass through in pieces, so this
+   * limit protects the receiver's memory.
+   */
   messageBytesMax: 64 * 1024 * 1024,
-  /** The last frame of an answer: gRPC's clients take 8 to 16 KB. */
+  /** The maximum size of a response's trailer frame. gRPC clients accept 8 to 16 KB. */
   trailerBytesMax: 16_384,
-  /** What is read of an answer that is an error of HTTP, for its text. */
+  /** The maximum size that is read from the body of an HTTP error. */
   errorBodyBytesMax: 16_384,
-  /** What may be on its way in a stream and was not read. */
+  /** The maximum size of unread data in a stream. */
   streamWindowBytes: 256 * 1024,
-  /** What a session of HTTP/2 may hold in all. */
+  /** The maximum memory of an HTTP/2 session. */
   sessionMemoryMegabytesMax: 64,
-  /** Connections to the server over HTTP/2; over HTTP/1.1 each call has its own. */
+  /**
+   * The maximum number of HTTP/2 connections to the server. With HTTP/1.1, each call has a separate
+   * connection.
+   */
   upstreamSessionsMax: 8,
-  /** Connections over HTTP/1.1 that wait for their next call. */
+  /** The maximum number of idle HTTP/1.1 connections. */
   upstreamIdleMax: 32,
-  /** How long one waits: servers close them after 5 s. */
+  /** The time until an idle connection is closed. Servers close idle connections after 5 s. */
   upstreamIdleMs: 2_000,
-  /** How long a connection to the server, or a TLS handshake on either side, may take. */
+  /** The timeout of connecting to the server, and of a TLS handshake on either side. */
   connectMs: 10_000,
-  /** Between two PINGs of a connection, and how long the answer to one may take. */
+  /** The interval between two PINGs of a connection, and the timeout of a reply. */
   pingMs: 30_000,
   pingAnswerMs: 20_000,
-  /** How long a client may take to read how a call failed, and a server to end its answer after the trailers. */
+  /**
+   * The time for a client to read the status of a failed call, and for a server to end its response
+   * after the trailers.
+   */
   lingerMs: 5_000,
-  /** How long calls may go on after SIGTERM. */
+  /** The time for running calls to finish after SIGTERM. */
   graceMs: 10_000,
 });

@@ -1,4 +1,5 @@
-// The server that answers gRPC-Web, over HTTP/1.1 or HTTP/2: plain HTTP is the former; with TLS the server chooses.
+// The server that supports gRPC-Web. Plain connections use HTTP/1.1. With TLS, the server chooses
+// HTTP/1.1 or HTTP/2.
 
 import { once } from 'node:events';
 import { Agent, request } from 'node:http';
@@ -11,30 +12,31 @@ import { CallFailure, Code } from './grpc_status.mjs';
 import { keepAlive } from './keep_alive.mjs';
 
 /**
- * A call on its way.
+ * A running call.
  *
  * @typedef {object} Exchange
- * @property {import('node:stream').Writable} request its body
- * @property {Promise<Answer>} answer rejects if there is none
- * @property {() => void} cancel ends it, and whatever of it is not read
- *
+ * @property {import('node:stream').Writable} request the request body
+ * @property {Promise<Answer>} answer rejects if the server does not respond
+ * @property {() => void} cancel ends the call and discards unread data
  * @typedef {object} Answer
  * @property {number} status
  * @property {Record<string, any>} headers
- * @property {string[]} raw names and values in turn
+ * @property {string[]} raw alternating names and values
  * @property {import('node:stream').Readable} body
  */
 
-/** Rejects with a failure that says what the server did. */
+/** Rejects with a failure about the server's error. */
 const unanswered = (error) => {
   throw new CallFailure(Code.unavailable, `the server does not answer (${error.code ?? error.message})`);
 };
 
 const tooLate = ({ connectMs }) => new Error(`no connection within connectMs, ${connectMs} ms`);
 
-/** Sessions of HTTP/2, each for as many calls as the server takes at a time. */
+/** HTTP/2 sessions. Each serves the number of concurrent calls that the server allows. */
 class Sessions {
-  /** @type {Map<import('node:http2').ClientHttp2Session, number>} calls of each */
+  /**
+   * @type {Map<import('node:http2').ClientHttp2Session, number>} the number of calls per session
+   */
   #calls = new Map();
   #opening = null;
 
@@ -48,7 +50,7 @@ class Sessions {
     return Math.min(theirs, this.limits.callsPerConnectionMax) - this.#calls.get(session);
   }
 
-  /** One with room for another call; null where the server turned out to speak HTTP/1.1. */
+  /** Returns a session with capacity for another call, or null if the server uses HTTP/1.1. */
   async taken() {
     for (;;) {
       const usable = [...this.#calls.keys()].filter((session) => !session.closed && !session.destroyed);
@@ -82,11 +84,14 @@ class Sessions {
   }
 }
 
-/** The server at one address. */
+/** A server at one address. */
 export class Upstream {
   #hasHttp2;
 
-  /** `isTrusted`: its certificate is not looked at; for a server of the same process alone. */
+  /**
+   * `isTrusted` disables the check of the server's certificate. Use it only for a server in the
+   * same process.
+   */
   constructor(url, { limits, isTrusted = false }) {
     this.url = url;
     this.limits = limits;
@@ -102,7 +107,7 @@ export class Upstream {
   }
 
   /**
-   * Begins a call. Throws [CallFailure] if nobody is there.
+   * Starts a call. Throws [CallFailure] if the server is unreachable.
    *
    * @returns {Promise<Exchange>}
    */
@@ -112,7 +117,7 @@ export class Upstream {
     return session ? this.#overSession(session, asked) : this.#overHttp1(asked);
   }
 
-  /** Connects with TLS: a session if the server chose HTTP/2. */
+  /** Connects with TLS. Returns a session if the server chose HTTP/2. */
   async #session() {
     const { limits, host, url } = this;
     const socket = connectTls({ host, port: Number(url.port || 443), ALPNProtocols: ['h2', 'http/1.1'], ...this.tls });
@@ -134,7 +139,7 @@ export class Upstream {
     const session = connectSession(url, { createConnection: () => socket, settings, maxSessionMemory: limits.sessionMemoryMegabytesMax });
     await new Promise((resolve, reject) => {
       session.once('remoteSettings', resolve);
-      // It stays: each call that the session had hears of the end by itself.
+      // This handler remains. Each call of the session receives the end of the session separately.
       session.on('error', reject);
       session.once('close', () => reject(new Error('the connection was closed')));
     });
@@ -151,9 +156,10 @@ export class Upstream {
       stream.on('error', reject);
       stream.once('close', () => reject(new Error('the stream was closed')));
     }).catch(unanswered);
-    // Whoever waits for it hears of it; a call may end before it waits.
+    // The caller that awaits the promise handles its error. A call may end before it awaits the
+    // promise.
     answer.catch(() => {});
-    // Not `close`, which first ends what was sent: it would look like all of a request.
+    // `close` would first complete the sent data, so that a partial request would look complete.
     return { request: stream, answer, cancel: () => ending.abort() };
   }
 
@@ -176,12 +182,13 @@ export class Upstream {
       sent.once('close', () => reject(new Error('the connection was closed')));
     }).catch(unanswered);
     answer.catch(() => {});
-    // Headers go at once: a server may have something to say before the client has.
+    // Sends the headers immediately, because a server may respond before the client sends a
+    // message.
     sent.flushHeaders();
     return { request: sent, answer, cancel: () => sent.destroy() };
   }
 
-  /** Lets go of what is not in use. */
+  /** Closes idle connections. */
   close() {
     this.agent.destroy();
     this.sessions.close();

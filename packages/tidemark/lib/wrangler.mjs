@@ -1,4 +1,5 @@
-// How a deployment runs wrangler, and the next step for each of its errors. A clone and the package share it.
+// Runs wrangler for a deployment, and suggests the next step for each of its errors. Used by a
+// clone and by the package.
 
 import { spawn } from 'node:child_process';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -17,14 +18,17 @@ export function isNewNode() {
   return major > majorNeeded || (major === majorNeeded && minor >= minorNeeded);
 }
 
-/** Whether wrangler asks questions here: it needs a terminal on both sides, and no CI. */
+/**
+ * Returns whether wrangler prompts for input: standard input and output are a terminal, outside of
+ * CI.
+ */
 export function isInteractive() {
   const isCi = process.env.CI && process.env.CI !== 'false';
   return Boolean(process.stdin.isTTY && process.stdout.isTTY && !isCi);
 }
 
 /**
- * The lines that wrangler writes into the file named by `WRANGLER_OUTPUT_FILE_PATH`.
+ * Returns the lines in the file that `WRANGLER_OUTPUT_FILE_PATH` names.
  *
  * @param {string} file
  */
@@ -34,8 +38,9 @@ function entriesIn(file) {
 }
 
 /**
- * Runs wrangler with this process's terminal: `{ code, entries, output }`. `entries` are the lines of its output file.
- * With `quiet` its standard output is collected into `output`, so that wrangler does not ask.
+ * Runs wrangler with this process's terminal and returns `{ code, entries, output }`. `entries` are
+ * the lines of its output file. `quiet` collects the standard output into `output`, so that
+ * wrangler does not prompt.
  *
  * @param {string[]} program the command and its first arguments
  * @param {string[]} words
@@ -94,7 +99,7 @@ const worded = [
   },
 ];
 
-/** One sentence with the next step after a failed run; null for an error that has none. */
+/** Returns a sentence with the next step after a failed run, or null for an unknown error. */
 export function nextStep(run, name) {
   const { code, message = '' } = failureOf(run);
   const byText = worded.find(({ pattern }) => pattern.test(message));

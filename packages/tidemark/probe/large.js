@@ -1,4 +1,4 @@
-// A Worker with a large module: how long does it take to start, and how much memory does the module leave?
+// A Worker with a large module, to measure its start time and the memory that remains.
 
 import module from './large.wasm';
 import { held } from './memory.js';

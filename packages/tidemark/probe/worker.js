@@ -1,11 +1,12 @@
-// The Worker that `tidemark probe` deploys for some minutes: it does one thing that nothing local shows, and tells
-// what became of it. Time stands still while a Worker computes, so what computes is timed by whoever asks.
+// The temporary Worker of `tidemark probe`. Each path performs one measurement that needs the real
+// platform. A Worker's clock does not advance while it computes, so the client measures computing
+// time.
 
 import { DurableObject } from 'cloudflare:workers';
 
 import { held } from './memory.js';
 
-/** Rows and bytes of one object of the platform. */
+/** An object for tests of rows and values. */
 export class Probe extends DurableObject {
   constructor(state, env) {
     super(state, env);
@@ -13,7 +14,7 @@ export class Probe extends DurableObject {
     this.sql.exec('CREATE TABLE IF NOT EXISTS kept (id INTEGER PRIMARY KEY, v BLOB)');
   }
 
-  /** Whether a value of so many bytes is taken: null, or the error. */
+  /** Returns null if SQLite accepts a value of `bytes` bytes, otherwise the error. */
   put(bytes) {
     try {
       this.sql.exec('INSERT OR REPLACE INTO kept VALUES (1, ?)', new Uint8Array(bytes).fill(7).buffer);
@@ -23,7 +24,7 @@ export class Probe extends DurableObject {
     }
   }
 
-  /** Reads a part of the value that was put last, `times` times. */
+  /** Reads a part of the last stored value, `times` times. */
   substr(from, bytes, times) {
     let read = 0;
     for (let n = 0; n < times; n += 1) {
@@ -33,7 +34,7 @@ export class Probe extends DurableObject {
     return read;
   }
 
-  /** One row, which the reply waits for. */
+  /** Writes one row; the response waits for the commit. */
   commit(n) {
     this.sql.exec('INSERT OR REPLACE INTO kept VALUES (2, ?)', String(n));
   }
@@ -41,7 +42,9 @@ export class Probe extends DurableObject {
   nothing() {}
 }
 
-/** Milliseconds of each of `times` calls: the clock goes on with each of them. */
+/**
+ * Returns the duration of each of `times` calls in milliseconds. The clock advances with each call.
+ */
 async function timed(times, call) {
   const all = [];
   for (let n = 0; n < times; n += 1) {
@@ -52,7 +55,7 @@ async function timed(times, call) {
   return all;
 }
 
-/** Calls an object again and again, some at a time, until the platform has had enough. */
+/** Calls an object repeatedly, several calls in parallel, until the platform's limit. */
 async function calls(object, max, together) {
   let done = 0;
   try {
@@ -66,8 +69,9 @@ async function calls(object, max, together) {
 }
 
 /**
- * A message of gRPC-Web with its trailers in the body, since a Worker sends no trailers. The platform converts it only as
- * a stream without Content-Length, with trailers without a space.
+ * Returns a gRPC-Web message with its trailers in the body, because a Worker sends no trailers. The
+ * platform converts the message only if it is a stream without Content-Length and its trailers
+ * contain no space.
  */
 function grpc(request) {
   const trailers = new TextEncoder().encode('grpc-status:0\r\n');
