@@ -1,17 +1,21 @@
-// The part of the address after #: database, language, query, range and view. Never the token.
+// The part of the address after #: database, language, query, range and view. The token is never
+// part of the address.
 
 import { namesPassword } from './influxql/statements.js';
 import { change, current, languageNames, onChange, views } from './state.js';
 
 const keys = { view: 'view', db: 'db', language: 'language', range: 'range', query: 'q' };
 
-/** Links without these words mean this. */
+/** The values of parameters that are missing in a link. */
 const unsaid = { view: 'chart', db: '', language: languageNames[0], range: 'all', query: '' };
 
-/** Typing is quicker than some browsers let a page change its address. */
+/**
+ * The delay of address updates while the user types. Some browsers limit the rate of address
+ * changes.
+ */
 const pause_ms = 300;
 
-/** The hash of a state. A query that names a password is left out. */
+/** Returns the hash of a state. Omits a query that contains a password. */
 export function hashOf(state) {
   const parameters = new URLSearchParams();
   for (const [key, name] of Object.entries(keys)) {
@@ -22,7 +26,7 @@ export function hashOf(state) {
   return `#${parameters}`;
 }
 
-/** What a hash asks for; what it leaves out is as at the beginning. */
+/** Parses a hash. Missing parameters get their default values. */
 export function stateOf(hash) {
   const parameters = new URLSearchParams(hash.replace(/^#/, ''));
   const asked = { ...unsaid };
@@ -35,8 +39,8 @@ export function stateOf(hash) {
 }
 
 /**
- * Keeps state and address the same. `moved()` is called when the visitor went back or forth, or
- * came by a link.
+ * Synchronises the state and the address. `moved()` is called after back or forward navigation and
+ * after a link.
  */
 export function followAddress(moved) {
   let timer = null;
@@ -53,7 +57,8 @@ export function followAddress(moved) {
   addEventListener('popstate', read);
   onChange((now, before) => {
     if (hashOf(now) === hashOf(before)) return;
-    // Typing is no step to go back to; another view, language, range or database is.
+    // Typing replaces the history entry. A change of view, language, range or database adds an
+    // entry.
     const isStep = ['view', 'db', 'language', 'range'].some((key) => now[key] !== before[key]);
     if (isStep) return write('pushState');
     clearTimeout(timer);
@@ -62,5 +67,5 @@ export function followAddress(moved) {
   change(stateOf(location.hash));
 }
 
-/** The address of what is shown now, to give to somebody else. */
+/** Returns the address of the current state, for sharing. */
 export const shareAddress = () => `${location.origin}${location.pathname}${hashOf(current())}`;

@@ -1,10 +1,9 @@
-// Without a server the page goes on when the network ends: what is loaded late otherwise comes
-// ahead.
+// Loads all lazy parts in advance, so that a page without a server keeps working offline.
 
 import { started } from './results/client.js';
 import { bytesOfSample } from './start/sample.js';
 
-/** Loads every part that is not there yet; what cannot be loaded is asked for again when needed. */
+/** Imports every lazy part. A part that fails to load is requested again when it is needed. */
 export function loadAhead() {
   started();
   return Promise.allSettled([

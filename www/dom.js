@@ -1,8 +1,9 @@
-// Elements from plain data. Whatever comes from a server becomes text, never markup.
+// Creates elements from plain data. Text from a server never becomes markup.
 
 /**
- * An element with properties and children. `on` holds listeners, `class` the classes; a property
- * with a dash (`aria-…`, `data-…`) or `role` is set as an attribute; null and false are left out.
+ * Returns an element with properties and children. `on` contains listeners and `class` the classes.
+ * A property with a dash (`aria-…`, `data-…`) or `role` becomes an attribute. Null and false are
+ * omitted.
  */
 export function el(name, properties = {}, ...children) {
   const made = document.createElement(name);
@@ -17,7 +18,7 @@ export function el(name, properties = {}, ...children) {
   return made;
 }
 
-/** Outlines on a grid of 16 by 16. */
+/** Icon outlines on a grid of 16 by 16. */
 const outlines = {
   key: 'M10 2a4 4 0 1 1-3.5 5.9L2 12.5V14h2v-1.5h1.5V11H7l1-1.2M11 5.5h.01',
   play: 'M5 3l8 5-8 5z',
@@ -38,7 +39,7 @@ const outlines = {
   pulse: 'M1.5 8h3l2-5 3 10 2-5h3',
 };
 
-/** A small picture of one of the known names; readers of screens skip it. */
+/** Returns an icon, which screen readers ignore. */
 export function icon(name) {
   const space = 'http://www.w3.org/2000/svg';
   const picture = document.createElementNS(space, 'svg');
@@ -52,11 +53,12 @@ export function icon(name) {
 }
 
 /**
- * A button. `label` is its text, or its name for readers of screens if the icon stands `alone`.
+ * Returns a button. `label` is its text, or its name for screen readers if the icon is `alone`.
  *
  * @param {string} label
  * @param {(event: MouseEvent) => void} click
- * @param {{ icon?: string, alone?: boolean, [property: string]: any }} [options] also properties of [el]
+ * @param {{ icon?: string, alone?: boolean, [property: string]: any }} [options] also properties of
+ *   [el]
  */
 export function button(label, click, { icon: iconName, alone = false, ...properties } = {}) {
   const named = alone ? { 'aria-label': label, title: label } : {};
@@ -68,12 +70,12 @@ export function button(label, click, { icon: iconName, alone = false, ...propert
   );
 }
 
-/** Says `text` to readers of screens. */
+/** Announces `text` to screen readers. */
 export function say(text) {
   document.getElementById('said').textContent = text;
 }
 
-/** Copies `text` and says so on the button for a moment. */
+/** Copies `text` and confirms it on the button for a moment. */
 export async function copyFrom(source, text) {
   const before = source.lastChild.textContent;
   try {

@@ -1,4 +1,4 @@
-// The console: puts the parts on the page and lets them know of each other.
+// The console: creates the parts of the page and connects them.
 
 import { followAddress } from './address.js';
 import { databases } from './api/schema.js';
@@ -19,7 +19,7 @@ const byId = (id) => document.getElementById(id);
 
 followAddress(() => query.runLinked({ isLink: true }));
 
-/** Reads the schema anew; the result goes too unless it is to be kept. */
+/** Reads the schema again, and runs the query again unless `keep` is set. */
 async function reload({ keep = false, isLink = false } = {}) {
   corner();
   await names.fill();

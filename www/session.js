@@ -1,4 +1,4 @@
-// The top right corner: where the data lives, and the token for it.
+// The top right corner: the place of the data, and the token.
 
 import { isTokenUnkept, setToken, token } from './api/token.js';
 import {
@@ -28,7 +28,7 @@ const unkeptSaid =
 const letInSaid =
   'Cloudflare Access has let you in: the server takes you for its administrator. A token goes before that.';
 
-/** Fills `host`; `reload()` reads everything anew. Returns what shows the state anew. */
+/** Fills `host`. `reload()` reads all data again. Returns a function that updates the display. */
 export function sessionCorner(host, reload) {
   const placeButton = button('', null, { class: 'quiet place' });
   const tokenButton = button('', null, { icon: 'key', class: 'quiet' });
@@ -75,7 +75,7 @@ export function sessionCorner(host, reload) {
   return show;
 }
 
-/** How long the data in this browser is there, and who has it. */
+/** Returns a text about the lifetime and sharing of the data in this browser. */
 export function fateText() {
   if (isKept()) {
     return isShared()
@@ -93,7 +93,7 @@ function fillPlaces(panel, done) {
     wrong.textContent = '';
     try {
       await moveTo(place);
-      // The other place has databases of its own.
+      // The other place has different databases.
       change({ db: '' });
       say(place === 'server' ? 'The server is used' : 'The browser is used');
       done();

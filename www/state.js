@@ -1,19 +1,19 @@
-// What the console shows: one small record that whoever cares may listen to.
+// The state of the console: a small record with listeners.
 
-/** The views; the first four show a query's result. */
+/** The views. The first four show a query's result. */
 export const resultViews = ['chart', 'table', 'raw', 'tail'];
 export const views = [...resultViews, 'write', 'connect'];
 
-/** What a query may be written in; the first is what is meant where nothing is said. */
+/** The query languages. The first language is the default. */
 export const languageNames = ['influxql', 'sql'];
 
 const state = { view: 'chart', db: '', language: 'influxql', query: '', range: 'all', refresh: 0 };
 const listeners = [];
 
-/** The record as it is; not to be changed. */
+/** Returns the record. Callers must not change it. */
 export const current = () => state;
 
-/** Takes over the changes and tells whoever listens, if there is any change. */
+/** Applies changes, and notifies the listeners if a value differs. */
 export function change(changes) {
   const before = { ...state };
   Object.assign(state, changes);

@@ -1,5 +1,5 @@
-// What the browser keeps for the page. Where it does not let the page keep anything, the page
-// remembers by itself, for as long as it is open.
+// The browser's storage for the page. If the browser denies storage, the values are stored in
+// memory while the page is open.
 
 class Storage {
   constructor(name) {
@@ -7,7 +7,7 @@ class Storage {
     this.unkept = new Map();
   }
 
-  /** The text under `key`, or null. */
+  /** Returns the text for `key`, or null. */
   get(key) {
     if (this.unkept.has(key)) return this.unkept.get(key);
     try {
@@ -17,7 +17,10 @@ class Storage {
     }
   }
 
-  /** Keeps `text` under `key`; null takes it away. Returns whether it outlasts the page. */
+  /**
+   * Stores `text` for `key`, or deletes it if `text` is null. Returns whether the value survives
+   * the page.
+   */
   set(key, text) {
     try {
       if (text === null) globalThis[this.name].removeItem(key);
@@ -30,14 +33,14 @@ class Storage {
     }
   }
 
-  /** Whether what is under `key` is gone with the page. */
+  /** Returns whether the value for `key` is lost with the page. */
   isUnkept(key) {
     return this.unkept.has(key);
   }
 }
 
-/** For this tab. */
+/** The storage of this tab. */
 export const ofTab = new Storage('sessionStorage');
 
-/** For this browser. */
+/** The storage of this browser. */
 export const ofBrowser = new Storage('localStorage');

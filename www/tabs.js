@@ -1,10 +1,10 @@
-// A row of tabs: the arrows go from one to the next.
+// A row of tabs with arrow key navigation.
 
 import { el } from './dom.js';
 
 /**
- * `{ element, mark }`. `names` are their texts, `controls` is the id of what they show;
- * `picked(index)` is called for the one that is chosen, `mark(index)` shows which one is.
+ * Returns `{ element, mark }`. `names` are the tabs' texts, and `controls` is the id of the tab
+ * panel. `picked(index)` is called for the selected tab. `mark(index)` displays a tab as selected.
  */
 export function tabList(label, names, { controls, picked }) {
   const keyed = ({ key }, index) => {

@@ -1,10 +1,9 @@
-// Queries: small ones whose rows are wanted at once, and those whose reply goes to the result
-// worker.
+// Sends queries: small queries whose rows are used directly, and queries for the result worker.
 
 import { parseExact } from './exact.js';
 import { request } from './transport.js';
 
-/** A query that failed as a whole: `status` is the reply's, 0 when none came. */
+/** A failed request. `status` is the response's status, or 0 without a response. */
 export class Refused extends Error {
   constructor(message, status) {
     super(message);
@@ -12,33 +11,33 @@ export class Refused extends Error {
   }
 }
 
-/** The error that a reply's text names, or a sentence with the status. */
+/** Returns the error in a response's text, or a sentence with the status. */
 export function errorIn(text, status) {
   try {
     const reply = JSON.parse(text);
     const message = reply.error ?? reply.message;
     if (typeof message === 'string') return message;
   } catch {
-    // Not JSON: whatever stands between the page and the server wrote it.
+    // The text is not JSON. It comes from a proxy between the page and the server.
   }
   return `The server answered ${status}: ${text.slice(0, 500)}`;
 }
 
-/** Bytes of an address that every server between here and there lets pass. */
+/** The maximum length of an address in bytes that common proxies accept. */
 const addressBytesMax = 12_000;
 
 const parametersOf = (q, { db, epoch }) =>
   String(new URLSearchParams({ q, ...(db ? { db } : {}), ...(epoch ? { epoch } : {}) }));
 
 /**
- * Of which database, in which unit its times are, and what ends it.
+ * The query's database, the unit of its times, and the signal that cancels it.
  *
  * @typedef {{ db?: string, epoch?: string, signal?: AbortSignal }} Options
  */
 
 /**
- * GET /query, for every query that the page sends by itself: `read_only` makes the server refuse a
- * statement that writes. Resolves with the response. Throws [Refused] when there is none.
+ * Sends GET /query, for all queries without the user's action. `read_only` makes the server reject
+ * statements that write. Resolves with the response. Throws [Refused] without a response.
  *
  * @param {string} q
  * @param {Options} [options]
@@ -52,7 +51,7 @@ export async function get(q, { db, epoch, signal } = {}) {
 }
 
 /**
- * POST /query, which may write: for the buttons that say so. As [get] otherwise.
+ * Sends POST /query, which may write, for an explicit action of the user. Otherwise like [get].
  *
  * @param {string} q
  * @param {Options} [options]
@@ -63,7 +62,7 @@ export async function post(q, { db, epoch, signal } = {}) {
   return answered('/query', { method: 'POST', headers, body, signal });
 }
 
-/** The response of `path`. Throws [Refused] when there is none. */
+/** Returns the response of `path`. Throws [Refused] without a response. */
 export async function answered(path, init) {
   try {
     return await request(path, init);
@@ -75,8 +74,8 @@ export async function answered(path, init) {
 }
 
 /**
- * The series of each statement of `q`, which reads. A statement's error is thrown unless `tolerant`, where it
- * leaves an empty list.
+ * Returns the series of each statement in `q`, which must only read. Throws the error of a
+ * statement. With `tolerant`, a failed statement has an empty list instead.
  *
  * @param {string} q
  * @param {Options & { tolerant?: boolean }} [options]
@@ -91,7 +90,7 @@ export async function ask(q, { db, epoch, tolerant = false } = {}) {
   });
 }
 
-/** The rows of the first series of a single statement, as arrays. */
+/** Returns the rows of a single statement's first series, as arrays. */
 export async function rowsOf(q, options) {
   const [series] = await ask(q, options);
   return series[0]?.values ?? [];

@@ -1,11 +1,13 @@
-// JSON in which no digit of an integer is lost.
+// Parses JSON without losing digits of integers.
 
-/** An integer that may not fit into a number, or a string, which is to be left alone. */
+/**
+ * Matches integers that may exceed the safe range of a number, and strings, which remain unchanged.
+ */
 const longIntegers = /"(?:[^"\\]|\\.)*"|(?<![\d.])-?\d{16,}(?![\d.eE])/g;
 
 const anyLongInteger = /(?<![\d.])\d{16}/;
 
-/** Parses JSON; integers of 16 digits and more become text. */
+/** Parses JSON. Integers with 16 or more digits become strings. */
 export function parseExact(text) {
   if (!anyLongInteger.test(text)) return JSON.parse(text);
   return JSON.parse(text.replace(longIntegers, (part) => (part[0] === '"' ? part : `"${part}"`)));

@@ -1,19 +1,19 @@
-// What is in the databases, by SHOW statements, kept for half a minute.
+// Reads the schema with SHOW statements, and caches the responses for half a minute.
 
 import { quoted } from '../influxql/statements.js';
 import { ask, rowsOf } from './ask.js';
 import { onPlace } from './transport.js';
 import { onToken } from './token.js';
 
-/** How long an answer is believed. */
+/** The lifetime of a cached response. */
 const fresh_ms = 30_000;
 
-/** Tag values that completion and explorer show. */
+/** The maximum number of tag values in the completion and explorer. */
 export const valuesMax = 200;
 
 const answers = new Map();
 
-/** Forgets every answer: after writes, and for the button of the explorer. */
+/** Clears the cache, after writes and for the explorer's button. */
 export const forgetSchema = () => answers.clear();
 
 onToken(forgetSchema);
@@ -31,7 +31,7 @@ function kept(key, get) {
 const rowsKept = (q) => kept(q, () => rowsOf(q));
 const firsts = async (q) => (await rowsKept(q)).map(([first]) => first);
 
-/** `"rp"."m"`, or whatever of the two there is. */
+/** Returns `"rp"."m"`, or the name that is given. */
 const source = (policy, measurement) =>
   [policy, measurement]
     .filter((name) => name)
@@ -42,7 +42,7 @@ const from = (policy, measurement) => (measurement ? ` FROM ${source(policy, mea
 
 export const databases = () => firsts('SHOW DATABASES');
 
-/** `{ name, duration, isDefault }` of each policy. */
+/** Returns `{ name, duration, isDefault }` for each policy. */
 export const policies = async (db) =>
   (await rowsKept(`SHOW RETENTION POLICIES ON ${quoted(db)}`)).map((row) => ({
     name: row[0],
@@ -52,14 +52,14 @@ export const policies = async (db) =>
 
 export const measurements = (db, policy) => firsts(`SHOW MEASUREMENTS ON ${source(db, policy)}`);
 
-/** Keys of the tags, of every measurement if none is given. */
+/** Returns a measurement's tag keys, or the tag keys of all measurements if none is given. */
 export const tags = async (db, measurement, policy) => {
   const q = `SHOW TAG KEYS ON ${quoted(db)}${from(policy, measurement)}`;
   const [series] = await kept(q, () => ask(q));
   return distinct(series.flatMap(({ values }) => values.map(([key]) => key)));
 };
 
-/** `[name, type]` of each field. */
+/** Returns `[name, type]` for each field. */
 export const fields = async (db, measurement, policy) => {
   const q = `SHOW FIELD KEYS ON ${quoted(db)}${from(policy, measurement)}`;
   const [series] = await kept(q, () => ask(q));
@@ -74,7 +74,7 @@ const valuesOf = (db, measurement, tag, policy, how = '') => {
   return `SHOW TAG VALUES ${how}${place} WITH KEY = ${quoted(tag)}`;
 };
 
-/** The first values of a tag. */
+/** Returns the first values of a tag. */
 export const values = async (db, measurement, tag, policy) =>
   distinct(
     (await rowsKept(`${valuesOf(db, measurement, tag, policy)} LIMIT ${valuesMax}`)).map(
@@ -82,20 +82,20 @@ export const values = async (db, measurement, tag, policy) =>
     ),
   );
 
-/** How many values a tag has. */
+/** Returns the number of a tag's values. */
 export const valueCount = async (db, measurement, tag, policy) => {
   const q = valuesOf(db, measurement, tag, policy, 'EXACT CARDINALITY ');
   return (await rowsKept(q))[0]?.[0] ?? 0;
 };
 
-/** How many series a measurement has. */
+/** Returns the number of a measurement's series. */
 export const seriesCount = async (db, measurement, policy) => {
   const q = `SHOW SERIES EXACT CARDINALITY ON ${quoted(db)}${from(policy, measurement)}`;
   const [series] = await kept(q, () => ask(q));
   return series.reduce((sum, { values: [[count]] }) => sum + count, 0);
 };
 
-/** The names that completion asks for, of one database. */
+/** Returns the functions by which the completion reads the names in a database. */
 export const schemaOf = (db) => ({
   databases,
   measurements: () => (db ? measurements(db) : Promise.resolve([])),

@@ -1,4 +1,4 @@
-// Statements of SQL. They only read, whichever way they are asked.
+// Sends SQL statements, which only read.
 
 import { answered, errorIn, Refused } from './ask.js';
 import { parseExact } from './exact.js';
@@ -12,14 +12,14 @@ const unbuilt = isStatic
   ? 'The database in this page has no SQL: `npm run sql`, then `npm run build -- --static` make a page that has it.'
   : 'The database in this page has no SQL: `npm run sql` builds it. Or choose the server at the top right.';
 
-/** Why a statement cannot be asked of where the data lives; null where it can, as far as the page knows. */
+/** Returns why the current place has no SQL, or null if the page knows no reason. */
 export function whyNoSql() {
   if (currentPlace() !== 'browser' || sqlState().isReady) return null;
   return sqlAsset ? unloaded : unbuilt;
 }
 
 /**
- * The response to a statement. Throws [Refused] where nobody can be asked.
+ * Returns the response to a statement. Throws [Refused] if SQL is unavailable.
  *
  * @param {string} q
  * @param {{ db: string, format?: string, signal?: AbortSignal }} options
@@ -48,7 +48,10 @@ onEngineState(() => {
   hadSql = isReady;
 });
 
-/** `{ name, parameters, explained }` of each function that the server has; none where it has no SQL. */
+/**
+ * Returns `{ name, parameters, explained }` for each function of the server, or an empty list
+ * without SQL.
+ */
 export function sqlFunctions(db) {
   if (!db) return Promise.resolve([]);
   known ??= functionsOf(db).catch(() => []);
@@ -63,7 +66,7 @@ async function functionsOf(db) {
   return [...byName.values()].map(({ name, syntax = '', explained = '' }) => ({
     name,
     parameters: /\((.*)\)/s.exec(syntax)?.[1] ?? '',
-    // The sentence that it begins with: some have a page.
+    // The first sentence only, because some descriptions are a page long.
     explained: explained.trim().split(/(?<=\.)\s|\n/)[0],
   }));
 }

@@ -1,21 +1,21 @@
-// The token, for as long as the tab is open. It is never written anywhere else.
+// Stores the token in the tab's session storage only.
 
 import { ofTab } from '../storage.js';
 
 const key = 'tidemark.token';
 const listeners = [];
 
-/** The token, or the empty text. */
+/** Returns the token, or the empty string. */
 export const token = () => ofTab.get(key) ?? '';
 
-/** Keeps another token; the empty text forgets it. */
+/** Stores a new token. The empty string deletes it. */
 export function setToken(text) {
   ofTab.set(key, text || null);
   listeners.forEach((listener) => listener());
 }
 
-/** Whether the token is gone when the page is loaded anew: this browser keeps nothing for it. */
+/** Returns whether a reload loses the token, because the browser has no session storage. */
 export const isTokenUnkept = () => ofTab.isUnkept(key);
 
-/** Calls `listener()` whenever the token has changed. */
+/** Calls `listener()` after each change of the token. */
 export const onToken = (listener) => listeners.push(listener);

@@ -1,4 +1,4 @@
-// The only way out of the page: to the server that sent it, or to the engine inside the browser.
+// Sends every request of the page: to the page's server, or to the engine inside the browser.
 
 import { ofBrowser } from '../storage.js';
 import { setToken, token } from './token.js';
@@ -8,48 +8,54 @@ const keeping = 'tidemark.persist';
 const listeners = [];
 const stateListeners = [];
 
-/** Whether the page was built to stand without a server: `npm run build -- --static`. */
+/** Whether the page was built for use without a server: `npm run build -- --static`. */
 export const isStatic = document.documentElement.dataset.place === 'browser';
 
 let place = isStatic ? 'browser' : (ofBrowser.get(kept) ?? 'server');
 let outage = null;
-/** Whether Cloudflare Access stands before the server, and lets in who has no token. */
+/** Whether Cloudflare Access protects the server and admits users without a token. */
 let isAdmitted = false;
 let starting = null;
 let running = null;
 let checking = null;
 let trouble = null;
-/** Whether this page goes without what is kept. */
+/** Whether this page ignores the stored data. */
 let isAside = false;
 
-/** `server`, or `browser` for the engine in this page. */
+/** Returns `server`, or `browser` for the engine in this page. */
 export const currentPlace = () => place;
 
-/** Why the server cannot be asked, as far as that is known; or null. */
+/** Returns why the server is unavailable, or null. */
 export const currentOutage = () => (place === 'server' ? outage : null);
 
-/** Whether the server lets in whoever sits here without a token. */
+/** Returns whether the server admits the user without a token. */
 export const isLetIn = () => place === 'server' && isAdmitted;
 
-/** Whether there is anybody to ask, and a token to ask with. */
+/**
+ * Returns whether the page can send queries: the place is available, and a token exists if it needs
+ * a token.
+ */
 export const mayAsk = () =>
   place === 'browser' || ((token() !== '' || isAdmitted) && outage === null);
 
 const announce = () => listeners.forEach((listener) => listener(place));
 
-/** Whether what the engine holds is kept in the browser's storage, or will be once it has started. */
+/**
+ * Returns whether the engine's data is stored in the browser, or will be once the engine has
+ * started.
+ */
 export const isKept = () =>
   running?.state.isKept ?? (!isAside && ofBrowser.get(keeping) === 'yes');
 
-/** Why something of what is to be kept is not stored; or null. */
+/** Returns why changes could not be stored, or null. */
 export const currentUnstored = () => running?.state.unstored ?? null;
 
-/** Stores what could not be stored. Rejects if it still cannot be. */
+/** Stores pending changes. Rejects if storing fails again. */
 export const storeNow = async () => (await engine()).store();
 
 /**
- * Whether leaving the page loses what was written: it is in this browser, not kept, and no other
- * tab has it.
+ * Returns whether leaving the page loses data: the data is in this browser, is not stored, and no
+ * other tab has it.
  */
 export const isForgetful = () => {
   if (place !== 'browser' || !running) return false;
@@ -57,27 +63,32 @@ export const isForgetful = () => {
   return !isEmpty && (!isStored || unstored !== null) && tabs <= 1;
 };
 
-/** Whether all tabs have the database of this page. */
+/** Returns whether all tabs share the page's database. */
 export const isShared = () => running?.isShared === true;
 
-/** Whether the page's own database has SQL, and how many bytes of it have come while it is loaded, or null. */
+/**
+ * Returns whether the page's database has SQL, and the number of bytes loaded so far, or null if
+ * SQL is not loading.
+ */
 export const sqlState = () => running?.state.sql ?? { isReady: false, bytes: null };
 
-/** Loads SQL into the page's own database. */
+/** Loads SQL into the page's database. */
 export const loadSql = async () => (await engine()).loadSql();
 
-/** Why the engine does not start, with a `code` of `engine.js`; or null. */
+/** Returns the error of the engine's start, with a `code` from `engine.js`, or null. */
 export const engineTrouble = () => trouble;
 
 /** Calls `listener(place)` after each change of place. */
 export const onPlace = (listener) => listeners.push(listener);
 
-/** Calls `listener()` after each change of what is said above of the engine. */
+/** Calls `listener()` after each change of the engine's state. */
 export const onEngineState = (listener) => stateListeners.push(listener);
 
 const tellState = () => stateListeners.forEach((listener) => listener());
 
-/** Each tab that is told whether the data is kept remembers it: the one that asked may be gone. */
+/**
+ * Every tab remembers whether the data is stored, because the tab that requested it may be closed.
+ */
 function stateChanged() {
   if (running && !isAside) ofBrowser.set(keeping, running.state.isKept ? 'yes' : 'no');
   tellState();
@@ -86,7 +97,7 @@ function stateChanged() {
 const load = (settings) =>
   import('../engine/engine.js').then(({ startEngine }) => startEngine(settings));
 
-/** The engine of the page, loaded when somebody needs it. */
+/** Returns the page's engine, which is loaded on demand. */
 export function engine() {
   const settings = { persist: isKept(), shared: !isAside, changed: stateChanged };
   starting ??= load(settings).then(
@@ -105,7 +116,10 @@ export function engine() {
   return starting;
 }
 
-/** An engine that reads lines. While the server has the data, the one beside it opens nothing. */
+/**
+ * Returns an engine that parses lines. If the server has the data, the separate engine opens no
+ * database.
+ */
 export function checker() {
   if (place === 'browser') return engine();
   checking ??= load({ persist: false }).catch((error) => {
@@ -115,7 +129,7 @@ export function checker() {
   return checking;
 }
 
-/** Moves to another place. Rejects, and stays, if there is no engine. */
+/** Changes the place. Rejects without a change if the engine does not start. */
 export async function moveTo(next, { remember = true } = {}) {
   if (next === 'browser') await engine();
   else outage = await outageNow();
@@ -124,7 +138,7 @@ export async function moveTo(next, { remember = true } = {}) {
   announce();
 }
 
-/** From now on stores what the engine holds, or deletes what is stored of it. */
+/** Starts to store the engine's data, or deletes the stored data. */
 export async function setKept(isWanted) {
   const started = await engine();
   await started.keep(isWanted);
@@ -133,7 +147,7 @@ export async function setKept(isWanted) {
   throw new Error('This browser lets the page remember nothing, not even that it keeps something.');
 }
 
-/** Empties the engine, and what is kept of it even if that cannot be read. */
+/** Empties the engine and deletes its stored data, even if the data is unreadable. */
 export async function forget() {
   if (trouble) {
     const { forgetStored } = await import('../engine/engine.js');
@@ -145,14 +159,17 @@ export async function forget() {
   announce();
 }
 
-/** Begins with an empty engine; what is kept stays as it is, and nothing is added to it. */
+/** Starts an empty engine. The stored data remains unchanged. */
 export async function goAside() {
   isAside = true;
   await engine();
   announce();
 }
 
-/** Null if a Tidemark answers where the page came from; else what is wrong, as a sentence. */
+/**
+ * Returns null if the page's host is a running Tidemark server, otherwise a sentence about the
+ * problem.
+ */
 async function outageNow() {
   try {
     const { status, headers } = await fetch('/ping', { cache: 'no-store' });
@@ -164,17 +181,20 @@ async function outageNow() {
 }
 
 /**
- * Looks whether there is an answer from where the data lives. A server that does not answer stays
- * chosen: what is written meanwhile must not vanish in this page.
+ * Checks whether the current place responds. An unavailable server remains selected, because writes
+ * into the page instead would be lost.
  */
 export async function settlePlace() {
   if (place === 'server') outage = await outageNow();
-  // Whoever asks the engine something is told why there is no answer.
+  // The caller of the engine receives the error.
   else await engine().catch(() => {});
   announce();
 }
 
-/** A request to `path` of the API, with the token. A 401 forgets nothing: the page asks anew. */
+/**
+ * Sends a request with the token to `path` of the API. A 401 response does not delete the token:
+ * the page prompts for a new token.
+ */
 export async function request(path, init = {}) {
   if (place === 'browser') return (await engine()).fetch(path, init);
   const headers = { Accept: 'application/json', ...init.headers };
@@ -184,14 +204,14 @@ export async function request(path, init = {}) {
   return response;
 }
 
-/** The status with which the server answers who sends these headers. */
+/** Returns the status of a request with these headers. */
 async function knows(headers) {
   const response = await fetch('/query?q=SHOW+DATABASES', { headers });
   await response.arrayBuffer();
   return response.status;
 }
 
-/** Whether `candidate` is a token that the server knows; keeps it if so. */
+/** Checks a token with the server, and stores the token if it is valid. Returns the status. */
 export async function signIn(candidate) {
   const status = await knows({ Authorization: `Bearer ${candidate}` });
   if (status === 200) setToken(candidate);

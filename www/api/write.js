@@ -1,11 +1,11 @@
-// Writes: one body to /api/v2/write, and what the server says to it.
+// Writes points with /api/v2/write, and interprets the response.
 
 import { createDatabase, quoted } from '../influxql/statements.js';
 import { errorIn, post, Refused } from './ask.js';
 import { databases, forgetSchema } from './schema.js';
 import { request } from './transport.js';
 
-/** How the precision is called in the address, and on screen. */
+/** The parameter and the displayed name of each precision. */
 export const precisions = [
   ['ns', 'nanoseconds'],
   ['us', 'microseconds'],
@@ -13,12 +13,12 @@ export const precisions = [
   ['s', 'seconds'],
 ];
 
-/** The word for a unit. */
+/** Returns the displayed name of a unit. */
 export const unitName = (unit) => precisions.find(([value]) => value === unit)[1];
 
 /**
- * Sends line protocol (text or bytes). Resolves with `{ status, text, retryAfter_s }`; a status of
- * 0 means that no answer came.
+ * Sends line protocol (text or bytes). Resolves with `{ status, text, retryAfter_s }`. The status
+ * is 0 without a response.
  */
 export async function write(lines, { db, precision }) {
   const path = `/api/v2/write?${new URLSearchParams({ bucket: db, precision })}`;
@@ -36,17 +36,20 @@ export async function write(lines, { db, precision }) {
   }
 }
 
-/** Whether the database of `db` or `db/policy` is not there. Throws [Refused] if that is not known. */
+/**
+ * Returns whether the database in `db` or `db/policy` is missing. Throws [Refused] if the request
+ * fails.
+ */
 export const isAbsent = async (db) => !(await databases()).includes(db.split('/')[0]);
 
-/** Whether sending the same again may help. */
+/** Returns whether a retry may succeed. */
 export const passes = (status) => status === 0 || status === 429 || status >= 500;
 
 /**
- * Makes the database of `db` or `db/policy`, and the policy, if there is no such database: one that
- * a write creates keeps its points for three days only. Resolves with the sentence that says so, or
- * with an empty one: what a token may not do, the answer to the write says. Throws [Refused] when
- * trying again may help.
+ * Creates the database in `db` or `db/policy`, and the policy, if the database is missing.
+ * Otherwise the write would create a database that keeps points for three days only. Resolves with
+ * a sentence about the creation, or with an empty string. A missing permission is not an error
+ * here, because the write's response reports it. Throws [Refused] if a retry may succeed.
  */
 export async function ensureDatabase(db) {
   const [name, policy] = db.split('/');
@@ -70,7 +73,7 @@ export async function ensureDatabase(db) {
   return `There was no database ${name}: it was made, and keeps its points for ever.`;
 }
 
-/** The sentence of a reply for a person: its message, line by line. */
+/** Returns the message of a response, line by line. */
 export function answerText({ status, text }) {
   if (status === 204) return '204 No Content: every line was written.';
   try {

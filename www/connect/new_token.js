@@ -1,4 +1,4 @@
-// A token for one database, made here and shown once.
+// The form that creates a token for one database and shows the token once.
 
 import { errorIn } from '../api/ask.js';
 import { request } from '../api/transport.js';
@@ -12,7 +12,7 @@ const lasting = [
   ['31536000', 'A year'],
 ];
 
-/** The body that asks for a token. */
+/** Returns the request body that creates a token. */
 export function tokenRequest({ name, resource, read, write, metrics, expiry }) {
   const actions = [read && 'read', write && 'write', metrics && 'metrics'].filter(Boolean);
   return {
@@ -23,8 +23,8 @@ export function tokenRequest({ name, resource, read, write, metrics, expiry }) {
 }
 
 /**
- * The form, and the token that it made. `shown(token, resource)` is called with it and what it is
- * for, and with empty texts once it is shown no more.
+ * Returns the form and the new token. `shown(token, resource)` is called when a token is displayed,
+ * and with empty strings when it is hidden.
  */
 export function newToken(shown) {
   const name = el('input', { required: true, autocomplete: 'off', placeholder: 'greenhouse' });
@@ -92,7 +92,7 @@ export function newToken(shown) {
   );
 }
 
-/** Resolves with the token, or with undefined if there is none. */
+/** Resolves with the token, or with undefined after a failure. */
 async function make(asked, answer) {
   const init = {
     method: 'POST',

@@ -1,4 +1,4 @@
-// The connect view: settings for each client, tokens for them, and limits of the database.
+// The connect view: settings for clients, their tokens, and the database's limits.
 
 import { currentPlace, onPlace } from '../api/transport.js';
 import { button, copyFrom, el } from '../dom.js';
@@ -10,10 +10,10 @@ import { quotaForm } from './quota_form.js';
 import { clients } from './snippets.js';
 import { tokenList } from './token_list.js';
 
-/** The view. */
+/** Returns the view. */
 export function connectPanel() {
   let chosen = 0;
-  /** A token that was made here and is still shown, and what it is for; or empty texts. */
+  /** The token that the form displays and its resource, or empty strings. */
   let made = { token: '', resource: '' };
   const code = el('pre', { class: 'snippet', id: 'snippet', role: 'tabpanel', tabIndex: 0 });
   const copy = button('Copy', () => copyFrom(copy, code.textContent), { icon: 'copy' });
@@ -26,7 +26,7 @@ export function connectPanel() {
     },
   );
   const show = () => {
-    // A token of exactly one database is for that one, whichever is looked at.
+    // If the token is for a single database, the snippets use that database.
     const own = /[*/]/.test(made.resource) ? '' : made.resource;
     const db = own || current().db || 'mydb';
     code.textContent = clients[chosen][2](location.origin, db, made.token);

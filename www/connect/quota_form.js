@@ -1,4 +1,4 @@
-// What the chosen database may use: shown, and set by the administrator.
+// Shows the selected database's quotas. An administrator can change them.
 
 import { errorIn } from '../api/ask.js';
 import { databases } from '../api/schema.js';
@@ -8,7 +8,7 @@ import { el, say } from '../dom.js';
 import { current, onChange } from '../state.js';
 
 const path = '/api/v3/configure/quota';
-/** What a JavaScript number holds exactly. */
+/** The largest integer that a JavaScript number represents exactly. */
 const most = String(Number.MAX_SAFE_INTEGER);
 
 const limits = [
@@ -19,13 +19,16 @@ const limits = [
   ['series', 'Series, about'],
 ];
 
-/** The body that sets these limits, as the fields have them: what is empty is without limit. */
+/** Returns the request body that sets these quotas. An empty field means no limit. */
 export function quotaRequest(db, texts) {
   const set = Object.entries(texts).filter(([, text]) => text.trim() !== '');
   return { db, ...Object.fromEntries(set.map(([name, text]) => [name, Number(text)])) };
 }
 
-/** The limits of a database, after `change` if there is one. Throws what is wrong. */
+/**
+ * Returns the quotas of a database, after applying `change` if it is given. Throws the server's
+ * error.
+ */
 async function ask(db, change) {
   const init = change
     ? {
@@ -41,7 +44,7 @@ async function ask(db, change) {
   return JSON.parse(text).quota;
 }
 
-/** The form. */
+/** Returns the form. */
 export function quotaForm() {
   const fields = limits.map(([name, label]) => {
     const input = el('input', { type: 'number', min: '1', max: most, step: '1', placeholder: 'none', name });
@@ -50,7 +53,7 @@ export function quotaForm() {
   const heading = el('h2');
   const said = el('p', { class: 'faint', 'aria-live': 'polite' });
   let shown = '';
-  // What was typed is not replaced by an answer that was on its way meanwhile.
+  // A late response must not overwrite the user's input.
   let isEdited = false;
   const fill = (quota) => {
     for (const { name, input } of fields) input.value = String(quota[name] ?? '');
@@ -84,7 +87,7 @@ export function quotaForm() {
     heading.textContent = `Limits of ${db}`;
     fill({});
     said.textContent = '';
-    // A link may name one that is not there.
+    // A link may name a missing database.
     panel.hidden = !(await databases().catch(() => [])).includes(db);
     if (panel.hidden) return;
     try {

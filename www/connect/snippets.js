@@ -1,18 +1,18 @@
-// Settings for clients, ready to be pasted. The token is one that was made a moment ago for them,
-// or else a word to be replaced: never the one that the page uses.
+// Settings for clients, ready to copy. They contain the token that was just created, or a
+// placeholder, but never the page's token.
 
 import { createDatabase } from '../influxql/statements.js';
 
-/** A text inside single quotes of a shell. */
+/** Quotes a text for a shell with single quotes. */
 const shell = (text) => `'${text.replace(/'/g, "'\\''")}'`;
 
-/** A text inside double quotes of TOML, YAML, JavaScript or Python. */
+/** Quotes a text for TOML, YAML, JavaScript or Python with double quotes. */
 const literal = (text) => JSON.stringify(text);
 
-/** The word that stands for a token. */
+/** The placeholder for a token. */
 const placeholder = 'TOKEN';
 
-/** A query as a command line. */
+/** Returns a query as a command line. */
 export const curlOf = (origin, db, query, token = placeholder, path = '/query') =>
   [
     `curl -H 'Authorization: Token ${token}' ${shell(`${origin}${path}`)}`,
@@ -107,7 +107,7 @@ INFLUX_USERNAME=any INFLUX_PASSWORD=${token || placeholder} influx -host ${hostn
 `;
 };
 
-/** `[title, file type, text(origin, db, token)]` of each client; the token may be empty. */
+/** `[title, file type, text(origin, db, token)]` for each client. The token may be empty. */
 /** @type {[string, string, (origin: string, db: string, token: string) => string][]} */
 export const clients = [
   ['Telegraf', 'TOML', telegraf],

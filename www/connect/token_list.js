@@ -1,4 +1,4 @@
-// The tokens that there are, when each was used last, and the button that revokes one.
+// The list of tokens with their last use, and a button to revoke each token.
 
 import { errorIn } from '../api/ask.js';
 import { onToken } from '../api/token.js';
@@ -7,19 +7,19 @@ import { button, el, say } from '../dom.js';
 import { current, onChange } from '../state.js';
 
 const path = '/api/v3/configure/token';
-/** Tokens of a page. */
+/** The maximum number of tokens in a page. */
 const pageRows = 50;
 
-/** `2026-11-22T…` as its day. */
+/** Returns the date of a time such as `2026-11-22T…`. */
 const day = (time) => time?.slice(0, 10);
 
-/** What a token may, in words. */
+/** Returns a text with a token's permissions. */
 export const mayOf = ({ permissions }) =>
   permissions
     .map(({ actions, resource_identifier: [resource] }) => `${actions.join(' and ')} ${resource}`)
     .join(', ');
 
-/** `{ panel, reload }`: the list, and what shows it as it is by now. */
+/** Returns `{ panel, reload }`: the list, and a function that updates it. */
 export function tokenList() {
   const rows = el('tbody');
   const said = el('p', { class: 'faint', 'aria-live': 'polite' });
@@ -40,7 +40,7 @@ export function tokenList() {
     el('div', { class: 'scrolled' }, table),
     more,
   );
-  /** The page after the token of this number; null begins anew. */
+  /** Loads the page after the token with this number, or the first page for null. */
   async function load(from) {
     try {
       const response = await request(`${path}?limit=${pageRows}&after=${from ?? 0}`, {
@@ -72,12 +72,12 @@ export function tokenList() {
   return { panel, reload };
 }
 
-/** The row of a token; `said` takes what becomes of it. */
+/** Returns the row of a token. `said` displays the result of revoking it. */
 function row(token, said) {
   const { name, created_at: made, expiry, last_used: used, secrets = [] } = token;
   let asked = false;
   const revokeButton = button('Revoke', async () => {
-    // A second click is meant.
+    // The second click confirms.
     if (!asked) {
       asked = true;
       revokeButton.lastChild.textContent = 'Revoke for good';
@@ -106,7 +106,7 @@ function row(token, said) {
   return line;
 }
 
-/** Revokes a token; resolves with what is to be said. `gone` is called once it is. */
+/** Revokes a token and resolves with a message. `gone` is called on success. */
 async function revoke(name, gone) {
   try {
     const response = await request(`${path}?${new URLSearchParams({ token_name: name })}`, {

@@ -1,7 +1,7 @@
-// The editor, in a chunk of its own: CodeMirror with what both of its users share.
+// The editor in a separate chunk: CodeMirror with the extensions that all editors share.
 //
-// It lives in a shadow root: there it brings its styles without a <style> element, which the
-// page's policy forbids.
+// The editor is in a shadow root, which can contain its styles without a <style> element. The
+// page's content security policy forbids such elements.
 
 import { defaultKeymap, history, historyKeymap } from '@codemirror/commands';
 import { EditorState, StateEffect, StateField } from '@codemirror/state';
@@ -20,7 +20,7 @@ import { look } from './look.js';
 /** @type {import('@codemirror/state').StateEffectType<{ from: number, to: number, message: string }[]>} */
 const setMarks = StateEffect.define();
 
-/** Underlined places: `{ from, to, message }`; they go when the text there changes. */
+/** The underlined ranges `{ from, to, message }`. A mark disappears when its text changes. */
 const marks = StateField.define({
   create: () => Decoration.none,
   update(before, transaction) {
@@ -37,15 +37,15 @@ const marks = StateField.define({
   provide: (field) => EditorView.decorations.from(field),
 });
 
-/** An editor's name for readers of screens, and what stands in it while it is empty. */
+/** Returns an editor's name for screen readers, and its placeholder. */
 export const labelled = (label, hint) => [
   EditorView.contentAttributes.of({ 'aria-label': label }),
   placeholder(hint),
 ];
 
 /**
- * An editor in `host`, which it empties. `changed(text)` is called after each change of the text,
- * `extensions` come before the shared ones.
+ * Creates an editor in `host` and replaces the host's contents. `changed(text)` is called after
+ * each change of the text. `extensions` precede the shared extensions.
  */
 export function makeEditor({ host, text, changed, extensions = [] }) {
   const root = host.shadowRoot ?? host.attachShadow({ mode: 'open' });
@@ -74,11 +74,11 @@ export function makeEditor({ host, text, changed, extensions = [] }) {
   return handle(view);
 }
 
-/** What the page may do with an editor. */
+/** Returns the functions by which the page controls an editor. */
 function handle(view) {
   return {
     text: () => view.state.doc.toString(),
-    /** Another text, with the cursor at an offset of it, or at its end. */
+    /** Replaces the text and places the cursor at an offset or at the end. */
     setText(text, cursor) {
       const isSame = text === view.state.doc.toString();
       if (isSame && cursor === undefined) return;
@@ -91,7 +91,7 @@ function handle(view) {
       const { from, to } = view.state.selection.main;
       return { from, to, text: view.state.sliceDoc(from, to) };
     },
-    /** Underlines places of the text; none takes all lines away. */
+    /** Underlines ranges of the text. An empty list removes all marks. */
     mark(places) {
       const end = view.state.doc.length;
       const inside = places
@@ -103,7 +103,7 @@ function handle(view) {
         .filter(({ from, to }) => from < to);
       view.dispatch({ effects: setMarks.of(inside) });
     },
-    /** The offset of a line and a column, both from 1. */
+    /** Returns the offset of a line and a column, both starting at 1. */
     offset(line, column) {
       const { from, to } = view.state.doc.line(Math.min(Math.max(line, 1), view.state.doc.lines));
       return Math.min(from + column - 1, to);
@@ -113,7 +113,7 @@ function handle(view) {
       view.focus();
     },
     focus: () => view.focus(),
-    /** Applies an effect, such as another language. */
+    /** Applies an effect, such as a change of language. */
     tell: (effects) => view.dispatch({ effects }),
   };
 }

@@ -1,8 +1,8 @@
-// The colours of a query's words, in every language that is read as words.
+// Syntax colours of a query, for every language with a tokenizer.
 
 import { Decoration, ViewPlugin } from '@codemirror/view';
 
-/** Kinds of words that have a colour. */
+/** The token kinds with a colour. */
 const coloured = ['string', 'regex', 'number', 'comment', 'name', 'operator', 'variable'];
 
 const marks = new Map(
@@ -10,8 +10,9 @@ const marks = new Map(
 );
 
 /**
- * The colours of a text. `wordsOf(text)` reads it, into nothing until `ready` resolves; `keywords` has
- * them in upper case; `isFunction(name)` is asked of a name before brackets.
+ * Returns an extension that colours a text. `wordsOf(text)` tokenizes the text and returns no words
+ * until `ready` resolves. `keywords` contains upper-case words. `isFunction(name)` is called for
+ * names before brackets.
  */
 export function colours({ wordsOf, keywords, isFunction, ready = Promise.resolve() }) {
   const markOf = ({ kind, text, upper }, next) => {
@@ -31,7 +32,7 @@ export function colours({ wordsOf, keywords, isFunction, ready = Promise.resolve
     class {
       constructor(view) {
         this.decorations = coloursOf(view.state.doc.toString());
-        // An empty transaction lets it look again.
+        // An empty transaction triggers an update.
         ready.then(
           () => view.dispatch({}),
           () => {},

@@ -1,4 +1,4 @@
-// InfluxQL in the query editor: its colours and its completion.
+// InfluxQL in the query editor: colours and completion.
 
 import { choices } from '../influxql/complete.js';
 import { functions } from '../influxql/functions.js';
@@ -10,12 +10,14 @@ import { completing } from './query.js';
 
 const names = new Set([...functions.map(({ name }) => name), 'time', 'fill', 'tz', 'now']);
 
-/** What the editor has of InfluxQL. `schema()` answers what completion asks for. */
+/**
+ * Returns the editor's extensions for InfluxQL. `schema()` returns the names for the completion.
+ */
 export const language = (schema) => [
   labelled('InfluxQL query', 'SELECT … FROM …'),
   colours({ wordsOf: tokenize, keywords, isFunction: (name) => names.has(name), ready: startLexer() }),
   completing(async (before, whole) => {
-    // What is typed before the parser is there is completed when it is.
+    // Completion waits until the parser is loaded.
     await startLexer().catch(() => {});
     return choices(before, whole, schema());
   }),

@@ -1,4 +1,4 @@
-// The line protocol editor: colours for the parts of a line.
+// The line protocol editor, with colours for the parts of a line.
 
 import { LanguageSupport, StreamLanguage } from '@codemirror/language';
 
@@ -31,7 +31,7 @@ const language = StreamLanguage.define({
   },
 });
 
-/** The editor of line protocol in `host`. */
+/** Creates a line protocol editor in `host`. */
 export const makeLineEditor = ({ host, text, changed }) =>
   makeEditor({
     host,

@@ -1,4 +1,4 @@
-// How the editor looks: the page's own colours, which reach into its shadow root.
+// The editor's theme. It uses the page's CSS variables, which are inherited by the shadow root.
 
 import { HighlightStyle, syntaxHighlighting } from '@codemirror/language';
 import { EditorView } from '@codemirror/view';

@@ -1,4 +1,4 @@
-// The query editor: what is the same in every language of it.
+// The query editor: the parts that all languages share.
 
 import {
   acceptCompletion,
@@ -13,8 +13,9 @@ import { keymap } from '@codemirror/view';
 import { makeEditor } from './codemirror.js';
 
 /**
- * The editor of queries in `host`. `language` is what `language(schema)` of a file beside this one
- * made, and `speak` of the editor takes another one; `run()` is called by Ctrl-Enter and Cmd-Enter.
+ * Creates a query editor in `host`. `language` is the result of `language(schema)` of a language's
+ * module, and `speak` of the editor switches to another language. Ctrl-Enter and Cmd-Enter call
+ * `run()`.
  */
 export function makeQueryEditor({ host, text, language, changed, run }) {
   const place = new Compartment();
@@ -37,8 +38,8 @@ export function makeQueryEditor({ host, text, language, changed, run }) {
 }
 
 /**
- * The list of what may come next. `choices(before, whole)` answers with a promise, as CodeMirror takes
- * them; one that is rejected is an empty list.
+ * Returns the completion extension. `choices(before, whole)` returns a promise in CodeMirror's
+ * format. A rejected promise counts as an empty list.
  */
 export function completing(choices) {
   const source = async (context) => {
@@ -46,9 +47,9 @@ export function completing(choices) {
     const before = whole.slice(0, context.pos);
     if (!context.explicit && !/[\w"'(,= ]$/.test(before)) return null;
     const { from, options } = await choices(before, whole).catch(() => ({ from: context.pos, options: [] }));
-    // Whoever has gone on to a menu meanwhile would find the list in front of it.
+    // Without focus, the list could cover a menu that the user has opened.
     if (!context.view?.hasFocus) return null;
-    // A list after each space would be in the way; names and values it is worth one.
+    // After a space, a list is useful only for names and values.
     const isWord = from < context.pos;
     const isShort = options.some(({ type }) => ['class', 'namespace', 'text'].includes(type));
     if (!context.explicit && !isWord && !isShort) return null;

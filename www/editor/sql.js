@@ -1,4 +1,4 @@
-// SQL in the query editor: its colours and its completion.
+// SQL in the query editor: colours and completion.
 
 import { choices } from '../sql/complete.js';
 import { keywords, wordsOf } from '../sql/words.js';
@@ -6,10 +6,10 @@ import { labelled } from './codemirror.js';
 import { colours } from './colours.js';
 import { completing } from './query.js';
 
-/** What the editor has of SQL. `schema()` answers what completion asks for. */
+/** Returns the editor's extensions for SQL. `schema()` returns the names for the completion. */
 export const language = (schema) => [
   labelled('SQL query', 'SELECT … FROM …'),
-  // Which functions there are is the server's to know.
+  // Only the server knows the list of functions.
   colours({ wordsOf, keywords, isFunction: () => true }),
   completing((before, whole) => choices(before, whole, schema())),
 ];

@@ -1,23 +1,23 @@
-// The whole database in this browser: the same API as the server's, in a web worker of this page, or
-// in one that all tabs share.
+// The whole database in this browser with the server's API. It runs in a dedicated worker of this
+// page or in a worker that all tabs share.
 
 import { sqlAsset } from './sql_asset.js';
 
-/** Names of failures, in the `code` of an [EngineError]. */
+/** The values of `code` in an [EngineError]. */
 export const codes = {
-  /** Another tab has the stored database open, and cannot share it. */
+  /** Another tab has opened the stored database and cannot share it. */
   inUse: 'in-use',
-  /** What is stored is damaged, or of another version: it can be forgotten. */
+  /** The stored data is damaged or has a different version. It can be deleted. */
   unreadable: 'unreadable',
-  /** The browser refused to store, or to read. */
+  /** The browser failed to store or read. */
   storage: 'storage',
   /** The engine could not be loaded. */
   load: 'load',
-  /** The engine broke off; the next call starts it again from what is stored. */
+  /** The engine crashed. The next call restarts it with the stored data. */
   crashed: 'crashed',
 };
 
-/** Why the engine did not start, or broke off; `code` is one of [codes]. */
+/** The error of an engine that did not start or crashed. `code` is a value of [codes]. */
 export class EngineError extends Error {
   constructor({ code, message }) {
     super(message);
@@ -26,20 +26,23 @@ export class EngineError extends Error {
   }
 }
 
-/** A file beside this one, wherever the page is. */
+/** Returns the address of a file in this module's folder. */
 const beside = (name) => new URL(name, import.meta.url).href;
 
-/** Tabs share a worker if they speak alike: changes with what is said between page and worker. */
+/**
+ * The name of the shared worker. It must change with the messages between page and worker, so that
+ * only compatible tabs share a worker.
+ */
 const sharedName = 'tidemark 2';
 
 const hasSharing = typeof SharedWorker !== 'undefined';
 
 const unbuilt = 'This page was built without SQL: `npm run sql` builds it, and the page with it.';
 
-/** Statuses that have no body. */
+/** The statuses of responses without a body. */
 const bodiless = [101, 204, 205, 304];
 
-/** A worker of this page, or a port to the one of all tabs, and the calls that are not answered. */
+/** A connection to a dedicated worker or to the shared worker, with the pending calls. */
 class Channel {
   constructor(isShared, changed) {
     this.calls = new Map();
@@ -60,8 +63,8 @@ class Channel {
   }
 
   /**
-   * Starts the database there, or joins it. Other tabs know of this one by a lock that it holds:
-   * the browser takes it away with the tab, however that ends.
+   * Starts the database or joins a running database. The tab holds a lock, which the browser
+   * releases when the tab closes or crashes. The shared worker waits for the lock to detect this.
    */
   async start(given) {
     const isSeen = this.port !== this.worker && navigator.locks;
@@ -105,11 +108,13 @@ class Channel {
 }
 
 /**
- * Starts the database. With `persist` it goes on from what is stored in this browser and stores
- * whatever changes; without, it is empty and gone with the page. All tabs of the site that start it
- * with `shared` have the same one, kept or not, for as long as one of them is open: so it is with
- * `persist` unless told otherwise, and never where the browser cannot (`engine.isShared`).
- * `changed(state)` is called with each other `engine.state`. Rejects with an [EngineError].
+ * Starts the database. With `persist` the database loads the data stored in this browser and stores
+ * all changes. Without `persist` it is empty and is lost with the page.
+ *
+ * All tabs of the site that set `shared` use the same database while at least one of them is open.
+ * `shared` defaults to `persist`, and is false if the browser has no shared workers
+ * (`engine.isShared`). `changed(state)` is called after each change of `engine.state`. Rejects with
+ * an [EngineError].
  */
 export async function startEngine({ persist = false, shared = persist, changed = () => {} } = {}) {
   const engine = new Engine(persist, shared && hasSharing, changed);
@@ -119,9 +124,14 @@ export async function startEngine({ persist = false, shared = persist, changed =
 
 class Engine {
   /**
-   * Whether it is kept, why something of it is not stored (or null), whether no database was made
-   * in it yet, how many tabs have it, and whether it has SQL, or how many bytes of that have come
-   * while it is loaded (or null).
+   * The engine's state:
+   *
+   * - `isKept`: whether the data is stored.
+   * - `unstored`: why changes could not be stored, or null.
+   * - `isEmpty`: whether no database was created.
+   * - `tabs`: the number of tabs with this engine.
+   * - `sql`: whether SQL is loaded, and the number of bytes loaded so far, or null if SQL is not
+   *   loading.
    */
   state = { isKept: false, unstored: null, isEmpty: true, tabs: 1, sql: { isReady: false, bytes: null } };
 
@@ -131,7 +141,7 @@ class Engine {
     this.changed = changed;
   }
 
-  /** The worker; a new one after it broke off. */
+  /** Returns the connection to the worker. After a crash it starts a new worker. */
   channel() {
     if (this.started === undefined) {
       const channel = new Channel(this.isShared, (state) => this.take(state));
@@ -147,7 +157,7 @@ class Engine {
     return this.started;
   }
 
-  /** Another tab may have changed whether it is kept. */
+  /** Updates the state. Another tab may have changed whether the data is stored. */
   take(state) {
     this.state = state;
     this.persist = state.isKept;
@@ -157,7 +167,7 @@ class Engine {
   async ask(what, given, transfer) {
     let channel = await this.channel();
     if (channel.ended) {
-      // It broke off while another tab asked: what this one asks is the next call.
+      // The worker crashed during another tab's call. This call uses a new worker.
       this.started = undefined;
       channel = await this.channel();
     }
@@ -170,8 +180,8 @@ class Engine {
   }
 
   /**
-   * As `window.fetch`, for the paths of the API, whatever host an address names; a request without
-   * `Authorization` may everything.
+   * Sends a request like `window.fetch`, to a path of the API and with any host. A request without
+   * `Authorization` has every permission.
    */
   async fetch(input, init) {
     const isRequest = input instanceof Request;
@@ -197,49 +207,51 @@ class Engine {
   }
 
   /**
-   * Reads line protocol as a write would. `precision` is that of a write; empty is nanoseconds.
-   * Returns `{ good, bad, errors: [{ line, column, reason }], mistaken }`, the first 100 errors;
-   * `mistaken` is null or `{ unit, lines }`: so many times look like counts of another unit.
+   * Parses line protocol like a write. `precision` is the write's precision; the default is
+   * nanoseconds. Returns `{ good, bad, errors: [{ line, column, reason }], mistaken }` with the
+   * first 100 errors. `mistaken` is null, or `{ unit, lines }` if that number of times look like a
+   * different unit.
    */
   async validate(text, precision = '') {
     return this.ask('validate', { text, precision });
   }
 
   /**
-   * From now on stores what there is and whatever changes, in the place of what was stored before;
-   * or deletes what is stored, and stores nothing any more.
+   * With `persist`, stores the current data and all later changes, replacing previously stored
+   * data. Otherwise deletes the stored data and stops storing.
    */
   async keep(persist) {
     await this.ask('keep', { persist });
   }
 
-  /** Stores what could not be stored before. Rejects if it still cannot be. */
+  /** Stores pending changes. Rejects if storing fails again. */
   async store() {
     await this.ask('store', {});
   }
 
-  /** Empties the database, and what is stored of it; or rejects, and nothing is different. */
+  /** Empties the database and deletes the stored data. If it rejects, both remain unchanged. */
   async forget() {
     await this.ask('forget', {});
   }
 
   /**
-   * Loads SQL, for all who have this database: until then `/api/v3/query_sql` answers 501. It is not kept: the
-   * next page loads it from the browser's cache. Rejects where the page was built without it.
+   * Loads SQL for all users of this database. Before that, `/api/v3/query_sql` returns status 501.
+   * The next page loads SQL again from the browser's cache. Rejects if the page was built without
+   * SQL.
    */
   async loadSql() {
     if (!sqlAsset) throw new EngineError({ code: codes.load, message: unbuilt });
     await this.ask('loadSql', { url: beside(`../chunks/${sqlAsset.name}`) });
   }
 
-  /** Leaves it; its worker ends with the last page that has it. What is stored stays. */
+  /** Disconnects this page. The worker ends with its last page. The stored data remains. */
   async close() {
     const channel = await this.started?.catch(() => undefined);
     channel?.end({ code: codes.load, message: 'The in-browser database was closed.' });
   }
 }
 
-/** What `work` becomes, or the signal's reason as soon as it is aborted. */
+/** Returns the result of `work`, or rejects with the signal's reason when it is aborted. */
 function abortable(signal, work) {
   return new Promise((resolve, reject) => {
     signal.addEventListener('abort', () => reject(signal.reason), { once: true });
@@ -247,5 +259,5 @@ function abortable(signal, work) {
   });
 }
 
-/** Whether this browser has a database stored. */
+/** Re-exports functions that check and delete the stored data. */
 export { isStored, forgetStored } from './kept.js';

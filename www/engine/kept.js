@@ -1,20 +1,21 @@
-// What the browser keeps of the database: rows in IndexedDB, each a text key and bytes that the
-// engine made and checks. Only one worker at a time has them open, which tabs may share.
+// Stores the database in the browser: rows in IndexedDB with a text key and bytes, which the engine
+// encodes and checks. Only one worker at a time opens the rows, but tabs may share that worker.
 
 const databaseName = 'tidemark';
 const storeName = 'rows';
 const lockName = 'tidemark-rows';
 
 /**
- * A page that was closed a moment ago may still have them open: as good as surely it is one if tabs
- * share them, and it takes its time where much else runs.
+ * The maximum time to wait for the lock. A page that was just closed may still hold the lock. With
+ * a shared worker this is almost certainly the reason, and the release takes longer on a busy
+ * machine.
  */
 const lockWaitMs = typeof SharedWorkerGlobalScope === 'undefined' ? 1500 : 8000;
 
-/** Rows that are read at once. */
+/** The number of rows in a read. */
 const pageRows = 64;
 
-/** A failure as it crosses to the page: `{ code, message }`. */
+/** An error that can be sent to the page: `{ code, message }`. */
 export class Failure extends Error {
   constructor(code, message) {
     super(message);
@@ -25,7 +26,7 @@ export class Failure extends Error {
 const refused = (doing, error) =>
   new Failure('storage', `The browser's storage could not be ${doing}: ${error?.message ?? 'no reason given'}`);
 
-/** The result of an IndexedDB request. */
+/** Returns the result of an IndexedDB request. */
 function result(request) {
   return new Promise((resolve, reject) => {
     request.onsuccess = () => resolve(request.result);
@@ -44,8 +45,9 @@ async function opened() {
 }
 
 /**
- * Takes the lock that keeps other tabs out, and returns what gives it back. Browsers have locks in
- * secure contexts only; elsewhere the last tab to write wins, and the engine notices.
+ * Acquires the lock against other tabs and returns its release function. Browsers offer locks in
+ * secure contexts only. Without locks the last tab to write wins, and the engine detects the
+ * conflict.
  */
 function locked() {
   if (!navigator.locks) return Promise.resolve(() => {});
@@ -59,7 +61,7 @@ function locked() {
   });
 }
 
-/** Whether there is anything stored. */
+/** Returns whether the browser stores any rows. */
 export async function isStored() {
   const names = (await indexedDB.databases?.()) ?? [];
   if (indexedDB.databases && !names.some(({ name }) => name === databaseName)) return false;
@@ -71,7 +73,7 @@ export async function isStored() {
   }
 }
 
-/** Deletes what is stored, readable or not. */
+/** Deletes the stored rows, even if they are unreadable. */
 export async function forgetStored() {
   const release = await locked();
   try {
@@ -84,7 +86,7 @@ export async function forgetStored() {
   }
 }
 
-/** The stored rows, while this page has them open. */
+/** The stored rows, open and locked. */
 export class Kept {
   static async open() {
     const release = await locked();
@@ -99,9 +101,9 @@ export class Kept {
   constructor(database, release) {
     this.database = database;
     this.release = release;
-    /** What is not stored yet; more than nothing after a failure. */
+    /** The changes that are not stored. After a failure they remain here. */
     this.pending = new Map();
-    /** Whether all that is stored goes first. */
+    /** Whether the next write first deletes all stored rows. */
     this.anew = false;
     this.last = Promise.resolve();
   }
@@ -111,7 +113,7 @@ export class Kept {
     this.release();
   }
 
-  /** Hands every row to `take(key, bytes)`. */
+  /** Calls `take(key, bytes)` for every row. */
   async read(take) {
     let range = null;
     for (;;) {
@@ -129,22 +131,22 @@ export class Kept {
   }
 
   /**
-   * Stores changes, `[key, bytes | undefined, …]`, all or none. Resolves once they and all before
-   * them are stored; what could not be stored is tried again with the next ones.
+   * Stores changes, `[key, bytes | undefined, …]`, atomically. Resolves when these and all earlier
+   * changes are stored. Failed changes are stored with the next changes.
    */
   write(changes) {
     this.hold(changes);
-    // One after the other, so that what failed is not overtaken.
+    // Writes run sequentially, so that no write overtakes a failed write.
     this.last = this.last.catch(() => {}).then(() => this.flush());
     return this.last;
   }
 
-  /** Stores changes with the next ones. */
+  /** Adds changes to the next write. */
   hold(changes) {
     for (let at = 0; at < changes.length; at += 2) this.pending.set(changes[at], changes[at + 1]);
   }
 
-  /** As [write], in the place of all that is stored. */
+  /** Stores changes like [write], after deleting all stored rows. */
   replace(changes) {
     this.anew = true;
     this.pending.clear();
@@ -163,26 +165,26 @@ export class Kept {
       }
     });
     if (anew) this.anew = false;
-    // A row that changed meanwhile stays.
+    // A row that changed during the write remains pending.
     for (const [key, value] of rows) {
       if (this.pending.get(key) === value) this.pending.delete(key);
     }
   }
 
-  /** Does `work(store)` in one transaction; resolves once that is stored. */
+  /** Runs `work(store)` in one transaction. Resolves when the transaction is complete. */
   committed(work) {
     return new Promise((resolve, reject) => {
       const fail = (error) => reject(refused('written', error));
       let transaction;
       try {
-        // Throws once the visitor has cleared what sites store.
+        // This call throws if the user has deleted the site's data.
         transaction = this.database.transaction(storeName, 'readwrite');
         transaction.oncomplete = resolve;
         transaction.onabort = () => fail(transaction.error);
         work(transaction.objectStore(storeName));
       } catch (error) {
         fail(error);
-        // What was done of it by then must not stay.
+        // Undoes the partial changes.
         transaction?.abort();
       }
     });

@@ -1,23 +1,29 @@
-// SQL in the database's own thread: the module that the Worker of SQL runs, fetched when somebody asks for it. It is
-// handed messages, and reaches nothing by itself (src/protocol/sql.rs).
+// SQL in the database's thread. It is the module of the SQL Worker, loaded on demand. The module
+// processes messages and has no other access (src/protocol/sql.rs).
 
 import { Failure } from './kept.js';
 
-/** A module that holds more is given a new memory once a statement is over: it gives none back. */
+/**
+ * The maximum memory of an idle module, in bytes. A larger module is replaced after a statement,
+ * because WebAssembly memory never shrinks.
+ */
 const keptBytesMax = 64 * 1024 * 1024;
-/** Statements come one after the other, so that one number names them all. */
+/** The session number of all statements, which run one at a time. */
 const session = 1;
-/** So much comes between two words about it. */
+/** The number of bytes between two progress reports. */
 const toldBytes = 256 * 1024;
 
 const cure = 'try again or load the page anew; if that does not help, `npm run sql` builds it';
 
 const failed = (why) => new Failure('load', `SQL could not be loaded: ${why}; ${cure}.`);
 
-/** Something of the last load was wrong: what the browser keeps of it is not taken again. */
+/** Whether the last load failed. The next load bypasses the browser's cache. */
 let isDoubted = false;
 
-/** The bytes of a packed module as they are. A host may say that they are packed: then the browser unpacks them. */
+/**
+ * Returns the uncompressed bytes of a module. If the host sends a Content-Encoding header, the
+ * browser has already decompressed them.
+ */
 async function unpacked(body, told) {
   const reader = body.getReader();
   let [bytes, toldAt] = [0, 0];
@@ -39,11 +45,11 @@ async function unpacked(body, told) {
   return isGzip ? stream.pipeThrough(new DecompressionStream('gzip')) : stream;
 }
 
-/** Sessions of one module. */
+/** The sessions of a module. */
 export class Sql {
   /**
-   * Fetches the packed module at `url`, whose name is of its bytes; `told(bytes)` hears how many have come.
-   * Rejects with a [Failure].
+   * Loads the compressed module from `url`, whose name contains a content hash. `told(bytes)`
+   * receives the number of bytes loaded so far. Rejects with a [Failure].
    */
   static async load(url, told) {
     try {
@@ -69,7 +75,10 @@ export class Sql {
     this.module = module;
   }
 
-  /** The reply to a message. What the module throws is a trap, whatever it is sent. */
+  /**
+   * Returns the reply to a message. The module reports errors in replies, so an exception is always
+   * a trap.
+   */
   turn = (message) => {
     try {
       return this.module.turn(session, message);
@@ -79,7 +88,7 @@ export class Sql {
     }
   };
 
-  /** Nothing more is asked of the last statement: a memory that a trap or too much of it has spent goes. */
+  /** Ends the last statement. Replaces the module if it trapped or its memory is too large. */
   settle() {
     try {
       if (!this.isSpent) this.module.end(session);

@@ -1,6 +1,10 @@
-// SQL's module for the page, which `npm run sql` builds: scripts/console.mjs puts its name and its size here.
+// The SQL module for the page, built by `npm run sql`. scripts/console.mjs inserts its name and
+// size here.
 
 /* global SQL_ASSET */
 
-/** `{ name, bytes }` of the packed module among the chunks; null in a page that was built without. */
+/**
+ * `{ name, bytes }` of the compressed module among the chunks, or null if the page was built
+ * without SQL.
+ */
 export const sqlAsset = SQL_ASSET;

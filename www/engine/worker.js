@@ -1,33 +1,48 @@
-// The database's own thread, of one page or shared by all tabs: takes requests one by one, lets time
-// pass, and stores what changed before it answers, so that what was acknowledged survives a reload.
+// The database's thread, for one page or shared by all tabs. It processes requests one at a time
+// and runs alarms. It stores changes before it responds, so that acknowledged writes survive a
+// reload.
 
 import load, { __wbg_reset_state, Tidemark, validate } from '#engine';
 import { Failure, isStored, Kept } from './kept.js';
 import { Sql } from './sql.js';
 
-/** Alarms that are overdue come at least this far apart, so that requests get their turn. */
+/** The minimum time between late alarms, so that requests are processed between them. */
 const alarmPauseMs = 20;
-/** Timers cannot wait longer than 24 days, and a machine that slept should look soon. */
+/**
+ * The maximum delay of an alarm's timer. Timers are limited to 24 days, and after a suspended
+ * machine wakes up, late alarms should run soon.
+ */
 const alarmWaitMsMax = 60_000;
-/** What was due while there was no page waits until the page has asked its first questions. */
+/**
+ * The delay of alarms after the start, so that the page's first requests run before late alarms.
+ */
 const wakeAfterMs = 500;
 
 /** @type {Tidemark | undefined} */
 let database;
 /** @type {Kept | undefined} */
 let kept;
-/** Whatever becomes of the database. @type {Sql | undefined} */
+/**
+ * The SQL module, which survives a restart of the database.
+ * @type {Sql | undefined}
+ */
 let sql;
-/** What has come of it while it is loaded; null otherwise. @type {number | null} */
+/**
+ * The number of bytes loaded so far, or null if SQL is not loading.
+ * @type {number | null}
+ */
 let sqlBytes = null;
-/** One load for all who ask. @type {Promise<void> | undefined} */
+/**
+ * The current load, which all requesters share.
+ * @type {Promise<void> | undefined}
+ */
 let sqlComes;
 let timer;
-/** Whoever asks: the page whose worker this is, or a port of each tab that shares it. */
+/** The clients: the page of a dedicated worker, or one port per tab of a shared worker. */
 const clients = new Set();
-/** What the clients were told last. */
+/** The last state that was sent to the clients. */
 let told = '';
-/** What opens and closes the stored rows comes one after the other, whichever tab asks for it. */
+/** Opening and closing the stored rows is serialised across all tabs. */
 let lastTurn = Promise.resolve();
 
 const nowNs = () => BigInt(Date.now()) * 1_000_000n;
@@ -39,13 +54,13 @@ function fresh() {
   return made;
 }
 
-/** Why what changed is not stored, as the page knows it; null when it is. */
+/** Why changes could not be stored, or null. */
 let unstored = null;
 
-/** What changed since this was asked last, and has to be stored. */
+/** Returns the changes since the last call that must be stored. */
 const changed = () => (kept ? database.changes() : []);
 
-/** Stores what changed; resolves once everything before is stored, too. */
+/** Stores changes. Resolves when all earlier changes are stored as well. */
 async function store(changes = changed()) {
   try {
     await kept?.write(changes);
@@ -70,7 +85,7 @@ function armAlarm() {
 function onTime(work) {
   try {
     work(nowNs());
-    // What cannot be stored now is tried again; the next write says so if it still cannot be.
+    // A failed store is retried later. The next write reports a repeated failure.
     store().catch(() => {});
     armAlarm();
   } catch (error) {
@@ -78,7 +93,7 @@ function onTime(work) {
   }
 }
 
-/** What the page says of the database. */
+/** Returns the database's state for the page. */
 const state = () => ({
   isKept: kept !== undefined,
   unstored,
@@ -87,7 +102,7 @@ const state = () => ({
   sql: { isReady: sql !== undefined, bytes: sqlBytes },
 });
 
-/** Tells every client of another state. */
+/** Sends a changed state to every client. */
 function tell() {
   const now = state();
   const text = JSON.stringify(now);
@@ -95,7 +110,7 @@ function tell() {
   told = text;
 }
 
-/** Begins anew after the engine broke off: what was stored is read again at the next start. */
+/** Resets the worker after a crash of the engine. The next start reads the stored rows. */
 function breakOff(error) {
   clearTimeout(timer);
   kept?.close();
@@ -128,7 +143,7 @@ async function beginKeeping() {
     database.keep_anew();
     await opening.replace(database.changes());
     kept = opening;
-    // What was written meanwhile.
+    // Stores the changes since the snapshot.
     await opening.write(changed());
   } catch (error) {
     kept = undefined;
@@ -138,12 +153,12 @@ async function beginKeeping() {
 }
 
 /**
- * Takes away what is stored, then does `work()`. If it cannot be taken away, everything is as it
- * was, and stored anew with the next change.
+ * Deletes the stored rows and then runs `work()`. If the deletion fails, the database remains
+ * unchanged and is stored again with the next change.
  */
 async function emptied(work) {
   const emptying = kept;
-  // What changes meanwhile belongs to what goes.
+  // Changes during the deletion are not stored.
   kept = undefined;
   try {
     await emptying?.replace([]);
@@ -157,7 +172,7 @@ async function emptied(work) {
   }
 }
 
-/** Turns the engine's refusal of stored rows into one that the page knows. */
+/** Converts the engine's error about unreadable rows to a failure that the page handles. */
 function readable(work) {
   try {
     return work();
@@ -172,7 +187,7 @@ function inTurn(work) {
   return lastTurn;
 }
 
-/** Goes on with the database that runs, or with what is stored, or with an empty one. */
+/** Uses the running database, or loads the stored database, or creates an empty database. */
 async function begin({ wasm, persist }) {
   try {
     await load({ module_or_path: wasm });
@@ -188,7 +203,7 @@ async function begin({ wasm, persist }) {
   }
 }
 
-/** Stores what there is from now on, or deletes what is stored. */
+/** Starts to store the database, or deletes the stored rows. */
 async function keep(persist) {
   if (persist === (kept !== undefined)) return;
   if (persist) await beginKeeping();
@@ -214,7 +229,7 @@ async function loadSql(url) {
   try {
     hasCome(0);
     sql = await Sql.load(url, hasCome);
-    // It may have broken off meanwhile: the next one takes it.
+    // If the database crashed during the load, the next database receives SQL.
     database?.set_sql(sql.turn);
   } finally {
     sqlBytes = null;
@@ -230,7 +245,7 @@ const handlers = {
   async start({ tab, wasm, persist }, client) {
     await inTurn(() => begin({ wasm, persist }));
     clients.add(client);
-    // Its tab holds this lock for as long as it is there.
+    // The tab holds this lock while it is open.
     if (tab) navigator.locks.request(tab, () => (clients.delete(client), tell()));
     return state();
   },
@@ -243,7 +258,7 @@ const handlers = {
     try {
       await store(changes);
     } catch (error) {
-      // Nothing of a question is missing, whatever was not stored before it.
+      // A query's response is complete even if earlier changes could not be stored.
       if (changes.length > 0) return notStored(error);
     }
     return answer;
@@ -268,10 +283,10 @@ const handlers = {
   loadSql: ({ url }) => (sql ? undefined : (sqlComes ??= loadSql(url))),
 };
 
-/** The answer to a request that took effect here but could not be stored. */
+/** Returns the response to a request that succeeded but could not be stored. */
 function notStored({ message }) {
   const why = `${message.replace(/\.$/, '')}; what is not stored is gone when this page is closed`;
-  // In the words of v1 and of v2.
+  // In the error formats of v1 and v2.
   const reply = { error: why, code: 'unavailable', message: why };
   const body = new TextEncoder().encode(`${JSON.stringify(reply)}\n`);
   return [503, ['Content-Type', 'application/json', 'X-Influxdb-Error', why], body];

@@ -1,4 +1,4 @@
-// A card about the database that is chosen: how large it is, and what it has cost so far.
+// A card about the selected database, with its size and its costs so far.
 
 import { ask } from '../api/ask.js';
 import { policies } from '../api/schema.js';
@@ -8,14 +8,14 @@ import { quoted } from '../influxql/statements.js';
 import { onScreen } from './on_screen.js';
 
 /**
- * Cloudflare's prices in dollars, those of docs/costs.json. A write request is one request of the
- * Worker and one of an object for each shard.
+ * Cloudflare's prices in dollars, as in docs/costs.json. A write request costs one request to the
+ * Worker and one request to an object for each shard.
  */
 const prices = { writeRequest: 0.45e-6, rowWritten: 1e-6, rowRead: 1e-9, byteMonth: 0.2e-9 };
 
 const units = ['bytes', 'KB', 'MB', 'GB', 'TB'];
 
-/** A number of bytes in three digits. */
+/** Formats a number of bytes with three significant digits. */
 export function bytesText(bytes) {
   const power = bytes < 1000 ? 0 : Math.min(4, Math.floor(Math.log10(bytes) / 3));
   return `${Number((bytes / 1000 ** power).toPrecision(3))} ${units[power]}`;
@@ -30,7 +30,7 @@ const whole = (number) => number.toLocaleString('en');
 const line = (label, value, title = '') =>
   el('div', { title }, el('dt', {}, label), el('dd', {}, value));
 
-/** What limits are called here, and how their numbers are written. */
+/** The displayed names of limits and the format of their numbers. */
 const limits = {
   points_per_minute: ['Points a minute', whole],
   requests_per_minute: ['Requests a minute', whole],
@@ -39,7 +39,7 @@ const limits = {
   series: ['Series, about', whole],
 };
 
-/** A line for each limit of the database, or of a token or user on it: what is used and allowed. */
+/** Returns a line with usage and maximum for each limit, including limits of a token or user. */
 function quotaLines(tags, rows) {
   const [whose] = ['token', 'user'].filter((key) => tags[key]).map((key) => `${key} ${tags[key]}`);
   return rows.map(([limit, allowed, used]) => {
@@ -51,8 +51,8 @@ function quotaLines(tags, rows) {
 }
 
 /**
- * Sums of `SHOW STATS` over the objects of one database, and lines of its quotas. Throws if the
- * token cannot read the whole database.
+ * Returns the sums of `SHOW STATS` over a database's objects, and lines for its quotas. Throws if
+ * the token cannot read the whole database.
  */
 async function stats(db) {
   const [series] = await ask(`SHOW STATS ON ${quoted(db)}`);
@@ -77,11 +77,14 @@ async function stats(db) {
   return { ...sums, quotas };
 }
 
-/** Everything in a database: the measurements of each policy. */
+/** Returns a source with all measurements of all policies of a database. */
 const everything = async (db) =>
   (await policies(db)).map(({ name }) => `${quoted(name)}./.*/`).join(', ');
 
-/** How many series there are: every shard lists its own, so that it is asked by a click only. */
+/**
+ * Returns the number of series. Every shard lists its series, so the page queries this number only
+ * on a click.
+ */
 async function seriesCount(db) {
   const [series] = await ask(
     `SHOW SERIES EXACT CARDINALITY ON ${quoted(db)} FROM ${await everything(db)}`,
@@ -89,7 +92,7 @@ async function seriesCount(db) {
   return series.reduce((sum, { values: [[count]] }) => sum + count, 0);
 }
 
-/** The oldest and the newest time. */
+/** Returns the oldest and the newest time. */
 async function ends(db) {
   const q = `SELECT * FROM ${await everything(db)} ORDER BY time`;
   const [oldest, newest] = await Promise.all(
@@ -104,7 +107,7 @@ async function ends(db) {
 const timeText = (time) =>
   time ? time.replace('T', ' ').replace(/(\.\d{3})\d*Z|Z$/, '$1') : 'none';
 
-/** `{ element, fill }`: `fill(db)` asks for the figures anew, once the card is on screen. */
+/** Returns `{ element, fill }`. `fill(db)` queries the figures when the card becomes visible. */
 export function card() {
   const element = el('section', {
     class: 'card',
@@ -134,7 +137,7 @@ export function card() {
   };
 }
 
-/** The number of series, once somebody wants to know. */
+/** Returns the line that counts the series on demand. */
 function seriesLine(db) {
   const place = el('dd');
   const count = async () => {
@@ -160,7 +163,7 @@ function show(element, db, counted, found) {
     lines.unshift(line('Size', bytesText(counted.diskBytes)));
     lines.splice(1, 0, line('Measurements', whole(counted.numMeasurements)));
     lines.push(line('Points written', whole(counted.writePointsOk)), ...counted.quotas);
-    // In the browser nobody counts rows, and nobody pays.
+    // The browser's engine does not count rows and costs nothing.
     if (currentPlace() === 'server') {
       lines.push(
         line(

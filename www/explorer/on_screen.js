@@ -1,6 +1,6 @@
-// What is asked only for what somebody sees.
+// Runs queries for elements that become visible.
 
-/** Questions of this kind that are under way at once. */
+/** The maximum number of concurrent queries. */
 const questionsMax = 4;
 
 const waiting = [];
@@ -12,7 +12,7 @@ async function next() {
   try {
     await waiting.shift()();
   } catch {
-    // What is not known is not shown.
+    // A failed query shows no value.
   } finally {
     underWay -= 1;
     next();
@@ -30,7 +30,7 @@ const observer = new IntersectionObserver((entries) => {
   }
 });
 
-/** Calls `work()` once, when `element` comes on screen; at most a few of them are under way. */
+/** Calls `work()` once, when `element` becomes visible. Limits the concurrent calls. */
 export function onScreen(element, work) {
   asked.set(element, work);
   observer.observe(element);

@@ -1,4 +1,4 @@
-// The explorer: the tree of names, and the card of the chosen database.
+// The explorer: a tree of names, and the card of the selected database.
 
 import * as schema from '../api/schema.js';
 import { button, el } from '../dom.js';
@@ -6,7 +6,10 @@ import { current, onChange } from '../state.js';
 import { card } from './card.js';
 import { tree } from './tree.js';
 
-/** `{ fill, close }` of the explorer in `host`. `filled()` asks for the names of the databases. */
+/**
+ * Returns `{ fill, close }` for the explorer in `host`. `filled()` reads the names of the
+ * databases.
+ */
 export function explorer(host, { put, names }) {
   const figures = card();
   const branches = tree((item) => (put(item), close()));

@@ -1,4 +1,4 @@
-// What is in the database: a tree whose branches are asked for when they are opened.
+// A tree of the database's contents. A branch is loaded when the user opens it.
 
 import * as schema from '../api/schema.js';
 import { currentOutage, mayAsk } from '../api/transport.js';
@@ -8,16 +8,16 @@ import { onScreen } from './on_screen.js';
 
 const note = (text) => el('li', { class: 'faint tree-note' }, text);
 
-/** How long a tree that is built anew waits for its branches before it takes the place of the old. */
+/** The maximum time that a new tree waits for its open branches before it replaces the old tree. */
 const patience_ms = 3000;
 
-/** Which branches are open, or were closed, by their path. */
+/** The branches that the user has opened or closed, by path. */
 const opened = new Map();
 
 /**
- * One line of the tree. `path` tells it from all others; `detail` is shown beside it, or what asks
- * for that once the line is on screen; `chosen()` is called for the name, `open()` gives the lines
- * beneath, or a promise of them. Its `ready` is a promise that these are there.
+ * A line of the tree. `path` identifies it. `detail` is a text next to it, or a function that loads
+ * the text when the line becomes visible. `chosen()` is called for a click on the name. `open()`
+ * returns the lines beneath, or a promise. The line's `ready` resolves when these lines are loaded.
  *
  * @typedef {HTMLLIElement & { ready?: Promise<void> }} Line
  * @param {{
@@ -65,13 +65,13 @@ function branch({ path, name, kind, detail, chosen, open, isOpen = false, title 
 
 const count = (number, word) => `${number.toLocaleString('en')} ${word}${number === 1 ? '' : 's'}`;
 
-/** `{ element, fill }`. `put(item)` puts a name into the query, as `influxql/put.js` says. */
+/** Returns `{ element, fill }`. `put(item)` inserts a name into the query (`influxql/put.js`). */
 export function tree(put) {
   const element = el('ul', { class: 'tree', 'aria-label': 'Databases' });
   let filling = 0;
   onChange((now, before) => now.db !== before.db && markChosen());
 
-  /** What a click on a name of a database does. */
+  /** Returns the click handler of a name in a database. */
   const putting = (db, item) => () => {
     if (db !== current().db) change({ db });
     put(item);
@@ -163,7 +163,10 @@ export function tree(put) {
 
   return {
     element,
-    /** Lists the databases anew; what was open stays so, and stands until the new is there. */
+    /**
+     * Lists the databases again. Open branches stay open, and the old tree stays visible until the
+     * new tree is complete.
+     */
     async fill(names) {
       filling += 1;
       const mine = filling;

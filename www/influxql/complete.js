@@ -1,10 +1,10 @@
-// What may be written next: keywords, functions, and the names that the database has.
+// Completion of InfluxQL: keywords, functions, and the database's names.
 
 import { functions } from './functions.js';
 import { meaningful, tokenize } from './tokenize.js';
 import { keywords, quoted, quotedText } from './statements.js';
 
-/** The words that decide what follows, and what that is. */
+/** The keywords that determine the kind of the following words. */
 const places = {
   SELECT: 'columns',
   BY: 'dimensions',
@@ -18,13 +18,13 @@ const places = {
   MEASUREMENT: 'measurements',
 };
 
-/** The name that a token stands for: without quotes and escapes. */
+/** Returns a token's name without quotes and escapes. */
 export const nameOf = ({ kind, text }) =>
   kind === 'name' ? text.replace(/^"|"$/g, '').replace(/\\(.)/g, '$1') : text;
 
 /**
- * Where in the statement `text` ends: `{ place, measurement, tag, from }`. `from` is where the word
- * being written begins; `tag` is the key whose value is wanted.
+ * Returns the position at the end of the statement `text`: `{ place, measurement, tag, from }`.
+ * `from` is the start of the current word. `tag` is the key whose value is expected.
  */
 export function placeIn(text, whole = text) {
   const all = tokenize(text);
@@ -43,7 +43,7 @@ export function placeIn(text, whole = text) {
   return { place, measurement, from };
 }
 
-/** The first measurement after the FROM of the statement that holds the offset. */
+/** Returns the first measurement after FROM in the statement at the offset. */
 function measurementIn(tokens, offset) {
   const end = tokens.findIndex(({ text, from }) => text === ';' && from >= offset);
   const upTo = end < 0 ? tokens : tokens.slice(0, end);
@@ -64,8 +64,9 @@ function measurementIn(tokens, offset) {
 const named = (names, type) => names.map((name) => ({ label: name, apply: quoted(name), type }));
 
 /**
- * The choices at the end of `text`, as CodeMirror takes them: `{ from, options }`. `schema` answers
- * with promises: `databases()`, `measurements()`, `tags(m)`, `fields(m)`, `values(m, tag)`.
+ * Returns the choices at the end of `text` in CodeMirror's format: `{ from, options }`. The
+ * functions of `schema` return promises: `databases()`, `measurements()`, `tags(m)`, `fields(m)`,
+ * `values(m, tag)`.
  */
 export async function choices(text, whole, schema) {
   const { place, measurement, tag, from } = placeIn(text, whole);

@@ -1,15 +1,15 @@
-// A name of the explorer put into a query, so that a query which was right stays right.
+// Inserts a name from the explorer into a query. A correct query remains correct.
 
 import { nameOf } from './complete.js';
 import { quoted, quotedText } from './statements.js';
 import { meaningful, tokenize } from './tokenize.js';
 
-/** The words that begin a part of a SELECT or SHOW. */
+/** The keywords that start a part of a SELECT or SHOW statement. */
 const beginnings = new Set(
   'SELECT INTO FROM WITH WHERE GROUP ORDER LIMIT OFFSET SLIMIT SOFFSET'.split(' '),
 );
 
-/** Parts that begin as a function's call does. */
+/** Parts with the syntax of a function call. */
 const calls = new Set(['FILL', 'TZ']);
 
 const operators = new Set(['=', '!=', '<>', '<', '>', '<=', '>=', '+', '-', '*', '/', '%']);
@@ -18,10 +18,10 @@ const comparisons = new Set(['=', '!=', '<>']);
 const isKeyword = ({ kind, upper }) =>
   kind === 'word' && (beginnings.has(upper) || ['BY', 'AND', 'OR', 'AS', 'ASC', 'DESC'].includes(upper));
 
-/** `m`, or `policy.m` for what is not in the default policy. */
+/** Returns `m`, or `policy.m` for a policy other than the default. */
 const sourceOf = ({ policy, measurement }) => [policy, measurement].filter(Boolean).map(quoted).join('.');
 
-/** What asks for an item by itself; every series is a line of its own. */
+/** Returns a query for a single item, with each series separate. */
 function query(item) {
   const source = `FROM ${sourceOf(item)}`;
   if (item.kind === 'field') return `SELECT ${quoted(item.name)} ${source} GROUP BY *`;
@@ -33,14 +33,20 @@ function query(item) {
 const condition = ({ tag, name }) => `${quoted(tag)} = ${quotedText(name)}`;
 
 /**
- * `text` with `item` in it, and where the cursor is then: `{ text, cursor }`. `selection` is
- * `{ from, to }`. An item is `{ kind, name, measurement, policy, tag }`: kind `policy`, whose name
- * becomes a prefix, `measurement`, `field`, `tag`, or `value` of a `tag`; `policy` is null for the
- * default one. Where the cursor is if that can be completed or is right, else where it is right;
- * and where no place is, or as long as the parser is not there, in a statement of its own.
+ * Inserts `item` into `text` and returns the new text and cursor: `{ text, cursor }`. `selection`
+ * is `{ from, to }`. An item is `{ kind, name, measurement, policy, tag }`. `policy` is null for
+ * the default policy. `kind` is one of:
+ *
+ * - `policy`, whose name becomes a prefix.
+ * - `measurement`, `field` or `tag`.
+ * - `value`, a value of `tag`.
+ *
+ * The item is inserted at the cursor if the result is or can become correct, otherwise at another
+ * correct position. If no position is correct, or the parser is not loaded, the item gets a
+ * separate statement.
  */
 export function put(text, { from, to }, item) {
-  // Nobody here can read it yet: a statement of its own is right after whatever is.
+  // Without the parser, only a separate statement is certainly correct.
   if (text.trim() && tokenize(text).length === 0) return fresh(`${text.trimEnd()}\n;\n`, item);
   const direct = at(text.slice(0, from) + text.slice(to), from, item);
   if (direct) return direct;
@@ -51,14 +57,17 @@ export function put(text, { from, to }, item) {
   return inside(text, own, item) ?? appended(text, item);
 }
 
-/** The tokens of the statement around an offset. */
+/** Returns the tokens of the statement at an offset. */
 function statementAround(tokens, offset) {
   const end = tokens.findIndex(({ text, to }) => text === ';' && to > offset);
   const upTo = end < 0 ? tokens : tokens.slice(0, end);
   return upTo.slice(upTo.findLastIndex(({ text }) => text === ';') + 1);
 }
 
-/** The parts of a statement outside of brackets: `{ word, tokens, from, to }`, `to` of its last token. */
+/**
+ * Returns the top-level parts of a statement: `{ word, tokens, from, to }`. `to` is the end of the
+ * last token.
+ */
 function partsOf(tokens) {
   const parts = [];
   let depth = 0;
@@ -85,24 +94,27 @@ const replaced = (text, from, to, words, cursor = from + words.length) => ({
   cursor,
 });
 
-/** The item asked by itself after `head`; the cursor after the source: a condition is next. */
+/**
+ * Adds a query for the item after `head`. The cursor is after the source, where a condition can
+ * follow.
+ */
 function fresh(head, item) {
   const made = query(item);
   const source = ` FROM ${sourceOf(item)}`;
   return { text: head + made, cursor: head.length + made.indexOf(source) + source.length };
 }
 
-/** The item asked in a statement of its own after `text`. */
+/** Adds a separate statement for the item after `text`. */
 function appended(text, item) {
   const all = tokenize(text);
   const last = meaningful(all).at(-1);
-  // A comment lasts until the end of its line.
+  // A comment extends to the end of its line.
   const isNoted = all.some(({ kind, from }) => kind === 'comment' && from >= last.to);
   const joint = last.text === ';' ? '\n' : isNoted ? '\n;\n' : ';\n';
   return fresh(text.trimEnd() + joint, item);
 }
 
-/** Where the cursor is, or null if the item cannot stand there. */
+/** Inserts the item at the cursor, or returns null if the item is not valid there. */
 function at(text, offset, item) {
   const all = tokenize(text);
   const isWithin = ({ from, to, kind, text: mark }) =>
@@ -121,7 +133,7 @@ function at(text, offset, item) {
   return replaced(text, offset, offset, lead + word + trail, offset + lead.length + word.length);
 }
 
-/** The words that an item is between two lists of tokens of one statement, or null. */
+/** Returns the text of an item between two parts of a statement's token list, or null. */
 function directly(before, after, item) {
   const [previous, next] = [before.at(-1), after[0]];
   if (!previous) return null;
@@ -155,21 +167,28 @@ function inCondition(before, next, isOpen, item) {
   return operators.has(previous.text) || beginsCondition(before) ? quoted(item.name) : null;
 }
 
-/** Whether a condition may follow: after a word for that, or in brackets that are no call's. */
+/**
+ * Returns whether a condition may follow: after a keyword for conditions, or after a bracket that
+ * is not a function call.
+ */
 function beginsCondition(tokens) {
   const [earlier, last] = [tokens.at(-2), tokens.at(-1)];
   if (last?.text === '(') return isKeyword(earlier) || ['(', ...operators].includes(earlier.text);
   return ['WHERE', 'AND', 'OR'].includes(last?.upper);
 }
 
-/** The word of the part, at the depth of the last token, in which a list of tokens ends. */
+/**
+ * Returns the keyword of the part that contains the end of a token list, at the nesting depth of
+ * the last token.
+ */
 function partOf(tokens) {
   let depth = 0;
   for (let index = tokens.length - 1; index >= 0; index -= 1) {
     const { text, kind, upper } = tokens[index];
     if (text === ')') depth += 1;
     if (text === '(') depth -= 1;
-    // Brackets that are open here: the part is that around them, unless a subquery begins in them.
+    // A bracket is still open. The part is the enclosing part, unless a subquery starts inside the
+    // bracket.
     if (depth < 0) depth = 0;
     if (depth === 0 && kind === 'word' && beginnings.has(upper)) return upper;
     if (depth === 0 && calls.has(upper) && tokens[index + 1]?.text === '(') return upper;
@@ -177,7 +196,9 @@ function partOf(tokens) {
   return null;
 }
 
-/** The item in a statement, wherever its cursor is; null if no place in it is sure to be right. */
+/**
+ * Inserts the item anywhere in a statement, or returns null if no position is certainly correct.
+ */
 function inside(text, own, item) {
   const parts = partsOf(own);
   const [first] = parts;
@@ -189,7 +210,7 @@ function inside(text, own, item) {
   return { field: asColumn, tag: asGroup, value: asCondition }[item.kind](text, { first, source, part }, item);
 }
 
-/** Another measurement in the place of the one that is asked, or where none is yet. */
+/** Replaces the measurement of a query, or adds a FROM if the query has none. */
 function swapped(text, { first, source, last }, item) {
   if (!source) {
     const isOpen = first?.word === 'SELECT' && first.tokens.length > 0 && last.to === first.to;
@@ -200,7 +221,7 @@ function swapped(text, { first, source, last }, item) {
   return replaced(text, source.tokens[0].from, source.to, sourceOf(item));
 }
 
-/** Whether a FROM names the item's measurement and nothing else. */
+/** Returns whether a FROM contains only the item's measurement. */
 const asks = ({ tokens }, item) => {
   const isName = ({ kind }) => kind === 'word' || kind === 'name';
   const plain = (token) => (isName(token) ? quoted(nameOf(token)) : token.text);

@@ -1,8 +1,8 @@
-// A time range put into the statements that have none of their own place for it.
+// Inserts a time range into InfluxQL statements.
 
 import { statements } from './statements.js';
 
-/** Lengths that the picker offers, in milliseconds. */
+/** The lengths of the range picker, in milliseconds. */
 export const lengths = {
   '5m': 3e5,
   '15m': 9e5,
@@ -16,8 +16,8 @@ export const lengths = {
 };
 
 /**
- * The bounds of a range in milliseconds, the end excluded: null for `all`, the last length before
- * `now_ms` for its name, or what stands on both sides of two dots.
+ * Returns the bounds of a range in milliseconds, with an exclusive end. `all` has no bounds (null).
+ * A length means the time before `now_ms`. A range of two times has the form `FROM..TO`.
  */
 export function bounds(range, now_ms) {
   if (lengths[range]) return { from_ms: now_ms - lengths[range], to_ms: now_ms };
@@ -25,17 +25,17 @@ export function bounds(range, now_ms) {
   return from_ms < to_ms ? { from_ms, to_ms } : null;
 }
 
-/** The range between two times in milliseconds. */
+/** Returns the range between two times in milliseconds. */
 export const between = (from_ms, to_ms) =>
   [Math.floor(from_ms), Math.ceil(to_ms)].map((ms) => new Date(ms).toISOString()).join('..');
 
-/** Words after which no condition can stand. */
+/** The keywords that follow the conditions of a statement. */
 const tails = new Set(['GROUP', 'FILL', 'ORDER', 'LIMIT', 'OFFSET', 'SLIMIT', 'SOFFSET', 'TZ']);
 
 /**
- * `text` with every SELECT narrowed to `limits`: `$timeFilter` is replaced where it stands, else
- * the condition joins the outermost WHERE. `$interval` becomes a 200th of the range. Without
- * limits `$timeFilter` goes, with whatever joined it. Other statements stay as they are.
+ * Restricts every SELECT in `text` to `limits`. The condition replaces `$timeFilter`, or joins the
+ * outermost WHERE. `$interval` becomes a 200th of the range. Without limits, `$timeFilter` and its
+ * connecting keyword are removed. Other statements remain unchanged.
  */
 export function withRange(text, limits) {
   if (!limits) return withoutFilters(text).replace(/\$(__)?interval\b/g, '1d');
@@ -52,7 +52,7 @@ export function withRange(text, limits) {
     .replace(/\$(__)?interval\b/g, `${Math.max(1, Math.ceil((to_ms - from_ms) / 200_000))}s`);
 }
 
-/** `text` without `$timeFilter`: any time is no condition, not even one that all points meet. */
+/** Removes `$timeFilter` from `text`, because a range of all times needs no condition. */
 function withoutFilters(text) {
   let made = text;
   for (const { tokens } of statements(text).reverse()) {
@@ -98,7 +98,7 @@ function narrowed(text, { tokens, to }, condition) {
   const rest = text.slice(end);
   const gap = rest && !/^\s/.test(rest) && end !== to ? ' ' : '';
   const head = text.slice(0, end).trimEnd();
-  // A comment lasts until the end of its line.
+  // A comment extends to the end of its line.
   const joint = head.includes('--') ? '\n' : ' ';
   if (!where) return `${head}${joint}WHERE ${condition}${gap}${rest}`;
   const written = text.slice(where.to, end).trim();

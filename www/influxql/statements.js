@@ -1,16 +1,19 @@
-// A text as its statements, and what may be done with them.
+// Splits a text into statements and classifies them.
 
 import { readText } from './tokenize.js';
 
-/** The statements of `text`, each `{ does, tokens, from, to }`; none while nobody can read it. */
+/**
+ * Returns the statements of `text` as `{ does, tokens, from, to }`, or an empty list if the parser
+ * is not loaded.
+ */
 export const statements = (text) => readText(text)?.statements ?? [];
 
-/** What `text` does: `selects`, `reads` or `writes`; null if that is not known. */
+/** Returns the effect of `text`: `selects`, `reads` or `writes`, or null if it is unknown. */
 export const effectOf = (text) => readText(text)?.does ?? null;
 
 /**
- * Whether `text` names a password: it is then kept out of address and history. Every text with the
- * word may that cannot be read, or not yet.
+ * Returns whether `text` contains a password. Such a text is not stored in the address or history.
+ * A text that cannot be parsed counts if it contains the word.
  */
 export function namesPassword(text) {
   if (!/password/i.test(text)) return false;
@@ -18,7 +21,7 @@ export function namesPassword(text) {
   return effectOf(text) === null || readText(text).words.some(isKeyword);
 }
 
-/** A name as InfluxQL writes it: quoted unless it is a plain word that is no keyword. */
+/** Returns a name in InfluxQL, quoted unless it is a plain word and no keyword. */
 export function quoted(name) {
   const plain = /^[A-Za-z_][A-Za-z0-9_]*$/.test(name) && !keywords.has(name.toUpperCase());
   return plain
@@ -26,14 +29,14 @@ export function quoted(name) {
     : `"${name.replace(/\\/g, '\\\\').replace(/"/g, '\\"').replace(/\n/g, '\\n')}"`;
 }
 
-/** The statement that makes a database which keeps its points for ever. */
+/** Returns a statement that creates a database with unlimited retention. */
 export const createDatabase = (name) => `CREATE DATABASE ${quoted(name)}`;
 
-/** A string as InfluxQL writes it. */
+/** Returns a string literal of InfluxQL. */
 export const quotedText = (text) =>
   `'${text.replace(/\\/g, '\\\\').replace(/'/g, "\\'").replace(/\n/g, '\\n')}'`;
 
-/** Every keyword of the language. */
+/** All keywords of InfluxQL. */
 export const keywords = new Set(
   `ALL ALTER ANALYZE ANY AS ASC BEGIN BY CARDINALITY CREATE CONTINUOUS DATABASE DATABASES DEFAULT
    DELETE DESC DESTINATIONS DIAGNOSTICS DISTINCT DROP DURATION END EVERY EXACT EXPLAIN FIELD FOR FROM

@@ -1,12 +1,12 @@
-// InfluxQL as the server reads it: the engine's own parser, in this page.
+// Tokenizes InfluxQL with the engine's parser, which runs in this page.
 //
-// It comes after the page is there. Until then nobody here knows what a text does: what is asked
-// meanwhile goes by GET, and the server decides.
+// The parser loads after the page. Before that, the effect of a text is unknown, so the page sends
+// queries by GET, and the server rejects statements that write.
 
-/** Beside the page, as every file of the engine. */
+/** Returns the module's address, relative to the page like all files of the engine. */
 const moduleAddress = () => new URL('engine/tidemark_bg.wasm', document.baseURI);
 
-/** By the numbers of src/browser/influxql_outline.rs. */
+/** The token kinds, by their numbers in src/browser/influxql_outline.rs. */
 const kinds = [
   'space',
   'comment',
@@ -25,7 +25,9 @@ const effects = [null, 'selects', 'reads', 'writes'];
 let outline = null;
 let starting = null;
 
-/** Loads the parser, once; `source` is its module, or where that is. Rejects where there is none. */
+/**
+ * Loads the parser once. `source` is its module or address. Rejects if the module is unavailable.
+ */
 export function startLexer(source = moduleAddress()) {
   starting ??= load(source).catch((error) => {
     starting = null;
@@ -41,19 +43,20 @@ async function load(source) {
   outline = engine.outline;
 }
 
-/** Resolves when the parser is there, or cannot be had, or after `patience_ms`. */
+/** Resolves when the parser is loaded or unavailable, or after `patience_ms`. */
 export function lexerTried(patience_ms) {
   const late = new Promise((resolve) => setTimeout(resolve, patience_ms));
   return Promise.race([startLexer().catch(() => {}), late]);
 }
 
-/** The text that was read last: most are asked about several times. */
+/** The last parsed text, because most texts are parsed several times. */
 let last = { text: null, read: null };
 
 /**
- * `{ does, words, statements }` of a text; null while the parser is not there. `does` is `selects`,
- * `reads` or `writes`, or null for what does not parse. A word is `{ kind, text, from, to, upper }`,
- * blanks and comments too; a statement is `{ does, tokens, from, to }` with the other words.
+ * Returns `{ does, words, statements }` of a text, or null if the parser is not loaded. `does` is
+ * `selects`, `reads` or `writes`, or null for a syntax error. A word is `{ kind, text, from, to,
+ * upper }`; words include spaces and comments. A statement is `{ does, tokens, from, to }` with all
+ * other words as tokens.
  */
 export function readText(text) {
   if (!outline) return null;
@@ -79,9 +82,9 @@ function read(text) {
   return { does: effects[does], words, statements };
 }
 
-/** The words of a text; none while the parser is not there. */
+/** Returns the words of a text, or an empty list if the parser is not loaded. */
 export const tokenize = (text) => readText(text)?.words ?? [];
 
-/** The words without blanks and comments. */
+/** Returns the words except spaces and comments. */
 export const meaningful = (words) =>
   words.filter(({ kind }) => kind !== 'space' && kind !== 'comment');

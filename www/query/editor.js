@@ -1,4 +1,4 @@
-// The query editor: a plain text area at once, and CodeMirror in its place when it has come.
+// The query editor: a plain text area at first, replaced by CodeMirror when it is loaded.
 
 import { schemaOf } from '../api/schema.js';
 import { sqlFunctions } from '../api/sql.js';
@@ -6,10 +6,13 @@ import { el } from '../dom.js';
 import { change, current, onChange } from '../state.js';
 import { languages, spoken } from './languages.js';
 
-/** How long a click waits for the parser that finds its place. */
+/** The maximum time that a click waits for the parser. */
 const patience_ms = 2000;
 
-/** `{ element, … }` with what both forms of the editor can do. `run()` is called by Ctrl-Enter. */
+/**
+ * Returns `{ element, … }` with the functions that both kinds of editor support. Ctrl-Enter calls
+ * `run()`.
+ */
 export function queryEditor(run) {
   const area = el('textarea', {
     spellcheck: false,
@@ -38,7 +41,7 @@ export function queryEditor(run) {
   );
   return {
     element,
-    /** Puts what was chosen in the explorer into the query; as `put` of `influxql/put.js`. */
+    /** Inserts an item of the explorer into the query (`put` in `influxql/put.js`). */
     async put(item) {
       const { put, tried } = spoken();
       await tried(patience_ms);
@@ -54,7 +57,7 @@ export function queryEditor(run) {
   };
 }
 
-/** What the editor has of each language: its colours, and what may come next. */
+/** The editor's modules for each language, with colours and completion. */
 const parts = {
   influxql: () => import('../editor/influxql.js'),
   sql: () => import('../editor/sql.js'),
@@ -79,7 +82,7 @@ async function load(element, area, run) {
   });
   const speak = async (name) => {
     const part = await parts[name]();
-    // The switch may have gone back meanwhile.
+    // The user may have switched back during the load.
     if (name === current().language) made.speak(part.language(schema));
   };
   if (current().language !== language) speak(current().language);
@@ -88,7 +91,7 @@ async function load(element, area, run) {
   return { ...made, speak };
 }
 
-/** What a text area can do of it. */
+/** Returns the editor functions that a text area supports. */
 function plain(area) {
   return {
     setText(text, cursor) {

@@ -1,4 +1,4 @@
-// The queries of before, in this browser only.
+// The query history, stored in this browser only.
 
 import { button, el } from '../dom.js';
 import { namesPassword } from '../influxql/statements.js';
@@ -9,7 +9,7 @@ import { menu } from './menu.js';
 
 const key = 'tidemark.history';
 
-/** So many are kept. */
+/** The maximum number of entries. */
 const entriesMax = 100;
 
 function entries() {
@@ -20,12 +20,12 @@ function entries() {
   }
 }
 
-/** Entries from before there were two have none. */
+/** Entries of versions with a single language contain no language. */
 const languageOf = ({ language }) => (languageNames.includes(language) ? language : languageNames[0]);
 
 const askedOf = (entry) => ({ query: entry.text, db: entry.db ?? '', language: languageOf(entry) });
 
-/** Keeps a query, unless it names a password; one that was there moves to the top. */
+/** Stores a query, unless it contains a password. An existing entry moves to the top. */
 export function remember({ text, db, language, outcome }) {
   if (!text.trim() || namesPassword(text)) return;
   const isSame = (entry) => entry.text === text && entry.db === db && languageOf(entry) === language;
@@ -34,7 +34,10 @@ export function remember({ text, db, language, outcome }) {
   ofBrowser.set(key, JSON.stringify(all.slice(0, entriesMax)));
 }
 
-/** The button with the list. `chosen({ query, db, language })` is called with the one that is picked. */
+/**
+ * Returns the button with the list. `chosen({ query, db, language })` is called with the selected
+ * entry.
+ */
 export function historyMenu(chosen) {
   const opener = button('History', null, { icon: 'history', class: 'quiet' });
   return menu(opener, 'History', (panel, close) => {

@@ -1,4 +1,4 @@
-// The two languages of the query view: what each of them is asked about a text.
+// The two languages of the query view, and their functions.
 
 import { whyNoSql } from '../api/sql.js';
 import { onEngineState, onPlace } from '../api/transport.js';
@@ -12,12 +12,18 @@ import * as sqlRange from '../sql/range.js';
 import { meaningful, wordsOf } from '../sql/words.js';
 import { change, current, languageNames, onChange } from '../state.js';
 
-/** Words with which a statement of SQL begins whose rows may be drawn. */
+/** The first words of SQL statements whose rows may be drawn. */
 const drawn = new Set(['SELECT', 'WITH', 'VALUES', '(']);
 
 /**
- * What a text does (`effectOf`: as `influxql/statements.js`), whether its rows may be drawn, the same
- * text in a range of time, a name put into it, what waits until it can be read, and the path that is asked.
+ * The functions of each language:
+ *
+ * - `effectOf`: the effect of a text, as in `influxql/statements.js`.
+ * - `isDrawn`: whether the rows may be drawn.
+ * - `withRange`: restricts the text to a time range.
+ * - `put`: inserts a name.
+ * - `tried`: waits for the language's parser.
+ * - `path`: the API path of queries.
  */
 export const languages = {
   influxql: {
@@ -32,7 +38,7 @@ export const languages = {
   sql: {
     label: 'SQL',
     path: '/api/v3/query_sql',
-    // The server has no statement of SQL that writes.
+    // The server supports no SQL statements that write.
     effectOf: () => 'selects',
     isDrawn: (text) => drawn.has(meaningful(wordsOf(text))[0]?.upper),
     withRange: sqlRange.withRange,
@@ -41,10 +47,10 @@ export const languages = {
   },
 };
 
-/** The language that is written in now. */
+/** Returns the current language. */
 export const spoken = () => languages[current().language];
 
-/** The switch between the languages. */
+/** Returns the switch between the languages. */
 export function languageSwitch() {
   const choices = languageNames.map((language) =>
     button(languages[language].label, () => change({ language }), { class: 'quiet' }),
@@ -58,16 +64,16 @@ export function languageSwitch() {
   return el('div', { class: 'switch', role: 'group', 'aria-label': 'Language' }, choices);
 }
 
-/** Why what is written will not do what the page looks like; or the empty text. */
+/** Returns a hint if the selected time range does not apply to the text, or an empty string. */
 function hint() {
   const { language, query, range } = current();
-  // Where there is no SQL, that is said in the place of this.
+  // If SQL is unavailable, another message reports it.
   if (language !== 'sql' || whyNoSql()) return '';
   if (range === 'all' || !query.trim() || sqlRange.takesRange(query)) return '';
   return 'The time range goes where $timeFilter stands in SQL; this text has none, so all times are asked.';
 }
 
-/** A line with what has to be known of the language; hidden while there is nothing. */
+/** Returns a line with a hint about the language. The line is hidden if the hint is empty. */
 export function languageHint() {
   const line = el('p', { class: 'notice hint', role: 'status' });
   const show = () => {

@@ -1,10 +1,10 @@
-// A button that opens a small panel beneath itself.
+// A button that opens a small panel beneath it.
 
 import { el } from '../dom.js';
 
 /**
- * `{ element, close }`: `opener` is the button, `fill(panel, close)` puts the contents in whenever
- * it opens. Escape and a click elsewhere close it.
+ * Returns `{ element, close }`. `opener` is the button. `fill(panel, close)` adds the contents each
+ * time the panel opens. Escape and a click outside close the panel.
  */
 export function menu(opener, label, fill) {
   const panel = el('div', { class: 'menu', role: 'group', 'aria-label': label, hidden: true });

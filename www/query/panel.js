@@ -1,4 +1,4 @@
-// The query view: what is asked, when, and how it is run.
+// The query view: the query, its settings, and its execution.
 
 import { button, copyFrom, el, icon } from '../dom.js';
 import { shareAddress } from '../address.js';
@@ -16,21 +16,21 @@ import { rangePicker } from './range_picker.js';
 import { refreshPicker } from './refresh.js';
 import { begin, cancel, currentRun, errorOffset, isBusy } from './session.js';
 
-/** How long a run waits for what reads its text here, if the server can do without. */
+/** The maximum time that a run waits for the parser, if the server can run the text without it. */
 const patience_ms = 1500;
 
-/** What is said of a text that is not asked by itself. */
+/** The message for a text that is not run automatically. */
 const writesSaid = 'This text changes data: only Run runs it.';
 
-/** What a text does, as far as that is known: as `languages` says. */
+/** Returns the effect of a text, if it is known (`languages`). */
 const effectOf = ({ text, language }) => languages[language].effectOf(text);
 
 const isApple = /Mac|iPhone|iPad/.test(navigator.platform);
 
 /**
- * `{ element, ask, editor, results, runLinked, fillDatabases }`. `changed()` is called when a statement may have
- * changed the schema, `refused()` when the token was not accepted, `start(host, api)` fills an
- * empty result.
+ * Returns `{ element, ask, editor, results, runLinked, fillDatabases }`. `changed()` is called when
+ * a statement may have changed the schema. `refused()` is called when the token was rejected.
+ * `start(host, api)` fills an empty result.
  */
 export function queryPanel({ changed, refused, start }) {
   const editor = queryEditor(() => run());
@@ -50,21 +50,23 @@ export function queryPanel({ changed, refused, start }) {
     failed,
     start: (host) => start(host, api),
   });
-  /** What was asked last: its text, and where that begins in the editor. */
+  /** The last query with its text and its offset in the editor. */
   let last = null;
-  /** The text that somebody ran, or that a link brought. */
+  /** The text that the user ran or a link contained. */
   let known = null;
-  /** What waits for the parser: the newest one, but nothing takes the place of Run. */
+  /** The newest query that waits for the parser. No other query replaces a waiting Run. */
   let waiting = null;
 
-  /** Runs the selection, or the whole text: the only way to write. Resolves with the result. */
+  /**
+   * Runs the selection or the whole text. Only this function may write. Resolves with the result.
+   */
   async function run() {
     const { from, text } = editor.selected();
     const isPart = text.trim() !== '';
     const { view, language, query } = current();
     const what = isPart ? { text, language, offset: from } : { text: query, language, offset: 0 };
     known = query;
-    // The tail asks a question of its own.
+    // The tail view sends its own query.
     if (view === 'tail' && effectOf(what) !== 'selects') change({ view: 'table' });
     const done = await askFor(what, { mayWrite: true });
     if (!done) return;
@@ -77,14 +79,14 @@ export function queryPanel({ changed, refused, start }) {
     remember({ text, language, db, outcome });
   }
 
-  /** Asks once more what was asked last, now or in another range; never what writes. */
+  /** Runs the last query again, now or with a new range. Never runs a text that writes. */
   async function again({ quiet = false } = {}) {
     if (!last) return;
     if (effectOf(last) !== 'writes') await askFor(last);
     else if (!quiet) tell([writesSaid]);
   }
 
-  /** Asks for a text of the page's own making, or one that a link brought, unless it writes. */
+  /** Runs a text from the page or a link, unless the text writes. */
   async function askOnly(text) {
     known = text;
     const what = { text, language: current().language, offset: 0 };
@@ -98,7 +100,7 @@ export function queryPanel({ changed, refused, start }) {
     if (done) keepInHistory(done);
   }
 
-  /** `{ made, started }` of a text that was asked, or null. */
+  /** Resolves with `{ made, started }` of a query, or null if it was not run. */
   async function askFor(what, { mayWrite = false } = {}) {
     if (!what.text.trim() || (waiting?.mayWrite && !mayWrite)) return null;
     const mine = { mayWrite };
@@ -113,13 +115,14 @@ export function queryPanel({ changed, refused, start }) {
     const started = begin({ ...what, db, range, mayWrite });
     setBusy(true);
     const made = await results.show();
-    // What was not sent by now, as no result is in view, is not sent by another view later.
+    // If no result view is open, the query was not sent. In that case another view must not send it
+    // later.
     started.mayWrite = false;
     if (currentRun() === started) setBusy(false);
     return { made, started };
   }
 
-  /** Waits for what reads a text: as long as it takes if a time range has to go into that. */
+  /** Waits for the parser. If a time range must be inserted, the wait has no timeout. */
   async function canBeRead({ text, language }) {
     if (language === 'sql' || (!bounds(current().range, 0) && !text.includes('$'))) {
       await languages[language].tried(patience_ms);
@@ -142,12 +145,12 @@ export function queryPanel({ changed, refused, start }) {
   }
 
   function failed(errors, status) {
-    // Not allowed by GET: the server knows that the text writes.
+    // Status 405 means that the server rejected a text that writes in a GET request.
     tell(status === 405 ? [...errors, writesSaid] : errors);
     if (status === 401) refused();
   }
 
-  /** Shows what is wrong, and where the server says that it is. */
+  /** Shows the errors, and marks their positions in the text. */
   function tell(errors) {
     problem.hidden = errors.length === 0;
     problem.replaceChildren(...errors.map((text) => el('p', {}, text)));
@@ -185,7 +188,7 @@ export function queryPanel({ changed, refused, start }) {
     ),
     editor.element,
     languageHint(),
-    // What could not be asked before is asked now.
+    // Loading SQL clears the error and runs the query.
     sqlOffer(() => (tell([]), api.runLinked())),
     problem,
     results.element,
@@ -196,7 +199,10 @@ export function queryPanel({ changed, refused, start }) {
     editor,
     results,
     fillDatabases: database.fill,
-    /** Asks for what a link brought, or what was run; not for what was only typed. */
+    /**
+     * Runs the query of a link, or the query that was run before, but not a text that was only
+     * typed.
+     */
     runLinked({ isLink = false } = {}) {
       const { query } = current();
       if (isLink) known = query;
@@ -207,7 +213,7 @@ export function queryPanel({ changed, refused, start }) {
   return api;
 }
 
-/** The list of databases, filled by what the token may see. */
+/** Returns the list of the databases that the token may see. */
 function databaseList() {
   const list = el('select', {
     'aria-label': 'Database',

@@ -1,4 +1,4 @@
-// The time range: lengths back from now, two times, or whatever the query itself says.
+// The time range picker: a length before now, two times, or no range.
 
 import { button, el } from '../dom.js';
 import { bounds, lengths } from '../influxql/range.js';
@@ -17,19 +17,19 @@ const words = {
   '1y': 'year',
 };
 
-/** A time without what is zero at its end. */
+/** Formats a time without trailing zeros. */
 const short = (text) => text.replace(/(T00:00)?(:00)?(\.000)?Z$/, '').replace('T', ' ');
 
 function labelOf(range) {
   if (lengths[range]) return `Last ${words[range]}`;
   if (!bounds(range, 0)) return 'Any time';
   const [from, to] = range.split('..').map(short);
-  // Of one day its date is said once.
+  // For a single day, the date is shown once.
   const isOneDay = to.length > 10 && from.slice(0, 11) === to.slice(0, 11);
   return `${from} – ${isOneDay ? to.slice(11) : to}`;
 }
 
-/** The picker. `picked()` is called after each choice. */
+/** Returns the picker. `picked()` is called after each choice. */
 export function rangePicker(picked) {
   const opener = button('', null, { icon: 'clock', class: 'quiet' });
   const text = el('span');

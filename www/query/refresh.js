@@ -1,4 +1,4 @@
-// Runs the query again and again: never two at once, and not while nobody sees the page.
+// Runs the query repeatedly, one request at a time, while the page is visible.
 
 import { el } from '../dom.js';
 import { change, current, onChange, resultViews } from '../state.js';
@@ -11,8 +11,8 @@ const choices = [
 ];
 
 /**
- * The list of how often. `again()` runs the query unless a request is under way, and resolves when
- * its result is shown.
+ * Returns the list of refresh intervals. `again()` runs the query unless a request is in progress,
+ * and resolves when its result is visible.
  */
 export function refreshPicker(again) {
   let timer = null;

@@ -1,4 +1,4 @@
-// One run of a query and its forms: each is asked for when a view needs it, and once.
+// A run of a query and its result forms. A form is requested once, when a view needs it.
 
 import { errorIn, get, post, Refused } from '../api/ask.js';
 import { parseExact } from '../api/exact.js';
@@ -12,15 +12,15 @@ import { languages } from './languages.js';
 let run = null;
 let inFlight = 0;
 
-/** The run that is shown: `{ text, language, sent, db, range, isChartable }`, or null. */
+/** Returns the current run `{ text, language, sent, db, range, isChartable }`, or null. */
 export const currentRun = () => run;
 
-/** Whether a request of a run is under way. */
+/** Returns whether a request of a run is in progress. */
 export const isBusy = () => inFlight > 0;
 
 /**
- * Begins a run; what came before is broken off. Nothing is asked yet. Only one that `mayWrite`, as
- * somebody pressed Run, is asked in a way in which the server lets it write, and that once.
+ * Starts a run and cancels the previous run. Sends no request yet. With `mayWrite`, for a click on
+ * Run, the run sends one request that may write.
  */
 export function begin({ text, language, db, range, mayWrite = false }) {
   run?.breaking.abort();
@@ -42,17 +42,17 @@ export function begin({ text, language, db, range, mayWrite = false }) {
   return run;
 }
 
-/** Breaks the run off. */
+/** Cancels the run. */
 export const cancel = () => run?.breaking.abort();
 
-/** The reply's bytes. Throws [Refused], or an AbortError. */
+/** Returns the response's bytes. Throws [Refused] or an AbortError. */
 async function bytesOf(q, one, epoch) {
   const ask = q === one.sent && one.mayWrite ? post : get;
   if (ask === post) one.mayWrite = false;
   return taken(() => ask(q, { db: one.db, epoch, signal: one.breaking.signal }));
 }
 
-/** As [bytesOf], of a statement of SQL. */
+/** Returns a SQL response's bytes, like [bytesOf]. */
 const sqlBytesOf = (q, one, format = 'json') =>
   taken(() => askSql(q, { db: one.db, format, signal: one.breaking.signal }));
 
@@ -74,13 +74,13 @@ async function timed(work_) {
   return { ...answer, took_ms: performance.now() - from_ms };
 }
 
-/** The reply that both forms of a run of SQL are made of; the result worker is given copies. */
+/** Returns the response that both forms of a SQL run share. The result worker receives a copy. */
 async function rowsOf(one) {
   one.reply ??= sqlBytesOf(one.sent, one);
   return (await one.reply).slice(0);
 }
 
-/** A run's rows as a file of Parquet. */
+/** Returns a run's rows as a Parquet file. */
 export const parquetOf = (one) => sqlBytesOf(one.sent, one, 'parquet');
 
 const sqlMakers = {
@@ -112,7 +112,7 @@ const linesOf = (series) => series.flatMap(({ values }) => values.map(([line]) =
 
 const makers = { influxql: influxqlMakers, sql: sqlMakers };
 
-/** The run in one form: `text` (in the result worker), `chart` or `explain`. */
+/** Returns a form of the run: `text` (in the result worker), `chart` or `explain`. */
 export function form(one, name) {
   one.forms[name] ??= timed(() => makers[one.language][name](one)).then((made) => {
     if (one.changes) forgetSchema();
@@ -122,8 +122,8 @@ export function form(one, name) {
 }
 
 /**
- * Where in the text that was typed the server found an error: the offset, or null. The position in
- * `message` is one of the text that was sent, which has a time range in it.
+ * Returns the offset of an error in the typed text, or null. The position in `message` refers to
+ * the sent text, which contains a time range.
  */
 export function errorOffset(message, { text, sent }) {
   const found = /at line:? (\d+), (?:char|column:) (\d+)/i.exec(message);

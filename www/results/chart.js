@@ -1,4 +1,4 @@
-// The chart: uPlot over the lines that the result worker prepared.
+// The chart: uPlot with the lines from the result worker.
 
 import uPlot from 'uplot';
 
@@ -7,11 +7,11 @@ import { legend } from './legend.js';
 
 const heightMin = 200;
 
-/** Ten hues that stay apart, on light and on dark; further lines take them again. */
+/** The number of distinct colours in light and dark mode. Further lines reuse them. */
 const hues = 10;
 const colourOf = (index) => colour(`--line-${index % hues}`);
 
-/** A colour of the style sheet as the canvas takes it: that of the scheme which is on. */
+/** Returns a colour of the style sheet for the canvas, in the current colour scheme. */
 function colour(name) {
   const probe = el('i', { hidden: true });
   probe.style.color = `var(${name})`;
@@ -21,7 +21,7 @@ function colour(name) {
   return color;
 }
 
-/** How marks of the time axis are written, by how far they are apart: seconds, a form, and more. */
+/** uPlot's formats of the time axis, by the distance of its marks in seconds. */
 const [minute, hour, day] = [60, 3600, 86_400];
 const timeForms = [
   [day * 365, '{YYYY}', null, null, null, null, null, null, 1],
@@ -62,7 +62,7 @@ function axes() {
   ];
 }
 
-/** With more lines than this their points would hide them. */
+/** The maximum number of lines with visible points. More points would cover the lines. */
 const linesWithPoints = 10;
 
 function seriesOf({ labels }) {
@@ -76,9 +76,9 @@ function seriesOf({ labels }) {
 }
 
 /**
- * Draws `chart` in `host` and returns what takes it away again. `zoomed(from_ms, to_ms)` is called
- * when a piece of time was chosen; `hidden` holds the labels that are switched off, and keeps them
- * for the next chart.
+ * Draws `chart` in `host` and returns a function that removes it. `zoomed(from_ms, to_ms)` is
+ * called when the user selects a time range. `hidden` contains the labels of hidden lines and is
+ * reused for the next chart.
  */
 export function drawChart(host, chart, { zoomed, hidden }) {
   const area = el('div', { class: 'plot', role: 'img', 'aria-label': describe(chart) });

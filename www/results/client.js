@@ -1,10 +1,10 @@
-// The result worker, asked and awaited.
+// Calls the result worker.
 
 let worker = null;
 let last = 0;
 const waiting = new Map();
 
-/** The worker, begun when it is needed first. */
+/** Returns the worker, which is started on demand. */
 export function started() {
   if (worker) return worker;
   worker = new Worker(new URL('results/worker.js', document.baseURI), {
@@ -20,7 +20,7 @@ export function started() {
   return worker;
 }
 
-/** The worker's answer to `name`; bytes are given away to it, not copied. */
+/** Returns the worker's result of `name`. Bytes are transferred, not copied. */
 export function work(name, input) {
   last += 1;
   const id = last;

@@ -1,11 +1,11 @@
-// A table as CSV (RFC 4180) that a spreadsheet takes as values only.
+// Exports a table as CSV (RFC 4180) without formulas.
 
 import { cellText } from './tables.js';
 
-/** What a spreadsheet would take as a formula. */
+/** Matches texts that a spreadsheet interprets as formulas. */
 const formula = /^[=+\-@\t\r]/;
 
-/** A number may begin with a sign. */
+/** Matches numbers, which may start with a sign. */
 const number = /^[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?$/i;
 
 function cell(value) {
@@ -16,7 +16,7 @@ function cell(value) {
 
 const line = (values) => `${values.map(cell).join(',')}\r\n`;
 
-/** The rows of a table in the order given. */
+/** Returns the table's rows in the given order. */
 export function csvOf({ columns, rows }, order) {
   const parts = [line(columns)];
   for (const index of order ?? rows.keys()) parts.push(line(rows[index]));

@@ -1,4 +1,4 @@
-// EXPLAIN ANALYZE beside the result: what was read, what was spared, and who was asked.
+// Shows EXPLAIN ANALYZE next to the result: the data that was read and skipped, and the shards.
 
 import { el } from '../dom.js';
 
@@ -12,7 +12,7 @@ const measures = [
   ['series', 'series'],
 ];
 
-/** The sum of each measure over all shards, and how many shards there are. */
+/** Returns the sum of each measure over all shards, and the number of shards. */
 export function totals(plan) {
   const sum = (name) =>
     [...plan.matchAll(new RegExp(`[─ ]${name}: (\\d+)`, 'g'))].reduce(
@@ -39,7 +39,7 @@ export function showPlans(host, plans) {
 
 function planOf(plan) {
   const found = totals(plan);
-  // A plan of SQL says of each scan what it read, in its own words.
+  // A SQL plan contains its own figures for each scan.
   if (found.shards === 0) return [el('pre', { tabIndex: 0 }, plan.trim())];
   const figure = (value, label) =>
     el(

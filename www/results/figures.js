@@ -1,11 +1,11 @@
-// A result of a single time: no chart, but a figure for each line.
+// Shows a result with a single time as figures instead of a chart.
 
 import { el } from '../dom.js';
 
-/** Shows the only value of each line of `chart` in `host`. */
+/** Shows each line's only value in `host`. */
 export function showFigures(host, { labels, times_ms, columns }) {
   const [time] = times_ms;
-  // An aggregate over all times stands at the beginning of time, which says nothing.
+  // An aggregate over all times has time 0, which is not displayed.
   const when = time === 0 ? null : el('p', { class: 'faint' }, new Date(time).toISOString());
   host.replaceChildren(
     el(

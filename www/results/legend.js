@@ -1,11 +1,11 @@
-// The lines of a chart by name; each can be switched off and on.
+// The legend of a chart, with a switch for each line.
 
 import { button, el } from '../dom.js';
 
 /**
- * `{ element, time, values }`; `time` says which time the values are of. `switched(index, isShown)`
- * is called for each line that changes; `hidden` is the set of labels that are off, kept up to
- * date.
+ * Returns `{ element, time, values }`. `time` displays the time of the values. `switched(index,
+ * isShown)` is called when a line is switched. `hidden` is the set of hidden labels, which the
+ * legend updates.
  */
 export function legend(labels, hidden, switched) {
   const time = el('span', { class: 'legend-time' }, '');

@@ -1,18 +1,18 @@
-// A reply with `epoch=ms` as lines to draw: one for each tag set and numeric column.
+// Converts a response with `epoch=ms` to lines of a chart, one for each tag set and numeric column.
 
-/** No more lines than this are drawn. */
+/** The maximum number of lines in a chart. */
 export const linesMax = 100;
 
-/** A line with more points is thinned for drawing. */
+/** The maximum number of points in a line. Lines with more points are reduced. */
 export const pointsMax = 2000;
 
-/** A chart holds no more than this: a place for each line at each time that any of them has. */
+/** The maximum number of cells in a chart: one cell per line for each time in any line. */
 export const cellsMax = 500_000;
 
 const isNumber = (value) =>
   typeof value === 'number' || (typeof value === 'string' && /^-?\d{16,20}$/.test(value));
 
-/** `{ label, times_ms, values }` of each line; a null stays one, and is drawn as a gap. */
+/** Returns `{ label, times_ms, values }` for each line. A null value is drawn as a gap. */
 export function linesOf(reply) {
   const lines = [];
   for (const { series = [] } of reply.results ?? []) {
@@ -36,7 +36,7 @@ function linesOfSeries({ name = '', tags, columns, values }) {
   });
 }
 
-/** In the order of time, whichever way the query sorted. */
+/** Sorts a line by ascending time. */
 function ascending(line) {
   const { times_ms, values } = line;
   if (times_ms.length < 2 || times_ms[0] <= times_ms.at(-1)) return line;
@@ -44,10 +44,11 @@ function ascending(line) {
 }
 
 /**
- * What a chart draws: `{ labels, times_ms, columns, total, rows, thinned, points, pointsDrawn }`.
- * `columns` has a list for each line, beside `times_ms`: null is a gap, undefined no point at all.
- * At most [linesMax] lines; those with more than [pointsMax] points keep the least and the greatest
- * value of each slice of the whole time, and so do all if they would hold more than [cellsMax].
+ * Returns the data of a chart: `{ labels, times_ms, columns, total, rows, thinned, points,
+ * pointsDrawn }`. `columns` has a list for each line, parallel to `times_ms`. Null is a gap, and
+ * undefined means that the line has no point at this time. The chart has at most [linesMax] lines.
+ * A line with more than [pointsMax] points keeps the minimum and maximum of each time slice. All
+ * lines are reduced if the chart would exceed [cellsMax].
  */
 export function chartOf(reply) {
   const all = linesOf(reply);
@@ -83,7 +84,10 @@ const rowsOf = ({ results = [] }) =>
     .flatMap(({ series = [] }) => series)
     .reduce((sum, { values = [] }) => sum + values.length, 0);
 
-/** The slices of time that thinning uses, the same for every line: two points of each. */
+/**
+ * Returns the time slices for reduced lines. They are the same for all lines, with two points per
+ * slice.
+ */
 function gridOf(lines) {
   let [from, to] = [Infinity, -Infinity];
   for (const { times_ms } of lines) {

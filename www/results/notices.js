@@ -1,11 +1,11 @@
-// What a chart does not show, said above it.
+// Notices above a chart about data that it does not show.
 
 import { el } from '../dom.js';
 import { linesMax } from './lines.js';
 
 const number = (value) => value.toLocaleString('en');
 
-/** A paragraph for each thing that is left out of the drawing. */
+/** Returns a paragraph for each kind of omitted data. */
 export function chartNotices({ total, thinned, points, pointsDrawn }) {
   const made = [];
   if (total > linesMax) {

@@ -1,4 +1,4 @@
-// The result: its views, what it took, and what can be done with it.
+// The result with its views, statistics and actions.
 
 import { button, el } from '../dom.js';
 import { between, bounds } from '../influxql/range.js';
@@ -20,8 +20,8 @@ const noRows = () =>
   bounds(current().range, 0) ? 'Nothing in this time range.' : 'Nothing found.';
 
 /**
- * `{ element, show, showStart }`. `again()` runs the query once more, `failed(errors)` is told what
- * the server found wrong with it, `start(host)` fills the place while there is no result.
+ * Returns `{ element, show, showStart }`. `again()` runs the query again. `failed(errors)` receives
+ * the server's errors. `start(host)` fills the panel before the first result.
  */
 export function resultPanel({ again, failed, start }) {
   const hidden = new Set();
@@ -65,7 +65,7 @@ export function resultPanel({ again, failed, start }) {
     el('div', { class: 'result-split' }, body, aside),
   );
 
-  /** What is drawn is a table when a statement has no times to draw. */
+  /** Returns the visible view. A statement whose rows cannot be drawn is shown as a table. */
   const shownView = () => {
     const run = currentRun();
     const { view } = current();
@@ -156,7 +156,7 @@ export function resultPanel({ again, failed, start }) {
   const told = (errors) => errors.length > 0 && failed(errors);
   const nothing = (words) => body.replaceChildren(el('p', { class: 'empty' }, words));
 
-  /** Shows the current run in the current view. Resolves with what its form holds, or null. */
+  /** Shows the current run in the current view. Resolves with its form, or null. */
   async function show() {
     const { view, db, language, query } = current();
     if (!resultViews.includes(view)) return null;
@@ -173,7 +173,7 @@ export function resultPanel({ again, failed, start }) {
     if (!run) return showStart();
     body.setAttribute('aria-busy', 'true');
     try {
-      // What is shown stays until something else is there to take its place.
+      // The old result stays visible until the new result is ready.
       const isWanted = () => isCurrent() && (clear(), true);
       const made = await views[shownView()](run, isWanted);
       await showPlan();
@@ -200,7 +200,7 @@ export function resultPanel({ again, failed, start }) {
 
   async function showStart() {
     clear();
-    // In a place of its own: a result may come before it is filled.
+    // A separate element, because a result may arrive before the start page is complete.
     const place = el('div', { class: 'start' });
     body.replaceChildren(place);
     await start(place);
@@ -209,7 +209,7 @@ export function resultPanel({ again, failed, start }) {
 
   onChange((now, before) => {
     if (now.view !== before.view) show();
-    // What to ask depends on database and language.
+    // The start page depends on the database and language.
     else if ((now.db !== before.db || now.language !== before.language) && !currentRun()) show();
     if (now.range !== before.range && !bounds(now.range, 0)) ranges.length = 0;
   });

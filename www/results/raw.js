@@ -1,10 +1,10 @@
-// The reply as it came.
+// The raw response.
 
 import { button, el } from '../dom.js';
 import { saveAs } from './save.js';
 import { work } from './client.js';
 
-/** Shows the reply's text in `host`; only the beginning of a long one. */
+/** Shows the response's text in `host`. Truncates a long text. */
 export async function showRaw(host) {
   const { text, letters, isWhole } = await work('raw');
   const notice = isWhole

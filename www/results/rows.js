@@ -1,13 +1,13 @@
-// A reply of SQL, which is a list of rows as objects, as the table and the lines that InfluxQL's are.
-// A key is left out of a row where its value is NULL.
+// Converts a SQL response, a list of row objects, to the table and lines of an InfluxQL response. A
+// row omits columns whose value is NULL.
 
-/** What the server writes for a time; without a zone it is UTC. */
+/** Matches the server's format of times. Without a zone, times are in UTC. */
 const timeText = /^(-?\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d)(\.\d+)?(Z|[+-]\d\d:\d\d)?$/;
 
-/** An integer that came as text. */
+/** Matches an integer that was parsed as a string. */
 const longInteger = /^-?\d{16,20}$/;
 
-/** The names of all columns, in an order that every row has them in. */
+/** Returns the names of all columns, in an order that is consistent with every row. */
 function columnsOf(rows) {
   const columns = [];
   const known = new Set();
@@ -24,7 +24,10 @@ function columnsOf(rows) {
   return columns;
 }
 
-/** `time`, `number`, `text`, or `other` for what is neither drawn nor named. */
+/**
+ * Returns `time`, `number`, `text`, or `other` for values that are neither drawn nor used as
+ * labels.
+ */
 function kindOfValue(value) {
   if (typeof value === 'number') return 'number';
   if (typeof value !== 'string') return 'other';
@@ -32,7 +35,7 @@ function kindOfValue(value) {
   return longInteger.test(value) ? 'number' : 'text';
 }
 
-/** The kind of a column: what all values are that are there. */
+/** Returns the kind that all non-null values of a column share. */
 function kindOf(rows, name) {
   let kind = null;
   for (const row of rows) {
@@ -45,10 +48,10 @@ function kindOf(rows, name) {
   return kind ?? 'other';
 }
 
-/** A list or a struct is shown as JSON. */
+/** Lists and structs are displayed as JSON. */
 const cellOf = (value) => (value !== null && typeof value === 'object' ? JSON.stringify(value) : (value ?? null));
 
-/** As `tablesOf` of `tables.js`: no table where there are no rows. */
+/** Returns tables like `tablesOf` in `tables.js`. Without rows, the list of tables is empty. */
 export function tableOfRows(reply) {
   if (reply.length === 0) return { tables: [], errors: [] };
   const columns = columnsOf(reply);
@@ -57,22 +60,23 @@ export function tableOfRows(reply) {
   return { tables: [{ title: '1', columns, kinds, rows }], errors: [] };
 }
 
-/** Milliseconds since 1970; what is finer is cut off. */
+/** Converts a time to milliseconds since 1970, rounded down. */
 function msOf(text) {
   const [, seconds, fraction = '', zone = 'Z'] = timeText.exec(text);
   return Date.parse(`${seconds}${fraction.slice(0, 4)}${zone}`);
 }
 
 /**
- * The rows as a reply of `/query` with `epoch=ms`, for drawing: times are those of `time`, or of the
- * first column of times; a series for each set of the texts, in the order of time.
+ * Returns the rows as a response of `/query` with `epoch=ms`, for charts. The times come from the
+ * column `time`, or from the first column of times. Each combination of text values becomes a
+ * series, in order of time.
  */
 export function seriesOfRows(rows) {
   const kinds = new Map(columnsOf(rows).map((name) => [name, kindOf(rows, name)]));
   const of = (wanted) => [...kinds].filter(([, kind]) => kind === wanted).map(([name]) => name);
   const times = of('time');
   const time = times.includes('time') ? 'time' : times[0];
-  // Of rows without times it is said how many there are.
+  // For rows without times, only the number of rows is used.
   if (time === undefined) return { results: [{ series: [{ columns: [], values: rows }] }] };
   const [texts, numbers] = [of('text'), of('number')];
   const series = new Map();

@@ -1,8 +1,8 @@
-// A file for the visitor to keep.
+// Downloads of results.
 
 import { el } from '../dom.js';
 
-/** Offers `blob` for download under `name`. */
+/** Offers `blob` as a download named `name`. */
 export function saveAs(blob, name) {
   const address = URL.createObjectURL(blob);
   el('a', { href: address, download: name }).click();

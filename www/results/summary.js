@@ -1,11 +1,11 @@
-// What each column holds, in a few words.
+// A short summary of each column.
 
 import { cellText } from './tables.js';
 
-/** More different values than this are not counted. */
+/** The maximum number of distinct values that are counted. */
 const distinctMax = 1000;
 
-/** `[{ label, value }]` for each column of a table. */
+/** Returns `[{ label, value }]` for each column of a table. */
 export function summaryOf({ columns, kinds, rows }) {
   return columns.map((_, index) => {
     if (kinds[index] === 'number') return numbers(rows, index);

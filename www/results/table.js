@@ -1,21 +1,21 @@
-// A result as a table: a page of rows at a time, sorted by whichever column is chosen.
+// Shows a result as a table with pages, sorted by a column.
 
 import { button, el } from '../dom.js';
 import { work } from './client.js';
 
-/** Rows of one page. */
+/** The number of rows in a page. */
 export const pageRows = 100;
 
 /**
- * Shows the tables of `loaded` in `host`; resolves when the first page is there. The same question
- * (`key`) that is asked again is shown as it was: the table, its order, its page and its place.
+ * Shows the tables of `loaded` in `host`. Resolves when the first page is visible. A repeated query
+ * with the same `key` keeps the selected table, order, page and scroll position.
  */
 export async function showTables(host, loaded, key) {
   const { tables } = loaded;
   const isSame = shownTable.key === key && shownTable.table < tables.length;
   Object.assign(shownTable, isSame ? {} : fresh(), { loaded, key });
   const body = el('div', { class: 'table-body' });
-  // What is shown stays until the other is there to take its place.
+  // The old table stays visible until the new table is ready.
   if (tables.length > 0) await showTable(body, tables, shownTable.table);
   const picked = ({ target }) => {
     Object.assign(shownTable, fresh(), { loaded, key, table: Number(target.value) });
@@ -39,7 +39,7 @@ export async function showTables(host, loaded, key) {
 
 const fresh = () => ({ loaded: null, key: null, table: 0, columns: '', from: 0, sort: null });
 
-/** The table that is shown, and how: for the download, and for when it is asked again. */
+/** The state of the visible table, for downloads and repeated queries. */
 export const shownTable = fresh();
 
 async function showTable(host, tables, table) {
@@ -86,7 +86,7 @@ async function showTable(host, tables, table) {
   host.replaceChildren(scroller, pager);
 }
 
-/** Where the last page begins. */
+/** Returns the index of the last page's first row. */
 const lastPage = (rows) => Math.max(0, Math.floor((rows - 1) / pageRows) * pageRows);
 
 function headCell(column, kind, summary, sort) {

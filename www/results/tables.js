@@ -1,9 +1,9 @@
-// A reply of /query as tables: one for each statement and set of columns, tags as columns of their
-// own.
+// Converts a response of /query to tables, one for each statement and set of columns. Tags become
+// columns.
 
 /**
- * `{ tables, errors }` of a parsed reply. A table is `{ title, columns, kinds, rows }`; a kind is
- * `time`, `tag`, `number` or `text`; a cell is what JSON made of it.
+ * Returns `{ tables, errors }` of a parsed response. A table is `{ title, columns, kinds, rows }`.
+ * A kind is `time`, `tag`, `number` or `text`. A cell contains the parsed JSON value.
  */
 export function tablesOf(reply) {
   const tables = new Map();
@@ -60,7 +60,7 @@ const titleOf = (statement, names) =>
     .filter((part) => part)
     .join(' · ');
 
-/** A long integer came as text. */
+/** Matches an integer that was parsed as a string. */
 const longInteger = /^-?\d{16,20}$/;
 
 function kindOf(rows, index) {
@@ -76,7 +76,7 @@ function kindOf(rows, index) {
   return isNumber ? 'number' : 'text';
 }
 
-/** A cell as text; null is the empty text. */
+/** Returns a cell as text. Null becomes the empty string. */
 export const cellText = (value) => (value === null || value === undefined ? '' : String(value));
 
 function compareNumbers(a, b) {
@@ -85,7 +85,7 @@ function compareNumbers(a, b) {
   return BigInt(a) < BigInt(b) ? -1 : Number(BigInt(a) > BigInt(b));
 }
 
-/** Without its Z a time sorts as text, whatever the digits behind its point. */
+/** Without the final Z, times with different numbers of decimals sort correctly as text. */
 const compareTimes = (a, b) => compareTexts(String(a).replace('Z', ''), String(b).replace('Z', ''));
 
 function compareTexts(a, b) {
@@ -100,7 +100,7 @@ const comparisons = {
   text: compareTexts,
 };
 
-/** The order of a table's rows by one column; rows without a value come last. */
+/** Returns the order of a table's rows by one column. Rows with null come last. */
 export function orderBy({ rows, kinds }, column, isDescending) {
   const compare = comparisons[kinds[column]];
   const sign = isDescending ? -1 : 1;

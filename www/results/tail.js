@@ -1,4 +1,4 @@
-// The newest points of a measurement, as they arrive.
+// Shows the newest points of a measurement as they arrive.
 
 import { errorIn, get } from '../api/ask.js';
 import { parseExact } from '../api/exact.js';
@@ -10,18 +10,21 @@ import { cellText, tablesOf } from './tables.js';
 
 const every_ms = 1000;
 
-/** So many points are shown. */
+/** The maximum number of visible points. */
 const pointsShown = 50;
 
 const newestOf = (source) => `SELECT * FROM ${source} ORDER BY time DESC LIMIT ${pointsShown}`;
 
-/** What the tail of a statement of SQL asks, in InfluxQL: everything of the first table that it names. */
+/**
+ * Returns the InfluxQL query for the tail of a SQL statement: all columns of the first table in the
+ * text.
+ */
 function tailOfSql(text) {
   const [table] = tablesIn(text);
   return table === undefined ? null : newestOf(quoted(table));
 }
 
-/** What the tail of a query asks: everything from where it selects, newest first. */
+/** Returns the query for the tail of an InfluxQL query: all columns of its source, newest first. */
 export function tailQuery(text) {
   const [first] = statements(text);
   const at = first?.tokens.findIndex(({ upper }) => upper === 'FROM') ?? -1;
@@ -38,10 +41,10 @@ export function tailQuery(text) {
   return source.length ? newestOf(source.join('')) : null;
 }
 
-/** How long the tail waits for what reads its text. */
+/** The maximum time that the tail waits for the parser. */
 const patience_ms = 10_000;
 
-/** Follows the newest points in `host` until the returned function is called. */
+/** Shows the newest points in `host` until the returned function is called. */
 export function follow(host, { text, language, db }) {
   const state = { isOver: false, timer: null, known: null };
   const q = () => (language === 'sql' ? tailOfSql(text) : tailQuery(text));

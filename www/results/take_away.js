@@ -1,4 +1,4 @@
-// What can be taken away of a result: files of it, and the query as a command.
+// Exports of a result: files, and the query as a command.
 
 import { button, copyFrom } from '../dom.js';
 import { curlOf } from '../connect/snippets.js';
@@ -9,7 +9,10 @@ import { work } from './client.js';
 import { saveAs } from './save.js';
 import { shownTable } from './table.js';
 
-/** `{ elements, mark }`: the buttons, and what shows those that the current run has. */
+/**
+ * Returns `{ elements, mark }`: the buttons, and a function that shows the buttons for the current
+ * run.
+ */
 export function takeAway(failed) {
   const csv = button('CSV', () => saveCsv(failed), {
     icon: 'download',

@@ -1,4 +1,4 @@
-// Holds a reply and answers for it, so that the page is never busy with many rows.
+// The result worker: stores a response and processes it outside of the page's thread.
 
 import { parseExact } from '../api/exact.js';
 import { csvOf } from './csv.js';
@@ -7,13 +7,13 @@ import { seriesOfRows, tableOfRows } from './rows.js';
 import { summaryOf } from './summary.js';
 import { cellText, orderBy, tablesOf } from './tables.js';
 
-/** How much of a reply the raw view is given. */
+/** The maximum number of characters in the raw view. */
 const rawLettersMax = 200_000;
 
 const held = { text: '', reply: null, tables: null, orders: new Map() };
 
 const work = {
-  /** Takes the bytes of a reply. Throws if they are no JSON. */
+  /** Parses a response. Throws if the bytes are not JSON. */
   load(bytes) {
     const text = new TextDecoder().decode(bytes);
     Object.assign(held, { text, reply: parseExact(text), tables: null, orders: new Map() });
@@ -31,7 +31,10 @@ const work = {
     };
   },
 
-  /** What a chart needs of a reply, whose times are milliseconds unless SQL's; the reply is not kept. */
+  /**
+   * Returns the chart of a response, which is not stored. Times are in milliseconds, except in SQL
+   * responses.
+   */
   chart(bytes) {
     const parsed = parseExact(new TextDecoder().decode(bytes));
     const reply = Array.isArray(parsed) ? seriesOfRows(parsed) : parsed;
@@ -39,7 +42,10 @@ const work = {
     return { errors, bytes: bytes.byteLength, ...chartOf(reply) };
   },
 
-  /** `count` rows as texts from `from` on, sorted if `sort` is `{ column, isDescending }`. */
+  /**
+   * Returns `count` rows as text, starting at `from`, sorted if `sort` is `{ column, isDescending
+   * }`.
+   */
   page({ table, from, count, sort }) {
     const { rows } = held.tables[table];
     const order = orderOf(table, sort);
@@ -72,10 +78,10 @@ function orderOf(table, sort) {
   return held.orders.get(key);
 }
 
-/** The reply with a line for each row, digit by digit as it came. */
+/** Returns the response with a line for each row and unchanged digits. */
 function pretty() {
   let depth = 0;
-  // Strings stand for themselves; brackets deeper than a row stay on its line.
+  // Strings remain unchanged. Brackets inside a row stay on the row's line.
   return held.text.trim().replace(/"(?:[^"\\]|\\.)*"|[[\]{},:]/g, (part) => {
     if (part === ':') return ': ';
     if (part === ',') return depth > 6 ? ', ' : `,\n${'  '.repeat(depth)}`;

@@ -1,10 +1,10 @@
-// What may be written next in SQL: keywords, the server's functions, and the names that the database has.
+// Completion of SQL: keywords, the server's functions, and the database's names.
 
 import { keywords, meaningful, nameOf, quoted, quotedText, tablesIn, wordsOf } from './words.js';
 
-/** The words after which a table is named. */
+/** The keywords before a table. */
 const beforeTables = new Set(['FROM', 'JOIN', 'DESCRIBE']);
-/** The words after which a column is. */
+/** The keywords before a column. */
 const beforeColumns = new Set(
   'SELECT DISTINCT WHERE AND OR NOT ON BY HAVING CASE WHEN THEN ELSE BETWEEN USING'.split(' '),
 );
@@ -12,8 +12,8 @@ const comparisons = ['=', '!=', '<>'];
 const none = async () => [];
 
 /**
- * Where the text ends: `{ place, tag, from }`. `from` is where the word being written begins; `tag`
- * is the column whose value is wanted.
+ * Returns the position at the end of the text: `{ place, tag, from }`. `from` is the start of the
+ * current word. `tag` is the column whose value is expected.
  */
 export function placeIn(text) {
   const all = wordsOf(text);
@@ -33,8 +33,9 @@ export function placeIn(text) {
 }
 
 /**
- * The choices at the end of `text`, as CodeMirror takes them: `{ from, options }`. `schema` answers
- * with promises: `measurements()`, `tags(m)`, `fields(m)`, `values(m, tag)`, `functions()`.
+ * Returns the choices at the end of `text` in CodeMirror's format: `{ from, options }`. The
+ * functions of `schema` return promises: `measurements()`, `tags(m)`, `fields(m)`, `values(m,
+ * tag)`, `functions()`.
  */
 export async function choices(text, whole, schema) {
   const { place, tag, from } = placeIn(text);
@@ -67,7 +68,7 @@ async function valuesOf(tables, tag, schema) {
   }));
 }
 
-/** The columns of the tables, or of all while none is named; each name once. */
+/** Returns the distinct columns of the tables, or of all tables if the text contains none. */
 async function columnsOf(tables, schema) {
   const of = tables.length > 0 ? tables : [undefined];
   const lists = await Promise.all(
@@ -85,7 +86,7 @@ async function columnsOf(tables, schema) {
 
 const column = (name, detail, boost) => ({ label: name, apply: quoted(name), detail, type: 'variable', boost });
 
-/** What the server says of its functions: `{ name, parameters, explained }`. */
+/** Converts the server's functions `{ name, parameters, explained }` to choices. */
 const calls = (functions) =>
   functions.map(({ name, parameters, explained }) => ({
     label: name,

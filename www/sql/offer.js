@@ -1,4 +1,5 @@
-// SQL for the page's own database: nobody is sent megabytes unasked.
+// The offer to load SQL into the page's database. SQL is several megabytes, so the page loads it
+// only on request.
 
 import { whyNoSql } from '../api/sql.js';
 import { loadSql, onEngineState, onPlace, sqlState } from '../api/transport.js';
@@ -11,11 +12,17 @@ const inMb = (bytes) => (bytes / 1e6).toFixed(1);
 const asking = (bytes) =>
   `SQL comes to this page as a file of ${inMb(bytes)} MB, once: later visits find it in the browser's cache.`;
 
-/** What is said while it comes; what a host unpacks on the way has more bytes than the file. */
+/**
+ * Returns the progress text. If the host decompresses the file, the number of bytes exceeds the
+ * file's size.
+ */
 const coming = (bytes, all) =>
   bytes < all ? `Loading SQL: ${inMb(bytes)} of ${inMb(all)} MB` : 'Starting SQL …';
 
-/** The question whether to load it, while SQL is written and the page has none; `loaded()` is called when it has. */
+/**
+ * Returns the offer. It is visible while the language is SQL and the page's database has no SQL.
+ * `loaded()` is called after the load.
+ */
 export function sqlOffer(loaded) {
   const all = sqlAsset?.bytes ?? 0;
   const words = el('p');

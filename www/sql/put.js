@@ -1,10 +1,11 @@
-// A name of the explorer put into a text of SQL: where the cursor is, or as a statement where there is no text.
+// Inserts a name from the explorer into SQL text: at the cursor, or as a new statement if the text
+// is empty.
 
 import { meaningful, quoted, quotedText, wordsOf } from './words.js';
 
 const condition = ({ tag, name }) => `${quoted(tag)} = ${quotedText(name)}`;
 
-/** What asks for an item by itself. */
+/** Returns a query for a single item. */
 function query(item) {
   const from = `FROM ${quoted(item.measurement ?? item.name)}`;
   if (item.kind === 'field') return `SELECT time, ${quoted(item.name)} ${from} WHERE $timeFilter ORDER BY time`;
@@ -17,8 +18,8 @@ function query(item) {
 }
 
 /**
- * As `put` of `influxql/put.js`. A policy has no name in SQL, which asks one at a time: it, and what
- * is in another policy than the default one, leaves the text as it is.
+ * Inserts an item like `put` in `influxql/put.js`. SQL has no names for policies, so a policy, and
+ * an item of a policy other than the default, leave the text unchanged.
  */
 export function put(text, { from, to }, item) {
   if (item.kind === 'policy' || item.policy) return { text, cursor: to };

@@ -1,5 +1,5 @@
-// A time range in SQL. Only where $timeFilter stands: nobody here can read a statement of SQL well
-// enough to know where else a condition belongs.
+// A time range in SQL, inserted only for $timeFilter. The page has no SQL parser, so it cannot find
+// another position for the condition.
 
 import { wordsOf } from './words.js';
 
@@ -8,12 +8,12 @@ const isInterval = ({ kind, text }) => kind === 'variable' && /^\$(__)?interval$
 
 const time = (ms) => `'${new Date(ms).toISOString()}'`;
 
-/** Whether a range has a place in `text`. */
+/** Returns whether `text` contains $timeFilter. */
 export const takesRange = (text) => wordsOf(text).some(isFilter);
 
 /**
- * `text` with a condition for `$timeFilter`, and with a 200th of the range, an INTERVAL, for `$interval`.
- * Without limits they are `true` and a day.
+ * Replaces `$timeFilter` with a condition, and `$interval` with an INTERVAL of a 200th of the
+ * range. Without limits, the replacements are `true` and one day.
  */
 export function withRange(text, limits) {
   const condition = limits ? `(time >= ${time(limits.from_ms)} AND time < ${time(limits.to_ms)})` : 'true';

@@ -1,10 +1,13 @@
-// A text of SQL as words: where names, strings and comments are. What it means is the server's to know.
+// Tokenizes SQL into names, strings, comments and other words. Only the server parses the
+// statement.
 
-/** Strings, quoted names and comments come first: nothing inside of them means anything. */
+/** Strings, quoted names and comments match first, so that their contents are not tokenized. */
 const word =
   /(?<comment>--[^\n]*|\/\*[\s\S]*?(?:\*\/|$))|(?<string>'(?:[^']|'')*'?)|(?<name>"(?:[^"]|"")*"?)|(?<variable>\$\w+)|(?<word>[A-Za-z_]\w*)|(?<number>\d[\w.]*)|(?<space>\s+)|(?<mark><>|!=|[<>]=|.)/gs;
 
-/** `{ kind, text, from, to, upper }` of each word of `text`, blanks and comments too. */
+/**
+ * Returns `{ kind, text, from, to, upper }` for each word of `text`, including spaces and comments.
+ */
 export function wordsOf(text) {
   return [...text.matchAll(word)].map(({ 0: part, index, groups }) => {
     const [kind] = Object.entries(groups).find(([, found]) => found !== undefined);
@@ -12,11 +15,11 @@ export function wordsOf(text) {
   });
 }
 
-/** The words without blanks and comments. */
+/** Returns the words except spaces and comments. */
 export const meaningful = (words) =>
   words.filter(({ kind }) => kind !== 'space' && kind !== 'comment');
 
-/** Every keyword that completion offers and the editor colours. */
+/** The keywords for completion and colours. */
 export const keywords = new Set(
   `ALL ANALYZE AND ANY AS ASC BETWEEN BY CASE CAST COLUMNS CROSS CUBE CURRENT DESC DESCRIBE DISTINCT ELSE END
    ESCAPE EXCEPT EXISTS EXPLAIN EXTRACT FALSE FILTER FIRST FOLLOWING FROM FULL GROUP GROUPING HAVING ILIKE IN
@@ -27,22 +30,22 @@ export const keywords = new Set(
     .split(/\s+/),
 );
 
-/** A name as SQL writes it: quoted unless it is a plain lower-case word that is no keyword. */
+/** Returns a name in SQL, quoted unless it is a plain lower-case word and no keyword. */
 export const quoted = (name) =>
   /^[a-z_][a-z0-9_]*$/.test(name) && !keywords.has(name.toUpperCase())
     ? name
     : `"${name.replace(/"/g, '""')}"`;
 
-/** A string as SQL writes it. */
+/** Returns a string literal of SQL. */
 export const quotedText = (text) => `'${text.replace(/'/g, "''")}'`;
 
-/** The name that a word stands for: one without quotes is lower-cased. */
+/** Returns a word's name. Unquoted names become lower case. */
 export const nameOf = ({ kind, text }) =>
   kind === 'name' ? text.replace(/^"|"$/g, '').replace(/""/g, '"') : text.toLowerCase();
 
 const isName = (one) => one !== undefined && (one.kind === 'name' || (one.kind === 'word' && !keywords.has(one.upper)));
 
-/** The tables that a text names after FROM and JOIN, each once; one with a schema by its last part. */
+/** Returns the distinct tables after FROM and JOIN, without schema names. */
 export function tablesIn(text) {
   const words = meaningful(wordsOf(text));
   const found = new Set();
@@ -53,7 +56,7 @@ export function tablesIn(text) {
       while (isName(words[at]) && words[at + 1]?.text === '.') at += 2;
       if (!isName(words[at])) return;
       found.add(nameOf(words[at]));
-      // An alias may stand before the comma of the next one.
+      // An alias may precede the comma.
       while (isName(words[at]) || words[at]?.upper === 'AS') at += 1;
       if (words[at]?.text !== ',') return;
       at += 1;

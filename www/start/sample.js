@@ -1,9 +1,9 @@
-// The sample data, and questions to begin with.
+// The sample data and its example queries.
 
 import { post, errorIn } from '../api/ask.js';
 import { request } from '../api/transport.js';
 
-/** The database that the sample data goes to; it is kept for ever. */
+/** The database of the sample data, with unlimited retention. */
 export const sampleDatabase = 'sample';
 
 const range = '2012-01-01T00:00:00.000Z..2016-01-01T00:00:00.000Z';
@@ -35,7 +35,7 @@ export const suggestions = [
 
 let bytes = null;
 
-/** The lines, packed. */
+/** Returns the compressed lines. */
 export function bytesOfSample() {
   bytes ??= loadBytes().catch((error) => {
     bytes = null;
@@ -45,7 +45,7 @@ export function bytesOfSample() {
 }
 
 async function loadBytes() {
-  // Relative to the page, which need not lie at the top of its host.
+  // A relative address, because the page may be in a subfolder of its host.
   const response = await fetch('sample/weather.lp.gz');
   if (!response.ok) throw new Error(`The sample data could not be loaded: ${response.status}.`);
   return response.arrayBuffer();
@@ -55,7 +55,7 @@ async function must(response) {
   if (!response.ok) throw new Error(errorIn(await response.text(), response.status));
 }
 
-/** Makes the database and writes the sample data into it. Throws what the server says. */
+/** Creates the database and writes the sample data. Throws the server's error. */
 export async function loadSample() {
   const [data] = await Promise.all([
     bytesOfSample(),

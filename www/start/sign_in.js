@@ -1,4 +1,4 @@
-// Where the token is entered. It leaves the field as soon as it is taken.
+// The form for the token. The field is cleared when the token was accepted.
 
 import { signIn } from '../api/transport.js';
 import { el } from '../dom.js';
@@ -9,7 +9,7 @@ const refusals = {
   503: 'The server has no ADMIN_TOKEN yet, or cannot check tokens now.',
 };
 
-/** The form. `done()` is called once the server has taken the token. */
+/** Returns the form. `done()` is called when the server has accepted the token. */
 export function signInForm(done) {
   const field = el('input', {
     type: 'password',

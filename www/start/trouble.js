@@ -1,10 +1,9 @@
-// What stands on the page while the database does not answer: that of the server, or that in the
-// browser.
+// The page while the database is unavailable, on the server or in the browser.
 
 import { forget, goAside, settlePlace } from '../api/transport.js';
 import { button, el } from '../dom.js';
 
-/** Fills `host` by what is wrong with the server. What was typed stays. */
+/** Shows the server's problem in `host`. The typed text remains. */
 export function serverAway(host, outage, reload) {
   const retry = async () => {
     again.disabled = true;
@@ -24,7 +23,7 @@ export function serverAway(host, outage, reload) {
   );
 }
 
-/** Fills `host` by what is wrong with the engine, and by what can be done about it. */
+/** Shows the engine's problem in `host`, with possible solutions. */
 export function troubled(host, { code, message }, reload) {
   const wrong = el('p', { class: 'wrong', role: 'alert' });
   const attempt = (work) => async () => {

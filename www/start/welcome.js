@@ -1,4 +1,4 @@
-// What stands in the place of a result before there is one.
+// The page before the first result.
 
 import { forgetSchema, measurements } from '../api/schema.js';
 import {
@@ -25,7 +25,7 @@ const origin = el(
   'NOAA Climate Data Online, public domain, as collected by vega-datasets.',
 );
 
-/** Fills `host` by what there is: no token, no data, or data and no question yet. */
+/** Fills `host` depending on the state: no token, no data, or data without a query. */
 export async function welcome(host, { names, ask, reload }) {
   if (currentOutage()) return serverAway(host, currentOutage(), reload);
   if (!mayAsk()) return signInFirst(host, reload);
@@ -96,7 +96,7 @@ function nothingYet(host, context) {
   );
 }
 
-/** Says before anything is written that it will be forgotten, and how to keep it. */
+/** Warns before a write that the data will be lost, and offers to store it. */
 function notKept() {
   const wrong = el('p', { class: 'wrong', role: 'alert' });
   const keep = async () => {
@@ -125,7 +125,7 @@ function sampleButton(context, host, kind = '') {
     try {
       await loadSample();
       forgetSchema();
-      // Whoever shows the start shows that of the other database by itself.
+      // The change of database also updates the start page.
       change({ db: sampleDatabase });
       await welcome(host, context);
       /** @type {HTMLElement | null} */ (document.querySelector('.suggestions button'))?.focus();
@@ -163,7 +163,7 @@ const list = (questions, ask) =>
     }),
   );
 
-/** Questions that any database answers, in the language that is written in. */
+/** Returns queries that work for any database, in the current language. */
 async function generic(ask) {
   const { db, language } = current();
   const isSql = language === 'sql';

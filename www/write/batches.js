@@ -1,15 +1,15 @@
-// A stream of bytes cut into batches of whole lines of line protocol.
+// Splits a stream of bytes into batches of whole lines of line protocol.
 
 const [newline, space, quote, backslash] = [10, 32, 34, 92];
 
-/** The largest batch. */
+/** The maximum size of a batch. */
 export const batchBytesMax = 1_000_000;
 export const batchLinesMax = 10_000;
 
 /**
- * Yields `{ bytes, lines, first }`; `first` is the number of the batch's first line in the file,
- * and `taken(bytes)` is told what comes out of the stream. A line break inside a quoted string is
- * data, so that no batch ends within a string.
+ * Yields `{ bytes, lines, first }`. `first` is the line number of the batch's first line in the
+ * file. `taken(bytes)` receives the number of bytes read from the stream. A line break inside a
+ * quoted string is data, so a batch never ends within a string.
  */
 export async function* batches(stream, taken) {
   const reader = stream.getReader();
@@ -44,7 +44,7 @@ function joined(before, after) {
   return all;
 }
 
-/** Reads on until a batch is full or the bytes end. Returns whether it is full. */
+/** Scans until a batch is full or the bytes end. Returns whether the batch is full. */
 function scan(bytes, at) {
   for (; at.position < bytes.length; at.position += 1) {
     const byte = bytes[at.position];
@@ -69,10 +69,10 @@ function scan(bytes, at) {
   return false;
 }
 
-/** Parts of a file that are read at once: small beside the whole, so that a bar moves. */
+/** The size of reads from a file: a small fraction of the file, so that the progress bar moves. */
 const [pieceBytesMin, pieceBytesMax, pieces] = [4096, 262_144, 200];
 
-/** The bytes of a file, unpacked if it is gzip; `read(bytes)` is told how far it is. */
+/** Returns the bytes of a file, decompressed if it is gzip. `read(bytes)` receives the progress. */
 export async function contentsOf(file, read) {
   const [first, second] = new Uint8Array(await file.slice(0, 2).arrayBuffer());
   const pieceBytes = Math.min(

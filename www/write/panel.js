@@ -1,4 +1,4 @@
-// The write view: line protocol typed, checked and sent; files dropped and sent in batches.
+// The write view: line protocol to type, check and send, and files to upload in batches.
 
 import { forgetSchema } from '../api/schema.js';
 import {
@@ -14,13 +14,13 @@ import { change, current, onChange } from '../state.js';
 import { check, checkedLettersMax, mistakeText } from './check.js';
 import { upload } from './upload.js';
 
-/** How long nothing is typed before the lines are checked. */
+/** The time after the last key press until the lines are checked. */
 const pause_ms = 150;
 
-/** Bad lines that are listed. */
+/** The maximum number of bad lines in the list. */
 const problemsMax = 100;
 
-/** The view. `changed()` is called after writes. */
+/** Returns the view. `changed()` is called after writes. */
 export function writePanel({ changed }) {
   const area = el('textarea', {
     'aria-label': 'Line protocol',
@@ -51,7 +51,7 @@ export function writePanel({ changed }) {
   let editor = plain(area);
   let timer = null;
   let absentTimer = null;
-  /** Good lines of what was checked last; null if that is not known. */
+  /** The number of good lines in the last check, or null if it is unknown. */
   let goodLines = null;
 
   const target = () => ({ db: database.value.trim(), precision: precision.value });
@@ -70,7 +70,7 @@ export function writePanel({ changed }) {
     absentTimer = setTimeout(showAbsent, pause_ms);
   }
 
-  /** Says before it happens that a write will make its database. */
+  /** Announces that a write will create its database. */
   async function showAbsent() {
     const { db } = target();
     const isNew = db !== '' && (await isAbsent(db).catch(() => false));
@@ -129,7 +129,7 @@ export function writePanel({ changed }) {
     );
   }
 
-  /** Says that the times look like another unit's, with a button that takes that one. */
+  /** Warns that the times look like another unit, with a button that selects this unit. */
   function showMistake(mistaken) {
     mistake.hidden = mistaken === null;
     if (mistaken === null) return;
@@ -142,7 +142,7 @@ export function writePanel({ changed }) {
 
   async function submit() {
     send.disabled = true;
-    // The answer to an earlier write says nothing of this one.
+    // Hides the response to an earlier write.
     answer.hidden = true;
     const { made, reply } = await sent(editor.text(), target(), goodLines !== 0);
     answer.hidden = false;
@@ -247,7 +247,10 @@ export function writePanel({ changed }) {
   );
 }
 
-/** Writes; makes the database before, if it may. `{ made, reply }`: the first in words. */
+/**
+ * Writes the lines. Creates the database first, if `mayMake` is set. Returns `{ made, reply }`,
+ * with a text about the creation.
+ */
 async function sent(lines, target, mayMake) {
   try {
     const made = mayMake ? await ensureDatabase(target.db) : '';
@@ -257,7 +260,7 @@ async function sent(lines, target, mayMake) {
   }
 }
 
-/** What a text area can do of an editor. */
+/** Returns the editor functions that a text area supports. */
 const plain = (area) => ({
   text: () => area.value,
   mark: (_) => {},

@@ -1,20 +1,21 @@
-// A file on its way to the server, batch by batch: it can be held, and goes on where it failed.
+// Uploads a file in batches. The user can pause the upload, and a failed upload continues at the
+// failed batch.
 
 import { answerText, ensureDatabase, passes, unitName, write } from '../api/write.js';
 import { button, el } from '../dom.js';
 import { batches, contentsOf } from './batches.js';
 import { check, mistakeText } from './check.js';
 
-/** Times that a batch is sent again by itself. */
+/** The number of automatic attempts for a batch. */
 const triesMax = 4;
 
-/** Answers of the server that are listed. */
+/** The maximum number of server messages in the list. */
 const answersMax = 100;
 
 const after = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const number = (value) => value.toLocaleString('en');
 
-/** Sends `file` to `target` and shows how far it is. `done()` is called at its end. */
+/** Uploads `file` to `target` and shows the progress. `done()` is called at the end. */
 export function upload(file, target, done) {
   const counts = { read: 0, unpacked: 0, sent: 0, lines: 0, batches: 0, refused: 0 };
   const bar = el('progress', {
@@ -50,7 +51,7 @@ export function upload(file, target, done) {
     answers,
   );
   const show = () => {
-    // How much of the file that is, a packed one included.
+    // The position in the file, which may be compressed.
     bar.value = (counts.read * counts.sent) / counts.unpacked;
     const several = counts.batches === 1 ? 'batch' : 'batches';
     const answered = `${number(counts.batches)} ${several} answered`;
@@ -68,7 +69,7 @@ export function upload(file, target, done) {
   };
 
   let isReady = false;
-  /** One try of one batch; the first one finds, or makes, its database. */
+  /** Sends a batch once. The first attempt creates a missing database. */
   async function attempt(bytes) {
     try {
       if (!isReady) made.textContent = await ensureDatabase(target.db);
@@ -79,7 +80,7 @@ export function upload(file, target, done) {
     return write(bytes, target);
   }
 
-  /** One batch, until the server has taken or refused it. */
+  /** Sends a batch until the server accepts or rejects it. */
   async function send(bytes, first) {
     for (let tries = 1; ; tries += 1) {
       while (hold) await hold;
@@ -95,7 +96,7 @@ export function upload(file, target, done) {
     }
   }
 
-  /** Asks which unit it is if the times of the first batch look like those of another one. */
+  /** Prompts for the unit if the times of the first batch look like another unit. */
   async function settlePrecision(bytes) {
     const { mistaken } = await check(bytes, target.precision).catch(() => ({ mistaken: null }));
     if (mistaken === null) return;

@@ -13,19 +13,19 @@ import { lineOf } from './lines.js';
  * @property {string} token a token with permission to write to `database`, to read it, or both
  * @property {string} database
  * @property {number} [gatherMs] the maximum time that points wait for others before they are sent
- * @property {number} [batchPoints] the number of points that are sent at once
+ * @property {number} [batchPoints] the number of points that trigger sending a batch
  * @property {(error: Error) => void} [onError] receives errors of points that were not written; by
  *   default they are logged
  */
 
 /**
- * The third argument of a Worker's `fetch`, which keeps work running after the response. @typedef
- * {{ waitUntil(promise: Promise<unknown>): void }} Context
+ * The third argument of a Worker's `fetch`, which keeps work running after the response.
+ * @typedef {{ waitUntil(promise: Promise<unknown>): void }} Context
  */
 
 /**
- * A series of a statement's result. @typedef {{ name?: string, tags?: Record<string, string>,
- * columns: string[], values: any[][] }} Series
+ * A series of a statement's result.
+ * @typedef {{ name?: string, tags?: Record<string, string>, columns: string[], values: any[][] }} Series
  */
 
 /**
@@ -41,7 +41,7 @@ const batchCharactersMax = 1_000_000;
 const heldCharactersMax = 8_000_000;
 
 /**
- * The maximum times of one attempt and of all attempts. The platform ends work in `waitUntil` after
+ * The timeouts of a single attempt and of all attempts. The platform ends work in `waitUntil` after
  * 30 s.
  */
 const writeMs = 10_000;
@@ -222,7 +222,7 @@ export class Tidemark {
     return this.#waiting.length >= this.#options.batchPoints || this.#characters >= batchCharactersMax;
   }
 
-  /** Removes the lines of one request from the queue, at most `max`. */
+  /** Removes the lines of a request from the queue, at most `max`. */
   #batch(max) {
     let [count, characters] = [0, 0];
     const linesMax = Math.min(max, this.#options.batchPoints, this.#waiting.length);

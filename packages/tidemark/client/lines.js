@@ -2,7 +2,7 @@
 
 /**
  * A point. A `number` in `fields` becomes a float and a `bigint` an integer, even if the number is
- * whole. Fields that are null or undefined and tags with empty text are omitted. `time` is a
+ * whole. The line omits fields that are null or undefined and tags with empty text. `time` is a
  * `Date`, or nanoseconds as a `bigint`. The default is the time of the call.
  *
  * @typedef {object} Point

@@ -11,7 +11,10 @@ import { Connection, connectionHelp, connectionOptions } from '../lib/connection
 import { exportDeployment } from '../lib/deployment.mjs';
 import { exportParquet } from '../lib/parquet_export.mjs';
 
-/** Returns the parameters of /api/v3/export. @param {Record<string, any>} options */
+/**
+ * Returns the parameters of /api/v3/export.
+ * @param {Record<string, any>} options
+ */
 function searchOf({ database, policy, measurement, start, end }) {
   const given = { db: database, rp: policy, measurement, start, end };
   return new URLSearchParams(Object.entries(given).filter(([, value]) => value !== undefined));

@@ -1,4 +1,4 @@
-// tidemark probe: measures properties of a Cloudflare account that a local runtime does not have.
+// tidemark probe: measures properties of a Cloudflare account that cannot be measured locally.
 
 import { readFileSync } from 'node:fs';
 

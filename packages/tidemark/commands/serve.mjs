@@ -51,7 +51,10 @@ Ctrl-C ends it; npx tidemark --help tells what else there is. Each line below is
 `);
 }
 
-/** Returns the file descriptor of a server's socket, for a child to inherit. @param {any} server */
+/**
+ * Returns the file descriptor of a server's socket, for a child to inherit.
+ * @param {any} server
+ */
 const fileOf = (server) => server._handle.fd;
 
 /** Returns the environment of workerd: only the settings that are set, and the admin token. */

@@ -20,7 +20,7 @@ const empty = () => Object.fromEntries(billed.map((name) => [name, 0]));
 /** Returns the price of a quantity in dollars, without included amounts. */
 export const priceOf = ({ dollars, per }, quantity) => (quantity * dollars) / per;
 
-/** Returns the price of one day's counters in dollars. */
+/** Returns the price of a day's counters in dollars. */
 export const priceOfDay = (prices, day) => billed.reduce((sum, name) => sum + priceOf(prices[name], day[name]), 0);
 
 /**
@@ -102,7 +102,7 @@ export async function platformDays(from, dates) {
 }
 
 /**
- * Returns the sums of the counters of each database's objects. Shards count since their creation,
+ * Returns the sums of the object counters, by database. Shards count since their creation,
  * databases since their last start.
  */
 export async function ownCounters(connection) {

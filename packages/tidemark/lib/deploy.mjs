@@ -103,7 +103,7 @@ function firstToken(remote) {
   throw new Sentence('ADMIN_TOKEN is not set, and a token that is made here would stay in the log: set it to what `openssl rand -hex 16` prints.');
 }
 
-/** One running deployment: its files, and the way to run wrangler. */
+/** A deployment in progress, with its files and its wrangler command. */
 class Deployment {
   constructor({ source, options, wanted, account, remote, folder, program }) {
     this.source = source;

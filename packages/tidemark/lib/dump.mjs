@@ -57,7 +57,7 @@ export async function* textLines(path, count) {
 function endsInString(line, inString) {
   let at = 0;
   if (!inString) {
-    // The series key ends at the first space without a backslash before it.
+    // The series key ends at the first unescaped space.
     while (at < line.length && (line[at] !== ' ' || line[at - 1] === '\\')) at += 1;
   }
   let open = inString;

@@ -1,4 +1,4 @@
-// The folder of a server: its data, its token, and its lock.
+// A server's folder with its data, token and lock.
 
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { createConnection, createServer } from 'node:net';

@@ -84,7 +84,7 @@ export function isGrpcWeb(headers) {
 export const answerType = (type) => `application/grpc${grpcType.exec(type)[1] ?? ''}`;
 
 /**
- * Returns the response headers that are metadata: all except those of the connection and of gRPC's
+ * Returns the response headers that are metadata. Omits headers of the connection and of gRPC's
  * status.
  */
 export function metadataOf(headers, raw) {

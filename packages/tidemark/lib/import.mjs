@@ -1,6 +1,6 @@
-// Imports one file over HTTP: an export of `influx_inspect`, an input of `influx -import`, or SQL
-// rows, plain or gzip. Batches are sent one after the other, so that the last of equal points wins.
-// A file next to the input stores the progress, so that a repeated command continues there.
+// Imports a file over HTTP: an export of `influx_inspect`, an input of `influx -import`, or SQL
+// rows, plain or gzip. Batches are sent sequentially, so that the last of equal points wins. A file
+// next to the input stores the progress, so that a repeated command continues there.
 
 import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -112,7 +112,7 @@ class Places {
   }
 }
 
-/** The import of one file. `-` means standard input, which cannot be resumed. */
+/** The import of a file. `-` means standard input, which cannot be resumed. */
 export class Import {
   /**
    * `measurement` and `tags` apply to a file of rows. Without a measurement, the file contains line

@@ -22,7 +22,7 @@ const quoted = (name) => `"${name.replaceAll('"', '""')}"`;
 const dayMs = 86_400_000;
 
 /**
- * Returns a measurement's folder. Bytes that are unsafe in file names become `=` and two hex
+ * Returns a measurement's folder. Replaces bytes that are unsafe in file names with `=` and two hex
  * digits.
  */
 export function folderOf(measurement) {

@@ -1,4 +1,4 @@
-// Runs work that a server performs in steps: repeats a request while the status is 202, and after
+// Runs work that a server performs in steps. Repeats a request while the status is 202, and after
 // temporary failures. The server keeps finished steps, so a repeated command continues the work.
 
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -98,8 +98,8 @@ export async function finish(connection, { method = 'POST', path, text }) {
 }
 
 /**
- * Returns the query string of `given`, without undefined values. @param {Record<string, string |
- * undefined>} given
+ * Returns the query string of `given`, without undefined values.
+ * @param {Record<string, string | undefined>} given
  */
 export const queryOf = (given) =>
   new URLSearchParams(/** @type {[string, string][]} */ (Object.entries(given).filter(([, value]) => value !== undefined)));

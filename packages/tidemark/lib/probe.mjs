@@ -33,7 +33,7 @@ const storedBytes = 1_900_000;
 const reads = 200;
 
 /**
- * The sizes of the modules of the database and of the SQL Worker, in MB. If the package contains
+ * The sizes of the database's module and of the SQL Worker's module, in MB. If the package contains
  * the modules, their sizes are used.
  */
 const moduleMegabytes = [['index_bg.wasm', 5], ['sql/index_bg.wasm', 28]].map(([file, usual]) => {
@@ -105,8 +105,8 @@ async function largestValue(scratch) {
 }
 
 /**
- * Returns the duration of one `substr` in microseconds: a request with many calls, minus a request
- * without calls.
+ * Returns the duration of a `substr` call in microseconds: a request with many calls, minus a
+ * request without calls.
  */
 async function substrTimes(scratch) {
   await scratch.ask('put', { bytes: storedBytes });
@@ -217,7 +217,7 @@ export async function probe({ account, day, say, signal, domain = null, addressO
   const names = [];
   const deploy = async (suffix, { modules, bindings = [], ...more }) => {
     const name = `${prefix}${run}-${suffix}`;
-    // The name is recorded before the upload, so that a failed upload is removed too.
+    // The name is recorded before the upload, so that a failed upload is also removed.
     names.push(name);
     const secret = { type: 'secret_text', name: 'PROBE_TOKEN', text: token };
     const metadata = { compatibility_date: day, bindings: [...bindings, secret], ...more };

@@ -1,5 +1,5 @@
-// Limits the number of running statements of one SQL module, and queues the others. Used by the SQL
-// Worker of a deployment (sql/worker.js) and by the local SQL process (sql_process.mjs).
+// Limits the number of statements that an SQL module runs at a time, and queues the others. Used by
+// the SQL Worker of a deployment (sql/worker.js) and by the local SQL process (sql_process.mjs).
 
 /** The maximum number of concurrent statements, which share the module's memory. */
 const runningMax = 2;
@@ -43,7 +43,7 @@ export class Sessions {
     this.engine = engine;
   }
 
-  /** Returns a session. Its first message waits for a free place. */
+  /** Returns a session. The session waits for a free place when it receives its first message. */
   open() {
     this.#lastNumber += 1;
     return new Session(this, this.#lastNumber);

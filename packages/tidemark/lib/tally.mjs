@@ -11,7 +11,7 @@ export const measurementsMax = 10_000;
  */
 const escaped = /\\([, \\])/g;
 
-/** The nanoseconds of each unit of timestamps. */
+/** The length of each timestamp unit in nanoseconds. */
 export const unitNs = { ns: 1n, u: 1_000n, ms: 1_000_000n, s: 1_000_000_000n, m: 60_000_000_000n, h: 3_600_000_000_000n };
 
 /**

@@ -1,7 +1,7 @@
 // The limits of `tidemark flight`. Each error names the limit that was exceeded.
 
 /**
- * The limits of one process. A call buffers no whole messages, only data in transit: two windows or
+ * The limits per process. A call buffers no whole messages, only data in transit: two windows or
  * stream buffers per side. Calls whose clients do not read hold `callsMax` × 2 ×
  * `streamWindowBytes`, about 130 MB; other calls hold very little.
  */
@@ -36,7 +36,7 @@ export const limits = Object.freeze({
   upstreamIdleMax: 32,
   /** The time until an idle connection is closed. Servers close idle connections after 5 s. */
   upstreamIdleMs: 2_000,
-  /** The timeout of connecting to the server, and of a TLS handshake on either side. */
+  /** The timeout for connecting to the server, and for a TLS handshake on either side. */
   connectMs: 10_000,
   /** The interval between two PINGs of a connection, and the timeout of a reply. */
   pingMs: 30_000,
