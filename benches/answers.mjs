@@ -1,16 +1,16 @@
-// Whether two servers gave one answer: floats to 1e-9, rows of one time in any order.
+// Compares the responses of two servers: floats to 1e-9, rows with equal times in any order.
 
-/** What is different, in words; an empty text if nothing is. */
+/** Returns a description of the first difference, or an empty string. */
 export function sameAnswer(a, b) {
   const [x, y] = [JSON.parse(a), JSON.parse(b)].map(ordered);
   return difference(x, y, '');
 }
 
-/** Rows of one time sorted by what they hold. */
+/** Sorts rows with equal times by their contents. */
 function ordered(answer) {
   for (const { series = [] } of answer.results ?? []) {
     for (const one of series) {
-      // 1.x leaves the mark of a piece on whole answers of more than 10,000 rows.
+      // InfluxDB 1.x sets `partial` on complete responses with more than 10,000 rows.
       delete one.partial;
       const rows = (one.values ?? []).map((row) => [row, JSON.stringify(row)]);
       let start = 0;

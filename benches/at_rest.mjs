@@ -1,5 +1,5 @@
-// Bytes at rest and rows billed: what `SHOW STATS` and `EXPLAIN ANALYZE` say after five loads, beside
-// the folders of an InfluxDB that got the same bytes.
+// Measures stored bytes and billed rows: `SHOW STATS` and `EXPLAIN ANALYZE` after five loads, and
+// the folders of an InfluxDB with the same data.
 
 import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
@@ -13,10 +13,13 @@ import { month, shapes } from './shapes.mjs';
 const pointsPerBody = 5000;
 const restMs = 15_000;
 
-/** Of `blocks` in a file's status: what it takes, not how long it is (InfluxDB makes room beforehand). */
+/**
+ * The unit of `blocks` in a file's status. Allocated blocks are counted instead of the length,
+ * because InfluxDB preallocates files.
+ */
 const blockBytes = 512;
 
-/** Bytes of the files below a folder whose path has `part` in it. */
+/** Returns the allocated bytes of the files in a folder whose path contains `part`. */
 function bytesOf(folder, part) {
   let bytes = 0;
   for (const entry of readdirSync(folder, { recursive: true, withFileTypes: true })) {
@@ -26,12 +29,12 @@ function bytesOf(folder, part) {
   return bytes;
 }
 
-/** The series of a statement's answer. */
+/** Returns the series of a statement's result. */
 async function series(target, db, q) {
   return JSON.parse(await ask(target, db, q)).results[0].series ?? [];
 }
 
-/** The counters of a database's only shard, and the name of its object. */
+/** Returns the counters of a database's only shard, and the name of its object. */
 async function shard(target, db) {
   const all = await series(target, db, "SHOW STATS FOR 'shard'");
   const found = all.find((one) => one.tags.database === db);
@@ -44,7 +47,7 @@ async function load(target, db, bodies) {
   await slice(target, db, bodies, { connections: 2, pointsPerBody });
 }
 
-/** Batches, and the field values in them. */
+/** Returns batches and the number of their field values. */
 function taken(generator, count) {
   const bodies = [];
   let values = 0;
@@ -66,8 +69,8 @@ function print(cells) {
 }
 
 /**
- * Prints the table of the five shapes, or of those whose names contain one of `only`; a whole one is
- * written to RESULTS.md. `peer` may be missing.
+ * Prints the table of the five shapes. `only` restricts the table to shapes whose names contain one
+ * of its texts. A complete table is written to RESULTS.md. `peer` is optional.
  */
 export async function atRest(tidemark, peer, { only = [] } = {}) {
   const rows = [];
@@ -103,11 +106,11 @@ export async function atRest(tidemark, peer, { only = [] } = {}) {
 }
 
 /**
- * Prints the rows that one series over one hour reads of a month of a hundred series, and records
- * them unless that is `partial`.
+ * Prints the number of rows read by a query for one series and one hour, from a month with a
+ * hundred series. Records the number unless the run is `partial`.
  */
 export async function rowsRead(tidemark, partial) {
-  // Shards that share an isolate share its memory: awake means that the rows are in it.
+  // If shards share an isolate, they share its memory. A warm object has the rows in memory.
   await tidemark.restart();
   await load(tidemark, 'month', taken(month(), 173).bodies);
   const hour = "time >= '2016-01-15T00:00:00Z' AND time < '2016-01-15T01:00:00Z'";

@@ -1,5 +1,6 @@
-// Backups under `tidemark serve`: a load, a backup, a second one after a little more, a check of it and a restore, each
-// with its seconds, bytes, objects and rows. `--mb N` says how much is to be at rest (10).
+// Measures backups with `tidemark serve`: a load, a backup, a second backup after a small load, a
+// verification and a restore. Reports seconds, bytes, objects and rows. `--mb N` sets the amount of
+// stored data (10).
 
 import { mkdtempSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,13 +11,13 @@ import { finish } from '../packages/tidemark/lib/pieces.mjs';
 import { ask, served } from './servers.mjs';
 
 const pointsPerBody = 5_000;
-/** Longer than a shard waits before it flushes. */
+/** Longer than a shard's delay before a flush. */
 const restMs = 15_000;
 const mb = 1_000_000;
-/** After this many bodies somebody looks how much is at rest. */
+/** The number of bodies between two checks of the stored size. */
 const bodiesPerLook = 20;
 
-/** Numbers that no codec makes small, the same in every run. */
+/** Yields pseudo-random numbers that no codec compresses. The sequence is the same in every run. */
 function* noise() {
   for (let state = 0x9e3779b97f4a7c15n; ; ) {
     state = (state * 6364136223846793005n + 1442695040888963407n) & 0xffffffffffffffffn;
@@ -24,7 +25,10 @@ function* noise() {
   }
 }
 
-/** Bodies of points of ten series with two fields: some fourteen bytes a point at rest. */
+/**
+ * Yields bodies with points of ten series with two fields. A point takes about fourteen stored
+ * bytes.
+ */
 function* bodies() {
   const numbers = noise();
   for (let at = 0; ; at += pointsPerBody) {
@@ -42,7 +46,7 @@ async function must(target, path, init = {}) {
   return response;
 }
 
-/** The sums of the counters of a database's shards. */
+/** Returns the sums of a database's shard counters. */
 async function shards(target, db) {
   const { results } = JSON.parse(await ask(target, db, `SHOW STATS ON ${db}`));
   const all = (results[0].series ?? []).filter(({ name }) => name === 'shard');
@@ -50,7 +54,7 @@ async function shards(target, db) {
   return { diskBytes: sum('diskBytes'), points: sum('writePointsOk'), rowsRead: sum('rowsRead'), rowsWritten: sum('rowsWritten') };
 }
 
-/** Writes until so much is at rest. */
+/** Writes until the stored size reaches `bytes`. */
 async function load(target, db, source, bytes) {
   for (;;) {
     for (let n = 0; n < bodiesPerLook; n += 1) {
@@ -73,7 +77,7 @@ function bytesOf(folder) {
 
 const row = (cells) => console.log(`| ${cells.join(' | ')} |`);
 
-/** Does one thing, and prints what it took. */
+/** Runs a step and prints its figures. */
 async function measured(target, db, name, work) {
   const before = await shards(target, db);
   const start = process.hrtime.bigint();
@@ -85,7 +89,10 @@ async function measured(target, db, name, work) {
   return rest;
 }
 
-/** The part `backup`. @param {{ mb?: number }} options megabytes at rest */
+/**
+ * Runs the part `backup`.
+ * @param {{ mb?: number }} options stored megabytes
+ */
 export async function backup({ mb: wanted = 10 } = {}) {
   const kept = mkdtempSync(join(tmpdir(), 'tidemark-bench-backups-'));
   const target = await served(undefined, ['--backups', kept]);

@@ -1,4 +1,4 @@
-// Small writes and cheap queries beside many heavy queries, over one `wrangler dev`.
+// Measures small writes and cheap queries during many expensive queries, with one `wrangler dev`.
 
 import { Agent, request } from 'node:http';
 
@@ -11,7 +11,7 @@ const heavy = 'SELECT median(a), mean(b), stddev(c) FROM cpu GROUP BY host';
 const minute = `time >= ${from}s AND time < ${from + 60}s`;
 const cheap = `SELECT mean(b) FROM cpu WHERE host = 'h7' AND ${minute}`;
 
-/** Asks again after this when the server says that there is no memory for more queries. */
+/** The pause before a retry when the server's query memory is exhausted. */
 const patienceMs = 100;
 
 function ask(agent, target, path, body) {
@@ -43,7 +43,7 @@ function body(first) {
   return lines.join('\n');
 }
 
-/** Repeats `work`, its milliseconds collected, until `isOver`. */
+/** Repeats `work` until `isOver` and returns the durations in milliseconds. */
 async function repeat(isOver, pauseMs, work) {
   const times = [];
   while (!isOver()) {
@@ -61,7 +61,7 @@ function figures(times) {
   return `${times.length} of them, p50 ${at(0.5)} ms, p99 ${at(0.99)} ms, most ${at(0.999999)} ms`;
 }
 
-/** Prints how long writes and cheap queries take while `queries` heavy ones run. */
+/** Prints the latencies of writes and cheap queries while `queries` expensive queries run. */
 export async function busy(target, queries = 50) {
   const agent = new Agent({ keepAlive: true, maxSockets: 200 });
   const query = (q) => ask(agent, target, `/query?db=${db}`, new URLSearchParams({ q }).toString());
@@ -95,7 +95,8 @@ export async function busy(target, queries = 50) {
   console.log(`${queries} heavy queries: ${seconds} s; ${figures(times)}`);
   console.log(`writes: ${figures((await Promise.all(writes)).flat())}`);
   console.log(`cheap queries: ${figures(await cheaps)}`);
-  // Merges go on meanwhile: sums of floats in another order differ in their last digits.
+  // Merges run during the queries. They change the order of additions, so sums of floats differ in
+  // their last digits.
   const rounded = (_, value) => (typeof value === 'number' ? Number(value.toPrecision(9)) : value);
   const whole = (text) =>
     JSON.stringify(JSON.parse(text).results[0].series.filter((s) => s.tags.host !== 'new'), rounded);

@@ -1,4 +1,4 @@
-// The first requests: of a fresh process, as after a deploy, and of objects that were put to sleep.
+// Measures the first requests to a new process, as after a deployment, and to evicted objects.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -13,11 +13,11 @@ import { startUp } from './start_up.mjs';
 import { batches, startNs } from './tsbs.mjs';
 
 const turns = 5;
-/** Objects sleep after ten seconds without a request. */
+/** Longer than the ten seconds without requests after which objects are evicted. */
 const sleepMs = 15_000;
 const loadedBatches = 40;
 const aimMs = 100;
-/** Above that of an empty Worker. */
+/** The target for the additional time compared with an empty Worker. */
 const startUpAimMs = 50;
 const db = 'cold';
 const startS = Number(startNs / 1_000_000_000n);
@@ -25,7 +25,7 @@ const asked = `SELECT mean(usage_user) FROM cpu WHERE hostname = 'host_7' AND ti
 const query = `/query?db=${db}&q=${encodeURIComponent(asked)}`;
 const write = `/write?db=${db}&precision=s`;
 
-/** Milliseconds of one request on a connection of its own. */
+/** Returns the duration of a request on a new connection in milliseconds. */
 async function once(server, path, body) {
   const connection = await open(server);
   const reply = await connection.ask(path, body);
@@ -36,7 +36,7 @@ async function once(server, path, body) {
 
 const point = (number) => `cpu,hostname=host_7 usage_user=${number}i ${startS + number}`;
 
-/** A side's times by what was asked first. */
+/** Returns a server's durations by the kind of first request. */
 async function measured(start) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-cold-'));
   const times = { write: [], query: [], sleptWrite: [], sleptQuery: [] };

@@ -1,5 +1,5 @@
-// One kept connection: a request's bytes out, a response's bytes in, as little of a client as
-// possible in between. Node's own client takes longer than a small query.
+// An HTTP client for a kept-alive connection with minimal overhead. Node's client takes longer than
+// a small query.
 
 import { connect } from 'node:net';
 
@@ -22,9 +22,9 @@ export async function open({ url, headers }) {
   socket.on('close', () => waiting?.fail(new Error('the server closed the connection')));
   socket.on('error', (error) => waiting?.fail(error));
 
-  /** Sends a request; answers with `{ ms, status, body }`, `body()` being outside the time. */
+  /** Sends a request and resolves to `{ ms, status, body }`. The duration excludes `body()`. */
   const ask = async (path, body) => {
-    // Nothing would tell of a request into a socket that was closed between two of them.
+    // Without this check, a request on a closed socket would wait forever.
     if (!socket.writable) throw new Error('the server closed the connection');
     const length = body === undefined ? '' : `Content-Length: ${Buffer.byteLength(body)}\r\n`;
     const line = `${body === undefined ? 'GET' : 'POST'} ${path} HTTP/1.1\r\n`;
@@ -52,7 +52,7 @@ export async function open({ url, headers }) {
   return { ask, close: () => socket.destroy() };
 }
 
-/** Says whether the pieces so far are one whole response. */
+/** Returns a function that checks whether the received pieces are a complete response. */
 function completeness() {
   let head = null;
   let total = 0;
@@ -68,7 +68,7 @@ function completeness() {
       head = { bytes: end + headEnd.length, length: empty ? 0 : length && Number(length[1]) };
     }
     if (head.length !== null) return total >= head.bytes + head.length;
-    // A head may end like a last chunk.
+    // The end of a head may look like the last chunk.
     if (total < head.bytes + chunksEnd.length) return false;
     const last = pieces.at(-1);
     const tail = last.length >= 5 || pieces.length < 2 ? last : Buffer.concat(pieces.slice(-5));

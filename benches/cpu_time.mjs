@@ -1,8 +1,8 @@
-// CPU seconds that a process and everything it started have used (Linux).
+// Measures the CPU seconds of a process and its descendants (Linux).
 
 import { readdirSync, readFileSync } from 'node:fs';
 
-/** Clock ticks per second in /proc; 100 on every Linux that Node runs on. */
+/** The clock ticks per second in /proc: 100 on every Linux that Node supports. */
 const ticks = 100;
 
 function stat(pid) {
@@ -11,11 +11,11 @@ function stat(pid) {
     const cells = text.slice(text.lastIndexOf(')') + 2).split(' ');
     return { parent: Number(cells[1]), ticks: Number(cells[11]) + Number(cells[12]) };
   } catch {
-    return null; // It ended while we looked.
+    return null; // The process has ended.
   }
 }
 
-/** CPU seconds of the process tree under `pid`, user and system. */
+/** Returns the CPU seconds of the process tree of `pid`, user and system. */
 export function cpuSeconds(pid) {
   const pids = readdirSync('/proc').filter((name) => /^\d+$/.test(name)).map(Number);
   const stats = new Map(pids.map((p) => /** @type {const} */ ([p, stat(p)])).filter(([, s]) => s));

@@ -1,6 +1,7 @@
-// A million rows of five columns by Arrow Flight, through `tidemark flight` and `tidemark serve`, by turns with the same as
-// format=arrow, as JSON in both languages, and as InfluxDB's JSON; the first byte of `SELECT 1`; and what the Worker and
-// the transcoder hold while ten million rows pass.
+// Measures a million rows with five columns by Arrow Flight through `tidemark flight` and `tidemark
+// serve`. The peers are format=arrow, JSON from SQL and InfluxQL, and InfluxDB's JSON, in
+// alternating order. Also measures the time to the first byte of `SELECT 1`, and the memory of the
+// Worker and the transcoder during ten million rows.
 
 import { readdirSync, readFileSync } from 'node:fs';
 import { connect } from 'node:http2';
@@ -18,17 +19,19 @@ const db = 'flight';
 const rowsPerBody = 10_000;
 const turns = 3;
 const smallTurns = 21;
-/** Rows that are timed, and those that memory is looked at with. */
+/** The number of rows for the durations, and for the memory. */
 const sizes = { whole: { timed: 1_000_000, held: 10_000_000 }, quick: { timed: 50_000, held: 200_000 } };
 const lookMs = 100;
-/** Longer than a server may be busy with what was written. */
+/** Longer than a server's background work after the writes. */
 const settleMs = 5_000;
 const mb = 1e6;
 
 const statement = (rows) => `SELECT host, v, w, i, time FROM million WHERE time < ${rows}`;
 const sqlOf = (rows) => `SELECT host, v, w, i, time FROM million WHERE v < ${rows}`;
 
-/** Five columns; `v` is the number of the row, and its time is so many nanoseconds. */
+/**
+ * Writes rows with five columns. `v` is the row's number, which is also its time in nanoseconds.
+ */
 async function load(target, from, to) {
   for (let n = from; n < to; n += rowsPerBody) {
     let lines = '';
@@ -43,7 +46,7 @@ async function load(target, from, to) {
   }
 }
 
-/** `tidemark flight` before a server: `{ port, pid, stop }`. */
+/** Starts `tidemark flight` for a server and returns `{ port, pid, stop }`. */
 async function transcoder(to) {
   const port = await freePort();
   const line = [at('packages', 'tidemark', 'bin', 'tidemark.mjs'), 'flight', '--listen', `127.0.0.1:${port}`, '--to', to];
@@ -56,7 +59,7 @@ async function transcoder(to) {
   return { port, pid: child.pid, stop: () => endGroup(child) };
 }
 
-/** A message of protobuf with one field that has a length, as a frame of gRPC. */
+/** Returns a gRPC frame with a protobuf message that has one length-delimited field. */
 function ticketOf(text) {
   const bytes = Buffer.from(text);
   const message = Buffer.concat([Buffer.from([0x0a, (bytes.length & 127) | 128, bytes.length >> 7]), bytes]);
@@ -65,7 +68,10 @@ function ticketOf(text) {
   return Buffer.concat([head, message]);
 }
 
-/** Asks by gRPC, with no more of a client than counts bytes: `{ seconds, firstMs, bytes }`. */
+/**
+ * Requests rows by gRPC and counts the bytes without decoding them. Returns `{ seconds, firstMs,
+ * bytes }`.
+ */
 function byFlight(session, headers, q) {
   const from = performance.now();
   const stream = session.request({
@@ -91,7 +97,7 @@ function byFlight(session, headers, q) {
 const search = (route, more) => `${route}?${new URLSearchParams({ db, ...more })}`;
 const ofSql = (q, format) => search('/api/v3/query_sql', { q, format });
 
-/** Every way to have the rows, each a function that resolves to what it took. */
+/** Returns a function for each way to request the rows. Each function resolves to its figures. */
 async function waysOf({ server, influxdb, flight, session, rows }) {
   const influxql = search('/query', { q: statement(rows), epoch: 'ns' });
   const ways = {
@@ -112,7 +118,7 @@ async function waysOf({ server, influxdb, flight, session, rows }) {
   return { 'Flight, by pyarrow': byPyarrow, ...ways };
 }
 
-/** Median of several turns of each way: `[name, { seconds, bytes }]`. */
+/** Returns the median of several turns for each way: `[name, { seconds, bytes }]`. */
 async function timed(ways) {
   const seen = Object.fromEntries(Object.keys(ways).map((name) => [name, []]));
   for (let turn = 0; turn < turns; turn += 1) {
@@ -121,20 +127,20 @@ async function timed(ways) {
   return Object.entries(seen).map(([name, took]) => [name, { seconds: median(took.map(({ seconds }) => seconds)), bytes: took[0].bytes }]);
 }
 
-/** Milliseconds to the first byte of `SELECT 1`, in the median. */
+/** Returns the median time to the first byte of `SELECT 1` in milliseconds. */
 async function first(way) {
   const seen = [];
   for (let turn = 0; turn < smallTurns; turn += 1) seen.push((await way()).firstMs);
   return median(seen);
 }
 
-/** The process of workerd that `tidemark serve` started. */
+/** Returns the id of the workerd process that `tidemark serve` started. */
 function workerdOf(pid) {
   const children = readdirSync(`/proc/${pid}/task`).flatMap((task) => readFileSync(`/proc/${pid}/task/${task}/children`, 'utf8').split(' '));
   return Number(children.find(Boolean) ?? pid);
 }
 
-/** MB that each of `pids` held at most while `act` went on. */
+/** Returns the maximum memory of each of `pids` during `act`, in MB. */
 async function held(pids, act) {
   const most = pids.map(() => 0);
   const look = () => pids.forEach((pid, i) => (most[i] = Math.max(most[i], residentMb(pid))));
@@ -184,7 +190,10 @@ function report({ ways, one, few, many }, { size, isQuick }) {
   if (!isQuick) falls.forEach((fall) => console.log(`FELL: ${fall}`));
 }
 
-/** Runs all of it on what `start` starts, which has SQL, beside what `peer` starts, if anything. */
+/**
+ * Runs all measurements on the server of `start`, which must have SQL, and on the server of `peer`
+ * if it is given.
+ */
 export async function flight(start, peer, { isQuick }) {
   const size = isQuick ? sizes.quick : sizes.whole;
   const started = [];

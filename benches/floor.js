@@ -1,21 +1,22 @@
-// The least that a write can do, in the Worker's place: `/write?db=body` reads the body and throws it
-// away, `db=call` sends a message to an object as well, and with `db=exec` that keeps it in a row.
+// A Worker that performs the minimum work of a write. `/write?db=body` reads and discards the body.
+// `db=call` also sends a message to an object. With `db=exec` the object also stores the message in
+// a row.
 
 import { DurableObject } from 'cloudflare:workers';
 
 const readBytesMin = 128 << 10;
 const bufferBytes = 256 << 10;
 
-/** Bytes of a frame of 5,000 points of TSBS cpu-only data. */
+/** The size of a frame with 5,000 points of TSBS cpu-only data. */
 const frameBytes = 22_900;
 
-/** Frames between two flushes: rows that are there are written over. */
+/** The number of frames between two flushes. Later frames overwrite existing rows. */
 const slots = 40;
 
 let buffer = null;
 const frame = new Uint8Array(frameBytes).map((_, i) => (i * 7919) >> 5);
 
-/** As the Worker does: large pieces into one buffer. */
+/** Reads large pieces into one buffer, like the real Worker. */
 async function readBody(request) {
   const reader = request.body.getReader({ mode: 'byob' });
   let own = buffer ?? new ArrayBuffer(bufferBytes);
@@ -45,7 +46,7 @@ export default {
   },
 };
 
-/** Takes a message, and keeps it if told to. */
+/** Receives a message and stores it on request. */
 export class Shard extends DurableObject {
   #next = 0;
 
@@ -65,6 +66,6 @@ export class Shard extends DurableObject {
   }
 }
 
-/** wrangler.toml names them. */
+/** Classes that wrangler.toml names. */
 export class Catalog extends DurableObject {}
 export class Database extends DurableObject {}

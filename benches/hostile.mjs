@@ -1,9 +1,9 @@
-// Measures how much requests that are cheap to send and expensive to compute delay another database.
+// Measures how requests that are cheap to send and expensive to compute delay another database.
 
 import { open } from './connection.mjs';
 import { circumstances, record } from './results.mjs';
 
-/** The ratio of latencies that no request may reach. */
+/** The ratio of latencies that a request must stay below. */
 const ratioMax = 2;
 const pauseMs = 20;
 const [calm, hostileDb] = ['calm', 'hostile'];
@@ -14,7 +14,7 @@ const influxql = (q) => ({ path: `/query?db=${hostileDb}`, form: new URLSearchPa
 const times = (count, text) => Array(count).fill(text).join(',');
 const wideTables = Array.from({ length: 10 }, (_, at) => `(SELECT * FROM wide) t${at}`).join(' CROSS JOIN ');
 
-/** A message of Protocol Buffers: each field is a text or bytes. */
+/** Returns a message of Protocol Buffers. Each field is a text or bytes. */
 function message(...values) {
   const parts = values.map((value, at) => {
     const bytes = Buffer.from(value);
@@ -28,7 +28,7 @@ function message(...values) {
   return Buffer.concat(parts);
 }
 
-/** A call of gRPC-Web that prepares a statement. */
+/** Returns a gRPC-Web call that prepares a statement. */
 function prepared(text) {
   const type = 'type.googleapis.com/arrow.flight.protocol.sql.ActionCreatePreparedStatementRequest';
   const body = message('CreatePreparedStatement', message(type, message(text)));
@@ -56,7 +56,7 @@ const requests = [
   ['InfluxQL: holt_winters of 1,000 values', influxql('SELECT holt_winters(mean(value), 10, 60) FROM v WHERE time >= 0 AND time < 1000s GROUP BY time(1s)')],
 ];
 
-/** Sends a request; resolves to its status. */
+/** Sends a request and resolves to its status. */
 async function send({ url, headers }, { path, form, grpc }) {
   const type = grpc ? 'application/grpc-web+proto' : 'application/x-www-form-urlencoded';
   const body = grpc ?? form;
@@ -80,7 +80,10 @@ async function fill(target) {
 
 const p99 = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length * 0.99)] ?? Number.NaN;
 
-/** The p99 of writes and of small queries of the calm database, in milliseconds, over some seconds. */
+/**
+ * Returns the p99 latencies of writes and of small queries in the calm database, in milliseconds,
+ * measured for some seconds.
+ */
 async function latencies(target, seconds) {
   const endMs = performance.now() + seconds * 1_000;
   const repeat = async (path, body) => {

@@ -1,14 +1,14 @@
-// Points per second and CPU seconds per million points, by turns with InfluxDB.
+// Measures points per second and CPU seconds per million points, alternating with InfluxDB.
 
 import { Agent, request } from 'node:http';
 import { gzipSync } from 'node:zlib';
 
 import { cpuSeconds } from './cpu_time.mjs';
 
-/** No answer for so long is a failure. */
+/** The timeout of a request. */
 const answerMs = 60_000;
 
-/** Sends one body and expects 204. */
+/** Sends a body and expects status 204. */
 function send(agent, target, path, body, gzip) {
   return new Promise((resolve, reject) => {
     const headers = { ...target.headers, 'Content-Length': body.length };
@@ -29,8 +29,8 @@ function send(agent, target, path, body, gzip) {
 }
 
 /**
- * One slice: every body once, over so many connections.
- * Answers with points per second, CPU seconds per million points and the latencies, ms.
+ * Sends every body once over `connections` connections. Resolves to points per second, CPU seconds
+ * per million points, and the latencies in milliseconds.
  */
 export async function slice(target, db, bodies, { connections, pointsPerBody, gzip = false }) {
   const agent = new Agent({ keepAlive: true, maxSockets: connections });
@@ -55,14 +55,14 @@ export async function slice(target, db, bodies, { connections, pointsPerBody, gz
   return { rate: points / seconds, cpuPerMillion: (cpu / points) * 1e6, latencies };
 }
 
-/** The number that `share` of the numbers are below. */
+/** Returns the number that is greater than `share` of the numbers. */
 export function percentile(values, share) {
   const sorted = [...values].sort((a, b) => a - b);
   return sorted[Math.floor(sorted.length * share)];
 }
 
-/** Median of numbers. */
+/** Returns the median of numbers. */
 export const median = (values) => percentile(values, 0.5);
 
-/** A body as a client that compresses sends it. */
+/** Returns a body in gzip encoding. */
 export const compressed = (body) => gzipSync(body);

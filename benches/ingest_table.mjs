@@ -1,7 +1,9 @@
-// Points per second, CPU and latencies of writes: five kinds of data, by turns with InfluxDB.
+// Measures points per second, CPU time and latencies of writes with five kinds of data, alternating
+// with InfluxDB.
 //
-// Each case has servers of its own and one database, which the turns fill further, so that
-// Tidemark flushes while it is measured. Answers are compared after a case's last turn.
+// Each case starts new servers with one database. All turns write to the same database, so that
+// Tidemark flushes during the measurement. After the last turn of a case, the responses are
+// compared.
 
 import { sameAnswer } from './answers.mjs';
 import { compressed, median, percentile, slice } from './ingest.mjs';
@@ -11,17 +13,22 @@ import { shapes } from './shapes.mjs';
 
 const db = 'ingest';
 
-/** Turns that are measured, and batches of each and of the one before them that only warms up. */
+/**
+ * The number of measured turns, and the number of batches per turn and in the first turn for
+ * warm-up.
+ */
 const plans = {
-  // With five flushes among 300 batches the p99 is a batch that waits for one.
+  // With about five flushes in 300 batches, the p99 latency includes a flush.
   whole: { turns: 3, alone: 100, together: 60, warm: 30 },
   quick: { turns: 1, alone: 20, together: 20, warm: 10 },
 };
 
-/** Of batches of so many points there are more. */
+/** The factor of the number of batches, by the number of points in a batch. */
 const timesAsMany = { 1000: 3, 100: 10, 1: 20 };
 
-/** One case: the shape, how it is sent, and how many times InfluxDB's rate are aimed for. */
+/**
+ * Returns a case: the shape, the parameters of its writes, and the target ratio to InfluxDB's rate.
+ */
 const one = (shape, connections, aim, more = {}) => ({ shape, connections, aim, points: 5000, ...more });
 
 const cases = [
@@ -44,7 +51,7 @@ function nameOf({ shape, points, gzip, connections }) {
   return [shape, ...how, `${connections} connection${connections > 1 ? 's' : ''}`].join(', ');
 }
 
-/** The peer takes long to count a million series. */
+/** A count of a million series takes InfluxDB a long time. */
 const checks = { 'million series': "SELECT count(*) FROM m WHERE site = 's7'" };
 
 const head = [
@@ -54,9 +61,9 @@ const head = [
 const compared = ['ratio', 'CPU ratio'];
 
 /**
- * Runs the cases whose names have a word that begins with one of `only` (none: all) and prints the
- * table; a whole one, beside InfluxDB (`hasPeer`), is written to RESULTS.md. `starters` start the servers, that of
- * `wrangler dev` first. Answers whether every case could be measured.
+ * Runs the cases with a word that starts with a text of `only` (all cases if `only` is empty) and
+ * prints the table. A complete table with InfluxDB (`hasPeer`) is written to RESULTS.md. `starters`
+ * start the servers, with `wrangler dev` first. Resolves to whether every case was measured.
  */
 export async function ingestTable(starters, { quick = false, only = [], hasPeer = true } = {}) {
   const isWanted = (name) => {
@@ -97,7 +104,7 @@ function print(cells) {
   console.log(line.join(''));
 }
 
-/** The rows of a case: one of each server but InfluxDB's. */
+/** Returns the rows of a case: one row for each server except InfluxDB. */
 async function measure(starters, each, plan) {
   const targets = await startAll(starters);
   try {
@@ -123,11 +130,11 @@ async function measure(starters, each, plan) {
   }
 }
 
-/** What each target did in each turn. */
+/** Returns the results of each target in each turn. */
 async function turns(targets, { shape, connections, points, gzip }, plan) {
   const [, , , make] = shapes.find(([name]) => name === shape);
   const generator = make({ points });
-  // The million is a million: 20 batches to warm up and three times 60.
+  // The case has exactly a million series: 20 batches for warm-up and three turns with 60 batches.
   const isMillion = shape === 'million series';
   const more = timesAsMany[points] ?? 1;
   const batches = (connections === 1 && !isMillion ? plan.alone : plan.together) * more;
@@ -152,7 +159,7 @@ function cells(name, aim, ours, theirs, withPeer) {
   const of = (results, key) => median(results.map((result) => result[key]));
   const ratio = (key, above, below) =>
     median(above.map((result, turn) => result[key] / below[turn][key])).toFixed(2);
-  // Of single points there are only some hundred a second.
+  // Batches with a single point reach only some hundred points per second.
   const thousands = (results) => {
     const rate = of(results, 'rate') / 1000;
     return rate < 20 ? rate.toFixed(1) : Math.round(rate);

@@ -1,4 +1,5 @@
-// Three million rows in each form that InfluxQL answers in, under `tidemark serve`, by turns with InfluxDB.
+// Measures a result with three million rows in each format of InfluxQL, with `tidemark serve`,
+// alternating with InfluxDB.
 
 import { median } from './ingest.mjs';
 import { db, fill } from './queries.mjs';
@@ -6,10 +7,10 @@ import { circumstances, record } from './results.mjs';
 import { stopAll, wholeAnswer } from './servers.mjs';
 
 const sizes = { whole: { hosts: 100, hours: 84, turns: 3 }, quick: { hosts: 100, hours: 2, turns: 1 } };
-/** Of InfluxDB's JSON. */
+/** The target ratio to InfluxDB's JSON. */
 const aim = 5;
 const mb = 1e6;
-/** Five columns, the time among them. */
+/** A query with five columns, including the time. */
 const statement = 'SELECT hostname, usage_user, usage_system, usage_idle FROM cpu';
 
 const chunked = { route: '/query', more: { chunked: 'true' } };
@@ -20,12 +21,15 @@ const forms = {
   Arrow: { route: '/api/v3/query_influxql', more: { format: 'arrow' }, isOurs: true },
 };
 
-/** What a form takes of a target. */
+/** Returns the figures of a format on a target. */
 function read(target, { route, more, headers }) {
   return wholeAnswer(target, `${route}?${new URLSearchParams({ db, q: statement, ...more })}`, headers);
 }
 
-/** What each form takes of each target that has it: `[form, target, { seconds, bytes }]`. */
+/**
+ * Returns the figures of each format on each target that supports it: `[form, target, { seconds,
+ * bytes }]`.
+ */
 async function measured(targets, turns) {
   const asked = Object.entries(forms).flatMap(([name, form]) =>
     targets.filter((_, i) => i === 0 || !form.isOurs).map((target) => ({ name, form, target, took: [] })),
@@ -38,7 +42,7 @@ async function measured(targets, turns) {
   ]);
 }
 
-/** Prints and records the table of what `start` starts, beside `peer` if there is one. */
+/** Prints and records the table for the server of `start`, and for `peer` if it is given. */
 export async function largeResult(start, peer, { isQuick }) {
   const size = sizes[isQuick ? 'quick' : 'whole'];
   const targets = [];

@@ -1,4 +1,4 @@
-// The three requests of the README, one after the other on one connection.
+// Measures the three requests of the README, sequentially on one connection.
 
 import { Agent, request } from 'node:http';
 
@@ -17,7 +17,9 @@ function ask(agent, target, path, body) {
   });
 }
 
-/** Median milliseconds of creating a database, writing a point and reading it back. */
+/**
+ * Returns the median milliseconds of creating a database, writing a point, and reading the point.
+ */
 export async function threeRequests(target, rounds) {
   const agent = new Agent({ keepAlive: true, maxSockets: 1 });
   const times = { create: [], write: [], query: [] };

@@ -1,4 +1,5 @@
-// Line protocol parsers by turns: ours and InfluxDB 3's, natively and inside WASM in Node's V8.
+// Compares Tidemark's line protocol parser with InfluxDB 3's, in alternating order, natively and as
+// WASM in Node's V8.
 
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
@@ -13,7 +14,10 @@ const target = process.env.CARGO_TARGET_DIR ?? at('target');
 
 const shapes = ['cpu integers', 'two decimals', 'full floats', 'iot mix', 'new series'];
 
-/** Builds both with the product's profile, and the module with the product's wasm-opt. */
+/**
+ * Builds the native benchmark with the release profile, and the module with the release options of
+ * wasm-opt.
+ */
 export async function buildParsers() {
   const quiet = { quiet: true };
   const bench = ['bench', '--no-run', '--bench', 'line_protocol', '--message-format=json'];
@@ -22,7 +26,7 @@ export async function buildParsers() {
   return { native: native.executable, wasm: await buildModule() };
 }
 
-/** Builds the module alone. */
+/** Builds the module only. */
 export async function buildModule() {
   const quiet = { quiet: true };
   const triple = 'wasm32-unknown-unknown';
@@ -35,14 +39,17 @@ export async function buildModule() {
   return wasm;
 }
 
-// Both parsers keep the memory that they gave back, as they do in WASM: natively a third of the
-// time goes to the kernel otherwise, which hands out the same pages for every batch.
+// The allocator must keep freed memory, as it does in WASM. Otherwise a third of the native time is
+// spent in the kernel, which releases and returns the same pages for every batch.
 const keepMemory = {
   MALLOC_TRIM_THRESHOLD_: '1000000000',
   MALLOC_MMAP_THRESHOLD_: '1000000000',
 };
 
-/** A process that lets both parsers run once; `turn(shape)` gives the MB per CPU s of each. */
+/**
+ * Starts a process that runs both parsers. `turn(shape)` resolves to each parser's MB per CPU
+ * second.
+ */
 function side(command, args) {
   const env = { ...process.env, ...keepMemory };
   const child = startGroup(command, args, { env, stdio: ['pipe', 'pipe', 'inherit'] });
@@ -57,7 +64,10 @@ function side(command, args) {
   return { turn, stop: () => child.stdin.end() };
 }
 
-/** Prints and records MB per CPU second of all four, and the medians of their ratios by turns. */
+/**
+ * Prints and records the MB per CPU second of all four combinations, and the medians of their
+ * ratios per turn.
+ */
 export async function parsers({ native: binary, wasm: module }, rounds = 15) {
   const native = side(binary, ['turns']);
   const wasm = side(newNode(), [at('benches', 'line_protocol_wasm.mjs'), module]);
@@ -71,7 +81,7 @@ export async function parsers({ native: binary, wasm: module }, rounds = 15) {
   try {
     for (const [shape, name] of shapes.entries()) {
       const turns = [];
-      // The first rounds only warm up: V8 still optimises the code.
+      // The first rounds are for warm-up, because V8 is still optimising the code.
       for (let round = -2; round < rounds; round++) {
         const inTurn = round % 2 ? [wasm, native] : [native, wasm];
         const rates = new Map();

@@ -1,6 +1,7 @@
-// Both line protocol parsers in this Node's V8: as `benches/line_protocol/main.rs turns` does.
+// Runs both line protocol parsers in Node's V8, like `benches/line_protocol/main.rs turns`.
 //
-// Reads the number of a shape per line, answers with the bytes and each parser's CPU nanoseconds.
+// Each input line contains the number of a shape. Each output line contains the bytes and each
+// parser's CPU nanoseconds.
 
 import { readFileSync } from 'node:fs';
 import { createInterface } from 'node:readline';

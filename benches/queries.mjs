@@ -1,10 +1,11 @@
-// The fifteen TSBS query types, or the shapes of query_shapes.mjs, Tidemark and InfluxDB by turns, on
-// one connection each.
+// Measures the fifteen TSBS query types, or the shapes of query_shapes.mjs, on Tidemark and
+// InfluxDB in alternating order, with one connection per server.
 //
-// Before each type both servers are restarted and warmed with a query of another measurement.
-// Every query has parameters of its own; answers are compared outside the measured time. A ratio
-// is net of the median of an empty request. Then more of the type are asked, and as many measured
-// again: of a server that has been up for a while, whose code V8 has compiled.
+// Before each type, both servers are restarted, and a query of another measurement warms them up.
+// Every query has new parameters. The comparison of the responses is not part of the duration. A
+// ratio excludes the median duration of an empty request. After more queries of the type, the
+// measurement is repeated. The second measurement shows a server that has been running for some
+// time, after V8 has compiled its code.
 
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -22,16 +23,22 @@ import { batches, random } from './tsbs.mjs';
 export const db = 'benchmark';
 const pointsPerBody = 5000;
 
-/** After the last write both servers bring their data into its final form. */
+/** The time for both servers to complete background work after the last write. */
 const settleMs = 25_000;
 
-/** Queries of a type: quick ones, slow ones; and those in between, before they are measured once more. */
+/**
+ * The number of queries per type, for fast and slow types, and the number of queries between the
+ * two measurements.
+ */
 const plans = {
   whole: { hosts: 100, hours: 24, queries: 41, slowQueries: 15, between: 500, slowBetween: 30 },
   quick: { hosts: 20, hours: 12, queries: 15, slowQueries: 7, between: 50, slowBetween: 7 },
 };
 
-/** Types above this are averaged by themselves too, ms of InfluxDB net of an empty request. */
+/**
+ * Types with a longer duration are also averaged separately. The threshold is InfluxDB's duration
+ * in milliseconds, without an empty request.
+ */
 const heavyMs = 30;
 
 const ofDay =
@@ -39,8 +46,8 @@ const ofDay =
   'parameters, one connection, servers restarted per type';
 
 /**
- * What is asked: the list, and of its table the heading, the notes, whose times the ratios are of, and whether they are
- * with the request (`isGross`).
+ * The lists of queries. Each has the title and notes of its table, and the server that the ratios
+ * refer to. `isGross` means that the durations include the empty request.
  */
 export const lists = {
   types: {
@@ -77,9 +84,9 @@ export const lists = {
 const query = (text) => `/query?db=${db}&q=${encodeURIComponent(text)}`;
 
 /**
- * Runs all of it and prints the table. `starters` are `{ name, start(folder), hours }`, Tidemark first and
- * InfluxDB (if there is one) second; others are reported beside; `hours` of data, if not those of the plan. A
- * whole run is written to RESULTS.md.
+ * Runs all queries and prints the table. `starters` are `{ name, start(folder), hours }`, with
+ * Tidemark first and InfluxDB (if it is installed) second. Further servers get additional columns.
+ * `hours` overrides the plan's hours of data. A complete run is written to RESULTS.md.
  */
 export async function queries(starters, { quick = false, only = [], asked = lists.types } = {}) {
   const plan = { ...plans[quick ? 'quick' : 'whole'] };
@@ -121,7 +128,7 @@ async function load(side, plan) {
   await fill(side.server, side.name, plan);
 }
 
-/** Writes the data of so many hosts and hours; answers with how many points they are. */
+/** Writes data for a number of hosts and hours. Resolves to the number of points. */
 export async function fill(server, name, { hosts, hours }) {
   const from = performance.now();
   await post(server, '/query', new URLSearchParams({ q: `CREATE DATABASE ${db}` }));
@@ -137,7 +144,7 @@ export async function fill(server, name, { hosts, hours }) {
   return points;
 }
 
-/** Median milliseconds of each side, right after a restart and later: `{ first, again }`. */
+/** Returns each server's median milliseconds after a restart and later: `{ first, again }`. */
 async function measure(type, sides, plan) {
   const connections = [];
   for (const side of sides) {
@@ -160,7 +167,7 @@ async function measure(type, sides, plan) {
   return { first, again };
 }
 
-/** Median milliseconds of each side over some turns, in which all answer the same. */
+/** Returns each server's median milliseconds over some turns. Throws if the responses differ. */
 async function medians(type, sides, connections, { turns, data }) {
   const times = sides.map(() => []);
   for (let turn = 0; turn < turns; turn++) {
@@ -183,7 +190,10 @@ async function medians(type, sides, connections, { turns, data }) {
   return times.map(median);
 }
 
-/** Whether the answers have the same windows, and values where they differ that occur equally often. */
+/**
+ * Returns whether the responses have the same windows, and differ only in values that are equally
+ * frequent.
+ */
 async function areTies(connection, { occurrences }, text, answers) {
   if (!occurrences) return false;
   const [ours, theirs] = answers.map((answer) => JSON.parse(answer).results[0].series[0].values);
@@ -200,7 +210,7 @@ export function geometricMean(values) {
   return Math.exp(values.reduce((sum, value) => sum + Math.log(value), 0) / values.length);
 }
 
-/** Prints the table; a whole one goes to RESULTS.md. */
+/** Prints the table. A complete table is written to RESULTS.md. */
 function report(sides, rows, { title, peer: peerName, notes, isGross = false, partial }) {
   const pings = sides.map((side) => median(side.pings));
   const peer = sides.findIndex((side) => side.name === peerName);

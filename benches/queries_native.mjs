@@ -1,15 +1,15 @@
-// The tables of `cargo bench --bench queries`, for RESULTS.md.
+// Records the tables of `cargo bench --bench queries` in RESULTS.md.
 
 import { circumstances, record } from './results.mjs';
 
-/** Names of the tables by how their head begins. */
+/** The titles of the tables, by the start of their head. */
 const titles = [
   ['one hour after', 'History behind a range, natively'],
   ['one shard', 'One shard at each step of ten, natively'],
   ['type', 'Queries, natively and without HTTP'],
 ];
 
-/** Records what the benchmark printed. */
+/** Records the benchmark's output. */
 export function recordNative(text) {
   const cells = (line) => line.trim().split(/ {2,}/);
   let table = null;

@@ -1,26 +1,29 @@
-// Every function and clause of InfluxQL once, over the same data as the TSBS types: what is slow
-// beside InfluxDB although no TSBS type asks it.
+// Runs every function and clause of InfluxQL once with the data of the TSBS types. It finds queries
+// that are slower than in InfluxDB although no TSBS type contains them.
 
 import { during, oneHost, someHosts, window } from './query_types.mjs';
 
-/** Windows of five minutes of one host over twelve hours. */
+/** A query with windows of five minutes for one host and twelve hours. */
 const windows = (call, more = '') => ({
   text: (data) =>
     `SELECT ${call} FROM cpu WHERE ${oneHost(data)} AND ${during(window(data, 12))} GROUP BY time(5m)${more}`,
 });
 
-/** Rows of one host over an hour. */
+/** A query for the rows of a single host and hour. */
 const rows = (what, { more = '', where = '', hours = 1 } = {}) => ({
   text: (data) =>
     `SELECT ${what} FROM cpu WHERE ${oneHost(data)}${where} AND ${during(window(data, hours))}${more}`,
 });
 
-/** Of all hosts over some hours. */
+/** A query of all hosts for some hours. */
 const ofAll = (name, hours, text) => ({
   name, slow: true, text: (data) => text(during(window(data, hours))),
 });
 
-/** How often a value occurs in the window of `time`: 1.x chooses among equally frequent ones by an unstable sort. */
+/**
+ * Returns a query for the frequency of a value in the window at `time`. InfluxDB 1.x selects among
+ * equally frequent values with an unstable sort.
+ */
 const occurrences = (text, time, value) =>
   text.replace('mode(', 'count(').replace(' GROUP BY time(5m)', ` AND usage_user = ${value} AND time >= '${time}' AND time < '${time}' + 5m`);
 
@@ -36,8 +39,9 @@ const transformations = [
 ];
 
 /**
- * As `types` of `query_types.mjs`, without SQL. With `isRandom` answers are not compared; with `occurrences` two values of
- * a window may differ that occur equally often. With `isOfAll` it has no range of time.
+ * The shapes, in the format of `types` in `query_types.mjs` without SQL. With `isRandom` the
+ * responses are not compared. With `occurrences` the values of a window may differ if they are
+ * equally frequent. `isOfAll` marks queries without a time range.
  */
 export const shapes = [
   ...aggregates.map((name) => ({ name, ...windows(`${name}(usage_user)`) })),

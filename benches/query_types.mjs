@@ -1,4 +1,5 @@
-// The fifteen TSBS query types over cpu-only data, as InfluxQL and as SQL, with parameters from a seed.
+// The fifteen TSBS query types for cpu-only data, in InfluxQL and in SQL, with parameters from a
+// seed.
 
 import { fields, startNs } from './tsbs.mjs';
 
@@ -6,9 +7,10 @@ const startMs = Number(startNs / 1_000_000n);
 const hourMs = 3_600_000;
 
 /**
- * The types in TSBS' order: name, queries measured, and the next query as `text` (InfluxQL) and as
- * `sql`, given `{ draw, hosts, hours }` (uniform numbers in 0..1, and what the data hold). Of equal
- * numbers both ask the same.
+ * The types in the order of TSBS. Each has a name, the number of measured queries, and functions
+ * that return the next query: `text` (InfluxQL) and `sql`. The argument is `{ draw, hosts, hours
+ * }`. `draw` returns uniform numbers in 0..1, and the other values describe the data. With the same
+ * numbers, both languages query the same rows.
  */
 export const types = [
   ...[[1, 1, 1], [1, 1, 12], [1, 8, 1], [5, 1, 1], [5, 1, 12], [5, 8, 1]].map(
@@ -63,7 +65,7 @@ function double(data, metrics) {
   return `SELECT ${what} FROM cpu WHERE ${during(window(data, 12))} GROUP BY time(1h),"hostname"`;
 }
 
-/** Aggregates of each stretch of time, and of each value of a tag if one is named, in SQL. */
+/** Returns SQL for aggregates per time bin, and per value of a tag if it is given. */
 function binned(unit, what, where, tag) {
   const keys = tag ? `, ${tag}` : '';
   const bin = `date_bin(INTERVAL '1 ${unit}', time) AS bin`;
@@ -91,24 +93,24 @@ function calls(name, metrics) {
   return fields.slice(0, metrics).map((field) => `${name}(${field})`).join(',');
 }
 
-/** So many hours (or all that there are) somewhere inside the data. */
+/** Returns a random time range with the wanted number of hours, or with all hours of the data. */
 export function window({ draw, hours }, wanted) {
   const length = Math.min(wanted, hours) * hourMs;
   const start = startMs + Math.floor((draw() * (hours * hourMs - length)) / 1000) * 1000;
   return [start, start + length].map((ms) => new Date(ms).toISOString().replace('.000', ''));
 }
 
-/** The condition of a range. */
+/** Returns the condition for a time range. */
 export function during([start, end]) {
   return `time >= '${start}' AND time < '${end}'`;
 }
 
-/** The condition of so many hosts. */
+/** Returns the condition for a number of random hosts. */
 export function someHosts({ draw, hosts }, wanted) {
   const chosen = new Set();
   while (chosen.size < Math.min(wanted, hosts)) chosen.add(Math.floor(draw() * hosts));
   return `(${[...chosen].map((host) => `hostname = 'host_${host}'`).join(' OR ')})`;
 }
 
-/** The condition of one host. */
+/** Returns the condition for a single host. */
 export const oneHost = (data) => someHosts(data, 1);

@@ -1,7 +1,7 @@
-// RESULTS.md: the last figures of every table that `npm run bench` prints, checked in.
+// Maintains RESULTS.md, which contains the last figures of every `npm run bench` table.
 //
-// A part calls `record` with its whole table. It takes the place of the table of that title, and
-// every compared cell (a ratio: more is better) that fell by more than 15 % is named.
+// A part calls `record` with its complete table, which replaces the table with the same title.
+// `record` reports every compared cell (a ratio, higher is better) that fell by more than 15 %.
 
 import { execFileSync } from 'node:child_process';
 import { existsSync, readFileSync, writeFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { at } from '../scripts/project.mjs';
 
 const file = at('benches', 'RESULTS.md');
 
-/** A ratio below this part of the last one is named. */
+/** The part of the last ratio below which a ratio is reported. */
 const fallen = 0.85;
 
 const preface = `# Results
@@ -22,11 +22,11 @@ ratios are taken by turns with the peer in one run.
 `;
 
 /**
- * Writes a table and answers with a sentence for each compared cell that fell.
+ * Writes a table and returns a sentence for each compared cell that fell.
  *
- * `title` names the table, `notes` are lines above it, `head` the names of its columns and `rows`
- * its cells; `compared` are the columns whose numbers are ratios. The first column names a row.
- * A `partial` table is compared and not written.
+ * `title` identifies the table. `notes` are lines above the table. `head` contains the names of the
+ * columns, and `rows` the cells. `compared` lists the columns with ratios. The first column
+ * identifies a row. A `partial` table is compared but not written.
  */
 export function record({ title, notes = [], head, rows, compared = [], partial = false }) {
   const text = existsSync(file) ? readFileSync(file, 'utf8') : preface;
@@ -41,7 +41,7 @@ export function record({ title, notes = [], head, rows, compared = [], partial =
   return falls(before, [head, ...rows], compared).map((fall) => `${title}, ${fall}`);
 }
 
-/** The machine and what ran on it, as notes of a table. */
+/** Returns the machine and the software versions, as notes for a table. */
 export function circumstances() {
   const [{ model }] = cpus();
   const memory = Math.round(totalmem() / 2 ** 30);
@@ -71,7 +71,7 @@ function table(head, rows) {
   return [line(head), line(head.map((_, i) => (i ? '--:' : '---'))), ...rows.map(line)];
 }
 
-/** The cells of a section's table, its head first. */
+/** Returns the cells of a section's table, including its head. */
 function cells(section) {
   const lines = section.split('\n').filter((line) => line.startsWith('| '));
   const split = lines.map((line) => line.slice(2, -2).split(' | '));

@@ -1,9 +1,16 @@
-// npm run bench: line protocol parsers, and Tidemark on `wrangler dev`, by turns with their peers.
+// npm run bench: benchmarks of line protocol parsers and of Tidemark with `wrangler dev`,
+// alternating with their peers.
 //
-// Arguments: which parts; none: all. `ingest`, `queries`, `shapes`, `rows` and `flight` take `--quick` (less of everything,
-// nothing recorded), the first three also beginnings of names of cases or types to run alone. `shapes`, `rows`, `cold`, `sql`, `flight`,
-// `backup`, `hostile` and `scale` run only when they are named, `shapes` also with `--sizes`, `backup` with `--mb N`, `hostile`
-// with `--seconds N`, `scale` with words of its own (scale/choices.mjs).
+// Arguments: the parts to run. Without arguments, all parts run except the following parts, which
+// run only if they are named: `shapes`, `rows`, `cold`, `sql`, `flight`, `backup`, `hostile` and
+// `scale`.
+//
+// - `ingest`, `queries`, `shapes`, `rows` and `flight` accept `--quick`: a short run without a
+//   record.
+// - `ingest`, `queries` and `shapes` also accept prefixes of case or type names.
+// - `shapes` also accepts `--sizes`.
+// - `backup` accepts `--mb N`, and `hostile` accepts `--seconds N`.
+// - `scale` has separate options (scale/choices.mjs).
 
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
 import { finishWith, Sentence } from '../scripts/project.mjs';
@@ -29,7 +36,7 @@ import { sql } from './sql.mjs';
 const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'shapes', 'rows', 'cold', 'sql', 'flight', 'backup', 'hostile', 'scale'];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
 const quick = process.argv.includes('--quick');
-// A scenario that is a question of its own.
+// `neighbours` is a scenario of `scale` that is also accepted as a part.
 if (given.includes('neighbours') && !given.includes('scale')) {
   given.splice(given.indexOf('neighbours'), 1, 'scale');
   process.argv.push('--only', 'neighbours');
@@ -46,7 +53,7 @@ async function requests(targets) {
   }
 }
 
-/** The number behind an option, or `usual`. */
+/** Returns the number after an option, or `usual`. */
 function numberOf(option, usual, what) {
   const at = process.argv.indexOf(option);
   const number = at < 0 ? usual : Number(process.argv[at + 1]);
@@ -54,7 +61,7 @@ function numberOf(option, usual, what) {
   return number;
 }
 
-/** Those that share servers. */
+/** Runs the parts that share servers. */
 async function small(node) {
   const targets = await startAll([() => tidemark(node), ...(hasInfluxdb() ? [influxdb] : [])]);
   try {
@@ -71,9 +78,9 @@ async function ingest(node) {
   return ingestTable(starters, { quick, only: names, hasPeer: peer.length > 0 });
 }
 
-/** On servers of their own: what earlier parts left behind must not count. */
+/** Starts new servers, so that data of earlier parts does not count. */
 async function rest(node) {
-  // Of its own accord InfluxDB would keep the last ten minutes in its log and its cache.
+  // InfluxDB's default would keep the last ten minutes in its log and cache.
   process.env.INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION = '5s';
   const peer = hasInfluxdb() ? [() => influxdb()] : [];
   const targets = await startAll([() => tidemark(node), ...peer]);
@@ -85,7 +92,7 @@ async function rest(node) {
   }
 }
 
-/** What more history behind the same questions costs. */
+/** Compares the same queries on two sizes of history. */
 async function shapesAtTwoSizes() {
   const start = (folder) => served(folder);
   const sides = [{ name: 'a hundred million', start, hours: 2778 }, { name: lists.sizes.peer, start, hours: 28 }];

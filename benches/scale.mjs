@@ -1,7 +1,8 @@
-// npm run bench -- scale: Tidemark on plain workerd beside InfluxDB, at a small and a large size.
+// npm run bench -- scale: compares Tidemark on plain workerd with InfluxDB, at a small and a large
+// size.
 //
-// A scenario is a file of `scale/`: its name, what each size means to it, and `run`, which answers
-// with rows of the table. Which are run, and how large, is said by words: scale/choices.mjs.
+// A scenario is a file in `scale/` with a name, the parameters of each size, and `run`, which
+// resolves to rows of the table. scale/choices.mjs parses the options.
 
 import { circumstances, record } from './results.mjs';
 import { chosen, choices, planOf } from './scale/choices.mjs';
@@ -19,12 +20,13 @@ import { hasInfluxdb } from './servers.mjs';
 
 const scenarios = [history, measurements, series, shards, panels, deletes, fields, neighbours, mixed];
 
-/** In the log InfluxDB would keep the last ten minutes. */
+/** Without this setting, InfluxDB would keep the last ten minutes in its log. */
 const influxdbColdSetting = 'INFLUXDB_DATA_CACHE_SNAPSHOT_WRITE_COLD_DURATION';
 
 /**
- * Runs what `args` ask for and prints the table; that of a scenario of size `full` is written to RESULTS.md: all
- * of them take two hours, so each has a table of its own. Answers whether every scenario came to its end.
+ * Runs the scenarios in `args` and prints the table. A scenario with size `full` is written to
+ * RESULTS.md. All scenarios take two hours, so each has a separate table. Resolves to whether every
+ * scenario completed.
  */
 export async function scale(args) {
   const choice = choices(args);

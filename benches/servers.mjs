@@ -1,7 +1,8 @@
-// The servers that are measured: Tidemark on `wrangler dev`, on plain workerd and by `tidemark serve`, and InfluxDB.
+// The measured servers: Tidemark with `wrangler dev`, on plain workerd and with `tidemark serve`,
+// and InfluxDB.
 //
-// Each is `{ name, url, pid, folder, headers, stop }`; its data are removed when it stops, unless
-// it was given the folder that they are kept in.
+// Each server is `{ name, url, pid, folder, headers, stop }`. `stop` deletes the server's data,
+// unless the caller provided the folder.
 
 import { spawnSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
@@ -14,19 +15,25 @@ import { endGroup, startGroup } from '../scripts/processes.mjs';
 import { startInfluxd } from '../tests/record/influxd.mjs';
 import { startWorkerd } from './workerd.mjs';
 
-/** Of the column and the rows of `tidemark serve`. */
+/** The name of `tidemark serve` in columns and rows. */
 export const serveName = 'workerd by serve';
 
 const token = 'token-of-the-benchmarks';
 const headers = { Authorization: `Token ${token}` };
 
-/** For a client that fetches large answers: Node's asks for them packed, which takes longer than to make them. */
+/**
+ * Headers for large responses. Node's client requests compression by default, which takes longer
+ * than the query.
+ */
 export const unpacked = { 'accept-encoding': 'identity' };
 
 const newFolder = () => mkdtempSync(join(tmpdir(), 'tidemark-bench-'));
 const remove = (folder) => rmSync(folder, { recursive: true, force: true });
 
-/** `npm start`'s way; it can be restarted on the same data too. `script` replaces the Worker. */
+/**
+ * Starts Tidemark like `npm start`. The server can be restarted with the same data. `script`
+ * replaces the Worker.
+ */
 export async function tidemark(node, kept = undefined, script = undefined) {
   const folder = kept ?? newFolder();
   const envFile = join(folder, 'secrets');
@@ -55,7 +62,9 @@ export async function tidemark(node, kept = undefined, script = undefined) {
   };
 }
 
-/** The built Worker on plain workerd; `start(folder, token)` may start something else there. */
+/**
+ * Starts the built Worker on plain workerd. `start(folder, token)` may start a different program.
+ */
 export async function plain(kept = undefined, start = startWorkerd) {
   const folder = kept ?? newFolder();
   const server = await start(folder, token);
@@ -66,10 +75,13 @@ export async function plain(kept = undefined, start = startWorkerd) {
   return { ...server, name: 'workerd', headers, stop };
 }
 
-/** Put together once: a server may run from it. @type {Promise<string> | undefined} */
+/**
+ * The staged package, created once because a server may run from it.
+ * @type {Promise<string> | undefined}
+ */
 let staged;
 
-/** The npm package's `tidemark serve`: workerd with the console in front, and Node that looks after it. */
+/** Starts `tidemark serve` of the npm package: workerd with the console, supervised by Node. */
 export async function served(kept = undefined, words = []) {
   const folder = kept ?? newFolder();
   staged ??= stagedPackage();
@@ -89,18 +101,18 @@ export async function served(kept = undefined, words = []) {
   return { name: serveName, url: `http://127.0.0.1:${port}`, pid: child.pid, folder: stateDir, headers, stop };
 }
 
-/** Whether there is a peer; says so if there is none. */
+/** Returns whether InfluxDB is installed, and prints a line if it is not. */
 export function hasInfluxdb() {
   const missing = spawnSync('influxd', ['version'], { stdio: 'ignore' }).error;
   if (missing) console.log('skipped: InfluxDB (Debian package influxdb is not installed)');
   return !missing;
 }
 
-/** InfluxDB with the index that holds a million series. */
+/** Starts InfluxDB with the index `tsi1`, which supports a million series. */
 export async function influxdb(kept = undefined) {
   const server = await startInfluxd('tsi1', kept);
   const { url, pid, directory } = server;
-  // Nobody else ends it when this process is ended.
+  // InfluxDB must end with this process.
   const end = () => process.kill(pid, 'SIGKILL');
   process.on('exit', end);
   const stop = async () => {
@@ -110,7 +122,7 @@ export async function influxdb(kept = undefined) {
   return { name: 'InfluxDB', url, pid, folder: directory, headers: {}, stop };
 }
 
-/** Starts all of them, or none: what started is stopped when one does not. */
+/** Starts all servers. If one start fails, the others are stopped. */
 export async function startAll(starters) {
   const targets = [];
   try {
@@ -122,19 +134,19 @@ export async function startAll(starters) {
   return targets;
 }
 
-/** Stops all of them, whatever one of them has to say about it. */
+/** Stops all servers and prints errors. */
 export async function stopAll(targets) {
   const stopped = await Promise.allSettled(targets.map((target) => target.stop()));
   for (const { reason } of stopped) if (reason) console.error(reason);
 }
 
-/** What a statement answers, as text; an error of any kind is thrown. */
+/** Returns the response to a statement as text. Throws on any error. */
 export async function ask(target, db, q) {
   const body = new URLSearchParams({ q, db });
   const signal = AbortSignal.timeout(120_000);
   const options = { method: 'POST', body, headers: target.headers, signal };
   const send = () => fetch(`${target.url}/query`, options);
-  // A connection that was kept over a pause may have been closed.
+  // A retry, because the server may have closed an idle connection.
   const text = await (await send().catch(send)).text();
   const { error, results } = JSON.parse(text);
   const failed = error ?? results[0].error;
@@ -142,7 +154,10 @@ export async function ask(target, db, q) {
   return text;
 }
 
-/** Seconds, milliseconds to the first byte, and bytes of a large answer, which is thrown away. */
+/**
+ * Reads a large response and discards it. Returns seconds, milliseconds to the first byte, and
+ * bytes.
+ */
 export async function wholeAnswer(target, path, headers = {}) {
   const from = performance.now();
   const response = await fetch(target.url + path, { headers: { ...target.headers, ...unpacked, ...headers } });

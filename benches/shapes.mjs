@@ -1,15 +1,18 @@
-// Five shapes of points from a seed, as batches of line protocol.
+// Generates five shapes of points from a seed, as batches of line protocol.
 
 import { batches, fields, random } from './tsbs.mjs';
 
 const startNs = 1_451_606_400_000_000_000n;
 
-/** About normal: mean 0, deviation 1. */
+/** Returns approximately normal numbers with mean 0 and deviation 1. */
 function normal(draw) {
   return (draw() + draw() + draw() + draw() - 2) * 1.7;
 }
 
-/** 200 trucks with two measurements: decimals on walks, integers, booleans, strings, gaps. */
+/**
+ * Yields two measurements of 200 trucks: random walks with decimals, integers, booleans, strings
+ * and gaps.
+ */
 function* iot({ points = 5000, seed = 2 } = {}) {
   const draw = random(seed);
   const trucks = Array.from({ length: 200 }, () => [50, 50, 50, 50]);
@@ -43,7 +46,7 @@ function* iot({ points = 5000, seed = 2 } = {}) {
   }
 }
 
-/** Every line a series of its own. */
+/** Yields lines that each belong to a new series. */
 function* million({ points = 5000 } = {}) {
   for (let first = 0; ; first += points) {
     const line = (_, i) => {
@@ -62,8 +65,8 @@ function* cpu(options = {}) {
 }
 
 /**
- * Name, the aim in bytes per value, how many batches, and what makes them given
- * `{ points, seed }`: both may be left out.
+ * The shapes. Each has a name, the target in bytes per value, the number of batches, and the
+ * generator with the optional parameters `{ points, seed }`.
  */
 export const shapes = [
   ['cpu integers', 0.31, 173, cpu],
@@ -73,5 +76,5 @@ export const shapes = [
   ['million series', 6, 200, million],
 ];
 
-/** A hundred hosts every five minutes: 173 batches are thirty days. */
+/** Yields a point of each of a hundred hosts every five minutes. 173 batches are thirty days. */
 export const month = () => cpu({ stepNs: 300_000_000_000n });

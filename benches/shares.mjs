@@ -1,8 +1,9 @@
-// Where a write's CPU time goes: 5,000 points of TSBS cpu-only data on one connection.
+// Measures the parts of a write's CPU time: 5,000 points of TSBS cpu-only data on one connection.
 //
-// The clock stands still inside workerd, so nothing can be timed there. What belongs to the runtime
-// is found with a ladder of small workers (`floor.js`), each of which does one thing more; what our
-// own code does is timed in this Node's V8, built as the Worker is.
+// The clock does not advance inside workerd, so its parts cannot be timed directly. The runtime's
+// share is measured with a series of small Workers (`floor.js`). Each Worker performs one more step
+// than the previous Worker. Tidemark's code is timed in Node's V8, with the same build as the
+// Worker.
 
 import { createInterface } from 'node:readline';
 
@@ -17,7 +18,7 @@ import { serve } from './workerd.mjs';
 
 const points = 5000;
 const warmBatches = 60;
-/** Of one turn: some flushes. */
+/** The number of batches in a turn, enough for several flushes. */
 const turnBatches = 120;
 const turns = 6;
 
@@ -27,13 +28,16 @@ const floorScript = at('benches', 'floor.js');
 const startFloor = (folder) =>
   serve({ folder, modules: [floorScript], objects: ['Catalog', 'Database', 'Shard'] });
 
-/** The two places, the floor and the product on each. */
+/** The two runtimes. Each entry starts the minimal Worker and Tidemark. */
 const places = (node) => [
   ['wrangler dev', () => tidemark(node, undefined, floorScript), () => tidemark(node)],
   ['workerd serve', () => plain(undefined, startFloor), () => plain()],
 ];
 
-/** CPU ms of a batch at each step of the ladder and of the product: /proc counts in hundredths. */
+/**
+ * Returns the CPU milliseconds of a batch at each step and in Tidemark. /proc counts in hundredths
+ * of a second.
+ */
 async function ladder([name, floor, product], bodies, gzip) {
   const targets = [];
   try {
@@ -46,7 +50,7 @@ async function ladder([name, floor, product], bodies, gzip) {
       for (const [i, [target, db]] of sides.entries()) {
         const options = { connections: 1, pointsPerBody: points, gzip };
         const { cpuPerMillion } = await slice(target, db, sent, options);
-        // Seconds per million points are microseconds per point.
+        // A second per million points equals a microsecond per point.
         if (turn > 0) ms[i] += (cpuPerMillion * points) / 1000 / turns;
       }
     }
@@ -58,7 +62,7 @@ async function ladder([name, floor, product], bodies, gzip) {
   }
 }
 
-/** Milliseconds of a batch in each stage of our own code, in Node's V8. */
+/** Returns the milliseconds of a batch in each stage of Tidemark's code, in Node's V8. */
 async function stages(module) {
   const args = [at('benches', 'stages_wasm.mjs'), module, String(warmBatches), String(turnBatches * 2)];
   const child = startGroup(newNode(), args, { stdio: ['ignore', 'pipe', 'inherit'] });
@@ -72,7 +76,7 @@ async function stages(module) {
   }
 }
 
-/** Prints each part's CPU time and share, and writes them to RESULTS.md. */
+/** Prints the CPU time and share of each part, and writes them to RESULTS.md. */
 export async function shares(node) {
   const own = await stages(await buildModule());
   const generator = batches({ points });

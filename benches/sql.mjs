@@ -1,5 +1,6 @@
-// The fifteen TSBS query types in SQL: by turns with the same in InfluxQL, and beside DataFusion and
-// DuckDB of PyPI, which read the same rows from a Parquet file that SQL made. Then all rows in each format.
+// Measures the fifteen TSBS query types in SQL, alternating with InfluxQL. The peers are DataFusion
+// and DuckDB from PyPI, which read the same rows from a Parquet file that Tidemark exported. Then
+// measures all rows in each format.
 
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -14,20 +15,20 @@ import { unpacked } from './servers.mjs';
 import { random } from './tsbs.mjs';
 
 const data = { hosts: 100, hours: 24 };
-/** Fewer than of InfluxQL alone: the peers are given all texts in one line. */
+/** Fewer queries than for InfluxQL, because the peers receive all texts in one line. */
 const queriesOfType = 9;
 const slowOfType = 5;
 const formats = ['json', 'jsonl', 'csv', 'parquet', 'arrow'];
 
 const pathOf = (route, more) => `${route}?${new URLSearchParams({ db, ...more })}`;
 
-/** A row as text: its time and its numbers, of which averages may differ in the last digits. */
+/** Returns a row as text with its time and numbers. Averages may differ in their last digits. */
 function rowOf(time, cells) {
   const numbers = cells.filter((cell) => typeof cell === 'number').map((n) => n.toPrecision(9));
   return `${time.replace('Z', '')} ${numbers.sort().join(' ')}`;
 }
 
-/** Without stretches of time that have no points, which SQL does not list. */
+/** Omits windows without points, which SQL does not return. */
 const rowsOfInfluxql = (text) =>
   JSON.parse(text)
     .results[0].series?.flatMap(({ values }) => values)
@@ -37,7 +38,7 @@ const rowsOfInfluxql = (text) =>
 const rowsOfSql = (text) =>
   JSON.parse(text).map(({ bin, time = bin, ...cells }) => rowOf(time, Object.values(cells)));
 
-/** Throws where the answers to one question have different rows. */
+/** Throws if the responses to a query have different rows. */
 function compare(influxql, sql, q) {
   const [expected, found] = [rowsOfInfluxql(influxql).sort(), rowsOfSql(sql).sort()];
   const at = expected.findIndex((row, i) => row !== found[i]);
@@ -46,7 +47,7 @@ function compare(influxql, sql, q) {
   }
 }
 
-/** Medians of both languages, ms, and what was asked in SQL. */
+/** Returns the median milliseconds of both languages, and the SQL texts. */
 async function measure(type, connection) {
   const seed = type.name.length * 31 + type.name.charCodeAt(0);
   const draws = [random(seed), random(seed)].map((draw) => ({ ...data, draw }));
@@ -64,7 +65,10 @@ async function measure(type, connection) {
   return { times: times.map(median), texts };
 }
 
-/** Seconds and bytes of all rows in a format, as `{ seconds, bytes }`; kept in `file` if that is given. */
+/**
+ * Requests all rows in a format and returns `{ seconds, bytes }`. Writes the response to `file` if
+ * it is given.
+ */
 async function all(server, format, file) {
   const path = pathOf('/api/v3/query_sql', { q: 'SELECT * FROM cpu', format });
   const from = performance.now();
@@ -87,7 +91,7 @@ async function formatTable(server, points) {
   return { head: ['format', 'k rows/s', 'MB', 'MB/s'], rows };
 }
 
-/** Runs all of it on what `start` starts, which has SQL, and records it. */
+/** Runs all measurements on the server of `start`, which must have SQL, and records them. */
 export async function sql(start) {
   const server = await start();
   const file = join(server.folder, '..', `${process.pid}.parquet`);
@@ -117,7 +121,10 @@ export async function sql(start) {
   }
 }
 
-/** Of each type the medians of PyPI's DataFusion and DuckDB, ms; none where Python has neither. */
+/**
+ * Returns the median milliseconds of DataFusion and DuckDB for each type, or an empty list if
+ * Python has neither package.
+ */
 async function peersOf(file, measured) {
   const skip = (why) => console.log(`skipped: ${why}`);
   if (!(await hasPythonClients({ skip }))) return [];

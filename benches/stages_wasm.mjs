@@ -1,6 +1,6 @@
-// The stages of a write in this Node's V8: ms of a batch in each of them, as JSON.
+// Measures the stages of a write in Node's V8 and prints the milliseconds per batch as JSON.
 //
-// Arguments: the module, batches that only warm up, batches that count.
+// Arguments: the module, the number of batches for warm-up, and the number of measured batches.
 
 import { readFileSync } from 'node:fs';
 
@@ -11,14 +11,14 @@ import { instance } from './wasm_instance.mjs';
 const [file, warm, counted] = process.argv.slice(2);
 const exports = instance(readFileSync(file));
 
-/** By the clock: what is counted of CPU time is coarser than a stage. */
+/** Uses the wall clock, because CPU time has a coarser resolution than a stage. */
 function timed(work) {
   const from = performance.now();
   work();
   return performance.now() - from;
 }
 
-/** CPU ms of this thread; V8 optimises in others. */
+/** Returns the CPU milliseconds of this thread. V8 optimises in other threads. */
 const cpuMs = () => {
   const { user, system } = process.threadCpuUsage();
   return (user + system) / 1000;
@@ -47,12 +47,13 @@ for (let number = -Number(warm); number < Number(counted); number++) {
   const before = cpuMs();
   exports.alarms();
   if (number < 0) continue;
-  // Few batches have one, each long enough to be counted.
+  // Few batches cause a flush, and a flush is long enough for CPU time.
   flush += (cpuMs() - before) / Number(counted);
   for (const name of names) times[name].push(of[name]);
 }
-// Whoever is not alone on the machine waits for its turn in the middle of most batches.
+// On a shared machine, most batches are interrupted. The tenth percentile shows the undisturbed
+// duration.
 const undisturbed = (name) => percentile(times[name], 0.1);
 const [both, parse, encode, append] = names.map(undisturbed);
-// Inflating reads the lines as well.
+// Decompression includes reading the lines.
 console.log(JSON.stringify({ inflate: both - parse, parse, encode, append, flush, frameBytes }));

@@ -1,5 +1,6 @@
-// How long a fresh workerd takes to its first answer, with our Worker and with an empty one of as many classes of
-// objects: to make the folders of each for the first time takes the runtime most of that.
+// Measures the time from the start of workerd to its first response, with Tidemark's Worker and
+// with an empty Worker of the same object classes. Most of this time is the first creation of the
+// classes' folders.
 
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -15,12 +16,14 @@ const emptyWorker = [
   ...objects.map((name) => `export class ${name} extends DurableObject {}`),
   'export default { fetch: () => new Response(null, { status: 204 }) };',
 ].join('\n');
-/** The first answer is looked for this often. */
+/** The interval of attempts to get the first response. */
 const pollMs = 1;
 
 const median = (values) => values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)];
 
-/** From starting a server to its first answer: milliseconds by the clock, and of CPU time. */
+/**
+ * Returns the time from a server's start to its first response: wall-clock and CPU milliseconds.
+ */
 async function first(start) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-up-'));
   const from = performance.now();
@@ -38,7 +41,7 @@ function startEmpty(folder) {
   return serve({ folder, modules: [module], objects, pollMs });
 }
 
-/** Medians by turns: `{ empty, worker }`, each `{ ms, cpuMs }`. */
+/** Returns medians of alternating turns: `{ empty, worker }`, with `{ ms, cpuMs }` for both. */
 export async function startUp() {
   const times = { empty: [], worker: [] };
   for (let turn = 0; turn < turns; turn += 1) {

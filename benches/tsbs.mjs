@@ -1,4 +1,5 @@
-// TSBS cpu-only data from a seed: hosts with ten tags and ten integer fields that walk in 0..100.
+// Generates TSBS cpu-only data from a seed: hosts with ten tags and ten integer fields, which are
+// random walks in 0..100.
 
 const regions = ['us-east-1', 'us-west-1', 'us-west-2', 'eu-west-1', 'eu-central-1', 'ap-south-1'];
 const systems = ['Ubuntu16.10', 'Ubuntu16.04LTS', 'Ubuntu15.10'];
@@ -10,7 +11,7 @@ export const fields = [
 const tenSecondsNs = 10_000_000_000n;
 export const startNs = 1_451_606_400_000_000_000n;
 
-/** Uniform numbers in 0..1 from a seed. */
+/** Returns a generator of uniform numbers in 0..1 from a seed. */
 export function random(seed) {
   let state = seed >>> 0;
   return () => {
@@ -23,7 +24,10 @@ export function random(seed) {
 
 const whole = (value) => `${Math.floor(value)}i`;
 
-/** Batches of `points` lines each, endless; every host reports every ten seconds. */
+/**
+ * Yields batches of `points` lines indefinitely. The default interval between a host's points is
+ * ten seconds.
+ */
 export function* batches(options = {}) {
   const { hosts = 100, points = 5000, seed = 1, print = whole, stepNs = tenSecondsNs } = options;
   const draw = random(seed);
@@ -46,7 +50,7 @@ export function* batches(options = {}) {
     for (const machine of machines) {
       let line = machine.key;
       for (let f = 0; f < fields.length; f++) {
-        // The sum of four uniform numbers is near enough to a normal step of deviation 1.
+        // The sum of four uniform numbers approximates a normal step with deviation 1.
         const walked = machine.values[f] + (draw() + draw() + draw() + draw() - 2) * 1.7;
         machine.values[f] = Math.min(100, Math.max(0, walked));
         line += `${f ? ',' : ''}${fields[f]}=${print(machine.values[f])}`;

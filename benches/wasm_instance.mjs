@@ -1,9 +1,9 @@
-// A module for WASM of `benches/line_protocol/` in this Node.
+// Instantiates a WASM module of `benches/line_protocol/` in Node.
 
-/** Its exports. */
+/** Returns the module's exports. */
 export function instance(bytes) {
   const module = new WebAssembly.Module(bytes);
-  // The crate brings wasm-bindgen's imports along; nothing that is measured calls them.
+  // The crate includes wasm-bindgen's imports, but the measured code never calls them.
   const imports = {};
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
     (imports[from] ??= {})[name] = () => {};

@@ -1,4 +1,4 @@
-// A worker on plain `workerd serve`: what `wrangler dev` adds is the difference.
+// Runs a Worker on plain `workerd serve`, to find the overhead of `wrangler dev`.
 
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -47,11 +47,12 @@ async function answers(url) {
 }
 
 /**
- * Starts a worker and waits until it answers `/ping` with 204; its state is kept in `folder`.
+ * Starts a Worker and waits until `/ping` returns status 204. The Worker's state is stored in
+ * `folder`.
  *
- * `modules` are paths, the main one first; `objects` are the classes of its Durable Objects, each
- * bound by its name in capitals; `vars` are its variables; `v8Flags` are for profilers; it is asked
- * every `pollMs`.
+ * `modules` are paths, with the main module first. `objects` are the classes of its Durable
+ * Objects, whose bindings have the class names in capitals. `vars` are its variables. `v8Flags` are
+ * for profilers. `pollMs` is the interval of requests to `/ping`.
  */
 export async function serve({ folder, modules, objects, vars = {}, v8Flags = [], pollMs = 50 }) {
   const port = await freePort();
@@ -75,7 +76,10 @@ export async function serve({ folder, modules, objects, vars = {}, v8Flags = [],
   return { url, pid: child.pid, folder: stateDir, stop: () => endGroup(child) };
 }
 
-/** The built Worker: the objects and settings of `npm start`, without its static files, and these. */
+/**
+ * Starts the built Worker with the objects and settings of `npm start`, but without static files.
+ * `vars` adds variables.
+ */
 export function startWorkerd(folder, token, { v8Flags = [], pollMs = undefined, vars = {} } = {}) {
   return serve({
     folder,

@@ -1,18 +1,25 @@
-// What one tenant may do to others: stalled uploads, wrong passwords, writes beyond its quota.
+// Loads that a tenant may cause for others: stalled uploads, wrong passwords, and writes beyond its
+// quota.
 
 import { request } from 'node:http';
 import { setTimeout as delay } from 'node:timers/promises';
 
 import { open } from '../connection.mjs';
 
-/** Of an upload that stalls: what it announces, and what it sends. */
+/** The announced and the sent size of a stalled upload. */
 const announcedBytes = 10_000_000;
 const sentBytes = 9_990_000;
-/** Connections that guess, and users that are guessed at: more than one address is slowed for. */
+/**
+ * The number of connections that guess passwords, and the number of guessed users. They exceed the
+ * limits that slow down a single address.
+ */
 const guessers = 20;
 const guessedUsers = 200;
 
-/** So many uploads that stall, begun again as soon as the server gives one up; how many it did. */
+/**
+ * Runs `many` stalled uploads and restarts each when the server gives up. Returns the number of
+ * uploads that the server ended.
+ */
 export async function stalledUploads(side, db, many, isOver) {
   const found = { given_up: 0 };
   const { url, headers } = side.server;
@@ -38,7 +45,7 @@ export async function stalledUploads(side, db, many, isOver) {
   return found;
 }
 
-/** Wrong passwords, so many a second; how many were answered with which status. */
+/** Sends wrong passwords at a fixed rate. Returns the number of responses by status. */
 export async function badLogins(side, db, perSecond, isOver) {
   const found = { statuses: {} };
   const pauseMs = (1000 * guessers) / perSecond;
@@ -54,7 +61,7 @@ export async function badLogins(side, db, perSecond, isOver) {
       } catch {
         connection = null;
       }
-      // What could not be sent in time is not made up for.
+      // Delayed requests are not caught up.
       due = Math.max(due + pauseMs, performance.now() - pauseMs);
       await delay(Math.max(0, due - performance.now()));
     }
@@ -64,7 +71,7 @@ export async function badLogins(side, db, perSecond, isOver) {
   return found;
 }
 
-/** Lets the database have one point a minute. */
+/** Limits the database to one point per minute. */
 export async function fillQuota(side, db) {
   const body = JSON.stringify({ db, points_per_minute: 1 });
   const options = { method: 'POST', body, headers: side.server.headers };
@@ -72,7 +79,10 @@ export async function fillQuota(side, db) {
   if (reply.status !== 200) throw new Error(`quota: ${reply.status} ${await reply.text()}`);
 }
 
-/** Writes, so many at a time, as fast as they are answered but for a pause; by status. */
+/**
+ * Sends concurrent writes, each after the previous response and a pause. Returns the number of
+ * responses by status.
+ */
 export async function writesBeyond(side, db, { many, pauseMs, lines }, isOver) {
   const found = { statuses: {} };
   const one = async () => {

@@ -1,4 +1,4 @@
-// What is run and how large: the words of `npm run bench -- scale`, and what each scenario is given.
+// The options of `npm run bench -- scale`, and the resulting parameters of each scenario.
 
 import { parseArgs } from 'node:util';
 
@@ -6,7 +6,7 @@ import { Sentence } from '../../scripts/project.mjs';
 
 export const sizes = ['small', 'full'];
 
-/** `name=1e6` as a pair. */
+/** Parses a pair such as `name=1e6`. */
 function pair(text) {
   const [name, value, ...more] = text.split('=');
   const number = Number(value);
@@ -17,8 +17,9 @@ function pair(text) {
 }
 
 /**
- * The arguments after `scale`, as `{ size, only, changes }`: one of [sizes], the scenarios to run
- * (none: all), and numbers that take the place of those of the size.
+ * Parses the arguments after `scale` as `{ size, only, changes }`. `size` is a name in [sizes].
+ * `only` lists the scenarios to run (all if empty). `changes` contains numbers that override the
+ * size's numbers.
  */
 export function choices(args) {
   const strings = /** @type {const} */ ({ type: 'string', multiple: true, default: [] });
@@ -35,7 +36,7 @@ export function choices(args) {
   return { size: values.size, only: values.only, changes };
 }
 
-/** The scenarios that were asked for; names that none has and numbers that none takes are refused. */
+/** Returns the selected scenarios. Throws for unknown scenario names and unused numbers. */
 export function chosen(scenarios, { size, only, changes }) {
   const names = scenarios.map(({ name }) => name);
   const unknown = only.find((name) => !names.includes(name));
@@ -47,7 +48,7 @@ export function chosen(scenarios, { size, only, changes }) {
   return wanted;
 }
 
-/** What a scenario of this size is given: its own numbers, those of `changes` in their place. */
+/** Returns a scenario's parameters for the size, with the overrides in `changes`. */
 export function planOf({ sizes: own }, { size, changes }) {
   const plan = { ...own[size] };
   for (const [name, value] of Object.entries(changes)) if (name in plan) plan[name] = value;

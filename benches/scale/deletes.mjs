@@ -1,4 +1,5 @@
-// Deletes of some of many series, one after another, and queries before, beside and after them.
+// Measures sequential deletes of a part of the series, and queries before, during and after the
+// deletes.
 
 import { median } from '../ingest.mjs';
 import { bodies, month } from './lines.mjs';
@@ -10,7 +11,7 @@ import { ratioAtMost, row } from './table.mjs';
 const db = 'deletes';
 const unchanged = 1.2;
 
-/** One reads what no delete touches, the other everything. */
+/** The first query reads a series that no delete affects, the second query reads all series. */
 const queries = [
   ['one series', "SELECT mean(v) FROM m WHERE host = 'h7'"],
   ['mean by ten values', 'SELECT mean(v) FROM m GROUP BY site'],
@@ -23,7 +24,7 @@ export const sizes = {
   full: { points: 1_000_000, series: 10_000, deletes: 200, times: 15, settle: 20 },
 };
 
-/** Median times of each query, asked so often or until `isOver`. */
+/** Returns the median durations of each query, repeated `times` times or until `isOver`. */
 async function ask(side, { times, isOver = () => false, found = queries.map(() => []) }) {
   const connection = side.line();
   const failures = [];
@@ -38,7 +39,7 @@ async function ask(side, { times, isOver = () => false, found = queries.map(() =
   return { medians: found.map((all) => (all.length > 0 ? median(all) : NaN)), failures };
 }
 
-/** Before, beside and after the deletes of one side. */
+/** Measures one server before, during and after the deletes. */
 async function measure(side, plan) {
   const isOurs = !side.isPeer;
   await ask(side, { times: 2 });

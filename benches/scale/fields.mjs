@@ -1,4 +1,4 @@
-// An aggregate of many pages while the measurement gets a new field every second.
+// Measures an aggregate with many pages while the measurement gets a new field every second.
 
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -13,7 +13,7 @@ const days = 30;
 
 export const name = 'fields';
 
-/** A page holds a megabyte at most; `windows` × `series` states are many of them. */
+/** A page contains at most a megabyte, so `windows` × `series` states need many pages. */
 export const sizes = {
   small: { points: 300_000, series: 300, windows: 1000, seconds: 10, settle: 8 },
   full: { points: 2_000_000, series: 1000, windows: 700, seconds: 30, settle: 20 },
@@ -25,7 +25,7 @@ function aggregate({ windows }) {
   return `SELECT mean(v), max(v) FROM m WHERE ${range} GROUP BY host, time(${every}s)`;
 }
 
-/** Asks over and over for so many seconds. */
+/** Repeats a query for some seconds. */
 async function ask(side, q, seconds) {
   const found = { times: [], failures: [] };
   const until = performance.now() + seconds * 1000;

@@ -1,4 +1,5 @@
-// A month of full-precision floats of a thousand series in one shard, beside its last days alone.
+// Compares a month of full-precision floats of a thousand series in one shard with its last days
+// only.
 
 import { bodies, dayS, month } from './lines.mjs';
 import { days, last, questions } from './month.mjs';
@@ -12,7 +13,7 @@ const lastPointMs = 20;
 
 const lastPoint = all(ratioAtMost(unchanged), atMost(lastPointMs));
 
-/** What is asked, and the aims cold and warm. */
+/** The queries, with their targets for cold and warm servers. */
 const queries = [
   ['last hour of one host', questions['last hour of one host']],
   ['last day by host', questions['last day by host']],
@@ -28,7 +29,7 @@ export const sizes = {
   full: { smaller: 1_000_000, larger: 30_000_000, series: 1000, cold: 5, warm: 15, settle: 20 },
 };
 
-/** Loads the month, and into the side of the small size what is at its end. */
+/** Loads the month, and its last part into the server of the small size. */
 async function loadBoth([small, ...large], plan) {
   for (const side of [small, ...large]) await create(side, db);
   let left = plan.larger;
@@ -43,7 +44,7 @@ async function loadBoth([small, ...large], plan) {
 
 const label = ({ what, state }) => `history: ${what}, ${state}`;
 
-/** The rows of one query: cold and warm. */
+/** Returns the cold and the warm row of a query. */
 function rowsOf({ what, cold, warm }, found) {
   return [['cold', cold], ['warm', warm]].map(([state, aim]) => {
     const [small, large, peer] = found[state];
@@ -52,7 +53,7 @@ function rowsOf({ what, cold, warm }, found) {
   });
 }
 
-/** Those that read what they are asked for: their time follows the points. */
+/** Measures queries that must read all points, so that their duration grows linearly. */
 async function linear(sides, plan, say) {
   const times = plan.larger / plan.smaller;
   const aim = ratioAtMost(times * unchanged, `linear: ≤ ${Math.round(times * unchanged)} ×`);

@@ -1,4 +1,4 @@
-// Deterministic points as bodies of line protocol.
+// Generates deterministic points as bodies of line protocol.
 
 import { random } from '../tsbs.mjs';
 
@@ -6,7 +6,7 @@ export const startS = 1_451_606_400;
 export const dayS = 86_400;
 const linesPerBody = 10_000;
 
-/** Bodies of up to so many of the lines. */
+/** Yields bodies with at most `most` lines. */
 export function* bodies(lines, most = linesPerBody) {
   let gathered = [];
   for (const line of lines) {
@@ -19,7 +19,10 @@ export function* bodies(lines, most = linesPerBody) {
   if (gathered.length > 0) yield gathered.join('\n');
 }
 
-/** `points` over `days`, every series at each step: full-precision floats, in order of time. */
+/**
+ * Yields `points` points over `days` days in order of time. Each time step has a point with a
+ * full-precision float for every series.
+ */
 export function* month({ points, series, days, seed = 1 }) {
   const draw = random(seed);
   const steps = Math.floor(points / series);
@@ -30,7 +33,7 @@ export function* month({ points, series, days, seed = 1 }) {
   }
 }
 
-/** Rows of every measurement in turn: a flush of them holds all measurements. */
+/** Yields rows of all measurements alternately, so that each flush contains every measurement. */
 export function* manyMeasurements({ measurements, rows, from = 0, seed = 1 }) {
   const draw = random(seed);
   for (let row = from; row < from + rows; row++) {
@@ -41,7 +44,7 @@ export function* manyMeasurements({ measurements, rows, from = 0, seed = 1 }) {
   }
 }
 
-/** `points` of every series, all within one hour: rounds overlap in time. */
+/** Yields `points` points for every series within an hour. The times of rounds overlap. */
 export function* round({ series, points, number }) {
   const draw = random(number + 1);
   for (let point = 0; point < points; point++) {

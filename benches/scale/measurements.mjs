@@ -1,4 +1,4 @@
-// Names of thousands of measurements, each of them in every flush.
+// Measures queries of names with thousands of measurements. Every flush contains all measurements.
 
 import { bodies, manyMeasurements } from './lines.mjs';
 import { counters, create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
@@ -7,7 +7,7 @@ import { failureOf, serverRows, timed } from './timings.mjs';
 
 const db = 'measurements';
 
-/** More than a shard holds in memory before it flushes. */
+/** More rows than a shard buffers before a flush. */
 const rowsPerFlush = 250_000;
 
 const aims = { cold: atMost(300), warm: atMost(100) };
@@ -23,7 +23,7 @@ export const sizes = {
   full: { fewer: 1000, measurements: 10_000, flushes: 20, cold: 5, warm: 15, settle: 20 },
 };
 
-/** `flushes` times what makes one, of so many measurements. */
+/** Writes enough rows for `flushes` flushes of all measurements. */
 async function fill(sides, measurements, { flushes }) {
   for (const side of sides) await create(side, db);
   const rows = Math.ceil(rowsPerFlush / measurements);

@@ -1,5 +1,6 @@
-// Writes and queries of every kind at a steady rate, and the memory of the server meanwhile. Without a peer: InfluxDB
-// takes a core for its half of them, and a second of load would no longer be one.
+// Measures the server's memory during writes and queries of every kind at a constant rate. This
+// scenario has no peer: InfluxDB needs a core for half of the queries, so a second's load would
+// take longer than a second.
 
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -13,12 +14,13 @@ const days = 30;
 const tickMs = 1_000;
 const pointsPerBody = 5_000;
 const moreMbMax = 10;
-/** Bodies of a month that goes on: the longest run writes a third of them. */
+/** The number of bodies after the loaded month. The longest run writes a third of this number. */
 const liveBodies = 10_000;
 
 /**
- * The first sixth of the time is the server's to grow: ten minutes of an hour. The second and the last one are
- * compared by their medians, since what requests hold for a moment goes up and down by tens of megabytes.
+ * The server's memory may grow during the first sixth of the time: ten minutes of an hour. The
+ * medians of the second and the last sixth are compared, because running requests change the memory
+ * by tens of megabytes.
  */
 const parts = 6;
 
@@ -29,7 +31,10 @@ export const sizes = {
   full: { minutes: 60, points: 1_000_000, series: 1000, settle: 20 },
 };
 
-/** One of each kind in its turn; all of them within ten seconds. They ask about the last day by the times of the rows. */
+/**
+ * Returns a query of each kind alternately, so that all kinds run within ten seconds. The queries
+ * refer to the last day in the data.
+ */
 function questions(tick) {
   const endS = Math.floor(startS + days * 86_400 + (tick * days * 86_400) / liveBodies);
   const range = `time >= ${endS - 86_400}s AND time < ${endS}s`;
@@ -48,7 +53,7 @@ function questions(tick) {
   return [0, 1, 2].map((i) => all[(tick * 3 + i) % all.length]);
 }
 
-/** One second's load; answers with how many of its questions failed. */
+/** Applies one second of load. Resolves to the number of failed queries. */
 async function second({ writing, asking }, tick, body) {
   const answers = await Promise.all([
     writing.write(db, body),
@@ -57,7 +62,7 @@ async function second({ writing, asking }, tick, body) {
   return answers.slice(1).filter(({ error }) => error).length;
 }
 
-/** Bodies that go on where the loaded month ended. */
+/** Yields bodies that continue after the loaded month. */
 function* live({ series }) {
   const points = pointsPerBody * liveBodies;
   const shiftMs = days * 86_400 * 1000;
@@ -83,7 +88,7 @@ export async function run(plan, { say }) {
   }
 }
 
-/** The load of all its minutes, second by second: medians of the memory meanwhile, in MB. */
+/** Applies the load for the whole time. Resolves to medians of the memory in MB. */
 async function steady(side, { minutes, series }, say) {
   const working = { writing: side.line(), asking: [side.line(), side.line(), side.line()] };
   const seen = [];

@@ -1,4 +1,4 @@
-// What is asked of the month that `month` of lines.mjs makes.
+// The queries for the month that `month` in lines.mjs generates.
 
 import { dayS, startS } from './lines.mjs';
 
@@ -6,7 +6,7 @@ export const days = 30;
 
 const endS = startS + days * dayS;
 
-/** The last seconds of the month, as a condition. */
+/** Returns the condition for the last seconds of the month. */
 export const last = (seconds) => `time >= ${endS - seconds}s AND time < ${endS}s`;
 
 export const questions = {

@@ -1,4 +1,4 @@
-// Queries and writes of one database, beside whatever the tenant of another may do to it.
+// Measures a database's queries and writes while another database's tenant causes load.
 
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -20,7 +20,7 @@ export const sizes = {
   full: { points: 1_000_000, heavy: 20, stalled: 8, logins: 1_000, beyond: 4, seconds: 60, settle: 20 },
 };
 
-/** Repeats `work` until `isOver`; its milliseconds. */
+/** Repeats `work` until `isOver` and collects its durations. */
 async function repeat(isOver, work, found) {
   for (let turn = 0; !isOver(); turn++) {
     found.push(await work(turn));
@@ -28,11 +28,11 @@ async function repeat(isOver, work, found) {
   }
 }
 
-/** A point of each of a hundred series. */
+/** Returns one point for each of a hundred series. */
 const hundred = (turn) =>
   [...Array(100).keys()].map((h) => `m,host=h${h} v=${turn} ${startS * 1000 + turn}`).join('\n');
 
-/** Queries and small writes of the light database for so many seconds. */
+/** Runs queries and small writes in the light database for some seconds. */
 async function light(side, seconds) {
   const found = { queries: [], writes: [], failures: [] };
   const until = performance.now() + seconds * 1000;
@@ -56,7 +56,10 @@ async function light(side, seconds) {
   return found;
 }
 
-/** So many heavy queries under way until `isOver`; how many were answered and what failed. */
+/**
+ * Runs `many` concurrent expensive queries until `isOver`. Returns the number of results and the
+ * failures.
+ */
 async function burden(side, many, isOver) {
   const found = { answered: 0, failures: [] };
   const one = async () => {
@@ -65,7 +68,7 @@ async function burden(side, many, isOver) {
       const { error } = await connection.query(heavyDb, heavy);
       if (error) found.failures.push(error);
       else found.answered += 1;
-      // Who is refused comes again, but not at once.
+      // A rejected query is retried after a pause.
       if (error) await delay(10 * pauseMs);
     }
     connection.close();
@@ -74,7 +77,9 @@ async function burden(side, many, isOver) {
   return found;
 }
 
-/** The light database quiet, beside heavy queries, and beside all that the other's tenant can do. */
+/**
+ * Measures the light database without load, during expensive queries, and during all kinds of load.
+ */
 async function measure(side, plan) {
   await light(side, 1);
   const quiet = await light(side, plan.seconds);
@@ -125,7 +130,7 @@ export async function run(plan, { hasPeer, say }) {
   }
 }
 
-/** What the tenant's requests came to. */
+/** Prints the results of the tenant's requests. */
 function sayBurdens([heavy, uploads, logins, beyond], say) {
   const counts = (statuses) =>
     Object.entries(statuses)

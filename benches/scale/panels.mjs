@@ -1,4 +1,5 @@
-// A dashboard of twenty panels over the last six hours, five viewers of it, and a writer beside them.
+// Measures a dashboard with twenty panels for the last six hours, five viewers, and a concurrent
+// writer.
 
 import { setTimeout as delay } from 'node:timers/promises';
 
@@ -14,18 +15,18 @@ const refreshMs = 1_000;
 const pointsPerBody = 5_000;
 const startS = Number(startNs / 1_000_000_000n);
 
-/** As many requests as a browser has under way to one server. */
+/** The number of concurrent requests from a browser to a server. */
 const connectionsPerViewer = 6;
 
 export const name = 'panels';
 
-/** InfluxDB's take seconds each: fewer are enough for a median. */
+/** InfluxDB's refreshes take seconds, so fewer refreshes are measured. */
 export const sizes = {
   small: { hosts: 100, viewers: 5, refreshes: 10, peerRefreshes: 3, settle: 8 },
   full: { hosts: 100, viewers: 5, refreshes: 60, peerRefreshes: 10, settle: 20 },
 };
 
-/** Ten of all hosts together, ten by host: what a refresh at a second asks. */
+/** Returns the queries of a refresh at a given second: ten for all hosts together, ten by host. */
 export function panelsAt(second) {
   const range = `time >= ${second - hours * 3600}s AND time < ${second}s`;
   return fields.flatMap((field) => [
@@ -34,7 +35,7 @@ export function panelsAt(second) {
   ]);
 }
 
-/** The panels of one refresh over a viewer's connections. */
+/** Queries the panels of a refresh over a viewer's connections. */
 async function refresh(connections, second, found) {
   const left = panelsAt(second);
   await Promise.all(
@@ -48,7 +49,7 @@ async function refresh(connections, second, found) {
   );
 }
 
-/** Writes 5,000 points of each second that passes, until it is told to end. */
+/** Writes 5,000 points for each elapsed second until it is stopped. */
 function writer(side, source) {
   let over = false;
   const times = [];
@@ -61,7 +62,7 @@ function writer(side, source) {
     }
   };
   const done = work();
-  // Its failure is heard when it is told to end.
+  // `end` handles the error.
   done.catch(() => {});
   const end = async () => {
     over = true;
@@ -72,11 +73,14 @@ function writer(side, source) {
   return { end };
 }
 
-/** All refreshes of one side: the panels' times, failures, and CPU seconds of each refresh. */
+/**
+ * Runs all refreshes on a server. Returns the panels' durations, the failures, and the CPU seconds
+ * per refresh.
+ */
 async function watch(side, { hosts, viewers, refreshes: ours, peerRefreshes }) {
   const refreshes = side.isPeer ? peerRefreshes : ours;
   const endS = startS + hours * 3600;
-  // Fifty points of each host within every second.
+  // Fifty points per host and second.
   const beside = live(hosts, endS);
   const all = Array.from({ length: viewers }, () =>
     Array.from({ length: connectionsPerViewer }, () => side.line()),
@@ -98,7 +102,7 @@ async function watch(side, { hosts, viewers, refreshes: ours, peerRefreshes }) {
   return found;
 }
 
-/** Bodies of one second each, from a second on. */
+/** Yields bodies with one second of data, starting at `fromS`. */
 function* live(hosts, fromS) {
   const stepNs = BigInt(Math.floor((1e9 * hosts) / pointsPerBody));
   const shift = BigInt(fromS) * 1_000_000_000n - startNs;

@@ -1,4 +1,5 @@
-// Many series written in rounds of one hour: few rounds beside many.
+// Compares many series after a few rounds of writes with the same series after many rounds. All
+// points of a round are within an hour.
 
 import { bodies, round } from './lines.mjs';
 import { counters, create, influxdbSide, load, rested, stopSides, tidemarkSide } from './sides.mjs';
@@ -7,7 +8,7 @@ import { failureOf, serverRows, timed } from './timings.mjs';
 
 const db = 'series';
 
-/** More than a shard holds in memory before it flushes: each round is a flush. */
+/** More rows than a shard buffers, so each round causes a flush. */
 const rowsPerRound = 500_000;
 
 const aims = {
@@ -23,7 +24,7 @@ const queries = [
   ['SHOW SERIES EXACT CARDINALITY', 'SHOW SERIES EXACT CARDINALITY'],
 ];
 
-/** InfluxDB estimates it, and its shape is another. */
+/** InfluxDB returns an estimate in a different format. */
 const isEstimate = (q) => q.endsWith('CARDINALITY');
 
 export const name = 'series';
@@ -33,7 +34,10 @@ export const sizes = {
   full: { series: 200_000, fewer: 3, rounds: 30, cold: 5, warm: 15, settle: 20 },
 };
 
-/** Every round to the sides of many; the first ones to that of few, too. */
+/**
+ * Writes every round to the servers of the large size, and the first rounds also to the server of
+ * the small size.
+ */
 async function fill([few, ...many], { series, fewer, rounds }) {
   for (const side of [few, ...many]) await create(side, db);
   const points = Math.ceil(rowsPerRound / series);

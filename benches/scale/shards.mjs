@@ -1,4 +1,5 @@
-// The same month of points in groups of one shard and of many: what is asked of all shards is put together.
+// Compares the same month of points in groups with one shard and with many shards, whose results
+// are merged.
 
 import { bodies, month } from './lines.mjs';
 import { days, questions } from './month.mjs';
@@ -15,7 +16,7 @@ export const sizes = {
   full: { points: 3_000_000, series: 1000, some: 4, more: 16, most: 64, cold: 3, warm: 11, settle: 20 },
 };
 
-/** Rows of one number of shards beside one shard. */
+/** Returns the rows that compare a number of shards with a single shard. */
 async function beside([one, many, ...peer], shards, plan, say) {
   const rows = [];
   for (const [what, q] of Object.entries(questions)) {
@@ -31,7 +32,7 @@ async function beside([one, many, ...peer], shards, plan, say) {
   return rows;
 }
 
-/** Small is one shard, large so many. */
+/** The small size is one shard, the large size is `shards` shards. */
 export async function run(plan, { hasPeer, say }) {
   const numbers = [plan.some, plan.more, plan.most];
   const sides = [await tidemarkSide('1 shard')];

@@ -1,4 +1,4 @@
-// Servers that can be restarted on their data, and questions that may fail without ending a run.
+// Servers that restart with their data, and queries whose failure does not end a run.
 
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,23 +10,29 @@ import { cpuSeconds } from '../cpu_time.mjs';
 import { influxdb, plain } from '../servers.mjs';
 import { startWorkerd } from '../workerd.mjs';
 
-/** No answer for so long is a failure. */
+/** The timeout of a request. */
 const answerMs = 180_000;
 const writeTries = 100;
 const writePauseMs = 200;
-/** A server is at rest when it uses less than this of a core. */
+/** The share of a core below which a server counts as idle. */
 const restShare = 0.05;
 const restPollMs = 1_000;
 const restMsMax = 120_000;
 
-/** `error` of a reply, or nothing; a long answer is looked at where it begins and ends. */
+/**
+ * Returns the error in a response, or an empty string. Searches only the start and end of a long
+ * response.
+ */
 export function errorOf(status, text) {
   if (status !== 200 && status !== 204) return `${status} ${text.slice(0, 200)}`;
   const ends = text.length > 2000 ? text.slice(0, 1000) + text.slice(-1000) : text;
   return /"error":"((?:[^"\\]|\\.)*)"/.exec(ends)?.[1] ?? '';
 }
 
-/** One connection, opened again when it is gone. @param {{ server: any }} side */
+/**
+ * Returns a connection that is reopened when it closes.
+ * @param {{ server: any }} side
+ */
 function line(side) {
   let connection = null;
   const close = () => {
@@ -51,14 +57,17 @@ function line(side) {
       }
     }
   };
-  /** A statement's time, answer and error, if it is one. */
+  /** Returns a statement's duration, response and error. */
   const query = async (db, q) => {
     const reply = await ask(`/query?db=${db}&q=${encodeURIComponent(q)}`);
     const text = reply.body();
     const error = errorOf(reply.status, text);
     return { ms: error ? NaN : reply.ms, text, bytes: text.length, error };
   };
-  /** Writes a body, again while the server asks for patience; answers with its milliseconds. */
+  /**
+   * Writes a body, with retries while the server returns 503. Resolves to the duration in
+   * milliseconds.
+   */
   const write = async (db, body, precision = 'ms') => {
     const from = performance.now();
     for (let triesLeft = writeTries; ; triesLeft -= 1) {
@@ -73,7 +82,7 @@ function line(side) {
   return { ask, query, write, close };
 }
 
-/** Starts a server in a folder of its own: a side. */
+/** Starts a server in a new folder and returns it as a side. */
 async function begin(start, label) {
   const folder = mkdtempSync(join(tmpdir(), 'scale-bench-'));
   const side = { label, folder, server: await start(folder) };
@@ -92,12 +101,15 @@ async function begin(start, label) {
       writeMs += ms;
       return ms;
     },
-    /** Seconds that its writes have waited for their answers. */
+    /** Returns the total duration of the writes in seconds. */
     writeSeconds: () => writeMs / 1000,
     line: () => line(side),
-    /** The most memory of its servers so far, MB. */
+    /** Returns the maximum memory of the side's servers in MB. */
     mostMb: () => (mostMb = Math.max(mostMb, peakMb(side.server.pid))),
-    /** On the same data; a first query of another database has started what is not the engine. */
+    /**
+     * Restarts the server with the same data. A first query of the database `warm` initialises
+     * everything except the database under test.
+     */
     restart: async () => {
       begun.mostMb();
       main.close();
@@ -125,12 +137,12 @@ export const tidemarkSide = (label = 'Tidemark', vars = {}) =>
   begin((folder) => plain(folder, (of, token) => startWorkerd(of, token, { vars })), label);
 export const influxdbSide = () => begin((folder) => influxdb(folder), 'InfluxDB');
 
-/** A database whose only shard group holds all that the scenarios write. */
+/** Creates a database whose only shard group covers all times of the scenarios. */
 export async function create(side, db) {
   await sent(side, `CREATE DATABASE "${db}" WITH DURATION INF REPLICATION 1 SHARD DURATION 5200w`);
 }
 
-/** A statement that changes something, which 1.x takes as POST alone. */
+/** Sends a statement that writes, which InfluxDB 1.x accepts only by POST. */
 export async function sent(side, q, db = '') {
   const body = new URLSearchParams({ q, db });
   const options = { method: 'POST', body, headers: side.server.headers };
@@ -139,14 +151,14 @@ export async function sent(side, q, db = '') {
   if (error) throw new Error(`${side.server.name}: ${q}: ${error}`);
 }
 
-/** Every body to every side, the sides beside each other. Answers with the seconds that it took. */
+/** Writes every body to every side, in parallel. Resolves to the duration in seconds. */
 export async function load(sides, db, all) {
   const from = performance.now();
   for (const body of all) await Promise.all(sides.map((side) => side.write(db, body)));
   return (performance.now() - from) / 1000;
 }
 
-/** Waits until no server works on what it was given, at least `leastMs`. */
+/** Waits until all servers are idle, at least `leastMs`. */
 export async function rested(sides, leastMs) {
   await delay(leastMs);
   const used = () => sides.map(({ server }) => cpuSeconds(server.pid));
@@ -160,7 +172,7 @@ export async function rested(sides, leastMs) {
   }
 }
 
-/** Counters of a database's shards, added up; nothing of InfluxDB. */
+/** Returns the sums of a database's shard counters. InfluxDB has no such counters. */
 export async function counters(side, db) {
   const text = await side.must(db, "SHOW STATS FOR 'shard'");
   const series = JSON.parse(text).results[0].series ?? [];
@@ -171,20 +183,20 @@ export async function counters(side, db) {
   return { ...sums, shards: series.filter(({ tags }) => tags.database === db).length };
 }
 
-/** MB of a line of a process's status (Linux). */
+/** Returns a value of a process's status in MB (Linux). */
 function statusMb(pid, name) {
   const status = readFileSync(`/proc/${pid}/status`, 'utf8');
   const kb = status.split('\n').find((text) => text.startsWith(`${name}:`));
   return (parseInt(kb.slice(name.length + 1), 10) * 1024) / 1e6;
 }
 
-/** MB that a process holds. */
+/** Returns the current memory of a process in MB. */
 export const residentMb = (pid) => statusMb(pid, 'VmRSS');
 
-/** MB that a process held at most. */
+/** Returns the maximum memory of a process in MB. */
 const peakMb = (pid) => statusMb(pid, 'VmHWM');
 
-/** Stops all of them, whatever one has to say about it. */
+/** Stops all servers and prints errors. */
 export async function stopSides(sides) {
   const stopped = await Promise.allSettled(sides.map((side) => side.stop()));
   for (const result of stopped) if (result.status === 'rejected') console.error(result.reason);

@@ -1,8 +1,8 @@
-// The table of the part `scale`: what a row says, and whether it reached its aim.
+// The table of the part `scale`: formats rows and compares them with their targets.
 
 export const head = ['what', 'aim', 'small size', 'large size', 'ratio', 'InfluxDB', 'reached?'];
 
-/** Three digits that count, and no more than two behind the point. */
+/** Formats a number with three significant digits and at most two decimals. */
 export function shown(value) {
   if (value === undefined || value === null || Number.isNaN(value)) return '';
   const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
@@ -10,7 +10,8 @@ export function shown(value) {
 }
 
 /**
- * An aim: what it says, and whether figures hold it, or undefined where they say nothing of it.
+ * A target with its text. `holds` returns whether the figures reach it, or undefined if a figure is
+ * missing.
  *
  * @typedef {{ small?: number, large?: number, peer?: number }} Figures
  * @typedef {{ text: string, holds: (figures: Figures) => boolean | undefined }} Aim
@@ -18,25 +19,38 @@ export function shown(value) {
 
 const isThere = (...values) => values.every((value) => Number.isFinite(value));
 
-/** Large ÷ small. @returns {Aim} */
+/**
+ * A target for large ÷ small.
+ * @returns {Aim}
+ */
 export const ratioAtMost = (most, text = `≤ ${most} ×`) => ({
   text,
   holds: ({ small, large }) => (isThere(small, large) ? large <= small * most : undefined),
 });
 
-/** The large size by itself. @returns {Aim} */
+/**
+ * A target for the large size only.
+ * @returns {Aim}
+ */
 export const atMost = (most, unit = 'ms') => ({
   text: `≤ ${most} ${unit}`,
   holds: ({ large }) => (isThere(large) ? large <= most : undefined),
 });
 
-/** The large size beside InfluxDB's figure. @returns {Aim} */
+/**
+ * A target for the large size relative to InfluxDB.
+ * @returns {Aim}
+ */
 export const ofPeerAtMost = (most, text) => ({
   text,
   holds: ({ large, peer }) => (isThere(large, peer) ? large <= peer * most : undefined),
 });
 
-/** All of them. @param {Aim[]} aims @returns {Aim} */
+/**
+ * Combines several targets.
+ * @param {Aim[]} aims
+ * @returns {Aim}
+ */
 export const all = (...aims) => ({
   text: aims.map(({ text }) => text).join(', '),
   holds: (figures) => {
@@ -45,20 +59,26 @@ export const all = (...aims) => ({
   },
 });
 
-/** Printed, never judged. @returns {Aim} */
+/**
+ * No target: the figures are only printed.
+ * @returns {Aim}
+ */
 export const noAim = { text: '', holds: () => undefined };
 
-/** Cells of a row; a `failure` is said in the last one, whatever the figures are. */
+/**
+ * Returns the cells of a row. The last cell contains the `failure`, if any, regardless of the
+ * figures.
+ */
 export function row({ what, aim = noAim, small, large, peer, ratio = undefined, failure = '' }) {
   const held = aim.holds({ small, large, peer });
   const verdict = held === undefined ? '' : held ? 'yes' : 'no';
   const found = ratio ?? (isThere(small, large) && small > 0 ? large / small : undefined);
-  // A bar or a line break would be another cell or row.
+  // A pipe or a line break would start another cell or row.
   const said = failure && `failed: ${failure.replace(/[|\s]+/g, ' ').slice(0, 120)}`;
   return [what, aim.text, shown(small), shown(large), shown(found), shown(peer), said || verdict];
 }
 
-/** Lines of a Markdown table. */
+/** Returns the lines of a Markdown table. */
 export function markdown(rows) {
   const line = (cells) => `| ${cells.join(' | ')} |`;
   return [line(head), line(head.map((_, i) => (i ? '--:' : '---'))), ...rows.map(line)];

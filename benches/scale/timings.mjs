@@ -1,19 +1,25 @@
-// Queries on several sides by turns: the first after a restart, and when everything is warm.
+// Measures queries on several sides in alternating order: the first query after a restart, and warm
+// queries.
 
 import { sameAnswer } from '../answers.mjs';
 import { median } from '../ingest.mjs';
 import { row } from './table.mjs';
 
-/** The order of sides is turned each time: a side may wait for two turns of the others. */
+/**
+ * The maximum duration of a turn. The order of sides alternates, so a side may wait for two turns
+ * of the others.
+ */
 const turnMsMax = 3_000;
 
-/** Longer answers are not compared: parsing them takes longer than asking. */
+/**
+ * The maximum size of compared responses. Parsing larger responses takes longer than the queries.
+ */
 const comparedBytesMax = 20_000_000;
 
-/** Sides in an order that changes each turn. */
+/** Returns the sides in an order that alternates. */
 const inTurn = (sides, turn) => (turn % 2 ? sides.toReversed() : sides);
 
-/** Each side's query once: times by side, and the first failure. */
+/** Runs the query once on each side, and records durations and the first failure. */
 async function once(sides, turn, db, q, found) {
   for (const side of inTurn(sides, turn)) {
     const { ms, text, bytes, error } = await side.query(db, q);
@@ -25,7 +31,7 @@ async function once(sides, turn, db, q, found) {
   }
 }
 
-/** What is known of each side before its first time. */
+/** Returns the initial record of each side. */
 const nothing = (sides) =>
   new Map(sides.map((side) => [side, { times: [], bytes: 0, text: '', failure: '' }]));
 
@@ -36,7 +42,7 @@ const figures = (found) =>
     failure,
   }));
 
-/** What two answers differ in, in words. */
+/** Returns a description of the difference between two responses. */
 function differenceOf(found) {
   const answers = [...found].filter(([, { failure }]) => !failure);
   const ours = answers.findLast(([side]) => !side.isPeer)?.[1].text;
@@ -46,8 +52,8 @@ function differenceOf(found) {
 }
 
 /**
- * The sides that take turns. Objects sleep after ten seconds without a request, and are not warm then: where turns
- * take so long each side has its own, one after the other.
+ * Returns the groups of sides that alternate. Objects are evicted after ten seconds without a
+ * request and are then not warm. If a turn takes too long, each side is measured separately.
  */
 function awake(sides, before) {
   const all = [...before.values()].flatMap(({ times }) => times);
@@ -56,9 +62,9 @@ function awake(sides, before) {
 }
 
 /**
- * Medians of a query on each side: `{ cold, warm, difference }`, the first two with
- * `{ ms, bytes, failure }` of each side, the last what our last side and the peer differ in. `turns`
- * says how often each is asked.
+ * Returns a query's medians: `{ cold, warm, difference }`. `cold` and `warm` contain `{ ms, bytes,
+ * failure }` for each side. `difference` describes the difference between our last side and the
+ * peer. `turns` contains the number of repetitions.
  */
 export async function timed(sides, db, q, turns) {
   const [cold, warm] = [nothing(sides), nothing(sides)];
@@ -74,15 +80,15 @@ export async function timed(sides, db, q, turns) {
   return { cold: figures(cold), warm: figures(warm), difference: differenceOf(warm) };
 }
 
-/** The first failure of a query's sides, or what its answers differ in. */
+/** Returns the first failure of a query, or the difference between its responses. */
 export function failureOf(results, difference = '') {
   const first = results.find(({ failure }) => failure)?.failure;
   return first || (difference && `answers differ ${difference}`);
 }
 
 /**
- * Rows of the servers themselves: how fast the large load was written, all of them working beside
- * each other, and what each held at most, load and queries included.
+ * Returns rows about the servers: the write rate of the large load with all servers running in
+ * parallel, and the maximum memory during load and queries.
  */
 export function serverRows(what, points, [small, large, peer]) {
   const rate = (side) => side && points / side.writeSeconds() / 1000;
