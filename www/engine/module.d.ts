@@ -1,12 +1,13 @@
-// What the console uses of `#engine` (package.json): the module that `npm run build` makes of the crate.
+// The parts of `#engine` (package.json) that the console uses. `npm run build` generates
+// the module from the crate.
 
-/** Of a shared worker's own scope, which the compiler's library of pages lacks. */
+/** The global scope class of shared workers, which TypeScript's DOM library does not declare. */
 declare const SharedWorkerGlobalScope: unknown;
 
-/** Of scripts/console.mjs: see sql_asset.js. */
+/** Defined by scripts/console.mjs for sql_asset.js. */
 declare const SQL_ASSET: { name: string; bytes: number } | null;
 
-/** SQL's module, which `npm run sql` makes of the crate in `sql/`. */
+/** The SQL module, which `npm run sql` generates from the crate in `sql/`. */
 declare module '#sql' {
   export function __wbg_reset_state(): void;
   export function end(session: number): void;
@@ -16,17 +17,17 @@ declare module '#sql' {
 }
 
 declare module '#engine' {
-  /** The database of one page; `src/browser` says more. */
+  /** The page's database, documented in `src/browser`. */
   export class Tidemark {
     constructor(seed: bigint, secret: bigint);
-    /** What to keep: `[key, bytes | undefined, …]`. */
+    /** Returns the changes to store: `[key, bytes | undefined, …]`. */
     changes(): any[];
     free(): void;
     is_empty(): boolean;
     keep_anew(): void;
     next_alarm_ns(): bigint | undefined;
     pass_time(now_ns: bigint): void;
-    /** `[status, headers, body]`. */
+    /** Returns `[status, headers, body]`. */
     request(
       method: string,
       path: string,
@@ -37,14 +38,14 @@ declare module '#engine' {
     ): [number, string[], Uint8Array<ArrayBuffer>];
     restore(key: string, value: Uint8Array): void;
     restored(): void;
-    /** `turn` answers messages to SQL from the next request on. */
+    /** Sets the function that processes SQL messages, starting with the next request. */
     set_sql(turn: (message: Uint8Array) => Uint8Array): void;
     wake(now_ns: bigint): void;
   }
   export function __wbg_reset_state(): void;
-  /** What a text of InfluxQL is, word by word; a module of an older release has none. */
+  /** Tokenizes and classifies an InfluxQL text. Modules of older releases do not export it. */
   export const outline: ((text: string) => any[]) | undefined;
-  /** `[good, bad, unit, lines, …]`, and three for each error: line, column, reason. */
+  /** Returns `[good, bad, unit, lines, …]`, followed by line, column and reason of each error. */
   export function validate(text: Uint8Array, precision: string, now_ns: bigint): any[];
   export default function load(options: { module_or_path: unknown }): Promise<unknown>;
 }
