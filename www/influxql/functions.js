@@ -1,7 +1,7 @@
-// The functions of InfluxQL, for completion. Generated from src/query/functions/ by `UPDATE=1 cargo
-// test --test it functions`.
+// The functions of InfluxQL, for completion. Written from src/query/functions/ by
+// `UPDATE=1 cargo test --test it functions`.
 
-/** `{ name, parameters, explained }` for each function. */
+/** `{ name, parameters, explained }` of each function. */
 export const functions = [
   {
     name: 'count',
