@@ -2,13 +2,13 @@
 // lines of JSON:
 //
 //   {"kind":"database","name":"plant"}
-//   {"kind":"policy","database":"plant","name":"year","duration":"8760h0m0s",
-//     "shard_duration":"168h0m0s","replication":1,"default":false}
+//   {"kind":"policy","database":"plant","name":"year","duration":"8760h0m0s",…}
 //   {"kind":"query","database":"plant","text":"CREATE CONTINUOUS QUERY …"}
 //   {"kind":"token","name":"sensors","hash":"…",…}
 //   {"kind":"user",…}
 //
-// Tokens and users have the format of /api/v3/configure/access.
+// A policy also has "shard_duration" ("168h0m0s"), "replication" (1) and "default" (false). Tokens
+// and users have the format of /api/v3/configure/access.
 
 import { readFileSync, renameSync, writeFileSync } from 'node:fs';
 
