@@ -1,21 +1,23 @@
-//! Lists what a request in progress may want done next by whoever carries its bytes.
+//! The actions that the HTTP contract requests from its host (the code that transfers a request's
+//! bytes).
 
 use super::http::Response;
 use crate::protocol::call::Call;
 
-/// What whoever carries the bytes of an exchange has to do next.
+/// The next action for the host of an exchange.
 #[derive(Debug, PartialEq)]
 pub enum Action {
-    /// Read the body: announce each growth and hand over each piece, then the rest. What is
-    /// answered to a piece ends the reading.
+    /// Read the body: announce each growth, hand over each piece, then hand over the rest. If the
+    /// exchange returns an action for a piece, perform it and stop reading.
     ReadBody,
-    /// Make these calls and hand in each reply. Empty: replies are still outstanding.
+    /// Make these calls and hand in each reply. An empty list means that earlier calls have no
+    /// reply yet.
     Calls(Vec<Call>),
-    /// Send this response; nothing follows.
+    /// Send this complete response.
     Respond(Response),
-    /// Send this response's head and body, then ask for the next action.
+    /// Send this response's head and body, then request the next action.
     Stream(Response),
-    /// Send these bytes of the body, then ask for the next action.
+    /// Send these bytes of the body, then request the next action.
     Bytes(Vec<u8>),
     /// The body is complete.
     End,

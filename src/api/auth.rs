@@ -1,8 +1,8 @@
-//! Reads the credentials of every client's scheme, and words every refusal of a caller.
+//! Reads the credentials of every supported scheme, and defines the errors that refuse a caller.
 //!
-//! One rule for all routes: a header that yields a token wins, else the parameter `p`. A secret in
-//! a URL must never shadow a header. The admin token is checked here, whoever else it may be by
-//! [`crate::coordinator::identify`].
+//! All routes use the same order: a header with a token first, then the parameter `p`. A secret in
+//! a URL must never shadow a header. This module checks the admin token;
+//! [`crate::coordinator::identify`] checks all other credentials.
 
 use base64::Engine;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -13,77 +13,79 @@ use crate::coordinator::grants::Principal;
 use crate::coordinator::identify::Credentials;
 use crate::model::grant::Right;
 
-/// The header in which Cloudflare Access says whom it has let through.
+/// The header with Cloudflare Access's signed assertion about the user.
 pub const ACCESS_ASSERTION: &str = "cf-access-jwt-assertion";
 
-/// The reasons for which a caller is refused.
+/// The reason why a caller is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum AuthError {
-    /// 503: never open by default.
+    /// Status 503: without a configured admin token the server refuses requests instead of allowing
+    /// them.
     #[error(
         "no ADMIN_TOKEN is configured, so no request for data is served: set it with `npm run wrangler -- secret put ADMIN_TOKEN`, or in .dev.vars for local development"
     )]
     NotConfigured,
-    /// 401: none, malformed, unknown, expired.
+    /// Status 401: the credentials are absent, malformed, unknown or expired.
     #[error("unauthorized access")]
     Unauthorized,
-    /// 401: the operator refuses credentials in URLs.
+    /// Status 401: the operator disabled credentials in URLs.
     #[error(
         "credentials in the URL are refused (URL_CREDENTIALS=false), because logs store URLs: send the parameters u and p as the header \"Authorization: Basic\", or a token as \"Authorization: Token\""
     )]
     InUrl,
-    /// 429: a user's password, wrong once too often.
+    /// Status 429: the password of a user was wrong too often.
     #[error(
         "too many failed logins of this user from this address: check the password, and try again in {retry_after_s} s"
     )]
     TooManyFailures {
-        /// When to come back, seconds.
+        /// The delay before the next attempt, in seconds.
         retry_after_s: u32,
     },
-    /// 503: others failed too often for this password to be checked.
+    /// Status 503: other callers failed too often, so the server does not check this password now.
     #[error(
         "too many failed logins: a user who did not log in from this address lately has to wait, try again in {retry_after_s} s, or use a token, which never waits"
     )]
     LoginsWait {
-        /// When to come back, seconds.
+        /// The delay before the next attempt, in seconds.
         retry_after_s: u32,
     },
-    /// 503: rather shut than open.
+    /// Status 503: the server cannot verify the token, and therefore refuses it.
     #[error("the token cannot be verified: {0}")]
     Unverified(String),
-    /// 403 on a write (1.x's words). It does not tell whether the database exists.
+    /// Status 403 on a write, with 1.x's message. The message does not reveal whether the database
+    /// exists.
     #[error("{who} is not authorized to write to database \"{database}\"")]
     Write {
         /// The caller.
         who: String,
-        /// The database that is to be written to.
+        /// The target database.
         database: String,
     },
-    /// 403 on a query (1.x's words).
+    /// Status 403 on a query, with 1.x's message.
     #[error(
         "error authorizing query: {who} not authorized to execute statement '{statement}', requires {requires}"
     )]
     Statement {
         /// The caller.
         who: String,
-        /// As it was understood; passwords are not in it.
+        /// The parsed statement, without passwords.
         statement: String,
-        /// What the caller would need and does not have.
+        /// The missing permission.
         requires: String,
     },
-    /// 403 on everything else.
+    /// Status 403 on every other route.
     #[error("{who} is not authorized to do this: it needs {requires}")]
     Forbidden {
         /// The caller.
         who: String,
-        /// What the caller would need and does not have.
+        /// The missing permission.
         requires: String,
     },
 }
 
 impl AuthError {
-    /// The caller lacks a right on the policy of `database` that the request names. 1.x has its
-    /// own words for a write.
+    /// Returns the error for a caller without permission on the policy of `database` that the
+    /// request names. A write has 1.x's message.
     pub fn lacks(principal: &Principal, right: Right, database: &str) -> Self {
         if right != Right::Write {
             return Self::lacks_all(principal, right, database);
@@ -93,13 +95,13 @@ impl AuthError {
         Self::Write { who, database: database.to_owned() }
     }
 
-    /// The caller lacks a right on all of `database`.
+    /// Returns the error for a caller without permission on the whole `database`.
     pub fn lacks_all(principal: &Principal, right: Right, database: &str) -> Self {
         let requires = format!("{} on {database}", right.as_str());
         Self::Forbidden { who: (*principal.name).to_owned(), requires }
     }
 
-    /// Only administrators may do this.
+    /// Returns the error for a caller who is not an administrator.
     pub fn not_admin(principal: &Principal) -> Self {
         Self::Forbidden {
             who: (*principal.name).to_owned(),
@@ -110,16 +112,16 @@ impl AuthError {
 
 /// Whether these are the administrator's credentials.
 pub fn is_admin(credentials: &Credentials, settings: &Settings) -> bool {
-    // Every configured hash is compared, so that the time does not tell which one matched.
+    // Compares every configured hash, so that the duration does not reveal the matching one.
     let given = [&credentials.token, &credentials.password];
     let matches = settings.admin_tokens.iter().flat_map(|hash| given.map(|t| hash.matches(t)));
     matches.fold(false, |known, matches| known | matches)
 }
 
-/// The credentials of a request, whichever way they came.
+/// Returns the credentials of a request, from its header or its URL.
 ///
 /// # Errors
-/// [`AuthError::NotConfigured`], and [`AuthError::Unauthorized`] when there are none.
+/// [`AuthError::NotConfigured`], and [`AuthError::Unauthorized`] for a request without credentials.
 pub fn credentials(
     head: &RequestHead,
     parameters: &Parameters,
@@ -136,7 +138,8 @@ pub fn credentials(
     found.ok_or(AuthError::Unauthorized)
 }
 
-/// `Bearer T`, `Token T`, `Token user:password`, `Basic base64(user:T)`; the scheme in any case.
+/// Parses `Bearer T`, `Token T`, `Token user:password` or `Basic base64(user:T)`. The scheme is
+/// case-insensitive.
 fn from_header(value: &str) -> Option<Credentials> {
     let (scheme, rest) = value.trim().split_once(' ')?;
     let rest = rest.trim();
@@ -160,7 +163,7 @@ fn from_header(value: &str) -> Option<Credentials> {
     (!credentials.token.is_empty()).then_some(credentials)
 }
 
-/// Some clients leave the padding out.
+/// Accepts base64 without padding, because some clients omit it.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &base64::alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
@@ -186,7 +189,7 @@ mod tests {
         credentials(&head, &Parameters::parse(query.as_bytes()), &settings())
     }
 
-    /// Whether the caller is let in as administrator.
+    /// Whether the server accepts the caller as administrator.
     fn authenticated(header: Option<&str>, query: &str) -> bool {
         found(header, query).is_ok_and(|credentials| is_admin(&credentials, &settings()))
     }

@@ -1,33 +1,33 @@
-//! Remembers, for an isolate, whether the Catalog answers.
+//! Caches in each isolate whether the Catalog responds.
 //!
-//! What monitors ask every second must cost nothing: the Catalog is asked by one of them, and the
-//! others are told the same for [`CATALOG_HEALTH_REMEMBERED_NS`].
+//! Monitors poll every second, so polling must cost nothing. One of them calls the Catalog; the
+//! others receive the cached result for [`CATALOG_HEALTH_REMEMBERED_NS`].
 
 use crate::model::limits::CATALOG_HEALTH_REMEMBERED_NS;
 
-/// What an isolate knows of the Catalog.
+/// The cached health of the Catalog.
 #[derive(Debug, Default)]
 pub struct CatalogHealth {
-    /// Whether the Catalog answered when it was last asked, and when that was.
+    /// Whether the Catalog responded to the last call, and the time of that call.
     known: Option<(bool, i64)>,
-    /// Since when it is being asked.
+    /// The start time of a running call.
     asked_ns: Option<i64>,
 }
 
 impl CatalogHealth {
-    /// What is known of the Catalog; `None` when whoever wants to know has to ask it.
+    /// Returns the cached health, or `None` if the caller must call the Catalog.
     pub fn known(&self, now_ns: i64) -> Option<bool> {
         let (answers, since_ns) = self.known?;
         let recent = |since_ns: i64| now_ns.saturating_sub(since_ns) < CATALOG_HEALTH_REMEMBERED_NS;
         (recent(since_ns) || self.asked_ns.is_some_and(recent)).then_some(answers)
     }
 
-    /// Somebody asks the Catalog.
+    /// Records that a call to the Catalog starts.
     pub fn asking(&mut self, now_ns: i64) {
         self.asked_ns = Some(now_ns);
     }
 
-    /// Takes what came of it.
+    /// Stores the result of a call.
     pub fn learn(&mut self, answers: bool, now_ns: i64) {
         *self = Self { known: Some((answers, now_ns)), asked_ns: None };
     }
@@ -49,7 +49,7 @@ mod tests {
         assert_eq!(health.known(6 * S_NS), None);
         health.asking(6 * S_NS);
         assert_eq!(health.known(6 * S_NS), Some(true), "somebody is asking");
-        // Who asked went away.
+        // The first caller disconnected.
         assert_eq!(health.known(11 * S_NS), None);
         health.learn(false, 11 * S_NS);
         assert_eq!(health.known(12 * S_NS), Some(false));

@@ -1,26 +1,27 @@
-//! Counts how long writes and queries took, from the first byte of a request to the last one of its
-//! answer, for the metrics of a server that is one isolate.
+//! Measures the durations of writes and queries, from a request's first byte to its response's last
+//! byte. A server with a single isolate reports them as metrics.
 //!
-//! On the platform a deployment is many isolates, which come and go: what one of them has counted
-//! is nobody's duration. So nothing is counted unless `COUNT_DURATIONS` says that there is but one.
-//! The clock stands still while code runs: what is counted is waiting for clients and objects.
+//! On the platform a deployment has many short-lived isolates, and the counts of one isolate say
+//! little. `COUNT_DURATIONS` therefore enables counting only if the deployment has a single
+//! isolate. The platform's clock does not advance while code runs, so durations contain only the
+//! time of waiting for clients and objects.
 
 use std::collections::BTreeMap;
 
 use crate::model::limits::DATABASES_TIMED_MAX;
 use crate::model::time::{MS_NS, S_NS};
 
-/// What a request is counted as.
+/// The kind of a timed request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TimedKind {
-    /// It brought lines.
+    /// A request that writes points.
     Write,
-    /// It asked for points.
+    /// A request that reads points.
     Query,
 }
 
 impl TimedKind {
-    /// What requests of a route are; `None` of those that are not counted.
+    /// Returns the kind of a route's requests, or `None` if the route is not timed.
     pub fn of(route: &str) -> Option<Self> {
         match route {
             "/write" | "/api/v2/write" | "/api/v3/write_lp" => Some(Self::Write),
@@ -30,16 +31,18 @@ impl TimedKind {
     }
 }
 
-/// Up to which time each bucket counts, inclusive, nanoseconds; what took longer is in one more.
+/// The inclusive upper bound of each bucket, in nanoseconds. One more bucket counts longer
+/// durations.
 pub const BOUNDS_NS: [i64; 7] =
     [5 * MS_NS, 20 * MS_NS, 100 * MS_NS, 500 * MS_NS, 2 * S_NS, 10 * S_NS, 60 * S_NS];
 
-/// How often which durations were seen.
+/// A histogram of durations.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Histogram {
-    /// As many as [`BOUNDS_NS`], and those beyond.
+    /// The number of durations in each bucket of [`BOUNDS_NS`], and in the bucket for longer
+    /// durations.
     pub counts: [u64; BOUNDS_NS.len() + 1],
-    /// Their sum, nanoseconds.
+    /// The sum of all durations, in nanoseconds.
     pub sum_ns: u64,
 }
 
@@ -54,22 +57,22 @@ impl Histogram {
 /// The histograms of one database.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct DatabaseDurations {
-    /// Of writes.
+    /// The durations of writes.
     pub writes: Histogram,
-    /// Of queries.
+    /// The durations of queries.
     pub queries: Histogram,
 }
 
-/// The histograms of an isolate. A database is counted from the first time on that somebody asked
-/// for its metrics: a name that a request made up takes no memory.
+/// The histograms of an isolate. Counting of a database starts when a client first reads its
+/// metrics, so that a made-up database name takes no memory.
 #[derive(Debug, Default)]
 pub struct Durations {
     by_database: BTreeMap<String, DatabaseDurations>,
 }
 
 impl Durations {
-    /// What was counted of a database, which is counted from now on. `None` where already so many
-    /// are counted that this one cannot be.
+    /// Returns the histograms of a database, and starts to count it if necessary. Returns `None` if
+    /// the isolate already counts `DATABASES_TIMED_MAX` databases.
     pub fn of(&mut self, database: &str) -> Option<DatabaseDurations> {
         if let Some(found) = self.by_database.get(database) {
             return Some(*found);
@@ -80,7 +83,7 @@ impl Durations {
         Some(*self.by_database.entry(database.to_owned()).or_default())
     }
 
-    /// Counts a request that was answered.
+    /// Counts a completed request.
     pub fn count(&mut self, database: &str, kind: TimedKind, duration_ns: i64) {
         let Some(durations) = self.by_database.get_mut(database) else { return };
         match kind {

@@ -1,8 +1,8 @@
-//! Lists every refusal of the HTTP API with its status, its code and its text.
+//! Defines every error of the HTTP API with its status, code and text.
 //!
-//! The exhaustive match on [`ApiError`] is the table; there is deliberately no catch-all arm, so a
-//! new error cannot become a 500 by accident. Clients act on status and text (`Telegraf` drops,
-//! splits or retries by them), so both are tested.
+//! The match on [`ApiError`] is exhaustive and has no catch-all arm, so that a new error cannot
+//! become a 500 by accident. Clients act on status and text: `Telegraf` drops, splits or retries a
+//! batch by them.
 
 use super::auth::AuthError;
 use super::content_encoding::BodyError;
@@ -21,126 +21,127 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::recovery::RecoveryRefusal;
 use crate::response::{Format, csv};
 
-/// Why a request is refused as a whole.
+/// The reason why a whole request is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ApiError {
     /// The caller is refused.
     #[error(transparent)]
     Auth(#[from] AuthError),
-    /// A page of another origin sent it, with whatever the browser added.
+    /// A page of another origin sent the request. The browser may have added credentials to it.
     #[error(
         "refused: a page of \"{0}\" asks, which is neither this server's own address nor in \
          CORS_ORIGINS; if the page may, add its origin there"
     )]
     ForeignOrigin(String),
-    /// The operator's mistake.
+    /// A setting of the operator is invalid.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The parameters.
+    /// A parameter is missing or invalid.
     #[error(transparent)]
     Params(#[from] ParamsError),
-    /// The body.
+    /// The body is too large, or its encoding is unusable.
     #[error(transparent)]
     Body(#[from] BodyError),
-    /// Too many bytes of bodies are in flight.
+    /// The bodies in flight use too much memory.
     #[error(transparent)]
     Overloaded(#[from] Overloaded),
-    /// The body was given up for others'.
+    /// The server dropped the body to free memory for other bodies.
     #[error(
         "too many request bodies in flight: this one had received nothing for longest, of the \
          database that held most; nothing was done, send it again"
     )]
     Displaced,
-    /// The body stopped coming.
+    /// The client stopped sending the body.
     #[error(
         "the body stalled: neither its next 128 KB nor its end came within {BODY_STALL_S_MAX} s \
          (BODY_STALL_S_MAX); nothing was done, send it again"
     )]
     Stalled,
-    /// The path is no route.
+    /// No route has this path.
     #[error("no such path: {0}; the API is /write, /api/v2/write, /query, /ping and /health")]
     NoRoute(String),
-    /// The path exists, the method does not.
+    /// The path exists, but does not support the method.
     #[error("method {method} is not allowed here: use {allow}")]
     Method {
         /// The method that the client used.
         method: String,
-        /// What the path takes, as in the header `Allow`.
+        /// The methods of the path, as in the header `Allow`.
         allow: String,
     },
-    /// The body is of a type that the route does not read.
+    /// The route does not support the body's media type.
     #[error("{0}")]
     MediaType(String),
-    /// A statement that writes, in a request that may only read.
+    /// A read-only request contains a statement that writes.
     #[error(
         "this request may only read, and the statement '{0}' writes: send it with POST, without \
          read_only"
     )]
     ReadOnly(String),
-    /// The query does not parse; nothing of it was executed.
+    /// The query does not parse. No part of the query was executed.
     #[error("error parsing query: {0}")]
     Parse(String),
-    /// A request that is well formed and cannot be carried out as it is.
+    /// The request is well-formed, but cannot be executed.
     #[error("{0}")]
     Invalid(String),
-    /// The database is not there (1.x's and Telegraf's words).
+    /// The database does not exist. The message is the one that 1.x and Telegraf use.
     #[error("database not found: \"{name}\"{cure}")]
     DatabaseNotFound {
-        /// Its name, as the client wrote it.
+        /// The name, as the client wrote it.
         name: String,
-        /// What can be done about it, a colon before it; empty where that is plain.
+        /// A hint on how to solve the problem, after a colon; empty if no hint is necessary.
         cure: String,
     },
-    /// The policy is not there.
+    /// The retention policy does not exist.
     #[error("retention policy not found: {0}")]
     PolicyNotFound(String),
-    /// No token, or whatever else is managed, has the name.
+    /// No token or other managed resource has the name.
     #[error("{0}")]
     NotFound(String),
-    /// Something of that name is there already.
+    /// A resource of that name already exists.
     #[error("{0}")]
     Conflict(String),
-    /// Well formed, and not possible here.
+    /// The request is well-formed, but this server cannot fulfil it.
     #[error("{0}")]
     Unprocessable(String),
-    /// A limit that more requests will not get past.
+    /// The request exceeds a limit, and repeating the request does not help.
     #[error("{0}")]
     Limit(String),
-    /// What the vendor offers and this does not, and what to use.
+    /// InfluxDB supports the request, and this server does not. The text names an alternative.
     #[error("{0}")]
     NotImplemented(String),
-    /// The query needs more memory than there is, however often it is asked.
+    /// The query needs more memory than the server can provide, and repeating the query does not
+    /// help.
     #[error("{0}")]
     TooHeavy(String),
-    /// The client has stopped waiting, as it said it would.
+    /// The deadline that the client set has passed.
     #[error("the deadline of the call is over")]
     Deadline,
-    /// Our own fault, which a repeat does not mend.
+    /// An internal fault that a repetition does not solve.
     #[error("{0}")]
     Internal(String),
-    /// A limit of what may be done in a minute is reached.
+    /// The request exceeds a limit per minute.
     #[error("{message}")]
     OverQuota {
-        /// Which limit, how much there is of it, and how much is used.
+        /// The limit's name, its size and its current use.
         message: String,
-        /// When to come back, seconds.
+        /// The delay before the next attempt, in seconds.
         retry_after_s: u32,
-        /// Clients of the route drop what is answered 429 (Telegraf's `outputs.influxdb`): they
-        /// are told that the server is not available.
+        /// Whether clients of the route drop a batch on status 429 (Telegraf's `outputs.influxdb`
+        /// does). They receive 503 instead.
         drops_429: bool,
     },
-    /// Nothing is known to be wrong with the request: come back.
+    /// The request may be valid, and the client should repeat it.
     #[error("{message}")]
     Unavailable {
         /// A description of what failed.
         message: String,
-        /// When to come back, seconds.
+        /// The delay before the next attempt, in seconds.
         retry_after_s: u32,
     },
 }
 
 impl ApiError {
-    /// The HTTP status.
+    /// Returns the HTTP status.
     pub fn status(&self) -> u16 {
         match self {
             Self::Auth(AuthError::Unauthorized | AuthError::InUrl) => 401,
@@ -180,16 +181,16 @@ impl ApiError {
         }
     }
 
-    /// What it is to a client of gRPC.
+    /// Returns the gRPC status code.
     pub fn grpc_code(&self) -> Code {
         match self {
-            // No such path: gRPC says that of a method.
+            // gRPC reports an unknown path as an unimplemented method.
             Self::NoRoute(_) => Code::Unimplemented,
             error => Code::of_http(error.status()),
         }
     }
 
-    /// Which kind of refusal it is, for the log.
+    /// Returns the class of the error for the log.
     pub fn class(&self) -> &'static str {
         match self {
             Self::Auth(AuthError::Unauthorized) => "unauthorized",
@@ -228,7 +229,7 @@ impl ApiError {
         }
     }
 
-    /// Seconds after which the same request may succeed.
+    /// Returns the delay after which the same request may succeed, in seconds.
     fn retry_after_s(&self) -> Option<u32> {
         match self {
             Self::Unavailable { retry_after_s, .. }
@@ -243,7 +244,7 @@ impl ApiError {
         }
     }
 
-    /// Methods of the path, for `Allow`.
+    /// Returns the methods of the path for the header `Allow`.
     fn allow(&self) -> Option<&str> {
         match self {
             Self::Method { allow, .. } => Some(allow),
@@ -252,7 +253,7 @@ impl ApiError {
         }
     }
 
-    /// The response in the shape that the route's clients read; `pretty` indents it.
+    /// Returns the response in the format that the route's clients read. `pretty` indents the body.
     pub fn response(&self, shape: ErrorShape, pretty: bool) -> Response {
         let message = self.to_string();
         let mut body = ErrorBody::begin(shape, self.status(), &message, pretty);
@@ -265,14 +266,14 @@ impl ApiError {
             response = response.with_header("Allow", allow);
         }
         if matches!(self, Self::Stalled | Self::Displaced) {
-            // What else it sends on this connection would be the rest of the body.
+            // The remaining bytes on this connection are the rest of the refused body.
             response = response.with_header("Connection", "close");
         }
         response
     }
 
-    /// The response to `head`: who asks for CSV is told in CSV why a text does not parse, and who
-    /// calls by gRPC-Web is told in trailers.
+    /// Returns the response to `head`. A client that accepts CSV receives a parse error as CSV. A
+    /// gRPC-Web client receives every error as trailers.
     pub fn response_to(&self, head: &RequestHead, shape: ErrorShape, pretty: bool) -> Response {
         if shape == ErrorShape::Flight
             && let Some(form) = Form::of_request(head)
@@ -381,7 +382,8 @@ impl From<Error> for ApiError {
                     Unavailable::Unreachable(_)
                     | Unavailable::Storage(_)
                     | Unavailable::Busy { .. } => 2,
-                    // No retry helps until something is deleted, but clients keep their points.
+                    // A retry fails until data is deleted, but clients keep their points while they
+                    // retry.
                     Unavailable::Full { .. } => 30,
                 };
                 Self::Unavailable { message: text, retry_after_s }

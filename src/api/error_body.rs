@@ -1,10 +1,11 @@
-//! Writes the body and the headers of a refusal, in the shape that the clients of a route read.
+//! Writes the body and the headers of an error response, in the format that the route's clients
+//! read.
 
 use super::http::Response;
 use crate::model::limits::ERROR_HEADER_CHARS_MAX;
 use crate::response::emitter::Emitter;
 
-/// Which shape of error body a route's clients read.
+/// The format of a route's error bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ErrorShape {
     /// `/write`: `{"code","message","error","line"?}`; 1.x clients read only `error`.
@@ -13,16 +14,16 @@ pub enum ErrorShape {
     WriteV2,
     /// `/query`: `{"error"}`.
     Query,
-    /// `/api/v3/write_lp`: `{"code","message","error"}`; of rejected lines `error` is InfluxDB 3's
-    /// title and `data` names each line.
+    /// `/api/v3/write_lp`: `{"code","message","error"}`. For rejected lines, `error` is InfluxDB
+    /// 3's title and `data` lists each line.
     WriteV3,
-    /// Flight: trailers of gRPC, to whoever calls so; to anybody else as [`Self::Other`].
+    /// Flight: gRPC trailers for gRPC-Web clients, and [`Self::Other`] for all other clients.
     Flight,
-    /// Everything else: `{"code","message","error"}`.
+    /// All other routes: `{"code","message","error"}`.
     Other,
 }
 
-/// A refusal's body while it is written.
+/// A writer of an error body.
 pub(super) struct ErrorBody<'a> {
     shape: ErrorShape,
     status: u16,
@@ -31,7 +32,7 @@ pub(super) struct ErrorBody<'a> {
 }
 
 impl<'a> ErrorBody<'a> {
-    /// Begins a body with `code` and `message`, where the shape has them; `pretty` indents it.
+    /// Begins a body with `code` and `message`, if the format has them. `pretty` indents the body.
     pub(super) fn begin(shape: ErrorShape, status: u16, message: &'a str, pretty: bool) -> Self {
         let mut out = Emitter::new(pretty);
         out.open(b'{');
@@ -44,7 +45,7 @@ impl<'a> ErrorBody<'a> {
         Self { shape, status, message, out }
     }
 
-    /// Adds `error`, where the shape has it.
+    /// Adds `error`, if the format has it.
     pub(super) fn error(&mut self) {
         if self.shape != ErrorShape::WriteV2 {
             self.out.key("error");
@@ -52,12 +53,12 @@ impl<'a> ErrorBody<'a> {
         }
     }
 
-    /// Takes further keys.
+    /// Returns the emitter for further keys.
     pub(super) fn keys(&mut self) -> &mut Emitter {
         &mut self.out
     }
 
-    /// The response, with the headers that repeat what the body says.
+    /// Returns the response. Two headers repeat the message and the code.
     pub(super) fn end(mut self) -> Response {
         self.out.close(b'}');
         self.out.end_document();
@@ -67,7 +68,7 @@ impl<'a> ErrorBody<'a> {
     }
 }
 
-/// The vendor's code for a status.
+/// Returns InfluxDB's code for a status.
 fn code(status: u16) -> &'static str {
     match status {
         400 => "invalid",
@@ -87,7 +88,8 @@ fn code(status: u16) -> &'static str {
     }
 }
 
-/// Text that is safe in a header: printable ASCII, everything else a space or `?`.
+/// Returns the message as a valid header value: control characters become spaces, and other
+/// characters outside of printable ASCII become `?`.
 fn header_text(message: &str) -> String {
     let safe = |c: char| match c {
         ' '..='~' => c,

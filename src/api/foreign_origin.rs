@@ -1,13 +1,13 @@
 //! Refuses requests that a browser sends for a page of another origin.
 //!
-//! What a page sends to another origin says so in `Origin`. Without this check the page could not
-//! read the answer, but what it asked for was done all the same.
+//! A browser names the page's origin in the header `Origin`. CORS alone only prevents the page from
+//! reading the response; the server would still execute the request.
 
 use super::http::RequestHead;
 use super::settings::CorsOrigins;
 
-/// The origin of `head` if it is neither this server's own nor among `allowed`. The scheme does
-/// not count: behind a proxy that ends TLS it is another one.
+/// Returns the origin of `head` if it is neither this server's own nor in `allowed`. The scheme is
+/// ignored, because a proxy that terminates TLS changes it.
 pub fn foreign<'a>(head: &'a RequestHead, allowed: &CorsOrigins) -> Option<&'a str> {
     let origin = head.header("origin")?;
     let own = authority(origin).is_some_and(|page| {
@@ -17,17 +17,17 @@ pub fn foreign<'a>(head: &'a RequestHead, allowed: &CorsOrigins) -> Option<&'a s
     (!own && !allowed.allow(origin)).then_some(origin)
 }
 
-/// Whether nothing says that a page of another origin has a part in the request: what the browser
-/// adds to it by itself, such as the assertion of Cloudflare Access, counts only then. A page of a
-/// listed origin may call with a token that it has, and not in the name of whoever looks at it. A
-/// link or a picture has no `Origin`, but says where it stands.
+/// Whether the request has no sign of a page of another origin. Only then does the server accept
+/// credentials that the browser adds by itself, such as the assertion of Cloudflare Access. A page
+/// of a listed origin may send its own token, but may not use the login of the user who views it. A
+/// link or an image has no `Origin`, but the browser reports its site in `Sec-Fetch-Site`.
 pub fn is_of_own_page(head: &RequestHead) -> bool {
     let from_elsewhere = |site: &str| !["same-origin", "none"].contains(&site);
     foreign(head, &CorsOrigins::List(Vec::new())).is_none()
         && !head.header("sec-fetch-site").is_some_and(from_elsewhere)
 }
 
-/// Host and port of `scheme://host[:port]`; `None` for anything else, `null` above all.
+/// Returns host and port of `scheme://host[:port]`, or `None` for any other text, including `null`.
 fn authority(origin: &str) -> Option<(&str, u16)> {
     let (scheme, rest) = origin.split_once("://")?;
     let port = match scheme {
@@ -38,7 +38,7 @@ fn authority(origin: &str) -> Option<(&str, u16)> {
     split(rest, port)
 }
 
-/// Host and port of `host[:port]`, where an IPv6 address stands in brackets.
+/// Returns host and port of `host[:port]`. An IPv6 address is in brackets.
 fn split(authority: &str, default_port: u16) -> Option<(&str, u16)> {
     match authority.rsplit_once(':') {
         Some((name, port)) if !port.ends_with(']') => Some((name, port.parse().ok()?)),
@@ -50,7 +50,7 @@ fn split(authority: &str, default_port: u16) -> Option<(&str, u16)> {
 mod tests {
     use super::*;
 
-    /// Whether `origin` is foreign to a server that was asked as `host`.
+    /// Whether `origin` is foreign to a server whose `Host` is `host`.
     fn is_foreign(origin: &str, host: Option<&str>, allowed: &[&str]) -> bool {
         let given = [("origin", Some(origin)), ("host", host)];
         let given = given.into_iter().filter_map(|(name, value)| Some((name, value?)));

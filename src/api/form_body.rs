@@ -1,16 +1,16 @@
-//! Joins the parameters of a query request: those of the URL, of a form, and raw query text.
+//! Combines the parameters of a query request from its URL, its form and its raw query text.
 
 use super::error::ApiError;
 use super::http::{Parameters, RequestHead};
 
-/// Joins a query's `url` parameters with those of its body. The second value is query text that
-/// came as a raw body.
+/// Combines a query's `url` parameters with its body. The second value is the query text of a raw
+/// body.
 ///
-/// Form fields win over the URL, as in 1.x. Unknown content types mean no form: influxdb-python
+/// Form fields override the URL, as in 1.x. An unknown content type is not a form: influxdb-python
 /// sends `application/json` with an empty body.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] for a body that its content type does not describe.
+/// [`ApiError::Invalid`] for a body that does not match its content type.
 pub fn query_parameters(
     head: &RequestHead,
     url: &Parameters,
@@ -30,10 +30,10 @@ pub fn query_parameters(
     }
 }
 
-/// The fields of a body that is a form, URL-encoded or multipart; `None` if it is none.
+/// Returns the fields of a URL-encoded or multipart form, or `None` if the body is not a form.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] for a multipart form that is malformed.
+/// [`ApiError::Invalid`] for a malformed multipart form.
 pub fn form_fields(head: &RequestHead, body: &[u8]) -> Result<Option<Parameters>, ApiError> {
     let (whole, kind) = content_type(head);
     match kind.as_str() {
@@ -43,7 +43,7 @@ pub fn form_fields(head: &RequestHead, body: &[u8]) -> Result<Option<Parameters>
     }
 }
 
-/// The content type as it was sent, and in lower case without its parameters.
+/// Returns the content type as sent, and in lower case without its parameters.
 fn content_type(head: &RequestHead) -> (&str, String) {
     let whole = head.header("content-type").unwrap_or_default();
     (whole, whole.split(';').next().unwrap_or_default().trim().to_ascii_lowercase())
@@ -54,14 +54,16 @@ fn text(body: &[u8]) -> Result<String, ApiError> {
         .map_err(|_| ApiError::Invalid("the query is not valid UTF-8".into()))
 }
 
-/// Fields of a multipart form (`curl -F q=…`, also `-F q=@file`), whole in memory.
+/// Parses the fields of a multipart form (`curl -F q=…`, also `-F q=@file`). The whole form is in
+/// memory.
 fn multipart(content_type: &str, body: &[u8]) -> Result<Parameters, ApiError> {
     let malformed = || ApiError::Invalid("the multipart form is malformed".into());
     let (_, boundary) = content_type.split_once("boundary=").ok_or_else(malformed)?;
     let boundary = boundary.split(';').next().unwrap_or_default().trim().trim_matches('"');
     let body = text(body)?;
     let mut fields = Vec::new();
-    // What stands before the first boundary is a preamble, what follows the last an epilogue.
+    // The text before the first boundary is a preamble, and the text after the last boundary is an
+    // epilogue.
     for part in body.split(&format!("--{boundary}")).skip(1) {
         if part.starts_with("--") {
             return Ok(Parameters::from_pairs(fields));

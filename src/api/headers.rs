@@ -1,17 +1,18 @@
-//! Sets the headers that every reply carries: identity of server and request, CORS, caching.
+//! Sets the headers of every response: the server's and the request's identity, CORS, caching.
 
 use super::http::{RequestHead, Response};
 use super::settings::CorsOrigins;
 use crate::response::Format;
 use crate::response::table::TableFormat;
 
-/// The version that clients parse: this speaks the API of InfluxDB 1.8, whose clients expect three
-/// numbers and nothing else.
+/// The version that clients parse. This server implements the API of InfluxDB 1.8, whose clients
+/// accept only three numbers.
 pub const INFLUXDB_VERSION: &str = "1.8.10";
-/// Tells this server from the vendor's.
+/// The name that distinguishes this server from InfluxDB.
 pub const INFLUXDB_BUILD: &str = "Tidemark";
 
-/// What browsers may send. A literal `*` would not cover `Authorization` (Fetch standard).
+/// The headers that browsers may send. A literal `*` would not cover `Authorization` (Fetch
+/// standard).
 const ALLOW_HEADERS: &str = "Accept, Authorization, Content-Encoding, Content-Type, Database, \
                              Grpc-Timeout, Traceparent, User-Agent, X-Grpc-Web, X-Request-Id, \
                              X-User-Agent, Zap-Trace-Span";
@@ -19,10 +20,11 @@ const ALLOW_HEADERS: &str = "Accept, Authorization, Content-Encoding, Content-Ty
 const EXPOSE_HEADERS: &str = "Date, Request-Id, Retry-After, Server-Timing, X-Influxdb-Build, \
                               X-Influxdb-Error, X-Influxdb-Version, X-Platform-Error-Code, \
                               X-Request-Id, X-Tidemark-Created";
-/// On the answer to a write that created its database: `database/policy; retention=3d`.
+/// The header of a response to a write that created its database: `database/policy; retention=3d`.
 pub const CREATED: &str = "X-Tidemark-Created";
 
-/// The client's request id if it is harmless, else `fresh` (two random words) as a UUID.
+/// Returns the client's request id if its characters are safe, else `fresh` (two random words) as a
+/// UUID.
 pub fn request_id(head: &RequestHead, fresh: [u64; 2]) -> String {
     let harmless = |id: &&str| {
         (1..=64).contains(&id.len())
@@ -32,7 +34,7 @@ pub fn request_id(head: &RequestHead, fresh: [u64; 2]) -> String {
     given.filter(harmless).map_or_else(|| uuid(fresh), str::to_owned)
 }
 
-/// A version 4 UUID from 122 of the 128 bits.
+/// Returns a version 4 UUID from 122 of the 128 bits.
 fn uuid([high, low]: [u64; 2]) -> String {
     format!(
         "{:08x}-{:04x}-4{:03x}-{:04x}-{:012x}",
@@ -44,7 +46,7 @@ fn uuid([high, low]: [u64; 2]) -> String {
     )
 }
 
-/// Adds what every reply carries.
+/// Adds the common headers to a response.
 pub fn finish(
     response: &mut Response,
     head: &RequestHead,
@@ -68,15 +70,16 @@ pub fn finish(
     add("Vary", "Origin");
 }
 
-/// Whether a body of this type has to be packed for a client that sends this `Accept-Encoding`.
-/// Cloudflare's front packs JSON and plain text by itself, and does not know these.
+/// Whether the server must compress a body of this type for a client with this `Accept-Encoding`.
+/// Cloudflare's edge compresses JSON and plain text itself, but does not know these types.
 pub fn packs(content_type: &str, accept_encoding: &str) -> bool {
     let types = [Format::Csv, Format::MessagePack].map(Format::content_type);
     let tables = [TableFormat::JsonLines, TableFormat::Arrow].map(TableFormat::content_type);
     types.into_iter().chain(tables).any(|own| own == content_type) && accepts_gzip(accept_encoding)
 }
 
-/// RFC 9110, 12.5.3: what is named counts before `*`, and a weight of 0 is a no.
+/// Whether the header accepts gzip. A named coding takes precedence over `*`, and weight 0 means
+/// "not accepted" (RFC 9110, 12.5.3).
 fn accepts_gzip(accept_encoding: &str) -> bool {
     let mut any = false;
     for coding in accept_encoding.split(',') {
@@ -92,7 +95,8 @@ fn accepts_gzip(accept_encoding: &str) -> bool {
     any
 }
 
-/// The answer to a CORS preflight: before authentication, since browsers send no token with it.
+/// Returns the response to a CORS preflight. It needs no authentication, since browsers send no
+/// token with a preflight.
 pub fn preflight() -> Response {
     Response::empty(204)
         .with_header("Access-Control-Allow-Methods", "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS")

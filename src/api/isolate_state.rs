@@ -1,4 +1,4 @@
-//! Holds what an isolate keeps between requests.
+//! Holds the state that an isolate keeps between requests.
 
 use super::catalog_health::CatalogHealth;
 use super::durations::Durations;
@@ -10,29 +10,29 @@ use crate::coordinator::Context;
 use crate::coordinator::cache::Cache;
 use crate::protocol::call::Platform;
 
-/// What an isolate keeps between requests.
+/// The state that an isolate keeps between requests.
 #[derive(Debug)]
 pub struct Service {
-    /// What the operator set, or why it cannot be read.
+    /// The operator's settings, or the reason why they are invalid.
     pub settings: Result<Settings, SettingsError>,
-    /// Names, schemas, shard maps, tokens and users.
+    /// The cache of names, schemas, shard maps, tokens and users.
     pub cache: Cache,
-    /// Bytes of bodies in flight.
+    /// The memory that bodies in flight use.
     pub admission: Admission,
-    /// What queries hold.
+    /// The memory that queries use.
     pub queries: QueryMemory,
-    /// Seed of the parser's hash maps: tag keys are chosen by whoever writes.
+    /// The seed of the parser's hash maps. It must be random, because clients choose the tag keys.
     pub hash_seed: u64,
-    /// Writes answered so far.
+    /// The number of completed writes.
     pub write_counts: WriteCounts,
-    /// How long requests took, where that is counted.
+    /// The durations of requests, if `COUNT_DURATIONS` is set.
     pub durations: Option<Durations>,
-    /// Whether the Catalog answers.
+    /// The cached health of the Catalog.
     pub catalog_health: CatalogHealth,
 }
 
 impl Service {
-    /// A service that knows nothing yet. `hash_seed` must be random.
+    /// Creates an empty service. `hash_seed` must be random.
     pub fn new(settings: Result<Settings, SettingsError>, hash_seed: u64) -> Self {
         let admission = Admission::default();
         let queries = QueryMemory::new(&admission);
@@ -50,30 +50,30 @@ impl Service {
     }
 }
 
-/// The isolate as one step of a request may use it: borrowed for the step only.
+/// The isolate's state, borrowed for one step of a request.
 pub struct Isolate<'a> {
-    /// What it keeps.
+    /// The state that the isolate keeps.
     pub service: &'a mut Service,
-    /// Time, randomness, limits.
+    /// The platform: time, randomness, limits.
     pub platform: &'a dyn Platform,
 }
 
 impl Isolate<'_> {
-    /// What the machines below the HTTP contract may use of it.
+    /// Returns the part that the coordinator's state machines use.
     pub fn context(&mut self) -> Context<'_> {
         let Service { cache, queries, .. } = &mut *self.service;
         Context { cache, queries, platform: self.platform }
     }
 
-    /// The operator's settings.
+    /// Returns the operator's settings.
     ///
     /// # Errors
-    /// [`ApiError::Settings`] where they cannot be read: then nothing but `/health` is served.
+    /// [`ApiError::Settings`] for invalid settings. Then only `/health` works.
     pub fn settings(&self) -> Result<&Settings, ApiError> {
         self.service.settings.as_ref().map_err(|error| error.clone().into())
     }
 
-    /// Nanoseconds since the epoch.
+    /// Returns the time in nanoseconds since the epoch.
     pub fn now_ns(&self) -> i64 {
         self.platform.now_ns()
     }

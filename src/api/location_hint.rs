@@ -1,13 +1,15 @@
-//! Turns the place that a request comes from into the platform's location hint for new objects.
+//! Maps a request's location to the platform's location hint for new objects.
 //!
-//! An object never moves, so a database is created near whoever creates it unless they say where.
+//! An object never moves. A database is therefore created near the client that creates it, unless
+//! the client names a location.
 
-/// The hint for a continent (two letters, as the platform gives it) and a longitude, which tells
-/// the coasts of North America and the halves of Europe apart. `None` for an unknown continent.
+/// Returns the hint for a continent (the platform's two-letter code) and a longitude, or `None` for
+/// an unknown continent. The longitude separates the coasts of North America and the halves of
+/// Europe.
 pub fn hint(continent: &str, longitude: Option<f64>) -> Option<&'static str> {
-    /// Between the platform's western and eastern sites of North America.
+    /// A longitude between the platform's western and eastern sites of North America.
     const NORTH_AMERICA_MIDDLE: f64 = -100.0;
-    /// Between its western and eastern sites of Europe.
+    /// A longitude between the platform's western and eastern sites of Europe.
     const EUROPE_MIDDLE: f64 = 15.0;
     let east_of = |middle: f64| longitude.is_some_and(|longitude| longitude > middle);
     Some(match continent {

@@ -1,5 +1,5 @@
-//! Writes one JSON line per request for the operator. Nothing in it is secret: it has no token, no
-//! header, no URL and no query text.
+//! Writes one JSON line per request for the operator. A line contains no secret: no token, header,
+//! URL or query text.
 
 use crate::model::limits::{LOGGED_DATABASE_CHARS_MAX, TINY_BATCH_POINTS};
 use crate::model::time::MS_NS;
@@ -8,16 +8,16 @@ use crate::response::emitter::Emitter;
 /// Which requests are logged (`LOG_REQUESTS`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogRequests {
-    /// Every one.
+    /// Every request.
     All,
-    /// Those answered with 400 or more.
+    /// Requests with a status of 400 or more.
     Errors,
-    /// None.
+    /// No request.
     None,
 }
 
 impl LogRequests {
-    /// Reads the setting.
+    /// Parses the setting.
     pub fn parse(text: &str) -> Option<Self> {
         match text {
             "all" => Some(Self::All),
@@ -28,61 +28,62 @@ impl LogRequests {
     }
 }
 
-/// Writes that one isolate has answered with 204, or 400 with some points kept.
+/// The writes of one isolate that responded with 204, or with 400 and some stored points.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WriteCounts {
-    /// Every request has a line.
+    /// The number of writes.
     pub writes: u64,
-    /// Those of fewer than [`TINY_BATCH_POINTS`] points: each costs as much as a large one.
+    /// The number of writes with fewer than [`TINY_BATCH_POINTS`] points. Each costs as much as a
+    /// large write.
     pub tiny: u64,
 }
 
-/// What is known of a request while it is in progress.
+/// The log record of a request in progress.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Record {
     /// `Request-Id`
     pub id: String,
-    /// The trace that it is part of, if its client named one.
+    /// The trace id, if the client sent one.
     pub trace: Option<String>,
-    /// Upper-case method, or `other`.
+    /// The method in upper case, or `other`.
     pub method: &'static str,
-    /// What the table of routes calls the path; `other` for none of them.
+    /// The route table's name of the path, or `other`.
     pub route: &'static str,
     /// The database that the parameters name.
     pub database: Option<String>,
-    /// HTTP status; 0 until there is one.
+    /// The HTTP status; 0 before the response.
     pub status: u16,
-    /// The number of points that were kept.
+    /// The number of stored points.
     pub points: u64,
-    /// Bytes of the body as the client sent it.
+    /// The size of the body as the client sent it, in bytes.
     pub bytes_in: u64,
-    /// The kind of error that was answered, if one was.
+    /// The class of the error, if the request failed.
     pub error: Option<&'static str>,
-    /// When the head had come, nanoseconds since the epoch.
+    /// The time when the head arrived, in nanoseconds since the epoch.
     pub started_ns: i64,
 }
 
 impl Record {
-    /// Begins a record; `route` is what the table calls the path.
+    /// Begins a record. `route` is the route table's name of the path.
     pub fn new(id: &str, method: &str, route: &'static str, started_ns: i64) -> Self {
         const METHODS: [&str; 7] = ["GET", "POST", "HEAD", "OPTIONS", "PUT", "DELETE", "PATCH"];
         let method = METHODS.into_iter().find(|known| *known == method).unwrap_or("other");
         Self { id: id.to_owned(), method, route, started_ns, ..Self::default() }
     }
 
-    /// Whether it is a write of fewer points than pay for themselves.
+    /// Whether the request is a write with too few points to be economical.
     fn is_tiny(&self) -> bool {
         (1..TINY_BATCH_POINTS).contains(&self.points)
     }
 
-    /// Counts the request if it wrote anything.
+    /// Counts the request if it wrote points.
     pub fn count(&self, counts: &mut WriteCounts) {
         counts.writes += u64::from(self.points > 0);
         counts.tiny += u64::from(self.is_tiny());
     }
 
-    /// The line, if `which` wants it. Durations are whole milliseconds: the platform's clock has
-    /// no finer ones.
+    /// Returns the line if `which` includes the request. Durations are whole milliseconds, the
+    /// resolution of the platform's clock.
     pub fn line(&self, which: LogRequests, counts: WriteCounts, now_ns: i64) -> Option<String> {
         let wanted = match which {
             LogRequests::All => true,

@@ -1,19 +1,19 @@
 //! Implements the HTTP contract on plain values: a request comes in, calls to objects go out, and a
 //! response comes back.
 //!
-//! [`exchange`] drives every request, [`routes`] is the table of what there is, and each file of
-//! `routes/` is one route. Nothing here waits: who carries the bytes makes the calls and hands in
-//! the replies.
+//! [`exchange`] drives every request, [`routes`] is the route table, and each file of `routes/`
+//! implements one route. The code never waits: its host transfers the bytes, makes the calls and
+//! hands in the replies.
 //!
-//! | question | file |
+//! | subject | file |
 //! |---|---|
-//! | which paths and methods there are, who may call them | [`routes`] |
-//! | what a route does | its file in `routes/` |
-//! | where a token or password stands in a request | [`auth`] |
-//! | which status and text a refusal has | [`error`] |
-//! | which keys a refusal's body has | [`error_body`] |
-//! | how calls of gRPC stand in bodies | [`grpc_web`] |
-//! | how the answer to a partial write reads | [`routes::write::rejected_lines`] |
+//! | paths, methods and their permissions | [`routes`] |
+//! | the implementation of a route | its file in `routes/` |
+//! | tokens and passwords in a request | [`auth`] |
+//! | status and text of an error | [`error`] |
+//! | keys of an error body | [`error_body`] |
+//! | gRPC calls in bodies | [`grpc_web`] |
+//! | the response to a partial write | [`routes::write::rejected_lines`] |
 
 pub mod action;
 pub mod auth;

@@ -1,4 +1,4 @@
-//! Reads the parameters of writes and queries: three write dialects become one [`WriteParams`].
+//! Reads the parameters of writes and queries. Three write dialects become one [`WriteParams`].
 
 use super::foreign_origin;
 use super::http::{Parameters, RequestHead};
@@ -6,7 +6,7 @@ use crate::model::limits::{CHUNK_ROWS_DEFAULT, CHUNK_ROWS_MAX};
 use crate::model::name;
 use crate::model::time::Precision;
 
-/// Which write route was called. It decides texts and error bodies, nothing else.
+/// The write route. It affects only texts and error bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Dialect {
     /// `/write`
@@ -17,67 +17,67 @@ pub enum Dialect {
     V3,
 }
 
-/// The unit of the timestamps of a write.
+/// The unit of a write's timestamps.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WritePrecision {
-    /// Every line has timestamps of this unit.
+    /// Every timestamp has this unit.
     Fixed(Precision),
-    /// Guessed per line from its size (v3 only).
+    /// The parser guesses the unit of each timestamp from its size (v3 only).
     Auto,
 }
 
-/// A write, whichever dialect asked for it.
+/// The parameters of a write in any dialect.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct WriteParams {
     /// The database's name.
     pub database: String,
-    /// The policy's name; `None` is the default policy.
+    /// The policy's name; `None` means the default policy.
     pub policy: Option<String>,
-    /// Unit of timestamps.
+    /// The unit of timestamps.
     pub precision: WritePrecision,
-    /// Whether good lines are kept when others are bad.
+    /// Whether the write stores valid lines if other lines are invalid.
     pub accept_partial: bool,
 }
 
-/// Whether a query's statements may write.
+/// Whether a query may contain statements that write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum WritingStatements {
-    /// They run.
+    /// The statements run.
     Run,
-    /// They run, and each result has a warning: 1.x deprecated writing by GET.
+    /// The statements run, and each result has a warning: 1.x deprecated writing by GET.
     Warn,
-    /// The whole query is refused.
+    /// The server refuses the whole query.
     Refuse,
 }
 
-/// A query.
+/// The parameters of a query.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryParams {
-    /// InfluxQL text.
+    /// The InfluxQL text.
     pub q: String,
-    /// Default database.
+    /// The default database.
     pub database: Option<String>,
-    /// Default policy.
+    /// The default policy.
     pub policy: Option<String>,
-    /// Times as integers of this unit; `None` is RFC 3339.
+    /// The unit of integer timestamps; `None` means RFC 3339.
     pub epoch: Option<Precision>,
-    /// Indented JSON.
+    /// Whether the JSON is indented.
     pub pretty: bool,
-    /// Rows per chunk; `None` is one document.
+    /// The maximum number of rows in a chunk; `None` means one document.
     pub chunk_rows: Option<usize>,
-    /// Bound parameters: JSON text of an object.
+    /// The bound parameters, as the JSON text of an object.
     pub bound: Option<String>,
     /// Whether statements may write.
     pub writing: WritingStatements,
 }
 
-/// What is wrong with the parameters. All are 400.
+/// An error in the parameters. The status is always 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParamsError {
     /// `/write` without `db`.
     #[error("database is required: name it with the parameter db")]
     MissingDatabase,
-    /// A destination that no database can have as its name (1.x's first two words).
+    /// The database name is invalid. The message begins with 1.x's first two words.
     #[error(
         "invalid name: a database cannot be called \"{0}\"; use printable text without / and \\, \
          and neither . nor .."
@@ -86,22 +86,22 @@ pub enum ParamsError {
     /// `/api/v2/write` without `bucket`.
     #[error("missing bucket value")]
     MissingBucket,
-    /// A unit that the route does not know.
+    /// The route does not support the precision.
     #[error(
         "failed to deserialize {place}/precision in request: unknown variant `{value}`, expected one of {expected}"
     )]
     Precision {
-        /// The parameters of the route that stand before precision, as the vendor names them.
+        /// The source of the parameter precision, in InfluxDB's words.
         place: &'static str,
         /// The value that the client gave.
         value: String,
-        /// The values that the route takes.
+        /// The supported values.
         expected: &'static str,
     },
-    /// `epoch` of `/query`.
+    /// The parameter `epoch` of `/query` is invalid.
     #[error("invalid epoch \"{0}\": expected one of ns, u, ms, s, m, h")]
     Epoch(String),
-    /// A switch that is neither on nor off.
+    /// The value of a switch is neither true nor false.
     #[error("invalid value \"{value}\" of {name}: expected true or false")]
     Switch {
         /// The parameter.
@@ -109,13 +109,13 @@ pub enum ParamsError {
         /// The value that the client gave.
         value: String,
     },
-    /// No query text (1.x's words).
+    /// The query text is missing (1.x's message).
     #[error("missing required parameter \"q\"")]
     MissingQuery,
 }
 
 impl WriteParams {
-    /// Reads the parameters of a write.
+    /// Parses the parameters of a write.
     ///
     /// # Errors
     /// [`ParamsError`] for a missing destination or an unknown precision.
@@ -181,11 +181,11 @@ fn switch(parameters: &Parameters, name: &'static str) -> Result<Option<bool>, P
 }
 
 impl QueryParams {
-    /// Reads the parameters of a query from `parameters` (URL and form, the form first) or, when
-    /// they hold no `q`, from a raw `body`.
+    /// Parses the parameters of a query. `parameters` contains the form's fields before the URL's.
+    /// If they have no `q`, the raw `body` is the query.
     ///
     /// # Errors
-    /// [`ParamsError`] without a query or for an unknown epoch.
+    /// [`ParamsError`] for a missing query or an unknown epoch.
     pub fn parse(
         head: &RequestHead,
         parameters: &Parameters,
@@ -201,12 +201,14 @@ impl QueryParams {
                 Some(Precision::parse(unit).ok_or_else(|| ParamsError::Epoch(unit.to_owned()))?)
             }
         };
-        // As in 1.x, only the exact word switches on, and a bad chunk size means the default.
+        // As in 1.x, only the exact word `true` enables chunks, and an invalid chunk size means the
+        // default.
         let chunk_rows = (parameters.get("chunked") == Some("true")).then(|| {
             let rows = parameters.get("chunk_size").and_then(|size| size.parse().ok());
             rows.filter(|&rows: &usize| rows > 0).unwrap_or(CHUNK_ROWS_DEFAULT).min(CHUNK_ROWS_MAX)
         });
-        // As the writes of v2 and v3 name it. No name has a slash: 1.x finds none called so.
+        // Splits `database/policy`, as the writes of v2 and v3 do. No database name contains a
+        // slash, so 1.x would find no such database.
         let (database, named) = name::split_bucket(parameters.filled("db").unwrap_or_default());
         let some = |name: &str| Some(name.to_owned()).filter(|name| !name.is_empty());
         Ok(Self {

@@ -1,4 +1,4 @@
-//! Reads what the operator can set. A setting has the same name here and in the environment.
+//! Reads the operator's settings. A setting has the same name here and in the environment.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use crate::model::configurable_limits::Limits;
 use crate::model::limits::{ADMIN_TOKEN_CHARACTERS_MIN, SHARDS_PER_GROUP_MAX};
 use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, W_NS};
 
-/// SHA-256 of a token: the token itself is not kept.
+/// The SHA-256 hash of a token. The server does not keep the token.
 #[derive(Clone, PartialEq, Eq)]
 pub struct TokenHash([u8; 32]);
 
@@ -27,7 +27,7 @@ impl TokenHash {
         Self(Sha256::digest(token.as_bytes()).into())
     }
 
-    /// What is signed with: only who has the token knows it.
+    /// Returns the hash as a signing key, which only the owner of the token can compute.
     pub fn as_key(&self) -> &[u8] {
         &self.0
     }
@@ -38,46 +38,48 @@ impl TokenHash {
     }
 }
 
-/// Every setting, read once per isolate.
+/// Every setting. An isolate reads them once.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// `ADMIN_TOKEN` and, while rotating, `ADMIN_TOKEN_NEXT`. Empty: nothing is served.
+    /// `ADMIN_TOKEN` and, during a rotation, `ADMIN_TOKEN_NEXT`. If empty, the server refuses all
+    /// requests.
     pub admin_tokens: Vec<TokenHash>,
-    /// `DEFAULT_SHARDS`: shards of a new database's groups.
+    /// `DEFAULT_SHARDS`: the number of shards in each group of a new database.
     pub default_shards: u32,
-    /// `SHARD_SPLIT_BYTES`: a group splits when its fullest shard passes this.
+    /// `SHARD_SPLIT_BYTES`: the size of the largest shard above which a group splits.
     pub shard_split_bytes: u64,
-    /// `SHARD_FULL_BYTES`: a shard refuses writes from here on.
+    /// `SHARD_FULL_BYTES`: the size from which a shard rejects writes.
     pub shard_full_bytes: u64,
-    /// `ACCESS_TEAM` and `ACCESS_AUDIENCE`: whom Cloudflare Access lets through is administrator.
+    /// `ACCESS_TEAM` and `ACCESS_AUDIENCE`: users that Cloudflare Access admits are administrators.
     pub access: Option<Rc<Application>>,
-    /// `CORS_ORIGINS`: origins that browsers may call from.
+    /// `CORS_ORIGINS`: the origins whose pages may call the server.
     pub cors_origins: CorsOrigins,
     /// `URL_CREDENTIALS`: whether the parameters `u` and `p` of a URL may hold credentials.
     pub url_credentials: bool,
     /// `AUTO_CREATE_DATABASES`: whether a write creates an absent database.
     pub auto_create_databases: bool,
-    /// `AUTO_CREATE_RETENTION` of such a database, nanoseconds; 0 is for ever.
+    /// `AUTO_CREATE_RETENTION` of such a database, in nanoseconds; 0 means infinite.
     pub auto_create_retention_ns: i64,
-    /// Every limit of `model/configurable_limits.rs`, by its name.
+    /// The limits of `model/configurable_limits.rs`, by name.
     pub limits: Limits,
     /// `LOG_REQUESTS`: which requests are logged.
     pub log_requests: LogRequests,
-    /// `COUNT_DURATIONS`: whether this deployment is one isolate, whose durations are metrics.
+    /// `COUNT_DURATIONS`: whether this deployment has a single isolate, which reports durations as
+    /// metrics.
     pub count_durations: bool,
 }
 
-/// Origins that may read replies in a browser.
+/// The origins whose pages may read responses in a browser.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum CorsOrigins {
-    /// `*`
+    /// `*`: every origin.
     Any,
-    /// Exactly these; none by default.
+    /// The listed origins; empty by default.
     List(Vec<String>),
 }
 
 impl CorsOrigins {
-    /// Whether pages of `origin` may read replies.
+    /// Whether pages of `origin` may read responses.
     pub fn allow(&self, origin: &str) -> bool {
         match self {
             Self::Any => true,
@@ -86,20 +88,21 @@ impl CorsOrigins {
     }
 }
 
-/// A setting that nothing is served with.
+/// An invalid setting. The server then refuses requests.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// The value of a setting cannot be read.
+    /// The value cannot be parsed.
     #[error("the setting {name} is \"{value}\", which is not {expected}")]
     Unreadable {
         /// The setting.
         name: &'static str,
-        /// The value as it is set.
+        /// The configured value.
         value: String,
-        /// A description of the values that the setting takes.
+        /// A description of the supported values.
         expected: String,
     },
-    /// An admin token that can be guessed. It is not quoted: whoever asks may read this.
+    /// An admin token is short enough to be guessed. The message does not quote the token, because
+    /// any caller can read the message.
     #[error(
         "the secret {name} has {characters} characters, which can be guessed, so nothing is \
          served: set it to at least {ADMIN_TOKEN_CHARACTERS_MIN}, best the random ones that \
@@ -109,16 +112,16 @@ pub enum SettingsError {
     Guessable {
         /// The setting.
         name: &'static str,
-        /// The number of characters that it has.
+        /// The number of characters of the token.
         characters: usize,
     },
 }
 
 impl Settings {
-    /// Reads every setting through `lookup`; absent or empty means the default.
+    /// Reads every setting through `lookup`. An absent or empty setting has its default.
     ///
     /// # Errors
-    /// [`SettingsError`] for the first one that cannot be read.
+    /// [`SettingsError`] for the first invalid setting.
     pub fn read(lookup: impl Fn(&str) -> Option<String>) -> Result<Self, SettingsError> {
         let text = |name: &str| lookup(name).filter(|value| !value.trim().is_empty());
         let admin_tokens = ["ADMIN_TOKEN", "ADMIN_TOKEN_NEXT"]
@@ -182,7 +185,8 @@ fn admin_token(name: &'static str, token: &str) -> Result<TokenHash, SettingsErr
     Ok(TokenHash::new(token))
 }
 
-/// Both or none: half of it would let in nobody, or anybody of the team.
+/// Reads the settings of Cloudflare Access. Both are required: one alone would admit either no user
+/// or every user of the team.
 fn access(
     team: Option<String>,
     audience: Option<String>,
@@ -223,7 +227,8 @@ fn origins(text: &str) -> CorsOrigins {
     CorsOrigins::List(trimmed.filter(|o| !o.is_empty()).map(str::to_owned).collect())
 }
 
-/// A duration of a setting or a management call: `72h`, `1d12h`; `INF`, `none`, `0`: for ever.
+/// Parses a duration of a setting or a management call, such as `72h` or `1d12h`. `INF`, `none` and
+/// `0` mean infinite.
 pub fn duration_ns(text: &str) -> Option<i64> {
     if text.eq_ignore_ascii_case("inf") || text.eq_ignore_ascii_case("none") || text == "0" {
         return Some(0);

@@ -1,41 +1,41 @@
-//! What a request waited for: its body, and the objects that it called. Only waiting is timed: on
-//! the platform the clock stands still while code runs.
+//! Measures how long a request waits for its body and for calls to objects. The module times only
+//! waiting, because the platform's clock does not advance while code runs.
 
 use crate::model::time::MS_NS;
 
-/// What a request may wait for.
+/// The reason why a request waits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// The rest of its body.
+    /// The rest of the request's body.
     Body,
     /// The reply to a call.
     Objects,
 }
 
-/// How long a request has waited so far.
+/// The accumulated waiting times of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Spans {
     started_ns: i64,
-    /// When it last went on.
+    /// The time when the request last continued.
     now_ns: i64,
     body_ns: i64,
     objects_ns: i64,
-    /// What it waits for since then.
+    /// The current reason for waiting.
     waiting: Option<Wait>,
 }
 
 impl Spans {
-    /// Of a request that begins.
+    /// Creates the spans of a new request.
     pub fn new(started_ns: i64) -> Self {
         Self { started_ns, now_ns: started_ns, ..Self::default() }
     }
 
-    /// What it waits for next, if for anything.
+    /// Sets the next reason for waiting, if any.
     pub fn wait(&mut self, next: Option<Wait>) {
         self.waiting = next;
     }
 
-    /// It goes on.
+    /// Ends the current wait.
     pub fn go_on(&mut self, now_ns: i64) {
         let waited_ns = now_ns.saturating_sub(self.now_ns).max(0);
         match self.waiting.take() {
@@ -46,7 +46,7 @@ impl Spans {
         self.now_ns = now_ns;
     }
 
-    /// The value of `Server-Timing`: milliseconds with three digits.
+    /// Returns the value of `Server-Timing`, in milliseconds with three decimal places.
     pub fn server_timing(&self) -> String {
         let ms = |ns: i64| {
             let (whole, rest) = (ns / MS_NS, ns % MS_NS / 1_000);
@@ -58,14 +58,14 @@ impl Spans {
     }
 }
 
-/// The trace that `traceparent` names (W3C Trace Context): its 32 digits, of which one is not 0.
+/// Returns the trace id of `traceparent` (W3C Trace Context): 32 digits that are not all zero.
 pub fn trace_id(traceparent: &str) -> Option<&str> {
     let is_hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     let mut fields = traceparent.split('-');
     let (version, trace) = (fields.next()?, fields.next()?);
     let (parent, flags) = (fields.next()?, fields.next()?);
     let widths = [(version, 2), (trace, 32), (parent, 16), (flags, 2)];
-    // Later versions may have more fields; ff is none.
+    // Later versions may have more fields. Version ff is invalid.
     let is_whole = widths.iter().all(|&(field, width)| field.len() == width && is_hex(field))
         && version != "ff"
         && (version != "00" || fields.next().is_none());
@@ -94,7 +94,7 @@ mod tests {
         spans.go_on(42 * MS_NS + 2_300);
         let timing = "body;dur=7.000, objects;dur=6.000, total;dur=41.002";
         assert_eq!(spans.server_timing(), timing);
-        // A clock that goes back.
+        // The clock runs backwards.
         spans.wait(Some(Wait::Body));
         spans.go_on(0);
         let timing = "body;dur=7.000, objects;dur=6.000, total;dur=0.000";

@@ -1,8 +1,9 @@
-//! Turns the body of a write into columns piece by piece, and accounts for the memory in between.
+//! Converts the body of a write into columns piece by piece, and accounts for the memory.
 //!
-//! No body is held whole: whole lines become columns as soon as enough bytes have come, and only
-//! what is left waits for the next piece. Columns are sized from the share of the body that was
-//! read, for doubling them would have them in memory up to three times.
+//! The body is never in memory as a whole. Complete lines become columns when enough bytes have
+//! arrived, and only the remaining bytes wait for the next piece. Column capacities are estimated
+//! from the share of the body that is already parsed, because growing them by doubling would
+//! temporarily need up to three times their size.
 
 use super::content_encoding::TakeInflated;
 use super::error::ApiError;
@@ -14,42 +15,42 @@ use crate::line_protocol::{NotUtf8, Options, Parser, Rejected, TimestampUnit};
 use crate::model::configurable_limits::Limits;
 use crate::model::limits::{KEPT_TEXT_BYTES_MAX, PARSED_PIECE_BYTES};
 
-/// What reading lines depends on beside them.
+/// The context that the parser of lines needs.
 #[derive(Clone, Copy, Debug)]
 pub struct LineReading {
-    /// The time of points without one.
+    /// The time of points without a timestamp.
     pub now_ns: i64,
     /// The seed of the hash maps.
     pub seed: u64,
-    /// The limits that each line is held to.
+    /// The limits for each line.
     pub limits: Limits,
 }
 
-/// A parsed body: the good lines, the bad ones, and the bytes that it still holds.
+/// A parsed body: its batch, its rejected lines, and the reservation of its memory.
 #[derive(Debug)]
 pub struct Parsed {
     pub(super) batch: Batch,
     pub(super) rejected: Rejected,
     pub(super) permit: Permit,
-    /// The body, if the answer may have to repeat parts of it.
+    /// The body, if the response may have to quote lines.
     pub(super) text: Vec<u8>,
 }
 
-/// Lines that are being read.
+/// The state of a partially parsed body.
 #[derive(Debug)]
 pub struct Intake {
     parser: Parser,
     builder: BatchBuilder,
     permit: Permit,
     keeps_text: bool,
-    /// Bytes of lines that are columns now.
+    /// The number of parsed bytes.
     used_bytes: usize,
-    /// Waiting bytes from which on lines become columns.
+    /// The number of waiting bytes at which lines become columns.
     piece_bytes: usize,
 }
 
 impl Intake {
-    /// Nothing read yet; `permit` is what was reserved for the body.
+    /// Creates an empty intake. `permit` is the body's memory reservation.
     pub fn new(
         dialect: Dialect,
         params: &WriteParams,
@@ -73,7 +74,7 @@ impl Intake {
         }
     }
 
-    /// Makes sure that the columns and `held_bytes` are reserved.
+    /// Reserves memory for the columns and for `held_bytes`.
     ///
     /// # Errors
     /// [`ApiError::Overloaded`]
@@ -81,16 +82,17 @@ impl Intake {
         Ok(self.permit.grow_to(self.builder.bytes() + held_bytes)?)
     }
 
-    /// Reads what is `left`, all other lines having been used.
+    /// Parses the remaining bytes `left`.
     ///
     /// # Errors
-    /// [`ApiError`] when the body is unusable as a whole; single bad lines are in the result.
+    /// [`ApiError`] if the whole body is unusable. The result lists single rejected lines.
     pub fn finish(mut self, left: Vec<u8>) -> Result<Parsed, ApiError> {
         self.parser.feed(&left, true, &mut self.builder).map_err(refused)?;
         let keeps_text = self.keeps_text && self.used_bytes == 0;
         let text = if keeps_text { left } else { Vec::new() };
         let batch = self.builder.finish();
-        // Of what was reserved only the columns are held from here on.
+        // After this point the request holds only the columns, so the rest of the reservation is
+        // returned.
         self.permit.shrink_to(batch.bytes() + text.len());
         self.permit.grow_to(batch.bytes() + text.len())?;
         Ok(Parsed { batch, rejected: self.parser.into_rejected(), permit: self.permit, text })
@@ -98,12 +100,12 @@ impl Intake {
 }
 
 impl TakeInflated for Intake {
-    /// Makes columns of the whole lines at the beginning of `waiting` if that is enough to be
-    /// worth it; answers how many bytes were used. `expected_bytes` is how long the body will be,
-    /// as far as one can tell; `held_bytes` is what else it holds now.
+    /// Converts the complete lines at the beginning of `waiting` into columns, if they are long
+    /// enough to be worth the work. Returns the number of parsed bytes. `expected_bytes` is the
+    /// estimated size of the body; `held_bytes` is the other memory that the body uses now.
     ///
     /// # Errors
-    /// [`ApiError`] when the body cannot be text, or takes more memory than there is.
+    /// [`ApiError`] if the body is not valid text, or needs more memory than available.
     fn take(
         &mut self,
         waiting: &[u8],
@@ -116,7 +118,8 @@ impl TakeInflated for Intake {
         }
         let used = self.parser.feed(waiting, false, &mut self.builder).map_err(refused)?;
         self.used_bytes += used;
-        // A line that is longer than a piece is not read again for every piece of it.
+        // A line longer than a piece must not be scanned again for every piece, so the threshold
+        // grows with the line.
         self.piece_bytes = PARSED_PIECE_BYTES.max(2 * (waiting.len() - used));
         self.builder.make_room(self.used_bytes, expected_bytes, 2 * self.piece_bytes);
         self.charge(held_bytes)?;

@@ -1,4 +1,4 @@
-//! Knows how a body is encoded, and inflates it without exceeding its limit.
+//! Determines the encoding of a body, and inflates the body within its size limit.
 
 use zlib_rs::crc32::crc32;
 use zlib_rs::{Inflate, InflateFlush, Status};
@@ -8,20 +8,20 @@ use crate::admission::Permit;
 use crate::model::configurable_limits::{Exceeded, Limit};
 use crate::model::limits::GZIP_MEMBERS_MAX;
 
-/// The encodings that a body may have.
+/// The encoding of a body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Encoding {
-    /// The body is sent as it is.
+    /// The body is not encoded.
     Identity,
     /// The body is one or more gzip members.
     Gzip,
 }
 
 impl Encoding {
-    /// Reads `Content-Encoding`; absent or empty is identity.
+    /// Parses `Content-Encoding`. An absent or empty header means identity.
     ///
     /// # Errors
-    /// [`BodyError::UnknownEncoding`] for anything but identity and gzip.
+    /// [`BodyError::UnknownEncoding`] for any other encoding than identity and gzip.
     pub fn from_header(header: Option<&str>) -> Result<Self, BodyError> {
         let name = header.unwrap_or_default().trim();
         if name.is_empty() || name.eq_ignore_ascii_case("identity") {
@@ -34,17 +34,17 @@ impl Encoding {
     }
 }
 
-/// The number of bytes that a body may have, and the limit that says so.
+/// The maximum size of a body, and the limit that defines it.
 #[derive(Clone, Copy, Debug)]
 pub struct Ceiling {
     /// The limit.
     pub limit: Limit,
-    /// The bytes.
+    /// The maximum size, in bytes.
     pub bytes: usize,
 }
 
 impl Ceiling {
-    /// Whether a body that has `current` bytes may have `requested`.
+    /// Checks that a body may grow from `current` to `requested` bytes.
     ///
     /// # Errors
     /// [`BodyError::TooLarge`]
@@ -57,14 +57,14 @@ impl Ceiling {
     }
 }
 
-/// Takes bytes of a body as they are inflated.
+/// A consumer of inflated bytes.
 pub trait TakeInflated {
-    /// Takes of `waiting` what it can use now; answers how many bytes that was. `expected_bytes` is
-    /// how long the body will be, as far as one can tell; `held_bytes` is what is held beside, all
-    /// of which it accounts for.
+    /// Consumes the usable beginning of `waiting` and returns its length. `expected_bytes` is the
+    /// estimated size of the body. `held_bytes` is all other memory of the body, which the consumer
+    /// must account for.
     ///
     /// # Errors
-    /// [`ApiError`] when the body is of no use, or takes more memory than there is.
+    /// [`ApiError`] if the body is unusable, or needs more memory than available.
     fn take(
         &mut self,
         waiting: &[u8],
@@ -73,7 +73,7 @@ pub trait TakeInflated {
     ) -> Result<usize, ApiError>;
 }
 
-/// Nothing is used before all of it has come.
+/// Consumes no bytes: the caller needs the whole body.
 impl TakeInflated for Permit {
     fn take(&mut self, _: &[u8], _: usize, held_bytes: usize) -> Result<usize, ApiError> {
         self.grow_to(held_bytes)?;
@@ -81,16 +81,16 @@ impl TakeInflated for Permit {
     }
 }
 
-/// The reasons for which a body is not taken.
+/// The reason why a body is refused.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BodyError {
-    /// 415
+    /// Status 415.
     #[error("unsupported content encoding \"{0}\": send identity or gzip")]
     UnknownEncoding(String),
-    /// 413
+    /// Status 413.
     #[error("{0}: send smaller batches")]
     TooLarge(#[from] Exceeded),
-    /// 400
+    /// Status 400.
     #[error("the gzip body is {0}; nothing was written")]
     Gzip(GzipFault),
 }
@@ -101,7 +101,7 @@ impl From<GzipFault> for ApiError {
     }
 }
 
-/// What is wrong with a gzip body.
+/// A fault in a gzip body.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[expect(missing_docs, reason = "the messages say it")]
 pub enum GzipFault {
@@ -121,16 +121,16 @@ pub enum GzipFault {
     TooManyMembers,
 }
 
-/// How far back deflate may refer, as the power of two: 32 KB. The state of a member takes some
-/// [`STATE_BYTES`] with them.
+/// The window of deflate as a power of two: 32 KB. The state of a member takes about
+/// [`STATE_BYTES`] including the window.
 const HISTORY_BITS: u8 = 15;
 const STATE_BYTES: usize = 64 << 10;
-/// What is inflated at a time.
+/// The maximum number of bytes that one step inflates, unless a long line needs more.
 const ROOM_BYTES: usize = 256 << 10;
 
-/// Inflates all members of `compressed`, at most as many bytes as `ceiling` says, and hands them
-/// to `intake` as they come; answers what that has left of them. Raw bytes, inflated ones that
-/// wait and columns are all accounted for.
+/// Inflates all members of `compressed` up to `ceiling` bytes, and hands the bytes to `intake`.
+/// Returns the bytes that `intake` did not consume. The reservation includes the raw bytes, the
+/// waiting inflated bytes and the columns.
 ///
 /// # Errors
 /// [`ApiError`]; a body is usable only as a whole.
@@ -144,9 +144,10 @@ pub fn inflate(
     let mut state = Inflate::new(false, HISTORY_BITS);
     let mut inflated =
         Inflated { compressed, ceiling, intake, bytes: Vec::new(), filled: 0, total: 0 };
-    // An empty body is no gzip member, but clients do send it: it has no lines.
+    // An empty body is not a gzip member, but clients do send it. It has no lines.
     while !rest.is_empty() {
-        // Each costs tables, however little it holds: ten megabytes could be half a million.
+        // Each member costs the initialization of tables, however small it is. A body of 10 MB
+        // could have half a million members.
         members += 1;
         if members > GZIP_MEMBERS_MAX {
             return Err(GzipFault::TooManyMembers.into());
@@ -159,20 +160,21 @@ pub fn inflate(
     Ok(inflated.bytes)
 }
 
-/// The inflated bytes that wait.
+/// The inflated bytes that wait for the consumer.
 struct Inflated<'a> {
     compressed: &'a [u8],
     ceiling: Ceiling,
     intake: &'a mut dyn TakeInflated,
-    /// Not cut where it is `filled`, for growing it zeroes what it adds.
+    /// The buffer. Its length can exceed `filled`, because growing the vector again would zero the
+    /// new bytes.
     bytes: Vec<u8>,
     filled: usize,
-    /// Inflated so far.
+    /// The number of bytes inflated so far.
     total: usize,
 }
 
 impl Inflated<'_> {
-    /// Inflates a member's deflate data and checks its trailer; answers what follows the member.
+    /// Inflates a member's deflate data and checks its trailer. Returns the bytes after the member.
     fn inflate_member<'a>(
         &mut self,
         state: &mut Inflate,
@@ -186,7 +188,7 @@ impl Inflated<'_> {
             let (read, written) = (state.total_in(), state.total_out());
             let room = self.bytes.get_mut(self.filled..).unwrap_or_default();
             let status = state.decompress(data, room, InflateFlush::NoFlush);
-            // Of slices.
+            // Both differences are lengths of slices, so they fit.
             let read = (state.total_in() - read) as usize;
             let written = (state.total_out() - written) as usize;
             data = data.get(read..).unwrap_or_default();
@@ -212,15 +214,17 @@ impl Inflated<'_> {
         Ok(rest)
     }
 
-    /// Makes room for more output, at most for one byte past the limit so that an overlong body is
-    /// noticed: hands over what waits, then drops what was used.
+    /// Makes room for more output: hands over the waiting bytes, then removes the consumed ones.
+    /// The room ends one byte past the limit, so that the next check notices an overlong body.
     fn make_room(&mut self, input_left: usize) -> Result<(), ApiError> {
         self.ceiling.check(0, self.total)?;
         let waiting = self.bytes.get(..self.filled).unwrap_or_default();
-        // One endless line waits as a whole: the room grows with it, so that moving it stays cheap.
+        // A single long line waits as a whole. The room grows with the line, so that moving it
+        // stays cheap.
         let room_bytes = ROOM_BYTES.max(self.filled / 4);
         let held = self.compressed.len() + STATE_BYTES + self.bytes.len() + room_bytes;
-        // What is left will inflate as what was read did; nothing past the limit is waited for.
+        // The estimate assumes that the remaining input has the same compression ratio as the
+        // previous input.
         let read = (self.compressed.len() - input_left).max(1) as u64;
         let expected = self.total as u64 * self.compressed.len() as u64 / read;
         let expected = expected.min(self.ceiling.bytes as u64);
@@ -228,7 +232,7 @@ impl Inflated<'_> {
         self.bytes.copy_within(used..self.filled, 0);
         self.filled -= used;
         let most = self.ceiling.bytes + 1 - self.total;
-        // Line protocol deflates 5 to 10 times; small bodies get by with less room.
+        // Line protocol compresses 5 to 10 times. Small bodies need less room.
         let room = (input_left * 6).clamp(16 << 10, room_bytes).min(most);
         let target = self.filled + room;
         if self.bytes.len() < target {

@@ -7,7 +7,7 @@ use crate::model::configurable_limits::Limits;
 
 const LIMIT: usize = 1 << 20;
 
-/// One gzip member around `plain`, with a file name as real tools write it.
+/// Returns one gzip member with a file name, as common tools write it.
 fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut out = vec![0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 255, b'a', 0];
     out.extend(miniz_oxide::deflate::compress_to_vec(plain, 6));
@@ -16,7 +16,7 @@ fn gzip(plain: &[u8]) -> Vec<u8> {
     out
 }
 
-/// Waits for 4 MiB at most, and for no line.
+/// Returns an intake for the database `d`.
 fn intake(admission: &Admission, dialect: Dialect) -> Intake {
     let url = Parameters::parse(b"db=d");
     let params = WriteParams::parse(dialect, &url).unwrap();
@@ -55,7 +55,7 @@ fn every_truncation_is_an_error() {
 #[test]
 fn a_flipped_bit_never_passes() {
     let whole = gzip(&b"cpu,host=a usage=1.5 1700000000000000000\n".repeat(50));
-    // The header's time, system and name fields carry nothing that is checked.
+    // The header's time, system and name fields are not checked.
     for at in (0..3).chain(12..whole.len()) {
         let mut broken = whole.clone();
         broken[at] ^= 4;
@@ -93,7 +93,7 @@ fn encodings_are_named() {
     assert_eq!(inflated(b"cpu v=1\ncpu v=2\n"), Err(GzipFault::NotGzip.into()));
 }
 
-/// Bodies of several windows: what is inflated in pieces is what was deflated.
+/// The body spans several windows, and gives the same columns as the plain body.
 #[test]
 fn a_long_body_gives_the_columns_of_the_plain_one() {
     let line = |n: u64| {

@@ -1,4 +1,4 @@
-//! Finds out who is calling, and refuses a caller who may not do what is asked.
+//! Identifies the caller, and refuses a caller without permission.
 
 use super::{Exchange, ExchangeStage, Point};
 use crate::api::action::Action;
@@ -19,7 +19,7 @@ use crate::model::name;
 use crate::protocol::call::{Reply, Step};
 
 impl Exchange {
-    /// Finds out who is calling, then goes on at `then`.
+    /// Identifies the caller, then continues at `then`.
     pub(super) fn identify(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -41,7 +41,8 @@ impl Exchange {
         self.identify_step(isolate, None)
     }
 
-    /// Without credentials of its own a request may have been let through by Cloudflare Access.
+    /// Identifies a caller without credentials by the assertion of Cloudflare Access, if the
+    /// request has one.
     fn identify_by_access(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -59,7 +60,7 @@ impl Exchange {
         self.access_step(isolate, None)
     }
 
-    /// Goes on with that.
+    /// Continues the verification of the assertion.
     pub(super) fn access_step(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -81,7 +82,7 @@ impl Exchange {
         }
     }
 
-    /// Goes on finding out who is calling.
+    /// Continues the identification of the caller.
     pub(super) fn identify_step(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -102,7 +103,7 @@ impl Exchange {
             }
             Ok(Verdict::Unknown) => Err(AuthError::Unauthorized.into()),
             Ok(Verdict::Closed(closed)) => Err(self.turn_away(closed).into()),
-            // Which shards or databases there are is not said to somebody unknown.
+            // An unknown caller must not learn the names of shards or databases.
             Err(Error::Unavailable(why)) => Err(AuthError::Unverified(why.to_string()).into()),
             Err(error) => Err(error.into()),
         }
@@ -116,8 +117,8 @@ impl Exchange {
         }
     }
 
-    /// Whose word on the caller suffices to begin with: that of the database which the URL names,
-    /// where its shards have the last one.
+    /// Returns which objects may vouch for the caller. For access to a policy or to statements, the
+    /// database that the URL names is sufficient, because its shards check the caller again.
     pub(super) fn vouching(&self, isolate: &Isolate<'_>, access: Access) -> Vouching {
         match access {
             Access::Policy(_) | Access::Statements => {}
@@ -132,9 +133,10 @@ impl Exchange {
         Vouching::Databases(name.into_iter().collect())
     }
 
-    /// Refuses the caller, unless that rests on what is remembered, or on the word of some
-    /// databases only: then those that the statements name are asked, if all are known here, and
-    /// then the Catalog (PROTOCOL.md rule 6). The request goes on at `then`.
+    /// Refuses the caller, if the identification is fresh. A refusal that rests on cached grants,
+    /// or on the reply of some databases only, needs another check. The databases of the statements
+    /// come first, if the cache knows all of them, and then the Catalog (PROTOCOL.md rule 6). The
+    /// request continues at `then`.
     pub(super) fn refuse_caller(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -154,7 +156,8 @@ impl Exchange {
         self.identify(isolate, Vouching::Catalog, then)
     }
 
-    /// Words why a login is not looked into. 1.x's writers drop what is answered with 429.
+    /// Returns the error for a login that the server does not check. 1.x's write clients drop a
+    /// batch on status 429.
     fn turn_away(&self, closed: Closed) -> AuthError {
         let Closed { by, retry_after_s } = closed;
         match by {

@@ -1,11 +1,10 @@
-//! Takes one HTTP request from its head to the last byte of its reply, and never waits.
+//! Drives one HTTP request from its head to the last byte of its response, and never waits.
 //!
-//! Whoever carries the bytes (`edge/`, a test, the browser) does what each [`Action`] says and
-//! comes back: with the body, with the reply to a call, or for the next piece of a stream.
+//! The host (`edge/`, a test, the browser) performs each [`Action`]. It then comes back with the
+//! body, with the reply to a call, or for the next piece of a stream.
 //!
-//! Every request goes the same way, whatever its route: *identify → locate → authorise → body →
-//! step → respond*. What differs is in the row of the table ([`super::routes`]) and in the handler
-//! that the row begins.
+//! Every request passes the same steps: *identify → locate → authorise → body → step → respond*.
+//! The route's row in the table ([`super::routes`]) and its handler define the differences.
 
 mod identify;
 mod receive_body;
@@ -42,53 +41,53 @@ pub struct Exchange {
     head: RequestHead,
     /// The URL's parameters.
     url: Parameters,
-    /// What stands for `{id}` in the route's path.
+    /// The value of `{id}` in the route's path.
     id: Option<String>,
-    /// What is asked of the route; `None` while there is no route.
+    /// The operation of the route; `None` before routing.
     operation: Option<&'static Operation>,
     errors: ErrorShape,
     record: Record,
     spans: Spans,
     origins: Option<CorsOrigins>,
-    /// Who is calling, once that is known.
+    /// The caller, after identification.
     caller: Principal,
-    /// The databases that its statements name were asked for the caller.
+    /// Whether the databases of the statements were already queried about the caller.
     asked_named: bool,
     handler: Option<Box<dyn Handler>>,
     stage: ExchangeStage,
-    /// What waits for the reader of the answer.
+    /// The action that waits for the reader of the response.
     reader: Option<Waiting>,
-    /// Tells of its caller once it is answered.
+    /// A task that confirms the caller's grants after the response.
     confirm: Option<Task<()>>,
 }
 
-/// How far a request has come.
+/// The stage of a request.
 #[derive(Debug)]
 enum ExchangeStage {
-    /// It is being found out who is calling.
+    /// The exchange identifies the caller.
     Identify(Box<Identify>, Point),
-    /// The same, by what Cloudflare Access says.
+    /// The exchange verifies the assertion of Cloudflare Access.
     Access(Box<AccessLogin>, Point),
-    /// The handler finds out where the request goes.
+    /// The handler locates the request's database.
     Locate,
-    /// The rest of the body is waited for.
+    /// The exchange waits for the rest of the body.
     Body(Upload<BodyReading>),
-    /// The handler does what is asked.
+    /// The handler executes the request.
     Step,
     Finished,
 }
 
-/// Where a request goes on once its caller is known.
+/// The point at which a request continues after identification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Point {
-    /// Nothing of it is read yet.
+    /// The beginning: the handler does not exist yet.
     Beginning,
-    /// Its statements are known, and were refused by what was known of the caller then.
+    /// The check of the statements, which the earlier grants of the caller did not permit.
     Statements,
 }
 
 impl Exchange {
-    /// Takes a request's head. The first action follows from it alone.
+    /// Takes a request's head and returns the first action.
     pub fn start(
         service: &mut Service,
         platform: &dyn Platform,
@@ -122,14 +121,14 @@ impl Exchange {
         (exchange, action)
     }
 
-    /// The client went away before its body had come: gives back what was reserved for it.
+    /// Frees the request's memory after the client disconnected before the end of its body.
     pub fn vanished(&mut self) {
         self.finish();
         self.record.error = Some("client went away");
     }
 
-    /// The client went away while it was answered: what is to be called so that nothing is kept on
-    /// its behalf. The replies are of no interest.
+    /// Ends a request whose client disconnected during the response. Returns the calls that release
+    /// the resources of the request. The caller may ignore their replies.
     pub fn abandon(&mut self) -> Vec<Call> {
         self.reader = None;
         self.record.error.get_or_insert("client went away");
@@ -138,8 +137,8 @@ impl Exchange {
         calls
     }
 
-    /// What is asked once the request is answered, by whomever it was: nobody waits for the
-    /// replies, which go to [`Exchange::heard`].
+    /// Returns the calls to make after the response. The client does not wait for them. Their
+    /// replies go to [`Exchange::heard`].
     pub fn afterwards(&mut self, service: &mut Service, platform: &dyn Platform) -> Vec<Call> {
         self.confirm = self.caller.caller.clone().map(confirm);
         self.confirm_step(service, platform, None)
@@ -168,13 +167,12 @@ impl Exchange {
         }
     }
 
-    /// The body does not go on, though the client is there: gives back what was reserved for it and
-    /// answers so.
+    /// Refuses a request whose body stalled while the client stays connected, and frees its memory.
     pub fn stalled(&mut self) -> Action {
         self.refuse(ApiError::Stalled)
     }
 
-    /// The request's line of the log, once the last action was taken; also counts the request.
+    /// Counts the request and returns its log line. Call it after the last action.
     pub fn log_line(&self, service: &mut Service, platform: &dyn Platform) -> Option<String> {
         self.record.count(&mut service.write_counts);
         self.count_duration(service, platform.now_ns());
@@ -182,7 +180,7 @@ impl Exchange {
         self.record.line(which, service.write_counts, platform.now_ns())
     }
 
-    /// Who is refused waits for nothing.
+    /// Counts the duration, except for a request with a status from 400 to 499, which hardly waits.
     fn count_duration(&self, service: &mut Service, now_ns: i64) {
         let Record { database, status, started_ns, route, .. } = &self.record;
         let counted = service.durations.as_mut().filter(|_| !(400..500).contains(status));
@@ -205,13 +203,13 @@ impl Exchange {
         self.worded(action)
     }
 
-    /// Goes on after `Stream` or `Bytes`.
+    /// Continues after `Stream` or `Bytes`.
     pub fn proceed(&mut self, service: &mut Service, platform: &dyn Platform) -> Action {
         let action = self.go_on(&mut Isolate { service, platform }, None);
         self.worded(action)
     }
 
-    /// Finds the request's operation, and who is calling where it is not open to everybody.
+    /// Finds the request's operation, and identifies the caller unless the operation is open.
     fn enter(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
         if let Some(page) =
             self.origins.as_ref().and_then(|own| foreign_origin::foreign(&self.head, own))
@@ -243,7 +241,7 @@ impl Exchange {
         }
     }
 
-    /// The caller is known, or need not be: reads what the URL asks for.
+    /// Creates the handler from the URL, after identification or without it.
     fn begin(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -257,7 +255,7 @@ impl Exchange {
         self.locate(isolate, None)
     }
 
-    /// Finds out where the request goes, and goes on when that is known.
+    /// Runs the handler's `locate`, and authorises the request after that.
     fn locate(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -273,7 +271,7 @@ impl Exchange {
         }
     }
 
-    /// Lets the caller through where the route's row does, and has the body read.
+    /// Checks the permission that the route's row requires, then reads the body.
     fn authorise(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
         let Some(operation) = self.operation else { return Ok(Action::End) };
         let place = self.handler.as_ref().and_then(|handler| handler.place());
@@ -291,7 +289,8 @@ impl Exchange {
             (Access::Policy(_) | Access::Database(_), None) => {
                 Some(AuthError::not_admin(&self.caller))
             }
-            // Judged before the handler began, or when the statements are known.
+            // These were checked before the handler began, or are checked when the statements are
+            // known.
             (Access::Open | Access::Known | Access::Admin | Access::Statements, _) => None,
         };
         if let Some(refusal) = refused {
@@ -304,9 +303,9 @@ impl Exchange {
         }
     }
 
-    /// The body is there: has the handler do what is asked.
+    /// Starts the handler with the complete body.
     fn act(&mut self, isolate: &mut Isolate<'_>, body: Received) -> Result<Action, ApiError> {
-        // However long it took to come.
+        // The body may have taken any time to arrive, so the identification is no longer fresh.
         self.caller.fresh &= self.caller.caller.is_none() || matches!(body, Received::Nothing);
         let (handler, incoming) = self.parts()?;
         let started = handler.start(&incoming, isolate, body);
@@ -315,7 +314,7 @@ impl Exchange {
         self.check_statements(isolate)
     }
 
-    /// Runs what may be run: all of the request's statements, or none.
+    /// Runs all of the request's statements if the caller may run every one, else none.
     fn check_statements(&mut self, isolate: &mut Isolate<'_>) -> Result<Action, ApiError> {
         let (handler, incoming) = self.parts()?;
         if let Err(refusal) = handler.check_statements(incoming.caller) {
@@ -342,15 +341,15 @@ impl Exchange {
         }
     }
 
-    /// Turns a refusal into its response, gives every response the common headers, and ends what
-    /// is over.
+    /// Converts an error into its response, adds the common headers to every response, and finishes
+    /// a completed request.
     fn worded(&mut self, action: Result<Action, ApiError>) -> Action {
         if matches!(action, Ok(Action::Respond(_) | Action::End) | Err(_)) {
             self.finish();
         }
         let mut action = action.unwrap_or_else(|error| {
             self.record.error = Some(error.class());
-            // `pretty=true` of a query holds for its errors too.
+            // `pretty=true` of a query also applies to its errors.
             let pretty = self.url.get("pretty") == Some("true");
             Action::Respond(error.response_to(&self.head, self.errors, pretty))
         });
@@ -379,7 +378,7 @@ impl Exchange {
         self.worded(Err(error))
     }
 
-    /// Records what came of the request, and gives the bytes of its body back at once.
+    /// Records the outcome of the request, and frees the memory of its body immediately.
     fn finish(&mut self) {
         self.stage = ExchangeStage::Finished;
         if let Some(handler) = self.handler.take() {
@@ -395,13 +394,13 @@ impl Exchange {
         }
     }
 
-    /// The request as its handler sees it.
+    /// Returns the request as its handler sees it.
     fn incoming(&self) -> Incoming<'_> {
         let Self { head, url, id, caller, .. } = self;
         Incoming { head, url, id: id.as_deref(), caller }
     }
 
-    /// The handler, and the request as it sees it.
+    /// Returns the handler, and the request as the handler sees it.
     fn parts(&mut self) -> Result<(&mut dyn Handler, Incoming<'_>), ApiError> {
         let Self { head, url, id, caller, handler, .. } = self;
         let gone = || ApiError::Internal("the request is over".to_owned());

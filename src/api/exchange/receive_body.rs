@@ -1,5 +1,5 @@
-//! Receives a request's body: measures it, charges for its memory, and gives it up when another
-//! request needs the room.
+//! Receives a request's body: checks its size, accounts for its memory, and drops the body if
+//! another request needs the memory.
 
 use super::{Exchange, ExchangeStage};
 use crate::admission::Permit;
@@ -14,7 +14,8 @@ use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::BODY_FIRST_ROOM_BYTES;
 use crate::protocol::call::Platform;
 
-/// The ceiling of a body on a route that reads `body`: of what is sent, or inflated from that.
+/// Returns the maximum size of a route's body: of the raw body if `is_packed`, else of the plain or
+/// inflated body.
 fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
     let (times, limit) = match body {
         Body::None => (0, Limit::BodyBytes),
@@ -26,32 +27,32 @@ fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
     Ceiling { limit, bytes: times * limits.get(limit) }
 }
 
-/// What is made of a body as it comes.
+/// The consumer of a body's bytes.
 #[derive(Debug)]
 enum Sink {
-    /// The bytes themselves, which this holds.
+    /// The bytes as they are. The sink keeps their memory reservation.
     Bytes(Permit),
-    /// Bytes that are unpacked when all of them have come, to at most so many.
+    /// Compressed bytes, which are inflated after the last byte, up to a maximum size.
     PackedBytes(Permit, Ceiling),
-    /// Lines that become columns as they come.
+    /// Lines that become columns as they arrive.
     Lines(Box<Intake>),
-    /// Lines that are unpacked when all of them have come.
+    /// Compressed lines, which are inflated after the last byte.
     PackedLines(Box<Intake>, Ceiling),
 }
 
-/// A body of which a part has come.
+/// A partially received body.
 #[derive(Debug)]
 pub(super) struct BodyReading {
     sink: Sink,
     ceiling: Ceiling,
-    /// The bytes that have come and wait to be used.
+    /// The received bytes that no consumer has used yet.
     held: Vec<u8>,
-    /// How long it will be, as far as that was announced.
+    /// The announced size of the body in bytes, or 0.
     expected_bytes: usize,
 }
 
 impl BodyReading {
-    /// Charges so many bytes, beside columns, to whoever sends them.
+    /// Reserves memory for `bytes` bytes in addition to the columns.
     fn charge(&mut self, bytes: usize) -> Result<(), ApiError> {
         match &mut self.sink {
             Sink::Bytes(permit) | Sink::PackedBytes(permit, _) => Ok(permit.grow_to(bytes)?),
@@ -59,7 +60,8 @@ impl BodyReading {
         }
     }
 
-    /// Makes room for a piece: never more than twice what has come, whatever was announced.
+    /// Makes room for a piece. The buffer grows at most to twice the received bytes, independent of
+    /// the announced size.
     fn make_room(&mut self, piece_bytes: usize) {
         let needed = self.held.len() + piece_bytes;
         if needed <= self.held.capacity() {
@@ -70,7 +72,7 @@ impl BodyReading {
         self.held.reserve_exact(target - self.held.len());
     }
 
-    /// Takes what `append` copies behind what is held.
+    /// Receives a piece, which `append` copies to the end of the buffer.
     fn take(
         &mut self,
         piece_bytes: usize,
@@ -93,7 +95,7 @@ impl BodyReading {
 }
 
 impl Exchange {
-    /// Has the body read, about which nothing is believed before it has come.
+    /// Starts reading the body. The reader does not trust the announced size.
     pub(super) fn read_body(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -102,7 +104,7 @@ impl Exchange {
         let limits = isolate.settings()?.limits;
         let encoding = match (Encoding::from_header(self.head.header("content-encoding")), body) {
             (encoding, Body::Lines) => encoding?,
-            // Queries with any other word in the header were always taken as they are.
+            // Queries with any other encoding in the header have always been accepted unencoded.
             (encoding, _) => encoding.unwrap_or(Encoding::Identity),
         };
         let inflated = ceiling(body, &limits, false);
@@ -133,8 +135,8 @@ impl Exchange {
         Ok(Action::ReadBody)
     }
 
-    /// Says how many bytes of the body there are at `now_ns`; a response means: stop reading, send
-    /// it.
+    /// Reports the number of the body's bytes at `now_ns`. If the function returns a response, the
+    /// host must stop reading and send the response.
     pub fn body_grew(&mut self, bytes: usize, now_ns: i64) -> Option<Action> {
         let ExchangeStage::Body(upload) = &self.stage else { return None };
         upload.heard(now_ns);
@@ -149,15 +151,17 @@ impl Exchange {
         Some(self.refuse(checked.unwrap_or(Err(ApiError::Displaced)).err()?))
     }
 
-    /// Takes the next piece of the body, of `bytes`, which `append` copies behind what is held of
-    /// it; a response means: stop reading, send it. The rest comes with [`Self::body`].
+    /// Takes the next piece of the body: `append` copies `bytes` bytes to the end of the buffer. If
+    /// the function returns a response, the host must stop reading and send the response.
+    /// [`Self::body`] takes the rest.
     pub fn piece(&mut self, bytes: usize, append: impl FnOnce(&mut Vec<u8>)) -> Option<Action> {
         let ExchangeStage::Body(upload) = &self.stage else { return None };
         let taken = upload.with(|reading| reading.take(bytes, append));
         Some(self.refuse(taken.unwrap_or(Err(ApiError::Displaced)).err()?))
     }
 
-    /// The answer to a body that was given up meanwhile; to be asked for while nothing comes.
+    /// Returns the response to a body that the server dropped meanwhile. The host must poll this
+    /// function while no bytes arrive.
     pub fn displaced(&mut self) -> Option<Action> {
         match &self.stage {
             ExchangeStage::Body(upload) if upload.is_gone() => {
@@ -167,7 +171,7 @@ impl Exchange {
         }
     }
 
-    /// Takes the body: the whole of it, or what came after the last piece.
+    /// Takes the whole body, or its rest after the last piece.
     pub fn body(
         &mut self,
         service: &mut Service,
@@ -190,7 +194,7 @@ impl Exchange {
         }
         self.record.bytes_in = self.record.bytes_in.max(held.len() as u64);
         match sink {
-            // The permit lasts until the handler has made something else of the bytes.
+            // The permit must live until the handler has converted the bytes.
             Sink::Bytes(_permit) => self.act(isolate, Received::Bytes(held)),
             Sink::Lines(intake) => {
                 let parsed = intake.finish(held)?;

@@ -1,22 +1,24 @@
-//! Lets a reply be given up whose reader is slow when others need the memory that its query holds.
+//! Stops the response to a slow reader when other requests need the memory of its query.
 
 use super::Exchange;
 
 impl Exchange {
-    /// A piece waits for its reader from `now_ns` on.
+    /// Records that a piece waits for its reader since `now_ns`.
     pub fn sending(&mut self, now_ns: i64) {
         let room = self.handler.as_ref().and_then(|handler| handler.room());
         self.reader = room.map(|room| room.waits(now_ns));
     }
 
-    /// It was taken; `false` when the answer was given up meanwhile.
+    /// Records that the reader took the piece. Returns `false` if the server stopped the response
+    /// meanwhile.
     pub fn sent(&mut self) -> bool {
         let goes_on = !self.is_outrun();
         self.reader = None;
         goes_on
     }
 
-    /// Whether the answer was given up, its reader having taken nothing for longest.
+    /// Whether the server stopped the response, because its reader was idle for longer than any
+    /// other.
     pub fn is_outrun(&mut self) -> bool {
         let gone = self.reader.as_ref().is_some_and(|reader| reader.is_gone());
         if gone {

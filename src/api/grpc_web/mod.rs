@@ -1,9 +1,9 @@
-//! Reads and writes gRPC-Web: calls of gRPC whose messages, and how the call ended, stand in the
-//! bodies of plain HTTP.
+//! Reads and writes gRPC-Web, which transports the messages and the status of a gRPC call in plain
+//! HTTP bodies.
 //!
-//! A body is a row of frames: a byte that says what it is, four bytes of length (big endian), and
-//! so many bytes. In the last frame of an answer stand the trailers. As text all of it is base64,
-//! piece by piece.
+//! A body is a sequence of frames. A frame has one byte with its kind, four bytes with its length
+//! (big endian), and its content. The last frame of a response contains the trailers. In the text
+//! format each piece of the body is base64.
 
 mod status;
 
@@ -14,44 +14,44 @@ use super::http::{RequestHead, Response};
 pub use status::Code;
 use status::percent_encoded;
 
-/// What a frame is: a message, one that is compressed, or the trailers.
+/// The kinds of frames.
 const MESSAGE: u8 = 0;
 const COMPRESSED: u8 = 1;
 const TRAILERS: u8 = 0x80;
-/// Bytes before what a frame holds.
+/// The size of a frame's header, in bytes.
 const FRAME_HEAD_BYTES: usize = 5;
 
-/// How the bytes of a call stand in its bodies.
+/// The format of a call's bodies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Form {
-    /// Base64.
+    /// Whether bodies are base64.
     is_text: bool,
-    /// The client says that its messages are protobuf.
+    /// Whether the content type names protobuf as the format of messages.
     is_named: bool,
 }
 
-/// What is wrong with the body of a call.
+/// An error in the body of a call.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum FrameError {
-    /// Text that is none.
+    /// The text is not base64.
     #[error("the body is no base64")]
     Text,
-    /// It ends early.
+    /// The body ends within a frame.
     #[error("the body ends within a frame")]
     Short,
-    /// A message that is compressed, which is gRPC's own word for not implemented.
+    /// The message is compressed. gRPC's status for an unsupported compression is "unimplemented".
     #[error("compressed messages are not read here: send them without compression")]
     Compressed,
-    /// The first byte of a frame says something else.
+    /// The first byte of a frame is not a supported kind.
     #[error("a frame of kind {0} is no message")]
     Kind(u8),
-    /// No frame can say its length.
+    /// The message is too long for the length field.
     #[error("a message of more than 4 GB")]
     Long,
 }
 
 impl Form {
-    /// That of a request; `None` for one that is no gRPC-Web.
+    /// Returns the format of a request, or `None` if the request is not gRPC-Web.
     pub fn of_request(head: &RequestHead) -> Option<Self> {
         let content_type = head.header("content-type")?.split(';').next()?.trim();
         let content_type = content_type.to_ascii_lowercase();
@@ -65,7 +65,8 @@ impl Form {
         })
     }
 
-    /// The answer's content type: the request's. Clients compare it as a whole.
+    /// Returns the response's content type, which equals the request's. Clients compare the whole
+    /// value.
     pub fn content_type(self) -> &'static str {
         match (self.is_text, self.is_named) {
             (false, false) => "application/grpc-web",
@@ -75,7 +76,7 @@ impl Form {
         }
     }
 
-    /// The messages of a request's body, in order.
+    /// Returns the messages of a request's body, in order.
     ///
     /// # Errors
     /// [`FrameError`]
@@ -102,12 +103,12 @@ impl Form {
         if rest.is_empty() { Ok(messages) } else { Err(FrameError::Short) }
     }
 
-    /// Frames as they are sent: each piece is text by itself.
+    /// Encodes frames for sending. In the text format each piece is padded separately.
     pub fn encode(self, frames: Vec<u8>) -> Vec<u8> {
         if self.is_text { STANDARD.encode(frames).into_bytes() } else { frames }
     }
 
-    /// The whole answer to a call that failed before its first message.
+    /// Returns the complete response to a call that failed before its first message.
     pub fn refusal(self, code: Code, message: &str) -> Response {
         let mut frames = Vec::new();
         end(&mut frames, code, message);
@@ -115,11 +116,11 @@ impl Form {
     }
 }
 
-/// Base64 that was padded more than once: each padding ends a piece.
+/// Decodes a sequence of base64 texts. Padding ends each text.
 fn from_text(text: &[u8]) -> Result<Vec<u8>, FrameError> {
     let mut bytes = Vec::with_capacity(text.len() / 4 * 3);
     for piece in text.split_inclusive(|&byte| byte == b'=') {
-        // The second sign of a padding has nothing before it.
+        // The second character of a padding follows an empty piece.
         if piece == b"=" {
             continue;
         }
@@ -143,12 +144,12 @@ pub fn message(frames: &mut Vec<u8>, message: &[u8]) -> Result<(), FrameError> {
     Ok(())
 }
 
-/// Appends how a call ended; nothing follows.
+/// Appends the trailers, which end the response.
 pub fn end(frames: &mut Vec<u8>, code: Code, message: &str) {
     let trailers =
         format!("grpc-status:{}\r\ngrpc-message:{}\r\n", code as u8, percent_encoded(message));
     frames.push(TRAILERS);
-    // A message is cut long before a length takes more.
+    // `percent_encoded` cuts messages, so the length always fits.
     frames.extend(u32::try_from(trailers.len()).unwrap_or(u32::MAX).to_be_bytes());
     frames.extend(trailers.into_bytes());
 }

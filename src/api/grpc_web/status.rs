@@ -1,8 +1,8 @@
-//! Lists how a call ends: gRPC's codes, and the text beside them.
+//! Defines gRPC's status codes and the encoding of status messages.
 
 use crate::model::limits::GRPC_MESSAGE_BYTES_MAX;
 
-/// The codes that are used here, by gRPC's names and numbers.
+/// The codes that this server uses, with gRPC's names and numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[expect(missing_docs, reason = "the names say it")]
 pub enum Code {
@@ -20,7 +20,7 @@ pub enum Code {
 }
 
 impl Code {
-    /// What a status of HTTP is to a client of gRPC: `tidemark flight` maps them alike.
+    /// Maps an HTTP status to a gRPC code. `tidemark flight` uses the same mapping.
     pub fn of_http(status: u16) -> Self {
         match status {
             401 => Self::Unauthenticated,
@@ -37,8 +37,8 @@ impl Code {
     }
 }
 
-/// A text as a trailer has it: of UTF-8 whatever is not printable ASCII as `%XX`. What is long is
-/// cut.
+/// Encodes a text for a trailer: UTF-8 bytes outside of printable ASCII become `%XX`. Cuts long
+/// texts.
 pub(super) fn percent_encoded(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len().min(GRPC_MESSAGE_BYTES_MAX));
     for character in text.chars() {

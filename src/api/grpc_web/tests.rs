@@ -36,7 +36,7 @@ fn messages_come_back_from_frames_and_from_text_in_pieces() {
     let frames = framed(&messages);
     assert_eq!(binary.messages(&frames).unwrap(), messages);
     assert_eq!(binary.messages(b""), Ok(Vec::new()));
-    // One text, or one for each frame, padded in between.
+    // One text, or one padded text for each frame.
     assert_eq!(text.messages(&text.encode(frames)).unwrap(), messages);
     let pieces = messages.iter().flat_map(|one| text.encode(framed(&[one])));
     assert_eq!(text.messages(&pieces.collect::<Vec<_>>()).unwrap(), messages);

@@ -1,6 +1,6 @@
-//! Serves `/api/v3/configure/access`: GET lists tokens and users with the hashes that they are
-//! found by, POST takes such a list in, so that a deployment can move. There is never a secret in
-//! it. InfluxDB has no such route.
+//! Serves `/api/v3/configure/access`: GET lists tokens and users with the hashes of their secrets,
+//! and POST imports such a list to move a deployment. The list contains no secret. InfluxDB has no
+//! such route.
 
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -20,10 +20,10 @@ use crate::model::time::S_NS;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::grants::Grantee;
 
-/// Hex digits of a SHA-256, and of the key of a password.
+/// The number of hex digits of a SHA-256 hash, and of a password's derived key.
 const HASH_DIGITS: usize = 64;
 
-/// What a row is of.
+/// The kind of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Kind {
@@ -48,7 +48,7 @@ struct Row {
     permissions: Vec<Permission>,
     #[serde(default)]
     created_s: i64,
-    /// `None` is never.
+    /// The expiry; `None` means never.
     expires_s: Option<i64>,
 }
 
@@ -110,10 +110,10 @@ impl Row {
     }
 }
 
-/// `GET` and `POST /api/v3/configure/access`
+/// Begins `GET` and `POST /api/v3/configure/access`.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] for a `kind` or an `after` that is none.
+/// [`ApiError::Invalid`] for an invalid `kind` or `after`.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     if request.head.method == "POST" {
         return Ok(Box::new(TaskHandler::with_body(|_, body| {
@@ -141,7 +141,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(TaskHandler::run(move |io| page(io, kind, after))))
 }
 
-/// A page, and the parameters of the next one. Users follow the last token.
+/// Returns a page and the parameters of the next page. Users follow the last token.
 async fn page(io: Io, kind: Kind, after: u64) -> Result<Response, ApiError> {
     let (user, limit) = (kind == Kind::User, GRANTEES_PER_PAGE as u64);
     let message = ToCatalog::Grantees { user, after, limit };
@@ -157,7 +157,7 @@ async fn page(io: Io, kind: Kind, after: u64) -> Result<Response, ApiError> {
     Ok(json_line(200, &json!({ "rows": rows, "next": next })))
 }
 
-/// The result for tokens and users, as JSON.
+/// Returns the result of an import as JSON.
 pub(super) fn describe(given: &GivenAccess) -> Value {
     json!({
         "made": given.made,

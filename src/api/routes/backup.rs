@@ -18,19 +18,19 @@ use crate::coordinator::backup::{
 use crate::coordinator::error::Error;
 use crate::protocol::catalog::CreateDatabase;
 
-/// The error if no place for backups is bound.
+/// The error message if no storage for backups is bound.
 const NOT_BOUND: &str = "no place for backups is bound here: bind an R2 bucket as BACKUPS \
                          (wrangler.toml), or start `tidemark serve` with --backups FOLDER";
-/// The error for a parameter that names no backup.
+/// The error message for an invalid backup id.
 const NO_ID: &str = "expected a backup as POST /api/v3/backup and GET /api/v3/backup name it";
 
 /// The position of the first tokens and users, which follow the restored points.
 const FIRST_ACCESS: &str = "0.0";
 
-/// `POST`, `GET` and `DELETE /api/v3/backup`
+/// Begins `POST`, `GET` and `DELETE /api/v3/backup`.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] without `db`, for DELETE without `id`, and for an `id` that is none.
+/// [`ApiError::Invalid`] for a missing `db`, for a missing `id` of DELETE, and for an invalid `id`.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     if request.head.method == "DELETE" {
         let id = backup(request.url, "id")?;
@@ -45,7 +45,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     })
 }
 
-/// A handler that requires a place for backups.
+/// Returns a handler that requires storage for backups.
 fn handler<F>(database: &str, route: impl FnOnce(Io) -> F + 'static) -> Box<dyn Handler>
 where
     F: Future<Output = Result<Response, ApiError>> + 'static,
@@ -54,7 +54,7 @@ where
     Box::new(TaskHandler::with_body(start).on(database))
 }
 
-/// 200, or 202 if the client has to repeat the request.
+/// Returns status 200, or 202 if the client must repeat the request.
 fn progress(remaining: u64, body: &Value) -> Response {
     json_line(if remaining == 0 { 200 } else { 202 }, body)
 }
@@ -79,7 +79,7 @@ async fn make(io: Io, database: String) -> Result<Response, ApiError> {
 async fn list(io: Io, database: String) -> Result<Response, ApiError> {
     let listed = io.run(list_backups(&database)).await?;
     let schedule = match io.run(show_schedule(&database)).await {
-        // A schedule is dropped with its database. Backups stay.
+        // Dropping a database drops its schedule, but keeps its backups.
         Err(Error::DatabaseNotFound(_)) => None,
         schedule => schedule?,
     };
@@ -88,10 +88,10 @@ async fn list(io: Io, database: String) -> Result<Response, ApiError> {
     Ok(json_line(200, &json!({ "db": database, "backups": backups, "schedule": schedule })))
 }
 
-/// `POST /api/v3/backup/verify`
+/// Begins `POST /api/v3/backup/verify`.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] without `id`, for one that is none, and for a `resume` that no reply gave.
+/// [`ApiError::Invalid`] for a missing or invalid `id`, and for an invalid `resume`.
 pub fn begin_verify(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let id = backup(request.url, "id")?;
     let (database, resume) = (id.database.clone(), resume(request.url)?);
@@ -115,10 +115,10 @@ async fn verify(
     Ok(progress(u64::from(resume.is_some()), &body))
 }
 
-/// `POST /api/v3/restore`
+/// Begins `POST /api/v3/restore`.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] without `db` or `from`, and for a `from` that is no backup.
+/// [`ApiError::Invalid`] for a missing `db` or `from`, and for a `from` that is not a backup.
 pub fn begin_restore(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let (database, from) = (database(request.url)?, backup(request.url, "from")?);
     let with_access = match request.url.filled("access") {
@@ -183,14 +183,14 @@ async fn restore_points(
         "bytes": restored.bytes,
     });
     if with_access && restored.remaining == 0 {
-        // Tokens and users are next. They see the whole database.
+        // The next requests restore tokens and users, whose grants cover the whole database.
         body["resume"] = FIRST_ACCESS.into();
         return Ok(progress(1, &body));
     }
     Ok(progress(restored.remaining, &body))
 }
 
-/// The position that the last response named.
+/// Parses the position that the last response contained.
 fn resume(url: &Parameters) -> Result<Option<(u64, u64)>, ApiError> {
     let read = |text: &str| {
         let parsed =
@@ -213,10 +213,10 @@ fn backup(url: &Parameters, name: &str) -> Result<BackupId, ApiError> {
     id.ok_or_else(|| ApiError::Invalid(format!("invalid {name}: {NO_ID}")))
 }
 
-/// Requires a place for backups.
+/// Checks that storage for backups is bound.
 ///
 /// # Errors
-/// [`ApiError::NotImplemented`], which tells how to bind one.
+/// [`ApiError::NotImplemented`], which explains how to bind it.
 pub(super) fn require_place(isolate: &Isolate<'_>) -> Result<(), ApiError> {
     match isolate.platform.has_backups() {
         true => Ok(()),

@@ -1,5 +1,6 @@
-//! Serves `/api/v3/configure/backup`: POST has a database back itself up again and again, GET says
-//! how that goes, DELETE ends it. What it has made stays. InfluxDB has no such route.
+//! Serves `/api/v3/configure/backup`: POST schedules periodic backups of a database, GET shows the
+//! schedule and its results, DELETE removes the schedule and keeps its backups. InfluxDB has no
+//! such route.
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -17,12 +18,12 @@ use crate::model::limits::{BACKUP_EVERY_NS_MAX, BACKUP_EVERY_NS_MIN, SCHEDULED_B
 use crate::model::time::S_NS;
 use crate::protocol::backup_schedule::{BackupSchedule, ScheduleSettings};
 
-/// The body: the schedule that holds from now on.
+/// The body: the new schedule.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
     db: String,
-    /// `6h`, `1d`
+    /// The interval, such as `6h` or `1d`.
     every: String,
     keep: u32,
 }
@@ -47,10 +48,10 @@ impl Body {
     }
 }
 
-/// `GET`, `POST` and `DELETE /api/v3/configure/backup`
+/// Begins `GET`, `POST` and `DELETE /api/v3/configure/backup`.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] for GET and DELETE without `db`.
+/// [`ApiError::Invalid`] for a missing `db` of GET or DELETE.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let method = request.head.method.as_str();
     if method == "POST" {
@@ -86,7 +87,7 @@ async fn show(
     Ok(json_line(200, &json!({ "db": database, "schedule": described })))
 }
 
-/// A schedule and how it went; times are seconds since 1970.
+/// Returns a schedule and its results as JSON. Times are seconds since 1970.
 pub(super) fn describe(database: &str, schedule: &BackupSchedule) -> Value {
     let id = |begun_s: u64| BackupId { database: database.to_owned(), begun_s }.to_string();
     let success = schedule.last_success.as_ref();

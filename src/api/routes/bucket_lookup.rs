@@ -1,4 +1,4 @@
-//! Finds the database and the policy that a v2 client means when it names a bucket by its id.
+//! Finds the database and the policy of a bucket that a v2 client names by its id.
 
 use crate::api::error::ApiError;
 use crate::api::isolate_state::Isolate;
@@ -19,17 +19,17 @@ pub(super) struct BucketLookup {
 }
 
 impl BucketLookup {
-    /// The lookup of the bucket that `name` is the id of; `None` where it can be no id.
+    /// Creates a lookup if `name` is a bucket id, else returns `None`.
     pub(super) fn by_id(name: &str) -> Option<Self> {
         Some(Self { id: policy_id(name)?, survey: None })
     }
 
-    /// Puts the names of the bucket, once it is found, in the place of those that a request has.
-    /// They stay where nothing is looked up, and where no bucket that the caller may know of has
-    /// the id, which is then taken for a name.
+    /// Replaces the database and the policy of a request by the names of the bucket. The names stay
+    /// unchanged if the request needs no lookup. If the caller may see no bucket with this id, the
+    /// id is treated as a name.
     ///
     /// # Errors
-    /// [`ApiError`] when the owners cannot be asked.
+    /// [`ApiError`] if the owner objects do not respond.
     pub(super) fn locate(
         lookup: &mut Option<Self>,
         (database, policy): (&mut String, &mut Option<String>),
@@ -48,7 +48,8 @@ impl BucketLookup {
         Ok(Step::Done(()))
     }
 
-    /// Goes on: the names of the database and of the policy, if there is such a bucket.
+    /// Continues the lookup. Returns the names of the database and of the policy if the bucket
+    /// exists.
     fn step(
         &mut self,
         request: &Incoming<'_>,

@@ -1,21 +1,21 @@
-//! Sends an answer whole, or piece by piece once it is long.
+//! Sends a short response whole and a long response in pieces.
 
 use crate::api::action::Action;
 use crate::api::http::Response;
 
-/// How far an answer has gone out.
+/// The progress of a response.
 #[derive(Debug, Default)]
 pub(super) struct Delivery {
     is_streaming: bool,
 }
 
 impl Delivery {
-    /// Whether the status has gone out: what fails from then on cuts the body.
+    /// Whether the status was sent. A later error can only truncate the body.
     pub(super) fn is_streaming(&self) -> bool {
         self.is_streaming
     }
 
-    /// A piece, of which the first goes out in the response that `head` makes of it.
+    /// Returns the action that sends a piece. `head` creates the response for the first piece.
     pub(super) fn piece(
         &mut self,
         bytes: Vec<u8>,
@@ -27,7 +27,8 @@ impl Delivery {
         }
     }
 
-    /// The last bytes, unless there are `more`; when all have gone out, the end.
+    /// Returns the action for the last bytes, or for a further piece if there are `more`. Returns
+    /// the end after all bytes were sent.
     pub(super) fn rest(
         &mut self,
         bytes: Vec<u8>,

@@ -1,8 +1,8 @@
-//! Serves `GET /api/v3/export?db=&rp=&measurement=&start=&end=`: it prints line protocol, page by
-//! page, that the write API takes back unchanged.
+//! Serves `GET /api/v3/export?db=&rp=&measurement=&start=&end=`. It returns line protocol in
+//! pieces, and the write API accepts the output unchanged.
 //!
-//! Each measurement is a SELECT of all its fields by all its tags, so whatever bounds a query's
-//! memory bounds this too, and SHOW QUERIES lists it.
+//! Each measurement is read by a SELECT of all fields, grouped by all tags. The memory limits of
+//! queries therefore apply, and SHOW QUERIES lists the export.
 
 use std::vec;
 
@@ -28,22 +28,22 @@ use crate::protocol::call::{Reply, Step};
 use crate::query::result::{ResultColumn, SeriesChunk};
 use crate::response::number::json_float;
 
-/// A byte order mark, which a reader drops from the beginning of a body.
+/// A byte order mark, which a reader removes from the beginning of a body.
 const BOM: char = '\u{feff}';
-/// An export from its parameters to its answer.
+/// The handler of an export.
 #[derive(Debug)]
 struct ExportHandler {
     database: String,
-    /// The policy as the client says it.
+    /// The policy's name in the request.
     policy: Option<String>,
-    /// Set once the caller may.
+    /// The running export, after the permission check.
     exporting: Option<Box<Exporting>>,
 }
 
-/// `GET /api/v3/export`
+/// Begins `GET /api/v3/export`.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] without a database.
+/// [`ApiError::Invalid`] for a missing database.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let database = request.url.filled("db").ok_or_else(|| {
         ApiError::Invalid("database is required: name it with the parameter db".to_owned())
@@ -94,12 +94,12 @@ impl Handler for ExportHandler {
 #[derive(Debug)]
 struct Exporting {
     session: Session,
-    /// The only one.
+    /// The measurement that the request names, or `None` for all.
     measurement: Option<String>,
-    /// `WHERE …`, or empty.
+    /// `WHERE …`, or an empty text.
     condition: String,
     load: Option<Load>,
-    /// Measurements to come, and the policy that they are of.
+    /// The measurements that follow.
     rest: vec::IntoIter<String>,
     policy: String,
     current: Option<Box<Query>>,
@@ -108,7 +108,7 @@ struct Exporting {
 }
 
 impl Exporting {
-    /// Reads the times of `url`; `session` is the caller's, in the database that is exported.
+    /// Parses the times of `url`. `session` has the caller and the exported database.
     fn parse(url: &Parameters, session: Session, policy: Option<String>) -> Result<Self, ApiError> {
         let mut condition = String::new();
         for (name, comparison) in [("start", "time >= "), ("end", "time < ")] {
@@ -134,7 +134,7 @@ impl Exporting {
         })
     }
 
-    /// Goes on until something has to be done.
+    /// Continues until the host must perform an action.
     fn step(
         &mut self,
         context: &mut Context<'_>,
@@ -156,7 +156,7 @@ impl Exporting {
                 Step::Done(Ok(Some(chunk))) => {
                     let is_first = !self.delivery.is_streaming() && self.out.is_empty();
                     if is_first && chunk.name.as_deref().is_some_and(|n| n.starts_with(BOM)) {
-                        // At the very beginning it would be taken for the mark of a text.
+                        // At the beginning of the body a reader would remove the byte order mark.
                         self.out.push(b'\n');
                     }
                     lines(&chunk, &mut self.out);
@@ -170,7 +170,7 @@ impl Exporting {
         }
     }
 
-    /// Finds out what there is to export; an action until that is known.
+    /// Loads the policy's schema. Returns an action while loading.
     fn load(
         &mut self,
         context: &mut Context<'_>,
@@ -219,12 +219,12 @@ impl Exporting {
     }
 }
 
-/// The runtime packs it for whoever accepts gzip.
+/// Returns the response. The runtime compresses the body for clients that accept gzip.
 fn response(body: Vec<u8>) -> Response {
     Response::ok("text/plain; charset=utf-8", body)
 }
 
-/// Nanoseconds as a number, or a time as InfluxQL writes it.
+/// Parses nanoseconds as a number, or a time in InfluxQL's format.
 fn time_ns(name: &str, text: &str) -> Result<i64, ApiError> {
     let parsed = text.parse().ok().or_else(|| time_literal::parse(text, |_| 0).ok());
     parsed.ok_or_else(|| {
@@ -233,7 +233,7 @@ fn time_ns(name: &str, text: &str) -> Result<i64, ApiError> {
     })
 }
 
-/// The points of a chunk, a line each, or several for a long one.
+/// Writes the points of a chunk as lines. A point with many fields becomes several lines.
 fn lines(chunk: &SeriesChunk, out: &mut Vec<u8>) {
     let mut series = Vec::new();
     escape(chunk.name.as_deref().unwrap_or_default(), b", ", &mut series);
@@ -283,7 +283,7 @@ fn text_bytes(value: &FieldValue) -> usize {
 fn field(value: &FieldValue, out: &mut Vec<u8>) {
     match value {
         FieldValue::Float(number) => {
-            // None that is not finite was ever written.
+            // Writes accept only finite numbers.
             let _finite = json_float(*number, out);
         }
         FieldValue::Integer(number) => out.extend_from_slice(format!("{number}i").as_bytes()),
@@ -319,11 +319,11 @@ mod tests {
     use crate::model::time::Precision;
     use crate::query::result::{Column, Values};
 
-    /// Letters that mean something, and some that do not.
+    /// Characters with a special meaning, and some without.
     const LETTERS: [char; 15] =
         ['a', '#', ',', '=', ' ', '\t', '\n', '\r', '\0', '\\', '"', '\'', 'é', '\u{feff}', '1'];
 
-    /// All texts of at most three of the letters, and `time`.
+    /// Returns all texts of at most three of the characters, and `time`.
     fn names() -> Vec<String> {
         let mut all = vec![String::new()];
         let mut last = all.clone();
@@ -336,7 +336,8 @@ mod tests {
         all
     }
 
-    /// One point under these names, exported and read again; `None` for what is not one point.
+    /// Exports a point with these names and parses it again. Returns `None` if the result is not a
+    /// single point.
     fn again([measurement, tag, value, field]: [&str; 4]) -> Option<[String; 4]> {
         let count = ResultColumn::Values(Column::full(Values::Integer(vec![1])));
         let chunk = SeriesChunk {
@@ -348,7 +349,7 @@ mod tests {
             partial: false,
             zone: Rc::from([]),
         };
-        // Not at the beginning of a body.
+        // Not at the beginning of a body, where a byte order mark would be removed.
         let mut text = b"\n".to_vec();
         lines(&chunk, &mut text);
         let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), 0);

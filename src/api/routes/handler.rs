@@ -1,12 +1,11 @@
-//! Defines what the file of a route supplies: how a request is read, and how it goes on until its
-//! reply.
+//! Defines the interface between the exchange and the implementation of a route.
 //!
-//! [`crate::api::exchange`] calls a handler in this order, and does everything that the route's
-//! row says in between: it knows who is calling before `begin`, it lets nobody go further whom the
-//! row does not admit, and it reads the body that the row allows.
+//! [`crate::api::exchange`] calls a handler in the order below. Between these calls it does what
+//! the route's row specifies: it identifies the caller before `begin`, refuses a caller without
+//! permission, and reads the body.
 //!
 //! ```text
-//! begin → locate → (may they?) → (the body) → start → (may they, statement by statement?) → step …
+//! begin → locate → (permission) → (body) → start → (permission for each statement) → step …
 //! ```
 
 use serde::de::DeserializeOwned;
@@ -26,17 +25,17 @@ use crate::protocol::call::{Call, Reply, Step};
 /// A request as its handler sees it.
 #[derive(Clone, Copy, Debug)]
 pub struct Incoming<'a> {
-    /// Method, path and headers.
+    /// The method, path and headers.
     pub head: &'a RequestHead,
-    /// The parameters of its URL.
+    /// The parameters of the request's URL.
     pub url: &'a Parameters,
-    /// What stands in the path where the row has `{id}`.
+    /// The value of `{id}` in the route's path.
     pub id: Option<&'a str>,
-    /// Who is calling; whoever may do nothing on routes that are open to everybody.
+    /// The caller. On open routes the caller has no permission.
     pub caller: &'a Principal,
 }
 
-/// A database, and a policy of it as the client says it: `None` is the default one.
+/// A database and a policy as the client names it. The policy `None` means the default policy.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place<'a> {
     /// The database's name.
@@ -45,19 +44,19 @@ pub struct Place<'a> {
     pub policy: Option<&'a str>,
 }
 
-/// The body of a request, once the whole of it has come.
+/// The complete body of a request.
 #[derive(Debug)]
 pub enum Received {
-    /// The row has none read.
+    /// The route reads no body.
     Nothing,
-    /// The bytes as they were sent.
+    /// The bytes of the body.
     Bytes(Vec<u8>),
-    /// Lines, which are columns by now.
+    /// The lines of the body as columns.
     Lines(Parsed),
 }
 
 impl Received {
-    /// The bytes; none of a body that was not read.
+    /// Returns the bytes, which are empty if the route reads no bytes.
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Bytes(bytes) => bytes,
@@ -65,42 +64,43 @@ impl Received {
         }
     }
 
-    /// Reads the bytes as JSON.
+    /// Parses the bytes as JSON.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`] naming what is not as expected, and where.
+    /// [`ApiError::Invalid`] with the error and its position.
     pub fn json<T: DeserializeOwned>(&self) -> Result<T, ApiError> {
         serde_json::from_slice(self.bytes())
             .map_err(|e| ApiError::Invalid(format!("the body is not what is expected: {e}")))
     }
 }
 
-/// What the log says of a request beside its answer's status.
+/// The outcome of a request for the log, in addition to its status.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
-    /// The number of points that were kept.
+    /// The number of stored points.
     pub points: u64,
-    /// Which kind of refusal the answer is, if its status alone does not say so.
+    /// The class of the error, if the status alone does not define it.
     pub refusal: Option<&'static str>,
 }
 
-/// One request of a route, in progress.
+/// A request of a route, in progress.
 pub trait Handler: std::fmt::Debug {
-    /// Where in the data the request goes. The row's access is judged by it.
+    /// Returns the database and policy of the request. The exchange checks the caller's permission
+    /// for them.
     fn place(&self) -> Option<Place<'_>> {
         None
     }
 
-    /// The database for the log and for the share of memory that the body is charged to.
+    /// Returns the database for the log. The memory of the body is charged to the same database.
     fn database(&self) -> Option<&str> {
         self.place().map(|place| place.database)
     }
 
-    /// Finds out where the request goes if its parameters do not say it by names. Called with
-    /// `None` first, then with each reply to the calls it asked for.
+    /// Resolves the database and policy if the parameters do not name them. The first call has the
+    /// reply `None`; each further call has a reply to the requested calls.
     ///
     /// # Errors
-    /// [`ApiError`] when the owners cannot be asked.
+    /// [`ApiError`] if the owner objects do not respond.
     fn locate(
         &mut self,
         _request: &Incoming<'_>,
@@ -110,7 +110,7 @@ pub trait Handler: std::fmt::Debug {
         Ok(Step::Done(()))
     }
 
-    /// What turns the lines of a body into columns, on routes whose body is lines.
+    /// Returns the parser for the body, if the body is lines.
     ///
     /// # Errors
     /// [`ApiError::Internal`] on any other route.
@@ -118,10 +118,10 @@ pub trait Handler: std::fmt::Debug {
         Err(ApiError::Internal("this route reads no lines".to_owned()))
     }
 
-    /// Takes the body and prepares what `step` does; does nothing where `begin` has done so.
+    /// Takes the body and prepares `step`. The default does nothing.
     ///
     /// # Errors
-    /// [`ApiError`] naming what cannot be read or done.
+    /// [`ApiError`] for a request that cannot be parsed or executed.
     fn start(
         &mut self,
         _request: &Incoming<'_>,
@@ -131,53 +131,53 @@ pub trait Handler: std::fmt::Debug {
         Ok(())
     }
 
-    /// Lets `caller` run every statement, or refuses the first one that it may not run.
+    /// Checks that `caller` may run every statement.
     ///
     /// # Errors
-    /// [`AuthError::Statement`]
+    /// [`AuthError::Statement`] for the first statement without permission.
     fn check_statements(&mut self, _caller: &Principal) -> Result<(), AuthError> {
         Ok(())
     }
 
-    /// The databases on which its statements need a right; none where the Catalog has to be asked
-    /// for the caller.
+    /// Returns the databases on which the statements need a permission. The list is empty if the
+    /// Catalog must check the caller.
     fn databases(&self) -> Vec<String> {
         Vec::new()
     }
 
-    /// Goes on until something has to be done: with `None` to start and after a piece of the
-    /// answer was sent, else with the reply to a call.
+    /// Continues until the host must perform an action. The reply is `None` for the first step and
+    /// after a piece of the response was sent.
     ///
     /// # Errors
-    /// [`ApiError`] for a request that was not carried out.
+    /// [`ApiError`] for a request that failed.
     fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>)
     -> Result<Action, ApiError>;
 
-    /// What its queries hold while an answer is sent.
+    /// Returns the memory room of the handler's queries while a response is sent.
     fn room(&self) -> Option<&QueryRoom> {
         None
     }
 
-    /// What the log says of it, once the answer is known.
+    /// Returns the outcome for the log, after the response.
     fn outcome(&self) -> Outcome {
         Outcome::default()
     }
 
-    /// Stops for a client that went away: the calls after which nothing is kept on its behalf.
+    /// Stops after the client disconnected. Returns the calls that release the request's resources.
     fn abandon(&mut self) -> Vec<Call> {
         Vec::new()
     }
 }
 
-/// What begins a request of a route: it reads the parameters of the URL.
+/// A function that parses the parameters of the URL and creates the handler.
 pub type Begin = fn(&Incoming<'_>) -> Result<Box<dyn Handler>, ApiError>;
 
-/// A request whose answer follows from its parameters alone.
+/// A handler with a known response.
 #[derive(Debug)]
 pub struct AnsweredAtOnce(Option<Response>);
 
 impl AnsweredAtOnce {
-    /// The handler of a request that is answered with `response`.
+    /// Creates a handler that responds with `response`.
     pub fn with(response: Response) -> Box<dyn Handler> {
         Box::new(Self(Some(response)))
     }
@@ -193,14 +193,14 @@ impl Handler for AnsweredAtOnce {
     }
 }
 
-/// A request that is one async function: it makes calls and returns a response.
+/// A handler that runs one async function.
 pub struct TaskHandler {
     database: Option<String>,
     state: TaskState,
 }
 
 enum TaskState {
-    /// The function is made once the body is read.
+    /// The function is created after the body is read.
     Body(Option<Box<MakeTask>>),
     Running(RouteTask),
 }
@@ -209,7 +209,7 @@ type RouteTask = Task<Result<Response, ApiError>>;
 type MakeTask = dyn FnOnce(&mut Isolate<'_>, Received) -> Result<RouteTask, ApiError>;
 
 impl TaskHandler {
-    /// Runs `route`.
+    /// Creates a handler that runs `route`.
     pub fn run<F>(route: impl FnOnce(Io) -> F) -> Self
     where
         F: Future<Output = Result<Response, ApiError>> + 'static,
@@ -217,7 +217,7 @@ impl TaskHandler {
         Self { database: None, state: TaskState::Running(task(route)) }
     }
 
-    /// Runs the function that `start` makes from the body.
+    /// Creates a handler that runs the function that `start` creates from the body.
     pub fn with_body<R, F>(
         start: impl FnOnce(&mut Isolate<'_>, Received) -> Result<R, ApiError> + 'static,
     ) -> Self
@@ -229,7 +229,7 @@ impl TaskHandler {
         Self { database: None, state: TaskState::Body(Some(Box::new(make))) }
     }
 
-    /// Names the database of the request, for the log and the share of memory.
+    /// Sets the database for the log and for the memory of the body.
     pub fn on(self, database: &str) -> Self {
         Self { database: Some(database.to_owned()), ..self }
     }
@@ -283,7 +283,7 @@ impl Handler for TaskHandler {
     }
 }
 
-/// A response of JSON with a line end.
+/// Returns a JSON response that ends with a newline.
 pub fn json_line(status: u16, body: &Value) -> Response {
     Response::json(status, format!("{body}\n"))
 }

@@ -1,7 +1,7 @@
-//! Serves `/health`, which tells without a token whether requests would be served.
+//! Serves `/health`, which reports without a token whether the server works.
 //!
-//! It fails where a setting keeps everything from being served, and warns where the Catalog does
-//! not answer: then only what is known here is served.
+//! The status is "fail" if an invalid setting stops the server, and "warn" if the Catalog does not
+//! respond. In the latter case the server can only use cached definitions.
 
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
@@ -15,21 +15,21 @@ use crate::protocol::call::{Address, Call, Reply};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
 
-/// The call to the Catalog, and the pause after which it has taken too long.
+/// The ids of the call to the Catalog, and of the timer that limits it.
 const CATALOG: u32 = 0;
 const PAUSE: u32 = 1;
 
-/// A question after the service's health, in progress.
+/// A health check in progress.
 #[derive(Debug, Default)]
 struct HealthCheck {
-    /// The Catalog was asked.
+    /// Whether this check called the Catalog.
     asked: bool,
 }
 
-/// `GET /health`
+/// Begins `GET /health`.
 ///
 /// # Errors
-/// None.
+/// Returns no error.
 pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(HealthCheck::default()))
 }
@@ -41,7 +41,7 @@ impl Handler for HealthCheck {
         reply: Option<Reply>,
     ) -> Result<Action, ApiError> {
         let Some(reply) = reply else { return Ok(self.begin_check(isolate)) };
-        // Where the pause is over first, the Catalog takes too long.
+        // If the timer expires first, the Catalog is too slow.
         let reply = (self.asked && reply.id == CATALOG).then_some(reply.result);
         let said = reply.and_then(|reply| envelope::decode_reply::<FromCatalog>(reply).ok());
         let answers = said.is_some_and(|said| !matches!(said, FromCatalog::Unavailable(_)));
@@ -51,7 +51,7 @@ impl Handler for HealthCheck {
 }
 
 impl HealthCheck {
-    /// Answers from what is known, or asks the Catalog.
+    /// Responds from the cached health, or calls the Catalog.
     fn begin_check(&mut self, isolate: &mut Isolate<'_>) -> Action {
         let unset = match &isolate.service.settings {
             Err(error) => Some(error.to_string()),
@@ -69,7 +69,7 @@ impl HealthCheck {
         }
         isolate.service.catalog_health.asking(now_ns);
         self.asked = true;
-        // Nobody: it looks into its storage all the same.
+        // The call identifies no one, but makes the Catalog read its storage.
         let message = envelope::encode(&ToCatalog::Identify { keys: Vec::new() });
         let wait_ms = CATALOG_HEALTH_WAIT_MS.to_le_bytes().to_vec();
         Action::Calls(vec![
@@ -79,7 +79,7 @@ impl HealthCheck {
     }
 }
 
-/// What is served, given whether the Catalog answers: 200 in the shape that the v2 clients read.
+/// Returns the response. The status is always 200, in the format that v2 clients read.
 fn serving(catalog_answers: bool) -> Response {
     match catalog_answers {
         true => told(200, "pass", "ready for queries and writes"),

@@ -1,9 +1,7 @@
-//! Lists the routes. A new route is one row here and one file in `routes/`.
+//! Defines the route table. A new route is one row here and one file in `routes/`.
 //!
-//! A row says all that holds of a route before and beside what it does: path, methods, the shape
-//! of its errors, who may call it, and what body is read. [`super::exchange`] drives every request
-//! by its row. `tests/it/openapi.rs` holds `www/openapi.json` and `wrangler.toml` to this table,
-//! and the tests here hold the texts of the refusals to it.
+//! A row specifies the path, the methods, the format of errors, the required permission and the
+//! accepted body. [`super::exchange`] drives every request by its row.
 
 pub mod access;
 pub mod backup;
@@ -37,63 +35,63 @@ use crate::model::grant::Right;
 use crate::model::limits::{ACCESS_BODY_BYTES_MAX, MANAGEMENT_BODY_BYTES_MAX, QUERY_BODY_PER_TEXT};
 use handler::Begin;
 
-/// One path and what may be asked of it.
+/// A path and its operations.
 #[derive(Debug)]
 pub struct Route {
-    /// The path without trailing slashes; `/{id}` at its end stands for any one segment.
+    /// The path without trailing slashes. `/{id}` at its end matches any one segment.
     pub path: &'static str,
-    /// The shape of error bodies that its clients read.
+    /// The format of error bodies.
     pub errors: ErrorShape,
-    /// Methods and what they do, in the order in which `Allow` names them.
+    /// The operations, in the order of `Allow`.
     pub operations: &'static [Operation],
 }
 
-/// One thing that a path does, and the methods that ask for it.
+/// An operation of a path, and its methods.
 #[derive(Debug)]
 pub struct Operation {
-    /// The methods, in upper case; none stands for every method.
+    /// The methods in upper case; empty for every method.
     pub methods: &'static [&'static str],
-    /// The callers who may do this.
+    /// The callers who may use the operation.
     pub access: Access,
-    /// The part of the request's body that is read.
+    /// The accepted body.
     pub body: Body,
-    /// The function that begins such a request.
+    /// The function that creates the handler.
     pub begin: Begin,
 }
 
 /// The callers who may use an operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Access {
-    /// Everybody: no credentials are asked for.
+    /// Every client, without credentials.
     Open,
-    /// Whoever is known. The answer shows what they may see.
+    /// Every identified caller. The response contains only the data that the caller may see.
     Known,
-    /// Whoever has this right on the policy that the request names.
+    /// Callers with this permission on the policy that the request names.
     Policy(Right),
-    /// Whoever has this right on every policy of the database that the request names.
+    /// Callers with this permission on every policy of the database that the request names.
     Database(Right),
-    /// Whoever may run every statement that the request holds.
+    /// Callers who may run every statement of the request.
     Statements,
-    /// Whoever holds the admin token.
+    /// Callers with the admin token.
     Admin,
 }
 
-/// How much of a request's body is read.
+/// The body that an operation accepts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Body {
     /// The body is not read.
     None,
-    /// All of it, at most so many bytes.
+    /// The whole body, up to this number of bytes.
     Bytes(usize),
-    /// All of it, at most so many times what the operator's limit allows.
+    /// The whole body, up to a multiple of the operator's limit.
     Times(usize, Limit),
-    /// Line protocol, plain or packed, which becomes columns as it comes.
+    /// Line protocol, plain or compressed, which becomes columns while it arrives.
     Lines,
 }
 
 /// The JSON of a management request.
 const JSON: Body = Body::Bytes(MANAGEMENT_BODY_BYTES_MAX);
-/// The text of a query with its bound parameters, percent-encoded at worst.
+/// The text of a query with its bound parameters. Percent-encoding may enlarge it.
 const QUERY: Body = Body::Times(QUERY_BODY_PER_TEXT, Limit::QueryTextBytes);
 
 /// Every route.
@@ -171,7 +169,7 @@ pub static ROUTES: &[Route] = &[
         on(&["POST", "PUT", "DELETE"], Access::Admin, JSON, databases::begin_change),
     ]),
     route("/api/v3/configure/token", ErrorShape::Other, TOKENS),
-    // As InfluxDB 3 Enterprise calls it.
+    // The path in InfluxDB 3 Enterprise.
     route("/api/v3/enterprise/configure/token", ErrorShape::Other, TOKENS),
     route("/api/v3/configure/token/secret", ErrorShape::Other, &[
         on(&["POST"], Access::Admin, JSON, tokens::secrets::begin),
@@ -223,11 +221,12 @@ const TOKENS: &[Operation] = &[
     on(&["DELETE"], Access::Admin, Body::None, tokens::begin),
 ];
 
-/// What the vendor's servers have and this one does not: whoever is known is told what to use.
+/// The route for paths that only InfluxDB has. An identified caller receives an error with an
+/// alternative.
 static UNSUPPORTED: Route =
     route(OTHER, ErrorShape::Other, &[on(&[], Access::Known, Body::None, unsupported::begin)]);
 
-/// Stands in the log for every path that is no route: others may hold secrets.
+/// The log's name for all unknown paths, which may contain secrets.
 const OTHER: &str = "other";
 
 const fn route(path: &'static str, errors: ErrorShape, operations: &'static [Operation]) -> Route {
@@ -244,8 +243,8 @@ const fn on(
 }
 
 impl Route {
-    /// What stands in the path in the place of `{id}`, if there is such a place; `None` for a path
-    /// that is not this route's.
+    /// Returns the value of `{id}` in the path, or `Some(None)` for a route without `{id}`. Returns
+    /// `None` if the path does not match.
     fn matches<'p>(&self, path: &'p str) -> Option<Option<&'p str>> {
         let Some(parent) = self.path.strip_suffix("/{id}") else {
             return (self.path == path).then_some(None);
@@ -254,32 +253,32 @@ impl Route {
         (!id.contains('/')).then_some(Some(id))
     }
 
-    /// What the log calls it: ids are many, and somebody's.
+    /// Returns the route's name for the log. The log has no ids, which are numerous and private.
     pub fn log_name(&self) -> &'static str {
         self.path.strip_suffix("/{id}").unwrap_or(self.path)
     }
 
-    /// What it does on `method`; `None` where the method is not allowed.
+    /// Returns the operation for `method`, or `None` if the route does not support the method.
     pub fn operation(&self, method: &str) -> Option<&'static Operation> {
         let takes = |op: &&Operation| op.methods.is_empty() || op.methods.contains(&method);
         self.operations.iter().find(takes)
     }
 
-    /// Its methods, as the header `Allow` has them.
+    /// Returns the methods in the format of the header `Allow`.
     pub fn allow(&self) -> String {
         let methods = self.operations.iter().flat_map(|op| op.methods).copied();
         methods.collect::<Vec<_>>().join(", ")
     }
 }
 
-/// The route of a path without trailing slashes, and the id in it; `None` for a path that nobody
-/// has.
+/// Returns the route of a path without trailing slashes, and the id in the path. Returns `None` for
+/// an unknown path.
 pub fn find(path: &str) -> Option<(&'static Route, Option<&str>)> {
     let found = ROUTES.iter().find_map(|route| Some((route, route.matches(path)?)));
     found.or_else(|| unsupported::instead_of(path).map(|_| (&UNSUPPORTED, None)))
 }
 
-/// What the log calls a path without trailing slashes.
+/// Returns the log's name of a path without trailing slashes.
 pub fn log_name(path: &str) -> &'static str {
     find(path).map_or(OTHER, |(route, _)| route.log_name())
 }

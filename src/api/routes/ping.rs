@@ -1,4 +1,4 @@
-//! Serves `/ping`, which asks for no token and calls no object.
+//! Serves `/ping`, which requires no token and calls no object.
 
 use crate::api::auth::ACCESS_ASSERTION;
 use crate::api::error::ApiError;
@@ -6,13 +6,14 @@ use crate::api::headers::INFLUXDB_VERSION;
 use crate::api::http::Response;
 use crate::api::routes::handler::{AnsweredAtOnce, Handler, Incoming};
 
-/// Says to a page that its requests come through Cloudflare Access: it may need no token.
+/// The header that tells a page that its requests pass through Cloudflare Access, so that it may
+/// need no token.
 const ACCESS: &str = "X-Tidemark-Access";
 
-/// 204; with `verbose` 200 and the version, as in 1.x.
+/// Responds with status 204; with `verbose` 200 and the version, as in 1.x.
 ///
 /// # Errors
-/// None.
+/// Returns no error.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let mut response = match request.url.filled("verbose") {
         None | Some("0" | "false") => Response::empty(204),

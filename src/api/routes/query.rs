@@ -1,7 +1,7 @@
-//! Serves `/query`: it runs the statements of a query one after the other and writes one reply.
+//! Serves `/query`: runs the statements of a query in order and writes one response.
 //!
-//! A small reply is sent whole; a large or chunked one streams, so that memory stays bounded
-//! whatever the result's size. The status is settled before the first byte.
+//! A small response is sent whole. A large or chunked response is streamed, which bounds its memory
+//! for any size of the result. The status is final before the first byte.
 
 use std::vec;
 
@@ -32,22 +32,22 @@ use crate::protocol::call::{Call, Reply, Step};
 use crate::query::result::SeriesChunk;
 use crate::response::{Ending, Format, Options, Writer};
 
-/// What a statement answers whose document cannot be held.
+/// The error message for a statement whose MessagePack document is too large.
 const TOO_LARGE: &str = "a MessagePack document holds at most 16000000 bytes: ask with chunked=true, \
                          or for fewer rows by LIMIT or a shorter time range";
 
-/// A query from its parameters to its answer.
+/// The handler of a query.
 #[derive(Debug, Default)]
 struct QueryHandler {
     database: Option<String>,
-    /// Set once the text is read.
+    /// The running query, after its text is parsed.
     querying: Option<Querying>,
 }
 
-/// `GET /query` and `POST /query`
+/// Begins `GET /query` and `POST /query`.
 ///
 /// # Errors
-/// None: the text may be in the body.
+/// Returns no error, because the text may be in the body.
 pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(QueryHandler::default()))
 }
@@ -65,8 +65,8 @@ impl Handler for QueryHandler {
     ) -> Result<(), ApiError> {
         let (parameters, raw) = query_parameters(request.head, request.url, body.bytes())?;
         let mut params = QueryParams::parse(request.head, &parameters, raw.as_deref())?;
-        // Without credentials of the request's own, the browser sent the cookie of Cloudflare
-        // Access.
+        // A request without its own credentials was authenticated by the cookie of Cloudflare
+        // Access, which the browser sends automatically.
         if params.writing == WritingStatements::Warn
             && auth::credentials(request.head, request.url, isolate.settings()?).is_err()
         {
@@ -113,18 +113,18 @@ pub struct Querying {
     statements: vec::IntoIter<Statement>,
     session: Session,
     current: Option<Execution>,
-    /// Number of the current statement.
+    /// The number of the current statement.
     statement_id: u32,
     /// Whether a statement that writes gets a warning.
     warns: bool,
     /// The current statement, if it gets a warning.
     warned: Option<Statement>,
-    /// A statement failed: those after it are not executed.
+    /// Whether a statement failed. The statements after it are not executed.
     failed: bool,
     writer: Writer,
-    /// Rows that are not written yet, from this one on.
+    /// A chunk with the index of its first unwritten row.
     unwritten: Option<(SeriesChunk, usize)>,
-    /// What is written and not sent, and what is not written.
+    /// The memory reservation for unsent bytes and unwritten rows.
     held: Option<Held>,
     format: Format,
     chunked: bool,
@@ -133,7 +133,7 @@ pub struct Querying {
 }
 
 impl Querying {
-    /// Parses the query. Nothing of a text with an error is executed.
+    /// Parses the query. If the text has an error, no statement is executed.
     ///
     /// # Errors
     /// [`ApiError`] for a text that does not parse, and for a statement that may not write.
@@ -184,30 +184,30 @@ impl Querying {
         })
     }
 
-    /// Lets `principal` run every statement, or refuses the first one that it may not.
+    /// Checks that `principal` may run every statement.
     ///
     /// # Errors
-    /// [`AuthError`]
+    /// [`AuthError`] for the first statement without permission.
     fn authorise(&mut self, principal: &Principal) -> Result<(), AuthError> {
         statements::authorise(self.statements.as_slice(), self.session.defaults(), principal)?;
         self.session.principal = principal.clone();
         Ok(())
     }
 
-    /// The databases on which its statements need a right; none where one of them is judged by the
-    /// Catalog.
+    /// Returns the databases on which the statements need a permission. The list is empty if the
+    /// Catalog must check one of the statements.
     fn databases(&self) -> Vec<String> {
         statements::databases(self.statements.as_slice(), self.session.defaults())
     }
 
-    /// Goes on until something has to be done.
+    /// Continues until the host must perform an action.
     fn step(
         &mut self,
         context: &mut Context<'_>,
         mut reply: Option<Reply>,
     ) -> Result<Action, ApiError> {
         loop {
-            // A document that was held until it was complete goes piece by piece.
+            // A large document that was complete before sending is sent piece by piece.
             if self.delivery.is_streaming() && self.writer.bytes() >= REPLY_PIECE_BYTES {
                 return Ok(Action::Bytes(self.writer.take_bytes()));
             }
@@ -236,8 +236,9 @@ impl Querying {
                 Step::Done(Err(warning @ Error::NotEverywhere { .. })) => {
                     self.end_statement(Ending::Warned(&warning.to_string()));
                 }
-                // Nothing was sent and nothing is known to be wrong: clients retry a 503.
-                // Nor is there an answer to some of what may not be asked.
+                // No bytes were sent, so the status can still be an error, and clients retry a 503.
+                // A caller who lost a permission also receives an error instead of a partial
+                // result.
                 Step::Done(Err(
                     error @ (Error::Unavailable(_)
                     | Error::PartlyApplied(_)
@@ -252,7 +253,7 @@ impl Querying {
         }
     }
 
-    /// Writes the next rows of the chunk at hand, and sends what has gathered when it is time to.
+    /// Writes the next rows of the current chunk, and sends the written bytes if they are enough.
     fn write_rows(&mut self) -> Result<Option<Action>, ApiError> {
         let Some((chunk, from)) = self.unwritten.take() else { return Ok(None) };
         let to = chunk.rows.min(from + REPLY_PIECE_ROWS);
@@ -271,12 +272,13 @@ impl Querying {
         Ok(action)
     }
 
-    /// Stops for a client that went away: the calls that take the query off the list.
+    /// Stops after the client disconnected. Returns the calls that remove the query from the list
+    /// of running queries.
     fn abandon(&mut self) -> Vec<Call> {
         self.current.take().map_or_else(Vec::new, |mut execution| execution.abandon())
     }
 
-    /// Begins the next statement; `false` when there is none left.
+    /// Begins the next statement. Returns `false` after the last one.
     fn next_statement(&mut self) -> bool {
         let Some(statement) = self.statements.next() else { return false };
         self.writer.statement_begin(self.statement_id);
@@ -297,14 +299,15 @@ impl Querying {
         self.current = None;
     }
 
-    /// Sends what has gathered when it is time to.
+    /// Sends the written bytes if they are enough.
     fn flush(&mut self) -> Option<Action> {
         let limit = match (self.chunked, self.delivery.is_streaming()) {
             (true, _) => 1,
             (false, false) => WHOLE_REPLY_BYTES_MAX,
             (false, true) => REPLY_PIECE_BYTES,
         };
-        // What is not taken can still be taken back: Go fails a whole document, not its end.
+        // Bytes that stay in the writer can still be replaced: Go fails a whole document, not its
+        // end.
         if self.writer.bytes() < limit {
             return None;
         }
@@ -322,8 +325,8 @@ impl Querying {
     }
 }
 
-/// The formats that a client reads. influxdb-python asks for MessagePack always, and then reads
-/// chunks as lines of JSON; with 1.x a second chunk is an error to it.
+/// Returns the formats that a client reads. influxdb-python always requests MessagePack, but reads
+/// chunks as JSON lines. With 1.x a second chunk is an error for this client.
 fn accepted<'a>(head: &'a RequestHead, params: &QueryParams) -> Option<&'a str> {
     let agent = head.header("user-agent").unwrap_or_default();
     let is_python = agent.starts_with("python-requests/") && params.chunk_rows.is_some();

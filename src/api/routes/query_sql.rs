@@ -1,5 +1,5 @@
-//! Serves `/api/v3/query_sql`: the Worker of SQL makes the answer piece by piece, and here it is
-//! settled who may ask, of which policy, and under which status it goes out.
+//! Serves `/api/v3/query_sql`. The SQL Worker creates the response piece by piece. This module
+//! checks permissions, determines the policy and sets the status.
 
 use super::delivery::Delivery;
 use super::query_v3::request::{ParamValue, QueryRequest};
@@ -19,16 +19,16 @@ use crate::protocol::call::{Call, Reply, Step};
 use crate::protocol::sql::Parameter;
 use crate::response::table::TableFormat;
 
-/// What is said where no Worker of SQL is bound.
+/// The error message if no SQL Worker is bound.
 const NOT_BOUND: &str = "SQL is not bound here: run `npm run sql` once and start or deploy again \
                          (docs/SQL.md), or query with InfluxQL at /query";
-/// What is said without `db`.
+/// The error message for a missing `db`.
 const NO_DATABASE: &str = "missing query parameter 'db'";
 
-/// A statement from its parameters to its answer.
+/// The handler of a statement.
 #[derive(Debug, Default)]
 struct SqlHandler {
-    /// Set once it is read.
+    /// The statement, after the request is parsed.
     asked: Option<Asked>,
 }
 
@@ -37,30 +37,30 @@ struct Asked {
     database: String,
     policy: Option<String>,
     format: TableFormat,
-    /// Until it is known who asks.
+    /// The statement before authorisation.
     question: Option<(SqlQuestion, Session)>,
     query: Option<Box<SqlQuery>>,
     delivery: Delivery,
 }
 
-/// `GET` and `POST /api/v3/query_sql`
+/// Begins `GET` and `POST /api/v3/query_sql`.
 ///
 /// # Errors
-/// None: the text may be in the body.
+/// Returns no error, because the text may be in the body.
 pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(SqlHandler::default()))
 }
 
-/// Answers what was asked otherwise than by this route's parameters.
+/// Creates the handler of a statement that another route received.
 ///
 /// # Errors
-/// As this route itself, where that is known by now.
+/// The errors of this route that are known before execution.
 pub fn asking(request: QueryRequest, isolate: &Isolate<'_>) -> Result<Box<dyn Handler>, ApiError> {
     bound(isolate)?;
     Ok(Box::new(SqlHandler { asked: Some(Asked::new(request, isolate)?) }))
 }
 
-/// Whether there is anybody to ask: said before what is wrong with the question.
+/// Checks that a SQL Worker is bound. This check precedes the check of the statement.
 fn bound(isolate: &Isolate<'_>) -> Result<(), ApiError> {
     match isolate.platform.has_sql() {
         true => Ok(()),
@@ -136,8 +136,8 @@ impl Asked {
         })
     }
 
-    /// Lets `caller` ask, if it may read some of what the statement may mean: which policy that is
-    /// may be known to the database alone, and is judged where it is.
+    /// Authorises `caller` if it may read at least one policy that the statement may use. The
+    /// database may have to resolve the policy; it then checks the permission.
     fn authorise(&mut self, caller: &Principal) -> Result<(), AuthError> {
         let scope = caller.grants.scope(Right::Read, &self.database);
         if !scope.may_cover(self.policy.as_deref()) {
@@ -168,8 +168,8 @@ impl Asked {
     }
 }
 
-/// As [`crate::protocol::sql`] has it. A whole number is a signed one where it can be: others
-/// compare with few columns.
+/// Converts a parameter to [`crate::protocol::sql`]. An integer becomes signed if possible, because
+/// unsigned values compare with few columns.
 fn parameter(value: ParamValue) -> Parameter {
     match value {
         ParamValue::Null => Parameter::Null,

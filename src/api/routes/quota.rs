@@ -1,6 +1,6 @@
-//! Serves `/api/v3/configure/quota`: POST sets what a database, or a token or user on it, may use,
-//! and how many databases the writes of a token or user may create; GET says what is set. InfluxDB
-//! has no such route.
+//! Serves `/api/v3/configure/quota`. POST sets the quota of a database, the quota of a token or
+//! user on a database, or the number of databases that a token's or user's writes may create. GET
+//! shows the quotas. InfluxDB has no such route.
 
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -17,7 +17,7 @@ use crate::model::quota::{CallerQuota, QUOTA_VALUE_MAX, Quotas, Rate, Rates};
 use crate::protocol::catalog::{CreatorQuota, FromCatalog, ToCatalog};
 use crate::protocol::database::QuotaChange;
 
-/// The body: the limits that hold from now on. What it leaves out has none.
+/// The body: the new limits. An omitted field means no limit.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {
@@ -32,10 +32,10 @@ struct Body {
     databases: Option<u64>,
 }
 
-/// `GET` and `POST /api/v3/configure/quota`
+/// Begins `GET` and `POST /api/v3/configure/quota`.
 ///
 /// # Errors
-/// None.
+/// Returns no error.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let database = request.url.filled("db").map(str::to_owned);
     Ok(Box::new(match (request.head.method.as_str(), database) {
@@ -95,7 +95,7 @@ impl Body {
         }
     }
 
-    /// Sets the limits, and shows all limits of the database or of all creators.
+    /// Sets the limits. Returns all limits of the database, or of all creators.
     async fn set(self, io: Io) -> Result<Response, ApiError> {
         let (rates, stored_bytes, series) = (self.rates(), self.stored_bytes, self.series);
         let user = self.user.is_some();
@@ -138,7 +138,7 @@ async fn show(io: &Io, database: &str) -> Result<Response, ApiError> {
     Ok(json_line(200, &described(database, &loaded.description.quotas)))
 }
 
-/// Sends `message` to the Catalog and shows the limits of creators that it returns.
+/// Sends `message` to the Catalog and returns the limits of creators from its reply.
 async fn creators(io: &Io, message: ToCatalog) -> Result<Response, ApiError> {
     let FromCatalog::CreatorQuotas(quotas) = ask_catalog(io, &message).await? else {
         return Err(Error::unexpected_reply().into());
@@ -154,7 +154,7 @@ async fn creators(io: &Io, message: ToCatalog) -> Result<Response, ApiError> {
     Ok(json_line(200, &json!({ "tokens": of(false), "users": of(true) })))
 }
 
-/// All limits of a database.
+/// Returns all limits of a database as JSON.
 fn described(database: &str, quotas: &Quotas) -> Value {
     let mut of_database = limits(&quotas.rates);
     let stored = [("stored_bytes", quotas.stored_bytes), ("series", quotas.series)];

@@ -1,5 +1,5 @@
-//! Serves `/api/v3/recover`: POST takes a database back to a time, where the platform keeps the
-//! past of its objects; GET says how far that is. InfluxDB has no such route.
+//! Serves `/api/v3/recover`: POST resets a database to an earlier time, if the platform keeps the
+//! history of its objects. GET shows the progress. InfluxDB has no such route.
 
 use serde_json::{Value, json};
 
@@ -12,11 +12,11 @@ use crate::influxql::time_literal;
 use crate::protocol::recovery::{RecoveryRequest, RecoveryStage, RecoveryStatus};
 use crate::response::time::rfc3339;
 
-/// `POST` and `GET /api/v3/recover`
+/// Begins `POST` and `GET /api/v3/recover`.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] without `db`, and for POST without a `time` in RFC 3339 or with a
-/// `dry_run` that is neither true nor false.
+/// [`ApiError::Invalid`] for a missing `db`. For POST also for a `time` that is not RFC 3339, and
+/// for a `dry_run` that is neither true nor false.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let missing = || ApiError::Invalid("database is required".to_owned());
     let database = request.url.filled("db").ok_or_else(missing)?.to_owned();
@@ -58,7 +58,7 @@ async fn show(
     Ok(json_line(code, &json!({ "db": database, "recovery": described })))
 }
 
-/// How far a recovery is. What it goes back to undone is `undo`.
+/// Returns the progress of a recovery as JSON. A recovery to the time `undo` reverts this recovery.
 fn describe(status: &RecoveryStatus) -> Value {
     let text = |time_ns: i64| {
         let mut text = Vec::new();

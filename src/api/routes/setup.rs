@@ -1,22 +1,21 @@
-//! Serves `/ready`, `/api/v2/ready` and `/api/v2/setup`, whose replies are the same on every
-//! server.
+//! Serves `/ready`, `/api/v2/ready` and `/api/v2/setup`, whose responses are constant.
 
 use crate::api::error::ApiError;
 use crate::api::http::Response;
 use crate::api::routes::handler::{AnsweredAtOnce, Handler, Incoming};
 
-/// `GET /ready` and `GET /api/v2/ready`
+/// Begins `GET /ready` and `GET /api/v2/ready`.
 ///
 /// # Errors
-/// None.
+/// Returns no error.
 pub fn begin_ready(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(AnsweredAtOnce::with(Response::json(200, "{\"status\":\"ready\"}\n")))
 }
 
-/// `/api/v2/setup`: the secret `ADMIN_TOKEN` is all the setting up there is.
+/// Begins a request of `/api/v2/setup`. The secret `ADMIN_TOKEN` is the only setup.
 ///
 /// # Errors
-/// [`ApiError::Unprocessable`] for whoever wants to do it again.
+/// [`ApiError::Unprocessable`] for POST, since the setup is always complete.
 pub fn begin_setup(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     if request.head.method == "POST" {
         let why =

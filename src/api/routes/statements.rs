@@ -1,4 +1,4 @@
-//! Judges the statements of a query by what their caller may do.
+//! Checks the caller's permissions for the statements of a query.
 
 use std::collections::BTreeSet;
 
@@ -8,10 +8,11 @@ use crate::coordinator::privileges::{self, Need};
 use crate::influxql::ast::Statement;
 use crate::query::source::Defaults;
 
-/// Lets `principal` run every statement, or refuses the first one that it may not.
+/// Checks that `principal` may run every statement.
 ///
 /// # Errors
-/// [`AuthError::Statement`]; [`AuthError::Unverified`] where the Catalog has to be asked first.
+/// [`AuthError::Statement`] for the first statement without permission, and
+/// [`AuthError::Unverified`] if the Catalog must identify the caller first.
 pub(super) fn authorise(
     statements: &[Statement],
     defaults: Defaults<'_>,
@@ -34,8 +35,8 @@ pub(super) fn authorise(
     Ok(())
 }
 
-/// The databases on which the statements need a right; none where one of them is judged by the
-/// Catalog.
+/// Returns the databases on which the statements need a permission. The list is empty if the
+/// Catalog must check one of the statements.
 pub(super) fn databases(statements: &[Statement], defaults: Defaults<'_>) -> Vec<String> {
     let mut names = BTreeSet::new();
     for statement in statements {

@@ -1,8 +1,7 @@
 use super::*;
 use crate::api::error::ApiError;
 
-/// The routes under `parent`, each as what follows it, without ids and without what is beside it
-/// under another name.
+/// Returns the routes under `parent` without the prefix and without ids, each once.
 fn beneath(parent: &str) -> Vec<&'static str> {
     let mut names: Vec<&str> = Vec::new();
     for name in ROUTES.iter().filter_map(|route| route.log_name().strip_prefix(parent)) {

@@ -1,10 +1,9 @@
-//! Refuses paths that the vendor's servers have and this one has not, and names what to use
-//! instead.
+//! Refuses paths that InfluxDB supports and this server does not, and names alternatives.
 
 use crate::api::error::ApiError;
 use crate::api::routes::handler::{Handler, Incoming};
 
-/// What 2.x has under `/api/v2`, beside what is here.
+/// The first segments of 2.x's paths under `/api/v2`. The route table takes precedence.
 const V2: [&str; 29] = [
     "authorizations",
     "backup",
@@ -36,21 +35,21 @@ const V2: [&str; 29] = [
     "users",
     "variables",
 ];
-/// What 3 has under `/api/v3`, beside what is here.
+/// The first segments of InfluxDB 3's paths under `/api/v3`. The route table takes precedence.
 const V3: [&str; 7] =
     ["configure", "engine", "enterprise", "plugin_test", "plugins", "show", "test"];
 
-/// Any request of a path of the vendor's API.
+/// Refuses a request of an unsupported path.
 ///
 /// # Errors
-/// [`ApiError::NotImplemented`] naming what to use.
+/// [`ApiError::NotImplemented`] with the alternative.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let path = request.head.route();
     let instead = instead_of(path).unwrap_or_default();
     Err(ApiError::NotImplemented(format!("{path} is not supported: {instead}")))
 }
 
-/// What to use instead of a path that the vendor's servers have; `None` for any other path.
+/// Returns the alternative to an unsupported path of InfluxDB, or `None` for any other path.
 pub fn instead_of(path: &str) -> Option<&'static str> {
     Some(match path {
         "/api/v2/query" => "Flux is not spoken here; query with InfluxQL at /query",
@@ -84,7 +83,7 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
     })
 }
 
-/// Whether `path` is one of `known` under `parent`, or under one of them.
+/// Whether `path` is one of `known` under `parent`, or a path below it.
 fn is_one(path: &str, parent: &str, known: &[&str]) -> bool {
     let rest = path.strip_prefix(parent).and_then(|rest| rest.strip_prefix('/'));
     rest.is_some_and(|rest| rest.split('/').next().is_some_and(|name| known.contains(&name)))

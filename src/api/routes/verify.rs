@@ -1,5 +1,5 @@
-//! Serves `POST /debug/verify?db=…[&resume=…]`, which checks every checksum of a database, a
-//! bounded piece at a time.
+//! Serves `POST /debug/verify?db=…[&resume=…]`, which verifies the checksums of a database. Each
+//! request does a bounded amount of work.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::verify::{Resume, verify};
 
-/// `POST /debug/verify`
+/// Begins `POST /debug/verify`.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a missing `db` and an invalid `resume`.
@@ -40,7 +40,7 @@ async fn run(io: Io, database: String, start: Option<Resume>) -> Result<Response
     Ok(json_line(200, &body))
 }
 
-/// `shard` or `shard.page`.
+/// Formats a position as `shard` or `shard.page`.
 fn print((shard, page): Resume) -> String {
     page.map_or_else(|| shard.to_string(), |page| format!("{shard}.{page}"))
 }

@@ -7,10 +7,10 @@ use crate::api::http::{Parameters, Response};
 use crate::api::routes::handler::{Handler, Incoming, TaskHandler};
 use crate::coordinator::database_names::{database_names, seen_by_name};
 
-/// `GET /api/v3/configure/database`
+/// Begins `GET /api/v3/configure/database`.
 ///
 /// # Errors
-/// None.
+/// Returns no error.
 pub fn begin_list(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let (url, principal) = (request.url.clone(), request.caller.clone());
     Ok(Box::new(TaskHandler::run(|io| async move {
@@ -19,7 +19,8 @@ pub fn begin_list(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> 
     })))
 }
 
-/// The list in one of InfluxDB 3's formats. None is ever shown as deleted: that is at once.
+/// Formats the list in one of InfluxDB 3's formats. `deleted` is always false, because a dropped
+/// database disappears immediately.
 fn list(url: &Parameters, names: &[String]) -> Result<Response, ApiError> {
     let deleted = url.get("show_deleted") == Some("true");
     let row = |name: &String| match deleted {

@@ -1,6 +1,9 @@
-//! Serves `/api/v3/configure/database`: GET lists the databases, POST creates one with settings
-//! that CREATE DATABASE has no words for, PUT changes how many shards its next groups have and how
-//! long its points are kept, DELETE drops it.
+//! Serves `/api/v3/configure/database`:
+//!
+//! - GET lists the databases.
+//! - POST creates a database, including settings that CREATE DATABASE does not support.
+//! - PUT changes the number of shards of future groups, and the retention period.
+//! - DELETE drops a database.
 
 mod list;
 
@@ -22,7 +25,7 @@ pub use list::begin_list;
 #[serde(deny_unknown_fields)]
 struct Body {
     db: String,
-    /// `72h`, `3d`, `none`
+    /// The retention period, such as `72h`, `3d` or `none`.
     retention_period: Option<String>,
     shards: Option<u32>,
     location: Option<String>,
@@ -52,10 +55,10 @@ enum ChangeKind {
     Drop,
 }
 
-/// `POST`, `PUT` and `DELETE /api/v3/configure/database`
+/// Begins `POST`, `PUT` and `DELETE /api/v3/configure/database`.
 ///
 /// # Errors
-/// None.
+/// Returns no error.
 pub fn begin_change(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(match request.head.method.as_str() {
         "PUT" => TaskHandler::with_body(|_, body| {

@@ -1,4 +1,4 @@
-//! Serves `POST /api/v2/delete?bucket=`, which does in one bucket what DELETE does.
+//! Serves `POST /api/v2/delete?bucket=`, the equivalent of DELETE for one bucket.
 
 mod predicate;
 
@@ -20,7 +20,7 @@ use crate::influxql::{self, quote, time_literal};
 use crate::protocol::call::{Reply, Step};
 use predicate::Equality;
 
-/// The key under which a predicate names the measurement.
+/// The key of the measurement in a predicate.
 const MEASUREMENT: &str = "_measurement";
 
 /// The request's body.
@@ -32,21 +32,21 @@ struct Body {
     predicate: Option<String>,
 }
 
-/// A deletion from its parameters to its answer.
+/// The handler of a deletion.
 #[derive(Debug)]
 struct DeleteHandler {
     database: String,
     policy: Option<String>,
-    /// Set while the bucket is named by its id.
+    /// The running lookup of a bucket id.
     lookup: Option<BucketLookup>,
-    /// `None` before the body is read, and if no point can be meant.
+    /// The running DELETE. `None` before the body is read, and if the predicate matches no point.
     machine: Option<Task<()>>,
 }
 
-/// `POST /api/v2/delete`
+/// Begins `POST /api/v2/delete`.
 ///
 /// # Errors
-/// [`ApiError::Params`] without a bucket, or for one that can be none.
+/// [`ApiError::Params`] for a missing or invalid bucket.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let url = request.url;
     let bucket = url.filled("bucket").or_else(|| url.filled("bucketID"));
@@ -107,8 +107,9 @@ impl Handler for DeleteHandler {
     }
 }
 
-/// The statement that deletes what a predicate means, both ends of the time included (2.x).
-/// `None` if no point can be of two measurements.
+/// Returns the DELETE statement for a predicate. Both ends of the time range are inclusive, as in
+/// 2.x. Returns `None` if the predicate matches no point: it names two measurements, or the time
+/// range is empty.
 fn statement(
     equalities: &[Equality],
     start_ns: i64,
@@ -136,7 +137,7 @@ fn statement(
     Ok(Some(text))
 }
 
-/// A time of the body, nanoseconds.
+/// Parses a time of the body as nanoseconds.
 fn time_ns(name: &str, text: Option<String>) -> Result<i64, ApiError> {
     let time_ns = text.as_deref().and_then(|text| time_literal::parse(text, |_| 0).ok());
     time_ns.ok_or_else(|| {

@@ -1,22 +1,22 @@
-//! Parses the predicates of 2.x's deletions: `key = "value" AND …`, with parentheses around any
-//! part.
+//! Parses the predicates of 2.x's deletions: `key = "value" AND …`, with optional parentheses
+//! around any part.
 
 use crate::api::error::ApiError;
 use crate::model::limits::DELETE_PREDICATE_DEPTH_MAX;
 
-/// `key = "value"`
+/// A condition `key = "value"`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Equality {
-    /// A tag, or `_measurement`.
+    /// A tag key, or `_measurement`.
     pub(super) key: String,
-    /// Not as a number or a truth: tags are text.
+    /// The value as text, since tags are text and neither numbers nor booleans.
     pub(super) value: String,
 }
 
-/// Everything that has to be equal; an empty text asks for nothing.
+/// Parses the conditions of a predicate. An empty text has no conditions.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] for what is no such predicate, with what is not spoken here named.
+/// [`ApiError::Invalid`] for an invalid predicate. The message names an unsupported operator.
 pub(super) fn parse(text: &str) -> Result<Vec<Equality>, ApiError> {
     let mut reader = Reader { text, rest: text, depth: 0 };
     let mut equalities = Vec::new();
@@ -41,7 +41,7 @@ impl Reader<'_> {
         self.rest.chars().next()
     }
 
-    /// Takes `symbol` if it is next.
+    /// Consumes `symbol` if it is next.
     fn takes(&mut self, symbol: &str) -> bool {
         self.peek();
         let rest = self.rest.strip_prefix(symbol);
@@ -49,7 +49,7 @@ impl Reader<'_> {
         rest.is_some()
     }
 
-    /// The bare word that is next, if any.
+    /// Returns the next bare word, which may be empty.
     fn word(&mut self) -> &str {
         self.peek();
         let of_word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '-' | '+' | ':');
@@ -57,7 +57,7 @@ impl Reader<'_> {
         self.rest.get(..end).unwrap_or_default()
     }
 
-    /// Terms with AND between them.
+    /// Parses terms that AND joins.
     fn all(&mut self, into: &mut Vec<Equality>) -> Result<(), ApiError> {
         loop {
             self.term(into)?;
@@ -104,7 +104,7 @@ impl Reader<'_> {
         Ok(Equality { key, value })
     }
 
-    /// A word, or a text in quotes of either kind.
+    /// Parses a bare word, or a text in single or double quotes.
     fn name(&mut self, expected: &str) -> Result<String, ApiError> {
         match self.peek() {
             Some(quote @ ('"' | '\'')) => self.quoted(quote),

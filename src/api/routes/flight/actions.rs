@@ -1,4 +1,4 @@
-//! Prepares statements, binds values to them and forgets them: `DoAction` and `DoPut`.
+//! Implements `DoAction` and `DoPut`: preparing and closing statements, and binding parameters.
 
 use arrow_schema::{DataType, Field, Schema};
 use prost::Message;
@@ -14,40 +14,40 @@ use crate::api::error::ApiError;
 use crate::api::routes::query_v3::request::{ParamValue, QueryRequest};
 use crate::api::settings::Settings;
 
-/// `CloseSessionResult` that says: closed.
+/// An encoded `CloseSessionResult` with the status "closed".
 const CLOSED: [u8; 2] = [0x08, 0x01];
 
-/// What an action comes to.
+/// The result of an action.
 #[derive(Debug)]
 pub(super) enum Acting {
-    /// A message, or none.
+    /// A result message, or no message.
     Done(Option<Vec<u8>>),
-    /// A statement is prepared once its caller's permission is checked.
+    /// A statement that is prepared after the permission check.
     Prepares(Box<Preparation>),
 }
 
-/// A statement that is to be prepared.
+/// A statement to prepare.
 #[derive(Debug)]
 pub(super) struct Preparation {
-    /// Its text and database, without parameters.
+    /// The text and the database, without parameters.
     question: QueryRequest,
 }
 
 impl Preparation {
-    /// The database that it reads, and the policy.
+    /// Returns the database and the policy that the statement reads.
     pub(super) fn place(&self) -> (&str, Option<&str>) {
         (self.question.database.as_deref().unwrap_or_default(), self.question.policy.as_deref())
     }
 
-    /// Names the places of the statement. The response contains its columns.
+    /// Finds the placeholders of the statement. The response contains the statement's columns.
     ///
     /// # Errors
-    /// Those of [`Placeholders::of`], [`ApiError::Internal`].
+    /// The errors of [`Placeholders::of`], and [`ApiError::Internal`].
     pub(super) fn prepare(self, settings: &Settings) -> Result<(Asked, Purpose), ApiError> {
         let places = Placeholders::of(&self.question.q)?;
         let prepared = Prepared { query: places.text, params: Vec::new() };
         let handle = prepared.handle(settings)?;
-        // Of which type they are is known when they are bound.
+        // The types of the parameters are unknown until a client binds values.
         let nulls = places.names.iter().map(|name| (name.clone(), ParamValue::Null)).collect();
         let question = QueryRequest { q: prepared.query, params: nulls, ..self.question };
         let field = |name: &String| Field::new(format!("${name}"), DataType::Utf8, true);
@@ -57,10 +57,10 @@ impl Preparation {
     }
 }
 
-/// Carries out an action.
+/// Executes an action.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] for one that cannot be read, or is not known, as InfluxDB answers it.
+/// [`ApiError::Invalid`] for a malformed or unknown action, as in InfluxDB.
 pub(super) fn act(message: &[u8], metadata: &Metadata) -> Result<Acting, ApiError> {
     let FlightAction { kind, body } = decode(message)?;
     match kind.as_str() {
@@ -93,11 +93,12 @@ fn prepare(body: &[u8], metadata: &Metadata) -> Result<Acting, ApiError> {
     Ok(Acting::Prepares(Box::new(Preparation { question })))
 }
 
-/// Binds the values of a `DoPut` to the statement of its handle: the answer has another handle.
+/// Binds the values of a `DoPut` to the statement of its handle. The response contains a new
+/// handle.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] for a handle or values that cannot be read, for too few of them, and for
-/// what puts rows.
+/// [`ApiError::Invalid`] for an unreadable handle, for unreadable or missing values, and for a
+/// command that inserts rows.
 pub(super) fn bind(messages: &[Vec<u8>], settings: &Settings) -> Result<Vec<u8>, ApiError> {
     let messages: Vec<FlightData> =
         messages.iter().map(|message| decode(message)).collect::<Result<_, _>>()?;

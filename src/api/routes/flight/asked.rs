@@ -1,4 +1,4 @@
-//! Finds out what a ticket or a command of Flight asks, whichever client made it.
+//! Interprets the tickets and commands of Flight from all supported clients.
 
 use prost::Message;
 use serde::Deserialize;
@@ -17,32 +17,33 @@ use crate::api::settings::Settings;
 use crate::model::name;
 use crate::response::table::TableFormat;
 
-/// The headers that name a database, as InfluxDB knows them.
+/// The headers that name a database, as in InfluxDB.
 const DATABASE_HEADERS: [&str; 4] = ["database", "bucket", "bucket-name", "iox-namespace-name"];
-/// What is said where none does (the vendor's words).
+/// The error message if no header names a database (InfluxDB's message).
 const NO_DATABASE: &str = "no 'database' header in request";
-/// What is said of a ticket that is nobody's (the vendor's words).
+/// The error message for an invalid ticket (InfluxDB's message).
 const NO_TICKET: &str = "Invalid ticket. Error: Invalid ticket";
 
-/// What the headers of a call say beside who calls.
+/// The headers of a call, except for its credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Metadata {
     /// The database, or `database/policy`.
     pub(super) database: Option<String>,
-    /// Statements are InfluxQL.
+    /// Whether statements are InfluxQL.
     pub(super) is_influxql: bool,
-    /// What tables that are no views are called: ODBC knows them as `TABLE` alone.
+    /// The table type of regular tables. ODBC only knows `TABLE`.
     pub(super) base_table: &'static str,
 }
 
-/// The word of SQL for it.
+/// The table type of regular tables in SQL.
 const BASE_TABLE: &str = "BASE TABLE";
 
 impl Metadata {
-    /// Reads them.
+    /// Reads the headers of a call.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`] where they name two databases (the vendor's first words).
+    /// [`ApiError::Invalid`] if the headers name two databases (the message begins with InfluxDB's
+    /// words).
     pub(super) fn of(head: &RequestHead) -> Result<Self, ApiError> {
         let mut database: Option<&str> = None;
         for name in DATABASE_HEADERS {
@@ -66,10 +67,10 @@ impl Metadata {
         })
     }
 
-    /// A statement about the database that they name.
+    /// Returns a query of the database that the headers name.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`] where they name none.
+    /// [`ApiError::Invalid`] if no header names a database.
     pub(super) fn question(
         &self,
         text: &str,
@@ -90,29 +91,29 @@ impl Metadata {
     }
 }
 
-/// What a call asks for.
+/// The data that a call requests.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Asked {
-    /// The rows of a statement.
+    /// The rows of a SQL statement.
     Sql(QueryRequest),
-    /// The same of InfluxQL.
+    /// The rows of an InfluxQL statement.
     Influxql(QueryRequest),
-    /// A list that is made already: a stream of Arrow.
+    /// A complete list as an Arrow stream.
     Made(Vec<u8>),
-    /// Tables, which a statement lists ([`tables::listed`]).
+    /// A list of tables, which a statement reads ([`tables::listed`]).
     Tables {
         /// The statement.
         question: QueryRequest,
-        /// Whether each table comes with the schema of its columns.
+        /// Whether the list contains the schema of each table.
         include_schema: bool,
     },
 }
 
 impl Asked {
-    /// What the ticket of a DoGet asks for.
+    /// Parses the ticket of a DoGet.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`] for a ticket that is none.
+    /// [`ApiError::Invalid`] for an invalid ticket.
     pub(super) fn of_ticket(
         ticket: &[u8],
         metadata: &Metadata,
@@ -122,7 +123,7 @@ impl Asked {
             return Self::of_json(ticket, metadata);
         }
         let no_ticket = || ApiError::Invalid(NO_TICKET.to_owned());
-        // A ReadInfo by itself begins with the name of a database, in the place of a type's.
+        // A bare ReadInfo has a database name in the field that an `Any` uses for the type name.
         if let Ok(any) = Any::decode(ticket)
             && any.is_named()
         {
@@ -182,10 +183,10 @@ impl Asked {
         }
     }
 
-    /// What a command of Flight SQL asks for.
+    /// Parses a command of Flight SQL.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`] for one that cannot be read, or is not known, as InfluxDB answers it.
+    /// [`ApiError::Invalid`] for a malformed or unknown command, as in InfluxDB.
     pub(super) fn of_command(
         any: &Any,
         metadata: &Metadata,
@@ -236,13 +237,13 @@ impl Asked {
     }
 }
 
-/// What is said of a command or an action that is not one of those above.
+/// Returns the error for an unsupported command or action.
 pub(super) fn not_known(any: &Any) -> ApiError {
     let name: String = any.type_url.chars().take(COMMAND_CHARS_MAX).collect();
     ApiError::Invalid(format!("\"{name}\" is not carried out here"))
 }
 
-/// Refuses a statement of a transaction: none begins here.
+/// Refuses a statement within a transaction, since the server does not support transactions.
 ///
 /// # Errors
 /// [`ApiError::Invalid`]
@@ -253,12 +254,12 @@ pub(super) fn no_transaction(transaction: Option<Vec<u8>>) -> Result<(), ApiErro
     }
 }
 
-/// Characters of an unknown command that its refusal repeats.
+/// The maximum number of characters of an unknown command in an error message.
 const COMMAND_CHARS_MAX: usize = 100;
-/// What an error of [`decode`] begins with.
+/// The beginning of an error message of [`decode`].
 const NOT_DECODED: &str = "the message is not what is expected";
 
-/// A message of protobuf.
+/// Decodes a protobuf message.
 ///
 /// # Errors
 /// [`ApiError::Invalid`]
@@ -266,7 +267,7 @@ pub(super) fn decode<M: Message + Default>(bytes: &[u8]) -> Result<M, ApiError> 
     M::decode(bytes).map_err(|error| ApiError::Invalid(format!("{NOT_DECODED}: {error}")))
 }
 
-/// The ticket of InfluxDB 3's own clients.
+/// The JSON ticket of InfluxDB 3's own clients.
 #[derive(Debug, Deserialize)]
 struct JsonTicket {
     #[serde(alias = "namespace_name", alias = "bucket", alias = "bucket-name")]
@@ -276,7 +277,7 @@ struct JsonTicket {
     params: Option<Map<String, Value>>,
 }
 
-/// A parameter by its name.
+/// Returns the name and the value of a parameter.
 fn named(param: QueryParam) -> (String, ParamValue) {
     (param.name, param.value.map_or(ParamValue::Null, ParamValue::from))
 }

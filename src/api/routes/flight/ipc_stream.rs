@@ -1,5 +1,5 @@
-//! Cuts a stream of Arrow's IPC messages where one message ends and the next begins, and turns each
-//! into one of Flight's. No value is looked at.
+//! Splits an Arrow IPC stream into messages, and converts each message into a Flight message. The
+//! code does not decode values.
 
 use prost::Message;
 
@@ -8,12 +8,12 @@ use crate::api::error::ApiError;
 use crate::api::grpc_web;
 use crate::model::limits::FLIGHT_MESSAGE_BYTES_MAX;
 
-/// What stands before the length of a message.
+/// The marker before the length of a message.
 const CONTINUATION: [u8; 4] = [0xff; 4];
-/// The same, and the length of its head, little endian.
+/// The size of the marker and the header length (little endian), in bytes.
 const PREFIX_BYTES: usize = 8;
 
-/// A message: what it says of itself, and its columns.
+/// An Arrow IPC message: metadata and columns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct IpcMessage {
     pub(super) header: Vec<u8>,
@@ -21,18 +21,18 @@ pub(super) struct IpcMessage {
 }
 
 impl IpcMessage {
-    /// As it stands in a stream. A schema is said so in Flight too.
+    /// Returns the message in the format of a stream. Flight uses the same format for schemas.
     pub(super) fn encapsulated(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(PREFIX_BYTES + self.header.len() + self.body.len());
         bytes.extend(CONTINUATION);
-        // It was read from four bytes.
+        // The length fits, since it was read from four bytes.
         bytes.extend(u32::try_from(self.header.len()).unwrap_or_default().to_le_bytes());
         bytes.extend(&self.header);
         bytes.extend(&self.body);
         bytes
     }
 
-    /// Appends it as a frame of an answer.
+    /// Appends the message to a response as a frame.
     ///
     /// # Errors
     /// See [`grpc_web::message`].
@@ -43,7 +43,7 @@ impl IpcMessage {
     }
 }
 
-/// A stream of which a part has come.
+/// A partially received stream.
 #[derive(Debug, Default)]
 pub(super) struct IpcStream {
     held: Vec<u8>,
@@ -51,7 +51,7 @@ pub(super) struct IpcStream {
 }
 
 impl IpcStream {
-    /// The next bytes.
+    /// Appends the next bytes.
     pub(super) fn take(&mut self, mut bytes: Vec<u8>) {
         if self.held.is_empty() {
             self.held = bytes;
@@ -60,16 +60,16 @@ impl IpcStream {
         }
     }
 
-    /// What waits for the rest of its message, bytes.
+    /// Returns the size of the incomplete message, in bytes.
     pub(super) fn held_bytes(&self) -> usize {
         self.held.len()
     }
 
-    /// The messages that are there as a whole.
+    /// Removes the complete messages and returns them.
     ///
     /// # Errors
-    /// [`ApiError::Internal`] for bytes that are no such stream, [`ApiError::TooHeavy`] for a
-    /// message that no client takes.
+    /// [`ApiError::Internal`] for an invalid stream, and [`ApiError::TooHeavy`] for a message above
+    /// the size that clients accept.
     pub(super) fn messages(&mut self) -> Result<Vec<IpcMessage>, ApiError> {
         let mut messages = Vec::new();
         let mut rest = self.held.as_slice();
@@ -85,10 +85,11 @@ impl IpcStream {
         Ok(messages)
     }
 
-    /// Nothing more comes.
+    /// Checks that the stream is complete.
     ///
     /// # Errors
-    /// [`ApiError::Internal`] where its last message is not there: that would be a short answer.
+    /// [`ApiError::Internal`] if the last message is missing, so that a truncated response never
+    /// looks complete.
     pub(super) fn finish(&self) -> Result<(), ApiError> {
         if self.has_ended && self.held.is_empty() {
             return Ok(());
@@ -97,13 +98,13 @@ impl IpcStream {
     }
 }
 
-/// What a stream goes on with.
+/// The next element of a stream.
 enum Part {
     Message(IpcMessage),
     End,
 }
 
-/// The next part, and what stands behind it; `None` where not all of it is there.
+/// Returns the next element and the bytes after it, or `None` if the element is incomplete.
 fn next(bytes: &[u8]) -> Result<Option<(Part, &[u8])>, ApiError> {
     let broken = || ApiError::Internal("the answer is no stream of Arrow".to_owned());
     let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
@@ -117,7 +118,7 @@ fn next(bytes: &[u8]) -> Result<Option<(Part, &[u8])>, ApiError> {
     }
     may_be_sent(header_bytes)?;
     let Some((header, rest)) = rest.split_at_checked(header_bytes) else { return Ok(None) };
-    // The reader of what a message says of itself asks for memory that is aligned.
+    // The flatbuffers reader requires aligned memory, so the header is copied.
     let header = header.to_vec();
     let body_bytes = arrow_ipc::root_as_message(&header).map_err(|_| broken())?.bodyLength();
     let body_bytes = usize::try_from(body_bytes).map_err(|_| broken())?;
@@ -140,7 +141,7 @@ fn may_be_sent(bytes: usize) -> Result<(), ApiError> {
 mod tests {
     use super::*;
 
-    /// A stream of a schema and two batches.
+    /// Returns a stream of a schema and two batches.
     fn stream() -> Vec<u8> {
         use std::sync::Arc;
 

@@ -1,5 +1,5 @@
-//! Makes the lists of Flight SQL that are the same for every database: catalogs, schemas, kinds of
-//! tables, types, and keys, of which there are none.
+//! Creates the lists of Flight SQL that are the same for every database: catalogs, schemas, table
+//! types, data types, and the empty lists of keys.
 
 use std::sync::Arc;
 
@@ -11,12 +11,12 @@ use arrow_schema::{ArrowError, DataType, Field, Schema};
 use super::sql_messages::GetDbSchemas;
 use crate::api::error::ApiError;
 
-/// The one catalog.
+/// The name of the only catalog.
 pub(super) const CATALOG: &str = "public";
-/// Its schemas, ascending.
+/// The schemas in ascending order.
 const SCHEMAS: [&str; 3] = ["information_schema", "iox", "system"];
 
-/// A list as Arrow's stream.
+/// Returns a list as an Arrow stream.
 ///
 /// # Errors
 /// [`ApiError::Internal`]
@@ -31,7 +31,7 @@ pub(super) fn stream(batch: &RecordBatch) -> Result<Vec<u8>, ApiError> {
     written().map_err(unmade)
 }
 
-/// A schema as it begins a stream.
+/// Returns a schema in the format of a stream's beginning.
 ///
 /// # Errors
 /// [`ApiError::Internal`]
@@ -40,7 +40,7 @@ pub(super) fn encoded(schema: &Schema) -> Result<Vec<u8>, ApiError> {
     Ok(std::mem::take(stream.get_mut()))
 }
 
-/// Columns under their names, each with whether it may be null.
+/// Creates a batch from columns. Each column has a name, a flag for nulls, and values.
 ///
 /// # Errors
 /// [`ApiError::Internal`]
@@ -61,7 +61,7 @@ fn texts<'a>(values: impl IntoIterator<Item = &'a str>) -> ArrayRef {
     Arc::new(StringArray::from_iter_values(values))
 }
 
-/// `CommandGetCatalogs`
+/// Returns the list for `CommandGetCatalogs`.
 ///
 /// # Errors
 /// [`ApiError::Internal`]
@@ -69,7 +69,7 @@ pub(super) fn catalogs() -> Result<RecordBatch, ApiError> {
     table(vec![("catalog_name", false, texts([CATALOG]))])
 }
 
-/// `CommandGetDbSchemas`
+/// Returns the list for `CommandGetDbSchemas`.
 ///
 /// # Errors
 /// [`ApiError::Internal`]
@@ -82,7 +82,7 @@ pub(super) fn schemas(asked: &GetDbSchemas) -> Result<RecordBatch, ApiError> {
     table(vec![("catalog_name", true, catalogs), ("db_schema_name", false, texts(found))])
 }
 
-/// `CommandGetTableTypes`: what tables are called, and views.
+/// Returns the list for `CommandGetTableTypes`: tables and views.
 ///
 /// # Errors
 /// [`ApiError::Internal`]
@@ -90,7 +90,7 @@ pub(super) fn table_types(base_table: &str) -> Result<RecordBatch, ApiError> {
     table(vec![("table_type", false, texts([base_table, "VIEW"]))])
 }
 
-/// `CommandGetPrimaryKeys`: none, in its columns.
+/// Returns the empty list for `CommandGetPrimaryKeys`.
 ///
 /// # Errors
 /// [`ApiError::Internal`]
@@ -106,8 +106,8 @@ pub(super) fn primary_keys() -> Result<RecordBatch, ApiError> {
     ])
 }
 
-/// `CommandGetExportedKeys`, `CommandGetImportedKeys` and `CommandGetCrossReference`: none, in
-/// their columns.
+/// Returns the empty list for `CommandGetExportedKeys`, `CommandGetImportedKeys` and
+/// `CommandGetCrossReference`.
 ///
 /// # Errors
 /// [`ApiError::Internal`]
@@ -131,17 +131,17 @@ pub(super) fn foreign_keys() -> Result<RecordBatch, ApiError> {
     ])
 }
 
-/// A type of a column.
+/// A data type of columns.
 struct XdbcType {
     name: &'static str,
     number: i32,
-    /// Bits or characters.
+    /// The size, in bits or characters.
     size: i32,
-    /// What stands around a literal.
+    /// The quote character around a literal.
     quote: Option<&'static str>,
-    /// Of numbers: the base of their digits.
+    /// The base of a numeric type's digits.
     radix: Option<i32>,
-    /// Of times: the number without what tells them apart, and that.
+    /// For time types: the general type number, and the subcode of the type.
     time: Option<(i32, i32)>,
 }
 
@@ -159,7 +159,7 @@ impl XdbcType {
     }
 }
 
-/// By their numbers, ascending, as ODBC has them.
+/// The types in ascending order of ODBC's type numbers.
 const XDBC_TYPES: [XdbcType; 8] = [
     XdbcType::new("BOOLEAN", -7, 1),
     XdbcType::number("BIGINT", -5, 64),
@@ -171,7 +171,7 @@ const XDBC_TYPES: [XdbcType; 8] = [
     XdbcType::quoted("TIMESTAMP", 93, Some((9, 3))),
 ];
 
-/// `CommandGetXdbcTypeInfo`: the type of this number, or every type.
+/// Returns the list for `CommandGetXdbcTypeInfo`: the type with the number `asked`, or every type.
 ///
 /// # Errors
 /// [`ApiError::Internal`]
@@ -204,7 +204,7 @@ pub(super) fn xdbc_types(asked: Option<i32>) -> Result<RecordBatch, ApiError> {
         ("literal_prefix", true, quotes()),
         ("literal_suffix", true, quotes()),
         ("create_params", true, Arc::new(parameters.finish())),
-        // Every one may be null, and may stand in every condition.
+        // Every type is nullable (1) and allowed in every condition (3).
         ("nullable", false, same(Some(1))),
         ("case_sensitive", false, switches(|of| Some(of.name == "VARCHAR"))),
         ("searchable", false, same(Some(3))),
@@ -221,11 +221,12 @@ pub(super) fn xdbc_types(asked: Option<i32>) -> Result<RecordBatch, ApiError> {
     ])
 }
 
-/// Whether a text is like a pattern, in which `%` stands for any text, `_` for any character, and
-/// `\` before either for itself.
+/// Whether a text matches a LIKE pattern. `%` matches any text, `_` matches any character, and `\`
+/// escapes both.
 fn is_like(text: &str, pattern: &str) -> bool {
     let text: Vec<char> = text.chars().collect();
-    // What a sign stands for; `None` is any text.
+    // The pattern as a list: `None` for any text, `Some(None)` for any character, else a literal
+    // character.
     let (mut signs, mut rest) = (Vec::new(), pattern.chars());
     while let Some(sign) = rest.next() {
         signs.push(match sign {
@@ -245,7 +246,7 @@ fn is_like(text: &str, pattern: &str) -> bool {
             Some(Some(one)) if one.is_none_or(|one| text.get(at) == Some(&one)) => {
                 (at, sign) = (at + 1, sign + 1);
             }
-            // The last `%` stands for one more.
+            // A mismatch: extend the text of the last `%` by one character and continue after it.
             _ => match &mut any {
                 Some((of_any, from)) => {
                     *from += 1;

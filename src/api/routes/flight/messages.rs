@@ -1,9 +1,9 @@
-//! Lists the messages of Arrow Flight and Flight SQL that are read and written here, as arrow's
-//! `Flight.proto` and `FlightSql.proto` number them, and InfluxDB's ticket.
+//! Defines the supported messages of Arrow Flight and Flight SQL, and InfluxDB's ticket. The field
+//! numbers come from Arrow's `Flight.proto` and `FlightSql.proto`.
 
 use prost::Message;
 
-/// A message, and the name of what it is.
+/// A message with its type name.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Any {
     #[prost(string, tag = "1")]
@@ -12,27 +12,27 @@ pub(super) struct Any {
     pub(super) value: Vec<u8>,
 }
 
-/// What stands before the name of a message of Flight SQL.
+/// The prefix of the type names of Flight SQL.
 const FLIGHT_SQL: &str = "type.googleapis.com/arrow.flight.protocol.sql.";
 
 impl Any {
-    /// A message of Flight SQL under its name.
+    /// Wraps a Flight SQL message with its type name.
     pub(super) fn of_sql(name: &str, message: &impl Message) -> Self {
         Self { type_url: format!("{FLIGHT_SQL}{name}"), value: message.encode_to_vec() }
     }
 
-    /// Whether it says what it is.
+    /// Whether the type name has the standard prefix.
     pub(super) fn is_named(&self) -> bool {
         self.type_url.starts_with("type.googleapis.com/")
     }
 
-    /// Its name, if it is one of Flight SQL.
+    /// Returns the name of a Flight SQL message, or `None` for another message.
     pub(super) fn sql_name(&self) -> Option<&str> {
         self.type_url.strip_prefix(FLIGHT_SQL)
     }
 }
 
-/// Both ways alike.
+/// The handshake request and its response, which have the same fields.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Handshake {
     #[prost(uint64, tag = "1")]
@@ -43,7 +43,8 @@ pub(super) struct Handshake {
 
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct FlightDescriptor {
-    /// 2: a command. 1, a path, names nothing here.
+    /// The kind of the descriptor. Kind 2 is a command. Kind 1 is a path, which this server does
+    /// not support.
     #[prost(int32, tag = "1")]
     pub(super) kind: i32,
     #[prost(bytes = "vec", tag = "2")]
@@ -66,7 +67,7 @@ pub(super) struct FlightInfo {
     pub(super) total_bytes: i64,
 }
 
-/// Without places: the one that was asked has the rows.
+/// An endpoint without locations: the client must fetch the rows from the same server.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct FlightEndpoint {
     #[prost(message, optional, tag = "1")]
@@ -102,7 +103,7 @@ pub(super) struct ReadInfo {
     pub(super) database: String,
     #[prost(string, tag = "2")]
     pub(super) query: String,
-    /// 0 and 1: SQL, 2: InfluxQL, 3: a command of Flight SQL.
+    /// The type of the query: 0 and 1 are SQL, 2 is InfluxQL, and 3 is a Flight SQL command.
     #[prost(int32, tag = "3")]
     pub(super) query_type: i32,
     #[prost(bytes = "vec", tag = "4")]
@@ -114,7 +115,7 @@ pub(super) struct ReadInfo {
 impl ReadInfo {
     pub(super) const INFLUXQL: i32 = 2;
     pub(super) const FLIGHT_SQL: i32 = 3;
-    /// Its name in an [`Any`].
+    /// The type name in an [`Any`].
     pub(super) const TYPE_URL: &'static str =
         "type.googleapis.com/influxdata.iox.querier.v1.ReadInfo";
 }
@@ -129,7 +130,7 @@ pub(super) struct QueryParam {
 
 #[derive(Clone, PartialEq, prost::Oneof)]
 pub(super) enum ParamKind {
-    /// Google's `NullValue`, which has one value.
+    /// Protobuf's `NullValue`, an enum with one value.
     #[prost(int32, tag = "2")]
     Null(i32),
     #[prost(bool, tag = "3")]
@@ -144,7 +145,7 @@ pub(super) enum ParamKind {
     String(String),
 }
 
-/// `Action`
+/// The message `Action`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct FlightAction {
     #[prost(string, tag = "1")]
@@ -153,7 +154,7 @@ pub(super) struct FlightAction {
     pub(super) body: Vec<u8>,
 }
 
-/// `Result` of an action, and `PutResult`.
+/// The `Result` of an action, or a `PutResult`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Outcome {
     #[prost(bytes = "vec", tag = "1")]

@@ -1,20 +1,20 @@
 //! Serves Arrow Flight and Flight SQL as gRPC-Web: `/arrow.flight.protocol.FlightService/{method}`.
 //!
-//! The rows are those of `/api/v3/query_sql` and `/api/v3/query_influxql` in Arrow's format: their
-//! handlers answer here too, and what they answer is cut into messages of Flight. What calls gRPC
-//! itself comes through `tidemark flight`, or through Cloudflare, which turns one into the other.
+//! The handlers of `/api/v3/query_sql` and `/api/v3/query_influxql` create the rows in Arrow's
+//! format. This module splits their response into Flight messages. Native gRPC clients connect
+//! through `tidemark flight` or through Cloudflare, which both convert gRPC to gRPC-Web.
 //!
-//! | file | what is in it |
+//! | file | content |
 //! |---|---|
 //! | `messages` | the messages of Flight |
-//! | `sql_messages` | those of Flight SQL |
-//! | `asked` | tickets, commands and headers: what a call asks |
-//! | `reading` | the answer of a statement, on its way |
-//! | `ipc_stream` | Arrow's stream, cut into Flight's messages |
+//! | `sql_messages` | the messages of Flight SQL |
+//! | `asked` | tickets, commands and headers: the requested data |
+//! | `reading` | the response of a running statement |
+//! | `ipc_stream` | splitting Arrow's stream into Flight messages |
 //! | `listings` | lists that are the same for every database |
-//! | `sql_info` | what the server is and can do |
-//! | `tables` | which tables there are, and their columns |
-//! | `actions`, `prepared`, `parameters` | prepared statements, their handles, what is bound |
+//! | `sql_info` | the server's version and features |
+//! | `tables` | the list of tables and their columns |
+//! | `actions`, `prepared`, `parameters` | prepared statements, their handles and bound values |
 
 mod actions;
 mod asked;
@@ -49,23 +49,23 @@ use asked::{Asked, Metadata, decode};
 use messages::{Any, FlightDescriptor, Handshake, ReadInfo, Ticket};
 use reading::{Progress, Purpose, Reading};
 
-/// What is said to whoever calls otherwise.
+/// The error message for a request that is not gRPC-Web.
 const NO_GRPC_WEB: &str = "Flight is answered as gRPC-Web here (application/grpc-web+proto or \
                            application/grpc-web-text): clients of gRPC connect through \
                            `npx tidemark flight` (docs/FLIGHT.md)";
-/// What is said of other methods.
+/// The error message for an unsupported method.
 const NO_METHOD: &str = "of Flight there are Handshake, GetFlightInfo, GetSchema, DoGet, DoAction and \
                          DoPut here";
-/// What is said of a handshake by a user.
+/// The error message for a user's handshake.
 const NO_BEARER: &str = "a user's password is no bearer token: send it as Basic with every call, or \
                          connect with a token";
 
-/// A call from its messages to its trailers.
+/// The handler of a call.
 #[derive(Debug)]
 struct FlightHandler {
     form: Form,
     database: Option<String>,
-    /// When the client has stopped waiting.
+    /// The deadline that the client set.
     deadline_ns: Option<i64>,
     caller: Principal,
     stage: Stage,
@@ -75,26 +75,26 @@ struct FlightHandler {
 
 #[derive(Debug)]
 enum Stage {
-    /// The messages have not come.
+    /// The messages have not arrived.
     Unread,
-    /// The token, to be answered to a handshake.
+    /// A handshake, with its reply and the token to return.
     Handshake(Vec<u8>, Option<String>),
-    /// Frames that are all of the answer.
+    /// The frames of a complete response.
     Known(Vec<u8>),
-    /// A statement is prepared once its caller's permission is checked.
+    /// A statement that is prepared after the permission check.
     Preparing(Box<Preparation>),
-    /// A statement is answered.
+    /// A running statement.
     Reading(Box<Reading>),
-    /// The statement is over for whoever keeps a list: then the call ends so.
+    /// The call ends after the object that lists running queries has removed the statement.
     Leaving(Result<Vec<u8>, ApiError>),
     Over,
 }
 
-/// `POST /arrow.flight.protocol.FlightService/{method}`
+/// Begins `POST /arrow.flight.protocol.FlightService/{method}`.
 ///
 /// # Errors
-/// [`ApiError::MediaType`] for what is no gRPC-Web; [`ApiError::Invalid`] for headers that
-/// contradict each other.
+/// [`ApiError::MediaType`] for a request that is not gRPC-Web, and [`ApiError::Invalid`] for
+/// contradictory headers.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let form = Form::of_request(request.head);
     let form = form.ok_or_else(|| ApiError::MediaType(NO_GRPC_WEB.to_owned()))?;
@@ -178,7 +178,7 @@ impl Handler for FlightHandler {
                     false => Err(AuthError::lacks(caller, Right::Read, database)),
                 }
             }
-            // What asks no database is answered to whoever is known now.
+            // A call that reads no database needs a fresh identification of the caller.
             _ if caller.wants_owner() => {
                 Err(AuthError::Unverified("the Catalog was not asked".to_owned()))
             }
@@ -256,7 +256,7 @@ impl FlightHandler {
         }
     }
 
-    /// Answers with the token that is to be sent with every call.
+    /// Responds with the token that the client must send with every call.
     fn shake_hands(&mut self, answer: &[u8], token: Option<String>) -> Result<Action, ApiError> {
         if self.caller.user {
             return Err(ApiError::Invalid(NO_BEARER.to_owned()));
@@ -265,7 +265,8 @@ impl FlightHandler {
         grpc_web::message(&mut frames, answer)?;
         grpc_web::end(&mut frames, Code::Ok, "");
         let mut action = self.send(frames);
-        // It came percent-encoded or in base64: a header cannot have all of that.
+        // The token may come from base64 or percent-encoding, and may have characters that a header
+        // cannot contain.
         let safe = |token: &String| token.bytes().all(|byte| (b'!'..=b'~').contains(&byte));
         if let (Action::Stream(response), Some(token)) = (&mut action, token.filter(safe)) {
             response.headers.push(("Authorization".to_owned(), format!("Bearer {token}")));
@@ -273,8 +274,8 @@ impl FlightHandler {
         Ok(action)
     }
 
-    /// Sends frames: the first with the head of the answer. It is never sent whole: with a length
-    /// of its own Cloudflare would not make gRPC of it again.
+    /// Sends frames; the first frames follow the response's head. The response is always streamed,
+    /// because Cloudflare would not convert a response with a length to gRPC.
     fn send(&mut self, frames: Vec<u8>) -> Action {
         let form = self.form;
         self.delivery.piece(form.encode(frames), |body| Response::ok(form.content_type(), body))
@@ -294,8 +295,8 @@ impl FlightHandler {
         Ok(Action::Calls(calls))
     }
 
-    /// Ends the call: with its last frames and trailers. What fails behind the first message is
-    /// said in trailers too, so that no part of an answer looks like the whole.
+    /// Ends the call with its last frames and trailers. An error after the first message also goes
+    /// into the trailers, so that a truncated response never looks complete.
     fn conclude(&mut self, ending: Result<Vec<u8>, ApiError>) -> Result<Action, ApiError> {
         self.stage = Stage::Over;
         let frames = match ending {
@@ -315,14 +316,14 @@ impl FlightHandler {
     }
 }
 
-/// The answer of one message.
+/// Returns the stage with a response of one message.
 fn known(message: &[u8]) -> Result<Stage, ApiError> {
     let mut frames = Vec::new();
     grpc_web::message(&mut frames, message)?;
     Ok(Stage::Known(frames))
 }
 
-/// What a descriptor asks for, and the ticket that asks for its rows.
+/// Returns the data that a descriptor requests, and the ticket for its rows.
 fn described(
     descriptor: &FlightDescriptor,
     metadata: &Metadata,
@@ -351,7 +352,7 @@ fn described(
     Ok((asked, Any { type_url, value: read.encode_to_vec() }.encode_to_vec()))
 }
 
-/// Nanoseconds of a `grpc-timeout`, such as `250m`: up to eight digits, and a unit.
+/// Parses a `grpc-timeout`, such as `250m`, as nanoseconds: up to eight digits and a unit.
 fn timeout_ns(text: &str) -> Result<i64, ApiError> {
     let wrong = || {
         let text: String = text.chars().take(16).collect();

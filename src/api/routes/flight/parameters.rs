@@ -1,7 +1,7 @@
-//! Reads the values that a client binds to a prepared statement: the first row of a batch of Arrow.
+//! Reads the values that a client binds to a prepared statement: the first row of an Arrow batch.
 //!
-//! Arrow's own reader knows every type, which would be a quarter of this Worker's module; what a
-//! parameter may be is a few.
+//! Arrow's own reader supports every type, but it would take a quarter of this Worker's module.
+//! Parameters have only a few types.
 
 use arrow_ipc::{DateUnit, MessageHeader, Precision, TimeUnit, Type};
 
@@ -10,17 +10,17 @@ use crate::api::error::ApiError;
 use crate::model::time::{D_NS, MS_NS, S_NS, US_NS};
 use crate::response::time::rfc3339;
 
-/// What is said of messages that are no batch.
+/// The error message for messages that are not a batch.
 const UNREAD: &str = "the parameters are no batch of Arrow";
 
-/// A column, as the schema has it.
+/// A column of the schema.
 struct Column {
     name: String,
-    /// `None` for what no parameter can be.
+    /// The type; `None` for types that parameters do not support.
     kind: Option<Kind>,
 }
 
-/// How a value stands in its buffers. Widths are bytes.
+/// The encoding of a value in its buffers. Widths are in bytes.
 #[derive(Clone, Copy)]
 enum Kind {
     Null,
@@ -28,25 +28,26 @@ enum Kind {
     Integer(usize),
     Unsigned(usize),
     Float(usize),
-    /// The width of an offset.
+    /// A text; the width of an offset.
     Text(usize),
-    /// How many nanoseconds one stands for.
+    /// A time; the number of nanoseconds per unit.
     Time(i64),
-    /// Of its first time: a width, and how many nanoseconds one stands for.
+    /// A date; the width, and the number of nanoseconds per unit.
     Date(usize, i64),
 }
 
-/// Names of columns, and the values of the first row; `None` where there is no row.
+/// Returns the names of the columns and the values of the first row, or `None` if the batch is
+/// empty.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] for messages that are no batch, and for types that no parameter has.
+/// [`ApiError::Invalid`] for messages that are not a batch, and for unsupported types.
 pub(super) fn first_row(
     messages: &[FlightData],
 ) -> Result<Option<Vec<(String, ParamKind)>>, ApiError> {
     let unread = || ApiError::Invalid(UNREAD.to_owned());
     let mut columns = Vec::new();
     for FlightData { header, body, .. } in messages {
-        // The first may have the descriptor alone.
+        // The first message may contain only the descriptor.
         if header.is_empty() {
             continue;
         }
@@ -102,7 +103,7 @@ fn column(field: arrow_ipc::Field<'_>) -> Column {
     Column { name, kind }
 }
 
-/// The values of a batch's first row.
+/// Returns the values of a batch's first row.
 fn row(
     columns: &[Column],
     batch: arrow_ipc::RecordBatch<'_>,
@@ -143,7 +144,7 @@ fn row(
     Ok(values)
 }
 
-/// The first value of its buffer; of a text its bytes stand in another.
+/// Returns the first value of a buffer. The bytes of a text are in a second buffer.
 fn value(kind: Kind, buffer: &[u8], text: &[u8]) -> Option<ParamKind> {
     Some(match kind {
         Kind::Null => ParamKind::Null(0),
@@ -165,14 +166,14 @@ fn value(kind: Kind, buffer: &[u8], text: &[u8]) -> Option<ParamKind> {
     })
 }
 
-/// As SQL compares it with others: by its text.
+/// Formats a time as text, the form in which SQL compares times.
 fn time(count: &[u8], unit_ns: i64) -> Option<ParamKind> {
     let mut text = Vec::new();
     rfc3339(integer(count)?.checked_mul(unit_ns)?, 0, &mut text);
     Some(ParamKind::String(String::from_utf8(text).ok()?))
 }
 
-/// Little endian, of up to eight bytes.
+/// Reads a little-endian integer of up to eight bytes.
 fn unsigned(bytes: &[u8]) -> Option<u64> {
     let mut whole = [0; 8];
     whole.get_mut(..bytes.len())?.copy_from_slice(bytes);
@@ -182,7 +183,7 @@ fn unsigned(bytes: &[u8]) -> Option<u64> {
 fn integer(bytes: &[u8]) -> Option<i64> {
     let unused_bits = 64_usize.checked_sub(8 * bytes.len())?;
     let shifted = unsigned(bytes)?.checked_shl(u32::try_from(unused_bits).ok()?)?;
-    // The sign goes along.
+    // The arithmetic shift extends the sign.
     Some(shifted.cast_signed() >> unused_bits)
 }
 
@@ -202,7 +203,7 @@ mod tests {
     use super::*;
     use crate::api::routes::flight::ipc_stream::IpcStream;
 
-    /// The messages of these columns, and one without anything before.
+    /// Returns the messages of these columns, after an empty message.
     fn messages(columns: Vec<(&str, ArrayRef)>) -> Vec<FlightData> {
         let batch = RecordBatch::try_from_iter_with_nullable(
             columns.into_iter().map(|(name, values)| (name, values, true)),
@@ -256,7 +257,7 @@ mod tests {
         ];
         for (values, expected) in cases {
             let name = format!("{}", values.data_type());
-            // A column behind it shows that no buffer is left over.
+            // A second column shows that the reader consumes the right number of buffers.
             let first = values.slice(0, 1);
             let last: ArrayRef = Arc::new(Int64Array::from(vec![42]));
             let read = first_row(&messages(vec![(&name, first), ("last", last)])).unwrap();
@@ -278,7 +279,7 @@ mod tests {
         assert!(first_row(&cut).is_err());
         let nonsense = FlightData { header: vec![7; 64], ..FlightData::default() };
         assert!(first_row(&[nonsense]).is_err());
-        // Bytes that were changed anywhere are read or refused.
+        // The reader never panics on changed bytes.
         let whole = messages(vec![("a", Arc::new(StringArray::from(vec!["abc"])) as _)]);
         for message in 1..whole.len() {
             for at in 0..whole[message].header.len() {

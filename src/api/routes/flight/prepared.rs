@@ -1,5 +1,6 @@
-//! Keeps prepared statements with who prepares them: a handle is the statement itself, with what
-//! was bound to it, signed, so that any instance takes it and nobody makes one of another's.
+//! Stores prepared statements in their handles. A handle contains the statement and its bound
+//! parameters with a signature. Any instance can therefore execute the statement, and a client
+//! cannot forge a handle.
 
 use std::collections::HashSet;
 
@@ -12,27 +13,28 @@ use crate::api::error::ApiError;
 use crate::api::settings::Settings;
 use crate::model::limits::{PLACEHOLDERS_MAX, PREPARED_TEXT_BYTES_MAX};
 
-/// Bytes of a signature, which stands before what it signs.
+/// The size of a signature in bytes. The signature precedes the signed data.
 const SIGNATURE_BYTES: usize = 32;
-/// What is signed begins with it: the key signs nothing else.
+/// The prefix of the signed data, so that a signature is valid for prepared statements only.
 const CONTEXT: &[u8] = b"tidemark: a prepared statement of Flight SQL, 1";
 
-/// A statement that was prepared.
+/// A prepared statement.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Prepared {
-    /// With `$1`, `$2` in the place of each `?`.
+    /// The text, with `$1`, `$2` instead of each `?`.
     #[prost(string, tag = "1")]
     pub(super) query: String,
-    /// What is bound so far.
+    /// The bound parameters.
     #[prost(message, repeated, tag = "2")]
     pub(super) params: Vec<QueryParam>,
 }
 
 impl Prepared {
-    /// The handle.
+    /// Returns the handle of the statement.
     ///
     /// # Errors
-    /// [`ApiError::Internal`] where no token is set to sign with: nothing is served then.
+    /// [`ApiError::Internal`] if no admin token is configured to sign with. The server then refuses
+    /// all requests anyway.
     pub(super) fn handle(&self, settings: &Settings) -> Result<Vec<u8>, ApiError> {
         let statement = self.encode_to_vec();
         let signing = macs(settings, &statement).next();
@@ -43,10 +45,10 @@ impl Prepared {
         Ok(handle)
     }
 
-    /// The statement of a handle.
+    /// Returns the statement of a handle.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`] for one that was not made here.
+    /// [`ApiError::Invalid`] for a handle with an invalid signature.
     pub(super) fn of_handle(handle: &[u8], settings: &Settings) -> Result<Self, ApiError> {
         let known = handle.split_at_checked(SIGNATURE_BYTES).filter(|(signature, statement)| {
             macs(settings, statement).any(|mac| mac.verify_slice(signature).is_ok())
@@ -58,7 +60,8 @@ impl Prepared {
     }
 }
 
-/// Of a statement by each admin token: that of the past signs until it is taken away.
+/// Returns a statement's signature by each admin token. During a rotation both tokens are valid,
+/// and the first one signs.
 fn macs<'a>(
     settings: &'a Settings,
     statement: &'a [u8],
@@ -71,21 +74,22 @@ fn macs<'a>(
     })
 }
 
-/// A statement whose places are named.
+/// A statement with the names of its placeholders.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Placeholders {
-    /// With `$1`, `$2` in the place of each `?`.
+    /// The text, with `$1`, `$2` instead of each `?`.
     pub(super) text: String,
-    /// Names without the sign, each once: numbers by their value, then the others as they come.
+    /// The names without `$`, each once: numbers in ascending order, then other names in order of
+    /// occurrence.
     pub(super) names: Vec<String>,
 }
 
 impl Placeholders {
-    /// Finds the places of a statement: `?`, `$1` and `$name` outside of texts, quoted names and
-    /// remarks.
+    /// Finds the placeholders of a statement: `?`, `$1` and `$name` outside of strings, quoted
+    /// names and comments.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`] for a statement that is too long or has too many places.
+    /// [`ApiError::Invalid`] for a statement that is too long or has too many placeholders.
     pub(super) fn of(statement: &str) -> Result<Self, ApiError> {
         if statement.len() > PREPARED_TEXT_BYTES_MAX {
             return Err(ApiError::Invalid(format!(
@@ -121,12 +125,12 @@ impl Placeholders {
                 }
                 first => Some(first.len_utf8()),
             };
-            // What does not end goes on to the end.
+            // An unterminated string or comment extends to the end of the text.
             let (passed, behind) = rest.split_at(skipped.unwrap_or(rest.len()).min(rest.len()));
             found.text.push_str(passed);
             rest = behind;
         }
-        // A sort that keeps the order of what is no number.
+        // A stable sort keeps the order of names that are not numbers.
         found.names.sort_by_key(|name| name.parse().unwrap_or(u32::MAX));
         Ok(found)
     }
@@ -144,11 +148,11 @@ impl Placeholders {
         Ok(())
     }
 
-    /// Gives each column of values its place: by name where every name is that of a place, else by
-    /// position.
+    /// Assigns each column of values to a placeholder. The assignment is by name if every column
+    /// has the name of a placeholder, else by position.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`] where there are not as many.
+    /// [`ApiError::Invalid`] if the numbers of columns and placeholders differ.
     pub(super) fn bind(&self, columns: &[String]) -> Result<Vec<String>, ApiError> {
         let bare = |name: &String| name.trim_start_matches('$').to_owned();
         let named: Vec<String> = columns.iter().map(bare).collect();
@@ -187,7 +191,7 @@ mod tests {
         let prepared = Prepared { query: "SELECT $1".into(), params: Vec::new() };
         let handle = prepared.handle(&settings(one)).unwrap();
         assert_eq!(Prepared::of_handle(&handle, &settings(one)), Ok(prepared.clone()));
-        // While a token is changed both sign.
+        // During a rotation both tokens are valid.
         assert_eq!(Prepared::of_handle(&handle, &settings(two)), Ok(prepared.clone()));
         let other = settings(["number-two-of-them", ""]);
         assert!(Prepared::of_handle(&handle, &other).is_err());
@@ -224,7 +228,7 @@ mod tests {
         };
         assert_eq!(bound(&["2", "1"]).unwrap(), ["2", "1"]);
         assert_eq!(bound(&["$2", "$1"]).unwrap(), ["2", "1"]);
-        // Those of ADBC's Python begin at 0.
+        // ADBC's Python driver numbers parameters from 0.
         assert_eq!(bound(&["0", "1"]).unwrap(), ["1", "2"]);
         assert_eq!(bound(&["a", "b"]).unwrap(), ["1", "2"]);
         assert!(bound(&["a"]).is_err() && bound(&["a", "b", "c"]).is_err());

@@ -1,4 +1,4 @@
-//! Drives the handler of a statement, and makes messages of Flight of what it answers.
+//! Runs the handler of a statement, and converts its response into Flight messages.
 
 use prost::Message;
 
@@ -25,55 +25,56 @@ use crate::coordinator::grants::Principal;
 use crate::model::limits::FLIGHT_MESSAGE_BYTES_MAX;
 use crate::protocol::call::{Call, Reply};
 
-/// What the rows are asked for.
+/// The purpose of a statement's execution.
 #[derive(Debug)]
 pub(super) enum Purpose {
-    /// To be sent.
+    /// The rows are sent to the client.
     Rows,
-    /// Which columns they have, in a FlightInfo.
+    /// Only the columns are sent, in a FlightInfo.
     Info {
         descriptor: FlightDescriptor,
-        /// What asks for the rows.
+        /// The ticket for the rows.
         ticket: Vec<u8>,
     },
-    /// The same in an answer of GetSchema.
+    /// Only the columns are sent, in the response to GetSchema.
     Schema,
-    /// The same in what an action says of a prepared statement.
+    /// Only the columns are sent, in the response to the creation of a prepared statement.
     Prepared {
         handle: Vec<u8>,
-        /// A schema of the parameters.
+        /// The schema of the parameters.
         parameters: Vec<u8>,
         has_parameters: bool,
     },
 }
 
-/// How far it has come.
+/// The result of a step.
 #[derive(Debug)]
 pub(super) enum Progress {
     Calls(Vec<Call>),
-    /// Some of the answer.
+    /// The next frames of the response.
     Frames(Vec<u8>),
-    /// The last of it.
+    /// The last frames of the response.
     Complete(Vec<u8>),
-    /// All of it, and the statement goes on if nobody ends it.
+    /// The whole response, although the statement is still running. The caller must end the
+    /// statement.
     Known(Vec<u8>),
 }
 
-/// A statement that is answered.
+/// A running statement.
 #[derive(Debug)]
 pub(super) struct Reading {
     handler: Box<dyn Handler>,
     purpose: Purpose,
     stream: IpcStream,
-    /// What is asked if the statement's columns alone cannot be had.
+    /// The statement to run if the statement for its columns fails.
     whole: Option<QueryRequest>,
-    /// Lines that become a list of tables when all of them have come.
+    /// The lines received so far, if they become a list of tables after the last line.
     lines: Option<Vec<u8>>,
-    /// Whether that list has the schema of each table.
+    /// Whether the list of tables has the schema of each table.
     include_schema: bool,
-    /// What waits for the rest of it.
+    /// The memory reservation for incomplete messages and lines.
     held: Option<Held>,
-    /// The handler has answered with its last bytes.
+    /// Whether the handler has returned its last bytes.
     is_answered: bool,
 }
 
@@ -81,7 +82,7 @@ impl Reading {
     /// Begins a statement.
     ///
     /// # Errors
-    /// [`ApiError`] of a statement that does not parse, where that is known by now.
+    /// [`ApiError`] of a statement that does not parse, if the parser runs in this Worker.
     pub(super) fn new(
         asked: Asked,
         purpose: Purpose,
@@ -132,10 +133,10 @@ impl Reading {
         self.handler.abandon()
     }
 
-    /// Goes on until something has to be done.
+    /// Continues until the host must perform an action.
     ///
     /// # Errors
-    /// [`ApiError`] of the statement: nothing follows.
+    /// [`ApiError`] of the statement, which then ends.
     pub(super) fn step(
         &mut self,
         isolate: &mut Isolate<'_>,
@@ -144,13 +145,14 @@ impl Reading {
     ) -> Result<Progress, ApiError> {
         loop {
             let action = match self.handler.step(isolate, reply.take()) {
-                // A statement without columns of its own, such as EXPLAIN, or a wrong one: then
-                // its own error is the answer.
+                // The statement cannot be a subquery, such as EXPLAIN, or is invalid. Run the
+                // statement itself, which reports its own error.
                 Err(ApiError::Invalid(_)) if self.whole.is_some() => {
                     self.ask_whole(isolate, caller)?;
                     continue;
                 }
-                // What types its parameters have may have to be known for that: it can be prepared.
+                // The columns may depend on the types of unbound parameters. The statement can be
+                // prepared nevertheless, without columns.
                 Err(ApiError::Invalid(_)) if self.has_open_parameters() => {
                     return Ok(Progress::Complete(self.described(Vec::new())?));
                 }
@@ -179,7 +181,7 @@ impl Reading {
         }
     }
 
-    /// Asks for the statement itself, of which its first message is enough.
+    /// Runs the statement itself. Its first message contains the columns.
     fn ask_whole(&mut self, isolate: &Isolate<'_>, caller: &Principal) -> Result<(), ApiError> {
         let Some(question) = self.whole.take() else { return Ok(()) };
         self.handler = query_sql::asking(question, isolate)?;
@@ -191,7 +193,7 @@ impl Reading {
         matches!(self.purpose, Purpose::Prepared { has_parameters: true, .. })
     }
 
-    /// Takes what the handler answers.
+    /// Takes bytes of the handler's response.
     fn take(&mut self, mut bytes: Vec<u8>) -> Result<(), ApiError> {
         let Some(lines) = &mut self.lines else {
             self.stream.take(bytes);
@@ -209,7 +211,7 @@ impl Reading {
         Ok(())
     }
 
-    /// What can be sent of what has come.
+    /// Returns the complete messages that can be sent.
     fn progress(&mut self) -> Result<Option<Progress>, ApiError> {
         let messages = self.stream.messages()?;
         if self.is_answered {
@@ -239,7 +241,7 @@ impl Reading {
         }))
     }
 
-    /// The message that says which columns there are.
+    /// Returns the message with the columns.
     fn described(&mut self, schema: Vec<u8>) -> Result<Vec<u8>, ApiError> {
         let answer = match &mut self.purpose {
             Purpose::Info { descriptor, ticket } => {
@@ -248,7 +250,7 @@ impl Reading {
                     schema,
                     descriptor: Some(std::mem::take(descriptor)),
                     endpoints: vec![FlightEndpoint { ticket: Some(ticket) }],
-                    // Nobody has counted.
+                    // The numbers of rows and bytes are unknown.
                     total_records: -1,
                     total_bytes: -1,
                 };
@@ -271,13 +273,13 @@ impl Reading {
     }
 }
 
-/// A statement with the columns of `text` and without rows, which are then not computed; `None`
-/// for one that can stand in no other.
+/// Returns a statement with the columns of `text` and no rows, so that SQL does not compute rows.
+/// Returns `None` if `text` cannot be a subquery.
 fn of_columns(text: &str) -> Option<String> {
     let text = text.trim().trim_end_matches(';').trim_end();
     let word: String = text.chars().take_while(char::is_ascii_alphabetic).collect();
     let is_rows = ["SELECT", "WITH", "VALUES"].iter().any(|of| word.eq_ignore_ascii_case(of));
-    // On a line of its own, behind a remark too.
+    // The line breaks keep the parenthesis outside of a trailing comment.
     is_rows.then(|| format!("SELECT * FROM (\n{text}\n) LIMIT 0"))
 }
 

@@ -1,6 +1,6 @@
-//! Says what the server is and can do, number by number: `CommandGetSqlInfo`.
+//! Reports the server's version and features by number: `CommandGetSqlInfo`.
 //!
-//! JDBC's driver asks for all of them, and its older versions fail over one that is not there.
+//! The JDBC driver requests all numbers, and its older versions fail if one is missing.
 
 use std::sync::Arc;
 
@@ -16,20 +16,21 @@ use arrow_schema::{DataType, Field, UnionFields};
 use super::listings::{table, unmade};
 use crate::api::error::ApiError;
 
-/// What is said of the server.
+/// A value of the list.
 #[derive(Clone, Copy)]
 enum Info {
     Text(&'static str),
     Switch(bool),
     Large(i64),
     Number(i32),
-    /// No text at all.
+    /// An empty list of texts.
     Texts,
-    /// Of no type into another.
+    /// An empty map of type conversions.
     NoConversions,
 }
 
-/// By the numbers of `FlightSql.proto`, ascending. Clients of InfluxDB know it by its name.
+/// The values in ascending order of the numbers in `FlightSql.proto`. The server's name is
+/// InfluxDB's, because clients check it.
 const INFOS: [(u32, Info); 87] = [
     (0, Info::Text("InfluxDB IOx")),
     (1, Info::Text("2")),
@@ -44,12 +45,12 @@ const INFOS: [(u32, Info); 87] = [
     (500, Info::Switch(false)),
     (501, Info::Switch(false)),
     (502, Info::Switch(false)),
-    // Names without quotes are taken in lower case, names in quotes as they are.
+    // Unquoted names are lower-cased, and quoted names are case-sensitive.
     (503, Info::Number(3)),
     (504, Info::Text("\"")),
     (505, Info::Number(0)),
     (506, Info::Switch(true)),
-    // Nulls are higher than any value.
+    // Nulls sort above all values.
     (507, Info::Number(0)),
     (508, Info::Texts),
     (509, Info::Texts),
@@ -84,7 +85,7 @@ const INFOS: [(u32, Info); 87] = [
     (538, Info::Number(15)),
     (539, Info::Switch(true)),
     (540, Info::Number(3)),
-    // Nothing has a longest name, or a most of anything, that is known: 0 says so.
+    // The limits of names and counts are unknown, which 0 expresses.
     (541, Info::Large(0)),
     (542, Info::Large(0)),
     (543, Info::Large(0)),
@@ -101,7 +102,7 @@ const INFOS: [(u32, Info); 87] = [
     (554, Info::Large(0)),
     (555, Info::Large(0)),
     (556, Info::Switch(false)),
-    // Statements: as many bytes as SQL takes.
+    // The maximum size of a statement, in bytes.
     (557, Info::Large(262_144)),
     (558, Info::Large(0)),
     (559, Info::Large(0)),
@@ -112,7 +113,7 @@ const INFOS: [(u32, Info); 87] = [
     (564, Info::Number(0)),
     (565, Info::Switch(false)),
     (566, Info::Switch(false)),
-    // Rows are read from the first to the last.
+    // Results are forward-only.
     (567, Info::Number(2)),
     (568, Info::Number(0)),
     (569, Info::Number(0)),
@@ -125,7 +126,8 @@ const INFOS: [(u32, Info); 87] = [
     (576, Info::Switch(false)),
 ];
 
-/// `CommandGetSqlInfo`: what these numbers mean, those that are known; all for none.
+/// Returns the list for `CommandGetSqlInfo`: the known numbers in `asked`, or all numbers if
+/// `asked` is empty.
 ///
 /// # Errors
 /// [`ApiError::Internal`]
@@ -138,7 +140,7 @@ pub(super) fn sql_info(asked: &[u32]) -> Result<RecordBatch, ApiError> {
     let mut lists = ListBuilder::new(StringBuilder::new()).with_field(item);
     let mut conversions = conversions();
     for &(id, info) in known {
-        // The kind is the number of the child, the place is that in it.
+        // The kind is the number of the union's child, and the place is the index in this child.
         let (kind, place) = match info {
             Info::Text(text) => (0, push(&mut texts, text)),
             Info::Switch(is_on) => (1, push(&mut switches, is_on)),
@@ -187,13 +189,13 @@ pub(super) fn sql_info(asked: &[u32]) -> Result<RecordBatch, ApiError> {
     ])
 }
 
-/// Appends, and says where.
+/// Appends a value and returns its index.
 fn push<T>(values: &mut Vec<T>, value: T) -> usize {
     values.push(value);
     values.len() - 1
 }
 
-/// Types, each with a list of those that it may become.
+/// Returns a builder for a map from a type to the types to which it can be converted.
 fn conversions() -> MapBuilder<Int32Builder, ListBuilder<Int32Builder>> {
     let item = Field::new("$data$", DataType::Int32, true);
     let lists = ListBuilder::new(Int32Builder::new()).with_field(item);

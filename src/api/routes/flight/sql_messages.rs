@@ -1,5 +1,5 @@
-//! Lists the messages of Flight SQL that are read and written here, as arrow's `FlightSql.proto`
-//! numbers them.
+//! Defines the supported messages of Flight SQL. The field numbers come from Arrow's
+//! `FlightSql.proto`.
 
 use prost::Message;
 
@@ -12,8 +12,8 @@ pub(super) struct StatementQuery {
     pub(super) transaction: Option<Vec<u8>>,
 }
 
-/// `CommandPreparedStatementQuery`, `TicketStatementQuery`, `ActionClosePreparedStatementRequest`
-/// and `DoPutPreparedStatementResult`: a handle.
+/// A message with a handle only: `CommandPreparedStatementQuery`, `TicketStatementQuery`,
+/// `ActionClosePreparedStatementRequest` and `DoPutPreparedStatementResult`.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Handle {
     #[prost(bytes = "vec", tag = "1")]
@@ -23,7 +23,7 @@ pub(super) struct Handle {
 /// `CommandGetSqlInfo`
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct GetSqlInfo {
-    /// Which; none is all.
+    /// The requested numbers; empty for all numbers.
     #[prost(uint32, repeated, tag = "1")]
     pub(super) info: Vec<u32>,
 }
@@ -64,7 +64,7 @@ pub(super) struct GetTables {
 pub(super) struct CreatedStatement {
     #[prost(bytes = "vec", tag = "1")]
     pub(super) handle: Vec<u8>,
-    /// Of its columns.
+    /// The schema of the result.
     #[prost(bytes = "vec", tag = "2")]
     pub(super) dataset_schema: Vec<u8>,
     #[prost(bytes = "vec", tag = "3")]

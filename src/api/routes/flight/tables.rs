@@ -1,5 +1,5 @@
-//! Lists tables for `CommandGetTables` with a statement of SQL about `information_schema`; with the
-//! columns of each table as a schema of Arrow, if the client asks for them.
+//! Lists tables for `CommandGetTables` with a SQL statement on `information_schema`. The list
+//! contains each table's columns as an Arrow schema if the client requests schemas.
 
 use std::sync::Arc;
 
@@ -15,14 +15,14 @@ use crate::api::error::ApiError;
 use crate::api::routes::query_v3::request::QueryRequest;
 use crate::response::table::TableFormat;
 
-/// What a table of rows is called, unless the client wants another word.
+/// The type of regular tables, unless the client requires another name.
 const BASE_TABLE: &str = "BASE TABLE";
 
-/// Returns the statement that lists the tables as lines of JSON for [`listed`]: one for each table,
-/// or with schemas one for each column.
+/// Returns the statement that lists the tables as JSON lines for [`listed`]: one line for each
+/// table, or for each column if the client requests schemas.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] where no database is named.
+/// [`ApiError::Invalid`] if the headers name no database.
 pub(super) fn question(asked: &GetTables, metadata: &Metadata) -> Result<QueryRequest, ApiError> {
     let mut conditions = Vec::new();
     if let Some(catalog) = &asked.catalog {
@@ -35,7 +35,7 @@ pub(super) fn question(asked: &GetTables, metadata: &Metadata) -> Result<QueryRe
         conditions.push(format!("t.table_name LIKE {}", quoted(pattern)));
     }
     if !asked.table_types.is_empty() {
-        // Grafana asks for both of its names.
+        // Grafana sends both names of regular tables.
         let known = asked.table_types.iter().map(|name| match name.to_ascii_uppercase() {
             name if name == "TABLE" => quoted(BASE_TABLE),
             name => quoted(&name),
@@ -62,8 +62,8 @@ pub(super) fn question(asked: &GetTables, metadata: &Metadata) -> Result<QueryRe
         )?;
         return Ok(QueryRequest { format: TableFormat::JsonLines, ..question });
     }
-    // `_` in a pattern stands for any character, and clients take the first table: the one of that
-    // very name comes before others that are like it.
+    // `_` in a pattern matches any character, and clients use the first table. The table with
+    // exactly this name therefore comes first.
     let exact = quoted(asked.table_pattern.as_deref().unwrap_or_default());
     let text = format!(
         "SELECT {columns} AS table_name, {kind}, c.column_name, c.data_type, c.is_nullable \
@@ -75,7 +75,7 @@ pub(super) fn question(asked: &GetTables, metadata: &Metadata) -> Result<QueryRe
     Ok(QueryRequest { format: TableFormat::JsonLines, ..question })
 }
 
-/// A text in SQL.
+/// Quotes a text for SQL.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
@@ -97,11 +97,11 @@ struct ColumnOfTable {
     is_nullable: String,
 }
 
-/// Returns the tables in `lines` as a stream of Arrow, in their order. The schema is the one of
-/// `CommandGetTables`, whatever SQL finds out about nulls.
+/// Returns the tables in `lines` as an Arrow stream, in the same order. The schema is the one that
+/// `CommandGetTables` defines, independent of the nullability in SQL's result.
 ///
 /// # Errors
-/// [`ApiError::Internal`] for lines that the statement does not return.
+/// [`ApiError::Internal`] for lines that the statement cannot return.
 pub(super) fn listed(lines: &[u8], include_schema: bool) -> Result<Vec<u8>, ApiError> {
     let mut names = [(); 4].map(|()| StringBuilder::new());
     let mut schemas = BinaryBuilder::new();
@@ -137,7 +137,7 @@ pub(super) fn listed(lines: &[u8], include_schema: bool) -> Result<Vec<u8>, ApiE
     stream(&table(columns)?)
 }
 
-/// The type that SQL calls so. Tags are text to every client.
+/// Returns the Arrow type of a SQL type name. Tags are strings for every client.
 fn data_type(name: &str) -> DataType {
     match name {
         "Boolean" => DataType::Boolean,

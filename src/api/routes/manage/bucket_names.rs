@@ -1,4 +1,4 @@
-//! Shows policies as v2 clients see them: as buckets that are called `db` or `db/rp` and have ids.
+//! Presents policies to v2 clients as buckets, which are named `db` or `db/rp` and have ids.
 
 use crate::coordinator::cache::find_policy;
 use crate::coordinator::describe_databases::DescribedDatabase;
@@ -6,18 +6,18 @@ use crate::model::ids::PolicyId;
 use crate::model::name;
 use crate::model::shard_map::Policy;
 
-/// A policy under a v2 client's names.
+/// A policy as a v2 bucket.
 pub(super) struct Bucket<'a> {
     pub(super) database: &'a str,
     pub(super) policy: &'a Policy,
-    /// It is its database's default policy.
+    /// Whether the policy is its database's default policy.
     pub(super) default: bool,
-    /// No other policy is in its database.
+    /// Whether the policy is the only policy of its database.
     pub(super) alone: bool,
 }
 
 impl Bucket<'_> {
-    /// `db` for the default policy, else `db/rp`.
+    /// Returns `db` for the default policy, else `db/rp`.
     pub(super) fn name(&self) -> String {
         match self.default {
             true => self.database.to_owned(),
@@ -26,7 +26,7 @@ impl Bucket<'_> {
     }
 }
 
-/// Every policy, by database and in order of creation.
+/// Returns every policy by database, in order of creation.
 pub(super) fn buckets_of(found: &[DescribedDatabase]) -> Vec<Bucket<'_>> {
     let mut buckets = Vec::new();
     for (database, description) in found {
@@ -42,20 +42,20 @@ pub(super) fn buckets_of(found: &[DescribedDatabase]) -> Vec<Bucket<'_>> {
     buckets
 }
 
-/// A policy's id as clients write it.
+/// Parses a policy id of 16 lower-case hex digits.
 pub fn policy_id(text: &str) -> Option<PolicyId> {
     let hex = text.len() == 16 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
     u64::from_str_radix(text, 16).ok().filter(|_| hex).map(PolicyId)
 }
 
-/// Database and policy of this id, among what was found.
+/// Returns the database and policy with this id.
 pub fn policy_of(found: &[DescribedDatabase], id: PolicyId) -> Option<(String, String)> {
     let buckets = buckets_of(found);
     let bucket = buckets.iter().find(|bucket| bucket.policy.id == id)?;
     Some((bucket.database.to_owned(), bucket.policy.name.clone()))
 }
 
-/// Whether `bucket` is what a client calls `name`.
+/// Whether `name` means `bucket`.
 pub(super) fn is_called(bucket: &Bucket<'_>, found: &[DescribedDatabase], name: &str) -> bool {
     let (database, policy) = name::split_bucket(name);
     let of_name = found.iter().find(|(found, _)| found == database);

@@ -1,4 +1,4 @@
-//! Serves `/api/v2/buckets`: `db` is the default policy of a database, `db/rp` is any other.
+//! Serves `/api/v2/buckets`: `db` is the default policy of a database, and `db/rp` is any policy.
 
 use serde_json::{Value, json};
 
@@ -13,9 +13,9 @@ use crate::model::time::{H_NS, S_NS};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::{PolicyChange, PolicySpec};
 
-/// What a policy without a name is called.
+/// The name of a new database's policy if the client names none.
 const DEFAULT_POLICY: &str = "autogen";
-/// A bucket as v2 prints it.
+/// Returns a bucket in v2's JSON.
 pub(super) fn value(bucket: &Bucket<'_>) -> Value {
     let id = bucket.policy.id.to_string();
     let path = format!("/api/v2/buckets/{id}");
@@ -60,7 +60,7 @@ pub(super) fn plan(
                     name: policy.clone(),
                     duration_ns: Some(rules.0),
                     replica_n: None,
-                    // 0 is the duration's default, as of a new bucket.
+                    // 0 means the default for the duration, as for a new bucket.
                     shard_group_duration_ns: Some(rules.1),
                 };
                 let (database, make_default) = (database.clone(), false);
@@ -68,7 +68,7 @@ pub(super) fn plan(
             }
             Ok(ManagePlan::Change(changes, AfterChanges::Show { status: 200, database, policy }))
         }
-        // A database goes with its last policy.
+        // Deleting the last policy drops the database.
         "DELETE" => {
             let change = match bucket.alone {
                 true => Change::DropDatabase { name: database },
@@ -107,7 +107,7 @@ fn list(
     Ok(ManagePlan::Answer(respond(200, &value)))
 }
 
-/// Databases and policies are made as they are missing.
+/// Creates the database and the policy if they do not exist.
 fn create(
     request: &ManageRequest,
     found: &[DescribedDatabase],
@@ -133,7 +133,7 @@ fn create(
     let mut changes = Vec::new();
     let missing = found.is_empty();
     if missing {
-        // The default policy of one that is made for `db/rp` keeps everything.
+        // A database created for `db/rp` also has a default policy with infinite retention.
         changes.push(Change::CreateDatabase(CreateDatabase {
             name: database.to_owned(),
             policy: (named == DEFAULT_POLICY).then(|| spec(named)),
@@ -151,8 +151,8 @@ fn create(
     Ok(ManagePlan::Change(changes, AfterChanges::Show { status: 201, database, policy }))
 }
 
-/// The duration of points and of shard groups that a body's rules ask for, nanoseconds; 0 is for
-/// ever, or the default.
+/// Returns the durations of points and of shard groups in a body's rules, in nanoseconds. 0 means
+/// infinite retention, or the default shard group duration.
 fn rules(body: &Value) -> Result<Option<(i64, i64)>, ApiError> {
     let rules = match body.get("retentionRules") {
         None | Some(Value::Null) => return Ok(None),

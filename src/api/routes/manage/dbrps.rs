@@ -1,5 +1,5 @@
-//! Serves `/api/v2/dbrps`, which maps databases and policies to buckets. Each policy is a bucket of
-//! its own, so every mapping exists from the beginning, and no other can.
+//! Serves `/api/v2/dbrps`, which maps databases and policies to buckets. Each policy is also a
+//! bucket, so every mapping always exists and other mappings are impossible.
 
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use crate::api::error::ApiError;
 use crate::coordinator::create_drop::Change;
 use crate::protocol::database::PolicyChange;
 
-/// A mapping as v2 prints it; its id is its bucket's.
+/// Returns a mapping in v2's JSON. Its id equals its bucket's id.
 pub(super) fn value(bucket: &Bucket<'_>) -> Value {
     let id = bucket.policy.id.to_string();
     json!({
@@ -31,7 +31,7 @@ pub(super) fn plan(
     if let Some(bucket) = request.bucket(buckets)? {
         return match request.method.as_str() {
             "PATCH" => change(request, bucket, 200),
-            // As in 2.x, where a bucket named `db/rp` keeps its virtual mapping.
+            // As in 2.x, a bucket named `db/rp` keeps its virtual mapping.
             "DELETE" => Ok(ManagePlan::Change(Vec::new(), AfterChanges::Empty)),
             _ => Ok(ManagePlan::Answer(respond(200, &json!({ "content": value(bucket) })))),
         };
@@ -58,7 +58,7 @@ pub(super) fn plan(
     Ok(ManagePlan::Answer(respond(200, &json!({ "content": content }))))
 }
 
-/// A mapping that exists is taken; of any other it is said why it cannot.
+/// Accepts a mapping that exists. For any other mapping, returns an error with the reason.
 fn create(request: &ManageRequest, buckets: &[Bucket<'_>]) -> Result<ManagePlan, ApiError> {
     let (database, policy) = (request.required("database")?, request.required("retention_policy")?);
     let wanted = request.text("bucketID").or(request.text("bucket"));
@@ -77,7 +77,7 @@ fn create(request: &ManageRequest, buckets: &[Bucket<'_>]) -> Result<ManagePlan,
     change(request, bucket, 201)
 }
 
-/// Whether it is the default is all that can change.
+/// Changes whether the policy is the default. Nothing else can change.
 fn change(
     request: &ManageRequest,
     bucket: &Bucket<'_>,

@@ -1,8 +1,7 @@
-//! Serves `/api/v2/buckets`, `dbrps` and `orgs`: databases and policies by the names that the v2
-//! clients have for them.
+//! Serves `/api/v2/buckets`, `dbrps` and `orgs`: databases and policies under v2's names.
 //!
-//! A bucket is a policy and so is a mapping; there is one organisation. Every request surveys
-//! the databases first, is then answered or becomes changes, and shows what these made.
+//! Each policy is both a bucket and a mapping, and there is one organisation. Every request first
+//! reads the databases. It then responds, or makes changes and returns the changed resource.
 
 pub mod bucket_names;
 mod buckets;
@@ -54,26 +53,26 @@ enum ManageStage {
     },
 }
 
-/// `/api/v2/buckets` and one of them
+/// Begins a request of `/api/v2/buckets` or `/api/v2/buckets/{id}`.
 ///
 /// # Errors
-/// None.
+/// Returns no error.
 pub fn begin_buckets(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(begin(request, Resource::Buckets))
 }
 
-/// `/api/v2/dbrps` and one of them
+/// Begins a request of `/api/v2/dbrps` or `/api/v2/dbrps/{id}`.
 ///
 /// # Errors
-/// None.
+/// Returns no error.
 pub fn begin_dbrps(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(begin(request, Resource::Dbrps))
 }
 
-/// `/api/v2/orgs` and one of them
+/// Begins a request of `/api/v2/orgs` or `/api/v2/orgs/{id}`.
 ///
 /// # Errors
-/// None.
+/// Returns no error.
 pub fn begin_orgs(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(begin(request, Resource::Orgs))
 }
@@ -161,7 +160,8 @@ impl Handler for ManageHandler {
 }
 
 impl ManageHandler {
-    /// The next change, or what shows what they made; `None` when nothing is shown.
+    /// Returns the stage of the next change, or the stage that reads the changed resource. Returns
+    /// `None` if the response is empty.
     fn change(&self, mut rest: vec::IntoIter<Change>, after: AfterChanges) -> Option<ManageStage> {
         if let Some(change) = rest.next() {
             return Some(ManageStage::Change { current: carry_out(change), rest, after });
@@ -175,7 +175,7 @@ impl ManageHandler {
         }
     }
 
-    /// The policy as it is after the changes.
+    /// Returns the policy after the changes.
     fn show(
         &self,
         found: &[DescribedDatabase],
@@ -197,7 +197,7 @@ impl ManageHandler {
 
     fn plan(&self, found: &[DescribedDatabase]) -> Result<ManagePlan, ApiError> {
         let mut buckets = buckets_of(found);
-        // Whatever may be done with a policy shows it; to change it the admin token was needed.
+        // Any permission on a policy makes it visible. Changes already required the admin token.
         let grants = &self.principal.grants;
         buckets.retain(|bucket| grants.sees_policy(bucket.database, &bucket.policy.name));
         match self.request.resource {

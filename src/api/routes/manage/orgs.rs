@@ -1,4 +1,4 @@
-//! Serves `/api/v2/orgs`, which lists the one organisation. It never changes.
+//! Serves `/api/v2/orgs`, which lists the only organisation. It never changes.
 
 use serde_json::{Value, json};
 
@@ -8,10 +8,10 @@ use crate::api::http::Response;
 
 /// The path of the organisations.
 pub(super) const ORG_PATH: &str = "/api/v2/orgs";
-/// The one organisation's id; its name is of no consequence, since every request is in it.
+/// The id of the only organisation. Its name is irrelevant, since every request belongs to it.
 pub(super) const ORG_ID: &str = "0000000000000001";
 
-/// The organisation, alone or in a list. Whatever name a client looks for, it is this one.
+/// Returns the organisation, alone or in a list. It has the name that the client looks for.
 pub(super) fn plan(request: &ManageRequest) -> Result<Response, ApiError> {
     let asked_id = request.id.as_deref().or(request.url.filled("orgID"));
     if let Some(id) = asked_id.filter(|id| *id != ORG_ID) {

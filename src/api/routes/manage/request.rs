@@ -1,5 +1,4 @@
-//! Reads what a request for buckets, mappings or organisations asks, and names the possible
-//! outcomes.
+//! Parses requests for buckets, mappings or organisations, and defines their possible outcomes.
 
 use serde_json::Value;
 
@@ -11,7 +10,7 @@ use crate::coordinator::describe_databases::WhichDatabases;
 use crate::model::limits::{BUCKETS_PER_PAGE_DEFAULT, BUCKETS_PER_PAGE_MAX};
 use crate::model::name;
 
-/// The kinds of things that these routes manage.
+/// The resources that these routes manage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Resource {
     /// `/api/v2/buckets`
@@ -22,7 +21,7 @@ pub(super) enum Resource {
     Orgs,
 }
 
-/// A request to list or to change such things.
+/// A request to list or change resources.
 #[derive(Debug)]
 pub(super) struct ManageRequest {
     pub(super) resource: Resource,
@@ -33,17 +32,17 @@ pub(super) struct ManageRequest {
     pub(super) default_shards: u32,
 }
 
-/// How a request goes on once the databases were surveyed.
+/// The next stage of a request after the databases were read.
 pub(super) enum ManagePlan {
     Answer(Response),
     Change(Vec<Change>, AfterChanges),
 }
 
-/// What is answered once everything has changed.
+/// The response after all changes.
 #[derive(Debug)]
 pub(super) enum AfterChanges {
     Empty,
-    /// Its resource as it is then.
+    /// The resource after the changes.
     Show {
         status: u16,
         database: String,
@@ -52,14 +51,14 @@ pub(super) enum AfterChanges {
 }
 
 impl ManageRequest {
-    /// The databases that have to be looked at.
+    /// Returns the databases that the request must read.
     pub(super) fn surveyed(&self) -> WhichDatabases {
         let listed = ["id", "bucketID"].iter().find_map(|name| self.url.filled(name));
         let policy = self.id.as_deref().or(listed).and_then(policy_id);
         if let Some(policy) = policy.filter(|_| self.resource != Resource::Orgs) {
             return WhichDatabases::Policy(policy);
         }
-        // What is no id is refused without looking, and so is a page that is none.
+        // An invalid id or an invalid page is refused without reading databases.
         if self.id.is_some() || self.resource == Resource::Orgs {
             return WhichDatabases::None;
         }
@@ -71,7 +70,7 @@ impl ManageRequest {
         };
         match (named, self.page()) {
             (Some(name), _) => WhichDatabases::Named(name::split_bucket(name).0.to_owned()),
-            // It says what is required.
+            // The check of required fields reports the error.
             (None, _) if self.method == "POST" => WhichDatabases::None,
             (None, _) if self.resource == Resource::Dbrps => WhichDatabases::All,
             (None, Ok((limit, offset))) => {
@@ -82,7 +81,7 @@ impl ManageRequest {
         }
     }
 
-    /// How many buckets a list has at most, and how many it passes over.
+    /// Returns the maximum number of buckets in a list, and the number of buckets to skip.
     ///
     /// # Errors
     /// [`ApiError::Invalid`]
@@ -103,17 +102,17 @@ impl ManageRequest {
         }
     }
 
-    /// A text of the body.
+    /// Returns a text of the body.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.body.get(name)?.as_str().filter(|text| !text.is_empty())
     }
 
-    /// A required text of the body.
+    /// Returns a required text of the body.
     pub(super) fn required(&self, name: &str) -> Result<&str, ApiError> {
         self.text(name).ok_or_else(|| ApiError::Invalid(format!("{name} is required")))
     }
 
-    /// The bucket that the path names.
+    /// Returns the bucket that the path names.
     pub(super) fn bucket<'a, 'b>(
         &self,
         buckets: &'b [Bucket<'a>],

@@ -1,4 +1,4 @@
-//! Writes the series of SHOW STATS in the text formats of Prometheus.
+//! Formats the series of SHOW STATS for Prometheus.
 //!
 //! ```text
 //! # TYPE tidemark_points_written counter
@@ -15,30 +15,30 @@ use crate::model::value::FieldValue;
 use crate::query::result::{ResultColumn, SeriesChunk};
 use crate::response::accept;
 
-/// Which text format is written.
+/// The text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exposition {
     /// OpenMetrics 1.0.
     OpenMetrics,
-    /// Prometheus' own, 0.0.4, which others read too.
+    /// Prometheus' own format, 0.0.4, which other scrapers also read.
     Prometheus,
 }
 
-/// What kind of number a metric is.
+/// The type of a metric.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
-    /// Only grows, but for the reads of an object that was evicted.
+    /// A value that only increases. The row counts of an object restart at 0 after an eviction.
     Counter,
-    /// Goes up and down.
+    /// A value that increases and decreases.
     Gauge,
 }
 
-/// A column of a series of SHOW STATS as a metric.
+/// A metric from a column of SHOW STATS.
 struct Metric {
     /// The name of the series.
     module: &'static str,
     column: &'static str,
-    /// Without `_total`.
+    /// The metric's name without `_total`.
     name: &'static str,
     kind: Kind,
     help: &'static str,
@@ -54,7 +54,7 @@ const fn metric(
     Metric { module, column, name, kind, help }
 }
 
-/// Every metric, in the order in which they are written.
+/// Every metric, in output order.
 #[rustfmt::skip]
 const METRICS: &[Metric] = &[
     metric("database", "diskBytes", "tidemark_database_stored_bytes", Kind::Gauge,
@@ -104,7 +104,7 @@ const METRICS: &[Metric] = &[
 ];
 
 impl Exposition {
-    /// The format that a client's `Accept` asks for.
+    /// Returns the format for a client's `Accept` header.
     pub(super) fn negotiate(accept: Option<&str>) -> Self {
         let known = |media_type: String| match media_type.as_str() {
             "application/openmetrics-text" => Some(Self::OpenMetrics),
@@ -122,7 +122,7 @@ impl Exposition {
         }
     }
 
-    /// The numbers of `chunks`, metric by metric, and the durations of the database of this name.
+    /// Returns the metrics of `chunks`, and the durations of the named database.
     pub(super) fn text(
         self,
         chunks: &[SeriesChunk],
@@ -144,7 +144,7 @@ impl Exposition {
         text
     }
 
-    /// A metric with all of its samples; nothing if it has none.
+    /// Writes a metric with all of its samples. Writes nothing if the metric has no samples.
     fn family(self, metric: &Metric, chunks: &[SeriesChunk], text: &mut String) {
         let (kind, total) = match metric.kind {
             Kind::Counter => ("counter", "_total"),
@@ -168,7 +168,7 @@ impl Exposition {
     }
 }
 
-/// Both formats write a histogram alike.
+/// Writes a histogram, which has the same format in both text formats.
 fn histogram_family(what: &str, database: &str, histogram: &Histogram, text: &mut String) {
     let name = format!("tidemark_{what}_duration_seconds");
     let database = format!("database=\"{}\"", escaped(database));
@@ -189,7 +189,7 @@ fn histogram_family(what: &str, database: &str, histogram: &Histogram, text: &mu
     );
 }
 
-/// `0.005`, `2.0`
+/// Formats a duration as seconds, such as `0.005` or `2.0`.
 fn seconds(duration_ns: i64) -> String {
     let digits = format!("{:09}", duration_ns % S_NS);
     let trimmed = digits.trim_end_matches('0');
@@ -204,13 +204,14 @@ fn value(chunk: &SeriesChunk, column: &str, row: usize) -> Option<FieldValue> {
     }
 }
 
-/// `{database="db",shard="1"}`: the tags of the series, and which limit a row of a quota is.
+/// Returns labels such as `{database="db",shard="1"}`: the tags of the series, and for a quota the
+/// name of its limit.
 fn labels(chunk: &SeriesChunk, row: usize) -> String {
     let tags = chunk.tags.iter().filter_map(|(key, value)| {
         let key = match key.as_str() {
             "id" => "shard",
             "retentionPolicy" => "retention_policy",
-            // Both say which shard it is.
+            // Both tags repeat the shard's id.
             "engine" | "path" => return None,
             other => other,
         };

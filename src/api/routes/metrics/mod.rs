@@ -1,5 +1,5 @@
-//! Serves `GET /metrics?db=…`, the counters of a database's objects as Prometheus reads them, and
-//! `GET /metrics/targets`, which lists one target for each database. InfluxDB 1.x has neither.
+//! Serves `GET /metrics?db=…`, which returns the counters of a database's objects for Prometheus,
+//! and `GET /metrics/targets`, which lists one target for each database. InfluxDB 1.x has neither.
 
 mod exposition;
 mod targets;
@@ -23,16 +23,16 @@ pub use targets::begin_targets;
 struct MetricsHandler {
     database: String,
     exposition: Exposition,
-    /// SHOW STATS ON the database, of which the answer is made.
+    /// The statement SHOW STATS ON the database, which supplies the metrics.
     machine: Parts<SeriesChunk>,
     chunks: Vec<SeriesChunk>,
 }
 
-/// `GET /metrics`
+/// Begins `GET /metrics`.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] for a missing `db`: the databases are asked one by one, since a scrape of
-/// all of them would wake them all at once.
+/// [`ApiError::Invalid`] for a missing `db`. Each database is scraped separately, because a scrape
+/// of all databases would wake all objects at the same time.
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let missing = "name the database with the parameter db; /metrics/targets lists one target each";
     let database = request.url.filled("db").ok_or_else(|| ApiError::Invalid(missing.to_owned()))?;

@@ -1,5 +1,6 @@
-//! Serves `GET /metrics/targets`, the service discovery of Prometheus (`http_sd_configs`): a target
-//! for each database that the caller sees, so that each is asked, and woken, at a time of its own.
+//! Serves `GET /metrics/targets`, the service discovery of Prometheus (`http_sd_configs`). It lists
+//! a target for each database that the caller may see, so that Prometheus scrapes and wakes the
+//! databases at different times.
 
 use serde_json::{Value, json};
 
@@ -10,10 +11,10 @@ use crate::coordinator::Io;
 use crate::coordinator::database_names::{database_names, seen_by_name};
 use crate::coordinator::grants::Principal;
 
-/// `GET /metrics/targets`
+/// Begins `GET /metrics/targets`.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] for a request without `Host`, which is what the targets are called.
+/// [`ApiError::Invalid`] for a request without `Host`, which is the address of the targets.
 pub fn begin_targets(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let missing = || ApiError::Invalid("the request has no Host, which every target names".into());
     let host = request.head.header("host").ok_or_else(missing)?.to_owned();
@@ -27,8 +28,8 @@ async fn list(io: Io, host: String, principal: Principal) -> Result<Response, Ap
     Ok(json_line(200, &Value::Array(targets)))
 }
 
-/// Labels that begin with two underscores say what is asked; `instance` tells databases apart that
-/// one host serves. The scheme is that of the scrape configuration.
+/// Returns the target of a database. Labels that begin with two underscores define the request, and
+/// `instance` distinguishes the databases of a host. The scrape configuration defines the scheme.
 fn target(host: &str, database: &str) -> Value {
     json!({
         "targets": [host],

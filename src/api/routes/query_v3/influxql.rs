@@ -1,7 +1,7 @@
-//! Serves `/api/v3/query_influxql`: it runs one InfluxQL statement and writes its rows as a table.
+//! Serves `/api/v3/query_influxql`: runs one InfluxQL statement and writes its rows as a table.
 //!
-//! The answer streams as that of `/query` does: the status is settled before the first byte, and
-//! what fails after it cuts the body short, so that no part of an answer looks like the whole.
+//! The response is streamed like the response of `/query`. The status is final before the first
+//! byte. A later error truncates the body, so that a partial response never looks complete.
 
 use super::request::{ParamValue, QueryRequest};
 use super::rewriting::Rewriting;
@@ -30,36 +30,36 @@ use crate::query::error::QueryError;
 use crate::query::result::SeriesChunk;
 use crate::response::table::{Layout, TableError, TableFormat, TableWriter};
 
-/// What answers a request that names no database (the vendor's words).
+/// The error message for a request without a database (InfluxDB's message).
 const NO_DATABASE: &str =
     "must specify a 'db' parameter, or provide the database in the InfluxQL query";
-/// The same for two statements, or none.
+/// The error message for a text that is not exactly one statement (InfluxDB's message).
 const ONE_STATEMENT: &str = "must provide only one InfluxQl statement per query";
-/// What answers a format that is written elsewhere, where nobody is there to write it.
+/// The error message for Parquet if no SQL Worker is bound.
 const PARQUET: &str = "format=parquet is written by the SQL Worker, which is not bound here: run \
                        `npm run sql` once and start or deploy again (docs/SQL.md), or take arrow, \
                        csv, json, jsonl or pretty";
 
-/// A query from its parameters to its answer.
+/// The handler of a query.
 #[derive(Debug, Default)]
 struct InfluxqlHandler {
     database: Option<String>,
-    /// Set once the text is read.
+    /// The running query, after its text is parsed.
     querying: Option<TableQuery>,
 }
 
-/// `GET /api/v3/query_influxql` and `POST /api/v3/query_influxql`
+/// Begins `GET /api/v3/query_influxql` and `POST /api/v3/query_influxql`.
 ///
 /// # Errors
-/// None: the text may be in the body.
+/// Returns no error, because the text may be in the body.
 pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(InfluxqlHandler::default()))
 }
 
-/// Answers what was asked otherwise than by this route's parameters.
+/// Creates the handler of a statement that another route received.
 ///
 /// # Errors
-/// As this route itself, where that is known by now.
+/// The errors of this route that are known before execution.
 pub fn asking(asked: QueryRequest, isolate: &Isolate<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let mut handler = InfluxqlHandler::default();
     handler.ask(asked, isolate)?;
@@ -130,20 +130,20 @@ impl Handler for InfluxqlHandler {
 /// A query in progress.
 #[derive(Debug)]
 struct TableQuery {
-    /// Until it is begun.
+    /// The statement before its execution.
     statement: Option<Statement>,
     session: Session,
     format: TableFormat,
-    /// What is answered when there are no rows.
+    /// The columns of an empty result.
     empty: Layout,
-    /// How pieces of a list become a table.
+    /// The conversion of SHOW results to a table.
     show: show::Shape,
     execution: Option<Execution>,
-    /// Set once it is known which columns there are.
+    /// The writer, created when the columns are known.
     writer: Option<TableWriter>,
-    /// What is written and not sent.
+    /// The memory reservation for unsent bytes.
     document: Option<Held>,
-    /// Once all rows are there, if others write them.
+    /// The conversion to Parquet by the SQL Worker, after the last row.
     rewriting: Option<Rewriting>,
     delivery: Delivery,
     finished: bool,
@@ -153,7 +153,7 @@ impl TableQuery {
     /// Parses the query.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`] for a text that is not one statement which only reads.
+    /// [`ApiError::Invalid`] for a text that is not exactly one read-only statement.
     fn new(asked: QueryRequest, settings: &Settings, now_ns: i64) -> Result<Self, ApiError> {
         let bound = bind(asked.params)?;
         let parsed = influxql::parse_within(&asked.q, &bound, settings.limits).map_err(unparsed)?;
@@ -185,7 +185,7 @@ impl TableQuery {
         })
     }
 
-    /// Goes on until something has to be done.
+    /// Continues until the host must perform an action.
     fn step(
         &mut self,
         context: &mut Context<'_>,
@@ -221,7 +221,7 @@ impl TableQuery {
         }
     }
 
-    /// The writer, begun with what is known of the columns now.
+    /// Returns the writer. Creates it with the currently known columns if necessary.
     fn writer_for(&mut self, chunk: Option<&SeriesChunk>) -> Result<&mut TableWriter, ApiError> {
         let writer = match self.writer.take() {
             Some(writer) => writer,
@@ -242,14 +242,14 @@ impl TableQuery {
         Ok(self.writer.insert(writer))
     }
 
-    /// Counts what is written and cannot be sent yet.
+    /// Reserves memory for written bytes that cannot be sent yet.
     fn hold_document(&mut self) -> Result<(), ApiError> {
         let bytes = self.writer.as_ref().map_or(0, TableWriter::held_bytes);
         let held = self.session.room.hold(&mut self.document, bytes);
         Ok(held.map_err(Error::from)?)
     }
 
-    /// Sends what has gathered when it is time to.
+    /// Sends the written bytes if they are enough.
     fn flush(&mut self) -> Option<Action> {
         let limit = match self.delivery.is_streaming() {
             true => REPLY_PIECE_BYTES,
@@ -276,7 +276,7 @@ impl TableQuery {
         Ok(self.delivery.rest(bytes, more, |body| Response::ok(format.content_type(), body)))
     }
 
-    /// Has the rows written elsewhere, all of which are there.
+    /// Lets the SQL Worker convert the complete rows.
     fn rewrite(&mut self, reply: Option<Reply>) -> Result<Action, ApiError> {
         let mut rows = Vec::new();
         while self.ready_bytes() > 0 {
@@ -303,13 +303,13 @@ impl TableQuery {
     }
 }
 
-/// The parameters as the parser takes them. InfluxQL has no null: such a one has no value.
+/// Converts the parameters for the parser. InfluxQL has no null, so a null parameter has no value.
 fn bind(params: Vec<(String, ParamValue)>) -> Result<Params, ApiError> {
     let literals = params.into_iter().filter_map(|(name, value)| Some((name, value.into_json()?)));
     Params::from_object(literals.collect()).map_err(|error| ApiError::Invalid(error.to_string()))
 }
 
-/// A text that does not parse, in the vendor's words.
+/// Returns the error for a text that does not parse, with InfluxDB's message.
 fn unparsed(error: ParseError) -> ApiError {
     ApiError::Invalid(match error {
         ParseError::MissingParameter { name } => format!(
@@ -324,7 +324,7 @@ fn unwritten(error: TableError) -> ApiError {
     ApiError::Internal(error.to_string())
 }
 
-/// Why a statement has no answer, in the vendor's words where it has its own.
+/// Returns the error for a failed statement, with InfluxDB's message if one exists.
 fn failed(error: Error) -> ApiError {
     match error {
         Error::DatabaseNotFound(name) => {

@@ -1,4 +1,4 @@
-//! Reads a request of `/api/v3/query_sql` or `/api/v3/query_influxql`.
+//! Parses a request of `/api/v3/query_sql` or `/api/v3/query_influxql`.
 
 use std::borrow::Cow;
 
@@ -11,18 +11,19 @@ use crate::api::http::{Parameters, RequestHead};
 use crate::model::name;
 use crate::response::table::{FormatError, TableFormat};
 
-/// What is asked, whichever way it came.
+/// A parsed query request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct QueryRequest {
     /// The database, if the request names one.
     pub database: Option<String>,
-    /// The policy: what follows a `/` in `db`. `None` is the default one.
+    /// The policy, which follows a `/` in `db`. `None` means the default policy.
     pub policy: Option<String>,
-    /// The text of the query, trimmed; may be empty.
+    /// The trimmed text of the query, which may be empty.
     pub q: String,
-    /// The format of the answer.
+    /// The format of the response.
     pub format: TableFormat,
-    /// Values of `$name` by name, without the sign, ascending; each name once.
+    /// The values of the parameters `$name` in ascending order of their names. Each name is unique
+    /// and has no `$`.
     pub params: Vec<(String, ParamValue)>,
 }
 
@@ -33,9 +34,9 @@ pub enum ParamValue {
     Null,
     /// `true`, `false`
     Boolean(bool),
-    /// A whole number that is not negative.
+    /// A non-negative integer.
     Unsigned(u64),
-    /// A whole number below zero.
+    /// A negative integer.
     Integer(i64),
     /// Any other number.
     Float(f64),
@@ -44,7 +45,7 @@ pub enum ParamValue {
 }
 
 impl ParamValue {
-    /// The same as JSON; `None` for null.
+    /// Returns the value as JSON, or `None` for null.
     pub fn into_json(self) -> Option<Value> {
         Some(match self {
             Self::Null => return None,
@@ -57,28 +58,28 @@ impl ParamValue {
     }
 }
 
-/// What is wrong with a request. All are 400.
+/// An error in a request. The status is always 400.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum RequestError {
-    /// Nothing was sent (the vendor's words).
+    /// The request has no parameters (InfluxDB's message).
     #[error("missing query parameters 'db' and 'q'")]
     Nothing,
-    /// There is no text.
+    /// The query text is missing.
     #[error("missing query parameter 'q'")]
     MissingQuery,
-    /// A parameter stands twice in the URL or in the form.
+    /// A parameter occurs twice in the URL or in the form.
     #[error("duplicate field `{0}`")]
     Twice(&'static str),
-    /// The body is no such JSON object.
+    /// The body is not a valid JSON object.
     #[error("the body is not what is expected: {0}")]
     Body(String),
-    /// `params` is no JSON object.
+    /// `params` is not a JSON object.
     #[error("invalid params: {0}; expected a JSON object of names and values")]
     Params(String),
-    /// A value that no parameter can have.
+    /// A parameter has a value of an unsupported type.
     #[error("invalid value of ${0}: expected a string, a number, a boolean or null")]
     ParamValue(String),
-    /// The format.
+    /// The format is unknown.
     #[error(transparent)]
     Format(#[from] FormatError),
 }
@@ -89,10 +90,10 @@ impl From<RequestError> for ApiError {
     }
 }
 
-/// The parameters; others are ignored, as the vendor does.
+/// The supported parameters. Other parameters are ignored, as in InfluxDB.
 const NAMES: [&str; 4] = ["db", "q", "format", "params"];
 
-/// A body that is JSON.
+/// A JSON body.
 #[derive(Debug, Default, Deserialize)]
 struct JsonBody {
     db: Option<String>,
@@ -102,12 +103,13 @@ struct JsonBody {
 }
 
 impl QueryRequest {
-    /// Reads the parameters of a form or JSON `body` (unpacked; empty on GET) and, for those that
-    /// it lacks, of the `url`. A body is JSON whatever its content type if it begins so or is no
-    /// form: curl calls what it sends a form, and the vendor does not look.
+    /// Parses the parameters of a form or JSON `body`, which is decompressed and empty for GET. The
+    /// `url` supplies the parameters that are missing in the body. A body that begins with `{`, or
+    /// that is not a form, is JSON for any content type: curl labels every body as a form, and
+    /// InfluxDB ignores the label.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`], which is 400: see [`RequestError`].
+    /// [`ApiError::Invalid`] (status 400): see [`RequestError`].
     pub fn parse(head: &RequestHead, url: &Parameters, body: &[u8]) -> Result<Self, ApiError> {
         check_once(url)?;
         let is_json = body.trim_ascii_start().starts_with(b"{");
@@ -154,7 +156,7 @@ fn check_once(parameters: &Parameters) -> Result<(), RequestError> {
     twice.map_or(Ok(()), |name| Err(RequestError::Twice(name)))
 }
 
-/// The text of an object; an empty one is none.
+/// Parses a JSON object. An empty text is an empty object.
 fn object(text: &str) -> Result<Map<String, Value>, RequestError> {
     if text.is_empty() {
         return Ok(Map::new());
@@ -164,7 +166,7 @@ fn object(text: &str) -> Result<Map<String, Value>, RequestError> {
     Ok(object.unwrap_or_default())
 }
 
-/// The values of `params`, by their names, ascending.
+/// Returns the values of `params` in ascending order of their names.
 ///
 /// # Errors
 /// [`RequestError::ParamValue`]
@@ -235,7 +237,7 @@ mod tests {
         let text = [("content-type", "text/plain"), ("accept", "nonsense")];
         assert_eq!(parse(&text, "db=other", &json).as_ref(), Ok(&expected));
         assert_eq!(parse(&form, "", &format!(" {json}")).as_ref(), Ok(&expected));
-        // What a body lacks stands in the URL.
+        // The URL supplies the parameters that are missing in the body.
         let rest = format!("format=csv&q=other&db=d/rp&params={escaped}");
         assert_eq!(parse(&[], &rest, r#"{"q":"SELECT 1"}"#).as_ref(), Ok(&expected));
         assert_eq!(parse(&form, &rest, "q=SELECT+1").as_ref(), Ok(&expected));

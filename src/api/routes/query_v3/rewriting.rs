@@ -1,5 +1,5 @@
-//! Has rows written in a form that only the Worker of SQL writes: it is sent them as a stream of
-//! Arrow, piece by piece, and answers each with what is written of them by then.
+//! Converts rows to a format that only the SQL Worker writes. The module sends the rows in pieces
+//! as an Arrow stream, and each reply contains the converted bytes.
 
 use crate::coordinator::error::Error;
 use crate::model::limits::REPLY_PIECE_BYTES;
@@ -8,26 +8,26 @@ use crate::protocol::envelope;
 use crate::protocol::round::{Request, Round};
 use crate::protocol::sql::{FromSql, ToSql};
 
-/// Rows on their way to and from there.
+/// A conversion in progress.
 ///
-/// `Done(Ok(Some(bytes)))` is a piece: step with `None` for the next one. `Done(Ok(None))` is the
+/// `Done(Ok(Some(bytes)))` is a piece; the next step must have no reply. `Done(Ok(None))` is the
 /// end.
 #[derive(Debug)]
 pub(super) struct Rewriting {
     format: &'static str,
-    /// What is left to send.
+    /// The rows that are not sent yet.
     rows: Vec<u8>,
     round: Round,
     is_done: bool,
 }
 
 impl Rewriting {
-    /// Of all rows of an answer, in the form of this name.
+    /// Creates a conversion of all rows to the named format.
     pub(super) fn new(format: &'static str, rows: Vec<u8>) -> Self {
         Self { format, rows, round: Round::default(), is_done: false }
     }
 
-    /// Goes on with the reply to the last call, or without.
+    /// Continues with the reply to the last call, or after a piece.
     pub(super) fn step(&mut self, reply: Option<Reply>) -> Step<Result<Option<Vec<u8>>, Error>> {
         let Some(replies) = self.round.resume(reply) else { return Step::Calls(Vec::new()) };
         for reply in replies {

@@ -1,4 +1,4 @@
-//! Turns what SHOW and its kind list into the tables that InfluxDB 3 answers.
+//! Converts the results of SHOW statements to the tables that InfluxDB 3 returns.
 
 use std::rc::Rc;
 
@@ -7,27 +7,27 @@ use crate::influxql::ast::Statement;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use crate::response::table::Layout;
 
-/// Columns of SHOW DATABASES.
+/// The columns of SHOW DATABASES.
 const DATABASES: [&str; 2] = ["iox::database", "deleted"];
-/// Columns of SHOW RETENTION POLICIES.
+/// The columns of SHOW RETENTION POLICIES.
 const POLICIES: [&str; 3] = ["iox::database", "name", "duration"];
 
-/// How the pieces of a statement's answer become rows of a table.
+/// The conversion of a statement's chunks to rows of a table.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Shape {
-    /// They are.
+    /// The rows stay unchanged.
     Rows,
-    /// SHOW DATABASES
+    /// The rows of SHOW DATABASES.
     Databases,
-    /// SHOW RETENTION POLICIES of this database.
+    /// The rows of SHOW RETENTION POLICIES on this database.
     Policies(String),
 }
 
 impl Shape {
-    /// The shape of what `statement` answers, `database` being the request's.
+    /// Returns the conversion for `statement`. `database` is the request's database.
     ///
     /// # Errors
-    /// [`ApiError::Invalid`] for a statement that does not only read, or answers no table.
+    /// [`ApiError::Invalid`] for a statement that writes, or that returns no table.
     pub(super) fn of(statement: &Statement, database: Option<&str>) -> Result<Self, ApiError> {
         match statement {
             Statement::Select(select) if select.into.is_some() => {
@@ -56,13 +56,13 @@ impl Shape {
         }
     }
 
-    /// A piece as rows of the table.
+    /// Converts a chunk to rows of the table.
     pub(super) fn table(&self, chunk: SeriesChunk) -> SeriesChunk {
         let rows = chunk.rows;
         let full = |values| ResultColumn::Values(Column::full(values));
         let (names, added) = match self {
             Self::Rows => return chunk,
-            // Whatever is dropped is gone at once here.
+            // `deleted` is always false, because a dropped database disappears immediately.
             Self::Databases => (DATABASES.as_slice(), Values::Boolean(vec![false; rows])),
             Self::Policies(database) => {
                 let same = std::iter::repeat_n(database.as_str(), rows);
@@ -78,7 +78,7 @@ impl Shape {
     }
 }
 
-/// The table of a list with nothing in it.
+/// Returns the columns of an empty list.
 pub(super) fn empty(statement: &Statement) -> Layout {
     match statement {
         Statement::ShowTagKeys(_) => Layout::of_names(true, &["tagKey"]),

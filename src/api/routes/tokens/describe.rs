@@ -1,4 +1,4 @@
-//! Describes tokens in the JSON of the management API, never with a secret.
+//! Formats tokens in the JSON of the management API, without their secrets.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::protocol::catalog::LastUse;
 use crate::protocol::grants::{Grantee, GranteeKey};
 use crate::response::time::rfc3339;
 
-/// A token without its secrets, and the days on which each of these was used last.
+/// Returns a token without its secrets, and the day of the last use of each secret.
 pub(super) fn described(row: &Grantee, used: &[LastUse]) -> Value {
     let permissions = row.grants.permissions.iter().map(|permission| {
         let database = permission.database.as_deref().unwrap_or("*");
@@ -35,7 +35,7 @@ pub(super) fn described(row: &Grantee, used: &[LastUse]) -> Value {
     })
 }
 
-/// One of a token's secrets, by its hash.
+/// Returns a secret of a token by its hash.
 fn secret(row: &Grantee, key: &GranteeKey, used: &[LastUse]) -> Option<Value> {
     let found = row.found_by(key)?;
     let earlier = row.earlier.as_ref().filter(|old| old.hash == key.text);
@@ -48,18 +48,18 @@ fn secret(row: &Grantee, key: &GranteeKey, used: &[LastUse]) -> Option<Value> {
     }))
 }
 
-/// A day as `2026-11-22`.
+/// Formats a day, such as `2026-11-22`.
 fn day(day: Option<u32>) -> Value {
     let text = day.map(|day| time(i64::from(day).saturating_mul(D_NS)));
     text.and_then(|text| Some(Value::from(text.get(..10)?))).unwrap_or_default()
 }
 
-/// When something ends; null is never.
+/// Formats an expiry time; null means never.
 pub(super) fn expiry(expires_ns: i64) -> Value {
     if expires_ns == i64::MAX { Value::Null } else { time(expires_ns).into() }
 }
 
-/// As RFC 3339 has it.
+/// Formats a time as RFC 3339.
 pub(super) fn time(time_ns: i64) -> String {
     let mut out = Vec::new();
     rfc3339(time_ns, 0, &mut out);

@@ -48,7 +48,7 @@ struct PermissionBody {
     actions: Vec<String>,
 }
 
-/// `GET`, `POST` and `DELETE /api/v3/configure/token`
+/// Begins `GET`, `POST` and `DELETE /api/v3/configure/token`.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a DELETE that names no token, and for an invalid `after` or `limit`.
@@ -77,7 +77,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     Ok(Box::new(handler))
 }
 
-/// Reads the body of a creation. Returns the token and what is stored of it.
+/// Parses the body of a creation. Returns the token and the data to store.
 fn new_token(body: Body, platform: &dyn Platform) -> Result<(String, Grantee), ApiError> {
     let named = !body.token_name.is_empty() && body.token_name.len() <= TOKEN_NAME_BYTES_MAX;
     if !named || body.token_name.chars().any(char::is_control) {
@@ -144,15 +144,16 @@ async fn list(io: Io, after: u64, limit: u64) -> Result<Response, ApiError> {
     })
 }
 
-/// Sends a change of a token to the Catalog. A caller that was refused may be known afterwards, even
-/// if the reply was lost.
+/// Sends a change of a token to the Catalog. Clears the cache of refused callers, because the
+/// change may have created a caller even if the reply was lost.
 async fn change(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
     let reply = ask_catalog(io, message).await;
     io.with(|context| context.cache.callers.forget_refused())?;
     reply
 }
 
-/// The response to the removal of a token or a secret: 202 while some databases may still accept it.
+/// Returns the response to the removal of a token or a secret. The status is 202 while some
+/// databases may still accept it.
 fn dropped(reply: FromCatalog, missing: impl FnOnce() -> ApiError) -> Result<Response, ApiError> {
     match reply {
         FromCatalog::Dropped { existed: true, remaining: 0 } => Ok(Response::empty(200)),
@@ -178,7 +179,7 @@ fn invalid<T>(message: &str) -> Result<T, ApiError> {
     Err(ApiError::Invalid(message.to_owned()))
 }
 
-/// Reads a permission of the request: one of ours for each resource.
+/// Parses a permission of the request into one permission for each resource.
 fn read_permission(body: &PermissionBody, out: &mut Vec<Permission>) -> Result<(), ApiError> {
     if body.resource_type != "db" {
         return invalid("resource_type must be \"db\"; the admin token is the secret ADMIN_TOKEN");

@@ -1,5 +1,5 @@
-//! Serves `/api/v3/configure/token/secret`. POST gives a token another secret; the earlier one stays
-//! valid for a while. DELETE ends one of the two.
+//! Serves `/api/v3/configure/token/secret`. POST gives a token a new secret, and the old secret
+//! stays valid for a limited time. DELETE revokes one of the two.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -25,7 +25,7 @@ struct Body {
     keep_secs: Option<i64>,
 }
 
-/// `POST` and `DELETE /api/v3/configure/token/secret`
+/// Begins `POST` and `DELETE /api/v3/configure/token/secret`.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a DELETE that does not name a token and one of its secrets.
@@ -48,7 +48,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     }
 }
 
-/// Reads the body of a rotation. Returns the new secret and what is stored of it.
+/// Parses the body of a rotation. Returns the new secret and the data to store.
 fn new_rotation(body: Body, platform: &dyn Platform) -> Result<(String, Rotation), ApiError> {
     let keep_s = body.keep_secs.unwrap_or(SECRET_KEPT_S);
     if !(0..=SECRET_KEPT_S_MAX).contains(&keep_s) {

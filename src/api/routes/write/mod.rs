@@ -1,4 +1,4 @@
-//! Serves the three write routes: turns a body of lines into columns, and the outcome into a
+//! Serves the three write routes: converts a body of lines into columns, and the outcome into a
 //! response.
 
 pub mod rejected_lines;
@@ -27,52 +27,52 @@ use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::PolicySpec;
 use rejected_lines::{Destination, RejectedLines};
 
-/// A write from its parameters to its answer.
+/// The handler of a write.
 #[derive(Debug)]
 struct WriteHandler {
     dialect: Dialect,
     params: WriteParams,
-    /// Set while the bucket is named by its id.
+    /// The running lookup of a bucket id.
     lookup: Option<BucketLookup>,
-    /// `pretty=true` holds for refusals too.
+    /// Whether errors are indented (`pretty=true`).
     pretty: bool,
     progress: Progress,
     outcome: Outcome,
 }
 
-/// The steps of a write.
+/// The stage of a write.
 #[derive(Debug)]
 enum Progress {
-    /// Its body is not read yet.
+    /// The body is not read yet.
     Unread,
     Writing(Box<Writing>),
-    /// There was nothing to write.
+    /// The body had no points, and the response is known.
     Answered(Response),
 }
 
-/// Lines that are being written.
+/// A running write.
 #[derive(Debug)]
 struct Writing {
     machine: Write,
-    /// Lines that could not be parsed.
+    /// The lines that do not parse.
     unparsed: Rejected,
-    /// The body, if the answer may have to repeat parts of it.
+    /// The body, if the response may have to quote lines.
     text: Vec<u8>,
-    /// Why the database is not created if it is not there.
+    /// The reason why the write does not create an absent database.
     not_created: Option<NotCreated>,
     _permit: Permit,
 }
 
-/// Why a write does not create its database.
+/// The reason why a write does not create its database.
 #[derive(Clone, Copy, Debug)]
 enum NotCreated {
-    /// No write does: `AUTO_CREATE_DATABASES`.
+    /// The operator disabled it with `AUTO_CREATE_DATABASES`.
     ByNobody,
-    /// Who writes may not write to all of it.
+    /// The caller has no write permission on the whole database.
     ByCaller,
 }
 
-/// `POST /write`
+/// Begins `POST /write`.
 ///
 /// # Errors
 /// [`ApiError::Params`]
@@ -80,7 +80,7 @@ pub fn begin_v1(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     begin(request, Dialect::V1)
 }
 
-/// `POST /api/v2/write`
+/// Begins `POST /api/v2/write`.
 ///
 /// # Errors
 /// [`ApiError::Params`]
@@ -88,7 +88,7 @@ pub fn begin_v2(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     begin(request, Dialect::V2)
 }
 
-/// `POST /api/v3/write_lp`
+/// Begins `POST /api/v3/write_lp`.
 ///
 /// # Errors
 /// [`ApiError::Params`]
@@ -193,12 +193,12 @@ impl Handler for WriteHandler {
 }
 
 impl WriteHandler {
-    /// Whether one bad line rejects all.
+    /// Whether one invalid line rejects the whole write.
     fn all_or_nothing(&self) -> bool {
         self.dialect == Dialect::V3 && !self.params.accept_partial
     }
 
-    /// The database that the write creates if it is not there.
+    /// Returns the definition of the database that the write creates if necessary.
     fn auto_create(&self, settings: &Settings, caller: &Principal) -> CreateDatabase {
         CreateDatabase {
             name: self.params.database.clone(),
@@ -213,7 +213,7 @@ impl WriteHandler {
         }
     }
 
-    /// The response to a write of which all was kept, or some, or nothing.
+    /// Returns the response to a write that stored all, some or no points.
     fn answer(&mut self, unparsed: &Rejected, outcome: &WriteOutcome, text: &[u8]) -> Response {
         self.outcome.points = outcome.points_written;
         let database = &self.params.database;
@@ -241,8 +241,8 @@ impl WriteHandler {
     }
 }
 
-/// Why a write by `caller` does not create `database`; `None` where it does. Who may write to all
-/// of a database may do so before it exists.
+/// Returns the reason why a write by `caller` does not create `database`, or `None` if the write
+/// creates it. A caller may have write permission on a database that does not exist yet.
 fn not_created(settings: &Settings, caller: &Principal, database: &str) -> Option<NotCreated> {
     match caller.grants.scope(Right::Write, database) {
         Scope::All if settings.auto_create_databases => None,
@@ -252,7 +252,7 @@ fn not_created(settings: &Settings, caller: &Principal, database: &str) -> Optio
 }
 
 impl Writing {
-    /// What can be done about a database that is not there.
+    /// Returns a hint on how to create the absent database.
     fn cure_of_absent(&self, database: &str) -> String {
         let statement = format!("CREATE DATABASE {}", quote::ident(database));
         match self.not_created {

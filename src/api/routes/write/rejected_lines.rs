@@ -1,4 +1,4 @@
-//! Tells a client which lines were not kept, why, and what to do about it.
+//! Reports the rejected lines of a write, with the reasons and hints for solving them.
 
 use std::fmt::Write as _;
 
@@ -16,45 +16,45 @@ use crate::protocol::database::RegisterRefusal;
 use crate::response::emitter::Emitter;
 use crate::response::time::rfc3339;
 
-/// The destination of a write, and how its lines were to be read.
+/// The destination and the options of a write.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Destination<'a> {
     /// The database's name.
     pub database: &'a str,
-    /// Unit of the timestamps.
+    /// The unit of the timestamps.
     pub precision: WritePrecision,
-    /// Whether one bad line rejects all lines.
+    /// Whether one invalid line rejects all lines.
     pub all_or_nothing: bool,
 }
 
-/// One rejected line, as InfluxDB 3 names it.
+/// A rejected line in InfluxDB 3's format.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RejectedLine {
-    /// 1-based physical line on which it started.
+    /// The 1-based number of the physical line on which the point starts.
     pub line: u32,
-    /// Its beginning, where the body is still at hand.
+    /// The beginning of the line, if the body is still available.
     pub excerpt: Option<String>,
-    /// The reason for which the line was rejected.
+    /// The reason for the rejection.
     pub cause: String,
 }
 
-/// What is answered to a write of which some or all lines were rejected.
+/// The response to a write with rejected lines.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct RejectedLines {
-    /// What was written, what was not, and why.
+    /// A summary of the stored points, the rejected lines and the reasons.
     pub message: String,
-    /// The named lines, ascending.
+    /// The reported lines, in ascending order.
     pub lines: Vec<RejectedLine>,
-    /// Whether one bad line rejects all (v3's `accept_partial=false`).
+    /// Whether one invalid line rejects all lines (v3's `accept_partial=false`).
     pub all_or_nothing: bool,
-    /// Whether every line lies outside the retention policy.
+    /// Whether every point is older than the retention policy allows.
     pub all_outside_retention: bool,
-    /// What the header [`CREATED`] says, if the write created its database.
+    /// The value of the header [`CREATED`], if the write created its database.
     pub created: Option<String>,
 }
 
 impl RejectedLines {
-    /// Words the lines that were rejected while parsing and by the schema, in order of their lines.
+    /// Describes the lines that the parser or the schema rejected, in order of line numbers.
     pub(super) fn new(
         to: Destination<'_>,
         unparsed: &Rejected,
@@ -99,17 +99,18 @@ impl RejectedLines {
         }
     }
 
-    /// The HTTP status: of points that are too old a client need not try others.
+    /// Returns the HTTP status: 422 if all points are too old, so that a client does not retry
+    /// them.
     pub(super) fn status(&self) -> u16 {
         if self.all_outside_retention { 422 } else { 400 }
     }
 
-    /// Which kind of refusal it is, for the log.
+    /// Returns the class of the error for the log.
     pub(super) fn class(&self) -> &'static str {
         if self.all_outside_retention { "retention" } else { "rejected lines" }
     }
 
-    /// The response in the shape that the route's clients read; `pretty` indents it.
+    /// Returns the response in the format that the route's clients read. `pretty` indents the body.
     pub(super) fn response(&self, shape: ErrorShape, pretty: bool) -> Response {
         let mut body = ErrorBody::begin(shape, self.status(), &self.message, pretty);
         match shape {
@@ -127,7 +128,8 @@ impl RejectedLines {
         }
     }
 
-    /// What InfluxDB 3 says of them: a list, or the first line when it rejects all.
+    /// Writes the rejected lines as InfluxDB 3 does: as a list, or only the first line if it
+    /// rejects all lines.
     fn list(&self, out: &mut Emitter) {
         let alone = self.all_or_nothing;
         out.key("error");
@@ -160,15 +162,15 @@ impl RejectedLines {
     }
 }
 
-/// Why one line was rejected.
+/// The reason why a line was rejected.
 struct Cause {
     line: u32,
-    /// What the write was doing with the line when it was rejected.
+    /// The step that rejected the line.
     doing: &'static str,
     text: String,
 }
 
-/// The causes of all lines that are named, in order of the lines.
+/// Returns the reported causes in order of line numbers.
 fn causes(unparsed: &Rejected, outcome: &WriteOutcome) -> Vec<Cause> {
     let parsing = unparsed.named.iter().map(|error| Cause {
         line: error.line,
@@ -185,8 +187,8 @@ fn causes(unparsed: &Rejected, outcome: &WriteOutcome) -> Vec<Cause> {
     causes
 }
 
-/// The value of the header `X-Tidemark-Created`: the database and its policy, percent-encoded, and
-/// how long that keeps points.
+/// Returns the value of the header `X-Tidemark-Created`: the percent-encoded database and policy,
+/// and the policy's retention period.
 pub(super) fn created_header(database: &str, created: &Created) -> String {
     let encoded = |name: &str| -> String {
         form_urlencoded::byte_serialize(name.as_bytes())
@@ -197,12 +199,12 @@ pub(super) fn created_header(database: &str, created: &Created) -> String {
     format!("{}/{}; retention={}", encoded(database), encoded(policy), kept(*duration_ns))
 }
 
-/// How long points are kept, as statements spell it.
+/// Formats a retention period as in statements.
 fn kept(duration_ns: i64) -> String {
     if duration_ns == 0 { "INF".to_owned() } else { duration::format(duration_ns) }
 }
 
-/// Why one line was not kept.
+/// Describes the reason why a line was rejected.
 fn cause(refusal: &LineRefusal) -> String {
     match refusal {
         LineRefusal::Columns(RegisterRefusal::TypeConflict { existing, requested, .. }) => {
@@ -217,7 +219,8 @@ fn cause(refusal: &LineRefusal) -> String {
     }
 }
 
-/// How many lines retention cost, which policy that was, and the statement that changes it.
+/// Returns a hint with the number of lines that are too old, the policy, and the statement that
+/// changes it.
 fn retention(to: Destination<'_>, outcome: &WriteOutcome) -> Option<String> {
     let rejected = &outcome.rejected;
     let retention = rejected.retention.as_ref().filter(|_| rejected.outside_retention > 0)?;
@@ -245,7 +248,8 @@ fn retention(to: Destination<'_>, outcome: &WriteOutcome) -> Option<String> {
     })
 }
 
-/// Which unit the times have most likely, if those outside retention are too small for theirs.
+/// Returns a hint on the likely unit, if the rejected timestamps are too small for the requested
+/// unit.
 fn other_unit(to: Destination<'_>, outcome: &WriteOutcome) -> Option<String> {
     let WritePrecision::Fixed(said) = to.precision else { return None };
     let meant = outcome.rejected.named.iter().find_map(|line| {
@@ -256,22 +260,22 @@ fn other_unit(to: Destination<'_>, outcome: &WriteOutcome) -> Option<String> {
     Some(format!("these look like {}: `precision={}`", meant.plural(), meant.parameter()))
 }
 
-/// RFC 3339.
+/// Formats a time as RFC 3339.
 fn date(time_ns: i64) -> String {
     let mut text = Vec::new();
     rfc3339(time_ns, 0, &mut text);
     String::from_utf8_lossy(&text).into_owned()
 }
 
-/// Beginnings of a body's lines, asked for in ascending order.
+/// The beginnings of a body's lines, which must be requested in ascending order.
 struct Excerpts<'a> {
     rest: &'a [u8],
     line: u32,
 }
 
 impl Excerpts<'_> {
-    /// The first [`REJECTED_LINE_EXCERPT_BYTES_MAX`] bytes of a physical line; none when the body
-    /// is gone.
+    /// Returns the first [`REJECTED_LINE_EXCERPT_BYTES_MAX`] bytes of a physical line, or `None` if
+    /// the body is no longer available.
     fn next(&mut self, line: u32) -> Option<String> {
         while self.line < line {
             let end = memchr::memchr(b'\n', self.rest)?;
