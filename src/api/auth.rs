@@ -189,7 +189,6 @@ mod tests {
         credentials(&head, &Parameters::parse(query.as_bytes()), &settings())
     }
 
-    /// Whether the server accepts the caller as administrator.
     fn authenticated(header: Option<&str>, query: &str) -> bool {
         found(header, query).is_ok_and(|credentials| is_admin(&credentials, &settings()))
     }

@@ -53,7 +53,6 @@ impl<'a> ErrorBody<'a> {
         }
     }
 
-    /// Returns the emitter for further keys.
     pub(super) fn keys(&mut self) -> &mut Emitter {
         &mut self.out
     }

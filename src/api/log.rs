@@ -47,7 +47,7 @@ pub struct Record {
     pub trace: Option<String>,
     /// The method in upper case, or `other`.
     pub method: &'static str,
-    /// The route table's name of the path, or `other`.
+    /// The path's name in the route table, or `other`.
     pub route: &'static str,
     /// The database that the parameters name.
     pub database: Option<String>,

@@ -207,7 +207,7 @@ impl QueryParams {
             let rows = parameters.get("chunk_size").and_then(|size| size.parse().ok());
             rows.filter(|&rows: &usize| rows > 0).unwrap_or(CHUNK_ROWS_DEFAULT).min(CHUNK_ROWS_MAX)
         });
-        // Splits `database/policy`, as the writes of v2 and v3 do. No database name contains a
+        // Splits `database/policy`, like the write routes of v2 and v3. No database name contains a
         // slash, so 1.x would find no such database.
         let (database, named) = name::split_bucket(parameters.filled("db").unwrap_or_default());
         let some = |name: &str| Some(name.to_owned()).filter(|name| !name.is_empty());

@@ -26,7 +26,7 @@ pub struct LineReading {
     pub limits: Limits,
 }
 
-/// A parsed body: its batch, its rejected lines, and the reservation of its memory.
+/// A parsed body with its batch, rejected lines and memory reservation.
 #[derive(Debug)]
 pub struct Parsed {
     pub(super) batch: Batch,

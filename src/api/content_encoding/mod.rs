@@ -146,8 +146,8 @@ pub fn inflate(
         Inflated { compressed, ceiling, intake, bytes: Vec::new(), filled: 0, total: 0 };
     // An empty body is not a gzip member, but clients do send it. It has no lines.
     while !rest.is_empty() {
-        // Each member costs the initialization of tables, however small it is. A body of 10 MB
-        // could have half a million members.
+        // Even a small member costs the initialization of tables. A body of 10 MB could have half a
+        // million members.
         members += 1;
         if members > GZIP_MEMBERS_MAX {
             return Err(GzipFault::TooManyMembers.into());

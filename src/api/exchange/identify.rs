@@ -117,8 +117,8 @@ impl Exchange {
         }
     }
 
-    /// Returns which objects may vouch for the caller. For access to a policy or to statements, the
-    /// database that the URL names is sufficient, because its shards check the caller again.
+    /// Returns the objects that may vouch for the caller. For access to a policy or to statements,
+    /// the database that the URL names is sufficient, because its shards make the final decision.
     pub(super) fn vouching(&self, isolate: &Isolate<'_>, access: Access) -> Vouching {
         match access {
             Access::Policy(_) | Access::Statements => {}
@@ -133,10 +133,10 @@ impl Exchange {
         Vouching::Databases(name.into_iter().collect())
     }
 
-    /// Refuses the caller, if the identification is fresh. A refusal that rests on cached grants,
-    /// or on the reply of some databases only, needs another check. The databases of the statements
-    /// come first, if the cache knows all of them, and then the Catalog (PROTOCOL.md rule 6). The
-    /// request continues at `then`.
+    /// Refuses the caller if its identification is fresh. Otherwise the refusal rests on cached
+    /// grants or on the reply of some databases only, and the request identifies the caller again.
+    /// It calls the databases of the statements first, if the cache knows all of them, and then the
+    /// Catalog (PROTOCOL.md rule 6). The request continues at `then`.
     pub(super) fn refuse_caller(
         &mut self,
         isolate: &mut Isolate<'_>,

@@ -39,7 +39,6 @@ use receive_body::BodyReading;
 #[derive(Debug)]
 pub struct Exchange {
     head: RequestHead,
-    /// The URL's parameters.
     url: Parameters,
     /// The value of `{id}` in the route's path.
     id: Option<String>,
@@ -57,11 +56,10 @@ pub struct Exchange {
     stage: ExchangeStage,
     /// The action that waits for the reader of the response.
     reader: Option<Waiting>,
-    /// A task that confirms the caller's grants after the response.
+    /// A task that reports the caller to the Catalog after the response.
     confirm: Option<Task<()>>,
 }
 
-/// The stage of a request.
 #[derive(Debug)]
 enum ExchangeStage {
     /// The exchange identifies the caller.
@@ -137,8 +135,8 @@ impl Exchange {
         calls
     }
 
-    /// Returns the calls to make after the response. The client does not wait for them. Their
-    /// replies go to [`Exchange::heard`].
+    /// Returns the calls to make after the response. The client does not wait for them. The replies
+    /// to these calls go to [`Exchange::heard`].
     pub fn afterwards(&mut self, service: &mut Service, platform: &dyn Platform) -> Vec<Call> {
         self.confirm = self.caller.caller.clone().map(confirm);
         self.confirm_step(service, platform, None)
@@ -394,13 +392,11 @@ impl Exchange {
         }
     }
 
-    /// Returns the request as its handler sees it.
     fn incoming(&self) -> Incoming<'_> {
         let Self { head, url, id, caller, .. } = self;
         Incoming { head, url, id: id.as_deref(), caller }
     }
 
-    /// Returns the handler, and the request as the handler sees it.
     fn parts(&mut self) -> Result<(&mut dyn Handler, Incoming<'_>), ApiError> {
         let Self { head, url, id, caller, handler, .. } = self;
         let gone = || ApiError::Internal("the request is over".to_owned());

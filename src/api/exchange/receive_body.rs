@@ -14,8 +14,8 @@ use crate::model::configurable_limits::{Limit, Limits};
 use crate::model::limits::BODY_FIRST_ROOM_BYTES;
 use crate::protocol::call::Platform;
 
-/// Returns the maximum size of a route's body: of the raw body if `is_packed`, else of the plain or
-/// inflated body.
+/// Returns the maximum size of a route's body. Compressed lines (`is_packed`) have a separate
+/// limit.
 fn ceiling(body: Body, limits: &Limits, is_packed: bool) -> Ceiling {
     let (times, limit) = match body {
         Body::None => (0, Limit::BodyBytes),
@@ -60,8 +60,8 @@ impl BodyReading {
         }
     }
 
-    /// Makes room for a piece. The buffer grows at most to twice the received bytes, independent of
-    /// the announced size.
+    /// Makes room for a piece. After the first allocation the buffer grows at most to twice the
+    /// received bytes, independent of the announced size.
     fn make_room(&mut self, piece_bytes: usize) {
         let needed = self.held.len() + piece_bytes;
         if needed <= self.held.capacity() {
@@ -160,8 +160,8 @@ impl Exchange {
         Some(self.refuse(taken.unwrap_or(Err(ApiError::Displaced)).err()?))
     }
 
-    /// Returns the response to a body that the server dropped meanwhile. The host must poll this
-    /// function while no bytes arrive.
+    /// Returns the response if the server dropped the body. The host must poll this function while
+    /// no bytes arrive.
     pub fn displaced(&mut self) -> Option<Action> {
         match &self.stage {
             ExchangeStage::Body(upload) if upload.is_gone() => {

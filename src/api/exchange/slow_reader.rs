@@ -10,7 +10,7 @@ impl Exchange {
     }
 
     /// Records that the reader took the piece. Returns `false` if the server stopped the response
-    /// meanwhile.
+    /// in the meantime.
     pub fn sent(&mut self) -> bool {
         let goes_on = !self.is_outrun();
         self.reader = None;

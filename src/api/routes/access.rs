@@ -23,7 +23,6 @@ use crate::protocol::grants::Grantee;
 /// The number of hex digits of a SHA-256 hash, and of a password's derived key.
 const HASH_DIGITS: usize = 64;
 
-/// The kind of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 enum Kind {

@@ -18,10 +18,8 @@ use crate::coordinator::backup::{
 use crate::coordinator::error::Error;
 use crate::protocol::catalog::CreateDatabase;
 
-/// The error message if no storage for backups is bound.
 const NOT_BOUND: &str = "no place for backups is bound here: bind an R2 bucket as BACKUPS \
                          (wrangler.toml), or start `tidemark serve` with --backups FOLDER";
-/// The error message for an invalid backup id.
 const NO_ID: &str = "expected a backup as POST /api/v3/backup and GET /api/v3/backup name it";
 
 /// The position of the first tokens and users, which follow the restored points.
@@ -183,7 +181,7 @@ async fn restore_points(
         "bytes": restored.bytes,
     });
     if with_access && restored.remaining == 0 {
-        // The next requests restore tokens and users, whose grants cover the whole database.
+        // The next requests restore tokens and users, which therefore see the complete database.
         body["resume"] = FIRST_ACCESS.into();
         return Ok(progress(1, &body));
     }

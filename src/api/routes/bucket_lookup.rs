@@ -11,7 +11,6 @@ use crate::coordinator::{Machine, Task};
 use crate::model::ids::PolicyId;
 use crate::protocol::call::{Reply, Step};
 
-/// A lookup in progress.
 #[derive(Debug)]
 pub(super) struct BucketLookup {
     id: PolicyId,

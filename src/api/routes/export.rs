@@ -34,7 +34,6 @@ const BOM: char = '\u{feff}';
 #[derive(Debug)]
 struct ExportHandler {
     database: String,
-    /// The policy's name in the request.
     policy: Option<String>,
     /// The running export, after the permission check.
     exporting: Option<Box<Exporting>>,
@@ -90,7 +89,6 @@ impl Handler for ExportHandler {
     }
 }
 
-/// An export in progress.
 #[derive(Debug)]
 struct Exporting {
     session: Session,
@@ -134,7 +132,6 @@ impl Exporting {
         })
     }
 
-    /// Continues until the host must perform an action.
     fn step(
         &mut self,
         context: &mut Context<'_>,
@@ -319,7 +316,7 @@ mod tests {
     use crate::model::time::Precision;
     use crate::query::result::{Column, Values};
 
-    /// Characters with a special meaning, and some without.
+    /// Characters with and without a special meaning.
     const LETTERS: [char; 15] =
         ['a', '#', ',', '=', ' ', '\t', '\n', '\r', '\0', '\\', '"', '\'', 'é', '\u{feff}', '1'];
 

@@ -1,8 +1,8 @@
 //! Defines the interface between the exchange and the implementation of a route.
 //!
-//! [`crate::api::exchange`] calls a handler in the order below. Between these calls it does what
-//! the route's row specifies: it identifies the caller before `begin`, refuses a caller without
-//! permission, and reads the body.
+//! [`crate::api::exchange`] calls a handler in the order below. Between these calls it applies the
+//! route's row: it identifies the caller before `begin`, refuses a caller without permission, and
+//! reads the body.
 //!
 //! ```text
 //! begin → locate → (permission) → (body) → start → (permission for each statement) → step …
@@ -31,7 +31,7 @@ pub struct Incoming<'a> {
     pub url: &'a Parameters,
     /// The value of `{id}` in the route's path.
     pub id: Option<&'a str>,
-    /// The caller. On open routes the caller has no permission.
+    /// The caller, who has no permission on open routes.
     pub caller: &'a Principal,
 }
 

@@ -15,11 +15,10 @@ use crate::protocol::call::{Address, Call, Reply};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::envelope;
 
-/// The ids of the call to the Catalog, and of the timer that limits it.
+/// The ids of two calls: the call to the Catalog, and the timer that limits it.
 const CATALOG: u32 = 0;
 const PAUSE: u32 = 1;
 
-/// A health check in progress.
 #[derive(Debug, Default)]
 struct HealthCheck {
     /// Whether this check called the Catalog.

@@ -32,11 +32,9 @@ use crate::protocol::call::{Call, Reply, Step};
 use crate::query::result::SeriesChunk;
 use crate::response::{Ending, Format, Options, Writer};
 
-/// The error message for a statement whose MessagePack document is too large.
 const TOO_LARGE: &str = "a MessagePack document holds at most 16000000 bytes: ask with chunked=true, \
                          or for fewer rows by LIMIT or a shorter time range";
 
-/// The handler of a query.
 #[derive(Debug, Default)]
 struct QueryHandler {
     database: Option<String>,
@@ -113,7 +111,6 @@ pub struct Querying {
     statements: vec::IntoIter<Statement>,
     session: Session,
     current: Option<Execution>,
-    /// The number of the current statement.
     statement_id: u32,
     /// Whether a statement that writes gets a warning.
     warns: bool,
@@ -200,7 +197,6 @@ impl Querying {
         statements::databases(self.statements.as_slice(), self.session.defaults())
     }
 
-    /// Continues until the host must perform an action.
     fn step(
         &mut self,
         context: &mut Context<'_>,
@@ -306,8 +302,8 @@ impl Querying {
             (false, false) => WHOLE_REPLY_BYTES_MAX,
             (false, true) => REPLY_PIECE_BYTES,
         };
-        // Bytes that stay in the writer can still be replaced: Go fails a whole document, not its
-        // end.
+        // Bytes in the writer can still be replaced by an error. Go's encoder also fails as a whole
+        // instead of truncating a document.
         if self.writer.bytes() < limit {
             return None;
         }

@@ -19,13 +19,10 @@ use crate::protocol::call::{Call, Reply, Step};
 use crate::protocol::sql::Parameter;
 use crate::response::table::TableFormat;
 
-/// The error message if no SQL Worker is bound.
 const NOT_BOUND: &str = "SQL is not bound here: run `npm run sql` once and start or deploy again \
                          (docs/SQL.md), or query with InfluxQL at /query";
-/// The error message for a missing `db`.
 const NO_DATABASE: &str = "missing query parameter 'db'";
 
-/// The handler of a statement.
 #[derive(Debug, Default)]
 struct SqlHandler {
     /// The statement, after the request is parsed.

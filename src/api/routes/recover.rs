@@ -15,8 +15,8 @@ use crate::response::time::rfc3339;
 /// Begins `POST` and `GET /api/v3/recover`.
 ///
 /// # Errors
-/// [`ApiError::Invalid`] for a missing `db`. For POST also for a `time` that is not RFC 3339, and
-/// for a `dry_run` that is neither true nor false.
+/// [`ApiError::Invalid`] for a missing `db`, and for a POST with an invalid `time` (not RFC 3339)
+/// or an invalid `dry_run` (neither true nor false).
 pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     let missing = || ApiError::Invalid("database is required".to_owned());
     let database = request.url.filled("db").ok_or_else(missing)?.to_owned();

@@ -20,7 +20,6 @@ use crate::protocol::database::PolicySpec;
 
 pub use list::begin_list;
 
-/// The request's body.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {

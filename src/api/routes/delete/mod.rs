@@ -23,7 +23,6 @@ use predicate::Equality;
 /// The key of the measurement in a predicate.
 const MEASUREMENT: &str = "_measurement";
 
-/// The request's body.
 #[derive(Debug, Deserialize)]
 struct Body {
     start: Option<String>,

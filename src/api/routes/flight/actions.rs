@@ -26,7 +26,6 @@ pub(super) enum Acting {
     Prepares(Box<Preparation>),
 }
 
-/// A statement to prepare.
 #[derive(Debug)]
 pub(super) struct Preparation {
     /// The text and the database, without parameters.

@@ -94,15 +94,12 @@ impl Metadata {
 /// The data that a call requests.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Asked {
-    /// The rows of a SQL statement.
     Sql(QueryRequest),
-    /// The rows of an InfluxQL statement.
     Influxql(QueryRequest),
     /// A complete list as an Arrow stream.
     Made(Vec<u8>),
     /// A list of tables, which a statement reads ([`tables::listed`]).
     Tables {
-        /// The statement.
         question: QueryRequest,
         /// Whether the list contains the schema of each table.
         include_schema: bool,

@@ -51,7 +51,6 @@ pub(super) struct IpcStream {
 }
 
 impl IpcStream {
-    /// Appends the next bytes.
     pub(super) fn take(&mut self, mut bytes: Vec<u8>) {
         if self.held.is_empty() {
             self.held = bytes;
@@ -98,7 +97,6 @@ impl IpcStream {
     }
 }
 
-/// The next element of a stream.
 enum Part {
     Message(IpcMessage),
     End,
@@ -141,7 +139,6 @@ fn may_be_sent(bytes: usize) -> Result<(), ApiError> {
 mod tests {
     use super::*;
 
-    /// Returns a stream of a schema and two batches.
     fn stream() -> Vec<u8> {
         use std::sync::Arc;
 

@@ -131,7 +131,6 @@ pub(super) fn foreign_keys() -> Result<RecordBatch, ApiError> {
     ])
 }
 
-/// A data type of columns.
 struct XdbcType {
     name: &'static str,
     number: i32,

@@ -49,18 +49,14 @@ use asked::{Asked, Metadata, decode};
 use messages::{Any, FlightDescriptor, Handshake, ReadInfo, Ticket};
 use reading::{Progress, Purpose, Reading};
 
-/// The error message for a request that is not gRPC-Web.
 const NO_GRPC_WEB: &str = "Flight is answered as gRPC-Web here (application/grpc-web+proto or \
                            application/grpc-web-text): clients of gRPC connect through \
                            `npx tidemark flight` (docs/FLIGHT.md)";
-/// The error message for an unsupported method.
 const NO_METHOD: &str = "of Flight there are Handshake, GetFlightInfo, GetSchema, DoGet, DoAction and \
                          DoPut here";
-/// The error message for a user's handshake.
 const NO_BEARER: &str = "a user's password is no bearer token: send it as Basic with every call, or \
                          connect with a token";
 
-/// The handler of a call.
 #[derive(Debug)]
 struct FlightHandler {
     form: Form,

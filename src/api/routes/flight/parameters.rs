@@ -10,10 +10,8 @@ use crate::api::error::ApiError;
 use crate::model::time::{D_NS, MS_NS, S_NS, US_NS};
 use crate::response::time::rfc3339;
 
-/// The error message for messages that are not a batch.
 const UNREAD: &str = "the parameters are no batch of Arrow";
 
-/// A column of the schema.
 struct Column {
     name: String,
     /// The type; `None` for types that parameters do not support.

@@ -18,13 +18,11 @@ const SIGNATURE_BYTES: usize = 32;
 /// The prefix of the signed data, so that a signature is valid for prepared statements only.
 const CONTEXT: &[u8] = b"tidemark: a prepared statement of Flight SQL, 1";
 
-/// A prepared statement.
 #[derive(Clone, PartialEq, Message)]
 pub(super) struct Prepared {
     /// The text, with `$1`, `$2` instead of each `?`.
     #[prost(string, tag = "1")]
     pub(super) query: String,
-    /// The bound parameters.
     #[prost(message, repeated, tag = "2")]
     pub(super) params: Vec<QueryParam>,
 }
@@ -79,7 +77,7 @@ fn macs<'a>(
 pub(super) struct Placeholders {
     /// The text, with `$1`, `$2` instead of each `?`.
     pub(super) text: String,
-    /// The names without `$`, each once: numbers in ascending order, then other names in order of
+    /// The unique names without `$`: numbers in ascending order, then other names in order of
     /// occurrence.
     pub(super) names: Vec<String>,
 }

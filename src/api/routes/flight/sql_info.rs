@@ -16,7 +16,6 @@ use arrow_schema::{DataType, Field, UnionFields};
 use super::listings::{table, unmade};
 use crate::api::error::ApiError;
 
-/// A value of the list.
 #[derive(Clone, Copy)]
 enum Info {
     Text(&'static str),

@@ -75,7 +75,6 @@ pub(super) fn question(asked: &GetTables, metadata: &Metadata) -> Result<QueryRe
     Ok(QueryRequest { format: TableFormat::JsonLines, ..question })
 }
 
-/// Quotes a text for SQL.
 fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }

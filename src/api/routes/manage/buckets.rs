@@ -1,4 +1,5 @@
-//! Serves `/api/v2/buckets`: `db` is the default policy of a database, and `db/rp` is any policy.
+//! Serves `/api/v2/buckets`: `db` is the default policy of a database, and `db/rp` is any other
+//! policy.
 
 use serde_json::{Value, json};
 

@@ -10,7 +10,7 @@ use crate::api::error::ApiError;
 use crate::coordinator::create_drop::Change;
 use crate::protocol::database::PolicyChange;
 
-/// Returns a mapping in v2's JSON. Its id equals its bucket's id.
+/// Returns a mapping in v2's JSON. The mapping and its bucket have the same id.
 pub(super) fn value(bucket: &Bucket<'_>) -> Value {
     let id = bucket.policy.id.to_string();
     json!({
@@ -77,7 +77,7 @@ fn create(request: &ManageRequest, buckets: &[Bucket<'_>]) -> Result<ManagePlan,
     change(request, bucket, 201)
 }
 
-/// Changes whether the policy is the default. Nothing else can change.
+/// Changes whether the policy is the default. The other properties of a mapping are fixed.
 fn change(
     request: &ManageRequest,
     bucket: &Bucket<'_>,

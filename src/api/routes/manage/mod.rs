@@ -28,7 +28,6 @@ use crate::protocol::call::{Reply, Step};
 use bucket_names::buckets_of;
 use request::{AfterChanges, ManagePlan, ManageRequest, Resource, json, not_found};
 
-/// A management request in progress.
 #[derive(Debug)]
 struct ManageHandler {
     request: ManageRequest,

@@ -6,9 +6,9 @@ use super::request::{ManageRequest, json as respond, not_found};
 use crate::api::error::ApiError;
 use crate::api::http::Response;
 
-/// The path of the organisations.
 pub(super) const ORG_PATH: &str = "/api/v2/orgs";
-/// The id of the only organisation. Its name is irrelevant, since every request belongs to it.
+/// The id of the only organisation. The server ignores the organisation's name, since every request
+/// belongs to it.
 pub(super) const ORG_ID: &str = "0000000000000001";
 
 /// Returns the organisation, alone or in a list. It has the name that the client looks for.

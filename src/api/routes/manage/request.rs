@@ -21,7 +21,6 @@ pub(super) enum Resource {
     Orgs,
 }
 
-/// A request to list or change resources.
 #[derive(Debug)]
 pub(super) struct ManageRequest {
     pub(super) resource: Resource,
@@ -102,12 +101,10 @@ impl ManageRequest {
         }
     }
 
-    /// Returns a text of the body.
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.body.get(name)?.as_str().filter(|text| !text.is_empty())
     }
 
-    /// Returns a required text of the body.
     pub(super) fn required(&self, name: &str) -> Result<&str, ApiError> {
         self.text(name).ok_or_else(|| ApiError::Invalid(format!("{name} is required")))
     }

@@ -15,7 +15,6 @@ use crate::model::value::FieldValue;
 use crate::query::result::{ResultColumn, SeriesChunk};
 use crate::response::accept;
 
-/// The text format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Exposition {
     /// OpenMetrics 1.0.

@@ -18,7 +18,6 @@ use exposition::Exposition;
 
 pub use targets::begin_targets;
 
-/// A scrape in progress.
 #[derive(Debug)]
 struct MetricsHandler {
     database: String,

@@ -35,12 +35,10 @@ const NO_DATABASE: &str =
     "must specify a 'db' parameter, or provide the database in the InfluxQL query";
 /// The error message for a text that is not exactly one statement (InfluxDB's message).
 const ONE_STATEMENT: &str = "must provide only one InfluxQl statement per query";
-/// The error message for Parquet if no SQL Worker is bound.
 const PARQUET: &str = "format=parquet is written by the SQL Worker, which is not bound here: run \
                        `npm run sql` once and start or deploy again (docs/SQL.md), or take arrow, \
                        csv, json, jsonl or pretty";
 
-/// The handler of a query.
 #[derive(Debug, Default)]
 struct InfluxqlHandler {
     database: Option<String>,
@@ -127,7 +125,6 @@ impl Handler for InfluxqlHandler {
     }
 }
 
-/// A query in progress.
 #[derive(Debug)]
 struct TableQuery {
     /// The statement before its execution.
@@ -185,7 +182,6 @@ impl TableQuery {
         })
     }
 
-    /// Continues until the host must perform an action.
     fn step(
         &mut self,
         context: &mut Context<'_>,

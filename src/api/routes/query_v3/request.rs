@@ -90,7 +90,7 @@ impl From<RequestError> for ApiError {
     }
 }
 
-/// The supported parameters. Other parameters are ignored, as in InfluxDB.
+/// The supported parameters. The server ignores other parameters, as InfluxDB does.
 const NAMES: [&str; 4] = ["db", "q", "format", "params"];
 
 /// A JSON body.

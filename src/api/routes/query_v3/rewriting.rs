@@ -15,7 +15,6 @@ use crate::protocol::sql::{FromSql, ToSql};
 #[derive(Debug)]
 pub(super) struct Rewriting {
     format: &'static str,
-    /// The rows that are not sent yet.
     rows: Vec<u8>,
     round: Round,
     is_done: bool,

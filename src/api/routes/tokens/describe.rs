@@ -59,7 +59,6 @@ pub(super) fn expiry(expires_ns: i64) -> Value {
     if expires_ns == i64::MAX { Value::Null } else { time(expires_ns).into() }
 }
 
-/// Formats a time as RFC 3339.
 pub(super) fn time(time_ns: i64) -> String {
     let mut out = Vec::new();
     rfc3339(time_ns, 0, &mut out);

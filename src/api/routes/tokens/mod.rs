@@ -1,5 +1,5 @@
-//! Serves `/api/v3/configure/token`: administrators create, list and revoke database tokens. [`secrets`]
-//! replaces the secret of a token.
+//! Serves `/api/v3/configure/token`: administrators create, list and revoke database tokens.
+//! [`secrets`] replaces the secret of a token.
 //!
 //! Only the response to a creation contains the token. The Catalog stores its SHA-256.
 
@@ -30,7 +30,6 @@ use crate::protocol::host::Unavailable;
 /// The header with the `after` of the next page.
 const NEXT_HEADER: &str = "X-Tidemark-Next";
 
-/// The body of a creation.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {

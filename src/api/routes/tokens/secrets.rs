@@ -17,7 +17,6 @@ use crate::model::time::S_NS;
 use crate::protocol::call::Platform;
 use crate::protocol::catalog::{FromCatalog, Rotation, ToCatalog};
 
-/// The body of a rotation.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Body {

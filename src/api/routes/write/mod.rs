@@ -27,7 +27,6 @@ use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::PolicySpec;
 use rejected_lines::{Destination, RejectedLines};
 
-/// The handler of a write.
 #[derive(Debug)]
 struct WriteHandler {
     dialect: Dialect,
@@ -40,17 +39,14 @@ struct WriteHandler {
     outcome: Outcome,
 }
 
-/// The stage of a write.
 #[derive(Debug)]
 enum Progress {
-    /// The body is not read yet.
     Unread,
     Writing(Box<Writing>),
     /// The body had no points, and the response is known.
     Answered(Response),
 }
 
-/// A running write.
 #[derive(Debug)]
 struct Writing {
     machine: Write,

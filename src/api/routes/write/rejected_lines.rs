@@ -162,7 +162,6 @@ impl RejectedLines {
     }
 }
 
-/// The reason why a line was rejected.
 struct Cause {
     line: u32,
     /// The step that rejected the line.
@@ -204,7 +203,6 @@ fn kept(duration_ns: i64) -> String {
     if duration_ns == 0 { "INF".to_owned() } else { duration::format(duration_ns) }
 }
 
-/// Describes the reason why a line was rejected.
 fn cause(refusal: &LineRefusal) -> String {
     match refusal {
         LineRefusal::Columns(RegisterRefusal::TypeConflict { existing, requested, .. }) => {
@@ -260,7 +258,6 @@ fn other_unit(to: Destination<'_>, outcome: &WriteOutcome) -> Option<String> {
     Some(format!("these look like {}: `precision={}`", meant.plural(), meant.parameter()))
 }
 
-/// Formats a time as RFC 3339.
 fn date(time_ns: i64) -> String {
     let mut text = Vec::new();
     rfc3339(time_ns, 0, &mut text);
