@@ -68,7 +68,8 @@ impl Isolate<'_> {
     /// Returns the operator's settings.
     ///
     /// # Errors
-    /// [`ApiError::Settings`] for invalid settings. Then only `/health` works.
+    /// [`ApiError::Settings`] for invalid settings. The server then refuses requests, and `/health`
+    /// reports the error.
     pub fn settings(&self) -> Result<&Settings, ApiError> {
         self.service.settings.as_ref().map_err(|error| error.clone().into())
     }

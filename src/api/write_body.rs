@@ -1,9 +1,9 @@
 //! Converts the body of a write into columns piece by piece, and accounts for the memory.
 //!
-//! The body is never in memory as a whole. Complete lines become columns when enough bytes have
-//! arrived, and only the remaining bytes wait for the next piece. Column capacities are estimated
-//! from the share of the body that is already parsed, because growing them by doubling would
-//! temporarily need up to three times their size.
+//! The lines of a large body are never in memory as a whole. Complete lines become columns when
+//! enough bytes have arrived, and only the remaining bytes wait for the next piece. Column
+//! capacities are estimated from the share of the body that is already parsed, because growing them
+//! by doubling would temporarily need up to three times their size.
 
 use super::content_encoding::TakeInflated;
 use super::error::ApiError;

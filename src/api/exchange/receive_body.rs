@@ -104,7 +104,7 @@ impl Exchange {
         let limits = isolate.settings()?.limits;
         let encoding = match (Encoding::from_header(self.head.header("content-encoding")), body) {
             (encoding, Body::Lines) => encoding?,
-            // Queries with any other encoding in the header have always been accepted unencoded.
+            // Other routes ignore an unknown encoding, as they always have.
             (encoding, _) => encoding.unwrap_or(Encoding::Identity),
         };
         let inflated = ceiling(body, &limits, false);

@@ -153,7 +153,7 @@ pub trait Handler: std::fmt::Debug {
     fn step(&mut self, isolate: &mut Isolate<'_>, reply: Option<Reply>)
     -> Result<Action, ApiError>;
 
-    /// Returns the memory room of the handler's queries while a response is sent.
+    /// Returns the memory account of the handler's queries.
     fn room(&self) -> Option<&QueryRoom> {
         None
     }
