@@ -54,7 +54,7 @@ pub struct Exchange {
     asked_named: bool,
     handler: Option<Box<dyn Handler>>,
     stage: ExchangeStage,
-    /// The action that waits for the reader of the response.
+    /// The registration of a response that waits for its reader.
     reader: Option<Waiting>,
     /// A task that reports the caller to the Catalog after the response.
     confirm: Option<Task<()>>,
