@@ -1,4 +1,4 @@
-//! A query's wait for the memory that it begins with.
+//! Waits for a query's initial memory.
 
 use super::error::Error;
 use super::{Context, Turn};
@@ -8,17 +8,18 @@ use crate::model::time::MS_NS;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::Request;
 
-/// For how long a query has waited, nanoseconds.
+/// The time that a query has waited, in nanoseconds.
 #[derive(Debug, Default)]
 pub(super) struct Beginning {
     waited_ns: i64,
 }
 
 impl Beginning {
-    /// The pause after which to look again; `None` when the query may begin.
+    /// Returns the pause before the next check; `None` when the query may begin.
     ///
     /// # Errors
-    /// [`Unavailable::Crowded`] when others hold the memory for too long, or too many wait.
+    /// [`Unavailable::Crowded`] when other queries hold the memory for too long, or too many
+    /// queries wait.
     pub(super) fn wait(
         &mut self,
         context: &Context<'_>,
@@ -35,8 +36,8 @@ impl Beginning {
     }
 }
 
-/// Whether a query that ended so for want of memory, and dropped what it held, begins anew once
-/// there is as much as it needs.
+/// Whether a query that has failed for lack of memory, and has released its memory, starts again
+/// when enough memory is free.
 pub(super) fn may_restart<T>(turn: &Turn<T>, room: &RoomSlot) -> bool {
     let is_refused = matches!(turn, Err(Error::Unavailable(Unavailable::Crowded)));
     is_refused && room.get().is_some_and(QueryRoom::restart)

@@ -1,4 +1,5 @@
-//! What an isolate remembers of databases: names, shard maps, schemas. Possibly stale, bounded.
+//! Caches an isolate's knowledge of databases: names, shard maps, schemas. The cache is bounded and
+//! may be stale.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -13,17 +14,18 @@ use crate::model::shard_map::Policy;
 use crate::model::time::S_NS;
 use crate::protocol::database::Description;
 
-/// Shards whose growth was told of and is remembered.
+/// The maximum number of shards whose growth reports are remembered.
 const TOLD_MAX: usize = 1_000;
 
 /// A database as this isolate last saw it.
 #[derive(Clone, Debug)]
 pub struct CachedDatabase {
-    /// Its object.
+    /// The database's object.
     pub object: ObjectId,
     /// Policies and shard map.
     pub description: Rc<Description>,
-    /// Which fetch brought it: higher is newer. A machine that was told "stale" needs a higher one.
+    /// The number of the fetch that returned this state: higher is newer. After a "stale" reply, a
+    /// machine needs a state with a higher number.
     pub stamp: u64,
 }
 
@@ -31,23 +33,23 @@ pub struct CachedDatabase {
 #[derive(Debug, Default)]
 pub struct Cache {
     databases: BTreeMap<String, (CachedDatabase, u64)>,
-    /// What they weigh together, bytes.
+    /// The approximate size of `databases`, in bytes.
     databases_bytes: usize,
     schemas: BTreeMap<(ObjectId, PolicyId), (Rc<PolicySchema>, u64)>,
-    /// When a group's Database was last told that it has grown, nanoseconds, by the id of a shard.
+    /// The time of the last growth report to a group's Database, in nanoseconds, by a shard's id.
     told_ns: BTreeMap<ObjectId, i64>,
-    /// Raised by every use: orders entries by age, and stamps fetches.
+    /// Increased by every use. Orders entries by age and numbers the fetches.
     clock: u64,
-    /// Tokens and users that this isolate has met.
+    /// Tokens and users that have sent requests to this isolate.
     pub callers: Callers,
-    /// Who failed to log in, and who did not.
+    /// Recent failed and successful logins.
     pub logins: Logins,
     /// The keys of Cloudflare Access.
     pub access_keys: AccessKeys,
 }
 
 impl Cache {
-    /// The database called `name`, if remembered.
+    /// Returns the database called `name`, if it is cached.
     pub fn database(&mut self, name: &str) -> Option<CachedDatabase> {
         self.clock += 1;
         let (database, used) = self.databases.get_mut(name)?;
@@ -55,7 +57,7 @@ impl Cache {
         Some(database.clone())
     }
 
-    /// Database and policy of this id, by their names, if remembered.
+    /// Returns the names of the database and the policy with this id, if they are cached.
     pub fn policy(&self, id: PolicyId) -> Option<(String, String)> {
         self.databases.iter().find_map(|(name, (database, _))| {
             let mut policies = database.description.policies.iter();
@@ -64,7 +66,7 @@ impl Cache {
         })
     }
 
-    /// Remembers a database that was just fetched.
+    /// Caches a database that was just fetched.
     pub fn put_database(
         &mut self,
         name: &str,
@@ -72,7 +74,7 @@ impl Cache {
         description: Description,
     ) -> CachedDatabase {
         self.clock += 1;
-        // An older answer that arrives late must not replace a newer one of the same object.
+        // An older reply that arrives late must not replace a newer state of the same object.
         if let Some((known, used)) = self.databases.get_mut(name)
             && known.object == object
             && known.description.generation > description.generation
@@ -88,7 +90,7 @@ impl Cache {
         {
             self.databases_bytes = self.databases_bytes.saturating_sub(weight(name, &old));
         }
-        // The newest stays even when it alone is above the limit: its request needs it.
+        // The newest entry stays even if it alone exceeds the limit, because its request needs it.
         while self.databases_bytes > CACHED_DATABASES_BYTES_MAX && self.databases.len() > 1 {
             let oldest = self.databases.iter().min_by_key(|(_, (_, used))| *used);
             let Some(name) = oldest.map(|(name, _)| name.clone()) else { break };
@@ -97,8 +99,8 @@ impl Cache {
         database
     }
 
-    /// Whether its Database should be told now that the group of `shard` has grown: not more often
-    /// than once a second, whatever it does about it.
+    /// Whether the Database should now be notified that the group of `shard` has grown: at most
+    /// once a second, whatever the Database does about the growth.
     pub fn tells(&mut self, shard: &ObjectId, now_ns: i64) -> bool {
         let told_ns = self.told_ns.get(shard).copied();
         let tells = told_ns.is_none_or(|told_ns| now_ns.saturating_sub(told_ns) >= S_NS);
@@ -111,7 +113,7 @@ impl Cache {
         tells
     }
 
-    /// Forgets a database and its schemas.
+    /// Removes a database and its schemas from the cache.
     pub fn forget(&mut self, name: &str) {
         if let Some((database, _)) = self.databases.remove(name) {
             self.databases_bytes = self.databases_bytes.saturating_sub(weight(name, &database));
@@ -120,7 +122,7 @@ impl Cache {
         }
     }
 
-    /// The schema of a policy as far as it is remembered; empty at version 0 otherwise.
+    /// Returns the cached schema of a policy; an empty schema at version 0 if none is cached.
     pub fn schema(&mut self, object: &ObjectId, policy: PolicyId) -> Rc<PolicySchema> {
         self.clock += 1;
         match self.schemas.get_mut(&(object.clone(), policy)) {
@@ -132,7 +134,7 @@ impl Cache {
         }
     }
 
-    /// Remembers a schema; an older one than is remembered changes nothing.
+    /// Caches a schema, unless a newer version is cached.
     pub fn put_schema(&mut self, object: &ObjectId, policy: PolicyId, schema: Rc<PolicySchema>) {
         self.clock += 1;
         let key = (object.clone(), policy);
@@ -144,7 +146,7 @@ impl Cache {
             schema.measurements.values().map(|m| 1 + m.columns.len()).sum()
         };
         let mut total: usize = self.schemas.values().map(|(schema, _)| columns(schema)).sum();
-        // The newest stays even when it alone is above the limit: its write needs it.
+        // The newest entry stays even if it alone exceeds the limit, because its write needs it.
         while total > CACHED_SCHEMA_COLUMNS_MAX && self.schemas.len() > 1 {
             let oldest = self.schemas.iter().min_by_key(|(_, (_, used))| *used);
             let Some(key) = oldest.map(|(key, _)| key.clone()) else { break };
@@ -153,7 +155,7 @@ impl Cache {
     }
 }
 
-/// About what is allocated for a database, bytes: an object's id is 64 characters.
+/// Returns the approximate memory of a database, in bytes. An object's id has 64 characters.
 fn weight(name: &str, database: &CachedDatabase) -> usize {
     const ENTRY: usize = 300;
     const SHARD: usize = 100;
@@ -167,8 +169,9 @@ fn weight(name: &str, database: &CachedDatabase) -> usize {
     ENTRY + name.len() + quotas + policies.map(of_policy).sum::<usize>()
 }
 
-/// The policy that `name` means (docs/design/write-path.md): none or empty is the default policy,
-/// else exactly that name, else `default` is `autogen`.
+/// Returns the policy that `name` selects (docs/design/write-path.md). An absent or empty name
+/// selects the default policy. Otherwise the policy with exactly that name is selected, and then
+/// `autogen` for the name `default`.
 pub fn find_policy<'a>(description: &'a Description, name: Option<&str>) -> Option<&'a Policy> {
     let named = |name: &str| description.policies.iter().find(|policy| policy.name == name);
     match name {
@@ -192,7 +195,7 @@ mod tests {
         let put = |cache: &mut Cache, n: usize| {
             cache.put_database(&long(n), ObjectId(n.to_string()), Description::default());
         };
-        // 400 of ten thousand bytes each fill it.
+        // 400 entries with ten thousand bytes each fill the cache.
         for n in 0..400 {
             put(&mut cache, n);
         }
@@ -201,7 +204,7 @@ mod tests {
         put(&mut cache, 400);
         assert!(cache.database(&long(0)).is_some(), "it was used just now");
         assert!(cache.database(&long(1)).is_none());
-        // Fetched anew it weighs once.
+        // An entry that is fetched again counts once.
         put(&mut cache, 400);
         assert_eq!(cache.databases_bytes, CACHED_DATABASES_BYTES_MAX);
         cache.forget(&long(0));

@@ -1,9 +1,9 @@
-//! Tells the Catalog, after a response was sent, which callers this isolate has admitted, and
-//! learns their present state.
+//! Reports to the Catalog, after a response was sent, which callers this isolate has admitted, and
+//! receives their present state.
 //!
-//! The Catalog notes the day on which a token was used. And a permission ends here even if its
-//! database could not be told (PROTOCOL.md rule 11), see [`super::confirmations`]. No request waits
-//! for this, and an unreachable Catalog changes nothing.
+//! The Catalog notes the day on which a token was used. The confirmation also ends a permission
+//! here if its database could not be notified (PROTOCOL.md rule 11), see [`super::confirmations`].
+//! No request waits for the confirmation, and an unreachable Catalog changes nothing.
 
 use std::rc::Rc;
 

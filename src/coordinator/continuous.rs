@@ -1,9 +1,9 @@
-//! Runs a Database's continuous queries, and the passes of its schedule of backups: the host around
-//! it, with the machines of this room.
+//! Runs a Database's continuous queries and the passes of its schedule of backups. The runner wraps
+//! the Database's host and uses the coordinator's machines.
 //!
-//! The Database says what is due and its alarm comes here. The statement goes the way that any
-//! statement goes, out of this object's own calls; what it asks its own Database, and that is most
-//! of it, is answered in place, since an object that calls itself would wait for itself.
+//! The Database determines the due runs, and its alarm starts them here. A statement runs like any
+//! other statement, with calls from this object. Calls to the same Database, which are most of the
+//! calls, are carried out in place, because an object that calls itself would wait for itself.
 
 use super::backup::scheduled_pass;
 use super::cache::Cache;
@@ -21,16 +21,16 @@ use crate::protocol::continuous::{ContinuousQuery, DueRun, Scheduled};
 use crate::protocol::host::{Host, Ticket};
 use crate::query::compile::continuous::{ContinuousRun, next_run};
 
-/// The ticket of the run in progress; the Database counts its own up from 1.
+/// The ticket of the run in progress. The Database's own tickets count up from 1.
 const RUN: Ticket = Ticket(u64::MAX);
 
-/// A Database and what runs its continuous queries and its backups.
+/// A Database with the runner of its continuous queries and backups.
 pub struct Runner<H> {
     host: H,
     object: ObjectId,
     cache: Cache,
     queries: QueryMemory,
-    /// There is never more than one.
+    /// The run in progress; at most one.
     running: Option<Running>,
 }
 
@@ -45,12 +45,13 @@ struct QueryRun {
     execution: Execution,
 }
 
-/// What a step of a run comes to.
+/// The result of one step of a run.
 enum Stepped {
     Calls(Vec<Call>),
-    /// It goes on without a reply.
+    /// The run continues without a reply.
     Again,
-    /// When the query ran, nanoseconds, if it did.
+    /// The query ended. The time is that of the run, in nanoseconds; `None` if the query must run
+    /// again.
     QueryEnded(ContinuousQuery, Option<i64>),
     BackupEnded(Result<PassDone, String>),
 }
@@ -62,7 +63,8 @@ impl Running {
                 Step::Calls(calls) => Stepped::Calls(calls),
                 Step::Done(Ok(Some(_))) => Stepped::Again,
                 Step::Done(end) => {
-                    // What the statement itself is to blame for would fail again.
+                    // An error in the statement itself would repeat, so that the run counts as
+                    // done.
                     let ran = matches!(end, Ok(None) | Err(Error::Query(_)));
                     Stepped::QueryEnded(run.query.clone(), ran.then_some(run.last_run_ns))
                 }
@@ -76,7 +78,7 @@ impl Running {
 }
 
 impl<H: Scheduled + BackedUp> Runner<H> {
-    /// Around `host`, which is the object `object`; what its queries hold is counted in `queries`.
+    /// Wraps `host`, which is the object `object`. The memory of its queries counts in `queries`.
     pub fn new(host: H, object: ObjectId, queries: QueryMemory) -> Self {
         Self { host, object, cache: Cache::default(), queries, running: None }
     }
@@ -96,7 +98,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
             self.host.ended(platform, &query, run.map(|run| run.last_run_ns));
             return Step::Done(Vec::new());
         };
-        // Whoever created it had to be allowed all of it.
+        // The creator had to have all permissions that the statement needs.
         let principal = Principal::admin();
         let session = Session { database: Some(database), now_ns, principal, ..Session::default() };
         let execution = Execution::new(Statement::Select(select), session);
@@ -113,7 +115,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
     fn go_on(&mut self, platform: &dyn Platform, reply: Option<Reply>) -> Step<Vec<u8>> {
         let Some(mut running) = self.running.take() else { return Step::Calls(Vec::new()) };
         let mut out = Vec::new();
-        // Replies to step with, the last one first.
+        // The replies to process, the last one first.
         let mut replies = vec![reply];
         while let Some(reply) = replies.pop() {
             let (cache, queries) = (&mut self.cache, &self.queries);
@@ -142,7 +144,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
         Step::Calls(out)
     }
 
-    /// Answers a call to this very object; any other comes back.
+    /// Carries out a call to this object itself. Returns a call to any other object unchanged.
     fn in_place(&mut self, platform: &dyn Platform, call: Call) -> Result<Reply, Call> {
         if call.to != Address::Database(self.object.clone()) {
             return Err(call);
@@ -150,7 +152,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
         let (ticket, step) = self.host.begin(platform, &call.message);
         match step {
             Step::Done(reply) => Ok(Reply { id: call.id, result: Ok(reply) }),
-            // Describe, Schema and Register never need anybody else.
+            // Describe, Schema and Register never call another object.
             Step::Calls(_) => {
                 self.host.abandon(ticket);
                 Err(call)

@@ -1,5 +1,5 @@
 //! Creates, changes and drops databases, policies and measurements, for statements and for
-//! management calls alike.
+//! management calls.
 
 use super::error::Error;
 use super::load_schemas::{Load, Want};
@@ -18,76 +18,76 @@ use crate::protocol::database::{
 use crate::protocol::envelope;
 use crate::query::error::QueryError;
 
-/// A change.
+/// A change to databases, policies or measurements.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
     /// CREATE DATABASE, `POST /api/v3/configure/database`
     CreateDatabase(CreateDatabase),
     /// DROP DATABASE; a missing one is no error (1.x).
     DropDatabase {
-        /// Which.
+        /// The database's name.
         name: String,
     },
     /// CREATE RETENTION POLICY
     CreatePolicy {
-        /// Of which database.
+        /// The database that contains the policy.
         database: String,
-        /// With a name.
+        /// The policy's settings, with its name.
         spec: PolicySpec,
-        /// It becomes the default.
+        /// Whether the policy becomes the default.
         make_default: bool,
     },
     /// ALTER RETENTION POLICY
     AlterPolicy {
-        /// Of which database.
+        /// The database that contains the policy.
         database: String,
-        /// What changes.
+        /// The settings to change.
         spec: PolicyChange,
-        /// It becomes the default.
+        /// Whether the policy becomes the default.
         make_default: bool,
     },
     /// DROP MEASUREMENT, in every policy; a missing one is no error (1.x).
     DropMeasurement {
-        /// Of which database.
+        /// The database that contains the measurement.
         database: String,
-        /// Which.
+        /// The measurement's name.
         name: String,
     },
     /// `PUT /api/v3/configure/database`
     Configure {
-        /// Which database.
+        /// The database's name.
         database: String,
-        /// Shards of each new group.
+        /// The number of shards in each new group.
         shards: Option<u32>,
-        /// Of the default policy, nanoseconds; 0 is for ever.
+        /// The duration of the default policy, in nanoseconds; 0 keeps points permanently.
         duration_ns: Option<i64>,
     },
     /// `POST /api/v3/configure/quota`
     SetQuota {
-        /// Of which database.
+        /// The database's name.
         database: String,
-        /// Which limits.
+        /// The limits to change.
         change: QuotaChange,
     },
     /// DROP RETENTION POLICY; a missing one is no error (1.x), nor is a missing database.
     DropPolicy {
-        /// Of which database.
+        /// The database that contains the policy.
         database: String,
-        /// Which.
+        /// The policy's name.
         name: String,
     },
 }
 
-/// What a change did.
+/// The result of a change.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Changed {
-    /// CreateDatabase, DropDatabase: there was one before.
+    /// Whether the database existed before. Only for `CreateDatabase` and `DropDatabase`.
     pub existed: bool,
 }
 
 impl Change {
-    /// The change that a statement asks for; `None` for a statement that changes none of these.
-    /// `shards` are those of a database that is created.
+    /// Returns the change that a statement describes; `None` for any other statement. `shards` is
+    /// the number of shards per group in a created database.
     ///
     /// # Errors
     /// [`QueryError::Unsupported`] for the limits that 1.12 added.
@@ -105,7 +105,7 @@ impl Change {
         })
     }
 
-    /// The database that changes.
+    /// Returns the name of the database that changes.
     pub fn database(&self) -> &str {
         match self {
             Self::CreateDatabase(create) => &create.name,
@@ -194,14 +194,14 @@ pub fn carry_out(change: Change) -> Task<Changed> {
             };
             match done {
                 Some(changed) => return Ok(changed),
-                // The database was dropped meanwhile, and perhaps created again.
+                // The database was dropped after it was found, and possibly created again.
                 None => retries.count()?,
             }
         }
     })
 }
 
-/// The Catalog's message for a change of databases; `None` for a change inside a database.
+/// Returns the Catalog's message for a change of databases; `None` for a change inside a database.
 fn to_catalog(io: &Io, change: &Change) -> Result<Option<ToCatalog>, Error> {
     Ok(match change {
         Change::CreateDatabase(create) => {
@@ -223,7 +223,7 @@ async fn change_in_catalog(
         // Even after an error the cache may be wrong.
         context.cache.forget(change.database());
         if let Change::DropDatabase { .. } = change {
-            // The permissions of users on it were dropped too.
+            // The users' permissions on the database were dropped too.
             context.cache.callers.forget_refused();
         }
     })?;

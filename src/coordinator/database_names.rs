@@ -12,8 +12,8 @@ pub fn database_names() -> Task<Vec<String>> {
     Task::new(|io| async move { list(&io, None).await })
 }
 
-/// Returns the names of all databases, or of the few that may have the policy `holding`, in order
-/// of creation.
+/// Returns the names of all databases in order of creation. With `holding`, returns only the few
+/// databases that may have that policy.
 pub(super) async fn list(io: &Io, holding: Option<PolicyId>) -> Result<Vec<String>, Error> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
@@ -30,7 +30,7 @@ pub(super) async fn list(io: &Io, holding: Option<PolicyId>) -> Result<Vec<Strin
     }
 }
 
-/// The names on which `grants` has a permission, sorted.
+/// Returns the names on which `grants` has a permission, sorted.
 pub fn seen_by_name(grants: &Grants, mut names: Vec<String>) -> Vec<String> {
     names.retain(|name| grants.sees(name));
     names.sort();

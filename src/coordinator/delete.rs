@@ -1,9 +1,10 @@
 //! Carries out DELETE and DROP SERIES on every shard of the policies concerned.
 //!
-//! Each shard first reports how far its writes have come. Then it is told to hide the rows written
-//! until then (PROTOCOL.md rule 9). So a message that arrives late or twice hides no row that was
-//! written after the statement. A shard with newer state returns "stale". Then the statement is
-//! planned again from the owners' state and sent to all shards. A repeat changes nothing.
+//! Each shard first reports the position of its last write. Then the statement tells it to hide the
+//! rows up to that position (PROTOCOL.md rule 9). So a message that arrives late or twice hides no
+//! row that was written after the statement. A shard with newer state returns "stale". Then the
+//! statement is planned again from the owners' state and sent to all shards. A repeat changes
+//! nothing.
 
 use std::rc::Rc;
 
@@ -112,8 +113,8 @@ impl Delete {
         Ok(tasks)
     }
 
-    /// Asks the shards how far their writes have come. Returns `false` if one of them is newer than
-    /// the plan.
+    /// Requests the position of the last write from each shard. Returns `false` if a shard is newer
+    /// than the plan.
     async fn fence(&self, tasks: &mut [ShardTask]) -> Result<bool, Error> {
         for tasks in tasks.chunks_mut(CALLS_PER_ROUND_MAX) {
             let replies = self.send(tasks, |_| ToShard::Stats).await;
@@ -128,7 +129,7 @@ impl Delete {
         Ok(true)
     }
 
-    /// Tells the shards to hide the rows. Returns `false` if one of them is newer than the plan.
+    /// Tells the shards to hide the rows. Returns `false` if a shard is newer than the plan.
     async fn hide(&mut self, tasks: &[ShardTask]) -> Result<bool, Error> {
         for tasks in tasks.chunks(CALLS_PER_ROUND_MAX) {
             self.has_begun = true;

@@ -1,5 +1,5 @@
-//! Reads the policies of all databases, of a page of them, or of one, from the objects that own them.
-//! The routes for buckets need this, because they name a database or a policy by its id.
+//! Reads the policies of all databases, of one page, or of one database, from the objects that own
+//! them. The routes for buckets need this, because they name a database or a policy by its id.
 
 use super::Task;
 use super::database_names;
@@ -12,18 +12,18 @@ use crate::model::limits::DESCRIBED_BYTES_MAX;
 use crate::model::shard_map::Policy;
 use crate::protocol::database::Description;
 
-/// What is still missing of a page.
+/// The part of a page that is still missing.
 #[derive(Debug)]
 struct Page {
-    /// It begins behind this policy, which these databases may have.
+    /// The policy after which the page begins, and the databases that may contain that policy.
     after: Option<(PolicyId, Vec<String>)>,
-    /// So many policies are wanted.
+    /// The number of missing policies.
     policies: usize,
 }
 
 impl Page {
-    /// Counts what a database has that the caller may know of; says whether nothing is missing, or
-    /// nothing will be found.
+    /// Counts a database's policies that the caller may see. Returns whether the page is complete,
+    /// or no further policy can be found.
     fn is_full(&mut self, grants: &Grants, name: &str, policies: &[Policy]) -> bool {
         let seen = policies.iter().filter(|policy| grants.sees_policy(name, &policy.name));
         let mut seen = seen.map(|policy| policy.id);
@@ -39,31 +39,33 @@ impl Page {
     }
 }
 
-/// A database by its name.
+/// A database's name and description.
 pub type DescribedDatabase = (String, Description);
 
-/// Which databases are looked at.
+/// The databases to read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum WhichDatabases {
-    /// None: nobody is asked.
+    /// No database.
     None,
-    /// Every one.
+    /// All databases.
     All,
-    /// Those that have so many policies behind this one, or behind none, and the policy itself.
+    /// The databases with so many policies after the policy `after`, or from the first policy; and
+    /// the database of `after` itself.
     Page {
-        /// Where the page begins.
+        /// The policy after which the page begins.
         after: Option<PolicyId>,
-        /// How many policies.
+        /// The number of policies.
         policies: usize,
     },
-    /// The one with this name.
+    /// The database with this name.
     Named(String),
-    /// The one that has this policy, and whoever else may have it by the id alone.
+    /// The database with this policy, and every database that may have it judging by the id alone.
     Policy(PolicyId),
 }
 
-/// Describes databases in order of creation. A database that does not exist, or on which `principal`
-/// has no permission, is left out. Policies have no shard groups, of which there may be thousands.
+/// Describes databases in order of creation. Leaves out a database that does not exist, or on which
+/// `principal` has no permission. Policies are returned without their shard groups, of which there
+/// may be thousands.
 ///
 /// # Errors
 /// [`Error::ListTooLong`]
@@ -121,7 +123,7 @@ struct Described {
 }
 
 impl Described {
-    /// Adds a database. Returns whether it is the last one of the page.
+    /// Adds a database. Returns whether it is the page's last database.
     fn add(&mut self, name: String, description: &Description) -> Result<bool, Error> {
         let description = outline(description);
         let policies = &description.policies;
@@ -138,7 +140,7 @@ impl Described {
     }
 }
 
-/// Policies without their groups.
+/// Returns the policies without their groups.
 fn outline(description: &Description) -> Description {
     let policies = description.policies.iter().map(|policy| Policy {
         name: policy.name.clone(),

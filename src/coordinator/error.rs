@@ -1,4 +1,4 @@
-//! Why a request to the objects failed; `api` maps each variant to a status and a body.
+//! The reasons why a request to the objects failed. `api` maps each variant to a status and a body.
 
 use super::backup::BackupError;
 use crate::admission::NoRoom;
@@ -10,91 +10,93 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::quota::OverRate;
 use crate::query::error::QueryError;
 
-/// Why a machine has no better answer. Checked at the owner, never from a cache alone.
+/// The error of a machine. Each error rests on a reply of the data's owner, never on the cache
+/// alone.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum Error {
-    /// No database has the name (404 on writes, the statement's error on queries).
+    /// No database has this name (404 on writes, the statement's error on queries).
     #[error("database not found: {0}")]
     DatabaseNotFound(String),
-    /// The database has no policy of that name.
+    /// The database has no policy with this name.
     #[error("retention policy not found: {0}")]
     PolicyNotFound(String),
     /// The database's default policy was dropped.
     #[error("default retention policy not set for: {0}")]
     NoDefaultPolicy(String),
-    /// The Catalog refuses: a bad name, too many databases, a jurisdiction (501), a bad policy.
+    /// The Catalog refused the request: a bad name, too many databases, a jurisdiction (501), a bad
+    /// policy.
     #[error(transparent)]
     Catalog(CatalogRefusal),
-    /// The Database refuses: a bad policy, a jurisdiction (501).
+    /// The Database refused the request: a bad policy, a jurisdiction (501).
     #[error(transparent)]
     Database(DatabaseRefusal),
-    /// The caller may not use the policy that the request turned out to mean.
+    /// The caller has no permission on the policy that the request selects.
     #[error("{who} not authorized to execute this statement, requires {right} on {database}")]
     Forbidden {
         /// The caller.
         who: String,
-        /// What is missing.
+        /// The missing permission.
         right: &'static str,
-        /// On which database.
+        /// The database.
         database: String,
     },
-    /// The token or user is gone, or its password is another one now.
+    /// The token or user was deleted, or its password was changed.
     #[error("unauthorized access")]
     Revoked,
-    /// No error but a warning: a right was narrowed, and some databases have not heard of it yet.
-    /// The statement is carried out.
+    /// A warning, not an error: a permission was reduced, and some databases have not received the
+    /// change yet. The statement is carried out.
     #[error(
         "stored, but {remaining} databases have not heard of it yet and may let the user in as \
          before until they have; that goes on by itself, within seconds where they can be reached"
     )]
     NotEverywhere {
-        /// How many.
+        /// The number of these databases.
         remaining: u64,
     },
-    /// A limit of what may be done in a minute is reached; nothing is wrong with the request.
+    /// A limit per minute is reached. The request itself is valid.
     #[error("{whose} has reached its quota: {over}; come back in {} s", .over.retry_after_s)]
     OverRate {
-        /// Database or caller.
+        /// The database or caller that has the limit.
         whose: String,
-        /// Which limit.
+        /// The limit.
         over: OverRate,
     },
-    /// KILL QUERY.
+    /// The query was killed by KILL QUERY.
     #[error("query interrupted")]
     Interrupted,
-    /// The statement itself.
+    /// The statement failed.
     #[error(transparent)]
     Query(QueryError),
-    /// SQL has no answer, with the status and the text that it says.
+    /// SQL failed, with its status and message.
     #[error("{message}")]
     Sql {
-        /// Of HTTP.
+        /// The HTTP status.
         status: u16,
-        /// What is said about it.
+        /// The message.
         message: String,
     },
     /// A query needs a block that is damaged.
     #[error("damaged block: {block}")]
     Damaged {
-        /// Which.
+        /// The block's description.
         block: String,
     },
-    /// The databases that a request lists are too many.
+    /// The list of databases exceeds its size limit.
     #[error(
         "a list of databases takes more than {DESCRIBED_BYTES_MAX} bytes: ask for one by its name, \
          or for an earlier page"
     )]
     ListTooLong,
-    /// A shard cannot make sense of what it was sent.
+    /// A shard cannot decode or process its message.
     #[error("a shard refused the request: {0}")]
     Shard(String),
-    /// A delete that some shards may have carried out and at least one has not.
+    /// Some shards may have carried out a delete, and at least one has not.
     #[error("partly applied, repeat: {0}")]
     PartlyApplied(String),
     /// A backup cannot be made, read or deleted.
     #[error(transparent)]
     Backup(BackupError),
-    /// 503 with Retry-After: nothing is known to be wrong with the request.
+    /// 503 with Retry-After. The request itself is valid as far as known.
     #[error(transparent)]
     Unavailable(#[from] Unavailable),
 }
@@ -121,7 +123,8 @@ impl From<CallFailure> for Error {
 }
 
 impl Error {
-    /// A shard says that a limit of `database`, or of the caller `who` on it, is reached.
+    /// Returns the error for a shard's reply that a limit of `database`, or of the caller `who` on
+    /// it, is reached.
     pub(crate) fn over_rate(over: OverRate, who: &str, database: &str) -> Self {
         let whose = match over.of_caller {
             true => format!("{who} on database \"{database}\""),
@@ -130,7 +133,7 @@ impl Error {
         Self::OverRate { whose, over }
     }
 
-    /// A reply of a kind that does not answer the call.
+    /// Returns the error for a reply that does not belong to the call.
     pub(crate) fn unexpected_reply() -> Self {
         Self::Unavailable(Unavailable::Unreachable("unexpected reply".to_owned()))
     }

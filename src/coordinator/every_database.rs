@@ -21,8 +21,8 @@ use crate::query::result::SeriesChunk;
 /// The maximum number of rows in a chunk.
 const CHUNK_ROWS: usize = 10_000;
 
-/// Carries out SHOW CONTINUOUS QUERIES. A continuous query shows all that it reads, so that only
-/// callers who may read the whole database see it.
+/// Carries out SHOW CONTINUOUS QUERIES. A continuous query's text shows all its sources. Therefore
+/// only callers with read permission on the whole database see it.
 pub(super) fn show_continuous_queries(principal: Principal) -> Parts<SeriesChunk> {
     Parts::new(|io, output| async move {
         for name in database_names::list(&io, None).await? {
@@ -83,7 +83,7 @@ pub(super) fn show_measurements(
 pub(super) struct Listing {
     show: Box<ShowMeasurementsStatement>,
     session: Session,
-    /// By database, policy and name.
+    /// Sorted by database, policy and name.
     names: SortedNames,
     held: Option<Held>,
     /// The rows that `next` has not returned yet; `None` until they are sorted.
@@ -97,7 +97,7 @@ impl Listing {
         Self { show, session, names, held: None, shown: None }
     }
 
-    /// Prepares the query of one database.
+    /// Returns the query for one database.
     fn query(&self, database: &str) -> Query {
         let mut show = self.show.clone();
         show.database = NamePattern::Name(database.to_owned());
@@ -112,7 +112,7 @@ impl Listing {
     /// Adds the rows of one database.
     ///
     /// # Errors
-    /// If the rows exceed a limit or the memory.
+    /// The rows exceed a limit or the memory.
     fn add(&mut self, chunk: &SeriesChunk) -> Result<(), Error> {
         for row in chunk.strings() {
             if let [name, database, policy] = &row[..] {
@@ -143,7 +143,7 @@ impl Listing {
     }
 }
 
-/// A number of rows that a statement names.
+/// Converts a number of rows from a statement.
 fn rows(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
@@ -161,7 +161,7 @@ mod tests {
         }
     }
 
-    /// What a database of `count` measurements answers.
+    /// Returns the result for a database with `count` measurements.
     fn of_database(database: &str, count: usize) -> SeriesChunk {
         let row = |number| [format!("m{number:06}"), database.to_owned(), "autogen".to_owned()];
         let rows: Vec<Vec<String>> = (0..count).map(|number| row(number).to_vec()).collect();

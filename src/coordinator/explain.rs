@@ -1,5 +1,5 @@
-//! EXPLAIN and EXPLAIN ANALYZE: what a SELECT asks of the shards and what their pages cost, in
-//! 1.x's shape with this engine's counters.
+//! Carries out EXPLAIN and EXPLAIN ANALYZE: renders the scans of a SELECT and the costs of their
+//! pages, in 1.x's shape with this engine's counters.
 
 use crate::influxql::duration;
 use crate::model::ids::ColumnId;
@@ -16,28 +16,28 @@ pub(super) struct Explain {
     analyze: bool,
     text: String,
     scans: Vec<Scan>,
-    /// When it was planned, nanoseconds.
+    /// The time of planning, in nanoseconds.
     planned_ns: i64,
 }
 
 #[derive(Debug)]
 struct Scan {
     measurement: String,
-    /// Calls, or one empty text for rows as they are.
+    /// The calls, or one empty text for raw rows.
     calls: Vec<String>,
-    /// What is read beside the calls.
+    /// The columns that are read in addition to the calls' inputs.
     fields: String,
-    /// Per shard.
+    /// The cost on each shard.
     costs: Vec<ReadStats>,
 }
 
-/// A line and what hangs below it.
+/// A line, and the lines below it.
 struct Node(String, Vec<Node>);
 
 type SchemaOf<'a> = dyn Fn(&PlannedScan) -> Option<&'a PolicySchema> + 'a;
 
 impl Explain {
-    /// `shards[i]` is how many shards scan `i` of the plan asks.
+    /// Prepares the result. `shards[i]` is the number of shards that scan `i` of the plan reads.
     pub(super) fn new(
         analyze: bool,
         text: String,
@@ -57,7 +57,7 @@ impl Explain {
         Self { analyze, text, scans, planned_ns: now_ns }
     }
 
-    /// Adds what a page cost.
+    /// Adds the cost of a page.
     pub(super) fn add(&mut self, stream: StreamId, page: &ReadStats) {
         let scan = self.scans.get_mut(stream.scan as usize);
         if let Some(cost) = scan.and_then(|scan| scan.costs.get_mut(stream.shard as usize)) {
@@ -65,7 +65,7 @@ impl Explain {
         }
     }
 
-    /// The answer of a statement that began and ended at these times, nanoseconds.
+    /// Returns the result of a statement that began and ended at these times, in nanoseconds.
     pub(super) fn chunk(&self, began_ns: i64, now_ns: i64) -> SeriesChunk {
         let (column, lines) = match self.analyze {
             false => ("QUERY PLAN", self.plan()),
@@ -75,13 +75,14 @@ impl Explain {
         SeriesChunk::of_strings(None, &[column], &rows)
     }
 
-    /// The scans that ask a shard; a subquery's answer is scanned where it is.
+    /// Returns the scans that read a shard. A subquery's result is scanned in the coordinator and
+    /// has no shard.
     fn asked(&self) -> impl Iterator<Item = &Scan> {
         self.scans.iter().filter(|scan| !scan.costs.is_empty())
     }
 
     fn plan(&self) -> Vec<String> {
-        // One entry per expression, over all of its measurements.
+        // One entry per expression, summed over all measurements.
         let mut entries: Vec<(&str, &str, usize, ReadStats)> = Vec::new();
         for scan in self.asked() {
             for call in &scan.calls {
@@ -186,7 +187,8 @@ fn draw(nodes: &[Node], indent: &str, lines: &mut Vec<String>) {
     }
 }
 
-/// The calls of a scan as 1.x prints them, and the columns that it reads for no call or beside one.
+/// Returns the calls of a scan as 1.x prints them, and the columns that it reads as rows or in
+/// addition to a call.
 fn describe(request: &ScanRequest, schema: Option<&MeasurementSchema>) -> (Vec<String>, String) {
     let key = |id: ColumnId| {
         let columns = schema.into_iter().flat_map(|schema| &schema.columns);
@@ -213,7 +215,7 @@ fn describe(request: &ScanRequest, schema: Option<&MeasurementSchema>) -> (Vec<S
                 format!("{name}({})", field(&call.input))
             };
             let series = schema.into_iter().flat_map(MeasurementSchema::tags).count();
-            // What only says which series a point is of is not shown.
+            // Columns that only identify a point's series are not shown.
             let shown = |call: &AggregateCall| {
                 let skipped = match call.function {
                     AggregateFunction::Met { by_text, .. } => series + usize::from(by_text),

@@ -26,7 +26,7 @@ pub struct GivenAccess {
     pub refused: Vec<String>,
 }
 
-/// Adds `rows` in their order. Their ids and versions are ignored.
+/// Adds `rows` in their order. Ignores their ids and versions.
 pub fn give_access(rows: Vec<Grantee>) -> Task<GivenAccess> {
     Task::new(|io| async move {
         let mut given = GivenAccess::default();
@@ -66,7 +66,7 @@ pub fn give_access(rows: Vec<Grantee>) -> Task<GivenAccess> {
 /// Gives an existing token or user the permissions of `row` that it lacks.
 async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<(), Error> {
     let message = ToCatalog::Grantee { user: known.user, name: known.name };
-    // It was removed meanwhile: the client repeats the request.
+    // The row was removed in between: the client repeats the request.
     let mut known = one(ask_catalog(io, &message).await?)?.ok_or(Unavailable::Changing)?;
     known.grants.admin |= row.grants.admin;
     for permission in row.grants.permissions.iter().filter(|held| held.read || held.write) {
@@ -75,8 +75,8 @@ async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<(), Error> {
     put(io, known).await
 }
 
-/// Returns the name of a new token or user: its own, or one with a number behind it if another token
-/// has the name. `None` if all of them are taken.
+/// Returns the name for a new token or user: its own name, or that name with a number appended if
+/// another token has it. `None` if all these names are taken.
 async fn free_name(io: &Io, row: &Grantee) -> Result<Option<String>, Error> {
     if row.user {
         return Ok(Some(row.name.clone()));
@@ -96,7 +96,7 @@ async fn free_name(io: &Io, row: &Grantee) -> Result<Option<String>, Error> {
 
 async fn put(io: &Io, row: Grantee) -> Result<(), Error> {
     let reply = ask_catalog(io, &ToCatalog::PutGrantee(Box::new(row))).await;
-    // Even after an error, a caller that was refused may be known now.
+    // Even after an error, a refused caller may be known now.
     io.with(|context| context.cache.callers.forget_refused())?;
     match reply? {
         FromCatalog::Granted { .. } => Ok(()),
@@ -121,7 +121,7 @@ fn give(grants: &mut Grants, right: &Permission) {
     }
 }
 
-/// Returns the one row of a page of tokens or users, if there is one.
+/// Returns the only row in a page of tokens or users; `None` if the page is empty.
 fn one(reply: FromCatalog) -> Result<Option<Grantee>, Error> {
     match reply {
         FromCatalog::Grantees { rows, .. } | FromCatalog::Identified { found: rows, .. } => {

@@ -1,7 +1,7 @@
-//! What an isolate remembers of callers: which right each has on the databases that it uses, under
-//! which number of their grants (PROTOCOL.md rule 11).
+//! Caches an isolate's knowledge of callers: their permissions on each database, with the version
+//! number of the database's grants (PROTOCOL.md rule 11).
 //!
-//! Everything here is plain memory; [`super::identify`] asks the owners and decides.
+//! This module is plain memory; [`super::identify`] asks the owners and decides.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -20,49 +20,52 @@ use crate::model::time::S_NS;
 use crate::protocol::call::Platform;
 use crate::protocol::grants::{Grantee, GranteeKey};
 
-/// A caller who is known; the default is one who may do nothing.
+/// An identified caller. The default has no permissions.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Principal {
-    /// As refusals call it: `token "name"` or the user's name.
+    /// The name in error messages: `token "name"` or the user's name.
     pub name: Rc<str>,
-    /// Whether it is a user.
+    /// Whether the caller is a user.
     pub user: bool,
-    /// What it may do, as far as that is known: each database has the last word on itself.
+    /// The known permissions. For its own data, each database's reply has precedence.
     pub grants: Rc<Grants>,
-    /// The Catalog was asked for this request, so a refusal may rest on it (PROTOCOL.md rule 6).
+    /// Whether the Catalog was asked for this request, so that a refusal may rest on its reply
+    /// (PROTOCOL.md rule 6).
     pub fresh: bool,
-    /// Whose rights each database looks up; `None` for the administrator, and for nobody.
+    /// The caller to look up in each database; `None` for the administrator and for the default.
     pub caller: Option<Rc<Caller>>,
 }
 
-/// Whom a database looks up.
+/// A caller as databases look it up.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
-    /// What it is found by.
+    /// The lookup key.
     pub key: GranteeKey,
-    /// Its number: somebody else may get a user's name.
+    /// The token's or user's number. A later user with the same name has another number.
     pub id: u64,
-    /// What it was let in by: a changed password ends what the old one began.
+    /// The hash of the accepted secret. A changed password ends the requests that the old password
+    /// began.
     pub hash: String,
-    /// Which change of the Catalog's made it what it was then.
+    /// The version of the Catalog's change that produced the identified state.
     pub version: u64,
 }
 
 impl Caller {
-    /// Whether this is what the caller was let in as.
+    /// Whether `row` is the identified token or user, with the same secret and not expired.
     pub fn is(&self, row: &Grantee, now_ns: i64) -> bool {
         row.id == self.id && row.hash == self.hash && now_ns < row.expires_ns
     }
 }
 
 impl Principal {
-    /// Who holds the admin token.
+    /// Returns the principal of the admin token.
     pub fn admin() -> Self {
         let grants = Rc::new(Grants::admin());
         Self { name: "admin".into(), user: false, grants, fresh: true, caller: None }
     }
 
-    /// Whom `rows` of one token or user are about: what they say of several databases together.
+    /// Returns the principal of a token or user, with the permissions of all `rows`. Each row comes
+    /// from one database.
     pub fn of(rows: &[Rc<Held>], fresh: bool) -> Self {
         let Some(newest) = rows.iter().max_by_key(|held| held.row.version) else {
             return Self::default();
@@ -82,35 +85,36 @@ impl Principal {
         Self { name: name.into(), user: row.user, grants: Rc::new(grants), fresh, caller }
     }
 
-    /// Whether what it may do has to be looked up for this request. The administrator's has not.
+    /// Whether this request must look up the caller's permissions. Never for the administrator.
     pub fn wants_owner(&self) -> bool {
         self.caller.is_some() && !self.fresh
     }
 }
 
-/// What a caller may do on one database, as its owner says.
+/// A caller's permissions on one database, as the database reports them.
 #[derive(Clone, Debug)]
 pub struct Standing {
-    /// As refusals call the caller.
+    /// The caller's name in error messages.
     name: Rc<str>,
-    /// What it may do.
+    /// The permissions.
     grants: Rc<Grants>,
-    /// What its frames and questions carry: [`crate::protocol::shard::Stamp::access`].
+    /// The version of the grants in the caller's frames and requests:
+    /// [`crate::protocol::shard::Stamp::access`].
     pub access: u64,
 }
 
 impl Standing {
-    /// Of somebody who may do what `grants` say.
+    /// Creates the standing of a caller with the permissions `grants`.
     pub fn new(name: &Rc<str>, grants: Rc<Grants>, access: u64) -> Self {
         Self { name: Rc::clone(name), grants, access }
     }
 
-    /// How much of `database` the right covers.
+    /// Returns the part of `database` that the permission covers.
     pub fn scope(&self, right: Right, database: &str) -> Scope {
         self.grants.scope(right, database)
     }
 
-    /// Whether it has the right on a policy of `database`, now that it is known which.
+    /// Checks the permission on a policy of `database`, after the policy was determined.
     ///
     /// # Errors
     /// [`Error::Forbidden`]
@@ -123,10 +127,10 @@ impl Standing {
     }
 }
 
-/// A SHA-256, told apart from others in constant time.
+/// A SHA-256 hash.
 pub type Hash = [u8; 32];
 
-/// Hashes `parts`, each with its length, so that no two lists hash alike.
+/// Hashes `parts`, each with its length, so that different lists have different hashes.
 pub fn hash_of(parts: &[&str]) -> Hash {
     let mut digest = Sha256::new();
     for part in parts {
@@ -136,66 +140,69 @@ pub fn hash_of(parts: &[&str]) -> Hash {
     digest.finalize().into()
 }
 
-/// What every token begins with, as the vendor's do: scanners for leaked secrets know it.
+/// The prefix of every token. It is the vendor's prefix, which scanners for leaked secrets
+/// recognize.
 pub const TOKEN_PREFIX: &str = "apiv3_";
 
-/// The SHA-256 under which a token is kept, lower-case hex.
+/// Returns the SHA-256 under which a token is stored, in lower-case hexadecimal.
 pub fn token_hash(token: &str) -> String {
     hex(&Sha256::digest(token.as_bytes()))
 }
 
-/// Lower-case hex.
+/// Returns `bytes` in lower-case hexadecimal.
 pub fn hex(bytes: &[u8]) -> String {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'0');
     bytes.iter().flat_map(|b| [digit(b >> 4), digit(b & 15)]).map(char::from).collect()
 }
 
-/// What a database's owner said of a caller.
+/// A database's reply about a caller.
 #[derive(Clone, Debug)]
 pub struct Held {
-    /// The token or user, with what concerns that database.
+    /// The token or user, reduced to the permissions on that database.
     pub row: Grantee,
-    /// What it may do.
+    /// The permissions.
     pub grants: Rc<Grants>,
-    /// The number of the database's grants when this was so.
+    /// The version of the database's grants at the time of the reply.
     pub access: u64,
 }
 
 impl Held {
-    /// As `row` was under the number `access`.
+    /// Creates the entry for `row` under the version `access`.
     pub fn new(row: Grantee, access: u64) -> Self {
         let grants = Rc::new(row.grants.clone());
         Self { row, grants, access }
     }
 }
 
-/// Callers that an isolate has met.
+/// The callers that have sent requests to this isolate.
 #[derive(Debug, Default)]
 pub struct Callers {
-    /// By what they are found by, then by database; and when each was used last.
+    /// The databases' replies with the time of last use, by caller and database.
     held: BTreeMap<(GranteeKey, ObjectId), (Rc<Held>, u64)>,
-    /// Raised by every use.
+    /// Increased by every use.
     clock: u64,
-    /// Credentials that the Catalog does not know, and when it said so. Newest last.
+    /// Hashes of credentials that the Catalog does not know, with the time of its reply. Newest
+    /// last.
     refused: Vec<(Hash, i64)>,
-    /// Hashes of names that no user has, when the Catalog said so, and whether it has users at all.
+    /// Hashes of names that no user has, with the time of the Catalog's reply and whether any users
+    /// exist.
     nobodies: BTreeMap<Hash, (i64, bool)>,
-    /// By the user's id the password that was derived and found right, and until when that is
-    /// believed: one for each user, so none is ever forgotten for want of room.
+    /// The hash of the last password that was derived and found right, and its expiry, by the
+    /// user's id. There is one entry per user, so that no entry is removed before it expires.
     verified: BTreeMap<u64, (Hash, i64)>,
-    /// Names with passwords that were right together, and until when that is of use.
+    /// Hashes of names with their right passwords, with their expiry.
     right: BTreeMap<Hash, i64>,
-    /// What hashes of passwords begin with: of no use outside of this isolate.
+    /// The prefix of all hashed passwords. It makes the hashes useless outside this isolate.
     secret: Option<String>,
-    /// Since when strangers are counted, and how many there were.
+    /// The start of the current second's count of unknown callers, and the count.
     strangers: (i64, u32),
-    /// What the Catalog has said since of those that were let in.
+    /// The Catalog's later replies about admitted callers.
     pub confirmed: Confirmations,
 }
 
 impl Callers {
-    /// What `database` last said of the caller.
+    /// Returns the last reply of `database` about the caller.
     pub fn on(&mut self, key: &GranteeKey, database: &ObjectId) -> Option<Rc<Held>> {
         self.clock += 1;
         let (held, used) = self.held.get_mut(&(key.clone(), database.clone()))?;
@@ -203,7 +210,7 @@ impl Callers {
         Some(Rc::clone(held)).filter(|held| self.confirmed.believes(&held.row))
     }
 
-    /// What all databases said of the caller.
+    /// Returns the last replies of all databases about the caller.
     pub fn everywhere(&self, key: &GranteeKey) -> Vec<Rc<Held>> {
         let first = (key.clone(), ObjectId(String::new()));
         let rows = self.held.range(first..).take_while(|((of, _), _)| of == key);
@@ -211,13 +218,15 @@ impl Callers {
         held.filter(|held| self.confirmed.believes(&held.row)).cloned().collect()
     }
 
-    /// The Catalog says of somebody who was let in that it knows `row`, or nobody.
+    /// Stores the Catalog's reply about an admitted caller: its row, or `None` if the caller is
+    /// unknown.
     pub fn confirm(&mut self, caller: &Caller, row: Option<&Grantee>, now_ns: i64) {
         let held = self.everywhere(&caller.key);
         self.confirmed.heard(caller, (&held, row), now_ns);
     }
 
-    /// Remembers what `database` says. An older answer that comes late changes nothing.
+    /// Caches a reply of `database`. A late reply with an older version does not replace a newer
+    /// one.
     pub fn learn(&mut self, database: &ObjectId, held: Held) -> Rc<Held> {
         self.clock += 1;
         let key = (held.row.key(), database.clone());
@@ -233,30 +242,31 @@ impl Callers {
         held
     }
 
-    /// The caller has no right there any more.
+    /// Removes the entry of a caller that has no permission on the database any more.
     pub fn forget(&mut self, key: &GranteeKey, database: &ObjectId) {
         self.held.remove(&(key.clone(), database.clone()));
     }
 
-    /// Nobody asks that database any more.
+    /// Removes all entries of a dropped database.
     pub fn forget_database(&mut self, database: &ObjectId) {
         self.held.retain(|(_, of), _| of != database);
     }
 
-    /// A change of our own was acknowledged, or may have been: who was unknown may be known.
+    /// Clears the unknown credentials and names, after a change by this isolate that may have made
+    /// them known.
     pub fn forget_refused(&mut self) {
         self.refused.clear();
         self.nobodies.clear();
     }
 
-    /// Whether somebody may be asked for a caller whom nobody may know: not where many have turned
-    /// out to be strangers in this second.
+    /// Whether the owners may be asked about a caller that is possibly unknown: at most
+    /// `STRANGERS_ASKED_FOR_MAX` unknown callers per second.
     pub fn may_ask(&self, now_ns: i64) -> bool {
         let (since_ns, count) = self.strangers;
         count < STRANGERS_ASKED_FOR_MAX || now_ns.saturating_sub(since_ns) >= S_NS
     }
 
-    /// Somebody was asked for and is unknown.
+    /// Counts a caller that turned out to be unknown.
     pub fn count_stranger(&mut self, now_ns: i64) {
         let (since_ns, count) = self.strangers;
         self.strangers = match now_ns.saturating_sub(since_ns) < S_NS {
@@ -265,18 +275,18 @@ impl Callers {
         };
     }
 
-    /// Whether the Catalog lately said that it does not know `credentials`.
+    /// Whether the Catalog recently replied that it does not know `credentials`.
     pub fn is_refused(&self, credentials: &Hash, now_ns: i64) -> bool {
         self.refused.iter().any(|(hash, at_ns)| hash == credentials && is_recent(*at_ns, now_ns))
     }
 
-    /// Whether there are users at all, if the Catalog lately said that none has this name.
+    /// Returns whether any users exist, if the Catalog recently replied that no user has this name.
     pub fn is_nobody(&self, name: &str, now_ns: i64) -> Option<bool> {
         let (since_ns, users) = self.nobodies.get(&hash_of(&[name]))?;
         is_recent(*since_ns, now_ns).then_some(*users)
     }
 
-    /// Remembers that the Catalog knows no user of this name, while there is room.
+    /// Remembers that no user has this name, if the table has space.
     pub fn nobody(&mut self, name: &str, users: bool, now_ns: i64) {
         if self.nobodies.len() >= UNKNOWN_NAMES_MAX {
             self.nobodies.retain(|_, (since_ns, _)| is_recent(*since_ns, now_ns));
@@ -291,7 +301,7 @@ impl Callers {
         remember(&mut self.refused, credentials, now_ns, REFUSED_CREDENTIALS_MAX);
     }
 
-    /// What is remembered of a password, keyed by a secret of this isolate.
+    /// Hashes a password with a secret of this isolate.
     pub fn password_hash(
         &mut self,
         platform: &dyn Platform,
@@ -304,18 +314,19 @@ impl Callers {
         hash_of(&[self.secret.get_or_insert_with(draw), name, salt, password])
     }
 
-    /// Whether this password of the user of this id was found right a short while ago.
+    /// Whether this password of the user with this id was recently found right.
     pub fn is_verified(&self, id: u64, password: &Hash, now_ns: i64) -> bool {
         let known = self.verified.get(&id);
         known.is_some_and(|(hash, until_ns)| hash == password && now_ns < *until_ns)
     }
 
-    /// Whether this name and password were right together a short while ago: it lets nobody in.
+    /// Whether this name and password were recently right together. This alone does not admit a
+    /// caller.
     pub fn is_right(&self, pair: &Hash, now_ns: i64) -> bool {
         self.right.get(pair).is_some_and(|until_ns| now_ns < *until_ns)
     }
 
-    /// Remembers that this password is right, and that it is with this name.
+    /// Remembers that this password is right for the user and for the name.
     pub fn verify(&mut self, id: u64, (password, pair): (Hash, Hash), now_ns: i64) {
         if self.verified.len().max(self.right.len()) >= CALLERS_REMEMBERED_MAX {
             self.verified.retain(|_, (_, until_ns)| now_ns < *until_ns);
@@ -331,7 +342,7 @@ fn is_recent(since_ns: i64, now_ns: i64) -> bool {
     now_ns.saturating_sub(since_ns) <= REFUSED_CREDENTIALS_NS
 }
 
-/// Adds to a short list whose oldest entry makes room.
+/// Appends to a short list; removes the oldest entry if the list is full.
 fn remember(list: &mut Vec<(Hash, i64)>, hash: Hash, at_ns: i64, most: usize) {
     list.retain(|(known, _)| *known != hash);
     if list.len() >= most {

@@ -75,7 +75,7 @@ fn list(all: &[LiveQuery], now_ns: i64) -> SeriesChunk {
     }
 }
 
-/// Whole seconds, else whole milliseconds, else whole microseconds (1.x).
+/// Formats an age in whole seconds, else whole milliseconds, else whole microseconds (1.x).
 fn age(age_ns: i64) -> String {
     let units = [S_NS, MS_NS, US_NS, 1];
     let unit_ns = units.into_iter().find(|unit_ns| age_ns >= *unit_ns).unwrap_or(1);

@@ -1,4 +1,4 @@
-//! A query's place in SHOW QUERIES: reported with its second page, every few seconds, at its end.
+//! Reports a query for SHOW QUERIES: with its second page, then every few seconds, and at its end.
 
 use super::Context;
 use super::session::Session;
@@ -10,25 +10,25 @@ use crate::protocol::envelope;
 use crate::protocol::live_queries::{LiveQuery, Precedence};
 use crate::protocol::round::Request;
 
-/// What was reported of a query.
+/// The state of a query's reports.
 #[derive(Debug, Default)]
 pub(super) struct LiveQueryReport {
-    /// 0 until it is reported.
+    /// The query's id; 0 until its first report.
     id: u64,
-    /// Nanoseconds; 0 before its first page was asked for.
+    /// The time of the first page, in nanoseconds; 0 before it was requested.
     started_ns: i64,
     reported_ns: i64,
 }
 
 impl LiveQueryReport {
-    /// What pages carry of a query for which so many rows were read; 0 as long as it is not
-    /// listed.
+    /// Returns the precedence in page requests of a query that has read `rows` rows; 0 for a query
+    /// that is not listed.
     pub(super) fn precedence(&self, rows: u64) -> u64 {
         if self.id == 0 { 0 } else { Precedence::of(self.id, rows).number() }
     }
 
-    /// The report to send beside the next pages, if it is time; `further` when one of them is not
-    /// a shard's first.
+    /// Returns the report to send with the next pages, if it is due. `further` tells whether one of
+    /// the pages is not a shard's first.
     pub(super) fn report(
         &mut self,
         context: &Context<'_>,
@@ -62,7 +62,7 @@ impl LiveQueryReport {
         Some(Request::new(Address::Catalog, envelope::encode(&report)))
     }
 
-    /// The call that takes a listed query off the list.
+    /// Returns the call that removes a listed query from the list.
     pub(super) fn end(&mut self) -> Option<Request> {
         let id = std::mem::take(&mut self.id);
         let message = envelope::encode(&ToCatalog::EndQuery { id });
@@ -70,7 +70,8 @@ impl LiveQueryReport {
     }
 }
 
-/// Whether the reply to a report says that the query was killed; a lost one says nothing.
+/// Whether the reply to a report says that the query was killed. A lost reply counts as "not
+/// killed".
 pub(super) fn is_killed(reply: Result<Vec<u8>, CallFailure>) -> bool {
     let reply = envelope::decode_reply::<FromCatalog>(reply);
     matches!(reply, Ok(FromCatalog::Reported { killed: true }))

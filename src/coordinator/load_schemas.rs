@@ -1,7 +1,6 @@
-//! Finds out what a request must know of a database before it can do anything: the object that
-//! holds it, its shard map, what the caller may do there, and the schemas of the policies that the
-//! request touches. The cache is asked first where that suffices, otherwise the Catalog and the
-//! Database are.
+//! Loads the facts about a database that a request needs before it can start: the database's
+//! object, its shard map, the caller's permissions, and the schemas of the request's policies. Uses
+//! the cache if that is sufficient, otherwise the Catalog and the Database.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -25,37 +24,37 @@ use crate::protocol::quota::Meter;
 use crate::protocol::round::{CallResult, Next, Replies, Round};
 use crate::protocol::shard::{NO_GRANT, Stamp};
 
-/// Which policies' schemas are needed.
+/// The policies whose schemas are needed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Want {
-    /// None: the shard map is enough.
+    /// No schema: the shard map is sufficient.
     Nothing,
-    /// Of this policy; none or empty is the default one.
+    /// The schema of this policy. An absent or empty name is the default policy.
     Policy(Option<String>),
-    /// Of all.
+    /// The schemas of all policies.
     All,
 }
 
-/// What was found.
+/// The loaded facts about a database.
 #[derive(Clone, Debug)]
 pub struct Loaded {
     /// The database's object.
     pub object: ObjectId,
     /// Policies and shard map.
     pub description: Rc<Description>,
-    /// The wanted schemas in the order of the description's policies.
+    /// The requested schemas, in the order of the description's policies.
     pub schemas: Vec<(PolicyId, Rc<PolicySchema>)>,
-    /// What the caller may do here: nothing, where the load was for none.
+    /// The caller's permissions here. Empty if the load had no caller.
     pub standing: Standing,
-    /// Number of the caller, if it is a token or a user.
+    /// The caller's number, if the caller is a token or a user.
     pub caller: Option<u64>,
-    /// The owners were asked during this load, so a refusal may rest on it.
+    /// Whether the owners were asked during this load, so that a refusal may rest on it.
     pub fresh: bool,
 }
 
 impl Loaded {
-    /// What questions to a group of so many shards count as; `None` where nobody has a limit. A
-    /// write says beside it what it brings.
+    /// Returns the meter for requests to a group with `shards` shards; `None` if the database has
+    /// no limits. A write adds its own amounts.
     pub fn meter(&self, shards: usize) -> Option<Meter> {
         let quotas = &self.description.quotas;
         if quotas.are_none() {
@@ -75,20 +74,20 @@ impl Loaded {
         (!is_free).then_some(meter)
     }
 
-    /// The one policy that was asked for by [`Want::Policy`], and its schema.
+    /// Returns the policy that [`Want::Policy`] selected, and its schema.
     pub fn policy(&self) -> Option<(&Policy, &Rc<PolicySchema>)> {
         let (id, schema) = self.schemas.first()?;
         let policy = self.description.policies.iter().find(|policy| policy.id == *id)?;
         Some((policy, schema))
     }
 
-    /// The schema of a policy, if it was wanted.
+    /// Returns the schema of a policy, if it was requested.
     pub fn schema(&self, policy: PolicyId) -> Option<&Rc<PolicySchema>> {
         self.schemas.iter().find(|(id, _)| *id == policy).map(|(_, schema)| schema)
     }
 
-    /// Has the stamp of a scan that is half read say what is known now: what was added since does
-    /// not concern it. `false` where shards were moved or its policy is gone.
+    /// Updates the stamp of a partly read scan to the loaded state. Later additions do not affect
+    /// the scan. Returns `false` if shards were moved or the scan's policy was dropped.
     pub fn renew(&self, stamp: &mut Stamp) -> bool {
         let is_same = self.description.generation == stamp.generation;
         let Some(schema) = self.schema(stamp.policy).filter(|_| is_same) else { return false };
@@ -104,9 +103,9 @@ pub struct Load {
     name: String,
     want: Want,
     lookup: Box<Lookup>,
-    /// The cache is not asked for the database.
+    /// Whether the load ignores the cached database.
     from_owner: bool,
-    /// The schemas must be at least this new.
+    /// The minimum version of the schemas.
     schema_version_min: u64,
     waiting: Waiting,
     database: Option<CachedDatabase>,
@@ -116,14 +115,14 @@ pub struct Load {
     round: Round,
 }
 
-/// What is found out of the caller.
+/// The lookup of the caller's permissions.
 #[derive(Debug, Default)]
 struct Lookup {
-    /// For whom the load is.
+    /// The caller of the load.
     principal: Principal,
-    /// What that one may do.
+    /// The caller's permissions, once known.
     standing: Option<Standing>,
-    /// The number of grants under which the Database does not know the caller.
+    /// The version of grants under which the Database does not know the caller.
     unknown_under: Option<u64>,
 }
 
@@ -132,13 +131,13 @@ enum Waiting {
     Nothing,
     Resolve,
     Describe(ObjectId),
-    /// What the Database says of the caller, then what the Catalog does.
+    /// Waits for the Database's reply about the caller, then for the Catalog's.
     Standing,
     Schema(PolicyId),
 }
 
 impl Load {
-    /// A load that is content with the cache.
+    /// Creates a load that accepts cached state.
     pub fn cached(name: &str, want: Want) -> Self {
         Self {
             name: name.to_owned(),
@@ -155,24 +154,25 @@ impl Load {
         }
     }
 
-    /// A load that asks the Catalog and the Database: after "stale", and before a refusal.
+    /// Creates a load that asks the Catalog and the Database. Needed after "stale" and before a
+    /// refusal.
     pub fn from_owner(name: &str, want: Want) -> Self {
         Self { from_owner: true, ..Self::cached(name, want) }
     }
 
-    /// Also finds out what `principal` may do.
+    /// Also looks up the permissions of `principal`.
     pub fn for_caller(mut self, principal: &Principal) -> Self {
         self.lookup.principal = principal.clone();
         self
     }
 
-    /// Schemas below `version` are not content with the cache.
+    /// Requires schemas of at least this version.
     pub fn with_schema_version(mut self, version: u64) -> Self {
         self.schema_version_min = version;
         self
     }
 
-    /// The next call for what is not known yet.
+    /// Returns the next call for missing facts, or the loaded facts.
     fn ask_missing(&mut self, context: &mut Context<'_>) -> Turn<Loaded> {
         if let Waiting::Describe(object) = &self.waiting {
             let to = Address::Database(object.clone());
@@ -219,8 +219,8 @@ impl Load {
         }))
     }
 
-    /// What the caller may do, as far as that is known. What was remembered is as old as the rest:
-    /// who asks the owners for that asks them for this too.
+    /// Returns the caller's known permissions. Cached permissions are as old as the rest of the
+    /// cache, so that a load from the owners does not use them.
     fn standing(&mut self, context: &mut Context<'_>, object: &ObjectId) -> Option<Standing> {
         let Principal { name, grants, caller, .. } = &self.lookup.principal;
         let Some(caller) = caller else {
@@ -236,7 +236,7 @@ impl Load {
         self.lookup.standing.clone()
     }
 
-    /// Asks the Database for the caller, and if it has not heard of it the Catalog.
+    /// Asks the Database for the caller, then the Catalog if the Database does not know the caller.
     fn ask_standing(&mut self, object: &ObjectId) -> Next<Loaded> {
         self.waiting = Waiting::Standing;
         let caller = self.lookup.principal.caller.as_ref();
@@ -250,8 +250,8 @@ impl Load {
         }
     }
 
-    /// Takes in what was said of the caller. What the Catalog says counts under the number that the
-    /// Database had before: whoever revokes it later raises that.
+    /// Processes a reply about the caller. The Catalog's reply is stored under the version of
+    /// grants that the Database reported before. A later revocation increases that version.
     fn learn_standing(
         &mut self,
         context: &mut Context<'_>,
@@ -291,7 +291,8 @@ impl Load {
         Ok(())
     }
 
-    /// Ids and schema versions of the wanted policies; `None` when one does not exist.
+    /// Returns the ids and schema versions of the selected policies; `None` if a policy does not
+    /// exist.
     fn wanted(&self, description: &Description) -> Option<Vec<(PolicyId, u64)>> {
         let versions = description.schema_versions.iter().copied().chain(std::iter::repeat(0));
         let mut all = description.policies.iter().map(|policy| policy.id).zip(versions);
@@ -319,7 +320,7 @@ impl Load {
         }
     }
 
-    /// Forgets what was found and asks the owners.
+    /// Discards the loaded facts and asks the owners.
     fn restart(&mut self) -> Result<(), Error> {
         self.restarts.count()?;
         self.from_owner = true;
@@ -342,7 +343,8 @@ impl Load {
                     self.fresh = true;
                     Ok(())
                 }
-                // Dropped between the two calls, or before them where the Catalog was not reached.
+                // The database was dropped between the two calls. If the Catalog was not reached,
+                // it may have been dropped earlier.
                 FromDatabase::NotOpen => Err(Unavailable::Changing.into()),
                 FromDatabase::Unavailable(why) => Err(why.into()),
                 _ => Err(Error::unexpected_reply()),
@@ -354,8 +356,8 @@ impl Load {
         }
     }
 
-    /// Takes in which object the database is. A Catalog that is lost keeps nobody from a database
-    /// whose object is known here: that one says itself whether it is still one.
+    /// Processes the Catalog's reply about the database's object. If the Catalog is unreachable, a
+    /// cached object is used: the Database itself reports whether it still exists.
     fn learn_resolved(
         &mut self,
         context: &mut Context<'_>,
@@ -397,18 +399,19 @@ impl Load {
         let mut schema = PolicySchema::clone(known);
         let last = measurements.last().map(|measurement| measurement.version);
         let reached = if more { last.unwrap_or(version) } else { version };
-        // A page that brings nothing new would be asked for again and again.
+        // A page without newer state would be requested repeatedly.
         if reached <= schema.version {
             return Err(Error::unexpected_reply());
         }
         for measurement in measurements {
             if measurement.dropped && measurement.name.is_empty() {
-                // Of a time that the database went back from: nobody knows its name any more.
+                // The measurement belongs to a time from which the database was recovered, and its
+                // name is unknown.
                 schema.measurements.retain(|_, known| known.id != measurement.id);
                 continue;
             }
             if measurement.dropped {
-                // Its name may be another's by now, or that one comes with a later page.
+                // Another measurement may have the name by now, or get it with a later page.
                 let named = schema.measurements.get(&measurement.name);
                 if named.is_some_and(|named| named.id == measurement.id) {
                     schema.measurements.remove(&measurement.name);

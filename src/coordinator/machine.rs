@@ -1,4 +1,4 @@
-//! What a request in progress is, and the one driver of all of them.
+//! Defines requests in progress (machines) and the driver of all machines.
 
 use super::cache::Cache;
 use super::error::Error;
@@ -6,45 +6,45 @@ use crate::admission::QueryMemory;
 use crate::protocol::call::{Platform, Reply, Step};
 use crate::protocol::round::{Next, Replies, Round};
 
-/// What a machine may use while it steps. It is borrowed for the step only: many machines of one
-/// isolate are in flight and share the cache.
+/// The resources of a machine during a step. They are borrowed for the step only, because many
+/// machines of one isolate are in progress and share the cache.
 pub struct Context<'a> {
     /// The isolate's cache.
     pub cache: &'a mut Cache,
-    /// What queries may hold.
+    /// The memory for queries.
     pub queries: &'a QueryMemory,
-    /// Time and randomness.
+    /// The clock and the source of randomness.
     pub platform: &'a dyn Platform,
 }
 
-/// One request in progress, as those see it who make its calls.
+/// A request in progress, as the host that makes its calls sees it.
 pub trait Machine {
-    /// What it comes to.
+    /// The result.
     type Answer;
 
-    /// Goes on: with `None` to start (and, where the machine says so, for its next piece), else
-    /// with the reply to one of its calls.
+    /// Continues the request. `reply` is the reply to one of its calls. `None` starts the request
+    /// and, if the machine documents it, requests the next piece.
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer>;
 }
 
-/// What a turn of a machine comes to: further calls or its reply, unless it failed.
+/// The result of a machine's turn: further calls, a reply, or an error.
 pub type Turn<T> = Result<Next<T>, Error>;
 
-/// One request in progress, as its file writes it: it asks several objects together and takes its
-/// next turn when all of them have answered.
+/// A request in progress, as its own module implements it: it calls several objects together, and
+/// takes its next turn after all of them have replied.
 pub trait RoundMachine {
-    /// What it comes to when nothing fails.
+    /// The result of a successful request.
     type Reply;
 
-    /// The calls in flight. Only the driver touches them, and only those of the outermost machine:
-    /// a machine inside another one takes its turns by [`RoundMachine::go_on`].
+    /// Returns the calls in progress. Only the driver uses them, and only those of the outermost
+    /// machine. A machine inside another machine takes its turns by [`RoundMachine::go_on`].
     fn round(&mut self) -> &mut Round;
 
-    /// Takes a turn. `replies` are those to the calls of the turn before, in their order; there are
-    /// none at the start and when the next piece is wanted.
+    /// Takes a turn. `replies` are the replies to the calls of the previous turn, in the order of
+    /// the calls. It is empty at the start and when the next piece is requested.
     ///
     /// # Errors
-    /// Why the request failed, which ends it.
+    /// The error that ended the request.
     fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Self::Reply>;
 }
 

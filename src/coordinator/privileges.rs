@@ -1,39 +1,41 @@
-//! What each statement asks of its caller: 1.x's `RequiredPrivileges`, database by database.
+//! Lists the permissions that each statement needs: 1.x's `RequiredPrivileges`, database by
+//! database.
 
 use crate::influxql::ast::{NamePattern, SelectStatement, Statement};
 use crate::model::grant::{Grants, Right, Scope};
 use crate::query::metadata;
 use crate::query::source::{self, Defaults};
 
-/// One thing that the caller of a statement must be allowed.
+/// A permission that the caller of a statement needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// To be an administrator.
+    /// The admin permission.
     Admin,
-    /// A right on a database.
+    /// A permission on a database.
     Right {
-        /// Which right.
+        /// Read or write.
         right: Right,
-        /// On which database.
+        /// The database.
         database: String,
-        /// On which policy, as the statement names it. `None`: on all of the database.
+        /// The policy, as the statement names it. `None`: the whole database.
         policy: Option<Option<String>>,
     },
 }
 
 impl Need {
-    /// On one policy, or on some of them: the machine that finds out which judges those.
+    /// Returns the need for a permission on one policy, or on some policies. The machine that
+    /// determines the policies checks them.
     fn some(right: Right, database: &str, policy: Option<String>) -> Self {
         Self::Right { right, database: database.to_owned(), policy: Some(policy) }
     }
 
-    /// On all of a database.
+    /// Returns the need for a permission on a whole database.
     fn whole(right: Right, database: &str) -> Self {
         Self::Right { right, database: database.to_owned(), policy: None }
     }
 
-    /// Whether `grants` may allow it. Where it depends on which policy is the default one, the
-    /// machine that loads the database decides.
+    /// Whether `grants` may satisfy the need. If that depends on the default policy, the machine
+    /// that loads the database decides.
     pub fn is_met(&self, grants: &Grants) -> bool {
         match self {
             Self::Admin => grants.admin,
@@ -47,7 +49,7 @@ impl Need {
         }
     }
 
-    /// What is missing, in 1.x's words.
+    /// Returns the missing permission in 1.x's words.
     pub fn requires(&self) -> String {
         match self {
             Self::Admin => "admin privilege".to_owned(),
@@ -58,8 +60,8 @@ impl Need {
     }
 }
 
-/// Everything that `statement` asks of its caller. A statement that names no database and has no
-/// default asks nothing: it fails by itself.
+/// Returns all permissions that `statement` needs. A statement without a database and without a
+/// default database needs none: it fails later.
 pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
     let read = |database: &Option<String>| {
         let name = database.as_deref().or(defaults.database);
@@ -72,7 +74,7 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
     match statement {
         Statement::Select(select) => of_select(select, defaults),
         Statement::Explain(explain) => of_select(&explain.select, defaults),
-        // List what the caller may see.
+        // Lists only the objects that the caller may see.
         Statement::ShowDatabases | Statement::ShowContinuousQueries => Vec::new(),
         Statement::ShowRetentionPolicies { database } => read(database),
         Statement::ShowMeasurements(show) => match &show.database {
@@ -86,7 +88,7 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
         | Statement::ShowFieldKeys(_) => {
             shown().map(|name| Need::some(Right::Read, &name, None)).into_iter().collect()
         }
-        // What one database takes is for its readers to see, as its cardinalities are.
+        // A database's readers may see its size, as they may see its cardinalities.
         Statement::ShowStats { database: Some(name), .. } => vec![Need::whole(Right::Read, name)],
         Statement::ShowCardinality(_) => {
             shown().map(|name| Need::whole(Right::Read, &name)).into_iter().collect()
@@ -98,7 +100,7 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
             let database = defaults.database.or(Some(&create.database));
             let defaults = Defaults { database, policy: defaults.policy };
             let mut needs = vec![Need::whole(Right::Read, &create.database)];
-            // It runs later, when nobody asks who made it.
+            // The query runs later, without a check of its creator's permissions.
             needs.extend(of_select(&create.source, defaults).into_iter().map(Need::widened));
             needs
         }
@@ -127,8 +129,8 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
     }
 }
 
-/// Whether each database that the statement touches looks the caller up itself. Of all others the
-/// Catalog is asked, for each request.
+/// Whether each database that the statement uses looks up the caller itself. For all other
+/// statements, each request asks the Catalog.
 pub fn is_judged_by_databases(statement: &Statement) -> bool {
     match statement {
         Statement::Select(_) | Statement::Explain(_) => true,
@@ -152,7 +154,8 @@ impl Need {
     }
 }
 
-/// Reading every source, those of subqueries too, and writing to the target.
+/// Returns the needs of a SELECT: read permission on every source, including subqueries, and write
+/// permission on the target.
 fn of_select(select: &SelectStatement, defaults: Defaults<'_>) -> Vec<Need> {
     let mut needs = Vec::new();
     for name in source::sources(select, defaults).unwrap_or_default() {
@@ -171,7 +174,7 @@ mod tests {
     use super::*;
     use crate::influxql;
 
-    /// What the statement needs beside the database `d`, as 1.x words it.
+    /// Returns the statement's needs in 1.x's words; the default database is `d`.
     fn needed(text: &str) -> Vec<String> {
         let statement = influxql::parse(text, &Default::default()).unwrap().remove(0);
         let defaults = Defaults { database: Some("d"), policy: None };

@@ -1,4 +1,4 @@
-//! Asks the Catalog to return a database to an earlier time, or for the progress of that.
+//! Asks the Catalog to recover a database to an earlier time, or for the progress of a recovery.
 
 use super::Task;
 use super::error::Error;

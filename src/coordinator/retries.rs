@@ -1,4 +1,4 @@
-//! Counts how often newer state of an object has sent a request back to its start.
+//! Counts the restarts of a request because of an object's newer state.
 
 use crate::model::limits::STALE_RETRIES_MAX;
 use crate::protocol::host::Unavailable;
@@ -8,11 +8,11 @@ use crate::protocol::host::Unavailable;
 pub(super) struct Retries(u32);
 
 impl Retries {
-    /// Counts one more.
+    /// Counts a restart.
     ///
     /// # Errors
-    /// [`Unavailable::Changing`] when there were [`STALE_RETRIES_MAX`]: something changes faster
-    /// than the request can follow, and its client is told to come back.
+    /// [`Unavailable::Changing`] after [`STALE_RETRIES_MAX`] restarts: the state changes faster
+    /// than the request can follow, and the client must retry later.
     pub(super) fn count(&mut self) -> Result<(), Unavailable> {
         if self.0 >= STALE_RETRIES_MAX {
             return Err(Unavailable::Changing);

@@ -1,33 +1,33 @@
-//! Who asks a statement, when, and what the names in it mean that say no database or policy.
+//! Defines the context of a statement: its caller, its time, and the defaults of unqualified names.
 
 use super::grants::Principal;
 use crate::admission::RoomSlot;
 use crate::query::source::Defaults;
 use crate::query::work::Work;
 
-/// What a statement's answer depends on beside its text.
+/// The context of a statement.
 #[derive(Clone, Debug, Default)]
 pub struct Session {
     /// `db`; `None` when absent or empty.
     pub database: Option<String>,
     /// `rp`; `None` when absent or empty.
     pub policy: Option<String>,
-    /// What `now()` is, nanoseconds; the same for all statements of a request.
+    /// The value of `now()`, in nanoseconds. All statements of a request have the same value.
     pub now_ns: i64,
     /// `DEFAULT_SHARDS`, for CREATE DATABASE.
     pub default_shards: u32,
-    /// Who asks. The default may do nothing.
+    /// The caller. The default has no permissions.
     pub principal: Principal,
-    /// The statement fails where 1.x answers nothing about a database that is missing.
+    /// Whether a missing database is an error in statements for which 1.x returns an empty result.
     pub as_v3: bool,
-    /// What the statements of the request may hold.
+    /// The memory of the request's statements.
     pub room: RoomSlot,
-    /// The work of its statement.
+    /// The statement's counted work.
     pub work: Work,
 }
 
 impl Session {
-    /// What unqualified names mean.
+    /// Returns the defaults for unqualified names.
     pub fn defaults(&self) -> Defaults<'_> {
         Defaults { database: self.database.as_deref(), policy: self.policy.as_deref() }
     }

@@ -1,4 +1,4 @@
-//! Sends one message to the Catalog, or to the Database of a name.
+//! Sends one message to the Catalog, or to a Database by the database's name.
 
 use super::Io;
 use super::error::Error;

@@ -1,5 +1,5 @@
-//! Carries out one InfluxQL statement of any kind: gives it to the machine that knows its kind, and
-//! brings its result piece by piece.
+//! Carries out an InfluxQL statement of any kind: selects the machine for its kind, and returns its
+//! result piece by piece.
 
 use super::create_continuous::{create_continuous, drop_continuous};
 use super::create_drop::{Change, carry_out};
@@ -25,8 +25,8 @@ use crate::query::result::{ResultColumns, SeriesChunk};
 
 /// A statement in progress.
 ///
-/// `Done(Ok(Some(chunk)))` is a piece of the result: step with `None` for the next one.
-/// `Done(Ok(None))` is its end. An error ends it too, possibly after pieces.
+/// `Done(Ok(Some(chunk)))` is a piece of the result: step with `None` for the next piece.
+/// `Done(Ok(None))` is the end. An error also ends the statement, possibly after pieces.
 #[derive(Debug)]
 pub struct Execution {
     kind: Kind,
@@ -39,7 +39,7 @@ enum Kind {
     /// A query with its result for a database that does not exist, which is no error (1.x).
     QueryOrElse(Box<Query>, Option<SeriesChunk>),
     Parts(Parts<SeriesChunk>),
-    /// The result, known in advance: nothing or an error.
+    /// A known result: empty or an error.
     Known(Option<Error>),
 }
 
@@ -133,7 +133,7 @@ fn show_retention_policies(database: String, principal: Principal) -> Parts<Seri
     })
 }
 
-/// A SHOW statement that the shards of `database` answer.
+/// Prepares a SHOW statement that the shards of `database` carry out.
 fn show(statement: Statement, database: String, session: Session) -> Kind {
     let otherwise = metadata::of_missing_database(&statement).filter(|_| !session.as_v3);
     let query = Box::new(Query::show(statement, database, session));
@@ -143,7 +143,7 @@ fn show(statement: Statement, database: String, session: Session) -> Kind {
     }
 }
 
-/// Why a statement is not carried out.
+/// Returns the error of an unsupported statement.
 fn without(statement: &Statement) -> QueryError {
     let text = match statement {
         Statement::CreateSubscription(_) | Statement::DropSubscription(_) => {
@@ -160,8 +160,7 @@ fn without(statement: &Statement) -> QueryError {
 }
 
 impl Execution {
-    /// What every row of the answer to a SELECT consists of; known when its first piece or its end
-    /// is.
+    /// Returns the columns of a SELECT's rows, after its first piece or its end.
     pub fn columns(&self) -> Option<&ResultColumns> {
         match &self.kind {
             Kind::Query(query) => query.columns(),
@@ -169,7 +168,8 @@ impl Execution {
         }
     }
 
-    /// Stops: the calls that take a listed query off the list. Replies to them need not come back.
+    /// Stops the statement. Returns the calls that remove it from the list of queries. Their
+    /// replies are not needed.
     pub fn abandon(&mut self) -> Vec<Call> {
         let (Kind::Query(query) | Kind::QueryOrElse(query, _)) = &mut self.kind else {
             return Vec::new();

@@ -46,7 +46,7 @@ impl<T> fmt::Debug for Task<T> {
     }
 }
 
-/// How far a poll has brought a task.
+/// The result of polling a task.
 enum Polled<T> {
     Calls(Vec<Request>),
     /// The function waits for nothing that a reply could bring.
@@ -157,7 +157,7 @@ impl<T> RoundMachine for Parts<T> {
 pub struct Output<T>(Rc<Cell<Option<T>>>);
 
 impl<T> Output<T> {
-    /// Hands a part to the host and waits until the host wants the next one.
+    /// Passes a part to the host and waits until the host requests the next part.
     pub async fn emit(&self, part: T) {
         self.0.set(Some(part));
         poll_fn(|_| {

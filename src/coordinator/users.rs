@@ -57,7 +57,7 @@ async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<(), Error> {
     }
 }
 
-/// Carries out the statement, again if another request changes the user meanwhile.
+/// Carries out the statement. Starts again if another request changes the user in between.
 async fn run(io: Io, statement: Statement) -> Result<Option<SeriesChunk>, Error> {
     let mut retries = Retries::default();
     loop {
@@ -104,7 +104,7 @@ async fn run_once(io: &Io, statement: &Statement) -> Result<Option<SeriesChunk>,
             put(io, Some(found), row).await?;
         }
         Statement::DropUser { name } => {
-            // Databases may still know a user whom the Catalog has dropped.
+            // Databases may still know a user that the Catalog has dropped.
             let message = ToCatalog::RemoveGrantee { user: true, name: name.clone() };
             change(io, &message, false).await?;
         }
@@ -165,8 +165,8 @@ async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<(), Error>
     change(io, &ToCatalog::PutGrantee(Box::new(row)), widens).await
 }
 
-/// Sends a change to the Catalog. A change that only adds permissions needs no database to know it:
-/// a database that does not know a user asks the Catalog.
+/// Sends a change to the Catalog. A change that only adds permissions is complete before the
+/// databases know it, because a database that does not know a user asks the Catalog.
 async fn change(io: &Io, message: &ToCatalog, widens: bool) -> Result<(), Error> {
     let reply = ask_catalog(io, message).await;
     io.with(|context| context.cache.callers.forget_refused())?;

@@ -1,5 +1,6 @@
-//! Checks every checksum of a database: of the Catalog's rows, of the Database's own, then of shard
-//! after shard. A request does a bounded number of steps and says where the next one goes on.
+//! Checks every checksum of a database: of the Catalog's rows, of the Database's rows, then of the
+//! shards one after the other. A request does a bounded number of steps and returns the position of
+//! the next step.
 
 use super::error::Error;
 use super::load_schemas::{Load, Loaded, Want};
@@ -11,28 +12,28 @@ use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard, VerifyPage};
 
-/// Steps of one request; each checks 8 MB and what is left of a value.
+/// The number of steps in one request. Each step checks 8 MB and the rest of a value.
 const STEPS_PER_REQUEST: u32 = 16;
 
-/// Where the next request goes on: a shard by the number that SHOW SHARDS gives it, and the key of
-/// its next step (`None`: from its start).
+/// The position where the next request continues: a shard by its number in SHOW SHARDS, and the key
+/// of the shard's next step (`None`: the shard's start).
 pub type Resume = (i64, Option<u64>);
 
-/// What one request read and found.
+/// The result of one request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Blocks whose checksum was computed.
     pub blocks: u64,
     /// Bytes read.
     pub bytes: u64,
-    /// What is damaged, in the words that queries use, and the shard that has it; `None` for rows
-    /// of the Catalog and the Database.
+    /// The damaged blocks, as query errors describe them, with their shard; `None` for rows of the
+    /// Catalog and the Database.
     pub damaged: Vec<(Option<i64>, String)>,
-    /// `None`: every shard was walked to its end.
+    /// The position where the next request continues; `None` after the last shard.
     pub resume: Option<Resume>,
 }
 
-/// Verifies `database`, from its start or from `start`. A shard that was dropped meanwhile is skipped.
+/// Verifies `database` from its start or from `start`. Skips a shard that was dropped in between.
 pub fn verify(database: &str, start: Option<Resume>) -> Task<Report> {
     let database = database.to_owned();
     Task::new(move |io| async move {
@@ -69,7 +70,7 @@ async fn verify_metadata(
         let reply = io.call(Address::Database(object), &ToDatabase::Verify).await;
         match envelope::decode_reply::<FromDatabase>(reply)? {
             FromDatabase::Verified(page) => report.add_rows(page, "database"),
-            // It was dropped meanwhile. The load below returns the error.
+            // The database was dropped in between. The load below returns the error.
             FromDatabase::NotOpen => {}
             FromDatabase::Unavailable(why) => return Err(why.into()),
             _ => return Err(Error::unexpected_reply()),

@@ -1,4 +1,4 @@
-//! Sets the object's one alarm, and only when it changes: each setting is billed as a row written.
+//! Sets an object's alarm, and only if its time changes: each setting is billed as a written row.
 
 use std::cell::Cell;
 
@@ -9,22 +9,22 @@ use worker::{Result, ScheduledTime, State, Storage};
 use crate::model::limits::ALARM_LATE_MS_MAX;
 use crate::model::time::MS_NS;
 
-/// What is due at once is due so much later: one that a handler sets for the current time, or for
-/// one before it, may never go off (workerd issue 6866).
+/// The minimum delay of an alarm, in milliseconds. An alarm that a handler sets for the current
+/// time, or for an earlier time, may never go off (workerd issue 6866).
 const AHEAD_MS: i64 = 2;
 
-/// What is known of the alarm that the object has stored.
+/// The known state of the object's stored alarm.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
-    /// Nothing: the object was just loaded.
+    /// Unknown: the object was just loaded.
     Nothing,
-    /// None is set.
+    /// No alarm is set.
     Unset,
-    /// Set, milliseconds since the epoch.
+    /// An alarm is set for this time, in milliseconds since the epoch.
     At(i64),
 }
 
-/// One object's alarm.
+/// The alarm of one object.
 pub(super) struct Alarm {
     storage: Storage,
     known: Cell<Known>,
@@ -35,16 +35,17 @@ impl Alarm {
         Self { storage: state.storage(), known: Cell::new(Known::Nothing) }
     }
 
-    /// The platform has just delivered it, so none is set any more.
+    /// Notes that the platform has delivered the alarm, so that no alarm is set.
     pub(super) fn went_off(&self) {
         self.known.set(Known::Unset);
     }
 
-    /// Makes sure that it goes off by `due_ns`, if at all. One that is set for earlier stays: its
-    /// handler finds nothing due and asks again, which costs less than moving it at every event.
+    /// Ensures that the alarm goes off at `due_ns` or earlier. An earlier alarm stays: its handler
+    /// finds no due work and sets the alarm again, which costs less than moving the alarm at every
+    /// event.
     ///
-    /// Storage that is full may refuse it. That takes no answer with it: what is due follows from
-    /// what is stored, so the next event tries again.
+    /// Full storage may refuse to set the alarm. The response is sent nevertheless: due work
+    /// follows from stored data, so that the next event tries again.
     pub(super) async fn arm(&self, due_ns: Option<i64>, now_ns: i64) {
         let Some(due_ns) = due_ns else { return };
         if let Err(error) = self.set(due_ns, now_ns).await {
@@ -58,7 +59,7 @@ impl Alarm {
             let stored = self.storage.get_alarm().await?;
             self.known.set(stored.map_or(Known::Unset, Known::At));
         }
-        // Rounded up: what is due must be due when the alarm comes.
+        // Rounded up: the work must be due when the alarm goes off.
         let due_ms = due_ns.div_euclid(MS_NS) + i64::from(due_ns.rem_euclid(MS_NS) != 0);
         let due_ms = due_ms.max(now_ns / MS_NS + AHEAD_MS);
         let lost_before_ms = now_ns / MS_NS - ALARM_LATE_MS_MAX;

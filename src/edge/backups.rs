@@ -1,5 +1,5 @@
-//! The place that backups are kept in: a bucket of R2 (binding `BACKUPS`), or under `tidemark
-//! serve` a folder, which is a service that takes GET, PUT and DELETE (binding `BACKUP_FOLDER`).
+//! Accesses the backup place: an R2 bucket (binding `BACKUPS`), or with `tidemark serve` a folder,
+//! which is a service with GET, PUT and DELETE (binding `BACKUP_FOLDER`).
 
 use js_sys::{Array, JSON, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -11,16 +11,16 @@ use crate::model::limits::BACKUP_NAMES_MAX;
 use crate::protocol::backup::{FromBackups, ToBackups};
 use crate::protocol::envelope;
 
-/// The bucket.
+/// The name of the bucket's binding.
 const BUCKET: &str = "BACKUPS";
-/// The folder.
+/// The name of the folder's binding.
 const FOLDER: &str = "BACKUP_FOLDER";
-/// The folder ignores it; the platform wants one.
+/// The address of the folder. The folder ignores it, but the platform requires one.
 const HOST: &str = "http://folder/";
 
 #[wasm_bindgen]
 extern "C" {
-    /// A bucket as the runtime knows it.
+    /// A bucket in the runtime.
     type Bucket;
 
     #[wasm_bindgen(method, catch, structural)]
@@ -53,7 +53,7 @@ extern "C" {
     fn fetch(this: &Folder, url: &str, init: &RequestInit) -> Result<Promise, JsValue>;
 }
 
-/// The place, if one is bound.
+/// The bound place.
 enum Place {
     Bucket(Bucket),
     Folder(Folder),
@@ -67,15 +67,15 @@ fn bound(env: &Env) -> Option<Place> {
     bucket.or_else(|| Some(Place::Folder(of(FOLDER)?.unchecked_into())))
 }
 
-/// Whether one is.
+/// Whether a backup place is bound.
 pub(super) fn are_bound(env: &Env) -> bool {
     bound(env).is_some()
 }
 
-/// Carries a message of [`ToBackups`] out.
+/// Carries out a [`ToBackups`] message.
 ///
 /// # Errors
-/// What the runtime says, in words.
+/// The runtime's error message.
 pub(super) async fn carry(env: &Env, message: &[u8]) -> Result<Vec<u8>, String> {
     let (_, message) = envelope::decode::<ToBackups>(message).map_err(|why| why.to_string())?;
     let place = bound(env).ok_or("no place for backups is bound")?;
@@ -90,7 +90,7 @@ pub(super) async fn carry(env: &Env, message: &[u8]) -> Result<Vec<u8>, String> 
 async fn of_bucket(bucket: &Bucket, message: ToBackups) -> Result<FromBackups, JsValue> {
     match message {
         ToBackups::Put { key, object } => {
-            // It is `null`, and no error, where the key has an object.
+            // `put` returns `null`, not an error, if the key already has an object.
             let only_if = with(&[("etagDoesNotMatch", "*".into())])?;
             let options = with(&[("onlyIf", only_if.into())])?;
             let body = Uint8Array::from(object.as_slice());
@@ -135,12 +135,12 @@ async fn of_bucket(bucket: &Bucket, message: ToBackups) -> Result<FromBackups, J
 async fn of_folder(folder: &Folder, message: ToBackups) -> Result<FromBackups, JsValue> {
     match message {
         ToBackups::Put { key, object } => {
-            // The folder has no condition. Who puts the same key puts the same object, or the one
-            // of somebody who did so at the same moment, which is as good.
+            // The folder has no conditional PUT. Two requests that put the same key put the same
+            // object, or two equally valid objects of the same moment.
             if ask(folder, "HEAD", &key, None).await?.status() == 200 {
                 return Ok(FromBackups::Done);
             }
-            // A file takes its place when it is whole.
+            // The folder replaces a file only when the new file is complete.
             let response = ask(folder, "PUT", &key, Some(&object)).await?;
             expect(&response, &[204])?;
             Ok(FromBackups::Done)

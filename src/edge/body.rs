@@ -1,12 +1,12 @@
-//! Reads a request's body in large pieces, each taken before the next one is read.
+//! Reads a request's body in large pieces, and processes each piece before it reads the next.
 //!
 //! The default reader delivers 4 KB at a time, which costs more than parsing does. A BYOB reader
-//! fills a buffer of ours, that goes back and forth between the stream and us, and `readAtLeast`
-//! (an extension of the runtime) waits until it is worth looking at.
+//! fills our buffer, which moves back and forth between the stream and this module. `readAtLeast`
+//! (an extension of the runtime) waits until the buffer has enough bytes.
 //!
-//! Whoever sends much leaves room for others: after its first megabytes a body is read no faster
-//! than a piece in a millisecond, which all such bodies share. Everything else that this isolate
-//! has to do waits behind one piece then, not behind one of each.
+//! Large bodies leave time for other requests. After its first megabytes, a body is read no faster
+//! than one piece per millisecond, and all such bodies share this rate. All other work of the
+//! isolate then waits for one piece only, not for one piece of each body.
 
 use std::cell::{Cell, RefCell};
 
@@ -49,17 +49,17 @@ extern "C" {
 }
 
 thread_local! {
-    /// The buffer of the last request, for the next one.
+    /// The buffer of the last request, reused by the next request.
     static BUFFER: RefCell<Option<ArrayBuffer>> = const { RefCell::new(None) };
-    /// Bodies that are being read and have had their first megabytes.
+    /// The number of bodies that are being read and are past their first megabytes.
     static PACED: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Reads the body of `request` and hands its pieces to `exchange`; what that answers to one of them
-/// ends the reading, and is returned.
+/// Reads the body of `request` and passes its pieces to `exchange`. If `exchange` returns an action
+/// for a piece, that action ends the reading and is returned.
 ///
 /// # Errors
-/// Whatever the stream throws: the client went away.
+/// The stream's error: the client has disconnected.
 pub(super) async fn read(
     request: &Request,
     exchange: &mut Exchange,
@@ -98,13 +98,13 @@ fn append(body: &mut Vec<u8>, piece: &Uint8Array) {
     }
 }
 
-/// The outcome of one read.
+/// The result of one read.
 enum Next {
     Piece(Uint8Array),
     End,
-    /// Nothing for too long; the stream is cancelled.
+    /// The stream delivered no data for too long and is cancelled.
     Stalled,
-    /// Nothing so far, and it was given up; the stream is cancelled.
+    /// The stream delivered no data, another request needed its place, and the stream is cancelled.
     Displaced(Action),
 }
 
@@ -113,7 +113,7 @@ struct Pieces {
     buffer: Option<ArrayBuffer>,
     bytes: usize,
     is_paced: bool,
-    /// Tells that some time went by; used for as many pieces as come meanwhile.
+    /// A timer promise. It is reused for all pieces that arrive before it resolves.
     notice: Option<Promise>,
 }
 
@@ -125,8 +125,9 @@ impl Pieces {
         Ok(Self { reader, buffer: BUFFER.take(), bytes: 0, is_paced: false, notice: None })
     }
 
-    /// The next piece; while none comes `displaced` is asked whether it is still waited for, with
-    /// how often it was. The first time may be right after the piece before.
+    /// Returns the next piece. While it waits, it calls `displaced` at intervals with the number of
+    /// intervals, to check whether to give up. The first interval may end immediately after the
+    /// previous piece.
     async fn next(
         &mut self,
         mut displaced: impl FnMut(u32) -> Option<Action>,
@@ -153,7 +154,7 @@ impl Pieces {
         let read: JsRead = read.unchecked_into();
         let value = read.value();
         if read.done() {
-            // The last, empty view carries our buffer home.
+            // The last view is empty and returns our buffer.
             if let Some(value) = value {
                 self.keep(&value);
             }
@@ -163,8 +164,8 @@ impl Pieces {
         Ok(value.map_or(Next::End, Next::Piece))
     }
 
-    /// Lets everything else go on for so many milliseconds as there are other bodies of this size:
-    /// between the pieces of one alone comes whatever waits.
+    /// Pauses for one millisecond per other large body. A single large body does not pause: other
+    /// work runs between its pieces anyway.
     async fn leave_room(&mut self) -> Result<(), JsValue> {
         if self.bytes <= BODY_PACED_AFTER_BYTES {
             return Ok(());
@@ -179,7 +180,7 @@ impl Pieces {
         Ok(())
     }
 
-    /// Takes back the buffer that a piece lies in, once the piece was used.
+    /// Takes back the buffer of a processed piece.
     fn keep(&mut self, piece: &Uint8Array) {
         let buffer = piece.buffer();
         if buffer.byte_length() == BODY_READ_BYTES_MAX {
@@ -187,7 +188,8 @@ impl Pieces {
         }
     }
 
-    /// Reads and discards what still comes of a body that is refused. Who pauses is told then.
+    /// Reads and discards the rest of a refused body. Stops when the client pauses, so that the
+    /// client gets its response.
     async fn drain(&mut self) -> Result<(), JsValue> {
         let mut bytes = 0;
         let paused = |notices| (notices > 1).then_some(Action::End);

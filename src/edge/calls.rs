@@ -1,4 +1,4 @@
-//! Carries calls to objects with `fetch` and hands back each reply as it comes.
+//! Sends calls to objects with `fetch` and returns each reply as it arrives.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -16,7 +16,7 @@ use super::{backups, cloudflare_access, config, password_key};
 use crate::model::limits::CALL_REPEATS_MAX;
 use crate::protocol::call::{Address, Call, CallFailure, Reply};
 
-/// Calls in flight. Dropping it forgets them.
+/// Calls in progress. Dropping the value cancels them.
 pub(super) struct Flights {
     env: Env,
     sql: Rc<SqlSession>,
@@ -28,12 +28,12 @@ impl Flights {
         Self { env: env.clone(), sql: Rc::default(), pending: Vec::new() }
     }
 
-    /// Whether a session of SQL is open.
+    /// Whether a SQL session is open.
     pub(super) fn holds_sql(&self) -> bool {
         self.sql.is_open()
     }
 
-    /// Forgets calls that are on their way, and ends the session of SQL.
+    /// Cancels the calls in progress and ends the SQL session.
     pub(super) async fn clear(&mut self) {
         self.pending.clear();
         self.sql.end().await;
@@ -47,7 +47,7 @@ impl Flights {
         }
     }
 
-    /// The next reply, whichever comes first; `None` when nothing is in flight.
+    /// Returns the next reply of any call; `None` if no call is in progress.
     pub(super) async fn next(&mut self) -> Option<Reply> {
         if self.pending.is_empty() {
             return None;
@@ -104,7 +104,7 @@ async fn fetch(
     let (binding, object, is_name) = match to {
         Address::Database(id) => (config::DATABASE, id.0.as_str(), false),
         Address::Shard(id) => (config::SHARD, id.0.as_str(), false),
-        // What the runtime does is done by whoever carries the call.
+        // The function that carries the call handles the runtime's own services.
         Address::Catalog
         | Address::KeyDerivation
         | Address::AccessKeys

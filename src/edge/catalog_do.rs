@@ -1,6 +1,6 @@
-//! Exports the Catalog object. There is one per deployment, and its name is `catalog`.
+//! Exports the Catalog object. A deployment has one, and its name is `catalog`.
 //!
-//! `answer` takes one `ToCatalog` message and answers one `FromCatalog`; the alarm finishes
+//! `answer` takes one `ToCatalog` message and returns one `FromCatalog` message. The alarm finishes
 //! databases that are being created or dropped. `protocol/PROTOCOL.md` draws both.
 
 use wasm_bindgen::prelude::*;
@@ -18,7 +18,7 @@ pub struct Catalog {
 
 #[wasm_bindgen]
 impl Catalog {
-    /// What the runtime gives to the object that it wakes.
+    /// Creates the object from the runtime's state and environment.
     #[wasm_bindgen(constructor)]
     pub fn new(state: DurableObjectState, env: Env) -> Self {
         let state = State::from(state);
@@ -26,10 +26,10 @@ impl Catalog {
         Self { hosted: Hosted::new(state, &env, host) }
     }
 
-    /// Answers a message.
+    /// Carries out a message.
     ///
     /// # Errors
-    /// What the runtime threw meanwhile: nothing is known of what the message did.
+    /// The runtime's exception. Then the effect of the message is unknown.
     pub async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>, JsValue> {
         Ok(self.hosted.answer(message).await?)
     }

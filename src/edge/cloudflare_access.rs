@@ -1,4 +1,4 @@
-//! What Cloudflare Access needs of the runtime: the team's keys, and whether one has signed.
+//! Fetches the keys of a Cloudflare Access team, and verifies signatures.
 
 use js_sys::{Array, Object, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -9,14 +9,14 @@ use worker::Env;
 use super::config;
 use crate::protocol::signature_check::SignatureCheck;
 
-/// How long the keys may take, milliseconds.
+/// The timeout of fetching the keys, in milliseconds.
 const KEYS_MS_MAX: u32 = 5_000;
 /// The algorithm of RS256, as WebCrypto calls it.
 const ALGORITHM: &str = "RSASSA-PKCS1-v1_5";
 
 #[wasm_bindgen]
 extern "C" {
-    /// The one request to anywhere else than an object: see [`keys`].
+    /// The only request to an address outside the deployment: see [`keys`].
     #[wasm_bindgen(catch, js_name = fetch)]
     fn fetch_keys(url: &str, init: &RequestInit) -> Result<Promise, JsValue>;
 
@@ -41,10 +41,10 @@ extern "C" {
     ) -> Result<Promise, JsValue>;
 }
 
-/// The list of keys of the team that the settings name: no request has a say in the address.
+/// Fetches the list of keys of the team in the settings. No request can influence the address.
 ///
 /// # Errors
-/// Why it is not to be had, in words.
+/// The reason why the list is unavailable.
 pub(super) async fn keys(env: &Env) -> Result<Vec<u8>, String> {
     let settings = config::settings(env).map_err(|error| error.to_string())?;
     let application = settings.access.ok_or("Cloudflare Access is not set up")?;
@@ -60,17 +60,17 @@ pub(super) async fn keys(env: &Env) -> Result<Vec<u8>, String> {
 async fn get(url: &str) -> Result<JsValue, JsValue> {
     let init = RequestInit::new();
     init.set_method("GET");
-    // Where it leads elsewhere it is not followed.
+    // Redirects are not followed.
     for (name, value) in [("redirect", "manual".into()), ("signal", abort_after(KEYS_MS_MAX)?)] {
         Reflect::set(&init, &name.into(), &value)?;
     }
     JsFuture::from(fetch_keys(url, &init)?).await
 }
 
-/// Carries a [`SignatureCheck`] out.
+/// Carries out a [`SignatureCheck`].
 ///
 /// # Errors
-/// What the runtime says, or that the message is none.
+/// The runtime's error message, or that the message is not a signature check.
 pub(super) async fn check(message: &[u8]) -> Result<Vec<u8>, String> {
     let check = SignatureCheck::read(message).ok_or("not a signature to be checked")?;
     let holds = verify(check).await;

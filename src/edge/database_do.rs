@@ -1,7 +1,7 @@
-//! Exports a Database object. There is one per database, under the id that the Catalog stores.
+//! Exports a Database object. Each database has one, under the id that the Catalog stores.
 //!
-//! `answer` takes one `ToDatabase` message and answers one `FromDatabase`; the alarm drives its job
-//! queue and its continuous queries. `protocol/PROTOCOL.md` draws both.
+//! `answer` takes one `ToDatabase` message and returns one `FromDatabase` message. The alarm runs
+//! the job queue and the continuous queries. `protocol/PROTOCOL.md` draws both.
 
 use wasm_bindgen::prelude::*;
 use worker::worker_sys::DurableObjectState;
@@ -22,22 +22,22 @@ pub struct Database {
 
 #[wasm_bindgen]
 impl Database {
-    /// What the runtime gives to the object that it wakes.
+    /// Creates the object from the runtime's state and environment.
     #[wasm_bindgen(constructor)]
     pub fn new(state: DurableObjectState, env: Env) -> Self {
         let state = State::from(state);
         let object = ObjectId(state.id().to_string());
-        // With settings that cannot be read nothing is split; the Worker names them.
+        // Invalid settings disable splits. The Worker reports the invalid settings.
         let split_bytes = config::settings(&env).map_or(0, |settings| settings.shard_split_bytes);
         let host = crate::database::Database::new(DoStore::new(&state), object.clone());
         let host = Runner::new(host.splitting_at(split_bytes), object, query_memory(&env));
         Self { hosted: Hosted::new(state, &env, host).going_back() }
     }
 
-    /// Answers a message.
+    /// Carries out a message.
     ///
     /// # Errors
-    /// What the runtime threw meanwhile: nothing is known of what the message did.
+    /// The runtime's exception. Then the effect of the message is unknown.
     pub async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>, JsValue> {
         Ok(self.hosted.answer(message).await?)
     }

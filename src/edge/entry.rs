@@ -1,5 +1,5 @@
-//! Exports the Worker: it gives a request's head to `api`, whose exchange then says what to do
-//! until the last byte of the reply is sent.
+//! Exports the Worker. It passes a request's head to `api` and carries out the actions of the
+//! exchange until the last byte of the response is sent.
 
 use std::cell::RefCell;
 
@@ -20,7 +20,7 @@ use crate::api::isolate_state::Service;
 use crate::protocol::call::{Call, Platform};
 
 thread_local! {
-    /// What this isolate keeps between requests: plain values only, nothing of any request.
+    /// The isolate's state between requests: plain values only, without objects of any request.
     static SERVICE: RefCell<Option<Service>> = const { RefCell::new(None) };
 }
 
@@ -70,7 +70,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
     }
 }
 
-/// One request's way to the isolate's service and to the objects.
+/// The connection from a request to the isolate's service and to the objects.
 pub(super) struct Conversation {
     env: Env,
     platform: EdgePlatform,
@@ -83,17 +83,17 @@ impl Conversation {
         Self { env: env.clone(), platform, flights }
     }
 
-    /// Lets the exchange take one step.
+    /// Runs one step of the exchange.
     pub(super) fn tell(&self, step: impl FnOnce(&mut Service, &EdgePlatform) -> Action) -> Action {
         with_service(&self.env, |service| step(service, &self.platform))
     }
 
-    /// A piece of the answer waits for its reader.
+    /// Notes that a piece of the response waits for its reader.
     pub(super) fn sending(&self, exchange: &mut Exchange) {
         exchange.sending(self.platform.now_ns());
     }
 
-    /// Logs a request that is answered.
+    /// Logs a completed request.
     pub(super) fn log(&self, exchange: &Exchange) {
         let line = with_service(&self.env, |service| exchange.log_line(service, &self.platform));
         if let Some(line) = line {
@@ -101,7 +101,7 @@ impl Conversation {
         }
     }
 
-    /// Makes calls and brings the first reply there is, of these or of earlier ones.
+    /// Makes calls and processes the first reply, to these or to earlier calls.
     pub(super) async fn call(
         &mut self,
         exchange: &mut Exchange,
@@ -114,12 +114,12 @@ impl Conversation {
         Ok(self.tell(|service, platform| exchange.reply(service, platform, reply)))
     }
 
-    /// What is asked once the answer is on its way.
+    /// Returns the calls to make after the response was sent.
     pub(super) fn afterwards(&self, exchange: &mut Exchange) -> Vec<Call> {
         with_service(&self.env, |service| exchange.afterwards(service, &self.platform))
     }
 
-    /// Makes such calls. Should one be lost, it is made again after a later request.
+    /// Makes these calls. A lost call is made again after a later request.
     pub(super) async fn hear(&mut self, exchange: &mut Exchange, calls: Vec<Call>) {
         self.flights.clear().await;
         self.flights.start(calls);
@@ -130,13 +130,13 @@ impl Conversation {
         }
     }
 
-    /// Takes a query off the list whose client went away while it was answered.
+    /// Removes a query from the list after its client has disconnected.
     pub(super) async fn abandon(&mut self, exchange: &mut Exchange) {
         let calls = exchange.abandon();
         self.flights.clear().await;
         if !calls.is_empty() {
             self.flights.start(calls);
-            // Should it be lost, the entry expires.
+            // If the call is lost, the entry expires.
             let _ = self.flights.next().await;
         }
     }
@@ -148,12 +148,12 @@ extern "C" {
     fn console_log(line: &str);
 }
 
-/// What queries of this isolate hold, those that its Databases run included.
+/// Returns the memory of this isolate's queries, including those that its Databases run.
 pub(super) fn query_memory(env: &Env) -> QueryMemory {
     with_service(env, |service| service.queries.clone())
 }
 
-/// Borrows the service for one step; nothing is awaited meanwhile.
+/// Borrows the service for one step, which must not await.
 fn with_service<T>(env: &Env, step: impl FnOnce(&mut Service) -> T) -> T {
     SERVICE.with_borrow_mut(|slot| {
         let service = slot.get_or_insert_with(|| Service::new(config::settings(env), random_u64()));

@@ -1,5 +1,5 @@
-//! Drives the state of an object through [`Host`]: a request or an alarm begins, its calls are
-//! made, and it goes on with each reply.
+//! Drives an object through [`Host`]: starts a request or an alarm, makes its calls, and passes
+//! each reply to it.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -16,12 +16,12 @@ use crate::protocol::host::{Host, Ticket};
 /// A [`Host`] in its Durable Object.
 pub(super) struct Hosted<H> {
     state: State,
-    /// Whether the object may go back in time.
+    /// Whether the object supports recovery to an earlier time.
     goes_back: bool,
     object: Rc<Object<H>>,
 }
 
-/// What work behind a reply holds too.
+/// The part of the object that work after the reply shares.
 struct Object<H> {
     host: RefCell<H>,
     platform: EdgePlatform,
@@ -35,13 +35,13 @@ impl<H: Host + 'static> Hosted<H> {
         Self { state, goes_back: false, object }
     }
 
-    /// The same for an object that may go back in time.
+    /// Enables recovery to an earlier time.
     pub(super) fn going_back(mut self) -> Self {
         self.goes_back = true;
         self
     }
 
-    /// Answers a message; what it made due goes on behind the reply.
+    /// Carries out a message. Work that the message has made due continues after the reply.
     pub(super) async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>> {
         if self.goes_back
             && let Some(reply) = past::answer(&self.state, &message).await
@@ -70,7 +70,8 @@ impl<H: Host + 'static> Hosted<H> {
 }
 
 impl<H: Host> Object<H> {
-    /// Its failures are recorded in the state; thrown ones would make the platform repeat an alarm.
+    /// Runs due work. Its errors are recorded in the state, because a thrown error would make the
+    /// platform repeat an alarm.
     async fn finish_unasked(&self, ticket: Ticket, step: Step<Vec<u8>>) {
         if let Err(error) = self.finish(ticket, step).await {
             worker::console_error!("work that was due failed: {error}");
@@ -98,7 +99,7 @@ impl<H: Host> Object<H> {
     }
 }
 
-/// Forgets the ticket if its caller vanishes before it is answered.
+/// Drops the ticket if its caller disconnects before the reply.
 struct Unfinished<'a, H: Host> {
     object: &'a Object<H>,
     ticket: Ticket,

@@ -21,13 +21,13 @@ extern "C" {
     fn derive_bits(algorithm: &Object, key: &JsValue, bits: u32) -> Result<Promise, JsValue>;
 }
 
-/// Bits of a key.
+/// The number of bits in a key.
 const KEY_BITS: u32 = 256;
 
-/// Carries a [`Derivation`] out.
+/// Carries out a [`Derivation`].
 ///
 /// # Errors
-/// What the runtime says, or that the message is none.
+/// The runtime's error message, or that the message is not a derivation.
 pub(super) async fn derive(message: &[u8]) -> Result<Vec<u8>, String> {
     let derivation = Derivation::read(message).ok_or("not a derivation")?;
     // The runtime's errors name the algorithm and its limits, never the password.

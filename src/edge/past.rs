@@ -1,7 +1,8 @@
-//! Takes an object's storage back to a time, where the runtime keeps its past: the messages of
-//! [`crate::protocol::recovery`] are about lives of the object, so it never sees them.
+//! Recovers an object's storage to an earlier time, if the runtime supports it. Carries out the
+//! messages of [`crate::protocol::recovery`], which concern the object's lives. The object itself
+//! never receives them.
 //!
-//! What is asked of the runtime is in `past.js`: `worker` has no bindings of any of it.
+//! `past.js` calls the runtime, because `worker` has no bindings for these functions.
 
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
@@ -28,17 +29,17 @@ extern "C" {
     fn end_life(state: &JsValue) -> Result<(), JsValue>;
 }
 
-/// How long a life that is to end may go on, milliseconds.
+/// The maximum time until a life ends, in milliseconds.
 const END_MS: u32 = 10_000;
 
-/// What the runtime says that has no past to go back to.
+/// The error text of a runtime without point-in-time recovery.
 const UNSUPPORTED: &str = "does not implement point-in-time recovery";
 
-/// What it says of an object that was not there at the time, or has no past yet: that begins some
-/// moments after the object was made.
+/// The error texts for an object that did not exist at the time, or has no history yet. The history
+/// begins some moments after the object's creation.
 const YOUNG: [&str; 2] = ["before this database existed", "database has no history"];
 
-/// The reply to a message about lives of the object; `None` of any other one.
+/// Returns the reply to a message about lives of the object; `None` for any other message.
 pub(super) async fn answer(state: &State, message: &[u8]) -> Option<Vec<u8>> {
     let (version, message) = envelope::decode::<ToStorage>(message).ok()?;
     let state = JsValue::from(state.as_raw());
@@ -73,7 +74,7 @@ fn ms(time_ns: i64) -> f64 {
     time_ns.div_euclid(MS_NS) as f64
 }
 
-/// What a thrown error means. A method that is missing throws too.
+/// Converts a thrown error. A missing method also throws.
 fn refusal(thrown: &JsValue) -> FromStorage {
     let message = Reflect::get(thrown, &JsValue::from_str("message")).ok();
     let why = message.and_then(|text| text.as_string()).unwrap_or_else(|| format!("{thrown:?}"));

@@ -1,4 +1,4 @@
-//! Gives the machines a clock, randomness and fresh object ids.
+//! Provides the machines with a clock, random numbers and new object ids.
 
 use js_sys::Reflect;
 use wasm_bindgen::prelude::*;
@@ -18,10 +18,10 @@ extern "C" {
     fn get_random_values(bytes: &mut [u8]) -> Result<JsValue, JsValue>;
 }
 
-/// The runtime that this isolate lives in.
+/// The runtime of this isolate.
 pub(super) struct EdgePlatform {
     env: Env,
-    /// What is served, if it is a client's.
+    /// The client's request that is being served, if any.
     request: Option<web_sys::Request>,
 }
 
@@ -30,7 +30,7 @@ impl EdgePlatform {
         Self { env: env.clone(), request: None }
     }
 
-    /// The same, for a request that says where it comes from.
+    /// Creates the platform for a client's request, which determines the location.
     pub(super) fn of_request(env: &Env, request: &web_sys::Request) -> Self {
         Self { env: env.clone(), request: Some(Clone::clone(request)) }
     }
@@ -71,7 +71,7 @@ impl Platform for EdgePlatform {
     }
 
     fn location(&self) -> Option<&'static str> {
-        // Looked up when it is asked for: the runtime parses the whole `cf` object then.
+        // Read on demand, because the runtime then parses the whole `cf` object.
         location(self.request.as_ref()?)
     }
 
@@ -85,14 +85,15 @@ impl Platform for EdgePlatform {
         jurisdiction: Option<&str>,
     ) -> Result<ObjectId, PlacementError> {
         self.unique_id(kind, jurisdiction).map(ObjectId).map_err(|error| {
-            // Without a jurisdiction only a missing binding can fail, which no deployment has.
+            // Without a jurisdiction, only a missing binding can cause an error, which no
+            // deployment has.
             worker::console_error!("no object id: {error}");
             PlacementError::Jurisdiction(jurisdiction.unwrap_or_default().to_owned())
         })
     }
 }
 
-/// The location hint of whoever sent `request`; the runtime's `cf` object knows.
+/// Returns the location hint for the client of `request`, from the runtime's `cf` object.
 fn location(request: &web_sys::Request) -> Option<&'static str> {
     let get = |of: &JsValue, name: &str| Reflect::get(of, &JsValue::from_str(name)).ok();
     let cf = get(request, "cf").filter(JsValue::is_object)?;
@@ -101,11 +102,11 @@ fn location(request: &web_sys::Request) -> Option<&'static str> {
     location_hint::hint(&continent, longitude)
 }
 
-/// 64 random bits from the runtime.
+/// Returns 64 random bits from the runtime.
 pub(super) fn random_u64() -> u64 {
     let mut bytes = [0; 8];
     if get_random_values(&mut bytes).is_err() {
-        // Only outside of a request, where nothing asks.
+        // Fails only outside a request, where no caller needs random bits.
         worker::console_error!("no randomness");
     }
     u64::from_le_bytes(bytes)

@@ -1,4 +1,4 @@
-//! Sends the responses of `api` as responses of the runtime, whole or piece by piece.
+//! Sends the responses of `api` as responses of the runtime, either whole or piece by piece.
 
 use js_sys::{Array, Promise, Reflect, Uint8Array};
 use wasm_bindgen::prelude::*;
@@ -17,7 +17,7 @@ use crate::model::limits::{DISPLACED_NOTICED_MS, REPLY_PIECE_BYTES_MIN};
 
 #[wasm_bindgen]
 extern "C" {
-    /// Passes bytes through; the reader's pace is the writer's.
+    /// A stream that passes bytes through. The reader's pace limits the writer.
     type IdentityTransformStream;
 
     #[wasm_bindgen(constructor, catch)]
@@ -46,7 +46,7 @@ extern "C" {
     fn abort(this: &JsWriter, reason: &str) -> std::result::Result<Promise, JsValue>;
 }
 
-/// The headers as [`runtime::respond`] takes them.
+/// Returns the headers in the form of [`runtime::respond`].
 fn head(response: &Response) -> String {
     let mut lines = String::new();
     for (name, value) in &response.headers {
@@ -57,12 +57,12 @@ fn head(response: &Response) -> String {
     lines
 }
 
-/// Has the runtime pack what Cloudflare's front does not, if the client takes it: a body under this
-/// header is packed on its way out, piece by piece.
+/// Lets the runtime compress a response that Cloudflare does not compress, if the client accepts
+/// it. The runtime compresses a body with this header piece by piece.
 pub(super) fn packed(mut response: Response, request: &web_sys::Request) -> Response {
     let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type");
     let packs = of_type.is_some_and(|(_, content_type)| {
-        // Looked up only for these types: the runtime parses the whole `cf` object then.
+        // Read only for these types, because the runtime then parses the whole `cf` object.
         headers::packs(content_type, "gzip")
             && headers::packs(content_type, &accept_encoding(request).unwrap_or_default())
     });
@@ -78,15 +78,16 @@ pub(super) fn packed(mut response: Response, request: &web_sys::Request) -> Resp
 }
 
 /// Whether wrangler's development server is in front. It labels every response without an encoding
-/// as gzip, also a response without a body. Only Cloudflare sets `CF-Ray`; `tidemark serve` has no
-/// `cf` object.
+/// as gzip, including a response without a body. Only Cloudflare sets `CF-Ray`; `tidemark serve`
+/// has no `cf` object.
 fn is_development_server(request: &web_sys::Request) -> bool {
     let is_cloudflare = request.headers().has("cf-ray").unwrap_or_default();
     let cf = || Reflect::get(request, &JsValue::from_str("cf")).ok();
     !is_cloudflare && cf().is_some_and(|cf| cf.is_object())
 }
 
-/// What the client accepts: the front puts its own in the place of the header.
+/// Returns the encodings that the client accepts. Cloudflare replaces the header with its own
+/// value.
 fn accept_encoding(request: &web_sys::Request) -> Option<String> {
     let get = |of: &JsValue, name: &str| Reflect::get(of, &JsValue::from_str(name)).ok();
     let cf = get(request, "cf").filter(JsValue::is_object);
@@ -94,14 +95,14 @@ fn accept_encoding(request: &web_sys::Request) -> Option<String> {
     of_client.or_else(|| request.headers().get("accept-encoding").ok().flatten())
 }
 
-/// A response whose body is complete.
+/// Returns a response with a complete body.
 pub(super) fn whole(response: Response) -> Result<web_sys::Response> {
     let bytes = || Uint8Array::from(response.body.as_slice()).into();
     let body = if response.body.is_empty() { JsValue::NULL } else { bytes() };
     Ok(runtime::respond(response.status, &head(&response), &body)?)
 }
 
-/// A response whose body goes on: the rest of the exchange runs while the client reads.
+/// Returns a response with a streamed body. The rest of the exchange runs while the client reads.
 pub(super) fn stream(
     response: Response,
     mut conversation: Conversation,
@@ -112,10 +113,10 @@ pub(super) fn stream(
     let pipe = IdentityTransformStream::new()?;
     let writer = pipe.writable().get_writer()?;
     let readable = pipe.readable();
-    // Without this the runtime would drop the request together with a client that went away.
+    // Without this, the runtime would drop the request when its client disconnects.
     context.wait_until(async move {
         if send(&writer, response.body, &mut conversation, &mut exchange).await.is_err() {
-            // Every further write fails: nobody is left to be told but those who keep a list.
+            // Every further write fails. Only the list of running queries must be updated.
             conversation.abandon(&mut exchange).await;
         }
         conversation.log(&exchange);
@@ -125,9 +126,9 @@ pub(super) fn stream(
     Ok(runtime::respond(status, &head, &readable)?)
 }
 
-/// Waits until the reader has taken a piece; `false` when the answer was given up before. `notice`
-/// tells that some time went by: one for as many pieces as are taken meanwhile, since a request may
-/// have no more than some thousands at once.
+/// Waits until the reader has taken a piece. Returns `false` if the response was given up before.
+/// `notice` is a timer promise, reused for all pieces that are taken before it resolves, since a
+/// request may have at most some thousands of timers at once.
 async fn taken(
     writer: &JsWriter,
     bytes: Vec<u8>,
@@ -153,7 +154,7 @@ async fn taken(
     }
 }
 
-/// Adds the pieces behind a small one that are there. What comes after them, if it is known.
+/// Adds the next available pieces to a small piece. Returns the action after them, if it is known.
 fn gather(
     bytes: &mut Vec<u8>,
     conversation: &Conversation,
@@ -196,7 +197,7 @@ async fn send(
                 return Ok(());
             }
             Action::ReadBody | Action::Respond(_) | Action::Stream(_) => {
-                // The status is sent; cutting the body short is the only way left to say so.
+                // The status was sent. Only cutting the body short can still report the error.
                 JsFuture::from(writer.abort("the answer broke off")?).await?;
                 return Ok(());
             }

@@ -1,4 +1,4 @@
-//! Declares what `runtime.js` asks of the runtime.
+//! Declares the functions of `runtime.js`.
 
 use js_sys::Uint8Array;
 use wasm_bindgen::prelude::*;
@@ -6,19 +6,21 @@ use web_sys::{Request, Response};
 
 #[wasm_bindgen(module = "/src/edge/runtime.js")]
 extern "C" {
-    /// Lines: the method, the URL, then name and value of each header.
+    /// Returns the method, the URL, then the name and value of each header, one per line.
     #[wasm_bindgen(js_name = headOf)]
     pub(super) fn head_of(request: &Request) -> String;
 
-    /// Frees bytes, if they are many, that were used: not those that are still to be sent.
+    /// Frees a large buffer after its bytes were used. The bytes must not be part of a write in
+    /// progress.
     pub(super) fn release(bytes: &Uint8Array);
 
-    /// `head`: names and values of headers, each a line. `body`: bytes, a stream, or null.
+    /// Creates a response. `head`: names and values of headers, one per line. `body`: bytes, a
+    /// stream, or null.
     #[wasm_bindgen(catch)]
     pub(super) fn respond(status: u16, head: &str, body: &JsValue) -> Result<Response, JsValue>;
 
-    /// The bytes with which an object answers `message`, which are gone then; it is found by its id
-    /// or by its name.
+    /// Sends `message` to an object and returns the bytes of its reply. Consumes the message's
+    /// buffer. `object` is the object's id or name.
     #[wasm_bindgen(catch, js_name = callObject)]
     pub(super) async fn call_object(
         namespace: &JsValue,
@@ -29,7 +31,7 @@ extern "C" {
     ) -> Result<JsValue, JsValue>;
 }
 
-/// A copy of bytes that are freed then.
+/// Copies the bytes and frees the original.
 pub(super) fn taken(bytes: &Uint8Array) -> Vec<u8> {
     let copy = bytes.to_vec();
     release(bytes);

@@ -1,8 +1,8 @@
 //! Exports a Shard object. A shard group has one or more, under the ids that their Database stores.
 //!
-//! `answer` takes one `ToShard` message and answers one `FromShard`. Behind that, and in the alarm,
-//! it flushes, merges and drops what is too old. `protocol/PROTOCOL.md` draws both. The shard is
-//! borrowed only between two awaits: that is what makes a write atomic.
+//! `answer` takes one `ToShard` message and returns one `FromShard` message. After the reply, and
+//! in the alarm, the shard flushes, merges and drops expired data. `protocol/PROTOCOL.md` draws
+//! both. The shard is never borrowed across an await, which makes a write atomic.
 
 use std::rc::Rc;
 
@@ -20,9 +20,9 @@ use crate::shard::host::ShardHost;
 use crate::shard::turns::Pages;
 
 thread_local! {
-    /// Shared by all shards of the isolate: so is its memory.
+    /// Shared by all shards of the isolate, because they share its memory.
     static BUDGET: Rc<Budget> = Budget::new(MEMTABLE_BYTES_MAX, random_u64());
-    /// So is its thread.
+    /// Shared by all shards of the isolate, because they share its thread.
     static PAGES: Rc<Pages> = Rc::default();
 }
 
@@ -34,11 +34,11 @@ pub struct Shard {
 
 #[wasm_bindgen]
 impl Shard {
-    /// What the runtime gives to the object that it wakes.
+    /// Creates the object from the runtime's state and environment.
     #[wasm_bindgen(constructor)]
     pub fn new(state: DurableObjectState, env: Env) -> Self {
         let state = State::from(state);
-        // With settings that cannot be read nothing is written; the Worker names them.
+        // Invalid settings disable writes. The Worker reports the invalid settings.
         let full_bytes = config::settings(&env).map_or(0, |settings| settings.shard_full_bytes);
         let budget = BUDGET.with(Rc::clone);
         let shard = crate::shard::Shard::new(DoStore::new(&state), budget, full_bytes);
@@ -46,10 +46,10 @@ impl Shard {
         Self { hosted: Hosted::new(state, &env, host).going_back() }
     }
 
-    /// Answers a message.
+    /// Carries out a message.
     ///
     /// # Errors
-    /// What the runtime threw meanwhile: nothing is known of what the message did.
+    /// The runtime's exception. Then the effect of the message is unknown.
     pub async fn answer(&self, message: Vec<u8>) -> Result<Vec<u8>, JsValue> {
         Ok(self.hosted.answer(message).await?)
     }

@@ -1,4 +1,4 @@
-//! Holds a request's session at the Worker of SQL.
+//! Manages a request's session with the SQL Worker.
 
 use std::cell::RefCell;
 
@@ -13,7 +13,7 @@ use crate::protocol::sql::thrown;
 
 #[wasm_bindgen]
 extern "C" {
-    /// The binding.
+    /// The binding of the SQL Worker.
     type JsSql;
 
     #[wasm_bindgen(method, catch, structural)]
@@ -30,12 +30,12 @@ extern "C" {
     fn end(this: &JsSession) -> Result<Promise, JsValue>;
 }
 
-/// A session, which is opened by its first message.
+/// A session, which its first message opens.
 #[derive(Default)]
 pub(super) struct SqlSession(RefCell<Option<JsSession>>);
 
 impl SqlSession {
-    /// The reply to a message.
+    /// Sends a message and returns its reply.
     pub(super) async fn turn(&self, env: &Env, message: &[u8]) -> Result<Vec<u8>, CallFailure> {
         self.carry(env, message).await.or_else(|error| {
             let said = Reflect::get(&error, &JsValue::from_str("message")).ok();
@@ -43,19 +43,21 @@ impl SqlSession {
         })
     }
 
-    /// Whether it was opened and not ended.
+    /// Whether the session was opened and not ended.
     pub(super) fn is_open(&self) -> bool {
         self.0.borrow().is_some()
     }
 
-    /// Ends it: the runtime does not tell the other Worker by itself.
+    /// Ends the session: the runtime does not notify the other Worker by itself.
     pub(super) async fn end(&self) {
         let Some(session) = self.0.take() else { return };
         if let Ok(ended) = session.end() {
-            // Where it is not heard, whoever waits for its room ends it after some seconds.
+            // If the message is lost, the SQL Worker ends the session after some seconds when it
+            // needs the memory.
             drop(JsFuture::from(ended).await);
         }
-        // Else both Workers keep their ends of it until garbage is collected, and the log says so.
+        // Otherwise both Workers keep the session until garbage collection, with a warning in the
+        // log.
         let _ = dispose(&session);
     }
 
@@ -65,8 +67,8 @@ impl SqlSession {
             Some(session) => session,
             None => {
                 let sql = config::sql(env).ok_or(JsValue::UNDEFINED)?;
-                // Not waited for: the runtime sends the first message behind the call, and takes
-                // the promise for the session from then on.
+                // Not awaited: the runtime sends the first message after the call, and accepts the
+                // promise as the session.
                 let session: JsSession = sql.unchecked_into::<JsSql>().open()?.unchecked_into();
                 *self.0.borrow_mut() = Some(session.clone());
                 session
@@ -77,7 +79,7 @@ impl SqlSession {
     }
 }
 
-/// Calls what a stub has under `Symbol.dispose`.
+/// Calls the `Symbol.dispose` method of a stub.
 fn dispose(stub: &JsValue) -> Result<(), JsValue> {
     let symbols = Reflect::get(&js_sys::global(), &JsValue::from_str("Symbol"))?;
     let name = Reflect::get(&symbols, &JsValue::from_str("dispose"))?;

@@ -1,11 +1,12 @@
 //! Implements [`Store`] with the object's SQLite.
 //!
-//! The bindings are our own because the ones in `worker` lack `transactionSync`, and because a
-//! `&[u8]` argument here becomes a view of WASM memory at the moment of the call: no copy, and no
-//! allocation in between that could move the memory from under it. Only `exec` and `raw` are used:
-//! the cursor's other methods throw through WASM instead of returning an error.
+//! This module has its own bindings for two reasons. The bindings in `worker` lack
+//! `transactionSync`. And here a `&[u8]` argument becomes a view of WASM memory at the moment of
+//! the call: without a copy, and without an allocation that could move the memory. Only `exec` and
+//! `raw` are used: the cursor's other methods throw through WASM instead of returning an error.
 //!
-//! An i64 never crosses: keys are below 2^53, everything else lives inside blobs.
+//! An i64 never passes through JavaScript: keys are below 2^53, and all other numbers are inside
+//! blobs.
 
 use std::cell::Cell;
 use std::fmt::Write as _;
@@ -86,24 +87,24 @@ extern "C" {
     fn rows_written(this: &JsCursor) -> f64;
 }
 
-/// One Durable Object's storage.
+/// The storage of one Durable Object.
 pub(super) struct DoStore {
     storage: JsStorage,
     sql: JsSql,
-    /// Known to be open; saves the look into sqlite_master.
+    /// Whether the store is known to be open. Avoids a query of `sqlite_master`.
     open: Cell<bool>,
     counts: Cell<RowCounts>,
 }
 
 impl DoStore {
-    /// Over the object's storage, opened or not.
+    /// Wraps the object's storage, opened or not.
     pub(super) fn new(state: &worker::State) -> Self {
         let storage: JsStorage = JsValue::from(state.storage().as_raw()).unchecked_into();
         let sql = storage.sql();
         Self { storage, sql, open: Cell::new(false), counts: Cell::default() }
     }
 
-    /// Reads every row of `cursor` and counts what it cost.
+    /// Reads every row of `cursor` and counts its cost.
     fn rows(&self, cursor: Result<JsCursor, JsValue>) -> Result<Vec<Array>, StoreError> {
         let cursor = cursor.map_err(failure)?;
         let iterator = cursor.raw().map_err(failure)?;
@@ -156,7 +157,7 @@ impl Store for DoStore {
             let result = work.take().map(|work| work());
             let failed = !matches!(result, Some(Ok(_)));
             outcome = result;
-            // Throwing is what rolls back; the error itself stays on this side.
+            // A thrown error rolls the transaction back. The original error stays in Rust.
             if failed { Err(JsValue::from_str("rolled back")) } else { Ok(JsValue::UNDEFINED) }
         });
         match (outcome, committed) {
@@ -193,7 +194,7 @@ impl Store for DoStore {
         bytes: Range<u32>,
     ) -> Result<Option<Vec<u8>>, StoreError> {
         let query = format!("SELECT substr(body, ?, ?) FROM {} WHERE key = ?", table.name());
-        // The first byte is number 1.
+        // SQLite counts bytes from 1.
         let first = f64::from(bytes.start) + 1.0;
         let length = f64::from(bytes.end.saturating_sub(bytes.start));
         let rows = self.rows(self.sql.exec_slice_key(&query, first, length, number(key)?))?;
@@ -230,8 +231,8 @@ impl Store for DoStore {
     }
 
     fn wipe(&self) -> Result<(), StoreError> {
-        // Takes effect before it returns; the promise is only about durability, which the output
-        // gate waits for anyway.
+        // `delete_all` takes effect before it returns. The promise concerns durability only, and
+        // the output gate waits for that anyway.
         let _durable = self.storage.delete_all().map_err(failure)?;
         self.open.set(false);
         Ok(())
@@ -246,7 +247,7 @@ impl Store for DoStore {
     }
 }
 
-/// The end of a range of keys; an open one ends at the last key there can be.
+/// Returns the last key of a range. An open range ends at the maximum key.
 fn last_key(keys: &RangeInclusive<u64>) -> u64 {
     (*keys.end()).min(KEY_MAX)
 }
@@ -268,7 +269,7 @@ fn count(number: f64) -> u64 {
     number as u64
 }
 
-/// SQLite binds an empty blob as NULL; both read as empty.
+/// Returns the bytes of a blob. SQLite binds an empty blob as NULL, so that both are read as empty.
 fn blob(value: &JsValue) -> Vec<u8> {
     if value.is_null() || value.is_undefined() {
         return Vec::new();

@@ -4,23 +4,23 @@ use js_sys::Promise;
 use wasm_bindgen::prelude::*;
 use wasm_bindgen_futures::JsFuture;
 
-/// How often a pause of no time looks after the sockets: a request that comes in is read, asks an
-/// object and is answered meanwhile.
+/// The number of times that a pause of 0 ms lets the runtime poll its sockets. In this time, a new
+/// request is read, calls an object, and receives its response.
 const LOOKS: u32 = 3;
 
 #[wasm_bindgen]
 extern "C" {
-    /// Resolves with nothing after so many milliseconds, and not before the runtime has looked
-    /// after its sockets. One that outlives its request ends with it.
+    /// Returns a promise that resolves after `ms` milliseconds, and not before the runtime has
+    /// polled its sockets. A promise that outlives its request ends with the request.
     #[wasm_bindgen(js_namespace = scheduler)]
     pub(super) fn wait(ms: u32) -> Promise;
 }
 
-/// Lets everything else go on for so many milliseconds; for 0 of them as long as that takes, which
-/// is a fraction of one: the shortest other pause takes two.
+/// Lets other work run for `ms` milliseconds. 0 waits only until that work has run, which takes a
+/// fraction of a millisecond. The shortest other pause takes two milliseconds.
 pub(super) async fn pause(ms: u32) {
     for _ in 0..if ms == 0 { LOOKS } else { 1 } {
-        // Cut short it is still a pause.
+        // An interrupted wait still counts as a pause.
         let _ = JsFuture::from(wait(ms)).await;
     }
 }

@@ -13,20 +13,20 @@ use crate::model::limits::ACCESS_ROWS_PER_REQUEST;
 use crate::protocol::backup::{ObjectKind, open_metadata};
 use crate::protocol::grants::Grantee;
 
-/// Where the next request continues: the position of a page, and of a row in it.
+/// The position where the next request continues: a page, and a row in that page.
 pub type AccessPosition = (u64, u64);
 
-/// The work of one request.
+/// The progress of one restore request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessProgress {
     /// The tokens and users.
     pub given: GivenAccess,
-    /// Where the next request continues; `None` at the end.
+    /// The position where the next request continues; `None` at the end.
     pub resume: Option<AccessPosition>,
 }
 
-/// Returns the part of a token or user that a backup of `database` keeps; `None` if it has no
-/// permission of its own there.
+/// Returns the part of a token or user that a backup of `database` stores; `None` if it has no
+/// permission on exactly that database.
 pub(super) fn kept(row: Grantee, database: &str) -> Option<Grantee> {
     let permissions = row.grants.on(database).permissions;
     let permissions: Vec<Permission> =

@@ -25,7 +25,7 @@ use crate::protocol::envelope;
 use crate::protocol::grants::Grantee;
 use crate::protocol::shard::{FromShard, ToShard};
 
-/// How far a backup is after a request.
+/// The progress of a backup after a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackUpProgress {
     /// The backup.
@@ -134,7 +134,7 @@ impl BackUp {
             pages: place::list(&self.io, self.id.pages()).await?,
             access: place::list(&self.io, self.id.access()).await?,
         };
-        // The shard map may change meanwhile. The backup needs one state of it.
+        // A policy may be dropped while the backup reads the schema. Then the map is made again.
         loop {
             let Some(mut map) = self.put_points(&mut stored).await? else { return Ok(false) };
             match self.ask_database(&ToDatabase::BackUp).await? {
@@ -212,7 +212,7 @@ impl BackUp {
                         self.put(self.id.point(&name), point).await?;
                         stored.points.push(name);
                     }
-                    // Its group was dropped, or has split since the map was read.
+                    // The shard's group was dropped, or has split since the map was read.
                     FromShard::Stale => {}
                     other => return Err(self.shard_refused(shard, other)),
                 }
@@ -220,7 +220,7 @@ impl BackUp {
         }
     }
 
-    /// Puts the pages of measurements of a policy that are not `stored`.
+    /// Puts the pages with a policy's measurements that are not in `stored`.
     async fn put_schema(&mut self, policy: PolicyId, stored: &[String]) -> Result<Pages, Error> {
         let (mut names, mut after_version) = (Vec::new(), 0);
         loop {
@@ -381,7 +381,7 @@ impl BackUp {
         Ok(envelope::decode_reply(self.io.call(to, &ToShard::Backup(step)).await)?)
     }
 
-    /// The error of a Database that does not give what it was asked for.
+    /// Returns the error for an unexpected reply of the Database.
     fn refused(&self, reply: FromDatabase) -> Error {
         match reply {
             FromDatabase::NotOpen => Error::DatabaseNotFound(self.id.database.clone()),
@@ -390,7 +390,7 @@ impl BackUp {
         }
     }
 
-    /// The error of a shard that does not give what it was asked for.
+    /// Returns the error for an unexpected reply of a shard.
     fn shard_refused(&self, shard: &ObjectId, reply: FromShard) -> Error {
         match reply {
             FromShard::Backup(FromShardBackup::Gone) | FromShard::Stale => {

@@ -1,7 +1,8 @@
 //! Deletes a backup, and the shared values that no other backup names.
 //!
-//! A backup cannot be made while another one is deleted. Otherwise the new backup could name a
-//! value that is about to be deleted. Each side puts its mark before it looks for the other's.
+//! A backup cannot be made while another backup of the database is deleted. Otherwise the new
+//! backup could name a value that is about to be deleted. Each request puts its own mark before it
+//! looks for the other's mark.
 
 use std::collections::BTreeSet;
 
@@ -16,8 +17,8 @@ use crate::protocol::backup::{BackedUpValues, ObjectKind, open_metadata};
 /// The suffix of the mark which says that no backup of the database was being made.
 const SURE: &str = ".sure";
 
-/// Deletes a backup, whole or not. Returns how much remains for further requests: the shards, and 1
-/// for the rest. 0: the backup is deleted.
+/// Deletes a backup, whole or not. Returns the remaining work for further requests: the number of
+/// shards, plus 1 for the backup's own objects. 0: the backup is deleted.
 pub fn delete_backup(id: BackupId) -> Task<u64> {
     Task::new(|io| async move {
         mark_going(&io, &id).await?;
@@ -94,7 +95,7 @@ async fn mark_going(io: &Io, id: &BackupId) -> Result<(), Error> {
     place::delete(io, vec![id.mark(Mark::Done), id.mark(Mark::Begun)]).await
 }
 
-/// Returns the keys of the indexes of each other whole backup.
+/// Returns the keys of the indexes of all other whole backups, one list per backup.
 async fn other_indexes(io: &Io, id: &BackupId) -> Result<Vec<Vec<String>>, Error> {
     let names = place::list(io, place::marks(&id.database, Mark::Done)).await?;
     let mut others = Vec::new();
@@ -106,8 +107,8 @@ async fn other_indexes(io: &Io, id: &BackupId) -> Result<Vec<Vec<String>>, Error
     Ok(others)
 }
 
-/// Deletes the keys of each list after those of the list before it. Returns whether the request
-/// may continue.
+/// Deletes the keys of each list, list by list in their order. Returns whether the request may
+/// continue.
 async fn delete_all(
     io: &Io,
     objects_left: &mut ObjectsLeft,
@@ -122,7 +123,7 @@ async fn delete_all(
     Ok(true)
 }
 
-/// The shards that `points` are of, and 1 for what follows them.
+/// Returns the number of shards in `points`, plus 1 for the backup's own objects.
 fn remaining(points: &[String]) -> u64 {
     let shards: BTreeSet<ObjectId> =
         points.iter().filter_map(|name| place::shard_of_point(name)).collect();

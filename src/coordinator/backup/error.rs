@@ -1,8 +1,8 @@
-//! Why a backup cannot be made, read or deleted.
+//! The reasons why a backup cannot be made, read or deleted.
 
 use crate::coordinator::error::Error;
 
-/// See the module. Nothing is lost by any of them.
+/// A failure of a backup request. None of these failures loses data.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BackupError {
     /// No whole backup has the name.
@@ -11,12 +11,12 @@ pub enum BackupError {
     /// One request has to end before the other can begin.
     #[error("{0}")]
     Conflict(String),
-    /// It can never be whole any more.
+    /// The backup can never become whole.
     #[error("backup {id} cannot be finished: {why}; delete the backup and begin another")]
     Unfinishable {
-        /// Which.
+        /// The backup's name.
         id: String,
-        /// What is gone.
+        /// The missing or changed data.
         why: String,
     },
     /// [`BACKUPS_PER_DATABASE_MAX`](crate::model::limits::BACKUPS_PER_DATABASE_MAX)
@@ -25,12 +25,12 @@ pub enum BackupError {
         /// The limit.
         limit: usize,
     },
-    /// An object is not what it was when it was kept.
+    /// A stored object differs from its checksum, is missing, or cannot be decoded.
     #[error("damaged object {key}: {why}")]
     Damaged {
-        /// Its key.
+        /// The object's key.
         key: String,
-        /// What is wrong with it.
+        /// The kind of damage.
         why: String,
     },
 }

@@ -10,9 +10,9 @@ pub struct ListedBackup {
     pub id: BackupId,
     /// Whether all of its objects are stored.
     pub is_whole: bool,
-    /// Whether the mark of its maker is still present. Nothing is deleted until it is removed.
+    /// Whether the mark of an unfinished backup still exists. No deletion starts while it exists.
     pub is_begun: bool,
-    /// Whether it is being deleted.
+    /// Whether the backup is being deleted.
     pub is_going: bool,
 }
 

@@ -1,4 +1,4 @@
-//! Where what stands in the place that backups are kept in: keys, and lists of names.
+//! Keys and lists of names in the backup place, and access to its objects.
 
 use super::error::BackupError;
 use crate::coordinator::Io;
@@ -13,24 +13,24 @@ use crate::protocol::backup::{
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 
-/// A backup: whose it is, and the second since 1970 in which it was begun. As a text it is both
-/// with a point between them.
+/// A backup: its database, and the second since 1970 in which it was begun. As a text: both,
+/// separated by a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupId {
     /// The database's name.
     pub database: String,
-    /// When it was begun, seconds.
+    /// The time at which the backup was begun, in seconds since 1970.
     pub begun_s: u64,
 }
 
 impl BackupId {
-    /// Of a backup that begins now.
+    /// Returns the id of a backup that begins now.
     pub fn begin(database: &str, now_ns: i64) -> Self {
         let begun_s = u64::try_from(now_ns / S_NS).unwrap_or_default();
         Self { database: database.to_owned(), begun_s }
     }
 
-    /// The one that a text names; `None` if it is no such text.
+    /// Parses the text form of an id; `None` if `text` is not an id.
     pub fn parse(text: &str) -> Option<Self> {
         let (database, begun_s) = text.rsplit_once('.')?;
         let is_plain = !database.is_empty() && begun_s.bytes().all(|byte| byte.is_ascii_digit());
@@ -38,77 +38,78 @@ impl BackupId {
         Some(Self { database: database.to_owned(), begun_s })
     }
 
-    /// The one that a name of [`BackupId::name`] is of.
+    /// Parses a name that [`BackupId::name`] has returned.
     pub(super) fn named(database: &str, name: &str) -> Option<Self> {
         Self::parse(&format!("{database}.{}", name.trim_start_matches('0')))
     }
 
-    /// Its name among those of its database: names in order are backups in order.
+    /// Returns the backup's name within its database. The order of the names is the order of the
+    /// backups.
     pub(super) fn name(&self) -> String {
         format!("{:012}", self.begun_s)
     }
 
-    /// The key of an object that is its own.
+    /// Returns the key of an object that belongs to this backup alone.
     pub(super) fn key(&self, rest: &str) -> String {
         format!("{}/{}/{rest}", folder(&self.database), self.name())
     }
 
-    /// The key of its map.
+    /// Returns the key of the backup's map.
     pub(super) fn map(&self) -> String {
         self.key("map")
     }
 
-    /// The folder of its pages of measurements.
+    /// Returns the folder with the pages of measurements.
     pub(super) fn pages(&self) -> String {
         self.key("schema")
     }
 
-    /// The key of one of them.
+    /// Returns the key of a page of measurements.
     pub(super) fn page(&self, name: &str) -> String {
         format!("{}/{name}", self.pages())
     }
 
-    /// The folder of its pages of tokens and users.
+    /// Returns the folder with the pages of tokens and users.
     pub(super) fn access(&self) -> String {
         self.key("access")
     }
 
-    /// The key of one of them.
+    /// Returns the key of a page of tokens and users.
     pub(super) fn access_page(&self, name: &str) -> String {
         format!("{}/{name}", self.access())
     }
 
-    /// The folder of its shards' points.
+    /// Returns the folder with the shards' points.
     pub(super) fn points(&self) -> String {
         self.key("points")
     }
 
-    /// The key of one of them.
+    /// Returns the key of a shard's point.
     pub(super) fn point(&self, name: &str) -> String {
         format!("{}/{name}", self.points())
     }
 
-    /// The folder of its shards' indexes.
+    /// Returns the folder with the shards' indexes.
     pub(super) fn indexes(&self) -> String {
         self.key("values")
     }
 
-    /// The key of one of them.
+    /// Returns the key of a shard's index.
     pub(super) fn index(&self, name: &str) -> String {
         format!("{}/{name}", self.indexes())
     }
 
-    /// The folder of a shard's values, which all backups of the database share.
+    /// Returns the folder with a shard's values, which all backups of the database share.
     pub(super) fn values(&self, shard: &ObjectId) -> String {
         format!("{}/value/{shard}", folder(&self.database))
     }
 
-    /// The key of one of them.
+    /// Returns the key of a value.
     pub(super) fn value(&self, shard: &ObjectId, name: &str) -> String {
         format!("{}/{name}", self.values(shard))
     }
 
-    /// The key of the mark that it is so far.
+    /// Returns the key of the backup's mark for a state.
     pub(super) fn mark(&self, mark: Mark) -> String {
         format!("{}/{}", marks(&self.database, mark), self.name())
     }
@@ -120,18 +121,19 @@ impl std::fmt::Display for BackupId {
     }
 }
 
-/// How far a backup is.
+/// A state of a backup. A mark object in the backup place records it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Mark {
-    /// Somebody has begun it and not finished it.
+    /// A request has begun the backup, and no request has finished it.
     Begun,
-    /// It is whole: this is its manifest.
+    /// The backup is whole. The mark is its manifest.
     Done,
-    /// It is being deleted.
+    /// The backup is being deleted.
     Going,
 }
 
-/// The folder of a database: bytes that no key may have stand as `=` and two hex digits.
+/// Returns the folder of a database. Bytes that a key must not contain are written as `=` and two
+/// hexadecimal digits.
 pub(super) fn folder(database: &str) -> String {
     let mut out = String::from("db-");
     for byte in database.bytes() {
@@ -143,7 +145,7 @@ pub(super) fn folder(database: &str) -> String {
     out
 }
 
-/// The folder of the marks of a database's backups.
+/// Returns the folder with the marks of a database's backups.
 pub(super) fn marks(database: &str, mark: Mark) -> String {
     let mark = match mark {
         Mark::Begun => "begun",
@@ -153,32 +155,32 @@ pub(super) fn marks(database: &str, mark: Mark) -> String {
     format!("{}/{mark}", folder(database))
 }
 
-/// What names of points of a shard that keeps these times begin with.
+/// Returns the prefix of the names of a shard's points for this time range.
 pub(super) fn point_prefix(shard: &ObjectId, range: &TimeRange) -> String {
     format!("{shard}.{}.{}-", range.start_ns, range.end_ns)
 }
 
-/// What the name of a shard's index begins with.
+/// Returns the prefix of the names of a shard's indexes.
 pub(super) fn index_prefix(shard: &ObjectId) -> String {
     format!("{shard}-")
 }
 
-/// The name of an object: it ends with its checksum.
+/// Returns the name of an object, which ends with the object's checksum.
 pub(super) fn sealed_name(prefix: &str, object: &[u8]) -> String {
     format!("{prefix}{:08x}", checksum(object))
 }
 
-/// What the name of a value begins with.
+/// Returns the prefix of the name of a value.
 pub(super) fn value_prefix(number: u64) -> String {
     format!("{number:016x}-")
 }
 
-/// The number of a value by its name.
+/// Parses the number of a value from its name.
 pub(super) fn value_number(name: &str) -> Option<u64> {
     u64::from_str_radix(name.split_once('-')?.0, 16).ok()
 }
 
-/// The shard that a point is of, by its name: an object's id has no point in it.
+/// Parses the shard from the name of a point: an object's id contains no point character.
 pub(super) fn shard_of_point(name: &str) -> Option<ObjectId> {
     Some(ObjectId(name.split_once('.')?.0.to_owned()))
 }
@@ -297,7 +299,7 @@ pub(super) fn seal(
     Ok(seal_metadata(kind, metadata).map_err(|why| BackupError::damaged(what, why))?)
 }
 
-/// How many objects a request may still read or write.
+/// The number of objects that a request may still read or write.
 #[derive(Debug)]
 pub(super) struct ObjectsLeft(u32);
 
@@ -308,7 +310,7 @@ impl Default for ObjectsLeft {
 }
 
 impl ObjectsLeft {
-    /// Counts one; `false` when the request has done its share.
+    /// Counts one object. Returns `false` when the request has used up its share.
     pub(super) fn take(&mut self) -> bool {
         let may = self.0 > 0;
         self.0 = self.0.saturating_sub(1);

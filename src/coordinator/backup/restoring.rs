@@ -1,5 +1,5 @@
-//! Restores a backup: creates shards and fills them one after the other, then the measurements,
-//! then publishes the database. The database does not exist for other requests until then.
+//! Restores a backup: creates shards and fills them one after the other, then restores the
+//! measurements, then publishes the database. Until then, other requests do not see the database.
 
 use super::error::BackupError;
 use super::place::{self, BackupId, Mark, ObjectsLeft};
@@ -21,7 +21,7 @@ use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::shard::{FromShard, ToShard};
 
-/// How far a restore is after a request.
+/// The progress of a restore after a request.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RestoreProgress {
     /// The number of shards in the backup.
@@ -103,7 +103,8 @@ impl Restore {
         self.restore_schema(pages).await
     }
 
-    /// Shards are filled in order, so that a binary search finds the first one that is not.
+    /// Returns the number of filled shards. Shards are filled in order, so that a binary search
+    /// finds the first empty shard.
     async fn count_filled(&self, shards: &[ObjectId]) -> Result<usize, Error> {
         let (mut filled, mut empty) = (0, shards.len());
         while filled < empty {
@@ -178,7 +179,7 @@ impl Restore {
             default_policy,
             dropped_default: self.map.dropped_default.clone(),
             continuous: if is_same { self.map.continuous.clone() } else { Vec::new() },
-            // The ids of callers are those of the deployment that made the backup.
+            // The backup contains the callers' ids of its own deployment, which mean nothing here.
             quotas: Quotas { callers: Vec::new(), ..self.map.quotas.clone() },
         };
         match self.ask_database(RestoreStep::Finish { backup: self.from.to_string(), rest }).await?

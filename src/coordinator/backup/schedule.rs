@@ -11,7 +11,7 @@ pub fn show_schedule(database: &str) -> Task<Option<BackupSchedule>> {
     ask(database, ToDatabase::BackupSchedule)
 }
 
-/// Gives a database another schedule, or none. Returns the new one.
+/// Sets a database's schedule of backups, or removes it. Returns the new schedule.
 pub fn set_schedule(
     database: &str,
     settings: Option<ScheduleSettings>,

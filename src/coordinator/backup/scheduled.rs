@@ -125,15 +125,15 @@ mod tests {
             (1, &[3], &[(3, 'w')], "make"),
             (1, &[3], &[(3, 'w'), (9, 'w')], "delete d.3"),
             (2, &[3], &[(3, 'w'), (9, 'w')], "over"),
-            // What others have made counts for nothing and stays.
+            // Backups that requests have made do not count for the schedule and are kept.
             (1, &[], &[(2, 'w'), (3, 'w')], "make"),
             (1, &[], &[(2, 'w'), (3, 'w'), (9, 'w')], "over"),
-            // Before anything is deleted that which is unfinished is finished.
+            // An unfinished backup is finished before any backup is deleted.
             (1, &[2, 3], &[(2, 'w'), (3, 'w'), (4, 'u')], "make"),
             (1, &[3], &[(3, 'w'), (9, 'b')], "make"),
             (1, &[2, 3], &[(2, 'w'), (3, 'g'), (9, 'w')], "delete d.3"),
             (1, &[2, 3], &[(2, 'w'), (3, 'w')], "delete d.2"),
-            // A schedule of none would be one of one.
+            // `keep` = 0 acts as 1.
             (0, &[9], &[(9, 'w')], "over"),
         ] {
             let (_, work) = first(&schedule(keep, 9, made), found);

@@ -11,11 +11,12 @@ use crate::protocol::backup::{
 };
 use crate::protocol::grants::Grantee;
 
-/// Where the next request continues: 0 and the position of a page of measurements, tokens or
-/// users; or a shard's position plus 1, and the position of its value.
+/// The position where the next request continues. Either 0 and the position of a page of
+/// measurements, tokens or users; or a shard's position plus 1, and the position of the shard's
+/// value.
 pub type VerifyPosition = (u64, u64);
 
-/// The work of one request.
+/// The progress of one verification request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifyProgress {
     /// The number of objects read.
@@ -24,7 +25,7 @@ pub struct VerifyProgress {
     pub bytes: u64,
     /// The missing and damaged objects: each key with the reason.
     pub damaged: Vec<String>,
-    /// Where the next request continues; `None` at the end.
+    /// The position where the next request continues; `None` at the end.
     pub resume: Option<VerifyPosition>,
 }
 

@@ -1,35 +1,36 @@
-//! The assertion's text and its claims.
+//! Reads an assertion's text and its claims.
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::Deserialize;
 
-/// Characters of an assertion: more than a head has room for.
+/// The maximum number of characters in an assertion: more than a request's head can contain.
 const ASSERTION_CHARS_MAX: usize = 16 << 10;
-/// How far the clocks of the team and of this place may be apart, seconds: for when it begins.
+/// The maximum difference between the team's clock and this clock, in seconds. It applies to the
+/// time at which an assertion begins.
 const CLOCKS_APART_S: i64 = 60;
 
-/// For whom assertions must be, and by whom.
+/// The required issuer and audience of assertions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Application {
-    /// The team, such as `https://team.cloudflareaccess.com`, without a slash at its end.
+    /// The team's address, such as `https://team.cloudflareaccess.com`, without a trailing slash.
     issuer: String,
     /// The application's audience tag.
     audience: String,
 }
 
-/// Why two texts are no application.
+/// The reason why two texts do not name an application.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ApplicationError {
-    /// The team is no address of a host.
+    /// The team is not the address of a host.
     Team,
-    /// The audience has spaces, or nothing.
+    /// The audience is empty or contains spaces.
     Audience,
 }
 
 impl Application {
-    /// The application with this audience of this team: `https://` and a host, or for tests
-    /// `http://127.0.0.1` and a port.
+    /// Creates an application from the team's address and the audience. The address is `https://`
+    /// and a host, or for tests `http://127.0.0.1` and a port.
     ///
     /// # Errors
     /// [`ApplicationError`]
@@ -48,7 +49,7 @@ impl Application {
         Ok(Self { issuer: issuer.to_owned(), audience: audience.to_owned() })
     }
 
-    /// Where the team publishes its keys: no request has a say in it.
+    /// Returns the address at which the team publishes its keys. No request can change it.
     pub fn keys_url(&self) -> String {
         format!("{}/cdn-cgi/access/certs", self.issuer)
     }
@@ -60,7 +61,7 @@ struct Head {
     kid: String,
 }
 
-/// What an assertion says. Times are seconds since 1970.
+/// The claims of an assertion. Times are seconds since 1970.
 #[derive(Deserialize)]
 struct Claims {
     aud: Audiences,
@@ -85,17 +86,18 @@ impl Audiences {
     }
 }
 
-/// An assertion whose claims hold. Its signature is not checked yet.
+/// An assertion with valid claims. Its signature is not checked yet.
 pub(super) struct Assertion<'a> {
-    /// The id of the key that it is said to be signed with.
+    /// The id of the key that the assertion names as its signing key.
     pub key: String,
-    /// What is signed.
+    /// The signed text.
     pub signed: &'a str,
     pub signature: Vec<u8>,
 }
 
 impl<'a> Assertion<'a> {
-    /// The assertion that `token` is, if it is for `application` and holds at `now_s`.
+    /// Parses `token`. Returns `None` unless it is an assertion for `application` that is valid at
+    /// `now_s`.
     pub(super) fn read(token: &'a str, application: &Application, now_s: i64) -> Option<Self> {
         if token.len() > ASSERTION_CHARS_MAX {
             return None;
@@ -104,7 +106,8 @@ impl<'a> Assertion<'a> {
         let (head, claims) = signed.split_once('.')?;
         let head: Head = decoded(head)?;
         let claims: Claims = decoded(claims)?;
-        // Whoever chooses the algorithm chooses none.
+        // Only RS256 is accepted: if the sender could choose the algorithm, the sender could choose
+        // none.
         let is_signed = head.alg == "RS256";
         let is_meant = claims.iss == application.issuer && claims.aud.has(&application.audience);
         let has_begun = claims.nbf.is_none_or(|nbf| nbf <= now_s.saturating_add(CLOCKS_APART_S));

@@ -1,19 +1,21 @@
-//! The keys of a team, as an isolate remembers them.
+//! An isolate's cache of the team's keys.
 
 use serde::Deserialize;
 
 use crate::model::time::{MINUTE_NS, S_NS};
 
-/// How long keys are believed, nanoseconds: one that the team takes back is refused from then on.
+/// The maximum age of cached keys, in nanoseconds. After this time, a key that the team has
+/// withdrawn is refused.
 const KEYS_AGE_MAX_NS: i64 = 60 * MINUTE_NS;
-/// How long after one try the keys are not fetched again, nanoseconds.
+/// The minimum time between two fetches of the keys, in nanoseconds.
 const KEYS_RETRY_NS: i64 = MINUTE_NS;
-/// How long another request is waited for that fetches them, nanoseconds.
+/// The maximum time to wait for another request's fetch of the keys, in nanoseconds.
 const KEYS_FETCH_MAX_NS: i64 = 10 * S_NS;
-/// Keys of a team, of which there are two, and bytes of their list.
+/// The maximum number of a team's keys (a team has two), and the maximum size of their list, in
+/// bytes.
 const KEYS_MAX: usize = 32;
 const KEYS_BYTES_MAX: usize = 64 << 10;
-/// Characters of a modulus: of 2,048 to 8,192 bits.
+/// The permitted number of characters in a modulus: 2,048 to 8,192 bits.
 const MODULUS_CHARS: std::ops::RangeInclusive<usize> = 342..=1_366;
 
 /// A public RSA key: modulus and exponent as base64url.
@@ -25,23 +27,23 @@ pub(super) struct Key {
     pub e: String,
 }
 
-/// What the list of keys has of one that is no RSA key is of no concern.
+/// The list of keys. Entries that are not RSA keys are skipped.
 #[derive(Deserialize)]
 struct List {
     keys: Vec<serde_json::Value>,
 }
 
-/// What is known of a key.
+/// The result of looking up a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Lookup {
     Known(Key),
-    /// Whoever asked has to fetch the keys, and to say what came of it.
+    /// The caller must fetch the keys and report the result.
     Fetch,
-    /// Somebody else is fetching them.
+    /// Another request is fetching the keys.
     Wait,
-    /// The team has no such key.
+    /// The team has no key with this id.
     Unknown,
-    /// They could not be fetched a moment ago.
+    /// A recent fetch of the keys failed, for this reason.
     NotHad(String),
 }
 
@@ -49,16 +51,16 @@ pub(super) enum Lookup {
 #[derive(Debug, Default)]
 pub struct AccessKeys {
     keys: Vec<Key>,
-    /// When they came, nanoseconds since 1970.
+    /// The time at which the keys arrived, in nanoseconds since 1970.
     fetched_ns: Option<i64>,
-    /// When they were tried for last, and what was wrong.
+    /// The time of the last fetch, in nanoseconds, and its error.
     tried: Option<(i64, Option<String>)>,
-    /// Since when somebody is fetching them.
+    /// The time at which the fetch in progress began.
     fetching_since_ns: Option<i64>,
 }
 
 impl AccessKeys {
-    /// What there is to do for the key of this id.
+    /// Looks up the key with this id and decides the next step.
     pub(super) fn look(&mut self, id: &str, now_ns: i64) -> Lookup {
         let is_within = |since_ns: i64, limit_ns| now_ns.saturating_sub(since_ns) < limit_ns;
         let are_fresh = self.fetched_ns.is_some_and(|at_ns| is_within(at_ns, KEYS_AGE_MAX_NS));
@@ -81,7 +83,7 @@ impl AccessKeys {
         }
     }
 
-    /// Takes what came of fetching them: the list, or why there is none.
+    /// Stores the result of a fetch: the list, or the error.
     pub(super) fn learn(&mut self, body: Result<Vec<u8>, String>, now_ns: i64) {
         self.fetching_since_ns = None;
         let keys = body.and_then(|body| read(&body).ok_or_else(|| "no list of keys".to_owned()));

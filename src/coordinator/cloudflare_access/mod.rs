@@ -1,9 +1,9 @@
-//! Lets in as administrator whom Cloudflare Access has let through: by the assertion that it puts
-//! into a request's head, a JSON web token that the team's key has signed.
+//! Admits a request as administrator by the assertion that Cloudflare Access puts into the
+//! request's head: a JSON web token that the team's key has signed.
 //!
-//! Claims are judged first, since they cost nothing; then the key is looked up and the signature
-//! checked, which is the runtime's part. A key that is not known is fetched, by one request of the
-//! isolate at a time and at most once a minute: whoever makes assertions up costs no more.
+//! Claims are checked first, because that is cheap. Then the key is looked up, and the runtime
+//! checks the signature. An unknown key causes a fetch. One request of the isolate fetches at a
+//! time, and at most once a minute, so that forged assertions cost no more than that.
 
 mod assertion;
 mod keys;
@@ -23,18 +23,18 @@ use crate::protocol::signature_check::SignatureCheck;
 use assertion::Assertion;
 use keys::Lookup;
 
-/// How long is waited before it is looked whether another request has brought the keys,
+/// The pause before a waiting request checks again whether another request has fetched the keys, in
 /// milliseconds.
 const TURN_MS: u32 = 20;
 
-/// What an assertion came to.
+/// The result of checking an assertion.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Its bearer is the administrator.
+    /// The client is the administrator.
     Admitted,
-    /// It says nothing, or something false.
+    /// The assertion is missing, invalid, or for another application.
     Refused,
-    /// The keys of the team are not to be had, and why.
+    /// The team's keys cannot be fetched, for this reason.
     Unverified(String),
 }
 
@@ -53,7 +53,7 @@ impl std::fmt::Debug for AccessLogin {
 }
 
 enum Waiting {
-    /// For nothing, or for its turn.
+    /// Waits for no reply, or for another request's fetch.
     Turn,
     Keys,
     Signature,
@@ -66,7 +66,7 @@ impl AccessLogin {
         Self { application, token, waiting: Waiting::Turn, round: Round::default() }
     }
 
-    /// Judges the claims, and has the signature checked or the keys fetched.
+    /// Checks the claims, then requests the check of the signature or the fetch of the keys.
     fn look(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         let now_ns = context.platform.now_ns();
         let assertion = Assertion::read(&self.token, &self.application, now_ns.div_euclid(S_NS));

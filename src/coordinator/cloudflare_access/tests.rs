@@ -35,8 +35,8 @@ impl Platform for Clock {
     }
 }
 
-/// An isolate, and a team that signs with the keys of these ids: a signature of key `k` of what is
-/// signed is `k` and that.
+/// An isolate, and a team with the keys of these ids. A signature is the key's id followed by the
+/// signed text.
 struct Isolate {
     clock: Clock,
     cache: Cache,
@@ -127,7 +127,7 @@ fn login(token: &str) -> AccessLogin {
     AccessLogin::new(&application(), token)
 }
 
-/// What the team says for the next hour.
+/// The team's claims, valid for the next hour.
 fn claims() -> Value {
     json!({"aud": ["other", "tag"], "iss": TEAM, "exp": START_S + 3_600, "nbf": START_S,
            "email": "a@example.com"})
@@ -196,7 +196,7 @@ fn claims_that_do_not_hold_are_refused_before_anybody_is_asked() {
         assert_eq!(isolate.judge(&text), Verdict::Refused, "{text}");
     }
     assert_eq!((isolate.fetched, isolate.checked), (0, 0));
-    // A little too early is the clocks' difference.
+    // An assertion may begin a little later than now, because clocks differ.
     assert_eq!(
         isolate.judge(&signed(&changed("nbf", (START_S + 60).into()), "k1")),
         Verdict::Admitted
@@ -228,7 +228,7 @@ fn an_unknown_key_is_fetched_at_most_once_a_minute() {
         isolate.pass(1);
     }
     assert_eq!((isolate.fetched, isolate.checked), (3, 0));
-    // The team signs with another key: known within the minute.
+    // The team signs with another key: the isolate accepts it within a minute.
     isolate.keys = vec!["k2", "k3"];
     assert_eq!(isolate.judge(&signed(&claims(), "k3")), Verdict::Admitted);
     assert_eq!(isolate.judge(&signed(&claims(), "k1")), Verdict::Refused, "it is taken back");
@@ -280,7 +280,7 @@ fn who_comes_while_the_keys_are_fetched_waits_for_them() {
     let reply = isolate.carry(&pause);
     assert_eq!(calls(isolate.step(&mut second, Some(reply)))[0].to, Address::SignatureCheck);
     assert_eq!(isolate.fetched, 1);
-    // Whoever fetches and is lost is not waited for longer than that takes.
+    // A lost fetch delays other requests no longer than a fetch may take.
     let mut isolate = Isolate::new();
     isolate.step(&mut login(&token), None);
     assert_eq!(isolate.judge(&token), Verdict::Admitted);

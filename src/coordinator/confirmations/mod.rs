@@ -1,7 +1,7 @@
-//! Remembers what the Catalog has said of callers that were let in: what a database says of one is
-//! believed no more once the Catalog has said less.
+//! Stores the Catalog's replies about admitted callers. A database's grant for a caller is no
+//! longer accepted after the Catalog has reported less.
 //!
-//! Everything here is plain memory; [`super::confirm`] asks.
+//! This module is plain memory; [`super::confirm`] makes the calls.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -10,23 +10,25 @@ use super::grants::{Caller, Held};
 use crate::model::limits::{CALLERS_REMEMBERED_MAX, CONFIRM_RETRY_NS, CONFIRMED_NS};
 use crate::protocol::grants::{Grantee, GranteeKey};
 
-/// What the Catalog has said of one caller.
+/// The Catalog's last reply about one caller.
 #[derive(Clone, Copy, Debug, Default)]
 struct Confirmation {
-    /// It is not asked again before then, nanoseconds.
+    /// The earliest time of the next request to the Catalog, in nanoseconds.
     next_ns: i64,
-    /// What databases say at lower versions is more than the Catalog says.
+    /// The lowest acceptable version: databases' grants with lower versions exceed the Catalog's
+    /// grant.
     least_version: u64,
 }
 
-/// What the Catalog has said of callers that were let in.
+/// The Catalog's replies about admitted callers.
 #[derive(Debug, Default)]
 pub struct Confirmations {
     rows: BTreeMap<GranteeKey, Confirmation>,
 }
 
 impl Confirmations {
-    /// Whether the Catalog is to be asked now; then it is not asked again within a minute.
+    /// Whether the Catalog must be asked now. If so, the next request follows after a minute at the
+    /// earliest.
     pub(super) fn begin(&mut self, key: &GranteeKey, now_ns: i64) -> bool {
         if self.rows.get(key).is_some_and(|known| now_ns < known.next_ns) {
             return false;
@@ -35,7 +37,7 @@ impl Confirmations {
             self.rows.retain(|_, known| now_ns < known.next_ns || known.least_version > 0);
         }
         if self.rows.len() >= CALLERS_REMEMBERED_MAX {
-            // Each is asked for again when it is let in next.
+            // Each caller is confirmed again at its next request.
             self.rows = BTreeMap::new();
         }
         let least_version = self.rows.get(key).map_or(0, |known| known.least_version);
@@ -44,7 +46,7 @@ impl Confirmations {
         true
     }
 
-    /// Takes in what the Catalog says of a caller of whom databases have said `held`.
+    /// Stores the Catalog's reply about a caller for whom databases have reported `held`.
     pub(super) fn heard(
         &mut self,
         caller: &Caller,
@@ -65,13 +67,14 @@ impl Confirmations {
         known.least_version = known.least_version.max(contradicted.unwrap_or_default());
     }
 
-    /// Whether what a database says may be true: not where the Catalog has said less since.
+    /// Whether a database's row may be used: not if the Catalog has reported less since that
+    /// version.
     pub fn believes(&self, row: &Grantee) -> bool {
         self.rows.get(&row.key()).is_none_or(|known| row.version >= known.least_version)
     }
 }
 
-/// Whether `held`, of one database, lets in what `row`, of all, does not.
+/// Whether `held`, from one database, grants more than `row`, the Catalog's row for all databases.
 fn says_more(held: &Grantee, row: &Grantee) -> bool {
     let is_same = held.id == row.id && held.hash == row.hash;
     !is_same || held.expires_ns > row.expires_ns || !row.grants.include(&held.grants)

@@ -20,7 +20,7 @@ fn caller(row: &Grantee) -> Caller {
     Caller { key, id, hash, version }
 }
 
-/// Callers of whom the database `a` has said `row`.
+/// Callers for which the database `a` has reported `row`.
 fn met(row: &Grantee) -> Callers {
     let mut callers = Callers::default();
     callers.learn(&ObjectId("a".to_owned()), Held::new(row.on("a"), 1));
@@ -45,7 +45,7 @@ fn what_a_database_says_is_believed_until_the_catalog_says_less() {
     let (a, key) = (ObjectId("a".to_owned()), token(3, &[]).key());
     let row = token(3, &["a", "b"]);
     let mut callers = met(&row);
-    // It says the same, or more.
+    // The Catalog reports the same grants, or more.
     for newer in [token(3, &["a", "b"]), token(4, &["a", "b", "c"])] {
         callers.confirm(&caller(&row), Some(&newer), 0);
         assert!(callers.on(&key, &a).is_some(), "{newer:?}");
@@ -62,7 +62,7 @@ fn what_a_database_says_is_believed_until_the_catalog_says_less() {
         for version in [3, believed_from - 1] {
             assert!(!callers.confirmed.believes(&token(version, &["a"])), "{newer:?}");
         }
-        // What the database says once it has been told counts again.
+        // The database's row counts again after the database was notified.
         callers.learn(&a, Held::new(token(believed_from, &["a"]), 2));
         assert!(callers.on(&key, &a).is_some(), "{newer:?}");
     }

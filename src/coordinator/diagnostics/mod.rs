@@ -31,13 +31,13 @@ struct Diagnostics {
     catalog_release: String,
 }
 
-/// A database.
+/// A database's map and counters.
 #[derive(Debug)]
 struct DatabaseFigures {
     name: String,
     loaded: Loaded,
     stats: Option<ObjectStats>,
-    /// Shard after shard, in the order of [`shards`].
+    /// The counters of each shard, in the order of [`shards`]; `None` for an unreachable shard.
     shards: Vec<Option<Stats>>,
 }
 
@@ -49,7 +49,7 @@ struct Trouble {
     what: String,
 }
 
-/// The position of a database, and the position of one of its shards; `None` is the Database
+/// The position of a database, and the position of one of its shards. `None` is the Database
 /// itself.
 #[derive(Clone, Copy)]
 struct AskedObject {
@@ -57,11 +57,11 @@ struct AskedObject {
     shard: Option<usize>,
 }
 
-/// A shard of a database.
+/// A shard, with its policy and group.
 pub(super) struct ShardOf<'a> {
     policy: &'a Policy,
     pub(super) group: &'a ShardGroup,
-    /// Among the group's shards.
+    /// The position among the group's shards.
     pub(super) position: usize,
 }
 
@@ -201,7 +201,7 @@ impl Diagnostics {
     }
 }
 
-/// Every shard of a database: policy by policy, group by group.
+/// Returns every shard of a database: policy by policy, group by group.
 pub(super) fn shards(loaded: &Loaded) -> impl Iterator<Item = ShardOf<'_>> {
     let groups = loaded.description.policies.iter().flat_map(|policy| {
         let of_policy = move |group| (policy, group);
@@ -213,7 +213,7 @@ pub(super) fn shards(loaded: &Loaded) -> impl Iterator<Item = ShardOf<'_>> {
     })
 }
 
-/// The number under which SHOW SHARDS lists a shard.
+/// Returns the number under which SHOW SHARDS lists a shard.
 fn shard_id(loaded: &Loaded, shard: usize) -> i64 {
     shards(loaded).nth(shard).map_or(0, |shard| shard.id())
 }

@@ -1,4 +1,4 @@
-//! What callers may use of a database, and what they used of it in this minute.
+//! Renders the quotas of a database's callers, and their use in the current minute.
 
 use super::render::{Cell, series};
 use super::{DatabaseFigures, shards};
@@ -6,7 +6,7 @@ use crate::model::quota::{Rate, Rates};
 use crate::protocol::shard::Stats;
 use crate::query::result::SeriesChunk;
 
-/// A series of the database's limits and one for each token and user with limits.
+/// Returns a series with the database's limits, and one for each token and user with limits.
 pub(super) fn chunks(found: &DatabaseFigures) -> Vec<SeriesChunk> {
     let quotas = &found.loaded.description.quotas;
     let of_database = |key: &'static str, name: &str| {
@@ -34,7 +34,7 @@ pub(super) fn chunks(found: &DatabaseFigures) -> Vec<SeriesChunk> {
     chunks
 }
 
-/// A row for each rate that has a limit; caller 0 is all of them.
+/// Returns a row for each rate with a limit. `caller` 0 is all callers together.
 fn rates(found: &DatabaseFigures, rates: &Rates, caller: u64) -> Vec<Vec<Cell>> {
     let row = |rate: Rate| {
         let allowed = rates.of(rate)?;
@@ -42,24 +42,25 @@ fn rates(found: &DatabaseFigures, rates: &Rates, caller: u64) -> Vec<Vec<Cell>> 
             let used = stats.used.iter().find(|used| used.caller == caller);
             used.map_or(0, |used| used.of(rate))
         };
-        // Each shard has counted for all of its group.
+        // Each shard counts the requests of its whole group.
         let used = average_of_group(found, of_shard);
         Some(vec![rate.name().into(), allowed.into(), used.into()])
     };
     Rate::ALL.into_iter().filter_map(row).collect()
 }
 
-/// The sum over the shards of the group where it is highest: limits are of each group.
+/// Returns the sum over a group's shards, for the group with the highest sum: limits apply to each
+/// group.
 fn fullest_group(found: &DatabaseFigures, of_shard: impl Fn(&Stats) -> u64) -> u64 {
     groups(found, of_shard).map(|(sum, _)| sum).max().unwrap_or(0)
 }
 
-/// The average over the shards of the group where it is highest.
+/// Returns the average over a group's shards, for the group with the highest average.
 fn average_of_group(found: &DatabaseFigures, of_shard: impl Fn(&Stats) -> u64) -> u64 {
     groups(found, of_shard).map(|(sum, shards)| sum.div_ceil(shards)).max().unwrap_or(0)
 }
 
-/// Of each group the sum over its shards, and how many those are.
+/// Returns for each group the sum over its shards, and the number of shards.
 fn groups(
     found: &DatabaseFigures,
     of_shard: impl Fn(&Stats) -> u64,

@@ -1,4 +1,4 @@
-//! What was found, as the series that 1.x prints.
+//! Renders the diagnostics as the series that 1.x prints.
 
 use std::rc::Rc;
 
@@ -11,7 +11,7 @@ use crate::model::time::{MAX_TIME_NS, MIN_TIME_NS, S_NS, TimeRange};
 use crate::protocol::{envelope, release};
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
-/// One value of a row; a column has one kind.
+/// A value in a row. All values of a column have the same kind.
 pub(super) enum Cell {
     Text(String),
     Number(i64),
@@ -52,7 +52,8 @@ impl From<&str> for Cell {
 }
 
 impl ShardOf<'_> {
-    /// 1 for the first shard of a database; never another's, and the same after a restart.
+    /// Returns the shard's number: 1 for the first shard of a database, unique within the database,
+    /// and unchanged by a restart.
     pub(in crate::coordinator) fn id(&self) -> i64 {
         let first = self.group.id.saturating_sub(1).saturating_mul(SHARDS_PER_GROUP_MAX.into());
         i64::try_from(first.saturating_add(self.position as u64 + 1)).unwrap_or(i64::MAX)
@@ -60,7 +61,7 @@ impl ShardOf<'_> {
 }
 
 impl Diagnostics {
-    /// The series of the statement.
+    /// Returns the series of the statement.
     pub(super) fn chunks(&self, now_ns: i64) -> Vec<SeriesChunk> {
         let found = &self.found[..];
         match &self.statement {
@@ -76,7 +77,7 @@ impl Diagnostics {
         }
     }
 
-    /// Objects that run another release than this edge, of those that could be asked.
+    /// Returns the reachable objects that run another release than this Worker.
     fn other_releases(&self) -> SeriesChunk {
         let own = release::current();
         let mut rows: Vec<Vec<Cell>> = Vec::new();
@@ -100,7 +101,7 @@ impl Diagnostics {
     }
 }
 
-/// `FOR 'module'`; another module than there is lists nothing.
+/// Filters the series by `FOR 'module'`. An unknown module lists no series.
 fn wanted(mut chunks: Vec<SeriesChunk>, module: Option<&str>) -> Vec<SeriesChunk> {
     chunks.retain(|chunk| module.is_none_or(|module| chunk.name.as_deref() == Some(module)));
     chunks
@@ -139,7 +140,8 @@ fn groups_of(found: &[DatabaseFigures]) -> SeriesChunk {
     series("shard groups", &[], &columns, rows.collect())
 }
 
-/// The shards of policies that anything was written to: 1.x makes a group with its first point.
+/// Returns the shards of policies with at least one write. 1.x creates a group with its first
+/// point.
 fn written(found: &DatabaseFigures) -> impl Iterator<Item = ShardOf<'_>> {
     let is_untouched = |policy: &Policy| {
         let mut of_policy = shards(&found.loaded)
@@ -159,7 +161,7 @@ fn times(policy: &Policy, group: &ShardGroup) -> [Cell; 3] {
     [start_ns, end_ns, expiry_ns].map(|time_ns| rfc3339(time_ns).into())
 }
 
-/// As 1.x prints times in these tables: whole seconds.
+/// Formats a time as 1.x does in these tables: in whole seconds.
 fn rfc3339(time_ns: i64) -> String {
     let time_ns = time_ns.clamp(MIN_TIME_NS, MAX_TIME_NS);
     let seconds_ns = time_ns.saturating_sub(time_ns.rem_euclid(S_NS));
@@ -176,7 +178,7 @@ fn database_counters(found: &DatabaseFigures) -> Option<SeriesChunk> {
     let stats = found.stats.as_ref()?;
     let silent = found.shards.iter().filter(|stats| stats.is_none()).count();
     let tags = [("database", found.name.clone())];
-    // Only where backups are made by schedule.
+    // Only for databases with scheduled backups.
     let backup_s = stats.last_backup_ns.map(|at_ns| u64::try_from(at_ns / S_NS).unwrap_or(0));
     let mut counters = vec![
         ("diskBytes", stats.bytes_stored),
@@ -228,7 +230,7 @@ fn shard_counters(found: &DatabaseFigures) -> impl Iterator<Item = SeriesChunk> 
     })
 }
 
-/// A series of one row.
+/// Returns a series with one row.
 fn counted(name: &str, tags: &[(&str, String)], counters: &[(&str, u64)]) -> SeriesChunk {
     let columns: Vec<&str> = counters.iter().map(|(column, _)| *column).collect();
     series(name, tags, &columns, vec![counters.iter().map(|(_, n)| Cell::from(*n)).collect()])

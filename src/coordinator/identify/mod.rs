@@ -1,10 +1,10 @@
-//! Finds out whom credentials belong to: by what this isolate remembers of the databases that it
-//! uses, by the Databases that the request is about, and by the Catalog, which knows everybody,
-//! before a refusal.
+//! Identifies the caller of a request by its credentials. The sources, in this order, are this
+//! isolate's cache, the Databases that the request uses, and, before a refusal, the Catalog, which
+//! knows all callers.
 //!
-//! A token is tried first, then user and password. Whoever is let in by what is remembered may have
-//! lost the right since: the shards, or the Database, say so before anything is done (PROTOCOL.md
-//! rule 11).
+//! The credentials are tried as a token first, then as user and password. A caller that the cache
+//! admits may have lost its permission since. In that case the shards or the Database refuse the
+//! request before they carry it out (PROTOCOL.md rule 11).
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -26,29 +26,31 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::password_derivation::Derivation;
 use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 
-/// How long is waited before a login looks again whether it is its turn, milliseconds.
+/// The pause before a login checks again whether it may derive its key, in milliseconds.
 const TURN_MS: u32 = 10;
-/// How long a login waits for its turn, nanoseconds.
+/// The maximum time that a login waits to derive its key, in nanoseconds.
 const TURN_WAIT_NS: i64 = 10 * S_NS;
-/// Salt of the password of a user who does not exist: to be refused takes as long as for others.
+/// The salt for a user who does not exist, so that a refusal takes as long as for an existing user.
 const NOBODY_SALT: &str = "nobody";
 
-/// Of a name and a password that were right together, whatever salt the user had.
+/// The salt in hashes of a name and its right password, independent of the user's salt.
 const ANY_SALT: &str = "";
 
-/// What came with a request.
+/// The credentials of a request.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Credentials {
-    /// The user name of Basic, `u` or `Token user:password`; any name goes with a token.
+    /// The user name of Basic, `u` or `Token user:password`. A token may have any user name.
     pub user: Option<String>,
-    /// What stands after the scheme, as a token tried first.
+    /// The text after the scheme. It is tried as a token first.
     pub token: String,
-    /// The password that goes with `user`; a token goes with any user, so tried as one too.
+    /// The password that belongs to `user`. It is also tried as a token, since a token may have any
+    /// user name.
     pub password: String,
 }
 
 impl Credentials {
-    /// A secret that may be a token, whatever `user` is, or that user's password.
+    /// Creates credentials from a secret that is either a token, whatever `user` is, or that user's
+    /// password.
     pub fn pair(user: Option<String>, secret: String) -> Self {
         Self { user, token: secret.clone(), password: secret }
     }
@@ -60,24 +62,24 @@ impl std::fmt::Debug for Credentials {
     }
 }
 
-/// What credentials came to.
+/// The result of checking credentials.
 #[derive(Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Whose they are.
+    /// The credentials belong to this caller.
     Known(Principal),
-    /// Nobody's.
+    /// The credentials belong to no caller.
     Unknown,
-    /// They may be a user's, which is not looked into now.
+    /// The credentials may be a user's, but no password is derived now.
     Closed(Closed),
 }
 
-/// Whose word suffices.
+/// The source that is sufficient to admit a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Vouching {
-    /// That of these databases, as far as this isolate knows them; of any that it has asked before
-    /// where none is named.
+    /// The replies of these databases, if this isolate knows the databases. An empty list accepts
+    /// every database that this isolate has asked before.
     Databases(Vec<String>),
-    /// The Catalog's alone: what is asked is done by no shard, or a refusal rests on it.
+    /// Only the Catalog: no shard carries out the request, or a refusal rests on the result.
     Catalog,
 }
 
@@ -86,22 +88,22 @@ pub struct Identify {
     credentials: Credentials,
     tokens: [GranteeKey; 2],
     user: Option<GranteeKey>,
-    /// Of all of the credentials, to remember them by.
+    /// The hash of all credentials, by which they are cached.
     hash: Hash,
-    /// What its tries are counted under.
+    /// The client's address, under which its tries are counted.
     address: String,
-    /// Databases that have not been asked.
+    /// The databases that remain to be asked.
     databases: VecDeque<String>,
-    /// What was found of tokens and users, by whom it was asked.
+    /// The found tokens and users, one row per source.
     found: Vec<Rc<Held>>,
-    /// The Catalog's word: what there is, and whether there are users at all.
+    /// Whether any users exist, after the Catalog has replied.
     catalog: Option<bool>,
-    /// That is what it said of the name before.
+    /// Whether `catalog` comes from an earlier reply about the name.
     is_remembered: bool,
     from_catalog: bool,
-    /// Since when it waits for its turn.
+    /// The time at which the wait for the derivation began.
     waiting_since_ns: Option<i64>,
-    /// Salt and key that were derived.
+    /// The salt and the derived key.
     derived: Option<(String, String)>,
     waiting: Waiting,
     round: Round,
@@ -121,11 +123,11 @@ enum Waiting {
     Turn,
 }
 
-/// What one look at what is known comes to.
+/// The result of comparing the credentials with the found rows.
 enum Look {
     Known(Principal),
     Unknown,
-    /// This password's key is needed.
+    /// The key of this password is needed.
     Derive {
         salt: String,
         iterations: u32,
@@ -133,7 +135,7 @@ enum Look {
 }
 
 impl Identify {
-    /// Prepares the check. `address`: of the client, as far as it is known.
+    /// Prepares the check. `address` is the client's address, if known.
     pub fn new(credentials: Credentials, vouching: Vouching, address: &str) -> Self {
         let user = credentials.user.as_deref().unwrap_or_default();
         let key = |user, text| GranteeKey { user, text };
@@ -165,8 +167,8 @@ impl Identify {
         [token].into_iter().chain(second).chain(&self.user).cloned().collect()
     }
 
-    /// Asks nobody about a password that would not be derived: guessing costs the guesser's turn
-    /// and no call.
+    /// Starts the check. If the password would not be derived, the check ends without a call, so
+    /// that guessing costs no call.
     fn begin(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         if let Some(closed) = self.closed(context) {
             return Ok(Next::Reply(Verdict::Closed(closed)));
@@ -177,8 +179,8 @@ impl Identify {
         self.judge(context)
     }
 
-    /// Whether there are users at all, if it is known that none has this name. What may be a token,
-    /// or is known to a database, is looked for in any case.
+    /// Returns whether any users exist, if it is known that no user has this name. Not for
+    /// credentials that may be a token or that a database knows.
     fn nobody(&self, context: &Context<'_>) -> Option<bool> {
         let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
         let (callers, now_ns) = (&context.cache.callers, context.platform.now_ns());
@@ -187,14 +189,15 @@ impl Identify {
         (is_asked && self.everywhere(context).is_empty()).then_some(users)
     }
 
-    /// Whether a secret has a token's form: it never waits, and is a password only if the Catalog
-    /// knows no such token.
+    /// Whether a secret has a token's form. Such a secret never waits, and is tried as a password
+    /// only if the Catalog knows no such token.
     fn may_be_token(&self) -> bool {
         let secrets = [&self.credentials.token, &self.credentials.password];
         secrets.iter().any(|secret| secret.starts_with(TOKEN_PREFIX))
     }
 
-    /// Why the password of a user who is not let in by what is remembered is not looked into.
+    /// Returns why the user's password must not be derived now; `None` if the cache admits the
+    /// caller or the password may be derived.
     fn closed(&self, context: &mut Context<'_>) -> Option<Closed> {
         let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
         let now_ns = context.platform.now_ns();
@@ -204,20 +207,20 @@ impl Identify {
         (!is_token && !context.cache.callers.is_right(&pair, now_ns)).then_some(closed)
     }
 
-    /// What is remembered of the password, with this name and salt.
+    /// Returns the hash under which the password is cached with this name and salt.
     fn password_hash(&self, context: &mut Context<'_>, name: &str, salt: &str) -> Hash {
         let password = [name, salt, &self.credentials.password];
         context.cache.callers.password_hash(context.platform, password)
     }
 
-    /// Whether the password was found to be this user's a short while ago.
+    /// Whether the password was recently found to be this user's.
     fn is_verified(&self, context: &mut Context<'_>, user: &Held) -> bool {
         let now_ns = context.platform.now_ns();
         let password = self.password_hash(context, &user.row.name, &user.row.salt);
         context.cache.callers.is_verified(user.row.id, &password, now_ns)
     }
 
-    /// Judges by what is known by now, or asks whoever may know more.
+    /// Decides with the replies so far, or asks the next source.
     fn judge(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         let now_ns = context.platform.now_ns();
         if self.catalog.is_none() && context.cache.callers.is_refused(&self.hash, now_ns) {
@@ -247,7 +250,8 @@ impl Identify {
                 Ok(Next::Reply(Verdict::Unknown))
             }
             Look::Unknown | Look::Derive { .. } => {
-                // A refusal of somebody who is known, or a user's wrong password, is no stranger's.
+                // Only callers that no database knows count as strangers: not a refusal of a known
+                // caller, and not a user's wrong password.
                 let known = !self.everywhere(context).is_empty();
                 if !known && !context.cache.callers.may_ask(now_ns) {
                     return Err(Unavailable::Overloaded.into());
@@ -259,12 +263,12 @@ impl Identify {
         }
     }
 
-    /// Takes in what the databases have said before, and asks the next one that has said nothing.
+    /// Uses the databases' earlier replies, and asks the next database without one.
     fn ask_databases(&mut self, context: &mut Context<'_>) -> Question {
         let now_ns = context.platform.now_ns();
         while let Some(name) = self.databases.front() {
             let Some(known) = context.cache.database(name) else {
-                // Only the Catalog knows what it is.
+                // Only the Catalog knows the object of this database.
                 self.databases.clear();
                 self.from_catalog = true;
                 return Ok(None);
@@ -287,8 +291,8 @@ impl Identify {
         Ok(None)
     }
 
-    /// Whether the database has said before whose credentials these are. Of a password that was not
-    /// verified lately it is asked again: it may be another one now, or a token.
+    /// Whether an earlier reply of the database identifies the credentials. A password that was not
+    /// recently verified is asked about again: it may have changed, or it may be a token.
     fn is_met(&self, context: &mut Context<'_>, object: &ObjectId) -> bool {
         let now_ns = context.platform.now_ns();
         let callers = &mut context.cache.callers;
@@ -300,13 +304,14 @@ impl Identify {
         held.is_some_and(|held| self.is_verified(context, &held))
     }
 
-    /// What all databases have said of these credentials.
+    /// Returns the earlier replies of all databases about these credentials.
     fn everywhere(&self, context: &Context<'_>) -> Vec<Rc<Held>> {
         let keys = self.keys();
         keys.iter().flat_map(|key| context.cache.callers.everywhere(key)).collect()
     }
 
-    /// Has the password derived when it is this login's turn.
+    /// Requests the derivation of the password's key, or waits for other derivations of the
+    /// address.
     fn derive(&mut self, context: &mut Context<'_>, salt: String, rounds: u32) -> Turn<Verdict> {
         let now_ns = context.platform.now_ns();
         let name = self.credentials.user.as_deref().unwrap_or_default();
@@ -330,7 +335,7 @@ impl Identify {
         Ok(Next::Calls(vec![request]))
     }
 
-    /// The password is the user's.
+    /// Notes a successful login.
     fn logged_in(&mut self, context: &mut Context<'_>) {
         let name = self.credentials.user.as_deref().unwrap_or_default();
         let logins = &mut context.cache.logins;
@@ -354,7 +359,7 @@ impl Identify {
             }
         }
         let Some(name) = &self.credentials.user else { return Look::Unknown };
-        // Where databases differ the last change is what counts.
+        // If databases differ, the row with the latest change counts.
         let users = || valid().filter(|held| held.row.user && held.row.name == *name);
         let user = users().max_by_key(|held| held.row.version);
         let (salt, iterations) = match (user, self.catalog) {
@@ -394,7 +399,7 @@ impl Identify {
                 }
                 Ok(())
             }
-            // Dropped: whoever may be asked of it is known to the Catalog.
+            // The database was dropped. The Catalog knows every caller that could be found in it.
             FromDatabase::NotOpen => {
                 self.from_catalog = true;
                 Ok(())
@@ -425,7 +430,7 @@ impl Identify {
     }
 }
 
-/// The next question, if one has to be asked.
+/// The next request to an owner, if one is needed.
 type Question = Result<Option<Next<Verdict>>, super::error::Error>;
 
 impl RoundMachine for Identify {

@@ -34,16 +34,16 @@ impl Platform for Clock {
     }
 }
 
-/// One isolate that uses the database `d`. The Catalog and the Database know the token `t` and the
+/// An isolate that uses the database `d`. The Catalog and the Database know the token `t` and the
 /// user `u` with password `x`.
 struct Isolate {
     clock: Clock,
     cache: Cache,
     catalog: Vec<Grantee>,
     database: Vec<Grantee>,
-    /// The Catalog answers.
+    /// Whether the Catalog is reachable.
     reachable: bool,
-    /// Questions of the Catalog, and of the Database.
+    /// The number of requests to the Catalog, and to the Database.
     asked: [u32; 2],
     derivations: u32,
 }
@@ -141,8 +141,8 @@ impl Isolate {
         }
     }
 
-    /// Who holds these credentials: a name, `-` for nobody, `?` for who has to wait, `!` where that
-    /// cannot be said.
+    /// Returns the caller's name; `-` for an unknown caller, `?` for a caller that must wait, `!`
+    /// if no source can tell.
     fn who(&mut self, user: Option<&str>, secret: &str) -> String {
         let answer = self.run(identify(user, secret));
         word(answer)
@@ -211,7 +211,6 @@ fn nobody_is_refused_before_the_catalog_was_asked() {
     assert_eq!(isolate.who(None, "new"), "token \"new\"");
     isolate.reachable = false;
     assert_eq!(isolate.who(None, "unknown"), "!");
-    // Neither is a right that is missing.
     let owner = || {
         let credentials = Credentials::pair(None, "t".to_owned());
         Identify::new(credentials, Vouching::Catalog, "")
@@ -261,11 +260,11 @@ fn a_password_opens_only_with_its_name_and_is_derived_once() {
     assert_eq!((isolate.who(Some("u"), "x").as_str(), isolate.derivations), ("u", 1));
     assert_eq!((isolate.who(None, "x").as_str(), isolate.derivations), ("-", 1));
     assert_eq!((isolate.who(Some("u"), "y").as_str(), isolate.derivations), ("-", 2));
-    // Somebody who does not exist takes as long.
+    // The refusal of a user who does not exist takes as long.
     assert_eq!((isolate.who(Some("v"), "x").as_str(), isolate.derivations), ("-", 3));
-    // A token goes with any name.
+    // A token is valid with any name.
     assert_eq!((isolate.who(Some("u"), "t").as_str(), isolate.derivations), (T, 3));
-    // A new password ends what is remembered of the old one.
+    // A new password invalidates the cached old one.
     let mut user = grantee(2, true, "u", hex(b"key of new"));
     (user.version, user.salt) = (3, "other".to_owned());
     isolate.catalog[1] = user;
@@ -291,16 +290,16 @@ fn guessed_passwords_wait_and_nobody_else_does() {
     let tries = FAILURES_MAX as usize;
     assert!(answers[..tries].iter().all(|a| a == "-") && answers[tries..].iter().all(|a| a == "?"));
     assert_eq!(isolate.derivations, 1 + FAILURES_MAX);
-    // Who has to wait asks nobody, but what has the form of a token does.
+    // A caller that must wait causes no call, except if the secret has the form of a token.
     let asked = isolate.asked;
     assert_eq!((isolate.who(Some("u"), "guess"), isolate.asked), ("?".into(), asked));
     isolate.add(grantee(3, false, "new", token_hash("apiv3_new")));
     assert_eq!(isolate.who(Some("u"), "apiv3_new"), "token \"new\"");
-    // Whose password was verified a while ago is let in, and so is every token.
+    // A user with a recently verified password is admitted, and so is every token.
     isolate.pass(59 * S_NS);
     assert_eq!((isolate.who(Some("u"), "x"), isolate.who(None, "t")), ("u".into(), T.into()));
     assert_eq!(isolate.derivations, 1 + FAILURES_MAX);
-    // What was refused is not derived again, so it is no try.
+    // A refused password is not derived again, so that it counts as no try.
     isolate.pass(S_NS);
     for _ in 0..60 {
         assert_eq!(isolate.who(Some("v"), "y"), "-");
@@ -316,7 +315,8 @@ fn unknown_tokens_are_no_tries_and_ask_a_few_times_a_second() {
     let answers: Vec<_> = (0..400).map(|n| isolate.who(None, &format!("guess {n}"))).collect();
     let few = STRANGERS_ASKED_FOR_MAX as usize;
     assert!(answers[..few].iter().all(|answer| answer == "-"));
-    // Neither let in nor refused: somebody whom this isolate has not met may be among them.
+    // The others are neither admitted nor refused: they may include callers that this isolate has
+    // not met.
     assert!(answers[few..].iter().all(|answer| answer == "!"));
     let asked = [STRANGERS_ASKED_FOR_MAX, 2 + STRANGERS_ASKED_FOR_MAX];
     assert_eq!((isolate.asked, isolate.derivations), (asked, 1));
@@ -334,14 +334,14 @@ fn guesses_at_a_name_of_nobody_ask_once_and_take_as_long() {
         assert_eq!(isolate.who(Some("v"), &format!("guess {n}")), "-");
     }
     assert_eq!((isolate.asked, isolate.derivations), ([1, 1], 10));
-    // The same once more is not derived again.
+    // The same credentials are not derived again.
     assert_eq!((isolate.who(Some("v"), "guess 9").as_str(), isolate.derivations), ("-", 10));
-    // A token goes with any name, also with one of nobody.
+    // A token is valid with any name, including an unknown one.
     isolate.add(grantee(3, false, "new", token_hash("apiv3_new")));
     assert_eq!(isolate.who(Some("v"), "apiv3_new"), "token \"new\"");
     isolate.who(None, "t");
     assert_eq!(isolate.who(Some("v"), "t"), T);
-    // Whoever gets the name is known at once where it was given, elsewhere soon.
+    // A new user is known immediately in the isolate that created it, and soon in the others.
     isolate.add(grantee(4, true, "v", hex(b"key of y")));
     assert_eq!(isolate.who(Some("v"), "z"), "-");
     isolate.pass(REFUSED_CREDENTIALS_NS + 1);
@@ -361,7 +361,7 @@ fn without_users_a_name_is_looked_for_once() {
         assert_eq!(isolate.who(Some("v"), &format!("guess {n}")), "-");
     }
     assert_eq!((isolate.asked, isolate.derivations), ([1, 1], 0));
-    // Only so many names are kept, until they are of no use.
+    // The table of unknown names is bounded. Expired names make room.
     let (callers, now_ns) = (&mut isolate.cache.callers, isolate.clock.now_ns());
     let names = || (0..2 * UNKNOWN_NAMES_MAX).map(|n| n.to_string());
     names().for_each(|name| callers.nobody(&name, true, now_ns));
@@ -377,7 +377,7 @@ fn logins_of_an_address_take_turns() {
     let mut isolate = Isolate::new();
     isolate.who(None, "t");
     let (mut first, mut second) = (identify(Some("u"), "y"), identify(Some("u"), "x"));
-    // The Database is asked for the user first.
+    // The Database is asked first.
     let asked = |isolate: &mut Isolate, login: &mut Identify| {
         let Step::Calls(calls) = isolate.step(login, None) else { panic!("it asks") };
         isolate.carry(&calls[0])
@@ -393,10 +393,9 @@ fn logins_of_an_address_take_turns() {
         assert_eq!(calls[0].to, Address::Pause);
         reply = Some(Reply { id: calls[0].id, result: Ok(Vec::new()) });
     }
-    // A token does not wait.
     assert_eq!(isolate.who(None, "t"), T);
     let done = isolate.carry(&derivation[0]);
-    // It goes on to ask the Catalog; the other one's turn has come.
+    // The first login continues with the Catalog. The second login may derive its key.
     assert!(matches!(isolate.step(&mut first, Some(done)), Step::Calls(_)));
     let Step::Calls(calls) = isolate.step(&mut second, reply) else { panic!("it derives") };
     let done = isolate.carry(&calls[0]);

@@ -1,7 +1,7 @@
 //! Carries out SELECT … INTO: writes the rows of a query as points, batch by batch as they are
 //! read.
 //!
-//! A statement that fails has written the batches before. 1.x leaves them too; repeated, it writes
+//! If a statement fails, its earlier batches stay written, as in 1.x. A repeated statement writes
 //! the same points.
 
 mod rows_to_batch;
@@ -23,10 +23,10 @@ use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 use crate::query::source::SourceName;
 use rows_to_batch::IntoPoints;
 
-/// Carries out `select`, whose rows go to `target`.
+/// Carries out `select` and writes its rows to `target`.
 ///
 /// # Errors
-/// [`QueryError::DatabaseRequired`], and for a name that cannot be written.
+/// [`QueryError::DatabaseRequired`], and an error for a name that cannot be written.
 pub(super) fn select_into(
     select: SelectStatement,
     target: Target,
@@ -90,19 +90,19 @@ fn check_time_column(chunk: &SeriesChunk) -> Result<(), QueryError> {
     let mut times = chunk.columns.iter().enumerate().filter(|(_, name)| *name == "time");
     match (times.next(), times.next()) {
         (Some((0, _)), None) => Ok(()),
-        // The text of 1.x for a renamed time. Two of them make 1.x panic.
+        // The message of 1.x for a renamed time. Two time columns make 1.x panic.
         _ => Err(QueryError::Invalid("error finding time index in result".into())),
     }
 }
 
-/// Refuses the names that a statement makes by itself where they cannot be written, before
-/// anything is read. What follows from data is checked as it comes.
+/// Checks that the names in the statement can be written, before any row is read. Names that depend
+/// on the data are checked with each batch.
 pub(super) fn check_names(select: &SelectStatement, target: &Target) -> Result<(), QueryError> {
     if let TargetName::Name(name) = &target.name {
         check_writable(name, Place::Measurement).map_err(|why| invalid(&why))?;
     }
     for alias in select.fields.iter().filter_map(|field| field.alias.as_deref()) {
-        // A time of another name, or two of them, is refused in 1.x's words.
+        // A renamed or repeated time column is refused later, with 1.x's message.
         if alias != "time" {
             check_writable(alias, Place::FieldKey).map_err(|why| invalid(&why))?;
         }
@@ -114,7 +114,8 @@ fn invalid(why: &Unwritable) -> QueryError {
     QueryError::Invalid(why.to_string())
 }
 
-/// Tags that top() and bottom() take: they stay tags where everything else becomes a field.
+/// Returns the tag arguments of top() and bottom(). They stay tags; all other columns become
+/// fields.
 fn tag_arguments(select: &SelectStatement) -> Vec<String> {
     let mut names = Vec::new();
     for field in &select.fields {
@@ -130,14 +131,14 @@ fn tag_arguments(select: &SelectStatement) -> Vec<String> {
     names
 }
 
-/// What 1.x says of points that the target did not take.
+/// Returns the message of 1.x for points that the target rejected.
 fn partial(outcome: &WriteOutcome) -> Option<QueryError> {
     let first = outcome.rejected.named.first()?;
     let (cause, dropped) = (&first.cause, outcome.rejected.total);
     Some(QueryError::Invalid(format!("partial write: {cause} dropped={dropped}")))
 }
 
-/// The row that the statement returns.
+/// Returns the statement's result row.
 fn written_row(points: u64) -> SeriesChunk {
     let points = i64::try_from(points).unwrap_or(i64::MAX);
     let count = ResultColumn::Values(Column::full(Values::Integer(vec![points])));

@@ -1,4 +1,4 @@
-//! Rows of a result as a batch: group tags are tags, columns are fields.
+//! Converts the rows of a result into a batch: group tags become tags, columns become fields.
 
 use std::collections::BTreeMap;
 
@@ -8,15 +8,15 @@ use crate::batch::{Batch, Block, MeasurementBatch};
 use crate::model::name::{Place, Unwritable, check_writable};
 use crate::query::result::{ResultColumn, SeriesChunk, Values};
 
-/// A batch is written when it has about this many bytes; it becomes one frame for each shard.
+/// The size in bytes at which a batch is written. It becomes one frame for each shard.
 const BATCH_BYTES: usize = 4 << 20;
 
-/// What the tags of a series take, about.
+/// The approximate size of a series' tags, in bytes.
 const SERIES_BYTES: usize = 200;
 
 type Tags = Vec<(String, String)>;
 
-/// Rows so far.
+/// The rows collected so far.
 #[derive(Debug)]
 pub(super) struct IntoPoints {
     tag_columns: Vec<String>,
@@ -36,7 +36,7 @@ struct MeasurementRows {
 }
 
 impl IntoPoints {
-    /// None yet; columns of these names are written as tags.
+    /// Creates an empty collection. Columns with these names are written as tags.
     pub(super) fn new(tag_columns: Vec<String>) -> Self {
         Self { tag_columns, tables: BTreeMap::new(), count: 0, bytes: 0 }
     }
@@ -45,13 +45,13 @@ impl IntoPoints {
         self.count
     }
 
-    /// Whether it is time to write them.
+    /// Whether the collected rows must be written.
     pub(super) fn is_enough(&self) -> bool {
         self.bytes >= BATCH_BYTES
     }
 
-    /// Adds the rows of `chunk` that have a value, to `measurement` or else to their own. A row
-    /// with an infinite one is no point and is left out (1.x).
+    /// Adds the rows of `chunk` that have a value, to `measurement` or to the chunk's own
+    /// measurement. A row with an infinite value is not a point and is left out (1.x).
     pub(super) fn push(&mut self, measurement: Option<&str>, chunk: &SeriesChunk) {
         let Some(name) = measurement.or(chunk.name.as_deref()) else { return };
         let Some(ResultColumn::Time(times_ns)) = chunk.values.first() else { return };
@@ -115,7 +115,7 @@ impl IntoPoints {
         table.pad();
     }
 
-    /// Takes them all out.
+    /// Removes and returns the collected rows.
     ///
     /// # Errors
     /// [`Unwritable`] for a name, or a tag's value, that no client could have written.
@@ -159,7 +159,7 @@ impl MeasurementRows {
         *self.series.entry(tags).or_insert(next)
     }
 
-    /// Appends to the column of this key and type.
+    /// Appends values to the column with this key and type.
     fn add_field(&mut self, key: &str, values: &Column) {
         let field_type = values.values.field_type();
         let mut known = self.field_keys.iter().zip(&self.fields);
@@ -176,7 +176,7 @@ impl MeasurementRows {
         }
     }
 
-    /// Brings every column to the length of the table.
+    /// Extends every column to the length of the table.
     fn pad(&mut self) {
         let rows = self.times_ns.len();
         self.fields.iter_mut().for_each(|c| c.extend_nulls(rows.saturating_sub(c.len())));

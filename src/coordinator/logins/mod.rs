@@ -1,9 +1,9 @@
-//! Logins by password: guessing is slow, and nobody but the guesser notices.
+//! Limits logins by password: guessing is slow, and only the guesser is delayed.
 //!
-//! A try is a derivation: whoever is let in without one (by a token, by a password that was
-//! verified a short while ago) never comes here. A try counts as a failure until it has succeeded,
-//! so that whoever goes away in between has used one up. Names count whether they exist or not.
-//! All of this is one isolate's: an attacker may meet several.
+//! A try is a derivation. A caller that is admitted without a derivation (by a token, or by a
+//! recently verified password) makes no try. A try counts as a failure until it has succeeded, so
+//! that a client which disconnects early has used up a try. Names count whether they exist or not.
+//! The counts belong to one isolate: an attacker may reach several isolates.
 
 use std::collections::BTreeMap;
 
@@ -13,50 +13,50 @@ use crate::model::limits::{
 };
 use crate::model::time::{MS_NS, S_NS};
 
-/// Most seconds that a client is told to wait at once.
+/// The maximum wait in a response to a client, in seconds.
 const RETRY_AFTER_S_MAX: i64 = 30;
-/// How long a derivation may keep the others of its address waiting: should its request be gone,
-/// nobody says that it is over.
+/// The maximum time that a derivation blocks others from the same address. If its request is lost,
+/// no call reports the derivation's end.
 const DERIVATION_NS_MAX: i64 = 500 * MS_NS;
-/// How often a full table is searched for what nobody needs any more.
+/// The minimum time between two searches of a full table for unneeded entries.
 const SWEEP_EVERY_NS: i64 = S_NS;
 
-/// What is to become of a try.
+/// The decision about a try.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Gate {
-    /// Derive, then say [`Logins::derived`].
+    /// Derive the key, then call [`Logins::derived`].
     Open,
-    /// Another derivation of the address is under way.
+    /// Another derivation of the address is running.
     Busy,
-    /// Not now.
+    /// The key must not be derived now.
     Closed(Closed),
 }
 
-/// Why no password is derived now.
+/// The reason why no password is derived now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Closed {
-    /// Whose failures it is about.
+    /// The counter that is full.
     pub by: By,
-    /// Seconds until it makes sense to come back.
+    /// The number of seconds until a further try can succeed.
     pub retry_after_s: u32,
 }
 
-/// Whose failures are too many.
+/// The counter that is full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By {
-    /// This name's from this address.
+    /// The failures of this name from this address.
     Name,
-    /// All names' of this address, where this one has not been verified lately.
+    /// The failures of all names from this address. The name was not recently verified here.
     Address,
-    /// Everybody's: the table is full, and forgets nobody whom it knows.
+    /// The table is full, and all its entries are still needed.
     Table,
 }
 
-/// One isolate's counts.
+/// The counts of one isolate.
 #[derive(Debug, Default)]
 pub struct Logins {
     addresses: BTreeMap<String, Address>,
-    /// Names of all addresses together.
+    /// The number of names of all addresses.
     names: usize,
     swept_ns: i64,
 }
@@ -64,9 +64,9 @@ pub struct Logins {
 #[derive(Debug, Default)]
 struct Address {
     failures: Window,
-    /// Since when a password is being derived for it.
+    /// The start of the derivation in progress for this address.
     deriving_ns: Option<i64>,
-    /// By their hashes: they are as long as their senders like.
+    /// The names by their hashes: clients choose the names' lengths.
     names: BTreeMap<Hash, Name>,
 }
 
@@ -76,7 +76,7 @@ struct Name {
     verified_ns: Option<i64>,
 }
 
-/// Failures since the first of them, for [`FAILURE_WINDOW_NS`].
+/// The failures since the first one, for [`FAILURE_WINDOW_NS`].
 #[derive(Debug, Default)]
 struct Window {
     since_ns: i64,
@@ -99,7 +99,7 @@ impl Window {
         self.count = self.count.saturating_sub(1);
     }
 
-    /// Seconds to wait when there are `most` of them.
+    /// Returns the seconds to wait if the number of failures has reached `most`.
     fn wait_s(&self, most: u32, now_ns: i64) -> Option<u32> {
         let left_ns = self.since_ns.saturating_add(FAILURE_WINDOW_NS).saturating_sub(now_ns);
         let left_s = (left_ns / S_NS).clamp(1, RETRY_AFTER_S_MAX);
@@ -119,8 +119,8 @@ impl Name {
 }
 
 impl Logins {
-    /// Why a password of `name` from `address` would not be derived now, whatever it is. It counts
-    /// nothing.
+    /// Returns why a password of `name` from `address` must not be derived now; `None` if it may be
+    /// derived. Does not count a try.
     pub fn closed(&self, address: &str, name: &str, now_ns: i64) -> Option<Closed> {
         self.closed_by(self.addresses.get(address)?, &hash_of(&[name]), now_ns)
     }
@@ -139,7 +139,8 @@ impl Logins {
         Some(Closed { by: By::Address, retry_after_s })
     }
 
-    /// Asks for a derivation of a password of `name`, from `address`; counts it if it is granted.
+    /// Requests a derivation of a password of `name` from `address`. Counts a try if the derivation
+    /// may start.
     pub fn begin(&mut self, address: &str, name: &str, now_ns: i64) -> Gate {
         let hash = hash_of(&[name]);
         let here = self.addresses.get(address);
@@ -164,14 +165,14 @@ impl Logins {
         Gate::Open
     }
 
-    /// The derivation is over, whatever came of it.
+    /// Ends the derivation of `address`, whatever its result.
     pub fn derived(&mut self, address: &str) {
         if let Some(here) = self.addresses.get_mut(address) {
             here.deriving_ns = None;
         }
     }
 
-    /// The derived password was right, or nothing can be said of it: the try is no failure.
+    /// Removes a try from the failures: the password was right, or the derivation failed.
     pub fn take_back(&mut self, address: &str, name: &str) {
         let Some(here) = self.addresses.get_mut(address) else { return };
         here.failures.take_back();
@@ -180,7 +181,8 @@ impl Logins {
         }
     }
 
-    /// The password is right, derived or not. A name for which there is no room is not remembered.
+    /// Notes that the password is right, derived or not. A name is not remembered if the table is
+    /// full.
     pub fn verified(&mut self, address: &str, name: &str, now_ns: i64) {
         let hash = hash_of(&[name]);
         let known = self.addresses.get_mut(address).and_then(|here| here.names.get_mut(&hash));
@@ -193,7 +195,7 @@ impl Logins {
         }
     }
 
-    /// Whether another name fits, once those that nobody needs are gone.
+    /// Whether the table has space for another name. Removes unneeded names if it is full.
     fn has_room(&mut self, now_ns: i64) -> bool {
         if self.names >= LOGINS_MAX && now_ns.saturating_sub(self.swept_ns) >= SWEEP_EVERY_NS {
             self.swept_ns = now_ns;
@@ -207,7 +209,8 @@ impl Logins {
     }
 }
 
-/// What counts as one address: an IPv4 address, or the /64 that one IPv6 customer has.
+/// Returns the part of `address` that counts as one address: an IPv4 address, or the /64 network of
+/// one IPv6 customer.
 pub fn customer(address: &str) -> &str {
     let third_or_gap = match address.find("::") {
         Some(gap) => gap,

@@ -1,6 +1,6 @@
 use super::*;
 
-/// A try that fails; what the gate said.
+/// Makes a try that fails. Returns the decision about the try.
 fn fail(logins: &mut Logins, address: &str, name: &str, now_ns: i64) -> Gate {
     let gate = logins.begin(address, name, now_ns);
     if gate == Gate::Open {
@@ -68,7 +68,7 @@ fn derivations_of_an_address_are_made_one_at_a_time() {
     assert_eq!(logins.begin("b", "bob", 0), Gate::Open);
     logins.derived("a");
     assert_eq!(logins.begin("a", "bob", 0), Gate::Open);
-    // Whoever asked for it is gone, and has used up a try.
+    // The request is gone, and its try stays counted.
     assert_eq!(logins.begin("a", "ann", DERIVATION_NS_MAX - 1), Gate::Busy);
     assert_eq!(logins.begin("a", "ann", DERIVATION_NS_MAX), Gate::Open);
     assert_eq!(logins.addresses["a"].failures.count, 3);
@@ -87,7 +87,7 @@ fn a_full_table_refuses_new_names_and_forgets_nobody_it_knows() {
     assert_eq!(logins.names, LOGINS_MAX);
     assert_eq!(succeed(&mut logins, "home", "ann", S_NS), Gate::Open);
     assert_eq!(fail(&mut logins, "7", "355", S_NS), Gate::Open);
-    // The failures are over, what was verified is remembered.
+    // The failures have expired; the verified name is remembered.
     assert_eq!(fail(&mut logins, "new", "new", FAILURE_WINDOW_NS), Gate::Open);
     assert_eq!(logins.names, 2);
     assert!(logins.addresses.contains_key("home"));

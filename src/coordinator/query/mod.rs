@@ -1,11 +1,12 @@
-//! Carries out SELECT and SHOW: loads the schemas, plans, asks every shard that may hold rows for
-//! its pages, and brings the merged result piece by piece. It begins when there is memory for it
-//! ([`crate::admission`]).
+//! Carries out SELECT and SHOW: loads the schemas, plans, requests pages from every shard that may
+//! contain rows, and returns the merged result piece by piece. The query begins when memory is
+//! available ([`crate::admission`]).
 //!
-//! A shard that knows better answers "stale": as long as nothing was answered the machine starts
-//! again from the owners, later it goes on if nothing but additions came since. A plan that asks no
-//! shard of a policy is made again from the owners' state too, since no shard could have said that
-//! the cache is old (PROTOCOL.md rule 6).
+//! A shard with newer state replies "stale". Before the first piece of the result, the query then
+//! starts again with the owners' state. After the first piece, it continues if the newer state only
+//! adds to the older one. If a plan calls no shard of a policy, the statement is also planned again
+//! with the owners' state, because no shard could have reported that the cache is stale
+//! (PROTOCOL.md rule 6).
 
 mod nonempty_measurements;
 mod shard_pages;
@@ -40,34 +41,34 @@ use show::plan_show;
 pub(super) use sources::shards_of;
 use sources::{QuerySource, selected_policies};
 
-/// What is asked.
+/// The statement.
 #[derive(Clone, Debug)]
 enum Question {
     Select(Box<SelectStatement>),
     Show(Statement),
 }
 
-/// A SELECT or SHOW in progress. Answers as [`super::statement::Execution`] does.
+/// A SELECT or SHOW in progress. Returns its result as [`super::statement::Execution`] does.
 #[derive(Debug)]
 pub struct Query {
     question: Question,
     session: Session,
-    /// The databases and policies it reads.
+    /// The databases and policies to read.
     sources: Vec<QuerySource>,
     stage: QueryStage,
     round: Round,
     beginning: Beginning,
-    /// Whether a piece of the result has gone out.
+    /// Whether a piece of the result was returned.
     emitted: bool,
-    /// What is half answered, while its callers learn what a shard has seen.
+    /// The partly returned result, while the query loads the state that a stale shard requires.
     paused: Option<Box<QueryRun>>,
     retries: Retries,
     watch: LiveQueryReport,
-    /// EXPLAIN, and whether it analyses.
+    /// `Some` for EXPLAIN: whether it is EXPLAIN ANALYZE.
     explain: Option<bool>,
-    /// Which measurements have rows, as far as that matters.
+    /// The measurements that have rows, if the plan depends on it.
     living: Living,
-    /// What the rows consist of, once it is planned.
+    /// The columns of the rows, after planning.
     columns: Option<ResultColumns>,
 }
 
@@ -75,20 +76,21 @@ pub struct Query {
 enum QueryStage {
     Start,
     Load(QueryLoad),
-    /// `asked` are the streams of each call that is on its way; there are none after a piece.
+    /// `asked` contains the streams of each call in progress. It is empty after a piece was
+    /// returned.
     Run {
         run: Box<QueryRun>,
         asked: Vec<Vec<StreamId>>,
     },
-    /// The Catalog takes the query off its list; then it ends so.
+    /// The Catalog removes the query from its list. Then the query ends with this result.
     Unlist(Box<QueryTurn>),
     Finished,
 }
 
-/// What is loaded of the sources, one after the other.
+/// The load of the sources, one after the other.
 #[derive(Debug)]
 struct QueryLoad {
-    /// Of the source that follows those that are loaded.
+    /// The load of the next source.
     load: Load,
     loaded: Vec<Loaded>,
     from_owner: bool,
@@ -121,8 +123,8 @@ impl Query {
         Ok(query)
     }
 
-    /// Prepares a SHOW statement about `database`, one that
-    /// [`crate::query::metadata::database`] knows.
+    /// Prepares a SHOW statement that [`crate::query::metadata::database`] supports, for
+    /// `database`.
     pub fn show(statement: Statement, database: String, session: Session) -> Self {
         let source = QuerySource { database, want: Want::All };
         Self::new(Question::Show(statement), session, vec![source])
@@ -148,16 +150,16 @@ impl Query {
         }
     }
 
-    /// What it may hold.
+    /// Returns the query's share of the memory.
     fn room(&self, context: &Context<'_>) -> QueryRoom {
         let database = self.sources.first().map_or("", |source| &source.database);
         self.session.room.enter(context.queries, database).clone()
     }
 
-    /// Begins once there is memory for it, or waits a little.
+    /// Begins if memory is available, otherwise pauses.
     fn begin(&mut self, context: &mut Context<'_>) -> QueryTurn {
         self.session.work.set_limits(context.platform.limits());
-        // The statements before may have computed for a whole turn.
+        // Earlier statements may have computed for a whole turn.
         if self.session.work.pauses()? {
             self.stage = QueryStage::Start;
             return Ok(Next::Calls(vec![Request::pause(0)]));
@@ -206,7 +208,7 @@ impl Query {
                 self.load_next(context, loading.loaded, loading.from_owner)
             }
             Err(error) => {
-                // What is wrong with the statement itself is said before that a policy is missing.
+                // An error in the statement precedes the error of a missing policy.
                 if let (Error::PolicyNotFound(_), Question::Select(select)) =
                     (&error, &self.question)
                 {
@@ -260,8 +262,9 @@ impl Query {
         }
     }
 
-    /// Goes on with what is half answered. What was added since does not concern it; of what was
-    /// moved or dropped it may have read one half here and one there.
+    /// Continues a partly returned result with newer state. Later additions do not affect the
+    /// result. If shards were moved or a policy was dropped, the query fails, because it could have
+    /// read rows twice or not at all.
     fn proceed(
         &mut self,
         context: &mut Context<'_>,
@@ -277,10 +280,10 @@ impl Query {
         self.advance(context, run)
     }
 
-    /// Which policy a source means is known by now: whether the caller may read it, too.
+    /// Checks that the caller may read each source's policy, which is known after the load.
     fn check_policies(&self, loaded: &[Loaded]) -> Result<(), Error> {
         for (source, loaded) in self.sources.iter().zip(loaded) {
-            // A list shows what of the database may be read.
+            // SHOW statements list only the readable part of the database.
             if let (Question::Select(_), Some((policy, _))) = (&self.question, loaded.policy()) {
                 loaded.standing.check(Right::Read, &source.database, &policy.name)?;
             }
@@ -288,7 +291,7 @@ impl Query {
         Ok(())
     }
 
-    /// Takes pieces out of the merge, or asks for the pages it needs.
+    /// Takes pieces from the merge, or requests the pages that it needs.
     fn advance(&mut self, context: &mut Context<'_>, mut run: Box<QueryRun>) -> QueryTurn {
         loop {
             match run.next()? {
@@ -302,7 +305,7 @@ impl Query {
                     let began_ns = self.session.now_ns;
                     return Ok(Next::Reply(run.explain.map(|plan| plan.chunk(began_ns, now_ns))));
                 }
-                // What is explained is not shown.
+                // EXPLAIN does not return the rows.
                 RunStep::Chunk(_) if run.explain.is_some() => {}
                 RunStep::Chunk(chunk) => {
                     self.emitted = true;
@@ -391,23 +394,23 @@ impl Query {
         }
     }
 
-    /// What every row of the answer to a SELECT consists of, once it is planned.
+    /// Returns the columns of a SELECT's rows, after planning.
     pub(super) fn columns(&self) -> Option<&ResultColumns> {
         self.columns.as_ref()
     }
 
-    /// Stops: the call that takes it off the list, if it is listed.
+    /// Stops the query. Returns the call that removes it from the list, if it is listed.
     pub(super) fn abandon(&mut self) -> Option<Request> {
         self.stage = QueryStage::Finished;
         self.watch.end()
     }
 }
 
-/// What a shard answered for a page of a query of `databases` that `who` asks; `None` when it is
-/// stale.
+/// Decodes a shard's reply to a page request of the caller `who` for a query of `databases`.
+/// Returns `None` if the shard is stale.
 ///
 /// # Errors
-/// Why the query has no answer.
+/// The error that ends the query.
 pub(super) fn shard_page(
     reply: CallResult,
     who: &str,

@@ -1,5 +1,5 @@
-//! Finds out which measurements have rows, where the answer to a SELECT depends on it. The shards
-//! are asked before the statement is compiled, and only about measurements whose types clash
+//! Determines which measurements have rows, if the result of a SELECT depends on it. The shards are
+//! asked before the statement is compiled, and only about measurements with conflicting types
 //! ([`compile::clashing`]).
 
 use std::collections::BTreeSet;
@@ -17,25 +17,26 @@ use crate::query::error::QueryError;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 use crate::query::result::SeriesChunk;
 
-/// What is known of measurements whose types clash.
+/// The state of the question which measurements with conflicting types have rows.
 #[derive(Debug, Default)]
 pub(super) enum Living {
-    /// Nothing was asked.
+    /// The shards were not asked.
     #[default]
     Unknown,
-    /// The shards are being asked about these, of which those have rows that were learnt of.
+    /// The shards are being asked. The set contains the measurements for which no rows were
+    /// reported yet.
     Asked(BTreeSet<ClashPlace>),
-    /// These have none.
+    /// The measurements in this set have no rows.
     Known(BTreeSet<ClashPlace>),
 }
 
 impl Living {
-    /// Whether the answers of shards are about this.
+    /// Whether the current run asks about measurements with rows.
     pub(super) fn is_asked(&self) -> bool {
         matches!(self, Self::Asked(_))
     }
 
-    /// Takes in a piece of the list of those that have rows.
+    /// Removes the measurements in `chunk`, which have rows, from the set.
     pub(super) fn learn(&mut self, chunk: &SeriesChunk) {
         let Self::Asked(silent) = self else { return };
         for row in chunk.strings() {
@@ -46,14 +47,14 @@ impl Living {
         }
     }
 
-    /// All that have rows were learnt of.
+    /// Ends the run: the remaining measurements have no rows.
     pub(super) fn settle(&mut self) {
         if let Self::Asked(silent) = self {
             *self = Self::Known(std::mem::take(silent));
         }
     }
 
-    /// The schemas of the policies without the measurements that have no rows.
+    /// Returns the schemas of the policies, without the measurements that have no rows.
     pub(super) fn schemas(&self, selected: &[SelectedPolicy<'_>]) -> Vec<Rc<PolicySchema>> {
         let silent = match self {
             Self::Known(silent) => Some(silent),
@@ -72,7 +73,8 @@ impl Living {
         schemas.collect()
     }
 
-    /// The run that asks which measurements have rows; `None` where that is known or of no matter.
+    /// Returns the run that determines which measurements have rows; `None` if that is known or
+    /// irrelevant.
     pub(super) fn survey(
         &mut self,
         select: &SelectStatement,
@@ -94,7 +96,7 @@ impl Living {
     }
 }
 
-/// The policies as the planner sees them.
+/// Returns the policies in the planner's form.
 pub(super) fn views<'a>(
     selected: &[SelectedPolicy<'_>],
     schemas: &'a [Rc<PolicySchema>],
@@ -108,7 +110,7 @@ pub(super) fn views<'a>(
     selected.iter().zip(schemas).map(view).collect()
 }
 
-/// SHOW MEASUREMENTS of those places, each policy called by its position.
+/// Plans SHOW MEASUREMENTS for `places`. The name of each policy is its position.
 fn list_living(
     places: &[ClashPlace],
     selected: &[SelectedPolicy<'_>],

@@ -1,5 +1,5 @@
-//! Plans a SELECT: compiles it against the schemas of the policies that it reads, and finds the
-//! shards that each scan of the plan has to ask.
+//! Plans a SELECT: compiles it against the schemas of its policies, and determines the shards of
+//! each scan.
 
 use super::nonempty_measurements::{Living, views};
 use super::shard_pages::{Merge, PlannedRun, QueryRun, Reads};
@@ -16,21 +16,21 @@ use crate::query::error::QueryError;
 use crate::query::executor::Executor;
 use crate::query::plan::PlannedScan;
 
-/// A SELECT that is to be planned.
+/// A SELECT to plan.
 pub(super) struct SelectPlanner<'a> {
     pub(super) context: &'a Context<'a>,
     pub(super) select: &'a SelectStatement,
     pub(super) session: &'a Session,
-    /// EXPLAIN, and whether it analyses.
+    /// `Some` for EXPLAIN: whether it is EXPLAIN ANALYZE.
     pub(super) explain: Option<bool>,
-    /// Which measurements have rows, as far as that matters.
+    /// The measurements that have rows, if the plan depends on it.
     pub(super) living: &'a Living,
-    /// What it may hold.
+    /// The query's share of the memory.
     pub(super) room: &'a QueryRoom,
 }
 
 impl SelectPlanner<'_> {
-    /// The run that answers it out of these policies.
+    /// Returns the run that reads these policies.
     pub(super) fn plan(&self, selected: &[SelectedPolicy<'_>]) -> Result<PlannedRun, QueryError> {
         let schemas = self.living.schemas(selected);
         let platform = self.context.platform;
@@ -78,7 +78,7 @@ impl SelectPlanner<'_> {
             let executor =
                 Box::new(Executor::new(plan, &counts(&streams), (self.room, &self.session.work)));
             match merge {
-                // As in 1.x nothing is read of too many series.
+                // As in 1.x, no rows are read if the query has too many series.
                 Some(_) => afterwards = Some(executor),
                 None => merge = Some(Merge::Rows(executor)),
             }

@@ -1,5 +1,5 @@
-//! Runs a planned query: which shards of which scan are to be asked for which page next, and what
-//! merges their pages into the result.
+//! Runs a planned query: determines the next page of each shard and scan, and merges the pages into
+//! the result.
 
 use std::collections::BTreeMap;
 
@@ -16,14 +16,14 @@ use crate::scan::page::ScanPage;
 use crate::scan::reader::ReadStats;
 use crate::scan::request::ScanRequest;
 
-/// The shards of each scan and what merges their answers.
+/// The shards of each scan, and the merge of their replies.
 #[derive(Debug)]
 pub(super) struct QueryRun {
     pub(super) merge: Merge,
     pub(super) streams: Vec<Vec<(ObjectId, Stamp)>>,
-    /// EXPLAIN: what it is about and what its pages cost.
+    /// The plan and the costs of the pages, for EXPLAIN.
     pub(super) explain: Option<Box<Explain>>,
-    /// What is read so far, and what may be.
+    /// The rows read so far, and their limits.
     pub(super) reads: Reads,
 }
 
@@ -31,34 +31,37 @@ pub(super) struct QueryRun {
 #[derive(Debug)]
 pub(super) struct PlannedRun {
     pub(super) run: QueryRun,
-    /// Each policy has a shard that is asked, which would say that the plan rests on an old cache.
+    /// Whether the plan calls a shard of each policy. Such a shard reports if the plan rests on an
+    /// old cache.
     pub(super) asks_everyone: bool,
-    /// What its rows consist of, where it has rows of a SELECT.
+    /// The columns of a SELECT's rows.
     pub(super) columns: Option<ResultColumns>,
 }
 
-/// Series by scan and points of a run; `SERIES_PER_QUERY_MAX` and `POINTS_PER_QUERY_MAX`.
+/// The series by scan, and the points of a run, with the limits `SERIES_PER_QUERY_MAX` and
+/// `POINTS_PER_QUERY_MAX`.
 #[derive(Debug)]
 pub(super) struct Reads {
     series: BTreeMap<u32, u64>,
     points: u64,
     limits: [u64; 2],
-    /// What is merged once the series are counted.
+    /// The merge that starts after the series were counted.
     afterwards: Option<Box<Executor>>,
 }
 
 impl Reads {
-    /// With these limits of series and points; `afterwards` waits until the series are counted.
+    /// Creates the counts with limits for series and points. `afterwards` starts after the series
+    /// were counted.
     pub(super) fn new(limits: [u64; 2], afterwards: Option<Box<Executor>>) -> Self {
         Self { series: BTreeMap::new(), points: 0, limits, afterwards }
     }
 
-    /// Rows that were looked at so far.
+    /// Returns the number of rows read so far.
     pub(super) fn points(&self) -> u64 {
         self.points
     }
 
-    /// Counts a page; series are counted before anything is read (`is_plan`).
+    /// Counts a page. A plan (`is_plan`) counts series before any row is read.
     fn add(
         &mut self,
         stream: StreamId,
@@ -82,19 +85,20 @@ impl Reads {
 pub(super) enum Merge {
     Rows(Box<Executor>),
     Summaries(Box<MetaExecutor>),
-    /// EXPLAIN, or a limit of series: nothing is merged. The scans, until they were asked about.
+    /// EXPLAIN, or the count of series for a limit. Merges no rows. Contains the scans until they
+    /// are requested.
     Plan(Vec<ScanRequest>),
 }
 
-/// What a run comes to next.
+/// The next step of a run.
 pub(super) enum RunStep {
-    /// These pages are needed.
+    /// The run needs these pages.
     Need(Vec<(StreamId, ToShard)>),
     /// A piece of the result.
     Chunk(SeriesChunk),
-    /// Others are to have a turn first.
+    /// The run pauses, so that other requests can continue.
     Pause,
-    /// There are no more pieces.
+    /// The result is complete.
     Done,
 }
 
@@ -107,14 +111,14 @@ pub(super) fn resumes(message: &ToShard) -> bool {
     }
 }
 
-/// Puts first pieces that one shard is asked for into one call: a statement over a thousand
-/// measurements is a few of them.
+/// Combines first pages of several scans into one call for each shard. A statement over a thousand
+/// measurements then needs only a few calls.
 pub(super) fn gather(
     needs: Vec<(StreamId, ToShard)>,
     run: &QueryRun,
 ) -> Vec<(Vec<StreamId>, ToShard)> {
     let mut calls: Vec<(Vec<StreamId>, ToShard)> = Vec::new();
-    // The call of each shard that takes more.
+    // The index of each shard's call that can take a further scan.
     let mut open: BTreeMap<&ObjectId, usize> = BTreeMap::new();
     for (stream, message) in needs {
         let shard = run.stream(stream).map(|(shard, _)| shard);
@@ -140,7 +144,7 @@ pub(super) fn gather(
 }
 
 impl QueryRun {
-    /// Every shard that is asked, once.
+    /// Returns the query's shards without duplicates, at most `QUERY_SHARDS_NAMED_MAX`.
     pub(super) fn shards(&self) -> Vec<ObjectId> {
         let mut shards: Vec<ObjectId> = Vec::new();
         for (shard, _) in self.streams.iter().flatten() {
@@ -203,7 +207,8 @@ impl QueryRun {
         }
     }
 
-    /// Takes in what a shard answered to the scans of these streams: those of the first so many.
+    /// Processes a shard's reply to the scans of these streams. The reply may contain pages only
+    /// for the first of them.
     pub(super) fn supply(&mut self, streams: &[StreamId], reply: FromShard) -> Result<(), Error> {
         if let FromShard::Summary(page) = reply {
             let (Merge::Summaries(executor), [stream]) = (&mut self.merge, streams) else {

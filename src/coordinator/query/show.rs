@@ -1,4 +1,4 @@
-//! Plans a SHOW statement: which shards have to be asked what there is to list.
+//! Plans a SHOW statement: determines the shards to call.
 
 use super::shard_pages::{Merge, PlannedRun, QueryRun, Reads};
 use super::sources::{counts, shards_of};
@@ -11,7 +11,7 @@ use crate::model::schema::PolicySchema;
 use crate::query::error::QueryError;
 use crate::query::metadata::{self, MetaContext, MetaExecutor, MetaPolicy};
 
-/// The run that lists what `scope` of the loaded database shows.
+/// Returns the run that lists the part of the loaded database within `scope`.
 pub(super) fn plan_show(
     statement: &Statement,
     loaded: &[Loaded],
@@ -26,7 +26,7 @@ pub(super) fn plan_show(
         let policy = loaded.description.policies.iter().find(|policy| policy.id == *id);
         policies.extend(policy.map(|policy| MetaPolicy {
             name: policy.name.clone(),
-            // What may not be read looks empty.
+            // An unreadable policy looks empty.
             schema: if scope.covers(&policy.name) { schema.as_ref() } else { &unreadable },
             group_duration_ns: policy.shard_group_duration_ns,
         }));
@@ -53,7 +53,8 @@ pub(super) fn plan_show(
         let shards = policy.map(|policy| shards_of(loaded, policy, scan.request.time));
         streams.push(shards.unwrap_or_default());
     }
-    // A policy without a scan has no measurement in the cache: only its owner knows of new ones.
+    // If a policy has no scan, the cache has no measurement for it. Only the policy's owner knows
+    // newer measurements.
     let scanned = |id| {
         let policy = loaded.description.policies.iter().find(|policy| policy.id == id);
         policy.is_some_and(|policy| plan.scans.iter().any(|scan| scan.policy == policy.name))

@@ -1,4 +1,4 @@
-//! What a query reads: databases and policies by name, and the shards that hold them.
+//! Determines a query's databases and policies by their names, and the shards with their points.
 
 use crate::coordinator::grants::Principal;
 use crate::coordinator::load_schemas::{Load, Loaded, Want};
@@ -8,7 +8,7 @@ use crate::model::time::TimeRange;
 use crate::protocol::shard::Stamp;
 use crate::query::source::SourceName;
 
-/// A database that a query reads, and which of its policies.
+/// A database that a query reads, with the selected policies.
 #[derive(Debug)]
 pub(super) struct QuerySource {
     pub(super) database: String,
@@ -16,7 +16,7 @@ pub(super) struct QuerySource {
 }
 
 impl QuerySource {
-    /// The load of what has to be known of it, and of what `principal` may do there.
+    /// Returns the load for the source, including the permissions of `principal`.
     pub(super) fn load(&self, from_owner: bool, principal: &Principal) -> Load {
         let load = match from_owner {
             true => Load::from_owner(&self.database, self.want.clone()),
@@ -28,13 +28,13 @@ impl QuerySource {
 
 /// A policy that a SELECT reads.
 pub(super) struct SelectedPolicy<'l> {
-    /// As the statement calls it.
+    /// The name as the statement spells it.
     pub(super) name: SourceName,
     pub(super) loaded: &'l Loaded,
     pub(super) policy: &'l Policy,
 }
 
-/// The policies that a SELECT reads, in the order of its sources.
+/// Returns the policies that a SELECT reads, in the order of its sources.
 pub(super) fn selected_policies<'l>(
     sources: &[QuerySource],
     loaded: &'l [Loaded],
@@ -49,7 +49,8 @@ pub(super) fn selected_policies<'l>(
     sources.iter().zip(loaded).filter_map(selected).collect()
 }
 
-/// Every shard of `policy` that may hold rows inside `time`, with what its callers believe.
+/// Returns every shard of `policy` that may contain rows within `time`, with the stamp of the
+/// loaded state.
 pub(in crate::coordinator) fn shards_of(
     loaded: &Loaded,
     policy: &Policy,
@@ -72,7 +73,7 @@ pub(in crate::coordinator) fn shards_of(
     stamped.collect()
 }
 
-/// How many shards each scan asks.
+/// Returns the number of shards of each scan.
 pub(super) fn counts(streams: &[Vec<(ObjectId, Stamp)>]) -> Vec<u32> {
     // A policy has far fewer than 2^32 shards.
     streams.iter().map(|shards| shards.len() as u32).collect()

@@ -1,11 +1,11 @@
-//! What a scan of SQL asks of its rows, by the ids that shards know.
+//! Converts the condition of a SQL scan into a shard's predicate with column ids.
 
 use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldValue;
 use crate::protocol::sql::Condition;
 use crate::scan::request::{Comparison, Input, Operand, Predicate};
 
-/// The same condition for a shard; `None` when a column of it does not exist.
+/// Converts a condition for a shard; `None` if one of its columns does not exist.
 pub(super) fn lower(condition: &Condition, schema: &MeasurementSchema) -> Option<Predicate> {
     let all = |parts: &[Condition]| -> Option<Vec<Predicate>> {
         parts.iter().map(|part| lower(part, schema)).collect()
@@ -20,7 +20,7 @@ pub(super) fn lower(condition: &Condition, schema: &MeasurementSchema) -> Option
         }
         Condition::TagNotIn(name, values) => {
             let tag = tag(name)?;
-            // What a row lacks is the empty text to a shard.
+            // A shard treats a missing tag as the empty text.
             let values = std::iter::once("").chain(values.iter().map(String::as_str));
             every(values.map(|value| text(&tag, Comparison::NotEqual, value)).collect())
         }
@@ -50,7 +50,8 @@ fn any(parts: Vec<Predicate>) -> Predicate {
     balanced(parts, &Predicate::Or).unwrap_or(Predicate::Constant(false))
 }
 
-/// Joins pairs again and again, so that thousands of values do not nest thousands deep.
+/// Joins the parts pairwise in rounds, so that thousands of values do not nest thousands of levels
+/// deep.
 fn balanced(
     mut parts: Vec<Predicate>,
     join: &dyn Fn(Box<Predicate>, Box<Predicate>) -> Predicate,

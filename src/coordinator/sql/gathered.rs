@@ -1,4 +1,4 @@
-//! What rows come to, gathered of all shards: pages with a row for each group and window.
+//! Merges the aggregates of all shards into pages with a row for each group and window.
 
 use std::collections::VecDeque;
 
@@ -17,20 +17,21 @@ use crate::scan::request::{
 
 const MALFORMED: QueryError = QueryError::Page("partial states of other calls");
 
-/// The states of a scan, from the shards to SQL.
+/// The aggregate states of a scan, on their way from the shards to SQL.
 #[derive(Debug)]
 pub(super) struct Gathered {
-    /// The first one counts the rows: it says which windows there are, and is not shown.
+    /// The calls. The first call counts the rows: it determines the existing windows and is not
+    /// returned.
     calls: Vec<AggregateCall>,
     stream: Stream,
-    /// What is not in a page yet.
+    /// The rows that are not in a page yet.
     rows: PageRows,
     pages: VecDeque<Vec<u8>>,
 }
 
 impl Gathered {
-    /// Of so many shards, each of which is asked `request`. Its output asks for aggregates, and the
-    /// first of them counts the rows.
+    /// Prepares the merge of `shards` shards, which all receive `request`. The request's output
+    /// must be aggregates, and its first call must count the rows.
     pub(super) fn new(request: &ScanRequest, shards: usize, room: &QueryRoom) -> Self {
         let calls = match &request.output {
             Output::Aggregates { calls, .. } => calls.clone(),
@@ -43,26 +44,27 @@ impl Gathered {
         Self { calls, stream, rows, pages: VecDeque::new() }
     }
 
-    /// Where a shard goes on; `None` if nothing is to be asked of it now.
+    /// Returns the position where a shard continues; `None` if the shard must not be called now.
     pub(super) fn resume(&self, shard: usize) -> Option<Resume> {
         let is_missing = self.pages.is_empty() && self.stream.front() == Front::Missing;
         self.stream.resume(shard as u32).filter(|_| is_missing)
     }
 
-    /// Takes in a piece of a shard.
+    /// Adds a shard's page.
     ///
     /// # Errors
-    /// It holds something else than was asked for, or more than there is memory for.
+    /// The page does not fit the request, or exceeds the memory.
     pub(super) fn supply(&mut self, shard: usize, page: ScanPage) -> Result<(), QueryError> {
         self.stream.supply(shard as u32, page)
     }
 
-    /// The next page, and whether it is the last one; `None` if shards have to be asked before.
+    /// Returns the next page, and whether it is the last page; `None` if shards must be called
+    /// first.
     ///
     /// # Errors
-    /// States of something else than was asked for.
+    /// The states do not fit the request.
     pub(super) fn page(&mut self) -> Result<Option<(Vec<u8>, bool)>, QueryError> {
-        // Of two the first is not the last.
+        // With two pages, the first page is certainly not the last.
         while self.pages.len() < 2 {
             let Front::Group(key) = self.stream.front() else { break };
             let key = key.to_vec();
@@ -85,13 +87,14 @@ impl Gathered {
     }
 }
 
-/// Rows of groups and windows.
+/// The rows of groups and windows.
 #[derive(Debug)]
 struct PageRows {
     times_ns: Vec<i64>,
-    /// Of the groups.
+    /// The groups' tags, one column per tag key.
     tags: Vec<StringColumn>,
-    /// By call: its value, and of one that selects the time and what stands beside.
+    /// The columns of each call: its value, and for a selector also the time and the additional
+    /// columns.
     fields: Vec<Column>,
 }
 
@@ -154,7 +157,7 @@ impl PageRows {
         self.times_ns.len() >= SQL_PAGE_ROWS_MAX || bytes >= PAGE_BYTES_MAX
     }
 
-    /// Moves what there is to pages.
+    /// Moves the collected rows into pages.
     fn cut(&mut self, pages: &mut VecDeque<Vec<u8>>) {
         let rows: Vec<u32> = (0..).take(self.times_ns.len()).collect();
         for (rows, times_ns) in
@@ -175,15 +178,15 @@ impl PageRows {
     }
 }
 
-/// Of each window where its value stands; both ascend.
+/// Returns for each window the position of its value. Both lists ascend.
 fn places(windows_ns: &[i64], own_ns: &[i64]) -> Vec<Option<u32>> {
     let mut own = (0..).zip(own_ns).peekable();
     let place = |window_ns: &i64| own.next_if(|(_, own_ns)| *own_ns == window_ns).map(|(at, _)| at);
     windows_ns.iter().map(place).collect()
 }
 
-/// Appends the values at these places, null where there is none; `false` if they are of another
-/// type.
+/// Appends the values at these places, and null for a missing place. Returns `false` if the values
+/// have another type.
 fn append(field: &mut Column, places: &[Option<u32>], values: &Column) -> bool {
     if places.len() == values.len() && !places.contains(&None) {
         return field.extend_from(values);
@@ -197,7 +200,7 @@ fn append(field: &mut Column, places: &[Option<u32>], values: &Column) -> bool {
     })
 }
 
-/// Tags as text; what a series lacks is null.
+/// Converts tags into a text column. A tag that a series lacks becomes null.
 fn texts(tags: &StringColumn) -> Column {
     let mut column = Column::full(Values::String(tags.clone()));
     let are_there = tags.iter().map(|tag| !tag.is_empty()).enumerate();

@@ -1,9 +1,9 @@
-//! Carries out a statement of SQL: the Worker of SQL plans and computes, in turns; this machine
-//! tells it the columns of tables, and reads of the shards what its scans want.
+//! Carries out a SQL statement. The SQL Worker plans and computes in turns. This machine sends it
+//! the columns of tables, and reads its scans from the shards.
 //!
-//! It begins, is listed, killed, metered and started again as a SELECT of InfluxQL is
-//! ([`super::query`]). Rounds alternate: pages of shards, then a turn of SQL, which brings a piece
-//! of the answer or wants further pages. Of a scan that goes on the next pages are on their way
+//! The statement starts, is listed, killed, metered and restarted like a SELECT of InfluxQL
+//! ([`super::query`]). Rounds alternate: pages from shards, then a turn of SQL, which returns a
+//! piece of the result or requests further pages. If a scan continues, its next pages are requested
 //! during the turn.
 
 mod condition;
@@ -34,21 +34,21 @@ use crate::protocol::sql::{
 use crate::query::error::QueryError;
 use scans::{Asked, Learned, Scans};
 
-/// What is asked.
+/// The statement and its format.
 #[derive(Clone, Debug)]
 pub struct SqlQuestion {
     /// The statement.
     pub text: String,
-    /// Values of `$name`.
+    /// The values of `$name` parameters.
     pub parameters: Vec<(String, Parameter)>,
-    /// The form of the answer, by its name.
+    /// The name of the response format.
     pub format: &'static str,
 }
 
-/// A statement in progress.
+/// A SQL statement in progress.
 ///
-/// `Done(Ok(Some(bytes)))` is a piece of the answer: step with `None` for the next one. The first
-/// comes when there are bytes of rows, or the end. `Done(Ok(None))` is the end.
+/// `Done(Ok(Some(bytes)))` is a piece of the result: step with `None` for the next piece. The first
+/// piece follows when rows are encoded, or at the end. `Done(Ok(None))` is the end.
 #[derive(Debug)]
 pub struct SqlQuery {
     question: SqlQuestion,
@@ -56,28 +56,28 @@ pub struct SqlQuery {
     stage: Stage,
     round: Round,
     beginning: Beginning,
-    /// What the tables are, once that is known.
+    /// The loaded tables.
     loaded: Option<Loaded>,
     scans: Scans,
-    /// What the next turn takes along.
+    /// The answers for the next turn.
     answers: Vec<Answer>,
-    /// Made and not given out, and what it counts as.
+    /// The bytes of the result that are not returned yet, and their memory.
     piece: Vec<u8>,
     held: Option<Held>,
     last: LastTurn,
-    /// A shard has answered: the columns are those that it knows.
+    /// Whether a shard has replied, which confirms the columns.
     is_confirmed: bool,
-    /// A piece has gone out.
+    /// Whether a piece was returned.
     emitted: bool,
-    /// Rows that were read.
+    /// The number of rows read.
     points: u64,
     retries: Retries,
-    /// How often SQL lost the statement.
+    /// The number of times that the SQL Worker has lost the statement.
     losses: Retries,
     watch: LiveQueryReport,
 }
 
-/// What the last turn said of the next one.
+/// The announcements of the last turn about the next turn.
 #[derive(Clone, Copy, Debug, Default)]
 struct LastTurn {
     goes_on: bool,
@@ -88,15 +88,15 @@ struct LastTurn {
 enum Stage {
     Start,
     Load(Box<Load>),
-    /// A turn of SQL is on its way, and with it what it will likely want.
+    /// Waits for a turn of SQL, and for the pages that SQL will probably request next.
     Turn(Vec<Asked>),
-    /// Pages are.
+    /// Waits for pages.
     Read(Vec<Asked>),
-    /// The list of live queries is.
+    /// Waits for the list of running queries.
     List,
-    /// A piece has gone out.
+    /// A piece was returned.
     Emitted,
-    /// The Catalog takes the query off its list; then it ends so.
+    /// The Catalog removes the query from its list. Then the query ends with this result.
     Unlist(Box<SqlTurn>),
     Finished,
 }
@@ -104,7 +104,7 @@ enum Stage {
 type SqlTurn = Turn<Option<Vec<u8>>>;
 
 impl SqlQuery {
-    /// Prepares a statement about the database and policy of `session`.
+    /// Prepares a statement with the database and policy of `session`.
     pub fn new(question: SqlQuestion, session: Session) -> Self {
         Self {
             question,
@@ -127,7 +127,7 @@ impl SqlQuery {
         }
     }
 
-    /// What it holds.
+    /// Returns the statement's share of the memory.
     pub fn room(&self) -> Option<&QueryRoom> {
         self.session.room.get()
     }
@@ -183,7 +183,7 @@ impl SqlQuery {
         self.open()
     }
 
-    /// Forgets what it has read and made.
+    /// Discards everything that was read and computed.
     fn close(&mut self) {
         (self.scans, self.last) = (Scans::default(), LastTurn::default());
         self.answers.clear();
@@ -192,7 +192,7 @@ impl SqlQuery {
         (self.is_confirmed, self.points) = (false, 0);
     }
 
-    /// Begins with the statement, or begins anew.
+    /// Starts the statement, or starts it again.
     fn open(&mut self) -> SqlTurn {
         self.close();
         let SqlQuestion { text, parameters, format } = &self.question;
@@ -213,8 +213,8 @@ impl SqlQuery {
         Ok(Next::Calls(vec![Request::new(Address::Sql, envelope::encode(message))]))
     }
 
-    /// What was planned with came from its owners after the question, or a shard agreed with it:
-    /// else the cache may have been too old.
+    /// Whether the state used for planning is current: it was loaded from its owners for this
+    /// request, or a shard has confirmed it. Otherwise the cache may be stale.
     fn is_certain(&self) -> bool {
         self.is_confirmed || self.loaded.as_ref().is_some_and(|loaded| loaded.fresh)
     }
@@ -234,7 +234,7 @@ impl SqlQuery {
         }
         match envelope::decode_reply::<FromSql>(reply)? {
             FromSql::Failed { status, message } => {
-                // With newer columns the statement would need as much again.
+                // A statement that needs too much would do so with newer columns, too.
                 if !self.emitted && !self.is_certain() && status != TOO_MUCH {
                     return self.load(context, true);
                 }
@@ -255,7 +255,8 @@ impl SqlQuery {
                         return Ok(Next::Calls(vec![request]));
                     }
                 }
-                // What is made as a whole has no bytes before its end, and may still fail.
+                // A format that is written as a whole has no bytes before its end, and may still
+                // fail.
                 match is_done || (has_rows && !self.piece.is_empty()) {
                     true => self.emit(),
                     false => self.proceed(context),
@@ -264,7 +265,7 @@ impl SqlQuery {
         }
     }
 
-    /// Notes what is wanted; what is known is answered with the next turn.
+    /// Processes a request of SQL. Information that is available is sent with the next turn.
     fn want(&mut self, context: &Context<'_>, wanted: Wanted) -> Result<Option<Request>, Error> {
         let schema = self.loaded.as_ref().and_then(Loaded::policy).map(|(_, schema)| schema);
         match wanted {
@@ -313,7 +314,7 @@ impl SqlQuery {
         }
     }
 
-    /// Gives out what is made.
+    /// Returns the encoded bytes as a piece.
     fn emit(&mut self) -> SqlTurn {
         self.emitted = true;
         self.stage = Stage::Emitted;
@@ -321,7 +322,7 @@ impl SqlQuery {
         Ok(Next::Reply(Some(std::mem::take(&mut self.piece))))
     }
 
-    /// The next turn, or the pages that it waits for.
+    /// Starts the next turn, or requests the pages that it needs.
     fn proceed(&mut self, context: &mut Context<'_>) -> SqlTurn {
         if self.last.is_done {
             return Ok(Next::Reply(None));
@@ -343,7 +344,8 @@ impl SqlQuery {
         Ok(Next::Calls(requests))
     }
 
-    /// Adds the requests for pages that are wanted, or `ahead` of it, and the report about them.
+    /// Adds the requests for the requested pages, or with `ahead` for later pages, and the report
+    /// about them.
     fn ask_shards(
         &mut self,
         context: &mut Context<'_>,
@@ -362,7 +364,7 @@ impl SqlQuery {
         asked
     }
 
-    /// Counts what was read.
+    /// Counts the rows and series that were read.
     fn count(&mut self, context: &Context<'_>, rows: u64, series: u64) -> Result<(), QueryError> {
         self.points += rows;
         let counts = [("series", series, Limit::Series), ("point", self.points, Limit::Points)];
@@ -375,8 +377,8 @@ impl SqlQuery {
         Ok(())
     }
 
-    /// Notes pages that came before they were wanted. One that did not come is asked for again when
-    /// it is wanted: whatever is wrong is said then, if anybody still needs it.
+    /// Stores pages that were requested ahead. A page that failed is requested again when SQL needs
+    /// it. Its error counts only then.
     fn learn_ahead(
         &mut self,
         context: &Context<'_>,
@@ -438,7 +440,7 @@ impl SqlQuery {
         }
     }
 
-    /// Stops: the call that takes it off the list, if it is listed.
+    /// Stops the statement. Returns the call that removes it from the list, if it is listed.
     pub fn abandon(&mut self) -> Vec<Call> {
         self.stage = Stage::Finished;
         let end = self.watch.end();

@@ -1,4 +1,4 @@
-//! The scans of a plan: of which shard which page comes next.
+//! Tracks a plan's scans: the next page of each shard.
 
 use std::collections::VecDeque;
 
@@ -26,63 +26,64 @@ use crate::scan::request::{
     AggregateCall, AggregateFunction, Beside, Input, Output, Resume, ScanRequest,
 };
 
-/// Scans in the order in which their turn to be asked comes.
+/// The scans, in the order in which they are called next.
 #[derive(Debug, Default)]
 pub(super) struct Scans(VecDeque<Scan>);
 
-/// A scan, and how far each of its shards is.
+/// A scan, with the progress on each of its shards.
 #[derive(Debug)]
 struct Scan {
     number: u64,
-    /// As each shard gets it first.
+    /// The first request to each shard.
     request: ScanRequest,
     shards: Vec<(ObjectId, Stamp)>,
     progress: Progress,
-    /// Shards whose series were not counted, where they have a limit.
+    /// The shards whose series must still be counted for a limit.
     uncounted: Vec<usize>,
     series: u64,
-    /// A page is wanted.
+    /// Whether SQL has requested a page.
     is_wanted: bool,
-    /// A page behind the first was wanted: it is likely that all are.
+    /// Whether SQL has requested a page after the first page. Then it probably needs all pages.
     goes_on: bool,
-    /// Pages that came before they were wanted.
+    /// Pages that were read ahead.
     ready: Vec<Answer>,
-    /// What was read since the last page: rows, and bytes that were decoded.
+    /// The rows read and the bytes decoded since the last page.
     read: (u64, u64),
 }
 
 #[derive(Debug)]
 enum Progress {
-    /// Of each shard which piece comes next, `None` behind the last one: they go as they come.
+    /// Each shard's next position; `None` at its end. SQL gets the pages in the order of their
+    /// arrival.
     Rows(Vec<Option<Resume>>),
-    /// What their rows come to is put together.
+    /// The shards' aggregates are merged.
     Groups(Box<Gathered>),
 }
 
-/// A page that is asked for.
+/// A page request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     scan: u64,
-    /// Position among the scan's shards.
+    /// The position among the scan's shards.
     shard: usize,
     piece_bytes: u32,
-    /// Only how many series there are.
+    /// Whether the request only counts series.
     counts: bool,
 }
 
-/// What a page has told.
+/// The information from a page.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
-    /// What SQL is told.
+    /// The answer for SQL.
     pub(super) answer: Option<Answer>,
-    /// Rows that were read for it.
+    /// The number of rows that were read for the page.
     pub(super) rows: u64,
-    /// Series of its scan, as far as they are counted.
+    /// The number of the scan's series, as far as they are counted.
     pub(super) series: u64,
 }
 
 impl Scan {
-    /// Whether to ask for pages now; `ahead` of their being wanted.
+    /// Whether to request pages now. With `ahead`, before SQL has requested them.
     fn asks(&self, ahead: bool) -> bool {
         let may_go_ahead = self.goes_on && self.ready.is_empty();
         if ahead { may_go_ahead && !self.is_wanted } else { self.is_wanted }
@@ -101,14 +102,14 @@ impl Scan {
         Answer::Page(Page { scan: self.number, bytes, is_last, rows_read, bytes_decoded })
     }
 
-    /// The next page of what was put together, if it is known.
+    /// Returns the next merged page, if it is complete.
     fn page(&mut self) -> Result<Option<Answer>, QueryError> {
         let Progress::Groups(gathered) = &mut self.progress else { return Ok(None) };
         let page = gathered.page()?;
         Ok(page.map(|(bytes, is_last)| self.answer(bytes, is_last)))
     }
 
-    /// Takes in the piece of a shard.
+    /// Processes a shard's page.
     fn learn(&mut self, shard: usize, page: FromShard) -> Result<Learned, Error> {
         let FromShard::Scanned { until, position, stats, further, groups } = page else {
             return Err(Error::unexpected_reply());
@@ -138,10 +139,10 @@ impl Scan {
 }
 
 impl Scans {
-    /// Begins a scan; its only page, if no shard has to be asked.
+    /// Begins a scan. Returns its only page if it reads no shard.
     ///
     /// # Errors
-    /// What it reads is not as it was told.
+    /// The scan's table or columns do not exist.
     pub(super) fn begin(
         &mut self,
         scan: &sql::ScanRequest,
@@ -184,10 +185,10 @@ impl Scans {
         Ok(None)
     }
 
-    /// A further page is wanted; it, if it is there, and those behind it.
+    /// Notes that SQL has requested a further page. Returns the pages that were read ahead.
     ///
     /// # Errors
-    /// There is no such scan.
+    /// The scan does not exist.
     pub(super) fn want(&mut self, scan: u64) -> Result<Vec<Answer>, Error> {
         let scan = self.find(scan)?;
         (scan.is_wanted, scan.goes_on) = (true, true);
@@ -200,7 +201,7 @@ impl Scans {
         Ok(answers)
     }
 
-    /// Whether it is known and needed.
+    /// Whether the page's scan is still needed.
     pub(super) fn has(&self, asked: Asked) -> bool {
         self.0.iter().any(|scan| scan.number == asked.scan)
     }
@@ -210,21 +211,22 @@ impl Scans {
         scan.ok_or_else(Error::unexpected_reply)
     }
 
-    /// Forgets a scan whose last page this is.
+    /// Removes the scan if `answer` is its last page.
     fn forget(&mut self, answer: Option<&Answer>) {
         if let Some(Answer::Page(Page { scan, is_last: true, .. })) = answer {
             self.cancel(&[*scan]);
         }
     }
 
-    /// Forgets scans of which nothing more is needed.
+    /// Removes scans that SQL no longer needs.
     pub(super) fn cancel(&mut self, cancelled: &[u64]) {
         self.0.retain(|scan| !cancelled.contains(&scan.number));
     }
 
-    /// Which pages to ask for now, and whether one of them is not a shard's first. Of those scans
-    /// that want one as many shards as may be asked at once, who was not asked last first; `ahead`
-    /// of their being wanted half as many, while those before them are held.
+    /// Returns the pages to request now, and whether one of them is not a shard's first. Requests
+    /// at most `SHARDS_ASKED_AT_ONCE_MAX` pages, beginning with the scans that have waited longest.
+    /// With `ahead`, it requests at most half that number, because the earlier pages are still in
+    /// memory.
     pub(super) fn ask(&mut self, room: &QueryRoom, ahead: bool) -> (Vec<Asked>, bool) {
         let (mut asked, mut further) = (Vec::new(), false);
         let halves = if ahead { 2 } else { 1 };
@@ -250,7 +252,7 @@ impl Scans {
         (asked, further)
     }
 
-    /// The call for a page of `query` ([`crate::protocol::live_queries::Precedence`]).
+    /// Returns the call for a page of `query` ([`crate::protocol::live_queries::Precedence`]).
     pub(super) fn request(&self, asked: Asked, query: u64) -> Option<Request> {
         let scan = self.0.iter().find(|scan| scan.number == asked.scan)?;
         let (shard, stamp) = scan.shards.get(asked.shard)?;
@@ -265,10 +267,10 @@ impl Scans {
         Some(Request::new(Address::Shard(shard.clone()), envelope::encode(&message)))
     }
 
-    /// Takes in a page as the shard made it.
+    /// Processes a shard's page.
     ///
     /// # Errors
-    /// It is none.
+    /// The reply is not a page.
     pub(super) fn learn(&mut self, asked: Asked, reply: FromShard) -> Result<Learned, Error> {
         let scan = self.find(asked.scan)?;
         if asked.counts {
@@ -284,10 +286,10 @@ impl Scans {
         Ok(learned)
     }
 
-    /// The same of one that came before it was wanted.
+    /// Processes a page that was requested ahead.
     ///
     /// # Errors
-    /// It is none.
+    /// The reply is not a page.
     pub(super) fn learn_ahead(&mut self, asked: Asked, reply: FromShard) -> Result<Learned, Error> {
         let scan = self.find(asked.scan)?;
         let mut learned = scan.learn(asked.shard, reply)?;
@@ -295,8 +297,9 @@ impl Scans {
         Ok(learned)
     }
 
-    /// Goes on with scans that are half read. What was added since does not concern them; of what
-    /// was moved or dropped they may have read one half here and one there.
+    /// Continues partly read scans with newer state. Later additions do not affect the scans. If
+    /// shards were moved or a policy was dropped, the statement fails, because a scan could have
+    /// read rows twice or not at all.
     ///
     /// # Errors
     /// [`Unavailable::Changing`]
@@ -308,7 +311,7 @@ impl Scans {
         }
     }
 
-    /// Every shard that is asked, once.
+    /// Returns the scans' shards without duplicates, at most `QUERY_SHARDS_NAMED_MAX`.
     pub(super) fn shards(&self) -> Vec<ObjectId> {
         let mut shards: Vec<ObjectId> = Vec::new();
         for (shard, _) in self.0.iter().flat_map(|scan| &scan.shards) {
@@ -320,7 +323,7 @@ impl Scans {
     }
 }
 
-/// The same scan for a shard; `None` when a column of it does not exist.
+/// Converts a scan for a shard; `None` if one of its columns does not exist.
 fn request(scan: &sql::ScanRequest, table: &MeasurementSchema) -> Option<ScanRequest> {
     let predicate = match &scan.condition {
         None => None,
@@ -373,7 +376,7 @@ fn aggregate_call(table: &MeasurementSchema, call: &sql::AggregateCall) -> Optio
             let cast = call.as_float.then_some(FieldType::Float);
             Input { cast, ..input(table, name)? }
         }
-        // Whichever: it is not looked at.
+        // Any column: the call does not read it.
         None => {
             let column = table.columns.first()?.id;
             Input { column, field_type: FieldType::Boolean, cast: None }

@@ -1,4 +1,4 @@
-//! What SQL is told of tables.
+//! Describes tables to SQL.
 
 use crate::model::limits::SQL_TABLES_LOOKED_FOR_MAX;
 use crate::model::schema::{ColumnKind, MeasurementSchema, PolicySchema};
@@ -6,12 +6,13 @@ use crate::model::time::S_NS;
 use crate::protocol::live_queries::LiveQuery;
 use crate::protocol::sql::{TableColumn, TableSchema, is_named};
 
-/// Those of these names that exist.
+/// Returns the tables with these names, if they exist.
 pub(super) fn named(schema: &PolicySchema, names: &[String]) -> Vec<TableSchema> {
     names.iter().filter_map(|name| schema.measurements.get(name)).map(|m| table(m)).collect()
 }
 
-/// Those whose names stand in `text`; `None` if there are too many to look for.
+/// Returns the tables whose names occur in `text`; `None` if the policy has too many tables to
+/// search for.
 pub(super) fn named_in(schema: &PolicySchema, text: &str) -> Option<Vec<TableSchema>> {
     if schema.measurements.len() > SQL_TABLES_LOOKED_FOR_MAX {
         return None;
@@ -20,7 +21,7 @@ pub(super) fn named_in(schema: &PolicySchema, text: &str) -> Option<Vec<TableSch
     Some(named.map(|(_, measurement)| table(measurement)).collect())
 }
 
-/// All of them, in the order of their names.
+/// Returns all tables in the order of their names.
 pub(super) fn every(schema: &PolicySchema) -> Vec<TableSchema> {
     schema.measurements.values().map(|measurement| table(measurement)).collect()
 }
@@ -36,7 +37,7 @@ fn table(measurement: &MeasurementSchema) -> TableSchema {
     TableSchema { name: measurement.name.clone(), columns: columns.collect() }
 }
 
-/// The rows of `system.queries`: the listed ones of `database`.
+/// Returns the rows of `system.queries`: the listed queries of `database`.
 pub(super) fn queries(all: &[LiveQuery], database: &str, now_ns: i64) -> Vec<Vec<Option<String>>> {
     let of_database = all.iter().filter(|query| query.database == database);
     let row = |query: &LiveQuery| {

@@ -1,4 +1,4 @@
-//! One frame to each shard that has rows, and what the shards' replies come to.
+//! Sends one frame to each shard that has rows, and processes the shards' replies.
 
 use std::collections::BTreeSet;
 
@@ -20,7 +20,7 @@ use crate::protocol::round::{Next, Replies, Request};
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 
 impl Write {
-    /// One frame to each shard that has rows.
+    /// Sends one frame to each shard that has rows.
     pub(super) fn append(
         &mut self,
         context: &mut Context<'_>,
@@ -75,7 +75,7 @@ impl Write {
             targets.push(Target { shard, group, rows });
         }
         if requests.is_empty() {
-            // No shard could say that a right has ended.
+            // Without a shard call, no reply could report that the permission was revoked.
             if self.request.principal.caller.is_some() && !loaded.fresh {
                 return self.load_again(context);
             }
@@ -144,7 +144,8 @@ impl Write {
                 Err(why) => failure = failure.or(Some(why.into())),
             }
         }
-        // PROTOCOL.md rule 8: one that failed makes the answer 503, and no line is named.
+        // PROTOCOL.md rule 8: a failed shard makes the response 503, and the response names no
+        // line.
         if let Some(error) = failure {
             return Err(error);
         }
@@ -162,7 +163,7 @@ impl Write {
         self.retry(context)
     }
 
-    /// A shard has kept none of `rows`: their lines are rejected.
+    /// Rejects the lines of `rows`, which a shard has not stored.
     fn reject_all(&mut self, rows: &[Selection], over: OverStored) {
         for (batch, rows) in self.request.batch.measurements.iter().zip(rows) {
             for row in rows.to_rows(batch.block.rows()) {
@@ -172,7 +173,8 @@ impl Write {
         }
     }
 
-    /// A shard has kept `rows` but for those of series with these hashes, whose lines are rejected.
+    /// Counts `rows` as written, except those of series with these hashes. Their lines are
+    /// rejected.
     fn learn_some_kept(
         &mut self,
         rows: &[Selection],
@@ -198,15 +200,15 @@ impl Write {
     }
 }
 
-/// What a write of so many points counts as on each of the shards of `group` that it `asked`:
-/// together they count it once, whichever they are.
+/// Returns the meter of a write with `points` points for each of the `asked` shards. Each shard
+/// counts a share, so that the called shards together count the write once.
 fn meter(loaded: &Loaded, group: &ShardGroup, asked: usize, points: u64) -> Option<Meter> {
     let meter = loaded.meter(group.shards.len())?;
     let share = |count: u64| count.saturating_mul(u64::from(meter.shards)) / asked.max(1) as u64;
     Some(Meter { points: share(points), request_milli: share(1_000), ..meter })
 }
 
-/// What the series of each measurement are told apart by, where there may be too many of them.
+/// Returns the ids that identify each measurement's series, if the database has a limit of series.
 fn series_ids(loaded: &Loaded, columns: &[Columns]) -> Vec<SeriesIds> {
     match loaded.description.quotas.series {
         Some(_) => columns.iter().map(Columns::series_ids).collect(),

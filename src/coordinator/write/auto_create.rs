@@ -1,4 +1,5 @@
-//! Creates the database that a write names and does not find, if the database would keep its rows.
+//! Creates a database that a write names and that does not exist, if the database would keep the
+//! write's rows.
 
 use super::rejections::{LineRefusal, Retention};
 use super::{Created, Write, WriteOutcome, WriteStage};
@@ -12,10 +13,10 @@ use crate::protocol::envelope;
 use crate::protocol::round::{CallResult, Next};
 
 impl Write {
-    /// Creates the database if it would keep the rows: at least one, or all if all must be kept.
-    /// Otherwise the lines are answered as the database would, and nothing is created. The policy
-    /// that the client names becomes its only and default one, as of `CREATE DATABASE … WITH
-    /// NAME`.
+    /// Creates the database if it would keep at least one row, or all rows if the write is
+    /// all-or-nothing. Otherwise the lines are rejected as the database would reject them, and no
+    /// database is created. The policy that the client names becomes the only and default policy,
+    /// as with `CREATE DATABASE … WITH NAME`.
     pub(super) fn create(
         &mut self,
         context: &Context<'_>,
@@ -49,7 +50,7 @@ impl Write {
         Ok(Next::call(Address::Catalog, &message))
     }
 
-    /// Goes on with what the Catalog answered.
+    /// Continues with the Catalog's reply.
     pub(super) fn learn_created(
         &mut self,
         context: &mut Context<'_>,
@@ -61,7 +62,7 @@ impl Write {
                 self.outcome.created = (!existed).then_some(created);
                 self.load_again(context)
             }
-            // Somebody else has created it meanwhile, and otherwise.
+            // Another request has created the database with other settings in between.
             FromCatalog::Refused(CatalogRefusal::Policy(PolicyRefusal::Conflict)) => {
                 self.load_again(context)
             }
@@ -71,7 +72,7 @@ impl Write {
         }
     }
 
-    /// Rejects every row that is too old.
+    /// Rejects every row that is older than the policy keeps.
     fn reject_old(&mut self, oldest_kept_ns: i64) {
         for batch in &self.request.batch.measurements {
             for (row, &time_ns) in batch.block.times_ns.iter().enumerate() {

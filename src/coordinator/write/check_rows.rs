@@ -1,5 +1,5 @@
-//! One measurement's rows against its schema: which can be sent, which are refused, which need
-//! columns registered first.
+//! Checks a measurement's rows against its schema: which rows can be sent, which are rejected, and
+//! which need new columns.
 
 use std::collections::BTreeMap;
 
@@ -11,36 +11,38 @@ use crate::model::schema::MeasurementSchema;
 use crate::model::value::FieldType;
 use crate::protocol::database::{ColumnSet, RegisterRefusal};
 
-/// Stands for the id of a column that no row sent has (see `batch::frame::TableRef`).
+/// The placeholder for the id of a column that no sent row has (see `batch::frame::TableRef`).
 const NO_COLUMN: ColumnId = ColumnId(u32::MAX);
 
-/// What the series of a measurement are told apart by: its id and those of the batch's tags.
+/// The ids that identify a measurement's series: the measurement's id and those of the batch's
+/// tags.
 pub type SeriesIds = (MeasurementId, Vec<ColumnId>);
 
-/// How a batch's columns stand to the schema.
+/// The schema's columns for a batch.
 #[derive(Debug)]
 pub struct Columns {
     /// `None` while the measurement is unknown.
     pub measurement: Option<MeasurementId>,
-    /// One per tag key of the batch.
+    /// The ids of the batch's tag keys, in their order.
     pub tag_ids: Vec<ColumnId>,
-    /// One per field key of the batch.
+    /// The ids of the batch's field keys, in their order.
     pub field_ids: Vec<ColumnId>,
-    /// Positions of tag keys that the schema lacks.
+    /// The positions of tag keys that the schema lacks.
     new_tags: Vec<usize>,
-    /// Positions of fields that the schema lacks.
+    /// The positions of fields that the schema lacks.
     new_fields: Vec<usize>,
-    /// Positions of fields that have another type in the schema.
+    /// The positions of fields that have another type in the schema, with that type.
     conflicts: Vec<(usize, FieldType)>,
 }
 
 impl Columns {
-    /// The ids of the series; of a measurement that is unknown, none that any has.
+    /// Returns the ids that identify the series. For an unknown measurement, these ids match no
+    /// stored series.
     pub fn series_ids(&self) -> SeriesIds {
         (self.measurement.unwrap_or_default(), self.tag_ids.clone())
     }
 
-    /// Looks every column up.
+    /// Looks up every column of the batch.
     pub fn new(batch: &MeasurementBatch, schema: Option<&MeasurementSchema>) -> Self {
         let mut columns = Self {
             measurement: schema.map(|schema| schema.id),
@@ -85,12 +87,12 @@ impl Columns {
             && self.conflicts.is_empty()
     }
 
-    /// Whether rows may be refused.
+    /// Whether rows may be rejected for their types.
     pub fn has_conflicts(&self) -> bool {
         !self.conflicts.is_empty()
     }
 
-    /// Why the schema refuses a row, if it does.
+    /// Returns the schema's reason to reject a row, if any.
     pub fn conflict(&self, batch: &MeasurementBatch, row: usize) -> Option<RegisterRefusal> {
         self.conflicts.iter().find_map(|&(position, existing)| {
             let column = batch.block.fields.get(position)?;
@@ -103,8 +105,9 @@ impl Columns {
         })
     }
 
-    /// Rows by the columns that must be registered before they can be sent, in order of each set's
-    /// first row; `with_rows`, or the sets alone. Rows that need none are not among them.
+    /// Groups the rows by the columns that must be registered first, in the order of each set's
+    /// first row. Without `with_rows`, returns only the sets. Rows without new columns are left
+    /// out.
     pub fn missing(
         &self,
         batch: &MeasurementBatch,

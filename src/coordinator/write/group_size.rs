@@ -1,4 +1,4 @@
-//! What a shard's reply says of its group's size, for the Database that splits it.
+//! Derives a group's size from its shards' replies, for the Database that splits the group.
 
 use crate::batch::selection::Selection;
 use crate::model::ids::{ObjectId, PolicyId};
@@ -9,29 +9,29 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::round::Request;
 use crate::protocol::shard::FromShard;
 
-/// A frame under way.
+/// A frame in progress.
 #[derive(Debug)]
 pub(super) struct Target {
     pub shard: ObjectId,
-    /// Its group's id and own mark, bytes.
+    /// The group's id, and the group's own mark in bytes.
     pub group: (u64, u64),
-    /// Per measurement of the batch, the rows that are in it.
+    /// The frame's rows, for each measurement of the batch.
     pub rows: Vec<Selection>,
 }
 
-/// A group that has grown past its mark, or is behind a split's fence.
+/// A group that has grown past its mark, or is blocked by an unfinished split.
 #[derive(Clone, Debug)]
 pub(super) struct Growth {
     pub database: ObjectId,
     pub policy: PolicyId,
-    /// The mark of every group, bytes; 0 is none.
+    /// The mark that applies to every group, in bytes; 0 disables splits.
     pub mark_bytes: u64,
     pub group: u64,
     pub bytes: u64,
 }
 
 impl Growth {
-    /// What the reply of one of the group's shards says; `None` when nobody need be told.
+    /// Returns the growth that a shard's reply shows; `None` if the Database needs no report.
     pub(super) fn seen(
         &self,
         (group, mark_bytes): (u64, u64),
@@ -42,7 +42,8 @@ impl Growth {
                 let is_past = self.mark_bytes > 0 && *bytes >= self.mark_bytes.max(mark_bytes);
                 is_past.then_some(*bytes)?
             }
-            // Somebody has to go on with that split: perhaps nobody does.
+            // The shard waits for a split that may have stopped. The report makes the Database
+            // continue the split.
             FromShard::Unavailable(Unavailable::Changing) => 0,
             // A full shard has passed every mark.
             FromShard::Unavailable(Unavailable::Full { bytes, .. }) => *bytes,

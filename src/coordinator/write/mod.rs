@@ -1,8 +1,9 @@
-//! A batch of parsed lines to the shards that keep them.
+//! Writes a batch of parsed lines to its shards.
 //!
-//! Load what the batch needs → check every row → register missing columns → one frame per shard. A
-//! refusal that rests on the cache sends the machine back to the owners once; a shard that knows
-//! better sends it back with the rows of the refused frames only (PROTOCOL.md rules 4 to 8).
+//! The steps: load the state that the batch needs; check every row; register missing columns; send
+//! one frame to each shard. A rejection that rests on the cache makes the write load the owners'
+//! state once. A shard with newer state makes the write start again with the rows of the refused
+//! frames only (PROTOCOL.md rules 4 to 8).
 
 pub mod check_rows;
 mod append;
@@ -32,7 +33,7 @@ use check_rows::{Columns, SeriesIds};
 use group_size::{Growth, Target};
 use rejections::{LineRefusal, Rejections, Retention};
 
-/// Column sets of one registration.
+/// The maximum number of column sets in one registration.
 const SETS_PER_CALL_MAX: usize = 1_000;
 
 /// One write.
@@ -40,54 +41,55 @@ const SETS_PER_CALL_MAX: usize = 1_000;
 pub struct WriteRequest {
     /// The database's name.
     pub database: String,
-    /// The policy as the client said it; none or empty is the default one.
+    /// The policy as the client names it. An absent or empty name is the default policy.
     pub policy: Option<String>,
-    /// Who writes: which policy it turns out to be is judged here.
+    /// The caller. Its permission is checked after the policy is known.
     pub principal: Principal,
     /// The accepted lines.
     pub batch: Batch,
-    /// What to create when the database does not exist; `None` answers that it does not.
+    /// The database to create if it does not exist; `None` makes a missing database an error.
     pub auto_create: Option<CreateDatabase>,
-    /// One line that the schema rejects rejects them all.
+    /// Whether one line that the schema rejects makes the write reject all lines.
     pub all_or_nothing: bool,
 }
 
-/// What became of a write whose points were kept, as far as they were not rejected.
+/// The result of a write: stored points and rejected lines.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WriteOutcome {
-    /// Points that are kept, durably.
+    /// The number of durably stored points.
     pub points_written: u64,
-    /// Lines that were not.
+    /// The rejected lines.
     pub rejected: Rejections,
-    /// The policy of the database that the write created, if it did.
+    /// The policy of the created database, if the write created one.
     pub created: Option<Created>,
 }
 
-/// The policy of a database that was created.
+/// The policy of a created database.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Created {
-    /// Its name.
+    /// The policy's name.
     pub policy: String,
-    /// How long it keeps points, nanoseconds; 0 is for ever.
+    /// The policy's duration, in nanoseconds; 0 keeps points permanently.
     pub duration_ns: i64,
 }
 
-/// A write in progress. Its answer is an error only when nothing may be said of single lines.
+/// A write in progress. It returns an error only if the outcome of single lines is unknown or must
+/// not be reported.
 #[derive(Debug)]
 pub struct Write {
     request: WriteRequest,
     outcome: WriteOutcome,
-    /// Per measurement, rows neither written nor rejected.
+    /// The rows of each measurement that are neither written nor rejected.
     pending: Vec<Selection>,
-    /// What the Database refused to register in this write.
+    /// The column sets that the Database refused to register in this write.
     refused_sets: BTreeMap<ColumnSet, RegisterRefusal>,
     stage: WriteStage,
     round: Round,
-    /// Times that an owner's newer state sent the machine back.
+    /// The number of restarts because of an owner's newer state.
     retries: Retries,
-    /// Registrations that were answered.
+    /// The number of completed registrations.
     registrations: u32,
-    /// What the Database is told before the answer.
+    /// The growth to report to the Database before the response.
     growth: Option<Growth>,
 }
 
@@ -103,10 +105,10 @@ enum WriteStage {
     Append {
         targets: Vec<Target>,
         growth: Growth,
-        /// Of each measurement, where the database has a limit of series.
+        /// The series ids of each measurement, if the database has a limit of series.
         ids: Vec<SeriesIds>,
     },
-    /// The Database is told that a group has grown; then the write ends so.
+    /// The Database receives a report about a grown group. Then the write ends with this result.
     ReportGrowth(Turn<WriteOutcome>),
     Finished,
 }
@@ -128,7 +130,7 @@ impl Write {
         }
     }
 
-    /// What is being written.
+    /// Returns the request.
     pub fn request(&self) -> &WriteRequest {
         &self.request
     }
@@ -158,13 +160,13 @@ impl Write {
         self.load(context, load, Vec::new())
     }
 
-    /// Goes back to the owners because of newer state, at most [`STALE_RETRIES_MAX`] times.
+    /// Loads the owners' newer state, at most [`STALE_RETRIES_MAX`] times.
     fn retry(&mut self, context: &mut Context<'_>) -> Turn<WriteOutcome> {
         self.retries.count()?;
         self.load_again(context)
     }
 
-    /// Rejects what cannot be kept, registers what is missing, sends the rest.
+    /// Rejects rows that cannot be stored, registers missing columns, sends the other rows.
     fn check(&mut self, context: &mut Context<'_>, loaded: Loaded) -> Turn<WriteOutcome> {
         let Some((policy, schema)) = loaded.policy() else {
             return Err(Error::unexpected_reply());
@@ -187,7 +189,8 @@ impl Write {
             self.outcome.rejected.retention = Some(Retention::of(policy, oldest_ns));
         }
         let missing = self.take_missing(&columns);
-        // Rows that a shard has taken by now cannot be taken back: then the outcome says so.
+        // Rows that a shard has stored cannot be removed. In that case the outcome reports the
+        // stored rows.
         let none_yet = self.outcome.points_written == 0;
         if self.request.all_or_nothing && self.outcome.rejected.total > 0 && none_yet {
             return Ok(Next::Reply(std::mem::take(&mut self.outcome)));
@@ -213,7 +216,8 @@ impl Write {
         })
     }
 
-    /// Takes rows that are too old or contradict the schema out of `pending`.
+    /// Removes rows that are too old or contradict the schema from `pending`, and rejects their
+    /// lines.
     fn reject(&mut self, columns: &[Columns], oldest_kept_ns: i64) {
         let tables = self.request.batch.measurements.iter().zip(&mut self.pending).zip(columns);
         for ((batch, pending), columns) in tables {
@@ -245,10 +249,10 @@ impl Write {
         }
     }
 
-    /// Column sets to be registered; rows of sets that were refused before are rejected.
+    /// Returns the column sets to register. Rejects rows of sets that were refused before.
     fn take_missing(&mut self, columns: &[Columns]) -> Vec<ColumnSet> {
         let mut missing = Vec::new();
-        // Which rows only matters if some are to be rejected: it is four bytes for each.
+        // The rows are needed only if some are rejected: they take four bytes each.
         let any_refused = !self.refused_sets.is_empty();
         let tables = self.request.batch.measurements.iter().zip(&mut self.pending).zip(columns);
         for ((batch, pending), columns) in tables {
@@ -274,7 +278,7 @@ impl Write {
         missing
     }
 
-    /// Registers as many sets as fit one call.
+    /// Registers as many sets as fit into one call.
     fn register(
         &mut self,
         loaded: Loaded,
@@ -316,7 +320,7 @@ impl Write {
                 if !left.is_empty() {
                     return self.register(loaded, left);
                 }
-                // One for the batch and one for each time that newer state sent it back.
+                // One registration for the batch, and one for each restart because of newer state.
                 if self.registrations > STALE_RETRIES_MAX {
                     return Err(Unavailable::Changing.into());
                 }
@@ -341,7 +345,7 @@ impl Write {
             WriteStage::Append { targets, growth, ids } => {
                 self.learn_appended(context, (targets, growth, ids), replies)
             }
-            // Whatever it says: the write is what it is.
+            // The reply does not change the write's result.
             WriteStage::ReportGrowth(end) => end,
             WriteStage::Create(created) => {
                 let reply = replies.pop().unwrap_or_else(missing);

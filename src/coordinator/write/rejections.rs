@@ -1,38 +1,38 @@
-//! Rejected lines: the first are named, the rest counted.
+//! Collects rejected lines: names the first lines and counts all.
 
 use crate::model::limits::REJECTED_LINES_NAMED_MAX;
 use crate::model::shard_map::Policy;
 use crate::protocol::database::RegisterRefusal;
 use crate::protocol::quota::{OverSeries, OverStored};
 
-/// Rejected lines: the first are named, the rest counted.
+/// Rejected lines. The first lines are named; all are counted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rejections {
-    /// The `REJECTED_LINES_NAMED_MAX` lowest lines, ascending.
+    /// The `REJECTED_LINES_NAMED_MAX` lowest line numbers with their causes, ascending.
     pub named: Vec<RejectedLine>,
-    /// All rejected lines.
+    /// The number of all rejected lines.
     pub total: u64,
-    /// Of them, those outside retention.
+    /// The number of rejected lines outside of the retention period.
     pub outside_retention: u64,
-    /// The retention that they are outside of.
+    /// The retention period that rejected lines are outside of.
     pub retention: Option<Retention>,
 }
 
-/// The policy outside of which lines lie.
+/// The policy that has rejected lines as too old.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Retention {
-    /// Its name.
+    /// The policy's name.
     pub policy: String,
-    /// How long it keeps points, nanoseconds.
+    /// The policy's duration, in nanoseconds.
     pub duration_ns: i64,
-    /// Oldest accepted time, nanoseconds.
+    /// The oldest accepted time, in nanoseconds.
     pub oldest_kept_ns: i64,
-    /// It is not there: the write would create it, with its database.
+    /// Whether the policy does not exist: the write would create it with its database.
     pub absent: bool,
 }
 
 impl Retention {
-    /// That of a policy which is there.
+    /// Returns the retention period of an existing policy.
     pub fn of(policy: &Policy, oldest_kept_ns: i64) -> Self {
         let (name, duration_ns) = (policy.name.clone(), policy.duration_ns);
         Self { policy: name, duration_ns, oldest_kept_ns, absent: false }
@@ -42,46 +42,46 @@ impl Retention {
 /// One rejected line.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RejectedLine {
-    /// 1-based physical line on which it started.
+    /// The number of the physical line on which the rejected line starts, counted from 1.
     pub line: u32,
-    /// Why.
+    /// The cause.
     pub cause: LineRefusal,
 }
 
-/// Why a line was rejected although it could be parsed.
+/// The reason why a parsed line was rejected.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
 pub enum LineRefusal {
-    /// Its columns contradict the schema or exceed a limit.
+    /// The line's columns contradict the schema or exceed a limit.
     #[error(transparent)]
     Columns(RegisterRefusal),
-    /// The database has stored as much as it may.
+    /// The database has reached its limit of stored bytes.
     #[error(
         "quota exceeded: {} bytes are stored, allowed are {} (stored_bytes): delete data, shorten \
          its retention, or raise the quota",
         .0.current, .0.allowed
     )]
     Stored(OverStored),
-    /// The database has as many series as it may, and this line would make another one.
+    /// The database has reached its limit of series, and the line would create another series.
     #[error(
         "quota exceeded: about {} series are stored, allowed are {} (series), and this line would \
          make another one: drop series, shorten the retention, or raise the quota",
         .0.current, .0.allowed
     )]
     Series(OverSeries),
-    /// It is older than its policy keeps points.
+    /// The line is older than its policy keeps points.
     #[error("data in measurement \"{measurement}\" is outside of the retention period")]
     Retention {
         /// The measurement.
         measurement: String,
-        /// Oldest accepted time, nanoseconds.
+        /// The oldest accepted time, in nanoseconds.
         oldest_kept_ns: i64,
-        /// The line's time, nanoseconds.
+        /// The line's time, in nanoseconds.
         time_ns: i64,
     },
 }
 
 impl Rejections {
-    /// Counts a line; `cause` is made only if it will be named.
+    /// Counts a line. Calls `cause` only if the line will be named.
     pub fn add(&mut self, line: u32, retention: bool, cause: impl FnOnce() -> LineRefusal) {
         self.total += 1;
         self.outside_retention += u64::from(retention);

@@ -1,4 +1,4 @@
-//! The rows of a whole batch by the shard that keeps them.
+//! Groups the rows of a batch by shard.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,12 @@ use crate::batch::shard_rows::split_by_shard;
 use crate::model::ids::ObjectId;
 use crate::model::shard_map::Policy;
 
-/// What one shard gets: per measurement in the order of the batch, its rows.
+/// A shard with its rows of each measurement, in the order of the batch.
 pub type Target = (ObjectId, Vec<Selection>);
 
-/// Splits the `pending` rows of each measurement over the policy's shards, in their order; `None`
-/// when a row lies in no group: the shard map is stale.
+/// Distributes the `pending` rows of each measurement among the policy's shards, in the order of
+/// the shards. Returns `None` if a row belongs to no group, which means that the shard map is
+/// stale.
 pub fn targets(
     policy: &Policy,
     batch: &[MeasurementBatch],
@@ -39,7 +40,7 @@ pub fn targets(
     targets.into_iter().map(target).collect()
 }
 
-/// `rows` of a block of `total`, ascending.
+/// Returns a selection of the ascending `rows` in a block of `total` rows.
 pub(super) fn selection(rows: Vec<u32>, total: usize) -> Selection {
     if rows.len() == total { Selection::All } else { Selection::Rows(rows) }
 }
