@@ -1,6 +1,6 @@
 //! Tidemark: an InfluxDB-compatible time-series database that runs at the edge.
 //!
-//! This page is the architecture: what flows where, where to find it, and what is never done.
+//! This page describes the architecture: the flow of data, the modules, and the invariants.
 //!
 //! # The flow
 //!
@@ -8,164 +8,167 @@
 //! request → params → batch → shard → part → scan → result → response
 //! ```
 //!
-//! A **write** is authenticated, its parameters become one [`api::params::WriteParams`] whichever
-//! dialect it speaks, its body is inflated within a budget and parsed straight into columns
-//! ([`line_protocol`] → [`batch`]). [`coordinator`] checks the columns against the schema, splits
-//! the rows by shard and sends each shard one binary frame. The shard appends the frame to its
-//! [`wal`], adds it to its [`memtable`] and acknowledges; flushes turn frames into sorted
-//! [`part`]s, and merges many parts into few.
+//! A **write** is authenticated. Its parameters become one [`api::params::WriteParams`], in every
+//! dialect. Its body is inflated within a budget and parsed into columns ([`line_protocol`] →
+//! [`batch`]). [`coordinator`] checks the columns against the schema, splits the rows by shard and
+//! sends each shard one binary frame. The shard appends the frame to its [`wal`], adds it to its
+//! [`memtable`] and acknowledges it. A flush writes the frames' rows as sorted [`part`]s. A merge
+//! combines many parts into few.
 //!
-//! A **query** is parsed ([`influxql`]), compiled against the schema ([`query`]) and scattered as
-//! scan requests to every shard that may hold rows. A shard answers with partial aggregates or
-//! column pages ([`scan`]); the edge merges, finishes and writes them ([`response`]).
+//! A **query** is parsed ([`influxql`]) and compiled against the schema ([`query`]). Its scan
+//! requests go to every shard that may contain rows. A shard returns partial aggregates or column
+//! pages ([`scan`]). The Worker merges them, computes the result and writes it ([`response`]).
 //!
-//! # The four places code runs
+//! # The four places where code runs
 //!
-//! *Edge* (the Worker, many isolates, caches only), *Catalog* (one object: names, tokens),
-//! *Database* (one object per database: policies, schema, shard map) and *Shard* (the columnar
-//! store). They exchange the messages of [`protocol`]. An operation that needs several messages is
-//! an async function that can await only its calls ([`coordinator::task`]). It needs no executor:
-//! `step(reply)` resumes it and returns the next calls, or the result. `edge/` makes the calls with
-//! `fetch`, tests with every order and loss, the browser in process.
+//! - *Edge*: the Worker, in many isolates. It has only caches.
+//! - *Catalog*: one object, with names and tokens.
+//! - *Database*: one object per database, with policies, schema and shard map.
+//! - *Shard*: the columnar store.
 //!
-//! # Codemap, in reading order
+//! They exchange the messages of [`protocol`]. An operation with several messages is an async
+//! function that can await only its calls ([`coordinator::task`]). There is no executor:
+//! `step(reply)` resumes the function and returns the next calls, or the result. `edge/` makes the
+//! calls with `fetch`, tests make them in every order and with losses, and the browser makes them
+//! in process.
 //!
-//! | module | turns | into |
+//! # Modules, in reading order
+//!
+//! | module | input | output |
 //! |---|---|---|
-//! | [`model`] | – | the nouns: time, names, ids, schema, shard map, limits |
-//! | [`admission`] | – | what requests hold of an isolate's memory, shared among databases |
-//! | [`line_protocol`] | bytes | lines, each accepted or rejected with its number |
+//! | [`model`] | – | the basic types: time, names, ids, schema, shard map, limits |
+//! | [`admission`] | – | the memory of requests in an isolate, shared among databases |
+//! | [`line_protocol`] | bytes | lines, accepted or rejected by number |
 //! | [`batch`] | lines | columns; columns and a frame's bytes |
 //! | [`codec`] | slices | bytes, and back |
-//! | [`store`] | – | the port to an object's SQLite, and its twin in memory |
+//! | [`store`] | – | the port to an object's SQLite, and its implementation in memory |
 //! | [`wal`], [`memtable`] | frames | log rows, columns in memory |
-//! | [`merge`] | sorted sources of rows | one, the last write winning |
-//! | [`part`] | merged rows | values: blocks at rest and their directories, and back |
+//! | [`merge`] | sorted sources of rows | one sorted source; the last write wins |
+//! | [`part`] | merged rows | stored values: blocks and their directories, and back |
 //! | [`scan`] | blocks and a request | pages of rows or partial aggregates |
 //! | [`protocol`] | messages | bytes, and back |
-//! | [`shard`] | messages | what wal, memtable and parts do together |
+//! | [`shard`] | messages | the shard's state, on log, memtable and parts |
 //! | [`influxql`] | text | statements |
 //! | [`query`] | statements and pages | plans and series |
 //! | [`response`] | series | JSON, CSV, Arrow, piece by piece |
-//! | [`catalog`], [`database`] | messages | their objects' state |
-//! | [`coordinator`] | a batch or a statement | calls to objects, and the answer |
-//! | [`api`] | HTTP requests | the whole of the above, and HTTP responses |
-//! | `browser` | – | the same, in one page |
+//! | [`catalog`], [`database`] | messages | the state of the Catalog and of a Database |
+//! | [`coordinator`] | a batch or a statement | calls to objects, and the result |
+//! | [`api`] | HTTP requests | HTTP responses, with all modules above |
+//! | `browser` | – | the same in a web page |
 //! | `edge` | – | the Worker's host: fetch, alarms, SQLite, secrets |
 //!
-//! Who may use whom is a table in `tests/it/tidy/mod.rs`, checked by every test run. Formats have
-//! pages of their own: [`batch`] (frame), [`wal`], [`part`], [`shard`] (its tables),
-//! [`shard::manifest`] (which parts there are), [`protocol`]. Why it is built so, path by path, is
-//! in `docs/design/README.md`: `write-path.md`, `query-path.md`, `shard-store.md`,
-//! `groups-and-splits.md`, `deletes.md`, `access.md`, `quotas.md`, `backups.md`,
-//! `backup-schedules.md`, `local-runtime.md`, `threats.md`.
+//! A table in `tests/it/tidy/mod.rs` lists the permitted dependencies between modules, and every
+//! test run checks it. These modules have a page on their format: [`batch`] (frame), [`wal`],
+//! [`part`], [`shard`] (its tables), [`shard::manifest`] (the list of parts), [`protocol`]. The
+//! pages in `docs/design` explain the reasons, path by path: `README.md` lists them.
 //!
 //! # Where to look first
 //!
 //! | to change | look at |
 //! |---|---|
-//! | the text of a refused line | `line_protocol/error.rs`; by its type: `protocol/database.rs` |
-//! | replies to bad lines | `api/routes/write/rejected_lines.rs` |
-//! | which of them are named, and counted | `coordinator/write/rejections.rs` |
-//! | path, methods, access of a route | `api/routes/mod.rs`; the rest: its file beside |
-//! | how a body is received; inflated | `api/exchange/receive_body.rs`; `api/content_encoding/` |
-//! | memory for uploads, slow ones too | `admission/mod.rs`; for queries: `admission/queries/` |
-//! | how lines become columns | `batch/from_lines/mod.rs` |
-//! | `precision` of a timestamp | `line_protocol/parser.rs`; the units: `model/time.rs` |
-//! | database and policy of a bucket's name | `model/name.rs` |
-//! | a write that makes its database | `coordinator/write/auto_create.rs` |
-//! | which shard gets a row | `batch/shard_rows.rs`; its series' hash: `model/series.rs` |
-//! | status of an error; its body | `api/error.rs`; `api/error_body.rs` |
-//! | text of an error | `error.rs` of the room that refuses |
+//! | the text of a rejected line | `line_protocol/error.rs`; for its type: `protocol/database.rs` |
+//! | replies to rejected lines | `api/routes/write/rejected_lines.rs` |
+//! | naming and counting of rejected lines | `coordinator/write/rejections.rs` |
+//! | path, methods, access of a route | `api/routes/mod.rs`; the rest: the route's file |
+//! | receiving and inflating a body | `api/exchange/receive_body.rs`; `api/content_encoding/` |
+//! | memory for uploads | `admission/mod.rs`; for queries: `admission/queries/` |
+//! | conversion of lines to columns | `batch/from_lines/mod.rs` |
+//! | `precision` of a timestamp | `line_protocol/parser.rs`; its units: `model/time.rs` |
+//! | database and policy of a bucket name | `model/name.rs` |
+//! | a write that creates its database | `coordinator/write/auto_create.rs` |
+//! | the shard of a row | `batch/shard_rows.rs`; the series' hash: `model/series.rs` |
+//! | the status and body of an error | `api/error.rs`; `api/error_body.rs` |
+//! | the text of an error | `error.rs` of the module that returns the error |
 //! | a limit: default; name and bounds | `model/limits.rs`; `model/configurable_limits.rs` |
-//! | any other setting or secret, its check | `api/settings.rs` |
-//! | who a caller is | `api/auth.rs`, `coordinator/identify/` |
-//! | whom Cloudflare Access lets in | `coordinator/cloudflare_access/` |
-//! | whether a token has expired | `coordinator/grants.rs` |
-//! | which right a statement needs | `coordinator/privileges.rs` |
-//! | passwords; wrong ones again and again | `coordinator/users.rs`; `coordinator/logins/` |
-//! | who hears that a right has ended | `catalog/access.rs`; of a database: `database/access/` |
-//! | what a token may hold, and its limits | `api/routes/tokens/`, `catalog/grants/mod.rs` |
-//! | the last use of a token, rights that cannot be ended | `coordinator/confirm.rs` |
-//! | two secrets of a token | `catalog/rotation.rs`, `api/routes/tokens/secrets.rs` |
-//! | what a tenant may use; who counts it | `model/quota.rs`; `shard/usage.rs` |
-//! | how many series it may have | `shard/series_quota.rs`; how many: `model/series_sketch.rs` |
-//! | how many databases it may create | `catalog/creators.rs` |
-//! | how many shards a group gets | `database/groups.rs`; which: `model/shard_map.rs` |
-//! | how much time a group covers | `model/shard_map.rs`, from the policy's duration |
-//! | when a group splits; at which time | `database/maintenance.rs`; `shard/split.rs` |
-//! | a split's steps, after a restart too | `database/split.rs`; driven by: `events.rs` beside |
-//! | what a policy may be | `database/policies/mod.rs` |
-//! | the syntax of a statement | the file of `influxql/` that is called like it |
-//! | what a statement but SELECT does | the file that `coordinator/statement.rs` gives it to |
-//! | a function of InfluxQL | its row in `query/functions/` |
-//! | what needs all values of a window | `scan/gathered/`; held by: `query/operators/gather.rs` |
-//! | what WHERE means; its time | `query/compile/predicate.rs`; `query/compile/time_range.rs` |
-//! | a regex, and how large it may get | `model/regex/mod.rs` |
-//! | where windows begin, with `tz()` too | `scan/window.rs`; `query/compile/dimensions.rs` |
-//! | names and regexes of FROM | `query/compile/prepare.rs` |
-//! | wildcards, regexes of fields and tags | `query/compile/expand.rs` |
-//! | how large a plan may get | `query/compile/plan_size.rs` |
-//! | when a statement pauses or ends | `query/work.rs` |
-//! | how many windows are too many | `query/compile/lower.rs` |
-//! | what compiling refuses | `query/compile/statement.rs`, `query/error.rs` |
-//! | what SHOW lists, cardinalities too | `query/metadata/`; on a shard: `scan/show/` |
+//! | any other setting or secret | `api/settings.rs` |
+//! | authentication | `api/auth.rs`, `coordinator/identify/` |
+//! | login by Cloudflare Access | `coordinator/cloudflare_access/` |
+//! | the expiry of a token | `coordinator/grants.rs` |
+//! | the permissions that a statement needs | `coordinator/privileges.rs` |
+//! | passwords; repeated wrong passwords | `coordinator/users.rs`; `coordinator/logins/` |
+//! | notice of a changed permission | `catalog/access.rs`; in a database: `database/access/` |
+//! | a token's permissions and limits | `api/routes/tokens/`, `catalog/grants/mod.rs` |
+//! | a token's last use; unsent revocations | `coordinator/confirm.rs` |
+//! | the two secrets of a token | `catalog/rotation.rs`, `api/routes/tokens/secrets.rs` |
+//! | quotas, and the count of their use | `model/quota.rs`; `shard/usage.rs` |
+//! | the quota of series | `shard/series_quota.rs`; the estimate: `model/series_sketch.rs` |
+//! | the quota of created databases | `catalog/creators.rs` |
+//! | the shards of a group | `database/groups.rs`; for a row's time: `model/shard_map.rs` |
+//! | the shard group duration | `model/shard_map.rs`, from the policy's duration |
+//! | the start of a split; its time | `database/maintenance.rs`; `shard/split.rs` |
+//! | the steps of a split | `database/split.rs`; driven by: `database/events.rs` |
+//! | permitted settings of a policy | `database/policies/mod.rs` |
+//! | the syntax of a statement | the file in `influxql/` with the statement's name |
+//! | the execution of a statement | the module that `coordinator/statement.rs` calls |
+//! | a function of InfluxQL | the function's row in `query/functions/` |
+//! | functions over all values of a window | `scan/gathered/`, `query/operators/gather.rs` |
+//! | WHERE; time conditions | `query/compile/predicate.rs`; `query/compile/time_range.rs` |
+//! | regexes and their maximum size | `model/regex/mod.rs` |
+//! | the start of windows; `tz()` | `scan/window.rs`; `query/compile/dimensions.rs` |
+//! | names and regexes in FROM | `query/compile/prepare.rs` |
+//! | wildcards, regexes for fields and tags | `query/compile/expand.rs` |
+//! | the maximum size of a plan | `query/compile/plan_size.rs` |
+//! | pauses and the end of long statements | `query/work.rs` |
+//! | the maximum number of windows | `query/compile/lower.rs` |
+//! | statements that compiling rejects | `query/compile/statement.rs`, `query/error.rs` |
+//! | SHOW, including cardinalities | `query/metadata/`; on a shard: `scan/show/` |
 //! | SHOW STATS, SHARDS, DIAGNOSTICS | `coordinator/diagnostics/` |
 //! | running queries, KILL QUERY | `catalog/live_queries.rs`; `coordinator/live_queries.rs` |
-//! | from when on a query is listed | `coordinator/live_query_report.rs` |
+//! | the report of a running query | `coordinator/live_query_report.rs` |
 //! | `INTO` | `coordinator/into/` |
-//! | a delete; how it hides rows | `coordinator/delete.rs`; `shard/tombstone.rs` |
-//! | pieces of shards to groups in order | `query/stream/`; on a shard: `scan/slice/mod.rs` |
-//! | what is kept of what was read | `shard/read_cache.rs` |
-//! | what a scan of SQL asks of shards | `coordinator/sql/`; the rest of SQL: the crate `sql/` |
+//! | a delete; hiding of rows | `coordinator/delete.rs`; `shard/tombstone.rs` |
+//! | the order of groups from shards | `query/stream/`; on a shard: `scan/slice/mod.rs` |
+//! | the cache of decoded values | `shard/read_cache.rs` |
+//! | scans of SQL on shards | `coordinator/sql/`; the rest of SQL: the crate `sql/` |
 //! | `fill`, `LIMIT`, joins of calls | `query/operators/`; SLIMIT: `query/executor.rs` |
-//! | how a number or time is printed | `response/number.rs`, `response/time.rs` |
-//! | when a shard flushes or merges | `shard/alarm.rs`; after which pause: `shard/pace.rs` |
-//! | how it flushes; how wide slots are | `shard/flush.rs`; `shard/slots.rs` |
-//! | which parts are merged; how, in steps | `shard/compact/choose/mod.rs`; `job.rs` beside |
-//! | when deleted rows leave the storage | `shard/compact/scrub.rs` |
-//! | what retention drops | `shard/manifest/expiry.rs`; driven by: `shard/retention.rs` |
-//! | which parts there are, and their rows | `shard/manifest/mod.rs`; what they ask: `plan.rs` |
-//! | when writes wait for merges | `shard/plan.rs`; when they are refused: `shard/append.rs` |
-//! | what a query reads of a value's row | `shard/values.rs` |
-//! | what becomes of a job that fails | `shard/alarm.rs`; of a Database: `database/job.rs` |
-//! | when a continuous query is due | `protocol/continuous.rs` |
-//! | how rows lie in memory | `memtable/table.rs`; their values: `batch/slabs.rs` |
-//! | which codec a column has | `batch/column_bytes.rs`; its bytes: `codec/` |
-//! | who reads next | `shard/turns/mod.rs` |
+//! | the format of a number or time | `response/number.rs`, `response/time.rs` |
+//! | the start of a flush or merge | `shard/alarm.rs`; the pause before: `shard/pace.rs` |
+//! | a flush; the width of time slots | `shard/flush.rs`; `shard/slots.rs` |
+//! | the choice of merges; their steps | `shard/compact/choose/mod.rs`; `shard/compact/job.rs` |
+//! | freeing the space of deleted rows | `shard/compact/scrub.rs` |
+//! | dropping expired parts | `shard/manifest/expiry.rs`; driven by: `shard/retention.rs` |
+//! | the list of parts; their due work | `shard/manifest/mod.rs`; `shard/plan.rs` |
+//! | writes that wait for a merge | `shard/plan.rs`; refused writes: `shard/append.rs` |
+//! | reading a stored value for a query | `shard/values.rs` |
+//! | a failing job | `shard/alarm.rs`; in a Database: `database/job.rs` |
+//! | the schedule of continuous queries | `protocol/continuous.rs` |
+//! | rows in memory; their values | `memtable/table.rs`; `batch/slabs.rs` |
+//! | the codec of a column | `batch/column_bytes.rs`; the codecs: `codec/` |
+//! | the order of queries on a shard | `shard/turns/mod.rs` |
 //! | a subquery's rows | `query/subquery_rows/` |
-//! | what is dropped from memory, and when | `shard/budget.rs` |
-//! | what an edge remembers | `coordinator/cache.rs` |
-//! | what follows when it was too old | `coordinator/retries.rs` |
-//! | how large a stored value may be | `store/mod.rs` |
-//! | what an object's alarm does | `shard/alarm.rs`; `database/maintenance.rs` |
-//! | a message, and when it is sent | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
-//! | how an answer is sent, or given up | `api/routes/query.rs`, `edge/reply.rs` |
-//! | what v3 queries take; their tables | `api/routes/query_v3/`; `response/table/` |
-//! | backups and restores; by a schedule | `coordinator/backup/`; `database/backup_schedule.rs` |
-//! | going back to a time | `catalog/recovery.rs`, `database/recover.rs`, `edge/past.rs` |
-//! | rights that move | `coordinator/give_access.rs`, `docs/design/backup-schedules.md` |
-//! | a header, CORS, the version shown | `api/headers.rs` |
+//! | memory of memtables and caches | `shard/budget.rs` |
+//! | the Worker's cache | `coordinator/cache.rs` |
+//! | retries after a stale cache | `coordinator/retries.rs` |
+//! | the maximum size of a stored value | `store/mod.rs` |
+//! | an object's alarm | `shard/alarm.rs`; `database/maintenance.rs` |
+//! | a message, and its sender | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
+//! | streaming or abandoning a response | `api/routes/query.rs`, `edge/reply.rs` |
+//! | v3 queries; their tables | `api/routes/query_v3/`; `response/table/` |
+//! | backups and restores; their schedule | `coordinator/backup/`; `database/backup_schedule.rs` |
+//! | point-in-time recovery | `catalog/recovery.rs`, `database/recover.rs`, `edge/past.rs` |
+//! | moving tokens and users | `coordinator/give_access.rs`, `docs/design/backup-schedules.md` |
+//! | a header, CORS, the reported version | `api/headers.rs` |
 //! | a line of the log | `api/log.rs` |
-//! | parameters: where they stand; meaning | `api/form_body.rs`; `api/params.rs` |
-//! | the database inside the page | `browser/`, `www/engine/engine.js` |
+//! | parameters: their place; their meaning | `api/form_body.rs`; `api/params.rs` |
+//! | the database in a web page | `browser/`, `www/engine/engine.js` |
 //! | the console | `docs/CONSOLE.md` lists its folders |
 //!
-//! What else such a change touches is listed in `CONTRIBUTING.md`.
+//! `CONTRIBUTING.md` lists the other files that such a change affects.
 //!
 //! # Invariants
 //!
-//! - Nothing outside `edge/` reads a clock or draws randomness: `now` and seeds are arguments.
-//!   `coordinator` and `api` await only their calls. A shard is synchronous, so nothing can
-//!   interleave with an update.
-//! - A rejected line never reaches a column. On one shard a batch is never half visible.
-//! - No cache at the edge can lose or corrupt data: a refusal that rests on one is checked again at
-//!   its owner, and a shard answers *stale* to whoever knows less than it does.
-//! - WAL, memtable and part never name each other. What is written of a part never changes.
+//! - Only `edge/` reads a clock or draws random numbers: `now` and seeds are arguments.
+//!   `coordinator` and `api` await only their calls. A shard is synchronous, so that no other code
+//!   can run during an update.
+//! - A rejected line never reaches a column. On one shard, a batch is either fully visible or not
+//!   visible.
+//! - A cache in the Worker cannot lose or corrupt data. A refusal that rests on the cache is
+//!   checked again at its owner, and a shard returns *stale* to a caller with older state.
+//! - WAL, memtable and part never use each other. A written part never changes.
 //! - A point is never a row: SQLite bills per row.
-//! - No i64 passes through a JavaScript number. No `usize` is in any format.
+//! - An i64 never passes through a JavaScript number. No format contains a `usize`.
 //! - No response depends on the order of a hash map.
-//! - No panic is reachable from the network: it would take every database in the isolate with it.
+//! - No panic is reachable from the network: a panic would stop every database in the isolate.
 
 pub mod model;
 
