@@ -8,14 +8,14 @@
 //! request → params → batch → shard → part → scan → result → response
 //! ```
 //!
-//! A **write** is authenticated. Its parameters become one [`api::params::WriteParams`], in every
-//! dialect. Its body is inflated within a budget and parsed into columns ([`line_protocol`] →
-//! [`batch`]). [`coordinator`] checks the columns against the schema, splits the rows by shard and
-//! sends each shard one binary frame. The shard appends the frame to its [`wal`], adds it to its
-//! [`memtable`] and acknowledges it. A flush writes the frames' rows as sorted [`part`]s. A merge
-//! combines many parts into few.
+//! A **write** is authenticated. The parameters of every dialect become one
+//! [`api::params::WriteParams`]. The body is inflated within a budget and parsed into columns
+//! ([`line_protocol`] → [`batch`]). [`coordinator`] checks the columns against the schema, splits
+//! the rows by shard and sends each shard one binary frame. The shard appends the frame to its
+//! [`wal`], adds it to its [`memtable`] and acknowledges it. A flush writes the frames' rows as
+//! sorted [`part`]s. A merge combines many parts into few.
 //!
-//! A **query** is parsed ([`influxql`]) and compiled against the schema ([`query`]). Its scan
+//! A **query** is parsed ([`influxql`]) and compiled against the schema ([`query`]). The scan
 //! requests go to every shard that may contain rows. A shard returns partial aggregates or column
 //! pages ([`scan`]). The Worker merges them, computes the result and writes it ([`response`]).
 //!
@@ -26,7 +26,7 @@
 //! - *Database*: one object per database, with policies, schema and shard map.
 //! - *Shard*: the columnar store.
 //!
-//! They exchange the messages of [`protocol`]. An operation with several messages is an async
+//! The four exchange the messages of [`protocol`]. An operation with several messages is an async
 //! function that can await only its calls ([`coordinator::task`]). There is no executor:
 //! `step(reply)` resumes the function and returns the next calls, or the result. `edge/` makes the
 //! calls with `fetch`, tests make them in every order and with losses, and the browser makes them
@@ -73,7 +73,7 @@
 //! | receiving and inflating a body | `api/exchange/receive_body.rs`; `api/content_encoding/` |
 //! | memory for uploads | `admission/mod.rs`; for queries: `admission/queries/` |
 //! | conversion of lines to columns | `batch/from_lines/mod.rs` |
-//! | `precision` of a timestamp | `line_protocol/parser.rs`; its units: `model/time.rs` |
+//! | `precision` of a timestamp | `line_protocol/parser.rs`; the units: `model/time.rs` |
 //! | database and policy of a bucket name | `model/name.rs` |
 //! | a write that creates its database | `coordinator/write/auto_create.rs` |
 //! | the shard of a row | `batch/shard_rows.rs`; the series' hash: `model/series.rs` |
@@ -95,7 +95,7 @@
 //! | the quota of created databases | `catalog/creators.rs` |
 //! | the shards of a group | `database/groups.rs`; for a row's time: `model/shard_map.rs` |
 //! | the shard group duration | `model/shard_map.rs`, from the policy's duration |
-//! | the start of a split; its time | `database/maintenance.rs`; `shard/split.rs` |
+//! | start and time of a split | `database/maintenance.rs`; `shard/split.rs` |
 //! | the steps of a split | `database/split.rs`; driven by: `database/events.rs` |
 //! | permitted settings of a policy | `database/policies/mod.rs` |
 //! | the syntax of a statement | the file in `influxql/` with the statement's name |
@@ -124,15 +124,15 @@
 //! | the format of a number or time | `response/number.rs`, `response/time.rs` |
 //! | the start of a flush or merge | `shard/alarm.rs`; the pause before: `shard/pace.rs` |
 //! | a flush; the width of time slots | `shard/flush.rs`; `shard/slots.rs` |
-//! | the choice of merges; their steps | `shard/compact/choose/mod.rs`; `shard/compact/job.rs` |
+//! | choice and steps of merges | `shard/compact/choose/mod.rs`; `shard/compact/job.rs` |
 //! | freeing the space of deleted rows | `shard/compact/scrub.rs` |
 //! | dropping expired parts | `shard/manifest/expiry.rs`; driven by: `shard/retention.rs` |
-//! | the list of parts; their due work | `shard/manifest/mod.rs`; `shard/plan.rs` |
+//! | the list of parts, and due work | `shard/manifest/mod.rs`; `shard/plan.rs` |
 //! | writes that wait for a merge | `shard/plan.rs`; refused writes: `shard/append.rs` |
 //! | reading a stored value for a query | `shard/values.rs` |
 //! | a failing job | `shard/alarm.rs`; in a Database: `database/job.rs` |
 //! | the schedule of continuous queries | `protocol/continuous.rs` |
-//! | rows in memory; their values | `memtable/table.rs`; `batch/slabs.rs` |
+//! | rows and values in memory | `memtable/table.rs`; `batch/slabs.rs` |
 //! | the codec of a column | `batch/column_bytes.rs`; the codecs: `codec/` |
 //! | the order of queries on a shard | `shard/turns/mod.rs` |
 //! | a subquery's rows | `query/subquery_rows/` |
@@ -143,13 +143,13 @@
 //! | an object's alarm | `shard/alarm.rs`; `database/maintenance.rs` |
 //! | a message, and its sender | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
 //! | streaming or abandoning a response | `api/routes/query.rs`, `edge/reply.rs` |
-//! | v3 queries; their tables | `api/routes/query_v3/`; `response/table/` |
-//! | backups and restores; their schedule | `coordinator/backup/`; `database/backup_schedule.rs` |
+//! | v3 queries; the result as a table | `api/routes/query_v3/`; `response/table/` |
+//! | backups, restores; the schedule | `coordinator/backup/`; `database/backup_schedule.rs` |
 //! | point-in-time recovery | `catalog/recovery.rs`, `database/recover.rs`, `edge/past.rs` |
 //! | moving tokens and users | `coordinator/give_access.rs`, `docs/design/backup-schedules.md` |
 //! | a header, CORS, the reported version | `api/headers.rs` |
 //! | a line of the log | `api/log.rs` |
-//! | parameters: their place; their meaning | `api/form_body.rs`; `api/params.rs` |
+//! | parameters: parsing; meaning | `api/form_body.rs`; `api/params.rs` |
 //! | the database in a web page | `browser/`, `www/engine/engine.js` |
 //! | the console | `docs/CONSOLE.md` lists its folders |
 //!

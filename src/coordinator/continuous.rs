@@ -1,5 +1,5 @@
-//! Runs a Database's continuous queries and the passes of its schedule of backups. The runner wraps
-//! the Database's host and uses the coordinator's machines.
+//! Runs a Database's continuous queries and scheduled backups. The runner wraps the Database's host
+//! and uses the coordinator's machines.
 //!
 //! The Database determines the due runs, and its alarm starts them here. A statement runs like any
 //! other statement, with calls from this object. Calls to the same Database, which are most of the
@@ -45,13 +45,13 @@ struct QueryRun {
     execution: Execution,
 }
 
-/// The result of one step of a run.
+/// The result of a run's step.
 enum Stepped {
     Calls(Vec<Call>),
     /// The run continues without a reply.
     Again,
-    /// The query ended. The time is that of the run, in nanoseconds; `None` if the query must run
-    /// again.
+    /// The query ended. The number is the time of the run, in nanoseconds; `None` if the query must
+    /// run again.
     QueryEnded(ContinuousQuery, Option<i64>),
     BackupEnded(Result<PassDone, String>),
 }
@@ -106,7 +106,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
         self.go_on(platform, None)
     }
 
-    /// Begins a pass of the schedule of backups.
+    /// Begins a scheduled pass of backups.
     fn start_pass(&mut self, platform: &dyn Platform, due: DuePass) -> Step<Vec<u8>> {
         self.running = Some(Running::Backup(scheduled_pass(due)));
         self.go_on(platform, None)

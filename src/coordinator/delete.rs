@@ -52,7 +52,7 @@ struct Delete {
     has_begun: bool,
 }
 
-/// The deletions of one message to one shard.
+/// The deletions in a message to a shard.
 struct ShardTask {
     shard: ObjectId,
     stamp: Stamp,

@@ -1,5 +1,6 @@
-//! Reads the policies of all databases, of one page, or of one database, from the objects that own
-//! them. The routes for buckets need this, because they name a database or a policy by its id.
+//! Reads the policies of all databases, a page of policies, or one database's policies from the
+//! objects that own them. The routes for buckets need this, because they name a database or a
+//! policy by its id.
 
 use super::Task;
 use super::database_names;
@@ -49,8 +50,8 @@ pub enum WhichDatabases {
     None,
     /// All databases.
     All,
-    /// The databases with so many policies after the policy `after`, or from the first policy; and
-    /// the database of `after` itself.
+    /// The database of policy `after`, and the databases after it, until `policies` policies are
+    /// found. Without `after`, from the first database.
     Page {
         /// The policy after which the page begins.
         after: Option<PolicyId>,
@@ -64,8 +65,8 @@ pub enum WhichDatabases {
 }
 
 /// Describes databases in order of creation. Leaves out a database that does not exist, or on which
-/// `principal` has no permission. Policies are returned without their shard groups, of which there
-/// may be thousands.
+/// `principal` has no permission. Leaves out the policies' shard groups, because a database can
+/// have thousands.
 ///
 /// # Errors
 /// [`Error::ListTooLong`]
@@ -104,7 +105,7 @@ pub fn describe_databases(
             }
             match io.run(Load::from_owner(&name, Want::Nothing)).await {
                 Ok(loaded) if described.add(name, &loaded.description)? => break,
-                // The database was dropped meanwhile.
+                // The database was dropped after the list was read.
                 Ok(_) | Err(Error::DatabaseNotFound(_)) => {}
                 Err(error) => return Err(error),
             }
@@ -118,7 +119,6 @@ struct Described {
     principal: Principal,
     page: Option<Page>,
     found: Vec<DescribedDatabase>,
-    /// The size of `found`, in bytes.
     bytes: usize,
 }
 

@@ -123,8 +123,8 @@ impl From<CallFailure> for Error {
 }
 
 impl Error {
-    /// Returns the error for a shard's reply that a limit of `database`, or of the caller `who` on
-    /// it, is reached.
+    /// Returns the error for an exceeded rate limit, which a shard has reported for `database` or
+    /// for the caller `who`.
     pub(crate) fn over_rate(over: OverRate, who: &str, database: &str) -> Self {
         let whose = match over.of_caller {
             true => format!("{who} on database \"{database}\""),

@@ -36,7 +36,7 @@ pub(super) fn show_continuous_queries(principal: Principal) -> Parts<SeriesChunk
                     let columns = ["name", "query"];
                     output.emit(SeriesChunk::of_strings(Some(&name), &columns, &rows)).await;
                 }
-                // The database was dropped meanwhile.
+                // The database was dropped after the list was read.
                 Err(Error::DatabaseNotFound(_)) => {}
                 Ok(_) => return Err(Error::unexpected_reply()),
                 Err(error) => return Err(error),
@@ -109,7 +109,7 @@ impl Listing {
         Query::show(statement, database.to_owned(), self.session.clone())
     }
 
-    /// Adds the rows of one database.
+    /// Adds a database's rows.
     ///
     /// # Errors
     /// The rows exceed a limit or the memory.

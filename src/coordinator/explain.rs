@@ -215,7 +215,7 @@ fn describe(request: &ScanRequest, schema: Option<&MeasurementSchema>) -> (Vec<S
                 format!("{name}({})", field(&call.input))
             };
             let series = schema.into_iter().flat_map(MeasurementSchema::tags).count();
-            // Columns that only identify a point's series are not shown.
+            // The list leaves out columns that only identify a point's series.
             let shown = |call: &AggregateCall| {
                 let skipped = match call.function {
                     AggregateFunction::Met { by_text, .. } => series + usize::from(by_text),

@@ -1,8 +1,9 @@
-//! Adds the tokens and users of a backup or of another deployment. Unknown ones are created, known
-//! ones get the permissions that they lack. No permission is removed.
+//! Adds the tokens and users in a backup or from another deployment. Unknown ones are created,
+//! known ones get the permissions that they lack. No permission is removed.
 //!
-//! Two tokens are the same if their hashes are equal, whatever their names. Two users are the same
-//! if name and password are equal. A user with the same name and another password gets nothing.
+//! Two tokens are the same if their hashes are equal, even with different names. Two users are the
+//! same if name and password are equal. A user with the same name and another password gets
+//! nothing.
 
 use super::error::Error;
 use super::single_call::ask_catalog;
@@ -66,7 +67,7 @@ pub fn give_access(rows: Vec<Grantee>) -> Task<GivenAccess> {
 /// Gives an existing token or user the permissions of `row` that it lacks.
 async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<(), Error> {
     let message = ToCatalog::Grantee { user: known.user, name: known.name };
-    // The row was removed in between: the client repeats the request.
+    // Another request has removed the token or user: the client repeats the request.
     let mut known = one(ask_catalog(io, &message).await?)?.ok_or(Unavailable::Changing)?;
     known.grants.admin |= row.grants.admin;
     for permission in row.grants.permissions.iter().filter(|held| held.read || held.write) {
@@ -75,8 +76,8 @@ async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<(), Error> {
     put(io, known).await
 }
 
-/// Returns the name for a new token or user: its own name, or that name with a number appended if
-/// another token has it. `None` if all these names are taken.
+/// Returns the name for a new token or user: the name in `row`, or that name with a number appended
+/// if another token has it. `None` if all these names are taken.
 async fn free_name(io: &Io, row: &Grantee) -> Result<Option<String>, Error> {
     if row.user {
         return Ok(Some(row.name.clone()));

@@ -1,7 +1,7 @@
-//! Caches an isolate's knowledge of callers: their permissions on each database, with the version
-//! number of the database's grants (PROTOCOL.md rule 11).
+//! Caches an isolate's knowledge of callers: the callers' permissions on each database, with the
+//! version number of the database's grants (PROTOCOL.md rule 11).
 //!
-//! This module is plain memory; [`super::identify`] asks the owners and decides.
+//! This module is plain memory; [`super::identify`] makes the calls and decides.
 
 use std::collections::BTreeMap;
 use std::rc::Rc;
@@ -130,7 +130,7 @@ impl Standing {
 /// A SHA-256 hash.
 pub type Hash = [u8; 32];
 
-/// Hashes `parts`, each with its length, so that different lists have different hashes.
+/// Hashes `parts` and the length of each part, so that different lists have different hashes.
 pub fn hash_of(parts: &[&str]) -> Hash {
     let mut digest = Sha256::new();
     for part in parts {
@@ -218,15 +218,14 @@ impl Callers {
         held.filter(|held| self.confirmed.believes(&held.row)).cloned().collect()
     }
 
-    /// Stores the Catalog's reply about an admitted caller: its row, or `None` if the caller is
-    /// unknown.
+    /// Stores the Catalog's reply about an admitted caller: the caller's row, or `None` if the
+    /// caller is unknown.
     pub fn confirm(&mut self, caller: &Caller, row: Option<&Grantee>, now_ns: i64) {
         let held = self.everywhere(&caller.key);
         self.confirmed.heard(caller, (&held, row), now_ns);
     }
 
-    /// Caches a reply of `database`. A late reply with an older version does not replace a newer
-    /// one.
+    /// Caches a reply of `database`, unless a newer reply is cached.
     pub fn learn(&mut self, database: &ObjectId, held: Held) -> Rc<Held> {
         self.clock += 1;
         let key = (held.row.key(), database.clone());

@@ -154,8 +154,8 @@ impl Load {
         }
     }
 
-    /// Creates a load that asks the Catalog and the Database. Needed after "stale" and before a
-    /// refusal.
+    /// Creates a load that requests the state from the Catalog and the Database. Needed after
+    /// "stale" and before a refusal.
     pub fn from_owner(name: &str, want: Want) -> Self {
         Self { from_owner: true, ..Self::cached(name, want) }
     }
@@ -236,7 +236,8 @@ impl Load {
         self.lookup.standing.clone()
     }
 
-    /// Asks the Database for the caller, then the Catalog if the Database does not know the caller.
+    /// Requests the caller's row from the Database, then from the Catalog if the Database does not
+    /// know the caller.
     fn ask_standing(&mut self, object: &ObjectId) -> Next<Loaded> {
         self.waiting = Waiting::Standing;
         let caller = self.lookup.principal.caller.as_ref();
@@ -320,7 +321,7 @@ impl Load {
         }
     }
 
-    /// Discards the loaded facts and asks the owners.
+    /// Discards the loaded facts and loads them from the owners.
     fn restart(&mut self) -> Result<(), Error> {
         self.restarts.count()?;
         self.from_owner = true;

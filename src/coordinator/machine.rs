@@ -6,8 +6,8 @@ use crate::admission::QueryMemory;
 use crate::protocol::call::{Platform, Reply, Step};
 use crate::protocol::round::{Next, Replies, Round};
 
-/// The resources of a machine during a step. They are borrowed for the step only, because many
-/// machines of one isolate are in progress and share the cache.
+/// The resources of a machine during a step. They are borrowed for the step only, because an
+/// isolate's machines run concurrently and share the cache.
 pub struct Context<'a> {
     /// The isolate's cache.
     pub cache: &'a mut Cache,
@@ -36,7 +36,7 @@ pub trait RoundMachine {
     /// The result of a successful request.
     type Reply;
 
-    /// Returns the calls in progress. Only the driver uses them, and only those of the outermost
+    /// Returns the calls in progress. Only the driver uses them, and only for the outermost
     /// machine. A machine inside another machine takes its turns by [`RoundMachine::go_on`].
     fn round(&mut self) -> &mut Round;
 

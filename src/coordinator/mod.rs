@@ -1,12 +1,12 @@
 //! Carries out writes, statements and management calls: decides which objects to call and combines
 //! their replies.
 //!
-//! The Worker that receives a request keeps no data. The Catalog, the Databases and the Shards do.
-//! A request that needs them is an async function over [`Io`], one file each, which runs as a
-//! [`Task`] or, if it streams its result, as [`Parts`]. There is no executor: [`Machine::step`]
-//! returns the calls to make, or the result. The host (`edge/`, the browser, a test's scheduler)
-//! makes the calls in any order and passes each reply to `step`. Writes and queries, where the time
-//! of each step counts, are still [`RoundMachine`]s written by hand.
+//! The Worker that receives a request keeps no data. The Catalog, the Databases and the Shards
+//! store all data. A request that needs them is an async function over [`Io`], one file each, which
+//! runs as a [`Task`] or, if it streams its result, as [`Parts`]. There is no executor:
+//! [`Machine::step`] returns the calls to make, or the result. The host (`edge/`, the browser, a
+//! test's scheduler) makes the calls in any order and passes each reply to `step`. Writes and
+//! queries, where the time of each step counts, are still [`RoundMachine`]s written by hand.
 //!
 //! The Worker's cache of the objects' state may be outdated. Therefore no refusal rests on the
 //! cache alone (PROTOCOL.md rule 6).

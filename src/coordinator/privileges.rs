@@ -67,7 +67,7 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
         let name = database.as_deref().or(defaults.database);
         name.map(|name| Need::some(Right::Read, name, None)).into_iter().collect()
     };
-    // FROM may name another database than ON.
+    // The databases in FROM and ON may differ.
     let shown = || metadata::database(statement, defaults).and_then(Result::ok);
     let write_default =
         || defaults.database.map(|name| Need::whole(Right::Write, name)).into_iter().collect();
@@ -130,7 +130,7 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
 }
 
 /// Whether each database that the statement uses looks up the caller itself. For all other
-/// statements, each request asks the Catalog.
+/// statements, each request looks up the caller in the Catalog.
 pub fn is_judged_by_databases(statement: &Statement) -> bool {
     match statement {
         Statement::Select(_) | Statement::Explain(_) => true,

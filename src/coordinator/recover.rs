@@ -1,4 +1,5 @@
-//! Asks the Catalog to recover a database to an earlier time, or for the progress of a recovery.
+//! Sends the Catalog a request for a database's recovery to an earlier time, or for the recovery's
+//! progress.
 
 use super::Task;
 use super::error::Error;

@@ -1,4 +1,4 @@
-//! Defines the context of a statement: its caller, its time, and the defaults of unqualified names.
+//! Defines the context of a statement: the caller, the time, and the defaults of unqualified names.
 
 use super::grants::Principal;
 use crate::admission::RoomSlot;

@@ -168,8 +168,8 @@ impl Execution {
         }
     }
 
-    /// Stops the statement. Returns the calls that remove it from the list of queries. Their
-    /// replies are not needed.
+    /// Stops the statement. Returns the calls that remove it from the list of queries. The caller
+    /// may ignore the replies.
     pub fn abandon(&mut self) -> Vec<Call> {
         let (Kind::Query(query) | Kind::QueryOrElse(query, _)) = &mut self.kind else {
             return Vec::new();

@@ -2,8 +2,8 @@
 //! USERS and SHOW GRANTS.
 //!
 //! A change reads the user from the Catalog and replaces exactly that state. If another request has
-//! changed the user meanwhile, the change starts again. The Worker derives a key from a password
-//! and sends only the key.
+//! changed the user in the meantime, the change starts again. The Worker derives a key from a
+//! password and sends only the key.
 
 use subtle::ConstantTimeEq;
 
@@ -57,7 +57,7 @@ async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<(), Error> {
     }
 }
 
-/// Carries out the statement. Starts again if another request changes the user in between.
+/// Carries out the statement. Starts again if another request changes the user at the same time.
 async fn run(io: Io, statement: Statement) -> Result<Option<SeriesChunk>, Error> {
     let mut retries = Retries::default();
     loop {
@@ -166,7 +166,7 @@ async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<(), Error>
 }
 
 /// Sends a change to the Catalog. A change that only adds permissions is complete before the
-/// databases know it, because a database that does not know a user asks the Catalog.
+/// databases know it, because a database looks up unknown users in the Catalog.
 async fn change(io: &Io, message: &ToCatalog, widens: bool) -> Result<(), Error> {
     let reply = ask_catalog(io, message).await;
     io.with(|context| context.cache.callers.forget_refused())?;

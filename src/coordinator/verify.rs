@@ -1,6 +1,5 @@
-//! Checks every checksum of a database: of the Catalog's rows, of the Database's rows, then of the
-//! shards one after the other. A request does a bounded number of steps and returns the position of
-//! the next step.
+//! Checks every checksum of a database: in the Catalog's rows, in the Database's rows, then shard
+//! by shard. A request does a bounded number of steps and returns the position of the next step.
 
 use super::error::Error;
 use super::load_schemas::{Load, Loaded, Want};
@@ -19,7 +18,7 @@ const STEPS_PER_REQUEST: u32 = 16;
 /// of the shard's next step (`None`: the shard's start).
 pub type Resume = (i64, Option<u64>);
 
-/// The result of one request.
+/// The result of a request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Report {
     /// Blocks whose checksum was computed.
@@ -33,7 +32,7 @@ pub struct Report {
     pub resume: Option<Resume>,
 }
 
-/// Verifies `database` from its start or from `start`. Skips a shard that was dropped in between.
+/// Verifies `database` from its start or from `start`. Skips dropped shards.
 pub fn verify(database: &str, start: Option<Resume>) -> Task<Report> {
     let database = database.to_owned();
     Task::new(move |io| async move {
@@ -70,7 +69,7 @@ async fn verify_metadata(
         let reply = io.call(Address::Database(object), &ToDatabase::Verify).await;
         match envelope::decode_reply::<FromDatabase>(reply)? {
             FromDatabase::Verified(page) => report.add_rows(page, "database"),
-            // The database was dropped in between. The load below returns the error.
+            // The database was dropped. The load below returns the error.
             FromDatabase::NotOpen => {}
             FromDatabase::Unavailable(why) => return Err(why.into()),
             _ => return Err(Error::unexpected_reply()),

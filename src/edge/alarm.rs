@@ -24,7 +24,7 @@ enum Known {
     At(i64),
 }
 
-/// The alarm of one object.
+/// An object's alarm.
 pub(super) struct Alarm {
     storage: Storage,
     known: Cell<Known>,
@@ -40,9 +40,9 @@ impl Alarm {
         self.known.set(Known::Unset);
     }
 
-    /// Ensures that the alarm goes off at `due_ns` or earlier. An earlier alarm stays: its handler
-    /// finds no due work and sets the alarm again, which costs less than moving the alarm at every
-    /// event.
+    /// Ensures that the alarm goes off at `due_ns` or earlier. An earlier alarm stays. When it goes
+    /// off, the handler finds no due work and sets the alarm again, which costs less than moving
+    /// the alarm at every event.
     ///
     /// Full storage may refuse to set the alarm. The response is sent nevertheless: due work
     /// follows from stored data, so that the next event tries again.

@@ -11,9 +11,7 @@ use crate::model::limits::BACKUP_NAMES_MAX;
 use crate::protocol::backup::{FromBackups, ToBackups};
 use crate::protocol::envelope;
 
-/// The name of the bucket's binding.
 const BUCKET: &str = "BACKUPS";
-/// The name of the folder's binding.
 const FOLDER: &str = "BACKUP_FOLDER";
 /// The address of the folder. The folder ignores it, but the platform requires one.
 const HOST: &str = "http://folder/";

@@ -98,7 +98,7 @@ fn append(body: &mut Vec<u8>, piece: &Uint8Array) {
     }
 }
 
-/// The result of one read.
+/// The result of a read.
 enum Next {
     Piece(Uint8Array),
     End,

@@ -16,7 +16,7 @@ use super::{backups, cloudflare_access, config, password_key};
 use crate::model::limits::CALL_REPEATS_MAX;
 use crate::protocol::call::{Address, Call, CallFailure, Reply};
 
-/// Calls in progress. Dropping the value cancels them.
+/// The calls in progress. Dropping the value abandons the calls.
 pub(super) struct Flights {
     env: Env,
     sql: Rc<SqlSession>,
@@ -33,7 +33,7 @@ impl Flights {
         self.sql.is_open()
     }
 
-    /// Cancels the calls in progress and ends the SQL session.
+    /// Abandons the calls in progress and ends the SQL session.
     pub(super) async fn clear(&mut self) {
         self.pending.clear();
         self.sql.end().await;

@@ -41,7 +41,7 @@ extern "C" {
     ) -> Result<Promise, JsValue>;
 }
 
-/// Fetches the list of keys of the team in the settings. No request can influence the address.
+/// Fetches the key list of the team in the settings. No request can influence the address.
 ///
 /// # Errors
 /// The reason why the list is unavailable.

@@ -70,8 +70,8 @@ impl<H: Host + 'static> Hosted<H> {
 }
 
 impl<H: Host> Object<H> {
-    /// Runs due work. Its errors are recorded in the state, because a thrown error would make the
-    /// platform repeat an alarm.
+    /// Runs due work. An error is recorded in the object's state, because a thrown error would make
+    /// the platform repeat an alarm.
     async fn finish_unasked(&self, ticket: Ticket, step: Step<Vec<u8>>) {
         if let Err(error) = self.finish(ticket, step).await {
             worker::console_error!("work that was due failed: {error}");

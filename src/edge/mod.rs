@@ -1,8 +1,8 @@
 //! Contains the only code that waits, reads a clock, draws random numbers or uses a type of the
 //! Workers runtime.
 //!
-//! It turns requests into calls of `api`, drives the machines with `fetch`, and lends the three
-//! objects their SQLite. It decides nothing.
+//! This module turns requests into calls of `api`, drives the machines with `fetch`, and lends the
+//! three objects their SQLite. It decides nothing.
 
 mod alarm;
 mod backups;

@@ -1,10 +1,10 @@
-// The past of an object as the runtime keeps it. `state` is what the runtime gave to one life of
-// the object: each life gets another one, and keeps it when the module gets a new memory.
+// Point-in-time recovery of an object's storage, by functions of the runtime. The runtime passes a
+// new `state` to each life of the object. A new memory of the module does not begin a new life.
 
-/** Numbers of lives, each by its state. */
+/** The number of each life, by the life's `state`. */
 const lives = new WeakMap();
 
-/** A number that no other life of any object has. */
+/** Returns the random 64-bit number that identifies a life. */
 export function lifeOf(state) {
   const known = lives.get(state);
   if (known !== undefined) return known;
@@ -13,18 +13,21 @@ export function lifeOf(state) {
   return life;
 }
 
-/** Throws if the object could not go back to a time, in milliseconds. */
+/** Throws if the object cannot be recovered to `time`, in milliseconds. */
 export async function lookBack(state, time) {
   await state.storage.getBookmarkForTime(time);
 }
 
-/** The object's next life begins with what its storage was then. */
+/** Makes the object's next life begin with the storage as it was at `time`, in milliseconds. */
 export async function goBackNext(state, time) {
   const bookmark = await state.storage.getBookmarkForTime(time);
   await state.storage.onNextSessionRestoreBookmark(bookmark);
 }
 
-/** Ends the life, and whatever runs in it: so not from the module, which others run in too. */
+/**
+ * Ends the life and all code that runs in it. The timer keeps the abort out of the module, which
+ * other objects use at the same time.
+ */
 export function endLife(state) {
   setTimeout(() => state.abort('the object goes back in time'), 0);
 }

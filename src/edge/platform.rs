@@ -85,8 +85,8 @@ impl Platform for EdgePlatform {
         jurisdiction: Option<&str>,
     ) -> Result<ObjectId, PlacementError> {
         self.unique_id(kind, jurisdiction).map(ObjectId).map_err(|error| {
-            // Without a jurisdiction, only a missing binding can cause an error, which no
-            // deployment has.
+            // Without a jurisdiction, the only possible error is a missing binding. Every
+            // deployment has the binding.
             worker::console_error!("no object id: {error}");
             PlacementError::Jurisdiction(jurisdiction.unwrap_or_default().to_owned())
         })

@@ -102,7 +102,7 @@ pub(super) fn whole(response: Response) -> Result<web_sys::Response> {
     Ok(runtime::respond(response.status, &head(&response), &body)?)
 }
 
-/// Returns a response with a streamed body. The rest of the exchange runs while the client reads.
+/// Returns a response with a streamed body. While the client reads, the exchange continues.
 pub(super) fn stream(
     response: Response,
     mut conversation: Conversation,
@@ -128,7 +128,7 @@ pub(super) fn stream(
 
 /// Waits until the reader has taken a piece. Returns `false` if the response was given up before.
 /// `notice` is a timer promise, reused for all pieces that are taken before it resolves, since a
-/// request may have at most some thousands of timers at once.
+/// request may have only some thousands of timers at the same time.
 async fn taken(
     writer: &JsWriter,
     bytes: Vec<u8>,

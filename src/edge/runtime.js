@@ -1,15 +1,15 @@
-// What costs less to ask of the runtime here than from WebAssembly: each property, header and
-// promise that is asked for from there crosses over twice and leaves objects behind, which the
-// runtime collects in pauses that everybody in the isolate feels.
+// Functions that use the runtime from JavaScript, which costs less than from WebAssembly. Each
+// property, header and promise that WebAssembly reads crosses the boundary twice and creates
+// objects. The runtime collects the objects in pauses that delay all requests of the isolate.
 
-/** Objects want a URL, and ignore it. */
+/** The URL of calls to objects, which ignore it. */
 const url = 'https://object/';
-/** Fewer bytes are not worth a call. */
+/** The minimum size to release, in bytes. A smaller buffer is not worth the call. */
 const releasedBytesMin = 4096;
-/** Most ids that are kept. */
+/** The maximum number of cached ids. */
 const idsMax = 1_000;
 
-/** Ids of objects by their texts: an id is of no request, a stub is. */
+/** The ids of objects by id text or name. Requests can share ids, but not stubs. */
 const ids = new Map();
 
 function idOf(namespace, text, isName) {
@@ -22,14 +22,15 @@ function idOf(namespace, text, isName) {
 }
 
 /**
- * Frees bytes whose content was used. A collection frees them too, but comes only when tens of megabytes of them lie
- * about. What the runtime was given to send it still needs: behind a write it sends only once that is durable.
+ * Frees the buffer of bytes that are no longer needed. A garbage collection would free it too, but
+ * runs only after tens of megabytes. Do not release bytes that the runtime must still send: after a
+ * storage write, the runtime sends them only when the write is durable.
  */
 export function release(bytes) {
   if (bytes.byteLength >= releasedBytesMin) bytes.buffer.transfer(0);
 }
 
-/** Lines of a request's head: its method, its URL, then name and value of each header. */
+/** Returns a request's head as lines: the method, the URL, then the name and value of each header. */
 export function headOf(request) {
   let lines = `${request.method}\n${request.url}`;
   for (const [name, value] of request.headers) lines += `\n${name}\n${value}`;
@@ -37,8 +38,8 @@ export function headOf(request) {
 }
 
 /**
- * Headers whose names and values are lines, by turns. A plain object, because the runtime asks an
- * iterator for each text of anything else.
+ * Converts alternating lines of names and values into headers. Returns a plain object, because the
+ * runtime would call an iterator for each text of any other type.
  */
 function headersOf(lines) {
   const cells = lines === '' ? [] : lines.split('\n');
@@ -50,15 +51,15 @@ function headersOf(lines) {
   return headers;
 }
 
-/** A response with such headers; `body` is bytes, a stream or null. */
+/** Creates a response. `lines` are the headers; `body` is bytes, a stream or null. */
 export function respond(status, lines, body) {
   return new Response(body, { status, headers: headersOf(lines) });
 }
 
-/** Sends a message, whose bytes are gone then, to an object, by its id or its name; the bytes of its reply. */
+/** Sends a message to an object, by id or name, and releases its bytes. Returns the bytes of the reply. */
 export async function callObject(namespace, object, isName, location, message) {
   const id = idOf(namespace, object, isName);
-  // A stub that failed once stays broken: each try has its own.
+  // A stub that failed once stays broken. Therefore each try uses a new stub.
   const stub = location ? namespace.get(id, { locationHint: location }) : namespace.get(id);
   const response = await stub.fetch(url, { method: 'POST', body: message });
   release(message);

@@ -87,7 +87,7 @@ extern "C" {
     fn rows_written(this: &JsCursor) -> f64;
 }
 
-/// The storage of one Durable Object.
+/// A Durable Object's storage.
 pub(super) struct DoStore {
     storage: JsStorage,
     sql: JsSql,

@@ -1,34 +1,34 @@
-// What workerd loads: it hands requests and objects to the WebAssembly module, and gives the module
-// a new memory after it has aborted, since a panic or a trap leaves the old one in an unknown state.
-// `scripts/modules.mjs` bundles it with what wasm-bindgen writes beside it.
+// The entry module of the Worker. It passes requests and objects to the WebAssembly module. After
+// an abort it gives the module a new memory, since a panic or a trap leaves the old memory in an
+// unknown state. `scripts/modules.mjs` bundles this file with the output of wasm-bindgen.
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
 
 import * as module from './index.js';
 import { release } from './runtime.js';
 
-// The stack of a panic has to reach its cause.
+// A panic's stack must be long enough to show its cause.
 Error.stackTraceLimit = 100;
 
 /**
- * Shared with the crate `worker`: a panic sets `criticalError`; each memory that the module is given
- * makes `instanceId` larger.
+ * The state shared with the crate `worker`. A panic sets `criticalError`. Each new memory of the
+ * module increases `instanceId`.
  */
 const state = module.__worker_init_state();
 
-/** A trap is what no panic hook sees: the stack or the memory is used up. */
+/** Notes a trap, which calls no panic hook: the stack or the memory is exhausted. */
 function noticeTrap(error) {
   if (!(error instanceof WebAssembly.RuntimeError)) return;
   console.error('Critical', error);
   state.criticalError = true;
 }
 
-// Traps in what runs after a call has returned its promise.
+// Notes traps in code that runs after a call has returned its promise.
 addEventListener('error', ({ error }) => noticeTrap(error));
 
 /**
- * The module's tasks go on in V8's own queue: what the runtime's function makes of each, a wrapper
- * that only a whole collection frees, costs more than many of them.
+ * Runs the module's tasks in V8's own queue. The runtime's function creates a wrapper for each
+ * task. Only a full garbage collection frees the wrappers, and a wrapper costs more than many tasks.
  */
 globalThis.queueMicrotask = (task) => {
   Promise.resolve().then(() => {
@@ -40,7 +40,7 @@ globalThis.queueMicrotask = (task) => {
   });
 };
 
-/** Runs a call into the module, which has a new memory if the last one was aborted in. */
+/** Calls the module. Gives it a new memory first if it has aborted. */
 function enter(call) {
   if (state.criticalError) {
     console.log('The module aborted: it gets a new memory');
@@ -62,7 +62,10 @@ export default class extends WorkerEntrypoint {
   }
 }
 
-/** A class of objects. Their state is in their storage: in a new memory each is made once more. */
+/**
+ * Wraps a class of objects. An object's state is in the object's storage, so that the object is
+ * created again in a new memory.
+ */
 const durable = (Class) =>
   class {
     #args;
@@ -89,7 +92,7 @@ const durable = (Class) =>
     async fetch(request) {
       const message = new Uint8Array(await request.arrayBuffer());
       const answer = enter(() => this.#current().answer(message));
-      // The module has a copy.
+      // The module has copied the message.
       release(message);
       return new Response(await answer);
     }

@@ -1,8 +1,9 @@
-//! The tokens and users of a backup: their permissions on its database and their hashes. A backup
-//! contains no secrets.
+//! Copies the tokens and users with permissions on a database into a backup, and restores them. A
+//! backup contains the hashes of tokens and passwords, but no secrets.
 //!
 //! A restore gives the permissions only on request, and only on the restored database. It never
-//! gives the admin permission, and a permission on every database becomes one on this database.
+//! gives the admin permission, and a permission on every database becomes a permission on this
+//! database.
 
 use super::error::BackupError;
 use super::place::{self, BackupId};
@@ -16,7 +17,7 @@ use crate::protocol::grants::Grantee;
 /// The position where the next request continues: a page, and a row in that page.
 pub type AccessPosition = (u64, u64);
 
-/// The progress of one restore request.
+/// The progress of a restore request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessProgress {
     /// The tokens and users.
@@ -43,7 +44,8 @@ fn renamed(row: Grantee, database: &str) -> Grantee {
     Grantee { grants: Grants { admin: false, permissions }, ..row }
 }
 
-/// Gives the tokens and users of the backup `from` their permissions on `database`, from a position.
+/// Gives the tokens and users in the backup `from` their permissions on `database`. Begins at
+/// `position`.
 pub fn restore_access(
     from: BackupId,
     database: &str,

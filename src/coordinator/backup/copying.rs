@@ -408,7 +408,7 @@ impl BackUp {
     }
 }
 
-/// The result of putting the pages of one policy.
+/// The result of putting a policy's pages.
 enum Pages {
     /// All pages are stored under these names.
     Put(Vec<String>),

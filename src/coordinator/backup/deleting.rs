@@ -95,7 +95,7 @@ async fn mark_going(io: &Io, id: &BackupId) -> Result<(), Error> {
     place::delete(io, vec![id.mark(Mark::Done), id.mark(Mark::Begun)]).await
 }
 
-/// Returns the keys of the indexes of all other whole backups, one list per backup.
+/// Returns the index keys of all other whole backups, one list per backup.
 async fn other_indexes(io: &Io, id: &BackupId) -> Result<Vec<Vec<String>>, Error> {
     let names = place::list(io, place::marks(&id.database, Mark::Done)).await?;
     let mut others = Vec::new();

@@ -2,7 +2,7 @@
 
 use crate::coordinator::error::Error;
 
-/// A failure of a backup request. None of these failures loses data.
+/// A failure of a backup request. A failure never loses data.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum BackupError {
     /// No whole backup has the name.

@@ -13,8 +13,8 @@ use crate::protocol::backup::{
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 
-/// A backup: its database, and the second since 1970 in which it was begun. As a text: both,
-/// separated by a point.
+/// A backup: the name of a database, and the second since 1970 in which the backup was begun. As a
+/// text: both, separated by a point.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackupId {
     /// The database's name.
@@ -132,7 +132,7 @@ pub(super) enum Mark {
     Going,
 }
 
-/// Returns the folder of a database. Bytes that a key must not contain are written as `=` and two
+/// Returns the folder of a database. Writes bytes that a key must not contain as `=` and two
 /// hexadecimal digits.
 pub(super) fn folder(database: &str) -> String {
     let mut out = String::from("db-");
@@ -197,12 +197,10 @@ pub(super) fn check_name(key: &str, object: &[u8]) -> Result<(), Error> {
     }
 }
 
-/// Puts an object.
 pub(super) async fn put(io: &Io, key: String, object: Vec<u8>) -> Result<(), Error> {
     done(io, &ToBackups::Put { key, object }).await
 }
 
-/// Deletes objects.
 pub(super) async fn delete(io: &Io, keys: Vec<String>) -> Result<(), Error> {
     done(io, &ToBackups::Delete { keys }).await
 }

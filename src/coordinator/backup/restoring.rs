@@ -1,5 +1,5 @@
-//! Restores a backup: creates shards and fills them one after the other, then restores the
-//! measurements, then publishes the database. Until then, other requests do not see the database.
+//! Restores a backup: creates shards and fills them in order, then restores the measurements, then
+//! publishes the database. Until then, other requests do not see the database.
 
 use super::error::BackupError;
 use super::place::{self, BackupId, Mark, ObjectsLeft};
@@ -179,7 +179,7 @@ impl Restore {
             default_policy,
             dropped_default: self.map.dropped_default.clone(),
             continuous: if is_same { self.map.continuous.clone() } else { Vec::new() },
-            // The backup contains the callers' ids of its own deployment, which mean nothing here.
+            // The ids of callers are valid only in the deployment that made the backup.
             quotas: Quotas { callers: Vec::new(), ..self.map.quotas.clone() },
         };
         match self.ask_database(RestoreStep::Finish { backup: self.from.to_string(), rest }).await?

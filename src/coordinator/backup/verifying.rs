@@ -16,7 +16,7 @@ use crate::protocol::grants::Grantee;
 /// value.
 pub type VerifyPosition = (u64, u64);
 
-/// The progress of one verification request.
+/// The progress of a verification request.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VerifyProgress {
     /// The number of objects read.

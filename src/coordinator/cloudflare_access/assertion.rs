@@ -86,7 +86,7 @@ impl Audiences {
     }
 }
 
-/// An assertion with valid claims. Its signature is not checked yet.
+/// An assertion with valid claims and an unchecked signature.
 pub(super) struct Assertion<'a> {
     /// The id of the key that the assertion names as its signing key.
     pub key: String,

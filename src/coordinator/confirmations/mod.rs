@@ -46,7 +46,7 @@ impl Confirmations {
         true
     }
 
-    /// Stores the Catalog's reply about a caller for whom databases have reported `held`.
+    /// Stores the Catalog's reply about a caller. `held` are the databases' earlier replies.
     pub(super) fn heard(
         &mut self,
         caller: &Caller,

@@ -83,7 +83,7 @@ pub fn diagnostics(statement: Statement) -> Parts<SeriesChunk> {
             None => {
                 for name in all.list(&io).await? {
                     match all.load(&io, name.clone()).await {
-                        // The database was dropped meanwhile.
+                        // The database was dropped after the list was read.
                         Ok(()) | Err(Error::DatabaseNotFound(_)) => {}
                         Err(error) => all.trouble(name, "database", error.to_string()),
                     }
@@ -100,7 +100,6 @@ pub fn diagnostics(statement: Statement) -> Parts<SeriesChunk> {
 }
 
 impl Diagnostics {
-    /// Returns the names of all databases.
     async fn list(&mut self, io: &Io) -> Result<Vec<String>, Error> {
         let (mut all, mut after) = (Vec::new(), None);
         loop {

@@ -49,8 +49,8 @@ pub struct Credentials {
 }
 
 impl Credentials {
-    /// Creates credentials from a secret that is either a token, whatever `user` is, or that user's
-    /// password.
+    /// Creates credentials from a secret. The secret is either a token, with any user name, or that
+    /// user's password.
     pub fn pair(user: Option<String>, secret: String) -> Self {
         Self { user, token: secret.clone(), password: secret }
     }
@@ -220,7 +220,7 @@ impl Identify {
         context.cache.callers.is_verified(user.row.id, &password, now_ns)
     }
 
-    /// Decides with the replies so far, or asks the next source.
+    /// Decides with the replies so far, or queries the next source.
     fn judge(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         let now_ns = context.platform.now_ns();
         if self.catalog.is_none() && context.cache.callers.is_refused(&self.hash, now_ns) {
@@ -263,7 +263,7 @@ impl Identify {
         }
     }
 
-    /// Uses the databases' earlier replies, and asks the next database without one.
+    /// Uses the databases' earlier replies, and queries the next database without a reply.
     fn ask_databases(&mut self, context: &mut Context<'_>) -> Question {
         let now_ns = context.platform.now_ns();
         while let Some(name) = self.databases.front() {
@@ -291,8 +291,8 @@ impl Identify {
         Ok(None)
     }
 
-    /// Whether an earlier reply of the database identifies the credentials. A password that was not
-    /// recently verified is asked about again: it may have changed, or it may be a token.
+    /// Whether an earlier reply of the database identifies the credentials. Not for a password that
+    /// was not recently verified: it may have changed, or it may be a token.
     fn is_met(&self, context: &mut Context<'_>, object: &ObjectId) -> bool {
         let now_ns = context.platform.now_ns();
         let callers = &mut context.cache.callers;

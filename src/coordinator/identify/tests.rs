@@ -334,7 +334,7 @@ fn guesses_at_a_name_of_nobody_ask_once_and_take_as_long() {
         assert_eq!(isolate.who(Some("v"), &format!("guess {n}")), "-");
     }
     assert_eq!((isolate.asked, isolate.derivations), ([1, 1], 10));
-    // The same credentials are not derived again.
+    // A repeated guess is not derived again.
     assert_eq!((isolate.who(Some("v"), "guess 9").as_str(), isolate.derivations), ("-", 10));
     // A token is valid with any name, including an unknown one.
     isolate.add(grantee(3, false, "new", token_hash("apiv3_new")));
@@ -377,7 +377,7 @@ fn logins_of_an_address_take_turns() {
     let mut isolate = Isolate::new();
     isolate.who(None, "t");
     let (mut first, mut second) = (identify(Some("u"), "y"), identify(Some("u"), "x"));
-    // The Database is asked first.
+    // The first call goes to the Database.
     let asked = |isolate: &mut Isolate, login: &mut Identify| {
         let Step::Calls(calls) = isolate.step(login, None) else { panic!("it asks") };
         isolate.carry(&calls[0])

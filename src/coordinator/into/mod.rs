@@ -95,8 +95,8 @@ fn check_time_column(chunk: &SeriesChunk) -> Result<(), QueryError> {
     }
 }
 
-/// Checks that the names in the statement can be written, before any row is read. Names that depend
-/// on the data are checked with each batch.
+/// Checks that the names in the statement can be written, before any row is read. Each batch checks
+/// the names that depend on the data.
 pub(super) fn check_names(select: &SelectStatement, target: &Target) -> Result<(), QueryError> {
     if let TargetName::Name(name) = &target.name {
         check_writable(name, Place::Measurement).map_err(|why| invalid(&why))?;

@@ -52,7 +52,7 @@ pub enum By {
     Table,
 }
 
-/// The counts of one isolate.
+/// An isolate's counts.
 #[derive(Debug, Default)]
 pub struct Logins {
     addresses: BTreeMap<String, Address>,
@@ -165,7 +165,7 @@ impl Logins {
         Gate::Open
     }
 
-    /// Ends the derivation of `address`, whatever its result.
+    /// Ends the derivation of `address`, successful or not.
     pub fn derived(&mut self, address: &str) {
         if let Some(here) = self.addresses.get_mut(address) {
             here.deriving_ns = None;
@@ -209,8 +209,8 @@ impl Logins {
     }
 }
 
-/// Returns the part of `address` that counts as one address: an IPv4 address, or the /64 network of
-/// one IPv6 customer.
+/// Returns the part of `address` that counts as one address: an IPv4 address, or an IPv6 customer's
+/// /64 network.
 pub fn customer(address: &str) -> &str {
     let third_or_gap = match address.find("::") {
         Some(gap) => gap,

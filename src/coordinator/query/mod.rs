@@ -3,9 +3,9 @@
 //! available ([`crate::admission`]).
 //!
 //! A shard with newer state replies "stale". Before the first piece of the result, the query then
-//! starts again with the owners' state. After the first piece, it continues if the newer state only
-//! adds to the older one. If a plan calls no shard of a policy, the statement is also planned again
-//! with the owners' state, because no shard could have reported that the cache is stale
+//! starts again with the owners' state. After the first piece, it continues if the newer state
+//! contains only additions. If a plan calls no shard of a policy, the statement is also planned
+//! again with the owners' state, because no shard could have reported that the cache is stale
 //! (PROTOCOL.md rule 6).
 
 mod nonempty_measurements;
@@ -87,7 +87,7 @@ enum QueryStage {
     Finished,
 }
 
-/// The load of the sources, one after the other.
+/// The load of the sources, in their order.
 #[derive(Debug)]
 struct QueryLoad {
     /// The load of the next source.
@@ -174,7 +174,7 @@ impl Query {
         }
     }
 
-    /// Loads every source, one after the other, then plans.
+    /// Loads every source in order, then plans.
     fn load_all(&mut self, context: &mut Context<'_>, from_owner: bool) -> QueryTurn {
         self.load_next(context, Vec::new(), from_owner)
     }

@@ -1,5 +1,5 @@
-//! Determines which measurements have rows, if the result of a SELECT depends on it. The shards are
-//! asked before the statement is compiled, and only about measurements with conflicting types
+//! Determines which measurements have rows, if the result of a SELECT depends on it. This happens
+//! before the statement is compiled, and only for measurements with conflicting types
 //! ([`compile::clashing`]).
 
 use std::collections::BTreeSet;

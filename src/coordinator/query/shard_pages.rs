@@ -207,8 +207,8 @@ impl QueryRun {
         }
     }
 
-    /// Processes a shard's reply to the scans of these streams. The reply may contain pages only
-    /// for the first of them.
+    /// Processes a shard's reply to the scans of these streams. The reply may contain fewer pages
+    /// than `streams`; the pages belong to the first streams.
     pub(super) fn supply(&mut self, streams: &[StreamId], reply: FromShard) -> Result<(), Error> {
         if let FromShard::Summary(page) = reply {
             let (Merge::Summaries(executor), [stream]) = (&mut self.merge, streams) else {

@@ -93,8 +93,8 @@ struct PageRows {
     times_ns: Vec<i64>,
     /// The groups' tags, one column per tag key.
     tags: Vec<StringColumn>,
-    /// The columns of each call: its value, and for a selector also the time and the additional
-    /// columns.
+    /// The columns of each call: the call's value, and for a selector also the time and the
+    /// additional columns.
     fields: Vec<Column>,
 }
 

@@ -59,7 +59,7 @@ pub struct SqlQuery {
     /// The loaded tables.
     loaded: Option<Loaded>,
     scans: Scans,
-    /// The answers for the next turn.
+    /// The information to send with the next turn.
     answers: Vec<Answer>,
     /// The bytes of the result that are not returned yet, and their memory.
     piece: Vec<u8>,
@@ -378,7 +378,7 @@ impl SqlQuery {
     }
 
     /// Stores pages that were requested ahead. A page that failed is requested again when SQL needs
-    /// it. Its error counts only then.
+    /// it. Only a failure of the second request is an error.
     fn learn_ahead(
         &mut self,
         context: &Context<'_>,

@@ -45,7 +45,7 @@ struct Scan {
     is_wanted: bool,
     /// Whether SQL has requested a page after the first page. Then it probably needs all pages.
     goes_on: bool,
-    /// Pages that were read ahead.
+    /// The pages that were read ahead.
     ready: Vec<Answer>,
     /// The rows read and the bytes decoded since the last page.
     read: (u64, u64),
@@ -71,10 +71,10 @@ pub(super) struct Asked {
     counts: bool,
 }
 
-/// The information from a page.
+/// The result of processing a page.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
-    /// The answer for SQL.
+    /// The message for SQL.
     pub(super) answer: Option<Answer>,
     /// The number of rows that were read for the page.
     pub(super) rows: u64,

@@ -173,8 +173,8 @@ impl Write {
         }
     }
 
-    /// Counts `rows` as written, except those of series with these hashes. Their lines are
-    /// rejected.
+    /// Counts `rows` as written, except rows of series with these hashes. Rejects the lines of the
+    /// excepted rows.
     fn learn_some_kept(
         &mut self,
         rows: &[Selection],

@@ -62,7 +62,7 @@ impl Write {
                 self.outcome.created = (!existed).then_some(created);
                 self.load_again(context)
             }
-            // Another request has created the database with other settings in between.
+            // Another request has created the database with other settings.
             FromCatalog::Refused(CatalogRefusal::Policy(PolicyRefusal::Conflict)) => {
                 self.load_again(context)
             }

@@ -14,8 +14,8 @@ use crate::protocol::database::{ColumnSet, RegisterRefusal};
 /// The placeholder for the id of a column that no sent row has (see `batch::frame::TableRef`).
 const NO_COLUMN: ColumnId = ColumnId(u32::MAX);
 
-/// The ids that identify a measurement's series: the measurement's id and those of the batch's
-/// tags.
+/// The ids that identify a measurement's series: the measurement's id and the column ids of the
+/// batch's tags.
 pub type SeriesIds = (MeasurementId, Vec<ColumnId>);
 
 /// The schema's columns for a batch.

@@ -1,9 +1,13 @@
-//! Writes a batch of parsed lines to its shards.
+//! Writes a batch of parsed lines to its shards, in these steps:
 //!
-//! The steps: load the state that the batch needs; check every row; register missing columns; send
-//! one frame to each shard. A rejection that rests on the cache makes the write load the owners'
-//! state once. A shard with newer state makes the write start again with the rows of the refused
-//! frames only (PROTOCOL.md rules 4 to 8).
+//! - Load the state that the batch needs.
+//! - Check every row.
+//! - Register missing columns.
+//! - Send one frame to each shard.
+//!
+//! A rejection that rests on the cache makes the write load the owners' state once. A shard with
+//! newer state makes the write start again with the rows of the refused frames only (PROTOCOL.md
+//! rules 4 to 8).
 
 pub mod check_rows;
 mod append;
@@ -43,7 +47,7 @@ pub struct WriteRequest {
     pub database: String,
     /// The policy as the client names it. An absent or empty name is the default policy.
     pub policy: Option<String>,
-    /// The caller. Its permission is checked after the policy is known.
+    /// The caller. The write checks the caller's permission after the policy is known.
     pub principal: Principal,
     /// The accepted lines.
     pub batch: Batch,
@@ -189,8 +193,8 @@ impl Write {
             self.outcome.rejected.retention = Some(Retention::of(policy, oldest_ns));
         }
         let missing = self.take_missing(&columns);
-        // Rows that a shard has stored cannot be removed. In that case the outcome reports the
-        // stored rows.
+        // The write cannot remove rows that a shard has stored. In that case the outcome reports
+        // the stored rows.
         let none_yet = self.outcome.points_written == 0;
         if self.request.all_or_nothing && self.outcome.rejected.total > 0 && none_yet {
             return Ok(Next::Reply(std::mem::take(&mut self.outcome)));

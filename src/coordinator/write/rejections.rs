@@ -8,13 +8,14 @@ use crate::protocol::quota::{OverSeries, OverStored};
 /// Rejected lines. The first lines are named; all are counted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rejections {
-    /// The `REJECTED_LINES_NAMED_MAX` lowest line numbers with their causes, ascending.
+    /// Of the rejected lines, the `REJECTED_LINES_NAMED_MAX` lines with the lowest numbers,
+    /// ascending.
     pub named: Vec<RejectedLine>,
     /// The number of all rejected lines.
     pub total: u64,
     /// The number of rejected lines outside of the retention period.
     pub outside_retention: u64,
-    /// The retention period that rejected lines are outside of.
+    /// The retention period of the lines that were rejected as too old.
     pub retention: Option<Retention>,
 }
 
