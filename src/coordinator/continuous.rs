@@ -45,7 +45,6 @@ struct QueryRun {
     execution: Execution,
 }
 
-/// The result of a run's step.
 enum Stepped {
     Calls(Vec<Call>),
     /// The run continues without a reply.
@@ -83,7 +82,6 @@ impl<H: Scheduled + BackedUp> Runner<H> {
         Self { host, object, cache: Cache::default(), queries, running: None }
     }
 
-    /// Begins a run.
     fn start(&mut self, platform: &dyn Platform, due: DueRun) -> Step<Vec<u8>> {
         let now_ns = platform.now_ns();
         let DueRun { database, query } = due;
@@ -106,7 +104,6 @@ impl<H: Scheduled + BackedUp> Runner<H> {
         self.go_on(platform, None)
     }
 
-    /// Begins a scheduled pass of backups.
     fn start_pass(&mut self, platform: &dyn Platform, due: DuePass) -> Step<Vec<u8>> {
         self.running = Some(Running::Backup(scheduled_pass(due)));
         self.go_on(platform, None)

@@ -52,7 +52,6 @@ struct Delete {
     has_begun: bool,
 }
 
-/// The deletions in a message to a shard.
 struct ShardTask {
     shard: ObjectId,
     stamp: Stamp,

@@ -13,7 +13,6 @@ use crate::model::limits::DESCRIBED_BYTES_MAX;
 use crate::model::shard_map::Policy;
 use crate::protocol::database::Description;
 
-/// The part of a page that is still missing.
 #[derive(Debug)]
 struct Page {
     /// The policy after which the page begins, and the databases that may contain that policy.
@@ -114,7 +113,6 @@ pub fn describe_databases(
     })
 }
 
-/// The databases described so far.
 struct Described {
     principal: Principal,
     page: Option<Page>,
@@ -140,7 +138,6 @@ impl Described {
     }
 }
 
-/// Returns the policies without their groups.
 fn outline(description: &Description) -> Description {
     let policies = description.policies.iter().map(|policy| Policy {
         name: policy.name.clone(),

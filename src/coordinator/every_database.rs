@@ -46,7 +46,6 @@ pub(super) fn show_continuous_queries(principal: Principal) -> Parts<SeriesChunk
     })
 }
 
-/// Carries out SHOW MEASUREMENTS ON *.
 pub(super) fn show_measurements(
     show: Box<ShowMeasurementsStatement>,
     session: Session,
@@ -97,7 +96,6 @@ impl Listing {
         Self { show, session, names, held: None, shown: None }
     }
 
-    /// Returns the query for one database.
     fn query(&self, database: &str) -> Query {
         let mut show = self.show.clone();
         show.database = NamePattern::Name(database.to_owned());
@@ -123,7 +121,6 @@ impl Listing {
         Ok(self.session.room.hold(&mut self.held, self.names.bytes())?)
     }
 
-    /// Returns the next rows, after every database was read.
     fn next(&mut self) -> Option<SeriesChunk> {
         let rest = self.shown.get_or_insert_with(|| {
             self.names.sort();
@@ -143,7 +140,6 @@ impl Listing {
     }
 }
 
-/// Converts a number of rows from a statement.
 fn rows(count: u64) -> usize {
     usize::try_from(count).unwrap_or(usize::MAX)
 }
@@ -161,7 +157,6 @@ mod tests {
         }
     }
 
-    /// Returns the result for a database with `count` measurements.
     fn of_database(database: &str, count: usize) -> SeriesChunk {
         let row = |number| [format!("m{number:06}"), database.to_owned(), "autogen".to_owned()];
         let rows: Vec<Vec<String>> = (0..count).map(|number| row(number).to_vec()).collect();

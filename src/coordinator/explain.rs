@@ -10,7 +10,6 @@ use crate::query::result::SeriesChunk;
 use crate::scan::reader::ReadStats;
 use crate::scan::request::{AggregateCall, AggregateFunction, Beside, Input, Output, ScanRequest};
 
-/// A statement that is explained.
 #[derive(Debug)]
 pub(super) struct Explain {
     analyze: bool,
@@ -27,11 +26,9 @@ struct Scan {
     calls: Vec<String>,
     /// The columns that are read in addition to the calls' inputs.
     fields: String,
-    /// The cost on each shard.
     costs: Vec<ReadStats>,
 }
 
-/// A line, and the lines below it.
 struct Node(String, Vec<Node>);
 
 type SchemaOf<'a> = dyn Fn(&PlannedScan) -> Option<&'a PolicySchema> + 'a;
@@ -57,7 +54,6 @@ impl Explain {
         Self { analyze, text, scans, planned_ns: now_ns }
     }
 
-    /// Adds the cost of a page.
     pub(super) fn add(&mut self, stream: StreamId, page: &ReadStats) {
         let scan = self.scans.get_mut(stream.scan as usize);
         if let Some(cost) = scan.and_then(|scan| scan.costs.get_mut(stream.shard as usize)) {

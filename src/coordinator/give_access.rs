@@ -105,12 +105,10 @@ async fn put(io: &Io, row: Grantee) -> Result<(), Error> {
     }
 }
 
-/// Whether two rows have the same name and password.
 fn is_same_user(known: &Grantee, row: &Grantee) -> bool {
     (&known.name, &known.hash, &known.salt) == (&row.name, &row.hash, &row.salt)
 }
 
-/// Adds a permission to existing ones.
 fn give(grants: &mut Grants, right: &Permission) {
     let place = (&right.database, &right.policy);
     match grants.permissions.iter_mut().find(|held| (&held.database, &held.policy) == place) {

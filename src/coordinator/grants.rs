@@ -94,9 +94,7 @@ impl Principal {
 /// A caller's permissions on one database, as the database reports them.
 #[derive(Clone, Debug)]
 pub struct Standing {
-    /// The caller's name in error messages.
     name: Rc<str>,
-    /// The permissions.
     grants: Rc<Grants>,
     /// The version of the grants in the caller's frames and requests:
     /// [`crate::protocol::shard::Stamp::access`].

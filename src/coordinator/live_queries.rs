@@ -16,7 +16,6 @@ use crate::protocol::round::Request;
 use crate::protocol::shard::ToShard;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
-/// Carries out SHOW QUERIES.
 pub(super) fn show_queries() -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
         match ask_catalog(&io, &ToCatalog::Queries).await? {
@@ -29,7 +28,6 @@ pub(super) fn show_queries() -> Parts<SeriesChunk> {
     })
 }
 
-/// Carries out KILL QUERY.
 pub(super) fn kill_query(id: u64) -> Parts<SeriesChunk> {
     Parts::once(move |io| async move {
         let FromCatalog::Queries(killed) = ask_catalog(&io, &ToCatalog::KillQuery { id }).await?

@@ -10,7 +10,6 @@ use crate::protocol::envelope;
 use crate::protocol::live_queries::{LiveQuery, Precedence};
 use crate::protocol::round::Request;
 
-/// The state of a query's reports.
 #[derive(Debug, Default)]
 pub(super) struct LiveQueryReport {
     /// The query's id; 0 until its first report.

@@ -115,10 +115,8 @@ pub struct Load {
     round: Round,
 }
 
-/// The lookup of the caller's permissions.
 #[derive(Debug, Default)]
 struct Lookup {
-    /// The caller of the load.
     principal: Principal,
     /// The caller's permissions, once known.
     standing: Option<Standing>,

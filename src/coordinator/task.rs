@@ -46,7 +46,6 @@ impl<T> fmt::Debug for Task<T> {
     }
 }
 
-/// The result of polling a task.
 enum Polled<T> {
     Calls(Vec<Request>),
     /// The function waits for nothing that a reply could bring.

@@ -39,7 +39,6 @@ pub(super) fn users(statement: Statement) -> Result<Parts<SeriesChunk>, Statemen
     }
 }
 
-/// Emits each page of users.
 async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<(), Error> {
     let (mut after, limit) = (0, GRANTEES_PER_PAGE as u64);
     loop {
@@ -134,7 +133,6 @@ async fn grant_or_revoke(io: &Io, grant: &GrantStatement, gives: bool) -> Result
     put(io, Some(found), row).await
 }
 
-/// Returns the user of a name, if there is one.
 async fn find(io: &Io, name: &str) -> Result<Option<Grantee>, Error> {
     let keys = vec![GranteeKey { user: true, text: name.to_owned() }];
     match ask_catalog(io, &ToCatalog::Identify { keys }).await? {
@@ -155,7 +153,6 @@ async fn derive(io: &Io, iterations: u32, salt: &str, password: &str) -> Result<
     Ok(hex(&reply?))
 }
 
-/// Stores a user in place of `found`.
 async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<(), Error> {
     // An unchanged user may be a repeat that some databases have not received.
     let widens = found.is_none_or(|found| {

@@ -127,7 +127,6 @@ async fn verify_shards(
 }
 
 impl Report {
-    /// Adds the rows of the Catalog or the Database.
     fn add_rows(&mut self, page: VerifyPage, owner: &str) {
         self.blocks += page.blocks;
         self.bytes += page.bytes;

@@ -13,7 +13,6 @@ use crate::model::time::MS_NS;
 /// time, or for an earlier time, may never go off (workerd issue 6866).
 const AHEAD_MS: i64 = 2;
 
-/// The known state of the object's stored alarm.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Known {
     /// Unknown: the object was just loaded.
@@ -24,7 +23,6 @@ enum Known {
     At(i64),
 }
 
-/// An object's alarm.
 pub(super) struct Alarm {
     storage: Storage,
     known: Cell<Known>,

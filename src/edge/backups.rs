@@ -18,7 +18,6 @@ const HOST: &str = "http://folder/";
 
 #[wasm_bindgen]
 extern "C" {
-    /// A bucket in the runtime.
     type Bucket;
 
     #[wasm_bindgen(method, catch, structural)]
@@ -38,20 +37,17 @@ extern "C" {
     #[wasm_bindgen(method, catch, structural)]
     fn delete(this: &Bucket, keys: &Array) -> Result<Promise, JsValue>;
 
-    /// An object of a bucket.
     type Stored;
 
     #[wasm_bindgen(method, catch, structural, js_name = arrayBuffer)]
     fn array_buffer(this: &Stored) -> Result<Promise, JsValue>;
 
-    /// The service of a folder.
     type Folder;
 
     #[wasm_bindgen(method, catch, structural)]
     fn fetch(this: &Folder, url: &str, init: &RequestInit) -> Result<Promise, JsValue>;
 }
 
-/// The bound place.
 enum Place {
     Bucket(Bucket),
     Folder(Folder),

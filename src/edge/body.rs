@@ -98,7 +98,6 @@ fn append(body: &mut Vec<u8>, piece: &Uint8Array) {
     }
 }
 
-/// The result of a read.
 enum Next {
     Piece(Uint8Array),
     End,

@@ -28,7 +28,6 @@ impl Flights {
         Self { env: env.clone(), sql: Rc::default(), pending: Vec::new() }
     }
 
-    /// Whether a SQL session is open.
     pub(super) fn holds_sql(&self) -> bool {
         self.sql.is_open()
     }

@@ -13,11 +13,8 @@ thread_local! {
     static LIMITS: OnceCell<Limits> = const { OnceCell::new() };
 }
 
-/// The Durable Object namespace of the Catalog.
 pub(super) const CATALOG: &str = "CATALOG";
-/// The Durable Object namespace of the Databases.
 pub(super) const DATABASE: &str = "DATABASE";
-/// The Durable Object namespace of the Shards.
 pub(super) const SHARD: &str = "SHARD";
 /// The name of the only Catalog in its namespace.
 pub(super) const CATALOG_NAME: &str = "catalog";

@@ -83,17 +83,14 @@ impl Conversation {
         Self { env: env.clone(), platform, flights }
     }
 
-    /// Runs one step of the exchange.
     pub(super) fn tell(&self, step: impl FnOnce(&mut Service, &EdgePlatform) -> Action) -> Action {
         with_service(&self.env, |service| step(service, &self.platform))
     }
 
-    /// Notes that a piece of the response waits for its reader.
     pub(super) fn sending(&self, exchange: &mut Exchange) {
         exchange.sending(self.platform.now_ns());
     }
 
-    /// Logs a completed request.
     pub(super) fn log(&self, exchange: &Exchange) {
         let line = with_service(&self.env, |service| exchange.log_line(service, &self.platform));
         if let Some(line) = line {

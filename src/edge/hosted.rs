@@ -35,7 +35,6 @@ impl<H: Host + 'static> Hosted<H> {
         Self { state, goes_back: false, object }
     }
 
-    /// Enables recovery to an earlier time.
     pub(super) fn going_back(mut self) -> Self {
         self.goes_back = true;
         self
@@ -60,7 +59,6 @@ impl<H: Host + 'static> Hosted<H> {
         Ok(reply)
     }
 
-    /// Runs the jobs that are due.
     pub(super) async fn alarm(&self) {
         let object = &self.object;
         object.alarm.went_off();

@@ -21,7 +21,6 @@ extern "C" {
     fn derive_bits(algorithm: &Object, key: &JsValue, bits: u32) -> Result<Promise, JsValue>;
 }
 
-/// The number of bits in a key.
 const KEY_BITS: u32 = 256;
 
 /// Carries out a [`Derivation`].

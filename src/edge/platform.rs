@@ -18,7 +18,6 @@ extern "C" {
     fn get_random_values(bytes: &mut [u8]) -> Result<JsValue, JsValue>;
 }
 
-/// The runtime of this isolate.
 pub(super) struct EdgePlatform {
     env: Env,
     /// The client's request that is being served, if any.
@@ -102,7 +101,6 @@ fn location(request: &web_sys::Request) -> Option<&'static str> {
     location_hint::hint(&continent, longitude)
 }
 
-/// Returns 64 random bits from the runtime.
 pub(super) fn random_u64() -> u64 {
     let mut bytes = [0; 8];
     if get_random_values(&mut bytes).is_err() {

@@ -95,7 +95,6 @@ fn accept_encoding(request: &web_sys::Request) -> Option<String> {
     of_client.or_else(|| request.headers().get("accept-encoding").ok().flatten())
 }
 
-/// Returns a response with a complete body.
 pub(super) fn whole(response: Response) -> Result<web_sys::Response> {
     let bytes = || Uint8Array::from(response.body.as_slice()).into();
     let body = if response.body.is_empty() { JsValue::NULL } else { bytes() };

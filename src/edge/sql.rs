@@ -13,13 +13,11 @@ use crate::protocol::sql::thrown;
 
 #[wasm_bindgen]
 extern "C" {
-    /// The binding of the SQL Worker.
     type JsSql;
 
     #[wasm_bindgen(method, catch, structural)]
     fn open(this: &JsSql) -> Result<Promise, JsValue>;
 
-    /// A stub of a session.
     #[derive(Clone)]
     type JsSession;
 
@@ -35,7 +33,6 @@ extern "C" {
 pub(super) struct SqlSession(RefCell<Option<JsSession>>);
 
 impl SqlSession {
-    /// Sends a message and returns its reply.
     pub(super) async fn turn(&self, env: &Env, message: &[u8]) -> Result<Vec<u8>, CallFailure> {
         self.carry(env, message).await.or_else(|error| {
             let said = Reflect::get(&error, &JsValue::from_str("message")).ok();
@@ -79,7 +76,6 @@ impl SqlSession {
     }
 }
 
-/// Calls the `Symbol.dispose` method of a stub.
 fn dispose(stub: &JsValue) -> Result<(), JsValue> {
     let symbols = Reflect::get(&js_sys::global(), &JsValue::from_str("Symbol"))?;
     let name = Reflect::get(&symbols, &JsValue::from_str("dispose"))?;

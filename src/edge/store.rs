@@ -87,7 +87,6 @@ extern "C" {
     fn rows_written(this: &JsCursor) -> f64;
 }
 
-/// A Durable Object's storage.
 pub(super) struct DoStore {
     storage: JsStorage,
     sql: JsSql,

@@ -28,7 +28,7 @@ addEventListener('error', ({ error }) => noticeTrap(error));
 
 /**
  * Runs the module's tasks in V8's own queue. The runtime's function creates a wrapper for each
- * task. Only a full garbage collection frees the wrappers, and a wrapper costs more than many tasks.
+ * task. Only a full garbage collection frees a wrapper, which costs more than many tasks.
  */
 globalThis.queueMicrotask = (task) => {
   Promise.resolve().then(() => {

@@ -37,7 +37,6 @@ pub(super) fn kept(row: Grantee, database: &str) -> Option<Grantee> {
     Some(row).filter(|row| !row.grants.permissions.is_empty())
 }
 
-/// Moves the permissions of `row` to `database`.
 fn renamed(row: Grantee, database: &str) -> Grantee {
     let named = |held: Permission| Permission { database: Some(database.to_owned()), ..held };
     let permissions = row.grants.permissions.into_iter().map(named).collect();

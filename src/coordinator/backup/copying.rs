@@ -103,7 +103,6 @@ fn is_going(database: &str) -> Error {
 struct BackUp {
     io: Io,
     id: BackupId,
-    /// The database's object.
     database: ObjectId,
     left: ObjectsLeft,
     progress: BackUpProgress,
@@ -381,7 +380,6 @@ impl BackUp {
         Ok(envelope::decode_reply(self.io.call(to, &ToShard::Backup(step)).await)?)
     }
 
-    /// Returns the error for an unexpected reply of the Database.
     fn refused(&self, reply: FromDatabase) -> Error {
         match reply {
             FromDatabase::NotOpen => Error::DatabaseNotFound(self.id.database.clone()),
@@ -390,7 +388,6 @@ impl BackUp {
         }
     }
 
-    /// Returns the error for an unexpected reply of a shard.
     fn shard_refused(&self, shard: &ObjectId, reply: FromShard) -> Error {
         match reply {
             FromShard::Backup(FromShardBackup::Gone) | FromShard::Stale => {
@@ -408,7 +405,6 @@ impl BackUp {
     }
 }
 
-/// The result of putting a policy's pages.
 enum Pages {
     /// All pages are stored under these names.
     Put(Vec<String>),

@@ -134,7 +134,6 @@ fn is_of_shard(point: &str, shard: &ObjectId) -> bool {
     place::shard_of_point(point).as_ref() == Some(shard)
 }
 
-/// The last part of a key.
 fn named_in(key: &str) -> &str {
     key.rsplit_once('/').map_or(key, |(_, name)| name)
 }

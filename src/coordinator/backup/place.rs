@@ -54,7 +54,6 @@ impl BackupId {
         format!("{}/{}/{rest}", folder(&self.database), self.name())
     }
 
-    /// Returns the key of the backup's map.
     pub(super) fn map(&self) -> String {
         self.key("map")
     }
@@ -64,7 +63,6 @@ impl BackupId {
         self.key("schema")
     }
 
-    /// Returns the key of a page of measurements.
     pub(super) fn page(&self, name: &str) -> String {
         format!("{}/{name}", self.pages())
     }
@@ -74,7 +72,6 @@ impl BackupId {
         self.key("access")
     }
 
-    /// Returns the key of a page of tokens and users.
     pub(super) fn access_page(&self, name: &str) -> String {
         format!("{}/{name}", self.access())
     }
@@ -84,7 +81,6 @@ impl BackupId {
         self.key("points")
     }
 
-    /// Returns the key of a shard's point.
     pub(super) fn point(&self, name: &str) -> String {
         format!("{}/{name}", self.points())
     }
@@ -94,7 +90,6 @@ impl BackupId {
         self.key("values")
     }
 
-    /// Returns the key of a shard's index.
     pub(super) fn index(&self, name: &str) -> String {
         format!("{}/{name}", self.indexes())
     }
@@ -104,7 +99,6 @@ impl BackupId {
         format!("{}/value/{shard}", folder(&self.database))
     }
 
-    /// Returns the key of a value.
     pub(super) fn value(&self, shard: &ObjectId, name: &str) -> String {
         format!("{}/{name}", self.values(shard))
     }

@@ -15,7 +15,6 @@ const CLOCKS_APART_S: i64 = 60;
 pub struct Application {
     /// The team's address, such as `https://team.cloudflareaccess.com`, without a trailing slash.
     issuer: String,
-    /// The application's audience tag.
     audience: String,
 }
 

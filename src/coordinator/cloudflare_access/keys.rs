@@ -33,7 +33,6 @@ struct List {
     keys: Vec<serde_json::Value>,
 }
 
-/// The result of looking up a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Lookup {
     Known(Key),
@@ -60,7 +59,6 @@ pub struct AccessKeys {
 }
 
 impl AccessKeys {
-    /// Looks up the key with this id and decides the next step.
     pub(super) fn look(&mut self, id: &str, now_ns: i64) -> Lookup {
         let is_within = |since_ns: i64, limit_ns| now_ns.saturating_sub(since_ns) < limit_ns;
         let are_fresh = self.fetched_ns.is_some_and(|at_ns| is_within(at_ns, KEYS_AGE_MAX_NS));

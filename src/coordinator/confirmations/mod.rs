@@ -10,7 +10,6 @@ use super::grants::{Caller, Held};
 use crate::model::limits::{CALLERS_REMEMBERED_MAX, CONFIRM_RETRY_NS, CONFIRMED_NS};
 use crate::protocol::grants::{Grantee, GranteeKey};
 
-/// The Catalog's last reply about one caller.
 #[derive(Clone, Copy, Debug, Default)]
 struct Confirmation {
     /// The earliest time of the next request to the Catalog, in nanoseconds.

@@ -31,7 +31,6 @@ struct Diagnostics {
     catalog_release: String,
 }
 
-/// A database's map and counters.
 #[derive(Debug)]
 struct DatabaseFigures {
     name: String,
@@ -57,7 +56,6 @@ struct AskedObject {
     shard: Option<usize>,
 }
 
-/// A shard, with its policy and group.
 pub(super) struct ShardOf<'a> {
     policy: &'a Policy,
     pub(super) group: &'a ShardGroup,
@@ -120,7 +118,6 @@ impl Diagnostics {
         }
     }
 
-    /// Reads the map of a database.
     async fn load(&mut self, io: &Io, name: String) -> Result<(), Error> {
         let loaded = io.run(Load::from_owner(&name, Want::Nothing)).await?;
         let shards = shards(&loaded).map(|_| None).collect();
@@ -128,7 +125,6 @@ impl Diagnostics {
         Ok(())
     }
 
-    /// Reads the counters of all objects.
     async fn count(&mut self, io: &Io) -> Result<(), Error> {
         let asked: Vec<AskedObject> = (0..)
             .zip(&self.found)

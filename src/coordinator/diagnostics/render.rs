@@ -61,7 +61,6 @@ impl ShardOf<'_> {
 }
 
 impl Diagnostics {
-    /// Returns the series of the statement.
     pub(super) fn chunks(&self, now_ns: i64) -> Vec<SeriesChunk> {
         let found = &self.found[..];
         match &self.statement {
@@ -230,7 +229,6 @@ fn shard_counters(found: &DatabaseFigures) -> impl Iterator<Item = SeriesChunk> 
     })
 }
 
-/// Returns a series with one row.
 fn counted(name: &str, tags: &[(&str, String)], counters: &[(&str, u64)]) -> SeriesChunk {
     let columns: Vec<&str> = counters.iter().map(|(column, _)| *column).collect();
     series(name, tags, &columns, vec![counters.iter().map(|(_, n)| Cell::from(*n)).collect()])

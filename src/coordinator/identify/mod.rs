@@ -101,9 +101,7 @@ pub struct Identify {
     /// Whether `catalog` comes from an earlier reply about the name.
     is_remembered: bool,
     from_catalog: bool,
-    /// The time at which the wait for the derivation began.
     waiting_since_ns: Option<i64>,
-    /// The salt and the derived key.
     derived: Option<(String, String)>,
     waiting: Waiting,
     round: Round,
@@ -335,7 +333,6 @@ impl Identify {
         Ok(Next::Calls(vec![request]))
     }
 
-    /// Notes a successful login.
     fn logged_in(&mut self, context: &mut Context<'_>) {
         let name = self.credentials.user.as_deref().unwrap_or_default();
         let logins = &mut context.cache.logins;

@@ -69,7 +69,6 @@ pub(super) fn select_into(
     }))
 }
 
-/// Writes a batch to the target.
 async fn write(
     io: &Io,
     place: &SourceName,
@@ -138,7 +137,6 @@ fn partial(outcome: &WriteOutcome) -> Option<QueryError> {
     Some(QueryError::Invalid(format!("partial write: {cause} dropped={dropped}")))
 }
 
-/// Returns the statement's result row.
 fn written_row(points: u64) -> SeriesChunk {
     let points = i64::try_from(points).unwrap_or(i64::MAX);
     let count = ResultColumn::Values(Column::full(Values::Integer(vec![points])));

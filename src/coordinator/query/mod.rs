@@ -41,7 +41,6 @@ use show::plan_show;
 pub(super) use sources::shards_of;
 use sources::{QuerySource, selected_policies};
 
-/// The statement.
 #[derive(Clone, Debug)]
 enum Question {
     Select(Box<SelectStatement>),
@@ -174,7 +173,6 @@ impl Query {
         }
     }
 
-    /// Loads every source in order, then plans.
     fn load_all(&mut self, context: &mut Context<'_>, from_owner: bool) -> QueryTurn {
         self.load_next(context, Vec::new(), from_owner)
     }

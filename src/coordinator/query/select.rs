@@ -16,7 +16,6 @@ use crate::query::error::QueryError;
 use crate::query::executor::Executor;
 use crate::query::plan::PlannedScan;
 
-/// A SELECT to plan.
 pub(super) struct SelectPlanner<'a> {
     pub(super) context: &'a Context<'a>,
     pub(super) select: &'a SelectStatement,
@@ -30,7 +29,6 @@ pub(super) struct SelectPlanner<'a> {
 }
 
 impl SelectPlanner<'_> {
-    /// Returns the run that reads these policies.
     pub(super) fn plan(&self, selected: &[SelectedPolicy<'_>]) -> Result<PlannedRun, QueryError> {
         let schemas = self.living.schemas(selected);
         let platform = self.context.platform;

@@ -56,7 +56,6 @@ impl Reads {
         Self { series: BTreeMap::new(), points: 0, limits, afterwards }
     }
 
-    /// Returns the number of rows read so far.
     pub(super) fn points(&self) -> u64 {
         self.points
     }
@@ -90,15 +89,12 @@ pub(super) enum Merge {
     Plan(Vec<ScanRequest>),
 }
 
-/// The next step of a run.
 pub(super) enum RunStep {
-    /// The run needs these pages.
     Need(Vec<(StreamId, ToShard)>),
     /// A piece of the result.
     Chunk(SeriesChunk),
     /// The run pauses, so that other requests can continue.
     Pause,
-    /// The result is complete.
     Done,
 }
 

@@ -73,7 +73,6 @@ pub(in crate::coordinator) fn shards_of(
     stamped.collect()
 }
 
-/// Returns the number of shards of each scan.
 pub(super) fn counts(streams: &[Vec<(ObjectId, Stamp)>]) -> Vec<u32> {
     // A policy has far fewer than 2^32 shards.
     streams.iter().map(|shards| shards.len() as u32).collect()

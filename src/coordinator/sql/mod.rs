@@ -90,11 +90,8 @@ enum Stage {
     Load(Box<Load>),
     /// Waits for a turn of SQL, and for the pages that SQL will probably request next.
     Turn(Vec<Asked>),
-    /// Waits for pages.
     Read(Vec<Asked>),
-    /// Waits for the list of running queries.
     List,
-    /// A piece was returned.
     Emitted,
     /// The Catalog removes the query from its list. Then the query ends with this result.
     Unlist(Box<SqlTurn>),
@@ -183,7 +180,6 @@ impl SqlQuery {
         self.open()
     }
 
-    /// Discards everything that was read and computed.
     fn close(&mut self) {
         (self.scans, self.last) = (Scans::default(), LastTurn::default());
         self.answers.clear();
@@ -314,7 +310,6 @@ impl SqlQuery {
         }
     }
 
-    /// Returns the encoded bytes as a piece.
     fn emit(&mut self) -> SqlTurn {
         self.emitted = true;
         self.stage = Stage::Emitted;
@@ -364,7 +359,6 @@ impl SqlQuery {
         asked
     }
 
-    /// Counts the rows and series that were read.
     fn count(&mut self, context: &Context<'_>, rows: u64, series: u64) -> Result<(), QueryError> {
         self.points += rows;
         let counts = [("series", series, Limit::Series), ("point", self.points, Limit::Points)];

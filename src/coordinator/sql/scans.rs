@@ -26,7 +26,7 @@ use crate::scan::request::{
     AggregateCall, AggregateFunction, Beside, Input, Output, Resume, ScanRequest,
 };
 
-/// The scans, in the order in which they are called next.
+/// The scans, in the order in which they are called.
 #[derive(Debug, Default)]
 pub(super) struct Scans(VecDeque<Scan>);
 
@@ -60,7 +60,6 @@ enum Progress {
     Groups(Box<Gathered>),
 }
 
-/// A page request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Asked {
     scan: u64,
@@ -71,10 +70,8 @@ pub(super) struct Asked {
     counts: bool,
 }
 
-/// The result of processing a page.
 #[derive(Debug, Default)]
 pub(super) struct Learned {
-    /// The message for SQL.
     pub(super) answer: Option<Answer>,
     /// The number of rows that were read for the page.
     pub(super) rows: u64,
@@ -109,7 +106,6 @@ impl Scan {
         Ok(page.map(|(bytes, is_last)| self.answer(bytes, is_last)))
     }
 
-    /// Processes a shard's page.
     fn learn(&mut self, shard: usize, page: FromShard) -> Result<Learned, Error> {
         let FromShard::Scanned { until, position, stats, further, groups } = page else {
             return Err(Error::unexpected_reply());
@@ -211,22 +207,19 @@ impl Scans {
         scan.ok_or_else(Error::unexpected_reply)
     }
 
-    /// Removes the scan if `answer` is its last page.
     fn forget(&mut self, answer: Option<&Answer>) {
         if let Some(Answer::Page(Page { scan, is_last: true, .. })) = answer {
             self.cancel(&[*scan]);
         }
     }
 
-    /// Removes scans that SQL no longer needs.
     pub(super) fn cancel(&mut self, cancelled: &[u64]) {
         self.0.retain(|scan| !cancelled.contains(&scan.number));
     }
 
     /// Returns the pages to request now, and whether one of them is not a shard's first. Requests
-    /// at most `SHARDS_ASKED_AT_ONCE_MAX` pages, beginning with the scans that have waited longest.
-    /// With `ahead`, it requests at most half that number, because the earlier pages are still in
-    /// memory.
+    /// at most `SHARDS_ASKED_AT_ONCE_MAX` pages, scan by scan. With `ahead`, it requests at most
+    /// half that number, because the earlier pages are still in memory.
     pub(super) fn ask(&mut self, room: &QueryRoom, ahead: bool) -> (Vec<Asked>, bool) {
         let (mut asked, mut further) = (Vec::new(), false);
         let halves = if ahead { 2 } else { 1 };

@@ -6,7 +6,6 @@ use crate::model::time::S_NS;
 use crate::protocol::live_queries::LiveQuery;
 use crate::protocol::sql::{TableColumn, TableSchema, is_named};
 
-/// Returns the tables with these names, if they exist.
 pub(super) fn named(schema: &PolicySchema, names: &[String]) -> Vec<TableSchema> {
     names.iter().filter_map(|name| schema.measurements.get(name)).map(|m| table(m)).collect()
 }
@@ -21,7 +20,6 @@ pub(super) fn named_in(schema: &PolicySchema, text: &str) -> Option<Vec<TableSch
     Some(named.map(|(_, measurement)| table(measurement)).collect())
 }
 
-/// Returns all tables in the order of their names.
 pub(super) fn every(schema: &PolicySchema) -> Vec<TableSchema> {
     schema.measurements.values().map(|measurement| table(measurement)).collect()
 }

@@ -20,7 +20,6 @@ use crate::protocol::round::{Next, Replies, Request};
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 
 impl Write {
-    /// Sends one frame to each shard that has rows.
     pub(super) fn append(
         &mut self,
         context: &mut Context<'_>,

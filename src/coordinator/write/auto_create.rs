@@ -50,7 +50,6 @@ impl Write {
         Ok(Next::call(Address::Catalog, &message))
     }
 
-    /// Continues with the Catalog's reply.
     pub(super) fn learn_created(
         &mut self,
         context: &mut Context<'_>,

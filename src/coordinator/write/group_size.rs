@@ -9,7 +9,6 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::round::Request;
 use crate::protocol::shard::FromShard;
 
-/// A frame in progress.
 #[derive(Debug)]
 pub(super) struct Target {
     pub shard: ObjectId,

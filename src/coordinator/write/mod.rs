@@ -91,7 +91,6 @@ pub struct Write {
     round: Round,
     /// The number of restarts because of an owner's newer state.
     retries: Retries,
-    /// The number of completed registrations.
     registrations: u32,
     /// The growth to report to the Database before the response.
     growth: Option<Growth>,

@@ -8,8 +8,7 @@ use crate::protocol::quota::{OverSeries, OverStored};
 /// Rejected lines. The first lines are named; all are counted.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rejections {
-    /// Of the rejected lines, the `REJECTED_LINES_NAMED_MAX` lines with the lowest numbers,
-    /// ascending.
+    /// The rejected lines with the lowest numbers, ascending; at most `REJECTED_LINES_NAMED_MAX`.
     pub named: Vec<RejectedLine>,
     /// The number of all rejected lines.
     pub total: u64,
