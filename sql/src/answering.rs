@@ -1,4 +1,4 @@
-//! One session as whoever asks sees it: messages in, messages out.
+//! One session of the Worker: decodes each request message and encodes the reply.
 
 use tidemark::protocol::envelope::{self, EnvelopeError};
 use tidemark::protocol::sql::{Answer, FromSql, QueryRequest, ToSql};
@@ -8,20 +8,20 @@ use crate::limits::PIECE_BYTES;
 use crate::output::{Format, Rewriting, Writer};
 use crate::session::{Engine, Query};
 
-/// A session. Dropping it ends its query.
+/// A session. Dropping the session cancels its query.
 #[derive(Default)]
 pub struct Answering {
     open: Option<Open>,
     rewriting: Option<Rewriting>,
 }
 
-/// A query and what is written of its answer.
+/// A running query and its encoded result.
 struct Open {
     query: Query,
     format: Format,
-    /// Once the columns are known, until the last row is written.
+    /// The writer of the result, from the step that brings the schema until the last row.
     writer: Option<Writer>,
-    /// What is written and not sent.
+    /// The encoded bytes that no reply contains yet.
     written: Vec<u8>,
     is_cut_short: bool,
     is_done: bool,
@@ -29,7 +29,7 @@ struct Open {
 }
 
 impl Answering {
-    /// Takes a message and says what follows. Whatever it is, there is a reply.
+    /// Processes a message and returns the encoded reply. An error also produces a reply.
     pub fn turn(&mut self, engine: &Engine, message: &[u8]) -> Vec<u8> {
         let (version, reply) = match envelope::decode::<ToSql>(message) {
             Ok((version, message)) => (version, self.take(engine, message)),
@@ -42,12 +42,13 @@ impl Answering {
         envelope::encode_as(version, &reply)
     }
 
-    /// Whether the last turn ended so that others are served before the next one.
+    /// Whether the last turn stopped at its work limit, so that the Worker must pause before the
+    /// next turn.
     pub fn is_cut_short(&self) -> bool {
         self.open.as_ref().is_some_and(|open| open.is_cut_short)
     }
 
-    /// Whether nothing is left to say.
+    /// Whether the session has sent its complete result.
     pub fn is_over(&self) -> bool {
         let is_answered = |open: &Open| open.is_done && open.written.is_empty();
         self.rewriting.is_none() && self.open.as_ref().is_none_or(is_answered)
@@ -100,7 +101,7 @@ impl Answering {
     }
 }
 
-/// One end is newer than the other can read.
+/// Converts a decoding error to status 503: one side has a newer protocol version than the other.
 fn unreadable(error: &EnvelopeError) -> QueryError {
     QueryError { fault: crate::error::Fault::Source(503), message: error.to_string() }
 }
@@ -116,7 +117,7 @@ impl Open {
     }
 
     fn turn(&mut self, answers: Vec<Answer>) -> Result<FromSql, QueryError> {
-        // What is written goes first: its reader says how fast.
+        // Encoded bytes are sent before the plan continues, so that a slow client slows the plan.
         if self.is_done || (answers.is_empty() && self.written.len() >= PIECE_BYTES) {
             return Ok(self.reply(Vec::new(), Vec::new(), true));
         }
@@ -142,7 +143,7 @@ impl Open {
         Ok(self.reply(step.wanted, step.cancelled, goes_on))
     }
 
-    /// The next piece, and what else there is to say.
+    /// Builds the reply with the next piece of the result.
     fn reply(
         &mut self,
         wanted: Vec<crate::messages::Wanted>,

@@ -1,8 +1,8 @@
-//! Refuses what would go too deep, before anything goes down into it.
+//! Rejects statements whose expressions are nested too deeply, before any recursive code runs.
 //!
-//! Parser, planner and optimizer follow the tree of an expression with the machine's stack, and a
-//! stack that overflows takes the whole instance along. How deep the tree of a text can get is seen
-//! in its words: each operator of a chain lies inside the next one, and so does each bracket.
+//! DataFusion's parser, planner and optimizer recurse over the expression tree, and a stack
+//! overflow terminates the whole instance. The tokens of a text give an upper bound of the tree's
+//! depth: each operator of a chain and each bracket adds one level.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -16,14 +16,14 @@ use datafusion::sql::sqlparser::tokenizer::{Token, Tokenizer};
 use crate::error::QueryError;
 use crate::limits::{DEPTH_MAX, PARENTHESES_DEPTH_MAX, TABLES_MAX, TEXT_BYTES_MAX, TOKENS_MAX};
 
-/// One bracket that is open.
+/// An open bracket or CASE.
 #[derive(Clone, Copy, Debug, Default)]
 struct Level {
-    /// Operators of the expression that is being read.
+    /// The number of operators in the current expression.
     operators: usize,
-    /// Set operations between the queries of this level.
+    /// The number of set operations between the queries of this level.
     set_operations: usize,
-    /// It was opened by CASE.
+    /// Whether CASE opened the level.
     is_case: bool,
 }
 
@@ -33,10 +33,9 @@ impl Level {
     }
 }
 
-/// Refuses a text that is too long, or goes too deep.
+/// Checks the length and the nesting depth of a statement.
 ///
-/// # Errors
-/// What is too much, and the limit.
+/// # Errors Returns an error that names the exceeded limit.
 pub(crate) fn check(text: &str) -> Result<(), QueryError> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(QueryError::asked(format!(
@@ -44,7 +43,7 @@ pub(crate) fn check(text: &str) -> Result<(), QueryError> {
             text.len()
         )));
     }
-    // A text that is no sequence of words is refused by the parser, with the place.
+    // If the tokenizer fails, the parser reports the error with its position.
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else { return Ok(()) };
     let is_word = |token: &&Token| !matches!(token, Token::Whitespace(_));
     if tokens.iter().filter(is_word).count() > TOKENS_MAX {
@@ -79,7 +78,7 @@ fn follow(token: &Token, levels: &mut Vec<Level>) {
         Token::Comma | Token::SemiColon => top(levels, |level| level.operators = 0),
         Token::Word(word) => follow_word(word.keyword, levels),
         Token::Number(..) | Token::SingleQuotedString(_) | Token::Placeholder(_) | Token::EOF => {}
-        // Whatever else there is stands between two things.
+        // All other tokens are binary or unary operators.
         _ => top(levels, |level| level.operators += 1),
     }
 }
@@ -120,7 +119,8 @@ fn follow_word(keyword: Keyword, levels: &mut Vec<Level>) {
     }
 }
 
-/// A bracket counts for one of the operators around it, since others can follow it at once.
+/// Closes a level. The closed bracket counts as an operator of the outer level, because a subscript
+/// or a cast may follow it directly.
 fn close(levels: &mut Vec<Level>) {
     if levels.len() > 1 {
         levels.pop();
@@ -134,11 +134,11 @@ fn top(levels: &mut [Level], change: impl Fn(&mut Level)) {
     }
 }
 
-/// Refuses a statement that reads too many tables. A CTE is planned anew wherever it is named: a
-/// few lines, each naming the one before it twice, are more tables than there is time to plan.
+/// Checks the number of tables that a statement reads. The planner plans a CTE again for every
+/// reference. If each of several CTEs references the previous CTE twice, the number of tables
+/// doubles with each CTE.
 ///
-/// # Errors
-/// The limit.
+/// # Errors Returns an error that names the limit.
 pub(crate) fn check_tables(statement: &Statement) -> Result<(), QueryError> {
     let mut tables = Tables { ctes: HashMap::new(), names: HashMap::new(), open: vec![0] };
     let mut statement = statement;
@@ -146,7 +146,7 @@ pub(crate) fn check_tables(statement: &Statement) -> Result<(), QueryError> {
         statement = &explain.statement;
     }
     if let Statement::Statement(statement) = statement {
-        // It never breaks off.
+        // The visitor never returns `Break`.
         let _ = statement.visit(&mut tables);
     }
     if tables.open.first().is_some_and(|count| *count > TABLES_MAX) {
@@ -156,13 +156,13 @@ pub(crate) fn check_tables(statement: &Statement) -> Result<(), QueryError> {
     Ok(())
 }
 
-/// Counts tables.
+/// A visitor that counts tables.
 struct Tables {
-    /// How many tables the CTE of a name reads.
+    /// The number of tables that each CTE reads, by the CTE's name.
     ctes: HashMap<String, usize>,
-    /// Queries that are bodies of CTEs, by where they lie.
+    /// The names of CTEs, by the addresses of their bodies.
     names: HashMap<*const Query, String>,
-    /// Of each query that is open, and of the statement, what was counted.
+    /// The table counts of the statement and of each query that the visitor is inside.
     open: Vec<usize>,
 }
 
@@ -189,7 +189,7 @@ impl Visitor for Tables {
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
         let count = self.open.pop().unwrap_or_default();
         match self.names.remove(&(&raw const *query)) {
-            // One that reads no table is planned anew all the same.
+            // A CTE without tables counts as one table, because each reference is planned.
             Some(name) => drop(self.ctes.insert(name, count.max(1))),
             None => self.add(count),
         }

@@ -1,7 +1,8 @@
-//! Where the streams of a plan wait for their pages, and whoever has them hands them in.
+//! The exchange between the scans of a plan and the owner of the session: scans wait here for
+//! pages, and the session delivers pages.
 //!
-//! A stream that finds no page says that it is hungry and leaves its waker; a stream that is
-//! dropped before its end is a cancelled scan.
+//! A stream without a page registers its waker and marks its scan as waiting. A stream that is
+//! dropped before its last page cancels its scan.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 use crate::error::{Fault, QueryError};
 use crate::messages::{Page, ScanRequest, Wanted};
 
-/// The scans of one plan.
+/// The scans of a plan.
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
     state: Mutex<State>,
@@ -21,13 +22,13 @@ struct State {
     next: u64,
     scans: BTreeMap<u64, Scan>,
     cancelled: Vec<u64>,
-    /// No page will come any more.
+    /// The error that ends all scans: no page follows it.
     failure: Option<QueryError>,
 }
 
 #[derive(Debug, Default)]
 struct Scan {
-    /// What it reads, until that was said.
+    /// The request, until `wanted` returns it.
     request: Option<ScanRequest>,
     pages: VecDeque<Page>,
     has_ended: bool,
@@ -37,16 +38,16 @@ struct Scan {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Hunger {
-    /// It has what it needs, or does not look.
+    /// The scan has a page, or its stream does not poll.
     #[default]
     None,
-    /// It waits, and nobody was told.
+    /// The scan waits, and `wanted` has not reported it yet.
     New,
-    /// Whoever has the pages knows.
+    /// The scan waits, and `wanted` has reported it.
     Told,
 }
 
-/// A scan's place at the desk. Dropping it ends the scan.
+/// The handle of a scan. Dropping the handle ends the scan.
 #[derive(Debug)]
 pub(crate) struct Seat {
     desk: Arc<Desk>,
@@ -54,7 +55,7 @@ pub(crate) struct Seat {
 }
 
 impl Desk {
-    /// A seat for a scan, which gets its number from here.
+    /// Registers a scan and assigns its number.
     pub(crate) fn sit(self: &Arc<Self>, request: ScanRequest) -> Seat {
         let mut state = self.lock();
         let scan = state.next;
@@ -64,7 +65,7 @@ impl Desk {
         Seat { desk: Arc::clone(self), scan }
     }
 
-    /// Takes in a page. One of a scan that has gone is dropped.
+    /// Adds a page to its scan. A page of a scan that was dropped is ignored.
     pub(crate) fn put(&self, page: Page) {
         let waker = {
             let mut state = self.lock();
@@ -74,13 +75,13 @@ impl Desk {
             scan.hunger = Hunger::None;
             scan.waker.take()
         };
-        // Outside of the lock: what wakes may run at once.
+        // The waker runs outside the lock, because a woken task may run immediately.
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    /// From now on every stream that looks for a page finds this.
+    /// Makes every waiting and future poll return `error`.
     pub(crate) fn fail(&self, error: QueryError) {
         let wakers: Vec<Waker> = {
             let mut state = self.lock();
@@ -90,7 +91,7 @@ impl Desk {
         wakers.into_iter().for_each(Waker::wake);
     }
 
-    /// What is wanted since this was asked last.
+    /// Returns the scans and pages that became wanted since the last call.
     pub(crate) fn wanted(&self) -> Vec<Wanted> {
         let mut state = self.lock();
         let new = state.scans.iter_mut().filter(|(_, scan)| scan.hunger == Hunger::New);
@@ -101,7 +102,8 @@ impl Desk {
         .collect()
     }
 
-    /// Scans that ended before their last page since this was asked last, of those that were begun.
+    /// Returns the scans that were requested and then dropped before their last page since the last
+    /// call.
     pub(crate) fn cancelled(&self) -> Vec<u64> {
         std::mem::take(&mut self.lock().cancelled)
     }
@@ -111,7 +113,7 @@ impl Desk {
         self.lock().scans.values().any(|scan| scan.hunger != Hunger::None)
     }
 
-    /// Scans that have a seat.
+    /// Returns the number of registered scans.
     pub(crate) fn seats(&self) -> usize {
         self.lock().scans.len()
     }
@@ -122,7 +124,7 @@ impl Desk {
 }
 
 impl Seat {
-    /// The next page; `None` behind the last one.
+    /// Returns the next page, or `None` after the last page.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Option<Result<Page, QueryError>>> {
         let mut state = self.desk.lock();
         if let Some(error) = &state.failure {
@@ -153,7 +155,7 @@ impl Drop for Seat {
     }
 }
 
-/// A failure of whoever has the data.
+/// Creates the error for a failure of the data source, with its HTTP status.
 pub(crate) fn source_failure(status: u16, message: String) -> QueryError {
     QueryError { fault: Fault::Source(status), message }
 }

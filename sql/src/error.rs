@@ -1,4 +1,4 @@
-//! Why a query has no answer, and whose fault that is.
+//! Errors of queries, and their HTTP statuses.
 
 use std::error::Error;
 use std::fmt;
@@ -6,43 +6,43 @@ use std::fmt;
 use datafusion::arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 
-/// Characters of a message that are shown.
+/// The maximum length of an error message, in characters.
 const MESSAGE_CHARS_MAX: usize = 2_000;
 
-/// Who can mend it.
+/// The cause of a failure, which determines the HTTP status.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// Whoever asked: the text, its values, what it divides by.
+    /// The statement or its values are invalid, such as a division by zero. Status 400.
     Asked,
-    /// Whoever asked, by asking for less at once.
+    /// The query exceeds the memory limit; a smaller query may succeed. Status 507.
     Memory,
-    /// The data could not be read; the status is that of whoever was to read it.
+    /// The source could not read the data. Contains the source's HTTP status.
     Source(u16),
-    /// Nobody but us.
+    /// A defect of this crate. Status 500.
     Internal,
 }
 
 /// A query that failed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct QueryError {
-    /// Who can mend it.
+    /// The cause.
     pub fault: Fault,
-    /// What is said about it.
+    /// The message for the client.
     pub message: String,
 }
 
 impl QueryError {
-    /// What is wrong with what was asked.
+    /// Creates an error about the statement.
     pub fn asked(message: impl Into<String>) -> Self {
         Self { fault: Fault::Asked, message: message.into() }
     }
 
-    /// What went wrong here.
+    /// Creates an error about a defect of this crate.
     pub fn internal(message: impl Into<String>) -> Self {
         Self { fault: Fault::Internal, message: message.into() }
     }
 
-    /// The HTTP status that says so.
+    /// Returns the HTTP status of the response.
     pub fn status(&self) -> u16 {
         match self.fault {
             Fault::Asked => 400,
@@ -93,7 +93,7 @@ impl From<DataFusionError> for QueryError {
     }
 }
 
-/// The error of this crate that DataFusion carries.
+/// Finds the error of this crate in the chain of a DataFusion error.
 fn own_error(error: &DataFusionError) -> Option<&QueryError> {
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(error) = next {

@@ -1,4 +1,4 @@
-//! SQL over Tidemark: Apache DataFusion, and tables whose rows come from elsewhere.
+//! SQL for Tidemark: Apache DataFusion with tables whose rows the caller provides.
 //!
 //! # The flow
 //!
@@ -6,32 +6,33 @@
 //! text → statement → tables wanted → plan → pages wanted → batches → bytes
 //! ```
 //!
-//! [`Engine::open`] begins a [`Query`]. [`Query::step`] takes what was answered and says what is
-//! wanted: columns of tables, then pages of scans. Whoever asks knows the objects, the rights and
-//! the network; in here nothing waits, reads a clock or draws randomness, so that the same code
-//! runs in a Worker, in a page and in a native test. [`messages`] are what both sides say.
+//! [`Engine::open`] starts a [`Query`]. [`Query::step`] takes the replies to earlier requests and
+//! returns new requests: first for the columns of tables, then for pages of scans. The caller knows
+//! the objects, the permissions and the network. This crate never blocks, reads a clock or
+//! generates random numbers. Therefore the same code runs in a Worker, in a web page and in a
+//! native test. [`messages`] defines the requests and replies.
 //!
-//! | module | turns | into |
+//! | module | input | output |
 //! |---|---|---|
-//! | [`messages`] | – | what is wanted, and what is answered |
-//! | `complexity` | a text | a refusal, before anything goes down into it |
-//! | `widths` | a statement | a refusal, before it is planned |
+//! | [`messages`] | – | the requests and replies |
+//! | `complexity` | a text | an error, if the statement is nested too deeply |
+//! | `widths` | a statement | an error, if planning would take too long |
 //! | `plan`, `sessions` | a text | a plan |
 //! | `tables` | columns, filters, pages | tables, requests, batches |
-//! | `functions` | – | what InfluxDB adds to SQL |
+//! | `functions` | – | the SQL functions of InfluxDB |
 //! | `gapfill` | GROUP BY with `date_bin_gapfill` | every bin, filled |
-//! | `set_comparisons` | `> ALL` of a table with itself | the same, with a name |
-//! | `turns`, `desk` | a plan and pages | batches, a turn at a time |
-//! | [`output`] | batches | JSON, CSV, a table, Parquet, Arrow |
-//! | `answering` | messages | messages: a session, from its first to its last |
-//! | `worker`, `worker.js` | – | the Worker: sessions of one instance by number |
+//! | `set_comparisons` | `> ALL` of a table with itself | the same plan with an alias |
+//! | `turns`, `desk` | a plan and pages | batches, one turn at a time |
+//! | [`output`] | batches | JSON, CSV, a text table, Parquet, Arrow |
+//! | `answering` | request messages | reply messages of a session |
+//! | `worker`, `worker.js` | – | the Worker: the numbered sessions of an instance |
 //!
 //! # Invariants
 //!
-//! - Nothing parks. A turn ends when nothing can go on without a page (`turns`).
-//! - A query that was dropped leaves no task, no scan and no reservation behind.
-//! - A filter is handed to a scan only if both sides mean the same by it, NULL included.
-//! - What a statement may take is limited before it is taken ([`limits`]).
+//! - The thread never blocks. A turn ends when all tasks wait for pages (`turns`).
+//! - Dropping a query ends its tasks and scans and frees its memory reservations.
+//! - A filter moves to a scan only if the scan and SQL agree on its meaning, including NULL.
+//! - The code checks the limits of a statement before it uses the resource ([`limits`]).
 
 pub mod error;
 pub mod limits;
@@ -55,5 +56,5 @@ mod worker;
 
 pub use answering::Answering;
 pub use session::{Engine, Query, Step};
-/// What this crate and whoever has the data say to each other.
+/// The messages between this crate and the owner of the data.
 pub use tidemark::protocol::sql as messages;

@@ -1,62 +1,70 @@
-//! Every limit of a query in SQL, each once.
+//! The limits of SQL queries.
 
-/// Rows of a batch inside a plan.
+/// The maximum number of rows in a batch inside a plan.
 pub const BATCH_ROWS: usize = 8_192;
-/// Bytes that the operators of one instance may reserve together.
+/// The maximum size of all memory reservations of an instance, in bytes.
 pub const POOL_BYTES_MAX: usize = 48 * 1_024 * 1_024;
-/// Rows that one window function may see: it holds all of them, and asks the pool for nothing.
+/// The maximum number of rows in the input of a window function. A window function holds all rows
+/// in memory without a reservation in the memory pool.
 pub const WINDOW_ROWS_MAX: usize = 500_000;
-/// Rows that a join, a series or an unnested list may make.
+/// The maximum number of rows that a join, a series or an unnested list may produce.
 pub const MADE_ROWS_MAX: usize = 10_000_000;
-/// Rows that joins and series make in one turn, about; then others who use the thread are served.
+/// The approximate number of rows that joins and series produce in one turn. The thread
+/// serves other requests between turns.
 pub const TURN_ROWS_MAX: usize = 65_536;
-/// Pairs of rows that a join compares which is not by equality, as long as one row takes.
+/// The number of row pairs of a join without an equality condition that take as long as one row.
 pub const PAIRS_PER_ROW: usize = 16;
-/// Pairs that one such join may compare.
+/// The maximum number of row pairs that one join without an equality condition may compare.
 pub const PAIRS_MAX: usize = 250_000_000;
-/// Rows that a recursive query may make; each of its rounds makes one at least.
+/// The maximum number of rows that a recursive query may produce. Every iteration produces at least
+/// one row.
 pub const RECURSION_ROWS_MAX: usize = 50_000;
-/// What statements are planned with, of which so many are kept for the next ones.
+/// The maximum number of idle DataFusion sessions that an instance keeps for later statements.
 pub const SESSIONS_IDLE_MAX: usize = 2;
-/// Bytes of one statement's text.
+/// The maximum size of a statement's text, in bytes.
 pub const TEXT_BYTES_MAX: usize = 256 * 1_024;
-/// Words and signs of one statement.
+/// The maximum number of tokens in a statement.
 pub const TOKENS_MAX: usize = 20_000;
-/// How deep expressions, subqueries and set operations of one statement lie inside each other.
+/// The maximum nesting depth of expressions, subqueries and set operations in a statement.
 pub const DEPTH_MAX: usize = 128;
-/// How deep parentheses may lie inside each other: the parser itself goes down with each.
+/// The maximum nesting depth of parentheses. It is smaller because the parser itself recurses for
+/// each parenthesis.
 pub const PARENTHESES_DEPTH_MAX: usize = 44;
-/// Tables that one statement may read, each time counted.
+/// The maximum number of tables that a statement may read. Every reference counts.
 pub const TABLES_MAX: usize = 64;
-/// Parameters of one statement.
+/// The maximum number of parameters of a statement.
 pub const PARAMETERS_MAX: usize = 1_000;
-/// Bins that a gap-filling query may answer with, over all its groups.
+/// The maximum number of bins in the result of a gap-filling query, over all groups.
 pub const GAPFILL_ROWS_MAX: usize = 1_000_000;
-/// Bytes of an answer whose form is made as a whole (pretty, Parquet).
+/// The maximum size of a result in a format that is held in memory until its end (pretty, Parquet),
+/// in bytes.
 pub const WHOLE_ANSWER_BYTES_MAX: usize = 32 * 1_024 * 1_024;
-/// Batches that wait between a plan and whoever takes its answer.
+/// The maximum number of batches in the channel between a plan and the session.
 pub const BATCHES_WAITING_MAX: usize = 2;
-/// Bytes of an answer that one turn brings at most.
+/// The maximum size of the result bytes in one reply.
 pub const PIECE_BYTES: usize = 512 * 1_024;
-/// Bytes of one batch of Arrow's stream, where it has more than one row: clients of gRPC take
-/// messages of 4 MB.
+/// The maximum size of an Arrow record batch with more than one row, in bytes: gRPC clients accept
+/// messages of up to 4 MB.
 pub const ARROW_BATCH_BYTES_MAX: usize = 3_500_000;
-/// Rows of one group of a Parquet file: they are encoded in memory.
+/// The maximum number of rows in a row group of a Parquet file. A row group is encoded in memory.
 pub const PARQUET_GROUP_ROWS: usize = 131_072;
-/// Encoded bytes of one group of a Parquet file, about: it ends where it has more.
+/// The approximate encoded size at which a Parquet row group ends, in bytes.
 pub const PARQUET_GROUP_BYTES: usize = 8 * 1_024 * 1_024;
-/// Bytes that a function may make of one batch, where its arguments say how much it makes.
+/// The maximum size of a function's result for one batch, in bytes, if the arguments determine the
+/// size.
 pub const MADE_BYTES_MAX: i128 = 32 * 1_024 * 1_024;
-/// Pairs of characters, bytes or elements that a function may compare in one batch of rows: about
-/// half a second.
+/// The maximum number of pairs of characters, bytes or elements that a function may compare in one
+/// batch. This number of pairs takes about half a second.
 pub const STEPS_MAX: i128 = 100_000_000;
-/// Distinct patterns that a function may compile for one batch of rows.
+/// The maximum number of distinct patterns that a function may compile for one batch.
 pub const PATTERNS_MAX: usize = 32;
-/// The size of a compiled pattern, in bytes. Compiling one of this size takes about 20 ms.
+/// The maximum size of a compiled pattern, in bytes. Compiling a pattern of this size takes about
+/// 20 ms.
 pub const PATTERN_BYTES_MAX: usize = 1_024 * 1_024;
-/// Bytes of text in one batch of rows times the states of their pattern. The matcher rarely takes
-/// this many steps: one second in the worst case that is known.
+/// The maximum product of a batch's text size, in bytes, and the number of states of its pattern.
+/// The matcher rarely needs this many steps; the worst known case takes one second.
 pub const PATTERN_STEPS_MAX: i128 = 2_000_000_000;
-/// The columns of a SELECT times the columns of its tables, summed over the statement: so much is
-/// planned in about four seconds. `SELECT *` takes tables of up to 1,732 columns.
+/// The maximum planning cost of a statement: the sum of the products of selected columns and table
+/// columns over all its SELECTs. Planning this many columns takes about four seconds. `SELECT *`
+/// supports tables of up to 1,732 columns.
 pub const PLANNED_COLUMNS_MAX: usize = 3_000_000;

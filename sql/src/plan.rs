@@ -1,4 +1,4 @@
-//! A text to a plan that can run.
+//! Parses a text and plans the statement.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -22,14 +22,14 @@ use crate::tables::{self, SystemRows};
 use crate::turns::Pace;
 use crate::widths;
 
-/// What has to be known before a statement can be planned.
+/// The data that the planner needs for a statement.
 #[derive(Debug)]
 pub(crate) struct Needs {
-    /// Each is answered once.
+    /// The requests. Each request needs one reply.
     pub(crate) wanted: Vec<Wanted>,
 }
 
-/// A plan, and what it runs with.
+/// A physical plan and its task context.
 pub(crate) struct Plan {
     context: TaskContext,
     root: Arc<dyn ExecutionPlan>,
@@ -37,17 +37,16 @@ pub(crate) struct Plan {
 }
 
 impl Plan {
-    /// The columns of its answer, as the statement has them, whatever the optimizer made of it: it
-    /// finds out that an expression is never null, but not where no row is asked for, and clients
-    /// that ask for columns first compare both.
+    /// Returns the columns of the result as the statement defines them. The optimizer may find that
+    /// an expression is never NULL, but only in a plan that produces rows. Clients that first
+    /// request the columns alone compare both schemas.
     pub(crate) fn columns(&self) -> SchemaRef {
         Arc::clone(&self.columns)
     }
 
-    /// Begins to run; operators that make rows say so to `pace`.
+    /// Starts the plan. Operators that produce rows report them to `pace`.
     ///
-    /// # Errors
-    /// Those of the operators that compute something beforehand.
+    /// # Errors Returns the errors of operators that compute values at the start.
     pub(crate) fn execute(self, pace: Arc<Pace>) -> Result<SendableRecordBatchStream, QueryError> {
         let config = self.context.session_config().clone().with_extension(pace);
         let context = Arc::new(self.context.with_session_config(config));
@@ -55,10 +54,10 @@ impl Plan {
     }
 }
 
-/// The one statement of a text.
+/// Parses a text that contains exactly one statement.
 ///
-/// # Errors
-/// None, several, something else, or one that reads too many tables.
+/// # Errors Returns an error if the text has no statement or several statements, if its syntax is
+/// invalid, or if the statement reads too many tables.
 pub(crate) fn parse(state: &SessionState, text: &str) -> Result<Statement, QueryError> {
     if text.trim().is_empty() {
         return Err(QueryError::asked("No SQL statements were provided in the query string"));
@@ -68,10 +67,9 @@ pub(crate) fn parse(state: &SessionState, text: &str) -> Result<Statement, Query
     Ok(statement)
 }
 
-/// Which tables the statement names.
+/// Lists the tables that the statement names.
 ///
-/// # Errors
-/// A statement that cannot be looked through.
+/// # Errors Returns an error if DataFusion cannot resolve the table references.
 pub(crate) fn needs(state: &SessionState, statement: &Statement) -> Result<Needs, QueryError> {
     let mut names = Vec::new();
     let mut wants_every = shows_tables(statement);
@@ -99,10 +97,10 @@ pub(crate) fn needs(state: &SessionState, statement: &Statement) -> Result<Needs
     Ok(Needs { wanted })
 }
 
-/// Whether it is one of those that DataFusion answers out of `information_schema`.
+/// Whether DataFusion computes the statement from `information_schema`.
 fn shows_tables(statement: &Statement) -> bool {
     let Statement::Statement(statement) = statement else {
-        // EXPLAIN of one that shows is rare; it is told of every table.
+        // `EXPLAIN SHOW …` is rare, so every EXPLAIN loads all tables.
         return matches!(statement, Statement::Explain(_));
     };
     visit_statements(&**statement, |inner: &SqlStatement| match inner {
@@ -115,10 +113,9 @@ fn shows_tables(statement: &Statement) -> bool {
     .is_break()
 }
 
-/// The plan of a statement over these tables.
+/// Plans a statement over these tables.
 ///
-/// # Errors
-/// What the statement means wrongly, and what is not offered.
+/// # Errors Returns an error if the statement is invalid or not supported.
 pub(crate) async fn plan(
     state: &SessionState,
     statement: Statement,
@@ -137,12 +134,12 @@ pub(crate) async fn plan(
     Ok(Plan { context: TaskContext::from(state), root, columns })
 }
 
-/// The plan that runs, and the columns of its answer ([`Plan::columns`]).
+/// Returns the physical plan and the columns of its result ([`Plan::columns`]).
 async fn physical(
     state: &SessionState,
     logical: LogicalPlan,
 ) -> Result<(SchemaRef, Arc<dyn ExecutionPlan>), DataFusionError> {
-    // Each of its stages is a row of its answer.
+    // Every stage of an EXPLAIN is a row of its result.
     if let LogicalPlan::Explain(_) = logical {
         let root = state.create_physical_plan(&logical).await?;
         return Ok((root.schema(), root));
@@ -155,7 +152,7 @@ async fn physical(
     Ok((columns(&said, &root.schema()), root))
 }
 
-/// Columns of the types that a plan makes, with what the statement says of them beside.
+/// Combines the types of the physical plan with the nullability and metadata of the statement.
 fn columns(said: &SchemaRef, made: &SchemaRef) -> SchemaRef {
     let column = |(said, made): (&FieldRef, &FieldRef)| -> FieldRef {
         let is_nullable = said.is_nullable() || made.is_nullable();

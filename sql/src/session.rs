@@ -1,4 +1,4 @@
-//! One query: what it needs to be told, its plan, and its turns.
+//! A query: its required tables, its plan and its turns.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ use crate::sessions::{Knows, Sessions};
 use crate::tables::SystemRows;
 use crate::turns::{Pace, Turns};
 
-/// Consumers of memory that an error names.
+/// The number of memory consumers that an out-of-memory error lists.
 const CONSUMERS_NAMED: usize = 3;
 
-/// What the queries of one instance share: its memory, and what they are planned with.
+/// The shared state of all queries of an instance: the memory pool and the idle sessions.
 #[derive(Clone, Debug)]
 pub struct Engine {
     pool: Arc<dyn MemoryPool>,
@@ -39,7 +39,7 @@ impl Default for Engine {
 }
 
 impl Engine {
-    /// An engine whose queries may reserve so many bytes together.
+    /// Creates an engine whose queries may reserve up to `bytes` bytes together.
     pub fn with_pool_bytes(bytes: usize) -> Self {
         let named =
             std::num::NonZeroUsize::new(CONSUMERS_NAMED).unwrap_or(std::num::NonZeroUsize::MIN);
@@ -47,55 +47,55 @@ impl Engine {
         Self { pool: Arc::new(pool), sessions: Arc::default() }
     }
 
-    /// Bytes that are reserved now.
+    /// Returns the number of reserved bytes.
     pub fn reserved_bytes(&self) -> usize {
         self.pool.reserved()
     }
 
-    /// Begins a query.
+    /// Starts a query.
     ///
-    /// # Errors
-    /// A text that is no single statement that reads, or too much of one.
+    /// # Errors Returns an error if the text is not a single read-only statement, or if it exceeds
+    /// a limit.
     pub fn open(&self, request: QueryRequest) -> Result<Query, QueryError> {
         Query::open(self, request)
     }
 }
 
-/// What a step has brought.
+/// The result of one step.
 #[derive(Debug, Default)]
 pub struct Step {
-    /// What is needed to go on: each is said once.
+    /// The requests that the query needs to continue. A query returns each request once.
     pub wanted: Vec<Wanted>,
-    /// Scans of which nothing more is needed.
+    /// The scans that need no more pages.
     pub cancelled: Vec<u64>,
-    /// Columns of the answer, as soon as they are known; in one step only.
+    /// The columns of the result, in the first step that knows them.
     pub schema: Option<SchemaRef>,
-    /// Rows of the answer.
+    /// Rows of the result.
     pub batches: Vec<RecordBatch>,
-    /// Whether more is made without anything that is wanted.
+    /// Whether the query can continue without a reply.
     pub goes_on: bool,
-    /// Whether it ended only because so much was done in it.
+    /// Whether the step stopped at its work limit.
     pub is_cut_short: bool,
-    /// Whether these were the last.
+    /// Whether the result is complete.
     pub is_done: bool,
 }
 
-/// A query that runs. Dropping it ends it.
+/// A running query. Dropping the query cancels it.
 #[derive(Debug)]
 pub struct Query {
     desk: Arc<Desk>,
     stage: Stage,
-    /// Last, so that tasks end while the desk is there.
+    /// The last field: tasks must be dropped while the desk still exists.
     turns: Turns,
 }
 
 #[derive(Debug)]
 enum Stage {
-    /// It waits for the columns of its tables.
+    /// The query waits for the columns of its tables.
     Preparing(Box<Preparing>),
-    /// Its plan runs.
+    /// The plan runs.
     Running(Receiver<Event>),
-    /// Nothing comes any more.
+    /// The query has ended.
     Done,
 }
 
@@ -103,19 +103,19 @@ enum Stage {
 struct Preparing {
     state: SessionState,
     knows: Knows,
-    /// Where the former goes.
+    /// The pool that takes `state` back after planning.
     sessions: Arc<Sessions>,
     statement: Statement,
     parameters: Vec<(String, Parameter)>,
-    /// What was not said yet.
+    /// The requests that no step has returned yet.
     unsaid: Vec<Wanted>,
-    /// Answers that are outstanding.
+    /// The number of outstanding replies.
     missing: usize,
     tables: Vec<TableSchema>,
     system: SystemRows,
 }
 
-/// What a plan's task says.
+/// A message from the plan's task.
 #[derive(Debug)]
 enum Event {
     Schema(SchemaRef),
@@ -154,11 +154,10 @@ impl Query {
         Ok(Self { desk: Arc::default(), stage, turns })
     }
 
-    /// Takes in `answers`, and goes on as far as that allows. What was wanted may come in any
-    /// order, and some of it later.
+    /// Processes `answers` and runs the query until it needs another reply. Replies may arrive in
+    /// any order and in several steps.
     ///
-    /// # Errors
-    /// Why there is no answer. The query has ended with it.
+    /// # Errors Returns the error that ended the query.
     pub fn step(&mut self, answers: Vec<Answer>) -> Result<Step, QueryError> {
         let step = self.go_on(answers);
         if step.as_ref().map_or(true, |step| step.is_done) {
@@ -191,7 +190,7 @@ impl Query {
         self.turn()
     }
 
-    /// Starts the task that plans and runs.
+    /// Starts the task that plans and executes the statement.
     fn begin(&mut self) {
         let (events, receiver) = channel(BATCHES_WAITING_MAX);
         let pace = self.turns.pace();
@@ -200,7 +199,7 @@ impl Query {
             let desk = Arc::clone(&self.desk);
             self.turns.spawn(async move {
                 if let Err(error) = preparing.run(desk, pace, &events).await {
-                    // Whoever would hear of it has gone.
+                    // The send fails only if the query was dropped.
                     let _ = events.send(Event::Failed(error)).await;
                 }
             });
@@ -213,7 +212,8 @@ impl Query {
         };
         let is_cut_short = self.turns.turn();
         let mut step = Step { is_cut_short, ..Step::default() };
-        // What finds room now runs in the next turn; where there was room nobody waits for it.
+        // If the channel was full, its sender continues in the next turn; otherwise no sender is
+        // blocked.
         let was_full = events.len() == BATCHES_WAITING_MAX;
         while let Ok(event) = events.try_recv() {
             match event {
@@ -235,14 +235,15 @@ impl Query {
         Ok(step)
     }
 
-    /// What is left behind: tasks and scans. None when a query is done.
+    /// Returns the numbers of tasks and scans that still exist. Both are 0 after the query has
+    /// ended.
     pub fn left_behind(&self) -> (usize, usize) {
         (self.turns.tasks(), self.desk.seats())
     }
 }
 
-/// Those of `tables` that are wanted; then they are not asked for. They came with a text in which
-/// every name stands that they were looked for by.
+/// Takes the wanted tables out of `tables` and removes their names from the request. The caller
+/// sent the tables whose names occur in the text.
 fn at_hand(
     wanted: &mut Vec<Wanted>,
     tables: Option<Vec<TableSchema>>,

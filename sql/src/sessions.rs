@@ -1,5 +1,5 @@
-//! What statements are planned with: functions, rules and settings. To make one takes longer than
-//! to parse a statement, so each is used again.
+//! DataFusion sessions: functions, rules and settings. Sessions are reused, because creating a
+//! session takes longer than parsing a statement.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -22,24 +22,23 @@ use crate::limits::{BATCH_ROWS, SESSIONS_IDLE_MAX};
 use crate::set_comparisons::NameSets;
 use crate::{functions, gapfill, tables};
 
-/// What whoever has the data can be asked for.
+/// The features of the owner of the data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Knows {
-    /// What rows come to.
+    /// Whether shards compute aggregates.
     pub(crate) aggregates: bool,
-    /// The first or last rows of groups, beside that too.
+    /// Whether shards also select the first or last rows of groups.
     pub(crate) first_of_groups: bool,
 }
 
-/// Those that no statement has at the moment.
+/// The idle sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions(Mutex<Vec<(Knows, SessionState)>>);
 
 impl Sessions {
-    /// One for a statement that is asked `now`; its tables come later.
+    /// Returns a session without tables for a statement at time `now`.
     ///
-    /// # Errors
-    /// None that is known.
+    /// # Errors Returns DataFusion's error if it cannot build a session.
     pub(crate) fn take(
         &self,
         now: DateTime<Utc>,
@@ -64,9 +63,9 @@ impl Sessions {
         Ok(state)
     }
 
-    /// Takes one back whose statement is planned.
+    /// Returns a session to the pool after planning.
     pub(crate) fn give_back(&self, knows: Knows, mut state: SessionState) {
-        // The tables of the statement go.
+        // Removes the statement's tables.
         state.register_catalog_list(Arc::new(MemoryCatalogProviderList::new()));
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if idle.len() < SESSIONS_IDLE_MAX {
@@ -75,10 +74,9 @@ impl Sessions {
     }
 }
 
-/// One with all functions and rules.
+/// Builds a session with all functions and rules.
 ///
-/// # Errors
-/// None that is known.
+/// # Errors Returns DataFusion's error if it cannot build the session.
 fn built(pool: &Arc<dyn MemoryPool>, knows: Knows) -> Result<SessionState, QueryError> {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let runtime = RuntimeEnvBuilder::new()
@@ -92,7 +90,7 @@ fn built(pool: &Arc<dyn MemoryPool>, knows: Knows) -> Result<SessionState, Query
         .with_default_features()
         .with_config(config())
         .with_runtime_env(runtime)
-        // They would read and write files.
+        // File formats and table factories would read and write files.
         .with_table_factories(HashMap::new())
         .with_file_formats(Vec::new())
         .with_optimizer_rules(rules)
@@ -120,17 +118,19 @@ fn config() -> SessionConfig {
     options.catalog.default_schema = tables::SCHEMA.to_owned();
     options.catalog.create_default_catalog_and_schema = false;
     options.catalog.information_schema = true;
-    // Clients that read Arrow do not know views.
+    // Clients that read Arrow do not support string views.
     options.sql_parser.map_string_types_to_utf8view = false;
-    // Tables that are joined have other names, which stand in the metadata of their schemas.
+    // In a join, the metadata of the schemas contains different table names, so the check would
+    // fail.
     options.execution.skip_physical_aggregate_schema_check = true;
-    // One thread: more partitions are more memory.
+    // The Worker has one thread; more partitions would only use more memory.
     options.execution.target_partitions = 1;
     SessionConfig::from(options).with_batch_size(BATCH_ROWS)
 }
 
-/// DataFusion's own rules for operators, but for those that find nothing to do here: there is one
-/// partition, tables have no statistics, and scans take neither filters nor sorts at that stage.
+/// Returns DataFusion's physical optimizer rules without the rules that never apply here. Plans
+/// have one partition, tables have no statistics, and scans accept neither filters nor sorts at
+/// this stage.
 fn physical_rules() -> Vec<Arc<dyn PhysicalOptimizerRule + Send + Sync>> {
     let idle = |rule: &Arc<dyn PhysicalOptimizerRule + Send + Sync>| {
         ["aggregate_statistics", "HashJoinBuffering", "WindowTopN"].contains(&rule.name())

@@ -1,8 +1,8 @@
-//! `x > ALL (SELECT …)`: its subquery gets a name of its own.
+//! Adds an alias to the subquery in `x > ALL (SELECT …)`.
 //!
-//! DataFusion compares the two sides in a join, by the names of their columns. Where both are of
-//! one table, and it has no alias, the subquery's column would be taken for the other one: each row
-//! would be compared with itself.
+//! DataFusion plans the comparison as a join and identifies the columns by name. If both sides read
+//! the same table without an alias, the subquery's column resolves to the outer column. The join
+//! would then compare each row with itself.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use datafusion::optimizer::{OptimizerConfig, OptimizerRule};
 
 const PREFIX: &str = "__set";
 
-/// The rule. It stands before all others.
+/// The optimizer rule. It must run before all other rules.
 #[derive(Debug)]
 pub(crate) struct NameSets;
 

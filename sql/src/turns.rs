@@ -1,14 +1,15 @@
-//! A plan that runs for one turn at a time: until nothing of it can go on without a page.
+//! Runs a plan one turn at a time. A turn ends when all tasks wait for pages.
 //!
 //! # When a turn ends
 //!
-//! Tokio's current-thread runtime calls its hook `on_thread_park` when no task is runnable, and at
-//! no other time. The hook sets a flag and wakes the root; the root is ready as soon as the flag is
-//! set, and never wakes itself. So `block_on` of the root is one turn, and it never parks: in
-//! WebAssembly it could not.
+//! Tokio's current-thread runtime calls its hook `on_thread_park` only if no task is runnable. The
+//! hook sets a flag and wakes the root future. The root future is ready when the flag is set, and
+//! never wakes itself. Therefore one `block_on` call of the root future is one turn. `block_on`
+//! never parks the thread, which WebAssembly does not support.
 //!
-//! A turn also ends when an operator has made so many rows in it ([`Pace`]): it sets the flag too,
-//! and goes on in the next turn. Whoever else uses the thread is served in between.
+//! A turn also ends after the operators have produced a number of rows ([`Pace`]). The operator
+//! sets the same flag and continues in the next turn. Other requests of the thread run between
+//! turns.
 
 use std::future::poll_fn;
 use std::io;
@@ -28,7 +29,7 @@ pub(crate) struct Turns {
     pace: Arc<Pace>,
 }
 
-/// When the turn at hand ends, and how much was done in it.
+/// The work counter and the end flag of the current turn.
 #[derive(Debug, Default)]
 pub(crate) struct Pace {
     is_over: AtomicBool,
@@ -37,19 +38,20 @@ pub(crate) struct Pace {
 }
 
 impl Pace {
-    /// That of the query whose operators are executed.
+    /// Returns the pace of the query that owns `context`.
     pub(crate) fn of(context: &TaskContext) -> Arc<Self> {
         context.session_config().get_extension().unwrap_or_default()
     }
 
-    /// So many rows were made, or pairs of a join compared that take as long. The turn may be over.
+    /// Counts `rows` produced rows, or compared pairs that take as long, and ends the turn at the
+    /// limit.
     pub(crate) fn made(&self, rows: usize) {
         if self.rows.fetch_add(rows, Ordering::Relaxed).saturating_add(rows) >= TURN_ROWS_MAX {
             self.end();
         }
     }
 
-    /// Whether whoever makes rows goes on in the next turn.
+    /// Whether producers of rows must wait for the next turn.
     pub(crate) fn is_over(&self) -> bool {
         self.is_over.load(Ordering::Relaxed)
     }
@@ -61,7 +63,8 @@ impl Pace {
 
     fn end(&self) {
         self.is_over.store(true, Ordering::Relaxed);
-        // Taken out: a waker that stays holds the runtime, and the runtime holds this.
+        // `take` drops the waker after use: a stored waker would keep the runtime alive, and the
+        // runtime owns this object.
         let waker = self.root.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(waker) = waker {
             waker.wake();
@@ -70,20 +73,19 @@ impl Pace {
 }
 
 impl Turns {
-    /// No task yet.
+    /// Creates a runtime without tasks.
     ///
-    /// # Errors
-    /// That of the runtime.
+    /// # Errors Returns the error of the runtime's builder.
     pub(crate) fn new() -> io::Result<Self> {
         let pace = Arc::new(Pace::default());
         let hook = Arc::clone(&pace);
-        // The root is looked at behind each task.
+        // The runtime polls the root future after every task.
         let mut builder = Builder::new_current_thread();
         let runtime = builder.event_interval(1).on_thread_park(move || hook.end()).build()?;
         Ok(Self { runtime, pace })
     }
 
-    /// What operators of the tasks say how much they do.
+    /// Returns the counter to which operators report their work.
     pub(crate) fn pace(&self) -> Arc<Pace> {
         Arc::clone(&self.pace)
     }
@@ -93,7 +95,8 @@ impl Turns {
         drop(self.runtime.spawn(task));
     }
 
-    /// Runs what is runnable until nothing is, or enough was done; whether the latter.
+    /// Runs tasks until all of them wait or the work limit is reached. Returns whether the limit
+    /// was reached.
     pub(crate) fn turn(&self) -> bool {
         self.pace.begin();
         let pace = &self.pace;
@@ -108,7 +111,7 @@ impl Turns {
         pace.rows.load(Ordering::Relaxed) >= TURN_ROWS_MAX
     }
 
-    /// Tasks that have not ended.
+    /// Returns the number of tasks that have not ended.
     pub(crate) fn tasks(&self) -> usize {
         self.runtime.metrics().num_alive_tasks()
     }

@@ -1,5 +1,5 @@
-//! Refuses a statement whose plan has too many columns: the planner and the optimizer take time in
-//! proportion to the columns of a SELECT times the columns of its tables.
+//! Rejects statements with too many columns. The planner and the optimizer take time in proportion
+//! to the number of selected columns times the number of table columns.
 
 use std::collections::HashMap;
 use std::ops::ControlFlow;
@@ -16,8 +16,7 @@ use crate::messages::TableSchema;
 
 /// Checks a statement over these tables.
 ///
-/// # Errors
-/// The limit, and the remedy.
+/// # Errors Returns an error that names the limit and a remedy.
 pub(crate) fn check(statement: &Statement, tables: &[TableSchema]) -> Result<(), QueryError> {
     let mut statement = statement;
     while let Statement::Explain(explain) = statement {
@@ -39,24 +38,23 @@ pub(crate) fn check(statement: &Statement, tables: &[TableSchema]) -> Result<(),
     }
 }
 
-/// A table, a CTE or a subquery.
+/// The size of a table, a CTE or a subquery.
 #[derive(Clone, Copy, Debug, Default)]
 struct Size {
-    /// The number of columns.
     width: usize,
-    /// The cost of planning it.
+    /// The cost of planning, in selected columns times table columns.
     cost: usize,
 }
 
 #[derive(Debug, Default)]
 struct Widths {
-    /// Tables and CTEs, by their names in lower case.
+    /// The sizes of tables and CTEs, by lower-case name.
     tables: HashMap<String, Size>,
-    /// The names of CTEs, by their bodies.
+    /// The names of CTEs, by the addresses of their bodies.
     names: HashMap<*const Query, String>,
-    /// The queries that were visited.
+    /// The sizes of the visited queries.
     queries: HashMap<*const Query, Size>,
-    /// The cost of the statement, and of each query that is being visited.
+    /// The costs of the statement and of each query that the visitor is inside.
     open: Vec<usize>,
 }
 
@@ -80,7 +78,7 @@ impl Widths {
         }
     }
 
-    /// A query inside another query. `post_visit_query` has counted the cost.
+    /// Returns the size of a nested query without its cost, which `post_visit_query` has counted.
     fn query(&self, query: &Query) -> Size {
         let width = self.queries.get(&(&raw const *query)).map_or(0, |sized| sized.width);
         Size { width, cost: 0 }
@@ -107,7 +105,8 @@ impl Widths {
         Size { width, cost: width.saturating_mul(all).saturating_add(inner) }
     }
 
-    /// The name of a table of FROM, and its size. A CTE is planned again for every reference.
+    /// Returns the name and size of a table in FROM. The planner plans a CTE again for every
+    /// reference.
     fn factor(&self, factor: &TableFactor) -> (String, Size) {
         let (alias, sized) = match factor {
             TableFactor::Table { name, alias, .. } => {

@@ -1,7 +1,7 @@
-//! What `worker.js` calls: the sessions of this instance, by number.
+//! The functions that `worker.js` calls: the numbered sessions of this instance.
 //!
-//! Numbers and bytes alone pass: an object of wasm-bindgen would outlive the memory that it points
-//! into when the instance is replaced after a trap.
+//! The interface passes only numbers and bytes. After a trap the instance gets a new memory, and an
+//! object of wasm-bindgen would then point into the old memory.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -21,13 +21,13 @@ struct Instance {
     sessions: BTreeMap<u32, Answering>,
 }
 
-/// Runs before anything else.
+/// Installs the panic hook when the module starts.
 #[wasm_bindgen(start)]
 pub fn start() {
     console_error_panic_hook::set_once();
 }
 
-/// The reply to a message of a session, which begins with its first one.
+/// Processes a message of a session and returns the reply. The first message creates the session.
 #[wasm_bindgen]
 pub fn turn(session: u32, message: &[u8]) -> Vec<u8> {
     INSTANCE.with_borrow_mut(|instance| {
@@ -36,13 +36,13 @@ pub fn turn(session: u32, message: &[u8]) -> Vec<u8> {
     })
 }
 
-/// Whether a session has nothing left to say.
+/// Whether a session has sent its complete result.
 #[wasm_bindgen]
 pub fn is_over(session: u32) -> bool {
     INSTANCE.with_borrow(|instance| instance.sessions.get(&session).is_none_or(Answering::is_over))
 }
 
-/// Whether the last turn of a session ended so that others are served before the next one.
+/// Whether the last turn of a session stopped at its work limit.
 #[wasm_bindgen]
 pub fn is_cut_short(session: u32) -> bool {
     let is = |answering: &Answering| answering.is_cut_short();
@@ -55,7 +55,7 @@ pub fn end(session: u32) {
     INSTANCE.with_borrow_mut(|instance| drop(instance.sessions.remove(&session)));
 }
 
-/// Bytes of this instance's memory, which never shrinks.
+/// Returns the memory size of this instance, in bytes. The memory never shrinks.
 #[wasm_bindgen]
 pub fn memory_bytes() -> u32 {
     const PAGE_BYTES: usize = 65_536;
