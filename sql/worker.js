@@ -1,13 +1,13 @@
-// The SQL Worker of a deployment: passes messages to sessions of the WebAssembly module, and gives the module a new
-// memory after a trap, which leaves the old one in an unknown state. It has no bindings: a reply says what a plan needs,
-// and the next message brings it.
+// The SQL Worker of a deployment. It passes messages to the sessions of the WebAssembly module. After a trap, the
+// module's memory is in an unknown state, so the Worker gives the module a new memory. The Worker has no bindings:
+// each reply lists the data that a plan needs, and the next message contains the data.
 
 import { RpcTarget, WorkerEntrypoint } from 'cloudflare:workers';
 
 import { Sessions } from '#sql_sessions';
 import * as module from './index.js';
 
-/** A module that holds more gets a new memory once nothing runs: WebAssembly memory never shrinks. */
+/** The memory size above which an idle module gets a new memory, in bytes. WebAssembly memory never shrinks. */
 const keptBytesMax = 64 * 1024 * 1024;
 
 /** Runs a call into the module. The module replies to every message, so an exception is a trap. */
@@ -25,7 +25,7 @@ const engine = {
   async turn(session, message) {
     const reply = enter(() => module.turn(session, message));
     const isOver = enter(() => module.is_over(session));
-    // Without a pause the runtime would not serve its sockets between turns.
+    // Without a pause, the runtime does not serve its sockets between turns.
     if (!isOver && enter(() => module.is_cut_short(session))) await scheduler.wait(0);
     return { reply, isOver };
   },

@@ -1,4 +1,4 @@
-//! A query: its required tables, its plan and its turns.
+//! Queries: requesting their tables, planning, and running in turns.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -61,7 +61,7 @@ impl Engine {
     }
 }
 
-/// The result of one step.
+/// The result of a step.
 #[derive(Debug, Default)]
 pub struct Step {
     /// The requests that the query needs to continue. A query returns each request once.
@@ -70,7 +70,7 @@ pub struct Step {
     pub cancelled: Vec<u64>,
     /// The columns of the result, in the first step that knows them.
     pub schema: Option<SchemaRef>,
-    /// Rows of the result.
+    /// The next rows of the result.
     pub batches: Vec<RecordBatch>,
     /// Whether the query can continue without a reply.
     pub goes_on: bool,

@@ -22,7 +22,7 @@ use crate::limits::{BATCH_ROWS, SESSIONS_IDLE_MAX};
 use crate::set_comparisons::NameSets;
 use crate::{functions, gapfill, tables};
 
-/// The features of the owner of the data.
+/// The operations that the owner of the data supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Knows {
     /// Whether shards compute aggregates.

@@ -8,7 +8,7 @@
 //! never parks the thread, which WebAssembly does not support.
 //!
 //! A turn also ends after the operators have produced a number of rows ([`Pace`]). The operator
-//! sets the same flag and continues in the next turn. Other requests of the thread run between
+//! sets the same flag and continues in the next turn. The thread serves other requests between
 //! turns.
 
 use std::future::poll_fn;

@@ -1,4 +1,4 @@
-//! What functions over times take: texts and other units become what they mean.
+//! The argument types of time functions, and conversions of constant arguments.
 
 use std::sync::Arc;
 
@@ -12,16 +12,15 @@ use datafusion::logical_expr::ColumnarValue;
 
 use crate::error::QueryError;
 
-/// The type that an interval is brought to.
+/// The type to which intervals are cast.
 pub(crate) const INTERVAL: DataType = DataType::Interval(IntervalUnit::MonthDayNano);
 
-/// Times in nanoseconds, without a zone.
+/// Timestamps in nanoseconds without a time zone.
 pub(crate) const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Nanosecond, None);
 
-/// Times in nanoseconds, with the zone that the argument has.
+/// Returns the type of a time argument: nanoseconds, with the argument's time zone.
 ///
-/// # Errors
-/// What is no time.
+/// # Errors Returns an error if the argument is not a time, a date or a text.
 pub(crate) fn timestamp(function: &str, given: &DataType) -> Result<DataType> {
     match given {
         DataType::Timestamp(_, zone) => Ok(DataType::Timestamp(TimeUnit::Nanosecond, zone.clone())),
@@ -31,10 +30,9 @@ pub(crate) fn timestamp(function: &str, given: &DataType) -> Result<DataType> {
     }
 }
 
-/// An interval, also one that is a text.
+/// Returns the type of an interval argument. A text is also accepted.
 ///
-/// # Errors
-/// What is none.
+/// # Errors Returns an error for any other type.
 pub(crate) fn interval(function: &str, given: &DataType) -> Result<DataType> {
     match given {
         DataType::Interval(_) | DataType::Duration(_) | DataType::Null => Ok(INTERVAL),
@@ -43,15 +41,14 @@ pub(crate) fn interval(function: &str, given: &DataType) -> Result<DataType> {
     }
 }
 
-/// An argument that is of no use.
+/// Creates the error for an argument of the wrong type.
 pub(crate) fn wrong(function: &str, wanted: &str, given: &DataType) -> DataFusionError {
     DataFusionError::Plan(format!("{function} takes {wanted} here, not {given}"))
 }
 
-/// The value of an interval that is a constant.
+/// Returns the value of a constant interval.
 ///
-/// # Errors
-/// Anything else.
+/// # Errors Returns an error if the argument is NULL or not constant.
 pub(crate) fn constant_interval(
     function: &str,
     value: &ColumnarValue,
@@ -65,10 +62,9 @@ pub(crate) fn constant_interval(
     }
 }
 
-/// The value of a time that is a constant, nanoseconds.
+/// Returns the value of a constant time, in nanoseconds.
 ///
-/// # Errors
-/// Anything else.
+/// # Errors Returns an error if the argument is NULL or not constant.
 pub(crate) fn constant_time(function: &str, value: &ColumnarValue) -> Result<i64> {
     match value {
         ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(Some(value), _)) => Ok(*value),
@@ -79,10 +75,9 @@ pub(crate) fn constant_time(function: &str, value: &ColumnarValue) -> Result<i64
     }
 }
 
-/// The zone of a type of times.
+/// Returns the time zone of a timestamp type.
 ///
-/// # Errors
-/// A zone that nobody knows.
+/// # Errors Returns an error if the time zone is unknown.
 pub(crate) fn zone_of(data_type: &DataType) -> Result<Option<Tz>> {
     match data_type {
         DataType::Timestamp(_, Some(zone)) => Ok(Some(zone.parse()?)),
@@ -90,10 +85,9 @@ pub(crate) fn zone_of(data_type: &DataType) -> Result<Option<Tz>> {
     }
 }
 
-/// `f` of every time, nanoseconds; `None` is an error that says which function it was.
+/// Applies `f` to every time, in nanoseconds.
 ///
-/// # Errors
-/// A time out of range.
+/// # Errors Returns an error if `f` returns `None`, because the time is out of range.
 pub(crate) fn map_times(
     function: &str,
     value: &ColumnarValue,

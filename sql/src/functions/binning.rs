@@ -1,5 +1,5 @@
-//! `date_bin_wallclock(interval, time[, origin])`: bins of the wall clock of the time's zone; and
-//! what bins the rows of a gap-filling query, by the same rules as the bins that have none.
+//! `date_bin_wallclock(interval, time[, origin])`, which bins by the local time of the time's zone,
+//! and `date_bin`. Gap-filling queries bin their rows with these functions.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
@@ -11,7 +11,7 @@ use super::arguments::{self, TIMESTAMP};
 use super::bins::Bins;
 use crate::error::QueryError;
 
-/// One of the two.
+/// `date_bin` or `date_bin_wallclock`.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Binning {
     on_wall_clock: bool,
@@ -19,16 +19,16 @@ pub(crate) struct Binning {
 }
 
 impl Binning {
-    /// Bins of UTC, or of a wall clock.
+    /// Creates `date_bin_wallclock` if `on_wall_clock`, otherwise `date_bin`.
     pub(crate) fn new(on_wall_clock: bool) -> Self {
         Self { on_wall_clock, signature: Signature::user_defined(Volatility::Immutable) }
     }
 }
 
-/// The types of the arguments of a function that bins.
+/// Returns the argument types of a binning function.
 ///
-/// # Errors
-/// Too few, too many, and what is neither interval nor time.
+/// # Errors Returns an error if the number of arguments is wrong, or if an argument has the wrong
+/// type.
 pub(crate) fn binning_types(function: &str, given: &[DataType]) -> Result<Vec<DataType>> {
     match given {
         [width, time] => {

@@ -1,4 +1,4 @@
-//! Bins of time: where one begins, and where the next one does.
+//! Calculates the start of a time bin and the start of the next bin.
 
 use chrono::{DateTime, Datelike, Months, TimeDelta, TimeZone, Utc};
 use datafusion::arrow::array::timezone::Tz;
@@ -7,20 +7,19 @@ use datafusion::error::Result;
 
 use crate::error::QueryError;
 
-/// Nanoseconds of a day.
 const DAY_NS: i64 = 86_400_000_000_000;
-/// Steps by which the bin behind one that a change of the clock has made longer is looked for,
+/// The step of the search for the next bin after a clock change has made a bin longer.
 const STEP_NS: i64 = 900_000_000_000;
-/// and how many of them are made at most: no clock is put back further.
+/// The maximum number of search steps. 200 steps of 15 minutes exceed every known clock change.
 const STEPS_MAX: usize = 200;
 
-/// Bins of one width.
+/// Time bins with the same width.
 #[derive(Clone, Debug)]
 pub(crate) struct Bins {
     width: Width,
-    /// A bin begins here; on the wall clock where there is a zone.
+    /// The start of an arbitrary bin. If `zone` is set, the origin is a local time.
     origin_ns: i64,
-    /// Bins are those of its wall clock.
+    /// The time zone whose local time determines the bins.
     zone: Option<Tz>,
 }
 
@@ -31,10 +30,10 @@ enum Width {
 }
 
 impl Bins {
-    /// Bins as `date_bin` has them.
+    /// Creates bins with the rules of `date_bin`.
     ///
-    /// # Errors
-    /// A width that is none.
+    /// # Errors Returns an error if the width is 0, negative, too large, or combines months with
+    /// shorter units.
     pub(crate) fn new(interval: IntervalMonthDayNano, origin_ns: i64) -> Result<Self> {
         let days_ns = i64::from(interval.days).checked_mul(DAY_NS);
         let ns = days_ns.and_then(|days| days.checked_add(interval.nanoseconds));
@@ -59,10 +58,9 @@ impl Bins {
         Ok(Self { width, origin_ns, zone: None })
     }
 
-    /// Bins of a zone's wall clock.
+    /// Creates bins of a time zone's local time.
     ///
-    /// # Errors
-    /// As [`Self::new`], and months.
+    /// # Errors Returns the errors of [`Self::new`], and an error for a width in months.
     pub(crate) fn on_wall_clock(
         interval: IntervalMonthDayNano,
         origin_ns: i64,
@@ -75,7 +73,8 @@ impl Bins {
         Ok(Self { zone, ..Self::new(interval, origin_ns)? })
     }
 
-    /// Where the bin of a time begins; `None` where that is no time any more.
+    /// Returns the start of a time's bin, or `None` if the start is outside the range of
+    /// timestamps.
     pub(crate) fn start_ns(&self, time_ns: i64) -> Option<i64> {
         let Some(zone) = &self.zone else { return self.plain_start_ns(time_ns) };
         let time = DateTime::<Utc>::from_timestamp_nanos(time_ns);
@@ -96,7 +95,7 @@ impl Bins {
                 let first = earlier.min(later);
                 if is_wide { Some(first) } else { of(offset).filter(|at| *at <= time_ns) }
             }
-            // The clock has jumped over it: as it went before.
+            // The clock skipped this local time. The offset before the change applies.
             chrono::MappedLocalTime::None => {
                 let before = start.checked_sub_signed(TimeDelta::days(1))?;
                 of(self::offset(zone, before))
@@ -104,7 +103,7 @@ impl Bins {
         }
     }
 
-    /// Where the bin behind the one that begins at `start_ns` begins.
+    /// Returns the start of the bin after the bin that starts at `start_ns`.
     pub(crate) fn next_ns(&self, start_ns: i64) -> Option<i64> {
         let next = match self.width {
             Width::Nanoseconds(ns) => start_ns.checked_add(ns)?,
@@ -132,7 +131,7 @@ impl Bins {
         }
     }
 
-    /// Which bin a time is in, counted from the origin.
+    /// Returns the number of a time's bin, counted from the origin.
     fn months_index(&self, time_ns: i64, width: i64) -> Option<i64> {
         let month = |ns: i64| {
             let time = DateTime::<Utc>::from_timestamp_nanos(ns);
@@ -143,7 +142,7 @@ impl Bins {
         Some(if is_later { index - 1 } else { index })
     }
 
-    /// So many months behind the origin.
+    /// Returns the time `months` months after the origin.
     fn month_start_ns(&self, months: i64) -> Option<i64> {
         let origin = DateTime::<Utc>::from_timestamp_nanos(self.origin_ns);
         let count = Months::new(u32::try_from(months.unsigned_abs()).ok()?);
@@ -155,7 +154,7 @@ impl Bins {
     }
 }
 
-/// What the zone's clock is ahead of UTC.
+/// Returns the zone's offset from UTC.
 fn offset(zone: &Tz, time: DateTime<Utc>) -> TimeDelta {
     time.with_timezone(zone).naive_local() - time.naive_utc()
 }
@@ -177,7 +176,7 @@ mod tests {
 
     #[test]
     fn the_clock_jumps_over_an_hour() {
-        // 02:00 is not there: as if the clock had gone on.
+        // The local time 02:00 does not exist. The offset before the change applies.
         let start = paris(2).start_ns(ns("2022-03-27T01:30:00Z"));
         assert_eq!(start, Some(ns("2022-03-27T01:00:00Z")));
         let day = paris(24);

@@ -1,6 +1,7 @@
-//! Functions whose time or memory is more than proportional to their arguments. They are
-//! DataFusion's own, after a check of the cost of a batch: `repeat('x', 2000000000)` is two
-//! gigabytes that no memory pool counts, and `strpos` of two long texts takes minutes.
+//! Functions whose time or memory can grow faster than the size of their arguments. Each function
+//! checks the cost of a batch, then calls DataFusion's function. For example, `repeat('x',
+//! 2000000000)` allocates two gigabytes that the memory pool does not count, and `strpos` of two
+//! long texts takes minutes.
 
 use std::sync::Arc;
 
@@ -20,38 +21,37 @@ use super::patterns;
 use crate::error::{Fault, QueryError};
 use crate::limits::{MADE_BYTES_MAX, STEPS_MAX};
 
-/// The approximate size of a list element or a character, in bytes.
 const ELEMENT_BYTES: i128 = 8;
-/// The longest text that one directive of a time format writes, in bytes.
+/// The maximum length of the output of a time format's directive, in bytes.
 const DIRECTIVE_BYTES: i128 = 32;
 
-/// The rule by which the arguments give the cost of a function.
+/// The rule that calculates a function's cost from its arguments.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Cost {
-    /// Writes the first argument as often as the second one says.
+    /// The function repeats the first argument. The second argument is the number of repetitions.
     Times,
-    /// Writes as many elements as the second argument says.
+    /// The second argument is the number of elements in the result.
     Length,
-    /// Writes the numbers from the first argument to the second, by the third; or from 0 to the
-    /// only one.
+    /// The result contains the numbers from the first argument to the second, with the third as the
+    /// step. With a single argument, the numbers start at 0.
     Span,
-    /// Writes all arguments.
+    /// The function concatenates all arguments.
     Sum,
-    /// Writes a list of all arguments.
+    /// The result is a list of all arguments.
     List,
-    /// Writes the first argument with the third in the place of every second one.
+    /// The function replaces each occurrence of the second argument with the third argument.
     Replace,
-    /// Writes the elements of the first argument with the second one between them.
+    /// The function joins the elements of the first argument. The second argument is the separator.
     Join,
-    /// Writes times in the format of the second argument.
+    /// The function formats times. The second argument is the format.
     Format,
-    /// Compares every unit of the first argument with every unit of the second.
+    /// The function compares every unit of the first argument with every unit of the second.
     Product,
-    /// Matches the first argument with the pattern of the second one.
+    /// The function matches the first argument with a pattern. The second argument is the pattern.
     Pattern,
 }
 
-/// The functions that are checked, by the names of DataFusion. All others take time and memory in
+/// The checked functions, by DataFusion's names. All other functions take time and memory in
 /// proportion to their arguments.
 pub(super) const COSTS: &[(&str, Cost)] = &[
     ("repeat", Cost::Times),
@@ -82,7 +82,7 @@ pub(super) const COSTS: &[(&str, Cost)] = &[
     ("regexp_instr", Cost::Pattern),
 ];
 
-/// A function that checks its cost.
+/// A function that checks its cost before it calls DataFusion's function.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Bounded {
     stock: Arc<ScalarUDF>,
@@ -90,15 +90,13 @@ pub(super) struct Bounded {
 }
 
 impl Bounded {
-    /// Wraps DataFusion's function.
     pub(super) fn new(stock: Arc<ScalarUDF>, cost: Cost) -> Self {
         Self { stock, cost }
     }
 
     /// Checks the cost of a batch.
     ///
-    /// # Errors
-    /// The limit that the batch exceeds, and the remedy.
+    /// # Errors Returns an error that names the exceeded limit and a remedy.
     fn check(&self, args: &ScalarFunctionArgs) -> Result<()> {
         match self.cost {
             Cost::Product if product(args)? > STEPS_MAX => {
@@ -125,7 +123,7 @@ impl Bounded {
         Err(QueryError { fault: Fault::Memory, message }.into())
     }
 
-    /// The size of the constants among the arguments, which the optimizer joins, in bytes.
+    /// Returns the size of the constant arguments, in bytes. The optimizer concatenates constants.
     fn constant_bytes(&self, args: &[Expr]) -> i128 {
         let size = |at: usize| match args.get(at) {
             Some(Expr::Literal(text, _)) => text.try_as_str().flatten().map_or(0, str::len) as i128,
@@ -135,7 +133,7 @@ impl Bounded {
         first * size(0) + (1..args.len()).map(size).sum::<i128>()
     }
 
-    /// The approximate size of the result in all rows, in bytes.
+    /// Returns the approximate size of the result for all rows, in bytes.
     fn bytes(&self, args: &ScalarFunctionArgs) -> Result<i128> {
         let rows = args.number_rows.max(1);
         let number = |at: usize| Integers::new(args.args.get(at), rows);
@@ -164,7 +162,7 @@ impl Bounded {
                 }
             }
             (Cost::Sum, count) => {
-                // `concat_ws` writes its first argument between the others.
+                // `concat_ws` writes its first argument between the other arguments.
                 let first = if self.name() == "concat_ws" { count as i128 } else { 1 };
                 for at in 0..count {
                     let times = if at == 0 { first } else { 1 };
@@ -190,7 +188,7 @@ impl Bounded {
     }
 }
 
-/// The number of pairs that a function compares in all rows.
+/// Returns the number of pairs that a function compares in all rows.
 fn product(args: &ScalarFunctionArgs) -> Result<i128> {
     let rows = args.number_rows.max(1);
     let [a, b] = [args.args.first(), args.args.get(1)].map(Integers::sizes);
@@ -198,14 +196,14 @@ fn product(args: &ScalarFunctionArgs) -> Result<i128> {
     Ok((0..rows).map(|row| a.at(row) * b.at(row)).sum())
 }
 
-/// The values of an argument, or their sizes.
+/// The integer values of an argument, or the sizes of its values.
 pub(super) enum Integers {
     Same(i128),
     Each(Int64Array),
 }
 
 impl Integers {
-    /// The size of every value: the bytes of a text, the elements of a list.
+    /// Returns the size of each value: the bytes of a text or the elements of a list.
     pub(super) fn sizes(value: Option<&ColumnarValue>) -> Result<Self> {
         let of = |array: &ArrayRef| -> Result<Option<Int64Array>> {
             let array = match array.data_type() {
@@ -227,7 +225,7 @@ impl Integers {
         })
     }
 
-    /// The sum of the first `rows` values.
+    /// Returns the sum of the first `rows` values.
     pub(super) fn sum(&self, rows: usize) -> i128 {
         (0..rows).map(|row| self.at(row)).sum()
     }
@@ -260,7 +258,7 @@ impl Integers {
     }
 }
 
-/// About how many bytes the largest value of an argument takes.
+/// Returns the approximate size of the largest value of an argument, in bytes.
 fn widest(value: Option<&ColumnarValue>) -> Result<i128> {
     let text = match value {
         Some(ColumnarValue::Scalar(scalar)) => match scalar.try_as_str() {
@@ -306,7 +304,7 @@ impl ScalarUDFImpl for Bounded {
 
     fn simplify(&self, args: Vec<Expr>, info: &SimplifyContext) -> Result<ExprSimplifyResult> {
         if self.cost == Cost::Pattern {
-            // Only for a constant pattern DataFusion's operators need no further check.
+            // If the pattern is constant, DataFusion's operators need no further check.
             match args.get(1) {
                 Some(Expr::Literal(pattern, _)) => patterns::check_constant(self.name(), pattern)?,
                 _ => return Ok(ExprSimplifyResult::Original(args)),
@@ -316,7 +314,8 @@ impl ScalarUDFImpl for Bounded {
             return self.makes_too_much();
         }
         Ok(match self.stock.simplify(args, info)? {
-            // A simpler call of the same function is checked too.
+            // If DataFusion simplifies the call to another call of the same function, the new
+            // call is checked.
             ExprSimplifyResult::Simplified(Expr::ScalarFunction(call))
                 if call.func.name() == self.name() =>
             {

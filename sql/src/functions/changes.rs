@@ -1,5 +1,6 @@
-//! Window functions over how a value changes: `difference(value)`, `derivative(value, time[,
-//! unit])` and both with NULL instead of what is negative.
+//! Window functions for the change between consecutive values: `difference(value)`,
+//! `derivative(value, time[, unit])`, and their non-negative variants, which return NULL for a
+//! negative change.
 
 use std::sync::Arc;
 
@@ -19,7 +20,7 @@ use crate::error::QueryError;
 
 const SECOND_NS: f64 = 1e9;
 
-/// One of the four.
+/// A variant of the window functions.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Change {
     is_rate: bool,
@@ -28,7 +29,7 @@ pub(super) struct Change {
 }
 
 impl Change {
-    /// By time if `is_rate`.
+    /// Creates a `derivative` if `is_rate`, otherwise a `difference`.
     pub(super) fn new(is_rate: bool, non_negative: bool) -> Self {
         let signature = Signature::user_defined(Volatility::Immutable);
         Self { is_rate, non_negative, signature }
@@ -109,7 +110,7 @@ fn no_constant() -> QueryError {
 
 #[derive(Debug)]
 struct Evaluator {
-    /// Of a rate the time that it is by.
+    /// The time unit of a derivative, in nanoseconds; `None` for a difference.
     unit_ns: Option<f64>,
     non_negative: bool,
 }
@@ -135,7 +136,8 @@ impl PartitionEvaluator for Evaluator {
             DataType::UInt64 => {
                 let values = values.as_primitive::<UInt64Type>();
                 let non_negative = self.non_negative;
-                // Unsigned, a decrease wraps; it is no increase, though.
+                // Subtraction of unsigned integers wraps. The non-negative variants must still
+                // detect a decrease.
                 let change = |a: u64, b: u64| (a >= b || !non_negative).then(|| a.wrapping_sub(b));
                 let changes = consecutive(values.iter(), change).map(Option::flatten);
                 Arc::new(changes.collect::<UInt64Array>())
@@ -158,7 +160,8 @@ impl Evaluator {
     fn rates(&self, values: &ArrayRef, times: &ArrayRef, unit_ns: f64) -> Result<Float64Array> {
         let times = times.as_primitive::<TimestampNanosecondType>();
         let times = (0..times.len()).map(|row| times.is_valid(row).then(|| times.value(row)));
-        // Whole numbers are subtracted as they are: as floats they would lose their last digits.
+        // Integers are subtracted before the conversion to floats, because floats lose the last
+        // digits of large integers.
         let values: Vec<Option<Number>> = match values.data_type() {
             DataType::Int64 => numbers(values.as_primitive::<Int64Type>().iter(), Number::Integer),
             DataType::UInt64 => {
@@ -190,7 +193,7 @@ impl Number {
             (Self::Integer(a), Self::Integer(b)) => (i128::from(a) - i128::from(b)) as f64,
             (Self::Unsigned(a), Self::Unsigned(b)) => (i128::from(a) - i128::from(b)) as f64,
             (Self::Float(a), Self::Float(b)) => a - b,
-            // All values of a column are of one type.
+            // All values of a column have the same type.
             _ => f64::NAN,
         }
     }
@@ -203,7 +206,7 @@ fn numbers<T>(
     values.map(|value| value.map(number)).collect()
 }
 
-/// Of each value what it makes with the one before; values that are not there are passed over.
+/// Applies `make` to each value and the previous value. NULLs are skipped.
 fn consecutive<T: Copy, O>(
     values: impl Iterator<Item = Option<T>>,
     make: impl Fn(T, T) -> O,

@@ -1,5 +1,6 @@
-//! `from_unixtime(integer)` takes seconds as DataFusion's own does, and nanoseconds as InfluxData's
-//! page has it: what cannot be shown as seconds is taken as nanoseconds.
+//! `from_unixtime(integer)` accepts seconds, as DataFusion's function does, and nanoseconds, as
+//! InfluxData documents. A value that is too large for a date in seconds is interpreted as
+//! nanoseconds.
 
 use std::sync::Arc;
 
@@ -13,11 +14,10 @@ use datafusion::logical_expr::{
     ColumnarValue, ReturnFieldArgs, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-/// Seconds of which the calendar knows a date, before and after 1970: 262,000 years.
+/// The largest number of seconds before or after 1970 with a calendar date: 262,000 years.
 const SECONDS_MAX: u64 = 8_200_000_000_000;
 const NS_PER_SECOND: i64 = 1_000_000_000;
 
-/// The function.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct FromUnixtime {
     stock: Arc<ScalarUDF>,

@@ -1,4 +1,5 @@
-//! What InfluxDB adds to SQL, or changes in it. What fills gaps is in `gapfill`.
+//! The functions that InfluxDB adds to SQL or changes. The functions for gap filling are in
+//! `gapfill`.
 
 pub(crate) mod arguments;
 pub(crate) mod binning;
@@ -35,10 +36,9 @@ use tz::Tz;
 
 use crate::gapfill;
 
-/// Adds the functions; one of a name that DataFusion has takes its place.
+/// Registers the functions. A function replaces DataFusion's function of the same name.
 ///
-/// # Errors
-/// None that is known.
+/// # Errors Returns DataFusion's error if the registration fails.
 pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     let options: Arc<ConfigOptions> = Arc::clone(state.config_options());
     let scalars = [

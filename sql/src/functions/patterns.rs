@@ -1,5 +1,6 @@
-//! Limits of regular expressions: the size of a compiled pattern, the number of patterns in a batch
-//! of rows, and the time to match them. And the operators that take patterns, which become calls.
+//! Limits of regular expressions: the size of a compiled pattern, the number of patterns in a
+//! batch, and the time to match them. A rewrite rule replaces pattern operators with checked
+//! functions.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -22,15 +23,14 @@ use super::bounded::Integers;
 use crate::error::{Fault, QueryError};
 use crate::limits::{PATTERN_BYTES_MAX, PATTERN_STEPS_MAX, PATTERNS_MAX};
 
-/// The approximate size of a state of a compiled pattern, in bytes.
+/// The approximate size of a compiled pattern's state, in bytes.
 const STATE_BYTES: usize = 64;
-/// Between two sizes that are tried.
+/// The ratio between two consecutive size limits that `compiled_bytes` tries.
 const SIZE_RATIO: usize = 8;
 
-/// Checks a call with its text and its pattern as the first arguments.
+/// Checks a call whose first arguments are the text and the pattern.
 ///
-/// # Errors
-/// The limit that the batch exceeds, and the remedy.
+/// # Errors Returns an error that names the exceeded limit and a remedy.
 pub(super) fn check(function: &str, args: &ScalarFunctionArgs) -> Result<()> {
     let pattern = match args.args.get(1) {
         Some(ColumnarValue::Scalar(pattern)) => pattern.to_array()?,
@@ -60,10 +60,9 @@ pub(super) fn check(function: &str, args: &ScalarFunctionArgs) -> Result<()> {
     Ok(())
 }
 
-/// Checks a pattern that is a constant.
+/// Checks a constant pattern.
 ///
-/// # Errors
-/// A pattern that is too large.
+/// # Errors Returns an error if the compiled pattern is too large.
 pub(super) fn check_constant(function: &str, pattern: &ScalarValue) -> Result<()> {
     match pattern.try_as_str().flatten() {
         Some(pattern) => compiled_bytes(function, pattern).map(drop),
@@ -71,7 +70,8 @@ pub(super) fn check_constant(function: &str, pattern: &ScalarValue) -> Result<()
     }
 }
 
-/// An upper bound of the size of a compiled pattern. The function itself reports a syntax error.
+/// Returns an upper bound of a compiled pattern's size, in bytes. The function itself reports
+/// syntax errors.
 fn compiled_bytes(function: &str, pattern: &str) -> Result<usize> {
     let mut bytes = PATTERN_BYTES_MAX / SIZE_RATIO / SIZE_RATIO / SIZE_RATIO;
     while bytes <= PATTERN_BYTES_MAX {
@@ -95,10 +95,11 @@ fn refuse(message: String) -> Result<()> {
     Err(QueryError { fault: Fault::Memory, message }.into())
 }
 
-/// Gives every call that the planner makes by itself the function that checks its cost.
+/// A rewrite rule that replaces the planner's function calls with the functions that check their
+/// cost.
 #[derive(Debug)]
 pub(super) struct Checked {
-    /// The functions, by their names.
+    /// The checked functions, by name.
     pub(super) functions: HashMap<String, Arc<ScalarUDF>>,
 }
 
@@ -109,7 +110,7 @@ impl FunctionRewrite for Checked {
 
     fn rewrite(&self, expr: Expr, _: &DFSchema, _: &ConfigOptions) -> Result<Transformed<Expr>> {
         match expr {
-            // `position(a IN b)`.
+            // The planner creates such a call for `position(a IN b)`.
             Expr::ScalarFunction(ScalarFunction { func, args }) => {
                 match self.functions.get(func.name()).filter(|own| !Arc::ptr_eq(own, &func)) {
                     Some(own) => Ok(Transformed::yes(call(own, args))),
@@ -125,7 +126,7 @@ impl FunctionRewrite for Checked {
 }
 
 impl Checked {
-    /// `a ~ b` as a call, except with a constant pattern.
+    /// Rewrites `a ~ b` as a function call, except if the pattern is constant.
     fn operator(&self, a: Box<Expr>, op: Operator, b: Box<Expr>) -> Result<Transformed<Expr>> {
         let (is_negated, ignores_case) = match op {
             Operator::RegexMatch => (false, false),

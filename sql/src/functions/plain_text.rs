@@ -1,5 +1,5 @@
-//! Aggregates of DataFusion that take texts but no dictionaries, which tags are: they are given the
-//! texts.
+//! DataFusion aggregates that support texts but not dictionaries. Tags are dictionaries, so these
+//! aggregates cast their arguments to texts.
 
 use std::sync::Arc;
 
@@ -11,10 +11,9 @@ use datafusion::logical_expr::{
 };
 use datafusion::scalar::ScalarValue;
 
-/// The aggregates, each of one argument.
+/// The names of the aggregates, which have one argument each.
 pub(super) const OF_TEXT: &[&str] = &["approx_distinct"];
 
-/// One of them.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct PlainText {
     stock: Arc<AggregateUDF>,
@@ -22,7 +21,7 @@ pub(super) struct PlainText {
 }
 
 impl PlainText {
-    /// DataFusion's own, behind the change of its argument.
+    /// Wraps DataFusion's aggregate.
     pub(super) fn new(stock: Arc<AggregateUDF>) -> Self {
         Self { stock, signature: Signature::user_defined(Volatility::Immutable) }
     }

@@ -1,4 +1,5 @@
-//! `influx_regex_match(text, regex)` and `influx_regex_not_match`: Go's syntax, as InfluxQL has it.
+//! `influx_regex_match(text, regex)` and `influx_regex_not_match`, with the Go regex syntax of
+//! InfluxQL.
 
 use std::sync::Arc;
 
@@ -14,7 +15,6 @@ use tidemark::model::regex::Pattern;
 
 use crate::error::QueryError;
 
-/// One of the two.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct RegexMatch {
     signature: Signature,
@@ -22,7 +22,7 @@ pub(super) struct RegexMatch {
 }
 
 impl RegexMatch {
-    /// Matches, or does not.
+    /// Creates `influx_regex_not_match` if `is_negated`, otherwise `influx_regex_match`.
     pub(super) fn new(is_negated: bool) -> Self {
         let text = vec![DataType::Utf8, DataType::Utf8];
         Self { signature: Signature::exact(text, Volatility::Immutable), is_negated }

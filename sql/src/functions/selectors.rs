@@ -1,5 +1,5 @@
-//! `selector_first|last|min|max(value, time[, more…])`: one row of a group, as a struct of its
-//! value, its time and whatever else of it is asked for.
+//! `selector_first|last|min|max(value, time[, more…])`: aggregates that select one row of a group
+//! and return a struct of its value, its time and the other arguments.
 
 use std::cmp::Ordering;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, Signature, Volatil
 use super::arguments;
 use crate::error::QueryError;
 
-/// Which row.
+/// The rule that selects the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     First,
@@ -26,7 +26,6 @@ pub(super) enum Kind {
     Max,
 }
 
-/// One of the four.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Selector {
     kind: Kind,
@@ -34,13 +33,12 @@ pub(super) struct Selector {
 }
 
 impl Selector {
-    /// The selector of this kind.
     pub(super) fn new(kind: Kind) -> Self {
         Self { kind, signature: Signature::user_defined(Volatility::Immutable) }
     }
 }
 
-/// The struct that is answered, of arguments of these types.
+/// Returns the fields of the result struct for arguments of these types.
 fn fields<'a>(types: impl Iterator<Item = &'a DataType>) -> Fields {
     let name = |at: usize| match at {
         0 => "value".to_owned(),
@@ -94,7 +92,7 @@ impl AggregateUDFImpl for Selector {
     }
 }
 
-/// The row that is chosen of those that came.
+/// The selected row of a group.
 #[derive(Debug)]
 struct Chosen {
     kind: Kind,
@@ -105,12 +103,12 @@ struct Chosen {
 #[derive(Debug)]
 struct Row {
     time_ns: i64,
-    /// Value, time, and the rest.
+    /// The value, the time and the other arguments.
     columns: Vec<ScalarValue>,
 }
 
 impl Chosen {
-    /// Looks at rows, or at what others have chosen.
+    /// Compares the current row with rows of the input or with the states of other accumulators.
     fn look(&mut self, columns: &[ArrayRef]) -> Result<()> {
         let [values, times, ..] = columns else { return Ok(()) };
         let times = times.as_primitive::<TimestampNanosecondType>();
@@ -135,13 +133,15 @@ impl Chosen {
         }
         let columns: Result<Vec<ScalarValue>> = columns.iter().map(scalar).collect();
         let mut columns = columns?;
-        // Whatever a slice of a batch holds on to would stay with the group.
+        // A scalar may reference its whole batch. `compact` copies the value, so that the batch can
+        // be freed.
         columns.iter_mut().for_each(ScalarValue::compact);
         self.row = Some(Row { time_ns, columns });
         Ok(())
     }
 
-    /// Whether a row is to be taken instead of another, by how it compares with it.
+    /// Whether a row replaces the current row. `value` and `time` are the results of comparing both
+    /// rows.
     fn is_better(&self, value: Ordering, time: Ordering) -> bool {
         match self.kind {
             Kind::First => time.is_lt(),

@@ -1,4 +1,5 @@
-//! `to_timestamp(integer)` in nanoseconds; DataFusion's own takes seconds. The rest is its own.
+//! `to_timestamp(integer)` accepts nanoseconds; DataFusion's function accepts seconds. Other
+//! arguments are passed to DataFusion's function.
 
 use std::sync::Arc;
 
@@ -10,14 +11,13 @@ use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature,
 };
 
-/// The function.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct ToTimestamp {
     stock: Arc<ScalarUDF>,
 }
 
 impl ToTimestamp {
-    /// Over DataFusion's own.
+    /// Wraps DataFusion's function.
     pub(super) fn new(options: &ConfigOptions) -> Self {
         Self { stock: datetime::to_timestamp(options) }
     }

@@ -1,4 +1,4 @@
-//! `tz(time[, zone])`: the same time, shown by another clock.
+//! `tz(time[, zone])`: changes the time zone of a timestamp without changing the point in time.
 
 use std::sync::Arc;
 
@@ -16,7 +16,6 @@ use crate::error::QueryError;
 const NAME: &str = "tz";
 const UTC: &str = "UTC";
 
-/// The function.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(super) struct Tz {
     signature: Signature,
@@ -75,7 +74,8 @@ impl ScalarUDFImpl for Tz {
             ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(at, _)) => {
                 Ok(ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(*at, zone)))
             }
-            // What a time without a zone means is UTC; to Arrow it is the zone's wall clock.
+            // A timestamp without a zone is in UTC, but Arrow would interpret it as local time of
+            // the new zone.
             ColumnarValue::Array(array) => {
                 let utc = DataType::Timestamp(TimeUnit::Nanosecond, Some(UTC.into()));
                 let times = datafusion::arrow::compute::cast(array, &utc)?;

@@ -1,5 +1,5 @@
-//! The functions of a gap-filling query. They stand for what the rule makes of them: none is ever
-//! computed.
+//! The functions of a gap-filling query. They are placeholders that the optimizer rule replaces, so
+//! they are never computed.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::error::{DataFusionError, Result};
@@ -10,7 +10,6 @@ use datafusion::logical_expr::{
 use crate::error::QueryError;
 use crate::functions::{arguments, binning};
 
-/// Which function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Call {
     DateBin,
@@ -29,13 +28,13 @@ impl Call {
         }
     }
 
-    /// Whether it makes bins, not values.
+    /// Whether the function makes bins.
     pub(super) fn bins(self) -> bool {
         matches!(self, Self::DateBin | Self::DateBinWallclock)
     }
 }
 
-/// The functions.
+/// Returns the placeholder functions.
 pub(crate) fn functions() -> impl Iterator<Item = ScalarUDF> {
     [Call::DateBin, Call::DateBinWallclock, Call::Locf, Call::Interpolate].into_iter().map(|call| {
         let signature = match call.bins() {
@@ -46,7 +45,7 @@ pub(crate) fn functions() -> impl Iterator<Item = ScalarUDF> {
     })
 }
 
-/// Which of the functions an expression calls, and with what.
+/// Returns the placeholder that an expression calls, with its arguments.
 pub(super) fn called(expr: &Expr) -> Option<(Call, &[Expr])> {
     let Expr::ScalarFunction(function) = expr else { return None };
     let placeholder = function.func.inner().downcast_ref::<Placeholder>()?;

@@ -1,5 +1,5 @@
-//! The operator that adds bins: it takes in all rows of the aggregate, sorts them by group and
-//! time, and answers batch by batch.
+//! The operator that adds bins. It reads all rows of the aggregate, sorts them by group and time,
+//! and returns the filled rows batch by batch.
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,7 +27,6 @@ use super::node::Fill;
 use crate::functions::bins::Bins;
 use crate::limits::BATCH_ROWS;
 
-/// The operator.
 #[derive(Clone, Debug)]
 pub(super) struct GapFillExec {
     input: Arc<dyn ExecutionPlan>,
@@ -39,7 +38,8 @@ pub(super) struct GapFillExec {
 }
 
 impl GapFillExec {
-    /// Over these rows; `range` are the first and the last time that have bins, nanoseconds.
+    /// Creates the operator. `range` contains the first and the last time that have bins, in
+    /// nanoseconds.
     pub(super) fn new(
         input: Arc<dyn ExecutionPlan>,
         time: usize,
@@ -63,7 +63,7 @@ impl GapFillExec {
     ) -> Result<Filled> {
         let mut batches = Vec::new();
         while let Some(batch) = input.try_next().await? {
-            // As they are, sorted, and as they are answered.
+            // Three copies exist at the same time: the input, the sorted rows and the result.
             reservation.try_grow(3 * batch.get_array_memory_size())?;
             batches.push(batch);
         }
@@ -83,7 +83,7 @@ impl GapFillExec {
     }
 }
 
-/// The rows in order of their groups, then of time.
+/// Returns the rows sorted by group, then by time.
 fn sorted(rows: &RecordBatch, fills: &[Fill], time: usize) -> Result<RecordBatch> {
     let options = Some(SortOptions { descending: false, nulls_first: false });
     let is_key = |at: usize| fills.get(at) == Some(&Fill::Key) && at != time;
@@ -93,7 +93,7 @@ fn sorted(rows: &RecordBatch, fills: &[Fill], time: usize) -> Result<RecordBatch
     Ok(take_record_batch(rows, &lexsort_to_indices(&columns, None)?)?)
 }
 
-/// What is left to be answered.
+/// The rows that the operator has not returned yet.
 struct Filled {
     rows: Rows,
     filler: Filler,

@@ -1,4 +1,4 @@
-//! Which rows are answered, and what stands in them.
+//! Determines the rows of the result and fills their columns.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,27 +16,26 @@ use crate::error::{Fault, QueryError};
 use crate::functions::bins::Bins;
 use crate::limits::GAPFILL_ROWS_MAX;
 
-/// The field of a selector's struct that is interpolated.
+/// The field of a selector's struct that `interpolate` fills.
 pub(super) const VALUE: &str = "value";
 
-/// The rows of an answer.
+/// The rows of a result, including the added rows.
 #[derive(Debug)]
 pub(super) struct Rows {
-    /// Those that came, in order of group and time.
+    /// The input rows, sorted by group and time.
     input: RecordBatch,
-    /// Of each row its bin, nanoseconds.
+    /// The bin of each row, in nanoseconds.
     times_ns: Vec<Option<i64>>,
-    /// Of each row the one that came; of one that was added nothing.
+    /// The index of each row in the input; `None` for an added row.
     picks: Vec<Option<u32>>,
-    /// Of each row the first one of its group that came.
+    /// For each row, the index of its group's first input row.
     groups: Vec<u32>,
 }
 
 impl Rows {
-    /// The rows of `input` and those between them.
+    /// Creates the rows of `input` and the rows of missing bins.
     ///
-    /// # Errors
-    /// More bins than are answered.
+    /// # Errors Returns an error if the result has too many bins.
     pub(super) fn new(
         input: RecordBatch,
         time: usize,
@@ -72,7 +71,8 @@ impl Rows {
             group.map(|row| (row, times.is_valid(row).then(|| times.value(row)))).peekable();
         let mut bin = bins.start_ns(first_ns).filter(|_| first_ns <= last_ns);
         while let Some(start_ns) = bin.filter(|start| *start <= last_ns) {
-            // A row in no bin that is answered, such as one whose time is NULL, is handed on.
+            // A row outside the range of bins, such as a row whose time is NULL, is passed on
+            // unchanged.
             while let Some((row, time)) =
                 came.next_if(|(_, time)| time.is_some_and(|time| time < start_ns))
             {
@@ -102,12 +102,12 @@ impl Rows {
         Ok(())
     }
 
-    /// How many there are.
+    /// Returns the number of rows.
     pub(super) fn len(&self) -> usize {
         self.times_ns.len()
     }
 
-    /// About how many bytes they take beside those that came.
+    /// Returns the approximate additional memory of the rows, in bytes.
     pub(super) fn bytes(&self) -> usize {
         self.len() * (size_of::<Option<i64>>() + size_of::<Option<u32>>() + size_of::<u32>())
     }
@@ -120,7 +120,7 @@ impl Rows {
         self.picks.get(row).copied().flatten().map(|pick| pick as usize)
     }
 
-    /// Of these rows the ones that came.
+    /// Returns the input indices of these rows; NULL for added rows.
     fn picks(&self, range: &Range<usize>) -> UInt32Array {
         range.clone().map(|row| self.picks.get(row).copied().flatten()).collect()
     }
@@ -130,37 +130,36 @@ impl Rows {
     }
 }
 
-/// Fills rows from the first to the last.
+/// Fills the columns of consecutive rows.
 #[derive(Debug)]
 pub(super) struct Filler {
     fills: Vec<Fill>,
     time: usize,
-    /// Of each column where it stands.
+    /// The state of each column.
     memory: Vec<Memory>,
 }
 
-/// What a column has seen.
+/// The last and the next value of a column.
 #[derive(Clone, Copy, Debug, Default)]
 struct Memory {
-    /// The row before which nothing is remembered.
+    /// The current group. A new group resets the state.
     group: Option<u32>,
     /// The last row with a value.
     last: Option<usize>,
-    /// A row such that there is no value between the last one and it; it has one, unless it is the
-    /// group's end.
+    /// The end of the search for the next value: no row after `last` and before `next` has a value.
+    /// Row `next` has a value, or it is the end of the group.
     next: usize,
 }
 
 impl Filler {
-    /// A filler of rows with these columns.
+    /// Creates a filler for rows with these columns.
     pub(super) fn new(fills: &[Fill], time: usize) -> Self {
         Self { fills: fills.to_vec(), time, memory: vec![Memory::default(); fills.len()] }
     }
 
-    /// The columns of these rows, which follow those of the call before.
+    /// Returns the columns of these rows, which must follow the rows of the previous call.
     ///
-    /// # Errors
-    /// A column that cannot be filled so.
+    /// # Errors Returns an error if a column's type does not support its fill.
     pub(super) fn columns(&mut self, rows: &Rows, range: Range<usize>) -> Result<Vec<ArrayRef>> {
         let mut columns = Vec::with_capacity(self.fills.len());
         for (at, fill) in self.fills.iter().enumerate() {
@@ -190,7 +189,7 @@ impl Filler {
 }
 
 impl Memory {
-    /// Goes on to a row, and answers the one that came last with a value.
+    /// Advances to `row`, and returns the input index of the last row with a value.
     fn see(&mut self, rows: &Rows, row: usize, column: &ArrayRef) -> Option<usize> {
         if self.group != rows.group(row) {
             *self = Self { group: rows.group(row), ..Self::default() };
@@ -201,7 +200,7 @@ impl Memory {
         self.last.and_then(|last| rows.pick(last))
     }
 
-    /// The first row behind `row` that came with a value, in its group.
+    /// Returns the first row of the group after `row` that has a value.
     fn look_ahead(&mut self, rows: &Rows, row: usize, column: &ArrayRef) -> Option<usize> {
         self.next = self.next.max(row + 1);
         while rows.group(self.next) == self.group {
@@ -223,7 +222,7 @@ fn bins_column(rows: &Rows, range: &Range<usize>, data_type: &DataType) -> Array
     Arc::new(times.collect::<TimestampNanosecondArray>().with_timezone_opt(zone))
 }
 
-/// Counts of rows that were added are 0.
+/// Replaces the counts of added rows with 0.
 fn zeros(counts: &ArrayRef, rows: &Rows, range: &Range<usize>) -> ArrayRef {
     let Some(counts) = counts.as_primitive_opt::<Int64Type>() else { return Arc::clone(counts) };
     let filled = counts.iter().zip(range.clone()).map(|(count, row)| match rows.pick(row) {
@@ -233,12 +232,13 @@ fn zeros(counts: &ArrayRef, rows: &Rows, range: &Range<usize>) -> ArrayRef {
     Arc::new(filled.collect::<Int64Array>())
 }
 
-/// What stands in a row that is interpolated.
+/// The source of an interpolated value.
 enum Point {
     Nothing,
-    /// What came.
+    /// The value of an input row.
     Came(usize),
-    /// Between two rows that came; the line has gone so far, and is so long, nanoseconds.
+    /// A value between two input rows. The numbers are the distance from the first row and the
+    /// distance of both rows, in nanoseconds.
     Between(usize, usize, f64, f64),
 }
 
@@ -284,7 +284,7 @@ fn point(memory: &mut Memory, rows: &Rows, row: usize, values: &ArrayRef) -> Poi
     Point::Between(from, to, apart(start, at), apart(start, end))
 }
 
-/// The values at these points; whole numbers are cut, as InfluxQL cuts them.
+/// Calculates the values at these points. Integers are truncated, as in InfluxQL.
 fn interpolated(points: &[Point], values: &ArrayRef) -> Result<ArrayRef> {
     let line = |rise: f64, base: f64, gone: f64, length: f64| rise / length * gone + base;
     let rise = |base: i128, end: i128| (end - base) as f64;
@@ -305,7 +305,7 @@ fn interpolated(points: &[Point], values: &ArrayRef) -> Result<ArrayRef> {
     })
 }
 
-/// The values at these points; `between` computes one of what lies before and behind it.
+/// Calculates the values at these points. `between` interpolates between two values.
 fn at_points<T: ArrowPrimitiveType>(
     points: &[Point],
     values: &ArrayRef,

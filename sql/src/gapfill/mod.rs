@@ -1,8 +1,9 @@
-//! Bins without rows: `GROUP BY date_bin_gapfill(…)` answers with every bin of the range of times.
+//! Gap filling: `GROUP BY date_bin_gapfill(…)` returns every bin of the time range, including bins
+//! without rows.
 //!
-//! The aggregate keeps its place and bins as `date_bin` does; over it stands a node that adds the
-//! rows of bins which are missing, and fills their columns: NULL, 0 of a count, or as `locf` and
-//! `interpolate` say.
+//! The rule replaces the function in the aggregate with `date_bin`. A new node above the aggregate
+//! adds the rows of missing bins. It fills their columns with NULL, with 0 for a count, or with the
+//! rule of `locf` or `interpolate`.
 
 mod calls;
 mod exec;
@@ -18,17 +19,17 @@ use datafusion::optimizer::OptimizerRule;
 
 pub(crate) use calls::functions;
 
-/// Behind which rule ours comes: times are constants by then, and filters still stand where they
-/// were written.
+/// The rule after which the gap-filling rule runs. At this stage times are constants, and filters
+/// are still at their original position in the plan.
 const BEFORE: &str = "simplify_expressions";
 
-/// Adds what rewrites such a query to these rules.
+/// Inserts the gap-filling rule into these optimizer rules.
 pub(crate) fn add_rule(rules: &mut Vec<Arc<dyn OptimizerRule + Send + Sync>>) {
     let at = rules.iter().position(|rule| rule.name() == BEFORE).map_or(0, |at| at + 1);
     rules.insert(at, Arc::new(rule::FillGaps));
 }
 
-/// What plans the node of such a query.
+/// Returns the planner of the gap-filling node.
 pub(crate) fn planner() -> Arc<dyn QueryPlanner + Send + Sync> {
     Arc::new(node::Planner)
 }

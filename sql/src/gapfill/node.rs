@@ -1,4 +1,4 @@
-//! The node of a logical plan that stands over a gap-filling aggregate.
+//! The logical plan node above a gap-filling aggregate.
 
 use std::cmp::Ordering;
 use std::fmt;
@@ -22,49 +22,49 @@ use crate::error::QueryError;
 use crate::functions::arguments::zone_of;
 use crate::functions::bins::Bins;
 
-/// What stands in a column of a row that was added.
+/// The rule that fills a column of an added row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Fill {
-    /// What its group has: it is a column of the key, or the time.
+    /// The value of the group's other rows. The column is a group key or the time.
     Key,
-    /// Nothing.
     Null,
-    /// It counts.
+    /// Zero, because the column is a count.
     Zero,
-    /// The last value before it.
+    /// The previous value of the group.
     Previous,
-    /// What lies on the line between its neighbours.
+    /// A linear interpolation between the previous and the next value.
     Linear,
 }
 
-/// How gaps are filled.
+/// The parameters of gap filling.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Spec {
-    /// Which column is the bin's start.
+    /// The index of the column with the bin's start.
     pub(super) time: usize,
-    /// Of each column.
+    /// The fill of each column.
     pub(super) fills: Vec<Fill>,
-    /// Width of a bin.
+    /// The width of a bin.
     pub(super) interval: IntervalMonthDayNano,
-    /// A bin begins there, nanoseconds.
+    /// The start of an arbitrary bin, in nanoseconds.
     pub(super) origin_ns: i64,
-    /// Bins are those of the zone of the times.
+    /// Whether bins follow the local time of the timestamps' zone.
     pub(super) on_wall_clock: bool,
-    /// The first and the last time that have bins, nanoseconds.
+    /// The first and the last time that have bins, in nanoseconds.
     pub(super) range: (i64, i64),
 }
 
-/// Adds the bins that are missing.
+/// The node that adds the missing bins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct GapFill {
     input: LogicalPlan,
     spec: Spec,
-    /// Columns that others would hand through it are none of its own, and it fills none for them.
+    /// The schema without columns that optimizer rules add to the input. The node does not fill
+    /// such columns.
     schema: DFSchemaRef,
 }
 
 impl GapFill {
-    /// Over an aggregate, whose columns it has.
+    /// Creates the node above an aggregate. Both have the same columns.
     pub(super) fn new(input: LogicalPlan, spec: Spec) -> Self {
         let schema = Arc::clone(input.schema());
         Self { input, spec, schema }
@@ -105,7 +105,7 @@ impl UserDefinedLogicalNodeCore for GapFill {
     }
 }
 
-/// DataFusion's planner, and ours for this node.
+/// DataFusion's planner with support for this node.
 #[derive(Debug)]
 pub(super) struct Planner;
 

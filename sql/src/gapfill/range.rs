@@ -1,4 +1,4 @@
-//! The range of times whose bins are answered: what WHERE says about the column.
+//! Determines the time range of the bins from the conditions in WHERE.
 
 use datafusion::error::Result;
 use datafusion::logical_expr::utils::split_conjunction;
@@ -7,17 +7,16 @@ use datafusion::scalar::ScalarValue;
 
 use crate::error::QueryError;
 
-/// Times from a first to a last one, nanoseconds.
+/// A range of times in nanoseconds. Both ends are inclusive.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) first_ns: i64,
     pub(super) last_ns: i64,
 }
 
-/// The range of the time column that `time` is made of, by the filters of `plan` and below.
+/// Returns the range of the column in `time`, from the filters of `plan` and its inputs.
 ///
-/// # Errors
-/// No bound, or only one.
+/// # Errors Returns an error if the filters give no lower bound or no upper bound.
 pub(super) fn range(time: &Expr, plan: &LogicalPlan) -> Result<Range> {
     let mut columns = time.column_refs().into_iter();
     let (Some(column), None) = (columns.next(), columns.next()) else {
@@ -51,7 +50,7 @@ pub(super) fn range(time: &Expr, plan: &LogicalPlan) -> Result<Range> {
     Err(QueryError::asked(format!("gap-filling query is missing {missing}")).into())
 }
 
-/// What a condition says of the first and of the last time.
+/// Returns the lower and the upper bound that a condition sets.
 fn bounds(condition: &Expr, column: &str) -> (Option<i64>, Option<i64>) {
     let Expr::BinaryExpr(BinaryExpr { left, op, right }) = condition else { return (None, None) };
     let (operator, at) = match (is_column(left, column), time_ns(right)) {

@@ -1,4 +1,4 @@
-//! Finds gap-filling aggregates, and puts the node over them that adds what is missing.
+//! The optimizer rule that finds gap-filling aggregates and adds the gap-filling node above them.
 
 use std::sync::Arc;
 
@@ -17,7 +17,6 @@ use super::range::range;
 use crate::error::QueryError;
 use crate::functions::binning::Binning;
 
-/// The rule.
 #[derive(Debug)]
 pub(super) struct FillGaps;
 
@@ -42,20 +41,20 @@ impl OptimizerRule for FillGaps {
     }
 }
 
-/// A column that is filled as `locf` or `interpolate` says.
+/// A column that `locf` or `interpolate` fills.
 struct Filled {
     expr: Expr,
     fill: Fill,
 }
 
 impl Filled {
-    /// Under which name the column stands above the aggregate.
+    /// Returns the column's name above the aggregate.
     fn name(at: usize) -> String {
         format!("__filled_{at}")
     }
 }
 
-/// A SELECT list over a gap-filling aggregate: its fills become columns of the aggregate's node.
+/// Rewrites a SELECT list above a gap-filling aggregate. The new node calculates the fills.
 fn fill_projection(projection: Projection) -> Result<Transformed<LogicalPlan>> {
     let mut filled: Vec<Filled> = Vec::new();
     let names = NamePreserver::new_for_projection();
@@ -83,7 +82,7 @@ fn fill_projection(projection: Projection) -> Result<Transformed<LogicalPlan>> {
         return Ok(Transformed::no(LogicalPlan::Projection(projection)));
     }
     match fill_below(&projection.input, &filled)? {
-        // The functions say themselves where they do not belong.
+        // If there is no aggregate, the placeholder functions return an error.
         None => Ok(Transformed::no(LogicalPlan::Projection(projection))),
         Some(input) => {
             let plan = Projection::try_new(exprs, Arc::new(input))?;
@@ -92,7 +91,7 @@ fn fill_projection(projection: Projection) -> Result<Transformed<LogicalPlan>> {
     }
 }
 
-/// The aggregate below what hands its columns on unchanged, filled.
+/// Finds the aggregate below nodes that pass on its columns unchanged, and fills it.
 fn fill_below(plan: &LogicalPlan, filled: &[Filled]) -> Result<Option<LogicalPlan>> {
     match plan {
         LogicalPlan::Aggregate(aggregate) => fill_aggregate(aggregate, filled),
@@ -109,7 +108,7 @@ fn fill_below(plan: &LogicalPlan, filled: &[Filled]) -> Result<Option<LogicalPla
     }
 }
 
-/// What a gap-filling aggregate becomes; `None` of any other.
+/// Returns the replacement of a gap-filling aggregate, or `None` for other aggregates.
 fn fill_aggregate(aggregate: &Aggregate, filled: &[Filled]) -> Result<Option<LogicalPlan>> {
     let Some((time, call, arguments)) = gapfill_group(aggregate)? else { return Ok(None) };
     let (interval, origin_ns) = constants(arguments)?;
@@ -124,7 +123,8 @@ fn fill_aggregate(aggregate: &Aggregate, filled: &[Filled]) -> Result<Option<Log
     let groups = group_expr.len();
     let binned =
         Aggregate::try_new(Arc::clone(&aggregate.input), group_expr, aggregate.aggr_expr.clone())?;
-    // Under the names that those above know, and with what is to be filled beside them.
+    // The projection restores the column names that nodes above expect, and adds the columns to
+    // fill.
     let mut exprs = Vec::new();
     let pairs = binned.schema.columns().into_iter().zip(aggregate.schema.iter());
     for (column, (qualifier, field)) in pairs {
@@ -138,7 +138,7 @@ fn fill_aggregate(aggregate: &Aggregate, filled: &[Filled]) -> Result<Option<Log
     let fills_of_calls = aggregate.aggr_expr.iter().map(own_fill);
     let mut fills: Vec<Fill> = vec![Fill::Key; groups];
     fills.extend(fills_of_calls);
-    // An argument of `locf` is over the columns as they are named above.
+    // The argument of `locf` references the columns by these names.
     let named = LogicalPlan::Projection(Projection::try_new(
         exprs,
         Arc::new(LogicalPlan::Aggregate(binned)),
@@ -164,7 +164,7 @@ fn fill_aggregate(aggregate: &Aggregate, filled: &[Filled]) -> Result<Option<Log
     Ok(Some(LogicalPlan::Extension(Extension { node: Arc::new(node) })))
 }
 
-/// The group that is to be gap-filled: where it stands, which function, and its arguments.
+/// Returns the gap-filling group as its index, its function and the function's arguments.
 fn gapfill_group(aggregate: &Aggregate) -> Result<Option<(usize, Call, &[Expr])>> {
     let mut found = None;
     for (at, group) in aggregate.group_expr.iter().enumerate() {
@@ -195,7 +195,7 @@ fn calls_bins(expr: &Expr) -> Result<bool> {
     Ok(found)
 }
 
-/// Width and origin of the bins.
+/// Returns the width and the origin of the bins.
 fn constants(arguments: &[Expr]) -> Result<(IntervalMonthDayNano, i64)> {
     let wrong = |what: &str| QueryError::asked(format!("gap-filling takes a constant {what}"));
     let interval = match arguments.first() {
@@ -210,7 +210,7 @@ fn constants(arguments: &[Expr]) -> Result<(IntervalMonthDayNano, i64)> {
     Ok((interval, origin_ns))
 }
 
-/// What stands in an aggregate's column where there is no row.
+/// Returns the fill of an aggregate's column without `locf` or `interpolate`.
 fn own_fill(aggregate: &Expr) -> Fill {
     match aggregate {
         Expr::Alias(alias) => own_fill(&alias.expr),

@@ -1,5 +1,5 @@
-//! How JSON has the values that most rows are of: each text of a dictionary is escaped once, and
-//! times are printed without going through a formatter. The rest is Arrow's own.
+//! JSON encoders for tags and times, which are most values of a result. Each text of a dictionary
+//! is escaped once, and times are written without a formatter. Arrow encodes all other types.
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, TimestampNanosecondArray};
 use datafusion::arrow::buffer::ScalarBuffer;
@@ -11,7 +11,6 @@ use datafusion::arrow::json::writer::NullableEncoder;
 use datafusion::arrow::json::{Encoder, EncoderFactory, EncoderOptions};
 use tidemark::response::time;
 
-/// Encoders of tags and times.
 #[derive(Debug)]
 pub(super) struct Encoders;
 
@@ -36,12 +35,12 @@ impl EncoderFactory for Encoders {
     }
 }
 
-/// Whether a dictionary is what tags are inside of a plan.
+/// Whether a dictionary has the types of a tag column.
 pub(super) fn is_tag(key: &DataType, value: &DataType) -> bool {
     *key == DataType::Int32 && *value == DataType::Utf8
 }
 
-/// Each text in quotes.
+/// Returns each text as a JSON string.
 fn escaped(texts: &ArrayRef) -> Result<Vec<Vec<u8>>, ArrowError> {
     let quoted = |text: Option<&str>| {
         serde_json::to_vec(text.unwrap_or_default())

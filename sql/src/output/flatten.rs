@@ -1,4 +1,4 @@
-//! Dictionaries and views to what they stand for, also inside of structs, lists and maps.
+//! Converts dictionaries and views to plain arrays, including those inside structs, lists and maps.
 
 use std::sync::Arc;
 
@@ -9,7 +9,7 @@ use datafusion::arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef}
 use super::encoders::is_tag;
 use crate::error::QueryError;
 
-/// The columns of an answer; `keeps_tags` where its form knows how to write them.
+/// Returns the schema of a result. If `keeps_tags`, tag columns stay dictionaries.
 pub(super) fn schema(schema: &SchemaRef, keeps_tags: bool) -> SchemaRef {
     let flat = |given: &FieldRef| match given.data_type() {
         DataType::Dictionary(key, value) if keeps_tags && is_tag(key, value) => Arc::clone(given),
@@ -19,10 +19,9 @@ pub(super) fn schema(schema: &SchemaRef, keeps_tags: bool) -> SchemaRef {
     Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()))
 }
 
-/// The rows of an answer, whose columns `schema` says.
+/// Casts the rows of a result to the columns of `schema`.
 ///
-/// # Errors
-/// None that is known.
+/// # Errors Returns Arrow's error if a cast fails.
 pub(super) fn batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, QueryError> {
     let pairs = batch.columns().iter().zip(schema.fields());
     let columns: Result<Vec<ArrayRef>, _> = pairs

@@ -1,7 +1,6 @@
-//! Batches to bytes, in the form that is asked for.
+//! Encodes batches in the requested format.
 //!
-//! Tags are dictionaries inside of a plan alone: every output has plain text, as which JSON writes
-//! them.
+//! Tags are dictionaries only inside a plan. Every output format contains them as plain text.
 
 mod encoders;
 mod flatten;
@@ -33,7 +32,7 @@ use crate::limits::{
     ARROW_BATCH_BYTES_MAX, PARQUET_GROUP_BYTES, PARQUET_GROUP_ROWS, WHOLE_ANSWER_BYTES_MAX,
 };
 
-/// Writes one answer.
+/// A writer for a result.
 pub struct Writer {
     schema: SchemaRef,
     sink: Sink,
@@ -49,7 +48,7 @@ enum Form {
     Arrow(Box<StreamWriter<Sink>>),
 }
 
-/// What is kept until the end.
+/// The batches of a format that is written at the end.
 #[derive(Default)]
 struct Whole {
     batches: Vec<RecordBatch>,
@@ -57,10 +56,9 @@ struct Whole {
 }
 
 impl Writer {
-    /// A writer of rows of `schema`. What stands at the start of an answer is ready at once.
+    /// Creates a writer for rows of `schema`. The start of the result is available immediately.
     ///
-    /// # Errors
-    /// Columns of a type that the form does not have.
+    /// # Errors Returns an error if the format does not support the type of a column.
     pub fn new(format: Format, schema: &SchemaRef) -> Result<Self, QueryError> {
         let keeps_tags = matches!(format, Format::Json | Format::JsonLines);
         let schema = flatten::schema(schema, keeps_tags);
@@ -70,7 +68,7 @@ impl Writer {
             Format::JsonLines => Form::JsonLines(json().build::<_, LineDelimited>(sink.clone())),
             Format::Csv => {
                 let mut writer = csv::WriterBuilder::new().build(sink.clone());
-                // The names of the columns, also above no row.
+                // The header line also exists in a result without rows.
                 writer.write(&RecordBatch::new_empty(Arc::clone(&schema)))?;
                 Form::Csv(Box::new(writer))
             }
@@ -83,8 +81,8 @@ impl Writer {
 
     /// Adds rows.
     ///
-    /// # Errors
-    /// Values that the form does not have; too many for a form that is made as a whole.
+    /// # Errors Returns an error if the format does not support a value, or if the result exceeds
+    /// the size limit of a format that is written at the end.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
         if batch.num_rows() == 0 {
             return Ok(());
@@ -101,15 +99,14 @@ impl Writer {
         Ok(())
     }
 
-    /// The bytes that are ready.
+    /// Returns the bytes that were written since the last call.
     pub fn take(&mut self) -> Vec<u8> {
         self.sink.take()
     }
 
-    /// Ends the answer, and takes what is left of it.
+    /// Ends the result and returns the remaining bytes.
     ///
-    /// # Errors
-    /// As [`Self::write`].
+    /// # Errors Returns the errors of [`Self::write`].
     pub fn finish(self) -> Result<Vec<u8>, QueryError> {
         let sink = self.sink;
         match self.form {
@@ -147,7 +144,7 @@ fn json() -> WriterBuilder {
     WriterBuilder::new().with_encoder_factory(Arc::new(Encoders))
 }
 
-/// Writes rows as one message, or as several where one would be too large.
+/// Writes rows as one Arrow message, or as several messages if one message would be too large.
 fn write_arrow(writer: &mut StreamWriter<Sink>, batch: &RecordBatch) -> Result<(), ArrowError> {
     let bytes = batch.columns().iter().map(|column| column.to_data().get_slice_memory_size());
     let rows = batch.num_rows();
@@ -159,7 +156,7 @@ fn write_arrow(writer: &mut StreamWriter<Sink>, batch: &RecordBatch) -> Result<(
     write_arrow(writer, &batch.slice(half, rows - half))
 }
 
-/// Adds rows, and ends their group where it is large.
+/// Adds rows, and ends the row group if it is large.
 fn write_parquet(writer: &mut ArrowWriter<Sink>, batch: &RecordBatch) -> Result<(), ParquetError> {
     writer.write(batch)?;
     match writer.in_progress_size() > PARQUET_GROUP_BYTES {
@@ -180,7 +177,7 @@ fn parquet_error(error: ParquetError) -> QueryError {
     QueryError::asked(error.to_string())
 }
 
-/// Where the writers put their bytes, and from where these are taken while they go on.
+/// The output of the writers. Bytes can be taken while the writers continue.
 #[derive(Clone, Debug, Default)]
 struct Sink(Arc<Mutex<Vec<u8>>>);
 

@@ -1,4 +1,4 @@
-//! A stream of Arrow's messages, as it comes, to another form.
+//! Converts an Arrow stream to another format.
 
 use datafusion::arrow::buffer::Buffer;
 use datafusion::arrow::ipc::reader::StreamDecoder;
@@ -6,29 +6,28 @@ use datafusion::arrow::ipc::reader::StreamDecoder;
 use super::{Format, Writer};
 use crate::error::QueryError;
 
-/// Rows of somebody else.
+/// A conversion in progress.
 pub(crate) struct Rewriting {
     format: Format,
     rows: StreamDecoder,
-    /// Once the columns are known.
+    /// The writer, after the stream's schema was read.
     writer: Option<Writer>,
 }
 
 impl Rewriting {
-    /// To the form of this name.
+    /// Creates a conversion to the format with this name.
     ///
-    /// # Errors
-    /// There is no such form.
+    /// # Errors Returns an error if the format does not exist.
     pub(crate) fn new(format: &str) -> Result<Self, QueryError> {
         let format = Format::from_name(format);
         let format = format.ok_or_else(|| QueryError::internal("an unknown form of answers"))?;
         Ok(Self { format, rows: StreamDecoder::new(), writer: None })
     }
 
-    /// Takes in the next bytes of the stream; answers what is written by then.
+    /// Adds the next bytes of the stream, and returns the bytes of the result that are available.
     ///
-    /// # Errors
-    /// What is no such stream, and what the form cannot hold.
+    /// # Errors Returns an error if the stream is invalid, or if the format does not support a
+    /// value.
     pub(crate) fn write(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, QueryError> {
         let mut bytes = Buffer::from_vec(bytes);
         while !bytes.is_empty() {
@@ -40,10 +39,9 @@ impl Rewriting {
         Ok(self.writer.as_mut().map(Writer::take).unwrap_or_default())
     }
 
-    /// What is left to write, once the stream has ended.
+    /// Returns the rest of the result at the end of the stream.
     ///
-    /// # Errors
-    /// A stream that ends too early.
+    /// # Errors Returns an error if the stream is incomplete.
     pub(crate) fn finish(mut self) -> Result<Vec<u8>, QueryError> {
         self.rows.finish()?;
         self.writer()?;

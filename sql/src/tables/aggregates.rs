@@ -1,12 +1,13 @@
-//! Aggregates over nothing but a scan are computed where the rows are.
+//! Moves aggregates directly above a scan to the shards.
 //!
-//! What comes back is what the first half of a two-step aggregate answers: the columns of the
-//! groups, and behind them the states of each function. So DataFusion's own second half puts them
-//! together, and knows what an aggregate of no rows is.
+//! A scan with aggregates returns the rows of a partial aggregate: the group columns, followed by
+//! the states of each function. DataFusion's final aggregate merges these rows and handles an
+//! aggregate without rows.
 //!
-//! Handed down is what both sides mean the same by. A group is there if a row is, whatever the
-//! row has, and so the scan counts rows. Floats are added in another order, as they are wherever
-//! rows lie on several shards; which of 0.0 and -0.0 is the smallest is open on both sides.
+//! Only aggregates with the same meaning in SQL and on a shard are moved. A group exists if it has
+//! a row, even if all requested fields are missing, so the scan counts rows. The order in which
+//! floats are added differs, as in every query over several shards. Neither side defines whether
+//! 0.0 or -0.0 is the smaller value.
 
 use std::sync::Arc;
 
@@ -31,10 +32,10 @@ use super::over_scan::OverScan;
 use super::scan::Scanned;
 use crate::messages::{AggregateCall, Aggregates};
 
-/// The rule.
+/// The optimizer rule.
 #[derive(Debug)]
 pub(crate) struct AggregateAtShards {
-    /// Shards know what the first and the last row is.
+    /// Whether shards support the functions for the first and the last row.
     pub(crate) rows: bool,
 }
 
@@ -65,7 +66,8 @@ impl PhysicalOptimizerRule for AggregateAtShards {
 }
 
 impl AggregateAtShards {
-    /// The second half of the aggregate over a scan that answers with the first, if it can.
+    /// Returns the final aggregate over a scan that computes the partial aggregate, or `None` if
+    /// shards cannot compute the aggregate.
     fn hand_down(&self, aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let found = takes_all_rows(aggregate).then(|| OverScan::of(aggregate.input())).flatten();
         let Some(input) = found else { return Ok(None) };
@@ -110,7 +112,7 @@ impl AggregateAtShards {
     }
 }
 
-/// Whether `aggregate` takes all rows of its input once.
+/// Whether `aggregate` reads each row of its input exactly once.
 pub(super) fn takes_all_rows(aggregate: &AggregateExec) -> bool {
     let mode = aggregate.mode();
     let is_whole = matches!(mode, AggregateMode::Single | AggregateMode::SinglePartitioned);
@@ -120,24 +122,26 @@ pub(super) fn takes_all_rows(aggregate: &AggregateExec) -> bool {
         && !aggregate.group_expr().has_grouping_set()
 }
 
-/// What the scan is asked, so far.
+/// The scan request under construction.
 struct Asked<'a> {
     input: &'a OverScan<'a>,
     aggregates: Aggregates,
-    /// By column of the first half.
+    /// The source of each column of the partial aggregate.
     sources: Vec<Source>,
-    /// Columns that the calls so far have in a page.
+    /// The number of page columns that the calls produce so far.
     fields: usize,
-    /// Of each call the first of them.
+    /// The first page column of each call.
     starts: Vec<usize>,
-    /// What is taken of whole rows, the first and the last one: they are one call each, so that it
-    /// all is of one row.
+    /// The columns to read from the first and from the last row. Each row needs a single call, so
+    /// that all values come from the same row.
     rows: [Vec<String>; 2],
-    /// Which of `sources` are of such a row, and at which column of its call.
+    /// For each source from such a row: the index in `sources`, the row, and the column of the
+    /// row's call.
     of_rows: Vec<(usize, usize, usize)>,
 }
 
-/// Columns of a call before what stands beside: the value and the time, which are the same.
+/// The first columns in the result of a row's call: the value and the time, which are equal. The
+/// requested columns follow them.
 const ROW_TIME: usize = 0;
 const ROW_BESIDE: usize = 2;
 
@@ -155,7 +159,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// One more expression of GROUP BY; `None` if the scan does not know its like.
+    /// Adds a GROUP BY expression. Returns `None` if the scan does not support the expression.
     fn group(&mut self, expr: &Arc<dyn PhysicalExpr>) -> Option<()> {
         let expr = self.input.resolve(expr);
         if let Some(Scanned::Tag(tag)) = self.input.column(expr) {
@@ -175,7 +179,7 @@ impl<'a> Asked<'a> {
         Some(())
     }
 
-    /// One more function; `None` if the scan does not know its like.
+    /// Adds a function. Returns `None` if the scan does not support the function.
     fn function(&mut self, function: &AggregateFunctionExpr) -> Option<()> {
         use AggregateFunction::{First, Last, Max, Min, Sum};
         let arguments = function.expressions();
@@ -205,7 +209,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// `count(*)` is that of a constant by now.
+    /// Adds `count`. At this stage, `count(*)` is the count of a constant.
     fn count(&mut self, value: &Arc<dyn PhysicalExpr>) -> Option<()> {
         let is_there = |literal: &Literal| !literal.value().is_null();
         let counts_rows = self.input.is_time(value)
@@ -218,7 +222,7 @@ impl<'a> Asked<'a> {
         Some(())
     }
 
-    /// `avg` takes floats; integers are cast for it.
+    /// Adds `avg`. DataFusion casts integer arguments to floats.
     fn average(&mut self, value: &Arc<dyn PhysicalExpr>) -> Option<()> {
         let value = match self.input.resolve(value).downcast_ref::<CastExpr>() {
             Some(cast) if *cast.cast_type() == DataType::Float64 => cast.expr(),
@@ -230,8 +234,8 @@ impl<'a> Asked<'a> {
         self.value(AggregateFunction::Sum, field, true)
     }
 
-    /// `first_value(value ORDER BY time)`: without `IGNORE NULLS` of the first row, whose value may
-    /// be NULL.
+    /// Adds `first_value(value ORDER BY time)`. Without `IGNORE NULLS` the value of the first row
+    /// may be NULL.
     fn ordered_value(
         &mut self,
         function: &AggregateFunctionExpr,
@@ -253,7 +257,8 @@ impl<'a> Asked<'a> {
         Some(())
     }
 
-    /// The value in the first or last row, what it is ordered by, and that there is one.
+    /// Adds the value in the first or last row, the columns of its order, and whether the row
+    /// exists.
     fn value_of_row(
         &mut self,
         value: &Arc<dyn PhysicalExpr>,
@@ -285,7 +290,7 @@ impl<'a> Asked<'a> {
         Some(())
     }
 
-    /// The time of the first or last row.
+    /// Adds the time of the first or last row.
     fn time_of_row(&mut self, is_first: bool) -> Option<()> {
         self.push_of_row(is_first, ROW_TIME, Source::Field);
         Some(())
@@ -296,7 +301,7 @@ impl<'a> Asked<'a> {
         self.sources.push(source(column));
     }
 
-    /// Asks for the rows of which something is taken, once it is known what.
+    /// Adds the calls for the first and last rows, after all their columns are known.
     fn place_rows(&mut self) {
         use AggregateFunction::{FirstRow, LastRow};
         for (which, function) in [FirstRow, LastRow].into_iter().enumerate() {
@@ -318,7 +323,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// `selector_…(value, time[, more…])`
+    /// Adds `selector_…(value, time[, more…])`.
     fn selector(
         &mut self,
         function: AggregateFunction,
@@ -344,7 +349,7 @@ impl<'a> Asked<'a> {
         Some(())
     }
 
-    /// A field and its type.
+    /// Returns the name and type of a field.
     fn field(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<(String, DataType)> {
         match self.input.column(expr)? {
             Scanned::Field(name, data_type) => Some((name.to_owned(), data_type.clone())),
@@ -352,7 +357,7 @@ impl<'a> Asked<'a> {
         }
     }
 
-    /// A state of one column.
+    /// Adds a call whose state has one column.
     fn value(&mut self, function: AggregateFunction, field: String, as_float: bool) -> Option<()> {
         let start = self.call(function, Some(field), as_float);
         self.sources.push(Source::Field(start));
@@ -370,7 +375,7 @@ impl<'a> Asked<'a> {
         self.place(AggregateCall { function, field, as_float, beside: Vec::new() }, columns)
     }
 
-    /// Where the columns of a call begin, of which there are so many.
+    /// Adds a call with `columns` columns and returns the index of its first column.
     fn place(&mut self, call: AggregateCall, columns: usize) -> usize {
         let calls = &mut self.aggregates.calls;
         if let Some(at) = calls.iter().position(|known| *known == call) {
@@ -384,12 +389,12 @@ impl<'a> Asked<'a> {
     }
 }
 
-/// Whether shards know which value of the type is the smallest.
+/// Whether shards can find the smallest value of this type.
 fn is_ordered(data_type: &DataType) -> bool {
     data_type.is_numeric() || *data_type == DataType::Boolean
 }
 
-/// The windows of `date_bin(interval, time[, origin])`.
+/// Returns the windows of `date_bin(interval, time[, origin])`.
 fn window(input: &OverScan<'_>, expr: &Arc<dyn PhysicalExpr>) -> Option<Window> {
     let call =
         expr.downcast_ref::<ScalarFunctionExpr>().filter(|call| call.name() == "date_bin")?;

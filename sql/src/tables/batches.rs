@@ -1,4 +1,4 @@
-//! Pages of a scan to Arrow's batches, column by column.
+//! Converts the pages of a scan to Arrow batches.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -20,28 +20,24 @@ use tidemark::scan::page::{Group, GroupData};
 use crate::error::QueryError;
 use crate::limits::BATCH_ROWS;
 
-/// Bits of a word of a validity.
+/// The number of bits in a word of a validity bitmap.
 const WORD_BITS: usize = 64;
 
-/// Where the values of a column stand in the pages of its scan.
+/// The position of a column's values in the pages of a scan.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// The times.
     Time,
-    /// The tag at this position.
     Tag(usize),
-    /// The field at this position.
     Field(usize),
-    /// The same, 0 in the place of null.
+    /// The field at this position, with 0 instead of NULL.
     Count(usize),
-    /// Whether the field at this position has a value.
     IsThere(usize),
 }
 
-/// The rows of a page in batches of [`BATCH_ROWS`] at most; its columns are those of `schema`.
+/// Returns the rows of a page in batches of at most [`BATCH_ROWS`] rows, with the columns of
+/// `schema`.
 ///
-/// # Errors
-/// A page that is none, or not of this scan.
+/// # Errors Returns an error if the page is invalid or has other columns.
 pub(super) fn batches(
     page: &[u8],
     sources: &[Source],
@@ -77,7 +73,7 @@ pub(super) fn batches(
     Ok(made)
 }
 
-/// Rows of one group or several.
+/// The rows of one or more groups.
 struct PageRows {
     times_ns: Vec<i64>,
     fields: Vec<Column>,
@@ -85,7 +81,7 @@ struct PageRows {
 }
 
 impl PageRows {
-    /// Appends those of `next`; `false` if they have other columns.
+    /// Appends the rows of `next`. Returns `false` if their columns differ.
     fn append(&mut self, next: &Self) -> bool {
         let columns = self.fields.iter_mut().zip(&next.fields);
         let are_alike = columns.fold(true, |are, (to, from)| to.extend_from(from) && are);
@@ -95,8 +91,8 @@ impl PageRows {
     }
 }
 
-/// The rows of groups, those of small ones together: a batch of few rows costs as much as one of
-/// many. `None` if they are no rows, or not alike.
+/// Joins the rows of small groups, because a batch with few rows costs as much as a batch with many
+/// rows. Returns `None` if the groups contain aggregates, or if their columns differ.
 fn joined(groups: Vec<Group>) -> Option<Vec<PageRows>> {
     let mut all: Vec<PageRows> = Vec::new();
     for group in groups {
@@ -113,8 +109,8 @@ fn joined(groups: Vec<Group>) -> Option<Vec<PageRows>> {
     Some(all)
 }
 
-/// A column as a plan has it: counts and times of states are integers in a page, tags beside a
-/// value are texts.
+/// Casts a column to the type in the plan. In pages, counts and the times of states are integers,
+/// and the tags of a selected row are texts.
 fn as_wanted(column: ArrayRef, wanted: &DataType) -> Option<ArrayRef> {
     match (column.data_type(), wanted) {
         (given, wanted) if given == wanted => Some(column),
@@ -124,7 +120,8 @@ fn as_wanted(column: ArrayRef, wanted: &DataType) -> Option<ArrayRef> {
     }
 }
 
-/// The values of `rows`. They are copied: each slice of a large page would count as all of it.
+/// Returns the values of `rows`. The caller copies them, because the memory pool would count each
+/// slice of a large page as the whole page.
 fn part<'a, T>(values: &'a [T], rows: &Range<usize>) -> &'a [T] {
     values.get(rows.clone()).unwrap_or_default()
 }
@@ -186,7 +183,7 @@ fn field(column: &Column, rows: &Range<usize>) -> ArrayRef {
     }
 }
 
-/// The values of a tag; a series without it has NULL.
+/// Returns the values of a tag. A series without the tag has NULL.
 fn tag(column: &StringColumn, rows: &Range<usize>) -> ArrayRef {
     let Some(codes) = column.codes() else {
         let mut built = StringDictionaryBuilder::<Int32Type>::new();
@@ -209,7 +206,7 @@ fn tag(column: &StringColumn, rows: &Range<usize>) -> ArrayRef {
         let known = keys.get_mut(code as usize)?;
         Some(*known.get_or_insert_with(|| {
             values.push(entry);
-            // Fewer than the rows of a batch.
+            // The number of values is smaller than the number of rows in a batch.
             (values.len() - 1) as i32
         }))
     };
@@ -217,7 +214,7 @@ fn tag(column: &StringColumn, rows: &Range<usize>) -> ArrayRef {
     let values = StringArray::from(values);
     match DictionaryArray::try_new(keys, Arc::new(values)) {
         Ok(array) => Arc::new(array),
-        // Each key was made with its value.
+        // Cannot fail: every key has a value.
         Err(_) => Arc::new(StringDictionaryBuilder::<Int32Type>::new().finish()),
     }
 }

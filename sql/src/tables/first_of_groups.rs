@@ -1,9 +1,10 @@
-//! The first or last rows of each group by time: of each shard so many of each group are enough.
+//! Limits the rows of a scan whose plan needs only the first or last rows of each group by time.
 //!
-//! What stands above stays as it is and finds the rows among those of all shards: `DISTINCT ON`,
-//! `first_value` and `last_value` in order of time, `min(time)` and `max(time)`, and what keeps
-//! the first `row_number()`s. Which of several rows of one time comes is open on both sides, and
-//! where the groups are coarser than the tags that are named here no row is lost.
+//! The operators above stay unchanged and select the rows from the rows of all shards. The rule
+//! applies to `DISTINCT ON`, `first_value` and `last_value` ordered by time, `min(time)` and
+//! `max(time)`, and a filter on `row_number()`. If several rows have the same time, neither side
+//! defines which row it selects. The groups of the plan may be coarser than the tags of the scan:
+//! the scan then returns more rows than needed.
 
 use std::sync::Arc;
 
@@ -29,7 +30,7 @@ use super::aggregates::takes_all_rows;
 use super::over_scan::{OverScan, with_scan};
 use crate::messages::TimeOrder;
 
-/// The rule.
+/// The optimizer rule.
 #[derive(Debug)]
 pub(crate) struct FirstOfGroups;
 
@@ -68,7 +69,7 @@ fn with_input(
     node.replace_children(vec![input], options)
 }
 
-/// Rows of each group that are enough.
+/// The number of rows that each group needs.
 struct Wanted {
     tags: Vec<String>,
     order: TimeOrder,
@@ -76,7 +77,7 @@ struct Wanted {
 }
 
 impl Wanted {
-    /// `node` with its scan limited so.
+    /// Returns `node` with a limited scan.
     fn limit(
         self,
         input: &OverScan<'_>,
@@ -87,7 +88,7 @@ impl Wanted {
     }
 }
 
-/// The tags that all of `exprs` are.
+/// Returns the tags, if all `exprs` are tags.
 fn tags<'e>(
     input: &OverScan<'_>,
     exprs: impl Iterator<Item = &'e Arc<dyn PhysicalExpr>>,
@@ -102,7 +103,8 @@ fn tags<'e>(
     Some(tags)
 }
 
-/// The input of an aggregate by tags all of whose functions look at one end of the time.
+/// Returns the limited input of an aggregate whose groups are tags and whose functions all read the
+/// first row or all read the last row.
 fn of_aggregate(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let node = aggregate.input();
     let found = takes_all_rows(aggregate).then(|| OverScan::of(node)).flatten();
@@ -117,7 +119,7 @@ fn of_aggregate(aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPla
     }
 }
 
-/// Of which end a function takes its row, if it looks at no other.
+/// Returns which end of the time order a function reads, if it reads only one row.
 fn order_of(
     input: &OverScan<'_>,
     tags: &[String],
@@ -136,8 +138,8 @@ fn order_of(
     Some(if is_first { TimeOrder::Ascending } else { TimeOrder::Descending })
 }
 
-/// The last of `order`, if it is by time and what stands before it does not differ inside of a
-/// group of `tags`.
+/// Returns the last expression of `order`, if it is the time and the earlier expressions are
+/// constant within a group of `tags`.
 pub(super) fn by_time<'o>(
     input: &OverScan<'_>,
     tags: &[String],
@@ -150,7 +152,7 @@ pub(super) fn by_time<'o>(
     (input.is_time(&last.expr) && before.iter().all(is_of_group)).then_some(last)
 }
 
-/// The input of a filter that keeps the first rows of each group by time.
+/// Returns the limited input of a filter that keeps the first rows of each group by time.
 fn of_filter(filter: &FilterExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     let (mut projections, mut node) = (Vec::new(), filter.input());
     while let Some(projection) = node.downcast_ref::<ProjectionExec>() {
@@ -175,7 +177,7 @@ fn of_filter(filter: &FilterExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
     Wanted { tags, order, rows }.limit(&input, filter.input())
 }
 
-/// By which tags and in which order of time the only window function numbers rows.
+/// Returns the tags and the time order by which the only window function numbers rows.
 fn numbered(
     window: &BoundedWindowAggExec,
     input: &OverScan<'_>,
@@ -192,7 +194,7 @@ fn numbered(
     Some((tags, if descending { TimeOrder::Descending } else { TimeOrder::Ascending }))
 }
 
-/// Up to which number a condition keeps rows, whose column `is_number`.
+/// Returns the largest row number that a condition keeps. `is_number` identifies the column.
 fn rows_max(condition: &Arc<dyn PhysicalExpr>, is_number: &dyn Fn(usize) -> bool) -> Option<u64> {
     let binary = condition.downcast_ref::<BinaryExpr>()?;
     let column = binary.left().downcast_ref::<Column>()?;

@@ -1,5 +1,5 @@
-//! `ORDER BY time LIMIT n` over a scan: the first so many rows of each shard are enough. They are
-//! sorted here all the same, since they come from several.
+//! Limits the rows of a scan for `ORDER BY time LIMIT n`: each shard returns its first `n` rows.
+//! The plan sorts the rows again, because they come from several shards.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use datafusion::physical_plan::{ChildrenPropertiesMode, ExecutionPlan, ReplaceCh
 use super::scan::{Scan, Scanned};
 use crate::messages::TimeOrder;
 
-/// Tells scans how many rows are enough.
+/// The optimizer rule that limits scans.
 #[derive(Debug)]
 pub(crate) struct FirstRows;
 
@@ -51,8 +51,8 @@ impl PhysicalOptimizerRule for FirstRows {
     }
 }
 
-/// Which rows a sort keeps, if it keeps some by one column: of rows that are equal in it any will
-/// do.
+/// Returns the order, the column and the number of rows of a sort with a limit. The sort must have
+/// one column, because rows with equal values in it are interchangeable.
 fn wanted(node: &Arc<dyn ExecutionPlan>) -> Option<(TimeOrder, usize, u64)> {
     let sort = node.downcast_ref::<SortExec>()?;
     let rows = sort.fetch()? as u64;
@@ -66,7 +66,7 @@ fn column(expr: &Arc<dyn PhysicalExpr>) -> Option<usize> {
     expr.downcast_ref::<Column>().map(Column::index)
 }
 
-/// The scan below what hands on each of its rows, limited.
+/// Returns the plan with a limited scan, if all operators above the scan pass on every row.
 fn limited(
     node: &Arc<dyn ExecutionPlan>,
     at: usize,

@@ -1,4 +1,4 @@
-//! A measurement as a table: its columns, and what a scan of it is asked.
+//! A measurement as a DataFusion table, with columns and scan requests.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,13 +19,13 @@ use super::scan::Scan;
 use crate::desk::Desk;
 use crate::messages::{Condition, ScanRequest, TableSchema};
 
-/// The column of times.
+/// The name of the time column.
 pub(super) const TIME: &str = "time";
 
 const COLUMN_TYPE: &str = "iox::column::type";
 const MEASUREMENT_NAME: &str = "iox::measurement::name";
 
-/// What stands in a column of a measurement.
+/// The kind of a measurement's column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Time,
@@ -46,7 +46,7 @@ impl Kind {
         }
     }
 
-    /// As the clients of InfluxDB 3 read it.
+    /// Returns the column type in the metadata that InfluxDB 3 clients read.
     fn name(self) -> &'static str {
         match self {
             Self::Time => "iox::column_type::timestamp",
@@ -60,12 +60,11 @@ impl Kind {
     }
 }
 
-/// What tags are inside of a plan.
+/// Returns the type of tag columns inside a plan.
 pub(super) fn tag_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
-/// A table over one measurement.
 #[derive(Debug)]
 pub(super) struct Measurement {
     name: String,
@@ -75,8 +74,9 @@ pub(super) struct Measurement {
 }
 
 impl Measurement {
-    /// Columns stand in the order of their names' bytes, `time` among them. Of a tag and a field of
-    /// one name the tag is a column, and whatever else is called `time` is none.
+    /// Sorts the columns, including `time`, by the bytes of their names. If a tag and a field have
+    /// the same name, only the tag is a column. Tags and fields with the name `time` are not
+    /// columns.
     pub(super) fn new(table: &TableSchema, desk: Arc<Desk>) -> Self {
         let kind = |field_type: Option<FieldType>| field_type.map_or(Kind::Tag, Kind::Field);
         let given = table.columns.iter().map(|column| (&column.name, kind(column.field_type)));
@@ -92,7 +92,7 @@ impl Measurement {
         Self { name: table.name.clone(), columns, schema, desk }
     }
 
-    /// What stands in the column of this name.
+    /// Returns the kind of the column with this name.
     pub(super) fn kind(&self, name: &str) -> Option<Kind> {
         self.columns.iter().find(|(column, _)| column == name).map(|(_, kind)| *kind)
     }

@@ -1,7 +1,7 @@
-//! The tables of a database, as SQL sees them.
+//! The tables of a database in SQL.
 //!
-//! Catalog `public`; its schema `iox` has a table for each measurement, `system` those about the
-//! database, and DataFusion adds `information_schema`.
+//! The catalog is `public`. Its schema `iox` contains a table for each measurement. The schema
+//! `system` contains tables about the database. DataFusion adds the schema `information_schema`.
 
 mod aggregates;
 mod batches;
@@ -31,24 +31,23 @@ use crate::desk::Desk;
 use crate::messages::{SystemTable, TableSchema};
 use measurement::Measurement;
 
-/// The only catalog.
+/// The name of the catalog.
 pub(crate) const CATALOG: &str = "public";
 /// The schema of the measurements.
 pub(crate) const SCHEMA: &str = "iox";
-/// The schema of what is about the database.
+/// The schema of the tables about the database.
 pub(crate) const SYSTEM: &str = "system";
-/// A table of [`SYSTEM`].
+/// The table of running queries in [`SYSTEM`].
 pub(crate) const QUERIES: &str = "queries";
-/// A table of [`SYSTEM`].
+/// The table of all columns in [`SYSTEM`].
 pub(crate) const INFLUXDB_SCHEMA: &str = "influxdb_schema";
 
-/// Rows of tables about the database, as texts in the order of their columns.
+/// The rows of system tables, as texts in the order of the tables' columns.
 pub(crate) type SystemRows = HashMap<SystemTable, Vec<Vec<Option<String>>>>;
 
-/// The catalog of these tables.
+/// Creates the catalog of these tables.
 ///
-/// # Errors
-/// A table of `system` whose rows are not what its columns say.
+/// # Errors Returns an error if a row of a system table has the wrong number of columns.
 pub(crate) fn catalog(
     tables: &[TableSchema],
     system: &SystemRows,
@@ -89,7 +88,7 @@ impl CatalogProvider for Schemas {
     }
 }
 
-/// A schema that does not change.
+/// A schema with a constant list of tables.
 #[derive(Debug)]
 struct Tables(BTreeMap<String, Arc<dyn TableProvider>>);
 

@@ -1,4 +1,4 @@
-//! What stands over nothing but a scan: the rules that hand work to shards look for it.
+//! Detects operators directly above a scan, for the optimizer rules that move work to shards.
 
 use std::sync::Arc;
 
@@ -12,15 +12,15 @@ use datafusion::physical_plan::projection::ProjectionExec;
 
 use super::scan::{Scan, Scanned};
 
-/// A scan, all of whose rows reach what stands over it.
+/// A scan whose rows all reach the operator above it.
 pub(super) struct OverScan<'a> {
     pub(super) scan: &'a Scan,
-    /// What stands between them.
+    /// The projection between the scan and the operator.
     projection: Option<&'a ProjectionExec>,
 }
 
 impl<'a> OverScan<'a> {
-    /// The scan below, if `node` and what is below it hand on each of its rows once.
+    /// Returns the scan below `node`, if all operators between them pass on each row once.
     pub(super) fn of(mut node: &'a Arc<dyn ExecutionPlan>) -> Option<Self> {
         let mut projection = None;
         loop {
@@ -41,7 +41,7 @@ impl<'a> OverScan<'a> {
         }
     }
 
-    /// What `expr` is in the words of the scan.
+    /// Returns `expr` in terms of the scan's columns.
     pub(super) fn resolve<'e>(
         &'e self,
         expr: &'e Arc<dyn PhysicalExpr>,
@@ -53,18 +53,18 @@ impl<'a> OverScan<'a> {
         below.unwrap_or(expr)
     }
 
-    /// The column that `expr` is; what a projection computes is none.
+    /// Returns the scan column that `expr` references, or `None` for a computed expression.
     pub(super) fn column(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<Scanned<'_>> {
         let at = self.resolve(expr).downcast_ref::<Column>()?.index();
         self.scan.column(at)
     }
 
-    /// Whether `expr` is the time.
+    /// Whether `expr` is the time column.
     pub(super) fn is_time(&self, expr: &Arc<dyn PhysicalExpr>) -> bool {
         matches!(self.column(expr), Some(Scanned::Time))
     }
 
-    /// The tag that `expr` is.
+    /// Returns the tag that `expr` references.
     pub(super) fn tag(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<&str> {
         match self.column(expr)? {
             Scanned::Tag(tag) => Some(tag),
@@ -73,10 +73,9 @@ impl<'a> OverScan<'a> {
     }
 }
 
-/// `node` with this scan in the place of the only one below it.
+/// Replaces the only scan below `node`.
 ///
-/// # Errors
-/// None that is known.
+/// # Errors Returns DataFusion's error if an operator cannot be rebuilt.
 pub(super) fn with_scan(
     node: &Arc<dyn ExecutionPlan>,
     scan: &Arc<dyn ExecutionPlan>,

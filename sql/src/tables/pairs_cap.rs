@@ -1,5 +1,6 @@
-//! Bounds a join that compares each row of one side with each of the other: its pairs, and how many
-//! of them it compares in one turn. It may find none that match, so its rows bound neither.
+//! Limits joins that compare each row of one side with each row of the other side. The limits apply
+//! to compared pairs, in total and per turn, because such a join can compare many pairs without a
+//! match.
 
 use std::fmt;
 use std::pin::Pin;
@@ -24,10 +25,9 @@ use crate::error::{Fault, QueryError};
 use crate::limits::{PAIRS_MAX, PAIRS_PER_ROW, TURN_ROWS_MAX};
 use crate::turns::Pace;
 
-/// Puts a cap under both sides of such a join; any other operator stays as it is.
+/// Adds a cap to both sides of such a join. Other operators stay unchanged.
 ///
-/// # Errors
-/// None that is known.
+/// # Errors Returns DataFusion's error if the join cannot be rebuilt.
 pub(super) fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     if !node.is::<NestedLoopJoinExec>() {
         return Ok(node);
@@ -44,21 +44,20 @@ pub(super) fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>
     node.replace_children(capped, options)
 }
 
-/// Which side of the join.
+/// A side of the join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
-    /// All of it is read first.
+    /// The join reads this side completely and holds its rows in memory.
     Held,
-    /// Each of its batches is compared with all that is held.
+    /// The join compares each batch of this side with all held rows.
     Streamed,
 }
 
-/// One side of the join.
 #[derive(Debug)]
 struct PairsCap {
     input: Arc<dyn ExecutionPlan>,
     side: Side,
-    /// Rows that are held.
+    /// The number of held rows.
     held: Arc<AtomicUsize>,
 }
 
@@ -117,13 +116,13 @@ struct Compared {
     side: Side,
     held: Arc<AtomicUsize>,
     pairs: usize,
-    /// What is left of a batch that makes too many pairs for one turn.
+    /// The rest of a batch whose pairs exceed the limit of a turn.
     rest: Option<RecordBatch>,
     pace: Arc<Pace>,
 }
 
 impl Compared {
-    /// Hands out what of `batch` is compared at once.
+    /// Returns the part of `batch` that the join compares in this turn, and keeps the rest.
     fn piece(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
         if self.side == Side::Held {
             self.held.fetch_add(batch.num_rows(), Ordering::Relaxed);

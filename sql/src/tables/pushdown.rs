@@ -1,10 +1,11 @@
-//! Filters that whoever has the data can take over, since both mean the same by them.
+//! Converts SQL filters to conditions that shards evaluate with the same meaning.
 //!
-//! A filter takes a row if it is true, not if it is NULL. Ours are false where SQL has NULL: a
-//! missing field compares as false, and a missing tag is asked about by name. Floats compare in SQL
-//! by IEEE 754's total order, in which -0.0 stands before 0.0; a shard takes both for equal. They
-//! agree but for some comparisons with zero, which stay here. No field holds a NaN. Beside a float
-//! whole numbers are made floats: a shard is told the whole number that means the same.
+//! A filter keeps a row only if it is true. SQL comparisons with a missing value are NULL, and the
+//! conditions of a shard are false; both drop the row. For a missing tag there is a separate
+//! condition. SQL compares floats in IEEE 754's total order, in which -0.0 precedes 0.0. For a
+//! shard, both are equal. Therefore some comparisons with zero stay in the plan. Fields never
+//! contain NaN. SQL casts an integer field to compare it with a float; the shard gets an equivalent
+//! comparison with an integer.
 
 use datafusion::arrow::datatypes::DataType;
 use datafusion::logical_expr::expr::InList;
@@ -17,19 +18,19 @@ use tidemark::scan::request::Comparison;
 use super::measurement::{Kind, tag_type};
 use crate::messages::Condition;
 
-/// Below it every whole number is a float of its own.
+/// 2^53. All integers with a smaller absolute value have an exact float representation.
 const EXACT_BELOW: f64 = 9_007_199_254_740_992.0;
 
-/// A filter in the words of a scan.
+/// A filter that a scan evaluates.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Pushed {
-    /// Only rows inside.
+    /// Keeps the rows inside the time range.
     Time(TimeRange),
-    /// Only rows of which it is true.
+    /// Keeps the rows for which the condition is true.
     Condition(Condition),
 }
 
-/// What `filter` is in the words of a scan, if there are any; `kind` says what a column is.
+/// Converts `filter` for a scan, if possible. `kind` returns the kind of a column.
 pub(super) fn push(filter: &Expr, kind: &dyn Fn(&str) -> Option<Kind>) -> Option<Pushed> {
     if let Expr::BinaryExpr(BinaryExpr { left, op, right }) = filter
         && let Some((name, compare, literal)) = comparison(left, *op, right)
@@ -64,7 +65,7 @@ fn condition(filter: &Expr, kind: &dyn Fn(&str) -> Option<Kind>) -> Option<Condi
         Expr::InList(InList { expr, list, negated }) => {
             let name = column(expr).filter(|name| kind(name) == Some(Kind::Tag))?;
             let values: Option<Vec<String>> = list.iter().map(literal_text).collect();
-            // With an empty one among them NULL and '' would have to be told apart.
+            // With an empty value in the list, a shard could not distinguish NULL from ''.
             let values = values.filter(|values| values.iter().all(|value| !value.is_empty()))?;
             Some(match negated {
                 false => Condition::TagIn(name.to_owned(), values),
@@ -85,7 +86,7 @@ fn condition(filter: &Expr, kind: &dyn Fn(&str) -> Option<Kind>) -> Option<Condi
     }
 }
 
-/// That a boolean field is `value`.
+/// Returns the condition that a boolean field equals `value`.
 fn truth(expr: &Expr, value: bool, kind: &dyn Fn(&str) -> Option<Kind>) -> Option<Condition> {
     let boolean = FieldType::Boolean;
     let name = column(expr).filter(|name| kind(name) == Some(Kind::Field(boolean)))?;
@@ -93,7 +94,7 @@ fn truth(expr: &Expr, value: bool, kind: &dyn Fn(&str) -> Option<Kind>) -> Optio
     Some(Condition::Field(name.to_owned(), boolean, Comparison::Equal, value))
 }
 
-/// A column beside a constant, the column on the left.
+/// Returns a comparison of a column with a constant, with the column on the left side.
 fn comparison<'a>(
     left: &'a Expr,
     operator: Operator,
@@ -123,14 +124,14 @@ fn comparison<'a>(
     }
 }
 
-/// The name of a column; a tag may be spelt out as text.
+/// Returns the name of a column, or of a tag that is cast to text.
 fn column(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Column(column) => Some(&column.name),
         Expr::Cast(Cast { expr, field }) => {
             let is_text = field.data_type().is_string() || *field.data_type() == tag_type();
             match &**expr {
-                // A tag, or the comparison with a text finds no tag.
+                // If the column is not a tag, the caller's tag comparison rejects it.
                 Expr::Column(column) if is_text => Some(&column.name),
                 _ => None,
             }
@@ -139,7 +140,8 @@ fn column(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// The name of a column that is made a float, as whole numbers are beside one.
+/// Returns the name of a column that is cast to a float. SQL casts integers for comparisons with
+/// floats.
 fn as_float(expr: &Expr) -> Option<&str> {
     match expr {
         Expr::Cast(Cast { expr, field }) if *field.data_type() == DataType::Float64 => {
@@ -152,8 +154,9 @@ fn as_float(expr: &Expr) -> Option<&str> {
     }
 }
 
-/// The whole number that a field of such compares with as it does, made a float, with `given`.
-/// Beyond 2^53 floats leave numbers out; and 0 made a float stands behind -0.0.
+/// Returns the integer for which a comparison of the uncast field has the same result as the float
+/// comparison with `given`. From 2^53, floats cannot represent every integer. The value -0.0 is
+/// excluded, because a cast 0 is greater than -0.0 in the total order.
 fn as_whole(field_type: FieldType, compare: Comparison, given: &FieldValue) -> Option<FieldValue> {
     let FieldValue::Float(given) = *given else { return None };
     let is_exact = given.abs() < EXACT_BELOW && !(given == 0.0 && given.is_sign_negative());
@@ -193,12 +196,12 @@ fn tag_comparison(name: &str, compare: Comparison, value: &str) -> Option<Condit
     match compare {
         Comparison::Equal => Some(Condition::TagIn(name.to_owned(), vec![value.to_owned()])),
         Comparison::NotEqual => Some(Condition::TagNotIn(name.to_owned(), vec![value.to_owned()])),
-        // Shards keep no order of a tag's values.
+        // Shards do not sort the values of a tag.
         _ => None,
     }
 }
 
-/// Whether a shard means the same by it.
+/// Whether a shard evaluates the comparison as SQL does.
 fn agrees(field_type: FieldType, compare: Comparison, value: &FieldValue) -> bool {
     let is_equality = matches!(compare, Comparison::Equal | Comparison::NotEqual);
     match (field_type, value) {

@@ -1,5 +1,6 @@
-//! Stops what holds all of its rows without asking the pool for memory, which are window functions
-//! and aggregates that grow one text; and what makes rows out of few: series, recursion, joins.
+//! Limits the rows of operators that the memory pool does not control. Window functions and
+//! aggregates that build one text hold all rows without a reservation. Series, recursion and joins
+//! produce many rows from few rows.
 
 use std::fmt;
 use std::pin::Pin;
@@ -33,7 +34,7 @@ use crate::limits::{MADE_ROWS_MAX, RECURSION_ROWS_MAX, WINDOW_ROWS_MAX};
 use crate::tables::pairs_cap;
 use crate::turns::Pace;
 
-/// Puts a cap under each operator that needs one.
+/// The optimizer rule that adds a cap to each of these operators.
 #[derive(Debug)]
 pub(crate) struct CapRows;
 
@@ -93,7 +94,7 @@ fn makes_rows(node: &Arc<dyn ExecutionPlan>) -> Option<Limit> {
     makes.then_some(Limit::Made)
 }
 
-/// How many rows, of what.
+/// The kind of the limit.
 #[derive(Clone, Copy, Debug)]
 enum Limit {
     Held,
@@ -122,7 +123,7 @@ impl Limit {
     }
 }
 
-/// Lets so many rows through.
+/// An operator that returns an error after too many rows.
 #[derive(Debug)]
 struct RowsCap {
     input: Arc<dyn ExecutionPlan>,

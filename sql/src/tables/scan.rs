@@ -1,4 +1,4 @@
-//! The operator that reads a measurement: pages from the desk become batches.
+//! The operator that reads a measurement. It converts pages from the desk to batches.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -26,7 +26,6 @@ use super::batches::{Source, batches};
 use crate::desk::{Desk, Seat};
 use crate::messages::{AggregateCall, Aggregates, Condition, ScanRequest, TimeOrder};
 
-/// Reads the rows of one measurement.
 #[derive(Clone, Debug)]
 pub(super) struct Scan {
     request: ScanRequest,
@@ -37,7 +36,7 @@ pub(super) struct Scan {
 }
 
 impl Scan {
-    /// What `request` asks for; where each of the columns of `schema` stands in its pages.
+    /// Creates a scan. `sources` contains the position of each column of `schema` in the pages.
     pub(super) fn new(
         request: ScanRequest,
         sources: Vec<Source>,
@@ -54,7 +53,7 @@ impl Scan {
         Self { request, sources, desk, properties: Arc::new(properties), metrics }
     }
 
-    /// What stands in the column at this position; `None` of what rows come to.
+    /// Returns the column at this position, or `None` if the column is an aggregate.
     pub(super) fn column(&self, at: usize) -> Option<Scanned<'_>> {
         if self.request.aggregates.is_some() {
             return None;
@@ -71,12 +70,13 @@ impl Scan {
         })
     }
 
-    /// Whether all of its rows are wanted, as they are.
+    /// Whether the scan returns all rows, without a limit and without aggregates.
     pub(super) fn takes_all(&self) -> bool {
         matches!(self.request, ScanRequest { rows_max: None, first: None, aggregates: None, .. })
     }
 
-    /// What its rows come to; where each of the columns of `schema` stands in the pages then.
+    /// Returns a scan that computes aggregates. `sources` contains the position of each column of
+    /// `schema` in its pages.
     pub(super) fn aggregated(
         &self,
         aggregates: Aggregates,
@@ -92,13 +92,14 @@ impl Scan {
         Self::new(request, sources, schema, Arc::clone(&self.desk))
     }
 
-    /// The same, of which so many rows that are first by time are enough; `None` if it is limited
-    /// already.
+    /// Returns a scan that needs only the first `rows` rows by time, or `None` if this scan already
+    /// has a limit.
     pub(super) fn first_rows(&self, order: TimeOrder, rows: u64) -> Option<Self> {
         self.first_of_groups(Vec::new(), order, rows)
     }
 
-    /// The same of each group that the values of these tags make.
+    /// Returns a scan that needs only the first `rows` rows of each group by time. The values of
+    /// the tags determine the group.
     pub(super) fn first_of_groups(
         &self,
         tags: Vec<String>,
@@ -114,14 +115,12 @@ impl Scan {
     }
 }
 
-/// A column of a scan.
+/// The column of a scan.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scanned<'a> {
-    /// The time.
+    /// The time column.
     Time,
-    /// The tag of this name.
     Tag(&'a str),
-    /// The field of this name and type.
     Field(&'a str, &'a DataType),
 }
 
@@ -206,7 +205,7 @@ impl ExecutionPlan for Scan {
 
     fn with_fetch(&self, limit: Option<usize>) -> Option<Arc<dyn ExecutionPlan>> {
         let rows_max = limit.map(|rows| rows as u64);
-        // Rows that are first by time are chosen on each shard: a second limit has no such order.
+        // Each shard selects its first rows by time. A second limit would not have this order.
         if self.request.first.is_some() || self.request.aggregates.is_some() {
             return None;
         }
@@ -220,7 +219,7 @@ impl ExecutionPlan for Scan {
     }
 }
 
-/// The batches of a scan.
+/// The stream of a scan's batches.
 struct Rows {
     seat: Seat,
     schema: SchemaRef,
@@ -230,13 +229,13 @@ struct Rows {
     metrics: BaselineMetrics,
     pages: Count,
     page_bytes: Count,
-    /// By shards.
+    /// The number of rows that shards have read.
     rows_read: Count,
     bytes_decoded: Count,
 }
 
 impl Rows {
-    /// `batch` as far as rows are wanted.
+    /// Returns the rows of `batch` within the limit.
     fn cut(&mut self, batch: RecordBatch) -> RecordBatch {
         let Some(left) = &mut self.rows_left else { return batch };
         let rows = usize::try_from(*left).unwrap_or(usize::MAX).min(batch.num_rows());
@@ -290,7 +289,7 @@ impl RecordBatchStream for Rows {
     }
 }
 
-/// What rows come to, for people.
+/// Formats aggregates for EXPLAIN.
 struct ShownAggregates<'a>(&'a Aggregates);
 
 impl fmt::Display for ShownAggregates<'_> {
@@ -310,7 +309,7 @@ impl fmt::Display for ShownAggregates<'_> {
     }
 }
 
-/// A condition for people.
+/// Formats a condition for EXPLAIN.
 struct Shown<'a>(&'a Condition);
 
 impl fmt::Display for Shown<'_> {

@@ -12,14 +12,14 @@ use super::SystemRows;
 use super::measurement::TIME;
 use crate::messages::{SystemTable, TableSchema};
 
-/// Columns of `system.queries`, in the order in which rows are handed in.
+/// The columns of `system.queries`, in the order of the values in each row.
 const QUERIES_COLUMNS: &[&str] =
     &["id", "phase", "issue_time", "query_type", "query_text", "running_duration"];
 
-/// The queries that run; without rows where nobody asked for them.
+/// Creates the table of running queries. The table is empty if the statement did not request the
+/// rows.
 ///
-/// # Errors
-/// Rows of another width.
+/// # Errors Returns an error if the number of columns is wrong.
 pub(super) fn queries(rows: &SystemRows) -> Result<Arc<dyn TableProvider>> {
     let none = Vec::new();
     let rows = rows.get(&SystemTable::Queries).unwrap_or(&none);
@@ -29,10 +29,9 @@ pub(super) fn queries(rows: &SystemRows) -> Result<Arc<dyn TableProvider>> {
     table(QUERIES_COLUMNS, (0..QUERIES_COLUMNS.len()).map(column))
 }
 
-/// Every column of every measurement.
+/// Creates the table of all columns of all measurements.
 ///
-/// # Errors
-/// None that is known.
+/// # Errors Returns Arrow's error if the columns do not match.
 pub(super) fn influxdb_schema(tables: &[TableSchema]) -> Result<Arc<dyn TableProvider>> {
     let mut rows: Vec<[&str; 3]> = Vec::new();
     for table in tables {
