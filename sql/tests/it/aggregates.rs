@@ -1,8 +1,8 @@
-//! Aggregates that shards compute come to what they come to without.
+//! Compares aggregates that shards compute with aggregates that DataFusion computes.
 
 use super::product::Product;
 
-/// Random numbers of a seed.
+/// A random number generator (xorshift) with a seed.
 struct Random(u64);
 
 impl Random {
@@ -22,7 +22,7 @@ impl Random {
     }
 }
 
-/// Rows with other times each, whose series lack tags and whose rows lack fields.
+/// Creates rows with distinct times. Some series lack tags, and some rows lack fields.
 fn lines(random: &mut Random, rows: u64) -> String {
     let mut lines = String::new();
     for row in 0..rows {
@@ -41,7 +41,7 @@ fn lines(random: &mut Random, rows: u64) -> String {
                 "u" => format!("u={value}u"),
                 "s" => format!("s=\"x{value}\""),
                 "b" => format!("b={}", value.is_multiple_of(2)),
-                // Sums of them leave 64 bits.
+                // The sum of these values overflows 64 bits.
                 "w" => format!("w={}i", i64::MAX - value as i64),
                 _ if value < 97 => continue,
                 rare => format!("{rare}={value}"),
@@ -135,7 +135,7 @@ fn statement(random: &mut Random) -> String {
     text
 }
 
-/// Of each group its first or last rows.
+/// Creates a statement for the first or last rows of each group.
 fn first_rows(random: &mut Random) -> String {
     let tags = ["host", "dc, host", "rack", "host, dc, rack"];
     let by = random.one(&tags);
@@ -166,8 +166,8 @@ fn shards_ship_the_first_rows_of_groups() {
     assert!(handed_down > 60, "only {handed_down}");
 }
 
-/// Compares random statements over so many shards with what SQL alone makes of them, each time of a
-/// seed; answers how many plans have `mark`.
+/// Compares the results of random statements with and without the shards' aggregates, for each seed
+/// and number of shards. Returns the number of plans that contain `mark`.
 fn agree(
     seeds_and_shards: [(u64, u32); 3],
     statements: usize,
@@ -206,7 +206,7 @@ fn shards_aggregate_as_sql_does() {
     assert!(handed_down > 30, "only {handed_down}");
 }
 
-/// What is handed down, and what is not.
+/// Checks which aggregates move to the shards.
 #[test]
 fn explain_says_what_shards_compute() {
     let mut product = Product::new(2);
@@ -257,7 +257,7 @@ fn explain_says_what_shards_compute() {
     assert!(plan.contains("rows_read=20"), "{plan}");
 }
 
-/// More groups and windows than a page holds.
+/// The numbers of groups and windows exceed a page.
 #[test]
 fn many_groups_come_in_many_pages() {
     let mut product = Product::new(2);

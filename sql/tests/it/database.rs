@@ -1,5 +1,5 @@
-//! A database in memory that answers what a query wants, the plain way: every condition is asked of
-//! every row. How its rows lie on shards and pages is for a seed to say.
+//! An in-memory database that serves a query's requests. It evaluates every condition for every
+//! row. A seed determines the distribution of rows over shards and pages.
 
 use std::collections::BTreeMap;
 
@@ -18,10 +18,10 @@ use tidemark_sql::messages::{
 use tidemark_sql::output::{Format, Writer};
 use tidemark_sql::{Engine, Step};
 
-/// Steps after which a query counts as one that never ends.
+/// The number of steps after which a test treats a query as endless.
 const STEPS_MAX: usize = 100_000;
 
-/// A point as it was written.
+/// A written point.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Row {
     pub(crate) time_ns: i64,
@@ -29,13 +29,12 @@ pub(crate) struct Row {
     pub(crate) fields: BTreeMap<String, FieldValue>,
 }
 
-/// Measurements and their rows.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Database {
     pub(crate) tables: BTreeMap<String, Vec<Row>>,
 }
 
-/// How the rows of a scan come.
+/// The distribution of a scan's rows.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Layout {
     pub(crate) shards: usize,
@@ -46,7 +45,7 @@ impl Layout {
     pub(crate) const PLAIN: Self = Self { shards: 1, page_rows: 1_000 };
 }
 
-/// What a query has brought.
+/// The result of a query and its scans.
 #[derive(Debug)]
 pub(crate) struct Answered {
     pub(crate) schema: SchemaRef,
@@ -55,7 +54,7 @@ pub(crate) struct Answered {
 }
 
 impl Database {
-    /// Adds points: `name,tag=a field=1.5,n=1i,u=1u,s="x",b=true 1000`, without escapes.
+    /// Adds points of the form `name,tag=a field=1.5,n=1i,u=1u,s="x",b=true 1000`, without escapes.
     pub(crate) fn write(&mut self, lines: &str) {
         for line in lines.lines().filter(|line| !line.trim().is_empty()) {
             let words: Vec<&str> = line.trim().split(' ').collect();
@@ -91,13 +90,13 @@ impl Database {
         })
     }
 
-    /// The pages of a scan that is wanted.
+    /// Returns the pages of a requested scan.
     pub(crate) fn pages(&self, wanted: &Wanted, layout: Layout) -> Vec<Vec<u8>> {
         let Wanted::Scan(request) = wanted else { panic!("{wanted:?}") };
         pages(self, request, layout)
     }
 
-    /// The answer to `text`, and what was scanned for it.
+    /// Runs `text` and returns its result and its scans.
     pub(crate) fn ask(&self, text: &str, layout: Layout) -> Result<Answered, QueryError> {
         self.ask_with(text, Vec::new(), layout)
     }
@@ -143,9 +142,9 @@ impl Database {
     }
 }
 
-/// A request of this text.
+/// Creates a request for this text.
 pub(crate) fn request(text: &str, parameters: Vec<(String, Parameter)>) -> QueryRequest {
-    // 2022-01-02T00:00:00Z.
+    // 2022-01-02T00:00:00Z
     let now_ns = 1_641_081_600_000_000_000;
     QueryRequest {
         text: text.to_owned(),
@@ -158,7 +157,7 @@ pub(crate) fn request(text: &str, parameters: Vec<(String, Parameter)>) -> Query
     }
 }
 
-/// An answer in one of its forms.
+/// Encodes a result.
 pub(crate) fn written(answered: &Answered, format: Format) -> Result<Vec<u8>, QueryError> {
     let mut writer = Writer::new(format, &answered.schema)?;
     let mut bytes = Vec::new();
@@ -170,12 +169,12 @@ pub(crate) fn written(answered: &Answered, format: Format) -> Result<Vec<u8>, Qu
     Ok(bytes)
 }
 
-/// Answers what a query wants.
+/// Creates the replies to a query's requests.
 struct Asker<'a> {
     database: &'a Database,
     layout: Layout,
     scans: Vec<ScanRequest>,
-    /// Pages of scans that have not come to their end.
+    /// The remaining pages of each scan.
     left: BTreeMap<u64, Vec<Vec<u8>>>,
 }
 
@@ -291,7 +290,7 @@ fn is_true(condition: &Condition, row: &Row) -> bool {
     }
 }
 
-/// As a shard compares: -0.0 is 0.0.
+/// Compares values as a shard does: -0.0 equals 0.0.
 fn compares(a: &FieldValue, compare: Comparison, b: &FieldValue) -> bool {
     let order = match (a, b) {
         (FieldValue::Float(a), FieldValue::Float(b)) => a.partial_cmp(b),

@@ -1,11 +1,11 @@
-//! Statements that ask for too much are refused, and by name.
+//! Checks that the error of a statement beyond a limit names the limit.
 
 use tidemark_sql::Engine;
 use tidemark_sql::error::QueryError;
 
 use super::database::{Database, Layout, request};
 
-/// As much stack as a Worker has. What is compiled for a test takes several times as much of it.
+/// The stack size of a Worker times a factor, because a debug build needs several times more stack.
 const STACK_BYTES: usize = 8 * 4 * 1024 * 1024;
 
 fn ask(text: &str) -> Result<usize, QueryError> {
@@ -49,7 +49,7 @@ fn what_is_too_deep_is_refused_before_it_is_planned() {
     }
 }
 
-/// The deepest that is taken fits into the stack.
+/// The deepest accepted statements must fit into the stack.
 #[test]
 fn what_is_just_not_too_deep_is_answered() {
     let ors = vec!["usage = 7"; 63].join(" OR ");

@@ -1,4 +1,4 @@
-//! The crate as its users see it: statements in, tables out.
+//! Integration tests of the crate's public interface.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

@@ -1,4 +1,4 @@
-//! The forms of answers, read back.
+//! Reads the output formats back.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ fn csv_has_no_columns_of_structs() {
     assert!(error.to_string().contains("Nested type"), "{error}");
 }
 
-/// Also of an answer without rows.
+/// Also checks a result without rows.
 #[test]
 fn parquet_and_arrow_can_be_read_back() {
     let every = ask("SELECT * FROM t ORDER BY time");
@@ -95,7 +95,7 @@ fn parquet_and_arrow_can_be_read_back() {
     }
 }
 
-/// Clients of gRPC take messages of 4 MB.
+/// gRPC clients accept messages of up to 4 MB.
 #[test]
 fn no_message_of_arrow_is_too_large() {
     let made = "SELECT value, repeat('x', 2000) AS text FROM generate_series(1, 8192)";
@@ -124,7 +124,7 @@ fn columns_say_what_they_are() {
     assert!(!schema.field(2).is_nullable());
 }
 
-/// Clients that ask for columns before the rows compare both, whatever the optimizer finds out.
+/// Clients that request the columns before the rows compare both schemas.
 #[test]
 fn columns_are_the_same_whether_rows_are_asked_for_or_not() {
     let read = |text: &str| {
@@ -146,7 +146,7 @@ fn columns_are_the_same_whether_rows_are_asked_for_or_not() {
     }
 }
 
-/// Few clients read dictionaries, and none of them inside of anything.
+/// Few clients support dictionaries, and no client supports nested dictionaries.
 #[test]
 fn tags_are_text_wherever_they_stand() {
     let answered = ask("SELECT host AS tag, [host] AS list, named_struct('h', host) AS struct, \
@@ -159,7 +159,7 @@ fn tags_are_text_wherever_they_stand() {
     assert_eq!(reader.map(|batch| batch.unwrap().num_rows()).sum::<usize>(), 2);
 }
 
-/// What is ready can be taken at any time: together it is the same.
+/// A client may take the available bytes at any time. The concatenated bytes must be the same.
 #[test]
 fn an_answer_comes_in_pieces() {
     let answered = ask("SELECT value, value * 2 AS double FROM generate_series(1, 20000)");

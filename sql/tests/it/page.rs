@@ -1,4 +1,4 @@
-//! `docs/SQL.md`: its statements and its limits.
+//! Checks the statements and limits in `docs/SQL.md`.
 
 use std::fs;
 use std::path::Path;
@@ -12,7 +12,7 @@ fn path() -> std::path::PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/SQL.md")
 }
 
-/// `UPDATE=1` writes the answers anew, which are then to be looked at.
+/// `UPDATE=1` writes the current results to the page. Review them before the commit.
 #[test]
 fn every_statement_of_the_page_has_the_answer_that_stands_there() {
     let page = fs::read_to_string(path()).unwrap();
@@ -38,7 +38,7 @@ fn every_statement_of_the_page_has_the_answer_that_stands_there() {
                 (None, None) if is_after_command => is_after_command = false,
                 (None, None) => panic!("an answer to nothing: {text}"),
             },
-            // tests/edge/sql.test.mjs runs the command.
+            // `tests/edge/sql.test.mjs` runs the command.
             (true, "sh") => is_after_command = true,
             (true, other) => panic!("a block of {other}"),
             (false, _) => {}

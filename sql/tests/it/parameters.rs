@@ -1,4 +1,4 @@
-//! Values of `$name`.
+//! Checks the parameters `$name` of statements.
 
 use tidemark_sql::messages::Parameter;
 use tidemark_sql::output::Format;

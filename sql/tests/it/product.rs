@@ -1,4 +1,5 @@
-//! The whole product in one process: HTTP requests, real shards, and SQL behind the same messages.
+//! The complete server in one process: HTTP requests, real shards, and SQL behind the same
+//! messages.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -22,7 +23,7 @@ impl Product {
         Self::with(&[("DEFAULT_SHARDS", &shards.to_string())], Box::new(sql))
     }
 
-    /// One whose scans ship rows, whatever is asked.
+    /// Creates a server whose shards compute no aggregates.
     pub(crate) fn without_aggregates() -> Self {
         let (engine, mut session) = (Engine::default(), Answering::default());
         let sql = move |message: &[u8]| {
@@ -35,7 +36,7 @@ impl Product {
         Self::with(&[("DEFAULT_SHARDS", "1")], Box::new(sql))
     }
 
-    /// With these settings.
+    /// Creates a server with these settings.
     pub(crate) fn with(set: &[(&str, &str)], sql: SqlSession) -> Self {
         let settings = Settings::read(|name| match name {
             "ADMIN_TOKEN" => Some(TOKEN.to_owned()),
@@ -93,7 +94,7 @@ impl Product {
     }
 }
 
-/// Rows of 50 series; every second one lacks `usage`, and a few have nothing but `note`.
+/// Creates rows of 50 series. Every second row lacks `usage`, and some rows have only `note`.
 fn lines() -> String {
     let line = |n: u32| {
         let fields = match n % 10 {
@@ -152,7 +153,8 @@ fn what_is_written_is_seen_by_the_next_statement() {
     assert_eq!(product.rows("SELECT * FROM cpu ORDER BY time"), both);
 }
 
-/// Whoever asks knows the tables that the text names, and asks shards at once for what is wanted.
+/// The caller sends the tables that the text names, and requests pages immediately, so that no turn
+/// lacks new data.
 #[test]
 fn no_turn_brings_nothing() {
     let turns = Arc::new(AtomicUsize::new(0));
@@ -168,7 +170,7 @@ fn no_turn_brings_nothing() {
     for (text, expected) in [
         ("SELECT host, sum(n) FROM cpu GROUP BY host", 2),
         ("SELECT * FROM CPU WHERE host = 'h1'", 2),
-        // One side of a join is read before the other.
+        // A join reads one side before the other side.
         ("SELECT x.n FROM cpu x JOIN cpu y ON x.n = y.n", 3),
     ] {
         turns.store(0, Ordering::Relaxed);
@@ -193,7 +195,8 @@ fn a_refusal_has_its_status() {
     }
 }
 
-/// Series are counted before anything is read, points as they are read; both name the limit.
+/// The number of series is checked before the first read, the number of points during the read.
+/// Both errors name the limit.
 #[test]
 fn series_and_points_of_a_statement_have_limits() {
     let ask = |name: &str, limit: &str, text: &str| {
@@ -226,7 +229,7 @@ fn series_and_points_of_a_statement_have_limits() {
     assert_eq!(ask(points, "3", "SELECT max(v) FROM m WHERE t != 'd'").1, "max(m.v)\n3.0\n");
 }
 
-/// What a statement reads counts as InfluxQL's reading does.
+/// A statement's reads count against the quota, as in InfluxQL.
 #[test]
 fn a_quota_of_cells_ends_in_429_that_names_it() {
     for (text, group) in [("*", ""), ("host, sum(n)", "GROUP BY host")] {
@@ -235,7 +238,8 @@ fn a_quota_of_cells_ends_in_429_that_names_it() {
         let quota = "{\"db\":\"d\",\"cells_per_minute\":5000}";
         let (status, body) = product.ask("POST", "/api/v3/configure/quota", "", quota);
         assert_eq!(status, 200, "{body}");
-        // What was asked before is not decoded again: each reads a range of its own.
+        // Each statement reads a separate range, because a repeated read does not decode the data
+        // again.
         let ask = |at: u32| format!("SELECT {text} FROM cpu WHERE n < {} {group}", 1_000 + at);
         let mut answers = (0..50).map(|at| product.sql(&ask(at)));
         let (status, body) = answers.find(|(status, _)| *status != 200).expect("a refusal");

@@ -1,4 +1,4 @@
-//! Filters that a scan takes over mean there what they mean in SQL.
+//! Compares filters that a scan evaluates with filters that DataFusion evaluates.
 
 use tidemark::model::value::{FieldType, FieldValue};
 use tidemark::scan::request::Comparison;
@@ -23,11 +23,11 @@ fn database() -> Database {
     database
 }
 
-/// Every filter once as it is, and once so that no scan can know what it is.
+/// Runs every filter twice: as written, and in a form that a scan does not support.
 #[test]
 fn a_filter_that_a_scan_takes_over_selects_the_same_rows() {
     let mut database = database();
-    // As floats both are 2^53.
+    // As floats, both integers equal 2^53.
     for (time_ns, n) in [(200, 9_007_199_254_740_993_u64), (201, 9_007_199_254_740_992)] {
         database.write(&format!("t i={n}i,u={n}u {time_ns}"));
     }
@@ -126,7 +126,7 @@ fn a_scan_ships_what_is_asked_for_and_no_more() {
     assert_eq!((range.time.start_ns, range.time.end_ns), (4, 6));
 }
 
-/// What a scan has cost stands in the plan.
+/// The plan shows the cost of a scan.
 #[test]
 fn explain_analyze_says_what_was_read() {
     let text = "EXPLAIN ANALYZE SELECT host, count(*) FROM t GROUP BY host";

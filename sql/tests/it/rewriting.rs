@@ -1,4 +1,4 @@
-//! Rows of InfluxQL in a form that only SQL writes.
+//! Converts InfluxQL results to formats that only the SQL crate writes.
 
 use bytes::Bytes;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -6,13 +6,13 @@ use tidemark_sql::output::{Format, Writer};
 
 use super::product::Product;
 
-/// What `/api/v3/query_influxql` answers.
+/// Returns the response of `/api/v3/query_influxql`.
 fn asked(product: &mut Product, text: &str, format: &str) -> (u16, Vec<u8>) {
     let body = serde_json::json!({ "db": "d", "q": text, "format": format }).to_string();
     product.bytes("POST", "/api/v3/query_influxql", "", &body)
 }
 
-/// The rows of a Parquet file as text.
+/// Returns the rows of a Parquet file as text.
 fn read(file: Vec<u8>) -> String {
     let builder = ParquetRecordBatchReaderBuilder::try_new(Bytes::from(file)).unwrap();
     let mut writer = Writer::new(Format::Csv, builder.schema()).unwrap();

@@ -1,4 +1,4 @@
-//! The scripts of `tests/data`: statements with their tables.
+//! Runs the scripts of `tests/data`, which contain statements and their results.
 //!
 //! ```text
 //! # a comment
@@ -6,17 +6,17 @@
 //! cpu,host=a usage=1.5 1000
 //!
 //! sql SELECT * FROM cpu
-//! | what follows is the answer, up to an empty line |
+//! | the result, up to an empty line |
 //!
 //! csv SELECT 1
 //! ...
 //!
 //! error 400 SELECT nope
-//! a part of what is said
+//! a part of the error message
 //! ```
-//! A statement goes on in lines that begin with two spaces. Each is asked of 1, 2 and 7 shards in
-//! pages of several sizes; answers have to be equal, as sets where no ORDER BY says more.
-//! `UPDATE=1` writes the answers anew, which are then to be looked at.
+//! Lines that start with two spaces continue a statement. Each statement runs on 1, 2 and 7 shards
+//! with several page sizes. All results must be equal. Without ORDER BY, the order of rows is
+//! ignored. `UPDATE=1` writes the current results to the scripts. Review them before the commit.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -57,14 +57,14 @@ fn every_statement_of_the_scripts_has_its_answer() {
     assert!(asked > 200, "only {asked} statements");
 }
 
-/// The first lines that differ.
+/// Returns the first lines that differ.
 fn difference(a: &str, b: &str) -> String {
     let same = a.lines().zip(b.lines()).take_while(|(a, b)| a == b).count();
     let from = |text: &str| text.lines().skip(same).take(12).collect::<Vec<_>>().join("\n");
     format!("line {}, expected:\n{}\nmade:\n{}", same + 1, from(a), from(b))
 }
 
-/// The script with the answers that are given now, and how many statements it has.
+/// Returns the script with the current results, and its number of statements.
 fn run(script: &str) -> (String, usize) {
     let mut database = Database::default();
     let mut made = String::new();
@@ -111,7 +111,7 @@ fn answer(database: &Database, head: &str) -> String {
         String::from_utf8(written(&answered, format).unwrap()).unwrap()
     };
     let first = ask(LAYOUTS[0]);
-    // A plan says how many pages it has read, and in which order rows came.
+    // A plan reports the number of pages, and its rows may have another order.
     if !statement.contains("EXPLAIN") {
         let is_ordered = statement.contains("ORDER BY");
         for layout in &LAYOUTS[1..] {

@@ -1,4 +1,4 @@
-//! Plans in turns, stepped by hand.
+//! Runs plans step by step.
 
 use tidemark_sql::messages::{Answer, Page, Wanted};
 use tidemark_sql::{Engine, Query, Step};
@@ -13,7 +13,7 @@ fn database(rows: usize) -> Database {
     database
 }
 
-/// Steps until pages are wanted, and says which.
+/// Runs a query until it requests pages, and returns its requests.
 fn until_scans(query: &mut Query, database: &Database) -> Vec<Wanted> {
     let step = query.step(Vec::new()).unwrap();
     let Some(Wanted::Tables(names)) = step.wanted.first() else { panic!("{step:?}") };
@@ -54,7 +54,7 @@ fn a_step_without_an_answer_wants_nothing_new() {
     assert!(query.step(Vec::new()).unwrap().is_done);
 }
 
-/// What makes rows out of few ends its turn, so that others are served meanwhile.
+/// A plan that produces many rows must end its turn, so that the thread can serve other requests.
 #[test]
 fn what_makes_many_rows_takes_many_turns() {
     let many = "generate_series(1, 3000)";
@@ -66,7 +66,7 @@ fn what_makes_many_rows_takes_many_turns() {
             100,
         ),
         (format!("SELECT count(*) FROM {many} a JOIN {many} b ON a.value < b.value"), 50),
-        // None of its pairs is a row.
+        // No pair of this join matches.
         (
             "SELECT count(*) FROM generate_series(1, 9000) a JOIN generate_series(1, 9000) b \
           ON a.value + b.value < 0"
@@ -77,7 +77,7 @@ fn what_makes_many_rows_takes_many_turns() {
     ] {
         let mut query = open(&text);
         let (mut steps, mut answered) = (0, 0);
-        // A series may be a table's name.
+        // A series may also be the name of a table.
         query.step(Vec::new()).unwrap();
         let mut answers = vec![Answer::Tables(Vec::new())];
         loop {
@@ -104,7 +104,7 @@ fn a_scan_that_is_needed_no_longer_is_cancelled() {
         Answer::Page(Page { scan: number, bytes: page.clone(), is_last: false, ..Page::default() });
     let step = query.step(vec![answer]).unwrap();
     assert_eq!((rows(&step), step.cancelled, step.wanted), (3, vec![number], vec![]));
-    // A page that was on its way is dropped.
+    // A late page of a cancelled scan is ignored.
     let late = Answer::Page(Page { scan: number, bytes: page, is_last: true, ..Page::default() });
     assert!(step.is_done || query.step(vec![late]).unwrap().is_done);
 }
@@ -221,7 +221,7 @@ fn two_queries_go_on_beside_each_other() {
     assert_eq!(answered, [40, 1]);
 }
 
-/// Whoever takes an answer slowly holds the plan back.
+/// A slow client must slow down the plan.
 #[test]
 fn an_answer_that_nobody_takes_is_not_made() {
     let mut query =
