@@ -1,7 +1,8 @@
-//! Merges of sorted sources, natively: rows a second of CPU time. `cargo bench --bench merge`
+//! Native benchmark of merging sorted sources, in rows per second of CPU time. Run `cargo bench
+//! --bench merge`.
 //!
-//! Sources hold their pages decoded, so that only the merge itself is timed: keys of all rows, then
-//! ten columns of them, page by page as a compaction reads them.
+//! The sources hold decoded pages, so the times contain only the merge. The benchmark first merges
+//! the keys of all rows, then reads ten columns page by page, as a compaction does.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 
 use std::hint::black_box;
@@ -19,19 +20,19 @@ use tidemark::model::value::FieldType;
 
 const PAGE_ROWS: usize = 1_024;
 const COLUMNS: u32 = 10;
-/// Of all sources together.
+/// The number of rows in all sources together.
 const ROWS: usize = 1 << 21;
-/// Of picks that are read together.
+/// The number of picks that are read together.
 const TOGETHER: usize = 1_024;
 
-/// Series of equal length, one after the other in pages.
+/// A source with consecutive series of equal length.
 struct Made {
     keys: Rc<[SeriesKey]>,
     at: usize,
     series_rows: usize,
-    /// Rows of the series at hand that were handed out.
+    /// The number of rows of the current series that were returned.
     taken: usize,
-    /// Of one series; pages share them.
+    /// The times of one series. Pages share them.
     times_ns: Vec<Rc<[i64]>>,
     columns: Columns,
     column: Rc<Column>,
@@ -74,8 +75,8 @@ impl SeriesCursor for Made {
     }
 }
 
-/// Times of source `at` of `count` are `time(row)`; series of `series_rows` rows, which is a
-/// multiple or a divisor of a page.
+/// Creates source number `at` of `count` sources. `time(row)` returns the time of a row.
+/// `series_rows` must be a multiple or a divisor of the page size.
 fn source(count: usize, series_rows: usize, time: impl Fn(usize) -> i64) -> Made {
     let keys = (0..ROWS / count / series_rows).map(|n| format!("host_{n:07}")).map(|host| {
         SeriesKey::new(MeasurementId(1), [host.as_str(), "eu-central-1", "production"])
@@ -84,7 +85,7 @@ fn source(count: usize, series_rows: usize, time: impl Fn(usize) -> i64) -> Made
         let row = |row: usize| time((page * PAGE_ROWS + row) % series_rows.max(PAGE_ROWS));
         (0..PAGE_ROWS).map(row).collect()
     };
-    // A page of short series repeats the times of one.
+    // With short series, every series of a page has the same times.
     let short = |_| (0..PAGE_ROWS).map(|row| time(row % series_rows)).collect();
     let times_ns = match series_rows < PAGE_ROWS {
         true => vec![short(0)],
@@ -135,12 +136,12 @@ fn run(shape: &str, count: usize, series_rows: usize) {
             *best = best.min(start.elapsed().as_secs_f64());
         }
     }
-    // Rows that go in: what a compaction is paid for.
+    // The rate counts input rows, because they determine the cost of a compaction.
     let [keys, all] = seconds.map(|seconds| read.1 as f64 / seconds / 1e6);
     println!("{shape:<12} {count:>8} {series_rows:>10} {:>12} {keys:>12.1} {all:>12.1}", read.0);
 }
 
-/// Rows that come out, and that went in.
+/// Reads all rows, and returns the numbers of output rows and input rows.
 fn drain(mut merge: Merge<Made>, columns: u32) -> (usize, usize) {
     let (mut out, mut read) = (0, 0);
     let mut held = Picks::default();

@@ -1,7 +1,7 @@
-//! Parts that are written, merged and read, natively: bytes per value and CPU time per value, over
-//! the five shapes. `cargo bench --bench part`
+//! Native benchmark of writing, merging and reading parts with five shapes of points. Measures
+//! bytes and CPU time per value. Run `cargo bench --bench part`.
 //!
-//! `flush` is of as many rows as one flush has, `merge` of the parts of eight flushes.
+//! `flush` writes the rows of one flush, and `merge` merges the parts of eight flushes.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 
 mod points;
@@ -30,7 +30,7 @@ use tidemark::part::directory::Directory;
 use tidemark::part::values::{Decoded, DecodedAt, Values};
 use tidemark::part::writer::{Groups, Limits, PartWriter, Written};
 
-/// Bodies of one flush, and flushes of one merge.
+/// The number of bodies in a flush. `FLUSHES` is the number of flushes in a merge.
 const BODIES: usize = 20;
 const FLUSHES: usize = 8;
 
@@ -98,13 +98,12 @@ fn append(body: &str, values: &mut usize, memtable: &mut Memtable) {
     }
 }
 
-/// Of each value of a part its directory, the length of its head, and its body.
+/// The values of a part, as directory, length of the head, and body.
 type Stored = Vec<(Rc<Directory>, usize, Vec<u8>)>;
 
-/// Tables of codes by value and group.
+/// The decoded code tables, by value and group.
 type Tables = BTreeMap<(usize, usize), Vec<(DecodedAt, Decoded)>>;
 
-/// A part in memory.
 struct Part {
     values: Rc<Stored>,
     written: Written,
@@ -119,7 +118,7 @@ impl Part {
 
 struct InMemory {
     values: Rc<Stored>,
-    /// Those of the group at hand, as a merge keeps them.
+    /// The code tables of the current group, which a merge keeps.
     tables: RefCell<Tables>,
 }
 
@@ -184,7 +183,7 @@ fn read_part(part: &Part) {
     let mut cursor = part.cursor();
     while cursor.key().is_some() {
         while let Some(page) = cursor.page(TimeRange::ALL).unwrap() {
-            // The first series of a page reads for all.
+            // The first series of a page reads the columns of the whole page.
             if page.rows().start == 0 {
                 for &(id, _) in page.columns().iter() {
                     black_box(cursor.column(&page, id).unwrap());

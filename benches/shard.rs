@@ -1,8 +1,9 @@
-//! Five shapes of points through a shard over the store in memory, natively: bytes per value at
-//! rest, and what a batch, a flush and a compaction take. `cargo bench --bench shard`
+//! Native benchmark of a shard over the in-memory store with five shapes of points. Measures bytes
+//! per stored value, and the times of a batch, a flush and a compaction. Run `cargo bench --bench
+//! shard`.
 //!
-//! At rest is after every alarm: the WAL's frames are in parts, the parts are merged, and rows of
-//! the WAL and of values that are dead are deleted. Everything that the store holds is counted.
+//! Bytes are counted after all alarms: every frame of the WAL is in a part, the parts are merged,
+//! and the unreferenced rows are deleted. The count includes everything in the store.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 
 mod points;
@@ -97,7 +98,7 @@ fn settings() -> ShardSettings {
     }
 }
 
-/// Runs whatever is due, and notes how long flushes and compactions took.
+/// Runs all due work, and records the times of flushes and compactions.
 fn alarms(
     shard: &mut Shard<MemoryStore>,
     now_ns: i64,
@@ -119,7 +120,7 @@ fn frame_of(body: &str, values: &mut usize) -> Vec<u8> {
     *values += count(&batch);
     let ids: Vec<ColumnId> = (0..64).map(ColumnId).collect();
     let field_ids: Vec<ColumnId> = (64..128).map(ColumnId).collect();
-    // By name: measurements do not always come in the same order.
+    // The number depends on the name, because the order of measurements varies between batches.
     let number = |name: &str| MeasurementId(name.bytes().map(u32::from).sum());
     let tables: Vec<TableRef<'_>> = batch
         .measurements
@@ -137,7 +138,7 @@ fn frame_of(body: &str, values: &mut usize) -> Vec<u8> {
     out
 }
 
-/// Field values of a batch.
+/// Counts the field values of a batch.
 fn count(batch: &Batch) -> usize {
     let fields = batch.measurements.iter().flat_map(|table| &table.block.fields);
     fields

@@ -1,7 +1,9 @@
-//! 10,000 databases with 10 tokens each, natively: the Catalog's time to create, list and find them,
-//! its memory and its start, and an edge's memory of them. `cargo bench --bench access`
+//! Native benchmark of access control with 10,000 databases and 10 tokens per database. Measures
+//! the time to create, list and find tokens in the Catalog, the Catalog's memory and start time,
+//! and the memory of an edge cache. Run `cargo bench --bench access`.
 //!
-//! Objects that are called answer at once: what is measured is the Catalog's and the edge's own work.
+//! Calls to other objects return immediately, so the times contain only the work of the Catalog and
+//! the edge.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 
 #[path = "../../tests/it/allocator.rs"]
@@ -26,10 +28,10 @@ use tidemark::store::memory::MemoryStore;
 
 const DATABASES: u64 = 10_000;
 const TOKENS_EACH: u64 = 10;
-/// Tokens of a page of the list.
+/// The number of tokens in a page of the list.
 const PAGE: u64 = 1_000;
 
-/// A clock that stands still, and ids by counting.
+/// A platform with a constant clock and sequential ids.
 struct Fixed(Cell<u64>);
 
 impl Platform for Fixed {
@@ -47,7 +49,7 @@ impl Platform for Fixed {
     }
 }
 
-/// Asks the Catalog, whose databases do at once what it says.
+/// Sends a message to the Catalog. The databases execute its calls immediately.
 fn ask(catalog: &mut Catalog<MemoryStore>, platform: &Fixed, message: &ToCatalog) -> FromCatalog {
     let (ticket, mut step) = catalog.begin(platform, &envelope::encode(message));
     loop {
@@ -64,7 +66,8 @@ fn ask(catalog: &mut Catalog<MemoryStore>, platform: &Fixed, message: &ToCatalog
     }
 }
 
-/// Does something `count` times over and prints the CPU time of each, and what it keeps and needs.
+/// Runs `work`, which performs `count` operations. Prints the CPU time per operation, and the
+/// retained and peak memory.
 fn measured<T>(what: &str, count: u64, work: impl FnOnce() -> T) -> T {
     let (before, from) = (live(), ThreadTime::now());
     let result = work();
@@ -137,7 +140,6 @@ fn main() {
     edge();
 }
 
-/// Reads the list of all tokens.
 fn list(catalog: &mut Catalog<MemoryStore>, platform: &Fixed) {
     let (mut after, mut listed) = (0, 0);
     loop {
@@ -154,7 +156,7 @@ fn list(catalog: &mut Catalog<MemoryStore>, platform: &Fixed) {
     }
 }
 
-/// What an isolate remembers that has met all of them.
+/// Measures the cache of an isolate that has used all databases and tokens.
 fn edge() {
     let object = |number: u64| ObjectId(format!("{number:064x}"));
     let mut cache = Cache::default();

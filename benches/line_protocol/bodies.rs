@@ -1,15 +1,16 @@
-//! The bodies that are parsed, from a seed: the same bytes natively and in WASM.
+//! Creates the benchmark's bodies with a seeded generator: native and WASM builds get the same
+//! bytes.
 
 use std::fmt::Write as _;
 
-/// Lines of one request, and requests of one shape.
+/// The number of lines in a request. `BATCHES` is the number of requests per shape.
 pub(crate) const LINES: usize = 5_000;
 const BATCHES: usize = 8;
 
-/// A name, and what makes the bodies.
+/// A shape's name, and the function that creates its bodies.
 type Shape = (&'static str, fn() -> Vec<String>);
 
-/// What a body may be made of, in the order of the tables.
+/// The shapes, in the order of the tables.
 pub(crate) const SHAPES: [Shape; 5] = [
     ("cpu integers", || cpu(|random| format!("{}i", random.u8(0..100)))),
     ("two decimals", || cpu(|random| format!("{:.2}", random.f64() * 100.0))),
@@ -18,7 +19,7 @@ pub(crate) const SHAPES: [Shape; 5] = [
     ("new series", million),
 ];
 
-/// TSBS cpu-only: 100 hosts in turn every 10 s, ten tags, ten fields.
+/// TSBS cpu-only: 100 hosts in rotation with a point every 10 s, ten tags and ten fields.
 fn cpu(value: impl Fn(&mut fastrand::Rng) -> String) -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(1);
     let fields = [
@@ -57,7 +58,7 @@ fn cpu(value: impl Fn(&mut fastrand::Rng) -> String) -> Vec<String> {
     (0..BATCHES).map(&mut body).collect()
 }
 
-/// Two measurements in turn, strings and booleans, absent fields.
+/// Two alternating measurements with strings, booleans and missing fields.
 fn iot() -> Vec<String> {
     let mut random = fastrand::Rng::with_seed(2);
     let mut body = |batch: usize| {
@@ -90,7 +91,7 @@ fn iot() -> Vec<String> {
     (0..BATCHES).map(&mut body).collect()
 }
 
-/// Every line a series of its own.
+/// Every line has a different series.
 fn million() -> Vec<String> {
     let body = |batch: usize| {
         let mut body = String::new();

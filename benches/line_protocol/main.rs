@@ -1,8 +1,9 @@
-//! Line protocol to columns, and columns to a frame and back, natively.
+//! Native benchmark of parsing line protocol to columns, and of encoding and decoding a frame.
 //!
-//! `cargo bench --bench line_protocol` prints a table. With the argument `turns` it reads the number
-//! of a shape per line of its input, lets both parsers run once and answers with the bytes and the
-//! CPU nanoseconds of each: `line_protocol.mjs` lets it take turns with the build for WASM.
+//! `cargo bench --bench line_protocol` prints a table. With the argument `turns`, the program reads
+//! one shape number per line of its input. For each line it runs both parsers once, and prints the
+//! number of bytes and the CPU time of each parser in nanoseconds. `line_protocol.mjs` alternates
+//! this program with the WASM build.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 
 mod bodies;
@@ -18,7 +19,7 @@ use tidemark::batch::frame::{self, TableRef};
 use tidemark::batch::selection::Selection;
 use tidemark::model::ids::{ColumnId, MeasurementId};
 
-/// Times that each side has its turn.
+/// The number of runs of each parser.
 const ROUNDS: usize = 9;
 
 fn main() {
@@ -48,7 +49,7 @@ fn take_turns() {
     }
 }
 
-/// CPU time of ours and of InfluxDB 3's parser.
+/// Returns the CPU times of Tidemark's and of InfluxDB 3's parser.
 fn one_turn(bodies: &[String]) -> [Duration; 2] {
     [
         time(|| bodies.iter().for_each(|body| _ = black_box(parsers::parse(body.as_bytes())))),

@@ -1,4 +1,4 @@
-//! The two parsers that take turns, on one body.
+//! The two parsers that the benchmark compares.
 
 use std::hint::black_box;
 
@@ -7,7 +7,8 @@ use tidemark::batch::from_lines::from_lines;
 use tidemark::line_protocol::{Options, TimestampUnit};
 use tidemark::model::time::Precision;
 
-/// Bytes to columns: UTF-8 checked, every value converted, tags cut, a fresh batch.
+/// Parses a body to a new columnar batch. Validates UTF-8, converts every value and splits the
+/// tags.
 pub(crate) fn parse(body: &[u8]) -> Batch {
     let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), 0);
     let (batch, rejected) = from_lines(body, options, 7).unwrap();
@@ -15,7 +16,8 @@ pub(crate) fn parse(body: &[u8]) -> Batch {
     batch
 }
 
-/// InfluxDB 3's parser: UTF-8 checked and every value converted, but no columns built.
+/// Parses a body with InfluxDB 3's parser, which validates UTF-8 and converts every value, but
+/// builds no columns.
 pub(crate) fn parse_v3(body: &[u8]) {
     for line in influxdb_line_protocol::parse_lines(std::str::from_utf8(body).unwrap()) {
         black_box(line.unwrap());

@@ -1,7 +1,7 @@
-//! What our own code does with a write, stage by stage: `shares.mjs` times each call in Node's V8.
+//! The stages of a write in Tidemark's code. `shares.mjs` times each call in Node's V8.
 //!
-//! A body is put into memory, then go: `inflate`, `parse`, `encode`, `append` and `alarms`, each with
-//! what the one before it left. The shard is one over the store in memory.
+//! The caller copies a body into memory and then calls `inflate`, `parse`, `encode`, `append` and
+//! `alarms`. Each stage uses the result of the previous stage. The shard uses the in-memory store.
 
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -26,7 +26,7 @@ use crate::parsers;
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const WEEK_NS: i64 = 7 * 86_400_000_000_000;
 
-/// What the stages hand on.
+/// The results of the stages.
 #[derive(Default)]
 struct Stages {
     body: Vec<u8>,
@@ -51,7 +51,7 @@ fn intake() -> Intake {
     Intake::new(Dialect::V1, &params, permit, reading)
 }
 
-/// Room for a body of so many bytes, which the caller fills.
+/// Allocates `bytes` bytes for a body. The caller fills them.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn body(bytes: usize) -> *mut u8 {
@@ -61,7 +61,7 @@ pub(crate) extern "C" fn body(bytes: usize) -> *mut u8 {
     })
 }
 
-/// Inflates the body and reads the lines, piece by piece as they come.
+/// Decompresses the body and parses its lines as a stream.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn inflate() {
@@ -74,14 +74,14 @@ pub(crate) extern "C" fn inflate() {
     });
 }
 
-/// Reads the lines of the body.
+/// Parses the lines of the body.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn parse() {
     STAGES.with_borrow_mut(|stages| stages.batch = parsers::parse(&stages.body));
 }
 
-/// Makes a frame of the columns; its bytes.
+/// Encodes the columns as a frame, and returns the frame's size in bytes.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn encode() -> usize {
@@ -93,7 +93,8 @@ pub(crate) extern "C" fn encode() -> usize {
             .measurements
             .iter()
             .map(|table| TableRef {
-                // By name: measurements do not always come in the same order.
+                // The number depends on the name, because the order of measurements varies between
+                // batches.
                 measurement: MeasurementId(table.name.bytes().map(u32::from).sum()),
                 tag_ids: &tag_ids,
                 field_ids: &field_ids,
@@ -107,7 +108,6 @@ pub(crate) extern "C" fn encode() -> usize {
     })
 }
 
-/// Decodes the frame and adds its rows to the memtable.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn append() {
@@ -126,7 +126,7 @@ pub(crate) extern "C" fn append() {
     });
 }
 
-/// Flushes and compacts, if that is due.
+/// Flushes and compacts, if either is due.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn alarms() {

@@ -1,4 +1,4 @@
-//! The same inside WASM: functions that `line_protocol.mjs` calls in Node's V8.
+//! The line protocol benchmark in WASM. `line_protocol.mjs` calls these functions in Node's V8.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 
 mod bodies;
@@ -12,7 +12,7 @@ thread_local! {
     static BODIES: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Makes the bodies of shape number `shape`; their bytes together.
+/// Creates the bodies of the shape with index `shape`, and returns their total size in bytes.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 pub extern "C" fn prepare(shape: usize) -> usize {
@@ -22,7 +22,7 @@ pub extern "C" fn prepare(shape: usize) -> usize {
     bytes
 }
 
-/// Parses every body with ours, or with InfluxDB 3's.
+/// Parses every body with Tidemark's parser if `ours`, otherwise with InfluxDB 3's parser.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 pub extern "C" fn run(ours: bool) {

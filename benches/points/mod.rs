@@ -1,15 +1,15 @@
-//! Five shapes of points as line protocol, the same in every run.
+//! Five shapes of points as line protocol. Every run creates the same points.
 
 use std::fmt::Write as _;
 
-/// Lines of a body.
+/// The number of lines in a body.
 pub(crate) const LINES: usize = 5_000;
 const START_NS: u64 = 1_451_606_400_000_000_000;
 
-/// A name, the aim in bytes per value, and what makes one body after the other.
+/// A shape's name, its target in bytes per value, and the function that creates the next body.
 pub(crate) type Shape = (&'static str, f64, Box<dyn FnMut() -> String>);
 
-/// All of them.
+/// Returns all shapes.
 pub(crate) fn shapes() -> [Shape; 5] {
     let integer = |out: &mut String, value: f64| write!(out, "{}i", value.round() as i64);
     let decimal = |out: &mut String, value: f64| write!(out, "{value:.2}");
@@ -23,7 +23,8 @@ pub(crate) fn shapes() -> [Shape; 5] {
     ]
 }
 
-/// TSBS cpu-only: 100 hosts every 10 s, ten fields on a random walk of normal steps.
+/// TSBS cpu-only: 100 hosts with a point every 10 s. Ten fields follow a random walk with normally
+/// distributed steps.
 fn cpu(mut print: impl FnMut(&mut String, f64) -> std::fmt::Result) -> impl FnMut() -> String {
     let mut random = fastrand::Rng::with_seed(1);
     let mut walks = vec![[0.0_f64; 10]; 100];
@@ -55,7 +56,8 @@ fn cpu(mut print: impl FnMut(&mut String, f64) -> std::fmt::Result) -> impl FnMu
     }
 }
 
-/// 200 trucks with two measurements: decimals on walks, integers, booleans, strings, gaps.
+/// 200 trucks with two measurements: decimals on random walks, integers, booleans, strings and
+/// missing fields.
 fn iot() -> impl FnMut() -> String {
     let mut random = fastrand::Rng::with_seed(2);
     let mut walks = vec![[50.0_f64; 4]; 200];
@@ -100,7 +102,7 @@ fn iot() -> impl FnMut() -> String {
     }
 }
 
-/// Every line a series of its own.
+/// Every line has a different series.
 fn million() -> impl FnMut() -> String {
     let mut number = 0;
     move || {
@@ -118,7 +120,7 @@ fn million() -> impl FnMut() -> String {
     }
 }
 
-/// About normal: mean 0, deviation 1.
+/// Returns an approximately normal random number with mean 0 and deviation 1.
 fn normal(random: &mut fastrand::Rng) -> f64 {
     (0..12).map(|_| random.f64()).sum::<f64>() - 6.0
 }

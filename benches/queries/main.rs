@@ -1,10 +1,17 @@
-//! The fifteen TSBS query types over 100 hosts × 24 h, natively and without HTTP: what the engine,
-//! the edge's half and the printing take together. `cargo bench --bench queries [-- type…]`; the
-//! types `scale`, `history`, `rounds`, `names` and `deletes` are how one shard grows, what history
-//! costs, many series in rounds of time, many measurements, and questions beside deletes; `month`,
-//! only where it is named, is what thirty million points cost.
+//! Native benchmark of the fifteen TSBS query types over 100 hosts and 24 hours, without HTTP. The
+//! times include the engine, the edge's code and the formatting of the result. Run `cargo bench
+//! --bench queries [-- type…]`.
 //!
-//! `npm run bench -- queries` asks the same over HTTP.
+//! Other types are:
+//!
+//! - `scale`: the growth of one shard
+//! - `history`: the cost of a longer history
+//! - `rounds`: many series in rounds of time
+//! - `names`: many measurements
+//! - `deletes`: queries between deletes
+//! - `month`: thirty million points. This type runs only if it is named.
+//!
+//! `npm run bench -- queries` sends the same queries over HTTP.
 #![expect(clippy::unwrap_used, clippy::panic, reason = "a benchmark stops at the first surprise")]
 
 #[path = "../../tests/it/allocator.rs"]
@@ -21,7 +28,7 @@ use tidemark::browser::in_process::InProcess;
 use tidemark::store::Store;
 
 const TOKEN: &str = "token-of-the-benchmarks";
-/// When everything is asked: long after the data.
+/// The time of all queries. It is long after the times of the data.
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const S_NS: i64 = 1_000_000_000;
 
@@ -58,7 +65,8 @@ fn main() {
             continue;
         }
         tidemark.inner.sleep();
-        // The isolate's caches and the shard's directory; no block of the measurement asked about.
+        // Loads the isolate's caches and the shard's directory, but no block of the queried
+        // measurement.
         tidemark.query("SELECT * FROM warm");
         let mut random = fastrand::Rng::with_seed(7);
         let mut times = Vec::new();
@@ -90,7 +98,8 @@ impl Tidemark {
         this
     }
 
-    /// With the data of so many hosts and hours, at rest.
+    /// Creates a server with the data of `hosts` hosts and `hours` hours, after all alarms have
+    /// run.
     fn loaded(hosts: usize, hours: usize) -> Self {
         let mut this = Self::empty();
         this.write("warm v=1i 1451606400000000000".to_owned());
@@ -107,7 +116,7 @@ impl Tidemark {
         start.elapsed()
     }
 
-    /// Lets every alarm ring that is due.
+    /// Runs every due alarm.
     fn rest(&mut self) {
         for _ in 0..10 {
             self.now_ns += 20 * S_NS;
@@ -115,7 +124,7 @@ impl Tidemark {
         }
     }
 
-    /// Nobody writes for so long that all is flushed.
+    /// Advances the time without writes until all rows are flushed.
     fn pause(&mut self) {
         for _ in 0..10 {
             self.now_ns += 700 * S_NS;
@@ -127,7 +136,7 @@ impl Tidemark {
         self.inner.stored_bytes().iter().map(|(_, bytes)| bytes).sum()
     }
 
-    /// Rows of storage read so far.
+    /// Returns the number of rows read from storage so far.
     fn rows_read(&self) -> u64 {
         self.inner.stores().values().map(|store| store.row_counts().read).sum()
     }

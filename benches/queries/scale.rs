@@ -1,4 +1,4 @@
-//! One shard at each step of ten, and one query at ten times the history behind its time range.
+//! Benchmarks of one shard with growing data, and of queries over a growing history.
 
 use std::fmt::Write as _;
 use std::time::Duration;
@@ -10,8 +10,8 @@ const START_S: i64 = 1_451_606_400;
 const LINES: usize = 5_000;
 const REPEATS: usize = 9;
 
-/// Writes, queries and SHOW at each step of ten: points of a thousand series, then series. Memory
-/// is the most that was held during one beside what is stored.
+/// Measures writes, queries and SHOW for growing numbers of points in a thousand series, then for
+/// growing numbers of series. Memory is the peak of an operation without the stored data.
 pub(crate) fn scale() {
     println!(
         "{:<24}  batch ms  query ms   SHOW ms  count ms  stored MB  batch MB  query MB   SHOW MB",
@@ -60,7 +60,8 @@ fn row(name: &str, points: usize, series: usize) {
     );
 }
 
-/// What `event` answers, and the most that was held during it beside what is stored, MB.
+/// Returns the result of `event` and the peak memory during it without the stored data, in
+/// megabytes.
 fn held<T>(
     tidemark: &mut Tidemark,
     base: isize,
@@ -72,14 +73,14 @@ fn held<T>(
     (answer, (peak_since() - base).max(0) as f64 / 1e6)
 }
 
-/// The same hour of one of a hundred series with 3 and with 30 days behind it.
+/// Queries one hour of a hundred series after a history of 3 days and of 30 days.
 pub(crate) fn history() {
     println!("{:<60} {:>11} {:>11}", "one hour after", "3 days ms", "30 days ms");
     let mut both: Vec<Tidemark> = [3, 30]
         .into_iter()
         .map(|days| {
             let mut tidemark = Tidemark::empty();
-            // A point a minute; the hour asked about is the last.
+            // Each series has a point per minute. The queries read the last hour.
             for hour in (30 - days) * 24..30 * 24 {
                 let mut body = String::new();
                 for line in 0..100 * 60 {
@@ -108,8 +109,9 @@ pub(crate) fn history() {
     }
 }
 
-/// A month of full floats of a thousand series in one shard, and its last day alone: what `npm run
-/// bench -- scale --only history` asks. `MONTH` is how many points, else 30 million.
+/// Compares a month of random floats in a thousand series of one shard with the last day alone. The
+/// queries are those of `npm run bench -- scale --only history`. `MONTH` in the environment is the
+/// number of points; the default is 30 million.
 pub(crate) fn month() {
     let points = std::env::var("MONTH").ok().and_then(|text| text.parse().ok());
     let points: i64 = points.unwrap_or(30_000_000);
@@ -144,7 +146,7 @@ pub(crate) fn month() {
     }
 }
 
-/// The last days of a month of so many points.
+/// Creates the last `days` days of a month with `points` points.
 fn one_month(points: i64, days: i64) -> Tidemark {
     const SERIES: i64 = 1_000;
     let mut tidemark = Tidemark::empty();
@@ -172,7 +174,8 @@ fn median(tidemark: &mut Tidemark, query: &str) -> Duration {
     times[times.len() / 2]
 }
 
-/// 200,000 series whose flushes overlap in time: after 3 rounds and after 30.
+/// Writes 200,000 series in rounds whose flushes overlap in time. Measures after 3 and after 30
+/// rounds.
 pub(crate) fn rounds() {
     const SERIES: usize = 200_000;
     let mut tidemark = Tidemark::empty();
@@ -205,7 +208,7 @@ pub(crate) fn rounds() {
     }
 }
 
-/// 10,000 measurements of which each flush has some rows.
+/// Writes 10,000 measurements. Each flush contains some rows of every measurement.
 pub(crate) fn names() {
     const MEASUREMENTS: usize = 10_000;
     let mut tidemark = Tidemark::empty();
@@ -232,8 +235,8 @@ pub(crate) fn names() {
     }
 }
 
-/// A million points of 10,000 series over a month: deletes of one series each, and what questions
-/// take after each of them.
+/// Deletes single series from a million points of 10,000 series over a month. Measures queries
+/// after each delete.
 pub(crate) fn deletes() {
     const SERIES: usize = 10_000;
     const DELETES: usize = 60;
@@ -273,7 +276,7 @@ pub(crate) fn deletes() {
     }
 }
 
-/// Prints what a query takes after a wake-up, and afterwards.
+/// Prints the time of a query after the object restarts, and the median time of repeated queries.
 fn cold_and_warm(tidemark: &mut Tidemark, q: &str) {
     tidemark.inner.sleep();
     let cold = ms(tidemark.query(q).0);

@@ -1,4 +1,4 @@
-//! The store in memory, counting what is written to each table.
+//! An in-memory store that counts the writes to each table.
 
 use std::cell::RefCell;
 use std::ops::{Range, RangeInclusive};
@@ -7,12 +7,12 @@ use std::rc::Rc;
 use tidemark::store::memory::MemoryStore;
 use tidemark::store::{HeadAndBody, RowCounts, Store, StoreError, Table};
 
-/// What was written to each table.
+/// The number of written rows and bytes.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Written {
-    /// Rows and bytes, by `Table::ALL`.
+    /// The rows and bytes of each table, in the order of `Table::ALL`.
     tables: [(u64, u64); Table::ALL.len()],
-    /// Runs of the alarm, each of which is billed as a row.
+    /// The number of alarms that were set. The platform bills each of them as a row.
     pub(crate) alarms: u64,
 }
 
@@ -25,12 +25,12 @@ impl Written {
         self.tables[table as usize].1
     }
 
-    /// Rows of every table, and the alarm's.
+    /// Returns the number of rows in all tables, plus the alarm rows.
     pub(crate) fn all(&self) -> u64 {
         self.tables.iter().map(|(rows, _)| rows).sum::<u64>() + self.alarms
     }
 
-    /// What came after `before`.
+    /// Returns the difference to the earlier count `before`.
     pub(crate) fn since(&self, before: &Self) -> Self {
         let mut since = *self;
         for (at, table) in since.tables.iter_mut().enumerate() {
@@ -48,7 +48,7 @@ impl Written {
     }
 }
 
-/// A handle is cheap to clone and shares its data and its counts.
+/// A store handle. Clones share the data and the counts.
 #[derive(Clone, Default)]
 pub(crate) struct CountingStore {
     pub(crate) inner: MemoryStore,
@@ -60,7 +60,7 @@ impl CountingStore {
         *self.written.borrow()
     }
 
-    /// The alarm's own row.
+    /// Counts the row that the platform bills for setting an alarm.
     pub(crate) fn count_alarm(&self) {
         self.written.borrow_mut().alarms += 1;
     }

@@ -1,5 +1,5 @@
-//! A shard that is written to as the product does it: frames, what they make due behind each, and
-//! every alarm when it is due.
+//! A shard under load. As in the product, due work runs after each frame, and every alarm runs when
+//! it is due.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -17,18 +17,19 @@ use crate::S_NS;
 use crate::allocator::{live, peak_since};
 use crate::counting_store::{CountingStore, Written};
 
-/// When the load begins: long after its data.
+/// The time at the start of the load. It is long after the times of the data.
 const NOW_NS: i64 = 1_700_000_000 * S_NS;
-/// Between two frames.
+/// The time between two frames.
 const GAP_NS: i64 = S_NS / 100;
-/// After which a load is taken to be over, and after which slots are quiet.
+/// The pauses after which a load counts as finished, and after which slots count as quiet.
 const PAUSES_NS: [i64; 2] = [12 * S_NS, 3_600 * S_NS];
 
-/// Of duties that are done in a row, and by when the alarm looks after them: `shard/host.rs`.
+/// The maximum number of duties in one run, and the delay of the alarm that continues them, as in
+/// `shard/host.rs`.
 const DUTIES_PER_RUN: u32 = 100;
 const WATCH_NS: i64 = 12 * S_NS;
 
-/// What an event was.
+/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Job {
     Append,
@@ -42,15 +43,15 @@ pub(crate) struct Load {
     pub(crate) shard: Shard<CountingStore>,
     settings: ShardSettings,
     now_ns: i64,
-    /// When the platform wakes the object, if it does.
+    /// The time of the alarm, if one is set.
     alarm_ns: Option<i64>,
     pub(crate) runs: u64,
     times: BTreeMap<Job, Vec<Duration>>,
     jobs: BTreeMap<Job, Written>,
     pub(crate) merges: u64,
-    /// Parts, when there were most.
+    /// The maximum number of parts during the load.
     pub(crate) parts_most: u64,
-    /// Bytes held beside what is stored, when they were most.
+    /// The peak memory of each job without the stored data, in bytes.
     held: BTreeMap<Job, isize>,
     base: isize,
 }
@@ -90,7 +91,7 @@ impl Load {
         }
     }
 
-    /// ALTER RETENTION POLICY … SHARD DURATION.
+    /// Changes the shard duration, as `ALTER RETENTION POLICY … SHARD DURATION` does.
     pub(crate) fn alter(&mut self, window_ns: i64) {
         self.settings.window_ns = window_ns;
         self.settings.generation += 1;
@@ -104,7 +105,7 @@ impl Load {
             Job::Append
         });
         if self.is_due() {
-            // Behind the reply.
+            // Due work runs after the response.
             self.arm(self.now_ns + WATCH_NS);
             self.duties();
         }
@@ -112,13 +113,13 @@ impl Load {
         self.now_ns += GAP_NS;
     }
 
-    /// Nothing is written any more, until nothing is due.
+    /// Runs all due work after the last write.
     pub(crate) fn rest(&mut self) {
         for pause_ns in PAUSES_NS {
             self.now_ns += pause_ns;
             self.alarms();
         }
-        // What is due later still, such as a job that was tried again.
+        // Some work is due later, such as the retry of a job.
         for _ in 0..100 {
             let Some(due_ns) = self.shard.next_due(self.now_ns) else { return };
             self.now_ns = self.now_ns.max(due_ns);
@@ -126,7 +127,7 @@ impl Load {
         }
     }
 
-    /// Runs of the alarm until it is set for later, or not at all.
+    /// Runs the alarm until it is set for a later time or not set.
     fn alarms(&mut self) {
         self.arm_for_what_is_due();
         while self.alarm_ns.is_some_and(|alarm_ns| alarm_ns <= self.now_ns) {
@@ -154,7 +155,7 @@ impl Load {
         }
     }
 
-    /// Sets the alarm as `edge/alarm.rs` does: only if it is not set for earlier.
+    /// Sets the alarm as `edge/alarm.rs` does: only if no earlier alarm is set.
     fn arm(&mut self, due_ns: i64) {
         if self.alarm_ns.is_none_or(|alarm_ns| alarm_ns > due_ns) {
             self.alarm_ns = Some(due_ns);
@@ -211,7 +212,8 @@ impl Load {
         Manifest::decode(&body).unwrap()
     }
 
-    /// Heads and bodies of values that parts are in, of those of the running job too.
+    /// Returns the bytes of all values that the parts and the running job reference: heads and
+    /// bodies.
     pub(crate) fn live_value_bytes(&self) -> u64 {
         let manifest = self.manifest();
         let keys = manifest.numbers().filter_map(|number: Number| manifest.key_of(number));
@@ -233,7 +235,7 @@ impl Load {
         self.store.inner.row(Table::State, 0).unwrap().1.len()
     }
 
-    /// Most that was held beside what was stored.
+    /// Returns the peak memory without the stored data, in megabytes.
     pub(crate) fn held_mb(&self) -> f64 {
         self.held.values().max().copied().unwrap_or_default() as f64 / 1e6
     }
@@ -246,7 +248,8 @@ impl Load {
         time.as_secs_f64() * 1e3
     }
 
-    /// The object is gone and comes back: how long its first answer takes, ms, and rows it reads.
+    /// Reopens the shard. Returns the time of its first response in ms, and the number of rows it
+    /// reads.
     pub(crate) fn wake(&mut self) -> (f64, u64) {
         self.reopen();
         let before = self.store.row_counts();
@@ -260,7 +263,7 @@ impl Load {
         self.shard = Shard::new(self.store.clone(), Budget::new(256_000_000, 8), u64::MAX);
     }
 
-    /// Rows of each table, megabytes of values and CPU time by what wrote them.
+    /// Prints the rows of each table, the megabytes of values and the CPU time of each job.
     pub(crate) fn print_jobs(&self, million: f64) {
         for (job, written) in &self.jobs {
             let times = self.times.get(job).map_or(&[][..], Vec::as_slice);

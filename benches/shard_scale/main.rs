@@ -1,14 +1,19 @@
-//! How one shard grows over the store in memory, natively: rows and bytes written, what is left
-//! lying, the longest event and what a wake-up takes, at each step of ten.
-//! `cargo bench --bench shard_scale [-- word…]`: a shape, an order, a number of points as `1e7`,
-//! `columns`, `alter` or `unloaded`. With `JOBS` in the environment it says of each load which job wrote what.
+//! Native benchmark of a growing shard over the in-memory store. Each load is ten times larger than
+//! the previous load. Run `cargo bench --bench shard_scale [-- word…]`. A word is a shape, an
+//! order, a number of points such as `1e7`, or one of `columns`, `alter` and `unloaded`. With
+//! `JOBS` in the environment, the program also prints the writes of each job.
 //!
-//! The columns: rows written per million points under load, of which tables, and what coming to rest
-//! takes (`+rest`, of this size, per million points too); bytes of values written per byte that is
-//! left, before and at rest; bytes per value at rest and megabytes of rows that nothing needs;
-//! parts, and when there were most; the longest event of each kind, ms.
+//! The table has these columns:
 //!
-//! Every alarm that is due runs at once: a load that leaves no room between its writes has more
+//! - Rows written under load per million points, in total and by table. `+rest` counts the rows
+//!   written after the load, until no work is due.
+//! - Bytes of values written per remaining byte, under load and at the end.
+//! - Bytes per value at the end, and megabytes of unreferenced rows.
+//! - The number of parts at the end, and its maximum.
+//! - The longest event of each kind, in ms.
+//!
+//! Every due alarm runs immediately. A real load without pauses has more parts that wait for a
+//! merge. Times are the CPU time of one thread.
 //! parts waiting than are seen here. Times are the CPU time of one thread.
 #![expect(
     clippy::unwrap_used,
@@ -32,7 +37,7 @@ use shapes::{Order, Shape};
 use tidemark::store::Table;
 
 const BATCH_ROWS: u64 = 5_000;
-/// A load that takes longer is stopped, and what it came to is printed.
+/// The maximum duration of a load. A longer load stops, and the program prints its results so far.
 const TIME_MAX: Duration = Duration::from_secs(240);
 const S_NS: i64 = 1_000_000_000;
 
@@ -89,7 +94,7 @@ fn run(shape: Shape, order: Order, points: u64) {
     }
 }
 
-/// What a row's figures are, and how wide their columns.
+/// The titles and widths of the table's columns.
 const HEAD: [(&str, usize); 22] = [
     ("rows/M", 7),
     ("wal", 5),
@@ -120,7 +125,8 @@ fn head() {
     println!("{:<26}{}", "shape, order, points", names.concat());
 }
 
-/// The figures of a load that is over, which is brought to rest. `million` are its points.
+/// Returns the table row of a finished load and runs its remaining work. `million` is the number of
+/// points in millions.
 fn cells(load: &mut Load, million: f64, values: u64) -> Vec<(usize, String)> {
     let under_load = load.written();
     let (written, live) = (load.value_bytes_written(), load.live_value_bytes());

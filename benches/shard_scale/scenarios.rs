@@ -1,5 +1,5 @@
-//! What went wrong before parts: one wide row beside many narrow ones, and rows that are
-//! overwritten after shards became longer.
+//! Scenarios of past defects: a wide row next to many narrow rows, overwritten rows after a change
+//! of the shard duration, and frequent unloading of the object.
 
 use cpu_time::ThreadTime;
 use tidemark::batch::column::{Column, Values};
@@ -14,7 +14,7 @@ use crate::allocator::{live, peak_since};
 use crate::load::{Job, Load};
 use crate::shapes::{DAY_NS, Order, START_NS, STEP_NS, Shape, encode};
 
-/// One row of 1,000 fields, then 300,000 rows of one of them.
+/// Writes one row of 1,000 fields, then 300,000 rows with one of these fields.
 pub(crate) fn columns() {
     let mut load = Load::new(7 * DAY_NS);
     let wide = (0..1_000).map(|value| Column::full(Values::Integer(vec![value]))).collect();
@@ -50,7 +50,8 @@ fn timed_scan(load: &mut Load, when: &str) {
     );
 }
 
-/// Eight days of one host in shards of a day, then of a week; an hour is overwritten and merged.
+/// Writes eight days of a host with a shard duration of a day, changes the duration to a week, then
+/// overwrites an hour and merges.
 pub(crate) fn alter() {
     let mut load = Load::new(DAY_NS);
     let points = |from_ns: i64, count: i64, value: i64| {
@@ -64,7 +65,7 @@ pub(crate) fn alter() {
     }
     let before = load.manifest().parts().len();
     load.alter(7 * DAY_NS);
-    // Half of it lies behind a border of days.
+    // Half of the overwritten hour is after a day boundary.
     let border_ns = (START_NS / DAY_NS + 4) * DAY_NS;
     let from_ns = border_ns - (border_ns - START_NS) % STEP_NS - 180 * STEP_NS;
     let time = TimeRange::new(from_ns, from_ns + 360 * STEP_NS);
@@ -93,7 +94,7 @@ pub(crate) fn alter() {
     report("loaded again", &mut load);
 }
 
-/// Two million points of ten integers, with the object unloaded after every so many frames.
+/// Writes two million points of ten integers, and unloads the object after every `every` frames.
 pub(crate) fn unloaded() {
     for every in [400, 100, 20, 5] {
         let shape = Shape::Integers;
@@ -117,7 +118,7 @@ pub(crate) fn unloaded() {
     }
 }
 
-/// Values of the first field, page by page.
+/// Returns the values of the first field.
 fn scan(load: &mut Load, time: TimeRange) -> Vec<i64> {
     let field = Input { column: ColumnId(10), field_type: FieldType::Integer, cast: None };
     let request = ScanRequest {

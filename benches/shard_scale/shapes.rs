@@ -1,4 +1,4 @@
-//! What is written: shapes of points, and in which order they come.
+//! The shapes of the written points, and the order of the points.
 
 use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};
@@ -10,33 +10,33 @@ use tidemark::model::ids::{ColumnId, MeasurementId};
 use crate::{BATCH_ROWS, S_NS};
 
 pub(crate) const START_NS: i64 = 1_600_000_000 * S_NS;
-/// Each series has a point so often.
+/// The time between two points of a series.
 pub(crate) const STEP_NS: i64 = 10 * S_NS;
 pub(crate) const DAY_NS: i64 = 86_400 * S_NS;
 
-/// A hundred hosts with a point every 10 s, or a million of them.
+/// A set of hosts with a point every 10 s: a million for `Series`, a hundred for all other shapes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shape {
-    /// Ten fields on a random walk.
+    /// Ten integer fields on a random walk.
     Integers,
-    /// The same with two decimals.
+    /// Ten fields with two decimals on a random walk.
     Decimals,
     /// Ten fields of full precision.
     Floats,
-    /// A million hosts, one field.
+    /// A million hosts with one field.
     Series,
-    /// A hundred hosts, one field.
+    /// A hundred hosts with one field.
     Integer,
 }
 
 /// The order of the points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// That of time.
+    /// The order of time.
     Ordered,
-    /// Of every batch a tenth lies anywhere in the past.
+    /// A tenth of each batch is at random times in the past.
     Late,
-    /// Any.
+    /// A random order.
     Random,
 }
 
@@ -66,7 +66,8 @@ impl Shape {
         }
     }
 
-    /// The narrow shape is for the largest size only.
+    /// Whether the benchmark runs this combination. The narrow shape runs only with the largest
+    /// size.
     pub(crate) fn is_run(self, order: Order, points: u64) -> bool {
         match self {
             Self::Integer => order == Order::Ordered && points == 100_000_000,
@@ -82,7 +83,7 @@ impl Shape {
         if self == Self::Series { 1_000_000 } else { 100 }
     }
 
-    /// Of the policy; `WINDOW_S` in the environment is another.
+    /// Returns the shard duration. The environment variable `WINDOW_S` overrides it, in seconds.
     pub(crate) fn window_ns(self) -> i64 {
         let given = std::env::var("WINDOW_S").ok().and_then(|text| text.parse::<i64>().ok());
         if let Some(window_s) = given {
@@ -91,7 +92,7 @@ impl Shape {
         if self == Self::Series { 7 * DAY_NS } else { DAY_NS }
     }
 
-    /// All points, frame by frame.
+    /// Returns all points as frames.
     pub(crate) fn frames(self, order: Order, points: u64) -> Frames {
         let random = fastrand::Rng::with_seed(7);
         let walks = vec![50; (self.series() * self.fields()) as usize];
@@ -99,14 +100,14 @@ impl Shape {
     }
 }
 
-/// Batches of points as frames.
+/// An iterator over frames.
 pub(crate) struct Frames {
     shape: Shape,
     order: Order,
     points: u64,
     next: u64,
     random: fastrand::Rng,
-    /// By series, of each every field.
+    /// The current value of each field, ordered by series.
     walks: Vec<i64>,
 }
 
@@ -131,11 +132,11 @@ impl Frames {
         encode(&points, columns)
     }
 
-    /// Series and time of a point by its place in the order of time.
+    /// Returns the series and time of a point from its index in time order.
     fn point(&mut self, index: u64) -> (u64, i64) {
         let (index, late_ns) = match self.order {
             Order::Ordered => (index, 0),
-            // Between two points that are there: nothing is overwritten.
+            // A late point is between two existing times, so it overwrites no point.
             Order::Late if self.random.u32(0..10) == 0 => {
                 (self.random.u64(0..=index), STEP_NS / 10 * self.random.i64(1..10))
             }
@@ -155,7 +156,7 @@ impl Frames {
     }
 }
 
-/// Where a permutation of `0..count` takes `index`: every place is taken once.
+/// Returns the image of `index` under a permutation of `0..count`.
 fn permuted(mut index: u64, count: u64) -> u64 {
     let bits = count.next_power_of_two().ilog2();
     let mask = (1 << bits) - 1;
@@ -170,7 +171,7 @@ fn permuted(mut index: u64, count: u64) -> u64 {
     }
 }
 
-/// A frame of points, series and time of each, with the fields from [`ColumnId`] 10 on.
+/// Encodes points, given as series and time, as a frame. The column ids of the fields start at 10.
 pub(crate) fn encode(points: &[(u64, i64)], fields: Vec<Column>) -> Vec<u8> {
     let mut series: Vec<u64> = points.iter().map(|(series, _)| *series).collect();
     series.sort_unstable();
