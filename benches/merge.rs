@@ -1,5 +1,5 @@
-//! Native benchmark of merging sorted sources, in rows per second of CPU time. Run `cargo bench
-//! --bench merge`.
+//! Native benchmark of merging sorted sources, in rows per second of CPU time. Run
+//! `cargo bench --bench merge`.
 //!
 //! The sources hold decoded pages, so the times contain only the merge. The benchmark first merges
 //! the keys of all rows, then reads ten columns page by page, as a compaction does.
@@ -32,7 +32,7 @@ struct Made {
     series_rows: usize,
     /// The number of rows of the current series that were returned.
     taken: usize,
-    /// The times of one series. Pages share them.
+    /// The times of a series. Pages share them.
     times_ns: Vec<Rc<[i64]>>,
     columns: Columns,
     column: Rc<Column>,

@@ -1,7 +1,7 @@
 //! Native benchmark of writing, merging and reading parts with five shapes of points. Measures
 //! bytes and CPU time per value. Run `cargo bench --bench part`.
 //!
-//! `flush` writes the rows of one flush, and `merge` merges the parts of eight flushes.
+//! `flush` writes as many rows as a flush, and `merge` merges the parts of eight flushes.
 #![expect(clippy::unwrap_used, reason = "a benchmark stops at the first surprise")]
 
 mod points;

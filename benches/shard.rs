@@ -1,6 +1,6 @@
 //! Native benchmark of a shard over the in-memory store with five shapes of points. Measures bytes
-//! per stored value, and the times of a batch, a flush and a compaction. Run `cargo bench --bench
-//! shard`.
+//! per stored value, and the times of a batch, a flush and a compaction. Run
+//! `cargo bench --bench shard`.
 //!
 //! Bytes are counted after all alarms: every frame of the WAL is in a part, the parts are merged,
 //! and the unreferenced rows are deleted. The count includes everything in the store.

@@ -1,10 +1,10 @@
 //! Native benchmark of the fifteen TSBS query types over 100 hosts and 24 hours, without HTTP. The
-//! times include the engine, the edge's code and the formatting of the result. Run `cargo bench
-//! --bench queries [-- type…]`.
+//! times include the engine, the edge's code and the formatting of the result. Run
+//! `cargo bench --bench queries [-- type…]`.
 //!
 //! Other types are:
 //!
-//! - `scale`: the growth of one shard
+//! - `scale`: a growing shard
 //! - `history`: the cost of a longer history
 //! - `rounds`: many series in rounds of time
 //! - `names`: many measurements

@@ -7,14 +7,13 @@
 //!
 //! - Rows written under load per million points, in total and by table. `+rest` counts the rows
 //!   written after the load, until no work is due.
-//! - Bytes of values written per remaining byte, under load and at the end.
-//! - Bytes per value at the end, and megabytes of unreferenced rows.
+//! - The ratio of written bytes to remaining bytes of values, under load and at the end.
+//! - The size per value at the end, in bytes, and the size of unreferenced rows, in megabytes.
 //! - The number of parts at the end, and its maximum.
 //! - The longest event of each kind, in ms.
 //!
 //! Every due alarm runs immediately. A real load without pauses has more parts that wait for a
-//! merge. Times are the CPU time of one thread.
-//! parts waiting than are seen here. Times are the CPU time of one thread.
+//! merge. Times are the CPU time of the shard's thread.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,

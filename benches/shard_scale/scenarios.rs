@@ -14,7 +14,7 @@ use crate::allocator::{live, peak_since};
 use crate::load::{Job, Load};
 use crate::shapes::{DAY_NS, Order, START_NS, STEP_NS, Shape, encode};
 
-/// Writes one row of 1,000 fields, then 300,000 rows with one of these fields.
+/// Writes one row of 1,000 fields, then 300,000 rows with a single field.
 pub(crate) fn columns() {
     let mut load = Load::new(7 * DAY_NS);
     let wide = (0..1_000).map(|value| Column::full(Values::Integer(vec![value]))).collect();

@@ -1,7 +1,7 @@
 //! Functions whose time or memory can grow faster than the size of their arguments. Each function
-//! checks the cost of a batch, then calls DataFusion's function. For example, `repeat('x',
-//! 2000000000)` allocates two gigabytes that the memory pool does not count, and `strpos` of two
-//! long texts takes minutes.
+//! checks the cost of a batch, then calls DataFusion's function. For example,
+//! `repeat('x', 2000000000)` allocates two gigabytes that the memory pool does not count, and
+//! `strpos` of two long texts takes minutes.
 
 use std::sync::Arc;
 
