@@ -35,7 +35,8 @@ impl Level {
 
 /// Checks the length and the nesting depth of a statement.
 ///
-/// # Errors Returns an error that names the exceeded limit.
+/// # Errors
+/// Returns an error that names the exceeded limit.
 pub(crate) fn check(text: &str) -> Result<(), QueryError> {
     if text.len() > TEXT_BYTES_MAX {
         return Err(QueryError::asked(format!(
@@ -138,7 +139,8 @@ fn top(levels: &mut [Level], change: impl Fn(&mut Level)) {
 /// reference. If each of several CTEs references the previous CTE twice, the number of tables
 /// doubles with each CTE.
 ///
-/// # Errors Returns an error that names the limit.
+/// # Errors
+/// Returns an error that names the limit.
 pub(crate) fn check_tables(statement: &Statement) -> Result<(), QueryError> {
     let mut tables = Tables { ctes: HashMap::new(), names: HashMap::new(), open: vec![0] };
     let mut statement = statement;

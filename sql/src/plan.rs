@@ -46,7 +46,8 @@ impl Plan {
 
     /// Starts the plan. Operators that produce rows report them to `pace`.
     ///
-    /// # Errors Returns the errors of operators that compute values at the start.
+    /// # Errors
+    /// Returns the errors of operators that compute values at the start.
     pub(crate) fn execute(self, pace: Arc<Pace>) -> Result<SendableRecordBatchStream, QueryError> {
         let config = self.context.session_config().clone().with_extension(pace);
         let context = Arc::new(self.context.with_session_config(config));
@@ -56,8 +57,9 @@ impl Plan {
 
 /// Parses a text that contains exactly one statement.
 ///
-/// # Errors Returns an error if the text has no statement or several statements, if its syntax is
-/// invalid, or if the statement reads too many tables.
+/// # Errors
+/// Returns an error if the text has no statement or several statements, if its syntax is invalid,
+/// or if the statement reads too many tables.
 pub(crate) fn parse(state: &SessionState, text: &str) -> Result<Statement, QueryError> {
     if text.trim().is_empty() {
         return Err(QueryError::asked("No SQL statements were provided in the query string"));
@@ -69,7 +71,8 @@ pub(crate) fn parse(state: &SessionState, text: &str) -> Result<Statement, Query
 
 /// Lists the tables that the statement names.
 ///
-/// # Errors Returns an error if DataFusion cannot resolve the table references.
+/// # Errors
+/// Returns an error if DataFusion cannot resolve the table references.
 pub(crate) fn needs(state: &SessionState, statement: &Statement) -> Result<Needs, QueryError> {
     let mut names = Vec::new();
     let mut wants_every = shows_tables(statement);
@@ -115,7 +118,8 @@ fn shows_tables(statement: &Statement) -> bool {
 
 /// Plans a statement over these tables.
 ///
-/// # Errors Returns an error if the statement is invalid or not supported.
+/// # Errors
+/// Returns an error if the statement is invalid or not supported.
 pub(crate) async fn plan(
     state: &SessionState,
     statement: Statement,

@@ -54,8 +54,8 @@ impl Engine {
 
     /// Starts a query.
     ///
-    /// # Errors Returns an error if the text is not a single read-only statement, or if it exceeds
-    /// a limit.
+    /// # Errors
+    /// Returns an error if the text is not a single read-only statement, or if it exceeds a limit.
     pub fn open(&self, request: QueryRequest) -> Result<Query, QueryError> {
         Query::open(self, request)
     }
@@ -157,7 +157,8 @@ impl Query {
     /// Processes `answers` and runs the query until it needs another reply. Replies may arrive in
     /// any order and in several steps.
     ///
-    /// # Errors Returns the error that ended the query.
+    /// # Errors
+    /// Returns the error that ended the query.
     pub fn step(&mut self, answers: Vec<Answer>) -> Result<Step, QueryError> {
         let step = self.go_on(answers);
         if step.as_ref().map_or(true, |step| step.is_done) {

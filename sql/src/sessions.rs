@@ -38,7 +38,8 @@ pub(crate) struct Sessions(Mutex<Vec<(Knows, SessionState)>>);
 impl Sessions {
     /// Returns a session without tables for a statement at time `now`.
     ///
-    /// # Errors Returns DataFusion's error if it cannot build a session.
+    /// # Errors
+    /// Returns DataFusion's error if it cannot build a session.
     pub(crate) fn take(
         &self,
         now: DateTime<Utc>,
@@ -76,7 +77,8 @@ impl Sessions {
 
 /// Builds a session with all functions and rules.
 ///
-/// # Errors Returns DataFusion's error if it cannot build the session.
+/// # Errors
+/// Returns DataFusion's error if it cannot build the session.
 fn built(pool: &Arc<dyn MemoryPool>, knows: Knows) -> Result<SessionState, QueryError> {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let runtime = RuntimeEnvBuilder::new()

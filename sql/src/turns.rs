@@ -75,7 +75,8 @@ impl Pace {
 impl Turns {
     /// Creates a runtime without tasks.
     ///
-    /// # Errors Returns the error of the runtime's builder.
+    /// # Errors
+    /// Returns the error of the runtime's builder.
     pub(crate) fn new() -> io::Result<Self> {
         let pace = Arc::new(Pace::default());
         let hook = Arc::clone(&pace);

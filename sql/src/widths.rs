@@ -16,7 +16,8 @@ use crate::messages::TableSchema;
 
 /// Checks a statement over these tables.
 ///
-/// # Errors Returns an error that names the limit and a remedy.
+/// # Errors
+/// Returns an error that names the limit and a remedy.
 pub(crate) fn check(statement: &Statement, tables: &[TableSchema]) -> Result<(), QueryError> {
     let mut statement = statement;
     while let Statement::Explain(explain) = statement {

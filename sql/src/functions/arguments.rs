@@ -20,7 +20,8 @@ pub(crate) const TIMESTAMP: DataType = DataType::Timestamp(TimeUnit::Nanosecond,
 
 /// Returns the type of a time argument: nanoseconds, with the argument's time zone.
 ///
-/// # Errors Returns an error if the argument is not a time, a date or a text.
+/// # Errors
+/// Returns an error if the argument is not a time, a date or a text.
 pub(crate) fn timestamp(function: &str, given: &DataType) -> Result<DataType> {
     match given {
         DataType::Timestamp(_, zone) => Ok(DataType::Timestamp(TimeUnit::Nanosecond, zone.clone())),
@@ -32,7 +33,8 @@ pub(crate) fn timestamp(function: &str, given: &DataType) -> Result<DataType> {
 
 /// Returns the type of an interval argument. A text is also accepted.
 ///
-/// # Errors Returns an error for any other type.
+/// # Errors
+/// Returns an error for any other type.
 pub(crate) fn interval(function: &str, given: &DataType) -> Result<DataType> {
     match given {
         DataType::Interval(_) | DataType::Duration(_) | DataType::Null => Ok(INTERVAL),
@@ -48,7 +50,8 @@ pub(crate) fn wrong(function: &str, wanted: &str, given: &DataType) -> DataFusio
 
 /// Returns the value of a constant interval.
 ///
-/// # Errors Returns an error if the argument is NULL or not constant.
+/// # Errors
+/// Returns an error if the argument is NULL or not constant.
 pub(crate) fn constant_interval(
     function: &str,
     value: &ColumnarValue,
@@ -64,7 +67,8 @@ pub(crate) fn constant_interval(
 
 /// Returns the value of a constant time, in nanoseconds.
 ///
-/// # Errors Returns an error if the argument is NULL or not constant.
+/// # Errors
+/// Returns an error if the argument is NULL or not constant.
 pub(crate) fn constant_time(function: &str, value: &ColumnarValue) -> Result<i64> {
     match value {
         ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(Some(value), _)) => Ok(*value),
@@ -77,7 +81,8 @@ pub(crate) fn constant_time(function: &str, value: &ColumnarValue) -> Result<i64
 
 /// Returns the time zone of a timestamp type.
 ///
-/// # Errors Returns an error if the time zone is unknown.
+/// # Errors
+/// Returns an error if the time zone is unknown.
 pub(crate) fn zone_of(data_type: &DataType) -> Result<Option<Tz>> {
     match data_type {
         DataType::Timestamp(_, Some(zone)) => Ok(Some(zone.parse()?)),
@@ -87,7 +92,8 @@ pub(crate) fn zone_of(data_type: &DataType) -> Result<Option<Tz>> {
 
 /// Applies `f` to every time, in nanoseconds.
 ///
-/// # Errors Returns an error if `f` returns `None`, because the time is out of range.
+/// # Errors
+/// Returns an error if `f` returns `None`, because the time is out of range.
 pub(crate) fn map_times(
     function: &str,
     value: &ColumnarValue,

@@ -27,8 +27,8 @@ impl Binning {
 
 /// Returns the argument types of a binning function.
 ///
-/// # Errors Returns an error if the number of arguments is wrong, or if an argument has the wrong
-/// type.
+/// # Errors
+/// Returns an error if the number of arguments is wrong, or if an argument has the wrong type.
 pub(crate) fn binning_types(function: &str, given: &[DataType]) -> Result<Vec<DataType>> {
     match given {
         [width, time] => {

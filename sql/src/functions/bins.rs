@@ -32,8 +32,9 @@ enum Width {
 impl Bins {
     /// Creates bins with the rules of `date_bin`.
     ///
-    /// # Errors Returns an error if the width is 0, negative, too large, or combines months with
-    /// shorter units.
+    /// # Errors
+    /// Returns an error if the width is 0, negative, too large, or combines months with shorter
+    /// units.
     pub(crate) fn new(interval: IntervalMonthDayNano, origin_ns: i64) -> Result<Self> {
         let days_ns = i64::from(interval.days).checked_mul(DAY_NS);
         let ns = days_ns.and_then(|days| days.checked_add(interval.nanoseconds));
@@ -60,7 +61,8 @@ impl Bins {
 
     /// Creates bins of a time zone's local time.
     ///
-    /// # Errors Returns the errors of [`Self::new`], and an error for a width in months.
+    /// # Errors
+    /// Returns the errors of [`Self::new`], and an error for a width in months.
     pub(crate) fn on_wall_clock(
         interval: IntervalMonthDayNano,
         origin_ns: i64,

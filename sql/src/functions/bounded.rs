@@ -96,7 +96,8 @@ impl Bounded {
 
     /// Checks the cost of a batch.
     ///
-    /// # Errors Returns an error that names the exceeded limit and a remedy.
+    /// # Errors
+    /// Returns an error that names the exceeded limit and a remedy.
     fn check(&self, args: &ScalarFunctionArgs) -> Result<()> {
         match self.cost {
             Cost::Product if product(args)? > STEPS_MAX => {

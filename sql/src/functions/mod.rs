@@ -38,7 +38,8 @@ use crate::gapfill;
 
 /// Registers the functions. A function replaces DataFusion's function of the same name.
 ///
-/// # Errors Returns DataFusion's error if the registration fails.
+/// # Errors
+/// Returns DataFusion's error if the registration fails.
 pub(crate) fn register(state: &mut SessionState) -> Result<()> {
     let options: Arc<ConfigOptions> = Arc::clone(state.config_options());
     let scalars = [

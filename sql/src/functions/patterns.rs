@@ -30,7 +30,8 @@ const SIZE_RATIO: usize = 8;
 
 /// Checks a call whose first arguments are the text and the pattern.
 ///
-/// # Errors Returns an error that names the exceeded limit and a remedy.
+/// # Errors
+/// Returns an error that names the exceeded limit and a remedy.
 pub(super) fn check(function: &str, args: &ScalarFunctionArgs) -> Result<()> {
     let pattern = match args.args.get(1) {
         Some(ColumnarValue::Scalar(pattern)) => pattern.to_array()?,
@@ -62,7 +63,8 @@ pub(super) fn check(function: &str, args: &ScalarFunctionArgs) -> Result<()> {
 
 /// Checks a constant pattern.
 ///
-/// # Errors Returns an error if the compiled pattern is too large.
+/// # Errors
+/// Returns an error if the compiled pattern is too large.
 pub(super) fn check_constant(function: &str, pattern: &ScalarValue) -> Result<()> {
     match pattern.try_as_str().flatten() {
         Some(pattern) => compiled_bytes(function, pattern).map(drop),

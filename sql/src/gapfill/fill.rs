@@ -35,7 +35,8 @@ pub(super) struct Rows {
 impl Rows {
     /// Creates the rows of `input` and the rows of missing bins.
     ///
-    /// # Errors Returns an error if the result has too many bins.
+    /// # Errors
+    /// Returns an error if the result has too many bins.
     pub(super) fn new(
         input: RecordBatch,
         time: usize,
@@ -159,7 +160,8 @@ impl Filler {
 
     /// Returns the columns of these rows, which must follow the rows of the previous call.
     ///
-    /// # Errors Returns an error if a column's type does not support its fill.
+    /// # Errors
+    /// Returns an error if a column's type does not support its fill.
     pub(super) fn columns(&mut self, rows: &Rows, range: Range<usize>) -> Result<Vec<ArrayRef>> {
         let mut columns = Vec::with_capacity(self.fills.len());
         for (at, fill) in self.fills.iter().enumerate() {

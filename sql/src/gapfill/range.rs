@@ -16,7 +16,8 @@ pub(super) struct Range {
 
 /// Returns the range of the column in `time`, from the filters of `plan` and its inputs.
 ///
-/// # Errors Returns an error if the filters give no lower bound or no upper bound.
+/// # Errors
+/// Returns an error if the filters give no lower bound or no upper bound.
 pub(super) fn range(time: &Expr, plan: &LogicalPlan) -> Result<Range> {
     let mut columns = time.column_refs().into_iter();
     let (Some(column), None) = (columns.next(), columns.next()) else {

@@ -21,7 +21,8 @@ pub(super) fn schema(schema: &SchemaRef, keeps_tags: bool) -> SchemaRef {
 
 /// Casts the rows of a result to the columns of `schema`.
 ///
-/// # Errors Returns Arrow's error if a cast fails.
+/// # Errors
+/// Returns Arrow's error if a cast fails.
 pub(super) fn batch(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, QueryError> {
     let pairs = batch.columns().iter().zip(schema.fields());
     let columns: Result<Vec<ArrayRef>, _> = pairs

@@ -58,7 +58,8 @@ struct Whole {
 impl Writer {
     /// Creates a writer for rows of `schema`. The start of the result is available immediately.
     ///
-    /// # Errors Returns an error if the format does not support the type of a column.
+    /// # Errors
+    /// Returns an error if the format does not support the type of a column.
     pub fn new(format: Format, schema: &SchemaRef) -> Result<Self, QueryError> {
         let keeps_tags = matches!(format, Format::Json | Format::JsonLines);
         let schema = flatten::schema(schema, keeps_tags);
@@ -81,8 +82,9 @@ impl Writer {
 
     /// Adds rows.
     ///
-    /// # Errors Returns an error if the format does not support a value, or if the result exceeds
-    /// the size limit of a format that is written at the end.
+    /// # Errors
+    /// Returns an error if the format does not support a value, or if the result exceeds the size
+    /// limit of a format that is written at the end.
     pub fn write(&mut self, batch: &RecordBatch) -> Result<(), QueryError> {
         if batch.num_rows() == 0 {
             return Ok(());
@@ -106,7 +108,8 @@ impl Writer {
 
     /// Ends the result and returns the remaining bytes.
     ///
-    /// # Errors Returns the errors of [`Self::write`].
+    /// # Errors
+    /// Returns the errors of [`Self::write`].
     pub fn finish(self) -> Result<Vec<u8>, QueryError> {
         let sink = self.sink;
         match self.form {

@@ -17,7 +17,8 @@ pub(crate) struct Rewriting {
 impl Rewriting {
     /// Creates a conversion to the format with this name.
     ///
-    /// # Errors Returns an error if the format does not exist.
+    /// # Errors
+    /// Returns an error if the format does not exist.
     pub(crate) fn new(format: &str) -> Result<Self, QueryError> {
         let format = Format::from_name(format);
         let format = format.ok_or_else(|| QueryError::internal("an unknown form of answers"))?;
@@ -26,8 +27,8 @@ impl Rewriting {
 
     /// Adds the next bytes of the stream, and returns the bytes of the result that are available.
     ///
-    /// # Errors Returns an error if the stream is invalid, or if the format does not support a
-    /// value.
+    /// # Errors
+    /// Returns an error if the stream is invalid, or if the format does not support a value.
     pub(crate) fn write(&mut self, bytes: Vec<u8>) -> Result<Vec<u8>, QueryError> {
         let mut bytes = Buffer::from_vec(bytes);
         while !bytes.is_empty() {
@@ -41,7 +42,8 @@ impl Rewriting {
 
     /// Returns the rest of the result at the end of the stream.
     ///
-    /// # Errors Returns an error if the stream is incomplete.
+    /// # Errors
+    /// Returns an error if the stream is incomplete.
     pub(crate) fn finish(mut self) -> Result<Vec<u8>, QueryError> {
         self.rows.finish()?;
         self.writer()?;

@@ -140,9 +140,9 @@ struct Asked<'a> {
     of_rows: Vec<(usize, usize, usize)>,
 }
 
-/// The first columns in the result of a row's call: the value and the time, which are equal. The
-/// requested columns follow them.
+/// The time's column in the result of a row's call. The next column has the same value.
 const ROW_TIME: usize = 0;
+/// The first requested column in the result of a row's call.
 const ROW_BESIDE: usize = 2;
 
 impl<'a> Asked<'a> {

@@ -37,7 +37,8 @@ pub(super) enum Source {
 /// Returns the rows of a page in batches of at most [`BATCH_ROWS`] rows, with the columns of
 /// `schema`.
 ///
-/// # Errors Returns an error if the page is invalid or has other columns.
+/// # Errors
+/// Returns an error if the page is invalid or has other columns.
 pub(super) fn batches(
     page: &[u8],
     sources: &[Source],

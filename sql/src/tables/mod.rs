@@ -47,7 +47,8 @@ pub(crate) type SystemRows = HashMap<SystemTable, Vec<Vec<Option<String>>>>;
 
 /// Creates the catalog of these tables.
 ///
-/// # Errors Returns an error if a row of a system table has the wrong number of columns.
+/// # Errors
+/// Returns an error if a row of a system table has the wrong number of columns.
 pub(crate) fn catalog(
     tables: &[TableSchema],
     system: &SystemRows,

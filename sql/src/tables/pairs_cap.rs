@@ -27,7 +27,8 @@ use crate::turns::Pace;
 
 /// Adds a cap to both sides of such a join. Other operators stay unchanged.
 ///
-/// # Errors Returns DataFusion's error if the join cannot be rebuilt.
+/// # Errors
+/// Returns DataFusion's error if the join cannot be rebuilt.
 pub(super) fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
     if !node.is::<NestedLoopJoinExec>() {
         return Ok(node);

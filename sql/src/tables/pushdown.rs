@@ -131,7 +131,7 @@ fn column(expr: &Expr) -> Option<&str> {
         Expr::Cast(Cast { expr, field }) => {
             let is_text = field.data_type().is_string() || *field.data_type() == tag_type();
             match &**expr {
-                // If the column is not a tag, the caller's tag comparison rejects it.
+                // The caller rejects the cast of a number or boolean, whose type is not text.
                 Expr::Column(column) if is_text => Some(&column.name),
                 _ => None,
             }

@@ -19,7 +19,8 @@ const QUERIES_COLUMNS: &[&str] =
 /// Creates the table of running queries. The table is empty if the statement did not request the
 /// rows.
 ///
-/// # Errors Returns an error if the number of columns is wrong.
+/// # Errors
+/// Returns an error if the number of columns is wrong.
 pub(super) fn queries(rows: &SystemRows) -> Result<Arc<dyn TableProvider>> {
     let none = Vec::new();
     let rows = rows.get(&SystemTable::Queries).unwrap_or(&none);
@@ -31,7 +32,8 @@ pub(super) fn queries(rows: &SystemRows) -> Result<Arc<dyn TableProvider>> {
 
 /// Creates the table of all columns of all measurements.
 ///
-/// # Errors Returns Arrow's error if the columns do not match.
+/// # Errors
+/// Returns Arrow's error if the columns do not match.
 pub(super) fn influxdb_schema(tables: &[TableSchema]) -> Result<Arc<dyn TableProvider>> {
     let mut rows: Vec<[&str; 3]> = Vec::new();
     for table in tables {
