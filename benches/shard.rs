@@ -138,7 +138,6 @@ fn frame_of(body: &str, values: &mut usize) -> Vec<u8> {
     out
 }
 
-/// Counts the field values of a batch.
 fn count(batch: &Batch) -> usize {
     let fields = batch.measurements.iter().flat_map(|table| &table.block.fields);
     fields

@@ -26,7 +26,6 @@ use crate::parsers;
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const WEEK_NS: i64 = 7 * 86_400_000_000_000;
 
-/// The results of the stages.
 #[derive(Default)]
 struct Stages {
     body: Vec<u8>,
@@ -74,7 +73,6 @@ pub(crate) extern "C" fn inflate() {
     });
 }
 
-/// Parses the lines of the body.
 // SAFETY: no other symbol has this name.
 #[unsafe(no_mangle)]
 pub(crate) extern "C" fn parse() {

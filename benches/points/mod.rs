@@ -9,7 +9,6 @@ const START_NS: u64 = 1_451_606_400_000_000_000;
 /// A shape's name, its target in bytes per value, and the function that creates the next body.
 pub(crate) type Shape = (&'static str, f64, Box<dyn FnMut() -> String>);
 
-/// Returns all shapes.
 pub(crate) fn shapes() -> [Shape; 5] {
     let integer = |out: &mut String, value: f64| write!(out, "{}i", value.round() as i64);
     let decimal = |out: &mut String, value: f64| write!(out, "{value:.2}");

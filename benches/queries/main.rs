@@ -116,7 +116,6 @@ impl Tidemark {
         start.elapsed()
     }
 
-    /// Runs every due alarm.
     fn rest(&mut self) {
         for _ in 0..10 {
             self.now_ns += 20 * S_NS;

@@ -29,7 +29,6 @@ const PAUSES_NS: [i64; 2] = [12 * S_NS, 3_600 * S_NS];
 const DUTIES_PER_RUN: u32 = 100;
 const WATCH_NS: i64 = 12 * S_NS;
 
-/// The kind of an event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Job {
     Append,

@@ -29,14 +29,11 @@ pub(crate) enum Shape {
     Integer,
 }
 
-/// The order of the points.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Order {
-    /// The order of time.
     Ordered,
     /// A tenth of each batch is at random times in the past.
     Late,
-    /// A random order.
     Random,
 }
 

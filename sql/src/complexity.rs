@@ -158,7 +158,6 @@ pub(crate) fn check_tables(statement: &Statement) -> Result<(), QueryError> {
     Ok(())
 }
 
-/// A visitor that counts tables.
 struct Tables {
     /// The number of tables that each CTE reads, by the CTE's name.
     ctes: HashMap<String, usize>,

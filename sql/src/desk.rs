@@ -11,7 +11,6 @@ use std::task::{Context, Poll, Waker};
 use crate::error::{Fault, QueryError};
 use crate::messages::{Page, ScanRequest, Wanted};
 
-/// The scans of a plan.
 #[derive(Debug, Default)]
 pub(crate) struct Desk {
     state: Mutex<State>,
@@ -108,12 +107,10 @@ impl Desk {
         std::mem::take(&mut self.lock().cancelled)
     }
 
-    /// Whether a stream waits for a page.
     pub(crate) fn is_hungry(&self) -> bool {
         self.lock().scans.values().any(|scan| scan.hunger != Hunger::None)
     }
 
-    /// Returns the number of registered scans.
     pub(crate) fn seats(&self) -> usize {
         self.lock().scans.len()
     }

@@ -29,7 +29,6 @@ pub(crate) struct Needs {
     pub(crate) wanted: Vec<Wanted>,
 }
 
-/// A physical plan and its task context.
 pub(crate) struct Plan {
     context: TaskContext,
     root: Arc<dyn ExecutionPlan>,

@@ -93,9 +93,7 @@ pub struct Query {
 enum Stage {
     /// The query waits for the columns of its tables.
     Preparing(Box<Preparing>),
-    /// The plan runs.
     Running(Receiver<Event>),
-    /// The query has ended.
     Done,
 }
 

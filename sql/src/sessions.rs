@@ -31,7 +31,6 @@ pub(crate) struct Knows {
     pub(crate) first_of_groups: bool,
 }
 
-/// The idle sessions.
 #[derive(Debug, Default)]
 pub(crate) struct Sessions(Mutex<Vec<(Knows, SessionState)>>);
 

@@ -53,7 +53,6 @@ struct Widths {
     tables: HashMap<String, Size>,
     /// The names of CTEs, by the addresses of their bodies.
     names: HashMap<*const Query, String>,
-    /// The sizes of the visited queries.
     queries: HashMap<*const Query, Size>,
     /// The costs of the statement and of each query that the visitor is inside.
     open: Vec<usize>,

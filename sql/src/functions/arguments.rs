@@ -43,7 +43,6 @@ pub(crate) fn interval(function: &str, given: &DataType) -> Result<DataType> {
     }
 }
 
-/// Creates the error for an argument of the wrong type.
 pub(crate) fn wrong(function: &str, wanted: &str, given: &DataType) -> DataFusionError {
     DataFusionError::Plan(format!("{function} takes {wanted} here, not {given}"))
 }

@@ -11,7 +11,6 @@ use super::arguments::{self, TIMESTAMP};
 use super::bins::Bins;
 use crate::error::QueryError;
 
-/// `date_bin` or `date_bin_wallclock`.
 #[derive(Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Binning {
     on_wall_clock: bool,

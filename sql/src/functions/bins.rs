@@ -156,7 +156,6 @@ impl Bins {
     }
 }
 
-/// Returns the zone's offset from UTC.
 fn offset(zone: &Tz, time: DateTime<Utc>) -> TimeDelta {
     time.with_timezone(zone).naive_local() - time.naive_utc()
 }

@@ -21,7 +21,6 @@ pub(super) struct PlainText {
 }
 
 impl PlainText {
-    /// Wraps DataFusion's aggregate.
     pub(super) fn new(stock: Arc<AggregateUDF>) -> Self {
         Self { stock, signature: Signature::user_defined(Volatility::Immutable) }
     }

@@ -17,7 +17,6 @@ use datafusion::logical_expr::{Accumulator, AggregateUDFImpl, Signature, Volatil
 use super::arguments;
 use crate::error::QueryError;
 
-/// The rule that selects the row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Kind {
     First,
@@ -92,7 +91,6 @@ impl AggregateUDFImpl for Selector {
     }
 }
 
-/// The selected row of a group.
 #[derive(Debug)]
 struct Chosen {
     kind: Kind,

@@ -17,7 +17,6 @@ pub(super) struct ToTimestamp {
 }
 
 impl ToTimestamp {
-    /// Wraps DataFusion's function.
     pub(super) fn new(options: &ConfigOptions) -> Self {
         Self { stock: datetime::to_timestamp(options) }
     }

@@ -28,13 +28,11 @@ impl Call {
         }
     }
 
-    /// Whether the function makes bins.
     pub(super) fn bins(self) -> bool {
         matches!(self, Self::DateBin | Self::DateBinWallclock)
     }
 }
 
-/// Returns the placeholder functions.
 pub(crate) fn functions() -> impl Iterator<Item = ScalarUDF> {
     [Call::DateBin, Call::DateBinWallclock, Call::Locf, Call::Interpolate].into_iter().map(|call| {
         let signature = match call.bins() {

@@ -103,7 +103,6 @@ impl Rows {
         Ok(())
     }
 
-    /// Returns the number of rows.
     pub(super) fn len(&self) -> usize {
         self.times_ns.len()
     }
@@ -136,7 +135,6 @@ impl Rows {
 pub(super) struct Filler {
     fills: Vec<Fill>,
     time: usize,
-    /// The state of each column.
     memory: Vec<Memory>,
 }
 
@@ -153,7 +151,6 @@ struct Memory {
 }
 
 impl Filler {
-    /// Creates a filler for rows with these columns.
     pub(super) fn new(fills: &[Fill], time: usize) -> Self {
         Self { fills: fills.to_vec(), time, memory: vec![Memory::default(); fills.len()] }
     }

@@ -29,7 +29,6 @@ pub(crate) fn add_rule(rules: &mut Vec<Arc<dyn OptimizerRule + Send + Sync>>) {
     rules.insert(at, Arc::new(rule::FillGaps));
 }
 
-/// Returns the planner of the gap-filling node.
 pub(crate) fn planner() -> Arc<dyn QueryPlanner + Send + Sync> {
     Arc::new(node::Planner)
 }

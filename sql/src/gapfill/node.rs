@@ -36,14 +36,11 @@ pub(super) enum Fill {
     Linear,
 }
 
-/// The parameters of gap filling.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct Spec {
     /// The index of the column with the bin's start.
     pub(super) time: usize,
-    /// The fill of each column.
     pub(super) fills: Vec<Fill>,
-    /// The width of a bin.
     pub(super) interval: IntervalMonthDayNano,
     /// The start of an arbitrary bin, in nanoseconds.
     pub(super) origin_ns: i64,
@@ -53,7 +50,6 @@ pub(super) struct Spec {
     pub(super) range: (i64, i64),
 }
 
-/// The node that adds the missing bins.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(super) struct GapFill {
     input: LogicalPlan,

@@ -195,7 +195,6 @@ fn calls_bins(expr: &Expr) -> Result<bool> {
     Ok(found)
 }
 
-/// Returns the width and the origin of the bins.
 fn constants(arguments: &[Expr]) -> Result<(IntervalMonthDayNano, i64)> {
     let wrong = |what: &str| QueryError::asked(format!("gap-filling takes a constant {what}"));
     let interval = match arguments.first() {

@@ -32,7 +32,6 @@ use super::over_scan::OverScan;
 use super::scan::Scanned;
 use crate::messages::{AggregateCall, Aggregates};
 
-/// The optimizer rule.
 #[derive(Debug)]
 pub(crate) struct AggregateAtShards {
     /// Whether shards support the functions for the first and the last row.
@@ -290,7 +289,6 @@ impl<'a> Asked<'a> {
         Some(())
     }
 
-    /// Adds the time of the first or last row.
     fn time_of_row(&mut self, is_first: bool) -> Option<()> {
         self.push_of_row(is_first, ROW_TIME, Source::Field);
         Some(())
@@ -349,7 +347,6 @@ impl<'a> Asked<'a> {
         Some(())
     }
 
-    /// Returns the name and type of a field.
     fn field(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<(String, DataType)> {
         match self.input.column(expr)? {
             Scanned::Field(name, data_type) => Some((name.to_owned(), data_type.clone())),

@@ -30,7 +30,6 @@ use super::aggregates::takes_all_rows;
 use super::over_scan::{OverScan, with_scan};
 use crate::messages::TimeOrder;
 
-/// The optimizer rule.
 #[derive(Debug)]
 pub(crate) struct FirstOfGroups;
 

@@ -19,13 +19,11 @@ use super::scan::Scan;
 use crate::desk::Desk;
 use crate::messages::{Condition, ScanRequest, TableSchema};
 
-/// The name of the time column.
 pub(super) const TIME: &str = "time";
 
 const COLUMN_TYPE: &str = "iox::column::type";
 const MEASUREMENT_NAME: &str = "iox::measurement::name";
 
-/// The kind of a measurement's column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Time,
@@ -60,7 +58,6 @@ impl Kind {
     }
 }
 
-/// Returns the type of tag columns inside a plan.
 pub(super) fn tag_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
@@ -92,7 +89,6 @@ impl Measurement {
         Self { name: table.name.clone(), columns, schema, desk }
     }
 
-    /// Returns the kind of the column with this name.
     pub(super) fn kind(&self, name: &str) -> Option<Kind> {
         self.columns.iter().find(|(column, _)| column == name).map(|(_, kind)| *kind)
     }

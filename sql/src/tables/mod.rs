@@ -31,7 +31,6 @@ use crate::desk::Desk;
 use crate::messages::{SystemTable, TableSchema};
 use measurement::Measurement;
 
-/// The name of the catalog.
 pub(crate) const CATALOG: &str = "public";
 /// The schema of the measurements.
 pub(crate) const SCHEMA: &str = "iox";

@@ -59,12 +59,10 @@ impl<'a> OverScan<'a> {
         self.scan.column(at)
     }
 
-    /// Whether `expr` is the time column.
     pub(super) fn is_time(&self, expr: &Arc<dyn PhysicalExpr>) -> bool {
         matches!(self.column(expr), Some(Scanned::Time))
     }
 
-    /// Returns the tag that `expr` references.
     pub(super) fn tag(&self, expr: &Arc<dyn PhysicalExpr>) -> Option<&str> {
         match self.column(expr)? {
             Scanned::Tag(tag) => Some(tag),

@@ -45,7 +45,6 @@ pub(super) fn cap(node: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>
     node.replace_children(capped, options)
 }
 
-/// A side of the join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Side {
     /// The join reads this side completely and holds its rows in memory.
@@ -58,7 +57,6 @@ enum Side {
 struct PairsCap {
     input: Arc<dyn ExecutionPlan>,
     side: Side,
-    /// The number of held rows.
     held: Arc<AtomicUsize>,
 }
 

@@ -94,7 +94,6 @@ fn makes_rows(node: &Arc<dyn ExecutionPlan>) -> Option<Limit> {
     makes.then_some(Limit::Made)
 }
 
-/// The kind of the limit.
 #[derive(Clone, Copy, Debug)]
 enum Limit {
     Held,

@@ -115,7 +115,6 @@ impl Scan {
     }
 }
 
-/// The column of a scan.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Scanned<'a> {
     /// The time column.
@@ -289,7 +288,6 @@ impl RecordBatchStream for Rows {
     }
 }
 
-/// Formats aggregates for EXPLAIN.
 struct ShownAggregates<'a>(&'a Aggregates);
 
 impl fmt::Display for ShownAggregates<'_> {
@@ -309,7 +307,6 @@ impl fmt::Display for ShownAggregates<'_> {
     }
 }
 
-/// Formats a condition for EXPLAIN.
 struct Shown<'a>(&'a Condition);
 
 impl fmt::Display for Shown<'_> {

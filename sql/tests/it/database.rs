@@ -21,7 +21,6 @@ use tidemark_sql::{Engine, Step};
 /// The number of steps after which a test treats a query as endless.
 const STEPS_MAX: usize = 100_000;
 
-/// A written point.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Row {
     pub(crate) time_ns: i64,
@@ -142,7 +141,6 @@ impl Database {
     }
 }
 
-/// Creates a request for this text.
 pub(crate) fn request(text: &str, parameters: Vec<(String, Parameter)>) -> QueryRequest {
     // 2022-01-02T00:00:00Z
     let now_ns = 1_641_081_600_000_000_000;
@@ -157,7 +155,6 @@ pub(crate) fn request(text: &str, parameters: Vec<(String, Parameter)>) -> Query
     }
 }
 
-/// Encodes a result.
 pub(crate) fn written(answered: &Answered, format: Format) -> Result<Vec<u8>, QueryError> {
     let mut writer = Writer::new(format, &answered.schema)?;
     let mut bytes = Vec::new();

@@ -36,7 +36,6 @@ impl Product {
         Self::with(&[("DEFAULT_SHARDS", "1")], Box::new(sql))
     }
 
-    /// Creates a server with these settings.
     pub(crate) fn with(set: &[(&str, &str)], sql: SqlSession) -> Self {
         let settings = Settings::read(|name| match name {
             "ADMIN_TOKEN" => Some(TOKEN.to_owned()),
