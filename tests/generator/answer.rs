@@ -1,6 +1,6 @@
-//! Answers requests from standard input, a JSON array `[path, query, body]` per line (and
-//! perhaps the Accept header), with
-//! one JSON array `[status, body]` per line: the whole product natively, for the generator's script.
+//! Runs the whole product natively for the generator's script. Reads one request per line from
+//! standard input: a JSON array `[path, query, body]`, optionally with an Accept header. Writes one
+//! JSON array `[status, body]` per line.
 #![allow(missing_docs, reason = "a program for one script")]
 
 use std::error::Error;
@@ -10,7 +10,7 @@ use tidemark::api::http::RequestHead;
 use tidemark::api::settings::Settings;
 use tidemark::browser::in_process::InProcess;
 
-/// What `now()` is, and when every request happens.
+/// The value of `now()` and the time of every request.
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
 
 fn main() -> Result<(), Box<dyn Error>> {

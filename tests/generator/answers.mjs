@@ -1,10 +1,13 @@
-// Answers as documents: whether two say the same, and where they part.
+// Compares responses as JSON documents and finds their first difference.
 
 import { JsonNumber, parseJson } from '../record/json.mjs';
 
 const TOLERANCE = 1e-9;
 
-/** Whether both servers said the same; both answers are `[status, body]`. `tolerance` as in `alike`. */
+/**
+ * Whether both servers returned the same response. A response is `[status, body]`. `tolerance` is
+ * as in `alike`.
+ */
 export function sameAnswer(query, [status, body], [ownStatus, ownBody], tolerance = TOLERANCE) {
   if (status !== ownStatus) return false;
   if (body === ownBody) return true;
@@ -14,7 +17,7 @@ export function sameAnswer(query, [status, body], [ownStatus, ownBody], toleranc
   return alike(left, right, tolerance);
 }
 
-/** The document of a body; null if it is none. */
+/** Returns the document of a body, or null for invalid JSON. */
 export function parsed(body) {
   try {
     return parseJson(body);
@@ -23,14 +26,13 @@ export function parsed(body) {
   }
 }
 
-/** The text of a document. */
 export function json(value) {
   if (value instanceof JsonNumber) return value.text;
   if (value instanceof Map) return `{${[...value].map(([key, inner]) => `${JSON.stringify(key)}:${json(inner)}`)}}`;
   return Array.isArray(value) ? `[${value.map(json)}]` : JSON.stringify(value);
 }
 
-/** Whether two values are the same; numbers with a fraction may differ by `tolerance`, relative. */
+/** Whether two values are equal. Numbers with a fraction may differ by the relative `tolerance`. */
 export function alike(left, right, tolerance = TOLERANCE) {
   if (left instanceof JsonNumber && right instanceof JsonNumber) return near(left.text, right.text, tolerance);
   if (Array.isArray(left) && Array.isArray(right)) {
@@ -48,8 +50,8 @@ export function alike(left, right, tolerance = TOLERANCE) {
 
 function near(left, right, tolerance) {
   if (left === right) return true;
-  // Two whole numbers may be integers or times, which have no tolerance. Integers of the random data
-  // stay below 1e12, its times are about 1.6e18.
+  // Two whole numbers may be integers or times, which have no tolerance. Integers of the random
+  // data are below 1e12; its times are about 1.6e18.
   const [a, b] = [Number(left), Number(right)];
   const least = Math.min(Math.abs(a), Math.abs(b));
   const exact = least < 1e12 || (least > 1.59e18 && least < 1.61e18);
@@ -57,17 +59,14 @@ function near(left, right, tolerance) {
   return Math.abs(a - b) <= tolerance * Math.max(Math.abs(a), Math.abs(b));
 }
 
-/** The results of a document. */
 export const resultsOf = (document) => document?.get?.('results') ?? [];
-/** The series of all results. */
 export const seriesOf = (document) => resultsOf(document).flatMap((result) => result.get('series') ?? []);
-/** What a series is told by: its name and tags. */
+/** Identifies a series by its name and tags. */
 export const head = (series) => `${series.get('name')} ${JSON.stringify([...(series.get('tags') ?? [])])}`;
-/** The error of a document, or of its first result that has one. */
 export const errorOf = (document) =>
   document?.get?.('error') ?? resultsOf(document).find((result) => result.has('error'))?.get('error');
 
-/** The elements of a list by what `key` says of each. */
+/** Groups the elements of a list by their `key`. */
 export function groupBy(list, key) {
   const groups = new Map();
   for (const one of list) {
@@ -83,14 +82,14 @@ const print = (value) => {
   return JSON.stringify(value);
 };
 
-/** Brings rows of equal time of each series into one order. */
+/** Sorts the rows of equal time in each series. */
 export function sortTies(document) {
   for (const series of seriesOf(document)) {
     if (series.has('values')) series.set('values', tiesSorted(series.get('values')));
   }
 }
 
-/** The rows, those of equal time in one order. */
+/** Returns the rows; rows of equal time are sorted. */
 export function tiesSorted(values) {
   const rows = values.map((row) => [row, row.map(print).join(), row[0]?.text]);
   let start = 0;
@@ -104,7 +103,7 @@ export function tiesSorted(values) {
   return rows.map(([row]) => row);
 }
 
-/** Where two bodies part, and what stands there. */
+/** Returns the path and the values of the first difference between two bodies. */
 export function parting(query, theirs, ours) {
   const both = [parsed(theirs), parsed(ours)];
   if (both.some((document) => !document)) return [theirs.trim(), ours.trim()].map((t) => t.slice(0, 300));

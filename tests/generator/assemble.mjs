@@ -1,5 +1,5 @@
-// Answers put together from answers: of a statement without its limits, of each call and each
-// series by itself.
+// Assembles results from simpler statements: from the statement without limits, from its single
+// calls and from its single series.
 
 import { JsonNumber } from '../record/json.mjs';
 import { groupBy, head, seriesOf } from './answers.mjs';
@@ -11,10 +11,12 @@ const withValues = (series, values) => new Map([...series, ['values', values]]);
 
 export const hasLimits = (parts) => Object.keys(LIMITS).some((name) => parts[name] !== undefined);
 export const hasSeriesLimits = (parts) => ['SLIMIT', 'SOFFSET'].some((name) => parts[name] !== undefined);
-/** The clauses of a statement that shows all rows of all series. */
+/** The clauses of the statement without limits, which returns all rows of all series. */
 export const unlimited = (parts) => ({ ...parts, ...LIMITS });
 
-/** The rows of each series, and the series of each measurement, that the limits of a statement leave. */
+/**
+ * Applies the statement's limits to the rows of each series and to the series of each measurement.
+ */
 export function limited(series, parts) {
   const range = (from, many) => [Number(from ?? 0), Number(from ?? 0) + (Number(many ?? 0) || Infinity)];
   const rows = series.map((one) => withValues(one, one.get('values').slice(...range(parts.OFFSET, parts.LIMIT))));
@@ -24,8 +26,9 @@ export function limited(series, parts) {
 }
 
 /**
- * The columns of a statement of calls, each as the calls to ask by themselves, two of them where `operator` stands
- * between; nothing where they cannot be asked so.
+ * Returns the columns of a statement as lists of calls that can be queried separately. A list has
+ * two calls if an `operator` connects them. Returns undefined if the calls cannot be queried
+ * separately.
  */
 export async function columnsOf(parts, trusted) {
   const found = [];
@@ -47,7 +50,7 @@ export async function columnsOf(parts, trusted) {
   return found;
 }
 
-/** How the columns are called, where each says so itself. */
+/** Returns the names of the columns if every column defines its name. */
 export function namesOf(columns) {
   const names = columns.map(({ texts }) => (texts.length === 1 ? / AS (\w+)$/.exec(texts[0])?.[1] : undefined));
   return names.includes(undefined) ? undefined : ['time', ...names];
@@ -60,7 +63,10 @@ const OPERATORS = new Map([
   ['/', (a, b) => (b === 0 ? 0 : a / b)],
 ]);
 
-/** A wildcard is as many calls as it has columns: those of a call that takes the same fields. */
+/**
+ * A wildcard expands to one call per column. The columns are those of a call that accepts the same
+ * fields.
+ */
 async function wildOf(parts, { alias }, call, trusted) {
   const types = FUNCTIONS[call.name]?.types ?? [];
   const plain = types.includes('string') ? 'count' : types.includes('boolean') ? call.name : 'sum';
@@ -73,9 +79,9 @@ async function wildOf(parts, { alias }, call, trusted) {
 }
 
 /**
- * What the answers of calls, each by itself, are side by side; nothing where rows of one time could be
- * joined in several ways. `columns` as `columnsOf` gives them. `time`: that of a row of several calls without
- * windows, where each by itself has the time of its point.
+ * Joins the results of separate calls into rows. Returns undefined if rows of equal time could be
+ * joined in several ways. `columns` is the result of `columnsOf`. `time` is the time of a row of
+ * several calls without windows; a single call has the time of its point instead.
  */
 export function joined(answers, columns, parts, names, time) {
   const all = answers.map(seriesOf);
@@ -101,8 +107,8 @@ export function joined(answers, columns, parts, names, time) {
 }
 
 /**
- * The series of an answer, those of one name and tags as one: a cell has the value that one of them has there.
- * Nothing where two of them have one, or no series is there twice.
+ * Merges series of equal name and tags into one: a cell takes the value that one of the series has.
+ * Returns undefined if two series have a value for the same cell, or if no series occurs twice.
  */
 export function together(series, parts) {
   const heads = groupBy(series, head);
@@ -120,13 +126,13 @@ export function together(series, parts) {
   return whole;
 }
 
-/** The entries of a map in the order that a statement asks for, by what `of` makes of their keys. */
+/** Returns the entries of a map in the statement's order. `of` maps a key to its sort key. */
 function inOrder(map, parts, of = (key) => key) {
   const sign = /DESC/.test(parts['ORDER BY'] ?? '') ? -1 : 1;
   return [...map].sort(([a], [b]) => (of(a) < of(b) ? -sign : sign));
 }
 
-/** The cells of which a column has no row. */
+/** Fills the cells of rows that a column lacks. */
 function fillMissing(values, fill) {
   const number = /^\((-?[\d.]+)\)$/.exec(fill ?? '')?.[1];
   values.forEach((row, place) => {
@@ -138,7 +144,7 @@ function fillMissing(values, fill) {
   });
 }
 
-/** A row of calls with what stands between them. */
+/** Applies the operators between calls to one row. */
 function calculated([time, ...cells], columns) {
   const row = columns.map(({ texts, operator }) => {
     const [one, other] = cells.splice(0, texts.length);
@@ -151,14 +157,14 @@ function calculated([time, ...cells], columns) {
 
 const quoted = (name) => (/^\w+$/.test(name) ? name : `"${name}"`);
 
-/** The series of an answer to `aloneOf`, with all tags that the other sources have. */
+/** Returns the series in the response to `aloneOf`, with the tags of all other sources. */
 export function foundAlone(document, series) {
   const tags = series.get('tags') ?? new Map();
   const isIt = (one) => one.get('name') === series.get('name') && [...(one.get('tags') ?? [])].every(([key, tag]) => tags.get(key) === tag);
   return seriesOf(document).filter(isIt).map((one) => (one.has('tags') ? new Map([...one, ['tags', tags]]) : one));
 }
 
-/** The statement that asks one series by itself, without limits. */
+/** Returns the statement that reads a single series without limits. */
 export function aloneOf(parts, series) {
   const tags = [...(series.get('tags') ?? [])].map(([key, value]) => `${quoted(key)} = '${value}'`);
   const name = series.get('name');
@@ -170,6 +176,6 @@ export function aloneOf(parts, series) {
   });
 }
 
-/** Whether the series of a statement are told apart by tags, or by measurements. */
+/** Whether the statement has several series, by tags or by measurements. */
 export const hasSeries = (parts) => dimensionsOf(parts).some((one) => !isWindow(one)) || /, |^\//.test(parts.FROM);
 const isWindowed = (parts) => windowOf(parts) !== undefined;

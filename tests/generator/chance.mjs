@@ -1,4 +1,5 @@
-// Calls that take one of several points, or draw: whether ours is one that they may take, by the points.
+// Checks calls that choose one of several points or draw samples: the result must be one of the
+// permitted choices.
 
 import { JsonNumber } from '../record/json.mjs';
 import { alike, errorOf, groupBy, head, seriesOf } from './answers.mjs';
@@ -8,7 +9,7 @@ import { hasLimits } from './assemble.mjs';
 const UNITS = { ns: 1n, u: 1_000n, ms: 1_000_000n, s: 1_000_000_000n, m: 60_000_000_000n, h: 3_600_000_000_000n };
 const number = (cell) => Number(cell.text);
 
-/** What each call may answer of points `[time, value, …]`: rows without the time. */
+/** The permitted results of each call for points `[time, value, …]`, as rows without the time. */
 const MAY = {
   mode(points) {
     const counts = new Map();
@@ -25,15 +26,15 @@ const MAY = {
   last: (points) => at(points, (one, other) => one > other),
   sample: (points) => points,
 };
-/** Up to so many points Go's sort keeps the order of equal values, so that 1.x has no choice. */
+/** Go's sort is stable for up to this number of points, so 1.x has no choice below it. */
 const STABLE_MAX = 11;
 
-/** What `mode` and `percentile` choose of a few points of different times. */
+/** The results of `mode` and `percentile` for a few points of different times. */
 const CHOICE = {
   percentile: (sorted, rank) => sorted.filter((_, at) => at === Math.floor((sorted.length * Number(rank)) / 100 + 0.5) - 1),
   mode(sorted) {
     const runs = [...groupBy(sorted, ([, cell]) => key(cell)).values()];
-    // Booleans have a count of their own in 1.x.
+    // 1.x counts booleans separately.
     if (typeof sorted[0][1] === 'boolean') return MAY.mode(sorted);
     let best = runs[0];
     for (const run of runs.filter((one) => one.length > 1)) {
@@ -44,7 +45,10 @@ const CHOICE = {
   },
 };
 
-/** The points that a call may choose; `alone`: all of one series, as 1.x reads one series after the other. */
+/**
+ * Returns the points that a call may choose. `alone` means that all points belong to one series,
+ * because 1.x reads one series after the other.
+ */
 function choices(name, points, rest, { backwards, alone }) {
   const times = new Set(points.map(([time]) => time.text));
   if (!alone || !CHOICE[name] || points.length === 0 || points.length > STABLE_MAX || times.size < points.length) return MAY[name](points, ...rest);
@@ -54,21 +58,21 @@ function choices(name, points, rest, { backwards, alone }) {
   return CHOICE[name](sorted, ...rest);
 }
 
-/** Those that have the time of their point where there are no windows. */
+/** The calls whose row has the time of the point if the statement has no windows. */
 const TIMED = ['percentile', 'first', 'last'];
 
-/** The points of the first or last time. */
+/** Returns the points of the first or last time. */
 function at(points, isBetter) {
   const best = points.reduce((one, other) => (isBetter(BigInt(other[0].text), BigInt(one[0].text)) ? other : one), points[0]);
   return points.filter(([time]) => time.text === best[0].text);
 }
 
 const ROUND = { floor: Math.floor, ceil: Math.ceil, round: (x) => Math.sign(x) * Math.round(Math.abs(x)), abs: Math.abs, sqrt: Math.sqrt };
-/** Of what is no number mathematics make nothing. */
+/** A mathematical function of a value that is not a number returns null. */
 const rounded = (cell, round) => (cell instanceof JsonNumber ? new JsonNumber(String(round(number(cell)))) : null);
 const key = (cell) => (cell instanceof JsonNumber ? number(cell) : cell);
 
-/** Whether both answers are such as the one call of the statement may give. */
+/** Whether both responses are permitted results of the statement's only call. */
 export async function chosen({ parts, theirs, ours, env, trusted }) {
   const [field, ...aux] = fieldsOf(parts);
   const outer = callOf(field.expression);
@@ -87,20 +91,20 @@ export async function chosen({ parts, theirs, ours, env, trusted }) {
   if (errorOf(ours.document) || !areChosen(own, raw, counted, what)) return false;
   const isRight = (known, how) => isLike(known, own) && areChosen(known, raw, counted, { ...what, parts: how });
   if (isRight(seriesOf(theirs.document), parts)) return true;
-  // At a window with points but no value 1.x ends.
+  // 1.x panics on a window that has points but no value.
   if (call.name !== 'percentile' || !windowOf(parts)) return false;
   const filled = { ...parts, fill: '(none)' };
   const known = await windowsAlone(filled, counted, env);
   return known !== undefined && isRight(known, filled);
 }
 
-/** Whether the series of two answers are the same but for their rows. */
+/** Whether the series of two responses are equal except for their rows. */
 function isLike(known, own) {
   const heads = (all) => all.map((series) => [...series].filter(([key]) => key !== 'values'));
   return alike(heads(known), heads(own));
 }
 
-/** The one series that there is, of which the real server is asked each window by itself. */
+/** Returns the only series. Each of its windows is queried separately from the real server. */
 async function windowsAlone(parts, counted, { real, parsed }) {
   const [series, more] = seriesOf(counted);
   if (!series || more) return undefined;
@@ -116,7 +120,7 @@ async function windowsAlone(parts, counted, { real, parsed }) {
   return [new Map([...found[0], ['values', isBackwards(parts) ? rows.toReversed() : rows]])];
 }
 
-/** Whether these series are what the call may give; `counted` has the windows of each. */
+/** Whether the call may return these series. `counted` contains the windows of each series. */
 function areChosen(all, raw, counted, what) {
   const left = new Map(all.map((series) => [head(series), series]));
   if (left.size !== all.length) return false;
@@ -131,7 +135,7 @@ function areChosen(all, raw, counted, what) {
 
 const none = ({ fill }) => (fill === '(none)' ? '(none)' : '(0)');
 
-/** Whether `rows` are what the call may give of the points of one series; `frame` has their times. */
+/** Whether the call may return `rows` for the points of one series. `frame` has the rows' times. */
 function isChosen(rows, points, frame, { call, round, parts, alone }) {
   const window = windowOf(parts);
   const shown = ([time, cell, ...more]) => [time, round ? rounded(cell, round) : cell, ...more];
@@ -169,7 +173,7 @@ function isChosen(rows, points, frame, { call, round, parts, alone }) {
   );
 }
 
-/** Whether the cell of an empty window is what `fill` says. */
+/** Whether the cell of an empty window has the value that `fill` defines. */
 function isFilled(rows, at, fill, shown, backwards) {
   const cell = rows[at][1];
   const known = shown.map(([, may], place) => (may.length > 0 ? place : -1)).filter((place) => place >= 0);
@@ -186,7 +190,10 @@ function isFilled(rows, at, fill, shown, backwards) {
   return cell instanceof JsonNumber && alike(cell, new JsonNumber(fill.slice(1, -1)));
 }
 
-/** So many different points, or all, in order of time; of each window where there are windows. */
+/**
+ * Whether the rows are the required number of different points, ordered by time. With windows, the
+ * number applies to each window.
+ */
 function isDrawn(rows, points, start, how) {
   if (start === undefined) return isInOrder(rows) && isSome(rows, points, how);
   if (!start) return false;
@@ -204,7 +211,10 @@ function isDrawn(rows, points, start, how) {
 const isBackwards = (parts) => /DESC/.test(parts['ORDER BY'] ?? '');
 const isInOrder = (rows) => rows.every(([time], at) => at === 0 || BigInt(time.text) >= BigInt(rows[at - 1][0].text));
 
-/** Whether `rows` are so many different ones of `points`; before the first of them come those of `all`. */
+/**
+ * Whether `rows` are the required number of different `points`. The rows before the first of them
+ * are those of `all`.
+ */
 function isSome(rows, points, { count, fill }, all = rows) {
   const left = [...points];
   const from = all.indexOf(rows[0]);
@@ -216,7 +226,7 @@ function isSome(rows, points, { count, fill }, all = rows) {
   return found && rows.length === Math.min(count, points.length);
 }
 
-/** Whether a row is this point, what is missing beside its value filled. */
+/** Whether a row equals this point. Its missing values are filled. */
 function isPoint(point, row, before, fill = '(null)') {
   return point.every((cell, at) => {
     if (cell !== null || at < 2 || fill === '(null)' || fill === '(none)' || fill === '(linear)') return alike(cell, row[at]);
@@ -224,7 +234,7 @@ function isPoint(point, row, before, fill = '(null)') {
   });
 }
 
-/** The start of the window that a row lies in, as text; undefined where that is not known. */
+/** Returns the start of a row's window as text, or undefined if the window is unknown. */
 function windowsOf(window, parts, frame) {
   const [, many, unit, , sign, offset, offsetUnit] = /^time\((\d+)(\w+?)(, (-?)(\d+)(\w+))?\)$/.exec(window) ?? [];
   if (!UNITS[unit]) return undefined;

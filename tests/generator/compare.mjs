@@ -1,16 +1,17 @@
-// Which rule explains that two answers to a random query differ.
+// Finds the rule that explains why two responses to a random query differ.
 
 import { alike, parsed, resultsOf, sameAnswer, seriesOf, sortTies } from './answers.mjs';
 import { RULES } from './rules.mjs';
 import { clauses } from './statement.mjs';
 
-/** So many excuses may rest upon each other. */
+/** The maximum depth of rules that depend on each other. */
 const DEPTH_MAX = 4;
 
 /**
- * The name of the rule by which the answers may differ, if there is one. `env` asks: `both(text)`,
- * `real(text, database)`, `own(text, database)`, each answering `[status, body]`, and writes to the real server:
- * `write(database, lines)`; `data` are the points, `known` is what was found out about other statements.
+ * Returns the name of the rule by which the responses may differ, if a rule applies. `env` sends
+ * statements: `both(text)`, `real(text, database)` and `own(text, database)` each return `[status,
+ * body]`, and `write(database, lines)` writes to the real server. `data` are the points. `known`
+ * caches the results of other statements.
  */
 export async function explanation(query, theirs, ours, env, depth = DEPTH_MAX) {
   const pair = pairOf(query, theirs, ours, env, depth);
@@ -39,20 +40,26 @@ function pairOf({ text, tied }, theirs, ours, env, depth) {
     theirs: side(theirs),
     ours: own,
     env: { ...env, parsed: ([, body]) => parsed(body) ?? undefined },
-    /** Our answer to another statement, if the real server gives it too or a rule says why not. */
+    /**
+     * Returns Tidemark's response to another statement if the real server returns the same or a
+     * rule explains the difference.
+     */
     trusted: (other) => trusted({ text: other, tied }, env, depth - 1),
-    /** Whether both servers answer a statement alike that was asked of `trusted`. */
+    /** Whether both servers agree on a statement that was passed to `trusted`. */
     agreed: (other) => env.known.get(other).agreed,
-    /** Whether an answer is ours. */
+    /** Whether a response equals Tidemark's response. */
     isOurs: (answer, tolerance) => sameAnswer({ tied }, answer, ours, tolerance),
-    /** Whether a document is our answer. */
+    /** Whether a document equals Tidemark's document. */
     isSame: isDocument,
-    /** Whether our answer is of these series, and nothing else. */
+    /** Whether Tidemark's response consists of exactly these series. */
     isSeries: (list) => ourSeries !== undefined && alike(sorted(series(list)), sorted(series(ourSeries()))),
   };
 }
 
-/** What both servers say to another query: our document, undefined if no rule says why theirs differs. */
+/**
+ * Sends another query to both servers. Returns Tidemark's document, or undefined if no rule
+ * explains a difference.
+ */
 async function trusted(query, env, depth) {
   const known = env.known.get(query.text);
   if (known && (known.body !== undefined || known.depth >= depth)) return known.body && parsed(known.body);

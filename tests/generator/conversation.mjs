@@ -1,12 +1,12 @@
-// What was asked while answers were judged, and what was answered: kept, so that the rules are tried
-// again without any server.
+// Records the requests and responses of a judgement, so that a test can replay the rules without a
+// server.
 
-/** Databases that the rules made, by the order in which a judgement names them. */
+/** Databases that the rules create, numbered in the order in which a judgement names them. */
 const SCRATCH = /\bstored\d+\b/g;
 const MADE_AGAIN = /^(?:CREATE|DROP) DATABASE /;
 const DONE = [200, '{"results":[{"statement_id":0}]}\n'];
 
-/** Names scratch databases alike in each judgement. */
+/** Renames scratch databases in the same way in each judgement. */
 function named() {
   const names = new Map();
   return (text) =>
@@ -18,17 +18,17 @@ function named() {
 
 const keyOf = (who, name, text, database = 'db') => `${who} ${name(database)}: ${name(text)}`;
 
-/** The questions of several judgements of one query, over an environment of `compare.mjs`. */
+/** The requests of several judgements of one query, over an environment of `compare.mjs`. */
 export class Conversation {
   answers = {};
-  /** Whether a question had always the same answer; only then it can be asked again. */
+  /** Whether each request always had the same response. Only such requests can be replayed. */
   steady = true;
 
   constructor(env) {
     this.env = env;
   }
 
-  /** The environment of one judgement. */
+  /** Returns an environment that records one judgement. */
   listen() {
     const name = named();
     const heard = (who) => async (text, database) => {
@@ -47,7 +47,10 @@ export class Conversation {
   }
 }
 
-/** The environment of one judgement, as it was; throws for what was not asked then. */
+/**
+ * Returns an environment that replays a recorded judgement. It throws for a request that is not
+ * recorded.
+ */
 export function replay(answers) {
   const name = named();
   const say = (who) => async (text, database) => {

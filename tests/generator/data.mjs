@@ -1,13 +1,15 @@
-// A random schema and its points, as line protocol.
+// Generates a random schema and its points as line protocol.
 
 const FIELDS = { f: 'float', g: 'float', i: 'integer', j: 'integer', s: 'string', b: 'boolean' };
-/** The values of each tag. */
 export const TAGS = { host: ['a', 'b', 'c'], dc: ['x', 'y z'], role: ['db', 'web,1', 'é'] };
 const START_S = 1_600_000_000;
-/** Every point lies in this many seconds after the start. */
+/** Every point is at most this many seconds after the start. */
 export const SPAN_S = 600;
 export const START_NS = BigInt(START_S) * 1_000_000_000n;
-/** One series with points for two months in which clocks are changed, and when they are. */
+/**
+ * One series of two months that include daylight saving time changes, and the times of these
+ * changes.
+ */
 export const DAYS = {
   name: 'days',
   first_s: 1_600_646_400,
@@ -18,8 +20,8 @@ export const DAYS = {
 };
 
 /**
- * Measurements with their fields, tags and lines. `aligned` ones have all series at the same times,
- * in the others no two points have one time.
+ * Generates measurements with their fields, tags and lines. In `aligned` measurements all series
+ * have the same times. In the others no two points have the same time.
  */
 export function randomData(random) {
   const names = ['cpu', 'mem', 'disk io', 'net'];
@@ -84,7 +86,7 @@ function value(random, field) {
   }
 }
 
-/** A name or tag as line protocol has it. */
+/** Escapes a name or tag for line protocol. */
 export function escape(text) {
   return text.replace(/[ ,=]/g, (char) => `\\${char}`);
 }

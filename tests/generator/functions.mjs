@@ -1,4 +1,4 @@
-// How each function of InfluxQL is called: arguments chosen at random, most of them valid.
+// The calls of each InfluxQL function. Arguments are random, most of them valid.
 
 const NUMBERS = ['float', 'integer'];
 const ALL = ['float', 'integer', 'string', 'boolean'];
@@ -72,7 +72,7 @@ export const TECHNICAL = {
   triple_exponential_derivative: technical(smoothings),
   kaufmans_efficiency_ratio: technical([]),
   kaufmans_adaptive_moving_average: technical([]),
-  // Over one point 1.6.7 panics.
+  // 1.6.7 panics if this function has only one point.
   chande_momentum_oscillator: technical(["'none'", ...smoothings], 2),
 };
 
@@ -97,7 +97,7 @@ export const MATH = Object.fromEntries([
   ...['log', 'pow', 'atan2'].map((name) => [name, two]),
 ]);
 
-/** Every function by name, and the family that it is in. */
+/** All functions by name, each with its family. */
 export const FUNCTIONS = Object.fromEntries(
   Object.entries({ AGGREGATES, SELECTORS, TRANSFORMS, TECHNICAL, PREDICTORS, MATH }).flatMap(
     ([family, functions]) =>

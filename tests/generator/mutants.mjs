@@ -1,4 +1,4 @@
-// Wrong answers, made from right ones: no rule may excuse them.
+// Derives wrong responses from correct ones. No rule may excuse them.
 
 import { JsonNumber } from '../record/json.mjs';
 import { json, parsed, resultsOf, sameAnswer, seriesOf } from './answers.mjs';
@@ -6,10 +6,10 @@ import { json, parsed, resultsOf, sameAnswer, seriesOf } from './answers.mjs';
 const middle = (list) => Math.floor(list.length / 2);
 const seriesAmid = (document) => seriesOf(document)[middle(seriesOf(document))];
 const rowsAmid = (document) => seriesAmid(document)?.get('values') ?? [];
-/** The result that has series, if only one has. */
+/** Returns the result that has series if exactly one has series. */
 const shown = (document) => resultsOf(document).filter((result) => result.get('series')?.length);
 
-/** What is wrong, and how a document is made so; false where it cannot be. */
+/** The mutations by name. A mutation changes a document and returns false if it does not apply. */
 const FAULTS = {
   'another error'(document) {
     const failed = [document, ...resultsOf(document)].find((one) => one.has?.('error'));
@@ -72,13 +72,15 @@ const FAULTS = {
   },
 };
 
-/** Wrong answers made of our answer to a query, each with what is wrong with it. */
+/**
+ * Derives wrong responses from Tidemark's response to a query, each with the name of its mutation.
+ */
 export function mutants(query, theirs, ours) {
   return Object.entries(FAULTS).flatMap(([what, change]) => {
     const document = parsed(ours[1]);
     if (!document || change(document) === false) return [];
     const answer = [ours[0], `${json(document)}\n`];
-    // What is another order of ties is as right as ours, and theirs is none that was made up.
+    // Another order of ties is also correct, and the real server's response is not a mutant.
     return [ours, theirs].some((known) => sameAnswer(query, known, answer)) ? [] : [{ what, answer }];
   });
 }
@@ -99,7 +101,7 @@ function rename(columns) {
   columns[columns.length - 1] += '_2';
 }
 
-/** A value that is in no answer. */
+/** Returns a value that occurs in no response. */
 function other(cell) {
   if (cell instanceof JsonNumber) return new JsonNumber(String(Number(cell.text) + 0.777));
   return typeof cell === 'string' ? `${cell}?` : new JsonNumber('7.777');

@@ -1,6 +1,7 @@
-// Random statements about cases that the general SELECT of `queries.mjs` leaves out: points of one time, names
-// that are both tag and field, casts around subqueries, a measurement in two policies, conditions that compare
-// conditions, and tags compared by order. Apart from the last kind, 1.x gives the same result each time.
+// Random statements about cases that the general SELECT of `queries.mjs` omits: points of equal
+// time, names that are both tag and field, casts around subqueries, a measurement in two policies,
+// conditions that compare conditions, and tags compared by order. Except for tags compared by
+// order, 1.x returns the same result each time.
 
 import { escape, START_NS } from './data.mjs';
 
@@ -9,10 +10,10 @@ export const ODD = 'odd';
 export const POLICY = 'other';
 const START_S = Number(START_NS / 1_000_000_000n);
 const VALUES = [0, 1, 1, 2, 2, 3, 4.5, -1];
-/** Tags of `twins` and of `both`; not every series has each. */
+/** The tags of `twins` and of `both`. Some series lack a tag. */
 const TAGS = { k: ['1', '2', '10', 'x', 'x-1', 'x y', 'x,1'], l: ['a', 'b', 'a=b'], m: ['p', 'q'] };
 
-/** Lines of the measurements that these statements read, by retention policy. */
+/** Returns the lines of the measurements that these statements read, by retention policy. */
 export function oddLines(random) {
   const seconds = (s) => `${BigInt(START_S + s) * 1_000_000_000n}`;
   const value = () => random.pick(VALUES);
@@ -32,7 +33,7 @@ export function oddLines(random) {
   return { autogen: [...twins, ...both, ...few, ...pieces(0, 20)], [POLICY]: pieces(1, 20) };
 }
 
-/** One of these statements; `data` are the measurements of `randomData`. */
+/** Generates a statement. `data` contains the measurements of `randomData`. */
 export function oddStatement(random, data) {
   const kinds = { twins, both, few, casts, policies, compared, ordered };
   return { text: kinds[random.pick(Object.keys(kinds))](random, data), tied: false };
@@ -98,7 +99,10 @@ function policies(random) {
   return `SELECT ${shown} FROM ${from}${windowed}`;
 }
 
-/** A condition without order on tags; `depth` of conditions that are compared. */
+/**
+ * Generates a condition that does not compare tags by order. `depth` limits how deep conditions
+ * compare other conditions.
+ */
 function condition(random, { fields, tags, types }, depth) {
   const again = () => condition(random, { fields, tags, types }, depth - 1);
   const isOrdered = (name) => ['float', 'integer'].includes(types[name]);

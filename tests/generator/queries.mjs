@@ -1,4 +1,4 @@
-// Random SELECT statements over a random schema.
+// Generates random SELECT statements over a random schema.
 
 import { SPAN_S, START_NS } from './data.mjs';
 import { into, show, timed } from './families.mjs';
@@ -12,13 +12,13 @@ const NOT_NUMBERS = ['sqrt', 'stddev', 'ln', 'log', 'log2', 'log10', 'asin', 'ac
 const ORDERED = ['TRANSFORMS', 'TECHNICAL'];
 const START_S = Number(START_NS / 1_000_000_000n);
 
-/** A name that none of `columns` has: of two columns of one name 1.x mixes types. */
+/** Returns a name that `columns` lacks: 1.x mixes the types of two columns with the same name. */
 function unused(columns) {
   const names = columns.map(({ name }) => name);
   for (let number = columns.length; ; number += 1) if (!names.includes(`c${number}`)) return `c${number}`;
 }
 
-/** Makes queries, one after the other; the schema is what `randomData` made. */
+/** Generates queries for the schema that `randomData` made. */
 export class Queries {
   constructor(random, data) {
     this.random = random;
@@ -26,7 +26,7 @@ export class Queries {
     this.targets = 0;
   }
 
-  /** The next one, and whether rows of one time may come from several series. */
+  /** Returns the next query, and whether rows of equal time may come from several series. */
   next() {
     const { random } = this;
     const kind = random.weighted([[70, 'one'], [12, 'odd'], [5, 'timed'], [5, 'show'], [5, 'into'], [3, 'several']]);
@@ -34,12 +34,13 @@ export class Queries {
     if (kind === 'show') return show(random);
     if (kind === 'odd') return oddStatement(random, this.data);
     const one = this.one();
-    // Twice asked is twice drawn; what fills texts with numbers is of two types; no bound is for ever;
-    // behind a series without a point at the percentile 1.x gives none.
+    // Excludes statements whose stored rows would differ: samples differ between executions,
+    // filling a text with a number mixes types, an unlimited range is not possible, and 1.x omits
+    // series after one without a point at the percentile.
     const odd = / S?LIMIT |\babs\(|sample\(|percentile\(|mode\(|fill\([-\d]|time <(?!.*time >)/;
     if (kind === 'into' && !one.tied && !odd.test(one.text)) {
       this.targets += 1;
-      // What was several series may be read as one.
+      // The target measurement may combine several series into one.
       return { text: into(random, one.text, this.targets), tied: true };
     }
     if (kind !== 'several') return one;
@@ -54,7 +55,7 @@ export class Queries {
     return { text: random.chance(0.06) ? this.spoilt(query) : query.text, tied: query.tied };
   }
 
-  /** How many statements to wrap around one with this function. */
+  /** Returns the number of statements to nest around a statement with this function. */
   depth(feature) {
     // NaN inside a subquery is a value in 1.6.7 and null in later versions.
     if (NOT_NUMBERS.includes(feature)) return 0;
@@ -74,13 +75,14 @@ export class Queries {
     if (dimensions.length > 0) parts.push(`GROUP BY ${dimensions.join(', ')}`);
     if (windowed && random.chance(0.7)) parts.push(`fill(${this.fill(inner, fields.columns)})`);
     const untied = !scope.tied || (grouped.whole && scope.raw);
-    // Inside a subquery a number for a missing text is of two types.
+    // Inside a subquery, a number that fills a missing text has two types.
     if (fields.raw && untied && !inner && random.chance(0.1)) parts.push(`fill(${random.pick(['previous', '3.7', '0'])})`);
     const descending = inner ? scope.descending : random.chance(0.15);
     if (descending && !inner && depth === 0) parts.push('ORDER BY time DESC');
     else if (!inner && depth === 0 && random.chance(0.05)) parts.push('ORDER BY time');
     const tied = scope.tied && !(grouped.whole && scope.raw);
-    // Rows of a subquery with several series that begin at one time meet in the statement around.
+    // In a subquery, rows of several series with the same start time are combined by the outer
+    // statement.
     const meets = tied || ((scope.tied || windowed !== null || !fields.raw) && dimensions.length > 0);
     parts.push(...this.limits(tied, inner, depth));
     if (!inner && random.chance(0.06)) {
@@ -90,7 +92,7 @@ export class Queries {
     return { text: parts.join(' '), columns, tags: grouped.tags, tied, meets };
   }
 
-  /** Where to read from, and what can be read there. */
+  /** Chooses the sources and returns their columns. */
   sources() {
     const { random, data } = this;
     const count = random.weighted([[85, 1], [8, 2], [7, 0]]);
@@ -133,7 +135,7 @@ export class Queries {
     return `time(${every}${offset})`;
   }
 
-  /** `sensitive`: the order of rows of one time matters. */
+  /** `sensitive` means that the order of rows of equal time matters. */
   grouping({ tags, tied }, sensitive) {
     const { random } = this;
     if (tied && sensitive) return { dimensions: ['*'], tags, whole: true };
@@ -221,7 +223,7 @@ export class Queries {
     const add = (text, type = 'float') => {
       const name = unused(columns);
       list.push(inner || random.chance(0.5) ? `${text} AS ${name}` : text);
-      // A wildcard has a column for each field, and there is always this one.
+      // A wildcard has one column per field, and this column always exists.
       columns.push(/^\w+\([*/]/.test(text) ? { name: `${name}_f`, type: 'float' } : { name, type });
     };
     add(...this.call(scope, feature, windowed, inner));
@@ -242,7 +244,7 @@ export class Queries {
     return { text: list.join(', '), columns };
   }
 
-  /** A call that must be the only one. */
+  /** Generates a call that must be the only one. */
   alone(scope, feature) {
     const { random } = this;
     const { types, call } = FUNCTIONS[feature];
@@ -276,7 +278,10 @@ export class Queries {
     return [text, ['min', 'max', 'first', 'last', 'sum', 'mode'].includes(feature) ? type : 'float'];
   }
 
-  /** `shifted`: without a lower bound 1.6.7 would begin windows with an offset in 1677, and think for minutes. */
+  /**
+   * `shifted`: without a lower bound, 1.6.7 would begin windows with an offset in 1677 and compute
+   * for minutes.
+   */
   where(scope, bounded, shifted = false) {
     const { random } = this;
     const terms = [];
@@ -343,12 +348,12 @@ export class Queries {
   limits(tied, inner, depth) {
     const { random } = this;
     const parts = [];
-    // Which of several rows of one time a limit cuts off is nobody's promise.
+    // It is undefined which of several rows of equal time a limit removes.
     if (!tied && !inner && random.chance(0.15)) {
       parts.push(`LIMIT ${random.int(1, 8)}`);
       if (random.chance(0.5)) parts.push(`OFFSET ${random.int(0, 4)}`);
     } else if (!tied && !inner && depth > 0 && random.chance(0.05)) {
-      // Of a measurement 1.x reads one row more than are skipped, of each shard.
+      // For each shard, 1.x reads one row of a measurement more than it skips.
       parts.push(`OFFSET ${random.int(1, 4)}`);
     }
     if (!inner && random.chance(0.06)) {
@@ -358,7 +363,7 @@ export class Queries {
     return parts;
   }
 
-  /** Something that is wrong with it, or may be. */
+  /** Returns the query with an error, or with a change that may be an error. */
   spoilt({ text }) {
     const { random } = this;
     return random.pick([

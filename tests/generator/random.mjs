@@ -28,14 +28,14 @@ export class Random {
     return list[this.int(0, list.length - 1)];
   }
 
-  /** `count` different elements in the list's order, or all of them. */
+  /** Returns `count` different elements, or all elements, in the list's order. */
   some(list, count) {
     const left = [...list.keys()];
     while (left.length > count) left.splice(this.int(0, left.length - 1), 1);
     return left.map((at) => list[at]);
   }
 
-  /** One of `[weight, value]` pairs. */
+  /** Chooses a value from `[weight, value]` pairs. */
   weighted(pairs) {
     let at = this.unit() * pairs.reduce((sum, [weight]) => sum + weight, 0);
     for (const [weight, value] of pairs) {

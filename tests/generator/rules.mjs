@@ -1,6 +1,6 @@
-// Why the answers to a random query may differ. A rule proves its reason on the two answers at hand:
-// from what InfluxDB says to questions to which what is excused makes no difference, or from the points, our
-// answer follows.
+// The permitted reasons for a difference between two responses. A rule proves its reason: it
+// derives Tidemark's response from the points, or from InfluxDB's responses to statements without
+// the excused behaviour.
 
 import { JsonNumber } from '../record/json.mjs';
 import { alike, errorOf, resultsOf, seriesOf } from './answers.mjs';
@@ -17,7 +17,7 @@ const isNested = ({ parts }) => parts?.FROM?.includes('(SELECT');
 const isFlat = ({ parts }) => parts?.FROM !== undefined && !parts.FROM.includes('(SELECT');
 const withSelect = (parts, SELECT) => statement({ ...parts, SELECT });
 
-/** The statements in parentheses, from the outermost in. */
+/** Returns the statements in parentheses, beginning with the outermost. */
 function inner(text) {
   const found = [];
   for (let at = text.indexOf('(SELECT'); at >= 0; at = text.indexOf('(SELECT', at + 1)) {
@@ -35,14 +35,17 @@ function inner(text) {
 
 const CALL = String.raw`\(((?:[^()]|\([^()]*\))*?)`;
 const ROUNDING = /\b(floor|ceil|round)\((\w+\((?:[^()]|\([^()]*\))*\))\)/g;
-/** What a rounded value is moved by: above the last bits of a sum. */
+/** Shifts of a rounded value that exceed the last bits of a sum. */
 const MOVES = ['($2)', '($2 * 1.0000000001)', '($2 * 0.9999999999)', '($2 + 0.000000001)', '($2 - 0.000000001)'];
 const MATH_CALL = new RegExp(
   String.raw`\b(?:sin|cos|tan|asin|acos|atan|atan2|exp|ln|log|log2|log10|pow|sqrt|floor|ceil|round|abs)\((\w+|\w+\([^()]*\))(?:, [\d.]+)?\)`,
   'g',
 );
 
-/** An error of types without what it says of the types of mathematics, and with three digits in each number. */
+/**
+ * Returns a type error without the types of mathematical functions, with its numbers padded to
+ * three digits.
+ */
 function calm(error) {
   const digits = error?.replace(/\b\d+\.\d+\b/g, (number) => Number(number).toFixed(3));
   const typed = digits?.replace(new RegExp(`(${MATH_CALL.source})::(?:integer|float)`, 'g'), '$1');
@@ -55,15 +58,14 @@ function calm(error) {
   return `${found[1]}: ${types}`;
 }
 
-/** Conditions on tags, and others on texts. */
 const OF_TAGS =
   /"?\w+"?(?:::\w+)? [=!]~ \/(?:[^/\\]|\\.)*\/|"?\w+"?(?:::\w+)? !?= '[^']*'|'[^']*' = "?\w+"?(?:::\w+)?/g;
 
-/** A tag compared by order with a text, either way round. */
+/** Matches a comparison between a tag and a text by order, in both directions. */
 const ORDER_OF_TAGS = /\b(\w+) (<=?|>=?) '([^']*)'|'([^']*)' (<=?|>=?) (\w+)\b/g;
 const COMPARED = { '<': (a, b) => a < b, '<=': (a, b) => a <= b, '>': (a, b) => a > b, '>=': (a, b) => a >= b };
 
-/** The condition as a list of the values that the tags may have. */
+/** Rewrites the condition as a list of the tags' values. */
 function spelledOut(text) {
   return text.replace(ORDER_OF_TAGS, (all, left, sign, right, first, turned, last) => {
     const values = ['', ...(TAGS[left ?? last] ?? [])];
@@ -73,10 +75,10 @@ function spelledOut(text) {
   });
 }
 
-/** What is not the same twice. */
+/** Functions whose result differs between executions. */
 const BY_CHANCE = 'sample|integral|holt_winters|holt_winters_with_fit';
 
-/** Whether each cell of `ours` is that of one of `others`, which all have its rows. */
+/** Whether each cell of `ours` occurs in one of `others`, which have the same rows. */
 function among(ours, others) {
   if (Array.isArray(ours)) {
     return others.every((one) => Array.isArray(one) && one.length === ours.length) && ours.every((each, at) => among(each, others.map((one) => one[at])));
@@ -88,12 +90,10 @@ function among(ours, others) {
   return others.some((one) => alike(one, ours));
 }
 
-/** The series with other columns' names. */
+/** Returns the series with renamed columns. */
 const renamed = (series, columns) => new Map([...series, ['columns', columns]]);
 
-/**
- * Each rule: what is different on purpose; where that can be, which only saves asking; and the proof.
- */
+/** The rules. A rule has a description, a quick check whether it can apply, and the proof. */
 export const RULES = [
   {
     name: 'several statements, each by itself: 1.6.7 loses the error of the later ones',
@@ -194,7 +194,7 @@ export const RULES = [
       const whole = statement(unlimited(parts));
       const all = await trusted(whole);
       if (!all || errorOf(all) || !isSeries(limited(seriesOf(all), parts))) return false;
-      // Other limits part no answers that are alike without them.
+      // Other limits cannot cause a difference if the results without limits are equal.
       return hasSeriesLimits(parts) || calls(text, `top|bottom|${BY_CHANCE}`) || !agreed(whole);
     },
   },
@@ -250,7 +250,7 @@ export const RULES = [
       const [known] = seriesOf(theirs.document);
       const names = known?.get('columns') ?? namesOf(columns);
       if (!names) return false;
-      // The one row of several calls has a time of its own, unless they are of integral().
+      // The row of several calls has a separate time, except with integral().
       const time = texts.length > 1 ? known?.get('values')[0][0].text : undefined;
       return [undefined, time].some((one) => {
         const all = joined(answers, columns, parts, names, one);
@@ -262,7 +262,7 @@ export const RULES = [
     name: 'several series, of which 1.x loses or mixes some: each series by itself is as here',
     holds: (query) => isFlat(query) && hasSeries(query.parts) && calls(query.text, 'integral|holt_winters|holt_winters_with_fit|percentile'),
     async proof({ parts, isSeries, trusted }) {
-      // All series that have a value, whatever else becomes of them.
+      // Every series with a value, before any other clause applies.
       const counted = await trusted(statement({ ...parts, SELECT: 'count(*)', fill: windowOf(parts) && '(none)' }));
       if (!counted || hasLimits(parts)) return false;
       const found = [];

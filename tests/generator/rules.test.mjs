@@ -1,5 +1,5 @@
-// The rules themselves, over answers that were kept (`run.mjs --keep`): each excuses the difference that it is
-// for, and no wrong answer. Needs no server.
+// Tests the rules with recorded responses (`run.mjs --keep`): each rule must excuse its difference,
+// and no wrong response. Needs no server.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -11,7 +11,10 @@ import { RULES } from './rules.mjs';
 
 const kept = JSON.parse(readFileSync(new URL('kept.json', import.meta.url), 'utf8'));
 
-/** More rows than are worth keeping: the one rule that is made up, and needs no question. */
+/**
+ * The response of this rule has too many rows to record. The rule needs no request, so the test
+ * generates its response.
+ */
 const PARTIAL = 'a series of more than 10,000 rows, which 1.x calls partial though it is whole';
 const rows = Array.from({ length: 10_001 }, (_, at) => [at, at]);
 const answer = (series) => [200, JSON.stringify({ results: [{ statement_id: 0, series: [series] }] })];

@@ -1,7 +1,9 @@
-// Asks a real InfluxDB 1.x and Tidemark, natively and in process, the same random queries.
+// Sends the same random queries to a real InfluxDB 1.x and to Tidemark, which runs natively.
+//
 //   node tests/generator/run.mjs [--seed N]… [--queries N] [--shards N] [--show N]
 //     [--explained WORDS] [--mutants N] [--keep FILE] [--answer PROGRAM]
-// Prints what the queries are made of, and every difference that no rule explains.
+//
+// Prints the composition of the queries and every difference that no rule explains.
 
 import { execFileSync, spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
@@ -21,11 +23,14 @@ import { Shares } from './shares.mjs';
 
 const ROOT = fileURLToPath(new URL('../..', import.meta.url));
 const AHEAD = 32;
-/** How long the real server may take, at first and when nothing else is asked; some small statements keep it busy for ever. */
+/**
+ * The maximum response times of the real server: for the first attempt, and for a repeat without
+ * other load. Some small statements never finish.
+ */
 const ANSWER_MS_MAX = 10_000;
 const PATIENCE_MS_MAX = 60_000;
 const TIMED_OUT = [0, 'no answer in time'];
-/** So many judgements of each rule are kept, the shortest ones. */
+/** The maximum number of recorded judgements per rule. The shortest ones are recorded. */
 const KEPT_MAX = 2;
 const KEPT_CHARS_MAX = 40_000;
 
@@ -42,7 +47,7 @@ const { values: options } = parseArgs({
   },
 });
 
-/** Tidemark in a process of its own, one line in and one line out. */
+/** A separate Tidemark process that reads one line and writes one line per request. */
 class Native {
   constructor(shards) {
     if (!options.answer) {
@@ -80,7 +85,7 @@ async function askInfluxd(url, path, params, body = '', wait = ANSWER_MS_MAX) {
     return [reply.status, await reply.text()];
   } catch (error) {
     if (error.name === 'TimeoutError') return TIMED_OUT;
-    // Some statements take it all the memory that there is.
+    // Some statements exhaust the memory of the real server.
     if (error.cause?.code === 'ECONNREFUSED') throw new Error('the real server has ended', { cause: error });
     return [0, `${error.message}: ${error.cause?.message}`];
   }
@@ -102,7 +107,7 @@ for (const [index, seed] of seeds.entries()) {
 }
 report();
 
-/** Who can be asked what, while the answers to the queries of a seed are judged. */
+/** Returns the functions that send statements while the responses of a seed are judged. */
 function environment(influxd, native, data) {
   const query = (text, db = 'db') => ['/query', { db, q: text, epoch: 'ns' }];
   const real = (...asked) => askInfluxd(influxd.url, ...query(...asked));
@@ -166,7 +171,7 @@ async function judge(seed, query, theirs, ours, env) {
   }
 }
 
-/** Sees that the rules do not excuse wrong answers to a query of which they excuse ours. */
+/** Checks that the rules excuse no wrong response to a query whose correct response they excuse. */
 async function mutate(seed, query, theirs, ours, env) {
   const wrong = mutants(query, theirs, ours);
   for (let left = Math.min(Number(options.mutants), wrong.length); left > 0; left -= 1) {
@@ -180,7 +185,7 @@ async function mutate(seed, query, theirs, ours, env) {
   }
 }
 
-/** Keeps what was asked to judge our answer and wrong ones, if it is short. */
+/** Records the requests that judge the correct response and wrong ones, if the record is short. */
 async function keep(rule, query, theirs, ours, env) {
   const known = kept.get(rule) ?? [];
   const length = (one) => JSON.stringify(one).length;

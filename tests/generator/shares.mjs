@@ -1,4 +1,4 @@
-// What random queries are made of, and whether that is enough of everything.
+// Counts the features of random queries and checks that each feature occurs often enough.
 
 import { FUNCTIONS } from './functions.mjs';
 
@@ -51,7 +51,7 @@ const CLAUSES = {
   CARDINALITY: / CARDINALITY/,
 };
 const SHARE_MIN = 0.01;
-/** What chance leaves out of a short run is not missing: so many standard deviations. */
+/** A feature counts as missing if its count is more than this many standard deviations too low. */
 const DEVIATIONS = 4;
 const VALID_MIN = 0.85;
 const ROWS_MIN = 0.5;
@@ -62,7 +62,7 @@ export class Shares {
   rows = 0;
   counts = new Map();
 
-  /** Counts a query and the answer of the real server. */
+  /** Counts a query and the real server's response. */
   add(text, [status, body]) {
     this.total += 1;
     const failed = status !== 200 || !body.startsWith('{') || body.includes('"error"');
@@ -74,7 +74,7 @@ export class Shares {
     for (const [name, pattern] of Object.entries(CLAUSES)) if (pattern.test(text)) count(name);
   }
 
-  /** What there is too little of, whatever chance did. */
+  /** Returns the features that occur too rarely even if chance is taken into account. */
   short() {
     const names = [...Object.keys(FUNCTIONS), ...Object.keys(CLAUSES)];
     const expected = SHARE_MIN * this.total;
@@ -101,7 +101,7 @@ export class Shares {
   }
 }
 
-/** Whether any row has a value beside its time. */
+/** Whether any row has a value besides its time. */
 function hasValue(body) {
   const rows = JSON.parse(body).results?.flatMap(({ series }) => series?.flatMap((s) => s.values ?? []) ?? []);
   return rows?.some((row) => row.slice(1).some((cell) => cell !== null)) ?? false;

@@ -1,9 +1,12 @@
-// The text of a statement taken apart, and put together again.
+// Splits the text of a statement into clauses, and joins them again.
 
 const CLAUSE = /(?:^| )(SELECT|INTO|FROM|WHERE|GROUP BY|fill|ORDER BY|LIMIT|OFFSET|SLIMIT|SOFFSET|tz)(?=[ (])/g;
 const ORDER = ['SELECT', 'INTO', 'FROM', 'WHERE', 'GROUP BY', 'fill', 'ORDER BY', 'LIMIT', 'OFFSET', 'SLIMIT', 'SOFFSET', 'tz'];
 
-/** `text` with what stands in parentheses, quotes or a pattern blotted out, character by character. */
+/**
+ * Returns `text` with the characters inside parentheses, quotes and patterns replaced, at equal
+ * length.
+ */
 function flat(text) {
   let depth = 0;
   const quoted = text.replace(/'(?:[^'\\]|\\.)*'|(?<=[~(,] ?|FROM |BY )\/(?:[^/\\]|\\.)*\//g, (all) => '_'.repeat(all.length));
@@ -16,13 +19,13 @@ function flat(text) {
   return quoted.split('').map(blot).join('');
 }
 
-/** The clauses of a statement, by their first words. */
+/** Returns the clauses of a statement by their first words. */
 export function clauses(text) {
   const found = [...flat(text).matchAll(CLAUSE)];
   return Object.fromEntries(found.map((one, at) => [one[1], text.slice(one.index + one[0].length, found[at + 1]?.index).trim()]));
 }
 
-/** The parts of `text` between `by`, where that is in no parentheses. */
+/** Splits `text` at `by`, except inside parentheses. */
 export function split(text, by) {
   const parts = [];
   let start = 0;
@@ -33,7 +36,7 @@ export function split(text, by) {
   return parts;
 }
 
-/** A statement of these clauses, in the order that the language asks for. */
+/** Writes a statement with these clauses in the order of the grammar. */
 export function statement(parts) {
   const text = (name) => (['fill', 'tz'].includes(name) ? `${name}${parts[name]}` : `${name} ${parts[name]}`);
   return ORDER.filter((name) => parts[name]).map(text).join(' ');
@@ -47,7 +50,10 @@ export const windowOf = (parts) => dimensionsOf(parts).find(isWindow);
 export const termsOf = (parts) => split(parts.WHERE, ' AND ');
 export const and = (...terms) => terms.filter(Boolean).join(' AND ');
 
-/** What is shown: text and name of each, the name as far as the statement gives one. */
+/**
+ * Returns the text and the name of each selected field. The name is undefined if the statement
+ * defines none.
+ */
 export function fieldsOf(parts) {
   return split(parts.SELECT, ', ').map((text) => {
     const [, expression, alias] = /^(.*?)(?: AS (\w+))?$/s.exec(text);
@@ -55,7 +61,9 @@ export function fieldsOf(parts) {
   });
 }
 
-/** Whether `expression` is one call; then its name, its first argument and the others. */
+/**
+ * If `expression` is a single call, returns its name, its first argument and the other arguments.
+ */
 export function callOf(expression) {
   const found = /^(\w+)\((.*)\)$/s.exec(expression);
   if (!found || flat(expression).slice(0, -1).includes(')')) return undefined;
@@ -63,5 +71,5 @@ export function callOf(expression) {
   return { name: found[1], first, rest };
 }
 
-/** Whether any function of `names` is called in `text`. */
+/** Whether `text` calls a function of `names`. */
 export const calls = (text, names) => new RegExp(`\\b(?:${names})\\(`).test(text);

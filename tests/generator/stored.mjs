@@ -1,15 +1,15 @@
-// What 1.x itself says where a flaw of it cannot act: of a subquery whose rows are stored, and read
-// as the points of a measurement.
+// Avoids defects of 1.x in subqueries: stores the subquery's rows as points of a measurement, so
+// that 1.x can run the outer statement over that measurement.
 
 import { json, resultsOf, seriesOf } from './answers.mjs';
 import { and, clauses, dimensionsOf, fieldsOf, isTime, isWindow, split, statement, termsOf, union, windowOf } from './statement.mjs';
 
-/** The calls that take the windows of the statement around. */
+/** The calls that take the windows of the outer statement. */
 const WINDOWED =
   /\b(?:count|sum|mean|median|mode|spread|stddev|integral|distinct|first|last|min|max|percentile|sample|top|bottom)\(/;
 let databases = 0;
 
-/** The statements of a FROM clause, if it has nothing but subqueries. */
+/** Returns the statements of a FROM clause that consists only of subqueries. */
 function subqueries(from) {
   const sources = split(from, ', ');
   const inner = sources.map((one) => (one.startsWith('(SELECT') ? one.slice(1, -1) : undefined));
@@ -17,9 +17,9 @@ function subqueries(from) {
 }
 
 /**
- * Whether the real server gives our answer once the rows of each subquery are stored, and read as
- * points. `theirs`: the rows are those of the real server, at every depth. Else they are ours, of the outermost
- * subqueries, which then must be known to be right: `trusted(statement)`.
+ * Whether the real server returns Tidemark's response if the rows of each subquery are stored and
+ * read as points. With `theirs`, the rows are the real server's rows at every depth. Otherwise they
+ * are Tidemark's rows of the outermost subqueries, whose statements must be `trusted`.
  */
 export async function isOverStored({ text, ours, env, trusted, isOurs, isSame }, theirs) {
   const keep = theirs ? (parts) => keepTheirs(parts, env) : (parts) => keepOurs(parts, env, trusted);
@@ -30,7 +30,10 @@ export async function isOverStored({ text, ours, env, trusted, isOurs, isSame },
   return false;
 }
 
-/** The answer with the tags that are empty in ours, which a point that is stored has not, and with these as columns. */
+/**
+ * Adds the tags that are empty in Tidemark's response, because a stored point lacks empty tags.
+ * These tags become columns.
+ */
 function withEmptyTags(answer, text, ours, { parsed }) {
   const document = parsed(answer);
   const shown = fieldsOf(clauses(text)).map(({ expression }) => expression.replace(/::tag$/, ''));
@@ -53,10 +56,11 @@ function withEmptyTags(answer, text, ours, { parsed }) {
 }
 
 /**
- * Answers `[status, body]`, nothing where a subquery has no rows to store. All that is stored counts,
- * as windows of a subquery that begin before the range reach into it, and what it foretells lies
- * behind. `how.read`: what is stored is what `SELECT *` reads of the outermost subquery: a function
- * that looks at the window before does so from the range of what is around.
+ * Returns `[status, body]`, or undefined if a subquery has no rows to store. All stored rows count:
+ * windows of a subquery that begin before the range reach into it, and predicted rows follow the
+ * range. With `how.read`, the stored rows are those that `SELECT *` reads from the outermost
+ * subquery. A function that needs the previous window then reads it from the outer statement's
+ * range.
  */
 async function overStored(text, how) {
   const outer = clauses(text);
@@ -80,8 +84,9 @@ async function overStored(text, how) {
 }
 
 /**
- * How to ask a statement over stored rows. Where it shows columns without a call, a row of a subquery is a row though
- * none of them has a value: so all that is stored is asked for, and what was not asked for cut off.
+ * Returns a function that queries a statement over stored rows. If the statement shows columns
+ * without a call, a subquery's row counts even if none of these columns has a value. Therefore the
+ * function selects all stored columns and removes the additional ones.
  */
 async function asking(parts, { real, parsed }) {
   const shown = fieldsOf(parts);
@@ -104,7 +109,10 @@ async function asking(parts, { real, parsed }) {
   };
 }
 
-/** Bounds of time as `terms` say, but wide enough for all rows of `databases`; nothing if they are that. */
+/**
+ * Returns the time bounds of `terms`, widened to all rows of `databases`. Returns undefined if the
+ * bounds already include all rows.
+ */
 export async function boundsOf(terms, databases, { real, parsed }) {
   const times = [];
   for (const database of databases) {
@@ -117,12 +125,12 @@ export async function boundsOf(terms, databases, { real, parsed }) {
   const first = lower === 0n ? lower : times.reduce((one, other) => (one < other ? one : other), lower);
   const last = times.reduce((one, other) => (one > other ? one : other), upper);
   if (first === lower && last === upper) return undefined;
-  // Without a bound windows begin, and end, with the first and the last row.
+  // Without a bound, windows begin and end with the first and the last row.
   return and(lower > 0n && `time >= ${first}`, upper < NS_MAX && `time <= ${last}`);
 }
 
 const NS_MAX = 2n ** 63n - 1n;
-/** The first and the last time that terms leave, in nanoseconds. */
+/** Returns the first and the last time that the terms allow, in nanoseconds. */
 const lowest = (terms) => bound(terms, '>', 1n, 0n, (one, other) => one > other);
 const highest = (terms) => bound(terms, '<', -1n, NS_MAX, (one, other) => one < other);
 
@@ -136,7 +144,7 @@ function bound(terms, sign, step, none, isTighter) {
   return times.map(ns).reduce((one, other) => (isTighter(one, other) ? one : other), none);
 }
 
-/** The clauses of a statement over subqueries, which now reads what they have stored. */
+/** Returns the clauses of a statement over subqueries, rewritten to read their stored rows. */
 async function around(own, context, how) {
   const inner = subqueries(own.FROM);
   if (!inner) return undefined;
@@ -150,7 +158,7 @@ async function around(own, context, how) {
   const stored = [];
   for (const text of inner) stored.push(await store(text, below, how));
   if (stored.includes(undefined)) return undefined;
-  // Of a subquery's tags there are those that it is grouped by.
+  // A subquery has only the tags by which it is grouped.
   const tags = union(...stored.map((one) => one.tags));
   const known = dimensions.flatMap((one) => (one === '*' ? tags : [one]));
   return { ...own, FROM: stored.map(({ from }) => from).join(', '), 'GROUP BY': union(known).join(', ') };
@@ -168,7 +176,8 @@ async function store(text, context, how) {
     own = await widened(own, context, how);
   }
   const tags = dimensionsOf(own).filter((one) => !isWindow(one));
-  // Rows without a call stay apart by their series, as two of one time would be one point.
+  // Rows without a call stay separated by series, because two rows of one time would be the same
+  // point.
   const all = tags.includes('*') || !/\w\(/.test(own.SELECT) ? ['*'] : union(tags, context.tags);
   const window = windowOf(own) ?? (WINDOWED.test(own.SELECT) ? context.window : undefined);
   const write = {
@@ -180,7 +189,7 @@ async function store(text, context, how) {
   return keep(write, tags, how);
 }
 
-/** A statement in windows over stored rows, with bounds wide enough for all of them. */
+/** Runs a statement with windows over stored rows, with bounds wide enough for all rows. */
 async function widened(own, context, { env }) {
   const terms = union(termsOf(own), context.times);
   const databases = split(own.FROM, ', ').map((source) => source.split('.')[0]);
@@ -198,7 +207,7 @@ async function keep(parts, tags, { keep: write, made }) {
 const isWritten = ([, body]) => body.includes('"written"') && !body.includes('"error"');
 const into = (database, parts) => statement({ ...parts, INTO: `${database}.autogen.:MEASUREMENT` });
 
-/** Has the real server store its rows of a statement. Answers where. */
+/** Stores the real server's rows of a statement in the real server. Returns the location. */
 async function keepTheirs(parts, { real }) {
   const database = scratch();
   await real(`CREATE DATABASE ${database} WITH DURATION INF`);
@@ -207,7 +216,10 @@ async function keepTheirs(parts, { real }) {
   return undefined;
 }
 
-/** Has the real server store our rows of a statement, if they are known to be right. Answers where. */
+/**
+ * Stores Tidemark's rows of a statement in the real server if they are known to be correct. Returns
+ * the location.
+ */
 export async function keepOurs(parts, env, trusted) {
   if (!(await trusted(statement(parts)))) return undefined;
   const database = scratch();
@@ -226,13 +238,13 @@ export async function keepOurs(parts, env, trusted) {
   }
 }
 
-/** A name that no database had in this run. */
+/** Returns a database name that this run has not used. */
 export function scratch() {
   databases += 1;
   return `stored${databases}`;
 }
 
-/** The line protocol of all rows; `keys` says the types of the fields. */
+/** Writes all rows as line protocol. `keys` contains the types of the fields. */
 function linesOf(keys, rows) {
   const types = new Map(
     seriesOf(keys).flatMap((series) => series.get('values').map(([field, type]) => [`${series.get('name')}\n${field}`, type])),

@@ -1,14 +1,18 @@
-// The same points with no two of one time, in several orders: what 1.x would have read of each.
+// Moves points of equal time apart in several orders, and finds the order in which 1.x may have
+// read them.
 
 import { groupBy, seriesOf } from './answers.mjs';
 import { escape } from './data.mjs';
 import { scratch } from './stored.mjs';
 
-/** Points that other measurements have within so many nanoseconds after a second are put behind. */
+/**
+ * If other measurements have points within this many nanoseconds after a second, the moved points
+ * follow them.
+ */
 const OTHERS_NS = 200n;
-/** What a bound that lies at a second is moved by: behind all points that were there. */
+/** The shift of a bound at a full second: it follows all moved points. */
 const BOUND_NS = 150;
-/** What the nanoseconds between the points may change, relative. */
+/** The relative change that the nanoseconds between the points may cause. */
 const TOLERANCE = 1e-7;
 
 const orders = {
@@ -16,12 +20,15 @@ const orders = {
   'series+': () => 0,
   'series-': (one, other) => other.number - one.number,
 };
-/** By the values of a field. */
+/** Sorts by the values of a field. */
 const byField = (field, sign) => (one, other) => {
   const [left, right] = [value(one.fields[field]), value(other.fields[field])];
   return left < right ? -sign : left > right ? sign : 0;
 };
-/** By a field, up or down; values that are equal as in our answers, or the other way. */
+/**
+ * Sorts by a field, ascending or descending. Equal values have the order of Tidemark's responses,
+ * or the reverse order.
+ */
 const compare = ([field, direction, turned]) => (one, other) =>
   byField(field, direction === '+' ? 1 : -1)(one, other) || (turned ? other.place - one.place : one.place - other.place);
 
@@ -32,8 +39,8 @@ function value(text) {
 }
 
 /**
- * Whether there is an order of the points of one time in which the real server gives our answer: it
- * is asked the same of points that lie a nanosecond apart.
+ * Whether the real server returns Tidemark's response for some order of the points of equal time.
+ * The points are stored one nanosecond apart in that order.
  */
 export async function untied({ text, env, isOurs }) {
   for (const order of ordersOf(text)) {
@@ -53,7 +60,7 @@ const tiedAgain = (_, seconds, ns) => {
   return seconds + String(own).padStart(9, '0');
 };
 
-/** The orders worth trying: of the series, of the values of a field, and of each field by itself. */
+/** Returns the orders to try: by series, by the values of a field, and by each field separately. */
 function ordersOf(text) {
   const taken = [...text.matchAll(/\b(first|last|\w+)\((\w)[,)]/g)].filter(([, , field]) => 'fgijbs'.includes(field));
   const sign = (name) => (name === 'first' ? '-' : '+');
@@ -64,7 +71,7 @@ function ordersOf(text) {
 
 const known = new WeakMap();
 
-/** The database of an order, which is made when it is first asked for. */
+/** Returns the database of an order, and creates it when first used. */
 async function databaseOf(env, order) {
   if (!known.has(env.data)) known.set(env.data, new Map());
   const made = known.get(env.data);
@@ -88,7 +95,7 @@ function aside(line) {
   return part > 0n && part < 100n ? line.slice(0, at) + (time + OTHERS_NS) : line;
 }
 
-/** Where each series stands among the points of a time, in our answers. */
+/** Returns the position of each series among the points of one time in Tidemark's responses. */
 async function placesOf({ name, tags }, env) {
   const places = new Map();
   for (const series of seriesOf(env.parsed(await env.own(`SELECT * FROM "${name}"`)))) {
@@ -115,13 +122,13 @@ function spread(lines, order, places) {
   const times = groupBy(points, ({ time }) => time);
   return [...times].flatMap(([time, tied]) => {
     const sorted = tied.toSorted((one, other) => one.number - other.number);
-    // Several orders: each field is a point of its own.
+    // With several orders, each field is a separate point.
     if (order.includes(',')) return order.split(',').flatMap((one) => placed(sorted, one, time, one[0])).concat(others(sorted, order, time));
     return placed(sorted, order, time);
   });
 }
 
-/** The points, or one field of them, each a nanosecond behind the one before. */
+/** Writes the points, or one field of each point, one nanosecond apart. */
 function placed(points, order, time, only) {
   return points.toSorted(orders[order] ?? compare(order)).flatMap(({ series, fields }, at) => {
     const shown = Object.entries(fields).filter(([name]) => only === undefined || name === only);
@@ -129,7 +136,7 @@ function placed(points, order, time, only) {
   });
 }
 
-/** The fields that no order is about. */
+/** Returns the fields that have no separate order. */
 function others(points, order, time) {
   const named = order.split(',').map(([field]) => field);
   return points.flatMap(({ series, fields }) => {
