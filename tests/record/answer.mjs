@@ -1,9 +1,10 @@
-// The body of a /query response to the lines that a query script shows, per
-// tests/data/query/README.md, "Answers". Refuses members that are not InfluxDB's, or out of order.
+// Renders the body of a /query response as the lines of a query script; see
+// tests/data/query/README.md, "Answers". Rejects members that InfluxDB does not return, and members
+// in a wrong order.
 
 import { JsonNumber, parseJson } from './json.mjs';
 
-/** Lines of the answer to `query`, which the server gave with this status and body. */
+/** Returns the lines for the response to `query` with this status and body. */
 export function renderAnswer(query, status, body) {
   if (query.isText && status !== 200) return [`http ${status}`, ...textLines(body)];
   if (status !== 200) return [`http ${status} ${oneLine(body.trim())}`];
@@ -39,12 +40,12 @@ function members(object, allowed) {
 
 function textLines(body) {
   const lines = body.split('\n');
-  // The last line ends with a newline too, unless shown otherwise by a missing line.
+  // The last line ends with a newline, unless a missing line shows otherwise.
   if (lines.at(-1) === '') lines.pop();
   return lines.map((line) => `|${line}`);
 }
 
-// A text that would not survive as the rest of a line is written as a JSON string.
+// Text that cannot be the rest of a line is written as a JSON string.
 function phrase(text) {
   return /^["\s]|\s$|\n|^$/.test(text) ? JSON.stringify(text) : text;
 }

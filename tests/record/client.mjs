@@ -4,14 +4,14 @@ import { readdirSync, statSync } from 'node:fs';
 import { renderAnswer } from './answer.mjs';
 import { queryParams } from './script.mjs';
 
-/** A server at `url`; `token`, if any, is sent as a Bearer token. */
+/** A server at `url`. `token`, if set, is sent as a Bearer token. */
 export class Client {
   constructor(url, token = '') {
     this.url = url.replace(/\/$/, '');
     this.headers = token ? { authorization: `Bearer ${token}` } : {};
   }
 
-  /** Sends one write step. Throws unless the server answers as the step says. */
+  /** Sends one write step. Throws if the server's response differs from the step. */
   async write({ db, rp, precision, body, at }) {
     const params = new URLSearchParams({ db });
     if (rp) params.set('rp', rp);
@@ -29,12 +29,12 @@ export class Client {
     }
   }
 
-  /** Sends one query step; returns the lines of its answer. */
+  /** Sends one query step; returns the lines of its response. */
   async query(query) {
     const { accept, get } = query.options;
     const headers = accept ? { ...this.headers, accept } : this.headers;
     const init = { method: get ? 'GET' : 'POST', headers };
-    // 1.x reads `pretty` from the URL only, so all parameters go there.
+    // 1.x reads `pretty` only from the URL, so all parameters are sent there.
     const reply = await fetch(`${this.url}/query?${queryParams(query)}`, init);
     const body = await reply.text();
     try {
@@ -44,7 +44,7 @@ export class Client {
     }
   }
 
-  /** Drops every database and user, so that the next script starts on an empty server. */
+  /** Drops every database and user, so that the next script starts with an empty server. */
   async reset() {
     for (const [list, drop] of [['SHOW DATABASES', 'DROP DATABASE'], ['SHOW USERS', 'DROP USER']]) {
       for (const name of await this.#names(list)) {
@@ -71,7 +71,7 @@ function quoted(name) {
   return `"${name.replaceAll('\\', '\\\\').replaceAll('"', '\\"')}"`;
 }
 
-/** Every `.test` file at or below the given paths, sorted. */
+/** Returns every `.test` file at or below the given paths, sorted. */
 export function scriptFiles(paths) {
   const below = (directory) =>
     readdirSync(directory, { recursive: true })

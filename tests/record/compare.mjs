@@ -1,9 +1,9 @@
-// The lines of two answers to the first line where they part; what counts as equal is specified in
-// tests/data/query/README.md.
+// Compares the lines of two responses up to the first difference. tests/data/query/README.md
+// specifies which differences are allowed.
 
 const RELATIVE_TOLERANCE = 1e-9;
 
-/** Null if the answers are equal, else what differs. */
+/** Returns null if the responses are equal, otherwise the difference. */
 export function difference(query, expected, actual) {
   if (query.isText) return firstDifference(expected, actual, (a, b) => a === b);
   const [a, b] = query.unordered
@@ -40,12 +40,12 @@ function sameToken(expected, actual) {
   if (!/[.e]/.test(expected + actual)) return false;
   const [a, b] = [Number(expected), Number(actual)];
   const scale = Math.max(Math.abs(a), Math.abs(b));
-  // JavaScript prints floats as Go's encoding/json does.
+  // JavaScript prints floats in the same way as Go's encoding/json.
   const isSpelt = String(b) === actual || !/[.e]/.test(actual);
   return isSpelt && Math.abs(a - b) <= RELATIVE_TOLERANCE * scale;
 }
 
-/** Brings the rows of equal time of each table into one order. */
+/** Sorts the rows of equal time in each table. */
 function sortTies(lines) {
   const sorted = [];
   let time = null;

@@ -1,4 +1,5 @@
-// A private InfluxDB 1.x: its own directory, its own ports on 127.0.0.1, gone when `stop` returns.
+// Runs a private InfluxDB 1.x with a temporary directory and free ports on 127.0.0.1. `stop`
+// removes the directory.
 
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
@@ -12,9 +13,9 @@ const START_TRIES = 200;
 const START_PAUSE_MS = 50;
 
 /**
- * Starts `influxd` and waits until it answers. Needs the Debian package `influxdb`.
- * `index` is the kind of its series index, `inmem` or `tsi1`: where the two disagree on an answer,
- * one of them has a defect. With `kept` its data stay in that directory when it stops.
+ * Starts `influxd` and waits until it responds. Needs the Debian package `influxdb`. `index` is the
+ * type of the series index, `inmem` or `tsi1`. If both types return different results, one of them
+ * has a defect. With `kept`, the data remains in that directory after the server stops.
  */
 export async function startInfluxd(index = 'inmem', kept = undefined) {
   const directory = kept ?? mkdtempSync(join(tmpdir(), 'influxd-'));
@@ -25,7 +26,7 @@ export async function startInfluxd(index = 'inmem', kept = undefined) {
   const failed = once(child, 'error').then(([error]) => {
     throw new Error(`cannot start influxd (Debian package influxdb): ${error.message}`);
   });
-  // Whatever ends this process, the server does not outlive it.
+  // The server ends when this process ends, whatever the reason.
   const end = () => {
     child.kill('SIGKILL');
     if (!kept) rmSync(directory, { recursive: true, force: true });
@@ -64,7 +65,7 @@ async function freePort() {
   return port;
 }
 
-// No `_internal` database, no continuous query that runs by itself, no retention by the clock.
+// Disables the `_internal` database, automatic continuous queries and automatic retention.
 function configText(directory, index, httpPort, rpcPort) {
   return `reporting-disabled = true
 bind-address = "127.0.0.1:${rpcPort}"

@@ -1,25 +1,26 @@
-// JSON text to values, keeping what JSON.parse loses: the text of every number, and the order of
-// members, also of those whose names are numbers.
+// Parses JSON and keeps two things that JSON.parse loses: the text of every number, and the order
+// of members, including those with numeric names.
 
 import { printParseErrorCode, visit } from 'jsonc-parser';
 
-/** A number by its text. */
+/** A number as its text. */
 export class JsonNumber {
   constructor(text) {
     this.text = text;
   }
 }
 
-/** JSON without what else its reader knows. */
+/** Disables the parser's extensions to JSON. */
 const strictly = { disallowComments: true, allowTrailingComma: false };
 
 /**
- * Reads one JSON document: objects become Maps, numbers [JsonNumber]s, all else the usual values.
- * Throws with the position on anything that is not JSON, and on a member that is there twice.
+ * Parses one JSON document: objects become Maps, numbers become [JsonNumber]s, other values the
+ * usual values. Throws with the position if the text is not JSON or an object has a duplicate
+ * member.
  */
 export function parseJson(text) {
   const documents = [];
-  /** What is being read, the innermost last. */
+  /** The open arrays and objects; the innermost is the last. */
   const open = [documents];
   let key = '';
   const put = (value, position) => {

@@ -1,7 +1,10 @@
-// Asks a real InfluxDB 1.x for the answers of the query scripts and rewrites them in place.
+// Runs the query scripts against a real InfluxDB 1.x and rewrites their recorded responses in
+// place.
+//
 //   node tests/record/record.mjs [--check] [--tsi1] [files or directories…]
-// --check rewrites nothing and fails if an answer differs from what is recorded.
-// --tsi1 asks a server with that index instead of the default one.
+//
+// --check rewrites no file and fails if a response differs from the recorded one. --tsi1 uses a
+// server with that index instead of the default index.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -51,7 +54,7 @@ async function play(client, steps) {
   }
 }
 
-// Rows of equal time in one series come from a merge whose order is nobody's promise.
+// Rows of equal time in one series come from a merge whose order is undefined.
 function warnOfTies(steps) {
   for (const { kind, unordered, isText, options, statement, body, at } of steps) {
     if (kind !== 'query' || unordered || isText || options.epoch) continue;

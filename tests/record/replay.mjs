@@ -1,5 +1,7 @@
-// Plays query scripts on a server over HTTP and compares its answers with the recorded ones.
+// Runs query scripts against a server over HTTP and compares its responses with the recorded ones.
+//
 //   node tests/record/replay.mjs URL TOKEN [files or directories…]
+//
 // It drops every database and user of that server. Steps in KNOWN_FAILING may fail.
 
 import { readFileSync } from 'node:fs';
@@ -11,7 +13,7 @@ import { parseScript } from './script.mjs';
 
 const ALL = fileURLToPath(new URL('../data/query', import.meta.url));
 
-/** Plays `paths` (all scripts if there are none); returns counts and the differences found. */
+/** Runs `paths`, or all scripts if `paths` is empty. Returns counts and the differences found. */
 export async function replay(url, token, paths = []) {
   const known = new Set(readFileSync(`${ALL}/KNOWN_FAILING`, 'utf8').split('\n'));
   const client = new Client(url, token);

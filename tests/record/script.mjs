@@ -1,4 +1,4 @@
-// Query scripts: text to steps and back. The language is specified in tests/data/query/README.md.
+// Parses and prints query scripts. tests/data/query/README.md specifies the language.
 
 /** Splits a script into steps; `answer` holds the indented lines, without their indentation. */
 export function parseScript(text, file) {
@@ -75,7 +75,7 @@ function parseQuery(line, at) {
   return query;
 }
 
-/** The parameters of POST /query for a query step. */
+/** Returns the parameters of POST /query for a query step. */
 export function queryParams({ db, options, statement }) {
   const params = new URLSearchParams();
   if (db) params.set('db', db);
@@ -89,7 +89,7 @@ export function queryParams({ db, options, statement }) {
   return params;
 }
 
-/** Steps back to the text they came from, with whatever their bodies hold now. */
+/** Prints steps as a script with the current contents of their bodies. */
 export function printScript(steps) {
   const lines = [];
   for (const { kind, head, body, blank } of steps) {

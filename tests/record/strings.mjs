@@ -1,10 +1,12 @@
-// Asks a real InfluxDB 1.x what it makes of strings with quotes, backslashes, commas and spaces in
-// them, and writes down its answers for tests/it/line_protocol/strings.rs.
+// Sends strings with quotes, backslashes, commas and spaces to a real InfluxDB 1.x and records the
+// results for tests/it/line_protocol/strings.rs.
+//
 //   node tests/record/strings.mjs [--random N] [--seed N] [--out FILE] [--check]
-// Without options it rewrites tests/data/line_protocol/strings.jsonl; --check only compares.
-// A line of the file is a text that was sent as a field's value and the fields that were stored, or
-// null. First come all short texts that are stored, then some that clients write and random ones,
-// refused ones included.
+//
+// Without options it rewrites tests/data/line_protocol/strings.jsonl; --check only compares. Each
+// line of the file contains a text that was sent as a field's value, and the stored fields or null.
+// The file begins with all short texts that the server accepts. Texts that real clients write and
+// random texts follow, including rejected ones.
 
 import { readFileSync, writeFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
@@ -12,9 +14,9 @@ import { parseArgs } from 'node:util';
 import { startInfluxd } from './influxd.mjs';
 
 const RECORDED = fileURLToPath(new URL('../data/line_protocol/strings.jsonl', import.meta.url));
-/** Short texts are all of this length or less: a quote, then these. */
+/** The maximum length of short texts: a quote, then these letters. */
 const SHORT = { letters: ['"', '\\', ',', ' ', '=', 'a'], most: 5 };
-/** Random ones have more of what ends a value or hides its end. */
+/** Random texts contain more characters that end a value or escape its end. */
 const LETTERS = [...'""""\\\\,, =ab1\nü'];
 const RANDOM_LENGTH_MAX = 24;
 const AT_ONCE = 16;
@@ -67,7 +69,7 @@ function shortTexts() {
 }
 
 function randomTexts(count, seed) {
-  // A linear congruence (Knuth's MMIX) is random enough, and the same everywhere.
+  // A linear congruential generator (Knuth's MMIX) produces the same sequence on every machine.
   let state = BigInt(seed);
   const below = (limit) => {
     state = (state * 6364136223846793005n + 1442695040888963407n) & 0xffff_ffff_ffff_ffffn;
@@ -80,7 +82,7 @@ function randomTexts(count, seed) {
   });
 }
 
-/** Each text with the fields of the point that it made. Some of them end the whole server. */
+/** Returns each text with the fields of its point. Some texts crash the server. */
 async function answers(texts) {
   const found = [];
   for (let start = 0; start < texts.length; start += AT_ONCE) {
