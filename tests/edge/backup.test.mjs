@@ -1,4 +1,5 @@
-// Backups on the real runtime: into a bucket of R2 under `wrangler dev`, into a folder under `tidemark serve`.
+// Tests backups on the real runtime: into an R2 bucket with `wrangler dev`, into a folder with
+// `tidemark serve`.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
@@ -9,10 +10,13 @@ import { test } from 'node:test';
 import { tidemark } from './harness.mjs';
 import { installed, served } from './served.mjs';
 
-/** Rows of a write: together some megabytes at rest, so that a backup takes more than one request. */
+/**
+ * The number of rows per write. The stored data takes some megabytes, so that a backup needs more
+ * than one request.
+ */
 const rows = 20_000;
 
-/** Text that no codec makes small, the same in every run. */
+/** Returns text that does not compress and is the same in every run. */
 function noise(seed) {
   let state = BigInt(seed) * 0x9e3779b97f4a7c15n + 1n;
   let text = '';
@@ -23,7 +27,10 @@ function noise(seed) {
   return text.slice(0, 160);
 }
 
-/** Repeats a request until nothing remains; resolves to the last answer and how many requests it took. */
+/**
+ * Repeats a request until no work remains. Resolves to the last response and the number of
+ * requests.
+ */
 async function finish(server, method, path) {
   for (let requests = 1; requests < 200; requests += 1) {
     const response = await server.fetch(path, { method });
@@ -85,7 +92,7 @@ async function loadBackUpDeleteRestore(server) {
 test('a bucket takes a database in and gives it back', async (t) => {
   const server = await tidemark(t, { backups: true });
   const { id } = await loadBackUpDeleteRestore(server);
-  // After a crash too: the place is on the disk.
+  // The folder still exists after a crash.
   await server.kill();
   await server.start();
   const restored = await finish(server, 'POST', `/api/v3/restore?db=c&from=${id}`);

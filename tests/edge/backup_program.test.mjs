@@ -1,5 +1,5 @@
-// Backups by the program: `tidemark backup`, `verify`, `restore`, and what a deployment has beside points. It is the
-// round of docs/OPERATING.md: load, back up, delete, restore, the same answers; upgrade, the same answers.
+// Tests `tidemark backup`, `verify` and `restore`, including tokens, users and schedules. Follows
+// docs/OPERATING.md: load, back up, delete, restore, upgrade, with the same results.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { token } from './harness.mjs';
 import { installed, installedRelease, served, tidemarkProgram } from './served.mjs';
 
-/** The release that is upgraded from. */
+/** The release before the upgrade. */
 const before = '0.1.0';
 
 const asked = [
@@ -71,7 +71,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   await server.query('DROP DATABASE a');
   await run(server, ['restore', id, '--access']);
   assert.deepEqual(await answers(server, 'a'), original);
-  // The upgrade: another release starts on the same data.
+  // Upgrade: another release starts on the same data.
   await server.stop();
   server.options.install = install;
   await server.start();
@@ -79,7 +79,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   await run(server, ['restore', id, '--database', 'copy']);
   assert.deepEqual(await answers(server, 'copy'), original);
 
-  // Another deployment with the same place, and what the first one has beside points.
+  // A second deployment uses the same place.
   const second = await served(t, { install, words: place });
   await second.query("CREATE USER other WITH PASSWORD 'of somebody'");
   assert.match((await run(second, ['restore', id, '--access'])).said, /1 made, 0 got rights/);
@@ -92,7 +92,7 @@ test('a database is backed up, deleted and restored by the program', async (t) =
   assert.deepEqual(policies, await server.series('SHOW RETENTION POLICIES ON a', {}));
   assert.match(JSON.stringify(await second.query('SHOW CONTINUOUS QUERIES')), /mean\(f\)/);
 
-  // A schedule makes one at once; the program says how it goes, and deletes what is not needed.
+  // A schedule starts a backup immediately. The program shows its progress and deletes old backups.
   await run(second, ['backup', '--database', 'a', '--schedule', '1h', '--keep', '2']);
   for (let waits = 0; ; waits += 1) {
     const { said: state } = await run(second, ['backup', '--database', 'a', '--list']);

@@ -1,4 +1,4 @@
-// The pure parts of `npm run bench -- scale`: its words, its points, its questions and its verdicts.
+// Tests the functions of `npm run bench -- scale`: options, points, queries and verdicts.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -32,7 +32,7 @@ test('a word that chooses nothing is refused by name', () => {
   assert.throws(() => choices(['--with', 'points']), /--with points/);
   assert.throws(() => choices(['--with', 'points=many']), /--with points=many/);
   assert.throws(() => chosen(scenarios, choices(['--only', 'deep'])), /no scenario deep: say one of many, wide/);
-  // Those of another scenario do not count either.
+  // The options of another scenario do not count.
   const other = choices(['--only', 'wide', '--with', 'points=5']);
   assert.throws(() => chosen(scenarios, other), /No scenario takes points: there are columns/);
 });

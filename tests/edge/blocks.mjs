@@ -1,8 +1,8 @@
-// The fenced blocks of a Markdown file.
+// Extracts the fenced blocks of a Markdown file.
 
 /**
- * `{ language, text, line, why }` of each block: `line` is that of its fence, `why` what a comment
- * `<!-- not run: … -->` before it says, or undefined.
+ * Returns `{ language, text, line, why }` for each block. `line` is the line of the opening fence.
+ * `why` is the text of a preceding comment `<!-- not run: … -->`, or undefined.
  */
 export function blocksOf(markdown) {
   const blocks = [];

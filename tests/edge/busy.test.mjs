@@ -1,4 +1,4 @@
-// A write beside many long queries is not answered behind the last of them.
+// Tests that a write does not wait for many long queries.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

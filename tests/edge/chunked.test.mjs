@@ -1,4 +1,4 @@
-// Answers of very many small chunks.
+// Tests responses with a very large number of small chunks.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -15,7 +15,7 @@ test('an answer of many small chunks comes to its end, time after time', { timeo
     const lines = Array.from({ length: seriesPerWrite }, (_, i) => `m,host=h${at + i} v=1 ${at + i}`);
     await server.mustWrite(lines.join('\n'), { db: 'db', precision: 's' });
   }
-  // A chunk for each series: the runtime has a limit of what a request waits for at once.
+  // Each series is one chunk. The runtime limits the number of pending promises per request.
   const search = new URLSearchParams({ db: 'db', q: 'SELECT v FROM m GROUP BY host', chunked: 'true' });
   for (let time = 0; time < 3; time++) {
     const began = Date.now();

@@ -1,4 +1,4 @@
-// tidemark/client: what it sends, when, how often, and what it says of answers.
+// Tests tidemark/client: its requests, their timing and repeats, and its results.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -7,7 +7,7 @@ import { startTidemark } from '../../examples/miniflare/tidemark.mjs';
 import { Tidemark, TidemarkError } from '../../packages/tidemark/client/client.js';
 import { token } from './harness.mjs';
 
-/** A binding that answers as it is told, and keeps what it was asked. */
+/** Returns a binding that sends prepared responses and records the requests. */
 function binding(answers = []) {
   const asked = [];
   return {
@@ -24,7 +24,7 @@ function binding(answers = []) {
 
 const client = (bound, more = {}) => new Tidemark({ binding: bound, token: 't', database: 'd', gatherMs: 20, ...more });
 
-/** A request's context: `over()` resolves when all that it was to wait for is done. */
+/** Returns a request context. `over()` resolves when all work passed to `waitUntil` is done. */
 function context() {
   const promises = [];
   return { waitUntil: (promise) => promises.push(promise), promises, over: () => Promise.all(promises) };
@@ -47,7 +47,7 @@ test('points of many requests are sent together, by time and by number', async (
   await third.over();
   assert.deepEqual(bound.asked.slice(1).map(({ lines }) => lines.length), [3, 1]);
 
-  // Whoever promised to send was ended by the platform: a later request does it.
+  // The platform ended the request that promised to send. A later request sends the points.
   const dead = { waitUntil() {} };
   const lost = client(bound, { gatherMs: 200 });
   lost.write(point(7), dead);
@@ -130,7 +130,7 @@ test('points are what line protocol says, or refused before anything is taken', 
 });
 
 test('what is written comes back as it was', async (t) => {
-  // Not chance alone tells points without a time apart.
+  // Points without a time differ even if the random numbers are equal.
   t.mock.method(Math, 'random', () => 0);
   const server = await startTidemark({ token, settings: { AUTO_CREATE_RETENTION: 'none', LOG_REQUESTS: 'none' } });
   t.after(() => server.stop());
@@ -156,7 +156,7 @@ test('what is written comes back as it was', async (t) => {
   }]);
   const [[dated]] = await it.query('SELECT v FROM d WHERE v = $v', { epoch: 'ns', params: { v: 1 } });
   assert.deepEqual(dated.values, [[1_767_225_600_500_000_000n, 1]]);
-  // Points without a time of one moment are as many as were written.
+  // All points that were written without a time at the same moment are stored.
   const [[counted]] = await it.query('SELECT sum(n) FROM now');
   assert.equal(counted.values[0][1], 1_000);
   await assert.rejects(it.query('SELECT v FROM d; DROP'), /found EOF/);

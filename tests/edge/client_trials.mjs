@@ -1,12 +1,13 @@
-// What every write client has to go through: points of every type, a bad token, a bad line, an
-// overloaded server, a restart. A client is a function that carries out one order:
+// The trials of every write client: points of every type, a bad token, a bad line, an overloaded
+// server, a restart.
+//
+// A client is a function that carries out one order:
 //
 //   { action: 'types' | 'points' | 'line', url, token, database, ... }
 //
-// and resolves to `{ error }`: its own error as its user would print it, or null.
-// `points` writes `first` … `first + count - 1` in batches of `batch` with `pauseMs` between them.
-// With `patient` it goes on until all are written; by itself where the client has retries, else by
-// being called again, as its user would have to.
+// It resolves to `{ error }`: the error that its user would see, or null. `points` writes `first` …
+// `first + count - 1` in batches of `batch` with `pauseMs` between them. With `patient`, the client
+// repeats until all points are written. A client without retries is called again.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -14,16 +15,16 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { faultProxy } from './fault_proxy.mjs';
 import { tidemark, token } from './harness.mjs';
 
-/** The first second of the points. */
+/** The time of the first point, in seconds. */
 export const firstSecond = 1_700_000_000;
 
-/** The lines of points `first` … `first + count - 1`, for clients that take lines. */
+/** Returns the lines of points `first` … `first + count - 1`, for clients that take lines. */
 export function pointLines(first, count) {
   const line = (i) => `load,host=h${i % 3} value=${i}i ${firstSecond + i}`;
   return Array.from({ length: count }, (_, i) => line(first + i));
 }
 
-/** A point with a field of every type, as `types` has to write it. */
+/** The point that `types` writes: one field per type. */
 export const everyType = {
   measurement: 'types',
   tag: ['a tag', 'x, y=z'],
@@ -34,7 +35,7 @@ export const everyType = {
   boolean: true,
 };
 
-/** `{ error }` of something that may throw. */
+/** Returns the `{ error }` of an async function. */
 export async function errorOf(work) {
   try {
     await work();
@@ -44,7 +45,7 @@ export async function errorOf(work) {
   }
 }
 
-/** Calls `write` for each batch of an order of `points`, again and again if it is patient. */
+/** Calls `write` for each batch of a `points` order. A patient order repeats failed batches. */
 export async function inBatches({ first, count, batch, pauseMs = 0, patient }, write) {
   for (let from = first; from < first + count; from += batch) {
     const size = Math.min(batch, first + count - from);
@@ -59,7 +60,10 @@ export async function inBatches({ first, count, batch, pauseMs = 0, patient }, w
   return { error: null };
 }
 
-/** Whether a client's error shows the server's text, possibly escaped or folded into one line. */
+/**
+ * Asserts that a client's error contains the server's text, which may be escaped or folded into one
+ * line.
+ */
 function assertTells(error, text) {
   const folded = text.replaceAll(/\s+/g, ' ');
   const shown = [text, JSON.stringify(text).slice(1, -1), folded];
@@ -68,7 +72,7 @@ function assertTells(error, text) {
   assert.ok(tells, `the client says:\n${error}\nthe server said:\n${text}`);
 }
 
-/** A token that may write and read `database` and nothing else. */
+/** Creates a token that can read and write only `database`. */
 export async function databaseToken(server, database) {
   const resource = { resource_type: 'db', resource_identifier: [database] };
   const permissions = [{ ...resource, actions: ['read', 'write'] }];
@@ -89,7 +93,7 @@ class Trials {
     return this.client({ url: this.proxy.url, token, database, ...more });
   }
 
-  /** The number of points with value first … first + count - 1. */
+  /** Returns the number of points with value first … first + count - 1. */
   async count(first, count) {
     const q = `SELECT value FROM load WHERE value >= ${first} AND value < ${first + count}`;
     const rows = await this.server.rows(q, { db: this.database, epoch: 's' });
@@ -110,7 +114,9 @@ class Trials {
     assert.deepEqual(row, expected);
   }
 
-  /** An order that has to fail; the client's error shows what the server said. */
+  /**
+   * Runs an order that must fail, and checks that the client's error contains the server's text.
+   */
   async refused(status, more) {
     this.proxy.takeWrites();
     const { error } = await this.order(more);
@@ -121,7 +127,7 @@ class Trials {
       assert.notEqual(error, null);
       return;
     }
-    // Where they differ, the message is the longer one.
+    // If the texts differ, the message is the longer text.
     assertTells(error, message ?? text);
   }
 
@@ -130,7 +136,7 @@ class Trials {
     assert.equal(await this.count(0, 3), 0);
   }
 
-  /** What users are told to give their agents. */
+  /** Creates the token for agents as the documentation describes. */
   async itsOwnToken() {
     const own = await databaseToken(this.server, this.database);
     const points = { action: 'points', first: 300, count: 6, batch: 3, token: own };
@@ -158,7 +164,10 @@ class Trials {
     assert.deepEqual(statuses.slice(0, 2), [status, status]);
   }
 
-  /** A restart under the client's hands; slower writing if it was done before that. */
+  /**
+   * Restarts the server while the client writes. Writes more slowly if the client finished before
+   * the restart.
+   */
   async restart() {
     for (const pauseMs of [30, 150, 700]) {
       const points = { first: pauseMs * 1000, count: 200, batch: 5, pauseMs };
@@ -167,7 +176,7 @@ class Trials {
     assert.fail('all was written before each restart');
   }
 
-  /** Whether the restart fell into the writing; all has to be there in the end. */
+  /** Whether the server restarted while the client wrote. All points must be stored in the end. */
   async restartDuring(points) {
     const order = { action: 'points', ...points, patient: true, url: this.server.url };
     const writing = this.order(order);
@@ -187,9 +196,9 @@ class Trials {
 }
 
 /**
- * Puts a client through all trials. `options.unsigned`: it can write unsigned integers.
- * `options.hides`: statuses whose text it does not show its user. `options.more`: further trials of
- * this client alone, `{ name: (server, proxy, database) => … }`.
+ * Runs all trials for a client. With `options.unsigned`, the client can write unsigned integers.
+ * `options.hides` lists statuses whose text the client does not show. `options.more` contains
+ * additional trials of this client, `{ name: (server, proxy, database) => … }`.
  */
 export async function clientTrials(t, client, options = {}) {
   const server = await tidemark(t);

@@ -1,5 +1,5 @@
-// curl with the command lines of the vendor's pages, only the address, the names and the method's
-// case changed: one page prints `--request post`, which HTTP does not know.
+// Runs the curl commands of the vendor's pages. Only the address, the names and the method's case
+// are changed: one page prints `--request post`, which is not an HTTP method.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -9,7 +9,7 @@ import { promisify } from 'node:util';
 import { faultProxy } from './fault_proxy.mjs';
 import { has, tidemark, token } from './harness.mjs';
 
-/** Runs a command line as pasted; the status, which curl prints last, and the body. */
+/** Runs a command line. Returns the body, and the status that curl prints last. */
 async function paste(line, url, secret = token) {
   const filled = line
     .replaceAll(/https?:\/\/cluster-id(\.a)?\.influxdb\.io/g, url)
@@ -41,7 +41,7 @@ const writes = {
     --data-binary 'home,room=kitchen temp=74 1463683077'`,
 };
 
-/** Two lines, indented and after an empty one. */
+/** Two indented lines after an empty line. */
 const sensors = `curl --request POST \
 "https://cluster-id.influxdb.io/api/v2/write?bucket=DATABASE_NAME&precision=ns" \
   --header "Authorization: Token DATABASE_TOKEN" \
@@ -67,7 +67,7 @@ const queries = {
 test('the curl lines of the vendor pages work as pasted', async (t) => {
   if (!has(t, 'curl')) return;
   const server = await tidemark(t);
-  // The samples are years old: they need a database that keeps them.
+  // The samples are years old, so they need a database with a long retention.
   await server.query('CREATE DATABASE pages');
   for (const [name, line] of Object.entries(writes)) {
     await t.test(name, async () => {

@@ -1,5 +1,5 @@
-// pyarrow's client of Arrow Flight through `tidemark flight`. Tidemark does not answer Flight yet: a stand-in answers
-// gRPC-Web with what pyarrow's own server says, byte for byte, so that what is tested is the way there and back.
+// Tests pyarrow's Flight client through `tidemark flight`. A stand-in returns the bytes of
+// pyarrow's own server as gRPC-Web, so the test covers only the transport in both directions.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -14,7 +14,7 @@ import { hasPythonClients, order, pythonProgram } from './python.mjs';
 
 const type = { 'content-type': 'application/grpc-web+proto' };
 
-/** pyarrow's server: its address. */
+/** Starts pyarrow's server. Returns its address. */
 async function flightServer(t) {
   const child = spawn(pythonProgram, ['-B', at('tests', 'edge', 'python', 'flight_server.py')], { stdio: ['pipe', 'pipe', 'inherit'] });
   t.after(() => child.kill('SIGKILL'));
@@ -22,10 +22,10 @@ async function flightServer(t) {
   return `127.0.0.1:${String(port).trim()}`;
 }
 
-/** Headers or trailers of gRPC as those of HTTP. */
+/** Converts gRPC headers or trailers to HTTP headers. */
 const plain = (metadata) => Object.fromEntries(Object.entries(metadata.toHttp2Headers()).map(([name, values]) => [name, [values].flat().join(',')]));
 
-/** What a client says of itself, and what is of a connection, is not for the next one. */
+/** Headers that describe the client or a connection are not forwarded. */
 const own = new Set(['accept', 'accept-encoding', 'connection', 'content-type', 'grpc-accept-encoding', 'grpc-timeout', 'host', 'transfer-encoding', 'user-agent', 'x-grpc-web']);
 
 function metadataFrom(headers) {
@@ -33,7 +33,7 @@ function metadataFrom(headers) {
   return Object.fromEntries(passed.map(([name, value]) => [name, name.endsWith('-bin') ? Buffer.from(value, 'base64') : value]));
 }
 
-/** A call of gRPC-Web, as one of gRPC: what `client` says to it. */
+/** Forwards a gRPC-Web call as a gRPC call of `client`. */
 async function relayed(client, { messages, request, response }) {
   const call = client.bidi(request.url, metadataFrom(request.headers));
   response.once('close', () => call.cancel());
@@ -41,11 +41,11 @@ async function relayed(client, { messages, request, response }) {
     response.writeHead(200, { ...plain(metadata), ...type });
     response.flushHeaders();
   });
-  // Without a pause: a call that was paused tells its status before its last messages.
+  // The stream must not pause: a paused call reports its status before its last messages.
   call.on('data', (message) => response.write(frame(message)));
   ended(call).then(({ code, details, trailers }) => {
     if (!response.headersSent) response.writeHead(200, type);
-    // A server that never heard of %XX: its text is UTF-8.
+    // A server that does not percent-encode its text sends UTF-8.
     const message = Buffer.from(details, 'utf8').toString('latin1');
     response.end(trailerFrame({ 'grpc-status': code, 'grpc-message': message, ...plain(trailers) }));
   });
@@ -55,7 +55,7 @@ async function relayed(client, { messages, request, response }) {
 
 const methods = ['Handshake', 'ListFlights', 'GetFlightInfo', 'GetSchema', 'DoGet', 'DoPut', 'DoExchange', 'DoAction', 'ListActions'];
 
-/** A stand-in that relays to pyarrow's server by `client`. */
+/** Starts a stand-in that forwards to pyarrow's server through `client`. */
 function relay(t, client, about = {}) {
   const more = Object.fromEntries(methods.map((name) => [name, (call) => relayed(client, call)]));
   return grpcWebServer(t, { more, ...about });
@@ -105,7 +105,10 @@ test('pyarrow through tidemark flight', async (t) => {
   await t.test('a table that is cut anywhere is an error, never a shorter table', (sub) => cutAnywhere(sub, client));
 });
 
-/** What pyarrow's server says, recorded, and answered up to where a ticket says: `BYTES`, or `BYTES broken`. */
+/**
+ * Records the response of pyarrow's server and replays its first bytes. The ticket contains their
+ * number: `BYTES`, or `BYTES broken`.
+ */
 async function cutAnywhere(t, client) {
   const ticket = Buffer.concat([Buffer.from([0x0a, 5]), Buffer.from('20000')]);
   const { messages } = await client.ask('/arrow.flight.protocol.FlightService/DoGet', ticket);

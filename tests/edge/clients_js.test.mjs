@@ -1,4 +1,4 @@
-// The JavaScript clients as their users run them, unmodified.
+// Tests the unmodified JavaScript clients.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -12,14 +12,14 @@ import * as v1 from 'influx';
 import { clientTrials, errorOf, everyType, firstSecond, inBatches } from './client_trials.mjs';
 import { tidemark, token } from './harness.mjs';
 
-// What the clients would print about failures that these tests cause.
+// The clients would print the failures that these tests cause.
 setLogger({ error() {}, warn() {} });
 v3.setLogger({ error() {}, warn() {} });
 
-/** How the client repeats writes by itself: as by default, only sooner. */
+/** The client's default retries, with shorter delays. */
 const retries = { maxRetries: 60, minRetryDelay: 100, maxRetryDelay: 1000, retryJitter: 10 };
 
-/** Compresses nothing, or everything. */
+/** Size thresholds that disable compression or compress every request. */
 const gzipThreshold = { off: Number.MAX_SAFE_INTEGER, on: 0 };
 
 const typedPoint = (point, { float, integer, unsigned, string, boolean }) =>
@@ -30,7 +30,7 @@ const typedPoint = (point, { float, integer, unsigned, string, boolean }) =>
     .stringField('string', string)
     .booleanField('boolean', boolean);
 
-/** `@influxdata/influxdb-client`, an order. */
+/** Runs an order with `@influxdata/influxdb-client`. */
 async function v2Client(gzip, order) {
   const { url, token: secret, database, action, patient } = order;
   const client = new InfluxDB({ url, token: secret });
@@ -64,7 +64,7 @@ async function v2Client(gzip, order) {
       if ((i + 1) % order.batch === 0) await sleep(order.pauseMs ?? 0);
     }
   }
-  // Closing waits for no batch on its way, and gives up what still waits for its repetition.
+  // `close` does not wait for batches in transit and discards batches that wait for a retry.
   while (written + failed < lines) {
     await writer.flush().catch(() => {});
     await sleep(20);
@@ -138,7 +138,7 @@ test('@influxdata/influxdb-client-apis makes a bucket, deletes of it, and says w
   assert.deepEqual(await times(), [9]);
 });
 
-/** `@influxdata/influxdb3-client`, an order. It repeats nothing by itself. */
+/** Runs an order with `@influxdata/influxdb3-client`, which does not retry. */
 async function v3Client(noSync, order) {
   const { url, token: secret, database, action } = order;
   const client = new v3.InfluxDBClient({
@@ -194,7 +194,7 @@ for (const [path, noSync] of [['/api/v2/write', false], ['/api/v3/write_lp', tru
 
 const { FLOAT, INTEGER, STRING, BOOLEAN } = v1.FieldType;
 
-/** The fields of the points, and, for a point that the server must refuse, a wrong type. */
+/** The types of the fields. One type is wrong, so that the server rejects its point. */
 const schemas = {
   good: [
     { measurement: 'load', tags: ['host'], fields: { value: INTEGER } },
@@ -212,13 +212,14 @@ const v1Options = ({ url, token: password, database }, schema) => {
   return { host, port, database, username: 'any', password, schema };
 };
 
-/** `influx`, an order. With a single host it repeats nothing by itself. */
+/** Runs an order with `influx`. With a single host the client does not retry. */
 async function v1Client(order) {
   const { action } = order;
   const client = new v1.InfluxDB(v1Options(order, schemas[action === 'line' ? 'bad' : 'good']));
   const { measurement, float, integer, string, boolean, tag: [key, value] } = everyType;
   if (action === 'line') {
-    // It takes no lines and escapes well: a field of another type is the bad line it can make.
+    // This client takes no lines and escapes correctly. A field of another type is the only bad
+    // line that it can send.
     return errorOf(() => client.writePoints([{ measurement, fields: { float: 'text' } }]));
   }
   if (action === 'types') {
@@ -277,6 +278,6 @@ test('influx', async (t) => {
       assert.deepEqual(await client.getDatabaseNames(), ['trials']);
     },
   };
-  // Of an answer of 500 or more it shows the reason phrase only.
+  // For a status of 500 or more, the client shows only the reason phrase.
   await clientTrials(t, v1Client, { unsigned: false, hides: [503], more });
 });

@@ -1,4 +1,4 @@
-// The Python clients as their users run them, unmodified.
+// Tests the unmodified Python clients.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -10,7 +10,10 @@ import { hasPythonClients, order } from './python.mjs';
 const version = /^\d+\.\d+\.\d+$/;
 const rows = [0, 1, 2, 3].map((i) => [firstSecond + i, i]);
 
-/** Puts `script` through all trials; `fixed` goes with every order; `look` judges its tour. */
+/**
+ * Runs all trials with `script`. Every order contains `fixed`. `look` checks the result of the
+ * client's tour.
+ */
 function trial(name, script, fixed, options, look) {
   test(name, async (t) => {
     if (!(await hasPythonClients(t))) return;
@@ -44,7 +47,7 @@ for (const gzip of [false, true]) {
       assert.equal(seen.ready, 'ready');
       assert.deepEqual(seen.orgs, ['an org']);
       assert.deepEqual([seen.same, seen.seconds, seen.left], [true, [172_800, 172_800], true]);
-      // What it deleted, and nothing else: h0 of the seconds 2 to 6.
+      // The client deleted exactly the points of h0 at the seconds 2 to 6.
       const left = await server.rows('SELECT v FROM gone', { db: database, epoch: 's' });
       assert.deepEqual(left.map(([, v]) => v), [0, 1, 3, 5, 7, 8, 9]);
       assert.equal(seen.or, 400);
@@ -84,7 +87,7 @@ test('DataFrameClient writes what it escapes nothing of, as to 1.x', async (t) =
   if (!(await hasPythonClients(t))) return;
   const server = await tidemark(t);
   await server.query('CREATE DATABASE frames');
-  // What 1.6.7 stores of this client as it was, and what it refuses.
+  // The results of 1.6.7 for the same requests: stored points and rejections.
   const kept = [
     'with "quotes"', 'a"b"c', '""', 'plain', '', 'a, b c', 'x=1, y=2', 'back\\slash',
     'line\nbreak', 'two\n"lines"', 'NaN', 'tab\t"x"', 'ünïcode "ß"',

@@ -1,4 +1,4 @@
-// The 1.x shell as its users run it.
+// Tests the 1.x shell.
 
 import assert from 'node:assert/strict';
 import { spawn, spawnSync } from 'node:child_process';
@@ -44,7 +44,7 @@ test('the 1.x shell connects, creates, inserts and selects', async (t) => {
   assert.match(rfc3339, /1970-01-01T00:00:00\.000001Z 12\.5/);
 });
 
-/** A dump as the tools of 1.x write it: what creates the database, then lines for it. */
+/** Returns a dump in the format of the 1.x tools: DDL for the database, then its lines. */
 const dump = (lines) => `# DDL
 CREATE DATABASE shop
 CREATE RETENTION POLICY "long" ON "shop" DURATION INF REPLICATION 1
@@ -134,7 +134,7 @@ test('the 1.x shell imports a dump, and says what was refused', async (t) => {
     assert.notEqual(code, 0, output);
     assert.deepEqual(proxy.takeWrites().map(({ status }) => status === 204), [true, false, false]);
     await server.start();
-    // What was acknowledged before the kill, and nothing else.
+    // The server has exactly the points that it acknowledged before the kill.
     assert.deepEqual(await server.rows(q, inShop), [[0, 5_000]]);
     succeeded(await again(server.url));
     assert.deepEqual(await server.rows(q, inShop), [[0, more.length]]);

@@ -1,5 +1,5 @@
-// Telegraf's two outputs against the server: what can pass is kept and delivered, what cannot is
-// dropped with a log line that says why.
+// Tests Telegraf's two outputs. Valid metrics are kept and delivered. Invalid metrics are dropped,
+// and a log line names the reason.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -10,7 +10,6 @@ import { faultProxy } from './fault_proxy.mjs';
 import { tidemark, token } from './harness.mjs';
 import { TelegrafV1, TelegrafV2 } from './telegraf_outputs.mjs';
 
-/** Telegraf writes nanoseconds. */
 const inNs = (lines) => lines.map((line) => `${line}000000000`);
 const database = 'telegraf';
 
@@ -24,7 +23,7 @@ async function count(server) {
   return rows.length === 0 ? 0 : rows[0][1];
 }
 
-/** Flushes every `intervalMs` until nothing waits. */
+/** Flushes every `intervalMs` until the buffer is empty. */
 async function drain(output, intervalMs = 50) {
   for (let flushesLeft = 400; output.buffer.length > 0; flushesLeft -= 1) {
     assert.ok(flushesLeft > 0, `still waiting: ${output.log.slice(-3).join('\n')}`);
@@ -33,7 +32,7 @@ async function drain(output, intervalMs = 50) {
   }
 }
 
-/** A server with the database, a proxy before it, and outputs for both. */
+/** Starts a server with the database, a proxy in front of it, and outputs for both. */
 async function scene(t, vars = {}) {
   const server = await tidemark(t, { vars });
   const proxy = await faultProxy(t, server.url);
@@ -59,7 +58,8 @@ for (const [name, make] of Object.entries(outputs)) {
       await drain(own, 0);
       assert.deepEqual([own.requests, own.dropped.length, own.log], [1, 0, []]);
       assert.equal(await count(server), 250);
-      // The v1 output asks for it at its start; that it may not costs a line of its log.
+      // The v1 output tries to create the database when it starts. Without the permission it logs
+      // one line.
       await own.createDatabase?.();
       if (own.createDatabase) assert.match(own.log.at(-1), /creation failed: 403: /);
     });
@@ -85,7 +85,7 @@ for (const [name, make] of Object.entries(outputs)) {
       const direct = make({ url: server.url, batchSize: 2 });
       direct.buffer = inNs(pointLines(305, 400));
       let isBack = false;
-      // Telegraf flushes for as long as the server is away, however long that is.
+      // Telegraf continues to flush while the server is stopped.
       const flushing = (async () => {
         for (; !isBack; await sleep(20)) await direct.flush();
       })();

@@ -1,4 +1,5 @@
-// Cloudflare Access on the real runtime: keys made here, a team that publishes them on this machine.
+// Tests Cloudflare Access on the real runtime, with local keys and a local server that publishes
+// them.
 
 import assert from 'node:assert/strict';
 import { createSign, generateKeyPairSync } from 'node:crypto';
@@ -11,7 +12,7 @@ import { tidemark } from './harness.mjs';
 const audience = 'a1b2c3';
 const base64url = (text) => Buffer.from(text).toString('base64url');
 
-/** A key pair with a name, and what it signs. */
+/** Creates a named key pair with a function that signs tokens. */
 function key(kid) {
   const { publicKey, privateKey } = generateKeyPairSync('rsa', { modulusLength: 2048 });
   const jwk = { ...publicKey.export({ format: 'jwk' }), kid, alg: 'RS256', use: 'sig' };
@@ -24,7 +25,10 @@ function key(kid) {
   return { jwk, sign };
 }
 
-/** A team with its keys: `{ url, keys, asked, claims }`; `asked` counts. */
+/**
+ * Starts a team that publishes its keys: `{ url, keys, asked, claims }`. `asked` counts the
+ * requests.
+ */
 async function startTeam(t, keys) {
   const team = { keys, asked: 0, status: 200 };
   const server = createServer((request, response) => {
@@ -48,7 +52,7 @@ async function startTeam(t, keys) {
 const settings = (team) => ({ vars: { ACCESS_TEAM: team.url, ACCESS_AUDIENCE: audience } });
 const asserting = (assertion, more = {}) => ({ 'Cf-Access-Jwt-Assertion': assertion, ...more });
 
-/** The status of a management request that has these headers and no others. */
+/** Returns the status of a management request with exactly these headers. */
 async function status(server, headers, path = '/api/v3/configure/token', init = {}) {
   const response = await fetch(`${server.url}${path}`, { ...init, headers });
   await response.arrayBuffer();
@@ -82,20 +86,20 @@ test('only what the team has signed for this application is let in', async (t) =
   const changed = [head, base64url(JSON.stringify(team.claims({ sub: 'bob' }))), signature];
   assert.equal(await status(server, asserting(changed.join('.'))), 401);
 
-  // The administrator: management, queries, writes.
+  // The administrator can manage, query and write.
   const query = (q) => `/query?${new URLSearchParams({ q })}`;
   const post = { method: 'POST' };
   assert.equal(await status(server, asserting(good), query('CREATE DATABASE db'), post), 200);
-  // The browser adds the cookie to a link of any page: a link must not write.
+  // A browser adds the cookie when a user follows a link from any page, so a link must not write.
   assert.equal(await status(server, asserting(good), query('DROP DATABASE db')), 405);
   const lines = { method: 'POST', body: 'm v=1' };
   assert.equal(await status(server, asserting(good), '/write?db=db', lines), 204);
-  // Credentials go before it, with what they may do.
+  // If the request also has credentials, the server applies only the credentials.
   const wrong = asserting(good, { Authorization: 'Token wrong' });
   assert.equal(await status(server, wrong), 401);
   assert.equal(await status(server, asserting('nonsense', server.headers)), 200);
 
-  // A key that is not known is looked for once a minute.
+  // The server looks up an unknown key at most once a minute.
   team.keys = [own, next];
   for (let at = 0; at < 5; at += 1) {
     assert.equal(await status(server, asserting(next.sign(team.claims()))), 401);
@@ -107,7 +111,7 @@ test('a foreign page gains nothing where its visitor is let in', async (t) => {
   const own = key('one');
   const team = await startTeam(t, [own]);
   const { vars } = settings(team);
-  // Whatever may read with a token of its own.
+  // A page of another origin may read with a token.
   const server = await tidemark(t, { vars: { ...vars, CORS_ORIGINS: '*' } });
   const good = own.sign(team.claims());
   const drop = ['/query?q=CREATE+DATABASE+evil', { method: 'POST' }];
@@ -161,7 +165,7 @@ test('the console needs no token behind Access', async (t) => {
   await page.getByRole('button', { name: /each week/ }).waitFor();
   await page.getByRole('button', { name: 'Let in by Access' }).waitFor();
   noProblems(console_);
-  // What is no longer let in asks for a token again.
+  // After access ends, the console asks for a token again.
   await context.setExtraHTTPHeaders(asserting('gone'));
   await page.reload();
   await page.locator('.welcome input').waitFor();

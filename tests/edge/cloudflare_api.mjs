@@ -1,5 +1,5 @@
-// A stand-in of Cloudflare's API: an account whose scripts run under Miniflare, from what was uploaded, or an account
-// that wrangler deploys to, whose scripts are only recorded.
+// A stand-in for Cloudflare's API. An account either runs uploaded scripts with Miniflare, or only
+// records the scripts that wrangler deploys.
 
 import { createServer } from 'node:http';
 
@@ -8,7 +8,7 @@ import { Miniflare } from 'miniflare';
 const accountId = 'an-account';
 const scriptsPath = `/accounts/${accountId}/workers/scripts`;
 
-/** A binding of the API as Miniflare's configuration has it. */
+/** Converts a binding of the API to Miniflare's configuration. */
 function bindingOf({ type, name, class_name: exportName, text }, script) {
   const kinds = {
     durable_object_namespace: { type: 'durable-object', worker: script, exportName },
@@ -37,7 +37,7 @@ async function started(script, form) {
   return { miniflare, url: String(await miniflare.ready).replace(/\/$/, '') };
 }
 
-/** An error of the API, with its code. */
+/** An error response of the API with its code. */
 class ApiError extends Error {
   constructor(status, code, message) {
     super(message);
@@ -46,7 +46,7 @@ class ApiError extends Error {
   }
 }
 
-/** What an upload has: its metadata, and the bytes of its modules by name. */
+/** Returns the metadata of an upload and the bytes of its modules by name. */
 async function uploaded(form) {
   const modules = {};
   for (const [name, file] of form) if (name !== 'metadata') modules[name] = file.size;
@@ -54,14 +54,14 @@ async function uploaded(form) {
   return { metadata: JSON.parse(typeof metadata === 'string' ? metadata : await metadata.text()), modules };
 }
 
-/** One recorded Worker: its versions and deployments, oldest first. */
+/** One recorded Worker with its versions and deployments, oldest first. */
 class RecordedScript {
   versions = [];
   deployments = [];
   isWorkersDev = false;
   migrationTag = undefined;
 
-  /** The bindings of the newest version, with those that an upload keeps or inherits. */
+  /** The bindings of the newest version, including those that an upload keeps or inherits. */
   get bindings() {
     return this.versions.at(-1)?.bindings ?? [];
   }
@@ -86,10 +86,10 @@ class RecordedScript {
   }
 }
 
-/** Secrets are named by the API, and their values are not. */
+/** The API lists secrets without their values. */
 const withoutSecrets = (bindings) => bindings.map(({ text, ...one }) => (one.type === 'secret_text' ? one : { text, ...one }));
 
-/** What is asked of one recorded script. */
+/** The API calls for one recorded script. */
 const scriptCalls = {
   'GET /settings': (script) => ({ bindings: script.bindings.filter(({ type }) => type !== 'secret_text') }),
   'GET /secrets': (script) => withoutSecrets(script.bindings.filter(({ type }) => type === 'secret_text')),
@@ -102,8 +102,9 @@ const scriptCalls = {
 };
 
 /**
- * An account for wrangler until the test `t` is over. `accounts` are those of the token; `subdomain` is null until one
- * is registered; `refuses(name, metadata)` may return `[code, message]` for an upload.
+ * Starts an account for wrangler that ends with the test `t`. `accounts` are the token's accounts.
+ * `subdomain` is null until one is registered. `refuses(name, metadata)` may return `[code,
+ * message]` to reject an upload.
  */
 export async function cloudflareAccount(t) {
   const it = {
@@ -170,7 +171,10 @@ export async function cloudflareAccount(t) {
   return Object.assign(it, { url: await listening(t, it, answer) });
 }
 
-/** Serves `answer` until the test is over: its address. Undefined is a 404. */
+/**
+ * Starts a server that responds with `answer` and ends with the test. Returns its address. If
+ * `answer` returns undefined, the status is 404.
+ */
 async function listening(t, it, answer) {
   const server = createServer(async (incoming, outgoing) => {
     const { method, headers } = incoming;
@@ -203,9 +207,9 @@ async function listening(t, it, answer) {
 }
 
 /**
- * Serves it until the test `t` is over: `{ url, scripts, domains, calls, fails }`. `scripts` are those that are there, by name;
- * `domains` the custom domains of each;
- * `calls` are `METHOD path` in the order in which they came; `fails(call)` may answer with a status instead.
+ * Starts the API for the test `t`: `{ url, scripts, domains, calls, fails }`. `scripts` contains
+ * the existing scripts by name, `domains` their custom domains, and `calls` the calls as `METHOD
+ * path` in order of arrival. `fails(call)` may return a status for a call to fail.
  */
 export async function cloudflareApi(t) {
   const it = { scripts: new Map(), domains: new Map(), calls: [], fails: (_call) => 0 };

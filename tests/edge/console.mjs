@@ -1,4 +1,4 @@
-// A browser for the tests of the console, and what they do in it again and again.
+// A browser for the tests of the console, and the actions that several tests share.
 
 import assert from 'node:assert/strict';
 import { mkdirSync } from 'node:fs';
@@ -11,15 +11,15 @@ import { has, tidemark, token } from './harness.mjs';
 const program = '/usr/bin/chromium';
 const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking'];
 
-/** Longer than anything on the page takes. */
+/** A timeout that is longer than any action of the page. */
 const patienceMs = 10_000;
 
-/** Where pictures go. */
+/** The folder for screenshots. */
 export const pngFolder = at('screenshots');
 
 /**
- * A fresh server and a browser before it: `{ server, context, page, problems }`. `problems` lists
- * whatever the browser complained of. Null where there is no chromium; the test is then skipped.
+ * Starts a fresh server and opens its console: `{ server, context, page, problems }`. `problems`
+ * lists the browser's errors. Returns null without chromium; the test is then skipped.
  */
 export async function opened(t, { hash = '', signedIn = true, options, ...more } = {}) {
   if (!has(t, program)) return null;
@@ -42,13 +42,13 @@ export async function opened(t, { hash = '', signedIn = true, options, ...more }
   return console_;
 }
 
-/** Addresses of queries, whatever stands behind them. */
+/** Matches the addresses of queries with any parameters. */
 export const queries = /\/query(\?|$)/;
 
-/** The address of a state of the console. */
+/** Returns the address of a state of the console. */
 export const hashOf = (state) => `#${new URLSearchParams(state)}`;
 
-/** Types into the editor, in the place of what is there. */
+/** Replaces the editor's text. */
 export async function type(page, text) {
   await page.locator('.query .cm-content').focus();
   await page.keyboard.press('Control+A');
@@ -56,7 +56,7 @@ export async function type(page, text) {
   await page.keyboard.insertText(text);
 }
 
-/** The colours of the chart's lines, each with its number of pixels; ground and grid are grey. */
+/** Returns the number of pixels of each line colour in the chart. Background and grid are grey. */
 export function drawnColours(page) {
   return page.locator('.plot canvas').evaluate((canvas) => {
     const { data } = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height);
@@ -68,7 +68,7 @@ export function drawnColours(page) {
       const key = `${red},${green},${blue}`;
       counts.set(key, (counts.get(key) ?? 0) + 1);
     }
-    // A line that is drawn over another one is a shade beside itself.
+    // A line that crosses another line has slightly different colours.
     const lines = [];
     for (const [key, count] of [...counts].sort((a, b) => b[1] - a[1])) {
       const colour = key.split(',').map(Number);
@@ -82,7 +82,7 @@ export function drawnColours(page) {
   });
 }
 
-/** Resolves when the chart has lines in it. */
+/** Resolves when the chart shows lines. */
 export async function chartDrawn(page) {
   await page.locator('.plot canvas').waitFor();
   await page.waitForFunction(() => {
@@ -93,13 +93,13 @@ export async function chartDrawn(page) {
   });
 }
 
-/** A picture of the page, to be looked at. */
+/** Takes a screenshot of the page for a person to look at. */
 export async function picture(page, name) {
   mkdirSync(pngFolder, { recursive: true });
   await page.screenshot({ path: `${pngFolder}/${name}.png` });
 }
 
-/** Asserts that the page complained of nothing, the given texts apart. */
+/** Asserts that the page reported no problems except the given texts. */
 export function noProblems({ problems }, ...allowed) {
   const others = problems.filter((text) => !allowed.some((part) => text.includes(part)));
   assert.deepEqual(others, []);

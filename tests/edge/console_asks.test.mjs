@@ -1,4 +1,4 @@
-// What the console does by itself, and what only when it is told to.
+// Tests which requests the console sends by itself, and which only after a user action.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { hashOf, noProblems, opened, picture, type } from './console.mjs';
 import { token } from './harness.mjs';
 
-/** Both created a database when the page cut texts by itself. */
+/** Both links could create a database when the page split texts itself. */
 const links = [
   'SHOW DATABASES --\r;CREATE DATABASE evil1',
   'SELECT v*1./2 FROM m;CREATE DATABASE evil2 --/',
@@ -17,13 +17,13 @@ const links = [
 
 const isQuery = (request) => new URL(request.url()).pathname === '/query';
 
-/** The text of a request to /query. */
+/** Returns the statement of a request to /query. */
 function textOf(request) {
   const form = request.method() === 'GET' ? new URL(request.url()).search : request.postData();
   return new URLSearchParams(form).get('q');
 }
 
-/** Lists `[method, text]` of whatever the page asks from here on. */
+/** Returns a list to which each later request of the page adds `[method, text]`. */
 function listened(page) {
   const asked = [];
   page.on('request', (request) => isQuery(request) && asked.push([request.method(), textOf(request)]));
@@ -33,7 +33,7 @@ function listened(page) {
 const posts = (asked) => asked.filter(([method]) => method === 'POST').map(([, text]) => text);
 const rested = (page) => page.waitForLoadState('networkidle');
 
-/** Runs what is in the editor. */
+/** Runs the editor's text. */
 async function run(page) {
   await page.locator('.query .cm-content').focus();
   await page.keyboard.press('Control+Enter');
@@ -44,7 +44,7 @@ async function pickRange(page, name) {
   await page.getByRole('button', { name, exact: true }).click();
 }
 
-/** A database `demo` with one point of `m`, and a page that has not been anywhere. */
+/** Creates a database `demo` with one point in `m`, and a page without history. */
 async function demo(t, more = {}) {
   const console_ = await opened(t, { hash: null, ...more });
   if (!console_) return null;
@@ -74,13 +74,13 @@ test('a link only reads, whether the page can read its text or not', async (t) =
       await untouched();
     }
   }
-  // Without its parser the page cannot put a range into a text, and does not go without one.
+  // Without its parser the page cannot insert a range, so it does not run the query.
   await page.goto('about:blank');
   const asked = listened(page);
   await go(hashOf({ db: 'demo', range: '1h', q: 'SELECT v FROM m' }));
   await page.locator('.problem', { hasText: 'The time range cannot be put into' }).waitFor();
   assert.deepEqual(asked.filter(([, text]) => text === 'SELECT v FROM m'), []);
-  // The server is the one that refuses, whatever the page understands.
+  // The server rejects the statement, independent of the page's parser.
   const plan = new URLSearchParams({ db: 'demo', q: links[3], read_only: 'true' });
   const refused = await server.fetch(`/query?${plan}`);
   assert.deepEqual([refused.status, refused.headers.get('Allow')], [405, 'POST']);
@@ -95,7 +95,8 @@ test('only Run writes, once, and nothing asks for what was only typed', async (t
   await page.locator('tbody td').first().waitFor();
   const asked = listened(page);
 
-  // A range, a refresh and a plan are of what was asked before, not of what stands there now.
+  // The range, the refresh and the plan apply to the last executed text, not to the editor's
+  // current text.
   await type(page, 'DELETE FROM m');
   await pickRange(page, 'Last hour');
   await page.getByText('Nothing in this time range.').waitFor();
@@ -208,7 +209,7 @@ test('a refresh keeps the order and the page of a table, and the tree stays open
   await page.getByLabel('Refresh').selectOption('0');
   assert.match(await first.textContent(), /Z99$/);
   assert.equal(await page.locator('th', { hasText: 'v' }).getAttribute('aria-sort'), 'ascending');
-  // Another question begins at its beginning.
+  // Another query starts at its first page.
   await type(page, 'SELECT v FROM many LIMIT 150');
   await run(page);
   await page.getByText('1–100 of 150').waitFor();

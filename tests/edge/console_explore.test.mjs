@@ -1,4 +1,4 @@
-// Items 5, 7 and 8 of the console: what is there, what goes on, and how others connect.
+// Tests items 5, 7 and 8 of the console: the explorer, live data, and the Connect view.
 
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
@@ -57,7 +57,7 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
   await open('raw');
   await page.getByRole('button', { name: 'only_raw', exact: true }).waitFor();
 
-  // A click inserts, in the way that InfluxQL quotes it.
+  // A click inserts the name with InfluxQL quotes.
   await page.getByRole('button', { name: 'the room', exact: true }).click();
   const editor = page.locator('.query .cm-content');
   assert.equal(await editor.textContent(), 'SELECT * FROM "the room" GROUP BY *');
@@ -66,7 +66,7 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
   await page.keyboard.insertText(' = ');
   await page.getByRole('button', { name: '2', exact: true }).click();
   assert.equal(await editor.textContent(), `SELECT * FROM "the room" WHERE floor = '2' GROUP BY *`);
-  // Whatever else is clicked, the query stays right; each series is a line of its own.
+  // The query remains valid after more clicks. Each series is a separate line.
   await type(page, 'SELECT * FROM "the room" GROUP BY * LIMIT 100');
   await page.getByRole('button', { name: 'door', exact: true }).click();
   assert.equal(await editor.textContent(), 'SELECT * FROM door GROUP BY * LIMIT 100');
@@ -80,7 +80,7 @@ test('5: the explorer lists what there is, inserts it, and says what it costs', 
     'the room.temp floor=2 wing=north',
   ]);
 
-  // The card says what the server counts, and what is used of quotas.
+  // The card shows the server's counts and the used share of quotas.
   const limits = { db: 'demo', points_per_minute: 1_000_000, stored_bytes: 1_000_000_000, series: 900 };
   const quota = { method: 'POST', body: JSON.stringify(limits) };
   assert.equal((await server.fetch('/api/v3/configure/quota', quota)).status, 200);
@@ -150,7 +150,7 @@ test('7: a time range, a refresh that rests while hidden and never overlaps, and
   await pick('Any time');
   await stat(/^4 rows/);
 
-  // Slower than the refresh: the next one waits for the last.
+  // The query is slower than the refresh interval, so the next refresh waits.
   const flights = { now: 0, most: 0, all: 0 };
   await page.route(queries, async (route) => {
     flights.now += 1;
@@ -163,7 +163,8 @@ test('7: a time range, a refresh that rests while hidden and never overlaps, and
   await page.getByLabel('Refresh').selectOption('1');
   await server.mustWrite(line(1000, 5), { db: 'demo' });
   await page.waitForRequest(queries);
-  // Coming back to the page plans the next one while this one is still under way.
+  // The user returns to the page while a refresh is running. The page then schedules the next
+  // refresh.
   await page.evaluate(() => globalThis.away(false));
   await stat(/^5 rows/);
   await page.waitForTimeout(1600);
@@ -190,7 +191,7 @@ test('7: a time range, a refresh that rests while hidden and never overlaps, and
   noProblems(console_);
 });
 
-/** The text of the Connect view for one client. */
+/** Returns the text of the Connect view for one client. */
 async function snippet(page, client) {
   await page.getByRole('tab', { name: client, exact: true }).click();
   return (await page.locator('.snippet').textContent()).replaceAll('TOKEN', (word, offset, all) =>
@@ -269,7 +270,7 @@ test('8: settings that work when pasted, and a token that may only read', async 
     200,
   );
   assert.equal((await server.write('room temperature=1', { db: 'my db' }, headers)).status, 403);
-  // The server keeps what was chosen.
+  // The server stores the selected permissions.
   const tokens = await (await server.fetch('/api/v3/configure/token')).json();
   const listed = tokens.find(({ name }) => name === 'reader');
   assert.deepEqual(listed.permissions, [
@@ -277,7 +278,7 @@ test('8: settings that work when pasted, and a token that may only read', async 
   ]);
   const left_ms = Date.parse(listed.expiry) - Date.now();
   assert.ok(Math.abs(left_ms - 864e5) < 60_000, listed.expiry);
-  // It is shown once.
+  // The page shows the token only once.
   await page.getByRole('button', { name: 'Query', exact: true }).click();
   assert.ok(!(await page.content()).includes(made));
   noProblems(console_);
@@ -305,7 +306,7 @@ test('8: the tokens that there are, when each was used last, and one that is rev
     return written.status;
   };
   assert.equal(await write(made.sensors), 204);
-  // It is told once the write is answered.
+  // The usage is recorded after the response to the write.
   const today = new Date().toISOString().slice(0, 10);
   const cells = async (name) =>
     list.getByRole('row', { name: new RegExp(name) }).getByRole('cell').allTextContents();
@@ -348,11 +349,11 @@ test('8: the limits of a database, shown and set', async (t) => {
     (await (await server.fetch(`/api/v3/configure/quota?db=${db}`)).json()).quota;
   assert.deepEqual(await quota('a'), { points_per_minute: 600_000, stored_bytes: 1_000_000_000 });
   assert.deepEqual(await quota('b'), {});
-  // Another database has others, and one that is not there none.
+  // Another database has other tokens. A database that does not exist has none.
   await go(hashOf({ view: 'connect', db: 'b' }));
   await form.getByRole('heading', { name: 'Limits of b' }).waitFor();
   await waitUntil(async () => (await field('Points a minute').inputValue()) === '');
-  // What is typed while the answer is on its way stays.
+  // Text that is typed while a response is pending remains.
   let answer;
   const held = new Promise((resolve) => (answer = resolve));
   await page.route('**/configure/quota?db=a', async (route) => {
@@ -373,7 +374,7 @@ test('8: the limits of a database, shown and set', async (t) => {
   noProblems(console_);
 });
 
-/** Waits until `holds()` does. */
+/** Waits until `holds()` returns true. */
 async function waitUntil(holds) {
   for (const until = Date.now() + 10_000; !(await holds()); ) {
     assert.ok(Date.now() < until, 'it does not become so');

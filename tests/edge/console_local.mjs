@@ -1,4 +1,5 @@
-// The console on a host of static files, with its database inside the page, and what tests do there again and again.
+// The console on a static host with its database inside the page, and the actions that several
+// tests share.
 
 import assert from 'node:assert/strict';
 
@@ -13,10 +14,13 @@ export const program = '/usr/bin/chromium';
 export const args = ['--no-sandbox', '--disable-gpu', '--disable-background-networking'];
 export const patienceMs = 10_000;
 
-/** What the browser says while nothing answers, and nobody expects an answer. */
+/** Browser messages that are expected while the page is offline. */
 const expected = /404 \(Not Found\)|ERR_INTERNET_DISCONNECTED/;
 
-/** The console on a static host: `{ host, context, page, problems }`; null without chromium. */
+/**
+ * Opens the console on a static host: `{ host, context, page, problems }`. Returns null without
+ * chromium.
+ */
 export async function local(t, { hash = '' } = {}) {
   if (!has(t, program)) return null;
   await staticPage();
@@ -29,7 +33,7 @@ export async function local(t, { hash = '' } = {}) {
   return it;
 }
 
-/** One more tab. */
+/** Opens another tab. */
 export async function another({ host, context, problems }, hash = '') {
   const page = await context.newPage();
   page.setDefaultTimeout(patienceMs);
@@ -41,7 +45,7 @@ export async function another({ host, context, problems }, hash = '') {
   return page;
 }
 
-/** Writes lines, with times in seconds, in the write view. */
+/** Writes lines with times in seconds in the write view. */
 export async function write(page, database, lines) {
   await page.getByRole('button', { name: 'Write', exact: true }).first().click();
   const view = page.locator('.view.write');
@@ -54,10 +58,10 @@ export async function write(page, database, lines) {
 
 export const send = (page) => page.locator('.write').getByRole('button', { name: 'Write', exact: true }).click();
 
-/** Follows a link to a query; no file is loaded by that. */
+/** Follows a link to a query without loading a file. */
 export const follow = (page, state) => page.evaluate((hash) => (location.hash = hash), hashOf(state));
 
-/** The cells of a query's table. */
+/** Returns the cells of a query's table. */
 export async function cells(page, db, q) {
   await follow(page, { db, q, view: 'table', range: 'all' });
   await page.locator('.cm-line', { hasText: q }).waitFor();
@@ -67,7 +71,7 @@ export async function cells(page, db, q) {
 
 export const corner = (page) => page.locator('#session .place');
 
-/** Runs a script in the only worker that is shared, and resolves with what it comes to: a number, a text. */
+/** Runs a script in the only shared worker. Resolves to its result, a number or a text. */
 export async function inSharedWorker(browser, expression) {
   const devtools = await browser.newBrowserCDPSession();
   const { targetInfos } = await devtools.send('Target.getTargets');

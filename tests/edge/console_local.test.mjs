@@ -1,4 +1,5 @@
-// Item 10 of the console: the whole database in the browser, from static files, without a network.
+// Tests item 10 of the console: the whole database in the browser, from static files, without a
+// network.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -16,14 +17,14 @@ import { has } from './harness.mjs';
 import { another, args, cells, corner, follow, inSharedWorker, local, patienceMs, program, send, write } from './console_local.mjs';
 import { staticHost } from './static_host.mjs';
 
-/** Whether the data is kept, by the switch in the corner. */
+/** Sets the switch that stores the data in the browser. */
 async function keep(page, isWanted) {
   await corner(page).click();
   await page.getByLabel('Keep the data in this browser').setChecked(isWanted);
   await page.keyboard.press('Escape');
 }
 
-/** Does `work(store)` to the rows that the browser keeps, in the page. */
+/** Runs `work(store)` in the page on the rows that the browser stores. */
 const inStorage = (page, work) =>
   page.evaluate(`new Promise((resolve, reject) => {
     const opening = indexedDB.open('tidemark');
@@ -35,7 +36,7 @@ const inStorage = (page, work) =>
     };
   })`);
 
-/** Resolves when nothing was asked of the host for a while: all that comes ahead is there. */
+/** Resolves after a pause without requests to the host, when all files are preloaded. */
 async function quiet({ asked }) {
   for (let before = -1; asked.length !== before; ) {
     before = asked.length;
@@ -92,13 +93,13 @@ test('10: the data is kept if one wishes, and never taken when it is damaged', a
   await send(page);
   await page.locator('pre.answer.good').waitFor();
 
-  // Without the wish nothing stays.
+  // With the switch off, a reload removes the data.
   await page.goto(it.host.url);
   await page.reload();
   await empty(page);
   assert.deepEqual(await page.evaluate(() => indexedDB.databases()), []);
 
-  // What was written before the wish, and after it, stays.
+  // Points that were written before and after the switch was turned on remain.
   await write(page, 'home', 'room t=20 1700000000');
   await send(page);
   await page.locator('pre.answer.good').waitFor();
@@ -110,7 +111,7 @@ test('10: the data is kept if one wishes, and never taken when it is damaged', a
   await page.reload();
   assert.deepEqual(await cells(page, 'home', q), [['1970-01-01T00:00:00Z', '2']]);
 
-  // What cannot be stored is not acknowledged.
+  // The page does not acknowledge points that it cannot store.
   const devtools = await it.context.newCDPSession(page);
   const origin = new URL(it.host.url).origin;
   await devtools.send('Storage.clearDataForOrigin', { origin, storageTypes: 'indexeddb' });
@@ -125,7 +126,7 @@ test('10: the data is kept if one wishes, and never taken when it is damaged', a
   await send(page);
   await page.locator('pre.answer.good').waitFor();
 
-  // One byte of one row.
+  // Changes one byte of one row.
   await page.goto('about:blank');
   const broken = await it.context.newPage();
   await broken.route('**/*', (route) => route.fulfill({ contentType: 'text/html', body: '<!doctype html>' }));
@@ -170,8 +171,8 @@ test('10: all tabs have one database, kept or not, until the last one is left', 
   await page.bringToFront();
   assert.equal(await counted(page), '2');
 
-  // What one tab keeps, the others know of, though that one ends before it has the answer; it
-  // survives both.
+  // The tab that turns on storage ends before it receives the response. The other tabs show the
+  // setting, and the data survives both tabs.
   await second.evaluate(() => (Storage.prototype.setItem = () => {}));
   await keep(second, true);
   await page.waitForFunction(() => document.querySelector('#session .place').innerText === 'In this browser');
@@ -180,7 +181,8 @@ test('10: all tabs have one database, kept or not, until the last one is left', 
   await page.goto(it.host.url);
   assert.equal(await counted(page), '2');
 
-  // Not kept any more: leaving asks first, and then it is gone.
+  // After the switch is turned off, the browser asks before it leaves the page, and the data is
+  // deleted.
   await keep(page, false);
   const third = await another(it);
   assert.equal(await counted(third), '2');
@@ -214,7 +216,7 @@ test('10: where tabs cannot share, one has what is stored, and the other is told
   assert.deepEqual(problems, []);
 });
 
-/** Leaves the page; whether the browser asks before. */
+/** Leaves the page. Returns whether the browser asks for confirmation. */
 async function leaving(page) {
   let hasAsked = false;
   const answer = (dialog) => ((hasAsked = true), dialog.accept());
@@ -306,7 +308,7 @@ test('10: any page may run the database, as docs/BROWSER.md shows', async (t) =>
   assert.deepEqual(errors, [{ line: 2, column: 18, reason }]);
 });
 
-/** Runs in the engine's thread: storage that takes nothing while the page says that it is full. */
+/** Runs in the engine's thread. Makes storage reject writes while the page reports a full disk. */
 function fullDisk() {
   let isFull = false;
   new BroadcastChannel('disk').onmessage = ({ data }) => (isFull = data);
@@ -337,7 +339,7 @@ test('10: what could not be stored is said, stored later, and no switch says wha
   await send(page);
   await page.locator('pre.answer.good').waitFor();
 
-  // No room: the switch stays where it was, and so it is after a reload.
+  // If storage is full, the switch does not change, and a reload does not change it either.
   await full(true);
   await corner(page).click();
   await kept.click();
@@ -363,7 +365,7 @@ test('10: what could not be stored is said, stored later, and no switch says wha
   await page.reload();
   assert.deepEqual(await cells(page, 'home', q), [['1970-01-01T00:00:00Z', '2']]);
 
-  // Nothing can be taken away either: what was to be forgotten is still there.
+  // If rows cannot be deleted, the data remains.
   await full(true);
   await corner(page).click();
   await page.getByRole('button', { name: 'Forget the data' }).click();

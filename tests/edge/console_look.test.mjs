@@ -1,4 +1,4 @@
-// Pictures of the console for a person to look at, and its accessibility in each of those states.
+// Takes screenshots of the console in each state and checks its accessibility there.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ const temperatures =
 
 const axe = readFileSync(at('node_modules', 'axe-core', 'axe.min.js'), 'utf8');
 
-/** What axe-core finds wrong with the page as it is. */
+/** Returns the problems that axe-core finds in the current page. */
 async function violations(page) {
   if (await page.evaluate(() => globalThis.axe === undefined)) await page.evaluate(axe);
   const found = await page.evaluate(() =>
@@ -25,7 +25,7 @@ async function violations(page) {
   ]);
 }
 
-/** What has to be scrolled sideways, whole parts of the page only. */
+/** Returns the parts of the page that are wider than the window. */
 function tooWide() {
   const parts = [
     document.documentElement,
@@ -39,7 +39,7 @@ function tooWide() {
     );
 }
 
-/** Each state: what to do to be in it. */
+/** The states, each with the actions that lead to it. */
 const states = {
   async empty({ page }) {
     await page.getByRole('button', { name: 'Load sample data' }).waitFor();
@@ -88,7 +88,7 @@ const states = {
     await page.getByRole('button', { name: 'Any time' }).click();
   },
   async history({ page }) {
-    // What a link asked is not listed, what was run is.
+    // The history lists executed texts but not those of links.
     await page.getByRole('button', { name: 'Run' }).click();
     await page.locator('.problem button').waitFor();
     await page.getByRole('button', { name: 'History' }).click();
@@ -118,7 +118,7 @@ const looks = [
   ['narrow', 'light', narrow],
 ];
 
-/** Of these the narrow one is looked at in the dark too. */
+/** The states that are also checked in dark colours at the narrow width. */
 const darkAndNarrow = ['chart', 'sign-in'];
 
 test('in a small window the explorer never covers what is looked at', async (t) => {
@@ -129,7 +129,7 @@ test('in a small window the explorer never covers what is looked at', async (t) 
   await server.mustWrite('room t=1', { db: 'demo' });
   await page.setViewportSize(narrow);
   await go(hashOf({ db: 'demo' }));
-  /** Whether a part is wholly on the screen, and what is there. */
+  /** Whether an element is completely visible, and the element at its position. */
   const isSeen = (selector) =>
     page.locator(selector).evaluate((part) => {
       const { left, top, right, bottom } = part.getBoundingClientRect();

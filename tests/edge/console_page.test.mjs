@@ -1,4 +1,4 @@
-// The console's files: how they are served, what they may load, and what they weigh.
+// Tests the console's files: their headers, their permitted sources and their sizes.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -9,10 +9,10 @@ import { gzipSync } from 'node:zlib';
 import { at } from '../../scripts/project.mjs';
 import { tidemark } from './harness.mjs';
 
-/** All scripts of the console together, gzipped, without the engine. */
+/** The maximum size of all console scripts except the engine, gzipped. */
 const scriptBytesMax = 200_000;
 
-/** What has to be there before the page shows anything: document, style and first script. */
+/** The maximum size of the files that the first screen needs: document, style and first script. */
 const firstBytesMax = 40_000;
 
 const policy = [
@@ -47,7 +47,7 @@ test('the console is served with its policy, beside the API', async (t) => {
   const description = await fetch(`${server.url}/openapi.json`);
   assert.match(description.headers.get('Content-Type'), /^application\/json/);
   assert.equal((await description.json()).info.title, 'Tidemark');
-  // The API's paths are never answered by a file.
+  // Files never replace the API's paths.
   const navigation = { headers: { 'Sec-Fetch-Mode': 'navigate', Accept: 'text/html' } };
   const query = await fetch(`${server.url}/query?q=SHOW+DATABASES`, navigation);
   assert.equal(query.status, 401);
@@ -56,7 +56,7 @@ test('the console is served with its policy, beside the API', async (t) => {
 
 const packed = (file) => gzipSync(readFileSync(file), { level: 9 }).length;
 
-/** The scripts below a folder, the engine's left out. */
+/** Returns the scripts below a folder except those of the engine. */
 function scripts(folder) {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name);
@@ -76,7 +76,7 @@ test('the console stays within its weight', (t) => {
   for (const file of all) t.diagnostic(`${packed(file)} ${file.slice(at('dist').length)}`);
   assert.ok(bytes <= scriptBytesMax, `${bytes} bytes of scripts`);
   assert.ok(firstBytes <= firstBytesMax, `${firstBytes} bytes before the first paint`);
-  // The editor and the chart come later, in chunks of their own.
+  // The editor and the chart are separate chunks that load later.
   const main = readFileSync(at('dist', 'main.js'), 'utf8');
   assert.doesNotMatch(main, /cm-content|u-over/);
   assert.ok(all.some((file) => readFileSync(file, 'utf8').includes('cm-content')));

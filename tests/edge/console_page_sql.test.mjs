@@ -1,4 +1,5 @@
-// SQL against the page's own database: asked for first, then the same module as the Worker's, in the same editor.
+// Tests SQL against the page's own database. The page loads the Worker's module after the user
+// agrees.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
@@ -18,7 +19,7 @@ const asset = sqlAsset();
 const built = { skip: asset ? false : 'SQL is not built: npm run sql' };
 const file = `/somewhere/chunks/${asset?.name}`;
 
-/** A module of this size is compiled meanwhile. */
+/** The timeout of loading includes compiling a module of this size. */
 const loadMs = 60_000;
 
 const lines = [
@@ -47,23 +48,23 @@ async function filled(page) {
 const shown = (page) =>
   page.locator('tbody tr').evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 
-/** Runs a text, and resolves when its answer is there, whatever it is. */
+/** Runs a text and resolves when its result or error is shown. */
 async function run(page, text) {
   await type(page, text);
   await page.locator('.query .cm-content').press('Control+Enter');
-  // The button says Cancel from the key on until the answer is drawn.
+  // The button shows Cancel until the result is drawn.
   await page.locator('button[data-busy]').waitFor({ state: 'detached' });
   await page.locator('#result:not([aria-busy])').waitFor();
 }
 
-/** The rows of a text. */
+/** Returns the rows of a statement. */
 async function rowsOf(page, text) {
   await run(page, text);
   assert.equal(await page.locator('.problem').isVisible(), false, await page.locator('.problem').textContent());
   return shown(page);
 }
 
-/** What is said against a text. */
+/** Returns the error of a statement. */
 async function refusal(page, text) {
   await run(page, text);
   await page.locator('.problem').waitFor();
@@ -92,7 +93,7 @@ test('the page speaks SQL without a server, once the visitor has said yes', buil
 async function asked({ host, page }) {
   await follow(page, { db: 'demo', language: 'sql', view: 'table' });
   await offer(page).getByText(`a file of ${(asset.bytes / 1e6).toFixed(1)} MB`).waitFor();
-  // Functions are asked for, and there are none yet.
+  // The completion requests functions, and the module is not loaded yet.
   await type(page, 'SELECT cit');
   await page.keyboard.type('y');
   await page.locator('.cm-completionLabel', { hasText: /^city$/ }).waitFor();
@@ -112,7 +113,7 @@ async function asked({ host, page }) {
     yield bytes.subarray(half);
   });
   await load(page).click();
-  // What is told lies a piece behind what has come.
+  // The displayed progress may be one network chunk behind.
   await offer(page).getByText(/^Loading SQL: 3\.[5-9] of 7\.\d MB$/).waitFor();
   const value = await offer(page).locator('progress').evaluate((bar) => bar.value / bar.max);
   assert.ok(value > 0.4 && value <= 0.5, String(value));
@@ -122,7 +123,7 @@ async function asked({ host, page }) {
   await offer(page).waitFor({ state: 'hidden', timeout: loadMs });
   assert.equal(host.asked.filter((path) => path === file).length, 1);
   host.instead.clear();
-  // What was asked before is asked by itself.
+  // The pending statement runs after the module is loaded.
   await page.locator('tbody td').first().waitFor();
   assert.deepEqual(await shown(page), means);
   assert.equal(await page.locator('.problem').isVisible(), false);
@@ -140,7 +141,7 @@ GROUP BY p.country ORDER BY warmest DESC`;
   assert.deepEqual(exact, [['9007199254740993', '1.5', '2023-11-14T22:13:20'], ['–', '2.5', '2023-11-14T22:14:20']]);
   const many = 'SELECT count(*) AS n, sum(v) AS s FROM (SELECT value AS v FROM generate_series(1, 200000)) x';
   assert.deepEqual(await rowsOf(page, many), [['200000', '20000100000']]);
-  // Completion asks the module for its functions.
+  // The completion gets the functions from the module.
   await type(page, 'SELECT selector_fir');
   await page.keyboard.type('s');
   await page.locator('.cm-completionLabel', { hasText: 'selector_first' }).waitFor();
@@ -165,7 +166,7 @@ async function uses(it) {
   assert.ok((await drawnColours(page)).length >= 2);
   await picture(page, 'page_sql_chart');
   await page.getByRole('tab', { name: 'Table' }).click();
-  // Another tab has the same database, and its SQL.
+  // Another tab has the same database and SQL.
   const other = await another(it, hashOf({ db: 'demo', language: 'sql', view: 'table', q: aggregate }));
   await other.locator('tbody td').first().waitFor();
   assert.deepEqual(await shown(other), means);
@@ -179,7 +180,8 @@ async function refusals({ page }) {
   assert.equal(await page.locator('.cm-wrong').textContent(), 'BY');
   assert.match(await refusal(page, 'SELECT nope FROM weather'), /No field named nope/);
   assert.match(await refusal(page, 'DROP TABLE weather'), /DROP/i);
-  // What is deeper than it may be is refused; as deep as it may be it fits into the thread's stack.
+  // Statements that exceed the depth limit are rejected. A statement at the limit fits into the
+  // thread's stack.
   const nested = (depth) => `SELECT ${'('.repeat(depth)}1${')'.repeat(depth)} AS one`;
   assert.match(await refusal(page, nested(45)), /44/);
   assert.deepEqual(await rowsOf(page, nested(44)), [['1']]);
@@ -203,7 +205,7 @@ async function grown({ context, page }) {
   }`);
   assert.deepEqual(await rowsOf(page, aggregate), means);
   assert.equal(await inWorker('globalThis.memories'), 0);
-  // A window holds all of its rows.
+  // A window function holds all of its rows.
   const texts = "SELECT concat(repeat('x', 100), value) AS t FROM generate_series(1, 400000) a(value)";
   const held = `SELECT t, count(*) OVER () AS n FROM (${texts}) b`;
   assert.deepEqual(await rowsOf(page, `SELECT max(n) AS n, max(length(t)) AS l FROM (${held}) c`), [['400000', '106']]);
@@ -212,7 +214,7 @@ async function grown({ context, page }) {
 }
 
 async function trapped({ context, page }) {
-  // Without randomness `uuid()` has nothing to go on with.
+  // Without a source of randomness, `uuid()` fails.
   await inSharedWorker(context.browser(), `{
     const real = crypto.getRandomValues;
     crypto.getRandomValues = () => {
@@ -253,7 +255,7 @@ test('a later visit takes it from the browser’s cache', built, async (t) => {
   await staticPage();
   const host = await staticHost(t, staticFolder);
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-visitor-'));
-  // Private windows keep little.
+  // A private window has little storage.
   const context = await chromium.launchPersistentContext(folder, { executablePath: program, args });
   t.after(async () => {
     await context.close();
@@ -304,7 +306,7 @@ test('the page that a server sends loads it by that server’s rules', built, as
   await ready(page);
   await page.locator('tbody td').first().waitFor();
   assert.deepEqual(await shown(page), means);
-  // It stays with the page's database: the server of this test has none.
+  // Storage remains on for the page's database, because the test's server has no database.
   await corner(page).click();
   await page.getByRole('button', { name: /^The server, / }).click();
   await page.locator('.query .hint', { hasText: 'goes where' }).waitFor({ state: 'hidden' });

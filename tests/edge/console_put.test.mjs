@@ -1,4 +1,4 @@
-// A click on a name of the explorer: what becomes of the query, without a browser.
+// Tests how a click in the explorer changes the query, without a browser.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -17,7 +17,7 @@ const tag = { kind: 'tag', name: 'floor', ...place };
 const value = { kind: 'value', name: "2'nd", tag: 'floor', ...place };
 const policy = { kind: 'policy', name: 'a week' };
 
-/** The item, the query with the cursor as `|`, and what becomes of both. */
+/** The clicked item, the query with the cursor as `|`, and the expected result. */
 const clicks = [
   [measurement, '|', 'SELECT * FROM room| GROUP BY *'],
   [measurement, '-- note|', '-- note\nSELECT * FROM room| GROUP BY *'],

@@ -1,4 +1,4 @@
-// Item 3 of the console: the query editor.
+// Tests item 3 of the console: the query editor.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -31,7 +31,7 @@ test('3: the query editor', async (t) => {
   await t.test('3: a plain text area does until the editor has come', () => plainArea(console_));
 });
 
-/** What the list offers, in its order. */
+/** Returns the completion list in order. */
 async function offered(page, text) {
   await type(page, text.slice(0, -1));
   await page.keyboard.type(text.slice(-1));
@@ -47,7 +47,7 @@ const cells = (page) =>
 async function editing(console_) {
   const { page } = console_;
 
-  // Completion: fields with types, functions with arguments, measurements, tags, values.
+  // Completes fields with types, functions with arguments, measurements, tags and values.
   assert.equal((await offered(page, 'SELECT te'))[0], 'temp');
   const call = page.locator('.cm-tooltip-autocomplete li', { hasText: 'mean' });
   await offered(page, 'SELECT mea');
@@ -61,7 +61,7 @@ async function editing(console_) {
   assert.ok((await offered(page, 'sel')).includes('SELECT'));
   await page.keyboard.press('Escape');
 
-  // Colours, and the whole text by its key.
+  // Checks the colours, and the shortcut that runs the whole text.
   await type(page, "SELECT temp FROM weather WHERE city = 'Rome'");
   const colour = (text) =>
     page
@@ -73,7 +73,7 @@ async function editing(console_) {
   await page.locator('tbody td').first().waitFor();
   assert.deepEqual(await cells(page), [['2023-11-14T22:14:20Z', '20.5']]);
 
-  // The selection alone.
+  // Runs only the selection.
   const both = 'SELECT speed FROM wind; SELECT rain FROM weather';
   await type(page, both);
   await page.keyboard.press('Control+Home');
@@ -83,7 +83,8 @@ async function editing(console_) {
   assert.deepEqual(await cells(page), [['2023-11-14T22:13:20Z', '3']]);
   assert.equal(await page.locator('.which').count(), 0);
 
-  // An error at the server's position, on the second line, though a range was put in before it.
+  // Shows an error at the server's position on the second line, even after the page inserted a
+  // range before it.
   await type(page, 'SELECT temp FROM weather\nWHERE city = "é" GRUP BY city');
   await page.keyboard.press('Control+Enter');
   await page.locator('.problem').waitFor();
@@ -95,14 +96,14 @@ async function editing(console_) {
   noProblems(console_, 'status of 400');
 }
 
-/** What is offered late must not cover what is used by then. */
+/** A late completion list must not open over an element that the user has moved to. */
 async function leaving({ go, page }) {
   const list = page.locator('.cm-tooltip-autocomplete');
   await offered(page, 'SELECT temp FROM w');
   await type(page, 'SELECT temp FROM weather');
   await page.keyboard.press('Control+Enter');
   await page.locator('tbody td').first().waitFor();
-  // Longer than the editor waits before it asks for a list.
+  // The pause is longer than the editor's delay before completion.
   await page.waitForTimeout(500);
   assert.equal(await list.count(), 0);
 
@@ -112,7 +113,7 @@ async function leaving({ go, page }) {
     await held;
     await route.continue().catch(() => {});
   });
-  // Nothing of the schema is known to a page that has just been opened.
+  // A page that was just opened has no schema yet.
   await page.goto('about:blank');
   await go(hashOf({ db: 'demo', view: 'table' }));
   await page.locator('.query .cm-content').waitFor();
@@ -127,7 +128,7 @@ async function leaving({ go, page }) {
   await page.unroute(queries);
   await page.waitForLoadState('networkidle');
   assert.equal(await list.count(), 0);
-  // The same text is completed once the editor has the focus again.
+  // The same text is completed after the editor has the focus again.
   await type(page, 'SELECT temp FROM ');
   await page.keyboard.type('w');
   await list.waitFor();
@@ -163,7 +164,7 @@ async function cancelling({ page }) {
   ]);
   await past.nth(1).click();
   assert.equal(await page.locator('.query .cm-content').textContent(), 'SELECT temp FROM weather');
-  // A password is not remembered, and is not in the address.
+  // The history and the address omit statements with a password.
   await type(page, "CREATE USER ann WITH PASSWORD 'geheimnis'");
   await page.keyboard.press('Control+Enter');
   await page.locator('.empty', { hasText: 'Done' }).waitFor();

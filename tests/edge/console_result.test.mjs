@@ -1,4 +1,4 @@
-// Items 4 and 6 of the console: what a result looks like, and what it took to make.
+// Tests items 4 and 6 of the console: the display of a result, and its cost.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -6,7 +6,7 @@ import { test } from 'node:test';
 
 import { chartDrawn, drawnColours, hashOf, noProblems, opened, queries } from './console.mjs';
 
-/** Minutes since 1 January 2024. */
+/** Returns the time of a minute after 1 January 2024, in nanoseconds. */
 const time = (minute) => `${1_704_067_200 + minute * 60}000000000`;
 const hostile = '<img src=x onerror=alert(1)>';
 
@@ -32,14 +32,14 @@ test('4: the result', async (t) => {
   );
 });
 
-/** The console anew, after writing the lines, in the state `next`. */
+/** Writes the lines and opens the console in the state `next`. */
 async function show({ server, page, go }, next, lines) {
   if (lines) await server.mustWrite(lines, { db: 'demo' });
   await go(hashOf({ db: 'demo', ...next }));
   await page.reload();
 }
 
-/** Whether each of the columns of pixels, from left to right, has anything of a line in it. */
+/** Returns for each column of pixels, from left to right, whether it contains part of a line. */
 const drawnColumns = (page) =>
   page.locator('.plot canvas').evaluate((canvas) => {
     const { width, height } = canvas;
@@ -84,7 +84,7 @@ async function chart(console_) {
   await page.locator('.key', { hasText: 'host=b' }).click();
   assert.equal((await drawnColours(page)).length, 3);
 
-  // A piece of the chart becomes the time range of the query.
+  // A selection in the chart becomes the query's time range.
   const asked = page.waitForRequest((request) => queries.test(request.url()));
   const { x, y, width, height } = await page.locator('.u-over').boundingBox();
   await page.mouse.move(x + 5, y + height / 2);
@@ -101,7 +101,7 @@ async function chart(console_) {
   await page.getByRole('button', { name: 'Zoom out' }).click();
   await page.locator('.stat', { hasText: /^72 points/ }).waitFor();
 
-  // A value alone is a figure; what has no numbers says where it can be seen.
+  // A single value is shown as a figure. A result without numbers links to the table.
   await show(console_, { view: 'chart', q: 'SELECT count(load) FROM cpu' });
   await page.locator('.alone').waitFor();
   assert.equal(await page.locator('.alone').textContent(), 'cpu.count48');
@@ -177,7 +177,7 @@ async function table(console_) {
   await page.locator('.pager', { hasText: '201–250 of 250' }).waitFor();
   assert.deepEqual((await cells(page)).at(-1), ['2024-01-01T04:09:00Z', '249']);
 
-  // The hostile tag in every other place where it is shown.
+  // Shows the hostile tag in every other place.
   await show(console_, { view: 'chart', q: 'SELECT n FROM m GROUP BY label' });
   await chartDrawn(page);
   assert.ok((await page.locator('.legend').textContent()).includes(`label=${hostile}`));
@@ -259,7 +259,7 @@ test('6: the plan beside the result has the figures of EXPLAIN ANALYZE', async (
   assert.equal(shown['rows read'], '100');
   assert.equal(shown['shards asked'], '1');
   assert.match(await page.locator('.plan pre').textContent(), /build_cursor/);
-  // The result is still there beside it.
+  // The result remains visible next to it.
   assert.equal(await page.locator('#result tbody tr').count(), 2);
   noProblems(console_);
 });

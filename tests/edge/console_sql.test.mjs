@@ -1,4 +1,4 @@
-// The console's editor in SQL.
+// Tests the console's editor in SQL mode.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -87,7 +87,7 @@ const cells = (page) =>
     .locator('tbody tr')
     .evaluateAll((rows) => rows.map((row) => [...row.cells].map((cell) => cell.textContent)));
 
-/** Runs a text, and resolves when its answer is shown. */
+/** Runs a text and resolves when its result is shown. */
 async function run(page, text) {
   await type(page, text);
   const answered = page.waitForResponse(asked);
@@ -105,7 +105,7 @@ async function offered(page, text) {
 
 async function editing(console_) {
   const { page } = console_;
-  // Before anything is asked, the questions to begin with are in SQL.
+  // The suggestions before the first query are in SQL.
   const begin = (text) => page.locator('.suggestions button', { hasText: text });
   await begin('SHOW TABLES').waitFor();
   await begin('SELECT * FROM "Odd Name" ORDER BY time DESC LIMIT 100').click();
@@ -117,14 +117,14 @@ async function editing(console_) {
   assert.match(await bin.first().textContent(), /^date_bin\(interval, expression/);
   assert.ok((await offered(page, 'SELECT selector_fir')).includes('selector_first'));
   assert.deepEqual((await offered(page, 'SELECT * FROM w')).slice(0, 2).sort(), ['weather', 'wind']);
-  // What is not plain and lower-case is quoted.
+  // Names that are not plain lower case are quoted.
   await offered(page, 'SELECT * FROM Od');
   await page.waitForTimeout(200);
   await page.keyboard.press('Tab');
   assert.match(await page.locator('.cm-content').textContent(), /FROM "Odd Name"$/);
   assert.deepEqual(await offered(page, 'SELECT temp FROM weather WHERE city ='), ['Oslo', 'Rome']);
   assert.ok((await offered(page, 'SELECT * FROM weather wher')).includes('WHERE'));
-  // The columns of the table that is named, and of no other one.
+  // Completes only the columns of the named table.
   assert.ok(!(await offered(page, 'SELECT * FROM weather WHERE s')).includes('speed'));
   await page.keyboard.press('Escape');
   await picture(page, 'sql_editor');
@@ -165,9 +165,9 @@ async function results(console_) {
   assert.equal(parquetName, 'result.parquet');
   assert.deepEqual([parquet.subarray(0, 4).toString(), parquet.subarray(-4).toString()], ['PAR1', 'PAR1']);
 
-  // A link has the language: who opens it is shown the same rows.
+  // A link includes the language, so another user sees the same rows.
   await page.waitForFunction(() => /language=sql.*FROM\+weather/.test(location.hash));
-  // Not `page.url()`: it learns late of an address that the page replaces with each letter that is typed.
+  // `page.url()` is not usable: it lags behind when the page replaces the address at each letter.
   const link = await page.evaluate(() => location.href);
   const other = await context.newPage();
   await other.addInitScript((secret) => sessionStorage.setItem('tidemark.token', secret), 'token-of-the-tests');
@@ -182,7 +182,7 @@ async function results(console_) {
 async function drawing(console_) {
   const { page } = console_;
   await page.getByRole('tab', { name: 'Chart' }).click();
-  // In any order, and by another column of times than `time`.
+  // Rows may have any order, and the time column may have another name than `time`.
   await run(page, "SELECT date_bin(INTERVAL '1 minute', time) AS minute, city, avg(temp) AS temp FROM weather GROUP BY 1, 2 ORDER BY temp DESC");
   await chartDrawn(page);
   assert.deepEqual((await page.locator('.legend .key-name').allTextContents()).sort(), ['temp city=Oslo', 'temp city=Rome']);
@@ -191,7 +191,7 @@ async function drawing(console_) {
   await picture(page, 'sql_chart');
   await run(page, 'SELECT count(*) AS rows FROM weather');
   assert.match(await page.locator('#result').textContent(), /no numbers to draw/);
-  // What names and describes is no drawing.
+  // Metadata is not drawn as a chart.
   await run(page, 'SHOW TABLES');
   await page.locator('td', { hasText: /^weather$/ }).first().waitFor();
   noProblems(console_);
@@ -204,7 +204,7 @@ async function ranges(console_) {
   const answered = page.waitForResponse(asked);
   await go(hashOf({ db: 'demo', view: 'table', language: 'sql', range, q }));
   await answered;
-  // Rows of the question before stand there until these are drawn.
+  // The previous rows remain until the new ones are drawn.
   await page.locator('td', { hasText: /^20\.5$/ }).waitFor();
   assert.deepEqual(await cells(page), [['Oslo', '2.5'], ['Rome', '20.5']]);
   const hint = page.locator('.query .hint');
@@ -250,7 +250,7 @@ async function others(console_) {
   await page.locator('.past', { hasText: 'temp > 2' }).click();
   await page.locator('.cm-content[aria-label="SQL query"]').waitFor();
 
-  // A click in the explorer: a statement of its own, then names where the cursor is.
+  // A click in the explorer inserts a statement, and later clicks insert names at the cursor.
   await type(page, ' ');
   const row = (name) => page.locator('#explorer').getByRole('button', { name, exact: true });
   await row('weather').first().click();

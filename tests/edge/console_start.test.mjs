@@ -1,4 +1,4 @@
-// Items 1 and 9 of the console: from nothing to a chart, and the address that others can be given.
+// Tests items 1 and 9 of the console: from an empty server to a chart, and shareable addresses.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import { chartDrawn, drawnColours, hashOf, noProblems, opened } from './console.mjs';
 import { token } from './harness.mjs';
 
-/** From the first click until the lines are there. */
+/** The maximum time from the first click to the chart. */
 const chartMsMax = 2000;
 
 const chosen = {
@@ -21,7 +21,7 @@ async function loadSample({ page }) {
   await page.getByRole('button', { name: /each week/ }).waitFor();
 }
 
-/** Milliseconds from the first click until the chart is drawn. */
+/** Returns the milliseconds from the first click until the chart is drawn. */
 async function firstChart(page) {
   const first = page.getByRole('button', { name: 'Load sample data' });
   await first.waitFor();
@@ -38,7 +38,7 @@ test('1: two clicks from an empty database to a chart of real data', async (t) =
   if (!console_) return;
   const { server, page, go } = console_;
   let took = Infinity;
-  // Whatever else the machine does may hold it up once, and not each time.
+  // Other load on the machine may slow one attempt, but not all of them.
   for (let attempt = 1; attempt <= 3 && took > chartMsMax; attempt += 1) {
     await server.query('DROP DATABASE sample');
     await go();
@@ -72,7 +72,7 @@ test('9: the address shows the same to somebody else, and never has the token', 
   assert.deepEqual([asked.db, asked.view], ['sample', 'chart']);
   assert.match(asked.q, /^SELECT max\(temp_max\)/);
 
-  // Somebody else, with a token of their own in another tab.
+  // Another user with a different token opens the address in another tab.
   const other = await context.newPage();
   await other.addInitScript((secret) => sessionStorage.setItem('tidemark.token', secret), token);
   await other.goto(`${server.url}/${hashOf(chosen)}`);
@@ -82,7 +82,7 @@ test('9: the address shows the same to somebody else, and never has the token', 
   assert.equal(await other.locator('.database select').inputValue(), 'sample');
   await other.close();
 
-  // A link only reads: what would change something waits for the visitor.
+  // A link only reads. A statement with effects waits for the visitor.
   await go(hashOf({ db: 'sample', view: 'table', q: 'DROP DATABASE sample' }));
   await page.reload();
   await page.getByRole('button', { name: 'Run' }).waitFor();
@@ -106,7 +106,7 @@ test('9: the address shows the same to somebody else, and never has the token', 
   for (const [place, text] of Object.entries(places)) {
     assert.ok(!text.includes(token), `the token is in ${place}`);
   }
-  // A token that is refused makes room for another one.
+  // After a rejected token the page asks for another token.
   await page.evaluate(() => sessionStorage.setItem('tidemark.token', 'gone'));
   await go(hashOf(chosen));
   await page.reload();

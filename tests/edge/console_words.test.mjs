@@ -1,4 +1,4 @@
-// What the console does with InfluxQL text, without a browser.
+// Tests the console's functions for InfluxQL text without a browser.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -14,7 +14,7 @@ import { csvOf } from '../../www/results/csv.js';
 import { cellsMax, chartOf, pointsMax } from '../../www/results/lines.js';
 import { orderBy, tablesOf } from '../../www/results/tables.js';
 
-// Before it is there, nobody knows what a text does.
+// Before the parser is loaded, the effect of a text is unknown.
 assert.equal(effectOf('SELECT x FROM m'), null);
 assert.ok(namesPassword('SELECT "password" FROM m'));
 before(() => startLexer(readFileSync(at('.cache', 'engine', 'tidemark_bg.wasm'))));
@@ -57,7 +57,9 @@ const narrowed = [
   ['DELETE FROM m', 'DELETE FROM m'],
 ];
 
-/** Any time: no condition is left of `$timeFilter`, and points before 1970 count too. */
+/**
+ * For an unlimited range, `$timeFilter` is replaced by no condition, so points before 1970 count.
+ */
 const unlimited = [
   ['SELECT x FROM m', 'SELECT x FROM m'],
   ['SELECT x FROM m WHERE $timeFilter', 'SELECT x FROM m '],
@@ -183,7 +185,7 @@ test('thinning keeps the least and the greatest value of each slice', () => {
   const near = (value, index) =>
     Math.abs(chart.times_ms[line.indexOf(value)] - index * 1000) <= count;
   assert.ok(near(1e6, 77_777) && near(-1e6, 33_333));
-  // Many lines, each with times of its own.
+  // Many lines, each with different times.
   const apart = Array.from({ length: 100 }, (_, line) => ({
     name: 'm',
     tags: { line },

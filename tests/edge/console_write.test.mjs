@@ -1,4 +1,4 @@
-// Item 2 of the console: writing.
+// Tests item 2 of the console: writing.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -75,7 +75,7 @@ const policiesOf = async (server, db) =>
 
 const attached = (name, text) => ({ name, mimeType: 'text/plain', buffer: Buffer.from(text) });
 
-/** Older than what a database keeps that a write creates. */
+/** A point that is older than the retention of a database that a write creates. */
 const old = 'room temp=20 1500000000';
 
 async function making({ page, server }) {
@@ -84,7 +84,7 @@ async function making({ page, server }) {
   const answer = page.locator('pre.answer');
   await page.getByLabel('Precision').selectOption('s');
 
-  // Lines that are all bad make nothing.
+  // A request with only bad lines creates no measurement.
   await database.fill('lasting');
   await page.getByText('There is no database lasting yet: writing makes it').waitFor();
   await type(page, bad);
@@ -125,7 +125,7 @@ async function mistaking({ page, server }) {
   await page.locator('.verdict', { hasText: '2 good lines, 1 bad' }).waitFor();
   assert.ok(await notice.isHidden());
 
-  // A file waits for the answer.
+  // The next part of a file waits for the response.
   await page.getByLabel('Precision').selectOption('ns');
   await page.locator('#file').setInputFiles(attached('clock.lp', 'clock v=1 1700000000000'));
   const upload = page.locator('.upload', { hasText: 'clock.lp' });
@@ -144,7 +144,7 @@ async function uploading({ page, server }) {
     { length: rows },
     (_, i) => `big,host=h${i % 10} v=${i},s="two\nlines" ${1_700_000_000 + i}`,
   );
-  // The second request gets no answer, the third none from the server, and the fifth waits.
+  // The second request gets no response, the third a response from a proxy, and the fifth waits.
   let requests = 0;
   let release = null;
   const gate = new Promise((resolve) => (release = resolve));
@@ -192,7 +192,7 @@ async function uploading({ page, server }) {
     .evaluate((bar) => ({ value: bar.value, max: bar.max }));
   assert.equal(value, max);
 
-  // A plain file that is dropped, with a line that is refused.
+  // Drops a plain file with a rejected line.
   const dropped = await page.evaluateHandle(() => {
     const data = new DataTransfer();
     data.items.add(new File(['small v=1 1\nsmall v=x 2\nsmall v=3 3\n'], 'small.lp'));
@@ -203,7 +203,8 @@ async function uploading({ page, server }) {
   await small.locator('.answers', { hasText: 'error parsing line 2' }).waitFor();
   assert.equal((await server.rows('SELECT count(v) FROM small', { db: 'demo' }))[0][1], 2);
 
-  // A server that stays away: what was not answered is sent again when the visitor says so.
+  // The server remains stopped. The page sends the unacknowledged lines again when the visitor
+  // decides so.
   await page.unroute('**/api/v2/write*');
   await page.route('**/api/v2/write*', (route) => route.abort());
   const late = {

@@ -1,4 +1,5 @@
-// A continuous query on a real alarm: it runs by itself, and after downtime it leaves no window out.
+// Tests a continuous query with a real alarm: it runs without a request, and after downtime it
+// computes every window.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,7 +12,7 @@ const downS = 5 * windowS;
 const patienceMs = 60_000;
 const db = { db: 'db', epoch: 's' };
 
-/** The windows that the query has written by now, once the last one begins at `lastS` or later. */
+/** Returns the written windows after a window that begins at `lastS` or later exists. */
 async function sums(server, lastS) {
   const deadline = Date.now() + patienceMs;
   for (;;) {
@@ -25,7 +26,7 @@ async function sums(server, lastS) {
 test('a continuous query runs from the alarm and catches up after a kill', { timeout: 180_000 }, async (t) => {
   const server = await tidemark(t);
   await server.query('CREATE DATABASE db WITH DURATION INF');
-  // Points of the next minutes, two a second: what is due is decided by the clock alone.
+  // Two points per second for the next minutes. The clock alone decides which windows are due.
   const nowS = Math.floor(Date.now() / 1000);
   const firstS = nowS - (nowS % windowS);
   const lines = Array.from({ length: 600 }, (_, i) => `m v=${i}i ${firstS * 1000 + i * 500}`);
@@ -33,7 +34,7 @@ test('a continuous query runs from the alarm and catches up after a kill', { tim
   const cq = `SELECT sum(v) AS total INTO sums FROM m GROUP BY time(${windowS}s)`;
   await server.query(`CREATE CONTINUOUS QUERY cq ON db BEGIN ${cq} END`, db);
 
-  // By itself: nothing but the alarm writes, and each window only when it is over.
+  // Only the alarm writes, and only windows that are complete.
   const before = await sums(server, firstS + windowS);
   assert.ok(before.at(-1)[0] + windowS <= Math.floor(Date.now() / 1000) + 1, 'a window that is not over');
 

@@ -1,4 +1,5 @@
-// The figures of docs/COSTS.md are computed from the prices and counts of docs/costs.json, and the counts are measured.
+// Checks that the figures of docs/COSTS.md follow from the prices and counts of docs/costs.json,
+// and that the counts are measured.
 
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -12,7 +13,7 @@ const { prices, assumed, measured, free_plan_per_day: free } = costs;
 const page = readFileSync(at('docs', 'COSTS.md'), 'utf8').split('\n');
 
 const monthDays = 30;
-/** What is billed for an agent, by its name in the table of prices and in the page. */
+/** The billed quantities of an agent, with their names in the price table and in the page. */
 const billed = {
   worker_requests: 'requests of the Worker',
   object_requests: 'requests of objects, alarms included',
@@ -27,11 +28,14 @@ const after = (name, quantity) => priceOf(prices[name], Math.max(0, quantity - p
 const total = (used, price) => Object.entries(used).reduce((sum, [name, quantity]) => sum + price(name, quantity), 0);
 const has = (line) => assert.ok(page.includes(line), `docs/COSTS.md has not:\n${line}`);
 
-/** What an agent that writes every 10 s uses in so many days; each request keeps its object active for `activeMs`. */
+/**
+ * Returns the usage of an agent that writes every 10 s for `days`. Each request keeps its object
+ * active for `activeMs`.
+ */
 function agent(days, activeMs) {
   const { worker_requests: requests, object_requests: calls, alarms, rows_written: rows } = measured.agent_day;
   const objects = (calls + alarms) * days;
-  // Setting an alarm is a row.
+  // Setting an alarm is billed as one row.
   return {
     worker_requests: requests * days,
     object_requests: objects,
@@ -87,7 +91,7 @@ test('small and large writes', () => {
   }
 });
 
-/** What keeps an object in memory, and billed, until it ends. */
+/** Code that keeps an object in memory, and therefore billed, until it ends. */
 const waiting = /\b(?:wait_until|waitUntil|setTimeout|setInterval|wait|pause|fetch|connect)\(|scheduler|WebSocket/;
 const waits = (source) => source.split('\n').filter((line) => !/^\s*(?:\/\/|\/?\*)/.test(line) && waiting.test(line)).length;
 

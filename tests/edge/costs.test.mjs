@@ -1,4 +1,4 @@
-// tidemark costs against stand-ins of Cloudflare's analytics and of a deployment.
+// Tests `tidemark costs` with stand-ins for Cloudflare's analytics and a deployment.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -13,7 +13,7 @@ import { at } from '../../scripts/project.mjs';
 
 const { prices } = JSON.parse(readFileSync(at('docs', 'costs.json'), 'utf8'));
 
-/** Serves `answer(path, body, headers)` as JSON until the test is over; resolves to its address. */
+/** Serves `answer(path, body, headers)` as JSON until the test is over. Resolves to its address. */
 async function standIn(t, answer) {
   const server = createServer(async (incoming, outgoing) => {
     const pieces = [];
@@ -29,7 +29,7 @@ async function standIn(t, answer) {
 
 const of = (date, namespaceId, sum) => ({ dimensions: { date, ...(namespaceId && { namespaceId }) }, sum });
 
-/** Two days of one agent, beside a namespace of somebody else. */
+/** Two days of one agent, and another user's namespace. */
 const groups = ([first, second]) => ({
   workers: [of(first, null, { requests: 8_640, cpuTimeUs: 8_640_000 }), of(second, null, { requests: 4_320, cpuTimeUs: 0 })],
   invocations: [of(first, 'shards', { requests: 8_640 }), of(first, 'catalog', { requests: 24 }), of(second, 'shards', { requests: 4_320 })],
@@ -39,7 +39,10 @@ const groups = ([first, second]) => ({
   ],
 });
 
-/** Cloudflare's analytics for one account and token; `seen` gets each request's variables. */
+/**
+ * A stand-in for Cloudflare's analytics of one account and token. `seen` receives each request's
+ * variables.
+ */
 const analytics = (seen) => (path, body, headers) => {
   if (path !== '/graphql' || headers.authorization !== 'Bearer an-analytics-token') {
     return [200, { data: null, errors: [{ message: 'not authorized for that account' }] }];
@@ -78,7 +81,7 @@ test('the platform counts by namespace, and only those of the Worker are billed 
   assert.deepEqual([...days], [[dates[0], first], [dates[1], second]]);
   const close = (actual, expected) => assert.ok(Math.abs(actual - expected) < 1e-9, `${actual} ${expected}`);
   close(priceOfDay(prices, first), 0.002592 + 0.0001928 + 0.0012996 + 0.0001375 + 0.0000001 + 0.009);
-  // All of it is included.
+  // All usage is included in the base price.
   assert.equal(priceOfMonth(prices, [first, second]), 5);
   // 300 million rows a month, of which 50 million are included.
   close(priceOfMonth(prices, [{ ...second, rows_written: 10_000_000 }]), 5 + 250);

@@ -1,5 +1,5 @@
-// Bytes that change at rest: one flipped byte in each kind of row, and a torn SQLite log. A query
-// that needs what is damaged fails and names it; the others answer as before.
+// Tests damage of stored bytes: one flipped byte in each kind of row, and a torn SQLite log. A
+// query that needs the damaged bytes fails and names the damage. The other queries do not change.
 
 import assert from 'node:assert/strict';
 import { copyFileSync, readFileSync, readdirSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
@@ -9,7 +9,7 @@ import { test } from 'node:test';
 
 import { begin, pointsFrom } from './fault_hooks.mjs';
 
-/** Where the local runtime keeps the Shards. */
+/** Returns the files of the Shards in the local runtime. */
 function shards(server) {
   const folder = join(server.folder, 'state', 'v3', 'do');
   const name = readdirSync(folder).find((entry) => /Shard$/.test(entry));
@@ -26,7 +26,7 @@ function flip(file, table, column) {
   sqlite.close();
 }
 
-/** The answer to a query: its rows, or its error. */
+/** Returns the rows of a query, or its error. */
 async function ask(server, q, name) {
   const body = new URLSearchParams({ q, db: name, epoch: 'ns' });
   const response = await server.fetch('/query', { method: 'POST', body });
@@ -37,8 +37,9 @@ async function ask(server, q, name) {
 }
 
 /**
- * What is flipped, whether it is flushed before, whether measurement `a`, written first, is still
- * answered, and how the damage is named when `b` is asked for; null when `b` is answered too.
+ * The damaged column, whether the rows are flushed before, whether a query of measurement `a`
+ * (written first) still succeeds, and the error for measurement `b`. A null error means that `b`
+ * also succeeds.
  */
 const kinds = [
   { table: 'value', column: 'body', flushed: true, aIsFine: true, name: /value row \d+: block at/ },
@@ -46,7 +47,7 @@ const kinds = [
   { table: 'state', column: 'head', flushed: true, aIsFine: false, name: /state row/ },
   { table: 'state', column: 'body', flushed: true, aIsFine: false, name: /manifest/ },
   { table: 'schema', column: 'head', flushed: true, aIsFine: true, name: null },
-  // Last: what flushes the others would flush these as well.
+  // The log is last, because a flush for the other kinds would flush its rows.
   { table: 'wal', column: 'body', flushed: false, aIsFine: true, name: /WAL frame 2/ },
   { table: 'wal', column: 'head', flushed: false, aIsFine: true, name: /WAL slot 1/ },
 ];
@@ -72,7 +73,7 @@ test('one flipped byte in each kind of row is named, and hurts only who needs it
     flip(join(shards(server), files[number]), table, column);
   }
   await server.start();
-  // Once as it was found, once after jobs have set aside what they cannot read.
+  // One round before and one after background jobs set aside the unreadable rows.
   for (const round of ['found', 'set aside']) {
     for (const [number, { table, column, aIsFine, name }] of kinds.entries()) {
       const what = `${table}.${column}, ${round}`;
@@ -93,7 +94,7 @@ test('one flipped byte in each kind of row is named, and hurts only who needs it
     await it.alarm();
     await it.alarm();
   }
-  // A measurement that is not concerned can still be written.
+  // A measurement without damage can still be written.
   for (const number of [0, 5, 6]) {
     await server.mustWrite('c v=1i 7', { db: `d${number}` });
     assert.deepEqual(await ask(server, 'SELECT v FROM c', `d${number}`), [[7, 1]]);
@@ -119,7 +120,7 @@ test('a torn SQLite log is some prefix of what was committed', async (t) => {
     truncateSync(`${file}-wal`, bytes);
   };
 
-  // At every page of the log and at as many other offsets, by SQLite alone.
+  // With SQLite alone, the log is torn at every page and at as many other offsets.
   const offsets = [];
   for (let bytes = 32; bytes <= log; bytes += 4096 + 24) offsets.push(bytes, bytes + (bytes % 4001));
   const copy = join(server.folder, 'torn.sqlite');
@@ -138,7 +139,7 @@ test('a torn SQLite log is some prefix of what was committed', async (t) => {
   }
   assert.equal(last, batches);
 
-  // And by the whole server, at a few.
+  // With the whole server, the log is torn at a few offsets.
   const survivors = [];
   for (const share of [0.35, 0.6, 0.85, 0.999]) {
     tear(Math.floor(log * share));

@@ -1,4 +1,5 @@
-// `tidemark deploy` with the real wrangler against a stand-in of Cloudflare's API, at a terminal and through pipes.
+// Tests `tidemark deploy` with the real wrangler and a stand-in for Cloudflare's API, at a terminal
+// and through pipes.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -13,12 +14,12 @@ import { at, newNode, wrangler } from '../../scripts/project.mjs';
 import { cloudflareAccount } from './cloudflare_api.mjs';
 import { has } from './harness.mjs';
 
-/** How long one run may take on a busy machine. */
+/** The maximum time of one run on a busy machine. */
 const runMs = 60_000;
 
 const token = 'a-token-of-24-characters';
 
-/** A folder with the package and its own `npx`, which runs the wrangler of this repository. */
+/** Creates a folder with the package and an `npx` that runs this repository's wrangler. */
 async function place(t, { hasSql = false } = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-deploy-test-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -44,7 +45,10 @@ function environment({ folder, programs }, api, env) {
   return Object.fromEntries(Object.entries({ ...kept, ...own, ...quiet, ...env }).filter(([, value]) => value !== null));
 }
 
-/** Runs `tidemark deploy WORDS…` through pipes, or at a terminal with `keys` for what is asked: `{ code, text }`. */
+/**
+ * Runs `tidemark deploy WORDS…` through pipes, or at a terminal with `keys` as input: `{ code, text
+ * }`.
+ */
 function deployed(its, api, words, { env = {}, keys = null } = {}) {
   const line = [its.program, 'deploy', ...words];
   const options = { cwd: its.folder, env: environment(its, api, env) };
@@ -89,7 +93,7 @@ test('the first version has its secret, and the next ones keep what the dashboar
   );
   api.scripts.get('tidemark').isWorkersDev = false;
 
-  // A package without SQL, and an environment without the token, which is not needed any more.
+  // The package has no SQL, and the environment no longer has the token.
   rmSync(join(its.folder, 'package', 'built', 'sql'), { recursive: true });
   const second = await deployed(its, api, ['--var', 'AUTO_CREATE_RETENTION=30d'], { env: { ADMIN_TOKEN: null } });
   assert.equal(second.code, 0, second.text);
@@ -237,6 +241,6 @@ test('the sizes of the free plan leave room for a merge', () => {
   const [, merge] = /^const BYTES_MAX: u64 = ([\d_]+);$/m.exec(readFileSync(at('src', 'shard', 'compact', 'choose', 'mod.rs'), 'utf8'));
   const [split, full] = [shardBytes.free.SHARD_SPLIT_BYTES, shardBytes.free.SHARD_FULL_BYTES].map(Number);
   assert.ok(full + Number(merge.replaceAll('_', '')) <= 1_000_000_000);
-  // A split copies half of a shard before the old half goes.
+  // A split copies half of a shard before it deletes that half.
   assert.ok(split * 2 <= full);
 });

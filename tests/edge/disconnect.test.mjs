@@ -1,4 +1,4 @@
-// A client that goes away stops its query: nothing is read for it any more.
+// Tests that a query stops reading when its client disconnects.
 
 import assert from 'node:assert/strict';
 import { get } from 'node:http';
@@ -9,7 +9,7 @@ import { tidemark, token } from './harness.mjs';
 
 const rows = 100_000;
 const rowsPerWrite = 20_000;
-/** Together far more than the sockets and the runtime hold for a reader that does not read. */
+/** The result is much larger than the buffers of the sockets and the runtime. */
 const text = 'x'.repeat(400);
 const q = 'SELECT s FROM m';
 
@@ -25,7 +25,7 @@ test('a client that disconnects stops its query', { timeout: 180_000 }, async (t
   const search = new URLSearchParams({ ...db, q, chunked: 'true' });
   const listed = async () => (await server.rows('SHOW QUERIES')).map((row) => row[1]);
 
-  // Who reads it all sees its end, and then it is off the list.
+  // A client that reads everything sees the end, and then the query leaves the list.
   const began = Date.now();
   const whole = await (await server.fetch(`/query?${search}`)).text();
   const tookMs = Date.now() - began;
@@ -43,8 +43,9 @@ test('a client that disconnects stops its query', { timeout: 180_000 }, async (t
   await sleep(500);
   assert.deepEqual(await listed(), [q]);
   response.destroy();
-  // It ends at once, and not after the minute for which a silent one stays listed: the edge has
-  // been told. Were it still answered, it would be listed at least until its end.
+  // The query ends immediately, not after the minute for which a silent query remains listed.
+  // Therefore the edge knows about the disconnect. A running query would be listed at least until
+  // its end.
   const gone = Date.now();
   while ((await listed()).length > 0) {
     assert.ok(Date.now() - gone < tookMs / 2, 'the query goes on without its client');

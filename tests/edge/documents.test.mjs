@@ -1,5 +1,5 @@
-// Every block of the README and of the pages of docs/ and examples/, pasted as its reader would,
-// against one fresh server: the address and the token are put in, and nothing else is changed.
+// Runs every block of the README and of the pages in docs/ and examples/ against one fresh server.
+// Only the address and the token are inserted.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -20,7 +20,7 @@ const pages = [
   'examples/README.md',
 ];
 
-/** curl as readers have it, but an answer of 400 and above ends the block. */
+/** Installs a curl that fails on a status of 400 or more, so that the block fails. */
 function strictCurl(folder) {
   const real = process.env.PATH.split(delimiter).map((part) => join(part, 'curl')).find(existsSync);
   const file = join(folder, 'curl');
@@ -28,7 +28,7 @@ function strictCurl(folder) {
   chmodSync(file, 0o755);
 }
 
-/** A folder to paste into: the repository's files by their names, and a dump to import. */
+/** Creates a folder with the repository's files and a dump to import. */
 function desk(t) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-documents-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -75,9 +75,9 @@ test('every block of the documents does what it says', async (t) => {
       assert.equal(code, 0, output + said);
       run.output = output;
     },
-    /** What the block before prints. */
+    /** Compares with the output of the previous block. */
     text: (text, run) => assert.equal(run.output.trim(), text.trim()),
-    /** The same names, with values of the same kinds. */
+    /** Compares the names and the types of values. */
     json: (text, run) => sameForm(JSON.parse(run.output), JSON.parse(text)),
     async toml(text) {
       const output = telegrafOutput(text, env);
@@ -111,7 +111,7 @@ test('every block of the documents does what it says', async (t) => {
   assert.ok(count >= 12, `only ${count} blocks were found`);
 });
 
-/** Numbers and texts of an example are those of another database. */
+/** The numbers and texts of an example come from another database. */
 function sameForm(found, shown) {
   if (found === null || shown === null) return;
   assert.equal(typeof found, typeof shown);
@@ -122,7 +122,7 @@ function sameForm(found, shown) {
 
 test('no document tells a command that Node 20 refuses', () => {
   for (const page of pages) {
-    // wrangler needs a newer Node: `npm run wrangler` has one.
+    // wrangler needs a newer Node, which `npm run wrangler` provides.
     assert.doesNotMatch(readFileSync(at(page), 'utf8'), /npx wrangler|^\s*wrangler /m, page);
   }
 });

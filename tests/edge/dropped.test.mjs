@@ -1,4 +1,4 @@
-// What is dropped is gone from the disk: no object of it has a table, a page or a word left.
+// Tests that a drop frees the disk: no object of the database keeps a table, a page or a word.
 
 import assert from 'node:assert/strict';
 import { readFileSync, readdirSync, statSync } from 'node:fs';
@@ -7,7 +7,7 @@ import { test } from 'node:test';
 
 import { begin } from './fault_hooks.mjs';
 
-/** The files of all objects of a kind, the runtime's own list of them left out. */
+/** Returns the files of all objects of a kind, except the runtime's own list. */
 function files(server, kind) {
   const folder = join(server.folder, 'state', 'v3', 'do');
   const of = readdirSync(folder).find((entry) => entry.endsWith(kind));
@@ -15,10 +15,13 @@ function files(server, kind) {
   return names.filter((name) => !name.startsWith('metadata')).map((name) => join(folder, of, name));
 }
 
-/** The object that a file belongs to: each has a database, and a log beside it while it is open. */
+/** Returns the object of a file. Each object has a database and, while it is open, a log. */
 const objectOf = (file) => basename(file).split('.')[0];
 
-/** Bytes that the objects of a kind but `kept` take, and which of the words are in any. */
+/**
+ * Returns the bytes that the objects of a kind except `kept` use, and the words that any of them
+ * contain.
+ */
 function stored(server, kind, words, kept = new Set()) {
   const all = files(server, kind);
   const contents = all.map((file) => readFileSync(file));
@@ -33,7 +36,7 @@ test('the storage of a dropped policy and a dropped database is really gone', as
   await server.query('CREATE DATABASE doomed');
   await server.query('CREATE RETENTION POLICY brief ON doomed DURATION INF REPLICATION 1');
   const words = ['kept_word', 'brief_word', 'doomed_word'];
-  // Text that does not become smaller, each with its word in it.
+  // Text that does not compress, with its word in each line.
   const lines = (word) =>
     Array.from({ length: 2_000 }, (_, i) => {
       const text = Array.from({ length: 9 }, (_, n) => ((i * 9 + n) * 2654435761) % 2 ** 32);
@@ -43,7 +46,7 @@ test('the storage of a dropped policy and a dropped database is really gone', as
   await server.mustWrite(lines('brief_word'), { db: 'doomed', rp: 'brief' });
   await server.mustWrite(lines('doomed_word'), { db: 'doomed' });
   await it.alarm();
-  // Once more, so that some of it lies in the log and some in parts.
+  // The second write leaves some rows in the log and some in parts.
   await server.mustWrite(lines('doomed_word').slice(0, 20_000).replace(/\n[^\n]*$/, ''), { db: 'doomed' });
   const holders = files(server, 'Shard').filter((file) => readFileSync(file).includes('kept_word'));
   const kept = new Set(holders.map(objectOf));
@@ -51,7 +54,7 @@ test('the storage of a dropped policy and a dropped database is really gone', as
   const before = shards();
   assert.deepEqual(before.words, words, 'the test sees what is stored');
 
-  // What is dropped goes by the alarm, a minute later.
+  // The alarm deletes dropped data a minute later.
   const pass = async () => {
     for (let turn = 0; turn < 3; turn++) {
       for (const kind of ['Catalog', 'Database', 'Shard']) await it.alarm({ alarm: kind });

@@ -1,4 +1,4 @@
-// Every example, as its reader runs it, against one fresh server.
+// Runs every example against one fresh server.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -20,7 +20,7 @@ const tideCsv = ['1700000000,1.5', '1700003600,2.5', '1700007200,3.5'].map((row)
 const tideLines = [1.5, 2.5, 3.5].map((level, hour) =>
   `tide,harbour=Bergen level=${level} ${1_700_000_000 + hour * 3600}000000000\n`).join('');
 
-/** What each example prints. */
+/** The output of each example. */
 const prints = {
   'curl/curl.sh': `name,tags,time,level\n${tideCsv.replaceAll('tide,', 'tide,,')}${tideLines}`,
   'javascript/v1_client.mjs': tide,
@@ -36,10 +36,10 @@ const prints = {
   'shell/session.sh': `name,time,level\n${tideCsv}`,
 };
 
-/** Those that ask in SQL. */
+/** The examples that query in SQL. */
 const ofSql = ['python/flight.py', 'python/parquet.py', 'python/superset.py'];
 
-/** Those that other tests run. */
+/** The examples that other tests run. */
 const elsewhere = {
   grafana: 'examples.test.mjs',
   jdbc: 'examples.test.mjs',
@@ -67,7 +67,7 @@ test('every example is run by a test, and listed', () => {
 });
 
 test('the examples do what they say', async (t) => {
-  // What only one isolate can count is shown too.
+  // Metrics that only a single isolate can count are shown as well.
   const vars = { COUNT_DURATIONS: 'true' };
   const server = await tidemark(t, { vars, sql: hasSql() ? sqlConfiguration : undefined, backups: true });
   const { port } = await transcoding(t, new URL(server.url));
@@ -91,7 +91,7 @@ test('the examples do what they say', async (t) => {
     });
   }
 
-  // A whole window of Grafana's question, so that its bounds are windows too.
+  // The range is a multiple of Grafana's window, so that its bounds are also window bounds.
   const now = Math.floor(Date.now() / 10_000) * 10;
   const given = { TIDEMARK_URL: server.url, TIDEMARK_TOKEN: token };
   await server.query('DROP DATABASE demo');
@@ -124,7 +124,8 @@ test('the examples do what they say', async (t) => {
     await server.query('CREATE DATABASE demo');
     await server.mustWrite(tideLines, { db: 'demo' });
     const file = at('examples', 'jdbc', 'Query.java');
-    // The driver is not there: Java says for which address it would have asked it.
+    // The JDBC driver is not installed, but Java's error shows the address that the example would
+    // use.
     const { stderr } = await promisify(execFile)('java', [file], { env }).catch((error) => error);
     assert.match(stderr, /No suitable driver found for jdbc:/);
     const { address, calls } = jdbcAsks(readFileSync(file, 'utf8'), stderr);
@@ -154,7 +155,7 @@ test('the examples do what they say', async (t) => {
     const asks = dashboardAsks(readFileSync(at('examples', 'grafana', 'dashboard.json'), 'utf8'));
     const used = new Set();
     for (const { title, expr, legend } of asks) {
-      // `up` is Prometheus' own.
+      // Prometheus itself provides `up`.
       const names = expr.match(/\btidemark_\w+/g) ?? expr.match(/\bup\{job="tidemark"\}/g) ?? [];
       assert.ok(names.length > 0, `${title}: ${expr}`);
       for (const name of names.filter((one) => !one.startsWith('up'))) {

@@ -1,5 +1,5 @@
-// What the tests with fault hooks share: a server with tests/fault/worker.mjs, and what its clients
-// know about it.
+// The shared code of the tests with fault hooks: a server with tests/fault/worker.mjs, and the
+// points that its clients know.
 
 import assert from 'node:assert/strict';
 
@@ -10,7 +10,7 @@ const script = at('tests', 'fault', 'worker.mjs');
 export const db = 'faults';
 const hourMs = 3_600_000;
 
-/** A server with fault hooks, a database, and what its clients know. */
+/** Starts a server with fault hooks and a database. */
 export async function begin(t, vars = {}) {
   const server = await tidemark(t, { script, vars, stdio: 'ignore' });
   const ledger = new Map();
@@ -18,18 +18,18 @@ export async function begin(t, vars = {}) {
   const it = {
     server,
     ledger,
-    /** Sets the plan; answers what was seen since the last call, and during this one. */
+    /** Sets the plan. Returns the events since the last call, including this call. */
     async hook(plan = {}) {
       const body = JSON.stringify(plan);
       const response = await server.fetch('/test_fault', { method: 'POST', body });
       assert.equal(response.status, 200);
       return response.json();
     },
-    /** So much later, every Shard's alarm. */
+    /** Moves the clock forward, then runs the alarm of every Shard. */
     alarm: (plan = {}) => it.hook({ shiftMs: (shiftMs += 2 * hourMs), alarm: 'Shard', ...plan }),
-    /** Every object is unloaded, and nothing fails any more. */
+    /** Unloads every object and ends all faults. */
     heal: () => it.hook({ at: 0, pages: 0, failingAlarms: 0, abort: 'Shard' }),
-    /** Writes values at times; whether it was acknowledged. */
+    /** Writes values at the given times. Returns whether the server acknowledged them. */
     async write(points) {
       const lines = points.map(([time, value]) => `m,host=h${time % 3} v=${value}i ${time}`);
       const response = await server.write(lines.join('\n'), { db });
@@ -42,7 +42,7 @@ export async function begin(t, vars = {}) {
       const rows = await server.rows('SELECT v FROM m', { db, epoch: 'ns' });
       return new Map(rows.map(([time, v]) => [time, v]));
     },
-    /** Every point is there once, with its last value. */
+    /** Asserts that every point is stored exactly once with its last value. */
     async check(what, found) {
       const sorted = [...ledger].sort(([a], [b]) => a - b);
       assert.deepEqual([...(found ?? (await it.found()))], sorted, what);
@@ -52,7 +52,7 @@ export async function begin(t, vars = {}) {
   return it;
 }
 
-/** Points at `count` times; no two values of a test are the same. */
+/** Returns points at `count` times. No two values of a test are equal. */
 export const pointsFrom = (first, count, value) =>
   Array.from({ length: count }, (_, i) => [first + i, value * 1000 + i]);
 

@@ -1,5 +1,5 @@
-// A proxy in front of a server: answers the next writes itself, as an overloaded server would, and
-// remembers what passed through.
+// A proxy in front of a server. It can respond to the next writes as an overloaded server would,
+// and records the forwarded requests.
 
 import { createServer, request } from 'node:http';
 import { gunzipSync } from 'node:zlib';
@@ -7,7 +7,7 @@ import { gunzipSync } from 'node:zlib';
 const overloadedText = 'the service is busy: repeat the request in a second';
 const codes = { 429: 'too many requests', 503: 'unavailable' };
 
-/** What an overloaded Tidemark answers, with every member that some client reads. */
+/** Returns the response of an overloaded Tidemark, with every member that some client reads. */
 function refusal(status) {
   const body = { code: codes[status], message: overloadedText, error: overloadedText };
   return JSON.stringify(body);
@@ -23,9 +23,9 @@ async function whole(stream) {
 /** A running proxy; `url` is its address. */
 export class FaultProxy {
   constructor() {
-    /** Statuses with which the next writes are answered, instead of being passed on. */
+    /** The statuses of the next writes, which the proxy does not forward. */
     this.refuse = [];
-    /** Runs before each write is passed on. */
+    /** A hook that runs before the proxy forwards a write. */
     this.beforeWrite = async () => {};
     /** Every request: `{ method, path, headers, bytes, status, answer }`. */
     this.seen = [];
@@ -44,7 +44,7 @@ export class FaultProxy {
     await new Promise((resolve) => this.server.close(resolve));
   }
 
-  /** The requests with bodies that went to a write route since the last call. */
+  /** Returns the requests with bodies to write routes since the last call. */
   takeWrites() {
     const writes = this.seen.filter(({ path }) => /write/.test(path));
     this.seen = [];
@@ -87,7 +87,7 @@ export class FaultProxy {
   }
 }
 
-/** Starts a proxy for the test `t`, ended with it. */
+/** Starts a proxy that ends with the test `t`. */
 export async function faultProxy(t, target) {
   const proxy = new FaultProxy();
   await proxy.start(target);

@@ -1,5 +1,5 @@
-// Storage that fails at every step, that is full at every size, objects that are evicted between any
-// two requests, alarms that fail: whatever happens, what was acknowledged is there, exactly.
+// Tests storage that fails at every step or is full at every size, evicted objects and failing
+// alarms. The acknowledged points must always be stored exactly.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,8 +8,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { begin, db, pointsFrom } from './fault_hooks.mjs';
 
 /**
- * Fails step 1, 2, 3 … of what `work` does, until it takes fewer steps than that: first without
- * effect, then with. Answers the number of steps, as the hook saw them.
+ * Fails step 1, 2, 3 … of `work` until `work` has fewer steps: first without the step's effect,
+ * then with it. Returns the number of steps that the hook counted.
  */
 async function everyStep(it, work) {
   let most = 0;
@@ -26,7 +26,7 @@ async function everyStep(it, work) {
   return most;
 }
 
-/** How many merges the shards have finished. */
+/** Returns the number of finished merges of all shards. */
 async function compactions(server) {
   const body = new URLSearchParams({ q: "SHOW STATS FOR 'shard'" });
   const answer = await (await server.fetch('/query', { method: 'POST', body })).json();
@@ -47,7 +47,8 @@ test('a write, a flush and a compaction that die at any storage step lose and do
     const isDone = await it.write(points);
     const { before: seen } = await it.hook({ at: 0, abort: 'Shard' });
     if (!isDone) {
-      // Unknown is all or nothing, and the client's repeat makes it all.
+      // A write with an unknown outcome is stored completely or not at all. The client's repeat
+      // stores it.
       const found = await it.found();
       for (const [time, v] of points) it.ledger.set(time, v);
       const all = [...it.ledger].sort(([a], [b]) => a - b);
@@ -59,12 +60,12 @@ test('a write, a flush and a compaction that die at any storage step lose and do
     return seen;
   });
 
-  // An alarm does in a row whatever is due: it flushes, merges what lies there, and tidies.
+  // An alarm flushes, merges and cleans up in one run.
   const ofAlarm = await everyStep(it, async (plan) => {
     await fill();
     const before = await compactions(it.server);
     const { now } = await it.alarm(plan);
-    // Every step of one that does it all has failed once when one is through.
+    // When a run completes, every step of it has failed once.
     if (now.failed === 0) assert.ok((await compactions(it.server)) > before, 'an alarm without a merge');
     return now;
   });
@@ -72,7 +73,7 @@ test('a write, a flush and a compaction that die at any storage step lose and do
   assert.ok(ofWrite >= 1, 'a write without a step');
 });
 
-/** 48 bits that look like any others. */
+/** Returns 48 pseudo-random bits. */
 const hash = (n) => Number((BigInt(n) * 0x9e3779b97f4a7c15n) % (1n << 48n));
 
 test('storage that is full at any size refuses whole batches and goes on when there is room', async (t) => {
@@ -83,7 +84,7 @@ test('storage that is full at any size refuses whole batches and goes on when th
   for (let pages = 20; pages <= 200; pages += 1) {
     await it.hook({ pages });
     for (let tries = 0; tries < 3; tries++) {
-      // Values that cannot be made smaller: about a page.
+      // The values do not compress and fill about one page.
       const points = Array.from({ length: 600 }, (_, i) => [time + i, hash(time + i)]);
       if (!(await it.write(points))) {
         refused += 1;
@@ -99,7 +100,7 @@ test('storage that is full at any size refuses whole batches and goes on when th
   await it.check('at the end');
   assert.ok(refused > 100, `${refused} writes met full storage`);
   t.diagnostic(`${refused} writes refused at 181 sizes`);
-  // Dropping makes room where there was none.
+  // A drop frees space on a full disk.
   await it.server.query(`DROP DATABASE ${db}`);
   await it.server.query(`CREATE DATABASE ${db}`);
   it.ledger.clear();
@@ -142,7 +143,7 @@ test('a module that panicked gets a new memory, and every object goes on from it
   const { memories: first } = await it.hook();
   for (let round = 0; round < 6; round++) {
     await it.hook({ panic: true });
-    // The first call after it may be a write, a query or an alarm.
+    // The first call after the panic may be a write, a query or an alarm.
     if (round % 3 === 1) await it.check(`asked after panic ${round}`);
     if (round % 3 === 2) await it.alarm();
     assert.ok(await it.write(pointsFrom((round * 13) % 60, 20, round + 1)), `round ${round}`);
@@ -154,7 +155,8 @@ test('a module that panicked gets a new memory, and every object goes on from it
 
 test('alarms that fail six times, and a restart: the next write sets it again and the log drains', async (t) => {
   const it = await begin(t);
-  // In the past, so that the alarm which follows a pause of ten minutes is due at once.
+  // The alarm that follows a pause of ten minutes is set in the past, so that it is due
+  // immediately.
   const shiftMs = -11 * 60_000;
   await it.hook({ shiftMs, failingAlarms: 1_000 });
   assert.ok(await it.write(pointsFrom(0, 30, 1)));
@@ -164,8 +166,8 @@ test('alarms that fail six times, and a restart: the next write sets it again an
   await it.server.stop();
   await it.server.start();
   await it.check('after a restart');
-  // How far the platform came with its own repeats, which end after six, is a matter of speed: it
-  // may hold an alarm that is due, or have given up.
+  // The platform repeats a failed alarm up to six times. Depending on speed, it may still hold a
+  // due alarm or have given up.
   await it.hook({ shiftMs, alarmShiftMs: 0 });
   assert.ok(await it.write(pointsFrom(20, 30, 2)));
   let [isSet, alarms, steps, alarmsBehind] = [false, 0, 0, 0];
@@ -175,7 +177,7 @@ test('alarms that fail six times, and a restart: the next write sets it again an
     [alarms, steps, alarmsBehind] = [alarms + before.alarms, steps + before.steps, alarmsBehind + before.alarmsBehind];
   };
   await look({ shiftMs: 0, armed: true });
-  // While it is at work it is neither set nor has it come to anything.
+  // While the alarm runs, it is not set and has no result.
   for (let tries = 0; tries < 100 && !isSet && !(alarms > 0 && steps >= 5); tries++) {
     await sleep(50);
     await look({ armed: true });
@@ -196,7 +198,7 @@ test('with a lost Catalog what is known goes on, /health warns, and it is found 
     const response = await it.server.fetch('/health');
     return [response.status, (await response.json()).status];
   };
-  /** Longer than an answer is remembered. */
+  /** Waits until cached responses have expired. */
   const forgotten = () => sleep(5_500);
   assert.ok(await it.write(pointsFrom(0, 10, 1)));
   assert.deepEqual(await health(), [200, 'pass']);

@@ -1,5 +1,5 @@
-// tidemark flight between a real client of gRPC and a stand-in that answers gRPC-Web: calls of every kind, over
-// HTTP/1.1, HTTP/1.1 with TLS, and HTTP/2.
+// Tests `tidemark flight` between a real gRPC client and a gRPC-Web stand-in: calls of every kind
+// over HTTP/1.1, HTTP/1.1 with TLS, and HTTP/2.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -11,7 +11,7 @@ import { certificate, frame, grpcWebServer, trailerFrame } from './grpc_web_serv
 const json = (value) => Buffer.from(JSON.stringify(value));
 const protocols = ['http/1.1', 'https/1.1', 'h2'];
 
-/** Each protocol of the server, as a test of its own with `{ server, client, events }`. */
+/** Runs a test for each protocol of the server, with `{ server, client, events }`. */
 function over(name, act, { limits } = {}) {
   for (const protocol of protocols) {
     test(`${name}, over ${protocol}`, async (t) => {
@@ -89,7 +89,7 @@ over('metadata passes both ways, and what is of a connection does not', async ({
   assert.match(headers['grpc-timeout'], /^\d+[mS]$/);
   assert.equal(headers['content-type'], 'application/grpc-web+proto');
   assert.equal(headers['x-grpc-web'], '1');
-  // It would be answered with what gRPC-Web has not.
+  // With other headers the server would send encodings that gRPC-Web lacks.
   assert.deepEqual([headers['accept-encoding'], headers['grpc-accept-encoding'], headers.te], ['identity', 'identity', undefined]);
 
   const said = {
@@ -126,11 +126,11 @@ over('an answer that comes before the request has ended ends it', async ({ t, cl
     clearInterval(sending);
     assert.deepEqual([code, details, messages.length], [9, 'enough', 1]);
   }
-  // One that does not hang up by itself is told that nobody listens.
+  // A client that does not disconnect receives an error.
   const headers = { ':path': '/test.Stand/First' };
   const open = await rawCall(t, Number(address.split(':')[1]), { headers, frames: frame(Buffer.alloc(9)), isOpen: true });
   assert.deepEqual([open.trailers['grpc-status'], open.body.length, open.rstCode], ['9', 14, 0]);
-  // The end of each is known, so that nothing of it is kept.
+  // The end of each call is known, so that its state is freed.
   while (events.length < 21) await new Promise((resolve) => setTimeout(resolve, 10));
   assert.equal(server.calls.length, 21);
 });
@@ -152,7 +152,7 @@ test('connections to the server are used again', async (t) => {
     const { address } = await transcoding(t, server.url, { isTrusted: true });
     const client = grpcClient(t, address);
     for (let n = 0; n < 20; n += 1) assert.equal((await client.ask('Many', json({ messages: 1, bytes: 10 }))).code, 0);
-    // That of HTTP/1.1 with TLS is found out over one that is not used.
+    // The protocol detection for HTTP/1.1 with TLS uses one additional connection.
     assert.ok(connections <= (protocol === 'https/1.1' ? 2 : 1), `${protocol}: ${connections}`);
   }
 });
@@ -165,7 +165,7 @@ test('one session of HTTP/2 is for as many calls as the server takes', async (t)
   const { address } = await transcoding(t, server.url, { isTrusted: true, limits: { upstreamSessionsMax: 3 } });
   const client = grpcClient(t, address);
   const waiting = Array.from({ length: 20 }, () => client.ask('Wait', Buffer.from('x')));
-  // Three sessions of five; the other calls wait for theirs.
+  // Three sessions of five calls each. The other calls wait in their own session.
   while (server.calls.length < 15) await new Promise((resolve) => setTimeout(resolve, 5));
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.deepEqual([connections, server.calls.length], [3, 15]);

@@ -1,5 +1,5 @@
-// What clients of Flight are asked in their tests, and what each of them has to see: one server with a million rows, one
-// transcoder before it, and the cases that every client goes through.
+// The queries of the tests of Flight clients, and their expected results. All clients use one
+// server with a million rows, one transcoder and the same cases.
 
 import assert from 'node:assert/strict';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,26 +10,32 @@ import { tidemark } from './harness.mjs';
 
 export const manyRows = 20_000;
 const millionRows = 1_000_000;
-/** Rows of one request of the million. */
+/** The number of rows per write request. */
 const pieceRows = 50_000;
-/** A server that has more to write than it can is asked again so often, after a second each time. */
+/**
+ * The maximum number of attempts for a write that an overloaded server rejects. The pause between
+ * attempts is one second.
+ */
 const triesMax = 20;
 
-/** Rows of every type, with nulls; two tables whose names are like each other's to SQL. */
+/** Rows of every type, with nulls, and two tables whose names match the same SQL pattern. */
 const types = [
   'types,host=a f=1.5,i=1i,u=18446744073709551615u,s="x",b=true 1700000000',
   'types,host=b f=2.5,i=-9007199254740993i 1700000001',
   'types s="ünïcode" 1700000002',
 ];
 
-/** Five columns. */
+/** Returns lines with five columns. */
 function million(from) {
   let lines = '';
   for (let n = from; n < from + pieceRows; n += 1) lines += `million,host=h${n % 20} v=${n},w=${n / 2},i=${n}i ${n}\n`;
   return lines;
 }
 
-/** Writes, also where the server refuses for a while: it may do so before it has read all, and closes the connection. */
+/**
+ * Writes lines and repeats rejected requests. The server may reject a request and close the
+ * connection before it has read the body.
+ */
 async function written(t, server, lines) {
   for (let tries = 1; ; tries += 1) {
     const answer = await server.write(lines, { db: 'd', precision: 's' }).catch((error) => error);
@@ -42,8 +48,8 @@ async function written(t, server, lines) {
 }
 
 /**
- * A server with those in `d`, a transcoder before it, and a token for another database. `origin` is that of a page
- * which may ask too.
+ * Starts a server with these tables in `d`, a transcoder, and a token for another database.
+ * `origin` is the origin of a page that may send requests.
  */
 export async function served(t, { origin = '', hasMillion = true } = {}) {
   const vars = { DEFAULT_SHARDS: '3', ...(origin && { CORS_ORIGINS: origin }) };
@@ -65,7 +71,10 @@ export async function served(t, { origin = '', hasMillion = true } = {}) {
   return { server, port, other, events };
 }
 
-/** A server of 3 shards may give out rows of one time in any order; these have times of their own. */
+/**
+ * A server with 3 shards may return rows of equal time in any order. These rows have different
+ * times.
+ */
 export const columns = [
   ['b', 'bool'], ['f', 'double'], ['host', 'string'], ['i', 'int64'], ['s', 'string'], ['time', 'timestamp[ns]'], ['u', 'uint64'],
 ];
@@ -74,10 +83,10 @@ const typedRows = [
   { b: null, f: 2.5, host: 'b', i: -9007199254740993n, s: null, time: '2023-11-14 22:13:21', u: null },
   { b: null, f: null, host: null, i: null, s: 'ünïcode', time: '2023-11-14 22:13:22', u: null },
 ];
-/** JSON.parse rounds whole numbers: they are compared so. */
+/** JSON.parse rounds large whole numbers, so the expected rows are rounded as well. */
 const rounded = JSON.parse(JSON.stringify(typedRows, (_, value) => (typeof value === 'bigint' ? Number(value) : value)));
 
-/** The client of JavaScript gives out rows without their schema. */
+/** The JavaScript client returns rows without their schema. */
 export const ofJavaScript = {
   own: {
     types: (rows) => assert.deepEqual(rows, rounded),
@@ -88,8 +97,8 @@ export const ofJavaScript = {
 const says = (pattern) => (error) => assert.match(String(error ?? 'no error'), pattern);
 
 /**
- * Every case, and what is asserted of what a client saw. A client that has no word for a case says null where its
- * `lacks` names the case.
+ * The cases and their assertions on a client's results. If a client does not support a case, it
+ * returns null and its `lacks` names the case.
  */
 const CASES = {
   types: ([found, rows]) => assert.deepEqual([found, rows], [columns, rounded]),
@@ -100,16 +109,18 @@ const CASES = {
   other: says(/not authorized/),
   two: (seen) => assert.deepEqual(seen, [manyRows, manyRows - 1_000]),
   million: (seen) => assert.deepEqual(seen, [millionRows, 5, (millionRows * (millionRows - 1)) / 2]),
-  /** Rows that had come by then, and that the same client is answered afterwards. */
+  /**
+   * The number of rows before the cancellation, and the result of a later query of the same client.
+   */
   cancelled: ([begun, rows]) => assert.deepEqual([begun > 0 && begun < millionRows, rows], [true, 1]),
-  /** What is said, and that it was said when the deadline was over. */
+  /** The error, and whether it arrived soon after the deadline. */
   deadline: ([error, isSoon]) => {
     says(/deadline|timed? ?out|abort/i)(error);
     assert.equal(isSoon, true, 'the deadline was not kept');
   },
 };
 
-/** Compares what a client saw with what it has to see, `own` in the place of the usual. */
+/** Compares a client's results with the expected results. `own` replaces single expectations. */
 export function judge(client, seen, { own = {}, lacks = [] } = {}) {
   for (const [name, holds] of Object.entries({ ...CASES, ...own })) {
     if (lacks.includes(name)) continue;
@@ -122,7 +133,7 @@ export function judge(client, seen, { own = {}, lacks = [] } = {}) {
   }
 }
 
-/** A restart: once while the server is there, once while it is not, once when it is back. */
+/** The results before, during and after a restart of the server. */
 export function judgeRestart(client, [before, away, after, ...more]) {
   assert.deepEqual([before, after, more], [1, 1, []], `${client}: ${JSON.stringify([before, away, after])}`);
   says(/does not answer|unavailable/i)(away);

@@ -1,5 +1,5 @@
-// Arrow Flight and Flight SQL as their clients speak them: the real packages, through `tidemark flight`, to a server
-// with SQL. Each goes through every case of flight_cases.mjs, and through what it has of its own.
+// Tests the unmodified clients of Arrow Flight and Flight SQL through `tidemark flight` with SQL.
+// Each client runs every case of flight_cases.mjs and additional cases.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -24,7 +24,7 @@ const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql', timeou
 const time = '2023-11-14T22:13:20';
 const isFew = Number(-9007199254740993n);
 
-/** Clients of Python, and what is different of them. */
+/** The Python clients and their differences. */
 const pythonClients = {
   'influxdb3-python': {},
   'pyarrow.flight': {},
@@ -32,7 +32,7 @@ const pythonClients = {
   'Polars by ADBC': {},
   'DuckDB by ADBC': {},
   'flightsql-dbapi': {},
-  // It reads all of an answer, has no deadline, and knows Python's types alone.
+  // SQLAlchemy reads the whole result, has no deadline and supports only Python's types.
   SQLAlchemy: {
     lacks: ['deadline'],
     own: {
@@ -95,17 +95,20 @@ async function dbapi(what) {
   const { superset } = seen;
   assert.deepEqual([seen.schemas, superset.schemas], Array(2).fill(['information_schema', 'iox', 'system']));
   assert.deepEqual([superset.tables, superset.views, superset.has], [tables, [], [true, false]]);
-  // Tags are text, and the table is the one of that name: `_` stands for any sign in SQL.
+  // Tags are text. The table name is matched exactly, although `_` matches any character in SQL.
   assert.deepEqual(superset.columns.map(([name]) => name), ['right', 't', 'time']);
   assert.equal(Object.fromEntries(superset.columns).t, 'TEXT');
   assert.deepEqual([superset.keys, superset.indexes, superset.ping], [[[], []], [], true]);
   assert.deepEqual(superset.samples, [['host', 'f'], [['a', 1.5], ['b', 2.5]]]);
-  // Nothing is higher than any value to DataFusion.
+  // DataFusion sorts null above all values.
   assert.deepEqual(superset.chart, [['host', 'SUM(f)'], [[null, null], ['b', 2.5]]]);
   assert.deepEqual(superset.virtual, ['host', 'i']);
 }
 
-/** Starts tests/edge/python/`script`.py: `tell` what it waits for, and `said`, its lines. */
+/**
+ * Starts tests/edge/python/`script`.py. `tell` sends a line that the script waits for; `said`
+ * returns its output lines.
+ */
 function conversation(t, script, what) {
   const args = ['-B', at('tests', 'edge', 'python', `${script}.py`), JSON.stringify(what)];
   const child = spawn(pythonProgram, args, { stdio: ['pipe', 'pipe', 'inherit'] });
@@ -114,7 +117,7 @@ function conversation(t, script, what) {
   return { next: async () => (await lines.next()).value, tell: () => child.stdin.write('\n') };
 }
 
-/** Clients that stay while the server does not. */
+/** Tests clients that keep running while the server restarts. */
 async function restart(t, { server, what, port }) {
   const gone = new InfluxDBClient({ host: `http://127.0.0.1:${port}`, token });
   const one = () => rowsOf(gone, 'SELECT 1 AS one', 'd').then((rows) => rows.length, String);
@@ -135,7 +138,7 @@ async function restart(t, { server, what, port }) {
   await gone.close();
 }
 
-/** What a page of its own loads: the client's build for pages, and the cases. */
+/** The script of the test page: the client's browser build and the cases. */
 const script = `
   import { InfluxDBClient, setLogger } from '@influxdata/influxdb3-client';
   import { casesOf } from './flight_js.mjs';
@@ -143,7 +146,10 @@ const script = `
   globalThis.asked = (host, tokens) => casesOf((token, more) => new InfluxDBClient({ host, token, ...more }), tokens);
 `;
 
-/** A page of another origin than the server's, which is told what to ask: its `evaluate`, and what it complained of. */
+/**
+ * Opens a page of another origin than the server's. Returns its `evaluate` function and the
+ * browser's errors.
+ */
 async function page(t, host) {
   const options = { contents: script, resolveDir: at('tests', 'edge') };
   const { outputFiles } = await build({ stdin: options, bundle: true, format: 'esm', platform: 'browser', target: 'chrome120', write: false });
@@ -183,7 +189,7 @@ test('every client of Flight, through every case', built, async (t) => {
     const { it, said } = await page(one, host);
     const ask = ([url, tokens]) => globalThis.asked(url, tokens);
     judge('a page', await it.evaluate(ask, [server.url, { token, other }]), ofJavaScript);
-    // A page of an origin that is not on the list is told nothing.
+    // A page with an origin outside the list gets no response.
     const stranger = await staticHost(one, at('examples', 'page'));
     const refused = await page(one, stranger);
     await assert.rejects(refused.it.evaluate(ask, [server.url, { token, other }]));
@@ -200,7 +206,7 @@ test('every client of Flight, through every case', built, async (t) => {
       await python.test(`${client}, every case`, async (one) => {
         const first = events.length;
         const { error, ...seen } = await order('flight_matrix', { action: 'cases', client, ...what });
-        // What the transcoder had to do with it.
+        // The number of failed calls that the transcoder logged.
         const failed = events.slice(first).filter(({ grpc_status: status }) => status !== 0);
         if (error) one.diagnostic(JSON.stringify(failed));
         assert.equal(error, null);

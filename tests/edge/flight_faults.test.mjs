@@ -1,5 +1,5 @@
-// What breaks between a client of gRPC and a server of gRPC-Web, and how `tidemark flight` tells the client: nothing
-// that failed may look like an answer.
+// Tests failures between a gRPC client and a gRPC-Web server. `tidemark flight` must report each
+// failure, so that no client takes an incomplete response for a complete one.
 
 import assert from 'node:assert/strict';
 import { constants } from 'node:http2';
@@ -15,12 +15,12 @@ import { has } from './harness.mjs';
 const json = (value) => Buffer.from(JSON.stringify(value));
 const base64 = (bytes) => Buffer.from(bytes).toString('base64');
 
-/** A server, a transcoder before it, and a client: `{ server, client, say, … }`. */
+/** Starts a server, a transcoder and a client: `{ server, client, say, … }`. */
 async function chain(t, { limits, ...about } = {}) {
   const server = await grpcWebServer(t, about);
   const { address, port, events, transcoder } = await transcoding(t, server.url, { isTrusted: true, limits });
   const client = grpcClient(t, address);
-  /** What a client makes of an answer. */
+  /** Returns the client's view of a response. */
   const say = (what) => client.ask('Say', json(what));
   return { server, client, say, port, address, events, transcoder };
 }
@@ -47,7 +47,7 @@ test('each status of HTTP is one of gRPC, with the text of the server', async (t
   for (const [body, details] of texts) {
     const said = await say({ status: 404, headers: { 'retry-after': '7' }, body: base64(body) });
     assert.deepEqual([said.code, said.details], [5, details]);
-    // Without an answer's headers its trailers are all there is.
+    // Without headers, a response consists only of trailers.
     assert.deepEqual(said.trailers.get('retry-after'), ['7']);
   }
   const told = await say({ status: 503, headers: { 'grpc-status': '8', 'grpc-message': 'of gRPC' } });
@@ -95,7 +95,7 @@ test('an answer that was cut anywhere is DataLoss, however it was cut', async (t
       }
     }
     assert.equal((await say({ body: base64(whole), pieceBytes: 1 })).code, 0);
-    // A status is known once it is there whole, whatever becomes of the connection.
+    // After the complete status has arrived, a broken connection changes nothing.
     const late = await say({ body: base64(whole), isCut: true });
     assert.deepEqual([late.code, late.messages.map(String)], [0, ['one', 'two']]);
     const more = await client.ask('Say', json({ body: base64(Buffer.concat([whole, frame(Buffer.from('three'))])) }));
@@ -135,7 +135,7 @@ test('what is no gRPC-Web is no answer', async (t) => {
   const long = await say({ body: base64(frame(Buffer.alloc(101), 0x80)) });
   assert.deepEqual([long.code, long.details], [8, 'the answer has trailers of 101 bytes: trailerBytesMax is 100']);
 
-  // What is no gRPC is answered by HTTP.
+  // A request that is not gRPC gets an HTTP response.
   const { headers: got } = await rawCall(t, port, { headers: { ':method': 'GET' } });
   const { headers: form } = await rawCall(t, port, { headers: { 'content-type': 'application/json' } });
   const { headers: web } = await rawCall(t, port, { headers: { 'content-type': 'application/grpc-web' } });
@@ -148,7 +148,7 @@ test('what is no gRPC-Web is no answer', async (t) => {
   assert.deepEqual([zipped.headers['grpc-status'], zipped.headers['grpc-accept-encoding']], ['12', 'identity']);
   const short = await rawCall(t, port, { frames: frame(Buffer.from('abc')).subarray(0, 6) });
   assert.deepEqual([short.headers['grpc-status'], short.headers['grpc-message']], ['3', 'the request ends within a message']);
-  // Its type is the one that was asked with.
+  // The response has the content type of the request.
   const named = await rawCall(t, port, { headers: { 'content-type': 'application/grpc+json' }, frames: frame(Buffer.from('1')) });
   assert.deepEqual([named.headers['content-type'], named.trailers['grpc-status']], ['application/grpc+json', '0']);
   assert.equal((await client.ask('Count', Buffer.from('after all that'))).code, 0);
@@ -161,21 +161,22 @@ test('a deadline is passed on, and held here too', async (t) => {
   assert.equal(server.calls[0].headers['grpc-timeout'], '100m');
   await server.calls[0].gone;
   assert.equal(server.calls[0].isGone, true, 'the server was told');
-  // In the middle of an answer it stands in the trailers.
+  // In the middle of a response, the error is in the trailers.
   const within = await rawCall(t, port, { headers: { ':path': '/test.Stand/Echo', 'grpc-timeout': '100000u' }, frames: frame(Buffer.from('x')), isOpen: true });
   assert.deepEqual([within.headers[':status'], within.body.length, within.trailers['grpc-status']], [200, 6, '4']);
-  // Trailers within a message would make a broken answer of it: it goes on to its end, and no further.
+  // Trailers inside a message would damage the response. The transcoder therefore completes the
+  // current message and then stops.
   const two = Buffer.concat([frame(Buffer.alloc(400)), frame(Buffer.from('x'))]);
   const slow = { headers: { ':path': '/test.Stand/Say', 'grpc-timeout': '100m' } };
   const ended = await rawCall(t, port, { ...slow, frames: frame(json({ body: base64(two), pieceBytes: 206, pauseMs: 150, isOpen: true })) });
   assert.deepEqual([ended.body.length, ended.trailers['grpc-status']], [405, '4']);
-  // One that has none is reset, when a client with a clock has long given up.
+  // A stream without trailers is reset, long after a client with a deadline has given up.
   const half = frame(Buffer.from('half of it')).subarray(0, 9);
   const open = frame(json({ body: base64(Buffer.concat([frame(Buffer.from('x')), half])), isOpen: true }));
   const cut = await rawCall(t, port, { ...slow, frames: open });
   assert.deepEqual([cut.body.length, cut.trailers['grpc-status'], cut.rstCode], [15, undefined, constants.NGHTTP2_CANCEL]);
   assert.deepEqual(events.map(({ grpc_status: status }) => status), [4, 4, 4, 4]);
-  // A client's own comes first, or at the same time.
+  // The client's own deadline ends first, or at the same time.
   const own = await client.ask('Wait', Buffer.from('x'), {}, { deadline: Date.now() + 100 });
   assert.equal(own.code, 4);
   for (const timeout of ['', '1', '1s', '-1S', '123456789S', '1.5S']) {
@@ -198,8 +199,8 @@ test('a call that is cancelled is cancelled at the server', async (t) => {
     await Promise.all(server.calls.map(({ gone }) => gone));
     assert.deepEqual(server.calls.map(({ isGone }) => isGone), [true, true]);
 
-    // In the middle of what it sends: that must not look like all of it. (Node's own client, when it cancels, says first
-    // that it has sent everything.)
+    // The client cancels while it sends. The server must not treat the partial request as complete.
+    // (Node's own client announces the end of its messages before it cancels.)
     const speaking = openCall(t, port, 'Echo');
     speaking.write(frame(Buffer.from('half of it')));
     await new Promise((resolve) => speaking.once('data', resolve));

@@ -1,21 +1,24 @@
-// @influxdata/influxdb3-client through every case of flight_cases.mjs: in Node, and in a page, which is given this file.
-// It imports nothing, for that.
+// Runs @influxdata/influxdb3-client through every case of flight_cases.mjs, in Node and in a page.
+// The page loads this file directly, therefore it has no imports.
 
-/** Its objects for a million rows take their time; it gives up after a minute if nothing is said. */
+/** A million row objects take long. Without this timeout the client gives up after a minute. */
 const patienceMs = 300_000;
 const lateMs = 50;
 
-/** All rows of a query. */
+/** Returns all rows of a query. */
 export async function rowsOf(client, ...asked) {
   const rows = [];
   for await (const row of client.query(...asked)) rows.push(row);
   return rows;
 }
 
-/** What `act` rejects with, as text; null if it does not. */
+/** Returns the error of `act` as text, or null on success. */
 const failure = (act) => act().then(() => null, (error) => `${error.code ?? error.name} ${error.message}`);
 
-/** A value as flight_cases.mjs has it: whole numbers are numbers, and times, of which it has milliseconds, texts. */
+/**
+ * Converts a value to the form of flight_cases.mjs. Whole numbers become numbers; times, which have
+ * milliseconds, become texts.
+ */
 function plain(name, value) {
   if (name === 'time') return new Date(value).toISOString().slice(0, 19).replace('T', ' ');
   return typeof value === 'bigint' ? Number(value) : (value ?? null);
@@ -40,7 +43,7 @@ async function million(client) {
   return [count, width, sum];
 }
 
-/** The cases that are this client's own, thrown where they do not hold. */
+/** Tests the cases that only this client has. Throws on a failure. */
 async function bound(client) {
   const must = (is, said) => {
     if (!is) throw new Error(said);
@@ -56,7 +59,7 @@ async function bound(client) {
 }
 
 /**
- * What a client of `made(token, options)` sees of every case.
+ * Runs every case with a client from `made(token, options)` and returns its results.
  *
  * @param {(token: string, options?: object) => any} made
  */

@@ -1,4 +1,4 @@
-// What `tidemark flight` takes at most, whom it gives up, and how it ends.
+// Tests the limits, timeouts and shutdown of `tidemark flight`.
 
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
@@ -24,7 +24,7 @@ test('calls and connections beyond their limits are refused, and there is room a
   const third = connect(port, '127.0.0.1');
   await once(third, 'close');
   assert.equal((await three.ask('Count', Buffer.from('x'))).code, 14);
-  // A third call of the first connection is kept back by the client.
+  // The client queues a third call on the first connection.
   const kept = one.ask('Count', Buffer.from('x'));
   await sleep(50);
   assert.equal(server.calls.length, 3);
@@ -38,7 +38,7 @@ test('calls and connections beyond their limits are refused, and there is room a
 test('headers beyond their limit do not arrive, either way', async (t) => {
   const server = await grpcWebServer(t);
   const { address, port } = await transcoding(t, server.url, { limits: { headerBytesMax: 4_096 } });
-  // Names, values and 32 for each, as HTTP/2 counts them.
+  // HTTP/2 counts names, values and 32 bytes per header.
   const { headers } = await rawCall(t, port, { headers: { long: 'x'.repeat(4_000) } });
   assert.deepEqual([headers['grpc-status'], server.calls.length], ['8', 0]);
   assert.match(headers['grpc-message'], /^the request has headers of 4\d\d\d bytes: headerBytesMax is 4096$/);
@@ -55,7 +55,10 @@ test('headers beyond their limit do not arrive, either way', async (t) => {
   assert.match(same.details, /^the answer has headers of 5\d\d\d bytes: headerBytesMax is 4096$/);
 });
 
-/** A wire to a port, which can be cut in two without either end being told: `{ port, hush }`. */
+/**
+ * Starts a connection to a port that can be interrupted without a signal to either end: `{ port,
+ * hush }`.
+ */
 async function wire(t, to) {
   const pairs = [];
   let isHushed = false;
@@ -89,7 +92,7 @@ test('a client that is gone without a word is found out, and its call ends at th
   const call = openCall(t, middle.port, 'Echo');
   call.write(frame(Buffer.from('x')));
   await once(call, 'data');
-  // Who answers stays, however little happens.
+  // A client that responds to PINGs stays connected without other traffic.
   await sleep(600);
   assert.equal(server.calls[0].isGone, false);
   middle.hush();
@@ -97,7 +100,7 @@ test('a client that is gone without a word is found out, and its call ends at th
   assert.equal(server.calls[0].isWhole, false);
   while (events.length < 1) await sleep(5);
   assert.equal(events[0].grpc_status, 1);
-  // So is one that never says anything.
+  // The server also closes a connection that never sends a byte.
   const mute = connect(port, '127.0.0.1').resume();
   await once(mute, 'close');
 });
@@ -106,10 +109,10 @@ test('a server that computes for long without a word is waited for, whoever keep
   const tls = has(t, 'openssl', ['version']) && certificate(t);
   for (const about of tls ? [{}, { protocol: 'h2', tls }] : [{}]) {
     const server = await grpcWebServer(t, about);
-    // A free connection would be given up by then.
+    // The server would already have closed an idle connection.
     const limits = { pingMs: 50, pingAnswerMs: 500, upstreamIdleMs: 200 };
     const { address, events } = await transcoding(t, server.url, { isTrusted: true, limits });
-    // As often as a client of gRPC may ask whether it is still connected.
+    // The minimum interval at which gRPC permits keepalive PINGs.
     const options = { 'grpc.keepalive_time_ms': 100, 'grpc.keepalive_timeout_ms': 500, 'grpc.keepalive_permit_without_calls': 1 };
     const client = grpcClient(t, address, { options });
     const waiting = client.ask('Wait', Buffer.from('x'));
@@ -118,7 +121,7 @@ test('a server that computes for long without a word is waited for, whoever keep
     assert.deepEqual([server.calls[0].isGone, events.length], [false, 0]);
     server.calls[0].release();
     assert.equal((await waiting).code, 0);
-    // Over the same connection.
+    // The second call uses the same connection.
     assert.equal((await client.ask('Count', Buffer.from('x'))).code, 0);
   }
 });

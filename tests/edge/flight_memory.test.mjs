@@ -1,4 +1,5 @@
-// What `tidemark flight` holds of streams that nobody reads, and of those that are large: next to nothing.
+// Tests that `tidemark flight` buffers little of streams that clients do not read, and of large
+// streams.
 
 import assert from 'node:assert/strict';
 import { existsSync } from 'node:fs';
@@ -14,13 +15,13 @@ import { has } from './harness.mjs';
 const json = (value) => Buffer.from(JSON.stringify(value));
 const megabyte = 1_000_000;
 
-/** What a stream may have on its way in all: windows, buffers of streams, and those of the system's sockets. */
+/** The maximum bytes in transit per stream: windows, stream buffers and socket buffers. */
 const onTheWayBytesMax = 16 * megabyte;
 
-/** What the program may grow by while all that passes or waits: V8 is slow to give back. */
+/** The maximum growth of the process while data passes or waits. V8 frees memory slowly. */
 const grownBytesMax = 100 * megabyte;
 
-/** Waits until `bytes()` has stood still for a while, or is far too many: what it stands at. */
+/** Waits until `bytes()` stops changing or is much too large. Returns the last value. */
 async function settled(bytes) {
   for (let last = -1; ; ) {
     const now = bytes();
@@ -36,7 +37,7 @@ async function measured(t, protocol) {
   const env = { LOG_REQUESTS: 'none', ...(tls && { NODE_EXTRA_CA_CERTS: tls.file }) };
   const program = await flightProgram(t, server.url.href, { env });
   const client = grpcClient(t, program.address);
-  // Code that was never run is not compiled yet.
+  // The first calls compile the code.
   for (let n = 0; n < 5; n += 1) await client.ask('Many', json({ messages: 10, bytes: megabyte }));
   const before = program.residentBytes();
   return { server, program, client, grown: () => program.residentBytes() - before };
@@ -51,7 +52,7 @@ for (const protocol of ['http/1.1', 'h2']) {
     const watch = setInterval(() => (most = Math.max(most, grown())), 20).unref();
     program.child.once('exit', () => clearInterval(watch));
 
-    // One answer without an end.
+    // One response without an end.
     const unread = openCall(t, program.port, 'Many');
     unread.end(frame(json({ messages: 1e9, bytes: 50_000 })));
     await once(unread, 'response');
@@ -60,7 +61,7 @@ for (const protocol of ['http/1.1', 'h2']) {
     t.diagnostic(`an answer that nobody reads: ${(held / megabyte).toFixed(1)} MB were taken from the server`);
     assert.ok(held > 0 && held < onTheWayBytesMax, `${held} bytes`);
 
-    // It goes on when it is read, and stands again.
+    // The stream continues when the client reads, and then stops again.
     let read = 0;
     unread.on('data', (piece) => (read += piece.length));
     while (read < 60 * megabyte) await sleep(10);
@@ -80,7 +81,7 @@ for (const protocol of ['http/1.1', 'h2']) {
     speaking.destroy();
     unread.destroy();
 
-    // Many at a time, whose socket is one, so that what the system holds is held once.
+    // Many streams share one socket, so that the system's buffers count once.
     const { session } = openCall(t, program.port, 'Count');
     const first = server.calls.length;
     for (let n = 0; n < 20; n += 1) {
@@ -93,7 +94,7 @@ for (const protocol of ['http/1.1', 'h2']) {
     session.destroy();
     await Promise.all(server.calls.slice(first).map(({ gone }) => gone));
 
-    // A message of 60 MB passes in pieces.
+    // A message of 60 MB passes in chunks.
     const { code, messages, details } = await client.ask('Many', json({ messages: 1, bytes: 60 * megabyte }));
     assert.deepEqual([code, messages.map(({ length }) => length)], [0, [60 * megabyte]], details);
     clearInterval(watch);

@@ -1,4 +1,4 @@
-// `tidemark flight` as a program of its own.
+// Runs `tidemark flight` as a separate process.
 
 import { readFileSync } from 'node:fs';
 
@@ -8,7 +8,10 @@ import { at } from '../../scripts/project.mjs';
 
 const program = at('packages', 'tidemark', 'bin', 'tidemark.mjs');
 
-/** Starts it for the test `t`, with further `words`: `{ port, child, log, events, residentBytes, stop }`. */
+/**
+ * Starts the program for the test `t` with additional `words`: `{ port, child, log, events,
+ * residentBytes, stop }`.
+ */
 export async function flightProgram(t, to, { words = [], env = {} } = {}) {
   const port = await freePort();
   const line = [program, 'flight', '--listen', `127.0.0.1:${port}`, '--to', to, ...words];

@@ -1,4 +1,4 @@
-// `tidemark flight` as somebody starts it: what it says, what it refuses, TLS, its log, and how it ends.
+// Tests `tidemark flight` as a program: its output, errors, TLS, log and exit.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -13,7 +13,7 @@ import { ended, grpcClient } from './grpc_client.mjs';
 import { certificate, grpcWebServer } from './grpc_web_server.mjs';
 import { has } from './harness.mjs';
 
-/** Runs it to its end: `{ code, output, said }`. */
+/** Runs the program to its end: `{ code, output, said }`. */
 function ranOut(words, env = {}) {
   const program = at('packages', 'tidemark', 'bin', 'tidemark.mjs');
   return new Promise((resolve) => {

@@ -1,5 +1,6 @@
-// Calls of clients that are not run here, as data: what a file of tests/data/flight says is sent as gRPC, byte for byte
-// as the client's source has it, and what it needs of each answer is compared. See tests/data/flight/README.md.
+// Replays recorded calls of clients that these tests do not run. A file of tests/data/flight
+// contains the bytes that the client's source would send, and the expected parts of each response.
+// See tests/data/flight/README.md.
 
 import assert from 'node:assert/strict';
 
@@ -18,13 +19,13 @@ function varint(number) {
   }
 }
 
-/** A field of protobuf that has a length, or that is a whole number. */
+/** Encodes a protobuf field: a length-delimited value or an integer. */
 const field = (number, value) =>
   typeof value === 'number' || typeof value === 'bigint'
     ? Buffer.concat([varint(number << 3), varint(value)])
     : Buffer.concat([varint((number << 3) | 2), varint(value.length), Buffer.from(value)]);
 
-/** The fields of a message: number to values, in their order. */
+/** Returns the fields of a message: number to values in order. */
 function fieldsOf(bytes) {
   const fields = new Map();
   let at = 0;
@@ -54,7 +55,7 @@ function fieldsOf(bytes) {
 const only = (message, number) => fieldsOf(message).get(number)?.[0];
 const any = (name, message) => Buffer.concat([field(1, sqlType + name), field(2, message)]);
 
-/** Arrow's stream of the messages of a DoGet. */
+/** Returns the Arrow stream of the messages of a DoGet. */
 export function table(messages) {
   const pieces = messages.flatMap((message) => {
     const [header, body] = [only(message, 2), only(message, 1000) ?? Buffer.alloc(0)];
@@ -65,7 +66,7 @@ export function table(messages) {
   return tableFromIPC(Buffer.concat(pieces));
 }
 
-/** A stream of Arrow as messages of a DoPut, the first with what it is for. */
+/** Returns an Arrow stream as messages of a DoPut. The first message has the command. */
 function putOf(columns, command) {
   const vectors = Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, vectorFromArray(values, new Utf8())]));
   const bytes = Buffer.from(tableToIPC(tableFromArrays(vectors), 'stream'));
@@ -86,7 +87,7 @@ function putOf(columns, command) {
   return [Buffer.concat([field(1, descriptor), messages[0]]), ...messages.slice(1)];
 }
 
-/** `{ name: value }` of JSON, numbers as numbers of fields: a message of protobuf. */
+/** Encodes JSON as a protobuf message. Names of members are field numbers. */
 function messageOf(json, state) {
   const given = json ? JSON.parse(json) : {};
   return Buffer.concat(Object.entries(given).flatMap(([number, values]) => [values].flat().map((value) => {
@@ -95,7 +96,7 @@ function messageOf(json, state) {
   })));
 }
 
-/** The messages of a call, by its line that says what is sent. */
+/** Returns the messages of a call from the line that describes them. */
 function sent(words, state) {
   const [kind, ...rest] = words.split(' ');
   const text = rest.join(' ');
@@ -115,48 +116,53 @@ function sent(words, state) {
   }
 }
 
-/** Plain values: whole numbers as numbers, and no proxies of rows. */
+/** Returns plain values: whole numbers as numbers, and rows as objects without proxies. */
 const plain = (value) => JSON.parse(JSON.stringify(value ?? null, (_, of) => (typeof of === 'bigint' ? Number(of) : of)));
 
 const has = {
-  /** The schema of a FlightInfo, its one endpoint without a place, and its ticket, which is kept. No names are any. */
+  /**
+   * Checks a FlightInfo: its schema and its one endpoint without a location. Stores the ticket.
+   * Without names, any schema is permitted.
+   */
   info({ messages }, names, state) {
     assert.equal(messages.length, 1);
     const info = fieldsOf(messages[0]);
     const [endpoint, ...others] = info.get(3);
     assert.deepEqual([others.length, fieldsOf(endpoint).get(2)], [0, undefined], 'one endpoint, without a place');
-    // Java reads no FlightInfo without a descriptor that says its kind.
+    // Java requires a descriptor with a type in each FlightInfo.
     assert.equal(only(info.get(2)[0], 1), 2n);
     state.ticket = only(only(messages[0], 3), 1) && only(only(endpoint, 1), 1);
     state.schema = info.get(1)[0];
     const found = tableFromIPC(Buffer.concat([state.schema, Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])]));
     if (names) assert.deepEqual(found.schema.fields.map(({ name }) => name), JSON.parse(names));
   },
-  /** The rows of a stream, whose schema is the one that was said. */
+  /** Checks the rows of a stream and that its schema equals the announced one. */
   rows({ messages }, rows, state) {
     assert.deepEqual(plain(table(messages).toArray().map((row) => row.toJSON())), JSON.parse(rows));
     has.said({ messages }, '', state);
   },
-  /** The schema that was said, if one was. */
+  /** Checks only the announced schema, if the call announced one. */
   said({ messages }, _, state) {
     if (state.schema) assert.deepEqual(state.schema.subarray(8), only(messages[0], 2), 'the schema that was said');
     state.schema = null;
   },
-  /** How many rows. */
+  /** Checks the number of rows. */
   count({ messages }, count) {
     assert.equal(table(messages).numRows, Number(count));
   },
-  /** One column of them. */
+  /** Checks one column. */
   column({ messages }, text) {
     const [name, ...values] = text.split(' ');
     assert.deepEqual(plain([...table(messages).getChild(name)]), JSON.parse(values.join(' ')));
   },
-  /** Types of columns, as JavaScript's Arrow writes them, with a ? where they may be null. */
+  /**
+   * Checks the types of columns in the notation of JavaScript's Arrow, with ? for nullable columns.
+   */
   types({ messages }, text) {
     const found = table(messages).schema.fields.map(({ name, type, nullable }) => `${name}:${type}${nullable ? '?' : ''}`);
     assert.deepEqual(found, JSON.parse(text));
   },
-  /** Columns of tables, of the schema that each row has. */
+  /** Checks the columns of tables from the schema in each row. */
   schemas({ messages }, text) {
     const found = [...table(messages).getChild('table_schema')].map((bytes) => {
       const whole = Buffer.concat([Buffer.from(bytes), Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])]);
@@ -164,14 +170,17 @@ const has = {
     });
     assert.deepEqual(found, JSON.parse(text));
   },
-  /** A prepared statement: its columns and parameters, if they are told, and its handle, which is kept. */
+  /**
+   * Checks the columns and parameters of a prepared statement, if they are returned. Stores its
+   * handle.
+   */
   prepared({ messages }, text, state) {
     const result = fieldsOf(only(only(messages[0], 1), 2));
     state.handle = result.get(1)[0];
     const names = (schema) => tableFromIPC(Buffer.concat([schema, Buffer.from([0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0])])).schema.fields.map(({ name }) => name);
     if (text) assert.deepEqual([names(result.get(2)[0]), names(result.get(3)[0])], JSON.parse(text));
   },
-  /** The handle that a DoPut gives in the place of the one it was given. */
+  /** Stores the handle that a DoPut returns instead of the previous one. */
   handle({ messages }, _, state) {
     state.handle = only(only(messages[0], 1), 1);
     assert.ok(state.handle.length > 0);
@@ -179,12 +188,12 @@ const has = {
   messages({ messages }, count) {
     assert.equal(messages.length, Number(count));
   },
-  /** What came as metadata. */
+  /** Checks the metadata. */
   metadata({ metadata, trailers }, text, state) {
     const [name, ...value] = text.split(' ');
     assert.deepEqual([...metadata.get(name), ...trailers.get(name)], [value.join(' ').replace('@token', state.token)]);
   },
-  /** Kinds of the facts about the server that a client casts without looking. */
+  /** Checks the types of the server facts that a client casts without a check. */
   facts({ messages }, text) {
     const found = new Map([...table(messages)].map((row) => [Number(row.info_name), row.value]));
     for (const [kind, numbers] of Object.entries(JSON.parse(text))) {
@@ -206,8 +215,8 @@ const kinds = {
 };
 
 /**
- * The calls of a file: `{ method, line, headers, sent, expected, isWay }`. Those that are its way to ask any statement
- * stand in it with a sign of their own.
+ * Parses a file of calls: `{ method, line, headers, sent, expected, isWay }`. A special mark in the
+ * file selects the calls that the client uses for any statement.
  */
 export function callsOf(text) {
   const calls = [];
@@ -227,17 +236,21 @@ export function callsOf(text) {
   return calls.map((call) => ({ ...call, headers: [...shared, ...call.headers] }));
 }
 
-/** What is kept from one call for the next. */
+/** The state that one call stores for the next. */
 const begin = (token) => ({ token, handle: Buffer.alloc(0), ticket: Buffer.alloc(0), schema: null });
 
-/** Sends a call: all that it sends. @param {ReturnType<callsOf>[0]} call */
+/**
+ * Sends all messages of a call.
+ *
+ * @param {ReturnType<callsOf>[0]} call
+ */
 function send(client, { method, headers, sent: words }, state, options = {}) {
   const basic = Buffer.from(`:${state.token}`).toString('base64');
   const metadata = {};
   for (const header of headers) {
     const at = header.indexOf(': ');
     const name = header.slice(0, at);
-    // A header of a call stands in the place of the one that all have; "-" takes it away.
+    // A header of the call replaces the common header of that name; "-" removes it.
     metadata[name] = header.slice(at + 2).replace('@token', state.token).replace('@basic', basic);
     if (metadata[name] === '-') delete metadata[name];
   }
@@ -247,7 +260,11 @@ function send(client, { method, headers, sent: words }, state, options = {}) {
   return call;
 }
 
-/** Compares an answer with what is expected of it. @param {ReturnType<callsOf>[0]} call */
+/**
+ * Compares a response with its expectations.
+ *
+ * @param {ReturnType<callsOf>[0]} call
+ */
 function compare(answer, { method, line, expected }, state) {
   const code = expected.find((one) => one.startsWith('code '));
   const where = `line ${line}, ${method}`;
@@ -265,15 +282,19 @@ function compare(answer, { method, line, expected }, state) {
   }
 }
 
-/** Sends the calls of a file by `client` and compares. @param {ReturnType<callsOf>} calls */
+/**
+ * Sends the calls of a file with `client` and compares the responses.
+ *
+ * @param {ReturnType<callsOf>} calls
+ */
 export async function replay(client, calls, token) {
   const state = begin(token);
   for (const call of calls.filter(({ isWay }) => !isWay)) compare(await ended(send(client, call, state)), call, state);
 }
 
 /**
- * Asks a statement as the client of a file does: how the last call ended, or the first that failed. The last one has
- * `options`, and is read by `read`.
+ * Queries a statement in the way of a file's client. Returns the end of the last call, or of the
+ * first call that failed. The last call has `options`, and `read` reads it.
  *
  * @param {ReturnType<callsOf>} calls
  */

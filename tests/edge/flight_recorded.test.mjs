@@ -1,5 +1,5 @@
-// Go, Java, C#, JDBC and Grafana by the calls that they make, as tests/data/flight has them from their sources: each call
-// that is recorded, and every case of flight_cases.mjs in their way to ask.
+// Tests Go, Java, C#, JDBC and Grafana with the calls of their sources in tests/data/flight: each
+// recorded call, and every case of flight_cases.mjs in the client's way to query.
 
 import assert from 'node:assert/strict';
 import { readdirSync, readFileSync } from 'node:fs';
@@ -22,16 +22,16 @@ assert.equal(files.length, 6);
 const lateMs = 50;
 const patienceMs = 60_000;
 
-/** Arrow's names of types, as those of Python have them. */
+/** Maps Arrow's type names to those of Python. */
 const types = { Bool: 'bool', Float64: 'double', Utf8: 'string', Int64: 'int64', 'Timestamp<NANOSECOND>': 'timestamp[ns]', Uint64: 'uint64' };
 
-/** A value as flight_cases.mjs has it. */
+/** Converts a value to the form of flight_cases.mjs. */
 function plain(name, value) {
   if (name === 'time') return new Date(Number(value)).toISOString().slice(0, 19).replace('T', ' ');
   return typeof value === 'bigint' ? Number(value) : (value ?? null);
 }
 
-/** Names and types of columns, and rows. */
+/** Returns the names and types of columns, and the rows. */
 function shown({ messages }) {
   const found = table(messages);
   const columns = found.schema.fields.map(({ name, type }) => [name, types[String(type)] ?? String(type)]);
@@ -41,7 +41,7 @@ function shown({ messages }) {
 
 const million = 'SELECT host, v, w, i, time FROM million';
 
-/** Rows that had come when the call was cancelled, and how it ended. */
+/** Returns the number of rows before the cancellation, and the end of the call. */
 async function cancelled(call) {
   const messages = [];
   call.on('data', (message) => {
@@ -52,7 +52,7 @@ async function cancelled(call) {
   return { code, details, messages: messages.slice(0, 2) };
 }
 
-/** What a client sees of every case. */
+/** Returns a client's results for every case. */
 async function casesOf(client, calls, other) {
   const asked = async (q, more = {}) => {
     const answer = await ask(client, calls, { token, q, ...more });

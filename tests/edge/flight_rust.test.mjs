@@ -1,5 +1,5 @@
-// arrow-rs' client of Flight SQL, from the registry, through every case of flight_cases.mjs. Compiling it takes about two
-// minutes of one processor the first time: it is tonic and arrow, and none of it is part of the product.
+// Tests arrow-rs' client of Flight SQL with every case of flight_cases.mjs. The first compilation
+// of tonic and arrow takes about two minutes on one processor. The product contains neither crate.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -18,7 +18,10 @@ const program = at('.cache', 'flight_rust', 'debug', 'flight-client');
 
 const options = { skip: hasSql() ? false : 'SQL is not built: npm run sql', timeout: 1_800_000 };
 
-/** Compiles it; the test is skipped by name where the registry cannot be reached, and fails where it has to be. */
+/**
+ * Compiles the client. If the registry is unreachable, the test is skipped, or fails if every
+ * program is required.
+ */
 async function compiled(t) {
   if (!has(t, 'cargo')) return false;
   const fetched = await run('cargo', ['fetch', '--locked', '--manifest-path', `${folder}/Cargo.toml`], { quiet: true });
@@ -34,7 +37,7 @@ async function compiled(t) {
   return true;
 }
 
-/** Arrow's names of types, and times as Arrow writes them. */
+/** Maps type names to those of Arrow, and converts times to Arrow's notation. */
 const arrow = { bool: 'Boolean', double: 'Float64', string: 'Utf8', int64: 'Int64', 'timestamp[ns]': 'Timestamp(ns)', uint64: 'UInt64' };
 
 const ofRust = {
@@ -47,7 +50,7 @@ const ofRust = {
     empty: (seen) => assert.deepEqual(seen, [[['f', 'Float64'], ['host', 'Utf8']], []]),
     handshake: (rows) => assert.equal(rows, 1),
     bound: (seen) => assert.deepEqual(seen, [['$1', '$2', '$3', '$4'], [{ n: 1 }]]),
-    // Catalogs, schemas, types of tables, tables with their columns, and two facts about the server.
+    // The numbers of catalogs, schemas, table types, tables with their columns, and server facts.
     lists: (seen) => assert.deepEqual(seen, [1, 3, 2, 5, 2]),
   },
 };

@@ -1,6 +1,6 @@
-// A statement that computes for more than 30 s before its first row, by real SQL, through `tidemark flight` as it is
-// started: nothing on the way (client, transcoder, Worker) gives it up meanwhile. Clients whose own deadline is shorter
-// are in flight_cases.mjs, a server that is silent for another reason in flight_limits.test.mjs.
+// Tests a real SQL statement that computes for more than 30 s before its first row. No client,
+// transcoder or Worker on the path may give up. flight_cases.mjs tests clients with shorter
+// deadlines, and flight_limits.test.mjs tests a server that is silent for another reason.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -14,17 +14,20 @@ import { tidemark, token } from './harness.mjs';
 const options = { skip: hasSql() ? false : 'SQL is not built: npm run sql', timeout: 600_000 };
 const doGet = '/arrow.flight.protocol.FlightService/DoGet';
 
-/** Longer than PINGs of either side are apart, and than what proxies and clients mostly wait. */
+/**
+ * The silence must be longer than the PING intervals of both sides and the usual timeouts of
+ * proxies and clients.
+ */
 const silentMsMin = 30_000;
-/** What is aimed at. */
+/** The target duration. */
 const aimedMs = 40_000;
 const triedRows = 50_000;
-/** SQL makes no more than this. */
+/** The maximum number of generated rows in SQL. */
 const madeRowsMax = 10_000_000;
 const hashes = 40;
 const triesMax = 3;
 
-/** So many rows, each of them hashed over and over: one row is the answer. */
+/** Returns a statement that hashes each of `rows` rows repeatedly and returns one row. */
 function slow(rows) {
   const hashed = `${'sha512('.repeat(hashes)}arrow_cast(value, 'Utf8')${')'.repeat(hashes)}`;
   return `SELECT count(${hashed}) AS n FROM generate_series(1, ${rows})`;
@@ -34,7 +37,7 @@ test('a statement that computes for more than 30 s without a row is waited for',
   const server = await tidemark(t, { sql: sqlConfiguration });
   await server.query('CREATE DATABASE d');
   const { address, events } = await flightProgram(t, server.url);
-  // As often as a client of gRPC may ask whether it is still connected.
+  // The minimum interval at which gRPC permits keepalive PINGs.
   const keepalive = { 'grpc.keepalive_time_ms': 10_000, 'grpc.keepalive_timeout_ms': 5_000 };
   const client = grpcClient(t, address, { options: keepalive });
   const asked = async (rows) => {
@@ -51,14 +54,14 @@ test('a statement that computes for more than 30 s without a row is waited for',
   for (let tries = 0; waited.silentMs < silentMsMin; tries += 1) {
     assert.equal(waited.code, 0, waited.details);
     assert.ok(tries < triesMax, `${rows} rows took ${waited.silentMs} ms`);
-    // How fast it is on this machine, at this time, is known from the last one.
+    // The last run shows the machine's current speed.
     rows = Math.min(madeRowsMax, Math.ceil((rows * aimedMs) / waited.silentMs));
     waited = await asked(rows);
   }
   t.diagnostic(`${rows} rows: nothing came for ${(waited.silentMs / 1_000).toFixed(1)} s`);
-  // The columns, and the one row.
+  // One message for the columns and one for the row.
   assert.deepEqual([waited.code, waited.messages], [0, 2], waited.details);
-  // All of them over the same connection, and none that had to be asked again.
+  // All calls used the same connection without repeats.
   assert.ok(events().every(({ grpc_status: status = 0 }) => status === 0), JSON.stringify(events()));
   assert.equal((await asked(1)).code, 0);
 });

@@ -1,4 +1,4 @@
-// A client of gRPC as programs have it (@grpc/grpc-js), whose messages are bytes.
+// A gRPC client (@grpc/grpc-js) whose messages are bytes.
 
 import { connect } from 'node:http2';
 
@@ -9,19 +9,19 @@ import { Transcoder } from '../../packages/tidemark/lib/transcoder.mjs';
 const asIs = (bytes) => bytes;
 const pathOf = (method) => (method.startsWith('/') ? method : `/test.Stand/${method}`);
 
-/** Metadata of an object: names and values, or arrays of them. */
+/** Converts an object of names and values, or arrays of values, to metadata. */
 export function metadataOf(object = {}) {
   const metadata = new Metadata();
   for (const [name, values] of Object.entries(object)) for (const value of [values].flat()) metadata.add(name, value);
   return metadata;
 }
 
-/** A client of `address`, closed after the test. */
+/** Creates a client of `address` that is closed after the test. */
 export function grpcClient(t, address, { ca = null, options = {} } = {}) {
   const client = new Client(address, ca ? credentials.createSsl(ca) : credentials.createInsecure(), {
     'grpc.max_receive_message_length': -1,
     'grpc.max_send_message_length': -1,
-    // Each client has connections of its own.
+    // Each client has separate connections.
     'grpc.use_local_subchannel_pool': 1,
     ...(ca && { 'grpc.ssl_target_name_override': 'localhost' }),
     ...options,
@@ -30,9 +30,8 @@ export function grpcClient(t, address, { ca = null, options = {} } = {}) {
   const begun = (kind, method, ...given) => client[kind](pathOf(method), asIs, asIs, ...given);
   return {
     client,
-    /** Of each kind, as it is. */
     bidi: (method, metadata = {}, more = {}) => begun('makeBidiStreamRequest', method, metadataOf(metadata), more),
-    /** One message to an answer of any length: [ended]. */
+    /** Sends one message. The response has any number of messages: [ended]. */
     ask: (method, message, metadata = {}, more = {}) =>
       ended(begun('makeServerStreamRequest', method, message, metadataOf(metadata), more)),
     stream: (method, message, metadata = {}, more = {}) => begun('makeServerStreamRequest', method, message, metadataOf(metadata), more),
@@ -40,7 +39,7 @@ export function grpcClient(t, address, { ca = null, options = {} } = {}) {
       new Promise((resolve, reject) => {
         begun('makeUnaryRequest', method, message, metadataOf(metadata), more, (error, answer) => (error ? reject(error) : resolve(answer)));
       }),
-    /** Many messages, one answer. */
+    /** Sends many messages and receives one response. */
     collect: (method, messages, metadata = {}) =>
       new Promise((resolve, reject) => {
         const call = begun('makeClientStreamRequest', method, metadataOf(metadata), {}, (error, answer) => (error ? reject(error) : resolve(answer)));
@@ -50,7 +49,10 @@ export function grpcClient(t, address, { ca = null, options = {} } = {}) {
   };
 }
 
-/** The end of a call: `{ messages, code, details, metadata, trailers }`; it never rejects. */
+/**
+ * Resolves at the end of a call: `{ messages, code, details, metadata, trailers }`. It never
+ * rejects.
+ */
 export function ended(call) {
   return new Promise((resolve) => {
     const end = { messages: [], metadata: null };
@@ -61,7 +63,7 @@ export function ended(call) {
   });
 }
 
-/** A transcoder before `to`, stopped after the test: `{ address, events, transcoder }`. */
+/** Starts a transcoder before `to` that stops after the test: `{ address, events, transcoder }`. */
 export async function transcoding(t, to, { tls = null, limits = {}, isTrusted = false } = {}) {
   const events = [];
   const tell = (event, more) => events.push({ event, ...more });
@@ -71,7 +73,7 @@ export async function transcoding(t, to, { tls = null, limits = {}, isTrusted = 
   return { address: `127.0.0.1:${port}`, port, events, transcoder };
 }
 
-/** A call over a connection of its own, as a stream of HTTP/2: what it sends is what is written. */
+/** Opens a call as an HTTP/2 stream on a new connection. The caller writes its bytes. */
 export function openCall(t, port, method, { headers = {}, ...more } = {}) {
   const session = connect(`http://127.0.0.1:${port}`, more);
   session.on('error', () => {});
@@ -83,8 +85,8 @@ export function openCall(t, port, method, { headers = {}, ...more } = {}) {
 }
 
 /**
- * As [openCall], with `frames` as its body, which does not end if `isOpen`. Resolves to
- * `{ headers, trailers, body, rstCode }` when the stream is closed.
+ * As [openCall], with `frames` as the body, which does not end if `isOpen`. Resolves to `{ headers,
+ * trailers, body, rstCode }` when the stream is closed.
  */
 export function rawCall(t, port, { headers = {}, frames = Buffer.alloc(0), isOpen = false } = {}) {
   const stream = openCall(t, port, 'Count', { headers });

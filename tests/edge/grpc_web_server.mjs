@@ -1,5 +1,5 @@
-// A stand-in of a server that answers gRPC-Web, over HTTP/1.1, or HTTP/2 and TLS. It knows a few methods, and sees what
-// it is asked. Messages are bytes.
+// A stand-in for a gRPC-Web server over HTTP/1.1, or HTTP/2 and TLS. It has a few methods and
+// records its requests. Messages are bytes.
 
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
@@ -10,7 +10,7 @@ import { createServer as createTlsServer } from 'node:https';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-/** A frame: its flags, its length, its payload. */
+/** Encodes a frame: flags, length, payload. */
 export function frame(payload, flags = 0) {
   const head = Buffer.alloc(5);
   head[0] = flags;
@@ -18,11 +18,11 @@ export function frame(payload, flags = 0) {
   return Buffer.concat([head, payload]);
 }
 
-/** The last frame of an answer. */
+/** Encodes the last frame of a response. */
 export const trailerFrame = (trailers) =>
   frame(Buffer.from(Object.entries(trailers).map(([name, value]) => `${name}: ${value}\r\n`).join(''), 'latin1'), 0x80);
 
-/** The messages of a body, as they come. */
+/** Yields the messages of a body as they arrive. */
 async function* messagesOf(body) {
   let bytes = Buffer.alloc(0);
   for await (const piece of body) {
@@ -37,7 +37,7 @@ async function* messagesOf(body) {
 
 const type = { 'content-type': 'application/grpc-web+proto' };
 
-/** Resolves when `response` takes more, or is gone. */
+/** Resolves when `response` accepts more data or is closed. */
 const drained = (response) =>
   new Promise((resolve) => {
     const settle = () => {
@@ -53,16 +53,16 @@ const allOf = async (messages) => {
   return all;
 };
 
-/** What it does, by the name of the method. `seen` is what it tells of a call. */
+/** The methods by name. `seen` is the public record of a call. */
 const methods = {
-  /** Answers each message with itself, as it comes. */
+  /** Returns each message unchanged as it arrives. */
   async Echo({ messages, response }) {
     response.writeHead(200, { ...type, 'x-first': 'before any message' });
     response.flushHeaders?.();
     for await (const message of messages) response.write(frame(message));
     response.end(trailerFrame({ 'grpc-status': 0, 'x-last': 'after all' }));
   },
-  /** One message: how many there were, and their bytes. */
+  /** Returns one message with the number of messages and their bytes. */
   async Count({ messages, response }) {
     const all = await allOf(messages);
     response.writeHead(200, type);
@@ -70,7 +70,7 @@ const methods = {
     response.write(frame(Buffer.from(JSON.stringify({ messages: all.length, bytes }))));
     response.end(trailerFrame({ 'grpc-status': 0 }));
   },
-  /** `{ messages, bytes }`: so many of so many bytes. */
+  /** `{ messages, bytes }`: returns this number of messages of this size. */
   async Many({ messages, response, seen }) {
     const [asked] = await allOf(messages);
     const { messages: count, bytes } = JSON.parse(asked);
@@ -82,7 +82,7 @@ const methods = {
     }
     response.end(trailerFrame({ 'grpc-status': 0 }));
   },
-  /** Reads nothing until it is let go. */
+  /** Reads no message until the test releases it. */
   async Wait({ messages, response, seen }) {
     await seen.letGo;
     const all = await allOf(messages);
@@ -91,14 +91,17 @@ const methods = {
     for (const message of all) response.write(frame(message));
     response.end(trailerFrame({ 'grpc-status': 0 }));
   },
-  /** Answers after the first message, whatever else comes. */
+  /** Responds after the first message and ignores the others. */
   async First({ messages, response }) {
     const { value: message } = await messages.next();
     response.writeHead(200, type);
     response.write(frame(message));
     response.end(trailerFrame({ 'grpc-status': 9, 'grpc-message': 'enough' }));
   },
-  /** `{ status, headers, body, isCut, isOpen }`: exactly that; `body` in base64, in pieces of `pieceBytes`, `pauseMs` after each. */
+  /**
+   * Sends exactly `{ status, headers, body, isCut, isOpen }`. `body` is base64, sent in chunks of
+   * `pieceBytes` with `pauseMs` after each chunk.
+   */
   async Say({ messages, response }) {
     const [asked] = await allOf(messages);
     const { status = 200, headers = type, body = '', isCut = false, isOpen = false, pieceBytes = Infinity, pauseMs = 1 } = JSON.parse(asked);
@@ -117,7 +120,7 @@ const methods = {
   },
 };
 
-/** The key and the certificate of 127.0.0.1 that this run made: `{ key, cert, file }`. */
+/** Returns the key and the certificate of 127.0.0.1 for this run: `{ key, cert, file }`. */
 export function certificate(t) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-tls-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -134,9 +137,10 @@ function serverOf(protocol, { tls, settings }, answer) {
 }
 
 /**
- * Starts one for the test `t`: `{ url, calls, close, onConnection }`. `protocol` is http/1.1, https/1.1 or h2, the latter
- * two with `tls`; `settings` are those of HTTP/2. Each of `calls` has `path`, `version`, `headers`, `sentBytes`, `isGone`, `isWhole` (its request), and `release()` for `Wait`. `more` are
- * methods of the test's own.
+ * Starts a server for the test `t`: `{ url, calls, close, onConnection }`. `protocol` is http/1.1,
+ * https/1.1 or h2, the latter two with `tls`. `settings` are HTTP/2 settings. Each of `calls` has
+ * `path`, `version`, `headers`, `sentBytes`, `isGone`, `isWhole` (of its request), and `release()`
+ * for `Wait`. `more` contains additional methods of the test.
  */
 export async function grpcWebServer(t, { protocol = 'http/1.1', tls, settings, more = {}, port = 0 } = {}) {
   const calls = [];
@@ -145,14 +149,14 @@ export async function grpcWebServer(t, { protocol = 'http/1.1', tls, settings, m
     const seen = { path: request.url, version: request.httpVersion, headers: request.headers, sentBytes: 0, isGone: false };
     seen.letGo = new Promise((resolve) => (seen.release = resolve));
     seen.gone = once(response, 'close').then(() => {
-      // A stream of HTTP/2 that was broken off looks ended.
+      // An aborted HTTP/2 stream also appears to have ended.
       seen.isGone = !response.writableFinished || request.stream?.rstCode > 0;
       seen.isWhole = request.stream ? !request.stream.aborted : request.complete;
       seen.release();
     });
     calls.push(seen);
     const act = all[request.url.split('/').at(-1)];
-    // A request that breaks off is `gone`.
+    // An aborted request is `gone`.
     act({ messages: messagesOf(request), request, response, seen }).catch(() => response.destroy?.());
   });
   const sockets = new Set();

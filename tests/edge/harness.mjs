@@ -1,4 +1,4 @@
-// A Tidemark of its own for each end-to-end test: fresh state, a free port, a token.
+// Starts a separate Tidemark for each end-to-end test, with fresh state, a free port and a token.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -12,10 +12,10 @@ import { endAllOnSignals, signalGroup } from '../../scripts/processes.mjs';
 
 endAllOnSignals();
 
-/** The token of every server under test, unless it asks for none. */
+/** The token of every server under test, unless the server needs none. */
 export const token = 'token-of-the-tests';
 
-/** A running server. `stop`, `kill` and `start` may follow each other; the state stays. */
+/** A running server. `stop`, `kill` and `start` can follow each other and keep the state. */
 export class Tidemark {
   constructor(folder, port, options) {
     this.folder = folder;
@@ -39,21 +39,22 @@ export class Tidemark {
     await this.server.stop();
   }
 
-  /** kill -9 for every process of the server at once. */
+  /** Kills every process of the server at once with kill -9. */
   async kill() {
     signalGroup(this.server.child, 'SIGKILL');
     await this.server.child.ended;
-    // The head of the group has ended; the system may still be clearing away the one that listens.
+    // The head of the process group has ended, but the system may still clean up the listening
+    // process.
     while (!(await isFree(this.port))) await sleep(10);
   }
 
-  /** A request with the token; `path` starts with a slash. */
+  /** Sends a request with the token; `path` starts with a slash. */
   fetch(path, init = {}) {
     const headers = { ...this.headers, ...init.headers };
     return fetch(`${this.url}${path}`, { ...init, headers });
   }
 
-  /** POST /query: the parsed reply. Throws on anything but 200. */
+  /** Sends POST /query and returns the parsed response. Throws on any status except 200. */
   async query(q, params = {}) {
     const body = new URLSearchParams({ q, ...params });
     const response = await this.fetch('/query', { method: 'POST', body });
@@ -62,19 +63,19 @@ export class Tidemark {
     return JSON.parse(text);
   }
 
-  /** POST /write: the response. `lines` is text or bytes. */
+  /** Sends POST /write and returns the response. `lines` is text or bytes. */
   write(lines, params = {}, headers = {}) {
     const search = new URLSearchParams(params);
     return this.fetch(`/write?${search}`, { method: 'POST', body: lines, headers });
   }
 
-  /** POST /write that has to succeed. */
+  /** Sends a POST /write that must succeed. */
   async mustWrite(lines, params, headers) {
     const response = await this.write(lines, params, headers);
     assert.equal(response.status, 204, await response.text());
   }
 
-  /** The series of a single statement; an error of the statement fails the test. */
+  /** Returns the series of a single statement. A statement error fails the test. */
   async series(q, params) {
     const { results } = await this.query(q, params);
     assert.equal(results.length, 1, q);
@@ -82,7 +83,7 @@ export class Tidemark {
     return results[0].series ?? [];
   }
 
-  /** The rows of the only series of a single statement; none when there is no series. */
+  /** Returns the rows of the only series of a single statement, or no rows without a series. */
   async rows(q, params) {
     const series = await this.series(q, params);
     assert.ok(series.length <= 1, `${q} has ${series.length} series`);
@@ -91,9 +92,9 @@ export class Tidemark {
 }
 
 /**
- * Starts a server for the test `t` and ends it, with its state, when the test is over.
- * `options.vars` are Worker settings; `options.secret: null` configures no token; the others are
- * those of `startServer`.
+ * Starts a server for the test `t`. After the test, the server ends and its state is deleted.
+ * `options.vars` are Worker settings; `options.secret: null` configures no token; the other options
+ * are those of `startServer`.
  */
 export async function tidemark(t, options = {}) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-test-'));
@@ -107,8 +108,7 @@ export async function tidemark(t, options = {}) {
 }
 
 /**
- * Whether `program` can be run. If not, the test is skipped by name, or failed where every program
- * has to be there.
+ * Whether `program` can run. If not, the test is skipped, or fails if every program is required.
  */
 export function has(t, program, args = ['--version']) {
   if (spawnSync(program, args, { stdio: 'ignore' }).error === undefined) return true;

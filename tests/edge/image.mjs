@@ -1,5 +1,5 @@
-// The image's Dockerfile, read and acted out in folders: there need not be a Docker to know that its files are there,
-// that its commands run, and what it starts.
+// Interprets the image's Dockerfile in folders. Without Docker, this checks that its files exist,
+// that its commands run, and its start command.
 
 import assert from 'node:assert/strict';
 import { execFile, spawnSync } from 'node:child_process';
@@ -7,10 +7,12 @@ import { cpSync, existsSync, mkdirSync, readFileSync, writeFileSync } from 'node
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 
-/** For one command of a Dockerfile. */
+/** The maximum time of one Dockerfile command. */
 const runMs = 60_000;
 
-/** The instructions of a Dockerfile: `[word, the rest]`, lines that go on put together. */
+/**
+ * Returns the instructions of a Dockerfile as `[word, the rest]`, with continuation lines joined.
+ */
 export function instructions(text) {
   const lines = text.replace(/^\s*#.*\n/gm, '').replace(/\\\n\s*/g, ' ').split('\n').filter((line) => line.trim());
   return lines.map((line) => {
@@ -19,7 +21,10 @@ export function instructions(text) {
   });
 }
 
-/** `{ images, steps, env, user, entrypoint, cmd, health, volumes, ports }`, those of the last stage. */
+/**
+ * Returns `{ images, steps, env, user, entrypoint, cmd, health, volumes, ports }` of the last
+ * stage.
+ */
 export function imageOf(text) {
   const image = { images: [], stages: [] };
   let stage;
@@ -44,7 +49,10 @@ export function imageOf(text) {
   return { ...image, ...stages.at(-1) };
 }
 
-/** The lock file's checksums are those of npm's own tarballs; the stand-in of a registry packs what is installed. */
+/**
+ * Removes checksums: the lock file has those of npm's tarballs, but the stand-in registry packs the
+ * installed files.
+ */
 function withoutChecksums(context) {
   const file = join(context, 'package-lock.json');
   const lock = JSON.parse(readFileSync(file, 'utf8'));
@@ -53,8 +61,8 @@ function withoutChecksums(context) {
 }
 
 /**
- * Acts out the stages in folders of `root`: `{ command, health, env }`, lines to start. What the image calls `/app` and
- * `/data` are folders there; its user is whoever runs the test.
+ * Runs the stages in folders of `root`. Returns lines to start: `{ command, health, env }`. The
+ * image's `/app` and `/data` are folders there, and its user is the user of the test.
  */
 export async function built(context, root, { registry }) {
   withoutChecksums(context);
@@ -71,7 +79,7 @@ export async function built(context, root, { registry }) {
       else if (word === 'RUN') {
         mkdirSync(join(folderOf(stage)), { recursive: true });
         const line = rest.replaceAll(' /data', ` ${inside('/data')}`).replace('-o node -g node', `-o ${me[0]} -g ${me[1]}`);
-        // Not in the way of the registry, which may be of this process.
+        // The command runs asynchronously, because the registry may be in this process.
         await promisify(execFile)('sh', ['-ec', line], { cwd: at, env, timeout: runMs });
       } else {
         const [, from] = /^--from=(\w+) /.exec(rest) ?? [];
@@ -93,6 +101,6 @@ export async function built(context, root, { registry }) {
   return { command, health: image.health.map(inside), env };
 }
 
-/** The exit code of a health check. */
+/** Returns the exit code of a health check. */
 export const health = ({ health: line, env }, more) =>
   spawnSync(line[0], line.slice(1), { env: { PATH: `${dirname(process.execPath)}:${process.env.PATH}`, ...env, ...more } }).status;

@@ -1,4 +1,5 @@
-// scripts/import.mjs: files of `influx -import`, plain and gzip, interrupted and gone on with.
+// Tests scripts/import.mjs with files of `influx -import`, plain and gzip, including interrupted
+// and continued imports.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -14,7 +15,7 @@ import { at } from '../../scripts/project.mjs';
 import { databaseToken } from './client_trials.mjs';
 import { tidemark, token } from './harness.mjs';
 
-/** A file as the vendor describes it: DDL, DML, two databases, comments, a string of two lines. */
+/** A file in the vendor's format: DDL, DML, two databases, comments, and a string of two lines. */
 const points = 2_000;
 const head = `# DDL
 CREATE DATABASE pirates
@@ -35,14 +36,14 @@ log,a\\ b=c text="one
 `;
 const file = head + treasures.join('\n') + tail;
 
-/** A folder that is gone after the test. */
+/** Creates a folder that is deleted after the test. */
 function folderOf(t) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-import-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   return folder;
 }
 
-/** Runs the import; what it said and its exit code. `onStart` gets the process. */
+/** Runs the import. Returns its output and exit code. `onStart` receives the process. */
 function load(url, path, onStart = () => {}, more = [], secret = token) {
   const args = ['--url', url, '--path', path, '--batch-lines', '100', ...more];
   const env = { ...process.env, TIDEMARK_TOKEN: secret };
@@ -53,7 +54,7 @@ function load(url, path, onStart = () => {}, more = [], secret = token) {
   return new Promise((resolve) => child.on('close', (code) => resolve({ code, said })));
 }
 
-/** Passes requests on to `server`; `look` sees each that was answered. */
+/** Forwards requests to `server`; `look` receives each request after its response. */
 function passOn(t, server, look) {
   const proxy = createServer(async (request, response) => {
     const body = Buffer.concat(await request.toArray());
@@ -97,7 +98,7 @@ test('an import that was killed goes on, plain and gzip', async (t) => {
     const fileLines = file.split('\n').length - 1;
     const sums = `${points + 1} points written, 0 lines rejected`;
     assert.match(whole.said, new RegExp(`100 % read, ${fileLines} lines, ${sums}, \\d+ points a second, done`));
-    // 20 batches and one of the other database; the eighth was sent twice.
+    // 20 batches and one batch of the other database; the eighth batch was sent twice.
     assert.equal(writes, 22);
     assert.ok(!existsSync(`${path}.progress`));
 
@@ -117,7 +118,8 @@ test('rejected lines are said, and fail the import without stopping it', async (
   writeFileSync(path, [...dml, 'm v=3 3'].join('\r\n'));
   const { code, said } = await load(server.url, path);
   assert.equal(code, 1);
-  // By their numbers in the file, with their text; what a reply leaves unnamed is counted.
+  // Rejected lines are shown with their number in the file and their text. Lines that a response
+  // does not name are counted.
   assert.match(said, /^line 6 rejected: missing field value.*\n {2}m v= 2$/m);
   assert.match(said, /100 % read, 7 lines, 2 points written, 1 lines rejected/);
   assert.match(said, /^1 lines were rejected, see above$/m);
@@ -142,8 +144,8 @@ test('an export is packed for whoever accepts that, and can be imported', async 
 });
 
 test('an export that breaks off is cut, not ended', async (t) => {
-  // Of two measurements the second is refused, when much of the first has been sent: more than there
-  // is room for on the way, since what is still there is lost when the answer breaks off.
+  // The second of two measurements is rejected after much of the first was sent. The first is
+  // larger than the buffers in transit, because buffered data is lost when the response is aborted.
   const server = await tidemark(t, { vars: { POINTS_PER_QUERY_MAX: '15000' } });
   await server.query('CREATE DATABASE a');
   for (const [name, points] of [['fits', 10_000], ['more', 20_000]]) {
@@ -161,7 +163,8 @@ test('an export that breaks off is cut, not ended', async (t) => {
 });
 
 test('export, drop, import: the same answers, however old the points are', async (t) => {
-  // With what a user has: what a write creates would keep three days.
+  // A user's database has no retention limit. A database that a write creates would keep three
+  // days.
   const server = await tidemark(t);
   await server.query('CREATE DATABASE station');
   await server.query('CREATE RETENTION POLICY long ON station DURATION INF REPLICATION 1');

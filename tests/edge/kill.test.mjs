@@ -1,7 +1,9 @@
-// Eight writers, the whole server killed at random moments, restarted on the same state.
+// Eight writers write while the test kills the whole server at random moments and restarts it on
+// the same state.
 //
-// Every acknowledged point must be there once with its value. On each shard an unacknowledged batch
-// is wholly there or wholly absent; once the client has repeated it, it is whole everywhere.
+// Every acknowledged point must be stored exactly once with its value. On each shard an
+// unacknowledged batch is stored completely or not at all. After the client has repeated it, all
+// shards have it.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -14,7 +16,7 @@ const rounds = 10;
 const writers = 8;
 const hosts = 12;
 const pointsMax = 400;
-/** Of the acknowledged batches, after each kill. */
+/** The share of the acknowledged batches that are repeated after each kill. */
 const repeatedShare = 0.1 / rounds;
 
 /** A small generator, so that a failing run can be repeated with SEED=n. */
@@ -28,7 +30,10 @@ function random(seed) {
   };
 }
 
-/** Batch `sequence` of a writer: points over many series, each value naming where it belongs. */
+/**
+ * Returns batch `sequence` of a writer: points in many series. Each value encodes its writer and
+ * batch.
+ */
 function batch(writer, sequence, size) {
   const points = [];
   for (let i = 0; i < size; i++) {
@@ -43,14 +48,15 @@ const lines = (entry) =>
   entry.points.map((p) => `load,host=${p.host},writer=${p.writer} value=${p.value}i ${p.time}`).join('\n');
 const key = (p) => `${p.host} ${p.writer} ${p.time}`;
 
-/** Writes batches until the server dies under it. */
+/** Writes batches until the server ends. */
 async function write(server, ledger, number, next, draw) {
   for (;;) {
     const entry = batch(number, next.value++, 1 + Math.floor(draw() * pointsMax));
     ledger.push(entry);
     try {
       const response = await server.write(lines(entry), { db: 'killed', precision: 's' });
-      // The status alone is the promise: the connection may die before the reply ends.
+      // The status alone is the acknowledgement: the connection may end before the response is
+      // complete.
       entry.acknowledged = response.status === 204;
       await response.arrayBuffer();
     } catch {
@@ -60,7 +66,7 @@ async function write(server, ledger, number, next, draw) {
   }
 }
 
-/** Every point that the server has, by key. */
+/** Returns every stored point by key. */
 async function stored(server) {
   const found = new Map();
   const q = 'SELECT host, writer, value FROM load';
@@ -101,7 +107,7 @@ test('the second routing hash agrees with the golden values', () => {
   assert.equal(xxh64(Buffer.from('')), 0xef46db3751d8e999n);
 });
 
-/** How the server runs that is killed: by wrangler, or by `tidemark serve`. */
+/** The server to kill: wrangler or `tidemark serve`. */
 const kinds = [
   { shards: 1, by: 'wrangler', start: tidemark },
   { shards: 4, by: 'wrangler', start: tidemark },
@@ -127,7 +133,8 @@ for (const { shards, by, start } of kinds) {
       await Promise.all(writing);
       await server.start();
       check(ledger, await stored(server), shards);
-      // And some that need no repeat: a client may be wrong about that.
+      // Some acknowledged batches are also repeated, because a client may not know that a repeat is
+      // unnecessary.
       for (const entry of ledger.filter((e) => !e.acknowledged || draw() < repeatedShare)) {
         if (entry.acknowledged) repeats++;
         else unknown++;

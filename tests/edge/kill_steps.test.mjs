@@ -1,5 +1,5 @@
-// The process killed while it stands at a storage step of a flush, a compaction, a split: before
-// the step took effect, or after. Whatever was acknowledged is there after the restart, exactly.
+// Kills the process at a storage step of a flush, a merge or a split, before or after the step
+// takes effect. The acknowledged points must be stored exactly after the restart.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -7,10 +7,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 
 import { begin, pointsFrom } from './fault_hooks.mjs';
 
-/** A server that does not answer this long, twice, stands still. */
+/** A server that twice sends no response for this time has stopped at a step. */
 const stillMs = 400;
 
-/** By when work behind a reply has come to its first step. */
+/** The maximum time until background work after a response reaches its first step. */
 const behindMs = 50;
 
 async function isStill({ server }) {
@@ -26,7 +26,8 @@ async function isStill({ server }) {
 }
 
 /**
- * Lets `work` run into the step of `plan` and kills the server there. Whether it came to that step.
+ * Runs `work` until the step of `plan` and kills the server there. Returns whether `work` reached
+ * the step.
  */
 async function killedAt(it, plan, work) {
   await it.hook({ ...plan, failingAlarms: 0, hangs: true });
@@ -34,7 +35,8 @@ async function killedAt(it, plan, work) {
   const end = () => (isOver = true);
   const working = work().then(end, end);
   while (!isOver && !(await isStill(it))) await sleep(20);
-  // What the last message made due goes on behind its reply: the step may be there.
+  // Background work that the last message made due continues after its response and may reach the
+  // step.
   if (isOver) await sleep(behindMs);
   const wasReached = !isOver || (await isStill(it));
   if (wasReached) {
@@ -48,8 +50,8 @@ async function killedAt(it, plan, work) {
 }
 
 /**
- * Kills at every `stride`-th step of what `work` does after `prepare`, from the first on, after it
- * and before it by turns. Answers how often.
+ * Kills at every `stride`-th step of `work` after `prepare`, alternately after and before the step.
+ * Returns the number of kills.
  */
 async function everyStep(it, { kind, stride = 1 }, prepare, work) {
   let kills = 0;
@@ -68,14 +70,14 @@ test('a server killed inside a flush and a compaction has what it acknowledged',
   let value = 0;
   const fill = async () => assert.ok(await it.write(pointsFrom((value % 7) * 20, 30, ++value)));
   const flush = () => it.alarm();
-  // An alarm flushes, merges what lies there, and tidies: whatever is due, in a row.
+  // An alarm flushes, merges and cleans up in one run.
   const kills = await everyStep(it, { kind: 'Shard' }, fill, flush);
   await it.check('at the end');
   t.diagnostic(`killed at ${kills} steps of an alarm`);
   assert.ok(kills >= 13, `${kills}`);
 });
 
-/** 48 bits that look like any others. */
+/** Returns 48 pseudo-random bits. */
 const hash = (n) => Number((BigInt(n) * 0x9e3779b97f4a7c15n) % (1n << 48n));
 
 for (const [kind, stride] of [['Database', 4], ['Shard', 2]]) {
@@ -89,7 +91,7 @@ for (const [kind, stride] of [['Database', 4], ['Shard', 2]]) {
       else await sleep(50);
     };
     const prepare = async () => {
-      // Nothing splits before somebody watches.
+      // Disables splits until the test observes them.
       await it.hook({ kind: 'Database', failingAlarms: 1_000_000 });
       for (let batch = 0; batch < 20; batch++) await fill();
     };
@@ -100,7 +102,7 @@ for (const [kind, stride] of [['Database', 4], ['Shard', 2]]) {
         await it.alarm({ alarm: 'Database' });
       }
     };
-    // Two shards' worth, so that each round splits again.
+    // Writes enough for two shards, so that each round splits again.
     for (let more = 0; more < 2; more++) await prepare();
     const kills = await everyStep(it, { kind, stride }, prepare, split);
     await it.check('at the end');

@@ -1,4 +1,4 @@
-// The rules of deny.toml can be broken, and what breaks them is named.
+// Tests that deny.toml detects violations of its rules and names them.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

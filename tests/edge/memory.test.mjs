@@ -1,5 +1,5 @@
-// Results of any size stream in bounded memory, however slowly they are read and in whatever
-// format. LONG_TESTS=1 reads three million rows, a gigabyte of JSON.
+// Tests that results of any size stream in bounded memory in all formats, even to slow readers.
+// LONG_TESTS=1 reads three million rows, a gigabyte of JSON.
 
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
@@ -13,20 +13,20 @@ import { tidemark, token } from './harness.mjs';
 const rows = process.env.LONG_TESTS === '1' ? 3_000_000 : 700_000;
 const rowsPerWrite = 20_000;
 const text = 'x'.repeat(310);
-/** No two rows of the first half are alike; the text of the others takes little until it is read. */
+/** All rows of the first half differ. The text of the second half is small until it is read. */
 const textOf = (row) => (row < rows / 2 ? randomBytes(text.length / 2).toString('hex') : text);
 /**
- * What the memory of the Worker and its objects may have, all of which is one: an isolate has 128 MB.
- * It never shrinks, so that it tells the most that was ever held, padding between allocations
- * included. Not counted are the code, JavaScript's heap (pieces of bodies and answers on their way)
- * and what the runtime and SQLite take themselves. A result is larger than an isolate.
+ * The limit of the memory that the Worker and its objects share. An isolate has 128 MB. WebAssembly
+ * memory never shrinks, so it shows the maximum that was ever used, including padding between
+ * allocations. It does not include the code, JavaScript's heap (chunks of bodies and responses in
+ * transit) and the memory of the runtime and SQLite. A result is larger than an isolate.
  */
 const memoryBytesMax = 96e6;
 const isolateBytes = 128e6;
-/** A slow reader takes so much at a time, and then looks away. */
+/** A slow reader reads this number of bytes and then pauses. */
 const slowly = { bytes: 8e6, ms: 100 };
 
-/** Reads an answer slowly: its status, length and end. */
+/** Reads a response slowly. Returns its status, length and end. */
 async function read(server, params, accept) {
   const search = new URLSearchParams({ db: 'db', epoch: 's', ...params });
   const headers = { authorization: `Token ${token}`, accept };
@@ -47,7 +47,7 @@ async function read(server, params, accept) {
 
 test('a result of any size streams in bounded memory', { timeout: 900_000 }, async (t) => {
   const server = await tidemark(t, { script: at('tests', 'fault', 'memory.mjs') });
-  /** Megabytes of the one memory, which has to be the only one, and below the bound. */
+  /** Returns the megabytes of the only memory and asserts that they are below the limit. */
   const memory = async (what) => {
     const memories = await (await server.fetch('/test_memory')).json();
     assert.equal(memories.length, 1, 'the module was made once, and never anew after a panic');
@@ -75,7 +75,8 @@ test('a result of any size streams in bounded memory', { timeout: 900_000 }, asy
     assert.ok(answer.end.endsWith(ends.slice(-200)), `${name} ends with ${answer.end}`);
     await memory(`${name} of ${(answer.bytes / 1e6).toFixed(0)} MB`);
   }
-  // One document cannot be taken back piece by piece: it is refused, saying what to do.
+  // A single document cannot be cancelled after it has started. The server rejects the query and
+  // suggests an alternative.
   const whole = await read(server, { q: 'SELECT * FROM m' }, msgpack);
   assert.match(whole.end, /a MessagePack document holds at most 16000000 bytes: ask with chunked/);
   await memory('a refused document');

@@ -1,4 +1,4 @@
-// The built module under Miniflare's own API, without wrangler: what users test their code against.
+// Tests the built module with Miniflare's own API, without wrangler, as users do in their tests.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -17,7 +17,7 @@ const headers = {
   'Content-Type': 'application/x-www-form-urlencoded',
 };
 
-/** POST /query, either over the network or straight into the Worker. */
+/** Sends POST /query, over the network or directly to the Worker. */
 async function rows(ask, url, q) {
   const body = new URLSearchParams({ db: 'mini', epoch: 's', q });
   const response = await ask(`${url}/query`, { method: 'POST', headers, body: String(body) });
@@ -42,7 +42,7 @@ test('under Miniflare: writes, queries, evicted objects, and a folder that stays
     const written = await fetch(`${first.url}/write?db=mini&precision=s`, init);
     assert.equal(written.status, 204, await written.text());
     assert.deepEqual(await rows(fetch, first.url, q), expected);
-    // The runtime packs what the client asks to have packed.
+    // The runtime compresses the response if the client accepts it.
     const asking = { headers: { ...headers, 'Accept-Encoding': 'gzip' } };
     const packed = await fetch(`${first.url}/query?db=mini&q=${encodeURIComponent(q)}`, asking);
     assert.equal(packed.headers.get('content-encoding'), 'gzip');

@@ -1,4 +1,4 @@
-// Two releases at once under workerd: the recorded one of an earlier version, and the one that was built.
+// Runs two releases at once under workerd: a recorded earlier release and the current build.
 
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
@@ -11,13 +11,13 @@ import { token } from './harness.mjs';
 
 const objects = { CATALOG: 'Catalog', DATABASE: 'Database', SHARD: 'Shard' };
 
-/** `{ script, module }` of the release of this version, as `npm run release` recorded it. */
+/** Returns `{ script, module }` of a release as `npm run release` recorded it. */
 export function released(version) {
   const read = (name) => gunzipSync(readFileSync(recordedRelease(version, name)));
   return { script: String(read('index.js.gz')), module: read('index_bg.wasm.gz') };
 }
 
-/** What was built; with `as`, a version of as many characters, it says that it is that one. */
+/** Returns the current build. With `as`, a version of equal length, it reports that version. */
 export function built(version, as = version) {
   const module = readFileSync(at('build', 'index_bg.wasm'));
   const [own, other] = [version, as].map((text) => Buffer.from(text));
@@ -32,8 +32,9 @@ export function built(version, as = version) {
 }
 
 /**
- * Both at once: `{ url, mix, ask, stop }`. `mix({ share, speech })` changes what is mixed, as `mixture_worker.js` has it;
- * `ask(release, path, init)` is a request to an isolate of `older` or `newer`.
+ * Runs both releases: `{ url, mix, ask, stop }`. `mix({ share, speech })` changes the mixture, see
+ * `mixture_worker.js`. `ask(release, path, init)` sends a request to an isolate of `older` or
+ * `newer`.
  */
 export async function mixture({ older, newer, settings = {} }) {
   const name = 'mixture';

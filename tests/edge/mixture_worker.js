@@ -1,5 +1,5 @@
-// One Worker that runs two releases at once, as a gradual deployment does: each request enters one of them, and
-// each object runs one of them. `mixture.mjs` puts their modules beside this file.
+// A Worker that runs two releases at once, as a gradual deployment does. Each request enters one
+// release, and each object runs one release. `mixture.mjs` writes their modules next to this file.
 
 import { DurableObject, WorkerEntrypoint } from 'cloudflare:workers';
 
@@ -8,28 +8,30 @@ import * as older from './older/index.js';
 
 const releases = { older, newer };
 
-/** The namespaces of objects among the bindings. */
+/** The bindings that are object namespaces. */
 const namespaces = ['CATALOG', 'DATABASE', 'SHARD'];
 
-/** The protocol that both modules write, which a byte of each message says. */
+/** The protocol version that both modules write as a byte of each message. */
 const written = 1;
 
 /**
- * How many of a hundred objects run the newer release, and which protocol each release speaks: what it writes, and
- * the versions that it reads; null is what its module itself speaks.
+ * The percentage of objects that run the newer release, and the protocol versions that each release
+ * writes and reads. Null means the module's own versions.
  */
 const state = { share: 0, speech: { older: null, newer: null } };
 
-/** A message as the module of a release meets it, whose peer wrote `version`. */
+/**
+ * Returns a message as the module of a release would receive it from a peer that writes `version`.
+ */
 function met(message, speech) {
   const [version] = message;
   if (!speech) return message;
-  // Out of reach of the module too, which says so by name.
+  // The module itself cannot read this version either, and its error names it.
   message[0] = speech.reads.includes(version) ? written : version + 100;
   return message;
 }
 
-/** A message of the module of a release as that release writes it. */
+/** Returns a module's message in the version that the release writes. */
 function said(message, speech, version = speech?.writes) {
   if (speech) message[0] = version;
   return message;
@@ -37,7 +39,7 @@ function said(message, speech, version = speech?.writes) {
 
 const bytesOf = async (body) => new Uint8Array(await new Response(body).arrayBuffer());
 
-/** A stub whose messages are of a release that speaks so. */
+/** Wraps a stub so that its messages have the release's version. */
 const stubOf = (stub, speech) =>
   new Proxy(stub, {
     get(target, key) {
@@ -51,7 +53,7 @@ const stubOf = (stub, speech) =>
     },
   });
 
-/** What the module of a release is bound to. */
+/** Returns the bindings of a release's module. */
 function environmentOf(release, env) {
   const speech = state.speech[release];
   if (!speech) return env;
@@ -66,10 +68,10 @@ function environmentOf(release, env) {
   return { ...env, ...Object.fromEntries(namespaces.map((name) => [name, wrapped(env[name])])) };
 }
 
-/** The release that an object is to run now. */
+/** Returns the release that an object must run now. */
 const releaseOf = (id) => (parseInt(id.toString().slice(-6), 16) % 100 < state.share ? 'newer' : 'older');
 
-/** A class of objects, each of which is reset when its release changes, as the platform does it. */
+/** Returns an object class that resets an object when its release changes, as the platform does. */
 const mixed = (name) =>
   class extends DurableObject {
     #release;
@@ -100,7 +102,7 @@ const mixed = (name) =>
       const asked = new Request(request.url, { method: 'POST', body: met(message, speech) });
       const response = await object.fetch(asked);
       if (response.status !== 200) return response;
-      // A reply comes in the version of its request.
+      // A response has the version of its request.
       return new Response(said(await bytesOf(response.body), speech, isRead ? version : speech.writes));
     }
 
@@ -114,7 +116,9 @@ export const Database = mixed('Database');
 export const Shard = mixed('Shard');
 
 export default class extends WorkerEntrypoint {
-  /** `POST /mixture` changes what is mixed; everything else goes to the release that `x-release` names. */
+  /**
+   * `POST /mixture` changes the mixture. Other requests go to the release that `x-release` names.
+   */
   async fetch(request) {
     if (new URL(request.url).pathname === '/mixture') {
       Object.assign(state, await request.json());

@@ -1,4 +1,4 @@
-// docs/MOVING.md: what other servers write comes here whole, and is compared.
+// Tests docs/MOVING.md: data of other servers is imported completely and compared.
 
 import assert from 'node:assert/strict';
 import { execFile, spawn } from 'node:child_process';
@@ -28,7 +28,7 @@ function folderOf(t) {
   return folder;
 }
 
-/** `tidemark import` with these words: what it said and its exit code. */
+/** Runs `tidemark import`. Returns its output and exit code. */
 function load(server, words, secret = token) {
   const env = { ...process.env, TIDEMARK_URL: server.url, TIDEMARK_TOKEN: secret };
   const child = spawn(process.execPath, [at('scripts', 'import.mjs'), ...words], { env });
@@ -51,7 +51,7 @@ test('1.x: an export of influx_inspect is here what its points are in 1.x', asyn
   copyFileSync(given('influx_inspect.txt'), path);
   const said = await mustLoad(server, [path]);
   assert.match(said, /, 14 points written, 0 lines rejected, /);
-  // The log repeats a value of the files: there is one of it. What is said stands in the page, too.
+  // The log repeats a value of the files, which counts once. The page contains the same output.
   const { text } = blocksOf(readFileSync(at('docs', 'MOVING.md'), 'utf8')).find(({ language }) => language === 'text');
   assert.match(text, /9 values in the file, 8 in the database/);
   for (const line of text.trimEnd().split('\n')) assert.ok(said.split('\n').includes(line), said);
@@ -66,7 +66,7 @@ test('1.x: an export of influx_inspect is here what its points are in 1.x', asyn
   };
   await post('/query', { q: 'CREATE DATABASE plant; CREATE DATABASE "two words"' });
   await post('/query', { q: 'CREATE RETENTION POLICY year ON plant DURATION INF REPLICATION 1' });
-  // Not by `influx -import`, which makes no policy and breaks a text of two lines.
+  // `influx -import` is not used, because it creates no policy and splits a text of two lines.
   const sections = readFileSync(path, 'utf8').split('# CONTEXT-DATABASE:').slice(1);
   for (const section of sections) {
     const [, db, rp, body] = /^(.+)\n# CONTEXT-RETENTION-POLICY:(.+)\n([^]*)$/.exec(section);
@@ -123,7 +123,7 @@ test('3: rows of query_sql come as JSON lines, and as Parquet by way of DuckDB',
   const before = await exported(server, 'db=three');
   assert.equal(before.split('\n').length, 4, before);
   const ask = (q, format) => server.fetch(`/api/v3/query_sql?${new URLSearchParams({ db: 'three', q, format })}`);
-  // As the page says: which columns are tags.
+  // Checks which columns are tags, as the page describes.
   const tags = `SELECT column_name FROM information_schema.columns
     WHERE table_name = 'air' AND data_type LIKE 'Dictionary%' ORDER BY column_name`;
   const names = (await (await ask(tags, 'json')).json()).map((row) => row.column_name);
@@ -190,7 +190,7 @@ test('values and times of a file are counted as a server does', async (t) => {
     { ...place, measurement: 'n', values: 1, first_ns: null, last_ns: null },
   ]);
 
-  // A token that may not read compares nothing, and loses nothing.
+  // A token without read permission skips the comparison and loses no points.
   const server = await tidemark(t);
   await server.query('CREATE DATABASE d');
   const permissions = [{ resource_type: 'db', resource_identifier: ['d'], actions: ['write'] }];

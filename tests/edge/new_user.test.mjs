@@ -1,5 +1,5 @@
-// A new user, from the release's files alone: the tarball by npx, data in and out, stop, start, and then the same data
-// under the image, by the commands of its Dockerfile. The answers are the same everywhere.
+// Tests a new user's steps with the release's files alone: npx with the tarball, writes and
+// queries, stop, start, and then the image on the same data. The results are always the same.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn } from 'node:child_process';
@@ -18,12 +18,12 @@ import { packageRegistry } from './package_registry.mjs';
 
 const questions = [
   'SHOW MEASUREMENTS; SHOW FIELD KEYS; SHOW TAG KEYS; SHOW SERIES CARDINALITY',
-  // Sums of floats depend on the order, which a flush may change.
+  // Sums of floats depend on the order of rows, which a flush may change.
   'SELECT count(*), min(*), max(*), last(*) FROM /.*/ GROUP BY *',
   'SELECT * FROM /.*/ ORDER BY time DESC LIMIT 20',
 ];
 
-/** Starts a server and resolves when it says where it is; `log` grows. */
+/** Starts a server. Resolves when it prints its address; `log` grows. */
 async function started(command, args, options) {
   const child = startGroup(command, args, { ...options, stdio: ['ignore', 'pipe', 'pipe'] });
   const server = { child, log: '', url: '' };
@@ -40,7 +40,7 @@ async function started(command, args, options) {
   return server;
 }
 
-/** Ctrl-C, or `docker stop`. */
+/** Sends the signal of Ctrl-C or `docker stop`. */
 async function stopped(server, signal) {
   signalGroup(server.child, signal);
   await server.child.ended;
@@ -56,7 +56,7 @@ test('from the files of a release to the same answers in its image', { timeout: 
   const home = join(desk, 'home');
   mkdirSync(home);
 
-  // npx, as the README has it; nothing of the environment but where programs are.
+  // Runs npx as the README describes. The environment contains only the path of programs.
   const PORT = String(await freePort());
   const TIDEMARK_URL = `http://127.0.0.1:${PORT}`;
   const clean = { PATH: process.env.PATH, HOME: home, npm_config_registry: registry, npm_config_cache: join(home, '.npm'), npm_config_fetch_retries: '0' };
@@ -98,14 +98,15 @@ test('from the files of a release to the same answers in its image', { timeout: 
   assert.deepEqual(await answers(), expected);
   await stopped(second, 'SIGTERM');
 
-  // The image, by the commands of its Dockerfile, on a copy of the same data.
+  // Runs the commands of the image's Dockerfile on a copy of the same data.
   execFileSync('tar', ['-xzf', `tidemark-image-${version()}.tar.gz`], { cwd: release });
   const image = await built(join(release, `tidemark-image-${version()}`), join(desk, 'docker'), { registry });
   const data = image.env.TIDEMARK_DATA;
   assert.equal(statSync(data).mode & 0o777, 0o700);
   cpSync(join(home, 'tidemark-data'), data, { recursive: true });
   rmSync(join(data, 'in-use'), { force: true });
-  // As `docker run --env PORT=…`; beyond this machine nobody has to reach it.
+  // Corresponds to `docker run --env PORT=…`. The server only needs to be reachable on this
+  // machine.
   const given = { PORT, HOST: '127.0.0.1' };
   const env = { PATH: process.env.PATH, ...image.env, ...given };
   assert.equal(health(image, given), 1, 'nothing runs yet');
@@ -113,7 +114,7 @@ test('from the files of a release to the same answers in its image', { timeout: 
   t.after(() => endGroup(third.child));
   assert.equal(health(image, given), 0);
   assert.deepEqual(await answers(), expected);
-  // What was exported says the same in an empty database of it.
+  // An import of the export into an empty database returns the same results.
   await tidemark(['query', 'DROP DATABASE demo']);
   await tidemark(['import', 'demo.lp.gz']);
   assert.deepEqual(await answers(), expected);

@@ -1,4 +1,5 @@
-// Schemathesis calls every operation of the OpenAPI document with generated input: each response must be described.
+// Schemathesis calls every operation of the OpenAPI document with generated input. The document
+// must describe each response.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -9,7 +10,7 @@ import { at } from '../../scripts/project.mjs';
 import { tidemark, token } from './harness.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
 
-/** Bounds the run to about two minutes: the coverage phase has a fixed number of cases. */
+/** Limits the run to about two minutes; the coverage phase has a fixed number of cases. */
 const examples = 3;
 
 test('every status, content type and body is described', async (t) => {
@@ -19,12 +20,12 @@ test('every status, content type and body is described', async (t) => {
   const words = [
     ...['-m', 'schemathesis.cli', 'run', at('www', 'openapi.json'), '--url', server.url],
     ...['--header', `Authorization: Token ${token}`, '--checks', checks.join(',')],
-    // Messages of gRPC are no JSON: the tests of Flight have them.
+    // gRPC messages are not JSON; the tests of Flight cover them.
     ...['--phases', 'coverage,fuzzing', '--exclude-path-regex', '^/arrow'],
     ...['--max-examples', String(examples), '--seed', '1', '--generation-database', 'none'],
     ...['--no-shrink', '--continue-on-failure', '--no-color', '--request-timeout', '20'],
   ];
-  // It writes a cache into the folder where it runs.
+  // Schemathesis writes a cache into its working directory.
   const child = spawn(pythonProgram, words, { cwd: server.folder, stdio: ['ignore', 'pipe', 'inherit'] });
   let output = '';
   child.stdout.on('data', (piece) => (output += piece));

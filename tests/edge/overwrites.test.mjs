@@ -1,6 +1,6 @@
-// The same points again and again, their fields in different writes, out of order and years apart,
-// while they lie in the log, in memory and in parts: the last write wins per field, and nothing
-// is counted twice.
+// Writes the same points repeatedly, with fields in different writes, out of order and years apart,
+// while they are in the log, in memory and in parts. The last write wins per field, and no point
+// counts twice.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,7 +8,7 @@ import { test } from 'node:test';
 import { begin, db } from './fault_hooks.mjs';
 
 const yearS = 31_557_600;
-/** Around 1970, far before, now, and far ahead; two of each lie in one slot of time. */
+/** Times around 1970, far before, now and far ahead. Two of each share a time slot. */
 const times = [-20, 0, 53, 54, 130].flatMap((years) => [years * yearS, years * yearS + 7]);
 const hosts = 3;
 const fields = ['f', 'i', 's'];
@@ -40,7 +40,7 @@ test('the last write of a field wins wherever it lies, and count() counts it onc
   for (let round = 0; round < 24; round++) {
     const lines = [];
     for (let line = 0; line < 20; line++) {
-      // Deterministic, and every field of every point several times, in no order of time.
+      // Deterministic: every field of every point is written several times, in no order of time.
       const at = (round * 20 + line) * 2654435761;
       const [time, host] = [times[at % times.length], (at >>> 4) % hosts];
       const chosen = fields.filter((_, k) => k === at % 3 || (at >>> (k + 7)) % 2);
@@ -49,7 +49,7 @@ test('the last write of a field wins wherever it lies, and count() counts it onc
       lines.push(`m,host=h${host} ${chosen.map((f) => `${f}=${value[f](n)}`).join(',')} ${time}`);
     }
     await server.mustWrite(lines.join('\n'), { db, precision: 's' });
-    // Sometimes sent twice, which changes nothing.
+    // Some batches are sent twice, which changes no result.
     if (round % 4 === 1) await server.mustWrite(lines.join('\n'), { db, precision: 's' });
     await check(`round ${round}, in the log`);
     if (round % 3 === 2) await it.alarm();

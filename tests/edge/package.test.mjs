@@ -1,5 +1,4 @@
-// The npm package as somebody new uses it: installed from its tarball, data in and out, stopped and
-// started again.
+// Tests the npm package as a new user would: install the tarball, write, query, stop and start.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
@@ -65,7 +64,10 @@ test('tidemark', async (t) => {
   await t.test('it serves TLS, on any address', (sub) => secured(sub, install));
 });
 
-/** A program in TypeScript of another package: the client is found by its name, right and wrong uses by its types. */
+/**
+ * A TypeScript program in another package. It finds the client by name, and the types distinguish
+ * correct from wrong use.
+ */
 async function imported(install) {
   const program = (field) => `import { Tidemark, TidemarkError, type Point } from 'tidemark/client';
 const database = new Tidemark({ url: 'http://127.0.0.1:1', token: 't', database: 'd' });
@@ -142,7 +144,9 @@ city
   assert.equal(await run(query), before);
 }
 
-/** The shell at a terminal: `type(keys)` types them, `shows(pattern)` waits for what stands there. */
+/**
+ * Runs the shell at a terminal. `type(keys)` types the keys; `shows(pattern)` waits for the output.
+ */
 async function typed(t, install) {
   if (!has(t, 'script')) return;
   const server = await served(t, { install });
@@ -163,7 +167,7 @@ async function typed(t, install) {
   };
   const type = (keys) => shell.stdin.write(keys);
   await shows(/demo> /);
-  // A tab in the middle of what is pasted completes nothing.
+  // A tab inside pasted text triggers no completion.
   for (const [keys, completed] of [['sel', /SELECT/], [' * from wea', /ther/]]) {
     type(keys);
     await shows(new RegExp(keys.slice(-3)));
@@ -201,7 +205,7 @@ async function beside(t, install) {
   }
   assert.equal((await fetch(`${server.url}/`, { method: 'POST' })).status, 405);
   assert.equal((await fetch(`${server.url}/query?q=SHOW+DATABASES`)).status, 401);
-  // A line of JSON for each request, and no word of the token.
+  // The log has one JSON line per request and does not contain the token.
   await server.query('SHOW DATABASES');
   for (let triesLeft = 100; !/"route":"\/query".*"status":200/.test(server.log); triesLeft -= 1) {
     assert.ok(triesLeft > 0, server.log);
@@ -210,7 +214,7 @@ async function beside(t, install) {
   assert.ok(!server.log.includes(token));
 }
 
-/** What a scraper sees with a token that is for metrics alone. */
+/** Checks the response of `/metrics` for a token that permits only metrics. */
 async function timed(t, install) {
   const server = await served(t, { install });
   await server.query('CREATE DATABASE d');
@@ -234,7 +238,10 @@ async function timed(t, install) {
   assert.match(listed.output, /scraper +\S* *metrics d/);
 }
 
-/** One guesser stays one, whatever address it claims and however often it connects anew. */
+/**
+ * A client that guesses tokens counts as one client, with any claimed address and any number of
+ * connections.
+ */
 async function guessed(t, install) {
   const server = await served(t, { install });
   await server.query("CREATE USER someone WITH PASSWORD 'a long one'");
@@ -251,7 +258,7 @@ async function guessed(t, install) {
   assert.equal(statuses.at(-1), 429, String(statuses));
 }
 
-/** A call of a service that nobody has: what is said of it came from the server, by way of gRPC. */
+/** Calls an unknown gRPC service. The error comes from the server through gRPC. */
 async function grpcIsUnknown(t, port, ca = null) {
   const { code, details } = await grpcClient(t, `127.0.0.1:${port}`, { ca }).ask('/no.Service/Method', Buffer.from('x'));
   assert.deepEqual([code, details], [12, 'Method Not Allowed']);
@@ -277,11 +284,14 @@ async function takesGrpc(t, install) {
   assert.equal(server.events().at(-1).event, 'stopped');
 }
 
-/** A dry run of the installed package with the wrangler of this repository; tests/edge/deploy.test.mjs has the rest. */
+/**
+ * A dry run of the installed package with this repository's wrangler. tests/edge/deploy.test.mjs
+ * tests the rest.
+ */
 async function deployed(install) {
   const programs = join(install, 'programs');
   mkdirSync(programs);
-  // Wrangler refuses the older Node that may be in the path.
+  // Wrangler rejects an older Node that may be in the path.
   symlinkSync(process.execPath, join(programs, 'node'));
   const { wrangler: version } = json('package.json').devDependencies;
   const text = `[ "$1 $2" = "--yes wrangler@${version}" ] && shift 2 && exec '${process.execPath}' '${wrangler}' "$@"`;
@@ -308,7 +318,7 @@ async function asksSql(t, install) {
   else t.skip('the package was made without SQL: npm run sql');
 }
 
-/** Ids of the processes that were started with `word`. */
+/** Returns the ids of the processes that were started with `word`. */
 function processesWith(word) {
   const hasIt = (pid) => {
     try {
@@ -340,7 +350,7 @@ async function crashed(t, install) {
   }
   assert.deepEqual(await server.rows('SELECT v FROM m', { db: 'kept', epoch: 'ns' }), [[1, 1]]);
 
-  // Whoever looks after it is killed, and workerd alone goes on: it still has the folder.
+  // The parent process is killed, and workerd continues alone with the folder open.
   const gone = once(server.server.child, 'exit');
   server.server.child.kill('SIGKILL');
   await gone;

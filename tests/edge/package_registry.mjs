@@ -1,5 +1,5 @@
-// A registry of npm packages that has what is installed in this repository: an installation that is
-// tried needs no network.
+// A registry of the npm packages that this repository has installed, so that test installations
+// need no network.
 
 import { spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs';
@@ -9,14 +9,14 @@ import { join } from 'node:path';
 
 import { at } from '../../scripts/project.mjs';
 
-/** What npm asks a registry about `name`: the one version that is here, if any is. */
+/** Returns npm's metadata of `name`: the one installed version, if any. */
 function document(name, url) {
   const about = JSON.parse(readFileSync(at('node_modules', name, 'package.json'), 'utf8'));
   const dist = { tarball: `${url}/-/${encodeURIComponent(name)}` };
   return { name, 'dist-tags': { latest: about.version }, versions: { [about.version]: { ...about, dist } } };
 }
 
-/** The files of an installed package as a tarball. */
+/** Sends the files of an installed package as a tarball. */
 function tarball(name, response) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-registry-'));
   symlinkSync(at('node_modules', name), join(folder, 'package'));
@@ -25,14 +25,14 @@ function tarball(name, response) {
   tar.once('close', () => rmSync(folder, { recursive: true }));
 }
 
-/** Serves it until the test `t` is over; resolves to its address. */
+/** Serves the registry until the test `t` is over. Resolves to its address. */
 export async function packageRegistry(t) {
   const server = createServer((request, response) => {
     const path = decodeURIComponent(request.url.slice(1));
     try {
       if (path.startsWith('-/')) {
         const name = decodeURIComponent(path.slice(2));
-        // Packages of other platforms are asked for too.
+        // npm also requests packages for other platforms.
         statSync(at('node_modules', name));
         return tarball(name, response);
       }

@@ -1,4 +1,5 @@
-// Answers are packed for who asks for it, whatever their format and whoever is in front.
+// Tests that responses are compressed if the client accepts it, in every format and with any server
+// in front.
 
 import assert from 'node:assert/strict';
 import { get } from 'node:http';
@@ -8,7 +9,7 @@ import { gunzipSync } from 'node:zlib';
 import { startTidemark } from '../../examples/miniflare/tidemark.mjs';
 import { tidemark, token } from './harness.mjs';
 
-/** Status, headers and the bytes as they came, in pieces. */
+/** Returns the status, the headers and the received bytes in chunks. */
 function raw(url, headers) {
   return new Promise((resolve, reject) => {
     const asked = get(url, { headers: { Authorization: `Token ${token}`, ...headers } });
@@ -31,7 +32,7 @@ const formats = {
   'application/x-msgpack': 'application/x-msgpack',
 };
 
-/** The same answer packed and plain in each format. */
+/** Compares the compressed and the plain response in each format. */
 async function looksRight(url) {
   const q = encodeURIComponent('SELECT * FROM m');
   for (const chunked of [false, true]) {
@@ -52,7 +53,7 @@ async function looksRight(url) {
       assert.deepEqual(refused.bytes, plain.bytes, what);
       assert.ok(plain.bytes.length > 2_000_000, `${what}: ${plain.bytes.length} bytes`);
       assert.ok(packed.bytes.length < plain.bytes.length / 3, `${what}: ${packed.bytes.length}`);
-      // Nobody has waited for its end to say how long it is.
+      // A streamed response has no length.
       assert.equal(packed.headers['content-length'], undefined, what);
       assert.ok(packed.pieces.length > 1, what);
     }
@@ -77,7 +78,7 @@ test('on wrangler dev', async (t) => {
   await server.query('CREATE DATABASE packed');
   await filled(server.url);
   await looksRight(server.url);
-  // Without a body there is nothing to inflate: 204, and an empty CSV.
+  // A response without a body is not compressed: 204, and an empty CSV.
   const q = encodeURIComponent('SELECT * FROM nothing');
   for (const path of ['/ping', `/query?db=packed&q=${q}`]) {
     const { headers, bytes } = await raw(server.url + path, { Accept: 'text/csv', 'Accept-Encoding': 'gzip' });

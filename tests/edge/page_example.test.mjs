@@ -1,4 +1,4 @@
-// The example of a page with a database of its own, in a real browser.
+// Tests the example of a page with its own database in a real browser.
 
 import assert from 'node:assert/strict';
 import { cpSync, mkdtempSync, rmSync } from 'node:fs';
@@ -31,13 +31,13 @@ test('a page counts its visits in its own database, which outlives it', async (t
     await page.goto(host.url);
     await page.getByText('stored', { exact: true }).waitFor({ timeout: 10_000 });
     const counts = await page.locator('tr td:last-child').allTextContents();
-    // A full hour may lie between two visits.
+    // A full hour may begin between two visits.
     assert.equal(counts.map(Number).reduce((sum, count) => sum + count, 0), visit);
     await page.close();
   }
   assert.ok(host.asked.every((path) => /^\/somewhere\/($|index|engine\/|chunks\/|favicon)|^\/favicon/.test(path)), String(host.asked));
 
-  // What it says where the database cannot be loaded.
+  // Checks the message for a database that cannot be loaded.
   host.instead.set('engine/worker.js', 'throw new Error("broken")');
   const other = await (await browser.newContext()).newPage();
   await other.goto(host.url);

@@ -1,4 +1,5 @@
-// `tidemark export --format parquet`: files by measurement and day, read back by pyarrow, pandas and DuckDB.
+// Tests `tidemark export --format parquet`: files by measurement and day that pyarrow, pandas and
+// DuckDB read.
 
 import assert from 'node:assert/strict';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
@@ -36,14 +37,14 @@ test('a folder of Parquet files has every row by measurement and day, and goes o
   const [{ path }] = manifest().files;
   assert.equal(rowsOf(join(folder, path)), 24);
 
-  // An export that broke off: no manifest, some files, a line that was cut, a half file.
+  // An interrupted export: no manifest, some files, a truncated line, half a file.
   const kept = manifest().files.slice(0, 3).map((file) => JSON.stringify(file));
   writeFileSync(join(folder, 'files.jsonl'), `${kept.join('\n')}\n{"path":"m/20`);
   rmSync(join(folder, 'manifest.json'));
   truncateSync(join(folder, manifestPath(kept[2])), 100);
   const again = await run();
   assert.deepEqual([again.rows, again.files, again.made], [200, first.files, first.files - 2]);
-  // What is new is fetched, and nothing else.
+  // A repeat exports only new rows.
   await server.mustWrite(line('m', 100), { db: 'd', precision: 's' });
   const later = await run();
   assert.deepEqual([later.rows, later.made], [201, 1]);

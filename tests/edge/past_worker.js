@@ -1,20 +1,21 @@
-// The Worker that was built, on a runtime that keeps a past: workerd refuses what the platform has for it. An object that
-// goes back is what it was kept as, here by rows of its tables, where it would be what its storage was.
+// The built Worker on a runtime that keeps earlier states, because workerd rejects the platform's
+// API for them. On the platform, a reset object gets its earlier storage. Here it gets the earlier
+// rows of its tables.
 
 import * as built from './built/index.js';
 
-/** How far the clock is ahead, milliseconds. */
+/** The offset of the clock, in milliseconds. */
 let aheadMs = 0;
 const nowOf = Date.now;
 Date.now = () => nowOf() + aheadMs;
 
-/** Of each object what it was, by its id: copies of its tables, ascending in time. */
+/** The copies of each object's tables by object id, ascending in time. */
 const kept = new Map();
-/** To what an object's next life goes back. */
+/** The time to which an object's next start resets it. */
 const armed = new Map();
-/** Names of the classes of objects, by their ids. */
+/** The class names of objects by their ids. */
 const objects = new Map();
-/** How many lives of objects of a class began with what was. */
+/** The number of objects of each class that started with an earlier state. */
 const back = { CATALOG: 0, DATABASE: 0, SHARD: 0 };
 
 const quoted = (name) => `"${name.replaceAll('"', '""')}"`;
@@ -32,7 +33,7 @@ function putBack(sql, copy) {
   }
 }
 
-/** A class whose objects have a past. */
+/** Returns a class whose objects keep earlier states. */
 const withPast = (Class, binding) =>
   class extends Class {
     #ctx;
@@ -84,8 +85,9 @@ export const Shard = withPast(built.Shard, 'SHARD');
 
 export default class extends built.default {
   /**
-   * `POST /past` puts the clock ahead by `aheadMs` and has all objects keep what they are, with `keep`, or their alarms
-   * go off, with `alarm`; it answers what time it is and how many lives began with what was.
+   * `POST /past` moves the clock forward by `aheadMs`. With `keep` all objects store their current
+   * state; with `alarm` their alarms run. It returns the time and the number of objects that
+   * started with an earlier state.
    */
   async fetch(request) {
     if (new URL(request.url).pathname !== '/past') return super.fetch(request);

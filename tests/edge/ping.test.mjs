@@ -1,4 +1,4 @@
-// The server answers, is fresh, and outlives a kill.
+// Tests that a fresh server responds and survives a kill.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';

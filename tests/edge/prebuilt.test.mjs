@@ -1,4 +1,5 @@
-// Deployment without Rust: what a release packs, another machine takes; anything else it refuses.
+// Tests deployment without Rust: another machine accepts the packed release and rejects any other
+// file.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -14,19 +15,19 @@ import { at } from '../../scripts/project.mjs';
 const modules = ['build/index.js', 'build/index_bg.wasm', '.cache/engine/tidemark.js', '.cache/engine/tidemark_bg.wasm'];
 const sources = ['packages', 'scripts', 'src', 'www', 'package.json', 'package-lock.json', 'wrangler.toml', 'README.md'];
 
-/** A folder that is gone after the test. */
+/** Creates a folder that is deleted after the test. */
 function folder(t, name) {
   const made = mkdtempSync(join(tmpdir(), `tidemark-${name}-`));
   t.after(() => rmSync(made, { recursive: true, force: true }));
   return made;
 }
 
-/** The repository as somebody clones it who has Node, npm's packages, tar and gzip, and no Rust. */
+/** Clones the repository for a user with Node, npm's packages, tar and gzip, but without Rust. */
 function clone(t) {
   const root = folder(t, 'clone');
   for (const name of sources) cpSync(at(name), join(root, name), { recursive: true });
   mkdirSync(join(root, '.cache'));
-  // Each by itself: whatever is done to the folder is not done to ours.
+  // Each package is linked separately, so that changes to the folder do not affect this repository.
   mkdirSync(join(root, 'node_modules'));
   for (const name of readdirSync(at('node_modules')).filter((one) => !one.startsWith('.tidemark'))) {
     symlinkSync(at('node_modules', name), join(root, 'node_modules', name));
@@ -46,7 +47,7 @@ function clone(t) {
   return { root, run };
 }
 
-/** Serves one file's bytes, which may be changed meanwhile. */
+/** Serves one file's bytes, which the test may change. */
 async function served(t, state) {
   const server = createServer((_, response) => response.end(state.bytes));
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -62,7 +63,7 @@ test('a machine without Rust builds from a release, and takes nothing else for o
   const url = await served(t, state);
   const { root, run } = clone(t);
   const build = () => run('scripts/build.mjs');
-  // The packages are there already; npm is not what this is about.
+  // The packages are already installed, because the test is not about npm.
   const stamped = `import { writeFileSync } from 'node:fs';
     import { fingerprint } from './scripts/steps.mjs';
     writeFileSync('node_modules/.tidemark-stamp', fingerprint(['package.json', 'package-lock.json']));`;
@@ -87,7 +88,7 @@ test('a machine without Rust builds from a release, and takes nothing else for o
   assert.ok(existsSync(join(root, 'dist', 'engine', 'tidemark_bg.wasm')));
   assert.match((await build()).output, /The modules of v9\.9\.9: up to date/);
 
-  // What `npm run deploy` runs: the built modules by the generated configuration.
+  // Runs the command of `npm run deploy`: the built modules with the generated configuration.
   const deployed = await run('scripts/deploy.mjs', '--dry-run', '--env', 'staging', '--domain', 'metrics.example.com');
   assert.equal(deployed.code, 0, deployed.output);
   for (const name of ['env.CATALOG', 'env.SHARD', 'env.SHARD_FULL_BYTES', '--dry-run: exiting']) {
@@ -106,7 +107,7 @@ test('the workflow of a release names its archive in prebuilt.json and in the bu
     const { code, output } = await run('scripts/release.mjs', 'pin', 'v9.9.9', repository, given);
     assert.equal(code, 0, output);
   };
-  // Before a release a button would lead nowhere.
+  // Before the first release, a deploy button would have no target.
   if (!existsSync(at('prebuilt.json'))) assert.deepEqual(linked(), []);
   await pin('some-one/else');
   assert.deepEqual(linked(), ['some-one/else']);
@@ -117,7 +118,7 @@ test('the workflow of a release names its archive in prebuilt.json and in the bu
     url: 'https://github.com/some-body/a.database/releases/download/v9.9.9/tidemark-v9.9.9.tar.gz',
     sha256: 'ab'.repeat(32),
   });
-  // The workflow calls what exists.
+  // The workflow calls existing scripts.
   const workflow = readFileSync(at('.github', 'workflows', 'release.yml'), 'utf8');
   const calls = [...workflow.matchAll(/scripts\/release\.mjs (\w+)/g)].map((found) => found[1]);
   assert.deepEqual(calls, ['pin']);

@@ -1,5 +1,5 @@
-// tidemark probe against a stand-in of Cloudflare's API, whose scripts run as they were uploaded: what it
-// measures, and that nothing stays behind.
+// Tests `tidemark probe` with a stand-in for Cloudflare's API that runs the uploaded scripts: its
+// measurements and its cleanup.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -18,7 +18,7 @@ import { cloudflareApi } from './cloudflare_api.mjs';
 
 const day = '2026-11-01';
 
-/** An account whose scripts are where the stand-in runs them. */
+/** Returns an account whose scripts have the addresses of the stand-in. */
 function account(api) {
   process.env.CLOUDFLARE_API_BASE_URL = api.url;
   const it = new Account({ token: 'an-api-token' });
@@ -37,7 +37,7 @@ test('it measures each thing once, and removes what it deployed', { timeout: 120
   const measured = new Map(rows);
   assert.equal(measured.size, rows.length, 'a row stands there twice');
   const number = (what, pattern) => Number(pattern.exec(measured.get(what))?.[1]);
-  // What workerd on this machine has, which is not what the platform has.
+  // These are the values of the local workerd, not those of the platform.
   assert.ok(number('the largest SQLite value', /^(\d+) bytes/) >= 2_000_000, measured.get('the largest SQLite value'));
   const [first, last, all] = ['the first 16 bytes', 'the last 16 bytes', 'all of it'].map((what) =>
     number(`substr of 1900000 bytes, ${what}`, /^(\d+) µs$/));
@@ -50,7 +50,7 @@ test('it measures each thing once, and removes what it deployed', { timeout: 120
     assert.match(measured.get(`start-up of a module of ${megabytes} MB`), /^12 ms \(by the platform\); first answer after \d+ ms/);
     assert.match(measured.get(`memory next to a module of ${megabytes} MB`), /^\d+ MiB are given/);
   }
-  // workerd speaks no HTTP/2 here: the row says so, and the others are there.
+  // workerd does not support HTTP/2 here: its row shows this, and the other rows exist.
   assert.match(measured.get('gRPC'), /^not measured: /);
   assert.equal(api.scripts.size, 0);
   const put = names(api.calls, 'PUT');
@@ -84,7 +84,7 @@ test('a failure of the API at any call leaves nothing behind', async (t) => {
     await assert.rejects(attempt(), /Cloudflare refused .* no \[code: 10000\]/);
     assert.equal(api.scripts.size, kept);
   }
-  // A removal that fails once is tried again.
+  // A failed removal is repeated.
   let failures = 1;
   api.fails = (call) => (call.startsWith('POST') ? 500 : call.startsWith('DELETE') && failures-- > 0 ? 500 : 0);
   await assert.rejects(attempt(), /refused POST/);
@@ -110,7 +110,7 @@ test('the program removes what it deployed on SIGINT, and later what a power cut
   };
   const interrupted = start();
   await deployed();
-  // Its address is nowhere: it waits for it.
+  // The script's address is unreachable, so the program waits for it.
   interrupted.child.kill('SIGINT');
   assert.deepEqual([(await interrupted.ended)[0], api.scripts.size], [1, 0], interrupted.text);
   assert.match(interrupted.text, /^Interrupted: what was deployed is removed\.$/m);
@@ -143,7 +143,7 @@ test('gRPC is tried on a custom domain, which is free again afterwards', { timeo
   const { signal } = new AbortController();
   const rows = await probe({ account: account(api), day, say() {}, signal, domain: 'probe.example.com', addressOf });
   assert.deepEqual(asked, [['probe.example.com', ['probe.example.com']]]);
-  // workerd speaks no HTTP/2 here.
+  // workerd does not support HTTP/2 here.
   assert.match(new Map(rows).get('gRPC on a custom domain'), /^not measured: /);
   assert.deepEqual([...api.domains.values()], [[]]);
   assert.equal(api.scripts.size, 0);

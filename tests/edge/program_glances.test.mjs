@@ -77,7 +77,8 @@ test('Glances exports to InfluxDB 1, 2 and 3', async (t) => {
   for (const { db, plugin, rows } of stored) {
     const possible = exported.map((row) => valuesOf(row, plugins[plugin]));
     assert.ok(possible.every((values) => Object.keys(values).length > 3), plugin);
-    // Two exports of one second are one point of v1, so the rows cannot be compared by their numbers.
+    // v1 stores two exports of one second as one point, so the rows cannot be compared by their
+    // index.
     for (const row of rows) {
       const isRow = (values) => Object.entries(values).every(([name, value]) => row[name] === value);
       assert.ok(possible.some(isRow), `${db}: ${plugin}: ${JSON.stringify(row)}`);

@@ -12,7 +12,7 @@ import { startProgram, temporaryFolder } from './program.mjs';
 const ms = 1_700_000_000_000;
 const count = 5000;
 
-/** The times in milliseconds and the values of each series that VictoriaMetrics stores, by its labels. */
+/** Returns the stored series by labels, with times in milliseconds and values. */
 async function exported(url) {
   const response = await fetch(`${url}/api/v1/export?match[]={db="moved"}`);
   const lines = (await response.text()).trim().split('\n').map((line) => JSON.parse(line));

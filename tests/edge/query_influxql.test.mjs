@@ -1,5 +1,5 @@
-// Tables of /api/v3/query_influxql as the readers of their formats see them: Arrow's own in JavaScript and in
-// Python, however the answer is packed and however long it is.
+// Tests the tables of /api/v3/query_influxql with the readers of their formats, including Arrow in
+// JavaScript and Python, for compressed and long responses.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -14,16 +14,16 @@ const route = '/api/v3/query_influxql';
 const db = 'tables';
 const rows = 60_000;
 const rowsPerWrite = 20_000;
-/** The nanoseconds of the last digits are those that no number of JavaScript holds. */
+/** The last digits are nanoseconds that a JavaScript number cannot represent. */
 const firstNs = 1_700_000_000_000_000_001n;
 
-/** A line with every type, but for two of three that lack some. */
+/** Returns a line with every type. Two of three lines lack some fields. */
 function everyType(n) {
   const more = n % 3 === 0 ? `,s="é, ${n}",b=${n % 2 === 0},u=18446744073709551615u` : '';
   return `m,host=h${n % 20} f=${n / 4},i=${n}i${more}`;
 }
 
-/** A server with so many lines in one table. */
+/** Starts a server with this number of lines in one table. */
 async function loaded(t, line, options) {
   const server = await tidemark(t, options);
   const body = JSON.stringify({ db });
@@ -48,7 +48,7 @@ test('tables of InfluxQL are read by the readers of their formats', { timeout: 3
   await t.test('arrow in JavaScript', async () => {
     const answer = await ask(server, { q, format: 'arrow' });
     assert.equal(answer.headers.get('content-type'), 'application/vnd.apache.arrow.stream');
-    // As Node's fetch asks for.
+    // Node's fetch accepts gzip.
     assert.equal(answer.headers.get('content-encoding'), 'gzip');
     const table = tableFromIPC(new Uint8Array(await answer.arrayBuffer()));
     assert.equal(table.numRows, rows);
@@ -117,7 +117,7 @@ test('tables of InfluxQL are read by the readers of their formats', { timeout: 3
 });
 
 test('what fails after the first byte is cut off and never looks whole', { timeout: 300_000 }, async (t) => {
-  // Of which much is sent before the last points are read.
+  // Much of the response is sent before the last points are read.
   const long = (n) => `m s="${n}${'x'.repeat(400)}"`;
   const server = await loaded(t, long, { vars: { POINTS_PER_QUERY_MAX: '50000' } });
   const q = 'SELECT s FROM m';
@@ -126,7 +126,7 @@ test('what fails after the first byte is cut off and never looks whole', { timeo
     assert.equal(answer.status, 200, format);
     await assert.rejects(answer.arrayBuffer(), format);
   }
-  // Nothing of a table for people is sent before its end.
+  // The `pretty` format is not sent before the end of the table.
   const answer = await ask(server, { q, format: 'pretty' });
   assert.equal(answer.status, 400);
   assert.match((await answer.json()).error, /max-select-point/);

@@ -1,4 +1,4 @@
-// The recorded query scripts, asked of a whole server over HTTP, with one shard and with four.
+// Runs the recorded query scripts against a whole server over HTTP, with one shard and with four.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -56,14 +56,14 @@ async function answersAsRecorded(t, shards) {
   const db = await tidemark(t, { vars: { DEFAULT_SHARDS: shards } });
   const { files, passed, known, failures } = await replay(db.url, token);
   t.diagnostic(`${files} scripts: ${passed} steps passed, ${known} are known to fail`);
-  // EXPLAIN says how many shards it would ask; it was recorded with one.
+  // EXPLAIN shows the number of shards; the recording has one shard.
   const counted = `expected "NUMBER OF SHARDS: 1"\n     got "NUMBER OF SHARDS: ${shards}"`;
   const others = failures.filter((failure) => !failure.endsWith(counted));
   assert.equal(others.length, 0, others.join('\n'));
   assert.ok(passed > 0);
 }
 
-// Beside each other: nothing in them depends on the pace.
+// The scripts run concurrently because they do not depend on timing.
 test('every query script is answered as recorded', { concurrency: true }, (t) =>
   Promise.all(
     ['1', '4'].map((shards) =>

@@ -1,4 +1,4 @@
-// Quotas on the real runtime: limits that are set over HTTP, reached, and left behind.
+// Tests quotas on the real runtime: set over HTTP, reached and reset.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,14 +8,14 @@ import { tidemark } from './harness.mjs';
 
 const route = '/api/v3/configure/quota';
 
-/** Sets limits; they hold from the answer on. */
+/** Sets limits, which apply after the response. */
 async function setQuota(server, limits) {
   const response = await server.fetch(route, { method: 'POST', body: JSON.stringify(limits) });
   assert.equal(response.status, 200, await response.clone().text());
   return response.json();
 }
 
-/** Waits until a minute has just begun, if less than `seconds` of this one are left. */
+/** Waits for the next minute if the current minute has less than `seconds` left. */
 async function withinOneMinute(seconds) {
   const left = 60_000 - (Date.now() % 60_000);
   if (left < seconds * 1_000) await sleep(left + 50);
@@ -23,7 +23,7 @@ async function withinOneMinute(seconds) {
 
 const points = (count) => Array.from({ length: count }, (_, at) => `m,host=h${at} v=${at}`).join('\n');
 
-/** What a refusal says of when to come back, checked: seconds. */
+/** Checks the Retry-After header of a rejection and returns its seconds. */
 function retryAfter(response) {
   const seconds = Number(response.headers.get('Retry-After'));
   assert.ok(seconds >= 1 && seconds <= 60, response.headers.get('Retry-After'));
@@ -67,9 +67,9 @@ test('a quota is reached and left behind', async (t) => {
     retryAfter(limited);
   }
 
-  // Of a token: its own queries, nobody else's.
+  // A token's quota limits only its own queries.
   await setQuota(server, { db: 'one', token_name: 'agent', cells_per_minute: 5_000 });
-  // Each time of another range: what was asked before decodes nothing.
+  // Each query has a different range, because a repeated range decodes no blocks.
   let since = 0;
   const ask = () => {
     since += 1;
@@ -87,7 +87,7 @@ test('a quota is reached and left behind', async (t) => {
   assert.equal(used[0], 'cells_per_minute');
   assert.ok(used[2] >= 5_000, JSON.stringify(used));
 
-  // Of what is stored: no repeat helps, a higher limit does.
+  // A storage limit is reached: a repeat fails, and a higher limit helps.
   await server.query('CREATE DATABASE full');
   await setQuota(server, { db: 'full', stored_bytes: 1 });
   const rejected = await server.write('m v=1\nm v=2', { db: 'full' });
@@ -97,14 +97,14 @@ test('a quota is reached and left behind', async (t) => {
   await setQuota(server, { db: 'full', stored_bytes: 1_000_000_000 });
   await server.mustWrite('m v=1', { db: 'full' });
 
-  // Once the minute is over, all of them go on.
+  // After the minute, all requests succeed again.
   await sleep(waitSeconds * 1_000 + 500);
   await withinOneMinute(5);
   for (const db of ['one', 'eight']) await server.mustWrite(points(100), { db });
   answer = await ask();
   assert.equal(answer.status, 200, await answer.text());
 
-  // Limits outlive the server.
+  // Limits survive a restart of the server.
   await server.kill();
   await server.start();
   const shown = await (await server.fetch(`${route}?db=one`)).json();

@@ -1,4 +1,4 @@
-// Real public data sets, checked against values computed straight from their files.
+// Compares queries of real public data sets with values computed directly from the files.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -8,7 +8,7 @@ import { gzipSync } from 'node:zlib';
 import { at } from '../../scripts/project.mjs';
 import { tidemark } from './harness.mjs';
 
-/** Rows of a CSV file without quoted cells, as objects. */
+/** Returns the rows of a CSV file without quoted cells, as objects. */
 function csv(name) {
   const text = readFileSync(at('node_modules', 'vega-datasets', 'data', name), 'utf8');
   const [head, ...lines] = text.trim().split(/\r?\n/);
@@ -37,7 +37,7 @@ function near(actual, expected, what) {
   assert.ok(close, `${what}: ${actual} instead of ${expected}`);
 }
 
-/** Rows grouped by a key, keys in order. */
+/** Groups rows by a key, in the order of the keys. */
 function groups(rows, key) {
   const found = new Map();
   for (const row of rows) found.set(key(row), [...(found.get(key(row)) ?? []), row]);

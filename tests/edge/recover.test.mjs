@@ -1,5 +1,6 @@
-// Going back in time on the real runtime. It keeps no past on this machine: it says so, and changes nothing. With one that
-// a Worker around it gives it (`past_worker.js`) lives of objects end and begin as they would on the platform.
+// Tests point-in-time recovery on the real runtime. workerd keeps no earlier states: the server
+// reports this and changes nothing. With the Worker `past_worker.js`, objects end and start as they
+// would on the platform.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -12,7 +13,7 @@ import { tidemark, token } from './harness.mjs';
 import { built } from './mixture.mjs';
 
 const minuteMs = 60_000;
-/** How often the alarm goes off in one recovery, at most. */
+/** The maximum number of alarms in one recovery. */
 const alarmsMax = 40;
 
 test('where the runtime keeps no past it is 501, names backups, and changes nothing', async (t) => {
@@ -34,7 +35,10 @@ test('where the runtime keeps no past it is 501, names backups, and changes noth
   assert.deepEqual(series[0].values, [[0, 3, 1]]);
 });
 
-/** What was built with a past: `fetch` asks it, `past` its clock and what it keeps. */
+/**
+ * Starts the built Worker with earlier states. `fetch` sends requests, `past` controls its clock
+ * and its states.
+ */
 async function withPast(t) {
   const { script, module } = built(version());
   const modules = {
@@ -58,7 +62,7 @@ async function withPast(t) {
   return { ask, past };
 }
 
-/** Goes back to a time, by one alarm after another: how it went. */
+/** Recovers to a time by running alarms until the end. Returns the result. */
 async function goBack({ ask, past }, time) {
   for (let alarms = 0; alarms < alarmsMax; alarms += 1) {
     const response = await ask(`/api/v3/recover?db=d&time=${time}`, { method: 'POST' });

@@ -1,4 +1,5 @@
-// What a release consists of: one version, files with their checksums, an image and a service that start.
+// Tests the contents of a release: one version, files with checksums, and an image and a service
+// that start.
 
 import assert from 'node:assert/strict';
 import { execFileSync, spawnSync } from 'node:child_process';
@@ -73,7 +74,7 @@ test('a release has all its files, and their checksums', async (t) => {
 test('a release has SQL as it is released, and says how to have that', async () => {
   await assert.rejects(needsSql(Promise.resolve(false)), /`npm run sql -- release` builds it/);
   await needsSql(Promise.resolve(true));
-  // What the command does with what is built here.
+  // Runs the release command on the local build.
   const made = spawnSync(process.execPath, [at('scripts', 'sql.mjs'), 'small'], { encoding: 'utf8' });
   assert.deepEqual([made.status, /usage: npm run sql/.test(made.stdout + made.stderr)], [1, true]);
   if (await hasReleasedSql()) return;
@@ -123,7 +124,7 @@ test('the image is pinned, runs as nobody special, and copies what is there', as
       for (const name of rest.split(/\s+/).slice(0, -1)) assert.ok(existsSync(join(context, name)), name);
     }
   }
-  // What it installs is what the tests run, by the same checksums.
+  // The release installs the packages of the tests, with the same checksums.
   const [ours, theirs] = [json(at('package-lock.json')).packages, json(join(context, 'package-lock.json')).packages];
   for (const [path, entry] of Object.entries(theirs)) {
     if (path === '' || path === 'node_modules/tidemark') continue;
@@ -137,11 +138,11 @@ test('the service is one that systemd takes, and is shut in', (t) => {
   if (!has(t, 'systemd-analyze')) return;
   const unit = readFileSync(at('packages', 'systemd', 'tidemark.service'), 'utf8');
   const file = join(folder(t), 'tidemark.service');
-  // What it starts is there once it is installed.
+  // The program that the service starts exists after the installation.
   writeFileSync(file, unit.replace('/usr/local/bin/tidemark', process.execPath));
   const verified = spawnSync('systemd-analyze', ['verify', '--man=no', file], { encoding: 'utf8' });
   assert.deepEqual([verified.status, verified.stdout + verified.stderr], [0, '']);
-  // In tenths: 0 is shut in wholly, 100 not at all.
+  // The exposure in tenths: 0 is fully restricted, 100 is unrestricted.
   const secured = spawnSync('systemd-analyze', ['security', '--offline=true', '--threshold=20', file], { encoding: 'utf8' });
   assert.equal(secured.status, 0, secured.stdout);
 });

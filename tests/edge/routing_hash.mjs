@@ -1,5 +1,5 @@
-// The routing hash, written a second time: which of n shards a series lives on.
-// xxh64 of the key's parts, each after its length in four little-endian bytes.
+// A second implementation of the routing hash, which assigns a series to one of n shards. It is
+// xxh64 of the key's parts, each preceded by its length in four little-endian bytes.
 
 const mask = (1n << 64n) - 1n;
 const p1 = 0x9e3779b185ebca87n;
@@ -13,7 +13,7 @@ const add = (a, b) => (a + b) & mask;
 const rotl = (a, n) => ((a << n) | (a >> (64n - n))) & mask;
 const round = (acc, lane) => mul(rotl(add(acc, mul(lane, p2)), 31n), p1);
 
-/** xxh64 with seed 0 of a Buffer. */
+/** Returns xxh64 with seed 0 of a Buffer. */
 export function xxh64(bytes) {
   let at = 0;
   let hash = p5;
@@ -39,7 +39,7 @@ export function xxh64(bytes) {
   return hash ^ (hash >> 32n);
 }
 
-/** The shard of a series; `tags` are sorted by key. */
+/** Returns the shard of a series; `tags` are sorted by key. */
 export function shardOf(measurement, tags, shards) {
   const parts = [measurement, ...Object.entries(tags).flat()].flatMap((part) => {
     const length = Buffer.alloc(4);

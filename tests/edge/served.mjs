@@ -1,4 +1,4 @@
-// The packed npm package, installed into an empty folder as its users do it, and its server.
+// Installs the packed npm package into an empty folder and runs its server.
 
 import { spawn } from 'node:child_process';
 import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -13,7 +13,7 @@ import { at, npm } from '../../scripts/project.mjs';
 import { Tidemark, token } from './harness.mjs';
 import { packageRegistry } from './package_registry.mjs';
 
-/** A folder in which `npm install` put the packed package; resolves to its path. */
+/** Installs the packed package. Resolves to the path of the folder. */
 export async function installed(t) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-installed-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -26,7 +26,10 @@ export async function installed(t) {
   return folder;
 }
 
-/** A copy of an installed package that runs the modules which were recorded of `release`; its folder. */
+/**
+ * Copies an installed package and replaces its modules by the recorded ones of `release`. Returns
+ * the folder.
+ */
 export function installedRelease(t, install, release) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-release-'));
   t.after(() => rmSync(folder, { recursive: true, force: true }));
@@ -38,7 +41,7 @@ export function installedRelease(t, install, release) {
   return folder;
 }
 
-/** Where the program of an installed package is. */
+/** Returns the path of an installed package's program. */
 export const programIn = (folder) => join(folder, 'node_modules', '.bin', 'tidemark');
 
 /** Runs `tidemark WORDS…` to its end: `{ code, output, said }`. */
@@ -51,7 +54,10 @@ export function tidemarkProgram(folder, words, { input = '', env = {} } = {}) {
   return new Promise((resolve) => child.once('close', (code) => resolve({ code, ...texts })));
 }
 
-/** A server of `tidemark serve`: as [Tidemark], of which `options` are `vars`, `words` and `install`. */
+/**
+ * A server of `tidemark serve`. It extends [Tidemark]; its `options` are `vars`, `words` and
+ * `install`.
+ */
 export class Served extends Tidemark {
   async start() {
     const { vars = {}, words = [], install } = this.options;
@@ -72,13 +78,13 @@ export class Served extends Tidemark {
     });
   }
 
-  /** What it has logged; what is no line of JSON is left out. */
+  /** Returns the log events and ignores lines that are not JSON. */
   events() {
     return this.log.split('\n').filter((line) => line.startsWith('{') && line.endsWith('}')).map((line) => JSON.parse(line));
   }
 }
 
-/** Starts a server for the test `t`, as `tidemark` of the harness does. */
+/** Starts a server for the test `t`, like `tidemark` in the harness. */
 export async function served(t, options) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-served-'));
   const it = new Served(folder, await freePort(), options);

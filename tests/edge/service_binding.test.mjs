@@ -1,4 +1,5 @@
-// Another Worker reaches Tidemark over a service binding: the example, and the same HTTP contract.
+// Tests a Worker that uses Tidemark over a service binding: the example, and the same HTTP
+// contract.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -10,10 +11,10 @@ import { startTidemark } from '../../examples/miniflare/tidemark.mjs';
 import { at } from '../../scripts/project.mjs';
 import { token } from './harness.mjs';
 
-/** Hands every request on as it is. */
+/** A Worker that forwards every request unchanged. */
 const passesOn = `export default { fetch: (request, env) => env.TIDEMARK.fetch(request) };`;
 
-/** A Worker of this source, bound to Tidemark, in front of it. */
+/** Starts a Worker with this source in front of Tidemark. */
 function bound(contents) {
   const modules = { 'worker.mjs': { type: 'esm', contents } };
   return {
@@ -27,7 +28,7 @@ function bound(contents) {
   };
 }
 
-/** A Worker's modules as one, as wrangler makes it. */
+/** Bundles a Worker's modules as wrangler does. */
 async function bundled(path) {
   const alias = { 'tidemark/client': at('packages', 'tidemark', 'client', 'client.js') };
   const options = { entryPoints: [path], bundle: true, alias, external: ['cloudflare:workers'], format: 'esm', write: false };
@@ -35,7 +36,7 @@ async function bundled(path) {
   return outputFiles[0].text;
 }
 
-/** `SHOW STATS` of the shards. */
+/** Returns `SHOW STATS` of the shards. */
 async function shards({ miniflare, url }) {
   const tidemark = await miniflare.getWorker('tidemark');
   const headers = { Authorization: `Token ${token}` };
@@ -56,13 +57,13 @@ test('the example counts visits over its binding', async (t) => {
   assert.deepEqual(await Promise.all(paths.map(visit)), paths.map((path) => `${path} was visited\n`));
   const expected = [['/a', 20], ['/b,c=d', 10]];
   for (let triesLeft = 100; ; triesLeft -= 1) {
-    // Until the first write there is no database.
+    // The first write creates the database.
     const counts = await (await fetch(`${it.url}/counts`)).text();
     if (counts === JSON.stringify(expected)) break;
     assert.ok(triesLeft > 0, counts);
     await sleep(50);
   }
-  // Thirty visits, and far fewer writes.
+  // Thirty visits cause far fewer writes.
   const [{ columns, values }] = await shards(it);
   const requests = values[0][columns.indexOf('writeReqOk')];
   assert.ok(requests >= 1 && requests <= 3, `${requests} writes`);

@@ -1,5 +1,5 @@
-// Telegraf's, Grafana's and Prometheus' settings files, and the programs acted out as far as the
-// examples use them: none of them is installed here.
+// Reads the settings files of Telegraf, Grafana and Prometheus and simulates these programs, which
+// are not installed here, as far as the examples use them.
 
 import assert from 'node:assert/strict';
 
@@ -8,7 +8,7 @@ import { parse as yaml } from 'yaml';
 
 import { TelegrafV1, TelegrafV2 } from './telegraf_outputs.mjs';
 
-/** `${NAME}` and `$NAME` as both programs take them from the environment. */
+/** Replaces `${NAME}` and `$NAME` by environment variables, as both programs do. */
 const filled = (text, env) =>
   text.replace(/\$\{(\w+)\}|\$(\w+)/g, (whole, braced, bare) => {
     const name = braced ?? bare;
@@ -16,14 +16,17 @@ const filled = (text, env) =>
     return env[name];
   });
 
-/** What each table is called in the program, and which of its settings the example may use. */
+/** The program's name of each table, and the settings that the example may use. */
 const known = {
   agent: ['interval', 'flush_interval', 'metric_batch_size', 'metric_buffer_limit'],
   'outputs.influxdb_v2': ['urls', 'token', 'organization', 'bucket'],
   'outputs.influxdb': ['urls', 'database', 'username', 'password', 'skip_database_creation'],
 };
 
-/** The tables of a Telegraf file: `[name, settings]`; the plugins' are lists, and may be several. */
+/**
+ * Returns the tables of a Telegraf file as `[name, settings]`. Tables of plugins are lists and may
+ * occur several times.
+ */
 function tablesOf(text, env) {
   return Object.entries(toml(filled(text, env))).flatMap(([name, given]) => {
     if (name === 'agent') return [[name, given]];
@@ -32,7 +35,7 @@ function tablesOf(text, env) {
   });
 }
 
-/** The output of a Telegraf file, ready to send. */
+/** Returns the output of a Telegraf file, ready to send. */
 export function telegrafOutput(text, env) {
   const tables = tablesOf(text, env);
   for (const [name, settings] of tables) {
@@ -53,9 +56,9 @@ export function telegrafOutput(text, env) {
 }
 
 /**
- * Asks what Grafana's data source, the first of a provisioning file, asks: `ask(q)` resolves to the
- * series. The form is that of its InfluxQL mode: database, epoch and query, by POST, with the headers
- * that the file gives it.
+ * Sends the requests of Grafana's data source, the first in a provisioning file. `ask(q)` resolves
+ * to the series. The form is that of its InfluxQL mode: database, epoch and query by POST, with the
+ * headers from the file.
  */
 export function grafanaAsks(text, env) {
   const { apiVersion, datasources } = yaml(filled(text, env));
@@ -78,8 +81,8 @@ export function grafanaAsks(text, env) {
 }
 
 /**
- * What Grafana's data source asks in its SQL mode: the address, and its calls as flight_recorded.mjs reads them, with the
- * metadata that the file makes of it.
+ * Returns the requests of Grafana's data source in SQL mode: the address, and its calls in the form
+ * of flight_recorded.mjs, with the metadata from the file.
  */
 export function grafanaAsksSql(text, env) {
   const [{ type, access, url, jsonData, secureJsonData }] = yaml(filled(text, env)).datasources;
@@ -101,8 +104,8 @@ export function grafanaAsksSql(text, env) {
 }
 
 /**
- * What JDBC's driver sends where a program of Java asks: its statement, which has one parameter, stands in its `source`,
- * and its address in what Java `said` without the driver.
+ * Returns the requests of the JDBC driver for a Java program: the statement in its `source`, which
+ * has one parameter, and the address from Java's output without the driver (`said`).
  */
 export function jdbcAsks(source, said) {
   const [, address, options] = /jdbc:arrow-flight-sql:\/\/([^?\s]+)\?(\S+)/.exec(said) ?? [];
@@ -133,8 +136,8 @@ export function jdbcAsks(source, said) {
 }
 
 /**
- * What Prometheus scrapes by a file that stands beside `url` and has the token in a file: the texts of
- * its targets, by `instance`.
+ * Scrapes the targets of a Prometheus file with `url` as a relative address and the token in a
+ * file. Returns the texts of the targets by `instance`.
  */
 export async function prometheusScrapes(text, { url, token }) {
   const { scrape_configs, rule_files } = yaml(text);
@@ -159,7 +162,7 @@ export async function prometheusScrapes(text, { url, token }) {
   return scraped;
 }
 
-/** The metrics of a scrape: the names of the labels that the samples of each have. */
+/** Returns the label names of each metric's samples in a scrape. */
 export function metricsIn(scraped) {
   const found = new Map();
   for (const [, name, labels] of scraped.matchAll(/^(\w+)\{(.*)\} \S+$/gm)) {
@@ -170,7 +173,10 @@ export function metricsIn(scraped) {
   return found;
 }
 
-/** What a dashboard of Grafana asks Prometheus: `{ title, expr, legend }` of each, and of its variables. */
+/**
+ * Returns the queries of a Grafana dashboard for Prometheus and those of its variables: `{ title,
+ * expr, legend }`.
+ */
 export function dashboardAsks(text) {
   const { panels, templating } = JSON.parse(text);
   const variables = templating.list.filter(({ type }) => type === 'query');

@@ -1,6 +1,6 @@
-// A descending import of several times SHARD_SPLIT_BYTES, with points in the year 2100; the whole
-// server is killed in between. What was acknowledged is there once, complete. That a kill hits each
-// step of a split is what kill_steps.test.mjs does.
+// Imports a descending file of several times SHARD_SPLIT_BYTES, including points in the year 2100,
+// and kills the whole server meanwhile. The acknowledged points must be stored exactly once.
+// kill_steps.test.mjs kills at each step of a split.
 
 import assert from 'node:assert/strict';
 import { readdirSync } from 'node:fs';
@@ -21,7 +21,7 @@ const line = (n) => {
   return `m,host=h${n % 9} i=${n}i,f=${Math.sin(n)},s="text ${(n * 7919) % 100_003}" ${time}`;
 };
 
-/** Writes until it is acknowledged, however often the server is split, busy or dead. */
+/** Repeats a write until it is acknowledged, while the server splits, is busy or restarts. */
 async function write(server, lines) {
   for (let tries = 0; ; tries++) {
     assert.ok(tries < 500, 'the write is never taken');
@@ -38,7 +38,7 @@ async function write(server, lines) {
   }
 }
 
-/** How many Shard objects have storage in the server's state. */
+/** Returns the number of Shard objects in the server's state. */
 function shardCount(server) {
   const files = readdirSync(join(server.folder, 'state'), { recursive: true });
   return files.filter((file) => /Shard.*\.sqlite$/.test(String(file))).length;
@@ -54,7 +54,8 @@ test('a descending import over splits ends complete although the server is kille
   for (const [number, lines] of batches.entries()) {
     const written = write(server, lines);
     if (killAfter.has(number)) {
-      // A split begins with the reply that tells of the shard's size, and takes some milliseconds.
+      // A split begins after the response that reports the shard's size, and takes some
+      // milliseconds.
       await sleep(5 + 25 * (number % 4));
       await server.kill();
       await server.start();

@@ -1,4 +1,4 @@
-// SQL by HTTP: the Worker of SQL in workerd beside the database, over its binding.
+// Tests SQL over HTTP: the SQL Worker in workerd, bound to the database.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
@@ -15,7 +15,7 @@ const path = '/api/v3/query_sql';
 const built = { skip: hasSql() ? false : 'SQL is not built: npm run sql' };
 const json = { 'Content-Type': 'application/json' };
 
-/** A server with SQL and, in `d`, rows of two hosts over 7 shards. */
+/** Starts a server with SQL and, in `d`, rows of two hosts over 7 shards. */
 async function started(t) {
   const it = await tidemark(t, { sql: sqlConfiguration, vars: { DEFAULT_SHARDS: '7' } });
   await it.query('CREATE DATABASE d');
@@ -27,7 +27,7 @@ async function started(t) {
   return it;
 }
 
-/** The answer to a statement: its response, which has to have this status. */
+/** Sends a statement and returns its response, which must have this status. */
 async function asked(it, q, { status = 200, ...more } = {}) {
   const body = JSON.stringify({ db: 'd', q, ...more });
   const response = await it.fetch(path, { method: 'POST', headers: json, body });
@@ -114,9 +114,9 @@ test('what cannot be answered is said, and whose fault it is', built, async (t) 
   assert.match(await refused(it, `SELECT n FROM cpu WHERE ${ors}`, 400), /128 operators/);
   const heavy = 'SELECT array_agg(a.n ORDER BY b.n) FROM cpu a, cpu b, cpu c, cpu d';
   assert.match(await refused(it, heavy, 507), /narrow the time or aggregate first|rows/);
-  // It goes on.
+  // The server continues to work.
   assert.deepEqual(await rows(it, 'SELECT count(*) AS c FROM cpu'), [{ c: 700 }]);
-  // What was written is seen at once, new columns and tables too.
+  // A query sees new points immediately, including new columns and tables.
   await it.mustWrite('cpu,host=h1 fresh=1 999\nlater v=1 1', { db: 'd', precision: 's' });
   assert.deepEqual(await rows(it, 'SELECT fresh FROM cpu WHERE fresh > 0'), [{ fresh: 1 }]);
   assert.deepEqual(await rows(it, 'SELECT v FROM later'), [{ v: 1 }]);
@@ -157,7 +157,8 @@ test('clients that leave make room for others, and long answers come piece by pi
   const long = 'SELECT a.n, b.n AS m, a.host FROM cpu a CROSS JOIN cpu b';
   const lines = (await (await asked(it, long, { format: 'jsonl' })).text()).trimEnd().split('\n');
   assert.equal(lines.length, 490_000);
-  // Two plans run at a time: were those of clients that left kept, each third one would wait.
+  // Two plans run at a time. If plans of disconnected clients continued, each third statement would
+  // wait.
   const from = Date.now();
   for (let n = 0; n < 5; n += 1) {
     const response = await asked(it, long, { format: 'jsonl' });
@@ -168,7 +169,7 @@ test('clients that leave make room for others, and long answers come piece by pi
   }
   assert.deepEqual(await rows(it, 'SELECT 1 AS one'), [{ one: 1 }]);
   assert.ok(Date.now() - from < 7_000, `${Date.now() - from} ms`);
-  // More than run at a time wait for each other.
+  // Statements above the limit of concurrent ones wait.
   const many = Array.from({ length: 12 }, (_, n) => rows(it, `SELECT ${n} AS n, count(*) AS c FROM cpu`));
   assert.deepEqual(await Promise.all(many), Array.from({ length: 12 }, (_, n) => [{ n, c: 700 }]));
 });

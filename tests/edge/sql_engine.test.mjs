@@ -54,7 +54,7 @@ test('a turn that hangs is stopped, and statements next to it are lost', async (
   await sleep(100);
   const lost = assert.rejects(ask(other, 'go on'), /^Error: lost: /);
   await Promise.all([stopped, lost]);
-  // In a new thread, where the lost statement starts again.
+  // The lost statement starts again in a new thread.
   assert.equal(await ask(other, 'go on'), '1');
   assert.deepEqual(events.map(({ event }) => event), ['sql_stopped']);
 });

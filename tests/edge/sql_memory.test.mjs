@@ -1,4 +1,4 @@
-// What ten heavy statements at once take of the memory of SQL.
+// Measures the SQL memory of ten concurrent heavy statements.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -6,12 +6,12 @@ import { test } from 'node:test';
 import { tidemark } from './harness.mjs';
 import { moduleOfSql, workerOfSql } from './sql_shim.mjs';
 
-/** Stands in a statement where the most bytes belong that the module has had. */
+/** A placeholder in a statement for the module's maximum number of bytes. */
 const mostBytes = '0000000000';
-/** Memory of an isolate is 128 MB, of which JavaScript takes little here. */
+/** An isolate has 128 MB, of which JavaScript uses little here. */
 const memoryBytesMax = 126 * 1024 * 1024;
 
-/** What the module exports; it notes its memory after each message. */
+/** A module with the same exports that records its memory after each message. */
 const noting = `
 import { turn as answers, memory_bytes } from ${moduleOfSql};
 export * from ${moduleOfSql};
@@ -63,7 +63,8 @@ test('ten heavy statements at once stay within the memory of an isolate', { time
   const answers = await Promise.all(heavy.map(ask));
   const statuses = answers.map(({ status }) => status);
   answers.forEach(({ status, text }, i) => {
-    // Whoever waits too long is told to come again, and what does not fit is told what to do.
+    // A statement that waits too long gets a status to retry. A statement that needs too much
+    // memory gets a hint.
     assert.ok([200, 503, 507].includes(status), `${heavy[i]}: ${status} ${text.slice(0, 300)}`);
   });
   assert.ok(statuses.filter((status) => status === 200).length >= 3, String(statuses));

@@ -1,4 +1,5 @@
-// The tables that sql/tests/data expects, beside those of PyPI's datafusion and of DuckDB over the same rows.
+// Compares the tables in sql/tests/data with the results of PyPI's datafusion and DuckDB over the
+// same rows.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -14,6 +15,6 @@ test('peers make the same tables of the scripts of SQL', async (t) => {
     t.diagnostic(`${peer}: ${same} tables are the same, ${cannot} statements are not of its dialect`);
     assert.deepEqual(differ, [], peer);
   }
-  // Fewer would say that they were not asked.
+  // A smaller number would mean that the statements did not run.
   assert.ok(found.datafusion.same >= 100 && found.duckdb.same >= 75, JSON.stringify(found));
 });

@@ -1,4 +1,4 @@
-// A Worker of SQL whose module is told by a test what to do besides.
+// A SQL Worker whose module runs additional code of a test.
 
 import { copyFileSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -10,13 +10,15 @@ import { at } from '../../scripts/project.mjs';
 import { hasSql } from '../../scripts/setup.mjs';
 
 const staging = at('.cache', 'sql');
-/** The module itself, for what stands in its place to import. */
+/** The original module, which the replacement imports. */
 export const moduleOfSql = JSON.stringify(join(staging, 'index.js'));
 
 /** The same module for Node. */
 export const moduleOfProcess = JSON.stringify(at('sql', 'build', 'module.mjs'));
 
-/** A folder for the SQL process that has `code` in the place of its module; null if SQL is not built. */
+/**
+ * Creates a folder for the SQL process with `code` as its module. Returns null if SQL is not built.
+ */
 export async function processOfSql(t, code) {
   if (!hasSql()) {
     t.skip('SQL is not built: npm run sql');
@@ -29,7 +31,9 @@ export async function processOfSql(t, code) {
   return folder;
 }
 
-/** The configuration of a Worker of SQL that has `code` in the place of its module; null if SQL is not built. */
+/**
+ * Returns the configuration of a SQL Worker with `code` as its module, or null if SQL is not built.
+ */
 export async function workerOfSql(t, code) {
   if (!existsSync(join(staging, 'index.js'))) {
     t.skip('SQL is not built: npm run sql');

@@ -1,4 +1,4 @@
-// A trap in the Worker of SQL. No statement is known that leads to one, so its module is told to.
+// Tests a trap in the SQL Worker. No known statement causes a trap, so a test module does.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,7 +8,7 @@ import { moduleOfSql, workerOfSql } from './sql_shim.mjs';
 
 const trap = 'now it traps';
 
-/** What the module exports, and a trap where a statement says so. */
+/** A module with the same exports that traps if a statement asks for it. */
 const trapping = `
 import { turn as answers } from ${moduleOfSql};
 export * from ${moduleOfSql};
@@ -30,7 +30,7 @@ test('after a trap the next statement is answered', async (t) => {
   };
   const count = async () => (await ask('SELECT count(*) AS c FROM m')).json();
   assert.deepEqual(await count(), [{ c: 1_000 }]);
-  // One that runs meanwhile, and whose memory goes.
+  // A concurrent statement loses its memory.
   const beside = await ask('SELECT a.n, b.n AS m FROM m a CROSS JOIN m b', 'jsonl');
   const reader = beside.body.getReader();
   await reader.read();

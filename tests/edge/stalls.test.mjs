@@ -1,4 +1,5 @@
-// Uploads that stall, readers that do not read, and clients that vanish stop no other database.
+// Tests that stalled uploads, readers that stop reading and vanished clients do not block other
+// databases.
 
 import assert from 'node:assert/strict';
 import { get, request } from 'node:http';
@@ -9,7 +10,7 @@ import { tidemark, token } from './harness.mjs';
 
 const authorization = `Token ${token}`;
 
-/** An upload that announces `announced` bytes, sends `bytes` of noise and then stalls. */
+/** Starts an upload that announces `announced` bytes, sends `bytes` of noise and then stalls. */
 function stall(server, db, { announced, bytes }) {
   const headers = { authorization, 'content-encoding': 'gzip', 'content-length': announced };
   const upload = request(`${server.url}/write?db=${db}`, { method: 'POST', headers });
@@ -24,7 +25,7 @@ function stall(server, db, { announced, bytes }) {
   return upload;
 }
 
-/** A batch of lines of about so many bytes, from a time on. */
+/** Returns a batch of about `bytes` of lines, starting at a time. */
 const lines = (bytes, from = 0) => {
   const line = `m s="${'x'.repeat(990)}" `;
   return Array.from({ length: bytes / 1000 }, (_, i) => line + (from + i)).join('\n');
@@ -36,12 +37,13 @@ test('stalled uploads of one database keep no other from writing', { timeout: 18
   const uploads = [];
   t.after(() => uploads.forEach((upload) => upload.destroy()));
 
-  // What is announced takes nothing.
+  // Announced bytes use no memory.
   for (let i = 0; i < 8; i++) uploads.push(stall(server, 'noisy', { announced: 10_000_000, bytes: 1000 }));
   await sleep(500);
   await server.mustWrite(lines(5e6), { db: 'quiet', precision: 's' });
 
-  // What came takes all there is: a neighbour gets what it needs, and who stalls for longest is told.
+  // The received bytes use all memory. Another database gets the memory it needs, and the longest
+  // stalled upload is rejected.
   for (let i = 0; i < 4; i++) uploads.push(stall(server, 'noisy', { announced: 10_000_000, bytes: 9_990_000 }));
   await sleep(1500);
   const began = Date.now();
@@ -59,7 +61,8 @@ test('clients that vanish leave nothing reserved', { timeout: 180_000 }, async (
     const headers = { authorization, 'content-length': body.length };
     const upload = request(`${server.url}/write?db=noisy&precision=s`, { method: 'POST', headers });
     upload.on('error', () => {});
-    // All of it is sent; some go before it was read, some before it is answered.
+    // All bytes are sent. Some clients disconnect before the server has read them, some before the
+    // response.
     await new Promise((resolve) => upload.end(body, resolve));
     await sleep(i * 20);
     upload.destroy();
@@ -72,7 +75,7 @@ test('readers that take nothing keep no other from reading', { timeout: 300_000 
   const server = await tidemark(t);
   await server.query('CREATE DATABASE noisy WITH DURATION INF; CREATE DATABASE quiet WITH DURATION INF');
   for (const db of ['noisy', 'quiet']) {
-    // Far more than what lies between the server and a reader takes up.
+    // The result is much larger than the buffers between the server and a reader.
     for (let at = 0; at < 60_000; at += 10_000) {
       await server.mustWrite(lines(10e6, at), { db, precision: 's' });
     }
@@ -85,16 +88,16 @@ test('readers that take nothing keep no other from reading', { timeout: 300_000 
       get(`${server.url}/query?${search('noisy')}`, { headers }, resolve).on('error', reject);
     });
     assert.equal(reader.statusCode, 200);
-    // It takes nothing more: whatever ends it comes from the server.
+    // The reader reads no more bytes, so only the server can end the response.
     reader.pause();
     ends.push(reader);
     t.after(() => reader.destroy());
   }
   const whole = await (await server.fetch(`/query?${search('quiet')}`)).text();
   assert.ok(whole.length > 59e6 && whole.endsWith(']}]}]}\n'), whole.slice(-50));
-  // The first of them was given up: its answer ends early.
+  // The server aborted the first response, which ends early.
   await sleep(2500);
-  // All go on at once: whoever had to wait for its turn would be given up meanwhile, as it should.
+  // All readers continue at the same time, because a reader that waited longer would be aborted.
   const finished = ends.map((reader) => {
     const over = new Promise((resolve) => {
       let end = '';

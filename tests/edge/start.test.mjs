@@ -1,4 +1,4 @@
-// npm start as its users run it, and settings on their way into the Worker.
+// Tests npm start, and the path of settings into the Worker.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -13,7 +13,7 @@ import { at } from '../../scripts/project.mjs';
 import { grpcClient } from './grpc_client.mjs';
 import { tidemark, token } from './harness.mjs';
 
-/** Ids of all processes below `pid`. */
+/** Returns the ids of all descendant processes of `pid`. */
 function descendants(pid) {
   const children = new Map();
   for (const name of readdirSync('/proc').filter((entry) => /^\d+$/.test(entry))) {
@@ -21,7 +21,7 @@ function descendants(pid) {
       const parent = readFileSync(`/proc/${name}/stat`, 'utf8').match(/^.*\) \S (\d+)/s)[1];
       children.set(parent, [...(children.get(parent) ?? []), name]);
     } catch {
-      // It ended meanwhile.
+      // The process has ended.
     }
   }
   const below = (id) => (children.get(id) ?? []).flatMap((child) => [child, ...below(child)]);
@@ -30,14 +30,14 @@ function descendants(pid) {
 
 const isAlive = (pid) => {
   try {
-    // A zombie has ended; only its parent has not noticed.
+    // A zombie process has ended, but its parent has not collected it yet.
     return !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
   } catch {
     return false;
   }
 };
 
-/** Runs npm start until it has greeted; `output` grows. */
+/** Runs npm start until its greeting; `output` grows. */
 async function npmStart(t, env) {
   const options = { cwd: at(), env: { ...process.env, ...env }, stdio: ['ignore', 'pipe', 'pipe'] };
   const child = spawn('npm', ['start'], options);
@@ -71,7 +71,7 @@ test('npm start greets with lines to paste, keeps its state, and leaves nothing 
     const headers = { Authorization: `Token ${secret}` };
     const asked = await fetch(`http://127.0.0.1:${PORT}/query?q=SHOW+DATABASES`, { headers });
     assert.equal(asked.status, 200);
-    // Nobody has such a service: that answer is the server's, by way of gRPC.
+    // The service does not exist: the error comes from the server through gRPC.
     assert.ok(run.output.includes(`\ngRPC: 127.0.0.1:${FLIGHT_PORT}\n`), run.output);
     const call = await grpcClient(t, `127.0.0.1:${FLIGHT_PORT}`).ask('/no.Service/Method', Buffer.from('x'));
     assert.equal(call.code, 5, call.details);
@@ -100,7 +100,7 @@ test('the token of npm start is random, made once, and kept', (t) => {
     return keptToken(file);
   };
   assert.equal(kept('ADMIN_TOKEN = "a token of its own"'), 'a token of its own');
-  // The example's empty line, and the token that every installation once had.
+  // The example's empty value, and the former default token.
   for (const line of ['ADMIN_TOKEN=', 'ADMIN_TOKEN=dev-token', '']) {
     const secret = kept(line);
     assert.match(secret, /^[0-9a-f]{32}$/);

@@ -1,4 +1,4 @@
-// A host of static files and nothing else, as anybody has one.
+// A plain host of static files.
 
 import { readFile } from 'node:fs/promises';
 import { createServer } from 'node:http';
@@ -15,9 +15,9 @@ const types = {
 };
 
 /**
- * Serves `folder` below the path `/somewhere/` until the test `t` is over: `{ url, asked, instead }`,
- * where `asked` lists every path that was asked for, and `instead` holds what is served in the place of files,
- * by their names: a text, bytes, or a function that returns an iterable of bytes; null where there is to be no file.
+ * Serves `folder` below the path `/somewhere/` until the test `t` is over: `{ url, asked, instead
+ * }`. `asked` lists the requested paths. `instead` replaces files by name: with a text, bytes or a
+ * function that returns an iterable of bytes, or with null for a missing file.
  */
 export async function staticHost(t, folder) {
   const below = '/somewhere/';

@@ -1,4 +1,4 @@
-// What is built is built anew whenever something that it is made of has changed.
+// Tests that a build step runs again if one of its inputs has changed.
 
 import assert from 'node:assert/strict';
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
@@ -45,7 +45,7 @@ test('a step is done once for what it is made of, and again when that or what it
   assert.equal(isDone({ ...about, inputs: 'b' }), false);
   await run({ inputs: 'b' });
   assert.equal(runs, 3);
-  // What fails is tried again.
+  // A failed step runs again.
   await assert.rejects(step('Another', { ...about, inputs: 'c' }, () => Promise.reject(new Error('no'))));
   assert.equal(isDone({ ...about, inputs: 'c' }), false);
 });

@@ -1,18 +1,18 @@
-// Telegraf's two outputs, as far as a server can tell: which replies make them drop, keep or split
-// a batch, which texts they look for, and when they come back. What an output neither drops nor
-// delivers stays first in its buffer.
+// Simulates Telegraf's two outputs as far as a server can observe them: the responses that make
+// them drop, keep or split a batch, the texts that they search for, and their retry times. A metric
+// that is neither dropped nor delivered stays first in the buffer.
 
 import { gzipSync } from 'node:zlib';
 
-/** Replies of the v2 output that count as delivered. */
+/** Statuses that the v2 output treats as delivered. */
 const delivered = [200, 201, 202, 204, 206, 207, 208];
 const overloaded = [429, 502, 503, 504];
 
-/** The longest wait that a server may ask of the v2 output, seconds. */
+/** The maximum Retry-After that the v2 output accepts, in seconds. */
 const retryAfterSecondsMax = 600;
 const backoffSecondsMax = 60;
 
-/** What both have: metrics (lines) that wait, those that were dropped, and the log. */
+/** The common part of both outputs: waiting metrics (lines), dropped metrics, and the log. */
 class Output {
   constructor(settings) {
     Object.assign(this, { batchSize: 1000, ...settings });
@@ -22,7 +22,7 @@ class Output {
     this.requests = 0;
   }
 
-  /** One flush: the oldest batch is tried once. */
+  /** Flushes once: tries the oldest batch. */
   async flush() {
     const batch = this.buffer.slice(0, this.batchSize);
     if (batch.length === 0) return;
@@ -50,12 +50,12 @@ class Output {
   }
 }
 
-/** `outputs.influxdb_v2`. */
+/** Telegraf's `outputs.influxdb_v2`. */
 export class TelegrafV2 extends Output {
   retryAtMs = 0;
   retries = 0;
 
-  /** How many of the batch's first metrics are settled: delivered or dropped. */
+  /** Returns the number of metrics at the start of the batch that are delivered or dropped. */
   async write(batch) {
     if (Date.now() < this.retryAtMs) return 0;
     const search = new URLSearchParams({ bucket: this.bucket, org: '' });
@@ -92,7 +92,7 @@ export class TelegrafV2 extends Output {
     return 0;
   }
 
-  /** Its decoder reads these members; a body that is not JSON says nothing. */
+  /** Telegraf's decoder reads these members and ignores a body that is not JSON. */
   #described(text) {
     try {
       const { code = '', message = '', line } = JSON.parse(text);
@@ -123,7 +123,7 @@ export class TelegrafV2 extends Output {
   }
 }
 
-/** Texts in an answer of 5xx after which the v1 output forgets the batch. */
+/** Texts in a 5xx response that make the v1 output drop the batch. */
 const forgotten = [
   'retention policy not found',
   'hinted handoff queue not empty',
@@ -132,13 +132,13 @@ const forgotten = [
   'unable to parse',
 ];
 
-/** `outputs.influxdb`. */
+/** Telegraf's `outputs.influxdb`. */
 export class TelegrafV1 extends Output {
   get #headers() {
     return { Authorization: `Basic ${btoa(`telegraf:${this.token}`)}` };
   }
 
-  /** At the start, and when the database is gone; a failure is only logged. */
+  /** Runs at the start and when the database is missing. A failure is only logged. */
   async createDatabase() {
     const name = this.database.replaceAll('\\', '\\\\').replaceAll('"', '\\"');
     const body = new URLSearchParams({ q: `CREATE DATABASE "${name}"` });
@@ -170,7 +170,7 @@ export class TelegrafV1 extends Output {
       try {
         said = JSON.parse(text).error ?? '';
       } catch {
-        // Whatever the status: the batch is tried for ever.
+        // Independent of the status, the output repeats the batch without a limit.
         this.log.push(`no JSON: ${status}: ${text}`);
         return 0;
       }

@@ -1,4 +1,5 @@
-// Database tokens and users on the real runtime: real clients, WebCrypto, restarts, and the log.
+// Tests database tokens and users on the real runtime: real clients, WebCrypto, restarts and the
+// log.
 
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
@@ -17,7 +18,7 @@ setLogger({ error() {}, warn() {} });
 
 const configure = '/api/v3/configure/token';
 
-/** A new token; the reply is shown once. */
+/** Creates a token. Only this response contains it. */
 async function makeToken(server, name, databases, actions, more = {}) {
   const permissions = [{ resource_type: 'db', resource_identifier: databases, actions }];
   const body = JSON.stringify({ token_name: name, permissions, ...more });
@@ -28,7 +29,7 @@ async function makeToken(server, name, databases, actions, more = {}) {
   return token;
 }
 
-/** The status of a write of one point with these headers. */
+/** Returns the status of a write of one point with these headers. */
 async function write(server, headers, params = 'db=a') {
   const init = { method: 'POST', body: 'm v=1', headers };
   const response = await fetch(`${server.url}/write?${params}`, init);
@@ -68,7 +69,7 @@ test('clients work with a database token until it is revoked', async (t) => {
   const shown = spawnSync('influx', [...shell, '-execute', 'SHOW DATABASES'], { encoding: 'utf8' });
   if (shown.error === undefined) assert.match(shown.stdout, /^name: databases\nname\n----\na\n$/);
 
-  // The state outlives the server.
+  // The state survives a restart of the server.
   await server.kill();
   await server.start();
   assert.equal(await write(server, bearer(token)), 204);
@@ -78,13 +79,13 @@ test('clients work with a database token until it is revoked', async (t) => {
   const gone = await server.fetch(`${configure}?token_name=clients`, { method: 'DELETE' });
   assert.equal(gone.status, 200);
   t.diagnostic(`revoked in ${Date.now() - asked} ms`);
-  // From the answer on nothing of it is taken, whatever is remembered of it.
+  // After the response, no edge accepts the token, including edges that have cached it.
   assert.equal(await write(server, bearer(token)), 401);
 
   await server.query("CREATE USER ann WITH PASSWORD 'canary-password'");
   await write(server, {}, 'db=a&u=ann&p=canary-password');
   await write(server, bearer('canary-guess'));
-  // The log is written beside the replies.
+  // The log is written concurrently with the responses.
   const logged = () => readFileSync(log, 'utf8');
   while (!logged().includes('"error":"unauthorized"')) await sleep(50);
   assert.match(logged(), /"route":"\/api\/v3\/configure\/token"/);
@@ -98,7 +99,8 @@ test('a user is let in by name and password, derived by the runtime', async (t) 
   await server.query('CREATE DATABASE a');
   await server.query("CREATE USER ann WITH PASSWORD 'p:w é'");
   await server.query('GRANT WRITE ON a TO ann');
-  // The same again is no error, another password is one: both are derived with the stored salt.
+  // A repeat with the same password succeeds, and another password fails. Both are hashed with the
+  // stored salt.
   await server.query("CREATE USER ann WITH PASSWORD 'p:w é'");
   const again = await server.query("CREATE USER ann WITH PASSWORD 'other'");
   assert.equal(again.results[0].error, 'user already exists');
@@ -150,7 +152,7 @@ test('guessing is slowed, nobody else notices, and grants cost little', async (t
   const derived = (await took(right)).toFixed(2);
   t.diagnostic(`a write as a user: ${derived} ms with a derivation, ${await median(right)} ms without`);
 
-  // One guesser with several connections, and everybody else behind the same address.
+  // A client guesses passwords over several connections while other clients use the same address.
   const statuses = {};
   const guess = async (i) => {
     const headers = basic('ann', `canary-guess-${i}`);
@@ -174,7 +176,7 @@ test('guessing is slowed, nobody else notices, and grants cost little', async (t
   assert.deepEqual(statuses, { 401: 20, 429: 40 });
   assert.deepEqual(refusals, []);
 
-  // Tokens are not guessed: a wrong one is told so, however often, and takes nothing from others.
+  // Wrong tokens always get a 401 without a delay and do not affect other clients.
   const wrong = await Promise.all(Array.from({ length: 60 }, (_, i) => write(server, bearer(`apiv3_${i}`))));
   assert.deepEqual([...new Set(wrong)], [401]);
   await others();
@@ -190,7 +192,7 @@ test('a token for every database ends in each, and one that is made later knows 
   const statuses = () => Promise.all([...names, 'later'].map((name) => write(server, bearer(token), `db=${name}`)));
   assert.deepEqual(new Set(await statuses()), new Set([204]));
 
-  // Writes go on all the time; none that begins after the answer is taken.
+  // Writes continue all the time. The server accepts none that begins after the response.
   let answered = false;
   const late = [];
   const busy = async (name) => {
@@ -214,7 +216,7 @@ test('a token for every database ends in each, and one that is made later knows 
   await Promise.all(writers);
   assert.deepEqual(late, []);
   assert.deepEqual(new Set(await statuses()), new Set([401]));
-  // The administrator, whose rights rest on no grant, goes on.
+  // The administrator needs no grant and can still write.
   assert.equal(await write(server, server.headers, 'db=later'), 204);
 });
 
@@ -243,7 +245,7 @@ test('a token gets another secret, and the day of the last use of each is listed
   assert.equal(remaining, 0);
   assert.deepEqual([await write(server, bearer(old)), await write(server, bearer(token))], [204, 204]);
   const today = new Date().toISOString().slice(0, 10);
-  // Each use is told once its write is answered.
+  // A use is recorded after the response to the write.
   let listed;
   for (const until = Date.now() + 10_000; Date.now() < until; await sleep(100)) {
     [listed] = await (await server.fetch(configure)).json();

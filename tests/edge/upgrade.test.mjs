@@ -1,5 +1,5 @@
-// A gradual deployment: requests enter isolates of two releases, objects run either, and go from one to the other and
-// back while everybody writes and reads. Nobody is refused for long, and nothing is lost.
+// Tests a gradual deployment: requests enter isolates of two releases, and objects change between
+// the releases while clients write and read. No client is rejected for long, and no point is lost.
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
@@ -8,44 +8,50 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { version } from '../../scripts/release.mjs';
 import { built, mixture, released } from './mixture.mjs';
 
-/** The release that is upgraded from. */
+/** The release before the upgrade. */
 const before = '0.1.0';
 
-/** For how long anybody may be refused, where a write takes no longer than this while nothing else is done. */
+/**
+ * The maximum time for which a client may be rejected, if an idle server accepts a write within
+ * this time.
+ */
 const refusedMsMax = 2_000;
 const writeMs = 50;
-/** After how long nobody waits on. */
+/** The time after which a client gives up. */
 const giveUpMs = 15_000;
 
 const writers = 3;
 const pointsPerBatch = 50;
-/** For how long each mixture is kept, and how much is read meanwhile at least. */
+/** The duration of each mixture, and the minimum number of reads in it. */
 const stageMs = 1_200;
 const readsPerStage = 3;
 
-/** A version that no release has, as long as this one. */
+/** A version that no release has, with the same length as the current version. */
 const after = version().replace(/\d/g, '9');
 
-/** Protocols beside what the modules speak: of a release that prepares the next one, and of one that writes it. */
+/**
+ * Protocols other than those of the modules: of a release that prepares the next protocol, and of
+ * one that writes it.
+ */
 const prepares = { writes: 1, reads: [1, 2] };
 const writesNext = { writes: 2, reads: [1, 2] };
 
 const either = () => (Math.random() < 0.5 ? 'older' : 'newer');
 
-/** The value of point `i` of a writer: what is read must be this, and nothing else. */
+/** Returns the value of point `i` of a writer, which reads must return. */
 const value = (writer, i) => writer * 1_000_000 + i;
 
 const linesOf = (writer, from) =>
   Array.from({ length: pointsPerBatch }, (_, i) => `load,writer=w${writer},host=h${i % 7} v=${value(writer, from + i)}i ${from + i}`).join('\n');
 
-/** Repeats `once` until it resolves to something; remembers in `load` for how long it was refused. */
+/** Repeats `once` until it resolves to a value. Records in `load` for how long it was rejected. */
 async function patiently(load, what, once) {
   let since = null;
   for (;;) {
     const asked = performance.now();
     const { answer, refusal } = await once();
     if (answer === undefined) since ??= performance.now();
-    // Until it asked what was answered: how long answers take is the machine's.
+    // The time until the request was sent counts, because the response time depends on the machine.
     const ms = since === null ? 0 : Math.max(asked - since, 0);
     if (ms > load.longest.ms) load.longest = { ms, what };
     if (answer !== undefined) return answer;
@@ -65,7 +71,7 @@ async function query(server, release, q) {
   return error === undefined ? { answer: parsed.results[0].series ?? [] } : { refusal: `${response.status} ${error}` };
 }
 
-/** Writes batch after batch until `load.over`; each is repeated until it is taken. */
+/** Writes batches until `load.over`. Each batch is repeated until it is accepted. */
 async function write(server, load, writer) {
   while (!load.over) {
     const from = load.written[writer];
@@ -80,10 +86,13 @@ async function write(server, load, writer) {
   }
 }
 
-/** What comes to `SELECT count(v), sum(v)` of the first points of a writer. */
+/** The result of `SELECT count(v), sum(v)` over the first points of a writer. */
 const summed = (writer, count) => [count, count * writer * 1_000_000 + (count * (count - 1)) / 2];
 
-/** Reads by both releases what was acknowledged before it asked: that is there, each point once and as it was written. */
+/**
+ * Reads the previously acknowledged points with both releases: each point is stored exactly once
+ * with its value.
+ */
 async function read(server, load) {
   for (let round = 0; !load.over; round += 1) {
     const writer = round % writers;
@@ -100,14 +109,17 @@ async function read(server, load) {
   }
 }
 
-/** What `SHOW DIAGNOSTICS` of a release says of objects that run another one: `database object`. */
+/** Returns the objects that `SHOW DIAGNOSTICS` lists with another release: `database object`. */
 async function others(server, release) {
   const { answer, refusal } = await query(server, release, "SHOW DIAGNOSTICS FOR 'releases'");
   if (answer === undefined) return refusal;
   return (answer[0].values ?? []).map(([database, object, runs]) => ({ object: `${database} ${object}`.trim(), runs }));
 }
 
-/** Waits until `SHOW DIAGNOSTICS` has what `isSo` says: an object that is being reset cannot say what it runs. */
+/**
+ * Waits until `isSo` accepts the result of `SHOW DIAGNOSTICS`. An object cannot report its release
+ * during a reset.
+ */
 async function until(what, ask, isSo) {
   for (const since = performance.now(); ; await sleep(50)) {
     const seen = await ask();
@@ -125,20 +137,23 @@ async function prepared(t, releases) {
   return server;
 }
 
-/** How long a write takes on this machine, the middle of five. */
+/** Returns the median of five write times on this machine. */
 async function writeTakes(server) {
   const times = [];
   while (times.length < 5) {
     const since = performance.now();
     const response = await server.ask('older', '/write?db=up&precision=s', { method: 'POST', body: 'rest v=1 1' });
     await response.arrayBuffer();
-    // What was mixed anew may still be reset.
+    // The objects may still be resetting after the mixture changed.
     if (response.status === 204) times.push(performance.now() - since);
   }
   return times.sort((a, b) => a - b)[2];
 }
 
-/** Runs the load while the share of the newer release is as `shares` say, one after the other, and checks all of it at the end. */
+/**
+ * Runs the load with each of `shares` as the newer release's share, and checks all points at the
+ * end.
+ */
 async function underLoad(t, server, shares, look = async (_) => {}) {
   const refusedMs = refusedMsMax * Math.max(1, (await writeTakes(server)) / writeMs);
   const stages = async () => {
@@ -146,7 +161,7 @@ async function underLoad(t, server, shares, look = async (_) => {}) {
       await server.mix({ share });
       const [reads, written] = [load.reads, [...load.written]];
       await sleep(stageMs);
-      // However slow the machine is, there is a load in each of them.
+      // On a slow machine, each mixture still has a minimum load.
       while (load.reads < reads + readsPerStage || load.written.some((count, writer) => count === written[writer])) await sleep(20);
       await look(share);
     }
@@ -154,7 +169,7 @@ async function underLoad(t, server, shares, look = async (_) => {}) {
   const load = { over: false, written: Array(writers).fill(0), reads: 0, refusals: 0, said: new Set(), longest: { ms: 0, what: '' } };
   const running = [...load.written.keys()].map((writer) => write(server, load, writer));
   running.push(read(server, load), read(server, load));
-  // Whoever fails fails the test, and nobody waits for the others.
+  // A failure of one client fails the test immediately.
   const failed = Promise.race(running.map((one) => one.then(() => new Promise(() => {}))));
   await Promise.race([failed, stages()]);
   load.over = true;
@@ -171,7 +186,7 @@ async function underLoad(t, server, shares, look = async (_) => {}) {
 
 test('an upgrade from 0.1.0, step by step, and back, under load', async (t) => {
   const server = await prepared(t, { older: released(before), newer: built(version(), after) });
-  // Each object is of one of them: the Catalog, the database's own, and eight shards.
+  // Counts the objects of each release: the Catalog, the Database and eight shards.
   const both = async () => [await others(server, 'newer'), await others(server, 'older')];
   const isHalf = ([old, young]) =>
     old.every?.(({ runs }) => runs === before) && young.every?.(({ runs }) => runs === after)
@@ -211,7 +226,7 @@ test('two releases apart nothing is answered wrongly: it is refused by name, and
   assert.match(await refused.text(), /protocol version \d+ is not spoken here \(this end speaks \d to \d\)/);
   const { refusal } = await query(server, 'newer', 'SELECT count(v) FROM load');
   assert.match(refusal, /protocol version \d+ is not spoken here/);
-  // The way out: the deployment goes back, or on by one release.
+  // The mixture ends: the deployment returns to the older release, or moves to the newer one.
   const { answer } = await query(server, 'older', 'SELECT count(v) FROM load');
   assert.deepEqual(answer[0].values, [[0, pointsPerBatch]]);
 });

@@ -1,5 +1,5 @@
-// The vendor's pages for users of v2, step by step: what docs/CLIENTS.md lists of them and clients_curl.test.mjs does not
-// paste. Names, addresses and tokens are filled in; nothing else is changed but where it is said.
+// Follows the vendor's pages for users of v2 that docs/CLIENTS.md lists and clients_curl.test.mjs
+// does not run. Only names, addresses and tokens are inserted; other changes are noted.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
@@ -22,7 +22,7 @@ const point = 'home,room=kitchen temp=72 1463683075';
 const year2016 = '2016-05-19T18:37:55Z';
 const series = (time) => ({ results: [{ statement_id: 0, series: [{ name: 'home', columns: ['time', 'room', 'temp'], values: [[time, 'kitchen', 72]] }] }] });
 
-/** curl with these words: its exit code, the status and the body. */
+/** Runs curl with these words. Returns its exit code, the status and the body. */
 async function curl(...words) {
   const flags = ['--silent', '--write-out', '\n%{http_code}'];
   const done = await promisify(execFile)('curl', [...flags, ...words]).catch((error) => error);
@@ -30,7 +30,7 @@ async function curl(...words) {
   return { code: done.code ?? 0, status: Number(status), body };
 }
 
-/** A server with the database `pages`, which keeps points of any year. */
+/** Starts a server with the database `pages`, which keeps points of any year. */
 async function begun(t, options) {
   const server = await tidemark(t, options);
   await server.query('CREATE DATABASE pages');
@@ -80,7 +80,7 @@ test('what the pages say of /api/v2/write', async (t) => {
     }
   });
   await t.test('two lines of the pages that no server can take as they are printed', async () => {
-    // Methods are upper case: workerd itself refuses this one. And curl knows no --post.
+    // Methods are upper case: workerd itself rejects this one. curl has no option --post.
     const lower = await curl('--request', 'post', `${url}/api/v2/write?bucket=pages&precision=s`, ...bearer, '--data-binary', point);
     assert.equal(lower.status, 501);
     const { code } = await curl('--post', `${url}/api/v2/write?bucket=pages&precision=s`, ...bearer, '--data-binary', point);
@@ -115,7 +115,7 @@ test('what the pages say of /query, /write, /ping and /api/v2/query', async (t) 
 
 test('the steps for Node.js', async (t) => {
   const { url, rows } = await begun(t);
-  // The page prints `new InfluxDB({'https://…', DATABASE_TOKEN})`, which is no JavaScript.
+  // The page prints `new InfluxDB({'https://…', DATABASE_TOKEN})`, which is not valid JavaScript.
   const influxDB = new InfluxDB({ url, token });
   const writeApi = influxDB.getWriteApi('', 'pages', 'ns');
   writeApi.writeRecord(point);

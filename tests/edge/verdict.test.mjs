@@ -1,4 +1,4 @@
-// The last line of `npm test`: nobody may read a run as green in which tests were left out.
+// Tests the last line of `npm test`: a run with skipped tests must not look complete.
 
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';

@@ -1,4 +1,4 @@
-// The hosted workflows: what they use is fixed, and what they may is little.
+// Tests the hosted workflows: their actions are pinned, and their permissions are minimal.
 
 import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -11,7 +11,7 @@ import { at } from '../../scripts/project.mjs';
 const folder = at('.github', 'workflows');
 const workflows = readdirSync(folder).map((name) => [name, readFileSync(`${folder}/${name}`, 'utf8')]);
 
-/** The one that publishes. */
+/** The workflow that publishes. */
 const writers = ['release.yml'];
 
 for (const [name, text] of workflows) {
@@ -21,7 +21,7 @@ for (const [name, text] of workflows) {
     for (const [job, { steps, 'timeout-minutes': minutes, permissions: more }] of Object.entries(jobs)) {
       assert.equal(more, undefined, `${job} asks for more`);
       assert.ok(minutes > 0, `${job} may run for ever`);
-      // A tag or a branch can be moved by whoever owns the action.
+      // The owner of an action can move its tags and branches.
       for (const { uses } of steps) if (uses) assert.match(uses, /^[\w.-]+\/[\w.-]+@[0-9a-f]{40}$/, job);
     }
   });

@@ -1,4 +1,5 @@
-// What the documents tell to run is run with whatever Node `npm` has: 20 is enough.
+// Tests that the commands in the documentation run with any supported Node of `npm`; version 20 is
+// sufficient.
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';

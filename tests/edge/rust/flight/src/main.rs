@@ -1,5 +1,5 @@
-//! arrow-rs' client of Flight SQL through every case of `tests/edge/flight_cases.mjs`; prints as JSON
-//! what it saw.
+//! Runs arrow-rs' client of Flight SQL through every case of `tests/edge/flight_cases.mjs` and
+//! prints the results as JSON.
 //!
 //! Arguments: the port of `tidemark flight`, a token, a token for another database.
 
@@ -24,7 +24,7 @@ type Seen<T> = Result<T, Box<dyn Error>>;
 
 const MILLION: &str = "SELECT host, v, w, i, time FROM million";
 const PATIENCE: Duration = Duration::from_secs(60);
-/// As gRPC says 50 ms. A channel's own deadline ends with the headers of an answer.
+/// 50 ms in gRPC's notation. A channel's own deadline ends with the headers of a response.
 const LATE: &str = "50m";
 
 struct Server {
@@ -42,7 +42,7 @@ impl Server {
     }
 }
 
-/// All that an endpoint has, with its schema.
+/// Reads all rows of an endpoint with their schema.
 async fn read(client: &mut Client, info: FlightInfo) -> Seen<(SchemaRef, Vec<RecordBatch>)> {
     let said = Arc::new(arrow_schema::Schema::try_from(info.clone())?);
     let ticket = info.endpoint[0].ticket.clone().ok_or("no ticket")?;
@@ -67,7 +67,7 @@ fn rows(batches: &[RecordBatch]) -> usize {
     batches.iter().map(RecordBatch::num_rows).sum()
 }
 
-/// Columns with their types, and rows.
+/// Returns the columns with their types, and the rows.
 fn plain((schema, batches): (SchemaRef, Vec<RecordBatch>)) -> Seen<Value> {
     let mut writer =
         WriterBuilder::new().with_explicit_nulls(true).build::<_, JsonArray>(Vec::new());
@@ -85,7 +85,7 @@ async fn failure(client: &mut Client, q: &str) -> Value {
     ask(client, q).await.err().map_or(Value::Null, |error| json!(told(&*error)))
 }
 
-/// What an error says, and what it comes from.
+/// Returns the text of an error and its sources.
 fn told(error: &dyn Error) -> String {
     let mut told = error.to_string();
     let mut source = error.source();
@@ -96,7 +96,7 @@ fn told(error: &dyn Error) -> String {
     told
 }
 
-/// Values of a prepared statement, by position.
+/// Binds values of a prepared statement by position.
 async fn bound(client: &mut Client) -> Seen<Value> {
     let q = "SELECT count(*) AS n FROM types WHERE host = $1 AND i = $2 AND f > $3 AND b = $4";
     let mut statement = client.prepare(q.to_owned(), None).await?;
@@ -115,7 +115,7 @@ async fn bound(client: &mut Client) -> Seen<Value> {
     Ok(json!([names, found[1]]))
 }
 
-/// What it can be asked about the database.
+/// Queries the metadata of the database.
 async fn lists(client: &mut Client) -> Seen<Value> {
     let tables = CommandGetTables {
         db_schema_filter_pattern: Some("iox".to_owned()),
@@ -148,7 +148,7 @@ async fn cases(server: &Server, token: &str, other: &str) -> Seen<Value> {
     let million = json!([rows(&batches), schema.fields().len(), sum]);
     drop(batches);
 
-    // Whoever reads no further cancels.
+    // A client that stops reading cancels the call.
     let info = client.execute(MILLION.to_owned(), None).await?;
     let ticket = info.endpoint[0].ticket.clone().ok_or("no ticket")?;
     let mut stream = client.do_get(ticket).await?;
@@ -165,7 +165,7 @@ async fn cases(server: &Server, token: &str, other: &str) -> Seen<Value> {
     let mut late = server.client(token, PATIENCE).await?;
     late.set_header("grpc-timeout", LATE);
     let deadline = json!([failure(&mut late, MILLION).await, started.elapsed() < PATIENCE / 6]);
-    // The handshake of a name and a password: the token that it brings is sent from then on.
+    // The handshake with a name and a password returns a token, which the client then sends.
     let mut shaken = server.client("none", PATIENCE).await?;
     shaken.clear_token();
     shaken.handshake("", token).await?;
@@ -186,7 +186,8 @@ async fn cases(server: &Server, token: &str, other: &str) -> Seen<Value> {
     }))
 }
 
-/// Rows of one question, or what went wrong; a line of input before each but the first.
+/// Returns the rows of each query, or its error. Waits for a line of input before each query except
+/// the first.
 async fn restarted(server: &Server, token: &str) -> Seen<Value> {
     let mut client = server.client(token, PATIENCE).await?;
     let mut seen = Vec::new();
