@@ -1,4 +1,4 @@
-// Remembers every WebAssembly instance that is made after this is loaded.
+// Records every WebAssembly instance that is created after this module is loaded.
 
 const instances = [];
 const Real = WebAssembly.Instance;
@@ -9,5 +9,8 @@ WebAssembly.Instance = function Instance(...given) {
   return instance;
 };
 
-/** Bytes of the memory of each, which never shrinks: what the Worker and its objects held at most. */
+/**
+ * Returns the memory size of each instance in bytes. Memory never shrinks, so this is the maximum
+ * that the Worker and its objects used.
+ */
 export const memories = () => instances.map(({ exports }) => exports.memory?.buffer.byteLength ?? 0);

@@ -1,5 +1,5 @@
-// The built Worker, which also tells how much memory its WebAssembly has: GET /test_memory. All
-// objects of a local server live in one isolate with the Worker, and share that memory.
+// The built Worker with an additional route: GET /test_memory returns the size of its WebAssembly
+// memory. All objects of a local server run in one isolate with the Worker and share that memory.
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
 

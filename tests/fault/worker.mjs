@@ -1,49 +1,52 @@
-// The built Worker with hooks for faults: what the end-to-end tests start instead of it.
+// The built Worker with fault hooks, which the end-to-end tests start instead of it.
 //
-// POST /test_fault sets them (see `plan`) and answers what has happened since the last call. All
-// objects of a local server live in one isolate with the Worker, so one plan serves them all.
+// POST /test_fault sets the hooks (see `plan`) and returns the events since the last call. All
+// objects of a local server run in one isolate with the Worker, so they share one plan.
 
 import { WorkerEntrypoint } from 'cloudflare:workers';
 
 import built, * as classes from '../../build/index.js';
 
 const plan = {
-  /** The kind of object that the faults are for. */
+  /** The kind of object that has the faults. */
   kind: 'Shard',
-  /** The storage step that fails, counted from 1, and every one after it; 0 for none. */
+  /**
+   * The storage step that fails, counted from 1. All later steps fail as well. 0 disables the
+   * fault.
+   */
   at: 0,
   /** Whether the step takes effect `before` it fails, or not (`never`). */
   effect: 'never',
-  /** Whether the process hangs at that step, for somebody to kill it there. */
+  /** Whether the process hangs at that step, so that a test can kill it. */
   hangs: false,
-  /** The kind of object that answers nothing at all, or none. */
+  /** The kind of object that sends no response, or none. */
   lost: '',
-  /** Pages that an object's database may have; 0 for no limit. */
+  /** The maximum number of pages in an object's database; 0 for no limit. */
   pages: 0,
-  /** Alarms that throw before the product sees them. */
+  /** The number of alarms that throw before the product runs. */
   failingAlarms: 0,
-  /** Whether no alarm can be set. */
+  /** Whether setting an alarm fails. */
   refusesAlarms: false,
-  /** Added to the clock, milliseconds. */
+  /** The offset of the clock, in milliseconds. */
   shiftMs: 0,
-  /** Added to it from the next alarm on, if not null. */
+  /** The clock offset after the next alarm, if not null. */
   alarmShiftMs: null,
 };
 /**
- * Since the last call: storage steps that change something, failed ones, alarms set, those of them
- * that were not set for later than now, and alarms that came.
+ * Counters since the last call: storage steps with changes, failed steps, alarms set, alarms set
+ * for a time that has passed, and alarms that ran.
  */
 const seen = { steps: 0, failed: 0, alarmsSet: 0, alarmsBehind: 0, alarms: 0 };
-/** Ids of the objects that were loaded, by kind. */
+/** The ids of the loaded objects by kind. */
 const loaded = { Catalog: new Set(), Database: new Set(), Shard: new Set() };
 
 const realNow = Date.now.bind(Date);
 Date.now = () => realNow() + plan.shiftMs;
 
 /**
- * Runs a storage step, unless it fails. An object must not be aborted here, in the middle of a call
- * from WebAssembly whose memory all objects share: it finds that nothing works any more, and the
- * test aborts it between two events.
+ * Runs a storage step, unless it fails. The hook must not abort an object here, inside a
+ * WebAssembly call whose memory all objects share. Instead all later steps fail, and the test
+ * aborts the object between two events.
  */
 function step(kind, changes, work) {
   if (kind !== plan.kind) return work();
@@ -55,7 +58,7 @@ function step(kind, changes, work) {
   throw new Error('test fault');
 }
 
-/** `target` with some members replaced; methods keep their own `this`. */
+/** Returns `target` with some members replaced. Methods keep their own `this`. */
 function replaced(target, members) {
   return new Proxy(target, {
     get(_, name) {
@@ -70,7 +73,8 @@ function withFaults(kind, ctx, behindReplies) {
   const { storage } = ctx;
   const { sql } = storage;
   const exec = (query, ...bindings) => {
-    // Every time: the limit is of a connection, and an evicted object has a new one.
+    // The limit belongs to a connection, and an evicted object has a new connection. Therefore
+    // every call sets it.
     sql.setMaxPageCountForTest(plan.kind === kind && plan.pages ? plan.pages : 2 ** 30);
     return step(kind, !/^\s*SELECT/i.test(query), () => sql.exec(query, ...bindings));
   };
@@ -139,7 +143,7 @@ export const Catalog = wrapped('Catalog');
 export const Database = wrapped('Database');
 export const Shard = wrapped('Shard');
 
-/** Calls every loaded object of a kind; answers how many of them failed. */
+/** Calls every loaded object of a kind and returns the number of failures. */
 async function callAll(env, kind, path) {
   const namespace = env[kind.toUpperCase()];
   let failed = 0;
@@ -156,21 +160,22 @@ async function callAll(env, kind, path) {
 }
 
 /**
- * Sets the plan, then aborts or alarms all loaded objects of a kind, or has the module panicked.
- * Answers what was seen before and now, how many Shards have no alarm (if asked), how many memories
- * the module has had, and the ids of the Shards that were loaded, oldest first.
+ * Sets the plan, then aborts or alarms all loaded objects of a kind, or makes the module panic.
+ * Returns the events before and during this call, the number of Shards without an alarm (on
+ * request), the number of the module's memories, and the ids of the loaded Shards, oldest first.
  */
 async function hook(request, env) {
   const { alarm, abort, armed, panic, ...changes } = await request.json();
-  // An alarm would leave the work to it, and the plan would be for what is not done yet.
+  // Background work must finish first. Otherwise the alarm would leave its work to it, and the plan
+  // would apply to the wrong work.
   if (alarm) await callAll(env, alarm, '/test_idle');
   const before = { ...seen };
   Object.assign(plan, changes);
   Object.assign(seen, { steps: 0, failed: 0, alarmsSet: 0, alarmsBehind: 0, alarms: 0 });
   if (abort) await callAll(env, abort, '/test_abort');
-  // The platform's alarm would come by itself, some day.
+  // The platform would run the alarm at an unknown later time.
   const alarmsFailed = alarm ? await callAll(env, alarm, '/test_alarm') : 0;
-  // What a panic of the module leaves behind: the next call into it finds this.
+  // The state after a panic of the module, which the next call into the module finds.
   const memory = globalThis.__worker_init_state;
   if (panic) memory.criticalError = true;
   const now = { ...seen, alarmsFailed };
