@@ -1,4 +1,4 @@
-//! Counts what is allocated: what one thread holds, and the most since it was last asked.
+//! Counts the allocated bytes of each thread and their maximum.
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
@@ -8,25 +8,25 @@ thread_local! {
     static PEAK: Cell<isize> = const { Cell::new(0) };
 }
 
-/// Bytes held; forgets the peak so far.
+/// Returns the allocated bytes and resets the maximum.
 pub(crate) fn live() -> isize {
     PEAK.set(LIVE.get());
     LIVE.get()
 }
 
-/// The most that was held since [`live`].
+/// Returns the maximum number of allocated bytes since [`live`].
 pub(crate) fn peak_since() -> isize {
     PEAK.get()
 }
 
-/// The system's allocator, counting.
+/// The system's allocator with counters.
 struct Counting;
 
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
 fn count(bytes: isize) {
-    // A thread that is ending has no counters any more, and nobody who reads them.
+    // A thread that is ending has no counters any more.
     let _ = LIVE.try_with(|live| {
         live.set(live.get() + bytes);
         PEAK.with(|peak| peak.set(peak.get().max(live.get())));
@@ -49,7 +49,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Counted as a move, which it may be: both are there at once.
+        // A reallocation may move the data, so both copies may exist at once.
         count(size as isize);
         // SAFETY: the caller's promises are the system allocator's.
         let moved = unsafe { System.realloc(pointer, layout, size) };

@@ -1,4 +1,4 @@
-//! Tokens and users that move: with a backup onto another deployment, or as a list of all of them.
+//! Tests tokens and users in backups and in exported lists.
 
 use serde_json::{Value, json};
 use tidemark::coordinator::grants::token_hash;
@@ -18,7 +18,7 @@ fn run(product: &mut Product, q: &str) -> Value {
     admin(product, ("POST", &format!("/query?q={}", encoded(q))), "", 200)
 }
 
-/// Repeats a request until it is 200; answers with all replies.
+/// Repeats a request until its status is 200. Returns all responses.
 fn all(product: &mut Product, target: &str) -> Vec<Value> {
     let (mut replies, mut resume) = (Vec::new(), String::new());
     loop {
@@ -42,13 +42,13 @@ fn all(product: &mut Product, target: &str) -> Vec<Value> {
     }
 }
 
-/// Whether a caller may count the points of a database.
+/// Whether a caller can count the points of a database.
 fn reads(product: &mut Product, by: (&str, &str), db: &str) -> bool {
     let target = format!("/query?db={db}&q={}", encoded("SELECT count(f) FROM m"));
     send(product, by, ("GET", &target), "").status == 200
 }
 
-/// A deployment with a database, thirty tokens and some users; answers with the first token.
+/// Creates a deployment with a database, thirty tokens and some users. Returns the first token.
 fn first(place: &MemoryPlace) -> (Product, String, String) {
     let mut product = on(place);
     for q in [
@@ -82,7 +82,7 @@ fn rights_come_along_when_that_is_asked_for_onto_another_deployment_and_name() {
     let place = MemoryPlace::default();
     let (mut product, secret, everywhere) = first(&place);
     let id = back_up(&mut product);
-    // Hashes, never what they are of.
+    // Backups contain hashes of tokens, not the tokens.
     for key in place.keys("") {
         place.change(&key, |object| {
             for plain in [secret.as_str(), everywhere.as_str(), "long enough"] {
@@ -99,7 +99,7 @@ fn rights_come_along_when_that_is_asked_for_onto_another_deployment_and_name() {
     let mut second = on(&place);
     run(&mut second, "CREATE DATABASE elsewhere");
     run(&mut second, "CREATE USER bob WITH PASSWORD 'somebody else'");
-    // Without the word nobody gets anything.
+    // Without the option, the restore grants no permission.
     all(&mut second, &format!("/api/v3/restore?db=plain&from={id}"));
     assert!(!reads(&mut second, ("Bearer", &secret), "plain"));
 
@@ -122,24 +122,23 @@ fn rights_come_along_when_that_is_asked_for_onto_another_deployment_and_name() {
     assert!(!reads(&mut second, ("Token", "bob:somebody else"), "b"));
     assert!(!reads(&mut second, ("Token", "bob:another one"), "b"));
     assert!(!reads(&mut second, ("Token", "root:of all of it"), "b"), "nobody becomes one by it");
-    // A right on every database is one on this one.
+    // A permission on every database becomes a permission on the restored database.
     for db in ["elsewhere", "plain", "a", "other"] {
         for by in [("Bearer", secret.as_str()), ("Bearer", everywhere.as_str())] {
             assert!(!reads(&mut second, by, db), "{db}");
         }
     }
-    // Those that are known get the right on the new name, and keep what they have.
+    // Existing tokens get the permission on the new name in addition to their other permissions.
     let again = all(&mut second, &format!("/api/v3/restore?db=c&from={id}&access=true"));
     let widened: u64 = again.iter().filter_map(|reply| reply["access"]["widened"].as_u64()).sum();
     assert_eq!(widened, 31, "{again:?}");
     for db in ["b", "c"] {
         assert!(reads(&mut second, ("Bearer", &secret), db), "{db}");
     }
-    // A repeat changes nothing.
     let repeat = all(&mut second, &format!("/api/v3/restore?db=c&from={id}&access=true"));
     let same: u64 = repeat.iter().filter_map(|reply| reply["access"]["unchanged"].as_u64()).sum();
     assert_eq!(same, 31, "{repeat:?}");
-    // With the backup all of it goes.
+    // Deleting the backup deletes all its objects.
     let (mut remaining, target) = (202, format!("id={id}"));
     while remaining == 202 {
         remaining = second.ask("DELETE", "/api/v3/backup", &target, &[], "").0;
@@ -180,7 +179,6 @@ fn a_restore_names_a_damaged_manifest_by_its_key() {
     assert!(status == 500 && text.contains(&format!("damaged object {key}:")), "{status} {text}");
 }
 
-/// Every page of the list.
 fn listed(product: &mut Product) -> Vec<Value> {
     let (mut rows, mut query) = (Vec::new(), String::new());
     loop {

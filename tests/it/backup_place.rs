@@ -1,4 +1,4 @@
-//! A place for backups in memory, which stops working when a test says so.
+//! An in-memory place for backups that can fail on request.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,36 +16,36 @@ pub(crate) struct MemoryPlace {
 #[derive(Default)]
 struct Inner {
     objects: BTreeMap<String, Vec<u8>>,
-    /// Calls that still work, and whether the one after them takes effect before it fails.
+    /// The number of calls before the failure, and whether the failing call takes effect.
     dies: Option<(u32, bool)>,
     has_failed: bool,
-    /// Keys that were put and had no object, in order.
+    /// New keys in the order of their puts.
     put: Vec<String>,
 }
 
-/// Names in one reply: few, so that lists have pages.
+/// The maximum number of names in one response. It is small, so that lists have several pages.
 const NAMES_MAX: usize = 3;
 
 impl MemoryPlace {
-    /// Call number `at`, from 0 on, and all after it fail, that one with or without effect.
+    /// Makes call number `at` (from 0) and all later calls fail. Call `at` may take effect.
     pub(crate) fn die_at(&self, at: u32, takes_effect: bool) {
         self.inner.borrow_mut().dies = Some((at, takes_effect));
     }
 
-    /// It works again. Answers whether any call has failed.
+    /// Ends the failures. Returns whether a call has failed.
     pub(crate) fn heal(&self) -> bool {
         let mut inner = self.inner.borrow_mut();
         inner.dies = None;
         std::mem::take(&mut inner.has_failed)
     }
 
-    /// Keys with this text in them.
+    /// Returns the keys that contain this text.
     pub(crate) fn keys(&self, with: &str) -> Vec<String> {
         let inner = self.inner.borrow();
         inner.objects.keys().filter(|key| key.contains(with)).cloned().collect()
     }
 
-    /// Changes an object, or takes it away.
+    /// Changes or deletes an object.
     pub(crate) fn change(&self, key: &str, change: impl FnOnce(Vec<u8>) -> Option<Vec<u8>>) {
         let mut inner = self.inner.borrow_mut();
         if let Some(object) = inner.objects.remove(key).and_then(change) {
@@ -53,17 +53,17 @@ impl MemoryPlace {
         }
     }
 
-    /// Puts an object in the place of whatever there is.
+    /// Replaces an object.
     pub(crate) fn put_back(&self, key: &str, object: Vec<u8>) {
         self.inner.borrow_mut().objects.insert(key.to_owned(), object);
     }
 
-    /// Keys of what was put since this was asked last.
+    /// Returns the keys that were put since the last call.
     pub(crate) fn take_put(&self) -> Vec<String> {
         std::mem::take(&mut self.inner.borrow_mut().put)
     }
 
-    /// Answers a message.
+    /// Handles a message.
     pub(crate) fn answer(&self, message: &[u8]) -> Result<Vec<u8>, String> {
         let mut inner = self.inner.borrow_mut();
         let fails = matches!(inner.dies, Some((0, _)));

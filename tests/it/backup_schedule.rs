@@ -1,5 +1,5 @@
-//! Backups and restores over a whole deployment whose messages are lost, repeated and reordered and
-//! whose objects crash, while others write and groups split; several edges drive the same backup.
+//! Tests backups and restores while messages are lost, repeated and reordered and objects crash.
+//! Meanwhile clients write and groups split, and several edges drive the same backup.
 
 use std::collections::BTreeSet;
 
@@ -19,12 +19,12 @@ use crate::world::platform::START_NS;
 use crate::world::{Edge, Faults, World, real_shard};
 
 const SEEDS: u64 = 60;
-/// Bytes of a shard at which its group splits: a few dozen points.
+/// The size of a shard at which its group splits: a few dozen points.
 const SPLIT_BYTES: u64 = 1_200;
-/// Requests after which a backup has to be whole.
+/// The maximum number of requests until a backup is complete.
 const REQUESTS_MAX: usize = 2_000;
 
-/// Lines of a write whose times nobody else writes, and these times.
+/// Returns the lines of a write and their times, which no other write has.
 fn lines(world: &World, number: i64) -> (String, Vec<i64>) {
     let times: Vec<i64> = (0..1 + world.platform.below(12) as i64)
         .map(|n| {
@@ -35,7 +35,7 @@ fn lines(world: &World, number: i64) -> (String, Vec<i64>) {
     (times.iter().map(line).collect::<Vec<_>>().join("\n"), times)
 }
 
-/// The times that a database shows.
+/// Returns the times of a database's points.
 fn shown(world: &mut World, edge: &Edge, database: &str) -> BTreeSet<i64> {
     let statement = parse_statement("SELECT i FROM m", &Params::default()).unwrap();
     let session = Session {
@@ -62,7 +62,7 @@ fn copy(name: &str) -> CreateDatabase {
     CreateDatabase { name: name.to_owned(), policy, shards, location, jurisdiction, creator: 0 }
 }
 
-/// Delivers everything, alarms included, and lets time pass.
+/// Delivers all messages and alarms, and moves time forward.
 fn quiet(world: &mut World) {
     for _ in 0..6 {
         while world.deliver() {}
@@ -73,7 +73,7 @@ fn quiet(world: &mut World) {
     while world.deliver() {}
 }
 
-/// Makes a backup while writes go on; answers with it, and with the times that it has to have.
+/// Makes a backup while writes continue. Returns the backup and the times that it must contain.
 fn make_backup(world: &mut World, edges: &[Edge; 2]) -> (BackupId, BTreeSet<i64>, BTreeSet<i64>) {
     let (mut before, mut all) = (BTreeSet::new(), BTreeSet::new());
     for number in 0..20 {

@@ -1,5 +1,5 @@
-//! Schedules of backups over the whole product: a database backs itself up, keeps as many as it was
-//! told, goes on where it died, and deletes nothing that no newer backup stands for.
+//! Tests backup schedules in the whole product: the database makes backups, keeps the configured
+//! number, continues after a crash, and deletes only backups that newer ones replace.
 
 use std::collections::BTreeSet;
 
@@ -34,7 +34,7 @@ fn schedule(product: &mut Product, every: &str, keep: u32) {
     assert_eq!(status, 200, "{body}");
 }
 
-/// What the list says of a database: its backups as `(begun, state)`, and its schedule.
+/// Returns a database's backups as `(begun, state)`, and its schedule.
 fn listed(product: &mut Product) -> (Vec<(i64, String)>, Value) {
     let (status, text) = product.ask("GET", "/api/v3/backup", "db=a", &[], "");
     assert_eq!(status, 200, "{text}");
@@ -45,13 +45,13 @@ fn listed(product: &mut Product) -> (Vec<(i64, String)>, Value) {
     (body["backups"].as_array().unwrap().iter().map(of).collect(), body["schedule"].clone())
 }
 
-/// The whole backups.
+/// Returns the complete backups.
 fn whole(product: &mut Product) -> BTreeSet<i64> {
     let (backups, _) = listed(product);
     backups.into_iter().filter(|(_, state)| state == "whole").map(|(begun_s, _)| begun_s).collect()
 }
 
-/// Lets minutes pass, second by second for as long as a pass may follow another one.
+/// Moves time forward by minutes, second by second while a pass may follow another one.
 fn minutes(product: &mut Product, count: i64) {
     for _ in 0..count {
         for _ in 0..20 {
@@ -104,13 +104,13 @@ fn a_database_backs_itself_up_and_keeps_as_many_as_it_was_told() {
         }
         product.write("a", &format!("m,host=new f=1 {}", day + 1));
     }
-    // Two of its own, and the one that somebody else has made.
+    // Two scheduled backups and one manual backup.
     let now = whole(&mut product);
     assert_eq!(now.len(), 3, "{now:?}");
     assert!(now.is_superset(&by_hand), "{now:?} without {by_hand:?}");
     let newest = *now.last().unwrap();
     assert!(product.now_s() - newest < 7 * H_S, "{newest} is old");
-    // The schedule goes, what it has made stays.
+    // Deleting the schedule keeps its backups.
     let (status, body) = product.ask("DELETE", "/api/v3/configure/backup", "db=a", &[], "");
     assert_eq!((status, body.as_str()), (200, "{\"db\":\"a\",\"schedule\":null}\n"));
     product.pass_hours(48);
@@ -127,7 +127,7 @@ fn a_schedule_survives_its_object_and_makes_one_backup_for_all_that_it_slept_thr
     assert_eq!(whole(&mut product).len(), 1);
     product.sleep();
     product.wait(30 * H_S);
-    // A request wakes the database here; on the platform its alarm does.
+    // Here a request loads the database; on the platform its alarm does.
     product.query("a", "SHOW MEASUREMENTS");
     minutes(&mut product, 1);
     assert_eq!(whole(&mut product).len(), 2);
@@ -144,7 +144,7 @@ fn a_schedule_that_dies_at_any_call_goes_on_and_never_deletes_what_is_not_replac
             let first = whole(&mut product);
             assert_eq!(first.len(), 1);
             product.write("a", "m,host=new f=1 9");
-            // From the due time on call number `at` and all after it fail, and the object dies.
+            // After the due time, call number `at` and all later calls fail, and the object dies.
             product.wait_s(H_S);
             place.die_at(at, takes_effect);
             for _ in 0..10 {
@@ -200,7 +200,7 @@ fn a_failure_is_shown_and_counted_and_gone_with_the_next_success() {
 #[test]
 fn a_backup_that_cannot_be_finished_any_more_gives_way() {
     let (mut product, place) = product();
-    // Somebody has begun one and went away; the holds of its shards end after a day.
+    // Another caller started a backup and disappeared. The holds on its shards end after a day.
     let dies_at = (0..).find(|at| {
         let (mut product, place) = self::product();
         place.die_at(*at, false);
@@ -234,7 +234,7 @@ fn many_databases_do_not_wait_for_each_other() {
             assert_eq!(set(product, &body).0, 200);
         }
     });
-    // What one alarm does is what one request does: nobody has more than a pass in a second.
+    // An alarm does the work of one request: one pass per second.
     let before = product.object_requests().clone();
     product.wait(1);
     let most = product

@@ -1,12 +1,11 @@
-//! Backups over the whole product: load, back up, delete, restore, the same answers; killed at
-//! every step, while others write, delete, flush and merge.
+//! Tests backups in the whole product: load, back up, delete, restore, same results. The tests also
+//! interrupt each step and write, delete, flush and merge meanwhile.
 
 use serde_json::{Value, json};
 
 use crate::backup_place::MemoryPlace;
 use crate::product::Product;
 
-/// A product with a place for backups.
 fn product() -> (Product, MemoryPlace) {
     let mut product = Product::with(&[("LOG_REQUESTS", "none"), ("DEFAULT_SHARDS", "2")]);
     let place = MemoryPlace::default();
@@ -14,7 +13,7 @@ fn product() -> (Product, MemoryPlace) {
     (product, place)
 }
 
-/// A database `a` with a bit of everything.
+/// Fills database `a` with data of every kind.
 fn load(product: &mut Product) {
     product.query("", "CREATE DATABASE a");
     product.query("", "CREATE RETENTION POLICY \"long.er\" ON a DURATION 520w REPLICATION 1");
@@ -35,12 +34,12 @@ fn load(product: &mut Product) {
     let long = "/write?db=a&rp=long.er&precision=s";
     assert_eq!(product.post(long, &format!("m,host=x f=1i {now_s}")).status, 204);
     product.rest();
-    // Of the last of it some is in the log, and a delete waits for its merge.
+    // Some of the last points are in the log, and a delete waits for its merge.
     product.query("a", "DELETE FROM m WHERE host = 'h5'");
     product.write("a", "m,host=h0 f=100 1699000000\nm,host=new g=1 1699000001");
 }
 
-/// What a database answers.
+/// Returns a database's query results.
 fn answers(product: &mut Product, database: &str) -> Vec<Value> {
     let asked = [
         "SHOW RETENTION POLICIES",
@@ -57,7 +56,7 @@ fn answers(product: &mut Product, database: &str) -> Vec<Value> {
     asked.map(|q| product.query(database, q)["results"][0].clone()).into()
 }
 
-/// Repeats a request until nothing remains; answers with the last reply.
+/// Repeats a request until no work remains. Returns the last response.
 fn finish(product: &mut Product, method: &str, target: &str) -> Value {
     for _ in 0..200 {
         let (status, body) = send(product, method, target);
@@ -81,7 +80,7 @@ fn back_up(product: &mut Product) -> String {
     made["id"].as_str().unwrap().to_owned()
 }
 
-/// Checks a backup wholly; answers with what is damaged.
+/// Verifies a backup completely. Returns the damaged objects.
 fn damaged(product: &mut Product, id: &str) -> Vec<String> {
     let (mut found, mut resume) = (Vec::new(), String::new());
     loop {
@@ -107,7 +106,7 @@ fn what_was_backed_up_and_dropped_answers_as_it_did_once_it_is_restored() {
     let id = back_up(&mut product);
     assert_eq!(damaged(&mut product, &id), Vec::<String>::new());
     assert!(place.keys("/value/").len() > 4, "too few values to mean something");
-    // What comes later is in no backup.
+    // The backup does not contain later points.
     product.write("a", "m,host=late f=1 1699000002");
     product.query("", "DROP DATABASE a");
     product.rest();
@@ -116,17 +115,16 @@ fn what_was_backed_up_and_dropped_answers_as_it_did_once_it_is_restored() {
             finish(&mut product, "POST", &format!("/api/v3/restore?db={name}&from={id}"));
         assert_eq!(restored["remaining"], 0);
         assert_eq!(answers(&mut product, name), before, "{name}");
-        // Under another name they would go on with the database that they were made for.
+        // Continuous queries name their database, so a restore under another name omits them.
         let queries = product.query("", "SHOW CONTINUOUS QUERIES");
         assert_eq!(queries.to_string().contains("hourly"), name == "a", "{queries}");
-        // It goes on as any other database does.
+        // The restored database accepts writes.
         product.write(name, "m,host=h1 f=7 1699000003\nnew f=1 5\ngone v=9 5");
         product.rest();
         let count = "SELECT count(f) FROM m WHERE host = 'h1'";
         assert_eq!(product.query(name, count)["results"][0]["series"][0]["values"][0][1], 5);
         let (status, body) = send(&mut product, "POST", &format!("/debug/verify?db={name}"));
         assert_eq!((status, &body["damaged"]), (200, &json!([])));
-        // A repeat of what is done changes nothing.
         let again = finish(&mut product, "POST", &format!("/api/v3/restore?db={name}&from={id}"));
         assert_eq!(again["remaining"], 0);
         assert_eq!(product.query(name, count)["results"][0]["series"][0]["values"][0][1], 5);
@@ -150,7 +148,7 @@ fn a_second_backup_puts_only_the_values_that_are_new() {
     }
 }
 
-/// Something happens to the database between two requests.
+/// Changes the database between two requests.
 fn disturb(product: &mut Product, turn: u32) {
     match turn % 4 {
         0 => product.write("a", &format!("m,host=h{turn} f={turn} {}", 1_699_100_000 + turn)),
@@ -181,13 +179,14 @@ fn a_backup_that_is_killed_at_every_step_goes_on_and_is_of_one_moment_of_each_sh
                 let seconds = whole.rsplit_once('/').unwrap().1.trim_start_matches('0');
                 assert_eq!(damaged(&mut product, &format!("a.{seconds}")), Vec::<String>::new());
             }
-            // Of four shards some have their points, and what comes now is not in those.
+            // Some of the four shards are copied. The backup does not contain their later points.
             let points = place.keys("/points/").len();
             let before = (points == 0 || points == 4).then(|| answers(&mut product, "a"));
             if points > 0 {
                 (0..4).for_each(|turn| disturb(&mut product, turn + at));
             }
-            // It may be whole, and only the answer was lost: the next one is another.
+            // The backup may be complete although its response was lost. Then the next request
+            // starts another backup.
             let is_whole = points > 0 && place.keys("/begun/").is_empty();
             let id = match place.keys("/done/").first().filter(|_| is_whole) {
                 Some(key) => {
@@ -213,7 +212,7 @@ fn a_restore_that_is_killed_at_every_step_goes_on_and_nobody_sees_half_of_it() {
     let before = answers(&mut first, "a");
     let id = back_up(&mut first);
     for at in 0.. {
-        // Another account: the place is all that it has of the first.
+        // Another account that shares only the place with the first one.
         let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
         product.keep_backups(&place);
         place.die_at(at, false);
@@ -246,7 +245,7 @@ fn only_a_new_name_or_an_empty_database_takes_a_backup_in() {
     product.query("", "CREATE DATABASE empty");
     finish(&mut product, "POST", &restore("empty"));
     assert_eq!(answers(&mut product, "empty"), answers(&mut product, "a"));
-    // What was written while shards were filled is not thrown away.
+    // The restore must not discard points that were written while it filled the shards.
     let (mut product, place) = (product, MemoryPlace::default());
     product.keep_backups(&place);
     let id = back_up(&mut product);
@@ -343,7 +342,7 @@ fn a_deleted_backup_takes_only_what_no_other_one_has() {
 
 #[test]
 fn values_are_held_until_they_are_copied_and_not_for_ever() {
-    // All points are there, and no value.
+    // All points exist, but no values.
     let dies_at = |at: u32| {
         let (mut product, place) = product();
         load(&mut product);

@@ -1,4 +1,4 @@
-//! How many objects a request asks: with a hundred databases no more than with one.
+//! Tests that the number of object calls per request does not grow with the number of databases.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -17,7 +17,7 @@ use crate::whole::ask;
 use crate::world::platform::TestPlatform;
 use crate::world::{Client, Edge, Faults, World, real_shard};
 
-/// A request to an isolate of its own, which knows nothing yet.
+/// A request to a separate isolate with an empty cache.
 struct Asking {
     service: Service,
     head: RequestHead,
@@ -54,7 +54,7 @@ impl Client for Asking {
     }
 }
 
-/// The answer's status and body, and how many requests were made of objects for it.
+/// Returns the response's status and body, and the number of object calls.
 fn send(world: &mut World, method: &str, target: &str, body: &str) -> (u16, String, usize) {
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let head = RequestHead {
@@ -78,7 +78,7 @@ fn send(world: &mut World, method: &str, target: &str, body: &str) -> (u16, Stri
     (response.status, text, world.asked - asked)
 }
 
-/// So many databases, `db0` the first.
+/// Creates this number of databases, starting with `db0`.
 fn world(databases: usize) -> World {
     let mut world = World::new(1, real_shard::make);
     for number in 0..databases {
@@ -87,7 +87,7 @@ fn world(databases: usize) -> World {
     world
 }
 
-/// The id of the only bucket of that name.
+/// Returns the id of the only bucket with that name.
 fn bucket(world: &mut World, name: &str) -> String {
     let (status, text, _) = send(world, "GET", &format!("/api/v2/buckets?name={name}"), "");
     assert_eq!(status, 200, "{text}");
@@ -131,8 +131,9 @@ fn no_number_of_databases_makes_a_request_ask_more_objects() {
         asked.push([listing, by_id.1, by_name.1, unknown.1, one, mapped, page]);
     }
     assert_eq!(asked[0], asked[1]);
-    // The Catalog for names. A write by id: the Catalog who may have it, and then as by a name; the
-    // first one registers its column too. An id that is nobody's: the Catalog, and again as a name.
+    // Names need the Catalog. A write by id asks the Catalog for the permission and continues like
+    // a write by name; the first write also registers its column. An unknown id asks the Catalog,
+    // and again as a name.
     assert_eq!(asked[0], [1, 6, 4, 2, 3, 3, 3]);
 }
 
@@ -162,7 +163,8 @@ fn pages_of_buckets_are_the_list_in_pieces() {
             let query = format!("limit={limit}&after={id}");
             let (status, ids, asked) = list(&mut world, &query);
             assert_eq!((status, &ids[..]), (200, &all[at + 1..all.len().min(at + 1 + limit)]));
-            // The Catalog twice, and twice for each database of the page and the one before it.
+            // Two calls to the Catalog, and two for each database of the page and for the preceding
+            // database.
             assert!(asked <= 2 + 2 * (limit + 1) && asked <= of_all + 1, "{query}: {asked}");
         }
     }
@@ -233,7 +235,8 @@ fn stats_of_one_database_ask_its_objects_alone() {
     let mut world = world(10);
     let before = world.asked;
     assert_eq!(ask(&mut world, &Edge::default(), "SHOW STATS ON db3").unwrap().len(), 2);
-    // The Catalog says where it is, its object what there is, then each object what it counted.
+    // The Catalog returns the database's address, the Database its shards, and each shard its
+    // counts.
     assert_eq!(world.asked - before, 4);
     let before = world.asked;
     assert_eq!(ask(&mut world, &Edge::default(), "SHOW STATS").unwrap().len(), 20);

@@ -1,5 +1,5 @@
-//! What the Catalog hears of callers after their requests, and what edges hear of it: the day on
-//! which a token was used last, and the end of rights at databases that nobody can tell.
+//! Tests the reports of edges to the Catalog after requests: the day of a token's last use, and
+//! revoked permissions at databases that are unreachable.
 
 use serde_json::{Value, json};
 use tidemark::model::limits::{CONFIRM_RETRY_NS, CONFIRMED_NS};
@@ -13,8 +13,8 @@ use crate::world::{Edge, Faults};
 
 const S_NS: i64 = 1_000_000_000;
 
-/// Revokes a token while nothing that `is_mute` sends arrives, with writes under way all the time:
-/// how many are taken after the acknowledgement with what remains, and how long after it the last.
+/// Revokes a token while messages of the objects in `is_mute` are lost and writes continue. Returns
+/// the number of writes that succeed after the acknowledgement, and the time of the last one.
 fn writes_after(seed: u64, grants: &[&str], is_mute: fn(&Address) -> bool) -> (u32, i64) {
     let mut world = world(seed);
     let edges = three_edges();
@@ -40,11 +40,11 @@ fn writes_after(seed: u64, grants: &[&str], is_mute: fn(&Address) -> bool) -> (u
         }
         pass(&mut world, 20 * S_NS);
     }
-    // An edge that has met nobody believes the database once, if that.
+    // An edge without a cache trusts an unreachable database at most once.
     let stranger = Edge::default();
     let taken_there = [(); 4].map(|()| writes(&mut world, &stranger, "t", "a"));
     assert!(!taken_there[1..].contains(&Some(true)), "{taken_there:?}");
-    // Once it can be told, the answer says so.
+    // The response reports when the database is reachable again.
     world.is_mute = |_| false;
     world.faults = Faults::default();
     pass(&mut world, 20 * S_NS);
@@ -69,7 +69,7 @@ fn rule_11_a_right_ends_within_an_hour_at_databases_and_shards_that_cannot_be_to
                 slowest_ns / S_NS
             );
             assert!(taken > 0, "nothing shows what would happen without the question");
-            // A write of each edge each minute, on the average, of which one notices.
+            // Each edge writes about once a minute, and one edge notices the revocation.
             let late_ns = 10 * 60 * S_NS;
             assert!(slowest_ns <= CONFIRMED_NS + late_ns, "{} s", slowest_ns / S_NS);
         }
@@ -88,7 +88,7 @@ fn a_catalog_that_is_lost_ends_nothing() {
         assert_eq!(writes(&mut world, &edge, "t", "a"), Some(true));
         pass(&mut world, CONFIRMED_NS / 10);
     }
-    // Each minute it is asked again, and no more often.
+    // The edge repeats the request once a minute.
     let asked = world.asked;
     for _ in 0..60 {
         assert_eq!(writes(&mut world, &edge, "t", "a"), Some(true));
@@ -97,7 +97,7 @@ fn a_catalog_that_is_lost_ends_nothing() {
     assert_eq!(world.asked - asked, 60 + 3, "a write each, and three questions");
 }
 
-/// `last_used` of the token, and of each of its secrets.
+/// Returns `last_used` of the token and of each of its secrets.
 fn last_used(product: &mut Product) -> (Value, Vec<Value>) {
     let list = admin(product, ("GET", "/api/v3/configure/token"), "", 200);
     let secrets = list[0]["secrets"].as_array().unwrap();
@@ -121,21 +121,21 @@ fn the_day_of_the_last_use_of_each_secret_is_listed() {
     let new = made["token"].as_str().unwrap().to_owned();
     assert_eq!(last_used(&mut product), (first.clone(), vec![Value::Null, first.clone()]));
     product.pass(12 * 3_600);
-    // One that is refused is a use as well: somebody has it.
+    // A rejected request also counts as a use.
     let read = ("GET", "/query?db=a&q=SHOW+MEASUREMENTS");
     assert_eq!(send(&mut product, ("Token", &new), read, "").status, 403);
     assert_eq!(last_used(&mut product), (second.clone(), vec![second.clone(), first.clone()]));
-    // Another day, on an edge that has known it all the time.
+    // Checks another day on an edge that has cached the token.
     product.pass(24 * 3_600);
     assert_eq!(write(&mut product, &new), 204);
     assert_eq!(last_used(&mut product), (third.clone(), vec![third, first]));
-    // Nothing of it is left for the next token of that name.
+    // A new token with the same name has no earlier use.
     admin(&mut product, ("DELETE", "/api/v3/configure/token?token_name=t"), "", 200);
     new_token(&mut product, "t", &["a"], &["write"], None);
     assert_eq!(last_used(&mut product), (Value::Null, vec![Value::Null]));
 }
 
-/// What docs/COSTS.md says of it.
+/// Compares with docs/COSTS.md.
 #[test]
 fn a_use_is_told_once_an_hour_and_written_once_a_day() {
     let mut product = Product::with(&[]);

@@ -1,7 +1,9 @@
-//! What the console's page runs by itself: whatever it takes for a reading text, the server does.
+//! Tests that the server accepts every text that the console's page treats as reading and runs by
+//! itself.
 //!
-//! The page asks `browser::influxql_outline`, the server decides by itself for `read_only=true`. Texts are mutated from
-//! statements of both kinds, full of what ends a comment, a string or a regex.
+//! The page calls `browser::influxql_outline`; the server decides independently for
+//! `read_only=true`. The texts are mutations of reading and writing statements with many characters
+//! that end a comment, a string or a regex.
 
 use tidemark::api::error::ApiError;
 use tidemark::api::http::{Parameters, RequestHead};
@@ -12,15 +14,15 @@ use tidemark::browser::in_process::InProcess;
 use tidemark::browser::influxql_outline::PageOutline;
 
 const TEXTS: u32 = 1_000_000;
-/// Each has its part of the texts.
+/// The number of threads, which share the texts.
 const THREADS: u32 = 4;
-/// Longer texts are cut.
+/// The maximum length of a text; longer texts are cut.
 const TEXT_CHARS_MAX: usize = 120;
-/// One in so many of the texts that read is run, to see that nothing changes.
+/// One of this number of reading texts is executed, to check that it changes no data.
 const RUN_ONE_IN: u32 = 500;
 
 const STATEMENTS: &[&str] = &[
-    // Both of these created a database by being opened as a link.
+    // A link with one of these texts once created a database.
     "SHOW DATABASES --\r;CREATE DATABASE evil1",
     "SELECT v*1./2 FROM m;CREATE DATABASE evil2 --/",
     "SELECT a, b FROM m WHERE c = 'd' GROUP BY time(1m), * fill(0)",
@@ -87,7 +89,7 @@ const PIECES: &[&str] = &[
     "+",
 ];
 
-/// Two statements or a part of each, with a few mistakes.
+/// Returns two statements or parts of statements with a few mistakes.
 fn mutated(random: &mut fastrand::Rng) -> String {
     let mut text: Vec<char> = Vec::new();
     for _ in 0..random.usize(1..=2) {
@@ -108,7 +110,7 @@ fn mutated(random: &mut fastrand::Rng) -> String {
     text.into_iter().collect()
 }
 
-/// What the server says to `text` as the page sends it.
+/// Returns the server's decision for `text` in the form that the page sends.
 fn asked(text: &str, settings: &Settings) -> Result<(), ApiError> {
     let query = form_urlencoded::Serializer::new("read_only=true&".to_owned());
     let query = { query }.append_pair("q", text).finish();
@@ -150,7 +152,7 @@ fn texts_agree(seed: u64) {
             _ => {}
         }
     }
-    // Texts that nobody can read would say nothing.
+    // Texts that cannot be parsed would not test the decision.
     assert!(reading > texts / 20 && writing > texts / 20, "{reading} read, {writing} write");
 }
 
@@ -163,7 +165,7 @@ fn the_two_texts_that_wrote_by_a_link_write() {
     }
 }
 
-/// A database that is asked by POST, where nothing is refused.
+/// A database that receives POST requests, which may write.
 struct Server {
     inner: InProcess,
     before: Vec<(String, u64)>,
@@ -196,7 +198,7 @@ impl Server {
         stored.map(|(address, bytes)| (format!("{address:?}"), bytes)).collect()
     }
 
-    /// Runs a text that reads: what is stored stays as it is.
+    /// Runs a reading text and checks that the stored data does not change.
     fn runs(&mut self, text: &str) {
         self.post(text);
         assert_eq!(self.stored(), self.before, "{text:?} changed what is stored");

@@ -1,4 +1,4 @@
-//! Continuous queries that really run, on a clock that the test moves.
+//! Tests the execution of continuous queries with a simulated clock.
 
 use serde_json::{Value, json};
 
@@ -15,12 +15,12 @@ fn product() -> Product {
     product
 }
 
-/// The minute that the clock is in, seconds.
+/// Returns the current minute in seconds.
 fn minute(product: &Product) -> i64 {
     product.now_s() / 60 * 60
 }
 
-/// The sums of the target by minute after `from`, as `[minutes later, sum]`.
+/// Returns the sums of the target by minute after `from`, as `[minutes later, sum]`.
 fn sums(product: &mut Product, from: i64) -> Vec<Value> {
     let q = "SELECT sum FROM d.long.t GROUP BY host";
     let answer = product.query("d", q);
@@ -44,7 +44,7 @@ fn a_query_runs_at_the_end_of_each_window_and_catches_up_after_downtime() {
     assert_eq!(sums(&mut product, start), [json!([0, 1])]);
     product.wait(120);
     assert_eq!(sums(&mut product, start), [json!([0, 1]), json!([1, 2]), json!([2, 3])]);
-    // Nobody is awake for four minutes; then somebody asks something else.
+    // All objects are unloaded for four minutes. Then another request arrives.
     product.sleep();
     product.wait(240);
     product.query("d", "SHOW DATABASES");
@@ -66,7 +66,7 @@ fn the_watermark_stays_until_the_write_is_acknowledged() {
     for later in 0..5 {
         product.write("d", &format!("m,host=a v={} {}", later + 1, start + 60 * later));
     }
-    // Without its target a run fails, again and again.
+    // Without its target, each run fails.
     product.query("d", "DROP RETENTION POLICY long ON d");
     for _ in 0..3 {
         product.wait(60);
@@ -108,7 +108,7 @@ fn every_database_shows_its_own() {
         {"name": "e", "columns": ["name", "query"]},
     ]);
     assert_eq!(answer["results"][0]["series"], series);
-    // It survives its object.
+    // The continuous query survives a restart of its object.
     product.sleep();
     assert_eq!(product.query("d", "SHOW CONTINUOUS QUERIES"), answer);
 }

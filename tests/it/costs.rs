@@ -1,4 +1,5 @@
-//! The counts of `docs/COSTS.md`: requests to objects and SQLite rows are what the platform bills.
+//! Measures the counts of `docs/COSTS.md`: requests to objects and SQLite rows, which the platform
+//! bills.
 
 use tidemark::protocol::call::Address;
 use tidemark::store::Store;
@@ -6,7 +7,7 @@ use tidemark::store::Store;
 use crate::product::{Product, TOKEN};
 use crate::tokens;
 
-/// Requests to Catalog, Databases and Shards, and rows written by Shards.
+/// The requests to the Catalog, Databases and Shards, and the rows that Shards write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Bill {
     catalog: u64,
@@ -31,7 +32,7 @@ impl Bill {
     }
 }
 
-/// What `work` adds to the bill.
+/// Returns the bill of `work`.
 fn bill(product: &mut Product, work: impl FnOnce(&mut Product)) -> Bill {
     let before = Bill::so_far(product);
     work(product);
@@ -44,7 +45,7 @@ fn bill(product: &mut Product, work: impl FnOnce(&mut Product)) -> Bill {
     }
 }
 
-/// A database that has been written to and asked by this edge.
+/// Returns a product with a database that this edge has written to and queried.
 fn product() -> Product {
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d");
@@ -93,7 +94,7 @@ fn a_statement_over_many_measurements_asks_a_shard_a_few_times() {
     assert!(bill.shards <= 8, "{bill:?}");
 }
 
-/// One agent for an hour, a flush every ten seconds; `authorization` goes with each.
+/// Runs one agent for an hour with a flush every ten seconds. Each request has `authorization`.
 fn an_hour_of_an_agent(product: &mut Product, authorization: &str) -> Bill {
     const FLUSHES: usize = 3_600 / 10;
     bill(product, |product| {
@@ -105,7 +106,7 @@ fn an_hour_of_an_agent(product: &mut Product, authorization: &str) -> Bill {
                 query: "bucket=d&precision=s".into(),
                 headers,
             };
-            // A request takes a second here.
+            // Each request moves the clock by one second.
             let response = product.request(head, lines(10 + flush * 30, 30).into());
             assert_eq!(response.status, 204);
             product.wait(9);
@@ -118,7 +119,7 @@ fn an_agent_with_the_admin_token_asks_its_shard_alone() {
     let mut product = product();
     let bill = an_hour_of_an_agent(&mut product, &format!("Token {TOKEN}"));
     assert_eq!((bill.catalog, bill.databases, bill.shards), (0, 0, 360));
-    // One row for each, and at most as many again when the log's slots are deleted.
+    // One row per flush, and at most as many again for deleting the log's slots.
     assert!((360..=720).contains(&bill.rows_written), "{bill:?}");
 }
 
@@ -127,7 +128,7 @@ fn an_agent_with_a_database_token_asks_its_shard_alone_once_it_is_met() {
     let mut product = product();
     let token = tokens::token(&mut product, "agent", &["d"], &["write"], None);
     let bill = an_hour_of_an_agent(&mut product, &format!("Token {token}"));
-    // The Catalog hears of it once an hour, after an answer.
+    // The edge reports to the Catalog once an hour, after a response.
     assert_eq!((bill.catalog, bill.databases, bill.shards), (1, 1, 360));
     assert!((360..=720).contains(&bill.rows_written), "{bill:?}");
 }

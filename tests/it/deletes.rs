@@ -1,4 +1,5 @@
-//! DELETE, DROP SERIES and DROP MEASUREMENT over whole deployments: losses, stale edges, space.
+//! Tests DELETE, DROP SERIES and DROP MEASUREMENT over whole deployments: lost messages, stale
+//! edges and freed space.
 
 use serde_json::{Value, json};
 use tidemark::coordinator::Task;
@@ -75,7 +76,7 @@ fn rule_9_a_delete_that_arrives_late_or_twice_spares_what_was_written_after_it()
     assert_eq!(envelope::decode::<FromShard>(&again).unwrap().1, FromShard::Done);
     let seen = ask(&mut world, &edge, "SELECT f FROM m").unwrap();
     assert!(seen.len() == 1 && seen[0].contains('2'), "{seen:?}");
-    // Once the rows on both sides of it are one block it is refused.
+    // After the rows on both sides are merged into one block, the write is rejected.
     world.settle();
     let again = ask_object(&mut world, sent[0].to.clone(), sent[0].message.clone());
     assert_eq!(envelope::decode::<FromShard>(&again).unwrap().1, FromShard::Stale);
@@ -102,7 +103,7 @@ fn rule_9_deletes_that_succeed_hold_under_losses_repeats_and_crashes() {
                 assert_eq!((rewritten, left.len()), (kept(1), 11), "seed {seed}: {left:?}");
                 done += 1;
             }
-            // Each shard has carried it out or not.
+            // Each shard has either carried out the delete or not.
             Err(_) => {
                 assert!((11..=20).contains(&left.len()), "seed {seed}: {left:?}");
                 failed += 1;
@@ -122,7 +123,7 @@ fn a_stale_edge_neither_brings_a_dropped_measurement_back_nor_loses_points_of_th
     }
     ask(&mut world, &a, "DROP MEASUREMENT m").unwrap();
     assert_eq!(ask(&mut world, &b, "SELECT f FROM m").unwrap(), Vec::<String>::new());
-    // b still knows the old id and the old type.
+    // Edge b still has the old id and the old type in its cache.
     assert_eq!(world.run(&b, write("db", "m,host=x f=\"text\" 1")), kept(1));
     assert_eq!(world.run(&a, write("db", "m,host=y f=\"more\" 2")), kept(1));
     for edge in [&a, &b, &Edge::default()] {
@@ -130,7 +131,7 @@ fn a_stale_edge_neither_brings_a_dropped_measurement_back_nor_loses_points_of_th
         let keys = ask(&mut world, edge, "SHOW FIELD KEYS").unwrap();
         assert!(keys.len() == 1 && keys[0].contains("string"), "{keys:?}");
     }
-    // Ids stay retired over crashes of everyone and later drops.
+    // Retired ids are not reused after crashes of all objects and later drops.
     let resolve = envelope::encode(&ToCatalog::Resolve { name: "db".into() });
     let reply = ask_object(&mut world, Address::Catalog, resolve);
     let Ok((_, FromCatalog::Resolved { object: Some(object) })) = envelope::decode(&reply) else {
@@ -149,7 +150,7 @@ fn a_stale_edge_neither_brings_a_dropped_measurement_back_nor_loses_points_of_th
     assert_eq!(ask(&mut world, &a, "SELECT f FROM m").unwrap().len(), 1);
 }
 
-/// A number of SHOW STATS FOR 'shard'.
+/// Returns a number of SHOW STATS FOR 'shard'.
 fn stat(product: &mut Product, column: &str) -> u64 {
     let answer = product.query("", "SHOW STATS FOR 'shard'");
     let series = &answer["results"][0]["series"][0];
@@ -211,14 +212,14 @@ fn show_tag_values_of_thirty_days_reads_few_rows() {
     };
     let cold = show(&mut product);
     let warm = show(&mut product);
-    // Evicted: the counters that are read before and after do not see what waking up costs.
+    // The objects were evicted, so the counters before and after exclude the cost of loading them.
     product.sleep();
     stat(&mut product, "rowsRead");
     let evicted = show(&mut product);
     println!("SHOW TAG VALUES: {cold} rows read cold, {warm} warm, {evicted} after eviction");
     assert!(evicted <= 40, "{evicted} rows read by an object that was evicted");
     assert!(cold <= 40 && warm <= 40, "{cold} rows read cold, {warm} warm");
-    // A pending delete does not make it read the data.
+    // A pending delete does not read the data.
     product.query("a", "DELETE FROM m WHERE time < 20000s AND host = 'h5'");
     let deleted = show(&mut product);
     assert!(deleted <= 40, "{deleted} rows read below a tombstone");
@@ -307,12 +308,12 @@ fn a_full_shard_refuses_writes_and_serves_reads_deletes_and_retention() {
     assert!(retry, "{:?}", refused.headers);
     let count = product.query("a", "SELECT count(v) FROM m");
     assert_eq!(count["results"][0]["series"][0]["values"][0][1], json!(written * 10));
-    // What is full can be emptied, and takes writes again.
+    // A full database permits deletes, and then accepts writes again.
     product.query("a", "DELETE FROM m WHERE host != 'h0'");
     product.rest();
     assert!(stat(&mut product, "diskBytes") < 60_000);
     product.write("a", &lines(10, 0..1));
-    // Retention goes on too.
+    // Retention also continues.
     loop {
         let response = product.post("/write?db=a&precision=s", &lines(10, written..written + 100));
         written += 100;
@@ -325,7 +326,7 @@ fn a_full_shard_refuses_writes_and_serves_reads_deletes_and_retention() {
     assert!(stat(&mut product, "diskBytes") < 10_000, "the points of 1970 are gone");
 }
 
-/// Lines whose text no codec makes small: a write of them is a flush of full size.
+/// Returns lines with text that does not compress, so that each write is a flush of full size.
 fn heavy(round: u64, rows: u64) -> String {
     let mut rng = fastrand::Rng::with_seed(round);
     let line = |row: u64| {
@@ -346,11 +347,11 @@ fn full_size_flushes_keep_the_last_write_prune_reads_and_give_space_back() {
     let number = |product: &mut Product, q: &str| {
         product.query("a", q)["results"][0]["series"][0]["values"][0][1].as_u64()
     };
-    // Of 5,000, 4,000 and 3,000 rows at the same times the last one counts, once.
+    // Of 5,000, 4,000 and 3,000 rows at the same times, the last row counts once.
     assert_eq!(number(&mut product, "SELECT count(v) FROM m"), Some(5_000));
     assert_eq!(number(&mut product, "SELECT sum(v) FROM m"), Some(3_000 * 2 + 1_000));
     assert_eq!(stat(&mut product, "parts"), 1, "flushes of one slot of time are merged at rest");
-    // A query of a few seconds does not read what lies outside them.
+    // A query of a few seconds skips the rows outside.
     let mut read = |q: &str, count: u64| {
         assert_eq!(number(&mut product, q), Some(count));
         product.sleep();
@@ -364,7 +365,7 @@ fn full_size_flushes_keep_the_last_write_prune_reads_and_give_space_back() {
     let wide = read("SELECT count(s) FROM m", 5_000);
     println!("bytes decoded: {narrow} for the last seconds, {wide} for everything");
     assert!(narrow * 2 <= wide, "{narrow} of {wide}");
-    // What SHOW answers from stays in memory although the rows themselves do not fit.
+    // The lists for SHOW stay in memory although the rows do not fit.
     let show = |product: &mut Product| {
         let before = stat(product, "rowsRead");
         product.query("a", "SHOW TAG VALUES FROM m WITH KEY = host");
@@ -383,7 +384,7 @@ fn full_size_flushes_keep_the_last_write_prune_reads_and_give_space_back() {
     assert!(left * 5 < full, "{full} bytes, then {left}");
 }
 
-/// A random condition on tags `a` and `b`, field `v` and time.
+/// Returns a random condition on tags `a` and `b`, field `v` and time.
 fn condition(random: &mut fastrand::Rng, depth: u8) -> String {
     let tag = |random: &mut fastrand::Rng| {
         *random.choice(&["a", "b", "\"a\"", "b::tag", "nope", "_name", "(a)"]).unwrap()

@@ -1,4 +1,4 @@
-//! Reads a shard row by row, as questions are answered.
+//! Reads a shard row by row.
 
 use tidemark::merge::cursor::{Direction, ReadError};
 use tidemark::merge::key::SeriesKey;
@@ -7,10 +7,10 @@ use tidemark::model::time::TimeRange;
 use tidemark::model::value::FieldValue;
 use tidemark::scan::reader::Reader;
 
-/// A row: the tags of its series that are not empty, ascending by id; its time; its values.
+/// A row: the non-empty tags of its series, ascending by id; its time; its values.
 pub(crate) type Row<'a> = (&'a [(ColumnId, String)], i64, Vec<(ColumnId, FieldValue)>);
 
-/// Shows every row of a measurement inside `time` that has a value of one of `columns`.
+/// Calls back for every row of a measurement inside `time` that has a value in one of `columns`.
 pub(crate) fn every_row(
     reader: &dyn Reader,
     measurement: MeasurementId,
@@ -51,7 +51,8 @@ pub(crate) fn every_row(
     Ok(())
 }
 
-/// Sorted runs that may hold rows of a measurement inside `time`, the memtable being one.
+/// Returns the sorted runs, including the memtable, that may have rows of a measurement inside
+/// `time`.
 pub(crate) fn runs_of(
     reader: &dyn Reader,
     measurement: MeasurementId,

@@ -1,8 +1,8 @@
-//! EXPLAIN ANALYZE: what pages cost, counted where they are made.
+//! Tests the page costs that EXPLAIN ANALYZE reports.
 
 use crate::product::Product;
 
-/// The lines of the answer, without those that name a time.
+/// Returns the result's lines except those with a time.
 fn lines(product: &mut Product, q: &str) -> Vec<String> {
     let answer = product.query("d", q);
     let rows = answer["results"][0]["series"][0]["values"].as_array().unwrap();
@@ -83,7 +83,8 @@ fn a_plan_reads_nothing_and_counts_files_and_blocks() {
     assert!(number(&plan, "SIZE OF BLOCKS") > 100, "{plan:?}");
 }
 
-/// 100 hosts in ten areas, whose tag comes before theirs in groups and behind it in keys.
+/// Returns 100 hosts in ten areas. The tag `area` precedes the host's tag in groups but follows it
+/// in keys.
 fn many_rows(shards: &str, rows: usize) -> Product {
     let mut product = Product::with(&[("DEFAULT_SHARDS", shards)]);
     product.query("d", "CREATE DATABASE d");

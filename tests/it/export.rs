@@ -1,4 +1,4 @@
-//! What is exported is what was written: it goes back in unchanged.
+//! Tests that an export contains the written points and can be imported unchanged.
 
 use tidemark::api::http::{RequestHead, Response};
 
@@ -15,7 +15,7 @@ fn text(response: &Response) -> String {
     String::from_utf8(response.body.clone()).unwrap()
 }
 
-/// Every type and its ends, everything that is escaped, and names that InfluxQL must quote.
+/// Every type with its extreme values, every escaped character, and names that InfluxQL must quote.
 const HARD: &str = r#"a\ b\,c=d,t\ a\,g\==v\ a\,l\=ue f\ i\,e\=ld=1i 1
 all b=false,f=1.5,i=-9223372036854775808i,s="q\"b\\s, = é",t=true,u=18446744073709551615u 1700000000123456789
 all f=1e+300,i=9223372036854775807i 1700000000123456790
@@ -96,7 +96,7 @@ fn a_large_export_comes_in_pieces_and_whole() {
     }
 }
 
-/// Names come from statements too, which know more of them than line protocol does.
+/// Statements can create names that line protocol cannot.
 #[test]
 fn a_name_that_a_statement_makes_is_kept_by_an_export_or_refused() {
     const LETTERS: [&str; 13] =
@@ -135,7 +135,7 @@ fn a_name_that_a_statement_makes_is_kept_by_an_export_or_refused() {
     assert_eq!(product.query("made", q)["results"][0]["error"], why);
 }
 
-/// What came in several lines of one point may be too long for one.
+/// The fields of one point may arrive in several lines and exceed the limit of a single line.
 #[test]
 fn a_long_row_is_exported_in_several_lines() {
     let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "none")]);

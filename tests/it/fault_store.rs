@@ -1,4 +1,4 @@
-//! A store of which one operation fails, having taken effect or not.
+//! A store in which one operation fails, with or without its effect.
 
 use std::cell::Cell;
 use std::ops::{Range, RangeInclusive};
@@ -7,29 +7,28 @@ use std::rc::Rc;
 use tidemark::store::memory::MemoryStore;
 use tidemark::store::{HeadAndBody, RowCounts, Store, StoreError, Table};
 
-/// How a store goes on after the operation that failed.
+/// The behaviour of a store after the failed operation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum After {
-    /// Every later operation fails too: the process is gone.
+    /// All later operations also fail, because the process has ended.
     Gone,
-    /// Nothing else fails.
+    /// Only this operation fails.
     Sound,
 }
 
-/// Which operation fails, and how. Shared by the handles of a store.
+/// The plan of failures, shared by the handles of a store.
 #[derive(Debug)]
 pub(crate) struct Plan {
-    /// Operations until one fails; that one is number 1. 0 for never.
+    /// The number of operations until the failing one, which is number 1. 0 disables failures.
     at: Cell<u64>,
     persisted: Cell<bool>,
     after: Cell<After>,
-    /// Operations so far. A transaction is one more at its end.
+    /// The number of operations so far. The end of a transaction counts as one more.
     seen: Cell<u64>,
     failed: Cell<bool>,
 }
 
-/// Every operation goes to a store in memory, except for the one that fails. Reads fail too; of
-/// them it makes no difference whether they took effect.
+/// Passes every operation except the failing one to a store in memory. Reads can fail too.
 #[derive(Clone)]
 pub(crate) struct FaultStore {
     pub(crate) inner: MemoryStore,
@@ -37,7 +36,7 @@ pub(crate) struct FaultStore {
 }
 
 impl FaultStore {
-    /// Nothing fails yet.
+    /// Creates a store without failures.
     pub(crate) fn new(inner: MemoryStore) -> Self {
         let plan = Plan {
             at: Cell::new(0),
@@ -49,12 +48,13 @@ impl FaultStore {
         Self { inner, plan: Rc::new(plan) }
     }
 
-    /// Another store, empty, of the same plan: operations of both are counted together.
+    /// Creates another empty store with the same plan, which counts operations of both stores
+    /// together.
     pub(crate) fn beside(&self) -> Self {
         Self { inner: MemoryStore::new(), plan: Rc::clone(&self.plan) }
     }
 
-    /// Operation `at` from now on fails, counted from 1.
+    /// Makes operation `at` fail, counted from 1.
     pub(crate) fn fail(&self, at: u64, persisted: bool, after: After) {
         self.plan.at.set(at);
         self.plan.persisted.set(persisted);
@@ -63,18 +63,18 @@ impl FaultStore {
         self.plan.failed.set(false);
     }
 
-    /// Nothing fails from now on. Answers whether something has.
+    /// Ends the failures. Returns whether an operation has failed.
     pub(crate) fn heal(&self) -> bool {
         self.plan.at.set(0);
         self.plan.failed.take()
     }
 
-    /// Operations since the last [`FaultStore::fail`], or ever.
+    /// Returns the number of operations since the last [`FaultStore::fail`], or since the start.
     pub(crate) fn seen(&self) -> u64 {
         self.plan.seen.get()
     }
 
-    /// Counts one operation; when it fails, whether it takes effect first.
+    /// Counts one operation. If it fails, returns whether it takes effect first.
     fn verdict(&self) -> Option<bool> {
         let seen = self.plan.seen.get() + 1;
         self.plan.seen.set(seen);

@@ -1,4 +1,5 @@
-//! Flight as gRPC-Web over the whole product: tickets, schemas, codes, and what is never short.
+//! Tests Flight as gRPC-Web over the whole product: tickets, schemas, status codes, and incomplete
+//! results.
 
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ use crate::product::{Product, TOKEN};
 const BINARY: &str = "application/grpc-web+proto";
 const TEXT: &str = "application/grpc-web-text";
 
-/// How a call ended, and the messages before.
+/// The end of a call, and its messages.
 struct Answer {
     response: Response,
     messages: Vec<Vec<u8>>,
@@ -26,7 +27,7 @@ struct Answer {
     text: String,
 }
 
-/// A field of a message of protobuf that has a length.
+/// Encodes a length-delimited protobuf field.
 fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     encode_varint(number << 3 | 2, &mut out);
@@ -35,7 +36,7 @@ fn field(number: u64, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The first field of this number.
+/// Returns the first field with this number.
 fn found(mut message: &[u8], number: u32) -> Vec<u8> {
     while !message.is_empty() {
         let (key, kind) = decode_key(&mut message).unwrap();
@@ -61,7 +62,7 @@ fn call(product: &mut Product, method: &str, headers: &[(&str, &str)], message: 
     called(product, method, headers, &[message.to_vec()])
 }
 
-/// A call with several messages.
+/// Makes a call with several messages.
 fn called(
     product: &mut Product,
     method: &str,
@@ -98,7 +99,7 @@ fn called(
     read(response, is_text)
 }
 
-/// Takes an answer apart: messages, and trailers behind the last one.
+/// Splits a response into messages and trailers.
 fn read(response: Response, is_text: bool) -> Answer {
     let bytes = if is_text { unpacked(&response.body) } else { response.body.clone() };
     let (mut messages, mut rest) = (Vec::new(), bytes.as_slice());
@@ -119,13 +120,13 @@ fn read(response: Response, is_text: bool) -> Answer {
     }
 }
 
-/// Base64 in pieces, each with its padding.
+/// Decodes base64 chunks that each have their own padding.
 fn unpacked(text: &[u8]) -> Vec<u8> {
     let four = |four: &[u8]| STANDARD.decode(four).unwrap();
     text.chunks(4).flat_map(four).collect()
 }
 
-/// The rows of an answer of DoGet.
+/// Returns the rows of a DoGet response.
 fn batches(answer: &Answer) -> Vec<RecordBatch> {
     assert_eq!((answer.code, answer.text.as_str()), (0, ""));
     let mut stream = Vec::new();
@@ -146,7 +147,7 @@ fn json(language: &str, q: &str) -> Vec<u8> {
     field(1, ticket.as_bytes())
 }
 
-/// With a database, and SQL by the stand-in.
+/// Returns a product with a database and the SQL stand-in.
 fn created() -> Product {
     let mut product = Product::with(&[("SQL", "stand-in")]);
     assert_eq!(product.configure("POST", "{\"db\":\"db\"}").0, 200);
@@ -168,7 +169,7 @@ fn rows_of_both_languages_come_in_messages_of_flight() {
                 .flat_map(|batch| batch.column(0).as_primitive::<Int64Type>().values().to_vec())
                 .collect();
             assert_eq!(numbers, (0..n).collect::<Vec<_>>());
-            // The schema comes first also without rows.
+            // The first message is the schema, even without rows.
             assert_eq!(answer.messages.len(), 1 + usize::try_from(n).unwrap().div_ceil(100));
         }
         let ticket = json("influxql", "SELECT v FROM cpu WHERE v < 2000");
@@ -188,7 +189,7 @@ fn what_a_flight_says_of_its_columns_is_what_its_ticket_answers() {
     let influxql = ("x-influxdata-query-language", "influxql");
     for (q, more, expected) in [
         ("SELECT rows 250", ("x", ""), 250),
-        // What can stand in no other statement is asked itself.
+        // A statement that cannot be nested in another one runs by itself.
         ("SELECT alone 7", ("x", ""), 7),
         ("SELECT v FROM cpu", influxql, 1),
     ] {
@@ -219,13 +220,13 @@ fn what_a_flight_says_of_its_columns_is_what_its_ticket_answers() {
     assert_eq!(path.code, 12, "{}", path.text);
 }
 
-/// A part of an answer never looks like the whole.
+/// A part of a result must not look complete.
 #[test]
 fn what_fails_behind_the_first_message_is_said_in_trailers() {
     let mut product = created();
     let answer = call(&mut product, "DoGet", &[], &json("sql", "SELECT breaks 1000"));
     assert_eq!((answer.code, answer.text.as_str()), (8, "it broke"));
-    // Of eleven: its columns and ten batches.
+    // At most eleven messages: the schema and ten batches.
     assert!((2..11).contains(&answer.messages.len()), "{} came", answer.messages.len());
     let line = product.log_line().unwrap();
     assert!(line.contains("too heavy"), "{line}");
@@ -253,7 +254,8 @@ fn refusals_have_the_codes_of_grpc() {
         }
     }
     assert_eq!(by(&mut product, "DoGet", &of_other, &ticket), (7, 0));
-    // The permission is checked before the text is read: the administrator hears of its places.
+    // The permission is checked before the text is parsed. Only the administrator sees positions of
+    // errors.
     let many =
         any("ActionCreatePreparedStatementRequest", &field(1, "?".repeat(40_000).as_bytes()));
     let many = [field(1, b"CreatePreparedStatement"), field(2, &many)].concat();
@@ -314,7 +316,7 @@ fn every_response_of_flight_is_streamed_whatever_its_status() {
     }
 }
 
-/// Messages of Flight that carry one batch, the first with a descriptor.
+/// Encodes Flight messages with one batch. The first message has a descriptor.
 fn put(command: &[u8], batch: &RecordBatch) -> Vec<Vec<u8>> {
     let mut stream = StreamWriter::try_new(Vec::new(), &batch.schema()).unwrap();
     let schema = stream.get_ref().len();
@@ -346,7 +348,6 @@ fn a_prepared_statement_is_bound_and_asked_by_its_handle_alone() {
     let answer = called(&mut product, "DoPut", &headers, &put(&of_handle(&handle), &seven));
     assert_eq!((answer.code, answer.messages.len()), (0, 1), "{}", answer.text);
     let bound = found(&found(&answer.messages[0], 1), 1);
-    // Of the first row.
     for (handle, expected) in [(&handle, 0), (&bound, 7)] {
         let descriptor = field(2, &of_handle(handle));
         let info = call(&mut product, "GetFlightInfo", &headers, &descriptor);
@@ -370,7 +371,7 @@ fn a_prepared_statement_is_bound_and_asked_by_its_handle_alone() {
         called(&mut product, "DoPut", &headers, &put(&any("CommandStatementIngest", b""), &two));
     assert_eq!(rows.code, 3, "{}", rows.text);
     let close = any("ActionClosePreparedStatementRequest", &field(1, &handle));
-    // Twice too: there is nothing to forget.
+    // A repeated close also succeeds, because the server has no state.
     for (kind, body, count) in [
         ("ClosePreparedStatement", close.as_slice(), 0),
         ("ClosePreparedStatement", close.as_slice(), 0),
@@ -407,7 +408,7 @@ fn lists_are_answered_without_a_database_and_with_their_own_schema() {
     assert_eq!((none.code, none.text.as_str()), (3, "no 'database' header in request"));
 }
 
-/// A field as `FlightSql.proto` writes it.
+/// Returns a field in the notation of `FlightSql.proto`.
 fn as_specified(field: &Field) -> String {
     let list = |fields: &[&Field]| {
         fields.iter().map(|field| as_specified(field)).collect::<Vec<_>>().join(", ")
@@ -433,8 +434,8 @@ fn as_specified(field: &Field) -> String {
     format!("{}: {data_type}{nullability}", field.name())
 }
 
-/// The schemas of `FlightSql.proto`, which drivers compare with what they get. The children of the
-/// union are not null, as in the schemas of Arrow's own libraries.
+/// The schemas of `FlightSql.proto`, which drivers compare with the responses. The union's children
+/// are not nullable, as in Arrow's own libraries.
 #[test]
 fn every_metadata_schema_is_the_specified_one() {
     const TABLES: &str = "catalog_name: utf8; db_schema_name: utf8; table_name: utf8 not null; \
@@ -498,7 +499,7 @@ fn every_metadata_schema_is_the_specified_one() {
     }
 }
 
-/// As InfluxDB answers it; what is no method, or is compressed, has gRPC's own code.
+/// The codes equal InfluxDB's. Unknown methods and compressed messages get gRPC's own code.
 #[test]
 fn what_is_not_offered_is_refused_by_its_kind() {
     let mut product = created();
@@ -556,7 +557,7 @@ fn what_is_not_offered_is_refused_by_its_kind() {
     }
 }
 
-/// Bodies that no client makes.
+/// Malformed bodies that no client sends.
 #[test]
 fn frames_that_are_none_are_refused() {
     let mut product = created();

@@ -1,7 +1,7 @@
-//! What earlier versions stored, opened by this one: `tests/data/format`, one file per version.
+//! Opens data that earlier versions stored: `tests/data/format`, one file per version.
 //!
-//! A file is never rewritten. `RECORD_FORMAT=1 cargo test --test it format` makes the one of the
-//! current version where it is missing: after a change of what is stored, under a new number.
+//! A file never changes. `RECORD_FORMAT=1 cargo test --test it format` creates the missing file of
+//! the current version: after a change of the format, under a new number.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -27,7 +27,7 @@ fn product() -> Product {
     Product::with(&[("LOG_REQUESTS", "none"), ("DEFAULT_SHARDS", "2")])
 }
 
-/// A database with a bit of everything that is stored.
+/// Fills a database with every kind of stored data.
 pub(crate) fn recorded() -> Product {
     let mut product = product();
     product.query("", "CREATE DATABASE a");
@@ -48,14 +48,14 @@ pub(crate) fn recorded() -> Product {
     let response =
         product.post("/write?db=a&rp=short&precision=s", &format!("m,host=x f=1i {now_s}"));
     assert_eq!(response.status, 204);
-    // The last of it stays in the log, and a delete waits for compaction.
+    // The last points stay in the log, and a delete waits for compaction.
     product.write("a", "m,host=h0 f=100 10\nm,host=new g=1 11");
     product.query("a", "DELETE FROM m WHERE host = 'h5'");
     product.write("a", "m,host=h5 f=55 5");
     product
 }
 
-/// What is asked of the database of [`recorded`]: the first three about the deployment.
+/// The queries of the database of [`recorded`]. The first three are about the deployment.
 pub(crate) const ASKED: [&str; 12] = [
     "SHOW DATABASES",
     "SHOW RETENTION POLICIES ON a",
@@ -71,12 +71,12 @@ pub(crate) const ASKED: [&str; 12] = [
     "SELECT count(f) FROM short.m",
 ];
 
-/// What the database of [`recorded`] answers.
+/// Returns the results for the database of [`recorded`].
 pub(crate) fn answers(product: &mut Product) -> Vec<Value> {
     ASKED.map(|q| product.query("a", q)["results"][0]["series"].clone()).into()
 }
 
-/// The same without what is about the deployment.
+/// Returns the results without those about the deployment.
 pub(crate) fn answers_of_database(product: &mut Product) -> Vec<Value> {
     let asked = ASKED[3..].iter();
     asked.map(|q| product.query("a", q)["results"][0]["series"].clone()).collect()
@@ -122,7 +122,7 @@ pub(crate) fn dump(stores: &BTreeMap<Address, MemoryStore>) -> String {
     text
 }
 
-/// A product that wakes up on what `text` says is stored.
+/// Returns a product that starts with the stored rows in `text`.
 pub(crate) fn restored(text: &str) -> Product {
     let mut product = product();
     let mut store = MemoryStore::new();
@@ -184,7 +184,7 @@ fn every_recorded_state_is_opened_and_answers_as_it_did() {
     assert!(states > 0, "no recorded state");
 }
 
-/// What a query of a fresh start answers when a row's head was edited.
+/// Edits a row's head and returns the result of a query after a restart.
 fn edited(table: Table, kind: &str, edit: impl Fn(&mut Vec<u8>)) -> (u16, String) {
     let mut product = recorded();
     product.rest();
@@ -201,7 +201,7 @@ fn edited(table: Table, kind: &str, edit: impl Fn(&mut Vec<u8>)) -> (u16, String
     product.ask("POST", "/query", "db=a&q=SELECT+f+FROM+m", &[], "")
 }
 
-/// Before there were parts, the state row had no body.
+/// Before parts existed, the state row had no body.
 #[test]
 fn a_shard_without_a_manifest_is_refused_with_the_way_out() {
     let mut product = recorded();
@@ -221,7 +221,7 @@ fn a_shard_without_a_manifest_is_refused_with_the_way_out() {
 
 #[test]
 fn what_a_newer_version_stored_is_refused_by_name() {
-    // A row with a sound checksum whose version byte is one too high.
+    // The row has a correct checksum and a version byte that is one too high.
     let newer = |head: &mut Vec<u8>| {
         let end = head.len() - 4;
         head[0] += 1;
@@ -244,14 +244,14 @@ fn what_a_newer_version_stored_is_refused_by_name() {
     }
 }
 
-/// CRC-32C, bit by bit: what the format pages say.
+/// Computes CRC-32C bit by bit, as the format pages specify.
 fn crc32c(bytes: &[u8]) -> u32 {
     let step = |crc: u32, _| if crc & 1 == 1 { crc >> 1 ^ 0x82F6_3B78 } else { crc >> 1 };
     !bytes.iter().fold(!0, |crc, byte| (0..8).fold(crc ^ u32::from(*byte), step))
 }
 
-/// One flipped bit in each byte of each row of Catalog and Database: verification names the row, and
-/// whoever needs it is told so instead of being answered.
+/// Flips one bit in each byte of each row of Catalog and Database. Verification must name the row,
+/// and a request that needs the row must fail with its name.
 #[test]
 fn a_damaged_row_of_catalog_or_database_is_named() {
     let text = std::fs::read_to_string(path(CURRENT)).unwrap();
@@ -261,7 +261,7 @@ fn a_damaged_row_of_catalog_or_database_is_named() {
     for (address, store) in product.stores() {
         let owner = match &address {
             Address::Catalog => "catalog",
-            // The other database has rows of its own.
+            // The other database has different rows.
             Address::Database(id) if id.0 == "database-1" => "database",
             _ => continue,
         };
@@ -296,7 +296,7 @@ fn a_damaged_row_of_catalog_or_database_is_named() {
     assert!(flips > 400 && refused > 20, "{flips} {refused}");
 }
 
-/// Flips one bit of a body of every row of a shard's table.
+/// Flips one bit of the body of every row in a shard's table.
 fn flip(product: &Product, table: Table, first: bool) {
     for (address, store) in product.stores() {
         if !matches!(address, Address::Shard(_)) || !store.is_open().unwrap() {
@@ -317,7 +317,7 @@ fn a_damaged_block_fails_who_needs_it_and_is_named() {
     for table in [Table::Value, Table::Wal] {
         let mut product = Product::with(&[("LOG_REQUESTS", "none")]);
         product.query("", "CREATE DATABASE a");
-        // Measurements in one flush share a value: `first` lies at its start.
+        // Measurements of one flush share a value, and `first` is at its start.
         product.write("a", "first,host=a v=1 0\nsecond,host=a v=2 0");
         if table != Table::Wal {
             product.rest();
@@ -326,7 +326,7 @@ fn a_damaged_block_fails_who_needs_it_and_is_named() {
         let damage_first = table == Table::Value;
         product.query("a", "SELECT * FROM first");
         flip(&product, table, table != Table::Wal);
-        // Verification reads storage, whatever memory still holds.
+        // Verification reads storage and ignores caches.
         let damaged = |product: &mut Product| {
             let verified = product.post("/debug/verify?db=a", "");
             let verified: Value = serde_json::from_slice(&verified.body).unwrap();
@@ -343,7 +343,7 @@ fn a_damaged_block_fails_who_needs_it_and_is_named() {
             let second = product.query("a", "SELECT sum(v) FROM second");
             assert_eq!(second["results"][0]["series"][0]["values"], json!([[0, 2]]));
         }
-        // Writes go on, and what they brought is readable.
+        // Writes still succeed, and their points are readable.
         if table == Table::Value {
             product.write("a", "other v=5 20");
             let other = product.query("a", "SELECT sum(v) FROM other");

@@ -1,10 +1,10 @@
-//! The table of functions, and what the console's completion is given of it.
+//! Compares the table of functions with the console's completion list.
 
 use std::path::Path;
 
 use tidemark::query::functions;
 
-/// Where the console has it.
+/// The console's file.
 const COMPLETION: &str = "www/influxql/functions.js";
 
 #[test]
@@ -17,7 +17,7 @@ fn no_two_functions_have_one_name() {
     assert_eq!(names.len(), count);
 }
 
-/// With `UPDATE=1` in the environment the file is written anew.
+/// With `UPDATE=1` in the environment, the test rewrites the file.
 #[test]
 fn completion_has_each_function_as_the_table_has_it() {
     let mut wanted = String::from(

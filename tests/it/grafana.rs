@@ -1,5 +1,5 @@
-//! Grafana's InfluxQL data source, acted out request by request: the health check, variables, the
-//! editor's suggestions and panels, over GET and POST, with the token as Basic's password.
+//! Simulates the requests of Grafana's InfluxQL data source: the health check, variables, the
+//! editor's suggestions and panels, over GET and POST, with the token as the Basic password.
 
 use base64::Engine;
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ impl Grafana {
         Self { product, post }
     }
 
-    /// One query as the data source sends it; the first result.
+    /// Sends one query like the data source and returns the first result.
     fn ask(&mut self, q: &str) -> Value {
         let encode = |pairs: &[(&str, &str)]| {
             form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
@@ -60,7 +60,6 @@ fn act(post: bool) {
     let mut grafana = Grafana::new(post);
     assert_eq!(grafana.values("SHOW measurements"), json!([["cpu"]]));
 
-    // The editor.
     let policies = grafana.values(r#"SHOW RETENTION POLICIES on "telegraf""#);
     assert_eq!(policies[0][0], "autogen");
     let suggested = "SHOW MEASUREMENTS WITH MEASUREMENT =~ /(?i)CP/ LIMIT 100";
@@ -70,7 +69,7 @@ fn act(post: bool) {
     assert_eq!(grafana.values(keyed), json!([["host", "a"]]));
     assert_eq!(grafana.values(r#"SHOW FIELD KEYS FROM "cpu""#), json!([["usage", "float"]]));
 
-    // A variable, and a panel with $timeFilter and $__interval put in.
+    // A variable, and a panel with $timeFilter and $__interval replaced.
     let variable = r#"SHOW TAG VALUES WITH KEY = "host""#;
     assert_eq!(grafana.values(variable), json!([["host", "a"], ["host", "b"]]));
     let filter = "time >= 1699999200000ms and time <= 1699999319000ms";
@@ -91,7 +90,7 @@ fn act(post: bool) {
     }
     assert_eq!(answer["series"], json!([series("a", 1.0, 4.0), series("b", 10.0, 40.0)]));
 
-    // Nothing found is still one result, without which the data source fails.
+    // An empty result is still one result, which the data source requires.
     assert_eq!(grafana.ask("SELECT x FROM nothing"), json!({ "statement_id": 0 }));
 }
 

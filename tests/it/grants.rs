@@ -1,5 +1,5 @@
-//! PROTOCOL.md rule 11 over a whole deployment: when rights begin and end on edges, objects and
-//! messages that fail.
+//! Tests PROTOCOL.md rule 11 over a whole deployment: the time at which permissions begin and end
+//! on edges, with failing objects and messages.
 
 use std::collections::BTreeSet;
 
@@ -20,10 +20,10 @@ use crate::world::stub_shard;
 use crate::world::{Edge, Faults, World};
 
 const S_NS: i64 = 1_000_000_000;
-/// How long the alarm waits, at most, between two tries to end a right.
+/// The maximum pause of the alarm between two attempts to end a permission.
 const RETRY_S: i64 = 4;
 
-/// A token that may do everything with these databases.
+/// Returns a token with every permission on these databases.
 pub(crate) fn token(name: &str, databases: &[&str]) -> Grantee {
     let permission = |database: &&str| Permission {
         database: (*database != "*").then(|| (*database).to_owned()),
@@ -36,7 +36,7 @@ pub(crate) fn token(name: &str, databases: &[&str]) -> Grantee {
     Grantee::token(name, token_hash(name), grants, [0, i64::MAX])
 }
 
-/// Asks the Catalog until it answers.
+/// Repeats a message to the Catalog until it succeeds.
 pub(crate) fn ask_catalog(world: &mut World, message: &ToCatalog) -> FromCatalog {
     let faults = std::mem::take(&mut world.faults);
     let spares = std::mem::replace(&mut world.spares_clients, true);
@@ -50,7 +50,8 @@ pub(crate) fn put(world: &mut World, row: Grantee) -> FromCatalog {
     ask_catalog(world, &ToCatalog::PutGrantee(Box::new(row)))
 }
 
-/// How many databases have not heard that the token is revoked; `None` once there is none to revoke.
+/// Revokes a token. Returns the number of databases that have not confirmed the revocation, or
+/// `None` if the token does not exist.
 pub(crate) fn revoke(world: &mut World, name: &str) -> Option<u64> {
     let message = ToCatalog::RemoveGrantee { user: false, name: name.to_owned() };
     match ask_catalog(world, &message) {
@@ -59,7 +60,7 @@ pub(crate) fn revoke(world: &mut World, name: &str) -> Option<u64> {
     }
 }
 
-/// Who the token belongs to, as the edge finds it out for a write to `database`.
+/// Identifies the token's owner as the edge does for a write to `database`.
 fn identify(world: &mut World, edge: &Edge, token: &str, database: &str) -> Result<Verdict, Error> {
     let credentials = Credentials::pair(None, token.to_owned());
     let of = Vouching::Databases(vec![database.to_owned()]);
@@ -72,7 +73,8 @@ fn write_as(principal: Principal, database: &str, line: &str) -> Write {
     Write::new(request)
 }
 
-/// Writes a point with the token: whether it was taken; `None` when the edge cannot say.
+/// Writes a point with the token. Returns whether it was accepted, or `None` if the edge cannot
+/// decide.
 pub(crate) fn writes(world: &mut World, edge: &Edge, token: &str, database: &str) -> Option<bool> {
     let principal = match identify(world, edge, token, database) {
         Ok(Verdict::Known(principal)) => principal,
@@ -87,7 +89,7 @@ pub(crate) fn writes(world: &mut World, edge: &Edge, token: &str, database: &str
         Err(Error::Revoked | Error::Forbidden { .. }) => Some(false),
         Err(error) => panic!("{error}"),
     };
-    // Once it is answered; whether it is heard changes nothing of the answer.
+    // The edge reports the use after the response, so a failure does not change the response.
     let _ = world.run(edge, confirm(caller));
     taken
 }
@@ -96,7 +98,7 @@ pub(crate) fn three_edges() -> [Edge; 3] {
     [Edge::default(), Edge::default(), Edge::default()]
 }
 
-/// A write by each edge, so that each has met the token there.
+/// Writes once with each edge, so that each edge has cached the token.
 pub(crate) fn meet(world: &mut World, edges: &[Edge], token: &str, databases: &[&str]) {
     for edge in edges {
         for database in databases {
@@ -105,7 +107,7 @@ pub(crate) fn meet(world: &mut World, edges: &[Edge], token: &str, databases: &[
     }
 }
 
-/// Time goes on, alarms go off, and now and then an object restarts.
+/// Moves time forward with alarms and occasional restarts of objects.
 pub(crate) fn pass(world: &mut World, span_ns: i64) {
     let until_ns = world.platform.time_ns() + span_ns;
     while world.alarm_is_due_within(until_ns - world.platform.time_ns()) && world.alarm() {
@@ -114,8 +116,8 @@ pub(crate) fn pass(world: &mut World, span_ns: i64) {
     world.platform.advance_to(until_ns);
 }
 
-/// Revokes a token while nine of ten messages are lost and objects restart, with writes under way
-/// all the time. No write is taken by a database that is not named as remaining any more.
+/// Revokes a token while nine of ten messages are lost, objects restart and writes continue. A
+/// database that is no longer listed as remaining accepts no write.
 fn revoke_under_losses(seed: u64, databases: &[&str], grants: &[&str]) -> (i64, u32) {
     let mut world = world(seed);
     let edges = three_edges();
@@ -135,7 +137,7 @@ fn revoke_under_losses(seed: u64, databases: &[&str], grants: &[&str]) -> (i64, 
         if acknowledged_ns.is_none() && matches!(revoke(&mut world, "t"), None | Some(0)) {
             acknowledged_ns = Some(world.platform.time_ns());
         }
-        // Whoever knows nothing yet begins with the owners, whose word counts.
+        // An edge with an empty cache asks the owners first, whose response decides.
         let edge = match world.platform.below(4) {
             0 => Edge::default(),
             known => edges[known - 1].clone(),
@@ -150,8 +152,8 @@ fn revoke_under_losses(seed: u64, databases: &[&str], grants: &[&str]) -> (i64, 
             Some(at_ns) if world.platform.time_ns() > at_ns + 60 * S_NS => break,
             _ => {}
         }
-        // After a while nothing is lost any more: then the alarm alone is through soon. In every
-        // other schedule that takes very long.
+        // After some time no message is lost, so that the alarm finishes soon. In every other
+        // schedule this phase begins very late.
         if turn == if seed.is_multiple_of(2) { 40 } else { 4_000 } {
             world.faults = Faults::default();
             calm_ns = Some(world.platform.time_ns());
@@ -195,7 +197,7 @@ fn rule_11_what_a_revoked_caller_has_begun_is_stopped_by_the_shard() {
     world.run(&edge, create("d", 1, None)).unwrap();
     put(&mut world, token("t", &["d"]));
     meet(&mut world, std::slice::from_ref(&edge), "t", &["d"]);
-    // Let in before the right ends; its lines come after.
+    // The request is authorized before the permission ends; its lines arrive later.
     let Ok(Verdict::Known(principal)) = identify(&mut world, &edge, "t", "d") else { panic!() };
     assert_eq!(revoke(&mut world, "t"), Some(0));
     let late = world.run(&edge, write_as(principal, "d", "m f=2 2"));
@@ -210,7 +212,7 @@ fn rule_11_a_new_token_begins_everywhere_at_once() {
     world.run(&edges[0], create("d", 1, None)).unwrap();
     put(&mut world, token("old", &["d"]));
     meet(&mut world, &edges, "old", &["d"]);
-    // No database hears of it for now: the Catalog's word is enough.
+    // The database cannot be reached, so the Catalog alone decides.
     world.faults = Faults { lost: 100, ..Faults::default() };
     world.spares_clients = true;
     assert!(matches!(
@@ -221,7 +223,7 @@ fn rule_11_a_new_token_begins_everywhere_at_once() {
         assert_eq!(writes(&mut world, edge, "new", "d"), Some(true));
         assert_eq!(writes(&mut world, edge, "none", "d"), Some(false));
     }
-    // And it ends there, though its database never had it.
+    // The permission also ends if its database never received it.
     world.faults = Faults::default();
     assert_eq!(revoke(&mut world, "new"), Some(0));
     for edge in &edges {
@@ -250,14 +252,14 @@ fn rule_11_a_new_database_knows_its_callers_from_birth() {
         assert_eq!(writes(world, &edge, "other", "later"), None, "its owner is not there");
     });
     assert_eq!(writes(&mut world, &edge, "other", "later"), Some(false));
-    // Dropped and made anew it is another one, with the same callers.
+    // A new database with the same name is a different database with the same callers.
     world.run(&edge, drop_database("later")).unwrap();
     world.run(&edge, create("later", 1, None)).unwrap();
     assert_eq!(writes(&mut world, &edge, "named 1", "later"), Some(true));
 }
 
-/// One that is stuck half made cannot let anybody in: nobody waits for it, and whoever is gone by the
-/// time that it is ready is unknown there.
+/// A database that is only half created admits no caller, so a revocation does not wait for it. A
+/// caller that is revoked before the database is ready is unknown there.
 #[test]
 fn rule_11_a_database_that_is_being_made_holds_no_revocation_up_and_knows_nobody_who_is_gone() {
     let mut stuck = 0;
@@ -271,7 +273,7 @@ fn rule_11_a_database_that_is_being_made_holds_no_revocation_up_and_knows_nobody
         world.spares_clients = true;
         let is_stuck = world.run(&edge, create("later", 1, None)).is_err();
         stuck += u32::from(is_stuck);
-        // What is ready can be told again, what is not still cannot.
+        // Databases that are ready can be informed again, the others still cannot.
         let ready = world.addresses().into_iter().find(|at| matches!(at, Address::Database(_)));
         world.unreachable = is_stuck.then(|| world.addresses()).into_iter().flatten().collect();
         world
@@ -310,7 +312,7 @@ fn rule_11_without_the_catalog_known_databases_are_served_and_others_are_not() {
     lose_catalog(&mut world, |world| {
         pass(world, 3_600 * S_NS);
         assert_eq!(writes(world, &edge, "t", "d"), Some(true));
-        // One that this edge has not met, and a change that makes what it knows stale.
+        // The edge has not seen this token, and a change has made its cache stale.
         assert_eq!(writes(world, &edge, "u", "d"), Some(true));
         stub_shard_generation(world, 9);
         assert_eq!(writes(world, &edge, "t", "d"), None, "the Database has not published it");

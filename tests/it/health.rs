@@ -1,4 +1,4 @@
-//! `/health` of a service without a secret, of a whole one, and of one whose Catalog is lost.
+//! Tests `/health` without a secret, for a complete service, and with an unreachable Catalog.
 
 use serde_json::Value;
 use tidemark::api::action::Action;
@@ -18,7 +18,7 @@ const S_NS: i64 = 1_000_000_000;
 struct Isolate {
     service: Service,
     platform: TestPlatform,
-    /// What the Catalog answers; a pause is over when it does not.
+    /// The Catalog's response. Without a response, a pause ends.
     catalog: Option<Result<Vec<u8>, CallFailure>>,
     questions: u32,
 }
@@ -31,7 +31,7 @@ impl Isolate {
         Self { service: Service::new(settings, 1), platform, catalog: None, questions: 0 }
     }
 
-    /// Status and `"status"` of the answer.
+    /// Returns the status and the response's `"status"`.
     fn health(&mut self) -> (u16, String) {
         let Self { service, platform, .. } = self;
         let head =

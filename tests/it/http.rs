@@ -1,5 +1,5 @@
 //! Runs `tests/data/http/*.http`: a raw request, and the exact status, headers and body of its
-//! reply. The form is described in `tests/data/http/README.md`.
+//! response. `tests/data/http/README.md` describes the format.
 
 use std::fs;
 use std::path::Path;
@@ -8,7 +8,7 @@ use tidemark::api::http::{RequestHead, Response};
 
 use crate::product::Product;
 
-/// One request and what is expected of its reply.
+/// One request and the expected response.
 #[derive(Debug, Default)]
 struct Case {
     line: usize,
@@ -34,7 +34,7 @@ fn every_script_holds() {
     assert!(faults.is_empty(), "\n{}", faults.join("\n"));
 }
 
-/// Method, path and status of everything that the scripts ask.
+/// Returns the method, path and status of every request in the scripts.
 pub(crate) fn answered() -> Vec<(String, String, u16)> {
     let mut all = Vec::new();
     every_case(|_, case, response| {
@@ -43,7 +43,7 @@ pub(crate) fn answered() -> Vec<(String, String, u16)> {
     all
 }
 
-/// Runs every script and shows each request with its reply, and the name of its script.
+/// Runs every script and calls `look` with each request, its response and the script's name.
 fn every_case(mut look: impl FnMut(&str, &Case, &Response)) {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/http");
     for entry in fs::read_dir(folder).unwrap() {
@@ -63,11 +63,11 @@ fn every_case(mut look: impl FnMut(&str, &Case, &Response)) {
     }
 }
 
-/// What stands for an `"id"`, a `"token"` and a `"hash"` that were answered before.
+/// The placeholders for an `"id"`, a `"token"` and a `"hash"` of earlier responses.
 const REMEMBERED: [(&str, &str); 3] =
     [("$ID", "\"id\":\""), ("$TOKEN", "\"token\":\""), ("$HASH", "\"hash\":\"")];
 
-/// Keeps the first id and token of a reply, the newest at the end.
+/// Stores the first id and token of a response, the newest last.
 fn remember(reply: &[u8], last: &mut Vec<(&str, String)>) {
     let reply = String::from_utf8_lossy(reply);
     for (name, key) in REMEMBERED {
@@ -76,7 +76,7 @@ fn remember(reply: &[u8], last: &mut Vec<(&str, String)>) {
     }
 }
 
-/// Puts what was remembered last into a request.
+/// Replaces placeholders in a request by the last stored values.
 fn fill(case: &mut Case, last: &[(&str, String)]) {
     let fill = |text: &mut String| {
         for (name, value) in last.iter().rev() {
@@ -92,7 +92,7 @@ fn fill(case: &mut Case, last: &[(&str, String)]) {
     }
 }
 
-/// The settings of a script's lines `#! NAME=value`.
+/// Returns the settings in a script's lines `#! NAME=value`.
 fn settings(script: &str) -> Vec<(&str, &str)> {
     let lines = script.lines().filter_map(|line| line.strip_prefix("#! "));
     lines.map(|line| line.split_once('=').unwrap()).collect()
@@ -148,7 +148,7 @@ fn parse(script: &str) -> Vec<Case> {
     cases
 }
 
-/// A body of these lines; what cannot be seen in a script is written as its picture.
+/// Returns a body of these lines. Unprintable characters are written as Unicode control pictures.
 fn raw(lines: &[&str]) -> Vec<u8> {
     lines.join("\n").replace('␀', "\0").replace('␍', "\r").into_bytes()
 }
@@ -173,7 +173,7 @@ fn compare(case: &Case, response: &Response) -> Option<String> {
         .then(|| format!("the body is\n  {body}\ninstead of\n  {}", case.reply))
 }
 
-/// Whether `text` is `pattern`, in which `*` stands for any text.
+/// Whether `text` matches `pattern`, in which `*` matches any text.
 fn fits(pattern: &str, text: &str) -> bool {
     let mut pieces = pattern.split('*');
     let first = pieces.next().unwrap_or_default();

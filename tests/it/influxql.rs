@@ -1,4 +1,5 @@
-//! The parser against the cases of InfluxDB's own tests, which lie beside the repository.
+//! Tests the parser with the cases of InfluxDB's own tests, which are stored next to the
+//! repository.
 
 use std::path::PathBuf;
 
@@ -9,10 +10,10 @@ use tidemark::influxql::lexer::Lexer;
 use tidemark::influxql::token::{Keyword, TokenKind};
 use tidemark::influxql::{parse, parse_expr, parse_statement, quote};
 
-/// Cases that are answered differently on purpose: id and reason.
+/// Cases with intentionally different results: id and reason.
 const EXCEPTIONS: &[(&str, &str)] = &[];
 
-/// The lines of a file of cases, or none, with a note, when it is not there.
+/// Returns the lines of a file of cases. If the file is missing, prints a note.
 fn cases(file: &str) -> Vec<Value> {
     let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data/influxql").join(file);
     let Ok(text) = std::fs::read_to_string(&path) else {
@@ -54,7 +55,7 @@ fn parser_cases_agree() {
     assert!(different.is_empty(), "{} differ:\n{}", different.len(), different.join("\n"));
 }
 
-/// 1.x's name of a kind of token.
+/// Returns 1.x's name of a token type.
 fn token_name(kind: TokenKind) -> String {
     let name = match kind {
         TokenKind::BoundParam => "BOUNDPARAM",
@@ -85,7 +86,7 @@ fn token_name(kind: TokenKind) -> String {
     name.to_owned()
 }
 
-/// What one case of the scanner should give and gives, as text.
+/// Returns the expected and the actual result of a scanner case as text.
 fn scanner_case(case: &Value) -> (String, String) {
     let source = text(case, "s").or(text(case, "in")).unwrap_or_default();
     match text(case, "test").unwrap() {

@@ -1,4 +1,4 @@
-//! The parser against texts that nobody writes in good faith, and against damaged good ones.
+//! Tests the parser with malicious texts and with damaged valid texts.
 
 use std::time::Duration;
 
@@ -8,10 +8,10 @@ use tidemark::influxql::bound_params::Params;
 use tidemark::influxql::parse;
 use tidemark::model::limits::QUERY_TEXT_BYTES_MAX;
 
-/// Of the processor, what parsing may take: 50 ms, times what an unoptimised build is slower.
+/// The maximum CPU time of one parse: 50 ms, multiplied by the slowdown of an unoptimised build.
 const PATIENCE: Duration = Duration::from_millis(500);
 
-/// What has to be refused, not to overflow the stack, and quickly.
+/// Parses a text that must be rejected quickly without a stack overflow.
 fn refused(text: &str) -> String {
     let started = ThreadTime::now();
     let error = parse(text, &Params::default()).map(drop).unwrap_err().to_string();
@@ -20,7 +20,7 @@ fn refused(text: &str) -> String {
     error
 }
 
-/// What has to be accepted, printed and dropped quickly.
+/// Parses a text that must be accepted, printed and dropped quickly.
 fn accepted(text: &str) {
     let started = ThreadTime::now();
     let statements = parse(text, &Params::default()).unwrap();
@@ -102,7 +102,7 @@ fn large_texts_in_good_faith_are_parsed_in_no_time() {
     accepted(&format!("SELECT a FROM m{}", list("--x\n", "")));
 }
 
-/// Statements of every kind, with every clause.
+/// Statements of every kind with every clause.
 const SEEDS: &[&str] = &[
     "SELECT mean(a) AS b, c::float, *::tag, /x/, DISTINCT d INTO db.rp.:MEASUREMENT FROM db..m, /y/, \
         (SELECT max(e) FROM n GROUP BY time(10s, -1s), *) WHERE (time > now() - 1h30m AND host =~ /a\\/b/) \
@@ -125,7 +125,7 @@ const SEEDS: &[&str] = &[
     "DELETE FROM rp.m WHERE time < '2000-01-01 00:00:00.5'; DROP SERIES FROM /x/ WHERE a = ''; DROP SHARD 3",
 ];
 
-/// Pieces to damage them with.
+/// Text fragments that damage the statements.
 const PIECES: &[&str] = &[
     " ",
     "\n",
@@ -241,7 +241,7 @@ fn damaged_statements_never_panic_and_what_prints_reads_back() {
         accepted += 1;
         for statement in statements {
             let printed = statement.to_string();
-            // A number without fraction in fill() reads back as an integer.
+            // A number without a fraction in fill() is printed as an integer.
             if !printed.contains("[REDACTED]") && !text.contains("fill(") {
                 assert_eq!(
                     parse(&printed, &params),
@@ -253,6 +253,6 @@ fn damaged_statements_never_panic_and_what_prints_reads_back() {
             assert!(printed.contains("[REDACTED]") || again == Ok(printed), "{seed}: {text}");
         }
     }
-    // The test is worth its time only if a good part of the texts gets through.
+    // The test is useful only if a large share of the texts is accepted.
     assert!(accepted > 1_000 && refused > 1_000, "{accepted} accepted, {refused} refused");
 }

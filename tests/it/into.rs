@@ -1,11 +1,11 @@
-//! SELECT INTO of more than any one message holds.
+//! Tests SELECT INTO with more data than a single message holds.
 
 use serde_json::json;
 
 use crate::product::Product;
 
-/// 24 MB of strings, in three shards, go to a measurement that does not exist yet: every batch but
-/// the first one is read by a plan that is older than the columns that the first one made.
+/// 24 MB of strings in three shards go to a new measurement. Every batch except the first is read
+/// with a plan that predates the columns of the first batch.
 #[test]
 fn rows_are_written_as_they_are_read() {
     let mut product = Product::with(&[("DEFAULT_SHARDS", "3")]);

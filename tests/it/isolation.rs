@@ -1,4 +1,4 @@
-//! Two databases in one runtime: neither sees anything of the other, in any reply.
+//! Tests that two databases in one runtime see no data of each other in any response.
 
 use serde_json::json;
 use tidemark::api::http::{Parameters, Response};
@@ -11,17 +11,17 @@ use tidemark::store::memory::MemoryStore;
 use crate::product::Product;
 use crate::tokens::{admin, body, encoded, send, token};
 
-/// Operations of the two, together.
+/// The total number of operations of both databases.
 const OPERATIONS: usize = 10_000;
 
-/// What one of them writes and what must never reach the other.
+/// A database's data, and the text that must never reach the other database.
 struct Tenant {
     database: &'static str,
     token: String,
     canary: &'static str,
 }
 
-/// A request that belongs to `mine`, or that reaches for what belongs to `other`.
+/// Returns a request for `mine`, or one that tries to reach the data of `other`.
 fn operation(n: u32, mine: &Tenant, other: &Tenant) -> (&'static str, String, String) {
     let (db, canary) = (mine.database, mine.canary);
     let query = |db: &str, q: String| ("POST", format!("/query?db={db}&q={}", encoded(&q)));
@@ -29,7 +29,7 @@ fn operation(n: u32, mine: &Tenant, other: &Tenant) -> (&'static str, String, St
         0..4 => ("POST", format!("/write?db={db}"), line(canary, n)),
         4 => ("POST", format!("/api/v2/write?bucket={db}"), line(canary, n)),
         5 => ("POST", format!("/api/v3/write_lp?db={db}"), line(canary, n)),
-        // Contradicts the schema: the refusal names what is there.
+        // The write contradicts the schema; the error names the existing type.
         6 => ("POST", format!("/write?db={db}"), format!("m_{canary} v_{canary}=1i {n}")),
         n => {
             let (method, target) = match n {
@@ -91,7 +91,7 @@ fn ten_thousand_interleaved_operations_leak_nothing() {
     }
     println!("{served} served, {refused} refused, 0 foreign canaries");
     assert!(served > OPERATIONS / 2 && refused > OPERATIONS / 10, "{served} {refused}");
-    // The canaries are there, for whoever may see them.
+    // Each owner can see its own canaries.
     for tenant in &tenants {
         let target = format!("/query?db={}&q=SHOW+MEASUREMENTS", tenant.database);
         let reply = send(&mut product, ("Token", &tenant.token), ("GET", &target), "");
@@ -123,7 +123,7 @@ fn the_same_url_with_two_tokens_is_never_answered_from_one_another() {
     }
 }
 
-/// Pieces that file systems, URLs and Unicode are known to confuse.
+/// Characters that are known to confuse file systems, URLs and Unicode handling.
 const PIECES: [&str; 28] = [
     "a", "A", "b", "B", "a", "\u{e4}", "a\u{308}", "\u{c4}", "ss", "\u{df}", "i", "\u{131}", "I",
     "\u{130}", ".", "..", "%2f", "%2F", "%2e", " ", "+", "-", "_", "*", "\"", "'", "\u{200b}",
@@ -137,7 +137,7 @@ fn no_two_names_of_ten_million_pairs_share_an_object() {
     while names.len() < 4_500 {
         let count = random.usize(1..6);
         let name: String = (0..count).map(|_| PIECES[random.usize(..PIECES.len())]).collect();
-        // In a URL, through every dialect, the name arrives as it was meant.
+        // The name in a URL arrives unchanged in every dialect.
         let mut arrived = None;
         for (dialect, key) in [(Dialect::V1, "db"), (Dialect::V2, "bucket"), (Dialect::V3, "db")] {
             let query = format!("{key}={}", encoded(&name));
@@ -161,7 +161,7 @@ fn no_two_names_of_ten_million_pairs_share_an_object() {
         };
         entries.insert(&store, Entry::creating(create, object(number), 0)).unwrap();
     }
-    // Each look-up compares with every other name: 4,500 × 4,499 / 2 pairs.
+    // Each lookup compares with every other name: 4,500 × 4,499 / 2 pairs.
     for (number, name) in names.iter().enumerate() {
         let found = entries.by_name(name).map(|(_, entry)| entry.object.clone());
         assert_eq!(found, Some(object(number)), "{name}");

@@ -1,4 +1,4 @@
-//! A database whose page was closed: what was kept of it is the same database, and goes on.
+//! Tests that a reopened page continues with the database that the browser stored.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use tidemark::browser::image::{Image, Restored};
 
 use crate::product::Product;
 
-/// What the browser keeps, after every request.
+/// The rows that the browser stores after every request.
 #[derive(Default)]
 struct Kept {
     rows: BTreeMap<String, Vec<u8>>,
@@ -26,7 +26,7 @@ impl Kept {
         count
     }
 
-    /// The page is opened again.
+    /// Opens the page again.
     fn opened(&mut self, now_s: i64) -> Product {
         let mut restored = Restored::default();
         for (key, value) in &self.rows {
@@ -60,14 +60,14 @@ fn what_is_kept_is_the_database_and_its_jobs_go_on() {
     let mut again = kept.opened(product.now_s());
     assert_eq!(kept.keep(&again), 0, "opening changes nothing");
     assert_eq!(again.query("one", all), expected);
-    // Nobody asked anything since the page was opened, and the log is flushed all the same.
+    // The log is flushed even without a request after the page was opened.
     let mut again = kept.opened(product.now_s() + 3_600);
     again.wake();
     again.rest();
     kept.keep(&again);
     assert_eq!(log(&kept.rows), 0, "{:?}", kept.rows.keys());
 
-    // New objects do not take the ids of those that were there.
+    // New objects do not reuse ids.
     let mut third = kept.opened(again.now_s());
     third.query("", "CREATE DATABASE two");
     third.write("two", "m v=1 1700000000");

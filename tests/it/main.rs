@@ -1,4 +1,4 @@
-//! One integration binary: each `mod` is one way of looking at the whole crate.
+//! The integration test binary. Each `mod` tests the whole crate from one perspective.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,

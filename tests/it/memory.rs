@@ -1,4 +1,4 @@
-//! What a large write costs in memory at the edge: counted by the allocator, per thread.
+//! Measures the edge's memory for large writes with the allocator's counters per thread.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -16,15 +16,15 @@ use crate::world::platform::TestPlatform;
 use crate::world::{Client, Edge};
 use crate::write_overload::{head, service};
 
-/// What the edge reads at a time.
+/// The size of the chunks that the edge reads.
 const PIECE_BYTES: usize = 256 << 10;
 
-/// A write whose exchange alone is measured, not the objects that it calls.
+/// A write that measures only its exchange, not the called objects.
 struct Measured {
     exchange: Option<Exchange>,
     service: Service,
     headers: Vec<(&'static str, String)>,
-    /// As it arrives: not counted.
+    /// The body as it arrives, which does not count.
     body: Vec<u8>,
     held: isize,
     outcome: Rc<RefCell<(u16, isize)>>,
@@ -41,7 +41,7 @@ impl Measured {
         action
     }
 
-    /// Hands the body over as the edge does.
+    /// Passes the body to the exchange like the edge.
     fn read(&mut self, platform: &TestPlatform) -> Action {
         let Some(exchange) = &mut self.exchange else { return Action::End };
         let mut bytes = 0;
@@ -74,7 +74,7 @@ impl Client for Measured {
         }
         match action {
             Action::Calls(calls) => {
-                // The carrier has them now, and every byte of them is counted until they are sent.
+                // The transport now owns the calls, and every byte counts until they are sent.
                 Some(calls)
             }
             Action::Respond(response) => {
@@ -86,7 +86,7 @@ impl Client for Measured {
     }
 }
 
-/// Lines as large as a body may be.
+/// Returns lines up to the maximum body size.
 fn body(line: Line) -> Vec<u8> {
     body_of(line, BODY_BYTES_MAX)
 }
@@ -103,7 +103,7 @@ fn body_of(line: Line, bytes_max: usize) -> Vec<u8> {
     body
 }
 
-/// Status and bytes at the peak of a write.
+/// Returns the status and the peak bytes of a write.
 fn peak(body: Vec<u8>, headers: Vec<(&'static str, String)>) -> (u16, isize) {
     let mut world = world(3);
     world.run(&Edge::default(), create("db", 1, None)).unwrap();
@@ -118,7 +118,8 @@ fn peak(body: Vec<u8>, headers: Vec<(&'static str, String)>) -> (u16, isize) {
 
 type Line = fn(usize) -> String;
 
-/// What agents send, and what is hard: many columns per byte of text, values that do not repeat.
+/// Returns lines of agents, and difficult lines: many columns per byte of text, values that do not
+/// repeat.
 fn shapes() -> [(&'static str, Line); 7] {
     [
         ("integers", |n| {
@@ -163,14 +164,14 @@ fn a_body_of_25_mb_peaks_under_twice_its_size() {
         let (status, peak) = peak(body, headers);
         println!("{name}, {how}: {bytes} bytes peak at {:.2}", peak as f64 / bytes as f64);
         assert_eq!(status, 204, "{name}, {how}");
-        // Text of which nothing repeats is in the columns and in the frame.
+        // Text without repetition is stored in the columns and in the frame.
         let most = if name == "strings of a megabyte" { bytes * 5 / 2 } else { 2 * bytes };
         assert!(peak < most, "{name}, {how}: {bytes} bytes peak at {peak}");
     }
 }
 
-/// Eight bytes of text are a point of twenty in columns, and a new series is more: a body of 10 MB
-/// is taken, one of 25 MB is to be sent in smaller ones.
+/// Eight bytes of text become a point of twenty bytes in columns, and a new series needs more. A
+/// body of 10 MB is accepted; one of 25 MB must be sent in smaller bodies.
 #[test]
 fn a_body_of_the_shortest_lines_or_of_new_series_alone_is_taken_up_to_what_its_columns_take() {
     let shapes: [(&str, Line); 2] = [
@@ -184,13 +185,13 @@ fn a_body_of_the_shortest_lines_or_of_new_series_alone_is_taken_up_to_what_its_c
             let (status, peak) = peak(body, vec![("content-length", bytes.to_string())]);
             println!("{name}: {bytes} bytes peak at {peak}");
             assert_eq!(status, expected, "{name}");
-            // Columns that move while they grow are not charged.
+            // Copies of columns that grow are not charged.
             assert!(peak < 3 * BODIES_IN_FLIGHT_BYTES_MAX as isize / 2, "{name}: {peak}");
         }
     }
 }
 
-/// A bomb of 200 MB, all one line: it is refused when it is longer than a line may be.
+/// A compressed body of 200 MB with only one line is rejected as soon as it exceeds the line limit.
 #[test]
 fn a_bomb_is_refused_within_its_limit_of_memory() {
     let bomb = gzip(&vec![0; 200_000_000]);
@@ -200,7 +201,7 @@ fn a_bomb_is_refused_within_its_limit_of_memory() {
     assert!(peak < 8_000_000, "{peak}");
 }
 
-/// Columns are charged too: what is waiting for its shards counts until it is answered.
+/// Columns are charged too: the data that waits for its shards counts until the response.
 #[test]
 fn sixteen_bodies_of_25_mb_stay_within_the_budget() {
     let (_, line) = shapes()[0];

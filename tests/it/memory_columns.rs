@@ -1,6 +1,5 @@
-//! What rows of different columns hold in a shard's memory, counted by the allocator: rows times
-//! the columns that they have, not those that all of them have together. `LONG_TESTS=1` takes
-//! three times as many.
+//! Measures the shard's memory for rows with different columns: it depends on the columns of each
+//! row, not on the union of all columns. `LONG_TESTS=1` writes three times as many rows.
 
 use std::time::Instant;
 
@@ -27,10 +26,11 @@ const NOW_NS: i64 = 1_700_000_000_000_000_000;
 const PAUSE_NS: i64 = 700_000_000_000;
 const COLUMNS: u32 = 1_000;
 const ROWS_PER_FRAME: usize = 5_000;
-/// What an event may hold beside what is stored. Padded, the rows took hundreds of megabytes.
+/// The maximum memory of an event besides the stored data. Padded rows would need hundreds of
+/// megabytes.
 const PEAK_BYTES_MAX: isize = 24_000_000;
 
-/// Rows that have the same columns, from a time on.
+/// Rows with the same columns, starting at a time.
 struct Rows {
     first_ns: i64,
     rows: usize,
@@ -66,7 +66,7 @@ fn block(rows: &Rows) -> Block {
     }
 }
 
-/// Values of some columns, as a scan reads them.
+/// Reads values of some columns as a scan does.
 fn count(shard: &mut Shard<MemoryStore>, columns: &[ColumnId]) -> usize {
     let counted = shard.ask(&STAMP, &[MeasurementId(1)], |reader| {
         let mut count = 0;
@@ -77,8 +77,8 @@ fn count(shard: &mut Shard<MemoryStore>, columns: &[ColumnId]) -> usize {
     counted.unwrap()
 }
 
-/// Writes frames, the events measured; then a query of two columns, a replay, a flush, a delete
-/// and the merge that removes what it hid.
+/// Writes frames and measures the events. Then it measures a query of two columns, a replay, a
+/// flush, a delete and the merge that removes the deleted rows.
 #[expect(clippy::disallowed_methods, reason = "how long it takes is printed, nothing else")]
 fn measure(what: &str, frames: &[Vec<u8>], columns: &[ColumnId], values: usize) {
     let store = MemoryStore::new();

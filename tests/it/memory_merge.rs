@@ -1,5 +1,5 @@
-//! What a merge holds, counted by the allocator: as many sources as there may be, each decoding
-//! its pages when they are asked for; and what a shard's merge of as many parts as there may be does.
+//! Measures the memory of merges with the maximum number of sources, which decode their pages on
+//! demand, and of a shard's merge of the maximum number of parts.
 
 use std::rc::Rc;
 
@@ -24,7 +24,8 @@ use crate::allocator::{live, peak_since};
 use crate::engine::STAMP;
 use crate::memory_shard::opened;
 
-/// Of a source at its merge's peak: times of a page, a column and what is made of them.
+/// The maximum bytes per source at the merge's peak: the times of a page, a column and its decoded
+/// values.
 const SOURCE_BYTES_MAX: isize = 40_000;
 const PAGE_ROWS: i64 = 1_024;
 const PAGES: i64 = 20;
@@ -90,7 +91,7 @@ fn source(first: i64, step: i64) -> Made {
     Made { key, columns, first, step, page: 0, last: None }
 }
 
-/// Rows of the merge, and what it held at its peak.
+/// Returns the rows of the merge, and its peak memory.
 fn merged(sources: Vec<(u64, Made)>, direction: Direction) -> (i64, isize) {
     let before = live();
     let mut merge = Merge::new(sources, direction).unwrap();
@@ -128,21 +129,22 @@ fn a_merge_of_all_that_may_be_holds_a_page_and_a_column_of_each() {
 }
 
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
-/// Parts of one merge.
+/// The number of parts in one merge.
 const PARTS: usize = 16;
 const PART_ROWS: usize = 70_000;
 const HOSTS: usize = 100;
-/// What a job holds between two steps: 4.5 MB of bodies in its cursors' windows, a page of each of
-/// them, the value that is being filled.
+/// The maximum memory of a job between two steps: 4.5 MB of bodies in its cursors' windows, a page
+/// of each body, and the value that is being filled.
 const JOB_BYTES_MAX: isize = 9_000_000;
-/// What a step holds at its peak, with the group that is encoded, the values that are full with it
-/// and the store's copy of these: an event's share, as in `memory_columns`.
+/// The maximum memory of a step at its peak, including the encoded group, the values that it fills
+/// and the store's copies. It is an event's share, as in `memory_columns`.
 const STEP_BYTES_MAX: isize = 16_000_000;
 
-/// Each reading of a row brings so much of its body at least, on average.
+/// The minimum average number of body bytes per row read.
 const SLICE_BYTES_MIN: u64 = 80_000;
 
-/// Full-precision floats of a hundred series, whose rows lie between those of the other parts.
+/// Returns full-precision floats of a hundred series, whose rows interleave with those of the other
+/// parts.
 fn floats(part: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(part as u64);
     let names: Vec<String> = (0..HOSTS).map(|host| format!("host_{host}")).collect();
@@ -175,7 +177,7 @@ fn a_merge_of_sixteen_large_parts_holds_few_megabytes() {
     let store = MemoryStore::new();
     let mut shard = opened(&store, &Budget::new(MEMTABLE_BYTES_MAX, 1));
     for part in 0..=PARTS {
-        // Each flushes the one before; the last one stays in the log, as writes go on.
+        // Each append flushes the previous frame, and the last frame stays in the log.
         shard.append(&floats(part), &STAMP, NOW_NS).unwrap();
     }
     let stats = shard.stats().unwrap();
@@ -195,7 +197,7 @@ fn a_merge_of_sixteen_large_parts_holds_few_megabytes() {
     }
     let read = store.row_counts().since(read_before).read;
     println!("{steps} steps: {highest} bytes at the peak, {held} between two, {read} rows read");
-    // A group that lies on both sides of the end of a slice is not read anew for each column.
+    // A group at the boundary of two slices is not read again for each column.
     assert!(read < stored as u64 / SLICE_BYTES_MIN, "{read} of {stored} bytes");
     assert!(steps > 16, "{steps}");
     assert!(highest < STEP_BYTES_MAX && held < JOB_BYTES_MAX, "{highest} {held}");
