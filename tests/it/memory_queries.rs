@@ -1,4 +1,4 @@
-//! What many queries at once cost in memory at the edge: counted by the allocator, per thread.
+//! Measures the edge's memory for many concurrent queries with the allocator's counters per thread.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -20,12 +20,12 @@ const POINTS: usize = 300_000;
 const SERIES: usize = 20_000;
 const PER_WRITE: usize = 50_000;
 
-/// What the exchanges of one edge hold, and the most that they held.
+/// The memory of one edge's exchanges, and its maximum.
 #[derive(Clone, Default)]
 struct Counted {
     held: Rc<Cell<isize>>,
     peak: Rc<Cell<isize>>,
-    /// Bytes of the largest piece of an answer.
+    /// The size of the largest chunk of a response, in bytes.
     piece: Rc<Cell<usize>>,
 }
 
@@ -39,10 +39,10 @@ impl Counted {
     }
 }
 
-/// An answer as far as it came: its status, and a hash of each piece's bytes and all before.
+/// The received part of a response: its status, and a hash of each chunk with all earlier bytes.
 type Answer = Rc<RefCell<(u16, u64, usize)>>;
 
-/// A query whose exchange alone is measured, not the objects that it calls.
+/// A query that measures only its exchange, not the called objects.
 struct Asking {
     target: String,
     exchange: Option<Exchange>,
@@ -54,7 +54,7 @@ struct Asking {
 impl Asking {
     fn take(&self, body: Vec<u8>) {
         let mut answer = self.answer.borrow_mut();
-        // Pieces end elsewhere where memory is scarce: the hash is of bytes, not of pieces.
+        // The boundaries of chunks depend on the free memory, so the hash covers bytes, not chunks.
         for byte in &body {
             answer.1 = answer.1.wrapping_mul(0x100_0000_01b3) ^ u64::from(*byte);
         }
@@ -111,7 +111,7 @@ fn loaded(shards: u32) -> World {
     world.run(&edge, create("db", shards, None)).unwrap();
     for from in (0..POINTS).step_by(PER_WRITE) {
         let line = |n: usize| {
-            // Numbers of which nothing repeats.
+            // Numbers without repetition.
             let (series, value) = (n % SERIES, xxh64(&(n as u64).to_le_bytes(), 7) >> 2);
             format!("m,id=i{series},g=g{} v={value}i,w={n}i {}\n", series % 50, n * 1_000_000)
         };
@@ -121,7 +121,8 @@ fn loaded(shards: u32) -> World {
     world
 }
 
-/// Asks these at the same time; answers them, the most that the edge held, and the largest piece.
+/// Runs these queries concurrently. Returns the responses, the edge's peak memory, and the largest
+/// chunk.
 fn ask(world: &mut World, texts: &[&str]) -> (Vec<(u16, u64, usize)>, isize, usize) {
     let (service, counted) = (Rc::new(RefCell::new(service())), Counted::default());
     let answers: Vec<Answer> = texts.iter().map(|_| Answer::default()).collect();
@@ -141,8 +142,8 @@ fn ask(world: &mut World, texts: &[&str]) -> (Vec<(u16, u64, usize)>, isize, usi
     (answers, counted.peak.get(), counted.piece.get())
 }
 
-/// Thirty at once wait for each other rather than to hold thirty times as much, and each has the
-/// answer that it has alone.
+/// Thirty concurrent queries wait for each other instead of using thirty times the memory. Each
+/// result equals that of the query alone.
 #[test]
 fn thirty_heavy_queries_hold_little_more_than_there_is_for_queries() {
     let kinds = [
@@ -167,8 +168,8 @@ fn thirty_heavy_queries_hold_little_more_than_there_is_for_queries() {
     }
 }
 
-/// Thirty that have to hold all their values begin anew, one after the other, rather than to fail,
-/// and small ones of the same database pass them.
+/// Thirty queries that must hold all their values restart one after the other instead of failing.
+/// Small queries of the same database overtake them.
 #[test]
 fn thirty_queries_that_hold_all_values_end_and_small_ones_pass_them() {
     let kinds = ["SELECT median(v), mode(w) FROM m", "SELECT distinct(v) FROM m WHERE w < 1000000"];
@@ -188,7 +189,7 @@ fn thirty_queries_that_hold_all_values_end_and_small_ones_pass_them() {
     }
 }
 
-/// One series of a million windows is one chunk of the result, whose text would be much more.
+/// One series of a million windows is one chunk of the result. Its text would be much larger.
 #[test]
 fn a_series_of_a_million_windows_is_written_as_it_is_sent() {
     let mut world = loaded(1);

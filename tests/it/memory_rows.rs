@@ -1,4 +1,4 @@
-//! Points in memory as questions read them: without directories that tell anything.
+//! Serves points in memory to queries, without directories.
 
 use std::cell::Cell;
 
@@ -53,7 +53,7 @@ impl Reader for MemoryRows<'_> {
         Ok(Survey { time: table.time(), rows, series })
     }
 
-    /// Each row that is reached counts as a byte.
+    /// Each row that is read counts as a byte.
     fn stats(&self) -> ReadStats {
         self.stats.get()
     }

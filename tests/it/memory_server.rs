@@ -1,7 +1,7 @@
-//! The planner, the executor and the writer over points in memory: no wire, no store.
+//! The planner, the executor and the writer over points in memory, without messages or a store.
 //!
-//! What a whole server answers is tested elsewhere; here several shards and tiny pages show that
-//! the edge's half of a query does not depend on how the points are spread or cut.
+//! Other tests cover the whole server. Here, several shards and tiny pages show that the edge's
+//! part of a query does not depend on the distribution of points or on page boundaries.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -34,22 +34,22 @@ use tidemark::scan::{PageLimits, SummaryLimits, TileLimits, scan, summarise};
 
 use crate::memory_rows::MemoryRows;
 
-/// Of a chunk that is written in pieces.
+/// The number of rows per part of a chunk.
 const ROWS_AT_A_TIME: usize = 3;
 
 type Tags = Vec<(ColumnId, String)>;
 type Fields = BTreeMap<ColumnId, FieldValue>;
 
-/// The points of one policy.
+/// The points of one retention policy.
 #[derive(Default)]
 pub(crate) struct Policy {
     pub(crate) schema: PolicySchema,
     points: BTreeMap<MeasurementId, BTreeMap<Tags, BTreeMap<i64, Fields>>>,
-    /// By shard and number of shards.
+    /// The memtables by shard and number of shards.
     memtables: RefCell<BTreeMap<(u64, u64), Rc<Memtable>>>,
 }
 
-/// Databases by name, each with its policies; the default one is `autogen`.
+/// Databases by name with their retention policies; the default policy is `autogen`.
 pub(crate) struct Memory {
     pub(crate) databases: BTreeMap<String, BTreeMap<String, Policy>>,
     pub(crate) shards: u64,
@@ -109,7 +109,7 @@ impl Policy {
         (measurement.id, id)
     }
 
-    /// The points of one shard of `shards`.
+    /// Returns the points of one shard of `shards`.
     fn memtable(&self, shard: u64, shards: u64) -> Rc<Memtable> {
         let mut known = self.memtables.borrow_mut();
         let make = || Rc::new(self.new_memtable(shard, shards));
@@ -134,7 +134,7 @@ impl Policy {
     }
 }
 
-/// One row as a frame has it.
+/// Returns one row in the form of a frame.
 fn row(measurement: MeasurementId, tags: &Tags, time_ns: i64, fields: &Fields) -> FrameTable {
     let tag = |(_, value): &(ColumnId, String)| TagColumn {
         dictionary: [value.as_str()].into_iter().collect(),
@@ -170,7 +170,7 @@ fn push(values: &mut tidemark::batch::column::Values, value: &FieldValue) {
     }
 }
 
-/// Writes a chunk a few rows at a time, as a large one is.
+/// Writes a chunk a few rows at a time, like a large chunk.
 fn write(writer: &mut Writer, chunk: &SeriesChunk) {
     let mut from = 0;
     loop {
@@ -196,7 +196,7 @@ impl Memory {
         }
     }
 
-    /// The body of an answer to `query`.
+    /// Returns the body of the response to `query`.
     pub(crate) fn query(&mut self, query: &str, defaults: Defaults<'_>, form: Form) -> String {
         let params = Params::default();
         let statements = match tidemark::influxql::parse(query, &params) {
@@ -275,7 +275,7 @@ impl Memory {
         let plan = compile(select, &context).map_err(|error| error.to_string())?;
         let scans = plan.scans.clone();
         let shards = vec![self.shards as u32; scans.len()];
-        // Batches of a subquery's rows are as small as pages.
+        // The batches of a subquery are as small as pages.
         let (room, work) = (QueryRoom::default(), Work::default());
         let mut executor = Executor::in_batches(plan, &shards, (&room, &work), self.page_bytes);
         let mut chunks = Vec::new();
@@ -286,7 +286,7 @@ impl Memory {
                 ExecStep::Pause => {}
                 ExecStep::Need(needs) => {
                     assert!(!needs.is_empty(), "needs nothing and goes nowhere");
-                    // In the opposite order: nothing may depend on it.
+                    // The order is reversed, because no result may depend on it.
                     for need in needs.into_iter().rev() {
                         let source = &scans[need.stream.scan as usize].source;
                         let policy = source.policy.as_deref().unwrap_or("autogen");

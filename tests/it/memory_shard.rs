@@ -1,6 +1,5 @@
-//! What shards hold in memory, counted by the allocator: many points, many series, several busy
-//! objects, and what a restart reads. `LONG_TESTS=1` takes ten million points and a million series
-//! instead of a twentieth of that.
+//! Measures the memory of shards: many points, many series, several busy objects, and a restart.
+//! `LONG_TESTS=1` writes ten million points and a million series instead of a twentieth of that.
 
 use std::rc::Rc;
 use std::time::Instant;
@@ -33,10 +32,10 @@ use crate::every_row::runs_of;
 
 const ROWS: usize = 5_000;
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
-/// Of the isolate, for everything in it (docs/design/README.md): what shards may hold at their peak.
+/// The isolate's memory limit (docs/design/README.md), which shards must not exceed at their peak.
 const PEAK_BYTES_MAX: isize = 128_000_000;
 
-/// Batch `number` of rows of one integer, over `series` series in turn.
+/// Returns batch `number`: rows of one integer, alternating over `series` series.
 fn batch(number: usize, series: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(number as u64);
     let first = number * ROWS % series.max(ROWS);
@@ -63,7 +62,7 @@ fn batch(number: usize, series: usize) -> Vec<u8> {
     out
 }
 
-/// An open shard of a policy without end, whose memtable is of `budget`.
+/// Returns an open shard of an unlimited retention policy whose memtable uses `budget`.
 pub(crate) fn opened(store: &MemoryStore, budget: &Rc<Budget>) -> Shard<MemoryStore> {
     let mut shard = Shard::new(store.clone(), Rc::clone(budget), u64::MAX);
     let settings = ShardSettings {
@@ -82,8 +81,8 @@ pub(crate) fn opened(store: &MemoryStore, budget: &Rc<Budget>) -> Shard<MemorySt
     shard
 }
 
-/// Writes `batches`, does what is due, and answers the most that any event held beside what is
-/// stored, and what was held between events.
+/// Writes `batches` and runs due work. Returns the maximum memory of an event besides the stored
+/// data, and the memory between events.
 fn fill(objects: usize, batches: usize, series: usize) -> (isize, isize) {
     let before = live();
     let budget = Budget::new(MEMTABLE_BYTES_MAX, 1);
@@ -124,7 +123,7 @@ fn fill(objects: usize, batches: usize, series: usize) -> (isize, isize) {
     (peak, held)
 }
 
-/// How many series there are.
+/// Returns a request for the number of series.
 fn every_series() -> SummaryRequest {
     let tags = vec![vec![(ColumnId(1), 7)]];
     SummaryRequest {
@@ -139,7 +138,7 @@ fn every_series() -> SummaryRequest {
     }
 }
 
-/// How many values a field has.
+/// Returns a request for the number of a field's values.
 fn count_of(column: u32, field_type: FieldType) -> ScanRequest {
     let input = Input { column: ColumnId(column), field_type, cast: None };
     let function = AggregateFunction::Count;
@@ -157,7 +156,7 @@ fn count_of(column: u32, field_type: FieldType) -> ScanRequest {
     }
 }
 
-/// A frame of a megabyte that no codec makes smaller.
+/// Returns a frame of a megabyte that does not compress.
 fn text(number: usize) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(number as u64);
     let texts: Vec<String> =
@@ -190,7 +189,7 @@ fn no_event_decodes_more_than_8_mb() {
         let frame = text(number);
         stored += frame.len() as u64;
         shard.append(&frame, &STAMP, NOW_NS).unwrap();
-        // Two flushes of seven; the last three stay in the log.
+        // Two flushes of seven frames each; the last three frames stay in the log.
         while number < 14 && shard.next_due(NOW_NS).is_some_and(|due_ns| due_ns <= NOW_NS) {
             shard.alarm(NOW_NS);
         }
@@ -218,7 +217,8 @@ fn no_event_decodes_more_than_8_mb() {
     assert!(decoded <= stored * 3 / 2, "{decoded} of {stored}: blocks are read again and again");
 }
 
-/// A frame of six megabytes of text in which every row has the same: a few kilobytes stored.
+/// Returns a frame of six megabytes with the same text in every row, which takes a few kilobytes
+/// when stored.
 fn repeated(number: usize) -> Vec<u8> {
     const ROWS: usize = 20_000;
     let text = "x".repeat(310);
@@ -235,7 +235,7 @@ fn repeated(number: usize) -> Vec<u8> {
     out
 }
 
-/// Rows of a field, all of them.
+/// Returns a request for all rows of a field.
 fn rows_of(column: u32, descending: bool) -> ScanRequest {
     let input = Input { column: ColumnId(column), field_type: FieldType::String, cast: None };
     let output =
@@ -243,7 +243,7 @@ fn rows_of(column: u32, descending: bool) -> ScanRequest {
     ScanRequest { output, descending, ..count_of(column, FieldType::String) }
 }
 
-/// What repeats takes little where it is stored and in memory, and much on a page.
+/// Repeated text is small in storage and in memory, and large in a page.
 #[test]
 fn a_page_of_text_that_repeats_takes_a_few_pages() {
     let store = MemoryStore::new();
@@ -279,8 +279,8 @@ fn a_page_of_text_that_repeats_takes_a_few_pages() {
     }
 }
 
-/// Rows of text that repeats, every second one without it, and of a number in all of them if that
-/// is wanted: another set of columns.
+/// Returns rows of repeated text. Every second row lacks the text. With `with_number`, all rows
+/// have a number, which makes another set of columns.
 fn repeated_in(number: usize, with_number: bool) -> Vec<u8> {
     const ROWS: usize = 20_000;
     let text =
@@ -297,7 +297,7 @@ fn repeated_in(number: usize, with_number: bool) -> Vec<u8> {
     let block = Block {
         series: SeriesTable { tags: Vec::new(), len: 1 },
         row_series: vec![0; ROWS],
-        // Half of the rows overwrite some of the frame before.
+        // Half of the rows overwrite rows of the previous frame.
         times_ns: (0..ROWS).map(|row| NOW_NS + (number * ROWS / 2 + row) as i64).collect(),
         fields,
     };
@@ -308,7 +308,7 @@ fn repeated_in(number: usize, with_number: bool) -> Vec<u8> {
     out
 }
 
-/// The same where frames of different columns overlay each other, in memory and in storage.
+/// The same measurement with frames of different columns that overlap in memory and in storage.
 #[test]
 fn text_that_repeats_is_overlaid_as_codes() {
     const FRAMES: usize = 16;
@@ -375,8 +375,8 @@ fn many_points_many_series_and_several_objects_stay_within_the_isolates_memory()
     }
 }
 
-/// A column in one piece would be there twice while it moves, and leave a hole that only something
-/// smaller fits.
+/// A contiguous column would exist twice while it grows, and leave a gap that only smaller
+/// allocations fit.
 #[test]
 fn a_write_takes_what_it_adds_however_many_rows_are_there() {
     let (store, budget) = (MemoryStore::new(), Budget::new(MEMTABLE_BYTES_MAX, 1));
@@ -406,7 +406,8 @@ fn a_restart_reads_the_log_when_it_is_asked_and_not_before() {
         let store = MemoryStore::new();
         let mut shard = opened(&store, &budget);
         let mut number = 0;
-        // A frame is a little more than a megabyte; the one that passes 8 MB flushes the others.
+        // A frame is slightly larger than a megabyte; the frame that exceeds 8 MB flushes the
+        // others.
         let limit = (megabytes * 1_000_000).min(7_000_000);
         while shard.stats().unwrap().wal_bytes < limit {
             shard.append(&text(number), &STAMP, NOW_NS).unwrap();
@@ -428,8 +429,8 @@ fn a_restart_reads_the_log_when_it_is_asked_and_not_before() {
     }
 }
 
-/// Ten bytes of text are a point of twenty in columns: a body of the shortest lines is the largest
-/// that a shard is sent. It is many times what the log holds otherwise.
+/// Ten bytes of text become a point of twenty bytes in columns. A body of the shortest lines is the
+/// largest message to a shard, many times the usual size of the log.
 #[test]
 fn a_body_of_the_shortest_lines_stays_within_the_isolates_memory() {
     let lines = if is_long() { 3_100_000 } else { 1_550_000 };
@@ -467,8 +468,8 @@ fn a_body_of_the_shortest_lines_stays_within_the_isolates_memory() {
         event(&mut shard, &frame);
         let peak = peak_since() - before;
         println!("{name}: {peak} bytes at the peak, {stored} stored, {} left", live() - before);
-        // Twenty bytes are kept of each line, and there is an order of them; what was only logged
-        // is read table by table.
+        // Each line keeps twenty bytes and a position in the order. Frames that are only in the log
+        // are read table by table.
         let most = if name == "append" { 24_000_000 } else { lines as isize * 40 };
         assert!(peak < most, "{name}: {peak}");
     }

@@ -1,4 +1,4 @@
-//! `/metrics` has every counter of SHOW STATS, and what the examples ask Prometheus for.
+//! Tests that `/metrics` has every counter of SHOW STATS and every metric that the examples query.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ fn scraped(product: &mut Product, db: &str) -> String {
     body
 }
 
-/// Names of samples, without what labels say.
+/// Returns the names of samples without labels.
 fn names(text: &str) -> BTreeSet<&str> {
     let samples = text.lines().filter(|line| !line.starts_with('#'));
     samples.map(|line| line.split_once('{').unwrap().0).collect()
@@ -70,7 +70,7 @@ fn what_the_examples_and_the_operators_page_name_is_scraped() {
         }
     }
     assert!(used.len() > 6, "{used:?}");
-    // Each alert has its row among what is to be done.
+    // Each alert has a row in the page's table of actions.
     let operating = text("docs/OPERATING.md");
     let alerts = text("examples/prometheus/alerts.yml");
     for alert in alerts.lines().filter_map(|line| line.trim().strip_prefix("- alert: ")) {
@@ -113,7 +113,7 @@ fn durations_are_counted_from_the_first_scrape_on_where_there_is_one_isolate() {
     product.write("a", "m,host=a v=1 4");
     product.write("a", "m,host=a v=1 5");
     product.query("a", "SELECT v FROM m");
-    // A refusal takes no time, and nobody who may not may move a quantile.
+    // A rejection takes no time, and unauthorized callers do not change a quantile.
     product.ask("POST", "/write", "db=a", &[], "this is no line");
     let text = scraped(&mut product, "a");
     for (kind, count) in [("write", 2.0), ("query", 1.0)] {
@@ -131,7 +131,7 @@ fn durations_are_counted_from_the_first_scrape_on_where_there_is_one_isolate() {
     assert!(!scraped(&mut many, "a").contains("duration"), "a platform of many isolates");
 }
 
-/// A scraper needs no point of what it watches.
+/// A scraper needs no permission on the data.
 #[test]
 fn a_token_for_metrics_reads_them_and_nothing_else() {
     let mut product = with_quota();

@@ -1,4 +1,4 @@
-//! MessagePack answers, byte for byte those that a real InfluxDB 1.6.7 gave.
+//! Compares MessagePack responses byte for byte with those of InfluxDB 1.6.7.
 
 use std::iter;
 use std::rc::Rc;

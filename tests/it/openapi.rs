@@ -1,5 +1,5 @@
-//! The table of routes, and what repeats it: `www/openapi.json` describes every route, method and
-//! status, `wrangler.toml` hands every path to the Worker.
+//! Compares the table of routes with its copies: `www/openapi.json` describes every route, method
+//! and status, and `wrangler.toml` routes every path to the Worker.
 
 use std::collections::BTreeSet;
 
@@ -19,7 +19,7 @@ fn paths() -> Vec<(String, Value)> {
     paths.iter().map(|(path, item)| (path.clone(), item.clone())).collect()
 }
 
-/// What is described: method, path and status.
+/// Returns the described methods, paths and statuses.
 fn described() -> BTreeSet<(String, String, u16)> {
     let mut all = BTreeSet::new();
     for (path, item) in paths() {
@@ -33,7 +33,7 @@ fn described() -> BTreeSet<(String, String, u16)> {
     all
 }
 
-/// The described path that a request's path is one of.
+/// Returns the described path that matches a request's path.
 fn template(path: &str, all: &[(String, Value)]) -> Option<String> {
     let fits = |template: &str| match template.strip_suffix("{id}") {
         Some(parent) => path.strip_prefix(parent).is_some_and(|id| !id.contains('/')),
@@ -42,7 +42,7 @@ fn template(path: &str, all: &[(String, Value)]) -> Option<String> {
     all.iter().map(|(template, _)| template).find(|template| fits(template)).cloned()
 }
 
-/// Method and path of everything in the table of routes.
+/// Returns the methods and paths in the table of routes.
 fn in_the_table() -> BTreeSet<(String, String)> {
     let operations = ROUTES.iter().flat_map(|route| {
         let methods = route.operations.iter().flat_map(|operation| operation.methods);
@@ -114,14 +114,14 @@ fn the_runtime_hands_every_route_to_the_worker_and_asks_nothing_needless() {
     }
 }
 
-/// What any request that is authenticated may be told, whatever it is about.
+/// The statuses that any authenticated request may receive.
 #[test]
 fn who_is_authenticated_may_have_to_come_back() {
     let described = described();
     for (method, path, _) in described.iter().filter(|(_, _, status)| *status == 401) {
         let is = |status| described.contains(&(method.clone(), path.clone(), status));
         assert!(is(503), "{method} {path}");
-        // 1.x clients take a 429 of `/write` for something that they need not repeat.
+        // 1.x clients do not repeat a `/write` with the status 429.
         assert_eq!(is(429), path != "/write", "{method} {path}");
     }
 }
@@ -131,15 +131,15 @@ fn every_described_status_is_answered_to_some_script_and_no_other() {
     let (all, described) = (paths(), described());
     let mut seen = BTreeSet::new();
     for (method, path, status) in answered() {
-        // Preflights and refused methods have no operation.
+        // Preflights and rejected methods have no operation.
         let Some(path) = template(&path, &all) else { continue };
         if described.iter().any(|(of, at, _)| (of, at) == (&method, &path)) {
             seen.insert((method, path, status));
         }
     }
-    // No script overloads a server or fails twenty times: see `write_overload` and `tokens`.
+    // No script overloads a server or fails twenty times; see `write_overload` and `tokens`.
     let elsewhere = |(_, _, status): &&(String, String, u16)| !matches!(status, 429 | 501 | 503);
-    // Nor does the runtime of a script keep a past: see `recoveries`.
+    // The scripts' runtime keeps no earlier states; see `recoveries`.
     let goes_back = |(method, path, status): &&(String, String, u16)| {
         let statuses = if method == "GET" { &[202][..] } else { &[200, 202, 409, 422] };
         path == "/api/v3/recover" && statuses.contains(status)

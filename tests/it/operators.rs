@@ -1,4 +1,4 @@
-//! What an operator sees: counters, sizes, versions, troubles, and every checksum.
+//! Tests the information for operators: counters, sizes, versions, troubles and checksums.
 
 use serde_json::{Value, json};
 use tidemark::store::{Store, Table};
@@ -9,7 +9,7 @@ fn product() -> Product {
     Product::with(&[("LOG_REQUESTS", "none")])
 }
 
-/// The series of a statement that FOR or FROM narrows to one.
+/// Returns the only series of a statement with FOR or FROM.
 fn one(product: &mut Product, q: &str) -> Value {
     let answer = product.query("", q);
     let series = &answer["results"][0]["series"];
@@ -17,7 +17,7 @@ fn one(product: &mut Product, q: &str) -> Value {
     series[0].clone()
 }
 
-/// A number of the only series of SHOW STATS FOR a module.
+/// Returns a number of the only series of SHOW STATS FOR a module.
 fn stat(product: &mut Product, module: &str, column: &str) -> u64 {
     let series = one(product, &format!("SHOW STATS FOR '{module}'"));
     let columns = series["columns"].as_array().unwrap();
@@ -42,7 +42,7 @@ fn shards_and_groups_have_the_shape_of_1_x() {
     ]);
     let empty = |name: &str| json!({ "name": name, "columns": columns });
     let shown = product.query("", "SHOW SHARDS");
-    // A group comes into being with its first point, as 1.x has it.
+    // As in 1.x, the first point creates a group.
     assert_eq!(shown["results"][0]["series"], json!([empty("a"), empty("b")]));
     product.write("b", "m v=1 0");
     let row = json!([
@@ -81,7 +81,7 @@ fn counters_that_bill_survive_eviction() {
         .map(|column| stat(&mut product, "shard", column));
     assert_eq!(before[..2], [20, 10]);
     assert!(before[2] >= 10, "each write is a row: {before:?}");
-    // What is only in the log is counted again.
+    // Rows that are only in the log are counted again.
     product.sleep();
     let slept = ["writePointsOk", "writeReqOk", "rowsWritten"]
         .map(|column| stat(&mut product, "shard", column));
@@ -147,7 +147,7 @@ fn diagnostics_name_versions_and_sizes() {
     assert_eq!(jobs["values"], Value::Null, "nothing is set aside");
 }
 
-/// The highest number of a value, which its head says behind the version.
+/// Returns the highest number of a value. It follows the version in the value's head.
 fn last_value(product: &Product) -> u64 {
     let stores = product.stores();
     let open = stores.values().filter(|store| store.is_open().unwrap());
@@ -166,8 +166,8 @@ fn verification_walks_everything_page_by_page() {
         let response = product.post(target, "");
         (response.status, serde_json::from_slice(&response.body).unwrap())
     };
-    // Two rows of the Catalog, six of the Database, a frame in the log and the columns of its two
-    // measurements.
+    // Two rows of the Catalog, six rows of the Database, a frame in the log, and the columns of its
+    // two measurements.
     let (status, in_wal) = verify(&mut product, "/debug/verify?db=a");
     assert_eq!((status, &in_wal["db"], &in_wal["blocks"]), (200, &json!("a"), &json!(11)));
     product.rest();
@@ -175,7 +175,7 @@ fn verification_walks_everything_page_by_page() {
     assert!(flushed["blocks"].as_u64().unwrap() > 13, "{flushed}");
     assert!(flushed["bytes"].as_u64().unwrap() > 50, "{flushed}");
     assert_eq!([&flushed["damaged"], &flushed["resume"]], [&json!([]), &Value::Null]);
-    // A step goes on at the number of a value; from behind the last one there is nothing left.
+    // A step continues after the number of a value; after the last value no work remains.
     let last = last_value(&product);
     let mut from =
         |number: u64| verify(&mut product, &format!("/debug/verify?db=a&resume=1.{number}")).1;

@@ -1,4 +1,4 @@
-//! SQL of a page's own database: it comes while the database runs, and may break off.
+//! Tests SQL of a page's own database, which loads SQL while it runs and whose SQL may fail.
 
 use crate::product::Product;
 use crate::sql_stand_in::stand_in;
@@ -24,8 +24,8 @@ fn what_was_written_before_sql_came_is_asked_in_sql() {
     assert_eq!(ask(&mut product, "count m"), (200, "[{\"rows\":2}]".to_owned()));
 }
 
-/// At its first message, or in the middle of its answer: then nothing of that is given out, for
-/// half an answer cannot be told from a whole one here.
+/// SQL fails at its first message, or in the middle of its result. The partial result is then
+/// discarded, because a client cannot distinguish it from a complete one.
 #[test]
 fn a_statement_that_breaks_off_is_503_and_the_next_one_is_answered() {
     let mut product = written();

@@ -1,4 +1,4 @@
-//! The whole product in process: HTTP requests in, responses out, no network.
+//! The whole product in process: HTTP requests and responses without a network.
 
 use std::cell::Cell;
 use std::collections::BTreeMap;
@@ -14,9 +14,8 @@ use tidemark::store::memory::MemoryStore;
 use crate::backup_place::MemoryPlace;
 use crate::sql_stand_in::stand_in;
 
-/// The admin token of every product under test.
 pub(crate) const TOKEN: &str = "token-of-the-tests";
-/// When the first request happens: 2023-11-14T22:13:20Z.
+/// The time of the first request: 2023-11-14T22:13:20Z.
 const START_NS: i64 = 1_700_000_000_000_000_000;
 const S_NS: i64 = 1_000_000_000;
 
@@ -24,12 +23,13 @@ const S_NS: i64 = 1_000_000_000;
 pub(crate) struct Product {
     inner: InProcess,
     now_ns: i64,
-    /// How long a request takes.
+    /// The duration of a request.
     tick_ns: i64,
 }
 
 impl Product {
-    /// With some settings; the others have their defaults. `SQL` is the stand-in's.
+    /// Creates a product with some settings; the others have their defaults. `SQL` uses the
+    /// stand-in.
     pub(crate) fn with(settings: &[(&str, &str)]) -> Self {
         let given = |name: &str| settings.iter().find(|(n, _)| *n == name).map(|(_, v)| *v);
         let token = |name: &str| (name == "ADMIN_TOKEN").then_some(TOKEN);
@@ -46,18 +46,19 @@ impl Product {
         Self { inner, now_ns: START_NS, tick_ns: S_NS }
     }
 
-    /// Answers what SQL is asked.
+    /// Answers SQL statements with this session.
     pub(crate) fn answer_sql(&mut self, session: SqlSession) {
         self.inner.set_sql(session);
     }
 
-    /// Keeps backups in a place; earlier ones are forgotten.
+    /// Stores backups in a place without the earlier backups.
     pub(crate) fn keep_backups(&mut self, place: &MemoryPlace) {
         let place = place.clone();
         self.inner.set_backups(Box::new(move |message| place.answer(message)));
     }
 
-    /// Empty at `now_s`, for the stores of another one, which created so many objects.
+    /// Creates an empty product at `now_s` for the stores of another product, which created
+    /// `objects` objects.
     pub(crate) fn going_on(now_s: i64, objects: u64) -> Self {
         let mut product = Self::with(&[]);
         product.now_ns = now_s * S_NS;
@@ -65,40 +66,41 @@ impl Product {
         product
     }
 
-    /// Objects created so far.
+    /// Returns the number of objects created so far.
     pub(crate) fn object_count(&self) -> u64 {
         self.inner.object_count()
     }
 
-    /// Wakes every object.
+    /// Loads every object.
     pub(crate) fn wake(&mut self) {
         self.inner.wake_all(self.now_ns);
     }
 
-    /// Sends a request; each one happens a second after the one before.
+    /// Sends a request. Each request happens one second after the previous one.
     pub(crate) fn request(&mut self, head: RequestHead, body: Vec<u8>) -> Response {
         self.now_ns += self.tick_ns;
         self.inner.request(head, body, self.now_ns)
     }
 
-    /// Does something in no time.
+    /// Runs `act` without moving the clock.
     pub(crate) fn standing_still(&mut self, act: impl FnOnce(&mut Self)) {
         let tick_ns = std::mem::replace(&mut self.tick_ns, 0);
         act(self);
         self.tick_ns = tick_ns;
     }
 
-    /// Lets seconds pass.
+    /// Moves the clock forward by seconds.
     pub(crate) fn pass(&mut self, seconds: i64) {
         self.now_ns += seconds * S_NS;
     }
 
-    /// The log's line of the last request.
+    /// Returns the log line of the last request.
     pub(crate) fn log_line(&self) -> Option<&str> {
         self.inner.last_log_line()
     }
 
-    /// A request with the admin token and more headers; answers with status and body.
+    /// Sends a request with the admin token and additional headers. Returns the status and the
+    /// body.
     pub(crate) fn ask(
         &mut self,
         method: &str,
@@ -114,7 +116,6 @@ impl Product {
         (response.status, String::from_utf8(response.body).unwrap())
     }
 
-    /// `POST target` with the admin token.
     pub(crate) fn post(&mut self, target: &str, body: &str) -> Response {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let form = "application/x-www-form-urlencoded".to_owned();
@@ -127,14 +128,14 @@ impl Product {
         self.request(head, body.into())
     }
 
-    /// Writes lines with second precision; all of them must be accepted.
+    /// Writes lines with second precision; the server must accept all of them.
     pub(crate) fn write(&mut self, db: &str, lines: &str) {
         let response = self.post(&format!("/write?db={db}&precision=s"), lines);
         let text = String::from_utf8_lossy(&response.body).into_owned();
         assert_eq!(response.status, 204, "{text}");
     }
 
-    /// The answer to a query, times in seconds.
+    /// Returns the response to a query with times in seconds.
     pub(crate) fn query(&mut self, db: &str, q: &str) -> Value {
         let form: String =
             form_urlencoded::Serializer::new(String::new()).append_pair("q", q).finish();
@@ -144,7 +145,7 @@ impl Product {
         serde_json::from_str(&text).unwrap_or_else(|e| panic!("{q}: {e}: {text}"))
     }
 
-    /// Lets writes rest: alarms flush and compact.
+    /// Runs alarms until all data is flushed and merged.
     pub(crate) fn rest(&mut self) {
         for _ in 0..8 {
             self.now_ns += 3_600 * S_NS;
@@ -152,27 +153,27 @@ impl Product {
         }
     }
 
-    /// What each object has stored.
+    /// Returns the storage of each object.
     pub(crate) fn stores(&self) -> BTreeMap<Address, MemoryStore> {
         self.inner.stores()
     }
 
-    /// Requests that each object has had so far.
+    /// Returns the number of requests of each object.
     pub(crate) fn object_requests(&self) -> &BTreeMap<Address, u64> {
         self.inner.object_requests()
     }
 
-    /// Whether the last response was streamed, without Content-Length.
+    /// Whether the last response was streamed without Content-Length.
     pub(crate) fn last_was_streamed(&self) -> bool {
         self.inner.last_was_streamed()
     }
 
-    /// Counts from now on how often a request pauses so that others run.
+    /// Counts how often a request pauses so that other requests can run.
     pub(crate) fn count_pauses(&mut self) -> Rc<Cell<u32>> {
         let pauses = Rc::new(Cell::new(0));
         let counter = Rc::clone(&pauses);
         self.inner.watch_calls(Box::new(move |to| {
-            // Each is told before and after.
+            // The watcher is called before and after each call.
             counter.set(counter.get() + u32::from(*to == Address::Pause));
         }));
         pauses
@@ -183,22 +184,22 @@ impl Product {
         self.inner.watch_calls(watcher);
     }
 
-    /// Gives an object that sleeps its storage.
+    /// Sets the storage of an unloaded object.
     pub(crate) fn put_store(&mut self, address: Address, store: MemoryStore) {
         self.inner.put_store(address, store);
     }
 
-    /// The time of the last request, seconds.
+    /// Returns the time of the last request in seconds.
     pub(crate) fn now_s(&self) -> i64 {
         self.now_ns / S_NS
     }
 
-    /// Configures a database; answers with status and body.
+    /// Configures a database. Returns the status and the body.
     pub(crate) fn configure(&mut self, method: &str, body: &str) -> (u16, String) {
         self.ask(method, "/api/v3/configure/database", "", &[], body)
     }
 
-    /// Lets `hours` pass, with every alarm that is due in them.
+    /// Moves the clock forward by `hours` and runs every due alarm.
     pub(crate) fn pass_hours(&mut self, hours: i64) {
         for _ in 0..hours {
             self.now_ns += 3_600 * S_NS;
@@ -206,30 +207,30 @@ impl Product {
         }
     }
 
-    /// What each shard has stored, bytes.
+    /// Returns the stored bytes of each shard.
     pub(crate) fn shard_bytes(&self) -> Vec<u64> {
         let stored = self.inner.stored_bytes().into_iter();
         stored.filter(|(at, _)| matches!(at, Address::Shard(_))).map(|(_, bytes)| bytes).collect()
     }
 
-    /// Lets time pass, with the alarms that are due at its end.
+    /// Moves the clock forward, then runs the due alarms.
     pub(crate) fn wait(&mut self, seconds: i64) {
         self.now_ns += seconds * S_NS;
         self.inner.pass_time(self.now_ns);
     }
 
-    /// Lets time pass; no alarm goes off.
+    /// Moves the clock forward without alarms.
     pub(crate) fn wait_s(&mut self, seconds: i64) {
         self.now_ns += seconds * S_NS;
     }
 
-    /// Evicts every object and empties every cache; storage stays.
+    /// Evicts every object and empties every cache. Storage remains.
     pub(crate) fn sleep(&mut self) {
         self.inner.sleep();
     }
 }
 
-/// One gzip member.
+/// Returns one gzip member.
 pub(crate) fn gzip(plain: &[u8]) -> Vec<u8> {
     let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
     out.extend(miniz_oxide::deflate::compress_to_vec(plain, 6));

@@ -1,5 +1,5 @@
-//! The rules of `protocol/PROTOCOL.md`, one test or more for each, over whole deployments in a
-//! process.
+//! Tests the rules of `protocol/PROTOCOL.md` over whole deployments in a process, with at least one
+//! test per rule.
 
 use std::collections::BTreeMap;
 
@@ -65,7 +65,7 @@ pub(crate) fn write(database: &str, lines: &str) -> Write {
     })
 }
 
-/// The same, by whom a database may be created that keeps points for an hour.
+/// As `write`, but the caller may create a database, which keeps points for an hour.
 fn write_or_create(database: &str, policy: Option<&str>, lines: &str) -> Write {
     let spec = PolicySpec { duration_ns: Some(H_NS), ..PolicySpec::default() };
     let create = CreateDatabase {
@@ -82,7 +82,7 @@ fn write_or_create(database: &str, policy: Option<&str>, lines: &str) -> Write {
     Write::new(request)
 }
 
-/// A caller who may do everything.
+/// Returns a caller with every permission.
 fn session() -> Session {
     Session { principal: Principal::admin(), ..Session::default() }
 }
@@ -98,7 +98,7 @@ pub(crate) fn kept(points: u64) -> Result<WriteOutcome, Error> {
     Ok(WriteOutcome { points_written: points, ..WriteOutcome::default() })
 }
 
-/// Asks an object directly.
+/// Sends a message directly to an object.
 pub(crate) fn ask(world: &mut World, to: Address, message: Vec<u8>) -> Vec<u8> {
     struct Ask(Option<Call>, std::rc::Rc<std::cell::RefCell<Vec<u8>>>);
     impl Client for Ask {
@@ -128,7 +128,7 @@ fn ask_database(world: &mut World, object: &ObjectId, message: &ToDatabase) -> F
     envelope::decode(&reply).unwrap().1
 }
 
-/// Float values of every point in shards that are open and not closed, with their times.
+/// Returns the float values of every point by time, from shards that are open and not closed.
 pub(crate) fn visible(world: &World) -> BTreeMap<i64, Vec<FieldValue>> {
     let mut points: BTreeMap<i64, Vec<FieldValue>> = BTreeMap::new();
     for id in world.shard_ids() {
@@ -143,7 +143,7 @@ pub(crate) fn visible(world: &World) -> BTreeMap<i64, Vec<FieldValue>> {
     points
 }
 
-/// Shards that take and show points.
+/// Returns the number of shards that accept and show points.
 fn open_shards(world: &World) -> usize {
     let ids = world.shard_ids().into_iter();
     let open = ids.filter(|id| {
@@ -184,7 +184,7 @@ fn rule_2_an_edge_with_an_old_generation_is_told_so_by_the_shard() {
     let old = START_NS - 3 * H_NS;
     world.run(&a, create("db", 1, None)).unwrap();
     assert_eq!(world.run(&b, write("db", &format!("m f=1 {old}"))), kept(1));
-    // b does not hear of the new retention, but its shard does.
+    // Edge b has the old retention in its cache, but its shard has the new one.
     let shorter = PolicyChange {
         name: "autogen".into(),
         duration_ns: Some(2 * H_NS),
@@ -245,7 +245,8 @@ fn rule_3_a_stale_edge_neither_sees_the_old_database_nor_loses_points_of_the_new
     assert_eq!(visible(&world), BTreeMap::from([(3, vec![FieldValue::Integer(3)])]));
 }
 
-/// Steps a machine by hand: every call that `answer` returns a reply for is answered at once.
+/// Steps a machine by hand. Every call for which `answer` returns a reply gets that reply
+/// immediately.
 pub(crate) fn script<M: Machine>(
     world: &mut World,
     edge: &Edge,
@@ -335,7 +336,7 @@ fn rule_5_of_two_edges_that_register_one_column_the_first_wins_in_every_order() 
             ([1], []) => {
                 times.sort_unstable();
                 assert_eq!(times, [2, 3, 4]);
-                // The losing line registered nothing: g is still free.
+                // The rejected line registered no column: g is still free.
                 assert_eq!(world.run(&a, write("db", "m g=true 9")), kept(1));
                 *winners.entry("b").or_insert(0) += 1;
             }
@@ -364,10 +365,9 @@ fn rule_6_a_refusal_that_rests_on_a_cache_is_checked_at_its_owner() {
     let short = PolicySpec { duration_ns: Some(H_NS), ..PolicySpec::default() };
     world.run(&a, create("db", 1, Some(short))).unwrap();
     assert_eq!(world.run(&b, write("db", &format!("m f=1 {START_NS}"))), kept(1));
-    // Retention.
     world.run(&a, alter("db", "autogen", 0)).unwrap();
     assert_eq!(world.run(&b, write("db", "m f=1 7")), kept(1));
-    // A policy that b has never heard of.
+    // Edge b does not have this policy in its cache.
     let spec = PolicySpec { name: Some("p".into()), ..PolicySpec::default() };
     let database = "db".to_owned();
     let change = Change::CreatePolicy { database, spec, make_default: false };
@@ -397,7 +397,7 @@ fn rule_7_a_repeated_create_finishes_what_a_crash_left_and_changes_nothing_else(
         let Err(Error::Catalog(refusal)) = refused else { panic!("seed {seed}: {refused:?}") };
         assert_eq!(refusal.to_string(), PolicyRefusal::Conflict.to_string());
         assert_eq!(world.run(&edge, write("db", &format!("m f=1 {START_NS}"))), kept(1));
-        // One database with two open shards, however often it was asked for.
+        // One database with two open shards, even after repeated requests.
         world.settle();
         assert_eq!(open_shards(&world), 2, "seed {seed}");
     }
@@ -458,7 +458,7 @@ fn rule_10_reads_and_registrations_go_on_while_a_statement_is_under_way() {
     let edge = Edge::default();
     world.run(&edge, create("db", 1, None)).unwrap();
     world.run(&edge, write("db", "m f=1 1")).unwrap();
-    // A statement whose messages to the shards stay under way.
+    // The statement's messages to the shards are delayed.
     let spec = PolicySpec { name: Some("p".into()), ..PolicySpec::default() };
     let message = ToDatabase::CreatePolicy { spec: spec.clone(), make_default: true };
     let object = ObjectId("Database-0".into());
@@ -482,7 +482,7 @@ fn rule_10_reads_and_registrations_go_on_while_a_statement_is_under_way() {
     let registered = ask(&mut database, &ToDatabase::Register { policy, sets });
     assert_eq!(registered, FromDatabase::Registered { refusals: vec![None], version: 2 });
     assert_eq!((before.policies.len(), before.generation), (1, 1), "not published yet");
-    // Another statement does the unfinished one first: it sends the same messages.
+    // Another statement first completes the unfinished one: it sends the same messages.
     let second = ToDatabase::DropPolicy { name: "p".into() };
     let (_, step) = database.begin(&platform, &envelope::encode(&second));
     let Step::Calls(repeated) = step else { panic!("no calls") };
@@ -513,12 +513,12 @@ fn rule_12_a_job_is_retried_by_alarm_later_each_time_and_set_aside_after_three_f
     world.faults.lost = 100;
     let failed = world.run(&edge, drop_database("db"));
     assert!(matches!(failed, Err(Error::Unavailable(_))), "{failed:?}");
-    // Nothing reached the Catalog, so nothing is due there.
+    // The message did not reach the Catalog, so the Catalog has no alarm.
     assert!(!world.alarm_is_due_within(3_600 * S_NS));
     world.faults.lost = 0;
     let mut machine = drop_database("db");
     let answer = script(&mut world, &edge, &mut machine, |world, call| {
-        // The Catalog is reached; the Database never answers it.
+        // The message reaches the Catalog, but the Database does not respond.
         world.deliver_to_catalog_only(call)
     });
     assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
@@ -539,7 +539,7 @@ fn rule_12_a_job_is_retried_by_alarm_later_each_time_and_set_aside_after_three_f
 fn databases_and_policies_are_shown_from_their_owners_page_by_page() {
     let mut world = world(20);
     let (a, b) = (Edge::default(), Edge::default());
-    // Two names that do not fit one page together.
+    // Two names that together exceed one page.
     let long = |letter: &str| letter.repeat(400_000);
     let show = |world: &mut World, edge: &Edge, text: &str| {
         let statement = parse_statement(text, &Params::default()).unwrap();

@@ -1,11 +1,13 @@
-//! What queries read, counted by EXPLAIN ANALYZE: it must not grow with what they do not ask about.
+//! Counts the reads of queries with EXPLAIN ANALYZE: they must not grow with data outside the
+//! query.
 
 use crate::product::Product;
 
 const DAY_S: i64 = 86_400;
 const START_S: i64 = 1_600_000_000 - 1_600_000_000 % (7 * DAY_S);
 
-/// `hosts` series of two fields, a point each `every_s` for so many days, at rest.
+/// Creates `hosts` series of two fields with a point every `every_s` seconds for `days` days, all
+/// flushed.
 fn product(hosts: i64, every_s: i64, days: i64) -> Product {
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d");
@@ -23,7 +25,7 @@ fn product(hosts: i64, every_s: i64, days: i64) -> Product {
     product
 }
 
-/// Blocks, rows and bytes that a query reads.
+/// Returns the blocks, rows and bytes that a query reads.
 fn cost(product: &mut Product, q: &str) -> (u64, u64, u64) {
     let answer = product.query("d", &format!("EXPLAIN ANALYZE {q}"));
     let rows = answer["results"][0]["series"][0]["values"].as_array().unwrap();
@@ -103,7 +105,7 @@ fn how_much_there_is_of_a_large_part_is_known_without_reading_through_it() {
         product.query("d", "CREATE DATABASE d");
         let mut rng = fastrand::Rng::with_seed(5);
         for first in (0..series).step_by(300) {
-            // Long keys, so that few points are a part of many values.
+            // The keys are long, so that few points extend over many values.
             let line = |id| {
                 let noise: String =
                     std::iter::repeat_with(|| rng.alphanumeric()).take(6_000).collect();

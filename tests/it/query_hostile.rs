@@ -1,5 +1,5 @@
-//! Statements that try to crash a shard or to keep it busy: each is answered, soon, and the next
-//! one is served.
+//! Tests statements that try to crash a shard or to keep it busy. Each statement ends soon, and the
+//! next one succeeds.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use crate::product::Product;
 
-/// Of the processor, far more than any takes; what is without bound takes hours.
+/// The maximum CPU time, far more than any statement needs. An unlimited statement takes hours.
 const PATIENCE: Duration = Duration::from_secs(10);
 const YEAR: &str = "time >= 0 AND time < 365d";
 
@@ -22,7 +22,7 @@ fn product() -> Product {
     product
 }
 
-/// The answer's error, "" without.
+/// Returns the response's error, or "".
 fn error_of(answer: &Value) -> String {
     let error = answer["error"].as_str().or(answer["results"][0]["error"].as_str());
     error.unwrap_or_default().to_owned()
@@ -63,7 +63,7 @@ fn windows_that_one_stray_point_makes_many_say_which() {
         assert!(error.contains("its first point is at 1970-01-01T00:00:00Z"), "{clauses}: {error}");
     }
     assert_eq!(error_of(&ask("GROUP BY time(10000s)")), stray);
-    // Few windows, windows that are left out, and a bound of time are as they were.
+    // Few windows, skipped windows and time bounds still work.
     for clauses in ["GROUP BY time(30d)", "GROUP BY time(10000s) fill(none)"] {
         assert_eq!(error_of(&ask(clauses)), "", "{clauses}");
     }
@@ -111,7 +111,7 @@ fn explosions_are_refused_before_they_happen() {
     assert_eq!(still["results"][0]["series"][0]["values"][0][1], 400);
 }
 
-/// Numbers as large as they get, wherever a number may stand.
+/// The largest numbers at every place for a number.
 #[test]
 fn no_number_is_too_large() {
     let mut product = product();
@@ -165,7 +165,7 @@ fn no_number_is_too_large() {
     assert_eq!(still["results"][0]["series"][0]["values"][0][1], 400);
 }
 
-/// What takes a backtracking engine for ever, over every value of a tag and of a field.
+/// Patterns on which a backtracking engine does not end, over every value of a tag and of a field.
 #[test]
 fn regexes_take_linear_time() {
     let mut product = Product::with(&[]);
@@ -186,7 +186,7 @@ fn regexes_take_linear_time() {
     }
 }
 
-/// The deepest statement that is taken, over real points.
+/// The deepest accepted statement over real points.
 #[test]
 fn subqueries_thirty_deep_are_carried_out() {
     let mut product = product();

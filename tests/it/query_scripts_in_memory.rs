@@ -1,4 +1,4 @@
-//! The recorded scripts against the planner and executor over points in memory.
+//! Runs the recorded scripts with the planner and executor over points in memory.
 
 use std::path::Path;
 
@@ -39,7 +39,8 @@ impl Server for Memory {
     }
 }
 
-/// Scripts about what this server does not do: DDL, policies that move, refused writes, requests.
+/// Scripts about features that this server lacks: DDL, changing policies, rejected writes,
+/// requests.
 const OTHERS: [&str; 5] = [
     "databases.test",
     "overwrites.test",
@@ -48,12 +49,12 @@ const OTHERS: [&str; 5] = [
     "show_across_policies.test",
 ];
 
-/// Steps that are answered otherwise; this list only shrinks.
+/// Steps with different results. The list may only become shorter.
 const DIFFERENT: [&str; 3] = [
-    // A string column gets the number of fill(): a column of two types.
+    // A string column gets the number of fill(), which makes a column of two types.
     "query db0 SELECT max(v), s, i FROM cpu WHERE time >= 0 AND time < 6m GROUP BY time(1m) \
      fill(5)",
-    // Which of several points of one time is first or last depends on 1.x's order of series.
+    // The first and last of several points with equal time depend on 1.x's order of series.
     "query db0 SELECT first(v), last(v) FROM cpu GROUP BY region",
     "query db0 SELECT last(v) FROM cpu GROUP BY host",
 ];
@@ -75,7 +76,7 @@ fn scripts_are_answered_alike_over_any_shards_and_pages() {
     }
 }
 
-/// Scripts of `full/` about functions and clauses of SELECT.
+/// Scripts in `full/` about functions and clauses of SELECT.
 const SELECTS: [&str; 14] = [
     "bitwise.test",
     "casts.test",
@@ -101,7 +102,7 @@ fn functions_and_clauses_are_answered_as_recorded() {
     let mut summary = run_dir(&mut server, &dir).unwrap();
     summary.failures.retain(|failure| {
         SELECTS.contains(&failure.file.as_str())
-            // Which of the most frequent values is the mode depends on 1.x's order of points.
+            // The mode among equally frequent values depends on 1.x's order of points.
             && !failure.head.contains("mode(")
             && !failure.difference.contains("not supported yet")
             && !failure.difference.contains("this server cannot")

@@ -1,4 +1,4 @@
-//! `/api/v3/query_influxql` beside `/query`: the same rows, as one table in each format.
+//! Compares `/api/v3/query_influxql` with `/query`: the same rows, as one table in each format.
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, Int64Type, TimestampNanosecondType};
@@ -9,7 +9,7 @@ use tidemark::api::http::{RequestHead, Response};
 
 use crate::product::{Product, TOKEN};
 
-/// The answer to a query in a format.
+/// Returns the response to a query in a format.
 fn ask(product: &mut Product, q: &str, format: &str) -> Response {
     let mut query = form_urlencoded::Serializer::new(String::new());
     query.append_pair("db", "db").append_pair("q", q).append_pair("format", format);
@@ -38,14 +38,14 @@ fn batches(product: &mut Product, q: &str) -> Vec<RecordBatch> {
     StreamReader::try_new(stream.as_slice(), None).unwrap().map(Result::unwrap).collect()
 }
 
-/// With an empty database that keeps its points for ever.
+/// Creates an empty database with unlimited retention.
 fn created(settings: &[(&str, &str)]) -> Product {
     let mut product = Product::with(settings);
     assert_eq!(product.configure("POST", "{\"db\":\"db\"}").0, 200);
     product
 }
 
-/// A day of 20 hosts, on so many shards.
+/// Creates a day of data for 20 hosts on `shards` shards.
 fn loaded(shards: u32) -> Product {
     let mut product = Product::with(&[]);
     let body = json!({"db": "db", "shards": shards}).to_string();
@@ -108,7 +108,7 @@ fn answers_are_those_of_query_on_however_many_shards() {
     }
 }
 
-/// The rows of an answer of `/query`, tags and columns by name, without what is null.
+/// Returns the rows of a `/query` response: tags and columns by name, without nulls.
 fn rows_of(answer: &Value) -> Vec<Value> {
     let mut rows = Vec::new();
     for series in answer["results"][0]["series"].as_array().unwrap() {
@@ -129,7 +129,7 @@ fn rows_of(answer: &Value) -> Vec<Value> {
     rows
 }
 
-/// Seconds of a time on a whole second of the day that was written, or of its beginning.
+/// Returns the seconds of a time, which must be a whole second of the written day or its beginning.
 fn at_s(time: &Value) -> Value {
     let text = time.as_str().unwrap();
     if text.starts_with("1970-01-01T00:00:00") {
@@ -177,7 +177,7 @@ fn a_large_answer_is_whole_in_every_format() {
     }
 }
 
-/// A column's type is that of all measurements, and known where it has no value.
+/// A column has the type of all measurements, even in a table without its values.
 #[test]
 fn columns_have_one_type_whatever_the_measurements_have() {
     let mut product = created(&[]);
@@ -220,7 +220,7 @@ fn what_fails_before_the_first_byte_has_a_status() {
     assert!(response.headers.contains(&("Content-Type".into(), "application/json".into())));
 }
 
-/// A table for people is held whole, so that it cannot be larger than what a query may hold.
+/// The `pretty` table is held completely, so the query's memory limit applies to it.
 #[test]
 fn a_table_for_people_has_a_limit_that_says_so() {
     let mut product = created(&[]);

@@ -1,5 +1,5 @@
-//! What callers may use: limits of databases and of single callers, over the whole product and over
-//! edges, objects and messages that fail.
+//! Tests quotas of databases and of single callers, over the whole product and with failing edges,
+//! objects and messages.
 
 use std::fmt::Write as _;
 
@@ -19,7 +19,7 @@ use crate::world::{Edge, Faults, World};
 const ROUTE: &str = "/api/v3/configure/quota";
 const MINUTE_NS: i64 = 60_000_000_000;
 
-/// A product with database `d` of so many shards, at the beginning of a minute.
+/// Creates a product with database `d` of `shards` shards at the beginning of a minute.
 fn product(shards: u32) -> Product {
     let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "INF")]);
     database(&mut product, "d", shards);
@@ -32,7 +32,7 @@ fn database(product: &mut Product, name: &str, shards: u32) {
     assert_eq!(product.configure("POST", &settings).0, 200);
 }
 
-/// Goes on to the beginning of a minute.
+/// Moves the clock to the beginning of a minute.
 fn to_next_minute(product: &mut Product) {
     product.pass(60 - product.now_s().rem_euclid(60));
 }
@@ -41,7 +41,7 @@ fn set(product: &mut Product, body: &Value) -> Value {
     admin(product, ("POST", ROUTE), &body.to_string(), 200)
 }
 
-/// So many points of up to 200 series, each with a time of its own and a value that takes room.
+/// Returns `count` points of up to 200 series, each with a different time and a large value.
 fn lines(count: usize, from: usize) -> String {
     let mut lines = String::new();
     for at in from..from + count {
@@ -56,8 +56,8 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     found.next().map(|(_, value)| value.as_str())
 }
 
-/// Writes batches of so many points as fast as they come until the minute is over: how many points
-/// were taken, and the last refusal.
+/// Writes batches without pauses until the minute is over. Returns the number of accepted points
+/// and the last rejection.
 fn write_for_a_minute(product: &mut Product, batch: usize, offered: usize) -> (u64, Response) {
     let (mut taken, mut refusal) = (0, None);
     product.standing_still(|product| {
@@ -73,7 +73,7 @@ fn write_for_a_minute(product: &mut Product, batch: usize, offered: usize) -> (u
     (taken, refusal.unwrap())
 }
 
-/// Whether `taken` is `limit` within the promised quarter.
+/// Asserts that `taken` equals `limit` within the promised quarter.
 #[track_caller]
 fn assert_kept(taken: u64, limit: u64) {
     assert!(taken * 4 >= limit * 3 && taken * 4 <= limit * 5, "{taken} of {limit}");
@@ -108,7 +108,7 @@ fn requests_of_a_minute_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
             assert_kept(taken / batch as u64, 100);
             assert!(body(&refusal).contains("requests_per_minute"), "{}", body(&refusal));
         }
-        // A question goes to all shards and is one request.
+        // A query of all shards counts as one request.
         to_next_minute(&mut product);
         let mut taken = 0;
         product.standing_still(|product| {
@@ -127,8 +127,8 @@ fn cells_of_a_minute_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
     for shards in [1, 8] {
         let mut product = product(shards);
         admin(&mut product, ("POST", "/write?db=d"), &lines(1_000, 0), 204);
-        // What one of them decodes: a time and a value of each point, and what lies beside them.
-        // Each asks for a range of its own, since what was asked before is not decoded again.
+        // The decoded size of one query: a time and a value of each point, and additional columns.
+        // Each query has a different range, because the result of a repeated range is cached.
         let mut end_ns = 1_000_000;
         let mut ask = || {
             end_ns += 1;
@@ -201,7 +201,7 @@ fn a_refusal_names_the_limit_and_each_dialect_has_the_status_that_its_clients_re
             assert!(header(&response, "Retry-After").is_some());
             assert!(product.log_line().unwrap().contains("quota"), "{:?}", product.log_line());
         }
-        // Queries go on: they have no limit.
+        // Queries continue, because they have no limit.
         admin(product, ("POST", "/query?db=d&q=SELECT+*+FROM+m"), "", 200);
         let other = product.post("/query?q=CREATE+DATABASE+other", "");
         assert_eq!(other.status, 200);
@@ -224,7 +224,7 @@ fn a_token_has_its_own_limits_on_one_database() {
         let by = |product: &mut Product, token: &str, target: &str, points: usize| {
             send(product, ("Bearer", token), ("POST", target), &lines(points, 0))
         };
-        // Every edge has met them before they have limits.
+        // Every edge has cached the callers before they have limits.
         for token in [&small, &other] {
             assert_eq!(by(&mut product, token, "/write?db=d", 1).status, 204);
         }
@@ -248,7 +248,7 @@ fn a_token_has_its_own_limits_on_one_database() {
                         points_per_minute in this minute: ";
             assert!(body(&refusal).contains(text), "{}", body(&refusal));
             assert!(body(&refusal).contains("allowed: 100"), "{}", body(&refusal));
-            // Nobody else, and nowhere else.
+            // The limit applies to no other caller and no other database.
             assert_eq!(by(product, &other, "/write?db=d", 400).status, 204);
             assert_eq!(by(product, TOKEN, "/write?db=d", 400).status, 204);
             assert_eq!(by(product, &small, "/write?db=e", 400).status, 204);
@@ -284,7 +284,7 @@ fn a_database_that_has_stored_what_it_may_rejects_lines_until_it_may_store_more(
         let text = body(&refusal);
         assert!(text.contains("\"code\":\"invalid\""), "{text}");
         assert!(text.contains("quota exceeded: ") && text.contains("(stored_bytes)"), "{text}");
-        // Reading goes on, deleting makes room, and so does a higher limit.
+        // Reads continue. Deletes and a higher limit permit writes again.
         product.query("d", "SELECT count(v) FROM m");
         set(&mut product, &json!({"db": "d", "stored_bytes": 2 * allowed}));
         assert_eq!(product.post("/write?db=d", &lines(10, from)).status, 204);
@@ -314,7 +314,7 @@ fn quotas_are_set_shown_changed_and_taken_away() {
     assert_eq!(shown["quota"], all, "the database keeps its own");
     let id = shown["tokens"][0]["id"].clone();
     assert_eq!(shown["tokens"], json!([{"id": id, "name": "agent", "points_per_minute": 10}]));
-    // A repeat changes nothing, a restart forgets nothing.
+    // A repeat changes nothing, and the limits survive a restart.
     assert_eq!(set(&mut product, &agent), shown);
     product.sleep();
     assert_eq!(show(&mut product), shown);
@@ -339,7 +339,7 @@ fn quotas_are_set_shown_changed_and_taken_away() {
     assert_eq!(show(&mut product), nothing);
 }
 
-/// The status and the error of a write of one point to `database`.
+/// Writes one point to `database`. Returns the status and the error.
 fn writes_to(product: &mut Product, token: &str, database: &str) -> (u16, String) {
     let target = format!("/write?db={database}");
     let response = send(product, ("Bearer", token), ("POST", &target), "m v=1");
@@ -367,11 +367,11 @@ fn a_creator_has_as_many_databases_as_it_may() {
         assert!(error.contains(text), "{error}");
         product.sleep();
     }
-    // What it has goes on, and so do others.
+    // The caller's existing databases and other callers can still write.
     assert_eq!(writes_to(&mut product, &creator, "c0").0, 204);
     assert_eq!(writes_to(&mut product, &other, "o1").0, 204);
     product.query("", "CREATE DATABASE by_the_administrator");
-    // One that is dropped makes room, whoever drops it.
+    // A dropped database frees its place in the quota, independent of the caller who drops it.
     product.query("", "DROP DATABASE c0");
     assert_eq!(writes_to(&mut product, &creator, "c2").0, 204);
     assert_eq!(writes_to(&mut product, &creator, "c3").0, 422);
@@ -382,7 +382,7 @@ fn a_creator_has_as_many_databases_as_it_may() {
     assert_eq!(writes_to(&mut product, &creator, "c3").0, 204);
 }
 
-/// The bytes that SHOW STATS says are stored.
+/// Returns the stored bytes in SHOW STATS.
 fn stored(stats: &Value) -> u64 {
     stats["results"][0]["series"][0]["values"][3][2].as_u64().filter(|&bytes| bytes > 0).unwrap()
 }
@@ -422,8 +422,7 @@ fn what_cannot_be_a_quota_is_refused_with_what_can() {
     }
 }
 
-/// Whatever a quota says: what was acknowledged stays, through flushes, merges, splits and restarts,
-/// and so do the limits.
+/// With every quota, acknowledged points and limits survive flushes, merges, splits and restarts.
 #[test]
 fn no_quota_loses_what_was_acknowledged() {
     let settings = [("AUTO_CREATE_RETENTION", "INF"), ("SHARD_SPLIT_BYTES", "20000")];
@@ -444,7 +443,7 @@ fn no_quota_loses_what_was_acknowledged() {
         let response = product.post("/write?db=d&precision=s", &lines(from));
         match response.status {
             204 => acknowledged += 200,
-            // Over a rate, or over what may be stored: or a split is under way.
+            // The write exceeds a rate or a storage limit, or a split is running.
             503 | 400 => product.wait(7),
             status => panic!("{status}: {}", body(&response)),
         }
@@ -454,7 +453,7 @@ fn no_quota_loses_what_was_acknowledged() {
         }
     }
     assert!(acknowledged > 5_000, "{acknowledged}");
-    // Less than there is by now: nothing that is stored has to go for it.
+    // A limit below the current usage deletes no data.
     set(&mut product, &json!({"db": "d", "points_per_minute": 1, "stored_bytes": 1, "series": 1}));
     product.rest();
     product.sleep();
@@ -465,7 +464,7 @@ fn no_quota_loses_what_was_acknowledged() {
     assert!(groups["results"][0]["series"][0]["values"].as_array().unwrap().len() > 1);
 }
 
-/// PROTOCOL.md rule 2: limits are those that were acknowledged last, whoever writes.
+/// PROTOCOL.md rule 2: the last acknowledged limits apply, independent of the writer.
 #[test]
 fn rule_2_once_a_quota_is_acknowledged_every_edge_keeps_it() {
     for seed in 0..20 {
@@ -487,7 +486,7 @@ fn rule_2_once_a_quota_is_acknowledged_every_edge_keeps_it() {
         while let Err(error) = world.run(&edges[0], set()) {
             assert!(matches!(error, Error::Unavailable(_)), "{error}");
         }
-        // Objects that restart forget what they counted.
+        // Objects lose their counters when they restart.
         world.faults = Faults { lost: 10, ..Faults::default() };
         let now_ns = world.platform.time_ns();
         world.platform.advance_to(now_ns - now_ns.rem_euclid(MINUTE_NS) + MINUTE_NS);

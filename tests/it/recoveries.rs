@@ -1,5 +1,5 @@
-//! Databases that go back in time, over a platform that keeps the past of every object: whoever
-//! writes meanwhile, whatever is lost, repeated or killed.
+//! Tests point-in-time recovery on a platform that keeps earlier states of every object, while
+//! clients write and messages are lost, repeated or interrupted.
 
 use std::collections::BTreeMap;
 
@@ -29,24 +29,24 @@ use crate::protocol::{create, drop_database, write};
 use crate::world::platform::START_NS;
 use crate::world::{Answers, Edge, Faults, World, real_shard};
 
-/// Some points, with the rows that say what a shard is.
+/// Some points, and the rows that define a shard.
 const SPLIT_BYTES: u64 = 600;
-/// Points of a part of a test.
+/// The number of points per part of a test.
 const POINTS: i64 = 40;
 const SEEDS: u64 = 120;
 
-/// What was written of a column, by time.
+/// The written values of a column by time.
 pub(crate) type Column = BTreeMap<i64, String>;
 
-/// A deployment with one database, and what was ever written to it.
+/// A deployment with one database, and all values that were written to it.
 pub(crate) struct Scene {
     pub(crate) world: World,
-    /// An edge that has seen all of it.
+    /// An edge that has cached every state.
     pub(crate) old: Edge,
-    /// By measurement and column.
+    /// Written values by measurement and column.
     pub(crate) written: BTreeMap<(&'static str, &'static str), Column>,
     next: i64,
-    /// The time to which it goes back, and what there was then.
+    /// The recovery time, and the points at that time.
     pub(crate) then_ns: i64,
     pub(crate) then: BTreeMap<(&'static str, &'static str), Column>,
 }
@@ -88,7 +88,7 @@ impl Scene {
         Self { world, old, written, next: 1, then_ns: 0, then }
     }
 
-    /// A line with a value that no other one has, at a time of its own.
+    /// Returns a line with a unique value and a unique time.
     pub(crate) fn line(&mut self, measurement: &'static str, column: &'static str) -> String {
         let number = self.next;
         self.next += 1;
@@ -112,7 +112,7 @@ impl Scene {
             let line = self.line(measurement, column);
             let wrote = loop {
                 match self.world.run(edge, write("db", &line)) {
-                    // A split holds it back for a moment.
+                    // A split delays the write.
                     Err(Error::Unavailable(_)) => self.world.settle(),
                     wrote => break wrote.unwrap(),
                 }
@@ -125,7 +125,7 @@ impl Scene {
         run(&mut self.world, edge, &format!("SELECT {column} FROM {measurement}")).unwrap()
     }
 
-    /// Two measurements, and a minute that nothing happens in.
+    /// Writes two measurements, followed by a minute without changes.
     pub(crate) fn load(&mut self) {
         let old = self.old.clone();
         pass(&mut self.world, H_NS);
@@ -135,17 +135,16 @@ impl Scene {
         self.write(&old, "m", "f", POINTS);
         self.write(&old, "k", "i", POINTS);
         self.world.settle();
-        // Shards that a split has made have a past by then.
+        // Shards that a split created have earlier states after this pause.
         pass(&mut self.world, H_NS);
         self.then_ns = self.world.platform.time_ns();
         self.then = self.written.clone();
-        // What `writes` writes.
         self.written.entry(("m", "f")).or_default().insert(1, "Float(1.0)".to_owned());
         pass(&mut self.world, 2 * H_NS);
     }
 
-    /// Whatever may be done to a database: other columns, other measurements, what is overwritten,
-    /// deleted and dropped; groups that split, a token that is revoked, a limit.
+    /// Makes every kind of change to a database: new columns and measurements, overwritten, deleted
+    /// and dropped points, group splits, a revoked token, a limit.
     pub(crate) fn change(&mut self) {
         let old = self.old.clone();
         let shards = self.world.shard_ids().len();
@@ -184,7 +183,7 @@ impl Scene {
         begin_recovery(RecoveryRequest { name, time_ns, dry_run: false })
     }
 
-    /// Goes back until this is next.
+    /// Runs the recovery until this stage is next.
     pub(crate) fn reach(&mut self, stage: RecoveryStage) -> RecoveryStatus {
         let (edge, mut last) = (Edge::default(), Ok(None));
         for _ in 0..200 {
@@ -200,12 +199,13 @@ impl Scene {
         panic!("it never comes to {stage:?}: {last:?}");
     }
 
-    /// Goes back, and waits for it.
+    /// Starts a recovery and waits for its end.
     pub(crate) fn recover(&mut self) -> RecoveryStatus {
         self.reach(RecoveryStage::Done)
     }
 
-    /// Everything that was there then, and nothing that was never written under its own name.
+    /// Asserts that all points of the recovery time exist, and that no column shows values of
+    /// another column.
     pub(crate) fn check(&mut self, what: &str) {
         for edge in [self.old.clone(), Edge::default()] {
             for (name, written) in self.written.clone() {
@@ -220,7 +220,7 @@ impl Scene {
         }
     }
 
-    /// Columns and measurements that are made from now on are what is written to them.
+    /// Asserts that new columns and measurements contain only their own points.
     pub(crate) fn go_on(&mut self, what: &str) {
         let (old, new) = (self.old.clone(), Edge::default());
         let made = [("m", "h"), ("m", "w"), ("k", "h"), ("o", "v"), ("n", "v"), ("m", "g")];
@@ -267,7 +267,7 @@ fn a_database_is_what_it_was_and_goes_on_from_there() {
     let mut expected = scene.then[&("m", "f")].clone();
     expected.insert(1, "Float(1.0)".to_owned());
     assert_eq!(scene.column(&edges[0], ("m", "f")), expected);
-    // What was revoked since stays so, and what was limited since too.
+    // Revocations and limits after the recovery time remain in force.
     for edge in [&edges[0], &edges[1], &Edge::default()] {
         assert_eq!(writes(&mut scene.world, edge, "gone", "db"), Some(false));
         assert_eq!(writes(&mut scene.world, edge, "kept", "db"), Some(true));
@@ -286,11 +286,10 @@ fn a_database_is_what_it_was_and_goes_on_from_there() {
         assert_eq!(scene.world.shard(&id).stored().unwrap().is_open(), Ok(false), "{id} is left");
     }
     scene.go_on("after it");
-    // A repeat changes nothing.
     assert_eq!(scene.recover(), status);
     scene.check("after a repeat");
 
-    // The way back is one more recovery.
+    // Another recovery can undo the first one.
     pass(&mut scene.world, H_NS);
     assert!((before_ns..=scene.world.platform.time_ns()).contains(&status.begun_ns));
     scene.then_ns = status.begun_ns;
@@ -378,8 +377,8 @@ fn what_cannot_be_is_refused_before_anything_is_changed() {
     scene.check("unchanged");
 }
 
-/// One that gives ids again while nobody has told it of the higher ones is taken back once more:
-/// `SEED=n` runs one schedule again.
+/// The recovery may reuse ids before all objects know the higher ids. The test then repeats the
+/// recovery. `SEED=n` runs one schedule again.
 #[test]
 fn no_value_is_ever_seen_under_another_name_whatever_is_lost_repeated_or_killed() {
     let only = std::env::var("SEED").ok().and_then(|seed| seed.parse::<u64>().ok());
@@ -398,10 +397,10 @@ fn no_value_is_ever_seen_under_another_name_whatever_is_lost_repeated_or_killed(
     assert!(only.is_some() || (back > 4 * SEEDS && taken > SEEDS), "{back} {taken}");
 }
 
-/// Goes back while everybody writes and everything fails; how many writes were taken.
+/// Recovers while clients write and messages fail. Returns the number of accepted writes.
 fn disturb(scene: &mut Scene, seed: u64) -> u64 {
     let mut edges = vec![scene.old.clone()];
-    // Each of them has a cache of its own of what there is, which it asks before anybody else.
+    // Each edge has its own cache and asks it first.
     for _ in 0..12 {
         let edge = Edge::default();
         for name in [("m", "g"), ("n", "v")] {
@@ -427,7 +426,7 @@ fn disturb(scene: &mut Scene, seed: u64) -> u64 {
                 let line = scene.line(measurement, column);
                 answers.push(scene.world.start_machine(edge, write("db", &line)));
             }
-            // Whoever does not reach the Catalog asks the Database that he knows.
+            // An edge that cannot reach the Catalog asks the Database in its cache.
             1 => scene.world.catalog_is_lost = scene.world.platform.below(2) == 0,
             2 | 3 => {
                 scene.world.alarm();

@@ -1,5 +1,5 @@
-//! What keeps numbers from meaning two things while a database goes back in time, each shown by
-//! somebody who remembers what is gone and comes at the one moment that matters.
+//! Tests the guards that keep an id from meaning two things during a recovery. In each test, an
+//! edge with a stale cache sends a message at the critical moment.
 
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::recover::begin_recovery;
@@ -13,11 +13,11 @@ use crate::recoveries::{Scene, run};
 use crate::world::Edge;
 use crate::world::platform::START_NS;
 
-/// Points of a part of a test.
+/// The number of points per part of a test.
 const POINTS: i64 = 12;
 
-/// A database with two measurements, and whoever remembers it as it is after the time to which it
-/// goes back: a column `g` of `m` and a measurement `n` have come since.
+/// Creates a database with two measurements, and an edge whose cache is newer than the recovery
+/// time: it contains the later column `g` of `m` and the later measurement `n`.
 fn scene(seed: u64) -> (Scene, Edge) {
     let mut scene = Scene::new(seed);
     scene.load();
@@ -30,14 +30,14 @@ fn scene(seed: u64) -> (Scene, Edge) {
 }
 
 impl Scene {
-    /// A line that somebody writes now: whether it was taken.
+    /// Writes a line with the stale edge. Returns whether it was accepted.
     fn slip(&mut self, edge: &Edge, measurement: &'static str, column: &'static str) -> bool {
         let line = self.line(measurement, column);
         self.world.run(edge, write("db", &line)).is_ok_and(|wrote| wrote.points_written == 1)
     }
 }
 
-/// Between its restart and the message that opens it a shard takes what rests on a newer map.
+/// Between its restart and the message that opens it, a shard accepts messages of a newer map.
 #[test]
 fn what_slips_into_a_shard_that_is_back_is_of_no_column_or_measurement_made_later() {
     let (mut scene, late) = scene(11);
@@ -47,7 +47,7 @@ fn what_slips_into_a_shard_that_is_back_is_of_no_column_or_measurement_made_late
     }
     scene.recover();
     let new = Edge::default();
-    // The ids that come next, of the types that lie there.
+    // The next ids, with the types of the stored columns.
     for (measurement, column) in [("m", "w"), ("p", "v")] {
         scene.write(&new, measurement, column, POINTS);
         let expected = scene.written[&(measurement, column)].clone();
@@ -58,7 +58,7 @@ fn what_slips_into_a_shard_that_is_back_is_of_no_column_or_measurement_made_late
     scene.check("after it");
 }
 
-/// An edge that does not reach the Catalog asks a Database that is back and was not frozen again.
+/// An edge cannot reach the Catalog and asks a Database that is recovered but not frozen again.
 #[test]
 fn ids_that_a_database_gives_before_it_is_frozen_again_are_given_to_nobody() {
     let mut scene = Scene::new(12);
@@ -73,7 +73,8 @@ fn ids_that_a_database_gives_before_it_is_frozen_again_are_given_to_nobody() {
     scene.world.catalog_is_lost = true;
     assert!(!scene.slip(&idle, "m", "w"), "its shards are closed");
     scene.world.catalog_is_lost = false;
-    // The Database has called `w` what it called `g`; the edge knows that, and finds shards open.
+    // The Database has given the id of `g` to `w`. The edge has cached this, and the shards are
+    // open.
     scene.reach(RecoveryStage::Access);
     assert!(scene.slip(&idle, "m", "w"), "nothing has slipped in");
     assert!(scene.slip(&late, "m", "g"), "nothing has slipped in");
@@ -84,7 +85,7 @@ fn ids_that_a_database_gives_before_it_is_frozen_again_are_given_to_nobody() {
     scene.check("written again");
 }
 
-/// Who was let in when the token was good goes on with that, and with the map of today.
+/// A request that was authorized with the former token continues with the current map.
 #[test]
 fn a_right_that_was_revoked_since_ends_where_the_number_of_the_grants_would_go_back() {
     let mut scene = Scene::new(13);
@@ -96,13 +97,13 @@ fn a_right_that_was_revoked_since_ends_where_the_number_of_the_grants_would_go_b
     assert_eq!(revoke(&mut scene.world, "gone"), Some(0));
     pass(&mut scene.world, H_NS);
     scene.recover();
-    // As the administrator, whom nobody's grants concern.
+    // The administrator does not depend on grants.
     scene.write(&edge, "m", "f", 1);
     assert_eq!(writes(&mut scene.world, &edge, "gone", "db"), Some(false));
     assert_eq!(writes(&mut scene.world, &edge, "kept", "db"), Some(true));
 }
 
-/// Shards that were made since are wiped a minute after the database opens.
+/// Later shards are wiped a minute after the database opens.
 #[test]
 fn a_shard_that_is_gone_neither_answers_nor_takes_anything_until_it_is_wiped() {
     let mut scene = Scene::new(14);
@@ -110,7 +111,8 @@ fn a_shard_that_is_gone_neither_answers_nor_takes_anything_until_it_is_wiped() {
     scene.change();
     let name = ("m", "f");
     let then = scene.then[&name].clone();
-    // Each has the map with what was made since, and asks nobody until it is refused.
+    // Each edge has cached the map with the later changes and does not refresh it until a
+    // rejection.
     let edges: Vec<_> = then.keys().map(|_| Edge::default()).collect();
     let reader = Edge::default();
     for edge in edges.iter().chain([&reader]) {
@@ -128,7 +130,8 @@ fn a_shard_that_is_gone_neither_answers_nor_takes_anything_until_it_is_wiped() {
     assert!(found.keys().eq(then.keys()), "what was taken is lost: {found:?}");
 }
 
-/// The platform refuses a time at which an object was not there. Should it not, that is found out.
+/// The platform should reject a recovery time before an object existed. If it does not, the
+/// database detects this.
 #[test]
 fn a_database_that_was_not_there_yet_stays_what_it_is() {
     let mut scene = Scene::new(15);
@@ -141,7 +144,7 @@ fn a_database_that_was_not_there_yet_stays_what_it_is() {
     scene.go_on("what it was before");
 }
 
-/// The platform may say that an object could go back, and no more when that is asked for.
+/// The platform may first confirm that an object can be recovered, and later reject it.
 #[test]
 fn a_recovery_that_comes_to_no_end_can_be_given_up() {
     let mut scene = Scene::new(16);

@@ -1,8 +1,8 @@
-//! Files of the repository, by their paths in it.
+//! Reads files of the repository by path.
 
 use std::path::Path;
 
-/// The text of a file.
+/// Returns the text of a file.
 pub(crate) fn text(path: &str) -> String {
     let whole = Path::new(env!("CARGO_MANIFEST_DIR")).join(path);
     std::fs::read_to_string(whole).unwrap_or_else(|error| panic!("{path}: {error}"))

@@ -1,4 +1,4 @@
-//! One line of log per request, and no secret in any sink.
+//! Tests that each request logs one line and that no log contains a secret.
 
 use base64::Engine as _;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use tidemark::api::http::{RequestHead, Response};
 
 use crate::product::{Product, gzip};
 
-/// A token that is in no sink, whatever is sent with it.
+/// A token that must not appear in any log.
 const CANARY: &str = "canary-3f9c2a71b";
 
 fn send(product: &mut Product, method: &str, target: &str, header: (&str, &str)) -> Response {
@@ -49,7 +49,7 @@ fn a_token_is_in_no_reply_and_no_log_line() {
         "/nowhere",
     ];
     let mut requests = 0;
-    // The canary is the right token, then a wrong one.
+    // The canary is first the correct token, then a wrong one.
     for admin in [CANARY, "another-admin-token"] {
         let mut product = Product::with(&[("ADMIN_TOKEN", admin), ("CORS_ORIGINS", "*")]);
         for route in routes {
@@ -165,7 +165,7 @@ fn credentials_in_urls_are_refused_where_the_operator_says_so() {
         let q = "q=SHOW+DATABASES";
         for (target, header, status) in [
             (format!("/query?{q}&u=u&p=token-of-the-tests"), "", in_url),
-            // The password would be logged all the same.
+            // The password must not be logged even if the request is rejected.
             (format!("/query?{q}&u=u&p=token-of-the-tests"), header.as_str(), in_url),
             (format!("/query?{q}&u=&p="), header.as_str(), in_header),
             (format!("/query?{q}"), header.as_str(), in_header),

@@ -1,5 +1,5 @@
-//! Two secrets of one token: from when on the new one lets in, and until when the one before does
-//! (PROTOCOL.md rule 11). Over a whole deployment whose messages and objects fail, and over HTTP.
+//! Tests two secrets of one token: the times when the new secret begins and the previous secret
+//! ends (PROTOCOL.md rule 11), over a deployment with failing messages and objects, and over HTTP.
 
 use serde_json::{Value, json};
 use tidemark::coordinator::grants::token_hash;
@@ -12,7 +12,7 @@ use crate::tokens::{admin, send, token as new_token};
 use crate::world::{Edge, Faults, World};
 
 const S_NS: i64 = 1_000_000_000;
-/// How long the secret before lets in.
+/// The time for which the previous secret remains valid.
 const KEPT_NS: i64 = 60 * S_NS;
 
 fn rotate(world: &mut World, secret: &str, now_ns: i64) -> FromCatalog {
@@ -21,7 +21,8 @@ fn rotate(world: &mut World, secret: &str, now_ns: i64) -> FromCatalog {
     ask_catalog(world, &ToCatalog::RotateToken(Rotation { name, hash, now_ns, until_ns }))
 }
 
-/// How many databases have not heard that the secret has ended; 0 as well where none has it.
+/// Returns the number of databases that have not confirmed the end of the secret, or 0 if no token
+/// has it.
 fn end(world: &mut World, secret: &str) -> u64 {
     let message = ToCatalog::EndSecret { name: "t".to_owned(), hash: token_hash(secret) };
     match ask_catalog(world, &message) {
@@ -30,22 +31,22 @@ fn end(world: &mut World, secret: &str) -> u64 {
     }
 }
 
-/// What becomes of the secret before.
+/// The end of the previous secret.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Ending {
-    /// Its time passes.
+    /// The secret expires.
     Expires,
-    /// An administrator ends it.
+    /// An administrator ends the secret.
     Ended,
     /// The whole token is revoked.
     Revoked,
 }
 
-/// Writes taken with the secret before, once all had heard of the new one, and with the new one.
+/// Accepted writes with the previous secret after all databases know the new one, and accepted
+/// writes with the new one.
 type Taken = [u32; 2];
 
-/// Rotates while nine of ten messages are lost and objects restart, with writes under way all the
-/// time.
+/// Rotates the secret while nine of ten messages are lost, objects restart and writes continue.
 fn rotate_under_losses(seed: u64, ending: Ending, grants: &[&str]) -> Taken {
     let mut world = world(seed);
     let (edges, databases) = (three_edges(), ["a", "b"]);
@@ -128,14 +129,15 @@ fn a_token_has_two_secrets_at_most_and_either_may_be_ended() {
     let refused = |refusal| FromCatalog::Refused(refusal);
     assert_eq!(rotate(&mut world, "t3", now_ns), refused(CatalogRefusal::TwoSecrets));
     assert_eq!(rotate(&mut world, "t2", now_ns), granted, "a repeat");
-    // The new one was lost on its way: the earlier one is the only one again, without an end.
+    // The response with the new secret was lost. The earlier secret is the only one again, without
+    // an end.
     assert_eq!(end(&mut world, "t2"), 0);
     pass(&mut world, 2 * KEPT_NS);
     assert_eq!(writes(&mut world, &edge, "t2", "d"), Some(false));
     assert_eq!(writes(&mut world, &edge, "t", "d"), Some(true));
     let only = ToCatalog::EndSecret { name: "t".to_owned(), hash: token_hash("t") };
     assert_eq!(ask_catalog(&mut world, &only), refused(CatalogRefusal::OnlySecret));
-    // One whose time has passed makes room.
+    // An expired secret can be replaced.
     let now_ns = world.platform.time_ns();
     assert_eq!(rotate(&mut world, "t4", now_ns), granted);
     pass(&mut world, 2 * KEPT_NS);
@@ -143,13 +145,13 @@ fn a_token_has_two_secrets_at_most_and_either_may_be_ended() {
     assert_eq!(rotate(&mut world, "t5", now_ns), granted);
     let taken = ["t", "t4", "t5"].map(|secret| writes(&mut world, &edge, secret, "d"));
     assert_eq!(taken, [Some(false), Some(true), Some(true)]);
-    // A revocation ends both; nothing of what was is left.
+    // A revocation ends both secrets.
     assert_eq!(revoke(&mut world, "t"), Some(0));
     let taken = ["t", "t4", "t5"].map(|secret| writes(&mut world, &edge, secret, "d"));
     assert_eq!(taken, [Some(false); 3]);
 }
 
-/// A database that could not be told of an end hears of it with whatever comes later.
+/// A database that missed the end of a secret receives it with the next message.
 #[test]
 fn a_revocation_is_acknowledged_once_secrets_that_ended_before_are_gone_too() {
     let mut world = world(6);
@@ -218,7 +220,7 @@ fn a_secret_is_rotated_over_http_and_both_are_listed() {
     assert!(twice["message"].as_str().unwrap().contains("two secrets already"), "{twice}");
     product.pass(600);
     assert_eq!(statuses(&mut product, [&old, &new]), [401, 204]);
-    // Another one, and the one before ends at once.
+    // Another secret; the previous one ends immediately.
     let made = admin(&mut product, ("POST", ROUTE), &asked, 200);
     let newest = made["token"].as_str().unwrap().to_owned();
     assert_eq!(statuses(&mut product, [&new, &newest]), [204, 204]);
@@ -228,7 +230,7 @@ fn a_secret_is_rotated_over_http_and_both_are_listed() {
     admin(&mut product, ("DELETE", &of_new), "", 404);
     let of_newest = format!("{ROUTE}?token_name=t&hash={}", token_hash(&newest));
     admin(&mut product, ("DELETE", &of_newest), "", 409);
-    // Without a time it is a day; 0 is none.
+    // The default time is a day; 0 ends the previous secret immediately.
     let made = admin(&mut product, ("POST", ROUTE), "{\"token_name\":\"t\"}", 200);
     assert_eq!(secrets(&mut product).len(), 2);
     let created = made["created_at"].as_str().unwrap();

@@ -1,5 +1,5 @@
-//! `sample()` draws by series and time alone (docs/design/query-path.md): the same points over any number
-//! of shards, whatever else is shown, and whatever the values are.
+//! Tests that `sample()` draws by series and time alone (docs/design/query-path.md): the same
+//! points for any number of shards, any other columns, and any values.
 
 use serde_json::Value;
 
@@ -27,7 +27,7 @@ fn product(shards: &str, values: impl Fn(usize, usize) -> usize) -> Product {
     product
 }
 
-/// Rows of the answer's series with `columns` of each, sorted.
+/// Returns the sorted rows of the result's series with `columns` columns.
 fn rows(product: &mut Product, query: &str, columns: usize) -> Vec<String> {
     let answer = product.query("d", query);
     let series = answer.pointer("/results/0/series").and_then(Value::as_array);
@@ -67,13 +67,13 @@ fn any_number_of_shards_draws_the_same_points() {
 
 #[test]
 fn neither_other_columns_nor_values_change_the_draw() {
-    // A value tells its series and time.
+    // A value encodes its series and time.
     let mut product_one = product("2", |series, time| series * TIMES + time);
     let plain = rows(&mut product_one, "SELECT sample(f, 9) FROM m", 2);
     assert_eq!(plain.len(), 9);
     assert_eq!(rows(&mut product_one, "SELECT sample(f, 9), host FROM m", 2), plain);
     assert_eq!(rows(&mut product_one, "SELECT sample(f, 9), g, dc FROM m", 2), plain);
-    // All values alike: which points those are is seen by their tags.
+    // All values are equal, so the tags identify the points.
     let all = "SELECT sample(f, 9), host, dc FROM m";
     let mut alike = product("2", |_, _| 1);
     let drawn = |rows: Vec<String>| -> Vec<String> {

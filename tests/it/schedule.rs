@@ -1,6 +1,6 @@
-//! Random schedules: two edges with caches of different age write, create and drop one database
-//! while messages are lost, repeated and reordered and objects crash. At the end a model says of
-//! every point whether it must, may, or must not be visible.
+//! Tests random schedules: two edges with caches of different age write, create and drop one
+//! database while messages are lost, repeated and reordered and objects crash. A model then decides
+//! for every point whether it must, may, or must not be visible.
 
 use tidemark::coordinator::Task;
 use tidemark::coordinator::create_drop::Changed;
@@ -21,7 +21,7 @@ enum Kind {
 
 struct Operation {
     kind: Kind,
-    /// Steps at which it was started and answered.
+    /// The steps of its start and its response.
     start: u64,
     end: Option<u64>,
     succeeded: bool,
@@ -49,7 +49,8 @@ fn start(world: &mut World, edge: &Edge, number: u64) -> Operation {
         0 => Kind::Drop(world.start_machine(edge, drop_database("db"))),
         1 | 2 => Kind::Create(world.start_machine(edge, create("db", 3, None))),
         _ => {
-            // The same field is a float or an integer: who comes first decides, in each life anew.
+            // The same field is a float or an integer. In each new database the first write decides
+            // the type.
             let suffix = ["", "i"][world.platform.below(2)];
             let line = format!("m,host=h{} f={number}{suffix} {number}", number % 5);
             Kind::Write(world.start_machine(edge, write("db", &line)))
@@ -58,7 +59,7 @@ fn start(world: &mut World, edge: &Edge, number: u64) -> Operation {
     Operation { kind, start: 0, end: None, succeeded: false }
 }
 
-/// A drop that failed may take effect until somebody's success shows that it has, or never will.
+/// A failed drop may take effect until a later success shows that it has or never will.
 fn effective_end(operations: &[Operation], drop: &Operation) -> u64 {
     let Some(end) = drop.end else { return u64::MAX };
     if drop.succeeded {

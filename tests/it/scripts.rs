@@ -1,17 +1,17 @@
-//! The recorded query scripts on the whole product: on one shard and on several, with flushes and
-//! evictions wherever a script says that it does not matter.
+//! Runs the recorded query scripts on the whole product: on one shard and on several, with flushes
+//! and evictions wherever a script permits them.
 
 use std::path::{Path, PathBuf};
 
 use crate::product::Product;
 use crate::query_script::{QueryRequest, Server, Summary, check_known, run_dir};
 
-/// A product as the scripts see it.
+/// Adapts a product to the scripts.
 struct Scripted {
     shards: &'static str,
     split_bytes: &'static str,
     product: Product,
-    /// Shards that the servers before this one had.
+    /// The number of shards of earlier servers.
     shards_before: usize,
 }
 
@@ -22,7 +22,7 @@ impl Scripted {
     }
 }
 
-/// `SHARD_SPLIT_BYTES` that no script reaches.
+/// A `SHARD_SPLIT_BYTES` that no script reaches.
 const NEVER: &str = "4000000000";
 
 fn fresh(shards: &str, split_bytes: &str) -> Product {
@@ -36,7 +36,7 @@ fn fresh(shards: &str, split_bytes: &str) -> Product {
 impl Server for Scripted {
     fn write(&mut self, db: &str, rp: &str, precision: &str, body: &str) -> (u16, String) {
         let target = encoded(&[("db", db), ("rp", rp), ("precision", precision)]);
-        // The scripts' databases come into being with their first write.
+        // The scripts' databases are created by their first write.
         let create = encoded(&[("q", &format!("CREATE DATABASE \"{db}\""))]);
         self.product.ask("POST", "/query", &create, &[], "");
         self.product.ask("POST", "/write", &target, &[], body)

@@ -1,4 +1,4 @@
-//! Holds the planner against the cases of `../shared/data/influxql`, where that folder is present.
+//! Tests the planner with the cases in `../shared/data/influxql`, if that folder exists.
 
 use std::path::Path;
 
@@ -28,7 +28,7 @@ fn cases(file: &str) -> Vec<Value> {
     }
 }
 
-/// What compiling `query` against an empty database comes to: the error's text, or "".
+/// Compiles `query` against an empty database. Returns the error's text, or "".
 fn verdict(query: &str) -> String {
     let statements = match tidemark::influxql::parse(query, &Params::default()) {
         Ok(statements) => statements,
@@ -59,7 +59,7 @@ fn statements_are_refused_in_the_words_of_1x() {
     assert!(wrong.is_empty(), "{} disagree:\n{}", wrong.len(), wrong.join("\n"));
 }
 
-/// `[name, tags, time, values…]` of every row of an answer's first result, or its error.
+/// Returns `[name, tags, time, values…]` for every row of the first result, or its error.
 fn flat(body: &str) -> Result<Vec<Value>, String> {
     let body: Value = serde_json::from_str(body).unwrap();
     let result = &body["results"][0];

@@ -1,5 +1,5 @@
-//! Lists of series, tag values and their numbers that take many pages and many blocks of series:
-//! every page reads the blocks that it needs, and the lists are those of a set in memory.
+//! Tests lists and counts of series and tag values over many pages and series blocks. Every page
+//! reads only the blocks that it needs, and the lists equal those of a set in memory.
 
 use std::collections::BTreeSet;
 
@@ -7,19 +7,20 @@ use serde_json::Value;
 
 use crate::product::Product;
 
-/// A tag value so long that a block of series holds a few dozen.
+/// Returns a tag value that is so long that a series block holds only a few dozen.
 fn long(letter: char, number: u32) -> String {
     format!("{letter}{number:03}{}", "x".repeat(6_000))
 }
 
-/// Cell `at` of every row of every series of the answer's first result.
+/// Returns cell `at` of every row of every series in the first result.
 fn cells(answer: &Value, at: usize) -> Vec<String> {
     let series = answer["results"][0]["series"].as_array().into_iter().flatten();
     let rows = series.flat_map(|series| series["values"].as_array().unwrap());
     rows.map(|row| row[at].as_str().map_or_else(|| row[at].to_string(), str::to_owned)).collect()
 }
 
-/// Series `m,a=…,b=…` of a policy: which tag came first decides on the order in its parts.
+/// The series `m,a=…,b=…` of a policy. The tag that was written first determines the order in its
+/// parts.
 struct Model {
     product: Product,
     series: BTreeSet<(String, String)>,
@@ -35,7 +36,7 @@ impl Model {
         Self { product, series: BTreeSet::new(), times: 0 }
     }
 
-    /// Writes a point of each of these series; at rest unless they are the last.
+    /// Writes a point of each of these series and flushes them unless `is_last` is set.
     fn write(&mut self, numbers: impl Iterator<Item = u32>, is_last: bool) {
         let mut lines = String::new();
         for number in numbers {
@@ -106,10 +107,10 @@ fn lists_over_many_blocks_and_pages_are_whole_and_in_order() {
     for (shards, first_tag) in [("1", "a"), ("1", "b"), ("3", "a")] {
         let mut model = Model::new(shards, first_tag);
         model.write(0..200, false);
-        // What a page read before tells the next which blocks to leave out.
+        // The statistics of one page tell the next page which blocks to skip.
         model.check();
         model.check();
-        // A page then ends where its blocks do, not where it is full.
+        // A page then ends at the end of its blocks, even if it is not full.
         model.delete();
         model.check();
         model.write((60..260).step_by(3), false);

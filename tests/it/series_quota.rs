@@ -1,4 +1,4 @@
-//! How many series a database may have: about so many, and what is there goes on.
+//! Tests the approximate quota of series per database. Existing series can still be written.
 
 use std::fmt::Write as _;
 
@@ -22,7 +22,7 @@ fn set(product: &mut Product, body: &Value) {
     admin(product, ("POST", ROUTE), &body.to_string(), 200);
 }
 
-/// A point of each of these series at a time.
+/// Returns a point of each of these series at a time.
 fn points(series: impl Iterator<Item = usize>, time: usize) -> String {
     series.fold(String::new(), |mut lines, at| {
         writeln!(lines, "m,host=h{at},rack=r{} v={time} {time}", at % 10).unwrap();
@@ -30,7 +30,7 @@ fn points(series: impl Iterator<Item = usize>, time: usize) -> String {
     })
 }
 
-/// Status and error of a write.
+/// Writes lines. Returns the status and the error.
 fn write(product: &mut Product, lines: &str) -> (u16, String) {
     let response = product.post("/write?db=d", lines);
     let retry = response.headers.iter().any(|(name, _)| name.eq_ignore_ascii_case("retry-after"));
@@ -38,7 +38,7 @@ fn write(product: &mut Product, lines: &str) -> (u16, String) {
     (response.status, body(&response))
 }
 
-/// The series that there are, and how many SHOW STATS says are used.
+/// Returns the number of series, and the usage in SHOW STATS.
 fn series(product: &mut Product) -> (u64, u64) {
     let tables = |answer: Value| answer["results"][0]["series"].as_array().cloned();
     let exact = tables(product.query("d", "SHOW SERIES EXACT CARDINALITY ON d"));
@@ -48,7 +48,7 @@ fn series(product: &mut Product) -> (u64, u64) {
     (exact.sum(), used[2].as_u64().unwrap())
 }
 
-/// Whether `found` is `expected` within the promised quarter.
+/// Asserts that `found` equals `expected` within the promised quarter.
 #[track_caller]
 fn assert_about(found: u64, expected: u64) {
     assert!(found * 4 >= expected * 3 && found * 4 <= expected * 5, "{found} of {expected}");
@@ -68,7 +68,7 @@ fn series_are_kept_within_a_quarter_by_one_shard_and_by_eight() {
                     assert!(error.contains("quota exceeded: about ") && error.contains("(series)"));
                     first_refusal = Some(from as u64);
                 }
-                // As flushes, merges and evictions come.
+                // Flushes, merges and evictions happen meanwhile.
                 if from % (offered / 6) < batch {
                     product.rest();
                 }
@@ -91,7 +91,8 @@ fn what_is_there_goes_on_and_what_is_new_is_rejected_line_by_line() {
         assert_eq!(write(&mut product, &points(0..1_000, 1)).0, 204);
         product.rest();
         assert_eq!(write(&mut product, &points(1_000..1_500, 1)).0, 204);
-        // Less than there are by now: in parts, in memory, and in a log that nobody has read.
+        // A quota below the current number of series in parts, in memory, and in a log that is not
+        // loaded.
         set(&mut product, &json!({"db": "d", "series": 500}));
         for round in 2..8 {
             if round % 3 == 0 {
@@ -130,12 +131,12 @@ fn a_new_tag_or_measurement_is_a_new_series_and_another_field_is_none() {
         let (status, error) = write(&mut product, new);
         assert_eq!((status, error.contains("(series)")), (400, true), "{new}: {error}");
     }
-    // What was rejected has left no tag behind that a series has.
+    // A rejected write leaves no tag behind.
     assert_eq!(write(&mut product, "m,host=b v=2 2").0, 204);
     assert_eq!(series(&mut product), (3, 3));
 }
 
-/// The rows of a shard that was evicted are only in its log: they are counted all the same.
+/// The rows of an evicted shard are only in its log. They count as well.
 #[test]
 fn series_of_objects_that_were_evicted_are_counted() {
     let mut product = product(1);
@@ -174,7 +175,7 @@ fn series_whose_retention_has_ended_make_room() {
         let now_ns = product.now_s() as usize * 1_000_000_000;
         points(from..from + 100, now_ns)
     };
-    // Each day has series of its own: two of them and a bit are there at a time.
+    // Each day has different series. Slightly more than two days of series exist at a time.
     let mut taken = 0;
     for day in 0..20 {
         let lines = lines(&product, 1_000 * day);

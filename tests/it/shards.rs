@@ -1,5 +1,5 @@
-//! A query over K shards gives the answer of one (docs/design/query-path.md): random schemas, overwrites,
-//! equal times, all types, flushes, evictions and splits between.
+//! Tests that a query over K shards returns the result of one shard (docs/design/query-path.md),
+//! with random schemas, overwrites, equal times, all types, flushes, evictions and splits.
 
 use fastrand::Rng;
 use serde_json::Value;
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::product::Product;
 
 const SEEDS: u64 = 2_000;
-/// How many shards, and whether their groups split while the story goes on.
+/// The number of shards, and whether their groups split during the story.
 const VARIANTS: [(&str, bool); 5] =
     [("1", false), ("2", false), ("4", true), ("7", false), ("1", true)];
 
@@ -24,12 +24,12 @@ fn any_number_of_shards_gives_the_same_answer() {
     assert!(rows > 50_000 || only.is_some(), "only {rows} rows were compared");
 }
 
-/// Runs one story on every number of shards; returns how many rows were compared.
+/// Runs one story on every number of shards. Returns the number of compared rows.
 fn one_seed(seed: u64) -> usize {
     let story = story(&mut Rng::with_seed(seed));
     let mut expected: Vec<Value> = Vec::new();
     let mut rows = 0;
-    // From a few points to more than most stories have.
+    // From a few points to more points than most stories have.
     let split_bytes = (200 + 150 * (seed % 20)).to_string();
     for (count, splits) in VARIANTS {
         let split_bytes = if splits { split_bytes.as_str() } else { "4000000000" };
@@ -70,7 +70,7 @@ enum Step {
     Query(String),
 }
 
-/// Three to six batches with rests and evictions between, then queries.
+/// Returns three to six batches with flushes and evictions between them, followed by queries.
 fn story(rng: &mut Rng) -> Vec<Step> {
     let hosts = rng.usize(1..9);
     let exact = rng.u8(..4) > 0;
@@ -89,7 +89,7 @@ fn story(rng: &mut Rng) -> Vec<Step> {
     steps
 }
 
-/// Lines over few series and few times, so that overwrites and equal times are common.
+/// Returns lines of few series and few times, so that overwrites and equal times are common.
 fn batch(rng: &mut Rng, hosts: usize, exact: bool) -> String {
     let mut lines = Vec::new();
     for _ in 0..rng.usize(1..40) {
@@ -102,7 +102,7 @@ fn batch(rng: &mut Rng, hosts: usize, exact: bool) -> String {
         }
         let mut fields = Vec::new();
         if rng.u8(..4) > 0 {
-            // Quarters add up exactly in any order; the others only nearly.
+            // Sums of quarters are exact in any order; other sums are only approximate.
             let float = f64::from(rng.i32(-400..400)) / 4.0;
             fields.push(format!("f={}", if exact { float } else { float + rng.f64() }));
         }
@@ -119,7 +119,7 @@ fn batch(rng: &mut Rng, hosts: usize, exact: bool) -> String {
         if fields.is_empty() {
             fields.push("i=1i".into());
         }
-        // Some points fall into another week: another slot of time.
+        // Some points are in another week, and therefore in another time slot.
         let week = if rng.u8(..10) == 0 { 604_800 } else { 0 };
         lines.push(format!("{line} {} {}", fields.join(","), week + rng.i64(0..120)));
     }
@@ -177,7 +177,7 @@ fn query(rng: &mut Rng) -> String {
         ],
     );
     let windowed = group.contains("time(");
-    // A window over all time is too many buckets.
+    // A window over all time has too many buckets.
     let condition = match (windowed, condition.contains("time")) {
         (true, false) if condition.is_empty() => " WHERE time >= 0s AND time < 2m".to_owned(),
         (true, false) => format!("{condition} AND time >= 0s AND time < 2m"),
@@ -191,7 +191,7 @@ fn query(rng: &mut Rng) -> String {
     format!("SELECT {calls} FROM {source}{condition}{group}{fill}")
 }
 
-/// The answer with rows of equal time in a fixed order: across series it is not part of the answer.
+/// Sorts rows of equal time, because their order across series is undefined.
 fn sorted(mut answer: Value) -> Value {
     let series = answer.pointer_mut("/results/0/series").and_then(Value::as_array_mut);
     for one in series.into_iter().flatten() {
@@ -203,7 +203,7 @@ fn sorted(mut answer: Value) -> Value {
     answer
 }
 
-/// Equal, floats within rounding.
+/// Whether values are equal, with a tolerance for floats.
 fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Array(a), Value::Array(b)) => {
@@ -214,7 +214,8 @@ fn same(a: &Value, b: &Value) -> bool {
         }
         (Value::Number(x), Value::Number(y)) if x.is_f64() || y.is_f64() => {
             let (x, y) = (x.as_f64().unwrap_or_default(), y.as_f64().unwrap_or_default());
-            // At most 200 values below 128 are summed: 1e-12 of the sum of their sizes.
+            // At most 200 values below 128 are summed: the tolerance is 1e-12 of the sum of their
+            // absolute values.
             (x - y).abs() <= 1e-12 * 200.0 * 128.0
         }
         _ => a == b,

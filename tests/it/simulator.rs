@@ -1,10 +1,10 @@
-//! The whole deployment under random schedules: two edges with caches of different age write,
-//! query, delete, create and drop one database of real shards, while messages are lost, repeated
-//! and reordered, groups split, objects die between events and at any storage operation, and
-//! alarms fail or are late. A model says of every query's answer which points must, may and must
-//! not be in it.
+//! Tests the whole deployment under random schedules. Two edges with caches of different age write,
+//! query, delete, create and drop one database of real shards. Meanwhile messages are lost,
+//! repeated and reordered, groups split, objects die between events and at any storage operation,
+//! and alarms fail or are late. A model decides for every query which points must, may and must not
+//! be in its result.
 //!
-//! 2,000 seeds on all cores; `SEED=n` runs one again, `SEEDS=n` more or fewer.
+//! 2,000 seeds run on all cores; `SEED=n` runs one again, `SEEDS=n` changes the number.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -33,9 +33,9 @@ use crate::world::{Answers, Edge, Faults, World, real_shard};
 
 const SEEDS: u64 = 2_000;
 const STEPS: u64 = 400;
-/// Some points, with the rows that say what a shard is.
+/// Some points, and the rows that define a shard.
 const SPLIT_BYTES: u64 = 600;
-/// Steps of an operation that is still under way, and of one at the very end.
+/// The end step of a running operation, and of an operation at the very end.
 const NEVER: u64 = u64::MAX;
 
 type Pieces = Rc<RefCell<Vec<Result<Option<SeriesChunk>, Error>>>>;
@@ -45,21 +45,21 @@ enum Kind {
     Create(Answers<Task<Changed>>),
     /// Hides every point.
     Drop(Answers<Task<Changed>>),
-    /// Hides points with numbers inside.
+    /// Hides the points with these numbers.
     Delete(Pieces, std::ops::Range<i64>),
     Query(Pieces),
 }
 
 struct Operation {
     kind: Kind,
-    /// Steps at which it was started and answered.
+    /// The steps of its start and its response.
     start: u64,
     end: u64,
     succeeded: bool,
 }
 
 impl Operation {
-    /// Looks whether it has been answered.
+    /// Checks whether the response has arrived.
     fn poll(&mut self, step: u64) {
         if self.end != NEVER {
             return;
@@ -79,7 +79,7 @@ impl Operation {
         }
     }
 
-    /// Whether it hides point `number`, once or while it takes effect.
+    /// Whether the operation hides point `number`, permanently or while it takes effect.
     fn hides(&self, number: i64) -> bool {
         match &self.kind {
             Kind::Drop(_) => true,
@@ -89,8 +89,8 @@ impl Operation {
     }
 }
 
-/// When point `number` was measured: some before now, most after it, so that groups which split
-/// move some of them.
+/// Returns the time of point `number`: some points are in the past, most are in the future, so that
+/// group splits move some of them.
 fn time_ns(number: i64) -> i64 {
     START_NS + (number - 12) * H_NS
 }
@@ -112,7 +112,7 @@ fn statement(text: &str) -> Execution {
 
 fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
     let goes_on = |piece: &Result<Option<SeriesChunk>, Error>| matches!(piece, Ok(Some(_)));
-    // Where groups split, databases live for longer.
+    // Databases live longer if groups split.
     let is_splitting = world.split_bytes > 0 && world.platform.below(4) > 0;
     let kind = match world.platform.below(24) {
         0 if !is_splitting => Kind::Drop(world.start_machine(edge, drop_database("db"))),
@@ -126,7 +126,8 @@ fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
         }
         5..=10 => Kind::Query(world.start_pieces(edge, statement("SELECT f FROM m"), goes_on)),
         _ => {
-            // The same field is a float or an integer: who comes first decides, in each life anew.
+            // The same field is a float or an integer. In each new database the first write decides
+            // the type.
             let suffix = ["", "i"][world.platform.below(2)];
             let (host, time_ns) = (number % 5, time_ns(number as i64));
             let line = format!("m,host=h{host} f={number}{suffix} {time_ns}");
@@ -136,8 +137,9 @@ fn start(world: &mut World, edge: &Edge, number: u64, step: u64) -> Operation {
     Operation { kind, start: step, end: NEVER, succeeded: false }
 }
 
-/// Until when what hides points may take effect. A drop that failed may do so until somebody's
-/// success shows that it has, or never will; a delete that failed is never repeated by others.
+/// Returns the step until which an operation that hides points may take effect. A failed drop may
+/// take effect until a later success shows that it has or never will. Other operations never repeat
+/// a failed delete.
 fn effective_end(operations: &[Operation], hiding: &Operation) -> u64 {
     if hiding.succeeded || hiding.end == NEVER || matches!(hiding.kind, Kind::Delete(..)) {
         return hiding.end;
@@ -149,18 +151,18 @@ fn effective_end(operations: &[Operation], hiding: &Operation) -> u64 {
     settled.map(|operation| operation.end).min().unwrap_or(NEVER)
 }
 
-/// What a run proved.
+/// The number of checks in a run.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     operations: u64,
     queries: u64,
-    /// Points that had to be in an answer, and points that must not.
+    /// Points that had to be in a result, and points that must not be.
     must: u64,
     must_not: u64,
 }
 
-/// Checks one answer, given by a query under way from step `start` to `end`. With `repeats` the
-/// network delivers requests twice: then a delete, and a write before it, may take effect again.
+/// Checks the result of a query that ran from step `start` to `end`. With `repeats` the network may
+/// deliver requests twice. Then a delete, and an earlier write, may take effect again.
 fn check(
     operations: &[Operation],
     answer: &BTreeMap<i64, Vec<FieldValue>>,
@@ -208,7 +210,7 @@ fn check(
     }
 }
 
-/// Values by time.
+/// Returns the values by time.
 fn points(pieces: &Pieces) -> BTreeMap<i64, Vec<FieldValue>> {
     let mut points: BTreeMap<i64, Vec<FieldValue>> = BTreeMap::new();
     for chunk in pieces.borrow().iter().flatten().flatten() {
@@ -231,7 +233,7 @@ fn run(seed: u64) -> Counts {
     if !seed.is_multiple_of(4) {
         world.faults = Faults { lost: 3, repeated, crashed: 2, storage: 3, alarms: 20 };
     }
-    // In every third schedule groups split after a handful of points.
+    // In every third schedule groups split after a few points.
     world.split_bytes = if seed.is_multiple_of(3) { SPLIT_BYTES } else { 0 };
     let mut operations: Vec<Operation> = Vec::new();
     for step in 0..STEPS {

@@ -1,4 +1,4 @@
-//! A split of a shard with more measurements than it names on one page.
+//! Tests the split of a shard with more measurements than fit on one page of names.
 
 use tidemark::model::ids::ObjectId;
 use tidemark::protocol::envelope;
@@ -10,10 +10,10 @@ use crate::whole::ask;
 use crate::world::platform::START_NS;
 use crate::world::{Edge, ShardObject, World, real_shard};
 
-/// Measurements that a shard of this test names on one page.
+/// The number of measurements per page in this test.
 const NAMED: usize = 2;
 
-/// The product's shard, with small pages.
+/// The product's shard with small pages.
 struct Paging(Box<dyn ShardObject>);
 
 fn make(id: &ObjectId) -> Box<dyn ShardObject> {

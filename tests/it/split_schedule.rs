@@ -1,6 +1,7 @@
-//! Random schedules of writes and queries from two edges while shard groups split: messages are
-//! lost, repeated, delayed and reordered, objects crash between any two of them, alarms come when
-//! they like. A model says of every query which points, of which value, it may and must show.
+//! Tests random schedules of writes and queries from two edges while shard groups split. Messages
+//! are lost, repeated, delayed and reordered, objects crash between any two messages, and alarms
+//! are irregular. A model decides for every query which points with which values it may and must
+//! show.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -23,7 +24,7 @@ use crate::world::{Answers, Edge, Faults, World, real_shard};
 
 const SEEDS: u64 = 250;
 const STEPS: u64 = 700;
-/// Bytes of a shard at which its group splits: a few dozen points.
+/// The size of a shard at which its group splits: a few dozen points.
 const SPLIT_BYTES: u64 = 1_200;
 /// 2100-01-01.
 const FAR_NS: i64 = 4_102_444_800_000_000_000;
@@ -32,7 +33,7 @@ type Piece = Result<Option<SeriesChunk>, Error>;
 
 struct Writing {
     answers: Answers<Write>,
-    /// Times and the one value of all its points.
+    /// The times of the write, and the value of all its points.
     times_ns: Vec<i64>,
     value: i64,
     start: u64,
@@ -46,8 +47,8 @@ struct Asking {
     end: Option<u64>,
 }
 
-/// Times that are written often, near now, years ago and in the year 2100; each once where a late
-/// repeat of an earlier write could come back.
+/// Returns times near now, years ago and in the year 2100. They repeat often, except with `once`,
+/// when a late repeat could restore an earlier value.
 fn time_ns(world: &World, number: usize, once: bool) -> i64 {
     let at = world.platform.below(if once { 1_000_000 } else { 60 }) as i64;
     let at = if once { at * 1_000 + number as i64 } else { at * 1_000_000 };
@@ -62,7 +63,7 @@ fn start_write(world: &mut World, edge: &Edge, value: i64, once: bool) -> Writin
     let count = 1 + world.platform.below(12);
     let times_ns: Vec<i64> =
         (0..count).map(|n| time_ns(world, value as usize * 12 + n, once)).collect();
-    // A time's series follows from the time, so that a repeat overwrites.
+    // The time determines the series, so that a repeat overwrites the point.
     let line = |time_ns: &i64| {
         let host = (time_ns / 1_000).rem_euclid(5);
         format!("m,host=h{host} i={value}i,s=\"text of {value}\" {time_ns}")
@@ -83,7 +84,7 @@ fn start_query(world: &mut World, edge: &Edge) -> Asking {
     Asking { pieces, start: 0, end: None }
 }
 
-/// What a query that came to its end has shown: every time once.
+/// Returns the points of a completed query, which must contain every time once.
 fn shown(pieces: &[Piece], seed: u64) -> Option<BTreeMap<i64, i64>> {
     let mut rows = BTreeMap::new();
     for piece in pieces {
@@ -105,8 +106,7 @@ fn shown(pieces: &[Piece], seed: u64) -> Option<BTreeMap<i64, i64>> {
     None
 }
 
-/// Checks a query that was asked and answered at these steps; returns how many points it had to
-/// show.
+/// Checks a query that ran between these steps. Returns the number of points that it had to show.
 fn check(writes: &[Writing], rows: &BTreeMap<i64, i64>, asked: (u64, u64), seed: u64) -> u64 {
     let mut of_time: BTreeMap<i64, Vec<&Writing>> = BTreeMap::new();
     for write in writes.iter().filter(|write| write.start <= asked.1) {
@@ -144,7 +144,7 @@ fn splits_lose_and_double_nothing_whatever_happens_to_messages_and_objects() {
         world.split_bytes = SPLIT_BYTES;
         let edges = [Edge::default(), Edge::default()];
         world.run(&edges[0], create("db", 1 + (seed % 3) as u32, None)).unwrap();
-        // Where clients' own messages are late, an old value may come back: then each is written
+        // If clients' own messages are late, an old value may return. Then each time is written
         // once.
         let once = seed % 2 == 1;
         if seed % 4 != 0 {
@@ -212,7 +212,7 @@ fn splits_lose_and_double_nothing_whatever_happens_to_messages_and_objects() {
     assert!(only.is_some() || (answered > SEEDS && shards as u64 > 5 * SEEDS));
 }
 
-/// Shows `field` of all points by time.
+/// Returns `field` of all points by time.
 fn column(world: &mut World, edge: &Edge, field: &str) -> BTreeMap<i64, i64> {
     let text = format!("SELECT {field} FROM m");
     let statement = parse_statement(&text, &Params::default()).unwrap();
@@ -223,7 +223,7 @@ fn column(world: &mut World, edge: &Edge, field: &str) -> BTreeMap<i64, i64> {
     shown(&pieces, 0).unwrap()
 }
 
-/// A page has the columns that it was asked for, however many there are when it comes.
+/// A page has the requested columns, independent of later columns.
 #[test]
 fn a_column_that_comes_while_a_split_copies_is_not_made_up() {
     let mut split = 0;
@@ -232,9 +232,9 @@ fn a_column_that_comes_while_a_split_copies_is_not_made_up() {
         world.split_bytes = SPLIT_BYTES;
         let edge = Edge::default();
         world.run(&edge, create("db", 1, None)).unwrap();
-        // Old ones stay where they are, those of the year 2100 are copied.
+        // Old points stay in their shard, and the points of the year 2100 are copied.
         let time_ns = |n: i64| if n % 2 == 0 { START_NS - D_NS + n } else { FAR_NS + n };
-        // Texts that do not compress: the group has to be full.
+        // The texts do not compress, because the group must become full.
         let text = |n: i64| (n as u64 + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
         let line =
             |n: i64| format!("m,host=h{} i={n}i,s=\"{:016x}\" {}", n % 5, text(n), time_ns(n));
@@ -247,7 +247,7 @@ fn a_column_that_comes_while_a_split_copies_is_not_made_up() {
                 world.alarm();
             }
         }
-        // Before all groups that a split makes, so that no fence holds it back.
+        // The point precedes all groups of the split, so no fence delays its write.
         let early = format!("m,host=h1 g=7i {}", START_NS - 2 * D_NS);
         world.run(&edge, write("db", &early)).unwrap();
         world.settle();
