@@ -51,10 +51,6 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("edge", &["*", "browser"]),
 ];
 
-/// Lines of a source file before its tests.
-const FILE_LINES_MAX: usize = 500;
-/// Lines of a function.
-const FUNCTION_LINES_MAX: usize = 70;
 /// Characters of a line.
 const COLUMNS_MAX: usize = 100;
 /// File names that say nothing.
@@ -98,19 +94,9 @@ fn line_protocol_enters_the_batch_through_one_door() {
 }
 
 #[test]
-fn files_functions_and_lines_stay_small() {
+fn lines_stay_short() {
     let mut faults = Vec::new();
     for (path, text) in sources().into_iter().chain(files("sql")) {
-        let lines: Vec<&str> = production_lines(&text).map(|(_, line)| line).collect();
-        let tests = path.ends_with("tests.rs") || path.to_string_lossy().contains("/tests/");
-        if lines.len() > FILE_LINES_MAX && !tests {
-            faults.push(format!("{}: {} lines", path.display(), lines.len()));
-        }
-        for (number, name, length) in functions(&lines) {
-            if length > FUNCTION_LINES_MAX && !tests {
-                faults.push(format!("{}:{number}: fn {name} has {length} lines", path.display()));
-            }
-        }
         for (index, line) in text.lines().enumerate() {
             if line.chars().count() > COLUMNS_MAX && !line.contains('"') {
                 faults.push(format!("{}:{}: line too long", path.display(), index + 1));
@@ -320,32 +306,6 @@ fn crate_uses(line: &str) -> Vec<&str> {
     used
 }
 
-/// Line number, name and length of each function. A function ends at the first `}` with the
-/// indentation of its `fn`, which rustfmt guarantees.
-fn functions<'a>(lines: &[&'a str]) -> Vec<(usize, &'a str, usize)> {
-    let mut found = Vec::new();
-    for (start, line) in lines.iter().enumerate() {
-        let code = line.trim_start();
-        let indent = &line[..line.len() - code.len()];
-        let Some(at) = code.find("fn ") else { continue };
-        let before = &code[..at];
-        let opens = before.is_empty()
-            || before.split_whitespace().all(|word| {
-                ["pub", "pub(crate)", "pub(super)", "const", "unsafe", "async"].contains(&word)
-            });
-        let signature = lines[start..].iter().find(|line| line.ends_with(['{', '}', ';']));
-        if !opens || signature.is_none_or(|line| line.ends_with(';')) {
-            continue;
-        }
-        let name = code[at + 3..].split(['(', '<']).next().unwrap_or_default();
-        let close = format!("{indent}}}");
-        let length =
-            lines[start..].iter().position(|line| **line == close).map_or(1, |end| end + 1);
-        found.push((start + 1, name, length));
-    }
-    found
-}
-
 #[test]
 fn the_checks_can_fail() {
     assert_eq!(crate_uses("use crate::{model::time, batch};"), ["model", "batch"]);
@@ -353,10 +313,6 @@ fn the_checks_can_fail() {
         crate_uses("crate::shard::open(crate::store::x) // crate::edge"),
         ["shard", "store"]
     );
-    let long: Vec<&str> = std::iter::once("fn f() {").chain(["x;"; 80]).chain(["}"]).collect();
-    assert_eq!(functions(&long), [(1, "f", 82)]);
-    let declared: Vec<&str> = ["fn g(", "    x: u8,", ");"].into_iter().chain(long).collect();
-    assert_eq!(functions(&declared), [(4, "f", 82)]);
 }
 
 /// The compiler that is declared is the one that everything is tried with.
