@@ -173,7 +173,7 @@ fn columns_are_limited_after_wildcards() {
             "{error}"
         );
     }
-    let inner = vec!["(SELECT * FROM wide)"; 5].join(",");
+    let inner = ["(SELECT * FROM wide)"; 5].join(",");
     let error = error_of(&product.query("db", &format!("SELECT f1 FROM {inner}")));
     assert!(error.starts_with("too many columns"), "{error}");
 }
