@@ -1,5 +1,5 @@
-//! Shard groups that split: imports of several times a group's cap, in every order, and what is
-//! left of a group once retention has dropped it.
+//! Tests shard group splits: imports of several times a group's maximum size in every order, and
+//! the remains of a group after retention has dropped it.
 
 use fastrand::Rng;
 use serde_json::Value;
@@ -8,14 +8,14 @@ use crate::product::Product;
 
 /// `SHARD_SPLIT_BYTES` of these tests.
 const CAP: &str = "40000";
-/// Points of an import, at about 20 bytes each with what storage adds.
+/// The number of points in an import. Each takes about 20 stored bytes.
 const POINTS: i64 = 9_000;
-/// Points of one write.
+/// The number of points per write.
 const BATCH: usize = 300;
-/// 2100-01-01, seconds.
+/// 2100-01-01, in seconds.
 const FAR_S: i64 = 4_102_444_800;
 
-/// `POINTS` lines over 90 days, and some of the year 2100.
+/// Returns `POINTS` lines over 90 days, some of them in the year 2100.
 fn lines(rng: &mut Rng) -> Vec<String> {
     let line = |number: i64| {
         let time_s = match number % 100 {
@@ -28,7 +28,7 @@ fn lines(rng: &mut Rng) -> Vec<String> {
     (0..POINTS).map(line).collect()
 }
 
-/// Writes all lines; a write that meets a split's fence or a full shard is repeated.
+/// Writes all lines. Repeats a write that a split or a full shard rejects.
 fn import(product: &mut Product, lines: &[String]) -> u32 {
     let mut refused = 0;
     for batch in lines.chunks(BATCH) {
@@ -61,7 +61,7 @@ fn answers(product: &mut Product) -> Vec<Value> {
     QUESTIONS.iter().map(|question| product.query("d", question)).collect()
 }
 
-/// The old group's fence is not in the way of what reaches beyond its new end.
+/// The old group's fence does not delay points after its new end.
 #[test]
 fn rows_of_every_group_can_be_deleted_after_a_split() {
     let mut rng = Rng::with_seed(8);
@@ -147,7 +147,7 @@ fn groups_past_their_retention_are_dropped_and_their_storage_is_gone() {
     let before = used(&product);
     product.pass_hours(24 * 5);
     println!("{before} shards in use of {}", product.shard_bytes().len());
-    // The last group stays, empty; of the others not even a table is left.
+    // The last group remains without points; the other groups have no tables.
     assert_eq!(used(&product), 2, "{:?}", product.shard_bytes());
     assert!(product.shard_bytes().iter().sum::<u64>() < 10_000);
     let nothing = serde_json::json!({ "results": [{ "statement_id": 0 }] });
@@ -164,7 +164,7 @@ fn the_operator_gives_the_next_group_more_shards() {
     product.query("", "CREATE DATABASE d");
     let now_s = product.now_s();
     let line = |time_s: i64| format!("m,host=h{} i={time_s}i {time_s}", time_s % 50);
-    // Points of the next hour and of the year 2100 have to move.
+    // Points of the next hour and of the year 2100 must move.
     let before: Vec<String> =
         (0..200).map(|n| line(now_s - 4_000 + 40 * n)).chain([line(FAR_S)]).collect();
     product.write("d", &before.join("\n"));

@@ -1,4 +1,4 @@
-//! Statements of SQL among other isolates: killed, and asked on knowledge that is old.
+//! Tests SQL statements with several isolates: killed statements, and stale caches.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -20,7 +20,7 @@ fn world() -> World {
     let edge = Edge::default();
     world.run(&edge, create("db", 2, None)).unwrap();
     world.run(&edge, write("db", "short,host=a s=\"x\" 1")).unwrap();
-    // Each value is more than half a page.
+    // Each value is larger than half a page.
     for n in 0..LONG_ROWS {
         let line = format!("long,host=h{n} s=\"{}\" {n}", "x".repeat(700_000));
         world.run(&edge, write("db", &line)).unwrap();
@@ -41,7 +41,7 @@ fn start(world: &mut World, edge: &Edge, text: &str) -> Rc<RefCell<Vec<Answer>>>
     world.start_pieces(edge, query, |answer| matches!(answer, Ok(Some(_))))
 }
 
-/// The pieces that have come, and the end.
+/// Returns the received chunks and the end.
 fn said(answers: &RefCell<Vec<Answer>>) -> Result<Vec<String>, Error> {
     let mut pieces = Vec::new();
     for answer in answers.borrow().iter() {
@@ -84,8 +84,8 @@ fn a_killed_statement_is_interrupted_on_whatever_isolate_it_runs() {
     assert_eq!(world.live_queries(), []);
 }
 
-/// What was added since the first piece does not concern it, but shards want to be asked by the
-/// newer schema.
+/// Later columns do not affect a running statement, but shards require requests with the newer
+/// schema.
 #[test]
 fn a_statement_that_is_half_answered_goes_on_when_columns_are_added() {
     let mut world = world();
@@ -107,7 +107,7 @@ fn a_statement_that_is_half_answered_goes_on_when_columns_are_added() {
     assert_eq!(pieces.last(), Some(&format!("{LONG_ROWS}\n")));
 }
 
-/// A table that the cache does not know yet is there all the same.
+/// A statement finds a table that is missing in the cache.
 #[test]
 fn a_statement_that_fails_by_an_old_cache_begins_again_from_the_owners() {
     let mut world = world();
@@ -124,7 +124,7 @@ fn a_statement_that_fails_by_an_old_cache_begins_again_from_the_owners() {
     let Err(Error::Sql { status: 400, .. }) = said(&query) else { panic!("{query:?}") };
 }
 
-/// What others hold it waits for, rather than to fail: before anything has gone out.
+/// A statement waits for memory that others hold, as long as it has sent no rows.
 #[test]
 fn a_statement_that_needs_more_memory_begins_anew_when_there_is_as_much() {
     let (mut world, edge) = (world(), Edge::default());

@@ -1,8 +1,8 @@
-//! Stands where the Worker of SQL would, which is a crate of its own: it understands `count NAME`,
-//! which reads every row of a table page by page, `pages NAME`, which says after each page how many
-//! rows there were so far, `whole N`, which answers N bytes at once, `fail STATUS TEXT`, `SELECT rows
-//! N` and `SELECT breaks N`, which answer N rows as a stream of Arrow in pieces; the second then
-//! fails. `$1` stands for its value. At `trap` it breaks off.
+//! A stand-in for the SQL Worker, which is a separate crate. `count NAME` reads every row of a
+//! table page by page. `pages NAME` also returns the number of rows after each page. `whole N`
+//! returns N bytes at once. `fail STATUS TEXT` fails. `SELECT rows N` and `SELECT breaks N` return
+//! N rows as an Arrow stream in chunks, and the second statement then fails. `$1` is replaced by
+//! its value. `trap` aborts.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -18,24 +18,24 @@ use tidemark::protocol::sql::{
 };
 use tidemark::scan::page::GroupData;
 
-/// A count in progress.
+/// A running count.
 #[derive(Debug, Default)]
 struct Count {
     table: String,
     rows: usize,
     pages: usize,
-    /// What is left of an answer that is made already; `None` where it fails.
+    /// The remaining chunks of a prepared result; `None` marks a failure.
     pieces: VecDeque<Option<Vec<u8>>>,
-    /// Each page makes a piece of the answer.
+    /// Whether each page adds a chunk to the result.
     tells: bool,
 }
 
-/// Rows of a batch of the stand-in.
+/// The number of rows per batch.
 const BATCH_ROWS: i64 = 100;
-/// Bytes of a piece: batches end somewhere within.
+/// The size of a chunk in bytes. Batches end in the middle of a chunk.
 const PIECE_BYTES: usize = 777;
 
-/// Answers statements one after the other.
+/// Runs statements one after the other.
 pub(crate) fn stand_in() -> SqlSession {
     let mut count = Count::default();
     Box::new(move |message| {
@@ -62,7 +62,7 @@ fn turn(count: &mut Count, message: ToSql) -> FromSql {
                     failed(status.parse().unwrap(), message)
                 }
                 Some(("SELECT", rest)) => {
-                    // As SQL would bind it.
+                    // Binds the parameter as SQL would.
                     let given = match request.parameters.first() {
                         Some((_, Parameter::Integer(number))) => number.to_string(),
                         _ => "0".to_owned(),
@@ -128,13 +128,13 @@ fn learn(count: &mut Count, answer: Answer) -> FromSql {
     }
 }
 
-/// All fields of a table whose pages are to be many, else none.
+/// Returns all fields of a table if it needs many pages, otherwise no fields.
 fn fields_of(table: &TableSchema, all: bool) -> Vec<String> {
     let fields = table.columns.iter().filter(|column| all && column.field_type.is_some());
     fields.map(|column| column.name.clone()).collect()
 }
 
-/// The pieces of `rows N`, of `breaks N`, or of either without rows.
+/// Returns the chunks of `rows N`, of `breaks N`, or of either without rows.
 fn rows(text: &str) -> VecDeque<Option<Vec<u8>>> {
     let (text, is_empty) = match text.strip_prefix("* FROM (\nSELECT ") {
         Some(inner) => (inner.strip_suffix("\n) LIMIT 0").unwrap(), true),
@@ -156,7 +156,7 @@ fn rows(text: &str) -> VecDeque<Option<Vec<u8>>> {
     let mut pieces: VecDeque<_> = bytes.chunks(PIECE_BYTES).map(|p| Some(p.to_vec())).collect();
     match (what, is_empty) {
         ("breaks", false) => *pieces.back_mut().unwrap() = None,
-        // As a statement that can stand in no other.
+        // A statement that cannot be nested in another one.
         ("alone", true) => pieces = VecDeque::from([None]),
         _ => {}
     }

@@ -1,5 +1,5 @@
-//! What a subquery hands on as it comes, or folds, is what it would have been held whole: random
-//! pairs of statements with batches of every size, and a large one in bounded memory.
+//! Tests that streaming or folding a subquery's rows returns the same result as holding them:
+//! random pairs of statements with batches of every size, and a large statement in bounded memory.
 
 use fastrand::Rng;
 use tidemark::model::time::Precision;
@@ -88,7 +88,7 @@ fn query(rng: &mut Rng) -> String {
     format!("SELECT {what} FROM ({inner}){condition}{group}{rest}")
 }
 
-/// The text with fractions rounded: sums of floats are the same up to their order.
+/// Rounds fractions in a text, because sums of floats depend on the order.
 fn rounded(text: &str) -> String {
     let mut out = String::new();
     for token in text.split_inclusive([',', ']', '[']) {
@@ -117,7 +117,7 @@ fn batches_of_any_size_answer_as_a_subquery_held_whole() {
         let mut rng = Rng::with_seed(seed);
         let lines = points(&mut rng);
         let queries: Vec<String> = (0..20).map(|_| query(&mut rng)).collect();
-        // So many bytes a page, and a batch.
+        // The maximum bytes of a page and of a batch.
         let answers = [10_000_000, 1, 700].map(|bytes| {
             let mut server = Memory::new(1, bytes);
             server.query("CREATE DATABASE d", defaults, form());
@@ -138,14 +138,14 @@ fn batches_of_any_size_answer_as_a_subquery_held_whole() {
     assert!(answered * 2 > asked, "{answered} of {asked} queries have rows");
 }
 
-/// What a statement over a subquery may hold beside what is stored: a batch, pages and the shard's
-/// cache of blocks. Half of what the rows take.
+/// The maximum memory of a statement over a subquery besides the stored data: a batch, pages and
+/// the shard's block cache. It is half of the rows' size.
 const BYTES_MAX: isize = 24_000_000;
 
 #[test]
 fn a_subquery_of_any_size_is_read_in_bounded_memory() {
     let long = std::env::var("LONG_TESTS").is_ok_and(|value| value == "1");
-    // Of 500 bytes each: together twice what may be held, or 24 times.
+    // Rows of 500 bytes: in total twice the memory limit, or 24 times.
     let (writes, rows) = (if long { 240 } else { 24 }, 4_000);
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d WITH DURATION INF");
@@ -160,7 +160,7 @@ fn a_subquery_of_any_size_is_read_in_bounded_memory() {
     }
     product.rest();
     let total = writes * rows;
-    // The cache of what was read is full whatever is asked.
+    // The block cache is full after any query.
     product.query("d", "SELECT count(s) FROM m");
     let one_of = |total: usize| format!("[[0,{total}]]");
     let last = format!("SELECT s FROM (SELECT s FROM m) LIMIT 1 OFFSET {}", total - 1);
@@ -178,7 +178,7 @@ fn a_subquery_of_any_size_is_read_in_bounded_memory() {
         let (error, values) = (&answer["results"][0]["error"], &answer["results"][0]["series"]);
         println!("{q}: {peak} bytes at the peak");
         if q.contains("host))") || q.contains("host) LIMIT") {
-            // Rows of ten series in order of time are sorted whole.
+            // Rows of ten series ordered by time must be sorted completely.
             let text = "a subquery holds more than 10000000 bytes for the statement around it: \
                         narrow its time range, compute in it what can be, or group the statement \
                         by all tags that it is grouped by";

@@ -1,16 +1,16 @@
-//! Figures of the pages are those of the tables and of the code that they come from.
+//! Compares the figures of the pages with the tables and the code.
 
 use tidemark::api::settings::Settings;
 use tidemark::model::limits;
 
 use crate::repository::text;
 
-/// Text without line breaks, as a sentence is looked for.
+/// Returns a page's text without line breaks, to search for sentences.
 fn sentences(page: &str) -> String {
     page.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// The rows of the first table under a heading of a page, cell by cell, the head first.
+/// Returns the rows of the first table under a heading, cell by cell, including the header.
 fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
     let under =
         page.split(&format!("## {heading}\n")).nth(1).unwrap_or_else(|| panic!("{heading}"));
@@ -21,7 +21,7 @@ fn table(page: &str, heading: &str) -> Vec<Vec<String>> {
     rows.map(cells).collect()
 }
 
-/// The column called `name`, of the rows that have a number there, each with its row's first cell.
+/// Returns the numbers in column `name`, with the first cell of their rows.
 fn column(table: &[Vec<String>], name: &str) -> Vec<(String, f64)> {
     let at = table[0].iter().position(|head| head == name).unwrap_or_else(|| panic!("{name}"));
     let number = |row: &Vec<String>| Some((row[0].clone(), row.get(at)?.parse().ok()?));
@@ -32,7 +32,7 @@ fn geometric_mean(values: &[f64]) -> f64 {
     (values.iter().map(|value| value.ln()).sum::<f64>() / values.len() as f64).exp()
 }
 
-/// The numbers in the second cell of the table row that starts with `label`.
+/// Returns the numbers in the second cell of the table row that starts with `label`.
 fn numbers_of_row(page: &str, label: &str) -> Vec<String> {
     let start = format!("| {label} | ");
     let row = page.lines().find(|line| line.starts_with(&start));
@@ -93,7 +93,7 @@ fn the_readme_has_the_measured_rates_of_writes() {
     assert_eq!(numbers_of_row(&readme, "writes of 1 point per request"), measured);
 }
 
-/// Measured shapes by the name that the table of costs has for them.
+/// The measured shapes and their names in the table of costs.
 const SHAPES: &[(&str, &str)] = &[
     ("cpu integers", "integers on walks (TSBS cpu-only)"),
     ("two decimals", "the same with two decimals"),
@@ -112,15 +112,15 @@ fn the_page_of_costs_says_what_was_measured_at_rest() {
         SHAPES.iter().zip(rows.iter().zip(&bytes))
     {
         assert_eq!(measured, name);
-        // A billion points are a thousand times a million: rows at $1.00 per million, and 200,000
-        // requests of the Worker and of an object.
+        // A billion points cost a thousand times a million: rows at $1.00 per million, and 200,000
+        // requests to the Worker and to an object.
         let (of_rows, of_requests) = (rows / 1_000.0, 0.09);
         let said = format!(
             "| {shape} | {rows} | ${of_rows:.2} + ${of_requests:.2} = ${:.2} |",
             of_rows + of_requests
         );
         assert!(costs.contains(&said), "docs/COSTS.md has not: {said}");
-        // $0.20 per GB and month, of a billion values.
+        // $0.20 per GB and month, for a billion values.
         let kept = costs.lines().filter(|line| line.starts_with(&format!("| {shape} | ")));
         let kept =
             kept.filter_map(|line| line.strip_suffix(" |")?.rsplit(" | ").nth(1)?.parse().ok());
@@ -151,7 +151,7 @@ fn the_page_of_costs_says_what_was_measured_at_rest() {
     }
 }
 
-/// Whether a sentence or table row of a page names a constant together with its value.
+/// Whether a sentence or table row of a page contains a constant's name and its value.
 fn has_value(page: &str, name: &str, value: &str) -> bool {
     let (name, value) = (format!("`{name}`"), format!(" {value}"));
     let is_end = |rest: &str| !rest.starts_with(|c: char| c.is_ascii_digit() || c == ',');
@@ -164,7 +164,7 @@ fn has_value(page: &str, name: &str, value: &str) -> bool {
     rows.chain(sentences(page).split(". ")).any(has)
 }
 
-/// What README and the pages say of limits, by the limit.
+/// The limits in README and the pages, by limit.
 #[test]
 fn limits_in_sentences_are_the_limits() {
     let readme = text("README.md");
@@ -203,7 +203,7 @@ fn limits_in_sentences_are_the_limits() {
     assert_eq!(limits::FAILURE_WINDOW_NS, 60_000_000_000);
 }
 
-/// Every setting that is read has its row, and `npm start` passes it on.
+/// Every setting of the code has a row, and `npm start` passes it to the Worker.
 #[test]
 fn every_setting_is_in_the_page_and_reaches_the_worker() {
     let (code, page) = (text("src/api/settings.rs"), text("docs/SETTINGS.md"));
@@ -215,13 +215,13 @@ fn every_setting_is_in_the_page_and_reaches_the_worker() {
     let passed = text("scripts/dev-server.mjs");
     for name in names {
         assert!(page.contains(&format!("| `{name}` | ")), "docs/SETTINGS.md has no row for {name}");
-        // The token is a secret: it goes another way.
+        // The token is a secret with a separate path.
         let is_passed = name.starts_with("ADMIN_TOKEN") || passed.contains(&format!("'{name}',"));
         assert!(is_passed, "scripts/dev-server.mjs does not pass {name} on");
     }
 }
 
-/// Who sets what the page calls the default changes nothing.
+/// Setting a documented default value changes nothing.
 #[test]
 fn defaults_of_the_settings_page_are_those_of_the_code() {
     let page = text("docs/SETTINGS.md");
@@ -239,7 +239,7 @@ fn defaults_of_the_settings_page_are_those_of_the_code() {
     assert_eq!(compared, 8);
 }
 
-/// The table of fixed limits in the settings page, row by row.
+/// Compares the table of fixed limits in the settings page row by row.
 #[test]
 fn fixed_limits_of_the_settings_page_are_those_of_the_code() {
     let page = text("docs/SETTINGS.md");
@@ -304,7 +304,7 @@ fn fixed_limits_of_the_settings_page_are_those_of_the_code() {
     }
 }
 
-/// The value of a constant in a source, which is not public.
+/// Returns the value of a private constant in a source file.
 fn constant(path: &str, name: &str) -> u64 {
     let code = text(path);
     let value = code.split(&format!("const {name}: ")).nth(1).unwrap_or_else(|| panic!("{name}"));
@@ -351,7 +351,7 @@ fn the_page_of_the_console_says_how_much_is_drawn() {
     }
 }
 
-/// 1234567 as 1,234,567.
+/// Formats 1234567 as 1,234,567.
 fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let first = digits.len() % 3;

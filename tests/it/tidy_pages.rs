@@ -1,13 +1,13 @@
-//! What pages and comments point to is there: files, headings, tests, rules and threats.
+//! Checks that the targets of pages and comments exist: files, headings, tests, rules and threats.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-/// Folders whose pages and comments are looked at.
+/// The folders whose pages and comments are checked.
 const FOLDERS: &[&str] =
     &["src", "docs", "tests", "benches", "examples", "fuzz", "scripts", "sql", "www", "packages"];
-/// Folders that are made.
+/// Generated folders.
 const MADE: &[&str] = &[
     "node_modules",
     "target",
@@ -21,17 +21,16 @@ const MADE: &[&str] = &[
     "corpus",
     "__pycache__",
 ];
-/// Endings of the files that a comment or page may name. Files of InfluxDB end in `.go`.
+/// The endings of file names in comments and pages. Files of InfluxDB end in `.go`.
 const ENDINGS: &[&str] =
     &[".md", ".rs", ".mjs", ".js", ".http", ".test", ".toml", ".css", ".html", ".py", ".sh"];
-/// Lines of a page of `docs/design`: three screens.
+/// The maximum number of lines of a page in `docs/design`: three screens.
 const PAGE_LINES_MAX: usize = 150;
-/// An identifier of so many words in a page is the name of a test.
+/// An identifier with at least this number of words in a page is a test's name.
 const TEST_NAME_WORDS: usize = 5;
 
-/// A file of the repository.
 struct File {
-    /// From the root.
+    /// The path from the root.
     path: String,
     text: String,
 }
@@ -96,7 +95,7 @@ fn every_test_that_a_page_names_exists() {
     assert!(named > 50, "only {named} tests are named");
 }
 
-/// A row names native tests, or a file and what stands in it: the title of a test, or a comment.
+/// A row names native tests, or a file and a text in it: the title of a test, or a comment.
 #[test]
 fn every_threat_names_the_test_of_its_defence() {
     let files = files();
@@ -193,19 +192,19 @@ fn read(path: &str) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
-/// Pages, sources and tests.
+/// Returns pages, sources and tests.
 fn files() -> Vec<File> {
     let is_text = |path: &String| ENDINGS.iter().any(|ending| path.ends_with(ending));
     let is_ours = |path: &String| match path.split_once('/') {
         Some((folder, _)) => FOLDERS.contains(&folder),
-        // What changed once had the names of then.
+        // The changelog keeps former names.
         None => path.ends_with(".md") && path != "CHANGELOG.md",
     };
     let paths = every_path().into_iter().filter(is_text).filter(is_ours);
     paths.map(|path| File { text: read(&path), path }).collect()
 }
 
-/// Every file of the repository but what is made.
+/// Returns every file of the repository except generated files.
 fn every_path() -> BTreeSet<String> {
     let mut found = BTreeSet::new();
     let mut folders = vec![String::new()];
@@ -224,8 +223,7 @@ fn every_path() -> BTreeSet<String> {
     found
 }
 
-/// Lines for people, with their numbers: of a page all but drawings and code, of a source its
-/// comments.
+/// Returns numbered lines of prose: a page without drawings and code, or a source's comments.
 fn prose(file: &File) -> Vec<(usize, &str)> {
     let numbered = file.text.lines().enumerate().map(|(at, line)| (at + 1, line));
     let ending = file.path.rsplit('.').next().unwrap();
@@ -242,7 +240,7 @@ fn prose(file: &File) -> Vec<(usize, &str)> {
     numbered.filter_map(|(number, line)| Some((number, line.get(comment(line)?..)?))).collect()
 }
 
-/// The lines of a page that are not drawings or code.
+/// Returns the lines of a page without drawings and code.
 fn outside_fences(page: &str) -> Vec<(usize, &str)> {
     let mut fenced = false;
     let is_outside = |(_, line): &(usize, &str)| {
@@ -253,7 +251,7 @@ fn outside_fences(page: &str) -> Vec<(usize, &str)> {
     page.lines().enumerate().map(|(at, line)| (at + 1, line)).filter(is_outside).collect()
 }
 
-/// Words of a line that are names of files, or that begin with one of [`FOLDERS`].
+/// Returns the words of a line that are file names or begin with one of [`FOLDERS`].
 fn file_names(line: &str) -> impl Iterator<Item = &str> {
     let is_part = |c: char| c.is_alphanumeric() || "/._-…*<>$".contains(c);
     let words = line.split(move |c: char| !is_part(c)).map(|word| word.trim_matches('.'));
@@ -266,7 +264,7 @@ fn file_names(line: &str) -> impl Iterator<Item = &str> {
     })
 }
 
-/// Whether a file or folder of this name exists, written from the root or from any folder.
+/// Whether a file or folder of this name exists, relative to the root or to any folder.
 fn is_known(name: &str, known: &BTreeSet<String>) -> bool {
     let name = name.trim_start_matches("../").trim_start_matches("./").trim_end_matches('/');
     let (ending, start, middle) = (format!("/{name}"), format!("{name}/"), format!("/{name}/"));
@@ -276,7 +274,7 @@ fn is_known(name: &str, known: &BTreeSet<String>) -> bool {
     known.contains(name) || known.iter().any(is_it)
 }
 
-/// Targets of a page's links that are not addresses of elsewhere.
+/// Returns the targets of a page's links within the repository.
 fn links(page: &str) -> Vec<String> {
     let mut found = Vec::new();
     for (_, line) in outside_fences(page) {
@@ -287,7 +285,7 @@ fn links(page: &str) -> Vec<String> {
     found
 }
 
-/// A heading's anchor.
+/// Returns a heading's anchor.
 fn slug(heading: &str) -> String {
     let kept = |c: &char| c.is_alphanumeric() || " -_".contains(*c);
     heading.to_lowercase().chars().filter(kept).collect::<String>().replace(' ', "-")
@@ -298,20 +296,20 @@ fn has_heading(page: &str, anchor: &str) -> bool {
     lines.map(|line| line.trim_start_matches('#').trim()).any(|heading| slug(heading) == anchor)
 }
 
-/// What stands between backticks in a text.
+/// Returns the texts between backticks.
 fn quoted(text: &str) -> Vec<&str> {
     let lines = outside_fences(text).into_iter();
     lines.flat_map(|(_, line)| line.split('`').skip(1).step_by(2)).collect()
 }
 
-/// The cells of the rows of a table that begin with a number.
+/// Returns the cells of table rows that begin with a number.
 fn numbered_rows(page: &str) -> Vec<Vec<&str>> {
     let rows = page.lines().filter_map(|line| line.strip_prefix("| ")?.strip_suffix(" |"));
     let cells = rows.map(|row| row.split(" | ").map(str::trim).collect::<Vec<_>>());
     cells.filter(|row| row.first().is_some_and(|cell| cell.parse::<u32>().is_ok())).collect()
 }
 
-/// The names of all native tests.
+/// Returns the names of all native tests.
 fn tests(files: &[File]) -> BTreeSet<&str> {
     let mut found = BTreeSet::new();
     for file in files.iter().filter(|file| file.path.ends_with(".rs")) {
@@ -328,7 +326,8 @@ fn is_test_name(word: &str) -> bool {
     word.chars().all(is_part) && word.split('_').count() >= TEST_NAME_WORDS
 }
 
-/// Checks the numbers that stand behind `mark` in comments and pages; answers how many do.
+/// Checks the numbers after `mark` in comments and pages. Returns how often `mark` occurs with a
+/// number.
 fn citations(files: &[File], mark: &str, numbers: &BTreeSet<u32>) -> usize {
     let mut found = 0;
     for file in files {
@@ -345,7 +344,8 @@ fn citations(files: &[File], mark: &str, numbers: &BTreeSet<u32>) -> usize {
     found
 }
 
-/// The numbers at the start of a text such as `s 3, 4 and 6`; of `s 4 to 6` the first and last.
+/// Returns the numbers at the start of a text such as `s 3, 4 and 6`, or the first and last number
+/// of `s 4 to 6`.
 fn numbers_of(text: &str) -> Vec<u32> {
     let text = text.strip_prefix('s').unwrap_or(text);
     let words = text.split([' ', ',', ')', '.', ':', ';', '`']).filter(|word| !word.is_empty());

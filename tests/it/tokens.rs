@@ -1,4 +1,4 @@
-//! Database tokens over the whole product: who may do what, by every scheme and on every route.
+//! Tests database tokens over the whole product: permissions with every scheme and on every route.
 
 use std::fmt::Write as _;
 
@@ -11,7 +11,7 @@ use tidemark::model::limits::{ADDRESS_FAILURES_MAX, FAILURES_MAX};
 
 use crate::product::{Product, TOKEN};
 
-/// How a request carries its credentials.
+/// The schemes that carry a request's credentials.
 const SCHEMES: [&str; 8] =
     ["Bearer", "bearer", "Token", "TOKEN", "Basic", "u and p", "p", "Token u:"];
 
@@ -19,7 +19,7 @@ pub(crate) fn encoded(text: &str) -> String {
     form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
-/// A request with `token` in the way that `scheme` says; none for an empty scheme.
+/// Sends a request with `token` in the given scheme, or without a token for an empty scheme.
 pub(crate) fn send(
     product: &mut Product,
     (scheme, token): (&str, &str),
@@ -44,7 +44,7 @@ pub(crate) fn send(
     product.request(head, body.into())
 }
 
-/// The same as the administrator; the status must be this one.
+/// Sends a request as the administrator. The response must have this status.
 pub(crate) fn admin(
     product: &mut Product,
     request: (&str, &str),
@@ -57,7 +57,7 @@ pub(crate) fn admin(
     serde_json::from_str(&text).unwrap_or(Value::Null)
 }
 
-/// A new token for `resources` with `actions`.
+/// Creates a token for `resources` with `actions`.
 pub(crate) fn token(
     product: &mut Product,
     name: &str,
@@ -80,7 +80,7 @@ pub(crate) fn body(response: &Response) -> String {
     String::from_utf8_lossy(&response.body).trim_end().to_owned()
 }
 
-/// A product with databases `a` and `b`, a policy `a/p`, and a point in each.
+/// Creates a product with databases `a` and `b`, a policy `a/p`, and a point in each.
 fn two_databases() -> Product {
     let mut product = Product::with(&[("AUTO_CREATE_RETENTION", "INF")]);
     for q in [
@@ -269,7 +269,7 @@ fn tokens_are_listed_without_their_secrets_and_only_once_shown() {
     }]);
     assert_eq!(list, expected);
     assert!(list[0]["expiry"].as_str() > list[0]["created_at"].as_str(), "{list}");
-    // The name is taken.
+    // The name exists.
     let again = json!({"token_name": "t", "permissions": [permission("a")]}).to_string();
     let route = ("POST", "/api/v3/configure/token");
     let refused = admin(&mut product, route, &again, 409);
@@ -321,7 +321,8 @@ fn a_token_ends_with_its_expiry_or_its_revocation() {
     admin(&mut product, ("DELETE", "/api/v3/configure/token?token_name=long"), "", 404);
 }
 
-/// Every way to data ends with the right, though this isolate remembers the caller.
+/// Every route to data rejects the caller after the revocation, although this isolate has cached
+/// the caller.
 #[test]
 fn a_revoked_token_and_a_changed_password_are_refused_on_every_route() {
     let mut product = two_databases();
@@ -370,7 +371,7 @@ fn a_revoked_token_and_a_changed_password_are_refused_on_every_route() {
     assert!(found.iter().all(|status| *status < 300), "{found:?}");
 }
 
-/// Sends a write to `a` as a user who comes from `address`.
+/// Sends a write to `a` as a user from `address`.
 fn log_in(product: &mut Product, (user, password): (&str, &str), address: &str) -> Response {
     let basic = BASE64_STANDARD.encode(format!("{user}:{password}"));
     let headers =
@@ -380,7 +381,7 @@ fn log_in(product: &mut Product, (user, password): (&str, &str), address: &str) 
     product.request(RequestHead { method, path, query, headers }, b"m v=1".to_vec())
 }
 
-/// A guesser, and whoever else comes from the same address meanwhile; a request is a second.
+/// A client guesses passwords while others use the same address. Each request takes one second.
 #[test]
 fn guessing_is_slowed_and_nobody_else_notices() {
     let mut product = two_databases();
@@ -407,7 +408,7 @@ fn guessing_is_slowed_and_nobody_else_notices() {
             assert!((1..=30).contains(&wait), "{wait}");
         }
         assert!(body(&after[0]).contains("failed logins of this user"), "{}", body(&after[0]));
-        // Telegraf's v1 output drops what is answered with 429.
+        // Telegraf's v1 output drops a batch after a 429.
         let target = format!("/write?db=a&u={name}&p=more");
         assert_eq!(send(&mut product, ("", ""), ("POST", &target), "m v=1").status, 401);
         for (user, password) in [("ann", "right"), ("bob", "good")] {
@@ -425,7 +426,8 @@ fn guessing_is_slowed_and_nobody_else_notices() {
     }
 }
 
-/// Names are guessed too: then those wait that were not verified from there lately.
+/// A client can also guess names. Then users who were not verified recently from that address must
+/// wait.
 #[test]
 fn an_address_that_tries_many_names_is_slowed_for_new_ones() {
     let mut product = two_databases();
@@ -433,9 +435,9 @@ fn an_address_that_tries_many_names_is_slowed_for_new_ones() {
         admin(&mut product, ("POST", &format!("/query?q={}", encoded(q))), "", 200);
     }
     let here = "192.0.2.1";
-    // Right, without a grant: 403.
+    // The password is correct, but the user has no grant: 403.
     assert_eq!(log_in(&mut product, ("ann", "right"), here).status, 403);
-    // What was verified is forgotten, from where it was is not.
+    // The verification expires, but the address remains known.
     product.pass(20 * 60);
     product.standing_still(|product| {
         for n in 0..ADDRESS_FAILURES_MAX {
@@ -446,7 +448,7 @@ fn an_address_that_tries_many_names_is_slowed_for_new_ones() {
         assert!(waits.headers.contains(&("Retry-After".to_owned(), "30".to_owned())));
         assert_eq!(log_in(product, ("ann", "right"), here).status, 403);
         assert_eq!(log_in(product, ("bob", "good"), "192.0.2.2").status, 403);
-        // Verified anywhere, it need not be looked into here.
+        // A verification on any isolate is sufficient.
         assert_eq!(log_in(product, ("bob", "good"), here).status, 403);
     });
 }
@@ -464,7 +466,7 @@ fn continuous_queries_neither_show_nor_reach_what_is_not_the_callers() {
     let show = ("GET", "/query?q=SHOW+CONTINUOUS+QUERIES");
     let listed = body(&send(&mut product, ("Bearer", &secret), show, ""));
     assert!(listed.contains("\"name\":\"a\"") && !listed.contains("\"name\":\"b\""), "{listed}");
-    // The request's database is what unqualified names mean.
+    // Unqualified names refer to the request's database.
     let steal =
         "CREATE CONTINUOUS QUERY s ON a BEGIN SELECT mean(v) INTO n FROM m GROUP BY time(1m) END";
     let target = format!("/query?db=b&q={}", encoded(steal));
@@ -511,10 +513,10 @@ fn a_token_of_one_policy_sees_that_policy_only() {
         let (status, answer) = ask(q);
         assert_eq!(status, 403, "{q}: {answer}");
     }
-    // SERIES and FIELD KEYS are those of the default policy (1.x): not this one.
+    // SERIES and FIELD KEYS show the default policy (1.x), not this policy.
     let nothing = (200, "{\"results\":[{\"statement_id\":0}]}".to_owned());
     assert_eq!(ask("SHOW SERIES"), nothing);
-    // Once it is the default one, no name means it.
+    // After the policy becomes the default, unqualified names refer to it.
     let alter = encoded("ALTER RETENTION POLICY p ON a DEFAULT");
     admin(&mut product, ("POST", &format!("/query?q={alter}")), "", 200);
     let write = ("POST", "/write?db=a");

@@ -1,4 +1,5 @@
-//! Users over the whole product: what 1.x with authentication answered to the same requests.
+//! Tests users over the whole product: the responses of 1.x with authentication to the same
+//! requests.
 
 use serde_json::{Value, json};
 
@@ -10,7 +11,7 @@ fn run(product: &mut Product, q: &str) -> Value {
     admin(product, ("POST", &format!("/query?q={}", encoded(q))), "", 200)
 }
 
-/// Databases `d` and `e`, and a user `u` with password `x` who may read `e`.
+/// Creates databases `d` and `e`, and a user `u` with password `x` who can read `e`.
 fn with_user() -> Product {
     let mut product = Product::with(&[]);
     for q in [
@@ -122,7 +123,7 @@ fn rights_and_passwords_change_at_once() {
     run(&mut product, "SET PASSWORD FOR u = 'new'");
     assert_eq!(send(&mut product, ("Token", "u:x"), write, "m v=1").status, 401);
     assert_eq!(send(&mut product, ("Token", "u:new"), write, "m v=1").status, 204);
-    // What was granted on a database goes with it.
+    // Dropping a database deletes its grants.
     run(&mut product, "DROP DATABASE d");
     run(&mut product, "CREATE DATABASE d");
     assert_eq!(send(&mut product, ("Token", "u:new"), write, "m v=1").status, 403);
@@ -169,11 +170,11 @@ fn guessing_tells_nothing_of_who_exists() {
     let status = |product: &mut Product, pair: &str| send(product, ("Token", pair), get, "").status;
     assert_eq!(status(&mut product, "u:wrong"), 429);
     assert_eq!(status(&mut product, "nobody:wrong"), 429);
-    // Who was let in a moment ago goes on.
+    // A recently authenticated user continues without a new check.
     assert_eq!(status(&mut product, "u:x"), 200);
 }
 
-/// 128 databases are told before the answer; here are two more.
+/// The response waits until 128 databases are informed; this test has two more.
 #[test]
 fn what_takes_a_right_away_warns_while_some_databases_have_not_heard_of_it() {
     let mut product = Product::with(&[]);
@@ -182,7 +183,7 @@ fn what_takes_a_right_away_warns_while_some_databases_have_not_heard_of_it() {
     }
     let done = json!({"results": [{"statement_id": 0}]});
     let mut ask = |q: &str| product.query("", q);
-    // What gives one is true at once, whoever has heard of it.
+    // New permissions apply immediately on every edge.
     for q in [
         "CREATE USER ann WITH PASSWORD 'x' WITH ALL PRIVILEGES",
         "CREATE USER bob WITH PASSWORD 'x'",
@@ -203,7 +204,7 @@ fn what_takes_a_right_away_warns_while_some_databases_have_not_heard_of_it() {
         assert!(text.starts_with("stored, but 2 databases have not heard of it yet"), "{text}");
         assert_eq!(answer["results"][0]["error"], Value::Null, "{q}: {answer}");
     }
-    // The alarm has told them since, and what followed the warning was carried out.
+    // The alarm has informed the databases, and the statement after the warning was executed.
     assert_eq!(ask("REVOKE ALL PRIVILEGES FROM ann"), done);
     let listed = ask("SHOW USERS")["results"][0]["series"][0]["values"].clone();
     assert_eq!(listed, json!([["ann", false]]));

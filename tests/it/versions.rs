@@ -1,8 +1,8 @@
-//! Both ends of the object protocol one version apart, and further apart.
+//! Tests the object protocol between releases that differ by one version or more.
 //!
-//! `tests/data/format/messages_v1.txt` holds messages as version 1 sends them, one of each kind that
-//! a story brings about; every later version that reads version 1 must read them. It is made where
-//! it is missing, by `RECORD_FORMAT=1 cargo test --test it versions`.
+//! `tests/data/format/messages_v1.txt` holds messages of version 1, one of each kind in a story.
+//! Every later version that reads version 1 must read them. `RECORD_FORMAT=1 cargo test --test it
+//! versions` creates the missing file.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -34,7 +34,7 @@ use crate::world::{Edge, World, real_shard};
 
 type Answer<'a> = dyn FnMut(&mut World, &Call) -> Result<Vec<u8>, CallFailure> + 'a;
 
-/// Creates, writes, reads, deletes and drops, every call answered by `answer`.
+/// Creates, writes, reads, deletes and drops. `answer` handles every call.
 fn story(world: &mut World, answer: &mut Answer<'_>) {
     let edge = Edge::default();
     script(world, &edge, &mut create("db", 2, None), &mut *answer).unwrap();
@@ -93,7 +93,7 @@ fn a_version_that_is_too_new_is_refused_by_every_object_and_means_503() {
     }
     let expected = "protocol version 2 is not spoken here (this end speaks 0 to 1)";
     assert_eq!(refused, [expected; 3]);
-    // A reply that is too new is no answer either.
+    // A response with a too new version counts as a failure.
     let answer = script(&mut world, &edge, &mut write("db", "m f=1 1"), |world, call| {
         let mut reply = ask(world, call.to.clone(), call.message.clone());
         reply[0] = VERSION + 1;
@@ -102,7 +102,7 @@ fn a_version_that_is_too_new_is_refused_by_every_object_and_means_503() {
     assert!(matches!(answer, Err(Error::Unavailable(_))), "{answer:?}");
 }
 
-/// While a deployment has two releases, whoever operates it sees how far it is.
+/// While a deployment runs two releases, its operator sees the progress.
 #[test]
 fn objects_of_another_release_are_named_by_show_diagnostics() {
     let mut world = world();
@@ -148,21 +148,21 @@ fn objects_of_another_release_are_named_by_show_diagnostics() {
     };
     let own = env!("CARGO_PKG_VERSION");
     assert_eq!(shown([own, own, own]), Vec::<String>::new());
-    // Of the shards the one that is asked last is answered first.
+    // The response of the last shard arrives first.
     let older = [" catalog 0.0.8", "db database 0.0.9", "db shard 2 0.0.7"];
     assert_eq!(shown(["0.0.8", "0.0.9", "0.0.7"]), older);
-    // Those that say nothing of it are not guessed at.
+    // Objects that do not report a release are not listed.
     assert_eq!(shown(["", own, "0.0.7"]), [older[2]]);
 }
 
-/// A message that somebody else would have sent.
+/// Changes a message as if another sender had written it.
 fn said<M: Wire>(message: &[u8], change: impl FnOnce(&mut M)) -> Vec<u8> {
     let (version, mut message) = envelope::decode::<M>(message).unwrap();
     change(&mut message);
     envelope::encode_as(version, &message)
 }
 
-/// SQL is a Worker of its own, deployed apart: either may be the older one.
+/// SQL is a separate Worker with separate deployments, so either Worker may be older.
 #[test]
 fn sql_of_another_version_is_understood_or_refused_by_name() {
     for (version, is_read) in [(VERSION_MIN, true), (VERSION_MAX, true), (VERSION_MAX + 1, false)] {
@@ -172,7 +172,7 @@ fn sql_of_another_version_is_understood_or_refused_by_name() {
             product.answer_sql(Box::new(move |message: &[u8]| {
                 let mut message = message.to_vec();
                 if is_asked {
-                    // What an edge of that version would have sent.
+                    // The message of an edge with that version.
                     message[0] = version;
                 }
                 let refused = || {
@@ -207,7 +207,7 @@ fn sql_of_another_version_is_understood_or_refused_by_name() {
     }
 }
 
-/// Direction and name of a message; nothing for bytes that are none.
+/// Returns the direction and name of a message, or `None` for bytes that are not a message.
 fn kind(message: &[u8]) -> Option<String> {
     fn name<M: Wire + std::fmt::Debug>(message: &[u8]) -> Option<String> {
         let text = format!("{:?}", envelope::decode::<M>(message).ok()?.1);

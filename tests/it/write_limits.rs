@@ -1,5 +1,5 @@
-//! Every limit of a write, at the limit and one past it: what is answered, and that the rest of the
-//! request is kept.
+//! Tests every limit of a write at and above the limit: the response, and that the rest of the
+//! request is stored.
 
 use serde_json::Value;
 use tidemark::api::http::RequestHead;
@@ -27,15 +27,15 @@ fn post(product: &mut Product, body: Vec<u8>, headers: &[(&str, &str)]) -> (u16,
     (response.status, json["error"].as_str().unwrap().to_owned())
 }
 
-/// `bytes` of comments.
+/// Returns `bytes` of comments.
 fn comments(bytes: usize) -> Vec<u8> {
     let mut body = b"#234567\n".repeat(bytes / 8);
     body.resize(bytes, b'\n');
     body
 }
 
-/// A line at the limit is kept; one past it is named with the limit and what it has, and the lines
-/// around it are kept.
+/// A line at the limit is stored. The error for a longer line names the limit and the line's value,
+/// and the other lines are stored.
 fn line_limit(at_limit: &str, past: &str, expected: &str) {
     let mut product = product();
     let (status, text) = post(&mut product, at_limit.as_bytes().to_vec(), &[]);
@@ -78,7 +78,7 @@ fn an_inflated_body() {
 fn a_compressed_body() {
     let mut product = product();
     let coded = [("content-encoding", "gzip")];
-    // A long file name in the header.
+    // The header has a long file name.
     let plain = gzip(b"cpu v=1");
     let mut body = plain[..10].to_vec();
     body[3] = 8;
@@ -105,7 +105,8 @@ fn members_of_a_gzip_body() {
     assert_eq!((status, text.as_str()), (400, expected));
 }
 
-/// Every limit by its setting: what is sent at it, what one past it, and where that is answered.
+/// Every limit with a setting: a request at the limit, a request above it, and the place of the
+/// error.
 #[test]
 fn every_limit_is_a_setting() {
     let line = |text: &str| ("/write?db=db&precision=s", text.to_owned());
@@ -166,7 +167,7 @@ fn every_limit_is_a_setting() {
     }
 }
 
-/// 1.x's own words, and the setting's name.
+/// The error has 1.x's text and the setting's name.
 #[test]
 fn buckets_of_a_query() {
     let mut product = Product::with(&[("BUCKETS_PER_QUERY_MAX", "10")]);
@@ -185,7 +186,7 @@ fn buckets_of_a_query() {
     assert_eq!(error, expected.as_str());
 }
 
-/// Of these too: series are counted before anything is read, points as they are read.
+/// Several limits apply: series are counted before any line is read, points while lines are read.
 #[test]
 fn series_and_points_of_a_query() {
     let lines = "m,t=a v=1 1\nm,t=b v=2 1\nm,t=c v=3 1\nm,t=d v=4 2\nn,t=a v=1 1";
@@ -213,7 +214,7 @@ fn series_and_points_of_a_query() {
     assert_eq!(points("3", "SELECT max(v) FROM m WHERE time < 2s"), Value::Null);
 }
 
-/// The one table of the docs has the rows of the code.
+/// The table of the documentation equals that of the code.
 #[test]
 fn the_settings_page_lists_every_limit() {
     let page = include_str!("../../docs/SETTINGS.md");
@@ -287,7 +288,7 @@ fn fields_of_a_measurement() {
         &line(0, FIELDS_PER_MEASUREMENT_MAX + 1),
         "too many fields: current 1000, requested 1001, limit 1000 (FIELDS_PER_MEASUREMENT_MAX)",
     );
-    // Over two requests the schema counts.
+    // Over two requests, the limit applies to the schema.
     let mut product = product();
     let most = line(1, FIELDS_PER_MEASUREMENT_MAX).into_bytes();
     assert_eq!(post(&mut product, most, &[]).0, 204);
@@ -347,7 +348,7 @@ fn errors_that_a_reply_names() {
     }
 }
 
-/// A frame has several tables then; they are one write, in the order of their lines.
+/// The frame then has several tables, which are one write in the order of their lines.
 #[test]
 fn later_lines_win_in_a_write_of_many_rows() {
     let mut product = product();
@@ -358,7 +359,7 @@ fn later_lines_win_in_a_write_of_many_rows() {
     assert_eq!(found["results"][0]["series"][0]["values"][0], serde_json::json!([0, 69_990, sum]));
 }
 
-/// There is no limit on tag values. `LONG_TESTS=1` writes a million.
+/// The number of tag values is unlimited. `LONG_TESTS=1` writes a million.
 #[test]
 fn tag_values_are_not_limited() {
     let mut product = product();
@@ -372,7 +373,7 @@ fn tag_values_are_not_limited() {
     assert_eq!(found["results"][0]["series"][0]["values"][0][1], requests * 10_000);
 }
 
-/// What a frame says of its columns is as long as it is: a row of the log has no part in it.
+/// The header of a frame may have any length and is independent of the log's row size.
 #[test]
 fn columns_of_one_write_are_not_limited() {
     let mut product = product();

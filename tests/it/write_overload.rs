@@ -1,5 +1,5 @@
-//! Writes that meet a service without room or a platform that refuses: what each route answers,
-//! and that nothing reserved is lost.
+//! Tests writes to a service without free memory or on a platform that rejects calls: the response
+//! of each route, and the release of reserved memory.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -35,7 +35,7 @@ fn header<'a>(response: &'a Response, name: &str) -> Option<&'a str> {
     response.headers.iter().find(|(n, _)| n == name).map(|(_, value)| value.as_str())
 }
 
-/// Begins a write whose gzip body is announced to have 9 MB, of which nothing has come.
+/// Begins a write with an announced gzip body of 9 MB, of which no byte has arrived.
 fn begin(service: &mut Service, platform: &TestPlatform, database: &str) -> Exchange {
     let headers = [("content-length", "9000000"), ("content-encoding", "gzip")];
     let headers = headers.map(|(name, value)| (name, value.to_owned()));
@@ -45,7 +45,7 @@ fn begin(service: &mut Service, platform: &TestPlatform, database: &str) -> Exch
     exchange
 }
 
-/// Hands over so many bytes of a body, in pieces.
+/// Passes `bytes` of a body in chunks.
 fn receive(exchange: &mut Exchange, bytes: usize, platform: &TestPlatform) -> Option<Action> {
     let piece = vec![0; 100_000];
     (1..=bytes / piece.len()).find_map(|pieces| {
@@ -59,11 +59,11 @@ fn is_retried(action: &Action) -> bool {
         if response.status == 503 && header(response, "Retry-After") == Some("1"))
 }
 
-/// Neither what is announced nor what came and stalls keeps a neighbour from writing.
+/// Neither announced bytes nor a stalled body prevents another database from writing.
 #[test]
 fn stalled_uploads_of_one_database_stop_no_other() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
-    // Announced alone it takes nothing.
+    // An announcement alone reserves no memory.
     let idle: Vec<Exchange> = (0..100).map(|_| begin(&mut service, &platform, "a")).collect();
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
     let mut stalled: Vec<Exchange> = (0..4).map(|_| begin(&mut service, &platform, "a")).collect();
@@ -72,7 +72,8 @@ fn stalled_uploads_of_one_database_stop_no_other() {
         assert_eq!(receive(exchange, BODIES_IN_FLIGHT_BYTES_MAX / 4, &platform), None);
     }
     assert_eq!(service.admission.free_bytes(), 0);
-    // What a neighbour needs at first is had anyway; then what stalls for longest goes.
+    // Another database gets the memory that it needs first. Then the longest stalled request is
+    // aborted.
     let mut neighbour = begin(&mut service, &platform, "b");
     assert_eq!(receive(&mut neighbour, 1_000_000, &platform), None);
     assert!(stalled.iter_mut().all(|exchange| exchange.displaced().is_none()));
@@ -82,7 +83,7 @@ fn stalled_uploads_of_one_database_stop_no_other() {
     assert!(stalled[1..].iter_mut().all(|exchange| exchange.displaced().is_none()));
     let line = stalled[0].log_line(&mut service, &platform).unwrap_or_default();
     assert!(line.contains("\"overloaded\"") && line.contains("503"), "{line}");
-    // Whoever goes on without having noticed is told so, whether by a piece or at the end.
+    // An aborted request that continues receives the error at its next chunk or at its end.
     let mut third = begin(&mut service, &platform, "c");
     assert_eq!(receive(&mut third, 9_000_000, &platform), None);
     let mut fourth = begin(&mut service, &platform, "d");
@@ -90,7 +91,7 @@ fn stalled_uploads_of_one_database_stop_no_other() {
     let late = receive(&mut stalled[1], 9_000_000, &platform).unwrap();
     let later = stalled[2].body(&mut service, &platform, Vec::new());
     assert!(is_retried(&late) && is_retried(&later), "{late:?} {later:?}");
-    // One vanishes, one is answered: both give their bytes back.
+    // One client disconnects and one gets its response: both release their memory.
     neighbour.vanished();
     let action = third.body(&mut service, &platform, Vec::new());
     assert!(matches!(action, Action::Respond(Response { status: 400, .. })), "{action:?}");
@@ -98,7 +99,7 @@ fn stalled_uploads_of_one_database_stop_no_other() {
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
 }
 
-/// One that stops sending is told so in its route's shape, and gives its bytes back.
+/// A stalled request receives an error in its route's format and releases its memory.
 #[test]
 fn a_stalled_body_costs_nothing_lasting() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
@@ -115,13 +116,14 @@ fn a_stalled_body_costs_nothing_lasting() {
     );
     assert_eq!(String::from_utf8(response.body).unwrap(), body);
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
-    // What comes late is nobody's.
+    // Late bytes are ignored.
     assert_eq!(exchange.body(&mut service, &platform, b"=2".to_vec()), Action::End);
     let line = exchange.log_line(&mut service, &platform).unwrap_or_default();
     assert!(line.contains("\"stalled\"") && line.contains("408"), "{line}");
 }
 
-/// A body that announces nothing grows into its reservation; past it its columns are refused.
+/// A body without an announced size extends its reservation. Above the limit its columns are
+/// rejected.
 #[test]
 fn an_unannounced_body_is_refused_when_it_outgrows_what_is_free() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
@@ -140,7 +142,8 @@ fn an_unannounced_body_is_refused_when_it_outgrows_what_is_free() {
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
 }
 
-/// What would not fit if it were alone is not worth a retry: 413 has Telegraf split its batch.
+/// A body that would not fit even alone gets a 413 instead of a retry. Telegraf then splits its
+/// batch.
 #[test]
 fn a_body_that_never_fits_is_too_large() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
@@ -155,7 +158,7 @@ fn a_body_that_never_fits_is_too_large() {
     assert_eq!(service.admission.free_bytes(), BODIES_IN_FLIGHT_BYTES_MAX);
 }
 
-/// A write over HTTP whose calls to one kind of object fail without being made.
+/// A write over HTTP whose calls to one kind of object always fail.
 struct Write {
     exchange: Option<Exchange>,
     service: Service,
@@ -231,7 +234,7 @@ fn refusals_of_the_platform_are_503_with_a_small_retry_after_on_every_route() {
                 assert_eq!(response.status, 503, "{text}");
                 assert_eq!(header(&response, "Retry-After"), Some(seconds), "{text}");
                 assert_eq!(header(&response, "Content-Type"), Some("application/json"));
-                // Telegraf's v1 output drops a 5xx that says one of these.
+                // Telegraf's v1 output drops a batch if a 5xx contains one of these phrases.
                 for phrase in ["partial write", "unable to parse", "points beyond retention policy"]
                 {
                     assert!(!text.contains(phrase), "{text}");
@@ -265,14 +268,14 @@ fn while_tokens_cannot_be_verified_nobody_but_the_administrator_is_let_in() {
     }
 }
 
-/// Queries whose readers take nothing hold their memory until others need it.
+/// Queries whose readers stall keep their memory until other queries need it.
 #[test]
 fn slow_readers_of_one_database_stop_no_other() {
     let (mut service, platform) = (service(), TestPlatform::new(1));
     let reader = |database: &str, service: &mut Service| {
         let head = head(&format!("/query?db={database}&q=SHOW+SERIES"), &[]);
         let (mut exchange, _) = Exchange::start(service, &platform, head);
-        // The query begins, or waits for the room.
+        // The query begins, or waits for memory.
         let Action::Calls(calls) = exchange.body(service, &platform, Vec::new()) else { panic!() };
         let begins = calls[0].to != Address::Pause;
         exchange.sending(platform.time_ns());
@@ -283,11 +286,11 @@ fn slow_readers_of_one_database_stop_no_other() {
     let slow = (0..at_once).map(|_| reader("a", &mut service));
     let mut slow: Vec<Exchange> = slow.map(|(exchange, _)| exchange).collect();
     assert_eq!(service.queries.free_bytes(), 0);
-    // The first of them goes on, and waits again.
+    // The first query continues, and waits again.
     assert!(slow[0].sent());
     slow[0].sending(platform.time_ns());
-    // What a neighbour needs at first is had anyway; then those go who wait for longest, for what
-    // it was given beyond the rest too.
+    // Another database gets the memory that it needs first. For further memory, the queries that
+    // have waited longest are aborted.
     let (mut neighbour, begins) = reader("b", &mut service);
     assert!(begins && neighbour.sent() && !slow.iter_mut().any(Exchange::is_outrun));
     let (_second, begins) = reader("b", &mut service);
@@ -296,10 +299,10 @@ fn slow_readers_of_one_database_stop_no_other() {
     assert!(!slow[1].sent());
     let line = slow[1].log_line(&mut service, &platform).unwrap_or_default();
     assert!(line.contains("\"slow reader\""), "{line}");
-    // Of one database too, who waits for longest makes room.
+    // Within one database, the query that has waited longest is aborted as well.
     let more: Vec<_> = (0..4).map(|_| reader("a", &mut service)).collect();
     assert!(more.iter().all(|(_, begins)| *begins));
-    // One of the seven had noticed already.
+    // One of the seven queries has already received its error.
     assert_eq!(slow.iter_mut().map(Exchange::is_outrun).filter(|outrun| *outrun).count(), 5);
     drop((slow, more, neighbour, _second));
     assert_eq!(service.queries.free_bytes(), QUERIES_BYTES_MAX);

@@ -1,13 +1,13 @@
-//! Fails the n-th storage operation of a scripted life for every n: having taken effect or not,
-//! with the process gone or alive afterwards. Then the life goes on.
+//! Fails the n-th storage operation of a scripted life for every n: with or without its effect,
+//! with a dead or a running process. Then the life continues.
 
 use crate::fault_store::After;
 
 use super::life::{Life, Step};
 
-/// Every kind of step, and what depends on what: frames overwritten in the log and in parts, a
-/// replay with and without a tombstone, three merges, expired and dropped parts, a split of what
-/// lies in the log and in parts.
+/// Every kind of step in the required order: overwritten frames in the log and in parts, a replay
+/// with and without a tombstone, three merges, expired and dropped parts, and splits of the log and
+/// of parts.
 const SCRIPT: &[Step] = &[
     Step::Open,
     Step::Write,
@@ -47,11 +47,11 @@ const SCRIPT: &[Step] = &[
     Step::Query,
 ];
 
-/// Lives of which the one does a merge in one step and the other in many.
+/// One life merges in a single step, the other in many steps.
 const SEEDS: [u64; 2] = [5, 6];
 
-/// The script with operation `at` failing (0: none). Answers the life and how many operations it
-/// took.
+/// Runs the script while operation `at` fails (0: none). Returns the life and its number of
+/// operations.
 fn live(seed: u64, at: u64, persisted: bool, after: After) -> (Life, u64) {
     let mut life = Life::new(seed);
     life.store.fail(at, persisted, after);
@@ -64,7 +64,7 @@ fn live(seed: u64, at: u64, persisted: bool, after: After) -> (Life, u64) {
             if after == After::Gone {
                 life.attempt(Step::Reopen).unwrap();
             }
-            // Answered means done.
+            // A successful step has taken effect.
             let may_be = if result.is_ok() { life.grid.clone() } else { before };
             life.settle(may_be);
         } else {

@@ -1,4 +1,4 @@
-//! What is kept of many series, beside deletes of some of them.
+//! Tests the cached states of many series together with deletes of some of them.
 
 use tidemark::scan::TileLimits;
 use tidemark::scan::page::GroupData;
@@ -14,13 +14,13 @@ use tidemark::store::memory::MemoryStore;
 use super::*;
 
 const MEASUREMENT: MeasurementId = MeasurementId(1);
-/// Tags in the order of the keys: each host is of one site.
+/// The tags in key order. Each host belongs to one site.
 const HOST: ColumnId = ColumnId(1);
 const SITE: ColumnId = ColumnId(2);
 const HOSTS: i64 = 100;
 const ROWS: i64 = 50;
 
-/// By host, site and time, all of the value one.
+/// Rows by host, site and time; every value is one.
 type Rows = std::collections::BTreeSet<(String, String, i64)>;
 
 struct Asked {
@@ -30,7 +30,7 @@ struct Asked {
     pieces: u64,
 }
 
-/// All hosts at rest, in pieces of some four of them.
+/// Creates all hosts, flushed into parts of about four hosts each.
 fn at_rest() -> (Shard<MemoryStore>, Rows) {
     let tile = TileLimits { piece_cells: 200, ..TileLimits::LEAST };
     let mut shard = reopen(MemoryStore::new()).with_limits(Limits { tile, ..Limits::default() });
@@ -215,7 +215,7 @@ fn what_takes_several_events_is_read_again_where_a_delete_was() {
     let total = SERIES as i64 * ROWS_EACH;
     assert_eq!(asked.sums.values().sum::<i64>(), total);
     assert!(asked.pieces > 1, "it takes several events");
-    // Some rows of each series, one after another, and then the rest of them.
+    // Deletes some rows of each series one after another, and then the remaining rows.
     let mut deletes: Vec<(usize, TimeRange)> =
         (0..SERIES).map(|series| (series, TimeRange::new(5, 12))).collect();
     rng.shuffle(&mut deletes);
@@ -234,7 +234,7 @@ fn what_takes_several_events_is_read_again_where_a_delete_was() {
     assert!(read < 20 * total as u64, "{read} rows of {} times {total}", 2 * SERIES);
 }
 
-/// Of which a hundred are more than one event decodes.
+/// Returns a text of such a length that one event decodes fewer than a hundred.
 fn text(rng: &mut fastrand::Rng) -> String {
     (0..12_000).map(|_| rng.alphanumeric()).collect()
 }

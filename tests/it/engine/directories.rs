@@ -1,11 +1,11 @@
-//! What a question reads of a shard with very many measurements.
+//! Counts the reads of a query in a shard with very many measurements.
 
 use tidemark::store::memory::MemoryStore;
 
 use super::*;
 
 const MEASUREMENTS: u32 = 3_000;
-/// Enough of them for a table of codes in each group.
+/// The number of rows that is sufficient for a table of codes in each group.
 const ROWS: i64 = 100;
 
 fn points(measurement: u32) -> Vec<Point> {
@@ -33,7 +33,7 @@ fn directories_of_many_measurements_are_read_once() {
         shard.alarm(later_ns);
     }
     let ask = |shard: &mut Shard<MemoryStore>| {
-        // In no order in which directories follow each other.
+        // The order of measurements differs from that of the directories.
         for number in 0..MEASUREMENTS {
             let measurement = 1 + number * 1_009 % MEASUREMENTS;
             let time = TimeRange::new(0, 100);

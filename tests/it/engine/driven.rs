@@ -1,5 +1,5 @@
-//! A shard's object as the edge drives it: what an event made due is done behind its reply, and the
-//! alarm is set only for earlier than it is, since each setting is billed as a row.
+//! A shard's object as the edge drives it. Due work runs after the reply. The alarm is only set to
+//! an earlier time, because each setting is billed as a row.
 
 use tidemark::protocol::call::{Address, Call, Reply, Step};
 use tidemark::protocol::envelope;
@@ -24,13 +24,13 @@ impl Driven {
         Self { host, platform: TestPlatform::new(1), alarm_ns: None, alarms_set: 0 }
     }
 
-    /// The reply; what it made due is left to [`Self::work_on`].
+    /// Returns the reply. Due work remains for [`Self::work_on`].
     pub(super) fn reply(&mut self, message: &ToShard) -> FromShard {
         let (ticket, step) = self.host.begin(&self.platform, &envelope::encode(message));
         envelope::decode_reply(Ok(self.finish(ticket, step))).unwrap()
     }
 
-    /// Goes on behind a reply; whether there was something.
+    /// Continues work after a reply. Returns whether work remained.
     pub(super) fn work_on(&mut self) -> bool {
         let work = self.host.work_on();
         let is_due = work.is_some();
@@ -38,7 +38,7 @@ impl Driven {
         is_due
     }
 
-    /// Lets time pass, and alarms go off.
+    /// Moves time forward and runs alarms.
     pub(super) fn pass_to(&mut self, now_ns: i64) {
         while let Some(alarm_ns) = self.alarm_ns.take_if(|alarm_ns| *alarm_ns <= now_ns) {
             self.platform.advance_to(alarm_ns);
@@ -109,7 +109,7 @@ fn what_a_write_makes_due_is_done_behind_its_reply() {
 fn what_nobody_went_on_with_behind_a_reply_is_done_by_the_alarm() {
     let mut object = opened();
     let mut walk = [50; 10];
-    // As if each caller had vanished with the work behind its reply.
+    // Simulates callers that disconnect together with the work after their reply.
     for number in 0..100 {
         let frame = rows_written::batch(number, &mut walk);
         let reply = object.reply(&ToShard::Append { stamp: stamp(), frame });

@@ -1,4 +1,4 @@
-//! When flushes and merges are due, and how much one event takes of them.
+//! Tests the times of flushes and merges, and their share per event.
 
 use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};
@@ -9,10 +9,10 @@ use tidemark::store::memory::MemoryStore;
 
 use super::*;
 
-/// After which a load is over, and after which a slot is quiet.
+/// The pause after which a load is over and a slot is inactive.
 const PAUSE_NS: i64 = 700_000_000_000;
 const HOUR_NS: i64 = 3_600_000_000_000;
-/// Of a frame of [`rows_of`].
+/// The number of rows in a frame of [`rows_of`].
 const ROWS: usize = 5_000;
 
 fn opened() -> (MemoryStore, Shard<MemoryStore>) {
@@ -22,7 +22,7 @@ fn opened() -> (MemoryStore, Shard<MemoryStore>) {
     (store, shard)
 }
 
-/// A value at one time of each of these series.
+/// Returns one value at the same time for each of these series.
 fn values_of(series: std::ops::Range<usize>) -> Vec<u8> {
     let names: Vec<String> = series.clone().map(|number| format!("host_{number}")).collect();
     let dictionary = names.iter().map(String::as_str).collect();
@@ -37,7 +37,7 @@ fn values_of(series: std::ops::Range<usize>) -> Vec<u8> {
     framed(&block, &[ColumnId(1)], &[ColumnId(11)])
 }
 
-/// All rows of a block as a frame.
+/// Returns all rows of a block as a frame.
 fn framed(block: &Block, tag_ids: &[ColumnId], field_ids: &[ColumnId]) -> Vec<u8> {
     let (measurement, rows) = (MeasurementId(1), &Selection::All);
     let mut out = Vec::new();
@@ -45,7 +45,7 @@ fn framed(block: &Block, tag_ids: &[ColumnId], field_ids: &[ColumnId]) -> Vec<u8
     out
 }
 
-/// Does what is due, in how many events.
+/// Runs due work. Returns the number of events.
 fn alarms(shard: &mut Shard<MemoryStore>, now_ns: i64) -> u32 {
     let mut count = 0;
     while shard.next_due(now_ns).is_some_and(|due_ns| due_ns <= now_ns) {
@@ -70,7 +70,7 @@ fn an_object_that_is_loaded_again_knows_which_slots_are_quiet() {
         assert_eq!(shard.next_due(now_ns), Some(quiet_ns), "the hour of the last write");
         assert_eq!((shard.stats().unwrap().parts, alarms(&mut shard, quiet_ns - 1)), (2, 0));
     }
-    // The alarm that loads the object an hour later merges.
+    // An hour later, the alarm loads the object and merges.
     let mut shard = reopen(store);
     alarms(&mut shard, quiet_ns);
     let stats = shard.stats().unwrap();
@@ -97,7 +97,7 @@ fn slots_stay_known_when_they_get_wider() {
     assert_eq!(shard.next_due(NOW_NS + 2 * PAUSE_NS), Some(NOW_NS + HOUR_NS));
 }
 
-/// Frames of 5,000 rows, until the alarm flushes.
+/// Appends frames of 5,000 rows until the alarm flushes.
 fn frames_of_a_flush(series: impl Fn(usize) -> std::ops::Range<usize>) -> usize {
     let (_, mut shard) = opened();
     for frame in 0.. {
@@ -130,11 +130,11 @@ fn a_step_of_a_merge_of_many_series_is_short() {
     let events = alarms(&mut shard, NOW_NS + PAUSE_NS + HOUR_NS);
     let stats = shard.stats().unwrap();
     assert_eq!((stats.parts, stats.counters.compactions), (1, 1));
-    // Some 40,000 series each, at most.
+    // At most about 40,000 series per event.
     assert!(events >= 4, "{events} events");
 }
 
-/// [`ROWS`] rows of a series, in each field what is drawn for it.
+/// Returns [`ROWS`] rows of a series. `draw` returns the value of each field.
 fn rows_of(number: usize, fields: u32, draw: impl Fn(&mut fastrand::Rng) -> Values) -> Vec<u8> {
     let mut rng = fastrand::Rng::with_seed(number as u64);
     let first_ns = (number * ROWS) as i64;
@@ -148,7 +148,7 @@ fn rows_of(number: usize, fields: u32, draw: impl Fn(&mut fastrand::Rng) -> Valu
     framed(&block, &[], &field_ids)
 }
 
-/// Of every alarm that comes too late: what appends flush.
+/// If every alarm is late, appends flush.
 #[test]
 fn a_flush_has_4_mb_and_2_million_cells_at_most() {
     let booleans =
@@ -161,7 +161,7 @@ fn a_flush_has_4_mb_and_2_million_cells_at_most() {
         let (mut most_bytes, mut most_cells) = (0, 0);
         for number in 0..60 {
             if number % 4 == 3 {
-                // What the log has is known again after an eviction.
+                // After an eviction, the object knows its log again.
                 shard = reopen(store.clone());
             }
             shard.append(&frame(number), &stamp(), NOW_NS).unwrap();

@@ -1,5 +1,5 @@
-//! One flipped bit at rest, thousands of times over every kind of row: an answer is right, or it is
-//! refused and the damage is named.
+//! Flips one bit in stored rows of every kind, thousands of times. A query must return the correct
+//! result or an error that names the damage.
 
 use tidemark::model::time::TimeRange;
 use tidemark::shard::request::Refusal;
@@ -12,7 +12,7 @@ const FLIPS_PER_TABLE: usize = 2_000;
 const TABLES: [Table; 5] =
     [Table::Wal, Table::Value, Table::State, Table::Schema, Table::Tombstone];
 
-/// A shard with rows in several parts, in the log, and a tombstone.
+/// Returns a shard with rows in several parts, in the log, and a tombstone.
 fn lived() -> Life {
     let mut life = Life::new(1);
     life.attempt(Step::Open).unwrap();
@@ -25,7 +25,8 @@ fn lived() -> Life {
     life
 }
 
-/// How often both measurements were answered rightly, and how often refused by name.
+/// Queries both measurements. Returns how often the results were correct, and how often an error
+/// named the damage.
 fn ask(life: &mut Life, what: &str) -> (usize, usize) {
     let mut counts = (0, 0);
     for measurement in 0..grid::MEASUREMENTS {
@@ -62,7 +63,7 @@ fn a_flipped_bit_anywhere_is_named_and_never_a_wrong_answer() {
             *byte ^= bit;
             store.put(table, key, &head, &body).unwrap();
             let mut damaged = life.on(store);
-            // As it is found, and after jobs have set aside what they cannot read.
+            // Checks before and after jobs set aside the unreadable rows.
             for _ in 0..2 {
                 let counts = ask(&mut damaged, &format!("{table:?} row {key}, byte {at}"));
                 right += counts.0;
@@ -71,7 +72,7 @@ fn a_flipped_bit_anywhere_is_named_and_never_a_wrong_answer() {
             }
         }
         println!("{FLIPS_PER_TABLE} flips in {table:?}: {right} answers right, {named} refused");
-        // Without its columns a measurement can be read, but not written.
+        // Without its columns a measurement can be read but not written.
         assert!(named > 0 || table == Table::Schema, "{table:?}: no flip was noticed");
     }
 }

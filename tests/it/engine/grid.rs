@@ -1,5 +1,5 @@
-//! A map of what a shard should hold that costs next to nothing: two measurements, six series,
-//! 24 times and five fields are an array of small numbers, copied and compared as such.
+//! A compact model of a shard's contents: two measurements, six series, 24 times and five fields as
+//! an array of small numbers, which is cheap to copy and compare.
 
 use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};
@@ -21,18 +21,18 @@ pub(super) const TIMES: usize = 24;
 pub(super) const FIELDS: usize = 5;
 const CELLS: usize = MEASUREMENTS * SERIES * TIMES * FIELDS;
 
-/// Tags 1 and 2 of each series; empty for none.
+/// Tags 1 and 2 of each series; empty means that the series lacks the tag.
 const TAGS: [(&str, &str); SERIES] =
     [("", ""), ("a", ""), ("b", ""), ("", "x"), ("a", "x"), ("b", "x")];
 const TAG_IDS: [ColumnId; 2] = [ColumnId(1), ColumnId(2)];
 const FIELD_IDS: [ColumnId; FIELDS] =
     [ColumnId(10), ColumnId(11), ColumnId(12), ColumnId(13), ColumnId(14)];
 
-/// The value of each cell, 1 or more; 0 where there is none.
+/// The value of each cell, 1 or more; 0 marks an empty cell.
 #[derive(Clone, PartialEq, Eq)]
 pub(super) struct Grid(Box<[u16; CELLS]>);
 
-/// One row: which fields it has, and their values.
+/// One row: its fields and their values.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Cells {
     pub(super) measurement: usize,
@@ -41,7 +41,7 @@ pub(super) struct Cells {
     pub(super) values: [u16; FIELDS],
 }
 
-/// Six windows of four times each; the last but one and the last are ages away.
+/// Returns one of six windows of four times each. The last two windows are far away.
 pub(super) fn time_ns(time: usize) -> i64 {
     let near = (time as i64 - 8) * (WINDOW_NS / 4);
     match time {
@@ -73,7 +73,7 @@ impl Grid {
         }
     }
 
-    /// Empties the cells for which `doomed` holds, by series and time.
+    /// Empties the cells for which `doomed` returns true, by series and time.
     pub(super) fn delete(&mut self, measurement: usize, doomed: impl Fn(usize, i64) -> bool) {
         for series in 0..SERIES {
             for time in (0..TIMES).filter(|&time| doomed(series, time_ns(time))) {
@@ -83,7 +83,7 @@ impl Grid {
         }
     }
 
-    /// The cells of one measurement inside a time range; the others are empty.
+    /// Returns the cells of one measurement inside a time range; all other cells are empty.
     pub(super) fn part(&self, measurement: usize, time: TimeRange) -> Self {
         let mut part = Self::new();
         for series in 0..SERIES {
@@ -95,7 +95,7 @@ impl Grid {
         part
     }
 
-    /// Its rows, so that they can be written elsewhere.
+    /// Returns the rows, to write them to another shard.
     pub(super) fn rows(&self) -> Vec<Cells> {
         let mut rows = Vec::new();
         for at in 0..CELLS / FIELDS {
@@ -110,13 +110,13 @@ impl Grid {
         rows
     }
 
-    /// How many series have a row.
+    /// Returns the number of series with rows.
     pub(super) fn series(&self) -> u64 {
         let series = self.0.chunks(TIMES * FIELDS);
         series.filter(|cells| cells.iter().any(|&value| value > 0)).count() as u64
     }
 
-    /// Takes over the values of another grid, of cells that are empty here.
+    /// Adds the values of another grid for cells that are empty here.
     pub(super) fn join(&mut self, other: &Self) {
         self.0.iter_mut().zip(other.0.iter()).for_each(|(value, more)| *value += more);
     }
@@ -136,7 +136,7 @@ impl Grid {
         }
     }
 
-    /// The first cell in which two grids differ, in words.
+    /// Describes the first different cell of two grids.
     fn difference(&self, other: &Self) -> Option<String> {
         let at = (0..CELLS).find(|&at| self.0[at] != other.0[at])?;
         let (row, field) = (at / FIELDS, at % FIELDS);
@@ -151,7 +151,7 @@ impl Grid {
     }
 }
 
-/// Everything of a measurement inside `time`, as a scan sees it.
+/// Reads a measurement inside `time` with a scan.
 pub(super) fn read(
     reader: &dyn Reader,
     (measurement, id): (usize, MeasurementId),
@@ -171,7 +171,7 @@ pub(super) fn read(
     Ok(grid)
 }
 
-/// The highest value of a field.
+/// Returns the highest value of a field.
 pub(super) fn value_max(field: usize) -> u16 {
     if field == 4 { 2 } else { 900 }
 }
@@ -218,7 +218,7 @@ fn full_type(field: usize) -> tidemark::model::value::FieldType {
     super::field_type(10 + field as u32)
 }
 
-/// The frame of some rows, in their order. `ids` are the measurements'.
+/// Encodes rows as a frame in their order. `ids` are the measurements' ids.
 pub(super) fn encode(rows: &[Cells], ids: [MeasurementId; MEASUREMENTS]) -> Vec<u8> {
     let mut tables = Vec::new();
     for (measurement, &id) in ids.iter().enumerate() {
@@ -280,12 +280,12 @@ fn block(rows: &[&Cells]) -> (Vec<ColumnId>, Block) {
     (ids, block)
 }
 
-/// The value of tag 1 of a series.
+/// Returns the value of tag 1 of a series.
 pub(super) fn tag(series: usize) -> &'static str {
     TAGS[series].0
 }
 
-/// Whether a series has the tag value by which deletes choose: tag 1 is `a`.
+/// Whether deletes select the series: its tag 1 is `a`.
 pub(super) fn is_chosen(series: usize) -> bool {
     TAGS[series].0 == "a"
 }

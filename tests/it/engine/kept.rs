@@ -1,4 +1,4 @@
-//! States that a shard keeps of what it was asked: they are what reading again comes to.
+//! Tests cached aggregates of a shard: they must equal the aggregates of another scan.
 
 use tidemark::model::limits::PIECE_BYTES_MAX;
 use tidemark::scan::TileLimits;
@@ -15,7 +15,7 @@ use tidemark::store::{KEY_MAX, Table};
 use super::grid::{self, Grid};
 use super::*;
 
-/// The field that is summed up, and its place in a grid.
+/// The field of the sums, and its index in a grid.
 const INTEGERS: (ColumnId, usize) = (ColumnId(11), 1);
 
 /// The sum of the integers.
@@ -27,7 +27,7 @@ pub(super) struct Question {
     pub(super) descending: bool,
 }
 
-/// By group and start of the window, which without windows is 0.
+/// Sums by group and start of the window. Without windows the start is 0.
 pub(super) type Sums = BTreeMap<(String, i64), i64>;
 
 impl Question {
@@ -50,7 +50,7 @@ impl Question {
         }
     }
 
-    /// What the shard says, from its first piece to its last.
+    /// Returns the shard's result from all pages.
     pub(super) fn ask<S: Store>(
         &self,
         shard: &mut Shard<S>,
@@ -80,7 +80,7 @@ impl Question {
         }
     }
 
-    /// What it should say of these rows.
+    /// Returns the expected result for these rows.
     pub(super) fn expected(&self, rows: &Grid) -> Sums {
         let mut sums = Sums::new();
         for row in rows.rows() {
@@ -97,7 +97,7 @@ impl Question {
     }
 }
 
-/// The latest time of each group's integers.
+/// Returns the latest time of each group's integers.
 pub(super) fn ask_latest<S: Store>(
     time: TimeRange,
     shard: &mut Shard<S>,
@@ -125,7 +125,7 @@ pub(super) fn ask_latest<S: Store>(
     }
 }
 
-/// What it should say of these rows.
+/// Returns the expected latest times for these rows.
 pub(super) fn expected_latest(rows: &Grid) -> BTreeMap<String, i64> {
     let mut latest = BTreeMap::new();
     for row in rows.rows().into_iter().filter(|row| row.values[INTEGERS.1] != 0) {
@@ -140,7 +140,7 @@ fn sum() -> AggregateCall {
     AggregateCall { function: AggregateFunction::Sum, input, beside: Vec::new() }
 }
 
-/// How many series a measurement has.
+/// Returns the number of series in a measurement.
 pub(super) fn count_series<S: Store>(
     shard: &mut Shard<S>,
     measurement: MeasurementId,
@@ -168,7 +168,7 @@ pub(super) fn count_series<S: Store>(
     }
 }
 
-/// A value a second of one series, as two parts.
+/// Returns a shard with one value per second of one series in two parts.
 fn second_by_second() -> Shard<tidemark::store::memory::MemoryStore> {
     let mut shard = reopen(tidemark::store::memory::MemoryStore::new());
     shard.open(&ShardSettings { window_ns: 100_000, ..settings() }).unwrap();
@@ -202,12 +202,13 @@ fn a_refresh_reads_what_is_new() {
     };
     assert_eq!(ask(of(3, 9_003), &mut shard), (9_000, 0, 9_000));
     assert_eq!(ask(of(3, 9_003), &mut shard), (9_000, 9_000, 9_000));
-    // Its states take much beside so few rows: a tile is kept when another range has it as well.
+    // The states are large compared with so few rows. A tile is cached after a second range has
+    // needed it.
     assert_eq!(ask(of(9, 9_009), &mut shard), (9_000, 0, 9_000));
     let (rows, kept, sum) = ask(of(13, 9_013), &mut shard);
     assert_eq!((rows, sum), (9_000, 9_000));
     assert!((7_500..9_000).contains(&kept), "all but the two ends: {kept}");
-    // A late write is of one tile.
+    // A late write affects one tile.
     shard.append(&encode(&[point(4_444, 3)]), &stamp(), NOW_NS).unwrap();
     let (rows, kept, sum) = ask(of(13, 9_013), &mut shard);
     assert_eq!((rows, sum), (9_000, 9_002));
@@ -232,25 +233,25 @@ fn an_answer_outlives_the_object() {
         (stats.rows_kept, stats.bytes_decoded, sums.values().sum::<i64>())
     };
     let answers = || store.heads(Table::Answer, 0..=KEY_MAX, 100).unwrap().len();
-    // Rows that a write may change at any time are not worth a row.
+    // Rows that a write may still change are not cached.
     assert_eq!((ask(&mut shard).2, answers()), (9_000, 0));
     shard.alarm(NOW_NS + 3_600_000_000_000);
     assert_eq!((ask(&mut shard).2, answers()), (9_000, 1));
     let mut next = life();
     assert_eq!((ask(&mut next), answers()), ((9_000, 0, 9_000), 1));
-    // What another life wrote meanwhile counts.
+    // The result includes the rows that another life wrote meanwhile.
     next.append(&encode(&[point(44, 3)]), &stamp(), NOW_NS).unwrap();
     assert_eq!((ask(&mut next).2, ask(&mut life()).2), (9_002, 9_002));
     next.alarm(NOW_NS + 7_200_000_000_000);
     assert_eq!((ask(&mut life()).2, ask(&mut life()).1), (9_002, 0));
-    // A damaged one is none.
+    // A damaged entry is ignored.
     let (slot, head) = store.heads(Table::Answer, 0..=KEY_MAX, 1).unwrap().remove(0);
     let mut body = store.body(Table::Answer, slot).unwrap().unwrap();
     *body.last_mut().unwrap() ^= 1;
     store.put(Table::Answer, slot, &head, &body).unwrap();
     let (kept, decoded, sum) = ask(&mut life());
     assert!(kept == 0 && decoded > 0 && sum == 9_002);
-    // Nothing of what is deleted stays in one.
+    // A delete removes its rows from every cached state.
     let all = Deletion { measurement: MeasurementId(1), predicate: None, time: TimeRange::ALL };
     next.delete(&all, &stamp(), NOW_NS).unwrap();
     assert_eq!((answers(), ask(&mut next).2, ask(&mut life()).2), (0, 0, 0));
@@ -289,7 +290,7 @@ fn an_answer_is_the_same_to_its_last_digit_when_it_is_asked_again() {
     assert_eq!(first.1, third.1);
 }
 
-/// A shard of a thousand series of few rows, at rest.
+/// Returns a shard with a thousand series of few rows, all flushed.
 fn many_series() -> Shard<tidemark::store::memory::MemoryStore> {
     let tile = TileLimits { piece_cells: 100, piece_cells_per_byte: 0, ..TileLimits::DEFAULT };
     let limits = Limits { tile, ..Limits::default() };
@@ -304,7 +305,8 @@ fn many_series() -> Shard<tidemark::store::memory::MemoryStore> {
     shard
 }
 
-/// How many rows all pieces of an answer are of, how many of these were kept, and the pieces.
+/// Returns the number of rows in all pages of a result, the number of cached rows, and the number
+/// of pages.
 fn rows_of<S: Store>(shard: &mut Shard<S>, mut request: ScanRequest) -> (u64, u64, usize) {
     let (mut rows, mut kept, mut pieces) = (0, 0, 0);
     loop {

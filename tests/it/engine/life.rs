@@ -1,5 +1,5 @@
-//! The life of a shard beside a grid that says what it holds: steps that may fail on the way, and
-//! what must be true after one that did.
+//! The life of a shard next to a grid as its model: steps that may fail, and the required state
+//! after a failure.
 
 use tidemark::model::ids::{ColumnId, MeasurementId};
 use tidemark::model::time::TimeRange;
@@ -20,77 +20,78 @@ use super::kept;
 use super::*;
 use crate::fault_store::FaultStore;
 
-/// Longer than the pause after which everything is flushed.
+/// A pause that is longer than the time until all rows are flushed.
 const PAUSE_NS: i64 = 700_000_000_000;
 const HOUR_NS: i64 = 3_600_000_000_000;
 
-/// From some times apart to all of them together.
+/// Window widths, from single times to all times together.
 const WIDTHS_NS: [i64; 4] = [1, WINDOW_NS, 7 * WINDOW_NS, i64::MAX];
 
-/// What can happen to a shard.
+/// The steps of a shard's life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Step {
     /// Makes the object a shard.
     Open,
     Write,
-    /// The last frame once more: a client's or the platform's repeat.
+    /// Repeats the last frame, as a client or the platform may.
     Repeat,
     Query,
     Delete,
-    /// Nobody writes for a while: the alarm does all that is due.
+    /// A pause without writes, in which the alarm does all due work.
     Pause,
-    /// A crash: only what is stored remains.
+    /// A crash: only stored rows remain.
     Reopen,
-    /// For a while only what is younger than some moment is kept.
+    /// A temporary retention that removes rows before a time.
     Retention,
-    /// ALTER RETENTION POLICY … SHARD DURATION: later runs are cut into windows of another width.
+    /// ALTER RETENTION POLICY … SHARD DURATION: later parts have windows of another width.
     Width,
-    /// DROP MEASUREMENT, and one of the same name afterwards.
+    /// DROP MEASUREMENT, followed by a new measurement with the same name.
     Drop,
-    /// What lies at or after some time is moved to another shard.
+    /// Moves the rows at or after a time to another shard.
     Split,
 }
 
-/// Where a split cuts: the last eight of the near times and the one far ahead go.
+/// The first time that a split moves: the last eight of the near times and the far time.
 const SPLIT_AT: usize = 14;
 
-/// The shard that takes over what a split moves.
+/// The shard that receives the rows of a split.
 struct Target {
     store: FaultStore,
     shard: Shard<FaultStore>,
-    /// What it has when the split is done, and under which ids.
+    /// The contents of the target after the split, and its ids.
     grid: Grid,
     ids: [MeasurementId; grid::MEASUREMENTS],
     is_done: bool,
 }
 
-/// A shard over a store that can be made to fail.
+/// A shard over a store that can fail.
 pub(super) struct Life {
     pub(super) rng: fastrand::Rng,
     pub(super) store: FaultStore,
     pub(super) shard: Shard<FaultStore>,
     budget_bytes: usize,
     limits: Limits,
-    /// What the shard holds if the last step took effect.
+    /// The contents of the shard if the last step took effect.
     pub(super) grid: Grid,
     ids: [MeasurementId; grid::MEASUREMENTS],
     settings: ShardSettings,
-    /// Of a split, begun or done.
+    /// The target of a split that has begun or is complete.
     target: Option<Target>,
-    /// Cells before this time may be gone.
+    /// Cells before this time may be missing.
     first_kept_ns: i64,
     last_frame: Vec<Cells>,
     now_ns: i64,
 }
 
 impl Life {
-    /// A shard that is not open yet.
+    /// Creates a shard that is not open yet.
     pub(super) fn new(seed: u64) -> Self {
         let mut rng = fastrand::Rng::with_seed(seed);
         let store = FaultStore::new(MemoryStore::new());
-        // In every fourth life nothing stays in memory.
+        // In every fourth life no rows stay in memory.
         let budget_bytes = if seed.is_multiple_of(4) { 1_000 } else { 40_000_000 };
-        // In every other one a few rows take as many pages, values and steps as very many do.
+        // In every second life, small limits make a few rows need as many pages, values and steps
+        // as very many rows.
         let limits = if seed.is_multiple_of(2) { small(&mut rng) } else { Limits::default() };
         let isolate = rng.u64(..);
         Self {
@@ -109,7 +110,7 @@ impl Life {
         }
     }
 
-    /// The same, going on over another store.
+    /// Continues this life over another store.
     pub(super) fn on(&self, store: MemoryStore) -> Self {
         let store = FaultStore::new(store);
         Self {
@@ -128,10 +129,11 @@ impl Life {
         }
     }
 
-    /// Takes a step. The grid is then what it should be if the step took effect.
+    /// Takes a step. The grid then has the contents after the step's effect.
     ///
     /// # Errors
-    /// When the store failed: the step took effect wholly or not at all.
+    ///
+    /// The store failed: the step took effect completely or not at all.
     pub(super) fn attempt(&mut self, step: Step) -> Result<(), Refusal> {
         match step {
             Step::Open => self.shard.open(&self.settings),
@@ -159,10 +161,10 @@ impl Life {
         }
     }
 
-    /// After a step during which the store failed, and is sound again: the shard holds what the
-    /// grid says, or what it said `before`.
+    /// Checks the shard after a step in which the store failed. The store works again, and the
+    /// contents equal the grid or `before`.
     pub(super) fn settle(&mut self, before: Grid) {
-        // A repeat finishes what was begun, whether it took effect or not.
+        // A repeat completes the step, whether it took effect or not.
         self.shard.open(&self.settings).unwrap();
         self.configure(|settings, _| settings.duration_ns = 0).unwrap();
         if self.target.as_ref().is_some_and(|target| !target.is_done) {
@@ -177,7 +179,7 @@ impl Life {
         self.grid.assert_is(&found);
         self.first_kept_ns = i64::MIN;
         self.last_frame.clear();
-        // A job that failed three times is named, and done an hour later.
+        // A job that failed three times is reported, and runs again an hour later.
         if !self.shard.stats().unwrap().troubles.is_empty() {
             self.now_ns += HOUR_NS;
             self.pause(9).unwrap();
@@ -185,7 +187,7 @@ impl Life {
         assert_eq!(self.shard.stats().unwrap().troubles, [""; 0]);
     }
 
-    /// Everything is as it should be, once more after a crash.
+    /// Asserts that the contents equal the grid, before and after a crash.
     pub(super) fn assert_sound(&mut self) {
         let found = self.whole().unwrap();
         self.grid.assert_is(&found);
@@ -215,7 +217,7 @@ impl Life {
                     break time;
                 }
             };
-            // At least one field; few rows have them all.
+            // Each row has at least one field; few rows have all fields.
             let sure = rng.usize(..grid::FIELDS);
             for (field, value) in values.iter_mut().enumerate() {
                 if field == sure || rng.u8(..4) == 0 {
@@ -244,7 +246,8 @@ impl Life {
 
     fn pause(&mut self, alarms: u32) -> Result<(), Refusal> {
         if self.rng.bool() {
-            // So long that slots are quiet, and few parts are merged too.
+            // The pause is long enough for slots to become inactive, so that few parts are merged
+            // as well.
             self.now_ns += HOUR_NS;
         }
         for _ in 0..alarms {
@@ -293,7 +296,7 @@ impl Life {
         self.states()
     }
 
-    /// Asks for states, of few questions, so that what is kept of them is asked for again.
+    /// Queries states. The number of different queries is small, so that cached states are used.
     fn states(&mut self) -> Result<(), Refusal> {
         let measurement = self.rng.usize(..grid::MEASUREMENTS);
         let question = kept::Question {
@@ -317,13 +320,13 @@ impl Life {
         Ok(())
     }
 
-    /// Both measurements.
+    /// Reads both measurements.
     fn whole(&mut self) -> Result<Grid, Refusal> {
         let stamp = self.stamp();
         read_whole(&mut self.shard, &stamp, self.ids)
     }
 
-    /// As a Database splits a group. A repeat finishes what was begun.
+    /// Splits as a Database splits a group. A repeat completes the split.
     fn split(&mut self) -> Result<(), Refusal> {
         let from_ns = grid::time_ns(SPLIT_AT);
         let moved = TimeRange::new(from_ns, i64::MAX);
@@ -368,7 +371,7 @@ impl Life {
         Ok(())
     }
 
-    /// What is being copied must not change.
+    /// Checks that copied rows cannot change.
     fn refuses_behind_fence(&mut self) -> Result<(), Refusal> {
         let row = Cells { measurement: 0, series: 0, time: SPLIT_AT, values: [1; grid::FIELDS] };
         let (frame, stamp) = (grid::encode(&[row], self.ids), self.stamp());
@@ -379,8 +382,8 @@ impl Life {
         }
     }
 
-    /// What is older than the moment may be gone afterwards; what is younger stays, and a cell
-    /// that is there has its last value.
+    /// Applies retention. Older cells may be missing; later cells remain, and every existing cell
+    /// has its last value.
     fn retention(&mut self) -> Result<(), Refusal> {
         let first_kept_ns = grid::time_ns(self.rng.usize(..grid::TIMES));
         self.pause(9)?;
@@ -427,7 +430,7 @@ impl Life {
     }
 }
 
-/// Both measurements.
+/// Reads both measurements.
 fn read_whole(
     shard: &mut Shard<FaultStore>,
     stamp: &Stamp,
@@ -442,7 +445,7 @@ fn read_whole(
     Ok(whole)
 }
 
-/// `seed`: of the isolate that it is in.
+/// `seed` is the seed of the isolate.
 fn new_shard(
     store: &FaultStore,
     budget_bytes: usize,
@@ -453,7 +456,7 @@ fn new_shard(
     shard.with_limits(limits)
 }
 
-/// So little that a few rows take several pages, groups, values and steps of a merge.
+/// Returns limits that make a few rows need several pages, groups, values and steps of a merge.
 fn small(rng: &mut fastrand::Rng) -> Limits {
     Limits {
         step_cells: rng.u64(1..200),

@@ -1,4 +1,4 @@
-//! What the tests of the shard share: points, frames of them, and a map that says what is right.
+//! The shared code of the shard's tests: points, frames, and a map as the model.
 
 mod crash;
 mod deletes;
@@ -75,7 +75,7 @@ pub(super) fn random_value(rng: &mut fastrand::Rng, field: u32) -> FieldValue {
     }
 }
 
-/// Points over few series and times, so that they overwrite each other.
+/// Returns points of few series and times, so that they overwrite each other.
 pub(super) fn random_points(rng: &mut fastrand::Rng, count: usize) -> Vec<Point> {
     let mut point = || {
         let tags = (1..=3)
@@ -110,7 +110,7 @@ fn push(column: &mut Column, value: Option<&FieldValue>) {
     assert!(column.extend_from(&Column::full(values)), "one type per field");
 }
 
-/// The frame of some points, in their order.
+/// Encodes points as a frame in their order.
 pub(super) fn encode(points: &[Point]) -> Vec<u8> {
     let mut measurements: Vec<u32> = points.iter().map(|point| point.measurement).collect();
     measurements.sort_unstable();
@@ -189,7 +189,7 @@ pub(super) fn settings() -> ShardSettings {
     }
 }
 
-/// Of a sender that knows all there is to know of a shard with [`settings`].
+/// The stamp of a sender with the current state of a shard with [`settings`].
 pub(crate) const STAMP: Stamp = Stamp {
     policy: PolicyId(7),
     generation: 1,
@@ -207,12 +207,12 @@ pub(super) fn budget() -> Rc<Budget> {
     Budget::new(40_000_000, draw_seed())
 }
 
-/// A shard over `store`, as a fresh object finds it.
+/// Opens a shard over `store` like a fresh object.
 pub(super) fn reopen<S: Store>(store: S) -> Shard<S> {
     Shard::new(store, budget(), 9_000_000_000)
 }
 
-/// Every value of a measurement inside `time`, as a scan sees it.
+/// Reads every value of a measurement inside `time` with a scan.
 pub(super) fn read<S: Store>(
     shard: &mut Shard<S>,
     measurement: u32,
@@ -232,7 +232,7 @@ pub(super) fn read<S: Store>(
     })
 }
 
-/// Every value of every measurement.
+/// Reads every value of every measurement.
 pub(super) fn read_all<S: Store>(shard: &mut Shard<S>) -> Result<Model, Refusal> {
     let mut model = Model::new();
     for measurement in 1..4 {

@@ -1,5 +1,5 @@
-//! Random lives of a shard against a grid: 10,000 seeds of at least 200 operations each, on all
-//! cores. `SEED=n` lives one life again, `SEEDS=n` more or fewer of them.
+//! Runs random lives of a shard against a grid: 10,000 seeds of at least 200 operations each, on
+//! all cores. `SEED=n` repeats one life, `SEEDS=n` changes the number.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,7 +14,7 @@ const SEEDS: u64 = 10_000;
 const STEPS: u64 = 200;
 const FLUSHES_MIN: u64 = 2;
 
-/// How often each kind of operation was taken.
+/// The number of operations of each kind.
 #[derive(Clone, Copy, Debug, Default)]
 struct Taken {
     steps: [u64; 9],
@@ -23,7 +23,7 @@ struct Taken {
     compactions: u64,
 }
 
-/// Each random step, and how often of a thousand.
+/// The random steps with their share in a thousand steps.
 const CHANCES: [(Step, &str, u16); 9] = [
     (Step::Write, "write or overwrite", 520),
     (Step::Repeat, "repeated write", 30),
@@ -35,7 +35,7 @@ const CHANCES: [(Step, &str, u16); 9] = [
     (Step::Width, "another window width", 10),
     (Step::Drop, "dropped measurement", 10),
 ];
-/// Of a thousand steps, so many during which one storage operation may fail.
+/// The number of steps in a thousand during which a storage operation may fail.
 const FAULTS: u16 = 50;
 
 impl Taken {
@@ -66,7 +66,7 @@ fn choose(rng: &mut fastrand::Rng) -> usize {
     fits.unwrap_or_default()
 }
 
-/// A step during which one storage operation fails, if it takes so many.
+/// Takes a step during which one storage operation fails, if the step has enough operations.
 fn fault(life: &mut Life, step: Step) -> u64 {
     let after = if life.rng.bool() { After::Gone } else { After::Sound };
     let before = life.grid.clone();
@@ -110,7 +110,7 @@ fn live(seed: u64) -> Taken {
     taken
 }
 
-/// Lives the lives that other threads have not taken.
+/// Runs the lives that no other thread has taken.
 fn work(next: &AtomicU64, end: u64, sum: &Mutex<Taken>) {
     loop {
         let seed = next.fetch_add(1, Ordering::Relaxed);

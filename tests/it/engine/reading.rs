@@ -1,4 +1,4 @@
-//! Pages of queries and writes that come to one Shard object at the same time.
+//! Tests concurrent pages of queries and writes in one Shard object.
 
 use std::rc::Rc;
 
@@ -28,7 +28,7 @@ impl Object {
         Self { host: ShardHost::new(shard, Rc::default()), platform: TestPlatform::new(1) }
     }
 
-    /// As after a page of much work, just now.
+    /// The state immediately after an expensive page.
     fn busy() -> Self {
         let mut object = Self::new();
         let verified = object.ask(&ToShard::Verify { resume: None });
@@ -36,13 +36,13 @@ impl Object {
         object
     }
 
-    /// The reply, or the ticket that waits for it.
+    /// Returns the reply, or the ticket that waits for it.
     fn ask(&mut self, message: &ToShard) -> Result<FromShard, Ticket> {
         let (ticket, step) = self.host.begin(&self.platform, &envelope::encode(message));
         reply(step).ok_or(ticket)
     }
 
-    /// The pause is over.
+    /// Ends the pause.
     fn wake(&mut self, ticket: Ticket) -> Option<FromShard> {
         let over = Reply { id: 0, result: Ok(Vec::new()) };
         reply(self.host.resume(&self.platform, ticket, over))

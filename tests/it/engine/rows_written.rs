@@ -1,4 +1,5 @@
-//! What a million points cost in rows written, and a query in rows read. `--nocapture` prints it.
+//! Counts the written rows of a million points, and the rows that a query reads. `--nocapture`
+//! prints them.
 
 use tidemark::batch::Block;
 use tidemark::batch::column::{Column, Values};
@@ -15,13 +16,13 @@ use super::*;
 
 const BATCH_ROWS: usize = 5_000;
 const BATCHES: usize = 200;
-/// Within which a load is brought to rest, nanoseconds (docs/COSTS.md).
+/// The time until a load is flushed and merged, in nanoseconds (docs/COSTS.md).
 const REST_NS: i64 = 12_000_000_000;
 const SERIES: usize = 100;
-/// docs/design/README.md, budgets.
+/// The budget in docs/design/README.md.
 const ROWS_WRITTEN_MAX: u64 = 300;
 
-/// Checks that the page of costs has what was counted.
+/// Checks that the page of costs has the counted value.
 fn costs_say(counted: &str) {
     let page = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/COSTS.md"));
     let page = page.unwrap();
@@ -29,7 +30,7 @@ fn costs_say(counted: &str) {
     assert!(page.contains(counted), "docs/COSTS.md has not: {counted}");
 }
 
-/// A batch of ten integer fields: every series once per 10 s, values on a random walk.
+/// Returns a batch of ten integer fields: every series once per 10 s, values on a random walk.
 pub(super) fn batch(number: usize, walk: &mut [i64; 10]) -> Vec<u8> {
     batch_every(number, walk, 10_000_000_000)
 }
@@ -90,7 +91,7 @@ fn a_million_points_stay_within_the_budget_of_rows() {
     );
     assert_eq!(stats.counters.points, 1_000_000);
     assert!(written <= ROWS_WRITTEN_MAX, "{written}");
-    // What is left is flushed once the load is over, and the log's rows are deleted.
+    // The remaining rows are flushed after the load, and the log's rows are deleted.
     object.pass_to(object.platform.time_ns() + REST_NS);
     let at_rest = store.row_counts().written + object.alarms_set - written;
     println!("{at_rest} rows more until it is at rest");
@@ -98,11 +99,11 @@ fn a_million_points_stay_within_the_budget_of_rows() {
     costs_say(&format!("the log's dead rows are deleted, **{at_rest} rows** in all"));
 }
 
-/// Of one series over one hour in a month of a hundred series.
+/// The limit for one series over one hour in a month of a hundred series.
 const ROWS_READ_MAX: u64 = 40;
 const HOUR_NS: i64 = 3_600_000_000_000;
 
-/// The rows of one host from `from_ns` on.
+/// Returns a request for one hour of one host, starting at `from_ns`.
 fn one_hour(from_ns: i64) -> ScanRequest {
     let host = Operand::Literal(FieldValue::String("host_42".into()));
     let tag = Operand::Tag(ColumnId(1));
@@ -129,7 +130,7 @@ fn an_hour_of_one_series_reads_few_rows_of_a_month() {
     let week = ShardSettings { window_ns: 7 * 86_400_000_000_000, ..settings() };
     shard.open(&week).unwrap();
     let mut walk = [50; 10];
-    // A batch is fifty steps: 52 of them, 17 minutes apart, are a month.
+    // A batch has fifty steps. Batches that are 17 minutes apart fill a month.
     let month_ns = 30 * 24 * HOUR_NS;
     for number in 0..52 {
         shard.append(&batch_every(number, &mut walk, month_ns / 2_600), &stamp(), NOW_NS).unwrap();

@@ -1,4 +1,4 @@
-//! What a shard refuses, remembers and gives back.
+//! Tests the errors, the state and the responses of a shard.
 
 use tidemark::model::ids::{ColumnId, MeasurementId, PolicyId};
 use tidemark::model::time::TimeRange;
@@ -123,7 +123,7 @@ fn the_highest_schema_version_is_remembered_through_everything() {
         }
         for shard in [&mut shard, &mut reopen(store.clone())] {
             assert_eq!((ask(shard, 6), ask(shard, 7)), (Err(true), Ok(())));
-            // Whoever asked the schema's owner after the question was put lacks nothing of it.
+            // A sender that has refreshed the schema after the query began has all columns.
             let fresh = Stamp { fresh: true, ..stamped(6) };
             assert_eq!(shard.ask(&fresh, &[], |_| Ok(())), Ok(()));
         }
@@ -143,7 +143,7 @@ fn types_and_dropped_measurements_are_refused_hot_cold_and_flushed() {
             let before = store.row_counts().written;
             let mut frame = encode(&wrong(12, FieldValue::Unsigned(1)));
             assert!(shard.append(&frame[..9], &stamp(), NOW_NS).is_err());
-            // Ids are not tied to types by the frame: rename field 12 to 11 in its header.
+            // The frame does not bind ids to types: this renames field 12 to 11 in its header.
             frame = renamed(frame);
             let conflict =
                 Refusal::TypeConflict { measurement: MeasurementId(1), column: ColumnId(11) };
@@ -179,7 +179,7 @@ fn a_measurement_once_dropped_stays_so_whatever_settings_come_later() {
         ..settings()
     };
     shard.configure(&settings_of(3, &[2])).unwrap();
-    // Of two drops at once the later one's settings may come first.
+    // Of two concurrent drops, the later settings may arrive first.
     shard.configure(&settings_of(2, &[1])).unwrap();
     shard.configure(&settings_of(4, &[])).unwrap();
     let before = store.row_counts();
@@ -205,7 +205,7 @@ fn a_measurement_once_dropped_stays_so_whatever_settings_come_later() {
             assert_eq!(shard.append(&frame, &stamp, NOW_NS), Err(refusal));
         }
     }
-    // A shard that is opened knows at once what it is told.
+    // A newly opened shard applies its settings immediately.
     let opened = MemoryStore::new();
     let mut shard = reopen(opened.clone());
     shard.open(&settings_of(4, &[1])).unwrap();
@@ -214,7 +214,7 @@ fn a_measurement_once_dropped_stays_so_whatever_settings_come_later() {
     }
 }
 
-/// The frame with field id 12 replaced by 11 in its header.
+/// Replaces field id 12 by 11 in the frame's header.
 fn renamed(mut frame: Vec<u8>) -> Vec<u8> {
     let length = u32::from_le_bytes(frame[1..5].try_into().unwrap()) as usize;
     let (header, end) = (5, 5 + length);
@@ -241,7 +241,7 @@ fn a_full_object_refuses_writes_and_serves_reads() {
     let bytes = store.bytes().unwrap();
     assert_eq!(refusal, Refusal::Full { bytes, limit: 500 });
     assert_eq!(read_all(&mut shard), Ok(model.clone()));
-    // The platform's own limit, in the middle of a write and of a flush.
+    // The platform's own limit applies in the middle of a write and of a flush.
     let mut shard = reopen(store.clone());
     store.limit_bytes(Some(bytes));
     assert!(matches!(append(&mut shard, &[integer(1, 9, 1)]), Err(Refusal::Full { .. })));
@@ -260,10 +260,10 @@ fn a_cold_object_writes_one_row_and_replays_nothing() {
     let fresh = store.snapshot();
     let mut cold = reopen(fresh.clone());
     cold.append(&encode(&[integer(1, 20, 20)]), &stamp(), NOW_NS).unwrap();
-    // Read are the state row, twenty heads and the measurement's columns.
+    // The shard reads the state row, twenty heads and the measurement's columns.
     let (counts, billed) = (cold.stats().unwrap().counters, fresh.row_counts());
     assert_eq!((billed.written, counts.rows_read), (1, 22));
-    // What the life before wrote is counted from the log, the row of columns too.
+    // The log's counters include the rows of the previous life and the row of columns.
     assert_eq!((counts.rows_written, counts.points), (22, 21));
     assert_eq!(read(&mut cold, 1, TimeRange::ALL).unwrap().len(), 21);
 }
@@ -308,7 +308,7 @@ fn expired_parts_are_dropped_and_their_storage_is_gone() {
     assert_eq!(shard.stats().unwrap().parts, 1);
     shard.alarm(due);
     assert_eq!(shard.stats().unwrap().parts, 0);
-    // Its rows are left for what is written next, until nothing has been for a while.
+    // Later writes reuse the log's rows. After a pause they are deleted.
     assert!(shard.next_due(due).is_some_and(|due_ns| due_ns <= due));
     shard.alarm(due);
     assert_eq!((rows(&store, Table::Value), shard.next_due(due)), (0, None));
@@ -350,7 +350,7 @@ fn damage_hurts_only_who_needs_it_and_verification_finds_it() {
 
 #[test]
 fn rule_12_a_job_that_keeps_failing_is_set_aside_named_and_tried_once_an_hour() {
-    // Room for the job's row, and not even for that.
+    // Space for the job's row, and too little space even for that.
     for room in [150, 0] {
         let (store, mut shard) = opened();
         append(&mut shard, &[integer(1, 1, 1)]).unwrap();
@@ -389,13 +389,14 @@ fn messages_become_calls() {
     assert_eq!(shard.handle(&ToShard::Wipe, NOW_NS), FromShard::Done);
 }
 
-/// Widths before and after: an ALTER RETENTION POLICY … SHARD DURATION, and its way back.
+/// Widths before and after an ALTER RETENTION POLICY … SHARD DURATION, and in the opposite
+/// direction.
 const WIDTHS_NS: [[i64; 2]; 2] = [[WINDOW_NS, 7 * WINDOW_NS], [7 * WINDOW_NS, WINDOW_NS]];
 
-/// In windows whose numbers are others under each width.
+/// A time whose window number differs between the widths.
 const FIRST_NS: i64 = 70 * WINDOW_NS;
 
-/// The same times written twice, with another window width the second time, one run each.
+/// Writes the same times twice in one part each, with another window width the second time.
 fn overwritten(widths_ns: [i64; 2], duration_ns: i64) -> (MemoryStore, Shard<MemoryStore>) {
     let (store, mut shard) = opened();
     let written = |value| -> Vec<Point> {
@@ -448,7 +449,7 @@ fn what_was_overwritten_under_another_window_width_never_comes_back_in_a_merge()
 #[test]
 fn what_was_overwritten_under_another_window_width_never_comes_back_by_retention() {
     for widths_ns in WIDTHS_NS {
-        // The first ten times are too old.
+        // The first ten times have expired.
         let (_, mut shard) = overwritten(widths_ns, LATER_NS - FIRST_NS - 1_000);
         pause(&mut shard);
         let left = values(&mut shard, 4);
@@ -457,7 +458,7 @@ fn what_was_overwritten_under_another_window_width_never_comes_back_by_retention
     }
 }
 
-/// A frame in which each point has a table of its own.
+/// Encodes a frame in which each point has a separate table.
 fn apart(points: &[Point]) -> Vec<u8> {
     let blocks: Vec<_> =
         points.iter().map(|point| block(std::slice::from_ref(point), point.measurement)).collect();
@@ -476,7 +477,7 @@ fn apart(points: &[Point]) -> Vec<u8> {
     frame
 }
 
-/// A frame of so many measurements that the log does not say which they are.
+/// Encodes a frame with so many measurements that the log does not list them.
 fn of_everything(measurements: u32) -> Vec<u8> {
     let points: Vec<Point> = (1..=measurements).map(|of| integer(of, 1, i64::from(of))).collect();
     apart(&points)
@@ -559,7 +560,7 @@ fn a_frame_whose_tables_disagree_about_a_new_column_leaves_nothing_behind() {
     let conflict = Refusal::TypeConflict { measurement: MeasurementId(1), column: ColumnId(11) };
     assert_eq!(shard.append(&both, &stamp(), NOW_NS), Err(conflict.clone()));
     assert_eq!((rows(&store, Table::Wal), rows(&store, Table::Schema)), (0, 0));
-    // Neither is known by it: the column is of the type that is stored first.
+    // The ids are unknown: the first stored type becomes the column's type.
     let frame = renamed(encode(&[unsigned]));
     shard.append(&frame, &stamp(), NOW_NS).unwrap();
     assert_eq!(append(&mut shard, &[integer(1, 1, 1)]), Err(conflict));

@@ -1,4 +1,4 @@
-//! What SHOW lists of a shard is what a map of its rows says, on pages of any size.
+//! Tests that SHOW lists of a shard equal those of a map, on pages of any size.
 
 use std::collections::BTreeSet;
 
@@ -15,9 +15,9 @@ use super::*;
 type Rng = fastrand::Rng;
 type Tags = Vec<(u32, String)>;
 
-/// Longer than the pause after which everything is flushed.
+/// A pause that is longer than the time until all rows are flushed.
 const PAUSE_NS: i64 = 700_000_000_000;
-/// Tags and measurements that may be asked for; the last of each is nobody's.
+/// The queried tags and measurements. The last of each does not exist.
 const TAGS: u32 = 4;
 const MEASUREMENTS: u32 = 6;
 
@@ -173,7 +173,7 @@ impl Story {
         }
     }
 
-    /// Everything that the pages say, one summary for each measurement.
+    /// Returns the contents of all pages, one summary per measurement.
     fn ask(&mut self, request: &SummaryRequest, limits: SummaryLimits) -> Vec<MeasurementSummary> {
         let mut request = request.clone();
         let mut all: Vec<MeasurementSummary> = Vec::new();
@@ -239,7 +239,7 @@ impl Story {
     }
 }
 
-/// Tags exactly, fields exactly or some more.
+/// Checks that the tags are exact and the fields include all expected fields.
 fn check_columns(found: &[ColumnId], rows: &[(&Tags, u32)], is_exact: bool, context: &str) {
     let tags = rows.iter().flat_map(|(tags, _)| tags.iter().map(|(id, _)| *id));
     let tags: BTreeSet<u32> = tags.collect();
@@ -253,7 +253,7 @@ fn check_columns(found: &[ColumnId], rows: &[(&Tags, u32)], is_exact: bool, cont
     }
 }
 
-/// As `SHOW SERIES` prints it.
+/// Formats a series like `SHOW SERIES`.
 fn text_of(item: &[String]) -> String {
     let escape = |value: &str| {
         [",", "=", " "].iter().fold(value.to_owned(), |v, c| v.replace(c, &format!("\\{c}")))
@@ -296,7 +296,7 @@ fn check_items(
                 assert!(found.iter().eq(&expected), "{found:?} {context}");
                 return;
             };
-            // Those that come first as text, and perhaps more.
+            // The first items in text order, and possibly more.
             assert!(found.iter().all(|item| expected.contains(item)), "{found:?} {context}");
             let mut by_text: Vec<&Vec<String>> = expected.iter().collect();
             by_text.sort_by_key(|item| text_of(item));
@@ -313,7 +313,7 @@ fn check_items(
     }
 }
 
-/// Whether a predicate holds of a series.
+/// Whether a predicate selects a series.
 fn takes(predicate: Option<&Predicate>, tags: &Tags) -> bool {
     let text = |operand: &Operand| match operand {
         Operand::Tag(id) => {
