@@ -1,5 +1,5 @@
-//! Messages between objects and with the Worker of SQL, and the parts of a backup that are
-//! metadata: each variant of each, and each variant of whatever they hold.
+//! Tests messages between objects and with the SQL Worker, and the metadata of backups: each
+//! variant of each type, including nested types.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Debug;
@@ -22,18 +22,18 @@ use tidemark::protocol::sql::{FromSql, ToSql};
 use super::sampler::{Sampler, sample};
 use super::{OWN, bytes, hex, read, recorded, releases};
 
-/// Values that are tried for each variant, and those that are kept at least.
+/// The number of values tried per variant, and the minimum number of recorded values.
 const TRIES: u64 = 300;
 const KEPT_MIN: u32 = 2;
-/// Bytes of a value that is kept, at most.
+/// The maximum size of a recorded value in bytes.
 const BYTES_MAX: usize = 400;
-/// The part of a message that is not in its header.
+/// The part of a message after its header.
 const BODY: &[u8] = &[0, 255, 7];
 
-/// A value and the part of it that is not in its header, or why bytes are none.
+/// A value and the bytes after its header, or the error of decoding.
 type Decoded<T> = Result<(T, Vec<u8>), String>;
 
-/// How values of a type become bytes and come back, with their body.
+/// Encodes and decodes values of a type with their body.
 struct Form<T> {
     name: &'static str,
     encode: fn(&mut T) -> Vec<u8>,
@@ -68,7 +68,7 @@ macro_rules! object {
     };
 }
 
-/// What is done with each form.
+/// The operation on each form.
 trait Visit {
     fn visit<T: Serialize + DeserializeOwned + Debug>(&mut self, form: &Form<T>);
 }
@@ -92,7 +92,7 @@ fn each(visit: &mut impl Visit) {
     visit.visit(&object!("Manifest" BackupManifest, ObjectKind::Manifest));
 }
 
-/// Draws values until no variant of anything is missing.
+/// Draws values until every variant occurs.
 #[derive(Default)]
 struct Draw {
     lines: Vec<String>,
@@ -122,7 +122,7 @@ impl Visit for Draw {
     }
 }
 
-/// Reads what is recorded of each form.
+/// Reads the recorded values of each form.
 struct Check<'a> {
     release: &'a str,
     lines: BTreeMap<&'a str, Vec<(&'a str, &'a str)>>,
@@ -140,7 +140,7 @@ impl Visit for Check<'_> {
             let now = serde_json::to_value(&value).unwrap();
             assert!(covers(&now, &then), "{release} said {then}, which is read as {now}");
             assert!(body.is_empty() || body == BODY, "{release}: {shown}");
-            // The same version writes the same bytes: another form needs another version.
+            // The same version must write the same bytes: a changed form needs a new version.
             let now = (form.encode)(&mut value);
             let advice = "what is sent has changed: raise the version, or record it again if it \
                           was never released";
@@ -150,7 +150,7 @@ impl Visit for Check<'_> {
     }
 }
 
-/// Whether `now` says all that `then` says; it may have fields more.
+/// Whether `now` contains every field of `then`; it may have more fields.
 fn covers(now: &Value, then: &Value) -> bool {
     match (now, then) {
         (Value::Object(now), Value::Object(then)) => {
@@ -190,7 +190,7 @@ fn messages_of_each_release_are_read_as_they_were_meant() {
     }
 }
 
-/// A message that is new since the release is seen here before it is sent to one that cannot read it.
+/// This test detects a new message before it is sent to a release that cannot read it.
 #[test]
 fn every_variant_of_this_version_is_recorded_once_it_is_released() {
     record();
@@ -204,7 +204,8 @@ fn every_variant_of_this_version_is_recorded_once_it_is_released() {
         draw.seen.iter().map(|seen| seen.split("::").next().unwrap()).collect();
     println!("{} variants of {} enums", draw.seen.len(), kinds.len());
     assert!(draw.seen.len() > 200, "{:?}", draw.seen);
-    // A new variant moves what is drawn of the enums around it: lines of before it stay recorded.
+    // A new variant changes the random values of the enclosing enums. The earlier lines remain
+    // recorded.
     let recorded: BTreeSet<&str> = text.split_inclusive('\n').collect();
     let missing = draw.lines.iter().filter(|line| !recorded.contains(line.as_str()));
     let missing: Vec<&str> = missing.map(String::as_str).collect();

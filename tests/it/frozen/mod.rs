@@ -1,8 +1,9 @@
-//! What each release stored and sent, read by this build: `tests/data/format`, a folder for each.
+//! Reads the stored data and messages of each release with this build: `tests/data/format`, one
+//! folder per release.
 //!
-//! `RECORD_FORMAT=1 cargo test --test it frozen` makes the folder of the version in `Cargo.toml`
-//! where it is missing. Once that version is released it is never written again: whoever changes
-//! what is stored or sent raises the version first (`docs/UPGRADING.md`).
+//! `RECORD_FORMAT=1 cargo test --test it frozen` creates the missing folder of the version in
+//! `Cargo.toml`. The folder of a released version never changes. A change of stored data or
+//! messages must raise the version first (`docs/UPGRADING.md`).
 
 mod messages;
 mod sampler;
@@ -11,14 +12,13 @@ mod stored;
 use std::fmt::Write as _;
 use std::path::PathBuf;
 
-/// The version in `Cargo.toml`.
 const OWN: &str = env!("CARGO_PKG_VERSION");
 
 fn folder(release: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/data/format").join(release)
 }
 
-/// Every release that is recorded; one at least.
+/// Returns every recorded release, at least one.
 fn releases() -> Vec<String> {
     let entries = std::fs::read_dir(folder("")).unwrap().map(|entry| entry.unwrap());
     let folders = entries.filter(|entry| entry.path().is_dir());
@@ -29,12 +29,13 @@ fn releases() -> Vec<String> {
     names
 }
 
-/// A file of this version, made by `record` where it is missing and to be recorded.
+/// Returns a file of this version. If the file is missing and recording is enabled, `record`
+/// creates it.
 fn recorded(name: &str, record: impl FnOnce() -> String) {
     let file = folder(OWN).join(name);
     if std::env::var_os("RECORD_FORMAT").is_some() && !file.exists() {
         std::fs::create_dir_all(folder(OWN)).unwrap();
-        // Other tests read it as soon as it is there.
+        // Other tests read the file as soon as it exists.
         let unfinished = file.with_extension(format!("{:?}", std::thread::current().id()));
         std::fs::write(&unfinished, record()).unwrap();
         std::fs::rename(&unfinished, &file).unwrap();

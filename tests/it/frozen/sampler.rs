@@ -1,5 +1,5 @@
-//! Makes values of any type that can be read, so that no message and no variant of it is forgotten:
-//! a deserializer that draws what it answers.
+//! Generates values of any deserializable type, so that the tests include every message and
+//! variant: a deserializer that returns random values.
 
 use std::collections::BTreeSet;
 
@@ -9,24 +9,24 @@ use serde::de::{
     SeqAccess, VariantAccess, Visitor,
 };
 
-/// Items of a list, at most, and how deep lists and options go before all are empty.
+/// The maximum number of items in a list, and the depth below which lists and options are empty.
 const ITEMS_MAX: u64 = 2;
 const DEPTH_MAX: u32 = 24;
 
-/// What one value was made with.
+/// The state of one generated value.
 pub(crate) struct Sampler {
     state: u64,
     depth: u32,
     /// The variant of the outermost enum.
     first: Option<u32>,
-    /// Every variant that was drawn, as `Type::Variant`.
+    /// Every generated variant as `Type::Variant`.
     pub(crate) seen: BTreeSet<String>,
-    /// How many variants the outermost enum has.
+    /// The number of variants of the outermost enum.
     pub(crate) variants: u32,
 }
 
-/// A value whose outermost enum has variant `first`; `None` where the dice made none. Answers also
-/// with what was drawn for it.
+/// Returns a value whose outermost enum has variant `first`, or `None` if the random choices are
+/// invalid. Also returns the sampler.
 pub(crate) fn sample<T: DeserializeOwned>(seed: u64, first: u32) -> (Option<T>, Sampler) {
     let state = seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1;
     let mut sampler =
@@ -36,7 +36,7 @@ pub(crate) fn sample<T: DeserializeOwned>(seed: u64, first: u32) -> (Option<T>, 
 }
 
 impl Sampler {
-    /// Below `end`.
+    /// Returns a random number below `end`.
     fn draw(&mut self, end: u64) -> u64 {
         self.state ^= self.state << 13;
         self.state ^= self.state >> 7;
@@ -48,7 +48,7 @@ impl Sampler {
         ["", "a", "two words", "m\u{fc}\"\\"][self.draw(4) as usize].to_owned()
     }
 
-    /// How many items a list has: none where it is deep.
+    /// Returns the number of items in a list, which is 0 at the maximum depth.
     fn count(&mut self) -> u64 {
         if self.depth > DEPTH_MAX / 2 { 0 } else { self.draw(ITEMS_MAX + 1) }
     }
@@ -61,7 +61,7 @@ impl Sampler {
 macro_rules! numbers {
     ($($method:ident $visit:ident $type:ty)*) => {
         $(fn $method<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-            // Now and then as large as it gets.
+            // Some values have the maximum size.
             let small = self.draw(300) as i64 - 20;
             let value = match self.draw(6) {
                 0 => <$type>::MAX,
@@ -100,7 +100,7 @@ impl<'de> Deserializer<'de> for &mut Sampler {
     }
 
     fn deserialize_f64<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
-        // What JSON says of them is read back exactly.
+        // JSON represents these floats exactly.
         visitor.visit_f64([0.5, -2.25, 0.0, 1_048_576.0][self.draw(4) as usize])
     }
 
@@ -192,7 +192,7 @@ impl<'de> Deserializer<'de> for &mut Sampler {
     }
 }
 
-/// Values one behind the other.
+/// A sequence of values.
 struct Items<'a> {
     sampler: &'a mut Sampler,
     left: u64,
@@ -240,7 +240,7 @@ impl<'de> MapAccess<'de> for Items<'_> {
     }
 }
 
-/// A variant and what it holds.
+/// A variant and its contents.
 struct Drawn<'a> {
     sampler: &'a mut Sampler,
     variant: u32,

@@ -1,4 +1,4 @@
-//! Rows of every object, a backup, and what a page keeps, as each release stored them.
+//! Tests the rows of every object, a backup, and the image of a page as each release stored them.
 
 use serde_json::{Value, json};
 use tidemark::browser::image::{Image, Restored};
@@ -10,7 +10,7 @@ use crate::product::Product;
 
 const SETTINGS: &[(&str, &str)] = &[("LOG_REQUESTS", "none"), ("DEFAULT_SHARDS", "2")];
 
-/// Repeats a request until it is not answered 202; answers with what it said last.
+/// Repeats a request until its status is not 202. Returns the last response.
 fn finish(product: &mut Product, target: &str) -> Value {
     for _ in 0..200 {
         let response = product.post(target, "");
@@ -24,7 +24,7 @@ fn finish(product: &mut Product, target: &str) -> Value {
     panic!("{target} comes to no end");
 }
 
-/// The database of [`format::recorded`], and whatever else a deployment stores.
+/// Creates the database of [`format::recorded`] and all other stored data of a deployment.
 fn loaded() -> (Product, MemoryPlace) {
     let (mut product, place) = (format::recorded(), MemoryPlace::default());
     let query = "CREATE CONTINUOUS QUERY c ON b BEGIN SELECT mean(f) INTO hourly FROM m \
@@ -64,7 +64,7 @@ fn loaded() -> (Product, MemoryPlace) {
     }
     product.keep_backups(&place);
     finish(&mut product, "/api/v3/backup?db=a");
-    // What a backup filled knows which one it was.
+    // A restored database stores the id of its backup.
     let list = product.ask("GET", "/api/v3/backup", "db=a", &[], "").1;
     let list: Value = serde_json::from_str(&list).unwrap();
     let id = list["backups"][0]["id"].as_str().unwrap();
@@ -72,7 +72,7 @@ fn loaded() -> (Product, MemoryPlace) {
     (product, place)
 }
 
-/// What is asked of such a deployment.
+/// Returns the query results of such a deployment.
 fn answers(product: &mut Product) -> Vec<Value> {
     let mut all = format::answers(product);
     let shown = ["SHOW CONTINUOUS QUERIES", "SHOW USERS", "SHOW GRANTS FOR \"u\""];
@@ -118,7 +118,7 @@ fn object(place: &MemoryPlace, key: &str) -> Vec<u8> {
     found
 }
 
-/// What the release's own build answered.
+/// Returns the results of the release's own build.
 fn expected(release: &str) -> Vec<Value> {
     serde_json::from_str(&read(release, "answers.json")).unwrap()
 }
@@ -137,7 +137,7 @@ fn what_each_release_stored_is_opened_goes_on_and_answers_as_it_did() {
         let expected = expected(&release);
         let mut product = format::restored(&read(&release, "state.txt"));
         compare(&answers(&mut product), &expected, &release);
-        // Alarms flush and merge it, and what this build stored of it is woken once more.
+        // Alarms flush and merge the rows, and the data of this build is loaded once more.
         product.write("a", "m,host=h1,dc=d1 f=1.5 1");
         product.rest();
         product.sleep();
@@ -177,7 +177,7 @@ fn a_backup_of_each_release_is_checked_and_restored() {
             resume = verified["resume"].as_str().map(str::to_owned);
         }
         finish(&mut product, &format!("/api/v3/restore?db=a&from={id}"));
-        // The lists of databases are of the deployment.
+        // The lists of databases belong to the deployment.
         let (found, expected) = (format::answers_of_database(&mut product), expected(&release));
         compare(&found, &expected[3..format::ASKED.len()], &release);
     }

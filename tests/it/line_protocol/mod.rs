@@ -1,4 +1,4 @@
-//! Line protocol against the corpus that InfluxData's implementations are held to.
+//! Tests line protocol with the corpus of InfluxData's implementations.
 
 pub(crate) mod oracle;
 mod strings;
@@ -15,7 +15,7 @@ use tidemark::model::value::FieldValue;
 
 use self::oracle::{NOW_NS, Point, points, shown};
 
-/// Where the shared test data lies, seen from the repository.
+/// The path of the shared test data, relative to the repository.
 const CORPUS: &str = "../shared/data/line_protocol/corpus.json.gz";
 
 #[test]
@@ -50,17 +50,17 @@ fn every_corpus_case_agrees_or_is_a_known_leniency() {
     assert!(faults.is_empty(), "{}\n{}", faults.len(), faults.join("\n"));
 }
 
-/// The reason why we deliberately differ on this body, if one is on the list.
+/// Returns the reason for an intentional difference on this body, if one is listed.
 fn leniency(body: &[u8], ours: Option<&[Point]>, theirs: Option<&[Point]>) -> Option<&'static str> {
     let has = |part: &[u8]| body.windows(part.len()).any(|window| window == part);
     match (ours, theirs) {
         // Agents indent with tabs; InfluxDB 3 trims them.
         (Some(_), None) if body.starts_with(b"\t") => Some("lenient: tab before a line"),
-        // Nothing of a comment is read.
+        // Comments are ignored completely.
         (Some([]), None) if body.starts_with(b"#") => Some("lenient: any byte in a comment"),
-        // The name is the timestamp's; InfluxDB refuses it when the point is stored.
+        // `time` is reserved for the timestamp. InfluxDB rejects the tag when it stores the point.
         (None, Some(_)) if has(b",time=") => Some("strict: a tag called time"),
-        // They cannot be told apart in a shell or a log.
+        // Control characters cannot be distinguished in a shell or a log.
         (None, Some(_)) if body.iter().any(|byte| *byte < 0x20) => {
             Some("strict: control character in a name")
         }
@@ -68,14 +68,14 @@ fn leniency(body: &[u8], ours: Option<&[Point]>, theirs: Option<&[Point]>) -> Op
     }
 }
 
-/// The points of a body; `None` if any line is rejected.
+/// Parses the points of a body; `None` if any line is rejected.
 fn read(body: &[u8], precision: Precision, now_ns: i64) -> Option<Vec<Point>> {
     let options = Options::new(TimestampUnit::Fixed(precision), now_ns);
     let (batch, rejected) = from_lines(body, options, 1).ok()?;
     (rejected.count == 0).then(|| points(&batch))
 }
 
-/// `1ns`, `1µs` and so on.
+/// Parses `1ns`, `1µs` and so on.
 fn precision(value: &Value) -> Precision {
     match value.as_str().unwrap() {
         "1ns" => Precision::Nanosecond,
@@ -86,7 +86,7 @@ fn precision(value: &Value) -> Precision {
     }
 }
 
-/// The corpus' own points in the same form.
+/// Returns the corpus' points in the same form.
 fn expected(points: &[Value]) -> Vec<Point> {
     points
         .iter()
@@ -114,7 +114,7 @@ fn expected_value(value: &Value) -> String {
     }
 }
 
-/// Text, or bytes that are not text, lossily.
+/// Returns text; bytes that are not valid text are converted lossily.
 fn text(value: &Value) -> String {
     String::from_utf8_lossy(&bytes(value)).into_owned()
 }
@@ -127,14 +127,14 @@ fn bytes(value: &Value) -> Vec<u8> {
     }
 }
 
-/// Inflates one gzip member with at most a file name in its header.
+/// Decompresses one gzip member with at most a file name in its header.
 fn gunzip(bytes: &[u8]) -> Vec<u8> {
     let name =
         if bytes[3] & 8 != 0 { bytes[10..].iter().position(|b| *b == 0).unwrap() + 1 } else { 0 };
     miniz_oxide::inflate::decompress_to_vec(&bytes[10 + name..bytes.len() - 8]).unwrap()
 }
 
-/// One random point and a way to write it: what is read back must be the point.
+/// Writes a random point in a random notation: the parser must return the same point.
 #[test]
 fn written_points_are_read_back() {
     let mut random = fastrand::Rng::with_seed(21);
@@ -180,13 +180,13 @@ fn write_point(random: &mut fastrand::Rng, body: &mut String) -> Point {
     (name, tags, fields, time.unwrap_or(NOW_NS))
 }
 
-/// A name of characters that mean something; it neither ends in a backslash nor is `time`.
+/// Returns a name with special characters that neither ends in a backslash nor equals `time`.
 fn random_name(random: &mut fastrand::Rng) -> String {
     let alphabet = ['a', 'b', ',', '=', ' ', '\\', '"', 'ü', '.', '1'];
     let mut name: String =
         (0..random.usize(0..6)).map(|_| alphabet[random.usize(0..alphabet.len())]).collect();
     name.push(if random.bool() { 'x' } else { ' ' });
-    // A leading space or `#` cannot be written at the start of a line.
+    // A name cannot start with a space or `#` at the start of a line.
     format!("n{name}")
 }
 
@@ -216,8 +216,8 @@ fn random_value(random: &mut fastrand::Rng) -> (String, FieldValue) {
     }
 }
 
-/// Mutated lines, ours against InfluxDB 3's parser: the same points or both refuse, but for what
-/// is on the list.
+/// Compares mutated lines with InfluxDB 3's parser. Both must return the same points or reject the
+/// line, except for listed differences.
 #[test]
 fn mutated_lines_agree_with_influxdb_3_or_differ_for_a_known_reason() {
     let mut random = fastrand::Rng::with_seed(22);
@@ -231,7 +231,7 @@ fn mutated_lines_agree_with_influxdb_3_or_differ_for_a_known_reason() {
     ];
     let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
     let mut faults = Vec::new();
-    // LONG_TESTS=1: ten million, for which the release profile is worth its build.
+    // LONG_TESTS=1 tests ten million lines; use the release profile.
     let inputs = if std::env::var_os("LONG_TESTS").is_some() { 10_000_000 } else { 200_000 };
     for _ in 0..inputs {
         let mut line = seeds[random.usize(0..seeds.len())].to_vec();
@@ -290,7 +290,7 @@ fn what_was_read_of_mutated_bodies_is_read_again_once_written() {
     assert!(points_read > inputs, "{points_read}");
 }
 
-/// The points by InfluxDB 3's parser; `None` if it refuses any line.
+/// Parses the points with InfluxDB 3's parser; `None` if it rejects any line.
 fn read_v3(text: &str) -> Option<Vec<Point>> {
     use influxdb_line_protocol::FieldValue as Theirs;
     influxdb_line_protocol::parse_lines(text)
@@ -317,14 +317,15 @@ fn read_v3(text: &str) -> Option<Vec<Point>> {
         .collect()
 }
 
-/// The reason why the two differ on a line, if one is on the list.
+/// Returns the reason for a difference between the parsers on a line, if one is listed.
 fn known_difference(
     line: &str,
     ours: Option<&[Point]>,
     theirs: Option<&[Point]>,
 ) -> Option<&'static str> {
     match (ours, theirs) {
-        // Clients write UNC paths and regexes undoubled; 1.x keeps both backslashes.
+        // Clients write UNC paths and regexes without doubled backslashes; 1.x keeps both
+        // backslashes.
         _ if line.contains("\\\\") => Some("two backslashes stay two in names"),
         (Some(_), None) if escaped(line).is_some_and(|line| read_v3(&line).as_deref() == ours) => {
             Some("lenient: quotes inside a string, as 1.x takes them")
@@ -337,14 +338,14 @@ fn known_difference(
         (None, Some([(_, _, fields, _)]))
             if fields.values().any(|value| value.ends_with("inf")) =>
         {
-            // JSON cannot carry what such a value would become.
+            // JSON cannot represent such a value.
             Some("strict: a float beyond 64 bits")
         }
         (None, Some([(_, tags, fields, _)])) => {
-            // 1.x and the corpus refuse these too: most often a value or a key is missing.
+            // 1.x and the corpus also reject these lines; usually a value or a key is missing.
             let names = tags.keys().chain(tags.values()).chain(fields.keys());
             let bare = names.into_iter().any(|name| name.contains([',', '=']));
-            // They leave repeated names to whoever stores the point.
+            // The parser of InfluxDB 3 permits repeated names.
             let (key, rest) = cut_at_bare_space(line);
             let repeated =
                 key.matches('=').count() > tags.len() || rest.matches('=').count() > fields.len();
@@ -358,8 +359,8 @@ fn known_difference(
     }
 }
 
-/// The line with the backslashes that its strings lack: before each quote inside one, and behind one
-/// at its end. `None` if they lack none.
+/// Adds the missing backslashes to the strings of a line: before each quote inside a string, and
+/// after a backslash at its end. Returns `None` if none are missing.
 fn escaped(line: &str) -> Option<String> {
     let (key, mut rest) = cut_at_bare_space(line);
     let (mut text, mut lacks_any) = (key.to_owned(), false);
@@ -395,7 +396,7 @@ fn escaped(line: &str) -> Option<String> {
     lacks_any.then(|| text + rest)
 }
 
-/// The series key, and the rest of the line.
+/// Returns the series key, and the rest of the line.
 fn cut_at_bare_space(line: &str) -> (&str, &str) {
     let line = line.trim_start();
     let mut at = line.match_indices(' ').map(|(at, _)| at);

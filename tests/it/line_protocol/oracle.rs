@@ -1,5 +1,5 @@
-//! The oracle of fuzzing without a peer: what was read of any bytes, written again by the rules of
-//! line protocol, reads as the same points. `fuzz/` has it too.
+//! The oracle for fuzzing without a second implementation: the points of any bytes, written as line
+//! protocol, must parse to the same points. `fuzz/` uses it as well.
 
 use std::collections::BTreeMap;
 
@@ -9,14 +9,13 @@ use tidemark::line_protocol::{Options, TimestampUnit};
 use tidemark::model::time::Precision;
 use tidemark::model::value::FieldValue;
 
-/// The time of points without one.
 pub(crate) const NOW_NS: i64 = 1_700_000_000_000_000_000;
 
 /// A point as text: name, tags by key, fields by key with their last value, time.
 pub(crate) type Point = (String, BTreeMap<String, String>, BTreeMap<String, String>, i64);
 
-/// Panics unless what is read of `body` is read again once written; answers how many points.
-/// Bytes that are no text have none.
+/// Panics unless the points of `body` survive writing and parsing. Returns the number of points.
+/// Bytes that are not text have no points.
 pub(crate) fn check(body: &[u8]) -> usize {
     let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), NOW_NS);
     let Ok((batch, _)) = from_lines(body, options, 1) else { return 0 };
@@ -29,7 +28,7 @@ pub(crate) fn check(body: &[u8]) -> usize {
     points.len()
 }
 
-/// Line protocol of the batch, in the order of its lines.
+/// Writes the batch as line protocol in the order of its lines.
 fn written(batch: &Batch) -> String {
     let escaped = |name: &str, special: &[char]| {
         let escape = |c: char| if special.contains(&c) { format!("\\{c}") } else { c.to_string() };
@@ -68,7 +67,7 @@ fn written(batch: &Batch) -> String {
     lines.into_iter().map(|(_, text)| text).collect()
 }
 
-/// The batch's points in the order of their lines.
+/// Returns the batch's points in the order of their lines.
 pub(crate) fn points(batch: &Batch) -> Vec<Point> {
     let mut found: Vec<(u32, Point)> = Vec::new();
     for table in &batch.measurements {
@@ -93,7 +92,7 @@ pub(crate) fn points(batch: &Batch) -> Vec<Point> {
 
 pub(crate) fn shown(value: &FieldValue) -> String {
     match value {
-        // The corpus is JSON written by Go, which has lost the sign of -0.
+        // The corpus is JSON from Go, which loses the sign of -0.
         FieldValue::Float(value) => format!("float {}", value + 0.0),
         FieldValue::Integer(value) => format!("int {value}"),
         FieldValue::Unsigned(value) => format!("uint {value}"),

@@ -1,5 +1,5 @@
-//! Strings with quotes, backslashes, commas and spaces in them, against what InfluxDB 1.6.7 made of
-//! them (`tests/record/strings.mjs`; `STRINGS=FILE` takes another recording).
+//! Compares strings with quotes, backslashes, commas and spaces with the results of InfluxDB 1.6.7
+//! (`tests/record/strings.mjs`; `STRINGS=FILE` uses another recording).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -11,13 +11,13 @@ use tidemark::model::time::Precision;
 
 use super::oracle::{NOW_NS, points};
 
-/// The letters and the length of the texts of which only the stored ones are recorded.
+/// The letters and the length of the short texts, of which only the accepted ones are recorded.
 const LETTERS: [char; 6] = ['"', '\\', ',', ' ', '=', 'a'];
 const SHORT_MOST: usize = 5;
 
 type Fields = BTreeMap<String, String>;
 
-/// The fields of the point that `text` as the value of a field makes; `None` without a point.
+/// Returns the fields of the point with `text` as a field's value; `None` without a point.
 fn ours(text: &str) -> Option<Fields> {
     let options = Options::new(TimestampUnit::Fixed(Precision::Nanosecond), NOW_NS);
     let body = format!("m s={text} 1");
@@ -26,7 +26,7 @@ fn ours(text: &str) -> Option<Fields> {
     made.map(|(_, _, fields, _)| fields)
 }
 
-/// As the oracle shows a value.
+/// Formats a value like the oracle.
 fn shown(value: &Value) -> String {
     match value {
         Value::String(text) => format!("string {text}"),
@@ -35,8 +35,8 @@ fn shown(value: &Value) -> String {
     }
 }
 
-/// Whether 1.x took for the value a part of the line that does not end with a quote: whatever its
-/// last byte is, 1.x drops it, half a character or the carriage return of CRLF too.
+/// Whether 1.x took a part of the line that does not end with a quote as the value. 1.x then drops
+/// its last byte, even half a character or the carriage return of CRLF.
 fn lost_its_last_byte(text: &str, theirs: &Fields) -> bool {
     let line = format!("{text} 1");
     let bytes = line.as_bytes();
@@ -48,17 +48,17 @@ fn lost_its_last_byte(text: &str, theirs: &Fields) -> bool {
     })
 }
 
-/// The fields as 1.x names them, which takes the backslash before a quote away too.
+/// Returns the fields with the names of 1.x, which also removes the backslash before a quote.
 fn unescaped_keys(fields: &Fields) -> Fields {
     fields.iter().map(|(key, value)| (key.replace("\\\"", "\""), value.clone())).collect()
 }
 
-/// Whether an `=` stands between two quotes that close and open.
+/// Whether an `=` follows a closing quote and precedes an opening one.
 fn has_bare_equals(text: &str) -> bool {
     text.split('"').skip(1).step_by(2).any(|unquoted| unquoted.contains('='))
 }
 
-/// Why we deliberately differ, if the reason is on the list.
+/// Returns the reason for an intentional difference, if one is listed.
 fn known_difference(
     text: &str,
     ours: Option<&Fields>,

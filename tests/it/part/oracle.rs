@@ -1,4 +1,4 @@
-//! Any bytes as a value of a part: whatever they say is refused or read to its end.
+//! Reads any bytes as a value of a part: the reader must reject them or reach their end.
 
 use std::ops::Range;
 use std::rc::Rc;
@@ -11,10 +11,10 @@ use tidemark::part::cursor::PartCursor;
 use tidemark::part::directory::Directory;
 use tidemark::part::values::Values;
 
-/// Bytes of a checksum, and of a version and a number.
+/// The sizes of a checksum, and of a version and a number, in bytes.
 const CRC_BYTES: usize = 4;
 const FIRST_BYTES: usize = 9;
-/// Rows after which a value has told enough.
+/// The maximum number of rows that the test reads from a value.
 const ROWS_ENOUGH: usize = 100_000;
 
 struct Value {
@@ -47,8 +47,8 @@ impl Values for &Value {
     }
 }
 
-/// Reads a value whose head is the first of `bytes`, under checksums that are right. Answers the
-/// rows that it told, if it was not refused.
+/// Reads a value whose head is the first `head_bytes` of `bytes`, with valid checksums. Returns the
+/// number of rows if the value is accepted.
 pub(super) fn check(head_bytes: usize, bytes: &[u8]) -> Option<usize> {
     let (head, body) = bytes.split_at(head_bytes.min(bytes.len()));
     let mut head = head.to_vec();

@@ -1,4 +1,4 @@
-//! An answer, from either side: the indented lines of a script, or a body of `/query`.
+//! A response from either source: the indented lines of a script, or a body of `/query`.
 
 use super::json::{self, Json};
 
@@ -18,7 +18,6 @@ pub(super) enum Answer {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct StatementResult {
     pub(super) series: Vec<Series>,
-    /// `LEVEL TEXT`.
     pub(super) messages: Vec<String>,
     pub(super) error: Option<String>,
 }
@@ -28,7 +27,7 @@ pub(super) struct Series {
     pub(super) name: Option<String>,
     pub(super) tags: Vec<(String, String)>,
     pub(super) columns: Vec<String>,
-    /// As many cells per row as there are columns.
+    /// As many cells per row as columns.
     pub(super) rows: Vec<Vec<Cell>>,
     pub(super) partial: bool,
 }
@@ -41,10 +40,11 @@ pub(super) enum Cell {
 }
 
 impl Answer {
-    /// Reads the body that a server answered with `status`.
+    /// Parses the body of a response with `status`.
     ///
     /// # Errors
-    /// The body is not JSON, or has members that are not InfluxDB's or not in its order.
+    ///
+    /// The body is not JSON, or its members or their order differ from InfluxDB's.
     pub(super) fn from_http(is_text: bool, status: u16, body: &str) -> Result<Self, String> {
         let body = body.strip_suffix('\n').unwrap_or(body);
         if status != 200 {
@@ -63,10 +63,11 @@ impl Answer {
         results.collect::<Result<_, _>>().map(Self::Results)
     }
 
-    /// Reads the lines below a query, without their indentation.
+    /// Parses the lines below a query, without their indentation.
     ///
     /// # Errors
-    /// What is wrong with them.
+    ///
+    /// The description of the invalid line.
     pub(super) fn from_lines(is_text: bool, lines: &[&str]) -> Result<Self, String> {
         if let Some((failure, more)) = lines
             .split_first()
@@ -103,7 +104,8 @@ fn text_of(lines: &[&str]) -> Result<String, String> {
     Ok(text.ok_or("a line of a text answer lacks its |")?.join("\n"))
 }
 
-/// The values of `allowed` members; no others may be there, nor in another order.
+/// Returns the values of `allowed` members, which must be in this order. Other members are an
+/// error.
 fn members<'a, const N: usize>(
     object: &'a Json,
     allowed: [&str; N],
@@ -213,7 +215,7 @@ fn result_from_lines(lines: &mut Lines<'_>) -> Result<StatementResult, String> {
     Ok(result)
 }
 
-/// The rest of a line, or the JSON string that stands there.
+/// Returns the rest of a line, or the JSON string in its place.
 fn phrase(text: &str) -> Result<String, String> {
     if !text.starts_with('"') {
         return Ok(text.to_owned());
@@ -253,7 +255,7 @@ fn series_from_lines(head: &str, lines: &mut Lines<'_>) -> Result<Series, String
     Ok(series)
 }
 
-/// A piece of a line: bare, or a JSON string.
+/// A word of a line: bare, or a JSON string.
 enum Word {
     Bare(String),
     Quoted(String),
@@ -267,7 +269,7 @@ impl Word {
     }
 }
 
-/// Cuts a line at its spaces, and each token at its `=` outside quotes.
+/// Splits a line at its spaces, and each token at its `=` outside quotes.
 fn tokens(line: &str) -> Result<Vec<Vec<Word>>, String> {
     let mut tokens = Vec::new();
     let mut rest = line;

@@ -1,13 +1,14 @@
-//! Two answers to the first place where they part.
+//! Compares two responses up to the first difference.
 
 use super::answer::{Answer, Cell, Series, StatementResult};
 
 const RELATIVE_TOLERANCE: f64 = 1e-9;
 
-/// `unordered`: rows of equal time are a multiset.
+/// With `unordered`, rows of equal time are compared as a multiset.
 ///
 /// # Errors
-/// Where the answers differ, and how.
+///
+/// The first difference.
 pub(super) fn answers(expected: &Answer, actual: &Answer, unordered: bool) -> Result<(), String> {
     let (Answer::Results(expected), Answer::Results(actual)) = (expected, actual) else {
         if expected == actual {
@@ -125,7 +126,7 @@ fn has_fraction(number: &str) -> bool {
     number.contains(['.', 'e', 'E'])
 }
 
-/// The text that Go's encoding/json prints for a finite float.
+/// Formats a finite float like Go's encoding/json.
 fn go_float(value: f64) -> String {
     let size = value.abs();
     if size == 0.0 || (1e-6..1e21).contains(&size) {

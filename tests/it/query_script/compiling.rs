@@ -1,5 +1,5 @@
-//! The planner alone against the scripts: what the writes so far have made the schema, it refuses
-//! a SELECT in InfluxDB's words, or plans it.
+//! Tests the planner alone with the scripts. With the schema of the previous writes, it must plan a
+//! SELECT or reject it with InfluxDB's error.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -21,7 +21,8 @@ use tidemark::query::source::{Defaults, SourceName, sources};
 use super::answer::Answer;
 use super::script::{Query, Script, Step, Write};
 
-/// Scripts that move the default policy, or write by SELECT: the schema is not that of the writes.
+/// Scripts that change the default policy or write with SELECT, so that the schema differs from
+/// that of the writes.
 const SKIPPED: &[&str] = &[
     "core/retention_policies.test",
     "core/show_across_policies.test",
@@ -38,7 +39,7 @@ struct Columns {
     pending: Vec<(String, ColumnKind)>,
 }
 
-/// Cuts at every `mark` that no backslash precedes.
+/// Splits at every `mark` without a preceding backslash.
 fn split_bare(text: &str, mark: char) -> Vec<&str> {
     let mut parts = Vec::new();
     let (mut start, mut before) = (0, ' ');
@@ -150,8 +151,8 @@ fn register(write: &Write, schemas: &mut Schemas) {
     line_protocol::parse(write.body.as_bytes(), options, columns).unwrap();
 }
 
-/// The planner's error for a query of one SELECT; `None` if it is no such query, or if something
-/// in it is not supported yet.
+/// Returns the planner's error for a query with one SELECT. Returns `None` for other queries and
+/// for unsupported features.
 fn planner_error(query: &Query, schemas: &Schemas) -> Option<Option<String>> {
     let param = |name: &str| {
         let found = query.request.params.iter().find(|(key, _)| key == name);
@@ -210,7 +211,7 @@ fn every_select_of_the_scripts_is_refused_or_planned_as_recorded() {
             };
             let Answer::Results(results) = &query.answer else { continue };
             let [result] = results.as_slice() else { continue };
-            // Whether a database or a policy is there is not the planner's to know.
+            // The planner does not check the existence of databases and policies.
             if result.error.as_ref().is_some_and(|error| error.contains(" not found: ")) {
                 continue;
             }

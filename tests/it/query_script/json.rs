@@ -1,5 +1,5 @@
-//! JSON text to values, keeping what `serde_json::Value` loses: the text of every number, and the
-//! order of members.
+//! Parses JSON and keeps two things that `serde_json::Value` loses: the text of every number, and
+//! the order of members.
 
 /// One JSON value.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -14,7 +14,8 @@ pub(super) enum Json {
 /// Parses one document.
 ///
 /// # Errors
-/// What was expected, and the rest of the text from there.
+///
+/// The expected token and the remaining text.
 pub(super) fn parse(text: &str) -> Result<Json, String> {
     let mut reader = Reader { rest: text };
     let value = reader.value()?;
@@ -105,7 +106,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Cuts a leading string literal, quotes included, off `text`.
+/// Splits a leading string literal, including its quotes, off `text`.
 pub(super) fn split_string(text: &str) -> Option<(&str, &str)> {
     let mut escaped = false;
     let body = text.strip_prefix('"')?;

@@ -1,6 +1,6 @@
-//! The checked-in list of what does not pass yet. It may only shrink.
+//! The list of known failures in the repository. It may only become shorter.
 //!
-//! One line each: `FILE` (something in it fails) or `FILE: HEAD` (this step fails), `#` comments.
+//! Each line is `FILE` (a step in the file fails), `FILE: HEAD` (this step fails) or a `#` comment.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -8,10 +8,11 @@ use std::path::Path;
 use super::Summary;
 
 /// Compares the failures of a run with the list at `path`. With `UPDATE=1` in the environment,
-/// what passes by now is struck off the list.
+/// removes the steps that pass.
 ///
 /// # Errors
-/// Failures that are not listed, and listed ones that pass; an unreadable list.
+///
+/// Failures that are not listed, listed failures that pass, or an unreadable list.
 pub(crate) fn check_known(summary: &Summary, path: &Path) -> Result<(), String> {
     let listed = std::fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))?;
     let (unlisted, passing) = against(summary, &listed);
@@ -26,7 +27,7 @@ pub(crate) fn check_known(summary: &Summary, path: &Path) -> Result<(), String> 
     if unlisted.is_empty() { Ok(()) } else { Err(format!("not listed:\n{}", unlisted.join("\n"))) }
 }
 
-/// Failures that no line of `listed` names, and lines that name no failure.
+/// Returns the failures that are not listed, and the lines without a failure.
 pub(super) fn against<'a>(summary: &Summary, listed: &'a str) -> (Vec<String>, BTreeSet<&'a str>) {
     let is_entry = |line: &&str| !(line.is_empty() || line.starts_with('#'));
     let mut passing: BTreeSet<&str> = listed.lines().filter(is_entry).collect();

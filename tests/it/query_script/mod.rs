@@ -1,7 +1,7 @@
-//! Query scripts (`tests/data/query`) to verdicts: plays every step on a server and compares its
-//! raw answers with the recorded ones. The language: `tests/data/query/README.md`.
+//! Runs query scripts (`tests/data/query`) against a server and compares its responses with the
+//! recorded ones. `tests/data/query/README.md` describes the language.
 //!
-//! What the server is, is left to the caller: anything that implements [`Server`].
+//! The caller provides the server: any type that implements [`Server`].
 
 mod answer;
 mod compare;
@@ -24,18 +24,18 @@ use script::{Query, Script, Step, Write};
 
 pub(crate) use known::check_known;
 
-/// What a script needs of a server. Statuses and bodies are those of HTTP.
+/// The operations of a server. Statuses and bodies are those of HTTP.
 pub(crate) trait Server {
-    /// `POST /write`; `rp` and `precision` are empty when the script names none.
+    /// `POST /write`; `rp` and `precision` are empty if the script omits them.
     fn write(&mut self, db: &str, rp: &str, precision: &str, body: &str) -> (u16, String);
 
-    /// `/query` with these parameters, `q` among them.
+    /// `/query` with these parameters, including `q`.
     fn query(&mut self, request: &QueryRequest) -> (u16, String);
 
-    /// Forgets everything: the next call finds an empty server.
+    /// Deletes all data: the next call finds an empty server.
     fn reset(&mut self);
 
-    /// A good moment to flush and reopen; answers must not depend on it.
+    /// Permits the server to flush and reopen. Results must not depend on it.
     fn drain(&mut self) {}
 }
 
@@ -46,24 +46,24 @@ pub(crate) struct QueryRequest {
     pub(crate) method: &'static str,
     /// Decoded parameters in the order in which they are sent.
     pub(crate) params: Vec<(String, String)>,
-    /// The `Accept` header, if the script asks for one.
+    /// The `Accept` header, if the script sets one.
     pub(crate) accept: Option<String>,
 }
 
-/// A step that the server did not answer as recorded.
+/// A step whose response differs from the recording.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    /// Path below the directory of the run, with `/`.
+    /// The path relative to the directory of the run, with `/`.
     pub(crate) file: String,
     /// 1-based line of the step.
     pub(crate) line: usize,
     /// The step's first line.
     pub(crate) head: String,
-    /// Where the answers part.
+    /// The first difference.
     pub(crate) difference: String,
 }
 
-/// The verdicts of one run.
+/// The results of one run.
 #[derive(Debug, Default)]
 pub(crate) struct Summary {
     pub(crate) files: usize,
@@ -81,9 +81,10 @@ impl fmt::Display for Summary {
     }
 }
 
-/// Plays every `.test` file at or below `dir`, each on an empty server, in order of their paths.
+/// Runs every `.test` file at or below `dir` on an empty server, ordered by path.
 ///
 /// # Errors
+///
 /// A file that cannot be read, or that is not a query script.
 pub(crate) fn run_dir(server: &mut impl Server, dir: &Path) -> Result<Summary, String> {
     let mut summary = Summary::default();
@@ -96,9 +97,10 @@ pub(crate) fn run_dir(server: &mut impl Server, dir: &Path) -> Result<Summary, S
     Ok(summary)
 }
 
-/// Plays one script, given as text, on an empty server.
+/// Runs one script, given as text, on an empty server.
 ///
 /// # Errors
+///
 /// The text is not a query script.
 pub(crate) fn run_text(
     server: &mut impl Server,

@@ -1,5 +1,5 @@
-//! The parser alone against the scripts: it refuses what InfluxDB refused, in the same words, and
-//! takes everything else.
+//! Tests the parser alone with the scripts: it must reject the statements that InfluxDB rejected
+//! with the same errors, and accept all others.
 
 use std::path::Path;
 
@@ -9,7 +9,7 @@ use tidemark::influxql::bound_params::Params;
 use super::answer::Answer;
 use super::script::{Query, Script, Step};
 
-/// Why InfluxDB could not parse the request, if so.
+/// Returns InfluxDB's parse error for the request, if any.
 fn recorded_error(answer: &Answer) -> Option<String> {
     let Answer::Failed { status: 400, body } = answer else { return None };
     let body: serde_json::Value = serde_json::from_str(body).ok()?;
@@ -38,7 +38,7 @@ fn every_script_is_refused_or_taken_by_the_parser_as_recorded() {
         let file = path.strip_prefix(&dir).unwrap().display().to_string();
         for (line, head, step) in script.steps {
             let Step::Query(query) = step else { continue };
-            // CSV and pretty errors are not one line of JSON.
+            // CSV and pretty-printed errors are not one line of JSON.
             if query.is_text {
                 continue;
             }

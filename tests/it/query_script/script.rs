@@ -1,4 +1,4 @@
-//! The text of a query script to its steps.
+//! Parses the text of a query script into its steps.
 
 use super::QueryRequest;
 use super::answer::Answer;
@@ -22,7 +22,7 @@ pub(super) struct Write {
     pub(super) rp: String,
     pub(super) precision: String,
     pub(super) body: String,
-    /// The status that the server must answer.
+    /// The expected status.
     pub(super) status: u16,
 }
 
@@ -31,7 +31,7 @@ pub(super) struct Query {
     pub(super) request: QueryRequest,
     /// Rows of equal time are compared as a multiset.
     pub(super) unordered: bool,
-    /// The answer is compared as text.
+    /// Whether the response is compared as text.
     pub(super) is_text: bool,
     pub(super) answer: Answer,
 }

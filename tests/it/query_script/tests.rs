@@ -1,4 +1,4 @@
-//! The parser and the comparison themselves: each kind of difference must be seen.
+//! Tests the parser and the comparison of query scripts: they must detect each kind of difference.
 
 use std::path::Path;
 
@@ -6,7 +6,7 @@ use super::answer::Answer;
 use super::script::{Script, Step};
 use super::{QueryRequest, Server, Summary, check_known, compare, known, run_dir, run_text};
 
-/// Answers every query with the same status and body, and remembers what it was sent.
+/// Responds to every query with the same status and body, and records the requests.
 struct Canned {
     status: u16,
     body: &'static str,
@@ -85,7 +85,7 @@ fn scripts_that_are_none_are_refused_with_their_line() {
     assert_eq!(error("query d x\n  statement 1\n"), "1: statement 1 comes as number 0");
 }
 
-/// What the recorder writes for `HTTP`.
+/// The recorder's output for `HTTP`.
 const LINES: &[&str] = &[
     "statement 0",
     "cpu \"a b\"=\"\" host=é",

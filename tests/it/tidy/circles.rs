@@ -1,24 +1,24 @@
-//! Inside a room (a folder directly under `src`) files may use each other in a circle only in
-//! twos and threes. In a larger circle no file can be understood before all the others.
+//! In a room (a folder directly under `src`) at most three files may depend on each other in a
+//! circle. A larger circle can only be understood as a whole.
 //!
-//! A file uses another when it names something of it: in `use`, in a path within the code, or
-//! through a name that a module above re-exports. Modules of tests do not count.
+//! A file uses another file if it names an item of that file: in `use`, in a path within the code,
+//! or through a re-export of a parent module. Test modules do not count.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{production_lines, sources};
 
-/// How many files may use each other in a circle.
+/// The maximum number of files in a circle.
 const CIRCLE_FILES_MAX: usize = 3;
 
-/// Segments of a path from the crate's root: of a module, or of an item in it.
+/// The segments of a module's or item's path from the crate's root.
 type ModulePath = Vec<String>;
 
-/// A module's code and what it says of other modules.
+/// A module's code and its references to other modules.
 struct Source {
-    /// Paths that it uses, from the crate's root.
+    /// The paths that the module uses, from the crate's root.
     uses: Vec<ModulePath>,
-    /// Names that it hands on from other modules, each with where it comes from.
+    /// Re-exported names with their original paths.
     reexports: BTreeMap<String, ModulePath>,
 }
 
@@ -53,7 +53,7 @@ fn circles_are_found_through_every_kind_of_path() {
     assert_eq!(circles(&sources), [BTreeSet::from(expected)]);
 }
 
-/// Every module of `src` but those of tests.
+/// Returns every module of `src` except test modules.
 fn read_sources() -> BTreeMap<ModulePath, Source> {
     let files = sources();
     let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
@@ -119,7 +119,7 @@ fn read_source(modules: &BTreeSet<ModulePath>, module: &ModulePath, text: &str) 
     source
 }
 
-/// What stands before the `use` of an item that ends with `;`, and the tree behind it.
+/// Returns the text before the `use` of an item that ends with `;`, and its tree.
 fn use_of(item: &str) -> Option<(&str, &str)> {
     let at = if item.starts_with("use ") {
         0
@@ -132,7 +132,7 @@ fn use_of(item: &str) -> Option<(&str, &str)> {
     Some((before, tree))
 }
 
-/// The single paths of a tree such as `a::{b, c::{d, e}}`.
+/// Returns the single paths of a tree such as `a::{b, c::{d, e}}`.
 fn expanded(tree: &str) -> Vec<String> {
     let tree = tree.trim();
     let Some((prefix, list)) = tree.split_once('{') else {
@@ -157,13 +157,13 @@ fn expanded(tree: &str) -> Vec<String> {
     parts.flat_map(|part| expanded(part)).map(|path| format!("{prefix}{path}")).collect()
 }
 
-/// Paths of at least two segments in code.
+/// Returns the paths of at least two segments in code.
 fn paths_in(code: &str) -> impl Iterator<Item = &str> {
     let words = code.split(|c: char| !c.is_alphanumeric() && c != '_' && c != ':');
     words.map(|word| word.trim_matches(':')).filter(|word| word.contains("::"))
 }
 
-/// A path as written in `module`, from the crate's root; `None` outside the crate.
+/// Resolves a path in `module` from the crate's root; `None` outside the crate.
 fn absolute(modules: &BTreeSet<ModulePath>, module: &ModulePath, path: &str) -> Option<ModulePath> {
     let mut segments = path.split("::").map(str::to_owned).peekable();
     let mut from = module.clone();
@@ -192,10 +192,10 @@ fn absolute(modules: &BTreeSet<ModulePath>, module: &ModulePath, path: &str) -> 
     Some(from)
 }
 
-/// The module that an item lies in, looked up through what modules hand on.
+/// Returns the module that defines an item, following re-exports.
 fn home(sources: &BTreeMap<ModulePath, Source>, item: &[String]) -> Option<ModulePath> {
     let mut item = item.to_vec();
-    // A name is handed on a few times at most.
+    // A name has only a few re-exports.
     for _ in 0..8 {
         let depth = (1..=item.len()).rev().find(|&depth| sources.contains_key(&item[..depth]))?;
         let (module, rest) = item.split_at(depth);
@@ -208,7 +208,7 @@ fn home(sources: &BTreeMap<ModulePath, Source>, item: &[String]) -> Option<Modul
     None
 }
 
-/// The circles of more than one file, each within a room.
+/// Returns the circles of more than one file within a room.
 fn circles(sources: &BTreeMap<ModulePath, Source>) -> Vec<BTreeSet<ModulePath>> {
     let mut used: BTreeMap<&ModulePath, BTreeSet<ModulePath>> = BTreeMap::new();
     for (module, source) in sources {

@@ -1,9 +1,9 @@
-//! A whole deployment in one process: one Catalog, its Databases and Shards, and clients that run
-//! on any number of edges. A seeded scheduler delivers every message in any order and, on demand,
-//! loses it, repeats it, or crashes an object before or after it.
+//! A whole deployment in one process: one Catalog, its Databases and Shards, and clients on any
+//! number of edges. A seeded scheduler delivers messages in any order. On demand it loses or
+//! repeats a message, or crashes an object before or after the message.
 //!
-//! A client is whatever makes calls: a route machine ([`World::run`]) or a whole HTTP exchange
-//! (implement [`Client`]). Objects keep only what their store holds over a crash.
+//! A client makes calls: a route machine ([`World::run`]) or a whole HTTP exchange (implement
+//! [`Client`]). After a crash, objects keep only the contents of their store.
 
 mod past;
 pub(crate) mod platform;
@@ -37,81 +37,82 @@ use crate::fault_store::{After, FaultStore};
 use crate::sql_stand_in::stand_in;
 use platform::TestPlatform;
 
-/// Whoever makes calls from an edge.
+/// A caller on an edge.
 pub(crate) trait Client {
-    /// Starts (with `None`) or takes a reply; `None` when it wants nothing more.
+    /// Starts (with `None`) or receives a reply. Returns `None` at the end.
     fn step(&mut self, platform: &TestPlatform, reply: Option<Reply>) -> Option<Vec<Call>>;
 }
 
 /// A Shard object: one message in, one out.
 pub(crate) trait ShardObject {
-    /// Answers a message.
+    /// Handles a message.
     fn handle(&mut self, message: &[u8], now_ns: i64) -> Vec<u8>;
 
-    /// Forgets everything that is not stored.
+    /// Discards all state that is not stored.
     fn crash(&mut self);
 
-    /// Storage operation `at` of the next event fails, and all after it.
+    /// Makes storage operation `at` of the next event and all later ones fail.
     fn break_storage(&mut self, at: u64, persisted: bool) {
         let _ = (at, persisted);
     }
 
-    /// Storage works again. Answers whether an operation has failed.
+    /// Ends the storage failures. Returns whether an operation has failed.
     fn heal_storage(&mut self) -> bool {
         false
     }
 
-    /// Does what is due and says when to come back.
+    /// Does due work and returns the time of the next alarm.
     fn alarm(&mut self, now_ns: i64) -> Option<i64> {
         let _ = now_ns;
         None
     }
 
-    /// A copy of what it has stored, if its past is of interest.
+    /// Returns a copy of the storage, if the world keeps earlier states.
     fn stored(&self) -> Option<MemoryStore> {
         None
     }
 
-    /// Its next life begins with this.
+    /// Sets the storage of the next start.
     fn go_back(&mut self, store: MemoryStore) {
         let _ = store;
     }
 
-    /// When it wants the alarm to go off.
+    /// Returns the time of the next alarm.
     fn next_alarm_ns(&mut self, now_ns: i64) -> Option<i64> {
         let _ = now_ns;
         None
     }
 }
 
-/// How often things go wrong, in percent of deliveries.
+/// The frequencies of faults, in percent of deliveries.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Faults {
-    /// The request, or its reply, is lost; the caller is told that the call failed.
+    /// The request or its reply is lost, and the caller receives an error.
     pub(crate) lost: u8,
-    /// The request is delivered twice, the second time whenever it likes.
+    /// The request is delivered twice, the second time at any later time.
     pub(crate) repeated: u8,
     /// The object crashes before or after handling the request.
     pub(crate) crashed: u8,
-    /// The object dies at one of the storage operations of an event, before or after it took
+    /// The object dies at a storage operation of an event, before or after the operation takes
     /// effect.
     pub(crate) storage: u8,
-    /// An alarm fails and is repeated by the platform, or comes minutes late.
+    /// An alarm fails and is repeated by the platform, or is minutes late.
     pub(crate) alarms: u8,
 }
 
-/// Storage operations of an event, at most, among which the one that fails is drawn.
+/// The range of storage operations in an event from which the failing one is drawn.
 const OPERATIONS_MAX: usize = 12;
-/// Messages that are delivered while one pause goes by, about.
+/// The approximate number of messages delivered during one pause.
 const PER_PAUSE: usize = 50;
-/// When the platform repeats an alarm that failed, and how late one may be, nanoseconds.
+/// The platform's delay before it repeats a failed alarm, and the maximum delay of an alarm, in
+/// nanoseconds.
 const ALARM_REPEAT_NS: i64 = 2_000_000_000;
 const ALARM_LATE_NS: usize = 900_000_000_000;
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Caller {
     Client(usize),
-    /// An object's event. The number tells lives of the object apart.
+    /// An object's event. The number identifies the object's current life.
     Object(Address, u32, Ticket),
     /// The platform's alarm.
     Nobody,
@@ -122,45 +123,45 @@ enum Event {
     Reply(Caller, Reply),
 }
 
-/// The deployment.
+/// A deployment.
 pub(crate) struct World {
-    /// Time, randomness and object ids of everyone.
+    /// The time, the randomness and the object ids of all components.
     pub(crate) platform: TestPlatform,
-    /// How often things go wrong.
+    /// The frequencies of faults.
     pub(crate) faults: Faults,
-    /// Nobody reaches the Catalog.
+    /// Whether the Catalog is unreachable.
     pub(crate) catalog_is_lost: bool,
-    /// Nobody reaches these.
+    /// Unreachable objects.
     pub(crate) unreachable: BTreeSet<Address>,
-    /// Nothing that these objects send arrives.
+    /// Whether all messages of an object are lost.
     pub(crate) is_mute: fn(&Address) -> bool,
-    /// Only what objects send each other goes wrong.
+    /// Whether faults affect only messages between objects.
     pub(crate) spares_clients: bool,
-    /// `SHARD_SPLIT_BYTES`; 0 is never.
+    /// `SHARD_SPLIT_BYTES`; 0 disables splits.
     pub(crate) split_bytes: u64,
-    /// Where backups are kept.
+    /// The place of backups.
     pub(crate) backups: MemoryPlace,
-    /// Requests that clients have sent to objects.
+    /// The number of requests from clients to objects.
     pub(crate) asked: usize,
     make_shard: fn(&ObjectId) -> Box<dyn ShardObject>,
     stores: BTreeMap<Address, FaultStore>,
     hosts: BTreeMap<Address, (Box<dyn Host>, u32)>,
     shards: BTreeMap<ObjectId, Box<dyn ShardObject>>,
-    /// When each object's alarm goes off; kept over crashes.
+    /// The alarm times of objects, which survive crashes.
     alarms: BTreeMap<Address, i64>,
     clients: Vec<Option<Box<dyn Client>>>,
     waiting: BTreeMap<(Address, u32, Ticket), (Caller, u32)>,
     events: Vec<Event>,
-    /// Who waits for the clock, and under which number the reply comes.
+    /// The callers that wait for the clock, with the numbers of their replies.
     pauses: VecDeque<(Caller, u32)>,
-    /// One session of SQL, for whoever asks it.
+    /// The SQL session that all callers share.
     sql: SqlSession,
-    /// What objects were, if that is kept.
+    /// The earlier states of objects, if the world keeps them.
     past: Option<past::Past>,
 }
 
 impl World {
-    /// An empty deployment whose shards are made by `make_shard`.
+    /// Creates an empty deployment whose shards are made by `make_shard`.
     pub(crate) fn new(seed: u64, make_shard: fn(&ObjectId) -> Box<dyn ShardObject>) -> Self {
         Self {
             platform: TestPlatform::new(seed),
@@ -186,30 +187,30 @@ impl World {
         }
     }
 
-    /// A shard by its id, made if it was never called.
+    /// Returns a shard by its id, and creates it when first called.
     pub(crate) fn shard(&mut self, id: &ObjectId) -> &mut dyn ShardObject {
         let make = self.make_shard;
         self.shards.entry(id.clone()).or_insert_with(|| make(id)).as_mut()
     }
 
-    /// The shards that were ever called.
+    /// Returns all shards that were called.
     pub(crate) fn shard_ids(&self) -> Vec<ObjectId> {
         self.shards.keys().cloned().collect()
     }
 
-    /// The Catalog, Databases and Shards that were ever called.
+    /// Returns the Catalog, Databases and Shards that were called.
     pub(crate) fn addresses(&self) -> Vec<Address> {
         let shards = self.shards.keys().cloned().map(Address::Shard);
         self.hosts.keys().cloned().chain(shards).collect()
     }
 
-    /// The storage of a Catalog or Database.
+    /// Returns the storage of a Catalog or Database.
     pub(crate) fn store(&mut self, address: &Address) -> FaultStore {
         let new = || FaultStore::new(MemoryStore::new());
         self.stores.entry(address.clone()).or_insert_with(new).clone()
     }
 
-    /// Lets a client take its first step; its calls are delivered by [`World::deliver`].
+    /// Runs a client's first step. [`World::deliver`] delivers its calls.
     pub(crate) fn start(&mut self, client: impl Client + 'static) -> usize {
         self.clients.push(Some(Box::new(client)));
         let number = self.clients.len() - 1;
@@ -217,7 +218,7 @@ impl World {
         number
     }
 
-    /// Starts a machine on an edge; its answers appear in the list as they come.
+    /// Starts a machine on an edge. Its results are added to the list.
     pub(crate) fn start_machine<M: Machine + 'static>(
         &mut self,
         edge: &Edge,
@@ -231,15 +232,15 @@ impl World {
         answers
     }
 
-    /// Runs a machine on an edge until all is quiet, and answers what it came to.
+    /// Runs a machine on an edge until no messages remain. Returns its result.
     pub(crate) fn run<M: Machine + 'static>(&mut self, edge: &Edge, machine: M) -> M::Answer {
         let answers = self.start_machine(edge, machine);
         while self.deliver() {}
         answers.0.borrow_mut().pop().expect("the machine came to an answer")
     }
 
-    /// Runs a machine that answers in pieces: every answer for which `goes_on` holds is followed by
-    /// another step.
+    /// Runs a machine that returns several results. After a result for which `goes_on` returns
+    /// true, the machine takes another step.
     pub(crate) fn run_pieces<M: Machine + 'static>(
         &mut self,
         edge: &Edge,
@@ -251,7 +252,7 @@ impl World {
         answers.take()
     }
 
-    /// Starts a machine that answers in pieces; they appear in the list as they come.
+    /// Starts a machine that returns several results, which are added to the list.
     pub(crate) fn start_pieces<M: Machine + 'static>(
         &mut self,
         edge: &Edge,
@@ -265,7 +266,7 @@ impl World {
         answers
     }
 
-    /// Delivers one message, chosen by the seed; `false` when none is under way.
+    /// Delivers one message that the seed selects; `false` without messages.
     pub(crate) fn deliver(&mut self) -> bool {
         if self.events.is_empty() || !self.pauses.is_empty() && self.platform.below(PER_PAUSE) == 0
         {
@@ -281,7 +282,7 @@ impl World {
         true
     }
 
-    /// Moves time to the next alarm and lets it go off; `false` when none is set.
+    /// Moves time to the next alarm and runs it; `false` without alarms.
     pub(crate) fn alarm(&mut self) -> bool {
         let Some((address, due_ns)) = self.alarms.iter().min_by_key(|(_, due)| **due) else {
             return false;
@@ -321,18 +322,18 @@ impl World {
         true
     }
 
-    /// Lets an alarm go off that is due by now.
+    /// Runs an alarm that is due.
     pub(crate) fn alarm_if_due(&mut self) -> bool {
         self.alarm_is_due_within(0) && self.alarm()
     }
 
-    /// Whether some alarm goes off within `span_ns` from now.
+    /// Whether an alarm is due within `span_ns`.
     pub(crate) fn alarm_is_due_within(&self, span_ns: i64) -> bool {
         let now_ns = self.platform.time_ns();
         self.alarms.values().any(|&due_ns| due_ns - now_ns <= span_ns)
     }
 
-    /// The queries that the Catalog has on its list.
+    /// Returns the Catalog's list of queries.
     pub(crate) fn live_queries(&mut self) -> Vec<LiveQuery> {
         let message = envelope::encode(&ToCatalog::Queries);
         let call = Call { id: 0, to: Address::Catalog, location: None, message };
@@ -342,7 +343,7 @@ impl World {
         }
     }
 
-    /// Hands a call to the Catalog and fails whatever the Catalog calls.
+    /// Delivers a call to the Catalog and fails all calls that the Catalog makes.
     pub(crate) fn deliver_to_catalog_only(&mut self, call: &Call) -> Result<Vec<u8>, CallFailure> {
         let platform = self.platform.clone();
         let failed = || Err(CallFailure::Retryable("lost".to_owned()));
@@ -360,8 +361,8 @@ impl World {
         Ok(reply)
     }
 
-    /// Delivers everything and lets alarms go off until nothing is due for hours: a Database comes
-    /// back every day, for ever.
+    /// Delivers all messages and runs alarms until none is due for hours. A Database sets a daily
+    /// alarm permanently.
     pub(crate) fn settle(&mut self) {
         for _ in 0..10_000 {
             while self.deliver() {}
@@ -372,7 +373,7 @@ impl World {
         panic!("alarms never end");
     }
 
-    /// Loses what an object has in memory; whoever waits for it is told that the call failed.
+    /// Discards an object's memory. Waiting callers receive an error.
     pub(crate) fn crash(&mut self, address: &Address) {
         self.end_life(address);
         if let Address::Shard(id) = address {
@@ -402,7 +403,7 @@ impl World {
         if self.spares_clients && matches!(caller, Caller::Client(_)) {
             faults = Faults::default();
         }
-        // Requests to the Catalog are clients' own: nobody but they repeat them.
+        // Only clients themselves repeat requests to the Catalog.
         if call.to != Address::Catalog && self.platform.percent(faults.repeated) {
             self.events.push(Event::Request(caller.clone(), call.clone()));
         }
@@ -420,7 +421,7 @@ impl World {
         let crash_after = self.platform.percent(faults.crashed);
         let (to, id) = (call.to.clone(), call.id);
         if reply_lost {
-            // The caller may hear of the failure long before the request is handled.
+            // The caller may receive the failure long before the request is handled.
             self.fail(caller, id);
             self.handle(Caller::Nobody, call);
         } else {
@@ -431,7 +432,7 @@ impl World {
         }
     }
 
-    /// Now and then lets a storage operation of the object's next event fail.
+    /// Occasionally makes a storage operation of the object's next event fail.
     fn break_storage(&mut self, address: &Address) {
         if !self.platform.percent(self.faults.storage) {
             return;
@@ -444,7 +445,7 @@ impl World {
         }
     }
 
-    /// Whether the object died in its event; then it is a new one.
+    /// Replaces an object that died in its event. Returns whether it died.
     fn died(&mut self, address: &Address) -> bool {
         let died = match address {
             Address::Shard(id) => self.shard(id).heal_storage(),
@@ -585,20 +586,19 @@ fn new_host(address: &Address, store: FaultStore, split_bytes: u64) -> Box<dyn H
     }
 }
 
-/// An isolate: what its requests share.
+/// An isolate: the shared state of its requests.
 #[derive(Clone, Default)]
 pub(crate) struct Edge {
-    /// Its cache.
     pub(crate) cache: Rc<RefCell<Cache>>,
-    /// What its queries hold.
+    /// The memory of its queries.
     pub(crate) queries: QueryMemory,
 }
 
-/// Answers of a machine as they come.
+/// The results of a machine in order of arrival.
 pub(crate) struct Answers<M: Machine>(Rc<RefCell<Vec<M::Answer>>>);
 
 impl<M: Machine> Answers<M> {
-    /// The answer, if the machine has come to one.
+    /// Returns the result if the machine has one.
     pub(crate) fn take(&self) -> Option<M::Answer> {
         self.0.borrow_mut().pop()
     }
@@ -632,7 +632,7 @@ impl<M: Machine> Client for Running<M> {
     }
 }
 
-/// The seed of an isolate: no two have the same one, which what they name is told apart by.
+/// Returns a unique seed for an isolate, which distinguishes the names that isolates create.
 pub(crate) fn draw_seed() -> u64 {
     static ISOLATES: AtomicU64 = AtomicU64::new(1);
     ISOLATES.fetch_add(1, Ordering::Relaxed)

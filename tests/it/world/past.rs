@@ -1,5 +1,5 @@
-//! What the platform keeps of each object: its storage at every time that it changed, so that the
-//! next life of one can begin with what it was then.
+//! Keeps each object's storage after every change, like the platform, so that an object's next
+//! start can use an earlier state.
 
 use std::collections::BTreeMap;
 
@@ -11,47 +11,48 @@ use tidemark::store::memory::MemoryStore;
 
 use super::World;
 
-/// How long after an object was made its past begins, as somebody has measured, nanoseconds.
+/// The time from an object's creation to its earliest recovery point, as measured on the platform,
+/// in nanoseconds.
 const BEGINS_LATER_NS: i64 = 50 * S_NS;
 
-/// The past of all objects but the Catalog, which never goes back.
+/// The earlier states of all objects except the Catalog, which is never reset.
 #[derive(Default)]
 pub(super) struct Past {
-    /// Ascending in time.
+    /// The states of each object, ascending in time.
     was: BTreeMap<Address, Vec<(i64, MemoryStore)>>,
     lives: BTreeMap<Address, u64>,
-    /// To when an object's next life goes back.
+    /// The times to which objects are reset at their next start.
     armed: BTreeMap<Address, i64>,
-    /// How many lives began with what was.
+    /// The number of starts with an earlier state.
     pub(super) count: u64,
-    /// An object that was not there at a time can go back to that, and is empty then.
+    /// Whether an object can be reset to a time before its creation. It is then empty.
     pub(super) is_endless: bool,
-    /// No shard goes back to this time any more.
+    /// A time to which shards can no longer be reset.
     pub(super) lost_ns: Option<i64>,
 }
 
 impl World {
-    /// From now on the past is kept.
+    /// Begins to keep earlier states.
     pub(crate) fn keep_past(&mut self) {
         self.past = Some(Past::default());
     }
 
-    /// Objects have a past of times at which they were not there.
+    /// Permits resets to times before an object's creation.
     pub(crate) fn keep_endless_past(&mut self) {
         self.past = Some(Past { is_endless: true, ..Past::default() });
     }
 
-    /// From now on no shard goes back to this time.
+    /// Makes shards reject this time from now on.
     pub(crate) fn lose_past(&mut self, time_ns: i64) {
         self.past.iter_mut().for_each(|past| past.lost_ns = Some(time_ns));
     }
 
-    /// How many lives of objects began with what they were before.
+    /// Returns the number of objects that started with an earlier state.
     pub(crate) fn went_back(&self) -> u64 {
         self.past.as_ref().map_or(0, |past| past.count)
     }
 
-    /// Keeps what an object has stored by now.
+    /// Keeps an object's current storage.
     pub(super) fn note(&mut self, address: &Address) {
         if self.past.is_none() || *address == Address::Catalog {
             return;
@@ -70,7 +71,7 @@ impl World {
         }
     }
 
-    /// What the storage of an object says to a message about its lives; `None` of any other one.
+    /// Handles a message about earlier states; returns `None` for other messages.
     pub(super) fn ask_past(&mut self, call: &Call) -> Option<Result<Vec<u8>, CallFailure>> {
         let (_, message) = envelope::decode::<ToStorage>(&call.message).ok()?;
         assert_ne!(call.to, Address::Catalog, "the Catalog never goes back");
@@ -103,7 +104,7 @@ impl World {
         Some(Ok(envelope::encode(&answer)))
     }
 
-    /// A life ends: what the next one begins with, if that is not what there is.
+    /// Ends an object's life and sets the storage of its next start, if that differs.
     pub(super) fn end_life(&mut self, address: &Address) {
         let Some(past) = &mut self.past else { return };
         *past.lives.entry(address.clone()).or_default() += 1;

@@ -1,4 +1,4 @@
-//! Time that moves when told to, randomness from a seed, object ids from a counter.
+//! A clock that tests move, randomness from a seed, and object ids from a counter.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -9,7 +9,7 @@ use tidemark::protocol::call::{ObjectKind, PlacementError, Platform};
 /// 2024-01-01T00:00:00Z.
 pub(crate) const START_NS: i64 = 1_704_067_200_000_000_000;
 
-/// The platform of every object and edge of a world. Clones share everything.
+/// The platform of every object and edge of a world. Clones share all state.
 #[derive(Clone)]
 pub(crate) struct TestPlatform {
     inner: Rc<Inner>,
@@ -55,7 +55,7 @@ impl Platform for TestPlatform {
         self.inner.random.borrow_mut().u64(..)
     }
 
-    /// Knows one jurisdiction, `eu`.
+    /// Supports one jurisdiction, `eu`.
     fn new_object_id(
         &self,
         kind: ObjectKind,

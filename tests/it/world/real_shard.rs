@@ -1,4 +1,4 @@
-//! The product's own shard over a store in memory.
+//! The product's shard over a store in memory.
 
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use tidemark::store::memory::MemoryStore;
 use super::ShardObject;
 use crate::fault_store::{After, FaultStore};
 
-/// Shards that were told to hold back writes while their group splits, in all worlds.
+/// The number of shards in all worlds that delayed writes while their group split.
 pub(crate) static FENCES: AtomicU64 = AtomicU64::new(0);
 
 struct RealShard {

@@ -1,5 +1,4 @@
-//! The rules of a shard without its store: rows in a map. What the protocol promises can be read
-//! off it directly.
+//! The protocol rules of a shard without a store: rows in a map, which tests can inspect.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -17,29 +16,29 @@ use super::ShardObject;
 /// Measurement, tags by column, time.
 pub(crate) type PointKey = (MeasurementId, Vec<(ColumnId, String)>, i64);
 
-/// What a shard keeps over a crash.
+/// The state of a shard that survives a crash.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Stored {
-    /// `None` before it was opened and after a wipe.
+    /// `None` before the shard is opened and after a wipe.
     pub(crate) settings: Option<ShardSettings>,
     pub(crate) closed: bool,
     pub(crate) schema_version: u64,
     pub(crate) points: BTreeMap<PointKey, BTreeMap<ColumnId, FieldValue>>,
-    /// Times that it was opened after it was new.
+    /// How often a new shard was opened.
     pub(crate) opened: u32,
 }
 
 thread_local! {
-    /// Every stub of the running test by id, so that the test can look inside.
+    /// Every stub of the running test by id, so that the test can inspect it.
     static STORED: RefCell<BTreeMap<ObjectId, Rc<RefCell<Stored>>>> = RefCell::default();
 }
 
-/// Forgets the stubs of an earlier world.
+/// Deletes the stubs of an earlier world.
 pub(crate) fn reset() {
     STORED.take();
 }
 
-/// What a stub keeps.
+/// Returns the stored state of a stub.
 pub(crate) fn stored(id: &ObjectId) -> Rc<RefCell<Stored>> {
     STORED.with_borrow_mut(|all| Rc::clone(all.entry(id.clone()).or_default()))
 }
@@ -93,7 +92,7 @@ impl Stored {
                 self.closed = true;
                 FromShard::Done
             }
-            // Stubs are never split: they say that they are empty.
+            // Stubs are never split: they report that they are empty.
             ToShard::Weigh => FromShard::Weighed { bytes: 0, at_ns: None },
             ToShard::Fence { .. } => FromShard::Done,
             ToShard::Append { stamp, frame } => self.append(stamp, &frame),
