@@ -1,13 +1,16 @@
 // npm run build: builds the Worker for release and the console. With `--static`, also builds the
-// console that runs without a server.
+// console that runs without a server, and the documentation site next to it.
 
 import { staticPage } from './console.mjs';
 import { endAllOnSignals } from './processes.mjs';
 import { finishWith } from './project.mjs';
 import { everything } from './setup.mjs';
+import { documentationSite } from './site/site.mjs';
 
 endAllOnSignals();
 await finishWith(async () => {
   await everything();
-  if (process.argv.includes('--static')) await staticPage();
+  if (!process.argv.includes('--static')) return;
+  await documentationSite();
+  await staticPage();
 });

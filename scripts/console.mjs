@@ -17,6 +17,7 @@ import { gzipSync } from 'node:zlib';
 
 import { at } from './project.mjs';
 import { sampleLines } from './sample.mjs';
+import { addSite } from './site/site.mjs';
 import { fingerprint, step } from './steps.mjs';
 
 /** The output folder of the console, as in `[assets]` of wrangler.toml. */
@@ -129,8 +130,8 @@ export async function consolePage() {
 }
 
 /**
- * Writes the console for a static host. Only this variant starts the database in the page
- * automatically.
+ * Writes the console for a static host, with the documentation site if it was built. Only this
+ * variant starts the database in the page automatically.
  */
 export async function staticPage() {
   empty(staticFolder);
@@ -140,6 +141,7 @@ export async function staticPage() {
   const [marked, plain] = ['<html lang="en" data-place="browser">', '<html lang="en">'];
   if (!text.includes(plain)) throw new Error(`www/index.html does not begin with ${plain}`);
   writeFileSync(index, text.replace(plain, marked));
+  addSite(staticFolder);
 }
 
 /**

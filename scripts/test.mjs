@@ -15,6 +15,7 @@ import { crateFaults } from './licences.mjs';
 import { endAllOnSignals, run } from './processes.mjs';
 import { at, finishWith, newNode, wrangler } from './project.mjs';
 import { engine, engineFolder, modules, packages, rust, sql as sqlWorker, wasmBindgen } from './setup.mjs';
+import { documentationSite } from './site/site.mjs';
 import { verdict } from './verdict.mjs';
 
 /**
@@ -200,6 +201,7 @@ const steps = [
   ['npm packages', async () => (await packages(), { passed: 1 })],
   ['lint', lint],
   ['lint, pages', lintPages],
+  ['site', async () => (await documentationSite(), { passed: 1 })],
   ['types', types],
   ['Rust', async () => (await rust(), { passed: 1 })],
   ['licences', licences],

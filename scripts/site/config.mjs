@@ -1,0 +1,31 @@
+// The configuration of VitePress. scripts/docs.mjs copies this file next to the collected pages.
+
+import { sidebar } from './sidebar.mjs';
+
+/**
+ * Returns a heading's anchor as GitHub writes it, so that a link works in both places.
+ * `tests/it/tidy_pages.rs` checks the anchors by the same rule.
+ */
+const slugify = (heading) => heading.toLowerCase().replace(/[^\p{L}\p{N} _-]/gu, '').replaceAll(' ', '-');
+
+const asLink = ({ text, page, items }) => (items
+  ? { text, collapsed: text === 'Internals', items: items.map(asLink) }
+  : { text, link: `/${page}` });
+
+export default {
+  title: 'Tidemark',
+  description: 'A time-series database that speaks the protocols of InfluxDB',
+  lang: 'en',
+  base: process.env.DOCS_BASE ?? '/docs/',
+  srcDir: 'pages',
+  outDir: 'built',
+  cacheDir: 'cache',
+  // The pages of the repository are no templates.
+  markdown: { anchor: { slugify }, attrs: { disable: true }, html: true },
+  themeConfig: {
+    logo: '/favicon.svg',
+    sidebar: sidebar.map(asLink),
+    outline: { level: [2, 3] },
+    search: { provider: 'local' },
+  },
+};

@@ -1,0 +1,154 @@
+// Builds the documentation site from docs/ and the pages that it links to. A dead link is an error.
+
+import { createHash } from 'node:crypto';
+import {
+  appendFileSync,
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, extname, join } from 'node:path';
+
+import { must } from '../processes.mjs';
+import { at, newNode, npm, Sentence } from '../project.mjs';
+import { collect, placeOf } from './pages.mjs';
+import { sidebar } from './sidebar.mjs';
+import { fingerprint, step } from '../steps.mjs';
+
+/** The folder of the builder: its packages, the collected pages, and the built site. */
+const workshop = at('.cache', 'site');
+export const built = join(workshop, 'built');
+
+/** The name of the site's folder next to the console. */
+export const siteName = 'docs';
+
+/** Returns the paths of all pages in a folder of the repository, without the folder's assets. */
+function pagesIn(folder) {
+  return readdirSync(at(folder), { recursive: true })
+    .map((name) => `${folder}/${name}`)
+    .filter((path) => path.endsWith('.md'))
+    .sort();
+}
+
+/** Installs VitePress exactly as locked. It is not among the packages of the database. */
+async function packages() {
+  const files = ['package.json', 'package-lock.json'];
+  const inputs = fingerprint(files.map((name) => `scripts/site/${name}`));
+  const stamp = '.cache/site/node_modules/.stamp';
+  await step('The packages of the documentation site', { stamp, inputs, outputs: [] }, async () => {
+    mkdirSync(workshop, { recursive: true });
+    for (const name of files) copyFileSync(at('scripts', 'site', name), join(workshop, name));
+    const [command, first] = npm();
+    const args = [...first, 'ci', '--prefix', workshop, '--ignore-scripts', '--no-audit', '--no-fund', '--loglevel=error'];
+    await must('Installing the packages of the documentation site', command, args);
+  });
+}
+
+/** Writes the collected pages and files to the builder's folder. */
+function writePages({ pages, files }) {
+  const target = join(workshop, 'pages');
+  rmSync(target, { recursive: true, force: true });
+  const write = (path, put) => {
+    mkdirSync(dirname(join(target, path)), { recursive: true });
+    put(join(target, path));
+  };
+  for (const [path, text] of pages) write(placeOf(path), (file) => writeFileSync(file, text));
+  for (const path of files) write(`public/${placeOf(path)}`, (file) => copyFileSync(at(path), file));
+  write('public/favicon.svg', (file) => copyFileSync(at('www', 'favicon.svg'), file));
+  mkdirSync(join(workshop, '.vitepress', 'theme'), { recursive: true });
+  copyFileSync(at('scripts', 'site', 'theme.js'), join(workshop, '.vitepress', 'theme', 'index.js'));
+  // Otherwise esbuild reads the tsconfig.json of the repository.
+  writeFileSync(join(workshop, 'tsconfig.json'), '{}\n');
+  for (const name of ['config.mjs', 'sidebar.mjs']) copyFileSync(at('scripts', 'site', name), join(workshop, '.vitepress', name));
+}
+
+/** Checks that the navigation lists every page of docs/, and lists no absent page. */
+function checkNavigation(pages) {
+  const listed = sidebar.flatMap(({ items }) => items).flatMap(({ page, items }) => (items ? items.map((one) => one.page) : [page]));
+  const known = new Set([...pages.keys()].map(placeOf));
+  const faults = [
+    ...listed.filter((page) => !known.has(page)).map((page) => `${page} is listed and does not exist`),
+    ...[...known].filter((page) => !page.startsWith('repository/') && !listed.includes(page)).map((page) => `${page} is not listed`),
+  ];
+  if (faults.length > 0) throw new Sentence(`scripts/site/sidebar.mjs:\n${faults.join('\n')}`);
+}
+
+/** The packages whose code is part of the built site. Their licences require that their text is distributed. */
+const bundled = ['vitepress', 'vue', '@vueuse/core', '@vueuse/integrations', '@vueuse/shared', 'focus-trap', 'mark.js', 'minisearch', 'tabbable'];
+
+/** Writes the licences of the site's packages next to its pages. */
+function writeLicences() {
+  const texts = bundled.map((name) => {
+    const folder = join(workshop, 'node_modules', name);
+    const file = readdirSync(folder).find((one) => /^licen[cs]e/i.test(one));
+    if (file === undefined) throw new Error(`${name} has no licence`);
+    return `${name}\n\n${readFileSync(join(folder, file), 'utf8').trim()}\n`;
+  });
+  writeFileSync(join(built, 'licences.txt'), texts.join(`\n${'-'.repeat(80)}\n\n`));
+}
+
+/** Builds the site if any page changed. */
+export async function documentationSite() {
+  await packages();
+  const contents = collect(pagesIn('docs'));
+  checkNavigation(contents.pages);
+  const base = process.env.DOCS_BASE ?? '';
+  const inputs = fingerprint(['scripts/site', 'www/favicon.svg', ...contents.pages.keys(), ...contents.files], [base]);
+  const outputs = [join(built, 'index.html')];
+  await step('The documentation site', { stamp: '.cache/stamps/site', inputs, outputs }, async () => {
+    writePages(contents);
+    const program = join(workshop, 'node_modules', 'vitepress', 'bin', 'vitepress.js');
+    // VitePress treats links with other endings as pages.
+    const endings = [...new Set([...contents.files].map((path) => extname(path).slice(1)))].join(',');
+    const env = { VITE_EXTRA_EXTENSIONS: endings };
+    await must('Building the documentation site', newNode(), [program, 'build', workshop], { env });
+    writeLicences();
+  });
+}
+
+/** Returns the hashes of all scripts inside the site's pages, as a content security policy lists them. */
+function inlineScripts() {
+  const pages = readdirSync(built, { recursive: true }).map(String).filter((name) => name.endsWith('.html'));
+  const scripts = pages.flatMap((name) => {
+    const text = readFileSync(join(built, name), 'utf8');
+    return [...text.matchAll(/<script(?: id="[^"]*")?>(.*?)<\/script>/gs)].map(([, script]) => script);
+  });
+  return [...new Set(scripts)].map((script) => `'sha256-${createHash('sha256').update(script).digest('base64')}'`);
+}
+
+/** Replaces `from`, which the text contains once. */
+function replaceOnce(text, from, to) {
+  if (text.split(from).length !== 2) throw new Error(`not once: ${from}`);
+  return text.replace(from, to);
+}
+
+/**
+ * Copies the site into the folder of the console, if the site was built. The console gets a link,
+ * and the site a content security policy for its scripts.
+ */
+export function addSite(folder) {
+  if (!existsSync(join(built, 'index.html'))) return;
+  cpSync(built, join(folder, siteName), { recursive: true });
+  const index = join(folder, 'index.html');
+  const session = '<div id="session"></div>';
+  const link = `<a class="docs" href="${siteName}/index.html">Documentation</a>`;
+  writeFileSync(index, replaceOnce(readFileSync(index, 'utf8'), session, `${link}\n      ${session}`));
+  const policy = [
+    "default-src 'none'",
+    `script-src 'self' ${inlineScripts().join(' ')}`,
+    "style-src 'self' 'unsafe-inline'",
+    "img-src 'self' data:",
+    "font-src 'self'",
+    "connect-src 'self'",
+    "base-uri 'none'",
+    "form-action 'none'",
+    "frame-ancestors 'none'",
+  ];
+  const rule = `\n/${siteName}/*\n  ! Content-Security-Policy\n  Content-Security-Policy: ${policy.join('; ')}\n`;
+  appendFileSync(join(folder, '_headers'), rule);
+}
