@@ -266,6 +266,8 @@ RULES = [
 LANGUAGES = {".md": "markdown", ".rs": "rust", ".js": "js", ".mjs": "js", ".ts": "js"}
 # Pages that a program writes.
 GENERATED = {os.path.join("benches", "RESULTS.md")}
+# The first line of other generated pages.
+GENERATED_MARK = "<!-- GENERATED"
 SKIPPED_FOLDERS = {"target", "node_modules", "dist", "vendor", ".git"}
 TOKENS = {
     "rust": re.compile(r"//[^\n]*|/\*.*?\*/|b?r(#*)\".*?\"\1|b?\"(?:\\.|[^\"\\])*\"|'(?:\\.[^'\n]*|[^\\'\n])'", re.DOTALL),
@@ -285,7 +287,14 @@ def files_under(root: str) -> list[str]:
     ]
     wanted = [n for n in names if os.path.splitext(n)[1] in LANGUAGES and not SKIPPED_FOLDERS & set(n.split("/"))]
     paths = [os.path.normpath(os.path.join(root, name)) for name in sorted(wanted)]
-    return [path for path in paths if path not in GENERATED]
+    return [path for path in paths if path not in GENERATED and not is_generated(path)]
+
+
+def is_generated(path: str) -> bool:
+    if not path.endswith(".md"):
+        return False
+    with open(path, encoding="utf-8") as page:
+        return page.readline().startswith(GENERATED_MARK)
 
 
 def paragraphs(lines: list[tuple[int, str]]) -> Iterator[tuple[int, str, str]]:

@@ -201,6 +201,7 @@ const steps = [
   ['npm packages', async () => (await packages(), { passed: 1 })],
   ['lint', lint],
   ['lint, pages', lintPages],
+  ['reference', () => succeeds(process.execPath, [at('scripts', 'reference.mjs'), '--check'])],
   ['site', async () => (await documentationSite(), { passed: 1 })],
   ['types', types],
   ['Rust', async () => (await rust(), { passed: 1 })],

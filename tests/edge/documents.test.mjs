@@ -1,5 +1,5 @@
-// Runs every block of the README and of the pages in docs/ and examples/ against one fresh server.
-// Only the address and the token are inserted.
+// Runs every block of the README and of the pages in docs/ and examples/ against one fresh server,
+// except of the design pages. Only the address and the token are inserted.
 
 import assert from 'node:assert/strict';
 import { spawn } from 'node:child_process';
@@ -16,9 +16,12 @@ import { grafanaAsks, telegrafOutput } from './settings_files.mjs';
 const pages = [
   'README.md',
   'CONTRIBUTING.md',
-  ...readdirSync(at('docs')).filter((name) => name.endsWith('.md')).map((name) => `docs/${name}`),
+  ...readdirSync(at('docs'), { recursive: true })
+    .map((name) => `docs/${name}`)
+    .filter((path) => path.endsWith('.md') && !path.startsWith('docs/design/'))
+    .sort(),
   'examples/README.md',
-];
+].filter((page) => !readFileSync(at(page), 'utf8').startsWith('<!-- GENERATED'));
 
 /** Installs a curl that fails on a status of 400 or more, so that the block fails. */
 function strictCurl(folder) {
@@ -66,6 +69,7 @@ test('every block of the documents does what it says', async (t) => {
   const readable = (text) => text
     .replaceAll('http://127.0.0.1:8787', server.url)
     .replaceAll('TIDEMARK_TOKEN=…', `TIDEMARK_TOKEN=${token}`);
+  await server.query('CREATE DATABASE plant');
   await server.query('CREATE DATABASE mydb');
   await server.mustWrite('m v=1 1', { db: 'mydb' });
 
@@ -74,6 +78,17 @@ test('every block of the documents does what it says', async (t) => {
       const { code, output, said } = await paste(text, { cwd, env });
       assert.equal(code, 0, output + said);
       run.output = output;
+    },
+    /** Runs statements in the database `plant`. The output is CSV. */
+    async influxql(text, run) {
+      const response = await server.fetch('/query', {
+        method: 'POST',
+        headers: { Accept: 'application/csv' },
+        body: new URLSearchParams({ db: 'plant', epoch: 's', q: text }),
+      });
+      run.output = await response.text();
+      assert.equal(response.status, 200, run.output);
+      assert.doesNotMatch(run.output, /^error/m);
     },
     /** Compares with the output of the previous block. */
     text: (text, run) => assert.equal(run.output.trim(), text.trim()),
@@ -85,7 +100,7 @@ test('every block of the documents does what it says', async (t) => {
       output.buffer = [`cpu,from=readme usage_idle=90 ${now}000000000`];
       await output.flush();
       assert.deepEqual(output.log, []);
-      const rows = await server.rows('SELECT usage_idle FROM cpu', { db: 'telegraf', epoch: 's' });
+      const rows = await server.rows(`SELECT usage_idle FROM cpu WHERE time = ${now}s`, { db: 'telegraf', epoch: 's' });
       assert.deepEqual(rows, [[now, 90]]);
     },
     async yaml(text) {

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
 import { readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { test } from 'node:test';
 import { promisify } from 'node:util';
 
@@ -13,7 +14,7 @@ import { callsOf, replay } from './flight_recorded.mjs';
 import { grpcClient, transcoding } from './grpc_client.mjs';
 import { has, tidemark, token } from './harness.mjs';
 import { hasPythonClients, pythonProgram } from './python.mjs';
-import { dashboardAsks, grafanaAsks, grafanaAsksSql, jdbcAsks, metricsIn, prometheusScrapes, telegrafOutput } from './settings_files.mjs';
+import { composeServices, dashboardAsks, dashboardStatements, grafanaAsks, grafanaAsksSql, jdbcAsks, metricsIn, prometheusScrapes, telegrafOutput } from './settings_files.mjs';
 
 const tide = '1700000000 1.5\n1700003600 2.5\n1700007200 3.5\n';
 const tideCsv = ['1700000000,1.5', '1700003600,2.5', '1700007200,3.5'].map((row) => `tide,${row}\n`).join('');
@@ -36,11 +37,26 @@ const prints = {
   'shell/session.sh': `name,time,level\n${tideCsv}`,
 };
 
+/** The values of one Telegraf agent at two times, as the inputs of telegraf.conf write them. */
+const systemLines = [20, 10].map((secondsAgo, step) => {
+  const time = `${Math.floor(Date.now() / 10_000) * 10 - secondsAgo}000000000`;
+  const counter = 1_000 * (step + 1);
+  return [
+    `cpu,host=a,cpu=cpu-total usage_idle=90,usage_user=5,usage_system=3,usage_iowait=2 ${time}`,
+    `mem,host=a used=4i,cached=2i,buffered=1i,free=9i,used_percent=25 ${time}`,
+    `disk,host=a,path=/ used_percent=40 ${time}`,
+    `diskio,host=a,name=sda read_bytes=${counter}i,write_bytes=${counter}i ${time}`,
+    `net,host=a,interface=eth0 bytes_recv=${counter}i,bytes_sent=${counter}i ${time}`,
+    `system,host=a load1=0.5,load5=0.4,load15=0.3,uptime=${counter}i ${time}`,
+  ].join('\n');
+}).join('\n');
+
 /** The examples that query in SQL. */
 const ofSql = ['python/flight.py', 'python/parquet.py', 'python/superset.py'];
 
 /** The examples that other tests run. */
 const elsewhere = {
+  compose: 'examples.test.mjs',
   grafana: 'examples.test.mjs',
   jdbc: 'examples.test.mjs',
   miniflare: 'miniflare.test.mjs',
@@ -112,6 +128,31 @@ test('the examples do what they say', async (t) => {
     const [before, written, after] = [-10, 0, 10].map((s) => (now + s) * 1_000);
     const q = `SELECT mean("usage_idle") FROM "cpu" WHERE time >= ${before}ms and time <= ${after}ms GROUP BY time(10s) fill(null)`;
     assert.deepEqual((await ask(q))[0].values, [[before, null], [written, 90], [after, null]]);
+  });
+  await t.test('grafana/system.json has a value in every panel', async () => {
+    await server.query('CREATE DATABASE system_metrics');
+    await server.mustWrite(systemLines, { db: 'system_metrics' });
+    const statements = dashboardStatements(readFileSync(at('examples', 'grafana', 'system.json'), 'utf8'));
+    assert.equal(statements.length, 10);
+    for (const { title, q } of statements) {
+      const [series] = await server.series(q, { db: 'system_metrics', epoch: 'ms' });
+      const columns = series?.columns ?? [];
+      for (let column = 1; column < columns.length; column += 1) {
+        assert.ok(series.values.some((row) => row[column] !== null), `${title}: ${columns[column]}`);
+      }
+      assert.ok(columns.length > 1, `${title}: ${q}`);
+    }
+    const inputs = readFileSync(at('examples', 'telegraf', 'telegraf.conf'), 'utf8');
+    for (const [, measurement] of systemLines.matchAll(/^(\w+),/gm)) assert.ok(inputs.includes(`[[inputs.${measurement}]]`), measurement);
+    await server.query('DROP DATABASE system_metrics');
+  });
+  await t.test('compose/compose.yaml gives each program its files and settings', () => {
+    const folder = at('examples', 'compose');
+    const services = composeServices(readFileSync(join(folder, 'compose.yaml'), 'utf8'), folder, { ADMIN_TOKEN: token });
+    for (const name of ['telegraf', 'grafana']) {
+      const { TIDEMARK_URL: url, TIDEMARK_TOKEN: secret } = services[name].environment;
+      assert.deepEqual([url, secret], ['http://tidemark:8787', services.tidemark.environment.ADMIN_TOKEN]);
+    }
   });
   const skip = !hasSql() && 'SQL is not built: npm run sql';
   await t.test('grafana/tidemark_sql.yaml, acted out', { skip }, async (one) => {

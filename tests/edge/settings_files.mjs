@@ -2,6 +2,8 @@
 // are not installed here, as far as the examples use them.
 
 import assert from 'node:assert/strict';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 
 import { parse as toml } from 'smol-toml';
 import { parse as yaml } from 'yaml';
@@ -183,4 +185,41 @@ export function dashboardAsks(text) {
   const asks = panels.flatMap(({ title, targets = [] }) =>
     targets.map(({ expr, legendFormat }) => ({ title, expr, legend: legendFormat })));
   return [...asks, ...variables.map(({ name, definition }) => ({ title: name, expr: definition, legend: '' }))];
+}
+
+/**
+ * Returns the InfluxQL statements of a Grafana dashboard with its variables replaced, as Grafana
+ * does for the last hour and every host: `{ title, q }`.
+ */
+export function dashboardStatements(text) {
+  const { panels, templating } = JSON.parse(text);
+  const filledIn = (q) => q
+    .replaceAll('$timeFilter', 'time >= now() - 1h and time <= now()')
+    .replaceAll('$__interval', '10s')
+    .replaceAll('$host', '.*');
+  const variables = templating.list.filter(({ type }) => type === 'query');
+  return [
+    ...panels.flatMap(({ title, targets }) => targets.map(({ query }) => ({ title, q: filledIn(query) }))),
+    ...variables.map(({ name, query }) => ({ title: name, q: filledIn(query) })),
+  ];
+}
+
+/**
+ * Checks a Compose file with `services` of the container's folder: each mounted file exists, and
+ * each variable has a value in the environment `env`.
+ */
+export function composeServices(text, folder, env) {
+  const { services, volumes } = yaml(text.replace(/:\?[^}]*\}/g, '}').replace(/\$\{(\w+)\}/g, (whole, name) => {
+    assert.ok(name in env, `${name} is not in the environment of the test`);
+    return env[name];
+  }));
+  for (const [name, service] of Object.entries(services)) {
+    for (const mount of service.volumes ?? []) {
+      const [from] = mount.split(':');
+      const isThere = from.startsWith('.') ? existsSync(join(folder, from)) : from in volumes;
+      assert.ok(isThere, `${name}: ${mount}`);
+    }
+    for (const one of service.depends_on ?? []) assert.ok(one in services, `${name}: ${one}`);
+  }
+  return services;
 }

@@ -5,7 +5,7 @@ import { readFileSync } from 'node:fs';
 import { helpOf, Incomplete, optionsOf, Sentence } from './command.mjs';
 
 /** The commands in the order in which new users need them. Each is imported on demand. */
-const commands = {
+export const commands = {
   serve: () => import('../commands/serve.mjs'),
   query: () => import('../commands/query.mjs'),
   import: () => import('../commands/import.mjs'),

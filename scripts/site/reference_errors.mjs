@@ -1,0 +1,133 @@
+// The page of errors, from the error types in the code.
+
+import { code, generatedBy } from './reference_markdown.mjs';
+import { limitValues } from './reference_limits.mjs';
+import { moduleText, variantsOf } from './rust_source.mjs';
+
+const introduction = `# Errors
+
+This page is for users who search for an error text, and for authors of clients. Each section has a stable anchor.
+
+## What a client should do
+
+| status | meaning | action |
+|---|---|---|
+| 204, 200 | the request succeeded. A query can contain an \`error\` for one of its statements | read \`results\` |
+| 400 | a line, a parameter or a statement is invalid. The valid lines of a write are stored | correct the named lines; do not repeat the request |
+| 401 | no credentials, or unknown, expired or revoked credentials | check the token |
+| 403 | the token or user has no permission for the request, or a page of another origin sent it | grant the permission, or set \`CORS_ORIGINS\` |
+| 404 | the path, the database, the retention policy or the resource does not exist | check the name |
+| 405 | the path does not support the method | use a method of the header \`Allow\` |
+| 408 | the client stopped sending the body | send the request again |
+| 409 | another operation must end first | wait, or follow the text |
+| 413 | the body is too large | send smaller batches |
+| 415 | the route does not support the encoding or the media type | use a supported type |
+| 422 | the request exceeds a limit that a repetition does not change | follow the text |
+| 429 | a limit per minute is reached | wait for the time in \`Retry-After\` |
+| 500 | an internal fault or damaged data | [check the stored data](../OPERATING.md#checking-stored-data), and report the fault |
+| 501 | InfluxDB supports the request, and Tidemark does not | use the alternative in the text |
+| 503 | the request could not be processed now. Its result is unknown after a write | send the request again after \`Retry-After\` |
+| 504 | the client's deadline has passed | allow more time, or narrow the query |
+| 507 | the query needs more memory or time than the server provides | narrow the time range, or aggregate |
+
+A write returns its errors as JSON with \`code\`, \`message\`, \`error\` and \`line\` ([bodies](../COMPATIBILITY.md#responses-to-writes)). In the texts
+below, words in braces and \`…\` stand for values. A failed statement on \`/query\` has status 200 and the text as the \`error\` of its result.
+`;
+
+/** The groups: title, prefix of the anchors, module, error type, and the status of its errors. */
+const groups = [
+  ['Requests', 'request', 'api/error.rs', 'ApiError'],
+  ['Permissions and logins', 'auth', 'api/auth.rs', 'AuthError'],
+  ['Settings', 'setting', 'api/settings.rs', 'SettingsError', '503'],
+  ['Parameters', 'parameter', 'api/params.rs', 'ParamsError', '400'],
+  ['Bodies', 'body', 'api/content_encoding/mod.rs', 'BodyError'],
+  ['Lines of a write', 'line', 'line_protocol/error.rs', 'Cause', '400; the line is rejected, and the other lines are stored'],
+  ['Lines that do not fit the database', 'write', 'coordinator/write/rejections.rs', 'LineRefusal', '400; the line is rejected'],
+  ['Columns and measurements', 'schema', 'protocol/database.rs', 'RegisterRefusal', '400; the line is rejected'],
+  ['Syntax of InfluxQL', 'syntax', 'influxql/error.rs', 'ParseError', '400'],
+  ['Statements', 'statement', 'query/error.rs', 'QueryError', "200 with the statement's `error` on `/query`; 400 on `/api/v3/query_influxql`"],
+  ['Databases, tokens and users', 'catalog', 'protocol/catalog.rs', 'CatalogRefusal'],
+  ['Retention policies and continuous queries', 'policy', 'protocol/database.rs', 'PolicyRefusal', '400'],
+  ['Restores', 'restore', 'protocol/database.rs', 'DatabaseRefusal'],
+  ['Backups', 'backup', 'coordinator/backup/error.rs', 'BackupError'],
+  ['Point-in-time recovery', 'recovery', 'protocol/recovery.rs', 'RecoveryRefusal'],
+  ['Overload and storage', 'unavailable', 'protocol/host.rs', 'Unavailable', '503'],
+  ['Other errors of the server', 'server', 'coordinator/error.rs', 'Error'],
+];
+
+/** Statuses that differ from those of the group. */
+const exceptions = {
+  'LineRefusal::Retention': '400; 422 if every line is older than the retention period',
+  'Error::Forbidden': '403',
+  'Error::Revoked': '401',
+  'Error::NotEverywhere': '200, as a warning in `messages`',
+};
+
+/** Returns the status of each variant in the arms of a `match` that maps patterns to numbers. */
+function statuses(source) {
+  const body = source.slice(source.indexOf('pub fn status(&self)'), source.indexOf('pub fn grpc_code'));
+  const found = new Map();
+  let pending = [];
+  for (const [, type, variant, status] of body.matchAll(/\b(Self|AuthError|BodyError)::(\w+)|=> (\d{3})/g)) {
+    if (status) {
+      for (const one of pending) found.set(one, found.has(one) ? `${found.get(one)} or ${status}` : status);
+      pending = [];
+    } else pending.push(`${type === 'Self' ? 'ApiError' : type}::${variant}`);
+  }
+  // A pattern such as `Self::Auth(AuthError::InUrl)` has the status of its inner variant.
+  for (const outer of ['ApiError::Auth', 'ApiError::Body', 'ApiError::Overloaded']) found.delete(outer);
+  return found;
+}
+
+/** Adds the statuses of the errors that \`From<Error> for ApiError\` converts. */
+function addConverted(source, found) {
+  const types = groups.map(([, , , type]) => type).filter((type) => type !== 'ApiError' && type !== 'AuthError');
+  const start = source.indexOf('fn of_recovery');
+  let pending = [];
+  let isArm = false;
+  const tokens = new RegExp(`=>\\s*(match)?|\\bSelf::([A-Z]\\w+)|\\b(${types.join('|')})::(\\w+)`, 'g');
+  for (const [token, isMatch, kind, type, variant] of source.slice(start).matchAll(tokens)) {
+    if (token.startsWith('=>')) {
+      isArm = !isMatch;
+      if (isMatch) pending = [];
+    } else if (kind && isArm) {
+      const status = found.get(`ApiError::${kind}`);
+      for (const one of pending) if (status && !found.has(one)) found.set(one, status);
+      pending = [];
+      isArm = false;
+    } else if (type) pending.push(`${type}::${variant}`);
+  }
+}
+
+const kebab = (name) => name.replace(/([a-z0-9])([A-Z])/g, '$1-$2').toLowerCase();
+
+/** Replaces constants by their values and arguments without a name by an ellipsis. */
+function readable(message, limits) {
+  return message
+    .replace(/\{\{/g, '{').replace(/\}\}/g, '}')
+    .replace(/\{([A-Z][A-Z_]+)\}/g, (whole, name) => (limits.has(name) ? String(limits.get(name)) : whole))
+    .replace(/\{(?:[0-9.:][^}]*)?\}/g, '…')
+    .replace(/\{(\w+):[^}]*\}/g, '{$1}');
+}
+
+/** Returns the page. */
+export function errorsPage() {
+  const limits = new Map(limitValues().map(({ name, value }) => [name, value]));
+  const requests = moduleText('api/error.rs');
+  const status = statuses(requests);
+  addConverted(requests, status);
+  const sections = groups.map(([title, prefix, path, type, usual]) => {
+    const entries = variantsOf(moduleText(path), type)
+      // An error without a text of its own has the text of another error.
+      .filter(({ message }) => message && !/^\{\w*\}$/.test(message))
+      .map(({ name, message, text }) => {
+        const known = exceptions[`${type}::${name}`] ?? status.get(`${type}::${name}`) ?? usual;
+        const line = /^Status \d{3}/.test(text)
+          ? text.replace(/^(Status \d{3}): (.)/, (whole, first, letter) => `${first}. ${letter.toUpperCase()}`)
+          : [known && `Status ${known}.`, text].filter(Boolean).join(' ');
+        return `### ${prefix}-${kebab(name)}\n\n> ${code(readable(message, limits))}\n\n${line}\n`;
+      });
+    return [`## ${title}\n`, ...entries].join('\n');
+  });
+  return [generatedBy('the error types in the code'), introduction, ...sections].join('\n');
+}

@@ -1,0 +1,66 @@
+// The page of all limits, from the constants in the code.
+
+import { code, generatedBy, table } from './reference_markdown.mjs';
+import { constantsOf, evaluate, moduleText } from './rust_source.mjs';
+
+const introduction = `# All limits
+
+This page is for operators and engineers who search for a number. It lists every constant of \`model/limits.rs\` with its value and its
+description from the code. [Settings and limits](../SETTINGS.md) describes the limits that users meet, and the settings that change them.
+MB are 10⁶ bytes.
+`;
+
+const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, ',');
+
+/** The units of the names' endings, with the smallest value that is shown in this unit. */
+const times = [['d', 86_400_000_000_000n], ['h', 3_600_000_000_000n], ['min', 60_000_000_000n], ['s', 1_000_000_000n], ['ms', 1_000_000n]];
+
+/** Formats a value with the unit in its name. */
+function formatted(name, value) {
+  const toNs = /_NS(_|$)/.test(name) ? 1n : /_MS(_|$)/.test(name) ? 1_000_000n : /_S(_|$)/.test(name) ? 1_000_000_000n : null;
+  if (toNs !== null) {
+    const [unit, size] = times.find(([, one]) => (value * toNs) % one === 0n) ?? ['ns', 1n];
+    return `${grouped((value * toNs) / size)} ${unit}`;
+  }
+  return grouped(value);
+}
+
+/** Removes the unit of a time, because the value has a unit. */
+const withoutUnit = (text) => text.replace(/, in (?:nanoseconds|milliseconds|seconds)\b/g, '');
+
+/** Returns all limits with their values. */
+export function limitValues() {
+  const known = new Map();
+  for (const { name, expression } of constantsOf(moduleText('model/time.rs'))) {
+    if (/^[\w: *]+$/.test(expression)) known.set(name, /^[\d_]+$/.test(expression) ? BigInt(expression.replaceAll('_', '')) : evaluate(expression, known));
+  }
+  const all = constantsOf(moduleText('model/limits.rs'));
+  // A constant may use another constant that follows it.
+  let pending = all;
+  while (pending.length > 0) {
+    const later = pending.filter(({ name, expression }) => {
+      if (expression.startsWith('[')) {
+        known.set(name, expression);
+        return false;
+      }
+      const names = expression.match(/[A-Z][A-Z_]{2,}/g) ?? [];
+      if (names.some((one) => one !== 'MAX' && !known.has(one))) return true;
+      known.set(name, evaluate(expression, known));
+      return false;
+    });
+    if (later.length === pending.length) throw new Error(`unknown value of ${later[0].name}`);
+    pending = later;
+  }
+  return all.map((one) => ({ ...one, value: known.get(one.name) }));
+}
+
+/** Returns the page. */
+export function limitsPage() {
+  const limits = limitValues();
+  const sections = [...new Set(limits.map(({ section }) => section))].map((section) => {
+    const rows = limits.filter((one) => one.section === section).map(({ name, value, text }) =>
+      [code(name), typeof value === 'bigint' ? formatted(name, value) : value, withoutUnit(text)]);
+    return `## ${section}\n\n${table(['limit', 'value', 'description'], rows)}`;
+  });
+  return [generatedBy('model/limits.rs'), introduction, ...sections].join('\n');
+}

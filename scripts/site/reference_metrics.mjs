@@ -1,0 +1,61 @@
+// The page of metrics and alerts, from the code and the rules of Prometheus.
+
+import { readFileSync } from 'node:fs';
+
+import { at } from '../project.mjs';
+import { code, generatedBy, table } from './reference_markdown.mjs';
+import { moduleText } from './rust_source.mjs';
+
+const introduction = `# Metrics and alerts
+
+This page is for operators who monitor Tidemark with Prometheus. [Alerting](../guides/alerting.md) describes the setup.
+
+## Metrics
+
+\`GET /metrics?db=mydb\` returns these metrics. The name of a counter ends with \`_total\` in the output. Counters of the database's own
+object start at zero each time the object wakes.
+`;
+
+const durations = `With \`COUNT_DURATIONS\`, the default of \`tidemark serve\`, there are also the histograms \`tidemark_write_duration_seconds\` and
+\`tidemark_query_duration_seconds\` with the label \`database\`. They count the time from the first byte of a request to the last byte of
+the response.
+`;
+
+/** The labels of each series of SHOW STATS. */
+const labels = {
+  database: ['database'],
+  quota: ['database', 'limit', 'token', 'user'],
+  shard: ['database', 'retention_policy', 'shard'],
+};
+
+/** Returns the rows of the table in OPERATING.md with the actions, by alert. */
+function actions() {
+  const page = readFileSync(at('docs', 'OPERATING.md'), 'utf8');
+  return new Map([...page.matchAll(/^\| `(Tidemark\w+)` \| (.*) \|$/gm)].map(([, alert, text]) => [alert, text]));
+}
+
+/** Returns the page. */
+export async function metricsPage() {
+  const { parse } = await import('yaml');
+  const source = moduleText('api/routes/metrics/exposition.rs');
+  const pattern = /metric\("(\w+)", "(\w+)", "(\w+)", Kind::(\w+),\s+"([^"]+)"\)/g;
+  const rows = [...source.matchAll(pattern)].map(([, series, , name, kind, help]) =>
+    [code(kind === 'Counter' ? `${name}_total` : name), kind.toLowerCase(), labels[series].map(code).join(', '), help]);
+  if (rows.length === 0) throw new Error('exposition.rs has no metrics');
+  const { groups } = parse(readFileSync(at('examples', 'prometheus', 'alerts.yml'), 'utf8'));
+  const steps = actions();
+  const alerts = groups.flatMap(({ rules }) => rules).map(({ alert, expr, for: during }) => {
+    const action = steps.get(alert);
+    if (!action) throw new Error(`docs/OPERATING.md has no action for ${alert}`);
+    const local = action.replaceAll('](#', '](../OPERATING.md#');
+    return `### ${alert}\n\n\`\`\`promql\n${expr.trim()}\n\`\`\`\n\nThe condition must hold for ${during}. ${local}\n`;
+  });
+  return [
+    generatedBy('the code and the alert rules'),
+    introduction,
+    table(['metric', 'type', 'labels', 'meaning'], rows),
+    durations,
+    `## Alerts\n\n[\`alerts.yml\`](../../examples/prometheus/alerts.yml) contains these rules. The annotation \`runbook_url\` of each alert leads to its section.\n`,
+    ...alerts,
+  ].join('\n');
+}

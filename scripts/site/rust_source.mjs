@@ -1,0 +1,95 @@
+// Reads constants and error types from Rust sources, as far as the generated pages need them.
+
+import { existsSync, readFileSync } from 'node:fs';
+
+import { at } from '../project.mjs';
+
+/** Returns the text of a module without its tests. `path` is such as `model/limits.rs`. */
+export function moduleText(path) {
+  const [crate, ...rest] = path.split('/');
+  const places = [`src/${path}`, `crates/${crate}/src/${rest.join('/')}`];
+  const place = places.find((one) => existsSync(at(one)));
+  if (!place) throw new Error(`no file ${places.join(' or ')}`);
+  return readFileSync(at(place), 'utf8').split('\n#[cfg(test)]')[0];
+}
+
+/** Evaluates a constant expression of integers. `known` maps names to values. */
+export function evaluate(expression, known) {
+  const tokens = expression.replace(/\bas \w+/g, '').match(/\d[\d_]*|[A-Za-z_]\w*(?:::\w+)*|<<|[()+\-*/]/g) ?? [];
+  let next = 0;
+  const levels = [['<<'], ['+', '-'], ['*', '/']];
+  const apply = {
+    '<<': (a, b) => a << b, '+': (a, b) => a + b, '-': (a, b) => a - b, '*': (a, b) => a * b, '/': (a, b) => a / b,
+  };
+  const primary = () => {
+    const token = tokens[next++];
+    if (token === '(') {
+      const value = level(0);
+      next += 1;
+      return value;
+    }
+    if (/^\d/.test(token)) return BigInt(token.replaceAll('_', ''));
+    const name = token.split('::').at(-1);
+    const value = token === 'u32::MAX' ? 4_294_967_295n : known.get(name);
+    if (value === undefined) throw new Error(`unknown constant ${token}`);
+    return value;
+  };
+  const level = (depth) => {
+    if (depth === levels.length) return primary();
+    let value = level(depth + 1);
+    while (levels[depth].includes(tokens[next])) {
+      const operator = tokens[next++];
+      value = apply[operator](value, level(depth + 1));
+    }
+    return value;
+  };
+  return level(0);
+}
+
+/** Joins the lines of a documentation comment, and replaces links by their texts. */
+export function documentation(lines) {
+  return lines
+    .map((line) => line.trim().replace(/^\/\/\/ ?/, ''))
+    .join(' ')
+    .replace(/\[(`[^`]+`)\](?:\([^)]*\))?/g, '$1')
+    // References to the code do not help the readers of a page.
+    .replace(/(?:See )?`crate::[^`]*`\.?/g, '')
+    .replace(/\s+/g, ' ')
+    .trim();
+}
+
+/** Returns the constants of a source as `{ name, expression, text, section }`. */
+export function constantsOf(source) {
+  const found = [];
+  let section = '';
+  let comment = [];
+  const lines = source.split('\n');
+  for (let index = 0; index < lines.length; index += 1) {
+    const line = lines[index];
+    if (line.startsWith('///')) comment.push(line);
+    else if (/^\/\/ /.test(line)) section = line.slice(3).replace(/\.$/, '');
+    else if (line.startsWith('pub const ')) {
+      let whole = line;
+      while (!whole.includes(';')) whole += lines[(index += 1)];
+      const [, name, expression] = /^pub const (\w+): [^=]+= (.*);/.exec(whole) ?? [];
+      if (name) found.push({ name, expression, text: documentation(comment), section });
+      comment = [];
+    } else if (!line.startsWith('#[')) comment = [];
+  }
+  return found;
+}
+
+/** Returns the variants of an error type as `{ name, message, text }`. */
+export function variantsOf(source, type) {
+  const start = source.search(new RegExp(`pub(?:\\([a-z]+\\))? enum ${type} \\{`));
+  if (start < 0) throw new Error(`no enum ${type}`);
+  const body = source.slice(start, source.indexOf('\n}\n', start));
+  const variants = [];
+  const pattern = /((?:^ {4}\/\/\/.*\n)*)^ {4}#\[error\(([\s\S]*?)\)\]\n(?: {4}#\[.*\n)*^ {4}(\w+)/gm;
+  for (const [, comment, given, name] of body.matchAll(pattern)) {
+    const quoted = /^\s*"((?:[^"\\]|\\[\s\S])*)"/.exec(given);
+    const message = quoted?.[1].replace(/\\\n\s*/g, '').replaceAll('\\"', '"').replaceAll('\\\\', '\\').replace(/\\n/g, ' ');
+    variants.push({ name, message, text: documentation(comment.trimEnd().split('\n').filter(Boolean)) });
+  }
+  return variants;
+}
