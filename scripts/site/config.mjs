@@ -20,8 +20,10 @@ export default {
   srcDir: 'pages',
   outDir: 'built',
   cacheDir: 'cache',
-  // The pages of the repository are no templates.
-  markdown: { anchor: { slugify }, attrs: { disable: true }, html: true },
+  // Braces in the pages are no attributes of Markdown.
+  markdown: { anchor: { slugify }, attrs: { disable: true } },
+  // Otherwise each page has an inline script that differs in every build, and with it the policy in `_headers`.
+  metaChunk: true,
   themeConfig: {
     logo: '/favicon.svg',
     sidebar: sidebar.map(asLink),

@@ -13,8 +13,8 @@ runs \`serve\`.
 
 /** Returns the page. */
 export async function commandsPage() {
-  const all = await Promise.all(Object.entries(commands).map(async ([name, load]) => [name, (await load()).default]));
-  const list = table(['command', 'purpose'], all.map(([name, { summary }]) => [`[\`${name}\`](#${name})`, summary]));
-  const sections = all.map(([name, command]) => `## ${name}\n\n\`\`\`text\n${helpOf(name, command).trimEnd()}\n\`\`\`\n`);
+  const all = await Promise.all(Object.entries(commands).map(async ([name, load]) => ({ name, command: (await load()).default })));
+  const list = table(['command', 'purpose'], all.map(({ name, command }) => [`[\`${name}\`](#${name})`, command.summary]));
+  const sections = all.map(({ name, command }) => `## ${name}\n\n\`\`\`text\n${helpOf(name, command).trimEnd()}\n\`\`\`\n`);
   return [generatedBy("the commands' help"), introduction, list, ...sections].join('\n');
 }

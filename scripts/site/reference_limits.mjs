@@ -12,7 +12,10 @@ MB are 10⁶ bytes.
 
 const grouped = (number) => String(number).replace(/\B(?=(\d{3})+$)/g, ',');
 
-/** The units of the names' endings, with the smallest value that is shown in this unit. */
+/**
+ * The units of times with their nanoseconds, the largest first.
+ * @type {[string, bigint][]}
+ */
 const times = [['d', 86_400_000_000_000n], ['h', 3_600_000_000_000n], ['min', 60_000_000_000n], ['s', 1_000_000_000n], ['ms', 1_000_000n]];
 
 /** Formats a value with the unit in its name. */

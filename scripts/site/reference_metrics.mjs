@@ -48,7 +48,7 @@ export async function metricsPage() {
     const action = steps.get(alert);
     if (!action) throw new Error(`docs/OPERATING.md has no action for ${alert}`);
     const local = action.replaceAll('](#', '](../OPERATING.md#');
-    return `### ${alert}\n\n\`\`\`promql\n${expr.trim()}\n\`\`\`\n\nThe condition must hold for ${during}. ${local}\n`;
+    return `### ${alert}\n\n\`\`\`text\n${expr.trim()}\n\`\`\`\n\nThe condition must hold for ${during}. ${local}\n`;
   });
   return [
     generatedBy('the code and the alert rules'),

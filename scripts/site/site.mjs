@@ -57,7 +57,11 @@ function writePages({ pages, files }) {
     mkdirSync(dirname(join(target, path)), { recursive: true });
     put(join(target, path));
   };
-  for (const [path, text] of pages) write(placeOf(path), (file) => writeFileSync(file, text));
+  for (const [path, text] of pages) {
+    // The highlighter does not know InfluxQL.
+    const highlighted = text.replaceAll('\n```influxql\n', '\n```sql\n');
+    write(placeOf(path), (file) => writeFileSync(file, highlighted));
+  }
   for (const path of files) write(`public/${placeOf(path)}`, (file) => copyFileSync(at(path), file));
   write('public/favicon.svg', (file) => copyFileSync(at('www', 'favicon.svg'), file));
   mkdirSync(join(workshop, '.vitepress', 'theme'), { recursive: true });

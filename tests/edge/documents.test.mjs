@@ -31,6 +31,9 @@ function strictCurl(folder) {
   chmodSync(file, 0o755);
 }
 
+/** The rows of the page about InfluxQL, which the page shows. */
+const homeLines = blocksOf(readFileSync(at('docs', 'reference', 'influxql.md'), 'utf8')).find(({ text }) => text.startsWith('home,')).text;
+
 /** Creates a folder with the repository's files and a dump to import. */
 function desk(t) {
   const folder = mkdtempSync(join(tmpdir(), 'tidemark-documents-'));
@@ -69,7 +72,9 @@ test('every block of the documents does what it says', async (t) => {
   const readable = (text) => text
     .replaceAll('http://127.0.0.1:8787', server.url)
     .replaceAll('TIDEMARK_TOKEN=…', `TIDEMARK_TOKEN=${token}`);
-  await server.query('CREATE DATABASE plant');
+  await server.query('CREATE DATABASE plant; CREATE DATABASE home');
+  await server.mustWrite(`air,room=kitchen temperature=21.5 ${Math.floor(Date.now() / 1_000) - 7_200}`, { db: 'plant', precision: 's' });
+  await server.mustWrite(homeLines, { db: 'home', precision: 's' });
   await server.query('CREATE DATABASE mydb');
   await server.mustWrite('m v=1 1', { db: 'mydb' });
 
@@ -79,12 +84,12 @@ test('every block of the documents does what it says', async (t) => {
       assert.equal(code, 0, output + said);
       run.output = output;
     },
-    /** Runs statements in the database `plant`. The output is CSV. */
+    /** Runs statements in the database `home`. The output is CSV. */
     async influxql(text, run) {
       const response = await server.fetch('/query', {
         method: 'POST',
         headers: { Accept: 'application/csv' },
-        body: new URLSearchParams({ db: 'plant', epoch: 's', q: text }),
+        body: new URLSearchParams({ db: 'home', epoch: 's', q: text }),
       });
       run.output = await response.text();
       assert.equal(response.status, 200, run.output);
