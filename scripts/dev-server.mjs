@@ -18,7 +18,7 @@ const pollMs = 50;
 
 /** Returns the names of the configurable limits, from the Worker's table. */
 function limitNames() {
-  const table = readFileSync(at('src', 'model', 'configurable_limits.rs'), 'utf8');
+  const table = readFileSync(at('crates', 'model', 'src', 'configurable_limits.rs'), 'utf8');
   return [...table.matchAll(/\brow\(\s*"([A-Z_]+)"/g)].map((row) => row[1]);
 }
 

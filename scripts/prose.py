@@ -10,7 +10,7 @@ than 3 % of the sentences of rust-analyzer, tantivy and InfluxDB 3. A flagged se
 candidate for rewriting, not an error: CONTRIBUTING.md describes the style.
 
     prose.py                          every finding under the current folder, one a line
-    prose.py docs src/shard           the same for some folders or files
+    prose.py docs crates/engine/src/shard           the same for some folders or files
     prose.py --rule free-relative     one rule only (repeatable)
     prose.py --list 20                at most 20 findings of each rule
     prose.py --summary                how many sentences are flagged, by kind, folder and rule

@@ -50,7 +50,7 @@ export const version = () => JSON.parse(readFileSync(at('package.json'), 'utf8')
 /** Returns the version in each file that contains one, by the file's name. */
 export function versionsSaid() {
   const json = (path) => JSON.parse(readFileSync(at(path), 'utf8'));
-  const crate = (path) => readFileSync(at(path), 'utf8').match(/^\[package\][^[]*?^version = "([^"]+)"/m)?.[1];
+  const crate = (path) => readFileSync(at(path), 'utf8').match(/^\[(?:workspace\.)?package\][^[]*?^version = "([^"]+)"/m)?.[1];
   const lock = json('package-lock.json');
   return {
     'package.json': version(),

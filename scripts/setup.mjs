@@ -125,7 +125,7 @@ function binding() {
 /** Returns the `step` record of the Worker compiled with `profile`. */
 async function workerRecord(profile) {
   const compiler = await rust();
-  const code = ['src', 'tables', '.cargo/config.toml', 'scripts/modules.mjs'];
+  const code = ['src', 'crates', '.cargo/config.toml', 'scripts/modules.mjs'];
   const sources = [...code, 'Cargo.toml', 'Cargo.lock', 'package-lock.json'];
   const inputs = fingerprint(sources, [compiler, lockedCrate('wasm-bindgen'), profile]);
   const outputs = [at('build', 'index.js'), at('build', 'index_bg.wasm')];
@@ -159,7 +159,7 @@ export const engineFolder = at('.cache', 'engine');
  */
 export function engineSources() {
   const rooms = readdirSync(at('src')).filter((name) => name !== 'edge');
-  const code = [...rooms.map((name) => join('src', name)), 'tables', '.cargo/config.toml'];
+  const code = [...rooms.map((name) => join('src', name)), 'crates', '.cargo/config.toml'];
   return [...code, 'scripts/modules.mjs', 'Cargo.toml', 'Cargo.lock', 'package-lock.json'];
 }
 
@@ -195,7 +195,7 @@ export const sqlFolder = at('sql', 'build');
 async function sqlRecord(profile) {
   const versions = [await rust(), lockedCrate('wasm-bindgen')];
   const own = ['src', 'zstd-stub', 'Cargo.toml', 'Cargo.lock', 'stack.rs', 'worker.js'];
-  const database = ['src', 'tables', 'Cargo.toml', '.cargo/config.toml', 'scripts/modules.mjs'];
+  const database = ['src', 'crates', 'Cargo.toml', '.cargo/config.toml', 'scripts/modules.mjs'];
   const shared = ['packages/tidemark/lib/sql_sessions.js'];
   const sources = [...own.map((name) => join('sql', name)), ...database, ...shared];
   const inputs = fingerprint(sources, [...versions, profile]);

@@ -210,7 +210,7 @@ const steps = [
   ['clippy, host', () => clippy([])],
   ['clippy, Worker', () => clippy([...wasm, '--lib'])],
   ['clippy, browser', () => clippy([...wasm, ...browser, '--lib'])],
-  ['native tests', () => cargoTests(['--', '--show-output'])],
+  ['native tests', () => cargoTests(['--workspace', '--', '--show-output'])],
   ['excuses of random queries', excuses],
   ['random queries', randomQueries],
   ['documentation', documentation],
@@ -231,18 +231,18 @@ const steps = [
 async function formatting() {
   const crates = [[], sql];
   const found = [];
-  for (const crate of crates) found.push(await succeeds('cargo', ['fmt', '--check', ...crate]));
+  for (const crate of crates) found.push(await succeeds('cargo', ['fmt', '--all', '--check', ...crate]));
   return found.some(({ failed }) => failed) ? { failed: 1 } : { passed: 1 };
 }
 
 function clippy(args) {
-  const targets = args.length === 0 ? ['--all-targets'] : args;
+  const targets = args.length === 0 ? ['--workspace', '--all-targets'] : args;
   return succeeds('cargo', ['clippy', ...targets, '--', '-D', 'warnings']);
 }
 
 function documentation() {
   const flags = '-D rustdoc::broken_intra_doc_links -D rustdoc::invalid_html_tags';
-  return succeeds('cargo', ['doc', '--no-deps', '--document-private-items'], { RUSTDOCFLAGS: flags });
+  return succeeds('cargo', ['doc', '--workspace', '--no-deps', '--document-private-items'], { RUSTDOCFLAGS: flags });
 }
 
 async function take(number, [title, work]) {

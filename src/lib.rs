@@ -57,29 +57,30 @@
 //! | `browser` | – | the same in a web page |
 //! | `edge` | – | the Worker's host: fetch, alarms, SQLite, secrets |
 //!
-//! A table in `tests/it/tidy/mod.rs` lists the permitted dependencies between modules, and every
-//! test run checks it. These modules have a page on their format: [`batch`] (frame), [`wal`],
-//! [`part`], [`shard`] (its tables), [`shard::manifest`] (the list of parts), [`protocol`]. The
-//! pages in `docs/design` explain the reasons, path by path: `README.md` lists them.
+//! `crates/` contains the modules that do not depend on the rest: `model`, `line-protocol`,
+//! `influxql`, and `engine` (`batch` to `shard`, and `protocol`). The other modules are in `src/`.
+//! These modules have a page on their format: [`batch::frame`], [`wal`], [`part`], [`shard`] (its
+//! tables), [`shard::manifest`] (the list of parts), [`protocol`]. The pages in `docs/design`
+//! explain the reasons, path by path: `README.md` lists them.
 //!
 //! # Where to look first
 //!
 //! | to change | look at |
 //! |---|---|
-//! | the text of a rejected line | `line_protocol/error.rs`; for its type: `protocol/database.rs` |
+//! | the text of a rejected line | `line-protocol/src/error.rs`; for its type: `protocol/database.rs` |
 //! | replies to rejected lines | `api/routes/write/rejected_lines.rs` |
 //! | naming and counting of rejected lines | `coordinator/write/rejections.rs` |
 //! | path, methods, access of a route | `api/routes/mod.rs`; the rest: the route's file |
 //! | receiving and inflating a body | `api/exchange/receive_body.rs`; `api/content_encoding/` |
 //! | memory for uploads | `admission/mod.rs`; for queries: `admission/queries/` |
 //! | conversion of lines to columns | `batch/from_lines/mod.rs` |
-//! | `precision` of a timestamp | `line_protocol/parser.rs`; the units: `model/time.rs` |
-//! | database and policy of a bucket name | `model/name.rs` |
+//! | `precision` of a timestamp | `line-protocol/src/parser.rs`; the units: `model/src/time.rs` |
+//! | database and policy of a bucket name | `model/src/name.rs` |
 //! | a write that creates its database | `coordinator/write/auto_create.rs` |
-//! | the shard of a row | `batch/shard_rows.rs`; the series' hash: `model/series.rs` |
+//! | the shard of a row | `batch/shard_rows.rs`; the series' hash: `model/src/series.rs` |
 //! | the status and body of an error | `api/error.rs`; `api/error_body.rs` |
 //! | the text of an error | `error.rs` of the module that returns the error |
-//! | a limit: default; name and bounds | `model/limits.rs`; `model/configurable_limits.rs` |
+//! | a limit: default; name and bounds | `model/src/limits.rs`; `model/src/configurable_limits.rs` |
 //! | any other setting or secret | `api/settings.rs` |
 //! | authentication | `api/auth.rs`, `coordinator/identify/` |
 //! | login by Cloudflare Access | `coordinator/cloudflare_access/` |
@@ -90,11 +91,11 @@
 //! | a token's permissions and limits | `api/routes/tokens/`, `catalog/grants/mod.rs` |
 //! | a token's last use; unsent revocations | `coordinator/confirm.rs` |
 //! | the two secrets of a token | `catalog/rotation.rs`, `api/routes/tokens/secrets.rs` |
-//! | quotas, and the count of their use | `model/quota.rs`; `shard/usage.rs` |
-//! | the quota of series | `shard/series_quota.rs`; the estimate: `model/series_sketch.rs` |
+//! | quotas, and the count of their use | `model/src/quota.rs`; `shard/usage.rs` |
+//! | the quota of series | `shard/series_quota.rs`; the estimate: `model/src/series_sketch.rs` |
 //! | the quota of created databases | `catalog/creators.rs` |
-//! | the shards of a group | `database/groups.rs`; for a row's time: `model/shard_map.rs` |
-//! | the shard group duration | `model/shard_map.rs`, from the policy's duration |
+//! | the shards of a group | `database/groups.rs`; for a row's time: `model/src/shard_map.rs` |
+//! | the shard group duration | `model/src/shard_map.rs`, from the policy's duration |
 //! | start and time of a split | `database/maintenance.rs`; `shard/split.rs` |
 //! | the steps of a split | `database/split.rs`; driven by: `database/events.rs` |
 //! | permitted settings of a policy | `database/policies/mod.rs` |
@@ -103,7 +104,7 @@
 //! | a function of InfluxQL | the function's row in `query/functions/` |
 //! | functions over all values of a window | `scan/gathered/`, `query/operators/gather.rs` |
 //! | WHERE; time conditions | `query/compile/predicate.rs`; `query/compile/time_range.rs` |
-//! | regexes and their maximum size | `model/regex/mod.rs` |
+//! | regexes and their maximum size | `model/src/regex/mod.rs` |
 //! | the start of windows; `tz()` | `scan/window.rs`; `query/compile/dimensions.rs` |
 //! | names and regexes in FROM | `query/compile/prepare.rs` |
 //! | wildcards, regexes for fields and tags | `query/compile/expand.rs` |
@@ -170,20 +171,11 @@
 //! - No response depends on the order of a hash map.
 //! - No panic is reachable from the network: a panic would stop every database in the isolate.
 
-pub mod model;
+pub use tidemark_engine::{batch, codec, memtable, merge, part, protocol, scan, shard, store, wal};
+pub use tidemark_influxql as influxql;
+pub use tidemark_line_protocol as line_protocol;
+pub use tidemark_model as model;
 
-pub mod line_protocol;
-pub mod batch;
-pub mod codec;
-pub mod store;
-pub mod wal;
-pub mod memtable;
-pub mod merge;
-pub mod scan;
-pub mod part;
-pub mod protocol;
-pub mod shard;
-pub mod influxql;
 pub mod query;
 pub mod response;
 pub mod catalog;

@@ -60,7 +60,7 @@ pub struct Settings {
     pub auto_create_databases: bool,
     /// `AUTO_CREATE_RETENTION` of such a database, in nanoseconds; 0 means infinite.
     pub auto_create_retention_ns: i64,
-    /// The limits of `model/configurable_limits.rs`, by name.
+    /// The limits of `model/src/configurable_limits.rs`, by name.
     pub limits: Limits,
     /// `LOG_REQUESTS`: which requests are logged.
     pub log_requests: LogRequests,

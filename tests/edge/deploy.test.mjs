@@ -238,7 +238,7 @@ test('a file configures environments, none of which touches another', async (t) 
 });
 
 test('the sizes of the free plan leave room for a merge', () => {
-  const [, merge] = /^const BYTES_MAX: u64 = ([\d_]+);$/m.exec(readFileSync(at('src', 'shard', 'compact', 'choose', 'mod.rs'), 'utf8'));
+  const [, merge] = /^const BYTES_MAX: u64 = ([\d_]+);$/m.exec(readFileSync(at('crates', 'engine', 'src', 'shard', 'compact', 'choose', 'mod.rs'), 'utf8'));
   const [split, full] = [shardBytes.free.SHARD_SPLIT_BYTES, shardBytes.free.SHARD_FULL_BYTES].map(Number);
   assert.ok(full + Number(merge.replaceAll('_', '')) <= 1_000_000_000);
   // A split copies half of a shard before it deletes that half.

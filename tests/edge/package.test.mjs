@@ -24,7 +24,7 @@ const json = (path) => JSON.parse(readFileSync(at(path), 'utf8'));
 test('all packages have one version, and run the workerd that is tested', () => {
   const { version, dependencies } = json('packages/tidemark/package.json');
   assert.equal(version, json('package.json').version);
-  assert.equal(version, toml(readFileSync(at('Cargo.toml'), 'utf8')).package.version);
+  assert.equal(version, toml(readFileSync(at('Cargo.toml'), 'utf8')).workspace.package.version);
   for (const [name, wanted] of Object.entries(dependencies)) {
     assert.equal(wanted, json(`node_modules/${name}/package.json`).version, name);
   }

@@ -13,7 +13,7 @@ import { pack } from '../../scripts/prebuilt.mjs';
 import { at } from '../../scripts/project.mjs';
 
 const modules = ['build/index.js', 'build/index_bg.wasm', '.cache/engine/tidemark.js', '.cache/engine/tidemark_bg.wasm'];
-const sources = ['packages', 'scripts', 'src', 'www', 'package.json', 'package-lock.json', 'wrangler.toml', 'README.md'];
+const sources = ['packages', 'scripts', 'src', 'crates', 'www', 'package.json', 'package-lock.json', 'wrangler.toml', 'README.md'];
 
 /** Creates a folder that is deleted after the test. */
 function folder(t, name) {

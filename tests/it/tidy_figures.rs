@@ -315,7 +315,7 @@ fn constant(path: &str, name: &str) -> u64 {
 #[test]
 fn the_page_of_operating_says_how_much_one_check_reads() {
     let steps = constant("src/coordinator/verify.rs", "STEPS_PER_REQUEST");
-    let bytes = steps * constant("src/shard/verify.rs", "BYTES_PER_STEP");
+    let bytes = steps * constant("crates/engine/src/shard/verify.rs", "BYTES_PER_STEP");
     let said = format!("about {} MB from", (bytes as f64 / 1e7).round() * 10.0);
     let page = sentences(&text("docs/OPERATING.md"));
     assert!(page.contains(&said), "docs/OPERATING.md has not: {said}");

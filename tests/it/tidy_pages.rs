@@ -5,8 +5,10 @@ use std::fs;
 use std::path::Path;
 
 /// The folders whose pages and comments are checked.
-const FOLDERS: &[&str] =
-    &["src", "docs", "tests", "benches", "examples", "fuzz", "scripts", "sql", "www", "packages"];
+const FOLDERS: &[&str] = &[
+    "src", "crates", "docs", "tests", "benches", "examples", "fuzz", "scripts", "sql", "www",
+    "packages",
+];
 /// Generated folders.
 const MADE: &[&str] = &[
     "node_modules",
@@ -127,7 +129,7 @@ fn every_threat_names_the_test_of_its_defence() {
 fn every_rule_of_the_protocol_has_a_name_and_a_test() {
     let files = files();
     let tests = tests(&files);
-    let page = read("src/protocol/PROTOCOL.md");
+    let page = read("crates/engine/src/protocol/PROTOCOL.md");
     let mut numbers = BTreeSet::new();
     let evidence = read("docs/EVIDENCE.md");
     let evidence = evidence.split("## Rules of the protocol\n").nth(1).unwrap();
@@ -167,11 +169,15 @@ fn the_checks_of_pages_can_fail() {
     assert_eq!(links(page), ["b.md", "f.png#x"]);
     assert!(has_heading(page, "the-x") && !has_heading(page, "x"));
     assert_eq!(slug("The free plan, `x`"), "the-free-plan-x");
-    let found = file_names("as `shard/turns.rs`, src/shard and A.md say, not b/c.go or *.md.");
-    assert_eq!(found.collect::<Vec<_>>(), ["shard/turns.rs", "src/shard", "A.md"]);
-    let known = BTreeSet::from(["src/shard/turns.rs".to_owned()]);
+    let found = file_names(
+        "as `shard/turns.rs`, crates/engine/src/shard and A.md say, not b/c.go or *.md.",
+    );
+    assert_eq!(found.collect::<Vec<_>>(), ["shard/turns.rs", "crates/engine/src/shard", "A.md"]);
+    let known = BTreeSet::from(["crates/engine/src/shard/turns.rs".to_owned()]);
     assert!(
-        ["shard/turns.rs", "src/shard/", "../shard/turns.rs"].iter().all(|n| is_known(n, &known))
+        ["shard/turns.rs", "crates/engine/src/shard/", "../shard/turns.rs"]
+            .iter()
+            .all(|n| is_known(n, &known))
     );
     assert!(["urns.rs", "src/shar", "shard/turn"].iter().all(|n| !is_known(n, &known)));
     assert_eq!(numbers_of("s 3, 4 and 51. 6 do"), [3, 4, 51, 6]);

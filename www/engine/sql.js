@@ -1,5 +1,5 @@
 // SQL in the database's thread. It is the module of the SQL Worker, loaded on demand. The module
-// processes messages and has no other access (src/protocol/sql.rs).
+// processes messages and has no other access (crates/engine/src/protocol/sql.rs).
 
 import { Failure } from './kept.js';
 

@@ -12,7 +12,7 @@ const goneMs = 1_000;
 const idleMs = 8_000;
 
 /**
- * Prefixes of error texts that the database handles (src/protocol/sql.rs). A lost statement did not
+ * Prefixes of error texts that the database handles (crates/engine/src/protocol/sql.rs). A lost statement did not
  * cause its loss and can be restarted. A stopped statement would exceed the limit again.
  */
 export const lost = 'lost: ';

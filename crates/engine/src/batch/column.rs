@@ -1,0 +1,358 @@
+//! Defines typed columns. Each row has an entry in the values. A null has a padding value and a
+//! cleared validity bit.
+
+use std::ops::Range;
+
+use super::bitmap::Validity;
+use super::column_growth;
+use super::narrow::Narrow;
+pub use super::string_column::StringColumn;
+use tidemark_model::value::{FieldType, FieldValue};
+
+/// The values of a column, one per row.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Values {
+    /// Floats, padded with 0.0.
+    Float(Vec<f64>),
+    /// Signed integers, padded with 0.
+    Integer(Vec<i64>),
+    /// Unsigned integers, padded with 0.
+    Unsigned(Vec<u64>),
+    /// Strings, padded with the empty string.
+    String(StringColumn),
+    /// Booleans, padded with false.
+    Boolean(Vec<bool>),
+}
+
+/// A value type with a fixed size.
+pub trait Fixed: Copy + Default {
+    /// Returns the values of this type. For a different type, the result is empty.
+    fn of(values: &Values) -> &[Self];
+
+    /// Appends rows of a narrow column. For a different type, this has no effect.
+    fn widen(_narrow: &Narrow, _rows: Range<usize>, _to: &mut Vec<Self>) {}
+}
+
+impl Fixed for f64 {
+    fn of(values: &Values) -> &[Self] {
+        if let Values::Float(values) = values { values } else { &[] }
+    }
+
+    fn widen(narrow: &Narrow, rows: Range<usize>, to: &mut Vec<Self>) {
+        narrow.floats(rows, to);
+    }
+}
+
+impl Fixed for i64 {
+    fn of(values: &Values) -> &[Self] {
+        if let Values::Integer(values) = values { values } else { &[] }
+    }
+
+    fn widen(narrow: &Narrow, rows: Range<usize>, to: &mut Vec<Self>) {
+        narrow.integers(rows, to);
+    }
+}
+
+impl Fixed for u64 {
+    fn of(values: &Values) -> &[Self] {
+        if let Values::Unsigned(values) = values { values } else { &[] }
+    }
+}
+
+impl Fixed for bool {
+    fn of(values: &Values) -> &[Self] {
+        if let Values::Boolean(values) = values { values } else { &[] }
+    }
+}
+
+impl Values {
+    /// Creates an empty list of the given type.
+    pub fn new(field_type: FieldType) -> Self {
+        match field_type {
+            FieldType::Float => Self::Float(Vec::new()),
+            FieldType::Integer => Self::Integer(Vec::new()),
+            FieldType::Unsigned => Self::Unsigned(Vec::new()),
+            FieldType::String => Self::String(StringColumn::default()),
+            FieldType::Boolean => Self::Boolean(Vec::new()),
+        }
+    }
+
+    /// Creates an empty list with capacity for `rows` values. Strings get no capacity.
+    fn with_capacity(field_type: FieldType, rows: usize) -> Self {
+        match field_type {
+            FieldType::Float => Self::Float(Vec::with_capacity(rows)),
+            FieldType::Integer => Self::Integer(Vec::with_capacity(rows)),
+            FieldType::Unsigned => Self::Unsigned(Vec::with_capacity(rows)),
+            FieldType::String => Self::String(StringColumn::default()),
+            FieldType::Boolean => Self::Boolean(Vec::with_capacity(rows)),
+        }
+    }
+
+    /// Returns the type of the values.
+    pub fn field_type(&self) -> FieldType {
+        match self {
+            Self::Float(_) => FieldType::Float,
+            Self::Integer(_) => FieldType::Integer,
+            Self::Unsigned(_) => FieldType::Unsigned,
+            Self::String(_) => FieldType::String,
+            Self::Boolean(_) => FieldType::Boolean,
+        }
+    }
+
+    /// Returns the number of rows, including padding.
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Float(values) => values.len(),
+            Self::Integer(values) => values.len(),
+            Self::Unsigned(values) => values.len(),
+            Self::String(values) => values.len(),
+            Self::Boolean(values) => values.len(),
+        }
+    }
+
+    /// Whether there are no rows.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Appends the padding of a null.
+    pub fn push_padding(&mut self) {
+        match self {
+            Self::Float(values) => values.push(0.0),
+            Self::Integer(values) => values.push(0),
+            Self::Unsigned(values) => values.push(0),
+            Self::String(values) => values.push(""),
+            Self::Boolean(values) => values.push(false),
+        }
+    }
+
+    /// Appends the padding of `count` nulls.
+    pub fn extend_padding(&mut self, count: usize) {
+        let rows = self.len() + count;
+        match self {
+            Self::Float(values) => values.resize(rows, 0.0),
+            Self::Integer(values) => values.resize(rows, 0),
+            Self::Unsigned(values) => values.resize(rows, 0),
+            Self::String(values) => values.extend_empty(count),
+            Self::Boolean(values) => values.resize(rows, false),
+        }
+    }
+
+    /// Appends all rows of `other` and returns whether the types are equal. If they differ, appends
+    /// no rows.
+    pub fn extend_from(&mut self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Float(to), Self::Float(from)) => column_growth::extend(to, from),
+            (Self::Integer(to), Self::Integer(from)) => column_growth::extend(to, from),
+            (Self::Unsigned(to), Self::Unsigned(from)) => column_growth::extend(to, from),
+            (Self::String(to), Self::String(from)) => to.extend_from(from),
+            (Self::Boolean(to), Self::Boolean(from)) => column_growth::extend(to, from),
+            _ => return false,
+        }
+        true
+    }
+
+    /// Copies the values at `rows` in the given order. Rows after the end become padding.
+    pub fn gather(&self, rows: &[u32]) -> Self {
+        fn pick<T: Copy + Default>(values: &[T], rows: &[u32]) -> Vec<T> {
+            rows.iter().map(|&row| values.get(row as usize).copied().unwrap_or_default()).collect()
+        }
+        match self {
+            Self::Float(values) => Self::Float(pick(values, rows)),
+            Self::Integer(values) => Self::Integer(pick(values, rows)),
+            Self::Unsigned(values) => Self::Unsigned(pick(values, rows)),
+            Self::String(values) => Self::String(values.gather(rows)),
+            Self::Boolean(values) => Self::Boolean(pick(values, rows)),
+        }
+    }
+
+    /// Appends row `index` of `other` and returns whether the types are equal. If they differ,
+    /// appends no row.
+    pub fn push_from(&mut self, other: &Self, index: usize) -> bool {
+        match (self, other) {
+            (Self::Float(to), Self::Float(from)) => {
+                to.push(from.get(index).copied().unwrap_or_default());
+            }
+            (Self::Integer(to), Self::Integer(from)) => {
+                to.push(from.get(index).copied().unwrap_or_default());
+            }
+            (Self::Unsigned(to), Self::Unsigned(from)) => {
+                to.push(from.get(index).copied().unwrap_or_default());
+            }
+            (Self::String(to), Self::String(from)) => to.push(from.get(index)),
+            (Self::Boolean(to), Self::Boolean(from)) => {
+                to.push(from.get(index).copied().unwrap_or_default());
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    /// Drops all rows starting with `len`.
+    pub fn truncate(&mut self, len: usize) {
+        match self {
+            Self::Float(values) => values.truncate(len),
+            Self::Integer(values) => values.truncate(len),
+            Self::Unsigned(values) => values.truncate(len),
+            Self::String(values) => values.truncate(len),
+            Self::Boolean(values) => values.truncate(len),
+        }
+    }
+
+    /// Returns the value at `index`, even if it is padding.
+    pub fn get(&self, index: usize) -> Option<FieldValue> {
+        Some(match self {
+            Self::Float(values) => FieldValue::Float(*values.get(index)?),
+            Self::Integer(values) => FieldValue::Integer(*values.get(index)?),
+            Self::Unsigned(values) => FieldValue::Unsigned(*values.get(index)?),
+            Self::String(values) => {
+                (index < values.len()).then(|| FieldValue::String(values.get(index).into()))?
+            }
+            Self::Boolean(values) => FieldValue::Boolean(*values.get(index)?),
+        })
+    }
+
+    /// Returns the memory in use, in bytes.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Float(values) => values.capacity() * 8,
+            Self::Integer(values) => values.capacity() * 8,
+            Self::Unsigned(values) => values.capacity() * 8,
+            Self::String(values) => values.bytes(),
+            Self::Boolean(values) => values.capacity(),
+        }
+    }
+}
+
+/// A column with its values and their validity.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Column {
+    /// The values, one per row.
+    pub values: Values,
+    /// The validity of each row. Nulls have padding values.
+    pub validity: Validity,
+}
+
+impl Column {
+    /// Creates an empty column.
+    pub fn new(field_type: FieldType) -> Self {
+        Self { values: Values::new(field_type), validity: Validity::All }
+    }
+
+    /// Creates an empty column with capacity for `rows` rows.
+    pub fn with_capacity(field_type: FieldType, rows: usize) -> Self {
+        Self { values: Values::with_capacity(field_type, rows), validity: Validity::All }
+    }
+
+    /// Creates a column without nulls.
+    pub fn full(values: Values) -> Self {
+        Self { values, validity: Validity::All }
+    }
+
+    /// Returns the number of rows.
+    pub fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Whether the column has no rows.
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Appends a null.
+    pub fn push_null(&mut self) {
+        let row = self.values.len();
+        self.values.push_padding();
+        self.validity.push(row, false);
+    }
+
+    /// Appends `count` nulls.
+    pub fn extend_nulls(&mut self, count: usize) {
+        self.validity.extend_nulls(self.values.len(), count);
+        self.values.extend_padding(count);
+    }
+
+    /// Appends all rows of `other`, including nulls, and returns whether the types are equal. If
+    /// they differ, appends no rows.
+    pub fn extend_from(&mut self, other: &Self) -> bool {
+        let rows = self.values.len();
+        let same_type = self.values.extend_from(&other.values);
+        if same_type {
+            self.validity.extend_from(rows, &other.validity, other.len());
+        }
+        same_type
+    }
+
+    /// Copies the rows at `rows` in the given order.
+    pub fn gather(&self, rows: &[u32]) -> Self {
+        let validity = match &self.validity {
+            Validity::All => Validity::All,
+            Validity::Some(bits) => {
+                let mut validity = Validity::All;
+                for (to, &row) in rows.iter().enumerate() {
+                    validity.push(to, bits.get(row as usize));
+                }
+                validity
+            }
+        };
+        Self { values: self.values.gather(rows), validity }
+    }
+
+    /// Returns the memory in use, in bytes.
+    pub fn bytes(&self) -> usize {
+        let bits = match &self.validity {
+            Validity::All => 0,
+            Validity::Some(bits) => bits.words().len() * 8,
+        };
+        self.values.bytes() + bits
+    }
+
+    /// Appends row `index` of `other`, including a null, and returns whether the types are equal.
+    pub fn push_from(&mut self, other: &Self, index: usize) -> bool {
+        let row = self.values.len();
+        let same_type = self.values.push_from(&other.values, index);
+        if same_type {
+            self.validity.push(row, other.validity.is_valid(index));
+        }
+        same_type
+    }
+
+    /// Returns the value at `index`. Returns `None` for a null and after the end.
+    pub fn get(&self, index: usize) -> Option<FieldValue> {
+        self.values.get(index).filter(|_| self.validity.is_valid(index))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nulls_are_padded_and_marked() {
+        let mut column = Column::new(FieldType::Integer);
+        column.push_null();
+        assert!(column.push_from(&Column::full(Values::Integer(vec![7])), 0));
+        assert!(!column.push_from(&Column::full(Values::Float(vec![7.0])), 0));
+        assert_eq!((column.get(0), column.get(1)), (None, Some(FieldValue::Integer(7))));
+        assert_eq!(column.len(), 2);
+    }
+
+    #[test]
+    fn bulk_appends_and_gathers_keep_nulls_in_place() {
+        let strings =
+            |texts: &[&str]| Column::full(Values::String(texts.iter().copied().collect()));
+        let mut column = strings(&["a", "b"]);
+        column.extend_nulls(2);
+        assert!(column.extend_from(&strings(&["c"])));
+        assert!(!column.extend_from(&Column::full(Values::Boolean(vec![true]))));
+        assert_eq!(column.len(), 5);
+        let text = |column: &Column, row| match column.get(row) {
+            Some(FieldValue::String(text)) => text.to_string(),
+            _ => "null".into(),
+        };
+        let gathered = column.gather(&[4, 2, 0]);
+        let texts: Vec<_> = (0..3).map(|row| text(&gathered, row)).collect();
+        assert_eq!(texts, ["c", "null", "a"]);
+        assert_eq!(column.gather(&[0, 4]).validity, Validity::All);
+    }
+}

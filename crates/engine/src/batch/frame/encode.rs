@@ -1,0 +1,246 @@
+//! Encodes selected rows of blocks as a frame.
+
+use std::borrow::Cow;
+use std::cell::OnceCell;
+
+use super::header::{FrameHeader, TableHeader};
+use super::padding;
+use crate::batch::Block;
+use crate::batch::bitmap::Validity;
+use crate::batch::column::{Column, Values};
+use crate::batch::column_bytes;
+use crate::batch::column_sets::ColumnSet;
+use crate::batch::selection::Selection;
+use crate::batch::series_table::TagColumn;
+use crate::codec::{integer, timestamp, varint};
+use tidemark_model::ids::{ColumnId, MeasurementId};
+
+/// The maximum number of rows in a table. It keeps the memory for sorting and encoding small,
+/// compared with the columns of a large write. Such a write has several tables per measurement, in
+/// line order.
+pub(super) const ROWS_PER_TABLE_MAX: usize = 1 << 15;
+/// The approximate maximum size of a table's text for rows of average length, in bytes. It bounds
+/// memory like [`ROWS_PER_TABLE_MAX`].
+const TEXT_BYTES_PER_TABLE: usize = 2 << 20;
+
+/// A reference to the rows for a frame, within the block that the parser built.
+#[derive(Clone, Copy, Debug)]
+pub struct TableRef<'a> {
+    /// The measurement's id.
+    pub measurement: MeasurementId,
+    /// The ids of `block.series.tags`, in the same order. The ids of tags without a value in the
+    /// selected rows are ignored.
+    pub tag_ids: &'a [ColumnId],
+    /// The ids of `block.fields`, in the same order. The ids of fields without a value in the
+    /// selected rows are ignored. So a column whose lines were all rejected needs no valid id.
+    pub field_ids: &'a [ColumnId],
+    /// The block that contains the rows.
+    pub block: &'a Block,
+    /// The selected rows. A table without rows is not added to the frame.
+    pub rows: &'a Selection,
+}
+
+/// Appends a frame with the selected rows of `tables`, grouped by series (see the module's page).
+pub fn encode(tables: &[TableRef<'_>], out: &mut Vec<u8>) {
+    let mut header = FrameHeader::default();
+    let start = out.len();
+    for table in tables {
+        let rows = table.block.rows();
+        let n_rows = table.rows.len(rows);
+        let step = rows_per_table(table.block);
+        let same = OnceCell::new();
+        for first in (0..n_rows).step_by(step) {
+            let selected = table.rows.part(rows, first, step);
+            let before = out.len();
+            header.tables.extend(encode_rows(table, &selected, &same, out));
+            make_room(out, before, n_rows.saturating_sub(first + step).div_ceil(step));
+        }
+    }
+    // The header is known last and must come first. It is short, so rotating the payload is cheap.
+    let end = out.len();
+    header.write(out);
+    let header_bytes = out.len() - end;
+    if let Some(frame) = out.get_mut(start..) {
+        frame.rotate_right(header_bytes);
+    }
+}
+
+fn rows_per_table(block: &Block) -> usize {
+    let text_of = |column: &Column| match &column.values {
+        Values::String(strings) => strings.text_bytes(),
+        _ => 0,
+    };
+    let text_bytes: usize = block.fields.iter().map(text_of).sum();
+    let pieces = text_bytes.div_ceil(TEXT_BYTES_PER_TABLE).max(1);
+    block.rows().div_ceil(pieces).clamp(1, ROWS_PER_TABLE_MAX)
+}
+
+/// Reserves memory for `more` tables if the next table does not fit. The estimate uses the size of
+/// the last table, which starts at `before`. With doubling, a large frame would be in memory three
+/// times while it moves.
+fn make_room(out: &mut Vec<u8>, before: usize, more: usize) {
+    const HEADER_BYTES: usize = 4 << 10;
+    let table_bytes = out.len() - before;
+    if more > 0 && out.capacity() - out.len() < table_bytes + HEADER_BYTES {
+        let rest_bytes = table_bytes * more;
+        out.reserve_exact(rest_bytes + rest_bytes / 32 + HEADER_BYTES);
+    }
+}
+
+/// Appends the payloads of the selected rows. The result has one table, or several tables if one
+/// would have too much padding, or no table if there are no rows. `same` caches
+/// [`padding::same_series`].
+fn encode_rows(
+    table: &TableRef<'_>,
+    selected: &[u32],
+    same: &OnceCell<Vec<u32>>,
+    out: &mut Vec<u8>,
+) -> Vec<TableHeader> {
+    let block = table.block;
+    let Some(rows) = group_by_series(block, selected) else { return Vec::new() };
+    if !padding::is_padded(block, &rows) {
+        let has_value = |&at: &usize| block.fields.get(at).is_some_and(|c| has_value(c, &rows));
+        let fields: Vec<usize> = (0..block.fields.len()).filter(has_value).collect();
+        let series_of = |row: u32| block.row_series.get(row as usize).copied().unwrap_or_default();
+        let picks = |_: &Column| Cow::Borrowed(rows.as_slice());
+        let piece = Piece { rows: &rows, fields: &fields, series_of: &series_of, picks: &picks };
+        return encode_table(table, &piece, out).into_iter().collect();
+    }
+    let same = same.get_or_init(|| padding::same_series(&block.series));
+    let overlaid = padding::Overlaid::new(block, same, rows);
+    let series_of = |row: u32| overlaid.series_of(row);
+    let each = |ColumnSet { fields, rows: positions, .. }: ColumnSet| {
+        let rows = &overlaid.rows(&positions);
+        let picks = |column: &Column| Cow::Owned(overlaid.picks(column, &positions));
+        let piece = Piece { rows, fields: &fields, series_of: &series_of, picks: &picks };
+        encode_table(table, &piece, out)
+    };
+    overlaid.sets().into_iter().filter_map(each).collect()
+}
+
+struct Piece<'a> {
+    /// The block's rows, grouped by series.
+    rows: &'a [u32],
+    /// The positions of the fields in the block.
+    fields: &'a [usize],
+    series_of: &'a dyn Fn(u32) -> u32,
+    /// Returns the rows to read from a column for `rows`.
+    picks: &'a dyn Fn(&Column) -> Cow<'a, [u32]>,
+}
+
+/// Appends the payload of a table. Returns `None` if there are no rows.
+fn encode_table(
+    table: &TableRef<'_>,
+    Piece { rows, fields, series_of, picks }: &Piece<'_>,
+    out: &mut Vec<u8>,
+) -> Option<TableHeader> {
+    let block = table.block;
+    let start = out.len();
+    let time = |&row: &u32| block.times_ns.get(row as usize).copied().unwrap_or_default();
+    let times_ns: Vec<i64> = rows.iter().map(time).collect();
+    let (mut series, mut rows_of_series) = (Vec::new(), Vec::new());
+    for same in rows.chunk_by(|&a, &b| series_of(a) == series_of(b)) {
+        series.extend(same.first().map(|&row| series_of(row)));
+        rows_of_series.push(same.len() as i64);
+    }
+    let mut part = Vec::new();
+    integer::encode(&rows_of_series, &mut part);
+    append_part(&mut part, out);
+    timestamp::encode(&times_ns, &mut part);
+    append_part(&mut part, out);
+    let mut tag_ids = Vec::new();
+    for (tag, &id) in block.series.tags.iter().zip(table.tag_ids) {
+        if encode_tag(tag, &series, &mut part, out) {
+            tag_ids.push(id);
+        }
+    }
+    let mut ids = Vec::with_capacity(fields.len());
+    for &at in *fields {
+        let (Some(column), Some(&id)) = (block.fields.get(at), table.field_ids.get(at)) else {
+            continue;
+        };
+        column_bytes::encode(column, &picks(column), &mut part);
+        append_part(&mut part, out);
+        ids.push((id, column.values.field_type()));
+    }
+    Some(TableHeader {
+        measurement: table.measurement,
+        rows: rows.len() as u32,
+        series: series.len() as u32,
+        min_time_ns: times_ns.iter().copied().min()?,
+        max_time_ns: times_ns.iter().copied().max()?,
+        tag_ids,
+        fields: ids,
+        payload_bytes: (out.len() - start) as u32,
+    })
+}
+
+/// Groups rows by series with a stable counting sort. Returns `None` if there are no rows.
+fn group_by_series(block: &Block, selected: &[u32]) -> Option<Vec<u32>> {
+    let series_of = |row: u32| block.row_series.get(row as usize).copied().unwrap_or_default();
+    let n_series = block.series.len.max(1) as usize;
+    let mut counts = vec![0_u32; n_series];
+    for &row in selected {
+        *counts.get_mut(series_of(row) as usize)? += 1;
+    }
+    let mut next = 0;
+    for count in &mut counts {
+        // Each count becomes the position for the next row of the series.
+        (*count, next) = (next, next + *count);
+    }
+    let mut rows = vec![0_u32; selected.len()];
+    for &row in selected {
+        let slot = counts.get_mut(series_of(row) as usize)?;
+        *rows.get_mut(*slot as usize)? = row;
+        *slot += 1;
+    }
+    (!rows.is_empty()).then_some(rows)
+}
+
+/// Appends the length of `part` and then `part`, which becomes empty.
+fn append_part(part: &mut Vec<u8>, out: &mut Vec<u8>) {
+    varint::write(part.len() as u64, out);
+    out.append(part);
+}
+
+/// Appends the dictionary and codes for the series in use. Returns `false` if none of them has the
+/// tag.
+fn encode_tag(tag: &TagColumn, series: &[u32], part: &mut Vec<u8>, out: &mut Vec<u8>) -> bool {
+    let code_of = |series: u32| tag.codes.get(series as usize).copied().unwrap_or_default();
+    // The new code plus 1 for each old code, or 0 if unused. Only used values are sent.
+    let mut new_codes = vec![0_i64; tag.dictionary.len() + 1];
+    let mut used: Vec<u32> = Vec::new();
+    let codes: Vec<i64> = series
+        .iter()
+        .map(|&number| {
+            let old = code_of(number);
+            match new_codes.get_mut(old as usize) {
+                Some(new) if old > 0 => {
+                    if *new == 0 {
+                        used.push(old - 1);
+                        *new = used.len() as i64;
+                    }
+                    *new
+                }
+                _ => 0,
+            }
+        })
+        .collect();
+    if used.is_empty() {
+        return false;
+    }
+    varint::write(used.len() as u64, part);
+    let entries = used.iter().map(|&entry| tag.dictionary.get(entry as usize));
+    column_bytes::encode_strings(entries, part);
+    append_part(part, out);
+    integer::encode(&codes, part);
+    append_part(part, out);
+    true
+}
+
+fn has_value(column: &Column, rows: &[u32]) -> bool {
+    match &column.validity {
+        Validity::All => true,
+        Validity::Some(bits) => rows.iter().any(|&row| bits.get(row as usize)),
+    }
+}

@@ -1,0 +1,176 @@
+//! Encodes and decodes a frame's header. It lists the measurements, columns and times of the frame.
+
+use super::error::FrameError;
+use crate::codec::crc::{CRC_BYTES, append_crc, verify_crc};
+use crate::codec::varint;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::limits::CELLS_PER_REQUEST_MAX;
+use tidemark_model::value::FieldType;
+
+/// The version that [`super::encode()`] writes and [`super::decode()`] reads.
+pub const VERSION: u8 = 1;
+/// The size of the version byte and the header's length, in bytes.
+const PREFIX_BYTES: usize = 5;
+
+/// The header of a frame: the tables without their values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct FrameHeader {
+    /// The tables in the order of their payloads.
+    pub tables: Vec<TableHeader>,
+    /// The offset of the first payload in the frame.
+    pub payload_start: u32,
+}
+
+/// The measurement, columns, number of rows and times of a frame's table.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TableHeader {
+    /// The measurement's id.
+    pub measurement: MeasurementId,
+    /// The number of rows, at least 1.
+    pub rows: u32,
+    /// The number of distinct series.
+    pub series: u32,
+    /// The earliest time, inclusive.
+    pub min_time_ns: i64,
+    /// The latest time, inclusive.
+    pub max_time_ns: i64,
+    /// The ids of the tags with a value in at least one series.
+    pub tag_ids: Vec<ColumnId>,
+    /// The ids and types of the fields with a value in at least one row.
+    pub fields: Vec<(ColumnId, FieldType)>,
+    /// The size of the table's payload, in bytes.
+    pub payload_bytes: u32,
+}
+
+impl FrameHeader {
+    /// Reads the header of a frame at the start of `bytes`. The payload may be missing.
+    ///
+    /// # Errors
+    /// [`FrameError::Version`], [`FrameError::HeaderTruncated`], [`FrameError::HeaderDamaged`],
+    /// [`FrameError::TooMany`].
+    pub fn read(bytes: &[u8]) -> Result<Self, FrameError> {
+        let &version = bytes.first().ok_or(FrameError::HeaderTruncated)?;
+        if version != VERSION {
+            return Err(FrameError::Version(version));
+        }
+        let length = bytes.get(1..).and_then(|rest| rest.first_chunk::<4>());
+        let length = u32::from_le_bytes(*length.ok_or(FrameError::HeaderTruncated)?) as usize;
+        let end = length.checked_add(PREFIX_BYTES).ok_or(FrameError::HeaderDamaged)?;
+        let header = bytes.get(..end.saturating_add(CRC_BYTES));
+        let header = header.ok_or(FrameError::HeaderTruncated)?;
+        let covered = verify_crc(header).map_err(|_| FrameError::HeaderDamaged)?;
+        let mut rest = covered.get(PREFIX_BYTES..).unwrap_or_default();
+        let n_tables = read_count(&mut rest)?;
+        let tables: Vec<TableHeader> =
+            (0..n_tables).map(|_| TableHeader::read(&mut rest)).collect::<Result<_, _>>()?;
+        let cells = |table: &TableHeader| (table.rows as usize).saturating_mul(table.fields.len());
+        if tables.iter().map(cells).fold(0, usize::saturating_add) > CELLS_PER_REQUEST_MAX {
+            return Err(FrameError::TooMany);
+        }
+        let payload_start =
+            u32::try_from(end + CRC_BYTES).map_err(|_| FrameError::HeaderDamaged)?;
+        if rest.is_empty() {
+            Ok(Self { tables, payload_start })
+        } else {
+            Err(FrameError::HeaderDamaged)
+        }
+    }
+
+    /// Appends the version, the header and its checksum. The field `payload_start` is ignored.
+    pub(super) fn write(&self, out: &mut Vec<u8>) {
+        let start = out.len();
+        out.push(VERSION);
+        out.extend_from_slice(&[0; 4]);
+        varint::write(self.tables.len() as u64, out);
+        for table in &self.tables {
+            table.write(out);
+        }
+        // A header has a few bytes per column, so it is far below 4 GiB.
+        let length = (out.len() - start - PREFIX_BYTES) as u32;
+        if let Some(slot) = out.get_mut(start + 1..start + PREFIX_BYTES) {
+            slot.copy_from_slice(&length.to_le_bytes());
+        }
+        append_crc(out, start);
+    }
+
+    /// Returns the number of rows in all tables.
+    pub fn rows(&self) -> u64 {
+        self.tables.iter().map(|table| u64::from(table.rows)).sum()
+    }
+
+    /// Returns the earliest and latest time of all tables, both inclusive. Returns `None` if there
+    /// are no tables.
+    pub fn time_range_ns(&self) -> Option<(i64, i64)> {
+        let min = self.tables.iter().map(|table| table.min_time_ns).min()?;
+        let max = self.tables.iter().map(|table| table.max_time_ns).max()?;
+        Some((min, max))
+    }
+}
+
+impl TableHeader {
+    fn write(&self, out: &mut Vec<u8>) {
+        varint::write(u64::from(self.measurement.0), out);
+        varint::write(u64::from(self.rows), out);
+        varint::write(u64::from(self.series), out);
+        out.extend_from_slice(&self.min_time_ns.to_le_bytes());
+        out.extend_from_slice(&self.max_time_ns.to_le_bytes());
+        varint::write(self.tag_ids.len() as u64, out);
+        for id in &self.tag_ids {
+            varint::write(u64::from(id.0), out);
+        }
+        varint::write(self.fields.len() as u64, out);
+        for &(id, field_type) in &self.fields {
+            varint::write(u64::from(id.0), out);
+            out.push(field_type.code());
+        }
+        varint::write(u64::from(self.payload_bytes), out);
+    }
+
+    fn read(bytes: &mut &[u8]) -> Result<Self, FrameError> {
+        let measurement = MeasurementId(read_u32(bytes)?);
+        let (rows, series) = (read_u32(bytes)?, read_u32(bytes)?);
+        let (min_time_ns, max_time_ns) = (read_i64(bytes)?, read_i64(bytes)?);
+        let n_tags = read_count(bytes)?;
+        let tag_ids =
+            (0..n_tags).map(|_| read_u32(bytes).map(ColumnId)).collect::<Result<_, _>>()?;
+        let n_fields = read_count(bytes)?;
+        let fields = (0..n_fields).map(|_| read_field(bytes)).collect::<Result<_, _>>()?;
+        let payload_bytes = read_u32(bytes)?;
+        if rows == 0 || series == 0 || series > rows || min_time_ns > max_time_ns {
+            return Err(FrameError::HeaderDamaged);
+        }
+        Ok(Self {
+            measurement,
+            rows,
+            series,
+            min_time_ns,
+            max_time_ns,
+            tag_ids,
+            fields,
+            payload_bytes,
+        })
+    }
+}
+
+fn read_u32(bytes: &mut &[u8]) -> Result<u32, FrameError> {
+    let value = varint::read(bytes).map_err(|_| FrameError::HeaderDamaged)?;
+    u32::try_from(value).map_err(|_| FrameError::HeaderDamaged)
+}
+
+/// Reads a number of items. Each item takes at least one byte.
+fn read_count(bytes: &mut &[u8]) -> Result<usize, FrameError> {
+    varint::read_length(bytes, bytes.len()).map_err(|_| FrameError::HeaderDamaged)
+}
+
+fn read_i64(bytes: &mut &[u8]) -> Result<i64, FrameError> {
+    let (head, tail) = bytes.split_first_chunk::<8>().ok_or(FrameError::HeaderDamaged)?;
+    *bytes = tail;
+    Ok(i64::from_le_bytes(*head))
+}
+
+fn read_field(bytes: &mut &[u8]) -> Result<(ColumnId, FieldType), FrameError> {
+    let id = ColumnId(read_u32(bytes)?);
+    let (&code, tail) = bytes.split_first().ok_or(FrameError::HeaderDamaged)?;
+    *bytes = tail;
+    Ok((id, FieldType::from_code(code).ok_or(FrameError::HeaderDamaged)?))
+}

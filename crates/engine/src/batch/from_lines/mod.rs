@@ -1,0 +1,309 @@
+//! Builds a [`Batch`] from line protocol. This module connects the parser and the columns.
+//!
+//! The builder looks up whole series keys as written, so it parses the tags only once per series.
+//! It remembers the order of series and fields, and predicts the next ones.
+
+use super::Batch;
+use super::column::Values;
+use super::column_growth::Room;
+use super::field_writer;
+use super::interner::Interner;
+use super::measurement_writer::{MeasurementWriter, Refusal};
+use tidemark_line_protocol::{
+    self, Cause, FieldKey, NotUtf8, Options, Rejected, SeriesKey, Sink, unescape_name,
+    unescape_string,
+};
+use tidemark_model::configurable_limits::{Limit, Limits};
+use tidemark_model::value::FieldType;
+
+/// The maximum size of the remembered series keys, in bytes. A body with more keys seldom repeats
+/// one.
+const KEYS_BYTES_MAX: usize = 4_000_000;
+/// The marker for a missing key.
+const NONE: u32 = u32::MAX;
+
+/// Parses `body` into columns. Also returns the rejected lines.
+///
+/// `seed` must be random, so that a client cannot choose colliding keys. The result does not depend
+/// on it.
+///
+/// # Errors
+/// [`NotUtf8`]. No line is accepted.
+pub fn from_lines(body: &[u8], options: Options, seed: u64) -> Result<(Batch, Rejected), NotUtf8> {
+    let mut builder = BatchBuilder::new(seed, options.limits);
+    let rejected = tidemark_line_protocol::parse(body, options, &mut builder)?;
+    Ok((builder.finish(), rejected))
+}
+
+/// The measurement and series of a series key as written.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    measurement: u32,
+    series: u32,
+    /// The key that followed this key last time.
+    next: u32,
+}
+
+/// A sink that collects lines into a [`Batch`]. Use it with [`tidemark_line_protocol::Parser`] to read a
+/// body in pieces.
+#[derive(Debug)]
+pub struct BatchBuilder {
+    seed: u64,
+    limits: Limits,
+    /// The series keys as written, and their canonical forms.
+    keys: Interner,
+    /// The target of each key in `keys`.
+    targets: Vec<Target>,
+    names: Interner,
+    measurements: Vec<MeasurementWriter>,
+    /// The measurement and series of the current line.
+    measurement: u32,
+    series: u32,
+    /// The key of the current line, and the expected key of the next line.
+    key: u32,
+    expected_key: u32,
+    cells: usize,
+    any_rejected: bool,
+    scratch: String,
+}
+
+impl BatchBuilder {
+    /// Creates an empty builder. [`from_lines`] describes `seed`.
+    pub fn new(seed: u64, limits: Limits) -> Self {
+        Self {
+            seed,
+            limits,
+            keys: Interner::new(seed),
+            targets: Vec::new(),
+            names: Interner::new(seed),
+            measurements: Vec::new(),
+            measurement: NONE,
+            series: NONE,
+            key: NONE,
+            expected_key: NONE,
+            cells: 0,
+            any_rejected: false,
+            scratch: String::new(),
+        }
+    }
+
+    /// Returns the memory in use, in bytes.
+    pub fn bytes(&self) -> usize {
+        let measurements = self.measurements.iter().map(MeasurementWriter::bytes);
+        self.keys.bytes()
+            + self.targets.capacity() * size_of::<Target>()
+            + measurements.sum::<usize>()
+    }
+
+    /// Reserves memory for the rest of the body. `used_bytes` were read, the body has about
+    /// `expected_bytes`, and up to `next_bytes` may follow before the next call.
+    pub fn make_room(&mut self, used_bytes: usize, expected_bytes: usize, next_bytes: usize) {
+        let room = Room::new(used_bytes, expected_bytes, next_bytes);
+        for measurement in &mut self.measurements {
+            measurement.make_room(&room);
+        }
+    }
+
+    /// Returns the committed lines.
+    pub fn finish(self) -> Batch {
+        let any_rejected = self.any_rejected;
+        let measurements = self.measurements.into_iter();
+        Batch { measurements: measurements.flat_map(|one| one.finish(any_rejected)).collect() }
+    }
+
+    #[inline(always)]
+    fn follow(&mut self, key: u32) {
+        if let Some(previous) = self.targets.get_mut(self.key as usize) {
+            previous.next = key;
+        }
+        self.key = key;
+        if let Some(target) = self.targets.get(key as usize) {
+            self.measurement = target.measurement;
+            self.series = target.series;
+            self.expected_key = target.next;
+        }
+    }
+
+    /// Forgets all keys. A key that appears again then gets a new series with the same tags. The
+    /// new series has a higher number, and its rows are later, so the rows keep their order.
+    #[cold]
+    fn forget_keys(&mut self) {
+        self.keys = Interner::new(self.seed);
+        self.targets = Vec::new();
+        (self.key, self.expected_key) = (NONE, NONE);
+    }
+
+    /// Adds the series of a new key and returns the key's number.
+    fn add_key(&mut self, raw: &str, hash: u32, key: &SeriesKey<'_>) -> Result<u32, Cause> {
+        if tidemark_line_protocol::is_canonical(raw, key) {
+            return self.add_canonical(raw, hash, key);
+        }
+        let mut canonical = std::mem::take(&mut self.scratch);
+        tidemark_line_protocol::write_canonical(key, &mut canonical);
+        let canonical_hash = self.keys.hash(&canonical);
+        let number = match self.keys.find_hashed(&canonical, canonical_hash) {
+            Some(number) => Ok(number),
+            None => self.add_canonical(&canonical, canonical_hash, key),
+        };
+        let is_alias = canonical != raw;
+        self.scratch = canonical;
+        let number = number?;
+        if !is_alias {
+            return Ok(number);
+        }
+        let alias = self.keys.add(raw, hash);
+        if let Some(target) = self.targets.get(number as usize) {
+            self.targets.push(Target { next: alias, ..*target });
+        }
+        Ok(alias)
+    }
+
+    fn add_canonical(
+        &mut self,
+        canonical: &str,
+        hash: u32,
+        key: &SeriesKey<'_>,
+    ) -> Result<u32, Cause> {
+        let measurement = match self.names.find(&key.measurement) {
+            Some(measurement) => measurement,
+            None => {
+                let there = self.measurements.len();
+                self.limits.check(Limit::Measurements, there, there + 1)?;
+                let writer = MeasurementWriter::new(&key.measurement, self.seed, self.limits);
+                self.measurements.push(writer);
+                self.names.intern(&key.measurement).0
+            }
+        };
+        let Some(writer) = self.measurements.get_mut(measurement as usize) else {
+            return Err(Cause::MissingMeasurement);
+        };
+        let tags = key.tags.iter().map(|(tag, value)| (tag.as_ref(), value.as_ref()));
+        let series = writer.add_series(tags, &mut self.cells).map_err(cause)?;
+        let number = self.keys.add(canonical, hash);
+        // Until a different key follows, the same key is expected again.
+        self.targets.push(Target { measurement, series, next: number });
+        Ok(number)
+    }
+
+    #[inline(never)]
+    fn column(&mut self, key: FieldKey<'_>, field_type: FieldType) -> Result<&mut Values, Cause> {
+        let Some(writer) = self.measurements.get_mut(self.measurement as usize) else {
+            return Err(Cause::MissingMeasurement);
+        };
+        match key {
+            FieldKey::Expected => writer.expected_column(field_type, &mut self.cells),
+            FieldKey::Raw(raw) => {
+                writer.named_column(raw, &unescape_name(raw), field_type, &mut self.cells)
+            }
+        }
+        .map_err(cause)
+    }
+}
+
+/// Defines a function that appends a value. It first tries the fast path for the expected field.
+macro_rules! set_or_push {
+    ($name:ident, $push:ident, $set:ident, $field_type:ident, $value:ty) => {
+        #[inline(always)]
+        fn $name(&mut self, key: FieldKey<'_>, value: $value) -> Result<(), Cause> {
+            if let FieldKey::Expected = key
+                && let Some(writer) = self.measurements.get_mut(self.measurement as usize)
+                && writer.$push(value)
+            {
+                return Ok(());
+            }
+            field_writer::$set(self.column(key, FieldType::$field_type)?, value);
+            Ok(())
+        }
+    };
+}
+
+impl BatchBuilder {
+    set_or_push!(plain_string, push_string, set_string, String, &str);
+}
+
+impl Sink for BatchBuilder {
+    #[inline(always)]
+    fn expected_series(&self) -> &[u8] {
+        self.keys.strings().bytes_of(self.expected_key as usize)
+    }
+
+    #[inline(always)]
+    fn begin_expected(&mut self) {
+        self.follow(self.expected_key);
+    }
+
+    fn begin(&mut self, raw_key: &str) -> Result<(), (usize, Cause)> {
+        // If the key is invalid, a rollback must not affect the previous line's measurement.
+        self.measurement = NONE;
+        let hash = self.keys.hash(raw_key);
+        let number = match self.keys.find_hashed(raw_key, hash) {
+            Some(number) => number,
+            None => {
+                let key = tidemark_line_protocol::cut(raw_key, &self.limits)?;
+                if self.keys.bytes() > KEYS_BYTES_MAX {
+                    self.forget_keys();
+                }
+                self.add_key(raw_key, hash, &key).map_err(|cause| (0, cause))?
+            }
+        };
+        self.follow(number);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn expected_field(&self) -> &[u8] {
+        let writer = self.measurements.get(self.measurement as usize);
+        writer.map_or(&[], MeasurementWriter::expected_field)
+    }
+
+    set_or_push!(float, push_float, set_float, Float, f64);
+    set_or_push!(integer, push_integer, set_integer, Integer, i64);
+    set_or_push!(boolean, push_boolean, set_boolean, Boolean, bool);
+
+    fn unsigned(&mut self, key: FieldKey<'_>, value: u64) -> Result<(), Cause> {
+        field_writer::set_unsigned(self.column(key, FieldType::Unsigned)?, value);
+        Ok(())
+    }
+
+    #[inline(always)]
+    fn string(&mut self, key: FieldKey<'_>, raw: &str, escaped: bool) -> Result<(), Cause> {
+        if !escaped {
+            return self.plain_string(key, raw);
+        }
+        let mut text = std::mem::take(&mut self.scratch);
+        text.clear();
+        unescape_string(raw, |piece| text.push_str(piece));
+        let result = self.plain_string(key, &text);
+        self.scratch = text;
+        result
+    }
+
+    #[inline(always)]
+    fn commit(&mut self, time_ns: i64, line: u32) -> Result<(), Cause> {
+        let series = self.series;
+        match self.measurements.get_mut(self.measurement as usize) {
+            Some(writer) => writer.commit(series, time_ns, line, &mut self.cells).map_err(cause),
+            None => Err(Cause::MissingMeasurement),
+        }
+    }
+
+    fn rollback(&mut self) {
+        self.any_rejected = true;
+        if let Some(writer) = self.measurements.get_mut(self.measurement as usize) {
+            writer.rollback(&mut self.cells);
+        }
+    }
+}
+
+fn cause(refusal: Refusal) -> Cause {
+    match refusal {
+        Refusal::TypeConflict { key, first, second } => {
+            Cause::FieldTypeConflict { key, first, second }
+        }
+        Refusal::TooManyFields(exceeded) => exceeded.into(),
+        Refusal::TooManyCells { current, requested } => Cause::TooManyCells { current, requested },
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,110 @@
+//! Represents points as columns. The parser builds them, frames contain them, the memtable stores
+//! them, and scans read them.
+//!
+//! A [`Block`] contains the rows of a single measurement. The tags of each series are stored once
+//! in a [`SeriesTable`], and a row refers to its series by number. So tag values are not repeated
+//! per row. The block does not name its columns. A client's batch names them by key
+//! ([`MeasurementBatch`]). After the schema lookup, a table names them by id ([`FrameTable`]).
+
+pub mod bitmap;
+pub mod chunks;
+pub mod column;
+pub mod column_bytes;
+mod column_growth;
+pub mod column_sets;
+mod extract;
+mod field_writer;
+pub mod frame;
+pub mod from_lines;
+mod interner;
+pub mod layout;
+pub mod line_numbers;
+mod measurement_writer;
+pub mod narrow;
+mod row_runs;
+pub mod selection;
+pub mod order;
+pub mod picker;
+pub mod series_table;
+pub mod shard_rows;
+pub mod slabs;
+pub mod string_column;
+
+use column::Column;
+use line_numbers::LineNumbers;
+use series_table::SeriesTable;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+
+/// The rows of a measurement. The order of the rows is unspecified unless the block's owner defines
+/// it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Block {
+    /// The series of the rows.
+    pub series: SeriesTable,
+    /// The position of each row's series in `series`.
+    pub row_series: Vec<u32>,
+    /// The time of each row, in nanoseconds.
+    pub times_ns: Vec<i64>,
+    /// The field columns. Each of them is as long as `times_ns`.
+    pub fields: Vec<Column>,
+}
+
+impl Block {
+    /// Returns the number of rows.
+    pub fn rows(&self) -> usize {
+        self.times_ns.len()
+    }
+}
+
+impl Batch {
+    /// Returns the memory of the columns, in bytes.
+    pub fn bytes(&self) -> usize {
+        let of = |batch: &MeasurementBatch| {
+            let Block { series, row_series, times_ns, fields } = &batch.block;
+            let tags =
+                series.tags.iter().map(|tag| tag.dictionary.bytes() + tag.codes.capacity() * 4);
+            let rows = row_series.capacity() * 4 + times_ns.capacity() * 8 + batch.lines.bytes();
+            rows + tags.sum::<usize>() + fields.iter().map(Column::bytes).sum::<usize>()
+        };
+        self.measurements.iter().map(of).sum()
+    }
+}
+
+/// The accepted lines of a write request after parsing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Batch {
+    /// The batches of each measurement, in order of first appearance. A measurement has several
+    /// batches, in line order, if padding all of its rows to the same columns would take much more
+    /// space than the values.
+    pub measurements: Vec<MeasurementBatch>,
+}
+
+/// The rows of a measurement in a write request, with columns named by key.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MeasurementBatch {
+    /// The measurement's name.
+    pub name: String,
+    /// The keys of `block.series.tags`, in the same order.
+    pub tag_keys: Vec<String>,
+    /// The keys of `block.fields`, in the same order. A key occurs twice if two lines of the
+    /// request have different types for it. The schema then determines the rejected line.
+    pub field_keys: Vec<String>,
+    /// The rows in line order.
+    pub block: Block,
+    /// The 1-based physical line on which each row starts.
+    pub lines: LineNumbers,
+}
+
+/// The rows of a measurement, as a shard receives and stores them, with columns named by id.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FrameTable {
+    /// The measurement's id. Ids are never reused, so a shard can reject a frame for a dropped
+    /// measurement.
+    pub measurement: MeasurementId,
+    /// The ids of `block.series.tags`, in the same order.
+    pub tag_ids: Vec<ColumnId>,
+    /// The unique ids of `block.fields`, in the same order.
+    pub field_ids: Vec<ColumnId>,
+    /// The rows.
+    pub block: Block,
+}

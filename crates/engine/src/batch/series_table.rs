@@ -1,0 +1,72 @@
+//! Lists the series of a block, with a dictionary per tag key and one code per series.
+
+use super::column::StringColumn;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::series::{id_hash, tag_hash};
+
+/// The values of a tag key for the series of a block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TagColumn {
+    /// The distinct, non-empty values, in order of their codes.
+    pub dictionary: StringColumn,
+    /// The code of each series: 0 if it lacks the tag, and otherwise the value's position in
+    /// `dictionary` plus 1.
+    pub codes: Vec<u32>,
+}
+
+impl TagColumn {
+    /// Returns the value of series `series`. It is empty if the series lacks the tag, as in
+    /// InfluxQL.
+    pub fn get(&self, series: usize) -> &str {
+        match self.codes.get(series) {
+            Some(&code) if code > 0 => self.dictionary.get(code as usize - 1),
+            _ => "",
+        }
+    }
+}
+
+/// The distinct series of a block.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeriesTable {
+    /// One column per tag key, with `len` codes each. The owner of the table stores the keys.
+    pub tags: Vec<TagColumn>,
+    /// The number of series. A measurement without tags has one series and no columns.
+    pub len: u32,
+}
+
+impl TagColumn {
+    /// Copies the values of some series. The new dictionary contains only these values.
+    fn pick(&self, series: &[u32]) -> Self {
+        let code = |&number: &u32| self.codes.get(number as usize).copied().unwrap_or_default();
+        let codes: Vec<u32> = series.iter().map(code).collect();
+        let mut used = codes.clone();
+        used.sort();
+        used.dedup();
+        used.retain(|&code| code > 0);
+        let new = |code: &u32| used.binary_search(code).map_or(0, |at| at as u32 + 1);
+        let values = used.iter().map(|&code| self.dictionary.get(code as usize - 1));
+        Self { dictionary: values.collect(), codes: codes.iter().map(new).collect() }
+    }
+}
+
+impl SeriesTable {
+    /// Returns the [`id_hash`] of each series. `tag_ids` contains the ids of the table's tags.
+    pub fn hashes(&self, seed: u64, measurement: MeasurementId, tag_ids: &[ColumnId]) -> Vec<u64> {
+        let mut sums = vec![0_u64; self.len as usize];
+        for (tag, &id) in self.tags.iter().zip(tag_ids) {
+            let of: Vec<u64> = tag.dictionary.iter().map(|v| tag_hash(seed, id, v)).collect();
+            for (sum, &code) in sums.iter_mut().zip(&tag.codes) {
+                let value = (code as usize).checked_sub(1).and_then(|at| of.get(at));
+                *sum = sum.wrapping_add(value.copied().unwrap_or_default());
+            }
+        }
+        sums.into_iter().map(|sum| id_hash(seed, measurement, sum)).collect()
+    }
+
+    /// Copies the series `numbers` in the given order.
+    pub fn pick(&self, numbers: &[u32]) -> Self {
+        // There are at most as many series as rows in a block.
+        let tags = self.tags.iter().map(|tag| tag.pick(numbers)).collect();
+        Self { tags, len: numbers.len() as u32 }
+    }
+}

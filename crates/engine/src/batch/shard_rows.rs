@@ -1,0 +1,177 @@
+//! Divides the rows of a block among shards.
+
+use super::Block;
+use super::selection::Selection;
+use tidemark_model::series::series_hash;
+use tidemark_model::shard_map::ShardGroup;
+
+/// The rows of a block that belong to one shard.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ShardRows {
+    /// The position in the given groups.
+    pub group: usize,
+    /// The position in the group's shards.
+    pub shard: usize,
+    /// The rows, at least one.
+    pub rows: Selection,
+}
+
+/// The rows of a block, divided among shards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ShardSplit {
+    /// The parts, ascending by group and then by shard. Each given row is either in one part or in
+    /// `outside`.
+    pub parts: Vec<ShardRows>,
+    /// The rows whose time is in no group. This means that the shard map is stale.
+    pub outside: Vec<u32>,
+}
+
+/// Splits the given rows of a block among `groups`, which must ascend by range. `tag_keys` are the
+/// keys of the block's tags.
+///
+/// Each series is hashed at most once. No series is hashed if each group has only one shard.
+pub fn split_by_shard(
+    measurement: &str,
+    tag_keys: &[impl AsRef<str>],
+    block: &Block,
+    rows: &Selection,
+    groups: &[ShardGroup],
+) -> ShardSplit {
+    if let [group] = groups
+        && group.shards.len() == 1
+        && covers(group, block, rows)
+    {
+        let rows = rows.clone();
+        let none = rows.is_empty(block.rows());
+        let part = ShardRows { group: 0, shard: 0, rows };
+        return ShardSplit {
+            parts: if none { Vec::new() } else { vec![part] },
+            outside: Vec::new(),
+        };
+    }
+    let hashes = match groups.iter().any(|group| group.shards.len() > 1) {
+        true => hash_series(measurement, tag_keys, block),
+        false => Vec::new(),
+    };
+    let mut parts: Vec<Vec<Vec<u32>>> =
+        groups.iter().map(|group| vec![Vec::new(); group.shards.len()]).collect();
+    let mut outside = Vec::new();
+    // Rows that are close in the body are close in time, so the previous row's group is tried
+    // first.
+    let mut last = 0;
+    for row in rows.to_rows(block.rows()) {
+        let time_ns = block.times_ns.get(row as usize).copied().unwrap_or_default();
+        let holds = |&(_, group): &(usize, &ShardGroup)| group.range.contains(time_ns);
+        let found = groups.get(last).map(|group| (last, group)).filter(holds);
+        let Some((number, group)) = found.or_else(|| groups.iter().enumerate().find(holds)) else {
+            outside.push(row);
+            continue;
+        };
+        last = number;
+        let series = block.row_series.get(row as usize).copied().unwrap_or_default();
+        let shard = group.shard_of(hashes.get(series as usize).copied().unwrap_or_default());
+        match parts.get_mut(number).and_then(|shards| shards.get_mut(shard)) {
+            Some(part) => part.push(row),
+            None => outside.push(row),
+        }
+    }
+    let parts = parts.into_iter().enumerate().flat_map(|(group, shards)| {
+        let shards = shards.into_iter().enumerate().filter(|(_, rows)| !rows.is_empty());
+        shards.map(move |(shard, rows)| ShardRows { group, shard, rows: Selection::Rows(rows) })
+    });
+    ShardSplit { parts: parts.collect(), outside }
+}
+
+/// Returns the routing hash of each series in a block.
+pub fn hash_series(measurement: &str, tag_keys: &[impl AsRef<str>], block: &Block) -> Vec<u64> {
+    let mut tags: Vec<_> = tag_keys.iter().map(AsRef::as_ref).zip(&block.series.tags).collect();
+    tags.sort_by_key(|(key, _)| *key);
+    (0..block.series.len as usize)
+        .map(|series| {
+            let present = tags.iter().map(|(key, tag)| (*key, tag.get(series)));
+            series_hash(measurement, present.filter(|(_, value)| !value.is_empty()))
+        })
+        .collect()
+}
+
+fn covers(group: &ShardGroup, block: &Block, rows: &Selection) -> bool {
+    let contains = |time: &i64| group.range.contains(*time);
+    match rows {
+        Selection::All => block.times_ns.iter().all(contains),
+        Selection::Rows(rows) => {
+            rows.iter().all(|&row| block.times_ns.get(row as usize).is_some_and(contains))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::series_table::{SeriesTable, TagColumn};
+    use tidemark_model::ids::ObjectId;
+    use tidemark_model::time::TimeRange;
+
+    fn group(start_ns: i64, end_ns: i64, shards: usize) -> ShardGroup {
+        let shards = (0..shards).map(|shard| ObjectId(shard.to_string())).collect();
+        ShardGroup { id: 0, range: TimeRange::new(start_ns, end_ns), shards, split_bytes: 0 }
+    }
+
+    /// Builds forty rows at the times 0..40. Each row has one of eight series `b=<0..4>,a=<x or
+    /// none>`.
+    fn block() -> Block {
+        let b = TagColumn {
+            dictionary: ["0", "1", "2", "3"].into_iter().collect(),
+            codes: (0..8).map(|series| series / 2 + 1).collect(),
+        };
+        let a = TagColumn {
+            dictionary: ["x"].into_iter().collect(),
+            codes: (0..8).map(|series| series % 2).collect(),
+        };
+        Block {
+            series: SeriesTable { tags: vec![b, a], len: 8 },
+            row_series: (0..40).map(|row| row % 8).collect(),
+            times_ns: (0..40).collect(),
+            fields: Vec::new(),
+        }
+    }
+
+    const KEYS: [&str; 2] = ["b", "a"];
+
+    #[test]
+    fn one_shard_takes_everything_as_it_is() {
+        let groups = [group(i64::MIN, i64::MAX, 1)];
+        let all = split_by_shard("m", &KEYS, &block(), &Selection::All, &groups);
+        let part = |rows| ShardRows { group: 0, shard: 0, rows };
+        assert_eq!(all.parts, [part(Selection::All)]);
+        let some = split_by_shard("m", &KEYS, &block(), &Selection::Rows(vec![3]), &groups);
+        assert_eq!(some.parts, [part(Selection::Rows(vec![3]))]);
+        let none = split_by_shard("m", &KEYS, &block(), &Selection::Rows(Vec::new()), &groups);
+        assert_eq!(none, ShardSplit::default());
+    }
+
+    #[test]
+    fn rows_follow_time_then_the_hash_of_their_series() {
+        let groups = [group(i64::MIN, 10, 1), group(10, 30, 4)];
+        let block = block();
+        let found = split_by_shard("m", &KEYS, &block, &Selection::All, &groups);
+        assert_eq!(found.outside, (30..40).collect::<Vec<u32>>());
+        let mut seen = found.outside.clone();
+        for part in &found.parts {
+            let Selection::Rows(rows) = &part.rows else { panic!("a list of rows") };
+            assert!(rows.is_sorted() && !rows.is_empty());
+            for &row in rows {
+                let series = row % 8;
+                let b = (series / 2).to_string();
+                let tags = [("a", "x"), ("b", b.as_str())];
+                let tags = if series % 2 == 1 { &tags[..] } else { &tags[1..] };
+                let shard = series_hash("m", tags.iter().copied()) % 4;
+                let expected = if row < 10 { (0, 0) } else { (1, shard as usize) };
+                assert_eq!((part.group, part.shard), expected);
+            }
+            seen.extend(rows);
+        }
+        seen.sort();
+        assert_eq!(seen, (0..40).collect::<Vec<u32>>());
+        assert!(found.parts.len() > 2, "the series spread");
+    }
+}

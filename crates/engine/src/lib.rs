@@ -1,0 +1,21 @@
+//! The columnar store of one shard, without I/O: the caller provides storage, time and randomness.
+//!
+//! ```text
+//! lines → batch → frame → WAL, memtable → part → merge → scan → page or partial aggregates
+//! ```
+//!
+//! [`shard`] combines the modules and processes the messages of [`protocol`]. [`store`] is the port
+//! to an object's SQLite. These modules have a page on their format: [`batch::frame`], [`wal`],
+//! [`part`], [`shard`] (its tables), [`shard::manifest`] (the list of parts), [`store`],
+//! [`protocol`].
+
+pub mod batch;
+pub mod codec;
+pub mod memtable;
+pub mod merge;
+pub mod part;
+pub mod protocol;
+pub mod scan;
+pub mod shard;
+pub mod store;
+pub mod wal;

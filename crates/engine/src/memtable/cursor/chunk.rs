@@ -1,0 +1,315 @@
+//! Sorts a measurement's rows and divides them into chunks.
+//!
+//! The fields of a chunk are laid out when it is read.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use crate::batch::chunks::Chunks;
+use crate::batch::column::Column;
+use crate::batch::layout::Layout;
+use crate::batch::order::{Distinct, Order, rank_series};
+use crate::memtable::table::MeasurementTable;
+use crate::merge::cursor::Columns;
+use tidemark_model::ids::ColumnId;
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::FieldType;
+
+/// The maximum number of rows in a chunk, after rows of the same series and time are combined.
+const CHUNK_ROWS: usize = 1_024;
+/// If more than one in this number of rows is new, all rows are sorted again. That takes no longer
+/// than inserting the new rows.
+const NEW_ROWS_SHARE: usize = 8;
+/// The maximum text size of a page, in bytes. A row with more text gets a separate page.
+const PAGE_TEXT_BYTES: u64 = 256_000;
+
+/// The rows of a measurement by series key and time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::memtable) struct Rows {
+    /// All row numbers by series key, time and order of writing.
+    order: Vec<u32>,
+    /// The position in `order` at which each chunk starts, followed by the length of `order`.
+    chunks: Vec<u32>,
+    /// The series that have rows, in key order.
+    series: Vec<Start>,
+    /// Whether each series and time has a single row.
+    pub(super) is_distinct: bool,
+    /// The position of each series in key order, indexed by series number.
+    rank: Rc<[u32]>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Start {
+    /// The series number in the table.
+    series: u32,
+    chunk: u32,
+    /// The row number in the chunk. Duplicates of a series and time count once.
+    row: u32,
+}
+
+impl Rows {
+    /// Sorts the rows by the tags at these positions.
+    pub(in crate::memtable) fn new(table: &MeasurementTable, tags: &[usize]) -> Self {
+        let (row_series, times_ns) = (table.row_series(), table.times_ns());
+        let rank: Rc<[u32]> = rank_series(table.series(), tags).into();
+        let order = Order::new(rank.len(), Some(&rank), row_series, times_ns).rows;
+        Self::in_order(table, order, rank)
+    }
+
+    /// Returns these rows extended by the rows that were appended since. It sorts only the new
+    /// rows, so that reads between writes stay cheap.
+    pub(in crate::memtable) fn extended(&self, table: &MeasurementTable, tags: &[usize]) -> Self {
+        let (row_series, times_ns) = (table.row_series(), table.times_ns());
+        let (sorted, rows) = (self.order.len(), row_series.len());
+        if (rows - sorted).saturating_mul(NEW_ROWS_SHARE) > rows {
+            return Self::new(table, tags);
+        }
+        let rank = match self.rank.len() == table.series().len as usize {
+            true => Rc::clone(&self.rank),
+            false => rank_series(table.series(), tags).into(),
+        };
+        let key = |row: &u32| {
+            let series = row_series.get(*row).unwrap_or_default();
+            (rank.get(series as usize), times_ns.get(*row))
+        };
+        // A memtable has fewer than 2^32 rows.
+        let mut new: Vec<u32> = (sorted as u32..rows as u32).collect();
+        new.sort_by(|&a, &b| key(&a).cmp(&key(&b)));
+        let mut order: Vec<u32> = Vec::with_capacity(rows);
+        let (mut rest, mut is_distinct) = (self.order.as_slice(), self.is_distinct);
+        let mut added: Vec<(u32, u32)> = Vec::new();
+        for row in new {
+            // Duplicates of a series and time stay in the order of writing.
+            let (before, behind) = rest.split_at(rest.partition_point(|old| key(old) <= key(&row)));
+            order.extend_from_slice(before);
+            is_distinct &= order.last().is_none_or(|last| key(last) != key(&row));
+            order.push(row);
+            rest = behind;
+            let series = row_series.get(row).unwrap_or_default();
+            match added.last_mut() {
+                Some((last, rows)) if *last == series => *rows += 1,
+                _ => added.push((series, 1)),
+            }
+        }
+        order.extend_from_slice(rest);
+        if !is_distinct {
+            return Self::in_order(table, order, rank);
+        }
+        let place = |series: u32| rank.get(series as usize);
+        let mut counts: Vec<(u32, u32)> = Vec::with_capacity(self.series.len() + added.len());
+        let mut added = added.into_iter().peekable();
+        for (series, rows) in self.distinct_counts() {
+            while let Some(new) = added.next_if(|new| place(new.0) < place(series)) {
+                counts.push(new);
+            }
+            let more = added.next_if(|new| new.0 == series).map_or(0, |new| new.1);
+            counts.push((series, rows + more));
+        }
+        counts.extend(added);
+        Self::of_distinct(order, &counts, rank)
+    }
+
+    /// Returns the number and row count of each series, in key order. All rows must be distinct.
+    fn distinct_counts(&self) -> impl Iterator<Item = (u32, u32)> {
+        let first = |start: &Start| start.chunk * CHUNK_ROWS as u32 + start.row;
+        let ends = self.series.iter().skip(1).map(first).chain([self.order.len() as u32]);
+        self.series.iter().zip(ends).map(move |(start, end)| (start.series, end - first(start)))
+    }
+
+    /// Builds the same result as [`Self::in_order`] for distinct rows, without comparing them.
+    /// `counts` contains the number and row count of each series, in key order.
+    fn of_distinct(order: Vec<u32>, counts: &[(u32, u32)], rank: Rc<[u32]>) -> Self {
+        // A memtable has fewer than 2^32 rows.
+        let (rows, chunk_rows) = (order.len() as u32, CHUNK_ROWS as u32);
+        let chunks = std::iter::once(0).chain((chunk_rows..rows).step_by(CHUNK_ROWS)).chain([rows]);
+        let mut first = 0;
+        let starts = counts.iter().map(|&(series, rows)| {
+            let at = first;
+            first += rows;
+            Start { series, chunk: at / chunk_rows, row: at % chunk_rows }
+        });
+        let series = starts.collect();
+        Self { chunks: chunks.collect(), series, is_distinct: true, order, rank }
+    }
+
+    pub(in crate::memtable) fn rows(&self) -> usize {
+        self.order.len()
+    }
+
+    pub(super) fn within(&self, table: &MeasurementTable, time: TimeRange) -> Self {
+        let times_ns = table.times_ns();
+        let is_inside = |row: &&u32| times_ns.get(**row).is_some_and(|at| time.contains(at));
+        let order = self.order.iter().filter(is_inside).copied().collect();
+        Self::in_order(table, order, Rc::clone(&self.rank))
+    }
+
+    fn in_order(table: &MeasurementTable, order: Vec<u32>, rank: Rc<[u32]>) -> Self {
+        let (row_series, times_ns) = (table.row_series(), table.times_ns());
+        let (mut chunks, mut series) = (vec![0], Vec::<Start>::new());
+        let (mut rows, mut last, mut is_distinct) = (0, None, true);
+        for (at, &row) in (0..).zip(&order) {
+            let key = (row_series.get(row), times_ns.get(row));
+            if last == Some(key) {
+                is_distinct = false;
+                continue;
+            }
+            if rows == CHUNK_ROWS {
+                rows = 0;
+                chunks.push(at);
+            }
+            if last.is_none_or(|last| last.0 != key.0) {
+                let (series_number, chunk) = (key.0.unwrap_or_default(), chunks.len() - 1);
+                series.push(Start { series: series_number, chunk: chunk as u32, row: rows as u32 });
+            }
+            (rows, last) = (rows + 1, Some(key));
+        }
+        // A memtable has fewer than 2^32 rows.
+        chunks.push(order.len() as u32);
+        Self { order, chunks, series, is_distinct, rank }
+    }
+
+    pub(in crate::memtable) fn bytes(&self) -> usize {
+        let numbers = self.order.len() + self.chunks.len() + self.rank.len();
+        numbers * 4 + self.series.len() * size_of::<Start>()
+    }
+
+    pub(super) fn series(&self) -> usize {
+        self.series.len()
+    }
+
+    /// Returns the table's number for the series at `place` in key order.
+    pub(super) fn series_at(&self, place: usize) -> u32 {
+        self.series.get(place).map_or(0, |start| start.series)
+    }
+
+    pub(super) fn chunks_of(&self, place: usize) -> Range<usize> {
+        let Some(start) = self.series.get(place) else { return 0..0 };
+        let end = match self.series.get(place + 1) {
+            Some(next) => next.chunk + u32::from(next.row > 0),
+            None => self.chunks.len().saturating_sub(1) as u32,
+        };
+        start.chunk as usize..end as usize
+    }
+
+    /// Returns the rows of the series at `place` in one of its chunks. The chunk has `rows` rows.
+    pub(super) fn rows_in(&self, place: usize, chunk: usize, rows: usize) -> Range<usize> {
+        let bound = |place: usize| {
+            let start = self.series.get(place)?;
+            (start.chunk as usize == chunk).then_some(start.row as usize)
+        };
+        bound(place).unwrap_or(0)..bound(place + 1).unwrap_or(rows)
+    }
+
+    /// Whether rows of the series at `place` in a chunk may be inside `time`. If the whole chunk
+    /// belongs to one series, its first and last row decide. Otherwise the result is true.
+    pub(super) fn may_be_within(
+        &self,
+        place: usize,
+        chunk: usize,
+        time: TimeRange,
+        times_ns: &Chunks<i64>,
+    ) -> bool {
+        let chunks = self.chunks_of(place);
+        let starts_before =
+            self.series.get(place).is_some_and(|s| s.row == 0 || chunks.start < chunk);
+        let ends_behind = chunk + 1 < chunks.end;
+        let rows = self.range(chunk);
+        let (Some(first), Some(last), true, true) =
+            (rows.first(), rows.last(), starts_before, ends_behind)
+        else {
+            return true;
+        };
+        let time_ns = |row: &u32| times_ns.get(*row).unwrap_or_default();
+        time_ns(first) < time.end_ns && time.start_ns <= time_ns(last)
+    }
+
+    fn range(&self, chunk: usize) -> &[u32] {
+        let bound = |at: usize| self.chunks.get(at).map_or(0, |&start| start as usize);
+        self.order.get(bound(chunk)..bound(chunk + 1)).unwrap_or_default()
+    }
+}
+
+/// The layout of the field values of a chunk.
+pub(super) struct Values<'a>(Layout<'a>);
+
+impl<'a> Values<'a> {
+    pub(super) fn new(number: usize, table: &'a MeasurementTable, rows: &Rows) -> Self {
+        let distinct = match rows.is_distinct {
+            true => Distinct::of_distinct(rows.range(number).to_vec()),
+            false => Distinct::new(rows.range(number), table.row_series(), table.times_ns()),
+        };
+        Self(Layout::new(table.fields(), distinct))
+    }
+
+    /// Returns a column of some rows, or `None` if all of their values are null.
+    pub(super) fn column(&self, rows: Range<usize>, id: ColumnId) -> Option<Column> {
+        let column = self.0.field(id)?.gather(rows);
+        (column.validity.nulls(column.len()) < column.len()).then_some(column)
+    }
+}
+
+/// A chunk that is ready to be read, divided into pages with limited text.
+pub(super) struct Chunk<'a> {
+    /// The position of the table and the number of the chunk in the table.
+    pub(super) at: (usize, usize),
+    pub(super) values: Values<'a>,
+    /// The columns with a value in this chunk. Wide rows in other chunks do not add columns.
+    columns: Columns,
+    rows: usize,
+    /// The first row of each page, and the times of the page's rows.
+    pages: Vec<(usize, Rc<[i64]>)>,
+}
+
+impl<'a> Chunk<'a> {
+    /// Lays out a chunk. `columns` contains the columns of the whole table.
+    pub(super) fn new(
+        at: (usize, usize),
+        table: &'a MeasurementTable,
+        (rows, columns): (&Rows, &Columns),
+    ) -> Self {
+        let values = Values::new(at.1, table, rows);
+        let layout = &values.0;
+        let time_ns = |row: &u32| table.times_ns().get(*row).unwrap_or_default();
+        let times_ns: Vec<i64> = layout.rows().iter().map(time_ns).collect();
+        let mut text_bytes = vec![0; times_ns.len()];
+        for (id, field_type) in table.fields().fields() {
+            if field_type == FieldType::String
+                && let Some(field) = layout.field(id)
+            {
+                field.add_text_bytes(&mut text_bytes);
+            }
+        }
+        let pages = pages(&text_bytes);
+        let times =
+            |rows: Range<usize>| (rows.start, times_ns.get(rows).unwrap_or_default().into());
+        let pages = pages.into_iter().map(times).collect();
+        let own: Columns = layout.fields().map(|field| (field.id, field.field_type)).collect();
+        let columns = if own == *columns { Rc::clone(columns) } else { own };
+        Self { at, values, columns, rows: times_ns.len(), pages }
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn columns(&self) -> &Columns {
+        &self.columns
+    }
+
+    pub(super) fn pages(&self) -> &[(usize, Rc<[i64]>)] {
+        &self.pages
+    }
+}
+
+fn pages(text_bytes: &[u32]) -> Vec<Range<usize>> {
+    let (mut pages, mut start, mut bytes) = (Vec::new(), 0, 0);
+    for (at, &row) in text_bytes.iter().enumerate() {
+        bytes += u64::from(row);
+        if bytes > PAGE_TEXT_BYTES && at > start {
+            pages.push(start..at);
+            (start, bytes) = (at, u64::from(row));
+        }
+    }
+    pages.push(start..text_bytes.len());
+    pages
+}

@@ -1,0 +1,368 @@
+//! Reads the rows in memory as a sorted source of a merge.
+//!
+//! Series are ordered by key and rows by time. If rows have the same series and time, the last
+//! write wins for each field. A flush is a merge with this source.
+
+pub(super) mod chunk;
+
+use std::cell::OnceCell;
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::rc::Rc;
+
+use self::chunk::{Chunk, Rows, Values};
+use super::Memtable;
+use super::table::MeasurementTable;
+use crate::batch::column::Column;
+use crate::merge::cursor::{
+    Columns, Direction, PageColumn, PageKeys, ReadError, RunLimits, SeriesCursor, ShortSeries,
+};
+use crate::merge::key::SeriesKey;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
+
+/// The number of chunks that a cursor keeps laid out. Picks that are read together may start in one
+/// chunk and end in the next.
+const CHUNKS_KEPT: usize = 2;
+/// The number of bits in a page's name for its first row in the chunk. `CHUNK_BITS` is the number
+/// of bits for the chunk.
+const ROW_BITS: u32 = 16;
+const CHUNK_BITS: u32 = 24;
+
+/// Returns the tags of a measurement in the order of its keys.
+///
+/// The `known` tags come first, followed by the table's other tags with the highest number of
+/// distinct values first. So for a new measurement the most selective tag comes first, and sorted
+/// parts stay sorted.
+pub fn tag_order(known: &[ColumnId], table: &MeasurementTable) -> Vec<ColumnId> {
+    let tags = table.tag_ids().iter().zip(&table.series().tags);
+    let new = tags.filter(|(id, _)| !known.contains(id));
+    let mut new: Vec<(Reverse<usize>, ColumnId)> =
+        new.map(|(&id, tag)| (Reverse(tag.dictionary.len()), id)).collect();
+    new.sort();
+    known.iter().copied().chain(new.into_iter().map(|(_, id)| id)).collect()
+}
+
+/// A memtable in key order. A measurement is sorted when a cursor first reaches it. The sort takes
+/// about four bytes a row and twelve bytes a series.
+pub struct Sorted<'a> {
+    /// The tables in ascending order of their measurement ids.
+    tables: Vec<SortedTable<'a>>,
+}
+
+struct SortedTable<'a> {
+    measurement: MeasurementId,
+    table: &'a MeasurementTable,
+    /// The positions of the table's tags in key order. `None` is a tag that the table lacks.
+    tags: Vec<Option<usize>>,
+    columns: Columns,
+    rows: OnceCell<Rc<Rows>>,
+}
+
+impl<'a> Sorted<'a> {
+    /// Creates the sorted rows of `memtable`. `order` returns the tag order of a measurement, which
+    /// must include all of the table's tags: see [`tag_order`].
+    pub fn new(
+        memtable: &'a Memtable,
+        order: impl FnMut(MeasurementId, &MeasurementTable) -> Vec<ColumnId>,
+    ) -> Self {
+        Self::of(memtable.tables(), order)
+    }
+
+    /// Creates the sorted rows of these tables, which must be in ascending order of their ids.
+    pub fn of(
+        tables: impl Iterator<Item = (MeasurementId, &'a MeasurementTable)>,
+        mut order: impl FnMut(MeasurementId, &MeasurementTable) -> Vec<ColumnId>,
+    ) -> Self {
+        let sorted = |(measurement, table): (MeasurementId, &'a MeasurementTable)| {
+            let place = |id| table.tag_ids().iter().position(|&held| held == id);
+            let tags = order(measurement, table).into_iter().map(place).collect();
+            let columns = table.fields().fields().collect();
+            SortedTable { measurement, table, tags, columns, rows: OnceCell::new() }
+        };
+        Self { tables: tables.map(sorted).collect() }
+    }
+
+    /// Returns the rows inside `time`. A cursor over the result does not read other rows, unlike a
+    /// cursor over all rows, which lays out every chunk that has rows in the range.
+    #[must_use]
+    pub fn within(&self, time: TimeRange) -> Self {
+        let within = |table: &SortedTable<'a>| SortedTable {
+            measurement: table.measurement,
+            table: table.table,
+            tags: table.tags.clone(),
+            columns: Rc::clone(&table.columns),
+            rows: OnceCell::from(Rc::new(table.rows().within(table.table, time))),
+        };
+        Self { tables: self.tables.iter().map(within).collect() }
+    }
+
+    /// Creates a cursor over all rows.
+    pub fn cursor(&'a self, direction: Direction) -> MemtableCursor<'a> {
+        let mut cursor = MemtableCursor {
+            sorted: self,
+            direction,
+            table: 0,
+            series: 0,
+            key: None,
+            chunk: 0,
+            pieces: VecDeque::new(),
+            kept: VecDeque::new(),
+            last: None,
+        };
+        cursor.enter(0);
+        cursor
+    }
+}
+
+impl SortedTable<'_> {
+    fn rows(&self) -> &Rows {
+        self.rows.get_or_init(|| {
+            let tags: Vec<usize> = self.tags.iter().copied().flatten().collect();
+            self.table.by_key(&tags)
+        })
+    }
+
+    fn set_key(&self, place: usize, key: &mut SeriesKey) {
+        let series = self.rows().series_at(place) as usize;
+        let tags = &self.table.series().tags;
+        let value = |tag: &Option<usize>| {
+            tag.and_then(|tag| tags.get(tag)).map_or("", |tag| tag.get(series))
+        };
+        key.set(self.measurement, self.tags.iter().map(value));
+    }
+}
+
+/// A cursor over the rows of a memtable. See [`Sorted::cursor`].
+pub struct MemtableCursor<'a> {
+    sorted: &'a Sorted<'a>,
+    direction: Direction,
+    /// The number of tables that the cursor has passed, in its direction.
+    table: usize,
+    /// The number of series of the current table that the cursor has passed.
+    series: usize,
+    key: Option<SeriesKey>,
+    /// The number of chunks of the current series that the cursor has read.
+    chunk: usize,
+    /// The page pieces of the last chunk that are not yet returned.
+    pieces: VecDeque<PageKeys>,
+    /// The chunks that stay laid out, with the most recently used chunk first.
+    kept: VecDeque<Chunk<'a>>,
+    last: Option<(u64, ColumnId, Option<Rc<Column>>)>,
+}
+
+impl<'a> MemtableCursor<'a> {
+    /// Returns the current table and its position.
+    fn table(&self) -> Option<(usize, &'a SortedTable<'a>)> {
+        let at = self.turned(self.table, self.sorted.tables.len())?;
+        Some((at, self.sorted.tables.get(at)?))
+    }
+
+    /// Returns the position of the current series in the current table.
+    fn place(&self) -> Option<usize> {
+        self.turned(self.series, self.table()?.1.rows().series())
+    }
+
+    /// Converts the position `at` in the cursor's direction to an ascending position among `count`
+    /// items.
+    fn turned(&self, at: usize, count: usize) -> Option<usize> {
+        match self.direction {
+            Direction::Ascending => (at < count).then_some(at),
+            Direction::Descending => count.checked_sub(at + 1),
+        }
+    }
+
+    /// Moves to series number `series` of the current table, or to the next table if there are no
+    /// more series.
+    fn enter(&mut self, series: usize) {
+        (self.series, self.chunk) = (series, 0);
+        self.pieces.clear();
+        while self.table().is_some() && self.place().is_none() {
+            (self.table, self.series) = (self.table + 1, 0);
+        }
+        let Some(((_, table), place)) = self.table().zip(self.place()) else {
+            self.key = None;
+            return;
+        };
+        let key = self.key.get_or_insert_with(|| SeriesKey::new(table.measurement, []));
+        table.set_key(place, key);
+    }
+
+    fn ready(&mut self, (at, number): (usize, usize)) -> Option<&Chunk<'a>> {
+        let known = self.kept.iter().position(|chunk| chunk.at == (at, number));
+        let chunk = match known.and_then(|place| self.kept.remove(place)) {
+            Some(chunk) => chunk,
+            None => {
+                let table = self.sorted.tables.get(at)?;
+                Chunk::new((at, number), table.table, (table.rows(), &table.columns))
+            }
+        };
+        self.kept.truncate(CHUNKS_KEPT - 1);
+        self.kept.push_front(chunk);
+        self.kept.front()
+    }
+
+    /// Returns a column of some rows of a chunk. If the chunk is not kept, only its layout is
+    /// built, because a reader of many chunks requests every column from each chunk.
+    fn read_column(&self, at: (usize, usize), rows: Range<usize>, id: ColumnId) -> Option<Column> {
+        match self.kept.iter().find(|chunk| chunk.at == at) {
+            Some(chunk) => chunk.values.column(rows, id),
+            None => {
+                let table = self.sorted.tables.get(at.0)?;
+                Values::new(at.1, table.table, table.rows()).column(rows, id)
+            }
+        }
+    }
+
+    /// Reads the next chunk of the current series that may have rows inside `time`. Returns `false`
+    /// after the last chunk.
+    fn read(&mut self, time: TimeRange) -> bool {
+        let Some(((at, table), place)) = self.table().zip(self.place()) else { return false };
+        let (direction, rows) = (self.direction, table.rows());
+        let chunks = rows.chunks_of(place);
+        let Some(number) = self.turned(self.chunk, chunks.len()).map(|n| chunks.start + n) else {
+            return false;
+        };
+        self.chunk += 1;
+        if !rows.may_be_within(place, number, time, table.table.times_ns()) {
+            return true;
+        }
+        // `pieces` is empty here, but its allocation is reused.
+        let held = std::mem::take(&mut self.pieces);
+        let Some(chunk) = self.ready((at, number)) else { return false };
+        let columns = chunk.columns();
+        let of_series = rows.rows_in(place, number, chunk.rows());
+        let mut pieces = held;
+        for &(first, ref times_ns) in chunk.pages() {
+            let end = first + times_ns.len();
+            let (start, end) = (of_series.start.max(first), of_series.end.min(end));
+            let name = name((at, number), first);
+            // A page has fewer than 2^32 rows.
+            let piece = (start.saturating_sub(first)) as u32..(end.saturating_sub(first)) as u32;
+            let keys = PageKeys::new(name, Rc::clone(columns), Rc::clone(times_ns), piece);
+            match (direction, keys.within(time)) {
+                (_, None) => {}
+                (Direction::Ascending, Some(keys)) => pieces.push_back(keys),
+                (Direction::Descending, Some(keys)) => pieces.push_front(keys),
+            }
+        }
+        self.pieces = pieces;
+        true
+    }
+}
+
+impl SeriesCursor for MemtableCursor<'_> {
+    fn key(&self) -> Option<&SeriesKey> {
+        self.key.as_ref()
+    }
+
+    fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        let is_before = |key: &SeriesKey| self.direction.order(key.cmp(to)).is_lt();
+        if !self.key.as_ref().is_some_and(is_before) {
+            return Ok(());
+        }
+        let measurement = to.measurement();
+        while let Some((_, table)) = self.table()
+            && self.direction.order(table.measurement.cmp(&measurement)).is_lt()
+        {
+            (self.table, self.series) = (self.table + 1, 0);
+        }
+        let mut series = self.series;
+        if let Some((_, table)) = self.table() {
+            let mut key = SeriesKey::new(table.measurement, []);
+            let mut end = table.rows().series();
+            while series < end {
+                let middle = series + (end - series) / 2;
+                let Some(place) = self.turned(middle, table.rows().series()) else { break };
+                table.set_key(place, &mut key);
+                match self.direction.order(key.cmp(to)).is_lt() {
+                    true => series = middle + 1,
+                    false => end = middle,
+                }
+            }
+        }
+        self.enter(series);
+        Ok(())
+    }
+
+    fn step(&mut self) -> Result<(), ReadError> {
+        self.enter(self.series + 1);
+        Ok(())
+    }
+
+    fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
+        while self.pieces.is_empty() && self.read(time) {}
+        Ok(self.pieces.pop_front())
+    }
+
+    fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        let (chunk, pieces) = (self.chunk, std::mem::take(&mut self.pieces));
+        self.chunk = 0;
+        let has_rows = self.page(time)?.is_some();
+        (self.chunk, self.pieces) = (chunk, pieces);
+        Ok(has_rows)
+    }
+
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
+        if let Some((held, of, column)) = &self.last
+            && (*held, *of) == (page.page(), id)
+        {
+            return Ok(column.clone().map(PageColumn::Wide));
+        }
+        let (at, first) = place_of(page.page());
+        let rows = first..first + page.page_rows() as usize;
+        let column = self.read_column(at, rows, id).map(Rc::new);
+        self.last = Some((page.page(), id, column.clone()));
+        Ok(column.map(PageColumn::Wide))
+    }
+
+    fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
+        let Some(((at, table), place)) = self.table().zip(self.place()) else { return Ok(None) };
+        let (rows, number) = (table.rows(), table.rows().chunks_of(place).start);
+        let is_whole = |place: usize| rows.chunks_of(place) == (number..number + 1);
+        if self.direction == Direction::Descending || !is_whole(place) || !is_whole(place + 1) {
+            return Ok(None);
+        }
+        let Some(chunk) = self.ready((at, number)) else { return Ok(None) };
+        let (columns, chunk_rows) = (Rc::clone(chunk.columns()), chunk.rows());
+        let [(_, times_ns)] = chunk.pages() else { return Ok(None) };
+        let times_ns = Rc::clone(times_ns);
+        let mut key = SeriesKey::new(table.measurement, []);
+        let passed = ShortSeries::gather(
+            limits,
+            rows.rows_in(place, number, chunk_rows).start as u32,
+            |passed| {
+                let place = place + passed;
+                let of_series = rows.rows_in(place, number, chunk_rows);
+                let is_inside = |time_ns: &i64| limits.time.contains(*time_ns);
+                let is_inside = times_ns.get(of_series.clone())?.iter().all(is_inside);
+                (is_whole(place) && is_inside).then(|| {
+                    table.set_key(place, &mut key);
+                    // A page has fewer than 2^32 rows.
+                    (key.clone(), of_series.end as u32)
+                })
+            },
+            |of| Some(PageKeys::new(name((at, number), 0), columns, Rc::clone(&times_ns), of)),
+        );
+        if let Some(passed) = &passed {
+            self.enter(self.series + passed.series.len());
+        }
+        Ok(passed)
+    }
+}
+
+/// Returns the name of the page that starts at row `first` of a chunk.
+fn name((table, chunk): (usize, usize), first: usize) -> u64 {
+    (table as u64) << (CHUNK_BITS + ROW_BITS) | (chunk as u64) << ROW_BITS | first as u64
+}
+
+/// Returns the chunk of a page and the page's first row in the chunk.
+fn place_of(name: u64) -> ((usize, usize), usize) {
+    let low = |bits: u64, count: u32| (bits & ((1 << count) - 1)) as usize;
+    let table = (name >> (CHUNK_BITS + ROW_BITS)) as usize;
+    ((table, low(name >> ROW_BITS, CHUNK_BITS)), low(name, ROW_BITS))
+}
+
+#[cfg(test)]
+mod tests;

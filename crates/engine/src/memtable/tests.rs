@@ -1,0 +1,113 @@
+//! Combines frames with different tags and columns in one table.
+
+use super::*;
+use crate::batch::Block;
+use crate::batch::column::{Column, Values};
+use crate::batch::layout::Layout;
+use crate::batch::order::Distinct;
+use crate::batch::series_table::{SeriesTable, TagColumn};
+use tidemark_model::ids::ColumnId;
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::FieldValue;
+
+const MEASUREMENT: MeasurementId = MeasurementId(3);
+
+/// `(tags, time, fields)`
+type Row<'a> = (&'a [(u32, &'a str)], i64, &'a [(u32, i64)]);
+
+/// Builds a frame with one row per series.
+fn frame(rows: &[Row<'_>]) -> FrameTable {
+    let ids = |pick: fn(&Row<'_>) -> Vec<u32>| {
+        let mut ids: Vec<u32> = rows.iter().flat_map(pick).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        ids.into_iter().map(ColumnId).collect::<Vec<_>>()
+    };
+    let tag_ids = ids(|row| row.0.iter().map(|tag| tag.0).collect());
+    let field_ids = ids(|row| row.2.iter().map(|field| field.0).collect());
+    let mut series = SeriesTable { tags: Vec::new(), len: rows.len() as u32 };
+    for &id in &tag_ids {
+        let mut tag = TagColumn::default();
+        for row in rows {
+            let value = row.0.iter().find(|tag| tag.0 == id.0);
+            tag.codes.push(value.map_or(0, |(_, value)| {
+                tag.dictionary.push(value);
+                tag.dictionary.len() as u32
+            }));
+        }
+        series.tags.push(tag);
+    }
+    let fields = field_ids
+        .iter()
+        .map(|id| {
+            let mut column = Column::new(tidemark_model::value::FieldType::Integer);
+            for row in rows {
+                match row.2.iter().find(|field| field.0 == id.0) {
+                    Some(&(_, v)) => {
+                        column.extend_from(&Column::full(Values::Integer(vec![v])));
+                    }
+                    None => column.push_null(),
+                }
+            }
+            column
+        })
+        .collect();
+    let block = Block {
+        series,
+        row_series: (0..rows.len() as u32).collect(),
+        times_ns: rows.iter().map(|row| row.1).collect(),
+        fields,
+    };
+    FrameTable { measurement: MEASUREMENT, tag_ids, field_ids, block }
+}
+
+#[test]
+fn a_frame_is_told_which_of_its_series_are_known() {
+    let mut memtable = Memtable::new(1);
+    memtable.append(&frame(&[(&[(1, "a")], 10, &[(5, 1)]), (&[(1, "b"), (2, "x")], 1, &[(5, 2)])]));
+    memtable.append(&frame(&[(&[], 10, &[(5, 1)])]));
+    let knows = |rows: &[Row<'_>]| memtable.table(MEASUREMENT).unwrap().knows(&frame(rows));
+    let rows: [Row<'_>; 7] = [
+        (&[(2, "x"), (1, "b")], 1, &[(6, 1)]),
+        (&[(1, "a")], 1, &[(5, 1)]),
+        (&[(1, "b")], 1, &[(5, 1)]),
+        (&[(1, "a"), (2, "x")], 1, &[(5, 1)]),
+        (&[(1, "a"), (3, "new")], 1, &[(5, 1)]),
+        (&[(1, "c")], 1, &[(5, 1)]),
+        (&[], 1, &[(5, 1)]),
+    ];
+    assert_eq!(knows(&rows), [true, true, false, false, false, false, true]);
+}
+
+#[test]
+fn a_series_is_one_however_its_frames_name_their_tags() {
+    let mut memtable = Memtable::new(1);
+    memtable.append(&frame(&[(&[(1, "a")], 10, &[(5, 1)]), (&[(1, "b")], 11, &[(5, 2)])]));
+    memtable.append(&frame(&[
+        (&[(2, "x")], 5, &[(6, 3)]),
+        (&[(1, "b")], 12, &[(6, 4)]),
+        (&[(1, "a"), (2, "x")], 13, &[(5, 5), (6, 6)]),
+    ]));
+    let table = memtable.table(MEASUREMENT).unwrap();
+    assert_eq!(table.tag_ids(), [ColumnId(1), ColumnId(2)]);
+    let series = table.series();
+    let tags = |s| (series.tags[0].get(s), series.tags[1].get(s));
+    let all: Vec<_> = (0..series.len as usize).map(tags).collect();
+    assert_eq!(all, [("a", ""), ("b", ""), ("", "x"), ("a", "x")]);
+    assert!(table.row_series().iter().eq(&[0, 1, 2, 1, 3]));
+    assert_eq!(table.time(), TimeRange::new(5, 14));
+    let rows = Distinct::of_distinct((0..5).collect());
+    let layout = Layout::new(table.fields(), rows);
+    let values = |id: u32| -> Vec<Option<i64>> {
+        let column = layout.field(ColumnId(id)).unwrap().gather(0..5);
+        (0..5)
+            .map(|row| match column.get(row) {
+                Some(FieldValue::Integer(value)) => Some(value),
+                _ => None,
+            })
+            .collect()
+    };
+    assert_eq!(values(5), [Some(1), Some(2), None, None, Some(5)]);
+    assert_eq!(values(6), [None, None, Some(3), Some(4), Some(6)]);
+    assert!(memtable.bytes() > 6 * 8 * 3);
+}

@@ -1,0 +1,142 @@
+//! Evaluates conditions on the tag values of a series.
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use tidemark_model::regex::Pattern;
+
+/// A condition on tag values. It refers to tags by their position in the measurement's tag order,
+/// so it must be rebuilt when the order grows. The depth limit for query conditions applies.
+#[derive(Clone, Debug)]
+pub enum Condition {
+    /// A constant result for every series.
+    Constant(bool),
+    /// All conditions are true.
+    All(Vec<Condition>),
+    /// At least one condition is true.
+    Any(Vec<Condition>),
+    /// A comparison of two texts for equality.
+    Equal {
+        /// The left text.
+        left: Text,
+        /// The right text.
+        right: Text,
+        /// Whether the texts must differ.
+        negated: bool,
+    },
+    /// A match of a text with a regular expression.
+    Matches {
+        /// The text.
+        text: Text,
+        /// The regular expression.
+        pattern: Known,
+        /// Whether the text must not match.
+        negated: bool,
+    },
+}
+
+/// An operand of a condition.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Text {
+    /// The value of the tag at this position, or '' if the series lacks the tag.
+    Tag(usize),
+    /// A constant text.
+    Literal(Box<str>),
+    /// The value of a tag that is not in the tag order. It is ''.
+    Missing,
+}
+
+/// A regular expression with its last text and result. Series are sorted, so the values of their
+/// first tags repeat.
+#[derive(Clone, Debug)]
+pub struct Known {
+    pattern: Rc<Pattern>,
+    last: RefCell<Option<(String, bool)>>,
+}
+
+impl Known {
+    /// Creates the expression with an empty cache.
+    pub fn new(pattern: Rc<Pattern>) -> Self {
+        Self { pattern, last: RefCell::default() }
+    }
+
+    fn is_match(&self, text: &str) -> bool {
+        let mut last = self.last.borrow_mut();
+        match &mut *last {
+            Some((known, matches)) if known == text => *matches,
+            Some((known, matches)) => {
+                known.clear();
+                known.push_str(text);
+                *matches = self.pattern.is_match(text);
+                *matches
+            }
+            None => last.insert((text.to_owned(), self.pattern.is_match(text))).1,
+        }
+    }
+}
+
+impl Condition {
+    /// Whether the condition is true for a series with these values, from
+    /// [`super::key::SeriesKey::values`].
+    ///
+    /// The caller splits the key only once, because that takes longer than most conditions.
+    pub fn holds(&self, values: &[Cow<'_, str>]) -> bool {
+        match self {
+            Self::Constant(holds) => *holds,
+            Self::All(all) => all.iter().all(|condition| condition.holds(values)),
+            Self::Any(any) => any.iter().any(|condition| condition.holds(values)),
+            Self::Equal { left, right, negated } => {
+                (left.of(values) == right.of(values)) != *negated
+            }
+            Self::Matches { text, pattern, negated } => {
+                pattern.is_match(text.of(values)) != *negated
+            }
+        }
+    }
+}
+
+impl Text {
+    fn of<'a>(&'a self, values: &'a [Cow<'_, str>]) -> &'a str {
+        match self {
+            Self::Tag(place) => values.get(*place).map_or("", |value| value),
+            Self::Literal(text) => text,
+            Self::Missing => "",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tags_are_compared_with_texts_patterns_and_each_other() {
+        type Values = Vec<Cow<'static, str>>;
+        let key =
+            |values: &[&'static str]| -> Values { values.iter().map(|v| (*v).into()).collect() };
+        let equal = |left, right, negated| Condition::Equal { left, right, negated };
+        let literal = |text: &str| Text::Literal(text.into());
+        let host = equal(Text::Tag(0), literal("a"), false);
+        assert!(host.holds(&key(&["a", "b"])) && !host.holds(&key(&["b"])));
+        let lacks = equal(Text::Tag(2), literal(""), false);
+        assert!(lacks.holds(&key(&["a"])) && !lacks.holds(&key(&["a", "", "c"])));
+        assert!(equal(Text::Missing, Text::Tag(1), false).holds(&key(&["a"])));
+        let differ = equal(Text::Tag(0), Text::Tag(1), true);
+        assert!(differ.holds(&key(&["a", "b"])) && !differ.holds(&key(&["a", "a"])));
+        let pattern = || Known::new(Rc::new(Pattern::new("^a+$").unwrap()));
+        for negated in [false, true] {
+            let matches = Condition::Matches { text: Text::Tag(1), pattern: pattern(), negated };
+            for (value, is) in [("a", true), ("aa", true), ("aa", true), ("b", false), ("", false)]
+            {
+                assert_eq!(matches.holds(&key(&["x", value])), is != negated, "{value}");
+            }
+        }
+        let both = Condition::All(vec![host.clone(), differ.clone()]);
+        assert!(both.holds(&key(&["a", "b"])) && !both.holds(&key(&["a", "a"])));
+        let any = Condition::Any(vec![host, lacks]);
+        assert!(any.holds(&key(&["b", "c"])) && !any.holds(&key(&["b", "c", "d"])));
+        assert!(Condition::Constant(true).holds(&key(&[])));
+        assert!(!Condition::Any(Vec::new()).holds(&key(&[])));
+    }
+}

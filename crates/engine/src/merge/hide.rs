@@ -1,0 +1,256 @@
+//! Wraps a cursor and removes rows that a delete or a drop hides.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::rc::Rc;
+
+use super::condition::Condition;
+use super::cursor::{
+    Direction, PageColumn, PageKeys, ReadError, RunLimits, SeriesCursor, ShortSeries,
+};
+use super::key::SeriesKey;
+use super::sequences::Extent;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
+
+/// The rows of a measurement that a DELETE hides until it is applied to the parts.
+#[derive(Clone, Debug)]
+pub struct Tombstone {
+    /// The write sequence of the tombstone.
+    pub sequence: u64,
+    /// The tombstone hides rows of writes below this sequence, which is at most `sequence`.
+    pub before: u64,
+    /// The measurement with the hidden rows.
+    pub measurement: MeasurementId,
+    /// The time range of the hidden rows.
+    pub time: TimeRange,
+    /// The series with hidden rows.
+    pub condition: Condition,
+}
+
+/// The hidden rows of a shard.
+#[derive(Clone, Debug, Default)]
+pub struct Hidden {
+    /// The tombstones sorted by measurement.
+    tombstones: Vec<Tombstone>,
+    retired: BTreeSet<MeasurementId>,
+}
+
+impl Hidden {
+    /// Hides the rows of tombstones, which may be in any order, and of dropped measurements.
+    pub fn new(mut tombstones: Vec<Tombstone>, retired: BTreeSet<MeasurementId>) -> Self {
+        tombstones.sort_by_key(|tombstone| tombstone.measurement);
+        Self { tombstones, retired }
+    }
+
+    /// Returns the tombstones that may affect a part and are not yet applied to it, sorted by
+    /// measurement.
+    pub fn open_to(&self, part: &Extent) -> Vec<&Tombstone> {
+        let awaited = |tombstone: &&Tombstone| {
+            part.sequences.has_yet_to_apply(tombstone.sequence, tombstone.before)
+                && tombstone.time.overlaps(&part.time)
+        };
+        self.tombstones.iter().filter(awaited).collect()
+    }
+}
+
+/// A cursor that wraps a cursor and skips hidden rows.
+///
+/// The cursor evaluates the conditions of tombstones once for each series. It skips a series if the
+/// part's rows are all hidden. It may visit a series without visible rows.
+pub struct Hide<C> {
+    cursor: C,
+    hidden: Rc<Hidden>,
+    /// The time range of all rows of the cursor.
+    time: TimeRange,
+    direction: Direction,
+    /// The positions of the tombstones that are not yet applied to the part.
+    tombstones: Vec<u32>,
+    /// The hidden times of the current series: ascending ranges that do not touch.
+    times: Vec<TimeRange>,
+    /// The pieces of the last page that are not yet returned.
+    pieces: VecDeque<PageKeys>,
+}
+
+impl<C: SeriesCursor> Hide<C> {
+    /// Hides rows of `cursor`, which reads a part with this extent in `direction`.
+    ///
+    /// # Errors
+    /// Returns an error of the cursor.
+    pub fn new(
+        cursor: C,
+        hidden: Rc<Hidden>,
+        part: &Extent,
+        direction: Direction,
+    ) -> Result<Self, ReadError> {
+        let awaited = |(_, tombstone): &(u32, &Tombstone)| {
+            part.sequences.has_yet_to_apply(tombstone.sequence, tombstone.before)
+                && tombstone.time.overlaps(&part.time)
+        };
+        let tombstones = (0..).zip(&hidden.tombstones).filter(awaited).map(|(at, _)| at).collect();
+        let (times, pieces) = (Vec::new(), VecDeque::new());
+        let mut hide =
+            Self { cursor, hidden, time: part.time, direction, tombstones, times, pieces };
+        hide.settle()?;
+        Ok(hide)
+    }
+
+    /// Moves to a series that may have visible rows, and determines its hidden times.
+    fn settle(&mut self) -> Result<(), ReadError> {
+        self.pieces.clear();
+        while let Some(key) = self.cursor.key() {
+            let measurement = key.measurement();
+            if self.hidden.retired.contains(&measurement) {
+                self.pass(measurement)?;
+                continue;
+            }
+            self.times.clear();
+            let tombstones = &self.hidden.tombstones;
+            let of = |at: &u32| tombstones.get(*at as usize).map(|tombstone| tombstone.measurement);
+            let first = self.tombstones.partition_point(|at| of(at) < Some(measurement));
+            let mut values = None;
+            for at in self.tombstones.iter().skip(first) {
+                match tombstones.get(*at as usize) {
+                    Some(tombstone) if tombstone.measurement == measurement => {
+                        let values = values.get_or_insert_with(|| key.values().collect::<Vec<_>>());
+                        if tombstone.condition.holds(values) {
+                            self.times.push(tombstone.time);
+                        }
+                    }
+                    _ => break,
+                }
+            }
+            join(&mut self.times);
+            if !self.times.iter().any(|time| time.intersect(&self.time) == self.time) {
+                break;
+            }
+            self.cursor.step()?;
+        }
+        Ok(())
+    }
+
+    /// Skips the rest of a measurement.
+    fn pass(&mut self, measurement: MeasurementId) -> Result<(), ReadError> {
+        match self.direction {
+            Direction::Ascending => self.cursor.seek(&SeriesKey::past(measurement, []))?,
+            Direction::Descending => {
+                self.cursor.seek(&SeriesKey::new(measurement, []))?;
+                // The series without tags has this key.
+                if self.cursor.key().is_some_and(|key| key.measurement() == measurement) {
+                    self.cursor.step()?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns `time` without hidden ranges at its start and end.
+    fn narrowed(&self, mut time: TimeRange) -> TimeRange {
+        for hidden in &self.times {
+            if hidden.contains(time.start_ns) {
+                time.start_ns = hidden.end_ns;
+            }
+        }
+        for hidden in self.times.iter().rev() {
+            if hidden.start_ns < time.end_ns && time.end_ns <= hidden.end_ns {
+                time.end_ns = hidden.start_ns;
+            }
+        }
+        time
+    }
+
+    /// Splits a page into its visible pieces.
+    fn cut(&mut self, page: &PageKeys) {
+        let left = gaps(&self.times).filter_map(|gap| page.within(gap));
+        match self.direction {
+            Direction::Ascending => self.pieces.extend(left),
+            Direction::Descending => left.for_each(|piece| self.pieces.push_front(piece)),
+        }
+    }
+}
+
+impl<C: SeriesCursor> SeriesCursor for Hide<C> {
+    fn key(&self) -> Option<&SeriesKey> {
+        self.cursor.key()
+    }
+
+    fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        let ahead = self.cursor.key().is_none_or(|key| self.direction.order(key.cmp(to)).is_ge());
+        if ahead {
+            return Ok(());
+        }
+        self.cursor.seek(to)?;
+        self.settle()
+    }
+
+    fn step(&mut self) -> Result<(), ReadError> {
+        self.cursor.step()?;
+        self.settle()
+    }
+
+    fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
+        if self.times.is_empty() {
+            return self.cursor.page(time);
+        }
+        let time = self.narrowed(time);
+        while self.pieces.is_empty() && !time.is_empty() {
+            let Some(page) = self.cursor.page(time)? else { break };
+            self.cut(&page);
+        }
+        Ok(self.pieces.pop_front())
+    }
+
+    fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        for gap in gaps(&self.times) {
+            let left = time.intersect(&gap);
+            if !left.is_empty() && self.cursor.has_rows(left)? {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
+        self.cursor.column(page, id)
+    }
+
+    fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
+        // A drop hides all series of a measurement, so it cannot hide only some of the passed
+        // series.
+        if !self.tombstones.is_empty() {
+            return Ok(None);
+        }
+        let passed = self.cursor.short_series(limits)?;
+        if passed.is_some() {
+            self.settle()?;
+        }
+        Ok(passed)
+    }
+
+    fn has_blocks(&self, page: &PageKeys) -> bool {
+        self.cursor.has_blocks(page)
+    }
+
+    fn block(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Vec<u8>>, ReadError> {
+        self.cursor.block(page, id)
+    }
+}
+
+/// Returns the ranges before, between and after ascending ranges.
+fn gaps(times: &[TimeRange]) -> impl Iterator<Item = TimeRange> {
+    let ends = times.iter().map(|time| time.start_ns).chain([i64::MAX]);
+    let starts = [i64::MIN].into_iter().chain(times.iter().map(|time| time.end_ns));
+    starts.zip(ends).map(|(start_ns, end_ns)| TimeRange::new(start_ns, end_ns))
+}
+
+/// Sorts the ranges, and joins ranges that touch or overlap.
+fn join(times: &mut Vec<TimeRange>) {
+    times.retain(|time| !time.is_empty());
+    times.sort_by_key(|time| time.start_ns);
+    times.dedup_by(|next, held| {
+        let touches = next.start_ns <= held.end_ns;
+        if touches {
+            held.end_ns = held.end_ns.max(next.end_ns);
+        }
+        touches
+    });
+}

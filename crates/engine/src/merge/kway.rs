@@ -1,0 +1,334 @@
+//! Merges several cursors into one: the series in key order, and the overlaid rows of each series.
+
+use std::cmp::Ordering;
+use std::rc::Rc;
+
+use super::cursor::{
+    CURSORS_MAX, Direction, PageColumn, PageKeys, ReadError, RowCounts, RunLimits, SeriesCursor,
+};
+use super::join::join;
+use super::key::SeriesKey;
+use super::overlay::overlay;
+use super::picks::Picks;
+use crate::batch::column::Column;
+use tidemark_model::ids::ColumnId;
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::FieldType;
+
+/// A merge of cursors with the same direction.
+///
+/// A new merge is before its first series. After an error the caller must drop it.
+pub struct Merge<C> {
+    direction: Direction,
+    /// The sources, with the newest first.
+    sources: Vec<Source<C>>,
+    /// The sources whose next series is after the current series, in reverse order of that series.
+    /// For equal series, the newest source is last. Items take two bytes, so that an insertion is
+    /// cheap.
+    waiting: Vec<u16>,
+    /// The sources that have the current series, with the newest first.
+    current: Vec<u16>,
+}
+
+/// A page of a source.
+#[derive(Clone, Debug)]
+pub struct SourcePage {
+    source: u16,
+    page: PageKeys,
+}
+
+struct Source<C> {
+    cursor: C,
+    /// The rows that are not yet returned.
+    page: Option<PageKeys>,
+}
+
+impl<C: SeriesCursor> Merge<C> {
+    /// Merges cursors, each with the highest write sequence of its rows.
+    ///
+    /// If two sources have a value for the same series, time and field, the source with the higher
+    /// sequence wins. Sources that overlap in time have disjoint sequences, and the rows in memory
+    /// have the highest.
+    ///
+    /// # Errors
+    /// Returns [`ReadError::TooManySources`] for more than [`CURSORS_MAX`] cursors.
+    pub fn new(mut sources: Vec<(u64, C)>, direction: Direction) -> Result<Self, ReadError> {
+        if sources.len() > CURSORS_MAX {
+            return Err(ReadError::TooManySources(sources.len()));
+        }
+        sources.sort_by(|(a, _), (b, _)| b.cmp(a));
+        let sources: Vec<Source<C>> =
+            sources.into_iter().map(|(_, cursor)| Source { cursor, page: None }).collect();
+        let mut merge = Self { direction, sources, waiting: Vec::new(), current: Vec::new() };
+        (0..merge.sources.len()).for_each(|at| merge.wait(at as u16));
+        Ok(merge)
+    }
+
+    /// Moves to the next series and returns its key, or `None` after the last series. The series
+    /// may have no rows.
+    ///
+    /// # Errors
+    /// Returns an error of the cursors.
+    pub fn next_series(&mut self) -> Result<Option<&SeriesKey>, ReadError> {
+        self.leave()?;
+        Ok(self.arrive())
+    }
+
+    /// Sets the current series to the first series of all sources. The sources must have moved past
+    /// the previous series.
+    fn arrive(&mut self) -> Option<&SeriesKey> {
+        if self.are_first() {
+            return self.key();
+        }
+        for source in std::mem::take(&mut self.current) {
+            self.wait(source);
+        }
+        self.current.extend(self.waiting.pop());
+        while let Some(&next) = self.waiting.last()
+            && self.current.first().is_some_and(|&first| self.key_of(first) == self.key_of(next))
+        {
+            self.waiting.pop();
+            self.current.push(next);
+        }
+        self.key()
+    }
+
+    /// Passes several short series in one call, as [`SeriesCursor::short_series`] does, and moves
+    /// to the series after them.
+    ///
+    /// This requires that only one source has these series, and that the current series is unread.
+    /// Returns the series and their rows.
+    ///
+    /// # Errors
+    /// Returns an error of the cursors.
+    pub fn short_series(
+        &mut self,
+        limits: &RunLimits<'_>,
+    ) -> Result<Option<(RowCounts, Picks)>, ReadError> {
+        let [only] = self.current[..] else { return Ok(None) };
+        let (at, next) = (usize::from(only), self.waiting.last().copied().map(usize::from));
+        let passed = match next {
+            None => self.sources.get_mut(at).map(|source| source.cursor.short_series(limits)),
+            Some(next) => self.sources.get_disjoint_mut([at, next]).ok().map(|[source, next]| {
+                let end = limits.end.into_iter().chain(next.cursor.key()).min();
+                source.cursor.short_series(&RunLimits { end, ..*limits })
+            }),
+        };
+        let Some(passed) = passed.transpose()?.flatten() else { return Ok(None) };
+        self.arrive();
+        Ok(Some((passed.series, Picks::whole(only, passed.rows, self.direction))))
+    }
+
+    /// Moves the sources to `to`. [`Merge::next_series`] then returns the first series that is not
+    /// before `to` and comes after the current series.
+    ///
+    /// # Errors
+    /// Returns an error of the cursors.
+    pub fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        self.leave()?;
+        let passed: Vec<u16> = self.current.drain(..).chain(self.waiting.drain(..)).collect();
+        for at in passed {
+            if let Some(source) = self.sources.get_mut(usize::from(at)) {
+                source.cursor.seek(to)?;
+            }
+            self.wait(at);
+        }
+        Ok(())
+    }
+
+    /// Returns the current series.
+    pub fn key(&self) -> Option<&SeriesKey> {
+        self.current.first().and_then(|&source| self.key_of(source))
+    }
+
+    /// Returns the number of sources that have the current series.
+    pub fn sources(&self) -> usize {
+        self.current.len()
+    }
+
+    /// Returns the next rows of the current series inside `time`, or `None` after the last row.
+    /// `time` must not change within a series. The result is never empty.
+    ///
+    /// If sources do not overlap, each result is an unchanged page.
+    ///
+    /// # Errors
+    /// Returns an error of the cursors, or [`ReadError::Damaged`] if a cursor returns times that do
+    /// not ascend, so that the merge cannot continue.
+    pub fn next_rows(&mut self, time: TimeRange) -> Result<Option<Picks>, ReadError> {
+        if let [only] = self.current[..] {
+            let page = self.take_page(only, time)?;
+            return Ok(page.map(|page| Picks::whole(only, page, self.direction)));
+        }
+        let mut pages = self.take_pages(time)?;
+        let picks = match first_alone(&pages, self.direction) {
+            Some(at) => {
+                let (source, page) = pages.swap_remove(at);
+                Picks::whole(source, page, self.direction)
+            }
+            None if pages.is_empty() => return Ok(None),
+            None => overlay(&mut pages, self.direction),
+        };
+        for (at, page) in pages {
+            if let Some(source) = self.sources.get_mut(usize::from(at)) {
+                source.page = Some(page).filter(|page| !page.rows().is_empty());
+            }
+        }
+        if picks.is_empty() {
+            return Err(ReadError::Damaged { what: "times of a page do not ascend".into() });
+        }
+        Ok(Some(picks))
+    }
+
+    /// Whether the current series has a row inside `time`. The caller must not have read rows of
+    /// the series.
+    ///
+    /// # Errors
+    /// Returns an error of the cursors.
+    pub fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        for &at in &self.current {
+            if let Some(source) = self.sources.get_mut(usize::from(at))
+                && source.cursor.has_rows(time)?
+            {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Returns a column for rows that this merge has picked, even from series that it has passed.
+    /// The values are in the order of the picks. Returns `None` if all values are null.
+    ///
+    /// To read several columns of many short series, join their picks first ([`Picks::extend`]).
+    /// Then each column of a page is decoded once.
+    ///
+    /// # Errors
+    /// Returns an error of the cursors, or [`ReadError::ColumnType`].
+    pub fn column(&mut self, picks: &Picks, id: ColumnId) -> Result<Option<Rc<Column>>, ReadError> {
+        let mut columns = Vec::with_capacity(picks.pages().len());
+        let mut found = None;
+        for (source, page) in picks.pages() {
+            let has = page.columns().binary_search_by_key(&id, |&(id, _)| id).is_ok();
+            let source = self.sources.get_mut(usize::from(*source)).filter(|_| has);
+            let column = match source {
+                Some(source) => source.cursor.column(page, id)?,
+                None => None,
+            };
+            if let Some(of) = column.as_ref().map(PageColumn::field_type) {
+                let expected = *found.get_or_insert(of);
+                if of != expected {
+                    return Err(ReadError::ColumnType { column: id, expected, found: of });
+                }
+            }
+            columns.push(column);
+        }
+        let Some(field_type) = found else { return Ok(None) };
+        if picks.only_page().is_some() {
+            return Ok(columns.pop().flatten().map(PageColumn::into_column));
+        }
+        let joined = join(picks, &columns, field_type);
+        Ok((joined.validity.nulls(joined.len()) < joined.len()).then(|| Rc::new(joined)))
+    }
+
+    /// Returns the page if the picks are all rows of a single page and most of its bytes can be
+    /// copied without decoding.
+    pub fn stored_page(&self, picks: &Picks) -> Option<SourcePage> {
+        let (source, page) = picks.only_page()?;
+        let cursor = &self.sources.get(usize::from(*source))?.cursor;
+        cursor.has_blocks(page).then(|| SourcePage { source: *source, page: page.clone() })
+    }
+
+    /// Returns a stored column of a page from [`Merge::stored_page`], as [`SeriesCursor::block`]
+    /// does. Returns `None` also if the column has another type.
+    ///
+    /// # Errors
+    /// Returns an error of the cursors.
+    pub fn block(
+        &mut self,
+        SourcePage { source, page }: &SourcePage,
+        (id, field_type): (ColumnId, FieldType),
+    ) -> Result<Option<Vec<u8>>, ReadError> {
+        let is_other = page.columns().iter().any(|&(at, of)| at == id && of != field_type);
+        match self.sources.get_mut(usize::from(*source)).filter(|_| !is_other) {
+            Some(source) => source.cursor.block(page, id),
+            None => Ok(None),
+        }
+    }
+
+    /// Moves the sources past the current series.
+    fn leave(&mut self) -> Result<(), ReadError> {
+        for &at in &self.current {
+            if let Some(source) = self.sources.get_mut(usize::from(at)) {
+                source.page = None;
+                source.cursor.step()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the current sources again share a series that precedes all others. If consecutive
+    /// series come from the same sources, the merge need not sort its sources.
+    fn are_first(&self) -> bool {
+        let Some((&first, others)) = self.current.split_first() else { return false };
+        let Some(key) = self.key_of(first) else { return false };
+        let next = self.waiting.last().and_then(|&next| self.key_of(next));
+        next.is_none_or(|next| self.direction.order(key.cmp(next)) == Ordering::Less)
+            && others.iter().all(|&other| self.key_of(other) == Some(key))
+    }
+
+    /// Inserts a source into the waiting sources in order. Omits a source after its last series.
+    fn wait(&mut self, source: u16) {
+        let Some(key) = self.key_of(source) else { return };
+        let is_later = |&held: &u16| {
+            let order = self.key_of(held).map(|held| self.direction.order(held.cmp(key)));
+            order.is_some_and(|order| order.then(held.cmp(&source)) == Ordering::Greater)
+        };
+        let at = self.waiting.partition_point(is_later);
+        self.waiting.insert(at, source);
+    }
+
+    fn key_of(&self, source: u16) -> Option<&SeriesKey> {
+        self.sources.get(usize::from(source))?.cursor.key()
+    }
+
+    /// Returns the current rows of every source that has remaining rows, with the newest source
+    /// first.
+    fn take_pages(&mut self, time: TimeRange) -> Result<Vec<(u16, PageKeys)>, ReadError> {
+        let mut pages = Vec::with_capacity(self.current.len());
+        for place in 0..self.current.len() {
+            let Some(&at) = self.current.get(place) else { break };
+            pages.extend(self.take_page(at, time)?.map(|page| (at, page)));
+        }
+        Ok(pages)
+    }
+
+    /// Returns the current rows of a source, or `None` if it has no remaining rows.
+    fn take_page(&mut self, at: u16, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
+        let Some(source) = self.sources.get_mut(usize::from(at)) else { return Ok(None) };
+        let page = match source.page.take() {
+            Some(page) => Some(page),
+            None => source.cursor.page(time)?,
+        };
+        Ok(page.filter(|page| !page.rows().is_empty()))
+    }
+}
+
+/// Returns the position of the page whose rows all precede the rows of the other pages.
+fn first_alone(pages: &[(u16, PageKeys)], direction: Direction) -> Option<usize> {
+    let bounds = |(at, (_, page)): (usize, &(u16, PageKeys))| {
+        page.bounds(direction).map(|(first, last)| (first, last, at))
+    };
+    let mut least: Option<(i64, i64, usize)> = None;
+    let mut next = None;
+    for bounds in pages.iter().enumerate().filter_map(bounds) {
+        let later = match least {
+            Some(least) if least.0 <= bounds.0 => bounds.0,
+            _ => match least.replace(bounds) {
+                Some(later) => later.0,
+                None => continue,
+            },
+        };
+        next = Some(next.map_or(later, |next: i64| next.min(later)));
+    }
+    let (_, last, at) = least?;
+    next.is_none_or(|next| last < next).then_some(at)
+}

@@ -1,0 +1,312 @@
+//! Defines picks: the rows of a merge and the pages that contain them, before values are read.
+
+use std::rc::Rc;
+
+use smallvec::{SmallVec, smallvec};
+
+use super::cursor::{Columns, Direction, PageKeys};
+use tidemark_model::ids::ColumnId;
+use tidemark_model::value::FieldType;
+
+/// The number of recent pages that are searched for a page before it is added.
+const LATE_PAGES: usize = 64;
+
+/// The picked rows in the order of the merge, without duplicates of a series and time.
+///
+/// The rows of several series may be concatenated ([`Picks::extend`]), so that a column is decoded
+/// once for all series that share a page.
+#[derive(Clone, Debug, Default)]
+pub struct Picks {
+    direction: Direction,
+    /// The pages with their source numbers. The range of a page includes all of its picked rows,
+    /// and possibly others. The last [`LATE_PAGES`] pages are distinct.
+    pages: SmallVec<[(u16, PageKeys); 1]>,
+    runs: SmallVec<[Run; 1]>,
+    /// The older rows, in ascending order of `at`. For the same `at`, newer rows come first.
+    older: Vec<Older>,
+    /// The time of each row. Empty if the rows are all rows of a single page in ascending order.
+    times_ns: Vec<i64>,
+    rows: u32,
+}
+
+/// Consecutive rows of a page, in reverse order if the direction is descending.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Run {
+    /// The position in [`Picks::pages`].
+    pub(super) page: u32,
+    /// The lowest row number of the run in the page.
+    pub(super) first: u32,
+    pub(super) rows: u32,
+}
+
+/// A row in an older source, with the same series and time as row `at`. It supplies values that are
+/// null in newer sources.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Older {
+    pub(super) at: u32,
+    pub(super) page: u32,
+    pub(super) row: u32,
+}
+
+impl Run {
+    /// Converts row `at` of the run to a row number of the page.
+    pub(super) fn row(&self, at: u32, direction: Direction) -> u32 {
+        match direction {
+            Direction::Ascending => self.first + at,
+            Direction::Descending => self.first + self.rows.saturating_sub(at + 1),
+        }
+    }
+}
+
+impl Picks {
+    pub(super) fn new(direction: Direction) -> Self {
+        Self { direction, ..Self::default() }
+    }
+
+    /// Picks all rows of `page` from `source`.
+    pub(super) fn whole(source: u16, page: PageKeys, direction: Direction) -> Self {
+        let rows = page.rows();
+        let run = Run { page: 0, first: rows.start, rows: rows.end - rows.start };
+        let times_ns = match direction {
+            Direction::Ascending => Vec::new(),
+            Direction::Descending => page.times_ns().iter().rev().copied().collect(),
+        };
+        let (pages, runs) = (smallvec![(source, page)], smallvec![run]);
+        Self { direction, pages, runs, times_ns, rows: run.rows, ..Self::default() }
+    }
+
+    /// Returns the same rows with ascending times. The rows must belong to a single series.
+    #[must_use]
+    pub fn ascending(mut self) -> Self {
+        if self.direction == Direction::Ascending {
+            return self;
+        }
+        self.direction = Direction::Ascending;
+        self.times_ns.reverse();
+        self.runs.reverse();
+        self.older.reverse();
+        let last = self.rows.saturating_sub(1);
+        for older in &mut self.older {
+            older.at = last.saturating_sub(older.at);
+        }
+        // For the same `at`, newer rows must come first.
+        let mut rest = self.older.as_mut_slice();
+        while let Some(first) = rest.first() {
+            let at = first.at;
+            let same = rest.iter().take_while(|older| older.at == at).count();
+            let (of_row, behind) = std::mem::take(&mut rest).split_at_mut(same);
+            of_row.reverse();
+            rest = behind;
+        }
+        self
+    }
+
+    /// Picks only the last row. Empty picks stay empty.
+    #[must_use]
+    pub fn last_row(&self) -> Self {
+        match self.rows.checked_sub(1) {
+            Some(last) => self.only(&[last]),
+            None => self.clone(),
+        }
+    }
+
+    /// Picks only the rows at these positions, which must ascend.
+    #[must_use]
+    pub fn only(&self, places: &[u32]) -> Self {
+        let mut only = Self::new(self.direction);
+        let (mut runs, mut start) = (self.runs.iter(), 0);
+        let (mut run, mut older) = (runs.next(), self.older.as_slice());
+        for &at in places {
+            while let Some(passed) = run
+                && start + passed.rows <= at
+            {
+                start += passed.rows;
+                run = runs.next();
+            }
+            let (Some(run), Some(&time_ns)) = (run, self.times_ns().get(at as usize)) else {
+                break;
+            };
+            let row = run.row(at - start, self.direction);
+            let page = |number: u32| self.pages.get(number as usize);
+            let Some((source, keys)) = page(run.page) else { break };
+            let place = only.place_of(*source, keys);
+            only.push(place, row, std::iter::once(time_ns));
+            older = older.get(older.partition_point(|older| older.at < at)..).unwrap_or_default();
+            for of_row in older.iter().take_while(|older| older.at == at) {
+                if let Some((source, keys)) = page(of_row.page) {
+                    let place = only.place_of(*source, keys);
+                    only.push_older(place, of_row.row);
+                }
+            }
+        }
+        only
+    }
+
+    /// Returns the number of rows.
+    pub fn len(&self) -> usize {
+        self.rows as usize
+    }
+
+    /// Whether the picks are empty.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Returns the number of pages that contain the rows.
+    pub fn pages_read(&self) -> usize {
+        self.pages.len()
+    }
+
+    /// Returns the total number of rows in the pages. A column read decodes that many values.
+    pub fn rows_read(&self) -> usize {
+        self.pages.iter().map(|(_, page)| page.page_rows() as usize).sum()
+    }
+
+    /// Returns the time of each row, in nanoseconds. The times ascend or descend within a series.
+    pub fn times_ns(&self) -> &[i64] {
+        match &self.pages[..] {
+            [(_, page)] if self.times_ns.is_empty() => page.times_ns(),
+            _ => &self.times_ns,
+        }
+    }
+
+    /// Returns all columns of the pages.
+    pub fn columns(&self) -> Columns {
+        union(self.pages.iter().map(|(_, page)| Rc::clone(page.columns())))
+    }
+
+    /// Returns the number of overwritten rows. A row that is in several sources counts once for
+    /// each source except the newest.
+    pub fn overwritten(&self) -> usize {
+        self.older.len()
+    }
+
+    /// Appends the rows of `other`, which must come from the same merge.
+    pub fn extend(&mut self, other: Self) {
+        if self.is_empty() {
+            *self = other;
+            return;
+        }
+        self.spell_out_times();
+        self.times_ns.extend_from_slice(other.times_ns());
+        let places: SmallVec<[u32; 1]> =
+            other.pages.iter().map(|(source, page)| self.place_of(*source, page)).collect();
+        let place = |page: u32| places.get(page as usize).copied().unwrap_or_default();
+        for run in other.runs {
+            self.push_run(Run { page: place(run.page), ..run });
+        }
+        let before = self.rows;
+        let moved = |row: Older| Older { at: row.at + before, page: place(row.page), ..row };
+        self.older.extend(other.older.into_iter().map(moved));
+        self.rows += other.rows;
+    }
+
+    /// Appends rows of the page at position `page`. `first` is the lowest row number, and
+    /// `times_ns` contains the times in the order of the merge.
+    #[inline]
+    pub(super) fn push(
+        &mut self,
+        page: u32,
+        first: u32,
+        times_ns: impl ExactSizeIterator<Item = i64>,
+    ) {
+        // A page has far fewer than 2^32 rows.
+        let rows = times_ns.len() as u32;
+        self.push_run(Run { page, first, rows });
+        self.times_ns.extend(times_ns);
+        self.rows += rows;
+    }
+
+    /// Adds an older row with the same time as the last row.
+    pub(super) fn push_older(&mut self, page: u32, row: u32) {
+        self.older.push(Older { at: self.rows.saturating_sub(1), page, row });
+    }
+
+    /// Returns the position of the page in `pages`, and adds the page if necessary. The caller must
+    /// only pick rows in the range of `page`.
+    pub(super) fn place_of(&mut self, source: u16, page: &PageKeys) -> u32 {
+        let behind = self.pages.len().saturating_sub(LATE_PAGES);
+        let late = self.pages.iter_mut().enumerate().skip(behind).rev();
+        let same = |(_, held): &(usize, &mut (u16, PageKeys))| {
+            held.0 == source && held.1.page() == page.page()
+        };
+        // The number of pages does not exceed the number of rows.
+        if let Some((at, (_, held))) = late.into_iter().find(same) {
+            held.cover(page);
+            return at as u32;
+        }
+        self.pages.push((source, page.clone()));
+        (self.pages.len() - 1) as u32
+    }
+
+    pub(super) fn pages(&self) -> &[(u16, PageKeys)] {
+        &self.pages
+    }
+
+    pub(super) fn runs(&self) -> &[Run] {
+        &self.runs
+    }
+
+    pub(super) fn older(&self) -> &[Older] {
+        &self.older
+    }
+
+    pub(super) fn direction(&self) -> Direction {
+        self.direction
+    }
+
+    /// Returns the page if the picks are all rows of a single page in the page's order.
+    pub(super) fn only_page(&self) -> Option<&(u16, PageKeys)> {
+        match (&self.pages[..], &self.runs[..], &self.older[..]) {
+            ([only], [run], []) => {
+                let all = run.first == 0 && run.rows == only.1.page_rows();
+                (all && (self.direction == Direction::Ascending || run.rows == 1)).then_some(only)
+            }
+            _ => None,
+        }
+    }
+
+    fn spell_out_times(&mut self) {
+        if self.times_ns.is_empty() {
+            self.times_ns = self.times_ns().to_vec();
+        }
+    }
+
+    fn push_run(&mut self, run: Run) {
+        if let Some(last) = self.runs.last_mut()
+            && last.page == run.page
+        {
+            match self.direction {
+                Direction::Ascending if last.first + last.rows == run.first => {
+                    last.rows += run.rows;
+                    return;
+                }
+                Direction::Descending if run.first + run.rows == last.first => {
+                    (last.first, last.rows) = (run.first, last.rows + run.rows);
+                    return;
+                }
+                _ => {}
+            }
+        }
+        self.runs.push(run);
+    }
+}
+
+/// Returns the columns of all `lists` without duplicates. If a column has two types, the first type
+/// is used.
+fn union(lists: impl Iterator<Item = Columns>) -> Columns {
+    let mut distinct: Vec<Columns> = Vec::new();
+    for list in lists {
+        if !distinct.iter().rev().any(|held| Rc::ptr_eq(held, &list)) {
+            distinct.push(list);
+        }
+    }
+    if let [only] = &distinct[..] {
+        return Rc::clone(only);
+    }
+    let mut all: Vec<(ColumnId, FieldType)> =
+        distinct.iter().flat_map(|l| l.iter()).copied().collect();
+    all.sort_by_key(|&(id, _)| id);
+    all.dedup_by_key(|&mut (id, _)| id);
+    all.into()
+}

@@ -1,0 +1,492 @@
+//! Implements the cursor that reads a part as a sorted source of a merge.
+
+mod short;
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::block::CORRUPT;
+use super::directory::{Directory, Group};
+use super::pages::{self, Place};
+use super::series_block::Series;
+use super::values::{RowKeys, Values};
+use crate::merge::cursor::{
+    Direction, PageColumn, PageKeys, ReadError, RunLimits, SeriesCursor, ShortSeries,
+};
+use crate::merge::key::SeriesKey;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
+
+/// The number of bits in a page's name for the page's number in the group. `GROUP_BITS` is the
+/// number of bits for the group's number in the value.
+const PAGE_BITS: u32 = 21;
+const GROUP_BITS: u32 = 21;
+
+/// A cursor over the rows of a part.
+pub struct PartCursor<V> {
+    values: V,
+    part: u64,
+    direction: Direction,
+    /// The measurement after which the cursor ends, if any.
+    only: Option<MeasurementId>,
+    /// The number of the current value. `directory` and `groups` describe the value and the part's
+    /// groups in it.
+    value: usize,
+    directory: Rc<Directory>,
+    groups: Range<usize>,
+    /// The current group. `series` is the number of the current series in the group.
+    group: usize,
+    series: u32,
+    /// The number of passed pages of the current series in the current group.
+    pages: usize,
+    key: Option<SeriesKey>,
+    /// The last series block, with its value, group and block number.
+    block: Option<((usize, usize, usize), Rc<Series>)>,
+    /// The keys of the last page, with the page's name.
+    keys: Option<(u64, RowKeys)>,
+    last: Option<LastColumn>,
+}
+
+struct LastColumn {
+    /// The name of the column's page.
+    page: u64,
+    id: ColumnId,
+    column: Option<PageColumn>,
+}
+
+impl<V: Values> PartCursor<V> {
+    /// Creates a cursor at the first series of part `part` in `direction`. With `from`, the cursor
+    /// starts at the first series that is not before `from`, and does not read previous series.
+    ///
+    /// # Errors
+    /// Returns a [`ReadError`].
+    pub fn new(
+        values: V,
+        part: u64,
+        direction: Direction,
+        from: Option<&SeriesKey>,
+    ) -> Result<Self, ReadError> {
+        let mut cursor = Self {
+            values,
+            part,
+            direction,
+            only: None,
+            value: usize::MAX,
+            directory: Rc::default(),
+            groups: 0..0,
+            group: 0,
+            series: 0,
+            pages: 0,
+            key: None,
+            block: None,
+            keys: None,
+            last: None,
+        };
+        match from {
+            _ if cursor.values.count() == 0 => {}
+            Some(from) => cursor.place(from)?,
+            None => cursor.begin()?,
+        }
+        Ok(cursor)
+    }
+
+    /// Limits the cursor to end after the series of `measurement`. The cursor must be at or before
+    /// these series. Other measurements are not read, so damage in their blocks has no effect.
+    #[must_use]
+    pub fn only(mut self, measurement: MeasurementId) -> Self {
+        self.only = Some(measurement);
+        self
+    }
+
+    /// Moves to the first series in the cursor's direction.
+    fn begin(&mut self) -> Result<(), ReadError> {
+        let is_ascending = self.direction == Direction::Ascending;
+        let first = if is_ascending { 0 } else { self.values.count().saturating_sub(1) };
+        self.enter_value(first)?;
+        self.group = if is_ascending { self.groups.start } else { self.groups.end };
+        let is_here = is_ascending && self.at_hand().is_some_and(|group| !group.is_beside());
+        if is_here || self.move_group(is_ascending)? {
+            self.enter_group();
+            return self.settle();
+        }
+        Ok(())
+    }
+
+    fn enter_value(&mut self, value: usize) -> Result<(), ReadError> {
+        if self.value != value && value < self.values.count() {
+            self.directory = self.values.directory(value)?;
+            self.groups = self.directory.of_part(self.part).map_or(0..0, |(groups, _)| groups);
+            self.value = value;
+        }
+        Ok(())
+    }
+
+    fn directory_of(&mut self, value: usize) -> Result<Rc<Directory>, ReadError> {
+        match value == self.value {
+            true => Ok(Rc::clone(&self.directory)),
+            false => self.values.directory(value),
+        }
+    }
+
+    /// Returns the current group.
+    fn at_hand(&self) -> Option<&Group> {
+        self.groups.contains(&self.group).then(|| self.directory.groups.get(self.group)).flatten()
+    }
+
+    /// Moves forward or back to the next group that has series. Returns `false` without a current
+    /// group if there is no such group.
+    fn move_group(&mut self, forward: bool) -> Result<bool, ReadError> {
+        loop {
+            let next = if forward { self.group.checked_add(1) } else { self.group.checked_sub(1) };
+            match next.filter(|next| self.groups.contains(next)) {
+                Some(next) => self.group = next,
+                None => {
+                    let value = match forward {
+                        true => Some(self.value + 1).filter(|&v| v < self.values.count()),
+                        false => self.value.checked_sub(1),
+                    };
+                    let Some(value) = value else {
+                        self.group = if forward { self.groups.end } else { usize::MAX };
+                        return Ok(false);
+                    };
+                    self.enter_value(value)?;
+                    let groups = &self.groups;
+                    self.group = match (groups.is_empty(), forward) {
+                        (true, _) => groups.end,
+                        (false, true) => groups.start,
+                        (false, false) => groups.end - 1,
+                    };
+                }
+            }
+            if self.at_hand().is_some_and(|group| !group.is_beside()) {
+                return Ok(true);
+            }
+        }
+    }
+
+    /// Moves to the group's first series in the cursor's direction.
+    fn enter_group(&mut self) {
+        self.pages = 0;
+        self.series = match self.direction {
+            Direction::Ascending => 0,
+            Direction::Descending => {
+                self.at_hand().map_or(0, |group| group.series().saturating_sub(1))
+            }
+        };
+    }
+
+    /// Whether the current series has more rows in the next group of the cursor's direction.
+    fn goes_on(&self) -> bool {
+        self.at_hand().is_some_and(|group| match self.direction {
+            Direction::Ascending => group.goes_on() && self.series + 1 >= group.series(),
+            Direction::Descending => group.continues() && self.series == 0,
+        })
+    }
+
+    /// Moves to the group with more rows of the current series, if it exists.
+    fn follow(&mut self, forward: bool) -> Result<bool, ReadError> {
+        let (value, group) = (self.value, self.group);
+        let is_same = self.move_group(forward)?
+            && self.at_hand().is_some_and(|group| match forward {
+                true => group.continues(),
+                false => group.goes_on(),
+            });
+        match is_same {
+            true => {
+                self.pages = 0;
+                let last = self.at_hand().map_or(0, |group| group.series().saturating_sub(1));
+                self.series = if forward { 0 } else { last };
+            }
+            false => {
+                self.enter_value(value)?;
+                self.group = group;
+            }
+        }
+        Ok(is_same)
+    }
+
+    /// Moves to the next series without reading its key. Returns `false` after the last series.
+    fn advance(&mut self) -> Result<bool, ReadError> {
+        let is_ascending = self.direction == Direction::Ascending;
+        while self.goes_on() && self.follow(is_ascending)? {}
+        let count = self.at_hand().map_or(0, Group::series);
+        let next = match self.direction {
+            Direction::Ascending => Some(self.series + 1).filter(|&next| next < count),
+            Direction::Descending => self.series.checked_sub(1),
+        };
+        self.pages = 0;
+        if let Some(next) = next {
+            self.series = next;
+            return Ok(true);
+        }
+        let is_there = self.move_group(is_ascending)?;
+        self.enter_group();
+        Ok(is_there)
+    }
+
+    /// Reads the key of the current series. Without a current group, the cursor has no key.
+    fn settle(&mut self) -> Result<(), ReadError> {
+        let Some(group) = self.at_hand() else {
+            self.key = None;
+            return Ok(());
+        };
+        let (measurement, series) = (group.measurement, self.series);
+        if self.only.is_some_and(|only| only != measurement) {
+            self.key = None;
+            return Ok(());
+        }
+        let block = group.series.partition_point(|block| block.first <= series).saturating_sub(1);
+        let first = group.series.get(block).map_or(0, |block| block.first);
+        let mut key = self.key.take().unwrap_or_else(|| SeriesKey::new(measurement, []));
+        let place = series.saturating_sub(first) as usize;
+        self.read_block(block)?.set_key(measurement, place, &mut key);
+        self.key = Some(key);
+        Ok(())
+    }
+
+    fn read_block(&mut self, at: usize) -> Result<&Series, ReadError> {
+        let (value, name) = (self.value, (self.value, self.group, at));
+        let series = match self.block.take() {
+            Some((held, series)) if held == name => series,
+            _ => {
+                let directory = Rc::clone(&self.directory);
+                let group = directory.groups.get(self.group);
+                let Some(group) = group else { return Err(self.values.damaged(value, CORRUPT)) };
+                pages::read_series(&mut self.values, (value, self.group), group, at)?
+            }
+        };
+        Ok(&self.block.insert((name, series)).1)
+    }
+
+    /// Moves to the first series in the cursor's direction that is not before `to`.
+    fn place(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        let mut found = self.last_that_begins(to);
+        if !found.is_some_and(|group| self.has_series_behind(group)) {
+            self.enter_value(self.values.count().saturating_sub(1))?;
+            found = self.last_that_begins(to);
+            if found.is_none()
+                && let Some((_, Some(root))) = self.directory.of_part(self.part)
+            {
+                let behind = root.values.partition_point(|reach| *reach.from <= *to.as_bytes());
+                self.enter_value(behind.saturating_sub(1))?;
+                found = self.last_that_begins(to);
+            }
+        }
+        match found {
+            Some(group) => self.group = group,
+            None => {
+                self.group = self.groups.start;
+                if !self.move_group(false)? {
+                    return self.place_before_all();
+                }
+            }
+        }
+        self.place_in_group(to)
+    }
+
+    /// Returns the last group of the current value in which a series with a key up to `to` begins.
+    fn last_that_begins(&self, to: &SeriesKey) -> Option<usize> {
+        let groups = self.directory.groups.get(self.groups.clone())?;
+        let measurement = to.measurement();
+        let behind = groups.partition_point(|group| group.measurement <= measurement);
+        let groups = groups.get(..behind)?;
+        let to = to.as_bytes();
+        let begins = |group: &Group| group.series.first().is_some_and(|block| *block.from <= *to);
+        Some(self.groups.start + groups.iter().rposition(begins)?)
+    }
+
+    /// Whether a series begins in the current value after a group. If so, the position of every key
+    /// before that series is in this value.
+    fn has_series_behind(&self, group: usize) -> bool {
+        let groups = self.directory.groups.get(group + 1..self.groups.end).unwrap_or_default();
+        groups.iter().any(|group| !group.series.is_empty())
+    }
+
+    /// Handles a position before all series: an ascending cursor starts at its first series, and a
+    /// descending cursor ends.
+    fn place_before_all(&mut self) -> Result<(), ReadError> {
+        if self.direction == Direction::Ascending {
+            return self.begin();
+        }
+        self.key = None;
+        Ok(())
+    }
+
+    /// Moves to `to` in the current group, which must be the last group in which a series with a
+    /// key up to `to` begins.
+    fn place_in_group(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        let Some(group) = self.at_hand() else { return Ok(()) };
+        let measurement = group.measurement;
+        let blocks = &group.series;
+        let behind = blocks.partition_point(|block| *block.from <= *to.as_bytes());
+        let at = behind.saturating_sub(1);
+        let (first, count) = blocks.get(at).map_or((0, 0), |block| (block.first, block.series));
+        let direction = self.direction;
+        let before = self.read_block(at)?.partition_point(measurement, |key| match direction {
+            Direction::Ascending => key < to,
+            Direction::Descending => key <= to,
+        }) as u32;
+        self.pages = 0;
+        let is_there = match direction {
+            Direction::Ascending if before < count => {
+                self.series = first + before;
+                true
+            }
+            Direction::Ascending => {
+                self.series = first + count.saturating_sub(1);
+                self.advance()?
+            }
+            Direction::Descending if before > 0 => {
+                self.series = first + before - 1;
+                while self
+                    .at_hand()
+                    .is_some_and(|group| group.goes_on() && self.series + 1 >= group.series())
+                    && self.follow(true)?
+                {}
+                true
+            }
+            Direction::Descending => {
+                self.series = first;
+                self.advance()?
+            }
+        };
+        match is_there {
+            true => self.settle(),
+            false => {
+                self.key = None;
+                Ok(())
+            }
+        }
+    }
+
+    /// Returns the rows of the current series in page number `at` of the group.
+    fn read_page(&mut self, at: usize, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
+        let directory = Rc::clone(&self.directory);
+        let group = directory.groups.get(self.group);
+        let Some((page, group)) = group.and_then(|group| Some((group.pages.get(at)?, group)))
+        else {
+            return Ok(None);
+        };
+        if page.max_ns < time.start_ns || time.end_ns <= page.min_ns {
+            return Ok(None);
+        }
+        let name = name(self.value, self.group, at);
+        let place = self.series.saturating_sub(page.first_series) as usize;
+        Ok(self.row_keys(name, group)?.of_series(place, time, (name, &group.columns)))
+    }
+
+    /// Returns the number of rows of each series in a page of the current group, and their times.
+    fn row_keys(&mut self, name: u64, group: &Group) -> Result<&RowKeys, ReadError> {
+        let keys = match self.keys.take() {
+            Some((held, keys)) if held == name => keys,
+            _ => {
+                let place = (self.value, self.group);
+                pages::keys(&mut self.values, place, group, place_of(name).page)?
+            }
+        };
+        Ok(&self.keys.insert((name, keys)).1)
+    }
+}
+
+impl<V: Values> SeriesCursor for PartCursor<V> {
+    fn key(&self) -> Option<&SeriesKey> {
+        self.key.as_ref()
+    }
+
+    fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        let is_before = |key: &SeriesKey| self.direction.order(key.cmp(to)).is_lt();
+        match self.key.as_ref().is_some_and(is_before) {
+            true => self.place(to),
+            false => Ok(()),
+        }
+    }
+
+    fn step(&mut self) -> Result<(), ReadError> {
+        if self.key.is_some() && self.advance()? {
+            return self.settle();
+        }
+        self.key = None;
+        Ok(())
+    }
+
+    fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
+        loop {
+            let Some(pages) = self.at_hand().map(|group| group.pages_of(self.series)) else {
+                return Ok(None);
+            };
+            while self.pages < pages.len() {
+                let at = match self.direction {
+                    Direction::Ascending => pages.start + self.pages,
+                    Direction::Descending => pages.end - 1 - self.pages,
+                };
+                self.pages += 1;
+                if let Some(page) = self.read_page(at, time)? {
+                    return Ok(Some(page));
+                }
+            }
+            let is_ascending = self.direction == Direction::Ascending;
+            if !self.goes_on() || !self.follow(is_ascending)? {
+                return Ok(None);
+            }
+        }
+    }
+
+    fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        if self.at_hand().is_some_and(|group| has_page_within(group, self.series, time)) {
+            return Ok(true);
+        }
+        let place = (self.value, self.group, self.series, self.pages);
+        let has_rows = self.page(time)?.is_some();
+        self.enter_value(place.0)?;
+        (_, self.group, self.series, self.pages) = place;
+        Ok(has_rows)
+    }
+
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
+        if let Some(last) = &self.last
+            && (last.page, last.id) == (page.page(), id)
+        {
+            return Ok(last.column.clone());
+        }
+        let place = place_of(page.page());
+        let of = (self.directory_of(place.value)?, place);
+        let column = pages::column(&mut self.values, self.part, of, id)?;
+        self.last = Some(LastColumn { page: page.page(), id, column: column.clone() });
+        Ok(column)
+    }
+
+    fn short_series(&mut self, limits: &RunLimits<'_>) -> Result<Option<ShortSeries>, ReadError> {
+        self.pass_short_series(limits)
+    }
+
+    fn has_blocks(&self, page: &PageKeys) -> bool {
+        let Place { value, group, page } = place_of(page.page());
+        let group = self.directory.groups.get(group).filter(|_| value == self.value);
+        group.is_some_and(|group| pages::has_blocks(group, page))
+    }
+
+    fn block(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<Vec<u8>>, ReadError> {
+        let Place { value, group, page } = place_of(page.page());
+        match self.directory_of(value)?.groups.get(group) {
+            Some(group) => pages::block(&mut self.values, value, (group, page), id),
+            None => Ok(None),
+        }
+    }
+}
+
+/// Whether one of the series' pages is completely inside `time`, including its rows of other
+/// series.
+fn has_page_within(group: &Group, series: u32, time: TimeRange) -> bool {
+    let pages = group.pages.get(group.pages_of(series)).unwrap_or_default();
+    pages.iter().any(|page| time.start_ns <= page.min_ns && page.max_ns < time.end_ns)
+}
+
+fn name(value: usize, group: usize, page: usize) -> u64 {
+    (value as u64) << (GROUP_BITS + PAGE_BITS) | (group as u64) << PAGE_BITS | page as u64
+}
+
+fn place_of(name: u64) -> Place {
+    let low = |bits: u64, count: u32| (bits & ((1 << count) - 1)) as usize;
+    let value = (name >> (GROUP_BITS + PAGE_BITS)) as usize;
+    Place { value, group: low(name >> PAGE_BITS, GROUP_BITS), page: low(name, PAGE_BITS) }
+}

@@ -1,0 +1,262 @@
+//! Reads the blocks of a group: series, keys and columns.
+
+use std::ops::Range;
+use std::rc::Rc;
+
+use super::block::{self, CORRUPT, Error, Keys};
+use super::directory::{Directory, Group};
+use super::series_block::Series;
+use super::values::{Decoded, DecodedAt, RowKeys, Values};
+use crate::batch::column_bytes;
+use crate::batch::series_table::SeriesTable;
+use crate::codec::huffman::{Decoder, FEW};
+use crate::merge::cursor::{PageColumn, ReadError};
+use tidemark_model::ids::{ColumnId, MeasurementId};
+
+/// The position of a page in a part.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// The number of the value, counted from the part's first value.
+    pub value: usize,
+    /// The number of the group in the value.
+    pub group: usize,
+    /// The number of the page in the group.
+    pub page: usize,
+}
+
+/// Returns the values of part `part` that have groups of a measurement, with the range of these
+/// groups.
+///
+/// # Errors
+/// Returns an error of `values`.
+pub fn groups_of<V: Values>(
+    values: &mut V,
+    part: u64,
+    measurement: MeasurementId,
+) -> Result<Vec<(usize, Range<usize>)>, ReadError> {
+    let Some(last) = values.count().checked_sub(1) else { return Ok(Vec::new()) };
+    let directory = values.directory(last)?;
+    // A part without a root has only the last value.
+    let before = match directory.of_part(part) {
+        Some((_, Some(root))) => root.values_of(measurement),
+        _ => last..last,
+    };
+    let mut found = Vec::new();
+    for value in before.chain([last]) {
+        let directory = values.directory(value)?;
+        let groups = directory.of_part(part).map_or(0..0, |(groups, _)| groups);
+        let of = directory.groups.get(groups.clone()).unwrap_or_default();
+        let start = groups.start + of.partition_point(|group| group.measurement < measurement);
+        let end = groups.start + of.partition_point(|group| group.measurement <= measurement);
+        if start < end {
+            found.push((value, start..end));
+        }
+    }
+    Ok(found)
+}
+
+/// Reads series block number `block` of a group in value `value`, as codes of its tags.
+///
+/// # Errors
+/// Returns an error of `values`, or [`ReadError::Damaged`] if the block does not exist.
+pub fn series<V: Values>(
+    values: &mut V,
+    value: usize,
+    group: &Group,
+    block: usize,
+) -> Result<SeriesTable, ReadError> {
+    decode_series(values, value, group, block).map(Series::into_table)
+}
+
+/// Reads a series block in the form that is used to search for keys. `group` is group number
+/// `number` of the value.
+pub(super) fn read_series<V: Values>(
+    values: &mut V,
+    (value, number): (usize, usize),
+    group: &Group,
+    block: usize,
+) -> Result<Rc<Series>, ReadError> {
+    let at = DecodedAt::Series(block as u32);
+    if let Some(Decoded::Series(kept)) = values.kept(value, number, at) {
+        return Ok(kept);
+    }
+    let series = Rc::new(decode_series(values, value, group, block)?);
+    values.keep(value, number, at, &Decoded::Series(Rc::clone(&series)));
+    Ok(series)
+}
+
+fn decode_series<V: Values>(
+    values: &mut V,
+    value: usize,
+    group: &Group,
+    block: usize,
+) -> Result<Series, ReadError> {
+    let Some(block) = group.series.get(block) else { return Err(values.damaged(value, CORRUPT)) };
+    let (count, tags) = (block.series as usize, group.tag_ids.len());
+    let bytes = block.offset..block.offset + block.bytes;
+    values.with(value, bytes, |bytes| Series::decode(bytes, count, tags))
+}
+
+/// Reads the number of rows of each series in a page, and the times of all rows. Times ascend
+/// within a series. `group` is group number `number` of the value.
+///
+/// # Errors
+/// Returns an error of `values`, or [`ReadError::Damaged`] if the page does not exist.
+pub(super) fn keys<V: Values>(
+    values: &mut V,
+    (value, number): (usize, usize),
+    group: &Group,
+    page: usize,
+) -> Result<RowKeys, ReadError> {
+    let at = DecodedAt::Keys(page as u32);
+    if let Some(Decoded::Keys(kept)) = values.kept(value, number, at) {
+        return Ok(kept);
+    }
+    let Some(page) = group.pages.get(page) else { return Err(values.damaged(value, CORRUPT)) };
+    let bytes = page.offset..page.offset + page.keys_bytes;
+    let table = table(values, (value, number), (group, group.columns.len()), page.rows)?;
+    let Keys { ends, times_ns } = values.with(value, bytes, |bytes| {
+        block::decode_keys(bytes, page.rows, page.series, table.as_deref())
+    })?;
+    let keys = RowKeys::new(ends, times_ns);
+    values.keep(value, number, at, &Decoded::Keys(keys.clone()));
+    Ok(keys)
+}
+
+/// Returns the table that the blocks of column number `column` share, or `None` if they have no
+/// table. The number after the last column refers to the keys. Tables for few rows are not cached.
+fn table<V: Values>(
+    values: &mut V,
+    (value, number): (usize, usize),
+    (group, column): (&Group, usize),
+    rows: u32,
+) -> Result<Option<Rc<Decoder>>, ReadError> {
+    let Some(stored) = group.tables.get(column).filter(|table| !table.bytes().is_empty()) else {
+        return Ok(None);
+    };
+    // A group has fewer than 2^32 columns.
+    let at = DecodedAt::Table(column as u32);
+    let is_kept = rows as usize >= FEW;
+    if is_kept && let Some(Decoded::Table(kept)) = values.kept(value, number, at) {
+        return Ok(Some(kept));
+    }
+    let table = stored.decoder().map_err(|why| values.damaged(value, why.into()))?.map(Rc::new);
+    if let Some(table) = table.as_ref().filter(|_| is_kept) {
+        values.keep(value, number, at, &Decoded::Table(Rc::clone(table)));
+    }
+    Ok(table)
+}
+
+/// Reads a column of a page of part `part`.
+///
+/// The column may be in a following group with further columns of the page. Returns `None` if all
+/// values are null. `directory` is the directory of the page's value.
+///
+/// # Errors
+/// Returns an error of `values`.
+pub fn column<V: Values>(
+    values: &mut V,
+    part: u64,
+    (mut directory, page): (Rc<Directory>, Place),
+    id: ColumnId,
+) -> Result<Option<PageColumn>, ReadError> {
+    let Place { mut value, group: mut at, page } = page;
+    let mut is_beside = false;
+    loop {
+        let groups = directory.of_part(part).map_or(0..0, |(groups, _)| groups);
+        let group = directory.groups.get(at).filter(|_| groups.contains(&at));
+        let Some(group) = group.filter(|group| group.is_beside() == is_beside) else {
+            return Ok(None);
+        };
+        if let Some(column) = column_in(values, (value, at), (group, page), id)? {
+            return Ok(Some(column));
+        }
+        if !group.is_wide() {
+            return Ok(None);
+        }
+        is_beside = true;
+        at += 1;
+        if at >= groups.end {
+            value += 1;
+            if value >= values.count() {
+                return Ok(None);
+            }
+            directory = values.directory(value)?;
+            at = directory.of_part(part).map_or(0, |(groups, _)| groups.start);
+        }
+    }
+}
+
+/// Reads a column of a page if this group contains it.
+fn column_in<V: Values>(
+    values: &mut V,
+    (value, number): (usize, usize),
+    (group, page): (&Group, usize),
+    id: ColumnId,
+) -> Result<Option<PageColumn>, ReadError> {
+    let Ok(column) = group.columns.binary_search_by_key(&id, |&(id, _)| id) else {
+        return Ok(None);
+    };
+    let bytes = group.column_at(page, column);
+    let field_type = group.columns.get(column).map(|&(_, field_type)| field_type);
+    let rows = group.pages.get(page).map_or(0, |page| page.rows as usize);
+    let Some(field_type) = field_type.filter(|_| !bytes.is_empty()) else { return Ok(None) };
+    // A group has fewer than 2^32 columns.
+    let at = DecodedAt::Column((page * group.columns.len() + column) as u32);
+    if let Some(Decoded::Column(kept)) = values.kept(value, number, at) {
+        return Ok(Some(kept));
+    }
+    let table = table(values, (value, number), (group, column), rows as u32)?;
+    let column = values.with(value, bytes, |bytes| -> Result<_, Error> {
+        let data = block::open(bytes)?;
+        Ok(column_bytes::decode_with(data, field_type, rows, table.as_deref())?)
+    })?;
+    let column = PageColumn::Wide(Rc::new(column));
+    values.keep(value, number, at, &Decoded::Column(column.clone()));
+    Ok(Some(column))
+}
+
+/// Whether most bytes of a page belong to columns whose blocks need no table.
+pub(super) fn has_blocks(group: &Group, page: usize) -> bool {
+    let columns = group.columns.len();
+    let blocks = group.column_bytes.iter().skip(page * columns).take(columns);
+    let (mut all, mut alone) = (0_u64, 0_u64);
+    for (&bytes, table) in blocks.zip(&group.tables) {
+        all += u64::from(bytes);
+        alone += if table.bytes().is_empty() { u64::from(bytes) } else { 0 };
+    }
+    !group.is_beside() && !group.is_wide() && 2 * alone > all
+}
+
+/// Returns the stored block of a page's column, including the checksum.
+///
+/// The block is empty if all values are null. Returns `None` if the block needs a table, or if
+/// several groups contain the page's columns.
+///
+/// # Errors
+/// Returns an error of `values`.
+pub(super) fn block<V: Values>(
+    values: &mut V,
+    value: usize,
+    (group, page): (&Group, usize),
+    id: ColumnId,
+) -> Result<Option<Vec<u8>>, ReadError> {
+    if group.is_beside() || group.is_wide() {
+        return Ok(None);
+    }
+    let Ok(column) = group.columns.binary_search_by_key(&id, |&(id, _)| id) else {
+        return Ok(Some(Vec::new()));
+    };
+    let bytes = group.column_at(page, column);
+    if bytes.is_empty() {
+        return Ok(Some(Vec::new()));
+    }
+    if group.tables.get(column).is_none_or(|table| !table.bytes().is_empty()) {
+        return Ok(None);
+    }
+    let sealed = values.with(value, bytes, |bytes| {
+        block::open(bytes)?;
+        Ok(bytes.to_vec())
+    })?;
+    Ok(Some(sealed))
+}

@@ -1,0 +1,192 @@
+//! Encodes and decodes blocks of series keys.
+//!
+//! Each block has separate dictionaries. This limits their size, and a reader only decodes one
+//! block to find a series.
+
+use std::borrow::Cow;
+use std::collections::HashMap;
+
+use super::block::{self, CORRUPT, Error};
+use crate::batch::series_table::{SeriesTable, TagColumn};
+use crate::codec::{self, front_coding, varint};
+use crate::merge::key::SeriesKey;
+use tidemark_model::ids::MeasurementId;
+
+pub(super) const SERIES_MAX: usize = 2_048;
+/// The size of a block's keys, in bytes, after which the block gets no further series. The last
+/// series has a key of at most twice `SERIES_KEY_BYTES_MAX`.
+const KEY_BYTES: usize = 64 << 10;
+/// The maximum decoded size of a block's dictionaries, in bytes. A writer stays far below this
+/// limit.
+const TEXT_BYTES_MAX: usize = 1 << 20;
+
+/// Returns the number of `keys` that the next block contains. It is 0 only without keys.
+pub(super) fn length(keys: &[SeriesKey]) -> usize {
+    let mut bytes = 0;
+    let fits = |key: &&SeriesKey| {
+        let before = bytes;
+        bytes += key.as_bytes().len();
+        before < KEY_BYTES
+    };
+    keys.iter().take(SERIES_MAX).take_while(fits).count()
+}
+
+pub(super) fn encode(keys: &[SeriesKey], tags: usize, out: &mut Vec<u8>) {
+    // The values are ordered by series, then by tag.
+    let mut values: Vec<Cow<'_, str>> = Vec::with_capacity(keys.len() * tags);
+    for key in keys {
+        values.extend(key.values().chain(std::iter::repeat(Cow::Borrowed(""))).take(tags));
+    }
+    let (mut data, mut piece) = (Vec::new(), Vec::new());
+    for tag in 0..tags {
+        let mut known: HashMap<&str, u64, foldhash::fast::FixedState> = HashMap::default();
+        let (mut entries, mut codes) = (Vec::new(), Vec::with_capacity(keys.len()));
+        let mut last: (&str, u64) = ("", 0);
+        for value in values.iter().skip(tag).step_by(tags) {
+            let next = entries.len() as u64 + 1;
+            let code = match &**value {
+                "" => 0,
+                value if value == last.0 => last.1,
+                // Keys ascend, so a value of the first tag that differs from the last value is new.
+                _ if tag == 0 => next,
+                value => *known.entry(value).or_insert(next),
+            };
+            if code == next {
+                entries.push(&**value);
+            }
+            codes.push(code);
+            last = (value, code);
+        }
+        varint::write(entries.len() as u64, &mut piece);
+        front_coding::encode(entries.into_iter(), &mut piece);
+        append(&mut piece, &mut data);
+        front_coding::encode_codes(&codes, &mut piece);
+        append(&mut piece, &mut data);
+    }
+    block::seal(&data, out);
+}
+
+fn append(piece: &mut Vec<u8>, out: &mut Vec<u8>) {
+    varint::write(piece.len() as u64, out);
+    out.append(piece);
+}
+
+/// Consecutive series in key order.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Series {
+    tags: Vec<TagColumn>,
+    count: usize,
+}
+
+impl Series {
+    pub(super) fn bytes(&self) -> usize {
+        let of = |tag: &TagColumn| tag.dictionary.bytes() + tag.codes.len() * 4;
+        self.tags.iter().map(of).sum()
+    }
+
+    /// Decodes `count` series, at most [`SERIES_MAX`], from the block that fills `bytes`.
+    pub(super) fn decode(bytes: &[u8], count: usize, tags: usize) -> Result<Self, Error> {
+        let mut data = block::open(bytes)?;
+        let mut text_bytes = 0;
+        let tags = (0..tags)
+            .map(|_| {
+                let mut piece = take(&mut data)?;
+                let entries = varint::read_length(&mut piece, count)?;
+                let mut tag = TagColumn::default();
+                front_coding::decode(piece, entries, |value| {
+                    text_bytes += value.len();
+                    if text_bytes <= TEXT_BYTES_MAX {
+                        tag.dictionary.push(value);
+                    }
+                })?;
+                for code in front_coding::decode_codes(take(&mut data)?, count)? {
+                    let code = u32::try_from(code).map_err(|_| CORRUPT)?;
+                    tag.codes.push(code);
+                }
+                let known = tag.dictionary.len();
+                match tag.codes.iter().all(|&code| code as usize <= known) {
+                    true => Ok(tag),
+                    false => Err(CORRUPT),
+                }
+            })
+            .collect::<Result<Vec<_>, Error>>()?;
+        if text_bytes > TEXT_BYTES_MAX {
+            return Err(codec::Error::TooMany.into());
+        }
+        if data.is_empty() { Ok(Self { tags, count }) } else { Err(codec::Error::Trailing.into()) }
+    }
+
+    pub(super) fn into_table(self) -> SeriesTable {
+        // A block has at most `SERIES_MAX` series.
+        SeriesTable { tags: self.tags, len: self.count as u32 }
+    }
+
+    /// Sets `key` to the key of the series at `place`.
+    pub(super) fn set_key(&self, measurement: MeasurementId, place: usize, key: &mut SeriesKey) {
+        key.set(measurement, self.tags.iter().map(|tag| tag.get(place)));
+    }
+
+    /// Returns the number of series before the first series for which `is_before` is false.
+    pub(super) fn partition_point(
+        &self,
+        measurement: MeasurementId,
+        mut is_before: impl FnMut(&SeriesKey) -> bool,
+    ) -> usize {
+        let mut key = SeriesKey::new(measurement, []);
+        let (mut start, mut end) = (0, self.count);
+        while start < end {
+            let middle = start + (end - start) / 2;
+            self.set_key(measurement, middle, &mut key);
+            match is_before(&key) {
+                true => start = middle + 1,
+                false => end = middle,
+            }
+        }
+        start
+    }
+}
+
+fn take<'a>(bytes: &mut &'a [u8]) -> Result<&'a [u8], Error> {
+    let length = varint::read_length(bytes, bytes.len())?;
+    let (piece, rest) = bytes.split_at_checked(length).ok_or(codec::Error::Truncated)?;
+    *bytes = rest;
+    Ok(piece)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const M: MeasurementId = MeasurementId(3);
+
+    #[test]
+    fn keys_come_back_and_no_flipped_bit_passes() {
+        let all = [&[][..], &["", "x"], &["a\0", "x"], &["b"], &["b", "y", "z"]];
+        let keys: Vec<SeriesKey> =
+            all.iter().map(|values| SeriesKey::new(M, values.iter().copied())).collect();
+        let mut bytes = Vec::new();
+        encode(&keys, 3, &mut bytes);
+        let series = Series::decode(&bytes, 5, 3).unwrap();
+        for (at, key) in keys.iter().enumerate() {
+            let mut found = SeriesKey::new(M, []);
+            series.set_key(M, at, &mut found);
+            assert_eq!(found, *key);
+            assert_eq!(series.partition_point(M, |held| held < key), at);
+        }
+        assert_eq!(Series::decode(&bytes, 5, 2), Err(codec::Error::Trailing.into()));
+        for bit in 0..bytes.len() * 8 {
+            let mut bad = bytes.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(Series::decode(&bad, 5, 3), Err(Error::Checksum));
+        }
+    }
+
+    #[test]
+    fn a_block_ends_before_its_keys_grow_too_long() {
+        let long = SeriesKey::new(M, ["x".repeat(KEY_BYTES / 2).as_str()]);
+        assert_eq!(length(&vec![long; 9]), 2);
+        assert_eq!(length(&vec![SeriesKey::new(M, []); 2 * SERIES_MAX]), SERIES_MAX);
+        assert_eq!(length(&[SeriesKey::new(M, ["x".repeat(KEY_BYTES * 4).as_str()])]), 1);
+        assert_eq!(length(&[]), 0);
+    }
+}

@@ -1,0 +1,429 @@
+//! Gathers the rows of a merge into groups.
+//!
+//! A group reads series and times first, then text page by page, and then the other columns one at
+//! a time. Text determines the page boundaries, because its size is unknown until it is read.
+
+mod cut;
+
+use std::rc::Rc;
+
+pub(super) use cut::Cut;
+
+use super::encode::{Encoded, LastRow};
+use super::limits::Limits;
+use crate::batch::column::{Column, Values};
+use crate::codec::draft::Draft;
+use crate::merge::cursor::{Columns, ReadError, RowCounts, RunLimits, SeriesCursor};
+use crate::merge::key::SeriesKey;
+use crate::merge::kway::{Merge, SourcePage};
+use crate::merge::picks::Picks;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::FieldType;
+
+/// The minimum number of columns assumed for [`Limits::group_cells_read`]. So a single column takes
+/// at most a quarter of a group's decoded values.
+const GROUP_COLUMNS_MIN: usize = 4;
+/// The number of pages whose text is read together. Each page has 256 KB of text or a single row.
+const TEXT_PAGES: usize = 16;
+
+/// A callback that returns the tags of a measurement in the order of its keys.
+pub type TagOrder<'a> = dyn FnMut(MeasurementId) -> Result<Vec<ColumnId>, ReadError> + 'a;
+
+/// A reader that returns the rows of a merge group by group.
+pub struct Groups<C> {
+    merge: Merge<C>,
+    limits: Limits,
+    time: TimeRange,
+    /// The time range of the current series. It equals `time`, or starts after the rows that were
+    /// written before.
+    series_time: TimeRange,
+    /// Whether the merge's current series has remaining rows.
+    has_series: bool,
+    /// Whether some rows of the current series were read.
+    is_begun: bool,
+    /// The rows of the current series that did not fit into the previous group.
+    pending: Option<Picks>,
+    /// Whether the previous group contains rows of the current series.
+    continues: bool,
+}
+
+impl<C: SeriesCursor> Groups<C> {
+    /// Reads the rows inside `time` of a merge that has not started. If `behind` is given, it
+    /// starts after that row, which was written before.
+    ///
+    /// # Errors
+    /// Returns an error of the merge.
+    pub fn new(
+        mut merge: Merge<C>,
+        limits: Limits,
+        time: TimeRange,
+        behind: Option<&LastRow>,
+    ) -> Result<Self, ReadError> {
+        let (mut series_time, mut has_series, mut continues) = (time, false, false);
+        if let Some(last) = behind {
+            merge.seek(&last.key)?;
+            let key = merge.next_series()?;
+            has_series = key.is_some();
+            if key == Some(&last.key) {
+                series_time.start_ns = time.start_ns.max(last.time_ns.saturating_add(1));
+                continues = true;
+            }
+        }
+        let (is_begun, pending) = (continues, None);
+        Ok(Self { merge, limits, time, series_time, has_series, is_begun, pending, continues })
+    }
+
+    /// Returns the next group in encoded form, or `None` after the last row. `tag_order` returns
+    /// the tags of a measurement in the order of its keys.
+    ///
+    /// # Errors
+    /// Returns an error of the merge or of `tag_order`.
+    pub fn next(&mut self, tag_order: &mut TagOrder<'_>) -> Result<Option<Encoded>, ReadError> {
+        let mut rows: Option<Rows> = None;
+        while self.find_series()? {
+            let Some(measurement) = self.merge.key().map(SeriesKey::measurement) else { break };
+            if rows.as_ref().is_some_and(|rows| rows.measurement != measurement) {
+                break;
+            }
+            if self.add_short_series(measurement, &mut rows)? {
+                if rows.as_ref().is_some_and(Rows::is_full) {
+                    break;
+                }
+                continue;
+            }
+            self.is_begun = true;
+            let picks = match self.pending.take() {
+                Some(picks) => Some(picks),
+                None => self.merge.next_rows(self.series_time)?,
+            };
+            let Some(picks) = picks else {
+                self.leave(rows.as_mut())?;
+                if rows.as_ref().is_some_and(Rows::is_full) {
+                    break;
+                }
+                continue;
+            };
+            let group =
+                rows.get_or_insert_with(|| Rows::new(self.limits, measurement, self.continues));
+            match self.merge.stored_page(&picks).filter(|_| group.has_page(&picks)) {
+                Some(page) => group.add_stored(&mut self.merge, picks, page)?,
+                None => {
+                    group.add_rows(&self.merge, picks);
+                    group.read_if_due(&mut self.merge)?;
+                }
+            }
+            if group.is_full() {
+                self.pending = self.merge.next_rows(self.series_time)?;
+                self.continues = self.pending.is_some();
+                group.goes_on = self.continues;
+                if !self.continues {
+                    self.leave(Some(group))?;
+                }
+                break;
+            }
+        }
+        let Some(mut rows) = rows else { return Ok(None) };
+        rows.read_texts(&mut self.merge)?;
+        rows.cut(true, true);
+        let tag_order = tag_order(rows.measurement)?;
+        rows.encode(&mut self.merge, &tag_order).map(Some)
+    }
+
+    /// Moves to the next series if the current series has ended. Returns `false` after the last
+    /// series.
+    fn find_series(&mut self) -> Result<bool, ReadError> {
+        if !self.has_series {
+            self.has_series = self.merge.next_series()?.is_some();
+            self.is_begun = false;
+            self.series_time = self.time;
+            self.continues = false;
+        }
+        Ok(self.has_series)
+    }
+
+    /// Adds several short series in one call. Returns `false` if the next series are not short.
+    fn add_short_series(
+        &mut self,
+        measurement: MeasurementId,
+        rows: &mut Option<Rows>,
+    ) -> Result<bool, ReadError> {
+        if self.is_begun {
+            return Ok(false);
+        }
+        let new = || Rows::new(self.limits, measurement, false);
+        let room = rows.as_ref().map_or_else(|| new().room(self.time), |rows| rows.room(self.time));
+        let Some((series, picks)) = self.merge.short_series(&room)? else { return Ok(false) };
+        let group = rows.get_or_insert_with(new);
+        group.add(series, picks);
+        group.read_if_due(&mut self.merge)?;
+        group.end_series(&mut self.merge)?;
+        self.has_series = self.merge.key().is_some();
+        Ok(true)
+    }
+
+    fn leave(&mut self, rows: Option<&mut Rows>) -> Result<(), ReadError> {
+        self.has_series = false;
+        match rows {
+            Some(rows) => rows.end_series(&mut self.merge),
+            None => Ok(()),
+        }
+    }
+}
+
+struct Text {
+    id: ColumnId,
+    /// The text of the open rows, which are not in a page yet.
+    open: Column,
+    /// The unfinished block of each page.
+    drafts: Vec<Draft>,
+}
+
+pub(super) struct Rows {
+    limits: Limits,
+    pub(super) measurement: MeasurementId,
+    pub(super) continues: bool,
+    pub(super) goes_on: bool,
+    pub(super) keys: Vec<SeriesKey>,
+    key_bytes: usize,
+    /// The columns that rows may have, in ascending order of their ids.
+    columns: Vec<(ColumnId, FieldType)>,
+    /// The columns that were added last.
+    added: Option<Columns>,
+    /// The rows whose text was read.
+    picks: Picks,
+    /// The number of rows in the pages of `picks`.
+    rows_read: usize,
+    /// The following rows, whose text was not read.
+    unread: Picks,
+    pub(super) cuts: Vec<Cut>,
+    cut_rows: usize,
+    /// The runs of open rows: each run's series number and length.
+    runs: Vec<(u32, u32)>,
+    /// The text size of each open row, in bytes. Empty if the group has no text columns.
+    text_bytes: Vec<u32>,
+    open_rows: usize,
+    /// The size of the open rows' text and keys, in bytes.
+    open_bytes: usize,
+    all_text_bytes: usize,
+    texts: Vec<Text>,
+}
+
+impl Rows {
+    fn new(limits: Limits, measurement: MeasurementId, continues: bool) -> Self {
+        Self {
+            limits,
+            measurement,
+            continues,
+            goes_on: false,
+            keys: Vec::new(),
+            key_bytes: 0,
+            columns: Vec::new(),
+            added: None,
+            picks: Picks::default(),
+            rows_read: 0,
+            unread: Picks::default(),
+            cuts: Vec::new(),
+            cut_rows: 0,
+            runs: Vec::new(),
+            text_bytes: Vec::new(),
+            open_rows: 0,
+            open_bytes: 0,
+            all_text_bytes: 0,
+            texts: Vec::new(),
+        }
+    }
+
+    /// Whether the rows, which are a source page, may be copied as a page. The previous page must
+    /// not become too short, and the group must not have text, because text is read row by row.
+    fn has_page(&self, picks: &Picks) -> bool {
+        let is_text = |&(_, field_type): &(ColumnId, FieldType)| field_type == FieldType::String;
+        let enough = self.limits.page_rows_enough.min(self.page_rows_max());
+        let is_enough = |rows: usize| (enough..=self.page_rows_max()).contains(&rows);
+        is_enough(picks.len())
+            && (self.open_rows == 0 || is_enough(self.open_rows))
+            && self.texts.is_empty()
+            && !picks.columns().iter().any(is_text)
+    }
+
+    fn add_stored<C: SeriesCursor>(
+        &mut self,
+        merge: &mut Merge<C>,
+        picks: Picks,
+        page: SourcePage,
+    ) -> Result<(), ReadError> {
+        let rows = picks.len();
+        self.read_texts(merge)?;
+        self.cut(true, true);
+        self.add_rows(merge, picks);
+        self.read_texts(merge)?;
+        self.cut(true, true);
+        // With the columns that the page adds, it may exceed the limit of a page and be cut.
+        if let Some(cut) = self.cuts.last_mut().filter(|cut| cut.rows.len() == rows) {
+            cut.stored = Some(page);
+        }
+        Ok(())
+    }
+
+    /// Returns the limits for short series until the page is long enough.
+    fn room(&self, time: TimeRange) -> RunLimits<'static> {
+        let enough = self.limits.page_rows_enough.min(self.page_rows_max());
+        let of_page = self.limits.page_text_bytes.saturating_sub(self.open_bytes);
+        let of_group = self.limits.group_key_bytes.saturating_sub(self.key_bytes);
+        let rows = enough.saturating_sub(self.open_rows);
+        RunLimits { time, end: None, rows, key_bytes: of_page.min(of_group) }
+    }
+
+    fn add_rows<C: SeriesCursor>(&mut self, merge: &Merge<C>, picks: Picks) {
+        let Some(key) = merge.key() else { return };
+        let rows = picks.len() as u32;
+        if self.keys.last() == Some(key) {
+            let series = self.keys.len().saturating_sub(1) as u32;
+            match self.runs.last_mut().filter(|run| run.0 == series) {
+                Some(run) => run.1 += rows,
+                None => {
+                    self.runs.push((series, rows));
+                    self.open_bytes += key.as_bytes().len();
+                }
+            }
+            return self.add_picks(picks);
+        }
+        self.add(vec![(key.clone(), rows)], picks);
+    }
+
+    fn add(&mut self, series: RowCounts, picks: Picks) {
+        for (key, rows) in series {
+            let key_bytes = key.as_bytes().len();
+            self.runs.push((self.keys.len() as u32, rows));
+            self.open_bytes += key_bytes;
+            self.key_bytes += key_bytes;
+            self.keys.push(key);
+        }
+        self.add_picks(picks);
+    }
+
+    fn add_picks(&mut self, picks: Picks) {
+        self.add_columns(&picks.columns());
+        self.open_rows += picks.len();
+        self.unread.extend(picks);
+    }
+
+    fn add_columns(&mut self, columns: &Columns) {
+        if self.added.as_ref().is_some_and(|added| Rc::ptr_eq(added, columns)) {
+            return;
+        }
+        for &(id, field_type) in columns.iter() {
+            let Err(at) = self.columns.binary_search_by_key(&id, |&(id, _)| id) else { continue };
+            self.columns.insert(at, (id, field_type));
+            if field_type == FieldType::String {
+                // The rows whose text was read have no value in this column.
+                let mut open = Column::new(field_type);
+                open.extend_nulls(self.open_rows - self.unread.len());
+                let drafts = vec![Draft::default(); self.cuts.len()];
+                self.texts.push(Text { id, open, drafts });
+            }
+        }
+        self.added = Some(Rc::clone(columns));
+    }
+
+    fn page_rows_max(&self) -> usize {
+        (self.limits.page_cells / self.columns.len().max(1)).clamp(1, self.limits.page_rows)
+    }
+
+    /// Cuts off pages if there are enough rows.
+    fn read_if_due<C: SeriesCursor>(&mut self, merge: &mut Merge<C>) -> Result<(), ReadError> {
+        let is_long = |rows: &Self| {
+            rows.open_rows >= rows.page_rows_max() || rows.open_bytes >= rows.limits.page_text_bytes
+        };
+        if is_long(self) || !self.texts.is_empty() && self.unread.pages_read() >= TEXT_PAGES {
+            self.read_texts(merge)?;
+        }
+        if is_long(self) && self.unread.is_empty() {
+            self.cut(false, false);
+        }
+        Ok(())
+    }
+
+    /// Ends the last series, and cuts a page if it is long enough.
+    fn end_series<C: SeriesCursor>(&mut self, merge: &mut Merge<C>) -> Result<(), ReadError> {
+        if self.open_rows >= self.limits.page_rows_enough.min(self.page_rows_max()) {
+            self.read_texts(merge)?;
+            self.cut(true, false);
+        }
+        Ok(())
+    }
+
+    fn read_texts<C: SeriesCursor>(&mut self, merge: &mut Merge<C>) -> Result<(), ReadError> {
+        let unread = std::mem::take(&mut self.unread);
+        if unread.is_empty() {
+            return Ok(());
+        }
+        if !self.texts.is_empty() {
+            self.text_bytes.resize(self.open_rows, 0);
+        }
+        let first = self.open_rows - unread.len();
+        for text in &mut self.texts {
+            let Some(column) = merge.column(&unread, text.id)? else {
+                text.open.extend_nulls(unread.len());
+                continue;
+            };
+            let Values::String(values) = &column.values else {
+                let (expected, found) = (FieldType::String, column.values.field_type());
+                return Err(ReadError::ColumnType { column: text.id, expected, found });
+            };
+            for (value, bytes) in values.iter().zip(self.text_bytes.iter_mut().skip(first)) {
+                *bytes += value.len() as u32;
+                self.open_bytes += value.len();
+                self.all_text_bytes += value.len();
+            }
+            text.open.extend_from(&column);
+        }
+        self.picks.extend(unread);
+        self.rows_read = self.picks.rows_read();
+        Ok(())
+    }
+
+    fn is_full(&self) -> bool {
+        let (rows, columns) = (self.cut_rows + self.open_rows, self.columns.len().max(1));
+        let read = self.rows_read + self.unread.rows_read();
+        let of =
+            |is: usize, should: usize| is * 4 >= should * if self.open_rows == 0 { 4 } else { 5 };
+        of(self.cuts.len(), self.limits.group_pages)
+            || of(rows * columns, self.limits.group_cells)
+            || of(self.key_bytes, self.limits.group_key_bytes)
+            || of(self.all_text_bytes, self.limits.group_text_bytes)
+            || of(read * columns.max(GROUP_COLUMNS_MIN), self.limits.group_cells_read)
+    }
+
+    /// Reads the other columns and encodes the group.
+    fn encode<C: SeriesCursor>(
+        mut self,
+        merge: &mut Merge<C>,
+        tag_order: &[ColumnId],
+    ) -> Result<Encoded, ReadError> {
+        let picks = std::mem::take(&mut self.picks);
+        let columns = std::mem::take(&mut self.columns);
+        let mut texts = std::mem::take(&mut self.texts);
+        let mut encoded = Encoded::new(self, picks.times_ns(), tag_order)?;
+        for (id, field_type) in columns {
+            if let Some(at) = texts.iter().position(|text| text.id == id) {
+                encoded.add((id, field_type), texts.swap_remove(at).drafts, Vec::new());
+                continue;
+            }
+            let blocks = encoded.stored_blocks(merge, (id, field_type))?;
+            let column = match blocks.iter().filter(|block| block.is_some()).count() {
+                0 => merge.column(&picks, id)?,
+                stored if stored == blocks.len() => None,
+                _ => merge.column(&encoded.without_block(&picks, &blocks), id)?,
+            };
+            if let Some(found) = column.as_ref().map(|column| column.values.field_type())
+                && found != field_type
+            {
+                return Err(ReadError::ColumnType { column: id, expected: field_type, found });
+            }
+            let drafts = column.map(|column| encoded.drafts_of(&column, &blocks));
+            encoded.add((id, field_type), drafts.unwrap_or_default(), blocks);
+        }
+        Ok(encoded)
+    }
+}

@@ -1,0 +1,491 @@
+//! Writes groups of rows to the values of parts, one part after another.
+
+mod encode;
+mod gather;
+mod limits;
+mod resume;
+
+use std::ops::Range;
+
+pub use encode::{Encoded, LastRow};
+pub use gather::{Groups, TagOrder};
+pub use limits::Limits;
+pub use resume::Resumed;
+
+use super::directory::{Directory, Group, Page, PartOf, Reach, Root, SeriesBlock};
+use super::series_block;
+use crate::codec::huffman::Stored;
+use crate::merge::key::SeriesKey;
+use crate::merge::sequences::Sequences;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::series::{id_hash, tag_hash};
+use tidemark_model::series_sketch::SeriesSketch;
+
+/// The maximum size of a head without groups and roots, in bytes: `PART_BYTES_MAX` for each part
+/// and `HEAD_BYTES_MAX` for the rest.
+const PART_BYTES_MAX: usize = 5 * 10;
+const HEAD_BYTES_MAX: usize = 1 + 8 + 2 * 5 + 5 + 4;
+/// The maximum size of a root, in bytes: `ROOT_BYTES_MAX` for its part and length, and
+/// `REACH_BYTES_MAX` plus a key for each value.
+const ROOT_BYTES_MAX: usize = 10;
+const REACH_BYTES_MAX: usize = 5 + 8 + 10 + 10;
+/// The number of bytes of a key's measurement. Separators of keys have at least this length.
+const FROM_BYTES_MIN: usize = 4;
+
+/// A value, which is stored in a row.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Value {
+    /// The directory, which is encoded in the head.
+    pub directory: Directory,
+    /// The bytes of the body.
+    pub body: Vec<u8>,
+    /// The encoded size of the groups in the head, in bytes.
+    group_bytes: usize,
+}
+
+impl Value {
+    /// Encodes the head with the value's number.
+    pub fn head(&self, number: u64) -> Vec<u8> {
+        self.directory.encode(number)
+    }
+
+    /// Returns an upper limit of the size of head and body, in bytes.
+    fn bytes(&self) -> usize {
+        let roots = self.directory.roots.iter().flat_map(|root| &root.values);
+        HEAD_BYTES_MAX
+            + self.directory.parts.len() * (PART_BYTES_MAX + ROOT_BYTES_MAX)
+            + roots.map(reach_bytes).sum::<usize>()
+            + self.group_bytes
+            + self.body.len()
+    }
+}
+
+fn reach_bytes(reach: &Reach) -> usize {
+    REACH_BYTES_MAX + reach.from.len()
+}
+
+/// The properties of a part that was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Written {
+    /// The part's id.
+    pub id: u64,
+    /// The part's values, counted from the writer's first value.
+    pub values: Range<usize>,
+    /// The earliest time, in nanoseconds.
+    pub min_ns: i64,
+    /// The latest time, in nanoseconds.
+    pub max_ns: i64,
+    /// The number of rows.
+    pub rows: u64,
+    /// The number of series. A series counts once for each measurement.
+    pub series: u64,
+    /// The total size of the part's blocks, in bytes.
+    pub bytes: u64,
+    /// The number of values, times and series that are decoded to read the whole part.
+    pub cells: u64,
+    /// The sketch of the part's series, with the writer's seed.
+    pub sketch: SeriesSketch,
+}
+
+impl Written {
+    fn new(id: u64, at: usize) -> Self {
+        Self {
+            id,
+            values: at..at,
+            min_ns: i64::MAX,
+            max_ns: i64::MIN,
+            rows: 0,
+            series: 0,
+            bytes: 0,
+            cells: 0,
+            sketch: SeriesSketch::default(),
+        }
+    }
+
+    fn add(&mut self, group: &Group) {
+        let (rows, cells) = group.rows_and_cells();
+        self.rows += rows;
+        self.cells += cells;
+        self.bytes += group.bytes();
+        // A group of further columns has no series, even if the group continues a series.
+        self.series += u64::from(group.series()).saturating_sub(u64::from(group.continues()));
+        for page in &group.pages {
+            self.min_ns = self.min_ns.min(page.min_ns);
+            self.max_ns = self.max_ns.max(page.max_ns);
+        }
+    }
+}
+
+/// Adds series of a measurement to a sketch. The keys contain the tags in this order.
+fn count_series<'a>(
+    sketch: &mut SeriesSketch,
+    seed: u64,
+    (measurement, tag_ids): (MeasurementId, &[ColumnId]),
+    keys: impl Iterator<Item = &'a SeriesKey>,
+) {
+    for key in keys {
+        let tags = tag_ids.iter().zip(key.values());
+        let tags = tags.map(|(&tag, value)| tag_hash(seed, tag, &value));
+        sketch.add(id_hash(seed, measurement, tags.fold(0, u64::wrapping_add)));
+    }
+}
+
+/// The part that is being written.
+struct OpenPart {
+    sequences: Sequences,
+    /// The extents of the part's closed values.
+    reaches: Vec<Reach>,
+    last_key: Vec<u8>,
+    written: Written,
+}
+
+/// A writer of parts. It writes each part from its first row to its last row. Parts share values.
+#[derive(Default)]
+pub struct PartWriter {
+    limits: Limits,
+    /// The seed of the hashes that count series.
+    seed: u64,
+    /// The closed values that were not taken. `taken` is the number of taken values.
+    closed: Vec<Value>,
+    taken: usize,
+    open: Value,
+    part: Option<OpenPart>,
+}
+
+impl PartWriter {
+    /// Creates a writer without parts. `seed` is the seed of the hashes that count series
+    /// ([`tidemark_model::series::id_hash`]). Parts can only be compared if they have the same seed.
+    pub fn new(limits: Limits, seed: u64) -> Self {
+        Self { limits, seed, ..Self::default() }
+    }
+
+    /// Starts the next part.
+    pub fn begin(&mut self, id: u64, sequences: Sequences) {
+        self.part = Some(OpenPart::new(id, sequences, self.next_value()));
+    }
+
+    /// Adds the next rows of the part. Does nothing if no part was started.
+    pub fn add(&mut self, rows: &Encoded) {
+        let mut start = 0;
+        while start < rows.pages.len() && self.part.is_some() {
+            let count = self.fitting(rows, start);
+            if let Some(piece) = self.largest(rows, start..start + count) {
+                start += piece.group.pages.len();
+                self.push(piece);
+            } else if self.open.directory.groups.is_empty() {
+                self.add_wide(rows, start);
+                start += 1;
+            } else {
+                self.close();
+            }
+        }
+    }
+
+    /// Ends the part. Returns `None` if the part has no rows.
+    pub fn end(&mut self) -> Option<Written> {
+        let part = self.part.as_ref()?;
+        let id = part.written.id;
+        let is_here = self.open.directory.parts.last().is_some_and(|last| last.id == id);
+        // All rows of a resumed part may be in closed values.
+        let has_root = part.reaches.len() + usize::from(is_here) > 1;
+        let root: usize = part.reaches.iter().map(reach_bytes).sum();
+        if has_root && is_here && self.open.bytes() + root > self.limits.value_bytes {
+            self.close();
+        }
+        let part = self.part.take().filter(|part| part.written.rows > 0)?;
+        let at = has_root.then(|| self.part_at(&part));
+        let OpenPart { reaches, mut written, .. } = part;
+        self.open.directory.roots.extend(at.map(|part| Root { part, values: reaches }));
+        if has_root || is_here {
+            written.values.end = self.next_value() + 1;
+        }
+        Some(written)
+    }
+
+    /// Returns the number of the open value, counted from the writer's first value.
+    fn next_value(&self) -> usize {
+        self.taken + self.closed.len()
+    }
+
+    /// Whether the writer has closed values that were not taken.
+    pub fn has_closed(&self) -> bool {
+        !self.closed.is_empty()
+    }
+
+    /// Takes the closed values.
+    pub fn take_closed(&mut self) -> Vec<Value> {
+        self.taken += self.closed.len();
+        std::mem::take(&mut self.closed)
+    }
+
+    /// Returns the values that were not taken.
+    pub fn finish(mut self) -> Vec<Value> {
+        if !self.open.directory.parts.is_empty() {
+            self.closed.push(self.open);
+        }
+        self.closed
+    }
+
+    /// Returns the estimated number of pages after `start` that fit into the open value.
+    fn fitting(&self, rows: &Encoded, start: usize) -> usize {
+        if self.open.group_bytes >= self.limits.directory_bytes {
+            return 0;
+        }
+        let mut room = self.limits.value_bytes.saturating_sub(self.open.bytes());
+        let fits = |page: &usize| {
+            let bytes = rows.page_bytes(*page);
+            let has_room = bytes <= room;
+            room = room.saturating_sub(bytes);
+            has_room
+        };
+        (start..rows.pages.len()).take_while(fits).count()
+    }
+
+    /// Returns the largest group that starts with the first of these pages and fits into the open
+    /// value.
+    fn largest<'a>(&self, rows: &'a Encoded, mut pages: Range<usize>) -> Option<Piece<'a>> {
+        while !pages.is_empty() {
+            let piece = self.piece(rows, pages.clone(), 0..rows.columns.len());
+            if self.has_room(&piece) {
+                return Some(piece);
+            }
+            // Assume that pages have the same size.
+            let room = self.limits.value_bytes.saturating_sub(self.open.bytes());
+            let fitting = pages.len() * room / piece.bytes().max(1);
+            let fewer = pages.len() - 1;
+            pages.end = pages.start + fitting.clamp(fewer.min(1), fewer);
+        }
+        None
+    }
+
+    fn piece<'a>(
+        &self,
+        rows: &'a Encoded,
+        pages: Range<usize>,
+        columns: Range<usize>,
+    ) -> Piece<'a> {
+        let before = self.part.as_ref().map_or(&[][..], |part| part.last_key.as_slice());
+        Piece::new(rows, pages, columns, before)
+    }
+
+    fn has_room(&self, piece: &Piece<'_>) -> bool {
+        self.open.bytes() + piece.bytes() <= self.limits.value_bytes
+    }
+
+    /// Adds a page that does not fit into a value, by dividing its columns among several values.
+    fn add_wide(&mut self, rows: &Encoded, page: usize) {
+        let mut start = 0;
+        while start < rows.columns.len() {
+            let mut columns = start..rows.columns.len();
+            let mut piece = self.piece(rows, page..page + 1, columns.clone());
+            while columns.len() > 1 && !self.has_room(&piece) {
+                columns.end = start + columns.len() / 2;
+                piece = self.piece(rows, page..page + 1, columns.clone());
+            }
+            start = columns.end;
+            let is_wide = piece.group.is_wide();
+            self.push(piece);
+            if is_wide {
+                self.close();
+            }
+        }
+    }
+
+    fn push(&mut self, piece: Piece<'_>) {
+        let Some(mut part) = self.part.take() else { return };
+        let Piece { mut group, body, group_bytes, last_key, keys } = piece;
+        group.part = self.part_at(&part);
+        part.written.add(&group);
+        let of = (group.measurement, group.tag_ids.as_slice());
+        count_series(&mut part.written.sketch, self.seed, of, keys.iter());
+        // A value is smaller than 1.9 MB.
+        let start = self.open.body.len() as u32;
+        group.series.iter_mut().for_each(|block| block.offset += start);
+        group.pages.iter_mut().for_each(|page| page.offset += start);
+        part.last_key = last_key;
+        grow(&mut self.open.body, body.len(), self.limits.value_bytes);
+        self.open.body.extend_from_slice(&body);
+        self.open.group_bytes += group_bytes;
+        self.open.directory.groups.push(group);
+        self.part = Some(part);
+    }
+
+    /// Returns the position of a part in the open value, and adds the part if necessary.
+    fn part_at(&mut self, part: &OpenPart) -> u32 {
+        let parts = &mut self.open.directory.parts;
+        let id = part.written.id;
+        if parts.last().is_none_or(|last| last.id != id) {
+            let ordinal = part.reaches.len() as u32;
+            parts.push(PartOf { id, sequences: part.sequences, ordinal });
+        }
+        parts.len().saturating_sub(1) as u32
+    }
+
+    fn close(&mut self) {
+        let value = std::mem::take(&mut self.open);
+        if let Some(part) = &mut self.part {
+            part.note(&value.directory);
+        }
+        self.closed.push(value);
+        let next = self.next_value();
+        if let Some(part) = self.part.as_mut().filter(|part| part.written.rows == 0) {
+            part.written.values = next..next;
+        }
+    }
+}
+
+impl OpenPart {
+    fn new(id: u64, sequences: Sequences, at: usize) -> Self {
+        let written = Written::new(id, at);
+        Self { sequences, reaches: Vec::new(), last_key: Vec::new(), written }
+    }
+
+    /// Adds the extent of the part's rows in a closed value.
+    fn note(&mut self, directory: &Directory) {
+        let Some((groups, _)) = directory.of_part(self.written.id) else { return };
+        let groups = directory.groups.get(groups).unwrap_or_default();
+        let begins = groups.iter().find_map(|group| group.series.first());
+        let own = groups.iter().filter(|group| !group.is_beside());
+        let pages = || own.clone().flat_map(|group| &group.pages);
+        self.reaches.push(Reach {
+            from: begins.map_or_else(|| behind(&self.last_key), |block| block.from.clone()),
+            min_ns: pages().map(|page| page.min_ns).min().unwrap_or_default(),
+            max_ns: pages().map(|page| page.max_ns).max().unwrap_or_default(),
+            rows: pages().map(|page| u64::from(page.rows)).sum(),
+        });
+    }
+}
+
+/// A group with its blocks, at offsets from 0.
+struct Piece<'a> {
+    group: Group,
+    body: Vec<u8>,
+    /// The encoded size of the group in the head, in bytes.
+    group_bytes: usize,
+    last_key: Vec<u8>,
+    keys: &'a [SeriesKey],
+}
+
+impl<'a> Piece<'a> {
+    /// Returns the maximum size that the group adds to a value, in bytes.
+    fn bytes(&self) -> usize {
+        self.group_bytes + self.body.len() + PART_BYTES_MAX + ROOT_BYTES_MAX
+    }
+
+    /// Creates a group with some pages and the blocks of some columns.
+    ///
+    /// If these are not all columns, there must be a single page. The first group of a page has the
+    /// series and keys, and names all columns. `before` is the part's last key before these rows.
+    fn new(rows: &'a Encoded, pages: Range<usize>, columns: Range<usize>, before: &[u8]) -> Self {
+        let of = rows.pages.get(pages.clone()).unwrap_or_default();
+        let first = of.first().map_or(0, |page| page.first_series);
+        let end = of.last().map_or(0, |page| page.last_series() + 1);
+        let continues = rows.is_cut_at(pages.start);
+        let flags = Group::flags(
+            continues,
+            rows.is_cut_at(pages.end),
+            columns.start > 0,
+            columns.end < rows.columns.len(),
+        );
+        let of_pages = rows.keys.get(first as usize..end as usize).unwrap_or_default();
+        let (measurement, tag_ids) = (rows.measurement, rows.tag_ids.clone());
+        let mut group = Group { measurement, flags, tag_ids, ..Group::default() };
+        let mut body = Vec::new();
+        if !group.is_beside() {
+            let tags = group.tag_ids.len();
+            group.series = write_series(of_pages, tags, continues, before, &mut body);
+        }
+        let listed = if group.is_beside() { columns.clone() } else { 0..rows.columns.len() };
+        let listed: Vec<usize> = listed.collect();
+        let column = |at: &usize| rows.columns.get(*at);
+        let named = listed.iter().filter_map(column);
+        group.columns = named.map(|column| (column.id, column.field_type)).collect();
+        let is_here = |at: &usize| columns.contains(at);
+        let table = |at: &usize| column(at).filter(|_| is_here(at)).map(|c| c.table.clone());
+        group.tables = listed.iter().map(|at| table(at).unwrap_or_default()).collect();
+        group.tables.push(match group.is_beside() {
+            true => Stored::default(),
+            false => rows.page_keys.0.clone(),
+        });
+        for at in pages {
+            let Some(&page) = rows.pages.get(at) else { continue };
+            let offset = body.len() as u32;
+            let keys = rows.page_keys.1.get(at).filter(|_| !group.is_beside());
+            let keys_bytes = append(keys, &mut body);
+            let first_series = page.first_series - first;
+            group.pages.push(Page { first_series, offset, keys_bytes, ..page });
+            for number in &listed {
+                let of = column(number).filter(|_| is_here(number));
+                let block = of.and_then(|column| column.blocks.get(at));
+                group.column_bytes.push(append(block, &mut body));
+            }
+        }
+        let mut encoded = Vec::new();
+        group.encode(&mut encoded);
+        let last_key = of_pages.last().map(|key| key.as_bytes().to_vec()).unwrap_or_default();
+        let keys = if group.is_beside() { &[] } else { of_pages };
+        Self { group, body, group_bytes: encoded.len(), last_key, keys }
+    }
+}
+
+/// Reserves capacity for `more` bytes. It doubles the size, up to `most`.
+fn grow(body: &mut Vec<u8>, more: usize, most: usize) {
+    let needed = body.len() + more;
+    if needed > body.capacity() {
+        let room = needed.max((2 * body.len()).min(most));
+        body.reserve_exact(room - body.len());
+    }
+}
+
+/// Appends a block, if any, and returns its length.
+fn append(block: Option<&Vec<u8>>, body: &mut Vec<u8>) -> u32 {
+    let block = block.map_or(&[][..], Vec::as_slice);
+    body.extend_from_slice(block);
+    // The block belongs to a single page.
+    block.len() as u32
+}
+
+fn write_series(
+    keys: &[SeriesKey],
+    tags: usize,
+    continues: bool,
+    before: &[u8],
+    body: &mut Vec<u8>,
+) -> Vec<SeriesBlock> {
+    let mut blocks = Vec::new();
+    let mut start = 0;
+    while let Some(rest) = keys.get(start..).filter(|rest| !rest.is_empty()) {
+        let count = series_block::length(rest).max(1);
+        let (block, _) = rest.split_at_checked(count).unwrap_or((rest, &[]));
+        let bytes_of = |at: usize| keys.get(at).map_or(&[][..], |key| key.as_bytes());
+        let from = match (start, continues) {
+            (0, true) if block.len() > 1 => between(bytes_of(0), bytes_of(1)),
+            (0, true) => behind(bytes_of(0)),
+            (0, false) => between(before, bytes_of(0)),
+            _ => between(bytes_of(start - 1), bytes_of(start)),
+        };
+        let offset = body.len();
+        series_block::encode(block, tags, body);
+        blocks.push(SeriesBlock {
+            first: start as u32,
+            series: block.len() as u32,
+            from,
+            offset: offset as u32,
+            bytes: (body.len() - offset) as u32,
+        });
+        start += block.len();
+    }
+    blocks
+}
+
+/// Returns the shortest bytes that are after `before` and not after `key`. `key` must be after
+/// `before`.
+fn between(before: &[u8], key: &[u8]) -> Vec<u8> {
+    let alike = before.iter().zip(key).take_while(|(a, b)| a == b).count();
+    key.iter().take((alike + 1).max(FROM_BYTES_MIN)).copied().collect()
+}
+
+/// Returns the first bytes after `key`.
+fn behind(key: &[u8]) -> Vec<u8> {
+    [key, &[0]].concat()
+}

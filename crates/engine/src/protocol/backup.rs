@@ -1,0 +1,482 @@
+//! Messages for backups and restores: to shards, to Databases and to the backup store.
+//! `docs/design/backups.md` describes the objects of a backup.
+
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use super::continuous::ContinuousQuery;
+use super::envelope::{Direction, Wire};
+use crate::codec::crc::{CRC_BYTES, append_crc, verify_crc};
+use crate::codec::metadata;
+use tidemark_model::ids::{ObjectId, PolicyId};
+use tidemark_model::quota::Quotas;
+use tidemark_model::schema::MeasurementSchema;
+use tidemark_model::shard_map::Policy;
+use tidemark_model::time::TimeRange;
+
+/// The version of every object that this build writes.
+const OBJECT_VERSION: u8 = 1;
+/// The size of an object's head in bytes: kind and version.
+const HEAD_BYTES: usize = 2;
+/// The size of a length field within an object, in bytes.
+const LENGTH_BYTES: usize = 4;
+
+/// The kind of an object, stored in its first byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ObjectKind {
+    /// A row of a shard's table `value`.
+    Value = b'V',
+    /// A shard's state at one moment, without its values.
+    Point = b'P',
+    /// The names of the objects that contain a point's values.
+    Index = b'I',
+    /// A page of a policy's measurements.
+    Schema = b'S',
+    /// A database without its measurements and points.
+    Map = b'M',
+    /// A page of tokens and users, with their permissions on the database.
+    Access = b'A',
+    /// The list of all objects of a backup. It is written last: a backup without a manifest is
+    /// incomplete.
+    Manifest = b'B',
+}
+
+/// The reason why bytes are not a valid object of the expected kind.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ObjectError {
+    /// The checksum is wrong, or the bytes are truncated.
+    #[error("checksum mismatch")]
+    Checksum,
+    /// The bytes are an object of another kind, or a newer release wrote them.
+    #[error("it is of another kind, or of a newer release")]
+    Kind,
+    /// The content cannot be decoded.
+    #[error("unreadable content")]
+    Content,
+}
+
+/// Encodes an object: kind, version, the concatenated parts of its content, checksum.
+pub fn seal(kind: ObjectKind, content: &[&[u8]]) -> Vec<u8> {
+    let bytes: usize = content.iter().map(|part| part.len()).sum();
+    let mut out = Vec::with_capacity(HEAD_BYTES + bytes + CRC_BYTES);
+    out.extend([kind as u8, OBJECT_VERSION]);
+    content.iter().for_each(|part| out.extend_from_slice(part));
+    append_crc(&mut out, 0);
+    out
+}
+
+/// Checks an object and returns its content.
+///
+/// # Errors
+/// [`ObjectError::Checksum`], [`ObjectError::Kind`]
+pub fn open(kind: ObjectKind, bytes: &[u8]) -> Result<&[u8], ObjectError> {
+    match verify_crc(bytes).map_err(|_| ObjectError::Checksum)? {
+        [found, OBJECT_VERSION, content @ ..] if *found == kind as u8 => Ok(content),
+        _ => Err(ObjectError::Kind),
+    }
+}
+
+/// Encodes an object whose content is metadata.
+///
+/// # Errors
+/// [`ObjectError::Content`] if the value has no metadata encoding.
+pub fn seal_metadata<T: Serialize>(kind: ObjectKind, value: &T) -> Result<Vec<u8>, ObjectError> {
+    let content = metadata::encode(value).map_err(|_| ObjectError::Content)?;
+    Ok(seal(kind, &[&content]))
+}
+
+/// Decodes the value of [`seal_metadata`].
+///
+/// # Errors
+/// [`ObjectError`]
+pub fn open_metadata<T: DeserializeOwned>(
+    kind: ObjectKind,
+    bytes: &[u8],
+) -> Result<T, ObjectError> {
+    metadata::decode(open(kind, bytes)?).map_err(|_| ObjectError::Content)
+}
+
+/// Returns the checksum at the end of an object, or 0 if the bytes are too short.
+pub fn checksum(bytes: &[u8]) -> u32 {
+    bytes.last_chunk::<CRC_BYTES>().map_or(0, |crc| u32::from_le_bytes(*crc))
+}
+
+/// Encodes a row of table `value` as an object.
+pub fn seal_value(head: &[u8], body: &[u8]) -> Vec<u8> {
+    // A row is smaller than 2 MB, so its length fits in 32 bits.
+    let length = (head.len() as u32).to_le_bytes();
+    seal(ObjectKind::Value, &[&length, head, body])
+}
+
+/// Decodes the head and body of [`seal_value`].
+///
+/// # Errors
+/// [`ObjectError`]
+pub fn open_value(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
+    split(open(ObjectKind::Value, bytes)?)
+}
+
+/// Encodes a shard's point. `numbers` are the ascending numbers of its values, as pairs of first
+/// number and count. Only a shard decodes `rows`.
+///
+/// # Errors
+/// [`ObjectError::Content`] if the numbers cannot be encoded, which does not happen.
+pub fn seal_point(numbers: &[(u64, u64)], rows: &[u8]) -> Result<Vec<u8>, ObjectError> {
+    let numbers = metadata::encode(&numbers).map_err(|_| ObjectError::Content)?;
+    let length = (numbers.len() as u32).to_le_bytes();
+    Ok(seal(ObjectKind::Point, &[&length, &numbers, rows]))
+}
+
+/// Decodes the value numbers and the rows of a point.
+///
+/// # Errors
+/// [`ObjectError`]
+pub fn open_point(bytes: &[u8]) -> Result<(Vec<u64>, &[u8]), ObjectError> {
+    let (numbers, rows) = split(open(ObjectKind::Point, bytes)?)?;
+    let runs: Vec<(u64, u64)> = metadata::decode(numbers).map_err(|_| ObjectError::Content)?;
+    let count = runs.iter().try_fold(0_u64, |sum, (_, count)| sum.checked_add(*count));
+    if count.is_none_or(|count| count > VALUES_PER_SHARD_MAX) {
+        return Err(ObjectError::Content);
+    }
+    let run = |(first, count): (u64, u64)| first..first.saturating_add(count);
+    Ok((runs.into_iter().flat_map(run).collect(), rows))
+}
+
+/// The maximum number of values in one shard. 10 GB contain 5,300 full values, and parts have few
+/// values that are not full.
+const VALUES_PER_SHARD_MAX: u64 = 1 << 20;
+
+fn split(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
+    let (length, rest) = bytes.split_first_chunk::<LENGTH_BYTES>().ok_or(ObjectError::Content)?;
+    let length = u32::from_le_bytes(*length) as usize;
+    rest.split_at_checked(length).ok_or(ObjectError::Content)
+}
+
+/// A backup request to a shard. Only the edge sends it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ShardBackup {
+    /// Flushes, and returns the shard's current point. The shard keeps the point's values for
+    /// `BACKUP_HOLD_NS`. A repeat keeps the values of both points.
+    Hold {
+        /// The number of the backup, the same for all holds of the backup.
+        backup: u64,
+    },
+    /// Reads the value with this number, which any hold may keep.
+    Read {
+        /// The number of the value in a point.
+        number: u64,
+    },
+    /// Ends a backup's holds. Without such a hold the request has no effect.
+    Release {
+        /// The number of the backup, as in `Hold`.
+        backup: u64,
+    },
+    /// Returns the progress of a new shard that is being filled.
+    Progress,
+    /// Stores a value in a new shard. The caller sends the values in order: each value follows the
+    /// stored ones.
+    Put {
+        /// The position in the point's list of numbers.
+        position: u64,
+        /// The encoded object; sent as the message body.
+        #[serde(skip)]
+        value: Vec<u8>,
+    },
+    /// Installs the point in a new shard that has all values. A repeat has no effect.
+    Install {
+        /// The encoded point; sent as the message body.
+        #[serde(skip)]
+        point: Vec<u8>,
+    },
+}
+
+/// A shard's reply to a backup request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromShardBackup {
+    /// Release, Put, Install: the request succeeded.
+    Done,
+    /// The point.
+    Held {
+        /// The time range of the shard. It equals the group's range, unless a split is running.
+        range: TimeRange,
+        /// The encoded point; sent as the message body.
+        #[serde(skip)]
+        point: Vec<u8>,
+    },
+    /// The value.
+    Value {
+        /// The encoded object; sent as the message body.
+        #[serde(skip)]
+        value: Vec<u8>,
+    },
+    /// The value no longer exists, because the hold has ended.
+    Gone,
+    /// The progress of a new shard.
+    Filled {
+        /// The number of stored values.
+        values: u64,
+        /// Whether the point is installed.
+        is_installed: bool,
+    },
+}
+
+impl ShardBackup {
+    /// Returns the binary message body.
+    pub fn body(&self) -> &[u8] {
+        match self {
+            Self::Put { value: body, .. } | Self::Install { point: body } => body,
+            _ => &[],
+        }
+    }
+
+    /// Sets the binary message body.
+    pub fn set_body(&mut self, bytes: &[u8]) {
+        if let Self::Put { value: body, .. } | Self::Install { point: body } = self {
+            *body = bytes.to_vec();
+        }
+    }
+}
+
+impl FromShardBackup {
+    /// Returns the binary message body.
+    pub fn body(&self) -> &[u8] {
+        match self {
+            Self::Held { point: body, .. } | Self::Value { value: body } => body,
+            _ => &[],
+        }
+    }
+
+    /// Sets the binary message body.
+    pub fn set_body(&mut self, bytes: &[u8]) {
+        if let Self::Held { point: body, .. } | Self::Value { value: body } = self {
+            *body = bytes.to_vec();
+        }
+    }
+}
+
+/// A restore request to a Database. Only the edge sends it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RestoreStep {
+    /// Creates and opens new shards for these policies. No other object knows the shards yet. A
+    /// repeat returns the same shards. The Database rejects the request if it has a measurement.
+    Begin {
+        /// The name of the backup.
+        backup: String,
+        /// The policies of the backup, with the backup's ids and shards.
+        policies: Vec<Policy>,
+    },
+    /// Stores a page of measurements. A page before the expected page has no effect.
+    Schema {
+        /// The name of the backup.
+        backup: String,
+        /// The number of the page, starting with 0.
+        page: u32,
+        /// The position of the measurements' policy.
+        policy: u32,
+        /// The measurements, in the order in which they were read.
+        measurements: Vec<MeasurementSchema>,
+    },
+    /// Replaces the existing policies and shards with the new ones.
+    Finish {
+        /// The name of the backup.
+        backup: String,
+        /// The rest of the database.
+        rest: RestoredRest,
+    },
+}
+
+impl RestoreStep {
+    /// Returns the name of the backup.
+    pub fn backup(&self) -> &str {
+        match self {
+            Self::Begin { backup, .. }
+            | Self::Schema { backup, .. }
+            | Self::Finish { backup, .. } => backup,
+        }
+    }
+}
+
+/// The contents of a database other than policies and measurements.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RestoredRest {
+    /// The position of the default policy.
+    pub default_policy: Option<u32>,
+    /// The name of the default policy if it was dropped.
+    pub dropped_default: Option<String>,
+    /// The continuous queries, with their watermarks.
+    pub continuous: Vec<ContinuousQuery>,
+    /// The limits of the database. The limits of tokens and users belong to the deployment.
+    pub quotas: Quotas,
+}
+
+/// The progress of a restore in a Database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Restoring {
+    /// The Database waits for filled shards and for measurements.
+    Filling {
+        /// The new policies, in the order of the request.
+        policies: Vec<Policy>,
+        /// The number of stored pages of measurements.
+        pages: u32,
+    },
+    /// The restore is complete.
+    Finished,
+}
+
+/// A database in a backup, without its measurements and points.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackedUpMap {
+    /// The policies and shards.
+    pub policies: Vec<Policy>,
+    /// The default policy.
+    pub default_policy: Option<PolicyId>,
+    /// The name of the default policy if it was dropped.
+    pub dropped_default: Option<String>,
+    /// The continuous queries, with their watermarks.
+    pub continuous: Vec<ContinuousQuery>,
+    /// The limits of the database and of callers.
+    pub quotas: Quotas,
+    /// The policy's position and the object name of each page of measurements, in order.
+    pub schema: Vec<(u32, String)>,
+    /// The object name of each shard's point.
+    pub points: Vec<(ObjectId, String)>,
+    /// The object name of each page of tokens and users with permissions on the database, in order.
+    #[serde(default)]
+    pub access: Vec<String>,
+}
+
+/// The object names of a point's values, in the order of the value numbers.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackedUpValues {
+    /// The object name of the point.
+    pub point: String,
+    /// The object names of the values.
+    pub values: Vec<String>,
+}
+
+/// The contents of a backup.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupManifest {
+    /// The checksum of the map.
+    pub map: u32,
+    /// The object name of each shard's index, in the order of the map's points.
+    pub indexes: Vec<String>,
+    /// The completion time, in nanoseconds.
+    pub finished_ns: i64,
+}
+
+/// A request to the backup store.
+///
+/// A key consists of names separated by `/`. A name contains only letters, digits, `-`, `_`, `.`
+/// and `=`, and does not begin with `.`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToBackups {
+    /// Stores an object atomically. An existing object stays unchanged.
+    Put {
+        /// The key.
+        key: String,
+        /// The object; sent as the message body.
+        #[serde(skip)]
+        object: Vec<u8>,
+    },
+    /// Reads an object.
+    Get {
+        /// The key.
+        key: String,
+    },
+    /// Lists the names of the objects directly in a folder, in ascending order.
+    List {
+        /// The key of the folder.
+        folder: String,
+        /// The listing contains only names after this one.
+        after: Option<String>,
+    },
+    /// Deletes objects. An object may be missing.
+    Delete {
+        /// The keys, at most `BACKUP_DELETES_MAX`.
+        keys: Vec<String>,
+    },
+}
+
+/// A reply of the backup store. A failure has no reply: the call fails.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromBackups {
+    /// Put, Delete: the request succeeded.
+    Done,
+    /// The object.
+    Object {
+        /// The object; sent as the message body.
+        #[serde(skip)]
+        object: Vec<u8>,
+    },
+    /// No object has this key.
+    Missing,
+    /// A page of names.
+    Names {
+        /// The names, at most `BACKUP_NAMES_MAX`.
+        names: Vec<String>,
+        /// Whether more names follow.
+        more: bool,
+    },
+}
+
+impl Wire for ToBackups {
+    const DIRECTION: Direction = Direction::ToBackups;
+
+    fn body(&self) -> &[u8] {
+        match self {
+            Self::Put { object, .. } => object,
+            _ => &[],
+        }
+    }
+
+    fn set_body(&mut self, body: &[u8]) {
+        if let Self::Put { object, .. } = self {
+            *object = body.to_vec();
+        }
+    }
+}
+
+impl Wire for FromBackups {
+    const DIRECTION: Direction = Direction::FromBackups;
+
+    fn body(&self) -> &[u8] {
+        match self {
+            Self::Object { object } => object,
+            _ => &[],
+        }
+    }
+
+    fn set_body(&mut self, body: &[u8]) {
+        if let Self::Object { object } = self {
+            *object = body.to_vec();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_come_back_and_no_flipped_bit_is_taken() {
+        let value = seal_value(b"head", b"body");
+        assert_eq!(open_value(&value), Ok((&b"head"[..], &b"body"[..])));
+        let point = seal_point(&[(7, 2), (20, 1)], b"rows").unwrap();
+        assert_eq!(open_point(&point), Ok((vec![7, 8, 20], &b"rows"[..])));
+        assert_eq!(open(ObjectKind::Point, &value), Err(ObjectError::Kind));
+        for bit in 0..point.len() * 8 {
+            let mut bad = point.clone();
+            bad[bit / 8] ^= 1 << (bit % 8);
+            assert_eq!(open_point(&bad), Err(ObjectError::Checksum), "bit {bit}");
+        }
+        assert_eq!(checksum(&value).to_le_bytes(), value[value.len() - 4..]);
+    }
+
+    #[test]
+    fn a_list_of_too_many_numbers_is_not_unrolled() {
+        let point = seal_point(&[(0, u64::MAX)], b"").unwrap();
+        assert_eq!(open_point(&point), Err(ObjectError::Content));
+    }
+}

@@ -1,0 +1,114 @@
+//! Scheduled backups of a Database: the interval, the number of kept backups, and the results.
+//!
+//! A Database cannot access the backup store. It computes when the next pass is due. The code
+//! around it (`coordinator::continuous`) performs one bounded step and reports the result. The
+//! Database stores the attempt before the step sends its first call. After a crash, the restarted
+//! object therefore continues the attempt.
+
+use serde::{Deserialize, Serialize};
+
+use super::call::Platform;
+use super::host::Host;
+use tidemark_model::time::S_NS;
+
+/// The settings of a schedule.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduleSettings {
+    /// The interval between the starts of two backups, in nanoseconds.
+    pub every_ns: i64,
+    /// The number of complete backups to keep. The schedule deletes older backups.
+    pub keep: u32,
+}
+
+/// A schedule and its results.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BackupSchedule {
+    /// The settings.
+    pub settings: ScheduleSettings,
+    /// The due time of the next backup, in nanoseconds.
+    pub due_ns: i64,
+    /// The start of the current attempt, in nanoseconds; `None` between two backups.
+    pub attempt_ns: Option<i64>,
+    /// The start times of the schedule's existing backups, complete or not, in seconds and
+    /// ascending order. The schedule deletes no other backups.
+    pub made: Vec<u64>,
+    /// The last complete backup.
+    pub last_success: Option<ScheduledSuccess>,
+    /// The last failed pass. Later passes may have succeeded.
+    pub last_failure: Option<ScheduledFailure>,
+}
+
+/// A complete backup of a schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduledSuccess {
+    /// The start time in seconds. Together with the database's name it identifies the backup.
+    pub begun_s: u64,
+    /// The time when the schedule found the backup complete, in nanoseconds.
+    pub at_ns: i64,
+}
+
+/// A pass that failed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ScheduledFailure {
+    /// The time, in nanoseconds.
+    pub at_ns: i64,
+    /// The error message.
+    pub why: String,
+}
+
+impl BackupSchedule {
+    /// Creates a schedule whose first backup is due immediately.
+    pub fn new(settings: ScheduleSettings, now_ns: i64) -> Self {
+        Self {
+            settings,
+            due_ns: now_ns,
+            attempt_ns: None,
+            made: Vec::new(),
+            last_success: None,
+            last_failure: None,
+        }
+    }
+
+    /// Returns the start of the current attempt, in seconds.
+    pub fn attempt_s(&self) -> Option<u64> {
+        u64::try_from(self.attempt_ns? / S_NS).ok()
+    }
+
+    /// Returns whether a backup belongs to the schedule. It does if it is recorded, or if it was
+    /// begun since the start of the current attempt. A crash may have prevented the record in the
+    /// second case.
+    pub fn owns(&self, begun_s: u64) -> bool {
+        self.made.contains(&begun_s) || self.attempt_s().is_some_and(|from_s| begun_s >= from_s)
+    }
+}
+
+/// A pass that is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DuePass {
+    /// The name of the schedule's database.
+    pub database: String,
+    /// The schedule with its current attempt.
+    pub schedule: BackupSchedule,
+}
+
+/// The result of a pass.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PassDone {
+    /// The existing backups of the schedule, as in [`BackupSchedule::made`].
+    pub made: Vec<u64>,
+    /// The start time of the attempt's backup in seconds, if the backup is complete.
+    pub whole: Option<u64>,
+    /// Whether the attempt needs another pass.
+    pub goes_on: bool,
+}
+
+/// A [`Host`] with a backup schedule.
+pub trait BackedUp: Host {
+    /// Returns the pass that is due. Returns `None` if no pass is due, or the caller is `busy`. The
+    /// call counts as an attempt and sets the time of the next pass. [`BackedUp::passed`] may
+    /// change this time.
+    fn due_pass(&mut self, platform: &dyn Platform, busy: bool) -> Option<DuePass>;
+
+    /// Records the result of a pass: its work, or an error message.
+    fn passed(&mut self, platform: &dyn Platform, end: Result<PassDone, String>);
+}

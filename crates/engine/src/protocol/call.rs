@@ -1,0 +1,139 @@
+//! The interface of state machines without I/O: calls to objects, new ids and the time.
+//!
+//! A state machine never waits: it returns a [`Step`]. `edge/` sends the calls with `fetch`. Tests
+//! deliver them in any order, and lose or repeat them. The browser makes the calls in process.
+
+use serde::{Deserialize, Serialize};
+
+use tidemark_model::configurable_limits::Limits;
+use tidemark_model::ids::ObjectId;
+
+/// A destination of a call.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Address {
+    /// The Catalog of the deployment.
+    Catalog,
+    /// A Database object.
+    Database(ObjectId),
+    /// A Shard object.
+    Shard(ObjectId),
+    /// The runtime's key derivation, see [`super::password_derivation`].
+    KeyDerivation,
+    /// The public keys of the configured Cloudflare Access team. The message is empty. This is the
+    /// only external host that the server contacts.
+    AccessKeys,
+    /// The runtime's signature check, see [`super::signature_check`].
+    SignatureCheck,
+    /// The request's SQL session in a separate Worker ([`super::sql`]). The first call opens the
+    /// session, and the session ends with the request.
+    Sql,
+    /// The backup store ([`super::backup`]).
+    Backups,
+    /// The runtime's clock. The message is a number of milliseconds (u32). The empty reply follows
+    /// after that time, or immediately if no other event can happen in the meantime.
+    Pause,
+}
+
+/// One request to one object.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Call {
+    /// The id within the state machine. The reply has the same id.
+    pub id: u32,
+    /// The destination.
+    pub to: Address,
+    /// The location hint for the object. Only the first call to an object uses it.
+    pub location: Option<String>,
+    /// The encoded message, which starts with the version byte.
+    pub message: Vec<u8>,
+}
+
+/// The reason why a call has no reply. The request may have taken effect, except after
+/// [`CallFailure::Overloaded`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CallFailure {
+    /// The platform's `.overloaded` error. The caller does not retry: the client must retry later.
+    #[error("the object is overloaded")]
+    Overloaded,
+    /// The platform's `.retryable` error. The caller may retry with a new stub.
+    #[error("the object could not be reached: {0}")]
+    Retryable(String),
+    /// Any other error.
+    #[error("the call failed: {0}")]
+    Failed(String),
+}
+
+/// The reply to the call with the same id.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// [`Call::id`].
+    pub id: u32,
+    /// The encoded message, or the failure.
+    pub result: Result<Vec<u8>, CallFailure>,
+}
+
+/// The next step of a state machine.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step<T> {
+    /// Send these calls and pass on each reply. An empty list means that replies are still pending.
+    Calls(Vec<Call>),
+    /// The work is finished. The caller ignores replies that are still pending.
+    Done(T),
+}
+
+/// A kind of object that is created by id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ObjectKind {
+    /// A Database.
+    Database,
+    /// A Shard.
+    Shard,
+}
+
+/// The reason why an object id could not be created.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum PlacementError {
+    /// The runtime does not support this jurisdiction. The local runtime supports none.
+    #[error("jurisdiction \"{0}\" is not supported by this runtime")]
+    Jurisdiction(String),
+}
+
+/// The functions that the runtime provides to state machines. `edge/`, the tests and the browser
+/// implement it.
+pub trait Platform {
+    /// Returns the current time in nanoseconds since the epoch.
+    fn now_ns(&self) -> i64;
+
+    /// Returns 64 random bits.
+    fn random_u64(&self) -> u64;
+
+    /// Returns the location hint for objects that this request creates: near the client, if its
+    /// location is known.
+    fn location(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Whether [`Address::Sql`] is available.
+    fn has_sql(&self) -> bool {
+        false
+    }
+
+    /// Whether [`Address::Backups`] is available.
+    fn has_backups(&self) -> bool {
+        false
+    }
+
+    /// Returns the configured limits.
+    fn limits(&self) -> Limits {
+        Limits::default()
+    }
+
+    /// Creates a new, unique object id, in `jurisdiction` if one is given.
+    ///
+    /// # Errors
+    /// [`PlacementError`] if the runtime does not support the jurisdiction.
+    fn new_object_id(
+        &self,
+        kind: ObjectKind,
+        jurisdiction: Option<&str>,
+    ) -> Result<ObjectId, PlacementError>;
+}

@@ -1,0 +1,390 @@
+//! The requests to the Catalog and its replies.
+
+use serde::{Deserialize, Serialize};
+
+use super::call::PlacementError;
+use super::database::{PolicyRefusal, PolicySpec};
+use super::envelope::{Direction, Wire};
+use super::grants::{Grantee, GranteeKey};
+use super::host::Unavailable;
+use super::live_queries::LiveQuery;
+use super::recovery::{RecoveryRefusal, RecoveryRequest, RecoveryStatus};
+use super::shard::VerifyPage;
+use tidemark_model::ids::{ObjectId, PolicyId};
+
+/// A request to the Catalog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToCatalog {
+    /// Creates a database. A repeat finishes an interrupted creation and otherwise has no effect.
+    Create(CreateDatabase),
+    /// Drops a database. A repeat finishes an interrupted drop.
+    Drop {
+        /// The database's name.
+        name: String,
+    },
+    /// Returns the object of a database.
+    Resolve {
+        /// The database's name.
+        name: String,
+    },
+    /// Reports a query that continues after its first page.
+    ReportQuery(Box<LiveQuery>),
+    /// Reports the end of a query.
+    EndQuery {
+        /// The id of the reported query.
+        id: u64,
+    },
+    /// SHOW QUERIES
+    Queries,
+    /// KILL QUERY
+    KillQuery {
+        /// The id of the reported query.
+        id: u64,
+    },
+    /// Returns the names of the databases that are ready, in order of creation.
+    List {
+        /// The resume key: `resume` of [`FromCatalog::Listed`].
+        #[serde(default)]
+        after: Option<u64>,
+        /// Return only databases that may have this policy.
+        #[serde(default)]
+        holding: Option<PolicyId>,
+    },
+    /// Looks up tokens and users by their keys.
+    Identify {
+        /// The lookup keys.
+        keys: Vec<GranteeKey>,
+    },
+    /// Stores a token or user. It replaces the entry with the same `version`; version 0 creates a
+    /// new entry. The Catalog responds with `Unavailable` if another change came first. A repeat
+    /// notifies the databases that have not received the change yet.
+    PutGrantee(Box<Grantee>),
+    /// Removes a token or user. A repeat notifies the databases that have not received the change
+    /// yet.
+    RemoveGrantee {
+        /// Whether to remove a user. Otherwise a token.
+        user: bool,
+        /// The user's or token's name.
+        name: String,
+    },
+    /// Checks the checksums of the object's own rows.
+    Verify,
+    /// Lists the tokens or the users, in order of creation.
+    Grantees {
+        /// Whether to list users. Otherwise tokens.
+        user: bool,
+        /// The list contains only ids above this one. 0 starts with the first.
+        after: u64,
+        /// The maximum number of entries.
+        limit: u64,
+    },
+    /// Gives a token a new secret. The previous secret stays valid for a limited time. The Catalog
+    /// rejects the request if the token has two valid secrets. A repeat notifies the databases that
+    /// have not received the change yet.
+    RotateToken(Rotation),
+    /// Ends one of a token's two secrets immediately. A repeat behaves as for RemoveGrantee.
+    EndSecret {
+        /// The token's name.
+        name: String,
+        /// The secret's SHA-256, lower-case hex.
+        hash: String,
+    },
+    /// Looks up tokens and users that an edge has authenticated. The Catalog records the current
+    /// day as a token's last use.
+    Met {
+        /// The lookup keys.
+        keys: Vec<GranteeKey>,
+    },
+    /// Replaces the quota of a token or user.
+    SetCreatorQuota(CreatorQuota),
+    /// Returns the creator quotas, and the current number of databases of each creator.
+    CreatorQuotas,
+    /// Returns a page with the token or user of this name, or an empty page.
+    Grantee {
+        /// Whether to return a user. Otherwise a token.
+        user: bool,
+        /// The user's or token's name.
+        name: String,
+    },
+    /// Lists the tokens and users with permissions on a database, in order of creation. The entries
+    /// have only those permissions. A token with two secrets has two entries. An empty page is the
+    /// last one.
+    Concerning {
+        /// The database's name.
+        database: String,
+        /// The list contains only ids above this one. 0 starts with the first.
+        after: u64,
+    },
+    /// Starts a point-in-time recovery of a database. A repeat for the same time returns the
+    /// progress. It does not restart a finished recovery.
+    Recover(RecoveryRequest),
+    /// Returns the progress of the last recovery of a database.
+    Recovery {
+        /// The database's name.
+        name: String,
+    },
+}
+
+/// The last reported use of a token's secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastUse {
+    /// The secret's SHA-256, lower-case hex.
+    pub hash: String,
+    /// The day of the use, in days since the epoch (UTC).
+    pub day: u32,
+}
+
+/// A new secret for a token.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotation {
+    /// The token's name.
+    pub name: String,
+    /// The new secret's SHA-256, lower-case hex.
+    pub hash: String,
+    /// The start of the new secret's validity, in nanoseconds.
+    pub now_ns: i64,
+    /// The end of the previous secret's validity, in nanoseconds. The previous secret ends
+    /// immediately if this is not after `now_ns`.
+    pub until_ns: i64,
+}
+
+/// The settings of a new database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreateDatabase {
+    /// The name. The Catalog checks it.
+    pub name: String,
+    /// The default policy. `None` is `autogen` with unlimited duration, and matches any existing
+    /// database.
+    #[serde(default)]
+    pub policy: Option<PolicySpec>,
+    /// The number of shards in each new shard group; by default `DEFAULT_SHARDS`.
+    pub shards: u32,
+    /// The location hint for the database's objects.
+    #[serde(default)]
+    pub location: Option<String>,
+    /// The mandatory jurisdiction of the database's objects.
+    #[serde(default)]
+    pub jurisdiction: Option<String>,
+    /// The id of the token or user whose write creates the database; 0 for an administrator.
+    #[serde(default)]
+    pub creator: u64,
+}
+
+/// The maximum number of databases that the writes of one token or user may create.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CreatorQuota {
+    /// The id of the token or user.
+    pub id: u64,
+    /// Whether this is a user. Otherwise it is a token.
+    pub user: bool,
+    /// The name at the time when the quota was set.
+    pub name: String,
+    /// The maximum number of existing databases of this creator; `None` for no limit.
+    pub databases: Option<u64>,
+}
+
+impl CreateDatabase {
+    /// Sets the location hint, unless the database has a location or a jurisdiction.
+    #[must_use]
+    pub fn near(mut self, location: Option<&str>) -> Self {
+        if self.location.is_none() && self.jurisdiction.is_none() {
+            self.location = location.map(str::to_owned);
+        }
+        self
+    }
+}
+
+/// A reply of the Catalog.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromCatalog {
+    /// The database is ready.
+    Created {
+        /// The database's object.
+        object: ObjectId,
+        /// Whether the database was ready before this request.
+        existed: bool,
+    },
+    /// No database, token or user has this name any more. A dropped database's shards reject all
+    /// reads and writes.
+    Dropped {
+        /// Whether the name existed.
+        existed: bool,
+        /// The number of databases that have not received the removal of a token or user yet.
+        #[serde(default)]
+        remaining: u64,
+    },
+    /// The object of the database.
+    Resolved {
+        /// The object; `None` unless the database is ready.
+        object: Option<ObjectId>,
+    },
+    /// The report of a query or of its end was stored.
+    Reported {
+        /// Whether the query was killed.
+        killed: bool,
+    },
+    /// The reply to `Queries`. The reply to `KillQuery` contains the killed query, whose shards the
+    /// edge must notify.
+    Queries(Vec<LiveQuery>),
+    /// A page of names.
+    Listed {
+        /// The names, in order of creation.
+        names: Vec<String>,
+        /// The resume key of the next page; `None` after the last page.
+        resume: Option<u64>,
+        /// Descriptions of creations and drops that failed three times; on the last page.
+        #[serde(default)]
+        troubles: Vec<String>,
+        /// The object's software release ([`super::release`]); on the last page.
+        #[serde(default)]
+        release: String,
+    },
+    /// The reply to `Identify` and `Met`.
+    Identified {
+        /// The existing tokens and users.
+        found: Vec<Grantee>,
+        /// Whether any user exists.
+        users: bool,
+    },
+    /// The token or user was stored.
+    Granted {
+        /// The id of the token or user.
+        id: u64,
+        /// The number of databases that have not received the change yet.
+        #[serde(default)]
+        remaining: u64,
+    },
+    /// The request is rejected permanently.
+    Refused(CatalogRefusal),
+    /// The request failed temporarily and may be repeated.
+    Unavailable(Unavailable),
+    /// The result of a check of all of the object's own rows.
+    Verified(VerifyPage),
+    /// A page of tokens or users.
+    Grantees {
+        /// The entries, in ascending order of their ids.
+        rows: Vec<Grantee>,
+        /// Whether more entries follow.
+        more: bool,
+        /// For each token in `rows`, the last uses of its secrets. Empty for users.
+        #[serde(default)]
+        used: Vec<Vec<LastUse>>,
+    },
+    /// The reply to CreatorQuotas and SetCreatorQuota: each quota with the current number of
+    /// databases.
+    CreatorQuotas(Vec<(CreatorQuota, u64)>),
+    /// The reply to Recover and Recovery; `None` if the database has never been recovered.
+    Recovery(Option<RecoveryStatus>),
+}
+
+/// The reason why the Catalog rejected a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum CatalogRefusal {
+    /// See [`tidemark_model::name::check`]. The message is 1.x's text.
+    #[error("invalid name")]
+    InvalidName,
+    /// KILL QUERY with an unknown id.
+    #[error("no such query id: {id}")]
+    NoSuchQuery {
+        /// The id in the statement.
+        id: u64,
+    },
+    /// KILL QUERY for a query that is already killed.
+    #[error("already killed")]
+    AlreadyKilled,
+    /// `DATABASES_MAX`
+    #[error(
+        "databases limit exceeded: there are {current}, this request would make {requested}, the \
+         limit is {limit} (DATABASES_MAX)"
+    )]
+    TooManyDatabases {
+        /// `DATABASES_MAX`
+        limit: u64,
+        /// The current number of databases.
+        current: u64,
+        /// The number of databases with this request.
+        requested: u64,
+    },
+    /// `GRANTEES_MAX` or `GRANTEES_BYTES_MAX`
+    #[error(
+        "tokens and users limit exceeded: this request would make {requested} {unit}, the limit \
+         is {limit}; remove some that are not used any more"
+    )]
+    TooManyGrantees {
+        /// The limit.
+        limit: u64,
+        /// The number with this request.
+        requested: u64,
+        /// The unit of the limit.
+        unit: String,
+    },
+    /// The runtime cannot create objects in this location.
+    #[error(transparent)]
+    Placement(PlacementError),
+    /// The policy rules reject the default policy.
+    #[error(transparent)]
+    Policy(PolicyRefusal),
+    /// [`CreatorQuota::databases`]
+    #[error(
+        "databases quota of {name} exceeded: it has created {current}, this write would make \
+         {requested}, allowed are {limit} (databases)"
+    )]
+    TooManyOfCreator {
+        /// The name of the token or user.
+        name: String,
+        /// [`CreatorQuota::databases`]
+        limit: u64,
+        /// The creator's current number of databases.
+        current: u64,
+        /// The creator's number of databases with this write.
+        requested: u64,
+    },
+    /// `CREATOR_QUOTAS_MAX`
+    #[error(
+        "quotas limit exceeded: {limit} tokens and users have one of databases, which is the limit \
+         (CREATOR_QUOTAS_MAX); take away one that is not needed any more"
+    )]
+    TooManyCreatorQuotas {
+        /// `CREATOR_QUOTAS_MAX`
+        limit: u64,
+    },
+    /// The token already has two secrets.
+    #[error("the token has two secrets already, as the list of tokens says: end one of them first")]
+    TwoSecrets,
+    /// The token has only this secret.
+    #[error("the token has no other secret: revoke the token instead")]
+    OnlySecret,
+    /// The recovery is not possible.
+    #[error(transparent)]
+    Recovery(RecoveryRefusal),
+}
+
+impl Wire for ToCatalog {
+    const DIRECTION: Direction = Direction::ToCatalog;
+}
+
+impl Wire for FromCatalog {
+    const DIRECTION: Direction = Direction::FromCatalog;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_database_lives_near_its_creator_unless_it_says_where() {
+        let create = |location: Option<&str>, jurisdiction: Option<&str>| CreateDatabase {
+            name: "d".into(),
+            policy: None,
+            shards: 1,
+            location: location.map(str::to_owned),
+            jurisdiction: jurisdiction.map(str::to_owned),
+            creator: 0,
+        };
+        let near = |create: CreateDatabase| create.near(Some("weur")).location;
+        assert_eq!(near(create(None, None)).as_deref(), Some("weur"));
+        assert_eq!(near(create(Some("oc"), None)).as_deref(), Some("oc"));
+        assert_eq!(near(create(None, Some("eu"))), None);
+        assert_eq!(create(None, None).near(None).location, None);
+    }
+}

@@ -1,0 +1,485 @@
+//! The requests to a Database and its replies.
+
+use serde::{Deserialize, Serialize};
+
+use super::backup::{RestoreStep, Restoring};
+use super::backup_schedule::{BackupSchedule, ScheduleSettings};
+use super::call::PlacementError;
+use super::catalog::CreateDatabase;
+use super::continuous::ContinuousQuery;
+use super::envelope::{Direction, Wire};
+use super::grants::{Grantee, GranteeKey, GrantsPush};
+use super::host::Unavailable;
+use super::recovery::{FrozenDatabase, RecoveredDatabase};
+use super::shard::VerifyPage;
+use tidemark_model::ids::PolicyId;
+use tidemark_model::limits::{MEASUREMENT_SCHEMA_BYTES_MAX, POLICY_DURATION_MIN_NS};
+use tidemark_model::name;
+use tidemark_model::quota::{CallerQuota, Quotas, Rates};
+use tidemark_model::schema::MeasurementSchema;
+use tidemark_model::shard_map::{Policy, shard_group_duration_ns};
+use tidemark_model::value::FieldType;
+
+/// A request to a Database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToDatabase {
+    /// Makes this object the database. Only the Catalog sends it. A repeat finishes an interrupted
+    /// initialisation.
+    Initialise(CreateDatabase),
+    /// Returns the policies, the shard map and the versions.
+    Describe,
+    /// Returns the measurements that changed after a version, in order of their changes.
+    Schema {
+        /// The policy of the measurements.
+        policy: PolicyId,
+        /// The version that the caller knows, or 0 for all measurements. It is also the resume key.
+        after_version: u64,
+    },
+    /// Registers sets of columns. Each set is registered or rejected as a whole.
+    Register {
+        /// The policy of the columns.
+        policy: PolicyId,
+        /// Distinct sets.
+        sets: Vec<ColumnSet>,
+    },
+    /// CREATE RETENTION POLICY
+    CreatePolicy {
+        /// The new policy. It must have a name.
+        spec: PolicySpec,
+        /// Whether the policy becomes the default.
+        make_default: bool,
+    },
+    /// ALTER RETENTION POLICY
+    AlterPolicy {
+        /// The policy's name and its new settings. Missing settings stay as they are.
+        spec: PolicyChange,
+        /// Whether the policy becomes the default.
+        make_default: bool,
+    },
+    /// DROP RETENTION POLICY
+    DropPolicy {
+        /// The policy's name.
+        name: String,
+    },
+    /// DROP MEASUREMENT, in every policy: retires the measurement's ids and frees its name.
+    DropMeasurement {
+        /// The measurement's name.
+        name: String,
+    },
+    /// CREATE CONTINUOUS QUERY. A query with the same name and text may already exist.
+    CreateContinuousQuery {
+        /// The complete query, without a watermark.
+        query: ContinuousQuery,
+    },
+    /// DROP CONTINUOUS QUERY. The query may be missing.
+    DropContinuousQuery {
+        /// The query's name.
+        name: String,
+    },
+    /// SHOW CONTINUOUS QUERIES
+    ContinuousQueries,
+    /// Returns the object's billed rows and its failed jobs.
+    Stats,
+    /// Changes the settings of later shard groups and the default policy's duration. A group with a
+    /// different number of shards ends shortly after the current time.
+    Configure {
+        /// The number of shards of each new group.
+        #[serde(default)]
+        shards: Option<u32>,
+        /// The duration in nanoseconds. 0 keeps points permanently.
+        #[serde(default)]
+        duration_ns: Option<i64>,
+    },
+    /// Reports that a write found a shard above its size mark, or was rejected by the fence of a
+    /// split. The alarm makes the necessary changes to the group later.
+    Grown {
+        /// The policy of the group.
+        policy: PolicyId,
+        /// [`tidemark_model::shard_map::ShardGroup::id`]
+        group: u64,
+        /// The size that the shard reported, in bytes; 0 for a fence.
+        bytes: u64,
+    },
+    /// Drops the database. Only the Catalog sends it. Every shard rejects requests before the
+    /// Database replies; the alarm frees the storage later.
+    Drop,
+    /// Checks the checksums of the object's own rows.
+    Verify,
+    /// Sends tokens and users that concern this database. Only the Catalog sends it. If a token or
+    /// user loses a permission, the Database replies after every shard has received the new access
+    /// number.
+    Grants(Box<GrantsPush>),
+    /// Looks up the tokens and users with permissions on this database.
+    Identify {
+        /// The lookup keys.
+        keys: Vec<GranteeKey>,
+    },
+    /// Replaces the limits for the whole database, or for one token or user. Every shard
+    /// applies the new limits before the Database replies.
+    SetQuota(QuotaChange),
+    /// Returns the continuous queries with their watermarks, for a backup.
+    BackUp,
+    /// A step of a restore.
+    Restore(Box<RestoreStep>),
+    /// Returns the backup schedule.
+    BackupSchedule,
+    /// Replaces or removes the backup schedule. The reply is the same as for `BackupSchedule`.
+    SetBackupSchedule(Option<ScheduleSettings>),
+    /// Freezes the database before and during a point-in-time recovery. Only the Catalog sends it.
+    /// After the reply the database changes no state and rejects all requests except the Catalog's.
+    Freeze {
+        /// The number of the recovery. A finished recovery no longer freezes the database.
+        recovery: u64,
+    },
+    /// Opens a frozen database after its recovery: it adopts the counters and notifies its shards.
+    /// Only the Catalog sends it.
+    Recover(Box<RecoveredDatabase>),
+}
+
+/// A change of limits.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum QuotaChange {
+    /// Replaces the limits of the database. The limits of callers stay.
+    Database {
+        /// The limits for all callers together.
+        rates: Rates,
+        /// The maximum stored size of the shards, in bytes.
+        stored_bytes: Option<u64>,
+        /// The maximum number of series in the shards.
+        #[serde(default)]
+        series: Option<u64>,
+    },
+    /// Replaces one caller's limits. A caller without any limits is removed from the list.
+    Caller(CallerQuota),
+}
+
+/// The columns of some lines, all with the same measurement.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct ColumnSet {
+    /// The measurement's name.
+    pub measurement: String,
+    /// Tag keys.
+    pub tags: Vec<String>,
+    /// Field keys and their types.
+    pub fields: Vec<(String, FieldType)>,
+}
+
+/// The settings of a policy in a CREATE statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicySpec {
+    /// The name; `None` is `autogen`.
+    pub name: Option<String>,
+    /// The duration in nanoseconds. 0 keeps points permanently.
+    pub duration_ns: Option<i64>,
+    /// The replication factor. Only SHOW uses it.
+    pub replica_n: Option<u32>,
+    /// The shard group duration in nanoseconds. 0 selects 1.x's default for the policy duration.
+    pub shard_group_duration_ns: i64,
+}
+
+impl PolicySpec {
+    /// Checks name, duration, replication and shard duration, in the order of 1.x.
+    ///
+    /// # Errors
+    /// [`PolicyRefusal`]
+    pub fn check(&self) -> Result<(), PolicyRefusal> {
+        if let Some(name) = &self.name {
+            name::check(name).map_err(|_| PolicyRefusal::InvalidName)?;
+        }
+        let duration_ns = self.duration_ns.unwrap_or(0);
+        if duration_ns != 0 && duration_ns < POLICY_DURATION_MIN_NS {
+            return Err(PolicyRefusal::DurationTooLow);
+        }
+        if self.replica_n == Some(0) {
+            return Err(PolicyRefusal::ReplicationTooLow);
+        }
+        let shard_ns = shard_group_duration_ns(self.shard_group_duration_ns, duration_ns);
+        if duration_ns > 0 && duration_ns < shard_ns {
+            return Err(PolicyRefusal::IncompatibleDurations);
+        }
+        Ok(())
+    }
+}
+
+/// The changes to a policy in an ALTER statement.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyChange {
+    /// The name of the policy.
+    pub name: String,
+    /// The duration in nanoseconds. 0 keeps points permanently.
+    pub duration_ns: Option<i64>,
+    /// The replication factor. Only SHOW uses it.
+    pub replica_n: Option<u32>,
+    /// The shard group duration in nanoseconds. 0 selects 1.x's default for the policy duration.
+    pub shard_group_duration_ns: Option<i64>,
+}
+
+/// A reply of a Database.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromDatabase {
+    /// Initialise, policy statements, drop: the request succeeded.
+    Done,
+    /// The reply to `Describe`.
+    Description(Description),
+    /// A page of measurements.
+    Schema {
+        /// The measurements in ascending order of [`MeasurementSchema::version`]. Each version
+        /// occurs once.
+        measurements: Vec<MeasurementSchema>,
+        /// The policy's schema version at the time of reading.
+        version: u64,
+        /// Whether more measurements follow. The caller continues after the last measurement's
+        /// version.
+        more: bool,
+    },
+    /// The results of a `Register` request.
+    Registered {
+        /// The result of each set, in the order of the request. `None` means that the set was
+        /// registered.
+        refusals: Vec<Option<RegisterRefusal>>,
+        /// The policy's schema version after the registration.
+        version: u64,
+    },
+    /// The name and text of each continuous query, in order of creation.
+    ContinuousQueries(Vec<(String, String)>),
+    /// The reply to `Stats`.
+    Stats(ObjectStats),
+    /// The object has no database: it was dropped, or never initialised. The caller should resolve
+    /// the name with the Catalog.
+    NotOpen,
+    /// No policy has this id. The caller should request the description again.
+    UnknownPolicy,
+    /// The request is rejected permanently.
+    Refused(DatabaseRefusal),
+    /// The request failed temporarily and may be repeated.
+    Unavailable(Unavailable),
+    /// The result of a check of all of the object's own rows.
+    Verified(VerifyPage),
+    /// The reply to `Identify`.
+    Identified {
+        /// The access number. Frames and queries of these tokens and users carry it.
+        access: u64,
+        /// The tokens and users that have permissions on this database, or have lost their
+        /// permissions.
+        found: Vec<Grantee>,
+    },
+    /// Grants: the Database already knows a later version of the Catalog and changed no state.
+    Late,
+    /// The reply to `BackUp`.
+    BackedUp(Vec<ContinuousQuery>),
+    /// The progress of a restore.
+    Restoring(Restoring),
+    /// The backup schedule, if one is set.
+    BackupSchedule(Option<Box<BackupSchedule>>),
+    /// Freeze: the database is frozen.
+    Frozen(Box<FrozenDatabase>),
+}
+
+/// A database's description, which edges cache.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Description {
+    /// The published generation.
+    pub generation: u64,
+    /// The policies, in order of creation.
+    pub policies: Vec<Policy>,
+    /// The default policy; `None` after the default policy was dropped.
+    pub default_policy: Option<PolicyId>,
+    /// The schema version of each policy in `policies`.
+    pub schema_versions: Vec<u64>,
+    /// The name of the dropped default policy, until another policy becomes the default.
+    #[serde(default)]
+    pub dropped_default: Option<String>,
+    /// `SHARD_SPLIT_BYTES`: the edge reports a shard that is larger than this and than the group's
+    /// mark. 0 disables these reports.
+    #[serde(default)]
+    pub split_bytes: u64,
+    /// The limits of the database and its callers.
+    #[serde(default)]
+    pub quotas: Quotas,
+}
+
+/// The object's costs and its problems. The row counts include earlier runs of the object, except
+/// reads after the last stored change.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ObjectStats {
+    /// The size of the object's storage, in bytes.
+    pub bytes_stored: u64,
+    /// The number of storage rows billed as read.
+    pub rows_read: u64,
+    /// The number of storage rows billed as written.
+    pub rows_written: u64,
+    /// The number of measurements in all policies.
+    pub measurements: u64,
+    /// Descriptions of jobs that failed three times.
+    pub troubles: Vec<String>,
+    /// The completion time of the last scheduled backup, in nanoseconds. 0 before the first backup;
+    /// `None` without a schedule.
+    #[serde(default)]
+    pub last_backup_ns: Option<i64>,
+    /// The object's software release ([`super::release`]).
+    #[serde(default)]
+    pub release: String,
+}
+
+/// The reason why a set of columns was rejected. The Database registered no column of the set.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum RegisterRefusal {
+    /// The field already has another type.
+    #[error(
+        "field type conflict: input field \"{field}\" on measurement \"{measurement}\" is type \
+         {}, already exists as type {}",
+        .requested.name(), .existing.name()
+    )]
+    TypeConflict {
+        /// The measurement.
+        measurement: String,
+        /// The field.
+        field: String,
+        /// The registered type.
+        existing: FieldType,
+        /// The type in the line.
+        requested: FieldType,
+    },
+    /// `FIELDS_PER_MEASUREMENT_MAX`
+    #[error(
+        "fields limit exceeded on measurement \"{measurement}\": it has {current} fields, this \
+         line would make {requested}, the limit is {limit} (FIELDS_PER_MEASUREMENT_MAX)"
+    )]
+    TooManyFields {
+        /// The measurement.
+        measurement: String,
+        /// `FIELDS_PER_MEASUREMENT_MAX`
+        limit: u64,
+        /// The current number of fields.
+        current: u64,
+        /// The number of fields with this line.
+        requested: u64,
+    },
+    /// The tag keys and field keys together exceed the maximum size of the measurement's row.
+    #[error(
+        "measurement \"{measurement}\" has too many or too long column names to keep: limit \
+         {MEASUREMENT_SCHEMA_BYTES_MAX} bytes (MEASUREMENT_SCHEMA_BYTES_MAX)"
+    )]
+    TooLarge {
+        /// The measurement.
+        measurement: String,
+    },
+    /// `MEASUREMENTS_PER_POLICY_MAX`
+    #[error(
+        "measurements limit exceeded: cannot create measurement \"{measurement}\", the policy has \
+         {current} measurements, this line would make {requested}, the limit is {limit} \
+         (MEASUREMENTS_PER_POLICY_MAX)"
+    )]
+    TooManyMeasurements {
+        /// The new measurement.
+        measurement: String,
+        /// `MEASUREMENTS_PER_POLICY_MAX`
+        limit: u64,
+        /// The current number of measurements.
+        current: u64,
+        /// The number of measurements with this line.
+        requested: u64,
+    },
+}
+
+/// The reason why a policy statement was rejected, with 1.x's error messages
+/// (`services/meta/errors.go`).
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum PolicyRefusal {
+    /// See [`tidemark_model::name::check`].
+    #[error("invalid name")]
+    InvalidName,
+    /// CREATE with an existing name and different settings.
+    #[error("retention policy already exists")]
+    Exists,
+    /// CREATE DATABASE, or CREATE … DEFAULT, conflicts with existing settings.
+    #[error("retention policy conflicts with an existing policy")]
+    Conflict,
+    /// The duration is not 0 and less than an hour.
+    #[error("retention policy duration must be at least 1h0m0s")]
+    DurationTooLow,
+    /// The duration is less than the shard group duration.
+    #[error("retention policy duration must be greater than the shard duration")]
+    IncompatibleDurations,
+    /// `REPLICATION 0`
+    #[error("replication factor must be greater than 0")]
+    ReplicationTooLow,
+    /// ALTER of a policy that does not exist.
+    #[error("retention policy not found: {0}")]
+    NotFound(String),
+    /// CREATE CONTINUOUS QUERY with an existing name and a different text.
+    #[error("continuous query already exists")]
+    ContinuousQueryExists,
+    /// `CONTINUOUS_QUERIES_MAX`, `CONTINUOUS_QUERY_BYTES_MAX`
+    #[error("a database has at most {limit} continuous queries of at most {bytes} bytes each")]
+    TooManyContinuousQueries {
+        /// `CONTINUOUS_QUERIES_MAX`
+        limit: u64,
+        /// `CONTINUOUS_QUERY_BYTES_MAX`
+        bytes: u64,
+    },
+    /// `POLICIES_PER_DATABASE_MAX`
+    #[error(
+        "retention policies limit exceeded: there are {current}, this request would make \
+         {requested}, the limit is {limit}"
+    )]
+    TooMany {
+        /// `POLICIES_PER_DATABASE_MAX`
+        limit: u64,
+        /// The current number of policies.
+        current: u64,
+        /// The number of policies with this request.
+        requested: u64,
+    },
+    /// `DROPPED_MEASUREMENTS_MAX`
+    #[error(
+        "measurements were dropped {limit} times in this retention policy, which is the limit: \
+         drop the policy, or delete the rows instead"
+    )]
+    TooManyDropped {
+        /// `DROPPED_MEASUREMENTS_MAX`
+        limit: u64,
+    },
+    /// The number of shards is 0 or above `SHARDS_PER_GROUP_MAX`.
+    #[error("shards must be between 1 and {limit}, not {requested}")]
+    ShardCount {
+        /// `SHARDS_PER_GROUP_MAX`
+        limit: u32,
+        /// The requested number of shards.
+        requested: u32,
+    },
+    /// `QUOTAS_PER_DATABASE_MAX`
+    #[error(
+        "quotas limit exceeded: {limit} tokens and users have one on this database, which is the \
+         limit (QUOTAS_PER_DATABASE_MAX); take away one that is not needed any more"
+    )]
+    TooManyQuotas {
+        /// `QUOTAS_PER_DATABASE_MAX`
+        limit: u64,
+    },
+}
+
+/// The reason why a Database rejected a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum DatabaseRefusal {
+    /// The policy rules reject the request.
+    #[error(transparent)]
+    Policy(PolicyRefusal),
+    /// The runtime cannot create objects in this location.
+    #[error(transparent)]
+    Placement(PlacementError),
+    /// A restore needs a database without measurements.
+    #[error("the database is not empty: restore into a new name, or drop it first")]
+    NotEmpty,
+    /// The restore of another backup is running.
+    #[error("the restore of backup {0} is under way: repeat that one, or drop the database first")]
+    Restoring(String),
+}
+
+impl Wire for ToDatabase {
+    const DIRECTION: Direction = Direction::ToDatabase;
+}
+
+impl Wire for FromDatabase {
+    const DIRECTION: Direction = Direction::FromDatabase;
+}

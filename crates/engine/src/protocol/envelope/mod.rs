@@ -1,0 +1,178 @@
+//! Encodes and decodes messages: version, direction, control header, binary body.
+//!
+//! `PROTOCOL.md`, "Envelope", documents the layout. The header is metadata ([`metadata`]). A
+//! metadata field that is added with a default can be read by both versions. Large data (frames,
+//! pages) is the unmodified body.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::call::CallFailure;
+use crate::codec::metadata;
+use tidemark_model::limits::MESSAGE_BYTES_MAX;
+
+/// The version that this build writes.
+///
+/// A release can read a new version before a later release writes it. So two releases that run at
+/// the same time can read each other's messages (`docs/UPGRADING.md`).
+pub const VERSION: u8 = 1;
+/// The oldest version that this build reads, which the previous release may write.
+pub const VERSION_MIN: u8 = VERSION - 1;
+/// The newest version that this build reads: [`VERSION`], or one more if the next release writes a
+/// new version.
+pub const VERSION_MAX: u8 = VERSION;
+/// The size of an envelope before the header, in bytes: version, direction, header length.
+pub const PREFIX_BYTES: usize = 1 + 1 + 4;
+
+/// The sender and receiver of a message. An object rejects messages with a different direction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Direction {
+    /// Edge to Catalog.
+    ToCatalog = 1,
+    /// Reply of the Catalog.
+    FromCatalog = 2,
+    /// Edge or Catalog to Database.
+    ToDatabase = 3,
+    /// Reply of a Database.
+    FromDatabase = 4,
+    /// Edge or Database to Shard.
+    ToShard = 5,
+    /// Reply of a Shard.
+    FromShard = 6,
+    /// Edge to an SQL session.
+    ToSql = 7,
+    /// Reply of an SQL session.
+    FromSql = 8,
+    /// Edge to the backup store.
+    ToBackups = 9,
+    /// Reply of the backup store.
+    FromBackups = 10,
+    /// Catalog to the runtime code around a Database or Shard.
+    ToStorage = 11,
+    /// Reply of the runtime code around a Database or Shard.
+    FromStorage = 12,
+}
+
+/// The direction byte of a message that the sender could not encode. The header contains the error.
+const UNSAID: u8 = 0;
+
+/// The reason why bytes are not a valid message. The server always responds with status 503,
+/// because one end runs a newer release.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum EnvelopeError {
+    /// The message is truncated, or longer than [`MESSAGE_BYTES_MAX`].
+    #[error("a message of {0} bytes is cut short or too long")]
+    Length(usize),
+    /// The version is older than [`VERSION_MIN`] or newer than [`VERSION_MAX`].
+    #[error(
+        "protocol version {0} is not spoken here (this end speaks {VERSION_MIN} to {VERSION_MAX})"
+    )]
+    Version(u8),
+    /// The message is for another kind of object.
+    #[error("a message of direction {0} does not belong here")]
+    Direction(u8),
+    /// The sender could not encode its message.
+    #[error("a message could not be encoded: {0}")]
+    Unsaid(String),
+    /// The header cannot be decoded as a message.
+    #[error("unreadable message header: {0}")]
+    Header(String),
+}
+
+/// A message that can be sent. The header is the message as metadata; the body is separate.
+pub trait Wire: Serialize + DeserializeOwned {
+    /// The direction byte of the message.
+    const DIRECTION: Direction;
+
+    /// Returns the binary body, which is not part of the header. Most messages have none.
+    fn body(&self) -> &[u8] {
+        &[]
+    }
+
+    /// Sets the binary body after the header was decoded.
+    fn set_body(&mut self, body: &[u8]) {
+        let _ = body;
+    }
+}
+
+/// Encodes `message` in version [`VERSION`].
+pub fn encode<M: Wire>(message: &M) -> Vec<u8> {
+    encode_as(VERSION, message)
+}
+
+/// Encodes `message` in `version`. A reply has the version of its request.
+pub fn encode_as<M: Wire>(version: u8, message: &M) -> Vec<u8> {
+    let body = message.body();
+    let (direction, header) = match metadata::encode(message) {
+        Ok(header) => (M::DIRECTION as u8, header),
+        // The receiver gets the error in place of a message.
+        Err(why) => (UNSAID, why.to_string().into_bytes()),
+    };
+    let mut out = Vec::with_capacity(PREFIX_BYTES + header.len() + body.len());
+    out.push(version);
+    out.push(direction);
+    // A longer header makes the envelope invalid, because its stated length exceeds its bytes.
+    out.extend_from_slice(&u32::try_from(header.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(&header);
+    out.extend_from_slice(body);
+    out
+}
+
+/// Encodes a message whose binary body is `body` and not in `message`. `body` is moved, not copied.
+pub fn encode_around<M: Wire>(message: &M, mut body: Vec<u8>) -> Vec<u8> {
+    let mut head = encode(message);
+    let head_bytes = head.len();
+    body.append(&mut head);
+    body.rotate_right(head_bytes);
+    body
+}
+
+/// Decodes a message and its version.
+///
+/// # Errors
+/// [`EnvelopeError`] if the bytes are not a complete message of this direction.
+pub fn decode<M: Wire>(bytes: &[u8]) -> Result<(u8, M), EnvelopeError> {
+    let Opened { version, header, body } = open(bytes, M::DIRECTION)?;
+    let mut message: M =
+        metadata::decode(header).map_err(|e| EnvelopeError::Header(e.to_string()))?;
+    message.set_body(body);
+    Ok((version, message))
+}
+
+/// Decodes the reply to a call.
+///
+/// # Errors
+/// [`CallFailure`] of the call, or [`CallFailure::Failed`] if the reply cannot be decoded.
+pub fn decode_reply<M: Wire>(result: Result<Vec<u8>, CallFailure>) -> Result<M, CallFailure> {
+    let bytes = result?;
+    decode(&bytes).map(|(_, message)| message).map_err(|e| CallFailure::Failed(e.to_string()))
+}
+
+/// The parts of an envelope.
+struct Opened<'a> {
+    version: u8,
+    header: &'a [u8],
+    body: &'a [u8],
+}
+
+fn open(bytes: &[u8], direction: Direction) -> Result<Opened<'_>, EnvelopeError> {
+    let length = EnvelopeError::Length(bytes.len());
+    let &[version, sent_as, a, b, c, d, ref rest @ ..] = bytes else { return Err(length) };
+    if bytes.len() > MESSAGE_BYTES_MAX {
+        return Err(length);
+    }
+    if !(VERSION_MIN..=VERSION_MAX).contains(&version) {
+        return Err(EnvelopeError::Version(version));
+    }
+    let header_bytes = u32::from_le_bytes([a, b, c, d]) as usize;
+    let (header, body) = rest.split_at_checked(header_bytes).ok_or(length)?;
+    match sent_as {
+        sent_as if sent_as == direction as u8 => Ok(Opened { version, header, body }),
+        UNSAID => Err(EnvelopeError::Unsaid(String::from_utf8_lossy(header).into_owned())),
+        sent_as => Err(EnvelopeError::Direction(sent_as)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,92 @@
+//! The cost of a request on a shard, and the errors when a limit is exceeded. The reasons are in
+//! `docs/design/quotas.md`.
+
+use serde::{Deserialize, Serialize};
+
+use tidemark_model::quota::{Rate, Rates};
+
+/// The cost of a request on one shard, and its limits.
+///
+/// All numbers are for the whole database. A shard multiplies its counts by the number of shards in
+/// its group. This equals an equal share of the limit for each shard.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meter {
+    /// The limits for all callers together.
+    pub database: Rates,
+    /// The id and the limits of a caller with individual limits.
+    pub caller: Option<(u64, Rates)>,
+    /// The maximum stored size of all shards in the group, in bytes.
+    pub stored_bytes: Option<u64>,
+    /// The number of shards in the group.
+    pub shards: u32,
+    /// The number of points in a write request, as if the request went to every shard of the group.
+    pub points: u64,
+    /// The share of the request in thousandths. 1,000 if the request goes to every shard of the
+    /// group.
+    pub request_milli: u64,
+    /// The maximum number of series in all shards of the group.
+    #[serde(default)]
+    pub series: Option<u64>,
+}
+
+/// A rate limit of the current minute is exceeded. The shard did not execute the request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("{} in this minute: {current}, allowed: {allowed}", .rate.name())]
+pub struct OverRate {
+    /// The exceeded rate.
+    pub rate: Rate,
+    /// Whether the limit belongs to the caller. Otherwise it belongs to the database.
+    pub of_caller: bool,
+    /// The count of the current minute.
+    pub current: u64,
+    /// The limit.
+    pub allowed: u64,
+    /// The number of seconds until the same request may succeed.
+    pub retry_after_s: u32,
+}
+
+/// The limit of stored bytes is exceeded. The shard stored no rows, and a repeat fails again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+#[error("stored_bytes: {current}, allowed: {allowed}")]
+pub struct OverStored {
+    /// The stored size, in bytes.
+    pub current: u64,
+    /// The limit, in bytes.
+    pub allowed: u64,
+}
+
+/// The series limit is exceeded. The shard rejected the rows of new series above the limit, and
+/// rejects them again in a repeat.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OverSeries {
+    /// The approximate number of series in the group.
+    pub current: u64,
+    /// The limit.
+    pub allowed: u64,
+    /// The seed of the hashes that identify the series ([`tidemark_model::series::id_hash`]).
+    pub seed: u64,
+}
+
+/// The usage of the current minute.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Used {
+    /// The caller's id. 0 is the sum of all callers.
+    pub caller: u64,
+    /// The number of written points.
+    pub points: u64,
+    /// The number of requests.
+    pub requests: u64,
+    /// The number of decoded values.
+    pub cells: u64,
+}
+
+impl Used {
+    /// Returns the count for `rate`.
+    pub fn of(&self, rate: Rate) -> u64 {
+        match rate {
+            Rate::Points => self.points,
+            Rate::Requests => self.requests,
+            Rate::Cells => self.cells,
+        }
+    }
+}

@@ -1,0 +1,278 @@
+//! Messages for the point-in-time recovery of a database: storage requests, the Database's
+//! counters, and the progress of a recovery.
+
+use serde::{Deserialize, Serialize};
+
+use super::envelope::{self, Direction, Wire};
+use tidemark_model::ids::ObjectId;
+use tidemark_model::limits::RECOVERY_SHARDS_MAX;
+use tidemark_model::quota::Quotas;
+
+/// A request to the storage of a Database or Shard.
+///
+/// The runtime code around the object handles it, not the object: the request concerns the object's
+/// instances, and may end an instance. An instance is one run of the object between two restarts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ToStorage {
+    /// Returns whether the object can go back to a time. It changes no state.
+    Look {
+        /// The time, in nanoseconds.
+        time_ns: i64,
+    },
+    /// Prepares the recovery: the next instance of the object starts with the storage of this time.
+    Arm {
+        /// The instance that `Look` returned. The request has no effect on any other instance.
+        life: u64,
+        /// The time, in nanoseconds.
+        time_ns: i64,
+    },
+    /// Ends an instance. A reply is rare, because the instance ends first.
+    Restart {
+        /// The instance to end. Any other instance continues.
+        life: u64,
+    },
+}
+
+/// The reply to a storage request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum FromStorage {
+    /// The object can go back to the time.
+    Looked {
+        /// A random id of the current instance.
+        life: u64,
+    },
+    /// Arm: the recovery is prepared.
+    Armed,
+    /// Arm, Restart: the current instance has a different id.
+    Another,
+    /// The runtime does not support recovery. The text is the runtime's message.
+    Unsupported(String),
+    /// The runtime supports recovery, but the time is too long ago or an error occurred.
+    Failed(String),
+    /// Look, Arm: the object's history begins later. The text is the runtime's message.
+    Young(String),
+}
+
+/// Returns the reply of a runtime that keeps no history of its objects. Returns `None` if `message`
+/// is for the object.
+pub fn unsupported(message: &[u8], why: &str) -> Option<Vec<u8>> {
+    let (version, _) = envelope::decode::<ToStorage>(message).ok()?;
+    Some(envelope::encode_as(version, &FromStorage::Unsupported(why.to_owned())))
+}
+
+impl Wire for ToStorage {
+    const DIRECTION: Direction = Direction::ToStorage;
+}
+
+impl Wire for FromStorage {
+    const DIRECTION: Direction = Direction::FromStorage;
+}
+
+/// The counters of a Database. They never decrease.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// The published generation.
+    pub generation: u64,
+    /// The access number.
+    pub access: u64,
+    /// The key of the next policy's row.
+    pub next_policy: u64,
+    /// The id of the next shard group.
+    pub next_group: u64,
+    /// The key of the next job's row.
+    pub next_job: u64,
+    /// The highest schema version of all policies.
+    pub schema_version: u64,
+    /// A column id above the columns of every measurement.
+    pub next_column: u32,
+    /// The key of each policy's row, with the id of the policy's next measurement.
+    pub next_measurements: Vec<(u64, u32)>,
+}
+
+impl Counters {
+    /// Returns the maximum of each counter.
+    #[must_use]
+    pub fn or_above(&self, other: &Self) -> Self {
+        let mut next_measurements = self.next_measurements.clone();
+        for &(policy, next) in &other.next_measurements {
+            match next_measurements.iter_mut().find(|(known, _)| *known == policy) {
+                Some((_, known)) => *known = (*known).max(next),
+                None => next_measurements.push((policy, next)),
+            }
+        }
+        Self {
+            generation: self.generation.max(other.generation),
+            access: self.access.max(other.access),
+            next_policy: self.next_policy.max(other.next_policy),
+            next_group: self.next_group.max(other.next_group),
+            next_job: self.next_job.max(other.next_job),
+            schema_version: self.schema_version.max(other.schema_version),
+            next_column: self.next_column.max(other.next_column),
+            next_measurements,
+        }
+    }
+
+    /// Returns the id of the next measurement in the policy with this row key.
+    pub fn next_measurement(&self, policy: u64) -> u32 {
+        let of = self.next_measurements.iter().find(|(known, _)| *known == policy);
+        of.map_or(0, |(_, next)| *next)
+    }
+}
+
+/// A frozen Database: it changes no state and rejects all requests except the Catalog's.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrozenDatabase {
+    /// The counters.
+    pub counters: Counters,
+    /// The time when the Database last assigned an id to a measurement or column, in nanoseconds.
+    pub registered_ns: i64,
+    /// The limits of the database and its callers.
+    pub quotas: Quotas,
+    /// All shards in the shard map, all shards being created, and all shards that wait to be wiped.
+    pub shards: Vec<ObjectId>,
+}
+
+/// The new state of a Database after a recovery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveredDatabase {
+    /// The number of the recovery. Numbers ascend.
+    pub recovery: u64,
+    /// The counters. Later ids and versions of the Database are above them.
+    pub counters: Counters,
+    /// The limits of the database and its callers.
+    pub quotas: Quotas,
+    /// Closed shards that the recovered Database does not know. The Database wipes them.
+    pub gone: Vec<ObjectId>,
+}
+
+/// A request to recover a database.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryRequest {
+    /// The name of the database.
+    pub name: String,
+    /// The target time, in nanoseconds since the epoch.
+    pub time_ns: i64,
+    /// Whether to only check if the recovery is possible.
+    pub dry_run: bool,
+}
+
+/// The next step of a recovery.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RecoveryStage {
+    /// No step: the request only checked the objects.
+    Looked,
+    /// Freeze the Database.
+    Freezing,
+    /// Close the Database's shards.
+    Closing,
+    /// Reset the Database, after earlier messages have expired.
+    Database,
+    /// Read the state of the recovered Database.
+    Asking,
+    /// Reset the shards that the Database had at the target time.
+    Shards,
+    /// Send the current tokens and users to the Database.
+    Access,
+    /// Open the Database: it adopts the counters and notifies its shards.
+    Opening,
+    /// No step: the recovery is complete.
+    Done,
+}
+
+impl RecoveryStage {
+    /// Returns a short description of the step.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Looked => "possible",
+            Self::Freezing => "freezing the database",
+            Self::Closing => "closing its shards",
+            Self::Database => "taking the database back",
+            Self::Asking => "asking the database",
+            Self::Shards => "taking its shards back",
+            Self::Access => "telling it of tokens and users",
+            Self::Opening => "opening the database",
+            Self::Done => "done",
+        }
+    }
+}
+
+/// The progress of a recovery.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RecoveryStatus {
+    /// The target time, in nanoseconds.
+    pub time_ns: i64,
+    /// A time before the first change, in nanoseconds. A recovery to this time undoes the recovery.
+    pub begun_ns: i64,
+    /// The next step.
+    pub stage: RecoveryStage,
+    /// The number of shards when the recovery began.
+    pub shards: u64,
+    /// The number of shards that have been reset.
+    pub back: u64,
+    /// The error of the last attempt of the next step; empty if it did not fail.
+    pub trouble: String,
+}
+
+/// The reason why a database cannot be recovered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum RecoveryRefusal {
+    /// No database has the name.
+    #[error("database not found: {0}")]
+    NoDatabase(String),
+    /// The platform keeps no history for this time.
+    #[error("time must be at least two minutes and at most 30 days ago")]
+    Time,
+    /// Another recovery is running.
+    #[error(
+        "the database is going back to another time: wait until that is done, or give it up by \
+         its \"undo\""
+    )]
+    UnderWay,
+    /// [`RECOVERY_SHARDS_MAX`]
+    #[error(
+        "the database has {0} shards, of which {RECOVERY_SHARDS_MAX} may go back \
+         (RECOVERY_SHARDS_MAX): restore a backup"
+    )]
+    TooManyShards(u64),
+    /// This runtime does not support recovery.
+    #[error(
+        "this runtime keeps no past of its objects: here backups are the way back \
+         (POST /api/v3/backup, POST /api/v3/restore). It says: {0}"
+    )]
+    Unsupported(String),
+    /// The platform reports an error.
+    #[error("an object cannot go back to that time: {0}")]
+    Failed(String),
+    /// A shard's history begins after the target time. The shard may have belonged to the database
+    /// at that time, or is needed to undo the recovery.
+    #[error(
+        "a shard was being made at that time or just now: choose a time that is two minutes \
+         earlier or later, or wait for two minutes"
+    )]
+    BeingMade,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_number_is_below_what_either_side_knew() {
+        let one = Counters {
+            generation: 7,
+            access: 1,
+            next_measurements: vec![(0, 5), (2, 9)],
+            ..Counters::default()
+        };
+        let other = Counters {
+            generation: 3,
+            access: 4,
+            next_column: 8,
+            next_measurements: vec![(0, 6), (1, 2), (2, 1)],
+            ..Counters::default()
+        };
+        let both = one.or_above(&other);
+        assert_eq!((both.generation, both.access, both.next_column), (7, 4, 8));
+        assert_eq!([0, 1, 2, 3].map(|policy| both.next_measurement(policy)), [6, 2, 9, 0]);
+    }
+}

@@ -1,0 +1,456 @@
+//! The requests to a Shard and its replies.
+
+use serde::{Deserialize, Serialize};
+
+use super::backup::{FromShardBackup, ShardBackup};
+use super::envelope::{Direction, Wire};
+use super::host::Unavailable;
+use super::quota::{Meter, OverRate, OverSeries, OverStored, Used};
+use super::scan_page::{self, PageError};
+use crate::scan::page::{ScanPage, SummaryPage};
+use crate::scan::reader::ReadStats;
+use crate::scan::request::{Deletion, Place, Position, ScanRequest, SummaryRequest};
+use tidemark_model::ids::{ColumnId, MeasurementId, ObjectId, PolicyId};
+use tidemark_model::time::TimeRange;
+
+/// A request to a Shard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToShard {
+    /// Makes this object a shard. Only the Database sends it. An open shard handles it like
+    /// `Configure`.
+    Open(ShardSettings),
+    /// Sends newer settings. Only the Database sends it. Older or equal generations have no effect.
+    Configure(ShardSettings),
+    /// Closes the shard: it then rejects everything except `Wipe`. Only the Database sends it.
+    Close {
+        /// The generation that closed it.
+        generation: u64,
+    },
+    /// Deletes all data and tables. Only the Database sends it.
+    Wipe,
+    /// Flushes, and returns the size of the shard and a time at which its group could split. Only
+    /// the Database sends it.
+    Weigh,
+    /// Sets a fence on the source shards of a split. Only the Database sends it.
+    ///
+    /// The shard rejects writes and deletes at or after `from_ns` with [`Unavailable::Changing`].
+    /// The fence lasts until `from_ns` is `None`, or until the shard's range ends there.
+    Fence {
+        /// The number of the split. Numbers ascend: messages about earlier splits have no effect.
+        split: u64,
+        /// The first rejected time, in nanoseconds.
+        from_ns: Option<i64>,
+    },
+    /// Stores a frame's rows atomically.
+    Append {
+        /// The sender's view of the database.
+        stamp: Stamp,
+        /// The encoded frame (`batch/frame/FRAME.md`); sent as the message body.
+        #[serde(skip)]
+        frame: Vec<u8>,
+    },
+    /// Makes the shard reject the query's further pages. The shard keeps this in memory, because
+    /// the next page follows within seconds.
+    Kill {
+        /// The id of the query.
+        query: u64,
+    },
+    /// Requests one page of a scan.
+    Scan {
+        /// The query's priority as a number ([`super::live_queries::Precedence`]); 0 while the
+        /// query is not listed.
+        #[serde(default)]
+        query: u64,
+        /// The sender's view of the database.
+        stamp: Stamp,
+        /// The scan.
+        request: ScanRequest,
+        /// The first pages of further scans of the query, for example for its other measurements.
+        /// The shard executes them in order, as far as one event's work and one page allow. The
+        /// caller repeats the others.
+        #[serde(default)]
+        further: Vec<ScanRequest>,
+    },
+    /// Returns the expected cost of a scan: a page without groups.
+    Explain {
+        /// The sender's view of the database.
+        stamp: Stamp,
+        /// The scan.
+        request: ScanRequest,
+    },
+    /// Requests one page of a summary.
+    Summarise {
+        /// The query's priority, as in `Scan`.
+        #[serde(default)]
+        query: u64,
+        /// The sender's view of the database.
+        stamp: Stamp,
+        /// The summary.
+        request: SummaryRequest,
+    },
+    /// Permanently hides rows that were written below a write sequence. The request is idempotent.
+    Delete {
+        /// The sender's view of the database.
+        stamp: Stamp,
+        /// [`Stats::next_sequence`], which the sender read after the statement arrived. The delete
+        /// does not affect rows that are written later, even if this message is delayed. A shard
+        /// that has flushed or merged rows from both sides of this sequence responds with `Stale`.
+        before: u64,
+        /// The rows to hide.
+        deletions: Vec<Deletion>,
+    },
+    /// Verifies checksums in one bounded step.
+    Verify {
+        /// [`VerifyPage::resume`] of the previous page; `None` starts.
+        resume: Option<u64>,
+    },
+    /// Returns counters and sizes.
+    Stats,
+    /// Announces a new access number. Only the Database sends it. The shard then treats senders
+    /// with a lower number as stale. A number below the known one has no effect.
+    Access {
+        /// The access number.
+        number: u64,
+    },
+    /// A step of a backup or of a restore.
+    Backup(ShardBackup),
+}
+
+/// The sender's view of the database, in writes and queries.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The policy of the request.
+    pub policy: PolicyId,
+    /// The sender's generation. A generation below the shard's is stale.
+    pub generation: u64,
+    /// The sender's schema version. The shard durably stores the highest version that an `Append`
+    /// carried, with the frame. A `Scan` or `Summarise` with a lower version is stale; an `Append`
+    /// is not.
+    pub schema_version: u64,
+    /// Whether the sender read the schema after the query arrived. A column that this schema lacks
+    /// comes from a later write, which the result need not contain. So a `Scan` or `Summarise` is
+    /// not stale because of its schema version.
+    #[serde(default)]
+    pub fresh: bool,
+    /// The access number under which the caller was authorised. A number below the shard's is
+    /// stale. [`NO_GRANT`] if the authorisation depends on no stored permission.
+    #[serde(default)]
+    pub access: u64,
+    /// The cost of the request, if the database or the caller has limits.
+    #[serde(default)]
+    pub meter: Option<Meter>,
+}
+
+/// [`Stamp::access`] of the administrator and of other objects, whose permissions cannot be
+/// revoked.
+pub const NO_GRANT: u64 = u64::MAX;
+
+/// The identity of a shard, and the points that it accepts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ShardSettings {
+    /// The Database that opened the shard.
+    pub database: ObjectId,
+    /// The policy of the shard.
+    pub policy: PolicyId,
+    /// The shard group of the shard.
+    pub group: u64,
+    /// The shard's position in the group.
+    pub shard: u32,
+    /// The time range. The shard rejects points outside this range.
+    pub range: TimeRange,
+    /// The retention duration in nanoseconds. 0 keeps points permanently.
+    pub duration_ns: i64,
+    /// Dropped measurements, whose frames the shard rejects. They are added to the known ones. DROP
+    /// MEASUREMENT retires ids, which are never reused. The shard adopts this list even from
+    /// settings with an old generation.
+    #[serde(default)]
+    pub retired: Vec<MeasurementId>,
+    /// The policy's shard group duration, in nanoseconds. The shard cuts parts by time slots of at
+    /// least this width. The width affects only the cost of merges, not query results.
+    pub window_ns: i64,
+    /// The generation of these settings.
+    pub generation: u64,
+    /// The Database's access number. The shard adopts it even from settings with an old generation.
+    #[serde(default)]
+    pub access: u64,
+}
+
+/// A reply of a Shard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromShard {
+    /// Open, Configure, Close, Access, Wipe, Delete, Fence: the request succeeded.
+    Done,
+    /// The shard stored the frame's rows, except rows of series above the series limit.
+    Appended {
+        /// The object's storage in use, in bytes, without space that the shard will soon reclaim.
+        bytes: u64,
+        /// The series limit, if the shard rejected rows.
+        #[serde(default)]
+        over: Option<OverSeries>,
+        /// The hashes of the rejected series. Each hash occurs once and has 8 bytes, little-endian.
+        /// Sent as the message body.
+        #[serde(skip)]
+        rejected: Vec<u8>,
+    },
+    /// The reply to `Weigh`.
+    Weighed {
+        /// The storage in use, in bytes, without space that the shard will soon reclaim.
+        bytes: u64,
+        /// A time at which the group could split, in nanoseconds. At most half of the stored bytes
+        /// are at or after this time. With live data, this part is empty. `None` if no time divides
+        /// the shard.
+        at_ns: Option<i64>,
+    },
+    /// A page of a scan.
+    Scanned {
+        /// The new end of the slice, if it is before the requested end.
+        until: Option<Place>,
+        /// The start of the next page; `None` after the last page.
+        position: Option<Position>,
+        /// The cost of this page.
+        stats: ReadStats,
+        /// The pages of the first further scans.
+        #[serde(default)]
+        further: Vec<FurtherPage>,
+        /// The encoded groups ([`super::scan_page`]) of this page and then of each further page.
+        /// Sent as the message body.
+        #[serde(skip)]
+        groups: Vec<u8>,
+    },
+    /// A page of a summary.
+    Summary(SummaryPage),
+    /// A step of verification.
+    Verified(VerifyPage),
+    /// Counters and sizes.
+    Stats(Stats),
+    /// The object is not an open shard, or the sender's stamp is outdated or names another policy.
+    /// The shard stored no rows. The sender must refresh its view, starting with the Catalog.
+    ///
+    /// An object is not an open shard before it is opened, or after it was closed or wiped.
+    Stale,
+    /// Some rows of the frame are outside the shard's time range. The shard stored no rows.
+    OutOfRange,
+    /// The request is rejected permanently.
+    Refused(ShardRefusal),
+    /// The request failed temporarily and may be repeated.
+    Unavailable(Unavailable),
+    /// A step of a backup or of a restore.
+    Backup(FromShardBackup),
+}
+
+/// The counters and sizes of a shard. Except the sizes, they survive an eviction, up to the last
+/// flush.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stats {
+    /// The counters since the shard was opened.
+    pub counters: Counters,
+    /// The size of the object's storage, in bytes.
+    pub bytes_stored: u64,
+    /// The size of the encoded frames in the log above its head, in bytes.
+    pub wal_bytes: u64,
+    /// The number of frames in the log above its head.
+    pub wal_frames: u64,
+    /// The memory used by the memtable and caches, in bytes.
+    pub memory_bytes: u64,
+    /// The number of stored parts.
+    pub parts: u64,
+    /// The number of deletes whose rows are still stored.
+    #[serde(default)]
+    pub tombstones: u64,
+    /// The write sequence of the next frame.
+    #[serde(default)]
+    pub next_sequence: u64,
+    /// Descriptions of jobs that failed three times, and of damaged frames and blocks.
+    pub troubles: Vec<String>,
+    /// The usage of the current minute for all shards of the group, if the database or a caller has
+    /// a limit.
+    #[serde(default)]
+    pub used: Vec<Used>,
+    /// The approximate number of series.
+    #[serde(default)]
+    pub series: u64,
+    /// The object's software release ([`super::release`]).
+    #[serde(default)]
+    pub release: String,
+}
+
+/// Monotonic counters, which every flush stores.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Counters {
+    /// The number of accepted points.
+    pub points: u64,
+    /// The number of accepted frames.
+    pub frames: u64,
+    /// The number of storage rows billed as written.
+    pub rows_written: u64,
+    /// The number of storage rows billed as read.
+    pub rows_read: u64,
+    /// The number of flushes.
+    pub flushes: u64,
+    /// The number of compactions.
+    pub compactions: u64,
+    /// The write sequence up to which frames are included in these counters.
+    #[serde(default)]
+    pub counted: u64,
+}
+
+/// The result of one bounded verification step.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifyPage {
+    /// The number of verified blocks.
+    pub blocks: u64,
+    /// The number of bytes read.
+    pub bytes: u64,
+    /// Descriptions of damaged blocks, with the same texts as query errors.
+    pub damaged: Vec<String>,
+    /// The start of the next step; `None` at the end.
+    pub resume: Option<u64>,
+}
+
+/// The reason why a shard rejected a request.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
+pub enum ShardRefusal {
+    /// The frame or the request cannot be decoded.
+    #[error("malformed request: {0}")]
+    Malformed(String),
+    /// The frame contains a dropped measurement.
+    #[error("measurement {} was dropped", measurement.0)]
+    Retired {
+        /// The dropped measurement.
+        measurement: MeasurementId,
+    },
+    /// A column's type differs from the type that the shard recorded.
+    #[error("column {} of measurement {} has another type on this shard", column.0, measurement.0)]
+    TypeConflict {
+        /// The measurement of the column.
+        measurement: MeasurementId,
+        /// The column.
+        column: ColumnId,
+    },
+    /// A block that the query needs is damaged. The shard reports the block and never skips it.
+    #[error("damaged block: {block}")]
+    Damaged {
+        /// The damaged block.
+        block: String,
+    },
+    /// KILL QUERY stopped the query.
+    #[error("query interrupted")]
+    Interrupted,
+    /// The shard cannot evaluate the query.
+    #[error("{0}")]
+    Query(String),
+    /// The database or the caller has reached a rate limit of the current minute.
+    #[error("{0}")]
+    OverRate(OverRate),
+    /// The database has reached its limit of stored bytes.
+    #[error("{0}")]
+    OverStored(OverStored),
+}
+
+/// The header of a further page in [`FromShard::Scanned`].
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FurtherPage {
+    /// The new end of the slice, as in the reply.
+    pub until: Option<Place>,
+    /// The start of the next page, as in the reply.
+    pub position: Option<Position>,
+    /// The cost of the page.
+    pub stats: ReadStats,
+    /// The length of the page's encoded groups, in bytes.
+    pub bytes: usize,
+}
+
+impl ToShard {
+    /// Creates the request for one page of a query that is not listed yet.
+    pub fn scan(stamp: Stamp, request: ScanRequest) -> Self {
+        Self::Scan { query: 0, stamp, request, further: Vec::new() }
+    }
+}
+
+impl FromShard {
+    /// Creates the reply to a frame whose rows were all stored.
+    pub fn appended(bytes: u64) -> Self {
+        Self::Appended { bytes, over: None, rejected: Vec::new() }
+    }
+
+    /// Creates the reply with a page.
+    pub fn scanned(page: &ScanPage) -> Self {
+        let groups = scan_page::encode(&page.groups);
+        let (until, position) = (page.until.clone(), page.position.clone());
+        Self::Scanned { until, position, stats: page.stats, further: Vec::new(), groups }
+    }
+
+    /// Adds the page of a further scan.
+    pub fn add_page(&mut self, page: &ScanPage) {
+        if let Self::Scanned { further, groups, .. } = self {
+            let encoded = scan_page::encode(&page.groups);
+            let (until, position) = (page.until.clone(), page.position.clone());
+            further.push(FurtherPage { until, position, stats: page.stats, bytes: encoded.len() });
+            groups.extend(encoded);
+        }
+    }
+
+    /// Returns the pages, starting with the page of the scan itself. Returns `None` if this is
+    /// another reply.
+    ///
+    /// # Errors
+    /// [`PageError`]
+    pub fn pages(self) -> Result<Option<Vec<ScanPage>>, PageError> {
+        let Self::Scanned { until, position, stats, further, groups } = self else {
+            return Ok(None);
+        };
+        let behind = further.iter().fold(0_usize, |sum, page| sum.saturating_add(page.bytes));
+        let first = groups.len().checked_sub(behind).ok_or(PageError::Malformed)?;
+        let heads = std::iter::once(FurtherPage { until, position, stats, bytes: first });
+        let mut rest = groups.as_slice();
+        let page = |FurtherPage { until, position, stats, bytes }| {
+            let (own, behind) = rest.split_at_checked(bytes).ok_or(PageError::Malformed)?;
+            rest = behind;
+            Ok(ScanPage { groups: scan_page::decode(own)?, until, position, stats })
+        };
+        heads.chain(further).map(page).collect::<Result<_, _>>().map(Some)
+    }
+}
+
+impl Wire for ToShard {
+    const DIRECTION: Direction = Direction::ToShard;
+
+    fn body(&self) -> &[u8] {
+        match self {
+            Self::Append { frame, .. } => frame,
+            Self::Backup(step) => step.body(),
+            _ => &[],
+        }
+    }
+
+    fn set_body(&mut self, body: &[u8]) {
+        match self {
+            Self::Append { frame, .. } => *frame = body.to_vec(),
+            Self::Backup(step) => step.set_body(body),
+            _ => {}
+        }
+    }
+}
+
+impl Wire for FromShard {
+    const DIRECTION: Direction = Direction::FromShard;
+
+    fn body(&self) -> &[u8] {
+        match self {
+            Self::Scanned { groups, .. } => groups,
+            Self::Appended { rejected, .. } => rejected,
+            Self::Backup(reply) => reply.body(),
+            _ => &[],
+        }
+    }
+
+    fn set_body(&mut self, body: &[u8]) {
+        match self {
+            Self::Scanned { groups: own, .. } | Self::Appended { rejected: own, .. } => {
+                *own = body.to_vec();
+            }
+            Self::Backup(reply) => reply.set_body(body),
+            _ => {}
+        }
+    }
+}

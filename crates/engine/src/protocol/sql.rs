@@ -1,0 +1,364 @@
+//! The messages to and from the SQL Worker.
+//!
+//! The SQL Worker has no access to objects, tokens or databases. The messages contain only names.
+//! The caller opens a session with a statement. In each turn the caller sends the requested data.
+//! The session returns the next chunk of the result and its next requests.
+
+use serde::{Deserialize, Serialize};
+
+use super::call::CallFailure;
+use super::envelope::{self, Direction, Wire};
+use crate::scan::request::{AggregateFunction, Comparison, Window};
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::{FieldType, FieldValue};
+
+/// The HTTP status for a statement that exceeds a limit of memory, rows or time.
+pub const TOO_MUCH: u16 = 507;
+
+/// Returns the reply to a message for which the SQL Worker threw an error with the text `said`.
+/// `sql_sessions.js` defines the prefixes.
+///
+/// # Errors
+/// [`CallFailure::Retryable`] if the failure is not the statement's fault.
+pub fn thrown(said: &str) -> Result<Vec<u8>, CallFailure> {
+    if let Some(message) = said.strip_prefix("stopped: ") {
+        let failed = FromSql::Failed { status: TOO_MUCH, message: message.to_owned() };
+        return Ok(envelope::encode(&failed));
+    }
+    Err(match said.strip_prefix("lost: ") {
+        Some(why) => CallFailure::Retryable(format!("SQL broke off: {why}")),
+        None => CallFailure::Failed(format!("SQL broke off: {said}")),
+    })
+}
+
+/// A message to an SQL session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum ToSql {
+    /// Opens the session. An open session discards its state.
+    Open(QueryRequest),
+    /// Sends requested data, as far as it is available. An empty turn lets the session continue.
+    Turn {
+        /// The data, in any order.
+        answers: Vec<Answer>,
+        /// The size of each page in `answers`, in bytes.
+        lengths: Vec<u64>,
+        /// The concatenated bytes of the pages; sent as the message body.
+        #[serde(skip)]
+        pages: Vec<u8>,
+    },
+    /// Sends rows that no SQL statement produced. The session writes them in `format`. The first
+    /// such message opens a session.
+    Rewrite {
+        /// The name of the output format.
+        format: String,
+        /// Whether this is the last message.
+        is_last: bool,
+        /// The next bytes of an Arrow IPC stream; sent as the message body.
+        #[serde(skip)]
+        rows: Vec<u8>,
+    },
+}
+
+impl ToSql {
+    /// Creates a turn from `answers`, and moves the bytes of their pages to the body.
+    pub fn turn(mut answers: Vec<Answer>) -> Self {
+        let (mut lengths, mut pages) = (Vec::new(), Vec::new());
+        for answer in &mut answers {
+            if let Answer::Page(page) = answer {
+                lengths.push(page.bytes.len() as u64);
+                pages.append(&mut page.bytes);
+            }
+        }
+        Self::Turn { answers, lengths, pages }
+    }
+
+    /// Puts the page bytes back into the `answers` of a turn. Returns `None` if `lengths` does not
+    /// match `pages`.
+    pub fn whole_answers(
+        mut answers: Vec<Answer>,
+        lengths: &[u64],
+        pages: &[u8],
+    ) -> Option<Vec<Answer>> {
+        let (mut lengths, mut rest) = (lengths.iter(), pages);
+        for answer in &mut answers {
+            if let Answer::Page(page) = answer {
+                let length = usize::try_from(*lengths.next()?).ok()?;
+                let (own, behind) = rest.split_at_checked(length)?;
+                (page.bytes, rest) = (own.to_vec(), behind);
+            }
+        }
+        rest.is_empty().then_some(answers)
+    }
+}
+
+/// A reply of an SQL session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum FromSql {
+    /// The session needs data, or has a chunk of the result.
+    Turned {
+        /// The requested data. The session sends each request once.
+        wanted: Vec<Wanted>,
+        /// The ids of scans that the session no longer needs.
+        cancelled: Vec<u64>,
+        /// Whether the session has produced rows or the complete result. The plan then causes no
+        /// other HTTP status.
+        has_rows: bool,
+        /// Whether the session can continue without the requested data.
+        goes_on: bool,
+        /// Whether this chunk completes the result.
+        is_done: bool,
+        /// The next chunk of the result in the requested format; sent as the message body.
+        #[serde(skip)]
+        piece: Vec<u8>,
+    },
+    /// The statement failed. No more chunks follow.
+    Failed {
+        /// The HTTP status.
+        status: u16,
+        /// The error message.
+        message: String,
+    },
+}
+
+impl Wire for ToSql {
+    const DIRECTION: Direction = Direction::ToSql;
+
+    fn body(&self) -> &[u8] {
+        match self {
+            Self::Turn { pages: body, .. } | Self::Rewrite { rows: body, .. } => body,
+            Self::Open(_) => &[],
+        }
+    }
+
+    fn set_body(&mut self, body: &[u8]) {
+        if let Self::Turn { pages: own, .. } | Self::Rewrite { rows: own, .. } = self {
+            *own = body.to_vec();
+        }
+    }
+}
+
+impl Wire for FromSql {
+    const DIRECTION: Direction = Direction::FromSql;
+
+    fn body(&self) -> &[u8] {
+        match self {
+            Self::Turned { piece, .. } => piece,
+            Self::Failed { .. } => &[],
+        }
+    }
+
+    fn set_body(&mut self, body: &[u8]) {
+        if let Self::Turned { piece, .. } = self {
+            *piece = body.to_vec();
+        }
+    }
+}
+
+/// One SQL statement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct QueryRequest {
+    /// The statement.
+    pub text: String,
+    /// The values of `$name` parameters. The names have no `$`.
+    #[serde(default)]
+    pub parameters: Vec<(String, Parameter)>,
+    /// The value of `now()`, in nanoseconds.
+    pub now_ns: i64,
+    /// The output format, as in the request parameter `format`.
+    pub format: String,
+    /// Whether the caller supports [`ScanRequest::aggregates`].
+    #[serde(default)]
+    pub aggregates: bool,
+    /// Whether the caller supports [`ScanRequest::first_of`], [`AggregateFunction::FirstRow`] and
+    /// [`AggregateFunction::LastRow`].
+    #[serde(default)]
+    pub first_of_groups: bool,
+    /// The schemas of all tables whose names [occur](is_named) in the text. `None` if the caller
+    /// did not check.
+    #[serde(default)]
+    pub tables: Option<Vec<TableSchema>>,
+}
+
+/// Returns whether `text` contains the name of `table`, ignoring case.
+pub fn is_named(text: &str, table: &str) -> bool {
+    let (text, table) = (text.as_bytes(), table.as_bytes());
+    !table.is_empty() && text.windows(table.len()).any(|part| part.eq_ignore_ascii_case(table))
+}
+
+/// The value of a parameter.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Parameter {
+    Null,
+    Boolean(bool),
+    Integer(i64),
+    Unsigned(u64),
+    Float(f64),
+    String(String),
+}
+
+/// Data that a session requests from its caller.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Wanted {
+    /// The schemas of these tables. The response omits tables that do not exist.
+    Tables(Vec<String>),
+    /// The schemas of all tables of the database.
+    EveryTable,
+    /// The rows of a table in the schema `system`.
+    System(SystemTable),
+    /// The first page of a new scan.
+    Scan(ScanRequest),
+    /// The next page of the scan with this id.
+    Page(u64),
+}
+
+/// A system table, whose rows come from the caller.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum SystemTable {
+    /// The running queries.
+    Queries,
+}
+
+/// Data for a session.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Answer {
+    /// The reply to [`Wanted::Tables`] and [`Wanted::EveryTable`].
+    Tables(Vec<TableSchema>),
+    /// The reply to [`Wanted::System`]: rows of strings, in the order of the table's columns.
+    System(SystemTable, Vec<Vec<Option<String>>>),
+    /// The reply to [`Wanted::Scan`] and [`Wanted::Page`].
+    Page(Page),
+    /// The requested data is not available. The statement fails with this error.
+    Failed {
+        /// The HTTP status.
+        status: u16,
+        /// The error message.
+        message: String,
+    },
+}
+
+/// The schema of a measurement.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableSchema {
+    /// The name of the measurement.
+    pub name: String,
+    /// All columns except the time, in any order.
+    pub columns: Vec<TableColumn>,
+}
+
+/// A tag or a field.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TableColumn {
+    /// The tag key or field key.
+    pub name: String,
+    /// The type of a field; `None` for a tag.
+    pub field_type: Option<FieldType>,
+}
+
+/// The rows that a plan reads from one table.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScanRequest {
+    /// The id of the scan, unique within the statement.
+    pub scan: u64,
+    /// The name of the measurement.
+    pub table: String,
+    /// The time range of the rows.
+    pub time: TimeRange,
+    /// The filter. The session needs only rows for which the filter is true.
+    pub condition: Option<Condition>,
+    /// The fields to return, in this order. The scan returns **every** matching row, including rows
+    /// without a value in these fields.
+    pub fields: Vec<String>,
+    /// The tags to return, in this order. A missing tag is "".
+    pub tags: Vec<String>,
+    /// The maximum number of rows. Any rows are sufficient; with `first`, the scan returns the
+    /// first rows in time order.
+    pub rows_max: Option<u64>,
+    /// The time order in which each shard may limit its rows to the first `rows_max`.
+    pub first: Option<TimeOrder>,
+    /// The aggregates to return in place of rows.
+    ///
+    /// A page then has one row for each group and window that contains rows, and each such row
+    /// occurs once in the scan. The row's time is the start of the window (an arbitrary value
+    /// without windows). The row's tags are the tags of the group, and the row's fields are the
+    /// results of the aggregate calls. `fields` and `tags` must be empty.
+    #[serde(default)]
+    pub aggregates: Option<Box<Aggregates>>,
+    /// The tags that form groups: with `first`, `rows_max` applies to each group. An empty list
+    /// makes one group of all rows.
+    #[serde(default)]
+    pub first_of: Vec<String>,
+}
+
+/// The aggregates that a scan computes.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Aggregates {
+    /// The tags that form the groups. A missing tag is "".
+    pub group_by: Vec<String>,
+    /// The time windows, in UTC. `None` is one window for all rows.
+    pub window: Option<Window>,
+    /// The aggregate calls for each group and window.
+    pub calls: Vec<AggregateCall>,
+}
+
+/// One aggregate call.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AggregateCall {
+    /// The function. The result is null for a group without values.
+    ///
+    /// `Min`, `Max`, `First`, `Last`, `FirstRow` and `LastRow` select a row. The value is followed
+    /// by the row's time in nanoseconds and by the columns in `beside`. For `FirstRow` and
+    /// `LastRow` the value is the row's time.
+    pub function: AggregateFunction,
+    /// The field. `Rows`, `FirstRow` and `LastRow` need no field.
+    pub field: Option<String>,
+    /// Whether to convert the values to floats before the aggregation.
+    pub as_float: bool,
+    /// The fields and tags of the selected row to return. A missing tag is null.
+    pub beside: Vec<String>,
+}
+
+/// A time order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum TimeOrder {
+    /// The oldest row first.
+    Ascending,
+    /// The newest row first.
+    Descending,
+}
+
+/// A filter for rows. An SQL result of NULL counts as false.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Condition {
+    /// All conditions are true.
+    All(Vec<Self>),
+    /// At least one condition is true.
+    Any(Vec<Self>),
+    /// The tag equals one of these values. The empty value is not allowed.
+    TagIn(String, Vec<String>),
+    /// The row has the tag, and the value is not in this list.
+    TagNotIn(String, Vec<String>),
+    /// The row does not have the tag.
+    TagMissing(String),
+    /// The row has a value of this type in the field, and the comparison is true.
+    Field(String, FieldType, Comparison, FieldValue),
+}
+
+/// A page of rows from a scan.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Page {
+    /// The id of the scan.
+    pub scan: u64,
+    /// The groups of rows, encoded by [`super::scan_page::encode`], without keys and in any order,
+    /// as a shard returned them.
+    #[serde(skip)]
+    pub bytes: Vec<u8>,
+    /// Whether this is the last page of the scan.
+    pub is_last: bool,
+    /// The number of rows read for this page.
+    #[serde(default)]
+    pub rows_read: u64,
+    /// The number of decoded column bytes for this page.
+    #[serde(default)]
+    pub bytes_decoded: u64,
+}

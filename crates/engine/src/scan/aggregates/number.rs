@@ -1,0 +1,207 @@
+//! The three numeric types, with the operations that aggregates need.
+
+use super::sum::sum;
+use crate::batch::bitmap::Validity;
+use crate::batch::column::{Column, Values};
+use crate::scan::input::Slice;
+use tidemark_model::value::FieldType;
+
+/// The number of integers whose halves are summed before they are added to the total. The sums of
+/// the 32-bit halves stay below 2^48.
+const TOTAL_CHUNK: usize = 1 << 16;
+
+pub(in crate::scan) trait Number: Copy + PartialOrd + Default + 'static {
+    const TYPE: FieldType;
+
+    /// A sum that cannot overflow: 128 bits for integers.
+    type Total: Copy;
+
+    /// The column types of a total and a count: the low bits of the total in the values' type, the
+    /// count, and for integers the high bits.
+    const MEAN: &'static [FieldType];
+
+    fn total(values: &[Self]) -> Self::Total;
+
+    /// Returns the sum of two totals.
+    fn join(left: Self::Total, right: Self::Total) -> Self::Total;
+
+    /// Returns the total as a rounded float.
+    fn total_real(total: Self::Total) -> f64;
+
+    fn write_total(total: Self::Total, low: &mut Column, above: &mut [Column]);
+
+    /// Reads row `row` of a total. A shard of an older version sends no column for the high bits,
+    /// because its sums fit into the low bits.
+    fn read_total(low: &Column, above: &[Column], row: usize) -> Option<Self::Total>;
+
+    /// Returns the values if they have this type.
+    fn of<'a>(slice: &'a Slice<'_>) -> Option<&'a [Self]>;
+
+    /// Returns the sum. Integers wrap, as in Go.
+    fn plus(self, other: Self) -> Self;
+
+    /// Returns the difference. Integers wrap.
+    fn minus(self, other: Self) -> Self;
+
+    /// Returns the number as a rounded float.
+    fn real(self) -> f64;
+
+    fn push(self, column: &mut Column);
+
+    fn column(values: Vec<Self>) -> Column;
+
+    /// Returns the values of a column if it has this type and no nulls.
+    fn all(column: &Column) -> Option<&[Self]>;
+
+    /// Returns row `row` of a column of this type.
+    fn get(column: &Column, row: usize) -> Option<Self>;
+}
+
+macro_rules! number {
+    ($type:ty, $variant:ident, $plus:expr, $minus:expr, $total:tt) => {
+        impl Number for $type {
+            const TYPE: FieldType = FieldType::$variant;
+
+            $total!($type);
+
+            fn of<'a>(slice: &'a Slice<'_>) -> Option<&'a [Self]> {
+                match slice {
+                    Slice::$variant(values) => Some(values),
+                    _ => None,
+                }
+            }
+
+            fn plus(self, other: Self) -> Self {
+                $plus(self, other)
+            }
+
+            fn minus(self, other: Self) -> Self {
+                $minus(self, other)
+            }
+
+            fn real(self) -> f64 {
+                self as f64
+            }
+
+            fn push(self, column: &mut Column) {
+                if let Values::$variant(values) = &mut column.values {
+                    column.validity.push(values.len(), true);
+                    values.push(self);
+                }
+            }
+
+            fn column(values: Vec<Self>) -> Column {
+                Column::full(Values::$variant(values))
+            }
+
+            fn all(column: &Column) -> Option<&[Self]> {
+                match (&column.values, &column.validity) {
+                    (Values::$variant(values), Validity::All) => Some(values),
+                    _ => None,
+                }
+            }
+
+            fn get(column: &Column, row: usize) -> Option<Self> {
+                Self::all(column)?.get(row).copied()
+            }
+        }
+    };
+}
+
+macro_rules! float_total {
+    ($type:ty) => {
+        type Total = $type;
+
+        const MEAN: &'static [FieldType] = &[FieldType::Float, FieldType::Integer];
+
+        fn total(values: &[Self]) -> Self {
+            sum(values)
+        }
+
+        fn join(left: Self, right: Self) -> Self {
+            left + right
+        }
+
+        fn total_real(total: Self) -> f64 {
+            total
+        }
+
+        fn write_total(total: Self, low: &mut Column, _: &mut [Column]) {
+            total.push(low);
+        }
+
+        fn read_total(low: &Column, _: &[Column], row: usize) -> Option<Self> {
+            Self::get(low, row)
+        }
+    };
+}
+
+macro_rules! integer_total {
+    ($type:ty) => {
+        type Total = i128;
+
+        const MEAN: &'static [FieldType] = &[Self::TYPE, FieldType::Integer, FieldType::Integer];
+
+        fn total(values: &[Self]) -> i128 {
+            let mut total = 0;
+            for chunk in values.chunks(TOTAL_CHUNK) {
+                // Sum both halves separately: neither sum of a chunk can exceed its 64 bits.
+                let (mut high, mut low) = (0_i64, 0_i64);
+                for &value in chunk {
+                    high += (value >> 32) as i64;
+                    low += (value & 0xffff_ffff) as i64;
+                }
+                total += (i128::from(high) << 32) + i128::from(low);
+            }
+            total
+        }
+
+        fn join(left: i128, right: i128) -> i128 {
+            left.wrapping_add(right)
+        }
+
+        fn total_real(total: i128) -> f64 {
+            total as f64
+        }
+
+        fn write_total(total: i128, low: &mut Column, above: &mut [Column]) {
+            (total as $type).push(low);
+            above.iter_mut().for_each(|above| ((total >> 64) as i64).push(above));
+        }
+
+        fn read_total(low: &Column, above: &[Column], row: usize) -> Option<i128> {
+            let low = Self::get(low, row)?;
+            let Some(above) = above.first() else { return Some(i128::from(low)) };
+            Some((i128::from(i64::get(above, row)?) << 64) | i128::from(low as u64))
+        }
+    };
+}
+
+number!(f64, Float, |a, b| a + b, |a, b| a - b, float_total);
+number!(i64, Integer, i64::wrapping_add, i64::wrapping_sub, integer_total);
+number!(u64, Unsigned, u64::wrapping_add, u64::wrapping_sub, integer_total);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_of_integers_do_not_wrap_and_survive_their_columns() {
+        let many = vec![i64::MIN; TOTAL_CHUNK + 3];
+        let all: i128 = i128::from(i64::MIN) * (TOTAL_CHUNK as i128 + 3);
+        assert_eq!(i64::total(&many), all);
+        assert_eq!(u64::total(&[u64::MAX, u64::MAX, 1]), 2 * i128::from(u64::MAX) + 1);
+        assert_eq!(i64::total(&[i64::MAX, -1, i64::MIN, 5]), 3);
+        let columns = |low| (Column::new(low), [Column::new(FieldType::Integer)]);
+        for total in [0, -1, 1 << 64, all, i128::from(i64::MAX) + 1, -(1_i128 << 90) + 7] {
+            let (mut low, mut above) = columns(FieldType::Integer);
+            i64::write_total(total, &mut low, &mut above);
+            assert_eq!(i64::read_total(&low, &above, 0), Some(total));
+            let (mut low, mut above) = columns(FieldType::Unsigned);
+            u64::write_total(total, &mut low, &mut above);
+            assert_eq!(u64::read_total(&low, &above, 0), Some(total));
+        }
+        // A shard of an older version sends this state.
+        assert_eq!(i64::read_total(&i64::column(vec![-7]), &[], 0), Some(-7));
+    }
+}

@@ -1,0 +1,109 @@
+//! The bounds of a slice: groups and times between two places.
+
+use std::cmp::Ordering;
+
+use super::request::{Place, ScanRequest};
+use crate::merge::cursor::Direction;
+use tidemark_model::time::TimeRange;
+
+/// The bounds of a slice in the order of the result.
+pub(super) struct Bounds {
+    direction: Direction,
+    time: TimeRange,
+    from: Option<Place>,
+    until: Option<Place>,
+    is_lowered: bool,
+}
+
+impl Bounds {
+    pub(super) fn new(request: &ScanRequest, time: TimeRange) -> Self {
+        let (from, until) = (request.resume.from.clone(), request.resume.until.clone());
+        Self { direction: request.direction(), time, from, until, is_lowered: false }
+    }
+
+    /// Returns the requested times of a group, empty if the group is outside the slice.
+    pub(super) fn time_of(&self, group: &[String]) -> TimeRange {
+        let mut time = self.time;
+        if let Some(from) = &self.from {
+            match self.order(group.cmp(&from.group)) {
+                Ordering::Less => return TimeRange::new(0, 0),
+                Ordering::Equal => time = time.intersect(&self.behind(from.time_ns)),
+                Ordering::Greater => {}
+            }
+        }
+        if let Some(until) = &self.until {
+            match self.order(group.cmp(&until.group)) {
+                Ordering::Less => {}
+                Ordering::Equal => time = time.intersect(&self.before(until.time_ns)),
+                Ordering::Greater => return TimeRange::new(0, 0),
+            }
+        }
+        time
+    }
+
+    pub(super) fn is_one_group(&self) -> bool {
+        let group = |place: &Option<Place>| place.as_ref().map(|place| place.group.clone());
+        group(&self.from).is_some() && group(&self.from) == group(&self.until)
+    }
+
+    /// Whether a group, and therefore every following group, is after the end of the slice.
+    pub(super) fn is_behind(&self, group: &[String]) -> bool {
+        let until = self.until.as_ref();
+        until.is_some_and(|until| self.order(group.cmp(&until.group)) == Ordering::Greater)
+    }
+
+    /// Moves the end of the slice to `place`, unless it is already earlier.
+    pub(super) fn lower(&mut self, place: Place) {
+        let is_before = self.until.as_ref().is_none_or(|held| {
+            let times = self.order(place.time_ns.cmp(&held.time_ns));
+            self.order(place.group.cmp(&held.group)).then(times) == Ordering::Less
+        });
+        if is_before {
+            (self.until, self.is_lowered) = (Some(place), true);
+        }
+    }
+
+    /// Returns the end of the slice, if it was lowered.
+    pub(super) fn lowered(self) -> Option<Place> {
+        self.until.filter(|_| self.is_lowered)
+    }
+
+    /// Returns the place after all rows of a group.
+    pub(super) fn end_of(&self, group: Vec<String>) -> Place {
+        let time_ns = match self.direction {
+            Direction::Ascending => i64::MAX,
+            Direction::Descending => i64::MIN,
+        };
+        Place { group, time_ns }
+    }
+
+    /// Returns the place after the range `time`, in the direction of the result.
+    pub(super) fn end_of_time(&self, group: Vec<String>, time: TimeRange) -> Place {
+        let time_ns = match self.direction {
+            Direction::Ascending => time.end_ns,
+            Direction::Descending => time.start_ns.saturating_sub(1),
+        };
+        Place { group, time_ns }
+    }
+
+    /// Returns the times starting at `time_ns`, in the direction of the result.
+    pub(super) fn behind(&self, time_ns: i64) -> TimeRange {
+        match self.direction {
+            Direction::Ascending => TimeRange::new(time_ns, i64::MAX),
+            Direction::Descending => TimeRange::new(i64::MIN, time_ns.saturating_add(1)),
+        }
+    }
+
+    /// Returns the times before `time_ns`, in the direction of the result.
+    pub(super) fn before(&self, time_ns: i64) -> TimeRange {
+        match self.direction {
+            Direction::Ascending => TimeRange::new(i64::MIN, time_ns),
+            Direction::Descending => TimeRange::new(time_ns.saturating_add(1), i64::MAX),
+        }
+    }
+
+    /// Returns the order in the slice's direction, given the ascending order.
+    pub(super) fn order(&self, ascending: Ordering) -> Ordering {
+        self.direction.order(ascending)
+    }
+}

@@ -1,0 +1,132 @@
+//! Selects the rows of a run that a call reads, and gathers their values without gaps.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::input::{Read, Slice};
+use super::predicate::Mask;
+use super::request::{Beside, Input};
+use super::run::Run;
+use super::spans::{Slots, Span};
+use tidemark_model::ids::ColumnId;
+use tidemark_model::value::FieldValue;
+
+/// The selected rows of a run, divided into windows.
+pub(super) struct Chosen<'a> {
+    /// The positions in the run. `None` selects all rows.
+    pub(super) positions: Option<Vec<u32>>,
+    pub(super) times: Cow<'a, [i64]>,
+    pub(super) spans: Vec<Span>,
+}
+
+/// Values without gaps, in time order.
+pub(super) struct Dense<'a> {
+    /// The value times in nanoseconds, in ascending order.
+    pub(super) times: &'a [i64],
+    /// The values, one per time. Text values must be read through [`Dense::value`].
+    pub(super) values: Slice<'a>,
+    run: &'a Run,
+    positions: Option<&'a [u32]>,
+}
+
+/// Access to the tags that selectors return with a selected point.
+pub(super) struct Neighbours<'a> {
+    pub(super) tag: &'a dyn Fn(ColumnId) -> &'a str,
+}
+
+impl<'a> Chosen<'a> {
+    /// Returns the rows of `run` that `mask` selects and `valid` marks, or `None` if no row
+    /// remains.
+    pub(super) fn new(
+        run: &'a Run,
+        mask: &Mask,
+        valid: Option<&[bool]>,
+        slots: &mut Slots,
+    ) -> Option<Self> {
+        let all = run.times();
+        let positions = positions(mask, valid, all.len());
+        let times = match &positions {
+            None => Cow::Borrowed(all),
+            Some(p) => p.iter().map(|&p| all.get(p as usize).copied().unwrap_or(0)).collect(),
+        };
+        let mut spans = Vec::new();
+        slots.cut(&times, &mut spans);
+        (!spans.is_empty()).then_some(Self { positions, times, spans })
+    }
+
+    pub(super) fn dense(&'a self, run: &'a Run, read: Read<'a>) -> Dense<'a> {
+        let positions = self.positions.as_deref();
+        let values = match positions {
+            None => read.slice,
+            Some(positions) => read.slice.gather(positions),
+        };
+        Dense { times: &self.times, values, run, positions }
+    }
+}
+
+/// Returns the positions of the rows that both masks select, or `None` if both select all rows.
+pub(super) fn positions(mask: &Mask, valid: Option<&[bool]>, rows: usize) -> Option<Vec<u32>> {
+    let listed = |keep: &dyn Fn(usize) -> bool| {
+        Some((0..rows).filter(|&row| keep(row)).map(|row| row as u32).collect())
+    };
+    let bit = |bits: &[bool], row: usize| bits.get(row).copied().unwrap_or(false);
+    match (mask, valid) {
+        (Mask::None, _) => Some(Vec::new()),
+        (Mask::All, None) => None,
+        (Mask::All, Some(bits)) => listed(&|row| bit(bits, row)),
+        (Mask::Some(bits), None) => listed(&|row| bit(bits, row)),
+        (Mask::Some(a), Some(b)) => listed(&|row| bit(a, row) && bit(b, row)),
+    }
+}
+
+impl Dense<'_> {
+    /// Returns the position in the run of value `index`.
+    fn position(&self, index: usize) -> usize {
+        match self.positions {
+            None => index,
+            Some(positions) => positions.get(index).map_or(0, |&p| p as usize),
+        }
+    }
+
+    /// Returns value `index`, which must exist.
+    pub(super) fn value(&self, index: usize) -> FieldValue {
+        value_at(&self.values, index, self.position(index))
+    }
+
+    /// Returns the extra fields and tags for value `index`.
+    pub(super) fn beside(
+        &self,
+        index: usize,
+        beside: &[Beside],
+        neighbours: &Neighbours<'_>,
+    ) -> Vec<Option<FieldValue>> {
+        let row = self.position(index);
+        beside
+            .iter()
+            .map(|beside| match beside {
+                Beside::Tag(tag) => Some(FieldValue::String((neighbours.tag)(*tag).into())),
+                Beside::Field(input) => field_at(self.run, row, input),
+            })
+            .collect()
+    }
+}
+
+/// Returns value `index` of a dense slice. Text is read by its position in the run.
+fn value_at(values: &Slice<'_>, index: usize, position: usize) -> FieldValue {
+    match values {
+        Slice::Float(v) => FieldValue::Float(v.get(index).copied().unwrap_or_default()),
+        Slice::Integer(v) => FieldValue::Integer(v.get(index).copied().unwrap_or_default()),
+        Slice::Unsigned(v) => FieldValue::Unsigned(v.get(index).copied().unwrap_or_default()),
+        Slice::Boolean(v) => FieldValue::Boolean(v.get(index).copied().unwrap_or_default()),
+        Slice::Text(column, rows) => FieldValue::String(column.get(rows.start + position).into()),
+    }
+}
+
+/// Returns the value of a field in one row of a run, if the row has one.
+fn field_at(run: &Run, position: usize, input: &Input) -> Option<FieldValue> {
+    let row = run.rows.start + position;
+    let one = Run { block: Rc::clone(&run.block), rows: row..row + 1 };
+    // The scan has already checked the types of the run's columns and reported any error.
+    let read = super::input::read(&one, input).ok()??;
+    Some(value_at(&read.slice, 0, 0))
+}

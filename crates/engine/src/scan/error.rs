@@ -1,0 +1,52 @@
+//! The error type of scans.
+
+use super::request::AggregateFunction;
+use crate::merge::cursor::ReadError;
+use tidemark_model::ids::ColumnId;
+use tidemark_model::value::FieldType;
+
+/// An error of a scan.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ScanError {
+    /// The data could not be read.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// A regex does not compile or exceeds the size limit.
+    #[error("invalid regex /{regex}/: {reason}")]
+    Regex {
+        /// The source text from the query.
+        regex: String,
+        /// The message of the regex compiler.
+        reason: String,
+    },
+    /// The condition calls an unknown mathematical function.
+    #[error("unknown function in condition: {0}()")]
+    Function(String),
+    /// An aggregate does not support the type of its input.
+    #[error("{function:?} does not take {field_type:?} values")]
+    Input {
+        /// The aggregate.
+        function: AggregateFunction,
+        /// The type of its input.
+        field_type: FieldType,
+    },
+    /// A block contains another type than the schema. Types never change, so the block is damaged.
+    #[error("column {} is {stored:?} in a block and {expected:?} in the schema", column.0)]
+    ColumnType {
+        /// The column.
+        column: ColumnId,
+        /// The type in the block.
+        stored: FieldType,
+        /// The type in the schema.
+        expected: FieldType,
+    },
+    /// The order of series has changed since the last page, so the scan cannot resume there.
+    #[error("the order of series has changed")]
+    Reordered,
+    /// The cached data does not belong to the request.
+    #[error("what is kept of rows is of another question")]
+    Kept,
+    /// The partial states do not have the columns that their function writes.
+    #[error("partial states of {0:?} do not have its shape")]
+    States(AggregateFunction),
+}

@@ -1,0 +1,281 @@
+//! The groups of a page by key, with the rows or states read so far.
+
+use std::collections::HashMap;
+
+use foldhash::fast::FixedState;
+
+use super::bounds::Bounds;
+use super::error::ScanError;
+use super::keys::SeriesTags;
+use super::page::{Group, GroupData};
+use super::predicate::Mask;
+use super::request::{Output, Place, ScanRequest};
+use super::rows::GroupRows;
+use super::run::Run;
+use super::states::GroupStates;
+use super::stretches::End;
+use tidemark_model::ids::ColumnId;
+use tidemark_model::time::TimeRange;
+
+/// The maximum number of groups in one page.
+pub(super) const GROUPS_PER_PIECE_MAX: usize = 8_192;
+/// The overhead of a group in a page, in bytes, in addition to its key and columns.
+const GROUP_BYTES: usize = 48;
+/// The overhead of a call's states, in bytes, in addition to its windows.
+const STATE_BYTES: usize = 128;
+
+/// The collected rows or states of a group.
+enum Sink<'a> {
+    Rows(GroupRows<'a>),
+    States(GroupStates<'a>),
+}
+
+impl Sink<'_> {
+    fn bytes(&self) -> usize {
+        match self {
+            Self::Rows(rows) => rows.bytes(),
+            Self::States(states) => states.bytes(),
+        }
+    }
+}
+
+/// The groups of a page.
+pub(super) struct Groups<'a> {
+    request: &'a ScanRequest,
+    pub(super) bounds: Bounds,
+    numbers: HashMap<Vec<String>, usize, FixedState>,
+    /// The rows or states by group number. `None` for dropped groups.
+    sinks: Vec<Option<Sink<'a>>>,
+    /// Whether a group, by number, is complete and needs no rows of later stretches.
+    closed: Vec<bool>,
+    /// The key of the current group.
+    key: Vec<String>,
+    bytes: usize,
+    rows: usize,
+}
+
+impl<'a> Groups<'a> {
+    /// Creates an empty list of groups for the part of the result inside `bounds`.
+    pub(super) fn new(request: &'a ScanRequest, bounds: Bounds) -> Self {
+        let key = vec![String::new(); request.group_by.len()];
+        let (numbers, sinks, closed) = (HashMap::default(), Vec::new(), Vec::new());
+        Self { request, bounds, numbers, sinks, closed, key, bytes: 0, rows: 0 }
+    }
+
+    /// Makes the group of a series the current group. Returns its requested times.
+    pub(super) fn reach(&mut self, tags: &SeriesTags) -> TimeRange {
+        self.look_for(tags);
+        let time = self.bounds.time_of(&self.key);
+        let Some(&number) = self.numbers.get(self.key.as_slice()) else { return time };
+        if self.closed.get(number) == Some(&true) {
+            return TimeRange::new(0, 0);
+        }
+        match self.sinks.get(number) {
+            Some(Some(Sink::Rows(rows))) => time.intersect(&rows.open()),
+            _ => time,
+        }
+    }
+
+    /// Whether the current group, and therefore every following group, is after the end of the
+    /// slice.
+    pub(super) fn is_behind(&self) -> bool {
+        self.bounds.is_behind(&self.key)
+    }
+
+    fn look_for(&mut self, tags: &SeriesTags) {
+        for (value, &tag) in self.key.iter_mut().zip(&self.request.group_by) {
+            value.clear();
+            value.push_str(tags.get(tag));
+        }
+    }
+
+    /// Adds the rows of a series that `mask` selects. Returns whether a row was used.
+    ///
+    /// # Errors
+    /// [`ScanError::ColumnType`], [`ScanError::Input`].
+    pub(super) fn consume(
+        &mut self,
+        tags: &SeriesTags,
+        run: &Run,
+        mask: &Mask,
+    ) -> Result<bool, ScanError> {
+        self.look_for(tags);
+        let number = self.number()?;
+        let Some(Some(sink)) = self.sinks.get_mut(number) else { return Ok(false) };
+        let before = sink.bytes();
+        let is_taken = match sink {
+            Sink::Rows(rows) => {
+                let count = rows.len();
+                let Output::Rows { tags: wanted, .. } = &self.request.output else {
+                    return Ok(false);
+                };
+                let wanted = wanted.iter().map(|&tag| tags.get(tag));
+                let is_taken = rows.consume(run, mask, wanted)?;
+                self.rows = (self.rows + rows.len()).saturating_sub(count);
+                is_taken
+            }
+            Sink::States(states) => {
+                states.consume(run, mask, &|tag: ColumnId| tags.get(tag))?;
+                true
+            }
+        };
+        let after = sink.bytes();
+        self.bytes = (self.bytes + after).saturating_sub(before);
+        Ok(is_taken)
+    }
+
+    /// Adds a group's states or rows from another reader or cache entry.
+    ///
+    /// # Errors
+    /// [`ScanError::States`], [`ScanError::Kept`] when they belong to another request.
+    pub(super) fn absorb(&mut self, group: &Group) -> Result<(), ScanError> {
+        self.key.clone_from(&group.key);
+        let number = self.number()?;
+        let Some(Some(sink)) = self.sinks.get_mut(number) else { return Ok(()) };
+        let before = sink.bytes();
+        match (&mut *sink, &group.data) {
+            (Sink::States(held), GroupData::Partials(states)) => held.absorb(states)?,
+            (Sink::Rows(held), GroupData::Rows { times_ns, fields, tags }) => {
+                let rows = held.len();
+                held.absorb(times_ns, fields, tags)?;
+                self.rows = (self.rows + held.len()).saturating_sub(rows);
+            }
+            _ => return Err(ScanError::Kept),
+        }
+        self.bytes = (self.bytes + sink.bytes()).saturating_sub(before);
+        Ok(())
+    }
+
+    /// Returns the number of the current group. Creates the group if it is new.
+    fn number(&mut self) -> Result<usize, ScanError> {
+        if let Some(&number) = self.numbers.get(self.key.as_slice()) {
+            return Ok(number);
+        }
+        let number = self.sinks.len();
+        self.numbers.insert(self.key.clone(), number);
+        self.sinks.push(Some(new_sink(self.request)?));
+        self.closed.push(false);
+        self.bytes += self.group_bytes() + self.key.iter().map(|v| v.len() + 4).sum::<usize>();
+        Ok(number)
+    }
+
+    /// Returns the approximate overhead of a group in the caller's memory, in addition to its key
+    /// and values. Counts half of the memory, because most of this memory is temporary.
+    fn group_bytes(&self) -> usize {
+        let calls = match &self.request.output {
+            Output::Aggregates { calls, .. } => calls.len(),
+            Output::Rows { .. } => 0,
+        };
+        GROUP_BYTES + STATE_BYTES * calls
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn rows(&self) -> usize {
+        self.rows
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.numbers.len()
+    }
+
+    /// Closes the complete groups after a stretch has been read.
+    pub(super) fn close(&mut self) {
+        for (closed, sink) in self.closed.iter_mut().zip(&self.sinks) {
+            *closed = match sink {
+                Some(Sink::Rows(rows)) => rows.is_done(),
+                Some(Sink::States(states)) => states.is_done(),
+                None => true,
+            };
+        }
+    }
+
+    pub(super) fn has_closed(&self) -> bool {
+        self.closed.contains(&true)
+    }
+
+    /// Whether a group is complete or outside the bounds.
+    pub(super) fn needs_nothing_of(&self, key: &[String]) -> bool {
+        let number = self.numbers.get(key);
+        number.is_some_and(|&number| self.closed.get(number) == Some(&true))
+            || self.bounds.time_of(key).is_empty()
+    }
+
+    /// Whether at least one group exists and all groups are complete.
+    pub(super) fn are_closed(&self) -> bool {
+        !self.closed.is_empty() && self.closed.iter().all(|&closed| closed)
+    }
+
+    /// Lowers the end of the slice until the groups take at most `bytes_max` bytes, and drops the
+    /// groups after the new end. If only one group remains, drops its last windows.
+    pub(super) fn lower(&mut self, bytes_max: usize) {
+        let group_bytes = self.group_bytes();
+        if self.bytes <= bytes_max {
+            return;
+        }
+        let mut order: Vec<(Vec<String>, usize)> =
+            self.numbers.iter().map(|(key, &number)| (key.clone(), number)).collect();
+        order.sort_by(|(a, _), (b, _)| self.bounds.order(a.cmp(b)));
+        let mut held = 0;
+        let mut kept = 0;
+        for (_, number) in &order {
+            let sink = self.sinks.get(*number).and_then(Option::as_ref);
+            held += group_bytes + sink.map_or(0, Sink::bytes);
+            if held > bytes_max && kept > 0 {
+                break;
+            }
+            kept += 1;
+        }
+        let dropped = order.split_off(kept);
+        if let (Some((last, _)), false) = (order.last(), dropped.is_empty()) {
+            self.bounds.lower(self.bounds.end_of(last.clone()));
+        }
+        for (key, number) in dropped {
+            self.numbers.remove(&key);
+            if let Some(sink) = self.sinks.get_mut(number).and_then(Option::take) {
+                self.bytes = self.bytes.saturating_sub(sink.bytes() + group_bytes);
+            }
+        }
+        if let [(key, number)] = &order[..]
+            && let Some(Some(Sink::States(states))) = self.sinks.get_mut(*number)
+        {
+            let before = states.bytes();
+            if let Some(time_ns) = states.cut(bytes_max) {
+                self.bounds.lower(Place { group: key.clone(), time_ns });
+            }
+            self.bytes = (self.bytes + states.bytes()).saturating_sub(before);
+        }
+    }
+
+    /// Returns the groups in the order of the result, and the bounds of the slice.
+    pub(super) fn finish(mut self) -> (Vec<Group>, Bounds) {
+        let mut groups = Vec::with_capacity(self.numbers.len());
+        for (key, number) in std::mem::take(&mut self.numbers) {
+            let data = match self.sinks.get_mut(number).and_then(Option::take) {
+                Some(Sink::Rows(rows)) => rows.finish(),
+                Some(Sink::States(states)) => states.finish(),
+                None => None,
+            };
+            groups.extend(data.map(|data: GroupData| Group { key, data }));
+        }
+        let bounds = self.bounds;
+        groups.sort_by(|a, b| bounds.order(a.key.cmp(&b.key)));
+        (groups, bounds)
+    }
+}
+
+fn new_sink(request: &ScanRequest) -> Result<Sink<'_>, ScanError> {
+    Ok(match &request.output {
+        Output::Rows { fields, tags, limit, every_row } => {
+            Sink::Rows(GroupRows::new((fields, *every_row), tags.len(), request.descending, *limit))
+        }
+        Output::Aggregates { calls, window, limit } => Sink::States(GroupStates::new(
+            calls,
+            (window.as_ref(), *limit),
+            request.time.start_ns,
+            (request.descending, End::of(&request.output).is_some()),
+        )?),
+    })
+}

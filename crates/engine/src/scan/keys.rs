@@ -1,0 +1,282 @@
+//! Finds the series of a measurement that may satisfy a condition on tags, and seeks past the
+//! others.
+
+use super::predicate::{self, Filter};
+use super::reader::Rows;
+use super::request::Predicate;
+use crate::merge::cursor::{Direction, ReadError};
+use crate::merge::key::SeriesKey;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+
+/// The tag values of a series.
+#[derive(Debug)]
+pub(super) struct SeriesTags {
+    /// The measurement's tags, in key order.
+    order: Vec<ColumnId>,
+    text: String,
+    /// The end of each key value in `text`.
+    ends: Vec<usize>,
+}
+
+impl SeriesTags {
+    /// Creates the tag values of no series. `order` contains the measurement's tags in key order.
+    pub(super) fn new(order: Vec<ColumnId>) -> Self {
+        Self { order, text: String::new(), ends: Vec::new() }
+    }
+
+    pub(super) fn set(&mut self, key: &SeriesKey) {
+        self.text.clear();
+        self.ends.clear();
+        for value in key.values() {
+            self.text.push_str(&value);
+            self.ends.push(self.text.len());
+        }
+    }
+
+    pub(super) fn order(&self) -> &[ColumnId] {
+        &self.order
+    }
+
+    /// Returns the value of a tag, '' if the series lacks it.
+    pub(super) fn get(&self, tag: ColumnId) -> &str {
+        self.order.iter().position(|&known| known == tag).map_or("", |place| self.at(place))
+    }
+
+    /// Returns the value of the tag at position `place` of the order, '' if the series lacks it.
+    pub(super) fn at(&self, place: usize) -> &str {
+        let start = place.checked_sub(1).map_or(Some(0), |before| self.ends.get(before).copied());
+        let range = start.zip(self.ends.get(place));
+        range.and_then(|(start, &end)| self.text.get(start..end)).unwrap_or_default()
+    }
+}
+
+/// The filter's decision about a series.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Reached {
+    /// The series' rows may be needed.
+    Wanted,
+    /// The series is not needed.
+    Unwanted,
+    /// No series before this key is needed.
+    SeekTo(SeriesKey),
+    /// Neither this series nor any later series is needed.
+    Through,
+}
+
+/// Selects series of a measurement, which are visited in a single direction.
+pub(super) struct KeyFilter<'a> {
+    measurement: MeasurementId,
+    direction: Direction,
+    filter: &'a Filter,
+    /// For the first tags in key order, the ascending values that can satisfy the condition. Ends
+    /// before the first tag without such a list.
+    only: Vec<Vec<&'a str>>,
+}
+
+impl<'a> KeyFilter<'a> {
+    /// Creates a filter. `filter` is the compiled `predicate`; `order` contains the measurement's
+    /// tags in key order.
+    pub(super) fn new(
+        measurement: MeasurementId,
+        direction: Direction,
+        (filter, predicate): (&'a Filter, Option<&'a Predicate>),
+        order: &[ColumnId],
+    ) -> Self {
+        let only = order.iter().map_while(|&tag| {
+            let mut values = predicate::only_values(predicate, tag)?;
+            values.sort();
+            values.dedup();
+            Some(values)
+        });
+        Self { measurement, direction, filter, only: only.collect() }
+    }
+
+    /// Whether the filter can seek past series.
+    pub(super) fn seeks(&self) -> bool {
+        !self.only.is_empty()
+    }
+
+    /// Returns a key that precedes every needed series.
+    pub(super) fn first(&self) -> SeriesKey {
+        let ends = |values: &Vec<&'a str>| match self.direction {
+            Direction::Ascending => values.first().copied(),
+            Direction::Descending => values.last().copied(),
+        };
+        let values = self.only.iter().map_while(ends);
+        match self.direction {
+            Direction::Ascending => SeriesKey::new(self.measurement, values),
+            Direction::Descending => SeriesKey::past(self.measurement, values),
+        }
+    }
+
+    /// Advances to the next series that may be needed, and stores its values in `tags`. Returns
+    /// `None` at the end.
+    ///
+    /// # Errors
+    /// The errors of the merge.
+    pub(super) fn next(
+        &self,
+        merge: &mut Rows<'_>,
+        tags: &mut SeriesTags,
+    ) -> Result<Option<SeriesKey>, ReadError> {
+        while let Some(key) = merge.next_series()? {
+            tags.set(key);
+            match self.reached(key, tags) {
+                Reached::Wanted => return Ok(Some(key.clone())),
+                Reached::Unwanted => {}
+                Reached::SeekTo(to) => merge.seek(&to)?,
+                Reached::Through => break,
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns the decision for the series with this key and these tags.
+    pub(super) fn reached(&self, key: &SeriesKey, tags: &SeriesTags) -> Reached {
+        if key.measurement() != self.measurement {
+            return Reached::Through;
+        }
+        for (place, only) in self.only.iter().enumerate() {
+            let value = tags.at(place);
+            let Err(next) = only.binary_search(&value) else { continue };
+            let next = match self.direction {
+                Direction::Ascending => only.get(next),
+                Direction::Descending => next.checked_sub(1).and_then(|next| only.get(next)),
+            };
+            let before = (0..place).map(|place| tags.at(place));
+            let to = match (self.direction, next) {
+                (Direction::Ascending, Some(next)) => {
+                    SeriesKey::new(self.measurement, before.chain([*next]))
+                }
+                (Direction::Descending, Some(next)) => {
+                    SeriesKey::past(self.measurement, before.chain([*next]))
+                }
+                (_, None) if place == 0 => return Reached::Through,
+                (Direction::Ascending, None) => SeriesKey::past(self.measurement, before),
+                (Direction::Descending, None) => SeriesKey::new(self.measurement, before),
+            };
+            // A series that lacks all further tags has this key itself, so seeking would not
+            // advance.
+            return if to == *key { Reached::Unwanted } else { Reached::SeekTo(to) };
+        }
+        match self.filter.excludes_series(&|tag| tags.get(tag)) {
+            true => Reached::Unwanted,
+            false => Reached::Wanted,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::request::{Comparison, Operand};
+    use tidemark_model::value::FieldValue;
+
+    const M: MeasurementId = MeasurementId(3);
+    const ORDER: [ColumnId; 3] = [ColumnId(5), ColumnId(2), ColumnId(9)];
+
+    fn is(tag: u32, value: &str) -> Predicate {
+        let literal = Operand::Literal(FieldValue::String(value.into()));
+        let tag = Box::new(Operand::Tag(ColumnId(tag)));
+        Predicate::Compare(Comparison::Equal, tag, Box::new(literal))
+    }
+
+    fn one_of(tag: u32, values: &[&str]) -> Predicate {
+        let all = values.iter().map(|value| is(tag, value));
+        all.reduce(|a, b| Predicate::Or(Box::new(a), Box::new(b))).unwrap()
+    }
+
+    fn and(a: Predicate, b: Predicate) -> Predicate {
+        Predicate::And(Box::new(a), Box::new(b))
+    }
+
+    /// Visits keys like a scan. Returns the selected keys and the number of visited keys.
+    fn walk(
+        keys: &[SeriesKey],
+        direction: Direction,
+        predicate: &Predicate,
+    ) -> (Vec<SeriesKey>, usize) {
+        let filter = Filter::compile(Some(predicate)).unwrap();
+        let keys_filter = KeyFilter::new(M, direction, (&filter, Some(predicate)), &ORDER);
+        let mut keys: Vec<&SeriesKey> = keys.iter().collect();
+        if direction == Direction::Descending {
+            keys.reverse();
+        }
+        let seek = |to: &SeriesKey, from: usize| {
+            let is_before = |key: &&SeriesKey| direction.order((**key).cmp(to)).is_lt();
+            from + keys[from..].partition_point(is_before)
+        };
+        let mut tags = SeriesTags::new(ORDER.to_vec());
+        let (mut at, mut looked_at, mut found) = (seek(&keys_filter.first(), 0), 0, Vec::new());
+        while let Some(&key) = keys.get(at) {
+            looked_at += 1;
+            tags.set(key);
+            match keys_filter.reached(key, &tags) {
+                Reached::Wanted => found.push(key.clone()),
+                Reached::Unwanted => {}
+                Reached::SeekTo(to) => {
+                    let next = seek(&to, at);
+                    assert!(next > at, "no progress from {key:?} to {to:?}");
+                    at = next;
+                    continue;
+                }
+                Reached::Through => break,
+            }
+            at += 1;
+        }
+        if direction == Direction::Descending {
+            found.reverse();
+        }
+        (found, looked_at)
+    }
+
+    #[test]
+    fn what_is_sought_is_found_in_both_directions_and_the_rest_is_passed() {
+        let values = ["", "a", "b", "c", "d"];
+        let mut keys =
+            vec![SeriesKey::new(MeasurementId(2), ["b"]), SeriesKey::new(MeasurementId(4), [])];
+        for a in values {
+            for b in values {
+                keys.extend(values.map(|c| SeriesKey::new(M, [a, b, c])));
+            }
+        }
+        keys.sort_unstable();
+        let cases = [
+            (is(5, "b"), 27),
+            (is(5, ""), 27),
+            (is(5, "x"), 2),
+            (and(is(5, "b"), is(2, "c")), 8),
+            (and(one_of(5, &["d", "a", "x"]), one_of(2, &["", "d", "z"])), 28),
+            (and(is(9, "c"), is(5, "a")), 27),
+            (is(2, "a"), 126),
+        ];
+        for (predicate, most) in cases {
+            let filter = Filter::compile(Some(&predicate)).unwrap();
+            let mut tags = SeriesTags::new(ORDER.to_vec());
+            let all: Vec<SeriesKey> =
+                keys.iter().filter(|key| key.measurement() == M).cloned().collect();
+            let expected: Vec<SeriesKey> = all
+                .into_iter()
+                .filter(|key| {
+                    tags.set(key);
+                    !filter.excludes_series(&|tag| tags.get(tag))
+                })
+                .collect();
+            for direction in [Direction::Ascending, Direction::Descending] {
+                let (found, looked_at) = walk(&keys, direction, &predicate);
+                assert_eq!(found, expected, "{predicate:?} {direction:?}");
+                assert!(looked_at <= most, "{predicate:?} {direction:?}: {looked_at}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_tag_that_a_series_lacks_is_empty() {
+        let mut tags = SeriesTags::new(ORDER.to_vec());
+        tags.set(&SeriesKey::new(M, ["x", "", "zä"]));
+        let all = |tags: &SeriesTags| [5, 2, 9, 1].map(|tag| tags.get(ColumnId(tag)).to_owned());
+        assert_eq!(all(&tags), ["x", "", "zä", ""]);
+        tags.set(&SeriesKey::new(M, ["y"]));
+        assert_eq!(all(&tags), ["y", "", "", ""]);
+    }
+}

@@ -1,0 +1,274 @@
+//! The pages that a shard returns: rows, partial states or summaries.
+
+use super::reader::ReadStats;
+use super::request::{Place, Position};
+use crate::batch::column::{Column, StringColumn};
+use tidemark_model::ids::{ColumnId, MeasurementId};
+
+/// The maximum number of values that one page decodes, plus one part page.
+pub(super) const CELLS_PER_PIECE_MAX: u64 = 2_000_000;
+/// The cost of seeking a series, in values.
+pub(super) const SERIES_CELLS: u64 = 10;
+
+/// The minimum contents of a tile.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct TileLimits {
+    /// The average number of rows per series. Seeking a series costs as much as reading some rows.
+    pub rows: u64,
+    /// The number of windows, unless fewer windows contain [`Self::many_rows`] rows. A tile has an
+    /// overhead of about 200 bytes per group.
+    pub windows: u32,
+    /// The number of rows per series that justifies a tile with few windows.
+    pub many_rows: u64,
+    /// The number of cells read per byte of states above which a tile is cached at its first read.
+    /// Below this ratio, a tile is cached at its second read.
+    pub cells_per_byte: u64,
+    /// The minimum number of cells per piece. A piece is the part of a tile for a range of series.
+    pub piece_cells: u64,
+    /// The minimum number of cells per byte of a piece's states. Pieces are stored next to the
+    /// tile's merged states, so merging pieces must be much cheaper than reading them again.
+    pub piece_cells_per_byte: u64,
+}
+
+impl TileLimits {
+    /// The limits in production.
+    pub const DEFAULT: Self = Self {
+        rows: 64,
+        windows: 8,
+        many_rows: 1_024,
+        cells_per_byte: 64,
+        piece_cells: 1 << 15,
+        piece_cells_per_byte: 8,
+    };
+    /// The smallest possible limits.
+    pub const LEAST: Self = Self {
+        rows: 1,
+        windows: 1,
+        many_rows: 1,
+        cells_per_byte: 0,
+        piece_cells: 1,
+        piece_cells_per_byte: 0,
+    };
+}
+
+/// The limits of a page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageLimits {
+    /// The encoded size of the page in bytes. Only a single row or window may exceed it.
+    pub bytes: usize,
+    /// The encoded bytes that the reader may decode for one page ([`ReadStats`]). The scan stops at
+    /// the first boundary of series or rows after this limit.
+    pub decoded_bytes: u64,
+    /// The minimum contents of a tile.
+    pub tile: TileLimits,
+}
+
+/// The limits of a summary page.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SummaryLimits {
+    /// The encoded size of the page in bytes. Only a single item may exceed it.
+    pub bytes: usize,
+    /// The encoded bytes that may be decoded to find live fields. After this limit, the remaining
+    /// fields count as live until a merge of parts.
+    pub decoded_bytes: u64,
+    /// The number of series keys to visit. If a list's order differs from the key order, the scan
+    /// visits all keys of the measurement, because the first item may belong to the last key.
+    pub keys: u64,
+}
+
+/// One page of a slice. The slice is the union of its pages: several pages may contain states of
+/// the same window or rows of the same group, in any order.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ScanPage {
+    /// The groups in the scan's order.
+    pub groups: Vec<Group>,
+    /// The new end of the slice, if it precedes the requested end. The caller drops rows and states
+    /// at or after this place from all pages.
+    pub until: Option<Place>,
+    /// The start of the slice's next page, or `None` after the last page.
+    pub position: Option<Position>,
+    /// The costs of this page.
+    pub stats: ReadStats,
+}
+
+/// The rows or windows of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Group {
+    /// The values of the group tags, '' if missing.
+    pub key: Vec<String>,
+    /// The rows or states that the request's output specifies.
+    pub data: GroupData,
+}
+
+impl Group {
+    /// Returns the approximate memory use, in bytes.
+    pub fn bytes(&self) -> usize {
+        let key: usize = self.key.iter().map(|value| value.len() + 24).sum();
+        let data = match &self.data {
+            GroupData::Partials(states) => states.iter().map(PartialColumn::bytes).sum(),
+            GroupData::Rows { times_ns, fields, tags } => {
+                let fields: usize = fields.iter().map(Column::bytes).sum();
+                let tags: usize = tags.iter().map(StringColumn::bytes).sum();
+                8 * times_ns.len() + fields + tags
+            }
+        };
+        key + data + 48
+    }
+}
+
+impl ScanPage {
+    /// Returns the approximate memory use, in bytes.
+    pub fn bytes(&self) -> usize {
+        self.groups.iter().map(Group::bytes).sum()
+    }
+}
+
+/// The data of a group.
+#[derive(Clone, Debug, PartialEq)]
+pub enum GroupData {
+    /// Rows. The rows of a series are in time order.
+    Rows {
+        /// The row times in nanoseconds.
+        times_ns: Vec<i64>,
+        /// The requested fields, in the order of the request.
+        fields: Vec<Column>,
+        /// The requested tags, in the order of the request, one string per row.
+        tags: Vec<StringColumn>,
+    },
+    /// For each call, the windows that have a value, in time order.
+    Partials(Vec<PartialColumn>),
+}
+
+/// The partial states of a call, one per window.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PartialColumn {
+    /// The start of each window in nanoseconds. Without windows, the only state has the range's
+    /// start.
+    pub windows_ns: Vec<i64>,
+    /// The state's columns. The function defines their meaning (`aggregates/`, `selectors/`).
+    pub states: Vec<Column>,
+    /// Selectors only: the columns taken from the selected points, in the order of the call.
+    pub beside: Vec<BesideColumn>,
+}
+
+impl PartialColumn {
+    /// Returns the states of the windows at these positions.
+    #[must_use]
+    pub fn pick(&self, rows: &[u32]) -> Self {
+        let start = |&row: &u32| self.windows_ns.get(row as usize).copied();
+        let beside = self.beside.iter().map(|beside| match beside {
+            BesideColumn::Field(column) => BesideColumn::Field(column.gather(rows)),
+            BesideColumn::Tag(tags) => BesideColumn::Tag(tags.gather(rows)),
+        });
+        Self {
+            windows_ns: rows.iter().filter_map(start).collect(),
+            states: self.states.iter().map(|column| column.gather(rows)).collect(),
+            beside: beside.collect(),
+        }
+    }
+
+    /// Appends the states of later windows (earlier windows if the states descend). Returns false
+    /// and changes nothing if the windows overlap or the columns differ.
+    #[must_use]
+    pub fn append(&mut self, behind: &Self) -> bool {
+        if !self.is_followed_by(behind) || !self.has_shape_of(behind) {
+            return false;
+        }
+        self.windows_ns.extend_from_slice(&behind.windows_ns);
+        for (column, more) in self.states.iter_mut().zip(&behind.states) {
+            column.extend_from(more);
+        }
+        for (column, more) in self.beside.iter_mut().zip(&behind.beside) {
+            match (column, more) {
+                (BesideColumn::Field(column), BesideColumn::Field(more)) => {
+                    column.extend_from(more);
+                }
+                (BesideColumn::Tag(tags), BesideColumn::Tag(more)) => tags.extend_from(more),
+                _ => {}
+            }
+        }
+        true
+    }
+
+    fn is_followed_by(&self, behind: &Self) -> bool {
+        let lists = [&self.windows_ns, &behind.windows_ns];
+        let ends = |list: &[i64]| list.first().copied().zip(list.last().copied());
+        let (Some((first, last)), Some((next, end))) = (ends(lists[0]), ends(lists[1])) else {
+            return true;
+        };
+        (first <= last && last < next && next <= end)
+            || (first >= last && last > next && next >= end)
+    }
+
+    fn has_shape_of(&self, other: &Self) -> bool {
+        let type_of = |column: &Column| column.values.field_type();
+        let beside = |beside: &BesideColumn| match beside {
+            BesideColumn::Field(column) => Some(type_of(column)),
+            BesideColumn::Tag(_) => None,
+        };
+        self.states.iter().map(type_of).eq(other.states.iter().map(type_of))
+            && self.beside.iter().map(beside).eq(other.beside.iter().map(beside))
+    }
+
+    /// Returns the approximate memory use, in bytes.
+    pub fn bytes(&self) -> usize {
+        let beside = self.beside.iter().map(|beside| match beside {
+            BesideColumn::Field(column) => column.bytes(),
+            BesideColumn::Tag(tags) => tags.bytes(),
+        });
+        let columns = self.states.iter().map(Column::bytes).chain(beside);
+        let columns = columns.map(|bytes| size_of::<Column>() + bytes);
+        size_of::<Self>() + self.windows_ns.len() * 8 + columns.sum::<usize>()
+    }
+}
+
+/// A field or tag taken from the selected points.
+#[derive(Clone, Debug, PartialEq)]
+pub enum BesideColumn {
+    /// Field values, null if the point lacks the field.
+    Field(Column),
+    /// Tag values, '' if the series lacks the tag.
+    Tag(StringColumn),
+}
+
+/// One page of a summary.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct SummaryPage {
+    /// Live measurements in the order of the request. The last measurement may continue on the next
+    /// page.
+    pub measurements: Vec<MeasurementSummary>,
+    /// The start of the next page.
+    pub resume: Option<(u32, Vec<String>)>,
+    /// The costs of this page.
+    pub stats: ReadStats,
+}
+
+impl SummaryPage {
+    /// Returns the approximate memory use, in bytes.
+    pub fn bytes(&self) -> usize {
+        let item = |item: &Vec<String>| 24 + item.iter().map(|text| text.len() + 24).sum::<usize>();
+        let measurement = |found: &MeasurementSummary| {
+            let items: usize = found.items.iter().map(item).sum();
+            96 + 4 * found.columns.len() + 8 * found.hashes.len() + items
+        };
+        self.measurements.iter().map(measurement).sum()
+    }
+}
+
+/// The summary of a live measurement.
+#[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
+pub struct MeasurementSummary {
+    /// The measurement.
+    pub measurement: MeasurementId,
+    /// Live columns, ascending by id (for `SummaryWant::Columns`).
+    pub columns: Vec<ColumnId>,
+    /// Distinct items. For tag values: `[position of the key in the request, value]`, ascending,
+    /// with the position as five decimal digits. For series: the tag values.
+    pub items: Vec<Vec<String>>,
+    /// The hashes of the series (for `SummaryWant::SeriesHashes`).
+    #[serde(default)]
+    pub hashes: Vec<u64>,
+    /// The number of series, also if the request excludes hashes.
+    #[serde(default)]
+    pub count: u64,
+}

@@ -1,0 +1,316 @@
+//! The interface through which scans read a shard. The rows are merges of sorted runs.
+
+use super::kept::{Kept, Version};
+use super::request::Deletion;
+use crate::batch::series_table::SeriesTable;
+use crate::merge::cursor::{Columns, Direction, ReadError, SeriesCursor};
+use crate::merge::key::SeriesKey;
+use crate::merge::kway::Merge;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
+
+/// The visible rows of a shard: series by key, and the rows of a series by time. The last write
+/// wins, and rows hidden by deletes or drops are left out.
+pub type Rows<'a> = Merge<Box<dyn SeriesCursor + 'a>>;
+
+/// A group of a part, or the memtable's rows of a measurement. Contains the facts that are known
+/// without reading rows.
+pub struct RowGroup<'a> {
+    /// The measurement of the rows.
+    pub measurement: MeasurementId,
+    /// The known tags, in key order.
+    pub tag_ids: &'a [ColumnId],
+    /// The fields of the rows.
+    pub columns: &'a Columns,
+    /// The number of series.
+    pub series: u64,
+    /// Whether at least one visible row is inside the requested time range. If false, such rows may
+    /// still exist.
+    pub has_rows: bool,
+    /// Whether all rows are inside the requested time range and visible.
+    pub is_whole: bool,
+    /// The series.
+    pub tables: &'a mut dyn SeriesTables,
+}
+
+/// A source of series tables.
+pub trait SeriesTables {
+    /// Calls `visit` with each table and the ids of its tags, until `visit` returns false.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    fn each(
+        &mut self,
+        visit: &mut dyn FnMut(&[ColumnId], &SeriesTable) -> bool,
+    ) -> Result<(), ReadError>;
+}
+
+/// A sorted run: a part, or the memtable.
+#[derive(Clone, Copy, Debug)]
+pub struct Run {
+    /// The run's number, which no other run ever gets. `None` for the memtable.
+    pub number: Option<u64>,
+    /// A time range that contains every row.
+    pub time: TimeRange,
+    /// An upper bound for the number of the measurement's series in the run.
+    pub series: u64,
+    /// An upper bound for the number of the measurement's rows in the run.
+    pub rows: u64,
+}
+
+/// A callback for one group. Returns whether it needs further groups.
+pub type VisitGroup<'a> = dyn FnMut(&mut RowGroup<'_>) -> Result<bool, ReadError> + 'a;
+
+/// Returns the rows of a single run, starting at the first series that does not precede `from`.
+///
+/// # Errors
+/// The errors of the cursor.
+pub fn rows_of_one<'a>(
+    mut run: impl SeriesCursor + 'a,
+    direction: Direction,
+    from: &SeriesKey,
+) -> Result<Rows<'a>, ReadError> {
+    run.seek(from)?;
+    let run: Box<dyn SeriesCursor + 'a> = Box::new(run);
+    Merge::new(vec![(0, run)], direction)
+}
+
+/// A shard's data for one request.
+pub trait Reader {
+    /// Returns the tags of a measurement in key order. The list is empty if the shard has no rows
+    /// of the measurement.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    fn tag_order(&self, measurement: MeasurementId) -> Result<Vec<ColumnId>, ReadError>;
+
+    /// Splits `time` into ascending, disjoint ranges that contain all of its rows. A merge over one
+    /// range reads at most the maximum number of runs.
+    ///
+    /// # Errors
+    /// [`ReadError::TooManySources`] if such a split is impossible.
+    fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError>;
+
+    /// Splits `time` like [`Reader::stretches`], and also between successive runs with many rows
+    /// per series. The scan then reads run after run, and a run's cached result stays valid when
+    /// other runs change.
+    ///
+    /// # Errors
+    /// As [`Reader::stretches`].
+    fn chained(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
+        self.stretches(time)
+    }
+
+    /// Merges the runs that overlap `time`, for all measurements, starting at the first series in
+    /// `direction` that does not precede `from`. The merge may include rows outside `time`.
+    ///
+    /// # Errors
+    /// [`ReadError`], including known damage in the rows of `measurements`.
+    fn merge(
+        &self,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+        direction: Direction,
+        from: &SeriesKey,
+    ) -> Result<Rows<'_>, ReadError>;
+
+    /// Calls `visit` with the groups of these (ascending) measurements that may have rows inside
+    /// `time`, until `visit` returns false. The groups written last come first. Returns `false` if
+    /// the reader does not know groups.
+    ///
+    /// # Errors
+    /// [`ReadError`], including known damage in the rows of `measurements`.
+    fn groups(
+        &self,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+        visit: &mut VisitGroup<'_>,
+    ) -> Result<bool, ReadError> {
+        let _ = (measurements, time, visit);
+        Ok(false)
+    }
+
+    /// Returns the runs that may have rows of a measurement inside `time`, or `None` if unknown.
+    fn runs(&self, measurement: MeasurementId, time: TimeRange) -> Option<Vec<Run>> {
+        let _ = (measurement, time);
+        None
+    }
+
+    /// Returns the series of a run, starting at the first series that does not precede `from`.
+    /// Includes series hidden by a delete.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    fn run(
+        &self,
+        run: &Run,
+        measurement: MeasurementId,
+        direction: Direction,
+        from: &SeriesKey,
+    ) -> Result<Rows<'_>, ReadError> {
+        self.merge(&[measurement], run.time, direction, from)
+    }
+
+    /// Estimates the rows and series of a measurement inside `time`, without reading much.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    fn survey(&self, measurement: MeasurementId, time: TimeRange) -> Result<Survey, ReadError>;
+
+    /// Returns the amount of stored data of a measurement inside `time`.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    fn stored(&self, measurement: MeasurementId, time: TimeRange) -> Result<Stored, ReadError> {
+        let _ = (measurement, time);
+        Ok(Stored::default())
+    }
+
+    /// Returns the version of the rows of these measurements inside `time`, or `None` if results
+    /// must not be cached.
+    ///
+    /// # Errors
+    /// Known damage in these rows.
+    fn version(
+        &self,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+    ) -> Result<Option<Version>, ReadError> {
+        let _ = (measurements, time);
+        Ok(None)
+    }
+
+    /// Returns the version of facts about flushed runs. It never changes.
+    fn version_of_runs(&self) -> Version {
+        Version::new()
+    }
+
+    /// Returns the cached entry with this name and version.
+    fn kept(&self, name: &[u8], version: &Version) -> Option<Kept> {
+        let _ = (name, version);
+        None
+    }
+
+    /// Returns an older cached entry and the measurement's deletes since then. `None` if the rows
+    /// have also changed in other ways.
+    fn kept_before(
+        &self,
+        name: &[u8],
+        version: &Version,
+        measurement: MeasurementId,
+    ) -> Option<(Kept, Vec<Deletion>)> {
+        let _ = (name, version, measurement);
+        None
+    }
+
+    /// Whether the name was looked up recently. Most requests occur only once, so a first request
+    /// is not worth an entry.
+    fn was_asked(&self, name: &[u8]) -> bool {
+        let _ = name;
+        true
+    }
+
+    /// Caches `kept`, replacing an older version. `cells` is the number of values and keys that
+    /// were read to compute it.
+    fn keep(&self, name: Vec<u8>, version: Version, kept: Kept, cells: u64) {
+        let _ = (name, version, kept, cells);
+    }
+
+    /// Returns the costs since the reader was created.
+    fn stats(&self) -> ReadStats;
+}
+
+/// Estimates for one measurement.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Survey {
+    /// A time range that contains every row.
+    pub time: TimeRange,
+    /// The approximate number of rows. A row of the same series and time counts once per run.
+    pub rows: u64,
+    /// The approximate number of series in the run with the most series.
+    pub series: u64,
+}
+
+impl Survey {
+    /// The survey of a measurement without rows.
+    pub const NOTHING: Self = Self { time: TimeRange::new(i64::MAX, i64::MIN), rows: 0, series: 0 };
+}
+
+/// The storage of a measurement's rows inside a time range.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// The number of parts that contain the measurement and may have rows inside the range.
+    pub files: u64,
+    /// The number of pages in the groups of these parts.
+    pub blocks: u64,
+    /// The size of these groups' blocks, in bytes.
+    pub block_bytes: u64,
+    /// The number of rows in the memtable.
+    pub cached_rows: u64,
+}
+
+/// The costs of a scan so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct ReadStats {
+    /// Blocks read and decoded.
+    pub blocks_read: u64,
+    /// Blocks skipped by their time range or tags.
+    pub blocks_pruned: u64,
+    /// The encoded size of decoded blocks, in bytes.
+    pub bytes_decoded: u64,
+    /// The number of visited rows, including rows with cached results.
+    pub rows_scanned: u64,
+    /// The visited rows whose results came from the cache.
+    #[serde(default)]
+    pub rows_kept: u64,
+    /// Storage rows billed as read, including the rows read to load a cold shard.
+    pub rows_read: u64,
+    /// The number of matching series.
+    #[serde(default)]
+    pub series: u64,
+    /// The number of parts that contain the measurement and may have rows inside the range.
+    #[serde(default)]
+    pub files: u64,
+    /// The number of pages in the groups of these parts.
+    #[serde(default)]
+    pub blocks: u64,
+    /// The size of these pages' blocks, in bytes.
+    #[serde(default)]
+    pub block_bytes: u64,
+    /// The number of the measurement's rows in the memtable.
+    #[serde(default)]
+    pub cached_rows: u64,
+    /// Decoded values and row times. For a summary, the number of series keys read.
+    #[serde(default)]
+    pub cells: u64,
+}
+
+impl ReadStats {
+    /// Returns the shard's work, as the sum of rows read and bytes decoded.
+    pub fn work(&self) -> u64 {
+        self.rows_scanned.saturating_sub(self.rows_kept) + self.bytes_decoded
+    }
+
+    /// Adds the costs of a further page. Replaces the fields that describe the scan as a whole.
+    pub fn add_page(&mut self, page: &Self) {
+        let Self {
+            blocks_read,
+            blocks_pruned,
+            bytes_decoded,
+            rows_scanned,
+            rows_kept,
+            rows_read,
+            ..
+        } = *self;
+        *self = Self {
+            blocks_read: blocks_read + page.blocks_read,
+            blocks_pruned: blocks_pruned + page.blocks_pruned,
+            bytes_decoded: bytes_decoded + page.bytes_decoded,
+            rows_scanned: rows_scanned + page.rows_scanned,
+            rows_kept: rows_kept + page.rows_kept,
+            rows_read: rows_read + page.rows_read,
+            cells: self.cells + page.cells,
+            ..*page
+        };
+    }
+}

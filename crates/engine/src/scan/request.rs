@@ -1,0 +1,389 @@
+//! Scan, summary and delete requests that the edge sends to a shard.
+
+use serde::{Deserialize, Serialize};
+
+use crate::merge::cursor::Direction;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::limits::PIECE_BYTES_MAX;
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::{FieldType, FieldValue};
+
+/// A scan of a measurement on a single shard.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ScanRequest {
+    /// The measurement to scan.
+    pub measurement: MeasurementId,
+    /// The time range. The scan ignores rows outside the range.
+    pub time: TimeRange,
+    /// The condition. The scan ignores rows for which the condition is not true.
+    pub predicate: Option<Predicate>,
+    /// The tag columns of the group key, in key order. If empty, all rows belong to one group.
+    pub group_by: Vec<ColumnId>,
+    /// Whether groups descend by key, and rows and windows by time. If false, they ascend.
+    pub descending: bool,
+    /// The kind of result.
+    pub output: Output,
+    /// The start and end of the requested page.
+    pub resume: Resume,
+    /// The approximate maximum size of the page in bytes, at most [`PIECE_BYTES_MAX`].
+    #[serde(default = "whole_page")]
+    pub piece_bytes: u32,
+    /// The maximum number of groups that the caller needs. A slice may end after these groups, but
+    /// may also contain more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub groups_max: Option<u64>,
+}
+
+/// Returns the default page size in bytes.
+fn whole_page() -> u32 {
+    PIECE_BYTES_MAX
+}
+
+impl ScanRequest {
+    /// Whether the request needs only the latest row of each group.
+    pub(super) fn wants_newest(&self) -> bool {
+        self.descending && matches!(self.output, Output::Rows { limit: Some(1), .. })
+    }
+
+    /// Returns the order of series, times and groups.
+    pub(super) fn direction(&self) -> Direction {
+        if self.descending { Direction::Descending } else { Direction::Ascending }
+    }
+}
+
+/// The kind of result of a scan.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Output {
+    /// Returns the rows with a value in at least one of `fields`, or all rows (`every_row`).
+    Rows {
+        /// The fields to return, with their casts.
+        fields: Vec<Input>,
+        /// The tag columns to return, "" if a series lacks the tag.
+        tags: Vec<ColumnId>,
+        /// The maximum number of rows per group over all pages. The merged result may need fewer.
+        limit: Option<u64>,
+        /// SQL: Whether to include rows without any value in `fields`. Without a limit, rows then
+        /// come in any order.
+        #[serde(default)]
+        every_row: bool,
+    },
+    /// Partial states. Each call, group and window with at least one value has one state.
+    Aggregates {
+        /// The aggregate calls, in the order of the result.
+        calls: Vec<AggregateCall>,
+        /// The windows of GROUP BY time(). `None` is one window over the whole range.
+        window: Option<Window>,
+        /// The maximum number of windows per group over all pages, for a single call only. The
+        /// result may contain more windows, but at least this number of windows is complete.
+        #[serde(default)]
+        limit: Option<u64>,
+    },
+}
+
+/// A field column with an optional cast (`field::integer`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Input {
+    /// The field column.
+    pub column: ColumnId,
+    /// The column's type in the schema, because a shard without the column does not know its type.
+    pub field_type: FieldType,
+    /// The target type of the cast. Casts between numeric types convert; float to integer
+    /// truncates. Any other cast results in no value.
+    pub cast: Option<FieldType>,
+}
+
+impl Input {
+    /// Returns the type of the values after the cast, or `None` if the cast results in no value.
+    pub fn output_type(&self) -> Option<FieldType> {
+        let numeric = |field_type| {
+            matches!(field_type, FieldType::Float | FieldType::Integer | FieldType::Unsigned)
+        };
+        match self.cast {
+            None => Some(self.field_type),
+            Some(cast) if cast == self.field_type => Some(cast),
+            Some(cast) => (numeric(cast) && numeric(self.field_type)).then_some(cast),
+        }
+    }
+}
+
+/// One aggregate or selector over one field.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct AggregateCall {
+    /// The function.
+    pub function: AggregateFunction,
+    /// The field that the function reads.
+    pub input: Input,
+    /// Selectors only: the fields and tags to take from the selected point.
+    pub beside: Vec<Beside>,
+}
+
+impl AggregateCall {
+    /// Whether the states do not depend on the grouping of rows, because no step rounds. Float sums
+    /// and the moments of a standard deviation differ in their last digits.
+    pub(super) fn is_exact(&self) -> bool {
+        let is_whole = || {
+            let of = self.input.output_type();
+            matches!(of, Some(FieldType::Integer | FieldType::Unsigned))
+        };
+        match self.function {
+            AggregateFunction::Sum | AggregateFunction::Mean => is_whole(),
+            AggregateFunction::Stddev => false,
+            _ => true,
+        }
+    }
+}
+
+/// A field or tag that a selector returns from the selected point, next to the value.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Beside {
+    /// A field, null if the point lacks it.
+    Field(Input),
+    /// A tag, '' if the series lacks it.
+    Tag(ColumnId),
+}
+
+/// An aggregate function with mergeable partial states. A shard can return states instead of rows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum AggregateFunction {
+    /// The number of values.
+    Count,
+    /// The sum. Integers wrap on overflow, as in 1.x.
+    Sum,
+    /// The mean, as a sum and a count.
+    Mean,
+    /// The smallest value; ties: earliest time.
+    Min,
+    /// The largest value; ties: earliest time.
+    Max,
+    /// The value at the earliest time. At equal times, the larger value wins (booleans: false).
+    First,
+    /// The value at the latest time. At equal times, the larger value wins (booleans: true).
+    Last,
+    /// The spread, as the smallest and the largest value.
+    Spread,
+    /// The standard deviation, as count, mean and squared distance (merged by Chan's formula).
+    Stddev,
+    /// [`Self::First`] or [`Self::Last`] over all series of a group without windows. 1.x considers
+    /// only two series of the group. The extra columns of the call begin with the texts that order
+    /// the series: the tags in order of their names. With `by_text`, the displayed text precedes
+    /// the tags.
+    Met {
+        /// Whether the function is last() instead of first().
+        latest: bool,
+        /// Whether the two series with the first (last) texts count, instead of the first and the
+        /// last series. Applies only if all series have a text.
+        by_text: bool,
+    },
+    /// SQL: The number of rows. Ignores the input.
+    Rows,
+    /// SQL: [`Self::First`] over all rows. The value is the row's time.
+    FirstRow,
+    /// SQL: [`Self::Last`] over all rows. The value is the row's time.
+    LastRow,
+}
+
+impl AggregateFunction {
+    /// Whether the function reads the values of its input. If false, it only counts or selects
+    /// rows.
+    pub fn reads_input(self) -> bool {
+        !matches!(self, Self::Rows | Self::FirstRow | Self::LastRow)
+    }
+}
+
+/// GROUP BY time(every, offset), in UTC or in a time zone.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Width in nanoseconds, above 0.
+    pub every_ns: i64,
+    /// Offset of the window starts from the epoch, in nanoseconds.
+    pub offset_ns: i64,
+    /// The UTC offsets of tz(): pairs of a start time and the local time's distance from UTC, both
+    /// in nanoseconds, ascending by time. Empty means UTC. The edge reads the zone rules and sends
+    /// the offsets, because a shard has no zone rules.
+    pub zone: Vec<(i64, i64)>,
+}
+
+/// A condition over one row. Comparisons with a missing field are false; a missing tag is ''.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Predicate {
+    /// Always true or always false.
+    Constant(bool),
+    /// True if both predicates are true.
+    And(Box<Predicate>, Box<Predicate>),
+    /// True if at least one predicate is true.
+    Or(Box<Predicate>, Box<Predicate>),
+    /// A comparison of two expressions.
+    Compare(Comparison, Box<Operand>, Box<Operand>),
+    /// A regex match on the text of a tag or string field (Go syntax, unanchored). A missing string
+    /// field satisfies neither `=~` nor `!~`.
+    Matches {
+        /// The tag or string field.
+        operand: Box<Operand>,
+        /// The regex source.
+        regex: String,
+        /// Whether the operator is `!~`.
+        negated: bool,
+    },
+    /// True if the boolean field is true.
+    IsTrue(Box<Operand>),
+    /// True if exactly one predicate is true. With `Constant(true)`, it negates the other
+    /// predicate.
+    Differ(Box<Predicate>, Box<Predicate>),
+}
+
+/// Comparison operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Comparison {
+    Equal,
+    NotEqual,
+    Less,
+    LessOrEqual,
+    Greater,
+    GreaterOrEqual,
+}
+
+/// An expression inside a predicate. Integers divide as integers in a WHERE clause (1.x `ast.go`).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Operand {
+    /// A field of the row.
+    Field(Input),
+    /// A tag of the row's series, '' if the series lacks it.
+    Tag(ColumnId),
+    /// A constant.
+    Literal(FieldValue),
+    /// Arithmetic on two operands.
+    Arithmetic(Arithmetic, Box<Operand>, Box<Operand>),
+    /// A mathematical function, by its lower-case InfluxQL name.
+    Call(String, Vec<Operand>),
+}
+
+/// Arithmetic and bitwise operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum Arithmetic {
+    Add,
+    Subtract,
+    Multiply,
+    Divide,
+    Modulo,
+    BitAnd,
+    BitOr,
+    BitXor,
+}
+
+/// A position in the result's order: groups by key, then rows or windows by time.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Place {
+    /// The values of the group tags. All groups that precede this key precede the place.
+    pub group: Vec<String>,
+    /// The time within the group, in nanoseconds. Earlier times, in the result's direction, precede
+    /// the place.
+    pub time_ns: i64,
+}
+
+/// The range of a slice and the start of a page in it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Resume {
+    /// The start of the slice. The slice excludes the result before this place.
+    pub from: Option<Place>,
+    /// The end of the slice. The caller does not need the result from this place onwards.
+    pub until: Option<Place>,
+    /// The position at which the previous page of this slice ended.
+    pub position: Option<Position>,
+}
+
+impl Resume {
+    /// Whether the request continues an earlier page or slice.
+    pub fn goes_on(&self) -> bool {
+        self.from.is_some() || self.position.is_some()
+    }
+
+    /// Returns the next request of a caller that reads only one shard, or `None` after the last
+    /// page. `until` and `position` come from the page that begins at `self`.
+    #[must_use]
+    pub fn after(self, until: Option<Place>, position: Option<Position>) -> Option<Self> {
+        match (position, until.or(self.until)) {
+            (None, None) => None,
+            (None, from) => Some(Self { from, ..Self::default() }),
+            (position, until) => Some(Self { from: self.from, until, position }),
+        }
+    }
+}
+
+/// A shard's progress in a slice. The shard has read all times before `stretch`, and inside
+/// `stretch` all series before `series`. The edge returns the position unchanged and does not
+/// interpret it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The tags that define the order of series.
+    pub order: Vec<ColumnId>,
+    /// The time range that the shard was reading.
+    pub stretch: TimeRange,
+    /// The key of the last series that the shard reached.
+    pub series: Vec<u8>,
+    /// The first unread time of this series in the result's direction, in nanoseconds. `None` if
+    /// the series has been read completely.
+    pub time_ns: Option<i64>,
+}
+
+/// A delete of rows in one measurement.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deletion {
+    /// The measurement.
+    pub measurement: MeasurementId,
+    /// A condition on tags only. `None` deletes rows of every series.
+    pub predicate: Option<Predicate>,
+    /// The time range of the deleted rows.
+    pub time: TimeRange,
+}
+
+/// A request for the metadata that SHOW statements list: live columns, tag values or series of
+/// measurements.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct SummaryRequest {
+    /// The measurements to summarise. The result lists those with live rows that match.
+    pub measurements: Vec<MeasurementId>,
+    /// The time range. Rows outside the range do not count.
+    pub time: TimeRange,
+    /// The oldest time that the retention policy keeps, in nanoseconds. Rows before this time have
+    /// expired. `None` if rows never expire.
+    #[serde(default)]
+    pub kept_from_ns: Option<i64>,
+    /// One condition per measurement, on tags only, in the order of `measurements`. Column ids
+    /// differ between measurements.
+    pub predicates: Vec<Option<Predicate>>,
+    /// The kind of items to list.
+    pub want: SummaryWant,
+    /// The position in `measurements` and the shard's own cursor inside that measurement.
+    pub resume: Option<(u32, Vec<String>)>,
+    /// The number of tag values, or of series in text order, that the caller needs per measurement.
+    /// A shard may list more.
+    #[serde(default)]
+    pub items_max: Option<u64>,
+    /// The approximate maximum size of the page in bytes, at most [`PIECE_BYTES_MAX`].
+    #[serde(default = "whole_page")]
+    pub piece_bytes: u32,
+}
+
+/// The kind of items in a summary.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum SummaryWant {
+    /// The measurements that have live rows, without further items.
+    Measurements,
+    /// The ids of live columns, fields and tags.
+    Columns,
+    /// The distinct values of these tag columns, per measurement.
+    TagValues(Vec<Vec<ColumnId>>),
+    /// Every series as the values of these tag columns ('' if missing), per measurement.
+    Series(Vec<Vec<ColumnId>>),
+    /// A hash of each series, to count distinct series over shards.
+    SeriesHashes {
+        /// The tag columns per measurement, with a hash seed per tag column. A series' hash is the
+        /// sum of the hashes of its tag values.
+        tags: Vec<Vec<(ColumnId, u64)>>,
+        /// Whether to return only the number of series, without hashes. Correct only if no other
+        /// shard has any of these series.
+        count_only: bool,
+    },
+}

@@ -1,0 +1,274 @@
+//! Collects the rows of a group, series by series, in time order, up to the limit.
+
+use super::dense::positions;
+use super::error::ScanError;
+use super::input::{self, Read, Slice};
+use super::page::GroupData;
+use super::predicate::Mask;
+use super::request::Input;
+use super::run::Run;
+use crate::batch::bitmap::Validity;
+use crate::batch::column::{Column, StringColumn, Values};
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::FieldType;
+
+/// With a limit, excess rows are dropped when the number of rows reaches `SHRINK_TIMES` times the
+/// limit, and at least `SHRINK_ROWS_MIN`.
+const SHRINK_TIMES: usize = 2;
+const SHRINK_ROWS_MIN: usize = 1_024;
+
+/// The rows of a group, in the order in which they were added.
+pub(super) struct GroupRows<'a> {
+    fields: &'a [Input],
+    every_row: bool,
+    descending: bool,
+    /// The maximum number of rows, by time.
+    limit: Option<usize>,
+    times_ns: Vec<i64>,
+    /// The position of each row's series in the group.
+    series: Vec<u32>,
+    columns: Vec<Column>,
+    /// One column for each tag, with one value for each series.
+    tags: Vec<StringColumn>,
+    /// The times that may still contain requested rows.
+    open: TimeRange,
+}
+
+impl<'a> GroupRows<'a> {
+    /// Creates an empty group. Each row will have `tags` tags.
+    pub(super) fn new(
+        (fields, every_row): (&'a [Input], bool),
+        tags: usize,
+        descending: bool,
+        limit: Option<u64>,
+    ) -> Self {
+        Self {
+            fields,
+            every_row,
+            descending,
+            limit: limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX)),
+            times_ns: Vec::new(),
+            series: Vec::new(),
+            columns: fields.iter().map(new_column).collect(),
+            tags: vec![StringColumn::default(); tags],
+            open: TimeRange::ALL,
+        }
+    }
+
+    pub(super) fn open(&self) -> TimeRange {
+        self.open
+    }
+
+    /// Whether the group has enough rows.
+    pub(super) fn is_done(&self) -> bool {
+        self.limit.is_some_and(|limit| self.times_ns.len() >= limit)
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.times_ns.len()
+    }
+
+    pub(super) fn bytes(&self) -> usize {
+        let fields: usize = self.columns.iter().map(Column::bytes).sum();
+        let tags: usize = self.tags.iter().map(StringColumn::bytes).sum();
+        self.times_ns.len() * (8 + 4 * self.tags.len()) + fields + tags
+    }
+
+    /// Adds rows of `run`, which all belong to one series with these tags. Adds the rows that
+    /// `mask` selects and that have a value in one of the fields, or all selected rows with
+    /// `every_row`. Returns whether it added a row.
+    ///
+    /// # Errors
+    /// [`ScanError::ColumnType`].
+    pub(super) fn consume<'t>(
+        &mut self,
+        run: &Run,
+        mask: &Mask,
+        tags: impl Iterator<Item = &'t str>,
+    ) -> Result<bool, ScanError> {
+        let mut reads = Vec::with_capacity(self.fields.len());
+        for input in self.fields {
+            reads.push(input::read(run, input)?);
+        }
+        if !self.every_row && reads.iter().all(Option::is_none) {
+            return Ok(false);
+        }
+        let rows = run.times().len();
+        let any = if self.every_row { None } else { any_value(&reads) };
+        let mut chosen =
+            positions(mask, any.as_deref(), rows).unwrap_or_else(|| (0..rows as u32).collect());
+        // One series never contributes more rows than the limit.
+        if let Some(limit) = self.limit {
+            match self.descending {
+                true => drop(chosen.drain(..chosen.len().saturating_sub(limit))),
+                false => chosen.truncate(limit),
+            }
+        }
+        if chosen.is_empty() {
+            return Ok(false);
+        }
+        let times = run.times();
+        let time = |&p: &u32| times.get(p as usize).copied().unwrap_or_default();
+        self.times_ns.extend(chosen.iter().map(time));
+        for (column, read) in self.columns.iter_mut().zip(&reads) {
+            append(column, read.as_ref(), &chosen);
+        }
+        let number = self.series.last().map_or(0, |last| last + 1);
+        self.series.extend(std::iter::repeat_n(number, chosen.len()));
+        for (column, value) in self.tags.iter_mut().zip(tags) {
+            column.push(value);
+        }
+        self.shrink_if_many();
+        Ok(true)
+    }
+
+    /// Adds the rows of a cached group. Each row becomes a separate series.
+    ///
+    /// # Errors
+    /// [`ScanError::Kept`] when the rows belong to another request.
+    pub(super) fn absorb(
+        &mut self,
+        times_ns: &[i64],
+        fields: &[Column],
+        tags: &[StringColumn],
+    ) -> Result<(), ScanError> {
+        if fields.len() != self.columns.len() || tags.len() != self.tags.len() {
+            return Err(ScanError::Kept);
+        }
+        let next = self.series.last().map_or(0, |last| last + 1);
+        self.series.extend((next..).take(times_ns.len()));
+        self.times_ns.extend(times_ns);
+        for (column, more) in self.columns.iter_mut().zip(fields) {
+            if !column.extend_from(more) {
+                return Err(ScanError::Kept);
+            }
+        }
+        for (column, more) in self.tags.iter_mut().zip(tags) {
+            (0..times_ns.len()).for_each(|row| column.push(more.get(row)));
+        }
+        self.shrink_if_many();
+        Ok(())
+    }
+
+    fn shrink_if_many(&mut self) {
+        if let Some(limit) = self.limit
+            && self.times_ns.len() >= limit.saturating_mul(SHRINK_TIMES).max(SHRINK_ROWS_MIN)
+        {
+            self.shrink(limit);
+        }
+    }
+
+    /// Keeps the first `limit` rows by time, and excludes later times.
+    fn shrink(&mut self, limit: usize) {
+        let Some(last) = limit.checked_sub(1).filter(|&at| at < self.times_ns.len()) else {
+            return;
+        };
+        // Inverting the bits reverses the order of integers.
+        let turned = |time_ns: i64| if self.descending { !time_ns } else { time_ns };
+        let times_ns = self.times_ns.iter().map(|&time_ns| turned(time_ns));
+        // Rows with equal times are ordered by series, which is the order in which rows were added.
+        let mut first: Vec<(i64, u32)> = times_ns.zip(0..).collect();
+        let last_ns = turned(first.select_nth_unstable(last).1.0);
+        match self.descending {
+            true => self.open.start_ns = self.open.start_ns.max(last_ns),
+            false => self.open.end_ns = self.open.end_ns.min(last_ns.saturating_add(1)),
+        }
+        let mut order: Vec<u32> = first.into_iter().take(limit).map(|(_, row)| row).collect();
+        order.sort_unstable();
+        let at = |&row: &u32| row as usize;
+        self.times_ns =
+            order.iter().filter_map(|row| self.times_ns.get(at(row)).copied()).collect();
+        self.columns = self.columns.iter().map(|column| column.gather(&order)).collect();
+        let series: Vec<u32> =
+            order.iter().filter_map(|row| self.series.get(at(row)).copied()).collect();
+        let mut kept = series.clone();
+        kept.dedup();
+        self.tags = self
+            .tags
+            .iter()
+            .map(|tags| kept.iter().map(|&s| tags.get(s as usize)).collect())
+            .collect();
+        self.series = Vec::with_capacity(series.len());
+        for (number, same) in (0..).zip(series.chunk_by(|a, b| a == b)) {
+            self.series.extend(std::iter::repeat_n(number, same.len()));
+        }
+    }
+
+    /// Returns the rows, or `None` if the group is empty.
+    pub(super) fn finish(self) -> Option<GroupData> {
+        let tags = self.tags.iter().map(|of_series| coded(of_series, &self.series)).collect();
+        let (times_ns, fields) = (self.times_ns, self.columns);
+        (!times_ns.is_empty()).then_some(GroupData::Rows { times_ns, fields, tags })
+    }
+}
+
+/// Returns the text of each row's series as a dictionary column with distinct entries.
+fn coded(of_series: &StringColumn, series: &[u32]) -> StringColumn {
+    let mut dictionary = StringColumn::default();
+    let mut known: std::collections::HashMap<&str, u32, foldhash::fast::FixedState> =
+        std::collections::HashMap::default();
+    let mut code_of = |string| {
+        let next = dictionary.len() as u32;
+        let code = *known.entry(string).or_insert(next);
+        if code == next {
+            dictionary.push(string);
+        }
+        code
+    };
+    let codes_of_series: Vec<u32> = of_series.iter().map(&mut code_of).collect();
+    let code = |&series: &u32| codes_of_series.get(series as usize).copied().unwrap_or_default();
+    let codes = series.iter().map(code).collect();
+    StringColumn::coded(dictionary, codes).unwrap_or_default()
+}
+
+fn new_column(input: &Input) -> Column {
+    Column::new(input.output_type().unwrap_or(FieldType::Float))
+}
+
+/// Returns for each row whether a field has a value, or `None` if all rows have one.
+fn any_value(reads: &[Option<Read<'_>>]) -> Option<Vec<bool>> {
+    let mut any: Option<Vec<bool>> = None;
+    for read in reads.iter().flatten() {
+        let valid = read.valid.as_ref()?;
+        match &mut any {
+            None => any = Some(valid.clone()),
+            Some(any) => any.iter_mut().zip(valid).for_each(|(any, valid)| *any |= valid),
+        }
+    }
+    any
+}
+
+/// Appends the rows at `positions`, or nulls if `read` is `None`.
+fn append(column: &mut Column, read: Option<&Read<'_>>, positions: &[u32]) {
+    let Some(read) = read else {
+        positions.iter().for_each(|_| column.push_null());
+        return;
+    };
+    let start = column.len();
+    let at = |p: u32| p as usize;
+    match (&mut column.values, &read.slice) {
+        (Values::Float(to), Slice::Float(from)) => {
+            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().unwrap_or_default()));
+        }
+        (Values::Integer(to), Slice::Integer(from)) => {
+            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().unwrap_or_default()));
+        }
+        (Values::Unsigned(to), Slice::Unsigned(from)) => {
+            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().unwrap_or_default()));
+        }
+        (Values::Boolean(to), Slice::Boolean(from)) => {
+            to.extend(positions.iter().map(|&p| from.get(at(p)).copied().unwrap_or_default()));
+        }
+        (Values::String(to), Slice::Text(from, rows)) => {
+            positions.iter().for_each(|&p| to.push(from.get(rows.start + at(p))));
+        }
+        _ => return positions.iter().for_each(|_| column.push_null()),
+    }
+    let valid = read.valid.as_ref();
+    if valid.is_none() && column.validity == Validity::All {
+        return;
+    }
+    for (row, &p) in (start..).zip(positions) {
+        column.validity.push(row, valid.is_none_or(|v| v.get(at(p)).copied().unwrap_or(false)));
+    }
+}

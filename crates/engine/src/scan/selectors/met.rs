@@ -1,0 +1,365 @@
+//! first() and last() of a group without windows, with the choice that 1.x makes among points of
+//! the same time.
+//!
+//! 1.x merges its series in a heap and compares the first two points that the heap returns. These
+//! points belong to the first and the last series in the order of series keys. If a text is shown
+//! next to the value and all points have a text, the two points with the first texts count (for
+//! `last`: the last texts). The larger of the two values is the result. For booleans, `first`
+//! prefers `false`.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use super::first_last::First;
+use super::first_last::Last;
+use super::selected::{Selector, push};
+use crate::batch::bitmap::Validity;
+use crate::batch::column::{Column, StringColumn, Values};
+use crate::scan::accumulator::{Accumulator, Finished};
+use crate::scan::dense::{Dense, Neighbours};
+use crate::scan::error::ScanError;
+use crate::scan::page::{BesideColumn, PartialColumn};
+use crate::scan::request::{AggregateFunction, Beside};
+use crate::scan::spans::Span;
+use tidemark_model::value::{FieldType, FieldValue};
+
+#[derive(Clone, Debug)]
+struct Point {
+    time_ns: i64,
+    value: FieldValue,
+    beside: Vec<Option<FieldValue>>,
+}
+
+/// The points of the same time that can still be chosen, in series order.
+pub(in crate::scan) struct Met {
+    latest: bool,
+    by_text: bool,
+    field_type: FieldType,
+    beside: Vec<Beside>,
+    /// The positions in `beside` of the series' tags.
+    tags: Range<usize>,
+    points: Vec<Point>,
+}
+
+impl Met {
+    pub(in crate::scan) fn new(
+        (latest, by_text): (bool, bool),
+        field_type: FieldType,
+        beside: Vec<Beside>,
+    ) -> Self {
+        let start = usize::from(by_text);
+        let tags = start..start + different_tags(beside.get(start..).unwrap_or_default());
+        Self { latest, by_text, field_type, beside, tags, points: Vec::new() }
+    }
+
+    fn error(&self) -> ScanError {
+        let (latest, by_text) = (self.latest, self.by_text);
+        ScanError::States(AggregateFunction::Met { latest, by_text })
+    }
+
+    /// Compares a time with the time of the current points. `Greater` replaces them.
+    fn rank(&self, time_ns: i64) -> Ordering {
+        let order = self.points.first().map_or(Ordering::Greater, |old| time_ns.cmp(&old.time_ns));
+        if self.latest || self.points.is_empty() { order } else { order.reverse() }
+    }
+
+    fn offer(&mut self, point: Point) {
+        match self.rank(point.time_ns) {
+            Ordering::Less => return,
+            Ordering::Greater => self.points.clear(),
+            Ordering::Equal => {}
+        }
+        self.points.push(point);
+        let tags = self.tags.clone();
+        self.points.sort_by(|a, b| by_series(&tags, a, b));
+        if self.points.len() > 2 {
+            let kept = self.candidates();
+            let mut position = 0;
+            self.points.retain(|_| {
+                position += 1;
+                kept.contains(&(position - 1))
+            });
+        }
+    }
+
+    /// Returns the positions of the points that can still be chosen after adding further points.
+    fn candidates(&self) -> Vec<usize> {
+        let mut kept = vec![0, self.points.len().saturating_sub(1)];
+        if self.by_text {
+            kept.extend(self.points.iter().position(|point| self.text_of(point).is_none()));
+            kept.extend(self.by_texts());
+        }
+        kept
+    }
+
+    /// Returns the text shown next to the value. A missing tag has no text.
+    fn text_of<'a>(&self, point: &'a Point) -> Option<&'a str> {
+        let is_tag = matches!(self.beside.first(), Some(Beside::Tag(_)));
+        match point.beside.first()?.as_ref()? {
+            FieldValue::String(text) if !(is_tag && text.is_empty()) => Some(text),
+            _ => None,
+        }
+    }
+
+    /// Returns the positions of the two points with the first texts, or the last texts.
+    fn by_texts(&self) -> Vec<usize> {
+        let mut all: Vec<(Option<&str>, usize)> =
+            self.points.iter().map(|point| self.text_of(point)).zip(0..).collect();
+        all.retain(|(text, _)| text.is_some());
+        all.sort();
+        let surplus = if self.latest { all.len().saturating_sub(2) } else { 0 };
+        all.into_iter().skip(surplus).take(2).map(|(_, position)| position).collect()
+    }
+
+    fn chosen(&self) -> Option<&Point> {
+        let all_have_texts = self.points.iter().all(|point| self.text_of(point).is_some());
+        let two = match self.by_text && all_have_texts {
+            true => self.by_texts(),
+            false => vec![0, self.points.len().saturating_sub(1)],
+        };
+        let first = self.points.get(*two.first()?)?;
+        let second = self.points.get(*two.last()?)?;
+        let (met, other) = if self.latest { (second, first) } else { (first, second) };
+        let (new, old) = ((other.time_ns, &other.value), (met.time_ns, &met.value));
+        let order = if self.latest { Last::prefers(new, old) } else { First::prefers(new, old) };
+        Some(if order == Ordering::Greater { other } else { met })
+    }
+
+    fn columns(&self, points: &[&Point], starts_ns: &[i64]) -> (Vec<i64>, Vec<i64>, Column) {
+        let mut values = Column::new(self.field_type);
+        points.iter().for_each(|point| push(&mut values, Some(&point.value)));
+        let start_ns = starts_ns.first().copied().unwrap_or_default();
+        let times_ns = points.iter().map(|point| point.time_ns).collect();
+        (vec![start_ns; points.len()], times_ns, values)
+    }
+
+    fn beside_columns(&self, points: &[&Point]) -> Vec<BesideColumn> {
+        let column = |(position, beside): (usize, &Beside)| {
+            let values = points.iter().map(|point| point.beside.get(position)?.as_ref());
+            match beside {
+                Beside::Tag(_) => BesideColumn::Tag(values.map(text).collect::<StringColumn>()),
+                Beside::Field(input) => {
+                    let mut column = Column::new(input.output_type().unwrap_or(input.field_type));
+                    values.for_each(|value| push(&mut column, value));
+                    BesideColumn::Field(column)
+                }
+            }
+        };
+        self.beside.iter().enumerate().map(column).collect()
+    }
+}
+
+impl Accumulator for Met {
+    fn accumulate(&mut self, spans: &[Span], dense: &Dense<'_>, neighbours: &Neighbours<'_>) {
+        for span in spans.iter().filter(|span| !span.rows.is_empty()) {
+            let index = if self.latest { span.rows.end - 1 } else { span.rows.start };
+            let Some(&time_ns) = dense.times.get(index) else { continue };
+            if self.rank(time_ns) != Ordering::Less {
+                let beside = dense.beside(index, &self.beside, neighbours);
+                self.offer(Point { time_ns, value: dense.value(index), beside });
+            }
+        }
+    }
+
+    fn absorb(&mut self, slots: &[usize], partial: &PartialColumn) -> Result<(), ScanError> {
+        let [times, values] = partial.states.as_slice() else { return Err(self.error()) };
+        let (Values::Integer(times_ns), Validity::All) = (&times.values, &times.validity) else {
+            return Err(self.error());
+        };
+        if values.values.field_type() != self.field_type
+            || partial.beside.len() != self.beside.len()
+        {
+            return Err(self.error());
+        }
+        for row in 0..slots.len() {
+            let (Some(&time_ns), Some(value)) = (times_ns.get(row), values.get(row)) else {
+                return Err(self.error());
+            };
+            let beside = partial.beside.iter().map(|column| match column {
+                BesideColumn::Field(column) => column.get(row),
+                BesideColumn::Tag(column) => Some(FieldValue::String(column.get(row).into())),
+            });
+            self.offer(Point { time_ns, value, beside: beside.collect() });
+        }
+        Ok(())
+    }
+
+    /// Without windows there is one slot, which stays.
+    fn keep(&mut self, _: &[usize]) {}
+
+    fn bytes(&self) -> usize {
+        let texts = self.points.iter().flat_map(|point| &point.beside);
+        self.points.len() * (24 + 9 * self.beside.len())
+            + texts.map(|value| text(value.as_ref()).len()).sum::<usize>()
+    }
+
+    fn partial(&self, _: &[usize], starts_ns: &[i64]) -> PartialColumn {
+        let points: Vec<&Point> = self.points.iter().collect();
+        let (windows_ns, times_ns, values) = self.columns(&points, starts_ns);
+        let states = vec![Column::full(Values::Integer(times_ns)), values];
+        PartialColumn { windows_ns, states, beside: self.beside_columns(&points) }
+    }
+
+    fn finish(&self, _: &[usize], starts_ns: &[i64]) -> Finished {
+        let points: Vec<&Point> = self.chosen().into_iter().collect();
+        let (windows_ns, times_ns, values) = self.columns(&points, starts_ns);
+        let beside = self.beside_columns(&points);
+        Finished { windows_ns, values, times_ns: Some(times_ns), beside }
+    }
+}
+
+fn text(value: Option<&FieldValue>) -> &str {
+    match value {
+        Some(FieldValue::String(text)) => text,
+        _ => "",
+    }
+}
+
+/// Returns the number of distinct tags at the beginning of `beside`.
+fn different_tags(beside: &[Beside]) -> usize {
+    let is_new = |(position, one): (usize, &Beside)| {
+        matches!(one, Beside::Tag(_)) && !beside.iter().take(position).any(|before| before == one)
+    };
+    beside.iter().enumerate().take_while(|&(position, one)| is_new((position, one))).count()
+}
+
+/// Compares two series keys by their tags, in the order of tag names.
+fn by_series(tags: &Range<usize>, a: &Point, b: &Point) -> Ordering {
+    fn value(point: &Point, position: usize) -> &str {
+        text(point.beside.get(position).and_then(Option::as_ref))
+    }
+    let goes_on = |point: &Point, from: usize| {
+        (from..tags.end).any(|position| !value(point, position).is_empty())
+    };
+    for position in tags.clone() {
+        let (left, right) = (value(a, position), value(b, position));
+        let order = match (left.is_empty(), right.is_empty()) {
+            (true, true) => continue,
+            // A key without further tags comes first. Otherwise the next tag of that key has a
+            // later name.
+            (true, false) if goes_on(a, position) => Ordering::Greater,
+            (true, false) => Ordering::Less,
+            (false, true) if goes_on(b, position) => Ordering::Less,
+            (false, true) => Ordering::Greater,
+            (false, false) => escaped(left).cmp(escaped(right)),
+        };
+        if order.is_ne() {
+            return order;
+        }
+    }
+    Ordering::Equal
+}
+
+/// Returns the tag value in the escaped form of a series key, and the comma that follows it.
+fn escaped(value: &str) -> impl Iterator<Item = u8> + '_ {
+    let escape = |byte: u8| matches!(byte, b',' | b'=' | b' ').then_some(b'\\');
+    value.bytes().flat_map(move |byte| escape(byte).into_iter().chain([byte])).chain([b','])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::partial::Merge;
+    use crate::scan::request::{AggregateCall, Input};
+    use tidemark_model::ids::ColumnId;
+
+    /// Returns the state of a single point of a series.
+    fn piece(&(time_ns, series, value): &(i64, &str, f64)) -> PartialColumn {
+        PartialColumn {
+            windows_ns: vec![0],
+            states: vec![
+                Column::full(Values::Integer(vec![time_ns])),
+                Column::full(Values::Float(vec![value])),
+            ],
+            beside: vec![BesideColumn::Tag([series].into_iter().collect())],
+        }
+    }
+
+    /// Returns the chosen value and series, with the points distributed over `shards` shards.
+    fn chosen(latest: bool, by_text: bool, points: &[(i64, &str, f64)], shards: usize) -> String {
+        let call = AggregateCall {
+            function: AggregateFunction::Met { latest, by_text },
+            input: Input { column: ColumnId(0), field_type: FieldType::Float, cast: None },
+            beside: vec![Beside::Tag(ColumnId(1))],
+        };
+        let mut edge = Merge::new(&call).expect("a call");
+        for shard in 0..shards {
+            let mut own = Merge::new(&call).expect("a call");
+            for point in points.iter().skip(shard).step_by(shards) {
+                own.add(&piece(point)).expect("a state");
+            }
+            edge.add(&own.partial(false)).expect("states");
+        }
+        let answer = edge.finish(false);
+        let [BesideColumn::Tag(series)] = answer.beside.as_slice() else { panic!("a tag") };
+        assert_eq!(answer.windows_ns.len(), 1);
+        format!("{:?} {}", answer.values.get(0), series.get(0))
+    }
+
+    #[test]
+    fn two_points_are_looked_at_whatever_the_shards() {
+        let points = [
+            (5, "c", 9.0),
+            (5, "a", 3.0),
+            (9, "b", 7.0),
+            (5, "d", 4.0),
+            (5, "b", 8.0),
+            (9, "a", 7.0),
+        ];
+        for shards in 1..=7 {
+            let first = |by_text| chosen(false, by_text, &points, shards);
+            let last = |by_text| chosen(true, by_text, &points, shards);
+            assert_eq!(first(false), "Some(Float(4.0)) d", "of a and d");
+            assert_eq!(first(true), "Some(Float(8.0)) b", "of a and b");
+            assert_eq!(last(false), "Some(Float(7.0)) b", "as good: that which is met first");
+            assert_eq!(chosen(true, true, points.get(..2).unwrap(), shards), "Some(Float(9.0)) c");
+        }
+    }
+
+    /// Returns first() over one point per series. Each series has these values of the tags `a` and
+    /// `b`.
+    fn first_of(by_text: bool, series: &[(&str, &str, f64)], shards: usize) -> Option<FieldValue> {
+        let tags = [ColumnId(1), ColumnId(2)].map(Beside::Tag);
+        let shown = by_text.then_some(Beside::Tag(ColumnId(2)));
+        let call = AggregateCall {
+            function: AggregateFunction::Met { latest: false, by_text },
+            input: Input { column: ColumnId(0), field_type: FieldType::Float, cast: None },
+            beside: shown.into_iter().chain(tags).collect(),
+        };
+        let piece = |&(a, b, value): &(&str, &str, f64)| {
+            let texts = by_text.then_some(b).into_iter().chain([a, b]);
+            let beside = texts.map(|text| BesideColumn::Tag([text].into_iter().collect()));
+            PartialColumn { beside: beside.collect(), ..piece(&(1, "", value)) }
+        };
+        let mut edge = Merge::new(&call).expect("a call");
+        for shard in 0..shards {
+            let mut own = Merge::new(&call).expect("a call");
+            for one in series.iter().skip(shard).step_by(shards) {
+                own.add(&piece(one)).expect("a state");
+            }
+            edge.add(&own.partial(false)).expect("states");
+        }
+        edge.finish(false).values.get(0)
+    }
+
+    /// Results of InfluxDB 1.6.7.
+    #[test]
+    fn series_are_in_the_order_of_their_escaped_keys() {
+        let lacking = [("1", "", 5.0), ("2", "", 9.0), ("", "1", 1.0)];
+        let escaped = [("x", "", 5.0), ("x-1", "", 9.0), ("x", "z", 7.0), ("x y", "", 8.0)];
+        for shards in 1..=4 {
+            assert_eq!(first_of(false, &lacking, shards), Some(FieldValue::Float(5.0)));
+            assert_eq!(first_of(true, &lacking, shards), Some(FieldValue::Float(5.0)), "no text");
+            assert_eq!(first_of(false, &escaped, shards), Some(FieldValue::Float(8.0)));
+        }
+    }
+
+    #[test]
+    fn states_of_another_shape_are_refused() {
+        let mut merge = Met::new((false, false), FieldType::Float, Vec::new());
+        assert!(merge.absorb(&[0], &piece(&(1, "a", 1.0))).is_err(), "a column too many");
+        let mut merge =
+            Met::new((false, false), FieldType::Integer, vec![Beside::Tag(ColumnId(1))]);
+        assert!(merge.absorb(&[0], &piece(&(1, "a", 1.0))).is_err(), "another type");
+    }
+}

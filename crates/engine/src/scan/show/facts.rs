@@ -1,0 +1,108 @@
+//! Facts about measurements that are known from the directories of parts, before any series is
+//! read.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use crate::merge::cursor::{Columns, ReadError};
+use crate::scan::reader::{Reader, RowGroup};
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Facts {
+    /// The tags, in key order.
+    pub(super) order: Vec<ColumnId>,
+    /// Whether the measurement has a visible row inside the time range.
+    pub(super) has_rows: bool,
+    /// Whether all groups are known, and all their rows are visible and inside the time range.
+    pub(super) is_whole: bool,
+    /// Whether the reader knows the groups.
+    pub(super) is_told: bool,
+    /// The approximate number of keys that a walk visits.
+    pub(super) keys: u64,
+    /// The fields that have values.
+    pub(super) fields: BTreeSet<ColumnId>,
+    /// The fields that have values or had values.
+    pub(super) doubtful: BTreeSet<ColumnId>,
+    /// The tags with a value in at least one series.
+    pub(super) tags: BTreeSet<ColumnId>,
+    /// The columns of the previous group.
+    columns: Option<(bool, Columns)>,
+}
+
+/// The facts to collect, in addition to the head of each group.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// No further facts. Stops when every measurement has a visible row.
+    Life,
+    /// Fields and tags.
+    Columns,
+    /// The order of the tags.
+    Series,
+}
+
+/// Returns the facts of these measurements, in this order.
+///
+/// # Errors
+/// The errors of the reader.
+pub(super) fn list(
+    reader: &dyn Reader,
+    measurements: &[MeasurementId],
+    time: TimeRange,
+    wanted: Wanted,
+) -> Result<Vec<Facts>, ReadError> {
+    let mut by_id: Vec<(MeasurementId, u32)> = measurements.iter().copied().zip(0..).collect();
+    by_id.sort();
+    let ids: Vec<MeasurementId> = by_id.iter().map(|(id, _)| *id).collect();
+    let fresh = Facts { is_whole: true, is_told: true, ..Facts::default() };
+    let mut all = vec![fresh; measurements.len()];
+    let mut lifeless = all.len();
+    let is_told = reader.groups(&ids, time, &mut |group| {
+        let place = ids.binary_search(&group.measurement).ok();
+        let place = place.and_then(|at| by_id.get(at)).map(|(_, place)| *place as usize);
+        let Some(facts) = place.and_then(|place| all.get_mut(place)) else { return Ok(true) };
+        lifeless -= usize::from(group.has_rows && !facts.has_rows);
+        facts.add(group, wanted)?;
+        Ok(wanted != Wanted::Life || lifeless > 0)
+    })?;
+    if !is_told {
+        for (facts, &measurement) in all.iter_mut().zip(measurements) {
+            *facts = Facts { order: reader.tag_order(measurement)?, ..Facts::default() };
+        }
+    }
+    Ok(all)
+}
+
+impl Facts {
+    fn add(&mut self, group: &mut RowGroup<'_>, wanted: Wanted) -> Result<(), ReadError> {
+        self.has_rows |= group.has_rows;
+        self.is_whole &= group.is_whole;
+        self.keys += group.series;
+        if group.tag_ids.len() > self.order.len() {
+            self.order = group.tag_ids.to_vec();
+        }
+        if wanted != Wanted::Columns {
+            return Ok(());
+        }
+        let known = (group.is_whole, group.columns);
+        if self.columns.as_ref().is_none_or(|(whole, held)| (*whole, held) != known) {
+            let fields = if group.is_whole { &mut self.fields } else { &mut self.doubtful };
+            fields.extend(group.columns.iter().map(|&(id, _)| id));
+            self.columns = Some((group.is_whole, Rc::clone(group.columns)));
+        }
+        let seen = &mut self.tags;
+        let unseen = |seen: &BTreeSet<ColumnId>| group.tag_ids.iter().any(|id| !seen.contains(id));
+        // Each series of a whole group has visible rows, and each dictionary entry belongs to a
+        // series.
+        if group.is_whole && unseen(seen) {
+            group.tables.each(&mut |ids, table| {
+                let used =
+                    ids.iter().zip(&table.tags).filter(|(_, tag)| !tag.dictionary.is_empty());
+                seen.extend(used.map(|(&id, _)| id));
+                unseen(seen)
+            })?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,469 @@
+//! Lists live measurements, columns, tag values and series, page by page.
+//!
+//! A series is alive if it has a row in the time range that is neither hidden by a delete nor
+//! expired. For most measurements, the directories of parts contain enough information about live
+//! rows and fields ([`facts`]). Otherwise a merge visits the series without reading rows
+//! ([`walk`]). It seeks from one measurement to the next. After it has found a live series with
+//! some combination of tag values, it seeks past the other series with the same combination.
+
+mod facts;
+mod first;
+mod least;
+mod task;
+mod walk;
+
+use std::rc::Rc;
+
+use self::facts::{Facts, Wanted};
+use self::least::Least;
+use self::task::{Find, FindColumns, Span, Task};
+use self::walk::Walk;
+use super::error::ScanError;
+use super::kept::Kept;
+use super::page::{MeasurementSummary, SERIES_CELLS, SummaryLimits, SummaryPage};
+use super::reader::{ReadStats, Reader};
+use super::request::{SummaryRequest, SummaryWant};
+use crate::codec::metadata;
+use crate::merge::key::SeriesKey;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::series::value_hash;
+use tidemark_model::time::TimeRange;
+
+/// The overhead of a measurement on a page, in bytes, in addition to its items.
+const MEASUREMENT_BYTES: usize = 32;
+/// The maximum number of lists that are built together, at about 400 bytes each.
+const LISTED_TOGETHER_MAX: usize = 4_000;
+/// The maximum size of a cached page, in bytes. Large enough for the columns of 10,000
+/// measurements.
+const KEPT_BYTES_MAX: usize = 1_500_000;
+/// The estimated number of keys to visit per item of a list in key order.
+const KEYS_PER_ITEM: u64 = 16;
+
+/// Returns one page of a summary. A full page ends between two items. The page is cached until the
+/// next write.
+pub(super) fn page(
+    reader: &dyn Reader,
+    request: &SummaryRequest,
+    limits: SummaryLimits,
+) -> Result<SummaryPage, ScanError> {
+    let version = reader.version(&request.measurements, request.time)?;
+    let (Some(version), Ok(name)) = (version, name(request, limits)) else {
+        return read(reader, request, limits);
+    };
+    if let Some(Kept::Summary(page)) = reader.kept(&name, &version) {
+        return Ok(SummaryPage { stats: reader.stats(), ..SummaryPage::clone(&page) });
+    }
+    let page = read(reader, request, limits)?;
+    if page.bytes() <= KEPT_BYTES_MAX {
+        let cells = page.stats.cells.saturating_mul(SERIES_CELLS);
+        reader.keep(name, version, Kept::Summary(Rc::new(page.clone())), cells);
+    }
+    Ok(page)
+}
+
+/// Returns the cache key: the request and the page limits.
+fn name(request: &SummaryRequest, limits: SummaryLimits) -> Result<Vec<u8>, metadata::Error> {
+    let SummaryLimits { bytes, decoded_bytes, keys } = limits;
+    metadata::encode(&("summary", request, bytes, decoded_bytes, keys))
+}
+
+fn read(
+    reader: &dyn Reader,
+    request: &SummaryRequest,
+    limits: SummaryLimits,
+) -> Result<SummaryPage, ScanError> {
+    let kept = TimeRange::new(request.kept_from_ns.unwrap_or(i64::MIN), i64::MAX);
+    let time = request.time.intersect(&kept);
+    let stretches = match time.is_empty() {
+        true => Vec::new(),
+        false => reader.stretches(time)?,
+    };
+    let (bytes, keys, found) = (0, 0, Vec::new());
+    let mut page = Page { reader, request, limits, time, stretches, bytes, keys, found };
+    let mut next = request.resume.clone();
+    let mut start = next.as_ref().map_or(0, |(position, _)| *position);
+    let resume = loop {
+        if start as usize >= request.measurements.len() {
+            break None;
+        }
+        if page.bytes >= limits.bytes {
+            break Some((start, Vec::new()));
+        }
+        let resumed = next.take().map(|(_, last)| last).filter(|last| !last.is_empty());
+        let (behind, resume) = page.add(start, resumed.as_deref())?;
+        start = behind;
+        if resume.is_some() {
+            break resume;
+        }
+    };
+    let stats = ReadStats { cells: page.keys, ..reader.stats() };
+    Ok(SummaryPage { measurements: page.found, resume, stats })
+}
+
+struct Page<'a> {
+    reader: &'a dyn Reader,
+    request: &'a SummaryRequest,
+    limits: SummaryLimits,
+    time: TimeRange,
+    stretches: Vec<TimeRange>,
+    bytes: usize,
+    keys: u64,
+    found: Vec<MeasurementSummary>,
+}
+
+/// The start of the next page.
+type Resume = (u32, Vec<String>);
+
+impl<'a> Page<'a> {
+    /// Adds the summaries of the measurements starting at position `start`. `resumed` is the cursor
+    /// inside the first measurement. Returns the position after the added measurements, and the
+    /// start of the next page if the page ends there.
+    fn add(
+        &mut self,
+        start: u32,
+        resumed: Option<&[String]>,
+    ) -> Result<(u32, Option<Resume>), ScanError> {
+        let wanted = match self.request.want {
+            SummaryWant::Columns => Wanted::Columns,
+            SummaryWant::Measurements if self.request.predicates.iter().all(Option::is_none) => {
+                Wanted::Life
+            }
+            _ => Wanted::Series,
+        };
+        let room = (self.limits.bytes - self.bytes) / MEASUREMENT_BYTES + 1;
+        let most = if wanted == Wanted::Series { LISTED_TOGETHER_MAX } else { usize::MAX };
+        let left = self.request.measurements.get(start as usize..).unwrap_or_default();
+        let measurements = left.get(..room.min(most)).unwrap_or(left);
+        let facts = facts::list(self.reader, measurements, self.time, wanted)?;
+        let (mut tasks, mut keys, mut behind) = (Vec::new(), 0, start);
+        for (facts, &measurement) in facts.iter().zip(measurements) {
+            let resumed = resumed.filter(|_| behind == start);
+            let planned = tasks.len();
+            self.plan(&mut tasks, (behind, measurement), facts, resumed);
+            keys += tasks.iter().skip(planned).map(|task| self.keys(task, facts)).sum::<u64>();
+            let is_long = wanted == Wanted::Series && tasks.len() > LISTED_TOGETHER_MAX;
+            if (is_long || keys > self.limits.keys) && behind > start {
+                tasks.truncate(planned);
+                break;
+            }
+            behind += 1;
+        }
+        let end = self.run(&mut tasks, behind == start + 1)?;
+        Ok((behind, self.take(tasks, end)))
+    }
+
+    /// Plans the tasks of a measurement that need more than the directories.
+    fn plan(
+        &self,
+        tasks: &mut Vec<Task<'a>>,
+        (position, measurement): (u32, MeasurementId),
+        facts: &Facts,
+        resumed: Option<&[String]>,
+    ) {
+        if facts.is_told && facts.keys == 0 {
+            return;
+        }
+        let predicate = self.request.predicates.get(position as usize).and_then(Option::as_ref);
+        let mut task = |number, listed: &[ColumnId], resumed, find: &dyn Fn(&Span) -> Find| {
+            let span = Span::new(measurement, (listed, &facts.order), resumed);
+            let find = find(&span);
+            let order = facts.order.clone();
+            let is_plain = predicate.is_none() && facts.is_told;
+            let is_done = is_plain && is_settled(&find, facts);
+            let is_of_tag = matches!(find, Find::Items { is_of_tag: true, .. });
+            tasks.push(Task {
+                position,
+                number,
+                measurement,
+                predicate,
+                is_alive: is_done && facts.has_rows,
+                is_done,
+                by_dictionary: is_of_tag && is_plain && facts.is_whole && !span.is_in_order(),
+                order,
+                span,
+                find,
+                rest: None,
+            });
+        };
+        let of_series = resumed.and_then(series_resumed);
+        match &self.request.want {
+            SummaryWant::Measurements => {
+                task(0, &facts.order, of_series, &|_| Find::Life);
+            }
+            SummaryWant::Columns => {
+                let columns = |_: &Span| self.find_columns(predicate.is_some(), facts);
+                task(0, &facts.order, of_series, &columns);
+            }
+            SummaryWant::TagValues(tags) if of(tags, position).is_empty() => {
+                task(0, &facts.order, of_series, &|_| Find::Life);
+            }
+            SummaryWant::TagValues(tags) => {
+                let first = resumed.and_then(|last| last.first()?.parse().ok()).unwrap_or(0);
+                let mut resumed = resumed.and_then(|last| last.get(1..));
+                for (number, tag) in of(tags, position).iter().enumerate().skip(first) {
+                    let resumed = resumed.take().map(|values| (vec![*tag], values));
+                    let items = |_: &Span| self.find_items(false, true, None);
+                    task(number, std::slice::from_ref(tag), resumed, &items);
+                }
+            }
+            SummaryWant::Series(tags) => {
+                let tags = of(tags, position);
+                let items = |span: &Span| {
+                    let first = self.request.items_max.filter(|_| span.is_led_by(tags.first()));
+                    self.find_items(false, false, first)
+                };
+                task(0, tags, of_series, &items);
+            }
+            SummaryWant::SeriesHashes { tags, count_only } => {
+                let ids: Vec<ColumnId> = of(tags, position).iter().map(|(id, _)| *id).collect();
+                let is_number = *count_only && self.stretches.len() == 1;
+                let items =
+                    |span: &Span| self.find_items(is_number && span.is_in_order(), false, None);
+                task(0, &ids, of_series, &items);
+            }
+        }
+    }
+
+    fn find_items(&self, is_number: bool, is_of_tag: bool, first: Option<u64>) -> Find {
+        let items_max = self.request.items_max.filter(|_| is_of_tag);
+        let items_max = items_max.and_then(|max| usize::try_from(max).ok()).unwrap_or(usize::MAX);
+        let room = self.limits.bytes.saturating_sub(self.bytes);
+        Find::Items { least: Least::new(room, items_max, is_number), is_of_tag, first }
+    }
+
+    /// A predicate selects series. The search ignores the fields of the selected series.
+    fn find_columns(&self, has_predicate: bool, facts: &Facts) -> Find {
+        let mut columns = FindColumns {
+            found: facts.fields.clone(),
+            tags: (0..).zip(facts.order.iter().copied()).collect(),
+            fields: facts.is_told.then(Vec::new),
+            decoded_bytes: self.limits.decoded_bytes,
+        };
+        let doubtful = facts.doubtful.iter().filter(|id| !facts.fields.contains(*id));
+        if has_predicate {
+            columns.found.extend(doubtful.copied());
+        } else {
+            columns.fields.iter_mut().for_each(|fields| fields.extend(doubtful.clone()));
+            columns.found.extend(facts.tags.iter().copied());
+            columns.tags.retain(|(_, id)| !facts.tags.contains(id));
+        }
+        Find::Columns(columns)
+    }
+
+    /// Returns the approximate number of series keys that the task visits.
+    fn keys(&self, task: &Task<'_>, facts: &Facts) -> u64 {
+        match self.request.items_max {
+            _ if task.is_done => 0,
+            Some(items) if task.span.is_in_order() => {
+                facts.keys.min(items.saturating_mul(KEYS_PER_ITEM))
+            }
+            _ => facts.keys,
+        }
+    }
+
+    /// Runs the tasks, which are in page order. Returns the number of tasks that fit on the page;
+    /// the last task may be incomplete. `is_lone` means that all tasks belong to one measurement.
+    fn run(&mut self, tasks: &mut [Task<'a>], is_lone: bool) -> Result<usize, ScanError> {
+        let mut by_id: Vec<(MeasurementId, usize)> = Vec::with_capacity(tasks.len());
+        let open = tasks.iter().enumerate().filter(|(_, task)| !task.is_done);
+        by_id.extend(open.map(|(at, task)| (task.measurement, at)));
+        by_id.sort();
+        let mut ids: Vec<MeasurementId> = by_id.iter().map(|(id, _)| *id).collect();
+        ids.dedup();
+        let share = self.limits.keys / (self.stretches.len() as u64).max(1);
+        let keys_max = if is_lone { share.max(1) } else { u64::MAX };
+        let mut fit = Fit::new(tasks, self.limits.bytes.saturating_sub(self.bytes));
+        for &(_, at) in &by_id {
+            let Some(task) = tasks.get_mut(at).filter(|task| task.by_dictionary) else { continue };
+            if at < fit.end {
+                task.list_dictionaries(self.reader, self.time)?;
+                fit.grown(tasks, at);
+            }
+        }
+        for &stretch in &self.stretches {
+            let (mut walk, mut keys) = (Walk::new(self.reader, &ids, stretch), 0);
+            for &(_, at) in &by_id {
+                let Some(task) = tasks.get_mut(at).filter(|task| !task.is_done) else { continue };
+                if at >= fit.end {
+                    continue;
+                }
+                keys += task.walk(&mut walk, self.reader, keys_max)?;
+                if is_lone && keys > self.limits.keys {
+                    // The next page lists the other tags.
+                    fit.end = at + 1;
+                }
+                fit.grown(tasks, at);
+            }
+            self.keys += keys;
+        }
+        Ok(fit.end)
+    }
+
+    /// Adds the results of the first `end` tasks to the page. Returns the start of the next page,
+    /// if these measurements have further items.
+    fn take(&mut self, tasks: Vec<Task<'a>>, end: usize) -> Option<Resume> {
+        let next = tasks.get(end).map(|task| (task.position, task.number));
+        let (mut resume, mut full) = (None, None);
+        for task in tasks.into_iter().take(end) {
+            let position = task.position;
+            if full == Some(position) {
+                continue;
+            }
+            resume = task.resume().map(|last| (position, self.resume_of(&task, last)));
+            if task.is_alive {
+                let bytes = task.bytes();
+                self.bytes += bytes;
+                if self.put(task) {
+                    (full, resume) = (Some(position), None);
+                }
+            }
+        }
+        let behind = |(position, number): (u32, usize)| match number {
+            _ if full == Some(position) => (position + 1, Vec::new()),
+            0 => (position, Vec::new()),
+            _ => (position, vec![tag_name(number), String::new()]),
+        };
+        resume.or(next.map(behind))
+    }
+
+    /// Returns the cursor after the last combination on the page, in the form of the next request.
+    fn resume_of(&self, task: &Task<'_>, last: &SeriesKey) -> Vec<String> {
+        let sort = &task.span.sort;
+        let head = match self.request.want {
+            SummaryWant::TagValues(_) if matches!(task.find, Find::Items { .. }) => {
+                tag_name(task.number)
+            }
+            _ => sort.iter().map(|id| id.0.to_string()).collect::<Vec<_>>().join(","),
+        };
+        let values = (0..sort.len()).map(|place| last.value(place).into_owned());
+        std::iter::once(head).chain(values).collect()
+    }
+
+    /// Adds the result of a task to the page. Returns whether the measurement needs no further tag
+    /// values.
+    fn put(&mut self, task: Task<'_>) -> bool {
+        let Task { position, measurement, number, span, find, .. } = task;
+        if self.found.last().is_none_or(|last| last.measurement != measurement) {
+            self.bytes += MEASUREMENT_BYTES;
+            self.found.push(MeasurementSummary {
+                measurement,
+                columns: Vec::new(),
+                items: Vec::new(),
+                hashes: Vec::new(),
+                count: 0,
+            });
+        }
+        let Some(summary) = self.found.last_mut() else { return false };
+        let least = match find {
+            Find::Life => return false,
+            Find::Columns(columns) => {
+                summary.columns = columns.found.into_iter().collect();
+                return false;
+            }
+            Find::Items { least, .. } => least,
+        };
+        let place = |tag: &ColumnId| span.sort.iter().position(|known| known == tag);
+        let value = |item: &SeriesKey, place: Option<usize>| {
+            place.map_or(String::new(), |place| item.value(place).into_owned())
+        };
+        match &self.request.want {
+            SummaryWant::TagValues(_) => {
+                let items = least.into_items();
+                let values = items.iter().map(|item| item.value(0).into_owned());
+                summary.items.extend(values.map(|value| vec![tag_name(number), value]));
+                let items = summary.items.len() as u64;
+                return self.request.items_max.is_some_and(|max| items >= max);
+            }
+            SummaryWant::SeriesHashes { tags, count_only } => {
+                summary.count += least.count();
+                if !count_only {
+                    let tags = of(tags, position).iter().map(|(id, seed)| (place(id), *seed));
+                    let tags: Vec<(Option<usize>, u64)> = tags.collect();
+                    let hash = |item: &SeriesKey| {
+                        let values = tags.iter().map(|(place, seed)| (value(item, *place), seed));
+                        let present = values.filter(|(value, _)| !value.is_empty());
+                        present
+                            .map(|(value, seed)| value_hash(*seed, &value))
+                            .fold(0, u64::wrapping_add)
+                    };
+                    summary.hashes.extend(least.into_items().iter().map(hash));
+                }
+            }
+            SummaryWant::Series(tags) => {
+                let places: Vec<Option<usize>> = of(tags, position).iter().map(place).collect();
+                let values = |item: &SeriesKey| places.iter().map(|at| value(item, *at)).collect();
+                summary.items.extend(least.into_items().iter().map(values));
+            }
+            SummaryWant::Measurements | SummaryWant::Columns => {}
+        }
+        false
+    }
+}
+
+/// The number of tasks that fit on a page.
+struct Fit {
+    end: usize,
+    /// The size of each task's result, in bytes.
+    taken: Vec<usize>,
+    sum: usize,
+    room: usize,
+}
+
+impl Fit {
+    fn new(tasks: &[Task<'_>], room: usize) -> Self {
+        let taken: Vec<usize> = tasks.iter().map(|task| task.bytes() + MEASUREMENT_BYTES).collect();
+        let (end, sum) = (taken.len(), taken.iter().sum());
+        let mut fit = Self { end, taken, sum, room };
+        fit.cut();
+        fit
+    }
+
+    /// Updates the size of task `at` after its result has grown.
+    fn grown(&mut self, tasks: &mut [Task<'_>], at: usize) {
+        if let (Some(task), Some(taken)) = (tasks.get(at), self.taken.get_mut(at)) {
+            let bytes = task.bytes() + MEASUREMENT_BYTES;
+            self.sum = self.sum + bytes - std::mem::replace(taken, bytes);
+            if task.resume().is_some() {
+                self.end = self.end.min(at + 1);
+            }
+        }
+        self.cut();
+    }
+
+    fn cut(&mut self) {
+        let is_past =
+            |fit: &Self| fit.taken.len() > fit.end || fit.sum > fit.room && fit.taken.len() > 1;
+        while is_past(self) {
+            self.sum -= self.taken.pop().unwrap_or_default();
+        }
+        self.end = self.taken.len();
+    }
+}
+
+fn of<T>(tags: &[Vec<T>], position: u32) -> &[T] {
+    tags.get(position as usize).map_or(&[], Vec::as_slice)
+}
+
+/// Returns a tag's name in an item. The fixed width makes the text order equal to the numeric
+/// order.
+fn tag_name(number: usize) -> String {
+    format!("{number:05}")
+}
+
+/// Parses the series order of earlier pages and the last combination sent.
+fn series_resumed(last: &[String]) -> Option<(Vec<ColumnId>, &[String])> {
+    let (ids, values) = last.split_first()?;
+    Some((ids.split(',').filter_map(|id| id.parse().ok()).map(ColumnId).collect(), values))
+}
+
+/// Whether the directories' facts suffice for `find`, without a predicate.
+fn is_settled(find: &Find, facts: &Facts) -> bool {
+    match find {
+        Find::Life => facts.has_rows || facts.is_whole,
+        Find::Columns(columns) => {
+            let no_fields = columns.fields.as_ref().is_some_and(Vec::is_empty);
+            facts.is_whole || facts.has_rows && columns.tags.is_empty() && no_fields
+        }
+        Find::Items { .. } => false,
+    }
+}

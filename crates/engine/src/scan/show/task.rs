@@ -1,0 +1,396 @@
+//! The search within a measurement, or within a single tag, for a summary.
+
+use std::collections::BTreeSet;
+
+use super::first::FirstSeries;
+use super::least::Least;
+use super::walk::{Next, Walk};
+use crate::merge::cursor::Direction;
+use crate::merge::key::SeriesKey;
+use crate::scan::error::ScanError;
+use crate::scan::keys::{KeyFilter, SeriesTags};
+use crate::scan::predicate::Filter;
+use crate::scan::reader::{Reader, Rows};
+use crate::scan::request::Predicate;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
+
+/// The number of series with the same combination to step over before seeking the next combination.
+const STEPS_BEFORE_SEEK: usize = 8;
+
+pub(super) enum Find {
+    /// Whether a series is alive.
+    Life,
+    /// The columns of the live series.
+    Columns(FindColumns),
+    /// The combinations of tag values.
+    Items {
+        /// The combinations on this page.
+        least: Least,
+        /// Whether the items are the values of a single tag. A series without the tag then has no
+        /// item.
+        is_of_tag: bool,
+        /// The number of combinations, in text order, that suffice. Set only if the span
+        /// [`Span::is_led_by`] the first tag of the text.
+        first: Option<u64>,
+    },
+}
+
+/// The columns found so far, and those still searched for.
+pub(super) struct FindColumns {
+    pub(super) found: BTreeSet<ColumnId>,
+    /// The missing tags, with their positions in the key order.
+    pub(super) tags: Vec<(usize, ColumnId)>,
+    /// The missing fields. `None` searches for all fields of the series.
+    pub(super) fields: Option<Vec<ColumnId>>,
+    /// The number of decoded bytes after which the remaining fields count as found, until a merge
+    /// of parts.
+    pub(super) decoded_bytes: u64,
+}
+
+/// The order of combinations, and the page's start in this order.
+pub(super) struct Span {
+    /// The tags that define the order.
+    pub(super) sort: Vec<ColumnId>,
+    /// The number of leading tags that equal the first tags of the measurement's key order. Set
+    /// only if series have no other tag of the list. Combinations then come in key order.
+    in_order: Option<usize>,
+    /// The last combination sent.
+    after: Option<SeriesKey>,
+}
+
+/// A search over one measurement, or over one of its tags.
+pub(super) struct Task<'a> {
+    /// The position of the measurement in the request.
+    pub(super) position: u32,
+    /// The position of the tag in the request, if each tag is listed separately.
+    pub(super) number: usize,
+    pub(super) measurement: MeasurementId,
+    pub(super) predicate: Option<&'a Predicate>,
+    /// The measurement's tags, in key order.
+    pub(super) order: Vec<ColumnId>,
+    pub(super) span: Span,
+    pub(super) find: Find,
+    /// Whether a series that satisfies the predicate has a row.
+    pub(super) is_alive: bool,
+    pub(super) is_done: bool,
+    /// Whether every series of every group is alive and requested. The dictionaries then contain
+    /// exactly the tag's values.
+    pub(super) by_dictionary: bool,
+    /// The series after which the next page continues, if this page did not reach the end.
+    pub(super) rest: Option<SeriesKey>,
+}
+
+impl Span {
+    /// Chooses the best order for combinations of the tags in `listed`. `resumed` contains the
+    /// order of earlier pages and their last combination.
+    pub(super) fn new(
+        measurement: MeasurementId,
+        (listed, order): (&[ColumnId], &[ColumnId]),
+        resumed: Option<(Vec<ColumnId>, &[String])>,
+    ) -> Self {
+        let (mut sort, after) = match resumed {
+            Some((sort, values)) => {
+                (sort, Some(SeriesKey::new(measurement, values.iter().map(String::as_str))))
+            }
+            None => {
+                let known = listed.iter().filter(|tag| order.contains(tag)).count();
+                let first = order.get(..known).unwrap_or_default();
+                let is_prefix = first.iter().all(|tag| listed.contains(tag));
+                (if is_prefix { first.to_vec() } else { Vec::new() }, None)
+            }
+        };
+        for tag in listed {
+            if !sort.contains(tag) {
+                sort.push(*tag);
+            }
+        }
+        let shared = order.iter().zip(&sort).take_while(|(a, b)| a == b).count();
+        let known = sort.iter().filter(|tag| order.contains(tag)).count();
+        Self { sort, in_order: (shared == known).then_some(shared), after }
+    }
+
+    /// Whether combinations are visited in their order. Each combination then occurs once per
+    /// stretch of time.
+    pub(super) fn is_in_order(&self) -> bool {
+        self.in_order.is_some()
+    }
+
+    /// Whether combinations are visited in their order, and `tag` is the first sort tag.
+    pub(super) fn is_led_by(&self, tag: Option<&ColumnId>) -> bool {
+        self.in_order.is_some_and(|tags| tags > 0) && self.sort.first() == tag
+    }
+
+    /// Returns a key that precedes every useful series.
+    fn from(&self, measurement: MeasurementId, first: SeriesKey) -> SeriesKey {
+        let (Some(after), Some(tags)) = (&self.after, self.in_order) else { return first };
+        let values: Vec<_> = (0..tags).map(|place| after.value(place)).collect();
+        first.max(SeriesKey::past(measurement, values.iter().map(|value| &**value)))
+    }
+}
+
+impl Task<'_> {
+    /// Returns the size of the task's result on a page in bytes, without the measurement's
+    /// overhead.
+    pub(super) fn bytes(&self) -> usize {
+        match &self.find {
+            Find::Life => 0,
+            Find::Columns(columns) => columns.found.len() * size_of::<ColumnId>(),
+            Find::Items { least, .. } => least.bytes(),
+        }
+    }
+
+    /// Returns the combination after which the next page continues, or `None` at the end.
+    pub(super) fn resume(&self) -> Option<&SeriesKey> {
+        match &self.find {
+            Find::Items { least, .. } => least.resume(),
+            Find::Life | Find::Columns(_) => self.rest.as_ref().filter(|_| !self.is_done),
+        }
+    }
+
+    /// Collects the values of a tag from dictionaries.
+    ///
+    /// # Errors
+    /// The errors of the reader.
+    pub(super) fn list_dictionaries(
+        &mut self,
+        reader: &dyn Reader,
+        time: TimeRange,
+    ) -> Result<(), ScanError> {
+        let Find::Items { least, .. } = &mut self.find else { return Ok(()) };
+        let (measurement, after) = (self.measurement, self.span.after.as_ref());
+        let mut item = SeriesKey::new(measurement, []);
+        reader.groups(&[measurement], time, &mut |group| {
+            group.tables.each(&mut |ids, table| {
+                let of_tag = ids.iter().zip(&table.tags);
+                for (_, tag) in of_tag.filter(|(id, _)| self.span.sort.contains(id)) {
+                    for value in tag.dictionary.iter() {
+                        item.set(measurement, [value]);
+                        if after.is_none_or(|after| item > *after)
+                            && !least.is_past(&item)
+                            && !least.has(&item)
+                        {
+                            least.insert(&item);
+                        }
+                    }
+                }
+                true
+            })?;
+            Ok(true)
+        })?;
+        (self.is_alive, self.is_done) = (true, true);
+        Ok(())
+    }
+
+    /// Visits the series in one stretch. Stops after about `keys_max` series if their order
+    /// permits. Returns the number of visited series.
+    ///
+    /// # Errors
+    /// [`ScanError`]
+    pub(super) fn walk<'r>(
+        &mut self,
+        walk: &mut Walk<'r>,
+        reader: &dyn Reader,
+        keys_max: u64,
+    ) -> Result<u64, ScanError> {
+        let (measurement, time) = (self.measurement, walk.time);
+        let filter = Filter::compile(self.predicate)?;
+        let wanted = (&filter, self.predicate);
+        let filter = KeyFilter::new(measurement, Direction::Ascending, wanted, &self.order);
+        let from = self.span.from(measurement, filter.first());
+        let mut tags = SeriesTags::new(self.order.clone());
+        let mut looked_at = 0;
+        let mut visitor = Visitor { measurement, time, reader, keys_max, task: self };
+        let mut last = SeriesKey::new(measurement, []);
+        match visitor.task.find {
+            Find::Items { .. } => {
+                let mut items = Items::new(&visitor);
+                let visit = &mut |rows: &mut Rows<'r>, tags: &SeriesTags| {
+                    looked_at += 1;
+                    visitor.item(&mut items, rows, tags, looked_at)
+                };
+                walk.series((measurement, &from), (&filter, &mut tags), visit)?;
+            }
+            Find::Life | Find::Columns(_) => {
+                let visit = &mut |rows: &mut Rows<'r>, tags: &SeriesTags| {
+                    looked_at += 1;
+                    if visitor.task.rest.as_ref().is_some_and(|rest| rows.key() > Some(rest)) {
+                        return Ok(Next::Through);
+                    }
+                    if visitor.settles(rows, tags)? {
+                        visitor.task.is_done = true;
+                        return Ok(Next::Through);
+                    }
+                    if looked_at >= visitor.keys_max
+                        && let Some(key) = rows.key()
+                    {
+                        last.clone_from(key);
+                        visitor.task.rest = Some(last.clone());
+                        return Ok(Next::Through);
+                    }
+                    Ok(Next::Step)
+                };
+                walk.series((measurement, &from), (&filter, &mut tags), visit)?;
+            }
+        }
+        Ok(looked_at)
+    }
+}
+
+struct Visitor<'t, 'a, 'r> {
+    measurement: MeasurementId,
+    time: TimeRange,
+    reader: &'r dyn Reader,
+    keys_max: u64,
+    task: &'t mut Task<'a>,
+}
+
+/// The current combination of tag values.
+struct Items {
+    /// The positions of the sort tags in the key order.
+    places: Vec<Option<usize>>,
+    item: SeriesKey,
+    first: Option<FirstSeries>,
+    /// The previous combination.
+    last: Option<SeriesKey>,
+    /// Whether the combination is already known to be alive.
+    is_known: bool,
+    /// The number of series with this combination visited so far.
+    passed: usize,
+}
+
+impl Items {
+    fn new(visitor: &Visitor<'_, '_, '_>) -> Self {
+        let order = &visitor.task.order;
+        let place = |tag: &ColumnId| order.iter().position(|known| known == tag);
+        let places = visitor.task.span.sort.iter().map(place).collect();
+        let item = SeriesKey::new(visitor.measurement, []);
+        let first = match visitor.task.find {
+            Find::Items { first, .. } => first.map(FirstSeries::new),
+            Find::Life | Find::Columns(_) => None,
+        };
+        Self { places, item, first, last: None, is_known: false, passed: 0 }
+    }
+}
+
+impl Visitor<'_, '_, '_> {
+    /// Visits the combination of a series.
+    fn item(
+        &mut self,
+        items: &mut Items,
+        rows: &mut Rows<'_>,
+        tags: &SeriesTags,
+        looked_at: u64,
+    ) -> Result<Next, ScanError> {
+        let Self { measurement, time, keys_max, .. } = *self;
+        let Task { span, find, is_alive, .. } = &mut *self.task;
+        let Find::Items { least, is_of_tag, .. } = find else { return Ok(Next::Through) };
+        let value = |place: &Option<usize>| place.map_or("", |place| tags.at(place));
+        items.item.set(measurement, items.places.iter().map(value));
+        let item = &items.item;
+        let is_next = items.last.as_ref() != Some(item);
+        if is_next && span.in_order.is_some() {
+            let is_behind = items.first.as_mut().is_some_and(|first| first.are_before(tags.at(0)));
+            if is_behind || least.is_past(item) {
+                return Ok(Next::Through);
+            }
+            // A page can end early only if combinations are in order. In another order, the scan
+            // must visit every series to find the least combinations.
+            if let Some(last) = items.last.take_if(|_| looked_at > keys_max) {
+                least.end_at(last);
+                return Ok(Next::Through);
+            }
+        }
+        if is_next {
+            let is_none = *is_of_tag && item.values().next().is_none();
+            let is_sent = span.after.as_ref().is_some_and(|after| item <= after);
+            items.is_known = if is_none { *is_alive } else { least.has(item) };
+            if let Some(first) = items.first.as_mut().filter(|_| items.is_known && !is_sent) {
+                first.add(tags.at(0));
+            }
+            items.is_known |= is_sent || least.is_past(item);
+            items.passed = 0;
+            items.last.get_or_insert_with(|| item.clone()).clone_from(item);
+        }
+        if !items.is_known && rows.has_rows(time)? {
+            (items.is_known, *is_alive) = (true, true);
+            if !*is_of_tag || item.values().next().is_some() {
+                least.insert(item);
+                if let Some(first) = &mut items.first {
+                    first.add(tags.at(0));
+                }
+            }
+        }
+        items.passed += 1;
+        match span.in_order {
+            Some(prefix) if prefix < tags.order().len() && items.is_known => {
+                if items.passed < STEPS_BEFORE_SEEK {
+                    return Ok(Next::Step);
+                }
+                let values = (0..prefix).map(|place| tags.at(place));
+                Ok(Next::SeekTo(SeriesKey::past(measurement, values)))
+            }
+            _ => Ok(Next::Step),
+        }
+    }
+
+    /// Checks whether a series is alive, and collects its columns. Returns whether the search is
+    /// complete.
+    fn settles(&mut self, rows: &mut Rows<'_>, tags: &SeriesTags) -> Result<bool, ScanError> {
+        let Task { find, is_alive, .. } = &mut *self.task;
+        let columns = match find {
+            Find::Columns(columns) => columns,
+            Find::Life | Find::Items { .. } => {
+                *is_alive = *is_alive || rows.has_rows(self.time)?;
+                return Ok(*is_alive);
+            }
+        };
+        let has = |&(place, _): &(usize, ColumnId)| !tags.at(place).is_empty();
+        let may_tell = columns.fields.as_ref().is_none_or(|fields| !fields.is_empty())
+            || columns.tags.iter().any(has)
+            || !*is_alive;
+        if may_tell && rows.has_rows(self.time)? {
+            *is_alive = true;
+            columns.found.extend(columns.tags.iter().filter(|tag| has(tag)).map(|(_, id)| *id));
+            columns.tags.retain(|tag| !has(tag));
+            columns.find_fields(rows, self.reader, self.time)?;
+        }
+        let no_fields = columns.fields.as_ref().is_some_and(Vec::is_empty);
+        Ok(*is_alive && columns.tags.is_empty() && no_fields)
+    }
+}
+
+impl FindColumns {
+    fn find_fields(
+        &mut self,
+        rows: &mut Rows<'_>,
+        reader: &dyn Reader,
+        time: TimeRange,
+    ) -> Result<(), ScanError> {
+        if self.fields.as_ref().is_some_and(Vec::is_empty) {
+            return Ok(());
+        }
+        while let Some(picks) = rows.next_rows(time)? {
+            for &(id, _) in picks.columns().iter() {
+                let is_wanted = self.fields.as_ref().is_none_or(|fields| fields.contains(&id));
+                if !is_wanted || self.found.contains(&id) {
+                    continue;
+                }
+                if reader.stats().bytes_decoded > self.decoded_bytes {
+                    // The remaining fields count as found.
+                    self.found.extend(self.fields.get_or_insert_default().drain(..));
+                    self.found.insert(id);
+                } else if rows.column(&picks, id)?.is_some() {
+                    self.found.insert(id);
+                }
+            }
+            if let Some(fields) = &mut self.fields {
+                fields.retain(|id| !self.found.contains(id));
+                if fields.is_empty() {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,97 @@
+//! Visits the series measurement by measurement, in a shared merge if possible.
+
+use crate::merge::cursor::Direction;
+use crate::merge::key::SeriesKey;
+use crate::scan::error::ScanError;
+use crate::scan::keys::{KeyFilter, Reached, SeriesTags};
+use crate::scan::reader::{Reader, Rows};
+use tidemark_model::ids::MeasurementId;
+use tidemark_model::time::TimeRange;
+
+/// The continuation of a walk after a series.
+pub(super) enum Next {
+    Step,
+    /// Seek the first series that does not precede this key.
+    SeekTo(SeriesKey),
+    /// Stop: no further series of the measurement is useful.
+    Through,
+}
+
+/// A walk through the series that may have rows in one stretch of time.
+pub(super) struct Walk<'a> {
+    reader: &'a dyn Reader,
+    /// The measurements to visit, in any order.
+    measurements: &'a [MeasurementId],
+    /// The time range. Rows outside the range do not count.
+    pub(super) time: TimeRange,
+    rows: Option<Rows<'a>>,
+    /// The last visited measurement.
+    last: Option<MeasurementId>,
+    /// Whether the merge is already positioned at a series of a later measurement.
+    is_ahead: bool,
+}
+
+impl<'a> Walk<'a> {
+    /// Creates a walk. The constructor reads no rows.
+    pub(super) fn new(
+        reader: &'a dyn Reader,
+        measurements: &'a [MeasurementId],
+        time: TimeRange,
+    ) -> Self {
+        Self { reader, measurements, time, rows: None, last: None, is_ahead: false }
+    }
+
+    /// Calls `visit` with each series that `filter` accepts, starting at `from`. Ascending
+    /// measurements share one merge, which seeks from one to the next.
+    ///
+    /// # Errors
+    /// The errors of the reader and of `visit`.
+    pub(super) fn series(
+        &mut self,
+        (measurement, from): (MeasurementId, &SeriesKey),
+        (filter, tags): (&KeyFilter<'_>, &mut SeriesTags),
+        visit: &mut dyn FnMut(&mut Rows<'a>, &SeriesTags) -> Result<Next, ScanError>,
+    ) -> Result<(), ScanError> {
+        let mut rows = match self.rows.take().filter(|_| self.last < Some(measurement)) {
+            Some(mut rows) => {
+                let is_behind = rows.key().is_none_or(|key| key < from);
+                if !self.is_ahead || is_behind {
+                    rows.seek(from)?;
+                    self.is_ahead = false;
+                }
+                rows
+            }
+            None => {
+                self.is_ahead = false;
+                self.reader.merge(self.measurements, self.time, Direction::Ascending, from)?
+            }
+        };
+        self.last = Some(measurement);
+        loop {
+            let is_ahead = std::mem::take(&mut self.is_ahead);
+            let key = if is_ahead { rows.key() } else { rows.next_series()? };
+            let Some(key) = key else { break };
+            if key.measurement() != measurement {
+                self.is_ahead = true;
+                break;
+            }
+            tags.set(key);
+            match filter.reached(key, tags) {
+                Reached::Wanted => {}
+                Reached::Unwanted => continue,
+                Reached::SeekTo(to) => {
+                    rows.seek(&to)?;
+                    continue;
+                }
+                Reached::Through => break,
+            }
+            match visit(&mut rows, tags)? {
+                Next::Step => {}
+                Next::SeekTo(to) => rows.seek(&to)?,
+                Next::Through => break,
+            }
+        }
+        self.rows = Some(rows);
+        Ok(())
+    }
+}

@@ -1,0 +1,120 @@
+//! Skips times in which only completed groups have rows. A query for the last point of a thousand
+//! series therefore does not scan a month of older rows.
+//!
+//! The groups of a flushed run never change, so their list is cached. The list includes groups that
+//! a delete hides. In that case a stretch is read without need.
+
+use std::collections::HashSet;
+use std::rc::Rc;
+
+use foldhash::fast::FixedState;
+use serde::Serialize;
+
+use super::Walk;
+use crate::codec::metadata;
+use crate::scan::error::ScanError;
+use crate::scan::kept::{Kept, RunGroups};
+use crate::scan::page::{CELLS_PER_PIECE_MAX, SERIES_CELLS};
+use crate::scan::reader::Run;
+use crate::scan::request::{Predicate, ScanRequest};
+use crate::scan::stretches::Stretches;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
+
+/// The maximum number of series in a run whose groups are listed. Larger runs are read.
+const KEYS_MAX: u64 = 10_000;
+/// The memory limit for the groups of all runs, in bytes. The scan does not list the groups of
+/// further runs.
+const GROUPS_BYTES_MAX: usize = 1_000_000;
+
+/// The cache key for the groups of runs.
+#[derive(Serialize)]
+struct Name<'a> {
+    groups_of_runs: MeasurementId,
+    predicate: &'a Option<Predicate>,
+    group_by: &'a [ColumnId],
+}
+
+impl Walk<'_> {
+    /// Restricts `stretches` to the time range of the runs that may have a row of an incomplete
+    /// group.
+    pub(super) fn skip_closed(&mut self, stretches: &mut Stretches) -> Result<(), ScanError> {
+        let Some(rest) = stretches.rest() else { return Ok(()) };
+        if self.request.group_by.is_empty() || !self.groups.has_closed() {
+            return Ok(());
+        }
+        let Some(runs) = self.reader.runs(self.request.measurement, rest) else { return Ok(()) };
+        let Some(known) = self.run_groups(&runs)? else { return Ok(()) };
+        let closed: Vec<bool> = known.sets.iter().map(|set| self.are_closed(set)).collect();
+        let mut wanted = TimeRange::new(0, 0);
+        for run in runs {
+            let is_closed = match run.number.and_then(|number| known.set_of(number)) {
+                Some(set) => closed.get(set) == Some(&true),
+                None if run.number.is_none() && run.series <= KEYS_MAX => {
+                    let keys = self.read_group_keys(&run)?;
+                    self.are_closed(&keys)
+                }
+                None => false,
+            };
+            if !is_closed {
+                wanted = wanted.hull(run.time);
+            }
+        }
+        stretches.keep_inside(wanted);
+        Ok(())
+    }
+
+    fn are_closed(&self, keys: &[Vec<String>]) -> bool {
+        keys.iter().all(|key| self.groups.needs_nothing_of(key))
+    }
+
+    /// Returns the groups of these runs, within the limits of work and memory. `None` if the cache
+    /// key cannot be encoded.
+    fn run_groups(&mut self, runs: &[Run]) -> Result<Option<Rc<RunGroups>>, ScanError> {
+        let ScanRequest { measurement, predicate, group_by, .. } = self.request;
+        let name = Name { groups_of_runs: *measurement, predicate, group_by };
+        let Ok(name) = metadata::encode(&name) else { return Ok(None) };
+        let version = self.reader.version_of_runs();
+        let known = match self.reader.kept(&name, &version) {
+            Some(Kept::Groups(known)) => known,
+            _ => Rc::default(),
+        };
+        let is_missing = |run: &&Run| {
+            run.series <= KEYS_MAX
+                && run.number.is_some_and(|number| known.set_of(number).is_none())
+        };
+        let missing: Vec<&Run> = runs.iter().filter(is_missing).collect();
+        if missing.is_empty() {
+            return Ok(Some(known));
+        }
+        let mut more = RunGroups::clone(&known);
+        let all = self.reader.runs(*measurement, TimeRange::ALL).unwrap_or_default();
+        let all: HashSet<u64> = all.iter().filter_map(|run| run.number).collect();
+        more.retain(|number| all.contains(&number));
+        let before = self.cells;
+        for run in missing {
+            if self.cells > CELLS_PER_PIECE_MAX || more.bytes() >= GROUPS_BYTES_MAX {
+                break;
+            }
+            let Some(number) = run.number else { continue };
+            more.add(number, self.read_group_keys(run)?);
+        }
+        let (more, cells) = (Rc::new(more), self.cells - before);
+        self.reader.keep(name, version, Kept::Groups(Rc::clone(&more)), cells);
+        Ok(Some(more))
+    }
+
+    fn read_group_keys(&mut self, run: &Run) -> Result<Vec<Vec<String>>, ScanError> {
+        let (measurement, first) = (self.request.measurement, self.keys.first());
+        let mut merge = self.reader.run(run, measurement, self.direction, &first)?;
+        let mut keys: HashSet<Vec<String>, FixedState> = HashSet::default();
+        while self.keys.next(&mut merge, &mut self.tags)?.is_some() {
+            self.cells += SERIES_CELLS;
+            let values = self.request.group_by.iter().map(|&tag| self.tags.get(tag).to_owned());
+            keys.insert(values.collect());
+        }
+        let mut keys: Vec<_> = keys.into_iter().collect();
+        keys.sort_unstable();
+        Ok(keys)
+    }
+}

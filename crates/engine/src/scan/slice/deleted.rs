@@ -1,0 +1,138 @@
+//! Repairs a cached tile after deletes. Only pieces with series of the deletes are read again.
+
+use std::rc::Rc;
+
+use super::Walk;
+use super::tiled::Bound;
+use crate::merge::cursor::Direction;
+use crate::merge::key::SeriesKey;
+use crate::scan::error::ScanError;
+use crate::scan::kept::{Piece, Tile};
+use crate::scan::keys::KeyFilter;
+use crate::scan::page::SERIES_CELLS;
+use crate::scan::predicate::Filter;
+use crate::scan::request::{Deletion, Position};
+use crate::scan::tiles::Missing;
+use tidemark_model::time::TimeRange;
+
+/// The maximum number of series listed for deletes. With more series, tiles are read again
+/// completely.
+const SERIES_MAX: usize = 1_000;
+/// The maximum number of series to scan in order to list them.
+const SERIES_PASSED_MAX: u64 = 100_000;
+
+/// The series that the last requested deletes may affect.
+#[derive(Debug, Default)]
+pub(super) struct Deleted {
+    of: Vec<Deletion>,
+    /// The series, in no order. `None` if they exceed the limits.
+    series: Option<Rc<[SeriesKey]>>,
+}
+
+impl Walk<'_> {
+    /// Returns for each piece of a tile whether deletes may have changed it. `None` if reading the
+    /// whole tile again is cheaper.
+    pub(super) fn touched(
+        &mut self,
+        tile: &Tile,
+        deletions: &[Deletion],
+    ) -> Result<Option<Vec<bool>>, ScanError> {
+        if self.deleted.of != deletions {
+            let series = self.series_of(deletions)?;
+            self.deleted = Deleted { of: deletions.to_vec(), series };
+        }
+        let Some(series) = &self.deleted.series else { return Ok(None) };
+        let mut touched = vec![false; tile.pieces.len()];
+        for key in series.iter() {
+            let is_before = |piece: &Rc<Piece>| {
+                let last = piece.last.as_ref();
+                last.is_some_and(|last| self.direction.order(key.cmp(last)).is_gt())
+            };
+            let piece = tile.pieces.partition_point(is_before);
+            if let Some(touched) = touched.get_mut(piece) {
+                *touched = true;
+            }
+        }
+        let read = touched.iter().filter(|touched| **touched).count();
+        // The tile ends within a series, and its next page begins there.
+        let is_within = tile.end.as_ref().is_some_and(|end| end.time_ns.is_some());
+        let ends_there = is_within && touched.last() == Some(&true);
+        Ok((2 * read <= touched.len() && !ends_there).then_some(touched))
+    }
+
+    /// Returns the series of these deletes, or `None` if they exceed the limits.
+    fn series_of(&mut self, deletions: &[Deletion]) -> Result<Option<Rc<[SeriesKey]>>, ScanError> {
+        let measurement = self.request.measurement;
+        let runs = self.reader.runs(measurement, self.request.time);
+        let Some(runs) = runs else { return Ok(None) };
+        let passed = runs.iter().map(|run| run.series).fold(0, u64::saturating_add);
+        let mut series = Vec::new();
+        for Deletion { predicate, .. } in deletions {
+            let filter = Filter::compile(predicate.as_ref())?;
+            let condition = (&filter, predicate.as_ref());
+            let order = self.tags.order().to_vec();
+            let keys = KeyFilter::new(measurement, Direction::Ascending, condition, &order);
+            if !keys.seeks() && passed > SERIES_PASSED_MAX {
+                return Ok(None);
+            }
+            for run in &runs {
+                let first = keys.first();
+                let mut merge = self.reader.run(run, measurement, Direction::Ascending, &first)?;
+                while let Some(key) = keys.next(&mut merge, &mut self.tags)? {
+                    self.cells += SERIES_CELLS;
+                    series.push(key);
+                    if series.len() > SERIES_MAX {
+                        return Ok(None);
+                    }
+                }
+            }
+        }
+        Ok(Some(series.into()))
+    }
+
+    /// Uses a tile from before some deletes: reads the `touched` pieces again and takes the others
+    /// from the cache. Returns the position at which the rest of the tile begins, if the page ended
+    /// inside the tile.
+    pub(super) fn mend(
+        &mut self,
+        tile: &Tile,
+        missing: Missing,
+        behind: Option<&Position>,
+        touched: &[bool],
+    ) -> Result<Option<Position>, ScanError> {
+        let (time, before) = (missing.time, self.cells);
+        let mut pieces = Vec::with_capacity(tile.pieces.len());
+        let (mut from, mut is_whole) = (behind.cloned(), true);
+        for (piece, is_touched) in tile.pieces.iter().zip(touched) {
+            let last = piece.last.clone();
+            let next = last.as_ref().map(|last| self.behind(time, last));
+            if *is_touched {
+                self.bound = Bound::until(last.clone());
+                let mut fresh = self.read_apart(time, from.as_ref(), Vec::new())?;
+                self.bound = Bound::default();
+                self.take_in(fresh.piece.groups.iter(), fresh.piece.rows)?;
+                if fresh.end.is_some() {
+                    return Ok(fresh.end);
+                }
+                is_whole &= fresh.is_whole;
+                fresh.piece.last = last;
+                pieces.push(Rc::new(fresh.piece));
+            } else {
+                self.rows_kept += piece.rows;
+                self.take_in(piece.groups.iter(), piece.rows)?;
+                pieces.push(Rc::clone(piece));
+            }
+            from = next;
+        }
+        if is_whole {
+            self.keep(missing, pieces, tile.end.clone(), self.cells - before)?;
+        }
+        Ok(tile.end.clone())
+    }
+
+    /// Returns the position after a series.
+    fn behind(&self, stretch: TimeRange, series: &SeriesKey) -> Position {
+        let (order, series) = (self.tags.order().to_vec(), series.as_bytes().to_vec());
+        Position { order, stretch, series, time_ns: None }
+    }
+}

@@ -1,0 +1,143 @@
+//! Ends a slice after its first groups, if these suffice.
+//!
+//! This applies to rows whose groups are not read in the result's order. To find the first groups,
+//! the scan would have to read every group. The slice ends after as many groups as it can probably
+//! hold. It also applies to SLIMIT: the slice ends after the requested number of groups. In both
+//! cases the scan reads the keys before any row.
+
+use std::collections::BTreeMap;
+
+use super::{Arrangement, Walk};
+use crate::merge::cursor::Direction;
+use crate::scan::error::ScanError;
+use crate::scan::page::{CELLS_PER_PIECE_MAX, SERIES_CELLS};
+use crate::scan::reader::Survey;
+use crate::scan::request::{Output, ScanRequest};
+use tidemark_model::time::TimeRange;
+
+/// The target number of rows in a slice. It grows with the number of series, because each slice
+/// reads the keys of all series.
+const SLICE_ROWS_MIN: u64 = 1 << 14;
+const SLICE_ROWS_MAX: u64 = 1 << 16;
+const SLICE_ROWS_PER_SERIES: u64 = 4;
+/// The maximum number of rows of SLIMIT groups that are read on each request. With more rows, the
+/// states of all groups are read and cached instead.
+const CHOSEN_ROWS_MAX: u64 = 1 << 16;
+/// The part of a page's work that the search for groups may use.
+const CELLS_MAX: u64 = CELLS_PER_PIECE_MAX / 2;
+
+/// The first groups, with the number of their series.
+struct First {
+    most: Most,
+    groups: BTreeMap<Vec<String>, u64>,
+    series: u64,
+    /// Whether later groups were left out.
+    is_cut: bool,
+}
+
+/// The number of groups or series that suffice.
+#[derive(Clone, Copy)]
+struct Most {
+    groups: u64,
+    /// Groups suffice if they have this number of series.
+    series: u64,
+}
+
+impl First {
+    fn new(most: Most) -> Self {
+        Self { most, groups: BTreeMap::new(), series: 0, is_cut: false }
+    }
+
+    /// Adds a series of a group, and removes the last groups if the others suffice.
+    fn add(&mut self, group: Vec<String>, direction: Direction) {
+        *self.groups.entry(group).or_default() += 1;
+        self.series += 1;
+        while self.groups.len() > 1 {
+            let is_too_many = self.groups.len() as u64 > self.most.groups;
+            let last = match direction {
+                Direction::Ascending => self.groups.last_entry(),
+                Direction::Descending => self.groups.first_entry(),
+            };
+            let goes = |of: u64| is_too_many || self.series - of >= self.most.series;
+            let Some(last) = last.filter(|last| goes(*last.get())) else { return };
+            self.series -= last.remove();
+            self.is_cut = true;
+        }
+    }
+
+    /// Returns the last group, if later groups were left out.
+    fn last(mut self, direction: Direction) -> Option<Vec<String>> {
+        let last = match direction {
+            Direction::Ascending => self.groups.pop_last(),
+            Direction::Descending => self.groups.pop_first(),
+        };
+        last.filter(|_| self.is_cut).map(|(group, _)| group)
+    }
+}
+
+/// Whether the rows are read in another order than the result's order.
+fn are_mixed_rows(request: &ScanRequest, arrangement: Arrangement) -> bool {
+    let is_rows = matches!(request.output, Output::Rows { limit: None, .. });
+    is_rows && arrangement != Arrangement::InOrder
+}
+
+impl Walk<'_> {
+    /// Ends the slice after its first groups with series in `stretch`. Does so if the slice would
+    /// have too many rows, or if the request limits the number of groups.
+    pub(super) fn end_behind_first_groups(&mut self, stretch: TimeRange) -> Result<(), ScanError> {
+        let resume = &self.request.resume;
+        let is_beginning = resume.position.is_none() && resume.until.is_none();
+        let is_rows = are_mixed_rows(self.request, self.arrangement);
+        if !is_beginning || !(is_rows || self.request.groups_max.is_some()) {
+            return Ok(());
+        }
+        let Survey { rows, series, .. } =
+            self.reader.survey(self.request.measurement, self.request.time)?;
+        let Some(most) = self.enough(is_rows, rows, series) else { return Ok(()) };
+        let first = self.find_first(stretch, most)?;
+        let chosen_rows = u128::from(rows) * u128::from(first.series) / u128::from(series.max(1));
+        if self.keeps && chosen_rows > u128::from(CHOSEN_ROWS_MAX) {
+            return Ok(());
+        }
+        if let Some(last) = first.last(self.direction) {
+            self.groups.bounds.lower(self.groups.bounds.end_of(last));
+            (self.keeps, self.keeps_end) = (false, false);
+        }
+        Ok(())
+    }
+
+    /// Returns the number of groups and series that suffice for mixed rows (`is_rows`) or SLIMIT,
+    /// or `None` if all groups are needed.
+    fn enough(&self, is_rows: bool, rows: u64, series: u64) -> Option<Most> {
+        let wanted = series.saturating_mul(SLICE_ROWS_PER_SERIES);
+        let wanted = wanted.clamp(SLICE_ROWS_MIN, SLICE_ROWS_MAX);
+        let is_long = is_rows && rows > wanted;
+        let of_rows = || (u128::from(series) * u128::from(wanted) / u128::from(rows)) as u64;
+        let series = if is_long { of_rows().max(1) } else { u64::MAX };
+        let groups = self.request.groups_max;
+        let is_some = is_long || groups.is_some();
+        is_some.then(|| Most { groups: groups.unwrap_or(u64::MAX), series })
+    }
+
+    fn find_first(&mut self, stretch: TimeRange, most: Most) -> Result<First, ScanError> {
+        let mut first = First::new(most);
+        let begun = self.request.resume.from.as_ref().map(|from| &from.group);
+        let (measurement, from) = (self.request.measurement, self.first());
+        let mut merge = self.reader.merge(&[measurement], stretch, self.direction, &from)?;
+        while self.cells < CELLS_MAX && self.keys.next(&mut merge, &mut self.tags)?.is_some() {
+            self.cells += SERIES_CELLS;
+            if !self.groups.reach(&self.tags).is_empty() {
+                let group = self.request.group_by.iter().map(|&tag| self.tags.get(tag).to_owned());
+                let group: Vec<String> = group.collect();
+                // The first group of the slice does not count: the slice continues after it.
+                if Some(&group) != begun {
+                    first.add(group, self.direction);
+                }
+            }
+            if first.is_cut && self.arrangement == Arrangement::InOrder {
+                break;
+            }
+        }
+        Ok(first)
+    }
+}

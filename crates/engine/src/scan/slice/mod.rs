@@ -1,0 +1,478 @@
+//! Reads one page of a slice: one time range (stretch) after another, and in each the series by
+//! key.
+//!
+//! A slice is the part of a result between two places. A result is ordered by group key, then by
+//! time. Series come in key order, which may differ from the group order. Therefore a page collects
+//! all groups of the slice together. It ends at any row when the event reaches its work limit. The
+//! caller puts the pages of all shards together and shows the slice after its last page.
+
+mod batch;
+mod closed;
+mod deleted;
+mod first_groups;
+mod tiled;
+
+use std::collections::HashSet;
+use std::hash::BuildHasher;
+use std::rc::Rc;
+
+use foldhash::fast::FixedState;
+
+use self::batch::{Batch, Chosen, leave_few, read};
+use self::deleted::Deleted;
+use self::tiled::{Bound, Scanned};
+use super::bounds::Bounds;
+use super::error::ScanError;
+use super::groups::{GROUPS_PER_PIECE_MAX, Groups};
+use super::keys::{KeyFilter, SeriesTags};
+use super::page::{CELLS_PER_PIECE_MAX, PageLimits, SERIES_CELLS, ScanPage};
+use super::predicate::{self, Filter, Mask};
+use super::reader::{ReadStats, Reader, Rows as Merged, Stored};
+use super::request::{AggregateCall, Beside, Input, Output, Position, ScanRequest};
+use super::run::{Rows, Run};
+use super::stretches::Stretches;
+use super::tiles;
+use crate::merge::cursor::Direction;
+use crate::merge::key::SeriesKey;
+use tidemark_model::ids::ColumnId;
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::FieldType;
+
+/// The number of rows whose columns are read together. A batch may contain rows of many series.
+const BATCH_ROWS: usize = 1_024;
+/// The maximum number of part pages in a batch.
+const BATCH_PAGES: usize = 64;
+/// The maximum number of part pages in a batch with text columns: a part page may contain 256 KB of
+/// text.
+const BATCH_PAGES_OF_TEXT: usize = 2;
+/// The maximum number of rows in one page. Limits the caller's memory after tags are decoded to
+/// strings.
+const ROWS_PER_PIECE_MAX: usize = 1 << 16;
+
+pub(super) fn piece(
+    reader: &dyn Reader,
+    request: &ScanRequest,
+    limits: PageLimits,
+) -> Result<ScanPage, ScanError> {
+    let filter = Filter::compile(request.predicate.as_ref())?;
+    let order = reader.tag_order(request.measurement)?;
+    if let Some(position) = &request.resume.position
+        && !order.starts_with(&position.order)
+    {
+        return Err(ScanError::Reordered);
+    }
+    let mut stretches = Stretches::new(reader, request, limits.tile)?;
+    let bounds = Bounds::new(request, request.time);
+    let direction = request.direction();
+    let (columns, deciding) = columns(request);
+    let mut walk = Walk {
+        reader,
+        request,
+        limits: PageLimits {
+            decoded_bytes: reader.stats().bytes_decoded.saturating_add(limits.decoded_bytes),
+            ..limits
+        },
+        filter: &filter,
+        keys: KeyFilter::new(
+            request.measurement,
+            direction,
+            (&filter, request.predicate.as_ref()),
+            &order,
+        ),
+        direction,
+        keeps: tiles::are_kept(request),
+        keeps_end: tiles::ends_are_kept(request) && deciding.is_empty(),
+        arrangement: Arrangement::of(&request.group_by, &order),
+        tags: SeriesTags::new(order),
+        groups: Groups::new(request, bounds),
+        batch: Batch::default(),
+        batch_pages: if reads_text(request) { BATCH_PAGES_OF_TEXT } else { BATCH_PAGES },
+        newest: request.wants_newest() && deciding.is_empty(),
+        without_value: Vec::new(),
+        columns,
+        deciding,
+        cells: 0,
+        filter_cells: 0,
+        scanned: Scanned::new(Vec::new()),
+        rows_kept: 0,
+        series: 0,
+        bound: Bound::default(),
+        deleted: Deleted::default(),
+    };
+    let position = walk.run(&mut stretches)?;
+    let (rows_scanned, rows_kept, series) = (walk.scanned.total(), walk.rows_kept, walk.series);
+    let cells = walk.cells.saturating_add(rows_scanned.saturating_sub(rows_kept));
+    let (groups, bounds) = walk.groups.finish();
+    let mut stats = reader.stats();
+    stats = ReadStats { rows_scanned, rows_kept, series, cells, ..stats };
+    Ok(ScanPage { groups, until: bounds.lowered(), position, stats })
+}
+
+/// The order of groups when series are read in key order.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Arrangement {
+    /// The groups are contiguous and in the order of the result.
+    InOrder,
+    /// The groups are contiguous, in another order.
+    Apart,
+    /// The series of different groups are mixed.
+    Mixed,
+}
+
+impl Arrangement {
+    fn of(group_by: &[ColumnId], order: &[ColumnId]) -> Self {
+        // A tag without any series has no effect on the groups.
+        let known: Vec<ColumnId> =
+            group_by.iter().copied().filter(|tag| order.contains(tag)).collect();
+        match order.get(..known.len()) {
+            Some(first) if *first == known => Self::InOrder,
+            Some(first) if first.iter().all(|tag| known.contains(tag)) => Self::Apart,
+            _ => Self::Mixed,
+        }
+    }
+}
+
+/// Returns the field columns to read, ascending, and those that the condition reads.
+fn columns(request: &ScanRequest) -> (Vec<ColumnId>, Vec<ColumnId>) {
+    let mut deciding = predicate::field_columns(request.predicate.as_ref());
+    let mut columns = deciding.clone();
+    columns.extend(inputs(request).map(|input| input.column));
+    for list in [&mut columns, &mut deciding] {
+        list.sort();
+        list.dedup();
+    }
+    (columns, deciding)
+}
+
+/// Returns the inputs of the result.
+fn inputs(request: &ScanRequest) -> impl Iterator<Item = &Input> {
+    let (fields, calls): (&[Input], &[AggregateCall]) = match &request.output {
+        Output::Rows { fields, .. } => (fields, &[]),
+        Output::Aggregates { calls, .. } => (&[], calls),
+    };
+    let of_calls = calls.iter().flat_map(|call| {
+        let fields = call.beside.iter().filter_map(|beside| match beside {
+            Beside::Field(input) => Some(input),
+            Beside::Tag(_) => None,
+        });
+        let own = call.function.reads_input().then_some(&call.input);
+        own.into_iter().chain(fields)
+    });
+    fields.iter().chain(of_calls)
+}
+
+fn reads_text(request: &ScanRequest) -> bool {
+    inputs(request).any(|input| input.field_type == FieldType::String)
+}
+
+struct Walk<'a> {
+    reader: &'a dyn Reader,
+    request: &'a ScanRequest,
+    limits: PageLimits,
+    filter: &'a Filter,
+    keys: KeyFilter<'a>,
+    direction: Direction,
+    /// Whether tiles are cached.
+    keeps: bool,
+    /// Whether the first stretch is cached. It contains the last points of most groups.
+    keeps_end: bool,
+    arrangement: Arrangement,
+    tags: SeriesTags,
+    groups: Groups<'a>,
+    batch: Batch,
+    batch_pages: usize,
+    columns: Vec<ColumnId>,
+    deciding: Vec<ColumnId>,
+    /// Whether the latest row of each series suffices, if it has a value.
+    newest: bool,
+    /// The series whose latest row has no value.
+    without_value: Vec<SeriesKey>,
+    cells: u64,
+    /// The cost of evaluating the condition, in cells.
+    filter_cells: u64,
+    scanned: Scanned,
+    rows_kept: u64,
+    series: u64,
+    /// The end of the tile piece that is being read.
+    bound: Bound,
+    deleted: Deleted,
+}
+
+impl Walk<'_> {
+    /// Reads until the page is full. Returns the start of the next page, if any.
+    fn run(&mut self, stretches: &mut Stretches) -> Result<Option<Position>, ScanError> {
+        let mut position = self.request.resume.position.as_ref();
+        if let Some(stretch) = stretches.first() {
+            self.end_behind_first_groups(stretch)?;
+        }
+        while let Some(stretch) = stretches.next() {
+            let resumed = position.take();
+            // The previous page may have ended before this stretch.
+            let behind = resumed.filter(|behind| **behind != self.beginning(stretch));
+            let is_first = self.groups.len() == 0;
+            let end = match self.keeps || (self.keeps_end && is_first) {
+                true => self.tile(stretch, behind, stretches)?,
+                false => self.stretch(stretch, behind)?,
+            };
+            if end.is_some() {
+                return Ok(end);
+            }
+            if stretches.is_enough(&self.groups, resumed.is_some()) {
+                let end = self.groups.bounds.end_of_time(self.one_group(), stretch);
+                self.groups.bounds.lower(end);
+                break;
+            }
+            self.groups.close();
+            self.skip_closed(stretches)?;
+            // The only group needs no rows of later stretches.
+            if self.request.group_by.is_empty() && self.groups.are_closed() {
+                break;
+            }
+        }
+        Ok(None)
+    }
+
+    /// Returns a key that precedes every requested series.
+    fn first(&self) -> SeriesKey {
+        let first = self.keys.first();
+        let Some(from) = &self.request.resume.from else { return first };
+        if self.arrangement != Arrangement::InOrder {
+            return first;
+        }
+        let known = self.request.group_by.iter().zip(&from.group);
+        let known = known.filter(|(tag, _)| self.tags.order().contains(tag));
+        let (values, measurement) =
+            (known.map(|(_, value)| value.as_str()), self.request.measurement);
+        match self.direction {
+            Direction::Ascending => first.max(SeriesKey::new(measurement, values)),
+            Direction::Descending => first.min(SeriesKey::past(measurement, values)),
+        }
+    }
+
+    /// Returns the key of the only requested group.
+    fn one_group(&self) -> Vec<String> {
+        self.request.resume.from.as_ref().map_or_else(Vec::new, |from| from.group.clone())
+    }
+
+    /// Reads the rows inside `stretch`, starting after `behind`.
+    fn stretch(
+        &mut self,
+        stretch: TimeRange,
+        behind: Option<&Position>,
+    ) -> Result<Option<Position>, ScanError> {
+        let last = behind.map(|position| SeriesKey::from_bytes(position.series.clone()));
+        let last = last.map(|key| key.ok_or(ScanError::Reordered)).transpose()?;
+        let from = last.clone().unwrap_or_else(|| self.first());
+        let measurement = [self.request.measurement];
+        let mut merge = self.reader.merge(&measurement, stretch, self.direction, &from)?;
+        while let Some(key) = self.keys.next(&mut merge, &mut self.tags)? {
+            if self.bound.is_before(&key, self.direction) {
+                break;
+            }
+            let mut time = stretch;
+            if last.as_ref() == Some(&key) {
+                match behind.and_then(|position| position.time_ns) {
+                    Some(time_ns) => time = time.intersect(&self.groups.bounds.behind(time_ns)),
+                    None => continue,
+                }
+            }
+            self.series += 1;
+            self.cells += SERIES_CELLS;
+            if let Some(done_ns) = self.one_series(&mut merge, &key, time)? {
+                return self.end(&mut merge, (stretch, &key), Some(done_ns)).map(Some);
+            }
+            if self.is_full(self.batch.picks.len()) || self.is_piece_over() {
+                return self.end(&mut merge, (stretch, &key), None).map(Some);
+            }
+            if self.arrangement == Arrangement::InOrder && self.groups.is_behind() {
+                break;
+            }
+        }
+        self.flush(&mut merge)?;
+        self.read_without_value(stretch)?;
+        Ok(None)
+    }
+
+    /// Reads the series again whose latest row has none of the fields.
+    fn read_without_value(&mut self, stretch: TimeRange) -> Result<(), ScanError> {
+        let again = std::mem::take(&mut self.without_value);
+        if again.is_empty() {
+            return Ok(());
+        }
+        let newest = std::mem::replace(&mut self.newest, false);
+        let measurement = [self.request.measurement];
+        // The series are in the order of the first read.
+        let Some(first) = again.first() else { return Ok(()) };
+        let mut merge = self.reader.merge(&measurement, stretch, self.direction, first)?;
+        for key in &again {
+            merge.seek(key)?;
+            if merge.next_series()? == Some(key) {
+                self.tags.set(key);
+                self.one_series(&mut merge, key, stretch)?;
+            }
+        }
+        self.flush(&mut merge)?;
+        self.newest = newest;
+        Ok(())
+    }
+
+    /// Reads the rows of the current series. If the page is full before the end of the series,
+    /// returns the first unread time.
+    fn one_series(
+        &mut self,
+        merge: &mut Merged<'_>,
+        key: &SeriesKey,
+        time: TimeRange,
+    ) -> Result<Option<i64>, ScanError> {
+        loop {
+            let open = self.groups.reach(&self.tags).intersect(&time);
+            if open.is_empty() {
+                return Ok(None);
+            }
+            let Some(picks) = merge.next_rows(time)? else { return Ok(None) };
+            let mut picks = picks.ascending();
+            if self.newest {
+                picks = picks.last_row();
+            }
+            let (Some(&first_ns), Some(&last_ns)) =
+                (picks.times_ns().first(), picks.times_ns().last())
+            else {
+                continue;
+            };
+            let is_through = match self.direction {
+                Direction::Ascending => first_ns >= open.end_ns,
+                Direction::Descending => last_ns < open.start_ns,
+            };
+            if is_through {
+                return Ok(None);
+            }
+            if last_ns < open.start_ns || open.end_ns <= first_ns {
+                continue;
+            }
+            self.batch.picks.extend(picks);
+            let end = self.batch.picks.len();
+            // Later rows of the series extend its last entry only if their times also ascend.
+            match (self.direction, self.batch.series.last_mut()) {
+                (Direction::Ascending, Some((last, last_end))) if last == key => *last_end = end,
+                _ => self.batch.series.push((key.clone(), end)),
+            }
+            if end >= BATCH_ROWS || self.batch.picks.pages_read() >= self.batch_pages {
+                self.flush(merge)?;
+                if self.is_full(0) && !self.newest {
+                    return Ok(Some(match self.direction {
+                        Direction::Ascending => last_ns.saturating_add(1),
+                        Direction::Descending => first_ns.saturating_sub(1),
+                    }));
+                }
+            }
+            if self.newest {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Ends the page at a series, or within a series.
+    fn end(
+        &mut self,
+        merge: &mut Merged<'_>,
+        (stretch, key): (TimeRange, &SeriesKey),
+        time_ns: Option<i64>,
+    ) -> Result<Position, ScanError> {
+        self.flush(merge)?;
+        self.read_without_value(stretch)?;
+        let (order, series) = (self.tags.order().to_vec(), key.as_bytes().to_vec());
+        Ok(Position { order, stretch, series, time_ns })
+    }
+
+    /// Whether the page is full after reading `rows` more rows.
+    fn is_full(&self, rows: usize) -> bool {
+        self.cells_with(rows) + self.filter_cells > CELLS_PER_PIECE_MAX
+            || self.reader.stats().bytes_decoded > self.limits.decoded_bytes
+            || self.groups.len() >= GROUPS_PER_PIECE_MAX
+            || self.groups.rows() >= ROWS_PER_PIECE_MAX
+            || (!self.gathers() && self.groups.bytes() >= self.limits.bytes)
+    }
+
+    /// Returns the number of cells read, plus those of `rows` more rows.
+    fn cells_with(&self, rows: usize) -> u64 {
+        self.cells + (rows * self.columns.len()) as u64
+    }
+
+    /// Whether the next page may contain further states of the current groups. In this case the
+    /// page does not end when its byte limit is reached. It drops the groups that do not fit, and
+    /// reads the remaining groups completely.
+    fn gathers(&self) -> bool {
+        let is_states = matches!(self.request.output, Output::Aggregates { .. });
+        is_states && (self.arrangement == Arrangement::Mixed || self.groups.len() <= 1)
+    }
+
+    /// Reads the columns of the batch and adds its rows to the groups.
+    fn flush(&mut self, merge: &mut Merged<'_>) -> Result<(), ScanError> {
+        let Batch { picks, series } = std::mem::take(&mut self.batch);
+        if picks.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Rows { times_ns: picks.times_ns().to_vec(), columns: Vec::new() };
+        self.cells += read(merge, &picks, &self.deciding, &mut rows)?;
+        let block = Rc::new(rows);
+        let mut chosen: Vec<Chosen> = Vec::with_capacity(series.len());
+        let mut start = 0;
+        for (key, end) in series {
+            self.tags.set(&key);
+            let run = Run { block: Rc::clone(&block), rows: start..end };
+            start = end;
+            let time = self.groups.reach(&self.tags);
+            let Some(run) = run.trim(time) else { continue };
+            self.scanned.add(run.times());
+            self.filter_cells += self.filter.cells(run.times().len());
+            let tags = &self.tags;
+            let mask = self.filter.select(&run, &|tag| tags.get(tag))?;
+            if mask != Mask::None {
+                chosen.push((key, run.rows, mask));
+            }
+        }
+        if chosen.is_empty() {
+            return Ok(());
+        }
+        let mut rows = Rc::unwrap_or_clone(block);
+        let picks = leave_few(picks, &mut rows, &mut chosen);
+        self.cells += read(merge, &picks, &self.columns, &mut rows)?;
+        let block = Rc::new(rows);
+        for (key, rows, mask) in chosen {
+            self.tags.set(&key);
+            let run = Run { block: Rc::clone(&block), rows };
+            let is_taken = self.groups.consume(&self.tags, &run, &mask)?;
+            if self.newest && !is_taken {
+                self.without_value.push(key);
+            }
+        }
+        if self.gathers() {
+            self.groups.lower(self.limits.bytes);
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn explain(reader: &dyn Reader, request: &ScanRequest) -> Result<ReadStats, ScanError> {
+    let filter = Filter::compile(request.predicate.as_ref())?;
+    let stored = reader.stored(request.measurement, request.time)?;
+    let mut tags = SeriesTags::new(reader.tag_order(request.measurement)?);
+    let condition = (&filter, request.predicate.as_ref());
+    let keys = KeyFilter::new(request.measurement, Direction::Ascending, condition, tags.order());
+    let stretches = reader.stretches(request.time)?;
+    // Counts a series once, even if several stretches contain it.
+    let mut seen: HashSet<u64, FixedState> = HashSet::default();
+    let (mut series, mut keys_read) = (0, 0);
+    for &stretch in &stretches {
+        let measurement = [request.measurement];
+        let mut merge = reader.merge(&measurement, stretch, Direction::Ascending, &keys.first())?;
+        while let Some(key) = keys.next(&mut merge, &mut tags)? {
+            keys_read += 1;
+            let mut is_new = || seen.insert(FixedState::default().hash_one(&key));
+            series += u64::from(stretches.len() == 1 || is_new());
+        }
+    }
+    let Stored { files, blocks, block_bytes, cached_rows } = stored;
+    let cells = keys_read;
+    Ok(ReadStats { series, files, blocks, block_bytes, cached_rows, cells, ..reader.stats() })
+}

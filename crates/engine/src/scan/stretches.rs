@@ -1,0 +1,268 @@
+//! The time ranges (stretches) in which a slice is read successively.
+//!
+//! If the request needs all rows, there is one stretch, or more if the number of runs requires it.
+//! If the first few rows, one page, or the last point of each group suffice, the first stretch is
+//! about long enough for them. Each further stretch is four times as long as its predecessor.
+
+use std::cmp::Reverse;
+use std::collections::VecDeque;
+
+use super::bounds::Bounds;
+use super::error::ScanError;
+use super::groups::Groups;
+use super::page::TileLimits;
+use super::reader::{Reader, Survey};
+use super::request::{AggregateFunction, Output, ScanRequest};
+use super::tiles::{self, Tiling};
+use tidemark_model::ids::MeasurementId;
+use tidemark_model::time::TimeRange;
+
+/// The growth factor of successive stretches.
+const GROWTH: i128 = 4;
+/// The target number of rows in a slice with a single group.
+const SLICE_ROWS: u64 = 1 << 16;
+
+/// The remaining stretches, in the direction of the result.
+pub(super) struct Stretches {
+    /// Whether the latest stretch comes first.
+    is_backwards: bool,
+    left: VecDeque<TimeRange>,
+    /// The maximum length of the next stretch, in nanoseconds.
+    span: Option<i128>,
+    /// Whether a slice ends at the end of a stretch.
+    ends_slices: bool,
+    tiling: Tiling,
+    /// The requested time range.
+    asked: TimeRange,
+}
+
+impl Stretches {
+    /// Creates the stretches of a request, starting where the previous page ended.
+    ///
+    /// # Errors
+    /// The errors of the reader.
+    pub(super) fn new(
+        reader: &dyn Reader,
+        request: &ScanRequest,
+        least: TileLimits,
+    ) -> Result<Self, ScanError> {
+        let bounds = Bounds::new(request, request.time);
+        let one_group = match &request.resume.from {
+            _ if request.group_by.is_empty() => Some(Vec::new()),
+            Some(from) if bounds.is_one_group() => Some(from.group.clone()),
+            _ => None,
+        };
+        let mut time = one_group.as_deref().map_or(request.time, |group| bounds.time_of(group));
+        let is_rows = matches!(request.output, Output::Rows { limit: None, .. });
+        let ends_slices = is_rows && !takes_every_row(&request.output) && one_group.is_some();
+        let end = End::of(&request.output);
+        let is_backwards = end.map_or(request.descending, |end| end == End::Latest);
+        let (mut span, mut tiling) = (None, Tiling::default());
+        if ends_slices || end.is_some() || is_limited(&request.output) {
+            let end = (time, is_backwards);
+            let (all, survey) = survey_of_end(reader, request.measurement, end, least)?;
+            time = time.intersect(&all);
+            span =
+                first_span(request, &survey, ends_slices).filter(|&span| span < time.length_ns());
+        } else if tiles::are_kept(request) {
+            let survey = reader.survey(request.measurement, time)?;
+            tiling = Tiling::new(request, &survey, least);
+        }
+        let mut left: VecDeque<TimeRange> = VecDeque::new();
+        if let Some(position) = &request.resume.position {
+            left.push_back(position.stretch);
+            let TimeRange { start_ns, end_ns } = position.stretch;
+            time = time.intersect(&match is_backwards {
+                true => TimeRange::new(i64::MIN, start_ns),
+                false => TimeRange::new(end_ns, i64::MAX),
+            });
+            let length = position.stretch.length_ns();
+            span = span.map(|span| span.max(length.saturating_mul(GROWTH)));
+        }
+        let mut pieces = if time.is_empty() { Vec::new() } else { reader.chained(time)? };
+        pieces = pieces.into_iter().flat_map(|piece| tiling.cut(piece)).collect();
+        if is_backwards {
+            pieces.reverse();
+        }
+        left.extend(pieces);
+        Ok(Self { is_backwards, left, span, ends_slices, tiling, asked: request.time })
+    }
+
+    pub(super) fn next(&mut self) -> Option<TimeRange> {
+        let piece = self.left.pop_front()?;
+        let Some(span) = self.span.filter(|&span| span < piece.length_ns()) else {
+            return Some(piece);
+        };
+        self.span = Some(span.saturating_mul(GROWTH));
+        // The stretch is shorter than the remaining range, whose ends are `i64` times.
+        let (stretch, rest) = match self.is_backwards {
+            true => {
+                let cut_ns = (i128::from(piece.end_ns) - span) as i64;
+                (TimeRange::new(cut_ns, piece.end_ns), TimeRange::new(piece.start_ns, cut_ns))
+            }
+            false => {
+                let cut_ns = (i128::from(piece.start_ns) + span) as i64;
+                (TimeRange::new(piece.start_ns, cut_ns), TimeRange::new(cut_ns, piece.end_ns))
+            }
+        };
+        self.left.push_front(rest);
+        Some(stretch)
+    }
+
+    /// Returns a range that contains the next stretch.
+    pub(super) fn first(&self) -> Option<TimeRange> {
+        self.left.front().copied()
+    }
+
+    /// Returns the range from the start to the end of the remaining stretches.
+    pub(super) fn rest(&self) -> Option<TimeRange> {
+        let start_ns = self.left.iter().map(|piece| piece.start_ns).min()?;
+        let end_ns = self.left.iter().map(|piece| piece.end_ns).max()?;
+        Some(TimeRange::new(start_ns, end_ns))
+    }
+
+    /// Removes all times outside `time`.
+    pub(super) fn keep_inside(&mut self, time: TimeRange) {
+        for piece in &mut self.left {
+            *piece = piece.intersect(&time);
+        }
+        self.left.retain(|piece| !piece.is_empty());
+    }
+
+    /// Returns the next stretch if it is the neighbouring tile of `last`.
+    pub(super) fn neighbour(&self, last: TimeRange) -> Option<TimeRange> {
+        let is_next = |next: &&TimeRange| match self.is_backwards {
+            true => next.end_ns == last.start_ns && self.tiling.has_border(last.start_ns),
+            false => next.start_ns == last.end_ns && self.tiling.has_border(last.end_ns),
+        };
+        self.left.front().filter(is_next).copied()
+    }
+
+    /// Whether an end of the requested range cuts off a part of this tile. Partial tiles are not
+    /// worth caching, because the next request probably has another range.
+    pub(super) fn is_cut_off(&self, stretch: TimeRange) -> bool {
+        let starts = stretch.start_ns == self.asked.start_ns;
+        let ends = stretch.end_ns == self.asked.end_ns;
+        (starts && self.tiling.cuts_at(stretch.start_ns))
+            || (ends && self.tiling.cuts_at(stretch.end_ns))
+    }
+
+    pub(super) fn keeps_at_once(&self) -> bool {
+        self.tiling.keeps_at_once
+    }
+
+    pub(super) fn tiles_at_once(&self) -> usize {
+        self.tiling.at_once
+    }
+
+    pub(super) fn piece_cells(&self) -> Option<u64> {
+        self.tiling.piece_cells
+    }
+
+    /// Whether the slice ends with the last stretch. This requires further stretches, and either
+    /// enough rows in `groups` or a stretch that an earlier page began (`is_resumed`).
+    pub(super) fn is_enough(&self, groups: &Groups<'_>, is_resumed: bool) -> bool {
+        let has_enough = is_resumed || groups.rows() as u64 >= SLICE_ROWS / 2;
+        self.ends_slices && !self.left.is_empty() && has_enough
+    }
+}
+
+/// Returns the range of existing rows inside `time`, and a survey of the end that is read first.
+/// For a month of rows, the survey covers only the last day.
+fn survey_of_end(
+    reader: &dyn Reader,
+    measurement: MeasurementId,
+    (time, is_backwards): (TimeRange, bool),
+    least: TileLimits,
+) -> Result<(TimeRange, Survey), ScanError> {
+    let mut runs = reader.runs(measurement, time).unwrap_or_default();
+    let start_ns = runs.iter().map(|run| run.time.start_ns).min();
+    let end_ns = runs.iter().map(|run| run.time.end_ns).max();
+    match is_backwards {
+        true => runs.sort_unstable_by_key(|run| Reverse(run.time.end_ns)),
+        false => runs.sort_unstable_by_key(|run| run.time.start_ns),
+    }
+    let (mut rows, mut series) = (0_u64, 0);
+    let last = runs.iter().position(|run| {
+        rows = rows.saturating_add(run.rows);
+        series = run.series.max(series);
+        rows >= series.max(1).saturating_mul(least.rows)
+    });
+    if let (Some(start_ns), Some(end_ns), Some(last)) = (start_ns, end_ns, last)
+        && last + 1 < runs.len()
+        && let Some(run) = runs.get(last)
+    {
+        let TimeRange { start_ns: from_ns, end_ns: to_ns } = run.time;
+        let end = match is_backwards {
+            true => TimeRange::new(from_ns, end_ns),
+            false => TimeRange::new(start_ns, to_ns),
+        };
+        let survey = reader.survey(measurement, end.intersect(&time))?;
+        if survey.rows > 0 {
+            return Ok((TimeRange::new(start_ns, end_ns), survey));
+        }
+    }
+    let survey = reader.survey(measurement, time)?;
+    Ok((survey.time, survey))
+}
+
+/// The end of a range that contains all needed points.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    Earliest,
+    Latest,
+}
+
+impl End {
+    /// Returns the end for an output that needs only the first or the last point.
+    pub(super) fn of(output: &Output) -> Option<Self> {
+        let Output::Aggregates { calls, window: None, .. } = output else { return None };
+        let mut ends = calls.iter().map(|call| match call.function {
+            AggregateFunction::First | AggregateFunction::Met { latest: false, .. } => {
+                Some(Self::Earliest)
+            }
+            AggregateFunction::Last | AggregateFunction::Met { latest: true, .. } => {
+                Some(Self::Latest)
+            }
+            _ => None,
+        });
+        let first = ends.next()??;
+        ends.all(|end| end == Some(first)).then_some(first)
+    }
+}
+
+/// Whether rows without values count, in any order.
+fn takes_every_row(output: &Output) -> bool {
+    matches!(output, Output::Rows { every_row: true, .. })
+}
+
+/// Whether the first few rows or windows of each group suffice.
+fn is_limited(output: &Output) -> bool {
+    match output {
+        Output::Rows { limit, .. } => limit.is_some(),
+        // With a clock change, windows are not in the order of rows.
+        Output::Aggregates { limit, window, .. } => {
+            limit.is_some() && window.as_ref().is_some_and(|window| window.zone.is_empty())
+        }
+    }
+}
+
+/// Returns the length of the first stretch.
+fn first_span(request: &ScanRequest, survey: &Survey, ends_slices: bool) -> Option<i128> {
+    let groups = if request.group_by.is_empty() { 1 } else { survey.series.max(1) };
+    let wanted = match &request.output {
+        Output::Aggregates { .. } if End::of(&request.output).is_some() => groups.saturating_mul(2),
+        Output::Aggregates { limit, window, .. } => {
+            // Two more windows: one shows that the last window is complete, and the range cuts off
+            // the first one.
+            let windows = i128::from((*limit)?).saturating_add(2);
+            return Some(windows.saturating_mul(i128::from(window.as_ref()?.every_ns.max(1))));
+        }
+        Output::Rows { .. } if ends_slices => SLICE_ROWS,
+        Output::Rows { limit, .. } => {
+            limit.unwrap_or(u64::MAX).saturating_mul(groups).saturating_mul(2)
+        }
+    };
+    let rows = i128::from(survey.rows.max(1));
+    Some((survey.time.length_ns().max(1) * i128::from(wanted) / rows).max(1))
+}

@@ -1,0 +1,487 @@
+//! Compares scans with a naive evaluator that processes single rows, over random data and requests.
+
+mod naive;
+mod random;
+mod vectors;
+
+use std::collections::BTreeMap;
+
+use super::bounds::Bounds;
+use super::page::{BesideColumn, Group, GroupData, PartialColumn, ScanPage};
+use super::partial::{Finished, Merge};
+use super::reader::Reader;
+use super::request::{AggregateCall, AggregateFunction, Input, Output, Place, Resume, ScanRequest};
+use super::{PageLimits, TileLimits, scan};
+use naive::{Answer, Point};
+use tidemark_model::ids::ColumnId;
+use tidemark_model::limits::PIECE_BYTES_MAX;
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::{FieldType, FieldValue};
+use vectors::{MEASUREMENT, VectorReader, Write};
+
+const HUGE: PageLimits =
+    PageLimits { bytes: 1 << 30, decoded_bytes: u64::MAX, tile: TileLimits::LEAST };
+
+/// Returns all slices of a scan, each assembled from its pages.
+fn pages(reader: &VectorReader, request: &ScanRequest, limits: PageLimits) -> Vec<ScanPage> {
+    let mut request = request.clone();
+    let (mut slices, mut pieces) = (Vec::new(), Vec::new());
+    for _ in 0..100_000 {
+        let piece = scan(reader, &request, limits).unwrap();
+        let until = piece.until.clone().or(request.resume.until.clone());
+        let position = piece.position.clone();
+        assert!(position.is_none() || position != request.resume.position, "no progress");
+        pieces.push(piece);
+        if position.is_some() {
+            (request.resume.until, request.resume.position) = (until, position);
+            continue;
+        }
+        assert!(until.is_none() || until != request.resume.from, "no progress");
+        slices.push(slice(std::mem::take(&mut pieces), &request, until.as_ref()));
+        if until.is_none() {
+            return slices;
+        }
+        request.resume = Resume { from: until, ..Resume::default() };
+    }
+    panic!("a scan that never ends");
+}
+
+/// Returns the slice before `until`, assembled from its pages, with rows in time order.
+fn slice(pieces: Vec<ScanPage>, request: &ScanRequest, until: Option<&Place>) -> ScanPage {
+    let bounds = Bounds::new(
+        &ScanRequest {
+            resume: Resume { until: until.cloned(), ..Resume::default() },
+            ..request.clone()
+        },
+        TimeRange::ALL,
+    );
+    let mut groups: BTreeMap<Vec<String>, Vec<GroupData>> = BTreeMap::new();
+    for group in pieces.into_iter().flat_map(|piece| piece.groups) {
+        groups.entry(group.key).or_default().push(group.data);
+    }
+    let mut all = Vec::new();
+    for (key, parts) in groups {
+        let time = bounds.time_of(&key);
+        // The only window of the whole range starts at the range's start, which is not a row's
+        // time.
+        let has_windows = matches!(request.output, Output::Aggregates { window: Some(_), .. });
+        let windows = if has_windows { time } else { TimeRange::ALL };
+        let mut rows: Vec<(i64, usize, usize)> = Vec::new();
+        for (number, part) in parts.iter().enumerate() {
+            match part {
+                GroupData::Rows { times_ns, .. } => {
+                    let times = times_ns.iter().enumerate();
+                    rows.extend(times.map(|(row, &time_ns)| (time_ns, number, row)));
+                }
+                GroupData::Partials(_) if time.is_empty() => {}
+                GroupData::Partials(calls) => {
+                    let data =
+                        GroupData::Partials(calls.iter().map(|c| within(c, windows)).collect());
+                    all.push(Group { key: key.clone(), data });
+                }
+            }
+        }
+        rows.sort_by_key(|row| if request.descending { (-row.0, row.1) } else { (row.0, row.1) });
+        for (_, number, row) in rows.into_iter().filter(|row| time.contains(row.0)) {
+            let GroupData::Rows { times_ns, fields, tags } = &parts[number] else { continue };
+            let row = [row as u32];
+            let data = GroupData::Rows {
+                times_ns: vec![times_ns[row[0] as usize]],
+                fields: fields.iter().map(|column| column.gather(&row)).collect(),
+                tags: tags.iter().map(|column| column.gather(&row)).collect(),
+            };
+            all.push(Group { key: key.clone(), data });
+        }
+    }
+    ScanPage { groups: all, until: until.cloned(), ..ScanPage::default() }
+}
+
+/// Returns the states of the windows inside `time`, or all states without windows.
+fn within(call: &PartialColumn, time: TimeRange) -> PartialColumn {
+    let inside = |start_ns: &i64| time == TimeRange::ALL || time.contains(*start_ns);
+    let rows: Vec<u32> = (0..call.windows_ns.len() as u32)
+        .filter(|&r| inside(&call.windows_ns[r as usize]))
+        .collect();
+    call.pick(&rows)
+}
+
+/// Merges pages like the edge: sorts groups, joins rows, and merges and finishes partial states.
+fn answer(request: &ScanRequest, pages: &[ScanPage]) -> Answer {
+    let mut merges: BTreeMap<Vec<String>, Vec<Merge>> = BTreeMap::new();
+    let mut rows: BTreeMap<Vec<String>, Vec<Point>> = BTreeMap::new();
+    for group in pages.iter().flat_map(|page| &page.groups) {
+        match (&group.data, &request.output) {
+            (GroupData::Rows { times_ns, fields, tags }, _) => {
+                for (row, &time_ns) in times_ns.iter().enumerate() {
+                    let values = fields.iter().map(|column| column.get(row));
+                    let tags = tags.iter().map(|column| Some(text(column.get(row))));
+                    let point = Point { time_ns, values: values.chain(tags).collect() };
+                    rows.entry(group.key.clone()).or_default().push(point);
+                }
+            }
+            (GroupData::Partials(partials), Output::Aggregates { calls, .. }) => {
+                let merges = merges
+                    .entry(group.key.clone())
+                    .or_insert_with(|| calls.iter().map(|c| Merge::new(c).unwrap()).collect());
+                for (merge, partial) in merges.iter_mut().zip(partials) {
+                    merge.add(partial).unwrap();
+                }
+            }
+            _ => panic!("states where rows were asked for"),
+        }
+    }
+    let limit = match &request.output {
+        Output::Aggregates { limit: Some(limit), .. } | Output::Rows { limit: Some(limit), .. } => {
+            *limit as usize
+        }
+        _ => usize::MAX,
+    };
+    let finished = merges.into_iter().map(|(key, merges)| {
+        let calls = merges.iter().map(|m| finished_points(m.finish(request.descending)));
+        let calls = calls.map(|points| points.into_iter().take(limit).collect());
+        (key, calls.collect())
+    });
+    let rows =
+        rows.into_iter().map(|(key, rows)| (key, vec![rows.into_iter().take(limit).collect()]));
+    let mut answer: Vec<_> = finished.chain(rows).collect();
+    if request.descending {
+        answer.reverse();
+    }
+    answer
+}
+
+fn text(text: &str) -> FieldValue {
+    FieldValue::String(text.into())
+}
+
+/// Returns the window and the value, then a selector's time and extra columns.
+fn finished_points(finished: Finished) -> Vec<Point> {
+    let windows = finished.windows_ns.iter().enumerate();
+    windows
+        .map(|(row, &time_ns)| {
+            let mut values = vec![finished.values.get(row)];
+            values.extend(finished.times_ns.iter().map(|t| Some(FieldValue::Integer(t[row]))));
+            values.extend(finished.beside.iter().map(|column| match column {
+                BesideColumn::Field(column) => column.get(row),
+                BesideColumn::Tag(column) => Some(text(column.get(row))),
+            }));
+            Point { time_ns, values }
+        })
+        .collect()
+}
+
+/// Whether both are equal, with floats equal within `tolerance`.
+fn same(a: &Answer, b: &Answer, tolerance: f64) -> bool {
+    a.len() == b.len()
+        && a.iter().zip(b).all(|((a_key, a_calls), (b_key, b_calls))| {
+            let calls = a_calls.iter().zip(b_calls);
+            a_key == b_key
+                && a_calls.len() == b_calls.len()
+                && calls.into_iter().all(|(a, b)| {
+                    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| close(a, b, tolerance))
+                })
+        })
+}
+
+fn close(a: &Point, b: &Point, tolerance: f64) -> bool {
+    let value = |(a, b): (&Option<FieldValue>, &Option<FieldValue>)| match (a, b) {
+        (Some(FieldValue::Float(a)), Some(FieldValue::Float(b))) => {
+            (a - b).abs() <= tolerance || (a.is_nan() && b.is_nan())
+        }
+        (a, b) => a == b,
+    };
+    a.time_ns == b.time_ns
+        && a.values.len() == b.values.len()
+        && a.values.iter().zip(&b.values).all(value)
+}
+
+/// Sorts rows of equal time into a canonical order.
+fn as_multiset(mut answer: Answer, descending: bool) -> Answer {
+    for points in answer.iter_mut().flat_map(|(_, calls)| calls) {
+        points.sort_by_key(|point| {
+            let time_ns = if descending { -point.time_ns } else { point.time_ns };
+            (time_ns, format!("{:?}", point.values))
+        });
+    }
+    answer
+}
+
+#[test]
+fn vectorised_equals_naive() {
+    for seed in 0..2_000 {
+        let case = random::case(seed);
+        let expected = naive::answer(&case.points, &case.request, &case.order);
+        let found = answer(&case.request, &pages(&case.source(), &case.request, HUGE));
+        assert!(
+            same(&found, &expected, case.tolerance()),
+            "{}",
+            difference(&case, &found, &expected)
+        );
+    }
+}
+
+#[test]
+fn what_is_kept_of_one_range_serves_another() {
+    let mut hits = 0;
+    for seed in 0..2_000 {
+        let mut case = random::case(seed);
+        let source = case.source();
+        for later_ns in [0, 0, 1, 2] {
+            case.request.time.start_ns = case.request.time.start_ns.saturating_add(later_ns);
+            let expected = naive::answer(&case.points, &case.request, &case.order);
+            let found = answer(&case.request, &pages(&source, &case.request, HUGE));
+            let text = || difference(&case, &found, &expected);
+            assert!(same(&found, &expected, case.tolerance()), "{}", text());
+        }
+        hits += source.hits.get();
+    }
+    assert!(hits > 2_000, "{hits}");
+}
+
+#[test]
+fn pages_of_any_size_hold_the_same() {
+    for seed in 0..2_000 {
+        let case = random::case(seed);
+        let whole = answer(&case.request, &pages(&case.source(), &case.request, HUGE));
+        for limits in [(1, u64::MAX), (1 << 20, 0), (90, 40), (400, 1_000)] {
+            let limits =
+                PageLimits { bytes: limits.0, decoded_bytes: limits.1, tile: TileLimits::LEAST };
+            let found = answer(&case.request, &pages(&case.source(), &case.request, limits));
+            let text = || format!("{limits:?} {}", difference(&case, &found, &whole));
+            assert!(same(&found, &whole, case.tolerance()), "{}", text());
+        }
+    }
+}
+
+#[test]
+fn of_rows_of_one_time_each_is_on_one_page_however_little_it_takes() {
+    const SERIES: i64 = 1_500;
+    for (fields, value, descending) in
+        [(1, 0, false), (5, 0, false), (5, 0, true), (7, 0, false), (5, 63, false), (5, -300, true)]
+    {
+        let types: Vec<(ColumnId, FieldType)> =
+            (10..10 + fields).map(|id| (ColumnId(id), FieldType::Integer)).collect();
+        let row = |series: i64| Write {
+            tags: vec![(ColumnId(1), format!("{series:05}"))],
+            time_ns: 7,
+            fields: types.iter().map(|(id, _)| (*id, FieldValue::Integer(value))).collect(),
+        };
+        let mut source = VectorReader::new(vec![ColumnId(1)], 1);
+        source.add(&(0..SERIES).map(row).collect::<Vec<_>>());
+        let input = |&(column, field_type): &(_, _)| Input { column, field_type, cast: None };
+        let request = ScanRequest {
+            measurement: MEASUREMENT,
+            time: TimeRange::ALL,
+            predicate: None,
+            group_by: Vec::new(),
+            descending,
+            output: Output::Rows {
+                fields: types.iter().map(input).collect(),
+                tags: vec![ColumnId(1)],
+                limit: None,
+                every_row: false,
+            },
+            resume: Resume::default(),
+            piece_bytes: PIECE_BYTES_MAX,
+            groups_max: None,
+        };
+        let limits = PageLimits { bytes: 8_000, decoded_bytes: u64::MAX, tile: TileLimits::LEAST };
+        let found = answer(&request, &pages(&source, &request, limits));
+        let mut tags: Vec<_> =
+            found[0].1[0].iter().map(|point| format!("{:?}", point.values.last())).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        let (rows, each) = (found[0].1[0].len() as i64, tags.len() as i64);
+        assert_eq!((rows, each), (SERIES, SERIES), "{fields} fields of {value}");
+    }
+}
+
+#[test]
+fn last_points_that_are_kept_are_read_from_nowhere() {
+    let field = Input { column: ColumnId(10), field_type: FieldType::Integer, cast: None };
+    let row = |(host, time_ns): (i64, i64)| Write {
+        tags: vec![(ColumnId(1), format!("h{host}"))],
+        time_ns,
+        fields: vec![(ColumnId(10), FieldValue::Integer(host * time_ns))],
+    };
+    let rows = |from: i64, hosts: i64| {
+        let times = (from..from + 100).flat_map(|time_ns| (0..hosts).map(move |n| (n, time_ns)));
+        times.map(row).collect::<Vec<_>>()
+    };
+    let rows_of = |limit| Output::Rows {
+        fields: vec![field.clone()],
+        tags: Vec::new(),
+        limit: Some(limit),
+        every_row: false,
+    };
+    for (limit, is_kept) in [(1, true), (2, false)] {
+        let mut source = VectorReader::new(vec![ColumnId(1)], 8);
+        // The fifth host has only older rows, so every scan must search for them.
+        for (from, hosts) in [(9_000, 4), (1_000, 5), (2_000, 5)] {
+            source.add(&rows(from, hosts));
+        }
+        let request = ScanRequest {
+            measurement: MEASUREMENT,
+            time: TimeRange::ALL,
+            predicate: None,
+            group_by: vec![ColumnId(1)],
+            descending: true,
+            output: rows_of(limit),
+            resume: Resume::default(),
+            piece_bytes: PIECE_BYTES_MAX,
+            groups_max: None,
+        };
+        let ask = || {
+            let before = source.stats().bytes_decoded;
+            let found = answer(&request, &pages(&source, &request, HUGE));
+            (found, source.stats().bytes_decoded - before)
+        };
+        let ((first, cost), (second, again)) = (ask(), ask());
+        assert_eq!(first, second);
+        assert_eq!(first.len(), 5);
+        assert_eq!(again < cost, is_kept, "{cost} rows, then {again}");
+    }
+}
+
+/// SLIMIT: In any order of series, the scan reads no row of the other groups.
+#[test]
+fn of_groups_that_are_not_wanted_nothing_is_read() {
+    let field = Input { column: ColumnId(10), field_type: FieldType::Integer, cast: None };
+    let row = |(host, time_ns): (i64, i64)| Write {
+        tags: vec![
+            (ColumnId(1), format!("h{host:02}")),
+            (ColumnId(2), format!("r{}", host * 7 % 10)),
+        ],
+        time_ns,
+        fields: vec![(ColumnId(10), FieldValue::Integer(host * time_ns))],
+    };
+    let call = AggregateCall {
+        function: AggregateFunction::Sum,
+        input: field.clone(),
+        beside: Vec::new(),
+    };
+    let sums = Output::Aggregates { calls: vec![call], window: None, limit: None };
+    let rows = |limit| {
+        let fields = vec![field.clone()];
+        Output::Rows { fields, tags: Vec::new(), limit, every_row: false }
+    };
+    for order in [[1, 2], [2, 1]].map(|ids| ids.map(ColumnId).to_vec()) {
+        for (output, descending) in
+            [(&sums, false), (&sums, true), (&rows(None), false), (&rows(Some(2)), true)]
+        {
+            let mut source = VectorReader::new(order.clone(), 8);
+            let times = (0..100).flat_map(|time_ns| (0..60).map(move |host| (host, time_ns)));
+            source.add(&times.map(row).collect::<Vec<_>>());
+            let request = |groups_max| ScanRequest {
+                measurement: MEASUREMENT,
+                time: TimeRange::ALL,
+                predicate: None,
+                group_by: vec![ColumnId(1)],
+                descending,
+                output: output.clone(),
+                resume: Resume::default(),
+                piece_bytes: PIECE_BYTES_MAX,
+                groups_max,
+            };
+            let (all, some) = (request(None), request(Some(3)));
+            let first = scan(&source, &some, HUGE).unwrap();
+            let last = if descending { "h57" } else { "h02" };
+            let until = first.until.map(|until| until.group.concat());
+            assert_eq!(until.as_deref(), Some(last), "{order:?} {output:?}");
+            assert_eq!(first.groups.len(), 3);
+            assert!(first.stats.rows_scanned <= 300, "{} rows", first.stats.rows_scanned);
+            let whole = answer(&all, &pages(&source, &all, HUGE));
+            assert_eq!(answer(&some, &pages(&source, &some, HUGE)), whole);
+        }
+    }
+}
+
+#[test]
+fn several_shards_answer_as_one() {
+    for seed in 0..2_000 {
+        let mut case = random::case(seed);
+        if let Output::Rows { limit, .. } = &mut case.request.output {
+            // Several rows of equal time may satisfy the limit. The edge chooses.
+            *limit = None;
+        }
+        let whole = answer(&case.request, &pages(&case.source(), &case.request, HUGE));
+        let whole = as_multiset(whole, case.request.descending);
+        for shards in [2, 4, 7] {
+            let sources = case.split(shards);
+            let pages: Vec<ScanPage> = sources
+                .into_iter()
+                .flat_map(|source| pages(&source, &case.request, HUGE))
+                .collect();
+            let found = as_multiset(answer(&case.request, &pages), case.request.descending);
+            let text = || format!("{shards} shards {}", difference(&case, &found, &whole));
+            assert!(same(&found, &whole, case.tolerance()), "{}", text());
+        }
+    }
+}
+
+#[test]
+fn merging_two_columns_is_merging_the_pages() {
+    for seed in 0..200 {
+        let case = random::case(seed);
+        let Output::Aggregates { calls, .. } = &case.request.output else { continue };
+        let shards: Vec<Vec<ScanPage>> =
+            case.split(2).iter().map(|s| pages(s, &case.request, HUGE)).collect();
+        let partials = |shard: usize, call: usize| -> Option<PartialColumn> {
+            let group = shards[shard].first()?.groups.first()?;
+            let GroupData::Partials(partials) = &group.data else { return None };
+            partials.get(call).cloned()
+        };
+        for (position, call) in calls.iter().enumerate() {
+            let (Some(mut a), Some(b)) = (partials(0, position), partials(1, position)) else {
+                continue;
+            };
+            let mut merge = Merge::new(call).unwrap();
+            merge.add(&b).unwrap();
+            merge.add(&a).unwrap();
+            super::partial::merge(call, &mut a, &b).unwrap();
+            let one_way = super::partial::finish(call, &a).unwrap();
+            let other_way = merge.finish(false);
+            assert_eq!(one_way.windows_ns, other_way.windows_ns);
+            assert_eq!((one_way.times_ns, one_way.beside), (other_way.times_ns, other_way.beside));
+        }
+    }
+}
+
+#[test]
+fn states_that_lie_behind_others_are_appended() {
+    let mut appended = 0;
+    for seed in 0..500 {
+        let case = random::case(seed);
+        for group in pages(&case.source(), &case.request, HUGE).iter().flat_map(|p| &p.groups) {
+            let GroupData::Partials(calls) = &group.data else { continue };
+            for whole in calls {
+                let windows = whole.windows_ns.len() as u32;
+                for cut in 0..=windows {
+                    let (front, behind): (Vec<u32>, Vec<u32>) =
+                        (0..windows).partition(|&w| w < cut);
+                    let (mut front, mut behind) = (whole.pick(&front), whole.pick(&behind));
+                    assert!(front.append(&behind));
+                    assert_eq!(&front, whole);
+                    appended += u32::from(0 < cut && cut < windows);
+                    let mut shapeless = behind.clone();
+                    shapeless.states.pop();
+                    if windows - cut > 1 && cut > 0 {
+                        let before = behind.clone();
+                        assert!(!behind.append(&whole.pick(&[0])));
+                        assert!(!behind.append(&before), "the same windows");
+                        assert!(!whole.pick(&[0]).append(&shapeless));
+                        assert_eq!(behind, before);
+                    }
+                }
+            }
+        }
+    }
+    assert!(appended > 500, "{appended}");
+}
+
+fn difference(case: &random::Case, found: &Answer, expected: &Answer) -> String {
+    format!(
+        "seed {}\nrequest {:#?}\nfound    {found:?}\nexpected {expected:?}",
+        case.seed, case.request
+    )
+}

@@ -1,0 +1,188 @@
+//! A reader over plain vectors.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use crate::merge::cursor::{Direction, PageColumn, PageKeys, ReadError, SeriesCursor};
+use crate::merge::key::SeriesKey;
+use crate::merge::kway::Merge;
+use crate::merge::tests::vector::{Story, VectorCursor};
+use crate::scan::kept::{Kept, Version};
+use crate::scan::reader::{ReadStats, Reader, Rows, Run as RunOf, Survey, rows_of_one};
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::FieldValue;
+
+/// The tags of a series, ascending by id, without empty values.
+pub(in crate::scan) type Tags = Vec<(ColumnId, String)>;
+
+/// The measurement of all rows.
+pub(in crate::scan) const MEASUREMENT: MeasurementId = MeasurementId(1);
+
+/// A written row: series, time, fields.
+#[derive(Clone, Debug)]
+pub(in crate::scan) struct Write {
+    pub(in crate::scan) tags: Tags,
+    pub(in crate::scan) time_ns: i64,
+    pub(in crate::scan) fields: Vec<(ColumnId, FieldValue)>,
+}
+
+/// A reader with parts in vectors. Each row of a page that is read counts as one decoded byte.
+pub(in crate::scan) struct VectorReader {
+    order: Vec<ColumnId>,
+    page_rows: usize,
+    parts: Vec<Story>,
+    stats: Rc<Cell<ReadStats>>,
+    kept: RefCell<BTreeMap<Vec<u8>, (Version, Kept)>>,
+    /// The number of cache hits.
+    pub(in crate::scan) hits: Cell<u64>,
+}
+
+pub(in crate::scan) fn key(tags: &Tags, order: &[ColumnId]) -> SeriesKey {
+    let value = |id: &ColumnId| {
+        tags.iter().find(|(tag, _)| tag == id).map_or("", |(_, value)| value.as_str())
+    };
+    SeriesKey::new(MEASUREMENT, order.iter().map(value))
+}
+
+impl VectorReader {
+    /// Creates a reader without rows. Keys contain the tags in this order, and pages have up to
+    /// `page_rows` rows.
+    pub(in crate::scan) fn new(order: Vec<ColumnId>, page_rows: usize) -> Self {
+        Self {
+            order,
+            page_rows,
+            parts: Vec::new(),
+            stats: Rc::default(),
+            kept: RefCell::default(),
+            hits: Cell::default(),
+        }
+    }
+
+    /// Adds a part with `writes`. Later writes win.
+    pub(in crate::scan) fn add(&mut self, writes: &[Write]) {
+        let mut story = Story::new();
+        for write in writes {
+            let row = story.entry((key(&write.tags, &self.order), write.time_ns)).or_default();
+            row.extend(write.fields.iter().map(|(id, value)| (id.0, value.clone())));
+        }
+        self.parts.push(story);
+    }
+}
+
+impl Reader for VectorReader {
+    fn tag_order(&self, _: MeasurementId) -> Result<Vec<ColumnId>, ReadError> {
+        Ok(self.order.clone())
+    }
+
+    fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
+        // The position of the cut does not change results.
+        let cut_ns = 3.clamp(time.start_ns, time.end_ns);
+        let pieces = [TimeRange::new(time.start_ns, cut_ns), TimeRange::new(cut_ns, time.end_ns)];
+        Ok(pieces.into_iter().filter(|piece| !piece.is_empty()).collect())
+    }
+
+    fn merge(
+        &self,
+        _: &[MeasurementId],
+        _: TimeRange,
+        direction: Direction,
+        from: &SeriesKey,
+    ) -> Result<Rows<'_>, ReadError> {
+        let mut rng = fastrand::Rng::with_seed(7);
+        let mut cursors = Vec::new();
+        for (sequence, story) in (0..).zip(&self.parts) {
+            let cursor = VectorCursor::new(story, self.page_rows, direction, &mut rng);
+            let mut cursor = Counting { cursor, stats: Rc::clone(&self.stats) };
+            cursor.seek(from)?;
+            let cursor: Box<dyn SeriesCursor> = Box::new(cursor);
+            cursors.push((sequence, cursor));
+        }
+        Merge::new(cursors, direction)
+    }
+
+    fn runs(&self, _: MeasurementId, time: TimeRange) -> Option<Vec<RunOf>> {
+        let run = |(number, story): (u64, &Story)| {
+            let times = || story.keys().map(|(_, time_ns)| *time_ns);
+            let time = TimeRange::new(times().min()?, times().max()? + 1);
+            // The run in memory has no number, because its results are not cached.
+            let (number, rows) = ((number > 0).then_some(number), story.len() as u64);
+            Some(RunOf { number, time, series: 3, rows })
+        };
+        let runs = (0..).zip(&self.parts).filter_map(run);
+        Some(runs.filter(|run| run.time.overlaps(&time)).collect())
+    }
+
+    fn run(
+        &self,
+        run: &RunOf,
+        _: MeasurementId,
+        direction: Direction,
+        from: &SeriesKey,
+    ) -> Result<Rows<'_>, ReadError> {
+        let story = &self.parts[run.number.unwrap_or(0) as usize];
+        let mut rng = fastrand::Rng::with_seed(7);
+        let cursor = VectorCursor::new(story, self.page_rows, direction, &mut rng);
+        rows_of_one(cursor, direction, from)
+    }
+
+    fn survey(&self, _: MeasurementId, time: TimeRange) -> Result<Survey, ReadError> {
+        let rows = || self.parts.iter().flatten().map(|((_, time_ns), _)| *time_ns);
+        let rows = || rows().filter(|&time_ns| time.contains(time_ns));
+        let (first_ns, last_ns) = (rows().min(), rows().max());
+        let hull = first_ns.zip(last_ns).map(|(first, last)| TimeRange::new(first, last + 1));
+        let (rows, series) = (rows().count() as u64, 3);
+        Ok(Survey { time: hull.unwrap_or(Survey::NOTHING.time), rows, series })
+    }
+
+    /// Tests add no rows after the first scan.
+    fn version(&self, _: &[MeasurementId], _: TimeRange) -> Result<Option<Version>, ReadError> {
+        Ok(Some(Version::new()))
+    }
+
+    fn kept(&self, name: &[u8], version: &Version) -> Option<Kept> {
+        let kept = self.kept.borrow();
+        let found = kept.get(name).filter(|(of, _)| of == version).map(|(_, kept)| kept.clone());
+        self.hits.set(self.hits.get() + u64::from(found.is_some()));
+        found
+    }
+
+    fn keep(&self, name: Vec<u8>, version: Version, kept: Kept, _: u64) {
+        self.kept.borrow_mut().insert(name, (version, kept));
+    }
+
+    fn stats(&self) -> ReadStats {
+        self.stats.get()
+    }
+}
+
+struct Counting {
+    cursor: VectorCursor,
+    stats: Rc<Cell<ReadStats>>,
+}
+
+impl SeriesCursor for Counting {
+    fn key(&self) -> Option<&SeriesKey> {
+        self.cursor.key()
+    }
+    fn seek(&mut self, to: &SeriesKey) -> Result<(), ReadError> {
+        self.cursor.seek(to)
+    }
+    fn step(&mut self) -> Result<(), ReadError> {
+        self.cursor.step()
+    }
+    fn page(&mut self, time: TimeRange) -> Result<Option<PageKeys>, ReadError> {
+        let page = self.cursor.page(time)?;
+        let mut stats = self.stats.get();
+        stats.bytes_decoded += page.as_ref().map_or(0, |page| page.times_ns().len() as u64);
+        self.stats.set(stats);
+        Ok(page)
+    }
+    fn has_rows(&mut self, time: TimeRange) -> Result<bool, ReadError> {
+        self.cursor.has_rows(time)
+    }
+    fn column(&mut self, page: &PageKeys, id: ColumnId) -> Result<Option<PageColumn>, ReadError> {
+        self.cursor.column(page, id)
+    }
+}

@@ -1,0 +1,371 @@
+//! Divides time into tiles with cached states, so that a dashboard refresh reads only new rows.
+//!
+//! Tiles begin and end at window borders that are independent of the requested range, so different
+//! ranges share tiles. The cache key of a tile contains the request and the version of its rows
+//! ([`Reader::version`]). A write, delete or merge in these rows therefore causes a new read, never
+//! a stale result. Without windows, or if series have few rows, the whole range is one tile.
+
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use super::error::ScanError;
+use super::kept::{Kept, Piece, Tile, Version};
+use super::page::{CELLS_PER_PIECE_MAX, Group, GroupData, SERIES_CELLS, TileLimits};
+use super::predicate;
+use super::reader::{Reader, Survey};
+use super::request::{AggregateCall, Deletion, Output, Position, Predicate, ScanRequest};
+use super::stretches::End;
+use crate::codec::metadata;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
+
+/// The maximum number of tiles in a range.
+const TILES_MAX: u64 = 32;
+/// The maximum size of a cached tile, in bytes.
+const KEPT_BYTES_MAX: usize = 1_000_000;
+/// The approximate size of a call's state per window, and the overhead per group, in bytes.
+const WINDOW_BYTES: u64 = 24;
+const GROUP_BYTES: u64 = 200;
+/// The target number of pieces for one read of tiles.
+const PIECES: u64 = 32;
+
+/// Whether the states of a request are cached. The request must cover the whole result, and every
+/// row must count.
+pub(super) fn are_kept(request: &ScanRequest) -> bool {
+    let Output::Aggregates { limit: None, .. } = &request.output else { return false };
+    is_whole(request) && End::of(&request.output).is_none()
+}
+
+/// Whether the first stretch of a request is cached. The request must need only the last or first
+/// points of groups. Each of these points is in a separate part page.
+pub(super) fn ends_are_kept(request: &ScanRequest) -> bool {
+    is_whole(request) && (End::of(&request.output).is_some() || request.wants_newest())
+}
+
+/// Whether the request covers the whole result, not only a slice.
+fn is_whole(request: &ScanRequest) -> bool {
+    request.resume.from.is_none() && request.resume.until.is_none()
+}
+
+/// The tile borders of a request.
+#[derive(Debug, Default)]
+pub(super) struct Tiling {
+    /// The borders, ascending, in nanoseconds.
+    borders_ns: Vec<i64>,
+    /// A time range that contains all rows. `None` if there are no tiles.
+    time: Option<TimeRange>,
+    /// Whether a tile is cached at its first read, because its states are small compared with its
+    /// rows. Otherwise it is cached at its second read.
+    pub(super) keeps_at_once: bool,
+    /// The number of tiles that one event can read.
+    pub(super) at_once: usize,
+    /// The number of cells per piece, if tiles are read in pieces.
+    pub(super) piece_cells: Option<u64>,
+}
+
+impl Tiling {
+    /// Creates the tiling of a request for the rows of `survey`, with `least` as the minimum
+    /// contents of a tile.
+    pub(super) fn new(request: &ScanRequest, survey: &Survey, least: TileLimits) -> Self {
+        let Output::Aggregates { window, calls, .. } = &request.output else {
+            return Self::default();
+        };
+        let values = calls.len() as u64 + 1;
+        let cells = survey.rows.saturating_mul(values);
+        let piece_cells = Some((cells / PIECES).max(least.piece_cells));
+        let worth = least.cells_per_byte.saturating_mul(states_bytes(request, survey));
+        // The number of series that satisfy the predicate is unknown. It is probably small.
+        let is_of_some = worth > 0 && predicate::reads_tags(request.predicate.as_ref());
+        // Cached tiles are read in pieces, which changes the rounding. Inexact states are cached at
+        // their first read, so that the first and the second result are equal.
+        let is_exact = calls.iter().all(AggregateCall::is_exact);
+        // Without windows a group has one state. The number of groups is unknown.
+        let has_few_states = window.is_none() || (!is_of_some && cells >= worth);
+        let keeps_at_once = !is_exact || has_few_states;
+        let whole = Self { piece_cells, keeps_at_once, ..Self::default() };
+        let Some(window) = window else { return whole };
+        let time = request.time.intersect(&survey.time);
+        let tiles = (survey.rows / survey.series.max(1) / least.rows.max(1)).min(TILES_MAX);
+        if time.is_empty() || tiles < 2 || !window.zone.is_empty() {
+            return whole;
+        }
+        let (start_ns, end_ns) = (i128::from(time.start_ns), i128::from(time.end_ns));
+        let range_ns = (end_ns - start_ns).max(1);
+        let rows = i128::from(survey.rows / survey.series.max(1));
+        let every_ns = i128::from(window.every_ns.max(1));
+        let mut width_ns = every_ns;
+        // Use the smallest number of windows that has many rows.
+        while width_ns < every_ns * i128::from(least.windows)
+            && rows * width_ns / range_ns < i128::from(least.many_rows)
+        {
+            width_ns *= 2;
+        }
+        while (end_ns - start_ns) / width_ns > i128::from(tiles) {
+            width_ns *= 2;
+        }
+        let offset_ns = i128::from(window.offset_ns);
+        let first = (start_ns - offset_ns).div_euclid(width_ns) + 1;
+        let borders = (first..).map(|tile| tile * width_ns + offset_ns);
+        // The borders are inside a range of `i64` times.
+        let borders = borders.take_while(|&at| at < end_ns).map(|border_ns| border_ns as i64);
+        let cells = survey.rows / tiles * values + survey.series * SERIES_CELLS;
+        let at_once = (CELLS_PER_PIECE_MAX / cells.max(1)).clamp(1, 2 * TILES_MAX);
+        let (borders_ns, at_once) = (borders.collect(), at_once as usize);
+        Self { borders_ns, time: Some(survey.time), keeps_at_once, at_once, piece_cells }
+    }
+
+    /// Whether a tile border is at `time_ns`.
+    pub(super) fn has_border(&self, time_ns: i64) -> bool {
+        self.borders_ns.binary_search(&time_ns).is_ok()
+    }
+
+    /// Whether a range that ends at `time_ns` contains only a part of a tile.
+    pub(super) fn cuts_at(&self, time_ns: i64) -> bool {
+        let is_inside = |time: &TimeRange| time.start_ns < time_ns && time_ns < time.end_ns;
+        self.time.as_ref().is_some_and(is_inside) && !self.has_border(time_ns)
+    }
+
+    /// Splits `time` at the borders inside it.
+    pub(super) fn cut(&self, time: TimeRange) -> impl Iterator<Item = TimeRange> + '_ {
+        let inside = move |border_ns: &i64| time.start_ns < *border_ns && *border_ns < time.end_ns;
+        let borders = self.borders_ns.iter().copied().filter(inside);
+        let mut start_ns = time.start_ns;
+        borders
+            .chain([time.end_ns])
+            .map(move |end_ns| TimeRange::new(std::mem::replace(&mut start_ns, end_ns), end_ns))
+    }
+}
+
+/// Returns the approximate size of the states of all windows in bytes, if each series is a group.
+fn states_bytes(request: &ScanRequest, survey: &Survey) -> u64 {
+    let Output::Aggregates { window, calls, .. } = &request.output else { return 0 };
+    let time = request.time.intersect(&survey.time);
+    let range_ns = u64::try_from(i128::from(time.end_ns) - i128::from(time.start_ns));
+    let every_ns = window.as_ref().map_or(0, |window| window.every_ns.unsigned_abs());
+    let windows = range_ns.unwrap_or_default().checked_div(every_ns).unwrap_or_default() + 1;
+    let groups = if request.group_by.is_empty() { 1 } else { survey.series };
+    let of_group = windows.saturating_mul(WINDOW_BYTES).saturating_add(GROUP_BYTES);
+    groups.saturating_mul(calls.len() as u64).saturating_mul(of_group)
+}
+
+/// The cache key of a tile.
+#[derive(Serialize)]
+struct Name<'a> {
+    measurement: MeasurementId,
+    predicate: &'a Option<Predicate>,
+    group_by: &'a [ColumnId],
+    descending: bool,
+    output: &'a Output,
+    tile: TimeRange,
+    behind: Option<&'a Position>,
+}
+
+/// A tile that is not cached yet.
+pub(super) struct Missing {
+    pub(super) time: TimeRange,
+    name: Vec<u8>,
+    version: Version,
+}
+
+/// The result of a cache lookup.
+pub(super) enum Found {
+    Kept(Rc<Tile>),
+    Missing(Missing),
+    /// The cached tile is older than some deletes, but no other changes. It has pieces.
+    Deleted(Rc<Tile>, Missing, Vec<Deletion>),
+    /// The tile must not be cached.
+    Never,
+}
+
+/// Looks up the states of `request` inside `time`, starting after a position. If `keeps_at_once` is
+/// true, the tile is cached at its first read, otherwise at its second.
+pub(super) fn look(
+    reader: &dyn Reader,
+    request: &ScanRequest,
+    (time, keeps_at_once): (TimeRange, bool),
+    behind: Option<&Position>,
+) -> Result<Found, ScanError> {
+    let ScanRequest { measurement, predicate, group_by, descending, output, .. } = request;
+    let Some(version) = reader.version(&[*measurement], time)? else { return Ok(Found::Never) };
+    let (measurement, descending) = (*measurement, *descending);
+    let name = |behind| {
+        let tile = time;
+        metadata::encode(&Name {
+            measurement,
+            predicate,
+            group_by,
+            descending,
+            output,
+            tile,
+            behind,
+        })
+    };
+    // The ends of a tile's pages depend on whether the tile is cached. So the lookup of the tile's
+    // beginning decides for all of its pages.
+    let was_asked = || name(None).is_ok_and(|name| reader.was_asked(&name));
+    let Ok(name) = name(behind) else { return Ok(Found::Never) };
+    if let Some(Kept::Tile(tile)) = reader.kept(&name, &version) {
+        return Ok(Found::Kept(tile));
+    }
+    let before = reader.kept_before(&name, &version, measurement);
+    if before.is_none() && !keeps_at_once && !was_asked() {
+        return Ok(Found::Never);
+    }
+    let missing = Missing { time, name, version };
+    Ok(match before {
+        Some((Kept::Tile(tile), deletions)) if !tile.pieces.is_empty() => {
+            Found::Deleted(tile, missing, deletions)
+        }
+        _ => Found::Missing(missing),
+    })
+}
+
+/// Caches the states of a tile. `cells` is the number of cells that were read for it.
+pub(super) fn keep(reader: &dyn Reader, missing: Missing, mut tile: Tile, cells: u64) {
+    if tile.bytes() > KEPT_BYTES_MAX && !tile.groups.is_empty() {
+        tile.pieces.clear();
+    }
+    if tile.bytes() <= KEPT_BYTES_MAX {
+        reader.keep(missing.name, missing.version, Kept::Tile(Rc::new(tile)), cells);
+    }
+}
+
+/// Returns the part of `piece` that belongs to one of the tiles read together. The part has `rows`
+/// rows; the first tile starts at `first_ns`.
+pub(super) fn piece_of(tile: &Missing, piece: &Piece, rows: u64, first_ns: i64) -> Piece {
+    let TimeRange { start_ns, end_ns } = tile.time;
+    // The first window of a range may begin before the range.
+    let is_first = start_ns == first_ns;
+    let has = |window_ns: i64| (is_first || start_ns <= window_ns) && window_ns < end_ns;
+    let groups = piece.groups.iter().filter_map(|group| within(group, has)).collect();
+    Piece { last: piece.last.clone(), groups, rows }
+}
+
+/// Returns the part of a group that belongs to these windows.
+fn within(group: &Group, has: impl Fn(i64) -> bool) -> Option<Group> {
+    let GroupData::Partials(states) = &group.data else { return None };
+    let states: Vec<_> = (states.iter())
+        .map(|state| {
+            // The number of windows is below 2^32.
+            let windows = (0..).zip(&state.windows_ns);
+            let rows: Vec<u32> = windows.filter(|(_, at)| has(**at)).map(|(row, _)| row).collect();
+            state.pick(&rows)
+        })
+        .collect();
+    let is_empty = states.iter().all(|state| state.windows_ns.is_empty());
+    (!is_empty).then(|| Group { key: group.key.clone(), data: GroupData::Partials(states) })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::scan::request::{AggregateFunction, Comparison, Input, Operand, Resume, Window};
+    use tidemark_model::value::{FieldType, FieldValue};
+
+    fn request(time: TimeRange, every_ns: i64, offset_ns: i64) -> ScanRequest {
+        let window = Some(Window { every_ns, offset_ns, zone: Vec::new() });
+        ScanRequest {
+            measurement: MeasurementId(1),
+            time,
+            predicate: None,
+            group_by: Vec::new(),
+            descending: false,
+            output: Output::Aggregates { calls: Vec::new(), window, limit: None },
+            resume: Resume::default(),
+            piece_bytes: 0,
+            groups_max: None,
+        }
+    }
+
+    fn survey(time: TimeRange, series: u64, rows: u64) -> Survey {
+        Survey { time, series, rows }
+    }
+
+    #[test]
+    fn tiles_lie_where_they_lie_whatever_the_range() {
+        let all = TimeRange::new(0, 1_000_000);
+        let survey = survey(all, 1, 100_000);
+        let of = |start, end| {
+            Tiling::new(&request(TimeRange::new(start, end), 10, 3), &survey, TileLimits::DEFAULT)
+                .borders_ns
+        };
+        let (a, b) = (of(50_007, 60_007), of(50_107, 60_107));
+        assert!((16..=32).contains(&a.len()), "{}", a.len());
+        assert!(a.iter().all(|border_ns| (border_ns - 3) % 10 == 0));
+        let inside = |list: &[i64]| {
+            let both = list.iter().filter(|&&at| 50_107 < at && at < 60_007);
+            both.copied().collect::<Vec<_>>()
+        };
+        assert_eq!(inside(&a), inside(&b));
+        assert_eq!(inside(&a), a);
+    }
+
+    #[test]
+    fn series_of_few_rows_are_not_cut() {
+        let all = TimeRange::new(0, 1_000_000);
+        let of = |series| {
+            Tiling::new(&request(all, 10, 0), &survey(all, series, 100_000), TileLimits::DEFAULT)
+        };
+        assert!(of(1_000).borders_ns.is_empty());
+        assert_eq!(of(500).borders_ns.len(), 3);
+    }
+
+    #[test]
+    fn an_end_among_the_rows_cuts_a_tile_unless_it_is_a_border() {
+        let rows = survey(TimeRange::new(100, 1_000_000), 1, 100_000);
+        let asked = request(TimeRange::new(0, 600_000), 10, 0);
+        let tiling = Tiling::new(&asked, &rows, TileLimits::DEFAULT);
+        let border_ns = *tiling.borders_ns.first().unwrap();
+        assert!(tiling.cuts_at(border_ns + 1) && tiling.cuts_at(600_000));
+        for whole_ns in [border_ns, 0, 100, 1_000_000, 2_000_000] {
+            assert!(!tiling.cuts_at(whole_ns), "{whole_ns}");
+        }
+    }
+
+    #[test]
+    fn what_is_kept_at_once_has_few_states_of_many_rows_of_all_series() {
+        let sum = |field_type| {
+            let column = ColumnId(7);
+            let input = Input { column, field_type, cast: None };
+            AggregateCall { function: AggregateFunction::Sum, input, beside: Vec::new() }
+        };
+        let of_a_host = || {
+            let value = Operand::Literal(FieldValue::String("a".into()));
+            let tag = Box::new(Operand::Tag(ColumnId(3)));
+            Predicate::Compare(Comparison::Equal, tag, Box::new(value))
+        };
+        let keeps = |every_ns, rows, predicate, field_type| {
+            let all = TimeRange::new(0, 1_000_000);
+            let mut request = ScanRequest { predicate, ..request(all, every_ns, 0) };
+            if let Output::Aggregates { calls, .. } = &mut request.output {
+                calls.push(sum(field_type));
+            }
+            Tiling::new(&request, &survey(all, 1, rows), TileLimits::DEFAULT).keeps_at_once
+        };
+        let keeps_at_once =
+            |every_ns, rows, predicate| keeps(every_ns, rows, predicate, FieldType::Integer);
+        assert!(!keeps_at_once(1_000, 100_000, None));
+        assert!(keeps_at_once(1_000, 1_000_000, None));
+        assert!(keeps_at_once(100_000, 100_000, None));
+        assert!(!keeps_at_once(1_000, 1_000_000, Some(of_a_host())));
+        assert!(keeps_at_once(1_000, 1_000_000, Some(Predicate::Constant(true))));
+        assert!(keeps(1_000, 100_000, None, FieldType::Float));
+        let calls = vec![sum(FieldType::Integer)];
+        let output = Output::Aggregates { calls, window: None, limit: None };
+        let all = TimeRange::new(0, 1_000_000);
+        let group_by = vec![ColumnId(3)];
+        let whole = ScanRequest { output, group_by, ..request(all, 1, 0) };
+        let survey = survey(all, 200_000, 600_000);
+        assert!(Tiling::new(&whole, &survey, TileLimits::DEFAULT).keeps_at_once);
+    }
+
+    #[test]
+    fn a_range_is_cut_at_the_borders_inside_it() {
+        let tiling = Tiling { borders_ns: vec![10, 20], ..Tiling::default() };
+        let cut = |start, end| tiling.cut(TimeRange::new(start, end)).collect::<Vec<_>>();
+        let [a, b, c] = [(5, 10), (10, 20), (20, 25)].map(|(a, b)| TimeRange::new(a, b));
+        assert_eq!(cut(5, 25), [a, b, c]);
+        assert_eq!(cut(10, 20), [b]);
+    }
+}

@@ -1,0 +1,73 @@
+//! Caches complete pages of states, because several viewers of a dashboard send the same request.
+//!
+//! The cache has one page per request, independent of its time range: the page of the latest
+//! refresh. A refresh with new rows uses the tiles ([`super::tiles`]).
+
+use std::rc::Rc;
+
+use serde::Serialize;
+
+use super::error::ScanError;
+use super::kept::{Kept, Version};
+use super::page::{PageLimits, ScanPage};
+use super::reader::{ReadStats, Reader};
+use super::request::{Output, Predicate, ScanRequest};
+use super::{slice, tiles};
+use crate::codec::metadata;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+
+/// The maximum size of a cached page, in bytes.
+const KEPT_BYTES_MAX: usize = 300_000;
+
+/// The cache key of a page.
+#[derive(Serialize)]
+struct Name<'a> {
+    whole: MeasurementId,
+    predicate: &'a Option<Predicate>,
+    group_by: &'a [ColumnId],
+    descending: bool,
+    output: &'a Output,
+}
+
+/// Returns the page of the result that `request` names.
+///
+/// # Errors
+/// As [`super::scan`].
+pub(super) fn piece(
+    reader: &dyn Reader,
+    request: &ScanRequest,
+    limits: PageLimits,
+) -> Result<ScanPage, ScanError> {
+    let Some((name, version)) = name(reader, request)? else {
+        return slice::piece(reader, request, limits);
+    };
+    if let Some(Kept::Page(page)) = reader.kept(&name, &version)
+        && page.bytes() <= limits.bytes
+    {
+        let ReadStats { rows_scanned, series, .. } = page.stats;
+        let stats = ReadStats { rows_scanned, rows_kept: rows_scanned, series, ..reader.stats() };
+        return Ok(ScanPage { stats, ..ScanPage::clone(&page) });
+    }
+    let page = slice::piece(reader, request, limits)?;
+    let is_all = page.until.is_none() && page.position.is_none();
+    if is_all && page.bytes() <= KEPT_BYTES_MAX {
+        reader.keep(name, version, Kept::Page(Rc::new(page.clone())), 0);
+    }
+    Ok(page)
+}
+
+/// Returns the cache key and version of a page, or `None` if the page must not be cached.
+fn name(
+    reader: &dyn Reader,
+    request: &ScanRequest,
+) -> Result<Option<(Vec<u8>, Version)>, ScanError> {
+    if !tiles::are_kept(request) || request.resume.position.is_some() {
+        return Ok(None);
+    }
+    let ScanRequest { measurement, predicate, group_by, descending, output, time, .. } = request;
+    let Some(mut version) = reader.version(&[*measurement], *time)? else { return Ok(None) };
+    version.extend([time.start_ns.cast_unsigned(), time.end_ns.cast_unsigned()]);
+    let (whole, descending) = (*measurement, *descending);
+    let name = Name { whole, predicate, group_by, descending, output };
+    Ok(metadata::encode(&name).ok().map(|name| (name, version)))
+}

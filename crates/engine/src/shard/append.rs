@@ -1,0 +1,184 @@
+//! Appends a frame to the WAL and then to the memtable. The reply follows both.
+
+use super::Shard;
+use super::budget::Evictable;
+use super::flush_size::{ENOUGH, FORCED, FlushSize, table_bytes};
+use super::request::{AppendReply, Refusal};
+use super::touch::Touch;
+use crate::batch::FrameTable;
+use crate::batch::frame::{self, FrameHeader};
+use crate::protocol::shard::Stamp;
+use crate::store::{Store, StoreError};
+use crate::wal::NewFrame;
+use tidemark_model::series_sketch::SeriesSketch;
+
+/// The maximum number of parts in a shard. Above it, the shard rejects writes until merges have
+/// reduced the number. Every query and every manifest change processes all parts.
+const PARTS_MAX: usize = 1_500;
+
+impl<S: Store> Shard<S> {
+    /// Stores a frame completely or not at all. If the series quota is exceeded, the shard first
+    /// removes the rows of new series from the frame.
+    ///
+    /// # Errors
+    /// Every [`Refusal`].
+    pub fn append(
+        &mut self,
+        frame: &[u8],
+        stamp: &Stamp,
+        now_ns: i64,
+    ) -> Result<AppendReply, Refusal> {
+        self.current(stamp)?;
+        let Some(trimmed) = self.over_series(frame, stamp)? else {
+            return self.keep(frame, stamp, now_ns);
+        };
+        let kept = match trimmed.frame {
+            Some(frame) => self.keep(&frame, stamp, now_ns)?,
+            None => AppendReply {
+                bytes_stored: self.store.bytes()?,
+                sequence: self.load()?.wal.next_sequence() - 1,
+                rows: 0,
+                rejected: None,
+            },
+        };
+        Ok(AppendReply { rejected: Some((trimmed.over, trimmed.rejected)), ..kept })
+    }
+
+    /// Stores a frame that contains only permitted series.
+    fn keep(&mut self, frame: &[u8], stamp: &Stamp, now_ns: i64) -> Result<AppendReply, Refusal> {
+        let invalid = |error: frame::FrameError| Refusal::Malformed(error.to_string());
+        let header = FrameHeader::read(frame).map_err(invalid)?;
+        let (bytes, any_new) = self.admit(&header)?;
+        self.admit_stored(stamp, bytes)?;
+        // Decodes the frame even if the memtable does not need its columns. This guarantees that an
+        // acknowledged frame can be replayed.
+        let (mut tables, mut decoded_bytes) = (Vec::new(), 0);
+        let (mut series, loaded) = (SeriesSketch::default(), self.load()?);
+        let each = |table: FrameTable| {
+            if loaded.series.counts_frames() {
+                loaded.count_series(&table, &mut series);
+            }
+            decoded_bytes += table_bytes(&table);
+            // A frame that is large enough to cause a flush is not kept in memory. The flush reads
+            // it again from the log.
+            match decoded_bytes <= ENOUGH.decoded_bytes {
+                true => tables.push(table),
+                false => tables = Vec::new(),
+            }
+        };
+        frame::decode_each(frame, each).map_err(invalid)?;
+        let is_large = decoded_bytes > ENOUGH.decoded_bytes;
+        self.merge_if_crowded(now_ns)?;
+        let bytes_added = frame.len() as u64;
+        self.flush_before(&FlushSize { bytes: bytes_added, decoded_bytes }, now_ns)?;
+        if is_large {
+            self.cache.clear();
+        }
+        self.budget.make_room(&self.evictable(), decoded_bytes as usize);
+
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let sequence = loaded.wal.next_sequence();
+        let new_rows = match any_new {
+            true => loaded.columns.learn(&self.store, &header.tables),
+            false => Ok(0),
+        };
+        let beside_rows = match new_rows {
+            Ok(rows) => rows,
+            Err(refusal) => return Err(self.lost(refusal)),
+        };
+        let touch = &Touch { beside_rows, ..Touch::of(&header) }.encode();
+        let schema_version = stamp.schema_version;
+        let new = NewFrame { sequence, frame, touch, decoded_bytes, schema_version };
+        let was_empty = loaded.wal.next_sequence() == loaded.state.head + 1;
+        let columns = || loaded.columns.write_new(&self.store);
+        let beside: Option<&dyn Fn() -> Result<(), StoreError>> =
+            if beside_rows > 0 { Some(&columns) } else { None };
+        if let Err(error) = loaded.wal.append(&self.store, &new, beside) {
+            return Err(self.lost(error.into()));
+        }
+        loaded.columns.written();
+        loaded.log_rows = loaded.log_rows.saturating_add(header.rows());
+        loaded.series.append(&series);
+        loaded.schema_version = loaded.schema_version.max(schema_version);
+        loaded.pace.appended(now_ns);
+        loaded.state.counters.frames += 1;
+        loaded.state.counters.points += header.rows();
+        if !is_large {
+            self.remember(&tables, was_empty);
+        }
+        // Adding to the known size is cheap. Querying the store again would cost as much as the
+        // append to the memtable.
+        let bytes_stored = bytes.saturating_add(bytes_added);
+        Ok(AppendReply { bytes_stored, sequence, rows: header.rows(), rejected: None })
+    }
+
+    /// Checks the header of a frame. Returns the number of stored bytes, and whether the frame has
+    /// new columns.
+    fn admit(&mut self, header: &FrameHeader) -> Result<(u64, bool), Refusal> {
+        let bytes = self.store.bytes()?;
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let settings = &loaded.state.settings;
+        for table in &header.tables {
+            if loaded.retired.contains(&table.measurement) {
+                return Err(Refusal::RetiredMeasurement { measurement: table.measurement });
+            }
+            let range = &settings.range;
+            if !range.contains(table.min_time_ns) || !range.contains(table.max_time_ns) {
+                return Err(Refusal::OutOfRange);
+            }
+            if loaded.state.fence.refuses(table.max_time_ns) {
+                return Err(Refusal::Changing);
+            }
+        }
+        let any_new = loaded.columns.check(&self.store, &header.tables)?;
+        let parts = loaded.manifest.parts().len();
+        if parts > PARTS_MAX {
+            return Err(Refusal::Behind { parts: parts as u64 });
+        }
+        if bytes >= self.full_bytes {
+            return Err(Refusal::Full { bytes, limit: self.full_bytes });
+        }
+        Ok((bytes, any_new))
+    }
+
+    /// Flushes the log if it would be too large for one flush together with the frame.
+    fn flush_before(&mut self, frame: &FlushSize, now_ns: i64) -> Result<(), Refusal> {
+        let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
+        let is_full = loaded.flush_size().plus(frame).reaches(&FORCED);
+        if is_full && !loaded.wal.frames().is_empty() { self.flush(now_ns) } else { Ok(()) }
+    }
+
+    /// Adds the rows to the memtable if the memtable contains the rest of the log.
+    fn remember(&mut self, tables: &[FrameTable], was_empty: bool) {
+        let memtable = match self.cache.take_memtable() {
+            None if was_empty => Some(self.new_memtable()),
+            memtable => memtable,
+        };
+        if let Some(mut memtable) = memtable {
+            tables.iter().for_each(|table| memtable.append(table));
+            let series = memtable.tables().map(|(_, table)| u64::from(table.series().len)).sum();
+            self.loaded.iter_mut().for_each(|loaded| loaded.log_series = series);
+            self.cache.put_memtable(memtable);
+            if self.budget.is_exceeded() {
+                // The memtables of all other shards were already evicted. This shard's memtable is
+                // loaded again by the next read.
+                self.cache.evict();
+            }
+        }
+    }
+
+    /// Drops the state in memory after a failed write. The stored state is unknown, so the shard
+    /// reads its tables again at the next event.
+    pub(super) fn lost(&mut self, refusal: Refusal) -> Refusal {
+        self.loaded = None;
+        self.running = None;
+        self.cache.clear();
+        match refusal {
+            Refusal::Store(StoreError::Full) => {
+                let bytes = self.store.bytes().unwrap_or_default();
+                Refusal::Full { bytes, limit: self.full_bytes.min(bytes) }
+            }
+            refusal => refusal,
+        }
+    }
+}

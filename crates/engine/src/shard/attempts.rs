@@ -1,0 +1,157 @@
+//! The duties of a shard's alarm, and the number of failed tries of each duty.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::{Deserialize, Serialize};
+
+use super::request::Refusal;
+use super::table_rows::each_head;
+use crate::store::row;
+use crate::store::{Store, StoreError, Table};
+use tidemark_model::limits::JOB_FAILURES_MAX;
+use tidemark_model::time::{H_NS, S_NS};
+
+/// The delay before the first retry of a failed duty. The delay doubles after each failure.
+pub(super) const RETRY_NS: i64 = 30 * S_NS;
+/// The delay between tries of a duty that was set aside. The cause of its failures may have
+/// disappeared.
+const SET_ASIDE_NS: i64 = H_NS;
+
+/// A duty of the alarm. If several duties are due, the first in the order of `ALL` runs first. The
+/// discriminant is the key of the duty's row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(super) enum Duty {
+    /// Writes the log into parts.
+    Flush = 1,
+    /// Deletes log rows of flushed frames and unused value rows, after a pause.
+    Tidy = 2,
+    /// Deletes parts that have expired or that a drop has removed.
+    Reclaim = 3,
+    /// Merges small parts into larger parts.
+    Compact = 4,
+    /// Searches parts for rows that deletes hide.
+    Scrub = 5,
+    /// Ends the expired holds that unfinished backups left.
+    Release = 6,
+}
+
+impl Duty {
+    pub(super) const ALL: [Self; 6] =
+        [Self::Flush, Self::Tidy, Self::Reclaim, Self::Scrub, Self::Compact, Self::Release];
+
+    const fn key(self) -> u64 {
+        self as u64
+    }
+
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Flush => "flush",
+            Self::Tidy => "deleting rows that nothing needs",
+            Self::Reclaim => "dropping expired parts",
+            Self::Compact => "compaction",
+            Self::Scrub => "looking for deleted rows",
+            Self::Release => "ending the holds of backups",
+        }
+    }
+}
+
+/// The tries of a duty since its last success.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+struct Attempt {
+    tries: u32,
+    /// The earliest time of the next try, in nanoseconds.
+    due_ns: i64,
+    /// The error of the last try. Empty if the object crashed during the try.
+    error: String,
+}
+
+#[derive(Clone, Debug, Default)]
+pub(super) struct Attempts {
+    attempts: BTreeMap<u64, Attempt>,
+    /// The keys of the stored rows. A duty that succeeded since the object started writes no row
+    /// before its later runs: a duty that crashes the object would have done so in its first run.
+    /// This saves two rows per run.
+    stored: BTreeSet<u64>,
+    succeeded: BTreeSet<u64>,
+}
+
+impl Attempts {
+    pub(super) fn read<S: Store>(store: &S) -> Result<Self, StoreError> {
+        let mut read = Self::default();
+        each_head(store, Table::Job, 0, |key, head| {
+            // An unreadable row counts as zero tries.
+            read.attempts.insert(key, row::decode(&head).unwrap_or_default());
+            read.stored.insert(key);
+        })?;
+        Ok(read)
+    }
+
+    pub(super) fn succeeded(&mut self, duty: Duty) {
+        self.attempts.remove(&duty.key());
+        self.stored.remove(&duty.key());
+        self.succeeded.insert(duty.key());
+    }
+
+    fn is_set_aside(&self, duty: Duty) -> bool {
+        self.attempts.get(&duty.key()).is_some_and(|attempt| attempt.tries >= JOB_FAILURES_MAX)
+    }
+
+    /// Returns the earliest time of the duty's next try, in nanoseconds.
+    pub(super) fn not_before(&self, duty: Duty) -> i64 {
+        self.attempts.get(&duty.key()).map_or(i64::MIN, |attempt| attempt.due_ns)
+    }
+
+    /// Writes the duty's row. Without an error, it counts a new try before the work. With an error,
+    /// it records why the try failed.
+    pub(super) fn note<S: Store>(
+        &mut self,
+        store: &S,
+        duty: Duty,
+        now_ns: i64,
+        error: Option<String>,
+    ) -> Result<(), Refusal> {
+        let before = self.attempts.get(&duty.key()).cloned().unwrap_or_default();
+        let is_stored = error.is_some() || !self.succeeded.contains(&duty.key());
+        let attempt = match error {
+            None => {
+                let tries = before.tries.saturating_add(1);
+                let is_last = tries >= JOB_FAILURES_MAX;
+                let wait_ns = if is_last { SET_ASIDE_NS } else { RETRY_NS << before.tries };
+                Attempt { tries, due_ns: now_ns.saturating_add(wait_ns), error: String::new() }
+            }
+            Some(error) => Attempt { error, ..before },
+        };
+        let head = row::encode(&attempt)?;
+        // The entry in memory delays the next try even if the row cannot be stored.
+        self.attempts.insert(duty.key(), attempt);
+        if is_stored {
+            store.put(Table::Job, duty.key(), &head, b"")?;
+            self.stored.insert(duty.key());
+        }
+        Ok(())
+    }
+
+    /// Returns a description of each duty that was set aside.
+    pub(super) fn set_aside(&self) -> Vec<String> {
+        let aside = Duty::ALL.into_iter().filter(|&duty| self.is_set_aside(duty));
+        aside
+            .map(|duty| {
+                let attempt = self.attempts.get(&duty.key()).cloned().unwrap_or_default();
+                format!("{} failed {} times: {}", duty.name(), attempt.tries, attempt.error)
+            })
+            .collect()
+    }
+}
+
+/// Deletes the duty's row if it exists. Must run in the transaction of the duty's result.
+pub(super) fn clear<S: Store>(
+    store: &S,
+    duty: Duty,
+    attempts: &Attempts,
+) -> Result<(), StoreError> {
+    match attempts.stored.contains(&duty.key()) {
+        true => store.delete(Table::Job, duty.key()..=duty.key()),
+        false => Ok(()),
+    }
+}

@@ -1,0 +1,163 @@
+//! The shard as the source of a backup. It creates a snapshot, holds the values that the snapshot
+//! needs, and returns these values.
+
+use std::collections::BTreeSet;
+use std::rc::Rc;
+
+use super::Shard;
+use super::attempts::Duty;
+use super::load::{ASIDE_KEY, ASIDE_KEYS, Loaded};
+use super::manifest::{Hold, Number};
+use super::request::Refusal;
+use super::state;
+use super::table_rows::each_head;
+use crate::protocol::backup::{FromShardBackup, ShardBackup, seal_point, seal_value};
+use crate::store::row;
+use crate::store::{Store, Table};
+use tidemark_model::limits::{BACKUP_HOLD_NS, BACKUP_POINT_BYTES_MAX};
+
+/// The size of the fixed fields of a snapshot row, in bytes: table, key, lengths of head and body.
+const ROW_BYTES: usize = 1 + 8 + 4 + 4;
+
+impl<S: Store> Shard<S> {
+    pub(super) fn back_up(
+        &mut self,
+        step: &ShardBackup,
+        now_ns: i64,
+    ) -> Result<FromShardBackup, Refusal> {
+        match step {
+            ShardBackup::Hold { backup } => self.hold(*backup, now_ns),
+            ShardBackup::Read { number } => self.read_value(Number(*number)),
+            ShardBackup::Release { backup } => self.release(Some(*backup), now_ns),
+            ShardBackup::Progress => self.filled(),
+            ShardBackup::Put { position, value } => self.put_value(*position, value),
+            ShardBackup::Install { point } => self.install(point),
+        }
+    }
+
+    /// Flushes the log, so that all rows are in values. Returns a snapshot and places a hold on its
+    /// values.
+    ///
+    /// # Errors
+    /// [`Refusal::Full`] and [`Refusal::Store`] from the flush, [`Refusal::Invalid`] if the
+    /// snapshot is too large.
+    fn hold(&mut self, backup: u64, now_ns: i64) -> Result<FromShardBackup, Refusal> {
+        self.flush(now_ns)?;
+        let loaded = self.load()?;
+        let numbers: BTreeSet<u64> =
+            loaded.manifest.parts().values().flat_map(|part| part.values.iter()).collect();
+        let runs = numbers.iter().copied().collect::<super::manifest::ranges::Runs>();
+        let range = loaded.state.settings.range;
+        let mut manifest = loaded.manifest.clone();
+        // A backup that is still running may be copying values of an earlier snapshot.
+        let earlier = manifest.held(backup).into_iter().flat_map(|hold| hold.numbers.iter());
+        let all: BTreeSet<u64> = earlier.chain(numbers.iter().copied()).collect();
+        let until_ns = now_ns.saturating_add(BACKUP_HOLD_NS);
+        manifest.hold(Hold { id: backup, numbers: all.iter().copied().collect(), until_ns });
+        let rows = self.point_rows()?;
+        self.commit(manifest, None, |_| (), |_, _| Ok(()))?;
+        let point = seal_point(runs.runs(), &rows)
+            .map_err(|why| Refusal::Invalid(format!("a point cannot be encoded: {why}")))?;
+        Ok(FromShardBackup::Held { range, point })
+    }
+
+    /// Encodes the rows of a snapshot: the state with the manifest, dropped measurements, columns,
+    /// deletes, and the list of known damage.
+    fn point_rows(&mut self) -> Result<Vec<u8>, Refusal> {
+        let (store, mut rows) = (Rc::clone(&self.store), Vec::new());
+        let loaded = self.load()?;
+        let (state, manifest) = (&loaded.state, loaded.manifest.compact());
+        let head = row::encode(state)?;
+        add_row(&mut rows, Table::State, state::STATE_KEY, &head, &manifest.encode());
+        if let Some(head) = store.head(Table::State, state::RETIRED_KEY)? {
+            add_row(&mut rows, Table::State, state::RETIRED_KEY, &head, &[]);
+        }
+        for table in [Table::Schema, Table::Tombstone] {
+            each_head(&*store, table, 0, |key, head| {
+                // The snapshot contains only the description of damaged data. The raw damaged rows
+                // cannot be read and are left out.
+                let is_raw = table == Table::Tombstone && key >= ASIDE_KEY && key % ASIDE_KEYS != 0;
+                if !is_raw && rows.len() <= BACKUP_POINT_BYTES_MAX {
+                    add_row(&mut rows, table, key, &head, &[]);
+                }
+            })?;
+        }
+        if rows.len() > BACKUP_POINT_BYTES_MAX {
+            let limit = BACKUP_POINT_BYTES_MAX;
+            return Err(Refusal::Invalid(format!(
+                "a shard's columns and deletes take more than {limit} bytes \
+                 (BACKUP_POINT_BYTES_MAX), which no backup holds"
+            )));
+        }
+        Ok(rows)
+    }
+
+    /// Returns a value exactly as stored. Damage in the value is copied and reported when the value
+    /// is read.
+    fn read_value(&mut self, number: Number) -> Result<FromShardBackup, Refusal> {
+        let Some(key) = self.load()?.manifest.key_of(number) else {
+            return Ok(FromShardBackup::Gone);
+        };
+        let row = self.store.head_and_body(Table::Value, key)?;
+        let missing = || Refusal::Damaged { block: format!("value row {key}: missing") };
+        let (head, body) = row.ok_or_else(missing)?;
+        Ok(FromShardBackup::Value { value: seal_value(&head, &body) })
+    }
+
+    /// Releases an optional hold, and every expired hold.
+    fn release(&mut self, backup: Option<u64>, now_ns: i64) -> Result<FromShardBackup, Refusal> {
+        let loaded = self.load()?;
+        let mut manifest = loaded.manifest.clone();
+        manifest.release(backup, now_ns);
+        if manifest != loaded.manifest {
+            self.commit(manifest, None, |_| (), |_, _| Ok(()))?;
+        }
+        Ok(FromShardBackup::Done)
+    }
+
+    /// Ends expired holds, so that an abandoned backup does not occupy space permanently.
+    pub(super) fn end_holds(&mut self, now_ns: i64) -> Result<(), Refusal> {
+        self.release(None, now_ns)?;
+        self.done(Duty::Release)
+    }
+}
+
+/// Returns the time at which the first hold expires, in nanoseconds.
+pub(super) fn due(loaded: &Loaded) -> Option<i64> {
+    loaded.manifest.holds().iter().map(|hold| hold.until_ns).min()
+}
+
+fn add_row(out: &mut Vec<u8>, table: Table, key: u64, head: &[u8], body: &[u8]) {
+    // A table is identified by its position in `Table::ALL`. New tables are added only at the end.
+    let table = Table::ALL.iter().position(|known| *known == table).unwrap_or_default();
+    out.push(table as u8);
+    out.extend(key.to_le_bytes());
+    // The lengths fit into 32 bits: a row has less than 2 MB.
+    out.extend((head.len() as u32).to_le_bytes());
+    out.extend((body.len() as u32).to_le_bytes());
+    out.extend_from_slice(head);
+    out.extend_from_slice(body);
+}
+
+pub(super) struct PointRow<'a> {
+    pub table: Table,
+    pub key: u64,
+    pub head: &'a [u8],
+    pub body: &'a [u8],
+}
+
+/// Decodes the rows that [`add_row`] encoded, or returns `None` if `bytes` are invalid.
+pub(super) fn read_rows(mut bytes: &[u8]) -> Option<Vec<PointRow<'_>>> {
+    let mut rows = Vec::new();
+    while !bytes.is_empty() {
+        let (fixed, rest) = bytes.split_first_chunk::<ROW_BYTES>()?;
+        let [table, key @ .., a, b, c, d, e, f, g, h] = *fixed;
+        let [head, body] = [[a, b, c, d], [e, f, g, h]].map(|n| u32::from_le_bytes(n) as usize);
+        let (head, rest) = rest.split_at_checked(head)?;
+        let (body, rest) = rest.split_at_checked(body)?;
+        let table = *Table::ALL.get(usize::from(table))?;
+        rows.push(PointRow { table, key: u64::from_le_bytes(key), head, body });
+        bytes = rest;
+    }
+    Some(rows)
+}

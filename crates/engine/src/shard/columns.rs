@@ -1,0 +1,184 @@
+//! The columns of each measurement in a shard: the types of fields, and the order of tags in series
+//! keys.
+
+use std::collections::btree_map::Entry;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::request::Refusal;
+use crate::batch::frame::TableHeader;
+use crate::store::row;
+use crate::store::{Store, StoreError, Table};
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::value::FieldType;
+
+/// The maximum number of columns that stay in memory between frames. A column uses about 50 bytes.
+const COLUMNS_REMEMBERED_MAX: usize = 50_000;
+
+/// The columns of every measurement that this shard has stored, with one row per measurement.
+/// Columns are never removed. Column ids are not reused, so a frame with a different type comes
+/// from a schema that was never valid for this shard. Series keys in parts stay sorted only if
+/// their tags keep their order.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Columns {
+    known: BTreeMap<MeasurementId, Known>,
+    /// The number of columns in `known`.
+    columns: usize,
+    /// Measurements with columns that are not stored yet.
+    unwritten: BTreeSet<MeasurementId>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct Known {
+    types: BTreeMap<ColumnId, FieldType>,
+    /// The order of tags in series keys. The first flush sets it, and later tags are added at the
+    /// end.
+    tag_order: Vec<ColumnId>,
+}
+
+/// The stored row of a measurement: types of fields, order of tags.
+type Row = (Vec<(ColumnId, FieldType)>, Vec<ColumnId>);
+
+impl Columns {
+    /// Checks the columns of a frame against the known columns. Returns whether the frame has new
+    /// columns.
+    pub(super) fn check<S: Store>(
+        &mut self,
+        store: &S,
+        tables: &[TableHeader],
+    ) -> Result<bool, Refusal> {
+        let mut any_new = false;
+        for table in tables {
+            let types = &self.of(store, table.measurement)?.types;
+            for &(column, field_type) in &table.fields {
+                match types.get(&column) {
+                    None => any_new = true,
+                    Some(&known) if known != field_type => return Err(conflict(table, column)),
+                    Some(_) => {}
+                }
+            }
+        }
+        Ok(any_new)
+    }
+
+    /// Adds the columns of a checked frame, to be stored together with the frame. Returns the
+    /// number of rows to store.
+    ///
+    /// # Errors
+    /// [`Refusal::TypeConflict`] if the frame has two types for a column. A part of its columns has
+    /// been added in that case.
+    pub(super) fn learn<S: Store>(
+        &mut self,
+        store: &S,
+        tables: &[TableHeader],
+    ) -> Result<u64, Refusal> {
+        for table in tables {
+            let types = &mut self.of(store, table.measurement)?.types;
+            let before = types.len();
+            for &(column, field_type) in &table.fields {
+                let known = types.insert(column, field_type);
+                if known.is_some_and(|known| known != field_type) {
+                    return Err(conflict(table, column));
+                }
+            }
+            let new = types.len() - before;
+            if new > 0 {
+                self.columns += new;
+                self.unwritten.insert(table.measurement);
+            }
+        }
+        Ok(self.unwritten.len() as u64)
+    }
+
+    /// Returns the tags of a measurement in the order of its series keys.
+    pub(super) fn tag_order<S: Store>(
+        &mut self,
+        store: &S,
+        measurement: MeasurementId,
+    ) -> Result<&[ColumnId], Refusal> {
+        self.forget_if_many();
+        Ok(&self.of(store, measurement)?.tag_order)
+    }
+
+    /// Extends the tag order. The caller stores it together with the parts that use it.
+    pub(super) fn order_tags<S: Store>(
+        &mut self,
+        store: &S,
+        measurement: MeasurementId,
+        tag_order: &[ColumnId],
+    ) -> Result<(), Refusal> {
+        let known = self.of(store, measurement)?;
+        let new = tag_order.len().saturating_sub(known.tag_order.len());
+        if new > 0 {
+            known.tag_order = tag_order.to_vec();
+            self.columns += new;
+            self.unwritten.insert(measurement);
+        }
+        Ok(())
+    }
+
+    /// Writes the changed rows, one per measurement. Must run in the transaction that stores the
+    /// frame or parts.
+    pub(super) fn write_new<S: Store>(&self, store: &S) -> Result<(), StoreError> {
+        for measurement in self.unwritten.iter() {
+            let Some(known) = self.known.get(measurement) else { continue };
+            let types = known.types.iter().map(|(&id, &field_type)| (id, field_type));
+            let row: Row = (types.collect(), known.tag_order.clone());
+            store.put(Table::Schema, u64::from(measurement.0), &row::encode(&row)?, b"")?;
+        }
+        Ok(())
+    }
+
+    /// Checks whether a stored row can be decoded.
+    pub(super) fn check_row(head: &[u8]) -> Result<(), &'static str> {
+        row::decode::<Row>(head).map(|_| ())
+    }
+
+    /// Records that the changed rows were committed.
+    pub(super) fn written(&mut self) {
+        self.unwritten = BTreeSet::new();
+        self.forget_if_many();
+    }
+
+    fn forget_if_many(&mut self) {
+        if self.columns > COLUMNS_REMEMBERED_MAX && self.unwritten.is_empty() {
+            self.known = BTreeMap::new();
+            self.columns = 0;
+        }
+    }
+
+    fn of<S: Store>(
+        &mut self,
+        store: &S,
+        measurement: MeasurementId,
+    ) -> Result<&mut Known, Refusal> {
+        match self.known.entry(measurement) {
+            Entry::Occupied(known) => Ok(known.into_mut()),
+            Entry::Vacant(place) => {
+                let (types, tag_order) = read(store, measurement)?;
+                self.columns += types.len() + tag_order.len();
+                Ok(place.insert(Known { types: types.into_iter().collect(), tag_order }))
+            }
+        }
+    }
+}
+
+/// Reads the stored tag order of a measurement.
+pub(super) fn read_tag_order<S: Store>(
+    store: &S,
+    measurement: MeasurementId,
+) -> Result<Vec<ColumnId>, Refusal> {
+    read(store, measurement).map(|(_, tag_order)| tag_order)
+}
+
+fn read<S: Store>(store: &S, measurement: MeasurementId) -> Result<Row, Refusal> {
+    let Some(bytes) = store.head(Table::Schema, u64::from(measurement.0))? else {
+        return Ok(Row::default());
+    };
+    row::decode(&bytes).map_err(|why| Refusal::Damaged {
+        block: format!("columns of measurement {}: {why}", measurement.0),
+    })
+}
+
+fn conflict(table: &TableHeader, column: ColumnId) -> Refusal {
+    Refusal::TypeConflict { measurement: table.measurement, column }
+}

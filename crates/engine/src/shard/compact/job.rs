@@ -1,0 +1,262 @@
+//! The state of the running job in memory, such as its position and the next groups of rows.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+
+use crate::merge::cursor::{Direction, ReadError};
+use crate::merge::hide::{Hidden, Hide};
+use crate::merge::kway;
+use crate::merge::sequences::Sequences;
+use crate::part::cursor::PartCursor;
+use crate::part::writer::{Groups, LastRow, PartWriter, Resumed, Value, Written};
+use crate::shard::Shard;
+use crate::shard::columns;
+use crate::shard::limits::{Limits, SERIES_CELLS};
+use crate::shard::manifest::{Job, Key, Number, Part};
+use crate::shard::request::Refusal;
+use crate::shard::slots::Slots;
+use crate::shard::values::{PartRows, StreamedValues, ValueRow, read_error, refusal};
+use crate::store::{Store, StoreError, Table};
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
+
+/// The maximum number of body bytes that all cursors of a merge hold. SQLite always reads a whole
+/// body, even if the cursor needs only a part.
+const HELD_BYTES: u32 = 4_500_000;
+/// The minimum number of body bytes for one cursor.
+const HELD_BYTES_MIN: u32 = 64 << 10;
+
+/// Returns the number of bytes that the cursor of a part may hold. It is proportional to the part's
+/// share of the merged bytes, since each output reads about that share from the part.
+fn share(bytes: u64, all_bytes: u64) -> u32 {
+    let share = u64::from(HELD_BYTES) * bytes / all_bytes.max(1);
+    (share as u32).max(HELD_BYTES_MIN)
+}
+
+type Rows<S> = Groups<Hide<PartCursor<StreamedValues<S>>>>;
+
+/// The state of a job between two steps.
+pub(in crate::shard) struct Running<S> {
+    store: Rc<S>,
+    job: Job,
+    /// Whether the job may take several steps. A job that fits into one event is not stored in the
+    /// manifest.
+    has_steps: bool,
+    /// The inputs of each merge, with the rows of their values.
+    inputs: Vec<Vec<(Part, PartRows)>>,
+    hidden: Rc<Hidden>,
+    /// The tag orders of measurements that the job has reached.
+    tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
+    range: TimeRange,
+    /// The current output: the index of its merge and the index of its slot.
+    at: (usize, u32),
+    /// The rows of the current output, or `None` before its start.
+    rows: Option<Rows<S>>,
+    /// The last row of the current output that an interrupted job has already written.
+    behind: Option<LastRow>,
+    writer: PartWriter,
+    /// The finished outputs.
+    pub(super) ended: Vec<(Written, Sequences)>,
+    /// The numbers and keys of the written values.
+    pub(super) places: Vec<(Number, Key)>,
+    /// The reserved keys that are not used yet.
+    keys: VecDeque<Key>,
+}
+
+impl<S: Store> Shard<S> {
+    /// Loads the running job at its start, or after the last value that was written before the
+    /// object restarted.
+    pub(super) fn take_up(&mut self) -> Result<Running<S>, Refusal> {
+        let store = Rc::clone(&self.store);
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let hidden = loaded.hidden_of_merge(&*store)?;
+        let seed = loaded.series_seed();
+        let manifest = &loaded.manifest;
+        let job = manifest.job().cloned().unwrap_or_default();
+        let input = |id| {
+            let part = manifest.parts().get(id)?.clone();
+            let rows = PartRows::of(manifest, &part);
+            Some((part, rows))
+        };
+        let inputs = job.merges.iter().map(|m| m.inputs.iter().filter_map(input).collect());
+        let mut running = Running {
+            tag_orders: BTreeMap::new(),
+            inputs: inputs.collect(),
+            hidden,
+            range: loaded.state.settings.range,
+            at: (0, 0),
+            rows: None,
+            behind: None,
+            writer: PartWriter::new(self.limits.part, seed),
+            ended: Vec::new(),
+            places: Vec::new(),
+            keys: job.keys.iter().collect(),
+            job,
+            has_steps: loaded.job_is_stored,
+            store,
+        };
+        running.resume(&self.limits, seed)?;
+        Ok(running)
+    }
+}
+
+impl<S: Store> Running<S> {
+    pub(super) fn next_key(&mut self) -> Option<Key> {
+        self.keys.pop_front()
+    }
+
+    /// Writes groups until the step has enough cells or a value is full. A full value ends the
+    /// step, because storing it needs a second copy in memory. Returns the full values in order,
+    /// and whether the job is complete.
+    pub(super) fn advance(&mut self, limits: &Limits) -> Result<(Vec<Value>, bool), Refusal> {
+        let mut cells = 0;
+        while cells < limits.step_cells {
+            if self.has_steps && self.writer.has_closed() {
+                break;
+            }
+            if self.rows.is_none() && !self.begin(limits).map_err(refusal)? {
+                let writer = std::mem::take(&mut self.writer);
+                return Ok((writer.finish(), true));
+            }
+            let Some(rows) = &mut self.rows else { break };
+            let (store, orders) = (&*self.store, &mut self.tag_orders);
+            let group = rows.next(&mut |measurement| {
+                if let Some(known) = orders.get(&measurement) {
+                    return Ok(known.clone());
+                }
+                let read = columns::read_tag_order(store, measurement).map_err(read_error)?;
+                orders.insert(measurement, read.clone());
+                Ok(read)
+            });
+            match group.map_err(refusal)? {
+                Some(group) => {
+                    cells += group.cells() + group.series() as u64 * SERIES_CELLS;
+                    self.writer.add(&group);
+                }
+                None => {
+                    let sequences = self.sequences();
+                    self.ended.extend(self.writer.end().map(|written| (written, sequences)));
+                    self.rows = None;
+                    self.next_output();
+                }
+            }
+        }
+        Ok((self.writer.take_closed(), false))
+    }
+
+    /// Begins the current output, or the next output whose time range overlaps an input. Returns
+    /// `false` if no output is left.
+    fn begin(&mut self, limits: &Limits) -> Result<bool, ReadError> {
+        while let Some(merge) = self.job.merges.get(self.at.0) {
+            let inputs = self.inputs.get(self.at.0).map_or(&[][..], Vec::as_slice);
+            let time = self.time(inputs);
+            let overlaps = |(part, _): &&(Part, PartRows)| part.extent().time.overlaps(&time);
+            let inside: Vec<&(Part, PartRows)> = inputs.iter().filter(overlaps).collect();
+            if inside.is_empty() {
+                self.next_output();
+                continue;
+            }
+            let (behind, id) = (self.behind.take(), merge.output(self.at.1).0);
+            let all_bytes: u64 = inside.iter().map(|(part, _)| part.bytes).sum();
+            let mut cursors = Vec::with_capacity(inside.len());
+            for (part, rows) in inside {
+                let held_bytes = share(part.bytes, all_bytes);
+                let values = StreamedValues::new(Rc::clone(&self.store), rows.clone(), held_bytes);
+                let from = behind.as_ref().map(|last| &last.key);
+                let cursor = PartCursor::new(values, part.id.0, Direction::Ascending, from)?;
+                let hidden = Rc::clone(&self.hidden);
+                let hide = Hide::new(cursor, hidden, &part.extent(), Direction::Ascending)?;
+                cursors.push((part.hi, hide));
+            }
+            let merged = kway::Merge::new(cursors, Direction::Ascending)?;
+            self.rows = Some(Groups::new(merged, limits.part, time, behind.as_ref())?);
+            if behind.is_none() {
+                let sequences = self.sequences();
+                self.writer.begin(id, sequences);
+            }
+            return Ok(true);
+        }
+        Ok(false)
+    }
+
+    fn next_output(&mut self) {
+        self.at.1 += 1;
+        if self.job.merges.get(self.at.0).is_some_and(|merge| self.at.1 >= merge.outputs) {
+            self.at = (self.at.0 + 1, 0);
+        }
+    }
+
+    /// Returns the time range of the current output.
+    fn time(&self, inputs: &[(Part, PartRows)]) -> TimeRange {
+        let slots = Slots::of(self.job.width_ns);
+        let first = slots.span(inputs.iter().map(|(part, _)| part)).map_or(0, |(first, _)| first);
+        slots.time(first.saturating_add(i64::from(self.at.1))).intersect(&self.range)
+    }
+
+    /// Returns the write sequences of the current merge's outputs.
+    fn sequences(&self) -> Sequences {
+        let inputs = self.inputs.get(self.at.0).into_iter().flatten();
+        let known = self.job.merges.get(self.at.0).map_or(0, |merge| merge.applied);
+        let all = Sequences::of_merge(inputs.map(|(part, _)| part.sequences()), known);
+        all.unwrap_or(Sequences { lo: 0, hi: 0, applied: known })
+    }
+
+    /// Continues after the values that are already stored under the job's keys.
+    fn resume(&mut self, limits: &Limits, seed: u64) -> Result<(), Refusal> {
+        let mut rows = Vec::new();
+        for key in &self.keys {
+            match ValueRow::of_job(&*self.store, *key).map_err(refusal)? {
+                Some((row, parts)) if parts.iter().all(|id| self.has_output(*id)) => rows.push(row),
+                _ => break,
+            }
+        }
+        if rows.is_empty() {
+            return Ok(());
+        }
+        let count = rows.len();
+        let written: PartRows = rows.into_iter().collect();
+        let mut values =
+            StreamedValues::new(Rc::clone(&self.store), written.clone(), HELD_BYTES_MIN);
+        let resumed = PartWriter::resume(limits.part, seed, &mut values).map_err(refusal)?;
+        let Resumed { writer, ended, open, values } = resumed;
+        self.writer = writer;
+        for value in 0..values {
+            let number = written.get(value).map_err(refusal)?.number;
+            self.places.extend(self.keys.pop_front().map(|key| (number, key)));
+        }
+        // Deletes values that will be written again. Otherwise a later restart could read them as
+        // the continuation of the new values.
+        let again: Vec<Key> = self.keys.iter().take(count - values).copied().collect();
+        let delete = |key: &Key| self.store.delete(Table::Value, *key..=*key);
+        let deleted: Result<(), StoreError> =
+            self.store.atomically(|| again.iter().try_for_each(delete));
+        deleted?;
+        for written in ended {
+            self.go_to(written.id);
+            let sequences = self.sequences();
+            self.ended.push((written, sequences));
+            self.next_output();
+        }
+        if let Some((id, last)) = open {
+            self.go_to(id);
+            self.behind = Some(last);
+        }
+        Ok(())
+    }
+
+    fn has_output(&self, id: u64) -> bool {
+        let has = |merge: &crate::shard::manifest::Merge| {
+            (0..merge.outputs).any(|at| merge.output(at).0 == id)
+        };
+        self.job.merges.iter().any(has)
+    }
+
+    /// Makes the output with this id the current output.
+    fn go_to(&mut self, id: u64) {
+        while let Some(merge) = self.job.merges.get(self.at.0)
+            && merge.output(self.at.1).0 != id
+        {
+            self.next_output();
+        }
+    }
+}

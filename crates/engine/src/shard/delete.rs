@@ -1,0 +1,133 @@
+//! DELETE: stores a tombstone immediately; later merges remove the rows.
+
+use super::Shard;
+use super::load::{ASIDE_KEY, Loaded};
+use super::request::{Deletion, Refusal};
+use super::tombstone::{self, Tombstone};
+use super::values::{CachedValues, PartRows, refusal};
+use crate::merge::cursor::ReadError;
+use crate::part::pages;
+use crate::protocol::shard::Stamp;
+use crate::store::Store;
+use tidemark_model::ids::MeasurementId;
+
+/// The maximum number of parts whose measurements are read for one deletion.
+const PARTS_READ_MAX: usize = 64;
+
+impl<S: Store> Shard<S> {
+    /// Hides the matching rows that are stored now.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Shard::delete_before`].
+    pub fn delete(
+        &mut self,
+        deletion: &Deletion,
+        stamp: &Stamp,
+        now_ns: i64,
+    ) -> Result<(), Refusal> {
+        self.delete_before(u64::MAX, std::slice::from_ref(deletion), stamp, now_ns)
+    }
+
+    /// Hides the matching rows with a write sequence below `before`. The change is durable and
+    /// visible immediately, and a repeated call has no effect. A deletion without stored rows
+    /// writes no tombstone.
+    ///
+    /// # Errors
+    /// - [`Refusal::Stale`], including when a part or the flushed head has reached `before`
+    /// - [`Refusal::Invalid`] if a predicate uses more than tags
+    /// - [`Refusal::Store`]
+    pub fn delete_before(
+        &mut self,
+        before: u64,
+        deletions: &[Deletion],
+        stamp: &Stamp,
+        now_ns: i64,
+    ) -> Result<(), Refusal> {
+        self.current(stamp)?;
+        deletions.iter().filter_map(|d| d.predicate.as_ref()).try_for_each(tombstone::check)?;
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let last = loaded.manifest.parts().values().map(|part| part.hi).max();
+        if last.unwrap_or_default().max(loaded.state.head) >= before {
+            return Err(Refusal::Stale);
+        }
+        // The shard has no rows after its range. After a split, the range ends at the fence.
+        let range_end_ns = loaded.state.settings.range.end_ns;
+        let last_ns = |d: &Deletion| d.time.end_ns.min(range_end_ns).saturating_sub(1);
+        let behind = |d: &Deletion| loaded.state.fence.refuses(last_ns(d));
+        if deletions.iter().any(behind) {
+            return Err(Refusal::Changing);
+        }
+        let deletions = self.concerned(deletions)?;
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        if deletions.is_empty() {
+            return Ok(());
+        }
+        let (key, tombstone) = loaded.next_tombstone(before, deletions);
+        if key >= ASIDE_KEY {
+            return Err(Refusal::Invalid("too many deletes are pending".into()));
+        }
+        if let Err(refusal) = tombstone.write(&self.store, key) {
+            return Err(self.lost(refusal));
+        }
+        loaded.add_tombstone(key, tombstone);
+        loaded.pace.deleted(now_ns);
+        // The next use replays the log without the hidden rows.
+        self.cache.take_memtable();
+        Ok(())
+    }
+
+    /// Returns the deletions whose measurement may have rows in this shard.
+    fn concerned(&self, deletions: &[Deletion]) -> Result<Vec<Deletion>, Refusal> {
+        let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
+        let touched = loaded.touched();
+        // The contents of a damaged row are unknown, so every deletion is kept.
+        let is_damaged = !loaded.wal.damaged().is_empty() || !loaded.damaged.is_empty();
+        let Some(touched) = touched.filter(|_| !is_damaged) else { return Ok(deletions.to_vec()) };
+        let mut concerned = Vec::new();
+        for deletion in deletions {
+            let in_log = |touched: &(MeasurementId, _)| touched.0 == deletion.measurement;
+            if touched.iter().any(in_log) || self.have_measurement(loaded, deletion)? {
+                concerned.push(deletion.clone());
+            }
+        }
+        Ok(concerned)
+    }
+
+    /// Whether a part within the deletion's time range contains the measurement. Returns `true`
+    /// without a complete search if the range has more than `PARTS_READ_MAX` parts.
+    fn have_measurement(&self, loaded: &Loaded, deletion: &Deletion) -> Result<bool, Refusal> {
+        let parts = loaded.manifest.parts().values();
+        let inside = parts.filter(|part| part.extent().time.overlaps(&deletion.time));
+        for (read, part) in inside.enumerate() {
+            if read >= PARTS_READ_MAX {
+                return Ok(true);
+            }
+            let rows = PartRows::of(&loaded.manifest, part);
+            let mut values = CachedValues::new(&*self.store, &self.reads, rows);
+            match pages::groups_of(&mut values, part.id.0, deletion.measurement) {
+                Ok(groups) if groups.is_empty() => {}
+                Ok(_) | Err(ReadError::Damaged { .. }) => return Ok(true),
+                Err(error) => return Err(refusal(error)),
+            }
+        }
+        Ok(false)
+    }
+}
+
+impl Loaded {
+    /// Returns a tombstone that hides rows with a sequence below `before`, and the key of its row.
+    /// The tombstone takes the next write sequence.
+    pub(super) fn next_tombstone(&self, before: u64, deletions: Vec<Deletion>) -> (u64, Tombstone) {
+        let sequence = self.wal.next_sequence();
+        let key = self.tombstones.keys().next_back().map_or(0, |last| last + 1);
+        (key, Tombstone { sequence, before: before.min(sequence), deletions })
+    }
+
+    /// Adds a stored tombstone to the state in memory.
+    pub(super) fn add_tombstone(&mut self, key: u64, tombstone: Tombstone) {
+        self.answers.forgotten();
+        self.wal.skip();
+        self.tombstones.insert(key, tombstone);
+        self.forget_plan();
+    }
+}

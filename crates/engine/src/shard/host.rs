@@ -1,0 +1,234 @@
+//! A shard as an object: decodes requests and encodes replies. A shard calls no other object. It
+//! handles every message immediately, except requests for a page of a query.
+
+use std::rc::Rc;
+
+use super::Shard;
+use super::turns::{Pages, Turns};
+use crate::protocol::call::{Address, Call, Platform, Reply, Step};
+use crate::protocol::envelope;
+use crate::protocol::host::{Host, Ticket, Unavailable};
+use crate::protocol::live_queries::Precedence;
+use crate::protocol::shard::{FromShard, FurtherPage, ToShard};
+use crate::store::Store;
+use tidemark_model::time::S_NS;
+
+/// The maximum number of duties in one run, with a pause before each. As merge steps, these are
+/// about thirty million values. After the run the alarm is set again, so that the platform sees
+/// that the event ends.
+const DUTIES_PER_RUN: u32 = 100;
+/// The pause between two duties in milliseconds, about the duration of a duty. Waiting requests are
+/// handled in the pause. Without it, each piece of a large write that arrives in pieces would wait
+/// for a duty.
+const DUTY_PAUSE_MS: u32 = 20;
+/// The delay until the alarm checks whether the work after a reply has ended, in nanoseconds. The
+/// object may have been evicted before the end. A bulk load sets an alarm for about this time
+/// anyway, so the check costs no row.
+const WATCH_NS: i64 = 12 * S_NS;
+
+/// A [`Shard`] with its waiting page requests and its next alarm.
+pub struct ShardHost<S: Store> {
+    shard: Shard<S>,
+    due_ns: Option<i64>,
+    turns: Turns,
+    /// The waiting requests, with the protocol version of each message.
+    paused: Vec<(Ticket, u8, ToShard)>,
+    next_ticket: u64,
+    /// The running sequence of duties.
+    working: Option<Working>,
+    works_behind_replies: bool,
+}
+
+#[derive(Clone, Copy)]
+struct Working {
+    ticket: Ticket,
+    done: u32,
+    /// The time at which the alarm checks a run that follows a reply, in nanoseconds. `None` for a
+    /// run in an alarm, which sets no other alarm before its end.
+    watched_ns: Option<i64>,
+    /// Whether the run has started.
+    has_begun: bool,
+}
+
+impl<S: Store> ShardHost<S> {
+    /// Creates the host of a shard. All shards of the isolate share `pages`. No duty is due before
+    /// the first event; an alarm that was set earlier remains set.
+    pub fn new(shard: Shard<S>, pages: Rc<Pages>) -> Self {
+        Self {
+            shard,
+            due_ns: None,
+            turns: Turns::new(pages),
+            paused: Vec::new(),
+            next_ticket: 0,
+            working: None,
+            works_behind_replies: false,
+        }
+    }
+
+    /// Makes due duties run after replies. Requires a caller that calls [`Host::work_on`]. A write
+    /// then needs no alarm, whose setting is billed as a row, twice per flush.
+    #[must_use]
+    pub fn working_behind_replies(mut self) -> Self {
+        self.works_behind_replies = true;
+        self
+    }
+
+    fn new_ticket(&mut self) -> Ticket {
+        self.next_ticket += 1;
+        Ticket(self.next_ticket)
+    }
+
+    /// Runs the first due duty, and pauses if another is due.
+    fn work(&mut self, platform: &dyn Platform, working: Working) -> Step<Vec<u8>> {
+        let now_ns = platform.now_ns();
+        self.due_ns = self.shard.alarm(now_ns);
+        let done = working.done + 1;
+        let goes_on = self.is_due(now_ns) && done <= DUTIES_PER_RUN;
+        let watched_ns = working.watched_ns.map(|_| now_ns.saturating_add(WATCH_NS));
+        self.working = goes_on.then_some(Working { done, watched_ns, ..working });
+        if goes_on { pause(DUTY_PAUSE_MS) } else { Step::Done(Vec::new()) }
+    }
+
+    fn is_due(&self, now_ns: i64) -> bool {
+        self.due_ns.is_some_and(|due_ns| due_ns <= now_ns)
+    }
+
+    fn answer(&mut self, platform: &dyn Platform, version: u8, message: &ToShard) -> Step<Vec<u8>> {
+        let reply = self.shard.handle(message, platform.now_ns());
+        let now_ns = platform.now_ns();
+        if let Some(query) = page_of(message) {
+            self.turns.made(place(query), is_last(&reply), work(&reply), now_ns);
+        }
+        self.due_ns = self.shard.next_due(now_ns);
+        if self.works_behind_replies && self.working.is_none() && self.is_due(now_ns) {
+            let watched_ns = Some(now_ns.saturating_add(WATCH_NS));
+            let ticket = self.new_ticket();
+            self.working = Some(Working { ticket, done: 0, watched_ns, has_begun: false });
+        }
+        Step::Done(envelope::encode_as(version, &reply))
+    }
+}
+
+/// Returns the query number of a page request ([`Precedence::number`]). The number is 0 if the
+/// query is not continued. Returns `None` if the message requests no page.
+fn page_of(message: &ToShard) -> Option<u64> {
+    let (query, goes_on) = match message {
+        ToShard::Scan { query, request, .. } => (*query, request.resume.goes_on()),
+        ToShard::Summarise { query, request, .. } => (*query, request.resume.is_some()),
+        ToShard::Explain { .. } | ToShard::Verify { .. } => (0, false),
+        _ => return None,
+    };
+    Some(if goes_on { query } else { 0 })
+}
+
+/// Returns the query's place in the order of turns, or `None` for 0.
+fn place(query: u64) -> Option<Precedence> {
+    (query != 0).then(|| Precedence::from_number(query))
+}
+
+fn is_last(reply: &FromShard) -> bool {
+    match reply {
+        FromShard::Scanned { until, position, further, .. } => {
+            let goes_on = |page: &FurtherPage| page.until.is_some() || page.position.is_some();
+            until.is_none() && position.is_none() && !further.iter().any(goes_on)
+        }
+        FromShard::Summary(page) => page.resume.is_none(),
+        // An error ends the query.
+        _ => true,
+    }
+}
+
+/// Returns the work of a page: rows read and values decoded.
+fn work(reply: &FromShard) -> u64 {
+    match reply {
+        FromShard::Scanned { stats, further, .. } => {
+            stats.work() + further.iter().map(|page| page.stats.work()).sum::<u64>()
+        }
+        FromShard::Summary(page) => page.stats.work(),
+        // The work of other replies is not counted. They are treated as the maximum.
+        _ => u64::MAX,
+    }
+}
+
+fn pause(ms: u32) -> Step<Vec<u8>> {
+    let message = ms.to_le_bytes().to_vec();
+    Step::Calls(vec![Call { id: 0, to: Address::Pause, location: None, message }])
+}
+
+impl<S: Store> Host for ShardHost<S> {
+    fn begin(&mut self, platform: &dyn Platform, message: &[u8]) -> (Ticket, Step<Vec<u8>>) {
+        let ticket = self.new_ticket();
+        let (version, message) = match envelope::decode::<ToShard>(message) {
+            Ok(decoded) => decoded,
+            Err(error) => {
+                let why = Unavailable::Unreachable(error.to_string());
+                return (ticket, Step::Done(envelope::encode(&FromShard::Unavailable(why))));
+            }
+        };
+        let now_ns = platform.now_ns();
+        let turn = match page_of(&message) {
+            Some(query) => self.turns.arrive(ticket, place(query), now_ns),
+            None => {
+                self.turns.wrote(now_ns);
+                Ok(None)
+            }
+        };
+        let step = match turn {
+            Ok(None) => self.answer(platform, version, &message),
+            Ok(Some(ms)) => {
+                self.paused.push((ticket, version, message));
+                pause(ms)
+            }
+            Err(why) => Step::Done(envelope::encode_as(version, &FromShard::Unavailable(why))),
+        };
+        (ticket, step)
+    }
+
+    fn resume(&mut self, platform: &dyn Platform, ticket: Ticket, _: Reply) -> Step<Vec<u8>> {
+        if let Some(working) = self.working.filter(|working| working.ticket == ticket) {
+            return self.work(platform, working);
+        }
+        let Some(at) = self.paused.iter().position(|(paused, ..)| *paused == ticket) else {
+            return Step::Calls(Vec::new());
+        };
+        let is_killed = self.paused.get(at).is_some_and(|(_, _, message)| {
+            page_of(message).is_some_and(|query| self.shard.is_killed(query))
+        });
+        if let Some(ms) = self.turns.look(ticket, platform.now_ns()).filter(|_| !is_killed) {
+            return pause(ms);
+        }
+        let (_, version, message) = self.paused.remove(at);
+        self.turns.leave(ticket);
+        self.answer(platform, version, &message)
+    }
+
+    fn alarm(&mut self, platform: &dyn Platform) -> (Ticket, Step<Vec<u8>>) {
+        if let Some(working) = self.working.as_mut().filter(|working| working.has_begun) {
+            // The run continues without this alarm. The next alarm checks it again.
+            working.watched_ns = Some(platform.now_ns().saturating_add(WATCH_NS));
+            return (self.new_ticket(), Step::Done(Vec::new()));
+        }
+        let ticket = self.new_ticket();
+        let working = Working { ticket, done: 0, watched_ns: None, has_begun: true };
+        (ticket, self.work(platform, working))
+    }
+
+    fn work_on(&mut self) -> Option<(Ticket, Step<Vec<u8>>)> {
+        let working = self.working.as_mut().filter(|working| !working.has_begun)?;
+        working.has_begun = true;
+        Some((working.ticket, pause(DUTY_PAUSE_MS)))
+    }
+
+    fn next_alarm_ns(&self) -> Option<i64> {
+        match self.working {
+            Some(working) => working.watched_ns,
+            None => self.due_ns,
+        }
+    }
+
+    fn abandon(&mut self, ticket: Ticket) {
+        self.turns.leave(ticket);
+        self.paused.retain(|(paused, ..)| *paused != ticket);
+        self.working = self.working.filter(|working| working.ticket != ticket);
+    }
+}

@@ -1,0 +1,236 @@
+//! The metadata of a shard, as read from the manifest and the heads of its tables.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use super::answers::Answers;
+use super::attempts::Attempts;
+use super::columns::Columns;
+use super::flush_size::FlushSize;
+use super::manifest::{Manifest, PartId};
+use super::pace::Pace;
+use super::plan::Plan;
+use super::request::{Counters, Refusal};
+use super::series_count::SeriesCount;
+use super::state::{self, State};
+use super::table_rows::each_head;
+use super::tombstone::Tombstone;
+use super::touch::Touch;
+use crate::batch::frame::FrameHeader;
+use crate::store::row;
+use crate::store::{RowCounts, Store, StoreError, Table};
+use crate::wal::{self, Wal};
+use tidemark_model::ids::MeasurementId;
+use tidemark_model::time::TimeRange;
+
+/// The first key of table `tombstone` that belongs to damaged data. Each damaged row has one
+/// description, followed by its raw rows.
+pub(super) const ASIDE_KEY: u64 = 1 << 40;
+/// The distance between the keys of two descriptions. A frame has at most 14 rows.
+pub(super) const ASIDE_KEYS: u64 = 64;
+
+/// The memory of a series in the memtable, in bytes: tag codes, entries in two hash tables, and a
+/// text. Sorting and writing a series takes as long as about ten values.
+const SERIES_BYTES: u64 = 80;
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Damage {
+    /// The name of the damaged block, as in query errors and diagnostics.
+    pub block: String,
+    /// The measurements and times that the block may contain, or `None` if they are unknown.
+    pub touches: Option<Vec<(MeasurementId, TimeRange)>>,
+}
+
+impl Damage {
+    /// Whether a query of these rows could be wrong without the damaged block.
+    pub(super) fn concerns(&self, measurement: MeasurementId, time: &TimeRange) -> bool {
+        self.touches.as_ref().is_none_or(|touches| {
+            touches.iter().any(|(touched, range)| *touched == measurement && range.overlaps(time))
+        })
+    }
+}
+
+/// The metadata of an open shard. After an error of the store it is dropped and read again, because
+/// the failed write may have succeeded.
+pub(super) struct Loaded {
+    pub state: State,
+    pub manifest: Manifest,
+    /// A number drawn when the object loads. It is the upper half of part ids and value numbers.
+    pub salt: u32,
+    /// The value of `SHARD_FULL_BYTES`.
+    pub full_bytes: u64,
+    /// The dropped measurements. The shard rejects their frames and hides their rows.
+    pub retired: BTreeSet<MeasurementId>,
+    pub wal: Wal,
+    /// The number of series in the log. It is too low if no memtable has counted them.
+    pub log_series: u64,
+    /// The number of rows in the log.
+    pub log_rows: u64,
+    /// The cached counts of [`Loaded::series`].
+    pub series: SeriesCount,
+    pub columns: Columns,
+    pub tombstones: BTreeMap<u64, Tombstone>,
+    /// Damaged rows that were copied to table `tombstone`, and unreadable tombstones.
+    pub damaged: Vec<Damage>,
+    pub next_aside: u64,
+    pub attempts: Attempts,
+    /// The arrival times of frames since the object was loaded.
+    pub pace: Pace,
+    /// The highest schema version of all frames.
+    pub schema_version: u64,
+    /// The cached result of [`Loaded::plan`].
+    pub plan: RefCell<Option<Rc<Plan>>>,
+    pub(super) answers: Answers,
+    /// Whether the stored manifest contains the running job. A job that fits into one event is not
+    /// stored.
+    pub job_is_stored: bool,
+    /// The parts with a damaged block, which are excluded from merges.
+    pub unmergeable: BTreeSet<PartId>,
+    counts_before: RowCounts,
+}
+
+impl Loaded {
+    /// Reads the manifest and the heads, or returns `None` if the shard is not open. The caller
+    /// draws `salt` when the object loads.
+    pub(super) fn read<S: Store>(
+        store: &S,
+        salt: u32,
+        full_bytes: u64,
+    ) -> Result<Option<Self>, Refusal> {
+        if !store.is_open()? {
+            return Ok(None);
+        }
+        let counts_before = store.row_counts();
+        let Some((state, manifest)) = State::read(store)? else { return Ok(None) };
+        let mut loaded = Self {
+            schema_version: state.schema_version,
+            state,
+            manifest,
+            salt,
+            full_bytes,
+            retired: state::read_retired(store)?,
+            wal: Wal::default(),
+            log_series: 0,
+            log_rows: 0,
+            series: SeriesCount::default(),
+            columns: Columns::default(),
+            tombstones: BTreeMap::new(),
+            damaged: Vec::new(),
+            next_aside: ASIDE_KEY,
+            attempts: Attempts::default(),
+            pace: Pace::default(),
+            counts_before,
+            plan: RefCell::default(),
+            answers: Answers::default(),
+            job_is_stored: true,
+            unmergeable: BTreeSet::new(),
+        };
+        loaded.read_tombstones(store)?;
+        loaded.attempts = Attempts::read(store)?;
+        let taken = loaded.tombstones.values().map(|tombstone| tombstone.sequence).collect();
+        loaded.wal = wal::replay::load(store, loaded.state.head, &taken)?;
+        for (&sequence, frame) in loaded.wal.frames() {
+            loaded.schema_version = loaded.schema_version.max(frame.schema_version);
+            let touch = Touch::decode(&frame.touch);
+            let (rows, beside) = touch.map_or((0, 0), |touch| (touch.rows, touch.beside_rows));
+            loaded.log_rows = loaded.log_rows.saturating_add(rows);
+            if sequence > loaded.state.counters.counted {
+                // The frame was stored after the last save of the counters, before the object
+                // restarted.
+                let counters = &mut loaded.state.counters;
+                counters.points += rows;
+                counters.frames += 1;
+                counters.rows_written += u64::from(frame.parts) + beside;
+            }
+        }
+        Ok(Some(loaded))
+    }
+
+    fn read_tombstones<S: Store>(&mut self, store: &S) -> Result<(), StoreError> {
+        each_head(store, Table::Tombstone, 0, |key, head| {
+            if key >= ASIDE_KEY {
+                self.next_aside = self.next_aside.max(key - key % ASIDE_KEYS + ASIDE_KEYS);
+                if key % ASIDE_KEYS == 0 {
+                    let unreadable = |why| Damage {
+                        block: format!("row set aside as {key}: {why}"),
+                        touches: None,
+                    };
+                    self.damaged.push(row::decode(&head).unwrap_or_else(unreadable));
+                }
+                return;
+            }
+            match row::decode(&head) {
+                Ok(tombstone) => {
+                    self.tombstones.insert(key, tombstone);
+                }
+                Err(why) => self
+                    .damaged
+                    .push(Damage { block: format!("tombstone {key}: {why}"), touches: None }),
+            }
+        })
+    }
+
+    /// Returns the measurements and times of the frames in the log, or `None` if a frame may affect
+    /// everything.
+    pub(super) fn touched(&self) -> Option<Vec<(MeasurementId, TimeRange)>> {
+        let of = |frame: &wal::Frame| Touch::decode(&frame.touch)?.tables;
+        let tables: Option<Vec<_>> = self.wal.frames().values().map(of).collect();
+        Some(tables?.into_iter().flatten().collect())
+    }
+
+    /// Returns the size of a flush at this time.
+    pub(super) fn flush_size(&self) -> FlushSize {
+        let series_bytes = self.log_series.saturating_mul(SERIES_BYTES);
+        FlushSize {
+            bytes: self.wal.bytes(),
+            decoded_bytes: self.wal.decoded_bytes().saturating_add(series_bytes),
+        }
+    }
+
+    /// Returns the name of a damaged block that may contain rows of `measurement` within `time`.
+    pub(super) fn damage(&self, measurement: MeasurementId, time: &TimeRange) -> Option<String> {
+        let in_wal = self.wal.damaged().iter().map(wal_damage);
+        let concerns = |damage: &Damage| damage.concerns(measurement, time);
+        in_wal.chain(self.damaged.iter().cloned()).find(concerns).map(|damage| damage.block)
+    }
+
+    pub(super) fn damaged_blocks(&self) -> Vec<String> {
+        let in_wal = self.wal.damaged().iter().map(|damage| damage.block.clone());
+        in_wal.chain(self.damaged.iter().map(|damage| damage.block.clone())).collect()
+    }
+
+    pub(super) fn counters<S: Store>(&self, store: &S) -> Counters {
+        let since = store.row_counts().since(self.counts_before);
+        let saved = self.state.counters;
+        Counters {
+            rows_read: saved.rows_read + since.read,
+            rows_written: saved.rows_written + since.written,
+            counted: self.wal.next_sequence() - 1,
+            ..saved
+        }
+    }
+
+    /// Replaces state and manifest after a commit. The commit saved [`Loaded::counters`] when the
+    /// store's row counts were `counts`.
+    pub(super) fn commit(&mut self, state: State, manifest: Manifest, counts: RowCounts) {
+        self.state = state;
+        self.job_is_stored = manifest.job().is_some();
+        self.manifest = manifest;
+        self.counts_before = counts;
+        self.forget_plan();
+    }
+}
+
+pub(super) fn wal_damage(damage: &wal::Damage) -> Damage {
+    let bytes = damage.touch.as_deref();
+    let touch = match damage.sequence {
+        Some(_) => bytes.and_then(Touch::decode),
+        // For a row without a head, only the frame header at the start of the body may be readable.
+        None => bytes.and_then(|frame| Some(Touch::of(&FrameHeader::read(frame).ok()?))),
+    };
+    let touches = touch.and_then(|touch| touch.tables);
+    Damage { block: damage.block.clone(), touches }
+}

@@ -1,0 +1,310 @@
+//! Encodes and decodes the manifest.
+
+use std::collections::BTreeMap;
+
+use super::ranges::{Ranges, Runs};
+use super::{Hold, Job, Key, Manifest, Merge, Number, Part, PartId, Unsound};
+use crate::codec::crc::{append_crc, verify_crc};
+use crate::codec::varint;
+use crate::store::KEY_MAX;
+use tidemark_model::series_sketch::{SKETCH_REGISTERS, SeriesSketch};
+
+/// The format version of the manifest, parts and values.
+const VERSION: u8 = 3;
+/// The previous version, without sketches.
+const WITHOUT_SKETCHES: u8 = 2;
+/// The number of non-zero registers from which all registers are written.
+const REGISTERS_FEW: usize = SKETCH_REGISTERS / 2;
+/// The maximum number of keys in a range. It limits the size of an expanded range.
+const KEYS_PER_RANGE_MAX: u64 = 1 << 20;
+
+/// The reason why bytes are not a valid manifest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ManifestError {
+    /// The bytes are too short, or the checksum is wrong.
+    #[error("its checksum is wrong")]
+    Damaged,
+    /// Another release wrote the manifest.
+    #[error("it has version {0}, which this release cannot read")]
+    Version(u8),
+    /// The checksum is correct, but the content cannot be decoded.
+    #[error("its content is no manifest's")]
+    Content,
+    /// The content violates an invariant.
+    #[error(transparent)]
+    Unsound(#[from] Unsound),
+}
+
+type Result<T, E = ManifestError> = std::result::Result<T, E>;
+
+impl Manifest {
+    /// Encodes the manifest.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut out = vec![VERSION];
+        for counter in [u64::from(self.next_part), u64::from(self.next_number), self.next_key] {
+            varint::write(counter, &mut out);
+        }
+        varint::write(self.width_ns.unsigned_abs(), &mut out);
+        varint::write(self.parts.len() as u64, &mut out);
+        self.parts.values().for_each(|part| write_part(part, &mut out));
+        varint::write(self.keys.len() as u64, &mut out);
+        let mut before = (0, 0);
+        for (number, &key) in &self.keys {
+            varint::write(number.0 - before.0, &mut out);
+            // Both keys are below 2^53.
+            varint::write_signed(key as i64 - before.1 as i64, &mut out);
+            before = (number.0, key);
+        }
+        write_ranges(&self.dead, &mut out);
+        varint::write(self.holds.len() as u64, &mut out);
+        for hold in &self.holds {
+            varint::write(hold.id, &mut out);
+            write_runs(&hold.numbers, &mut out);
+            varint::write_signed(hold.until_ns, &mut out);
+        }
+        out.push(u8::from(self.job.is_some()));
+        self.job.iter().for_each(|job| write_job(job, &mut out));
+        append_crc(&mut out, 0);
+        out
+    }
+
+    /// Decodes a manifest and checks its invariants.
+    ///
+    /// # Errors
+    /// Any [`ManifestError`].
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let covered = verify_crc(bytes).map_err(|_| ManifestError::Damaged)?;
+        let (&version, mut rest) = covered.split_first().ok_or(ManifestError::Damaged)?;
+        if version != VERSION && version != WITHOUT_SKETCHES {
+            return Err(ManifestError::Version(version));
+        }
+        let bytes = &mut rest;
+        let (next_part, next_number) = (read_u32(bytes)?, read_u32(bytes)?);
+        let next_key = read(bytes)?;
+        let width_ns = read_width(bytes)?;
+        let parts = read_list(bytes, |bytes| read_part(bytes, version))?
+            .into_iter()
+            .map(|part| (part.id, part));
+        let manifest = Self {
+            next_part,
+            next_number,
+            next_key: Some(next_key).filter(|&key| key <= KEY_MAX).ok_or(ManifestError::Content)?,
+            width_ns,
+            parts: ascending(parts)?,
+            keys: read_keys(bytes)?,
+            dead: read_ranges(bytes)?,
+            holds: read_list(bytes, read_hold)?,
+            job: read_job(bytes)?,
+        };
+        if !bytes.is_empty() {
+            return Err(ManifestError::Content);
+        }
+        manifest.check()?;
+        Ok(manifest)
+    }
+}
+
+fn write_part(part: &Part, out: &mut Vec<u8>) {
+    // A valid part does not end before it begins, so the subtractions cannot wrap.
+    let span = part.max_ns.wrapping_sub(part.min_ns) as u64;
+    for value in [part.id.0, part.lo, part.hi.wrapping_sub(part.lo), part.applied] {
+        varint::write(value, out);
+    }
+    varint::write_signed(part.min_ns, out);
+    for value in [span, part.rows, part.series, part.bytes, part.cells] {
+        varint::write(value, out);
+    }
+    write_runs(&part.values, out);
+    write_sketch(&part.sketch, out);
+}
+
+fn read_part(bytes: &mut &[u8], version: u8) -> Result<Part> {
+    let id = PartId(read(bytes)?);
+    let lo = read(bytes)?;
+    let hi = lo.checked_add(read(bytes)?).ok_or(ManifestError::Content)?;
+    let applied = read(bytes)?;
+    let min_ns = read_signed(bytes)?;
+    let max_ns = min_ns.checked_add_unsigned(read(bytes)?).ok_or(ManifestError::Content)?;
+    let (rows, series) = (read(bytes)?, read(bytes)?);
+    let (encoded, cells) = (read(bytes)?, read(bytes)?);
+    let values = read_runs(bytes)?;
+    let sketch = if version == VERSION { read_sketch(bytes)? } else { SeriesSketch::default() };
+    Ok(Part {
+        id,
+        lo,
+        hi,
+        applied,
+        min_ns,
+        max_ns,
+        rows,
+        series,
+        bytes: encoded,
+        cells,
+        values,
+        sketch,
+    })
+}
+
+/// Writes the non-zero registers with their numbers if they are few, otherwise all registers.
+fn write_sketch(sketch: &SeriesSketch, out: &mut Vec<u8>) {
+    let held = (0_u8..=u8::MAX).zip(sketch.registers()).filter(|(_, rank)| **rank > 0);
+    let count = held.clone().count();
+    varint::write(count as u64, out);
+    match count < REGISTERS_FEW {
+        true => held.for_each(|(register, &rank)| out.extend([register, rank])),
+        false => out.extend(sketch.registers()),
+    }
+}
+
+fn read_sketch(bytes: &mut &[u8]) -> Result<SeriesSketch> {
+    let count = usize::try_from(read(bytes)?).map_err(|_| ManifestError::Content)?;
+    if count == 0 {
+        return Ok(SeriesSketch::default());
+    }
+    let length = if count < REGISTERS_FEW { 2 * count } else { SKETCH_REGISTERS };
+    let (held, rest) = bytes.split_at_checked(length).ok_or(ManifestError::Content)?;
+    *bytes = rest;
+    let mut registers = held.to_vec();
+    if count < REGISTERS_FEW {
+        registers = vec![0; SKETCH_REGISTERS];
+        for pair in held.as_chunks::<2>().0 {
+            if let Some(register) = registers.get_mut(usize::from(pair[0])) {
+                *register = pair[1];
+            }
+        }
+    }
+    let is_counted = registers.iter().filter(|&&rank| rank > 0).count() == count;
+    let sketch = SeriesSketch::from_registers(registers).filter(|_| is_counted);
+    sketch.ok_or(ManifestError::Content)
+}
+
+fn write_runs(runs: &Runs, out: &mut Vec<u8>) {
+    varint::write(runs.runs().len() as u64, out);
+    for &(first, count) in runs.runs() {
+        varint::write(first, out);
+        varint::write(count, out);
+    }
+}
+
+fn read_runs(bytes: &mut &[u8]) -> Result<Runs> {
+    let runs = read_list(bytes, |bytes| Ok((read(bytes)?, read_count(bytes)?)))?;
+    Runs::from_runs(runs).ok_or(ManifestError::Content)
+}
+
+fn write_ranges(ranges: &Ranges, out: &mut Vec<u8>) {
+    varint::write(ranges.ranges().len() as u64, out);
+    let mut before = 0;
+    for &(first, end) in ranges.ranges() {
+        varint::write(first - before, out);
+        varint::write(end - first, out);
+        before = end;
+    }
+}
+
+fn read_ranges(bytes: &mut &[u8]) -> Result<Ranges> {
+    let mut before = 0_u64;
+    let ranges = read_list(bytes, |bytes| {
+        let first = before.checked_add(read(bytes)?).ok_or(ManifestError::Content)?;
+        before = first.checked_add(read_count(bytes)?).ok_or(ManifestError::Content)?;
+        Ok((first, before))
+    })?;
+    Ranges::from_ranges(ranges).ok_or(ManifestError::Content)
+}
+
+fn read_keys(bytes: &mut &[u8]) -> Result<BTreeMap<Number, Key>> {
+    let (mut number, mut key) = (0_u64, 0_i64);
+    let entries = read_list(bytes, |bytes| {
+        number = number.checked_add(read(bytes)?).ok_or(ManifestError::Content)?;
+        key = key.checked_add(read_signed(bytes)?).ok_or(ManifestError::Content)?;
+        let key = u64::try_from(key).map_err(|_| ManifestError::Content)?;
+        Ok((Number(number), key))
+    })?;
+    ascending(entries.into_iter())
+}
+
+fn read_hold(bytes: &mut &[u8]) -> Result<Hold> {
+    Ok(Hold { id: read(bytes)?, numbers: read_runs(bytes)?, until_ns: read_signed(bytes)? })
+}
+
+fn write_job(job: &Job, out: &mut Vec<u8>) {
+    varint::write(job.width_ns.unsigned_abs(), out);
+    varint::write(job.merges.len() as u64, out);
+    for merge in &job.merges {
+        varint::write(merge.inputs.len() as u64, out);
+        let mut before = 0;
+        for id in &merge.inputs {
+            varint::write(id.0 - before, out);
+            before = id.0;
+        }
+        for value in [merge.first_output.0, u64::from(merge.outputs), merge.applied] {
+            varint::write(value, out);
+        }
+    }
+    write_ranges(&job.keys, out);
+}
+
+fn read_job(bytes: &mut &[u8]) -> Result<Option<Job>> {
+    let (&has_job, rest) = bytes.split_first().ok_or(ManifestError::Content)?;
+    *bytes = rest;
+    match has_job {
+        0 => Ok(None),
+        1 => Ok(Some(Job {
+            width_ns: read_width(bytes)?,
+            merges: read_list(bytes, read_merge)?,
+            keys: read_ranges(bytes)?,
+        })),
+        _ => Err(ManifestError::Content),
+    }
+}
+
+fn read_merge(bytes: &mut &[u8]) -> Result<Merge> {
+    let mut before = 0_u64;
+    let inputs = read_list(bytes, |bytes| {
+        before = before.checked_add(read(bytes)?).ok_or(ManifestError::Content)?;
+        Ok(PartId(before))
+    })?;
+    let first_output = PartId(read(bytes)?);
+    Ok(Merge { inputs, first_output, outputs: read_u32(bytes)?, applied: read(bytes)? })
+}
+
+/// Reads a list whose elements have at least one byte each.
+fn read_list<T>(
+    bytes: &mut &[u8],
+    mut each: impl FnMut(&mut &[u8]) -> Result<T>,
+) -> Result<Vec<T>> {
+    let count = varint::read_length(bytes, bytes.len()).map_err(|_| ManifestError::Content)?;
+    (0..count).map(|_| each(bytes)).collect()
+}
+
+fn ascending<K: Ord, V>(entries: impl Iterator<Item = (K, V)>) -> Result<BTreeMap<K, V>> {
+    let mut map = BTreeMap::new();
+    for (key, value) in entries {
+        if map.keys().next_back().is_some_and(|last| *last >= key) {
+            return Err(ManifestError::Content);
+        }
+        map.insert(key, value);
+    }
+    Ok(map)
+}
+
+fn read(bytes: &mut &[u8]) -> Result<u64> {
+    varint::read(bytes).map_err(|_| ManifestError::Content)
+}
+
+fn read_u32(bytes: &mut &[u8]) -> Result<u32> {
+    u32::try_from(read(bytes)?).map_err(|_| ManifestError::Content)
+}
+
+fn read_signed(bytes: &mut &[u8]) -> Result<i64> {
+    varint::read_signed(bytes).map_err(|_| ManifestError::Content)
+}
+
+fn read_width(bytes: &mut &[u8]) -> Result<i64> {
+    let width_ns = i64::try_from(read(bytes)?).map_err(|_| ManifestError::Content)?;
+    Some(width_ns).filter(|&width_ns| width_ns > 0).ok_or(ManifestError::Content)
+}
+
+/// Reads the length of a range.
+fn read_count(bytes: &mut &[u8]) -> Result<u64> {
+    Some(read(bytes)?).filter(|&count| count <= KEYS_PER_RANGE_MAX).ok_or(ManifestError::Content)
+}

@@ -1,0 +1,367 @@
+//! The manifest: the parts of a shard, the rows of their values, the free rows, and the running
+//! merge.
+//!
+//! This module has no I/O. Callers write the whole manifest in the transaction of the change that
+//! it describes. One REPLACE therefore moves the shard from one version to the next.
+#![doc = include_str!("FORMAT.md")]
+
+mod check;
+mod encode;
+mod expiry;
+pub mod ranges;
+#[cfg(test)]
+mod rules;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+pub use check::Unsound;
+pub use encode::ManifestError;
+
+use crate::merge::sequences::{Extent, Sequences};
+use ranges::{Ranges, Runs};
+use tidemark_model::series_sketch::SeriesSketch;
+use tidemark_model::time::TimeRange;
+
+/// The id of a part. Ids are unique, even if the platform loses the write that contained an id.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct PartId(pub u64);
+
+/// The number of a value, which identifies its contents. A rewritten value gets a new number, so
+/// caches and backups can refer to contents by number.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Number(pub u64);
+
+/// The key of a row of table `value`. Keys are below 2^53, because SQL numbers are converted to
+/// doubles.
+pub type Key = u64;
+
+/// A sorted run of rows, with one row per series and time.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Part {
+    /// The part's id.
+    pub id: PartId,
+    /// The lowest write sequence of the rows.
+    pub lo: u64,
+    /// The highest write sequence of the rows.
+    pub hi: u64,
+    /// The part contains no rows that tombstones up to this sequence hide.
+    pub applied: u64,
+    /// The earliest time, inclusive, in nanoseconds.
+    pub min_ns: i64,
+    /// The latest time, inclusive, in nanoseconds.
+    pub max_ns: i64,
+    /// The number of rows.
+    pub rows: u64,
+    /// The number of series, counted separately for each measurement.
+    pub series: u64,
+    /// The encoded size, in bytes.
+    pub bytes: u64,
+    /// The number of decoded values.
+    pub cells: u64,
+    /// The numbers of the part's values, in order.
+    pub values: Runs,
+    /// A sketch of the series. Empty if an earlier release wrote the part.
+    pub sketch: SeriesSketch,
+}
+
+impl Part {
+    /// Returns the write sequences of the rows.
+    pub fn sequences(&self) -> Sequences {
+        Sequences { lo: self.lo, hi: self.hi, applied: self.applied }
+    }
+
+    /// Returns the part's write sequences and time range.
+    pub fn extent(&self) -> Extent {
+        let time = TimeRange::new(self.min_ns, self.max_ns.saturating_add(1));
+        Extent { sequences: self.sequences(), time }
+    }
+
+    /// Whether a tombstone may hide rows of the part. The tombstone has sequence `sequence` and
+    /// hides rows written before sequence `before`.
+    pub fn is_open_to(&self, sequence: u64, before: u64) -> bool {
+        self.sequences().has_yet_to_apply(sequence, before)
+    }
+}
+
+/// A set of values that a backup or a split copies. The rows of these values are neither reused nor
+/// deleted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hold {
+    /// An id that the copying process chooses.
+    pub id: u64,
+    /// The numbers of the values.
+    pub numbers: Runs,
+    /// The time at which the hold expires, in nanoseconds since 1970.
+    pub until_ns: i64,
+}
+
+/// A merge replaces its inputs by one part per time slot that has rows.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Merge {
+    /// The ids of the input parts, in ascending order.
+    pub inputs: Vec<PartId>,
+    /// The id of the first output. The following ids belong to the other slots in time order.
+    pub first_output: PartId,
+    /// The number of slots that the inputs touch.
+    pub outputs: u32,
+    /// The value of [`Part::applied`] in the outputs: the maximum of the highest tombstone at the
+    /// job's start and the inputs' values.
+    pub applied: u64,
+}
+
+/// Merges that take more than one event. Full values are stored during the job under reserved keys.
+/// The values record the progress, because their heads contain the ids of the outputs.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Job {
+    /// The merges, at most one per component.
+    pub merges: Vec<Merge>,
+    /// The slot width of the outputs, in nanoseconds, even if the manifest's width has changed.
+    pub width_ns: i64,
+    /// The reserved keys for the outputs' values.
+    pub keys: Ranges,
+}
+
+impl Merge {
+    /// Returns the id of the output at index `at`.
+    pub fn output(&self, at: u32) -> PartId {
+        let (salt, first) = (self.first_output.0 >> 32, self.first_output.0 as u32);
+        PartId(salt << 32 | u64::from(first.wrapping_add(at)))
+    }
+}
+
+impl Job {
+    /// Whether a part is an input. Inputs are neither dropped nor rewritten.
+    pub fn has(&self, id: PartId) -> bool {
+        self.merges.iter().any(|merge| merge.inputs.contains(&id))
+    }
+}
+
+/// The manifest of a shard. See the module.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Manifest {
+    /// Counters for the lower halves of part ids and value numbers. The upper half is drawn when
+    /// the object loads.
+    next_part: u32,
+    next_number: u32,
+    /// Every key starting with `next_key` is free.
+    next_key: Key,
+    /// The slot width of later parts, in nanoseconds, above 0.
+    pub width_ns: i64,
+    parts: BTreeMap<PartId, Part>,
+    keys: BTreeMap<Number, Key>,
+    /// The free keys below `next_key`.
+    dead: Ranges,
+    holds: Vec<Hold>,
+    job: Option<Job>,
+}
+
+impl Manifest {
+    /// Creates the manifest of a shard without parts.
+    pub fn new(width_ns: i64) -> Self {
+        Self { width_ns: width_ns.max(1), ..Self::default() }
+    }
+
+    /// Returns the parts by id.
+    pub fn parts(&self) -> &BTreeMap<PartId, Part> {
+        &self.parts
+    }
+
+    /// Returns the running job.
+    pub fn job(&self) -> Option<&Job> {
+        self.job.as_ref()
+    }
+
+    /// Returns the keys of unused rows. They are reused before new keys are assigned.
+    pub fn dead(&self) -> &Ranges {
+        &self.dead
+    }
+
+    /// Returns all numbers that have rows, in ascending order.
+    pub fn numbers(&self) -> impl Iterator<Item = Number> {
+        self.keys.keys().copied()
+    }
+
+    /// Returns the key of a value's row.
+    pub fn key_of(&self, number: Number) -> Option<Key> {
+        self.keys.get(&number).copied()
+    }
+
+    /// Returns a new part id. The caller drew `salt` when the object loaded.
+    pub fn give_id(&mut self, salt: u32) -> PartId {
+        PartId(give(&mut self.next_part, salt))
+    }
+
+    /// Returns the first of `count` consecutive part ids for the outputs of a merge.
+    pub fn give_ids(&mut self, salt: u32, count: u32) -> PartId {
+        let first = self.give_id(salt);
+        self.next_part = self.next_part.wrapping_add(count.saturating_sub(1));
+        first
+    }
+
+    /// Returns a new number for a value that is about to be written. Numbers are not assigned in
+    /// advance.
+    pub fn give_number(&mut self, salt: u32) -> Number {
+        Number(give(&mut self.next_number, salt))
+    }
+
+    /// Returns a key for a row of table `value`. It reuses a dead key if possible, because
+    /// replacing a row is billed as one row.
+    pub fn take_key(&mut self) -> Key {
+        self.dead.take_first().unwrap_or_else(|| {
+            self.next_key += 1;
+            self.next_key - 1
+        })
+    }
+
+    /// Adds written parts and the keys of their values.
+    pub fn add(&mut self, parts: impl IntoIterator<Item = Part>, values: &[(Number, Key)]) {
+        self.parts.extend(parts.into_iter().map(|part| (part.id, part)));
+        self.keys.extend(values.iter().copied());
+    }
+
+    /// Reserves `count` keys for a job and makes it the running job.
+    pub fn start(&mut self, merges: Vec<Merge>, count: u32) {
+        let mut keys = Ranges::default();
+        (0..count).for_each(|_| keys.insert(self.take_key()));
+        self.job = Some(Job { merges, width_ns: self.width_ns, keys });
+    }
+
+    /// Replaces the inputs of the running job by its outputs. `values` are the written values.
+    /// Unused reserved keys become free.
+    pub fn finish(&mut self, outputs: impl IntoIterator<Item = Part>, values: &[(Number, Key)]) {
+        let Some(job) = self.job.take() else { return };
+        for id in job.merges.iter().flat_map(|merge| &merge.inputs) {
+            self.parts.remove(id);
+        }
+        let used: BTreeSet<Key> = values.iter().map(|&(_, key)| key).collect();
+        for key in job.keys.iter().filter(|key| !used.contains(key)) {
+            self.dead.insert(key);
+        }
+        self.add(outputs, values);
+        self.free_unneeded();
+    }
+
+    /// Ends the running job without a result. The manifest keeps the inputs, and the reserved keys
+    /// become free.
+    pub fn abandon(&mut self) {
+        for key in self.job.take().iter().flat_map(|job| job.keys.iter()) {
+            self.dead.insert(key);
+        }
+    }
+
+    /// Reserves one more key for the running job. The key is above all other keys, because values
+    /// of a job are read in key order.
+    pub fn reserve(&mut self) -> Key {
+        let key = self.next_key;
+        self.next_key += 1;
+        self.job.iter_mut().for_each(|job| job.keys.insert(key));
+        key
+    }
+
+    /// Removes a part without visible rows. Returns `false` if the part does not exist or is an
+    /// input of the running job. The outputs of the job will not contain the rows of such an input.
+    pub fn drop_part(&mut self, id: PartId) -> bool {
+        let is_free = self.job.as_ref().is_none_or(|job| !job.has(id));
+        let is_dropped = is_free && self.parts.remove(&id).is_some();
+        if is_dropped {
+            self.free_unneeded();
+        }
+        is_dropped
+    }
+
+    /// Changes the description of a part, except its id and values.
+    pub fn update(&mut self, id: PartId, change: impl FnOnce(&mut Part)) {
+        if let Some(part) = self.parts.get_mut(&id) {
+            let values = part.values.clone();
+            change(part);
+            (part.id, part.values) = (id, values);
+        }
+    }
+
+    /// Adds a hold, and replaces a hold with the same id.
+    pub fn hold(&mut self, hold: Hold) {
+        self.holds.retain(|held| held.id != hold.id);
+        self.holds.push(hold);
+    }
+
+    /// Returns all holds.
+    pub fn holds(&self) -> &[Hold] {
+        &self.holds
+    }
+
+    /// Returns the hold with this id.
+    pub fn held(&self, id: u64) -> Option<&Hold> {
+        self.holds.iter().find(|hold| hold.id == id)
+    }
+
+    /// Returns a manifest with the same parts whose keys are renumbered: the key of a value is its
+    /// position among the listed numbers. The result has no holds, free keys or running job. The
+    /// inputs of the job stay.
+    pub fn compact(&self) -> Self {
+        let lists = self.parts.values().map(|part| &part.values);
+        let numbers: BTreeSet<u64> = lists.flat_map(Runs::iter).collect();
+        let keys: BTreeMap<Number, Key> = numbers.iter().copied().map(Number).zip(0..).collect();
+        Self {
+            next_part: self.next_part,
+            next_number: self.next_number,
+            next_key: keys.len() as u64,
+            width_ns: self.width_ns,
+            parts: self.parts.clone(),
+            keys,
+            ..Self::default()
+        }
+    }
+
+    /// Ends a hold, and all holds that have expired at `now_ns`.
+    pub fn release(&mut self, id: Option<u64>, now_ns: i64) {
+        self.holds.retain(|hold| Some(hold.id) != id && hold.until_ns > now_ns);
+        self.free_unneeded();
+    }
+
+    /// Clears the dead keys after their rows were deleted. These keys are not assigned again.
+    pub fn forget_dead(&mut self) {
+        self.dead = Ranges::default();
+    }
+
+    /// Whether a tombstone is still needed, because a part or an output of the running job may have
+    /// rows that it hides. `touches` returns whether the tombstone affects a part's measurements,
+    /// series and times.
+    pub fn needs_tombstone(
+        &self,
+        (sequence, before): (u64, u64),
+        touches: impl Fn(&Part) -> bool,
+    ) -> bool {
+        let is_open = |part: &&Part| part.is_open_to(sequence, before) && touches(part);
+        let inputs = |merge: &Merge| {
+            let hi = merge.inputs.iter().filter_map(|id| self.parts.get(id)).map(|part| part.hi);
+            merge.applied < sequence && hi.max().is_some_and(|hi| hi < before)
+        };
+        self.parts.values().any(|part| is_open(&part))
+            || self.job.iter().flat_map(|job| &job.merges).any(inputs)
+    }
+
+    /// Moves keys of values that are neither listed nor held to the dead keys.
+    fn free_unneeded(&mut self) {
+        let lists = self.parts.values().map(|part| &part.values);
+        let lists = lists.chain(self.holds.iter().map(|hold| &hold.numbers));
+        let needed: BTreeSet<u64> = lists.flat_map(Runs::iter).collect();
+        let dead = &mut self.dead;
+        self.keys.retain(|number, key| {
+            let is_needed = needed.contains(&number.0);
+            if !is_needed {
+                dead.insert(*key);
+            }
+            is_needed
+        });
+    }
+}
+
+/// Returns the next number of a counter, with `salt` as the upper half. A load can assign 2^32
+/// numbers.
+fn give(next: &mut u32, salt: u32) -> u64 {
+    let given = u64::from(salt) << 32 | u64::from(*next);
+    *next = next.wrapping_add(1);
+    given
+}

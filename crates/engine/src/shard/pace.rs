@@ -1,0 +1,82 @@
+//! The intervals between frames. They determine how long a pause must be before work that costs
+//! rows.
+
+use tidemark_model::time::{MINUTE_NS, S_NS};
+
+/// The pause without writes after which the log is flushed and its slots are deleted.
+const PAUSE_NS: i64 = 10 * MINUTE_NS;
+/// The same pause after a bulk load, in which frames arrive at shorter intervals than from agents.
+const LOAD_PAUSE_NS: i64 = 12 * S_NS;
+/// The upper limit of the usual interval in a bulk load.
+const LOAD_GAP_NS: i64 = 4 * S_NS;
+
+/// The arrival times of frames since the object was loaded.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Pace {
+    last_ns: Option<i64>,
+    deleted_ns: Option<i64>,
+    /// The longest recent interval, in nanoseconds. Each later frame reduces it by an eighth.
+    gap_ns: i64,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { last_ns: None, deleted_ns: None, gap_ns: PAUSE_NS }
+    }
+}
+
+impl Pace {
+    pub(super) fn appended(&mut self, now_ns: i64) {
+        let gap_ns = self.last_ns.map_or(0, |last_ns| now_ns.saturating_sub(last_ns));
+        self.gap_ns = gap_ns.max(self.gap_ns - self.gap_ns / 8).min(PAUSE_NS);
+        self.last_ns = Some(now_ns);
+    }
+
+    pub(super) fn deleted(&mut self, now_ns: i64) {
+        self.deleted_ns = Some(now_ns);
+    }
+
+    /// Returns the time at which deletes have paused long enough, in nanoseconds. Rewriting parts
+    /// earlier could rewrite the same parts again.
+    pub(super) fn deletes_ended_ns(&self, now_ns: i64) -> i64 {
+        self.deleted_ns.map_or(now_ns, |deleted_ns| deleted_ns.saturating_add(LOAD_PAUSE_NS))
+    }
+
+    /// Returns the time of the last frame, in nanoseconds.
+    pub(super) fn last_ns(&self) -> Option<i64> {
+        self.last_ns
+    }
+
+    /// Returns the time at which the pause after the last frame is long enough. If no frame has
+    /// arrived since the object was loaded, the pause is already long enough.
+    pub(super) fn paused_ns(&self, now_ns: i64) -> i64 {
+        let pause_ns = if self.gap_ns < LOAD_GAP_NS { LOAD_PAUSE_NS } else { PAUSE_NS };
+        self.last_ns.map_or(now_ns, |last_ns| last_ns.saturating_add(pause_ns))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Returns the required pause after `frames` frames at this interval.
+    fn pause_ns(frames: i64, gap_ns: i64) -> i64 {
+        let mut pace = Pace::default();
+        (0..frames).for_each(|frame| pace.appended(frame * gap_ns));
+        pace.paused_ns(0) - (frames - 1) * gap_ns
+    }
+
+    #[test]
+    fn a_load_is_over_soon_and_an_agent_is_waited_for() {
+        assert_eq!(pause_ns(50, S_NS / 100), LOAD_PAUSE_NS);
+        assert_eq!(pause_ns(20, S_NS / 100), PAUSE_NS);
+        assert_eq!(pause_ns(1_000, 10 * S_NS), PAUSE_NS);
+        assert_eq!(Pace::default().paused_ns(7), 7);
+        // Bursts of five frames, one minute apart.
+        let mut pace = Pace::default();
+        for minute in 0..100 {
+            (0..5).for_each(|frame| pace.appended(minute * MINUTE_NS + frame));
+        }
+        assert_eq!(pace.paused_ns(0), 99 * MINUTE_NS + 4 + PAUSE_NS);
+    }
+}

@@ -1,0 +1,118 @@
+//! Queries: pages of results from the memtable and parts.
+
+use super::Shard;
+use super::read::ShardReader;
+use super::request::Refusal;
+use super::values::refusal;
+use crate::memtable::Memtable;
+use crate::protocol::shard::Stamp;
+use crate::scan::error::ScanError;
+use crate::scan::page::{ScanPage, SummaryPage};
+use crate::scan::reader::{ReadStats, Reader};
+use crate::scan::request::{ScanRequest, SummaryRequest};
+use crate::scan::{PageLimits, SummaryLimits, explain, scan, summarise};
+use crate::store::Store;
+use tidemark_model::ids::MeasurementId;
+use tidemark_model::limits::{PIECE_BYTES_MAX, PIECE_BYTES_MIN};
+
+/// The maximum number of encoded bytes that one event decodes: the log, if it is replayed, and one
+/// page.
+const DECODED_BYTES_MAX: u64 = 8_000_000;
+/// The reserve within `DECODED_BYTES_MAX` for a last batch that exceeds the limit of the page.
+const BATCH_BYTES: u64 = 2_000_000;
+/// The maximum number of series keys that a page of a summary reads, which takes about 25 ms.
+const SUMMARY_KEYS_MAX: u64 = 200_000;
+
+impl<S: Store> Shard<S> {
+    /// Returns one page of a scan.
+    ///
+    /// # Errors
+    /// [`Refusal::Stale`], [`Refusal::Invalid`], [`Refusal::Damaged`], [`Refusal::Store`].
+    pub fn scan(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ScanPage, Refusal> {
+        // The page's cost includes loading the object and replaying the log.
+        let before = self.store.row_counts();
+        let limits = self.limits(stamp, request.piece_bytes)?;
+        let mut page =
+            self.ask(stamp, &[request.measurement], |reader| scan(reader, request, limits))?;
+        page.stats.rows_read = self.store.row_counts().since(before).read;
+        Ok(page)
+    }
+
+    /// Returns the statistics that a scan would have, without running the scan.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Shard::scan`].
+    pub fn explain(&mut self, request: &ScanRequest, stamp: &Stamp) -> Result<ReadStats, Refusal> {
+        self.ask(stamp, &[request.measurement], |reader| explain(reader, request))
+    }
+
+    /// Returns one page of a summary, which lists names of columns, tag values or series.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Shard::scan`].
+    pub fn summary(
+        &mut self,
+        request: &SummaryRequest,
+        stamp: &Stamp,
+    ) -> Result<SummaryPage, Refusal> {
+        let PageLimits { bytes, decoded_bytes, .. } = self.limits(stamp, request.piece_bytes)?;
+        let limits = SummaryLimits { bytes, decoded_bytes, keys: SUMMARY_KEYS_MAX };
+        self.ask(stamp, &request.measurements, |reader| summarise(reader, request, limits))
+    }
+
+    /// Replays the log if necessary and returns the limits of a page. The bytes of the replay count
+    /// towards the limit of the event.
+    fn limits(&mut self, stamp: &Stamp, piece_bytes: u32) -> Result<PageLimits, Refusal> {
+        self.current(stamp)?;
+        let is_cold = !self.cache.has_memtable();
+        let memtable = self.memtable()?;
+        self.cache.put_memtable(memtable);
+        let log_bytes = self.loaded.as_ref().map_or(0, |loaded| loaded.wal.bytes());
+        let replayed_bytes = if is_cold { log_bytes } else { 0 };
+        let decoded_bytes = (DECODED_BYTES_MAX - BATCH_BYTES).saturating_sub(replayed_bytes).max(1);
+        let bytes = piece_bytes.clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX) as usize;
+        Ok(PageLimits { bytes, decoded_bytes, tile: self.limits.tile })
+    }
+
+    /// Runs a read function on the shard's rows of these measurements.
+    ///
+    /// # Errors
+    /// Returns the errors of [`Shard::scan`].
+    pub fn ask<T>(
+        &mut self,
+        stamp: &Stamp,
+        measurements: &[MeasurementId],
+        ask: impl FnOnce(&dyn Reader) -> Result<T, ScanError>,
+    ) -> Result<T, Refusal> {
+        let known = self.current(stamp)?.schema_version;
+        if !stamp.fresh && stamp.schema_version < known {
+            return Err(Refusal::Stale);
+        }
+        let memtable = self.memtable()?;
+        let answer = self.ask_with(&memtable, measurements, ask);
+        self.cache.put_memtable(memtable);
+        self.budget.make_room(&self.evictable(), 0);
+        answer
+    }
+
+    fn ask_with<T>(
+        &mut self,
+        memtable: &Memtable,
+        measurements: &[MeasurementId],
+        ask: impl FnOnce(&dyn Reader) -> Result<T, ScanError>,
+    ) -> Result<T, Refusal> {
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let tag_orders = loaded.tag_orders(&*self.store, memtable, measurements)?;
+        let hidden = loaded.hidden_of_merge(&*self.store)?;
+        let data = (&*loaded, hidden);
+        let reader = ShardReader::new(&*self.store, &self.reads, data, memtable, tag_orders)
+            .keeping_answers(self.limits.answer_cells);
+        let answer = ask(&reader);
+        loaded.answers.write(&*self.store);
+        answer.map_err(|error| match error {
+            ScanError::Read(error) => refusal(error),
+            ScanError::Reordered => Refusal::Stale,
+            error => Refusal::Invalid(error.to_string()),
+        })
+    }
+}

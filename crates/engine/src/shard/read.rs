@@ -1,0 +1,469 @@
+//! Reads the memtable and parts for a query.
+
+use std::cell::{Cell, OnceCell};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use super::load::Loaded;
+use super::manifest::Part;
+use super::pieces::{borders, cut};
+use super::read_cache::ShardReads;
+use super::request::Refusal;
+use super::tombstone::Tombstone;
+use super::values::{CachedValues, PartRows};
+use crate::memtable::Memtable;
+use crate::memtable::cursor::{Sorted, tag_order};
+use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
+use crate::merge::hide::{Hidden, Hide};
+use crate::merge::key::SeriesKey;
+use crate::merge::kway::Merge;
+use crate::merge::sequences::{Extent, Sequences};
+use crate::part::cursor::PartCursor;
+use crate::part::outline::{Outline, has_groups};
+use crate::part::pages;
+use crate::part::values::Values;
+use crate::scan::kept::{Kept, Version};
+use crate::scan::reader::{ReadStats, Reader, Rows, Run, Stored, Survey, VisitGroup};
+use crate::scan::request::Deletion;
+use crate::store::Store;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::time::TimeRange;
+
+/// The shard's data for one query.
+pub(super) struct ShardReader<'a, S> {
+    store: &'a S,
+    reads: &'a ShardReads,
+    pub(super) loaded: &'a Loaded,
+    pub(super) hidden: Rc<Hidden>,
+    pub(super) memtable: &'a Memtable,
+    /// The tag orders of the query's measurements that have rows in memory.
+    pub(super) tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
+    /// The sorted rows of the memtable, created on first use.
+    sorted: OnceCell<Sorted<'a>>,
+    stats: Rc<Cell<ReadStats>>,
+    /// See [`super::limits::Limits`].
+    answer_cells: u64,
+    /// The number of storage rows that had been read when a result was last cached.
+    rows_read: Cell<u64>,
+}
+
+impl Loaded {
+    /// Returns the tag order of each measurement with rows in memory, including tags that are not
+    /// flushed. If `measurements` has only one element, its order is always read, because one row
+    /// is cheaper than many directories.
+    pub(super) fn tag_orders<S: Store>(
+        &mut self,
+        store: &S,
+        memtable: &Memtable,
+        measurements: &[MeasurementId],
+    ) -> Result<BTreeMap<MeasurementId, Vec<ColumnId>>, Refusal> {
+        let mut orders = BTreeMap::new();
+        for &measurement in measurements {
+            if let Some(table) = memtable.table(measurement) {
+                let order = tag_order(self.columns.tag_order(store, measurement)?, table);
+                orders.insert(measurement, order);
+            } else if measurements.len() == 1 {
+                match self.columns.tag_order(store, measurement) {
+                    Ok(order) => orders.insert(measurement, order.to_vec()),
+                    // The directories of parts also contain the order.
+                    Err(Refusal::Damaged { .. }) => None,
+                    Err(refusal) => return Err(refusal),
+                };
+            }
+        }
+        Ok(orders)
+    }
+}
+
+impl<'a, S: Store> ShardReader<'a, S> {
+    /// Creates a reader. The constructor reads no rows. `tag_orders` is the result of
+    /// [`Loaded::tag_orders`].
+    pub(super) fn new(
+        store: &'a S,
+        reads: &'a ShardReads,
+        (loaded, hidden): (&'a Loaded, Rc<Hidden>),
+        memtable: &'a Memtable,
+        tag_orders: BTreeMap<MeasurementId, Vec<ColumnId>>,
+    ) -> Self {
+        Self {
+            store,
+            reads,
+            loaded,
+            hidden,
+            memtable,
+            tag_orders,
+            sorted: OnceCell::new(),
+            stats: Rc::default(),
+            answer_cells: u64::MAX,
+            rows_read: Cell::new(store.row_counts().read),
+        }
+    }
+
+    /// Sets the minimum number of cells of a result that is stored in table `answer`.
+    pub(super) fn keeping_answers(self, answer_cells: u64) -> Self {
+        Self { answer_cells, ..self }
+    }
+
+    pub(super) fn values(&self, part: &Part) -> CachedValues<'_, S> {
+        let rows = PartRows::of(&self.loaded.manifest, part);
+        CachedValues::counting(self.store, self.reads, rows, &self.stats)
+    }
+
+    /// Returns the parts that overlap `time`.
+    pub(super) fn parts(&self, time: TimeRange) -> impl Iterator<Item = &'a Part> {
+        let parts = self.loaded.manifest.parts().values();
+        parts.filter(move |part| part.extent().time.overlaps(&time))
+    }
+
+    /// Counts the parts that do not overlap `time`.
+    fn count_pruned(&self, time: TimeRange) {
+        let parts = self.loaded.manifest.parts().len();
+        let mut stats = self.stats.get();
+        stats.blocks_pruned += (parts - self.parts(time).count()) as u64;
+        self.stats.set(stats);
+    }
+
+    /// Splits `time` into ranges that overlap few parts.
+    fn cut(&self, time: TimeRange) -> Vec<TimeRange> {
+        let mut times: Vec<TimeRange> =
+            self.parts(time).map(|part| part.extent().time.intersect(&time)).collect();
+        times.sort_by_key(|part| part.start_ns);
+        cut(time, &times)
+    }
+
+    /// Returns an error if a damaged block may contain matching rows.
+    pub(super) fn check(
+        &self,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+    ) -> Result<(), ReadError> {
+        let damage = measurements.iter().find_map(|&of| self.loaded.damage(of, &time));
+        damage.map_or(Ok(()), |what| Err(ReadError::Damaged { what }))
+    }
+
+    /// Returns `time` without the range that a split has moved to another shard.
+    pub(super) fn own(&self, time: TimeRange) -> TimeRange {
+        time.intersect(&TimeRange::new(i64::MIN, self.loaded.state.settings.range.end_ns))
+    }
+
+    /// Returns a cursor over all rows of a part, including rows that deletes hide.
+    fn whole_part(
+        &self,
+        part: &Part,
+        direction: Direction,
+        from: &SeriesKey,
+        only: Option<MeasurementId>,
+    ) -> Result<PartCursor<CachedValues<'_, S>>, ReadError> {
+        let cursor = PartCursor::new(self.values(part), part.id.0, direction, Some(from))?;
+        Ok(match only {
+            Some(only) => cursor.only(only),
+            None => cursor,
+        })
+    }
+
+    fn part_cursor(
+        &self,
+        part: &Part,
+        direction: Direction,
+        from: &SeriesKey,
+        only: Option<MeasurementId>,
+    ) -> Result<Box<dyn SeriesCursor + '_>, ReadError> {
+        let cursor = self.whole_part(part, direction, from, only)?;
+        let hidden = Rc::clone(&self.hidden);
+        Ok(Box::new(Hide::new(cursor, hidden, &part.extent(), direction)?))
+    }
+
+    fn memtable_cursor(
+        &self,
+        direction: Direction,
+        from: &SeriesKey,
+    ) -> Result<Box<dyn SeriesCursor + '_>, ReadError> {
+        let order_of = |measurement| self.tag_orders.get(&measurement).cloned().unwrap_or_default();
+        let asked = self.tag_orders.iter().map(|(&id, _)| id);
+        let tables = asked.filter_map(|id| Some((id, self.memtable.table(id)?)));
+        let sorted = self.sorted.get_or_init(|| Sorted::of(tables, |of, _| order_of(of)));
+        let mut cursor = sorted.cursor(direction);
+        cursor.seek(from)?;
+        // All tombstones hide older writes only, and the replay of the log has removed these rows.
+        let sequences = Sequences { lo: u64::MAX, hi: u64::MAX, applied: u64::MAX };
+        let of = Extent { sequences, time: TimeRange::ALL };
+        Ok(Box::new(Hide::new(cursor, Rc::clone(&self.hidden), &of, direction)?))
+    }
+}
+
+impl<S: Store> Reader for ShardReader<'_, S> {
+    fn tag_order(&self, measurement: MeasurementId) -> Result<Vec<ColumnId>, ReadError> {
+        if let Some(order) = self.tag_orders.get(&measurement) {
+            return Ok(order.clone());
+        }
+        // A tag order grows only at its end, so the longest order is the latest.
+        let mut longest = Vec::new();
+        for part in self.loaded.manifest.parts().values() {
+            let mut values = self.values(part);
+            for (value, groups) in pages::groups_of(&mut values, part.id.0, measurement)? {
+                let directory = values.directory(value)?;
+                for group in directory.groups.get(groups).unwrap_or_default() {
+                    if group.tag_ids.len() > longest.len() {
+                        longest.clone_from(&group.tag_ids);
+                    }
+                }
+            }
+        }
+        Ok(longest)
+    }
+
+    fn stretches(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
+        let time = self.own(time);
+        self.count_pruned(time);
+        Ok(self.cut(time))
+    }
+
+    fn chained(&self, time: TimeRange) -> Result<Vec<TimeRange>, ReadError> {
+        let time = self.own(time);
+        self.count_pruned(time);
+        let mut parts: Vec<&Part> = self.parts(time).collect();
+        parts.sort_by_key(|part| part.min_ns);
+        let parts = parts.into_iter().map(|part| (part.extent().time, part.rows, part.series));
+        let borders =
+            borders(parts).into_iter().filter(|at| time.start_ns < *at && *at < time.end_ns);
+        let ends_ns: Vec<i64> = borders.chain([time.end_ns]).collect();
+        let starts_ns = [time.start_ns].into_iter().chain(ends_ns.iter().copied());
+        let pieces = starts_ns.zip(&ends_ns).map(|(start, &end)| TimeRange::new(start, end));
+        Ok(pieces.flat_map(|piece| self.cut(piece)).collect())
+    }
+
+    fn merge(
+        &self,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+        direction: Direction,
+        from: &SeriesKey,
+    ) -> Result<Rows<'_>, ReadError> {
+        self.check(measurements, time)?;
+        let mut cursors = Vec::new();
+        let only = match measurements {
+            &[only] => Some(only),
+            _ => None,
+        };
+        for part in self.parts(time) {
+            // Skips parts without rows of the measurement: a block of other measurements may be
+            // damaged.
+            if let Some(only) = only
+                && !has_groups(&mut self.values(part), part.id.0, only)?
+            {
+                continue;
+            }
+            cursors.push((part.hi, self.part_cursor(part, direction, from, only)?));
+        }
+        let is_inside = |of: &MeasurementId| {
+            self.memtable.table(*of).is_some_and(|table| table.time().overlaps(&time))
+        };
+        // Sorting recently written rows takes time, so the memtable is read only if it has matching
+        // rows.
+        if measurements.iter().any(is_inside) {
+            cursors.push((u64::MAX, self.memtable_cursor(direction, from)?));
+        }
+        Merge::new(cursors, direction)
+    }
+
+    fn groups(
+        &self,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+        visit: &mut VisitGroup<'_>,
+    ) -> Result<bool, ReadError> {
+        self.row_groups(measurements, time, visit).map(|()| true)
+    }
+
+    fn runs(&self, measurement: MeasurementId, time: TimeRange) -> Option<Vec<Run>> {
+        let part = |part: &Part| Run {
+            number: Some(part.id.0),
+            time: part.extent().time,
+            series: part.series,
+            rows: part.rows,
+        };
+        let table = self.memtable.table(measurement).filter(|table| table.time().overlaps(&time));
+        let in_memory = table.map(|table| Run {
+            number: None,
+            time: table.time(),
+            series: u64::from(table.series().len),
+            rows: table.times_ns().len() as u64,
+        });
+        Some(self.parts(time).map(part).chain(in_memory).collect())
+    }
+
+    fn run(
+        &self,
+        run: &Run,
+        measurement: MeasurementId,
+        direction: Direction,
+        from: &SeriesKey,
+    ) -> Result<Rows<'_>, ReadError> {
+        let parts = self.loaded.manifest.parts().values();
+        let cursor = match parts.into_iter().find(|part| Some(part.id.0) == run.number) {
+            Some(part) => Box::new(self.whole_part(part, direction, from, Some(measurement))?),
+            None => self.memtable_cursor(direction, from)?,
+        };
+        Merge::new(vec![(0, cursor)], direction)
+    }
+
+    fn survey(&self, measurement: MeasurementId, time: TimeRange) -> Result<Survey, ReadError> {
+        self.check(&[measurement], time)?;
+        let time = self.own(time);
+        let mut survey = Survey::NOTHING;
+        if self.loaded.retired.contains(&measurement) {
+            return Ok(survey);
+        }
+        for part in self.parts(time) {
+            let mut values = self.values(part);
+            let outline = Outline::of(&mut values, part.id.0, measurement, time)?;
+            survey.rows += outline.rows;
+            survey.time = survey.time.hull(outline.time);
+            // Assumes that the measurement has the same share of the part's series as of its rows.
+            let series = u128::from(part.series) * u128::from(outline.rows_of_all_times)
+                / u128::from(part.rows.max(1));
+            survey.series = survey.series.max(series as u64);
+        }
+        let table = self.memtable.table(measurement);
+        if let Some(table) = table.filter(|table| table.time().overlaps(&time)) {
+            survey.rows += table.times_ns().len() as u64;
+            survey.series = survey.series.max(u64::from(table.series().len));
+            survey.time = survey.time.hull(table.time());
+        }
+        Ok(survey)
+    }
+
+    fn stored(&self, measurement: MeasurementId, time: TimeRange) -> Result<Stored, ReadError> {
+        self.check(&[measurement], time)?;
+        let time = self.own(time);
+        let mut stored = Stored::default();
+        if self.loaded.retired.contains(&measurement) {
+            return Ok(stored);
+        }
+        for part in self.parts(time) {
+            let mut values = self.values(part);
+            let found = pages::groups_of(&mut values, part.id.0, measurement)?;
+            stored.files += u64::from(!found.is_empty());
+            for (value, groups) in found {
+                let directory = values.directory(value)?;
+                let groups = directory.groups.get(groups).unwrap_or_default();
+                for group in groups.iter().filter(|group| !group.is_beside()) {
+                    stored.blocks += group.pages.len() as u64;
+                    stored.block_bytes += group.bytes();
+                }
+            }
+        }
+        let table = self.memtable.table(measurement);
+        let table = table.filter(|table| table.time().overlaps(&time));
+        stored.cached_rows = table.map_or(0, |table| table.times_ns().len() as u64);
+        Ok(stored)
+    }
+
+    fn version(
+        &self,
+        measurements: &[MeasurementId],
+        time: TimeRange,
+    ) -> Result<Option<Version>, ReadError> {
+        self.check(measurements, time)?;
+        let Loaded { salt, retired, tombstones, wal, state, .. } = self.loaded;
+        let table = |&of: &MeasurementId| self.memtable.table(of);
+        let in_memory = measurements.iter().filter_map(table);
+        let is_in_memory = in_memory.into_iter().any(|table| table.time().overlaps(&time));
+        let written = if is_in_memory { wal.next_sequence() } else { AT_REST };
+        let mut version = vec![u64::from(*salt), written, retired.len() as u64];
+        version.push(state.settings.range.end_ns.cast_unsigned());
+        let touches = |tombstone: &&Tombstone| {
+            let touched = |&of| tombstone.touching(of, time).next().is_some();
+            measurements.iter().any(touched)
+        };
+        let deletes = tombstones.values().filter(touches).map(|tombstone| tombstone.sequence);
+        let deletes: Vec<u64> = deletes.collect();
+        version.push(deletes.len() as u64);
+        version.extend(deletes);
+        version.extend(self.parts(time).flat_map(|part| [part.id.0, part.applied]));
+        Ok(Some(version))
+    }
+
+    fn version_of_runs(&self) -> Version {
+        vec![0, AT_REST]
+    }
+
+    fn kept(&self, name: &[u8], version: &Version) -> Option<Kept> {
+        if let Some(kept) = self.reads.answer(name, version) {
+            return Some(kept);
+        }
+        let kept = self.loaded.answers.get(self.store, name, at_rest(version)?)?;
+        self.reads.put_answer(name.to_vec(), version.clone(), kept.clone());
+        Some(kept)
+    }
+
+    fn kept_before(
+        &self,
+        name: &[u8],
+        version: &Version,
+        measurement: MeasurementId,
+    ) -> Option<(Kept, Vec<Deletion>)> {
+        let (kept, since) = self.reads.answer_of(name, |then| deletes_since(then, version))?;
+        let tombstones = self.loaded.tombstones.values();
+        let deletions = tombstones
+            .filter(|tombstone| since.contains(&tombstone.sequence))
+            .flat_map(|tombstone| tombstone.touching(measurement, TimeRange::ALL));
+        Some((kept, deletions.cloned().collect()))
+    }
+
+    fn was_asked(&self, name: &[u8]) -> bool {
+        self.reads.was_asked(name)
+    }
+
+    fn keep(&self, name: Vec<u8>, version: Version, kept: Kept, cells: u64) {
+        let read = self.store.row_counts().read;
+        let read = read.saturating_sub(self.rows_read.replace(read));
+        // The groups of a run include rows that deletes hide. They are stored only if the shard has
+        // no tombstones.
+        let is_clean = !matches!(kept, Kept::Groups(_)) || self.loaded.tombstones.is_empty();
+        if (cells >= self.answer_cells || read >= ANSWER_ROWS)
+            && is_clean
+            && let Some(at_rest) = at_rest(&version)
+        {
+            self.loaded.answers.put(&name, at_rest, &kept);
+        }
+        self.reads.put_answer(name, version, kept);
+    }
+
+    fn stats(&self) -> ReadStats {
+        self.stats.get()
+    }
+}
+
+/// The minimum number of storage rows read for a result that is stored in table `answer`. Each row
+/// may have 1.9 MB.
+const ANSWER_ROWS: u64 = 32;
+
+/// The value in place of a write sequence if no matching rows are in memory.
+const AT_REST: u64 = 0;
+
+/// Returns the part of a version that stays valid after a restart of the object, or `None` if
+/// matching rows are in memory.
+fn at_rest(version: &Version) -> Option<&[u64]> {
+    match version.as_slice() {
+        [_, AT_REST, rows @ ..] => Some(rows),
+        _ => None,
+    }
+}
+
+/// Returns the deletes that were added between two versions, or `None` if the versions have other
+/// differences.
+fn deletes_since(then: &Version, now: &Version) -> Option<Vec<u64>> {
+    let [(rows_then, deletes_then, parts_then), (rows, deletes, parts)] =
+        [sections(then)?, sections(now)?];
+    let since = deletes.strip_prefix(deletes_then)?;
+    (rows == rows_then && parts == parts_then).then(|| since.to_vec())
+}
+
+/// Splits a version into its sections: state of the shard and memory, deletes, and parts.
+fn sections(version: &Version) -> Option<(&[u64], &[u64], &[u64])> {
+    let (of_shard, rest) = version.split_at_checked(4)?;
+    let (&deletes, rest) = rest.split_first()?;
+    let (deletes, parts) = rest.split_at_checked(usize::try_from(deletes).ok()?)?;
+    Some((of_shard, deletes, parts))
+}

@@ -1,0 +1,95 @@
+//! The replies and errors of a shard as plain values. `protocol` encodes them.
+
+use crate::protocol::quota::{OverRate, OverSeries, OverStored};
+pub use crate::protocol::shard::{Counters, Stats, VerifyPage};
+pub use crate::scan::request::Deletion;
+use crate::store::StoreError;
+use tidemark_model::ids::{ColumnId, MeasurementId};
+
+/// The reply to an accepted write.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AppendReply {
+    /// The number of storage bytes in use. Above `SHARD_SPLIT_BYTES`, the shard's group is split.
+    pub bytes_stored: u64,
+    /// The write sequence of the frame.
+    pub sequence: u64,
+    /// The number of accepted rows.
+    pub rows: u64,
+    /// The hashes of rejected series, and the exceeded quota.
+    pub rejected: Option<(OverSeries, Vec<u64>)>,
+}
+
+/// The reason why a shard rejected a request. A rejected write stores no rows, except that the
+/// outcome is unknown after `Store`.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Refusal {
+    /// The shard is not open, was wiped, or knows a newer generation or schema version. The sender
+    /// must refresh its state and retry.
+    #[error("the shard knows newer state than the request")]
+    Stale,
+    /// The frame has rows outside the shard's range. The sender must refresh the group's map and
+    /// divide the rows again.
+    #[error("the write has points outside the shard's time range")]
+    OutOfRange,
+    /// The write or delete reaches times that a split is moving. The sender must repeat it later.
+    #[error("a split is moving these times to another shard")]
+    Changing,
+    /// The column has another type on this shard.
+    #[error("column {} has another type on this shard", column.0)]
+    TypeConflict {
+        /// The column's measurement.
+        measurement: MeasurementId,
+        /// The column's id.
+        column: ColumnId,
+    },
+    /// The measurement was dropped.
+    #[error("measurement {} was dropped", measurement.0)]
+    RetiredMeasurement {
+        /// The measurement's id.
+        measurement: MeasurementId,
+    },
+    /// The storage of the object is full. The shard rejects writes but continues to accept reads
+    /// and deletes.
+    #[error(
+        "the shard's storage is full ({bytes} of {limit} bytes): delete data or split its group"
+    )]
+    Full {
+        /// The number of bytes in use.
+        bytes: u64,
+        /// The limit, `SHARD_FULL_BYTES`.
+        limit: u64,
+    },
+    /// The shard has too many unmerged parts. The sender must repeat the write after a second.
+    #[error("the shard has {parts} parts to merge: repeat the write in a second")]
+    Behind {
+        /// The number of parts.
+        parts: u64,
+    },
+    /// A rate limit per minute is exceeded.
+    #[error("{0}")]
+    OverRate(OverRate),
+    /// A storage quota is exceeded.
+    #[error("{0}")]
+    OverStored(OverStored),
+    /// The frame cannot be decoded.
+    #[error("malformed frame: {0}")]
+    Malformed(String),
+    /// The query cannot be evaluated.
+    #[error("{0}")]
+    Invalid(String),
+    /// Stored data that the request needs is damaged.
+    #[error("damaged block: {block}")]
+    Damaged {
+        /// The name of the damaged block.
+        block: String,
+    },
+    /// The store failed. A write may have succeeded.
+    #[error("{0}")]
+    Store(StoreError),
+}
+
+impl From<StoreError> for Refusal {
+    fn from(error: StoreError) -> Self {
+        Self::Store(error)
+    }
+}

@@ -1,0 +1,53 @@
+//! Caches the estimated number of series in a shard.
+
+use std::cell::RefCell;
+
+use super::manifest::Part;
+use tidemark_model::series_sketch::SeriesSketch;
+
+/// The sketches of a shard's series.
+#[derive(Debug, Default)]
+pub(super) struct SeriesCount {
+    /// The series of all parts, or `None` until requested.
+    parts: RefCell<Option<SeriesSketch>>,
+    /// The series of the log, or `None` until requested or until a write with a quota.
+    log: Option<SeriesSketch>,
+}
+
+impl SeriesCount {
+    /// Drops the sketch of the parts after the parts have changed.
+    pub(super) fn forget_parts(&self) {
+        self.parts.take();
+    }
+
+    /// Drops the sketch of the log after a flush.
+    pub(super) fn forget_log(&mut self) {
+        self.log = None;
+    }
+
+    /// Sets the series of the log. Later frames are added to the sketch.
+    pub(super) fn begin_log(&mut self, log: SeriesSketch) {
+        self.log = Some(log);
+    }
+
+    /// Returns the series of the log and of `parts`, which must be all parts.
+    pub(super) fn of<'a>(&self, parts: impl Iterator<Item = &'a Part>) -> SeriesSketch {
+        let mut known = self.parts.borrow_mut();
+        let union = || {
+            let mut union = SeriesSketch::default();
+            parts.for_each(|part| union.merge(&part.sketch));
+            union
+        };
+        let mut all = known.get_or_insert_with(union).clone();
+        self.log.iter().for_each(|log| all.merge(log));
+        all
+    }
+
+    pub(super) fn append(&mut self, frame: &SeriesSketch) {
+        self.log.iter_mut().for_each(|log| log.merge(frame));
+    }
+
+    pub(super) fn counts_frames(&self) -> bool {
+        self.log.is_some()
+    }
+}

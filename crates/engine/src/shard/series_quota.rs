@@ -1,0 +1,303 @@
+//! Estimates the number of series in a shard, and rejects new series if the database has reached
+//! its quota. `docs/design/quotas.md` describes the accuracy of the estimate.
+
+use std::cell::Cell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::rc::Rc;
+
+use super::Shard;
+use super::load::Loaded;
+use super::manifest::Part;
+use super::request::Refusal;
+use super::tombstone::{self, Hidden};
+use super::usage::with_slack;
+use super::values::{CachedValues, PartRows, refusal};
+use crate::batch::FrameTable;
+use crate::batch::frame::{self, FrameHeader, TableRef};
+use crate::batch::selection::Selection;
+use crate::memtable::Memtable;
+use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
+use crate::merge::key::SeriesKey;
+use crate::part::cursor::PartCursor;
+use crate::protocol::quota::OverSeries;
+use crate::protocol::shard::Stamp;
+use crate::scan::reader::ReadStats;
+use crate::store::Store;
+use tidemark_model::series::value_hash;
+use tidemark_model::series_sketch::SeriesSketch;
+
+/// The maximum number of encoded bytes that are read to find a write's unknown series. Each lookup
+/// adds `LOOK_BYTES`. If the limit is reached, the remaining unknown series count as new.
+const LOOK_BYTES_MAX: u64 = 4_000_000;
+/// The cost of a lookup of a series in a part, in bytes.
+const LOOK_BYTES: u64 = 200;
+
+/// A frame without the rejected series.
+pub(super) struct Trimmed {
+    /// The remaining frame, or `None` if no rows remain.
+    pub frame: Option<Vec<u8>>,
+    /// The exceeded quota.
+    pub over: OverSeries,
+    /// The hashes of the rejected series, without duplicates.
+    pub rejected: Vec<u64>,
+}
+
+/// A series of a frame that is not in the memtable.
+struct Unknown {
+    key: SeriesKey,
+    hash: u64,
+}
+
+impl Loaded {
+    /// Returns the seed of series hashes. Clients do not know it.
+    pub(super) fn series_seed(&self) -> u64 {
+        let settings = &self.state.settings;
+        value_hash(settings.group << 16 ^ u64::from(settings.shard), &settings.database.0)
+    }
+
+    pub(super) fn count_series(&self, table: &FrameTable, sketch: &mut SeriesSketch) {
+        for hash in self.hashes(table) {
+            sketch.add(hash);
+        }
+    }
+
+    fn hashes(&self, table: &FrameTable) -> Vec<u64> {
+        table.block.series.hashes(self.series_seed(), table.measurement, &table.tag_ids)
+    }
+
+    /// Returns an upper bound for the number of series.
+    fn series_at_most(&self) -> u64 {
+        let parts = self.manifest.parts().values().map(|part| part.series);
+        parts.fold(self.log_rows, u64::saturating_add)
+    }
+
+    /// Estimates the number of series in the parts, the log and `more` together.
+    pub(super) fn series(&self, more: &SeriesSketch) -> u64 {
+        let parts = self.manifest.parts().values();
+        let mut all = self.series.of(parts.clone());
+        all.merge(more);
+        // Earlier releases stored only the number of series of a part, without a sketch.
+        let least = parts.map(|part| part.series).max().unwrap_or(0);
+        let most = self.series_at_most().saturating_add(more.estimate());
+        all.estimate().clamp(least, most.max(least))
+    }
+}
+
+impl<S: Store> Shard<S> {
+    /// Estimates the number of series in the shard.
+    pub(super) fn series_known(&mut self) -> Result<u64, Refusal> {
+        self.count_log()?;
+        Ok(self.load()?.series(&SeriesSketch::default()))
+    }
+
+    /// Removes new series from a frame if they would exceed the database's quota. Returns `None` if
+    /// the whole frame can be stored.
+    pub(super) fn over_series(
+        &mut self,
+        frame: &[u8],
+        stamp: &Stamp,
+    ) -> Result<Option<Trimmed>, Refusal> {
+        let Some(meter) = &stamp.meter else { return Ok(None) };
+        let Some(allowed) = meter.series else { return Ok(None) };
+        let shards = u64::from(meter.shards.max(1));
+        let share = with_slack(allowed, meter.shards).div_ceil(shards);
+        let header = FrameHeader::read(frame).map_err(malformed)?;
+        if self.load()?.series_at_most().saturating_add(header.rows()) <= share {
+            return Ok(None);
+        }
+        self.count_log()?;
+        let loaded = self.load()?;
+        let mut of_frame = SeriesSketch::default();
+        frame::decode_each(frame, |table| loaded.count_series(&table, &mut of_frame))
+            .map_err(malformed)?;
+        if loaded.series(&of_frame) <= share {
+            return Ok(None);
+        }
+        let stored = loaded.series(&SeriesSketch::default());
+        let current = stored.saturating_mul(shards);
+        let over = OverSeries { current, allowed, seed: loaded.series_seed() };
+        self.trim(frame, over, share.saturating_sub(stored))
+    }
+
+    /// Counts the series of the log if they are not counted yet.
+    fn count_log(&mut self) -> Result<(), Refusal> {
+        if self.load()?.series.counts_frames() {
+            return Ok(());
+        }
+        let log = match self.cache.has_memtable() {
+            true => self.series_of_memtable()?,
+            false => self.series_of_frames()?,
+        };
+        self.load()?.series.begin_log(log);
+        Ok(())
+    }
+
+    fn series_of_memtable(&mut self) -> Result<SeriesSketch, Refusal> {
+        let memtable = self.memtable()?;
+        let loaded = self.load()?;
+        let mut log = SeriesSketch::default();
+        for (measurement, table) in memtable.tables() {
+            let hashes = table.series().hashes(loaded.series_seed(), measurement, table.tag_ids());
+            hashes.into_iter().for_each(|hash| log.add(hash));
+        }
+        self.cache.put_memtable(memtable);
+        Ok(log)
+    }
+
+    /// Counts the series of the log one frame at a time. An evicted object therefore needs no
+    /// memtable for the count.
+    fn series_of_frames(&mut self) -> Result<SeriesSketch, Refusal> {
+        self.load()?;
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let mut log = SeriesSketch::default();
+        let sequences: Vec<u64> = loaded.wal.frames().keys().copied().collect();
+        for sequence in sequences {
+            let Some(bytes) = loaded.wal.read(&self.store, sequence)? else { continue };
+            // Damaged frames are reported by queries that read their rows.
+            let _ = frame::decode_each(&bytes, |table| loaded.count_series(&table, &mut log));
+        }
+        Ok(log)
+    }
+
+    /// Removes the new series of a frame, except the first `room` new series.
+    fn trim(
+        &mut self,
+        frame: &[u8],
+        over: OverSeries,
+        room: u64,
+    ) -> Result<Option<Trimmed>, Refusal> {
+        let tables = frame::decode(frame).map_err(malformed)?;
+        let new = self.new_series(&tables)?;
+        let loaded = self.load()?;
+        let (mut taken, mut rejected) = (BTreeSet::new(), BTreeSet::new());
+        let mut kept = Vec::with_capacity(tables.len());
+        for table in tables {
+            let mut is_rejected = |hash: u64| {
+                if new.contains(&hash) && !taken.contains(&hash) {
+                    match (taken.len() as u64) < room {
+                        true => taken.insert(hash),
+                        false => rejected.insert(hash),
+                    };
+                }
+                rejected.contains(&hash)
+            };
+            let hashes = loaded.hashes(&table);
+            let hidden = Hidden::of_series(hashes.into_iter().map(&mut is_rejected).collect());
+            kept.push(tombstone::without(table, &[hidden]));
+        }
+        if rejected.is_empty() {
+            return Ok(None);
+        }
+        let all = Selection::All;
+        let tables = kept.iter().filter(|table| table.block.rows() > 0).map(|table| TableRef {
+            measurement: table.measurement,
+            tag_ids: &table.tag_ids,
+            field_ids: &table.field_ids,
+            block: &table.block,
+            rows: &all,
+        });
+        let tables: Vec<TableRef<'_>> = tables.collect();
+        let frame = (!tables.is_empty()).then(|| {
+            let mut out = Vec::new();
+            frame::encode(&tables, &mut out);
+            out
+        });
+        Ok(Some(Trimmed { frame, over, rejected: rejected.into_iter().collect() }))
+    }
+
+    /// Returns the hashes of the frame's series that are neither in the memtable nor in a part.
+    fn new_series(&mut self, tables: &[FrameTable]) -> Result<BTreeSet<u64>, Refusal> {
+        let memtable = self.memtable()?;
+        let found = self.unknown_to(&memtable, tables);
+        self.cache.put_memtable(memtable);
+        let (mut unknown, mut new) = found?;
+        unknown.sort_by_key(|unknown| unknown.key.clone());
+        unknown.dedup_by(|a, b| a.key == b.key);
+        let loaded = self.loaded.as_ref().ok_or(Refusal::Stale)?;
+        // Searches the newest parts first, because active series have recent rows.
+        let mut parts: Vec<&Part> = loaded.manifest.parts().values().collect();
+        parts.sort_by_key(|part| std::cmp::Reverse(part.hi));
+        let (stats, mut looks) = (Rc::default(), 0);
+        for part in parts {
+            if unknown.is_empty() {
+                break;
+            }
+            let rows = PartRows::of(&loaded.manifest, part);
+            let values = CachedValues::counting(&*self.store, &self.reads, rows, &stats);
+            match look_in(part, values, &mut unknown, (&stats, &mut looks)) {
+                // Damage does not fail the write. The series of a damaged part count as new.
+                Ok(()) | Err(ReadError::Damaged { .. }) => {}
+                Err(error) => return Err(self.lost(refusal(error))),
+            }
+        }
+        new.extend(unknown.into_iter().map(|unknown| unknown.hash));
+        Ok(new)
+    }
+
+    /// Returns the series of a frame that are not in the memtable: series that a part may contain,
+    /// and the hashes of series that no part can contain.
+    fn unknown_to(
+        &mut self,
+        memtable: &Memtable,
+        tables: &[FrameTable],
+    ) -> Result<(Vec<Unknown>, BTreeSet<u64>), Refusal> {
+        let store = &*self.store;
+        let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
+        let (mut unknown, mut new) = (Vec::new(), BTreeSet::new());
+        for table in tables {
+            let hashes = loaded.hashes(table);
+            let known = memtable.table(table.measurement).map(|known| known.knows(table));
+            let order = loaded.columns.tag_order(store, table.measurement)?;
+            let tags: BTreeMap<_, _> =
+                table.tag_ids.iter().copied().zip(&table.block.series.tags).collect();
+            let others = tags.iter().filter(|(id, _)| !order.contains(id));
+            let others: Vec<_> = others.map(|(_, tag)| *tag).collect();
+            for (at, hash) in hashes.into_iter().enumerate() {
+                if known.as_ref().is_some_and(|known| known.get(at) == Some(&true)) {
+                    continue;
+                }
+                if others.iter().any(|tag| !tag.get(at).is_empty()) {
+                    new.insert(hash);
+                    continue;
+                }
+                let values = order.iter().map(|id| tags.get(id).map_or("", |tag| tag.get(at)));
+                unknown.push(Unknown { key: SeriesKey::new(table.measurement, values), hash });
+            }
+        }
+        Ok((unknown, new))
+    }
+}
+
+/// Removes the series that a part contains from `unknown`, which must be sorted. Stops when
+/// `LOOK_BYTES_MAX` is reached.
+fn look_in<S: Store>(
+    part: &Part,
+    values: CachedValues<'_, S>,
+    unknown: &mut Vec<Unknown>,
+    (stats, looks): (&Cell<ReadStats>, &mut u64),
+) -> Result<(), ReadError> {
+    // Earlier releases wrote parts without a sketch.
+    let is_counted = !part.sketch.registers().is_empty();
+    let may_have = |hash: u64| !is_counted || part.sketch.may_have(hash);
+    let Some(first) = unknown.iter().find(|unknown| may_have(unknown.hash)) else { return Ok(()) };
+    let mut cursor = PartCursor::new(values, part.id.0, Direction::Ascending, Some(&first.key))?;
+    let mut left = Vec::with_capacity(unknown.len());
+    let mut failure = None;
+    for wanted in std::mem::take(unknown) {
+        let work = stats.get().bytes_decoded.saturating_add(*looks * LOOK_BYTES);
+        if failure.is_none() && work < LOOK_BYTES_MAX && may_have(wanted.hash) {
+            *looks += 1;
+            failure = cursor.seek(&wanted.key).err();
+            if failure.is_none() && cursor.key() == Some(&wanted.key) {
+                continue;
+            }
+        }
+        left.push(wanted);
+    }
+    *unknown = left;
+    failure.map_or(Ok(()), Err)
+}
+
+fn malformed(error: frame::FrameError) -> Refusal {
+    Refusal::Malformed(error.to_string())
+}

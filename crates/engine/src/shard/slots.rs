@@ -1,0 +1,140 @@
+//! Time slots, which divide rows into parts. A slot is as wide as the policy's shard group
+//! duration, doubled until few slots are occupied. Existing parts keep their times if the width
+//! changes.
+
+use std::collections::BTreeSet;
+
+use super::manifest::Part;
+use tidemark_model::time::TimeRange;
+
+/// The maximum number of occupied slots before the slots become wider.
+const SLOTS_MAX: usize = 64;
+
+/// The width of all slots, in nanoseconds, above 0.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Slots {
+    pub(super) width_ns: i64,
+}
+
+impl Slots {
+    /// Creates slots of this width, at least 1.
+    pub(super) fn of(width_ns: i64) -> Self {
+        Self { width_ns: width_ns.max(1) }
+    }
+
+    /// Returns the narrowest slots of which `parts` and `times_ns` touch at most `SLOTS_MAX`. The
+    /// width is `window_ns`, doubled as often as necessary.
+    pub(super) fn few<'a>(
+        window_ns: i64,
+        parts: impl Iterator<Item = &'a Part> + Clone,
+        times_ns: impl Iterator<Item = &'a i64> + Clone,
+    ) -> Self {
+        let mut slots = Self::of(window_ns);
+        while !slots.are_few(parts.clone(), times_ns.clone()) {
+            slots.width_ns = slots.width_ns.saturating_mul(2);
+        }
+        slots
+    }
+
+    fn are_few<'a>(
+        self,
+        parts: impl Iterator<Item = &'a Part>,
+        times_ns: impl Iterator<Item = &'a i64>,
+    ) -> bool {
+        if self.width_ns == i64::MAX {
+            return true;
+        }
+        let mut occupied = BTreeSet::new();
+        for part in parts {
+            let (first, last) = (self.at(part.min_ns), self.at(part.max_ns));
+            if last.abs_diff(first) >= SLOTS_MAX as u64 {
+                return false;
+            }
+            occupied.extend(first..=last);
+            if occupied.len() > SLOTS_MAX {
+                return false;
+            }
+        }
+        self.touch(times_ns, SLOTS_MAX, &mut occupied);
+        occupied.len() <= SLOTS_MAX
+    }
+
+    /// Adds the slots of these times, until the set has more than `most` slots.
+    fn touch<'a>(
+        self,
+        times_ns: impl Iterator<Item = &'a i64>,
+        most: usize,
+        slots: &mut BTreeSet<i64>,
+    ) {
+        // Consecutive times usually have the same slot, which saves a division for each time.
+        let mut last: Option<TimeRange> = None;
+        for &time_ns in times_ns {
+            if last.is_none_or(|last| !last.contains(time_ns)) {
+                let slot = self.at(time_ns);
+                slots.insert(slot);
+                if slots.len() > most {
+                    return;
+                }
+                last = Some(self.time(slot));
+            }
+        }
+    }
+
+    /// Returns the first and the last slot that the parts touch, or `None` without parts.
+    pub(super) fn span<'a>(
+        self,
+        parts: impl Iterator<Item = &'a Part> + Clone,
+    ) -> Option<(i64, i64)> {
+        let first = parts.clone().map(|part| self.at(part.min_ns)).min();
+        first.zip(parts.map(|part| self.at(part.max_ns)).max())
+    }
+
+    /// Returns the slot of a time.
+    pub(super) fn at(self, time_ns: i64) -> i64 {
+        time_ns.div_euclid(self.width_ns)
+    }
+
+    /// Returns the time range of a slot.
+    pub(super) fn time(self, slot: i64) -> TimeRange {
+        let start = |slot: i64| slot.saturating_mul(self.width_ns);
+        TimeRange::new(start(slot), start(slot.saturating_add(1)))
+    }
+
+    /// Returns the slots of these times in ascending order.
+    pub(super) fn of_times<'a>(self, times_ns: impl Iterator<Item = &'a i64>) -> BTreeSet<i64> {
+        let mut touched = BTreeSet::new();
+        self.touch(times_ns, usize::MAX, &mut touched);
+        touched
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn slots_are_doubled_until_few_are_occupied() {
+        let width_ns = |times: &[i64]| Slots::few(10, [].iter(), times.iter()).width_ns;
+        let in_order: Vec<i64> = (0..640).collect();
+        assert_eq!((width_ns(&[]), width_ns(&in_order)), (10, 10));
+        let longer: Vec<i64> = (0..641).collect();
+        assert_eq!(width_ns(&longer), 20);
+        // Empty slots do not count.
+        assert_eq!(width_ns(&[i64::MIN + 2, 5, i64::MAX - 1]), 10);
+        let ends: Vec<i64> = (0..100).map(|n| i64::MIN / 100 * n).collect();
+        assert!(width_ns(&ends) < i64::MAX && width_ns(&ends) > i64::MAX / 100);
+        let wide = Part { min_ns: 0, max_ns: 6_400, ..Part::default() };
+        assert_eq!(Slots::few(10, [wide].iter(), [].iter()).width_ns, 160);
+    }
+
+    #[test]
+    fn a_time_lies_in_its_slot_at_both_ends_of_time() {
+        for width_ns in [1, 7, 1 << 40, i64::MAX - 1, i64::MAX] {
+            for time_ns in [i64::MIN + 2, -1, 0, 1, i64::MAX - 1] {
+                let slots = Slots::of(width_ns);
+                let time = slots.time(slots.at(time_ns));
+                assert!(time.contains(time_ns), "{time_ns} in {width_ns}: {time:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,134 @@
+//! The shard as the source of a split: it chooses the split time, rejects writes after that time
+//! while rows are copied, and then ends its range.
+
+use super::Shard;
+use super::load::Loaded;
+use super::manifest::Part;
+use super::request::Refusal;
+use crate::protocol::shard::ShardSettings;
+use crate::store::Store;
+use tidemark_model::limits::SPLIT_AHEAD_NS;
+use tidemark_model::time::H_NS;
+
+/// The approximate size of an object without data, in bytes.
+const EMPTY_BYTES: u64 = 200_000;
+
+impl<S: Store> Shard<S> {
+    /// Raises or lifts the fence of a split.
+    ///
+    /// # Errors
+    /// [`Refusal::Stale`], [`Refusal::Store`].
+    pub(super) fn fence(&mut self, split: u64, from_ns: Option<i64>) -> Result<(), Refusal> {
+        match self.load()?.state.fence.after(split, from_ns) {
+            Some(fence) => self.change(|state| state.fence = fence),
+            None => Ok(()),
+        }
+    }
+
+    /// Returns the storage size without unused rows, which are reused before the storage grows. The
+    /// result is at most twice the size of parts and log, plus `EMPTY_BYTES`.
+    pub(super) fn weight(&self, bytes: u64) -> u64 {
+        let Some(loaded) = self.loaded.as_ref() else { return bytes };
+        bytes.min(loaded.held_bytes().saturating_mul(2).saturating_add(EMPTY_BYTES))
+    }
+
+    /// Returns the bytes in use and the best split time. Flushes the log first, because only parts
+    /// have known times, and deletes the rows of flushed frames.
+    ///
+    /// # Errors
+    /// [`Refusal::Stale`], [`Refusal::Full`], [`Refusal::Store`].
+    pub(super) fn weigh(&mut self, now_ns: i64) -> Result<(u64, Option<i64>), Refusal> {
+        self.flush(now_ns)?;
+        if self.load()?.wal.has_dead() {
+            self.tidy()?;
+        }
+        let loaded = self.load()?;
+        let at_ns = choose(loaded, now_ns);
+        let held = loaded.held_bytes();
+        // SQLite itself uses most bytes of a nearly empty object, and a split would not move them.
+        let bytes = self.store.bytes()?;
+        Ok((bytes.min(held.saturating_mul(4)), at_ns))
+    }
+
+    /// Applies settings with an earlier end of the range. Rows after the end were copied to another
+    /// shard and become invisible. The shard drops parts that contain only such rows, and scrubs
+    /// other parts.
+    pub(super) fn cut(&mut self, settings: &ShardSettings) -> Result<(), Refusal> {
+        let loaded = self.load()?;
+        let mut manifest = loaded.manifest.clone();
+        let parts = loaded.manifest.parts().values();
+        for part in parts.filter(|part| part.min_ns >= settings.range.end_ns) {
+            manifest.drop_part(part.id);
+        }
+        self.commit(manifest, None, |state| state.settings = settings.clone(), |_, _| Ok(()))?;
+        // The next use replays the log without the hidden rows.
+        self.cache.take_memtable();
+        Ok(())
+    }
+}
+
+impl Loaded {
+    /// Returns the size of all parts and of the log, in bytes.
+    fn held_bytes(&self) -> u64 {
+        let parts: u64 = self.manifest.parts().values().map(|part| part.bytes).sum();
+        parts.saturating_add(self.wal.bytes())
+    }
+}
+
+/// Returns the earliest time with at most half of the parts' bytes at or after it. If the latest
+/// flush contains current data and at most half of the bytes would move, it returns a time shortly
+/// after now.
+fn choose(loaded: &Loaded, now_ns: i64) -> Option<i64> {
+    let range = loaded.state.settings.range;
+    let parts: Vec<&Part> = loaded.manifest.parts().values().collect();
+    let at_or_after =
+        |time_ns: i64| -> u64 { parts.iter().map(|part| bytes_after(part, time_ns)).sum() };
+    let first_ns = parts.iter().map(|part| part.min_ns).min()?;
+    let total = at_or_after(range.start_ns);
+    let inside = |time_ns: &i64| range.contains(*time_ns) && *time_ns > first_ns;
+    let soon_ns = now_ns.saturating_add(SPLIT_AHEAD_NS);
+    if is_live(&parts, now_ns) && inside(&soon_ns) && at_or_after(soon_ns) * 2 <= total {
+        return Some(soon_ns);
+    }
+    // Fewer bytes follow a later time. A binary search finds the first time with at most half of
+    // the bytes.
+    let (mut low, mut high) = (first_ns, range.end_ns);
+    while low < high {
+        let middle = low.saturating_add_unsigned(high.abs_diff(low) / 2);
+        if at_or_after(middle) * 2 <= total { high = middle } else { low = middle + 1 }
+    }
+    // Prefers the next start of a window, if at least a quarter of the bytes follow it. A slot may
+    // start there, so that few parts cross the split time.
+    let window_ns = loaded.state.settings.window_ns.max(1);
+    let window = low.saturating_sub(1).div_euclid(window_ns).checked_add(1);
+    let window = window.and_then(|window| window.checked_mul(window_ns));
+    let even = window.filter(|at_ns| inside(at_ns) && at_or_after(*at_ns) * 4 >= total);
+    even.or(Some(low)).filter(inside)
+}
+
+/// Returns the bytes of a part at or after a time, if they are spread evenly over the part's times.
+fn bytes_after(part: &Part, time_ns: i64) -> u64 {
+    let span = part.max_ns.abs_diff(part.min_ns);
+    if time_ns <= part.min_ns {
+        return part.bytes;
+    }
+    if time_ns > part.max_ns {
+        return 0;
+    }
+    // The upper 31 bits of the times are sufficient, and leave 33 bits for the bytes.
+    let shift = 33_u32.saturating_sub(span.leading_zeros());
+    let after = part.max_ns.abs_diff(time_ns) >> shift;
+    part.bytes.saturating_mul(after) / (span >> shift).max(1)
+}
+
+/// Whether at least half of the last flush's bytes are in parts that reach the last hour.
+fn is_live(parts: &[&Part], now_ns: i64) -> bool {
+    let last = parts.iter().map(|part| part.hi).max();
+    let flushed = parts.iter().filter(|part| Some(part.hi) == last);
+    let recent = now_ns.saturating_sub(H_NS);
+    let (live, all) = flushed.fold((0, 0), |(live, all), part| {
+        let is_live = part.max_ns >= recent && part.min_ns <= now_ns;
+        (live + u64::from(is_live) * part.bytes, all + part.bytes)
+    });
+    all > 0 && live * 2 >= all
+}

@@ -1,0 +1,96 @@
+//! The rows of table `state`: the shard's state with its manifest, and the dropped measurements.
+
+use std::collections::BTreeSet;
+
+use serde::{Deserialize, Serialize};
+
+use super::fence::Fence;
+use super::manifest::Manifest;
+use super::request::{Counters, Refusal};
+use super::slot_writes::SlotWrites;
+use crate::protocol::shard::ShardSettings;
+use crate::store::row;
+use crate::store::{Store, StoreError, Table};
+use tidemark_model::ids::MeasurementId;
+
+pub(super) const STATE_KEY: u64 = 0;
+pub(super) const RETIRED_KEY: u64 = 1;
+
+/// The error for a state row without a body, as written before parts existed.
+const WITHOUT_MANIFEST: &str =
+    "it was written by an earlier development build: export it with that build";
+
+/// The head of the state row, whose body is the manifest. It is written when the shard is opened or
+/// configured, and with every change of the parts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct State {
+    /// The settings. `retired` is empty, because a separate row contains it.
+    pub settings: ShardSettings,
+    /// Whether the shard rejects every operation except a wipe.
+    pub closed: bool,
+    /// The fence of the last split from this shard.
+    #[serde(default)]
+    pub fence: Fence,
+    /// The flushed head: frames up to this write sequence are in parts.
+    pub head: u64,
+    /// The highest schema version of a flushed frame.
+    pub schema_version: u64,
+    pub counters: Counters,
+    #[serde(default)]
+    pub slot_writes: SlotWrites,
+    /// The checksum of the restored snapshot plus one, or 0 if the shard was not restored from a
+    /// backup.
+    #[serde(default)]
+    pub restored: u64,
+}
+
+impl State {
+    pub(super) fn new(settings: ShardSettings) -> Self {
+        Self {
+            settings: ShardSettings { retired: Vec::new(), ..settings },
+            closed: false,
+            fence: Fence::default(),
+            head: 0,
+            schema_version: 0,
+            counters: Counters::default(),
+            slot_writes: SlotWrites::default(),
+            restored: 0,
+        }
+    }
+
+    pub(super) fn read<S: Store>(store: &S) -> Result<Option<(Self, Manifest)>, Refusal> {
+        let Some((head, body)) = store.head_and_body(Table::State, STATE_KEY)? else {
+            return Ok(None);
+        };
+        let damaged = |why: &str| Refusal::Damaged { block: format!("state row: {why}") };
+        let state = row::decode(&head).map_err(damaged)?;
+        if body.is_empty() {
+            return Err(damaged(WITHOUT_MANIFEST));
+        }
+        let manifest = Manifest::decode(&body)
+            .map_err(|error| Refusal::Damaged { block: format!("manifest: {error}") })?;
+        Ok(Some((state, manifest)))
+    }
+
+    pub(super) fn write<S: Store>(&self, store: &S, manifest: &Manifest) -> Result<(), StoreError> {
+        store.put(Table::State, STATE_KEY, &row::encode(self)?, &manifest.encode())
+    }
+}
+
+/// Reads the dropped measurements. They have a separate row, because every flush rewrites the state
+/// row, and the list can have ten thousand entries.
+pub(super) fn read_retired<S: Store>(store: &S) -> Result<BTreeSet<MeasurementId>, Refusal> {
+    let Some(bytes) = store.head(Table::State, RETIRED_KEY)? else { return Ok(BTreeSet::new()) };
+    let damaged = |why| Refusal::Damaged { block: format!("retired measurements: {why}") };
+    let retired: Vec<MeasurementId> = row::decode(&bytes).map_err(damaged)?;
+    Ok(retired.into_iter().collect())
+}
+
+/// Replaces the stored list of dropped measurements.
+pub(super) fn write_retired<S: Store>(
+    store: &S,
+    retired: &BTreeSet<MeasurementId>,
+) -> Result<(), StoreError> {
+    let retired: Vec<&MeasurementId> = retired.iter().collect();
+    store.put(Table::State, RETIRED_KEY, &row::encode(&retired)?, b"")
+}

@@ -1,0 +1,257 @@
+//! Tombstones: the rows that a DELETE hides until merges remove them.
+
+use std::rc::Rc;
+
+use serde::{Deserialize, Serialize};
+
+use super::answers;
+use super::load::Loaded;
+use super::manifest::Part;
+use super::request::{Deletion, Refusal};
+use crate::batch::FrameTable;
+use crate::batch::column::Column;
+use crate::batch::series_table::SeriesTable;
+use crate::merge::condition::{Condition, Known, Text};
+use crate::merge::hide;
+use crate::scan::request::{Comparison, Operand, Predicate};
+use crate::store::row;
+use crate::store::{Store, Table};
+use tidemark_model::ids::{ColumnId, MeasurementId};
+use tidemark_model::regex::Pattern;
+use tidemark_model::time::TimeRange;
+use tidemark_model::value::FieldValue;
+
+/// A tombstone, which hides matching rows with write sequences below `before`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Tombstone {
+    /// The tombstone's write sequence.
+    pub sequence: u64,
+    /// The limit of hidden write sequences, at most `sequence`.
+    pub before: u64,
+    pub deletions: Vec<Deletion>,
+}
+
+impl Tombstone {
+    /// Writes the row, and deletes all cached results, which may contain hidden rows.
+    pub(super) fn write<S: Store>(&self, store: &S, key: u64) -> Result<(), Refusal> {
+        answers::forget(store)?;
+        Ok(store.put(Table::Tombstone, key, &row::encode(self)?, b"")?)
+    }
+
+    /// Whether the times of a deletion overlap the part.
+    pub(super) fn overlaps(&self, part: &Part) -> bool {
+        let time = part.extent().time;
+        self.deletions.iter().any(|deletion| deletion.time.overlaps(&time))
+    }
+
+    /// Whether the tombstone was not yet applied to the part and may hide rows in it.
+    pub(super) fn may_hide_rows_of(&self, part: &Part) -> bool {
+        part.is_open_to(self.sequence, self.before) && self.overlaps(part)
+    }
+
+    /// Returns the deletions that may hide rows of a measurement in a time range.
+    pub(super) fn touching(
+        &self,
+        measurement: MeasurementId,
+        time: TimeRange,
+    ) -> impl Iterator<Item = &Deletion> {
+        let touches = move |d: &&Deletion| d.measurement == measurement && d.time.overlaps(&time);
+        self.deletions.iter().filter(touches)
+    }
+}
+
+impl Loaded {
+    /// Returns the hidden rows in a table of a frame.
+    pub(super) fn hidden_of_frame(
+        &self,
+        sequence: u64,
+        table: &FrameTable,
+    ) -> Result<Vec<Hidden>, Refusal> {
+        let open = self.tombstones.values().filter(|tombstone| sequence < tombstone.before);
+        let deletions = open.flat_map(|t| t.touching(table.measurement, TimeRange::ALL));
+        self.hidden(deletions, TimeRange::ALL, &table.tag_ids, &table.block.series)
+    }
+
+    fn hidden<'a>(
+        &self,
+        deletions: impl Iterator<Item = &'a Deletion>,
+        time: TimeRange,
+        tag_ids: &[ColumnId],
+        series: &SeriesTable,
+    ) -> Result<Vec<Hidden>, Refusal> {
+        let all = || vec![true; series.len as usize];
+        let hides = |deletion: &Deletion| {
+            let series = match &deletion.predicate {
+                None => all(),
+                Some(predicate) => matching(predicate, tag_ids, series)?,
+            };
+            Ok(Hidden { series, time: deletion.time })
+        };
+        // A split has moved the rows after the end of the range to another shard.
+        let beyond = TimeRange::new(self.state.settings.range.end_ns, i64::MAX);
+        let moved = beyond.overlaps(&time).then(|| Ok(Hidden { series: all(), time: beyond }));
+        deletions.map(hides).chain(moved).collect()
+    }
+
+    /// Returns the hidden rows for merges that start now.
+    pub(super) fn hidden_of_merge<S: Store>(
+        &mut self,
+        store: &S,
+    ) -> Result<Rc<hide::Hidden>, Refusal> {
+        let mut tombstones = Vec::new();
+        for Tombstone { sequence, before, deletions } in self.tombstones.values() {
+            for deletion in deletions {
+                let condition = match &deletion.predicate {
+                    None => Condition::Constant(true),
+                    Some(predicate) => {
+                        let order = self.columns.tag_order(store, deletion.measurement)?;
+                        condition(predicate, order)?
+                    }
+                };
+                tombstones.push(hide::Tombstone {
+                    sequence: *sequence,
+                    before: *before,
+                    measurement: deletion.measurement,
+                    time: deletion.time,
+                    condition,
+                });
+            }
+        }
+        Ok(Rc::new(hide::Hidden::new(tombstones, self.retired.clone())))
+    }
+}
+
+/// Converts a predicate on tags to a condition on series keys with this tag order.
+fn condition(predicate: &Predicate, tag_order: &[ColumnId]) -> Result<Condition, Refusal> {
+    let text = |operand: &Operand| match operand {
+        Operand::Tag(tag) => {
+            let place = tag_order.iter().position(|known| known == tag);
+            Ok(place.map_or(Text::Missing, Text::Tag))
+        }
+        Operand::Literal(FieldValue::String(text)) => Ok(Text::Literal(text.as_ref().into())),
+        _ => Err(tags_only()),
+    };
+    let both = |a: &Predicate, b: &Predicate| -> Result<_, Refusal> {
+        Ok(vec![condition(a, tag_order)?, condition(b, tag_order)?])
+    };
+    Ok(match predicate {
+        Predicate::Constant(value) => Condition::Constant(*value),
+        Predicate::And(a, b) => Condition::All(both(a, b)?),
+        Predicate::Or(a, b) => Condition::Any(both(a, b)?),
+        Predicate::Compare(Comparison::Equal, a, b) => {
+            Condition::Equal { left: text(a)?, right: text(b)?, negated: false }
+        }
+        Predicate::Compare(Comparison::NotEqual, a, b) => {
+            Condition::Equal { left: text(a)?, right: text(b)?, negated: true }
+        }
+        Predicate::Matches { operand, regex, negated } => Condition::Matches {
+            text: text(operand)?,
+            pattern: Known::new(Rc::new(compile(regex)?)),
+            negated: *negated,
+        },
+        Predicate::Compare(..) | Predicate::IsTrue(_) | Predicate::Differ(..) => {
+            return Err(tags_only());
+        }
+    })
+}
+
+/// The rows of some series in a time range.
+#[derive(Clone, Debug)]
+pub(super) struct Hidden {
+    series: Vec<bool>,
+    time: TimeRange,
+}
+
+impl Hidden {
+    /// Hides all rows of the series whose element is `true`.
+    pub(super) fn of_series(series: Vec<bool>) -> Self {
+        Self { series, time: TimeRange::ALL }
+    }
+
+    fn has(&self, series: u32, time_ns: i64) -> bool {
+        self.time.contains(time_ns) && self.series.get(series as usize) == Some(&true)
+    }
+}
+
+/// Returns the table without the rows that an element of `hidden` matches.
+pub(super) fn without(table: FrameTable, hidden: &[Hidden]) -> FrameTable {
+    let keys = table.block.row_series.iter().zip(&table.block.times_ns);
+    let rows: Vec<u32> = (0..)
+        .zip(keys)
+        .filter(|&(_, (&series, &time_ns))| !hidden.iter().any(|h| h.has(series, time_ns)))
+        .map(|(row, _)| row)
+        .collect();
+    if rows.len() == table.block.rows() {
+        return table;
+    }
+    let left = |column: &Column| rows.iter().any(|&row| column.validity.is_valid(row as usize));
+    let fields = table.block.fields.iter().enumerate();
+    // Series and columns without remaining rows are removed, so that they are not listed as
+    // existing.
+    let fields: Vec<usize> = fields.filter(|(_, column)| left(column)).map(|(at, _)| at).collect();
+    let field_ids = fields.iter().filter_map(|&at| table.field_ids.get(at).copied()).collect();
+    FrameTable { block: table.block.extract(&rows, &fields), field_ids, ..table }
+}
+
+/// Checks that a predicate uses only tags, and that its regular expressions compile.
+pub(super) fn check(predicate: &Predicate) -> Result<(), Refusal> {
+    matching(predicate, &[], &SeriesTable::default()).map(|_| ())
+}
+
+/// Evaluates the predicate for each series.
+fn matching(
+    predicate: &Predicate,
+    tag_ids: &[ColumnId],
+    series: &SeriesTable,
+) -> Result<Vec<bool>, Refusal> {
+    let both = |a: &Predicate, b: &Predicate, join: fn(bool, bool) -> bool| {
+        let (a, b) = (matching(a, tag_ids, series)?, matching(b, tag_ids, series)?);
+        Ok(a.into_iter().zip(b).map(|(a, b)| join(a, b)).collect())
+    };
+    let count = series.len as usize;
+    match predicate {
+        Predicate::Constant(value) => Ok(vec![*value; count]),
+        Predicate::And(a, b) => both(a, b, |a, b| a && b),
+        Predicate::Or(a, b) => both(a, b, |a, b| a || b),
+        Predicate::Compare(comparison, a, b) => {
+            let negated = match comparison {
+                Comparison::Equal => false,
+                Comparison::NotEqual => true,
+                _ => return Err(tags_only()),
+            };
+            let (a, b) = (text(a, tag_ids, series)?, text(b, tag_ids, series)?);
+            Ok((0..count).map(|number| (a(number) == b(number)) != negated).collect())
+        }
+        Predicate::Matches { operand, regex, negated } => {
+            let (text, regex) = (text(operand, tag_ids, series)?, compile(regex)?);
+            Ok((0..count).map(|number| regex.is_match(text(number)) != *negated).collect())
+        }
+        Predicate::IsTrue(_) | Predicate::Differ(..) => Err(tags_only()),
+    }
+}
+
+/// Returns a function from the number of a series to the text of an operand.
+fn text<'a>(
+    operand: &'a Operand,
+    tag_ids: &[ColumnId],
+    series: &'a SeriesTable,
+) -> Result<Box<dyn Fn(usize) -> &'a str + 'a>, Refusal> {
+    match operand {
+        Operand::Tag(column) => {
+            let tag = tag_ids.iter().position(|id| id == column);
+            let tag = tag.and_then(|at| series.tags.get(at));
+            Ok(Box::new(move |number| tag.map_or("", |tag| tag.get(number))))
+        }
+        Operand::Literal(FieldValue::String(text)) => Ok(Box::new(move |_| text)),
+        _ => Err(tags_only()),
+    }
+}
+
+fn compile(source: &str) -> Result<Pattern, Refusal> {
+    let invalid = |error| Refusal::Invalid(format!("invalid regex /{source}/: {error}"));
+    Pattern::new(source).map_err(invalid)
+}
+
+fn tags_only() -> Refusal {
+    Refusal::Invalid("a delete compares tags with = != =~ !~ only".into())
+}

@@ -1,0 +1,141 @@
+//! The measurements and times of a frame, which the head of its first log row contains. An object
+//! reads no more of the frame until a query needs its rows.
+
+use std::collections::BTreeMap;
+
+use crate::batch::frame::FrameHeader;
+use crate::codec::varint;
+use tidemark_model::ids::MeasurementId;
+use tidemark_model::time::TimeRange;
+
+/// The maximum size of an encoded touch, in bytes. A longer touch contains only numbers of rows. An
+/// object keeps the touches of all frames in the log in memory.
+const TOUCH_BYTES_MAX: usize = 64 << 10;
+/// The kind of a touch that lists measurements, rows and times.
+const NAMED: u8 = 1;
+/// The kind of a touch that contains only numbers of rows. Any measurement may have rows at any
+/// time.
+const EVERYTHING: u8 = 2;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Touch {
+    pub rows: u64,
+    /// The number of rows of other tables that were written with the frame.
+    pub beside_rows: u64,
+    /// The measurements, without duplicates, with the time range of their rows. `None` if they are
+    /// unknown.
+    pub tables: Option<Vec<(MeasurementId, TimeRange)>>,
+}
+
+impl Touch {
+    /// Returns the touch of a frame.
+    pub(super) fn of(header: &FrameHeader) -> Self {
+        let mut times: BTreeMap<MeasurementId, TimeRange> = BTreeMap::new();
+        for table in &header.tables {
+            let of = TimeRange::new(table.min_time_ns, table.max_time_ns.saturating_add(1));
+            let time = times.entry(table.measurement).or_insert(of);
+            *time = time.hull(of);
+        }
+        let tables = times.iter().map(|(&measurement, &time)| (measurement, time)).collect();
+        Self { rows: header.rows(), beside_rows: 0, tables: Some(tables) }
+    }
+
+    pub(super) fn encode(&self) -> Vec<u8> {
+        let mut out = self.head(NAMED);
+        if let Some(tables) = &self.tables {
+            varint::write(tables.len() as u64, &mut out);
+            for (measurement, time) in tables {
+                varint::write(u64::from(measurement.0), &mut out);
+                out.extend(time.start_ns.to_le_bytes());
+                varint::write(time.end_ns.abs_diff(time.start_ns), &mut out);
+            }
+        }
+        if self.tables.is_none() || out.len() > TOUCH_BYTES_MAX {
+            out = self.head(EVERYTHING);
+        }
+        out
+    }
+
+    fn head(&self, kind: u8) -> Vec<u8> {
+        let mut out = vec![kind];
+        varint::write(self.rows, &mut out);
+        varint::write(self.beside_rows, &mut out);
+        out
+    }
+
+    /// Decodes a touch. Returns `None` for bytes that [`Touch::encode`] did not create.
+    pub(super) fn decode(bytes: &[u8]) -> Option<Self> {
+        let (&kind, mut rest) = bytes.split_first()?;
+        let rows = varint::read(&mut rest).ok()?;
+        let beside_rows = varint::read(&mut rest).ok()?;
+        let tables = match kind {
+            EVERYTHING => None,
+            NAMED => {
+                let most = rest.len();
+                let count = varint::read_length(&mut rest, most).ok()?;
+                Some((0..count).map(|_| read_table(&mut rest)).collect::<Option<Vec<_>>>()?)
+            }
+            _ => return None,
+        };
+        rest.is_empty().then_some(Self { rows, beside_rows, tables })
+    }
+}
+
+fn read_table(bytes: &mut &[u8]) -> Option<(MeasurementId, TimeRange)> {
+    let measurement = u32::try_from(varint::read(bytes).ok()?).ok()?;
+    let (start_ns, rest) = bytes.split_first_chunk::<8>()?;
+    *bytes = rest;
+    let start_ns = i64::from_le_bytes(*start_ns);
+    let end_ns = start_ns.saturating_add_unsigned(varint::read(bytes).ok()?);
+    Some((MeasurementId(measurement), TimeRange::new(start_ns, end_ns)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::batch::frame::TableHeader;
+
+    fn header(tables: impl Iterator<Item = (u32, i64, i64)>) -> FrameHeader {
+        let table = |(measurement, min_time_ns, max_time_ns)| TableHeader {
+            measurement: MeasurementId(measurement),
+            rows: 2,
+            series: 1,
+            min_time_ns,
+            max_time_ns,
+            tag_ids: Vec::new(),
+            fields: Vec::new(),
+            payload_bytes: 0,
+        };
+        FrameHeader { tables: tables.map(table).collect(), payload_start: 0 }
+    }
+
+    #[test]
+    fn a_touch_round_trips_and_names_each_measurement_once() {
+        let ends = (i64::MIN + 2, i64::MAX - 1);
+        let touch = Touch::of(&header([(7, 5, 9), (3, ends.0, ends.1), (7, -4, 6)].into_iter()));
+        let tables = vec![
+            (MeasurementId(3), TimeRange::new(ends.0, ends.1 + 1)),
+            (MeasurementId(7), TimeRange::new(-4, 10)),
+        ];
+        assert_eq!(touch, Touch { rows: 6, beside_rows: 0, tables: Some(tables) });
+        let touch = Touch { beside_rows: 300, ..touch };
+        let bytes = touch.encode();
+        assert_eq!(Touch::decode(&bytes), Some(touch));
+        for length in 0..bytes.len() {
+            assert_eq!(Touch::decode(&bytes[..length]), None);
+        }
+    }
+
+    #[test]
+    fn one_of_very_many_measurements_is_of_everything() {
+        let of = |count: u32| Touch::of(&header((0..count).map(|n| (n, 0, i64::from(n)))));
+        assert!(of(1_000).encode().len() <= TOUCH_BYTES_MAX);
+        assert_eq!(Touch::decode(&of(1_000).encode()), Some(of(1_000)));
+        let bytes = of(10_000).encode();
+        assert!(bytes.len() < 10);
+        assert_eq!(
+            Touch::decode(&bytes),
+            Some(Touch { rows: 20_000, beside_rows: 0, tables: None })
+        );
+    }
+}

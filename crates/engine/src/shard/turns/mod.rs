@@ -1,0 +1,337 @@
+//! Schedules the pages of queries, so that queries alternate and writes run between pages.
+//!
+//! If the isolate has read much data since the last pause, a page pauses first. It pauses again if
+//! other pages were read during its pause. The thread needs the pauses to handle arriving requests.
+//! The local runtime handles them only while no task is ready. Small consecutive pages, for example
+//! from a client that sends queries one after another, run without a pause until their work reaches
+//! [`WORK_MAX`].
+//!
+//! First pages run in the order of their arrival, since a small query has only one page. Later
+//! pages also let first pages of other shards run before them.
+//!
+//! At most [`QUERIES_READING_MAX`] continued queries read at the same time. [`Precedence`] selects
+//! the queries with the least data read so far, then the oldest. Each message contains the
+//! precedence, so all shards use the same order. A query therefore does not hold data from one
+//! shard while it waits behind other queries at the next shard. Each second of waiting halves the
+//! amount that counts as read. A selected query that requests no page delays the others for at most
+//! `TURN_IDLE_MS`.
+
+use std::cell::Cell;
+use std::rc::Rc;
+
+use crate::protocol::host::{Ticket, Unavailable};
+use crate::protocol::live_queries::Precedence;
+use tidemark_model::limits::{PAGES_WAITING_MAX, QUERIES_READING_MAX};
+
+/// The duration of a turn without a page, in milliseconds of the waiting queries' pauses. The edge
+/// merges a page and requests the next in a fraction of this time.
+const TURN_IDLE_MS: u32 = 400;
+/// The maximum work without a pause, in rows read plus bytes decoded: one or two milliseconds.
+const WORK_MAX: u64 = 200_000;
+/// The approximate time for a unit of work, in nanoseconds. The clock of Workers does not advance
+/// during the work.
+const WORK_NS: u64 = 10;
+/// The time without a page after which the thread has handled all other requests, in nanoseconds.
+const QUIET_NS: u64 = 1_000_000;
+/// The pause of the first page in the queue, in milliseconds. Even a pause of zero lets the thread
+/// handle its sockets.
+const FIRST_PAUSE_MS: u32 = 0;
+/// The pause of a continued query while other requests are arriving, in milliseconds. A page takes
+/// about five, so the thread is free for most of the time.
+const BESIDE_OTHERS_PAUSE_MS: u32 = 15;
+/// The maximum sum of these pauses for one page. Otherwise a constant stream of requests would
+/// delay the page permanently.
+const BESIDE_OTHERS_MS_MAX: u32 = 3 * BESIDE_OTHERS_PAUSE_MS;
+/// The time for which other requests count as present after the second-last write or first page, in
+/// nanoseconds.
+const OTHERS_NS: u64 = 40_000_000;
+/// Writes and first pages within this time count as one, in nanoseconds. One query may send first
+/// pages to several shards.
+const SAME_NS: u64 = 5_000_000;
+/// The minimum and maximum of other pauses, in milliseconds.
+const PAUSE_MS: u32 = 1;
+const PAUSE_MS_MAX: u32 = 100;
+/// The additional pause for each page that precedes the waiting page, in milliseconds.
+const PAUSE_STEP_MS: u32 = 2;
+/// The maximum number of times that a page yields to first pages of other shards.
+const YIELDS_MAX: u32 = 8;
+/// The waiting time that halves the amount that counts as read, in milliseconds.
+const CLASS_MS: u32 = 1_000;
+
+/// The page counters of an isolate.
+#[derive(Debug, Default)]
+pub struct Pages {
+    made: Cell<u64>,
+    last_ns: Cell<i64>,
+    /// The work since the last pause.
+    work: Cell<u64>,
+    /// The number of waiting first pages on all shards.
+    first_pages: Cell<usize>,
+    /// The times of the second-last and the last write or first page.
+    others_ns: Cell<[i64; 2]>,
+}
+
+impl Pages {
+    /// Resets the work if the thread has had time to handle all other requests since then.
+    fn rest(&self, now_ns: i64) {
+        let worked_ns = self.work.get().saturating_mul(WORK_NS);
+        if self.last_ns.get().abs_diff(now_ns) > worked_ns.saturating_add(QUIET_NS) {
+            self.work.set(0);
+        }
+    }
+
+    /// Records a write or a first page.
+    fn note(&self, now_ns: i64) {
+        let [_, last_ns] = self.others_ns.get();
+        if last_ns.abs_diff(now_ns) > SAME_NS {
+            self.others_ns.set([last_ns, now_ns]);
+        }
+    }
+
+    /// Whether requests other than one query are present.
+    fn has_others(&self, now_ns: i64) -> bool {
+        let [before_ns, _] = self.others_ns.get();
+        before_ns.abs_diff(now_ns) < OTHERS_NS
+    }
+}
+
+/// The queue of a shard.
+#[derive(Debug)]
+pub(super) struct Turns {
+    pages: Rc<Pages>,
+    waiting: Vec<Waiting>,
+    /// The queries that have read recently, least recent first.
+    readers: Vec<Precedence>,
+    /// The number of pages read for these queries.
+    made: u64,
+}
+
+#[derive(Debug)]
+struct Waiting {
+    ticket: Ticket,
+    /// The query, or `None` for a first page.
+    query: Option<Precedence>,
+    /// The value of [`Pages::made`] at the last check.
+    pages_seen: u64,
+    /// The value of [`Turns::made`] at the last check.
+    made_seen: u64,
+    idle_ms: u32,
+    waited_ms: u32,
+    /// The number of times that the page yielded to first pages.
+    yielded: u32,
+}
+
+impl Waiting {
+    /// Returns the query's place in the order, or `None` for a first page.
+    fn precedence(&self) -> Option<Precedence> {
+        let waited = u8::try_from(self.waited_ms / CLASS_MS).unwrap_or(u8::MAX);
+        self.query.map(|of| Precedence { class: of.class.saturating_sub(waited), ..of })
+    }
+}
+
+impl Turns {
+    pub(super) fn new(pages: Rc<Pages>) -> Self {
+        Self { pages, waiting: Vec::new(), readers: Vec::new(), made: 0 }
+    }
+
+    /// Adds a page to the queue. `query` is the continued query, or `None` for a first page.
+    /// Returns the pause before [`Turns::look`] in milliseconds, or `None` if the page can run now.
+    ///
+    /// # Errors
+    /// [`Unavailable::Busy`]
+    pub(super) fn arrive(
+        &mut self,
+        ticket: Ticket,
+        query: Option<Precedence>,
+        now_ns: i64,
+    ) -> Result<Option<u32>, Unavailable> {
+        let waiting = self.waiting.len();
+        if waiting >= PAGES_WAITING_MAX {
+            return Err(Unavailable::Busy { waiting: waiting as u64 });
+        }
+        self.pages.rest(now_ns);
+        if query.is_none() {
+            self.pages.note(now_ns);
+        }
+        let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
+        let page =
+            Waiting { ticket, query, pages_seen, made_seen, idle_ms: 0, waited_ms: 0, yielded: 0 };
+        self.waiting.push(page);
+        let first = self.first();
+        if waiting == 0 && self.pages.work.get() < WORK_MAX && self.may_read(0, &first) {
+            self.waiting.clear();
+            self.take_turn(query);
+            return Ok(None);
+        }
+        self.count_first(query, 1);
+        let pause_ms = self.pause_ms(waiting, self.ahead(waiting, &first), &first, now_ns);
+        if let Some(page) = self.waiting.last_mut() {
+            page.waited_ms = pause_ms;
+        }
+        Ok(Some(pause_ms))
+    }
+
+    /// Records a message that requests no page, usually a write.
+    pub(super) fn wrote(&self, now_ns: i64) {
+        self.pages.note(now_ns);
+    }
+
+    /// Checks a page after its pause. Returns the same values as [`Turns::arrive`].
+    pub(super) fn look(&mut self, ticket: Ticket, now_ns: i64) -> Option<u32> {
+        let at = self.waiting.iter().position(|waiting| waiting.ticket == ticket)?;
+        let waiting = self.waiting.get(at)?;
+        let (query, is_alone) = (waiting.query, waiting.pages_seen == self.pages.made.get());
+        let first = self.first();
+        let ahead = self.ahead(at, &first);
+        let may_go = ahead == 0 && is_alone && self.may_read(at, &first);
+        if may_go && !self.yields(at) {
+            self.waiting.remove(at);
+            self.count_first(query, -1);
+            self.pages.work.set(0);
+            self.take_turn(query);
+            return None;
+        }
+        let (pages_seen, made_seen) = (self.pages.made.get(), self.made);
+        let pause_ms = self.pause_ms(at, ahead, &first, now_ns);
+        let waiting = self.waiting.get_mut(at)?;
+        let is_idle = waiting.made_seen == made_seen;
+        waiting.idle_ms = if is_idle { waiting.idle_ms.saturating_add(pause_ms) } else { 0 };
+        waiting.waited_ms = waiting.waited_ms.saturating_add(pause_ms);
+        (waiting.pages_seen, waiting.made_seen) = (pages_seen, made_seen);
+        Some(pause_ms)
+    }
+
+    /// Records a page that was read with `work` rows and bytes. `is_last` is true for the last page
+    /// of a query.
+    pub(super) fn made(
+        &mut self,
+        query: Option<Precedence>,
+        is_last: bool,
+        work: u64,
+        now_ns: i64,
+    ) {
+        self.pages.made.set(self.pages.made.get().wrapping_add(1));
+        self.pages.last_ns.set(now_ns);
+        self.pages.work.set(self.pages.work.get().saturating_add(work));
+        if let Some(Precedence { id, .. }) = query {
+            self.made = self.made.wrapping_add(1);
+            let is_its = |waiting: &Waiting| waiting.query.is_some_and(|query| query.id == id);
+            if is_last && !self.waiting.iter().any(is_its) {
+                self.readers.retain(|reader| reader.id != id);
+            }
+        }
+    }
+
+    /// Removes a page whose client has disconnected.
+    pub(super) fn leave(&mut self, ticket: Ticket) {
+        let Some(at) = self.waiting.iter().position(|waiting| waiting.ticket == ticket) else {
+            return;
+        };
+        let Waiting { query, .. } = self.waiting.remove(at);
+        self.count_first(query, -1);
+    }
+
+    /// Whether a page that could run yields to first pages of other shards. Otherwise those pages
+    /// would find no pause between consecutive pages.
+    fn yields(&mut self, at: usize) -> bool {
+        let are_there = self.pages.first_pages.get() > 0;
+        let Some(page) = self.waiting.get_mut(at) else { return false };
+        let yields = are_there && page.query.is_some() && page.yielded < YIELDS_MAX;
+        page.yielded += u32::from(yields);
+        yields
+    }
+
+    /// Changes the number of waiting first pages.
+    fn count_first(&self, query: Option<Precedence>, change: isize) {
+        if query.is_none() {
+            let first_pages = &self.pages.first_pages;
+            first_pages.set(first_pages.get().saturating_add_signed(change));
+        }
+    }
+
+    /// Returns the selected queries among those that wait or have read recently.
+    fn first(&self) -> Vec<Precedence> {
+        let waiting = self.waiting.iter().filter_map(Waiting::precedence);
+        // The order of a waiting query includes its waiting time.
+        let reading = self.readers.iter().filter(|reader| {
+            !self.waiting.iter().any(|waiting| waiting.query.is_some_and(|of| of.id == reader.id))
+        });
+        let mut first: Vec<Precedence> = Vec::with_capacity(QUERIES_READING_MAX + 1);
+        for query in waiting.chain(reading.copied()) {
+            if first.iter().any(|known| known.id == query.id) {
+                continue;
+            }
+            let at = first.partition_point(|known| known.is_before(query));
+            first.insert(at, query);
+            first.truncate(QUERIES_READING_MAX);
+        }
+        first
+    }
+
+    /// Returns the number of pages that precede the page at `at`. If its query is not selected, all
+    /// earlier pages precede it. First pages wait only for other first pages, so the order has no
+    /// cycles.
+    fn ahead(&self, at: usize, first: &[Precedence]) -> usize {
+        let is_first = |at: usize| self.waiting.get(at).is_some_and(|page| page.query.is_none());
+        let Some(rank) = self.rank(at, first) else { return at };
+        let goes_before = |&other: &usize| match self.rank(other, first) {
+            None => false,
+            Some(_) if is_first(other) => other < at,
+            Some(other_rank) => !is_first(at) && (other_rank, other) < (rank, at),
+        };
+        (0..self.waiting.len()).filter(goes_before).count()
+    }
+
+    fn may_read(&self, at: usize, first: &[Precedence]) -> bool {
+        self.rank(at, first).is_some()
+    }
+
+    /// Returns the position of the page's query among the queries in `first`, or `None` if it must
+    /// wait for one of them to end. A first page has position 0. If the selected queries have read
+    /// no page for `TURN_IDLE_MS`, the position follows theirs.
+    fn rank(&self, at: usize, first: &[Precedence]) -> Option<usize> {
+        let page = self.waiting.get(at)?;
+        let Some(query) = page.query else { return Some(0) };
+        let rank = first.iter().position(|of| of.id == query.id);
+        rank.or_else(|| (page.idle_ms >= TURN_IDLE_MS).then_some(first.len()))
+    }
+
+    /// Returns the pause of the page at `at`, which `ahead` pages precede. A page without a turn
+    /// also pauses, so that idle turns of other queries expire.
+    fn pause_ms(&self, at: usize, ahead: usize, first: &[Precedence], now_ns: i64) -> u32 {
+        let Some(page) = self.waiting.get(at) else { return FIRST_PAUSE_MS };
+        let leaves_room = page.query.is_some()
+            && page.waited_ms < BESIDE_OTHERS_MS_MAX
+            && self.pages.has_others(now_ns);
+        match ahead {
+            0 if leaves_room => BESIDE_OTHERS_PAUSE_MS,
+            0 if self.may_read(at, first) => FIRST_PAUSE_MS,
+            ahead => pause(ahead),
+        }
+    }
+
+    fn take_turn(&mut self, query: Option<Precedence>) {
+        let Some(query) = query else { return };
+        self.readers.retain(|reader| reader.id != query.id);
+        if self.readers.len() >= QUERIES_READING_MAX {
+            self.readers.remove(0);
+        }
+        self.readers.push(query);
+    }
+}
+
+impl Drop for Turns {
+    fn drop(&mut self) {
+        for page in &self.waiting {
+            self.count_first(page.query, -1);
+        }
+    }
+}
+
+fn pause(ahead: usize) -> u32 {
+    let ahead = u32::try_from(ahead).unwrap_or(u32::MAX);
+    PAUSE_MS.saturating_add(PAUSE_STEP_MS.saturating_mul(ahead)).min(PAUSE_MS_MAX)
+}
+
+#[cfg(test)]
+mod tests;

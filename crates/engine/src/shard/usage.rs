@@ -1,0 +1,386 @@
+//! Counts the operations of callers per minute, and rejects operations above their limits.
+//!
+//! The counters are in memory only: an evicted object is an unused object. Requests contain the
+//! caller's limits ([`Meter`]), so the shard does not store them.
+
+use std::collections::BTreeMap;
+
+use super::Shard;
+use super::request::Refusal;
+use crate::protocol::quota::{Meter, OverRate, OverStored, Used};
+use crate::protocol::shard::Stamp;
+use crate::store::Store;
+use tidemark_model::limits::QUOTAS_PER_DATABASE_MAX;
+use tidemark_model::quota::{QUOTA_WINDOW_NS, Rate, Rates};
+use tidemark_model::time::S_NS;
+
+/// The maximum of `retry_after_s`, in seconds.
+const RETRY_AFTER_S_MAX: u64 = 3_600;
+
+/// The counters of the current minute.
+#[derive(Debug, Default)]
+pub(super) struct Usage {
+    database: Window,
+    /// The counters of callers that have separate limits, by number.
+    callers: BTreeMap<u64, Window>,
+}
+
+/// The counters of the database or of a caller.
+#[derive(Clone, Copy, Debug, Default)]
+struct Window {
+    /// The minute, counted since the epoch.
+    minute: i64,
+    counts: Counts,
+}
+
+/// The counted amounts, as if every shard of the group had counted the same.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Counts {
+    points: u64,
+    request_milli: u64,
+    cells: u64,
+}
+
+impl Counts {
+    /// Returns the amounts of a write with this stamp.
+    pub(super) fn of_write(stamp: &Stamp) -> Self {
+        let meter = stamp.meter.unwrap_or_default();
+        Self { points: meter.points, request_milli: meter.request_milli, cells: 0 }
+    }
+
+    /// Returns the amounts of a page before it is read. A page counts at least one cell. The first
+    /// page counts as a request, because it is sent to all shards of the group.
+    pub(super) fn of_page(is_first: bool) -> Self {
+        Self { points: 0, request_milli: if is_first { 1_000 } else { 0 }, cells: 1 }
+    }
+
+    /// Returns the amount for one rate. Requests are counted in thousandths.
+    fn of(&self, rate: Rate) -> u64 {
+        match rate {
+            Rate::Points => self.points,
+            Rate::Requests => self.request_milli,
+            Rate::Cells => self.cells,
+        }
+    }
+
+    fn of_mut(&mut self, rate: Rate) -> &mut u64 {
+        match rate {
+            Rate::Points => &mut self.points,
+            Rate::Requests => &mut self.request_milli,
+            Rate::Cells => &mut self.cells,
+        }
+    }
+}
+
+/// Returns the factor between a rate's unit and its count.
+const fn unit(rate: Rate) -> u64 {
+    match rate {
+        Rate::Requests => 1_000,
+        Rate::Points | Rate::Cells => 1,
+    }
+}
+
+/// Returns a shard's limit for an amount that each of several shards counts separately. It is a
+/// seventh higher, because the shards have different numbers of series, and the fullest shard is
+/// the first to reject. The total is a seventh too high if all shards are equal, and a quarter too
+/// low if one shard has 1.5 times its share.
+pub(super) fn with_slack(allowed: u64, shards: u32) -> u64 {
+    if shards > 1 { allowed.saturating_add(allowed / 7) } else { allowed }
+}
+
+/// Returns the limit of a rate in counted units, or `None` if the rate is unlimited.
+fn limit(rates: &Rates, rate: Rate, shards: u32) -> Option<u64> {
+    let allowed = rates.of(rate)?.saturating_mul(unit(rate)).max(1);
+    Some(if rate == Rate::Cells { with_slack(allowed, shards) } else { allowed })
+}
+
+impl Window {
+    /// Advances to `minute`. Amounts above the limit are carried over from earlier minutes.
+    fn turn(&mut self, rates: &Rates, shards: u32, minute: i64) {
+        let passed = u64::try_from(minute.saturating_sub(self.minute)).unwrap_or(0);
+        if passed == 0 {
+            return;
+        }
+        self.minute = minute;
+        for rate in Rate::ALL {
+            let used = self.counts.of_mut(rate);
+            let allowed = limit(rates, rate, shards).unwrap_or(u64::MAX);
+            *used = used.saturating_sub(allowed.saturating_mul(passed));
+        }
+    }
+
+    /// Rejects an operation if half of it would exceed the limit, except the first operation of a
+    /// minute. The count is therefore wrong by at most half an operation, and an operation above a
+    /// minute's limit is possible. Rates that the operation does not use are not checked.
+    fn check(
+        &self,
+        rates: &Rates,
+        shards: u32,
+        more: &Counts,
+        now_ns: i64,
+    ) -> Result<(), OverRate> {
+        for rate in Rate::ALL {
+            let Some(limit) = limit(rates, rate, shards) else { continue };
+            let used = self.counts.of(rate);
+            let wanted = used.saturating_add((more.of(rate) / 2).max(1));
+            if more.of(rate) == 0 || used == 0 || wanted <= limit {
+                continue;
+            }
+            let until_ns = QUOTA_WINDOW_NS - now_ns.rem_euclid(QUOTA_WINDOW_NS);
+            let until_s = u64::try_from((until_ns + S_NS - 1) / S_NS).unwrap_or(1);
+            // The carried amount takes additional minutes.
+            let minutes = (wanted - limit).div_ceil(limit).saturating_sub(1);
+            let window_s = (QUOTA_WINDOW_NS / S_NS).unsigned_abs();
+            let retry_after_s = until_s.saturating_add(minutes.saturating_mul(window_s));
+            return Err(OverRate {
+                rate,
+                of_caller: false,
+                current: used.div_ceil(unit(rate)),
+                allowed: rates.of(rate).unwrap_or_default(),
+                retry_after_s: retry_after_s.min(RETRY_AFTER_S_MAX) as u32,
+            });
+        }
+        Ok(())
+    }
+
+    fn add(&mut self, more: &Counts) {
+        for rate in Rate::ALL {
+            let used = self.counts.of_mut(rate);
+            *used = used.saturating_add(more.of(rate));
+        }
+    }
+}
+
+impl Usage {
+    /// Rejects an operation that exceeds a limit of the database or the caller in this minute.
+    fn check(&mut self, meter: &Meter, more: &Counts, now_ns: i64) -> Result<(), OverRate> {
+        let minute = now_ns.div_euclid(QUOTA_WINDOW_NS);
+        if let Some((id, rates)) = &meter.caller {
+            if self.callers.len() >= 2 * QUOTAS_PER_DATABASE_MAX {
+                self.callers.retain(|_, window| window.minute == minute);
+            }
+            let window = self.callers.entry(*id).or_default();
+            window.turn(rates, meter.shards, minute);
+            let own = |over| OverRate { of_caller: true, ..over };
+            window.check(rates, meter.shards, more, now_ns).map_err(own)?;
+        }
+        self.database.turn(&meter.database, meter.shards, minute);
+        self.database.check(&meter.database, meter.shards, more, now_ns)
+    }
+
+    /// Counts an operation. Must follow [`Usage::check`].
+    fn add(&mut self, meter: &Meter, more: &Counts) {
+        if let Some(window) = meter.caller.and_then(|(id, _)| self.callers.get_mut(&id)) {
+            window.add(more);
+        }
+        self.database.add(more);
+    }
+
+    /// Returns the counts in the minute of `now_ns`.
+    pub(super) fn used(&self, now_ns: i64) -> Vec<Used> {
+        let minute = now_ns.div_euclid(QUOTA_WINDOW_NS);
+        let all = std::iter::once((0, &self.database));
+        let all = all.chain(self.callers.iter().map(|(id, window)| (*id, window)));
+        let current = all.filter(|(_, window)| window.minute == minute);
+        let used = current.map(|(caller, Window { counts, .. })| Used {
+            caller,
+            points: counts.points,
+            requests: counts.request_milli.div_ceil(unit(Rate::Requests)),
+            cells: counts.cells,
+        });
+        used.collect()
+    }
+}
+
+impl<S: Store> Shard<S> {
+    /// Runs `act` unless a limit of the minute is reached, and then counts `more` and the cells of
+    /// the result. Rejected operations are not counted.
+    pub(super) fn metered<T>(
+        &mut self,
+        (stamp, now_ns): (&Stamp, i64),
+        more: Counts,
+        act: impl FnOnce(&mut Self) -> Result<T, Refusal>,
+        cells: impl FnOnce(&T) -> u64,
+    ) -> Result<T, Refusal> {
+        let Some(meter) = &stamp.meter else { return act(self) };
+        // Rejects a stale sender first, because its limits may be outdated.
+        self.current(stamp)?;
+        self.usage.check(meter, &more, now_ns).map_err(Refusal::OverRate)?;
+        let done = act(self)?;
+        let cells = cells(&done).saturating_mul(u64::from(meter.shards.max(1)));
+        self.usage.add(meter, &Counts { cells: cells.max(more.cells), ..more });
+        Ok(done)
+    }
+
+    /// Rejects a write to a database that has reached its storage quota.
+    pub(super) fn admit_stored(&self, stamp: &Stamp, bytes: u64) -> Result<(), Refusal> {
+        let Some(meter) = &stamp.meter else { return Ok(()) };
+        let Some(allowed) = meter.stored_bytes else { return Ok(()) };
+        let current = self.weight(bytes).saturating_mul(u64::from(meter.shards.max(1)));
+        if current < with_slack(allowed, meter.shards) {
+            return Ok(());
+        }
+        Err(Refusal::OverStored(OverStored { current, allowed }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE_NS: i64 = QUOTA_WINDOW_NS;
+
+    fn meter(points: u64) -> Meter {
+        let database = Rates { points: Some(points), ..Rates::default() };
+        Meter { database, shards: 1, ..Meter::default() }
+    }
+
+    fn points(points: u64) -> Counts {
+        Counts { points, ..Counts::default() }
+    }
+
+    /// Counts a write of `count` points, or returns the exceeded limit.
+    fn takes(usage: &mut Usage, meter: &Meter, count: u64, now_ns: i64) -> Result<(), OverRate> {
+        usage.check(meter, &points(count), now_ns)?;
+        usage.add(meter, &points(count));
+        Ok(())
+    }
+
+    #[test]
+    fn a_minute_takes_its_limit_and_the_next_one_begins_anew() {
+        let (mut usage, meter) = (Usage::default(), meter(100));
+        for _ in 0..100 {
+            takes(&mut usage, &meter, 1, 15 * S_NS).unwrap();
+        }
+        let over = takes(&mut usage, &meter, 1, 15 * S_NS).unwrap_err();
+        assert_eq!((over.current, over.allowed, over.retry_after_s), (100, 100, 45));
+        assert!(!over.of_caller);
+        assert_eq!(takes(&mut usage, &meter, 1, MINUTE_NS - 1).unwrap_err().retry_after_s, 1);
+        assert_eq!(usage.used(15 * S_NS), [Used { points: 100, ..Used::default() }]);
+        takes(&mut usage, &meter, 1, MINUTE_NS).unwrap();
+        assert_eq!(usage.used(MINUTE_NS), [Used { points: 1, ..Used::default() }]);
+    }
+
+    #[test]
+    fn what_is_refused_counts_nothing() {
+        let (mut usage, meter) = (Usage::default(), meter(100));
+        takes(&mut usage, &meter, 90, 0).unwrap();
+        for _ in 0..1_000 {
+            takes(&mut usage, &meter, 30, 0).unwrap_err();
+        }
+        takes(&mut usage, &meter, 10, 0).unwrap();
+    }
+
+    #[test]
+    fn batches_of_any_size_come_to_the_limit_over_time() {
+        for batch in [1, 7, 30, 99, 100, 101, 250, 1_000, 12_345] {
+            let (mut usage, meter, mut taken) = (Usage::default(), meter(100), 0);
+            let minutes = 1_000;
+            for second in 0..minutes * 60 {
+                while takes(&mut usage, &meter, batch, second * S_NS).is_ok() {
+                    taken += batch;
+                }
+            }
+            let allowed = 100 * minutes.unsigned_abs();
+            let apart = allowed.abs_diff(taken);
+            assert!(apart <= allowed / 4 + batch, "batches of {batch}: {taken} of {allowed}");
+        }
+    }
+
+    #[test]
+    fn who_comes_when_told_is_taken() {
+        let (mut usage, meter) = (Usage::default(), meter(100));
+        takes(&mut usage, &meter, 1_030, 20 * S_NS).unwrap();
+        let over = takes(&mut usage, &meter, 10, 20 * S_NS).unwrap_err();
+        let back_ns = (20 + i64::from(over.retry_after_s)) * S_NS;
+        takes(&mut usage, &meter, 10, back_ns - S_NS).unwrap_err();
+        takes(&mut usage, &meter, 10, back_ns).unwrap();
+    }
+
+    #[test]
+    fn a_caller_has_limits_beside_the_databases() {
+        let rates = |points| Rates { points: Some(points), ..Rates::default() };
+        let mut usage = Usage::default();
+        let meter = |caller| Meter { database: rates(100), caller, shards: 1, ..Meter::default() };
+        let (small, other) = (meter(Some((7, rates(10)))), meter(None));
+        takes(&mut usage, &small, 10, 0).unwrap();
+        let over = takes(&mut usage, &small, 10, 0).unwrap_err();
+        assert!(over.of_caller);
+        assert_eq!((over.current, over.allowed), (10, 10));
+        takes(&mut usage, &other, 90, 0).unwrap();
+        let over = takes(&mut usage, &other, 10, 0).unwrap_err();
+        assert!(!over.of_caller);
+        assert_eq!((over.current, over.allowed), (100, 100));
+        let used = usage.used(0);
+        assert_eq!(
+            used.iter().map(|used| (used.caller, used.points)).collect::<Vec<_>>(),
+            [(0, 100), (7, 10)]
+        );
+    }
+
+    #[test]
+    fn who_only_asks_is_not_judged_by_points_nor_who_writes_by_cells() {
+        let [points, cells] = [Rate::Points, Rate::Cells].map(|rate| Rates {
+            points: (rate == Rate::Points).then_some(1),
+            requests: None,
+            cells: (rate == Rate::Cells).then_some(1),
+        });
+        let stamp =
+            |database| Meter { database, points: 5, request_milli: 1_000, ..Meter::default() };
+        let write = |meter: &Meter| Counts { points: meter.points, request_milli: 1_000, cells: 0 };
+        let mut usage = Usage::default();
+        let meter = stamp(points);
+        usage.add(&meter, &write(&meter));
+        usage.check(&meter, &write(&meter), 0).unwrap_err();
+        usage.check(&meter, &Counts::of_page(true), 0).unwrap();
+        let (mut usage, meter) = (Usage::default(), stamp(cells));
+        usage.add(&meter, &Counts { cells: 9, ..Counts::of_page(true) });
+        usage.check(&meter, &Counts::of_page(true), 0).unwrap_err();
+        usage.check(&meter, &Counts::of_page(false), 0).unwrap_err();
+        usage.check(&meter, &write(&meter), 0).unwrap();
+    }
+
+    #[test]
+    fn shards_that_are_not_alike_keep_what_they_decode_within_a_quarter() {
+        let database = Rates { cells: Some(8_000), ..Rates::default() };
+        let meter = Meter { database, shards: 8, ..Meter::default() };
+        // The cells that a query decodes on each shard, 100 in total.
+        for of_shard in [[12, 13, 12, 13, 12, 13, 12, 13], [18, 7, 12, 15, 9, 13, 14, 12]] {
+            let mut shards = of_shard.map(|cells| (Usage::default(), cells));
+            let mut queries = 0;
+            let page = Counts::of_page(true);
+            while shards.iter_mut().all(|(usage, _)| usage.check(&meter, &page, 0).is_ok()) {
+                for (usage, cells) in &mut shards {
+                    usage.add(&meter, &Counts { cells: *cells * 8, ..page });
+                }
+                queries += 1;
+            }
+            assert!((60..=100).contains(&queries), "{queries} of 80");
+        }
+    }
+
+    #[test]
+    fn requests_are_counted_in_parts() {
+        let database = Rates { requests: Some(10), ..Rates::default() };
+        let (mut usage, meter) = (Usage::default(), Meter { database, ..Meter::default() });
+        // Ten requests, half of each on this shard.
+        let half = Counts { request_milli: 500, ..Counts::default() };
+        let mut taken = 0;
+        while usage.check(&meter, &half, 0).is_ok() {
+            usage.add(&meter, &half);
+            taken += 1;
+        }
+        assert_eq!(taken, 20);
+        assert_eq!(usage.used(0), [Used { requests: 10, ..Used::default() }]);
+    }
+
+    #[test]
+    fn callers_that_are_gone_take_no_memory() {
+        let (mut usage, rates) = (Usage::default(), Rates { points: Some(1), ..Rates::default() });
+        for id in 0..10 * QUOTAS_PER_DATABASE_MAX as u64 {
+            let meter = Meter { caller: Some((id, rates)), ..Meter::default() };
+            let _ = takes(&mut usage, &meter, 1, id as i64 * S_NS);
+            assert!(usage.callers.len() <= 2 * QUOTAS_PER_DATABASE_MAX);
+        }
+    }
+}

@@ -1,0 +1,73 @@
+//! Parses and prints `DROP SERIES`.
+
+use std::fmt;
+
+use super::clause;
+use super::error::ParseError;
+use super::expr::Expr;
+use super::parser::{Parser, unexpected};
+use super::source::{self, Source};
+
+/// `DROP SERIES [FROM …] [WHERE …]` with at least one of the clauses.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DropSeriesStatement {
+    /// `FROM`, without databases, policies and subqueries; empty without the clause.
+    pub sources: Vec<Source>,
+    /// `WHERE`
+    pub condition: Option<Expr>,
+}
+
+impl DropSeriesStatement {
+    /// Parses the tokens after `DROP SERIES`.
+    pub(super) fn parse(p: &mut Parser<'_>) -> Result<Self, ParseError> {
+        let token = p.next();
+        p.unscan();
+        let sources = source::parse_measurements(p)?;
+        // If several sources are invalid, 1.x reports the last one.
+        let mistake = sources.iter().rev().find_map(|source| match source {
+            Source::Measurement(measurement) if measurement.policy.is_some() => {
+                Some(ParseError::PolicyNotSupported)
+            }
+            Source::Measurement(measurement) if measurement.database.is_some() => {
+                Some(ParseError::DatabaseNotSupported)
+            }
+            _ => None,
+        });
+        if let Some(mistake) = mistake {
+            return Err(mistake);
+        }
+        let condition = clause::condition(p)?;
+        if sources.is_empty() && condition.is_none() {
+            return Err(unexpected(&token, &["FROM", "WHERE"]));
+        }
+        Ok(Self { sources, condition })
+    }
+}
+
+impl fmt::Display for DropSeriesStatement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DROP SERIES")?;
+        clause::write_from(f, &self.sources)?;
+        clause::write_where(f, self.condition.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check;
+
+    #[test]
+    fn drop_series_needs_a_source_or_a_condition() {
+        check::stays(&[
+            "DROP SERIES FROM m, /x/",
+            "DROP SERIES FROM m WHERE host = 'a'",
+            "DROP SERIES WHERE host = 'a'",
+        ]);
+        check::fails(&[
+            ("DROP SERIES", "found EOF, expected FROM, WHERE at line 1, char 13"),
+            ("DROP SERIES FROM db..m", "database not supported at line 1, char 1"),
+            ("DROP SERIES FROM db.rp.m", "retention policy not supported at line 1, char 1"),
+            ("DROP SERIES FROM rp.m, db..m", "database not supported at line 1, char 1"),
+        ]);
+    }
+}

@@ -1,0 +1,254 @@
+//! Defines the errors of the InfluxQL parser. The error texts equal those of 1.x.
+
+use tidemark_model::configurable_limits::Exceeded;
+use tidemark_model::limits::{EXPR_DEPTH_MAX, REGEXES_PER_QUERY_MAX};
+
+use super::duration::InvalidDuration;
+use super::operator::BinaryOp;
+use tidemark_model::regex::InvalidRegex;
+
+/// The position of a token. It counts from 0 and prints counting from 1, as in 1.x.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Position {
+    /// The number of preceding lines.
+    pub line: u32,
+    /// The number of preceding characters in the line.
+    pub char: u32,
+}
+
+impl std::fmt::Display for Position {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "line {}, char {}", u64::from(self.line) + 1, u64::from(self.char) + 1)
+    }
+}
+
+/// The reason why a text is rejected.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ParseError {
+    /// The token is not one that the grammar allows at this position.
+    #[error("found {found}, expected {} at {position}", .expected.join(", "))]
+    Unexpected {
+        /// The token as written.
+        found: String,
+        /// The tokens that the grammar allows, in 1.x's order.
+        expected: Vec<&'static str>,
+        /// The token's position.
+        position: Position,
+    },
+    /// The query exceeds a limit, such as the length of its text or the number of its statements.
+    #[error(transparent)]
+    Limit(#[from] Exceeded),
+    /// The query has more than [`REGEXES_PER_QUERY_MAX`] different regexes.
+    #[error(
+        "query has more than {REGEXES_PER_QUERY_MAX} different regular expressions at \
+        {position}: join some with |"
+    )]
+    TooManyRegexes {
+        /// The position of the first regex above the limit.
+        position: Position,
+    },
+    /// Parentheses, calls or subqueries are nested too deeply.
+    #[error("{exceeded} at {position}")]
+    TooDeep {
+        /// The exceeded limit.
+        exceeded: Exceeded,
+        /// The start of the first level above the limit.
+        position: Position,
+    },
+    /// The height of an expression tree exceeds [`EXPR_DEPTH_MAX`].
+    #[error(
+        "expression chains more than {EXPR_DEPTH_MAX} operators at {position}: split it into \
+        several fields or conditions"
+    )]
+    ChainTooLong {
+        /// The end of the expression.
+        position: Position,
+    },
+    /// A path consists of four or more names.
+    #[error("too many segments in {path} at {}", Position::default())]
+    TooManySegments {
+        /// The quoted names, joined by dots.
+        path: String,
+    },
+    /// A field of SELECT contains a comparison, `AND` or `OR`.
+    #[error(
+        "invalid operator {op} in SELECT clause at {position}; operator is intended for \
+        WHERE clause"
+    )]
+    OperatorInField {
+        /// The operator.
+        op: BinaryOp,
+        /// The start of the field.
+        position: Position,
+    },
+    /// `ORDER BY` has a column other than `time`, or several columns.
+    #[error("only ORDER BY time supported at this time")]
+    OrderBy,
+    /// `fill` has no parentheses.
+    #[error("fill must be a function call")]
+    FillNotCall,
+    /// `fill` has no argument or several arguments, as in `fill()` or `fill(1, 2)`.
+    #[error("fill requires an argument, e.g.: 0, null, none, previous, linear")]
+    FillArguments,
+    /// The argument of `fill` is neither a number nor an option, as in `fill('x')`.
+    #[error("expected number argument in fill()")]
+    FillNotNumber,
+    /// `tz` has no parentheses.
+    #[error("tz must be a function call")]
+    TimezoneNotCall,
+    /// `tz` has no argument or several arguments, as in `tz()` or `tz('UTC', 'UTC')`.
+    #[error("tz requires exactly one argument")]
+    TimezoneArguments,
+    /// The argument of `tz` is not a string, as in `tz(UTC)`.
+    #[error("expected string argument in tz()")]
+    TimezoneNotString,
+    /// The time zone does not exist.
+    #[error("unable to find time zone {name}")]
+    UnknownTimezone {
+        /// The name as written.
+        name: String,
+    },
+    /// A number is too large for an `f64`.
+    #[error("unable to parse number at {position}")]
+    Number {
+        /// The number's position.
+        position: Position,
+    },
+    /// An integer is greater than `u64::MAX`.
+    #[error("unable to parse integer at {position}")]
+    Integer {
+        /// The integer's position.
+        position: Position,
+    },
+    /// The integer of a clause does not fit into its type.
+    #[error("strconv.{function}: parsing \"{text}\": value out of range at {position}")]
+    IntegerRange {
+        /// The Go function that 1.x's error text contains.
+        function: &'static str,
+        /// The integer as written.
+        text: String,
+        /// The integer's position.
+        position: Position,
+    },
+    /// An integer is less than `i64::MIN`.
+    #[error("constant -{magnitude} underflows int64")]
+    Underflow {
+        /// The integer without its sign.
+        magnitude: u64,
+    },
+    /// The integer of a clause is outside the allowed range.
+    #[error("invalid value {value}: must be {min} <= n <= {max} at {position}")]
+    OutOfRange {
+        /// The integer as written.
+        value: i64,
+        /// The smallest valid value.
+        min: i64,
+        /// The largest valid value.
+        max: i64,
+        /// The integer's position.
+        position: Position,
+    },
+    /// The integer of a clause such as LIMIT is negative. Only a bound parameter can be negative
+    /// here.
+    #[error("{clause} must be >= 0 at {position}")]
+    Negative {
+        /// `LIMIT`, `OFFSET`, `SLIMIT` or `SOFFSET`.
+        clause: &'static str,
+        /// The integer's position.
+        position: Position,
+    },
+    /// A duration in an expression is invalid.
+    #[error("{error}")]
+    Duration {
+        /// The reason.
+        error: InvalidDuration,
+    },
+    /// The duration of a clause is invalid.
+    #[error("{error} at {position}")]
+    ClauseDuration {
+        /// The reason.
+        error: InvalidDuration,
+        /// The duration's position.
+        position: Position,
+    },
+    /// A retention policy has `SHARD DURATION INF`.
+    #[error("invalid duration INF for shard duration at {position}")]
+    InfiniteShard {
+        /// The position of `INF`.
+        position: Position,
+    },
+    /// An option of ALTER RETENTION POLICY is repeated.
+    #[error("found duplicate {option} option at {position}")]
+    DuplicateOption {
+        /// The option's keyword.
+        option: &'static str,
+        /// The position of the repeated option.
+        position: Position,
+    },
+    /// A regex has no closing `/` in its line.
+    #[error("bad regex:  at {position}")]
+    BadRegex {
+        /// The regex's position.
+        position: Position,
+    },
+    /// A regex is invalid in Go, or its compiled form exceeds a limit.
+    #[error("{error} at {position}")]
+    Regex {
+        /// The reason.
+        error: InvalidRegex,
+        /// The regex's position.
+        position: Position,
+    },
+    /// A `$` has no name after it.
+    #[error("empty bound parameter")]
+    EmptyParameter,
+    /// A parameter `$name` has no value, or its value cannot be bound. In the second case, the
+    /// error contains the reason instead of the name, as in 1.x.
+    #[error("missing parameter: {name}")]
+    MissingParameter {
+        /// The parameter's name, or the reason why its value cannot be bound.
+        name: String,
+    },
+    /// A source of `DELETE` or `DROP SERIES` has a database.
+    #[error("database not supported at {}", Position::default())]
+    DatabaseNotSupported,
+    /// A source of `DROP SERIES` has a retention policy.
+    #[error("retention policy not supported at {}", Position::default())]
+    PolicyNotSupported,
+    /// The `GROUP BY time(…)` of a continuous query has no valid interval.
+    #[error("{error}")]
+    Interval {
+        /// The reason.
+        error: InvalidInterval,
+    },
+    /// `RESAMPLE FOR` is shorter than a window of the continuous query or than `RESAMPLE EVERY`.
+    #[error(
+        "FOR duration must be >= GROUP BY time duration: must be a minimum of {min}, got {got}"
+    )]
+    ResampleTooShort {
+        /// The shortest valid duration.
+        min: String,
+        /// The duration as written.
+        got: String,
+    },
+}
+
+/// The reason why `GROUP BY time(…)` has no valid interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{}", self.as_str())]
+pub enum InvalidInterval {
+    /// `time(…)` has no arguments or more than two.
+    Arguments,
+    /// The interval is not a duration.
+    NotDuration,
+}
+
+impl InvalidInterval {
+    /// Returns the text of 1.x.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Arguments => "time dimension expected 1 or 2 arguments",
+            Self::NotDuration => "time dimension must have duration argument",
+        }
+    }
+}

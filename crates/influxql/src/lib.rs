@@ -1,0 +1,228 @@
+#![doc = include_str!("../README.md")]
+//!
+//! Parses InfluxQL statements and prints them.
+//!
+//! [`parse`] parses a whole query. Statements print themselves in the canonical form of 1.x. The
+//! planner, not this module, resolves names, checks functions and validates statements. The
+//! reference is package `influxql` of InfluxDB 1.x. Unusual behaviour here comes from 1.x.
+
+pub mod alter_retention_policy;
+pub mod ast;
+pub mod bound_params;
+pub mod cardinality;
+pub mod create_continuous_query;
+pub mod create_database;
+pub mod create_retention_policy;
+pub mod create_subscription;
+pub mod create_user;
+pub mod delete;
+pub mod dimension;
+pub mod drop;
+pub mod drop_series;
+pub mod duration;
+pub mod effect;
+pub mod error;
+pub mod explain;
+pub mod expr;
+pub mod field;
+pub mod fill;
+pub mod grant;
+pub mod kill_query;
+pub mod lexer;
+pub mod measurement;
+pub mod number;
+pub mod operator;
+pub mod order_by;
+pub mod outline;
+pub mod quote;
+pub mod select;
+pub mod set_password;
+pub mod show_field_keys;
+pub mod show_measurements;
+pub mod show_series;
+pub mod show_tag_keys;
+pub mod show_tag_values;
+pub mod source;
+pub mod tag_key_filter;
+pub mod into;
+pub mod time_literal;
+pub mod token;
+
+#[cfg(test)]
+mod check;
+mod char_reader;
+mod clause;
+mod expr_parser;
+mod parser;
+mod statement;
+mod statement_display;
+mod timezone;
+mod future_limit;
+
+use tidemark_model::configurable_limits::{Limit, Limits};
+
+use ast::Statement;
+use bound_params::Params;
+use error::ParseError;
+use expr::Expr;
+use parser::{Parser, unexpected};
+use token::TokenKind;
+
+/// Parses all statements of `text`, separated by `;`. An empty text has no statements.
+///
+/// # Errors
+/// [`ParseError`] with the text of 1.x. If one statement is invalid, the caller must not execute
+/// the others.
+pub fn parse(text: &str, params: &Params) -> Result<Vec<Statement>, ParseError> {
+    parse_within(text, params, Limits::default())
+}
+
+/// Parses all statements of `text` as [`parse`] does, with the given limits.
+///
+/// # Errors
+/// [`ParseError`], also if the text exceeds one of `limits`.
+pub fn parse_within(
+    text: &str,
+    params: &Params,
+    limits: Limits,
+) -> Result<Vec<Statement>, ParseError> {
+    statements(&mut parser(text, params, limits)?)
+}
+
+fn statements(p: &mut Parser<'_>) -> Result<Vec<Statement>, ParseError> {
+    let mut statements = vec![];
+    let mut separated = true;
+    loop {
+        let token = p.next();
+        match token.kind {
+            TokenKind::Eof => return Ok(statements),
+            TokenKind::Semicolon => separated = true,
+            _ if !separated => return Err(unexpected(&token, &[";"])),
+            _ => {
+                let there = statements.len();
+                p.limits().check(Limit::Statements, there, there + 1)?;
+                p.unscan();
+                statements.push(statement::parse(p)?);
+                separated = false;
+            }
+        }
+    }
+}
+
+/// Parses the first statement of `text` and ignores the rest.
+///
+/// # Errors
+/// [`ParseError`], also if the text is empty.
+pub fn parse_statement(text: &str, params: &Params) -> Result<Statement, ParseError> {
+    statement::parse(&mut parser(text, params, Limits::default())?)
+}
+
+/// Parses the expression at the start of `text` and ignores the rest.
+///
+/// # Errors
+/// [`ParseError`] if the text does not start with an expression.
+pub fn parse_expr(text: &str, params: &Params) -> Result<Expr, ParseError> {
+    expr_parser::parse(&mut parser(text, params, Limits::default())?)
+}
+
+fn parser<'a>(text: &'a str, params: &'a Params, limits: Limits) -> Result<Parser<'a>, ParseError> {
+    limits.check(Limit::QueryTextBytes, 0, text.len())?;
+    Ok(Parser::new(text, params, limits))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use tidemark_model::limits::{
+        QUERY_DEPTH_MAX, QUERY_TEXT_BYTES_MAX, REGEX_BYTES_MAX, REGEXES_PER_QUERY_MAX,
+        STATEMENTS_MAX,
+    };
+
+    fn error(text: &str) -> String {
+        match parse(text, &Params::default()) {
+            Ok(statements) => format!("{} statements", statements.len()),
+            Err(error) => error.to_string(),
+        }
+    }
+
+    #[test]
+    fn statements_are_separated_by_semicolons() {
+        assert_eq!(error(""), "0 statements");
+        assert_eq!(error(" ;; -- nothing\n"), "0 statements");
+        assert_eq!(error("SHOW USERS;SHOW USERS"), "2 statements");
+        assert_eq!(error("SHOW USERS SHOW USERS"), "found SHOW, expected ; at line 1, char 12");
+    }
+
+    #[test]
+    fn text_and_statements_are_limited() {
+        let fill = |bytes: usize| format!("SHOW USERS{}", " ".repeat(bytes - 10));
+        assert_eq!(error(&fill(QUERY_TEXT_BYTES_MAX)), "1 statements");
+        assert_eq!(
+            error(&fill(QUERY_TEXT_BYTES_MAX + 1)),
+            "the query is too long: current 0, requested 65537, limit 65536 (QUERY_TEXT_BYTES_MAX)"
+        );
+        assert_eq!(error(&"SHOW USERS;".repeat(STATEMENTS_MAX)), "100 statements");
+        assert_eq!(
+            error(&"SHOW USERS;".repeat(STATEMENTS_MAX + 1)),
+            "too many statements: current 100, requested 101, limit 100 (STATEMENTS_MAX)"
+        );
+    }
+
+    #[test]
+    fn a_regex_is_limited_in_length() {
+        let query = |bytes: usize| error(&format!("SELECT a FROM /{}/", "b".repeat(bytes)));
+        assert_eq!(query(REGEX_BYTES_MAX), "1 statements");
+        let expected = "error parsing regexp: the regular expression is too long: current 0, \
+                        requested 1025, limit 1024 (REGEX_BYTES_MAX)";
+        assert!(query(REGEX_BYTES_MAX + 1).starts_with(expected), "{}", query(REGEX_BYTES_MAX + 1));
+    }
+
+    #[test]
+    fn different_regexes_are_limited() {
+        let query = |n: usize, different: usize| {
+            let terms: Vec<_> = (0..n).map(|i| format!("a =~ /{}/", i % different)).collect();
+            error(&format!("SELECT a FROM m WHERE {}", terms.join(" OR ")))
+        };
+        assert_eq!(query(3000, REGEXES_PER_QUERY_MAX), "1 statements");
+        let refused = query(REGEXES_PER_QUERY_MAX + 1, REGEXES_PER_QUERY_MAX + 1);
+        let expected = "query has more than 100 different regular expressions at line 1, char ";
+        assert!(refused.starts_with(expected), "{refused}");
+    }
+
+    #[test]
+    fn nesting_is_limited() {
+        let parens =
+            |n: usize| error(&format!("SELECT {}a{} FROM m", "(".repeat(n), ")".repeat(n)));
+        let calls =
+            |n: usize| error(&format!("SELECT {}a{} FROM m", "f(".repeat(n), ")".repeat(n)));
+        let subqueries = |n: usize| {
+            let open = "(SELECT a FROM ".repeat(n);
+            error(&format!("SELECT a FROM {open}m{}", ")".repeat(n)))
+        };
+        for nested in [parens as fn(usize) -> String, calls, subqueries] {
+            assert_eq!(nested(QUERY_DEPTH_MAX), "1 statements");
+            let refused = nested(QUERY_DEPTH_MAX + 1);
+            assert!(
+                refused.starts_with(
+                    "the query nests too deeply: current 32, requested 33, limit 32 \
+                     (QUERY_DEPTH_MAX) at line 1"
+                ),
+                "{refused}"
+            );
+        }
+        // The levels of different kinds add up, but levels of sibling operands do not.
+        assert_eq!(
+            error(&format!("SELECT {} FROM m", "f((a)) + ".repeat(40) + "a")),
+            "1 statements"
+        );
+        let half = QUERY_DEPTH_MAX / 2 + 1;
+        let mixed = format!(
+            "SELECT a FROM {}m WHERE {}a{}{}",
+            "(SELECT a FROM ".repeat(half),
+            "(".repeat(half),
+            ")".repeat(half),
+            ")".repeat(half)
+        );
+        assert!(error(&mixed).starts_with("the query nests too deeply"), "{}", error(&mixed));
+    }
+}

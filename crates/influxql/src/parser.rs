@@ -1,0 +1,333 @@
+//! Supplies the statements' parsers with tokens. It can put tokens back, skips blanks, binds
+//! parameters, and creates errors that list the expected tokens.
+//!
+//! When 1.x looks for a regex, it reads the character after the last token, even if that token was
+//! put back. The error texts and positions of 1.x depend on this, so this parser keeps the same
+//! small ring of tokens (1.x `scanner.go`, `bufScanner`).
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use tidemark_model::configurable_limits::{Limit, Limits};
+use tidemark_model::limits::REGEXES_PER_QUERY_MAX;
+
+use super::bound_params::Params;
+use super::duration;
+use super::error::{ParseError, Position};
+use super::lexer::Lexer;
+use super::token::{Keyword, Token, TokenKind};
+use tidemark_model::regex::{InvalidRegex, Regex};
+
+/// The number of tokens that can be read again.
+const RING: usize = 3;
+
+/// The initial content of the ring.
+const BLANK: Token<'static> = Token {
+    kind: TokenKind::Illegal,
+    position: Position { line: 0, char: 0 },
+    text: Cow::Borrowed(""),
+};
+
+/// Reads the tokens of a text.
+pub(super) struct Parser<'a> {
+    lexer: Lexer<'a>,
+    params: &'a Params,
+    limits: Limits,
+    ring: [Token<'a>; RING],
+    last: usize,
+    put_back: usize,
+    depth: usize,
+    /// The regexes of the query, by their source.
+    regexes: BTreeMap<String, Regex>,
+    /// The kinds and byte ranges of all tokens read from the text, if they are recorded.
+    words: Option<Vec<(TokenKind, Range<usize>)>>,
+}
+
+impl<'a> Parser<'a> {
+    pub(super) fn new(text: &'a str, params: &'a Params, limits: Limits) -> Self {
+        Self {
+            lexer: Lexer::new(text),
+            params,
+            limits,
+            ring: [BLANK; RING],
+            last: 0,
+            put_back: 0,
+            depth: 0,
+            regexes: BTreeMap::new(),
+            words: None,
+        }
+    }
+
+    pub(super) fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    /// Starts to record the tokens that are read from the text.
+    pub(super) fn note_words(&mut self) {
+        self.words = Some(Vec::new());
+    }
+
+    /// Returns the recorded tokens, including those that were put back.
+    pub(super) fn words(self) -> Vec<(TokenKind, Range<usize>)> {
+        self.words.unwrap_or_default()
+    }
+
+    /// Returns the next token. Blanks and comments are also tokens.
+    pub(super) fn scan(&mut self) -> Token<'a> {
+        self.scan_with(Lexer::scan)
+    }
+
+    /// Returns the next token except blanks and comments.
+    pub(super) fn next(&mut self) -> Token<'a> {
+        loop {
+            let token = self.scan();
+            if !matches!(token.kind, TokenKind::Whitespace | TokenKind::Comment) {
+                return token;
+            }
+        }
+    }
+
+    /// Puts back the token that was read last.
+    pub(super) fn unscan(&mut self) {
+        self.put_back += 1;
+    }
+
+    /// Reads the next token if it has this kind. Does not skip blanks.
+    pub(super) fn scan_if(&mut self, kind: TokenKind) -> bool {
+        let found = self.scan().kind == kind;
+        if !found {
+            self.unscan();
+        }
+        found
+    }
+
+    /// Reads the next token except blanks and comments if it has this kind.
+    pub(super) fn next_if(&mut self, kind: TokenKind) -> bool {
+        let found = self.next().kind == kind;
+        if !found {
+            self.unscan();
+        }
+        found
+    }
+
+    /// Reads the next token if it is this keyword.
+    pub(super) fn keyword_if(&mut self, keyword: Keyword) -> bool {
+        self.next_if(TokenKind::Keyword(keyword))
+    }
+
+    /// Whether the next token has this kind. Does not consume it.
+    pub(super) fn peek_is(&mut self, kind: TokenKind) -> bool {
+        let found = self.next().kind == kind;
+        self.unscan();
+        found
+    }
+
+    /// Whether the next token is a bare or quoted name that equals `word`, ignoring case. Does not
+    /// consume the token.
+    pub(super) fn peek_word(&mut self, word: &str) -> bool {
+        let token = self.next();
+        self.unscan();
+        token.kind == TokenKind::Ident && token.text.eq_ignore_ascii_case(word)
+    }
+
+    /// Reads the next token if it is a name that equals `word`, ignoring case. `FUTURE` and `PAST`
+    /// are keywords only in 1.12. This function reads them as names, so that they stay usable as
+    /// names elsewhere.
+    pub(super) fn word_if(&mut self, word: &str) -> bool {
+        let found = self.peek_word(word);
+        if found {
+            self.next();
+        }
+        found
+    }
+
+    /// Reads a blank if it is the next token.
+    pub(super) fn skip_blank(&mut self) {
+        self.scan_if(TokenKind::Whitespace);
+    }
+
+    /// Returns the character after the last token of the text, even if that token was put back.
+    pub(super) fn peek_char(&mut self) -> char {
+        self.lexer.peek()
+    }
+
+    /// Reads the next token, which must be this keyword.
+    pub(super) fn expect_keyword(&mut self, keyword: Keyword) -> Result<(), ParseError> {
+        self.expect(TokenKind::Keyword(keyword), keyword.as_str()).map(|_| ())
+    }
+
+    /// Reads the next token, which must be of this kind.
+    pub(super) fn expect(
+        &mut self,
+        kind: TokenKind,
+        name: &'static str,
+    ) -> Result<Token<'a>, ParseError> {
+        let token = self.next();
+        if token.kind == kind { Ok(token) } else { Err(unexpected(&token, &[name])) }
+    }
+
+    pub(super) fn ident(&mut self) -> Result<String, ParseError> {
+        Ok(self.expect(TokenKind::Ident, "identifier")?.text.into_owned())
+    }
+
+    /// Reads names separated by commas, at least one.
+    pub(super) fn idents(&mut self) -> Result<Vec<String>, ParseError> {
+        let mut idents = vec![self.ident()?];
+        while self.next_if(TokenKind::Comma) {
+            idents.push(self.ident()?);
+        }
+        Ok(idents)
+    }
+
+    pub(super) fn string(&mut self) -> Result<String, ParseError> {
+        Ok(self.expect(TokenKind::String, "string")?.text.into_owned())
+    }
+
+    /// Reads strings separated by commas, at least one.
+    pub(super) fn strings(&mut self) -> Result<Vec<String>, ParseError> {
+        let mut strings = vec![self.string()?];
+        while self.next_if(TokenKind::Comma) {
+            strings.push(self.string()?);
+        }
+        Ok(strings)
+    }
+
+    pub(super) fn u64(&mut self) -> Result<u64, ParseError> {
+        let token = self.expect(TokenKind::Integer, "integer")?;
+        token.text.parse().map_err(|_| ParseError::IntegerRange {
+            function: "ParseUint",
+            text: token.text.into_owned(),
+            position: token.position,
+        })
+    }
+
+    pub(super) fn replication(&mut self) -> Result<u32, ParseError> {
+        const MIN: i64 = 1;
+        const MAX: i64 = i32::MAX as i64;
+        let token = self.expect(TokenKind::Integer, "integer")?;
+        let position = token.position;
+        let value: i64 = token.text.parse().map_err(|_| ParseError::IntegerRange {
+            function: "Atoi",
+            text: token.text.into_owned(),
+            position,
+        })?;
+        if !(MIN..=MAX).contains(&value) {
+            return Err(ParseError::OutOfRange { value, min: MIN, max: MAX, position });
+        }
+        Ok(u32::try_from(value).unwrap_or(u32::MAX))
+    }
+
+    /// Reads a duration in nanoseconds. `INF` is 0.
+    pub(super) fn duration_ns(&mut self) -> Result<i64, ParseError> {
+        let token = self.next();
+        match token.kind {
+            TokenKind::Keyword(Keyword::Inf) => Ok(0),
+            TokenKind::Duration => duration::parse(&token.text)
+                .map_err(|error| ParseError::ClauseDuration { error, position: token.position }),
+            _ => Err(unexpected(&token, &["duration"])),
+        }
+    }
+
+    /// Reads a regex if one comes next. As in 1.x, the next character decides, not the next token.
+    pub(super) fn regex_if(&mut self) -> Result<Option<Regex>, ParseError> {
+        if matches!(self.peek_char(), ' ' | '\t' | '\n') {
+            self.skip_blank();
+        }
+        match self.peek_char() {
+            '/' => {}
+            '$' => {
+                let kind = self.scan().kind;
+                self.unscan();
+                if kind != TokenKind::Regex {
+                    return Ok(None);
+                }
+            }
+            _ => return Ok(None),
+        }
+        let token = self.scan_with(Lexer::scan_regex);
+        match token.kind {
+            TokenKind::Regex => self.compile(&token).map(Some),
+            TokenKind::BadRegex => Err(ParseError::BadRegex { position: token.position }),
+            _ => Err(unexpected(&token, &["regex"])),
+        }
+    }
+
+    /// Reads a regex, which must come next.
+    pub(super) fn regex(&mut self) -> Result<Regex, ParseError> {
+        match self.regex_if()? {
+            Some(regex) => Ok(regex),
+            None => Err(unexpected(&self.next(), &["regex"])),
+        }
+    }
+
+    /// Compiles a regex token. Each different text is compiled once per query.
+    pub(super) fn compile(&mut self, token: &Token<'_>) -> Result<Regex, ParseError> {
+        let position = token.position;
+        if let Some(known) = self.regexes.get(token.text.as_ref()) {
+            return Ok(known.clone());
+        }
+        if self.regexes.len() == REGEXES_PER_QUERY_MAX {
+            return Err(ParseError::TooManyRegexes { position });
+        }
+        let regex = self
+            .limits
+            .check(Limit::RegexBytes, 0, token.text.len())
+            .map_err(InvalidRegex::from)
+            .and_then(|()| Regex::new(&token.text))
+            .map_err(|error| ParseError::Regex { error, position })?;
+        self.regexes.insert(regex.as_str().to_owned(), regex.clone());
+        Ok(regex)
+    }
+
+    /// Enters a level of nesting. [`Self::leave`] must follow.
+    pub(super) fn enter(&mut self, position: Position) -> Result<(), ParseError> {
+        let there = self.depth;
+        self.depth += 1;
+        let checked = self.limits.check(Limit::QueryDepth, there, self.depth);
+        checked.map_err(|exceeded| ParseError::TooDeep { exceeded, position })
+    }
+
+    pub(super) fn leave(&mut self) {
+        self.depth -= 1;
+    }
+
+    fn scan_with(&mut self, scan: impl Fn(&mut Lexer<'a>) -> Token<'a>) -> Token<'a> {
+        if self.put_back > 0 {
+            self.put_back -= 1;
+        } else {
+            self.last = (self.last + 1) % RING;
+            let start = self.lexer.offset();
+            let token = scan(&mut self.lexer);
+            if let Some(words) = self.words.as_mut().filter(|_| token.kind != TokenKind::Eof) {
+                words.push((token.kind, start..self.lexer.offset()));
+            }
+            if let Some(slot) = self.ring.get_mut(self.last) {
+                *slot = token;
+            }
+        }
+        let index = (self.last + RING - self.put_back % RING) % RING;
+        self.bind(self.ring.get(index).cloned().unwrap_or(BLANK))
+    }
+
+    /// Replaces `$name` with the parameter's value. The ring keeps the name.
+    fn bind(&self, token: Token<'a>) -> Token<'a> {
+        if token.kind != TokenKind::BoundParam {
+            return token;
+        }
+        let name = token.text.strip_prefix('$').unwrap_or(&token.text);
+        match self.params.token(name) {
+            Some((kind, text)) => Token { kind, position: token.position, text: text.into() },
+            None => token,
+        }
+    }
+}
+
+/// Creates the error for a token that the grammar does not allow.
+pub(super) fn unexpected(token: &Token<'_>, expected: &[&'static str]) -> ParseError {
+    ParseError::Unexpected {
+        found: token.found(),
+        expected: expected.to_vec(),
+        position: token.position,
+    }
+}

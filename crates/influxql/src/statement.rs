@@ -1,0 +1,310 @@
+//! Parses the first keywords of a statement and calls the parser of that statement. Register a new
+//! statement here.
+//!
+//! The expected keywords at each point, and their order in errors, come from 1.x's `parse_tree.go`.
+
+use super::alter_retention_policy::AlterRetentionPolicyStatement;
+use super::ast::Statement;
+use super::cardinality::{CardinalityStatement, Counted};
+use super::clause;
+use super::create_continuous_query::CreateContinuousQueryStatement;
+use super::create_database::CreateDatabaseStatement;
+use super::create_retention_policy::CreateRetentionPolicyStatement;
+use super::create_subscription::CreateSubscriptionStatement;
+use super::create_user::CreateUserStatement;
+use super::delete::DeleteStatement;
+use super::drop::{
+    DropContinuousQueryStatement, DropRetentionPolicyStatement, DropSubscriptionStatement,
+};
+use super::drop_series::DropSeriesStatement;
+use super::error::ParseError;
+use super::explain::ExplainStatement;
+use super::grant::GrantStatement;
+use super::kill_query::KillQueryStatement;
+use super::parser::{Parser, unexpected};
+use super::select::{IntoClause, SelectStatement};
+use super::set_password::SetPasswordStatement;
+use super::show_field_keys::ShowFieldKeysStatement;
+use super::show_measurements::ShowMeasurementsStatement;
+use super::show_series::ShowSeriesStatement;
+use super::show_tag_keys::ShowTagKeysStatement;
+use super::show_tag_values::ShowTagValuesStatement;
+use super::token::{Keyword, TokenKind};
+
+/// Parses one statement. The token after it stays unread.
+pub(super) fn parse(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
+    const EXPECTED: &[&str] = &[
+        "SELECT", "DELETE", "SHOW", "CREATE", "DROP", "EXPLAIN", "GRANT", "REVOKE", "ALTER", "SET",
+        "KILL",
+    ];
+    Ok(match one_of(p, EXPECTED)? {
+        Keyword::Select => {
+            Statement::Select(Box::new(SelectStatement::parse(p, IntoClause::Optional)?))
+        }
+        Keyword::Delete => Statement::Delete(DeleteStatement::parse(p)?),
+        Keyword::Show => return show(p),
+        Keyword::Create => return create(p),
+        Keyword::Drop => return drop(p),
+        Keyword::Explain => Statement::Explain(ExplainStatement::parse(p)?),
+        Keyword::Grant => Statement::Grant(GrantStatement::parse(p, Keyword::To)?),
+        Keyword::Revoke => Statement::Revoke(GrantStatement::parse(p, Keyword::From)?),
+        Keyword::Alter => {
+            p.expect_keyword(Keyword::Retention)?;
+            p.expect_keyword(Keyword::Policy)?;
+            Statement::AlterRetentionPolicy(Box::new(AlterRetentionPolicyStatement::parse(p)?))
+        }
+        Keyword::Set => {
+            p.expect_keyword(Keyword::Password)?;
+            p.expect_keyword(Keyword::For)?;
+            Statement::SetPassword(SetPasswordStatement::parse(p)?)
+        }
+        // KILL is the only remaining keyword.
+        _ => {
+            p.expect_keyword(Keyword::Query)?;
+            Statement::KillQuery(KillQueryStatement::parse(p)?)
+        }
+    })
+}
+
+fn show(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
+    const EXPECTED: &[&str] = &[
+        "CONTINUOUS",
+        "DATABASES",
+        "DIAGNOSTICS",
+        "FIELD",
+        "GRANTS",
+        "MEASUREMENT",
+        "MEASUREMENTS",
+        "QUERIES",
+        "RETENTION",
+        "SERIES",
+        "SHARD",
+        "SHARDS",
+        "STATS",
+        "SUBSCRIPTIONS",
+        "TAG",
+        "USERS",
+    ];
+    Ok(match one_of(p, EXPECTED)? {
+        Keyword::Continuous => {
+            p.expect_keyword(Keyword::Queries)?;
+            Statement::ShowContinuousQueries
+        }
+        Keyword::Databases => Statement::ShowDatabases,
+        Keyword::Diagnostics => Statement::ShowDiagnostics { module: module(p)? },
+        Keyword::Field => return show_field(p),
+        Keyword::Grants => {
+            p.expect_keyword(Keyword::For)?;
+            Statement::ShowGrants { user: p.ident()? }
+        }
+        Keyword::Measurement => {
+            let exact = one_of(p, &["EXACT", "CARDINALITY"])? == Keyword::Exact;
+            if exact {
+                p.expect_keyword(Keyword::Cardinality)?;
+            }
+            return cardinality(p, Counted::Measurement, exact);
+        }
+        Keyword::Measurements => {
+            Statement::ShowMeasurements(Box::new(ShowMeasurementsStatement::parse(p)?))
+        }
+        Keyword::Queries => Statement::ShowQueries,
+        Keyword::Retention => {
+            p.expect_keyword(Keyword::Policies)?;
+            Statement::ShowRetentionPolicies { database: clause::on_database(p)? }
+        }
+        Keyword::Series => {
+            let exact = p.keyword_if(Keyword::Exact);
+            if p.keyword_if(Keyword::Cardinality) {
+                return cardinality(p, Counted::Series, exact);
+            }
+            // 1.x ignores an EXACT without CARDINALITY.
+            Statement::ShowSeries(Box::new(ShowSeriesStatement::parse(p)?))
+        }
+        Keyword::Shard => {
+            p.expect_keyword(Keyword::Groups)?;
+            Statement::ShowShardGroups
+        }
+        Keyword::Shards => Statement::ShowShards,
+        Keyword::Stats => {
+            let database = clause::on_database(p)?;
+            Statement::ShowStats { database, module: module(p)? }
+        }
+        Keyword::Subscriptions => Statement::ShowSubscriptions,
+        Keyword::Tag => return show_tag(p),
+        // USERS is the only remaining keyword.
+        _ => Statement::ShowUsers,
+    })
+}
+
+/// Parses `SHOW FIELD KEYS` and `SHOW FIELD KEY [EXACT] CARDINALITY`.
+fn show_field(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
+    if one_of(p, &["KEY", "KEYS"])? == Keyword::Keys {
+        return ShowFieldKeysStatement::parse(p).map(Statement::ShowFieldKeys);
+    }
+    let exact = key_cardinality(p)?;
+    cardinality(p, Counted::FieldKey, exact)
+}
+
+/// Parses `SHOW TAG KEYS`, `SHOW TAG KEY [EXACT] CARDINALITY` and
+/// `SHOW TAG VALUES [[EXACT] CARDINALITY]`.
+fn show_tag(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
+    match one_of(p, &["KEY", "KEYS", "VALUES"])? {
+        Keyword::Keys => Ok(Statement::ShowTagKeys(Box::new(ShowTagKeysStatement::parse(p)?))),
+        Keyword::Key => {
+            let exact = key_cardinality(p)?;
+            cardinality(p, Counted::TagKey, exact)
+        }
+        _ if p.keyword_if(Keyword::Exact) => {
+            p.expect_keyword(Keyword::Cardinality)?;
+            cardinality(p, Counted::TagValues, true)
+        }
+        _ if p.keyword_if(Keyword::Cardinality) => cardinality(p, Counted::TagValues, false),
+        _ => Ok(Statement::ShowTagValues(Box::new(ShowTagValuesStatement::parse(p)?))),
+    }
+}
+
+/// Parses `[EXACT] CARDINALITY`, which must come next. Returns whether `EXACT` is present.
+fn key_cardinality(p: &mut Parser<'_>) -> Result<bool, ParseError> {
+    let exact = p.keyword_if(Keyword::Exact);
+    let expected: &[&str] = if exact { &["CARDINALITY"] } else { &["EXACT", "CARDINALITY"] };
+    let token = p.next();
+    if token.kind != TokenKind::Keyword(Keyword::Cardinality) {
+        return Err(unexpected(&token, expected));
+    }
+    Ok(exact)
+}
+
+fn cardinality(p: &mut Parser<'_>, counted: Counted, exact: bool) -> Result<Statement, ParseError> {
+    let statement = CardinalityStatement::parse(p, counted, exact)?;
+    Ok(Statement::ShowCardinality(Box::new(statement)))
+}
+
+/// Parses `[FOR 'module']`.
+fn module(p: &mut Parser<'_>) -> Result<Option<String>, ParseError> {
+    if !p.keyword_if(Keyword::For) {
+        return Ok(None);
+    }
+    Ok(Some(p.string()?).filter(|module| !module.is_empty()))
+}
+
+fn create(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
+    const EXPECTED: &[&str] = &["CONTINUOUS", "DATABASE", "USER", "RETENTION", "SUBSCRIPTION"];
+    Ok(match one_of(p, EXPECTED)? {
+        Keyword::Continuous => {
+            p.expect_keyword(Keyword::Query)?;
+            Statement::CreateContinuousQuery(Box::new(CreateContinuousQueryStatement::parse(p)?))
+        }
+        Keyword::Database => {
+            Statement::CreateDatabase(Box::new(CreateDatabaseStatement::parse(p)?))
+        }
+        Keyword::User => Statement::CreateUser(CreateUserStatement::parse(p)?),
+        Keyword::Retention => {
+            p.expect_keyword(Keyword::Policy)?;
+            Statement::CreateRetentionPolicy(Box::new(CreateRetentionPolicyStatement::parse(p)?))
+        }
+        // SUBSCRIPTION is the only remaining keyword.
+        _ => Statement::CreateSubscription(Box::new(CreateSubscriptionStatement::parse(p)?)),
+    })
+}
+
+fn drop(p: &mut Parser<'_>) -> Result<Statement, ParseError> {
+    const EXPECTED: &[&str] = &[
+        "CONTINUOUS",
+        "DATABASE",
+        "MEASUREMENT",
+        "RETENTION",
+        "SERIES",
+        "SHARD",
+        "SUBSCRIPTION",
+        "USER",
+    ];
+    Ok(match one_of(p, EXPECTED)? {
+        Keyword::Continuous => {
+            p.expect_keyword(Keyword::Query)?;
+            Statement::DropContinuousQuery(DropContinuousQueryStatement::parse(p)?)
+        }
+        Keyword::Database => Statement::DropDatabase { name: p.ident()? },
+        Keyword::Measurement => Statement::DropMeasurement { name: p.ident()? },
+        Keyword::Retention => {
+            p.expect_keyword(Keyword::Policy)?;
+            Statement::DropRetentionPolicy(DropRetentionPolicyStatement::parse(p)?)
+        }
+        Keyword::Series => Statement::DropSeries(DropSeriesStatement::parse(p)?),
+        Keyword::Shard => Statement::DropShard { id: p.u64()? },
+        Keyword::Subscription => Statement::DropSubscription(DropSubscriptionStatement::parse(p)?),
+        // USER is the only remaining keyword.
+        _ => Statement::DropUser { name: p.ident()? },
+    })
+}
+
+/// Reads the next token, which must be one of these keywords.
+fn one_of(p: &mut Parser<'_>, expected: &[&'static str]) -> Result<Keyword, ParseError> {
+    let token = p.next();
+    match token.kind {
+        TokenKind::Keyword(keyword) if expected.contains(&keyword.as_str()) => Ok(keyword),
+        _ => Err(unexpected(&token, expected)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check;
+
+    #[test]
+    fn statements_without_clauses() {
+        check::stays(&[
+            "SHOW DATABASES",
+            "SHOW CONTINUOUS QUERIES",
+            "SHOW DIAGNOSTICS",
+            "SHOW QUERIES",
+            "SHOW SHARDS",
+            "SHOW SHARD GROUPS",
+            "SHOW STATS",
+            "SHOW SUBSCRIPTIONS",
+            "SHOW USERS",
+            "SHOW RETENTION POLICIES",
+            "SHOW RETENTION POLICIES ON db",
+            "SHOW GRANTS FOR u",
+            "SHOW DIAGNOSTICS FOR 'build'",
+            "SHOW STATS FOR 'it\\'s'",
+            "SHOW STATS ON db",
+            "SHOW STATS ON \"a b\" FOR 'shard'",
+            "DROP DATABASE db",
+            "DROP MEASUREMENT \"a b\"",
+            "DROP SHARD 3",
+            "DROP USER u",
+        ]);
+        check::fails(&[
+            ("SHOW STATS FOR x", "found x, expected string at line 1, char 16"),
+            ("SHOW GRANTS u", "found u, expected FOR at line 1, char 13"),
+            ("DROP SHARD x", "found x, expected integer at line 1, char 12"),
+        ]);
+    }
+
+    #[test]
+    fn what_may_come_next_is_listed_in_order() {
+        check::fails(&[
+            (
+                "x",
+                "found x, expected SELECT, DELETE, SHOW, CREATE, DROP, EXPLAIN, GRANT, REVOKE, \
+                    ALTER, SET, KILL at line 1, char 1",
+            ),
+            (
+                "SHOW x",
+                "found x, expected CONTINUOUS, DATABASES, DIAGNOSTICS, FIELD, GRANTS, \
+                    MEASUREMENT, MEASUREMENTS, QUERIES, RETENTION, SERIES, SHARD, SHARDS, STATS, \
+                    SUBSCRIPTIONS, TAG, USERS at line 1, char 6",
+            ),
+            (
+                "CREATE INSERT",
+                "found INSERT, expected CONTINUOUS, DATABASE, USER, RETENTION, SUBSCRIPTION \
+                    at line 1, char 8",
+            ),
+            (
+                "DROP x",
+                "found x, expected CONTINUOUS, DATABASE, MEASUREMENT, RETENTION, SERIES, SHARD, \
+                    SUBSCRIPTION, USER at line 1, char 6",
+            ),
+        ]);
+    }
+}

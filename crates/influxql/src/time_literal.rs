@@ -1,0 +1,301 @@
+//! Parses a string as a time, and prints a time as a string.
+//!
+//! As in 1.x (`ast.go`, `StringLiteral.ToTimeLiteral`), the formats are `2006-01-02`,
+//! `2006-01-02 15:04:05[.f]` and RFC 3339. Texts without a zone are in the local time of the
+//! query's `tz()`.
+
+use tidemark_model::time::{MAX_TIME_NS, MIN_TIME_NS, S_NS};
+
+/// The length of a day in seconds.
+const DAY_S: i64 = 86_400;
+
+/// The reason why a string is not a time.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidTime {
+    /// The text has none of the formats.
+    #[error("invalid timestamp string")]
+    Syntax,
+    /// The time is later than [`MAX_TIME_NS`].
+    #[error("time {0} overflows time literal")]
+    Overflow(String),
+    /// The time is [`MIN_TIME_NS`], which 1.x reserves, or earlier.
+    #[error("time {0} underflows time literal")]
+    Underflow(String),
+}
+
+/// Whether 1.x treats this string as a time in a comparison with a time: it begins with a date.
+pub fn is_time(text: &str) -> bool {
+    const DATE: &[u8; 10] = b"dddd-dd-dd";
+    let date = text.as_bytes().get(..DATE.len()).is_some_and(|found| {
+        found.iter().zip(DATE).all(|(found, want)| match want {
+            b'd' => found.is_ascii_digit(),
+            want => found == want,
+        })
+    });
+    // 1.x requires the end of the text or a character other than a newline after the date.
+    let after = text.get(DATE.len()..).unwrap_or_default();
+    date && !after.starts_with('\n')
+}
+
+/// Parses a time and returns nanoseconds. A text without a zone is in local time.
+///
+/// `local_offset_s(s)` returns the offset from UTC in seconds at the local time `s`. The argument
+/// `s` is in seconds, calculated as if the local time were UTC.
+///
+/// # Errors
+/// [`InvalidTime`]. The error is [`InvalidTime::Syntax`] for every text for which [`is_time`] is
+/// false.
+pub fn parse(text: &str, local_offset_s: impl FnOnce(i64) -> i64) -> Result<i64, InvalidTime> {
+    let TimeParts { local_s, subsecond_ns, zone_s } = parts(text).ok_or(InvalidTime::Syntax)?;
+    let offset_s = zone_s.unwrap_or_else(|| local_offset_s(local_s));
+    let time_ns = i128::from(local_s - offset_s) * i128::from(S_NS) + i128::from(subsecond_ns);
+    let printed = || format!("{}{}", format_seconds(local_s), format_zone(offset_s));
+    if time_ns > i128::from(MAX_TIME_NS) {
+        return Err(InvalidTime::Overflow(printed()));
+    } else if time_ns <= i128::from(MIN_TIME_NS) {
+        return Err(InvalidTime::Underflow(printed()));
+    }
+    i64::try_from(time_ns).map_err(|_| InvalidTime::Overflow(printed()))
+}
+
+/// Formats a time as RFC 3339 in UTC, without trailing zeros in the fraction:
+/// `2000-01-01T00:00:00Z`.
+pub fn format_utc(time_ns: i64) -> String {
+    let fraction = time_ns.rem_euclid(S_NS);
+    let mut out = format_seconds(time_ns.div_euclid(S_NS));
+    if fraction != 0 {
+        out.push_str(format!(".{fraction:09}").trim_end_matches('0'));
+    }
+    out.push('Z');
+    out
+}
+
+/// The parts of a parsed time.
+struct TimeParts {
+    /// The time in seconds, calculated as if the text were in UTC.
+    local_s: i64,
+    /// The nanoseconds within the second.
+    subsecond_ns: i64,
+    /// The zone's offset in seconds, if the text has a zone.
+    zone_s: Option<i64>,
+}
+
+fn parts(text: &str) -> Option<TimeParts> {
+    let mut rest = UnreadText(text);
+    let year = rest.digits(4)?;
+    rest.char('-')?;
+    let month = rest.digits(2)?;
+    rest.char('-')?;
+    let day = rest.digits(2)?;
+    let date_s = days(year, month, day)? * DAY_S;
+    if rest.0.is_empty() {
+        return Some(TimeParts { local_s: date_s, subsecond_ns: 0, zone_s: None });
+    }
+    let zoned = rest.char('T').is_some();
+    if !zoned {
+        rest.char(' ')?;
+        rest.0 = rest.0.trim_start_matches(' ');
+    }
+    // Like Go, this parser accepts several blanks, one-digit hours and a comma before the fraction.
+    let hour = rest.digits(2).or_else(|| rest.digits(1)).filter(|&hour| hour < 24)?;
+    rest.char(':')?;
+    let minute = rest.digits(2).filter(|&minute| minute < 60)?;
+    rest.char(':')?;
+    let second = rest.digits(2).filter(|&second| second < 60)?;
+    let subsecond_ns = rest.fraction_ns();
+    let zone_s = if zoned { Some(rest.zone_s()?) } else { None };
+    let local_s = date_s + hour * 3600 + minute * 60 + second;
+    rest.0.is_empty().then_some(TimeParts { local_s, subsecond_ns, zone_s })
+}
+
+/// The part of the text that was not read yet.
+struct UnreadText<'a>(&'a str);
+
+impl UnreadText<'_> {
+    fn char(&mut self, wanted: char) -> Option<()> {
+        self.0 = self.0.strip_prefix(wanted)?;
+        Some(())
+    }
+
+    /// Reads a number with exactly `n` digits.
+    fn digits(&mut self, n: usize) -> Option<i64> {
+        let digits = self.0.get(..n).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()))?;
+        self.0 = self.0.get(n..)?;
+        digits.parse().ok()
+    }
+
+    /// Reads `.` or `,` and up to nine digits. Returns 0 without them.
+    fn fraction_ns(&mut self) -> i64 {
+        const DIGITS_MAX: usize = 9;
+        let Some(after) = self.0.strip_prefix(['.', ',']) else { return 0 };
+        let n = after.bytes().take(DIGITS_MAX).take_while(u8::is_ascii_digit).count();
+        if n == 0 {
+            return 0;
+        }
+        let mut rest = Self(after);
+        let value = rest.digits(n).unwrap_or(0);
+        self.0 = after.get(n..).unwrap_or_default();
+        value * 10_i64.pow((DIGITS_MAX - n) as u32)
+    }
+
+    /// Reads `Z`, `+hh:mm` or `-hh:mm`. Returns seconds east of UTC.
+    fn zone_s(&mut self) -> Option<i64> {
+        if self.char('Z').is_some() {
+            return Some(0);
+        }
+        let sign = match (self.char('+'), self.char('-')) {
+            (Some(()), _) => 1,
+            (None, Some(())) => -1,
+            (None, None) => return None,
+        };
+        let hour = self.digits(2).filter(|&hour| hour <= 24)?;
+        self.char(':')?;
+        let minute = self.digits(2).filter(|&minute| minute <= 60)?;
+        Some(sign * (hour * 3600 + minute * 60))
+    }
+}
+
+/// Returns the number of days since 1970-01-01 in the Gregorian calendar. Returns `None` if the
+/// date does not exist.
+fn days(year: i64, month: i64, day: i64) -> Option<i64> {
+    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let length = match month {
+        2 => 28 + i64::from(leap),
+        4 | 6 | 9 | 11 => 30,
+        1..=12 => 31,
+        _ => return None,
+    };
+    if !(1..=length).contains(&day) {
+        return None;
+    }
+    // The calculation starts each year in March. The leap day is then the last day of the year, and
+    // the lengths of the months follow a regular pattern.
+    let (year, month) = if month <= 2 { (year - 1, month + 9) } else { (year, month - 3) };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let day_of_year = (153 * month + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    Some(era * 146_097 + day_of_era - 719_468)
+}
+
+/// Formats seconds since 1970-01-01 as `2006-01-02T15:04:05`.
+fn format_seconds(seconds: i64) -> String {
+    let days = seconds.div_euclid(DAY_S) + 719_468;
+    let of_day = seconds.rem_euclid(DAY_S);
+    let era = days.div_euclid(146_097);
+    let day_of_era = days.rem_euclid(146_097);
+    let year_of_era =
+        (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
+    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
+    let year = era * 400 + year_of_era + i64::from(month <= 2);
+    let (hour, minute, second) = (of_day / 3600, of_day / 60 % 60, of_day % 60);
+    format!("{year:04}-{month:02}-{day:02}T{hour:02}:{minute:02}:{second:02}")
+}
+
+/// Formats an offset as `Z` or `+hh:mm`.
+fn format_zone(offset_s: i64) -> String {
+    if offset_s == 0 {
+        return "Z".to_owned();
+    }
+    let sign = if offset_s < 0 { '-' } else { '+' };
+    let minutes = offset_s.abs() / 60;
+    format!("{sign}{:02}:{:02}", minutes / 60, minutes % 60)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn utc(text: &str) -> Result<i64, String> {
+        parse(text, |_| 0).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn the_three_formats_are_read() {
+        for (text, ns) in [
+            ("1970-01-01", 0),
+            ("1970-01-02", DAY_S * S_NS),
+            ("2000-02-29", 951_782_400 * S_NS),
+            ("2000-01-01 00:00:00", 946_684_800 * S_NS),
+            ("1970-01-01 5:04:05", (5 * 3600 + 4 * 60 + 5) * S_NS),
+            ("1970-01-01 00:00:01.5", 1_500_000_000),
+            ("1970-01-01   00:00:01,5", 1_500_000_000),
+            ("1970-01-01 00:00:00.123456789", 123_456_789),
+            ("1969-12-31T23:59:59.999Z", -1_000_000),
+            ("1970-01-01T00:00:00+01:00", -3600 * S_NS),
+            ("1970-01-01T00:00:00.000000001-00:30", 1800 * S_NS + 1),
+            ("2262-04-11T23:47:16.854775806Z", MAX_TIME_NS),
+            ("1677-09-21T00:12:43.145224195Z", MIN_TIME_NS + 1),
+        ] {
+            assert_eq!(utc(text), Ok(ns), "{text}");
+            assert!(is_time(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_only_begins_with_a_date_is_an_error() {
+        for text in [
+            "2000-13-01",
+            "2001-02-29",
+            "1900-02-29",
+            "2000-01-00",
+            "2000-01-01T00:00:00",
+            "2000-01-01 00:00",
+            "2000-01-01 24:00:00",
+            "2000-01-01 00:60:00",
+            "2000-01-01 00:00:60",
+            "2000-01-01 00:00:00.",
+            "2000-01-01 00:00:00.1234567890",
+            "2000-01-01 00:00:00Z",
+            "2000-01-01T00:00:00z",
+            "2000-01-01T00:00:00+0100",
+            "2000-01-01x",
+            "2000-01-01 ",
+        ] {
+            assert_eq!(utc(text), Err("invalid timestamp string".to_owned()), "{text}");
+            assert!(is_time(text), "{text}");
+        }
+        for text in ["", "2000-1-01", "now", "2000-01", "20000-01-01", "2000-01-01\n"] {
+            assert!(!is_time(text), "{text}");
+        }
+    }
+
+    #[test]
+    fn times_that_no_point_can_have_are_named() {
+        let overflow = "time 2300-01-01T00:00:00Z overflows time literal";
+        assert_eq!(utc("2300-01-01"), Err(overflow.to_owned()));
+        let underflow = "time 1600-01-01T00:00:00+02:30 underflows time literal";
+        assert_eq!(utc("1600-01-01T00:00:00.5+02:30"), Err(underflow.to_owned()));
+        assert!(utc("1677-09-21T00:12:43.145224194Z").is_err());
+        assert!(utc("2262-04-11T23:47:16.854775807Z").is_err());
+    }
+
+    #[test]
+    fn without_a_zone_the_local_offset_is_taken_away() {
+        let offset = |local_s| {
+            assert_eq!(local_s, 3600);
+            7200
+        };
+        assert_eq!(parse("1970-01-01 01:00:00", offset), Ok(-3600 * S_NS));
+        assert_eq!(parse("1970-01-01T01:00:00Z", |_| 7200), Ok(3600 * S_NS));
+    }
+
+    #[test]
+    fn times_print_as_rfc_3339_and_read_back() {
+        for (ns, text) in [
+            (0, "1970-01-01T00:00:00Z"),
+            (1, "1970-01-01T00:00:00.000000001Z"),
+            (1_500_000_000, "1970-01-01T00:00:01.5Z"),
+            (-1, "1969-12-31T23:59:59.999999999Z"),
+            (951_782_400 * S_NS, "2000-02-29T00:00:00Z"),
+            (MAX_TIME_NS, "2262-04-11T23:47:16.854775806Z"),
+            (MIN_TIME_NS + 1, "1677-09-21T00:12:43.145224195Z"),
+        ] {
+            assert_eq!(format_utc(ns), text);
+            assert_eq!(utc(text), Ok(ns));
+        }
+    }
+}

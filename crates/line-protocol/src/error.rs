@@ -1,0 +1,221 @@
+//! Defines the errors for rejected lines and bodies, with their messages.
+
+use tidemark_model::configurable_limits::Exceeded;
+use tidemark_model::limits::{CELLS_PER_REQUEST_MAX, QUOTED_CHARS_MAX, REJECTED_LINES_NAMED_MAX};
+use tidemark_model::time::Precision;
+use tidemark_model::value::FieldType;
+
+/// The rejected lines of a body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rejected {
+    /// The number of rejected lines.
+    pub count: u64,
+    /// The number of accepted lines from which a field called `time` was dropped.
+    pub without_time: u64,
+    /// The first [`REJECTED_LINES_NAMED_MAX`] errors of both kinds, ascending by line.
+    pub named: Vec<LineError>,
+}
+
+impl Rejected {
+    /// Counts a rejected line and stores its error while there is space.
+    pub(super) fn push(&mut self, error: impl FnOnce() -> LineError) {
+        self.count += 1;
+        self.name(error);
+    }
+
+    /// Counts a line from which the field `time` was dropped, and stores its error while there is
+    /// space.
+    pub(super) fn push_without_time(&mut self, error: impl FnOnce() -> LineError) {
+        self.without_time += 1;
+        self.name(error);
+    }
+
+    fn name(&mut self, error: impl FnOnce() -> LineError) {
+        if self.named.len() < REJECTED_LINES_NAMED_MAX {
+            self.named.push(error());
+        }
+    }
+}
+
+/// The error of one rejected line. The text contains the cause and the column, but not the line
+/// number.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{cause} (column {column})")]
+pub struct LineError {
+    /// The 1-based physical line on which the rejected line starts.
+    pub line: u32,
+    /// The 1-based character position of the error. Newlines inside strings count as characters.
+    pub column: u32,
+    /// The cause of the error and the expected syntax.
+    pub cause: Cause,
+}
+
+/// The error for a body that is not UTF-8. No line is accepted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("invalid UTF-8 on line {line} (1-based), byte {byte} of the body: write text as UTF-8")]
+pub struct NotUtf8 {
+    /// The 1-based physical line.
+    pub line: u32,
+    /// The 1-based byte position in the body.
+    pub byte: u64,
+}
+
+/// The causes of errors in lines. Quoted texts are shortened to [`QUOTED_CHARS_MAX`].
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Cause {
+    /// The line starts with a comma.
+    #[error("missing measurement, expected a name before the first ','")]
+    MissingMeasurement,
+    /// The line ends after the series key.
+    #[error("missing fields, expected a space and key=value after the measurement and tags")]
+    MissingFields,
+    /// `m,=a` or `m, v=1`
+    #[error("missing tag key, expected key=value after ','")]
+    MissingTagKey,
+    /// `m,t= v=1`
+    #[error("missing tag value of '{0}', expected text after '=' (leave out tags without a value)")]
+    MissingTagValue(String),
+    /// `m,t v=1`
+    #[error("missing tag value: no '=' in '{0}', expected key=value")]
+    TagWithoutEquals(String),
+    /// `m,t=a=b v=1`
+    #[error("invalid tag format: unescaped '=' in the value of tag '{0}', write '\\='")]
+    EqualsInTagValue(String),
+    /// A tag key occurs twice.
+    #[error("duplicate tags: the tag '{0}' is specified more than once")]
+    DuplicateTag(String),
+    /// A tag is called `time`.
+    #[error("input tag \"time\" is invalid: the name is reserved for timestamps")]
+    TagNamedTime,
+    /// A name contains a byte below 0x20.
+    #[error("control character 0x{0:02x} in a name, expected printable text")]
+    ControlCharacter(u8),
+    /// `m =1` or `m v=1,`
+    #[error("missing field key, expected key=value")]
+    MissingFieldKey,
+    /// `m v` or `m 123`
+    #[error("invalid field format: no '=' in '{found}', expected key=value{}", as_name(.name))]
+    FieldWithoutEquals {
+        /// The text as written.
+        found: String,
+        /// The name that the text may be part of, with its spaces escaped.
+        name: Option<String>,
+    },
+    /// `m v=`
+    #[error("missing field value of '{0}', expected a value after '='")]
+    MissingFieldValue(String),
+    /// `m v=abc`
+    #[error(
+        "invalid field value '{0}', expected a float (1.5), an integer (1i), an unsigned integer \
+         (1u), a boolean (true) or a string in double quotes"
+    )]
+    InvalidValue(String),
+    /// The value is outside the 64-bit range of its type.
+    #[error("field value '{found}' is out of range for the type {}", field_type.name())]
+    ValueRange {
+        /// The text as written.
+        found: String,
+        /// The type that the suffix selects.
+        field_type: FieldType,
+    },
+    /// The string has no closing quote before the end of the body.
+    #[error(
+        "unbalanced quotes: the string has no closing '\"' (inside a string write a quote as \\\")"
+    )]
+    UnbalancedQuotes,
+    /// `m v="a"b`
+    #[error(
+        "invalid field value '{0}', expected the string to end with a '\"' before ',' or ' ' \
+         (inside a string write a quote as \\\")"
+    )]
+    InvalidString(String),
+    /// One field has two values of different types.
+    #[error(
+        "the field '{key}' is specified more than once with conflicting types: {} and {}: {}",
+        first.name(), second.name(), second.cure(*first)
+    )]
+    FieldTypeConflict {
+        /// The field's key.
+        key: String,
+        /// The type of the earlier value.
+        first: FieldType,
+        /// The type of the later value.
+        second: FieldType,
+    },
+    /// The line's only field is called `time`.
+    #[error(
+        "invalid field name: input field \"time\" is invalid, expected another field: the name is \
+         reserved, rename it, or write the time at the end of the line"
+    )]
+    OnlyTime,
+    /// One of several fields is called `time`. Only this field is dropped, as in 1.x.
+    #[error(
+        "input field \"time\" is invalid and cannot be kept: the name is reserved, rename it, or \
+         write the time at the end of the line"
+    )]
+    FieldNamedTime,
+    /// `m v=1 abc`
+    #[error("bad timestamp '{0}', expected an integer{cure}", cure = behind_fields(.0))]
+    InvalidTimestamp(String),
+    /// The timestamp is outside the range of times.
+    #[error(
+        "timestamp '{found}' is outside the range of 64-bit nanoseconds at this precision{}",
+        looks_like(*.meant)
+    )]
+    TimestampRange {
+        /// The text as written.
+        found: String,
+        /// The unit in which the timestamp is a present-day time.
+        meant: Option<Precision>,
+    },
+    /// `m v=1 1 1`
+    #[error("trailing content '{0}' after the timestamp, expected the end of the line")]
+    TrailingContent(String),
+    /// The line exceeds a configurable limit.
+    #[error(transparent)]
+    Limit(#[from] Exceeded),
+    /// The request exceeds [`CELLS_PER_REQUEST_MAX`].
+    #[error(
+        "the lines of this request have too many different fields or tags: current {current} \
+         cells, requested {requested}, limit {CELLS_PER_REQUEST_MAX} (CELLS_PER_REQUEST_MAX): \
+         send fewer lines per request"
+    )]
+    TooManyCells {
+        /// The number of cells in the previous lines.
+        current: usize,
+        /// The number of cells including this line.
+        requested: usize,
+    },
+}
+
+/// Returns advice for a name that contains an unescaped space.
+fn as_name(name: &Option<String>) -> String {
+    let cure = |name| format!("; if the space is part of a name, escape it: `{name}`");
+    name.as_ref().map(cure).unwrap_or_default()
+}
+
+/// Returns advice if `found` follows a space that ended the fields.
+fn behind_fields(found: &str) -> &'static str {
+    if found.contains('"') {
+        " (inside a string write a quote as \\\")"
+    } else if found.contains('=') {
+        " (write ',' and no space between fields)"
+    } else {
+        ""
+    }
+}
+
+fn looks_like(meant: Option<Precision>) -> String {
+    let cure = |unit: Precision| {
+        format!(": this looks like {}: `precision={}`", unit.plural(), unit.parameter())
+    };
+    meant.map(cure).unwrap_or_default()
+}
+
+/// Returns the start of `text`, shortened for an error message.
+pub(super) fn quoted(text: &str) -> String {
+    match text.char_indices().nth(QUOTED_CHARS_MAX) {
+        Some((end, _)) => format!("{}…", text.get(..end).unwrap_or_default()),
+        None => text.to_owned(),
+    }
+}

@@ -1,0 +1,26 @@
+#![doc = include_str!("../README.md")]
+//!
+//! Parses line protocol and passes each line to a [`Sink`].
+//!
+//! The grammar is InfluxDB's, including the lenient forms that clients rely on: CRLF, a byte order
+//! mark, `.5`, `1.` and trailing spaces. The parser accepts or rejects each line as a whole and
+//! reports the physical line number of a rejected line. The sink (`batch::from_lines`) assigns
+//! columns and series.
+//!
+//! In names, a backslash before a delimiter is an escape and is dropped. Before any other byte, a
+//! backslash is data (1.x `models/points.go`). In strings, the only escapes are `\"` and `\\`.
+
+mod cursor;
+mod end_of_line;
+mod error;
+mod number;
+mod parser;
+mod series_key;
+mod sink;
+mod value;
+
+pub use error::{Cause, LineError, NotUtf8, Rejected};
+pub use parser::{Options, Parser, TimestampUnit, parse};
+pub use series_key::{Name, SeriesKey, cut, is_canonical, unescape_name, write_canonical};
+pub use sink::{FieldKey, Sink};
+pub use value::unescape_string;

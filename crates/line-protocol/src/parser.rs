@@ -1,0 +1,487 @@
+//! Parses a body: finds its lines, skips comments, and continues after a rejected line.
+
+use std::ops::Range;
+
+use super::cursor::{Cursor, Fault, starts_with};
+use super::end_of_line::EndOfLine;
+use super::error::{NotUtf8, quoted};
+use super::number::Number;
+use super::series_key::unescape_name;
+use super::value::{self, Value};
+use super::{Cause, FieldKey, LineError, Rejected, Sink, number};
+use tidemark_model::configurable_limits::{Limit, Limits};
+use tidemark_model::time::{MAX_TIME_NS, MIN_TIME_NS, Precision, S_NS};
+
+/// The unit of a body's timestamps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TimestampUnit {
+    /// The same unit for all lines.
+    Fixed(Precision),
+    /// A unit that is guessed for each line from the timestamp's magnitude (InfluxDB 3
+    /// `precision=auto`).
+    Auto,
+}
+
+impl TimestampUnit {
+    /// Converts a timestamp to nanoseconds. Returns `None` if it is outside the range of times.
+    #[inline(always)]
+    fn to_ns(self, timestamp: i64) -> Option<i64> {
+        let precision = match self {
+            Self::Fixed(precision) => precision,
+            // |timestamp| ÷ 10^9 below 5 means seconds, below 5,000 milliseconds, and below
+            // 5,000,000 microseconds.
+            Self::Auto => match timestamp.unsigned_abs() / S_NS.unsigned_abs() {
+                0..5 => Precision::Second,
+                5..5_000 => Precision::Millisecond,
+                5_000..5_000_000 => Precision::Microsecond,
+                _ => Precision::Nanosecond,
+            },
+        };
+        precision.to_ns(timestamp)
+    }
+
+    /// Returns the finer unit of a timestamp that is too large for this unit, if one is plausible.
+    fn meant(self, timestamp: i64) -> Option<Precision> {
+        let Self::Fixed(said) = self else { return None };
+        Precision::of_magnitude(timestamp).filter(|unit| unit.unit_ns() < said.unit_ns())
+    }
+}
+
+/// The options for parsing a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// The unit of the timestamps.
+    pub unit: TimestampUnit,
+    /// The time of points without a timestamp, in nanoseconds. The parser truncates it to the unit.
+    pub now_ns: i64,
+    /// The limits for a line.
+    pub limits: Limits,
+    /// Whether dropping the field `time` from a line is counted and reported. 1.x and 2.x drop the
+    /// field silently.
+    pub reports_time_fields: bool,
+}
+
+impl Options {
+    /// Creates options with the default limits.
+    pub fn new(unit: TimestampUnit, now_ns: i64) -> Self {
+        Self { unit, now_ns, limits: Limits::default(), reports_time_fields: true }
+    }
+}
+
+/// Passes every line of `body` to `sink` and returns the rejected lines.
+///
+/// # Errors
+/// [`NotUtf8`]. In this case the sink received no lines.
+pub fn parse<S: Sink>(body: &[u8], options: Options, sink: &mut S) -> Result<Rejected, NotUtf8> {
+    let mut parser = Parser::new(options);
+    parser.feed(body, true, sink)?;
+    Ok(parser.into_rejected())
+}
+
+/// A parser for a body that arrives in pieces.
+#[derive(Clone, Debug)]
+pub struct Parser {
+    unit: TimestampUnit,
+    /// The time of points without a timestamp, truncated and within the range of times.
+    now_ns: i64,
+    limits: Limits,
+    reports_time_fields: bool,
+    /// The number of bytes in the body before the current piece.
+    consumed_bytes: u64,
+    /// The 1-based physical line at the cursor.
+    line: u32,
+    rejected: Rejected,
+    /// The scanner for the rest of a line that was rejected as too long before it ended.
+    skipping: Option<EndOfLine>,
+}
+
+/// The end of a line without an error.
+enum Ended {
+    /// The cursor is after the newline, or at the end of the text.
+    Whole,
+    /// The text ends, and the line continues in the next piece.
+    Unfinished,
+}
+
+impl Parser {
+    /// Creates a parser for a new body.
+    pub fn new(options: Options) -> Self {
+        let unit_ns = match options.unit {
+            TimestampUnit::Fixed(precision) => precision.unit_ns(),
+            TimestampUnit::Auto => 1,
+        };
+        let now_ns = options.now_ns - options.now_ns.rem_euclid(unit_ns);
+        Self {
+            unit: options.unit,
+            now_ns: now_ns.clamp(MIN_TIME_NS, MAX_TIME_NS),
+            limits: options.limits,
+            reports_time_fields: options.reports_time_fields,
+            consumed_bytes: 0,
+            line: 1,
+            rejected: Rejected::default(),
+            skipping: None,
+        }
+    }
+
+    /// Returns the lines rejected so far.
+    pub fn into_rejected(self) -> Rejected {
+        self.rejected
+    }
+
+    /// Passes the lines of the body's next piece to `sink` and returns the number of bytes used.
+    /// Unless this piece is the `last`, an incomplete line remains unused. The caller must put the
+    /// unused bytes before the next piece. A line that is already too long is rejected.
+    ///
+    /// # Errors
+    /// [`NotUtf8`]. The sink received no line of this piece, and the caller must reject the body.
+    pub fn feed<S: Sink>(
+        &mut self,
+        piece: &[u8],
+        last: bool,
+        sink: &mut S,
+    ) -> Result<usize, NotUtf8> {
+        let text = match simdutf8::compat::from_utf8(piece) {
+            Ok(text) => text,
+            Err(error) => {
+                let valid = piece.get(..error.valid_up_to()).unwrap_or_default();
+                if last || error.error_len().is_some() {
+                    let lines = memchr::memchr_iter(b'\n', valid).count();
+                    return Err(NotUtf8 {
+                        line: self.line.saturating_add(lines as u32),
+                        byte: self.consumed_bytes + valid.len() as u64 + 1,
+                    });
+                }
+                std::str::from_utf8(valid).unwrap_or_default()
+            }
+        };
+        let used = self.lines(text, last, sink);
+        self.consumed_bytes += used as u64;
+        Ok(used)
+    }
+
+    fn lines<S: Sink>(&mut self, text: &str, last: bool, sink: &mut S) -> usize {
+        let bytes = text.as_bytes();
+        let mut at = 0;
+        if self.consumed_bytes == 0 && text.starts_with('\u{feff}') {
+            at = '\u{feff}'.len_utf8();
+        }
+        if let Some(end) = self.skipping.take() {
+            at = self.skip(bytes, end);
+        }
+        loop {
+            let line_start = at;
+            while let Some(b' ' | b'\t' | b'\r' | b'\n') = bytes.get(at) {
+                self.line += u32::from(bytes.get(at) == Some(&b'\n'));
+                at += 1;
+            }
+            match bytes.get(at) {
+                None => return at,
+                Some(b'#') => match memchr::memchr(b'\n', bytes.get(at..).unwrap_or_default()) {
+                    Some(length) => at += length,
+                    None if last => return bytes.len(),
+                    None if self.too_long(bytes, at).is_none() => return at,
+                    None => {
+                        return at
+                            + self
+                                .skip(bytes.get(at..).unwrap_or_default(), EndOfLine::OF_COMMENT);
+                    }
+                },
+                Some(_) => {
+                    let start = at;
+                    let mut cursor = Cursor { text, at };
+                    let result = self.read_line(&mut cursor, start, last, sink);
+                    at = cursor.at;
+                    match result {
+                        Ok(Ended::Whole) => {}
+                        Ok(Ended::Unfinished) => {
+                            sink.rollback();
+                            return self.wait(text, line_start, start);
+                        }
+                        Err(fault) => {
+                            sink.rollback();
+                            let rest = bytes.get(start..).unwrap_or_default();
+                            match EndOfLine::default().find(rest) {
+                                None if !last => return self.wait(text, line_start, start),
+                                end => at = end.map_or(bytes.len(), |length| start + length),
+                            }
+                            self.reject(text, line_start, start..at, fault);
+                        }
+                    }
+                }
+            }
+        }
+    }
+
+    /// Returns the position at which parsing continues when the rest of the line at `start`
+    /// arrives. This is `start`, unless the line is already too long. Then the line is rejected,
+    /// and its bytes so far are skipped.
+    #[cold]
+    fn wait(&mut self, text: &str, shown: usize, start: usize) -> usize {
+        let bytes = text.as_bytes();
+        let Some(cause) = self.too_long(bytes, start) else { return start };
+        self.reject(text, shown, start..start, Fault { at: start, cause });
+        start + self.skip(bytes.get(start..).unwrap_or_default(), EndOfLine::default())
+    }
+
+    fn too_long(&self, bytes: &[u8], start: usize) -> Option<Cause> {
+        self.limits.check(Limit::LineBytes, 0, bytes.len() - start).err().map(Cause::from)
+    }
+
+    /// Skips a rejected line and returns the number of its bytes in this piece.
+    #[cold]
+    fn skip(&mut self, bytes: &[u8], mut end: EndOfLine) -> usize {
+        let found = end.find(bytes);
+        let length = found.unwrap_or(bytes.len());
+        let skipped = bytes.get(..length).unwrap_or_default();
+        self.line += memchr::memchr_iter(b'\n', skipped).count() as u32;
+        if found.is_none() {
+            self.skipping = Some(end);
+        }
+        length
+    }
+
+    /// Stores the error of the rejected line. Columns count from `shown`.
+    fn reject(&mut self, text: &str, shown: usize, refused: Range<usize>, fault: Fault) {
+        let line = self.line;
+        // Columns count from the start of the physical line and include leading blanks.
+        let before = text.get(shown..refused.start).unwrap_or_default();
+        let shown = before.rfind('\n').map_or(shown, |newline| shown + newline + 1);
+        self.rejected.push(|| {
+            let before = text.get(shown..fault.at).unwrap_or_default();
+            LineError { line, column: before.chars().count() as u32 + 1, cause: fault.cause }
+        });
+        let refused = text.as_bytes().get(refused).unwrap_or_default();
+        self.line += memchr::memchr_iter(b'\n', refused).count() as u32;
+    }
+
+    fn read_line<S: Sink>(
+        &mut self,
+        cursor: &mut Cursor<'_>,
+        start: usize,
+        last: bool,
+        sink: &mut S,
+    ) -> Result<Ended, Fault> {
+        read_series(cursor, last, sink)?;
+        let (inner_newlines, time_field_at) = read_fields(cursor, &self.limits, sink)?;
+        let time_ns = match read_timestamp(cursor)? {
+            None => self.now_ns,
+            Some((timestamp, at)) => match timestamp.and_then(|count| self.unit.to_ns(count)) {
+                Some(time_ns) => time_ns,
+                None => {
+                    let meant = timestamp.and_then(|count| self.unit.meant(count));
+                    let cause = Cause::TimestampRange { found: cursor.word(at), meant };
+                    return Err(cursor.fault_at(at, cause));
+                }
+            },
+        };
+        self.limits
+            .check(Limit::LineBytes, 0, cursor.at - start)
+            .map_err(|exceeded| cursor.fault_at(start, exceeded.into()))?;
+        if cursor.peek().is_none() && !last {
+            return Ok(Ended::Unfinished);
+        }
+        sink.commit(time_ns, self.line).map_err(|cause| cursor.fault_at(start, cause))?;
+        if let Some(at) = time_field_at.filter(|_| self.reports_time_fields) {
+            self.leave_out_time(cursor.text, start, at);
+        }
+        self.line += inner_newlines + u32::from(cursor.peek().is_some());
+        cursor.at += usize::from(cursor.peek().is_some());
+        Ok(Ended::Whole)
+    }
+
+    /// Reports the line at `start`, which was accepted without the field at `at`.
+    #[cold]
+    fn leave_out_time(&mut self, text: &str, start: usize, at: usize) {
+        let line = self.line;
+        let before = text.get(..start).unwrap_or_default();
+        let shown = before.rfind('\n').map_or(0, |newline| newline + 1);
+        self.rejected.push_without_time(|| {
+            let column = text.get(shown..at).unwrap_or_default().chars().count() as u32 + 1;
+            LineError { line, column, cause: Cause::FieldNamedTime }
+        });
+    }
+}
+
+#[inline(always)]
+fn read_series<S: Sink>(cursor: &mut Cursor<'_>, last: bool, sink: &mut S) -> Result<(), Fault> {
+    let rest = cursor.rest();
+    let expected = sink.expected_series();
+    if !expected.is_empty()
+        && starts_with(rest, expected)
+        && rest.get(expected.len()) == Some(&b' ')
+    {
+        cursor.at += expected.len() + 1;
+        sink.begin_expected();
+    } else {
+        let mut length = end_of_key(rest, |byte| matches!(byte, b' ' | b'\n'));
+        if length == rest.len() && !last {
+            // An incomplete key must not be used as a series. A key that is cut after a backslash
+            // could even equal the expected one.
+            return Err(cursor.fault(Cause::MissingFields));
+        }
+        let at_space = rest.get(length) == Some(&b' ');
+        if !at_space && rest.get(..length).is_some_and(|key| key.ends_with(b"\r")) {
+            length -= 1;
+        }
+        let raw = cursor.rest_text().get(..length).unwrap_or_default();
+        sink.begin(raw).map_err(|(at, cause)| cursor.fault_at(cursor.at + at, cause))?;
+        cursor.at += length;
+        if !at_space {
+            return Err(cursor.fault(Cause::MissingFields));
+        }
+    }
+    cursor.skip_spaces();
+    Ok(())
+}
+
+/// Returns the length of the key at the start of `rest`. The key ends before a byte that `ends`
+/// accepts and that does not follow a backslash.
+fn end_of_key(rest: &[u8], ends: impl Fn(u8) -> bool) -> usize {
+    let mut before = 0;
+    rest.iter()
+        .position(|&byte| {
+            let end = ends(byte) && before != b'\\';
+            before = byte;
+            end
+        })
+        .unwrap_or(rest.len())
+}
+
+/// Reads all fields. Returns the number of newlines in their strings and the value's position of a
+/// field called `time`. Such a field is read and dropped, as in 1.x.
+#[inline(always)]
+fn read_fields<S: Sink>(
+    cursor: &mut Cursor<'_>,
+    limits: &Limits,
+    sink: &mut S,
+) -> Result<(u32, Option<usize>), Fault> {
+    let (mut newlines, mut n_fields, mut time_field_at) = (0, 0_usize, None);
+    if cursor.at_end() {
+        return Err(cursor.fault(Cause::MissingFields));
+    }
+    loop {
+        let rest = cursor.rest();
+        let expected = sink.expected_field();
+        let (key, is_time) = if !expected.is_empty() && starts_with(rest, expected) {
+            cursor.at += expected.len();
+            (FieldKey::Expected, false)
+        } else {
+            let raw = read_field_key(cursor)?;
+            (FieldKey::Raw(raw), unescape_name(raw) == "time")
+        };
+        let value_at = cursor.at;
+        let taken = match number::read_short(cursor.rest()) {
+            Some((number, length)) if !is_time => {
+                cursor.at += length;
+                match number {
+                    Number::Integer(value) => sink.integer(key, value),
+                    Number::Float(value) => sink.float(key, value),
+                    _ => Ok(()),
+                }
+            }
+            _ => {
+                let (value, length) = match value::read(cursor.rest_text()) {
+                    Ok(found) => found,
+                    Err(cause) => return Err(no_value(cursor, sink, key, cause)),
+                };
+                cursor.at += length;
+                if let Value::String { raw, newlines: inner, .. } = value {
+                    limits
+                        .check(Limit::StringBytes, 0, raw.len())
+                        .map_err(|exceeded| cursor.fault_at(value_at, exceeded.into()))?;
+                    newlines += inner;
+                }
+                if is_time {
+                    time_field_at = Some(value_at);
+                    Ok(())
+                } else {
+                    hand_over(sink, key, value)
+                }
+            }
+        };
+        if let Err(cause) = taken {
+            return Err(cursor.fault_at(value_at, cause));
+        }
+        n_fields += usize::from(!is_time);
+        match cursor.peek() {
+            Some(b',') => cursor.at += 1,
+            _ if n_fields == 0 => return Err(cursor.fault_at(value_at, Cause::OnlyTime)),
+            _ => return Ok((newlines, time_field_at)),
+        }
+    }
+}
+
+/// Returns the error for a missing or invalid value of `key`.
+#[cold]
+fn no_value<S: Sink>(cursor: &Cursor<'_>, sink: &S, key: FieldKey<'_>, cause: Cause) -> Fault {
+    if !value::is_end(cursor.rest().first()) {
+        return cursor.fault(cause);
+    }
+    let key = match key {
+        FieldKey::Raw(raw) => quoted(raw),
+        FieldKey::Expected => {
+            quoted(&String::from_utf8_lossy(sink.expected_field())).trim_end_matches('=').to_owned()
+        }
+    };
+    cursor.fault(Cause::MissingFieldValue(key))
+}
+
+fn read_field_key<'a>(cursor: &mut Cursor<'a>) -> Result<&'a str, Fault> {
+    let rest = cursor.rest();
+    let length = end_of_key(rest, |byte| matches!(byte, b'=' | b',' | b' ' | b'\n'));
+    let key = cursor.rest_text().get(..length).unwrap_or_default();
+    if rest.get(length) != Some(&b'=') {
+        let key = key.trim_end_matches('\r');
+        let cause = match key {
+            "" => Cause::MissingFieldKey,
+            _ => {
+                let name = cursor.name_with_space();
+                Cause::FieldWithoutEquals { found: quoted(key), name }
+            }
+        };
+        return Err(cursor.fault(cause));
+    }
+    if key.is_empty() {
+        return Err(cursor.fault(Cause::MissingFieldKey));
+    }
+    if let Some((at, &byte)) = key.as_bytes().iter().enumerate().find(|(_, byte)| **byte < 0x20) {
+        return Err(cursor.fault_at(cursor.at + at, Cause::ControlCharacter(byte)));
+    }
+    cursor.at += length + 1;
+    Ok(key)
+}
+
+#[inline(always)]
+fn hand_over<S: Sink>(sink: &mut S, key: FieldKey<'_>, value: Value<'_>) -> Result<(), Cause> {
+    match value {
+        Value::Float(value) => sink.float(key, value),
+        Value::Integer(value) => sink.integer(key, value),
+        Value::Unsigned(value) => sink.unsigned(key, value),
+        Value::Boolean(value) => sink.boolean(key, value),
+        Value::String { raw, escaped, .. } => sink.string(key, raw, escaped),
+    }
+}
+
+/// Reads the rest of the line: nothing, or a timestamp and its position. The timestamp is `None` if
+/// it does not fit an i64. Afterwards, the cursor is at the newline or the end of the text.
+#[inline(always)]
+fn read_timestamp(cursor: &mut Cursor<'_>) -> Result<Option<(Option<i64>, usize)>, Fault> {
+    if cursor.at_end() {
+        return Ok(None);
+    }
+    cursor.skip_spaces();
+    if cursor.at_end() {
+        return Ok(None);
+    }
+    let start = cursor.at;
+    let (timestamp, length) = number::read_timestamp(cursor.rest());
+    cursor.at += length;
+    if length == 0 || !value::is_end(cursor.rest().first()) || cursor.peek() == Some(b',') {
+        return Err(cursor.fault_at(start, Cause::InvalidTimestamp(cursor.word(start))));
+    }
+    cursor.skip_spaces();
+    if !cursor.at_end() {
+        return Err(cursor.fault(Cause::TrailingContent(cursor.word(cursor.at))));
+    }
+    Ok(Some((timestamp, start)))
+}

@@ -1,0 +1,207 @@
+//! Splits a raw series key into its measurement and tags.
+
+use std::borrow::Cow;
+
+use super::Cause;
+use super::error::quoted;
+use tidemark_model::configurable_limits::{Limit, Limits};
+
+/// A tag key or value without escapes.
+pub type Name<'a> = Cow<'a, str>;
+
+/// A series key without escapes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SeriesKey<'a> {
+    /// The measurement, which is not empty.
+    pub measurement: Name<'a>,
+    /// The tags as key and value, neither of them empty. The keys are unique and ascending.
+    pub tags: Vec<(Name<'a>, Name<'a>)>,
+    /// Whether the tags were written in this order.
+    pub was_sorted: bool,
+}
+
+/// Splits a key as written, which ends before the first unescaped space.
+///
+/// # Errors
+/// The [`Cause`] and its byte offset within the key.
+pub fn cut<'a>(raw: &'a str, limits: &Limits) -> Result<SeriesKey<'a>, (usize, Cause)> {
+    let within = |limit, requested| {
+        limits.check(limit, 0, requested).map_err(|exceeded| (0, Cause::Limit(exceeded)))
+    };
+    within(Limit::SeriesKeyBytes, raw.len())?;
+    if let Some(at) = raw.bytes().position(|byte| byte < 0x20) {
+        return Err((at, Cause::ControlCharacter(raw.as_bytes().get(at).copied().unwrap_or(0))));
+    }
+    let mut at = end_of_part(raw, 0, |byte| byte == b',');
+    let measurement = raw.get(..at).unwrap_or_default();
+    if measurement.is_empty() {
+        return Err((0, Cause::MissingMeasurement));
+    }
+    let mut key = SeriesKey {
+        measurement: unescape(measurement, |byte| matches!(byte, b',' | b' ')),
+        tags: Vec::new(),
+        was_sorted: true,
+    };
+    while at < raw.len() {
+        let (tag, value, end) = cut_tag(raw, at + 1)?;
+        if key.tags.last().is_some_and(|(last, _)| *last >= tag) {
+            key.was_sorted = false;
+        }
+        key.tags.push((tag, value));
+        at = end;
+    }
+    within(Limit::Tags, key.tags.len())?;
+    if !key.was_sorted {
+        key.tags.sort_by(|a, b| a.0.cmp(&b.0));
+        let twice = key.tags.windows(2).find(|pair| matches!(pair, [a, b] if a.0 == b.0));
+        if let Some([(tag, _), _]) = twice {
+            return Err((0, Cause::DuplicateTag(quoted(tag))));
+        }
+    }
+    Ok(key)
+}
+
+/// Reads `key=value` at `start`. Returns both and the end of the value.
+fn cut_tag(raw: &str, start: usize) -> Result<(Name<'_>, Name<'_>, usize), (usize, Cause)> {
+    let equals = end_of_part(raw, start, |byte| matches!(byte, b'=' | b','));
+    let tag = raw.get(start..equals).unwrap_or_default();
+    if raw.as_bytes().get(equals) != Some(&b'=') {
+        let cause = match tag {
+            "" => Cause::MissingTagKey,
+            _ => Cause::TagWithoutEquals(quoted(tag)),
+        };
+        return Err((start, cause));
+    }
+    if tag.is_empty() {
+        return Err((start, Cause::MissingTagKey));
+    }
+    let end = end_of_part(raw, equals + 1, |byte| matches!(byte, b'=' | b','));
+    let value = raw.get(equals + 1..end).unwrap_or_default();
+    if raw.as_bytes().get(end) == Some(&b'=') {
+        return Err((end, Cause::EqualsInTagValue(quoted(tag))));
+    }
+    if value.is_empty() {
+        return Err((end, Cause::MissingTagValue(quoted(tag))));
+    }
+    let tag = unescape_name(tag);
+    if tag == "time" {
+        return Err((start, Cause::TagNamedTime));
+    }
+    Ok((tag, unescape_name(value), end))
+}
+
+/// Returns the position of the first delimiter at or after `start` that does not follow a
+/// backslash.
+fn end_of_part(raw: &str, start: usize, is_delimiter: impl Fn(u8) -> bool) -> usize {
+    let mut before = 0;
+    for (at, &byte) in (start..).zip(raw.as_bytes().get(start..).unwrap_or_default()) {
+        if is_delimiter(byte) && before != b'\\' {
+            return at;
+        }
+        before = byte;
+    }
+    raw.len()
+}
+
+/// Removes the escapes of a tag key, tag value or field key. Copies the text only if it contains
+/// escapes.
+pub fn unescape_name(raw: &str) -> Cow<'_, str> {
+    unescape(raw, |byte| matches!(byte, b',' | b'=' | b' '))
+}
+
+fn unescape(raw: &str, is_special: impl Fn(u8) -> bool) -> Cow<'_, str> {
+    if !raw.as_bytes().contains(&b'\\') {
+        return Cow::Borrowed(raw);
+    }
+    let mut text = String::with_capacity(raw.len());
+    let mut characters = raw.chars().peekable();
+    while let Some(character) = characters.next() {
+        let escape = character == '\\'
+            && characters.peek().is_some_and(|next| u8::try_from(*next).is_ok_and(&is_special));
+        if !escape {
+            text.push(character);
+        }
+    }
+    Cow::Owned(text)
+}
+
+/// Whether `raw` is the only spelling of its series. Then a lookup can compare the texts.
+pub fn is_canonical(raw: &str, key: &SeriesKey<'_>) -> bool {
+    key.was_sorted && !raw.as_bytes().contains(&b'\\')
+}
+
+/// Replaces `out` with the canonical text of the series: sorted tags, and only the necessary
+/// escapes.
+pub fn write_canonical(key: &SeriesKey<'_>, out: &mut String) {
+    out.clear();
+    escape_into(&key.measurement, |c| matches!(c, ',' | ' '), out);
+    for (tag, value) in &key.tags {
+        out.push(',');
+        escape_into(tag, |c| matches!(c, ',' | '=' | ' '), out);
+        out.push('=');
+        escape_into(value, |c| matches!(c, ',' | '=' | ' '), out);
+    }
+}
+
+fn escape_into(text: &str, is_special: impl Fn(char) -> bool, out: &mut String) {
+    if !text.bytes().any(|byte| is_special(char::from(byte))) {
+        return out.push_str(text);
+    }
+    for character in text.chars() {
+        if is_special(character) {
+            out.push('\\');
+        }
+        out.push(character);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(raw: &str, expected: &str) {
+        let mut canonical = String::new();
+        let text = match cut(raw, &Limits::default()) {
+            Ok(key) => {
+                write_canonical(&key, &mut canonical);
+                assert!(!is_canonical(raw, &key) || canonical == raw);
+                let tags: Vec<String> =
+                    key.tags.iter().map(|(tag, value)| format!("<{tag}>=<{value}>")).collect();
+                format!("<{}> {}", key.measurement, tags.join(" "))
+            }
+            Err((at, cause)) => format!("{at}: {cause}"),
+        };
+        assert_eq!(text.trim_end(), expected);
+    }
+
+    #[test]
+    fn keys_are_cut_and_unescaped() {
+        check("cpu", "<cpu>");
+        check("cpu,b=2,a=1", "<cpu> <a>=<1> <b>=<2>");
+        check(r"c\,p\ u,a\=b=c\,d\ e", "<c,p u> <a=b>=<c,d e>");
+        check(r"c\=u", r"<c\=u>");
+        check(r"m,t=\\server\share", r"<m> <t>=<\\server\share>");
+        check(r"m,t=a\\ b", r"<m> <t>=<a\ b>");
+    }
+
+    #[test]
+    fn bad_keys_say_where_and_what() {
+        check(",a=1", "0: missing measurement, expected a name before the first ','");
+        check("m,", "2: missing tag key, expected key=value after ','");
+        check("m,=a", "2: missing tag key, expected key=value after ','");
+        check("m,a", "2: missing tag value: no '=' in 'a', expected key=value");
+        check("m,b=1,a,c=1", "6: missing tag value: no '=' in 'a', expected key=value");
+        check(
+            "m,a=,b=1",
+            "4: missing tag value of 'a', expected text after '=' (leave out tags without a value)",
+        );
+        check(
+            "m,a=b=c",
+            "5: invalid tag format: unescaped '=' in the value of tag 'a', write '\\='",
+        );
+        check("m,a=1,b=1,a=1", "0: duplicate tags: the tag 'a' is specified more than once");
+        check("m,time=1", "2: input tag \"time\" is invalid: the name is reserved for timestamps");
+        check("m\u{1}", "1: control character 0x01 in a name, expected printable text");
+    }
+}
