@@ -12,11 +12,14 @@ const asLink = ({ text, page, items }) => (items
   ? { text, collapsed: text === 'Internals', items: items.map(asLink) }
   : { text, link: `/${page}` });
 
+const base = process.env.DOCS_BASE ?? '/docs/';
+
 export default {
   title: 'Tidemark',
   description: 'A time-series database that speaks the protocols of InfluxDB',
   lang: 'en',
-  base: process.env.DOCS_BASE ?? '/docs/',
+  base,
+  head: [['link', { rel: 'icon', href: `${base}favicon.svg` }]],
   srcDir: 'pages',
   outDir: 'built',
   cacheDir: 'cache',
@@ -24,6 +27,8 @@ export default {
   markdown: { anchor: { slugify }, attrs: { disable: true } },
   // Otherwise each page has an inline script that differs in every build, and with it the policy in `_headers`.
   metaChunk: true,
+  // The page of errors and the index of the search are large on purpose.
+  vite: { build: { chunkSizeWarningLimit: 3_000 } },
   themeConfig: {
     logo: '/favicon.svg',
     sidebar: sidebar.map(asLink),

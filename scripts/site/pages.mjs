@@ -25,7 +25,7 @@ export function placeOf(path) {
  * Calls `change(target, line)` for each link of a Markdown text, and returns the text with the
  * returned targets. A link whose target becomes null keeps only its text.
  */
-function changeLinks(text, change) {
+export function changeLinks(text, change) {
   let isFenced = false;
   const lines = text.split('\n').map((line, index) => {
     if (line.trimStart().startsWith('```')) {
@@ -53,9 +53,10 @@ function kindOf(path) {
 
 /**
  * Returns the site's contents, starting with the pages `first`: `pages` maps each page's path in the
- * repository to its text with the site's links, `files` contains the files to download.
+ * repository to its text with the site's links, `files` contains the files to download. `read` returns
+ * the text of a page.
  */
-export function collect(first) {
+export function collect(first, read = (path) => readFileSync(at(path), 'utf8')) {
   const pages = new Map();
   const files = new Set();
   const faults = [];
@@ -77,7 +78,7 @@ export function collect(first) {
       files.add(wanted);
       return `/${placeOf(wanted)}`;
     };
-    pages.set(path, changeLinks(readFileSync(at(path), 'utf8'), linkOf));
+    pages.set(path, changeLinks(read(path), linkOf));
   }
   if (faults.length > 0) throw new Sentence(`These links lead nowhere:\n${faults.join('\n')}`);
   return { pages, files };

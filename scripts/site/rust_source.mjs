@@ -72,7 +72,7 @@ export function constantsOf(source) {
       let whole = line;
       while (!whole.includes(';')) whole += lines[(index += 1)];
       const [, name, expression] = /^pub const (\w+): [^=]+= (.*);/.exec(whole) ?? [];
-      if (name) found.push({ name, expression, text: documentation(comment), section });
+      if (name) found.push({ name, expression: expression.trim(), text: documentation(comment), section });
       comment = [];
     } else if (!line.startsWith('#[')) comment = [];
   }

@@ -15,7 +15,7 @@ import {
 import { dirname, extname, join } from 'node:path';
 
 import { must } from '../processes.mjs';
-import { at, newNode, npm, Sentence } from '../project.mjs';
+import { at, npm, Sentence } from '../project.mjs';
 import { collect, placeOf } from './pages.mjs';
 import { sidebar } from './sidebar.mjs';
 import { fingerprint, step } from '../steps.mjs';
@@ -110,7 +110,7 @@ export async function documentationSite() {
     // VitePress treats links with other endings as pages.
     const endings = [...new Set([...contents.files].map((path) => extname(path).slice(1)))].join(',');
     const env = { VITE_EXTRA_EXTENSIONS: endings };
-    await must('Building the documentation site', newNode(), [program, 'build', workshop], { env });
+    await must('Building the documentation site', process.execPath, [program, 'build', workshop], { env });
     writeLicences();
   });
 }

@@ -1,0 +1,107 @@
+// The documentation site: its links, the sources of its generated pages, and its pages in a browser.
+
+import assert from 'node:assert/strict';
+import { readFile } from 'node:fs/promises';
+import { createServer } from 'node:http';
+import { extname, join } from 'node:path';
+import { test } from 'node:test';
+
+import { chromium } from 'playwright-core';
+
+import { consolePage, staticFolder, staticPage } from '../../scripts/console.mjs';
+import { changeLinks, collect } from '../../scripts/site/pages.mjs';
+import { constantsOf, evaluate, variantsOf } from '../../scripts/site/rust_source.mjs';
+import { documentationSite } from '../../scripts/site/site.mjs';
+import { args, program } from './console_local.mjs';
+import { has } from './harness.mjs';
+
+test('links outside of code are changed', () => {
+  const text = '[a](b.md) `[c](d.md)` [`e`](f.md#g) ![h](i.png) [j](https://k)\n```\n[l](m.md)\n```\n[n](o.rs)';
+  const seen = [];
+  const changed = changeLinks(text, (target, line) => {
+    seen.push([target, line]);
+    return target.endsWith('.rs') ? null : `/${target}`;
+  });
+  assert.deepEqual(seen, [['b.md', 1], ['f.md#g', 1], ['i.png', 1], ['o.rs', 5]]);
+  assert.equal(changed, '[a](/b.md) `[c](d.md)` [`e`](/f.md#g) ![h](/i.png) [j](https://k)\n```\n[l](m.md)\n```\nn');
+});
+
+test('pages outside of docs are collected with the examples, and a dead link is an error', () => {
+  const { pages, files } = collect(['docs/start/telegraf.md']);
+  assert.ok(pages.has('benches/RESULTS.md') && files.has('examples/telegraf/telegraf.conf'));
+  assert.match(pages.get('docs/start/telegraf.md'), /\]\(\/repository\/examples\/telegraf\/telegraf\.conf\)/);
+  const dead = () => collect(['docs/page.md'], () => '# A page\n\n[absent](absent.md)\n');
+  assert.throws(dead, /docs\/page\.md:3: absent\.md/);
+});
+
+test('constants and errors are read as the compiler reads them', () => {
+  const known = new Map([['A', 3n]]);
+  for (const [expression, value] of [
+    ['64 << 10', 65_536n],
+    ['2 + A * 4', 14n],
+    ['(2 + 1) * super::time::A', 9n],
+    ['1 << 20', 1_048_576n],
+    ['A as usize / 2', 1n],
+    ['u32::MAX', 4_294_967_295n],
+  ]) assert.equal(evaluate(expression, known), value, expression);
+  assert.throws(() => evaluate('B', known), /unknown constant B/);
+  const source = '// Bodies.\n\n/// The size of\n/// [`X`].\npub const A: usize =\n    1 << 2;\n';
+  assert.deepEqual(constantsOf(source), [{ name: 'A', expression: '1 << 2', text: 'The size of `X`.', section: 'Bodies' }]);
+  const errors = 'pub enum E {\n    /// First.\n    #[error("a \\\n        \\"b\\" {0}")]\n    One(u8),\n    /// Second.\n    #[error(transparent)]\n    Two,\n}\n';
+  assert.deepEqual(variantsOf(errors, 'E'), [
+    { name: 'One', message: 'a "b" {0}', text: 'First.' },
+    { name: 'Two', message: undefined, text: 'Second.' },
+  ]);
+});
+
+const types = { '.css': 'text/css', '.html': 'text/html', '.js': 'text/javascript', '.json': 'application/json', '.svg': 'image/svg+xml' };
+
+/** Serves a folder with the content security policies of its `_headers`. Resolves to the address. */
+async function hostWithPolicies(t, folder) {
+  const rules = await readFile(join(folder, '_headers'), 'utf8');
+  const [general, ofSite] = [...rules.matchAll(/^ {2}Content-Security-Policy: (.*)$/gm)].map(([, policy]) => policy);
+  const server = createServer(async ({ url }, response) => {
+    const path = new URL(url, 'http://host').pathname;
+    try {
+      const bytes = await readFile(join(folder, path.endsWith('/') ? `${path}index.html` : path));
+      response.setHeader('Content-Type', types[extname(path) || '.html'] ?? 'application/octet-stream');
+      response.setHeader('Content-Security-Policy', path.startsWith('/docs/') ? ofSite : general);
+      response.end(bytes);
+    } catch {
+      response.statusCode = 404;
+      response.end();
+    }
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+  t.after(() => new Promise((resolve) => {
+    server.close(resolve);
+    server.closeAllConnections();
+  }));
+  return `http://127.0.0.1:${server.address().port}`;
+}
+
+test('the console leads to the site, which has search and keeps to its policy', async (t) => {
+  if (!has(t, program)) return;
+  await consolePage();
+  await documentationSite();
+  await staticPage();
+  const url = await hostWithPolicies(t, staticFolder);
+  const browser = await chromium.launch({ executablePath: program, args });
+  t.after(() => browser.close());
+  const page = await browser.newPage({ viewport: { width: 1360, height: 860 } });
+  const problems = [];
+  page.on('pageerror', (error) => problems.push(error.message));
+  page.on('console', (said) => said.type() === 'error' && problems.push(said.text()));
+  page.on('response', (response) => response.ok() || problems.push(response.url()));
+  page.on('request', (request) => request.url().startsWith(url) || problems.push(request.url()));
+  await page.goto(`${url}/`);
+  await page.getByRole('link', { name: 'Documentation' }).click();
+  await page.getByRole('heading', { name: 'Documentation', level: 1 }).waitFor();
+  await page.getByRole('link', { name: 'Retention and downsampling' }).first().click();
+  await page.getByRole('heading', { name: 'Retention and downsampling', level: 1 }).waitFor();
+  await page.getByRole('button', { name: /search/i }).first().click();
+  await page.getByRole('searchbox').fill('unbalanced quotes');
+  await page.locator('.result').first().click();
+  await page.waitForURL(/\/docs\/reference\/errors\.html#line-unbalanced-quotes$/);
+  assert.deepEqual(problems, []);
+});
