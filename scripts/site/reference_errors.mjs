@@ -36,23 +36,23 @@ below, words in braces and \`…\` stand for values. A failed statement on \`/qu
 
 /** The groups: title, prefix of the anchors, module, error type, and the status of its errors. */
 const groups = [
-  ['Requests', 'request', 'api/error.rs', 'ApiError'],
-  ['Permissions and logins', 'auth', 'api/auth.rs', 'AuthError'],
-  ['Settings', 'setting', 'api/settings.rs', 'SettingsError', '503'],
-  ['Parameters', 'parameter', 'api/params.rs', 'ParamsError', '400'],
-  ['Bodies', 'body', 'api/content_encoding/mod.rs', 'BodyError'],
-  ['Lines of a write', 'line', 'line_protocol/error.rs', 'Cause', '400; the line is rejected, and the other lines are stored'],
-  ['Lines that do not fit the database', 'write', 'coordinator/write/rejections.rs', 'LineRefusal', '400; the line is rejected'],
-  ['Columns and measurements', 'schema', 'protocol/database.rs', 'RegisterRefusal', '400; the line is rejected'],
-  ['Syntax of InfluxQL', 'syntax', 'influxql/error.rs', 'ParseError', '400'],
-  ['Statements', 'statement', 'query/error.rs', 'QueryError', "200 with the statement's `error` on `/query`; 400 on `/api/v3/query_influxql`"],
-  ['Databases, tokens and users', 'catalog', 'protocol/catalog.rs', 'CatalogRefusal'],
-  ['Retention policies and continuous queries', 'policy', 'protocol/database.rs', 'PolicyRefusal', '400'],
-  ['Restores', 'restore', 'protocol/database.rs', 'DatabaseRefusal'],
-  ['Backups', 'backup', 'coordinator/backup/error.rs', 'BackupError'],
-  ['Point-in-time recovery', 'recovery', 'protocol/recovery.rs', 'RecoveryRefusal'],
-  ['Overload and storage', 'unavailable', 'protocol/host.rs', 'Unavailable', '503'],
-  ['Other errors of the server', 'server', 'coordinator/error.rs', 'Error'],
+  ['Requests', 'request', 'src/api/error.rs', 'ApiError'],
+  ['Permissions and logins', 'auth', 'src/api/auth.rs', 'AuthError'],
+  ['Settings', 'setting', 'src/api/settings.rs', 'SettingsError', '503'],
+  ['Parameters', 'parameter', 'src/api/params.rs', 'ParamsError', '400'],
+  ['Bodies', 'body', 'src/api/content_encoding/mod.rs', 'BodyError'],
+  ['Lines of a write', 'line', 'crates/line-protocol/src/error.rs', 'Cause', '400; the line is rejected, and the other lines are stored'],
+  ['Lines that do not fit the database', 'write', 'src/coordinator/write/rejections.rs', 'LineRefusal', '400; the line is rejected'],
+  ['Columns and measurements', 'schema', 'crates/engine/src/protocol/database.rs', 'RegisterRefusal', '400; the line is rejected'],
+  ['Syntax of InfluxQL', 'syntax', 'crates/influxql/src/error.rs', 'ParseError', '400'],
+  ['Statements', 'statement', 'src/query/error.rs', 'QueryError', "200 with the statement's `error` on `/query`; 400 on `/api/v3/query_influxql`"],
+  ['Databases, tokens and users', 'catalog', 'crates/engine/src/protocol/catalog.rs', 'CatalogRefusal'],
+  ['Retention policies and continuous queries', 'policy', 'crates/engine/src/protocol/database.rs', 'PolicyRefusal', '400'],
+  ['Restores', 'restore', 'crates/engine/src/protocol/database.rs', 'DatabaseRefusal'],
+  ['Backups', 'backup', 'src/coordinator/backup/error.rs', 'BackupError'],
+  ['Point-in-time recovery', 'recovery', 'crates/engine/src/protocol/recovery.rs', 'RecoveryRefusal'],
+  ['Overload and storage', 'unavailable', 'crates/engine/src/protocol/host.rs', 'Unavailable', '503'],
+  ['Other errors of the server', 'server', 'src/coordinator/error.rs', 'Error'],
 ];
 
 /** Statuses that differ from those of the group. */
@@ -113,7 +113,7 @@ function readable(message, limits) {
 /** Returns the page. */
 export function errorsPage() {
   const limits = new Map(limitValues().map(({ name, value }) => [name, value]));
-  const requests = moduleText('api/error.rs');
+  const requests = moduleText('src/api/error.rs');
   const status = statuses(requests);
   addConverted(requests, status);
   const sections = groups.map(([title, prefix, path, type, usual]) => {

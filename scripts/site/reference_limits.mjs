@@ -5,7 +5,7 @@ import { constantsOf, evaluate, moduleText } from './rust_source.mjs';
 
 const introduction = `# All limits
 
-This page is for operators and engineers who search for a number. It lists every constant of \`model/limits.rs\` with its value and its
+This page is for operators and engineers who search for a number. It lists every constant of \`crates/model/src/limits.rs\` with its value and its
 description from the code. [Settings and limits](../SETTINGS.md) describes the limits that users meet, and the settings that change them.
 MB are 10⁶ bytes.
 `;
@@ -34,10 +34,10 @@ const withoutUnit = (text) => text.replace(/, in (?:nanoseconds|milliseconds|sec
 /** Returns all limits with their values. */
 export function limitValues() {
   const known = new Map();
-  for (const { name, expression } of constantsOf(moduleText('model/time.rs'))) {
+  for (const { name, expression } of constantsOf(moduleText('crates/model/src/time.rs'))) {
     if (/^[\w: *]+$/.test(expression)) known.set(name, /^[\d_]+$/.test(expression) ? BigInt(expression.replaceAll('_', '')) : evaluate(expression, known));
   }
-  const all = constantsOf(moduleText('model/limits.rs'));
+  const all = constantsOf(moduleText('crates/model/src/limits.rs'));
   // A constant may use another constant that follows it.
   let pending = all;
   while (pending.length > 0) {
@@ -65,5 +65,5 @@ export function limitsPage() {
       [code(name), typeof value === 'bigint' ? formatted(name, value) : value, withoutUnit(text)]);
     return `## ${section}\n\n${table(['limit', 'value', 'description'], rows)}`;
   });
-  return [generatedBy('model/limits.rs'), introduction, ...sections].join('\n');
+  return [generatedBy('crates/model/src/limits.rs'), introduction, ...sections].join('\n');
 }

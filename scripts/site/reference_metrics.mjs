@@ -37,7 +37,7 @@ function actions() {
 /** Returns the page. */
 export async function metricsPage() {
   const { parse } = await import('yaml');
-  const source = moduleText('api/routes/metrics/exposition.rs');
+  const source = moduleText('src/api/routes/metrics/exposition.rs');
   const pattern = /metric\("(\w+)", "(\w+)", "(\w+)", Kind::(\w+),\s+"([^"]+)"\)/g;
   const rows = [...source.matchAll(pattern)].map(([, series, , name, kind, help]) =>
     [code(kind === 'Counter' ? `${name}_total` : name), kind.toLowerCase(), labels[series].map(code).join(', '), help]);

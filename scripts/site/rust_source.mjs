@@ -1,17 +1,11 @@
 // Reads constants and error types from Rust sources, as far as the generated pages need them.
 
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 
 import { at } from '../project.mjs';
 
-/** Returns the text of a module without its tests. `path` is such as `model/limits.rs`. */
-export function moduleText(path) {
-  const [crate, ...rest] = path.split('/');
-  const places = [`src/${path}`, `crates/${crate}/src/${rest.join('/')}`];
-  const place = places.find((one) => existsSync(at(one)));
-  if (!place) throw new Error(`no file ${places.join(' or ')}`);
-  return readFileSync(at(place), 'utf8').split('\n#[cfg(test)]')[0];
-}
+/** Returns the text of a source without its tests. */
+export const moduleText = (path) => readFileSync(at(path), 'utf8').split('\n#[cfg(test)]')[0];
 
 /** Evaluates a constant expression of integers. `known` maps names to values. */
 export function evaluate(expression, known) {
