@@ -20,7 +20,7 @@ pub struct CreateSubscriptionStatement {
     /// `ALL` or `ANY`.
     pub mode: DestinationMode,
     /// The destinations' addresses, at least one.
-    pub destinations: Vec<String>,
+    pub(crate) destinations: Vec<String>,
 }
 
 /// The selection of destinations for a write.

@@ -2,14 +2,14 @@
 
 /// Formats the shortest decimal that parses as `value`, without an exponent: `2`, `0.5`, and `1e21`
 /// with its 22 digits (Go's `FormatFloat(v, 'f', -1, 64)`).
-pub fn format_plain(value: f64) -> String {
+pub(crate) fn format_plain(value: f64) -> String {
     // `Display` in Rust never uses an exponent and prints the shortest text that parses as the
     // value.
     format!("{value}")
 }
 
 /// Formats a value as [`format_plain`] does and adds `.0` if the text would parse as an integer.
-pub fn format_literal(value: f64) -> String {
+pub(crate) fn format_literal(value: f64) -> String {
     let mut text = format_plain(value);
     if !text.contains('.') {
         text.push_str(".0");

@@ -88,7 +88,7 @@ impl BinaryOp {
     }
 
     /// Whether the operator is `AND`, `OR` or a comparison.
-    pub const fn is_condition(self) -> bool {
+    pub(crate) const fn is_condition(self) -> bool {
         self.precedence() <= 3
     }
 }

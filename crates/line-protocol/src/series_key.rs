@@ -17,7 +17,7 @@ pub struct SeriesKey<'a> {
     /// The tags as key and value, neither of them empty. The keys are unique and ascending.
     pub tags: Vec<(Name<'a>, Name<'a>)>,
     /// Whether the tags were written in this order.
-    pub was_sorted: bool,
+    pub(crate) was_sorted: bool,
 }
 
 /// Splits a key as written, which ends before the first unescaped space.

@@ -50,7 +50,7 @@ impl Permission {
     }
 
     /// Whether the permission allows any access.
-    pub fn gives_any(&self) -> bool {
+    pub(crate) fn gives_any(&self) -> bool {
         self.read || self.write || self.metrics
     }
 
@@ -121,12 +121,6 @@ impl Grants {
             }
         }
         if policies.is_empty() { Scope::None } else { Scope::Policies(policies) }
-    }
-
-    /// Whether the right covers all databases, including future ones.
-    pub fn covers_all(&self, right: Right) -> bool {
-        let all = |p: &Permission| p.gives(right) && p.database.is_none() && p.policy.is_none();
-        self.admin || self.permissions.iter().any(all)
     }
 
     /// Returns the permissions that apply to `database`.
@@ -216,7 +210,6 @@ mod tests {
         }
         let seen = ["a", "b", "c", "d", "e"].map(|db| grants.sees(db));
         assert_eq!(seen, [true, true, false, false, true]);
-        assert!(!grants.covers_all(Right::Read));
     }
 
     #[test]
@@ -256,12 +249,11 @@ mod tests {
         let grants = Grants { admin: false, permissions: vec![permission(None, None, "w")] };
         assert_eq!(grants.scope(Right::Write, "any"), Scope::All);
         assert_eq!(grants.scope(Right::Read, "any"), Scope::None);
-        assert!(grants.covers_all(Right::Write) && !grants.covers_all(Right::Read));
         assert!(grants.sees("any"));
         let admin = Grants::admin();
-        assert!(admin.covers_all(Right::Read) && admin.sees("any"));
+        assert!(admin.sees("any"));
         assert_eq!(admin.scope(Right::Read, "any"), Scope::All);
-        assert!(!Grants::default().sees("any") && !Grants::default().covers_all(Right::Read));
+        assert!(!Grants::default().sees("any"));
     }
 
     #[test]

@@ -268,12 +268,12 @@ pub const STATEMENTS_MAX: usize = 100;
 /// The maximum size of a regex's source text, in bytes.
 pub const REGEX_BYTES_MAX: usize = 1 << 10;
 /// The maximum value of the setting `REGEX_BYTES_MAX`, in bytes. Shards check it again.
-pub const REGEX_SOURCE_BYTES_MAX: usize = 16 << 10;
+pub(crate) const REGEX_SOURCE_BYTES_MAX: usize = 16 << 10;
 /// The maximum number of different regexes in one query text. Compiling a regex takes a few
 /// milliseconds at worst.
 pub const REGEXES_PER_QUERY_MAX: usize = 100;
 /// The maximum memory of a compiled regex, in bytes.
-pub const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
+pub(crate) const REGEX_COMPILED_BYTES_MAX: usize = 1 << 20;
 /// The maximum number of times that the text of a subquery is compiled. The number doubles at each
 /// level that combines functions which need the window before their range with other functions.
 pub const SUBQUERY_READINGS_MAX: u32 = 64;
@@ -353,7 +353,7 @@ pub const WORK_PER_TURN: u64 = 10 * WORK_PER_MS;
 pub const QUERY_CPU_MS_MAX: usize = 60_000;
 /// The maximum of the setting `QUERY_CPU_MS_MAX`, in milliseconds. It equals the CPU limit of an
 /// invocation (wrangler.toml).
-pub const QUERY_CPU_MS_CEILING: usize = 300_000;
+pub(crate) const QUERY_CPU_MS_CEILING: usize = 300_000;
 /// The maximum number of columns in a statement and its subqueries, after `*` and regexes are
 /// expanded. A column with several calls counts once for each call.
 pub const COLUMNS_PER_QUERY_MAX: usize = 5_000;

@@ -22,7 +22,7 @@ impl Bitmap {
 
     /// Creates a bitmap from the first `len` bits of `words`. Returns `None` if words are missing
     /// or if a bit after `len` is set.
-    pub fn from_words(words: Vec<u64>, len: usize) -> Option<Self> {
+    pub(crate) fn from_words(words: Vec<u64>, len: usize) -> Option<Self> {
         let spare = len % 64;
         let clean = spare == 0 || words.last().is_some_and(|last| last >> spare == 0);
         (words.len() == len.div_ceil(64) && clean).then_some(Self { words, len })
@@ -64,7 +64,7 @@ impl Bitmap {
     }
 
     /// Appends `count` bits with the same `value`.
-    pub fn extend_filled(&mut self, count: usize, value: bool) {
+    pub(crate) fn extend_filled(&mut self, count: usize, value: bool) {
         let start = self.len;
         self.len += count;
         self.words.resize(self.len.div_ceil(64), 0);

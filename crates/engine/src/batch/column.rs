@@ -116,7 +116,7 @@ impl Values {
     }
 
     /// Appends the padding of a null.
-    pub fn push_padding(&mut self) {
+    pub(crate) fn push_padding(&mut self) {
         match self {
             Self::Float(values) => values.push(0.0),
             Self::Integer(values) => values.push(0),
@@ -127,7 +127,7 @@ impl Values {
     }
 
     /// Appends the padding of `count` nulls.
-    pub fn extend_padding(&mut self, count: usize) {
+    pub(crate) fn extend_padding(&mut self, count: usize) {
         let rows = self.len() + count;
         match self {
             Self::Float(values) => values.resize(rows, 0.0),

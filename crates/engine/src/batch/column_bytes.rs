@@ -32,7 +32,7 @@ pub fn encode(column: &Column, rows: &[u32], out: &mut Vec<u8>) {
 
 /// Appends all rows in a format for data that is not stored. It may be larger than [`encode`], and
 /// encoding is faster. [`decode`] also reads this format.
-pub fn encode_plain(column: &Column, out: &mut Vec<u8>) {
+pub(crate) fn encode_plain(column: &Column, out: &mut Vec<u8>) {
     match (&column.values, &column.validity) {
         (Values::Integer(values), Validity::All) => {
             out.push(0);
@@ -78,7 +78,7 @@ impl Picked<'_> {
 }
 
 /// Encodes consecutive rows as a draft.
-pub fn draft_rows(column: &Column, rows: Range<usize>) -> Draft {
+pub(crate) fn draft_rows(column: &Column, rows: Range<usize>) -> Draft {
     // The row numbers within a group or page fit a u32.
     let rows = Picked::Consecutive(rows.start as u32, rows.end as u32);
     let mut head = Vec::new();
@@ -175,7 +175,7 @@ pub fn decode_with(
 }
 
 /// Appends `strings` with the string codec.
-pub fn encode_strings<'a>(strings: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
+pub(crate) fn encode_strings<'a>(strings: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
     let joined: StringColumn = strings.collect();
     let (text, ends) = joined.parts();
     codec::string::encode(text, ends, out);
@@ -185,7 +185,7 @@ pub fn encode_strings<'a>(strings: impl Iterator<Item = &'a str>, out: &mut Vec<
 ///
 /// # Errors
 /// Any [`Error`] of the string codec.
-pub fn decode_strings(bytes: &[u8], count: usize) -> Result<StringColumn, Error> {
+pub(crate) fn decode_strings(bytes: &[u8], count: usize) -> Result<StringColumn, Error> {
     let (mut text, mut ends) = (String::new(), Vec::new());
     let codes = codec::string::decode(bytes, count, &mut text, &mut ends)?;
     let strings = StringColumn::from_parts(text, ends).ok_or(Error::Corrupt)?;

@@ -69,7 +69,7 @@ pub fn column_sets(
 
 /// Groups rows by the fields `0..fields` that they have, in order of each set's first row. The rows
 /// without any field also form a set.
-pub fn field_sets(
+pub(crate) fn field_sets(
     rows: impl Iterator<Item = u32>,
     fields: usize,
     has: impl Fn(u32, usize) -> bool,
@@ -85,7 +85,7 @@ pub fn field_sets(
 
 /// Merges small sets into one set with all their columns if its padding costs less than the
 /// overhead of separate sets. The sets must not contain tags.
-pub fn without_small(sets: Vec<ColumnSet>) -> Vec<ColumnSet> {
+pub(crate) fn without_small(sets: Vec<ColumnSet>) -> Vec<ColumnSet> {
     let (mut small, mut kept): (Vec<_>, Vec<_>) =
         sets.into_iter().partition(|set| set.rows.len() < COLUMN_CELLS);
     let mut fields: Vec<usize> = small.iter().flat_map(|set| &set.fields).copied().collect();

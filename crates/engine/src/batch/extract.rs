@@ -1,6 +1,5 @@
 //! Copies some rows and columns of a block into a new block.
 
-use super::column_sets::{field_sets, without_small};
 use super::{Block, FrameTable};
 
 /// The number of cells per value above which a table is split into column sets.
@@ -9,7 +8,7 @@ pub(super) const CELLS_PER_VALUE_MAX: usize = 2;
 impl Block {
     /// Copies the rows `rows` of the fields at the positions `fields`, and the series of these
     /// rows.
-    pub fn extract(&self, rows: &[u32], fields: &[usize]) -> Self {
+    pub(crate) fn extract(&self, rows: &[u32], fields: &[usize]) -> Self {
         let series_of = |&row: &u32| self.row_series.get(row as usize).copied().unwrap_or_default();
         let mut used = vec![false; self.series.len as usize];
         for row in rows {
@@ -31,28 +30,4 @@ impl Block {
     }
 }
 
-impl FrameTable {
-    /// Splits the table into one table per column set if most of its cells would be padding. No two
-    /// rows may have the same series and time, because the result does not keep the rows' order.
-    pub fn without_padding(self) -> Vec<Self> {
-        let (rows, fields) = (self.block.rows(), self.block.fields.len());
-        let columns = self.block.fields.iter();
-        let values: usize = columns.map(|column| rows - column.validity.nulls(rows)).sum();
-        if rows * fields <= values * CELLS_PER_VALUE_MAX {
-            return vec![self];
-        }
-        let has = |row: u32, field: usize| {
-            self.block.fields.get(field).is_some_and(|c| c.validity.is_valid(row as usize))
-        };
-        let sets = without_small(field_sets(0..rows as u32, fields, has));
-        let of = |at: &usize| self.field_ids.get(*at).copied();
-        sets.iter()
-            .map(|set| Self {
-                measurement: self.measurement,
-                tag_ids: self.tag_ids.clone(),
-                field_ids: set.fields.iter().filter_map(of).collect(),
-                block: self.block.extract(&set.rows, &set.fields),
-            })
-            .collect()
-    }
-}
+impl FrameTable {}

@@ -147,7 +147,7 @@ impl FieldLayout<'_> {
     }
 
     /// Adds the size of each row's text to `bytes`.
-    pub fn add_text_bytes(&self, bytes: &mut [u32]) {
+    pub(crate) fn add_text_bytes(&self, bytes: &mut [u32]) {
         let mut add = |at: usize, column: &ChunkedColumn, row: u32| {
             if let Some(bytes) = bytes.get_mut(at) {
                 // A string is at most 1 MiB.

@@ -14,7 +14,7 @@ pub struct Order {
     /// The start of each series in `rows`. Series `s` has `rows[starts[s]..starts[s + 1]]`.
     pub starts: Vec<u32>,
     /// Whether any two rows have the same series and time.
-    pub has_duplicates: bool,
+    pub(crate) has_duplicates: bool,
 }
 
 impl Order {
@@ -67,13 +67,6 @@ impl Order {
             }
         }
     }
-
-    /// Returns the rows of series number `series`.
-    pub fn rows_of_series(&self, series: u32) -> &[u32] {
-        let bound = |at: usize| self.starts.get(at).map_or(0, |&start| start as usize);
-        let series = series as usize;
-        self.rows.get(bound(series)..bound(series + 1)).unwrap_or_default()
-    }
 }
 
 /// Some rows of an [`Order`] without duplicates of series and time.
@@ -90,7 +83,7 @@ pub struct Distinct {
 
 impl Distinct {
     /// Creates a list from rows without duplicates.
-    pub fn of_distinct(rows: Vec<u32>) -> Self {
+    pub(crate) fn of_distinct(rows: Vec<u32>) -> Self {
         Self { rows, ..Self::default() }
     }
 
@@ -151,7 +144,7 @@ impl Distinct {
 
 /// Returns the rank of each series by its tag values. `tags` contains the positions of the tags in
 /// the table, in order of priority.
-pub fn rank_series(series: &SeriesTable, tags: &[usize]) -> Vec<u32> {
+pub(crate) fn rank_series(series: &SeriesTable, tags: &[usize]) -> Vec<u32> {
     let count = series.len;
     let mut order: Vec<u32> = (0..count).collect();
     let ranks: Vec<Vec<u32>> = tags
@@ -203,18 +196,11 @@ mod tests {
     fn rows_are_ordered_by_series_then_time_and_keep_their_order_among_equals() {
         let series = chunks(&[2, 0, 2, 0, 2]);
         let order = Order::new(3, None, &series, &chunks(&[5, 9, 1, 3, 5]));
-        assert_eq!(
-            (order.rows_of_series(0), order.rows_of_series(1), order.rows_of_series(2)),
-            (&[3, 1][..], &[][..], &[2, 0, 4][..])
-        );
         assert!(order.has_duplicates);
+        assert_eq!((order.rows, order.starts), (vec![3, 1, 2, 0, 4], vec![0, 2, 2, 5]));
         let ranked = Order::new(3, Some(&[2, 1, 0]), &series, &chunks(&[5, 9, 1, 3, 6]));
-        assert_eq!(
-            (ranked.rows_of_series(0), ranked.rows_of_series(2)),
-            (&[2, 0, 4][..], &[3, 1][..])
-        );
         assert!(!ranked.has_duplicates);
-        assert_eq!(ranked.rows_of_series(7), [0_u32; 0]);
+        assert_eq!((ranked.rows, ranked.starts), (vec![2, 0, 4, 3, 1], vec![0, 3, 3, 5]));
     }
 
     #[test]

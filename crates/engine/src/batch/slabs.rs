@@ -12,7 +12,7 @@ use tidemark_model::ids::ColumnId;
 use tidemark_model::value::FieldType;
 
 /// The overhead of a slab's column, in bytes: the column, its id and its index entry.
-pub const SLAB_COLUMN_BYTES: usize = 96;
+pub(crate) const SLAB_COLUMN_BYTES: usize = 96;
 
 /// The field values of some rows.
 #[derive(Clone, Debug, Default)]

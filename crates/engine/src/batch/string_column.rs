@@ -31,7 +31,7 @@ impl StringColumn {
 
     /// Creates a column of the strings that `ends` delimits in `text`. Returns `None` unless the
     /// ends ascend, are character boundaries, and finish at the end of `text`.
-    pub fn from_parts(text: String, ends: Vec<u32>) -> Option<Self> {
+    pub(crate) fn from_parts(text: String, ends: Vec<u32>) -> Option<Self> {
         let mut start = 0;
         for &end in &ends {
             text.get(start..end as usize)?;
@@ -139,7 +139,7 @@ impl StringColumn {
     }
 
     /// Appends `count` empty strings.
-    pub fn extend_empty(&mut self, count: usize) {
+    pub(crate) fn extend_empty(&mut self, count: usize) {
         if count == 0 {
             return;
         }

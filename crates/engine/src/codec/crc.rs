@@ -6,7 +6,7 @@ pub const CRC_BYTES: usize = 4;
 
 /// The errors of checksum verification.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum CrcError {
+pub(crate) enum CrcError {
     /// The input is shorter than a checksum.
     TooShort,
     /// The checksum differs from the one computed.
@@ -24,7 +24,7 @@ pub fn crc32c_append(crc: u32, bytes: &[u8]) -> u32 {
 }
 
 /// Appends the checksum of `out[start..]`, little-endian.
-pub fn append_crc(out: &mut Vec<u8>, start: usize) {
+pub(crate) fn append_crc(out: &mut Vec<u8>, start: usize) {
     let crc = crc32c(out.get(start..).unwrap_or_default());
     out.extend(crc.to_le_bytes());
 }
@@ -33,7 +33,7 @@ pub fn append_crc(out: &mut Vec<u8>, start: usize) {
 ///
 /// # Errors
 /// Any [`CrcError`].
-pub fn verify_crc(bytes: &[u8]) -> Result<&[u8], CrcError> {
+pub(crate) fn verify_crc(bytes: &[u8]) -> Result<&[u8], CrcError> {
     let (covered, crc) = bytes.split_last_chunk::<CRC_BYTES>().ok_or(CrcError::TooShort)?;
     if crc32c(covered) == u32::from_le_bytes(*crc) { Ok(covered) } else { Err(CrcError::Mismatch) }
 }

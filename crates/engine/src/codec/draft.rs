@@ -49,7 +49,7 @@ impl Draft {
     }
 
     /// Returns the approximate size of the bit-packed residuals, in bytes.
-    pub fn packed_bytes(&self) -> usize {
+    pub(crate) fn packed_bytes(&self) -> usize {
         self.open.as_ref().map_or(0, |open| open.packed_bytes)
     }
 

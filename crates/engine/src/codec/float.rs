@@ -37,7 +37,7 @@ pub fn draft(values: &[f64], mut head: Vec<u8>) -> Draft {
 }
 
 /// Appends `values` in a format for prompt reading, like [`integer::encode_soon`].
-pub fn encode_soon(values: &[f64], out: &mut Vec<u8>) {
+pub(crate) fn encode_soon(values: &[f64], out: &mut Vec<u8>) {
     let integers = integers(values, out);
     integer::encode_soon(&integers, out);
 }
@@ -76,7 +76,7 @@ fn integers(values: &[f64], head: &mut Vec<u8>) -> Vec<i64> {
 
 /// Appends `values` in whole bytes. The encoding is larger than a draft and takes a fraction of its
 /// time.
-pub fn encode_plain(values: &[f64], out: &mut Vec<u8>) {
+pub(crate) fn encode_plain(values: &[f64], out: &mut Vec<u8>) {
     let integers = all_ordered(values, out);
     integer::encode_plain(&integers, out);
 }

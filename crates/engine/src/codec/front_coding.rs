@@ -86,7 +86,7 @@ pub fn decode(bytes: &[u8], count: usize, mut sink: impl FnMut(&str)) -> Result<
 }
 
 /// Appends the encoding of dictionary codes.
-pub fn encode_codes(codes: &[u64], out: &mut Vec<u8>) {
+pub(crate) fn encode_codes(codes: &[u64], out: &mut Vec<u8>) {
     let before = std::iter::once(&0).chain(codes);
     let deltas: Vec<u64> = codes
         .iter()
@@ -106,7 +106,7 @@ pub fn encode_codes(codes: &[u64], out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// Any [`Error`] except [`Error::NotUtf8`].
-pub fn decode_codes(bytes: &[u8], count: usize) -> Result<Vec<u64>, Error> {
+pub(crate) fn decode_codes(bytes: &[u8], count: usize) -> Result<Vec<u64>, Error> {
     let (method, mut rest) = start(bytes, count)?;
     let mut codes = read(&mut rest, count)?;
     let mut before = 0_u64;

@@ -32,7 +32,7 @@ pub fn encode(values: &[i64], out: &mut Vec<u8>) {
 
 /// Appends `values` in a format for prompt reading. It uses whole bytes unless this is much larger
 /// than [`encode`].
-pub fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
+pub(crate) fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
     let bounds = bounds(values);
     let width = width(bounds);
     if width <= BYTES_MORE_MAX {
@@ -47,7 +47,7 @@ pub fn encode_soon(values: &[i64], out: &mut Vec<u8>) {
 
 /// Appends `values` in whole bytes. The encoding is larger than [`encode`] and takes a fraction of
 /// its time.
-pub fn encode_plain(values: &[i64], out: &mut Vec<u8>) {
+pub(crate) fn encode_plain(values: &[i64], out: &mut Vec<u8>) {
     encode_whole(values, bounds(values), out);
 }
 

@@ -24,7 +24,7 @@ pub mod varint;
 
 /// The maximum number of values in one encoding. A plain body of 25 MB has fewer than 6 million
 /// lines.
-pub const VALUES_MAX: usize = 1 << 23;
+pub(crate) const VALUES_MAX: usize = 1 << 23;
 /// The maximum size of a dictionary's expanded text, in bytes. It exceeds the largest plain body.
 pub const TEXT_BYTES_MAX: usize = 32 << 20;
 

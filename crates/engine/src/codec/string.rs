@@ -46,7 +46,7 @@ fn lengths_of(ends: &[u32]) -> Vec<i64> {
 
 /// Appends the encoding of the strings that `codes` select. Code c selects the string that ends at
 /// `ends[c]`, as in [`encode`].
-pub fn encode_coded(text: &str, ends: &[u32], codes: &[u32], out: &mut Vec<u8>) {
+pub(crate) fn encode_coded(text: &str, ends: &[u32], codes: &[u32], out: &mut Vec<u8>) {
     out.push(DICTIONARY);
     varint::write(ends.len() as u64, out);
     encode_counted(&lengths_of(ends), out);

@@ -12,7 +12,7 @@ pub fn draft(values: &[u64], head: Vec<u8>) -> Draft {
 }
 
 /// Appends `values` in a format for prompt reading, like [`integer::encode_soon`].
-pub fn encode_soon(values: &[u64], out: &mut Vec<u8>) {
+pub(crate) fn encode_soon(values: &[u64], out: &mut Vec<u8>) {
     let signed: Vec<i64> = values.iter().map(|&value| value as i64).collect();
     integer::encode_soon(&signed, out);
 }

@@ -35,12 +35,12 @@ pub fn read(bytes: &mut &[u8]) -> Result<u64, Error> {
 ///
 /// # Errors
 /// The errors of [`read`], and [`Error::TooMany`] above `max`.
-pub fn read_length(bytes: &mut &[u8], max: usize) -> Result<usize, Error> {
+pub(crate) fn read_length(bytes: &mut &[u8], max: usize) -> Result<usize, Error> {
     usize::try_from(read(bytes)?).ok().filter(|&length| length <= max).ok_or(Error::TooMany)
 }
 
 /// Appends `value` in a form that is short for small magnitudes.
-pub fn write_signed(value: i64, out: &mut Vec<u8>) {
+pub(crate) fn write_signed(value: i64, out: &mut Vec<u8>) {
     write(zigzag(value), out);
 }
 
@@ -48,7 +48,7 @@ pub fn write_signed(value: i64, out: &mut Vec<u8>) {
 ///
 /// # Errors
 /// The errors of [`read`].
-pub fn read_signed(bytes: &mut &[u8]) -> Result<i64, Error> {
+pub(crate) fn read_signed(bytes: &mut &[u8]) -> Result<i64, Error> {
     read(bytes).map(unzigzag)
 }
 
@@ -60,6 +60,6 @@ pub const fn zigzag(value: i64) -> u64 {
 
 /// The inverse of [`zigzag`].
 #[inline]
-pub const fn unzigzag(value: u64) -> i64 {
+pub(crate) const fn unzigzag(value: u64) -> i64 {
     (value >> 1) as i64 ^ -((value & 1) as i64)
 }

@@ -5,7 +5,7 @@
 
 /// A map from hashes to entry numbers. The caller compares the keys.
 #[derive(Clone, Debug, Default)]
-pub struct HashIndex {
+pub(crate) struct HashIndex {
     /// The entry number plus 1, or 0 for a free slot. The length is a power of two, and at most
     /// half of the slots are used.
     slots: Vec<u32>,
@@ -14,7 +14,7 @@ pub struct HashIndex {
 
 impl HashIndex {
     /// Returns the entry that has this hash and for which `is_same` returns true.
-    pub fn find(&self, hash: u32, mut is_same: impl FnMut(u32) -> bool) -> Option<u32> {
+    pub(crate) fn find(&self, hash: u32, mut is_same: impl FnMut(u32) -> bool) -> Option<u32> {
         let mask = self.slots.len().wrapping_sub(1);
         let mut slot = hash as usize & mask;
         loop {
@@ -27,7 +27,7 @@ impl HashIndex {
     }
 
     /// Adds the next entry and returns its number.
-    pub fn insert(&mut self, hash: u32) -> u32 {
+    pub(crate) fn insert(&mut self, hash: u32) -> u32 {
         // Entries are series or distinct tag values of a memtable, so there are far fewer than
         // 2^32.
         let entry = self.hashes.len() as u32;
@@ -56,7 +56,7 @@ impl HashIndex {
     }
 
     /// Returns the memory size, in bytes.
-    pub fn bytes(&self) -> usize {
+    pub(crate) fn bytes(&self) -> usize {
         (self.slots.capacity() + self.hashes.capacity()) * 4
     }
 }

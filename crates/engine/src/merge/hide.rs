@@ -29,7 +29,7 @@ pub struct Tombstone {
 
 /// The hidden rows of a shard.
 #[derive(Clone, Debug, Default)]
-pub struct Hidden {
+pub(crate) struct Hidden {
     /// The tombstones sorted by measurement.
     tombstones: Vec<Tombstone>,
     retired: BTreeSet<MeasurementId>,
@@ -37,14 +37,14 @@ pub struct Hidden {
 
 impl Hidden {
     /// Hides the rows of tombstones, which may be in any order, and of dropped measurements.
-    pub fn new(mut tombstones: Vec<Tombstone>, retired: BTreeSet<MeasurementId>) -> Self {
+    pub(crate) fn new(mut tombstones: Vec<Tombstone>, retired: BTreeSet<MeasurementId>) -> Self {
         tombstones.sort_by_key(|tombstone| tombstone.measurement);
         Self { tombstones, retired }
     }
 
     /// Returns the tombstones that may affect a part and are not yet applied to it, sorted by
     /// measurement.
-    pub fn open_to(&self, part: &Extent) -> Vec<&Tombstone> {
+    pub(crate) fn open_to(&self, part: &Extent) -> Vec<&Tombstone> {
         let awaited = |tombstone: &&Tombstone| {
             part.sequences.has_yet_to_apply(tombstone.sequence, tombstone.before)
                 && tombstone.time.overlaps(&part.time)
@@ -57,7 +57,7 @@ impl Hidden {
 ///
 /// The cursor evaluates the conditions of tombstones once for each series. It skips a series if the
 /// part's rows are all hidden. It may visit a series without visible rows.
-pub struct Hide<C> {
+pub(crate) struct Hide<C> {
     cursor: C,
     hidden: Rc<Hidden>,
     /// The time range of all rows of the cursor.
@@ -76,7 +76,7 @@ impl<C: SeriesCursor> Hide<C> {
     ///
     /// # Errors
     /// Returns an error of the cursor.
-    pub fn new(
+    pub(crate) fn new(
         cursor: C,
         hidden: Rc<Hidden>,
         part: &Extent,

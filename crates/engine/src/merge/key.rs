@@ -109,7 +109,7 @@ impl SeriesKey {
     }
 
     /// Returns the number of values that [`SeriesKey::values`] returns.
-    pub fn value_count(&self) -> usize {
+    pub(crate) fn value_count(&self) -> usize {
         let values = self.0.get(MEASUREMENT_BYTES..).unwrap_or_default();
         values.iter().filter(|&&byte| byte == END).count()
     }

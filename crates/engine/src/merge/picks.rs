@@ -103,7 +103,7 @@ impl Picks {
 
     /// Picks only the last row. Empty picks stay empty.
     #[must_use]
-    pub fn last_row(&self) -> Self {
+    pub(crate) fn last_row(&self) -> Self {
         match self.rows.checked_sub(1) {
             Some(last) => self.only(&[last]),
             None => self.clone(),
@@ -153,7 +153,7 @@ impl Picks {
     }
 
     /// Returns the number of pages that contain the rows.
-    pub fn pages_read(&self) -> usize {
+    pub(crate) fn pages_read(&self) -> usize {
         self.pages.len()
     }
 

@@ -24,7 +24,7 @@ pub struct Sequences {
 impl Sequences {
     /// Whether the tombstone with this sequence is not yet applied to the part. The tombstone hides
     /// rows of writes below `before`.
-    pub const fn has_yet_to_apply(&self, sequence: u64, before: u64) -> bool {
+    pub(crate) const fn has_yet_to_apply(&self, sequence: u64, before: u64) -> bool {
         self.hi < before && self.applied < sequence
     }
 
@@ -40,7 +40,7 @@ impl Sequences {
     ///
     /// `known` is the highest sequence of the tombstones that the merge applies. `parts` and
     /// `known` must be read when the merge *starts*.
-    pub fn of_merge(parts: impl IntoIterator<Item = Self>, known: u64) -> Option<Self> {
+    pub(crate) fn of_merge(parts: impl IntoIterator<Item = Self>, known: u64) -> Option<Self> {
         let all = parts.into_iter().reduce(Self::join)?;
         Some(Self { applied: all.applied.max(known), ..all })
     }
@@ -48,7 +48,7 @@ impl Sequences {
 
 /// The range of sequences and times of a part's rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Extent {
+pub(crate) struct Extent {
     /// The range of write sequences.
     pub sequences: Sequences,
     /// The range of times.
@@ -58,7 +58,7 @@ pub struct Extent {
 impl Extent {
     /// Whether the two extents share a time and a write sequence. For two such parts, the later
     /// part is undefined.
-    pub const fn clashes_with(&self, other: &Self) -> bool {
+    pub(crate) const fn clashes_with(&self, other: &Self) -> bool {
         self.time.overlaps(&other.time)
             && self.sequences.lo <= other.sequences.hi
             && other.sequences.lo <= self.sequences.hi
@@ -66,7 +66,7 @@ impl Extent {
 
     /// Returns the smallest extent that contains all of `parts`. The part that a merge creates has
     /// this extent.
-    pub fn hull(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
+    pub(crate) fn hull(parts: impl IntoIterator<Item = Self>) -> Option<Self> {
         let join = |a: Self, b: Self| Self {
             sequences: a.sequences.join(b.sequences),
             time: a.time.hull(b.time),
@@ -78,7 +78,7 @@ impl Extent {
     /// `others`.
     ///
     /// `others` contains all parts that are not merged, and the hulls of the job's other merges.
-    pub fn is_convex<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> bool {
+    pub(crate) fn is_convex<'a>(&self, others: impl IntoIterator<Item = &'a Self>) -> bool {
         others.into_iter().all(|other| !self.clashes_with(other))
     }
 }

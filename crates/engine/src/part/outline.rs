@@ -18,7 +18,7 @@ pub struct Outline {
     /// this assumes that rows are evenly distributed in time.
     pub rows: u64,
     /// The number of rows at any time.
-    pub rows_of_all_times: u64,
+    pub(crate) rows_of_all_times: u64,
 }
 
 impl Outline {
@@ -91,7 +91,7 @@ impl Outline {
 ///
 /// # Errors
 /// Returns an error of `values`.
-pub fn has_groups<V: Values>(
+pub(crate) fn has_groups<V: Values>(
     values: &mut V,
     part: u64,
     measurement: MeasurementId,

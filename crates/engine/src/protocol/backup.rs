@@ -103,7 +103,7 @@ pub fn checksum(bytes: &[u8]) -> u32 {
 }
 
 /// Encodes a row of table `value` as an object.
-pub fn seal_value(head: &[u8], body: &[u8]) -> Vec<u8> {
+pub(crate) fn seal_value(head: &[u8], body: &[u8]) -> Vec<u8> {
     // A row is smaller than 2 MB, so its length fits in 32 bits.
     let length = (head.len() as u32).to_le_bytes();
     seal(ObjectKind::Value, &[&length, head, body])
@@ -122,7 +122,7 @@ pub fn open_value(bytes: &[u8]) -> Result<(&[u8], &[u8]), ObjectError> {
 ///
 /// # Errors
 /// [`ObjectError::Content`] if the numbers cannot be encoded, which does not happen.
-pub fn seal_point(numbers: &[(u64, u64)], rows: &[u8]) -> Result<Vec<u8>, ObjectError> {
+pub(crate) fn seal_point(numbers: &[(u64, u64)], rows: &[u8]) -> Result<Vec<u8>, ObjectError> {
     let numbers = metadata::encode(&numbers).map_err(|_| ObjectError::Content)?;
     let length = (numbers.len() as u32).to_le_bytes();
     Ok(seal(ObjectKind::Point, &[&length, &numbers, rows]))

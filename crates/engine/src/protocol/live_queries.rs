@@ -50,7 +50,7 @@ impl Precedence {
     }
 
     /// Decodes the number from a page request.
-    pub const fn from_number(number: u64) -> Self {
+    pub(crate) const fn from_number(number: u64) -> Self {
         Self { id: number % (1 << ID_BITS), class: (number >> ID_BITS) as u8 }
     }
 

@@ -59,7 +59,7 @@ pub struct Run {
 }
 
 /// A callback for one group. Returns whether it needs further groups.
-pub type VisitGroup<'a> = dyn FnMut(&mut RowGroup<'_>) -> Result<bool, ReadError> + 'a;
+pub(crate) type VisitGroup<'a> = dyn FnMut(&mut RowGroup<'_>) -> Result<bool, ReadError> + 'a;
 
 /// Returns the rows of a single run, starting at the first series that does not precede `from`.
 ///

@@ -42,7 +42,7 @@ impl Window {
 
     /// Returns a time after `time_ns`. All times between both, excluding the returned time, are in
     /// the same window.
-    pub fn same_until(&self, time_ns: i64) -> i64 {
+    pub(crate) fn same_until(&self, time_ns: i64) -> i64 {
         let (aligned_ns, _) = self.align(time_ns);
         let end_ns = aligned_ns.saturating_add(self.offset_ns).saturating_add(self.every_ns);
         let base_ns = time_ns.saturating_sub(self.offset_ns);
@@ -56,7 +56,7 @@ impl Window {
 
     /// Whether no clock change is near `time_ns`. Near a clock change, a window may contain times
     /// before its start.
-    pub fn is_regular_near(&self, time_ns: i64) -> bool {
+    pub(crate) fn is_regular_near(&self, time_ns: i64) -> bool {
         // Two windows plus the largest possible difference of UTC offsets.
         let near_ns = self.every_ns.saturating_mul(2).saturating_add(26 * H_NS);
         let near = time_ns.saturating_sub(near_ns)..=time_ns.saturating_add(near_ns);

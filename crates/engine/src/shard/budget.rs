@@ -54,7 +54,7 @@ impl Budget {
     /// Returns 32 bits that distinguish this load of an object from other loads, with a collision
     /// probability of 2^-32. Within an isolate a counter separates the loads; across isolates the
     /// seeds differ.
-    pub fn draw_salt(&self) -> u32 {
+    pub(crate) fn draw_salt(&self) -> u32 {
         self.salts.set(self.salts.get().wrapping_add(1));
         // The counter is hashed together with the seed, not with the seed as hasher seed. The
         // latter hash depends only on the difference of the two, so isolates with consecutive seeds
@@ -108,7 +108,7 @@ impl Budget {
     }
 
     /// Whether the memory in use exceeds the budget.
-    pub fn is_exceeded(&self) -> bool {
+    pub(crate) fn is_exceeded(&self) -> bool {
         self.bytes() > self.bytes_max
     }
 

@@ -41,7 +41,7 @@ pub(super) struct Damage {
     /// The name of the damaged block, as in query errors and diagnostics.
     pub block: String,
     /// The measurements and times that the block may contain, or `None` if they are unknown.
-    pub touches: Option<Vec<(MeasurementId, TimeRange)>>,
+    pub(crate) touches: Option<Vec<(MeasurementId, TimeRange)>>,
 }
 
 impl Damage {
@@ -66,16 +66,16 @@ pub(super) struct Loaded {
     pub retired: BTreeSet<MeasurementId>,
     pub wal: Wal,
     /// The number of series in the log. It is too low if no memtable has counted them.
-    pub log_series: u64,
+    pub(crate) log_series: u64,
     /// The number of rows in the log.
-    pub log_rows: u64,
+    pub(crate) log_rows: u64,
     /// The cached counts of [`Loaded::series`].
     pub series: SeriesCount,
     pub columns: Columns,
     pub tombstones: BTreeMap<u64, Tombstone>,
     /// Damaged rows that were copied to table `tombstone`, and unreadable tombstones.
     pub damaged: Vec<Damage>,
-    pub next_aside: u64,
+    pub(crate) next_aside: u64,
     pub attempts: Attempts,
     /// The arrival times of frames since the object was loaded.
     pub pace: Pace,
@@ -86,9 +86,9 @@ pub(super) struct Loaded {
     pub(super) answers: Answers,
     /// Whether the stored manifest contains the running job. A job that fits into one event is not
     /// stored.
-    pub job_is_stored: bool,
+    pub(crate) job_is_stored: bool,
     /// The parts with a damaged block, which are excluded from merges.
-    pub unmergeable: BTreeSet<PartId>,
+    pub(crate) unmergeable: BTreeSet<PartId>,
     counts_before: RowCounts,
 }
 

@@ -125,7 +125,7 @@ impl<S: Store> Shard<S> {
     ///
     /// # Errors
     /// [`Refusal::Stale`] if the shard is not open, or closed; [`Refusal::Store`].
-    pub fn revoke_below(&mut self, number: u64) -> Result<(), Refusal> {
+    pub(crate) fn revoke_below(&mut self, number: u64) -> Result<(), Refusal> {
         if self.load()?.state.settings.access >= number {
             return Ok(());
         }

@@ -19,9 +19,9 @@ pub(super) struct Plan {
     /// The parts that may have rows hidden by a tombstone or after the end of the shard's range.
     pub scrub: Vec<PartId>,
     /// Whether the shard has parts without visible rows, or tombstones that are no longer needed.
-    pub has_garbage: bool,
+    pub(crate) has_garbage: bool,
     /// The latest time of the parts that expire first.
-    pub first_expiry_ns: Option<i64>,
+    pub(crate) first_expiry_ns: Option<i64>,
     /// Whether writes must wait for merge steps, because too many parts are unmerged.
     pub is_crowded: bool,
     /// The time at which further merges may become due without other changes.

@@ -37,7 +37,7 @@ pub(super) struct State {
     pub schema_version: u64,
     pub counters: Counters,
     #[serde(default)]
-    pub slot_writes: SlotWrites,
+    pub(crate) slot_writes: SlotWrites,
     /// The checksum of the restored snapshot plus one, or 0 if the shard was not restored from a
     /// backup.
     #[serde(default)]

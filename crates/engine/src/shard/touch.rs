@@ -21,7 +21,7 @@ const EVERYTHING: u8 = 2;
 pub(super) struct Touch {
     pub rows: u64,
     /// The number of rows of other tables that were written with the frame.
-    pub beside_rows: u64,
+    pub(crate) beside_rows: u64,
     /// The measurements, without duplicates, with the time range of their rows. `None` if they are
     /// unknown.
     pub tables: Option<Vec<(MeasurementId, TimeRange)>>,

@@ -16,7 +16,7 @@ use record::Head;
 use row_slots::Slots;
 
 /// The highest slot number. A slot is the key of a row.
-pub const SLOT_MAX: u64 = KEY_MAX;
+pub(crate) const SLOT_MAX: u64 = KEY_MAX;
 
 /// A frame that is about to be written.
 #[derive(Clone, Copy, Debug)]
@@ -183,7 +183,7 @@ impl Wal {
     }
 
     /// Marks frame `sequence` as damaged, for example if its checksum is valid but decoding fails.
-    pub fn condemn(&mut self, sequence: u64, why: &str) {
+    pub(crate) fn condemn(&mut self, sequence: u64, why: &str) {
         if let Some(frame) = self.frames.remove(&sequence) {
             self.bytes -= frame.bytes;
             self.decoded_bytes -= frame.decoded_bytes;
@@ -214,7 +214,7 @@ impl Wal {
     ///
     /// # Errors
     /// Returns a [`StoreError`].
-    pub fn delete_dead<S: Store>(&mut self, store: &S) -> Result<(), StoreError> {
+    pub(crate) fn delete_dead<S: Store>(&mut self, store: &S) -> Result<(), StoreError> {
         let runs = self.slots.dead_runs();
         store.atomically(|| runs.into_iter().try_for_each(|run| store.delete(Table::Wal, run)))?;
         self.slots.forget_dead();
@@ -222,7 +222,7 @@ impl Wal {
     }
 
     /// Whether [`Wal::delete_dead`] would delete rows.
-    pub fn has_dead(&self) -> bool {
+    pub(crate) fn has_dead(&self) -> bool {
         self.slots.has_dead()
     }
 }

@@ -60,7 +60,7 @@ impl Head {
     }
 
     /// Returns the encoded size of a head with `touch`, in bytes.
-    pub const fn encoded_bytes(touch: &[u8]) -> usize {
+    pub(crate) const fn encoded_bytes(touch: &[u8]) -> usize {
         FIXED_BYTES + touch.len() + CRC_BYTES
     }
 

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 /// The slots of the WAL. A slot is live, dead (its row may be overwritten) or unused.
 #[derive(Clone, Debug, Default)]
-pub struct Slots {
+pub(crate) struct Slots {
     /// The slots by frame sequence. The slots of a frame are ordered by part.
     live: BTreeMap<u64, Vec<u64>>,
     dead: BTreeSet<u64>,
@@ -15,29 +15,29 @@ pub struct Slots {
 impl Slots {
     /// Records that `slot` has a row that may be overwritten, because its frame is flushed or the
     /// row is no longer needed.
-    pub fn add_dead(&mut self, slot: u64) {
+    pub(crate) fn add_dead(&mut self, slot: u64) {
         self.next = self.next.max(slot + 1);
         self.dead.insert(slot);
     }
 
     /// Records that `slot` has a row that must not be overwritten yet.
-    pub fn reserve(&mut self, slot: u64) {
+    pub(crate) fn reserve(&mut self, slot: u64) {
         self.next = self.next.max(slot + 1);
     }
 
     /// Whether a dead slot exists.
-    pub fn has_dead(&self) -> bool {
+    pub(crate) fn has_dead(&self) -> bool {
         !self.dead.is_empty()
     }
 
     /// Chooses slots for the parts of a new frame: dead slots before unused slots, in ascending
     /// order. The slots stay free until [`Slots::occupy`] is called.
-    pub fn choose(&self, parts: u32) -> Vec<u64> {
+    pub(crate) fn choose(&self, parts: u32) -> Vec<u64> {
         self.dead.iter().copied().chain(self.next..).take(parts as usize).collect()
     }
 
     /// Records that the parts of frame `sequence` are in `slots`.
-    pub fn occupy(&mut self, sequence: u64, slots: Vec<u64>) {
+    pub(crate) fn occupy(&mut self, sequence: u64, slots: Vec<u64>) {
         for slot in &slots {
             self.dead.remove(slot);
             self.next = self.next.max(slot + 1);
@@ -46,19 +46,19 @@ impl Slots {
     }
 
     /// Returns the slots of frame `sequence`, ordered by part.
-    pub fn of_frame(&self, sequence: u64) -> Option<&[u64]> {
+    pub(crate) fn of_frame(&self, sequence: u64) -> Option<&[u64]> {
         self.live.get(&sequence).map(Vec::as_slice)
     }
 
     /// Marks the slots of every frame up to `head` as dead.
-    pub fn release(&mut self, head: u64) {
+    pub(crate) fn release(&mut self, head: u64) {
         let kept = self.live.split_off(&(head + 1));
         let released = std::mem::replace(&mut self.live, kept);
         self.dead.extend(released.into_values().flatten());
     }
 
     /// Returns the dead slots as ranges, in ascending order.
-    pub fn dead_runs(&self) -> Vec<std::ops::RangeInclusive<u64>> {
+    pub(crate) fn dead_runs(&self) -> Vec<std::ops::RangeInclusive<u64>> {
         let mut runs: Vec<std::ops::RangeInclusive<u64>> = Vec::new();
         for &slot in &self.dead {
             match runs.last_mut() {
@@ -70,7 +70,7 @@ impl Slots {
     }
 
     /// Forgets the dead slots after their rows have been deleted.
-    pub fn forget_dead(&mut self) {
+    pub(crate) fn forget_dead(&mut self) {
         self.dead.clear();
     }
 }

@@ -18,7 +18,7 @@ pub struct FrameHeader {
     /// The tables in the order of their payloads.
     pub tables: Vec<TableHeader>,
     /// The offset of the first payload in the frame.
-    pub payload_start: u32,
+    pub(crate) payload_start: u32,
 }
 
 /// The measurement, columns, number of rows and times of a frame's table.
@@ -31,15 +31,15 @@ pub struct TableHeader {
     /// The number of distinct series.
     pub series: u32,
     /// The earliest time, inclusive.
-    pub min_time_ns: i64,
+    pub(crate) min_time_ns: i64,
     /// The latest time, inclusive.
-    pub max_time_ns: i64,
+    pub(crate) max_time_ns: i64,
     /// The ids of the tags with a value in at least one series.
     pub tag_ids: Vec<ColumnId>,
     /// The ids and types of the fields with a value in at least one row.
     pub fields: Vec<(ColumnId, FieldType)>,
     /// The size of the table's payload, in bytes.
-    pub payload_bytes: u32,
+    pub(crate) payload_bytes: u32,
 }
 
 impl FrameHeader {
@@ -96,14 +96,6 @@ impl FrameHeader {
     /// Returns the number of rows in all tables.
     pub fn rows(&self) -> u64 {
         self.tables.iter().map(|table| u64::from(table.rows)).sum()
-    }
-
-    /// Returns the earliest and latest time of all tables, both inclusive. Returns `None` if there
-    /// are no tables.
-    pub fn time_range_ns(&self) -> Option<(i64, i64)> {
-        let min = self.tables.iter().map(|table| table.min_time_ns).min()?;
-        let max = self.tables.iter().map(|table| table.max_time_ns).max()?;
-        Some((min, max))
     }
 }
 

@@ -195,7 +195,7 @@ fn the_header_needs_no_payload() {
     let header = FrameHeader::read(&bytes).unwrap();
     bytes.truncate(header.payload_start as usize);
     assert_eq!(FrameHeader::read(&bytes).as_ref(), Ok(&header));
-    assert_eq!(header.time_range_ns(), Some((20, 30)));
+    assert_eq!((header.tables[0].min_time_ns, header.tables[0].max_time_ns), (20, 30));
     assert_eq!(header.tables[0].fields, [(ColumnId(2), FieldType::Boolean)]);
     assert_eq!(decode(&bytes), Err(FrameError::PayloadDamaged));
     bytes[0] = 2;

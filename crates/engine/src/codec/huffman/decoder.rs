@@ -218,7 +218,7 @@ impl Stored {
     ///
     /// # Errors
     /// The errors of [`Decoder::read`], and [`Error::Trailing`].
-    pub fn decoder(&self) -> Result<Option<Decoder>, Error> {
+    pub(crate) fn decoder(&self) -> Result<Option<Decoder>, Error> {
         if self.0.is_empty() {
             return Ok(None);
         }

@@ -69,7 +69,7 @@ pub struct CodeTable {
 
 impl CodeTable {
     /// Builds the optimal table for values with these counts.
-    pub fn for_counts(histogram: &Histogram) -> Self {
+    pub(crate) fn for_counts(histogram: &Histogram) -> Self {
         let counts = &histogram.counts;
         let first = counts.iter().position(|&count| count > 0).unwrap_or_default();
         let last = counts.iter().rposition(|&count| count > 0).unwrap_or(first);

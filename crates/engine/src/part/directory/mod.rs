@@ -32,7 +32,7 @@ pub struct Directory {
     /// The groups by part, key and time, in the order of their blocks in the body.
     pub groups: Vec<Group>,
     /// The roots of the parts that end in this value and have several values.
-    pub roots: Vec<Root>,
+    pub(crate) roots: Vec<Root>,
 }
 
 /// A part that has rows or a root in a value.
@@ -43,7 +43,7 @@ pub struct PartOf {
     /// The write sequences of the part's rows.
     pub sequences: Sequences,
     /// The number of the part's preceding values.
-    pub ordinal: u32,
+    pub(crate) ordinal: u32,
 }
 
 /// A group of rows with the same measurement and part.
@@ -85,7 +85,7 @@ pub(in crate::part) struct SeriesBlock {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Page {
     /// The number of the first row's series in the group.
-    pub first_series: u32,
+    pub(crate) first_series: u32,
     /// The number of series in the page. They are consecutive.
     pub series: u32,
     /// The number of rows.
@@ -101,7 +101,7 @@ pub struct Page {
 
 /// The extents of a part's values, except the value that contains the root.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Root {
+pub(crate) struct Root {
     /// The position in [`Directory::parts`].
     pub part: u32,
     /// The extents of the values, in order.
@@ -110,7 +110,7 @@ pub struct Root {
 
 /// The extent of a part's rows in a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Reach {
+pub(crate) struct Reach {
     /// Equals `from` of the value's first series block. If no series begins in the value, it is the
     /// first key after the value.
     pub(in crate::part) from: Vec<u8>,
@@ -131,7 +131,7 @@ impl Reach {
 
 impl Page {
     /// Returns the series of the last row.
-    pub fn last_series(&self) -> u32 {
+    pub(crate) fn last_series(&self) -> u32 {
         self.first_series.saturating_add(self.series.saturating_sub(1))
     }
 }
@@ -152,7 +152,7 @@ impl Group {
     }
 
     /// Whether the group contains only further columns of the previous group's page.
-    pub fn is_beside(&self) -> bool {
+    pub(crate) fn is_beside(&self) -> bool {
         self.flags & BESIDE != 0
     }
 
@@ -187,12 +187,12 @@ impl Group {
     }
 
     /// Returns the number of the first series and the number of series, for each series block.
-    pub fn blocks_of_series(&self) -> impl Iterator<Item = (u32, u32)> {
+    pub(crate) fn blocks_of_series(&self) -> impl Iterator<Item = (u32, u32)> {
         self.series.iter().map(|block| (block.first, block.series))
     }
 
     /// Returns the pages that contain rows of a series.
-    pub fn pages_of(&self, series: u32) -> std::ops::Range<usize> {
+    pub(crate) fn pages_of(&self, series: u32) -> std::ops::Range<usize> {
         let start = self.pages.partition_point(|page| page.last_series() < series);
         let end = self.pages.partition_point(|page| page.first_series <= series);
         start..end.max(start)
@@ -200,7 +200,7 @@ impl Group {
 
     /// Returns the position of a column's block in the body. The range is empty if all of the
     /// page's values are null.
-    pub fn column_at(&self, page: usize, column: usize) -> std::ops::Range<u32> {
+    pub(crate) fn column_at(&self, page: usize, column: usize) -> std::ops::Range<u32> {
         let start = page * self.columns.len();
         let before = self.column_bytes.get(start..start + column).unwrap_or_default();
         let bytes = self.column_bytes.get(start + column).copied().unwrap_or_default();
@@ -244,7 +244,7 @@ impl Group {
 
 impl Root {
     /// Returns the range of the root's values that may have rows of a measurement.
-    pub fn values_of(&self, measurement: MeasurementId) -> std::ops::Range<usize> {
+    pub(crate) fn values_of(&self, measurement: MeasurementId) -> std::ops::Range<usize> {
         let first = measurement.0.to_be_bytes();
         let start = self.values.partition_point(|reach| *reach.from <= first[..]);
         let behind = measurement.0.checked_add(1).map(u32::to_be_bytes);
@@ -274,13 +274,13 @@ impl Directory {
     }
 
     /// Returns the groups of a part.
-    pub fn groups_of_part(&self, id: u64) -> &[Group] {
+    pub(crate) fn groups_of_part(&self, id: u64) -> &[Group] {
         let groups = self.of_part(id).map_or(0..0, |(groups, _)| groups);
         self.groups.get(groups).unwrap_or_default()
     }
 
     /// Returns the range of a part's groups, and the part's root if this value contains it.
-    pub fn of_part(&self, id: u64) -> Option<(std::ops::Range<usize>, Option<&Root>)> {
+    pub(crate) fn of_part(&self, id: u64) -> Option<(std::ops::Range<usize>, Option<&Root>)> {
         let part = self.parts.iter().position(|part| part.id == id)? as u32;
         let start = self.groups.partition_point(|group| group.part < part);
         let end = self.groups.partition_point(|group| group.part <= part);

@@ -208,12 +208,12 @@ impl PartWriter {
     }
 
     /// Whether the writer has closed values that were not taken.
-    pub fn has_closed(&self) -> bool {
+    pub(crate) fn has_closed(&self) -> bool {
         !self.closed.is_empty()
     }
 
     /// Takes the closed values.
-    pub fn take_closed(&mut self) -> Vec<Value> {
+    pub(crate) fn take_closed(&mut self) -> Vec<Value> {
         self.taken += self.closed.len();
         std::mem::take(&mut self.closed)
     }

@@ -23,7 +23,7 @@ impl Manifest {
 
     /// Returns the latest time of the component that expires first, in nanoseconds. Returns `None`
     /// if no part may be dropped.
-    pub fn next_expiry_ns(&self) -> Option<i64> {
+    pub(crate) fn next_expiry_ns(&self) -> Option<i64> {
         self.droppable().iter().map(|component| component.max_ns).min()
     }
 

@@ -73,14 +73,14 @@ impl Part {
     }
 
     /// Returns the part's write sequences and time range.
-    pub fn extent(&self) -> Extent {
+    pub(crate) fn extent(&self) -> Extent {
         let time = TimeRange::new(self.min_ns, self.max_ns.saturating_add(1));
         Extent { sequences: self.sequences(), time }
     }
 
     /// Whether a tombstone may hide rows of the part. The tombstone has sequence `sequence` and
     /// hides rows written before sequence `before`.
-    pub fn is_open_to(&self, sequence: u64, before: u64) -> bool {
+    pub(crate) fn is_open_to(&self, sequence: u64, before: u64) -> bool {
         self.sequences().has_yet_to_apply(sequence, before)
     }
 }
@@ -103,7 +103,7 @@ pub struct Merge {
     /// The ids of the input parts, in ascending order.
     pub inputs: Vec<PartId>,
     /// The id of the first output. The following ids belong to the other slots in time order.
-    pub first_output: PartId,
+    pub(crate) first_output: PartId,
     /// The number of slots that the inputs touch.
     pub outputs: u32,
     /// The value of [`Part::applied`] in the outputs: the maximum of the highest tombstone at the
@@ -189,12 +189,12 @@ impl Manifest {
     }
 
     /// Returns a new part id. The caller drew `salt` when the object loaded.
-    pub fn give_id(&mut self, salt: u32) -> PartId {
+    pub(crate) fn give_id(&mut self, salt: u32) -> PartId {
         PartId(give(&mut self.next_part, salt))
     }
 
     /// Returns the first of `count` consecutive part ids for the outputs of a merge.
-    pub fn give_ids(&mut self, salt: u32, count: u32) -> PartId {
+    pub(crate) fn give_ids(&mut self, salt: u32, count: u32) -> PartId {
         let first = self.give_id(salt);
         self.next_part = self.next_part.wrapping_add(count.saturating_sub(1));
         first
@@ -202,13 +202,13 @@ impl Manifest {
 
     /// Returns a new number for a value that is about to be written. Numbers are not assigned in
     /// advance.
-    pub fn give_number(&mut self, salt: u32) -> Number {
+    pub(crate) fn give_number(&mut self, salt: u32) -> Number {
         Number(give(&mut self.next_number, salt))
     }
 
     /// Returns a key for a row of table `value`. It reuses a dead key if possible, because
     /// replacing a row is billed as one row.
-    pub fn take_key(&mut self) -> Key {
+    pub(crate) fn take_key(&mut self) -> Key {
         self.dead.take_first().unwrap_or_else(|| {
             self.next_key += 1;
             self.next_key - 1
@@ -262,7 +262,7 @@ impl Manifest {
 
     /// Removes a part without visible rows. Returns `false` if the part does not exist or is an
     /// input of the running job. The outputs of the job will not contain the rows of such an input.
-    pub fn drop_part(&mut self, id: PartId) -> bool {
+    pub(crate) fn drop_part(&mut self, id: PartId) -> bool {
         let is_free = self.job.as_ref().is_none_or(|job| !job.has(id));
         let is_dropped = is_free && self.parts.remove(&id).is_some();
         if is_dropped {
@@ -321,14 +321,14 @@ impl Manifest {
     }
 
     /// Clears the dead keys after their rows were deleted. These keys are not assigned again.
-    pub fn forget_dead(&mut self) {
+    pub(crate) fn forget_dead(&mut self) {
         self.dead = Ranges::default();
     }
 
     /// Whether a tombstone is still needed, because a part or an output of the running job may have
     /// rows that it hides. `touches` returns whether the tombstone affects a part's measurements,
     /// series and times.
-    pub fn needs_tombstone(
+    pub(crate) fn needs_tombstone(
         &self,
         (sequence, before): (u64, u64),
         touches: impl Fn(&Part) -> bool,

@@ -10,7 +10,7 @@ pub struct Ranges {
 impl Ranges {
     /// Creates a set from half-open ranges. Returns `None` unless they are ascending, separate and
     /// not empty.
-    pub fn from_ranges(ranges: Vec<(u64, u64)>) -> Option<Self> {
+    pub(crate) fn from_ranges(ranges: Vec<(u64, u64)>) -> Option<Self> {
         let apart = ranges.windows(2).all(|pair| matches!(pair, [(_, a), (b, _)] if a < b));
         (apart && ranges.iter().all(|(first, end)| first < end)).then_some(Self { ranges })
     }
@@ -102,7 +102,7 @@ pub struct Runs {
 impl Runs {
     /// Creates a list from runs (first number, length). Returns `None` if a run is empty, exceeds
     /// 2^64, or continues the previous run.
-    pub fn from_runs(runs: Vec<(u64, u64)>) -> Option<Self> {
+    pub(crate) fn from_runs(runs: Vec<(u64, u64)>) -> Option<Self> {
         let sound = |&(first, count): &(u64, u64)| count > 0 && first.checked_add(count).is_some();
         let apart = |pair: &[(u64, u64)]| matches!(pair, [(a, n), (b, _)] if a + n != *b);
         (runs.iter().all(sound) && runs.windows(2).all(apart)).then_some(Self { runs })

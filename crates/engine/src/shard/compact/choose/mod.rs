@@ -55,9 +55,9 @@ pub struct Circumstances<'a> {
     /// The free space of the object's storage, in bytes.
     pub free_bytes: u64,
     /// Whether the slot with this number had no writes for an hour.
-    pub is_quiet: &'a dyn Fn(i64) -> bool,
+    pub(crate) is_quiet: &'a dyn Fn(i64) -> bool,
     /// Whether a part is excluded because it cannot be read.
-    pub is_left: &'a dyn Fn(PartId) -> bool,
+    pub(crate) is_left: &'a dyn Fn(PartId) -> bool,
 }
 
 /// Returns the next merges, at most one for each of these [`components`]. The merges keep the write
@@ -105,7 +105,7 @@ fn slots(part: &Part, width_ns: i64) -> (i64, i64) {
 /// Whether one part, or one part per slot, may replace the parts of a merge. This is permitted if
 /// no other part that overlaps the merge's time range has a write sequence within the merge's
 /// sequences.
-pub fn is_convex(merge: &[&Part], others: &[&Part]) -> bool {
+pub(crate) fn is_convex(merge: &[&Part], others: &[&Part]) -> bool {
     let Some(hull) = Extent::hull(merge.iter().map(|part| part.extent())) else { return false };
     let is_input = |part: &Part| merge.iter().any(|input| input.id == part.id);
     let others: Vec<Extent> =
@@ -115,7 +115,7 @@ pub fn is_convex(merge: &[&Part], others: &[&Part]) -> bool {
 
 impl Circumstances<'_> {
     /// Whether the first and the last slot of a part had no writes for an hour.
-    pub fn is_quiet_part(&self, part: &Part) -> bool {
+    pub(crate) fn is_quiet_part(&self, part: &Part) -> bool {
         let (first, last) = slots(part, self.width_ns);
         (self.is_quiet)(first) && (self.is_quiet)(last)
     }
@@ -147,7 +147,10 @@ fn is_sealed(part: &Part, component: &[&Part], is_quiet: bool) -> bool {
 }
 
 /// Returns the parts of a component that may be merged.
-pub fn unsealed<'a>(component: &[&'a Part], is_quiet: impl Fn(&Part) -> bool) -> Vec<&'a Part> {
+pub(crate) fn unsealed<'a>(
+    component: &[&'a Part],
+    is_quiet: impl Fn(&Part) -> bool,
+) -> Vec<&'a Part> {
     let is_open = |part: &&Part| !is_sealed(part, component, is_quiet(part));
     component.iter().copied().filter(is_open).collect()
 }
