@@ -20,6 +20,7 @@ const times = [['d', 86_400_000_000_000n], ['h', 3_600_000_000_000n], ['min', 60
 
 /** Formats a value with the unit in its name. */
 function formatted(name, value) {
+  if (name.includes('_PER_')) return grouped(value);
   const toNs = /_NS(_|$)/.test(name) ? 1n : /_MS(_|$)/.test(name) ? 1_000_000n : /_S(_|$)/.test(name) ? 1_000_000_000n : null;
   if (toNs !== null) {
     const [unit, size] = times.find(([, one]) => (value * toNs) % one === 0n) ?? ['ns', 1n];

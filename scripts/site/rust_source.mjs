@@ -62,11 +62,12 @@ export function constantsOf(source) {
     const line = lines[index];
     if (line.startsWith('///')) comment.push(line);
     else if (/^\/\/ /.test(line)) section = line.slice(3).replace(/\.$/, '');
-    else if (line.startsWith('pub const ')) {
+    else if (/^(?:pub(?:\([a-z]+\))? )?const /.test(line)) {
       let whole = line;
       while (!whole.includes(';')) whole += lines[(index += 1)];
-      const [, name, expression] = /^pub const (\w+): [^=]+= (.*);/.exec(whole) ?? [];
-      if (name) found.push({ name, expression: expression.trim(), text: documentation(comment), section });
+      const [, name, expression] = /const (\w+): [^=]+= (.*);/.exec(whole) ?? [];
+      if (!name) throw new Error(`cannot read ${whole}`);
+      found.push({ name, expression: expression.trim(), text: documentation(comment), section });
       comment = [];
     } else if (!line.startsWith('#[')) comment = [];
   }

@@ -45,7 +45,7 @@ test('constants and errors are read as the compiler reads them', () => {
     ['u32::MAX', 4_294_967_295n],
   ]) assert.equal(evaluate(expression, known), value, expression);
   assert.throws(() => evaluate('B', known), /unknown constant B/);
-  const source = '// Bodies.\n\n/// The size of\n/// [`X`].\npub const A: usize =\n    1 << 2;\n';
+  const source = '// Bodies.\n\n/// The size of\n/// [`X`].\npub(crate) const A: usize =\n    1 << 2;\n';
   assert.deepEqual(constantsOf(source), [{ name: 'A', expression: '1 << 2', text: 'The size of `X`.', section: 'Bodies' }]);
   const errors = 'pub enum E {\n    /// First.\n    #[error("a \\\n        \\"b\\" {0}")]\n    One(u8),\n    /// Second.\n    #[error(transparent)]\n    Two,\n}\n';
   assert.deepEqual(variantsOf(errors, 'E'), [
