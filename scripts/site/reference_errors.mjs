@@ -55,6 +55,52 @@ const groups = [
   ['Other errors of the server', 'server', 'src/coordinator/error.rs', 'Error'],
 ];
 
+/** The action of a client or operator, by status. */
+const actions = {
+  400: 'Correct the request as the text says. Do not repeat it unchanged.',
+  401: 'Check the credentials.',
+  403: 'Use a token with the permission, or add it to the token.',
+  404: 'Check the name.',
+  405: 'Use a method of the header `Allow`.',
+  408: 'Send the request again.',
+  409: 'Wait for the other operation, or follow the text.',
+  413: 'Send smaller batches.',
+  415: 'Use a supported type.',
+  422: 'Follow the text. A repetition does not help.',
+  429: 'Wait for the seconds in `Retry-After`.',
+  500: '[Check the stored data](../OPERATING.md#checking-stored-data), and report the fault.',
+  501: 'Use the alternative in the text.',
+  503: 'Send the request again after the seconds in `Retry-After`.',
+  504: 'Allow more time, or narrow the query.',
+  507: 'Narrow the time range, or aggregate.',
+};
+
+/** Actions that differ from those of the status. */
+const ownActions = {
+  'ApiError::ForeignOrigin': "Add the page's origin to `CORS_ORIGINS`, if the page may call the server.",
+  'ApiError::DatabaseNotFound': 'Create the database, or check its name.',
+  'AuthError::NotConfigured': 'Set the secret `ADMIN_TOKEN`.',
+  'AuthError::InUrl': 'Send the credentials in the header `Authorization`.',
+  'Unavailable::Full': '[Delete data or shorten the retention](../OPERATING.md#a-full-shard).',
+  'Unavailable::Behind': 'Repeat the write after a second. If the error stays, see [capacity](../guides/capacity.md).',
+  'RegisterRefusal::TypeConflict': "Write the field with its existing type, or use another field's name.",
+  'LineRefusal::Retention': 'Check the precision of the times, or [change the retention policy](../guides/retention.md).',
+  'LineRefusal::Stored': '[Delete data](../guides/retention.md#delete-points), or [raise the quota](../OPERATING.md#quotas).',
+  'LineRefusal::Series': 'Drop series, or [raise the quota](../OPERATING.md#quotas).',
+  'Error::NotEverywhere': 'Repeat the statement until it returns no warning.',
+  'Error::PartlyApplied': 'Repeat the statement.',
+  'Error::OverRate': 'Wait for the seconds in `Retry-After`, or [raise the quota](../OPERATING.md#quotas).',
+  'Error::Interrupted': 'None: a user or an operator ended the query.',
+};
+
+/** The action for each group of texts about the caller's input. */
+const groupActions = {
+  setting: 'Correct the [setting](../SETTINGS.md).',
+  line: 'Correct the line, and send it again.',
+  syntax: 'Correct the statement at the position in the text.',
+  statement: 'Correct or narrow the statement as the text says.',
+};
+
 /** Statuses that differ from those of the group. */
 const exceptions = {
   'LineRefusal::Retention': '400; 422 if every line is older than the retention period',
@@ -125,7 +171,10 @@ export function errorsPage() {
         const line = /^Status \d{3}/.test(text)
           ? text.replace(/^(Status \d{3}): (.)/, (whole, first, letter) => `${first}. ${letter.toUpperCase()}`)
           : [known && `Status ${known}.`, text].filter(Boolean).join(' ');
-        return `### ${prefix}-${kebab(name)}\n\n> ${code(readable(message, limits))}\n\n${line}\n`;
+        const number = /\b[45]\d{2}\b/.exec(line)?.[0];
+        const action = ownActions[`${type}::${name}`] ?? groupActions[prefix] ?? actions[number];
+        if (!action) throw new Error(`no action for ${type}::${name}`);
+        return `### ${prefix}-${kebab(name)}\n\n> ${code(readable(message, limits))}\n\n${line}\n\nAction: ${action}\n`;
       });
     return [`## ${title}\n`, ...entries].join('\n');
   });
