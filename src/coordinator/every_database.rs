@@ -3,18 +3,17 @@
 
 use std::ops::Range;
 
+use super::Parts;
 use super::database_names;
 use super::error::Error;
 use super::grants::Principal;
 use super::query::Query;
 use super::session::Session;
 use super::single_call::ask_database;
-use super::{Parts, RoundMachine};
 use crate::admission::Held;
 use crate::influxql::ast::{NamePattern, ShowMeasurementsStatement, Statement};
 use crate::model::grant::{Right, Scope};
 use crate::protocol::database::{FromDatabase, ToDatabase};
-use crate::protocol::round::{Next, Replies};
 use crate::query::metadata::SortedNames;
 use crate::query::result::SeriesChunk;
 
@@ -59,13 +58,11 @@ pub(super) fn show_measurements(
                 continue;
             }
             let mut query = listing.query(&name);
-            let mut replies = Replies::default();
             loop {
-                let replies_now = std::mem::take(&mut replies);
-                match io.with(|context| query.go_on(context, replies_now))? {
-                    Ok(Next::Calls(requests)) => replies = io.calls(requests).await,
-                    Ok(Next::Reply(Some(chunk))) => listing.add(&chunk)?,
-                    Ok(Next::Reply(None)) | Err(Error::DatabaseNotFound(_)) => break,
+                match io.next(&mut query).await {
+                    Ok(Some(chunk)) => listing.add(&chunk)?,
+                    // The database was dropped after the list was read.
+                    Ok(None) | Err(Error::DatabaseNotFound(_)) => break,
                     Err(error) => return Err(error),
                 }
             }

@@ -217,6 +217,14 @@ impl Io {
     /// # Errors
     /// The machine's error.
     pub async fn run<M: RoundMachine>(&self, mut machine: M) -> Result<M::Reply, Error> {
+        self.next(&mut machine).await
+    }
+
+    /// Runs another machine to its next reply, which is a part of a stream or the result.
+    ///
+    /// # Errors
+    /// The machine's error.
+    pub async fn next<M: RoundMachine>(&self, machine: &mut M) -> Result<M::Reply, Error> {
         let mut replies = Replies::default();
         loop {
             match self.with(|context| machine.go_on(context, replies))?? {

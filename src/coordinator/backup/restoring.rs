@@ -110,13 +110,22 @@ impl Restore {
         while filled < empty {
             let middle = filled + (empty - filled) / 2;
             let shard = shards.get(middle).ok_or_else(Error::unexpected_reply)?;
-            match self.ask_shard(shard, ShardBackup::Progress).await? {
-                FromShardBackup::Filled { is_installed: true, .. } => filled = middle + 1,
-                FromShardBackup::Filled { is_installed: false, .. } => empty = middle,
-                _ => return Err(Error::unexpected_reply()),
+            match self.values_in(shard).await? {
+                None => filled = middle + 1,
+                Some(_) => empty = middle,
             }
         }
         Ok(filled)
+    }
+
+    /// Returns the number of values that an unfinished shard has, or `None` if it is filled.
+    async fn values_in(&self, shard: &ObjectId) -> Result<Option<u64>, Error> {
+        match self.ask_shard(shard, ShardBackup::Progress).await? {
+            FromShardBackup::Filled { is_installed, values } => {
+                Ok((!is_installed).then_some(values))
+            }
+            _ => Err(Error::unexpected_reply()),
+        }
     }
 
     /// Fills the shard at a position. Returns whether the request may continue.
@@ -129,11 +138,7 @@ impl Restore {
         let index = index.map_err(|why| BackupError::damaged(&index_key, why))?;
         let (source, _) = self.map.points.get(at).ok_or_else(lacks_shard)?;
         let point = place::get_sealed(&self.io, &self.from.point(&index.point)).await?;
-        let stored = match self.ask_shard(shard, ShardBackup::Progress).await? {
-            FromShardBackup::Filled { is_installed: true, .. } => return Ok(true),
-            FromShardBackup::Filled { values, .. } => values,
-            _ => return Err(Error::unexpected_reply()),
-        };
+        let Some(stored) = self.values_in(shard).await? else { return Ok(true) };
         let stored = usize::try_from(stored).unwrap_or(usize::MAX);
         for (position, name) in index.values.iter().enumerate().skip(stored) {
             if !self.left.take() {

@@ -11,12 +11,11 @@ use super::grants::Principal;
 use super::query::Query;
 use super::session::Session;
 use super::write::{Write, WriteOutcome, WriteRequest};
-use super::{Io, Parts, RoundMachine};
+use super::{Io, Parts};
 use crate::batch::Batch;
 use crate::influxql::ast::{Expr, SelectStatement};
 use crate::influxql::into::{Target, TargetName};
 use crate::model::name::{Place, Unwritable, check_writable};
-use crate::protocol::round::{Next, Replies};
 use crate::query::error::QueryError;
 use crate::query::functions;
 use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
@@ -42,21 +41,14 @@ pub(super) fn select_into(
     let principal = session.principal.clone();
     let mut query = Query::select(select, session)?;
     Ok(Parts::once(|io| async move {
-        let (mut written, mut replies) = (0, Replies::default());
+        let mut written = 0;
         loop {
-            let replies_now = std::mem::take(&mut replies);
-            let is_end = match io.with(|context| query.go_on(context, replies_now))?? {
-                Next::Calls(requests) => {
-                    replies = io.calls(requests).await;
-                    continue;
-                }
-                Next::Reply(Some(chunk)) => {
-                    check_time_column(&chunk)?;
-                    points.push(measurement.as_deref(), &chunk);
-                    false
-                }
-                Next::Reply(None) => true,
-            };
+            let chunk = io.next(&mut query).await?;
+            let is_end = chunk.is_none();
+            if let Some(chunk) = chunk {
+                check_time_column(&chunk)?;
+                points.push(measurement.as_deref(), &chunk);
+            }
             if points.is_enough() || is_end && points.count() > 0 {
                 written += points.count();
                 let batch = points.take().map_err(|unwritable| invalid(&unwritable))?;
