@@ -1,22 +1,22 @@
 #!/bin/sh
-# Create, write, read, export: each a line of curl.
+# Creates a database, writes, queries and exports with curl.
 set -eu
 url=${TIDEMARK_URL:-http://127.0.0.1:8787}
 token=${TIDEMARK_TOKEN:?is the token that npm start prints}
 
-# --fail-with-body: an error's text is printed, and the exit code is not 0.
+# --fail-with-body prints the error's text and sets the exit code.
 ask() {
   curl --silent --show-error --fail-with-body -H "Authorization: Token $token" "$@"
 }
 
-# A database that a write creates keeps its points for three days; this one keeps them for ever.
+# A database that a write creates keeps points for three days. This database keeps them permanently.
 ask "$url/query" --data-urlencode 'q=CREATE DATABASE demo' > /dev/null
 
-# --data-binary, not -d, which would drop the line breaks.
+# --data-binary keeps the line breaks, and -d removes them.
 ask "$url/api/v2/write?bucket=demo&precision=s" --data-binary 'tide,harbour=Bergen level=1.5 1700000000
 tide,harbour=Bergen level=2.5 1700003600'
 
-# The same as a file, packed.
+# Writes compressed lines.
 printf 'tide,harbour=Bergen level=3.5 1700007200\n' | gzip |
   ask "$url/api/v2/write?bucket=demo&precision=s" -H 'Content-Encoding: gzip' --data-binary @-
 

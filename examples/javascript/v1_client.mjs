@@ -1,4 +1,4 @@
-// influx, the client of 1.x: /write and /query.
+// Writes and queries with influx, the client for InfluxDB 1.x.
 //
 //   npm install influx && node v1_client.mjs
 
@@ -11,13 +11,13 @@ const client = new InfluxDB({
   port: Number(port || (protocol === 'https:' ? 443 : 80)),
   protocol: protocol.replace(':', ''),
   database: 'demo',
-  // The token is the password; the name does not matter.
+  // The token is the password. Any name works.
   username: 'any',
   password: process.env.TIDEMARK_TOKEN,
   schema: [{ measurement: 'tide', tags: ['harbour'], fields: { level: FieldType.FLOAT } }],
 });
 
-// A database that a write creates keeps its points for three days; this one keeps them for ever.
+// A database that a write creates keeps points for three days. This database keeps them permanently.
 await client.createDatabase('demo');
 
 const points = [0, 1, 2].map((hour) => ({

@@ -1,4 +1,4 @@
-// @influxdata/influxdb-client, for /api/v2/write; its queries are Flux, so InfluxQL goes by fetch.
+// Writes with @influxdata/influxdb-client, and queries with fetch, because the client's queries are Flux.
 //
 //   npm install @influxdata/influxdb-client && node v2_client.mjs
 
@@ -7,7 +7,7 @@ import { InfluxDB, Point } from '@influxdata/influxdb-client';
 const url = process.env.TIDEMARK_URL ?? 'http://127.0.0.1:8787';
 const token = process.env.TIDEMARK_TOKEN;
 
-/** The rows of one InfluxQL statement. */
+/** Returns the rows of one InfluxQL statement. */
 async function query(q, db = '') {
   const response = await fetch(`${url}/query`, {
     method: 'POST',
@@ -19,10 +19,10 @@ async function query(q, db = '') {
   return results[0].series?.[0].values ?? [];
 }
 
-// A database that a write creates keeps its points for three days; this one keeps them for ever.
+// A database that a write creates keeps points for three days. This database keeps them permanently.
 await query('CREATE DATABASE demo');
 
-// The organisation may be any. A batch is what costs, not a point: the client gathers 1,000.
+// Any organisation works. Batches cost money, points do not: the client sends 1,000 points per batch.
 const writer = new InfluxDB({ url, token }).getWriteApi('any', 'demo', 's');
 for (let hour = 0; hour < 3; hour += 1) {
   const point = new Point('tide').tag('harbour', 'Bergen').floatField('level', 1.5 + hour);

@@ -1,5 +1,5 @@
-// @influxdata/influxdb3-client. It writes over HTTP; its queries go by Flight, through `tidemark flight`
-// (docs/FLIGHT.md). Here InfluxQL goes by fetch.
+// Writes with @influxdata/influxdb3-client over HTTP, and queries InfluxQL with fetch. The client's own queries
+// use Arrow Flight, through `tidemark flight` (docs/FLIGHT.md).
 //
 //   npm install @influxdata/influxdb3-client && node v3_client.mjs
 
@@ -8,7 +8,7 @@ import { InfluxDBClient, Point } from '@influxdata/influxdb3-client';
 const host = process.env.TIDEMARK_URL ?? 'http://127.0.0.1:8787';
 const token = process.env.TIDEMARK_TOKEN;
 
-/** The rows of one InfluxQL statement. */
+/** Returns the rows of one InfluxQL statement. */
 async function query(q, db = '') {
   const response = await fetch(`${host}/query`, {
     method: 'POST',
@@ -20,7 +20,7 @@ async function query(q, db = '') {
   return results[0].series?.[0].values ?? [];
 }
 
-// A database that a write creates keeps its points for three days; this one keeps them for ever.
+// A database that a write creates keeps points for three days. This database keeps them permanently.
 await query('CREATE DATABASE demo');
 
 const client = new InfluxDBClient({ host, token, database: 'demo' });

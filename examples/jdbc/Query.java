@@ -1,8 +1,8 @@
-// By JDBC, with org.apache.arrow:flight-sql-jdbc-driver, through `tidemark flight` (or FLIGHT_PORT of `npm start`):
+// Queries with JDBC and org.apache.arrow:flight-sql-jdbc-driver, through `tidemark flight` (or FLIGHT_PORT of `npm start`):
 //
 //   java --add-opens=java.base/java.nio=ALL-UNNAMED -cp flight-sql-jdbc-driver-18.3.0.jar Query.java
 //
-// DBeaver, Tableau and others take the same address. The tests do not have the driver: they send what it sends.
+// DBeaver, Tableau and other programs use the same address. The tests send the calls of the driver and do not run it.
 
 import java.sql.DriverManager;
 import java.sql.SQLException;
@@ -10,7 +10,7 @@ import java.sql.SQLException;
 class Query {
     public static void main(String[] arguments) throws SQLException {
         var port = System.getenv().getOrDefault("FLIGHT_PORT", "8788");
-        // What is no option of the driver is sent with every call. Never give `catalog`: there are no sessions.
+        // The driver sends all other options with every call. Do not set `catalog`, which needs sessions.
         var options = "useEncryption=false&database=demo&token=" + System.getenv("TIDEMARK_TOKEN");
         var address = "jdbc:arrow-flight-sql://127.0.0.1:" + port + "?" + options;
         try (var connection = DriverManager.getConnection(address);

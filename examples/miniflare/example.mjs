@@ -1,4 +1,4 @@
-// Starts a database, lets a client write to it, asks it, and ends it.
+// Starts a database, writes to it with a client, queries it, and stops it.
 //
 //   npm run build && node examples/miniflare/example.mjs
 
@@ -9,7 +9,7 @@ import { startTidemark } from './tidemark.mjs';
 const token = 'a-token-of-this-example';
 const database = await startTidemark({ token, settings: { LOG_REQUESTS: 'none' } });
 try {
-  // The database `demo` is created by the first write, and keeps its points for three days.
+  // The first write creates the database `demo`, which keeps points for three days.
   const writer = new InfluxDB({ url: database.url, token }).getWriteApi('', 'demo', 'ms');
   writer.writePoint(new Point('weather').tag('city', 'Oslo').floatField('temperature', 12.5));
   await writer.close();

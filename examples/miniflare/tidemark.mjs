@@ -1,5 +1,5 @@
 // Tidemark inside a Node process, for the tests of your own code: the built Worker under Miniflare.
-// `npm run build` makes what it reads.
+// Run `npm run build` first.
 
 import { readFileSync } from 'node:fs';
 
@@ -7,15 +7,15 @@ import { Miniflare } from 'miniflare';
 
 const build = new URL('../../build/', import.meta.url);
 
-/** The three kinds of object: the binding, and the class that the Worker exports. */
+/** The three kinds of objects: the binding and the exported class of each. */
 const objects = { CATALOG: 'Catalog', DATABASE: 'Database', SHARD: 'Shard' };
 
 /**
- * Starts a database of its own and resolves to `{ url, miniflare, stop }`.
+ * Starts a separate server and resolves to `{ url, miniflare, stop }`.
  *
- * `token` is the admin token. `settings` are those of docs/SETTINGS.md, as strings. `folder` is
- * where the data stays; without one it is gone when the database stops. `inFront` is the
- * configuration of another Worker, bound to `tidemark`, that `url` then reaches instead.
+ * `token` is the admin token. `settings` are settings from docs/SETTINGS.md, as strings. `folder`
+ * is the folder of the data; without a folder the data is lost when the server stops. `inFront` is
+ * the configuration of another Worker with a binding to `tidemark`. `url` then reaches this Worker.
  */
 export async function startTidemark({ token, settings = {}, folder, inFront } = {}) {
   const name = 'tidemark';
@@ -36,7 +36,7 @@ export async function startTidemark({ token, settings = {}, folder, inFront } = 
   const config = { name, compatibilityDate, manifest, env, exports };
   const miniflare = new Miniflare({
     host: '127.0.0.1',
-    // Nothing is fetched from, or told to, anyone outside.
+    // Miniflare makes no request to other hosts.
     cf: false,
     resourcePersistencePath: folder,
     workers: [...(inFront ? [{ config: inFront }] : []), { config }],

@@ -1,4 +1,4 @@
-"""aioinflux: /write and /query, without blocking.
+"""Writes and queries with aioinflux, which does not block.
 
     pip install aioinflux && python asyncio_client.py
 """
@@ -14,18 +14,18 @@ secure = address.scheme == "https"
 
 
 async def main():
-    # The token is the password; the name does not matter.
+    # The token is the password. Any name works.
     login = {"username": "any", "password": os.environ["TIDEMARK_TOKEN"]}
     port = address.port or (443 if secure else 80)
     async with InfluxDBClient(host=address.hostname, port=port, ssl=secure, db="demo", **login) as client:
-        # One that a write creates keeps its points for three days; this one keeps them for ever.
+        # A database that a write creates keeps points for three days. This database keeps them permanently.
         await client.create_database(db="demo")
         points = [
             {
                 "measurement": "tide",
                 "tags": {"harbour": "Bergen"},
                 "fields": {"level": 1.5 + hour},
-                # Whole numbers are nanoseconds.
+                # Whole numbers are times in nanoseconds.
                 "time": (1_700_000_000 + hour * 3600) * 1_000_000_000,
             }
             for hour in range(3)

@@ -1,5 +1,5 @@
-"""pandas and Polars by Arrow Flight, with influxdb3-python. It asks at `tidemark flight`, or at the port that
-FLIGHT_PORT opens beside `npm start`; the server speaks SQL once `npm run sql` has built it.
+"""Queries into pandas and Polars with Arrow Flight and influxdb3-python. It connects to `tidemark flight`, or to the port
+FLIGHT_PORT of `npm start`. The server supports SQL after `npm run sql`.
 
     pip install influxdb3-python pandas polars && python flight.py
 """
@@ -19,7 +19,7 @@ def post(path, body):
     urlopen(Request(f"{url}{path}", body.encode(), {"Authorization": f"Bearer {token}"})).close()
 
 
-# A database that a write creates keeps its points for three days; this one keeps them for ever.
+# A database that a write creates keeps points for three days. This database keeps them permanently.
 post("/query", urlencode({"q": "CREATE DATABASE demo"}))
 hours = range(3)
 post(

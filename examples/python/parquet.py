@@ -1,5 +1,5 @@
-"""Rows as Parquet, by SQL: pandas reads the address, DuckDB and Polars a file of it. The server speaks SQL once
-`npm run sql` has built it.
+"""Reads rows as Parquet with SQL: pandas from the address, DuckDB and Polars from a file. The server supports SQL after
+`npm run sql`.
 
     pip install pandas pyarrow duckdb polars && python parquet.py
 """
@@ -23,7 +23,7 @@ def post(path, body):
         return response.read()
 
 
-# A database that a write creates keeps its points for three days; this one keeps them for ever.
+# A database that a write creates keeps points for three days. This database keeps them permanently.
 post("/query", urlencode({"q": "CREATE DATABASE demo"}))
 hours = range(3)
 post(

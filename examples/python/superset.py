@@ -1,17 +1,17 @@
-"""Superset's connection string, by SQLAlchemy as Superset uses it. It asks at `tidemark flight`, or at the port that
-FLIGHT_PORT opens beside `npm start`; the server speaks SQL once `npm run sql` has built it.
+"""Uses Superset's connection string with SQLAlchemy. It connects to `tidemark flight`, or to the port FLIGHT_PORT of
+`npm start`. The server supports SQL after `npm run sql`.
 
     pip install 'SQLAlchemy<2' flightsql-dbapi && python superset.py
 
-In Superset the same string is the URI of Settings, Database Connections, + Database, Other. With TLS before
-`tidemark flight`, `insecure=True` is left out.
+In Superset enter the same string in Settings, Database Connections, + Database, Other. If `tidemark flight` uses TLS,
+omit `insecure=True`.
 """
 
 import os
 from urllib.parse import quote, urlencode
 from urllib.request import Request, urlopen
 
-import flightsql.sqlalchemy  # noqa: F401 - it tells SQLAlchemy of its dialect
+import flightsql.sqlalchemy  # noqa: F401 - registers the dialect with SQLAlchemy
 from sqlalchemy import create_engine, inspect, text
 
 url = os.environ.get("TIDEMARK_URL", "http://127.0.0.1:8787")
@@ -23,7 +23,7 @@ def post(path, body):
     urlopen(Request(f"{url}{path}", body.encode(), {"Authorization": f"Bearer {token}"})).close()
 
 
-# A database that a write creates keeps its points for three days; this one keeps them for ever.
+# A database that a write creates keeps points for three days. This database keeps them permanently.
 post("/query", urlencode({"q": "CREATE DATABASE demo"}))
 hours = range(3)
 post(

@@ -1,4 +1,4 @@
-"""influxdb, the client of 1.x: /write and /query.
+"""Writes and queries with influxdb, the client for InfluxDB 1.x.
 
     pip install influxdb && python v1_client.py
 """
@@ -16,12 +16,12 @@ client = InfluxDBClient(
     port=address.port or (443 if secure else 80),
     ssl=secure,
     verify_ssl=secure,
-    # The token is the password; the name does not matter.
+    # The token is the password. Any name works.
     username="any",
     password=os.environ["TIDEMARK_TOKEN"],
     database="demo",
 )
-# A database that a write creates keeps its points for three days; this one keeps them for ever.
+# A database that a write creates keeps points for three days. This database keeps them permanently.
 client.create_database("demo")
 points = [
     {

@@ -1,4 +1,4 @@
-"""influxdb-client, for /api/v2/write; its queries are Flux, so InfluxQL goes by urllib.
+"""Writes with influxdb-client, and queries with urllib, because the client's queries are Flux.
 
     pip install influxdb-client && python v2_client.py
 """
@@ -16,7 +16,7 @@ token = os.environ["TIDEMARK_TOKEN"]
 
 
 def query(q, db=""):
-    """The rows of one InfluxQL statement."""
+    """Returns the rows of one InfluxQL statement."""
     form = urlencode({"db": db, "epoch": "s", "q": q}).encode()
     with urlopen(Request(f"{url}/query", form, {"Authorization": f"Token {token}"})) as response:
         result = json.load(response)["results"][0]
@@ -25,14 +25,14 @@ def query(q, db=""):
     return [row for series in result.get("series", []) for row in series["values"]]
 
 
-# A database that a write creates keeps its points for three days; this one keeps them for ever.
+# A database that a write creates keeps points for three days. This database keeps them permanently.
 query("CREATE DATABASE demo")
 
 points = [
     Point("tide").tag("harbour", "Bergen").field("level", 1.5 + hour).time(1_700_000_000 + hour * 3600, "s")
     for hour in range(3)
 ]
-# The organisation may be any.
+# Any organisation works.
 with InfluxDBClient(url=url, token=token, org="any") as client:
     client.write_api(write_options=SYNCHRONOUS).write(bucket="demo", record=points)
 

@@ -1,5 +1,5 @@
-"""influxdb3-python. It writes over HTTP; its queries go by Flight, for which flight.py is the example. Here
-InfluxQL goes by urllib.
+"""Writes with influxdb3-python over HTTP, and queries InfluxQL with urllib. flight.py is the example for queries with
+Arrow Flight.
 
     pip install influxdb3-python && python v3_client.py
 """
@@ -22,7 +22,7 @@ token = os.environ["TIDEMARK_TOKEN"]
 
 
 def query(q, db=""):
-    """The rows of one InfluxQL statement."""
+    """Returns the rows of one InfluxQL statement."""
     form = urlencode({"db": db, "epoch": "s", "q": q}).encode()
     with urlopen(Request(f"{url}/query", form, {"Authorization": f"Bearer {token}"})) as response:
         result = json.load(response)["results"][0]
@@ -31,7 +31,7 @@ def query(q, db=""):
     return [row for series in result.get("series", []) for row in series["values"]]
 
 
-# A database that a write creates keeps its points for three days; this one keeps them for ever.
+# A database that a write creates keeps points for three days. This database keeps them permanently.
 query("CREATE DATABASE demo")
 
 points = [

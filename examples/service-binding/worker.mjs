@@ -1,6 +1,6 @@
-// Counts visits in Tidemark and answers with the counts by path. Visits of many requests are written together, a
-// second after the first of them. The database `site` is created by the first write and keeps its points for three
-// days: `CREATE DATABASE site` keeps them for ever. `npm install tidemark` has the client.
+// Counts visits in Tidemark and returns the counts for each path. The client (`npm install tidemark`) writes the visits
+// of many requests together, a second after the first visit. The first write creates the database `site`, which keeps
+// points for three days. To keep them permanently, run `CREATE DATABASE site` first.
 
 import { env } from 'cloudflare:workers';
 import { Tidemark } from 'tidemark/client';

@@ -12,12 +12,12 @@ case $url in
   *) secure=; [ "$port" != "$address" ] || port=80 ;;
 esac
 
-# Without -execute it asks for statements, line by line.
+# Without -execute the shell reads statements line by line.
 shell() {
   influx -host "$host" -port "$port" $secure -precision s "$@"
 }
 
-# A database that a write creates keeps its points for three days; this one keeps them for ever.
+# A database that a write creates keeps points for three days. This database keeps them permanently.
 shell -execute 'CREATE DATABASE demo'
 for hour in 0 1 2; do
   level=$((1 + hour)).5
