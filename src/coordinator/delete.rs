@@ -13,12 +13,14 @@ use super::load_schemas::{Load, Loaded, Want};
 use super::retries::Retries;
 use super::{Io, Task};
 use crate::influxql::ast::Statement;
+use crate::model::configurable_limits::Limit;
 use crate::model::ids::ObjectId;
-use crate::model::limits::CALLS_PER_ROUND_MAX;
+use crate::model::limits::{CALLS_PER_ROUND_MAX, CALLS_RESERVED};
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::round::{CallResult, Request};
 use crate::protocol::shard::{FromShard, NO_GRANT, Stamp, ToShard};
+use crate::query::error::QueryError;
 use crate::query::metadata::deletions;
 use crate::scan::request::Deletion;
 
@@ -67,11 +69,24 @@ impl Delete {
             // From the owners: every row whose write was acknowledged must be found.
             let loaded = self.io.run(Load::from_owner(database, want.clone())).await?;
             let mut tasks = self.plan(&loaded)?;
+            self.check_calls(&tasks)?;
             if self.fence(&mut tasks).await? && self.hide(&tasks).await? {
                 return Ok(());
             }
             retries.count()?;
         }
+    }
+
+    /// Checks that the request may make two calls for each task, before the first row is deleted.
+    fn check_calls(&self, tasks: &[ShardTask]) -> Result<(), Error> {
+        let limits = self.io.with(|context| context.platform.limits())?;
+        let calls = 2 * tasks.len();
+        if calls + CALLS_RESERVED <= limits.calls_before_end() {
+            return Ok(());
+        }
+        let error = limits.exceeded(Limit::Calls, 0, calls);
+        let advice = "delete fewer measurements, or a shorter time range";
+        Err(QueryError::Exceeded { error, advice }.into())
     }
 
     fn plan(&self, loaded: &Loaded) -> Result<Vec<ShardTask>, Error> {

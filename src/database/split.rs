@@ -241,9 +241,13 @@ impl<S: Store> Database<S> {
             None => false,
         };
         if done && let Some(page) = work.split.page.take() {
+            let page_calls = 1 + split.target().map_or(1, |target| target.shards.len());
             self.remember(platform, key, split, page.copied)?;
             work.split.pages += 1;
-            if work.split.pages >= SPLIT_PAGES_PER_EVENT_MAX {
+            // A page costs a scan and a write to every new shard. The other half of the event's
+            // calls is for the steps before and after the copying.
+            let most = platform.limits().calls_before_end() / 2 / page_calls;
+            if work.split.pages as usize >= most.min(SPLIT_PAGES_PER_EVENT_MAX as usize) {
                 let due = self.rows.as_ref().and_then(|rows| rows.jobs.get(&key)).cloned();
                 let due = due.map(|job| (key, Job { due_ns: platform.now_ns(), ..job }));
                 self.apply(RowsChange {

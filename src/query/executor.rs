@@ -1,6 +1,6 @@
 //! Merges the pages of many shards into the rows of a statement, and requests the pages it needs.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::error::QueryError;
@@ -59,6 +59,15 @@ pub struct Executor {
     /// The number of series of the current measurement so far.
     series: u64,
     ready: VecDeque<SeriesChunk>,
+}
+
+/// A row of a measurement.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RowPosition {
+    /// The tags of the row's series, without absent tags.
+    pub tags: BTreeMap<String, String>,
+    /// The time in nanoseconds.
+    pub time_ns: i64,
 }
 
 /// The result of supplying needs from subqueries instead of shards.
@@ -140,6 +149,18 @@ impl Executor {
         let (group, series, ready) = (None, 0, VecDeque::new());
         let (room, work) = (room.clone(), work.clone());
         Self { scans, node, room, work, pending, derived, inputs, group, series, ready }
+    }
+
+    /// Starts the result after `row`. The statement selects rows of a measurement in ascending
+    /// order of time, grouped by all tags.
+    pub fn begin_after(&mut self, row: &RowPosition) {
+        let keys = &self.node.group_keys;
+        let value = |position: usize| {
+            keys.get(position).and_then(|key| row.tags.get(key)).map_or("", String::as_str)
+        };
+        for stream in self.inputs.iter_mut().flat_map(|input| &mut input.feeds).flatten() {
+            stream.begin_after(value, row.time_ns);
+        }
     }
 
     /// Returns the next step. After an [`ExecStep::Need`], supply its pages before the next call.

@@ -8,7 +8,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
 
-import { shardBytes } from '../../packages/tidemark/lib/deploy_configuration.mjs';
+import { planSettings } from '../../packages/tidemark/lib/deploy_configuration.mjs';
 import { stagedPackage } from '../../scripts/package.mjs';
 import { at, newNode, wrangler } from '../../scripts/project.mjs';
 import { cloudflareAccount } from './cloudflare_api.mjs';
@@ -157,8 +157,8 @@ test('the free plan gets no limits, smaller shards and no SQL; a paid plan later
   assert.equal(first.code, 0, first.text);
   assert.match(first.text, /Without SQL: the 10 ms of the free plan/);
   assert.deepEqual([...api.scripts.keys()], ['tidemark']);
-  const sizes = () => ['SHARD_SPLIT_BYTES', 'SHARD_FULL_BYTES'].map((name) => bindingOf(api, 'tidemark', name)?.text);
-  assert.deepEqual(sizes(), ['200000000', '400000000']);
+  const sizes = () => ['SHARD_SPLIT_BYTES', 'SHARD_FULL_BYTES', 'CALLS_PER_REQUEST_MAX'].map((name) => bindingOf(api, 'tidemark', name)?.text);
+  assert.deepEqual(sizes(), ['200000000', '400000000', '1000']);
   assert.equal(bindingOf(api, 'tidemark', 'ADMIN_TOKEN').text, token);
 
   const gradual = await deployed(its, api, ['--gradual', '10']);
@@ -169,7 +169,7 @@ test('the free plan gets no limits, smaller shards and no SQL; a paid plan later
   bindingOf(api, 'tidemark', 'SHARD_FULL_BYTES').text = '500000000';
   const paid = await deployed(its, api, []);
   assert.equal(paid.code, 0, paid.text);
-  assert.deepEqual(sizes(), ['4000000000', '500000000'], 'the value that was set by hand stays');
+  assert.deepEqual(sizes(), ['4000000000', '500000000', '10000'], 'the value that was set by hand stays');
 });
 
 test('an upgrade is gradual, keeps its configuration, and goes back', async (t) => {
@@ -239,7 +239,7 @@ test('a file configures environments, none of which touches another', async (t) 
 
 test('the sizes of the free plan leave room for a merge', () => {
   const [, merge] = /^const BYTES_MAX: u64 = ([\d_]+);$/m.exec(readFileSync(at('crates', 'engine', 'src', 'shard', 'compact', 'choose', 'mod.rs'), 'utf8'));
-  const [split, full] = [shardBytes.free.SHARD_SPLIT_BYTES, shardBytes.free.SHARD_FULL_BYTES].map(Number);
+  const [split, full] = [planSettings.free.SHARD_SPLIT_BYTES, planSettings.free.SHARD_FULL_BYTES].map(Number);
   assert.ok(full + Number(merge.replaceAll('_', '')) <= 1_000_000_000);
   // A split copies half of a shard before it deletes that half.
   assert.ok(split * 2 <= full);

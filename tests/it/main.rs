@@ -81,6 +81,7 @@ mod splits;
 mod sql_queries;
 mod sql_stand_in;
 mod subqueries;
+mod subrequests;
 mod tidy;
 mod tidy_figures;
 mod tidy_pages;

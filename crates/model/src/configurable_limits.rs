@@ -3,13 +3,14 @@
 
 use super::limits::{
     BODIES_IN_FLIGHT_BYTES_MAX, BODY_BYTES_MAX, BODY_COMPRESSED_BYTES_MAX, BUCKETS_PER_QUERY_MAX,
-    COLUMNS_PER_QUERY_MAX, DATABASES_MAX, FIELDS_PER_MEASUREMENT_MAX, LINE_BYTES_MAX,
-    MEASUREMENTS_PER_POLICY_MAX, QUERY_CPU_MS_CEILING, QUERY_CPU_MS_MAX, QUERY_DEPTH_MAX,
-    QUERY_TEXT_BYTES_MAX, REGEX_BYTES_MAX, REGEX_SOURCE_BYTES_MAX, SERIES_KEY_BYTES_MAX,
-    SOURCES_PER_QUERY_MAX, STATEMENTS_MAX, STRING_BYTES_MAX, TAGS_PER_POINT_MAX, UNLIMITED,
+    CALLS_PER_REQUEST_CEILING, CALLS_PER_REQUEST_MAX, CALLS_RESERVED, COLUMNS_PER_QUERY_MAX,
+    DATABASES_MAX, FIELDS_PER_MEASUREMENT_MAX, LINE_BYTES_MAX, MEASUREMENTS_PER_POLICY_MAX,
+    QUERY_CPU_MS_CEILING, QUERY_CPU_MS_MAX, QUERY_DEPTH_MAX, QUERY_TEXT_BYTES_MAX, REGEX_BYTES_MAX,
+    REGEX_SOURCE_BYTES_MAX, SERIES_KEY_BYTES_MAX, SOURCES_PER_QUERY_MAX, STATEMENTS_MAX,
+    STRING_BYTES_MAX, TAGS_PER_POINT_MAX, UNLIMITED,
 };
 
-const LIMITS: usize = 19;
+const LIMITS: usize = 20;
 
 /// A limit that an operator may set. The setting has the name of the limit's constant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,6 +35,7 @@ pub enum Limit {
     Columns,
     Sources,
     QueryCpuMs,
+    Calls,
 }
 
 /// A configurable limit's setting.
@@ -106,6 +108,12 @@ pub const SETTABLE: [Settable; LIMITS] = [
         QUERY_CPU_MS_MAX,
         QUERY_CPU_MS_CEILING,
     ),
+    row(
+        "CALLS_PER_REQUEST_MAX",
+        "the request needs too many calls to objects",
+        CALLS_PER_REQUEST_MAX,
+        CALLS_PER_REQUEST_CEILING,
+    ),
 ];
 
 impl Limit {
@@ -142,6 +150,12 @@ impl Limits {
     #[inline]
     pub fn get(&self, limit: Limit) -> usize {
         self.0[limit as usize] as usize
+    }
+
+    /// Returns the calls that a request may make before its end.
+    pub fn calls_before_end(&self) -> usize {
+        let calls = self.get(Limit::Calls);
+        calls - CALLS_RESERVED.min(calls / 2)
     }
 
     /// Checks that the total `requested`, which includes `current`, does not exceed `limit`.
@@ -209,6 +223,7 @@ mod tests {
             (Limit::Columns, "COLUMNS_PER_QUERY_MAX"),
             (Limit::Sources, "SOURCES_PER_QUERY_MAX"),
             (Limit::QueryCpuMs, "QUERY_CPU_MS_MAX"),
+            (Limit::Calls, "CALLS_PER_REQUEST_MAX"),
         ];
         assert_eq!(rows.map(|(_, name)| name), SETTABLE.map(|row| row.name));
         assert!(rows.iter().all(|(limit, name)| limit.settable().name == *name));

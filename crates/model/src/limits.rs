@@ -494,6 +494,15 @@ pub const PAGE_COLUMNS_MAX: usize = 1 << 16;
 /// The maximum number of calls to other objects that one event has in flight. The platform queues
 /// calls above six connections.
 pub const CALLS_PER_ROUND_MAX: usize = 32;
+/// The maximum number of calls to objects and bindings for one request: the platform's number of
+/// subrequests on the paid plan.
+pub const CALLS_PER_REQUEST_MAX: usize = 10_000;
+/// The maximum value of the setting `CALLS_PER_REQUEST_MAX`: the platform's maximum of
+/// `limits.subrequests`.
+pub const CALLS_PER_REQUEST_CEILING: usize = 10_000_000;
+/// The calls of a request that are reserved for its end: the calls after the response, and one
+/// repeated round.
+pub const CALLS_RESERVED: usize = 40;
 /// The maximum number of times that a frame is split again or a query is restarted because a shard
 /// had newer state.
 pub const STALE_RETRIES_MAX: u32 = 2;

@@ -9,24 +9,36 @@ import { createGzip } from 'node:zlib';
 import { Sentence } from '../lib/command.mjs';
 import { Connection, connectionHelp, connectionOptions } from '../lib/connection.mjs';
 import { exportDeployment } from '../lib/deployment.mjs';
+import { exportedLines } from '../lib/exported_lines.mjs';
 import { exportParquet } from '../lib/parquet_export.mjs';
 
 /**
- * Returns the parameters of /api/v3/export.
+ * Returns the path of an export with its parameters.
  * @param {Record<string, any>} options
+ * @param {string} after the position of the previous response; empty for the first request
  */
-function searchOf({ database, policy, measurement, start, end }) {
-  const given = { db: database, rp: policy, measurement, start, end };
-  return new URLSearchParams(Object.entries(given).filter(([, value]) => value !== undefined));
+function pathOf({ database, policy, measurement, start, end }, after) {
+  const given = { db: database, rp: policy, measurement, start, end, after };
+  return `/api/v3/export?${new URLSearchParams(Object.entries(given).filter(([, value]) => value !== undefined))}`;
 }
 
 /** Returns the header with the lines' destination, in the format of `tidemark import`. */
 const head = ({ database, policy }) =>
   `# DML\n# CONTEXT-DATABASE: ${database}\n${policy ? `# CONTEXT-RETENTION-POLICY: ${policy}\n` : ''}`;
 
-async function* linesOf(options, body) {
+/**
+ * Yields the head and all points. Each response ends before the server's limit of calls, with the position of the next
+ * request.
+ */
+async function* linesOf(connection, options, first) {
   yield head(options);
-  yield* body;
+  let [response, after] = [first, ''];
+  while (response) {
+    const next = yield* exportedLines(response.body);
+    if (next !== null && next === after) throw new Sentence('The server returned the same position twice.');
+    after = next;
+    response = after === null ? null : await connection.must(pathOf(options, after));
+  }
 }
 
 /** @type {import('../lib/command.mjs').Command} */
@@ -78,8 +90,8 @@ ${connectionHelp}`,
       if (!folder || out) throw new Sentence('Parquet is many files: say the FOLDER that they go to.');
       return exportParquet(connection, { ...options, folder });
     }
-    const response = await connection.must(`/api/v3/export?${searchOf(options)}`);
-    const lines = Readable.from(linesOf(options, response.body));
+    const response = await connection.must(pathOf(options, ''));
+    const lines = Readable.from(linesOf(connection, options, response));
     // The file gets its final name only when it is complete.
     const part = `${out}.part`;
     try {

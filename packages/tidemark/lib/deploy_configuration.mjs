@@ -3,19 +3,20 @@
 import { merged } from './deploy_file.mjs';
 
 /**
- * The bytes at which a shard's group splits and at which a shard refuses writes. An object holds 10 GB on the paid plan
- * and 1 GB on the free plan. A merge writes up to 512 MB next to the parts that it replaces.
+ * The settings that depend on the plan: the bytes at which a shard's group splits and at which a shard refuses writes, and
+ * the calls of one request. An object holds 10 GB on the paid plan and 1 GB on the free plan. A merge writes up to 512 MB
+ * next to the parts that it replaces.
  */
-export const shardBytes = {
-  paid: { SHARD_SPLIT_BYTES: '4000000000', SHARD_FULL_BYTES: '9000000000' },
-  free: { SHARD_SPLIT_BYTES: '200000000', SHARD_FULL_BYTES: '400000000' },
+export const planSettings = {
+  paid: { SHARD_SPLIT_BYTES: '4000000000', SHARD_FULL_BYTES: '9000000000', CALLS_PER_REQUEST_MAX: '10000' },
+  free: { SHARD_SPLIT_BYTES: '200000000', SHARD_FULL_BYTES: '400000000', CALLS_PER_REQUEST_MAX: '1000' },
 };
 
-/** Returns the sizes of a plan. Omits a size that was set to another value in the dashboard, so that wrangler keeps it. */
-function sizesOf(plan, bindings) {
-  const generated = Object.values(shardBytes).flatMap((sizes) => Object.values(sizes));
-  const isKept = (name) => bindings.some((one) => one.name === name && one.text && !generated.includes(one.text));
-  return Object.fromEntries(Object.entries(shardBytes[plan]).filter(([name]) => !isKept(name)));
+/** Returns the settings of a plan. Omits a setting with another value in the dashboard, so that wrangler keeps it. */
+function settingsOf(plan, bindings) {
+  const isGenerated = ({ name, text }) => Object.values(planSettings).some((settings) => settings[name] === text);
+  const isKept = (name) => bindings.some((one) => one.name === name && one.text && !isGenerated(one));
+  return Object.fromEntries(Object.entries(planSettings[plan]).filter(([name]) => !isKept(name)));
 }
 
 /** Adds the buckets and services that were bound in the dashboard. Wrangler itself keeps only variables and secrets. */
@@ -58,7 +59,7 @@ export function databaseConfiguration({ base, env, wanted, remote, sqlName, isPa
     ...(placement && { placement: placement === 'smart' ? { mode: 'smart' } : { region: placement } }),
     keep_vars: true,
     secrets: { required: ['ADMIN_TOKEN'] },
-    vars: { ...sizesOf(isPaid ? 'paid' : 'free', remote.bindings), ...own.vars, ...vars },
+    vars: { ...settingsOf(isPaid ? 'paid' : 'free', remote.bindings), ...own.vars, ...vars },
     ...keptBindings(remote.bindings, { services, r2_buckets }),
   };
   return merged(generated, wrangler);

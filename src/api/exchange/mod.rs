@@ -30,9 +30,10 @@ use crate::coordinator::confirm::confirm;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::identify::Identify;
 use crate::coordinator::{Machine, Task};
+use crate::model::configurable_limits::Limit;
 use crate::model::grant::Scope;
 use crate::model::limits::ORIGIN_CHARS_MAX;
-use crate::protocol::call::{Call, Platform, Reply, Step};
+use crate::protocol::call::{Call, Platform, Reply, Step, counted};
 use receive_body::BodyReading;
 
 /// A request in progress.
@@ -58,6 +59,8 @@ pub struct Exchange {
     reader: Option<Waiting>,
     /// A task that reports the caller to the Catalog after the response.
     confirm: Option<Task<()>>,
+    /// The counted calls so far.
+    calls: usize,
 }
 
 #[derive(Debug)]
@@ -113,8 +116,10 @@ impl Exchange {
             stage: ExchangeStage::Finished,
             reader: None,
             confirm: None,
+            calls: 0,
         };
         let action = exchange.enter(&mut Isolate { service, platform });
+        let action = exchange.within_calls(platform, action);
         let action = exchange.worded(action);
         (exchange, action)
     }
@@ -198,12 +203,14 @@ impl Exchange {
     ) -> Action {
         self.spans.go_on(platform.now_ns());
         let action = self.go_on(&mut Isolate { service, platform }, Some(reply));
+        let action = self.within_calls(platform, action);
         self.worded(action)
     }
 
     /// Continues after `Stream` or `Bytes`.
     pub fn proceed(&mut self, service: &mut Service, platform: &dyn Platform) -> Action {
         let action = self.go_on(&mut Isolate { service, platform }, None);
+        let action = self.within_calls(platform, action);
         self.worded(action)
     }
 
@@ -337,6 +344,24 @@ impl Exchange {
             },
             ExchangeStage::Body(_) | ExchangeStage::Finished => Ok(Action::End),
         }
+    }
+
+    /// Counts the calls of `action`. The request ends before the platform refuses a call, because
+    /// the platform's error would not name the limit.
+    fn within_calls(
+        &mut self,
+        platform: &dyn Platform,
+        action: Result<Action, ApiError>,
+    ) -> Result<Action, ApiError> {
+        let Ok(Action::Calls(calls)) = &action else { return action };
+        let (before, limits) = (self.calls, platform.limits());
+        self.calls += counted(calls);
+        if self.calls <= limits.calls_before_end() {
+            return action;
+        }
+        let exceeded = limits.exceeded(Limit::Calls, before, self.calls);
+        let advice = "name fewer databases or measurements, or a shorter time range";
+        Err(ApiError::Limit(format!("{exceeded}: {advice}")))
     }
 
     /// Converts an error into its response, adds the common headers to every response, and finishes

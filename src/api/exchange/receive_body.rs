@@ -180,6 +180,7 @@ impl Exchange {
     ) -> Action {
         self.spans.go_on(platform.now_ns());
         let action = self.take_body(&mut Isolate { service, platform }, rest);
+        let action = self.within_calls(platform, action);
         self.worded(action)
     }
 

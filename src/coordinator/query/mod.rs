@@ -31,7 +31,7 @@ use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 use crate::protocol::shard::{FromShard, ShardRefusal, ToShard};
 use crate::query::compile;
 use crate::query::error::QueryError;
-use crate::query::executor::StreamId;
+use crate::query::executor::{RowPosition, StreamId};
 use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::{self, SourceName};
 use nonempty_measurements::Living;
@@ -67,6 +67,8 @@ pub struct Query {
     explain: Option<bool>,
     /// The measurements that have rows, if the plan depends on it.
     living: Living,
+    /// The row after which the result starts.
+    after: Option<RowPosition>,
     /// The columns of the rows, after planning.
     columns: Option<ResultColumns>,
 }
@@ -112,6 +114,13 @@ impl Query {
         Ok(Self::new(Question::Select(Box::new(select)), session, sources))
     }
 
+    /// Starts the result after `row` ([`Executor::begin_after`](crate::query::executor::Executor)).
+    #[must_use]
+    pub fn after(mut self, row: Option<RowPosition>) -> Self {
+        self.after = row;
+        self
+    }
+
     /// Prepares EXPLAIN or EXPLAIN ANALYZE. INTO is not carried out (1.x).
     ///
     /// # Errors
@@ -145,6 +154,7 @@ impl Query {
             watch: LiveQueryReport::default(),
             explain: None,
             living: Living::default(),
+            after: None,
             columns: None,
         }
     }
@@ -239,8 +249,10 @@ impl Query {
                 if let Some(survey) = self.living.survey(select, session, &selected, room, now_ns) {
                     return self.advance(context, Box::new(survey?));
                 }
-                let (explain, living) = (self.explain, &self.living);
-                SelectPlanner { context, select, session, explain, living, room }.plan(&selected)
+                let (explain, living, after) = (self.explain, &self.living, self.after.as_ref());
+                let planner =
+                    SelectPlanner { context, select, session, explain, living, after, room };
+                planner.plan(&selected)
             }
             Question::Show(statement) => {
                 let database = self.sources.first().map_or("", |source| &source.database);

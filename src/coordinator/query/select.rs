@@ -13,7 +13,7 @@ use crate::model::configurable_limits::Limit;
 use crate::model::limits::UNLIMITED;
 use crate::query::compile;
 use crate::query::error::QueryError;
-use crate::query::executor::Executor;
+use crate::query::executor::{Executor, RowPosition};
 use crate::query::plan::PlannedScan;
 
 pub(super) struct SelectPlanner<'a> {
@@ -24,6 +24,8 @@ pub(super) struct SelectPlanner<'a> {
     pub(super) explain: Option<bool>,
     /// The measurements that have rows, if the plan depends on it.
     pub(super) living: &'a Living,
+    /// The row after which the result starts.
+    pub(super) after: Option<&'a RowPosition>,
     /// The query's share of the memory.
     pub(super) room: &'a QueryRoom,
 }
@@ -73,8 +75,11 @@ impl SelectPlanner<'_> {
             merge = Some(Merge::Plan(plan.scans.iter().map(|s| s.request.clone()).collect()));
         }
         if self.explain != Some(false) {
-            let executor =
+            let mut executor =
                 Box::new(Executor::new(plan, &counts(&streams), (self.room, &self.session.work)));
+            if let Some(row) = self.after {
+                executor.begin_after(row);
+            }
             match merge {
                 // As in 1.x, no rows are read if the query has too many series.
                 Some(_) => afterwards = Some(executor),

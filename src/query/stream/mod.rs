@@ -106,6 +106,19 @@ impl Stream {
         }
     }
 
+    /// Starts an ascending result after the row at `time_ns` of a group. `value` returns the value
+    /// of the node's group key at a position.
+    pub(crate) fn begin_after<'v>(&mut self, value: impl Fn(usize) -> &'v str, time_ns: i64) {
+        let mut group = vec![String::new(); self.request.group_by.len()];
+        for (of_node, position) in self.key_positions.iter().enumerate() {
+            if let Some(of_scan) = position.and_then(|position| group.get_mut(position)) {
+                value(of_node).clone_into(of_scan);
+            }
+        }
+        let time_ns = time_ns.saturating_add(1);
+        self.slice.begin_at(Cut { group, time_ns, shard: 0, rows: 0 });
+    }
+
     /// Returns the scan's position in the plan.
     pub(crate) fn scan(&self) -> usize {
         self.scan as usize

@@ -89,6 +89,11 @@ impl Slice {
         }
     }
 
+    /// Starts the result at `from`.
+    pub(super) fn begin_at(&mut self, from: Cut) {
+        self.from = Some(from);
+    }
+
     /// Returns the start and the end of the slice as positions for a shard.
     pub(super) fn places(&self, shard: u32) -> (Option<Place>, Option<Place>) {
         let from = self.from.as_ref().map(|cut| cut.begin_of(shard, self.descending));

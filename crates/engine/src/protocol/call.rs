@@ -34,6 +34,22 @@ pub enum Address {
     Pause,
 }
 
+impl Address {
+    /// Whether the platform counts a call as a subrequest of the request that makes it.
+    pub fn is_counted(&self) -> bool {
+        match self {
+            Self::Catalog | Self::Database(_) | Self::Shard(_) => true,
+            Self::AccessKeys | Self::Sql | Self::Backups => true,
+            Self::KeyDerivation | Self::SignatureCheck | Self::Pause => false,
+        }
+    }
+}
+
+/// Returns the number of calls that the platform counts.
+pub fn counted(calls: &[Call]) -> usize {
+    calls.iter().filter(|call| call.to.is_counted()).count()
+}
+
 /// One request to one object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Call {

@@ -1,10 +1,16 @@
-//! Serves `GET /api/v3/export?db=&rp=&measurement=&start=&end=`. It returns line protocol in
+//! Serves `GET /api/v3/export?db=&rp=&measurement=&start=&end=&after=`. It returns line protocol in
 //! pieces, and the write API accepts the output unchanged.
 //!
-//! Each measurement is read by a SELECT of all fields, grouped by all tags. The memory limits of
-//! queries therefore apply, and SHOW QUERIES lists the export.
+//! Each measurement is read by a SELECT of all fields for each [`Window`], grouped by all tags. The
+//! memory limits of queries therefore apply, and SHOW QUERIES lists the export.
+//!
+//! With the parameter `after`, the response may end before the last point. Its last line is then
+//! `# after: ` and the value of `after` for the next request. Without the parameter, such an export
+//! fails, because a client that ignores the line would take the points for all of them.
 
-use std::vec;
+mod position;
+
+use std::collections::VecDeque;
 
 use crate::admission::QueryRoom;
 use crate::api::action::Action;
@@ -22,11 +28,13 @@ use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
 use crate::influxql::{self, quote, time_literal};
 use crate::model::grant::Right;
-use crate::model::limits::{EXPORTED_LINE_BYTES, REPLY_PIECE_BYTES};
+use crate::model::limits::{CALLS_RESERVED, EXPORTED_LINE_BYTES, REPLY_PIECE_BYTES};
 use crate::model::value::FieldValue;
-use crate::protocol::call::{Reply, Step};
+use crate::protocol::call::{Call, Reply, Step, counted};
+use crate::query::executor::RowPosition;
 use crate::query::result::{ResultColumn, SeriesChunk};
 use crate::response::number::json_float;
+use position::{Position, Window};
 
 /// A byte order mark, which a reader removes from the beginning of a body.
 const BOM: char = '\u{feff}';
@@ -94,13 +102,23 @@ struct Exporting {
     session: Session,
     /// The measurement that the request names, or `None` for all.
     measurement: Option<String>,
-    /// `WHERE …`, or an empty text.
-    condition: String,
+    /// The requested times.
+    times: Window,
+    /// The value of `after`: `None` without the parameter, `Some(None)` without a value.
+    after: Option<Option<Position>>,
     load: Option<Load>,
     /// The measurements that follow.
-    rest: vec::IntoIter<String>,
+    rest: VecDeque<String>,
+    /// The windows of each measurement.
+    windows: Vec<Window>,
+    /// The windows of the current measurement that follow.
+    ahead: VecDeque<Window>,
     policy: String,
     current: Option<Box<Query>>,
+    /// The exported points so far.
+    position: Option<Position>,
+    /// The counted calls so far.
+    calls: usize,
     out: Vec<u8>,
     delivery: Delivery,
 }
@@ -108,25 +126,33 @@ struct Exporting {
 impl Exporting {
     /// Parses the times of `url`. `session` has the caller and the exported database.
     fn parse(url: &Parameters, session: Session, policy: Option<String>) -> Result<Self, ApiError> {
-        let mut condition = String::new();
-        for (name, comparison) in [("start", "time >= "), ("end", "time < ")] {
-            if let Some(text) = url.filled(name) {
-                condition.push_str(if condition.is_empty() { " WHERE " } else { " AND " });
-                condition.push_str(comparison);
-                condition.push_str(&time_ns(name, text)?.to_string());
+        let time = |name: &str| url.filled(name).map(|text| time_ns(name, text)).transpose();
+        let times = Window { start_ns: time("start")?, end_ns: time("end")? };
+        let after = match url.get("after") {
+            None => None,
+            Some("") => Some(None),
+            Some(text) => {
+                let parsed = Position::parse(text);
+                let wrong = || ApiError::Invalid("after is not from a response".to_owned());
+                Some(Some(parsed.ok_or_else(wrong)?))
             }
-        }
+        };
         let database = session.database.as_deref().unwrap_or_default();
         let load = Load::from_owner(database, Want::Policy(policy));
         let load = load.for_caller(&session.principal);
         Ok(Self {
             session,
             measurement: url.filled("measurement").map(str::to_owned),
-            condition,
+            times,
+            position: after.clone().flatten(),
+            after,
             load: Some(load),
-            rest: Vec::new().into_iter(),
+            rest: VecDeque::new(),
+            windows: Vec::new(),
+            ahead: VecDeque::new(),
             policy: String::new(),
             current: None,
+            calls: 0,
             out: Vec::new(),
             delivery: Delivery::default(),
         })
@@ -142,14 +168,20 @@ impl Exporting {
         }
         loop {
             let Some(query) = &mut self.current else {
-                match self.rest.next() {
-                    Some(measurement) => self.current = Some(self.query(&measurement)?),
+                match self.next_query()? {
+                    Some(query) => self.current = Some(query),
                     None => return Ok(self.end()),
                 }
                 continue;
             };
             match query.step(context, reply.take()) {
-                Step::Calls(calls) => return Ok(Action::Calls(calls)),
+                Step::Calls(calls) => {
+                    if self.ends_before(context, &calls) {
+                        return Ok(self.end_early());
+                    }
+                    self.calls += counted(&calls);
+                    return Ok(Action::Calls(calls));
+                }
                 Step::Done(Ok(Some(chunk))) => {
                     let is_first = !self.delivery.is_streaming() && self.out.is_empty();
                     if is_first && chunk.name.as_deref().is_some_and(|n| n.starts_with(BOM)) {
@@ -157,6 +189,9 @@ impl Exporting {
                         self.out.push(b'\n');
                     }
                     lines(&chunk, &mut self.out);
+                    if let Some(position) = &mut self.position {
+                        position.row = last_row(&chunk).or(position.row.take());
+                    }
                     if self.out.len() >= REPLY_PIECE_BYTES {
                         return Ok(self.piece());
                     }
@@ -165,6 +200,25 @@ impl Exporting {
                 Step::Done(Err(error)) => return Err(error.into()),
             }
         }
+    }
+
+    /// Whether the response ends before `calls`, because the request may not make them.
+    fn ends_before(&self, context: &Context<'_>, calls: &[Call]) -> bool {
+        // A response must reach a further position than its request.
+        let has_advanced = self.after.as_ref().is_some_and(|after| *after != self.position);
+        let most = context.platform.limits().calls_before_end().saturating_sub(CALLS_RESERVED);
+        has_advanced && self.calls + counted(calls) > most
+    }
+
+    /// Ends the response with the position of the next request.
+    fn end_early(&mut self) -> Action {
+        self.current = None;
+        self.rest.clear();
+        self.ahead.clear();
+        if let Some(position) = &self.position {
+            self.out.extend_from_slice(format!("# after: {position}\n").as_bytes());
+        }
+        self.end()
     }
 
     /// Loads the policy's schema. Returns an action while loading.
@@ -183,26 +237,51 @@ impl Exporting {
         let database = self.session.database.as_deref().unwrap_or_default();
         loaded.standing.check(Right::Read, database, &policy.name)?;
         self.policy.clone_from(&policy.name);
-        let mut names: Vec<String> = schema.measurements.keys().cloned().collect();
+        self.rest = schema.measurements.keys().cloned().collect();
         if let Some(only) = &self.measurement {
-            names.retain(|name| name == only);
-            if names.is_empty() {
+            self.rest.retain(|name| name == only);
+            if self.rest.is_empty() {
                 return Err(ApiError::NotFound(format!("measurement not found: \"{only}\"")));
             }
         }
-        self.rest = names.into_iter();
+        self.windows = Window::all(&policy.groups, self.times);
+        if let Some(position) = &self.position {
+            self.rest.retain(|name| *name > position.measurement);
+            let windows = self.windows.iter().copied();
+            self.ahead = windows.filter_map(|window| window.behind(position.window)).collect();
+            self.current = Some(self.query(position)?);
+        }
         Ok(None)
     }
 
-    fn query(&self, measurement: &str) -> Result<Box<Query>, ApiError> {
+    /// Returns the query of the next window; `None` after the last measurement.
+    fn next_query(&mut self) -> Result<Option<Box<Query>>, ApiError> {
+        let measurement = match &self.position {
+            Some(position) if !self.ahead.is_empty() => position.measurement.clone(),
+            _ => {
+                let Some(next) = self.rest.pop_front() else { return Ok(None) };
+                self.ahead = self.windows.iter().copied().collect();
+                next
+            }
+        };
+        let Some(window) = self.ahead.pop_front() else { return Ok(None) };
+        let position = Position { measurement, window, row: None };
+        let query = self.query(&position)?;
+        self.position = Some(position);
+        Ok(Some(query))
+    }
+
+    /// Returns the query of the points after `position` in its window.
+    fn query(&self, position: &Position) -> Result<Box<Query>, ApiError> {
+        let Position { measurement, window, row } = position;
         let from = format!("{}.{}", quote::ident(&self.policy), quote::ident(measurement));
-        let text = format!("SELECT *::field FROM {from}{} GROUP BY *", self.condition);
+        let text = format!("SELECT *::field FROM {from}{} GROUP BY *", window.condition());
         let statement = influxql::parse_statement(&text, &Params::default());
         let Ok(Statement::Select(select)) = statement else {
             return Err(ApiError::Internal(format!("measurement \"{measurement}\" has no name")));
         };
         let query = Query::select(*select, self.session.clone()).map_err(Error::from)?;
-        Ok(Box::new(query))
+        Ok(Box::new(query.after(row.clone())))
     }
 
     fn piece(&mut self) -> Action {
@@ -230,6 +309,21 @@ fn time_ns(name: &str, text: &str) -> Result<i64, ApiError> {
     })
 }
 
+/// Returns the position of the chunk's last row.
+fn last_row(chunk: &SeriesChunk) -> Option<RowPosition> {
+    let tags = chunk.tags.iter().filter(|(_, value)| !value.is_empty());
+    let tags = tags.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let time_ns = *times_ns(chunk)?.last()?;
+    Some(RowPosition { tags, time_ns })
+}
+
+fn times_ns(chunk: &SeriesChunk) -> Option<&[i64]> {
+    chunk.values.iter().find_map(|column| match column {
+        ResultColumn::Time(times) => Some(times.as_slice()),
+        _ => None,
+    })
+}
+
 /// Writes the points of a chunk as lines. A point with many fields becomes several lines.
 fn lines(chunk: &SeriesChunk, out: &mut Vec<u8>) {
     let mut series = Vec::new();
@@ -240,11 +334,7 @@ fn lines(chunk: &SeriesChunk, out: &mut Vec<u8>) {
         series.push(b'=');
         escape(value, b", =", &mut series);
     }
-    let times = chunk.values.iter().find_map(|column| match column {
-        ResultColumn::Time(times) => Some(times),
-        _ => None,
-    });
-    for (row, time_ns) in times.into_iter().flatten().enumerate() {
+    for (row, time_ns) in times_ns(chunk).into_iter().flatten().enumerate() {
         let mut start = out.len();
         out.extend_from_slice(&series);
         let mut separator = b' ';
