@@ -1,6 +1,8 @@
 //! Counts the reads of queries with EXPLAIN ANALYZE: they must not grow with data outside the
 //! query.
 
+use tidemark::store::Store;
+
 use crate::product::Product;
 
 const DAY_S: i64 = 86_400;
@@ -138,4 +140,67 @@ fn behind_the_groups_that_are_shown_nothing_is_asked_for() {
             assert!(pages <= 3, "{q}: {pages} requests of objects");
         }
     }
+}
+
+/// Returns the storage rows that the first query after a restart reads. The data has `rounds` weeks
+/// of 50 series, and each week fills several rows of storage.
+fn storage_rows(rounds: i64, queries: &[&str]) -> Vec<u64> {
+    let mut product = Product::with(&[]);
+    product.query("d", "CREATE DATABASE d");
+    let mut rng = fastrand::Rng::with_seed(5);
+    for round in 0..rounds {
+        for minute in 0..80 {
+            let time = START_S + 7 * DAY_S * round + 60 * minute;
+            let mut line = |host| {
+                let text: String =
+                    std::iter::repeat_with(|| rng.alphanumeric()).take(1_000).collect();
+                format!("m,host=h{host} v={minute}i,text=\"{text}\" {time}")
+            };
+            product.write("d", &(0..50).map(&mut line).collect::<Vec<_>>().join("\n"));
+        }
+    }
+    product.rest();
+    let mut cold = |q: &&str| {
+        product.sleep();
+        let read = |product: &Product| -> u64 {
+            product.stores().values().map(|store| store.row_counts().read).sum()
+        };
+        let before = read(&product);
+        product.query("d", q);
+        read(&product) - before
+    };
+    queries.iter().map(&mut cold).collect()
+}
+
+#[test]
+fn the_first_query_for_last_points_reads_the_newest_blocks_only() {
+    let queries = [
+        "SELECT last(*) FROM m GROUP BY *",
+        "SELECT first(*) FROM m GROUP BY *",
+        "SELECT last(v) FROM m",
+        "SELECT first(v) FROM m",
+    ];
+    let few = storage_rows(1, &queries);
+    let many = storage_rows(12, &queries);
+    for ((q, few), many) in queries.iter().zip(few).zip(many) {
+        assert!(many * 2 <= few * 3, "{q}: {few} and {many} rows of storage");
+    }
+}
+
+#[test]
+fn the_last_points_of_series_that_ended_are_found() {
+    let mut product = Product::with(&[]);
+    product.query("d", "CREATE DATABASE d");
+    // The weeks have equally many series, but each week has other series.
+    for week in 0..6 {
+        let time = START_S + 7 * DAY_S * week;
+        let lines = (week / 2..week / 2 + 5).map(|host| format!("m,host=h{host} v={week}i {time}"));
+        product.write("d", &lines.collect::<Vec<_>>().join("\n"));
+        product.rest();
+    }
+    product.sleep();
+    let answer = product.query("d", "SELECT last(v) FROM m GROUP BY *");
+    let series = answer["results"][0]["series"].as_array().unwrap();
+    let last: Vec<_> = series.iter().map(|one| one["values"][0][1].as_i64().unwrap()).collect();
+    assert_eq!(last, [1, 3, 5, 5, 5, 5, 5]);
 }

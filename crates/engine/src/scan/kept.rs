@@ -51,6 +51,13 @@ impl RunGroups {
         self.runs.insert(at, (number, set as u32));
     }
 
+    /// Adds a run with the same groups as a known run.
+    pub(super) fn add_alike(&mut self, number: u64, known: u64) {
+        let Some(set) = self.set_of(known) else { return };
+        let at = self.runs.partition_point(|(before, _)| *before < number);
+        self.runs.insert(at, (number, set as u32));
+    }
+
     /// Removes the runs that no longer exist, and the sets that no run uses any more.
     pub(super) fn retain(&mut self, is_there: impl Fn(u64) -> bool) {
         let held = std::mem::take(self);

@@ -54,6 +54,9 @@ pub struct Run {
     pub time: TimeRange,
     /// An upper bound for the number of the measurement's series in the run.
     pub series: u64,
+    /// The sum of the hashes of the run's series, of all measurements. Runs with the same `series`
+    /// and the same sum have the same series. `None` if the sum is unknown.
+    pub series_sum: Option<u64>,
     /// An upper bound for the number of the measurement's rows in the run.
     pub rows: u64,
 }

@@ -47,6 +47,7 @@ pub(super) fn listed(written: &Written, sequences: Sequences, values: &[(Number,
         bytes: written.bytes,
         cells: written.cells,
         sketch: written.sketch.clone(),
+        series_sum: written.series_sum,
         values: own.iter().map(|(number, _)| number.0).collect(),
     }
 }

@@ -280,6 +280,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             number: Some(part.id.0),
             time: part.extent().time,
             series: part.series,
+            series_sum: Some(part.series_sum).filter(|sum| *sum != 0),
             rows: part.rows,
         };
         let table = self.memtable.table(measurement).filter(|table| table.time().overlaps(&time));
@@ -287,6 +288,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             number: None,
             time: table.time(),
             series: u64::from(table.series().len),
+            series_sum: None,
             rows: table.times_ns().len() as u64,
         });
         Some(self.parts(time).map(part).chain(in_memory).collect())

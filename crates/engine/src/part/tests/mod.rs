@@ -13,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::rc::Rc;
 
+use siphasher::sip::SipHasher24;
+
 use super::block::Error;
 use super::cursor::PartCursor;
 use super::directory::Directory;
@@ -259,6 +261,8 @@ fn check_written(part: &Written, story: &Story) {
         sketch.add(id_hash(SEED, key.measurement(), tags.fold(0, u64::wrapping_add)));
     }
     assert_eq!(part.sketch, sketch);
+    let hash = |key: &&SeriesKey| SipHasher24::new_with_keys(SEED, 0).hash(key.as_bytes());
+    assert_eq!(part.series_sum, series.keys().map(hash).fold(0, u64::wrapping_add));
     let values: usize = story.values().map(Fields::len).sum();
     assert!(part.cells >= (2 * story.len() + values) as u64 && part.bytes > 0);
 }

@@ -7,6 +7,8 @@ mod resume;
 
 use std::ops::Range;
 
+use siphasher::sip::SipHasher24;
+
 pub use encode::{Encoded, LastRow};
 pub use gather::{Groups, TagOrder};
 pub use limits::Limits;
@@ -17,7 +19,6 @@ use super::series_block;
 use crate::codec::huffman::Stored;
 use crate::merge::key::SeriesKey;
 use crate::merge::sequences::Sequences;
-use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::series::{id_hash, tag_hash};
 use tidemark_model::series_sketch::SeriesSketch;
 
@@ -85,6 +86,9 @@ pub struct Written {
     pub cells: u64,
     /// The sketch of the part's series, with the writer's seed.
     pub sketch: SeriesSketch,
+    /// The sum of the hashes of the part's series keys, with the writer's seed. Parts with the same
+    /// number of series and the same sum have the same series.
+    pub series_sum: u64,
 }
 
 impl Written {
@@ -99,6 +103,7 @@ impl Written {
             bytes: 0,
             cells: 0,
             sketch: SeriesSketch::default(),
+            series_sum: 0,
         }
     }
 
@@ -114,20 +119,31 @@ impl Written {
             self.max_ns = self.max_ns.max(page.max_ns);
         }
     }
+
+    /// Adds the series of a group to the sketch and the sum. `keys` contains the keys of all series
+    /// blocks in order. The previous group has added a series that continues.
+    fn count_series<'a>(
+        &mut self,
+        seed: u64,
+        group: &Group,
+        keys: impl Iterator<Item = &'a SeriesKey>,
+    ) {
+        for key in keys.skip(usize::from(group.continues())) {
+            let tags = group.tag_ids.iter().zip(key.values());
+            let tags = tags.map(|(&tag, value)| tag_hash(seed, tag, &value));
+            let tags = tags.fold(0, u64::wrapping_add);
+            self.sketch.add(id_hash(seed, group.measurement, tags));
+            self.series_sum = self.series_sum.wrapping_add(key_hash(seed, key));
+        }
+    }
 }
 
-/// Adds series of a measurement to a sketch. The keys contain the tags in this order.
-fn count_series<'a>(
-    sketch: &mut SeriesSketch,
-    seed: u64,
-    (measurement, tag_ids): (MeasurementId, &[ColumnId]),
-    keys: impl Iterator<Item = &'a SeriesKey>,
-) {
-    for key in keys {
-        let tags = tag_ids.iter().zip(key.values());
-        let tags = tags.map(|(&tag, value)| tag_hash(seed, tag, &value));
-        sketch.add(id_hash(seed, measurement, tags.fold(0, u64::wrapping_add)));
-    }
+/// Hashes a series key for [`Written::series_sum`]. The hash is part of the stored format.
+///
+/// A collision only changes the estimate of a sketch, but it would hide rows here. The hash is
+/// therefore keyed: some texts have the same xxh64 with every seed.
+fn key_hash(seed: u64, key: &SeriesKey) -> u64 {
+    SipHasher24::new_with_keys(seed, 0).hash(key.as_bytes())
 }
 
 /// The part that is being written.
@@ -296,8 +312,7 @@ impl PartWriter {
         let Piece { mut group, body, group_bytes, last_key, keys } = piece;
         group.part = self.part_at(&part);
         part.written.add(&group);
-        let of = (group.measurement, group.tag_ids.as_slice());
-        count_series(&mut part.written.sketch, self.seed, of, keys.iter());
+        part.written.count_series(self.seed, &group, keys.iter());
         // A value is smaller than 1.9 MB.
         let start = self.open.body.len() as u32;
         group.series.iter_mut().for_each(|block| block.offset += start);

@@ -3,7 +3,7 @@
 //! The heads of the values contain the only record of its progress. The open value is lost, and its
 //! rows must be written again.
 
-use super::{LastRow, Limits, OpenPart, PartWriter, Written, count_series};
+use super::{LastRow, Limits, OpenPart, PartWriter, Written};
 use crate::codec::huffman::Stored;
 use crate::merge::cursor::ReadError;
 use crate::merge::key::SeriesKey;
@@ -123,20 +123,20 @@ impl Found {
         seed: u64,
         values: &mut V,
     ) -> Result<(), ReadError> {
-        let (measurement, tags) = (group.measurement, group.tag_ids.as_slice());
+        let (measurement, tags) = (group.measurement, group.tag_ids.len());
+        let mut keys: Vec<SeriesKey> = Vec::new();
         for block in &group.series {
-            let keys: Vec<SeriesKey> =
-                values.with(value, block.offset..block.offset + block.bytes, |bytes| {
-                    let series = Series::decode(bytes, block.series as usize, tags.len())?;
-                    let key = |at| {
-                        let mut key = SeriesKey::new(measurement, []);
-                        series.set_key(measurement, at, &mut key);
-                        key
-                    };
-                    Ok((0..block.series as usize).map(key).collect())
-                })?;
-            count_series(&mut self.part.written.sketch, seed, (measurement, tags), keys.iter());
+            values.with(value, block.offset..block.offset + block.bytes, |bytes| {
+                let series = Series::decode(bytes, block.series as usize, tags)?;
+                keys.extend((0..block.series as usize).map(|at| {
+                    let mut key = SeriesKey::new(measurement, []);
+                    series.set_key(measurement, at, &mut key);
+                    key
+                }));
+                Ok(())
+            })?;
         }
+        self.part.written.count_series(seed, group, keys.iter());
         Ok(())
     }
 

@@ -1,10 +1,11 @@
 //! Skips times in which only completed groups have rows. A query for the last point of a thousand
 //! series therefore does not scan a month of older rows.
 //!
-//! The groups of a flushed run never change, so their list is cached. The list includes groups that
-//! a delete hides. In that case a stretch is read without need.
+//! The groups of a flushed run never change, so their list is cached. Runs with the same series
+//! have the same groups, so only one of these runs is read. The list includes groups that a delete
+//! hides. In that case a stretch is read without need.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::rc::Rc;
 
 use foldhash::fast::FixedState;
@@ -33,6 +34,11 @@ struct Name<'a> {
     groups_of_runs: MeasurementId,
     predicate: &'a Option<Predicate>,
     group_by: &'a [ColumnId],
+}
+
+/// Identifies the series of a run.
+fn series_of(run: &Run) -> Option<(u64, u64)> {
+    Some((run.series, run.series_sum?))
 }
 
 impl Walk<'_> {
@@ -89,15 +95,26 @@ impl Walk<'_> {
         }
         let mut more = RunGroups::clone(&known);
         let all = self.reader.runs(*measurement, TimeRange::ALL).unwrap_or_default();
-        let all: HashSet<u64> = all.iter().filter_map(|run| run.number).collect();
-        more.retain(|number| all.contains(&number));
+        let numbers: HashSet<u64> = all.iter().filter_map(|run| run.number).collect();
+        more.retain(|number| numbers.contains(&number));
+        let is_known = |run: &&Run| run.number.is_some_and(|number| more.set_of(number).is_some());
+        // A known run for each distinct set of series.
+        let mut alike: HashMap<(u64, u64), u64> = all
+            .iter()
+            .filter(is_known)
+            .filter_map(|run| Some((series_of(run)?, run.number?)))
+            .collect();
         let before = self.cells;
         for run in missing {
             if self.cells > CELLS_PER_PIECE_MAX || more.bytes() >= GROUPS_BYTES_MAX {
                 break;
             }
             let Some(number) = run.number else { continue };
-            more.add(number, self.read_group_keys(run)?);
+            match series_of(run).and_then(|series| alike.get(&series)) {
+                Some(&known) => more.add_alike(number, known),
+                None => more.add(number, self.read_group_keys(run)?),
+            }
+            alike.extend(series_of(run).map(|series| (series, number)));
         }
         let (more, cells) = (Rc::new(more), self.cells - before);
         self.reader.keep(name, version, Kept::Groups(Rc::clone(&more)), cells);

@@ -108,7 +108,7 @@ impl Reader for VectorReader {
             let time = TimeRange::new(times().min()?, times().max()? + 1);
             // The run in memory has no number, because its results are not cached.
             let (number, rows) = ((number > 0).then_some(number), story.len() as u64);
-            Some(RunOf { number, time, series: 3, rows })
+            Some(RunOf { number, time, series: 3, series_sum: None, rows })
         };
         let runs = (0..).zip(&self.parts).filter_map(run);
         Some(runs.filter(|run| run.time.overlaps(&time)).collect())

@@ -10,8 +10,10 @@ use crate::store::KEY_MAX;
 use tidemark_model::series_sketch::{SKETCH_REGISTERS, SeriesSketch};
 
 /// The format version of the manifest, parts and values.
-const VERSION: u8 = 3;
-/// The previous version, without sketches.
+const VERSION: u8 = 4;
+/// An earlier version, without sums of series.
+const WITHOUT_SUMS: u8 = 3;
+/// An earlier version, also without sketches.
 const WITHOUT_SKETCHES: u8 = 2;
 /// The number of non-zero registers from which all registers are written.
 const REGISTERS_FEW: usize = SKETCH_REGISTERS / 2;
@@ -75,7 +77,7 @@ impl Manifest {
     pub fn decode(bytes: &[u8]) -> Result<Self> {
         let covered = verify_crc(bytes).map_err(|_| ManifestError::Damaged)?;
         let (&version, mut rest) = covered.split_first().ok_or(ManifestError::Damaged)?;
-        if version != VERSION && version != WITHOUT_SKETCHES {
+        if !(WITHOUT_SKETCHES..=VERSION).contains(&version) {
             return Err(ManifestError::Version(version));
         }
         let bytes = &mut rest;
@@ -116,6 +118,7 @@ fn write_part(part: &Part, out: &mut Vec<u8>) {
     }
     write_runs(&part.values, out);
     write_sketch(&part.sketch, out);
+    varint::write(part.series_sum, out);
 }
 
 fn read_part(bytes: &mut &[u8], version: u8) -> Result<Part> {
@@ -128,7 +131,9 @@ fn read_part(bytes: &mut &[u8], version: u8) -> Result<Part> {
     let (rows, series) = (read(bytes)?, read(bytes)?);
     let (encoded, cells) = (read(bytes)?, read(bytes)?);
     let values = read_runs(bytes)?;
-    let sketch = if version == VERSION { read_sketch(bytes)? } else { SeriesSketch::default() };
+    let sketch =
+        if version >= WITHOUT_SUMS { read_sketch(bytes)? } else { SeriesSketch::default() };
+    let series_sum = if version > WITHOUT_SUMS { read(bytes)? } else { 0 };
     Ok(Part {
         id,
         lo,
@@ -142,6 +147,7 @@ fn read_part(bytes: &mut &[u8], version: u8) -> Result<Part> {
         cells,
         values,
         sketch,
+        series_sum,
     })
 }
 

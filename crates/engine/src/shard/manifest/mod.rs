@@ -64,6 +64,9 @@ pub struct Part {
     pub values: Runs,
     /// A sketch of the series. Empty if an earlier release wrote the part.
     pub sketch: SeriesSketch,
+    /// The sum of the series' hashes ([`crate::part::writer::Written::series_sum`]). 0 if an
+    /// earlier release wrote the part.
+    pub series_sum: u64,
 }
 
 impl Part {
