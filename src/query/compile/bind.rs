@@ -46,10 +46,13 @@ pub(crate) fn bind(
         }
         let scan = scans.len();
         let columns = Columns::new(schema, lookups);
-        let is_subquery = matches!(origin, Origin::Subquery(_));
+        let derived = match origin {
+            Origin::Subquery(index) => bound.node.subqueries.get(*index).map(|of| &of.fields[..]),
+            Origin::Policy(_) => None,
+        };
         let (output, slots, calls) = match feed.kind {
             FeedKind::Rows => {
-                let (output, slots) = rows(bound.node, feed, &columns, is_subquery);
+                let (output, slots) = rows(bound.node, feed, &columns, derived.is_some());
                 (output, slots, Vec::new())
             }
             FeedKind::Partials => {
@@ -80,7 +83,7 @@ pub(crate) fn bind(
                 Some(group_by.len() - 1)
             })
             .collect();
-        let predicate = bound.condition.map(|c| predicate::lower(c, &columns, is_subquery));
+        let predicate = bound.condition.map(|c| predicate::lower(c, &columns, derived));
         scans.push(PlannedScan {
             source,
             measurement: schema.name.clone(),

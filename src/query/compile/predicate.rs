@@ -2,25 +2,49 @@
 
 use super::columns::Columns;
 use crate::influxql::ast::{BinaryOp, Cast, Expr};
+use crate::model::ids::ColumnId;
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::functions::Function;
+use crate::query::plan::{DerivedField, DerivedFrom};
 use crate::scan::request::{Arithmetic, Comparison, Input, Operand, Predicate};
 
 /// The rules for names in a condition, and for missing values.
 #[derive(Clone, Copy)]
 struct Scope<'a> {
     schema: &'a Columns<'a>,
-    /// Whether the rows come from a subquery. A subquery has no index, so a missing tag is an empty
-    /// string, and a missing field compares with a boolean like `false`.
-    derived: bool,
+    /// The fields of the subquery from which the rows come, if any. A subquery has no index, so a
+    /// missing tag is an empty string, and a missing field compares with a boolean like `false`.
+    derived: Option<&'a [DerivedField]>,
     /// Whether the condition is an operand of a comparison. 1.x then evaluates the condition
     /// without its index, so that a comparison with a missing tag is false.
     compared: bool,
 }
 
+impl Scope<'_> {
+    fn is_derived(self) -> bool {
+        self.derived.is_some()
+    }
+
+    /// Returns the operand of an order comparison. The group tags of a subquery are fields here, but
+    /// only tags have an order.
+    fn ordered(self, operand: Operand) -> Operand {
+        let Operand::Field(input) = &operand else { return operand };
+        let fields = self.derived.unwrap_or_default();
+        match fields.iter().find(|field| field.id == input.column).map(|field| field.from) {
+            // A derived measurement numbers its tags like the group keys.
+            Some(DerivedFrom::Key(index)) => Operand::Tag(ColumnId(index as u32)),
+            _ => operand,
+        }
+    }
+}
+
 /// Lowers a condition without time. A name without a tag or field is a tag that every series lacks.
-/// `derived` means that the rows come from a subquery.
-pub(crate) fn lower(expr: &Expr, schema: &Columns<'_>, derived: bool) -> Predicate {
+/// `derived` contains the fields of the subquery from which the rows come, if any.
+pub(crate) fn lower(
+    expr: &Expr,
+    schema: &Columns<'_>,
+    derived: Option<&[DerivedField]>,
+) -> Predicate {
     condition(expr, Scope { schema, derived, compared: false })
 }
 
@@ -87,7 +111,7 @@ fn has_value(operand: Operand) -> Predicate {
 /// fields. 1.x joins such operands of stored rows this way. In rows of a subquery, a missing field
 /// counts as `false`.
 fn with_values(joined: Predicate, (left, right): (&Expr, &Expr), scope: Scope<'_>) -> Predicate {
-    if scope.derived {
+    if scope.is_derived() {
         return joined;
     }
     let fields = [left, right].into_iter().filter_map(|side| boolean_field(side, scope));
@@ -154,9 +178,11 @@ fn compare_values(
     let (Some(a), Some(b)) = (operand(left, scope), operand(right, scope)) else {
         return Predicate::Constant(false);
     };
-    if is_reference(left) && is_reference(right) && !scope.derived && !scope.compared {
+    if is_reference(left) && is_reference(right) && !scope.is_derived() && !scope.compared {
         return compare_names(comparison, a, b);
     }
+    let is_order = !matches!(comparison, Comparison::Equal | Comparison::NotEqual);
+    let (a, b) = if is_order { (scope.ordered(a), scope.ordered(b)) } else { (a, b) };
     let tags = tags_of([(left, &a), (right, &b)], scope);
     present(Predicate::Compare(comparison, Box::new(a), Box::new(b)), tags)
 }
@@ -165,7 +191,7 @@ fn compare_values(
 fn tags_of<const N: usize>(sides: [(&Expr, &Operand); N], scope: Scope<'_>) -> Vec<Operand> {
     let is_tag = |(expr, operand): &(&Expr, &Operand)| {
         let reads_field = matches!(operand, Operand::Field(_));
-        scope.compared && !scope.derived && is_reference(expr) && !reads_field
+        scope.compared && !scope.is_derived() && is_reference(expr) && !reads_field
     };
     sides.into_iter().filter(is_tag).map(|(_, operand)| operand.clone()).collect()
 }
@@ -183,7 +209,7 @@ fn compare_conditions(
     let fields = (boolean_field(left, scope), boolean_field(right, scope));
     let is_plain =
         |expr| matches!(operand(expr, scope), Some(Operand::Field(_) | Operand::Literal(_)));
-    if !scope.derived
+    if !scope.is_derived()
         && is_plain(left)
         && is_plain(right)
         && let (Some(a), Some(b)) = (operand(left, scope), operand(right, scope))
@@ -195,7 +221,9 @@ fn compare_conditions(
     let compared = if comparison == Comparison::Equal { not(differ) } else { differ };
     match fields {
         // If both values are missing, the comparison is false.
-        (Some(a), Some(b)) if scope.derived => and((or((has_value(a), has_value(b))), compared)),
+        (Some(a), Some(b)) if scope.is_derived() => {
+            and((or((has_value(a), has_value(b))), compared))
+        }
         _ => with_values(compared, (left, right), scope),
     }
 }
@@ -209,7 +237,7 @@ fn compare_mixed(
 ) -> Predicate {
     let value = match operand(value, scope) {
         Some(value @ Operand::Arithmetic(..)) => value,
-        Some(value @ Operand::Field(_)) if scope.derived => value,
+        Some(value @ Operand::Field(_)) if scope.is_derived() => value,
         _ => return Predicate::Constant(false),
     };
     let holds = condition(boolean, Scope { compared: true, ..scope });
@@ -308,12 +336,12 @@ fn operand(expr: &Expr, scope: Scope<'_>) -> Option<Operand> {
 }
 
 fn reference(name: &str, cast: Option<Cast>, scope: Scope<'_>) -> Option<Operand> {
-    let Scope { schema, derived, compared } = scope;
+    let Scope { schema, compared, .. } = scope;
     let text = |text: &str| Operand::Literal(FieldValue::String(text.into()));
     let tag = || match schema.tag(name) {
         Some(column) => Operand::Tag(column.id),
         // 1.x's index treats the measurement as a tag of each series.
-        None if name == "_name" && !derived && !compared => text(schema.name()),
+        None if name == "_name" && !scope.is_derived() && !compared => text(schema.name()),
         None => text(""),
     };
     let field = |cast: Option<FieldType>| {

@@ -55,7 +55,7 @@ pub fn deletions(
                 Some(condition) => {
                     let columns = Columns::new(measurement, usize::MAX);
                     check(condition, &columns)?;
-                    Some(predicate::lower(condition, &columns, false))
+                    Some(predicate::lower(condition, &columns, None))
                 }
             };
             if !time.is_empty() {
