@@ -9,6 +9,7 @@ import { test } from 'node:test';
 import { chromium } from 'playwright-core';
 
 import { consolePage, staticFolder, staticPage } from '../../scripts/console.mjs';
+import { at } from '../../scripts/project.mjs';
 import { changeLinks, collect } from '../../scripts/site/pages.mjs';
 import { constantsOf, evaluate, variantsOf } from '../../scripts/site/rust_source.mjs';
 import { documentationSite } from '../../scripts/site/site.mjs';
@@ -52,6 +53,14 @@ test('constants and errors are read as the compiler reads them', () => {
     { name: 'One', message: 'a "b" {0}', text: 'First.' },
     { name: 'Two', message: undefined, text: 'Second.' },
   ]);
+});
+
+test('the symptoms on the page about problems are texts of errors', async () => {
+  const [page, errors] = await Promise.all(['troubleshooting', 'reference/errors'].map((name) => readFile(at('docs', `${name}.md`), 'utf8')));
+  const symptoms = [...page.matchAll(/^\| ([^|]*) \|/gm)].flatMap(([, cell]) => [...cell.matchAll(/`([^`]+)`/g)].map(([, text]) => text));
+  const texts = symptoms.filter((text) => !text.startsWith('/'));
+  assert.ok(texts.length > 5, texts.join());
+  for (const text of texts) assert.ok(errors.includes(text), text);
 });
 
 const types = { '.css': 'text/css', '.html': 'text/html', '.js': 'text/javascript', '.json': 'application/json', '.svg': 'image/svg+xml' };
