@@ -1,0 +1,37 @@
+//! Lists the console's files for `src/console.rs`, which compiles them in.
+//!
+//! `npm run build` makes the files in `dist/`. Without them the program is built without a console.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs, io};
+
+fn main() -> io::Result<()> {
+    let root = PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").unwrap_or_default()).join("../dist");
+    println!("cargo::rerun-if-changed={}", root.display());
+    let mut files = Vec::new();
+    if root.is_dir() {
+        collect(&root, &mut files)?;
+    }
+    files.sort();
+    let mut list = String::from("const FILES: &[(&str, &[u8])] = &[\n");
+    for file in &files {
+        let path = file.strip_prefix(&root).map_err(io::Error::other)?;
+        let _ = writeln!(list, "    ({:?}, include_bytes!({:?})),", path.display(), file);
+    }
+    list.push_str("];\n");
+    let out = PathBuf::from(env::var_os("OUT_DIR").unwrap_or_default());
+    fs::write(out.join("console.rs"), list)
+}
+
+fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, files)?;
+        } else {
+            files.push(path.canonicalize().map(|_| path)?);
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,60 @@
+//! The names of objects in files: `catalog`, `database-ID` and `shard-ID`.
+
+use tidemark::model::ids::ObjectId;
+use tidemark::protocol::call::Address;
+
+use crate::limits::OBJECT_ID_CHARACTERS_MAX;
+
+/// Returns the name of an object. `None` for a service of the runtime, and for an id that no object
+/// has: the name becomes a path.
+pub fn name(address: &Address) -> Option<String> {
+    let (kind, id) = match address {
+        Address::Catalog => return Some("catalog".to_owned()),
+        Address::Database(id) => ("database", id),
+        Address::Shard(id) => ("shard", id),
+        _ => return None,
+    };
+    is_id(&id.0).then(|| format!("{kind}-{}", id.0))
+}
+
+/// Returns the address of an object's name.
+pub fn parse(name: &str) -> Option<Address> {
+    if name == "catalog" {
+        return Some(Address::Catalog);
+    }
+    let (kind, id) = name.split_once('-')?;
+    let id = is_id(id).then(|| ObjectId(id.to_owned()))?;
+    match kind {
+        "database" => Some(Address::Database(id)),
+        "shard" => Some(Address::Shard(id)),
+        _ => None,
+    }
+}
+
+fn is_id(id: &str) -> bool {
+    let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    (1..=OBJECT_ID_CHARACTERS_MAX).contains(&id.len()) && id.bytes().all(is_plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_addresses_belong_together() {
+        let id = ObjectId("0a1b".to_owned());
+        for address in [Address::Catalog, Address::Database(id.clone()), Address::Shard(id)] {
+            let name = name(&address).unwrap();
+            assert_eq!(parse(&name), Some(address), "{name}");
+        }
+    }
+
+    #[test]
+    fn an_id_never_leaves_the_folder() {
+        for id in ["", "..", "a/b", "A", "a.b", &"a".repeat(65)] {
+            assert_eq!(name(&Address::Shard(ObjectId(id.to_owned()))), None, "{id}");
+            assert_eq!(parse(&format!("shard-{id}")), None, "{id}");
+        }
+        assert_eq!(name(&Address::Sql), None);
+    }
+}

@@ -1,0 +1,109 @@
+//! Stores the time of each object's next alarm in a file of its own, so that the program knows at
+//! its start which objects have work to do.
+//!
+//! One thread owns the file. It makes the changes of all objects durable in the order in which they
+//! arrive, several in one commit.
+
+use std::path::Path;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use rusqlite::{Connection, params};
+use tidemark::protocol::call::Address;
+use tokio::sync::oneshot;
+
+use crate::limits::ALARMS_PER_COMMIT_MAX;
+use crate::store;
+use crate::{Failure, address};
+
+/// A change of one object's alarm.
+struct Change {
+    name: String,
+    /// The time in nanoseconds since the epoch. `None` removes the alarm.
+    due_ns: Option<i64>,
+    /// Receives whether the change is durable.
+    done: Option<oneshot::Sender<bool>>,
+}
+
+/// The file of alarms.
+#[derive(Clone, Debug)]
+pub struct Alarms {
+    changes: Sender<Change>,
+}
+
+impl Alarms {
+    /// Opens the file, and returns the stored alarms too.
+    ///
+    /// # Errors
+    /// [`Failure`] if the file cannot be read.
+    pub fn open(path: &Path) -> Result<(Self, Vec<(Address, i64)>), Failure> {
+        let cannot =
+            |why: rusqlite::Error| Failure(format!("{} cannot be used: {why}", path.display()));
+        let connection = store::open(path).map_err(cannot)?;
+        let stored = read(&connection).map_err(cannot)?;
+        let (changes, receiver) = channel();
+        let keeper = std::thread::Builder::new().name("alarms".to_owned());
+        let spawned = keeper.spawn(move || keep(&connection, &receiver));
+        spawned.map_err(|why| Failure(format!("no thread can be started: {why}")))?;
+        Ok((Self { changes }, stored))
+    }
+
+    /// Stores the alarm of an object. Returns whether it is durable.
+    pub async fn set(&self, to: &Address, due_ns: i64) -> bool {
+        let Some(name) = address::name(to) else { return false };
+        let (done, is_done) = oneshot::channel();
+        let change = Change { name, due_ns: Some(due_ns), done: Some(done) };
+        self.changes.send(change).is_ok() && is_done.await.unwrap_or_default()
+    }
+
+    /// Stores the alarm of an object, or its absence, without waiting. If the change is lost, an
+    /// alarm goes off too early.
+    pub fn note(&self, to: &Address, due_ns: Option<i64>) {
+        if let Some(name) = address::name(to) {
+            let _ = self.changes.send(Change { name, due_ns, done: None });
+        }
+    }
+}
+
+fn read(connection: &Connection) -> rusqlite::Result<Vec<(Address, i64)>> {
+    connection.execute_batch(
+        "CREATE TABLE IF NOT EXISTS alarm (name TEXT PRIMARY KEY, due_ns INTEGER) WITHOUT ROWID",
+    )?;
+    let mut statement = connection.prepare("SELECT name, due_ns FROM alarm")?;
+    let rows = statement.query_map((), |row| Ok((row.get::<_, String>(0)?, row.get(1)?)))?;
+    let rows = rows.collect::<rusqlite::Result<Vec<_>>>()?;
+    Ok(rows
+        .into_iter()
+        .filter_map(|(name, due_ns)| Some((address::parse(&name)?, due_ns)))
+        .collect())
+}
+
+fn keep(connection: &Connection, changes: &Receiver<Change>) {
+    while let Ok(first) = changes.recv() {
+        let more = changes.try_iter().take(ALARMS_PER_COMMIT_MAX - 1);
+        let batch: Vec<Change> = std::iter::once(first).chain(more).collect();
+        let written = write(connection, &batch);
+        if let Err(why) = &written {
+            // Due work follows from stored data, so that the object's next event tries again.
+            eprintln!("alarms could not be stored: {why}");
+            let _ = connection.execute_batch("ROLLBACK");
+        }
+        for done in batch.into_iter().filter_map(|change| change.done) {
+            let _ = done.send(written.is_ok());
+        }
+    }
+}
+
+fn write(connection: &Connection, batch: &[Change]) -> rusqlite::Result<()> {
+    connection.execute_batch("BEGIN")?;
+    for Change { name, due_ns, .. } in batch {
+        match due_ns {
+            Some(due_ns) => connection
+                .prepare_cached("INSERT OR REPLACE INTO alarm VALUES (?, ?)")?
+                .execute(params![name, due_ns])?,
+            None => {
+                connection.prepare_cached("DELETE FROM alarm WHERE name = ?")?.execute([name])?
+            }
+        };
+    }
+    connection.execute_batch("COMMIT")
+}

@@ -1,0 +1,133 @@
+//! Stores backups in a folder: each object is a file, and its key is the file's path.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Write as _};
+use std::path::{Path, PathBuf};
+
+use tidemark::model::limits::BACKUP_NAMES_MAX;
+use tidemark::protocol::backup::{FromBackups, ToBackups};
+use tidemark::protocol::envelope;
+
+use crate::platform::random_u64;
+
+/// The beginning of the names of unfinished files.
+const UNFINISHED: &str = ".unfinished-";
+
+/// Carries out a [`ToBackups`] message.
+///
+/// # Errors
+/// The system's error.
+pub fn carry(folder: &Path, message: &[u8]) -> Result<Vec<u8>, String> {
+    let (_, message) = envelope::decode::<ToBackups>(message).map_err(|why| why.to_string())?;
+    let reply = answer(folder, message).map_err(|why| format!("the place of backups: {why}"))?;
+    Ok(envelope::encode(&reply))
+}
+
+fn answer(folder: &Path, message: ToBackups) -> std::io::Result<FromBackups> {
+    match message {
+        ToBackups::Put { key, object } => {
+            let path = path(folder, &key)?;
+            if !path.exists() {
+                put(&path, &object)?;
+            }
+            Ok(FromBackups::Done)
+        }
+        ToBackups::Get { key } => match fs::read(path(folder, &key)?) {
+            Ok(object) => Ok(FromBackups::Object { object }),
+            Err(why) if why.kind() == ErrorKind::NotFound => Ok(FromBackups::Missing),
+            Err(why) => Err(why),
+        },
+        ToBackups::List { folder: of, after } => {
+            let mut names = names(&path(folder, &of)?)?;
+            names.retain(|name| after.as_ref().is_none_or(|after| name > after));
+            names.sort();
+            let more = names.len() > BACKUP_NAMES_MAX;
+            names.truncate(BACKUP_NAMES_MAX);
+            Ok(FromBackups::Names { names, more })
+        }
+        ToBackups::Delete { keys } => {
+            for key in keys {
+                match fs::remove_file(path(folder, &key)?) {
+                    Err(why) if why.kind() != ErrorKind::NotFound => return Err(why),
+                    _ => {}
+                }
+            }
+            Ok(FromBackups::Done)
+        }
+    }
+}
+
+/// Returns the path of a key. No part of a key may leave the folder.
+fn path(folder: &Path, key: &str) -> std::io::Result<PathBuf> {
+    let is_plain = |part: &str| !part.is_empty() && !part.starts_with('.') && !part.contains('\0');
+    if key.split('/').all(is_plain) {
+        return Ok(folder.join(key));
+    }
+    Err(std::io::Error::new(ErrorKind::InvalidInput, format!("\"{key}\" is no key")))
+}
+
+/// Writes a file that is either complete and durable, or missing.
+fn put(path: &Path, object: &[u8]) -> std::io::Result<()> {
+    let folder = path.parent().unwrap_or(path);
+    fs::create_dir_all(folder)?;
+    let unfinished = folder.join(format!("{UNFINISHED}{:016x}", random_u64()));
+    let written = File::create_new(&unfinished)
+        .and_then(|mut file| file.write_all(object).and_then(|()| file.sync_all()))
+        .and_then(|()| fs::rename(&unfinished, path))
+        .and_then(|()| File::open(folder)?.sync_all());
+    if written.is_err() {
+        let _ = fs::remove_file(&unfinished);
+    }
+    written
+}
+
+fn names(folder: &Path) -> std::io::Result<Vec<String>> {
+    let entries = match fs::read_dir(folder) {
+        Err(why) if why.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        entries => entries?,
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let entry = entry?;
+        let name = entry.file_name().into_string().unwrap_or_default();
+        if entry.file_type()?.is_file() && !name.starts_with('.') {
+            names.push(name);
+        }
+    }
+    Ok(names)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn objects_are_stored_listed_and_deleted() {
+        let folder = std::env::temp_dir().join(format!("tidemark-backups-{:016x}", random_u64()));
+        let put = |key: &str, object: &[u8]| {
+            answer(&folder, ToBackups::Put { key: key.into(), object: object.to_vec() }).unwrap()
+        };
+        let list = |after: Option<&str>| {
+            let after = after.map(str::to_owned);
+            answer(&folder, ToBackups::List { folder: "a/b".into(), after }).unwrap()
+        };
+        let names = |names: &[&str]| FromBackups::Names {
+            names: names.iter().map(|name| (*name).to_owned()).collect(),
+            more: false,
+        };
+        assert_eq!(list(None), names(&[]));
+        put("a/b/2", b"two");
+        put("a/b/1", b"one");
+        put("a/b/1", b"another");
+        assert_eq!(list(None), names(&["1", "2"]));
+        assert_eq!(list(Some("1")), names(&["2"]));
+        let get = || answer(&folder, ToBackups::Get { key: "a/b/1".into() }).unwrap();
+        assert_eq!(get(), FromBackups::Object { object: b"one".to_vec() });
+        answer(&folder, ToBackups::Delete { keys: vec!["a/b/1".into(), "a/x".into()] }).unwrap();
+        assert_eq!(get(), FromBackups::Missing);
+        for key in ["..", "a/../../b", "/a", "", "a//b", ".unfinished-1"] {
+            assert!(path(&folder, key).is_err(), "{key}");
+        }
+        fs::remove_dir_all(&folder).unwrap();
+    }
+}

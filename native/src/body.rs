@@ -1,0 +1,104 @@
+//! Reads a request's body and processes each piece before it reads the next.
+
+use std::time::Duration;
+
+use http_body_util::BodyExt as _;
+use hyper::body::{Body as _, Bytes, Incoming};
+use tidemark::api::action::Action;
+use tidemark::api::exchange::Exchange;
+use tidemark::model::limits::{
+    BODY_PACED_AFTER_BYTES, BODY_STALL_S_MAX, DISCARDED_BODY_BYTES_MAX, DISPLACED_NOTICED_MS,
+};
+use tokio::task::yield_now;
+use tokio::time::timeout;
+
+use crate::platform::now_ns;
+
+/// The client disconnected before the end of the body.
+#[derive(Debug)]
+pub struct Gone;
+
+const NOTICE: Duration = Duration::from_millis(DISPLACED_NOTICED_MS as u64);
+
+/// Reads the body and passes its pieces to `exchange`. If `exchange` returns an action for a piece,
+/// that action ends the reading and is returned.
+///
+/// # Errors
+/// [`Gone`]
+pub async fn read(body: &mut Incoming, exchange: &mut Exchange) -> Result<Option<Action>, Gone> {
+    let mut bytes = 0;
+    while !body.is_end_stream() {
+        let piece = match next(body, |_| exchange.displaced()).await? {
+            Next::Piece(piece) => piece,
+            Next::End => return Ok(None),
+            Next::Stalled => return Ok(Some(exchange.stalled())),
+            Next::Displaced(refusal) => return Ok(Some(refusal)),
+        };
+        bytes += piece.len();
+        let refusal = exchange.body_grew(bytes, now_ns());
+        let refusal =
+            refusal.or_else(|| exchange.piece(piece.len(), |held| held.extend_from_slice(&piece)));
+        if refusal.is_some() {
+            drain(body).await?;
+            return Ok(refusal);
+        }
+        if bytes > BODY_PACED_AFTER_BYTES {
+            // Other requests of this thread take their turn between the pieces of a large body.
+            yield_now().await;
+        }
+    }
+    Ok(None)
+}
+
+enum Next {
+    Piece(Bytes),
+    End,
+    /// The body delivered no data for too long.
+    Stalled,
+    /// The body delivered no data, and another request needed its place.
+    Displaced(Action),
+}
+
+/// Returns the next piece. While it waits, it calls `displaced` at intervals with the number of
+/// intervals, to check whether to give up.
+async fn next(
+    body: &mut Incoming,
+    mut displaced: impl FnMut(u32) -> Option<Action>,
+) -> Result<Next, Gone> {
+    let mut notices = 0;
+    loop {
+        match timeout(NOTICE, body.frame()).await {
+            Ok(None) => return Ok(Next::End),
+            Ok(Some(Err(_))) => return Err(Gone),
+            Ok(Some(Ok(frame))) => match frame.into_data() {
+                Ok(piece) if piece.is_empty() => {}
+                Ok(piece) => return Ok(Next::Piece(piece)),
+                // Trailers, which no route reads.
+                Err(_) => {}
+            },
+            Err(_) => {
+                notices += 1;
+                if let Some(action) = displaced(notices) {
+                    return Ok(Next::Displaced(action));
+                }
+                if notices * DISPLACED_NOTICED_MS > BODY_STALL_S_MAX * 1_000 {
+                    return Ok(Next::Stalled);
+                }
+            }
+        }
+    }
+}
+
+/// Reads and discards the rest of a refused body. Stops when the client pauses, so that the client
+/// gets its response.
+async fn drain(body: &mut Incoming) -> Result<(), Gone> {
+    let mut bytes = 0;
+    let paused = |notices| (notices > 1).then_some(Action::End);
+    while let Next::Piece(piece) = next(body, paused).await? {
+        bytes += piece.len();
+        if bytes > DISCARDED_BODY_BYTES_MAX {
+            break;
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,137 @@
+//! Carries calls: to objects, and to the services that the engine expects of its runtime.
+
+use std::cell::RefCell;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use pbkdf2::pbkdf2_hmac;
+use sha2::Sha256;
+use tidemark::protocol::call::{Address, Call, CallFailure, Reply};
+use tidemark::protocol::password_derivation::Derivation;
+use tokio::task::{spawn_blocking, yield_now};
+
+use crate::backups;
+use crate::engine::{Answer, Engine};
+use crate::sql::Session;
+
+/// The number of times that a pause of 0 ms lets everything else run: a new request is read, calls
+/// an object, and receives its response.
+const LOOKS: u32 = 3;
+
+/// The size of a password's key, in bytes.
+const KEY_BYTES: usize = 32;
+
+/// The SQL session of a request, which its first message opens.
+pub type SqlSession = Rc<RefCell<Option<Session>>>;
+
+/// The calls in progress. Dropping the value abandons the calls.
+pub struct Flights {
+    engine: Rc<Engine>,
+    sql: SqlSession,
+    pending: Vec<Pin<Box<dyn Future<Output = Reply>>>>,
+}
+
+impl Flights {
+    /// Returns no calls.
+    pub fn new(engine: Rc<Engine>) -> Self {
+        Self { engine, sql: Rc::default(), pending: Vec::new() }
+    }
+
+    /// Abandons the calls in progress and ends the SQL session.
+    pub fn clear(&mut self) {
+        self.pending.clear();
+        self.sql.take();
+    }
+
+    /// Adds calls; they start with the next [`Flights::next`].
+    pub fn start(&mut self, calls: Vec<Call>) {
+        for call in calls {
+            let sql = Some(Rc::clone(&self.sql));
+            self.pending.push(Box::pin(carry(Rc::clone(&self.engine), sql, call)));
+        }
+    }
+
+    /// Returns the next reply of any call; `None` if no call is in progress.
+    pub async fn next(&mut self) -> Option<Reply> {
+        if self.pending.is_empty() {
+            return None;
+        }
+        let reply = poll_fn(|context| {
+            for (position, flight) in self.pending.iter_mut().enumerate() {
+                if let Poll::Ready(reply) = flight.as_mut().poll(context) {
+                    drop(self.pending.swap_remove(position));
+                    return Poll::Ready(reply);
+                }
+            }
+            Poll::Pending
+        });
+        Some(reply.await)
+    }
+}
+
+/// Makes one call. `sql` is the session of the request, if a request makes the call.
+pub async fn carry(engine: Rc<Engine>, sql: Option<SqlSession>, call: Call) -> Reply {
+    let Call { id, to, message, .. } = call;
+    let result = match to {
+        Address::Catalog | Address::Database(_) | Address::Shard(_) => {
+            engine.call(to, message).await
+        }
+        Address::Pause => {
+            pause(message.first_chunk().map_or(0, |ms| u32::from_le_bytes(*ms))).await;
+            Ok(Vec::new())
+        }
+        Address::KeyDerivation => blocking(move || derive(&message)).await,
+        Address::Backups => match engine.shared.backups.clone() {
+            Some(folder) => blocking(move || backups::carry(&folder, &message)).await,
+            None => Err(CallFailure::Failed("no place for backups is bound".to_owned())),
+        },
+        Address::Sql => match sql {
+            Some(sql) => Session::turn(&sql, message).await,
+            None => Err(CallFailure::Failed("there is no SQL here".to_owned())),
+        },
+        Address::AccessKeys | Address::SignatureCheck => {
+            Err(CallFailure::Failed("there is no Cloudflare Access here".to_owned()))
+        }
+    };
+    Reply { id, result }
+}
+
+async fn pause(ms: u32) {
+    if ms > 0 {
+        return tokio::time::sleep(Duration::from_millis(ms.into())).await;
+    }
+    for _ in 0..LOOKS {
+        yield_now().await;
+    }
+}
+
+/// Runs work that takes long or waits for the disk on another thread.
+async fn blocking(work: impl FnOnce() -> Result<Vec<u8>, String> + Send + 'static) -> Answer {
+    let done = spawn_blocking(work).await;
+    done.unwrap_or_else(|why| Err(why.to_string())).map_err(CallFailure::Failed)
+}
+
+fn derive(message: &[u8]) -> Result<Vec<u8>, String> {
+    let derivation = Derivation::read(message).ok_or("not a derivation")?;
+    let (password, salt) = (derivation.password.as_bytes(), derivation.salt.as_bytes());
+    let mut key = [0; KEY_BYTES];
+    pbkdf2_hmac::<Sha256>(password, salt, derivation.iterations, &mut key);
+    Ok(key.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_a_password_is_that_of_other_hosts() {
+        // RFC 7914, section 11.
+        let request = Derivation { iterations: 1, salt: "salt", password: "passwd" }.request();
+        let key = derive(&request.message).unwrap();
+        assert_eq!(key[..4], [0x55, 0xac, 0x04, 0x6e]);
+        assert!(derive(b"").is_err());
+    }
+}

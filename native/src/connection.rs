@@ -1,0 +1,147 @@
+//! Serves one client's connection: TLS, HTTP/1.1 and HTTP/2.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::net::{SocketAddr, TcpStream};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper::{Request, StatusCode, Version};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use tidemark::api::http::RequestHead;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{OwnedSemaphorePermit, oneshot};
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+use tokio_rustls::TlsAcceptor;
+
+use crate::console;
+use crate::conversation::{HttpResponse, converse};
+use crate::engine::{Busy, Engine};
+use crate::limits::{HANDSHAKE_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX, STREAMS_PER_CONNECTION_MAX};
+use crate::reply::{self, Form};
+
+/// What a connection has from its listener.
+#[derive(Debug)]
+pub struct Ticket {
+    /// The client.
+    pub peer: SocketAddr,
+    /// The place among the permitted connections.
+    pub place: OwnedSemaphorePermit,
+    /// The certificate, for TLS.
+    pub tls: Option<Tls>,
+}
+
+/// The certificate and key of a listener.
+#[derive(Clone)]
+pub struct Tls(pub Arc<tokio_rustls::rustls::ServerConfig>);
+
+impl std::fmt::Debug for Tls {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Tls(..)")
+    }
+}
+
+/// Runs the tasks of HTTP/2 on this thread.
+#[derive(Clone, Copy, Debug)]
+struct OnThisThread;
+
+impl<F: Future + 'static> hyper::rt::Executor<F> for OnThisThread {
+    fn execute(&self, future: F) {
+        spawn_local(async move { drop(future.await) });
+    }
+}
+
+/// Serves a connection until it closes.
+pub async fn serve(engine: Rc<Engine>, stream: TcpStream, ticket: Ticket) {
+    let Ticket { peer, tls, place: _place } = ticket;
+    let _busy = Busy::new(&engine.shared);
+    let Ok(stream) = tokio::net::TcpStream::from_std(stream) else { return };
+    match tls {
+        None => speak(engine, stream, peer).await,
+        Some(Tls(settings)) => {
+            let handshake = TlsAcceptor::from(settings).accept(stream);
+            // A client that does not speak TLS is no event of ours.
+            if let Ok(Ok(stream)) = timeout(HANDSHAKE_S_MAX, handshake).await {
+                speak(engine, stream, peer).await;
+            }
+        }
+    }
+}
+
+async fn speak(
+    engine: Rc<Engine>,
+    stream: impl AsyncRead + AsyncWrite + Unpin + 'static,
+    peer: SocketAddr,
+) {
+    let mut is_ending = engine.shared.is_ending.clone();
+    let service = service_fn(move |request| answer(Rc::clone(&engine), request, peer));
+    let mut builder = Builder::new(OnThisThread);
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_S_MAX)
+        .title_case_headers(true)
+        .max_buf_size(HEAD_BYTES_MAX.max(512 << 10));
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .keep_alive_interval(HEAD_S_MAX)
+        .max_concurrent_streams(STREAMS_PER_CONNECTION_MAX)
+        .max_header_list_size(HEAD_BYTES_MAX as u32);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let is_over = tokio::select! {
+        _ = connection.as_mut() => true,
+        _ = is_ending.wait_for(|is_ending| *is_ending) => false,
+    };
+    if !is_over {
+        connection.as_mut().graceful_shutdown();
+        let _ = connection.await;
+    }
+}
+
+async fn answer(
+    engine: Rc<Engine>,
+    request: Request<Incoming>,
+    peer: SocketAddr,
+) -> Result<HttpResponse, Infallible> {
+    if let Some(file) = console::answer(request.method(), request.uri().path()) {
+        return Ok(file);
+    }
+    let mut head = head(&request, peer);
+    let form = Form::of(&mut head);
+    if matches!(form, Form::Grpc(_)) && request.version() != Version::HTTP_2 {
+        return reply::text(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "gRPC needs HTTP/2\n");
+    }
+    let (to, response) = oneshot::channel();
+    // A task of its own: it ends in order when the client has gone and hyper drops this function.
+    spawn_local(converse(engine, request, head, form, to));
+    match response.await {
+        Ok(response) => Ok(response),
+        Err(_) => reply::text(StatusCode::INTERNAL_SERVER_ERROR, "the request came to no answer\n"),
+    }
+}
+
+/// Returns the head of a request for the engine. Repeated headers are joined, as the Workers runtime
+/// does. The client's address is that of the connection: a client can send a header of that name.
+fn head(request: &Request<Incoming>, peer: SocketAddr) -> RequestHead {
+    const ADDRESS: &str = "cf-connecting-ip";
+    let mut headers: Vec<(String, String)> = Vec::with_capacity(request.headers().len() + 1);
+    for name in request.headers().keys().filter(|name| *name != ADDRESS) {
+        let values = request.headers().get_all(name).iter();
+        let values: Vec<_> =
+            values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
+        headers.push((name.as_str().to_owned(), values.join(", ")));
+    }
+    headers.push((ADDRESS.to_owned(), peer.ip().to_canonical().to_string()));
+    RequestHead {
+        method: request.method().as_str().to_owned(),
+        path: request.uri().path().to_owned(),
+        query: request.uri().query().unwrap_or_default().to_owned(),
+        headers,
+    }
+}

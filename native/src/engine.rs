@@ -1,0 +1,336 @@
+//! One thread of the engine: it serves connections and owns some of the objects.
+//!
+//! A thread has what an isolate has on the platform: the caches of `Service`, the memory budgets,
+//! and an event loop. An object belongs to the thread that the hash of its name selects. A call to
+//! an object of another thread is a message to that thread.
+
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use tidemark::admission::QueryMemory;
+use tidemark::api::isolate_state::Service;
+use tidemark::api::settings::Settings;
+use tidemark::catalog::Catalog;
+use tidemark::coordinator::continuous::Runner;
+use tidemark::database::Database;
+use tidemark::protocol::call::{Address, CallFailure};
+use tidemark::protocol::host::Host;
+use tidemark::shard::Shard;
+use tidemark::shard::budget::Budget;
+use tidemark::shard::host::ShardHost;
+use tidemark::shard::turns::Pages;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::task::spawn_local;
+
+use crate::alarms::Alarms;
+use crate::connection;
+use crate::limits::ALARM_SLEEP_MAX;
+use crate::object::{self, Event, Inbox};
+use crate::platform::{NativePlatform, now_ns, random_u64};
+use crate::store::SqliteStore;
+
+/// The reply to a message to an object.
+pub type Answer = Result<Vec<u8>, CallFailure>;
+
+/// A message from another thread.
+#[derive(Debug)]
+pub enum Letter {
+    /// A client's connection to serve.
+    Connection(TcpStream, connection::Ticket),
+    /// A message to an object of this thread.
+    Call {
+        /// The object.
+        to: Address,
+        /// The encoded message.
+        message: Vec<u8>,
+        /// Receives the reply.
+        reply: oneshot::Sender<Answer>,
+    },
+    /// The end of the thread.
+    End,
+}
+
+/// The part of the host that all threads share.
+#[derive(Debug)]
+pub struct Shared {
+    /// The way to each thread.
+    pub threads: Vec<mpsc::Sender<Letter>>,
+    /// The folder of the objects' files.
+    pub store: std::path::PathBuf,
+    /// The folder of backups.
+    pub backups: Option<std::path::PathBuf>,
+    /// The file of alarms.
+    pub alarms: Alarms,
+    /// Whether the program is ending: no connection then begins another request.
+    pub is_ending: watch::Receiver<bool>,
+    /// The number of open connections and running requests.
+    pub busy: AtomicUsize,
+    /// The memory of each thread for memtables and decoded values, in bytes.
+    pub memory_bytes: usize,
+}
+
+impl Shared {
+    /// Returns the number of the thread that owns an object.
+    fn owner(&self, name: &str) -> usize {
+        let hash = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+        ((hash >> 32) % self.threads.len().max(1) as u64) as usize
+    }
+}
+
+/// Counts a connection or a request while it lives.
+#[derive(Debug)]
+pub struct Busy(Arc<Shared>);
+
+impl Busy {
+    /// Counts one more.
+    pub fn new(shared: &Arc<Shared>) -> Self {
+        shared.busy.fetch_add(1, Ordering::Relaxed);
+        Self(Arc::clone(shared))
+    }
+}
+
+impl Drop for Busy {
+    fn drop(&mut self) {
+        self.0.busy.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// The alarms of a thread's objects.
+#[derive(Default)]
+struct Clock {
+    /// The time at which each object's alarm goes off.
+    due: BTreeMap<Address, i64>,
+    order: BTreeSet<(i64, Address)>,
+    /// The time of each object's alarm in the file.
+    stored: BTreeMap<Address, i64>,
+}
+
+impl Clock {
+    fn set(&mut self, address: &Address, due_ns: i64) {
+        if let Some(before_ns) = self.due.insert(address.clone(), due_ns) {
+            self.order.remove(&(before_ns, address.clone()));
+        }
+        self.order.insert((due_ns, address.clone()));
+    }
+
+    /// Removes and returns an object whose alarm is due.
+    fn take_due(&mut self, now_ns: i64) -> Option<Address> {
+        let (due_ns, _) = self.order.first()?;
+        if *due_ns > now_ns {
+            return None;
+        }
+        let (_, address) = self.order.pop_first()?;
+        self.due.remove(&address);
+        Some(address)
+    }
+}
+
+/// The state of a thread.
+pub struct Engine {
+    /// The state between requests.
+    pub service: RefCell<Service>,
+    /// The clock, random numbers and limits.
+    pub platform: NativePlatform,
+    /// What all threads share.
+    pub shared: Arc<Shared>,
+    /// The number of this thread.
+    index: usize,
+    queries: QueryMemory,
+    budget: Rc<Budget>,
+    pages: Rc<Pages>,
+    full_bytes: u64,
+    split_bytes: u64,
+    objects: RefCell<HashMap<Address, Rc<Inbox>>>,
+    clock: RefCell<Clock>,
+    clock_changed: Notify,
+    is_over: Cell<bool>,
+}
+
+impl Engine {
+    /// Creates the state of thread `index`, with the stored alarms of its objects.
+    pub fn new(
+        shared: Arc<Shared>,
+        index: usize,
+        settings: Settings,
+        alarms: &[(Address, i64)],
+    ) -> Rc<Self> {
+        let (full_bytes, split_bytes) = (settings.shard_full_bytes, settings.shard_split_bytes);
+        let has_backups = shared.backups.is_some();
+        let platform = NativePlatform { limits: settings.limits, has_backups };
+        let service = Service::new(Ok(settings), random_u64());
+        let budget = Budget::new(shared.memory_bytes, random_u64());
+        let queries = service.queries.clone();
+        let mut clock = Clock::default();
+        for (address, due_ns) in alarms {
+            if crate::address::name(address).is_some_and(|name| shared.owner(&name) == index) {
+                clock.set(address, *due_ns);
+                clock.stored.insert(address.clone(), *due_ns);
+            }
+        }
+        Rc::new(Self {
+            service: RefCell::new(service),
+            platform,
+            shared,
+            index,
+            queries,
+            budget,
+            pages: Rc::default(),
+            full_bytes,
+            split_bytes,
+            objects: RefCell::default(),
+            clock: RefCell::new(clock),
+            clock_changed: Notify::new(),
+            is_over: Cell::new(false),
+        })
+    }
+
+    /// Serves letters until the end of the thread.
+    pub async fn run(self: Rc<Self>, mut letters: mpsc::Receiver<Letter>) {
+        spawn_local(Rc::clone(&self).ring());
+        while let Some(letter) = letters.recv().await {
+            match letter {
+                Letter::Connection(stream, ticket) => {
+                    let engine = Rc::clone(&self);
+                    spawn_local(connection::serve(engine, stream, ticket));
+                }
+                Letter::Call { to, message, reply } => {
+                    self.deliver(to, Event::Message { message, reply });
+                }
+                Letter::End => break,
+            }
+        }
+        // No object begins another event. What was acknowledged is committed.
+        self.is_over.set(true);
+    }
+
+    /// Borrows the service for one step, which must not await.
+    pub fn tell<T>(&self, step: impl FnOnce(&mut Service, &NativePlatform) -> T) -> T {
+        step(&mut self.service.borrow_mut(), &self.platform)
+    }
+
+    /// Sends a message to an object and returns its reply.
+    ///
+    /// # Errors
+    /// [`CallFailure`]
+    pub async fn call(self: &Rc<Self>, to: Address, message: Vec<u8>) -> Answer {
+        let Some(name) = crate::address::name(&to) else {
+            return Err(CallFailure::Failed("there is no such object".to_owned()));
+        };
+        let (reply, answer) = oneshot::channel();
+        let owner = self.shared.owner(&name);
+        if owner == self.index {
+            self.deliver(to, Event::Message { message, reply });
+        } else {
+            let letter = Letter::Call { to, message, reply };
+            let sent = self.shared.threads.get(owner).map(|thread| thread.try_send(letter));
+            if !matches!(sent, Some(Ok(()))) {
+                return Err(CallFailure::Overloaded);
+            }
+        }
+        answer.await.unwrap_or_else(|_| {
+            Err(CallFailure::Retryable("the object was loaded again".to_owned()))
+        })
+    }
+
+    /// Passes an event to an object of this thread, and starts the object if it is not in memory.
+    pub fn deliver(self: &Rc<Self>, to: Address, event: Event) {
+        if self.is_over.get() {
+            return;
+        }
+        let mut objects = self.objects.borrow_mut();
+        let inbox = objects.entry(to.clone()).or_insert_with(|| {
+            let inbox = Rc::new(Inbox::default());
+            spawn_local(object::run(Rc::clone(self), to, Rc::clone(&inbox)));
+            inbox
+        });
+        inbox.push(event);
+    }
+
+    /// Returns the number of objects in memory.
+    pub fn object_count(&self) -> usize {
+        self.objects.borrow().len()
+    }
+
+    /// Removes an object that has left memory.
+    pub fn forget(&self, address: &Address) {
+        self.objects.borrow_mut().remove(address);
+    }
+
+    /// Returns the storage of an object.
+    pub fn store_of(&self, name: &str) -> Rc<SqliteStore> {
+        Rc::new(SqliteStore::new(self.shared.store.join(format!("{name}.sqlite"))))
+    }
+
+    /// Creates an object on its storage.
+    pub fn load(&self, address: &Address, store: Rc<SqliteStore>) -> Box<dyn Host> {
+        match address {
+            Address::Database(id) => {
+                let database = Database::new(store, id.clone()).splitting_at(self.split_bytes);
+                Box::new(Runner::new(database, id.clone(), self.queries.clone()))
+            }
+            Address::Shard(_) => {
+                let shard = Shard::new(store, Rc::clone(&self.budget), self.full_bytes);
+                let host = ShardHost::new(shard, Rc::clone(&self.pages));
+                Box::new(host.working_behind_replies())
+            }
+            // `Engine::call` has refused the services of the runtime.
+            _ => Box::new(Catalog::new(store)),
+        }
+    }
+
+    /// Ensures that an object's alarm goes off at `due_ns` or earlier, also after a crash. An
+    /// earlier alarm stays: it finds no due work and sets the alarm again.
+    pub async fn arm(&self, address: &Address, due_ns: i64) {
+        let is_stored = {
+            let mut clock = self.clock.borrow_mut();
+            if clock.due.get(address).is_none_or(|set_ns| *set_ns > due_ns) {
+                clock.set(address, due_ns);
+                self.clock_changed.notify_one();
+            }
+            clock.stored.get(address).is_some_and(|stored_ns| *stored_ns <= due_ns)
+        };
+        if !is_stored && self.shared.alarms.set(address, due_ns).await {
+            self.clock.borrow_mut().stored.insert(address.clone(), due_ns);
+        }
+    }
+
+    /// Notes in the file that an alarm has been handled.
+    pub fn alarm_handled(&self, address: &Address) {
+        let mut clock = self.clock.borrow_mut();
+        let due_ns = clock.due.get(address).copied();
+        if clock.stored.get(address).copied() == due_ns {
+            return;
+        }
+        self.shared.alarms.note(address, due_ns);
+        match due_ns {
+            Some(due_ns) => clock.stored.insert(address.clone(), due_ns),
+            None => clock.stored.remove(address),
+        };
+    }
+
+    /// Lets alarms go off until the program ends.
+    async fn ring(self: Rc<Self>) {
+        loop {
+            let now_ns = now_ns();
+            loop {
+                // Bound first: the event borrows the clock too.
+                let due = self.clock.borrow_mut().take_due(now_ns);
+                let Some(address) = due else { break };
+                self.deliver(address, Event::Alarm);
+            }
+            let next_ns = self.clock.borrow().order.first().map(|(due_ns, _)| *due_ns);
+            let wait_ns = next_ns.map_or(u64::MAX, |next_ns| {
+                u64::try_from(next_ns.saturating_sub(now_ns)).unwrap_or_default()
+            });
+            let wait = Duration::from_nanos(wait_ns).min(ALARM_SLEEP_MAX);
+            let _ = tokio::time::timeout(wait, self.clock_changed.notified()).await;
+        }
+    }
+}

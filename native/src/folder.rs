@@ -1,0 +1,105 @@
+//! The data folder: its lock, its files, and the admin token.
+
+use std::fs::{DirBuilder, File, OpenOptions, TryLockError};
+use std::io::{ErrorKind, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use crate::Failure;
+use crate::platform::random_u64;
+
+/// An opened data folder. No other process can open it until the value is dropped.
+#[derive(Debug)]
+pub struct Folder {
+    path: PathBuf,
+    _lock: File,
+}
+
+impl Folder {
+    /// Opens the folder and locks it. Creates it, readable by its owner only, if it is missing.
+    ///
+    /// # Errors
+    /// [`Failure`] if the folder cannot be used.
+    pub fn open(path: &Path) -> Result<Self, Failure> {
+        create(path)?;
+        let path = path.canonicalize().map_err(|why| cannot("be opened", path, &why))?;
+        if path.join("objects").exists() {
+            return Err(Failure(format!(
+                "{} has the data of a server on workerd, whose files this program does not read: \
+                 choose another folder with --data, and move the databases with a backup or an \
+                 export.",
+                path.display()
+            )));
+        }
+        let lock = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .mode(0o600)
+            .open(path.join("lock"))
+            .map_err(|why| cannot("be written to", &path, &why))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Failure(format!(
+                    "{} is in use by another server: end that one first, or choose another folder \
+                     with --data.",
+                    path.display()
+                )));
+            }
+            Err(TryLockError::Error(why)) => return Err(cannot("be locked", &path, &why)),
+        }
+        create(&path.join("store"))?;
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// Returns the path of the folder.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Returns the folder of the objects' files.
+    pub fn store(&self) -> PathBuf {
+        self.path.join("store")
+    }
+
+    /// Returns the path of the alarms' file.
+    pub fn alarms(&self) -> PathBuf {
+        self.path.join("alarms.sqlite")
+    }
+
+    /// Returns the admin token in the folder. Creates a token if it is missing.
+    ///
+    /// # Errors
+    /// [`Failure`] if the file cannot be read or written.
+    pub fn admin_token(&self) -> Result<String, Failure> {
+        let file = self.path.join("token");
+        match std::fs::read_to_string(&file) {
+            Ok(token) => return Ok(token.trim().to_owned()),
+            Err(why) if why.kind() == ErrorKind::NotFound => {}
+            Err(why) => return Err(cannot("be read", &file, &why)),
+        }
+        let token = format!("{:016x}{:016x}", random_u64(), random_u64());
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(&file)
+            .and_then(|mut opened| opened.write_all(format!("{token}\n").as_bytes()))
+            .map_err(|why| cannot("be written", &file, &why))?;
+        Ok(token)
+    }
+}
+
+/// Creates a folder with access for its owner only, unless it exists.
+///
+/// # Errors
+/// [`Failure`] with the system's reason.
+pub fn create(path: &Path) -> Result<(), Failure> {
+    let created = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    created.map_err(|why| cannot("be created", path, &why))
+}
+
+fn cannot(verb: &str, path: &Path, why: &std::io::Error) -> Failure {
+    Failure(format!("{} cannot {verb}: {why}", path.display()))
+}

@@ -1,0 +1,177 @@
+//! Converts between gRPC over HTTP/2 and gRPC-Web, which the engine reads and writes.
+//!
+//! The frames of messages are the same in both. The status is in the trailers of HTTP/2 in one, and
+//! in the body's last frame in the other. So a library of gRPC would add only what is here.
+
+use hyper::header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use tidemark::api::grpc_web::Code;
+use tidemark::api::http::{RequestHead, Response};
+
+use crate::conversation::HttpResponse;
+use crate::reply;
+
+const GRPC: &str = "application/grpc";
+const GRPC_WEB: &str = "application/grpc-web";
+/// The first byte of the frame with the trailers.
+const TRAILERS: u8 = 0x80;
+/// The size of a frame's header, in bytes.
+const FRAME_HEAD_BYTES: usize = 5;
+
+/// Changes the head of a gRPC call to that of gRPC-Web. Returns the content type of the response, or
+/// `None` for any other request.
+pub fn adopt(head: &mut RequestHead) -> Option<String> {
+    let (_, content_type) = head.headers.iter_mut().find(|(name, _)| name == "content-type")?;
+    let format = content_type.to_ascii_lowercase().strip_prefix(GRPC)?.to_owned();
+    if !(format.is_empty() || format.starts_with(['+', ';'])) {
+        return None;
+    }
+    let answer = content_type.clone();
+    *content_type = format!("{GRPC_WEB}{format}");
+    Some(answer)
+}
+
+/// Returns the head of a response whose frames follow.
+pub fn head(response: &Response, content_type: &str) -> HttpResponse {
+    let mut outgoing = reply::head(response, false);
+    *outgoing.status_mut() = hyper::StatusCode::OK;
+    if let Ok(content_type) = HeaderValue::from_str(content_type) {
+        outgoing.headers_mut().insert(CONTENT_TYPE, content_type);
+    }
+    outgoing
+}
+
+/// Returns a response that has no message: its headers contain the status.
+pub fn whole(response: &Response, content_type: &str) -> HttpResponse {
+    let mut frames = Frames::default();
+    let is_web = response.headers.iter().any(|(name, value)| {
+        name.eq_ignore_ascii_case("content-type") && value.starts_with(GRPC_WEB)
+    });
+    let trailers = if is_web {
+        frames.messages(response.body.clone());
+        frames.trailers()
+    } else {
+        let text = String::from_utf8_lossy(&response.body);
+        status(Code::of_http(response.status) as u8, text.trim())
+    };
+    let mut outgoing = head(response, content_type);
+    outgoing.headers_mut().extend(trailers);
+    outgoing
+}
+
+fn status(code: u8, message: &str) -> HeaderMap {
+    let mut trailers = HeaderMap::new();
+    trailers.insert("grpc-status", HeaderValue::from(u16::from(code)));
+    // Only a text in printable ASCII, which needs no encoding.
+    if let Ok(message) = HeaderValue::from_str(&message.replace('%', "%25")) {
+        trailers.insert("grpc-message", message);
+    }
+    trailers
+}
+
+/// Separates the frames of messages from the frame with the trailers.
+#[derive(Debug, Default)]
+pub struct Frames {
+    /// The beginning of a frame's header.
+    head: Vec<u8>,
+    /// The number of bytes of the current frame that are to come.
+    left: usize,
+    /// The content of the frame with the trailers, once it has begun.
+    trailers: Option<Vec<u8>>,
+}
+
+impl Frames {
+    /// Returns the part of `bytes` that belongs to messages.
+    pub fn messages(&mut self, bytes: Vec<u8>) -> Vec<u8> {
+        let mut messages = Vec::with_capacity(bytes.len());
+        let mut rest = bytes.as_slice();
+        while !rest.is_empty() {
+            if let Some(trailers) = &mut self.trailers {
+                trailers.extend_from_slice(rest);
+                break;
+            }
+            if self.left > 0 {
+                let (content, behind) = rest.split_at(self.left.min(rest.len()));
+                messages.extend_from_slice(content);
+                self.left -= content.len();
+                rest = behind;
+                continue;
+            }
+            let missing = FRAME_HEAD_BYTES - self.head.len();
+            let (head, behind) = rest.split_at(missing.min(rest.len()));
+            self.head.extend_from_slice(head);
+            rest = behind;
+            if let [kind, a, b, c, d] = *self.head.as_slice() {
+                if kind & TRAILERS != 0 {
+                    self.trailers = Some(Vec::new());
+                } else {
+                    messages.extend_from_slice(&self.head);
+                    self.left = u32::from_be_bytes([a, b, c, d]) as usize;
+                }
+                self.head.clear();
+            }
+        }
+        messages
+    }
+
+    /// Returns the trailers. A response without any was cut, which must not look complete.
+    pub fn trailers(self) -> HeaderMap {
+        let Some(content) = self.trailers.filter(|_| self.left == 0) else {
+            return status(Code::Internal as u8, "the response broke off");
+        };
+        let mut trailers = HeaderMap::new();
+        for line in content.split(|&byte| byte == b'\n') {
+            let line = line.strip_suffix(b"\r").unwrap_or(line);
+            let Some(colon) = line.iter().position(|&byte| byte == b':') else { continue };
+            let (name, value) = line.split_at(colon);
+            let name = HeaderName::from_bytes(name);
+            let value = HeaderValue::from_bytes(value.get(1..).unwrap_or_default().trim_ascii());
+            if let (Ok(name), Ok(value)) = (name, value) {
+                trailers.append(name, value);
+            }
+        }
+        trailers
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn trailers_are_found_wherever_the_pieces_end() {
+        let trailer = b"grpc-status:5\r\ngrpc-message:no\r\n";
+        let mut body = vec![0, 0, 0, 0, 3, 1, 2, 3];
+        let messages = body.clone();
+        body.push(TRAILERS);
+        body.extend((trailer.len() as u32).to_be_bytes());
+        body.extend(trailer);
+        for size in 1..body.len() {
+            let mut frames = Frames::default();
+            let pieces = body.chunks(size).map(|piece| frames.messages(piece.to_vec()));
+            assert_eq!(pieces.flatten().collect::<Vec<_>>(), messages, "{size}");
+            let trailers = frames.trailers();
+            assert_eq!(trailers.get("grpc-status").unwrap(), "5", "{size}");
+            assert_eq!(trailers.get("grpc-message").unwrap(), "no", "{size}");
+        }
+        let mut cut = Frames::default();
+        cut.messages(body[..7].to_vec());
+        assert_eq!(cut.trailers().get("grpc-status").unwrap(), "13");
+    }
+
+    #[test]
+    fn only_calls_of_grpc_are_adopted() {
+        for (given, adopted) in [
+            ("application/grpc", Some("application/grpc-web")),
+            ("application/grpc+proto", Some("application/grpc-web+proto")),
+            ("application/grpc-web", None),
+            ("application/grpc-web+proto", None),
+            ("text/plain", None),
+        ] {
+            let mut head = RequestHead::default();
+            head.headers.push(("content-type".into(), given.into()));
+            let answer = adopt(&mut head);
+            assert_eq!(answer.as_deref(), adopted.map(|_| given));
+            assert_eq!(head.header("content-type"), Some(adopted.unwrap_or(given)));
+        }
+    }
+}

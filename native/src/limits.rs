@@ -1,0 +1,54 @@
+//! The limits of this host. The engine's are in `tidemark::model::limits`.
+
+use std::time::Duration;
+
+/// The maximum number of open client connections. Others wait until one closes.
+pub const CONNECTIONS_MAX: usize = 10_000;
+/// The maximum time between a connection's start, or a response, and the end of the next head.
+pub const HEAD_S_MAX: Duration = Duration::from_secs(75);
+/// The maximum number of calls on one HTTP/2 connection at the same time.
+pub const STREAMS_PER_CONNECTION_MAX: u32 = 200;
+/// The maximum size of a request's head, in bytes.
+pub const HEAD_BYTES_MAX: usize = 128 << 10;
+/// The maximum time of a TLS handshake.
+pub const HANDSHAKE_S_MAX: Duration = Duration::from_secs(10);
+/// The maximum number of messages that wait between two threads. Further calls are refused as
+/// overload.
+pub const LETTERS_MAX: usize = 10_000;
+/// The maximum number of messages that wait for one object. Further calls are refused as overload.
+pub const INBOX_MESSAGES_MAX: usize = 1_000;
+/// The maximum number of events that one commit makes durable.
+pub const EVENTS_PER_COMMIT_MAX: usize = 256;
+/// The time of an object's events after which it commits and lets others run.
+pub const EVENTS_TIME_MAX: Duration = Duration::from_millis(5);
+/// The time without an event after which an object leaves memory and its file is closed.
+pub const OBJECT_IDLE: Duration = Duration::from_secs(600);
+/// The maximum number of objects in memory per thread. Above it, objects without an event for
+/// [`OBJECT_CROWDED_IDLE`] leave.
+pub const OBJECTS_PER_THREAD_MAX: usize = 400;
+/// See [`OBJECTS_PER_THREAD_MAX`].
+pub const OBJECT_CROWDED_IDLE: Duration = Duration::from_secs(5);
+/// The maximum number of threads, per engine thread, that wait for the disk or derive keys.
+pub const BLOCKING_THREADS_MAX: usize = 16;
+/// The time after which an alarm is repeated whose event could not be committed.
+pub const ALARM_RETRY_NS: i64 = 2_000_000_000;
+/// The longest sleep of the alarm clock, because the system's clock may be set.
+pub const ALARM_SLEEP_MAX: Duration = Duration::from_secs(30);
+/// The maximum number of changed alarms that one commit makes durable.
+pub const ALARMS_PER_COMMIT_MAX: usize = 1_000;
+/// The time after a signal for running requests to finish.
+pub const GRACE: Duration = Duration::from_secs(10);
+/// The size of SQLite's write-ahead log, in pages, above which a commit copies it into the file.
+pub const WAL_PAGES: u32 = 2_000;
+/// The size of a page of SQLite, in bytes. Rows are mostly blobs of many kilobytes.
+pub const PAGE_BYTES: u32 = 8_192;
+/// The memory of SQLite's pages per open object, in KiB. The engine has its own cache.
+pub const PAGE_CACHE_KIB: u32 = 1_024;
+/// The number of prepared statements that SQLite keeps per object.
+pub const STATEMENTS_KEPT: usize = 64;
+/// The number of engine threads that `THREADS` may set.
+pub const THREADS_MAX: usize = 64;
+/// The default of `MEMORY_BYTES`.
+pub const MEMORY_BYTES: usize = 256_000_000;
+/// The maximum length of an object's id.
+pub const OBJECT_ID_CHARACTERS_MAX: usize = 64;

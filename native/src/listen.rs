@@ -1,0 +1,244 @@
+//! Starts the threads, listens, and ends in order.
+
+use std::io::IsTerminal as _;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+use tidemark::api::settings::Settings;
+use tidemark::protocol::call::Address;
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Runtime};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::{JoinSet, LocalSet};
+use tokio_rustls::rustls::ServerConfig;
+use tokio_rustls::rustls::pki_types::pem::PemObject as _;
+use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::Failure;
+use crate::alarms::Alarms;
+use crate::connection::{Ticket, Tls};
+use crate::engine::{Engine, Letter, Shared};
+use crate::folder::{self, Folder};
+use crate::limits::{BLOCKING_THREADS_MAX, CONNECTIONS_MAX, GRACE, LETTERS_MAX};
+use crate::log;
+use crate::options::Options;
+
+/// The pause after an error of the listening socket: no file descriptor is free, for example.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// The interval of looking whether requests have finished.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Runs the database until a signal ends it.
+///
+/// # Errors
+/// [`Failure`] if it does not start.
+pub fn serve(options: Options) -> Result<(), Failure> {
+    let tls = options.tls.as_ref().map(|(cert, key)| tls(cert, key)).transpose()?;
+    let folder = Folder::open(&options.data)?;
+    if let Some(backups) = &options.backups {
+        folder::create(backups)?;
+    }
+    let token = match std::env::var("ADMIN_TOKEN") {
+        Ok(token) if !token.trim().is_empty() => None,
+        _ => Some(folder.admin_token()?),
+    };
+    read_settings(token.as_deref(), options.threads)?;
+    let runtime = runtime()?;
+    let (end, is_ending) = watch::channel(false);
+    let (senders, receivers): (Vec<_>, Vec<_>) =
+        (0..options.threads).map(|_| mpsc::channel(LETTERS_MAX)).unzip();
+    let (alarms, stored) = Alarms::open(&folder.alarms())?;
+    let shared = Arc::new(Shared {
+        threads: senders,
+        store: folder.store(),
+        backups: options.backups.clone(),
+        alarms,
+        is_ending,
+        busy: AtomicUsize::new(0),
+        memory_bytes: options.memory_bytes / options.threads,
+    });
+    runtime.block_on(async {
+        let listeners = bind(&options.listen).await?;
+        let mut signals = signals()?;
+        let threads = start(&shared, receivers, &stored, token.as_deref())?;
+        greet(&options, &folder, token.as_deref(), &listeners, tls.is_some());
+        let accepting = accept(&shared, listeners, tls);
+        tokio::select! {
+            _ = signals.join_next() => {}
+            () = accepting => {}
+        }
+        end_all(&shared, &end, threads).await;
+        Ok(())
+    })?;
+    if !std::io::stdout().is_terminal() {
+        log::event("stopped", &[]);
+    }
+    Ok(())
+}
+
+fn runtime() -> Result<Runtime, Failure> {
+    let mut builder = Builder::new_current_thread();
+    let runtime = builder.enable_all().max_blocking_threads(BLOCKING_THREADS_MAX).build();
+    runtime.map_err(|why| Failure(format!("no event loop can be started: {why}")))
+}
+
+/// Reads the settings, which each thread does by itself: they are not shared.
+fn read_settings(token: Option<&str>, threads: usize) -> Result<Settings, Failure> {
+    let lookup = |name: &str| match (name, std::env::var(name)) {
+        ("ADMIN_TOKEN", _) if token.is_some() => token.map(str::to_owned),
+        // The counts of one thread are not those of the server.
+        ("COUNT_DURATIONS", Err(_)) => Some((threads == 1).to_string()),
+        (_, value) => value.ok(),
+    };
+    Settings::read(lookup).map_err(|why| Failure(why.to_string()))
+}
+
+/// Starts the threads of the engine.
+fn start(
+    shared: &Arc<Shared>,
+    receivers: Vec<mpsc::Receiver<Letter>>,
+    alarms: &[(Address, i64)],
+    token: Option<&str>,
+) -> Result<Vec<JoinHandle<()>>, Failure> {
+    let mut threads = Vec::new();
+    for (index, letters) in receivers.into_iter().enumerate() {
+        let (shared, runtime) = (Arc::clone(shared), runtime()?);
+        let (alarms, token) = (alarms.to_vec(), token.map(str::to_owned));
+        let body = move || match read_settings(token.as_deref(), shared.threads.len()) {
+            Ok(settings) => {
+                let engine = Engine::new(shared, index, settings, &alarms);
+                LocalSet::new().block_on(&runtime, engine.run(letters));
+            }
+            Err(Failure(why)) => eprintln!("{why}"),
+        };
+        let thread = std::thread::Builder::new().name(format!("engine-{index}")).spawn(body);
+        threads.push(thread.map_err(|why| Failure(format!("no thread can be started: {why}")))?);
+    }
+    Ok(threads)
+}
+
+async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
+    let mut listeners = Vec::new();
+    for address in addresses {
+        let listener = TcpListener::bind(address).await.map_err(|why| {
+            Failure(format!("{address} cannot be listened on: {why}. Choose another address."))
+        })?;
+        listeners.push(listener);
+    }
+    Ok(listeners)
+}
+
+/// Returns the signals that end the program.
+fn signals() -> Result<JoinSet<()>, Failure> {
+    let mut waiting = JoinSet::new();
+    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+        let signal = signal(kind);
+        let mut signal = signal.map_err(|why| Failure(format!("no signal can be taken: {why}")))?;
+        waiting.spawn(async move {
+            let _ = signal.recv().await;
+        });
+    }
+    Ok(waiting)
+}
+
+/// Takes connections and gives each to the next thread.
+async fn accept(shared: &Arc<Shared>, listeners: Vec<TcpListener>, tls: Option<Tls>) {
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    let next = Arc::new(AtomicUsize::new(0));
+    let mut accepting = JoinSet::new();
+    for listener in listeners {
+        let (shared, tls) = (Arc::clone(shared), tls.clone());
+        let (places, next) = (Arc::clone(&places), Arc::clone(&next));
+        accepting.spawn(async move {
+            loop {
+                let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+                let accepted = listener.accept().await;
+                let accepted = accepted.and_then(|(stream, peer)| {
+                    stream.set_nodelay(true)?;
+                    Ok((stream.into_std()?, peer))
+                });
+                let (stream, peer) = match accepted {
+                    Ok(accepted) => accepted,
+                    Err(_) => {
+                        tokio::time::sleep(ACCEPT_PAUSE).await;
+                        continue;
+                    }
+                };
+                let index = next.fetch_add(1, Ordering::Relaxed) % shared.threads.len();
+                let letter = Letter::Connection(stream, Ticket { peer, place, tls: tls.clone() });
+                if let Some(thread) = shared.threads.get(index) {
+                    // Closed only at the end of the program.
+                    let _ = thread.send(letter).await;
+                }
+            }
+        });
+    }
+    while accepting.join_next().await.is_some() {}
+}
+
+/// Lets running requests finish, then ends the threads.
+async fn end_all(shared: &Arc<Shared>, end: &watch::Sender<bool>, threads: Vec<JoinHandle<()>>) {
+    let _ = end.send(true);
+    let began = Instant::now();
+    while shared.busy.load(Ordering::Relaxed) > 0 && began.elapsed() < GRACE {
+        tokio::time::sleep(LOOK).await;
+    }
+    for thread in &shared.threads {
+        let _ = thread.send(Letter::End).await;
+    }
+    let _ = tokio::task::spawn_blocking(move || {
+        for thread in threads {
+            let _ = thread.join();
+        }
+    })
+    .await;
+}
+
+fn tls(cert: &std::path::Path, key: &std::path::Path) -> Result<Tls, Failure> {
+    let cannot = |path: &std::path::Path, why: String| {
+        Failure(format!("{} cannot be used for TLS: {why}", path.display()))
+    };
+    let chain = CertificateDer::pem_file_iter(cert)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|why| cannot(cert, why.to_string()))?;
+    let secret = PrivateKeyDer::from_pem_file(key).map_err(|why| cannot(key, why.to_string()))?;
+    let settings = ServerConfig::builder().with_no_client_auth().with_single_cert(chain, secret);
+    let mut settings = settings.map_err(|why| cannot(cert, why.to_string()))?;
+    settings.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+    Ok(Tls(Arc::new(settings)))
+}
+
+fn greet(
+    options: &Options,
+    folder: &Folder,
+    token: Option<&str>,
+    listeners: &[TcpListener],
+    is_tls: bool,
+) {
+    let scheme = if is_tls { "https" } else { "http" };
+    let place = |index: usize| {
+        let listener: Option<&TcpListener> = listeners.get(index);
+        listener.and_then(|listener| listener.local_addr().ok()).map(|place| place.to_string())
+    };
+    let url = format!("{scheme}://{}", place(0).unwrap_or_default());
+    let data = folder.path().display().to_string();
+    let flight =
+        place(1).map(|place| format!("grpc{}://{place}", if is_tls { "+tls" } else { "" }));
+    if !std::io::stdout().is_terminal() {
+        let mut more = vec![("url", json!(url)), ("folder", json!(data))];
+        more.extend(flight.map(|flight| ("flight", json!(flight))));
+        log::event("started", &more);
+        return;
+    }
+    println!("\nTidemark answers at {url}, and keeps its data in {data}");
+    println!("Token: {}", token.unwrap_or("that of ADMIN_TOKEN"));
+    if let Some(flight) = flight {
+        println!("gRPC: {flight}");
+    }
+    println!("Threads: {}. Ctrl-C ends it; each line below is a request.\n", options.threads);
+}

@@ -1,0 +1,24 @@
+//! Writes the log: one line of JSON for each event.
+
+use std::io::Write as _;
+
+use serde_json::{Map, Value};
+use tidemark::response::time;
+
+use crate::platform::now_ns;
+
+/// Writes a line. A log that nobody reads any longer stops nothing.
+pub fn line(text: &str) {
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// Writes an event with its time.
+pub fn event(name: &str, more: &[(&str, Value)]) {
+    let mut text = Vec::new();
+    time::rfc3339(now_ns() / 1_000_000 * 1_000_000, 0, &mut text);
+    let mut event = Map::new();
+    event.insert("time".to_owned(), String::from_utf8_lossy(&text).into());
+    event.insert("event".to_owned(), name.into());
+    event.extend(more.iter().map(|(key, value)| ((*key).to_owned(), value.clone())));
+    line(&Value::Object(event).to_string());
+}

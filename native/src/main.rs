@@ -1,0 +1,68 @@
+//! Tidemark as one program for a machine of your own.
+//!
+//! The engine is the library `tidemark`. This program lends it what the Workers runtime lends it on
+//! Cloudflare: connections, a file per object, alarms, a clock and randomness. `docs/design/native-host.md`
+//! explains the design.
+
+mod address;
+mod alarms;
+mod backups;
+mod body;
+mod calls;
+mod connection;
+mod console;
+mod conversation;
+mod engine;
+mod folder;
+mod grpc;
+mod limits;
+mod listen;
+mod log;
+mod object;
+mod options;
+mod platform;
+mod reply;
+mod sql;
+mod store;
+
+use std::process::ExitCode;
+
+use options::Command;
+
+/// The reason why the program does not start, as a sentence for its user.
+#[derive(Debug)]
+struct Failure(String);
+
+impl Failure {
+    fn of(sentence: &str) -> Self {
+        Self(sentence.to_owned())
+    }
+}
+
+fn main() -> ExitCode {
+    // A panic is a bug. It ends the program, which starts again from its files, instead of one
+    // thread that all others would wait for.
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |about| {
+        report(about);
+        std::process::abort();
+    }));
+    let result = options::read().and_then(|command| match command {
+        Command::Serve(options) => listen::serve(options),
+        Command::Help => {
+            print!("{}", options::HELP);
+            Ok(())
+        }
+        Command::Version => {
+            println!("tidemark {}", env!("CARGO_PKG_VERSION"));
+            Ok(())
+        }
+    });
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(Failure(sentence)) => {
+            eprintln!("{sentence}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! Runs one object: takes its events in order, makes their writes durable, and only then releases
+//! the replies and calls that resulted from them.
+//!
+//! ```text
+//! wait for an event
+//! handle it and all others that wait, up to a limit
+//! store the alarm if it changed; commit
+//! release the replies and make the calls
+//! ```
+//!
+//! While a commit waits for the disk, new events gather, and the next commit makes them durable
+//! together. If a commit fails, its events get an error and the object is loaded again.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use tidemark::protocol::call::{Address, Call, CallFailure, Reply, Step};
+use tidemark::protocol::host::{Host, Ticket};
+use tidemark::protocol::recovery;
+use tokio::sync::{Notify, oneshot};
+use tokio::task::spawn_local;
+use tokio::time::timeout;
+
+use crate::address;
+use crate::calls;
+use crate::engine::{Answer, Engine};
+use crate::limits::{
+    ALARM_RETRY_NS, EVENTS_PER_COMMIT_MAX, EVENTS_TIME_MAX, INBOX_MESSAGES_MAX,
+    OBJECT_CROWDED_IDLE, OBJECT_IDLE, OBJECTS_PER_THREAD_MAX,
+};
+use crate::platform::now_ns;
+use crate::store::SqliteStore;
+
+/// The error message for requests to restore an object to an earlier time.
+const NO_PAST: &str = "this host keeps no earlier states of an object";
+
+/// An event of an object.
+#[derive(Debug)]
+pub enum Event {
+    /// A message.
+    Message {
+        /// The encoded message.
+        message: Vec<u8>,
+        /// Receives the reply. Closed if the caller has gone.
+        reply: oneshot::Sender<Answer>,
+    },
+    /// The reply to one of the object's calls.
+    Reply {
+        /// The number of the load that made the call.
+        load: u64,
+        /// The ticket that made the call.
+        ticket: Ticket,
+        /// The reply.
+        reply: Reply,
+    },
+    /// The alarm.
+    Alarm,
+}
+
+/// The waiting events of an object.
+#[derive(Debug, Default)]
+pub struct Inbox {
+    events: RefCell<VecDeque<Event>>,
+    arrived: Notify,
+}
+
+impl Inbox {
+    /// Adds an event. Refuses a message if too many wait.
+    pub fn push(&self, event: Event) {
+        let mut events = self.events.borrow_mut();
+        match event {
+            Event::Message { reply, .. } if events.len() >= INBOX_MESSAGES_MAX => {
+                let _ = reply.send(Err(CallFailure::Overloaded));
+            }
+            event => {
+                events.push_back(event);
+                self.arrived.notify_one();
+            }
+        }
+    }
+
+    fn take(&self) -> Option<Event> {
+        self.events.borrow_mut().pop_front()
+    }
+
+    async fn next(&self) -> Event {
+        loop {
+            if let Some(event) = self.take() {
+                return event;
+            }
+            self.arrived.notified().await;
+        }
+    }
+}
+
+/// The purpose of a ticket.
+enum Purpose {
+    /// Somebody waits for the reply.
+    Answer(oneshot::Sender<Answer>),
+    /// Work that the alarm began.
+    Alarm,
+    /// Work that continues after a reply.
+    Behind,
+}
+
+/// What leaves the object after the commit.
+enum Output {
+    Answer(oneshot::Sender<Answer>, Vec<u8>),
+    Calls(Ticket, Vec<Call>),
+    AlarmHandled,
+}
+
+struct Object {
+    engine: Rc<Engine>,
+    store: Rc<SqliteStore>,
+    host: Box<dyn Host>,
+    /// The number of this load.
+    load: u64,
+    tickets: BTreeMap<Ticket, Purpose>,
+    outputs: Vec<Output>,
+    /// Whether the alarm is among the events since the last commit.
+    has_rung: bool,
+}
+
+impl Object {
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Message { message, reply } => {
+                if let Some(refusal) = recovery::unsupported(&message, NO_PAST) {
+                    self.outputs.push(Output::Answer(reply, refusal));
+                    return;
+                }
+                let (ticket, step) = self.host.begin(&self.engine.platform, &message);
+                self.tickets.insert(ticket, Purpose::Answer(reply));
+                self.go_on(ticket, step);
+            }
+            Event::Reply { load, ticket, reply } => {
+                let Some(purpose) = self.tickets.get(&ticket).filter(|_| load == self.load) else {
+                    return;
+                };
+                if matches!(purpose, Purpose::Answer(reply) if reply.is_closed()) {
+                    self.tickets.remove(&ticket);
+                    self.host.abandon(ticket);
+                    return;
+                }
+                let step = self.host.resume(&self.engine.platform, ticket, reply);
+                self.go_on(ticket, step);
+            }
+            Event::Alarm => {
+                self.has_rung = true;
+                let (ticket, step) = self.host.alarm(&self.engine.platform);
+                self.tickets.insert(ticket, Purpose::Alarm);
+                self.go_on(ticket, step);
+            }
+        }
+    }
+
+    fn go_on(&mut self, ticket: Ticket, step: Step<Vec<u8>>) {
+        let answer = match step {
+            Step::Calls(calls) if calls.is_empty() => return,
+            Step::Calls(calls) => return self.outputs.push(Output::Calls(ticket, calls)),
+            Step::Done(answer) => answer,
+        };
+        match self.tickets.remove(&ticket) {
+            Some(Purpose::Answer(reply)) => {
+                self.outputs.push(Output::Answer(reply, answer));
+                if let Some((ticket, step)) = self.host.work_on() {
+                    self.tickets.insert(ticket, Purpose::Behind);
+                    self.go_on(ticket, step);
+                }
+            }
+            Some(Purpose::Alarm) => self.outputs.push(Output::AlarmHandled),
+            Some(Purpose::Behind) | None => {}
+        }
+    }
+
+    /// Makes the writes durable.
+    async fn commit(&self, address: &Address) -> Result<(), CallFailure> {
+        if let Some(due_ns) = self.host.next_alarm_ns() {
+            self.engine.arm(address, due_ns).await;
+        }
+        if !self.store.is_dirty() {
+            return Ok(());
+        }
+        let committed = self.store.commit().await;
+        committed.map_err(|why| CallFailure::Failed(format!("the commit failed: {why}")))
+    }
+
+    /// Releases the replies and makes the calls.
+    fn release(&mut self, address: &Address, inbox: &Rc<Inbox>) {
+        for output in self.outputs.drain(..) {
+            match output {
+                Output::Answer(reply, answer) => {
+                    let _ = reply.send(Ok(answer));
+                }
+                Output::Calls(ticket, calls) => {
+                    for call in calls {
+                        let (engine, inbox) = (Rc::clone(&self.engine), Rc::clone(inbox));
+                        let load = self.load;
+                        spawn_local(async move {
+                            let reply = calls::carry(engine, None, call).await;
+                            inbox.push(Event::Reply { load, ticket, reply });
+                        });
+                    }
+                }
+                Output::AlarmHandled => self.engine.alarm_handled(address),
+            }
+        }
+    }
+
+    /// Fails everything that is under way, because the writes were lost.
+    fn fail(self, why: &CallFailure) {
+        let answers = self.outputs.into_iter().filter_map(|output| match output {
+            Output::Answer(reply, _) => Some(reply),
+            Output::Calls(..) | Output::AlarmHandled => None,
+        });
+        let waiting = self.tickets.into_values().filter_map(|purpose| match purpose {
+            Purpose::Answer(reply) => Some(reply),
+            Purpose::Alarm | Purpose::Behind => None,
+        });
+        for reply in answers.chain(waiting) {
+            let _ = reply.send(Err(why.clone()));
+        }
+    }
+}
+
+/// Runs the object until it has been idle for long enough.
+pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
+    let Some(name) = address::name(&to) else { return };
+    let mut loads = 0;
+    let mut loaded: Option<Object> = None;
+    loop {
+        let Ok(first) = timeout(idle(&engine), inbox.next()).await else {
+            if loaded.as_ref().is_none_or(|object| object.tickets.is_empty()) {
+                break;
+            }
+            continue;
+        };
+        let mut object = match loaded.take() {
+            Some(object) => object,
+            None => {
+                loads += 1;
+                let store = engine.store_of(&name);
+                let host = engine.load(&to, Rc::clone(&store));
+                Object {
+                    engine: Rc::clone(&engine),
+                    store,
+                    host,
+                    load: loads,
+                    tickets: BTreeMap::new(),
+                    outputs: Vec::new(),
+                    has_rung: false,
+                }
+            }
+        };
+        let began = Instant::now();
+        object.handle(first);
+        for _ in 1..EVENTS_PER_COMMIT_MAX {
+            if began.elapsed() > EVENTS_TIME_MAX {
+                break;
+            }
+            let Some(event) = inbox.take() else { break };
+            object.handle(event);
+        }
+        match object.commit(&to).await {
+            Ok(()) => {
+                object.has_rung = false;
+                object.release(&to, &inbox);
+                loaded = Some(object);
+            }
+            Err(why) => {
+                eprintln!("{name}: {why}");
+                if object.has_rung {
+                    engine.arm(&to, now_ns().saturating_add(ALARM_RETRY_NS)).await;
+                }
+                object.fail(&why);
+            }
+        }
+        tokio::task::yield_now().await;
+    }
+    // No event can arrive before the object is forgotten: nothing here waits.
+    if let Some(object) = loaded {
+        let store = Rc::clone(&object.store);
+        drop(object);
+        store.close();
+    }
+    engine.forget(&to);
+}
+
+fn idle(engine: &Engine) -> Duration {
+    let is_crowded = engine.object_count() > OBJECTS_PER_THREAD_MAX;
+    if is_crowded { OBJECT_CROWDED_IDLE } else { OBJECT_IDLE }
+}

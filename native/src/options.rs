@@ -1,0 +1,202 @@
+//! The command line, and the environment in its place.
+
+use std::env;
+use std::net::{SocketAddr, ToSocketAddrs as _};
+use std::path::PathBuf;
+use std::thread::available_parallelism;
+
+use lexopt::{Arg, Parser, ValueExt as _};
+
+use crate::Failure;
+use crate::limits::{MEMORY_BYTES, THREADS_MAX};
+
+/// The text of `tidemark --help`.
+pub const HELP: &str = "\
+tidemark serve [--data FOLDER] [--listen ADDRESS] …
+
+Runs the database on this machine, with its data in a folder.
+
+  --data FOLDER        where the data is kept; created if it is missing (TIDEMARK_DATA; tidemark-data)
+  --listen ADDRESS     where it listens, such as 0.0.0.0:8787 (HOST and PORT; 127.0.0.1:8787)
+  --flight ADDRESS     where it takes gRPC too; the first address takes it anyway (FLIGHT_PORT)
+  --tls-cert FILE      the chain of certificates (PEM), for TLS (TLS_CERT)
+  --tls-key FILE       its private key (PEM) (TLS_KEY)
+  --backups FOLDER     where backups are kept (BACKUP_FOLDER)
+
+The admin token is created at the first start and kept in FOLDER/token, readable by you alone;
+ADMIN_TOKEN in the environment takes its place. Every setting of docs/SETTINGS.md is taken from the
+environment by its name, and so are THREADS (that of the processors) and MEMORY_BYTES.
+";
+
+/// The options of `tidemark serve`.
+#[derive(Debug)]
+pub struct Options {
+    /// The data folder.
+    pub data: PathBuf,
+    /// The listening addresses.
+    pub listen: Vec<SocketAddr>,
+    /// The certificates and the private key.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// The folder of backups.
+    pub backups: Option<PathBuf>,
+    /// `THREADS`: the number of engine threads.
+    pub threads: usize,
+    /// `MEMORY_BYTES`: the memory of all threads for memtables and decoded values.
+    pub memory_bytes: usize,
+}
+
+/// What the command line asks for.
+#[derive(Debug)]
+pub enum Command {
+    /// `tidemark serve`
+    Serve(Options),
+    /// `--help`
+    Help,
+    /// `--version`
+    Version,
+}
+
+/// Reads the command line of this process.
+///
+/// # Errors
+/// [`Failure`] names the first invalid option.
+pub fn read() -> Result<Command, Failure> {
+    let mut given = Given::default();
+    let mut parser = Parser::from_env();
+    let mut is_serve = false;
+    while let Some(argument) = parser.next().map_err(invalid)? {
+        match argument {
+            Arg::Value(word) if word == "serve" && !is_serve => is_serve = true,
+            Arg::Long("help") | Arg::Short('h') => return Ok(Command::Help),
+            Arg::Long("version") | Arg::Short('V') => return Ok(Command::Version),
+            Arg::Long(name) => {
+                let slot = given.slot(name).ok_or_else(|| unknown(name))?;
+                *slot = Some(parser.value().and_then(|value| value.string()).map_err(invalid)?);
+            }
+            Arg::Short(name) => return Err(unknown(&name.to_string())),
+            Arg::Value(word) => return Err(unknown(&word.to_string_lossy())),
+        }
+    }
+    if !is_serve {
+        return Ok(Command::Help);
+    }
+    given.options(|name| env::var(name).ok().filter(|value| !value.is_empty())).map(Command::Serve)
+}
+
+/// The options of the command line.
+#[derive(Debug, Default)]
+struct Given {
+    data: Option<String>,
+    listen: Option<String>,
+    flight: Option<String>,
+    tls_cert: Option<String>,
+    tls_key: Option<String>,
+    backups: Option<String>,
+}
+
+impl Given {
+    fn slot(&mut self, name: &str) -> Option<&mut Option<String>> {
+        Some(match name {
+            "data" => &mut self.data,
+            "listen" => &mut self.listen,
+            "flight" => &mut self.flight,
+            "tls-cert" => &mut self.tls_cert,
+            "tls-key" => &mut self.tls_key,
+            "backups" => &mut self.backups,
+            _ => return None,
+        })
+    }
+
+    fn options(self, variable: impl Fn(&str) -> Option<String>) -> Result<Options, Failure> {
+        let host = variable("HOST").unwrap_or_else(|| "127.0.0.1".to_owned());
+        let place = |port: &str| match host.contains(':') {
+            true => format!("[{host}]:{port}"),
+            false => format!("{host}:{port}"),
+        };
+        let listen = self
+            .listen
+            .unwrap_or_else(|| place(&variable("PORT").unwrap_or_else(|| "8787".to_owned())));
+        let mut addresses = vec![address("--listen", &listen)?];
+        let flight = self.flight.or_else(|| Some(place(&variable("FLIGHT_PORT")?)));
+        if let Some(flight) = flight {
+            addresses.push(address("--flight", &flight)?);
+        }
+        let cert = self.tls_cert.or_else(|| variable("TLS_CERT"));
+        let key = self.tls_key.or_else(|| variable("TLS_KEY"));
+        let tls = match (cert, key) {
+            (None, None) => None,
+            (Some(cert), Some(key)) => Some((cert.into(), key.into())),
+            _ => return Err(Failure::of("--tls-cert and --tls-key belong together: give both.")),
+        };
+        let data = self.data.or_else(|| variable("TIDEMARK_DATA"));
+        let processors = available_parallelism().map_or(1, |number| number.get());
+        Ok(Options {
+            data: data.unwrap_or_else(|| "tidemark-data".to_owned()).into(),
+            listen: addresses,
+            tls,
+            backups: self.backups.or_else(|| variable("BACKUP_FOLDER")).map(PathBuf::from),
+            threads: number("THREADS", variable("THREADS"), processors, THREADS_MAX)?,
+            memory_bytes: number(
+                "MEMORY_BYTES",
+                variable("MEMORY_BYTES"),
+                MEMORY_BYTES,
+                usize::MAX,
+            )?,
+        })
+    }
+}
+
+fn number(
+    name: &str,
+    text: Option<String>,
+    fallback: usize,
+    most: usize,
+) -> Result<usize, Failure> {
+    let Some(text) = text else { return Ok(fallback.min(most)) };
+    let number = text.trim().parse().ok().filter(|number| (1..=most).contains(number));
+    number.ok_or_else(|| {
+        Failure(format!("the setting {name} is \"{text}\", which is not a number from 1 to {most}"))
+    })
+}
+
+fn address(option: &str, text: &str) -> Result<SocketAddr, Failure> {
+    let found = text.to_socket_addrs().ok().and_then(|mut found| found.next());
+    found.ok_or_else(|| {
+        Failure(format!("{option} is \"{text}\": it has to be like 127.0.0.1:8787 or [::1]:8787."))
+    })
+}
+
+fn invalid(why: lexopt::Error) -> Failure {
+    Failure(why.to_string())
+}
+
+fn unknown(word: &str) -> Failure {
+    Failure(format!("\"{word}\" is not known: tidemark --help shows the options."))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_environment_has_what_the_command_line_leaves_out() {
+        let variable = |name: &str| match name {
+            "HOST" => Some("::1".to_owned()),
+            "PORT" => Some("1".to_owned()),
+            "FLIGHT_PORT" => Some("2".to_owned()),
+            "TIDEMARK_DATA" => Some("elsewhere".to_owned()),
+            "MEMORY_BYTES" => Some("7".to_owned()),
+            _ => None,
+        };
+        let options = Given::default().options(variable).unwrap();
+        let listen: Vec<String> = options.listen.iter().map(SocketAddr::to_string).collect();
+        assert_eq!(listen, ["[::1]:1", "[::1]:2"]);
+        assert_eq!((options.data, options.memory_bytes), ("elsewhere".into(), 7));
+        let data = Some("here".to_owned());
+        let given = Given { data, tls_cert: Some("c".to_owned()), ..Given::default() };
+        assert!(given.options(variable).is_err());
+        let given = Given { listen: Some("nowhere".to_owned()), ..Given::default() };
+        assert!(given.options(|_| None).is_err());
+        assert!(Given::default().options(|_| Some("x".to_owned())).is_err());
+    }
+}

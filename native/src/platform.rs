@@ -1,0 +1,67 @@
+//! The clock, random numbers and new object ids of this host.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use tidemark::model::configurable_limits::Limits;
+use tidemark::model::ids::ObjectId;
+use tidemark::protocol::call::{ObjectKind, PlacementError, Platform};
+
+/// The functions that the engine's state machines use.
+#[derive(Debug)]
+pub struct NativePlatform {
+    /// The configured limits.
+    pub limits: Limits,
+    /// Whether a folder for backups is given.
+    pub has_backups: bool,
+}
+
+impl Platform for NativePlatform {
+    fn now_ns(&self) -> i64 {
+        now_ns()
+    }
+
+    fn random_u64(&self) -> u64 {
+        random_u64()
+    }
+
+    fn has_sql(&self) -> bool {
+        cfg!(feature = "sql")
+    }
+
+    fn has_backups(&self) -> bool {
+        self.has_backups
+    }
+
+    fn limits(&self) -> Limits {
+        self.limits
+    }
+
+    fn new_object_id(
+        &self,
+        _: ObjectKind,
+        jurisdiction: Option<&str>,
+    ) -> Result<ObjectId, PlacementError> {
+        if let Some(jurisdiction) = jurisdiction {
+            return Err(PlacementError::Jurisdiction(jurisdiction.to_owned()));
+        }
+        Ok(ObjectId(format!("{:016x}{:016x}", random_u64(), random_u64())))
+    }
+}
+
+/// Returns the time in nanoseconds since the epoch.
+pub fn now_ns() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)
+}
+
+/// Returns 64 random bits of the system.
+pub fn random_u64() -> u64 {
+    match getrandom::u64() {
+        Ok(bits) => bits,
+        Err(why) => {
+            // Ids and seeds that can be guessed would be worse than a program that ends.
+            eprintln!("the system gives no random numbers: {why}");
+            std::process::abort()
+        }
+    }
+}

@@ -1,0 +1,302 @@
+//! Sends the responses of the engine, either whole or piece by piece.
+
+use std::convert::Infallible;
+use std::io::Write as _;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use hyper::body::{Body, Bytes, Frame, SizeHint};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
+use hyper::{StatusCode, header};
+use tidemark::api::action::Action;
+use tidemark::api::exchange::Exchange;
+use tidemark::api::headers;
+use tidemark::api::http::{RequestHead, Response};
+use tidemark::model::limits::{DISPLACED_NOTICED_MS, REPLY_PIECE_BYTES_MIN};
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+
+use crate::conversation::{Conversation, HttpResponse};
+use crate::grpc;
+
+const NOTICE: Duration = Duration::from_millis(DISPLACED_NOTICED_MS as u64);
+
+/// The form in which the client expects its response.
+#[derive(Clone, Debug)]
+pub enum Form {
+    /// As the engine writes it, compressed if the client accepts the encodings in the text.
+    Http(String),
+    /// As gRPC: the text is the response's content type.
+    Grpc(String),
+}
+
+impl Form {
+    /// Returns the form for a request, and changes the head of a gRPC call to that of gRPC-Web.
+    pub fn of(head: &mut RequestHead) -> Self {
+        match grpc::adopt(head) {
+            Some(content_type) => Self::Grpc(content_type),
+            None => Self::Http(head.header("accept-encoding").unwrap_or_default().to_owned()),
+        }
+    }
+}
+
+/// The body of a response.
+#[derive(Debug)]
+pub enum Outgoing {
+    /// A whole body. `None` after it was sent.
+    Whole(Option<Bytes>),
+    /// Pieces of a body that has no known length.
+    Pieces(mpsc::Receiver<Result<Frame<Bytes>, Broken>>),
+}
+
+/// The response breaks off.
+#[derive(Debug, thiserror::Error)]
+#[error("the response broke off")]
+pub struct Broken;
+
+impl Outgoing {
+    /// Returns a whole body.
+    pub fn whole(bytes: impl Into<Bytes>) -> Self {
+        Self::Whole(Some(bytes.into()).filter(|bytes| !bytes.is_empty()))
+    }
+}
+
+impl Body for Outgoing {
+    type Data = Bytes;
+    type Error = Broken;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Broken>>> {
+        match self.get_mut() {
+            Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
+            Self::Pieces(pieces) => pieces.poll_recv(context),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        matches!(self, Self::Whole(None))
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(bytes) => SizeHint::with_exact(bytes.as_ref().map_or(0, Bytes::len) as u64),
+            Self::Pieces(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Returns a complete response.
+pub fn whole(response: Response, form: Form) -> HttpResponse {
+    match form {
+        Form::Grpc(content_type) => grpc::whole(&response, &content_type),
+        Form::Http(accepts) => {
+            let is_packed = !response.body.is_empty() && packs(&response, &accepts);
+            let mut outgoing = head(&response, is_packed);
+            let body = if is_packed { Packer::new().last(&response.body) } else { response.body };
+            *outgoing.body_mut() = Outgoing::whole(body);
+            outgoing
+        }
+    }
+}
+
+/// Returns a response whose body follows piece by piece, and the way to send the pieces.
+pub fn stream(response: &Response, form: Form) -> (HttpResponse, Pieces) {
+    let (to, pieces) = mpsc::channel(1);
+    let (mut outgoing, coding) = match form {
+        Form::Grpc(content_type) => {
+            (grpc::head(response, &content_type), Coding::Grpc(grpc::Frames::default()))
+        }
+        Form::Http(accepts) if packs(response, &accepts) => {
+            (head(response, true), Coding::Gzip(Packer::new()))
+        }
+        Form::Http(_) => (head(response, false), Coding::Plain),
+    };
+    *outgoing.body_mut() = Outgoing::Pieces(pieces);
+    (outgoing, Pieces { to, coding })
+}
+
+/// Whether to compress a response, as `edge/` does.
+fn packs(response: &Response, accepts: &str) -> bool {
+    let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type");
+    of_type.is_some_and(|(_, content_type)| headers::packs(content_type, accepts))
+}
+
+/// Returns the status and headers of a response.
+pub fn head(response: &Response, is_packed: bool) -> HttpResponse {
+    let mut outgoing = HttpResponse::new(Outgoing::Whole(None));
+    *outgoing.status_mut() = status(response.status);
+    extend(outgoing.headers_mut(), &response.headers);
+    if is_packed {
+        let headers = outgoing.headers_mut();
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+        headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    }
+    outgoing
+}
+
+fn status(status: u16) -> StatusCode {
+    StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+}
+
+/// Adds headers. One that HTTP does not permit is left out: its text came from a client.
+pub fn extend(to: &mut HeaderMap, headers: &[(String, String)]) {
+    for (name, value) in headers {
+        let name = HeaderName::try_from(name.as_str());
+        let value = HeaderValue::from_bytes(value.replace(['\r', '\n'], " ").as_bytes());
+        if let (Ok(name), Ok(value)) = (name, value) {
+            to.append(name, value);
+        }
+    }
+}
+
+/// Compresses a body piece by piece.
+struct Packer(GzEncoder<Vec<u8>>);
+
+impl Packer {
+    fn new() -> Self {
+        Self(GzEncoder::new(Vec::new(), Compression::fast()))
+    }
+
+    /// Returns the compressed bytes of a piece. A client can read everything so far.
+    fn piece(&mut self, bytes: &[u8]) -> Vec<u8> {
+        // Writing to memory does not fail.
+        let _ = self.0.write_all(bytes).and_then(|()| self.0.flush());
+        std::mem::take(self.0.get_mut())
+    }
+
+    /// Returns the last compressed bytes.
+    fn last(mut self, bytes: &[u8]) -> Vec<u8> {
+        let _ = self.0.write_all(bytes);
+        self.0.finish().unwrap_or_default()
+    }
+}
+
+enum Coding {
+    Plain,
+    Gzip(Packer),
+    Grpc(grpc::Frames),
+}
+
+/// Sends the pieces of a response.
+pub struct Pieces {
+    to: mpsc::Sender<Result<Frame<Bytes>, Broken>>,
+    coding: Coding,
+}
+
+impl Pieces {
+    /// Sends the rest of a response, from `beginning` on, while the exchange continues.
+    ///
+    /// # Errors
+    /// [`Broken`] if the client has gone, or the server stopped the response.
+    pub async fn send(
+        &mut self,
+        beginning: Vec<u8>,
+        conversation: &mut Conversation,
+        exchange: &mut Exchange,
+    ) -> Result<(), Broken> {
+        let mut action = Action::Bytes(beginning);
+        loop {
+            action = match action {
+                Action::Bytes(mut bytes) => {
+                    let next = gather(&mut bytes, conversation, exchange);
+                    if !bytes.is_empty() {
+                        self.taken(bytes, conversation, exchange).await?;
+                    }
+                    // Others take their turn between the pieces.
+                    tokio::task::yield_now().await;
+                    next.unwrap_or_else(|| conversation.proceed(exchange))
+                }
+                Action::Calls(calls) => {
+                    let to = self.to.clone();
+                    tokio::select! {
+                        biased;
+                        action = conversation.call(exchange, calls) => action,
+                        () = to.closed() => return Err(Broken),
+                    }
+                }
+                Action::End => return self.end().await,
+                Action::ReadBody | Action::Respond(_) | Action::Stream(_) => {
+                    // The status was sent. Only cutting the body short can still report the error.
+                    let _ = self.to.send(Err(Broken)).await;
+                    return Ok(());
+                }
+            };
+        }
+    }
+
+    /// Waits until the reader has taken a piece.
+    async fn taken(
+        &mut self,
+        bytes: Vec<u8>,
+        conversation: &Conversation,
+        exchange: &mut Exchange,
+    ) -> Result<(), Broken> {
+        let bytes = match &mut self.coding {
+            Coding::Plain => bytes,
+            Coding::Gzip(packer) => packer.piece(&bytes),
+            Coding::Grpc(frames) => frames.messages(bytes),
+        };
+        if bytes.is_empty() {
+            return Ok(());
+        }
+        conversation.sending(exchange);
+        let permit = loop {
+            match timeout(NOTICE, self.to.reserve()).await {
+                Ok(permit) => break permit.map_err(|_| Broken)?,
+                Err(_) if exchange.is_outrun() => {
+                    // Others needed the room of a slow reader. The channel is full: dropping it
+                    // would end the body as if it were complete.
+                    let to = self.to.clone();
+                    tokio::task::spawn_local(async move {
+                        let _ = to.send(Err(Broken)).await;
+                    });
+                    return Err(Broken);
+                }
+                Err(_) => {}
+            }
+        };
+        permit.send(Ok(Frame::data(bytes.into())));
+        exchange.sent();
+        Ok(())
+    }
+
+    /// Ends the response.
+    async fn end(&mut self) -> Result<(), Broken> {
+        let coding = std::mem::replace(&mut self.coding, Coding::Plain);
+        let last = match coding {
+            Coding::Plain => return Ok(()),
+            Coding::Gzip(packer) => Frame::data(packer.last(&[]).into()),
+            Coding::Grpc(frames) => Frame::trailers(frames.trailers()),
+        };
+        self.to.send(Ok(last)).await.map_err(|_| Broken)
+    }
+}
+
+/// Adds the next available pieces to a small piece. Returns the action after them, if it is known.
+fn gather(
+    bytes: &mut Vec<u8>,
+    conversation: &Conversation,
+    exchange: &mut Exchange,
+) -> Option<Action> {
+    while bytes.len() < REPLY_PIECE_BYTES_MIN {
+        match conversation.proceed(exchange) {
+            Action::Bytes(more) => bytes.extend_from_slice(&more),
+            other => return Some(other),
+        }
+    }
+    None
+}
+
+/// Returns a response of this host itself.
+pub fn text(status: StatusCode, text: &'static str) -> Result<HttpResponse, Infallible> {
+    let mut outgoing = HttpResponse::new(Outgoing::whole(text));
+    *outgoing.status_mut() = status;
+    let content_type = HeaderValue::from_static("text/plain; charset=utf-8");
+    outgoing.headers_mut().insert(header::CONTENT_TYPE, content_type);
+    Ok(outgoing)
+}

@@ -1,0 +1,455 @@
+//! An object's storage: one SQLite file with the tables of `tidemark::store`.
+//!
+//! The first write of a batch of events begins a transaction, and [`SqliteStore::commit`] ends it.
+//! `atomically` is a savepoint in it. The commit waits for the disk on another thread: the
+//! connection moves there and back, and the object handles no event in the meantime.
+
+use std::cell::{Cell, RefCell};
+use std::ops::{Range, RangeInclusive};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use rusqlite::types::{FromSql, FromSqlResult, ValueRef};
+use rusqlite::{Connection, Error, ErrorCode, OptionalExtension as _, Params, Row, params};
+use tidemark::store::{HeadAndBody, KEY_MAX, RowCounts, Store, StoreError, Table};
+
+use crate::limits::{PAGE_BYTES, PAGE_CACHE_KIB, STATEMENTS_KEPT, WAL_PAGES};
+
+/// The progress of a running `atomically`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Atomic {
+    /// No `atomically` is running.
+    No,
+    /// It has not written yet.
+    Untouched,
+    /// Its first write began the transaction.
+    Began,
+    /// Its first write set a savepoint in the transaction.
+    Savepoint,
+}
+
+/// The storage of one object.
+#[derive(Debug)]
+pub struct SqliteStore {
+    path: PathBuf,
+    /// `None` before the file is opened, and while a commit has the connection.
+    connection: RefCell<Option<Connection>>,
+    /// Whether the tables are known to exist.
+    is_open: Cell<bool>,
+    /// Whether a transaction has begun.
+    is_dirty: Cell<bool>,
+    atomic: Cell<Atomic>,
+    counts: Cell<RowCounts>,
+}
+
+impl SqliteStore {
+    /// Returns the storage in the file `path`, which the first write creates.
+    pub fn new(path: PathBuf) -> Self {
+        Self {
+            path,
+            connection: RefCell::new(None),
+            is_open: Cell::new(false),
+            is_dirty: Cell::new(false),
+            atomic: Cell::new(Atomic::No),
+            counts: Cell::default(),
+        }
+    }
+
+    /// Whether writes wait for [`Self::commit`].
+    pub fn is_dirty(&self) -> bool {
+        self.is_dirty.get()
+    }
+
+    /// Makes all writes durable. The object must handle no event until the function returns.
+    ///
+    /// # Errors
+    /// The writes are lost, and the object must be loaded again.
+    pub async fn commit(self: &Rc<Self>) -> Result<(), StoreError> {
+        let Some(connection) = self.connection.take() else { return Err(gone()) };
+        let commit = move || {
+            let result = if connection.is_autocommit() {
+                // SQLite ended the transaction itself, after a full disk for example.
+                Err(rolled_back())
+            } else {
+                connection.execute_batch("COMMIT").map_err(failure)
+            };
+            (connection, result)
+        };
+        let (connection, result) = tokio::task::spawn_blocking(commit).await.map_err(|_| gone())?;
+        result?;
+        self.connection.replace(Some(connection));
+        self.is_dirty.set(false);
+        Ok(())
+    }
+
+    /// Closes the file, and deletes it if the object has no data.
+    pub fn close(&self) {
+        let is_empty = self.is_open().is_ok_and(|is_open| !is_open);
+        let was_opened = self.connection.take().is_some();
+        if is_empty && was_opened {
+            for suffix in ["-wal", ""] {
+                // A file that remains is empty, which means the same.
+                let _ = std::fs::remove_file(format!("{}{suffix}", self.path.display()));
+            }
+        }
+    }
+
+    fn with<T>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, StoreError>,
+    ) -> Result<T, StoreError> {
+        let mut connection = self.connection.borrow_mut();
+        let connection = match &mut *connection {
+            Some(connection) => connection,
+            none if self.is_dirty.get() => {
+                drop(none.take());
+                return Err(gone());
+            }
+            none => none.insert(open(&self.path).map_err(failure)?),
+        };
+        work(connection)
+    }
+
+    /// Runs a statement that writes. The first one begins the transaction.
+    fn write(&self, sql: &str, params: impl Params) -> Result<(), StoreError> {
+        self.with(|connection| {
+            if !self.is_dirty.get() {
+                connection
+                    .prepare_cached("BEGIN")
+                    .and_then(|mut s| s.execute(()))
+                    .map_err(failure)?;
+                self.is_dirty.set(true);
+                if self.atomic.get() == Atomic::Untouched {
+                    self.atomic.set(Atomic::Began);
+                }
+            } else if connection.is_autocommit() {
+                return Err(rolled_back());
+            } else if self.atomic.get() == Atomic::Untouched {
+                run(connection, "SAVEPOINT event")?;
+                self.atomic.set(Atomic::Savepoint);
+            }
+            let mut statement = connection.prepare_cached(sql).map_err(failure)?;
+            let rows = statement.execute(params).map_err(failure)?;
+            let counts = self.counts.get();
+            self.counts.set(RowCounts { written: counts.written + rows as u64, ..counts });
+            Ok(())
+        })
+    }
+
+    /// Returns the row that `sql` selects.
+    fn row<T>(
+        &self,
+        sql: &str,
+        params: impl Params,
+        read: impl FnOnce(&Row<'_>) -> rusqlite::Result<T>,
+    ) -> Result<Option<T>, StoreError> {
+        let row = self.with(|connection| {
+            let mut statement = connection.prepare_cached(sql).map_err(failure)?;
+            statement.query_row(params, read).optional().map_err(failure)
+        })?;
+        self.count_read(u64::from(row.is_some()));
+        Ok(row)
+    }
+
+    fn count_read(&self, rows: u64) {
+        let counts = self.counts.get();
+        self.counts.set(RowCounts { read: counts.read + rows, ..counts });
+    }
+
+    fn number(&self, pragma: &str) -> Result<u64, StoreError> {
+        self.with(|connection| {
+            let mut statement = connection.prepare_cached(pragma).map_err(failure)?;
+            statement.query_row((), |row| row.get::<_, i64>(0)).map_err(failure)
+        })
+        .map(i64::unsigned_abs)
+    }
+
+    /// Undoes or keeps the writes of an `atomically`.
+    fn settle(&self, is_kept: bool) -> Result<(), StoreError> {
+        let atomic = self.atomic.replace(Atomic::No);
+        self.with(|connection| match (atomic, is_kept) {
+            (Atomic::No | Atomic::Untouched, _) | (Atomic::Began, true) => Ok(()),
+            (Atomic::Began, false) => {
+                self.is_dirty.set(false);
+                if connection.is_autocommit() { Ok(()) } else { run(connection, "ROLLBACK") }
+            }
+            (Atomic::Savepoint, true) => run(connection, "RELEASE event"),
+            (Atomic::Savepoint, false) => {
+                run(connection, "ROLLBACK TO event")?;
+                run(connection, "RELEASE event")
+            }
+        })
+    }
+}
+
+/// Opens a file of this program, and creates it if necessary.
+///
+/// # Errors
+/// SQLite's error.
+pub fn open(path: &Path) -> rusqlite::Result<Connection> {
+    let connection = Connection::open(path)?;
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_KEPT);
+    // Exclusive: the folder is locked anyway, and SQLite then needs no shared memory and no locks.
+    connection.execute_batch(&format!(
+        "PRAGMA page_size = {PAGE_BYTES};
+         PRAGMA locking_mode = EXCLUSIVE;
+         PRAGMA journal_mode = WAL;
+         PRAGMA synchronous = FULL;
+         PRAGMA wal_autocheckpoint = {WAL_PAGES};
+         PRAGMA cache_size = -{PAGE_CACHE_KIB};
+         PRAGMA temp_store = MEMORY;"
+    ))?;
+    Ok(connection)
+}
+
+fn run(connection: &Connection, sql: &str) -> Result<(), StoreError> {
+    let mut statement = connection.prepare_cached(sql).map_err(failure)?;
+    statement.execute(()).map(drop).map_err(failure)
+}
+
+/// The bytes of a blob. Durable Objects store an empty blob as NULL, so that both are read as empty.
+struct Blob(Vec<u8>);
+
+impl FromSql for Blob {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        match value {
+            ValueRef::Null => Ok(Self(Vec::new())),
+            value => value.as_blob().map(|bytes| Self(bytes.to_vec())),
+        }
+    }
+}
+
+fn blob(row: &Row<'_>, column: usize) -> rusqlite::Result<Vec<u8>> {
+    row.get::<_, Blob>(column).map(|blob| blob.0)
+}
+
+fn number(key: u64) -> Result<i64, StoreError> {
+    let number = i64::try_from(key).ok().filter(|_| key <= KEY_MAX);
+    number.ok_or_else(|| StoreError::Failed(format!("key {key} is not below 2^53")))
+}
+
+/// Returns the last key of a range. An open range ends at the maximum key.
+fn last_key(keys: &RangeInclusive<u64>) -> u64 {
+    (*keys.end()).min(KEY_MAX)
+}
+
+fn failure(error: Error) -> StoreError {
+    match error.sqlite_error_code() {
+        Some(ErrorCode::DiskFull) => StoreError::Full,
+        _ => StoreError::Failed(error.to_string()),
+    }
+}
+
+fn gone() -> StoreError {
+    StoreError::Failed("the file is being committed".to_owned())
+}
+
+fn rolled_back() -> StoreError {
+    StoreError::Failed("SQLite rolled the transaction back".to_owned())
+}
+
+impl Store for SqliteStore {
+    fn is_open(&self) -> Result<bool, StoreError> {
+        if self.is_open.get() {
+            return Ok(true);
+        }
+        // A read must not create the file.
+        if self.connection.borrow().is_none() && !self.is_dirty.get() && !self.path.exists() {
+            return Ok(false);
+        }
+        let sql = "SELECT 1 FROM sqlite_master WHERE name = ?";
+        let found = self.row(sql, [Table::ALL[0].name()], |_| Ok(()))?.is_some();
+        self.is_open.set(found);
+        Ok(found)
+    }
+
+    fn open(&self) -> Result<(), StoreError> {
+        for table in Table::ALL {
+            self.write(
+                &format!(
+                    "CREATE TABLE IF NOT EXISTS {} (key INTEGER PRIMARY KEY, head BLOB, body BLOB)",
+                    table.name()
+                ),
+                (),
+            )?;
+        }
+        Ok(())
+    }
+
+    fn atomically<T, E: From<StoreError>>(
+        &self,
+        work: impl FnOnce() -> Result<T, E>,
+    ) -> Result<T, E> {
+        if self.atomic.get() != Atomic::No {
+            return Err(StoreError::Failed("transactions do not nest".to_owned()).into());
+        }
+        self.atomic.set(Atomic::Untouched);
+        let result = work();
+        if result.is_err() {
+            self.is_open.set(false);
+        }
+        // A failed rollback leaves the transaction to its commit, which then fails too.
+        let settled = self.settle(result.is_ok());
+        let value = result?;
+        settled?;
+        Ok(value)
+    }
+
+    fn put(&self, table: Table, key: u64, head: &[u8], body: &[u8]) -> Result<(), StoreError> {
+        let bytes = head.len() + body.len();
+        if bytes > Self::VALUE_BYTES_MAX {
+            return Err(StoreError::TooLarge { bytes, limit: Self::VALUE_BYTES_MAX });
+        }
+        let sql = format!("INSERT OR REPLACE INTO {} VALUES (?, ?, ?)", table.name());
+        self.write(&sql, params![number(key)?, head, body])
+    }
+
+    fn head(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql = format!("SELECT head FROM {} WHERE key = ?", table.name());
+        self.row(&sql, [number(key)?], |row| blob(row, 0))
+    }
+
+    fn body(&self, table: Table, key: u64) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql = format!("SELECT body FROM {} WHERE key = ?", table.name());
+        self.row(&sql, [number(key)?], |row| blob(row, 0))
+    }
+
+    fn body_slice(
+        &self,
+        table: Table,
+        key: u64,
+        bytes: Range<u32>,
+    ) -> Result<Option<Vec<u8>>, StoreError> {
+        let sql = format!("SELECT substr(body, ?, ?) FROM {} WHERE key = ?", table.name());
+        // SQLite counts bytes from 1.
+        let first = i64::from(bytes.start) + 1;
+        let length = i64::from(bytes.end.saturating_sub(bytes.start));
+        self.row(&sql, [first, length, number(key)?], |row| blob(row, 0))
+    }
+
+    fn head_and_body(&self, table: Table, key: u64) -> Result<Option<HeadAndBody>, StoreError> {
+        let sql = format!("SELECT head, body FROM {} WHERE key = ?", table.name());
+        self.row(&sql, [number(key)?], |row| Ok((blob(row, 0)?, blob(row, 1)?)))
+    }
+
+    fn heads(
+        &self,
+        table: Table,
+        keys: RangeInclusive<u64>,
+        limit: u32,
+    ) -> Result<Vec<(u64, Vec<u8>)>, StoreError> {
+        let sql = format!(
+            "SELECT key, head FROM {} WHERE key BETWEEN ? AND ? ORDER BY key LIMIT ?",
+            table.name()
+        );
+        let params = [number(*keys.start())?, number(last_key(&keys))?, i64::from(limit)];
+        let rows = self.with(|connection| {
+            let mut statement = connection.prepare_cached(&sql).map_err(failure)?;
+            let read = |row: &Row<'_>| Ok((row.get::<_, i64>(0)?.unsigned_abs(), blob(row, 1)?));
+            let rows = statement.query_map(params, read).map_err(failure)?;
+            rows.collect::<rusqlite::Result<Vec<_>>>().map_err(failure)
+        })?;
+        self.count_read(rows.len() as u64);
+        Ok(rows)
+    }
+
+    fn delete(&self, table: Table, keys: RangeInclusive<u64>) -> Result<(), StoreError> {
+        let sql = format!("DELETE FROM {} WHERE key BETWEEN ? AND ?", table.name());
+        self.write(&sql, [number(*keys.start())?, number(last_key(&keys))?])
+    }
+
+    fn wipe(&self) -> Result<(), StoreError> {
+        for table in Table::ALL {
+            self.write(&format!("DROP TABLE IF EXISTS {}", table.name()), ())?;
+        }
+        self.is_open.set(false);
+        Ok(())
+    }
+
+    fn bytes(&self) -> Result<u64, StoreError> {
+        if self.connection.borrow().is_none() && !self.path.exists() {
+            return Ok(0);
+        }
+        let pages = self.number("PRAGMA page_count")?;
+        let free = self.number("PRAGMA freelist_count")?;
+        Ok(pages.saturating_sub(free) * u64::from(PAGE_BYTES))
+    }
+
+    fn row_counts(&self) -> RowCounts {
+        self.counts.get()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place() -> PathBuf {
+        let name = format!("tidemark-store-{:016x}.sqlite", crate::platform::random_u64());
+        std::env::temp_dir().join(name)
+    }
+
+    fn commit(store: &Rc<SqliteStore>) -> Result<(), StoreError> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        runtime.block_on(store.commit())
+    }
+
+    #[test]
+    fn what_was_committed_is_there_again_and_nothing_else() {
+        let path = place();
+        let store = Rc::new(SqliteStore::new(path.clone()));
+        assert!(!store.is_open().unwrap());
+        assert!(!path.exists());
+        store.open().unwrap();
+        store.put(Table::Wal, 1, b"a", b"").unwrap();
+        commit(&store).unwrap();
+        store.put(Table::Wal, 2, b"b", b"").unwrap();
+        drop(store);
+        let store = Rc::new(SqliteStore::new(path));
+        assert!(store.is_open().unwrap());
+        assert_eq!(store.heads(Table::Wal, 0..=9, 9).unwrap(), [(1, b"a".to_vec())]);
+        store.wipe().unwrap();
+        commit(&store).unwrap();
+        store.close();
+        assert!(!store.path.exists());
+    }
+
+    #[test]
+    fn a_failed_event_undoes_its_writes_and_no_others() {
+        let store = Rc::new(SqliteStore::new(place()));
+        let fails = |key: u64| {
+            let result: Result<(), StoreError> = store.atomically(|| {
+                store.open()?;
+                store.put(Table::Wal, key, b"x", b"")?;
+                Err(StoreError::Full)
+            });
+            assert_eq!(result, Err(StoreError::Full));
+        };
+        fails(1);
+        assert!(!store.is_dirty() && !store.is_open().unwrap());
+        store.open().unwrap();
+        store.put(Table::Wal, 2, b"b", b"").unwrap();
+        fails(3);
+        let kept: Result<(), StoreError> =
+            store.atomically(|| store.put(Table::Wal, 4, b"d", b"body"));
+        kept.unwrap();
+        commit(&store).unwrap();
+        let keys = store.heads(Table::Wal, 0..=u64::MAX, 9).unwrap();
+        assert_eq!(keys.iter().map(|(key, _)| *key).collect::<Vec<_>>(), [2, 4]);
+        assert_eq!(store.body_slice(Table::Wal, 4, 1..3).unwrap().unwrap(), b"od");
+        assert_eq!(store.body_slice(Table::Wal, 4, 9..12).unwrap().unwrap(), b"");
+        assert_eq!(store.body(Table::Wal, 9).unwrap(), None);
+        store.wipe().unwrap();
+        commit(&store).unwrap();
+        store.close();
+    }
+
+    #[test]
+    fn no_write_follows_a_transaction_that_sqlite_ended() {
+        let store = Rc::new(SqliteStore::new(place()));
+        store.open().unwrap();
+        store.with(|connection| run(connection, "ROLLBACK")).unwrap();
+        assert_eq!(store.put(Table::Wal, 1, b"a", b""), Err(rolled_back()));
+        assert_eq!(commit(&store), Err(rolled_back()));
+    }
+}

@@ -1,0 +1,167 @@
+//! A server under test, and a small client.
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::TcpStream;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::{Duration, Instant};
+
+pub(crate) const TOKEN: &str = "token-of-the-tests";
+
+/// The maximum time of anything that a test waits for.
+const WAIT: Duration = Duration::from_secs(30);
+
+/// A folder that is deleted after the test.
+pub(crate) struct Place(pub(crate) PathBuf);
+
+impl Place {
+    pub(crate) fn new() -> Self {
+        static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let name = format!("tidemark-host-{}-{number}", std::process::id());
+        Self(std::env::temp_dir().join(name))
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let _ = fs::remove_dir_all(&self.0);
+    }
+}
+
+/// Returns the command of a server on a free port.
+pub(crate) fn command(data: &Path) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_tidemark"));
+    command.args(["serve", "--listen", "127.0.0.1:0", "--data"]).arg(data);
+    command.env("ADMIN_TOKEN", TOKEN).env("LOG_REQUESTS", "none").env("THREADS", "2");
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+}
+
+/// A running server, which a test's end kills.
+pub(crate) struct Server {
+    child: Child,
+    pub(crate) address: String,
+    output: BufReader<std::process::ChildStdout>,
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+impl Server {
+    pub(crate) fn start(data: &Path) -> Self {
+        Self::of(command(data))
+    }
+
+    pub(crate) fn of(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap());
+        let mut line = String::new();
+        output.read_line(&mut line).unwrap();
+        let (_, rest) = line.split_once("://").unwrap_or_else(|| panic!("it said: {line}"));
+        let address = rest.split('"').next().unwrap().to_owned();
+        Self { child, address, output }
+    }
+
+    /// Ends the server with a signal. Returns its exit code and its last line.
+    pub(crate) fn end(&mut self, signal: &str) -> (Option<i32>, String) {
+        let number = self.child.id().to_string();
+        Command::new("kill").args([signal, &number]).status().unwrap();
+        let status = self.child.wait().unwrap();
+        let mut rest = String::new();
+        self.output.read_to_string(&mut rest).unwrap();
+        (status.code(), rest)
+    }
+
+    /// Sends a request and returns the status and the body.
+    pub(crate) fn ask(&self, method: &str, target: &str, body: &[u8]) -> (u16, String) {
+        let (head, body) = self.exchange(method, target, body).unwrap();
+        (status(&head), String::from_utf8_lossy(&body).into_owned())
+    }
+
+    /// Sends a request and returns the head and the body.
+    pub(crate) fn exchange(
+        &self,
+        method: &str,
+        target: &str,
+        body: &[u8],
+    ) -> std::io::Result<(String, Vec<u8>)> {
+        let mut stream = TcpStream::connect(&self.address)?;
+        stream.set_read_timeout(Some(WAIT))?;
+        write!(
+            stream,
+            "{method} {target} HTTP/1.0\r\nHost: tests\r\nAuthorization: Token {TOKEN}\r\n\
+             Content-Length: {}\r\n\r\n",
+            body.len()
+        )?;
+        stream.write_all(body)?;
+        let mut response = Vec::new();
+        stream.read_to_end(&mut response)?;
+        let end = response.windows(4).position(|four| four == b"\r\n\r\n");
+        let end = end.ok_or_else(|| std::io::Error::other("no response"))?;
+        let head = String::from_utf8_lossy(&response[..end]).into_owned();
+        Ok((head, response.split_off(end + 4)))
+    }
+
+    pub(crate) fn query(&self, database: &str, statement: &str) -> String {
+        let statement = statement.replace('%', "%25").replace(' ', "%20").replace('+', "%2B");
+        let target = format!("/query?db={database}&epoch=ns&q={statement}");
+        let (status, body) = self.ask("POST", &target, b"");
+        assert_eq!(status, 200, "{body}");
+        body.trim_end().to_owned()
+    }
+
+    pub(crate) fn create(&self, database: &str) {
+        let body = self.query("", &format!("CREATE DATABASE {database}"));
+        assert_eq!(body, r#"{"results":[{"statement_id":0}]}"#);
+    }
+
+    pub(crate) fn write(&self, database: &str, lines: &str) {
+        let (status, body) = self.ask("POST", &format!("/write?db={database}"), lines.as_bytes());
+        assert_eq!(status, 204, "{body}");
+    }
+
+    /// Returns the number of points of a measurement's field `v`.
+    pub(crate) fn count(&self, database: &str, measurement: &str) -> u64 {
+        let body = self.query(database, &format!("SELECT count(v) FROM {measurement}"));
+        let number = body.rsplit_once("[0,").map_or("0", |(_, rest)| rest);
+        number.split(']').next().unwrap().parse().unwrap()
+    }
+}
+
+pub(crate) fn status(head: &str) -> u16 {
+    head.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+/// Waits until `is_so` holds.
+pub(crate) fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < WAIT, "never: {what}");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+}
+
+/// Sends one write over a connection of its own. Returns whether it was acknowledged.
+pub(crate) fn write_at(address: &str, database: &str, lines: &str) -> bool {
+    let send = || -> std::io::Result<bool> {
+        let mut stream = TcpStream::connect(address)?;
+        stream.set_read_timeout(Some(WAIT))?;
+        write!(
+            stream,
+            "POST /write?db={database} HTTP/1.0\r\nHost: tests\r\nAuthorization: Token {TOKEN}\r\n\
+             Content-Length: {}\r\n\r\n{lines}",
+            lines.len()
+        )?;
+        let mut head = [0; 12];
+        stream.read_exact(&mut head)?;
+        Ok(&head[9..] == b"204")
+    };
+    send().unwrap_or(false)
+}

@@ -1,0 +1,97 @@
+//! What the host adds to the engine: threads, files, streams, the console.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+
+use crate::server::{Place, Server, eventually, status};
+
+#[test]
+fn databases_on_several_threads_are_written_and_read() {
+    let place = Place::new();
+    let server = Server::start(&place.0);
+    for number in 0..8 {
+        let database = format!("d{number}");
+        server.create(&database);
+        server.write(&database, &format!("m,host=a v={number} 1\nm,host=b v=2 2"));
+    }
+    for number in 0..8 {
+        let series = server.query(&format!("d{number}"), "SELECT v FROM m WHERE host='a'");
+        assert!(series.contains(&format!(r#""values":[[1,{number}]]"#)), "{series}");
+    }
+    let names = server.query("", "SHOW DATABASES");
+    assert!(names.contains(r#"[["d0"],["d1"],["d2"],["d3"],["d4"],["d5"],["d6"],["d7"]]"#));
+}
+
+#[test]
+fn a_streamed_response_has_every_row() {
+    let place = Place::new();
+    let server = Server::start(&place.0);
+    server.create("d");
+    for batch in 0..10 {
+        let point = |row: u32| format!("m v={row} {}\n", batch * 10_000 + row);
+        server.write("d", &(0..10_000).map(point).collect::<String>());
+    }
+    let (head, body) =
+        server.exchange("GET", "/query?db=d&epoch=ns&q=SELECT%20v%20FROM%20m", b"").unwrap();
+    assert_eq!(status(&head), 200);
+    let rows = body.windows(2).filter(|two| two == b"],").count();
+    assert!(rows >= 99_999, "{rows}");
+    assert!(body.ends_with(b"]]}]}]}\n"), "{}", String::from_utf8_lossy(&body[body.len() - 40..]));
+}
+
+#[test]
+fn the_client_is_known_by_its_connection_and_a_dropped_one_ends_its_query() {
+    let place = Place::new();
+    let server = Server::start(&place.0);
+    server.create("d");
+    let point = |row: u32| format!("m v={row} {row}\n");
+    for _ in 0..3 {
+        server.write("d", &(0..50_000).map(point).collect::<String>());
+    }
+    let statement = "SELECT%20v%20FROM%20m,m,m,m,m,m,m,m,m,m,m,m,m,m,m,m,m,m,m,m";
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    write!(
+        stream,
+        "GET /query?db=d&chunked=true&q={statement} HTTP/1.1\r\nHost: t\r\nAuthorization: Token {}\r\n\r\n",
+        crate::server::TOKEN
+    )
+    .unwrap();
+    stream.read_exact(&mut [0; 100]).unwrap();
+    eventually("the query is listed", || server.query("", "SHOW QUERIES").contains("FROM m, m"));
+    drop(stream);
+    eventually("the query has ended", || !server.query("", "SHOW QUERIES").contains("FROM m, m"));
+}
+
+#[test]
+fn the_console_is_served_or_its_absence_is_told() {
+    let place = Place::new();
+    let server = Server::start(&place.0);
+    let (head, body) = server.exchange("GET", "/", b"").unwrap();
+    let body = String::from_utf8_lossy(&body);
+    if status(&head) == 200 {
+        assert!(body.contains("<html"), "{body}");
+        assert!(head.contains("Content-Security-Policy"), "{head}");
+    } else {
+        assert!(body.contains("without the console"), "{body}");
+    }
+    assert_eq!(server.ask("GET", "/_headers", b"").0, 404);
+    assert_eq!(server.ask("GET", "/../Cargo.toml", b"").0, 404);
+}
+
+#[test]
+fn many_writers_are_all_acknowledged_and_stored() {
+    let place = Place::new();
+    let server = Server::start(&place.0);
+    server.create("d");
+    std::thread::scope(|scope| {
+        for writer in 0..8 {
+            let server = &server;
+            scope.spawn(move || {
+                for point in 0..50 {
+                    server.write("d", &format!("m,w={writer} v=1 {point}"));
+                }
+            });
+        }
+    });
+    assert_eq!(server.count("d", "m"), 400);
+}
