@@ -8,12 +8,16 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 import { freePort, isFree, startServer } from '../../scripts/dev-server.mjs';
+import { startNative } from '../../scripts/native.mjs';
 import { endAllOnSignals, signalGroup } from '../../scripts/processes.mjs';
 
 endAllOnSignals();
 
 /** The token of every server under test, unless the server needs none. */
 export const token = 'token-of-the-tests';
+
+/** Whether the tests run against the native host (`native/`) instead of the Worker on workerd. */
+export const isNative = process.env.TIDEMARK_HOST === 'native';
 
 /** A running server. `stop`, `kill` and `start` can follow each other and keep the state. */
 export class Tidemark {
@@ -26,6 +30,13 @@ export class Tidemark {
 
   async start() {
     const { vars = {}, secret = token, ...more } = this.options;
+    if (isNative) {
+      const data = join(this.folder, 'data');
+      const log = more.stdio?.[1] ?? null;
+      this.server = await startNative({ port: this.port, data, vars, secret, backups: more.backups, log });
+      this.url = this.server.url;
+      return;
+    }
     const envFile = join(this.folder, 'secrets');
     writeFileSync(envFile, secret === null ? '' : `ADMIN_TOKEN=${secret}\n`);
     const stateDir = join(this.folder, 'state');

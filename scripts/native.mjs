@@ -1,0 +1,56 @@
+// Builds and starts the native host, for tests and benchmarks.
+
+import { mkdirSync, writeSync } from 'node:fs';
+import { join } from 'node:path';
+
+import { endGroup, must, startGroup } from './processes.mjs';
+import { at } from './project.mjs';
+
+/** Arguments for the native host, a separate crate so that the Worker needs none of its dependencies. */
+export const native = ['--manifest-path', at('native', 'Cargo.toml')];
+
+const target = process.env.CARGO_TARGET_DIR ?? at('native', 'target');
+
+/** Returns the path of the program that [buildNative] builds. */
+export const nativeProgram = (profile = 'debug') => join(target, profile, 'tidemark');
+
+/** Builds the program. */
+export async function buildNative(profile = 'debug') {
+  const release = profile === 'release' ? ['--release'] : [];
+  await must('Building the native host', 'cargo', ['build', ...native, ...release]);
+}
+
+/**
+ * Starts the program and waits until it responds. Returns `{ url, child, stop, flight }`. Options:
+ *
+ * - `port`: the port on this machine.
+ * - `data`: the data folder.
+ * - `vars`: settings. `secret`: the admin token, or null.
+ * - `backups`: whether it has a folder of backups.
+ * - `words`: further options.
+ * - `profile`: of the build.
+ * - `log`: a file descriptor for the log of requests, or null for none.
+ */
+export async function startNative({ port, data, vars = {}, secret, backups = false, words = [], profile = 'debug', log = null }) {
+  const line = ['serve', '--listen', `127.0.0.1:${port}`, '--data', data, ...words];
+  if (backups) {
+    mkdirSync(data, { recursive: true });
+    line.push('--backups', join(data, 'backups'));
+  }
+  const env = { ...process.env, LOG_REQUESTS: log === null ? 'none' : 'all', ...vars, ...(secret ? { ADMIN_TOKEN: secret } : {}) };
+  const child = startGroup(nativeProgram(profile), line, { env, stdio: ['ignore', 'pipe', 'inherit'] });
+  let said = '';
+  const started = new Promise((resolve, reject) => {
+    child.stdout.on('data', (piece) => {
+      if (log !== null) writeSync(log, piece);
+      said += piece;
+      const end = said.indexOf('\n');
+      if (end < 0) return;
+      resolve(JSON.parse(said.slice(0, end)));
+      if (said.length > 65_536) said = said.slice(0, end + 1);
+    });
+    child.ended.then(() => reject(new Error(`The native host ended: ${said}`)));
+  });
+  const { url, flight } = await started;
+  return { url, flight, child, stop: () => endGroup(child) };
+}
