@@ -13,6 +13,7 @@ import { gzipSync } from 'node:zlib';
 import { consolePage, sqlPageFolder } from './console.mjs';
 import { crateFaults } from './licences.mjs';
 import { endAllOnSignals, run } from './processes.mjs';
+import { buildNative, native } from './native.mjs';
 import { at, finishWith, newNode, wrangler } from './project.mjs';
 import { engine, engineFolder, modules, packages, rust, sql as sqlWorker, wasmBindgen } from './setup.mjs';
 import { documentationSite } from './site/site.mjs';
@@ -132,8 +133,9 @@ async function deployDryRun() {
   }
 }
 
-async function edgeTests() {
-  const { output } = await run(newNode(), [at('scripts', 'edge-tests.mjs')], { tee: true });
+/** Runs the end-to-end tests: all files, or those with these parts of names. */
+async function edgeTests(names = [], env = {}) {
+  const { output } = await run(newNode(), [at('scripts', 'edge-tests.mjs'), ...names], { tee: true, env });
   const last = output.trimEnd().split('\n').at(-1);
   try {
     return JSON.parse(last);
@@ -146,6 +148,14 @@ async function edgeTests() {
 function lint() {
   const program = at('node_modules', 'eslint', 'bin', 'eslint.js');
   return succeeds(newNode(), [program, '--max-warnings', '0']);
+}
+
+/** The files that run against the native host in every test run. All others run with TIDEMARK_HOST=native. */
+const nativeFiles = ['ping', 'chunked', 'query_scripts', 'clients_shell', 'tokens', 'kill.', 'flight_calls', 'packed', 'disconnect', 'backup.'];
+
+async function nativeEdgeTests() {
+  await buildNative();
+  return edgeTests(nativeFiles, { TIDEMARK_HOST: 'native' });
 }
 
 /** The maximum share of sentences on the pages that scripts/prose.py may flag, in percent. */
@@ -223,13 +233,16 @@ const steps = [
   ['deploy dry run', deployDryRun],
   ['SQL, the Worker', async () => (await sqlWorker(), { passed: 1 })],
   ['SQL, size for the page', async () => sqlSize()],
-  ['end to end', edgeTests],
+  ['native host, clippy', () => clippy(['--all-targets', ...native])],
+  ['native host, tests', () => cargoTests([...native])],
+  ['native host, end to end', nativeEdgeTests],
+  ['end to end', () => edgeTests()],
   ['SQL, clippy', () => clippy(['--all-targets', ...sql])],
   ['SQL, tests', () => cargoTests([...sql])],
 ];
 
 async function formatting() {
-  const crates = [[], sql];
+  const crates = [[], sql, native];
   const found = [];
   for (const crate of crates) found.push(await succeeds('cargo', ['fmt', '--all', '--check', ...crate]));
   return found.some(({ failed }) => failed) ? { failed: 1 } : { passed: 1 };

@@ -52,3 +52,5 @@ pub const THREADS_MAX: usize = 64;
 pub const MEMORY_BYTES: usize = 256_000_000;
 /// The maximum length of an object's id.
 pub const OBJECT_ID_CHARACTERS_MAX: usize = 64;
+/// The minimum size of a whole response that is compressed, in bytes: a smaller one fits a packet.
+pub const PACKED_BYTES_MIN: usize = 1_000;

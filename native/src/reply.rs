@@ -21,6 +21,7 @@ use tokio::time::timeout;
 
 use crate::conversation::{Conversation, HttpResponse};
 use crate::grpc;
+use crate::limits::PACKED_BYTES_MIN;
 
 const NOTICE: Duration = Duration::from_millis(DISPLACED_NOTICED_MS as u64);
 
@@ -95,7 +96,7 @@ pub fn whole(response: Response, form: Form) -> HttpResponse {
     match form {
         Form::Grpc(content_type) => grpc::whole(&response, &content_type),
         Form::Http(accepts) => {
-            let is_packed = !response.body.is_empty() && packs(&response, &accepts);
+            let is_packed = response.body.len() >= PACKED_BYTES_MIN && packs(&response, &accepts);
             let mut outgoing = head(&response, is_packed);
             let body = if is_packed { Packer::new().last(&response.body) } else { response.body };
             *outgoing.body_mut() = Outgoing::whole(body);
@@ -120,10 +121,15 @@ pub fn stream(response: &Response, form: Form) -> (HttpResponse, Pieces) {
     (outgoing, Pieces { to, coding })
 }
 
-/// Whether to compress a response, as `edge/` does.
+/// Whether to compress a response: the types that `edge/` lets the runtime compress, and JSON, which
+/// Cloudflare compresses in front of the Worker.
 fn packs(response: &Response, accepts: &str) -> bool {
+    const JSON: &str = "application/json";
+    const OF_EDGE: &str = "text/csv";
     let of_type = response.headers.iter().find(|(name, _)| name == "Content-Type");
-    of_type.is_some_and(|(_, content_type)| headers::packs(content_type, accepts))
+    of_type.is_some_and(|(_, of_type)| {
+        headers::packs(if of_type == JSON { OF_EDGE } else { of_type }, accepts)
+    })
 }
 
 /// Returns the status and headers of a response.

@@ -16,7 +16,18 @@ endAllOnSignals();
 /** The token of every server under test, unless the server needs none. */
 export const token = 'token-of-the-tests';
 
-/** Whether the tests run against the native host (`native/`) instead of the Worker on workerd. */
+/**
+ * Whether the tests run against the native host (`native/`) instead of the Worker on workerd. Not
+ * for these files, which test the platform or a program around the Worker:
+ *
+ * - `cloudflare_access`, `recover`: features of the platform.
+ * - `damage`, `dropped`, `split`: they read the files of workerd.
+ * - `deploy`, `miniflare`, `package`, `prebuilt`, `release`, `service_binding`, `start`, `upgrade`,
+ *   `wrangler`: they start workerd, wrangler or the npm package themselves. So do some tests of
+ *   `backup`, `kill` and `packed`.
+ * - `memory`, `stalls`: they measure or stop the isolate.
+ * - `sql*`: the native host has no SQL yet.
+ */
 export const isNative = process.env.TIDEMARK_HOST === 'native';
 
 /** A running server. `stop`, `kill` and `start` can follow each other and keep the state. */
