@@ -99,6 +99,7 @@ export const sidebar = [
       entry('Backup schedules', 'design/backup-schedules.md'),
       entry('Recovery', 'design/recovery.md'),
       entry('Local runtime', 'design/local-runtime.md'),
+      entry('Native host', 'design/native-host.md'),
       entry('Facts about the platform', 'design/platform-facts.md'),
       entry('Threats', 'design/threats.md'),
       entry('Messages between objects', 'repository/crates/engine/src/protocol/PROTOCOL.md'),
