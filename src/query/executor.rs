@@ -56,8 +56,10 @@ pub struct Executor {
     /// The remaining measurements. The first one is the current measurement.
     inputs: VecDeque<InputRun>,
     group: Option<GroupRun>,
-    /// The number of series of the current measurement so far.
+    /// The number of series of the current measurement that have rows before LIMIT and OFFSET.
     series: u64,
+    /// Whether the current group is one of these series.
+    is_counted: bool,
     ready: VecDeque<SeriesChunk>,
 }
 
@@ -146,9 +148,9 @@ impl Executor {
                 Derived::new((&node, index), Rc::clone(sub), &scans, (room.part(), batch_bytes))
             })
             .collect();
-        let (group, series, ready) = (None, 0, VecDeque::new());
+        let (group, series, is_counted, ready) = (None, 0, false, VecDeque::new());
         let (room, work) = (room.clone(), work.clone());
-        Self { scans, node, room, work, pending, derived, inputs, group, series, ready }
+        Self { scans, node, room, work, pending, derived, inputs, group, series, is_counted, ready }
     }
 
     /// Starts the result after `row`. The statement selects rows of a measurement in ascending
@@ -199,6 +201,7 @@ impl Executor {
                 // The work of the turn is done: the next iteration of the loop pauses.
                 GroupProgress::Pause => {}
                 GroupProgress::End => {
+                    self.series += u64::from(group.has_rows() && !self.is_counted);
                     self.ready.extend(group.take_held());
                     self.group = None;
                 }
@@ -302,7 +305,7 @@ impl Executor {
             Some(key) => {
                 let input = run.input;
                 self.group = Some(GroupRun::new(&self.node, input, key, (&self.room, &self.work)));
-                self.series += 1;
+                self.is_counted = false;
             }
             None => self.end_measurement(),
         }
@@ -347,6 +350,8 @@ impl Executor {
 
     /// Adds a chunk to the result unless SOFFSET hides its series.
     fn show(&mut self, chunk: SeriesChunk) {
+        self.series += u64::from(!self.is_counted);
+        self.is_counted = true;
         if self.series > self.node.soffset
             && let Some(group) = &mut self.group
         {

@@ -126,6 +126,11 @@ impl GroupRun {
         before
     }
 
+    /// Whether the group has rows, even if OFFSET hides all of them.
+    pub(crate) fn has_rows(&self) -> bool {
+        self.limiter.is_begun() || self.calls.iter().any(|call| call.limiter.is_begun())
+    }
+
     /// Returns the last chunk.
     pub(crate) fn take_held(&mut self) -> Option<SeriesChunk> {
         self.held.take()

@@ -14,6 +14,11 @@ export const hasSeriesLimits = (parts) => ['SLIMIT', 'SOFFSET'].some((name) => p
 /** The clauses of the statement without limits, which returns all rows of all series. */
 export const unlimited = (parts) => ({ ...parts, ...LIMITS });
 
+/** The clauses of the statement without SLIMIT and SOFFSET. */
+export const withoutSeriesLimits = (parts) => ({ ...parts, SLIMIT: undefined, SOFFSET: undefined });
+/** The limits of the statement on series only. */
+export const seriesLimits = ({ SLIMIT, SOFFSET }) => ({ SLIMIT, SOFFSET });
+
 /**
  * Applies the statement's limits to the rows of each series and to the series of each measurement.
  */

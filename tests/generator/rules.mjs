@@ -5,7 +5,7 @@
 import { JsonNumber } from '../record/json.mjs';
 import { alike, errorOf, resultsOf, seriesOf } from './answers.mjs';
 import {
-  aloneOf, columnsOf, foundAlone, hasLimits, hasSeries, hasSeriesLimits, joined, limited, namesOf, together, unlimited,
+  aloneOf, columnsOf, foundAlone, hasLimits, hasSeries, hasSeriesLimits, joined, limited, namesOf, seriesLimits, together, unlimited, withoutSeriesLimits,
 } from './assemble.mjs';
 import { chosen } from './chance.mjs';
 import { TAGS } from './data.mjs';
@@ -193,6 +193,11 @@ export const RULES = [
     async proof({ text, parts, isSeries, trusted, agreed }) {
       const whole = statement(unlimited(parts));
       const all = await trusted(whole);
+      // LIMIT applies to each of several calls. Only SLIMIT and SOFFSET are then proved.
+      if (hasSeriesLimits(parts) && hasLimits(withoutSeriesLimits(parts)) && fieldsOf(parts).length > 1) {
+        const series = await trusted(statement(withoutSeriesLimits(parts)));
+        if (series && !errorOf(series) && isSeries(limited(seriesOf(series), seriesLimits(parts)))) return true;
+      }
       if (!all || errorOf(all) || !isSeries(limited(seriesOf(all), parts))) return false;
       // Other limits cannot cause a difference if the results without limits are equal.
       return hasSeriesLimits(parts) || calls(text, `top|bottom|${BY_CHANCE}`) || !agreed(whole);

@@ -6,16 +6,19 @@ pub(crate) struct Limiter {
     skip: u64,
     /// The number of rows to return; `None` is no limit.
     show: Option<u64>,
+    /// Whether a row has arrived.
+    is_begun: bool,
 }
 
 impl Limiter {
     /// Creates a limiter; a `limit` of 0 is no limit.
     pub(crate) fn new(limit: u64, offset: u64) -> Self {
-        Self { skip: offset, show: (limit > 0).then_some(limit) }
+        Self { skip: offset, show: (limit > 0).then_some(limit), is_begun: false }
     }
 
     /// Returns the range of the next `rows` rows that belong to the result, as `from..to`.
     pub(crate) fn take(&mut self, rows: usize) -> (usize, usize) {
+        self.is_begun |= rows > 0;
         let from = usize::try_from(self.skip).unwrap_or(usize::MAX).min(rows);
         self.skip -= from as u64;
         let mut to = rows;
@@ -25,6 +28,11 @@ impl Limiter {
             to = from + shown;
         }
         (from, to)
+    }
+
+    /// Whether a row has arrived, even if the result does not contain it.
+    pub(crate) fn is_begun(&self) -> bool {
+        self.is_begun
     }
 
     /// Whether LIMIT hides all further rows.
