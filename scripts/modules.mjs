@@ -76,7 +76,7 @@ async function bound(kind, binder, { folder, name, profile = 'release' }) {
   const asked = ['build', '--profile', profile, '--lib', '--target', target, '--target-dir', targetFolder];
   await must('Compiling the database', 'cargo', [...asked, ...cargo], { env });
   const compiled = join(targetFolder, target, profile, 'tidemark.wasm');
-  const where = ['--no-typescript', '--out-dir', folder, '--out-name', name];
+  const where = ['--out-dir', folder, '--out-name', name];
   await must('Binding it to JavaScript', await binder, [...bind, ...where, compiled]);
   const module = join(folder, `${name}_bg.wasm`);
   if (profile === 'release') await optimise(module, module);
@@ -108,7 +108,7 @@ export async function buildSql(binder, { folder, pageFolder, profile }) {
   const compiled = join(targetFolder, target, profile, 'tidemark_sql.wasm');
   const program = await binder;
   // SQL skips wasm-opt, which takes eight minutes and saves a sixteenth.
-  const flags = ['--experimental-reset-state-function', '--remove-name-section', '--no-typescript'];
+  const flags = ['--experimental-reset-state-function', '--remove-name-section'];
   const bindFor = async (kind, staging) => {
     rmSync(staging, { recursive: true, force: true });
     const out = ['--target', kind, '--out-dir', staging, '--out-name', 'index'];

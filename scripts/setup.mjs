@@ -103,8 +103,8 @@ async function cargoTool(crate, version, options) {
 let bindgen;
 
 /**
- * Installs the wasm-bindgen version of Cargo.lock and resolves to the folder of its programs. Later
- * calls return the same promise.
+ * Installs the wasm-bindgen version of Cargo.lock and resolves to the folder of its programs, which
+ * include the runner of tests in WASM. Later calls return the same promise.
  */
 export function wasmBindgen() {
   // Omits the default feature TLS, a third of the build. Only the test runner's remote browsers
@@ -113,9 +113,25 @@ export function wasmBindgen() {
   return bindgen;
 }
 
-/** Returns a promise of the wasm-bindgen program, and its version for a fingerprint. */
+/** Builds the program that generates the JavaScript of a module, and returns its path. */
+async function buildBindgen() {
+  const folder = at('.cache', 'tools', 'bindgen');
+  const program = join(folder, 'debug', 'bindgen');
+  const inputs = fingerprint(['scripts/bindgen'], [await rust()]);
+  const about = { stamp: '.cache/stamps/bindgen', inputs, outputs: [program], lasts: '(once)' };
+  await step('The generator of JavaScript', about, async () => {
+    const args = ['build', '--locked', '--manifest-path', at('scripts', 'bindgen', 'Cargo.toml'), '--target-dir', folder];
+    await must('Compiling the generator of JavaScript', 'cargo', args);
+  });
+  return program;
+}
+
+/** @type {Promise<string> | undefined} */
+let generator;
+
+/** Returns a promise of the generator of JavaScript, and its version for a fingerprint. */
 function binding() {
-  const binder = wasmBindgen().then((folder) => join(folder, 'wasm-bindgen'));
+  const binder = (generator ??= buildBindgen());
   // The caller that awaits the promise handles its error. This handler prevents an unhandled
   // rejection before that.
   binder.catch(() => {});

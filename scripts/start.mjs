@@ -43,7 +43,7 @@ function secretsFile(secrets, stateDir) {
 }
 
 const firstStart = `
-The first start compiles the database and wasm-bindgen: about three minutes with two cores. Later ones take seconds.
+The first start compiles the database: about two and a half minutes with two cores. Later ones take seconds.
 `;
 
 function greeting(url, secret, flight) {

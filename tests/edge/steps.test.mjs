@@ -5,7 +5,7 @@ import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'no
 import { join, relative } from 'node:path';
 import { test } from 'node:test';
 
-import { at } from '../../scripts/project.mjs';
+import { at, lockedCrate } from '../../scripts/project.mjs';
 import { engineSources } from '../../scripts/setup.mjs';
 import { fingerprint, isDone, step } from '../../scripts/steps.mjs';
 
@@ -26,6 +26,12 @@ test('the database for the browser is made of all that its crate is built from',
     assert.ok(sources.some((path) => crate.startsWith(path)), `${crate} is not among ${sources}`);
   }
   assert.match(fingerprint(sources), /^[0-9a-f]{64}$/);
+});
+
+test('the generator of JavaScript has the version of wasm-bindgen', () => {
+  const manifest = readFileSync(at('scripts', 'bindgen', 'Cargo.toml'), 'utf8');
+  const [, version] = /^wasm-bindgen-cli-support = "=(.+)"$/m.exec(manifest) ?? [];
+  assert.equal(version, lockedCrate('wasm-bindgen'));
 });
 
 test('a step is done once for what it is made of, and again when that or what it made is gone', async (t) => {
