@@ -145,7 +145,7 @@ impl Values for InMemory {
         ReadError::Damaged { what: format!("value {value}: {error}") }
     }
 
-    fn kept(&self, value: usize, group: usize, at: DecodedAt) -> Option<Decoded> {
+    fn cached(&self, value: usize, group: usize, at: DecodedAt) -> Option<Decoded> {
         let tables = self.tables.borrow();
         let found = tables.get(&(value, group))?.iter().find(|(of, _)| *of == at)?;
         Some(found.1.clone())

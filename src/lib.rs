@@ -147,7 +147,7 @@
 //! | v3 queries; the result as a table | `api/routes/query_v3/`; `response/table/` |
 //! | backups, restores; the schedule | `coordinator/backup/`; `database/backup_schedule.rs` |
 //! | point-in-time recovery | `catalog/recovery.rs`, `database/recover.rs`, `edge/past.rs` |
-//! | moving tokens and users | `coordinator/give_access.rs`, `docs/design/backup-schedules.md` |
+//! | moving tokens and users | `coordinator/grant_access.rs`, `docs/design/backup-schedules.md` |
 //! | a header, CORS, the reported version | `api/headers.rs` |
 //! | a line of the log | `api/log.rs` |
 //! | parameters: parsing; meaning | `api/form_body.rs`; `api/params.rs` |

@@ -15,7 +15,7 @@ use allocator::{live, peak_since};
 use cpu_time::ThreadTime;
 use tidemark::catalog::Catalog;
 use tidemark::coordinator::cache::Cache;
-use tidemark::coordinator::grants::{Held, token_hash};
+use tidemark::coordinator::grants::{ConfirmedGrantee, token_hash};
 use tidemark::model::grant::{Grants, Permission};
 use tidemark::model::ids::ObjectId;
 use tidemark::protocol::call::{ObjectKind, PlacementError, Platform, Reply, Step};
@@ -169,7 +169,7 @@ fn edge() {
         for number in 0..DATABASES * TOKENS_EACH {
             let row = Grantee { id: number + 1, version: number + 1, ..token(number) };
             let row = row.on(&name(number / TOKENS_EACH));
-            cache.callers.learn(&object(number / TOKENS_EACH), Held::new(row, 1));
+            cache.callers.on_reply(&object(number / TOKENS_EACH), ConfirmedGrantee::new(row, 1));
         }
     });
     let known = (0..DATABASES).filter(|number| cache.database(&name(*number)).is_some()).count();

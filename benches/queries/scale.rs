@@ -266,13 +266,13 @@ pub(crate) fn deletes() {
             times.push(tidemark.query(q).0);
         }
     }
-    let [delete, beside @ ..] = times.map(|mut times| {
+    let [delete, aux @ ..] = times.map(|mut times| {
         times.sort();
         ms(times[times.len() / 2])
     });
     println!("{:<60} {:>9} {delete:>9.2}", "DELETE of one series", "");
-    for ((q, before), beside) in questions.iter().zip(before).zip(beside) {
-        println!("{q:<60} {:>9.2} {beside:>9.2}", ms(before));
+    for ((q, before), aux) in questions.iter().zip(before).zip(aux) {
+        println!("{q:<60} {:>9.2} {aux:>9.2}", ms(before));
     }
 }
 

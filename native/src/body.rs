@@ -31,7 +31,7 @@ pub async fn read(body: &mut Incoming, exchange: &mut Exchange) -> Result<Option
         let piece = match next(body, |_| exchange.displaced()).await? {
             Next::Piece(piece) => piece,
             Next::End => return Ok(None),
-            Next::Stalled => return Ok(Some(exchange.stalled())),
+            Next::Stalled => return Ok(Some(exchange.body_stalled())),
             Next::Displaced(refusal) => return Ok(Some(refusal)),
         };
         bytes += piece.len();

@@ -73,7 +73,7 @@ pub async fn converse(
     }
     conversation.flights.clear();
     let calls =
-        conversation.engine.tell(|service, platform| exchange.afterwards(service, platform));
+        conversation.engine.tell(|service, platform| exchange.background_calls(service, platform));
     conversation.hear(&mut exchange, calls).await;
 }
 
@@ -139,7 +139,7 @@ impl Conversation {
         self.flights.start(calls);
         while let Some(reply) = self.flights.next().await {
             let more =
-                self.engine.tell(|service, platform| exchange.heard(service, platform, reply));
+                self.engine.tell(|service, platform| exchange.on_background_reply(service, platform, reply));
             self.flights.start(more);
         }
     }

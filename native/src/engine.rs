@@ -278,7 +278,7 @@ impl Engine {
             Address::Shard(_) => {
                 let shard = Shard::new(store, Rc::clone(&self.budget), self.full_bytes);
                 let host = ShardHost::new(shard, Rc::clone(&self.pages));
-                Box::new(host.working_behind_replies())
+                Box::new(host.with_work_after_replies())
             }
             // `Engine::call` has refused the services of the runtime.
             _ => Box::new(Catalog::new(store)),

@@ -166,7 +166,7 @@ impl Object {
         match self.tickets.remove(&ticket) {
             Some(Purpose::Answer(reply)) => {
                 self.outputs.push(Output::Answer(reply, answer));
-                if let Some((ticket, step)) = self.host.work_on() {
+                if let Some((ticket, step)) = self.host.run_due_work() {
                     self.tickets.insert(ticket, Purpose::Behind);
                     self.go_on(ticket, step);
                 }

@@ -254,7 +254,7 @@ impl Pieces {
         let permit = loop {
             match timeout(NOTICE, self.to.reserve()).await {
                 Ok(permit) => break permit.map_err(|_| Broken)?,
-                Err(_) if exchange.is_outrun() => {
+                Err(_) if exchange.is_stopped() => {
                     // Others needed the room of a slow reader. The channel is full: dropping it
                     // would end the body as if it were complete.
                     let to = self.to.clone();

@@ -39,7 +39,7 @@ impl Level {
 /// Returns an error that names the exceeded limit.
 pub(crate) fn check(text: &str) -> Result<(), QueryError> {
     if text.len() > TEXT_BYTES_MAX {
-        return Err(QueryError::asked(format!(
+        return Err(QueryError::invalid(format!(
             "the statement has {} bytes: at most {TEXT_BYTES_MAX} are taken",
             text.len()
         )));
@@ -48,7 +48,7 @@ pub(crate) fn check(text: &str) -> Result<(), QueryError> {
     let Ok(tokens) = Tokenizer::new(&GenericDialect {}, text).tokenize() else { return Ok(()) };
     let is_word = |token: &&Token| !matches!(token, Token::Whitespace(_));
     if tokens.iter().filter(is_word).count() > TOKENS_MAX {
-        return Err(QueryError::asked(format!(
+        return Err(QueryError::invalid(format!(
             "the statement has more than {TOKENS_MAX} words and signs: use IN with fewer values, \
              a range or a regex"
         )));
@@ -58,12 +58,12 @@ pub(crate) fn check(text: &str) -> Result<(), QueryError> {
         follow(token, &mut levels);
         let brackets = levels.iter().filter(|level| !level.is_case).count() - 1;
         if brackets > PARENTHESES_DEPTH_MAX {
-            return Err(QueryError::asked(format!(
+            return Err(QueryError::invalid(format!(
                 "more than {PARENTHESES_DEPTH_MAX} parentheses lie inside each other"
             )));
         }
         if levels.iter().map(|level| level.depth()).sum::<usize>() > DEPTH_MAX {
-            return Err(QueryError::asked(format!(
+            return Err(QueryError::invalid(format!(
                 "more than {DEPTH_MAX} operators of one expression, or queries of one UNION, hang \
                  together: use IN, a regex or fewer of them"
             )));
@@ -153,7 +153,7 @@ pub(crate) fn check_tables(statement: &Statement) -> Result<(), QueryError> {
     }
     if tables.open.first().is_some_and(|count| *count > TABLES_MAX) {
         let message = format!("the statement reads more than {TABLES_MAX} tables, CTEs spelt out");
-        return Err(QueryError::asked(message));
+        return Err(QueryError::invalid(message));
     }
     Ok(())
 }

@@ -33,7 +33,7 @@ pub struct QueryError {
 
 impl QueryError {
     /// Creates an error about the statement.
-    pub fn asked(message: impl Into<String>) -> Self {
+    pub fn invalid(message: impl Into<String>) -> Self {
         Self { fault: Fault::Asked, message: message.into() }
     }
 

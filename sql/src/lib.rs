@@ -22,9 +22,9 @@
 //! | `functions` | – | the SQL functions of InfluxDB |
 //! | `gapfill` | GROUP BY with `date_bin_gapfill` | every bin, filled |
 //! | `set_comparisons` | `> ALL` of a table with itself | the same plan with an alias |
-//! | `turns`, `desk` | a plan and pages | batches, one turn at a time |
+//! | `turns`, `exchange` | a plan and pages | batches, one turn at a time |
 //! | [`output`] | batches | JSON, CSV, a text table, Parquet, Arrow |
-//! | `answering` | request messages | reply messages of a session |
+//! | `query_session` | request messages | reply messages of a session |
 //! | `worker`, `worker.js` | – | the Worker: the numbered sessions of an instance |
 //!
 //! # Invariants
@@ -38,9 +38,9 @@ pub mod error;
 pub mod limits;
 pub mod output;
 
-mod answering;
+mod query_session;
 mod complexity;
-mod desk;
+mod exchange;
 mod functions;
 mod gapfill;
 mod plan;
@@ -54,7 +54,7 @@ mod widths;
 #[expect(unreachable_pub, reason = "wasm-bindgen exports what is public, and nothing else")]
 mod worker;
 
-pub use answering::Answering;
+pub use query_session::QuerySession;
 pub use session::{Engine, Query, Step};
 /// The messages between this crate and the owner of the data.
 pub use tidemark::protocol::sql as messages;

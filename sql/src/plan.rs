@@ -15,9 +15,9 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{Statement as SqlStatement, visit_statements};
 
 use crate::complexity;
-use crate::desk::Desk;
 use crate::error::QueryError;
-use crate::messages::{Parameter, SystemTable, TableSchema, Wanted};
+use crate::exchange::PageExchange;
+use crate::messages::{Parameter, SessionRequest, SystemTable, TableSchema};
 use crate::tables::{self, SystemRows};
 use crate::turns::Pace;
 use crate::widths;
@@ -26,7 +26,7 @@ use crate::widths;
 #[derive(Debug)]
 pub(crate) struct Needs {
     /// The requests. Each request needs one reply.
-    pub(crate) wanted: Vec<Wanted>,
+    pub(crate) wanted: Vec<SessionRequest>,
 }
 
 pub(crate) struct Plan {
@@ -61,7 +61,7 @@ impl Plan {
 /// or if the statement reads too many tables.
 pub(crate) fn parse(state: &SessionState, text: &str) -> Result<Statement, QueryError> {
     if text.trim().is_empty() {
-        return Err(QueryError::asked("No SQL statements were provided in the query string"));
+        return Err(QueryError::invalid("No SQL statements were provided in the query string"));
     }
     let statement = state.sql_to_statement(text, &state.config_options().sql_parser.dialect)?;
     complexity::check_tables(&statement)?;
@@ -89,12 +89,12 @@ pub(crate) fn needs(state: &SessionState, statement: &Statement) -> Result<Needs
     names.dedup();
     let mut wanted = Vec::new();
     if wants_every {
-        wanted.push(Wanted::EveryTable);
+        wanted.push(SessionRequest::EveryTable);
     } else if !names.is_empty() {
-        wanted.push(Wanted::Tables(names));
+        wanted.push(SessionRequest::Tables(names));
     }
     if wants_queries {
-        wanted.push(Wanted::System(SystemTable::Queries));
+        wanted.push(SessionRequest::System(SystemTable::Queries));
     }
     Ok(Needs { wanted })
 }
@@ -125,10 +125,10 @@ pub(crate) async fn plan(
     parameters: Vec<(String, Parameter)>,
     tables: &[TableSchema],
     system: &SystemRows,
-    desk: &Arc<Desk>,
+    exchange: &Arc<PageExchange>,
 ) -> Result<Plan, QueryError> {
     widths::check(&statement, tables)?;
-    let catalog = tables::catalog(tables, system, desk)?;
+    let catalog = tables::catalog(tables, system, exchange)?;
     drop(state.catalog_list().register_catalog(tables::CATALOG.to_owned(), catalog));
     let logical = state.statement_to_plan(statement).await?;
     check_reads_only(&logical)?;

@@ -13,12 +13,14 @@ use futures::StreamExt;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 use crate::complexity;
-use crate::desk::{Desk, source_failure};
 use crate::error::QueryError;
+use crate::exchange::{PageExchange, source_failure};
 use crate::limits::{BATCHES_WAITING_MAX, PARAMETERS_MAX, POOL_BYTES_MAX};
-use crate::messages::{Answer, Parameter, QueryRequest, TableSchema, Wanted, is_named};
+use crate::messages::{
+    Parameter, QueryRequest, SessionReply, SessionRequest, TableSchema, is_named,
+};
 use crate::plan::{self, Needs};
-use crate::sessions::{Knows, Sessions};
+use crate::sessions::{Capabilities, Sessions};
 use crate::tables::SystemRows;
 use crate::turns::{Pace, Turns};
 
@@ -65,7 +67,7 @@ impl Engine {
 #[derive(Debug, Default)]
 pub struct Step {
     /// The requests that the query needs to continue. A query returns each request once.
-    pub wanted: Vec<Wanted>,
+    pub wanted: Vec<SessionRequest>,
     /// The scans that need no more pages.
     pub cancelled: Vec<u64>,
     /// The columns of the result, in the first step that knows them.
@@ -83,7 +85,7 @@ pub struct Step {
 /// A running query. Dropping the query cancels it.
 #[derive(Debug)]
 pub struct Query {
-    desk: Arc<Desk>,
+    exchange: Arc<PageExchange>,
     stage: Stage,
     /// The last field: tasks must be dropped while the desk still exists.
     turns: Turns,
@@ -100,13 +102,13 @@ enum Stage {
 #[derive(Debug)]
 struct Preparing {
     state: SessionState,
-    knows: Knows,
+    knows: Capabilities,
     /// The pool that takes `state` back after planning.
     sessions: Arc<Sessions>,
     statement: Statement,
     parameters: Vec<(String, Parameter)>,
     /// The requests that no step has returned yet.
-    unsaid: Vec<Wanted>,
+    unsaid: Vec<SessionRequest>,
     /// The number of outstanding replies.
     missing: usize,
     tables: Vec<TableSchema>,
@@ -124,18 +126,20 @@ enum Event {
 impl Query {
     fn open(engine: &Engine, request: QueryRequest) -> Result<Self, QueryError> {
         let QueryRequest { text, parameters, now_ns, format: _, tables, .. } = request;
-        let knows =
-            Knows { aggregates: request.aggregates, first_of_groups: request.first_of_groups };
+        let knows = Capabilities {
+            aggregates: request.aggregates,
+            first_of_groups: request.first_of_groups,
+        };
         if parameters.len() > PARAMETERS_MAX {
             let message = format!("more than {PARAMETERS_MAX} parameters");
-            return Err(QueryError::asked(message));
+            return Err(QueryError::invalid(message));
         }
         complexity::check(&text)?;
         let now = DateTime::from_timestamp_nanos(now_ns);
         let state = engine.sessions.take(now, &engine.pool, knows)?;
         let statement = plan::parse(&state, &text)?;
         let Needs { mut wanted } = plan::needs(&state, &statement)?;
-        let tables = at_hand(&mut wanted, tables, &text);
+        let tables = take_known_tables(&mut wanted, tables, &text);
         let preparing = Preparing {
             state,
             knows,
@@ -149,7 +153,7 @@ impl Query {
         };
         let turns = Turns::new().map_err(|error| QueryError::internal(error.to_string()))?;
         let stage = Stage::Preparing(Box::new(preparing));
-        Ok(Self { desk: Arc::default(), stage, turns })
+        Ok(Self { exchange: Arc::default(), stage, turns })
     }
 
     /// Processes `answers` and runs the query until it needs another reply. Replies may arrive in
@@ -157,15 +161,15 @@ impl Query {
     ///
     /// # Errors
     /// Returns the error that ended the query.
-    pub fn step(&mut self, answers: Vec<Answer>) -> Result<Step, QueryError> {
-        let step = self.go_on(answers);
+    pub fn step(&mut self, answers: Vec<SessionReply>) -> Result<Step, QueryError> {
+        let step = self.resume(answers);
         if step.as_ref().map_or(true, |step| step.is_done) {
             self.stage = Stage::Done;
         }
         step
     }
 
-    fn go_on(&mut self, answers: Vec<Answer>) -> Result<Step, QueryError> {
+    fn resume(&mut self, answers: Vec<SessionReply>) -> Result<Step, QueryError> {
         let mut answers = VecDeque::from(answers);
         if let Stage::Preparing(preparing) = &mut self.stage {
             while let Some(answer) = answers.pop_front() {
@@ -179,11 +183,11 @@ impl Query {
         }
         for answer in answers {
             match answer {
-                Answer::Page(page) => self.desk.put(page),
-                Answer::Failed { status, message } => {
-                    self.desk.fail(source_failure(status, message));
+                SessionReply::Page(page) => self.exchange.put(page),
+                SessionReply::Failed { status, message } => {
+                    self.exchange.fail(source_failure(status, message));
                 }
-                Answer::Tables(_) | Answer::System(..) => {}
+                SessionReply::Tables(_) | SessionReply::System(..) => {}
             }
         }
         self.turn()
@@ -195,9 +199,9 @@ impl Query {
         let pace = self.turns.pace();
         let stage = std::mem::replace(&mut self.stage, Stage::Running(receiver));
         if let Stage::Preparing(preparing) = stage {
-            let desk = Arc::clone(&self.desk);
+            let exchange = Arc::clone(&self.exchange);
             self.turns.spawn(async move {
-                if let Err(error) = preparing.run(desk, pace, &events).await {
+                if let Err(error) = preparing.run(exchange, pace, &events).await {
                     // The send fails only if the query was dropped.
                     let _ = events.send(Event::Failed(error)).await;
                 }
@@ -222,10 +226,10 @@ impl Query {
             }
         }
         step.is_done = events.is_closed() && events.is_empty();
-        step.wanted = self.desk.wanted();
-        step.cancelled = self.desk.cancelled();
+        step.wanted = self.exchange.wanted();
+        step.cancelled = self.exchange.cancelled();
         let has_brought = step.schema.is_some() || !step.batches.is_empty();
-        let is_hungry = self.desk.is_hungry();
+        let is_hungry = self.exchange.has_demand();
         let goes_on = was_full || is_cut_short || (has_brought && !is_hungry);
         step.goes_on = !step.is_done && goes_on;
         if !step.is_done && !has_brought && !is_hungry && !is_cut_short {
@@ -236,19 +240,19 @@ impl Query {
 
     /// Returns the numbers of tasks and scans that still exist. Both are 0 after the query has
     /// ended.
-    pub fn left_behind(&self) -> (usize, usize) {
-        (self.turns.tasks(), self.desk.seats())
+    pub fn remaining(&self) -> (usize, usize) {
+        (self.turns.tasks(), self.exchange.open_scans())
     }
 }
 
 /// Takes the wanted tables out of `tables` and removes their names from the request. The caller
 /// sent the tables whose names occur in the text.
-fn at_hand(
-    wanted: &mut Vec<Wanted>,
+fn take_known_tables(
+    wanted: &mut Vec<SessionRequest>,
     tables: Option<Vec<TableSchema>>,
     text: &str,
 ) -> Vec<TableSchema> {
-    let (Some(mut tables), Some(Wanted::Tables(names))) = (tables, wanted.first()) else {
+    let (Some(mut tables), Some(SessionRequest::Tables(names))) = (tables, wanted.first()) else {
         return Vec::new();
     };
     if !names.iter().all(|name| is_named(text, name)) {
@@ -260,12 +264,14 @@ fn at_hand(
 }
 
 impl Preparing {
-    fn take(&mut self, answer: Answer) -> Result<(), QueryError> {
+    fn take(&mut self, answer: SessionReply) -> Result<(), QueryError> {
         match answer {
-            Answer::Tables(tables) => self.tables = tables,
-            Answer::System(table, rows) => drop(self.system.insert(table, rows)),
-            Answer::Failed { status, message } => return Err(source_failure(status, message)),
-            Answer::Page(_) => return Ok(()),
+            SessionReply::Tables(tables) => self.tables = tables,
+            SessionReply::System(table, rows) => drop(self.system.insert(table, rows)),
+            SessionReply::Failed { status, message } => {
+                return Err(source_failure(status, message));
+            }
+            SessionReply::Page(_) => return Ok(()),
         }
         self.missing = self.missing.saturating_sub(1);
         Ok(())
@@ -273,13 +279,13 @@ impl Preparing {
 
     async fn run(
         self,
-        desk: Arc<Desk>,
+        exchange: Arc<PageExchange>,
         pace: Arc<Pace>,
         events: &Sender<Event>,
     ) -> Result<(), QueryError> {
         let Self { state, knows, sessions, statement, parameters, tables, system, .. } = self;
-        let plan = plan::plan(&state, statement, parameters, &tables, &system, &desk).await;
-        sessions.give_back(knows, state);
+        let plan = plan::plan(&state, statement, parameters, &tables, &system, &exchange).await;
+        sessions.release(knows, state);
         let plan = plan?;
         let columns = plan.columns();
         let mut rows = plan.execute(pace)?;

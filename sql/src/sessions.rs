@@ -24,7 +24,7 @@ use crate::{functions, gapfill, tables};
 
 /// The operations that the owner of the data supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) struct Knows {
+pub(crate) struct Capabilities {
     /// Whether shards compute aggregates.
     pub(crate) aggregates: bool,
     /// Whether shards also select the first or last rows of groups.
@@ -32,7 +32,7 @@ pub(crate) struct Knows {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Sessions(Mutex<Vec<(Knows, SessionState)>>);
+pub(crate) struct Sessions(Mutex<Vec<(Capabilities, SessionState)>>);
 
 impl Sessions {
     /// Returns a session without tables for a statement at time `now`.
@@ -43,7 +43,7 @@ impl Sessions {
         &self,
         now: DateTime<Utc>,
         pool: &Arc<dyn MemoryPool>,
-        knows: Knows,
+        knows: Capabilities,
     ) -> Result<SessionState, QueryError> {
         let at_hand = {
             let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -64,7 +64,7 @@ impl Sessions {
     }
 
     /// Returns a session to the pool after planning.
-    pub(crate) fn give_back(&self, knows: Knows, mut state: SessionState) {
+    pub(crate) fn release(&self, knows: Capabilities, mut state: SessionState) {
         // Removes the statement's tables.
         state.register_catalog_list(Arc::new(MemoryCatalogProviderList::new()));
         let mut idle = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -78,7 +78,7 @@ impl Sessions {
 ///
 /// # Errors
 /// Returns DataFusion's error if it cannot build the session.
-fn built(pool: &Arc<dyn MemoryPool>, knows: Knows) -> Result<SessionState, QueryError> {
+fn built(pool: &Arc<dyn MemoryPool>, knows: Capabilities) -> Result<SessionState, QueryError> {
     let disk = DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::clone(pool))
@@ -107,7 +107,7 @@ fn built(pool: &Arc<dyn MemoryPool>, knows: Knows) -> Result<SessionState, Query
     }
     let mut state = builder
         .with_physical_optimizer_rule(Arc::new(tables::FirstRows))
-        .with_physical_optimizer_rule(Arc::new(tables::CapRows))
+        .with_physical_optimizer_rule(Arc::new(tables::RowsCapRule))
         .build();
     functions::register(&mut state)?;
     Ok(state)

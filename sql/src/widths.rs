@@ -30,7 +30,7 @@ pub(crate) fn check(statement: &Statement, tables: &[TableSchema]) -> Result<(),
     // The visitor never returns `Break`.
     let _ = statement.visit(&mut widths);
     match widths.open.first() {
-        Some(cost) if *cost > PLANNED_COLUMNS_MAX => Err(QueryError::asked(format!(
+        Some(cost) if *cost > PLANNED_COLUMNS_MAX => Err(QueryError::invalid(format!(
             "the statement selects too many columns: the columns of each SELECT times the columns \
              of its tables are {cost} together, at most {PLANNED_COLUMNS_MAX}; name the columns \
              instead of `*`"

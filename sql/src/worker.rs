@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use wasm_bindgen::prelude::wasm_bindgen;
 
-use crate::answering::Answering;
+use crate::query_session::QuerySession;
 use crate::session::Engine;
 
 thread_local! {
@@ -18,7 +18,7 @@ thread_local! {
 #[derive(Default)]
 struct Instance {
     engine: Engine,
-    sessions: BTreeMap<u32, Answering>,
+    sessions: BTreeMap<u32, QuerySession>,
 }
 
 /// Installs the panic hook when the module starts.
@@ -39,13 +39,14 @@ pub fn turn(session: u32, message: &[u8]) -> Vec<u8> {
 /// Whether a session has sent its complete result.
 #[wasm_bindgen]
 pub fn is_over(session: u32) -> bool {
-    INSTANCE.with_borrow(|instance| instance.sessions.get(&session).is_none_or(Answering::is_over))
+    INSTANCE
+        .with_borrow(|instance| instance.sessions.get(&session).is_none_or(QuerySession::is_over))
 }
 
 /// Whether the last turn of a session stopped at its work limit.
 #[wasm_bindgen]
 pub fn is_cut_short(session: u32) -> bool {
-    let is = |answering: &Answering| answering.is_cut_short();
+    let is = |query_session: &QuerySession| query_session.is_cut_short();
     INSTANCE.with_borrow(|instance| instance.sessions.get(&session).is_some_and(is))
 }
 

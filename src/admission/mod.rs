@@ -17,7 +17,9 @@ use std::rc::{Rc, Weak};
 
 use crate::model::limits::{BODIES_IN_FLIGHT_BYTES_MAX, FIRST_BODIES_BYTES_MAX, FIRST_BYTES};
 
-pub use queries::{Held, NoRoom, QueryMemory, QueryRoom, RoomSlot, Waiting};
+pub use queries::{
+    HeldBytes, OutOfMemory, QueryMemory, QueryReservation, ReservationSlot, SlowReader,
+};
 
 /// A budget of bytes. Clones share the budget.
 #[derive(Clone, Debug)]
@@ -145,7 +147,7 @@ impl Ledger {
             })
             .collect();
         candidates.sort_by_key(|upload| {
-            (std::cmp::Reverse(upload.tag().share.bytes.get()), upload.heard_ns())
+            (std::cmp::Reverse(upload.tag().share.bytes.get()), upload.last_active_ns())
         });
         // The upload that requests bytes is in use and cannot be evicted.
         candidates.into_iter().any(|upload| upload.evict())
@@ -247,7 +249,7 @@ impl Drop for Permit {
 
 trait Evictable {
     fn tag(&self) -> &Tag;
-    fn heard_ns(&self) -> i64;
+    fn last_active_ns(&self) -> i64;
     /// Drops the content. Returns `false` if the content is in use or already dropped.
     fn evict(&self) -> bool;
 }
@@ -264,7 +266,7 @@ impl<T> Evictable for Slot<T> {
         &self.tag
     }
 
-    fn heard_ns(&self) -> i64 {
+    fn last_active_ns(&self) -> i64 {
         self.heard_ns.get()
     }
 
@@ -289,7 +291,7 @@ impl<T> Upload<T> {
     }
 
     /// Records that bytes were received. Recently active uploads are evicted last.
-    pub fn heard(&self, now_ns: i64) {
+    pub fn record_activity(&self, now_ns: i64) {
         self.0.heard_ns.set(now_ns);
     }
 

@@ -15,7 +15,7 @@ impl Sender {
 
     /// Receives bytes at `now_ns`. Returns `None` if the upload was evicted before.
     fn receive(&mut self, bytes: usize, now_ns: i64) -> Option<Result<(), Overloaded>> {
-        self.upload.heard(now_ns);
+        self.upload.record_activity(now_ns);
         let result = self.upload.with(|permit| permit.grow_to(self.bytes + bytes))?;
         self.bytes += if result.is_ok() { bytes } else { 0 };
         Some(result)

@@ -11,7 +11,7 @@ use super::http::{Parameters, RequestHead};
 use super::settings::Settings;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::identify::Credentials;
-use crate::model::grant::Right;
+use crate::model::grant::PermissionKind;
 
 /// The header with Cloudflare Access's signed assertion about the user.
 pub const ACCESS_ASSERTION: &str = "cf-access-jwt-assertion";
@@ -86,9 +86,9 @@ pub enum AuthError {
 impl AuthError {
     /// Returns the error for a caller without permission on the policy of `database` that the
     /// request names. A write has 1.x's message.
-    pub fn lacks(principal: &Principal, right: Right, database: &str) -> Self {
-        if right != Right::Write {
-            return Self::lacks_all(principal, right, database);
+    pub fn forbidden(principal: &Principal, right: PermissionKind, database: &str) -> Self {
+        if right != PermissionKind::Write {
+            return Self::forbidden_database(principal, right, database);
         }
         let name = &principal.name;
         let who = if principal.user { format!("\"{name}\" user") } else { (**name).to_owned() };
@@ -96,7 +96,11 @@ impl AuthError {
     }
 
     /// Returns the error for a caller without permission on the whole `database`.
-    pub fn lacks_all(principal: &Principal, right: Right, database: &str) -> Self {
+    pub fn forbidden_database(
+        principal: &Principal,
+        right: PermissionKind,
+        database: &str,
+    ) -> Self {
         let requires = format!("{} on {database}", right.as_str());
         Self::Forbidden { who: (*principal.name).to_owned(), requires }
     }

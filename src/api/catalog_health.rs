@@ -28,7 +28,7 @@ impl CatalogHealth {
     }
 
     /// Stores the result of a call.
-    pub fn learn(&mut self, answers: bool, now_ns: i64) {
+    pub fn on_reply(&mut self, answers: bool, now_ns: i64) {
         *self = Self { known: Some((answers, now_ns)), asked_ns: None };
     }
 }
@@ -44,14 +44,14 @@ mod tests {
         assert_eq!(health.known(0), None);
         health.asking(0);
         assert_eq!(health.known(0), None, "nothing can be said before the first answer");
-        health.learn(true, S_NS);
+        health.on_reply(true, S_NS);
         assert_eq!(health.known(6 * S_NS - 1), Some(true));
         assert_eq!(health.known(6 * S_NS), None);
         health.asking(6 * S_NS);
         assert_eq!(health.known(6 * S_NS), Some(true), "somebody is asking");
         // The first caller disconnected.
         assert_eq!(health.known(11 * S_NS), None);
-        health.learn(false, 11 * S_NS);
+        health.on_reply(false, 11 * S_NS);
         assert_eq!(health.known(12 * S_NS), Some(false));
     }
 }

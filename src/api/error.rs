@@ -84,12 +84,12 @@ pub enum ApiError {
     #[error("{0}")]
     Invalid(String),
     /// The database does not exist. The message is the one that 1.x and Telegraf use.
-    #[error("database not found: \"{name}\"{cure}")]
+    #[error("database not found: \"{name}\"{hint}")]
     DatabaseNotFound {
         /// The name, as the client wrote it.
         name: String,
         /// A hint on how to solve the problem, after a colon; empty if no hint is necessary.
-        cure: String,
+        hint: String,
     },
     /// The retention policy does not exist.
     #[error("retention policy not found: {0}")]
@@ -306,7 +306,7 @@ impl ApiError {
         let text = refusal.to_string();
         match refusal {
             RecoveryRefusal::NoDatabase(name) => {
-                Self::DatabaseNotFound { name, cure: String::new() }
+                Self::DatabaseNotFound { name, hint: String::new() }
             }
             RecoveryRefusal::Time | RecoveryRefusal::Failed(_) | RecoveryRefusal::BeingMade => {
                 Self::Invalid(text)
@@ -326,7 +326,7 @@ impl From<Error> for ApiError {
                 let requires = format!("{right} on {database}");
                 Self::Auth(AuthError::Forbidden { who, requires })
             }
-            Error::DatabaseNotFound(name) => Self::DatabaseNotFound { name, cure: String::new() },
+            Error::DatabaseNotFound(name) => Self::DatabaseNotFound { name, hint: String::new() },
             Error::PolicyNotFound(name) => Self::PolicyNotFound(name),
             Error::NoDefaultPolicy(_)
             | Error::Query(_)
@@ -351,7 +351,7 @@ impl From<Error> for ApiError {
                 DatabaseRefusal::Placement(_) => Self::NotImplemented(text),
                 DatabaseRefusal::NotEmpty | DatabaseRefusal::Restoring(_) => Self::Conflict(text),
             },
-            Error::OverRate { over, .. } => Self::OverQuota {
+            Error::RateExceeded { over, .. } => Self::OverQuota {
                 message: text,
                 retry_after_s: over.retry_after_s,
                 drops_429: false,
@@ -432,7 +432,7 @@ mod tests {
     #[test]
     fn refusals_have_the_codes_that_clients_of_grpc_know() {
         let unavailable = ApiError::Unavailable { message: String::new(), retry_after_s: 1 };
-        let missing = ApiError::DatabaseNotFound { name: "d".into(), cure: String::new() };
+        let missing = ApiError::DatabaseNotFound { name: "d".into(), hint: String::new() };
         let forbidden = AuthError::Forbidden { who: "w".into(), requires: "r".into() };
         for (error, code) in [
             (ApiError::Auth(AuthError::Unauthorized), Code::Unauthenticated),

@@ -21,7 +21,7 @@ pub fn foreign<'a>(head: &'a RequestHead, allowed: &CorsOrigins) -> Option<&'a s
 /// credentials that the browser adds by itself, such as the assertion of Cloudflare Access. A page
 /// of a listed origin may send its own token, but may not use the login of the user who views it. A
 /// link or an image has no `Origin`, but the browser reports its site in `Sec-Fetch-Site`.
-pub fn is_of_own_page(head: &RequestHead) -> bool {
+pub fn is_same_origin(head: &RequestHead) -> bool {
     let from_elsewhere = |site: &str| !["same-origin", "none"].contains(&site);
     foreign(head, &CorsOrigins::List(Vec::new())).is_none()
         && !head.header("sec-fetch-site").is_some_and(from_elsewhere)
@@ -102,7 +102,7 @@ mod tests {
             let headers = headers.iter().map(|&(name, value)| (name.to_owned(), value.to_owned()));
             let host = ("host".to_owned(), "a.example".to_owned());
             let headers = headers.chain([host]).collect();
-            is_of_own_page(&RequestHead { headers, ..RequestHead::default() })
+            is_same_origin(&RequestHead { headers, ..RequestHead::default() })
         };
         assert!(is_own(&[]), "no browser");
         assert!(is_own(&[("origin", "https://a.example"), ("sec-fetch-site", "same-origin")]));

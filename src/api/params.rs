@@ -223,7 +223,7 @@ impl QueryParams {
                 WritingStatements::Refuse
             } else if head.method == "POST" {
                 WritingStatements::Run
-            } else if foreign_origin::is_of_own_page(head) {
+            } else if foreign_origin::is_same_origin(head) {
                 WritingStatements::Warn
             } else {
                 // The browser may have added the credentials to a link of another site.

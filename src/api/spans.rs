@@ -36,7 +36,7 @@ impl Spans {
     }
 
     /// Ends the current wait.
-    pub fn go_on(&mut self, now_ns: i64) {
+    pub fn end_wait(&mut self, now_ns: i64) {
         let waited_ns = now_ns.saturating_sub(self.now_ns).max(0);
         match self.waiting.take() {
             Some(Wait::Body) => self.body_ns = self.body_ns.saturating_add(waited_ns),
@@ -89,14 +89,14 @@ mod tests {
             (None, 40),
         ] {
             spans.wait(wait);
-            spans.go_on(until_ms * MS_NS);
+            spans.end_wait(until_ms * MS_NS);
         }
-        spans.go_on(42 * MS_NS + 2_300);
+        spans.end_wait(42 * MS_NS + 2_300);
         let timing = "body;dur=7.000, objects;dur=6.000, total;dur=41.002";
         assert_eq!(spans.server_timing(), timing);
         // The clock runs backwards.
         spans.wait(Some(Wait::Body));
-        spans.go_on(0);
+        spans.end_wait(0);
         let timing = "body;dur=7.000, objects;dur=6.000, total;dur=0.000";
         assert_eq!(spans.server_timing(), timing);
     }

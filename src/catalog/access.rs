@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use super::grants::{GranteeChange, Put, databases};
 use super::lifecycle::Entries;
-use super::telling::Telling;
-use super::{Begun, Catalog, CatalogTask, CatalogWork, Failure, Turn};
+use super::notification::Notification;
+use super::{Catalog, CatalogTask, CatalogWork, Failure, Started, Turn};
 use crate::model::limits::{DATABASES_TOLD_AT_ONCE, TELLING_ROUNDS_MAX};
 use crate::model::time::S_NS;
 use crate::protocol::call::{Address, Platform};
@@ -25,7 +25,7 @@ const LATE_MAX: u32 = 3;
 
 /// The reply of an event after it notified databases.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Told {
+pub(super) enum Notified {
     /// The token or user with this id was stored.
     Granted(u64),
     Removed,
@@ -35,7 +35,7 @@ pub(super) enum Told {
 
 /// The progress of an event that notifies databases.
 #[derive(Debug, Default)]
-pub(super) struct TellingProgress {
+pub(super) struct NotificationProgress {
     /// The databases of the last requests, in the order of their replies.
     asked: Vec<u64>,
     /// The databases that failed. The event does not notify them again.
@@ -47,7 +47,7 @@ pub(super) struct TellingProgress {
 
 /// The progress of an event with a database in creation.
 #[derive(Debug, Default)]
-pub(super) struct BirthProgress {
+pub(super) struct CreationProgress {
     /// Whether the Database is initialised. The tokens and users follow.
     pub(super) initialised: bool,
     /// The version of all tokens and users, and the last id that the Database received at this
@@ -62,16 +62,16 @@ impl<S: Store> Catalog<S> {
         &mut self,
         platform: &dyn Platform,
         grantee: Grantee,
-    ) -> Result<Begun, Failure> {
+    ) -> Result<Started, Failure> {
         let (user, name) = (grantee.user, grantee.name.clone());
         let (grantees, store) = self.grantees()?;
         match grantees.put(store, grantee)? {
-            Put::Same(id) => self.tell_again(user, &name, Told::Granted(id)),
+            Put::Same(id) => self.notify_again(user, &name, Notified::Granted(id)),
             Put::Refused(None) => Err(Unavailable::Changing.into()),
             Put::Refused(Some(refusal)) => Err(refusal.into()),
             Put::Change(change) => {
                 let id = change.new.as_ref().map_or(0, |new| new.id);
-                self.change(platform, *change, Told::Granted(id))
+                self.change(platform, *change, Notified::Granted(id))
             }
         }
     }
@@ -80,27 +80,29 @@ impl<S: Store> Catalog<S> {
         &mut self,
         platform: &dyn Platform,
         (user, name): (bool, &str),
-    ) -> Result<Begun, Failure> {
+    ) -> Result<Started, Failure> {
         let (grantees, store) = self.grantees()?;
         match grantees.remove(store, user, name)? {
-            Some(change) => self.change(platform, change, Told::Removed),
-            None => self.tell_again(user, name, Told::Removed),
+            Some(change) => self.change(platform, change, Notified::Removed),
+            None => self.notify_again(user, name, Notified::Removed),
         }
     }
 
     /// Continues the newest job about this token or user, for a request that changes no state.
-    pub(super) fn tell_again(
+    pub(super) fn notify_again(
         &mut self,
         user: bool,
         name: &str,
-        told: Told,
-    ) -> Result<Begun, Failure> {
+        told: Notified,
+    ) -> Result<Started, Failure> {
         self.entries()?;
-        let newest = self.tellings.about(user, name).next_back();
+        let newest = self.notifications.about(user, name).next_back();
         Ok(match (newest, told) {
-            (Some((number, _)), _) => Begun::Task(CatalogTask::Tell { number, told }),
-            (None, Told::Granted(id)) => Begun::Reply(FromCatalog::Granted { id, remaining: 0 }),
-            (None, _) => Begun::Reply(FromCatalog::Dropped { existed: false, remaining: 0 }),
+            (Some((number, _)), _) => Started::Task(CatalogTask::Tell { number, told }),
+            (None, Notified::Granted(id)) => {
+                Started::Reply(FromCatalog::Granted { id, remaining: 0 })
+            }
+            (None, _) => Started::Reply(FromCatalog::Dropped { existed: false, remaining: 0 }),
         })
     }
 
@@ -109,65 +111,65 @@ impl<S: Store> Catalog<S> {
         &mut self,
         platform: &dyn Platform,
         change: GranteeChange,
-        told: Told,
-    ) -> Result<Begun, Failure> {
-        let mut telling = telling(self.entries()?, &change, platform.now_ns());
-        if let Some(telling) = &mut telling {
-            let name = telling.name.clone();
-            let earlier = self.tellings.about(telling.key.user, &name);
-            earlier.for_each(|(_, earlier)| telling.takes_over(earlier));
+        told: Notified,
+    ) -> Result<Started, Failure> {
+        let mut notification = notification(self.entries()?, &change, platform.now_ns());
+        if let Some(notification) = &mut notification {
+            let name = notification.name.clone();
+            let earlier = self.notifications.about(notification.key.user, &name);
+            earlier.for_each(|(_, earlier)| notification.takes_over(earlier));
         }
-        let number = self.tellings.next_number();
+        let number = self.notifications.next_number();
         let (grantees, store) = self.grantees()?;
-        grantees.apply(store, change, || match &telling {
-            Some(telling) => store.put(Table::Job, number, &row::encode(telling)?, &[]),
+        grantees.apply(store, change, || match &notification {
+            Some(notification) => store.put(Table::Job, number, &row::encode(notification)?, &[]),
             None => Ok(()),
         })?;
-        let Some(telling) = telling else { return Ok(Begun::Reply(told.reply(0))) };
-        self.tellings.stored(number, telling);
-        Ok(Begun::Task(CatalogTask::Tell { number, told }))
+        let Some(notification) = notification else { return Ok(Started::Reply(told.reply(0))) };
+        self.notifications.stored(number, notification);
+        Ok(Started::Task(CatalogTask::Tell { number, told }))
     }
 
     /// Returns the next calls that notify databases, or the reply.
-    pub(super) fn tell(
+    pub(super) fn notify(
         &mut self,
         platform: &dyn Platform,
         work: &mut CatalogWork,
-        (number, told): (u64, Told),
+        (number, told): (u64, Notified),
     ) -> Turn {
         self.entries()?;
         self.grantees()?;
         let (Some(entries), Some(grantees)) = (&self.entries, &self.grantees) else {
             return Err(Unavailable::Changing.into());
         };
-        let Some(telling) = self.tellings.get_mut(number) else {
+        let Some(notification) = self.notifications.get_mut(number) else {
             return Ok(Next::Reply(told.reply(0)));
         };
         let [request_max, alarm_max] = TELLING_ROUNDS_MAX;
-        let rounds_max = if matches!(told, Told::Alarm) { alarm_max } else { request_max };
-        let progress = &mut work.telling;
+        let rounds_max = if matches!(told, Notified::Alarm) { alarm_max } else { request_max };
+        let progress = &mut work.notification;
         let stopped = progress.rounds >= rounds_max;
         if !stopped {
-            progress.asked = telling.next(entries, &progress.tried, DATABASES_TOLD_AT_ONCE);
+            progress.asked = notification.next(entries, &progress.tried, DATABASES_TOLD_AT_ONCE);
         }
         if stopped || progress.asked.is_empty() {
-            let remaining = telling.remaining(entries);
+            let remaining = notification.remaining(entries);
             if remaining > 0 {
-                telling.tried(platform.now_ns(), stopped);
+                notification.count_attempt(platform.now_ns(), stopped);
             }
-            self.tellings.save(&self.store, number)?;
+            self.notifications.save(&self.store, number)?;
             return Ok(Next::Reply(told.reply(remaining)));
         }
         progress.rounds += 1;
         let mut rows = Vec::new();
-        for key in telling.keys() {
+        for key in notification.keys() {
             rows.push((key, grantees.by_key(&self.store, key)?));
         }
         let mut requests = Vec::new();
         for entry in progress.asked.iter().filter_map(|number| entries.get(*number)) {
             let name = &entry.create.name;
-            let (sequence, narrows) = (grantees.version(), telling.narrows);
-            let change = telling.version;
+            let (sequence, narrows) = (grantees.version(), notification.narrows);
+            let change = notification.version;
             let mut push = GrantsPush { sequence, narrows, change, ..GrantsPush::default() };
             for (key, row) in &rows {
                 match row.as_ref().filter(|row| row.grants.concerns(name)) {
@@ -181,22 +183,22 @@ impl<S: Store> Catalog<S> {
         Ok(Next::Calls(requests))
     }
 
-    pub(super) fn learn_told(
+    pub(super) fn on_notified(
         &mut self,
         work: &mut CatalogWork,
         number: u64,
         replies: Replies,
     ) -> Result<(), Failure> {
         self.entries()?;
-        let Some(telling) = self.tellings.get_mut(number) else { return Ok(()) };
-        let progress = &mut work.telling;
+        let Some(notification) = self.notifications.get_mut(number) else { return Ok(()) };
+        let progress = &mut work.notification;
         let mut is_late = false;
         for (database, reply) in std::mem::take(&mut progress.asked).into_iter().zip(replies) {
             match envelope::decode_reply::<FromDatabase>(reply) {
-                Ok(FromDatabase::Done) => telling.left.retain(|left| *left != database),
+                Ok(FromDatabase::Done) => notification.left.retain(|left| *left != database),
                 // A dropped database accepts no requests.
                 Ok(FromDatabase::NotOpen) => {
-                    telling.left.retain(|left| *left != database);
+                    notification.left.retain(|left| *left != database);
                 }
                 Ok(FromDatabase::Late) if progress.late < LATE_MAX => is_late = true,
                 _ => {
@@ -205,7 +207,7 @@ impl<S: Store> Catalog<S> {
             }
         }
         progress.late = if is_late { progress.late + 1 } else { 0 };
-        Ok(self.tellings.save(&self.store, number)?)
+        Ok(self.notifications.save(&self.store, number)?)
     }
 
     /// Returns a page of the tokens and users that concern a database.
@@ -220,7 +222,7 @@ impl<S: Store> Catalog<S> {
     ///
     /// Such a database receives no notifications of changes until it is ready. After a change it
     /// therefore receives all pages again.
-    pub(super) fn birth_page(
+    pub(super) fn creation_page(
         &mut self,
         work: &mut CatalogWork,
         name: &str,
@@ -241,7 +243,7 @@ impl<S: Store> Catalog<S> {
     }
 }
 
-impl BirthProgress {
+impl CreationProgress {
     /// Records that the Database has received the last page.
     pub(super) fn answered(&mut self) {
         self.initialised = true;
@@ -249,7 +251,7 @@ impl BirthProgress {
     }
 }
 
-impl Told {
+impl Notified {
     fn reply(self, remaining: u64) -> FromCatalog {
         match self {
             Self::Granted(id) => FromCatalog::Granted { id, remaining },
@@ -260,7 +262,7 @@ impl Told {
 
 /// Returns the job that notifies databases of a change, or `None` if the change concerns no
 /// database.
-fn telling(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Option<Telling> {
+fn notification(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Option<Notification> {
     let sides = [change.old.as_ref(), change.new.as_ref()];
     let one = sides.into_iter().flatten().last()?;
     let is_known_as =
@@ -281,7 +283,7 @@ fn telling(entries: &Entries, change: &GranteeChange, now_ns: i64) -> Option<Tel
     others.sort();
     others.dedup();
     others.retain(|key| *key != one.key());
-    (rest.is_some() || !left.is_empty()).then(|| Telling {
+    (rest.is_some() || !left.is_empty()).then(|| Notification {
         key: one.key(),
         name: one.name.clone(),
         version: change.version(),

@@ -61,7 +61,7 @@ impl Entry {
 
     /// Returns whether the database may have this policy. A policy id contains some bits of its
     /// database's id.
-    pub fn may_hold(&self, policy: PolicyId) -> bool {
+    pub fn accepts_policy(&self, policy: PolicyId) -> bool {
         policy.may_be_of(&self.object)
     }
 }
@@ -113,7 +113,7 @@ impl Entries {
 
     /// Returns whether the database with this id may be in use. A database in creation has no
     /// clients, and receives all tokens and users before it is ready (PROTOCOL.md rule 11).
-    pub fn is_made(&self, number: u64) -> bool {
+    pub fn may_be_in_use(&self, number: u64) -> bool {
         self.get(number).is_some_and(|entry| entry.stage != EntryStage::Creating)
     }
 
@@ -224,7 +224,7 @@ impl Entries {
     }
 
     /// Counts an attempt of the alarm, and schedules the next attempt with a doubled delay.
-    pub fn count_try<S: Store>(
+    pub fn count_attempt<S: Store>(
         &mut self,
         store: &S,
         number: u64,
@@ -259,7 +259,7 @@ impl Entries {
     }
 
     /// Returns descriptions of the rows that the alarm skips after too many attempts.
-    pub fn troubles(&self, failures_max: u32) -> Vec<String> {
+    pub fn problems(&self, failures_max: u32) -> Vec<String> {
         let aside = self
             .rows
             .values()

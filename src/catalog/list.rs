@@ -19,7 +19,7 @@ impl<S: Store> Catalog<S> {
         let mut bytes = 0;
         let mut last = after;
         for (number, entry) in self.entries()?.ready_after(after) {
-            if !holding.is_none_or(|policy| entry.may_hold(policy)) {
+            if !holding.is_none_or(|policy| entry.accepts_policy(policy)) {
                 continue;
             }
             // The size of the name and of its length, a varint.
@@ -32,10 +32,10 @@ impl<S: Store> Catalog<S> {
             last = Some(number);
         }
         let entries = self.entries()?;
-        let mut troubles = entries.troubles(JOB_FAILURES_MAX);
+        let mut troubles = entries.problems(JOB_FAILURES_MAX);
         if let Some(entries) = &self.entries {
-            troubles.extend(self.tellings.troubles(entries, JOB_FAILURES_MAX));
-            troubles.extend(self.recoveries.troubles(entries, JOB_FAILURES_MAX));
+            troubles.extend(self.notifications.problems(entries, JOB_FAILURES_MAX));
+            troubles.extend(self.recoveries.problems(entries, JOB_FAILURES_MAX));
         }
         let release = release::current();
         Ok(FromCatalog::Listed { names, resume: None, troubles, release })

@@ -8,18 +8,18 @@
 
 mod access;
 mod creators;
-mod going_back;
+mod point_in_time_reset;
 pub mod grants;
 pub mod lifecycle;
 mod list;
 mod live_queries;
-mod looking_back;
+mod history_check;
 mod quotas;
 mod recoveries;
 mod recovery;
 mod rotation;
 mod stages;
-mod telling;
+mod notification;
 
 use crate::model::configurable_limits::Limit;
 use crate::model::limits::{JOB_FAILURES_MAX, JOB_RETRY_NS};
@@ -36,12 +36,12 @@ use crate::protocol::round::{Next, Replies};
 use crate::protocol::shard::VerifyPage;
 use crate::store::row::{self, Verified};
 use crate::store::{Store, StoreError};
-use access::{BirthProgress, TellingProgress, Told};
+use access::{CreationProgress, NotificationProgress, Notified};
 use grants::Grantees;
 use lifecycle::{Entries, Entry, EntryStage};
+use notification::Notifications;
 use recoveries::Recoveries;
 use recovery::RecoveryProgress;
-use telling::Tellings;
 
 /// The Catalog and its storage.
 pub struct Catalog<S: Store> {
@@ -50,7 +50,7 @@ pub struct Catalog<S: Store> {
     /// unknown.
     entries: Option<Entries>,
     /// The jobs that notify databases, read together with `entries`.
-    tellings: Tellings,
+    notifications: Notifications,
     /// The recoveries, read together with `entries`.
     recoveries: Recoveries,
     /// The tokens and users. `None` in the same cases as `entries`.
@@ -67,16 +67,16 @@ struct CatalogWork {
     entry: u64,
     /// Whether the Database received exactly the settings of this event's own CREATE.
     own_settings: bool,
-    birth: BirthProgress,
-    telling: TellingProgress,
+    birth: CreationProgress,
+    notification: NotificationProgress,
     recovery: RecoveryProgress,
 }
 
 impl CatalogWork {
     fn new(task: CatalogTask) -> Self {
-        let (birth, telling) = (BirthProgress::default(), TellingProgress::default());
+        let (birth, notification) = (CreationProgress::default(), NotificationProgress::default());
         let recovery = RecoveryProgress::default();
-        Self { task, entry: 0, own_settings: false, birth, telling, recovery }
+        Self { task, entry: 0, own_settings: false, birth, notification, recovery }
     }
 }
 
@@ -93,7 +93,7 @@ enum CatalogTask {
     /// Notifies databases that a token or user has changed.
     Tell {
         number: u64,
-        told: Told,
+        told: Notified,
     },
     /// Checks whether a database can go back in time, then stores the recovery.
     LookBack(RecoveryRequest),
@@ -103,7 +103,7 @@ enum CatalogTask {
 }
 
 /// The start of a request: a reply without calls, or a task.
-enum Begun {
+enum Started {
     Reply(FromCatalog),
     Task(CatalogTask),
 }
@@ -126,7 +126,7 @@ impl<S: Store> Catalog<S> {
         Self {
             store,
             entries: None,
-            tellings: Tellings::default(),
+            notifications: Notifications::default(),
             recoveries: Recoveries::default(),
             grantees: None,
             flights: Flights::default(),
@@ -142,7 +142,7 @@ impl<S: Store> Catalog<S> {
 
     fn entries(&mut self) -> Result<&mut Entries, StoreError> {
         if self.entries.is_none() {
-            self.tellings = Tellings::load(&self.store)?;
+            self.notifications = Notifications::load(&self.store)?;
             self.recoveries = Recoveries::load(&self.store)?;
             self.entries = Some(Entries::load(&self.store)?);
         }
@@ -190,8 +190,8 @@ impl<S: Store> Catalog<S> {
         &mut self,
         platform: &dyn Platform,
         message: ToCatalog,
-    ) -> Result<Begun, Failure> {
-        Ok(Begun::Reply(match message {
+    ) -> Result<Started, Failure> {
+        Ok(Started::Reply(match message {
             ToCatalog::Resolve { name } => {
                 self.refuse_recovering(&name)?;
                 let entry = self.entries()?.by_name(&name).map(|(_, entry)| entry);
@@ -210,12 +210,12 @@ impl<S: Store> Catalog<S> {
                 }
                 let entry = self.entries()?.by_name(&request.name).map(|(_, entry)| entry);
                 let existed = entry.is_some_and(|entry| entry.stage == EntryStage::Ready);
-                return Ok(Begun::Task(CatalogTask::Create { request, existed }));
+                return Ok(Started::Task(CatalogTask::Create { request, existed }));
             }
             ToCatalog::Drop { name } => {
                 self.refuse_recovering(&name)?;
                 let existed = self.entries()?.by_name(&name).is_some();
-                return Ok(Begun::Task(CatalogTask::Drop { name, existed }));
+                return Ok(Started::Task(CatalogTask::Drop { name, existed }));
             }
             ToCatalog::Identify { keys } => {
                 let (grantees, store) = self.grantees()?;
@@ -227,7 +227,7 @@ impl<S: Store> Catalog<S> {
                 let used = if user { Vec::new() } else { grantees.uses(store, &rows)? };
                 FromCatalog::Grantees { rows, more, used }
             }
-            ToCatalog::Met { keys } => {
+            ToCatalog::RecordUse { keys } => {
                 let day = u32::try_from(platform.now_ns() / D_NS).unwrap_or_default();
                 let (grantees, store) = self.grantees()?;
                 grantees.met(store, &keys, day)?
@@ -260,7 +260,7 @@ impl<S: Store> Catalog<S> {
 
     /// Returns the next calls of a task, or its reply. The caller runs it at the start of a task
     /// and after each change.
-    fn go_on(&mut self, platform: &dyn Platform, work: &mut CatalogWork) -> Turn {
+    fn next_calls(&mut self, platform: &dyn Platform, work: &mut CatalogWork) -> Turn {
         match &work.task {
             CatalogTask::Create { request, existed } => {
                 let (request, existed) = (request.clone(), *existed);
@@ -298,7 +298,7 @@ impl<S: Store> Catalog<S> {
             }
             CatalogTask::Tell { number, told } => {
                 let job = (*number, *told);
-                self.tell(platform, work, job)
+                self.notify(platform, work, job)
             }
             CatalogTask::LookBack(request) => {
                 let request = request.clone();
@@ -344,10 +344,10 @@ impl<S: Store> Host for Catalog<S> {
         };
         let mut flight = Flight::new(version, CatalogWork::new(CatalogTask::Alarm));
         let turn = match self.begin_request(platform, message) {
-            Ok(Begun::Reply(reply)) => Ok(Next::Reply(reply)),
-            Ok(Begun::Task(task)) => {
+            Ok(Started::Reply(reply)) => Ok(Next::Reply(reply)),
+            Ok(Started::Task(task)) => {
                 flight.work.task = task;
-                self.go_on(platform, &mut flight.work)
+                self.next_calls(platform, &mut flight.work)
             }
             Err(failure) => Err(failure),
         };
@@ -358,7 +358,7 @@ impl<S: Store> Host for Catalog<S> {
         let Some((mut flight, replies)) = self.flights.resume(ticket, reply) else {
             return Step::Calls(Vec::new());
         };
-        let turn = self.learn_and_go_on(platform, &mut flight.work, replies);
+        let turn = self.take_replies(platform, &mut flight.work, replies);
         self.settle(platform, ticket, flight, turn)
     }
 
@@ -373,7 +373,7 @@ impl<S: Store> Host for Catalog<S> {
     fn next_alarm_ns(&self) -> Option<i64> {
         let due_ns = self.entries.as_ref().and_then(|e| e.next_due_ns(JOB_FAILURES_MAX));
         let due_ns = due_ns.into_iter().chain(self.recoveries.next_due_ns());
-        due_ns.chain(self.tellings.next_due_ns()).chain(self.look_again_ns).min()
+        due_ns.chain(self.notifications.next_due_ns()).chain(self.look_again_ns).min()
     }
 
     fn abandon(&mut self, ticket: Ticket) {
@@ -382,28 +382,28 @@ impl<S: Store> Host for Catalog<S> {
 }
 
 impl<S: Store> Catalog<S> {
-    fn learn_and_go_on(
+    fn take_replies(
         &mut self,
         platform: &dyn Platform,
         work: &mut CatalogWork,
         replies: Replies,
     ) -> Turn {
         if let CatalogTask::Tell { number, .. } = work.task {
-            self.learn_told(work, number, replies)?;
-            return self.go_on(platform, work);
+            self.on_notified(work, number, replies)?;
+            return self.next_calls(platform, work);
         }
         if let CatalogTask::Recover(number) = work.task {
-            self.learn_recovery(work, (number, platform.now_ns()), replies)?;
-            return self.go_on(platform, work);
+            self.on_recovery_reply(work, (number, platform.now_ns()), replies)?;
+            return self.next_calls(platform, work);
         }
         if let CatalogTask::LookBack(request) = &work.task {
             let request = request.clone();
-            self.learn_look_back(work, (&request, platform.now_ns()), replies)?;
-            return self.go_on(platform, work);
+            self.on_history_reply(work, (&request, platform.now_ns()), replies)?;
+            return self.next_calls(platform, work);
         }
         let mut learnt = Ok(());
         for reply in replies {
-            learnt = learnt.and_then(|()| self.learn(work, envelope::decode_reply(reply)));
+            learnt = learnt.and_then(|()| self.on_reply(work, envelope::decode_reply(reply)));
         }
         // The Database has accepted these settings, so the task does not send them again.
         if let CatalogTask::Create { request, .. } = &mut work.task
@@ -415,12 +415,12 @@ impl<S: Store> Catalog<S> {
         learnt?;
         match work.task {
             CatalogTask::Alarm if work.birth.initialised && !self.is_ready(work.entry) => {
-                self.go_on(platform, work)
+                self.next_calls(platform, work)
             }
             CatalogTask::Alarm => {
                 Ok(Next::Reply(FromCatalog::Dropped { existed: true, remaining: 0 }))
             }
-            _ => self.go_on(platform, work),
+            _ => self.next_calls(platform, work),
         }
     }
 
@@ -431,19 +431,19 @@ impl<S: Store> Catalog<S> {
         if let Some(number) = self.recoveries.due(platform.now_ns()) {
             return self.retry_recovery(platform, work, number);
         }
-        if let Some((_, number)) = self.tellings.due(platform.now_ns()) {
-            work.task = CatalogTask::Tell { number, told: Told::Alarm };
-            if let Some(telling) = self.tellings.get_mut(number) {
-                telling.tried(platform.now_ns(), false);
+        if let Some((_, number)) = self.notifications.due(platform.now_ns()) {
+            work.task = CatalogTask::Tell { number, told: Notified::Alarm };
+            if let Some(notification) = self.notifications.get_mut(number) {
+                notification.count_attempt(platform.now_ns(), false);
             }
-            self.tellings.save(&self.store, number)?;
-            return self.go_on(platform, work);
+            self.notifications.save(&self.store, number)?;
+            return self.next_calls(platform, work);
         }
         let Some(entries) = &mut self.entries else { return Ok(Next::Calls(Vec::new())) };
         let Some(number) = entries.due(platform.now_ns(), JOB_FAILURES_MAX) else {
             return Ok(Next::Reply(FromCatalog::Dropped { existed: false, remaining: 0 }));
         };
-        entries.count_try(&self.store, number, platform.now_ns())?;
+        entries.count_attempt(&self.store, number, platform.now_ns())?;
         work.entry = number;
         self.drive(work, number)
     }

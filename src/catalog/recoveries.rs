@@ -91,7 +91,7 @@ impl Recovery {
     }
 
     /// Counts an attempt of the alarm, and schedules the next attempt in case this one fails.
-    pub(super) fn tried(&mut self, now_ns: i64) {
+    pub(super) fn count_attempt(&mut self, now_ns: i64) {
         let wait_ns = JOB_RETRY_NS << self.failures.min(RECOVERY_PAUSES_MAX);
         self.failures = self.failures.saturating_add(1);
         self.due_ns = now_ns.saturating_add(wait_ns);
@@ -107,7 +107,7 @@ impl Recovery {
     }
 
     /// Stores the state of the frozen Database before it goes back.
-    pub(super) fn froze(&mut self, frozen: FrozenDatabase, now_ns: i64) {
+    pub(super) fn on_frozen(&mut self, frozen: FrozenDatabase, now_ns: i64) {
         self.counters = self.counters.or_above(&frozen.counters);
         self.quotas = frozen.quotas;
         self.shards = frozen.shards.len() as u64;
@@ -120,7 +120,7 @@ impl Recovery {
     ///
     /// Between its reset and this freeze, the Database may have assigned ids without knowing the
     /// higher counters. The Database then goes back again.
-    pub(super) fn asked(&mut self, frozen: FrozenDatabase, now_ns: i64) {
+    pub(super) fn on_frozen_again(&mut self, frozen: FrozenDatabase, now_ns: i64) {
         self.counters = self.counters.or_above(&frozen.counters);
         if frozen.registered_ns > self.begun_ns.saturating_add(WIPE_DELAY_NS / 2) {
             return self.enter(RecoveryStage::Database, now_ns);
@@ -132,7 +132,7 @@ impl Recovery {
 
     /// Handles a Database that did not exist at the target time: it goes back to the start of the
     /// recovery.
-    pub(super) fn was_not_there(&mut self, now_ns: i64) {
+    pub(super) fn on_missing_database(&mut self, now_ns: i64) {
         self.time_ns = self.begun_ns;
         self.enter(RecoveryStage::Database, now_ns);
         self.due_ns = now_ns.max(self.begun_ns.saturating_add(RECOVERY_AGO_NS_MIN));
@@ -164,7 +164,7 @@ impl Recovery {
     }
 
     /// Records that `count` more shards finished the current stage.
-    pub(super) fn did(&mut self, count: u64, now_ns: i64) {
+    pub(super) fn count_finished(&mut self, count: u64, now_ns: i64) {
         self.at += count;
         self.succeeded(now_ns);
         self.skip_done(now_ns);
@@ -237,7 +237,7 @@ impl Recoveries {
     }
 
     /// Returns whether a recovery of the database is running.
-    pub(super) fn is_under_way(&self, number: u64) -> bool {
+    pub(super) fn is_running(&self, number: u64) -> bool {
         self.get(number).is_some_and(|row| row.stage != RecoveryStage::Done)
     }
 
@@ -262,25 +262,25 @@ impl Recoveries {
         Ok(())
     }
 
-    fn under_way(&self) -> impl Iterator<Item = (u64, &Recovery)> {
+    fn running(&self) -> impl Iterator<Item = (u64, &Recovery)> {
         let rows = self.rows.iter().map(|(number, row)| (*number, row));
         rows.filter(|(_, row)| row.stage != RecoveryStage::Done)
     }
 
     /// Returns the database whose recovery is due first.
     pub(super) fn due(&self, now_ns: i64) -> Option<u64> {
-        let due = self.under_way().filter(|(_, row)| row.due_ns <= now_ns);
+        let due = self.running().filter(|(_, row)| row.due_ns <= now_ns);
         due.min_by_key(|(number, row)| (row.due_ns, *number)).map(|(number, _)| number)
     }
 
     /// Returns the due time of the next recovery.
     pub(super) fn next_due_ns(&self) -> Option<i64> {
-        self.under_way().map(|(_, row)| row.due_ns).min()
+        self.running().map(|(_, row)| row.due_ns).min()
     }
 
     /// Returns descriptions of the recoveries that keep failing.
-    pub(super) fn troubles(&self, entries: &Entries, failures_max: u32) -> Vec<String> {
-        let failing = self.under_way().filter(|(_, row)| row.failures >= failures_max);
+    pub(super) fn problems(&self, entries: &Entries, failures_max: u32) -> Vec<String> {
+        let failing = self.running().filter(|(_, row)| row.failures >= failures_max);
         let word = |(number, row): (u64, &Recovery)| {
             let name = entries.get(number).map_or("", |entry| entry.create.name.as_str());
             let (stage, why) = (row.stage.name(), &row.trouble);
@@ -302,43 +302,43 @@ mod tests {
     #[test]
     fn only_what_the_database_has_not_heard_of_is_wiped() {
         let mut row = Recovery::new(1, 5, 100);
-        row.froze(frozen(&["a", "b", "c"], 0), 100);
-        row.did(3, 100);
+        row.on_frozen(frozen(&["a", "b", "c"], 0), 100);
+        row.count_finished(3, 100);
         assert_eq!((row.stage, row.due_ns), (RecoveryStage::Database, 100 + WIPE_DELAY_NS));
         row.enter(RecoveryStage::Asking, 101);
-        row.asked(frozen(&["b", "z"], 100), 102);
+        row.on_frozen_again(frozen(&["b", "z"], 100), 102);
         assert_eq!((row.stage, row.next(1).len()), (RecoveryStage::Shards, 1));
         assert_eq!(row.recovered().gone, ["a", "c"].map(|id| ObjectId(id.to_owned())));
-        row.did(2, 103);
+        row.count_finished(2, 103);
         assert_eq!((row.stage, row.status().back), (RecoveryStage::Access, 2));
     }
 
     #[test]
     fn what_is_given_up_leaves_no_shard_of_the_other_time() {
         let mut row = Recovery::new(1, 5, 100);
-        row.froze(frozen(&["a"], 0), 100);
+        row.on_frozen(frozen(&["a"], 0), 100);
         assert!(!row.give_up(101), "nothing has gone back");
-        row.did(1, 101);
+        row.count_finished(1, 101);
         row.enter(RecoveryStage::Asking, 102);
-        row.asked(frozen(&["a", "z"], 0), 103);
+        row.on_frozen_again(frozen(&["a", "z"], 0), 103);
         assert!(row.give_up(104));
         assert_eq!((row.stage, row.time_ns, row.asked_ns), (RecoveryStage::Database, 100, 100));
         assert_eq!(row.due_ns, 100 + RECOVERY_AGO_NS_MIN);
         row.enter(RecoveryStage::Asking, row.due_ns);
-        row.asked(frozen(&["a"], 0), row.due_ns);
+        row.on_frozen_again(frozen(&["a"], 0), row.due_ns);
         assert_eq!(row.recovered().gone, ["z"].map(|id| ObjectId(id.to_owned())));
-        row.did(1, row.due_ns);
+        row.count_finished(1, row.due_ns);
         assert!(!row.give_up(row.due_ns), "it may have gone on");
     }
 
     #[test]
     fn a_database_that_gave_ids_before_it_was_frozen_again_goes_back_once_more() {
         let mut row = Recovery::new(1, 5, 100);
-        row.froze(frozen(&[], 0), 100);
+        row.on_frozen(frozen(&[], 0), 100);
         row.enter(RecoveryStage::Asking, 100 + WIPE_DELAY_NS);
         let mut touched = frozen(&["a"], 100 + WIPE_DELAY_NS);
         touched.counters.next_column = 9;
-        row.asked(touched, 101 + WIPE_DELAY_NS);
+        row.on_frozen_again(touched, 101 + WIPE_DELAY_NS);
         assert_eq!((row.stage, row.counters.next_column), (RecoveryStage::Database, 9));
     }
 }

@@ -4,10 +4,10 @@
 //! The recovery's row names the next stage before its requests are sent. Each alarm executes one
 //! step. Every step may be repeated, because no object goes back after the Database opens.
 
-use super::going_back::GoingBack;
-use super::looking_back::LookingBack;
+use super::history_check::HistoryCheck;
+use super::point_in_time_reset::PointInTimeReset;
 use super::recoveries::Recovery;
-use super::{Begun, Catalog, CatalogTask, CatalogWork, Failure, Turn};
+use super::{Catalog, CatalogTask, CatalogWork, Failure, Started, Turn};
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
     CALLS_PER_ROUND_MAX, RECOVERY_AGO_NS_MAX, RECOVERY_AGO_NS_MIN, RECOVERY_SHARDS_MAX,
@@ -27,9 +27,9 @@ use crate::store::Store;
 pub(super) struct RecoveryProgress {
     /// The check of all objects before the first change; `None` until the Database has returned its
     /// shards.
-    looking: Option<LookingBack>,
+    looking: Option<HistoryCheck>,
     /// The objects that are being reset.
-    going: Option<GoingBack>,
+    going: Option<PointInTimeReset>,
     /// Whether the event has finished its step.
     is_over: bool,
 }
@@ -39,7 +39,7 @@ impl<S: Store> Catalog<S> {
     /// used or dropped.
     pub(super) fn refuse_recovering(&mut self, name: &str) -> Result<(), Failure> {
         let number = self.entries()?.by_name(name).map(|(number, _)| number);
-        match number.is_some_and(|number| self.recoveries.is_under_way(number)) {
+        match number.is_some_and(|number| self.recoveries.is_running(number)) {
             true => Err(Unavailable::Changing.into()),
             false => Ok(()),
         }
@@ -56,11 +56,11 @@ impl<S: Store> Catalog<S> {
         &mut self,
         platform: &dyn Platform,
         request: RecoveryRequest,
-    ) -> Result<Begun, Failure> {
+    ) -> Result<Started, Failure> {
         let (number, _) = self.ready(&request.name)?;
         if let Some(row) = self.recoveries.get(number).filter(|_| !request.dry_run) {
             if row.asked_ns == request.time_ns {
-                return Ok(Begun::Reply(FromCatalog::Recovery(Some(row.status()))));
+                return Ok(Started::Reply(FromCatalog::Recovery(Some(row.status()))));
             }
             if row.stage != RecoveryStage::Done {
                 return self.give_up(number, row.clone(), (request.time_ns, platform.now_ns()));
@@ -70,7 +70,7 @@ impl<S: Store> Catalog<S> {
         if !(RECOVERY_AGO_NS_MIN..=RECOVERY_AGO_NS_MAX).contains(&ago_ns) {
             return Err(refused(RecoveryRefusal::Time));
         }
-        Ok(Begun::Task(CatalogTask::LookBack(request)))
+        Ok(Started::Task(CatalogTask::LookBack(request)))
     }
 
     /// Handles a request for a different time during a recovery. The start time of the recovery
@@ -80,7 +80,7 @@ impl<S: Store> Catalog<S> {
         number: u64,
         mut row: Recovery,
         (time_ns, now_ns): (i64, i64),
-    ) -> Result<Begun, Failure> {
+    ) -> Result<Started, Failure> {
         if time_ns != row.begun_ns || !row.give_up(now_ns) {
             return Err(refused(RecoveryRefusal::UnderWay));
         }
@@ -90,7 +90,7 @@ impl<S: Store> Catalog<S> {
         }
         let status = row.status();
         self.recoveries.put(&self.store, number, row)?;
-        Ok(Begun::Reply(FromCatalog::Recovery(Some(status))))
+        Ok(Started::Reply(FromCatalog::Recovery(Some(status))))
     }
 
     /// Returns whether an event is executing the recovery of this database.
@@ -103,7 +103,7 @@ impl<S: Store> Catalog<S> {
     fn ready(&mut self, name: &str) -> Result<(u64, ObjectId), Failure> {
         let entries = self.entries()?;
         let found = entries.by_name(name).map(|(number, _)| number);
-        let found = found.filter(|number| entries.is_made(*number));
+        let found = found.filter(|number| entries.may_be_in_use(*number));
         let object = found.and_then(|number| Some((number, entries.get(number)?.object.clone())));
         object.ok_or_else(|| refused(RecoveryRefusal::NoDatabase(name.to_owned())))
     }
@@ -152,7 +152,7 @@ impl<S: Store> Catalog<S> {
     }
 
     /// Handles the replies of the Database and of the objects' storage.
-    pub(super) fn learn_look_back(
+    pub(super) fn on_history_reply(
         &mut self,
         work: &mut CatalogWork,
         (request, now_ns): (&RecoveryRequest, i64),
@@ -160,7 +160,7 @@ impl<S: Store> Catalog<S> {
     ) -> Result<(), Failure> {
         let (_, object) = self.ready(&request.name)?;
         if let Some(looking) = &mut work.recovery.looking {
-            return looking.learn(replies)?.map_or(Ok(()), |why| Err(refused(why)));
+            return looking.on_replies(replies)?.map_or(Ok(()), |why| Err(refused(why)));
         }
         for reply in replies {
             let description = match envelope::decode_reply(reply).map_err(Unavailable::from)? {
@@ -176,7 +176,7 @@ impl<S: Store> Catalog<S> {
             }
             let (database, times_ns) =
                 (Address::Database(object.clone()), (request.time_ns, now_ns));
-            work.recovery.looking = Some(LookingBack::new(database, shards, times_ns));
+            work.recovery.looking = Some(HistoryCheck::new(database, shards, times_ns));
         }
         Ok(())
     }
@@ -193,14 +193,14 @@ impl<S: Store> Catalog<S> {
         let Some(mut row) = self.recoveries.get(number).cloned() else {
             return Err(Unavailable::Changing.into());
         };
-        row.tried(platform.now_ns());
+        row.count_attempt(platform.now_ns());
         let status = row.status();
         self.recoveries.put(&self.store, number, row)?;
         if is_driven {
             return Ok(Next::Reply(FromCatalog::Recovery(Some(status))));
         }
         work.task = CatalogTask::Recover(number);
-        self.go_on(platform, work)
+        self.next_calls(platform, work)
     }
 
     /// Returns the next requests of the current step, or the reply at its end.
@@ -230,15 +230,15 @@ impl<S: Store> Catalog<S> {
                 )
             }
             RecoveryStage::Database => {
-                let new = || GoingBack::new(vec![database]);
+                let new = || PointInTimeReset::new(vec![database]);
                 Next::Calls(work.recovery.going.get_or_insert_with(new).requests(row.time_ns))
             }
             RecoveryStage::Shards => {
                 let shards = || row.next(CALLS_PER_ROUND_MAX).into_iter().map(Address::Shard);
-                let new = || GoingBack::new(shards().collect());
+                let new = || PointInTimeReset::new(shards().collect());
                 Next::Calls(work.recovery.going.get_or_insert_with(new).requests(row.time_ns))
             }
-            RecoveryStage::Access => match self.birth_page(work, &entry.create.name)? {
+            RecoveryStage::Access => match self.creation_page(work, &entry.create.name)? {
                 Some(page) => Next::call(database, &page),
                 None => {
                     work.recovery.is_over = true;
@@ -257,7 +257,7 @@ impl<S: Store> Catalog<S> {
 
     /// Handles the replies to the current step. A failure is stored in the row, so that progress
     /// requests can return it.
-    pub(super) fn learn_recovery(
+    pub(super) fn on_recovery_reply(
         &mut self,
         work: &mut CatalogWork,
         (number, now_ns): (u64, i64),
@@ -267,7 +267,7 @@ impl<S: Store> Catalog<S> {
         let Some(mut row) = self.recoveries.get(number).cloned() else {
             return Err(Unavailable::Changing.into());
         };
-        let learnt = learn_piece(work, &mut row, now_ns, replies);
+        let learnt = on_stage_replies(work, &mut row, now_ns, replies);
         if let Err(why) = &learnt {
             row.trouble = why.to_string();
         }
@@ -279,20 +279,20 @@ impl<S: Store> Catalog<S> {
 }
 
 /// Applies the replies to the recovery's row.
-fn learn_piece(
+fn on_stage_replies(
     work: &mut CatalogWork,
     row: &mut Recovery,
     now_ns: i64,
     replies: Replies,
 ) -> Result<(), Failure> {
     if let Some(going) = &mut work.recovery.going {
-        if !going.learn(replies)? {
+        if !going.on_replies(replies)? {
             return Ok(());
         }
         work.recovery.is_over = true;
         match row.stage {
             RecoveryStage::Database => row.enter(RecoveryStage::Asking, now_ns),
-            _ => row.did(going.count(), now_ns),
+            _ => row.count_finished(going.count(), now_ns),
         }
         return Ok(());
     }
@@ -306,15 +306,19 @@ fn learn_piece(
             }
         }
         work.recovery.is_over = true;
-        row.did(count, now_ns);
+        row.count_finished(count, now_ns);
         return Ok(());
     }
     for reply in replies {
         match (row.stage, envelope::decode_reply(reply).map_err(Unavailable::from)?) {
-            (RecoveryStage::Freezing, FromDatabase::Frozen(frozen)) => row.froze(*frozen, now_ns),
-            (RecoveryStage::Asking, FromDatabase::Frozen(frozen)) => row.asked(*frozen, now_ns),
+            (RecoveryStage::Freezing, FromDatabase::Frozen(frozen)) => {
+                row.on_frozen(*frozen, now_ns)
+            }
+            (RecoveryStage::Asking, FromDatabase::Frozen(frozen)) => {
+                row.on_frozen_again(*frozen, now_ns)
+            }
             (RecoveryStage::Asking, FromDatabase::NotOpen) if row.time_ns != row.begun_ns => {
-                row.was_not_there(now_ns);
+                row.on_missing_database(now_ns);
             }
             (RecoveryStage::Access, FromDatabase::Done) => {
                 work.birth.answered();

@@ -3,9 +3,9 @@
 //! Both secrets are valid for a limited time. Other objects see a token with two secrets as two
 //! tokens; the token with the previous secret expires earlier (PROTOCOL.md rule 11).
 
-use super::access::Told;
+use super::access::Notified;
 use super::grants::Put;
-use super::{Begun, Catalog, Failure};
+use super::{Catalog, Failure, Started};
 use crate::protocol::call::Platform;
 use crate::protocol::catalog::{CatalogRefusal, FromCatalog, Rotation};
 use crate::protocol::grants::EarlierSecret;
@@ -17,14 +17,14 @@ impl<S: Store> Catalog<S> {
         &mut self,
         platform: &dyn Platform,
         rotation: Rotation,
-    ) -> Result<Begun, Failure> {
+    ) -> Result<Started, Failure> {
         let Rotation { name, hash, now_ns, until_ns } = rotation;
         let (grantees, store) = self.grantees()?;
         let Some(mut row) = grantees.named(store, false, &name)? else {
-            return Ok(Begun::Reply(FromCatalog::Dropped { existed: false, remaining: 0 }));
+            return Ok(Started::Reply(FromCatalog::Dropped { existed: false, remaining: 0 }));
         };
         if row.hash == hash {
-            return self.tell_again(false, &name, Told::Granted(row.id));
+            return self.notify_again(false, &name, Notified::Granted(row.id));
         }
         // A client that lost the reply to its first request repeats it with another secret. The
         // Catalog rejects the repeat, because the previous secret is still in use.
@@ -44,10 +44,10 @@ impl<S: Store> Catalog<S> {
         &mut self,
         platform: &dyn Platform,
         (name, hash): (&str, &str),
-    ) -> Result<Begun, Failure> {
+    ) -> Result<Started, Failure> {
         let (grantees, store) = self.grantees()?;
         let Some(mut row) = grantees.named(store, false, name)? else {
-            return self.tell_again(false, name, Told::Removed);
+            return self.notify_again(false, name, Notified::Removed);
         };
         let earlier = row.earlier.take();
         match earlier {
@@ -56,12 +56,12 @@ impl<S: Store> Catalog<S> {
                 (row.hash, row.rotated_ns) = (old.hash, old.since_ns);
             }
             _ if row.hash == hash => return Err(CatalogRefusal::OnlySecret.into()),
-            _ => return self.tell_again(false, name, Told::Removed),
+            _ => return self.notify_again(false, name, Notified::Removed),
         }
         let (grantees, store) = self.grantees()?;
         match grantees.put(store, row)? {
-            Put::Change(change) => self.change(platform, *change, Told::Removed),
-            Put::Same(_) => self.tell_again(false, name, Told::Removed),
+            Put::Change(change) => self.change(platform, *change, Notified::Removed),
+            Put::Same(_) => self.notify_again(false, name, Notified::Removed),
             Put::Refused(refusal) => {
                 Err(refusal.map_or(Unavailable::Changing.into(), Failure::from))
             }

@@ -18,7 +18,7 @@ impl<S: Store> Catalog<S> {
         };
         let message = match entry.stage {
             EntryStage::Creating if work.birth.initialised => {
-                let page = self.birth_page(work, &entry.create.name)?;
+                let page = self.creation_page(work, &entry.create.name)?;
                 page.ok_or(Unavailable::Changing)?
             }
             EntryStage::Creating => ToDatabase::Initialise(entry.create.clone()),
@@ -37,7 +37,7 @@ impl<S: Store> Catalog<S> {
 
     /// Handles the Database's reply. The row's stage determines the request of this reply. A row in
     /// a later stage stays unchanged.
-    pub(super) fn learn(
+    pub(super) fn on_reply(
         &mut self,
         work: &mut CatalogWork,
         reply: Result<FromDatabase, CallFailure>,
@@ -49,7 +49,7 @@ impl<S: Store> Catalog<S> {
         if let (Some(EntryStage::Creating), FromDatabase::Done) = (stage, &reply) {
             work.birth.answered();
             // The Database must receive its tokens and users before any client may use it.
-            if self.birth_page(work, &name)?.is_some() {
+            if self.creation_page(work, &name)?.is_some() {
                 return Ok(());
             }
         }

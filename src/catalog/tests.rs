@@ -191,7 +191,7 @@ fn what_ends_everywhere_is_told_to_thirty_two_at_a_time_by_the_request_and_then_
     let (made, rounds) = all(&mut catalog, &token("t", None));
     assert_eq!(made, FromCatalog::Granted { id: 1, remaining: DATABASES - 128 });
     assert_eq!(rounds, [32; 4]);
-    while catalog.tellings.next_due_ns().is_some() {
+    while catalog.notifications.next_due_ns().is_some() {
         let begun = catalog.alarm(&LATER);
         drive(&mut catalog, begun, |_| FromDatabase::Done);
     }
@@ -199,7 +199,7 @@ fn what_ends_everywhere_is_told_to_thirty_two_at_a_time_by_the_request_and_then_
     let (removed, _) = all(&mut catalog, &remove);
     assert_eq!(removed, FromCatalog::Dropped { existed: true, remaining: DATABASES - 128 });
     let (mut rounds, mut alarms, mut told) = (0, 0, 0);
-    while catalog.tellings.next_due_ns().is_some() {
+    while catalog.notifications.next_due_ns().is_some() {
         let begun = catalog.alarm(&LATER);
         let (_, sent) = drive(&mut catalog, begun, |message| {
             let ToDatabase::Grants(push) = message else { panic!("{message:?}") };
@@ -235,5 +235,5 @@ fn a_repeat_tells_those_that_remain_and_one_that_is_gone_needs_none() {
     assert_eq!(told(&mut catalog, [FromDatabase::Done, lost()]), (1, vec![2]));
     // A database that responds with `Late` receives the current state again.
     assert_eq!(told(&mut catalog, [FromDatabase::Late, FromDatabase::NotOpen]), (0, vec![1, 1]));
-    assert_eq!(catalog.tellings.next_due_ns(), None);
+    assert_eq!(catalog.notifications.next_due_ns(), None);
 }

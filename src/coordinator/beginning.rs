@@ -2,7 +2,7 @@
 
 use super::error::Error;
 use super::{Context, Turn};
-use crate::admission::{QueryRoom, RoomSlot};
+use crate::admission::{QueryReservation, ReservationSlot};
 use crate::model::limits::{QUERY_WAIT_NS_MAX, QUERY_WAIT_PAUSE_MS};
 use crate::model::time::MS_NS;
 use crate::protocol::host::Unavailable;
@@ -23,9 +23,9 @@ impl Beginning {
     pub(super) fn wait(
         &mut self,
         context: &Context<'_>,
-        room: &QueryRoom,
+        reservation: &QueryReservation,
     ) -> Result<Option<Request>, Error> {
-        if room.start(context.platform.now_ns()) {
+        if reservation.start(context.platform.now_ns()) {
             return Ok(None);
         }
         if self.waited_ns >= QUERY_WAIT_NS_MAX || context.queries.is_crowded() {
@@ -38,7 +38,7 @@ impl Beginning {
 
 /// Whether a query that has failed for lack of memory, and has released its memory, starts again
 /// when enough memory is free.
-pub(super) fn may_restart<T>(turn: &Turn<T>, room: &RoomSlot) -> bool {
+pub(super) fn may_restart<T>(turn: &Turn<T>, reservation: &ReservationSlot) -> bool {
     let is_refused = matches!(turn, Err(Error::Unavailable(Unavailable::Crowded)));
-    is_refused && room.get().is_some_and(QueryRoom::restart)
+    is_refused && reservation.get().is_some_and(QueryReservation::restart)
 }

@@ -101,7 +101,7 @@ impl Cache {
 
     /// Whether to notify the Database now that the group of `shard` has grown: at most once a
     /// second, even if the Database does nothing.
-    pub fn tells(&mut self, shard: &ObjectId, now_ns: i64) -> bool {
+    pub fn should_notify(&mut self, shard: &ObjectId, now_ns: i64) -> bool {
         let told_ns = self.told_ns.get(shard).copied();
         let tells = told_ns.is_none_or(|told_ns| now_ns.saturating_sub(told_ns) >= S_NS);
         if tells {

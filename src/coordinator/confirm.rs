@@ -10,7 +10,7 @@ use std::rc::Rc;
 use super::Task;
 use super::error::Error;
 use super::grants::Caller;
-use super::single_call::ask_catalog;
+use super::single_call::call_catalog;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 
 /// Confirms a caller, unless this isolate has confirmed it recently.
@@ -21,7 +21,7 @@ pub fn confirm(caller: Rc<Caller>) -> Task<()> {
             return Ok(());
         }
         let keys = vec![caller.key.clone()];
-        match ask_catalog(&io, &ToCatalog::Met { keys }).await? {
+        match call_catalog(&io, &ToCatalog::RecordUse { keys }).await? {
             FromCatalog::Identified { found, .. } => io.with(|context| {
                 let now_ns = context.platform.now_ns();
                 context.cache.callers.confirm(&caller, found.first(), now_ns);

@@ -45,7 +45,7 @@ struct QueryRun {
     execution: Execution,
 }
 
-enum Stepped {
+enum StepResult {
     Calls(Vec<Call>),
     /// The run continues without a reply.
     Again,
@@ -56,21 +56,21 @@ enum Stepped {
 }
 
 impl Running {
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Stepped {
+    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> StepResult {
         match self {
             Self::Query(run) => match run.execution.step(context, reply) {
-                Step::Calls(calls) => Stepped::Calls(calls),
-                Step::Done(Ok(Some(_))) => Stepped::Again,
+                Step::Calls(calls) => StepResult::Calls(calls),
+                Step::Done(Ok(Some(_))) => StepResult::Again,
                 Step::Done(end) => {
                     // An error in the statement itself would repeat, so that the run counts as
                     // done.
                     let ran = matches!(end, Ok(None) | Err(Error::Query(_)));
-                    Stepped::QueryEnded(run.query.clone(), ran.then_some(run.last_run_ns))
+                    StepResult::QueryEnded(run.query.clone(), ran.then_some(run.last_run_ns))
                 }
             },
             Self::Backup(pass) => match pass.step(context, reply) {
-                Step::Calls(calls) => Stepped::Calls(calls),
-                Step::Done(end) => Stepped::BackupEnded(end.map_err(|why| why.to_string())),
+                Step::Calls(calls) => StepResult::Calls(calls),
+                Step::Done(end) => StepResult::BackupEnded(end.map_err(|why| why.to_string())),
             },
         }
     }
@@ -101,15 +101,15 @@ impl<H: Scheduled + BackedUp> Runner<H> {
         let session = Session { database: Some(database), now_ns, principal, ..Session::default() };
         let execution = Execution::new(Statement::Select(select), session);
         self.running = Some(Running::Query(Box::new(QueryRun { query, last_run_ns, execution })));
-        self.go_on(platform, None)
+        self.take_turn(platform, None)
     }
 
     fn start_pass(&mut self, platform: &dyn Platform, due: DuePass) -> Step<Vec<u8>> {
         self.running = Some(Running::Backup(scheduled_pass(due)));
-        self.go_on(platform, None)
+        self.take_turn(platform, None)
     }
 
-    fn go_on(&mut self, platform: &dyn Platform, reply: Option<Reply>) -> Step<Vec<u8>> {
+    fn take_turn(&mut self, platform: &dyn Platform, reply: Option<Reply>) -> Step<Vec<u8>> {
         let Some(mut running) = self.running.take() else { return Step::Calls(Vec::new()) };
         let mut out = Vec::new();
         // The replies to process, the last one first.
@@ -118,7 +118,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
             let (cache, queries) = (&mut self.cache, &self.queries);
             let mut context = Context { cache, queries, platform };
             match running.step(&mut context, reply) {
-                Stepped::Calls(calls) => {
+                StepResult::Calls(calls) => {
                     for call in calls {
                         match self.in_place(platform, call) {
                             Ok(reply) => replies.push(Some(reply)),
@@ -126,12 +126,12 @@ impl<H: Scheduled + BackedUp> Runner<H> {
                         }
                     }
                 }
-                Stepped::Again => replies.push(None),
-                Stepped::QueryEnded(query, ran_ns) => {
+                StepResult::Again => replies.push(None),
+                StepResult::QueryEnded(query, ran_ns) => {
                     self.host.ended(platform, &query, ran_ns);
                     return Step::Done(Vec::new());
                 }
-                Stepped::BackupEnded(end) => {
+                StepResult::BackupEnded(end) => {
                     self.host.passed(platform, end);
                     return Step::Done(Vec::new());
                 }
@@ -165,7 +165,7 @@ impl<H: Scheduled + BackedUp> Host for Runner<H> {
 
     fn resume(&mut self, platform: &dyn Platform, ticket: Ticket, reply: Reply) -> Step<Vec<u8>> {
         if ticket == RUN {
-            return self.go_on(platform, Some(reply));
+            return self.take_turn(platform, Some(reply));
         }
         self.host.resume(platform, ticket, reply)
     }

@@ -8,7 +8,7 @@ use super::canonical_names::{default_policy, each_place};
 use super::error::Error;
 use super::into::check_names;
 use super::load_schemas::{Load, Want};
-use super::single_call::ask_database;
+use super::single_call::call_database;
 use crate::influxql::ast::CreateContinuousQueryStatement;
 use crate::protocol::continuous::ContinuousQuery;
 use crate::protocol::database::{Description, FromDatabase, ToDatabase};
@@ -47,7 +47,7 @@ pub(super) fn create_continuous(
         }
         let query = qualify(&mut statement, &databases)?;
         let message = ToDatabase::CreateContinuousQuery { query };
-        match ask_database(&io, &statement.database, &message).await? {
+        match call_database(&io, &statement.database, &message).await? {
             FromDatabase::Done => Ok(None),
             _ => Err(Error::unexpected_reply()),
         }
@@ -57,7 +57,7 @@ pub(super) fn create_continuous(
 /// Carries out DROP CONTINUOUS QUERY; a missing database is no error (1.x).
 pub(super) fn drop_continuous(database: String, name: String) -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
-        match ask_database(&io, &database, &ToDatabase::DropContinuousQuery { name }).await {
+        match call_database(&io, &database, &ToDatabase::DropContinuousQuery { name }).await {
             Ok(FromDatabase::Done) | Err(Error::DatabaseNotFound(_)) => Ok(None),
             Ok(_) => Err(Error::unexpected_reply()),
             Err(error) => Err(error),

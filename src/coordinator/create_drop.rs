@@ -4,7 +4,7 @@
 use super::error::Error;
 use super::load_schemas::{Load, Want};
 use super::retries::Retries;
-use super::single_call::ask_catalog;
+use super::single_call::call_catalog;
 use super::{Io, Task};
 use crate::influxql::ast::{
     AlterRetentionPolicyStatement, CreateDatabaseStatement, CreateRetentionPolicyStatement,
@@ -218,7 +218,7 @@ async fn change_in_catalog(
     change: &Change,
     message: &ToCatalog,
 ) -> Result<Changed, Error> {
-    let reply = ask_catalog(io, message).await;
+    let reply = call_catalog(io, message).await;
     io.with(|context| {
         // Even after an error the cache may be wrong.
         context.cache.forget(change.database());

@@ -1,7 +1,7 @@
 //! Lists the names of databases, which the Catalog returns page by page.
 
 use super::error::Error;
-use super::single_call::ask_catalog;
+use super::single_call::call_catalog;
 use super::{Io, Task};
 use crate::model::grant::Grants;
 use crate::model::ids::PolicyId;
@@ -17,7 +17,7 @@ pub fn database_names() -> Task<Vec<String>> {
 pub(super) async fn list(io: &Io, holding: Option<PolicyId>) -> Result<Vec<String>, Error> {
     let (mut all, mut after) = (Vec::new(), None);
     loop {
-        match ask_catalog(io, &ToCatalog::List { after, holding }).await? {
+        match call_catalog(io, &ToCatalog::List { after, holding }).await? {
             FromCatalog::Listed { names, resume, .. } => {
                 all.extend(names);
                 after = resume;

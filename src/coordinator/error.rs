@@ -1,13 +1,13 @@
 //! The reasons why a request to the objects failed. `api` maps each variant to a status and a body.
 
 use super::backup::BackupError;
-use crate::admission::NoRoom;
+use crate::admission::OutOfMemory;
 use crate::model::limits::DESCRIBED_BYTES_MAX;
 use crate::protocol::call::CallFailure;
 use crate::protocol::catalog::CatalogRefusal;
 use crate::protocol::database::DatabaseRefusal;
 use crate::protocol::host::Unavailable;
-use crate::protocol::quota::OverRate;
+use crate::protocol::quota::RateExceeded;
 use crate::query::error::QueryError;
 
 /// The error of a machine. Each error rests on a reply of the data's owner, never on the cache
@@ -55,11 +55,11 @@ pub enum Error {
     },
     /// A limit per minute is reached. The request itself is valid.
     #[error("{whose} has reached its quota: {over}; come back in {} s", .over.retry_after_s)]
-    OverRate {
+    RateExceeded {
         /// The database or caller that has the limit.
         whose: String,
         /// The limit.
-        over: OverRate,
+        over: RateExceeded,
     },
     /// The query was killed by KILL QUERY.
     #[error("query interrupted")]
@@ -104,14 +104,14 @@ pub enum Error {
 impl From<QueryError> for Error {
     fn from(error: QueryError) -> Self {
         match error {
-            QueryError::NoRoom(NoRoom::Now) => Self::Unavailable(Unavailable::Crowded),
+            QueryError::OutOfMemory(OutOfMemory::Now) => Self::Unavailable(Unavailable::Crowded),
             error => Self::Query(error),
         }
     }
 }
 
-impl From<NoRoom> for Error {
-    fn from(error: NoRoom) -> Self {
+impl From<OutOfMemory> for Error {
+    fn from(error: OutOfMemory) -> Self {
         QueryError::from(error).into()
     }
 }
@@ -125,12 +125,12 @@ impl From<CallFailure> for Error {
 impl Error {
     /// Returns the error for an exceeded rate limit, which a shard has reported for `database` or
     /// for the caller `who`.
-    pub(crate) fn over_rate(over: OverRate, who: &str, database: &str) -> Self {
+    pub(crate) fn over_rate(over: RateExceeded, who: &str, database: &str) -> Self {
         let whose = match over.of_caller {
             true => format!("{who} on database \"{database}\""),
             false => format!("database \"{database}\""),
         };
-        Self::OverRate { whose, over }
+        Self::RateExceeded { whose, over }
     }
 
     /// Returns the error for a reply that does not belong to the call.

@@ -9,10 +9,10 @@ use super::error::Error;
 use super::grants::Principal;
 use super::query::Query;
 use super::session::Session;
-use super::single_call::ask_database;
-use crate::admission::Held;
+use super::single_call::call_database;
+use crate::admission::HeldBytes;
 use crate::influxql::ast::{NamePattern, ShowMeasurementsStatement, Statement};
-use crate::model::grant::{Right, Scope};
+use crate::model::grant::{PermissionKind, Scope};
 use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::query::metadata::SortedNames;
 use crate::query::result::SeriesChunk;
@@ -25,10 +25,10 @@ const CHUNK_ROWS: usize = 10_000;
 pub(super) fn show_continuous_queries(principal: Principal) -> Parts<SeriesChunk> {
     Parts::new(|io, output| async move {
         for name in database_names::list(&io, None).await? {
-            if !matches!(principal.grants.scope(Right::Read, &name), Scope::All) {
+            if !matches!(principal.grants.scope(PermissionKind::Read, &name), Scope::All) {
                 continue;
             }
-            match ask_database(&io, &name, &ToDatabase::ContinuousQueries).await {
+            match call_database(&io, &name, &ToDatabase::ContinuousQueries).await {
                 Ok(FromDatabase::ContinuousQueries(all)) => {
                     let row = |(query, text)| vec![query, text];
                     let rows: Vec<Vec<String>> = all.into_iter().map(row).collect();
@@ -54,7 +54,7 @@ pub(super) fn show_measurements(
         let names = database_names::list(&io, None).await?;
         for name in names {
             let grants = &listing.session.principal.grants;
-            if matches!(grants.scope(Right::Read, &name), Scope::None) {
+            if matches!(grants.scope(PermissionKind::Read, &name), Scope::None) {
                 continue;
             }
             let mut query = listing.query(&name);
@@ -81,7 +81,7 @@ pub(super) struct Listing {
     session: Session,
     /// Sorted by database, policy and name.
     names: SortedNames,
-    held: Option<Held>,
+    held: Option<HeldBytes>,
     /// The rows that `next` has not returned yet; `None` until they are sorted.
     shown: Option<Range<usize>>,
 }
@@ -115,7 +115,7 @@ impl Listing {
             }
         }
         self.names.check()?;
-        Ok(self.session.room.hold(&mut self.held, self.names.bytes())?)
+        Ok(self.session.reservation.hold(&mut self.held, self.names.bytes())?)
     }
 
     fn next(&mut self) -> Option<SeriesChunk> {
@@ -178,7 +178,7 @@ mod tests {
     fn no_more_is_held_than_a_limit_asks_for_and_what_is_held_is_counted() {
         let memory = QueryMemory::new(&Admission::default());
         let session = Session::default();
-        let _ = session.room.enter(&memory, "a");
+        let _ = session.reservation.enter(&memory, "a");
         let free = memory.free_bytes();
         let mut limited = listing("SHOW MEASUREMENTS ON * LIMIT 2 OFFSET 1", session.clone());
         let mut whole = listing("SHOW MEASUREMENTS ON *", session);

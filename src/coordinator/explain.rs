@@ -8,7 +8,9 @@ use crate::query::executor::StreamId;
 use crate::query::plan::{Plan, PlannedScan};
 use crate::query::result::SeriesChunk;
 use crate::scan::reader::ReadStats;
-use crate::scan::request::{AggregateCall, AggregateFunction, Beside, Input, Output, ScanRequest};
+use crate::scan::request::{
+    AggregateCall, AggregateFunction, AuxColumn, Input, Output, ScanRequest,
+};
 
 #[derive(Debug)]
 pub(super) struct Explain {
@@ -73,14 +75,14 @@ impl Explain {
 
     /// Returns the scans that read a shard. A subquery's result is scanned in the coordinator and
     /// has no shard.
-    fn asked(&self) -> impl Iterator<Item = &Scan> {
+    fn shard_scans(&self) -> impl Iterator<Item = &Scan> {
         self.scans.iter().filter(|scan| !scan.costs.is_empty())
     }
 
     fn plan(&self) -> Vec<String> {
         // One entry per expression, summed over all measurements.
         let mut entries: Vec<(&str, &str, usize, ReadStats)> = Vec::new();
-        for scan in self.asked() {
+        for scan in self.shard_scans() {
             for call in &scan.calls {
                 let what = (call.as_str(), scan.fields.as_str());
                 if entries.iter().all(|entry| (entry.0, entry.1) != what) {
@@ -130,7 +132,7 @@ impl Explain {
         let labels =
             |texts: Vec<String>| Node("labels".into(), texts.into_iter().map(leaf).collect());
         let mut cursor = vec![labels(vec![format!("statement: {}", self.text)])];
-        for scan in self.asked() {
+        for scan in self.shard_scans() {
             let called = scan.calls.iter().filter(|call| !call.is_empty());
             let mut texts: Vec<String> = called.map(|call| format!("expr: {call}")).collect();
             if !scan.fields.is_empty() {
@@ -195,7 +197,7 @@ fn describe(request: &ScanRequest, schema: Option<&MeasurementSchema>) -> (Vec<S
         format!("{}::{}", key(input.column).unwrap_or("?"), read_as.name())
     };
     let tag = |id: &ColumnId| format!("{}::tag", key(*id).unwrap_or("?"));
-    let (calls, mut beside) = match &request.output {
+    let (calls, mut aux) = match &request.output {
         Output::Rows { fields, tags, .. } => {
             let all = fields.iter().map(field).chain(tags.iter().map(tag));
             (vec![String::new()], all.collect::<Vec<String>>())
@@ -203,8 +205,8 @@ fn describe(request: &ScanRequest, schema: Option<&MeasurementSchema>) -> (Vec<S
         Output::Aggregates { calls, .. } => {
             let call = |call: &AggregateCall| {
                 let function = match call.function {
-                    AggregateFunction::Met { latest: false, .. } => AggregateFunction::First,
-                    AggregateFunction::Met { latest: true, .. } => AggregateFunction::Last,
+                    AggregateFunction::TiedPoints { latest: false, .. } => AggregateFunction::First,
+                    AggregateFunction::TiedPoints { latest: true, .. } => AggregateFunction::Last,
                     other => other,
                 };
                 let name = format!("{function:?}").to_lowercase();
@@ -214,18 +216,18 @@ fn describe(request: &ScanRequest, schema: Option<&MeasurementSchema>) -> (Vec<S
             // The list leaves out columns that only identify a point's series.
             let shown = |call: &AggregateCall| {
                 let skipped = match call.function {
-                    AggregateFunction::Met { by_text, .. } => series + usize::from(by_text),
+                    AggregateFunction::TiedPoints { by_text, .. } => series + usize::from(by_text),
                     _ => 0,
                 };
-                let shown = call.beside.iter().skip(skipped).map(|beside| match beside {
-                    Beside::Field(input) => field(input),
-                    Beside::Tag(id) => tag(id),
+                let shown = call.aux.iter().skip(skipped).map(|aux| match aux {
+                    AuxColumn::Field(input) => field(input),
+                    AuxColumn::Tag(id) => tag(id),
                 });
                 shown.collect::<Vec<String>>()
             };
             (calls.iter().map(call).collect(), calls.iter().flat_map(shown).collect())
         }
     };
-    beside.sort();
-    (calls, beside.join(", "))
+    aux.sort();
+    (calls, aux.join(", "))
 }

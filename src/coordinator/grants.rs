@@ -10,11 +10,11 @@ use sha2::{Digest, Sha256};
 
 use super::confirmations::Confirmations;
 use super::error::Error;
-use crate::model::grant::{Grants, Right, Scope};
+use crate::model::grant::{Grants, PermissionKind, Scope};
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
     CALLERS_REMEMBERED_MAX, REFUSED_CREDENTIALS_MAX, REFUSED_CREDENTIALS_NS,
-    STRANGERS_ASKED_FOR_MAX, UNKNOWN_NAMES_MAX, VERIFIED_PASSWORD_NS,
+    UNKNOWN_CALLERS_PER_SECOND_MAX, UNKNOWN_NAMES_MAX, VERIFIED_PASSWORD_NS,
 };
 use crate::model::time::S_NS;
 use crate::protocol::call::Platform;
@@ -66,7 +66,7 @@ impl Principal {
 
     /// Returns the principal of a token or user, with the permissions of all `rows`. Each row comes
     /// from one database.
-    pub fn of(rows: &[Rc<Held>], fresh: bool) -> Self {
+    pub fn of(rows: &[Rc<ConfirmedGrantee>], fresh: bool) -> Self {
         let Some(newest) = rows.iter().max_by_key(|held| held.row.version) else {
             return Self::default();
         };
@@ -86,14 +86,14 @@ impl Principal {
     }
 
     /// Whether this request must look up the caller's permissions. Never for the administrator.
-    pub fn wants_owner(&self) -> bool {
+    pub fn needs_lookup(&self) -> bool {
         self.caller.is_some() && !self.fresh
     }
 }
 
 /// A caller's permissions on one database, as the database reports them.
 #[derive(Clone, Debug)]
-pub struct Standing {
+pub struct CallerPermissions {
     name: Rc<str>,
     grants: Rc<Grants>,
     /// The version of the grants in the caller's frames and requests:
@@ -101,14 +101,14 @@ pub struct Standing {
     pub access: u64,
 }
 
-impl Standing {
+impl CallerPermissions {
     /// Creates the standing of a caller with the permissions `grants`.
     pub fn new(name: &Rc<str>, grants: Rc<Grants>, access: u64) -> Self {
         Self { name: Rc::clone(name), grants, access }
     }
 
     /// Returns the part of `database` that the permission covers.
-    pub fn scope(&self, right: Right, database: &str) -> Scope {
+    pub fn scope(&self, right: PermissionKind, database: &str) -> Scope {
         self.grants.scope(right, database)
     }
 
@@ -116,7 +116,7 @@ impl Standing {
     ///
     /// # Errors
     /// [`Error::Forbidden`]
-    pub fn check(&self, right: Right, database: &str, policy: &str) -> Result<(), Error> {
+    pub fn check(&self, right: PermissionKind, database: &str, policy: &str) -> Result<(), Error> {
         if self.scope(right, database).covers(policy) {
             return Ok(());
         }
@@ -156,7 +156,7 @@ pub fn hex(bytes: &[u8]) -> String {
 
 /// A database's reply about a caller.
 #[derive(Clone, Debug)]
-pub struct Held {
+pub struct ConfirmedGrantee {
     /// The token or user, reduced to the permissions on that database.
     pub row: Grantee,
     /// The permissions.
@@ -165,7 +165,7 @@ pub struct Held {
     pub access: u64,
 }
 
-impl Held {
+impl ConfirmedGrantee {
     /// Creates the entry for `row` under the version `access`.
     pub fn new(row: Grantee, access: u64) -> Self {
         let grants = Rc::new(row.grants.clone());
@@ -177,7 +177,7 @@ impl Held {
 #[derive(Debug, Default)]
 pub struct Callers {
     /// The databases' replies with the time of last use, by caller and database.
-    held: BTreeMap<(GranteeKey, ObjectId), (Rc<Held>, u64)>,
+    held: BTreeMap<(GranteeKey, ObjectId), (Rc<ConfirmedGrantee>, u64)>,
     /// Increased by every use.
     clock: u64,
     /// Hashes of credentials that the Catalog does not know, with the time of its reply. Newest
@@ -201,30 +201,34 @@ pub struct Callers {
 
 impl Callers {
     /// Returns the last reply of `database` about the caller.
-    pub fn on(&mut self, key: &GranteeKey, database: &ObjectId) -> Option<Rc<Held>> {
+    pub fn on(&mut self, key: &GranteeKey, database: &ObjectId) -> Option<Rc<ConfirmedGrantee>> {
         self.clock += 1;
         let (held, used) = self.held.get_mut(&(key.clone(), database.clone()))?;
         *used = self.clock;
-        Some(Rc::clone(held)).filter(|held| self.confirmed.believes(&held.row))
+        Some(Rc::clone(held)).filter(|held| self.confirmed.is_trusted(&held.row))
     }
 
     /// Returns the last replies of all databases about the caller.
-    pub fn everywhere(&self, key: &GranteeKey) -> Vec<Rc<Held>> {
+    pub fn everywhere(&self, key: &GranteeKey) -> Vec<Rc<ConfirmedGrantee>> {
         let first = (key.clone(), ObjectId(String::new()));
         let rows = self.held.range(first..).take_while(|((of, _), _)| of == key);
         let held = rows.map(|(_, (held, _))| held);
-        held.filter(|held| self.confirmed.believes(&held.row)).cloned().collect()
+        held.filter(|held| self.confirmed.is_trusted(&held.row)).cloned().collect()
     }
 
     /// Stores the Catalog's reply about an admitted caller: the caller's row, or `None` if the
     /// caller is unknown.
     pub fn confirm(&mut self, caller: &Caller, row: Option<&Grantee>, now_ns: i64) {
         let held = self.everywhere(&caller.key);
-        self.confirmed.heard(caller, (&held, row), now_ns);
+        self.confirmed.on_reply(caller, (&held, row), now_ns);
     }
 
     /// Caches a reply of `database`, unless a newer reply is cached.
-    pub fn learn(&mut self, database: &ObjectId, held: Held) -> Rc<Held> {
+    pub fn on_reply(
+        &mut self,
+        database: &ObjectId,
+        held: ConfirmedGrantee,
+    ) -> Rc<ConfirmedGrantee> {
         self.clock += 1;
         let key = (held.row.key(), database.clone());
         let held = Rc::new(held);
@@ -257,14 +261,14 @@ impl Callers {
     }
 
     /// Whether the owners may be asked about a caller that is possibly unknown: at most
-    /// `STRANGERS_ASKED_FOR_MAX` unknown callers per second.
-    pub fn may_ask(&self, now_ns: i64) -> bool {
+    /// `UNKNOWN_CALLERS_PER_SECOND_MAX` unknown callers per second.
+    pub fn may_look_up(&self, now_ns: i64) -> bool {
         let (since_ns, count) = self.strangers;
-        count < STRANGERS_ASKED_FOR_MAX || now_ns.saturating_sub(since_ns) >= S_NS
+        count < UNKNOWN_CALLERS_PER_SECOND_MAX || now_ns.saturating_sub(since_ns) >= S_NS
     }
 
     /// Counts a caller that turned out to be unknown.
-    pub fn count_stranger(&mut self, now_ns: i64) {
+    pub fn count_unknown_caller(&mut self, now_ns: i64) {
         let (since_ns, count) = self.strangers;
         self.strangers = match now_ns.saturating_sub(since_ns) < S_NS {
             true => (since_ns, count.saturating_add(1)),
@@ -278,13 +282,13 @@ impl Callers {
     }
 
     /// Returns whether any users exist, if the Catalog recently replied that no user has this name.
-    pub fn is_nobody(&self, name: &str, now_ns: i64) -> Option<bool> {
+    pub fn missing_user(&self, name: &str, now_ns: i64) -> Option<bool> {
         let (since_ns, users) = self.nobodies.get(&hash_of(&[name]))?;
         is_recent(*since_ns, now_ns).then_some(*users)
     }
 
     /// Remembers that no user has this name, if the table has space.
-    pub fn nobody(&mut self, name: &str, users: bool, now_ns: i64) {
+    pub fn remember_missing_user(&mut self, name: &str, users: bool, now_ns: i64) {
         if self.nobodies.len() >= UNKNOWN_NAMES_MAX {
             self.nobodies.retain(|_, (since_ns, _)| is_recent(*since_ns, now_ns));
         }
@@ -319,7 +323,7 @@ impl Callers {
 
     /// Whether this name and password were recently right together. This alone does not admit a
     /// caller.
-    pub fn is_right(&self, pair: &Hash, now_ns: i64) -> bool {
+    pub fn is_verified_password(&self, pair: &Hash, now_ns: i64) -> bool {
         self.right.get(pair).is_some_and(|until_ns| now_ns < *until_ns)
     }
 

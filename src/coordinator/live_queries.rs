@@ -3,7 +3,7 @@
 
 use super::Parts;
 use super::error::Error;
-use super::single_call::ask_catalog;
+use super::single_call::call_catalog;
 use crate::influxql::duration;
 use crate::model::ids::ObjectId;
 use crate::model::limits::CALLS_PER_ROUND_MAX;
@@ -18,7 +18,7 @@ use crate::query::result::{Column, ResultColumn, SeriesChunk, Values};
 
 pub(super) fn show_queries() -> Parts<SeriesChunk> {
     Parts::once(|io| async move {
-        match ask_catalog(&io, &ToCatalog::Queries).await? {
+        match call_catalog(&io, &ToCatalog::Queries).await? {
             FromCatalog::Queries(all) => {
                 let now_ns = io.with(|context| context.platform.now_ns())?;
                 Ok(Some(list(&all, now_ns)))
@@ -30,7 +30,7 @@ pub(super) fn show_queries() -> Parts<SeriesChunk> {
 
 pub(super) fn kill_query(id: u64) -> Parts<SeriesChunk> {
     Parts::once(move |io| async move {
-        let FromCatalog::Queries(killed) = ask_catalog(&io, &ToCatalog::KillQuery { id }).await?
+        let FromCatalog::Queries(killed) = call_catalog(&io, &ToCatalog::KillQuery { id }).await?
         else {
             return Err(Error::unexpected_reply());
         };

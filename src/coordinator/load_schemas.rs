@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use super::cache::{CachedDatabase, find_policy};
 use super::error::Error;
-use super::grants::{Held, Principal, Standing};
+use super::grants::{CallerPermissions, ConfirmedGrantee, Principal};
 use super::retries::Retries;
 use super::{Context, RoundMachine, Turn};
 use crate::model::ids::{ObjectId, PolicyId};
@@ -45,7 +45,7 @@ pub struct Loaded {
     /// The requested schemas, in the order of the description's policies.
     pub schemas: Vec<(PolicyId, Rc<PolicySchema>)>,
     /// The caller's permissions here. Empty if the load had no caller.
-    pub standing: Standing,
+    pub standing: CallerPermissions,
     /// The caller's number, if the caller is a token or a user.
     pub caller: Option<u64>,
     /// Whether the owners were asked during this load, so that a refusal may rest on it.
@@ -119,7 +119,7 @@ pub struct Load {
 struct Lookup {
     principal: Principal,
     /// The caller's permissions, once known.
-    standing: Option<Standing>,
+    standing: Option<CallerPermissions>,
     /// The version of grants under which the Database does not know the caller.
     unknown_under: Option<u64>,
 }
@@ -130,7 +130,7 @@ enum Waiting {
     Resolve,
     Describe(ObjectId),
     /// Waits for the Database's reply about the caller, then for the Catalog's.
-    Standing,
+    CallerPermissions,
     Schema(PolicyId),
 }
 
@@ -171,7 +171,7 @@ impl Load {
     }
 
     /// Returns the next call for missing facts, or the loaded facts.
-    fn ask_missing(&mut self, context: &mut Context<'_>) -> Turn<Loaded> {
+    fn request_missing(&mut self, context: &mut Context<'_>) -> Turn<Loaded> {
         if let Waiting::Describe(object) = &self.waiting {
             let to = Address::Database(object.clone());
             return Ok(Next::call(to, &ToDatabase::Describe));
@@ -184,15 +184,15 @@ impl Load {
             let message = ToCatalog::Resolve { name: self.name.clone() };
             return Ok(Next::call(Address::Catalog, &message));
         };
-        let Some(standing) = self.standing(context, &database.object) else {
-            return Ok(self.ask_standing(&database.object));
+        let Some(standing) = self.caller_permissions(context, &database.object) else {
+            return Ok(self.request_permissions(&database.object));
         };
         let Some(wanted) = self.wanted(&database.description) else {
             if self.fresh {
                 return Err(self.policy_missing());
             }
             self.restart()?;
-            return self.ask_missing(context);
+            return self.request_missing(context);
         };
         for (policy, version) in &wanted {
             let known = self
@@ -219,25 +219,29 @@ impl Load {
 
     /// Returns the caller's known permissions. Cached permissions are as old as the rest of the
     /// cache, so that a load from the owners does not use them.
-    fn standing(&mut self, context: &mut Context<'_>, object: &ObjectId) -> Option<Standing> {
+    fn caller_permissions(
+        &mut self,
+        context: &mut Context<'_>,
+        object: &ObjectId,
+    ) -> Option<CallerPermissions> {
         let Principal { name, grants, caller, .. } = &self.lookup.principal;
         let Some(caller) = caller else {
-            return Some(Standing::new(name, Rc::clone(grants), NO_GRANT));
+            return Some(CallerPermissions::new(name, Rc::clone(grants), NO_GRANT));
         };
         if self.lookup.standing.is_none() && !self.from_owner && !self.fresh {
             let now_ns = context.platform.now_ns();
             let held = context.cache.callers.on(&caller.key, object);
             let held = held.filter(|held| caller.is(&held.row, now_ns));
             self.lookup.standing =
-                held.map(|held| Standing::new(name, Rc::clone(&held.grants), held.access));
+                held.map(|held| CallerPermissions::new(name, Rc::clone(&held.grants), held.access));
         }
         self.lookup.standing.clone()
     }
 
     /// Requests the caller's row from the Database, then from the Catalog if the Database does not
     /// know the caller.
-    fn ask_standing(&mut self, object: &ObjectId) -> Next<Loaded> {
-        self.waiting = Waiting::Standing;
+    fn request_permissions(&mut self, object: &ObjectId) -> Next<Loaded> {
+        self.waiting = Waiting::CallerPermissions;
         let caller = self.lookup.principal.caller.as_ref();
         let keys = caller.map(|caller| caller.key.clone()).into_iter().collect();
         match self.lookup.unknown_under {
@@ -251,7 +255,7 @@ impl Load {
 
     /// Processes a reply about the caller. The Catalog's reply is stored under the version of
     /// grants that the Database reported before. A later revocation increases that version.
-    fn learn_standing(
+    fn on_permissions(
         &mut self,
         context: &mut Context<'_>,
         reply: CallResult,
@@ -274,7 +278,7 @@ impl Load {
         };
         let now_ns = context.platform.now_ns();
         let callers = &mut context.cache.callers;
-        let believed = |row: &Grantee| last || callers.confirmed.believes(row);
+        let believed = |row: &Grantee| last || callers.confirmed.is_trusted(row);
         let mut found = found.into_iter().filter(|row| caller.is(row, now_ns) && believed(row));
         let Some(row) = found.next() else {
             callers.forget(&caller.key, &database.object);
@@ -284,9 +288,10 @@ impl Load {
             self.lookup.unknown_under = Some(access);
             return Ok(());
         };
-        let held = callers.learn(&database.object, Held::new(row.on(&self.name), access));
+        let held =
+            callers.on_reply(&database.object, ConfirmedGrantee::new(row.on(&self.name), access));
         let (name, grants) = (&self.lookup.principal.name, Rc::clone(&held.grants));
-        self.lookup.standing = Some(Standing::new(name, grants, access));
+        self.lookup.standing = Some(CallerPermissions::new(name, grants, access));
         Ok(())
     }
 
@@ -330,11 +335,11 @@ impl Load {
         Ok(())
     }
 
-    fn learn(&mut self, context: &mut Context<'_>, reply: CallResult) -> Result<(), Error> {
+    fn on_reply(&mut self, context: &mut Context<'_>, reply: CallResult) -> Result<(), Error> {
         match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
             Waiting::Nothing => Ok(()),
-            Waiting::Standing => self.learn_standing(context, reply),
-            Waiting::Resolve => self.learn_resolved(context, reply),
+            Waiting::CallerPermissions => self.on_permissions(context, reply),
+            Waiting::Resolve => self.on_resolved(context, reply),
             Waiting::Describe(object) => match envelope::decode_reply::<FromDatabase>(reply)? {
                 FromDatabase::Description(description) => {
                     let known = context.cache.put_database(&self.name, object, description);
@@ -350,18 +355,14 @@ impl Load {
             },
             Waiting::Schema(policy) => {
                 let reply = envelope::decode_reply::<FromDatabase>(reply)?;
-                self.learn_schema(context, policy, reply)
+                self.on_schema(context, policy, reply)
             }
         }
     }
 
     /// Processes the Catalog's reply about the database's object. If the Catalog is unreachable, a
     /// cached object is used: the Database itself reports whether it still exists.
-    fn learn_resolved(
-        &mut self,
-        context: &mut Context<'_>,
-        reply: CallResult,
-    ) -> Result<(), Error> {
+    fn on_resolved(&mut self, context: &mut Context<'_>, reply: CallResult) -> Result<(), Error> {
         let lost = match envelope::decode_reply::<FromCatalog>(reply) {
             Ok(FromCatalog::Resolved { object: Some(object) }) => {
                 self.waiting = Waiting::Describe(object);
@@ -380,7 +381,7 @@ impl Load {
         Ok(())
     }
 
-    fn learn_schema(
+    fn on_schema(
         &mut self,
         context: &mut Context<'_>,
         policy: PolicyId,
@@ -435,10 +436,10 @@ impl RoundMachine for Load {
         &mut self.round
     }
 
-    fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Loaded> {
+    fn take_turn(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Loaded> {
         if let Some(reply) = replies.pop() {
-            self.learn(context, reply)?;
+            self.on_reply(context, reply)?;
         }
-        self.ask_missing(context)
+        self.request_missing(context)
     }
 }

@@ -20,11 +20,11 @@ pub struct Context<'a> {
 /// A request in progress, as the host that makes its calls sees it.
 pub trait Machine {
     /// The result.
-    type Answer;
+    type Output;
 
     /// Continues the request. `reply` is the reply to one of its calls. `None` starts the request
     /// and, if the machine documents it, requests the next piece.
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer>;
+    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Output>;
 }
 
 /// The result of a machine's turn: further calls, a reply, or an error.
@@ -37,7 +37,7 @@ pub trait RoundMachine {
     type Reply;
 
     /// Returns the calls in progress. Only the driver uses them, and only for the outermost
-    /// machine. A machine inside another machine takes its turns by [`RoundMachine::go_on`].
+    /// machine. A machine inside another machine takes its turns by [`RoundMachine::take_turn`].
     fn round(&mut self) -> &mut Round;
 
     /// Takes a turn. `replies` are the replies to the calls of the previous turn, in the order of
@@ -45,15 +45,15 @@ pub trait RoundMachine {
     ///
     /// # Errors
     /// The error that ended the request.
-    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Self::Reply>;
+    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Self::Reply>;
 }
 
 impl<M: RoundMachine> Machine for M {
-    type Answer = Result<M::Reply, Error>;
+    type Output = Result<M::Reply, Error>;
 
-    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Answer> {
+    fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> Step<Self::Output> {
         let Some(replies) = self.round().resume(reply) else { return Step::Calls(Vec::new()) };
-        match self.go_on(context, replies) {
+        match self.take_turn(context, replies) {
             Ok(Next::Calls(requests)) => Step::Calls(self.round().start(requests)),
             Ok(Next::Reply(reply)) => Step::Done(Ok(reply)),
             Err(error) => Step::Done(Err(error)),

@@ -26,7 +26,7 @@ pub mod delete;
 pub mod error;
 mod every_database;
 mod explain;
-pub mod give_access;
+pub mod grant_access;
 pub mod grants;
 pub mod identify;
 pub mod into;

@@ -2,7 +2,7 @@
 //! database.
 
 use crate::influxql::ast::{NamePattern, SelectStatement, Statement};
-use crate::model::grant::{Grants, Right, Scope};
+use crate::model::grant::{Grants, PermissionKind, Scope};
 use crate::query::metadata;
 use crate::query::source::{self, Defaults};
 
@@ -12,9 +12,9 @@ pub enum Need {
     /// The admin permission.
     Admin,
     /// A permission on a database.
-    Right {
+    PermissionKind {
         /// Read or write.
-        right: Right,
+        right: PermissionKind,
         /// The database.
         database: String,
         /// The policy, as the statement names it. `None`: the whole database.
@@ -25,21 +25,21 @@ pub enum Need {
 impl Need {
     /// Returns the need for a permission on one policy, or on some policies. The machine that
     /// determines the policies checks them.
-    fn some(right: Right, database: &str, policy: Option<String>) -> Self {
-        Self::Right { right, database: database.to_owned(), policy: Some(policy) }
+    fn some(right: PermissionKind, database: &str, policy: Option<String>) -> Self {
+        Self::PermissionKind { right, database: database.to_owned(), policy: Some(policy) }
     }
 
     /// Returns the need for a permission on a whole database.
-    fn whole(right: Right, database: &str) -> Self {
-        Self::Right { right, database: database.to_owned(), policy: None }
+    fn whole(right: PermissionKind, database: &str) -> Self {
+        Self::PermissionKind { right, database: database.to_owned(), policy: None }
     }
 
     /// Whether `grants` may satisfy the need. If that depends on the default policy, the machine
     /// that loads the database decides.
-    pub fn is_met(&self, grants: &Grants) -> bool {
+    pub fn is_satisfied(&self, grants: &Grants) -> bool {
         match self {
             Self::Admin => grants.admin,
-            Self::Right { right, database, policy } => {
+            Self::PermissionKind { right, database, policy } => {
                 let scope = grants.scope(*right, database);
                 match policy {
                     Some(policy) => scope.may_cover(policy.as_deref()),
@@ -53,7 +53,7 @@ impl Need {
     pub fn requires(&self) -> String {
         match self {
             Self::Admin => "admin privilege".to_owned(),
-            Self::Right { right, database, .. } => {
+            Self::PermissionKind { right, database, .. } => {
                 format!("{} on {database}", right.as_str())
             }
         }
@@ -65,12 +65,13 @@ impl Need {
 pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
     let read = |database: &Option<String>| {
         let name = database.as_deref().or(defaults.database);
-        name.map(|name| Need::some(Right::Read, name, None)).into_iter().collect()
+        name.map(|name| Need::some(PermissionKind::Read, name, None)).into_iter().collect()
     };
     // The databases in FROM and ON may differ.
     let shown = || metadata::database(statement, defaults).and_then(Result::ok);
-    let write_default =
-        || defaults.database.map(|name| Need::whole(Right::Write, name)).into_iter().collect();
+    let write_default = || {
+        defaults.database.map(|name| Need::whole(PermissionKind::Write, name)).into_iter().collect()
+    };
     match statement {
         Statement::Select(select) => of_select(select, defaults),
         Statement::Explain(explain) => of_select(&explain.select, defaults),
@@ -79,27 +80,33 @@ pub fn needs(statement: &Statement, defaults: Defaults<'_>) -> Vec<Need> {
         Statement::ShowRetentionPolicies { database } => read(database),
         Statement::ShowMeasurements(show) => match &show.database {
             NamePattern::Absent => read(&None),
-            NamePattern::Name(name) => vec![Need::some(Right::Read, name, None)],
+            NamePattern::Name(name) => vec![Need::some(PermissionKind::Read, name, None)],
             NamePattern::All => Vec::new(),
         },
         Statement::ShowSeries(_)
         | Statement::ShowTagKeys(_)
         | Statement::ShowTagValues(_)
         | Statement::ShowFieldKeys(_) => {
-            shown().map(|name| Need::some(Right::Read, &name, None)).into_iter().collect()
+            shown().map(|name| Need::some(PermissionKind::Read, &name, None)).into_iter().collect()
         }
         // A database's readers may see its size, as they may see its cardinalities.
-        Statement::ShowStats { database: Some(name), .. } => vec![Need::whole(Right::Read, name)],
+        Statement::ShowStats { database: Some(name), .. } => {
+            vec![Need::whole(PermissionKind::Read, name)]
+        }
         Statement::ShowCardinality(_) => {
-            shown().map(|name| Need::whole(Right::Read, &name)).into_iter().collect()
+            shown().map(|name| Need::whole(PermissionKind::Read, &name)).into_iter().collect()
         }
         Statement::Delete(_) | Statement::DropSeries(_) => write_default(),
-        Statement::DropRetentionPolicy(drop) => vec![Need::whole(Right::Write, &drop.database)],
-        Statement::DropContinuousQuery(drop) => vec![Need::whole(Right::Write, &drop.database)],
+        Statement::DropRetentionPolicy(drop) => {
+            vec![Need::whole(PermissionKind::Write, &drop.database)]
+        }
+        Statement::DropContinuousQuery(drop) => {
+            vec![Need::whole(PermissionKind::Write, &drop.database)]
+        }
         Statement::CreateContinuousQuery(create) => {
             let database = defaults.database.or(Some(&create.database));
             let defaults = Defaults { database, policy: defaults.policy };
-            let mut needs = vec![Need::whole(Right::Read, &create.database)];
+            let mut needs = vec![Need::whole(PermissionKind::Read, &create.database)];
             // The query runs later, without a check of its creator's permissions.
             needs.extend(of_select(&create.source, defaults).into_iter().map(Need::widened));
             needs
@@ -149,7 +156,9 @@ impl Need {
     fn widened(self) -> Self {
         match self {
             Self::Admin => Self::Admin,
-            Self::Right { right, database, .. } => Self::Right { right, database, policy: None },
+            Self::PermissionKind { right, database, .. } => {
+                Self::PermissionKind { right, database, policy: None }
+            }
         }
     }
 }
@@ -159,12 +168,12 @@ impl Need {
 fn of_select(select: &SelectStatement, defaults: Defaults<'_>) -> Vec<Need> {
     let mut needs = Vec::new();
     for name in source::sources(select, defaults).unwrap_or_default() {
-        needs.push(Need::some(Right::Read, &name.database, name.policy));
+        needs.push(Need::some(PermissionKind::Read, &name.database, name.policy));
     }
     if let Some(target) = &select.into
         && let Ok(name) = defaults.resolve(target.database.as_deref(), target.policy.as_deref())
     {
-        needs.push(Need::some(Right::Write, &name.database, name.policy));
+        needs.push(Need::some(PermissionKind::Write, &name.database, name.policy));
     }
     needs
 }

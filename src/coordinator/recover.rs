@@ -3,7 +3,7 @@
 
 use super::Task;
 use super::error::Error;
-use super::single_call::ask_catalog;
+use super::single_call::call_catalog;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
 use crate::protocol::recovery::{RecoveryRequest, RecoveryStatus};
 
@@ -19,7 +19,7 @@ pub fn show_recovery(database: &str) -> Task<Option<RecoveryStatus>> {
 
 fn ask(database: String, message: ToCatalog) -> Task<Option<RecoveryStatus>> {
     Task::new(|io| async move {
-        let reply = ask_catalog(&io, &message).await;
+        let reply = call_catalog(&io, &message).await;
         // Even after an error the cache may be wrong.
         io.with(|context| context.cache.forget(&database))?;
         match reply? {

@@ -1,7 +1,7 @@
 //! Defines the context of a statement: the caller, the time, and the defaults of unqualified names.
 
 use super::grants::Principal;
-use crate::admission::RoomSlot;
+use crate::admission::ReservationSlot;
 use crate::query::source::Defaults;
 use crate::query::work::Work;
 
@@ -21,7 +21,7 @@ pub struct Session {
     /// Whether a missing database is an error in statements for which 1.x returns an empty result.
     pub as_v3: bool,
     /// The memory of the request's statements.
-    pub room: RoomSlot,
+    pub reservation: ReservationSlot,
     /// The statement's counted work.
     pub work: Work,
 }

@@ -12,7 +12,7 @@ use crate::protocol::envelope;
 ///
 /// # Errors
 /// [`Error::Unavailable`], [`Error::Catalog`] for a refusal.
-pub async fn ask_catalog(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
+pub async fn call_catalog(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
     match envelope::decode_reply(io.call(Address::Catalog, message).await)? {
         FromCatalog::Refused(refusal) => Err(Error::Catalog(refusal)),
         FromCatalog::Unavailable(why) => Err(why.into()),
@@ -24,7 +24,7 @@ pub async fn ask_catalog(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Er
 ///
 /// # Errors
 /// [`Error::DatabaseNotFound`], [`Error::Unavailable`], [`Error::Database`] for a refusal.
-pub async fn ask_database(
+pub async fn call_database(
     io: &Io,
     name: &str,
     message: &ToDatabase,

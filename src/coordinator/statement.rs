@@ -16,7 +16,7 @@ use super::session::Session;
 use super::users::users;
 use super::{Context, Parts, RoundMachine, Turn, database_names};
 use crate::influxql::ast::Statement;
-use crate::model::grant::Right;
+use crate::model::grant::PermissionKind;
 use crate::protocol::call::Call;
 use crate::protocol::round::{Next, Replies, Round};
 use crate::query::error::QueryError;
@@ -124,7 +124,7 @@ fn show_retention_policies(database: String, principal: Principal) -> Parts<Seri
         let load = Load::from_owner(&database, Want::Nothing).for_caller(&principal);
         let loaded = io.run(load).await?;
         let mut policies = loaded.description.policies.clone();
-        let visible = loaded.standing.scope(Right::Read, &database);
+        let visible = loaded.standing.scope(PermissionKind::Read, &database);
         policies.retain(|policy| visible.covers(&policy.name));
         let default = loaded.description.default_policy;
         let default = policies.iter().find(|policy| Some(policy.id) == default);
@@ -185,14 +185,18 @@ impl RoundMachine for Execution {
         &mut self.round
     }
 
-    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<SeriesChunk>> {
+    fn take_turn(
+        &mut self,
+        context: &mut Context<'_>,
+        replies: Replies,
+    ) -> Turn<Option<SeriesChunk>> {
         match &mut self.kind {
-            Kind::Query(query) => query.go_on(context, replies),
-            Kind::QueryOrElse(query, otherwise) => match query.go_on(context, replies) {
+            Kind::Query(query) => query.take_turn(context, replies),
+            Kind::QueryOrElse(query, otherwise) => match query.take_turn(context, replies) {
                 Err(Error::DatabaseNotFound(_)) => Ok(Next::Reply(otherwise.take())),
                 turn => turn,
             },
-            Kind::Parts(parts) => parts.go_on(context, replies),
+            Kind::Parts(parts) => parts.take_turn(context, replies),
             Kind::Known(error) => error.take().map_or(Ok(Next::Reply(None)), Err),
         }
     }

@@ -2,7 +2,7 @@
 //!
 //! A request that needs several objects is written as an async function over [`Io`]. The function
 //! awaits `io.calls(requests)`, which hands the requests to the host and resumes with their
-//! replies. There is no executor: [`Task::go_on`](RoundMachine::go_on) polls the future once for
+//! replies. There is no executor: [`Task::take_turn`](RoundMachine::go_on) polls the future once for
 //! each round of replies. Dropping the task cancels the request.
 
 use std::cell::{Cell, RefCell};
@@ -80,7 +80,7 @@ impl<T> RoundMachine for Task<T> {
         &mut self.round
     }
 
-    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<T> {
+    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<T> {
         match self.poll(context, replies) {
             Polled::Calls(requests) => Ok(Next::Calls(requests)),
             Polled::Returned(result) => result.map(Next::Reply),
@@ -137,7 +137,7 @@ impl<T> RoundMachine for Parts<T> {
         &mut self.task.round
     }
 
-    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<T>> {
+    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<Option<T>> {
         if self.task.future.is_none() {
             return Ok(Next::Reply(None));
         }
@@ -227,7 +227,7 @@ impl Io {
     pub async fn next<M: RoundMachine>(&self, machine: &mut M) -> Result<M::Reply, Error> {
         let mut replies = Replies::default();
         loop {
-            match self.with(|context| machine.go_on(context, replies))?? {
+            match self.with(|context| machine.take_turn(context, replies))?? {
                 Next::Calls(requests) => replies = self.calls(requests).await,
                 Next::Reply(reply) => return Ok(reply),
             }

@@ -10,7 +10,7 @@ use subtle::ConstantTimeEq;
 use super::error::Error;
 use super::grants::hex;
 use super::retries::Retries;
-use super::single_call::ask_catalog;
+use super::single_call::call_catalog;
 use super::{Io, Output, Parts};
 use crate::influxql::ast::{GrantStatement, Privilege, Statement};
 use crate::model::grant::{Grants, Permission};
@@ -43,7 +43,7 @@ async fn show_users(io: Io, output: Output<SeriesChunk>) -> Result<(), Error> {
     let (mut after, limit) = (0, GRANTEES_PER_PAGE as u64);
     loop {
         let message = ToCatalog::Grantees { user: true, after, limit };
-        let FromCatalog::Grantees { rows, more, .. } = ask_catalog(&io, &message).await? else {
+        let FromCatalog::Grantees { rows, more, .. } = call_catalog(&io, &message).await? else {
             return Err(Error::unexpected_reply());
         };
         let names = Values::String(rows.iter().map(|row| row.name.as_str()).collect());
@@ -120,7 +120,7 @@ async fn grant_or_revoke(io: &Io, grant: &GrantStatement, gives: bool) -> Result
     match &grant.database {
         None => row.grants.admin = gives,
         Some(database) => {
-            match ask_catalog(io, &ToCatalog::Resolve { name: database.clone() }).await? {
+            match call_catalog(io, &ToCatalog::Resolve { name: database.clone() }).await? {
                 FromCatalog::Resolved { object: Some(_) } => {}
                 FromCatalog::Resolved { object: None } => {
                     return Err(Error::DatabaseNotFound(database.clone()));
@@ -135,7 +135,7 @@ async fn grant_or_revoke(io: &Io, grant: &GrantStatement, gives: bool) -> Result
 
 async fn find(io: &Io, name: &str) -> Result<Option<Grantee>, Error> {
     let keys = vec![GranteeKey { user: true, text: name.to_owned() }];
-    match ask_catalog(io, &ToCatalog::Identify { keys }).await? {
+    match call_catalog(io, &ToCatalog::Identify { keys }).await? {
         FromCatalog::Identified { found, .. } => Ok(found.into_iter().next()),
         _ => Err(Error::unexpected_reply()),
     }
@@ -165,7 +165,7 @@ async fn put(io: &Io, found: Option<Grantee>, row: Grantee) -> Result<(), Error>
 /// Sends a change to the Catalog. A change that only adds permissions is complete before the
 /// databases know it, because a database looks up unknown users in the Catalog.
 async fn change(io: &Io, message: &ToCatalog, widens: bool) -> Result<(), Error> {
-    let reply = ask_catalog(io, message).await;
+    let reply = call_catalog(io, message).await;
     io.with(|context| context.cache.callers.forget_refused())?;
     match reply? {
         FromCatalog::Granted { .. } if widens => Ok(()),

@@ -3,7 +3,7 @@
 
 use super::error::Error;
 use super::load_schemas::{Load, Loaded, Want};
-use super::single_call::ask_catalog;
+use super::single_call::call_catalog;
 use super::{Io, Task, diagnostics};
 use crate::protocol::call::Address;
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
@@ -55,17 +55,17 @@ async fn verify_metadata(
     report: &mut Report,
 ) -> Result<Loaded, Error> {
     if start.is_none() {
-        match ask_catalog(io, &ToCatalog::Verify).await? {
+        match call_catalog(io, &ToCatalog::Verify).await? {
             FromCatalog::Verified(page) => report.add_rows(page, "catalog"),
             _ => return Err(Error::unexpected_reply()),
         }
         let resolve = ToCatalog::Resolve { name: database.to_owned() };
-        let object = match ask_catalog(io, &resolve).await? {
+        let object = match call_catalog(io, &resolve).await? {
             FromCatalog::Resolved { object } => object,
             _ => return Err(Error::unexpected_reply()),
         };
         let object = object.ok_or_else(|| Error::DatabaseNotFound(database.to_owned()))?;
-        // Not `ask_database`: a damaged Database may be unable to describe itself.
+        // Not `call_database`: a damaged Database may be unable to describe itself.
         let reply = io.call(Address::Database(object), &ToDatabase::Verify).await;
         match envelope::decode_reply::<FromDatabase>(reply)? {
             FromDatabase::Verified(page) => report.add_rows(page, "database"),

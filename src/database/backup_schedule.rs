@@ -15,7 +15,7 @@ use crate::store::row;
 use crate::store::{Store, StoreError, Table};
 
 /// Returns a description of a schedule that keeps failing, for SHOW DIAGNOSTICS.
-pub(super) fn trouble(rows: &DatabaseRows) -> Option<String> {
+pub(super) fn problem(rows: &DatabaseRows) -> Option<String> {
     let row = rows.schedule.as_ref().filter(|row| row.failures > JOB_FAILURES_MAX)?;
     let why = row.schedule.last_failure.as_ref().map_or("", |failure| failure.why.as_str());
     Some(format!("scheduled backups fail: {why}"))
@@ -77,7 +77,7 @@ impl<S: Store> Database<S> {
         }
         let stored = self.store_schedule(Some(row));
         if let Err(error) = &stored {
-            self.distrust(platform, error);
+            self.discard_cache(platform, error);
         }
         stored.is_ok()
     }

@@ -23,7 +23,7 @@ pub(super) fn next_due_ns(rows: &DatabaseRows) -> Option<i64> {
 }
 
 /// Returns descriptions of the queries that keep failing, for SHOW DIAGNOSTICS.
-pub(super) fn troubles(rows: &DatabaseRows) -> impl Iterator<Item = String> {
+pub(super) fn problems(rows: &DatabaseRows) -> impl Iterator<Item = String> {
     let failing = rows.continuous.iter().filter(|row| row.failures > JOB_FAILURES_MAX);
     failing.map(|row| format!("continuous query {} cannot run", row.query.name))
 }
@@ -103,7 +103,7 @@ impl<S: Store> Scheduled for Database<S> {
         let (key, head) = (row.key, row::encode(&row.query));
         let stored = head.and_then(|head| self.store.put(Table::Entry, key, &head, &[]));
         if let Err(error) = stored {
-            self.distrust(platform, &error);
+            self.discard_cache(platform, &error);
         }
     }
 }

@@ -51,7 +51,7 @@ impl<S: Store> Database<S> {
             JobKind::Access => return self.drive_access(work, key),
             JobKind::Tend => {
                 work.task = DatabaseTask::Nothing;
-                self.tend(platform, key)?;
+                self.schedule_maintenance(platform, key)?;
                 return Ok(None);
             }
             _ => {}
@@ -85,7 +85,7 @@ impl<S: Store> Database<S> {
 
     /// Checks the replies of a round. Every shard must have agreed. Returns the event's reply if
     /// the event ends here.
-    fn learn(
+    fn on_replies(
         &mut self,
         platform: &dyn Platform,
         work: &mut DatabaseWork,
@@ -95,10 +95,10 @@ impl<S: Store> Database<S> {
         let driven = work.driven.and_then(|driven| Some((driven.job, jobs?.get(&driven.job)?)));
         if let Some((key, Job { kind: JobKind::Split(split), .. })) = driven {
             let split = (key, split.clone());
-            return self.learn_split(platform, work, split, replies);
+            return self.on_split_reply(platform, work, split, replies);
         }
         if let Some((_, Job { kind: JobKind::Access, .. })) = driven {
-            self.learn_access(work, replies)?;
+            self.on_access_reply(work, replies)?;
             return Ok(None);
         }
         let count = replies.len();
@@ -125,9 +125,9 @@ impl<S: Store> Database<S> {
         replies: Replies,
     ) -> Turn {
         self.load()?;
-        match self.learn(platform, work, replies)? {
+        match self.on_replies(platform, work, replies)? {
             Some(reply) => Ok(Next::Reply(reply)),
-            None => self.go_on(platform, work),
+            None => self.next_calls(platform, work),
         }
     }
 
@@ -146,8 +146,8 @@ impl<S: Store> Database<S> {
         let rows = self.open_rows()?;
         let bill = rows.bill;
         let aside = rows.jobs.values().filter(|job| job.failures >= JOB_FAILURES_MAX);
-        let troubles = aside.map(Job::trouble).chain(continuous::troubles(rows));
-        let troubles = troubles.chain(backup_schedule::trouble(rows)).collect();
+        let troubles = aside.map(Job::problem).chain(continuous::problems(rows));
+        let troubles = troubles.chain(backup_schedule::problem(rows)).collect();
         let last_backup_ns = backup_schedule::last_ns(rows);
         let measurements = rows.policies.rows.iter().map(|row| row.schema.count() as u64);
         let measurements = measurements.sum();
@@ -216,7 +216,7 @@ impl<S: Store> Database<S> {
             ToDatabase::ContinuousQueries => self.list_continuous()?,
             ToDatabase::Stats => self.stats()?,
             ToDatabase::Freeze { recovery } => self.freeze(*recovery)?,
-            _ => return self.answer_backup(platform, message),
+            _ => return self.handle_backup(platform, message),
         }))
     }
 }
@@ -236,7 +236,7 @@ impl<S: Store> Host for Database<S> {
         let mut flight = Flight::new(version, DatabaseWork::new(DatabaseTask::Request(message)));
         let turn = match answer {
             Ok(Some(reply)) => Ok(Next::Reply(reply)),
-            Ok(None) => self.go_on(platform, &mut flight.work),
+            Ok(None) => self.next_calls(platform, &mut flight.work),
             Err(failure) => Err(failure),
         };
         (ticket, self.settle(platform, ticket, flight, turn))
@@ -263,7 +263,7 @@ impl<S: Store> Host for Database<S> {
             return self.look_again_ns;
         }
         let jobs = self.rows.iter().flat_map(|rows| rows.jobs.values());
-        let due = jobs.filter(|job| !job.is_aside()).map(|job| job.due_ns);
+        let due = jobs.filter(|job| !job.is_skipped()).map(|job| job.due_ns);
         let open = self.rows.iter().filter(|rows| rows.state.stage == DatabaseStage::Open);
         due.chain(open.filter_map(continuous::next_due_ns)).chain(self.look_again_ns).min()
     }

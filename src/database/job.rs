@@ -190,7 +190,7 @@ impl Job {
 
     /// Returns whether the alarm skips the job after too many attempts. The alarm never skips a job
     /// that revokes permissions.
-    pub fn is_aside(&self) -> bool {
+    pub fn is_skipped(&self) -> bool {
         self.failures >= JOB_FAILURES_MAX && self.kind != JobKind::Access
     }
 
@@ -205,7 +205,7 @@ impl Job {
     }
 
     /// Counts an attempt of the alarm, and schedules the next attempt with a doubled delay.
-    pub fn tried(&self, now_ns: i64) -> Self {
+    pub fn count_attempt(&self, now_ns: i64) -> Self {
         let failures = self.failures.saturating_add(1);
         let wait_ns = match self.kind {
             JobKind::Access => (S_NS << failures.min(10)).min(REVOKE_RETRY_NS_MAX),
@@ -215,7 +215,7 @@ impl Job {
     }
 
     /// Returns a description of a job that the alarm skips.
-    pub fn trouble(&self) -> String {
+    pub fn problem(&self) -> String {
         let what = match &self.kind {
             JobKind::CreatePolicy { .. } => "opening a retention policy",
             JobKind::AlterPolicy { .. } => "changing a retention policy",
@@ -277,7 +277,7 @@ impl Job {
 
 impl Split {
     /// Creates the split of a group whose size is not known yet.
-    pub fn to_weigh(number: u64, group: u64, bytes: u64) -> Self {
+    pub fn of_unknown_size(number: u64, group: u64, bytes: u64) -> Self {
         Self { number, group, bytes, copy: None }
     }
 

@@ -14,7 +14,11 @@ use crate::store::Store;
 impl<S: Store> Database<S> {
     /// Stores jobs for all necessary changes. Sets the next maintenance to tomorrow, or to the
     /// expiry of the next group.
-    pub(super) fn tend(&mut self, platform: &dyn Platform, key: u64) -> Result<(), Failure> {
+    pub(super) fn schedule_maintenance(
+        &mut self,
+        platform: &dyn Platform,
+        key: u64,
+    ) -> Result<(), Failure> {
         let now_ns = platform.now_ns();
         let Some(rows) = &self.rows else { return Ok(()) };
         let mut change = RowsChange { state: Some(rows.state.clone()), ..RowsChange::default() };
@@ -44,7 +48,7 @@ impl<S: Store> Database<S> {
                 if jobs.any(|kind| matches!(kind, JobKind::Split(split) if is_it(split))) {
                     continue;
                 }
-                let kind = JobKind::Split(Split::to_weigh(row.number, group.id, 0));
+                let kind = JobKind::Split(Split::of_unknown_size(row.number, group.id, 0));
                 push(&mut change, Job::due(kind, now_ns));
             }
         }
@@ -90,7 +94,7 @@ impl<S: Store> Database<S> {
                 return Ok(());
             }
             change.state = Some(rows.state.clone());
-            let kind = JobKind::Split(Split::to_weigh(row.number, group, bytes));
+            let kind = JobKind::Split(Split::of_unknown_size(row.number, group, bytes));
             push(&mut change, Job::due(kind, now_ns));
         }
         Ok(self.apply(change)?)

@@ -149,13 +149,17 @@ impl<S: Store> Database<S> {
             Failure::Refused(refusal) => FromDatabase::Refused(refusal),
             Failure::Unavailable(why) => FromDatabase::Unavailable(why),
             Failure::NotOpen => FromDatabase::NotOpen,
-            Failure::Store(error) => self.distrust(platform, &error),
+            Failure::Store(error) => self.discard_cache(platform, &error),
         }
     }
 
     /// Discards the memory after a store error, because the stored rows may differ. The next event
     /// reads them again.
-    pub(super) fn distrust(&mut self, platform: &dyn Platform, error: &StoreError) -> FromDatabase {
+    pub(super) fn discard_cache(
+        &mut self,
+        platform: &dyn Platform,
+        error: &StoreError,
+    ) -> FromDatabase {
         self.loaded = false;
         self.rows = None;
         self.look_again_ns = Some(platform.now_ns().saturating_add(JOB_RETRY_NS));

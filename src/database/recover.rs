@@ -135,7 +135,7 @@ impl<S: Store> Database<S> {
             rows::write(store, &change)?;
             for row in &known.policies.rows {
                 let next_measurement = counters.next_measurement(row.number);
-                for one in row.schema.anew(counters.schema_version, next_measurement) {
+                for one in row.schema.resend_rows(counters.schema_version, next_measurement) {
                     rows::put_measurement(store, row.number, &one)?;
                 }
             }

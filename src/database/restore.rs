@@ -73,7 +73,7 @@ impl<S: Store> Database<S> {
     }
 
     /// Handles backup requests that need no other object.
-    pub(super) fn answer_backup(
+    pub(super) fn handle_backup(
         &mut self,
         platform: &dyn Platform,
         message: &ToDatabase,
@@ -172,7 +172,7 @@ impl<S: Store> Database<S> {
                 })?;
             }
             JobKind::OpenRestore(filling) => {
-                let (kind, due_ns) = (JobKind::Restore(filling), over_ns(now_ns));
+                let (kind, due_ns) = (JobKind::Restore(filling), undo_ns(now_ns));
                 change.jobs.push((state.next_job, Job { kind, due_ns, failures: 0 }));
                 state.next_job += 1;
                 change.state = Some(state);
@@ -234,6 +234,6 @@ fn fresh_groups(
 }
 
 /// Returns the time at which an unfinished restore is undone, in nanoseconds.
-fn over_ns(now_ns: i64) -> i64 {
+fn undo_ns(now_ns: i64) -> i64 {
     now_ns.saturating_add(RESTORE_NS_MAX)
 }

@@ -20,7 +20,7 @@ use super::policies::PolicyRow;
 use super::rows::{DatabaseRows, RowsChange};
 use super::split_copy;
 use super::split_progress::{
-    AskedPage, FullestShard, PageCopy, SplitQuestion, next_question, request,
+    FullestShard, PageCopy, RequestedPage, SplitRequest, next_request, request,
 };
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
@@ -125,7 +125,7 @@ pub(super) fn split_for_shard_count<S: Store>(
     let jurisdiction = state.create.jurisdiction.as_deref();
     let target = new_group(platform, state.next_group, range, state.create.shards, jurisdiction)?;
     let copy = Some(Copying::begin(target, state.generation));
-    let split = Split { copy, ..Split::to_weigh(row.number, group.id, 0) };
+    let split = Split { copy, ..Split::of_unknown_size(row.number, group.id, 0) };
     change.jobs.push((state.next_job, Job::due(JobKind::Split(split), platform.now_ns())));
     state.next_job += 1;
     state.next_group += 1;
@@ -180,21 +180,21 @@ impl<S: Store> Database<S> {
             let fullest = progress.fullest;
             return self.decide(platform, key, split, fullest);
         };
-        match next_question(rows, progress, &split, &copy) {
-            SplitQuestion::Ask(ask) => Ok(Some(vec![ask])),
-            SplitQuestion::NextShard => {
+        match next_request(rows, progress, &split, &copy) {
+            SplitRequest::Ask(ask) => Ok(Some(vec![ask])),
+            SplitRequest::NextShard => {
                 let (shard, measurement, resume) = (copy.shard + 1, 0, Resume::default());
                 let copy = Copying { shard, measurement, resume, ..copy };
                 self.remember(platform, key, split, copy)?;
                 Ok(None)
             }
-            SplitQuestion::Copied => self.copied(platform, work, key, split),
+            SplitRequest::Copied => self.copied(platform, work, key, split),
         }
     }
 
     /// Handles the replies to a split's messages. Returns the event's reply after the maximum
     /// number of pages per event.
-    pub(super) fn learn_split(
+    pub(super) fn on_split_reply(
         &mut self,
         platform: &dyn Platform,
         work: &mut DatabaseWork,
@@ -217,7 +217,7 @@ impl<S: Store> Database<S> {
                 }
                 FromShard::Appended { .. } if is_page => {}
                 FromShard::Summary(page) => {
-                    if !work.split.learn_live(page) {
+                    if !work.split.on_live_measurements(page) {
                         return Err(unexpected().into());
                     }
                 }
@@ -264,11 +264,11 @@ impl<S: Store> Database<S> {
     fn page(
         &self,
         split: &Split,
-        asked: AskedPage,
+        asked: RequestedPage,
         next: Option<Resume>,
         groups: Vec<crate::scan::page::Group>,
     ) -> Option<PageCopy> {
-        let AskedPage { copying: copy, measurement } = asked;
+        let RequestedPage { copying: copy, measurement } = asked;
         let id = measurement.id;
         let (row, _) = split.find(self.rows.as_ref()?)?;
         let stamp = Stamp {
@@ -364,12 +364,12 @@ impl<S: Store> Database<S> {
         let Some(rows) = &self.rows else { return Ok(None) };
         self.weighed.remove(&split.group);
         let kind = JobKind::PublishSplit { split, generation: rows.state.generation + 1 };
-        self.become_job(platform, work, key, kind)
+        self.replace_with(platform, work, key, kind)
     }
 
     /// Replaces a split with another job. The new job has a new key: replies to the split's
     /// messages in another event must not count as replies to the new job's messages.
-    fn become_job(
+    fn replace_with(
         &mut self,
         platform: &dyn Platform,
         work: &mut DatabaseWork,
@@ -398,7 +398,7 @@ impl<S: Store> Database<S> {
         split: Split,
     ) -> Result<Option<Vec<Request>>, Failure> {
         if split.copy.is_some() {
-            return self.become_job(platform, work, key, JobKind::AbandonSplit { split });
+            return self.replace_with(platform, work, key, JobKind::AbandonSplit { split });
         }
         self.apply(RowsChange { removed_jobs: vec![key], ..RowsChange::default() })?;
         Ok(None)

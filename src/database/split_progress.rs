@@ -29,7 +29,7 @@ pub(super) struct SplitProgress {
     pub(super) source: u32,
     /// The measurements of that shard.
     live: Option<LiveMeasurements>,
-    pub(super) asked: Option<AskedPage>,
+    pub(super) asked: Option<RequestedPage>,
     /// The page that is being written.
     pub(super) page: Option<PageCopy>,
     /// The number of pages that this event has copied.
@@ -47,7 +47,7 @@ pub(super) struct FullestShard {
 
 /// A page that was requested from an old shard.
 #[derive(Debug)]
-pub(super) struct AskedPage {
+pub(super) struct RequestedPage {
     /// The progress of the copying at the time of the request.
     pub(super) copying: Copying,
     /// The measurement of the page, with the requested columns. Columns may have been added since.
@@ -75,7 +75,7 @@ struct LiveMeasurements {
 impl SplitProgress {
     /// Adds a page of the old shard's measurements. Returns `false` if the page does not advance
     /// the resume key, because the caller would repeat the request without end.
-    pub(super) fn learn_live(&mut self, page: SummaryPage) -> bool {
+    pub(super) fn on_live_measurements(&mut self, page: SummaryPage) -> bool {
         let shard = self.source;
         let known = self.live.take().filter(|live| live.shard == shard);
         let mut live =
@@ -99,22 +99,22 @@ impl SplitProgress {
     }
 }
 
-pub(super) enum SplitQuestion {
+pub(super) enum SplitRequest {
     Ask(Request),
     NextShard,
     Copied,
 }
 
-pub(super) fn next_question(
+pub(super) fn next_request(
     rows: &DatabaseRows,
     progress: &mut SplitProgress,
     split: &Split,
     copy: &Copying,
-) -> SplitQuestion {
+) -> SplitRequest {
     let found = split.find(rows);
     let source =
         found.and_then(|(row, group)| Some((row, group.shards.get(copy.shard as usize)?.clone())));
-    let Some((row, source)) = source else { return SplitQuestion::Copied };
+    let Some((row, source)) = source else { return SplitRequest::Copied };
     let stamp = Stamp {
         policy: row.policy.id,
         generation: rows.state.generation,
@@ -140,7 +140,7 @@ pub(super) fn next_question(
             items_max: None,
             piece_bytes: PIECE_BYTES_MAX,
         };
-        return SplitQuestion::Ask(request(
+        return SplitRequest::Ask(request(
             rows,
             source,
             &ToShard::Summarise { query: 0, stamp, request: ask },
@@ -148,14 +148,14 @@ pub(super) fn next_question(
     };
     let next = live.iter().copied().filter(|id| id.0 >= copy.measurement).min();
     let Some((id, measurement)) = next.and_then(|id| Some((id, row.schema.by_id(id)?))) else {
-        return SplitQuestion::NextShard;
+        return SplitRequest::NextShard;
     };
     let is_begun = id.0 == copy.measurement;
     let resume = if is_begun { copy.resume.clone() } else { Resume::default() };
     let copying = Copying { resume: resume.clone(), ..copy.clone() };
-    progress.asked = Some(AskedPage { copying, measurement: measurement.clone() });
+    progress.asked = Some(RequestedPage { copying, measurement: measurement.clone() });
     let scan = split_copy::scan(measurement, time, resume);
-    SplitQuestion::Ask(request(rows, source, &ToShard::scan(stamp, scan)))
+    SplitRequest::Ask(request(rows, source, &ToShard::scan(stamp, scan)))
 }
 
 pub(super) fn request(rows: &DatabaseRows, shard: ObjectId, message: &ToShard) -> Request {

@@ -23,13 +23,13 @@ use crate::store::Store;
 
 impl<S: Store> Database<S> {
     /// Returns the next messages of an event, or its reply.
-    pub(super) fn go_on(&mut self, platform: &dyn Platform, work: &mut DatabaseWork) -> Turn {
+    pub(super) fn next_calls(&mut self, platform: &dyn Platform, work: &mut DatabaseWork) -> Turn {
         self.load()?;
         self.refuse_frozen(&work.task)?;
         loop {
             let key = match self.next_job(platform, work)? {
                 Some(key) => key,
-                None => return self.conclusion(platform, work).map(Next::Reply),
+                None => return self.final_reply(platform, work).map(Next::Reply),
             };
             if let Some(requests) = self.drive(platform, work, key)? {
                 return Ok(Next::Calls(requests));
@@ -38,7 +38,7 @@ impl<S: Store> Database<S> {
     }
 
     /// Returns the reply when no job is left.
-    fn conclusion(
+    fn final_reply(
         &mut self,
         platform: &dyn Platform,
         work: &DatabaseWork,
@@ -280,15 +280,15 @@ impl<S: Store> Database<S> {
         self.load()?;
         let now_ns = platform.now_ns();
         let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
-        let due = jobs.filter(|(_, job)| !job.is_aside() && job.due_ns <= now_ns);
+        let due = jobs.filter(|(_, job)| !job.is_skipped() && job.due_ns <= now_ns);
         let due = due.filter(|_| !self.is_frozen());
         let first = due.min_by_key(|(key, job)| (job.due_ns, **key));
-        let Some((key, job)) = first.map(|(&key, job)| (key, job.tried(now_ns))) else {
+        let Some((key, job)) = first.map(|(&key, job)| (key, job.count_attempt(now_ns))) else {
             return Ok(Next::Reply(FromDatabase::Done));
         };
         self.apply(RowsChange { jobs: vec![(key, job)], ..RowsChange::default() })?;
         work.task = DatabaseTask::Job(key);
-        self.go_on(platform, work)
+        self.next_calls(platform, work)
     }
 }
 

@@ -34,7 +34,7 @@ impl Alarm {
     }
 
     /// Notes that the platform has delivered the alarm, so that no alarm is set.
-    pub(super) fn went_off(&self) {
+    pub(super) fn on_fired(&self) {
         self.known.set(Known::Unset);
     }
 

@@ -72,7 +72,7 @@ pub(super) async fn read(
         let piece = match pieces.next(|_| exchange.displaced()).await? {
             Next::Piece(piece) => piece,
             Next::End => return Ok(None),
-            Next::Stalled => return Ok(Some(exchange.stalled())),
+            Next::Stalled => return Ok(Some(exchange.body_stalled())),
             Next::Displaced(refusal) => return Ok(Some(refusal)),
         };
         let length = piece.length() as usize;

@@ -31,7 +31,7 @@ fn start() {
 
 #[event(fetch)]
 async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<web_sys::Response> {
-    let mut conversation = Conversation::new(&env, &request);
+    let mut conversation = Connection::new(&env, &request);
     let head = head(&request);
     let (mut exchange, mut action) =
         with_service(&env, |service| Exchange::start(service, &conversation.platform, head));
@@ -43,7 +43,7 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
                         .tell(|service, platform| exchange.body(service, platform, Vec::new())),
                     Ok(Some(refusal)) => refusal,
                     Err(gone) => {
-                        exchange.vanished();
+                        exchange.client_disconnected();
                         conversation.log(&exchange);
                         return Err(gone.into());
                     }
@@ -53,10 +53,10 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
             Action::Respond(response) => {
                 conversation.log(&exchange);
                 let response = reply::packed(response, &request);
-                let calls = conversation.afterwards(&mut exchange);
+                let calls = conversation.background_calls(&mut exchange);
                 if !calls.is_empty() || conversation.flights.holds_sql() {
                     context.wait_until(async move {
-                        conversation.hear(&mut exchange, calls).await;
+                        conversation.run_background_calls(&mut exchange, calls).await;
                     });
                 }
                 return reply::whole(response);
@@ -71,13 +71,13 @@ async fn fetch(request: web_sys::Request, env: Env, context: Context) -> Result<
 }
 
 /// The connection from a request to the isolate's service and to the objects.
-pub(super) struct Conversation {
+pub(super) struct Connection {
     env: Env,
     platform: EdgePlatform,
     flights: Flights,
 }
 
-impl Conversation {
+impl Connection {
     fn new(env: &Env, request: &web_sys::Request) -> Self {
         let (platform, flights) = (EdgePlatform::of_request(env, request), Flights::new(env));
         Self { env: env.clone(), platform, flights }
@@ -112,17 +112,18 @@ impl Conversation {
     }
 
     /// Returns the calls to make after the response was sent.
-    pub(super) fn afterwards(&self, exchange: &mut Exchange) -> Vec<Call> {
-        with_service(&self.env, |service| exchange.afterwards(service, &self.platform))
+    pub(super) fn background_calls(&self, exchange: &mut Exchange) -> Vec<Call> {
+        with_service(&self.env, |service| exchange.background_calls(service, &self.platform))
     }
 
     /// Makes these calls. A lost call is made again after a later request.
-    pub(super) async fn hear(&mut self, exchange: &mut Exchange, calls: Vec<Call>) {
+    pub(super) async fn run_background_calls(&mut self, exchange: &mut Exchange, calls: Vec<Call>) {
         self.flights.clear().await;
         self.flights.start(calls);
         while let Some(reply) = self.flights.next().await {
-            let more =
-                with_service(&self.env, |service| exchange.heard(service, &self.platform, reply));
+            let more = with_service(&self.env, |service| {
+                exchange.on_background_reply(service, &self.platform, reply)
+            });
             self.flights.start(more);
         }
     }

@@ -51,7 +51,7 @@ impl<H: Host + 'static> Hosted<H> {
         let (ticket, step) = object.host.borrow_mut().begin(&object.platform, &message);
         drop(message);
         let reply = object.finish(ticket, step).await?;
-        let work = object.host.borrow_mut().work_on();
+        let work = object.host.borrow_mut().run_due_work();
         if let Some((ticket, step)) = work {
             let object = Rc::clone(object);
             self.state.wait_until(async move { object.finish_unasked(ticket, step).await });
@@ -61,7 +61,7 @@ impl<H: Host + 'static> Hosted<H> {
 
     pub(super) async fn alarm(&self) {
         let object = &self.object;
-        object.alarm.went_off();
+        object.alarm.on_fired();
         let (ticket, step) = object.host.borrow_mut().alarm(&object.platform);
         object.finish_unasked(ticket, step).await;
     }

@@ -6,7 +6,7 @@ use wasm_bindgen_futures::{JsFuture, future_to_promise};
 use web_sys::ReadableStream;
 use worker::{Context, Result};
 
-use super::entry::Conversation;
+use super::entry::Connection;
 use super::runtime;
 use super::wait::wait;
 use crate::api::action::Action;
@@ -104,7 +104,7 @@ pub(super) fn whole(response: Response) -> Result<web_sys::Response> {
 /// Returns a response with a streamed body. While the client reads, the exchange continues.
 pub(super) fn stream(
     response: Response,
-    mut conversation: Conversation,
+    mut conversation: Connection,
     mut exchange: Exchange,
     context: &Context,
 ) -> Result<web_sys::Response> {
@@ -119,8 +119,8 @@ pub(super) fn stream(
             conversation.abandon(&mut exchange).await;
         }
         conversation.log(&exchange);
-        let calls = conversation.afterwards(&mut exchange);
-        conversation.hear(&mut exchange, calls).await;
+        let calls = conversation.background_calls(&mut exchange);
+        conversation.run_background_calls(&mut exchange, calls).await;
     });
     Ok(runtime::respond(status, &head, &readable)?)
 }
@@ -132,7 +132,7 @@ async fn taken(
     writer: &JsWriter,
     bytes: Vec<u8>,
     notice: &mut Option<Promise>,
-    (conversation, exchange): (&Conversation, &mut Exchange),
+    (conversation, exchange): (&Connection, &mut Exchange),
 ) -> Result<bool> {
     let piece = Uint8Array::from(bytes.as_slice());
     drop(bytes);
@@ -147,7 +147,7 @@ async fn taken(
             return Ok(exchange.sent());
         }
         *notice = None;
-        if exchange.is_outrun() {
+        if exchange.is_stopped() {
             return Ok(false);
         }
     }
@@ -156,7 +156,7 @@ async fn taken(
 /// Adds the next available pieces to a small piece. Returns the action after them, if it is known.
 fn gather(
     bytes: &mut Vec<u8>,
-    conversation: &Conversation,
+    conversation: &Connection,
     exchange: &mut Exchange,
 ) -> Option<Action> {
     while bytes.len() < REPLY_PIECE_BYTES_MIN {
@@ -171,7 +171,7 @@ fn gather(
 async fn send(
     writer: &JsWriter,
     beginning: Vec<u8>,
-    conversation: &mut Conversation,
+    conversation: &mut Connection,
     exchange: &mut Exchange,
 ) -> Result<()> {
     let mut action = Action::Bytes(beginning);

@@ -42,7 +42,7 @@ impl Shard {
         let full_bytes = config::settings(&env).map_or(0, |settings| settings.shard_full_bytes);
         let budget = BUDGET.with(Rc::clone);
         let shard = crate::shard::Shard::new(DoStore::new(&state), budget, full_bytes);
-        let host = ShardHost::new(shard, PAGES.with(Rc::clone)).working_behind_replies();
+        let host = ShardHost::new(shard, PAGES.with(Rc::clone)).with_work_after_replies();
         Self { hosted: Hosted::new(state, &env, host).going_back() }
     }
 

@@ -1,7 +1,7 @@
 //! Defines the errors of planning and executing a statement. The texts are those of 1.x if 1.x has
 //! such an error. [`crate::influxql::error`] contains the parser's errors.
 
-use crate::admission::NoRoom;
+use crate::admission::OutOfMemory;
 use crate::influxql::error::ParseError;
 use crate::influxql::time_literal::format_utc;
 use crate::model::configurable_limits::{Exceeded, Limit};
@@ -142,7 +142,7 @@ pub enum QueryError {
     PlanTooLarge,
     /// The query memory is exhausted.
     #[error(transparent)]
-    NoRoom(#[from] NoRoom),
+    OutOfMemory(#[from] OutOfMemory),
     /// A shard's page does not have the requested shape.
     #[error("a shard's answer does not fit its request: {0}")]
     Page(&'static str),

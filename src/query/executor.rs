@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use super::error::QueryError;
-use super::group::{GroupProgress, GroupRun};
+use super::group::{GroupExecutor, GroupProgress};
 use super::plan::{Plan, PlannedScan, SelectNode};
 use super::result::SeriesChunk;
 use super::stream::{Front, Stream};
 use super::subquery_rows::{BATCH_BYTES, Derived};
 use super::work::Work;
-use crate::admission::QueryRoom;
+use crate::admission::QueryReservation;
 use crate::model::limits::STREAMS_AHEAD_MAX;
 use crate::scan::page::ScanPage;
 
@@ -31,7 +31,7 @@ pub enum ExecStep {
 
 /// A measurement's streams, grouped by feed.
 #[derive(Debug)]
-struct InputRun {
+struct InputState {
     /// Position in the node's inputs.
     input: usize,
     feeds: Vec<Vec<Stream>>,
@@ -47,15 +47,15 @@ struct InputRun {
 pub struct Executor {
     scans: Rc<[PlannedScan]>,
     node: SelectNode,
-    room: QueryRoom,
+    room: QueryReservation,
     work: Work,
     /// The unfinished subqueries with their position in the node. The first one runs.
     pending: VecDeque<(usize, Self)>,
     /// The results of the node's subqueries.
     derived: Vec<Derived>,
     /// The remaining measurements. The first one is the current measurement.
-    inputs: VecDeque<InputRun>,
-    group: Option<GroupRun>,
+    inputs: VecDeque<InputState>,
+    group: Option<GroupExecutor>,
     /// The number of series of the current measurement that have rows before LIMIT and OFFSET.
     series: u64,
     /// Whether the current group is one of these series.
@@ -74,7 +74,7 @@ pub struct RowPosition {
 
 /// The result of supplying needs from subqueries instead of shards.
 enum Local {
-    Met,
+    TiedPoints,
     /// The remaining needs, which only shards can supply.
     Need(Vec<StreamNeed>),
     Pause,
@@ -84,7 +84,7 @@ impl Local {
     /// Returns the executor's step; `None` if the executor continues.
     fn step(self) -> Option<ExecStep> {
         match self {
-            Self::Met => None,
+            Self::TiedPoints => None,
             Self::Need(needs) => Some(ExecStep::Need(needs)),
             Self::Pause => Some(ExecStep::Pause),
         }
@@ -94,7 +94,7 @@ impl Local {
 impl Executor {
     /// Starts `plan`. `shards[i]` is the number of shards that scan `i` of the plan reads; a scan
     /// of 0 shards has no rows. `room` counts the executor's memory, and `work` its work.
-    pub fn new(plan: Plan, shards: &[u32], (room, work): (&QueryRoom, &Work)) -> Self {
+    pub fn new(plan: Plan, shards: &[u32], (room, work): (&QueryReservation, &Work)) -> Self {
         Self::in_batches(plan, shards, (room, work), BATCH_BYTES)
     }
 
@@ -103,7 +103,7 @@ impl Executor {
     pub fn in_batches(
         plan: Plan,
         shards: &[u32],
-        (room, work): (&QueryRoom, &Work),
+        (room, work): (&QueryReservation, &Work),
         batch_bytes: usize,
     ) -> Self {
         Self::for_node(plan.scans.into(), plan.root, shards, (room, work, batch_bytes))
@@ -113,7 +113,7 @@ impl Executor {
         scans: Rc<[PlannedScan]>,
         node: SelectNode,
         shards: &[u32],
-        (room, work, batch_bytes): (&QueryRoom, &Work, usize),
+        (room, work, batch_bytes): (&QueryReservation, &Work, usize),
     ) -> Self {
         let mut inputs = VecDeque::with_capacity(node.inputs.len());
         for (index, input) in node.inputs.iter().enumerate() {
@@ -134,7 +134,7 @@ impl Executor {
                     streams
                 })
                 .collect();
-            inputs.push_back(InputRun { input: index, feeds });
+            inputs.push_back(InputState { input: index, feeds });
         }
         let subqueries = || node.subqueries.iter().enumerate();
         let pending = subqueries()
@@ -186,14 +186,14 @@ impl Executor {
             let Some(run) = self.inputs.front_mut() else { return Ok(ExecStep::Done) };
             let Some(group) = &mut self.group else {
                 let needs = self.begin_group();
-                if let Some(step) = self.answer_locally(needs)?.step() {
+                if let Some(step) = self.read_subqueries(needs)?.step() {
                     return Ok(step);
                 }
                 continue;
             };
             match group.advance(&self.node, &mut run.feeds)? {
                 GroupProgress::Need(needs) => {
-                    if let Some(step) = self.answer_locally(needs)?.step() {
+                    if let Some(step) = self.read_subqueries(needs)?.step() {
                         return Ok(step);
                     }
                 }
@@ -211,7 +211,9 @@ impl Executor {
 
     /// Runs one step of the first unfinished subquery.
     fn advance_subquery(&mut self) -> Result<Local, QueryError> {
-        let Some((index, subquery)) = self.pending.front_mut() else { return Ok(Local::Met) };
+        let Some((index, subquery)) = self.pending.front_mut() else {
+            return Ok(Local::TiedPoints);
+        };
         let derived = self.derived.get_mut(*index);
         match (subquery.next()?, derived) {
             (ExecStep::Need(needs), _) => return Ok(Local::Need(needs)),
@@ -226,7 +228,7 @@ impl Executor {
             }
             (ExecStep::Chunk(_) | ExecStep::Done, None) => {}
         }
-        Ok(Local::Met)
+        Ok(Local::TiedPoints)
     }
 
     /// Whether the node reads its only subquery's rows while the subquery runs.
@@ -254,7 +256,7 @@ impl Executor {
     }
 
     /// Supplies the needs that read subqueries; returns the other needs.
-    fn answer_locally(&mut self, needs: Vec<StreamNeed>) -> Result<Local, QueryError> {
+    fn read_subqueries(&mut self, needs: Vec<StreamNeed>) -> Result<Local, QueryError> {
         let mut remote = Vec::new();
         let scans = Rc::clone(&self.scans);
         for need in needs {
@@ -276,18 +278,18 @@ impl Executor {
                     break;
                 }
                 match self.advance_subquery()? {
-                    Local::Met => {}
+                    Local::TiedPoints => {}
                     other => return Ok(other),
                 }
             }
         }
-        Ok(if remote.is_empty() { Local::Met } else { Local::Need(remote) })
+        Ok(if remote.is_empty() { Local::TiedPoints } else { Local::Need(remote) })
     }
 
     /// Starts the next group of the current measurement, or the next measurement. Returns the pages
     /// that the executor needs first.
     fn begin_group(&mut self) -> Vec<StreamNeed> {
-        if self.is_beyond() {
+        if self.is_past_slimit() {
             self.end_measurement();
             return Vec::new();
         }
@@ -304,7 +306,8 @@ impl Executor {
         match key.map(<[String]>::to_vec) {
             Some(key) => {
                 let input = run.input;
-                self.group = Some(GroupRun::new(&self.node, input, key, (&self.room, &self.work)));
+                self.group =
+                    Some(GroupExecutor::new(&self.node, input, key, (&self.room, &self.work)));
                 self.is_counted = false;
             }
             None => self.end_measurement(),
@@ -342,7 +345,7 @@ impl Executor {
 
     /// Whether SLIMIT hides all remaining series of the measurement. As in 1.x, SOFFSET without
     /// SLIMIT hides every series (`LimitTagSets`).
-    fn is_beyond(&self) -> bool {
+    fn is_past_slimit(&self) -> bool {
         let node = &self.node;
         let limited = node.slimit > 0 || node.soffset > 0;
         limited && self.series >= node.soffset.saturating_add(node.slimit)

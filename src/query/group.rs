@@ -4,7 +4,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use super::call_run::CallRun;
+use super::call_executor::CallExecutor;
 use super::error::QueryError;
 use super::operators::fill::{self, ShownWindows};
 use super::operators::fill_rows::RowFill;
@@ -17,9 +17,9 @@ use super::plan::{Binding, CallBase, CallPlan, FeedKind, SelectNode, SlotSource}
 use super::result::{Column, ResultColumn, SeriesChunk};
 use super::scalar::{self, Scalar};
 use super::stream::{Stream, StreamNeed};
-use super::transforms::Piece;
+use super::transforms::StreamBatch;
 use super::work::Work;
-use crate::admission::{Held, QueryRoom};
+use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::limits::BUCKETS_PER_QUERY_MAX;
 use crate::model::value::FieldValue;
 
@@ -37,7 +37,7 @@ pub(crate) enum GroupProgress {
 
 /// The state of a feed of the group.
 #[derive(Debug)]
-enum FeedRun {
+enum FeedState {
     /// The feed collects partial states.
     Partials(PartialMerge),
     /// The feed reads rows. Also contains the rows that no call has read yet.
@@ -65,12 +65,12 @@ impl FinishingCall {
 
 /// The state of a group.
 #[derive(Debug)]
-pub(crate) struct GroupRun {
+pub(crate) struct GroupExecutor {
     input: usize,
     key: Vec<String>,
     tags: Rc<[(String, String)]>,
-    feeds: Vec<FeedRun>,
-    calls: Vec<CallRun>,
+    feeds: Vec<FeedState>,
+    calls: Vec<CallExecutor>,
     /// The LIMIT of a raw query.
     limiter: Limiter,
     /// The `fill()` state of a raw query, with the values of earlier rows.
@@ -80,26 +80,26 @@ pub(crate) struct GroupRun {
     unread: Option<Unread>,
     work: Work,
     /// The memory of the calls' windows.
-    windows: Held,
+    windows: HeldBytes,
     /// For each call, the value in rows in which only other calls have a value.
     missing: Vec<Option<FieldValue>>,
 }
 
-impl GroupRun {
+impl GroupExecutor {
     pub(crate) fn new(
         node: &SelectNode,
         input: usize,
         key: Vec<String>,
-        (room, work): (&QueryRoom, &Work),
+        (room, work): (&QueryReservation, &Work),
     ) -> Self {
         work.add(node.calls.len() + node.outputs.len() + key.len());
         let tags = node.group_keys.iter().cloned().zip(key.iter().cloned()).collect();
         let feeds = node.feeds.iter().map(|feed| match feed.kind {
-            FeedKind::Partials => FeedRun::Partials(PartialMerge::new(feed.calls.len())),
-            FeedKind::Rows => FeedRun::Rows(RowMerge::default(), None),
+            FeedKind::Partials => FeedState::Partials(PartialMerge::new(feed.calls.len())),
+            FeedKind::Rows => FeedState::Rows(RowMerge::default(), None),
         });
         let limiter = Limiter::new(node.limit, node.offset);
-        let calls = node.calls.iter().map(|call| CallRun::new(call, limiter, room));
+        let calls = node.calls.iter().map(|call| CallExecutor::new(call, limiter, room));
         Self {
             input,
             key,
@@ -155,7 +155,7 @@ impl GroupRun {
             let Some(streams) = streams.get_mut(index) else { continue };
             match self.advance_feed(node, index, feed, streams)? {
                 Some(GroupProgress::Need(more)) => needs.extend(more),
-                Some(GroupProgress::End) => *feed = FeedRun::Done,
+                Some(GroupProgress::End) => *feed = FeedState::Done,
                 Some(progress) => answer = Some(progress),
                 None => {}
             }
@@ -179,15 +179,15 @@ impl GroupRun {
         &mut self,
         node: &SelectNode,
         index: usize,
-        feed: &mut FeedRun,
+        feed: &mut FeedState,
         streams: &mut [Stream],
     ) -> Result<Option<GroupProgress>, QueryError> {
         let bindings = node.inputs.get(self.input).and_then(|input| input.feeds.get(index));
         let bindings = bindings.map_or(&[][..], Vec::as_slice);
         loop {
             match feed {
-                FeedRun::Done => return Ok(None),
-                FeedRun::Partials(merge) => {
+                FeedState::Done => return Ok(None),
+                FeedState::Partials(merge) => {
                     let missing = merge.collect(&self.key, streams, bindings)?;
                     if !missing.is_empty() {
                         return Ok(Some(needs(streams, &missing)));
@@ -195,10 +195,10 @@ impl GroupRun {
                     let merged = merge.finish(node)?.into_iter();
                     let finishing =
                         merged.map(|(call, series)| FinishingCall::new(call, Some(series)));
-                    *feed = FeedRun::Finishing(finishing.collect());
+                    *feed = FeedState::Finishing(finishing.collect());
                 }
-                FeedRun::Finishing(calls) => return self.finish_calls(node, calls).map(Some),
-                FeedRun::Rows(_, unread) if unread.is_some() => {
+                FeedState::Finishing(calls) => return self.finish_calls(node, calls).map(Some),
+                FeedState::Rows(_, unread) if unread.is_some() => {
                     let row_work = node.slots.len() + node.calls.len();
                     let Some(batch) = Unread::next(unread, row_work, &self.work) else { continue };
                     if let Some(chunk) = self.rows(node, index, batch)? {
@@ -208,7 +208,7 @@ impl GroupRun {
                         return Ok(Some(GroupProgress::Pause));
                     }
                 }
-                FeedRun::Rows(merge, unread) => {
+                FeedState::Rows(merge, unread) => {
                     let sources = sources(streams, bindings);
                     let next =
                         merge.next(&self.key, streams, &sources, &node.slots, node.descending)?;
@@ -219,7 +219,7 @@ impl GroupRun {
                             let calls = feed_plan.map_or(&[][..], |feed| feed.calls.as_slice());
                             let finishing =
                                 calls.iter().map(|&call| FinishingCall::new(call, None));
-                            *feed = FeedRun::Finishing(finishing.collect());
+                            *feed = FeedState::Finishing(finishing.collect());
                         }
                         Merged::Batch(batch) => {
                             self.work.add(batch.times_ns.len() * streams.len());
@@ -280,11 +280,11 @@ impl GroupRun {
             }
             let Some(Some(column)) = batch.slots.get(plan.slot) else { continue };
             if let Some(call) = self.calls.get_mut(index) {
-                call.push(Piece::new(&batch.times_ns, column));
+                call.push(StreamBatch::new(&batch.times_ns, column));
             }
         }
         let streaming = (node.calls.iter()).all(|call| {
-            call.base == CallBase::Values && !call.transforms.iter().any(|t| t.answers_late())
+            call.base == CallBase::Values && !call.transforms.iter().any(|t| t.emits_at_end())
         });
         if node.feeds.len() == 1 && streaming {
             return Ok(match node.calls.len() {
@@ -358,7 +358,7 @@ impl GroupRun {
             let shown = if is_all { series } else { series.slice(from, to) };
             call.series = Some(shown).filter(|s| !s.times_ns.is_empty());
         } else {
-            call.push(Piece::new(&series.times_ns, &series.values));
+            call.push(StreamBatch::new(&series.times_ns, &series.values));
         }
         Ok(())
     }
@@ -403,13 +403,13 @@ impl GroupRun {
         }
         columns.resize(node.calls.len() + node.slots.len(), None);
         if let ([plan], [Some(series)]) = (node.calls.as_slice(), series.as_slice()) {
-            for (&slot, beside) in plan.beside.iter().zip(&series.beside) {
+            for (&slot, aux) in plan.aux.iter().zip(&series.aux) {
                 if let Some(column) = columns.get_mut(1 + slot) {
-                    column.clone_from(beside);
+                    column.clone_from(aux);
                 }
             }
             for (column, slot) in columns.iter_mut().skip(1).zip(&node.slots) {
-                fill::fill_beside(column, slot, node, times_ns.len());
+                fill::fill_aux(column, slot, node, times_ns.len());
             }
         }
         self.unread = Some(Unread::new(RowBatch { times_ns, slots: columns }));

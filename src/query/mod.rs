@@ -9,7 +9,7 @@
 //!
 //! A SHOW statement has the same three steps, in [`metadata`].
 
-mod call_run;
+mod call_executor;
 pub mod compile;
 mod data_type;
 mod subquery_rows;

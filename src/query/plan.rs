@@ -59,7 +59,7 @@ pub struct PlannedScan {
 
 impl PlannedScan {
     /// Whether the scan reads shards. Otherwise it reads the rows of a subquery.
-    pub fn asks_shards(&self) -> bool {
+    pub fn reads_shards(&self) -> bool {
         self.subquery.is_none()
     }
 }
@@ -168,7 +168,7 @@ pub(crate) struct CallPlan {
     /// The transformations of the values, innermost first.
     pub(crate) transforms: Vec<Transform>,
     /// The slots whose values come from the selected point.
-    pub(crate) beside: Vec<usize>,
+    pub(crate) aux: Vec<usize>,
     /// Whether the call also reads the window before the range.
     pub(crate) extended: bool,
     /// Whether the call never has values.
@@ -184,7 +184,7 @@ impl CallPlan {
             fill: None,
             missing: None,
             transforms: Vec::new(),
-            beside: Vec::new(),
+            aux: Vec::new(),
             extended: false,
             silent: false,
         }
@@ -284,8 +284,8 @@ pub(crate) enum SlotSource {
 pub(crate) struct CallSource {
     /// Position in [`SelectNode::calls`].
     pub(crate) call: usize,
-    /// For each slot in the call's `beside`, its position in the page.
-    pub(crate) beside: Vec<Option<usize>>,
+    /// For each slot in the call's `aux`, its position in the page.
+    pub(crate) aux: Vec<Option<usize>>,
 }
 
 impl SelectNode {

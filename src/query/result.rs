@@ -73,7 +73,7 @@ pub enum ColumnKind {
 impl SeriesChunk {
     /// Whether more rows of the series follow the chunk's first `rows` rows, in this or the next
     /// chunk.
-    pub fn goes_on_after(&self, rows: usize) -> bool {
+    pub fn continues_after(&self, rows: usize) -> bool {
         self.partial || rows < self.rows
     }
 

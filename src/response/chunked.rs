@@ -101,7 +101,7 @@ impl Documents {
         let mut from = range.start;
         loop {
             let Some(held) = &mut self.held else { return };
-            held.series.partial = chunk.goes_on_after(range.end);
+            held.series.partial = chunk.continues_after(range.end);
             let to = range.end.min(from.saturating_add(chunk_rows.saturating_sub(held.rows)));
             if from < to {
                 if held.rows == 0 {

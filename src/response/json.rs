@@ -60,7 +60,7 @@ impl Document {
             self.open_series(chunk);
         }
         if let Some((open, has_values)) = &mut self.open {
-            open.partial = chunk.goes_on_after(range.end);
+            open.partial = chunk.continues_after(range.end);
             if !range.is_empty() && !std::mem::replace(has_values, true) {
                 self.emitter.key("values");
                 self.emitter.open(b'[');

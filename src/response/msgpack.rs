@@ -23,7 +23,7 @@ pub struct Packed {
     epoch: Option<Precision>,
     chunk_rows: Option<usize>,
     /// The complete documents.
-    out: Pieces,
+    out: Rope,
     results: Counted,
     series: Counted,
     /// The series to which the next rows can belong, without values, and its rows.
@@ -36,13 +36,13 @@ pub struct Packed {
 /// A byte buffer that consists of pieces. A document can grow and move into another document
 /// without a copy, which would temporarily double its memory.
 #[derive(Debug, Default)]
-struct Pieces {
+struct Rope {
     /// The pieces in order, without empty pieces.
     pieces: VecDeque<Vec<u8>>,
     bytes_before_last: usize,
 }
 
-impl Pieces {
+impl Rope {
     fn bytes(&self) -> usize {
         self.bytes_before_last + self.pieces.back().map_or(0, Vec::len)
     }
@@ -84,13 +84,13 @@ impl Pieces {
 /// Concatenated elements with their number.
 #[derive(Debug, Default)]
 struct Counted {
-    elements: Pieces,
+    elements: Rope,
     count: usize,
 }
 
 impl Counted {
     /// Moves the number and the elements to `out`. The list is empty afterwards.
-    fn append_to(&mut self, out: &mut Pieces) {
+    fn append_to(&mut self, out: &mut Rope) {
         let Self { elements, count } = std::mem::take(self);
         array(count, out.tail());
         out.append(elements);
@@ -100,7 +100,7 @@ impl Counted {
 impl Packed {
     /// Creates a writer without documents.
     pub fn new(epoch: Option<Precision>, chunk_rows: Option<usize>) -> Self {
-        let (out, results, series) = (Pieces::default(), Counted::default(), Counted::default());
+        let (out, results, series) = (Rope::default(), Counted::default(), Counted::default());
         let (open, statement_id, written) = (None, 0, false);
         Self { epoch, chunk_rows, out, results, series, open, statement_id, written }
     }
@@ -119,7 +119,7 @@ impl Packed {
             self.begin_series(chunk);
         }
         let timed = ChunkCut::new(chunk) == ChunkCut::Rows;
-        let partial = chunk.goes_on_after(range.end);
+        let partial = chunk.continues_after(range.end);
         for row in range {
             let full = |(_, rows): &(_, Counted)| timed && self.chunk_rows == Some(rows.count);
             if self.open.as_ref().is_some_and(full) {

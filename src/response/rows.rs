@@ -82,7 +82,7 @@ enum Cells<'a> {
     Times(&'a [i64]),
     /// Integers without nulls.
     Integers(&'a [i64]),
-    Strings(SideBySide<'a>),
+    Strings(AdjacentColumns<'a>),
     Other(&'a ResultColumn),
 }
 
@@ -90,7 +90,7 @@ enum Cells<'a> {
 /// such as the tags of a series, are written as a single text. Later rows with equal values reuse
 /// this text.
 #[derive(Default)]
-struct SideBySide<'a> {
+struct AdjacentColumns<'a> {
     /// The printed dictionary entries and the rows' codes of each column.
     columns: Vec<(StringColumn, &'a [u32])>,
     /// The position of the column with the most entries.
@@ -151,9 +151,9 @@ impl<'a> Cells<'a> {
             (Values::Integer(values), Validity::All) => Self::Integers(values),
             (Values::String(texts), Validity::All) => {
                 match printed_once(texts, rows, emitter::string) {
-                    Some(printed) => Self::Strings(SideBySide {
+                    Some(printed) => Self::Strings(AdjacentColumns {
                         columns: vec![printed],
-                        ..SideBySide::default()
+                        ..AdjacentColumns::default()
                     }),
                     None => Self::Other(column),
                 }
@@ -184,7 +184,7 @@ impl<'a> Cells<'a> {
     }
 }
 
-impl SideBySide<'_> {
+impl AdjacentColumns<'_> {
     fn write(&mut self, row: usize, out: &mut Vec<u8>) {
         let Self { columns, widest, seen, text } = self;
         let code = columns.get(*widest).and_then(|(_, codes)| codes.get(row)).copied();

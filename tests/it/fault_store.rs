@@ -50,7 +50,7 @@ impl FaultStore {
 
     /// Creates another empty store with the same plan, which counts operations of both stores
     /// together.
-    pub(crate) fn beside(&self) -> Self {
+    pub(crate) fn aux(&self) -> Self {
         Self { inner: MemoryStore::new(), plan: Rc::clone(&self.plan) }
     }
 

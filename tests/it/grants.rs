@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use tidemark::coordinator::confirm::confirm;
 use tidemark::coordinator::error::Error;
 use tidemark::coordinator::grants::{Principal, token_hash};
-use tidemark::coordinator::identify::{Credentials, Identify, Verdict, Vouching};
+use tidemark::coordinator::identify::{AuthSource, Credentials, Identify, Verdict};
 use tidemark::coordinator::write::Write;
 use tidemark::model::grant::{Grants, Permission};
 use tidemark::model::ids::ObjectId;
@@ -37,7 +37,7 @@ pub(crate) fn token(name: &str, databases: &[&str]) -> Grantee {
 }
 
 /// Repeats a message to the Catalog until it succeeds.
-pub(crate) fn ask_catalog(world: &mut World, message: &ToCatalog) -> FromCatalog {
+pub(crate) fn call_catalog(world: &mut World, message: &ToCatalog) -> FromCatalog {
     let faults = std::mem::take(&mut world.faults);
     let spares = std::mem::replace(&mut world.spares_clients, true);
     world.faults = faults;
@@ -47,14 +47,14 @@ pub(crate) fn ask_catalog(world: &mut World, message: &ToCatalog) -> FromCatalog
 }
 
 pub(crate) fn put(world: &mut World, row: Grantee) -> FromCatalog {
-    ask_catalog(world, &ToCatalog::PutGrantee(Box::new(row)))
+    call_catalog(world, &ToCatalog::PutGrantee(Box::new(row)))
 }
 
 /// Revokes a token. Returns the number of databases that have not confirmed the revocation, or
 /// `None` if the token does not exist.
 pub(crate) fn revoke(world: &mut World, name: &str) -> Option<u64> {
     let message = ToCatalog::RemoveGrantee { user: false, name: name.to_owned() };
-    match ask_catalog(world, &message) {
+    match call_catalog(world, &message) {
         FromCatalog::Dropped { existed, remaining } => existed.then_some(remaining),
         other => panic!("{other:?}"),
     }
@@ -63,7 +63,7 @@ pub(crate) fn revoke(world: &mut World, name: &str) -> Option<u64> {
 /// Identifies the token's owner as the edge does for a write to `database`.
 fn identify(world: &mut World, edge: &Edge, token: &str, database: &str) -> Result<Verdict, Error> {
     let credentials = Credentials::pair(None, token.to_owned());
-    let of = Vouching::Databases(vec![database.to_owned()]);
+    let of = AuthSource::Databases(vec![database.to_owned()]);
     world.run(edge, Identify::new(credentials, of, ""))
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use tidemark::admission::QueryRoom;
+use tidemark::admission::QueryReservation;
 use tidemark::batch::column::Column;
 use tidemark::batch::from_lines::from_lines;
 use tidemark::batch::series_table::{SeriesTable, TagColumn};
@@ -276,7 +276,7 @@ impl Memory {
         let scans = plan.scans.clone();
         let shards = vec![self.shards as u32; scans.len()];
         // The batches of a subquery are as small as pages.
-        let (room, work) = (QueryRoom::default(), Work::default());
+        let (room, work) = (QueryReservation::default(), Work::default());
         let mut executor = Executor::in_batches(plan, &shards, (&room, &work), self.page_bytes);
         let mut chunks = Vec::new();
         loop {
@@ -328,7 +328,7 @@ impl Memory {
         let plan = metadata::compile(statement, &context).map_err(|error| error.to_string())?;
         let scans = plan.scans.clone();
         let shards = vec![self.shards as u32; scans.len()];
-        let mut executor = MetaExecutor::new(plan, &shards, &QueryRoom::default());
+        let mut executor = MetaExecutor::new(plan, &shards, &QueryReservation::default());
         let mut chunks = Vec::new();
         loop {
             match executor.next().map_err(|error| error.to_string())? {

@@ -142,7 +142,7 @@ fn every_series() -> SummaryRequest {
 fn count_of(column: u32, field_type: FieldType) -> ScanRequest {
     let input = Input { column: ColumnId(column), field_type, cast: None };
     let function = AggregateFunction::Count;
-    let calls = vec![AggregateCall { function, input, beside: Vec::new() }];
+    let calls = vec![AggregateCall { function, input, aux: Vec::new() }];
     ScanRequest {
         measurement: MeasurementId(1),
         time: TimeRange::ALL,
@@ -381,14 +381,14 @@ fn many_points_many_series_and_several_objects_stay_within_the_isolates_memory()
 fn a_write_takes_what_it_adds_however_many_rows_are_there() {
     let (store, budget) = (MemoryStore::new(), Budget::new(MEMTABLE_BYTES_MAX, 1));
     let mut shard = opened(&store, &budget);
-    let mut beside = |number: usize| {
+    let mut aux = |number: usize| {
         let (frame, stored) = (batch(number, 100), store.bytes().unwrap() as isize);
         let held = live();
         shard.append(&frame, &STAMP, NOW_NS).unwrap();
         peak_since() - held - (store.bytes().unwrap() as isize - stored)
     };
-    let first: isize = (0..10).map(&mut beside).max().unwrap();
-    let late = (10..120).map(beside).max().unwrap();
+    let first: isize = (0..10).map(&mut aux).max().unwrap();
+    let late = (10..120).map(aux).max().unwrap();
     println!("a write of {ROWS} rows: {first} bytes at first, {late} with 600,000 rows there");
     assert!(late < first * 2, "{first} bytes at first, {late} later");
     assert!(shard.stats().unwrap().memory_bytes > 10_000_000, "it was flushed meanwhile");

@@ -123,7 +123,7 @@ pub(crate) fn ask(world: &mut World, to: Address, message: Vec<u8>) -> Vec<u8> {
     answer.take()
 }
 
-fn ask_database(world: &mut World, object: &ObjectId, message: &ToDatabase) -> FromDatabase {
+fn call_database(world: &mut World, object: &ObjectId, message: &ToDatabase) -> FromDatabase {
     let reply = ask(world, Address::Database(object.clone()), envelope::encode(message));
     envelope::decode(&reply).unwrap().1
 }
@@ -171,7 +171,7 @@ fn rule_1_only_a_catalog_initialises_a_database_and_only_a_database_opens_its_sh
         ToDatabase::DropPolicy { name: "p".into() },
         ToDatabase::Drop,
     ] {
-        assert_eq!(ask_database(&mut world, &object, &message), FromDatabase::NotOpen);
+        assert_eq!(call_database(&mut world, &object, &message), FromDatabase::NotOpen);
         let store = world.store(&Address::Database(object.clone()));
         assert_eq!(store.is_open(), Ok(false), "{message:?} wrote something");
     }
@@ -252,7 +252,7 @@ pub(crate) fn script<M: Machine>(
     edge: &Edge,
     machine: &mut M,
     mut answer: impl FnMut(&mut World, &Call) -> Result<Vec<u8>, CallFailure>,
-) -> M::Answer {
+) -> M::Output {
     let mut open = Vec::new();
     let mut reply = None;
     loop {

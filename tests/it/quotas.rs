@@ -499,7 +499,7 @@ fn rule_2_once_a_quota_is_acknowledged_every_edge_keeps_it() {
             }
             match world.run(&edges[turn % 3], write("d", &lines)) {
                 Ok(outcome) => taken += outcome.points_written,
-                Err(Error::OverRate { over, .. }) => {
+                Err(Error::RateExceeded { over, .. }) => {
                     refused += 1;
                     assert_eq!(over.allowed, 100);
                 }

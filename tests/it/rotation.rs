@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use tidemark::coordinator::grants::token_hash;
 use tidemark::protocol::catalog::{CatalogRefusal, FromCatalog, Rotation, ToCatalog};
 
-use crate::grants::{ask_catalog, meet, pass, put, revoke, three_edges, token, writes};
+use crate::grants::{call_catalog, meet, pass, put, revoke, three_edges, token, writes};
 use crate::product::Product;
 use crate::protocol::{create, world, write};
 use crate::tokens::{admin, send, token as new_token};
@@ -18,14 +18,14 @@ const KEPT_NS: i64 = 60 * S_NS;
 fn rotate(world: &mut World, secret: &str, now_ns: i64) -> FromCatalog {
     let (name, hash) = ("t".to_owned(), token_hash(secret));
     let until_ns = now_ns + KEPT_NS;
-    ask_catalog(world, &ToCatalog::RotateToken(Rotation { name, hash, now_ns, until_ns }))
+    call_catalog(world, &ToCatalog::RotateToken(Rotation { name, hash, now_ns, until_ns }))
 }
 
 /// Returns the number of databases that have not confirmed the end of the secret, or 0 if no token
 /// has it.
 fn end(world: &mut World, secret: &str) -> u64 {
     let message = ToCatalog::EndSecret { name: "t".to_owned(), hash: token_hash(secret) };
-    match ask_catalog(world, &message) {
+    match call_catalog(world, &message) {
         FromCatalog::Dropped { remaining, .. } => remaining,
         other => panic!("{other:?}"),
     }
@@ -136,7 +136,7 @@ fn a_token_has_two_secrets_at_most_and_either_may_be_ended() {
     assert_eq!(writes(&mut world, &edge, "t2", "d"), Some(false));
     assert_eq!(writes(&mut world, &edge, "t", "d"), Some(true));
     let only = ToCatalog::EndSecret { name: "t".to_owned(), hash: token_hash("t") };
-    assert_eq!(ask_catalog(&mut world, &only), refused(CatalogRefusal::OnlySecret));
+    assert_eq!(call_catalog(&mut world, &only), refused(CatalogRefusal::OnlySecret));
     // An expired secret can be replaced.
     let now_ns = world.platform.time_ns();
     assert_eq!(rotate(&mut world, "t4", now_ns), granted);

@@ -14,7 +14,7 @@ use tidemark::model::time::TimeRange;
 use tidemark::protocol::envelope;
 use tidemark::protocol::scan_page;
 use tidemark::protocol::sql::{
-    Answer, FromSql, Parameter, ScanRequest, TableSchema, ToSql, Wanted,
+    FromSql, Parameter, ScanRequest, SessionReply, SessionRequest, TableSchema, ToSql,
 };
 use tidemark::scan::page::GroupData;
 
@@ -54,7 +54,7 @@ fn turn(count: &mut Count, message: ToSql) -> FromSql {
             match request.text.split_once(' ') {
                 Some((kind @ ("count" | "pages"), table)) => {
                     (count.table, count.tells) = (table.to_owned(), kind == "pages");
-                    wants(Wanted::Tables(vec![count.table.clone()]))
+                    wants(SessionRequest::Tables(vec![count.table.clone()]))
                 }
                 Some(("whole", bytes)) => said("x".repeat(bytes.parse().unwrap())),
                 Some(("fail", rest)) => {
@@ -92,11 +92,11 @@ fn turn(count: &mut Count, message: ToSql) -> FromSql {
     }
 }
 
-fn learn(count: &mut Count, answer: Answer) -> FromSql {
+fn learn(count: &mut Count, answer: SessionReply) -> FromSql {
     match answer {
-        Answer::Tables(tables) => match tables.first() {
+        SessionReply::Tables(tables) => match tables.first() {
             None => failed(400, "table not found"),
-            Some(table) => wants(Wanted::Scan(ScanRequest {
+            Some(table) => wants(SessionRequest::Scan(ScanRequest {
                 scan: 0,
                 table: table.name.clone(),
                 time: TimeRange::ALL,
@@ -109,7 +109,7 @@ fn learn(count: &mut Count, answer: Answer) -> FromSql {
                 first_of: Vec::new(),
             })),
         },
-        Answer::Page(page) => {
+        SessionReply::Page(page) => {
             count.pages += 1;
             let groups = match page.bytes.is_empty() {
                 true => Vec::new(),
@@ -121,10 +121,10 @@ fn learn(count: &mut Count, answer: Answer) -> FromSql {
             }
             match page.is_last {
                 true => said(format!("[{{\"rows\":{}}}]", count.rows)),
-                false => wants(Wanted::Page(0)),
+                false => wants(SessionRequest::Page(0)),
             }
         }
-        Answer::System(..) | Answer::Failed { .. } => panic!("{answer:?}"),
+        SessionReply::System(..) | SessionReply::Failed { .. } => panic!("{answer:?}"),
     }
 }
 
@@ -184,7 +184,7 @@ fn failed(status: u16, message: &str) -> FromSql {
     FromSql::Failed { status, message: message.to_owned() }
 }
 
-fn wants(wanted: Wanted) -> FromSql {
+fn wants(wanted: SessionRequest) -> FromSql {
     FromSql::Turned {
         wanted: vec![wanted],
         cancelled: Vec::new(),

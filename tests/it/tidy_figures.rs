@@ -294,7 +294,7 @@ fn fixed_limits_of_the_settings_page_are_those_of_the_code() {
         ("VERIFIED_PASSWORD_NS", format!("{} min", limits::VERIFIED_PASSWORD_NS / 60_000_000_000)),
         ("REFUSED_CREDENTIALS_MAX", count(limits::REFUSED_CREDENTIALS_MAX)),
         ("UNKNOWN_NAMES_MAX", count(limits::UNKNOWN_NAMES_MAX)),
-        ("STRANGERS_ASKED_FOR_MAX", count(limits::STRANGERS_ASKED_FOR_MAX as usize)),
+        ("UNKNOWN_CALLERS_PER_SECOND_MAX", count(limits::UNKNOWN_CALLERS_PER_SECOND_MAX as usize)),
     ];
     assert_eq!(rows.len(), values.len());
     for (row, (name, value)) in rows.iter().zip(values) {

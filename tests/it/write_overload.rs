@@ -92,7 +92,7 @@ fn stalled_uploads_of_one_database_stop_no_other() {
     let later = stalled[2].body(&mut service, &platform, Vec::new());
     assert!(is_retried(&late) && is_retried(&later), "{late:?} {later:?}");
     // One client disconnects and one gets its response: both release their memory.
-    neighbour.vanished();
+    neighbour.client_disconnected();
     let action = third.body(&mut service, &platform, Vec::new());
     assert!(matches!(action, Action::Respond(Response { status: 400, .. })), "{action:?}");
     drop((stalled, idle, fourth));
@@ -107,7 +107,7 @@ fn a_stalled_body_costs_nothing_lasting() {
     let piece = b"m v=1\nm v";
     assert_eq!(exchange.piece(piece.len(), |held| held.extend_from_slice(piece)), None);
     assert!(service.admission.free_bytes() < BODIES_IN_FLIGHT_BYTES_MAX);
-    let Action::Respond(response) = exchange.stalled() else { panic!("no response") };
+    let Action::Respond(response) = exchange.body_stalled() else { panic!("no response") };
     assert_eq!((response.status, header(&response, "Connection")), (408, Some("close")));
     let message = "the body stalled: neither its next 128 KB nor its end came within 60 s \
          (BODY_STALL_S_MAX); nothing was done, send it again";
@@ -292,9 +292,9 @@ fn slow_readers_of_one_database_stop_no_other() {
     // Another database gets the memory that it needs first. For further memory, the queries that
     // have waited longest are aborted.
     let (mut neighbour, begins) = reader("b", &mut service);
-    assert!(begins && neighbour.sent() && !slow.iter_mut().any(Exchange::is_outrun));
+    assert!(begins && neighbour.sent() && !slow.iter_mut().any(Exchange::is_stopped));
     let (_second, begins) = reader("b", &mut service);
-    let outrun: Vec<usize> = (0..at_once).filter(|&at| slow[at].is_outrun()).collect();
+    let outrun: Vec<usize> = (0..at_once).filter(|&at| slow[at].is_stopped()).collect();
     assert_eq!((begins, outrun), (true, vec![1, 2]));
     assert!(!slow[1].sent());
     let line = slow[1].log_line(&mut service, &platform).unwrap_or_default();
@@ -303,7 +303,7 @@ fn slow_readers_of_one_database_stop_no_other() {
     let more: Vec<_> = (0..4).map(|_| reader("a", &mut service)).collect();
     assert!(more.iter().all(|(_, begins)| *begins));
     // One of the seven queries has already received its error.
-    assert_eq!(slow.iter_mut().map(Exchange::is_outrun).filter(|outrun| *outrun).count(), 5);
+    assert_eq!(slow.iter_mut().map(Exchange::is_stopped).filter(|outrun| *outrun).count(), 5);
     drop((slow, more, neighbour, _second));
     assert_eq!(service.queries.free_bytes(), QUERIES_BYTES_MAX);
 }

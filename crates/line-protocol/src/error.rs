@@ -132,7 +132,7 @@ pub enum Cause {
     /// One field has two values of different types.
     #[error(
         "the field '{key}' is specified more than once with conflicting types: {} and {}: {}",
-        first.name(), second.name(), second.cure(*first)
+        first.name(), second.name(), second.hint(*first)
     )]
     FieldTypeConflict {
         /// The field's key.
@@ -155,7 +155,7 @@ pub enum Cause {
     )]
     FieldNamedTime,
     /// `m v=1 abc`
-    #[error("bad timestamp '{0}', expected an integer{cure}", cure = behind_fields(.0))]
+    #[error("bad timestamp '{0}', expected an integer{hint}", hint = behind_fields(.0))]
     InvalidTimestamp(String),
     /// The timestamp is outside the range of times.
     #[error(
@@ -190,8 +190,8 @@ pub enum Cause {
 
 /// Returns advice for a name that contains an unescaped space.
 fn as_name(name: &Option<String>) -> String {
-    let cure = |name| format!("; if the space is part of a name, escape it: `{name}`");
-    name.as_ref().map(cure).unwrap_or_default()
+    let hint = |name| format!("; if the space is part of a name, escape it: `{name}`");
+    name.as_ref().map(hint).unwrap_or_default()
 }
 
 /// Returns advice if `found` follows a space that ended the fields.
@@ -206,10 +206,10 @@ fn behind_fields(found: &str) -> &'static str {
 }
 
 fn looks_like(meant: Option<Precision>) -> String {
-    let cure = |unit: Precision| {
+    let hint = |unit: Precision| {
         format!(": this looks like {}: `precision={}`", unit.plural(), unit.parameter())
     };
-    meant.map(cure).unwrap_or_default()
+    meant.map(hint).unwrap_or_default()
 }
 
 /// Returns the start of `text`, shortened for an error message.

@@ -4,16 +4,16 @@ use serde::{Deserialize, Serialize};
 
 /// A kind of access to a database.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Right {
+pub enum PermissionKind {
     /// Queries points.
     Read,
     /// Writes and deletes points.
     Write,
-    /// Reads the metrics of the database's objects. [`Right::Read`] includes it.
+    /// Reads the metrics of the database's objects. [`PermissionKind::Read`] includes it.
     Metrics,
 }
 
-impl Right {
+impl PermissionKind {
     /// Returns the name that 1.x prints.
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -41,11 +41,11 @@ pub struct Permission {
 }
 
 impl Permission {
-    fn gives(&self, right: Right) -> bool {
+    fn gives(&self, right: PermissionKind) -> bool {
         match right {
-            Right::Read => self.read,
-            Right::Write => self.write,
-            Right::Metrics => self.read || self.metrics,
+            PermissionKind::Read => self.read,
+            PermissionKind::Write => self.write,
+            PermissionKind::Metrics => self.read || self.metrics,
         }
     }
 
@@ -107,7 +107,7 @@ impl Grants {
     }
 
     /// Returns the part of `database` that the right covers.
-    pub fn scope(&self, right: Right, database: &str) -> Scope {
+    pub fn scope(&self, right: PermissionKind, database: &str) -> Scope {
         if self.admin {
             return Scope::All;
         }
@@ -144,7 +144,7 @@ impl Grants {
     pub fn include(&self, other: &Self) -> bool {
         let gives = |held: &Permission, own: &Permission| {
             let is_same = (&own.database, &own.policy) == (&held.database, &held.policy);
-            let rights = [Right::Read, Right::Write, Right::Metrics];
+            let rights = [PermissionKind::Read, PermissionKind::Write, PermissionKind::Metrics];
             is_same && rights.iter().all(|&right| own.gives(right) >= held.gives(right))
         };
         let mut given = other.permissions.iter().filter(|held| held.gives_any());
@@ -161,7 +161,7 @@ impl Grants {
     /// Whether lists may show the policy. The caller must be able to read or write it.
     pub fn sees_policy(&self, database: &str, policy: &str) -> bool {
         let covers = |right| self.scope(right, database).covers(policy);
-        [Right::Read, Right::Write].into_iter().any(covers)
+        [PermissionKind::Read, PermissionKind::Write].into_iter().any(covers)
     }
 }
 
@@ -192,19 +192,19 @@ mod tests {
         };
         let only = |policy: &str| Scope::Policies(vec![policy.to_owned()]);
         for (right, database, expected) in [
-            (Right::Read, "a", Scope::All),
-            (Right::Write, "a", Scope::None),
-            (Right::Read, "b", only("p")),
-            (Right::Write, "b", only("p")),
-            (Right::Read, "c", Scope::None),
-            (Right::Read, "A", Scope::None),
-            (Right::Read, "", Scope::None),
-            (Right::Metrics, "a", Scope::All),
-            (Right::Metrics, "b", only("p")),
-            (Right::Metrics, "c", Scope::None),
-            (Right::Metrics, "e", Scope::All),
-            (Right::Read, "e", Scope::None),
-            (Right::Write, "e", Scope::None),
+            (PermissionKind::Read, "a", Scope::All),
+            (PermissionKind::Write, "a", Scope::None),
+            (PermissionKind::Read, "b", only("p")),
+            (PermissionKind::Write, "b", only("p")),
+            (PermissionKind::Read, "c", Scope::None),
+            (PermissionKind::Read, "A", Scope::None),
+            (PermissionKind::Read, "", Scope::None),
+            (PermissionKind::Metrics, "a", Scope::All),
+            (PermissionKind::Metrics, "b", only("p")),
+            (PermissionKind::Metrics, "c", Scope::None),
+            (PermissionKind::Metrics, "e", Scope::All),
+            (PermissionKind::Read, "e", Scope::None),
+            (PermissionKind::Write, "e", Scope::None),
         ] {
             assert_eq!(grants.scope(right, database), expected, "{right:?} {database}");
         }
@@ -247,12 +247,12 @@ mod tests {
     #[test]
     fn everything_is_more_than_every_name() {
         let grants = Grants { admin: false, permissions: vec![permission(None, None, "w")] };
-        assert_eq!(grants.scope(Right::Write, "any"), Scope::All);
-        assert_eq!(grants.scope(Right::Read, "any"), Scope::None);
+        assert_eq!(grants.scope(PermissionKind::Write, "any"), Scope::All);
+        assert_eq!(grants.scope(PermissionKind::Read, "any"), Scope::None);
         assert!(grants.sees("any"));
         let admin = Grants::admin();
         assert!(admin.sees("any"));
-        assert_eq!(admin.scope(Right::Read, "any"), Scope::All);
+        assert_eq!(admin.scope(PermissionKind::Read, "any"), Scope::All);
         assert!(!Grants::default().sees("any"));
     }
 

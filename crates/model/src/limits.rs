@@ -228,7 +228,7 @@ pub const REFUSED_CREDENTIALS_NS: i64 = 7 * super::time::S_NS;
 /// The maximum number of unknown callers per second for which an isolate calls Databases and the
 /// Catalog. Above this rate, the server returns 503 for callers that the isolate has not cached.
 /// Cached callers cause no calls.
-pub const STRANGERS_ASKED_FOR_MAX: u32 = 250;
+pub const UNKNOWN_CALLERS_PER_SECOND_MAX: u32 = 250;
 /// The number of PBKDF2-HMAC-SHA-256 iterations for a user's password. This is the maximum of the
 /// platform's WebCrypto and takes about 10 ms.
 pub const PASSWORD_ITERATIONS: u32 = 100_000;

@@ -52,7 +52,7 @@ impl FieldType {
     }
 
     /// Returns advice for correcting a value of this type when a field has the type `wanted`.
-    pub const fn cure(self, wanted: Self) -> &'static str {
+    pub const fn hint(self, wanted: Self) -> &'static str {
         match (wanted, self) {
             (Self::Float, Self::Integer) => "drop the `i`",
             (Self::Float, Self::Unsigned) => "drop the `u`",

@@ -59,7 +59,7 @@ pub(crate) fn constant_interval(
         ColumnarValue::Scalar(ScalarValue::IntervalMonthDayNano(Some(value))) => Ok(*value),
         _ => {
             let message = format!("{function} takes a constant interval that is not NULL");
-            Err(QueryError::asked(message).into())
+            Err(QueryError::invalid(message).into())
         }
     }
 }
@@ -73,7 +73,7 @@ pub(crate) fn constant_time(function: &str, value: &ColumnarValue) -> Result<i64
         ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(Some(value), _)) => Ok(*value),
         _ => {
             let message = format!("{function} takes a constant origin that is not NULL");
-            Err(QueryError::asked(message).into())
+            Err(QueryError::invalid(message).into())
         }
     }
 }
@@ -98,7 +98,7 @@ pub(crate) fn map_times(
     value: &ColumnarValue,
     f: impl Fn(i64) -> Option<i64>,
 ) -> Result<ColumnarValue> {
-    let out_of_range = || QueryError::asked(format!("{function}: a time is out of range"));
+    let out_of_range = || QueryError::invalid(format!("{function}: a time is out of range"));
     match value {
         ColumnarValue::Scalar(ScalarValue::TimestampNanosecond(at, zone)) => {
             let at = at.map(|at| f(at).ok_or_else(out_of_range)).transpose()?;

@@ -39,22 +39,22 @@ impl Bins {
         let days_ns = i64::from(interval.days).checked_mul(DAY_NS);
         let ns = days_ns.and_then(|days| days.checked_add(interval.nanoseconds));
         let Some(ns) = ns else {
-            return Err(QueryError::asked("DATE_BIN stride is too large").into());
+            return Err(QueryError::invalid("DATE_BIN stride is too large").into());
         };
         let width = match (i64::from(interval.months), ns) {
-            (0, 0) => return Err(QueryError::asked("DATE_BIN stride must be non-zero").into()),
+            (0, 0) => return Err(QueryError::invalid("DATE_BIN stride must be non-zero").into()),
             (0, ns) => Width::Nanoseconds(ns),
             (months, 0) => Width::Months(months),
             _ => {
                 let message = "DATE_BIN stride does not support combination of month, day and \
                                nanosecond intervals";
-                return Err(QueryError::asked(message).into());
+                return Err(QueryError::invalid(message).into());
             }
         };
         if let Width::Nanoseconds(ns) | Width::Months(ns) = width
             && ns < 0
         {
-            return Err(QueryError::asked("DATE_BIN stride must be positive").into());
+            return Err(QueryError::invalid("DATE_BIN stride must be positive").into());
         }
         Ok(Self { width, origin_ns, zone: None })
     }
@@ -70,7 +70,7 @@ impl Bins {
     ) -> Result<Self> {
         if interval.months != 0 {
             let message = "date_bin_wallclock does not support intervals with months or years";
-            return Err(QueryError::asked(message).into());
+            return Err(QueryError::invalid(message).into());
         }
         Ok(Self { zone, ..Self::new(interval, origin_ns)? })
     }

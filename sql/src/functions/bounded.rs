@@ -236,7 +236,7 @@ impl Integers {
         let is_number = value.data_type().is_integer() || value.data_type().is_null();
         if !is_number {
             let message = "ranges of times are tables: SELECT * FROM generate_series(…)";
-            return Err(QueryError::asked(message).into());
+            return Err(QueryError::invalid(message).into());
         }
         if let ColumnarValue::Scalar(scalar) = value {
             let ScalarValue::Int64(number) = scalar.cast_to(&DataType::Int64)? else {

@@ -94,7 +94,7 @@ impl WindowUDFImpl for Change {
                 let unit = arguments::constant_interval(self.name(), &unit)?;
                 if unit.months != 0 || unit.days != 0 || unit.nanoseconds <= 0 {
                     let message = "derivative unit must be positive, without months or days";
-                    return Err(QueryError::asked(message).into());
+                    return Err(QueryError::invalid(message).into());
                 }
                 unit.nanoseconds as f64
             }
@@ -105,7 +105,7 @@ impl WindowUDFImpl for Change {
 }
 
 fn no_constant() -> QueryError {
-    QueryError::asked("derivative unit must be a constant interval")
+    QueryError::invalid("derivative unit must be a constant interval")
 }
 
 #[derive(Debug)]
@@ -146,14 +146,14 @@ impl PartitionEvaluator for Evaluator {
                 let values = cast(values, &DataType::Float64)?;
                 let values = values.as_primitive::<Float64Type>();
                 let changes = consecutive(values.iter(), |a: f64, b| a - b);
-                Arc::new(changes.map(|change| self.kept(change)).collect::<Float64Array>())
+                Arc::new(changes.map(|change| self.keep_value(change)).collect::<Float64Array>())
             }
         })
     }
 }
 
 impl Evaluator {
-    fn kept(&self, change: Option<f64>) -> Option<f64> {
+    fn keep_value(&self, change: Option<f64>) -> Option<f64> {
         change.filter(|change| !self.non_negative || *change >= 0.0)
     }
 
@@ -176,7 +176,7 @@ impl Evaluator {
         let rates = consecutive(points, |(value, time), (before, from)| {
             value.minus(before) / (time.saturating_sub(from) as f64 / unit_ns)
         });
-        Ok(rates.map(|rate| self.kept(rate)).collect())
+        Ok(rates.map(|rate| self.keep_value(rate)).collect())
     }
 }
 

@@ -43,13 +43,13 @@ impl ScalarUDFImpl for RegexMatch {
     }
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
-        let asked = |message: String| QueryError::asked(message);
+        let invalid = |message: String| QueryError::invalid(message);
         let [text, ColumnarValue::Scalar(ScalarValue::Utf8(Some(regex)))] = args.args.as_slice()
         else {
-            return Err(asked(format!("{} takes a constant regex", self.name())).into());
+            return Err(invalid(format!("{} takes a constant regex", self.name())).into());
         };
         let pattern = Pattern::new(regex)
-            .map_err(|reason| asked(format!("error compiling regex pattern: {reason}")))?;
+            .map_err(|reason| invalid(format!("error compiling regex pattern: {reason}")))?;
         let holds = |text: &str| pattern.is_match(text) != self.is_negated;
         match text {
             ColumnarValue::Array(array) => {

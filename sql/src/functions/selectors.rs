@@ -107,7 +107,7 @@ struct Row {
 
 impl Chosen {
     /// Compares the current row with rows of the input or with the states of other accumulators.
-    fn look(&mut self, columns: &[ArrayRef]) -> Result<()> {
+    fn compare(&mut self, columns: &[ArrayRef]) -> Result<()> {
         let [values, times, ..] = columns else { return Ok(()) };
         let times = times.as_primitive::<TimestampNanosecondType>();
         let order = make_comparator(values, values, SortOptions::default())?;
@@ -152,11 +152,11 @@ impl Chosen {
 
 impl Accumulator for Chosen {
     fn update_batch(&mut self, values: &[ArrayRef]) -> Result<()> {
-        self.look(values)
+        self.compare(values)
     }
 
     fn merge_batch(&mut self, states: &[ArrayRef]) -> Result<()> {
-        self.look(states)
+        self.compare(states)
     }
 
     fn state(&mut self) -> Result<Vec<ScalarValue>> {

@@ -28,7 +28,7 @@ impl Default for Tz {
 }
 
 fn no_zone() -> QueryError {
-    QueryError::asked("TZ requires a valid timezone string")
+    QueryError::invalid("TZ requires a valid timezone string")
 }
 
 impl ScalarUDFImpl for Tz {

@@ -89,7 +89,7 @@ impl ScalarUDFImpl for Placeholder {
             true => format!("{name} may only be used as a GROUP BY expression"),
             false => format!("{name} may only be used in the SELECT list of a gap-filling query"),
         };
-        Err(QueryError::asked(message).into())
+        Err(QueryError::invalid(message).into())
     }
 }
 

@@ -22,7 +22,7 @@ pub(super) fn range(time: &Expr, plan: &LogicalPlan) -> Result<Range> {
     let mut columns = time.column_refs().into_iter();
     let (Some(column), None) = (columns.next(), columns.next()) else {
         let message = "gap-filling bins one column of times";
-        return Err(QueryError::asked(message).into());
+        return Err(QueryError::invalid(message).into());
     };
     let (mut first_ns, mut last_ns) = (None, None);
     let mut next = Some(plan);
@@ -48,7 +48,7 @@ pub(super) fn range(time: &Expr, plan: &LogicalPlan) -> Result<Range> {
         (Some(_), None) => "upper time bound",
         (None, Some(_)) => "lower time bound",
     };
-    Err(QueryError::asked(format!("gap-filling query is missing {missing}")).into())
+    Err(QueryError::invalid(format!("gap-filling query is missing {missing}")).into())
 }
 
 /// Returns the lower and the upper bound that a condition sets.

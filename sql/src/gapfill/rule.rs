@@ -175,12 +175,12 @@ fn gapfill_group(aggregate: &Aggregate) -> Result<Option<(usize, Call, &[Expr])>
         if let Some((call, arguments)) = called(plain).filter(|(call, _)| call.bins()) {
             if found.replace((at, call, arguments)).is_some() {
                 let message = "DATE_BIN_GAPFILL specified more than once";
-                return Err(QueryError::asked(message).into());
+                return Err(QueryError::invalid(message).into());
             }
         } else if calls_bins(group)? {
             let message = "DATE_BIN_GAPFILL must be a top-level expression in the GROUP BY clause \
                            when gap filling. It cannot be part of another expression or cast";
-            return Err(QueryError::asked(message).into());
+            return Err(QueryError::invalid(message).into());
         }
     }
     Ok(found)
@@ -196,7 +196,7 @@ fn calls_bins(expr: &Expr) -> Result<bool> {
 }
 
 fn constants(arguments: &[Expr]) -> Result<(IntervalMonthDayNano, i64)> {
-    let wrong = |what: &str| QueryError::asked(format!("gap-filling takes a constant {what}"));
+    let wrong = |what: &str| QueryError::invalid(format!("gap-filling takes a constant {what}"));
     let interval = match arguments.first() {
         Some(Expr::Literal(ScalarValue::IntervalMonthDayNano(Some(interval)), _)) => *interval,
         _ => return Err(wrong("interval").into()),

@@ -177,7 +177,7 @@ fn parquet_writer(schema: &SchemaRef, sink: Sink) -> Result<ArrowWriter<Sink>, Q
 }
 
 fn parquet_error(error: ParquetError) -> QueryError {
-    QueryError::asked(error.to_string())
+    QueryError::invalid(error.to_string())
 }
 
 /// The output of the writers. Bytes can be taken while the writers continue.

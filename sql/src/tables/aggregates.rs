@@ -46,7 +46,7 @@ impl PhysicalOptimizerRule for AggregateAtShards {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         plan.transform_up(|node| {
             let aggregate = node.downcast_ref::<AggregateExec>();
-            let handed_down = aggregate.map(|aggregate| self.hand_down(aggregate)).transpose()?;
+            let handed_down = aggregate.map(|aggregate| self.push_down(aggregate)).transpose()?;
             Ok(match handed_down.flatten() {
                 Some(second_half) => Transformed::yes(second_half),
                 None => Transformed::no(node),
@@ -67,10 +67,10 @@ impl PhysicalOptimizerRule for AggregateAtShards {
 impl AggregateAtShards {
     /// Returns the final aggregate over a scan that computes the partial aggregate, or `None` if
     /// shards cannot compute the aggregate.
-    fn hand_down(&self, aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
+    fn push_down(&self, aggregate: &AggregateExec) -> Result<Option<Arc<dyn ExecutionPlan>>> {
         let found = takes_all_rows(aggregate).then(|| OverScan::of(aggregate.input())).flatten();
         let Some(input) = found else { return Ok(None) };
-        let mut asked = Asked::new(&input);
+        let mut asked = RequestBuilder::new(&input);
         let groups = aggregate.group_expr().expr();
         if groups.iter().any(|(expr, _)| asked.group(expr).is_none())
             || aggregate.aggr_expr().iter().any(|function| asked.function(function).is_none())
@@ -97,7 +97,7 @@ impl AggregateAtShards {
         if schema.fields().len() != asked.sources.len() {
             return Ok(None);
         }
-        let Asked { aggregates, sources, .. } = asked;
+        let RequestBuilder { aggregates, sources, .. } = asked;
         let scan = Arc::new(input.scan.aggregated(aggregates, sources, schema));
         let second_half = AggregateExec::try_new(
             AggregateMode::Final,
@@ -122,7 +122,7 @@ pub(super) fn takes_all_rows(aggregate: &AggregateExec) -> bool {
 }
 
 /// The scan request under construction.
-struct Asked<'a> {
+struct RequestBuilder<'a> {
     input: &'a OverScan<'a>,
     aggregates: Aggregates,
     /// The source of each column of the partial aggregate.
@@ -144,7 +144,7 @@ const ROW_TIME: usize = 0;
 /// The first requested column in the result of a row's call.
 const ROW_BESIDE: usize = 2;
 
-impl<'a> Asked<'a> {
+impl<'a> RequestBuilder<'a> {
     fn new(input: &'a OverScan<'a>) -> Self {
         let aggregates = Aggregates { group_by: Vec::new(), window: None, calls: Vec::new() };
         Self {
@@ -267,11 +267,11 @@ impl<'a> Asked<'a> {
         match self.input.column(value)? {
             Scanned::Time => self.time_of_row(is_first)?,
             Scanned::Tag(name) | Scanned::Field(name, _) => {
-                let beside = self.rows.get_mut(usize::from(!is_first))?;
-                let known = beside.iter().position(|known| known == name);
+                let aux = self.rows.get_mut(usize::from(!is_first))?;
+                let known = aux.iter().position(|known| known == name);
                 let at = known.unwrap_or_else(|| {
-                    beside.push(name.to_owned());
-                    beside.len() - 1
+                    aux.push(name.to_owned());
+                    aux.len() - 1
                 });
                 self.push_of_row(is_first, ROW_BESIDE + at, Source::Field);
             }
@@ -307,9 +307,9 @@ impl<'a> Asked<'a> {
             if of_row.is_empty() {
                 continue;
             }
-            let beside = self.rows.get_mut(which).map(std::mem::take).unwrap_or_default();
-            let columns = ROW_BESIDE + beside.len();
-            let call = AggregateCall { function, field: None, as_float: false, beside };
+            let aux = self.rows.get_mut(which).map(std::mem::take).unwrap_or_default();
+            let columns = ROW_BESIDE + aux.len();
+            let call = AggregateCall { function, field: None, as_float: false, aux };
             let start = self.place(call, columns);
             for (at, _, _) in of_row {
                 if let Some(Source::Field(column) | Source::IsThere(column)) =
@@ -333,15 +333,15 @@ impl<'a> Asked<'a> {
         if !self.input.is_time(time) || (is_of_value && !is_ordered(&kind)) {
             return None;
         }
-        let mut beside = Vec::with_capacity(more.len());
+        let mut aux = Vec::with_capacity(more.len());
         for column in more {
             match self.input.column(column)? {
-                Scanned::Tag(name) | Scanned::Field(name, _) => beside.push(name.to_owned()),
+                Scanned::Tag(name) | Scanned::Field(name, _) => aux.push(name.to_owned()),
                 Scanned::Time => return None,
             }
         }
-        let columns = 2 + beside.len();
-        let call = AggregateCall { function, field: Some(field), as_float: false, beside };
+        let columns = 2 + aux.len();
+        let call = AggregateCall { function, field: Some(field), as_float: false, aux };
         let start = self.place(call, columns);
         self.sources.extend((start..start + columns).map(Source::Field));
         Some(())
@@ -369,7 +369,7 @@ impl<'a> Asked<'a> {
     ) -> usize {
         use AggregateFunction::{First, Last, Max, Min};
         let columns = if matches!(function, First | Last | Min | Max) { 2 } else { 1 };
-        self.place(AggregateCall { function, field, as_float, beside: Vec::new() }, columns)
+        self.place(AggregateCall { function, field, as_float, aux: Vec::new() }, columns)
     }
 
     /// Adds a call with `columns` columns and returns the index of its first column.

@@ -58,7 +58,7 @@ pub(super) fn batches(
                     Source::Count(at) => count(fields.get(at)?, &rows),
                     Source::IsThere(at) => is_there(fields.get(at)?, &rows),
                 };
-                as_wanted(column, wanted.data_type())
+                cast_to_plan(column, wanted.data_type())
             };
             let columns: Option<Vec<ArrayRef>> =
                 sources.iter().zip(schema.fields()).map(column).collect();
@@ -112,7 +112,7 @@ fn joined(groups: Vec<Group>) -> Option<Vec<PageRows>> {
 
 /// Casts a column to the type in the plan. In pages, counts and the times of states are integers,
 /// and the tags of a selected row are texts.
-fn as_wanted(column: ArrayRef, wanted: &DataType) -> Option<ArrayRef> {
+fn cast_to_plan(column: ArrayRef, wanted: &DataType) -> Option<ArrayRef> {
     match (column.data_type(), wanted) {
         (given, wanted) if given == wanted => Some(column),
         (DataType::Int64, DataType::UInt64 | DataType::Timestamp(TimeUnit::Nanosecond, _))

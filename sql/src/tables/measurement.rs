@@ -16,7 +16,7 @@ use tidemark::model::value::FieldType;
 use super::batches::Source;
 use super::pushdown::{self, Pushed};
 use super::scan::Scan;
-use crate::desk::Desk;
+use crate::exchange::PageExchange;
 use crate::messages::{Condition, ScanRequest, TableSchema};
 
 pub(super) const TIME: &str = "time";
@@ -67,14 +67,14 @@ pub(super) struct Measurement {
     name: String,
     columns: Vec<(String, Kind)>,
     schema: SchemaRef,
-    desk: Arc<Desk>,
+    exchange: Arc<PageExchange>,
 }
 
 impl Measurement {
     /// Sorts the columns, including `time`, by the bytes of their names. If a tag and a field have
     /// the same name, only the tag is a column. Tags and fields with the name `time` are not
     /// columns.
-    pub(super) fn new(table: &TableSchema, desk: Arc<Desk>) -> Self {
+    pub(super) fn new(table: &TableSchema, exchange: Arc<PageExchange>) -> Self {
         let kind = |field_type: Option<FieldType>| field_type.map_or(Kind::Tag, Kind::Field);
         let given = table.columns.iter().map(|column| (&column.name, kind(column.field_type)));
         let mut columns: Vec<_> = given.map(|(name, kind)| (name.clone(), kind)).collect();
@@ -86,7 +86,7 @@ impl Measurement {
         let fields: Vec<Field> = columns.iter().map(|(name, kind)| field(name, *kind)).collect();
         let about = HashMap::from([(MEASUREMENT_NAME.to_owned(), table.name.clone())]);
         let schema = Arc::new(Schema::new_with_metadata(fields, about));
-        Self { name: table.name.clone(), columns, schema, desk }
+        Self { name: table.name.clone(), columns, schema, exchange }
     }
 
     pub(super) fn kind(&self, name: &str) -> Option<Kind> {
@@ -170,6 +170,6 @@ impl TableProvider for Measurement {
             aggregates: None,
             first_of: Vec::new(),
         };
-        Ok(Arc::new(Scan::new(request, sources, schema, Arc::clone(&self.desk))))
+        Ok(Arc::new(Scan::new(request, sources, schema, Arc::clone(&self.exchange))))
     }
 }

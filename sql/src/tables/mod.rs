@@ -25,9 +25,9 @@ use datafusion::error::{DataFusionError, Result};
 pub(crate) use aggregates::AggregateAtShards;
 pub(crate) use first_of_groups::FirstOfGroups;
 pub(crate) use first_rows::FirstRows;
-pub(crate) use rows_cap::CapRows;
+pub(crate) use rows_cap::RowsCapRule;
 
-use crate::desk::Desk;
+use crate::exchange::PageExchange;
 use crate::messages::{SystemTable, TableSchema};
 use measurement::Measurement;
 
@@ -51,10 +51,10 @@ pub(crate) type SystemRows = HashMap<SystemTable, Vec<Vec<Option<String>>>>;
 pub(crate) fn catalog(
     tables: &[TableSchema],
     system: &SystemRows,
-    desk: &Arc<Desk>,
+    exchange: &Arc<PageExchange>,
 ) -> Result<Arc<dyn CatalogProvider>> {
     let measurements = tables.iter().map(|table| {
-        let provider = Measurement::new(table, Arc::clone(desk));
+        let provider = Measurement::new(table, Arc::clone(exchange));
         (table.name.clone(), Arc::new(provider) as Arc<dyn TableProvider>)
     });
     let about = [

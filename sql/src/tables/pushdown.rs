@@ -56,7 +56,7 @@ fn condition(filter: &Expr, kind: &dyn Fn(&str) -> Option<Kind>) -> Option<Condi
                 Kind::Tag => tag_comparison(name, compare, text(literal)?),
                 Kind::Field(field_type) => {
                     let given = field_value(literal)?;
-                    let value = as_whole(field_type, compare, &given).unwrap_or(given);
+                    let value = as_integer(field_type, compare, &given).unwrap_or(given);
                     let agrees = agrees(field_type, compare, &value);
                     agrees.then(|| Condition::Field(name.to_owned(), field_type, compare, value))
                 }
@@ -157,7 +157,11 @@ fn as_float(expr: &Expr) -> Option<&str> {
 /// Returns the integer for which a comparison of the uncast field has the same result as the float
 /// comparison with `given`. From 2^53, floats cannot represent every integer. The value -0.0 is
 /// excluded, because a cast 0 is greater than -0.0 in the total order.
-fn as_whole(field_type: FieldType, compare: Comparison, given: &FieldValue) -> Option<FieldValue> {
+fn as_integer(
+    field_type: FieldType,
+    compare: Comparison,
+    given: &FieldValue,
+) -> Option<FieldValue> {
     let FieldValue::Float(given) = *given else { return None };
     let is_exact = given.abs() < EXACT_BELOW && !(given == 0.0 && given.is_sign_negative());
     let bound = match compare {

@@ -36,9 +36,9 @@ use crate::turns::Pace;
 
 /// The optimizer rule that adds a cap to each of these operators.
 #[derive(Debug)]
-pub(crate) struct CapRows;
+pub(crate) struct RowsCapRule;
 
-impl PhysicalOptimizerRule for CapRows {
+impl PhysicalOptimizerRule for RowsCapRule {
     fn optimize(
         &self,
         plan: Arc<dyn ExecutionPlan>,

@@ -23,14 +23,14 @@ use futures::Stream;
 use tidemark::model::time::TimeRange;
 
 use super::batches::{Source, batches};
-use crate::desk::{Desk, Seat};
+use crate::exchange::{PageExchange, ScanHandle};
 use crate::messages::{AggregateCall, Aggregates, Condition, ScanRequest, TimeOrder};
 
 #[derive(Clone, Debug)]
 pub(super) struct Scan {
     request: ScanRequest,
     sources: Vec<Source>,
-    desk: Arc<Desk>,
+    exchange: Arc<PageExchange>,
     properties: Arc<PlanProperties>,
     metrics: ExecutionPlanMetricsSet,
 }
@@ -41,7 +41,7 @@ impl Scan {
         request: ScanRequest,
         sources: Vec<Source>,
         schema: SchemaRef,
-        desk: Arc<Desk>,
+        exchange: Arc<PageExchange>,
     ) -> Self {
         let properties = PlanProperties::new(
             EquivalenceProperties::new(schema),
@@ -50,7 +50,7 @@ impl Scan {
             Boundedness::Bounded,
         );
         let metrics = ExecutionPlanMetricsSet::new();
-        Self { request, sources, desk, properties: Arc::new(properties), metrics }
+        Self { request, sources, exchange, properties: Arc::new(properties), metrics }
     }
 
     /// Returns the column at this position, or `None` if the column is an aggregate.
@@ -89,7 +89,7 @@ impl Scan {
             aggregates: Some(Box::new(aggregates)),
             ..self.request.clone()
         };
-        Self::new(request, sources, schema, Arc::clone(&self.desk))
+        Self::new(request, sources, schema, Arc::clone(&self.exchange))
     }
 
     /// Returns a scan that needs only the first `rows` rows by time, or `None` if this scan already
@@ -185,7 +185,7 @@ impl ExecutionPlan for Scan {
         _context: Arc<TaskContext>,
     ) -> Result<SendableRecordBatchStream> {
         Ok(Box::pin(Rows {
-            seat: self.desk.sit(self.request.clone()),
+            handle: self.exchange.register_scan(self.request.clone()),
             schema: self.schema(),
             sources: self.sources.clone(),
             ready: VecDeque::new(),
@@ -220,7 +220,7 @@ impl ExecutionPlan for Scan {
 
 /// The stream of a scan's batches.
 struct Rows {
-    seat: Seat,
+    handle: ScanHandle,
     schema: SchemaRef,
     sources: Vec<Source>,
     ready: VecDeque<RecordBatch>,
@@ -257,7 +257,7 @@ impl Stream for Rows {
                 rows.metrics.record_output(batch.num_rows());
                 return Poll::Ready(Some(Ok(batch)));
             }
-            let page = match rows.seat.poll(context) {
+            let page = match rows.handle.poll(context) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(None) => return Poll::Ready(None),
                 Poll::Ready(Some(Err(error))) => {
@@ -294,7 +294,7 @@ impl fmt::Display for ShownAggregates<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let call = |call: &AggregateCall| {
             let name = format!("{:?}", call.function).to_lowercase();
-            let arguments = call.field.iter().chain(&call.beside);
+            let arguments = call.field.iter().chain(&call.aux);
             let arguments: Vec<&str> = arguments.map(String::as_str).collect();
             format!("{name}({})", arguments.join(", "))
         };

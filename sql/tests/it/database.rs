@@ -12,8 +12,8 @@ use tidemark::scan::page::{Group, GroupData};
 use tidemark::scan::request::Comparison;
 use tidemark_sql::error::QueryError;
 use tidemark_sql::messages::{
-    Answer, Condition, Page, Parameter, QueryRequest, ScanRequest, TableColumn, TableSchema,
-    TimeOrder, Wanted,
+    Condition, Page, Parameter, QueryRequest, ScanRequest, SessionReply, SessionRequest,
+    TableColumn, TableSchema, TimeOrder,
 };
 use tidemark_sql::output::{Format, Writer};
 use tidemark_sql::{Engine, Step};
@@ -90,8 +90,8 @@ impl Database {
     }
 
     /// Returns the pages of a requested scan.
-    pub(crate) fn pages(&self, wanted: &Wanted, layout: Layout) -> Vec<Vec<u8>> {
-        let Wanted::Scan(request) = wanted else { panic!("{wanted:?}") };
+    pub(crate) fn pages(&self, wanted: &SessionRequest, layout: Layout) -> Vec<Vec<u8>> {
+        let SessionRequest::Scan(request) = wanted else { panic!("{wanted:?}") };
         pages(self, request, layout)
     }
 
@@ -130,7 +130,7 @@ impl Database {
                 asker.left.remove(&scan);
             }
             if step.is_done {
-                assert_eq!(query.left_behind(), (0, 0));
+                assert_eq!(query.remaining(), (0, 0));
                 assert!(asker.left.is_empty(), "scans that nobody ended");
                 let schema = schema.expect("columns come before the end");
                 return Ok(Answered { schema, batches, scans: asker.scans });
@@ -176,21 +176,21 @@ struct Asker<'a> {
 }
 
 impl Asker<'_> {
-    fn answer(&mut self, wanted: Wanted) -> Answer {
+    fn answer(&mut self, wanted: SessionRequest) -> SessionReply {
         match wanted {
-            Wanted::Tables(names) => {
+            SessionRequest::Tables(names) => {
                 let found = names.iter().filter_map(|name| self.database.schema(name));
-                Answer::Tables(found.collect())
+                SessionReply::Tables(found.collect())
             }
-            Wanted::EveryTable => {
+            SessionRequest::EveryTable => {
                 let names = self.database.tables.keys();
-                Answer::Tables(names.filter_map(|name| self.database.schema(name)).collect())
+                SessionReply::Tables(names.filter_map(|name| self.database.schema(name)).collect())
             }
-            Wanted::System(table) => {
+            SessionRequest::System(table) => {
                 let row = ["1", "running", "2022-01-02T00:00:00Z", "sql", "SELECT 1", "1ms"];
-                Answer::System(table, vec![row.map(|text| Some(text.to_owned())).to_vec()])
+                SessionReply::System(table, vec![row.map(|text| Some(text.to_owned())).to_vec()])
             }
-            Wanted::Scan(request) => {
+            SessionRequest::Scan(request) => {
                 let scan = request.scan;
                 let mut pages = pages(self.database, &request, self.layout);
                 pages.reverse();
@@ -198,18 +198,18 @@ impl Asker<'_> {
                 self.scans.push(request);
                 self.page(scan)
             }
-            Wanted::Page(scan) => self.page(scan),
+            SessionRequest::Page(scan) => self.page(scan),
         }
     }
 
-    fn page(&mut self, scan: u64) -> Answer {
+    fn page(&mut self, scan: u64) -> SessionReply {
         let pages = self.left.get_mut(&scan).expect("a scan that was begun and not ended");
         let bytes = pages.pop().unwrap_or_default();
         let is_last = pages.is_empty();
         if is_last {
             self.left.remove(&scan);
         }
-        Answer::Page(Page { scan, bytes, is_last, ..Page::default() })
+        SessionReply::Page(Page { scan, bytes, is_last, ..Page::default() })
     }
 }
 

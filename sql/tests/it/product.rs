@@ -9,7 +9,7 @@ use tidemark::api::settings::Settings;
 use tidemark::browser::in_process::{InProcess, SqlSession};
 use tidemark::protocol::envelope;
 use tidemark::protocol::sql::ToSql;
-use tidemark_sql::{Answering, Engine};
+use tidemark_sql::{Engine, QuerySession};
 
 const TOKEN: &str = "token-of-the-tests";
 const NOW_NS: i64 = 1_700_000_000_000_000_000;
@@ -18,14 +18,14 @@ pub(crate) struct Product(InProcess);
 
 impl Product {
     pub(crate) fn new(shards: u32) -> Self {
-        let (engine, mut session) = (Engine::default(), Answering::default());
+        let (engine, mut session) = (Engine::default(), QuerySession::default());
         let sql = move |message: &[u8]| Ok(session.turn(&engine, message));
         Self::with(&[("DEFAULT_SHARDS", &shards.to_string())], Box::new(sql))
     }
 
     /// Creates a server whose shards compute no aggregates.
     pub(crate) fn without_aggregates() -> Self {
-        let (engine, mut session) = (Engine::default(), Answering::default());
+        let (engine, mut session) = (Engine::default(), QuerySession::default());
         let sql = move |message: &[u8]| {
             let (_, mut message) = envelope::decode::<ToSql>(message).unwrap();
             if let ToSql::Open(request) = &mut message {
@@ -157,7 +157,7 @@ fn what_is_written_is_seen_by_the_next_statement() {
 #[test]
 fn no_turn_brings_nothing() {
     let turns = Arc::new(AtomicUsize::new(0));
-    let (engine, mut session) = (Engine::default(), Answering::default());
+    let (engine, mut session) = (Engine::default(), QuerySession::default());
     let counted = Arc::clone(&turns);
     let sql = move |message: &[u8]| {
         counted.fetch_add(1, Ordering::Relaxed);
@@ -199,7 +199,7 @@ fn a_refusal_has_its_status() {
 #[test]
 fn series_and_points_of_a_statement_have_limits() {
     let ask = |name: &str, limit: &str, text: &str| {
-        let (engine, mut session) = (Engine::default(), Answering::default());
+        let (engine, mut session) = (Engine::default(), QuerySession::default());
         let sql = move |message: &[u8]| Ok(session.turn(&engine, message));
         let mut product = Product::with(&[(name, limit), ("DEFAULT_SHARDS", "2")], Box::new(sql));
         product.write("m,t=a v=1 1\nm,t=b v=2 1\nm,t=c v=3 1\nm,t=d v=4 2\nn,t=a v=1 1");

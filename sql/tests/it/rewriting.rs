@@ -7,7 +7,7 @@ use tidemark_sql::output::{Format, Writer};
 use super::product::Product;
 
 /// Returns the response of `/api/v3/query_influxql`.
-fn asked(product: &mut Product, text: &str, format: &str) -> (u16, Vec<u8>) {
+fn query(product: &mut Product, text: &str, format: &str) -> (u16, Vec<u8>) {
     let body = serde_json::json!({ "db": "d", "q": text, "format": format }).to_string();
     product.bytes("POST", "/api/v3/query_influxql", "", &body)
 }
@@ -39,12 +39,12 @@ fn rows_of_influxql_are_the_same_as_parquet() {
         "SELECT f FROM m WHERE t = 'none'",
         "SHOW TAG VALUES WITH KEY = t",
     ] {
-        let (status, csv) = asked(&mut product, text, "csv");
+        let (status, csv) = query(&mut product, text, "csv");
         assert_eq!(status, 200, "{text}");
-        let (status, file) = asked(&mut product, text, "parquet");
+        let (status, file) = query(&mut product, text, "parquet");
         assert_eq!(status, 200, "{text}: {}", String::from_utf8_lossy(&file));
         assert_eq!(read(file), String::from_utf8(csv).unwrap(), "{text}");
     }
-    let (status, body) = asked(&mut product, "SELECT f FROM", "parquet");
+    let (status, body) = query(&mut product, "SELECT f FROM", "parquet");
     assert_eq!(status, 400, "{}", String::from_utf8_lossy(&body));
 }

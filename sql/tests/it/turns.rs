@@ -1,6 +1,6 @@
 //! Runs plans step by step.
 
-use tidemark_sql::messages::{Answer, Page, Wanted};
+use tidemark_sql::messages::{Page, SessionReply, SessionRequest};
 use tidemark_sql::{Engine, Query, Step};
 
 use super::database::{Database, Layout, request};
@@ -14,21 +14,21 @@ fn database(rows: usize) -> Database {
 }
 
 /// Runs a query until it requests pages, and returns its requests.
-fn until_scans(query: &mut Query, database: &Database) -> Vec<Wanted> {
+fn until_scans(query: &mut Query, database: &Database) -> Vec<SessionRequest> {
     let step = query.step(Vec::new()).unwrap();
-    let Some(Wanted::Tables(names)) = step.wanted.first() else { panic!("{step:?}") };
+    let Some(SessionRequest::Tables(names)) = step.wanted.first() else { panic!("{step:?}") };
     let tables = names.iter().filter_map(|name| database.schema(name)).collect();
-    query.step(vec![Answer::Tables(tables)]).unwrap().wanted
+    query.step(vec![SessionReply::Tables(tables)]).unwrap().wanted
 }
 
 fn open(text: &str) -> Query {
     Engine::default().open(request(text, Vec::new())).unwrap()
 }
 
-fn scan(wanted: &Wanted) -> u64 {
+fn scan(wanted: &SessionRequest) -> u64 {
     match wanted {
-        Wanted::Scan(request) => request.scan,
-        Wanted::Page(scan) => *scan,
+        SessionRequest::Scan(request) => request.scan,
+        SessionRequest::Page(scan) => *scan,
         other => panic!("{other:?}"),
     }
 }
@@ -47,10 +47,10 @@ fn a_step_without_an_answer_wants_nothing_new() {
         let step = query.step(Vec::new()).unwrap();
         assert!(step.wanted.is_empty() && !step.is_done, "{step:?}");
     }
-    let end = Answer::Page(Page { scan: scan(&wanted[0]), is_last: true, ..Page::default() });
+    let end = SessionReply::Page(Page { scan: scan(&wanted[0]), is_last: true, ..Page::default() });
     let step = query.step(vec![end]).unwrap();
     assert!(step.is_done && step.schema.is_none() && rows(&step) == 0, "{step:?}");
-    assert_eq!(query.left_behind(), (0, 0));
+    assert_eq!(query.remaining(), (0, 0));
     assert!(query.step(Vec::new()).unwrap().is_done);
 }
 
@@ -79,7 +79,7 @@ fn what_makes_many_rows_takes_many_turns() {
         let (mut steps, mut answered) = (0, 0);
         // A series may also be the name of a table.
         query.step(Vec::new()).unwrap();
-        let mut answers = vec![Answer::Tables(Vec::new())];
+        let mut answers = vec![SessionReply::Tables(Vec::new())];
         loop {
             let step = query.step(std::mem::take(&mut answers)).unwrap();
             (steps, answered) = (steps + 1, answered + rows(&step));
@@ -89,7 +89,7 @@ fn what_makes_many_rows_takes_many_turns() {
             assert!(step.goes_on, "{text}: {step:?}");
         }
         assert!((turns..20 * turns).contains(&steps), "{steps}: {text}");
-        assert_eq!((answered, query.left_behind()), (1, (0, 0)), "{text}");
+        assert_eq!((answered, query.remaining()), (1, (0, 0)), "{text}");
     }
 }
 
@@ -100,12 +100,17 @@ fn a_scan_that_is_needed_no_longer_is_cancelled() {
     let wanted = until_scans(&mut query, &database);
     let page = database.pages(&wanted[0], Layout { shards: 1, page_rows: 10 }).remove(0);
     let number = scan(&wanted[0]);
-    let answer =
-        Answer::Page(Page { scan: number, bytes: page.clone(), is_last: false, ..Page::default() });
+    let answer = SessionReply::Page(Page {
+        scan: number,
+        bytes: page.clone(),
+        is_last: false,
+        ..Page::default()
+    });
     let step = query.step(vec![answer]).unwrap();
     assert_eq!((rows(&step), step.cancelled, step.wanted), (3, vec![number], vec![]));
     // A late page of a cancelled scan is ignored.
-    let late = Answer::Page(Page { scan: number, bytes: page, is_last: true, ..Page::default() });
+    let late =
+        SessionReply::Page(Page { scan: number, bytes: page, is_last: true, ..Page::default() });
     assert!(step.is_done || query.step(vec![late]).unwrap().is_done);
 }
 
@@ -129,13 +134,13 @@ fn pages_of_a_join_come_in_any_order() {
             if at < open_wants.len() {
                 let wanted = open_wants.remove(at);
                 let number = scan(&wanted);
-                if matches!(wanted, Wanted::Scan(_)) {
+                if matches!(wanted, SessionRequest::Scan(_)) {
                     let layout = Layout { shards: 1, page_rows: 4 + order };
                     pages.insert(number, database.pages(&wanted, layout));
                 }
                 let left = pages.get_mut(&number).unwrap();
                 let bytes = left.remove(0);
-                answers.push(Answer::Page(Page {
+                answers.push(SessionReply::Page(Page {
                     scan: number,
                     bytes,
                     is_last: left.is_empty(),
@@ -150,14 +155,14 @@ fn pages_of_a_join_come_in_any_order() {
             }
         }
         assert_eq!(answered, 2, "{order}");
-        assert_eq!(query.left_behind(), (0, 0), "{order}");
+        assert_eq!(query.remaining(), (0, 0), "{order}");
     }
 }
 
 #[test]
 fn a_query_ends_with_what_its_source_says() {
     let database = database(10);
-    let gone = || Answer::Failed { status: 503, message: "the shard is away".into() };
+    let gone = || SessionReply::Failed { status: 503, message: "the shard is away".into() };
     let mut query = open("SELECT sum(usage) FROM cpu");
     until_scans(&mut query, &database);
     let error = query.step(vec![gone()]).unwrap_err();
@@ -170,7 +175,7 @@ fn a_query_ends_with_what_its_source_says() {
     let wanted = until_scans(&mut query, &database);
     let page =
         Page { scan: scan(&wanted[0]), bytes: vec![1, 2, 3], is_last: true, ..Page::default() };
-    let error = query.step(vec![Answer::Page(page)]).unwrap_err();
+    let error = query.step(vec![SessionReply::Page(page)]).unwrap_err();
     assert_eq!(error.status(), 500, "{error}");
 }
 
@@ -183,7 +188,7 @@ fn a_query_that_is_left_leaves_nothing() {
     let wanted = until_scans(&mut query, &database);
     let page = database.pages(&wanted[0], Layout::PLAIN).remove(0);
     let page = Page { scan: scan(&wanted[0]), bytes: page, is_last: false, ..Page::default() };
-    query.step(vec![Answer::Page(page)]).unwrap();
+    query.step(vec![SessionReply::Page(page)]).unwrap();
     assert!(engine.reserved_bytes() > 0);
     drop(query);
     assert_eq!(engine.reserved_bytes(), 0);
@@ -210,11 +215,11 @@ fn two_queries_go_on_beside_each_other() {
             }
             let bytes = pages.remove(0);
             let page = Page { scan: *number, bytes, is_last: pages.is_empty(), ..Page::default() };
-            answered[at] += rows(&query.step(vec![Answer::Page(page)]).unwrap());
+            answered[at] += rows(&query.step(vec![SessionReply::Page(page)]).unwrap());
         }
     }
     for (at, query) in queries.iter_mut().enumerate() {
-        while query.left_behind() != (0, 0) {
+        while query.remaining() != (0, 0) {
             answered[at] += rows(&query.step(Vec::new()).unwrap());
         }
     }
@@ -227,7 +232,7 @@ fn an_answer_that_nobody_takes_is_not_made() {
     let mut query =
         open("SELECT a.value FROM generate_series(1, 100000) a, generate_series(1, 100000) b");
     query.step(Vec::new()).unwrap();
-    query.step(vec![Answer::Tables(Vec::new())]).unwrap();
+    query.step(vec![SessionReply::Tables(Vec::new())]).unwrap();
     let mut most = 0;
     for _ in 0..20 {
         let step = query.step(Vec::new()).unwrap();

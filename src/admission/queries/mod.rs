@@ -1,17 +1,17 @@
 //! Counts the bytes that queries hold, and lets queries start in turn.
 //!
-//! A query starts with one megabyte ([`QueryRoom::start`]) and takes more bytes while its result
+//! A query starts with one megabyte ([`QueryReservation::start`]) and takes more bytes while its result
 //! grows. If memory is short, a query uses smaller buffers, such as smaller slices of a result.
 //! Buffers with a fixed size, such as the values of a median, may also use the free part of the
 //! bodies' budget.
 //!
 //! A query that cannot get such bytes is *large*. It returns its bytes and restarts with the number
-//! of bytes that it could not get ([`QueryRoom::restart`]). Large queries run one after another.
+//! of bytes that it could not get ([`QueryReservation::restart`]). Large queries run one after another.
 //! Therefore small queries can run between them, and two large queries cannot block each other.
 //!
 //! A query that needs more than the first pages of its shards is *long*. Each database can run a
 //! few long queries at a time, and further long queries wait in the same way
-//! ([`QueryRoom::goes_on`]).
+//! ([`QueryReservation::goes_on`]).
 
 mod held;
 mod slow_reader;
@@ -26,8 +26,8 @@ use crate::model::limits::{
     PIECE_BYTES_MIN, PIECES_BYTES_MAX, QUERIES_BYTES_MAX, QUERIES_WAITING_MAX,
     QUERY_SPARE_BYTES_MAX, QUERY_START_BYTES, SHARDS_ASKED_AT_ONCE_MAX,
 };
-pub use held::Held;
-pub use slow_reader::Waiting;
+pub use held::HeldBytes;
+pub use slow_reader::SlowReader;
 
 /// The maximum number of restarts of a query that needs more bytes than available.
 const RESTARTS_MAX: u32 = 4;
@@ -40,7 +40,7 @@ pub struct QueryMemory(Rc<Shared>);
 
 /// The error of a query that cannot get the bytes it needs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum NoRoom {
+pub enum OutOfMemory {
     /// The bytes are held by other queries.
     #[error("the queries under way hold all memory that there is for them: repeat this one later")]
     Now,
@@ -59,14 +59,14 @@ pub enum NoRoom {
 
 #[derive(Debug)]
 struct Shared {
-    rooms: Admission,
+    reservations: Admission,
     bodies: Admission,
     /// The bytes that all queries took from the free part of the bodies' budget.
     spare_bytes: Cell<usize>,
     /// The rooms of queries that wait to start, in the order of arrival.
-    waiting: RefCell<Vec<Weak<Room>>>,
+    waiting: RefCell<Vec<Weak<Reservation>>>,
     /// The rooms of running queries.
-    begun: RefCell<Vec<Weak<Room>>>,
+    begun: RefCell<Vec<Weak<Reservation>>>,
     /// The time at which a query last started, or tried to start.
     now_ns: Cell<i64>,
 }
@@ -81,7 +81,7 @@ impl QueryMemory {
     /// Creates a budget for queries next to the budget of `bodies`.
     pub fn new(bodies: &Admission) -> Self {
         Self(Rc::new(Shared {
-            rooms: Admission::new(QUERIES_BYTES_MAX, FIRST_QUERIES_BYTES_MAX),
+            reservations: Admission::new(QUERIES_BYTES_MAX, FIRST_QUERIES_BYTES_MAX),
             bodies: bodies.clone(),
             spare_bytes: Cell::new(0),
             waiting: RefCell::default(),
@@ -91,10 +91,10 @@ impl QueryMemory {
     }
 
     /// Returns the room of a query of `database`, which waits to start.
-    pub fn enter(&self, database: &str) -> QueryRoom {
-        let room = Rc::new(Room {
+    pub fn enter(&self, database: &str) -> QueryReservation {
+        let reservation = Rc::new(Reservation {
             shared: Rc::clone(&self.0),
-            permit: RefCell::new(self.0.rooms.enter(database)),
+            permit: RefCell::new(self.0.reservations.enter(database)),
             spare: RefCell::new(self.0.bodies.enter(database)),
             used_bytes: Cell::new(0),
             pieces_bytes: Cell::new(HALF_BYTES),
@@ -107,8 +107,8 @@ impl QueryMemory {
             is_long: Cell::new(false),
             has_reader: Cell::new(true),
         });
-        room.queue();
-        QueryRoom(room)
+        reservation.queue();
+        QueryReservation(reservation)
     }
 
     /// Whether the queue of waiting queries is so long that the caller should reject further
@@ -119,27 +119,27 @@ impl QueryMemory {
 
     /// Returns the number of free bytes for queries.
     pub fn free_bytes(&self) -> usize {
-        self.0.rooms.free_bytes()
+        self.0.reservations.free_bytes()
     }
 }
 
 /// The bytes that a query holds. Clones share the room. The bytes are returned when the last clone
 /// is dropped.
 #[derive(Clone, Debug)]
-pub struct QueryRoom(Rc<Room>);
+pub struct QueryReservation(Rc<Reservation>);
 
 /// The room of a request's queries, which run one at a time. Clones share the room.
 #[derive(Clone, Debug, Default)]
-pub struct RoomSlot(Rc<OnceCell<QueryRoom>>);
+pub struct ReservationSlot(Rc<OnceCell<QueryReservation>>);
 
-impl RoomSlot {
+impl ReservationSlot {
     /// Returns the room. The first query of `database` creates it in `memory`.
-    pub fn enter(&self, memory: &QueryMemory, database: &str) -> &QueryRoom {
+    pub fn enter(&self, memory: &QueryMemory, database: &str) -> &QueryReservation {
         self.0.get_or_init(|| memory.enter(database))
     }
 
     /// Returns the room, if a query needed one.
-    pub fn get(&self) -> Option<&QueryRoom> {
+    pub fn get(&self) -> Option<&QueryReservation> {
         self.0.get()
     }
 
@@ -147,10 +147,10 @@ impl RoomSlot {
     /// bytes are not counted.
     ///
     /// # Errors
-    /// The errors of [`Held::set`].
-    pub fn hold(&self, held: &mut Option<Held>, bytes: usize) -> Result<(), NoRoom> {
-        let Some(room) = self.get() else { return Ok(()) };
-        held.get_or_insert_with(|| room.part()).set(bytes)
+    /// The errors of [`HeldBytes::set`].
+    pub fn hold(&self, held: &mut Option<HeldBytes>, bytes: usize) -> Result<(), OutOfMemory> {
+        let Some(reservation) = self.get() else { return Ok(()) };
+        held.get_or_insert_with(|| reservation.part()).set(bytes)
     }
 }
 
@@ -166,7 +166,7 @@ enum Kind {
 }
 
 #[derive(Debug)]
-struct Room {
+struct Reservation {
     shared: Rc<Shared>,
     permit: RefCell<Permit>,
     /// The bytes beyond the permit, from the free part of the bodies' budget.
@@ -190,38 +190,41 @@ struct Room {
     has_reader: Cell<bool>,
 }
 
-impl Default for QueryRoom {
+impl Default for QueryReservation {
     /// Creates the room of a query without competing queries.
     fn default() -> Self {
-        let room = QueryMemory::default().enter("");
-        room.start(0);
-        room
+        let reservation = QueryMemory::default().enter("");
+        reservation.start(0);
+        reservation
     }
 }
 
-impl QueryRoom {
+impl QueryReservation {
     /// Takes the initial bytes. Returns `false` if other queries hold the bytes, or if a waiting
     /// query goes first: an earlier query, or a query of a database that holds less. The caller
     /// must try again later.
     pub fn start(&self, now_ns: i64) -> bool {
-        let room = &self.0;
-        room.shared.now_ns.set(now_ns);
-        if room.has_begun.get() {
+        let reservation = &self.0;
+        reservation.shared.now_ns.set(now_ns);
+        if reservation.has_begun.get() {
             return true;
         }
-        let begins = match room.kind() {
-            Kind::Large => room.is_next_large() && room.take(room.begins_with_bytes.get()),
-            Kind::Long => room.is_next_long() && room.take_first(),
-            Kind::Small => room.is_next() && room.take_first(),
+        let begins = match reservation.kind() {
+            Kind::Large => {
+                reservation.is_next_large() && reservation.take(reservation.begins_with_bytes.get())
+            }
+            Kind::Long => reservation.is_next_long() && reservation.take_first(),
+            Kind::Small => reservation.is_next() && reservation.take_first(),
         };
         if begins {
-            let is_other = |other: &Weak<Room>| !std::ptr::eq(other.as_ptr(), Rc::as_ptr(room));
-            room.shared.waiting.borrow_mut().retain(is_other);
-            let mut begun = room.shared.begun.borrow_mut();
+            let is_other =
+                |other: &Weak<Reservation>| !std::ptr::eq(other.as_ptr(), Rc::as_ptr(reservation));
+            reservation.shared.waiting.borrow_mut().retain(is_other);
+            let mut begun = reservation.shared.begun.borrow_mut();
             begun.retain(|other| other.strong_count() > 0 && is_other(other));
-            begun.push(Rc::downgrade(room));
-            room.has_begun.set(true);
-            room.began_ns.set(now_ns);
+            begun.push(Rc::downgrade(reservation));
+            reservation.has_begun.set(true);
+            reservation.began_ns.set(now_ns);
         }
         begins
     }
@@ -230,65 +233,69 @@ impl QueryRoom {
     /// after the response has begun.
     ///
     /// # Errors
-    /// [`NoRoom::Now`] if too many queries of the database are long or wait to become long.
-    pub fn goes_on(&self) -> Result<(), NoRoom> {
-        let room = &self.0;
-        if room.kind() != Kind::Small || room.restarts.get() == RESTARTS_MAX {
+    /// [`OutOfMemory::Now`] if too many queries of the database are long or wait to become long.
+    pub fn goes_on(&self) -> Result<(), OutOfMemory> {
+        let reservation = &self.0;
+        if reservation.kind() != Kind::Small || reservation.restarts.get() == RESTARTS_MAX {
             return Ok(());
         }
-        room.is_long.set(true);
-        if room.ahead(1) == 0 && room.may_be_long() {
+        reservation.is_long.set(true);
+        if reservation.count_ahead(1) == 0 && reservation.may_be_long() {
             return Ok(());
         }
-        room.is_long.set(false);
-        room.refused_bytes.set(QUERY_START_BYTES);
-        Err(NoRoom::Now)
+        reservation.is_long.set(false);
+        reservation.refused_bytes.set(QUERY_START_BYTES);
+        Err(OutOfMemory::Now)
     }
 
-    /// Prepares a restart after [`NoRoom::Now`]. The caller must first drop everything that the
+    /// Prepares a restart after [`OutOfMemory::Now`]. The caller must first drop everything that the
     /// query held. The query waits as a long query, or as a large query until it gets the missing
     /// bytes. Returns `false` if no bytes were missing, or if the query has restarted too often.
     pub fn restart(&self) -> bool {
-        let room = &self.0;
-        let refused_bytes = room.refused_bytes.take();
-        if refused_bytes == 0 || room.restarts.get() == RESTARTS_MAX {
+        let reservation = &self.0;
+        let refused_bytes = reservation.refused_bytes.take();
+        if refused_bytes == 0 || reservation.restarts.get() == RESTARTS_MAX {
             return false;
         }
-        room.restarts.update(|restarts| restarts + 1);
+        reservation.restarts.update(|restarts| restarts + 1);
         if refused_bytes > QUERY_START_BYTES {
             // The query may need much more than it has requested so far.
-            let more_bytes = (2 * room.begins_with_bytes.get()).min(GATHERED_BYTES_MAX);
-            room.begins_with_bytes.set(refused_bytes.max(more_bytes));
+            let more_bytes = (2 * reservation.begins_with_bytes.get()).min(GATHERED_BYTES_MAX);
+            reservation.begins_with_bytes.set(refused_bytes.max(more_bytes));
         } else {
-            room.is_long.set(true);
+            reservation.is_long.set(true);
         }
-        room.pieces_bytes.set(HALF_BYTES);
-        room.give_up_spare();
-        room.permit.borrow_mut().shrink_to(room.used_bytes.get());
-        room.has_begun.set(false);
-        room.queue();
+        reservation.pieces_bytes.set(HALF_BYTES);
+        reservation.release_spare();
+        reservation.permit.borrow_mut().shrink_to(reservation.used_bytes.get());
+        reservation.has_begun.set(false);
+        reservation.queue();
         true
     }
 
     /// Returns the page size for requests to `shards` shards. If the result `goes_on` after the
     /// first pages, larger pages are requested if bytes are free.
     pub fn piece_bytes(&self, shards: usize, goes_on: bool) -> u32 {
-        let room = &self.0;
+        let reservation = &self.0;
         let shards = shards.clamp(1, SHARDS_ASKED_AT_ONCE_MAX);
         let wish = (PAGE_BYTES_MAX * shards).min(PIECES_BYTES_MAX);
-        if goes_on && room.pieces_bytes.get() < wish && !room.shared.is_waited_for() {
-            let bytes = room.used_bytes.get() + wish;
-            if room.permit.borrow_mut().take_free(bytes) {
-                room.pieces_bytes.set(wish);
+        if goes_on
+            && reservation.pieces_bytes.get() < wish
+            && !reservation.shared.has_waiting_query()
+        {
+            let bytes = reservation.used_bytes.get() + wish;
+            if reservation.permit.borrow_mut().take_free(bytes) {
+                reservation.pieces_bytes.set(wish);
             }
         }
-        let bytes = u32::try_from(room.pieces_bytes.get() / shards).unwrap_or(PIECE_BYTES_MAX);
+        let bytes =
+            u32::try_from(reservation.pieces_bytes.get() / shards).unwrap_or(PIECE_BYTES_MAX);
         bytes.clamp(PIECE_BYTES_MIN, PIECE_BYTES_MAX)
     }
 
     /// Creates an empty part of the query.
-    pub fn part(&self) -> Held {
-        Held::new(self.clone())
+    pub fn part(&self) -> HeldBytes {
+        HeldBytes::new(self.clone())
     }
 
     /// Returns the share and the number of bytes, for an eviction.
@@ -299,37 +306,39 @@ impl QueryRoom {
     /// Returns all bytes to the budget, because the query was evicted.
     fn give_up(&self) {
         self.0.permit.borrow_mut().shrink_to(0);
-        self.0.give_up_spare();
+        self.0.release_spare();
     }
 }
 
 impl Shared {
     /// Whether a query waits to start. Running queries then take only necessary bytes. Small pages
     /// also allow writes to run between them.
-    fn is_waited_for(&self) -> bool {
-        self.waiting.borrow().iter().any(|room| room.strong_count() > 0)
+    fn has_waiting_query(&self) -> bool {
+        self.waiting.borrow().iter().any(|reservation| reservation.strong_count() > 0)
     }
 
     /// Whether a large query waits or runs.
     fn is_for_large(&self) -> bool {
         let waiting = self.waiting.borrow();
-        let is_waited_for = waiting.iter().filter_map(Weak::upgrade).any(|room| room.is_large());
-        is_waited_for || self.under_way(Room::is_large) > 0
+        let is_waited_for =
+            waiting.iter().filter_map(Weak::upgrade).any(|reservation| reservation.is_large());
+        is_waited_for || self.count_running(Reservation::is_large) > 0
     }
 
     /// Returns the number of running queries that satisfy `is_such`. Excludes queries whose client
     /// reads no data, because they can be evicted.
-    fn under_way(&self, is_such: impl Fn(&Room) -> bool) -> usize {
-        let is_one =
-            |room: &Rc<Room>| room.has_begun.get() && room.has_reader.get() && is_such(room);
+    fn count_running(&self, is_such: impl Fn(&Reservation) -> bool) -> usize {
+        let is_one = |reservation: &Rc<Reservation>| {
+            reservation.has_begun.get() && reservation.has_reader.get() && is_such(reservation)
+        };
         self.begun.borrow().iter().filter_map(Weak::upgrade).filter(is_one).count()
     }
 }
 
-impl Room {
+impl Reservation {
     fn queue(self: &Rc<Self>) {
         let mut waiting = self.shared.waiting.borrow_mut();
-        waiting.retain(|room| room.strong_count() > 0);
+        waiting.retain(|reservation| reservation.strong_count() > 0);
         waiting.push(Rc::downgrade(self));
     }
 
@@ -345,37 +354,42 @@ impl Room {
 
     /// Whether the query is among the next waiting queries that fit into the free bytes.
     fn is_next(self: &Rc<Self>) -> bool {
-        let free = self.shared.rooms.free_bytes_with(BEGINNINGS_BYTES_MAX) / QUERY_START_BYTES;
+        let free =
+            self.shared.reservations.free_bytes_with(BEGINNINGS_BYTES_MAX) / QUERY_START_BYTES;
         match free {
             // Only the reserve or the bytes of a slow client remain.
-            0 => self.database_bytes() == 0 || self.ahead(1) == 0,
-            free => self.ahead(free) < free,
+            0 => self.database_bytes() == 0 || self.count_ahead(1) == 0,
+            free => self.count_ahead(free) < free,
         }
     }
 
     /// Whether the query is the first waiting large query, and no running query is large or may
     /// become large. Two queries that together need more than the budget would never end.
     fn is_next_large(self: &Rc<Self>) -> bool {
-        let is_such = |room: &Self| room.is_large() || room.is_grown();
-        self.ahead(1) == 0 && self.shared.under_way(is_such) == 0
+        let is_such = |reservation: &Self| reservation.is_large() || reservation.is_grown();
+        self.count_ahead(1) == 0 && self.shared.count_running(is_such) == 0
     }
 
     /// Whether the query is the first waiting long query of its database, and few long queries are
     /// running.
     fn is_next_long(self: &Rc<Self>) -> bool {
-        self.ahead(1) == 0 && self.may_be_long()
+        self.count_ahead(1) == 0 && self.may_be_long()
     }
 
     /// Whether the database may run another long query. Limits the number of long queries, with a
     /// lower limit for those that started recently.
     fn may_be_long(&self) -> bool {
-        let is_other = |room: &Self| {
-            room.is_long.get() && !std::ptr::eq(room, self) && self.is_of_same_database(room)
+        let is_other = |reservation: &Self| {
+            reservation.is_long.get()
+                && !std::ptr::eq(reservation, self)
+                && self.is_of_same_database(reservation)
         };
         let now_ns = self.shared.now_ns.get();
-        let is_new = |room: &Self| now_ns.saturating_sub(room.began_ns.get()) < LONG_QUERY_NS;
-        self.shared.under_way(is_other) < LONG_QUERIES_EVER_MAX
-            && self.shared.under_way(|room| is_other(room) && is_new(room)) < LONG_QUERIES_MAX
+        let is_new =
+            |reservation: &Self| now_ns.saturating_sub(reservation.began_ns.get()) < LONG_QUERY_NS;
+        self.shared.count_running(is_other) < LONG_QUERIES_EVER_MAX
+            && self.shared.count_running(|reservation| is_other(reservation) && is_new(reservation))
+                < LONG_QUERIES_MAX
     }
 
     fn is_of_same_database(&self, other: &Self) -> bool {
@@ -393,16 +407,16 @@ impl Room {
     /// Returns the number of queries of the same kind that start earlier, up to `most`. A query
     /// starts earlier if its database holds less, or if it arrived earlier and its database holds
     /// equally many bytes.
-    fn ahead(self: &Rc<Self>, most: usize) -> usize {
+    fn count_ahead(self: &Rc<Self>, most: usize) -> usize {
         let waiting: Vec<_> =
             self.shared.waiting.borrow().iter().filter_map(Weak::upgrade).collect();
         let own_bytes = self.database_bytes();
         let mut is_before = true;
-        let ahead = waiting.iter().filter(|room| {
-            is_before &= !Rc::ptr_eq(room, self);
-            let bytes = room.database_bytes();
-            let is_rival = room.kind() == self.kind()
-                && (self.kind() != Kind::Long || self.is_of_same_database(room));
+        let ahead = waiting.iter().filter(|reservation| {
+            is_before &= !Rc::ptr_eq(reservation, self);
+            let bytes = reservation.database_bytes();
+            let is_rival = reservation.kind() == self.kind()
+                && (self.kind() != Kind::Long || self.is_of_same_database(reservation));
             is_rival && (bytes < own_bytes || (bytes == own_bytes && is_before))
         });
         ahead.take(most).count()
@@ -419,11 +433,11 @@ impl Room {
     }
 
     /// Ensures that the query's parts can hold `bytes` in addition to the pages in transit.
-    fn hold(&self, bytes: usize) -> Result<(), NoRoom> {
+    fn hold(&self, bytes: usize) -> Result<(), OutOfMemory> {
         let wanted = bytes + self.pieces_bytes.get();
         let most = QUERIES_BYTES_MAX + QUERY_SPARE_BYTES_MAX;
         if wanted > most {
-            return Err(NoRoom::Ever { wanted: bytes, most: most - self.pieces_bytes.get() });
+            return Err(OutOfMemory::Ever { wanted: bytes, most: most - self.pieces_bytes.get() });
         }
         if wanted <= self.permit.borrow().bytes() {
             return Ok(());
@@ -436,7 +450,7 @@ impl Room {
             return Ok(());
         }
         self.refused_bytes.set(wanted);
-        Err(NoRoom::Now)
+        Err(OutOfMemory::Now)
     }
 
     /// Takes `wanted` bytes from the budget, and beyond it from the free part of the bodies'
@@ -446,7 +460,7 @@ impl Room {
         if permit.take_free(wanted) {
             return true;
         }
-        let own = permit.bytes() + self.shared.rooms.free_bytes();
+        let own = permit.bytes() + self.shared.reservations.free_bytes();
         let mut spare = self.spare.borrow_mut();
         let rest = wanted.saturating_sub(own).max(spare.bytes());
         let spare_bytes = self.shared.spare_bytes.get() + rest - spare.bytes();
@@ -464,8 +478,8 @@ impl Room {
     /// read the same data repeatedly.
     fn available_bytes(&self) -> usize {
         let has = self.permit.borrow().bytes() + self.spare.borrow().bytes();
-        let free = self.shared.rooms.free_bytes();
-        let may_have = match (self.shared.is_waited_for(), self.is_long.get()) {
+        let free = self.shared.reservations.free_bytes();
+        let may_have = match (self.shared.has_waiting_query(), self.is_long.get()) {
             (false, _) => has + free,
             (true, true) => has.max(LONG_QUERY_BYTES_MAX.min(has + free)),
             (true, false) => has,
@@ -473,7 +487,7 @@ impl Room {
         may_have.saturating_sub(self.pieces_bytes.get())
     }
 
-    fn give_up_spare(&self) {
+    fn release_spare(&self) {
         let mut spare = self.spare.borrow_mut();
         self.shared.spare_bytes.update(|bytes| bytes - spare.bytes());
         spare.shrink_to(0);
@@ -490,9 +504,9 @@ impl Room {
     }
 }
 
-impl Drop for Room {
+impl Drop for Reservation {
     fn drop(&mut self) {
-        self.give_up_spare();
+        self.release_spare();
     }
 }
 

@@ -3,66 +3,66 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
-use super::QueryRoom;
+use super::QueryReservation;
 use crate::admission::{Evictable, Tag};
 use crate::model::limits::SLOW_READER_NS;
 
-impl QueryRoom {
+impl QueryReservation {
     /// Marks the response as waiting for its client since `now_ns`. After [`SLOW_READER_NS`], other
     /// queries may evict it.
-    pub fn waits(&self, now_ns: i64) -> Waiting {
-        let slot = Rc::new(WaitingRoom {
-            room: self.clone(),
+    pub fn waits(&self, now_ns: i64) -> SlowReader {
+        let slot = Rc::new(SlowReaderState {
+            reservation: self.clone(),
             tag: self.tag(),
             since_ns: now_ns,
             is_gone: Cell::new(false),
         });
-        self.0.shared.rooms.register(&slot);
+        self.0.shared.reservations.register(&slot);
         self.0.has_reader.set(false);
-        Waiting(slot)
+        SlowReader(slot)
     }
 }
 
 /// A response that waits for its client.
 #[derive(Debug)]
-pub struct Waiting(Rc<WaitingRoom>);
+pub struct SlowReader(Rc<SlowReaderState>);
 
-impl Waiting {
+impl SlowReader {
     /// Whether the response was evicted.
     pub fn is_gone(&self) -> bool {
         self.0.is_gone.get()
     }
 }
 
-impl Drop for Waiting {
+impl Drop for SlowReader {
     fn drop(&mut self) {
-        self.0.room.0.has_reader.set(true);
+        self.0.reservation.0.has_reader.set(true);
     }
 }
 
 #[derive(Debug)]
-struct WaitingRoom {
-    room: QueryRoom,
+struct SlowReaderState {
+    reservation: QueryReservation,
     tag: Tag,
     since_ns: i64,
     is_gone: Cell<bool>,
 }
 
-impl Evictable for WaitingRoom {
+impl Evictable for SlowReaderState {
     fn tag(&self) -> &Tag {
         &self.tag
     }
 
-    fn heard_ns(&self) -> i64 {
+    fn last_active_ns(&self) -> i64 {
         self.since_ns
     }
 
     fn evict(&self) -> bool {
-        let waited_ns = self.room.0.shared.now_ns.get().saturating_sub(self.since_ns);
+        let waited_ns = self.reservation.0.shared.now_ns.get().saturating_sub(self.since_ns);
         if waited_ns < SLOW_READER_NS || self.is_gone.replace(true) {
             return false;
         }
-        self.room.give_up();
+        self.reservation.give_up();
         true
     }
 }

@@ -7,18 +7,19 @@ const NOW_NS: i64 = 2 * SLOW_READER_NS;
 /// The number of queries that can start at the same time in one database.
 const AT_ONCE: usize = (QUERIES_BYTES_MAX + BEGINNINGS_BYTES_MAX) / QUERY_START_BYTES;
 
-fn begun(memory: &QueryMemory, database: &str) -> QueryRoom {
-    let room = memory.enter(database);
-    assert!(room.start(NOW_NS), "{database}");
-    room
+fn begun(memory: &QueryMemory, database: &str) -> QueryReservation {
+    let reservation = memory.enter(database);
+    assert!(reservation.start(NOW_NS), "{database}");
+    reservation
 }
 
 #[test]
 fn queries_begin_in_the_order_in_which_they_came_as_many_as_there_is_room_for() {
     let memory = QueryMemory::default();
-    let mut running: Vec<QueryRoom> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
-    let waiting: Vec<QueryRoom> = (0..5).map(|_| memory.enter("a")).collect();
-    let begin = || waiting.iter().map(|room| room.start(NOW_NS)).collect::<Vec<bool>>();
+    let mut running: Vec<QueryReservation> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
+    let waiting: Vec<QueryReservation> = (0..5).map(|_| memory.enter("a")).collect();
+    let begin =
+        || waiting.iter().map(|reservation| reservation.start(NOW_NS)).collect::<Vec<bool>>();
     assert_eq!(begin(), [false; 5]);
     running.truncate(AT_ONCE - 2);
     // A later query does not overtake the waiting queries.
@@ -34,7 +35,7 @@ fn queries_begin_in_the_order_in_which_they_came_as_many_as_there_is_room_for() 
 #[test]
 fn a_database_that_holds_less_goes_first() {
     let memory = QueryMemory::default();
-    let mut running: Vec<QueryRoom> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
+    let mut running: Vec<QueryReservation> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
     let of_a = memory.enter("a");
     // A database without bytes does not wait.
     let first = begun(&memory, "b");
@@ -52,9 +53,9 @@ fn a_database_that_holds_less_goes_first() {
 #[test]
 fn a_query_takes_what_it_needs_and_gives_back_what_it_needs_no_more() {
     let memory = QueryMemory::default();
-    let room = begun(&memory, "a");
+    let reservation = begun(&memory, "a");
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - MB);
-    let (mut slice, mut windows) = (room.part(), room.part());
+    let (mut slice, mut windows) = (reservation.part(), reservation.part());
     assert_eq!((slice.set(3 * MB), windows.set(MB)), (Ok(()), Ok(())));
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - 4 * MB - HALF_BYTES);
     assert_eq!(slice.affordable(100 * MB), QUERIES_BYTES_MAX - MB - HALF_BYTES);
@@ -63,7 +64,7 @@ fn a_query_takes_what_it_needs_and_gives_back_what_it_needs_no_more() {
     slice.set(0).unwrap();
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - MB);
     // While a query waits to start, running queries take no optional bytes.
-    let others: Vec<QueryRoom> = (1..AT_ONCE).map(|_| begun(&memory, "a")).collect();
+    let others: Vec<QueryReservation> = (1..AT_ONCE).map(|_| begun(&memory, "a")).collect();
     let waiting = memory.enter("a");
     assert!(!waiting.start(NOW_NS));
     drop(others);
@@ -80,15 +81,15 @@ fn what_has_to_be_held_goes_on_into_what_bodies_leave_free() {
     let (mut values, mut others) = (one.part(), other.part());
     assert_eq!(values.set(20 * MB), Ok(()));
     assert!(bodies.free_bytes() < 26 * MB, "{}", bodies.free_bytes());
-    assert_eq!((others.set(12 * MB), others.set(14 * MB)), (Ok(()), Err(NoRoom::Now)));
-    assert!(matches!(values.set(40 * MB), Err(NoRoom::Ever { wanted: 40_000_000, .. })));
+    assert_eq!((others.set(12 * MB), others.set(14 * MB)), (Ok(()), Err(OutOfMemory::Now)));
+    assert!(matches!(values.set(40 * MB), Err(OutOfMemory::Ever { wanted: 40_000_000, .. })));
     drop(values);
     assert_eq!(others.set(14 * MB), Ok(()));
     // Bytes held by bodies are not available to queries. Bytes that queries took from the bodies'
     // budget are not available to bodies.
     let mut body = bodies.enter("b");
     body.grow_to(24 * MB).unwrap();
-    assert_eq!(others.set(22 * MB), Err(NoRoom::Now));
+    assert_eq!(others.set(22 * MB), Err(OutOfMemory::Now));
     body.shrink_to(10 * MB);
     assert_eq!(others.set(22 * MB), Ok(()));
     let refused = body.grow_to(30 * MB);
@@ -100,15 +101,15 @@ fn what_has_to_be_held_goes_on_into_what_bodies_leave_free() {
 #[test]
 fn pieces_are_as_large_as_there_is_room_for() {
     let memory = QueryMemory::default();
-    let room = begun(&memory, "a");
+    let reservation = begun(&memory, "a");
     let half = HALF_BYTES as u32;
-    assert_eq!(room.piece_bytes(1, false), half);
-    assert_eq!(room.piece_bytes(4, false), half / 4);
-    assert_eq!(room.piece_bytes(64, false), half / 6);
-    assert_eq!(room.piece_bytes(1, true), PIECE_BYTES_MAX);
-    assert_eq!(room.piece_bytes(4, true), PIECE_BYTES_MAX);
+    assert_eq!(reservation.piece_bytes(1, false), half);
+    assert_eq!(reservation.piece_bytes(4, false), half / 4);
+    assert_eq!(reservation.piece_bytes(64, false), half / 6);
+    assert_eq!(reservation.piece_bytes(1, true), PIECE_BYTES_MAX);
+    assert_eq!(reservation.piece_bytes(4, true), PIECE_BYTES_MAX);
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX - 4 * MB);
-    let _others: Vec<QueryRoom> = (0..6).map(|_| begun(&memory, "b")).collect();
+    let _others: Vec<QueryReservation> = (0..6).map(|_| begun(&memory, "b")).collect();
     let last = begun(&memory, "c");
     assert_eq!(last.piece_bytes(6, true), half / 6);
 }
@@ -116,18 +117,18 @@ fn pieces_are_as_large_as_there_is_room_for() {
 #[test]
 fn an_answer_that_nobody_takes_makes_room_for_others() {
     let memory = QueryMemory::default();
-    let rooms: Vec<QueryRoom> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
-    let since = |at: usize| rooms[at].waits(at as i64);
-    let slow: Vec<Waiting> = [3, 1, 2].map(since).into();
+    let reservations: Vec<QueryReservation> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
+    let since = |at: usize| reservations[at].waits(at as i64);
+    let slow: Vec<SlowReader> = [3, 1, 2].map(since).into();
     let mut others = Vec::new();
     for gone in [[false, true, false], [false, true, true], [true; 3]] {
         others.push(begun(&memory, "a"));
         assert_eq!([0, 1, 2].map(|at| slow[at].is_gone()), gone);
     }
     // A client that has just read data is not slow.
-    let _quick = rooms[4].waits(NOW_NS - 1);
+    let _quick = reservations[4].waits(NOW_NS - 1);
     assert!(!memory.enter("a").start(NOW_NS));
-    drop((slow, others, rooms, _quick));
+    drop((slow, others, reservations, _quick));
     assert_eq!(memory.free_bytes(), QUERIES_BYTES_MAX);
 }
 
@@ -136,42 +137,42 @@ fn an_answer_that_nobody_takes_makes_room_for_others() {
 #[test]
 fn a_query_that_is_refused_what_it_needs_begins_anew_when_there_is_as_much() {
     let memory = QueryMemory::default();
-    let mut rooms: Vec<QueryRoom> = (0..4).map(|_| begun(&memory, "a")).collect();
-    let mut parts: Vec<Held> = rooms.iter().map(QueryRoom::part).collect();
+    let mut reservations: Vec<QueryReservation> = (0..4).map(|_| begun(&memory, "a")).collect();
+    let mut parts: Vec<HeldBytes> = reservations.iter().map(QueryReservation::part).collect();
     assert_eq!(parts[0].set(30 * MB), Ok(()));
-    assert_eq!(parts[1].set(5 * MB), Err(NoRoom::Now));
-    assert!(!rooms[0].restart(), "nothing was refused to it");
-    assert!(rooms[1].restart() && !rooms[1].start(NOW_NS));
+    assert_eq!(parts[1].set(5 * MB), Err(OutOfMemory::Now));
+    assert!(!reservations[0].restart(), "nothing was refused to it");
+    assert!(reservations[1].restart() && !reservations[1].start(NOW_NS));
     // A large query waits. A query that has grown continues, and a query that has not grown waits
     // behind the large query.
     assert_eq!(parts[0].set(31 * MB), Ok(()));
-    assert_eq!((parts[2].set(HALF_BYTES), parts[2].set(MB)), (Ok(()), Err(NoRoom::Now)));
+    assert_eq!((parts[2].set(HALF_BYTES), parts[2].set(MB)), (Ok(()), Err(OutOfMemory::Now)));
     parts[2].set(0).unwrap();
-    assert!(rooms[2].restart() && !rooms[2].start(NOW_NS));
+    assert!(reservations[2].restart() && !reservations[2].start(NOW_NS));
     // Small queries pass.
     let small = begun(&memory, "a");
     parts[0].set(0).unwrap();
-    assert!(!rooms[2].start(NOW_NS), "it came later");
-    assert!(rooms[1].start(NOW_NS) && !rooms[2].start(NOW_NS));
+    assert!(!reservations[2].start(NOW_NS), "it came later");
+    assert!(reservations[1].start(NOW_NS) && !reservations[2].start(NOW_NS));
     assert_eq!(parts[1].set(8 * MB), Ok(()));
-    assert!(!rooms[2].start(NOW_NS), "one after the other");
-    assert_eq!(parts[3].set(3 * MB), Err(NoRoom::Now), "behind it");
+    assert!(!reservations[2].start(NOW_NS), "one after the other");
+    assert_eq!(parts[3].set(3 * MB), Err(OutOfMemory::Now), "behind it");
     // A query that waits for its client does not block others.
-    let reader = rooms[1].waits(NOW_NS);
-    assert!(rooms[2].start(NOW_NS));
+    let reader = reservations[1].waits(NOW_NS);
+    assert!(reservations[2].start(NOW_NS));
     drop(reader);
-    assert!(rooms[3].restart() && !rooms[3].start(NOW_NS), "behind the second one");
-    drop((parts.drain(1..3), rooms.drain(1..3)));
-    assert!(rooms[1].start(NOW_NS));
+    assert!(reservations[3].restart() && !reservations[3].start(NOW_NS), "behind the second one");
+    drop((parts.drain(1..3), reservations.drain(1..3)));
+    assert!(reservations[1].start(NOW_NS));
     // The number of restarts is limited.
     for _ in 1..RESTARTS_MAX {
-        assert_eq!(parts[1].set(33 * MB), Err(NoRoom::Now), "others have begun");
-        assert!(rooms[1].restart());
-        rooms[1].0.has_begun.set(true);
+        assert_eq!(parts[1].set(33 * MB), Err(OutOfMemory::Now), "others have begun");
+        assert!(reservations[1].restart());
+        reservations[1].0.has_begun.set(true);
     }
-    assert_eq!((parts[1].set(33 * MB), rooms[1].restart()), (Err(NoRoom::Now), false));
+    assert_eq!((parts[1].set(33 * MB), reservations[1].restart()), (Err(OutOfMemory::Now), false));
     parts.clear();
-    drop((rooms, small));
+    drop((reservations, small));
     assert_eq!((memory.free_bytes(), memory.0.spare_bytes.get()), (QUERIES_BYTES_MAX, 0));
 }
 
@@ -180,45 +181,47 @@ fn a_query_that_is_refused_what_it_needs_begins_anew_when_there_is_as_much() {
 #[test]
 fn few_long_queries_of_a_database_are_under_way_and_small_ones_pass() {
     let memory = QueryMemory::default();
-    let mut rooms: Vec<QueryRoom> = (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
-    let go_on = |room: &QueryRoom| room.goes_on().is_ok();
-    let went_on: Vec<bool> = rooms.iter().map(go_on).collect();
+    let mut reservations: Vec<QueryReservation> =
+        (0..AT_ONCE).map(|_| begun(&memory, "a")).collect();
+    let go_on = |reservation: &QueryReservation| reservation.goes_on().is_ok();
+    let went_on: Vec<bool> = reservations.iter().map(go_on).collect();
     assert_eq!(went_on.iter().filter(|&&goes_on| goes_on).count(), LONG_QUERIES_MAX);
-    assert!(went_on.is_sorted_by(|a, b| a >= b) && go_on(&rooms[0]), "once is enough");
-    let waiting: Vec<QueryRoom> = rooms.drain(LONG_QUERIES_MAX..).collect();
-    for room in &waiting {
-        assert!(room.restart() && !room.start(NOW_NS));
+    assert!(went_on.is_sorted_by(|a, b| a >= b) && go_on(&reservations[0]), "once is enough");
+    let waiting: Vec<QueryReservation> = reservations.drain(LONG_QUERIES_MAX..).collect();
+    for reservation in &waiting {
+        assert!(reservation.restart() && !reservation.start(NOW_NS));
     }
-    let small: Vec<QueryRoom> = (0..4).map(|_| begun(&memory, "a")).collect();
+    let small: Vec<QueryReservation> = (0..4).map(|_| begun(&memory, "a")).collect();
     let other = begun(&memory, "b");
     assert!(go_on(&other) && !go_on(&small[0]));
     // A long query may collect these bytes while others wait. A small query may not.
-    let mut gathered = rooms[0].part();
+    let mut gathered = reservations[0].part();
     assert_eq!(gathered.affordable(8 * MB), LONG_QUERY_BYTES_MAX - HALF_BYTES);
     assert_eq!(gathered.set(LONG_QUERY_BYTES_MAX - HALF_BYTES), Ok(()));
     assert_eq!(gathered.affordable(8 * MB), LONG_QUERY_BYTES_MAX - HALF_BYTES);
     assert_eq!(small[0].part().affordable(8 * MB), HALF_BYTES);
     drop(gathered);
-    drop(rooms.remove(0));
+    drop(reservations.remove(0));
     assert!(!waiting[1].start(NOW_NS) && waiting[0].start(NOW_NS) && !waiting[1].start(NOW_NS));
     assert!(go_on(&waiting[0]), "it was its turn");
     // A long query whose client reads no data does not count.
-    let _reader = rooms[0].waits(NOW_NS);
+    let _reader = reservations[0].waits(NOW_NS);
     assert!(waiting[1].start(NOW_NS) && !waiting[2].start(NOW_NS));
     // A query that has run for a long time does not block others, up to a maximum number of such
     // queries.
     let later_ns = NOW_NS + LONG_QUERY_NS;
-    let began: Vec<bool> = waiting[2..].iter().map(|room| room.start(later_ns)).collect();
+    let began: Vec<bool> =
+        waiting[2..].iter().map(|reservation| reservation.start(later_ns)).collect();
     assert_eq!(began.iter().filter(|&&begins| begins).count(), LONG_QUERIES_MAX);
     drop((small, other));
     let much_later_ns = later_ns + 10 * LONG_QUERY_NS;
     for step in 0..10 {
         let now_ns = much_later_ns + step * 2 * LONG_QUERY_NS;
-        for room in &waiting {
-            room.start(now_ns);
+        for reservation in &waiting {
+            reservation.start(now_ns);
         }
     }
-    let began = waiting.iter().filter(|room| room.start(much_later_ns)).count();
+    let began = waiting.iter().filter(|reservation| reservation.start(much_later_ns)).count();
     assert_eq!(began, LONG_QUERIES_EVER_MAX);
 }
 
@@ -229,22 +232,24 @@ fn whatever_queries_do_they_hold_no_more_than_there_is() {
         let mut random = fastrand::Rng::with_seed(seed);
         let bodies = Admission::default();
         let memory = QueryMemory::new(&bodies);
-        let mut rooms: Vec<(QueryRoom, Vec<Held>)> = Vec::new();
+        let mut reservations: Vec<(QueryReservation, Vec<HeldBytes>)> = Vec::new();
         let (mut begun, mut refused) = (0, 0);
         for _ in 0..2_000 {
             match random.u8(..10) {
-                0..4 if rooms.len() < 40 => {
-                    rooms.push((memory.enter(&random.u8(..10).to_string()), Vec::new()))
+                0..4 if reservations.len() < 40 => {
+                    reservations.push((memory.enter(&random.u8(..10).to_string()), Vec::new()))
                 }
-                4..6 if !rooms.is_empty() => drop(rooms.swap_remove(random.usize(..rooms.len()))),
+                4..6 if !reservations.is_empty() => {
+                    drop(reservations.swap_remove(random.usize(..reservations.len())))
+                }
                 _ => {}
             }
-            for (room, parts) in &mut rooms {
-                begun += usize::from(room.start(NOW_NS));
-                if !room.start(NOW_NS) {
+            for (reservation, parts) in &mut reservations {
+                begun += usize::from(reservation.start(NOW_NS));
+                if !reservation.start(NOW_NS) {
                     continue;
                 }
-                let mut part = room.part();
+                let mut part = reservation.part();
                 let wish = random.usize(..12 * MB);
                 let bytes = if random.bool() { part.affordable(wish) } else { wish };
                 refused += usize::from(part.set(bytes).is_err());
@@ -252,13 +257,13 @@ fn whatever_queries_do_they_hold_no_more_than_there_is() {
                 parts.truncate(2);
             }
             let held = QUERIES_BYTES_MAX + FIRST_QUERIES_BYTES_MAX;
-            let counted = memory.0.rooms.0.held_bytes.get();
+            let counted = memory.0.reservations.0.held_bytes.get();
             let spare = bodies.0.held_bytes.get();
             assert!(counted <= held, "{seed}: {counted}");
             assert!(spare <= QUERY_SPARE_BYTES_MAX + FIRST_BYTES, "{seed}: {spare}");
         }
         assert!(begun > 500 && refused > 100, "{seed}: {begun} {refused}");
-        drop(rooms);
+        drop(reservations);
         assert_eq!((memory.free_bytes(), bodies.free_bytes()), (QUERIES_BYTES_MAX, 36 * MB));
     }
 }

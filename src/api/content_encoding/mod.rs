@@ -186,13 +186,13 @@ impl Inflated<'_> {
                 self.make_room(data.len())?;
             }
             let (read, written) = (state.total_in(), state.total_out());
-            let room = self.bytes.get_mut(self.filled..).unwrap_or_default();
-            let status = state.decompress(data, room, InflateFlush::NoFlush);
+            let reservation = self.bytes.get_mut(self.filled..).unwrap_or_default();
+            let status = state.decompress(data, reservation, InflateFlush::NoFlush);
             // Both differences are lengths of slices, so they fit.
             let read = (state.total_in() - read) as usize;
             let written = (state.total_out() - written) as usize;
             data = data.get(read..).unwrap_or_default();
-            checksum = crc32(checksum, room.get(..written).unwrap_or_default());
+            checksum = crc32(checksum, reservation.get(..written).unwrap_or_default());
             self.filled += written;
             self.total += written;
             match status {
@@ -233,8 +233,8 @@ impl Inflated<'_> {
         self.filled -= used;
         let most = self.ceiling.bytes + 1 - self.total;
         // Line protocol compresses 5 to 10 times. Small bodies need less room.
-        let room = (input_left * 6).clamp(16 << 10, room_bytes).min(most);
-        let target = self.filled + room;
+        let reservation = (input_left * 6).clamp(16 << 10, room_bytes).min(most);
+        let target = self.filled + reservation;
         if self.bytes.len() < target {
             self.bytes.reserve_exact(target - self.bytes.len());
         }

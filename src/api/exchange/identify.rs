@@ -13,7 +13,7 @@ use crate::coordinator::Machine;
 use crate::coordinator::cloudflare_access::{self as access, AccessLogin};
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::Principal;
-use crate::coordinator::identify::{Identify, Verdict, Vouching};
+use crate::coordinator::identify::{AuthSource, Identify, Verdict};
 use crate::coordinator::logins::{By, Closed};
 use crate::model::name;
 use crate::protocol::call::{Reply, Step};
@@ -23,7 +23,7 @@ impl Exchange {
     pub(super) fn identify(
         &mut self,
         isolate: &mut Isolate<'_>,
-        vouching: Vouching,
+        auth_source: AuthSource,
         then: Point,
     ) -> Result<Action, ApiError> {
         let settings = isolate.settings()?;
@@ -36,7 +36,7 @@ impl Exchange {
             return self.resume(isolate, then);
         }
         let address = self.head.header("cf-connecting-ip").unwrap_or_default();
-        let identify = Identify::new(credentials, vouching, address);
+        let identify = Identify::new(credentials, auth_source, address);
         self.stage = ExchangeStage::Identify(Box::new(identify), then);
         self.identify_step(isolate, None)
     }
@@ -52,7 +52,7 @@ impl Exchange {
         let (Some(application), Some(assertion)) = (&isolate.settings()?.access, assertion) else {
             return Err(AuthError::Unauthorized.into());
         };
-        if !foreign_origin::is_of_own_page(&self.head) {
+        if !foreign_origin::is_same_origin(&self.head) {
             return Err(AuthError::Unauthorized.into());
         }
         let login = AccessLogin::new(application, assertion);
@@ -102,7 +102,7 @@ impl Exchange {
                 self.resume(isolate, then)
             }
             Ok(Verdict::Unknown) => Err(AuthError::Unauthorized.into()),
-            Ok(Verdict::Closed(closed)) => Err(self.turn_away(closed).into()),
+            Ok(Verdict::Closed(closed)) => Err(self.rejected_login(closed).into()),
             // An unknown caller must not learn the names of shards or databases.
             Err(Error::Unavailable(why)) => Err(AuthError::Unverified(why.to_string()).into()),
             Err(error) => Err(error.into()),
@@ -119,18 +119,18 @@ impl Exchange {
 
     /// Returns the objects that may vouch for the caller. For access to a policy or to statements,
     /// the database that the URL names is sufficient, because its shards make the final decision.
-    pub(super) fn vouching(&self, isolate: &Isolate<'_>, access: Access) -> Vouching {
+    pub(super) fn auth_source(&self, isolate: &Isolate<'_>, access: Access) -> AuthSource {
         match access {
             Access::Policy(_) | Access::Statements => {}
             Access::Open | Access::Known | Access::Database(_) | Access::Admin => {
-                return Vouching::Catalog;
+                return AuthSource::Catalog;
             }
         }
         let named = self.url.filled("bucket").or_else(|| self.url.filled("db"));
         let by_id = named.and_then(policy_id).and_then(|id| isolate.service.cache.policy(id));
         let name = by_id.map(|(database, _)| database);
         let name = name.or_else(|| named.map(|named| name::split_bucket(named).0.to_owned()));
-        Vouching::Databases(name.into_iter().collect())
+        AuthSource::Databases(name.into_iter().collect())
     }
 
     /// Refuses the caller if its identification is fresh. Otherwise the refusal rests on cached
@@ -151,14 +151,14 @@ impl Exchange {
         let cache = &mut isolate.service.cache;
         let are_known = databases.iter().all(|name| cache.database(name).is_some());
         if !databases.is_empty() && are_known && !std::mem::replace(&mut self.asked_named, true) {
-            return self.identify(isolate, Vouching::Databases(databases), then);
+            return self.identify(isolate, AuthSource::Databases(databases), then);
         }
-        self.identify(isolate, Vouching::Catalog, then)
+        self.identify(isolate, AuthSource::Catalog, then)
     }
 
     /// Returns the error for a login that the server does not check. 1.x's write clients drop a
     /// batch on status 429.
-    fn turn_away(&self, closed: Closed) -> AuthError {
+    fn rejected_login(&self, closed: Closed) -> AuthError {
         let Closed { by, retry_after_s } = closed;
         match by {
             By::Name if self.errors == ErrorShape::WriteV1 => AuthError::Unauthorized,

@@ -24,7 +24,7 @@ use super::routes::handler::{Handler, Incoming, Received};
 use super::routes::{self, Access, Body, Operation};
 use super::settings::CorsOrigins;
 use super::spans::{Spans, Wait, trace_id};
-use crate::admission::{Upload, Waiting};
+use crate::admission::{SlowReader, Upload};
 use crate::coordinator::cloudflare_access::AccessLogin;
 use crate::coordinator::confirm::confirm;
 use crate::coordinator::grants::Principal;
@@ -56,7 +56,7 @@ pub struct Exchange {
     handler: Option<Box<dyn Handler>>,
     stage: ExchangeStage,
     /// The registration of a response that waits for its reader.
-    reader: Option<Waiting>,
+    reader: Option<SlowReader>,
     /// A task that reports the caller to the Catalog after the response.
     confirm: Option<Task<()>>,
     /// The counted calls so far.
@@ -120,12 +120,12 @@ impl Exchange {
         };
         let action = exchange.enter(&mut Isolate { service, platform });
         let action = exchange.within_calls(platform, action);
-        let action = exchange.worded(action);
+        let action = exchange.complete_response(action);
         (exchange, action)
     }
 
     /// Frees the request's memory after the client disconnected before the end of its body.
-    pub fn vanished(&mut self) {
+    pub fn client_disconnected(&mut self) {
         self.finish();
         self.record.error = Some("client went away");
     }
@@ -141,14 +141,18 @@ impl Exchange {
     }
 
     /// Returns the calls to make after the response. The client does not wait for them. The replies
-    /// to these calls go to [`Exchange::heard`].
-    pub fn afterwards(&mut self, service: &mut Service, platform: &dyn Platform) -> Vec<Call> {
+    /// to these calls go to [`Exchange::on_background_reply`].
+    pub fn background_calls(
+        &mut self,
+        service: &mut Service,
+        platform: &dyn Platform,
+    ) -> Vec<Call> {
         self.confirm = self.caller.caller.clone().map(confirm);
         self.confirm_step(service, platform, None)
     }
 
-    /// Takes the reply to a call of [`Exchange::afterwards`].
-    pub fn heard(
+    /// Takes the reply to a call of [`Exchange::background_calls`].
+    pub fn on_background_reply(
         &mut self,
         service: &mut Service,
         platform: &dyn Platform,
@@ -171,7 +175,7 @@ impl Exchange {
     }
 
     /// Refuses a request whose body stalled while the client stays connected, and frees its memory.
-    pub fn stalled(&mut self) -> Action {
+    pub fn body_stalled(&mut self) -> Action {
         self.refuse(ApiError::Stalled)
     }
 
@@ -201,17 +205,17 @@ impl Exchange {
         platform: &dyn Platform,
         reply: Reply,
     ) -> Action {
-        self.spans.go_on(platform.now_ns());
-        let action = self.go_on(&mut Isolate { service, platform }, Some(reply));
+        self.spans.end_wait(platform.now_ns());
+        let action = self.advance(&mut Isolate { service, platform }, Some(reply));
         let action = self.within_calls(platform, action);
-        self.worded(action)
+        self.complete_response(action)
     }
 
     /// Continues after `Stream` or `Bytes`.
     pub fn proceed(&mut self, service: &mut Service, platform: &dyn Platform) -> Action {
-        let action = self.go_on(&mut Isolate { service, platform }, None);
+        let action = self.advance(&mut Isolate { service, platform }, None);
         let action = self.within_calls(platform, action);
-        self.worded(action)
+        self.complete_response(action)
     }
 
     /// Finds the request's operation, and identifies the caller unless the operation is open.
@@ -240,8 +244,8 @@ impl Exchange {
         match operation.access {
             Access::Open => self.begin(isolate, operation),
             access => {
-                let vouching = self.vouching(isolate, access);
-                self.identify(isolate, vouching, Point::Beginning)
+                let auth_source = self.auth_source(isolate, access);
+                self.identify(isolate, auth_source, Point::Beginning)
             }
         }
     }
@@ -284,12 +288,12 @@ impl Exchange {
             (Access::Policy(right), Some(place)) => {
                 let scope = self.caller.grants.scope(right, place.database);
                 let may = scope.may_cover(place.policy);
-                (!may).then(|| AuthError::lacks(&self.caller, right, place.database))
+                (!may).then(|| AuthError::forbidden(&self.caller, right, place.database))
             }
             (Access::Database(right), Some(place)) => {
                 let scope = self.caller.grants.scope(right, place.database);
                 let may = scope == Scope::All;
-                (!may).then(|| AuthError::lacks_all(&self.caller, right, place.database))
+                (!may).then(|| AuthError::forbidden_database(&self.caller, right, place.database))
             }
             (Access::Policy(_) | Access::Database(_), None) => {
                 Some(AuthError::not_admin(&self.caller))
@@ -326,10 +330,10 @@ impl Exchange {
             return self.refuse_caller(isolate, refusal, Point::Statements);
         }
         self.stage = ExchangeStage::Step;
-        self.go_on(isolate, None)
+        self.advance(isolate, None)
     }
 
-    fn go_on(
+    fn advance(
         &mut self,
         isolate: &mut Isolate<'_>,
         reply: Option<Reply>,
@@ -366,7 +370,7 @@ impl Exchange {
 
     /// Converts an error into its response, adds the common headers to every response, and finishes
     /// a completed request.
-    fn worded(&mut self, action: Result<Action, ApiError>) -> Action {
+    fn complete_response(&mut self, action: Result<Action, ApiError>) -> Action {
         if matches!(action, Ok(Action::Respond(_) | Action::End) | Err(_)) {
             self.finish();
         }
@@ -398,7 +402,7 @@ impl Exchange {
     }
 
     fn refuse(&mut self, error: ApiError) -> Action {
-        self.worded(Err(error))
+        self.complete_response(Err(error))
     }
 
     /// Records the outcome of the request, and frees the memory of its body immediately.

@@ -139,7 +139,7 @@ impl Exchange {
     /// host must stop reading and send the response.
     pub fn body_grew(&mut self, bytes: usize, now_ns: i64) -> Option<Action> {
         let ExchangeStage::Body(upload) = &self.stage else { return None };
-        upload.heard(now_ns);
+        upload.record_activity(now_ns);
         let before = std::mem::replace(&mut self.record.bytes_in, bytes as u64);
         let checked = upload.with(|reading| -> Result<(), ApiError> {
             reading.ceiling.check(before, bytes)?;
@@ -178,10 +178,10 @@ impl Exchange {
         platform: &dyn Platform,
         rest: Vec<u8>,
     ) -> Action {
-        self.spans.go_on(platform.now_ns());
+        self.spans.end_wait(platform.now_ns());
         let action = self.take_body(&mut Isolate { service, platform }, rest);
         let action = self.within_calls(platform, action);
-        self.worded(action)
+        self.complete_response(action)
     }
 
     fn take_body(&mut self, isolate: &mut Isolate<'_>, rest: Vec<u8>) -> Result<Action, ApiError> {

@@ -5,21 +5,21 @@ use super::Exchange;
 impl Exchange {
     /// Records that a piece waits for its reader since `now_ns`.
     pub fn sending(&mut self, now_ns: i64) {
-        let room = self.handler.as_ref().and_then(|handler| handler.room());
-        self.reader = room.map(|room| room.waits(now_ns));
+        let reservation = self.handler.as_ref().and_then(|handler| handler.reservation());
+        self.reader = reservation.map(|reservation| reservation.waits(now_ns));
     }
 
     /// Records that the reader took the piece. Returns `false` if the server stopped the response
     /// in the meantime.
     pub fn sent(&mut self) -> bool {
-        let goes_on = !self.is_outrun();
+        let goes_on = !self.is_stopped();
         self.reader = None;
         goes_on
     }
 
     /// Whether the server stopped the response, because its reader was idle for longer than any
     /// other.
-    pub fn is_outrun(&mut self) -> bool {
+    pub fn is_stopped(&mut self) -> bool {
         let gone = self.reader.as_ref().is_some_and(|reader| reader.is_gone());
         if gone {
             self.record.error = Some("slow reader");

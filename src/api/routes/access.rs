@@ -10,8 +10,8 @@ use crate::api::http::Response;
 use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::error::Error;
-use crate::coordinator::give_access::{GivenAccess, give_access};
-use crate::coordinator::single_call::ask_catalog;
+use crate::coordinator::grant_access::{GrantedAccess, grant_access};
+use crate::coordinator::single_call::call_catalog;
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{
     ACCESS_ROWS_PER_REQUEST, GRANTEES_PER_PAGE, PASSWORD_ITERATIONS, TOKEN_NAME_BYTES_MAX,
@@ -123,7 +123,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
             rows.iter().try_for_each(Row::check)?;
             let rows = rows.into_iter().map(Row::grantee).collect();
             Ok(|io: Io| async move {
-                let given = io.run(give_access(rows)).await?;
+                let given = io.run(grant_access(rows)).await?;
                 Ok(json_line(200, &describe(&given)))
             })
         })));
@@ -144,7 +144,7 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 async fn page(io: Io, kind: Kind, after: u64) -> Result<Response, ApiError> {
     let (user, limit) = (kind == Kind::User, GRANTEES_PER_PAGE as u64);
     let message = ToCatalog::Grantees { user, after, limit };
-    let FromCatalog::Grantees { rows, more, .. } = ask_catalog(&io, &message).await? else {
+    let FromCatalog::Grantees { rows, more, .. } = call_catalog(&io, &message).await? else {
         return Err(Error::unexpected_reply().into());
     };
     let next = match (rows.last().filter(|_| more), kind) {
@@ -157,7 +157,7 @@ async fn page(io: Io, kind: Kind, after: u64) -> Result<Response, ApiError> {
 }
 
 /// Returns the result of an import as JSON.
-pub(super) fn describe(given: &GivenAccess) -> Value {
+pub(super) fn describe(given: &GrantedAccess) -> Value {
     json!({
         "made": given.made,
         "widened": given.widened,

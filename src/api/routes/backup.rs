@@ -129,7 +129,7 @@ pub fn begin_restore(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiErro
     };
     if let Some(position) = resume(request.url)?.filter(|_| with_access) {
         let name = database.clone();
-        return Ok(handler(&database, move |io| give_access(io, from, name, position)));
+        return Ok(handler(&database, move |io| grant_access(io, from, name, position)));
     }
     let name = database.clone();
     let start = move |isolate: &mut Isolate<'_>, _| {
@@ -147,7 +147,7 @@ pub fn begin_restore(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiErro
     Ok(Box::new(TaskHandler::with_body(start).on(&database)))
 }
 
-async fn give_access(
+async fn grant_access(
     io: Io,
     from: BackupId,
     database: String,

@@ -11,7 +11,7 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use crate::admission::{Permit, QueryRoom};
+use crate::admission::{Permit, QueryReservation};
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::ApiError;
@@ -154,7 +154,7 @@ pub trait Handler: std::fmt::Debug {
     -> Result<Action, ApiError>;
 
     /// Returns the memory account of the handler's queries.
-    fn room(&self) -> Option<&QueryRoom> {
+    fn reservation(&self) -> Option<&QueryReservation> {
         None
     }
 
@@ -174,16 +174,16 @@ pub type Begin = fn(&Incoming<'_>) -> Result<Box<dyn Handler>, ApiError>;
 
 /// A handler with a known response.
 #[derive(Debug)]
-pub struct AnsweredAtOnce(Option<Response>);
+pub struct ImmediateHandler(Option<Response>);
 
-impl AnsweredAtOnce {
+impl ImmediateHandler {
     /// Creates a handler that responds with `response`.
     pub fn with(response: Response) -> Box<dyn Handler> {
         Box::new(Self(Some(response)))
     }
 }
 
-impl Handler for AnsweredAtOnce {
+impl Handler for ImmediateHandler {
     fn step(
         &mut self,
         _isolate: &mut Isolate<'_>,

@@ -44,7 +44,7 @@ impl Handler for HealthCheck {
         let reply = (self.asked && reply.id == CATALOG).then_some(reply.result);
         let said = reply.and_then(|reply| envelope::decode_reply::<FromCatalog>(reply).ok());
         let answers = said.is_some_and(|said| !matches!(said, FromCatalog::Unavailable(_)));
-        isolate.service.catalog_health.learn(answers, isolate.now_ns());
+        isolate.service.catalog_health.on_reply(answers, isolate.now_ns());
         Ok(Action::Respond(serving(answers)))
     }
 }

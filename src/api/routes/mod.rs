@@ -31,7 +31,7 @@ pub mod write;
 
 use super::error_body::ErrorShape;
 use crate::model::configurable_limits::Limit;
-use crate::model::grant::Right;
+use crate::model::grant::PermissionKind;
 use crate::model::limits::{ACCESS_BODY_BYTES_MAX, MANAGEMENT_BODY_BYTES_MAX, QUERY_BODY_PER_TEXT};
 use handler::Begin;
 
@@ -67,9 +67,9 @@ pub enum Access {
     /// Every identified caller. The response contains only the data that the caller may see.
     Known,
     /// Callers with this permission on the policy that the request names.
-    Policy(Right),
+    Policy(PermissionKind),
     /// Callers with this permission on every policy of the database that the request names.
-    Database(Right),
+    Database(PermissionKind),
     /// Callers who may run every statement of the request.
     Statements,
     /// Callers with the admin token.
@@ -98,13 +98,13 @@ const QUERY: Body = Body::Times(QUERY_BODY_PER_TEXT, Limit::QueryTextBytes);
 #[rustfmt::skip]
 pub static ROUTES: &[Route] = &[
     route("/write", ErrorShape::WriteV1, &[
-        on(&["POST"], Access::Policy(Right::Write), Body::Lines, write::begin_v1),
+        on(&["POST"], Access::Policy(PermissionKind::Write), Body::Lines, write::begin_v1),
     ]),
     route("/api/v2/write", ErrorShape::WriteV2, &[
-        on(&["POST"], Access::Policy(Right::Write), Body::Lines, write::begin_v2),
+        on(&["POST"], Access::Policy(PermissionKind::Write), Body::Lines, write::begin_v2),
     ]),
     route("/api/v3/write_lp", ErrorShape::WriteV3, &[
-        on(&["POST"], Access::Policy(Right::Write), Body::Lines, write::begin_v3),
+        on(&["POST"], Access::Policy(PermissionKind::Write), Body::Lines, write::begin_v3),
     ]),
     route("/query", ErrorShape::Query, &[
         on(&["GET"], Access::Statements, Body::None, query::begin),
@@ -120,7 +120,7 @@ pub static ROUTES: &[Route] = &[
         on(&["GET"], Access::Open, Body::None, setup::begin_ready),
     ]),
     route("/api/v2/delete", ErrorShape::WriteV2, &[
-        on(&["POST"], Access::Database(Right::Write), JSON, delete::begin),
+        on(&["POST"], Access::Database(PermissionKind::Write), JSON, delete::begin),
     ]),
     route("/api/v2/buckets", ErrorShape::Other, &[
         on(&["GET"], Access::Known, Body::None, manage::begin_buckets),
@@ -162,7 +162,7 @@ pub static ROUTES: &[Route] = &[
         on(&["POST"], Access::Statements, QUERY, flight::begin),
     ]),
     route("/api/v3/export", ErrorShape::Other, &[
-        on(&["GET"], Access::Policy(Right::Read), Body::None, export::begin),
+        on(&["GET"], Access::Policy(PermissionKind::Read), Body::None, export::begin),
     ]),
     route("/api/v3/configure/database", ErrorShape::Other, &[
         on(&["GET"], Access::Known, Body::None, databases::begin_list),
@@ -189,7 +189,7 @@ pub static ROUTES: &[Route] = &[
         on(&["POST"], Access::Admin, Body::Bytes(ACCESS_BODY_BYTES_MAX), access::begin),
     ]),
     route("/metrics", ErrorShape::Other, &[
-        on(&["GET"], Access::Database(Right::Metrics), Body::None, metrics::begin),
+        on(&["GET"], Access::Database(PermissionKind::Metrics), Body::None, metrics::begin),
     ]),
     route("/metrics/targets", ErrorShape::Other, &[
         on(&["GET"], Access::Known, Body::None, metrics::begin_targets),

@@ -4,7 +4,7 @@ use crate::api::auth::ACCESS_ASSERTION;
 use crate::api::error::ApiError;
 use crate::api::headers::INFLUXDB_VERSION;
 use crate::api::http::Response;
-use crate::api::routes::handler::{AnsweredAtOnce, Handler, Incoming};
+use crate::api::routes::handler::{Handler, ImmediateHandler, Incoming};
 
 /// The header that tells a page that its requests pass through Cloudflare Access, so that it may
 /// need no token.
@@ -22,5 +22,5 @@ pub fn begin(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
     if request.head.header(ACCESS_ASSERTION).is_some() {
         response.headers.push((ACCESS.into(), "1".into()));
     }
-    Ok(AnsweredAtOnce::with(response))
+    Ok(ImmediateHandler::with(response))
 }

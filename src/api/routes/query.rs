@@ -5,7 +5,7 @@
 
 use std::vec;
 
-use crate::admission::{Held, QueryRoom};
+use crate::admission::{HeldBytes, QueryReservation};
 use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
 use crate::api::error::ApiError;
@@ -96,8 +96,8 @@ impl Handler for QueryHandler {
         }
     }
 
-    fn room(&self) -> Option<&QueryRoom> {
-        self.querying.as_ref()?.session.room.get()
+    fn reservation(&self) -> Option<&QueryReservation> {
+        self.querying.as_ref()?.session.reservation.get()
     }
 
     fn abandon(&mut self) -> Vec<Call> {
@@ -122,7 +122,7 @@ pub struct Querying {
     /// A chunk with the index of its first unwritten row.
     unwritten: Option<(SeriesChunk, usize)>,
     /// The memory reservation for unsent bytes and unwritten rows.
-    held: Option<Held>,
+    held: Option<HeldBytes>,
     format: Format,
     chunked: bool,
     delivery: Delivery,
@@ -238,7 +238,7 @@ impl Querying {
                 Step::Done(Err(
                     error @ (Error::Unavailable(_)
                     | Error::PartlyApplied(_)
-                    | Error::OverRate { .. }
+                    | Error::RateExceeded { .. }
                     | Error::Revoked
                     | Error::Forbidden { .. }),
                 )) if !self.delivery.is_streaming() => {
@@ -264,7 +264,7 @@ impl Querying {
         }
         let action = self.flush();
         let bytes = self.writer.bytes() + unwritten_bytes;
-        self.session.room.hold(&mut self.held, bytes).map_err(Error::from)?;
+        self.session.reservation.hold(&mut self.held, bytes).map_err(Error::from)?;
         Ok(action)
     }
 

@@ -3,7 +3,7 @@
 
 use super::delivery::Delivery;
 use super::query_v3::request::{ParamValue, QueryRequest};
-use crate::admission::QueryRoom;
+use crate::admission::QueryReservation;
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::ApiError;
@@ -14,7 +14,7 @@ use crate::coordinator::Machine;
 use crate::coordinator::grants::Principal;
 use crate::coordinator::session::Session;
 use crate::coordinator::sql::{SqlQuery, SqlQuestion};
-use crate::model::grant::Right;
+use crate::model::grant::PermissionKind;
 use crate::protocol::call::{Call, Reply, Step};
 use crate::protocol::sql::Parameter;
 use crate::response::table::TableFormat;
@@ -26,11 +26,11 @@ const NO_DATABASE: &str = "missing query parameter 'db'";
 #[derive(Debug, Default)]
 struct SqlHandler {
     /// The statement, after the request is parsed.
-    asked: Option<Asked>,
+    asked: Option<RunningStatement>,
 }
 
 #[derive(Debug)]
-struct Asked {
+struct RunningStatement {
     database: String,
     policy: Option<String>,
     format: TableFormat,
@@ -52,9 +52,12 @@ pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 ///
 /// # Errors
 /// The errors of this route that are known before execution.
-pub fn asking(request: QueryRequest, isolate: &Isolate<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn for_statement(
+    request: QueryRequest,
+    isolate: &Isolate<'_>,
+) -> Result<Box<dyn Handler>, ApiError> {
     bound(isolate)?;
-    Ok(Box::new(SqlHandler { asked: Some(Asked::new(request, isolate)?) }))
+    Ok(Box::new(SqlHandler { asked: Some(RunningStatement::new(request, isolate)?) }))
 }
 
 /// Checks that a SQL Worker is bound. This check precedes the check of the statement.
@@ -78,7 +81,7 @@ impl Handler for SqlHandler {
     ) -> Result<(), ApiError> {
         bound(isolate)?;
         let request = QueryRequest::parse(request.head, request.url, body.bytes())?;
-        self.asked = Some(Asked::new(request, isolate)?);
+        self.asked = Some(RunningStatement::new(request, isolate)?);
         Ok(())
     }
 
@@ -98,8 +101,8 @@ impl Handler for SqlHandler {
         self.asked.as_mut().map_or(Ok(Action::End), |asked| asked.step(isolate, reply))
     }
 
-    fn room(&self) -> Option<&QueryRoom> {
-        self.asked.as_ref()?.query.as_ref()?.room()
+    fn reservation(&self) -> Option<&QueryReservation> {
+        self.asked.as_ref()?.query.as_ref()?.reservation()
     }
 
     fn abandon(&mut self) -> Vec<Call> {
@@ -108,7 +111,7 @@ impl Handler for SqlHandler {
     }
 }
 
-impl Asked {
+impl RunningStatement {
     fn new(request: QueryRequest, isolate: &Isolate<'_>) -> Result<Self, ApiError> {
         let database = request.database.ok_or_else(|| ApiError::Invalid(NO_DATABASE.to_owned()))?;
         let parameter = |(name, value)| (name, parameter(value));
@@ -136,9 +139,9 @@ impl Asked {
     /// Authorises `caller` if it may read at least one policy that the statement may use. The
     /// database may have to resolve the policy; it then checks the permission.
     fn authorise(&mut self, caller: &Principal) -> Result<(), AuthError> {
-        let scope = caller.grants.scope(Right::Read, &self.database);
+        let scope = caller.grants.scope(PermissionKind::Read, &self.database);
         if !scope.may_cover(self.policy.as_deref()) {
-            return Err(AuthError::lacks(caller, Right::Read, &self.database));
+            return Err(AuthError::forbidden(caller, PermissionKind::Read, &self.database));
         }
         if let Some((question, mut session)) = self.question.take() {
             session.principal = caller.clone();

@@ -12,7 +12,7 @@ use crate::coordinator::Io;
 use crate::coordinator::create_drop::{Change, carry_out};
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Want};
-use crate::coordinator::single_call::ask_catalog;
+use crate::coordinator::single_call::call_catalog;
 use crate::model::quota::{CallerQuota, QUOTA_VALUE_MAX, Quotas, Rate, Rates};
 use crate::protocol::catalog::{CreatorQuota, FromCatalog, ToCatalog};
 use crate::protocol::database::QuotaChange;
@@ -104,7 +104,7 @@ impl Body {
             return set_in_database(&io, self.db.unwrap_or_default(), change).await;
         };
         let message = ToCatalog::Grantee { user, name: name.clone() };
-        let FromCatalog::Grantees { rows, .. } = ask_catalog(&io, &message).await? else {
+        let FromCatalog::Grantees { rows, .. } = call_catalog(&io, &message).await? else {
             return Err(Error::unexpected_reply().into());
         };
         let Some(id) = rows.first().map(|row| row.id) else {
@@ -140,7 +140,7 @@ async fn show(io: &Io, database: &str) -> Result<Response, ApiError> {
 
 /// Sends `message` to the Catalog and returns the limits of creators from its reply.
 async fn creators(io: &Io, message: ToCatalog) -> Result<Response, ApiError> {
-    let FromCatalog::CreatorQuotas(quotas) = ask_catalog(io, &message).await? else {
+    let FromCatalog::CreatorQuotas(quotas) = call_catalog(io, &message).await? else {
         return Err(Error::unexpected_reply().into());
     };
     let of = |user| {

@@ -2,14 +2,14 @@
 
 use crate::api::error::ApiError;
 use crate::api::http::Response;
-use crate::api::routes::handler::{AnsweredAtOnce, Handler, Incoming};
+use crate::api::routes::handler::{Handler, ImmediateHandler, Incoming};
 
 /// Begins `GET /ready` and `GET /api/v2/ready`.
 ///
 /// # Errors
 /// Returns no error.
 pub fn begin_ready(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
-    Ok(AnsweredAtOnce::with(Response::json(200, "{\"status\":\"ready\"}\n")))
+    Ok(ImmediateHandler::with(Response::json(200, "{\"status\":\"ready\"}\n")))
 }
 
 /// Begins a request of `/api/v2/setup`. The secret `ADMIN_TOKEN` is the only setup.
@@ -22,5 +22,5 @@ pub fn begin_setup(request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError>
             "onboarding has already been completed: the admin token is the secret ADMIN_TOKEN";
         return Err(ApiError::Unprocessable(why.to_owned()));
     }
-    Ok(AnsweredAtOnce::with(Response::json(200, "{\"allowed\":false}\n")))
+    Ok(ImmediateHandler::with(Response::json(200, "{\"allowed\":false}\n")))
 }

@@ -20,8 +20,8 @@ pub(super) fn authorise(
 ) -> Result<(), AuthError> {
     for statement in statements {
         let needs = privileges::needs(statement, defaults);
-        let missing = needs.iter().find(|need| !need.is_met(&principal.grants));
-        if principal.wants_owner() && !privileges::is_judged_by_databases(statement) {
+        let missing = needs.iter().find(|need| !need.is_satisfied(&principal.grants));
+        if principal.needs_lookup() && !privileges::is_judged_by_databases(statement) {
             return Err(AuthError::Unverified("the Catalog was not asked".to_owned()));
         }
         if let Some(missing) = missing {
@@ -44,7 +44,7 @@ pub(super) fn databases(statements: &[Statement], defaults: Defaults<'_>) -> Vec
             return Vec::new();
         }
         for need in privileges::needs(statement, defaults) {
-            if let Need::Right { database, .. } = need {
+            if let Need::PermissionKind { database, .. } = need {
                 names.insert(database);
             }
         }

@@ -61,21 +61,21 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
             "the admin token is the secret ADMIN_TOKEN; make database tokens at \
              /api/v3/configure/token"
         }
-        path if is_one(path, "/api/v2", &V2) => {
+        path if is_known_path(path, "/api/v2", &V2) => {
             "of the v2 API there are /api/v2/write, delete, buckets, dbrps, orgs, ready and setup; \
              query with InfluxQL at /query"
         }
-        path if is_one(path, "/api/v3", &V3) => {
+        path if is_known_path(path, "/api/v3", &V3) => {
             "of the v3 API there are /api/v3/write_lp, query_influxql, query_sql, export, \
              configure/database, configure/token, configure/token/secret, configure/quota, \
              configure/backup, configure/access, backup, backup/verify, restore and recover; query \
              with InfluxQL at /query"
         }
-        path if is_one(path, "/api/v1/prom", &["read", "write"]) => {
+        path if is_known_path(path, "/api/v1/prom", &["read", "write"]) => {
             "Prometheus' remote protocol is not spoken here; write line protocol and query with \
              InfluxQL at /query"
         }
-        path if is_one(path, "/debug", &["vars", "requests", "pprof"]) => {
+        path if is_known_path(path, "/debug", &["vars", "requests", "pprof"]) => {
             "counters are at /metrics and in the answers to SHOW STATS and SHOW DIAGNOSTICS, at \
              /query"
         }
@@ -84,7 +84,7 @@ pub fn instead_of(path: &str) -> Option<&'static str> {
 }
 
 /// Whether `path` is one of `known` under `parent`, or a path below it.
-fn is_one(path: &str, parent: &str, known: &[&str]) -> bool {
+fn is_known_path(path: &str, parent: &str, known: &[&str]) -> bool {
     let rest = path.strip_prefix(parent).and_then(|rest| rest.strip_prefix('/'));
     rest.is_some_and(|rest| rest.split('/').next().is_some_and(|name| known.contains(&name)))
 }

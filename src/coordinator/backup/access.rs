@@ -8,7 +8,7 @@
 use super::error::BackupError;
 use super::place::{self, BackupId};
 use crate::coordinator::Task;
-use crate::coordinator::give_access::{GivenAccess, give_access};
+use crate::coordinator::grant_access::{GrantedAccess, grant_access};
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::ACCESS_ROWS_PER_REQUEST;
 use crate::protocol::backup::{ObjectKind, open_metadata};
@@ -21,7 +21,7 @@ pub type AccessPosition = (u64, u64);
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct AccessProgress {
     /// The tokens and users.
-    pub given: GivenAccess,
+    pub given: GrantedAccess,
     /// The position where the next request continues; `None` at the end.
     pub resume: Option<AccessPosition>,
 }
@@ -69,6 +69,6 @@ pub fn restore_access(
         let skipped = usize::try_from(first_row).unwrap_or(usize::MAX);
         let rows = rows.into_iter().skip(skipped).take(ACCESS_ROWS_PER_REQUEST);
         let rows = rows.map(|row| renamed(row, &database)).collect();
-        Ok(AccessProgress { given: io.run(give_access(rows)).await?, resume })
+        Ok(AccessProgress { given: io.run(grant_access(rows)).await?, resume })
     })
 }

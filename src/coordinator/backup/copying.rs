@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 
 use super::access::kept;
 use super::error::BackupError;
-use super::place::{self, BackupId, Mark, ObjectsLeft};
+use super::place::{self, BackupId, Mark, ObjectBudget};
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::{Load, Want};
-use crate::coordinator::single_call::ask_catalog;
+use crate::coordinator::single_call::call_catalog;
 use crate::coordinator::{Io, Task};
 use crate::model::ids::{ObjectId, PolicyId};
 use crate::model::limits::{BACKUP_HOLD_NS, BACKUPS_PER_DATABASE_MAX};
@@ -27,7 +27,7 @@ use crate::protocol::shard::{FromShard, ToShard};
 
 /// The progress of a backup after a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BackUpProgress {
+pub struct BackupProgress {
     /// The backup.
     pub id: BackupId,
     /// The number of shards of the database.
@@ -41,15 +41,15 @@ pub struct BackUpProgress {
 }
 
 /// Begins a backup of a database, or continues the unfinished one.
-pub fn back_up(database: &str) -> Task<BackUpProgress> {
+pub fn back_up(database: &str) -> Task<BackupProgress> {
     let load = Load::from_owner(database, Want::Nothing);
     let name = database.to_owned();
     Task::new(|io| async move {
         let database = io.run(load).await?.object;
         let id = begin(&io, &name).await?;
         let progress =
-            BackUpProgress { id: id.clone(), shards: 0, remaining: 0, objects: 0, bytes: 0 };
-        let mut backup = BackUp { io, id, database, left: ObjectsLeft::default(), progress };
+            BackupProgress { id: id.clone(), shards: 0, remaining: 0, objects: 0, bytes: 0 };
+        let mut backup = BackupTask { io, id, database, left: ObjectBudget::default(), progress };
         let stored = match backup.stored_map().await? {
             None if !backup.make_map().await? => None,
             None => backup.stored_map().await?,
@@ -74,7 +74,7 @@ async fn begin(io: &Io, database: &str) -> Result<BackupId, Error> {
     if let Some(id) = begun.first().and_then(|name| BackupId::named(database, name)) {
         return match list_marks(Mark::Going).await?.is_empty() {
             true => Ok(id),
-            false => Err(is_going(database)),
+            false => Err(is_being_deleted(database)),
         };
     }
     let done = list_marks(Mark::Done).await?;
@@ -87,12 +87,12 @@ async fn begin(io: &Io, database: &str) -> Result<BackupId, Error> {
     place::put(io, id.mark(Mark::Begun), Vec::new()).await?;
     if !list_marks(Mark::Going).await?.is_empty() {
         place::delete(io, vec![id.mark(Mark::Begun)]).await?;
-        return Err(is_going(database));
+        return Err(is_being_deleted(database));
     }
     Ok(id)
 }
 
-fn is_going(database: &str) -> Error {
+fn is_being_deleted(database: &str) -> Error {
     let why = format!(
         "a backup of database \"{database}\" is being deleted: repeat its DELETE until nothing \
          remains"
@@ -100,12 +100,12 @@ fn is_going(database: &str) -> Error {
     BackupError::Conflict(why).into()
 }
 
-struct BackUp {
+struct BackupTask {
     io: Io,
     id: BackupId,
     database: ObjectId,
-    left: ObjectsLeft,
-    progress: BackUpProgress,
+    left: ObjectBudget,
+    progress: BackupProgress,
 }
 
 /// The objects of a map that earlier requests have put, by the names of their folders.
@@ -116,7 +116,7 @@ struct Stored {
 }
 
 // Methods that return `false` or `None` have used up the request's share of objects.
-impl BackUp {
+impl BackupTask {
     /// Reads the map and its checksum; `None` if none is stored.
     async fn stored_map(&mut self) -> Result<Option<(BackedUpMap, u32)>, Error> {
         let Some(object) = place::get(&self.io, self.id.map()).await? else { return Ok(None) };
@@ -136,7 +136,7 @@ impl BackUp {
         // A policy may be dropped while the backup reads the schema. Then the map is made again.
         loop {
             let Some(mut map) = self.put_points(&mut stored).await? else { return Ok(false) };
-            match self.ask_database(&ToDatabase::BackUp).await? {
+            match self.call_database(&ToDatabase::BackUp).await? {
                 FromDatabase::BackedUp(queries) => map.continuous = queries,
                 other => return Err(self.refused(other)),
             }
@@ -169,7 +169,7 @@ impl BackUp {
     /// Puts the missing points. Returns the map without measurements, tokens and users.
     async fn put_points(&mut self, stored: &mut Stored) -> Result<Option<BackedUpMap>, Error> {
         loop {
-            let description = match self.ask_database(&ToDatabase::Describe).await? {
+            let description = match self.call_database(&ToDatabase::Describe).await? {
                 FromDatabase::Description(description) => description,
                 other => return Err(self.refused(other)),
             };
@@ -204,7 +204,7 @@ impl BackUp {
                     return Ok(None);
                 }
                 let hold = ShardBackup::Hold { backup: self.id.begun_s };
-                match self.ask_shard(shard, hold).await? {
+                match self.call_shard(shard, hold).await? {
                     FromShard::Backup(FromShardBackup::Held { range, point }) => {
                         let prefix = place::point_prefix(shard, &range);
                         let name = place::sealed_name(&prefix, &point);
@@ -230,7 +230,7 @@ impl BackUp {
                 continue;
             }
             let message = ToDatabase::Schema { policy, after_version };
-            let measurements = match self.ask_database(&message).await? {
+            let measurements = match self.call_database(&message).await? {
                 FromDatabase::Schema { measurements, .. } => measurements,
                 // The policy was dropped since the map was read.
                 FromDatabase::UnknownPolicy => return Ok(Pages::UnknownPolicy),
@@ -262,7 +262,7 @@ impl BackUp {
             }
             let database = self.id.database.clone();
             let message = ToCatalog::Concerning { database, after };
-            let FromCatalog::Grantees { rows, .. } = ask_catalog(&self.io, &message).await? else {
+            let FromCatalog::Grantees { rows, .. } = call_catalog(&self.io, &message).await? else {
                 return Err(Error::unexpected_reply());
             };
             let Some(last) = rows.last().map(|row| row.id) else { return Ok(Some(names)) };
@@ -321,7 +321,7 @@ impl BackUp {
             if !self.left.take() {
                 return Ok(None);
             }
-            let value = match self.ask_shard(shard, ShardBackup::Read { number }).await? {
+            let value = match self.call_shard(shard, ShardBackup::Read { number }).await? {
                 FromShard::Backup(FromShardBackup::Value { value }) => value,
                 other => return Err(self.shard_refused(shard, other)),
             };
@@ -359,7 +359,7 @@ impl BackUp {
         };
         if !is_kept {
             place::delete(io, vec![self.id.mark(Mark::Done)]).await?;
-            return Err(is_going(database));
+            return Err(is_being_deleted(database));
         }
         Ok(())
     }
@@ -370,12 +370,12 @@ impl BackUp {
         place::put(&self.io, key, object).await
     }
 
-    async fn ask_database(&self, message: &ToDatabase) -> Result<FromDatabase, Error> {
+    async fn call_database(&self, message: &ToDatabase) -> Result<FromDatabase, Error> {
         let to = Address::Database(self.database.clone());
         Ok(envelope::decode_reply(self.io.call(to, message).await)?)
     }
 
-    async fn ask_shard(&self, shard: &ObjectId, step: ShardBackup) -> Result<FromShard, Error> {
+    async fn call_shard(&self, shard: &ObjectId, step: ShardBackup) -> Result<FromShard, Error> {
         let to = Address::Shard(shard.clone());
         Ok(envelope::decode_reply(self.io.call(to, &ToShard::Backup(step)).await)?)
     }

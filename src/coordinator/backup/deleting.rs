@@ -7,7 +7,7 @@
 use std::collections::BTreeSet;
 
 use super::error::BackupError;
-use super::place::{self, BackupId, Mark, ObjectsLeft};
+use super::place::{self, BackupId, Mark, ObjectBudget};
 use crate::coordinator::error::Error;
 use crate::coordinator::{Io, Task};
 use crate::model::ids::ObjectId;
@@ -21,11 +21,11 @@ const SURE: &str = ".sure";
 /// shards, plus 1 for the backup's own objects. 0: the backup is deleted.
 pub fn delete_backup(id: BackupId) -> Task<u64> {
     Task::new(|io| async move {
-        mark_going(&io, &id).await?;
+        mark_deleting(&io, &id).await?;
         let others = other_indexes(&io, &id).await?;
         let indexes = place::list(&io, id.indexes()).await?;
         let mut points = place::list(&io, id.points()).await?;
-        let mut objects_left = ObjectsLeft::default();
+        let mut objects_left = ObjectBudget::default();
         while let Some(point) = points.first() {
             let shard = place::shard_of_point(point)
                 .ok_or_else(|| BackupError::damaged(&id.points(), "a name of no shard"))?;
@@ -69,7 +69,7 @@ pub fn delete_backup(id: BackupId) -> Task<u64> {
 ///
 /// # Errors
 /// [`BackupError::Missing`], and [`BackupError::Conflict`] while another backup is being made.
-async fn mark_going(io: &Io, id: &BackupId) -> Result<(), Error> {
+async fn mark_deleting(io: &Io, id: &BackupId) -> Result<(), Error> {
     let list_marks = async |mark| place::list(io, place::marks(&id.database, mark)).await;
     let (own, going) = (id.name(), id.mark(Mark::Going));
     let marks = list_marks(Mark::Going).await?;
@@ -111,7 +111,7 @@ async fn other_indexes(io: &Io, id: &BackupId) -> Result<Vec<Vec<String>>, Error
 /// continue.
 async fn delete_all(
     io: &Io,
-    objects_left: &mut ObjectsLeft,
+    objects_left: &mut ObjectBudget,
     lists: [Vec<String>; 2],
 ) -> Result<bool, Error> {
     for keys in lists.iter().flat_map(|keys| keys.chunks(BACKUP_DELETES_MAX)) {

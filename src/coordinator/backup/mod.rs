@@ -17,7 +17,7 @@ mod scheduled;
 mod verifying;
 
 pub use access::{AccessPosition, AccessProgress, restore_access};
-pub use copying::{BackUpProgress, back_up};
+pub use copying::{BackupProgress, back_up};
 pub use deleting::delete_backup;
 pub use error::BackupError;
 pub use listing::{ListedBackup, list_backups};

@@ -293,15 +293,15 @@ pub(super) fn seal(
 
 /// The number of objects that a request may still read or write.
 #[derive(Debug)]
-pub(super) struct ObjectsLeft(u32);
+pub(super) struct ObjectBudget(u32);
 
-impl Default for ObjectsLeft {
+impl Default for ObjectBudget {
     fn default() -> Self {
         Self(BACKUP_OBJECTS_PER_REQUEST)
     }
 }
 
-impl ObjectsLeft {
+impl ObjectBudget {
     /// Counts one object. Returns `false` when the request has used up its share.
     pub(super) fn take(&mut self) -> bool {
         let may = self.0 > 0;

@@ -2,9 +2,9 @@
 //! publishes the database. Until then, other requests do not see the database.
 
 use super::error::BackupError;
-use super::place::{self, BackupId, Mark, ObjectsLeft};
+use super::place::{self, BackupId, Mark, ObjectBudget};
 use crate::coordinator::error::Error;
-use crate::coordinator::single_call::ask_catalog;
+use crate::coordinator::single_call::call_catalog;
 use crate::coordinator::{Io, Task};
 use crate::model::ids::ObjectId;
 use crate::model::quota::Quotas;
@@ -40,7 +40,7 @@ pub fn restore(from: BackupId, create: CreateDatabase) -> Task<RestoreProgress> 
         let manifest = place::get_manifest(&io, &from).await?;
         let map = place::get_map(&io, &from, &manifest).await?;
         let database = find_or_create(&io, &create).await?;
-        let (left, progress) = (ObjectsLeft::default(), RestoreProgress::default());
+        let (left, progress) = (ObjectBudget::default(), RestoreProgress::default());
         let mut restore = Restore { io, from, create, database, manifest, map, left, progress };
         restore.run().await?;
         Ok(restore.progress)
@@ -51,13 +51,13 @@ async fn find_or_create(io: &Io, create: &CreateDatabase) -> Result<ObjectId, Er
     let resolve = ToCatalog::Resolve { name: create.name.clone() };
     let mut is_created = false;
     loop {
-        match ask_catalog(io, &resolve).await? {
+        match call_catalog(io, &resolve).await? {
             FromCatalog::Resolved { object: Some(object) } => return Ok(object),
             FromCatalog::Resolved { object: None } if !is_created => {}
             _ => return Err(Error::unexpected_reply()),
         }
         let location = io.with(|context| context.platform.location())?;
-        match ask_catalog(io, &ToCatalog::Create(create.clone().near(location))).await? {
+        match call_catalog(io, &ToCatalog::Create(create.clone().near(location))).await? {
             FromCatalog::Created { .. } => is_created = true,
             _ => return Err(Error::unexpected_reply()),
         }
@@ -71,7 +71,7 @@ struct Restore {
     database: ObjectId,
     manifest: BackupManifest,
     map: BackedUpMap,
-    left: ObjectsLeft,
+    left: ObjectBudget,
     progress: RestoreProgress,
 }
 
@@ -81,7 +81,7 @@ impl Restore {
         self.progress.shards = self.map.points.len() as u64;
         let (backup, policies) = (self.from.to_string(), self.map.policies.clone());
         let Restoring::Filling { policies, pages } =
-            self.ask_database(RestoreStep::Begin { backup, policies }).await?
+            self.call_database(RestoreStep::Begin { backup, policies }).await?
         else {
             return Ok(());
         };
@@ -120,7 +120,7 @@ impl Restore {
 
     /// Returns the number of values that an unfinished shard has, or `None` if it is filled.
     async fn values_in(&self, shard: &ObjectId) -> Result<Option<u64>, Error> {
-        match self.ask_shard(shard, ShardBackup::Progress).await? {
+        match self.call_shard(shard, ShardBackup::Progress).await? {
             FromShardBackup::Filled { is_installed, values } => {
                 Ok((!is_installed).then_some(values))
             }
@@ -170,7 +170,7 @@ impl Restore {
             let measurements = measurements.map_err(|why| BackupError::damaged(&key, why))?;
             let (backup, policy) = (self.from.to_string(), *policy);
             let step = RestoreStep::Schema { backup, page, policy, measurements };
-            match self.ask_database(step).await? {
+            match self.call_database(step).await? {
                 Restoring::Filling { pages, .. } => page = pages,
                 _ => return self.complete(),
             }
@@ -187,7 +187,9 @@ impl Restore {
             // The ids of callers are valid only in the deployment that made the backup.
             quotas: Quotas { callers: Vec::new(), ..self.map.quotas.clone() },
         };
-        match self.ask_database(RestoreStep::Finish { backup: self.from.to_string(), rest }).await?
+        match self
+            .call_database(RestoreStep::Finish { backup: self.from.to_string(), rest })
+            .await?
         {
             Restoring::Filling { .. } => Err(Error::unexpected_reply()),
             _ => self.complete(),
@@ -199,7 +201,7 @@ impl Restore {
         Ok(())
     }
 
-    async fn ask_database(&self, step: RestoreStep) -> Result<Restoring, Error> {
+    async fn call_database(&self, step: RestoreStep) -> Result<Restoring, Error> {
         let to = Address::Database(self.database.clone());
         let reply = self.io.call(to, &ToDatabase::Restore(Box::new(step))).await;
         match envelope::decode_reply::<FromDatabase>(reply)? {
@@ -211,7 +213,7 @@ impl Restore {
         }
     }
 
-    async fn ask_shard(
+    async fn call_shard(
         &self,
         shard: &ObjectId,
         step: ShardBackup,
@@ -228,7 +230,7 @@ impl Restore {
     }
 
     async fn tell_shard(&self, shard: &ObjectId, step: ShardBackup) -> Result<(), Error> {
-        match self.ask_shard(shard, step).await? {
+        match self.call_shard(shard, step).await? {
             FromShardBackup::Done => Ok(()),
             _ => Err(Error::unexpected_reply()),
         }

@@ -2,7 +2,7 @@
 
 use crate::coordinator::Task;
 use crate::coordinator::error::Error;
-use crate::coordinator::single_call::ask_database;
+use crate::coordinator::single_call::call_database;
 use crate::protocol::backup_schedule::{BackupSchedule, ScheduleSettings};
 use crate::protocol::database::{FromDatabase, ToDatabase};
 
@@ -22,7 +22,7 @@ pub fn set_schedule(
 fn ask(database: &str, message: ToDatabase) -> Task<Option<BackupSchedule>> {
     let database = database.to_owned();
     Task::new(|io| async move {
-        match ask_database(&io, &database, &message).await? {
+        match call_database(&io, &database, &message).await? {
             FromDatabase::BackupSchedule(schedule) => Ok(schedule.map(|schedule| *schedule)),
             _ => Err(Error::unexpected_reply()),
         }

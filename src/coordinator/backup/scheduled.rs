@@ -29,7 +29,7 @@ pub fn scheduled_pass(due: DuePass) -> Task<PassDone> {
             Work::Delete(id) => {
                 io.run(delete_backup(id)).await?;
             }
-            Work::BackUp => match io.run(back_up(&database)).await {
+            Work::BackupTask => match io.run(back_up(&database)).await {
                 Ok(made) => {
                     let begun_s = made.id.begun_s;
                     if schedule.owns(begun_s) && !done.made.contains(&begun_s) {
@@ -51,7 +51,7 @@ pub fn scheduled_pass(due: DuePass) -> Task<PassDone> {
 #[derive(Debug, PartialEq, Eq)]
 enum Work {
     Nothing,
-    BackUp,
+    BackupTask,
     Delete(BackupId),
 }
 
@@ -72,11 +72,11 @@ fn choose(schedule: &BackupSchedule, found: &[ListedBackup]) -> (PassDone, Work)
     let work = if let Some(going) = found.iter().find(|backup| backup.is_going) {
         Work::Delete(going.id.clone())
     } else if found.iter().any(|backup| backup.is_begun) {
-        Work::BackUp
+        Work::BackupTask
     } else if let Some(oldest) = whole.first().filter(|_| whole.len() > keep) {
         Work::Delete((*oldest).clone())
     } else if done.whole.is_none() {
-        Work::BackUp
+        Work::BackupTask
     } else {
         Work::Nothing
     };
@@ -112,7 +112,7 @@ mod tests {
         let (done, work) = choose(schedule, &found);
         let work = match work {
             Work::Nothing => "over".to_owned(),
-            Work::BackUp => "make".to_owned(),
+            Work::BackupTask => "make".to_owned(),
             Work::Delete(id) => format!("delete {id}"),
         };
         (done, work)

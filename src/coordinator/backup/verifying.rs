@@ -1,7 +1,7 @@
 //! Checks that every object of a backup is present and undamaged, without restoring it.
 
 use super::error::BackupError;
-use super::place::{self, BackupId, Mark, ObjectsLeft};
+use super::place::{self, BackupId, Mark, ObjectBudget};
 use crate::coordinator::error::Error;
 use crate::coordinator::{Io, Task};
 use crate::model::schema::MeasurementSchema;
@@ -82,7 +82,7 @@ impl Check {
         map: &BackedUpMap,
         start: VerifyPosition,
     ) -> Result<Option<VerifyPosition>, Error> {
-        let mut left = ObjectsLeft::default();
+        let mut left = ObjectBudget::default();
         let (mut section, first) = start;
         let mut at = usize::try_from(first).unwrap_or(usize::MAX);
         if section == 0 {

@@ -59,7 +59,7 @@ pub struct AccessKeys {
 }
 
 impl AccessKeys {
-    pub(super) fn look(&mut self, id: &str, now_ns: i64) -> Lookup {
+    pub(super) fn check(&mut self, id: &str, now_ns: i64) -> Lookup {
         let is_within = |since_ns: i64, limit_ns| now_ns.saturating_sub(since_ns) < limit_ns;
         let are_fresh = self.fetched_ns.is_some_and(|at_ns| is_within(at_ns, KEYS_AGE_MAX_NS));
         let key = self.keys.iter().find(|key| key.kid == id).filter(|_| are_fresh);
@@ -82,7 +82,7 @@ impl AccessKeys {
     }
 
     /// Stores the result of a fetch: the list, or the error.
-    pub(super) fn learn(&mut self, body: Result<Vec<u8>, String>, now_ns: i64) {
+    pub(super) fn on_reply(&mut self, body: Result<Vec<u8>, String>, now_ns: i64) {
         self.fetching_since_ns = None;
         let keys = body.and_then(|body| read(&body).ok_or_else(|| "no list of keys".to_owned()));
         let failure = match keys {

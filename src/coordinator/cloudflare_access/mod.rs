@@ -67,11 +67,11 @@ impl AccessLogin {
     }
 
     /// Checks the claims, then requests the check of the signature or the fetch of the keys.
-    fn look(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
+    fn check(&mut self, context: &mut Context<'_>) -> Turn<Verdict> {
         let now_ns = context.platform.now_ns();
         let assertion = Assertion::read(&self.token, &self.application, now_ns.div_euclid(S_NS));
         let Some(assertion) = assertion else { return Ok(Next::Reply(Verdict::Refused)) };
-        let (waiting, request) = match context.cache.access_keys.look(&assertion.key, now_ns) {
+        let (waiting, request) = match context.cache.access_keys.check(&assertion.key, now_ns) {
             Lookup::Known(key) => {
                 let (signed, signature) = (assertion.signed, assertion.signature);
                 let check = SignatureCheck {
@@ -99,7 +99,7 @@ impl RoundMachine for AccessLogin {
         &mut self.round
     }
 
-    fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Verdict> {
+    fn take_turn(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Verdict> {
         match (&self.waiting, replies.pop()) {
             (Waiting::Signature, Some(reply)) => {
                 let is_true = reply.is_ok_and(|answer| answer == [1]);
@@ -108,10 +108,10 @@ impl RoundMachine for AccessLogin {
             }
             (Waiting::Keys, Some(reply)) => {
                 let body = reply.map_err(|failure| failure.to_string());
-                context.cache.access_keys.learn(body, context.platform.now_ns());
+                context.cache.access_keys.on_reply(body, context.platform.now_ns());
             }
             _ => {}
         }
-        self.look(context)
+        self.check(context)
     }
 }

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::rc::Rc;
 
-use super::grants::{Caller, Held};
+use super::grants::{Caller, ConfirmedGrantee};
 use crate::model::limits::{CALLERS_REMEMBERED_MAX, CONFIRM_RETRY_NS, CONFIRMED_NS};
 use crate::protocol::grants::{Grantee, GranteeKey};
 
@@ -46,17 +46,17 @@ impl Confirmations {
     }
 
     /// Stores the Catalog's reply about a caller. `held` are the databases' earlier replies.
-    pub(super) fn heard(
+    pub(super) fn on_reply(
         &mut self,
         caller: &Caller,
-        (held, row): (&[Rc<Held>], Option<&Grantee>),
+        (held, row): (&[Rc<ConfirmedGrantee>], Option<&Grantee>),
         now_ns: i64,
     ) {
         let versions = held.iter().map(|held| held.row.version).chain([caller.version]);
         let contradicted = match row {
             None => versions.max().map(|newest| newest + 1),
             Some(row) => {
-                let is_more = |held: &Rc<Held>| says_more(&held.row, row);
+                let is_more = |held: &Rc<ConfirmedGrantee>| grants_more(&held.row, row);
                 let other = caller.id != row.id || caller.hash != row.hash;
                 (other || held.iter().any(is_more)).then_some(row.version)
             }
@@ -68,13 +68,13 @@ impl Confirmations {
 
     /// Whether a database's row may be used: not if the Catalog has reported less since that
     /// version.
-    pub fn believes(&self, row: &Grantee) -> bool {
+    pub fn is_trusted(&self, row: &Grantee) -> bool {
         self.rows.get(&row.key()).is_none_or(|known| row.version >= known.least_version)
     }
 }
 
 /// Whether `held`, from one database, grants more than `row`, the Catalog's row for all databases.
-fn says_more(held: &Grantee, row: &Grantee) -> bool {
+fn grants_more(held: &Grantee, row: &Grantee) -> bool {
     let is_same = held.id == row.id && held.hash == row.hash;
     !is_same || held.expires_ns > row.expires_ns || !row.grants.include(&held.grants)
 }

@@ -23,7 +23,7 @@ fn caller(row: &Grantee) -> Caller {
 /// Callers for which the database `a` has reported `row`.
 fn met(row: &Grantee) -> Callers {
     let mut callers = Callers::default();
-    callers.learn(&ObjectId("a".to_owned()), Held::new(row.on("a"), 1));
+    callers.on_reply(&ObjectId("a".to_owned()), ConfirmedGrantee::new(row.on("a"), 1));
     callers
 }
 
@@ -60,10 +60,10 @@ fn what_a_database_says_is_believed_until_the_catalog_says_less() {
         callers.confirm(&caller(&row), newer.as_ref(), 0);
         assert!(callers.on(&key, &a).is_none() && callers.everywhere(&key).is_empty());
         for version in [3, believed_from - 1] {
-            assert!(!callers.confirmed.believes(&token(version, &["a"])), "{newer:?}");
+            assert!(!callers.confirmed.is_trusted(&token(version, &["a"])), "{newer:?}");
         }
         // The database's row counts again after the database was notified.
-        callers.learn(&a, Held::new(token(believed_from, &["a"]), 2));
+        callers.on_reply(&a, ConfirmedGrantee::new(token(believed_from, &["a"]), 2));
         assert!(callers.on(&key, &a).is_some(), "{newer:?}");
     }
 }

@@ -8,7 +8,7 @@ mod render;
 
 use super::error::Error;
 use super::load_schemas::{Load, Loaded, Want};
-use super::single_call::ask_catalog;
+use super::single_call::call_catalog;
 use super::{Io, Parts};
 use crate::influxql::ast::Statement;
 use crate::model::limits::CALLS_PER_ROUND_MAX;
@@ -26,7 +26,7 @@ use crate::query::result::SeriesChunk;
 struct Diagnostics {
     statement: Statement,
     found: Vec<DatabaseFigures>,
-    troubles: Vec<Trouble>,
+    troubles: Vec<Problem>,
     /// The Catalog's release; empty if the Catalog was not asked.
     catalog_release: String,
 }
@@ -42,7 +42,7 @@ struct DatabaseFigures {
 
 /// Something that needs an operator.
 #[derive(Debug)]
-struct Trouble {
+struct Problem {
     database: String,
     object: String,
     what: String,
@@ -51,7 +51,7 @@ struct Trouble {
 /// The position of a database, and the position of one of its shards. `None` is the Database
 /// itself.
 #[derive(Clone, Copy)]
-struct AskedObject {
+struct QueriedObject {
     database: usize,
     shard: Option<usize>,
 }
@@ -83,7 +83,7 @@ pub fn diagnostics(statement: Statement) -> Parts<SeriesChunk> {
                     match all.load(&io, name.clone()).await {
                         // The database was dropped after the list was read.
                         Ok(()) | Err(Error::DatabaseNotFound(_)) => {}
-                        Err(error) => all.trouble(name, "database", error.to_string()),
+                        Err(error) => all.problem(name, "database", error.to_string()),
                     }
                 }
             }
@@ -102,14 +102,14 @@ impl Diagnostics {
         let (mut all, mut after) = (Vec::new(), None);
         loop {
             let FromCatalog::Listed { names, resume, troubles, release } =
-                ask_catalog(io, &ToCatalog::List { after, holding: None }).await?
+                call_catalog(io, &ToCatalog::List { after, holding: None }).await?
             else {
                 return Err(Error::unexpected_reply());
             };
             all.extend(names);
             self.catalog_release = release;
             for what in troubles {
-                self.trouble(String::new(), "catalog", what);
+                self.problem(String::new(), "catalog", what);
             }
             after = resume;
             if after.is_none() {
@@ -126,25 +126,25 @@ impl Diagnostics {
     }
 
     async fn count(&mut self, io: &Io) -> Result<(), Error> {
-        let asked: Vec<AskedObject> = (0..)
+        let asked: Vec<QueriedObject> = (0..)
             .zip(&self.found)
             .flat_map(|(database, found)| {
                 let shards = (0..found.shards.len()).map(Some);
                 std::iter::once(None)
                     .chain(shards)
-                    .map(move |shard| AskedObject { database, shard })
+                    .map(move |shard| QueriedObject { database, shard })
             })
             .collect();
         for asked in asked.chunks(CALLS_PER_ROUND_MAX) {
             let requests = asked.iter().filter_map(|asked| self.request(*asked)).collect();
             for (asked, reply) in asked.iter().zip(io.calls(requests).await) {
-                self.learn(*asked, reply);
+                self.on_reply(*asked, reply);
             }
         }
         Ok(())
     }
 
-    fn request(&self, asked: AskedObject) -> Option<Request> {
+    fn request(&self, asked: QueriedObject) -> Option<Request> {
         let found = self.found.get(asked.database)?;
         Some(match asked.shard {
             None => {
@@ -159,7 +159,7 @@ impl Diagnostics {
         })
     }
 
-    fn learn(&mut self, asked: AskedObject, reply: CallResult) {
+    fn on_reply(&mut self, asked: QueriedObject, reply: CallResult) {
         let Some(found) = self.found.get_mut(asked.database) else { return };
         let (object, trouble) = match asked.shard {
             None => match envelope::decode_reply::<FromDatabase>(reply) {
@@ -188,11 +188,11 @@ impl Diagnostics {
             }
         };
         let database = found.name.clone();
-        self.trouble(database, &object, trouble);
+        self.problem(database, &object, trouble);
     }
 
-    fn trouble(&mut self, database: String, object: &str, what: String) {
-        self.troubles.push(Trouble { database, object: object.to_owned(), what });
+    fn problem(&mut self, database: String, object: &str, what: String) {
+        self.troubles.push(Problem { database, object: object.to_owned(), what });
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::{DatabaseFigures, Diagnostics, ShardOf, Trouble, quotas, shards};
+use super::{DatabaseFigures, Diagnostics, Problem, ShardOf, quotas, shards};
 use crate::influxql::ast::Statement;
 use crate::influxql::time_literal;
 use crate::model::limits::SHARDS_PER_GROUP_MAX;
@@ -234,7 +234,7 @@ fn counted(name: &str, tags: &[(&str, String)], counters: &[(&str, u64)]) -> Ser
     series(name, tags, &columns, vec![counters.iter().map(|(_, n)| Cell::from(*n)).collect()])
 }
 
-fn diagnostics(found: &[DatabaseFigures], troubles: &[Trouble], now_ns: i64) -> Vec<SeriesChunk> {
+fn diagnostics(found: &[DatabaseFigures], troubles: &[Problem], now_ns: i64) -> Vec<SeriesChunk> {
     let [unknown, own] = [String::new(), release::current()];
     let build = [&unknown, &unknown, &unknown, &own].map(|text| text.as_str().into()).into();
     let columns = ["database", "diskBytes", "generation", "groups", "policies", "shards"];

@@ -11,7 +11,7 @@ use std::rc::Rc;
 
 use subtle::ConstantTimeEq;
 
-use super::grants::{Hash, Held, Principal, TOKEN_PREFIX, hash_of, hex, token_hash};
+use super::grants::{ConfirmedGrantee, Hash, Principal, TOKEN_PREFIX, hash_of, hex, token_hash};
 use super::logins::{By, Closed, Gate, customer};
 use super::{Context, RoundMachine, Turn};
 use crate::model::ids::ObjectId;
@@ -75,7 +75,7 @@ pub enum Verdict {
 
 /// The source that is sufficient to admit a caller.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Vouching {
+pub enum AuthSource {
     /// The replies of these databases, if this isolate knows the databases. An empty list accepts
     /// every database that this isolate has asked before.
     Databases(Vec<String>),
@@ -95,7 +95,7 @@ pub struct Identify {
     /// The databases that remain to be asked.
     databases: VecDeque<String>,
     /// The found tokens and users, one row per source.
-    found: Vec<Rc<Held>>,
+    found: Vec<Rc<ConfirmedGrantee>>,
     /// Whether any users exist, after the Catalog has replied.
     catalog: Option<bool>,
     /// Whether `catalog` comes from an earlier reply about the name.
@@ -122,7 +122,7 @@ enum Waiting {
 }
 
 /// The result of comparing the credentials with the found rows.
-enum Look {
+enum Lookup {
     Known(Principal),
     Unknown,
     /// The key of this password is needed.
@@ -134,12 +134,12 @@ enum Look {
 
 impl Identify {
     /// Prepares the check. `address` is the client's address, if known.
-    pub fn new(credentials: Credentials, vouching: Vouching, address: &str) -> Self {
+    pub fn new(credentials: Credentials, auth_source: AuthSource, address: &str) -> Self {
         let user = credentials.user.as_deref().unwrap_or_default();
         let key = |user, text| GranteeKey { user, text };
-        let (databases, from_catalog) = match vouching {
-            Vouching::Databases(names) => (names.into(), false),
-            Vouching::Catalog => (VecDeque::new(), true),
+        let (databases, from_catalog) = match auth_source {
+            AuthSource::Databases(names) => (names.into(), false),
+            AuthSource::Catalog => (VecDeque::new(), true),
         };
         Self {
             tokens: [&credentials.token, &credentials.password].map(|t| key(false, token_hash(t))),
@@ -171,7 +171,7 @@ impl Identify {
         if let Some(closed) = self.closed(context) {
             return Ok(Next::Reply(Verdict::Closed(closed)));
         }
-        if let Some(users) = self.nobody(context) {
+        if let Some(users) = self.remember_missing_user(context) {
             (self.catalog, self.from_catalog, self.is_remembered) = (Some(users), true, true);
         }
         self.judge(context)
@@ -179,10 +179,10 @@ impl Identify {
 
     /// Returns whether any users exist, if it is known that no user has this name. Not for
     /// credentials that may be a token or that a database knows.
-    fn nobody(&self, context: &Context<'_>) -> Option<bool> {
+    fn remember_missing_user(&self, context: &Context<'_>) -> Option<bool> {
         let name = self.credentials.user.as_deref().filter(|_| !self.may_be_token())?;
         let (callers, now_ns) = (&context.cache.callers, context.platform.now_ns());
-        let users = callers.is_nobody(name, now_ns)?;
+        let users = callers.missing_user(name, now_ns)?;
         let is_asked = !callers.is_refused(&self.hash, now_ns);
         (is_asked && self.everywhere(context).is_empty()).then_some(users)
     }
@@ -202,7 +202,7 @@ impl Identify {
         let closed = context.cache.logins.closed(&self.address, name, now_ns)?;
         let is_token = self.everywhere(context).iter().any(|held| !held.row.user);
         let pair = self.password_hash(context, name, ANY_SALT);
-        (!is_token && !context.cache.callers.is_right(&pair, now_ns)).then_some(closed)
+        (!is_token && !context.cache.callers.is_verified_password(&pair, now_ns)).then_some(closed)
     }
 
     /// Returns the hash under which the password is cached with this name and salt.
@@ -212,7 +212,7 @@ impl Identify {
     }
 
     /// Whether the password was recently found to be this user's.
-    fn is_verified(&self, context: &mut Context<'_>, user: &Held) -> bool {
+    fn is_verified(&self, context: &mut Context<'_>, user: &ConfirmedGrantee) -> bool {
         let now_ns = context.platform.now_ns();
         let password = self.password_hash(context, &user.row.name, &user.row.salt);
         context.cache.callers.is_verified(user.row.id, &password, now_ns)
@@ -225,33 +225,35 @@ impl Identify {
             return Ok(Next::Reply(Verdict::Unknown));
         }
         if !self.from_catalog
-            && let Some(next) = self.ask_databases(context)?
+            && let Some(next) = self.query_databases(context)?
         {
             return Ok(next);
         }
-        match self.look(context, now_ns) {
-            Look::Known(principal) => {
+        match self.look_up(context, now_ns) {
+            Lookup::Known(principal) => {
                 if principal.user {
                     self.logged_in(context);
                 }
                 Ok(Next::Reply(Verdict::Known(principal)))
             }
-            Look::Derive { salt, iterations } if self.catalog.is_some() || !self.may_be_token() => {
+            Lookup::Derive { salt, iterations }
+                if self.catalog.is_some() || !self.may_be_token() =>
+            {
                 self.derive(context, salt, iterations)
             }
-            Look::Unknown if self.catalog.is_some() => {
+            Lookup::Unknown if self.catalog.is_some() => {
                 let callers = &mut context.cache.callers;
                 callers.refuse(self.hash, now_ns);
                 if !self.is_remembered {
-                    callers.count_stranger(now_ns);
+                    callers.count_unknown_caller(now_ns);
                 }
                 Ok(Next::Reply(Verdict::Unknown))
             }
-            Look::Unknown | Look::Derive { .. } => {
+            Lookup::Unknown | Lookup::Derive { .. } => {
                 // Only callers that no database knows count as strangers: not a refusal of a known
                 // caller, and not a user's wrong password.
                 let known = !self.everywhere(context).is_empty();
-                if !known && !context.cache.callers.may_ask(now_ns) {
+                if !known && !context.cache.callers.may_look_up(now_ns) {
                     return Err(Unavailable::Overloaded.into());
                 }
                 self.found.clear();
@@ -262,7 +264,7 @@ impl Identify {
     }
 
     /// Uses the databases' earlier replies, and queries the next database without a reply.
-    fn ask_databases(&mut self, context: &mut Context<'_>) -> Question {
+    fn query_databases(&mut self, context: &mut Context<'_>) -> OwnerRequest {
         let now_ns = context.platform.now_ns();
         while let Some(name) = self.databases.front() {
             let Some(known) = context.cache.database(name) else {
@@ -272,11 +274,11 @@ impl Identify {
                 return Ok(None);
             };
             self.databases.pop_front();
-            if self.is_met(context, &known.object) {
+            if self.is_identified(context, &known.object) {
                 continue;
             }
             let is_met = !self.everywhere(context).is_empty();
-            if !is_met && !context.cache.callers.may_ask(now_ns) {
+            if !is_met && !context.cache.callers.may_look_up(now_ns) {
                 return Err(Unavailable::Overloaded.into());
             }
             self.waiting = Waiting::Database(known.object.clone());
@@ -291,7 +293,7 @@ impl Identify {
 
     /// Whether an earlier reply of the database identifies the credentials. Not for a password that
     /// was not recently verified: it may have changed, or it may be a token.
-    fn is_met(&self, context: &mut Context<'_>, object: &ObjectId) -> bool {
+    fn is_identified(&self, context: &mut Context<'_>, object: &ObjectId) -> bool {
         let now_ns = context.platform.now_ns();
         let callers = &mut context.cache.callers;
         let mut tokens = self.tokens.iter().filter_map(|key| callers.on(key, object));
@@ -303,7 +305,7 @@ impl Identify {
     }
 
     /// Returns the earlier replies of all databases about these credentials.
-    fn everywhere(&self, context: &Context<'_>) -> Vec<Rc<Held>> {
+    fn everywhere(&self, context: &Context<'_>) -> Vec<Rc<ConfirmedGrantee>> {
         let keys = self.keys();
         keys.iter().flat_map(|key| context.cache.callers.everywhere(key)).collect()
     }
@@ -342,27 +344,27 @@ impl Identify {
         logins.verified(&self.address, name, context.platform.now_ns());
     }
 
-    fn look(&self, context: &mut Context<'_>, now_ns: i64) -> Look {
+    fn look_up(&self, context: &mut Context<'_>, now_ns: i64) -> Lookup {
         let fresh = self.catalog.is_some();
         let valid = || self.found.iter().filter(|held| now_ns < held.row.expires_ns);
         for key in &self.tokens {
-            let is_same = |held: &&Rc<Held>| {
+            let is_same = |held: &&Rc<ConfirmedGrantee>| {
                 let same: bool = held.row.hash.as_bytes().ct_eq(key.text.as_bytes()).into();
                 same && !held.row.user
             };
             let rows: Vec<_> = valid().filter(is_same).cloned().collect();
             if !rows.is_empty() {
-                return Look::Known(Principal::of(&rows, fresh));
+                return Lookup::Known(Principal::of(&rows, fresh));
             }
         }
-        let Some(name) = &self.credentials.user else { return Look::Unknown };
+        let Some(name) = &self.credentials.user else { return Lookup::Unknown };
         // If databases differ, the row with the latest change counts.
         let users = || valid().filter(|held| held.row.user && held.row.name == *name);
         let user = users().max_by_key(|held| held.row.version);
         let (salt, iterations) = match (user, self.catalog) {
             (Some(held), _) => (held.row.salt.clone(), held.row.iterations),
             (None, Some(true)) => (NOBODY_SALT.to_owned(), PASSWORD_ITERATIONS),
-            (None, _) => return Look::Unknown,
+            (None, _) => return Lookup::Unknown,
         };
         let password = self.password_hash(context, name, &salt);
         let callers = &context.cache.callers;
@@ -371,16 +373,16 @@ impl Identify {
             (Some((derived_salt, key)), user) if *derived_salt == salt => {
                 user.is_some_and(|held| held.row.hash.as_bytes().ct_eq(key.as_bytes()).into())
             }
-            _ => return Look::Derive { salt, iterations },
+            _ => return Lookup::Derive { salt, iterations },
         };
-        let Some(user) = user.filter(|_| is_right) else { return Look::Unknown };
+        let Some(user) = user.filter(|_| is_right) else { return Lookup::Unknown };
         let pair = self.password_hash(context, name, ANY_SALT);
         context.cache.callers.verify(user.row.id, (password, pair), now_ns);
         let rows: Vec<_> = users().filter(|held| held.row.hash == user.row.hash).cloned().collect();
-        Look::Known(Principal::of(&rows, fresh))
+        Lookup::Known(Principal::of(&rows, fresh))
     }
 
-    fn learn_database(
+    fn on_database_reply(
         &mut self,
         context: &mut Context<'_>,
         object: &ObjectId,
@@ -390,8 +392,8 @@ impl Identify {
             FromDatabase::Identified { access, found } => {
                 let callers = &mut context.cache.callers;
                 for row in found {
-                    if callers.confirmed.believes(&row) {
-                        callers.learn(object, Held::new(row, access));
+                    if callers.confirmed.is_trusted(&row) {
+                        callers.on_reply(object, ConfirmedGrantee::new(row, access));
                     }
                 }
                 Ok(())
@@ -406,7 +408,7 @@ impl Identify {
         }
     }
 
-    fn learn_catalog(
+    fn on_catalog_reply(
         &mut self,
         context: &mut Context<'_>,
         reply: CallResult,
@@ -415,9 +417,14 @@ impl Identify {
             FromCatalog::Identified { found, users } => {
                 let is = |name: &str| found.iter().any(|row| row.user && row.name == name);
                 if let Some(name) = self.credentials.user.as_deref().filter(|name| !is(name)) {
-                    context.cache.callers.nobody(name, users, context.platform.now_ns());
+                    context.cache.callers.remember_missing_user(
+                        name,
+                        users,
+                        context.platform.now_ns(),
+                    );
                 }
-                self.found = found.into_iter().map(|row| Rc::new(Held::new(row, 0))).collect();
+                self.found =
+                    found.into_iter().map(|row| Rc::new(ConfirmedGrantee::new(row, 0))).collect();
                 self.catalog = Some(users);
                 Ok(())
             }
@@ -428,7 +435,7 @@ impl Identify {
 }
 
 /// The next request to an owner, if one is needed.
-type Question = Result<Option<Next<Verdict>>, super::error::Error>;
+type OwnerRequest = Result<Option<Next<Verdict>>, super::error::Error>;
 
 impl RoundMachine for Identify {
     type Reply = Verdict;
@@ -437,12 +444,12 @@ impl RoundMachine for Identify {
         &mut self.round
     }
 
-    fn go_on(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Verdict> {
+    fn take_turn(&mut self, context: &mut Context<'_>, mut replies: Replies) -> Turn<Verdict> {
         let Some(reply) = replies.pop() else { return self.begin(context) };
         match std::mem::replace(&mut self.waiting, Waiting::Nothing) {
             Waiting::Nothing | Waiting::Turn => {}
-            Waiting::Database(object) => self.learn_database(context, &object, reply)?,
-            Waiting::Catalog => self.learn_catalog(context, reply)?,
+            Waiting::Database(object) => self.on_database_reply(context, &object, reply)?,
+            Waiting::Catalog => self.on_catalog_reply(context, reply)?,
             Waiting::Key { salt } => {
                 let logins = &mut context.cache.logins;
                 logins.derived(&self.address);

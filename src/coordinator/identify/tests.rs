@@ -8,7 +8,7 @@ use crate::coordinator::error::Error;
 use crate::model::grant::{Grants, Permission};
 use crate::model::ids::ObjectId;
 use crate::model::limits::{
-    FAILURES_MAX, REFUSED_CREDENTIALS_NS, STRANGERS_ASKED_FOR_MAX, UNKNOWN_NAMES_MAX,
+    FAILURES_MAX, REFUSED_CREDENTIALS_NS, UNKNOWN_CALLERS_PER_SECOND_MAX, UNKNOWN_NAMES_MAX,
 };
 use crate::protocol::call::{Call, CallFailure, ObjectKind, PlacementError, Platform, Reply, Step};
 use crate::protocol::database::Description;
@@ -151,7 +151,7 @@ impl Isolate {
 
 fn identify(user: Option<&str>, secret: &str) -> Identify {
     let credentials = Credentials::pair(user.map(str::to_owned), secret.to_owned());
-    Identify::new(credentials, Vouching::Databases(vec!["d".to_owned()]), "192.0.2.1")
+    Identify::new(credentials, AuthSource::Databases(vec!["d".to_owned()]), "192.0.2.1")
 }
 
 fn word(answer: Result<Verdict, Error>) -> String {
@@ -181,7 +181,7 @@ fn a_request_that_names_no_database_goes_by_what_others_have_said() {
     let mut isolate = Isolate::new();
     let nowhere = || {
         let credentials = Credentials::pair(None, "t".to_owned());
-        Identify::new(credentials, Vouching::Databases(Vec::new()), "")
+        Identify::new(credentials, AuthSource::Databases(Vec::new()), "")
     };
     let answer = isolate.run(nowhere());
     assert!(matches!(answer, Ok(Verdict::Known(principal)) if principal.fresh));
@@ -197,7 +197,7 @@ fn of_a_database_that_is_not_known_here_the_catalog_says_who_may_use_it() {
     let mut isolate = Isolate::new();
     isolate.who(None, "t");
     let credentials = Credentials::pair(None, "t".to_owned());
-    let of = Vouching::Databases(vec!["d".to_owned(), "elsewhere".to_owned()]);
+    let of = AuthSource::Databases(vec!["d".to_owned(), "elsewhere".to_owned()]);
     let answer = isolate.run(Identify::new(credentials, of, ""));
     assert!(matches!(answer, Ok(Verdict::Known(principal)) if principal.fresh));
     assert_eq!(isolate.asked, [1, 1]);
@@ -213,7 +213,7 @@ fn nobody_is_refused_before_the_catalog_was_asked() {
     assert_eq!(isolate.who(None, "unknown"), "!");
     let owner = || {
         let credentials = Credentials::pair(None, "t".to_owned());
-        Identify::new(credentials, Vouching::Catalog, "")
+        Identify::new(credentials, AuthSource::Catalog, "")
     };
     assert!(isolate.run(owner()).is_err());
     isolate.reachable = true;
@@ -313,12 +313,12 @@ fn unknown_tokens_are_no_tries_and_ask_a_few_times_a_second() {
     isolate.who(None, "t");
     isolate.who(Some("u"), "x");
     let answers: Vec<_> = (0..400).map(|n| isolate.who(None, &format!("guess {n}"))).collect();
-    let few = STRANGERS_ASKED_FOR_MAX as usize;
+    let few = UNKNOWN_CALLERS_PER_SECOND_MAX as usize;
     assert!(answers[..few].iter().all(|answer| answer == "-"));
     // The others are neither admitted nor refused: they may include callers that this isolate has
     // not met.
     assert!(answers[few..].iter().all(|answer| answer == "!"));
-    let asked = [STRANGERS_ASKED_FOR_MAX, 2 + STRANGERS_ASKED_FOR_MAX];
+    let asked = [UNKNOWN_CALLERS_PER_SECOND_MAX, 2 + UNKNOWN_CALLERS_PER_SECOND_MAX];
     assert_eq!((isolate.asked, isolate.derivations), (asked, 1));
     assert_eq!((isolate.who(None, "t").as_str(), isolate.who(Some("u"), "x").as_str()), (T, "u"));
     isolate.add(grantee(3, false, "new", token_hash("new")));
@@ -357,19 +357,19 @@ fn without_users_a_name_is_looked_for_once() {
     let mut isolate = Isolate::new();
     isolate.catalog.pop();
     isolate.database.pop();
-    for n in 0..STRANGERS_ASKED_FOR_MAX + 50 {
+    for n in 0..UNKNOWN_CALLERS_PER_SECOND_MAX + 50 {
         assert_eq!(isolate.who(Some("v"), &format!("guess {n}")), "-");
     }
     assert_eq!((isolate.asked, isolate.derivations), ([1, 1], 0));
     // The table of unknown names is bounded. Expired names make room.
     let (callers, now_ns) = (&mut isolate.cache.callers, isolate.clock.now_ns());
     let names = || (0..2 * UNKNOWN_NAMES_MAX).map(|n| n.to_string());
-    names().for_each(|name| callers.nobody(&name, true, now_ns));
-    let known = |name: &String| callers.is_nobody(name, now_ns) == Some(true);
+    names().for_each(|name| callers.remember_missing_user(&name, true, now_ns));
+    let known = |name: &String| callers.missing_user(name, now_ns) == Some(true);
     assert_eq!(names().filter(known).count(), UNKNOWN_NAMES_MAX - 1);
     let later_ns = now_ns + REFUSED_CREDENTIALS_NS + 1;
-    callers.nobody("new", true, later_ns);
-    assert_eq!(["new", "0"].map(|name| callers.is_nobody(name, later_ns)), [Some(true), None]);
+    callers.remember_missing_user("new", true, later_ns);
+    assert_eq!(["new", "0"].map(|name| callers.missing_user(name, later_ns)), [Some(true), None]);
 }
 
 #[test]

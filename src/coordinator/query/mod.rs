@@ -21,9 +21,9 @@ use super::load_schemas::{Load, Loaded, Want};
 use super::retries::Retries;
 use super::session::Session;
 use super::{Context, RoundMachine, Turn};
-use crate::admission::QueryRoom;
+use crate::admission::QueryReservation;
 use crate::influxql::ast::{ExplainStatement, SelectStatement, Statement};
-use crate::model::grant::{Right, Scope};
+use crate::model::grant::{PermissionKind, Scope};
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
@@ -34,7 +34,7 @@ use crate::query::error::QueryError;
 use crate::query::executor::{RowPosition, StreamId};
 use crate::query::result::{ResultColumns, SeriesChunk};
 use crate::query::source::{self, SourceName};
-use nonempty_measurements::Living;
+use nonempty_measurements::NonemptyMeasurements;
 use select::SelectPlanner;
 use shard_pages::{PlannedRun, QueryRun, RunStep, gather, resumes};
 use show::plan_show;
@@ -66,7 +66,7 @@ pub struct Query {
     /// `Some` for EXPLAIN: whether it is EXPLAIN ANALYZE.
     explain: Option<bool>,
     /// The measurements that have rows, if the plan depends on it.
-    living: Living,
+    nonempty: NonemptyMeasurements,
     /// The row after which the result starts.
     after: Option<RowPosition>,
     /// The columns of the rows, after planning.
@@ -153,16 +153,16 @@ impl Query {
             retries: Retries::default(),
             watch: LiveQueryReport::default(),
             explain: None,
-            living: Living::default(),
+            nonempty: NonemptyMeasurements::default(),
             after: None,
             columns: None,
         }
     }
 
     /// Returns the query's share of the memory.
-    fn room(&self, context: &Context<'_>) -> QueryRoom {
+    fn reservation(&self, context: &Context<'_>) -> QueryReservation {
         let database = self.sources.first().map_or("", |source| &source.database);
-        self.session.room.enter(context.queries, database).clone()
+        self.session.reservation.enter(context.queries, database).clone()
     }
 
     /// Begins if memory is available, otherwise pauses.
@@ -173,8 +173,8 @@ impl Query {
             self.stage = QueryStage::Start;
             return Ok(Next::Calls(vec![Request::pause(0)]));
         }
-        let room = self.room(context);
-        match self.beginning.wait(context, &room)? {
+        let reservation = self.reservation(context);
+        match self.beginning.wait(context, &reservation)? {
             None => self.load_all(context, false),
             Some(pause) => {
                 self.stage = QueryStage::Start;
@@ -206,7 +206,7 @@ impl Query {
         mut loading: QueryLoad,
         replies: Replies,
     ) -> QueryTurn {
-        match loading.load.go_on(context, replies) {
+        match loading.load.take_turn(context, replies) {
             Ok(Next::Calls(requests)) => {
                 self.stage = QueryStage::Load(loading);
                 Ok(Next::Calls(requests))
@@ -242,24 +242,34 @@ impl Query {
             return self.proceed(context, run, loaded);
         }
         let now_ns = context.platform.now_ns();
-        let (session, room) = (&self.session, &self.room(context));
+        let (session, reservation) = (&self.session, &self.reservation(context));
         let planned = match &self.question {
             Question::Select(select) => {
                 let selected = selected_policies(&self.sources, loaded);
-                if let Some(survey) = self.living.survey(select, session, &selected, room, now_ns) {
+                if let Some(survey) =
+                    self.nonempty.survey(select, session, &selected, reservation, now_ns)
+                {
                     return self.advance(context, Box::new(survey?));
                 }
-                let (explain, living, after) = (self.explain, &self.living, self.after.as_ref());
-                let planner =
-                    SelectPlanner { context, select, session, explain, living, after, room };
+                let (explain, nonempty, after) =
+                    (self.explain, &self.nonempty, self.after.as_ref());
+                let planner = SelectPlanner {
+                    context,
+                    select,
+                    session,
+                    explain,
+                    nonempty,
+                    after,
+                    reservation,
+                };
                 planner.plan(&selected)
             }
             Question::Show(statement) => {
                 let database = self.sources.first().map_or("", |source| &source.database);
                 let standing = loaded.first().map(|loaded| &loaded.standing);
-                let scope = standing.map(|standing| standing.scope(Right::Read, database));
+                let scope = standing.map(|standing| standing.scope(PermissionKind::Read, database));
                 let scope = scope.unwrap_or(Scope::None);
-                plan_show(statement, loaded, session, &scope, (room, now_ns))
+                plan_show(statement, loaded, session, &scope, (reservation, now_ns))
             }
         };
         match planned {
@@ -295,7 +305,7 @@ impl Query {
         for (source, loaded) in self.sources.iter().zip(loaded) {
             // SHOW statements list only the readable part of the database.
             if let (Question::Select(_), Some((policy, _))) = (&self.question, loaded.policy()) {
-                loaded.standing.check(Right::Read, &source.database, &policy.name)?;
+                loaded.standing.check(PermissionKind::Read, &source.database, &policy.name)?;
             }
         }
         Ok(())
@@ -305,9 +315,11 @@ impl Query {
     fn advance(&mut self, context: &mut Context<'_>, mut run: Box<QueryRun>) -> QueryTurn {
         loop {
             match run.next()? {
-                RunStep::Chunk(chunk) if self.living.is_asked() => self.living.learn(&chunk),
-                RunStep::Done if self.living.is_asked() => {
-                    self.living.settle();
+                RunStep::Chunk(chunk) if self.nonempty.is_asked() => {
+                    self.nonempty.remove_nonempty(&chunk)
+                }
+                RunStep::Done if self.nonempty.is_asked() => {
+                    self.nonempty.settle();
                     return self.load_all(context, false);
                 }
                 RunStep::Done => {
@@ -322,7 +334,7 @@ impl Query {
                     self.stage = QueryStage::Run { run, asked: Vec::new() };
                     return Ok(Next::Reply(Some(chunk)));
                 }
-                RunStep::Need(needs) => return self.ask_pages(context, run, needs),
+                RunStep::Need(needs) => return self.request_pages(context, run, needs),
                 RunStep::Pause => {
                     self.stage = QueryStage::Run { run, asked: Vec::new() };
                     return Ok(Next::Calls(vec![Request::pause(0)]));
@@ -331,7 +343,7 @@ impl Query {
         }
     }
 
-    fn ask_pages(
+    fn request_pages(
         &mut self,
         context: &Context<'_>,
         run: Box<QueryRun>,
@@ -339,7 +351,7 @@ impl Query {
     ) -> QueryTurn {
         let further = needs.iter().any(|(_, message)| resumes(message));
         if further && !self.emitted {
-            self.room(context).goes_on().map_err(QueryError::from)?;
+            self.reservation(context).goes_on().map_err(QueryError::from)?;
         }
         let question = &self.question;
         let describe = || (question.text(), run.shards());
@@ -364,7 +376,7 @@ impl Query {
         Ok(Next::Calls(requests))
     }
 
-    fn learn_pages(
+    fn on_pages(
         &mut self,
         context: &mut Context<'_>,
         mut run: Box<QueryRun>,
@@ -388,7 +400,7 @@ impl Query {
             return self.advance(context, run);
         }
         self.retries.count()?;
-        self.living = Living::default();
+        self.nonempty = NonemptyMeasurements::default();
         self.paused = self.emitted.then_some(run);
         self.load_all(context, true)
     }
@@ -398,7 +410,7 @@ impl Query {
             QueryStage::Start => self.begin(context),
             QueryStage::Load(loading) => self.load(context, loading, replies),
             QueryStage::Run { run, asked } if asked.is_empty() => self.advance(context, run),
-            QueryStage::Run { run, asked } => self.learn_pages(context, run, asked, replies),
+            QueryStage::Run { run, asked } => self.on_pages(context, run, asked, replies),
             QueryStage::Unlist(end) => *end,
             QueryStage::Finished => Ok(Next::Reply(None)),
         }
@@ -430,7 +442,7 @@ pub(super) fn shard_page(
         FromShard::Stale => Ok(None),
         FromShard::Refused(ShardRefusal::Damaged { block }) => Err(Error::Damaged { block }),
         FromShard::Refused(ShardRefusal::Interrupted) => Err(Error::Interrupted),
-        FromShard::Refused(ShardRefusal::OverRate(over)) => {
+        FromShard::Refused(ShardRefusal::RateExceeded(over)) => {
             Err(Error::over_rate(over, who, databases))
         }
         FromShard::Refused(why) => Err(Error::Shard(why.to_string())),
@@ -455,10 +467,11 @@ impl RoundMachine for Query {
         &mut self.round
     }
 
-    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> QueryTurn {
+    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> QueryTurn {
         let mut turn = self.take_turn(context, replies);
-        if !self.emitted && beginning::may_restart(&turn, &self.session.room) {
-            (self.beginning, self.living) = (Beginning::default(), Living::default());
+        if !self.emitted && beginning::may_restart(&turn, &self.session.reservation) {
+            (self.beginning, self.nonempty) =
+                (Beginning::default(), NonemptyMeasurements::default());
             turn = self.begin(context);
         }
         if let Ok(Next::Calls(_) | Next::Reply(Some(_))) = turn {

@@ -6,9 +6,9 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use super::shard_pages::{Merge, QueryRun, Reads};
+use super::shard_pages::{Merge, QueryRun, ReadCounts};
 use super::sources::{SelectedPolicy, counts, shards_of};
-use crate::admission::QueryRoom;
+use crate::admission::QueryReservation;
 use crate::coordinator::session::Session;
 use crate::influxql::ast::{NamePattern, SelectStatement, ShowMeasurementsStatement, Statement};
 use crate::model::schema::PolicySchema;
@@ -19,7 +19,7 @@ use crate::query::result::SeriesChunk;
 
 /// The state of the question which measurements with conflicting types have rows.
 #[derive(Debug, Default)]
-pub(super) enum Living {
+pub(super) enum NonemptyMeasurements {
     /// The shards were not asked.
     #[default]
     Unknown,
@@ -30,14 +30,14 @@ pub(super) enum Living {
     Known(BTreeSet<ClashPlace>),
 }
 
-impl Living {
+impl NonemptyMeasurements {
     /// Whether the current run asks about measurements with rows.
     pub(super) fn is_asked(&self) -> bool {
         matches!(self, Self::Asked(_))
     }
 
     /// Removes the measurements in `chunk`, which have rows, from the set.
-    pub(super) fn learn(&mut self, chunk: &SeriesChunk) {
+    pub(super) fn remove_nonempty(&mut self, chunk: &SeriesChunk) {
         let Self::Asked(silent) = self else { return };
         for row in chunk.strings() {
             let Ok([name, _, position]) = <[String; 3]>::try_from(row) else { continue };
@@ -80,7 +80,7 @@ impl Living {
         select: &SelectStatement,
         session: &Session,
         selected: &[SelectedPolicy<'_>],
-        room: &QueryRoom,
+        reservation: &QueryReservation,
         now_ns: i64,
     ) -> Option<Result<QueryRun, QueryError>> {
         let Self::Unknown = self else { return None };
@@ -90,7 +90,7 @@ impl Living {
         if clashing.is_empty() {
             return None;
         }
-        let run = list_living(&clashing, selected, room, now_ns);
+        let run = list_nonempty(&clashing, selected, reservation, now_ns);
         *self = Self::Asked(clashing.into_iter().collect());
         Some(run)
     }
@@ -111,10 +111,10 @@ pub(super) fn views<'a>(
 }
 
 /// Plans SHOW MEASUREMENTS for `places`. The name of each policy is its position.
-fn list_living(
+fn list_nonempty(
     places: &[ClashPlace],
     selected: &[SelectedPolicy<'_>],
-    room: &QueryRoom,
+    reservation: &QueryReservation,
     now_ns: i64,
 ) -> Result<QueryRun, QueryError> {
     let mut schemas = vec![PolicySchema::default(); selected.len()];
@@ -152,6 +152,6 @@ fn list_living(
         scan.request.kept_from_ns = expires.then(|| policy.oldest_kept_ns(now_ns));
         streams.push(shards_of(loaded, policy, scan.request.time));
     }
-    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams), room)));
-    Ok(QueryRun { merge, streams, explain: None, reads: Reads::new([u64::MAX; 2], None) })
+    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams), reservation)));
+    Ok(QueryRun { merge, streams, explain: None, reads: ReadCounts::new([u64::MAX; 2], None) })
 }

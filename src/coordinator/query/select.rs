@@ -1,10 +1,10 @@
 //! Plans a SELECT: compiles it against the schemas of its policies, and determines the shards of
 //! each scan.
 
-use super::nonempty_measurements::{Living, views};
-use super::shard_pages::{Merge, PlannedRun, QueryRun, Reads};
+use super::nonempty_measurements::{NonemptyMeasurements, views};
+use super::shard_pages::{Merge, PlannedRun, QueryRun, ReadCounts};
 use super::sources::{SelectedPolicy, counts, shards_of};
-use crate::admission::QueryRoom;
+use crate::admission::QueryReservation;
 use crate::coordinator::Context;
 use crate::coordinator::explain::Explain;
 use crate::coordinator::session::Session;
@@ -23,16 +23,16 @@ pub(super) struct SelectPlanner<'a> {
     /// `Some` for EXPLAIN: whether it is EXPLAIN ANALYZE.
     pub(super) explain: Option<bool>,
     /// The measurements that have rows, if the plan depends on it.
-    pub(super) living: &'a Living,
+    pub(super) nonempty: &'a NonemptyMeasurements,
     /// The row after which the result starts.
     pub(super) after: Option<&'a RowPosition>,
     /// The query's share of the memory.
-    pub(super) room: &'a QueryRoom,
+    pub(super) reservation: &'a QueryReservation,
 }
 
 impl SelectPlanner<'_> {
     pub(super) fn plan(&self, selected: &[SelectedPolicy<'_>]) -> Result<PlannedRun, QueryError> {
-        let schemas = self.living.schemas(selected);
+        let schemas = self.nonempty.schemas(selected);
         let platform = self.context.platform;
         let policies = views(selected, &schemas, platform.now_ns());
         let plan = compile::compile(
@@ -75,8 +75,11 @@ impl SelectPlanner<'_> {
             merge = Some(Merge::Plan(plan.scans.iter().map(|s| s.request.clone()).collect()));
         }
         if self.explain != Some(false) {
-            let mut executor =
-                Box::new(Executor::new(plan, &counts(&streams), (self.room, &self.session.work)));
+            let mut executor = Box::new(Executor::new(
+                plan,
+                &counts(&streams),
+                (self.reservation, &self.session.work),
+            ));
             if let Some(row) = self.after {
                 executor.begin_after(row);
             }
@@ -87,7 +90,7 @@ impl SelectPlanner<'_> {
             }
         }
         let merge = merge.unwrap_or(Merge::Plan(Vec::new()));
-        let reads = Reads::new(limits, afterwards);
+        let reads = ReadCounts::new(limits, afterwards);
         let run = QueryRun { merge, streams, explain, reads };
         Ok(PlannedRun { run, asks_everyone: asked.into_iter().all(|asked| asked), columns })
     }

@@ -24,7 +24,7 @@ pub(super) struct QueryRun {
     /// The plan and the costs of the pages, for EXPLAIN.
     pub(super) explain: Option<Box<Explain>>,
     /// The rows read so far, and their limits.
-    pub(super) reads: Reads,
+    pub(super) reads: ReadCounts,
 }
 
 /// A run that has not begun.
@@ -41,7 +41,7 @@ pub(super) struct PlannedRun {
 /// The series by scan, and the points of a run, with the limits `SERIES_PER_QUERY_MAX` and
 /// `POINTS_PER_QUERY_MAX`.
 #[derive(Debug)]
-pub(super) struct Reads {
+pub(super) struct ReadCounts {
     series: BTreeMap<u32, u64>,
     points: u64,
     limits: [u64; 2],
@@ -49,7 +49,7 @@ pub(super) struct Reads {
     afterwards: Option<Box<Executor>>,
 }
 
-impl Reads {
+impl ReadCounts {
     /// Creates the counts with limits for series and points. `afterwards` starts after the series
     /// were counted.
     pub(super) fn new(limits: [u64; 2], afterwards: Option<Box<Executor>>) -> Self {

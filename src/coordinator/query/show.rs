@@ -1,8 +1,8 @@
 //! Plans a SHOW statement: determines the shards to call.
 
-use super::shard_pages::{Merge, PlannedRun, QueryRun, Reads};
+use super::shard_pages::{Merge, PlannedRun, QueryRun, ReadCounts};
 use super::sources::{counts, shards_of};
-use crate::admission::QueryRoom;
+use crate::admission::QueryReservation;
 use crate::coordinator::load_schemas::Loaded;
 use crate::coordinator::session::Session;
 use crate::influxql::ast::Statement;
@@ -17,7 +17,7 @@ pub(super) fn plan_show(
     loaded: &[Loaded],
     session: &Session,
     scope: &Scope,
-    (room, now_ns): (&QueryRoom, i64),
+    (reservation, now_ns): (&QueryReservation, i64),
 ) -> Result<PlannedRun, QueryError> {
     let loaded: &Loaded = loaded.first().ok_or(QueryError::DatabaseRequired)?;
     let unreadable = PolicySchema::default();
@@ -60,8 +60,8 @@ pub(super) fn plan_show(
         policy.is_some_and(|policy| plan.scans.iter().any(|scan| scan.policy == policy.name))
     };
     let asks_everyone = loaded.schemas.iter().all(|(id, _)| scanned(*id));
-    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams), room)));
-    let reads = Reads::new([u64::MAX; 2], None);
+    let merge = Merge::Summaries(Box::new(MetaExecutor::new(plan, &counts(&streams), reservation)));
+    let reads = ReadCounts::new([u64::MAX; 2], None);
     let run = QueryRun { merge, streams, explain: None, reads };
     Ok(PlannedRun { run, asks_everyone, columns: None })
 }

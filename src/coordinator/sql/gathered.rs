@@ -2,17 +2,17 @@
 
 use std::collections::VecDeque;
 
-use crate::admission::QueryRoom;
+use crate::admission::QueryReservation;
 use crate::batch::column::{Column, StringColumn, Values};
 use crate::model::limits::{PAGE_BYTES_MAX, SQL_PAGE_ROWS_MAX};
 use crate::model::value::FieldType;
 use crate::protocol::scan_page;
 use crate::query::error::QueryError;
 use crate::query::stream::{Front, Stream};
-use crate::scan::page::{BesideColumn, Group, GroupData, PartialColumn, ScanPage};
+use crate::scan::page::{AuxValues, Group, GroupData, PartialColumn, ScanPage};
 use crate::scan::partial::{self, Finished};
 use crate::scan::request::{
-    AggregateCall, AggregateFunction, Beside, Input, Output, Resume, ScanRequest,
+    AggregateCall, AggregateFunction, AuxColumn, Input, Output, Resume, ScanRequest,
 };
 
 const MALFORMED: QueryError = QueryError::Page("partial states of other calls");
@@ -32,14 +32,18 @@ pub(super) struct Gathered {
 impl Gathered {
     /// Prepares the merge of `shards` shards, which all receive `request`. The request's output
     /// must be aggregates, and its first call must count the rows.
-    pub(super) fn new(request: &ScanRequest, shards: usize, room: &QueryRoom) -> Self {
+    pub(super) fn new(
+        request: &ScanRequest,
+        shards: usize,
+        reservation: &QueryReservation,
+    ) -> Self {
         let calls = match &request.output {
             Output::Aggregates { calls, .. } => calls.clone(),
             Output::Rows { .. } => Vec::new(),
         };
         let key = (0..request.group_by.len()).map(Some).collect();
         // Far fewer than 2^32.
-        let stream = Stream::new(0, shards as u32, request.clone(), key, false, room);
+        let stream = Stream::new(0, shards as u32, request.clone(), key, false, reservation);
         let rows = PageRows::new(request.group_by.len(), &calls);
         Self { calls, stream, rows, pages: VecDeque::new() }
     }
@@ -105,7 +109,7 @@ impl PageRows {
             fields.push(Column::new(value_type(call)));
             if selects(call) {
                 fields.push(Column::new(FieldType::Integer));
-                fields.extend(call.beside.iter().map(|beside| Column::new(beside_type(beside))));
+                fields.extend(call.aux.iter().map(|aux| Column::new(aux_type(aux))));
             }
         }
         Self { times_ns: Vec::new(), tags: vec![StringColumn::default(); tags], fields }
@@ -133,16 +137,16 @@ impl PageRows {
             is_same_type.then_some(()).ok_or(MALFORMED)
         };
         for finished in finished {
-            let Finished { windows_ns: own_ns, values, times_ns, beside } = finished?;
+            let Finished { windows_ns: own_ns, values, times_ns, aux } = finished?;
             let places = places(&windows_ns, &own_ns);
             put(&places, &values)?;
             if let Some(times_ns) = times_ns {
                 put(&places, &Column::full(Values::Integer(times_ns)))?;
             }
-            for beside in beside {
-                match beside {
-                    BesideColumn::Field(values) => put(&places, &values)?,
-                    BesideColumn::Tag(tags) => put(&places, &texts(&tags))?,
+            for aux in aux {
+                match aux {
+                    AuxValues::Field(values) => put(&places, &values)?,
+                    AuxValues::Tag(tags) => put(&places, &texts(&tags))?,
                 }
             }
         }
@@ -225,9 +229,9 @@ fn input_type(input: &Input) -> FieldType {
     input.output_type().unwrap_or(input.field_type)
 }
 
-fn beside_type(beside: &Beside) -> FieldType {
-    match beside {
-        Beside::Field(input) => input_type(input),
-        Beside::Tag(_) => FieldType::String,
+fn aux_type(aux: &AuxColumn) -> FieldType {
+    match aux {
+        AuxColumn::Field(input) => input_type(input),
+        AuxColumn::Tag(_) => FieldType::String,
     }
 }

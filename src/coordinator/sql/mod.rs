@@ -19,9 +19,9 @@ use super::query::shard_page;
 use super::retries::Retries;
 use super::session::Session;
 use super::{Context, RoundMachine, Turn};
-use crate::admission::{Held, QueryRoom};
+use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::configurable_limits::Limit;
-use crate::model::grant::Right;
+use crate::model::grant::PermissionKind;
 use crate::model::limits::UNLIMITED;
 use crate::protocol::call::{Address, Call, CallFailure};
 use crate::protocol::catalog::{FromCatalog, ToCatalog};
@@ -29,10 +29,10 @@ use crate::protocol::envelope;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::{CallResult, Next, Replies, Request, Round};
 use crate::protocol::sql::{
-    Answer, FromSql, Parameter, QueryRequest, SystemTable, TOO_MUCH, ToSql, Wanted,
+    FromSql, Parameter, QueryRequest, SessionReply, SessionRequest, SystemTable, TOO_MUCH, ToSql,
 };
 use crate::query::error::QueryError;
-use scans::{Asked, Learned, Scans};
+use scans::{Learned, PageRequest, Scans};
 
 /// The statement and its format.
 #[derive(Clone, Debug)]
@@ -60,10 +60,10 @@ pub struct SqlQuery {
     loaded: Option<Loaded>,
     scans: Scans,
     /// The information to send with the next turn.
-    answers: Vec<Answer>,
+    answers: Vec<SessionReply>,
     /// The bytes of the result that are not returned yet, and their memory.
     piece: Vec<u8>,
-    held: Option<Held>,
+    held: Option<HeldBytes>,
     last: LastTurn,
     /// Whether a shard has replied, which confirms the columns.
     is_confirmed: bool,
@@ -89,8 +89,8 @@ enum Stage {
     Start,
     Load(Box<Load>),
     /// Waits for a turn of SQL, and for the pages that SQL will probably request next.
-    Turn(Vec<Asked>),
-    Read(Vec<Asked>),
+    Turn(Vec<PageRequest>),
+    Read(Vec<PageRequest>),
     List,
     Emitted,
     /// The Catalog removes the query from its list. Then the query ends with this result.
@@ -125,8 +125,8 @@ impl SqlQuery {
     }
 
     /// Returns the statement's share of the memory.
-    pub fn room(&self) -> Option<&QueryRoom> {
-        self.session.room.get()
+    pub fn reservation(&self) -> Option<&QueryReservation> {
+        self.session.reservation.get()
     }
 
     fn database(&self) -> &str {
@@ -134,8 +134,8 @@ impl SqlQuery {
     }
 
     fn begin(&mut self, context: &mut Context<'_>) -> SqlTurn {
-        let room = self.session.room.enter(context.queries, self.database()).clone();
-        if let Some(pause) = self.beginning.wait(context, &room)? {
+        let reservation = self.session.reservation.enter(context.queries, self.database()).clone();
+        if let Some(pause) = self.beginning.wait(context, &reservation)? {
             self.stage = Stage::Start;
             return Ok(Next::Calls(vec![pause]));
         }
@@ -149,16 +149,16 @@ impl SqlQuery {
             false => Load::cached(self.database(), want),
         };
         let load = load.for_caller(&self.session.principal);
-        self.go_on_loading(context, Box::new(load), Vec::new())
+        self.continue_loading(context, Box::new(load), Vec::new())
     }
 
-    fn go_on_loading(
+    fn continue_loading(
         &mut self,
         context: &mut Context<'_>,
         mut load: Box<Load>,
         replies: Replies,
     ) -> SqlTurn {
-        let loaded = match load.go_on(context, replies)? {
+        let loaded = match load.take_turn(context, replies)? {
             Next::Calls(requests) => {
                 self.stage = Stage::Load(load);
                 return Ok(Next::Calls(requests));
@@ -166,7 +166,7 @@ impl SqlQuery {
             Next::Reply(loaded) => loaded,
         };
         if let Some((policy, _)) = loaded.policy() {
-            match loaded.standing.check(Right::Read, self.database(), &policy.name) {
+            match loaded.standing.check(PermissionKind::Read, self.database(), &policy.name) {
                 Err(Error::Forbidden { .. }) if !loaded.fresh => return self.load(context, true),
                 checked => checked?,
             }
@@ -193,7 +193,7 @@ impl SqlQuery {
         self.close();
         let SqlQuestion { text, parameters, format } = &self.question;
         let schema = self.loaded.as_ref().and_then(Loaded::policy).map(|(_, schema)| schema);
-        self.ask_sql(&ToSql::Open(QueryRequest {
+        self.call_sql(&ToSql::Open(QueryRequest {
             text: text.clone(),
             parameters: parameters.clone(),
             now_ns: self.session.now_ns,
@@ -204,7 +204,7 @@ impl SqlQuery {
         }))
     }
 
-    fn ask_sql(&mut self, message: &ToSql) -> SqlTurn {
+    fn call_sql(&mut self, message: &ToSql) -> SqlTurn {
         self.stage = Stage::Turn(Vec::new());
         Ok(Next::Calls(vec![Request::new(Address::Sql, envelope::encode(message))]))
     }
@@ -215,10 +215,10 @@ impl SqlQuery {
         self.is_confirmed || self.loaded.as_ref().is_some_and(|loaded| loaded.fresh)
     }
 
-    fn learn_turn(
+    fn on_turn(
         &mut self,
         context: &mut Context<'_>,
-        asked: &[Asked],
+        asked: &[PageRequest],
         mut replies: Replies,
     ) -> SqlTurn {
         let pages = replies.split_off(replies.len().min(1));
@@ -239,12 +239,12 @@ impl SqlQuery {
             FromSql::Turned { wanted, cancelled, has_rows, goes_on, is_done, mut piece } => {
                 self.last = LastTurn { goes_on, is_done };
                 self.scans.cancel(&cancelled);
-                self.learn_ahead(context, asked, pages)?;
+                self.on_prefetched(context, asked, pages)?;
                 if has_rows && !self.emitted && !self.is_certain() {
                     return self.load(context, true);
                 }
                 self.piece.append(&mut piece);
-                self.session.room.hold(&mut self.held, self.piece.len())?;
+                self.session.reservation.hold(&mut self.held, self.piece.len())?;
                 for wanted in wanted {
                     if let Some(request) = self.want(context, wanted)? {
                         self.stage = Stage::List;
@@ -262,26 +262,31 @@ impl SqlQuery {
     }
 
     /// Processes a request of SQL. Information that is available is sent with the next turn.
-    fn want(&mut self, context: &Context<'_>, wanted: Wanted) -> Result<Option<Request>, Error> {
+    fn want(
+        &mut self,
+        context: &Context<'_>,
+        wanted: SessionRequest,
+    ) -> Result<Option<Request>, Error> {
         let schema = self.loaded.as_ref().and_then(Loaded::policy).map(|(_, schema)| schema);
         match wanted {
-            Wanted::Tables(names) => {
+            SessionRequest::Tables(names) => {
                 let tables = schema.map(|schema| tables::named(schema, &names));
-                self.answers.push(Answer::Tables(tables.unwrap_or_default()));
+                self.answers.push(SessionReply::Tables(tables.unwrap_or_default()));
             }
-            Wanted::EveryTable => {
+            SessionRequest::EveryTable => {
                 let tables = schema.map(|schema| tables::every(schema));
-                self.answers.push(Answer::Tables(tables.unwrap_or_default()));
+                self.answers.push(SessionReply::Tables(tables.unwrap_or_default()));
             }
-            Wanted::Scan(request) => {
-                let room = self.session.room.enter(context.queries, self.database()).clone();
+            SessionRequest::Scan(request) => {
+                let reservation =
+                    self.session.reservation.enter(context.queries, self.database()).clone();
                 let loaded = self.loaded.as_ref().ok_or_else(Error::unexpected_reply)?;
                 let series_max = context.platform.limits().get(Limit::Series) as u64;
                 let when = (context.platform.now_ns(), series_max != u64::from(UNLIMITED));
-                self.answers.extend(self.scans.begin(&request, loaded, when, &room)?);
+                self.answers.extend(self.scans.begin(&request, loaded, when, &reservation)?);
             }
-            Wanted::Page(scan) => self.answers.extend(self.scans.want(scan)?),
-            Wanted::System(SystemTable::Queries) => {
+            SessionRequest::Page(scan) => self.answers.extend(self.scans.want(scan)?),
+            SessionRequest::System(SystemTable::Queries) => {
                 let principal = &self.session.principal;
                 if !principal.grants.admin {
                     return Err(Error::Forbidden {
@@ -297,12 +302,12 @@ impl SqlQuery {
         Ok(None)
     }
 
-    fn learn_queries(&mut self, context: &mut Context<'_>, reply: CallResult) -> SqlTurn {
+    fn on_queries(&mut self, context: &mut Context<'_>, reply: CallResult) -> SqlTurn {
         match envelope::decode_reply::<FromCatalog>(reply)? {
             FromCatalog::Queries(all) => {
                 let now_ns = context.platform.now_ns();
                 let rows = tables::queries(&all, self.database(), now_ns);
-                self.answers.push(Answer::System(SystemTable::Queries, rows));
+                self.answers.push(SessionReply::System(SystemTable::Queries, rows));
                 self.proceed(context)
             }
             FromCatalog::Unavailable(why) => Err(why.into()),
@@ -326,12 +331,12 @@ impl SqlQuery {
             let answers = std::mem::take(&mut self.answers);
             let turn = envelope::encode(&ToSql::turn(answers));
             let mut requests = vec![Request::new(Address::Sql, turn)];
-            let asked = self.ask_shards(context, true, &mut requests);
+            let asked = self.request_pages(context, true, &mut requests);
             self.stage = Stage::Turn(asked);
             return Ok(Next::Calls(requests));
         }
         let mut requests = Vec::new();
-        let asked = self.ask_shards(context, false, &mut requests);
+        let asked = self.request_pages(context, false, &mut requests);
         if asked.is_empty() {
             return Err(Error::unexpected_reply());
         }
@@ -341,14 +346,14 @@ impl SqlQuery {
 
     /// Adds the requests for the requested pages, or with `ahead` for later pages, and the report
     /// about them.
-    fn ask_shards(
+    fn request_pages(
         &mut self,
         context: &mut Context<'_>,
         ahead: bool,
         requests: &mut Vec<Request>,
-    ) -> Vec<Asked> {
-        let room = self.session.room.enter(context.queries, self.database()).clone();
-        let (asked, further) = self.scans.ask(&room, ahead);
+    ) -> Vec<PageRequest> {
+        let reservation = self.session.reservation.enter(context.queries, self.database()).clone();
+        let (asked, further) = self.scans.ask(&reservation, ahead);
         let describe = || (self.question.text.clone(), self.scans.shards());
         let report = self.watch.report(context, &self.session, further, describe);
         let query = self.watch.precedence(self.points);
@@ -373,10 +378,10 @@ impl SqlQuery {
 
     /// Stores pages that were requested ahead. A page that failed is requested again when SQL needs
     /// it. Only a failure of the second request is an error.
-    fn learn_ahead(
+    fn on_prefetched(
         &mut self,
         context: &Context<'_>,
-        asked: &[Asked],
+        asked: &[PageRequest],
         mut replies: Replies,
     ) -> Result<(), Error> {
         if replies.len() > asked.len() && replies.pop().is_some_and(live_query_report::is_killed) {
@@ -385,17 +390,17 @@ impl SqlQuery {
         for (asked, reply) in asked.iter().zip(replies) {
             let page = shard_page(reply, &self.session.principal.name, self.database());
             if let (true, Ok(Some(page))) = (self.scans.has(*asked), page) {
-                let Learned { rows, series, .. } = self.scans.learn_ahead(*asked, page)?;
+                let Learned { rows, series, .. } = self.scans.on_prefetched(*asked, page)?;
                 self.count(context, rows, series)?;
             }
         }
         Ok(())
     }
 
-    fn learn_pages(
+    fn on_pages(
         &mut self,
         context: &mut Context<'_>,
-        asked: &[Asked],
+        asked: &[PageRequest],
         mut replies: Replies,
     ) -> SqlTurn {
         if replies.len() > asked.len() && replies.pop().is_some_and(live_query_report::is_killed) {
@@ -408,7 +413,7 @@ impl SqlQuery {
                 is_stale = true;
                 continue;
             };
-            let Learned { answer, rows, series } = self.scans.learn(*asked, reply)?;
+            let Learned { answer, rows, series } = self.scans.on_reply(*asked, reply)?;
             self.answers.extend(answer);
             self.count(context, rows, series)?;
         }
@@ -424,10 +429,10 @@ impl SqlQuery {
         let lost = || Error::Unavailable(Unavailable::Unreachable("no reply".to_owned()));
         match std::mem::replace(&mut self.stage, Stage::Finished) {
             Stage::Start => self.begin(context),
-            Stage::Load(load) => self.go_on_loading(context, load, replies),
-            Stage::Turn(asked) => self.learn_turn(context, &asked, replies),
-            Stage::List => self.learn_queries(context, replies.pop().ok_or_else(lost)?),
-            Stage::Read(asked) => self.learn_pages(context, &asked, replies),
+            Stage::Load(load) => self.continue_loading(context, load, replies),
+            Stage::Turn(asked) => self.on_turn(context, &asked, replies),
+            Stage::List => self.on_queries(context, replies.pop().ok_or_else(lost)?),
+            Stage::Read(asked) => self.on_pages(context, &asked, replies),
             Stage::Emitted => self.proceed(context),
             Stage::Unlist(end) => *end,
             Stage::Finished => Ok(Next::Reply(None)),
@@ -449,11 +454,11 @@ impl RoundMachine for SqlQuery {
         &mut self.round
     }
 
-    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> SqlTurn {
+    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> SqlTurn {
         let mut turn = self.take_turn(context, replies);
         if turn.is_err() && !self.emitted {
             self.close();
-            if beginning::may_restart(&turn, &self.session.room) {
+            if beginning::may_restart(&turn, &self.session.reservation) {
                 self.beginning = Beginning::default();
                 turn = self.begin(context);
             }

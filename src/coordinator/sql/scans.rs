@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use super::condition;
 use super::gathered::Gathered;
-use crate::admission::QueryRoom;
+use crate::admission::QueryReservation;
 use crate::coordinator::error::Error;
 use crate::coordinator::load_schemas::Loaded;
 use crate::coordinator::query::shards_of;
@@ -19,11 +19,11 @@ use crate::protocol::host::Unavailable;
 use crate::protocol::round::Request;
 use crate::protocol::scan_page;
 use crate::protocol::shard::{FromShard, Stamp, ToShard};
-use crate::protocol::sql::{self, Answer, Page, TimeOrder};
+use crate::protocol::sql::{self, Page, SessionReply, TimeOrder};
 use crate::query::error::QueryError;
 use crate::scan::page::ScanPage;
 use crate::scan::request::{
-    AggregateCall, AggregateFunction, Beside, Input, Output, Resume, ScanRequest,
+    AggregateCall, AggregateFunction, AuxColumn, Input, Output, Resume, ScanRequest,
 };
 
 /// The scans, in the order in which they are called.
@@ -46,7 +46,7 @@ struct Scan {
     /// Whether SQL has requested a page after the first page. Then it probably needs all pages.
     goes_on: bool,
     /// The pages that were read ahead.
-    ready: Vec<Answer>,
+    ready: Vec<SessionReply>,
     /// The rows read and the bytes decoded since the last page.
     read: (u64, u64),
 }
@@ -61,7 +61,7 @@ enum Progress {
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Asked {
+pub(super) struct PageRequest {
     scan: u64,
     /// The position among the scan's shards.
     shard: usize,
@@ -72,7 +72,7 @@ pub(super) struct Asked {
 
 #[derive(Debug, Default)]
 pub(super) struct Learned {
-    pub(super) answer: Option<Answer>,
+    pub(super) answer: Option<SessionReply>,
     /// The number of rows that were read for the page.
     pub(super) rows: u64,
     /// The number of the scan's series, as far as they are counted.
@@ -93,20 +93,20 @@ impl Scan {
         }
     }
 
-    fn answer(&mut self, bytes: Vec<u8>, is_last: bool) -> Answer {
+    fn answer(&mut self, bytes: Vec<u8>, is_last: bool) -> SessionReply {
         self.is_wanted = false;
         let (rows_read, bytes_decoded) = std::mem::take(&mut self.read);
-        Answer::Page(Page { scan: self.number, bytes, is_last, rows_read, bytes_decoded })
+        SessionReply::Page(Page { scan: self.number, bytes, is_last, rows_read, bytes_decoded })
     }
 
     /// Returns the next merged page, if it is complete.
-    fn page(&mut self) -> Result<Option<Answer>, QueryError> {
+    fn page(&mut self) -> Result<Option<SessionReply>, QueryError> {
         let Progress::Groups(gathered) = &mut self.progress else { return Ok(None) };
         let page = gathered.page()?;
         Ok(page.map(|(bytes, is_last)| self.answer(bytes, is_last)))
     }
 
-    fn learn(&mut self, shard: usize, page: FromShard) -> Result<Learned, Error> {
+    fn on_reply(&mut self, shard: usize, page: FromShard) -> Result<Learned, Error> {
         let FromShard::Scanned { until, position, stats, further, groups } = page else {
             return Err(Error::unexpected_reply());
         };
@@ -144,8 +144,8 @@ impl Scans {
         scan: &sql::ScanRequest,
         loaded: &Loaded,
         (now_ns, counts_series): (i64, bool),
-        room: &QueryRoom,
-    ) -> Result<Option<Answer>, Error> {
+        reservation: &QueryReservation,
+    ) -> Result<Option<SessionReply>, Error> {
         let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
         let table = schema.measurements.get(&scan.table);
         let request = table.and_then(|table| request(scan, table));
@@ -158,12 +158,12 @@ impl Scans {
         };
         if shards.is_empty() {
             let page = Page { scan: scan.scan, is_last: true, ..Page::default() };
-            return Ok(Some(Answer::Page(page)));
+            return Ok(Some(SessionReply::Page(page)));
         }
         let progress = match &request.output {
             Output::Rows { .. } => Progress::Rows(vec![Some(Resume::default()); shards.len()]),
             Output::Aggregates { .. } => {
-                Progress::Groups(Box::new(Gathered::new(&request, shards.len(), room)))
+                Progress::Groups(Box::new(Gathered::new(&request, shards.len(), reservation)))
             }
         };
         self.0.push_back(Scan {
@@ -185,7 +185,7 @@ impl Scans {
     ///
     /// # Errors
     /// The scan does not exist.
-    pub(super) fn want(&mut self, scan: u64) -> Result<Vec<Answer>, Error> {
+    pub(super) fn want(&mut self, scan: u64) -> Result<Vec<SessionReply>, Error> {
         let scan = self.find(scan)?;
         (scan.is_wanted, scan.goes_on) = (true, true);
         let mut answers = std::mem::take(&mut scan.ready);
@@ -198,7 +198,7 @@ impl Scans {
     }
 
     /// Whether the page's scan is still needed.
-    pub(super) fn has(&self, asked: Asked) -> bool {
+    pub(super) fn has(&self, asked: PageRequest) -> bool {
         self.0.iter().any(|scan| scan.number == asked.scan)
     }
 
@@ -207,8 +207,8 @@ impl Scans {
         scan.ok_or_else(Error::unexpected_reply)
     }
 
-    fn forget(&mut self, answer: Option<&Answer>) {
-        if let Some(Answer::Page(Page { scan, is_last: true, .. })) = answer {
+    fn forget(&mut self, answer: Option<&SessionReply>) {
+        if let Some(SessionReply::Page(Page { scan, is_last: true, .. })) = answer {
             self.cancel(&[*scan]);
         }
     }
@@ -220,7 +220,11 @@ impl Scans {
     /// Returns the pages to request now, and whether one of them is not a shard's first. Requests
     /// at most `SHARDS_ASKED_AT_ONCE_MAX` pages, scan by scan. With `ahead`, it requests at most
     /// half that number, because the earlier pages are still in memory.
-    pub(super) fn ask(&mut self, room: &QueryRoom, ahead: bool) -> (Vec<Asked>, bool) {
+    pub(super) fn ask(
+        &mut self,
+        reservation: &QueryReservation,
+        ahead: bool,
+    ) -> (Vec<PageRequest>, bool) {
         let (mut asked, mut further) = (Vec::new(), false);
         let halves = if ahead { 2 } else { 1 };
         for _ in 0..self.0.len() {
@@ -236,17 +240,17 @@ impl Scans {
             let room_left = if scan.asks(ahead) { room_left } else { 0 };
             for (shard, resume) in open.into_iter().take(room_left) {
                 further |= resume.goes_on();
-                asked.push(Asked { scan: scan.number, shard, piece_bytes: 0, counts });
+                asked.push(PageRequest { scan: scan.number, shard, piece_bytes: 0, counts });
             }
             self.0.push_back(scan);
         }
-        let piece_bytes = room.piece_bytes(asked.len() * halves, further);
+        let piece_bytes = reservation.piece_bytes(asked.len() * halves, further);
         asked.iter_mut().for_each(|asked| asked.piece_bytes = piece_bytes);
         (asked, further)
     }
 
     /// Returns the call for a page of `query` ([`crate::protocol::live_queries::Precedence`]).
-    pub(super) fn request(&self, asked: Asked, query: u64) -> Option<Request> {
+    pub(super) fn request(&self, asked: PageRequest, query: u64) -> Option<Request> {
         let scan = self.0.iter().find(|scan| scan.number == asked.scan)?;
         let (shard, stamp) = scan.shards.get(asked.shard)?;
         let message = match asked.counts {
@@ -264,7 +268,11 @@ impl Scans {
     ///
     /// # Errors
     /// The reply is not a page.
-    pub(super) fn learn(&mut self, asked: Asked, reply: FromShard) -> Result<Learned, Error> {
+    pub(super) fn on_reply(
+        &mut self,
+        asked: PageRequest,
+        reply: FromShard,
+    ) -> Result<Learned, Error> {
         let scan = self.find(asked.scan)?;
         if asked.counts {
             let FromShard::Scanned { stats, .. } = reply else {
@@ -274,7 +282,7 @@ impl Scans {
             scan.series += stats.series;
             return Ok(Learned { series: scan.series, ..Learned::default() });
         }
-        let learned = scan.learn(asked.shard, reply)?;
+        let learned = scan.on_reply(asked.shard, reply)?;
         self.forget(learned.answer.as_ref());
         Ok(learned)
     }
@@ -283,9 +291,13 @@ impl Scans {
     ///
     /// # Errors
     /// The reply is not a page.
-    pub(super) fn learn_ahead(&mut self, asked: Asked, reply: FromShard) -> Result<Learned, Error> {
+    pub(super) fn on_prefetched(
+        &mut self,
+        asked: PageRequest,
+        reply: FromShard,
+    ) -> Result<Learned, Error> {
         let scan = self.find(asked.scan)?;
-        let mut learned = scan.learn(asked.shard, reply)?;
+        let mut learned = scan.on_reply(asked.shard, reply)?;
         scan.ready.extend(learned.answer.take());
         Ok(learned)
     }
@@ -337,7 +349,7 @@ fn request(scan: &sql::ScanRequest, table: &MeasurementSchema) -> Option<ScanReq
                 function: AggregateFunction::Rows,
                 field: None,
                 as_float: false,
-                beside: Vec::new(),
+                aux: Vec::new(),
             };
             let calls = std::iter::once(&count).chain(&aggregates.calls);
             let calls: Option<_> = calls.map(|call| aggregate_call(table, call)).collect();
@@ -375,9 +387,9 @@ fn aggregate_call(table: &MeasurementSchema, call: &sql::AggregateCall) -> Optio
             Input { column, field_type: FieldType::Boolean, cast: None }
         }
     };
-    let beside = call.beside.iter().map(|name| match table.tag(name) {
-        Some(tag) => Some(Beside::Tag(tag.id)),
-        None => self::input(table, name).map(Beside::Field),
+    let aux = call.aux.iter().map(|name| match table.tag(name) {
+        Some(tag) => Some(AuxColumn::Tag(tag.id)),
+        None => self::input(table, name).map(AuxColumn::Field),
     });
-    Some(AggregateCall { function: call.function, input, beside: beside.collect::<Option<_>>()? })
+    Some(AggregateCall { function: call.function, input, aux: aux.collect::<Option<_>>()? })
 }

@@ -15,7 +15,7 @@ use crate::model::ids::ObjectId;
 use crate::model::shard_map::ShardGroup;
 use crate::protocol::call::Address;
 use crate::protocol::envelope;
-use crate::protocol::quota::{Meter, OverSeries, OverStored};
+use crate::protocol::quota::{Meter, SeriesExceeded, StorageExceeded};
 use crate::protocol::round::{Next, Replies, Request};
 use crate::protocol::shard::{FromShard, ShardRefusal, Stamp, ToShard};
 
@@ -91,7 +91,7 @@ impl Write {
         Ok(Next::Calls(requests))
     }
 
-    pub(super) fn learn_appended(
+    pub(super) fn on_appended(
         &mut self,
         context: &mut Context<'_>,
         (targets, growth, ids): (Vec<Target>, Growth, Vec<SeriesIds>),
@@ -102,13 +102,13 @@ impl Write {
         for (Target { shard, group, rows }, reply) in targets.into_iter().zip(replies) {
             let reply = envelope::decode_reply::<FromShard>(reply);
             if let Some(growth) = growth.seen(group, reply.as_ref().ok())
-                && context.cache.tells(&shard, context.platform.now_ns())
+                && context.cache.should_notify(&shard, context.platform.now_ns())
             {
                 self.growth = Some(growth);
             }
             match reply {
                 Ok(FromShard::Appended { over: Some(over), rejected, .. }) => {
-                    self.learn_some_kept(&rows, &ids, over, &rejected);
+                    self.on_partly_appended(&rows, &ids, over, &rejected);
                 }
                 Ok(FromShard::Appended { .. }) => {
                     let batch = &self.request.batch.measurements;
@@ -127,10 +127,10 @@ impl Write {
                         refused.extend(rows.to_rows(batch.block.rows()));
                     }
                 }
-                Ok(FromShard::Refused(ShardRefusal::OverStored(over))) => {
+                Ok(FromShard::Refused(ShardRefusal::StorageExceeded(over))) => {
                     self.reject_all(&rows, over);
                 }
-                Ok(FromShard::Refused(ShardRefusal::OverRate(over))) => {
+                Ok(FromShard::Refused(ShardRefusal::RateExceeded(over))) => {
                     let WriteRequest { principal, database, .. } = &self.request;
                     let over = Error::over_rate(over, &principal.name, database);
                     failure = failure.or(Some(over));
@@ -163,7 +163,7 @@ impl Write {
     }
 
     /// Rejects the lines of `rows`, which a shard has not stored.
-    fn reject_all(&mut self, rows: &[Selection], over: OverStored) {
+    fn reject_all(&mut self, rows: &[Selection], over: StorageExceeded) {
         for (batch, rows) in self.request.batch.measurements.iter().zip(rows) {
             for row in rows.to_rows(batch.block.rows()) {
                 let line = batch.lines.get(row as usize);
@@ -174,11 +174,11 @@ impl Write {
 
     /// Counts `rows` as written, except rows of series with these hashes. Rejects the lines of the
     /// excepted rows.
-    fn learn_some_kept(
+    fn on_partly_appended(
         &mut self,
         rows: &[Selection],
         ids: &[SeriesIds],
-        over: OverSeries,
+        over: SeriesExceeded,
         rejected: &[u8],
     ) {
         let hashes = rejected.as_chunks::<8>().0.iter().map(|bytes| u64::from_le_bytes(*bytes));

@@ -50,7 +50,7 @@ impl Write {
         Ok(Next::call(Address::Catalog, &message))
     }
 
-    pub(super) fn learn_created(
+    pub(super) fn on_created(
         &mut self,
         context: &mut Context<'_>,
         created: Created,

@@ -25,7 +25,7 @@ use super::retries::Retries;
 use super::{Context, RoundMachine, Turn};
 use crate::batch::Batch;
 use crate::batch::selection::Selection;
-use crate::model::grant::Right;
+use crate::model::grant::PermissionKind;
 use crate::model::limits::{PAGE_BYTES_MAX, STALE_RETRIES_MAX};
 use crate::protocol::call::{Address, CallFailure};
 use crate::protocol::catalog::CreateDatabase;
@@ -144,7 +144,7 @@ impl Write {
         mut load: Load,
         replies: Replies,
     ) -> Turn<WriteOutcome> {
-        match load.go_on(context, replies) {
+        match load.take_turn(context, replies) {
             Ok(Next::Calls(requests)) => {
                 self.stage = WriteStage::Load(load);
                 Ok(Next::Calls(requests))
@@ -174,7 +174,7 @@ impl Write {
         let Some((policy, schema)) = loaded.policy() else {
             return Err(Error::unexpected_reply());
         };
-        match loaded.standing.check(Right::Write, &self.request.database, &policy.name) {
+        match loaded.standing.check(PermissionKind::Write, &self.request.database, &policy.name) {
             Err(_) if !loaded.fresh => return self.load_again(context),
             allowed => allowed?,
         }
@@ -308,7 +308,7 @@ impl Write {
         Ok(Next::call(to, &message))
     }
 
-    fn learn_registered(
+    fn on_registered(
         &mut self,
         context: &mut Context<'_>,
         (loaded, sent, left): (Loaded, Vec<ColumnSet>, VecDeque<ColumnSet>),
@@ -343,16 +343,16 @@ impl Write {
             WriteStage::Load(load) => self.load(context, load, replies),
             WriteStage::Register { loaded, sent, left } => {
                 let reply = replies.pop().unwrap_or_else(missing);
-                self.learn_registered(context, (loaded, sent, left), reply)
+                self.on_registered(context, (loaded, sent, left), reply)
             }
             WriteStage::Append { targets, growth, ids } => {
-                self.learn_appended(context, (targets, growth, ids), replies)
+                self.on_appended(context, (targets, growth, ids), replies)
             }
             // The reply does not change the write's result.
             WriteStage::ReportGrowth(end) => end,
             WriteStage::Create(created) => {
                 let reply = replies.pop().unwrap_or_else(missing);
-                self.learn_created(context, created, reply)
+                self.on_created(context, created, reply)
             }
             WriteStage::Finished => Err(Error::unexpected_reply()),
         }
@@ -370,7 +370,7 @@ impl RoundMachine for Write {
         &mut self.round
     }
 
-    fn go_on(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<WriteOutcome> {
+    fn take_turn(&mut self, context: &mut Context<'_>, replies: Replies) -> Turn<WriteOutcome> {
         match self.take_turn(context, replies) {
             Ok(Next::Calls(requests)) => Ok(Next::Calls(requests)),
             end => match self.growth.take() {

@@ -3,7 +3,7 @@
 use crate::model::limits::REJECTED_LINES_NAMED_MAX;
 use crate::model::shard_map::Policy;
 use crate::protocol::database::RegisterRefusal;
-use crate::protocol::quota::{OverSeries, OverStored};
+use crate::protocol::quota::{SeriesExceeded, StorageExceeded};
 
 /// Rejected lines. The first lines are named; all are counted.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -60,14 +60,14 @@ pub enum LineRefusal {
          its retention, or raise the quota",
         .0.current, .0.allowed
     )]
-    Stored(OverStored),
+    Stored(StorageExceeded),
     /// The database has reached its limit of series, and the line would create another series.
     #[error(
         "quota exceeded: about {} series are stored, allowed are {} (series), and this line would \
          make another one: drop series, shorten the retention, or raise the quota",
         .0.current, .0.allowed
     )]
-    Series(OverSeries),
+    Series(SeriesExceeded),
     /// The line is older than its policy keeps points.
     #[error("data in measurement \"{measurement}\" is outside of the retention period")]
     Retention {

@@ -132,7 +132,7 @@ impl<S: Store> Database<S> {
 
     /// Handles the shards' replies. A shard that is not open accepts no requests, so its reply
     /// `Stale` also counts.
-    pub(super) fn learn_access(
+    pub(super) fn on_access_reply(
         &mut self,
         work: &mut DatabaseWork,
         replies: Replies,

@@ -150,7 +150,7 @@ impl Schema {
     /// Returns all rows with new versions above `version`, so that edges with a newer copy of this
     /// schema receive every row. The ids from this schema's next id up to `next_measurement` were
     /// assigned later. Each of these ids gets the marker of a dropped measurement, without a name.
-    pub fn anew(&self, version: u64, next_measurement: u32) -> Vec<MeasurementSchema> {
+    pub fn resend_rows(&self, version: u64, next_measurement: u32) -> Vec<MeasurementSchema> {
         let mut rows: Vec<MeasurementSchema> =
             self.by_name.values().chain(&self.dropped).cloned().collect();
         rows.sort_unstable_by_key(|row| row.version);

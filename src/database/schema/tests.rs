@@ -155,7 +155,7 @@ fn a_schema_that_went_back_gives_no_number_again_and_tells_everybody_what_is_gon
     let (version, (next_measurement, next_column)) = (schema.version(), schema.next_ids());
     assert_eq!((next_measurement, next_column), (2, 4));
 
-    let rows = then.anew(version, next_measurement);
+    let rows = then.resend_rows(version, next_measurement);
     let shown = rows.iter().map(|row| (row.id.0, row.name.as_str(), row.dropped, row.version));
     let expected = [(0, "m", false, version + 1), (1, "", true, version + 2)];
     assert_eq!(shown.collect::<Vec<_>>(), expected);

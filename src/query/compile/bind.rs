@@ -16,7 +16,7 @@ use crate::query::plan::{
 use crate::query::source::SourceName;
 use crate::query::subquery_rows::TIME_COLUMN;
 use crate::scan::request::{
-    AggregateCall, AggregateFunction, Beside, Input, Output, Resume, ScanRequest,
+    AggregateCall, AggregateFunction, AuxColumn, Input, Output, Resume, ScanRequest,
 };
 
 pub(crate) struct BindTarget<'a> {
@@ -72,7 +72,7 @@ pub(crate) fn bind(
                 (name, Some(*index), TimeRange::new(i64::MIN, i64::MAX))
             }
         };
-        if asks_nothing(&output) || time.is_empty() {
+        if reads_nothing(&output) || time.is_empty() {
             continue;
         }
         let mut group_by = Vec::new();
@@ -105,7 +105,7 @@ pub(crate) fn bind(
     Ok(bindings)
 }
 
-fn asks_nothing(output: &Output) -> bool {
+fn reads_nothing(output: &Output) -> bool {
     match output {
         Output::Rows { fields, .. } => fields.is_empty(),
         Output::Aggregates { calls, .. } => calls.is_empty(),
@@ -191,26 +191,26 @@ fn partials(node: &SelectNode, feed: &Feed, schema: &Columns<'_>) -> (Output, Ve
         let Some(input) = node.slots.get(call.slot).and_then(|slot| field(slot, schema)) else {
             continue;
         };
-        let mut beside = Vec::with_capacity(call.beside.len());
-        let positions: Vec<Option<usize>> = (call.beside.iter())
+        let mut aux = Vec::with_capacity(call.aux.len());
+        let positions: Vec<Option<usize>> = (call.aux.iter())
             .map(|&slot| {
                 let slot = node.slots.get(slot)?;
-                beside.push(match slot.data_type {
-                    DataType::Tag => Beside::Tag(schema.tag(&slot.name)?.id),
-                    _ => Beside::Field(field(slot, schema)?),
+                aux.push(match slot.data_type {
+                    DataType::Tag => AuxColumn::Tag(schema.tag(&slot.name)?.id),
+                    _ => AuxColumn::Field(field(slot, schema)?),
                 });
-                Some(beside.len() - 1)
+                Some(aux.len() - 1)
             })
             .collect();
         let function = match (function, positions.first()) {
             // The measurement lacks the text that orders its points.
-            (AggregateFunction::Met { latest, .. }, Some(None)) => {
-                AggregateFunction::Met { latest, by_text: false }
+            (AggregateFunction::TiedPoints { latest, .. }, Some(None)) => {
+                AggregateFunction::TiedPoints { latest, by_text: false }
             }
             (function, _) => function,
         };
-        sources.push(CallSource { call: index, beside: positions });
-        calls.push(AggregateCall { function, input, beside });
+        sources.push(CallSource { call: index, aux: positions });
+        calls.push(AggregateCall { function, input, aux });
     }
     let limit = windows_wanted(node, feed);
     (Output::Aggregates { calls, window: node.window.clone(), limit }, sources)

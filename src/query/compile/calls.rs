@@ -306,13 +306,13 @@ impl<'a> CallBuilder<'a> {
             None => return Err(unsupported()),
         };
         // A subquery without windows inherits the windows of its outer statement.
-        plan.extended |= self.window.is_some() && transform.wants_window_before();
+        plan.extended |= self.window.is_some() && transform.reads_window_before();
         // Without a lower bound, the previous window overflows in 1.x, which then reads no points.
         plan.silent |= self.window.is_some()
             && !descending
             && !self.checked.has_lower_bound()
             && if self.checked.nested {
-                transform.wants_window_before()
+                transform.reads_window_before()
             } else {
                 transform.reads_nothing_unbounded()
             };
@@ -378,13 +378,14 @@ impl<'a> CallBuilder<'a> {
             CallBase::Merge(AggregateFunction::Last) => true,
             _ => return,
         };
-        let slots = call.beside.iter().filter_map(|&slot| Some((self.slots.get(slot)?, slot)));
+        let slots = call.aux.iter().filter_map(|&slot| Some((self.slots.get(slot)?, slot)));
         let shown = slots.min_by(|(a, _), (b, _)| a.name.cmp(&b.name));
         let is_text = |data_type| matches!(data_type, DataType::Tag | DataType::String);
         let text = shown.filter(|(slot, _)| is_text(slot.data_type)).map(|(_, slot)| slot);
-        call.base = CallBase::Merge(AggregateFunction::Met { latest, by_text: text.is_some() });
-        let shown = std::mem::take(&mut call.beside);
-        call.beside = text.into_iter().chain(series.iter().copied()).chain(shown).collect();
+        call.base =
+            CallBase::Merge(AggregateFunction::TiedPoints { latest, by_text: text.is_some() });
+        let shown = std::mem::take(&mut call.aux);
+        call.aux = text.into_iter().chain(series.iter().copied()).chain(shown).collect();
     }
 
     /// Resolves the marked slots and attaches them to the only selector.
@@ -415,7 +416,7 @@ impl<'a> CallBuilder<'a> {
         self.size.add_entries(calls.len().saturating_mul(series.len()))?;
         let keeps_point_time = match calls.as_mut_slice() {
             [call] if selects => {
-                call.beside = std::mem::take(&mut self.referenced);
+                call.aux = std::mem::take(&mut self.referenced);
                 self.window.is_none()
             }
             _ => false,

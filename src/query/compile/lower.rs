@@ -116,7 +116,7 @@ fn derive(
 ) -> Result<Vec<Rc<Subquery>>, QueryError> {
     let mut inner_nodes = Vec::with_capacity(subqueries.len());
     for (index, inner) in subqueries.into_iter().enumerate() {
-        let columns = inner.offered()?;
+        let columns = inner.visible_columns()?;
         let own_keys = inner.group_keys().to_vec();
         let before = Some(inner.checked.before);
         let node = lower(inner, group_keys, scans)?;

@@ -10,7 +10,7 @@ use super::plan_size::PlanSize;
 use super::resolve::{self, KnownNames};
 use super::result_names;
 use super::statement::CheckedSelect;
-use super::subquery::{self, Offered};
+use super::subquery::{self, SubqueryColumn};
 use crate::influxql::ast::{Cast, Expr, Field, Measurement, MeasurementName, Source};
 use crate::model::configurable_limits::Limit;
 use crate::model::limits::SOURCES_PER_MEASUREMENT_MAX;
@@ -133,7 +133,7 @@ impl Prepared<'_> {
     ///
     /// # Errors
     /// [`QueryError`]
-    pub(crate) fn offered(&self) -> Result<Vec<Offered>, QueryError> {
+    pub(crate) fn visible_columns(&self) -> Result<Vec<SubqueryColumn>, QueryError> {
         let written: Vec<Field> = (self.shown.iter())
             .filter(|(_, brought)| !brought)
             .map(|(field, _)| field.clone())
@@ -144,11 +144,11 @@ impl Prepared<'_> {
             let data_type = resolve::type_of(&field.expr, &self.known)?;
             let written = if *hidden { None } else { names.next() };
             let name = written.unwrap_or_else(|| result_names::field_name(&field.expr));
-            columns.push(Offered { name, data_type, position, hidden: *hidden });
+            columns.push(SubqueryColumn { name, data_type, position, hidden: *hidden });
         }
-        let shown = columns.iter().filter(|column: &&Offered| !column.hidden);
+        let shown = columns.iter().filter(|column: &&SubqueryColumn| !column.hidden);
         let shown: BTreeSet<&str> = shown.map(|column| column.name.as_str()).collect();
-        let is_taken = |c: &Offered| c.hidden && shown.contains(c.name.as_str());
+        let is_taken = |c: &SubqueryColumn| c.hidden && shown.contains(c.name.as_str());
         let taken: Vec<bool> = columns.iter().map(is_taken).collect();
         let free = columns.into_iter().zip(taken).filter(|(_, taken)| !taken);
         Ok(free.map(|(column, _)| column).collect())

@@ -58,7 +58,7 @@ impl CheckedSelect<'_> {
         let windows = !self.facts.interval.is_zero();
         let calls = self.fields.iter().flat_map(|field| calls_of(&field.expr));
         let mut kinds: Vec<bool> =
-            calls.map(|name| windows && transforms::wants_window_before(name)).collect();
+            calls.map(|name| windows && transforms::reads_window_before(name)).collect();
         kinds.sort_unstable();
         kinds.dedup();
         if kinds.is_empty() { vec![false] } else { kinds }

@@ -12,7 +12,7 @@ use crate::query::error::QueryError;
 use crate::query::plan::{DerivedField, DerivedFrom, SelectNode, Subquery};
 
 /// A column of a subquery.
-pub(crate) struct Offered {
+pub(crate) struct SubqueryColumn {
     pub(crate) name: String,
     pub(crate) data_type: DataType,
     /// Position in the subquery's columns, in which the time comes first.
@@ -26,7 +26,7 @@ pub(crate) struct Offered {
 /// # Errors
 /// [`QueryError`]
 pub(crate) fn add_names(inner: &Prepared<'_>, known: &mut KnownNames) -> Result<(), QueryError> {
-    for Offered { name, data_type, hidden, .. } in inner.offered()? {
+    for SubqueryColumn { name, data_type, hidden, .. } in inner.visible_columns()? {
         if hidden {
             known.add_hidden(&name, data_type);
         } else {
@@ -41,7 +41,7 @@ pub(crate) fn add_names(inner: &Prepared<'_>, known: &mut KnownNames) -> Result<
 /// group keys.
 pub(crate) fn derive(
     node: SelectNode,
-    columns: &[Offered],
+    columns: &[SubqueryColumn],
     own_keys: &[String],
 ) -> (Subquery, MeasurementSchema) {
     let mut schema = MeasurementSchema {
@@ -62,7 +62,7 @@ pub(crate) fn derive(
         add(key, ColumnKind::Tag);
     }
     let mut fields = Vec::new();
-    for Offered { name, data_type, position, .. } in columns {
+    for SubqueryColumn { name, data_type, position, .. } in columns {
         let field_type = match data_type {
             DataType::Tag => Some(FieldType::String),
             other => other.field_type(),

@@ -1,6 +1,8 @@
 //! Lists the functions that compute one new value from all values of a window.
 
-use super::function::{Arguments, DefaultFill, Execution, Function, Gathered, Kind, Output, Takes};
+use super::function::{
+    Arguments, DefaultFill, Execution, Function, Gathered, Kind, Output, SupportedTypes,
+};
 use crate::query::data_type::DataType;
 use crate::scan::request::AggregateFunction;
 
@@ -11,7 +13,7 @@ const AGGREGATE: Function = Function {
     parameters: "field",
     explained: "",
     arguments: Arguments::Field,
-    takes: Takes::Numbers,
+    takes: SupportedTypes::Numbers,
     output: Output::Always(DataType::Float),
     execution: Execution::Streamed,
     fill: DefaultFill::Null,
@@ -22,7 +24,7 @@ pub(super) const ROWS: &[Function] = &[
     Function {
         name: "count",
         arguments: Arguments::FieldOrDistinct,
-        takes: Takes::Any,
+        takes: SupportedTypes::Any,
         output: Output::Always(DataType::Integer),
         execution: Execution::Merged(AggregateFunction::Count),
         fill: DefaultFill::Zero,
@@ -50,7 +52,7 @@ pub(super) const ROWS: &[Function] = &[
     },
     Function {
         name: "mode",
-        takes: Takes::Any,
+        takes: SupportedTypes::Any,
         output: Output::Input,
         execution: Execution::Gathered(Gathered::Mode),
         explained: "the most frequent value",
@@ -72,7 +74,7 @@ pub(super) const ROWS: &[Function] = &[
     Function {
         name: "distinct",
         arguments: Arguments::NamedField,
-        takes: Takes::Any,
+        takes: SupportedTypes::Any,
         output: Output::Input,
         execution: Execution::Gathered(Gathered::Distinct),
         fill: DefaultFill::LeftOut,
@@ -89,7 +91,7 @@ pub(super) const ROWS: &[Function] = &[
     Function {
         name: "count_hll",
         arguments: Arguments::Sketch,
-        takes: Takes::Any,
+        takes: SupportedTypes::Any,
         output: Output::Always(DataType::Unsigned),
         execution: Execution::Gathered(Gathered::CountOfSketch),
         fill: DefaultFill::Zero,

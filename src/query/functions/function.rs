@@ -16,7 +16,7 @@ pub struct Function {
     /// The description of the result, as the console displays it.
     pub explained: &'static str,
     pub(crate) arguments: Arguments,
-    pub(crate) takes: Takes,
+    pub(crate) takes: SupportedTypes,
     pub(crate) output: Output,
     pub(crate) execution: Execution,
     /// The value of empty windows if the statement has no `fill`.
@@ -79,7 +79,7 @@ pub(crate) enum Arguments {
 
 /// The types of values that a function supports.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Takes {
+pub(crate) enum SupportedTypes {
     /// Floats, integers and unsigned integers.
     Numbers,
     /// Numbers and booleans.
@@ -135,7 +135,7 @@ pub(crate) enum DefaultFill {
     LeftOut,
 }
 
-impl Takes {
+impl SupportedTypes {
     /// Whether the function supports values of this type.
     pub(crate) fn includes(self, data_type: DataType) -> bool {
         match self {

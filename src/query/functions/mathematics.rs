@@ -1,6 +1,6 @@
 //! Lists the functions that compute a new value from the numbers in the same row.
 
-use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, Takes};
+use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, SupportedTypes};
 use crate::query::data_type::DataType;
 use crate::query::math::{Binary, MathFunction, Unary};
 
@@ -11,7 +11,7 @@ const fn unary(name: &'static str, function: Unary, explained: &'static str) -> 
         parameters: "x",
         explained,
         arguments: Arguments::Numbers(1),
-        takes: Takes::Numbers,
+        takes: SupportedTypes::Numbers,
         output: Output::Always(DataType::Float),
         execution: Execution::Row(MathFunction::Unary(function)),
         fill: DefaultFill::LeftOut,

@@ -1,6 +1,8 @@
 //! Lists the functions that choose points of a window.
 
-use super::function::{Arguments, DefaultFill, Execution, Function, Gathered, Kind, Output, Takes};
+use super::function::{
+    Arguments, DefaultFill, Execution, Function, Gathered, Kind, Output, SupportedTypes,
+};
 use crate::scan::request::AggregateFunction;
 
 /// The defaults of a selector that chooses a single point. The edge merges the points that the
@@ -11,7 +13,7 @@ const MERGED: Function = Function {
     parameters: "field",
     explained: "",
     arguments: Arguments::Field,
-    takes: Takes::Any,
+    takes: SupportedTypes::Any,
     output: Output::Input,
     execution: Execution::Merged(AggregateFunction::First),
     fill: DefaultFill::Null,
@@ -21,7 +23,7 @@ const MERGED: Function = Function {
 /// The defaults of a selector that chooses several points.
 const SEVERAL: Function = Function {
     arguments: Arguments::FieldTagsAndLimit,
-    takes: Takes::Numbers,
+    takes: SupportedTypes::Numbers,
     fill: DefaultFill::LeftOut,
     ..MERGED
 };
@@ -29,14 +31,14 @@ const SEVERAL: Function = Function {
 pub(super) const ROWS: &[Function] = &[
     Function {
         name: "min",
-        takes: Takes::NumbersAndBooleans,
+        takes: SupportedTypes::NumbersAndBooleans,
         execution: Execution::Merged(AggregateFunction::Min),
         explained: "the least value",
         ..MERGED
     },
     Function {
         name: "max",
-        takes: Takes::NumbersAndBooleans,
+        takes: SupportedTypes::NumbersAndBooleans,
         execution: Execution::Merged(AggregateFunction::Max),
         explained: "the greatest value",
         ..MERGED
@@ -56,7 +58,7 @@ pub(super) const ROWS: &[Function] = &[
     Function {
         name: "percentile",
         arguments: Arguments::FieldAndNumber,
-        takes: Takes::Numbers,
+        takes: SupportedTypes::Numbers,
         execution: Execution::Gathered(Gathered::Percentile),
         parameters: "field, n",
         explained: "the value that n percent do not exceed",
@@ -79,7 +81,7 @@ pub(super) const ROWS: &[Function] = &[
     Function {
         name: "sample",
         arguments: Arguments::FieldAndCount,
-        takes: Takes::Any,
+        takes: SupportedTypes::Any,
         execution: Execution::Gathered(Gathered::Sample),
         parameters: "field, n",
         explained: "n values by chance",

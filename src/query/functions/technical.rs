@@ -1,6 +1,6 @@
 //! Lists the functions of technical analysis: moving averages and oscillators.
 
-use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, Takes};
+use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, SupportedTypes};
 use crate::query::data_type::DataType;
 
 /// The defaults of a function whose averages can start in two ways.
@@ -10,7 +10,7 @@ const AVERAGE: Function = Function {
     parameters: "field, n",
     explained: "",
     arguments: Arguments::Technical { hold_min: 0, warmups: &["exponential", "simple"] },
-    takes: Takes::Numbers,
+    takes: SupportedTypes::Numbers,
     output: Output::Always(DataType::Float),
     execution: Execution::Streamed,
     fill: DefaultFill::LeftOut,

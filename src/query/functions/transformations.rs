@@ -1,7 +1,7 @@
 //! Lists the functions over a series' values in order. They return a new value for each value, or a
 //! forecast.
 
-use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, Takes};
+use super::function::{Arguments, DefaultFill, Execution, Function, Kind, Output, SupportedTypes};
 use crate::query::data_type::DataType;
 
 /// The defaults of a transformation: it takes a stream of numbers and returns floats.
@@ -11,7 +11,7 @@ const TRANSFORMATION: Function = Function {
     parameters: "field",
     explained: "",
     arguments: Arguments::Stream,
-    takes: Takes::Numbers,
+    takes: SupportedTypes::Numbers,
     output: Output::Always(DataType::Float),
     execution: Execution::Streamed,
     fill: DefaultFill::LeftOut,
@@ -54,7 +54,7 @@ pub(super) const ROWS: &[Function] = &[
     Function {
         name: "elapsed",
         arguments: Arguments::StreamAndUnit,
-        takes: Takes::Any,
+        takes: SupportedTypes::Any,
         output: Output::Always(DataType::Integer),
         parameters: "field, unit",
         explained: "time between values",

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, VecDeque};
 use super::names::SortedNames;
 use super::plan::MetaPlan;
 use super::render::{Listing, Render};
-use crate::admission::{Held, QueryRoom};
+use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::ids::MeasurementId;
 use crate::model::limits::SHARDS_ASKED_AT_ONCE_MAX;
 use crate::query::error::QueryError;
@@ -67,11 +67,11 @@ pub struct MetaExecutor {
     /// position in the scan.
     measurements: VecDeque<(String, Vec<(usize, usize)>)>,
     streams: Vec<MetaStream>,
-    room: QueryRoom,
+    room: QueryReservation,
     /// The memory of the last page of each stream.
-    pages: Held,
+    pages: HeldBytes,
     /// The memory of the listed names.
-    listed: Held,
+    listed: HeldBytes,
     listing: Listing,
     limiter: Limiter,
     showing: Option<Showing>,
@@ -87,7 +87,7 @@ pub struct MetaExecutor {
 impl MetaExecutor {
     /// Starts `plan`. `shards[i]` is the number of shards that scan `i` reads. `room` counts the
     /// executor's memory.
-    pub fn new(plan: MetaPlan, shards: &[u32], room: &QueryRoom) -> Self {
+    pub fn new(plan: MetaPlan, shards: &[u32], room: &QueryReservation) -> Self {
         let mut by_name: BTreeMap<String, Vec<(usize, usize)>> = BTreeMap::new();
         let mut streams = Vec::new();
         for (index, scan) in plan.scans.iter().enumerate() {
@@ -179,7 +179,7 @@ impl MetaExecutor {
     /// Supplies the page that a [`MetaNeed`] requested.
     ///
     /// # Errors
-    /// [`QueryError::NoRoom`] if the pages of all shards exceed the query memory.
+    /// [`QueryError::OutOfMemory`] if the pages of all shards exceed the query memory.
     pub fn supply(&mut self, stream: StreamId, page: SummaryPage) -> Result<(), QueryError> {
         if let Some(found) = self.streams.iter_mut().find(|found| found.id == stream) {
             let before = std::mem::replace(&mut found.bytes, page.bytes());

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::admission::QueryRoom;
+use crate::admission::QueryReservation;
 use crate::influxql::bound_params::Params;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::schema::PolicySchema;
@@ -40,7 +40,8 @@ fn run(query: &str, shards: &[&[&[&str]]]) -> Vec<Vec<Vec<String>>> {
         now_ns: 0,
     };
     let plan = compile(&statement, &context).expect("compiles");
-    let mut executor = MetaExecutor::new(plan, &[shards.len() as u32], &QueryRoom::default());
+    let mut executor =
+        MetaExecutor::new(plan, &[shards.len() as u32], &QueryReservation::default());
     let mut chunks = Vec::new();
     loop {
         match executor.next().expect("no error") {

@@ -51,7 +51,7 @@ pub(crate) fn fill(
     windows: ShownWindows<'_>,
 ) -> Result<CallSeries, QueryError> {
     let (times_ns, rows) = dense(&series.times_ns, windows)?;
-    let beside = (series.beside.iter())
+    let aux = (series.aux.iter())
         .map(|column| column.as_ref().map(|column| gather_or_null(column, &rows)))
         .collect();
     let values = match plan {
@@ -60,17 +60,12 @@ pub(crate) fn fill(
         FillPlan::Value(value) => constant(&series.values, &rows, value),
         FillPlan::Linear => linear(series, &times_ns, &rows, windows.window.every_ns),
     };
-    Ok(CallSeries { times_ns, values, beside })
+    Ok(CallSeries { times_ns, values, aux })
 }
 
 /// Fills the column of `slot` next to a selector. 1.x replaces every null in such a column with the
 /// fill's number or with the value of the previous row (`floatIteratorScanner.ScanAt`).
-pub(crate) fn fill_beside(
-    column: &mut Option<Column>,
-    slot: &Slot,
-    node: &SelectNode,
-    rows: usize,
-) {
+pub(crate) fn fill_aux(column: &mut Option<Column>, slot: &Slot, node: &SelectNode, rows: usize) {
     if let Some(number) = &node.fill_number {
         *column = with_number(column.take(), slot, number, rows);
     } else if node.carries
@@ -257,7 +252,7 @@ mod tests {
         let (times_ns, values) =
             if descending { (vec![40, 10], vec![7, 1]) } else { (vec![10, 40], vec![1, 7]) };
         let series =
-            CallSeries { times_ns, values: Column::full(Integer(values)), beside: Vec::new() };
+            CallSeries { times_ns, values: Column::full(Integer(values)), aux: Vec::new() };
         let windows = ShownWindows { window: &window, range, descending, limit: 100 };
         let series = fill(&series, &plan, windows).expect("few windows");
         let value = |row| match series.values.get(row) {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use xxhash_rust::xxh64::xxh64;
 
 use super::series::CallSeries;
-use crate::admission::{Held, QueryRoom};
+use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::limits::{GATHERED_BYTES_MAX, GATHERED_VALUES_MAX};
 use crate::model::value::{FieldType, FieldValue};
 use crate::query::error::QueryError;
@@ -14,7 +14,7 @@ use crate::query::plan::{CallPlan, GatherPlan, SelectNode};
 use crate::query::result::{Column, Values};
 use crate::scan::gathered::{GatheredFunction, Outcome, Points};
 
-/// The rows of a window by ascending time, with the columns of [`GatherRun::others`].
+/// The rows of a window by ascending time, with the columns of [`GatherExecutor::others`].
 struct WindowRows {
     times_ns: Vec<i64>,
     values: Column,
@@ -23,22 +23,22 @@ struct WindowRows {
 
 /// The state of a call in a group.
 #[derive(Debug)]
-pub(crate) struct GatherRun {
+pub(crate) struct GatherExecutor {
     window_ns: Option<i64>,
     times_ns: Vec<i64>,
     values: Option<Column>,
-    /// The columns of the call's `beside` slots, followed by the tag arguments.
+    /// The columns of the call's `aux` slots, followed by the tag arguments.
     others: Vec<Option<Column>>,
     /// A hash of each row's series, which decides the choice of `sample`; empty for other
     /// functions.
     series: Vec<u64>,
     done: Option<CallSeries>,
-    held: Held,
+    held: HeldBytes,
 }
 
-impl GatherRun {
+impl GatherExecutor {
     /// Creates a call without rows. `room` counts the call's memory.
-    pub(crate) fn new(room: &QueryRoom) -> Self {
+    pub(crate) fn new(room: &QueryReservation) -> Self {
         let (window_ns, values, done) = (None, None, None);
         let (times_ns, others, series) = (Vec::new(), Vec::new(), Vec::new());
         Self { window_ns, times_ns, values, others, series, done, held: room.part() }
@@ -47,7 +47,7 @@ impl GatherRun {
     /// Adds the next rows.
     ///
     /// # Errors
-    /// [`QueryError::TooLarge`] if one window has too many values, [`QueryError::NoRoom`] if the
+    /// [`QueryError::TooLarge`] if one window has too many values, [`QueryError::OutOfMemory`] if the
     /// query memory is exhausted.
     pub(crate) fn push(
         &mut self,
@@ -102,7 +102,7 @@ impl GatherRun {
         let time = |&row: &u32| batch.times_ns.get(row as usize).copied();
         self.times_ns.extend(rows.iter().filter_map(time));
         append(&mut self.values, Some(column), rows, before);
-        let slots = call.beside.iter().chain(plan.tags.iter().flatten()).copied();
+        let slots = call.aux.iter().chain(plan.tags.iter().flatten()).copied();
         let slots: Vec<usize> = slots.collect();
         self.others.resize(slots.len(), None);
         for (other, slot) in self.others.iter_mut().zip(slots) {
@@ -176,7 +176,7 @@ impl GatherRun {
             times_ns.reverse();
             series.reverse();
         }
-        let tags = others.get(call.beside.len()..).unwrap_or_default();
+        let tags = others.get(call.aux.len()..).unwrap_or_default();
         let combinations = combinations(tags, plan, count);
         let points = Points {
             times_ns: &times_ns,
@@ -202,11 +202,11 @@ impl GatherRun {
         let mut rows = match outcome {
             Outcome::Rows(rows) if plan.counted => {
                 let count = FieldValue::Integer(rows.len() as i64);
-                return self.add_value(window_ns, &count, call.beside.len());
+                return self.add_value(window_ns, &count, call.aux.len());
             }
             Outcome::Rows(rows) => rows,
             Outcome::Value(Some(value)) => {
-                return self.add_value(window_ns, &value, call.beside.len());
+                return self.add_value(window_ns, &value, call.aux.len());
             }
             Outcome::Value(None) => return,
         };
@@ -227,17 +227,17 @@ impl GatherRun {
             Some(&time) if own_times => time,
             _ => window_ns,
         });
-        let beside = others.iter().take(call.beside.len());
+        let aux = others.iter().take(call.aux.len());
         self.add(CallSeries {
             times_ns: times_ns.collect(),
             values: values.gather(&rows),
-            beside: beside.map(|column| column.as_ref().map(|c| c.gather(&rows))).collect(),
+            aux: aux.map(|column| column.as_ref().map(|c| c.gather(&rows))).collect(),
         });
     }
 
-    fn add_value(&mut self, window_ns: i64, value: &FieldValue, beside: usize) {
+    fn add_value(&mut self, window_ns: i64, value: &FieldValue, aux: usize) {
         let values = Column::full(crate::query::scalar::repeat(value, 1));
-        self.add(CallSeries { times_ns: vec![window_ns], values, beside: vec![None; beside] });
+        self.add(CallSeries { times_ns: vec![window_ns], values, aux: vec![None; aux] });
     }
 
     fn add(&mut self, next: CallSeries) {
@@ -249,7 +249,7 @@ impl GatherRun {
         let rows: Vec<u32> = (0..next.times_ns.len() as u32).collect();
         done.times_ns.extend(next.times_ns);
         done.values.extend_from(&next.values);
-        for (all, column) in done.beside.iter_mut().zip(&next.beside) {
+        for (all, column) in done.aux.iter_mut().zip(&next.aux) {
             append(all, column.as_ref(), &rows, before);
         }
     }

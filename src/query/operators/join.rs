@@ -11,14 +11,14 @@ use crate::query::scalar::repeat;
 ///
 /// `missing[i]` replaces the value of call `i` at a time at which only other calls have a value.
 /// With `carry` (`fill(previous)`), the function sets `missing[i]` to the last value of call `i`.
-/// The function moves the values out of `series`, except the columns in `beside`.
+/// The function moves the values out of `series`, except the columns in `aux`.
 pub(crate) fn join(
     series: &mut [Option<CallSeries>],
     missing: &mut [Option<FieldValue>],
     carry: bool,
     descending: bool,
 ) -> (Vec<i64>, Vec<Option<Column>>) {
-    if let Some(joined) = as_they_stand(series, missing, carry) {
+    if let Some(joined) = without_changes(series, missing, carry) {
         return joined;
     }
     let (times, rows) = align(series, descending);
@@ -42,7 +42,7 @@ pub(crate) fn join(
 }
 
 /// Returns the columns without changes if every call has values at the same times.
-fn as_they_stand(
+fn without_changes(
     series: &mut [Option<CallSeries>],
     missing: &mut [Option<FieldValue>],
     carry: bool,
@@ -107,7 +107,7 @@ mod tests {
         Some(CallSeries {
             times_ns: times.to_vec(),
             values: Column::full(Integer(values.to_vec())),
-            beside: Vec::new(),
+            aux: Vec::new(),
         })
     }
 

@@ -9,14 +9,14 @@ use crate::query::plan::{Binding, CallBase, CallPlan, SelectNode, Slot};
 use crate::query::result::Column;
 use crate::query::stream::{Front, Stream};
 use crate::scan::error::ScanError;
-use crate::scan::page::{BesideColumn, GroupData, PartialColumn};
+use crate::scan::page::{AuxValues, GroupData, PartialColumn};
 use crate::scan::partial::Merge;
-use crate::scan::request::{AggregateCall, Beside, Input};
+use crate::scan::request::{AggregateCall, AuxColumn, Input};
 
 /// The partial states of a group so far.
 #[derive(Debug)]
 pub(crate) struct PartialMerge {
-    /// The states with their call's position in the node and the positions of its `beside` columns.
+    /// The states with their call's position in the node and the positions of its `aux` columns.
     pieces: Vec<(usize, PartialColumn, Vec<Option<usize>>)>,
 }
 
@@ -49,7 +49,7 @@ impl PartialMerge {
                         };
                         let calls = binding.map_or(&[][..], |binding| binding.calls.as_slice());
                         for (call, partial) in calls.iter().zip(partials) {
-                            self.pieces.push((call.call, partial, call.beside.clone()));
+                            self.pieces.push((call.call, partial, call.aux.clone()));
                         }
                     }
                     Front::Missing if stream.is_behind(key) => break,
@@ -73,9 +73,9 @@ impl PartialMerge {
         node: &SelectNode,
     ) -> Result<Vec<(usize, CallSeries)>, QueryError> {
         let mut pieces: Vec<Vec<PartialColumn>> = vec![Vec::new(); node.calls.len()];
-        for (call, partial, beside) in std::mem::take(&mut self.pieces) {
+        for (call, partial, aux) in std::mem::take(&mut self.pieces) {
             if let (Some(plan), Some(own)) = (node.calls.get(call), pieces.get_mut(call)) {
-                own.push(normal(partial, &beside, plan, node));
+                own.push(normal(partial, &aux, plan, node));
             }
         }
         let mut finished = Vec::new();
@@ -90,7 +90,7 @@ impl PartialMerge {
     }
 }
 
-/// Brings the `beside` columns into the order of the plan's slots, with nulls for columns that the
+/// Brings the `aux` columns into the order of the plan's slots, with nulls for columns that the
 /// measurement lacks.
 fn normal(
     mut partial: PartialColumn,
@@ -103,24 +103,24 @@ fn normal(
         // A measurement and a subquery with the same name may have different start times.
         partial.windows_ns.fill(0);
     }
-    let slots = plan.beside.iter().zip(positions);
-    partial.beside = slots
+    let slots = plan.aux.iter().zip(positions);
+    partial.aux = slots
         .map(|(&slot, position)| {
-            let known = position.and_then(|position| partial.beside.get(position));
+            let known = position.and_then(|position| partial.aux.get(position));
             known.cloned().unwrap_or_else(|| absent(node.slots.get(slot), rows))
         })
         .collect();
     partial
 }
 
-fn absent(slot: Option<&Slot>, rows: usize) -> BesideColumn {
+fn absent(slot: Option<&Slot>, rows: usize) -> AuxValues {
     match slot.and_then(|slot| slot.data_type.field_type()) {
         Some(field_type) => {
             let mut column = Column::new(field_type);
             column.extend_nulls(rows);
-            BesideColumn::Field(column)
+            AuxValues::Field(column)
         }
-        None => BesideColumn::Tag((0..rows).map(|_| "").collect::<StringColumn>()),
+        None => AuxValues::Tag((0..rows).map(|_| "").collect::<StringColumn>()),
     }
 }
 
@@ -132,10 +132,10 @@ fn merge_call(plan: &CallPlan, node: &SelectNode) -> Option<AggregateCall> {
         let field_type = node.slots.get(slot)?.data_type.field_type()?;
         Some(Input { column: ColumnId(0), field_type, cast: None })
     };
-    let beside = (plan.beside.iter())
-        .map(|&slot| input(slot).map_or(Beside::Tag(ColumnId(slot as u32)), Beside::Field))
+    let aux = (plan.aux.iter())
+        .map(|&slot| input(slot).map_or(AuxColumn::Tag(ColumnId(slot as u32)), AuxColumn::Field))
         .collect();
-    Some(AggregateCall { function, input: input(plan.slot)?, beside })
+    Some(AggregateCall { function, input: input(plan.slot)?, aux })
 }
 
 /// Merges the states and computes their final values.
@@ -159,11 +159,11 @@ fn merge(
         (_, Some(_)) => finished.windows_ns,
         (_, None) => vec![node.whole_range_time_ns(); finished.windows_ns.len()],
     };
-    let beside = finished.beside.into_iter().map(|column| {
+    let aux = finished.aux.into_iter().map(|column| {
         Some(match column {
-            BesideColumn::Field(column) => column,
-            BesideColumn::Tag(tags) => tag_column(&tags),
+            AuxValues::Field(column) => column,
+            AuxValues::Tag(tags) => tag_column(&tags),
         })
     });
-    Ok(CallSeries { times_ns, values: finished.values, beside: beside.collect() })
+    Ok(CallSeries { times_ns, values: finished.values, aux: aux.collect() })
 }

@@ -10,13 +10,13 @@ pub(crate) struct CallSeries {
     pub(crate) values: Column,
     /// For a selector, the columns of the other fields and tags at these times; `None` is a column
     /// of nulls.
-    pub(crate) beside: Vec<Option<Column>>,
+    pub(crate) aux: Vec<Option<Column>>,
 }
 
 impl CallSeries {
     pub(crate) fn bytes(&self) -> usize {
-        let beside = self.beside.iter().flatten().map(Column::bytes).sum::<usize>();
-        8 * self.times_ns.len() + self.values.bytes() + beside
+        let aux = self.aux.iter().flatten().map(Column::bytes).sum::<usize>();
+        8 * self.times_ns.len() + self.values.bytes() + aux
     }
 
     /// Returns rows `from..to`, clipped to the existing rows.
@@ -28,7 +28,7 @@ impl CallSeries {
         Self {
             times_ns: self.times_ns.get(from..to).unwrap_or_default().to_vec(),
             values: self.values.gather(&rows),
-            beside: self.beside.iter().map(|c| c.as_ref().map(|c| c.gather(&rows))).collect(),
+            aux: self.aux.iter().map(|c| c.as_ref().map(|c| c.gather(&rows))).collect(),
         }
     }
 }

@@ -20,7 +20,7 @@ use std::collections::VecDeque;
 use self::cut::Cut;
 pub(crate) use self::slice::{Complete, Slice};
 use super::error::QueryError;
-use crate::admission::{Held, QueryRoom};
+use crate::admission::{HeldBytes, QueryReservation};
 use crate::model::limits::{SHARDS_ASKED_AT_ONCE_MAX, SLICE_BYTES_MAX};
 use crate::scan::page::{GroupData, ScanPage};
 use crate::scan::request::{Position, Resume, ScanRequest};
@@ -71,9 +71,9 @@ pub(crate) struct Stream {
     slice: Slice,
     /// The maximum memory of a slice, in bytes.
     slice_bytes_max: usize,
-    room: QueryRoom,
+    room: QueryReservation,
     /// The memory of the current slice, complete or not.
-    held: Held,
+    held: HeldBytes,
     /// The groups of complete slices that the stream has not returned yet.
     ready: VecDeque<(Vec<String>, Complete)>,
     /// Whether the last slice is complete, so that no slice follows.
@@ -90,7 +90,7 @@ impl Stream {
         request: ScanRequest,
         key: Vec<Option<usize>>,
         is_derived: bool,
-        room: &QueryRoom,
+        room: &QueryReservation,
     ) -> Self {
         Self {
             scan,
@@ -136,7 +136,7 @@ impl Stream {
     /// Whether the stream has no more rows of a group because the current slice starts after it.
     /// `key` is in the order of the node's group keys.
     pub(crate) fn is_behind(&self, key: &[String]) -> bool {
-        let behind = self.slice.begins_behind().filter(|_| self.ready.is_empty());
+        let behind = self.slice.starts_after().filter(|_| self.ready.is_empty());
         behind.is_some_and(|group| self.key_of_node(group) == key)
     }
 
@@ -182,7 +182,7 @@ impl Stream {
     /// Adds a page from a shard.
     ///
     /// # Errors
-    /// [`QueryError::Page`] if the page does not fit the request, [`QueryError::NoRoom`] if the
+    /// [`QueryError::Page`] if the page does not fit the request, [`QueryError::OutOfMemory`] if the
     /// states of a single group exceed the query memory.
     pub(crate) fn supply(&mut self, shard: u32, page: ScanPage) -> Result<(), QueryError> {
         self.slice.add(shard, page.groups, &self.request.output)?;

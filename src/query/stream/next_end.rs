@@ -17,14 +17,14 @@ const GROWTH_MAX: usize = 4;
 
 /// The memory of a finished slice, from which the size of the next slice follows.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Fullness {
+pub(super) struct SliceMemory {
     /// The used memory, in bytes.
     pub(super) bytes: usize,
     /// The maximum memory, in bytes.
     pub(super) bytes_max: usize,
 }
 
-impl Fullness {
+impl SliceMemory {
     /// Returns the size of the next slice if this slice had `size`. The next slice aims at three
     /// quarters of the maximum, so that slightly denser data still fits. Returns `None` if this
     /// slice contained too little data for a prediction.
@@ -57,12 +57,12 @@ impl Fullness {
 /// The first groups after the end of the slice. Shards returned them, and the slice dropped their
 /// rows.
 #[derive(Debug, Default)]
-pub(super) struct Following {
+pub(super) struct NextGroups {
     keys: BTreeSet<Vec<String>>,
     bytes: usize,
 }
 
-impl Following {
+impl NextGroups {
     /// Remembers a group.
     pub(super) fn add(&mut self, key: &[String], descending: bool) {
         if self.keys.contains(key) {

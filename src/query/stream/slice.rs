@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::cut::Cut;
-use super::next_end::{Following, Fullness};
+use super::next_end::{NextGroups, SliceMemory};
 use super::rows::{OrderedRows, SliceRows};
 use crate::model::time::TimeRange;
 use crate::query::error::QueryError;
@@ -57,7 +57,7 @@ pub(crate) struct Slice {
     from: Option<Cut>,
     until: Option<Cut>,
     groups: BTreeMap<Vec<String>, Gathered>,
-    following: Following,
+    following: NextGroups,
     bytes: usize,
     /// The memory limit from the last call of `make_room`, in bytes.
     bytes_max: usize,
@@ -81,7 +81,7 @@ impl Slice {
             from: None,
             until: None,
             groups: BTreeMap::new(),
-            following: Following::default(),
+            following: NextGroups::default(),
             bytes: 0,
             bytes_max: usize::MAX,
             groups_max: usize::MAX,
@@ -108,7 +108,7 @@ impl Slice {
 
     /// Returns the group after which the slice starts; `None` if the slice starts inside a group.
     /// Also returns `None` for a subquery, which determines the order of its groups.
-    pub(super) fn begins_behind(&self) -> Option<&[String]> {
+    pub(super) fn starts_after(&self) -> Option<&[String]> {
         let from = self.from.as_ref().filter(|_| !self.is_derived)?;
         from.is_behind_group(self.descending).then_some(&from.group)
     }
@@ -362,7 +362,7 @@ impl Slice {
     /// Returns the planned end of the next slice. A subquery determines the ends of its slices.
     fn next_end(&mut self) -> Option<Cut> {
         let until = self.until.as_ref().filter(|_| !self.is_derived)?;
-        let fullness = Fullness { bytes: self.bytes(), bytes_max: self.bytes_max };
+        let fullness = SliceMemory { bytes: self.bytes(), bytes_max: self.bytes_max };
         let from = self.from.as_ref().filter(|from| from.group == until.group);
         self.groups_max = usize::MAX;
         if until.is_behind_group(self.descending) {

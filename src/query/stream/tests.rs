@@ -1,7 +1,7 @@
 //! Rows from several shards must arrive in order for any division into pages and slices.
 
 use super::*;
-use crate::admission::QueryRoom;
+use crate::admission::QueryReservation;
 use crate::batch::column::Values;
 use crate::model::ids::{ColumnId, MeasurementId};
 use crate::model::limits::PIECE_BYTES_MAX;
@@ -107,7 +107,7 @@ fn read(
         request.clone(),
         vec![Some(0)],
         false,
-        &QueryRoom::default(),
+        &QueryReservation::default(),
     );
     stream.slice_bytes_max = bytes_max;
     let (mut all, mut given) = (Vec::new(), 0);

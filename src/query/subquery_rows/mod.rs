@@ -23,7 +23,7 @@ use super::error::QueryError;
 use super::plan::{DerivedFrom, PlannedScan, SelectNode, Subquery};
 use super::result::{Column, ResultColumn, SeriesChunk, StringColumn, Values};
 use super::stream::Slice;
-use crate::admission::Held;
+use crate::admission::HeldBytes;
 use crate::model::ids::ColumnId;
 use crate::model::limits::{PAGE_BYTES_MAX, SUBQUERY_BYTES_MAX};
 use crate::model::value::FieldType;
@@ -44,7 +44,7 @@ pub(crate) const BATCH_BYTES: usize = 1 << 17;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Mode {
     /// All rows are stored.
-    Held,
+    HeldBytes,
     /// One batch is stored. The outer statement reads it before the next batch arrives.
     Streamed,
     /// One batch and the states of all earlier batches are stored.
@@ -63,7 +63,7 @@ pub(crate) struct Derived {
     batch_bytes: usize,
     tables: BTreeMap<Rc<str>, ArrivedRows>,
     bytes: usize,
-    held: Held,
+    held: HeldBytes,
     /// The measurement of the last rows.
     current: Option<Rc<str>>,
     /// Whether the subquery has no more rows.
@@ -82,7 +82,7 @@ impl Derived {
         (node, index): (&SelectNode, usize),
         subquery: Rc<Subquery>,
         scans: &[PlannedScan],
-        (held, batch_bytes): (Held, usize),
+        (held, batch_bytes): (HeldBytes, usize),
     ) -> Self {
         Self {
             mode: mode(node, index, &subquery, scans),
@@ -189,11 +189,11 @@ impl Derived {
                 self.fold(scans)?;
                 Ok(Some(self.folded_page(scan, request.descending)))
             }
-            Mode::Folded | Mode::Held => {
+            Mode::Folded | Mode::HeldBytes => {
                 let Some(table) = self.tables.get_mut(measurement) else {
                     return Ok(Some(ScanPage::default()));
                 };
-                ask(&table.layout(&self.subquery, request), request).map(Some)
+                read_slice(&table.layout(&self.subquery, request), request).map(Some)
             }
         }
     }
@@ -218,7 +218,7 @@ impl Derived {
         self.bytes = self.bytes.saturating_sub(table.bytes);
         // A request always reads the next batch, so its resume position is not needed.
         let whole = ScanRequest { resume: Resume::default(), ..request.clone() };
-        let groups = ask_all(&table.layout(&self.subquery, request), &whole)?;
+        let groups = read_all(&table.layout(&self.subquery, request), &whole)?;
         for group in &groups {
             if let GroupData::Rows { times_ns, .. } = &group.data {
                 self.sent += times_ns.len() as u64;
@@ -278,7 +278,7 @@ impl Derived {
 /// Merges the states of the current batch's rows into the earlier states.
 fn folded(before: States, layout: &Layout, request: &ScanRequest) -> Result<States, QueryError> {
     let Output::Aggregates { calls, .. } = &request.output else { return Ok(before) };
-    let mut all = ask_all(layout, request)?;
+    let mut all = read_all(layout, request)?;
     if request.descending {
         all.reverse();
     }
@@ -309,7 +309,7 @@ fn group_bytes(key: &[String], states: &[PartialColumn]) -> usize {
 }
 
 /// Returns one complete slice of a scan of the stored rows.
-fn ask(layout: &Layout, request: &ScanRequest) -> Result<ScanPage, QueryError> {
+fn read_slice(layout: &Layout, request: &ScanRequest) -> Result<ScanPage, QueryError> {
     let limits = PageLimits {
         bytes: PAGE_BYTES_MAX,
         decoded_bytes: u64::MAX,
@@ -344,11 +344,11 @@ fn ask(layout: &Layout, request: &ScanRequest) -> Result<ScanPage, QueryError> {
 }
 
 /// Returns every slice of a scan of the stored rows.
-fn ask_all(layout: &Layout, request: &ScanRequest) -> Result<Vec<Group>, QueryError> {
+fn read_all(layout: &Layout, request: &ScanRequest) -> Result<Vec<Group>, QueryError> {
     let mut request = request.clone();
     let mut all = Vec::new();
     loop {
-        let slice = ask(layout, &request)?;
+        let slice = read_slice(layout, &request)?;
         all.extend(slice.groups);
         match std::mem::take(&mut request.resume).after(slice.until, None) {
             None => return Ok(all),
@@ -370,7 +370,7 @@ fn mode(node: &SelectNode, index: usize, subquery: &Subquery, scans: &[PlannedSc
     if alone && requests().all(is_group) {
         return Mode::Streamed;
     }
-    if requests().all(is_states) { Mode::Folded } else { Mode::Held }
+    if requests().all(is_states) { Mode::Folded } else { Mode::HeldBytes }
 }
 
 /// Returns the positions of the scans that read a node's subquery.

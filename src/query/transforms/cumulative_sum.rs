@@ -1,6 +1,6 @@
 //! `cumulative_sum(x)`: the sum of all values so far. Integer sums wrap around.
 
-use super::piece::{Piece, Transformation};
+use super::stream_batch::{StreamBatch, Transformation};
 use crate::model::value::FieldType;
 use crate::query::result::Values;
 
@@ -20,7 +20,7 @@ fn run<T: Copy>(sum: &mut T, values: &[T], add: impl Fn(T, T) -> T) -> Vec<T> {
 }
 
 impl Transformation for CumulativeSum {
-    fn push(&mut self, piece: &Piece) -> Piece {
+    fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         let values = match &piece.values {
             Values::Float(values) => Values::Float(run(&mut self.float, values, |a, b| a + b)),
             Values::Integer(values) => {
@@ -29,8 +29,8 @@ impl Transformation for CumulativeSum {
             Values::Unsigned(values) => {
                 Values::Unsigned(run(&mut self.unsigned, values, u64::wrapping_add))
             }
-            Values::String(_) | Values::Boolean(_) => return Piece::empty(FieldType::Float),
+            Values::String(_) | Values::Boolean(_) => return StreamBatch::empty(FieldType::Float),
         };
-        Piece { times_ns: piece.times_ns.clone(), values }
+        StreamBatch { times_ns: piece.times_ns.clone(), values }
     }
 }

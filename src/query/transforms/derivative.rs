@@ -1,6 +1,6 @@
 //! `derivative(x, unit)`: the change per unit of time (1.x `FloatDerivativeReducer`).
 
-use super::piece::{Piece, Transformation};
+use super::stream_batch::{StreamBatch, Transformation};
 use crate::model::value::FieldType;
 use crate::query::result::Values;
 
@@ -21,7 +21,7 @@ impl Derivative {
     fn run<T: Copy>(
         &self,
         first: Option<T>,
-        piece: &Piece,
+        piece: &StreamBatch,
         values: &[T],
         diff: impl Fn(T, T) -> f64,
     ) -> (Vec<i64>, Vec<f64>) {
@@ -49,7 +49,7 @@ impl Derivative {
 }
 
 impl Transformation for Derivative {
-    fn push(&mut self, piece: &Piece) -> Piece {
+    fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         let last = self.last.as_ref().map(|(_, values)| values);
         let (times_ns, results) = match (&piece.values, last) {
             (Values::Float(values), last) => {
@@ -74,9 +74,9 @@ impl Transformation for Derivative {
                 let diff = |a: u64, b: u64| if a > b { (a - b) as f64 } else { -((b - a) as f64) };
                 self.run(first, piece, values, diff)
             }
-            _ => return Piece::empty(FieldType::Float),
+            _ => return StreamBatch::empty(FieldType::Float),
         };
-        self.last = super::piece::last_of(piece, self.last.take());
-        Piece { times_ns, values: Values::Float(results) }
+        self.last = super::stream_batch::last_of(piece, self.last.take());
+        StreamBatch { times_ns, values: Values::Float(results) }
     }
 }

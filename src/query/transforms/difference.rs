@@ -1,6 +1,6 @@
 //! `difference(x)`: the change between consecutive values (1.x `FloatDifferenceReducer`).
 
-use super::piece::{Piece, Transformation};
+use super::stream_batch::{StreamBatch, Transformation};
 use crate::model::value::FieldType;
 use crate::query::result::Values;
 
@@ -18,7 +18,7 @@ impl Difference {
     fn run<T: Copy>(
         &self,
         first: Option<T>,
-        piece: &Piece,
+        piece: &StreamBatch,
         values: &[T],
         diff: impl Fn(T, T) -> T,
         negative: impl Fn(T, T) -> bool,
@@ -44,7 +44,7 @@ impl Difference {
 }
 
 impl Transformation for Difference {
-    fn push(&mut self, piece: &Piece) -> Piece {
+    fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         let last = self.last.as_ref().map(|(_, values)| values);
         let (times_ns, values) = match (&piece.values, last) {
             (Values::Float(values), last) => {
@@ -75,9 +75,9 @@ impl Transformation for Difference {
                     self.run(first, piece, values, u64::wrapping_sub, |a, b| a < b);
                 (times, Values::Unsigned(results))
             }
-            _ => return Piece::empty(FieldType::Float),
+            _ => return StreamBatch::empty(FieldType::Float),
         };
-        self.last = super::piece::last_of(piece, self.last.take());
-        Piece { times_ns, values }
+        self.last = super::stream_batch::last_of(piece, self.last.take());
+        StreamBatch { times_ns, values }
     }
 }

@@ -1,6 +1,6 @@
 //! `elapsed(x, unit)`: the time between consecutive values (1.x `ElapsedReducer`).
 
-use super::piece::{Piece, Transformation};
+use super::stream_batch::{StreamBatch, Transformation};
 use crate::query::result::Values;
 
 #[derive(Debug)]
@@ -16,7 +16,7 @@ impl Elapsed {
 }
 
 impl Transformation for Elapsed {
-    fn push(&mut self, piece: &Piece) -> Piece {
+    fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         let (mut times_ns, mut results) = (Vec::new(), Vec::new());
         for &time in &piece.times_ns {
             if let Some(last) = self.last_ns.replace(time) {
@@ -24,6 +24,6 @@ impl Transformation for Elapsed {
                 results.push(time.wrapping_sub(last).checked_div(self.unit_ns).unwrap_or(0));
             }
         }
-        Piece { times_ns, values: Values::Integer(results) }
+        StreamBatch { times_ns, values: Values::Integer(results) }
     }
 }

@@ -1,6 +1,6 @@
 //! `integral(x, unit)`: the area under the line between values (1.x `FloatIntegralReducer`).
 
-use super::piece::{Finish, Piece, Transformation};
+use super::stream_batch::{Finish, StreamBatch, Transformation};
 use crate::model::time::{MIN_TIME_NS, TimeRange};
 use crate::model::value::FieldType;
 use crate::query::error::QueryError;
@@ -88,16 +88,16 @@ impl Integral {
 }
 
 impl Transformation for Integral {
-    fn push(&mut self, piece: &Piece) -> Piece {
+    fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         let Some(values) = crate::query::math::floats(&piece.values) else {
-            return Piece::empty(FieldType::Float);
+            return StreamBatch::empty(FieldType::Float);
         };
         self.integers = !matches!(piece.values, Values::Float(_));
         let mut out = (Vec::new(), Vec::new());
         for (&time_ns, &value) in piece.times_ns.iter().zip(values.iter()) {
             self.add(time_ns, value, &mut out);
         }
-        Piece { times_ns: out.0, values: Values::Float(out.1) }
+        StreamBatch { times_ns: out.0, values: Values::Float(out.1) }
     }
 
     fn finish(&mut self, _work: &Work) -> Result<Finish, QueryError> {
@@ -108,6 +108,6 @@ impl Transformation for Integral {
         }
         // Without windows, the result has the time of the epoch for any range.
         let values = Values::Float(vec![self.sum]);
-        Ok(Finish::Piece(Piece { times_ns: vec![self.bounds.0], values }))
+        Ok(Finish::StreamBatch(StreamBatch { times_ns: vec![self.bounds.0], values }))
     }
 }

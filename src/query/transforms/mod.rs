@@ -8,7 +8,7 @@ mod elapsed;
 mod holt_winters;
 mod integral;
 mod moving_average;
-mod piece;
+mod stream_batch;
 mod technical;
 
 use super::functions::{Function, Kind};
@@ -18,7 +18,7 @@ use crate::scan::request::Window;
 use holt_winters::Forecast;
 use technical::Technical;
 
-pub(crate) use piece::{Finish, Piece, Transformation};
+pub(crate) use stream_batch::{Finish, StreamBatch, Transformation};
 
 /// A transformation and its arguments.
 #[derive(Clone, Debug, PartialEq)]
@@ -63,7 +63,7 @@ pub(crate) enum Transform {
 }
 
 /// Whether a function reads the window before the range (1.x `buildCallIterator`).
-pub(crate) fn wants_window_before(name: &str) -> bool {
+pub(crate) fn reads_window_before(name: &str) -> bool {
     matches!(
         name,
         "derivative"
@@ -124,7 +124,7 @@ impl Transform {
     }
 
     /// Whether the transformation reads the window before the range (1.x `buildCallIterator`).
-    pub(crate) fn wants_window_before(&self) -> bool {
+    pub(crate) fn reads_window_before(&self) -> bool {
         !matches!(self, Self::CumulativeSum | Self::Integral { .. } | Self::HoltWinters(_))
     }
 
@@ -135,7 +135,7 @@ impl Transform {
     }
 
     /// Whether the transformation returns its values at the end of the series.
-    pub(crate) fn answers_late(&self) -> bool {
+    pub(crate) fn emits_at_end(&self) -> bool {
         matches!(self, Self::Integral { .. } | Self::HoltWinters(_))
     }
 

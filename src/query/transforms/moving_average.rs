@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::piece::{Piece, Transformation};
+use super::stream_batch::{StreamBatch, Transformation};
 use crate::model::value::FieldType;
 use crate::query::result::Values;
 
@@ -46,7 +46,7 @@ impl<T: Copy + Default> RunningSum<T> {
         values: &[T],
         replace: impl Fn(T, Option<T>, T) -> T,
         to_float: impl Fn(T) -> f64,
-    ) -> Piece {
+    ) -> StreamBatch {
         let (mut shown_ns, mut means) = (Vec::new(), Vec::new());
         for (&time_ns, &value) in times_ns.iter().zip(values) {
             let is_full = self.values.len() == self.window;
@@ -58,12 +58,12 @@ impl<T: Copy + Default> RunningSum<T> {
                 means.push(to_float(self.sum) / self.window as f64);
             }
         }
-        Piece { times_ns: shown_ns, values: Values::Float(means) }
+        StreamBatch { times_ns: shown_ns, values: Values::Float(means) }
     }
 }
 
 impl Transformation for MovingAverage {
-    fn push(&mut self, piece: &Piece) -> Piece {
+    fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         let times_ns = &piece.times_ns;
         match &piece.values {
             Values::Float(values) => {
@@ -82,7 +82,7 @@ impl Transformation for MovingAverage {
                 };
                 self.unsigneds.means(times_ns, values, replace, |sum| sum as f64)
             }
-            _ => Piece::empty(FieldType::Float),
+            _ => StreamBatch::empty(FieldType::Float),
         }
     }
 }

@@ -1,13 +1,13 @@
 use super::*;
 use crate::query::result::{Column, Values};
 
-fn piece(times: &[i64], values: &[f64]) -> Piece {
-    Piece { times_ns: times.to_vec(), values: Values::Float(values.to_vec()) }
+fn piece(times: &[i64], values: &[f64]) -> StreamBatch {
+    StreamBatch { times_ns: times.to_vec(), values: Values::Float(values.to_vec()) }
 }
 
 /// Returns the result of a transformation for a stream in one batch. Asserts that any two batches
 /// of the stream have the same result.
-fn whole(transform: &Transform, times: &[i64], values: &[f64]) -> Piece {
+fn whole(transform: &Transform, times: &[i64], values: &[f64]) -> StreamBatch {
     let all = transform.start().push(&piece(times, values));
     for cut in 0..=times.len() {
         let mut stream = transform.start();
@@ -16,7 +16,7 @@ fn whole(transform: &Transform, times: &[i64], values: &[f64]) -> Piece {
         let mut joined = Column::full(first.values);
         joined.extend_from(&Column::full(second.values));
         let times_ns = [first.times_ns, second.times_ns].concat();
-        assert_eq!(Piece { times_ns, values: joined.values }, all, "cut at {cut}");
+        assert_eq!(StreamBatch { times_ns, values: joined.values }, all, "cut at {cut}");
     }
     all
 }

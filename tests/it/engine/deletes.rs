@@ -81,7 +81,7 @@ fn request(group_by: Option<ColumnId>, window_ns: Option<i64>, descending: bool)
 
 fn call(function: AggregateFunction, field: u32) -> AggregateCall {
     let input = Input { column: ColumnId(field), field_type: field_type(field), cast: None };
-    AggregateCall { function, input, beside: Vec::new() }
+    AggregateCall { function, input, aux: Vec::new() }
 }
 
 fn ask(shard: &mut Shard<MemoryStore>, request: &ScanRequest) -> Asked {

@@ -20,19 +20,19 @@ pub(super) struct Driven {
 
 impl Driven {
     pub(super) fn new(shard: Shard<MemoryStore>) -> Self {
-        let host = ShardHost::new(shard, Rc::default()).working_behind_replies();
+        let host = ShardHost::new(shard, Rc::default()).with_work_after_replies();
         Self { host, platform: TestPlatform::new(1), alarm_ns: None, alarms_set: 0 }
     }
 
-    /// Returns the reply. Due work remains for [`Self::work_on`].
+    /// Returns the reply. Due work remains for [`Self::run_due_work`].
     pub(super) fn reply(&mut self, message: &ToShard) -> FromShard {
         let (ticket, step) = self.host.begin(&self.platform, &envelope::encode(message));
         envelope::decode_reply(Ok(self.finish(ticket, step))).unwrap()
     }
 
     /// Continues work after a reply. Returns whether work remained.
-    pub(super) fn work_on(&mut self) -> bool {
-        let work = self.host.work_on();
+    pub(super) fn run_due_work(&mut self) -> bool {
+        let work = self.host.run_due_work();
         let is_due = work.is_some();
         work.into_iter().for_each(|(ticket, step)| drop(self.finish(ticket, step)));
         is_due
@@ -95,7 +95,7 @@ fn what_a_write_makes_due_is_done_behind_its_reply() {
         let reply = object.reply(&ToShard::Append { stamp: stamp(), frame });
         assert!(matches!(reply, FromShard::Appended { .. }));
         assert_eq!(flushes(&mut object), 0, "no reply waits for it");
-        if object.work_on() {
+        if object.run_due_work() {
             break;
         }
         number += 1;

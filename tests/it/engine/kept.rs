@@ -137,7 +137,7 @@ pub(super) fn expected_latest(rows: &Grid) -> BTreeMap<String, i64> {
 
 fn sum() -> AggregateCall {
     let input = Input { column: INTEGERS.0, field_type: FieldType::Integer, cast: None };
-    AggregateCall { function: AggregateFunction::Sum, input, beside: Vec::new() }
+    AggregateCall { function: AggregateFunction::Sum, input, aux: Vec::new() }
 }
 
 /// Returns the number of series in a measurement.

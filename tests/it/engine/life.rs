@@ -335,7 +335,7 @@ impl Life {
         if self.target.is_none() {
             let mut grid = self.grid.part(0, moved);
             grid.join(&self.grid.part(1, moved));
-            let store = self.store.beside();
+            let store = self.store.aux();
             let seed = self.rng.u64(..);
             let shard = new_shard(&store, self.budget_bytes, self.limits, seed);
             self.target = Some(Target { store, shard, grid, ids, is_done: false });

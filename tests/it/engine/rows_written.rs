@@ -79,7 +79,7 @@ fn a_million_points_stay_within_the_budget_of_rows() {
         let frame = batch(number, &mut walk);
         let reply = object.reply(&ToShard::Append { stamp: stamp(), frame });
         assert!(matches!(reply, FromShard::Appended { .. }), "{reply:?}");
-        object.work_on();
+        object.run_due_work();
     }
     let FromShard::Stats(stats) = object.reply(&ToShard::Stats) else { panic!("no counters") };
     let written = store.row_counts().written + object.alarms_set;

@@ -233,7 +233,7 @@ impl World {
     }
 
     /// Runs a machine on an edge until no messages remain. Returns its result.
-    pub(crate) fn run<M: Machine + 'static>(&mut self, edge: &Edge, machine: M) -> M::Answer {
+    pub(crate) fn run<M: Machine + 'static>(&mut self, edge: &Edge, machine: M) -> M::Output {
         let answers = self.start_machine(edge, machine);
         while self.deliver() {}
         answers.0.borrow_mut().pop().expect("the machine came to an answer")
@@ -245,8 +245,8 @@ impl World {
         &mut self,
         edge: &Edge,
         machine: M,
-        goes_on: fn(&M::Answer) -> bool,
-    ) -> Vec<M::Answer> {
+        goes_on: fn(&M::Output) -> bool,
+    ) -> Vec<M::Output> {
         let answers = self.start_pieces(edge, machine, goes_on);
         while self.deliver() {}
         answers.take()
@@ -257,9 +257,9 @@ impl World {
         &mut self,
         edge: &Edge,
         machine: M,
-        goes_on: fn(&M::Answer) -> bool,
-    ) -> Rc<RefCell<Vec<M::Answer>>> {
-        let answers: Rc<RefCell<Vec<M::Answer>>> = Rc::default();
+        goes_on: fn(&M::Output) -> bool,
+    ) -> Rc<RefCell<Vec<M::Output>>> {
+        let answers: Rc<RefCell<Vec<M::Output>>> = Rc::default();
         let cache = Rc::clone(&edge.cache);
         let queries = edge.queries.clone();
         self.start(Running { machine, cache, queries, answers: Rc::clone(&answers), goes_on });
@@ -595,11 +595,11 @@ pub(crate) struct Edge {
 }
 
 /// The results of a machine in order of arrival.
-pub(crate) struct Answers<M: Machine>(Rc<RefCell<Vec<M::Answer>>>);
+pub(crate) struct Answers<M: Machine>(Rc<RefCell<Vec<M::Output>>>);
 
 impl<M: Machine> Answers<M> {
     /// Returns the result if the machine has one.
-    pub(crate) fn take(&self) -> Option<M::Answer> {
+    pub(crate) fn take(&self) -> Option<M::Output> {
         self.0.borrow_mut().pop()
     }
 }
@@ -608,8 +608,8 @@ struct Running<M: Machine> {
     machine: M,
     cache: Rc<RefCell<Cache>>,
     queries: QueryMemory,
-    answers: Rc<RefCell<Vec<M::Answer>>>,
-    goes_on: fn(&M::Answer) -> bool,
+    answers: Rc<RefCell<Vec<M::Output>>>,
+    goes_on: fn(&M::Output) -> bool,
 }
 
 impl<M: Machine> Client for Running<M> {

@@ -3,7 +3,7 @@
 //! A query is estimated before it reads rows. Reading every value's directory for the estimate
 //! would take too long in a part with many values.
 
-use super::directory::{Directory, Reach, Root};
+use super::directory::{Directory, Root, RowExtent};
 use super::values::Values;
 use crate::merge::cursor::ReadError;
 use tidemark_model::ids::MeasurementId;
@@ -60,7 +60,9 @@ impl Outline {
         time: TimeRange,
     ) {
         let groups = directory.groups_of_part(part).iter();
-        for group in groups.filter(|group| group.measurement == measurement && !group.is_beside()) {
+        for group in
+            groups.filter(|group| group.measurement == measurement && !group.continues_columns())
+        {
             for page in &group.pages {
                 self.rows_of_all_times += u64::from(page.rows);
                 let of_page = TimeRange::new(page.min_ns, page.max_ns.saturating_add(1));
@@ -73,7 +75,7 @@ impl Outline {
     }
 
     /// Adds the estimated share of a value's rows inside `time`.
-    fn add_evenly(&mut self, reach: &Reach, time: TimeRange) {
+    fn add_evenly(&mut self, reach: &RowExtent, time: TimeRange) {
         self.rows_of_all_times += reach.rows;
         let all = TimeRange::new(reach.min_ns, reach.max_ns.saturating_add(1));
         let inside = all.intersect(&time);

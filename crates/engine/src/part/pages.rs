@@ -77,7 +77,7 @@ pub(super) fn read_series<V: Values>(
     block: usize,
 ) -> Result<Rc<Series>, ReadError> {
     let at = DecodedAt::Series(block as u32);
-    if let Some(Decoded::Series(kept)) = values.kept(value, number, at) {
+    if let Some(Decoded::Series(kept)) = values.cached(value, number, at) {
         return Ok(kept);
     }
     let series = Rc::new(decode_series(values, value, group, block)?);
@@ -109,7 +109,7 @@ pub(super) fn keys<V: Values>(
     page: usize,
 ) -> Result<RowKeys, ReadError> {
     let at = DecodedAt::Keys(page as u32);
-    if let Some(Decoded::Keys(kept)) = values.kept(value, number, at) {
+    if let Some(Decoded::Keys(kept)) = values.cached(value, number, at) {
         return Ok(kept);
     }
     let Some(page) = group.pages.get(page) else { return Err(values.damaged(value, CORRUPT)) };
@@ -137,7 +137,7 @@ fn table<V: Values>(
     // A group has fewer than 2^32 columns.
     let at = DecodedAt::Table(column as u32);
     let is_kept = rows as usize >= FEW;
-    if is_kept && let Some(Decoded::Table(kept)) = values.kept(value, number, at) {
+    if is_kept && let Some(Decoded::Table(kept)) = values.cached(value, number, at) {
         return Ok(Some(kept));
     }
     let table = stored.decoder().map_err(|why| values.damaged(value, why.into()))?.map(Rc::new);
@@ -161,11 +161,12 @@ pub fn column<V: Values>(
     id: ColumnId,
 ) -> Result<Option<PageColumn>, ReadError> {
     let Place { mut value, group: mut at, page } = page;
-    let mut is_beside = false;
+    let mut continues_columns = false;
     loop {
         let groups = directory.of_part(part).map_or(0..0, |(groups, _)| groups);
         let group = directory.groups.get(at).filter(|_| groups.contains(&at));
-        let Some(group) = group.filter(|group| group.is_beside() == is_beside) else {
+        let Some(group) = group.filter(|group| group.continues_columns() == continues_columns)
+        else {
             return Ok(None);
         };
         if let Some(column) = column_in(values, (value, at), (group, page), id)? {
@@ -174,7 +175,7 @@ pub fn column<V: Values>(
         if !group.is_wide() {
             return Ok(None);
         }
-        is_beside = true;
+        continues_columns = true;
         at += 1;
         if at >= groups.end {
             value += 1;
@@ -203,7 +204,7 @@ fn column_in<V: Values>(
     let Some(field_type) = field_type.filter(|_| !bytes.is_empty()) else { return Ok(None) };
     // A group has fewer than 2^32 columns.
     let at = DecodedAt::Column((page * group.columns.len() + column) as u32);
-    if let Some(Decoded::Column(kept)) = values.kept(value, number, at) {
+    if let Some(Decoded::Column(kept)) = values.cached(value, number, at) {
         return Ok(Some(kept));
     }
     let table = table(values, (value, number), (group, column), rows as u32)?;
@@ -225,7 +226,7 @@ pub(super) fn has_blocks(group: &Group, page: usize) -> bool {
         all += u64::from(bytes);
         alone += if table.bytes().is_empty() { u64::from(bytes) } else { 0 };
     }
-    !group.is_beside() && !group.is_wide() && 2 * alone > all
+    !group.continues_columns() && !group.is_wide() && 2 * alone > all
 }
 
 /// Returns the stored block of a page's column, including the checksum.
@@ -241,7 +242,7 @@ pub(super) fn block<V: Values>(
     (group, page): (&Group, usize),
     id: ColumnId,
 ) -> Result<Option<Vec<u8>>, ReadError> {
-    if group.is_beside() || group.is_wide() {
+    if group.continues_columns() || group.is_wide() {
         return Ok(None);
     }
     let Ok(column) = group.columns.binary_search_by_key(&id, |&(id, _)| id) else {

@@ -38,7 +38,7 @@ pub trait Values {
     fn damaged(&self, value: usize, error: Error) -> ReadError;
 
     /// Returns decoded data of a group from the cache.
-    fn kept(&self, value: usize, group: usize, at: DecodedAt) -> Option<Decoded> {
+    fn cached(&self, value: usize, group: usize, at: DecodedAt) -> Option<Decoded> {
         let _ = (value, group, at);
         None
     }

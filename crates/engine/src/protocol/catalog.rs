@@ -91,7 +91,7 @@ pub enum ToCatalog {
     },
     /// Looks up tokens and users that an edge has authenticated. The Catalog records the current
     /// day as a token's last use.
-    Met {
+    RecordUse {
         /// The lookup keys.
         keys: Vec<GranteeKey>,
     },
@@ -239,7 +239,7 @@ pub enum FromCatalog {
         #[serde(default)]
         release: String,
     },
-    /// The reply to `Identify` and `Met`.
+    /// The reply to `Identify` and `RecordUse`.
     Identified {
         /// The existing tokens and users.
         found: Vec<Grantee>,

@@ -6,7 +6,7 @@
 //! repeatable. So a host needs no wake-ups, and a disconnected caller leaves no locks behind.
 //!
 //! The glue code of each runtime performs only these steps. It borrows the host only inside
-//! `begin`, `resume`, `alarm` and `work_on`. After each of these calls it sets the alarm to
+//! `begin`, `resume`, `alarm` and `run_due_work`. After each of these calls it sets the alarm to
 //! `next_alarm_ns`.
 //!
 //! ```text
@@ -41,7 +41,7 @@ pub trait Host {
     /// the ticket.
     ///
     /// Returns `None` if no work is due, or if the host works only in its alarm.
-    fn work_on(&mut self) -> Option<(Ticket, Step<Vec<u8>>)> {
+    fn run_due_work(&mut self) -> Option<(Ticket, Step<Vec<u8>>)> {
         None
     }
 

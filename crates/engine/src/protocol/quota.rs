@@ -32,7 +32,7 @@ pub struct Meter {
 /// A rate limit of the current minute is exceeded. The shard did not execute the request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("{} in this minute: {current}, allowed: {allowed}", .rate.name())]
-pub struct OverRate {
+pub struct RateExceeded {
     /// The exceeded rate.
     pub rate: Rate,
     /// Whether the limit belongs to the caller. Otherwise it belongs to the database.
@@ -48,7 +48,7 @@ pub struct OverRate {
 /// The limit of stored bytes is exceeded. The shard stored no rows, and a repeat fails again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 #[error("stored_bytes: {current}, allowed: {allowed}")]
-pub struct OverStored {
+pub struct StorageExceeded {
     /// The stored size, in bytes.
     pub current: u64,
     /// The limit, in bytes.
@@ -58,7 +58,7 @@ pub struct OverStored {
 /// The series limit is exceeded. The shard rejected the rows of new series above the limit, and
 /// rejects them again in a repeat.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct OverSeries {
+pub struct SeriesExceeded {
     /// The approximate number of series in the group.
     pub current: u64,
     /// The limit.

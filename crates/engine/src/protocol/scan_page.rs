@@ -7,7 +7,7 @@ use crate::batch::column::Column;
 use crate::batch::column::StringColumn;
 use crate::batch::column_bytes;
 use crate::codec::{self, VALUES_MAX, varint};
-use crate::scan::page::{BesideColumn, Group, GroupData, PartialColumn};
+use crate::scan::page::{AuxValues, Group, GroupData, PartialColumn};
 use tidemark_model::limits::PAGE_COLUMNS_MAX;
 use tidemark_model::value::FieldType;
 
@@ -92,14 +92,14 @@ impl<'a> Writer<'a> {
         self.times(&call.windows_ns);
         self.count(call.states.len());
         call.states.iter().for_each(|column| self.column(column));
-        self.count(call.beside.len());
-        for beside in &call.beside {
-            match beside {
-                BesideColumn::Field(column) => {
+        self.count(call.aux.len());
+        for aux in &call.aux {
+            match aux {
+                AuxValues::Field(column) => {
                     self.out.push(FIELD);
                     self.column(column);
                 }
-                BesideColumn::Tag(column) => {
+                AuxValues::Tag(column) => {
                     self.out.push(TAG);
                     self.strings(column);
                 }
@@ -191,15 +191,15 @@ impl<'a> PageReader<'a> {
         let states = self.count(PAGE_COLUMNS_MAX)?;
         let states: Result<_, _> = (0..states).map(|_| self.column(windows)).collect();
         let count = self.count(PAGE_COLUMNS_MAX)?;
-        let mut beside = Vec::new();
+        let mut aux = Vec::new();
         for _ in 0..count {
-            beside.push(match self.byte()? {
-                FIELD => BesideColumn::Field(self.column(windows)?),
-                TAG => BesideColumn::Tag(self.strings(windows)?),
+            aux.push(match self.byte()? {
+                FIELD => AuxValues::Field(self.column(windows)?),
+                TAG => AuxValues::Tag(self.strings(windows)?),
                 _ => return Err(PageError::Malformed),
             });
         }
-        Ok(PartialColumn { windows_ns, states: states?, beside })
+        Ok(PartialColumn { windows_ns, states: states?, aux })
     }
 
     fn times(&mut self) -> Result<Vec<i64>, PageError> {
@@ -248,9 +248,9 @@ mod tests {
         let partial = PartialColumn {
             windows_ns: vec![i64::MIN, 7],
             states: vec![floats.clone(), sparse.clone()],
-            beside: vec![BesideColumn::Tag(texts.clone()), BesideColumn::Field(sparse.clone())],
+            aux: vec![AuxValues::Tag(texts.clone()), AuxValues::Field(sparse.clone())],
         };
-        let empty = PartialColumn { windows_ns: vec![], states: vec![], beside: vec![] };
+        let empty = PartialColumn { windows_ns: vec![], states: vec![], aux: vec![] };
         let rows = GroupData::Rows {
             times_ns: vec![9, 3],
             fields: vec![floats, sparse],
@@ -275,7 +275,7 @@ mod tests {
         let partial = |windows_ns: &[i64]| PartialColumn {
             windows_ns: windows_ns.to_vec(),
             states: vec![],
-            beside: vec![],
+            aux: vec![],
         };
         let lists: [&[i64]; 8] = [&[], &[], &[1, 2], &[1, 2], &[1, 2, 3], &[2, 3], &[], &[2, 3]];
         let calls = lists.map(partial).to_vec();

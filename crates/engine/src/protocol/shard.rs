@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::backup::{FromShardBackup, ShardBackup};
 use super::envelope::{Direction, Wire};
 use super::host::Unavailable;
-use super::quota::{Meter, OverRate, OverSeries, OverStored, Used};
+use super::quota::{Meter, RateExceeded, SeriesExceeded, StorageExceeded, Used};
 use super::scan_page::{self, PageError};
 use crate::scan::page::{ScanPage, SummaryPage};
 use crate::scan::reader::ReadStats;
@@ -186,7 +186,7 @@ pub enum FromShard {
         bytes: u64,
         /// The series limit, if the shard rejected rows.
         #[serde(default)]
-        over: Option<OverSeries>,
+        over: Option<SeriesExceeded>,
         /// The hashes of the rejected series. Each hash occurs once and has 8 bytes, little-endian.
         /// Sent as the message body.
         #[serde(skip)]
@@ -341,10 +341,10 @@ pub enum ShardRefusal {
     Query(String),
     /// The database or the caller has reached a rate limit of the current minute.
     #[error("{0}")]
-    OverRate(OverRate),
+    RateExceeded(RateExceeded),
     /// The database has reached its limit of stored bytes.
     #[error("{0}")]
-    OverStored(OverStored),
+    StorageExceeded(StorageExceeded),
 }
 
 /// The header of a further page in [`FromShard::Scanned`].

@@ -39,7 +39,7 @@ pub enum ToSql {
     /// Sends requested data, as far as it is available. An empty turn lets the session continue.
     Turn {
         /// The data, in any order.
-        answers: Vec<Answer>,
+        answers: Vec<SessionReply>,
         /// The size of each page in `answers`, in bytes.
         lengths: Vec<u64>,
         /// The concatenated bytes of the pages; sent as the message body.
@@ -61,10 +61,10 @@ pub enum ToSql {
 
 impl ToSql {
     /// Creates a turn from `answers`, and moves the bytes of their pages to the body.
-    pub fn turn(mut answers: Vec<Answer>) -> Self {
+    pub fn turn(mut answers: Vec<SessionReply>) -> Self {
         let (mut lengths, mut pages) = (Vec::new(), Vec::new());
         for answer in &mut answers {
-            if let Answer::Page(page) = answer {
+            if let SessionReply::Page(page) = answer {
                 lengths.push(page.bytes.len() as u64);
                 pages.append(&mut page.bytes);
             }
@@ -75,13 +75,13 @@ impl ToSql {
     /// Puts the page bytes back into the `answers` of a turn. Returns `None` if `lengths` does not
     /// match `pages`.
     pub fn whole_answers(
-        mut answers: Vec<Answer>,
+        mut answers: Vec<SessionReply>,
         lengths: &[u64],
         pages: &[u8],
-    ) -> Option<Vec<Answer>> {
+    ) -> Option<Vec<SessionReply>> {
         let (mut lengths, mut rest) = (lengths.iter(), pages);
         for answer in &mut answers {
-            if let Answer::Page(page) = answer {
+            if let SessionReply::Page(page) = answer {
                 let length = usize::try_from(*lengths.next()?).ok()?;
                 let (own, behind) = rest.split_at_checked(length)?;
                 (page.bytes, rest) = (own.to_vec(), behind);
@@ -97,7 +97,7 @@ pub enum FromSql {
     /// The session needs data, or has a chunk of the result.
     Turned {
         /// The requested data. The session sends each request once.
-        wanted: Vec<Wanted>,
+        wanted: Vec<SessionRequest>,
         /// The ids of scans that the session no longer needs.
         cancelled: Vec<u64>,
         /// Whether the session has produced rows or the complete result. The plan then causes no
@@ -199,7 +199,7 @@ pub enum Parameter {
 
 /// Data that a session requests from its caller.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Wanted {
+pub enum SessionRequest {
     /// The schemas of these tables. The response omits tables that do not exist.
     Tables(Vec<String>),
     /// The schemas of all tables of the database.
@@ -221,12 +221,12 @@ pub enum SystemTable {
 
 /// Data for a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Answer {
-    /// The reply to [`Wanted::Tables`] and [`Wanted::EveryTable`].
+pub enum SessionReply {
+    /// The reply to [`SessionRequest::Tables`] and [`SessionRequest::EveryTable`].
     Tables(Vec<TableSchema>),
-    /// The reply to [`Wanted::System`]: rows of strings, in the order of the table's columns.
+    /// The reply to [`SessionRequest::System`]: rows of strings, in the order of the table's columns.
     System(SystemTable, Vec<Vec<Option<String>>>),
-    /// The reply to [`Wanted::Scan`] and [`Wanted::Page`].
+    /// The reply to [`SessionRequest::Scan`] and [`SessionRequest::Page`].
     Page(Page),
     /// The requested data is not available. The statement fails with this error.
     Failed {
@@ -307,7 +307,7 @@ pub struct AggregateCall {
     /// The function. The result is null for a group without values.
     ///
     /// `Min`, `Max`, `First`, `Last`, `FirstRow` and `LastRow` select a row. The value is followed
-    /// by the row's time in nanoseconds and by the columns in `beside`. For `FirstRow` and
+    /// by the row's time in nanoseconds and by the columns in `aux`. For `FirstRow` and
     /// `LastRow` the value is the row's time.
     pub function: AggregateFunction,
     /// The field. `Rows`, `FirstRow` and `LastRow` need no field.
@@ -315,7 +315,7 @@ pub struct AggregateCall {
     /// Whether to convert the values to floats before the aggregation.
     pub as_float: bool,
     /// The fields and tags of the selected row to return. A missing tag is null.
-    pub beside: Vec<String>,
+    pub aux: Vec<String>,
 }
 
 /// A time order.

@@ -2,7 +2,7 @@
 
 use super::dense::{Dense, Neighbours};
 use super::error::ScanError;
-use super::page::{BesideColumn, PartialColumn};
+use super::page::{AuxValues, PartialColumn};
 use super::spans::Span;
 use crate::batch::column::Column;
 
@@ -43,5 +43,5 @@ pub struct Finished {
     /// Selectors only: the time of the selected point, in nanoseconds.
     pub times_ns: Option<Vec<i64>>,
     /// Selectors only: the columns taken from the selected point, in the order of the call.
-    pub beside: Vec<BesideColumn>,
+    pub aux: Vec<AuxValues>,
 }

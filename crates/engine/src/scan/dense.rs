@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use super::input::{Read, Slice};
 use super::predicate::Mask;
-use super::request::{Beside, Input};
+use super::request::{AuxColumn, Input};
 use super::run::Run;
 use super::spans::{Slots, Span};
 use tidemark_model::ids::ColumnId;
@@ -94,18 +94,17 @@ impl Dense<'_> {
     }
 
     /// Returns the extra fields and tags for value `index`.
-    pub(super) fn beside(
+    pub(super) fn aux(
         &self,
         index: usize,
-        beside: &[Beside],
+        aux: &[AuxColumn],
         neighbours: &Neighbours<'_>,
     ) -> Vec<Option<FieldValue>> {
         let row = self.position(index);
-        beside
-            .iter()
-            .map(|beside| match beside {
-                Beside::Tag(tag) => Some(FieldValue::String((neighbours.tag)(*tag).into())),
-                Beside::Field(input) => field_at(self.run, row, input),
+        aux.iter()
+            .map(|aux| match aux {
+                AuxColumn::Tag(tag) => Some(FieldValue::String((neighbours.tag)(*tag).into())),
+                AuxColumn::Field(input) => field_at(self.run, row, input),
             })
             .collect()
     }

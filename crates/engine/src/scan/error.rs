@@ -45,7 +45,7 @@ pub enum ScanError {
     Reordered,
     /// The cached data does not belong to the request.
     #[error("what is kept of rows is of another question")]
-    Kept,
+    Cached,
     /// The partial states do not have the columns that their function writes.
     #[error("partial states of {0:?} do not have its shape")]
     States(AggregateFunction),

@@ -12,10 +12,10 @@ use super::request::{AggregateCall, AggregateFunction};
 use super::selectors::extremes::Extremes;
 use super::selectors::first_last::First;
 use super::selectors::first_last::Last;
-use super::selectors::met::Met;
 use super::selectors::min_max::Max;
 use super::selectors::min_max::Min;
 use super::selectors::selected::Selected;
+use super::selectors::ties::TiedPoints;
 use tidemark_model::value::FieldType;
 
 /// Creates an empty accumulator for `call`.
@@ -28,7 +28,7 @@ pub(super) fn accumulator(call: &AggregateCall) -> Result<Box<dyn Accumulator>, 
     use FieldType::{Boolean, Float, Integer, Unsigned};
     // A cast without values results in no value of any type, so the type does not matter.
     let field_type = call.input.output_type().unwrap_or(Float);
-    let beside = || call.beside.clone();
+    let aux = || call.aux.clone();
     Ok(match (call.function, field_type) {
         (Rows | Count, _) => Box::new(CountAccumulator::default()),
         (Su, Float) => Box::new(Fold::<Sum, f64>::default()),
@@ -43,25 +43,21 @@ pub(super) fn accumulator(call: &AggregateCall) -> Result<Box<dyn Accumulator>, 
         (St, Float) => Box::new(Fold::<Stddev, f64>::default()),
         (St, Integer) => Box::new(Fold::<Stddev, i64>::default()),
         (St, Unsigned) => Box::new(Fold::<Stddev, u64>::default()),
-        (Mi | Ma, Float) if call.beside.is_empty() => Box::new(Extremes::<f64>::new(call.function)),
-        (Mi | Ma, Integer) if call.beside.is_empty() => {
-            Box::new(Extremes::<i64>::new(call.function))
-        }
-        (Mi | Ma, Unsigned) if call.beside.is_empty() => {
-            Box::new(Extremes::<u64>::new(call.function))
-        }
+        (Mi | Ma, Float) if call.aux.is_empty() => Box::new(Extremes::<f64>::new(call.function)),
+        (Mi | Ma, Integer) if call.aux.is_empty() => Box::new(Extremes::<i64>::new(call.function)),
+        (Mi | Ma, Unsigned) if call.aux.is_empty() => Box::new(Extremes::<u64>::new(call.function)),
         (Mi, Float | Integer | Unsigned | Boolean) => {
-            Box::new(Selected::<Min>::new(field_type, beside()))
+            Box::new(Selected::<Min>::new(field_type, aux()))
         }
         (Ma, Float | Integer | Unsigned | Boolean) => {
-            Box::new(Selected::<Max>::new(field_type, beside()))
+            Box::new(Selected::<Max>::new(field_type, aux()))
         }
-        (FirstRow, _) => Box::new(Selected::<First>::new(Integer, beside())),
-        (LastRow, _) => Box::new(Selected::<Last>::new(Integer, beside())),
-        (F, _) => Box::new(Selected::<First>::new(field_type, beside())),
-        (L, _) => Box::new(Selected::<Last>::new(field_type, beside())),
-        (AggregateFunction::Met { latest, by_text }, _) => {
-            Box::new(Met::new((latest, by_text), field_type, beside()))
+        (FirstRow, _) => Box::new(Selected::<First>::new(Integer, aux())),
+        (LastRow, _) => Box::new(Selected::<Last>::new(Integer, aux())),
+        (F, _) => Box::new(Selected::<First>::new(field_type, aux())),
+        (L, _) => Box::new(Selected::<Last>::new(field_type, aux())),
+        (AggregateFunction::TiedPoints { latest, by_text }, _) => {
+            Box::new(TiedPoints::new((latest, by_text), field_type, aux()))
         }
         (function, field_type) => return Err(ScanError::Input { function, field_type }),
     })

@@ -127,7 +127,7 @@ impl<'a> Groups<'a> {
     /// Adds a group's states or rows from another reader or cache entry.
     ///
     /// # Errors
-    /// [`ScanError::States`], [`ScanError::Kept`] when they belong to another request.
+    /// [`ScanError::States`], [`ScanError::Cached`] when they belong to another request.
     pub(super) fn absorb(&mut self, group: &Group) -> Result<(), ScanError> {
         self.key.clone_from(&group.key);
         let number = self.number()?;
@@ -140,7 +140,7 @@ impl<'a> Groups<'a> {
                 held.absorb(times_ns, fields, tags)?;
                 self.rows = (self.rows + held.len()).saturating_sub(rows);
             }
-            _ => return Err(ScanError::Kept),
+            _ => return Err(ScanError::Cached),
         }
         self.bytes = (self.bytes + sink.bytes()).saturating_sub(before);
         Ok(())

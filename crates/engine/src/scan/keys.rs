@@ -52,7 +52,7 @@ impl SeriesTags {
 
 /// The filter's decision about a series.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Reached {
+pub(super) enum FilterDecision {
     /// The series' rows may be needed.
     Wanted,
     /// The series is not needed.
@@ -121,20 +121,20 @@ impl<'a> KeyFilter<'a> {
     ) -> Result<Option<SeriesKey>, ReadError> {
         while let Some(key) = merge.next_series()? {
             tags.set(key);
-            match self.reached(key, tags) {
-                Reached::Wanted => return Ok(Some(key.clone())),
-                Reached::Unwanted => {}
-                Reached::SeekTo(to) => merge.seek(&to)?,
-                Reached::Through => break,
+            match self.decide(key, tags) {
+                FilterDecision::Wanted => return Ok(Some(key.clone())),
+                FilterDecision::Unwanted => {}
+                FilterDecision::SeekTo(to) => merge.seek(&to)?,
+                FilterDecision::Through => break,
             }
         }
         Ok(None)
     }
 
     /// Returns the decision for the series with this key and these tags.
-    pub(super) fn reached(&self, key: &SeriesKey, tags: &SeriesTags) -> Reached {
+    pub(super) fn decide(&self, key: &SeriesKey, tags: &SeriesTags) -> FilterDecision {
         if key.measurement() != self.measurement {
-            return Reached::Through;
+            return FilterDecision::Through;
         }
         for (place, only) in self.only.iter().enumerate() {
             let value = tags.at(place);
@@ -151,17 +151,17 @@ impl<'a> KeyFilter<'a> {
                 (Direction::Descending, Some(next)) => {
                     SeriesKey::past(self.measurement, before.chain([*next]))
                 }
-                (_, None) if place == 0 => return Reached::Through,
+                (_, None) if place == 0 => return FilterDecision::Through,
                 (Direction::Ascending, None) => SeriesKey::past(self.measurement, before),
                 (Direction::Descending, None) => SeriesKey::new(self.measurement, before),
             };
             // A series that lacks all further tags has this key itself, so seeking would not
             // advance.
-            return if to == *key { Reached::Unwanted } else { Reached::SeekTo(to) };
+            return if to == *key { FilterDecision::Unwanted } else { FilterDecision::SeekTo(to) };
         }
         match self.filter.excludes_series(&|tag| tags.get(tag)) {
-            true => Reached::Unwanted,
-            false => Reached::Wanted,
+            true => FilterDecision::Unwanted,
+            false => FilterDecision::Wanted,
         }
     }
 }
@@ -211,16 +211,16 @@ mod tests {
         while let Some(&key) = keys.get(at) {
             looked_at += 1;
             tags.set(key);
-            match keys_filter.reached(key, &tags) {
-                Reached::Wanted => found.push(key.clone()),
-                Reached::Unwanted => {}
-                Reached::SeekTo(to) => {
+            match keys_filter.decide(key, &tags) {
+                FilterDecision::Wanted => found.push(key.clone()),
+                FilterDecision::Unwanted => {}
+                FilterDecision::SeekTo(to) => {
                     let next = seek(&to, at);
                     assert!(next > at, "no progress from {key:?} to {to:?}");
                     at = next;
                     continue;
                 }
-                Reached::Through => break,
+                FilterDecision::Through => break,
             }
             at += 1;
         }

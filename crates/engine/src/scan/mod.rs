@@ -17,7 +17,7 @@ mod factory;
 pub mod gathered;
 mod groups;
 mod input;
-pub mod kept;
+pub mod cached;
 mod keys;
 pub mod page;
 pub mod partial;

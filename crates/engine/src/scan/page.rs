@@ -148,7 +148,7 @@ pub struct PartialColumn {
     /// The state's columns. The function defines their meaning (`aggregates/`, `selectors/`).
     pub states: Vec<Column>,
     /// Selectors only: the columns taken from the selected points, in the order of the call.
-    pub beside: Vec<BesideColumn>,
+    pub aux: Vec<AuxValues>,
 }
 
 impl PartialColumn {
@@ -156,14 +156,14 @@ impl PartialColumn {
     #[must_use]
     pub fn pick(&self, rows: &[u32]) -> Self {
         let start = |&row: &u32| self.windows_ns.get(row as usize).copied();
-        let beside = self.beside.iter().map(|beside| match beside {
-            BesideColumn::Field(column) => BesideColumn::Field(column.gather(rows)),
-            BesideColumn::Tag(tags) => BesideColumn::Tag(tags.gather(rows)),
+        let aux = self.aux.iter().map(|aux| match aux {
+            AuxValues::Field(column) => AuxValues::Field(column.gather(rows)),
+            AuxValues::Tag(tags) => AuxValues::Tag(tags.gather(rows)),
         });
         Self {
             windows_ns: rows.iter().filter_map(start).collect(),
             states: self.states.iter().map(|column| column.gather(rows)).collect(),
-            beside: beside.collect(),
+            aux: aux.collect(),
         }
     }
 
@@ -178,12 +178,12 @@ impl PartialColumn {
         for (column, more) in self.states.iter_mut().zip(&behind.states) {
             column.extend_from(more);
         }
-        for (column, more) in self.beside.iter_mut().zip(&behind.beside) {
+        for (column, more) in self.aux.iter_mut().zip(&behind.aux) {
             match (column, more) {
-                (BesideColumn::Field(column), BesideColumn::Field(more)) => {
+                (AuxValues::Field(column), AuxValues::Field(more)) => {
                     column.extend_from(more);
                 }
-                (BesideColumn::Tag(tags), BesideColumn::Tag(more)) => tags.extend_from(more),
+                (AuxValues::Tag(tags), AuxValues::Tag(more)) => tags.extend_from(more),
                 _ => {}
             }
         }
@@ -202,21 +202,21 @@ impl PartialColumn {
 
     fn has_shape_of(&self, other: &Self) -> bool {
         let type_of = |column: &Column| column.values.field_type();
-        let beside = |beside: &BesideColumn| match beside {
-            BesideColumn::Field(column) => Some(type_of(column)),
-            BesideColumn::Tag(_) => None,
+        let aux = |aux: &AuxValues| match aux {
+            AuxValues::Field(column) => Some(type_of(column)),
+            AuxValues::Tag(_) => None,
         };
         self.states.iter().map(type_of).eq(other.states.iter().map(type_of))
-            && self.beside.iter().map(beside).eq(other.beside.iter().map(beside))
+            && self.aux.iter().map(aux).eq(other.aux.iter().map(aux))
     }
 
     /// Returns the approximate memory use, in bytes.
     pub fn bytes(&self) -> usize {
-        let beside = self.beside.iter().map(|beside| match beside {
-            BesideColumn::Field(column) => column.bytes(),
-            BesideColumn::Tag(tags) => tags.bytes(),
+        let aux = self.aux.iter().map(|aux| match aux {
+            AuxValues::Field(column) => column.bytes(),
+            AuxValues::Tag(tags) => tags.bytes(),
         });
-        let columns = self.states.iter().map(Column::bytes).chain(beside);
+        let columns = self.states.iter().map(Column::bytes).chain(aux);
         let columns = columns.map(|bytes| size_of::<Column>() + bytes);
         size_of::<Self>() + self.windows_ns.len() * 8 + columns.sum::<usize>()
     }
@@ -224,7 +224,7 @@ impl PartialColumn {
 
 /// A field or tag taken from the selected points.
 #[derive(Clone, Debug, PartialEq)]
-pub enum BesideColumn {
+pub enum AuxValues {
     /// Field values, null if the point lacks the field.
     Field(Column),
     /// Tag values, '' if the series lacks the tag.

@@ -1,6 +1,6 @@
 //! The interface through which scans read a shard. The rows are merges of sorted runs.
 
-use super::kept::{Kept, Version};
+use super::cached::{Cached, Version};
 use super::request::Deletion;
 use crate::batch::series_table::SeriesTable;
 use crate::merge::cursor::{Columns, Direction, ReadError, SeriesCursor};
@@ -189,19 +189,19 @@ pub trait Reader {
     }
 
     /// Returns the cached entry with this name and version.
-    fn kept(&self, name: &[u8], version: &Version) -> Option<Kept> {
+    fn cached(&self, name: &[u8], version: &Version) -> Option<Cached> {
         let _ = (name, version);
         None
     }
 
     /// Returns an older cached entry and the measurement's deletes since then. `None` if the rows
     /// have also changed in other ways.
-    fn kept_before(
+    fn cached_before(
         &self,
         name: &[u8],
         version: &Version,
         measurement: MeasurementId,
-    ) -> Option<(Kept, Vec<Deletion>)> {
+    ) -> Option<(Cached, Vec<Deletion>)> {
         let _ = (name, version, measurement);
         None
     }
@@ -213,9 +213,9 @@ pub trait Reader {
         true
     }
 
-    /// Caches `kept`, replacing an older version. `cells` is the number of values and keys that
+    /// Caches `cached`, replacing an older version. `cells` is the number of values and keys that
     /// were read to compute it.
-    fn keep(&self, name: Vec<u8>, version: Version, kept: Kept, cells: u64) {
+    fn keep(&self, name: Vec<u8>, version: Version, kept: Cached, cells: u64) {
         let _ = (name, version, kept, cells);
     }
 

@@ -114,7 +114,7 @@ pub struct AggregateCall {
     /// The field that the function reads.
     pub input: Input,
     /// Selectors only: the fields and tags to take from the selected point.
-    pub beside: Vec<Beside>,
+    pub aux: Vec<AuxColumn>,
 }
 
 impl AggregateCall {
@@ -135,7 +135,7 @@ impl AggregateCall {
 
 /// A field or tag that a selector returns from the selected point, next to the value.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub enum Beside {
+pub enum AuxColumn {
     /// A field, null if the point lacks it.
     Field(Input),
     /// A tag, '' if the series lacks it.
@@ -167,7 +167,7 @@ pub enum AggregateFunction {
     /// only two series of the group. The extra columns of the call begin with the texts that order
     /// the series: the tags in order of their names. With `by_text`, the displayed text precedes
     /// the tags.
-    Met {
+    TiedPoints {
         /// Whether the function is last() instead of first().
         latest: bool,
         /// Whether the two series with the first (last) texts count, instead of the first and the

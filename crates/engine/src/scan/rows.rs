@@ -125,7 +125,7 @@ impl<'a> GroupRows<'a> {
     /// Adds the rows of a cached group. Each row becomes a separate series.
     ///
     /// # Errors
-    /// [`ScanError::Kept`] when the rows belong to another request.
+    /// [`ScanError::Cached`] when the rows belong to another request.
     pub(super) fn absorb(
         &mut self,
         times_ns: &[i64],
@@ -133,14 +133,14 @@ impl<'a> GroupRows<'a> {
         tags: &[StringColumn],
     ) -> Result<(), ScanError> {
         if fields.len() != self.columns.len() || tags.len() != self.tags.len() {
-            return Err(ScanError::Kept);
+            return Err(ScanError::Cached);
         }
         let next = self.series.last().map_or(0, |last| last + 1);
         self.series.extend((next..).take(times_ns.len()));
         self.times_ns.extend(times_ns);
         for (column, more) in self.columns.iter_mut().zip(fields) {
             if !column.extend_from(more) {
-                return Err(ScanError::Kept);
+                return Err(ScanError::Cached);
             }
         }
         for (column, more) in self.tags.iter_mut().zip(tags) {

@@ -218,10 +218,10 @@ impl End {
     pub(super) fn of(output: &Output) -> Option<Self> {
         let Output::Aggregates { calls, window: None, .. } = output else { return None };
         let mut ends = calls.iter().map(|call| match call.function {
-            AggregateFunction::First | AggregateFunction::Met { latest: false, .. } => {
+            AggregateFunction::First | AggregateFunction::TiedPoints { latest: false, .. } => {
                 Some(Self::Earliest)
             }
-            AggregateFunction::Last | AggregateFunction::Met { latest: true, .. } => {
+            AggregateFunction::Last | AggregateFunction::TiedPoints { latest: true, .. } => {
                 Some(Self::Latest)
             }
             _ => None,

@@ -9,8 +9,8 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
+use super::cached::{Cached, Piece, Tile, Version};
 use super::error::ScanError;
-use super::kept::{Kept, Piece, Tile, Version};
 use super::page::{CELLS_PER_PIECE_MAX, Group, GroupData, SERIES_CELLS, TileLimits};
 use super::predicate;
 use super::reader::{Reader, Survey};
@@ -170,7 +170,7 @@ pub(super) struct Missing {
 
 /// The result of a cache lookup.
 pub(super) enum Found {
-    Kept(Rc<Tile>),
+    Cached(Rc<Tile>),
     Missing(Missing),
     /// The cached tile is older than some deletes, but no other changes. It has pieces.
     Deleted(Rc<Tile>, Missing, Vec<Deletion>),
@@ -205,16 +205,16 @@ pub(super) fn look(
     // beginning decides for all of its pages.
     let was_asked = || name(None).is_ok_and(|name| reader.was_asked(&name));
     let Ok(name) = name(behind) else { return Ok(Found::Never) };
-    if let Some(Kept::Tile(tile)) = reader.kept(&name, &version) {
-        return Ok(Found::Kept(tile));
+    if let Some(Cached::Tile(tile)) = reader.cached(&name, &version) {
+        return Ok(Found::Cached(tile));
     }
-    let before = reader.kept_before(&name, &version, measurement);
+    let before = reader.cached_before(&name, &version, measurement);
     if before.is_none() && !keeps_at_once && !was_asked() {
         return Ok(Found::Never);
     }
     let missing = Missing { time, name, version };
     Ok(match before {
-        Some((Kept::Tile(tile), deletions)) if !tile.pieces.is_empty() => {
+        Some((Cached::Tile(tile), deletions)) if !tile.pieces.is_empty() => {
             Found::Deleted(tile, missing, deletions)
         }
         _ => Found::Missing(missing),
@@ -227,7 +227,7 @@ pub(super) fn keep(reader: &dyn Reader, missing: Missing, mut tile: Tile, cells:
         tile.pieces.clear();
     }
     if tile.bytes() <= KEPT_BYTES_MAX {
-        reader.keep(missing.name, missing.version, Kept::Tile(Rc::new(tile)), cells);
+        reader.keep(missing.name, missing.version, Cached::Tile(Rc::new(tile)), cells);
     }
 }
 
@@ -328,7 +328,7 @@ mod tests {
         let sum = |field_type| {
             let column = ColumnId(7);
             let input = Input { column, field_type, cast: None };
-            AggregateCall { function: AggregateFunction::Sum, input, beside: Vec::new() }
+            AggregateCall { function: AggregateFunction::Sum, input, aux: Vec::new() }
         };
         let of_a_host = || {
             let value = Operand::Literal(FieldValue::String("a".into()));

@@ -7,8 +7,8 @@ use std::rc::Rc;
 
 use serde::Serialize;
 
+use super::cached::{Cached, Version};
 use super::error::ScanError;
-use super::kept::{Kept, Version};
 use super::page::{PageLimits, ScanPage};
 use super::reader::{ReadStats, Reader};
 use super::request::{Output, Predicate, ScanRequest};
@@ -41,7 +41,7 @@ pub(super) fn piece(
     let Some((name, version)) = name(reader, request)? else {
         return slice::piece(reader, request, limits);
     };
-    if let Some(Kept::Page(page)) = reader.kept(&name, &version)
+    if let Some(Cached::Page(page)) = reader.cached(&name, &version)
         && page.bytes() <= limits.bytes
     {
         let ReadStats { rows_scanned, series, .. } = page.stats;
@@ -51,7 +51,7 @@ pub(super) fn piece(
     let page = slice::piece(reader, request, limits)?;
     let is_all = page.until.is_none() && page.position.is_none();
     if is_all && page.bytes() <= KEPT_BYTES_MAX {
-        reader.keep(name, version, Kept::Page(Rc::new(page.clone())), 0);
+        reader.keep(name, version, Cached::Page(Rc::new(page.clone())), 0);
     }
     Ok(page)
 }

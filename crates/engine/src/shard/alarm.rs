@@ -122,8 +122,8 @@ fn due(loaded: &Loaded, duty: Duty, now_ns: i64) -> Option<i64> {
         }
         Duty::Tidy => {
             // Reusing a row costs one row write; deleting and inserting a row costs two.
-            let is_at_rest = || loaded.plan(now_ns).is_at_rest();
-            let has_dead = wal.has_dead() || has_dead_values(loaded) && is_at_rest();
+            let is_idle = || loaded.plan(now_ns).is_idle();
+            let has_dead = wal.has_dead() || has_dead_values(loaded) && is_idle();
             (!has_frames && has_dead).then_some(paused_ns)
         }
         Duty::Reclaim => super::retention::due(loaded, now_ns),

@@ -79,7 +79,7 @@ impl<S: Store> Shard<S> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let sequence = loaded.wal.next_sequence();
         let new_rows = match any_new {
-            true => loaded.columns.learn(&self.store, &header.tables),
+            true => loaded.columns.add_columns(&self.store, &header.tables),
             false => Ok(0),
         };
         let beside_rows = match new_rows {
@@ -91,9 +91,9 @@ impl<S: Store> Shard<S> {
         let new = NewFrame { sequence, frame, touch, decoded_bytes, schema_version };
         let was_empty = loaded.wal.next_sequence() == loaded.state.head + 1;
         let columns = || loaded.columns.write_new(&self.store);
-        let beside: Option<&dyn Fn() -> Result<(), StoreError>> =
+        let aux: Option<&dyn Fn() -> Result<(), StoreError>> =
             if beside_rows > 0 { Some(&columns) } else { None };
-        if let Err(error) = loaded.wal.append(&self.store, &new, beside) {
+        if let Err(error) = loaded.wal.append(&self.store, &new, aux) {
             return Err(self.lost(error.into()));
         }
         loaded.columns.written();

@@ -66,7 +66,7 @@ impl Columns {
     /// # Errors
     /// [`Refusal::TypeConflict`] if the frame has two types for a column. A part of its columns has
     /// been added in that case.
-    pub(super) fn learn<S: Store>(
+    pub(super) fn add_columns<S: Store>(
         &mut self,
         store: &S,
         tables: &[TableHeader],

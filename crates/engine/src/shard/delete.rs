@@ -125,7 +125,7 @@ impl Loaded {
 
     /// Adds a stored tombstone to the state in memory.
     pub(super) fn add_tombstone(&mut self, key: u64, tombstone: Tombstone) {
-        self.answers.forgotten();
+        self.result_cache.forgotten();
         self.wal.skip();
         self.tombstones.insert(key, tombstone);
         self.forget_plan();

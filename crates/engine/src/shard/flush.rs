@@ -118,7 +118,7 @@ impl<S: Store> Shard<S> {
                 return Err(failure);
             }
             if let Err(error) = added {
-                loaded.wal.condemn(sequence, &error.to_string());
+                loaded.wal.mark_damaged(sequence, &error.to_string());
             }
         }
         Ok(memtable)

@@ -103,14 +103,14 @@ impl<S: Store> ShardReader<'_, S> {
                 // Skips a group that contains only additional columns. The preceding group lists
                 // all columns.
                 if wanted.first() != Some(&of)
-                    || group.is_beside()
+                    || group.continues_columns()
                     || !group.time().overlaps(&time)
                     || self.loaded.retired.contains(&of)
                 {
                     continue;
                 }
                 let is_open = hides(&open, group);
-                let tables = &mut SeriesAtRest { values: &mut values, value, group };
+                let tables = &mut StoredSeries { values: &mut values, value, group };
                 if !visit(&mut row_group(group, time, is_open, tables))? {
                     return Ok(false);
                 }
@@ -161,13 +161,13 @@ impl SeriesTables for SeriesInMemory<'_> {
 }
 
 /// The series of a group in the value with index `value`.
-struct SeriesAtRest<'a, V> {
+struct StoredSeries<'a, V> {
     values: &'a mut V,
     value: usize,
     group: &'a Group,
 }
 
-impl<V: Values> SeriesTables for SeriesAtRest<'_, V> {
+impl<V: Values> SeriesTables for StoredSeries<'_, V> {
     fn each(
         &mut self,
         visit: &mut dyn FnMut(&[ColumnId], &SeriesTable) -> bool,

@@ -24,9 +24,9 @@ impl<S: Store> Shard<S> {
             ToShard::Close { generation } => self.close(*generation).map(|()| FromShard::Done),
             ToShard::Access { number } => self.revoke_below(*number).map(|()| FromShard::Done),
             ToShard::Wipe => self.wipe().map(|()| FromShard::Done),
-            ToShard::Weigh => {
-                self.weigh(now_ns).map(|(bytes, at_ns)| FromShard::Weighed { bytes, at_ns })
-            }
+            ToShard::Weigh => self
+                .measure_for_split(now_ns)
+                .map(|(bytes, at_ns)| FromShard::Weighed { bytes, at_ns }),
             ToShard::Fence { split, from_ns } => {
                 self.fence(*split, *from_ns).map(|()| FromShard::Done)
             }
@@ -138,8 +138,8 @@ fn refused(refusal: Refusal) -> FromShard {
         Refusal::RetiredMeasurement { measurement } => ShardRefusal::Retired { measurement },
         Refusal::Malformed(why) => ShardRefusal::Malformed(why),
         Refusal::Invalid(why) => ShardRefusal::Query(why),
-        Refusal::OverRate(over) => ShardRefusal::OverRate(over),
-        Refusal::OverStored(over) => ShardRefusal::OverStored(over),
+        Refusal::RateExceeded(over) => ShardRefusal::RateExceeded(over),
+        Refusal::StorageExceeded(over) => ShardRefusal::StorageExceeded(over),
         Refusal::Damaged { block } => ShardRefusal::Damaged { block },
     })
 }

@@ -65,10 +65,10 @@ impl<S: Store> ShardHost<S> {
         }
     }
 
-    /// Makes due duties run after replies. Requires a caller that calls [`Host::work_on`]. A write
+    /// Makes due duties run after replies. Requires a caller that calls [`Host::run_due_work`]. A write
     /// then needs no alarm, whose setting is billed as a row, twice per flush.
     #[must_use]
-    pub fn working_behind_replies(mut self) -> Self {
+    pub fn with_work_after_replies(mut self) -> Self {
         self.works_behind_replies = true;
         self
     }
@@ -194,7 +194,7 @@ impl<S: Store> Host for ShardHost<S> {
         let is_killed = self.paused.get(at).is_some_and(|(_, _, message)| {
             page_of(message).is_some_and(|query| self.shard.is_killed(query))
         });
-        if let Some(ms) = self.turns.look(ticket, platform.now_ns()).filter(|_| !is_killed) {
+        if let Some(ms) = self.turns.check_again(ticket, platform.now_ns()).filter(|_| !is_killed) {
             return pause(ms);
         }
         let (_, version, message) = self.paused.remove(at);
@@ -213,7 +213,7 @@ impl<S: Store> Host for ShardHost<S> {
         (ticket, self.work(platform, working))
     }
 
-    fn work_on(&mut self) -> Option<(Ticket, Step<Vec<u8>>)> {
+    fn run_due_work(&mut self) -> Option<(Ticket, Step<Vec<u8>>)> {
         let working = self.working.as_mut().filter(|working| !working.has_begun)?;
         working.has_begun = true;
         Some((working.ticket, pause(DUTY_PAUSE_MS)))

@@ -6,7 +6,6 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::answers::Answers;
 use super::attempts::Attempts;
 use super::columns::Columns;
 use super::flush_size::FlushSize;
@@ -14,6 +13,7 @@ use super::manifest::{Manifest, PartId};
 use super::pace::Pace;
 use super::plan::Plan;
 use super::request::{Counters, Refusal};
+use super::result_cache::ResultCache;
 use super::series_count::SeriesCount;
 use super::state::{self, State};
 use super::table_rows::each_head;
@@ -83,7 +83,7 @@ pub(super) struct Loaded {
     pub schema_version: u64,
     /// The cached result of [`Loaded::plan`].
     pub plan: RefCell<Option<Rc<Plan>>>,
-    pub(super) answers: Answers,
+    pub(super) result_cache: ResultCache,
     /// Whether the stored manifest contains the running job. A job that fits into one event is not
     /// stored.
     pub(crate) job_is_stored: bool,
@@ -124,7 +124,7 @@ impl Loaded {
             pace: Pace::default(),
             counts_before,
             plan: RefCell::default(),
-            answers: Answers::default(),
+            result_cache: ResultCache::default(),
             job_is_stored: true,
             unmergeable: BTreeSet::new(),
         };
@@ -135,7 +135,7 @@ impl Loaded {
         for (&sequence, frame) in loaded.wal.frames() {
             loaded.schema_version = loaded.schema_version.max(frame.schema_version);
             let touch = Touch::decode(&frame.touch);
-            let (rows, beside) = touch.map_or((0, 0), |touch| (touch.rows, touch.beside_rows));
+            let (rows, aux) = touch.map_or((0, 0), |touch| (touch.rows, touch.beside_rows));
             loaded.log_rows = loaded.log_rows.saturating_add(rows);
             if sequence > loaded.state.counters.counted {
                 // The frame was stored after the last save of the counters, before the object
@@ -143,7 +143,7 @@ impl Loaded {
                 let counters = &mut loaded.state.counters;
                 counters.points += rows;
                 counters.frames += 1;
-                counters.rows_written += u64::from(frame.parts) + beside;
+                counters.rows_written += u64::from(frame.parts) + aux;
             }
         }
         Ok(Some(loaded))

@@ -9,7 +9,7 @@
 #![doc = include_str!("FORMAT.md")]
 
 mod alarm;
-mod answers;
+mod result_cache;
 mod append;
 mod attempts;
 mod backup;

@@ -244,14 +244,14 @@ impl<S: Store> Shard<S> {
         self.commit(manifest, None, change, |_, _| Ok(()))
     }
 
-    /// Stores a changed state and manifest in one transaction with the rows that `beside` writes,
+    /// Stores a changed state and manifest in one transaction with the rows that `aux` writes,
     /// then updates the memory. `done` is the duty that this completes.
     pub(super) fn commit(
         &mut self,
         manifest: Manifest,
         done: Option<Duty>,
         change: impl FnOnce(&mut State),
-        beside: impl FnOnce(&S, &Loaded) -> Result<(), StoreError>,
+        aux: impl FnOnce(&S, &Loaded) -> Result<(), StoreError>,
     ) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let (store, counts) = (&*self.store, self.store.row_counts());
@@ -259,7 +259,7 @@ impl<S: Store> Shard<S> {
         state.counters = loaded.counters(store);
         change(&mut state);
         let written = store.atomically(|| -> Result<(), StoreError> {
-            beside(store, loaded)?;
+            aux(store, loaded)?;
             done.map_or(Ok(()), |duty| attempts::clear(store, duty, &loaded.attempts))?;
             state.write(store, &manifest)
         });

@@ -15,8 +15,8 @@ const OVERLAP_SHARE: i128 = 8;
 /// Returns the start times of parts at which the preceding parts have enough rows and have ended,
 /// or almost ended. `parts` contains the time range, rows and series of each part, sorted by start
 /// time.
-pub(super) fn borders(parts: impl Iterator<Item = (TimeRange, u64, u64)>) -> Vec<i64> {
-    let (mut borders, mut live) = (Vec::new(), Vec::<TimeRange>::new());
+pub(super) fn split_times(parts: impl Iterator<Item = (TimeRange, u64, u64)>) -> Vec<i64> {
+    let (mut split_times, mut live) = (Vec::new(), Vec::<TimeRange>::new());
     let (mut rows, mut series) = (0_u64, 1);
     for (time, of_part, series_of_part) in parts {
         live.retain(|before| before.end_ns > time.start_ns);
@@ -26,14 +26,14 @@ pub(super) fn borders(parts: impl Iterator<Item = (TimeRange, u64, u64)>) -> Vec
             left_ns * OVERLAP_SHARE <= length_ns
         };
         if rows >= CHAINED_ROWS * series && live.iter().all(is_nearly_through) {
-            borders.push(time.start_ns);
+            split_times.push(time.start_ns);
             (rows, series) = (0, 1);
         }
         rows = rows.saturating_add(of_part);
         series = series.max(series_of_part);
         live.push(time);
     }
-    borders
+    split_times
 }
 
 /// Splits `time` so that each range overlaps at most about `PARTS_AT_ONCE` parts. `parts` must be
@@ -78,7 +78,7 @@ mod tests {
     #[test]
     fn parts_with_many_rows_of_each_series_are_read_one_after_the_other() {
         let part = |start, end, rows| (TimeRange::new(start, end), rows, 10);
-        let of = |parts: &[_]| borders(parts.iter().copied());
+        let of = |parts: &[_]| split_times(parts.iter().copied());
         let many = 10 * CHAINED_ROWS;
         assert_eq!(of(&[part(0, 80, many), part(80, 160, many), part(160, 200, 1)]), [80, 160]);
         // The second flush contains rows from the end of the first part.

@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::compact::choose::{self, Circumstances};
+use super::compact::choose::{self, ChoiceInputs};
 use super::load::Loaded;
 use super::manifest::{Part, PartId};
 use super::tombstone::Tombstone;
@@ -30,7 +30,7 @@ pub(super) struct Plan {
 
 impl Plan {
     /// Whether no merge and no scrub is due.
-    pub(super) fn is_at_rest(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         self.merges.is_empty() && self.scrub.is_empty()
     }
 }
@@ -57,7 +57,7 @@ impl Loaded {
         let parts: Vec<&Part> = manifest.parts().values().collect();
         let components = choose::components(&parts, manifest.width_ns);
         let stored: u64 = parts.iter().map(|part| part.bytes).sum();
-        let now = Circumstances {
+        let now = ChoiceInputs {
             width_ns: manifest.width_ns,
             free_bytes: self.full_bytes.saturating_sub(stored),
             is_quiet: &|slot| self.state.slot_writes.quiet_ns(slot) <= now_ns,

@@ -106,9 +106,9 @@ impl<S: Store> Shard<S> {
         let hidden = loaded.hidden_of_merge(&*self.store)?;
         let data = (&*loaded, hidden);
         let reader = ShardReader::new(&*self.store, &self.reads, data, memtable, tag_orders)
-            .keeping_answers(self.limits.answer_cells);
+            .caching_results(self.limits.answer_cells);
         let answer = ask(&reader);
-        loaded.answers.write(&*self.store);
+        loaded.result_cache.write(&*self.store);
         answer.map_err(|error| match error {
             ScanError::Read(error) => refusal(error),
             ScanError::Reordered => Refusal::Stale,

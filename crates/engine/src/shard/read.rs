@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use super::load::Loaded;
 use super::manifest::Part;
-use super::pieces::{borders, cut};
+use super::pieces::{cut, split_times};
 use super::read_cache::ShardReads;
 use super::request::Refusal;
 use super::tombstone::Tombstone;
@@ -22,7 +22,7 @@ use crate::part::cursor::PartCursor;
 use crate::part::outline::{Outline, has_groups};
 use crate::part::pages;
 use crate::part::values::Values;
-use crate::scan::kept::{Kept, Version};
+use crate::scan::cached::{Cached, Version};
 use crate::scan::reader::{ReadStats, Reader, Rows, Run, Stored, Survey, VisitGroup};
 use crate::scan::request::Deletion;
 use crate::store::Store;
@@ -100,7 +100,7 @@ impl<'a, S: Store> ShardReader<'a, S> {
     }
 
     /// Sets the minimum number of cells of a result that is stored in table `answer`.
-    pub(super) fn keeping_answers(self, answer_cells: u64) -> Self {
+    pub(super) fn caching_results(self, answer_cells: u64) -> Self {
         Self { answer_cells, ..self }
     }
 
@@ -224,9 +224,9 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         let mut parts: Vec<&Part> = self.parts(time).collect();
         parts.sort_by_key(|part| part.min_ns);
         let parts = parts.into_iter().map(|part| (part.extent().time, part.rows, part.series));
-        let borders =
-            borders(parts).into_iter().filter(|at| time.start_ns < *at && *at < time.end_ns);
-        let ends_ns: Vec<i64> = borders.chain([time.end_ns]).collect();
+        let split_times =
+            split_times(parts).into_iter().filter(|at| time.start_ns < *at && *at < time.end_ns);
+        let ends_ns: Vec<i64> = split_times.chain([time.end_ns]).collect();
         let starts_ns = [time.start_ns].into_iter().chain(ends_ns.iter().copied());
         let pieces = starts_ns.zip(&ends_ns).map(|(start, &end)| TimeRange::new(start, end));
         Ok(pieces.flat_map(|piece| self.cut(piece)).collect())
@@ -349,7 +349,7 @@ impl<S: Store> Reader for ShardReader<'_, S> {
             for (value, groups) in found {
                 let directory = values.directory(value)?;
                 let groups = directory.groups.get(groups).unwrap_or_default();
-                for group in groups.iter().filter(|group| !group.is_beside()) {
+                for group in groups.iter().filter(|group| !group.continues_columns()) {
                     stored.blocks += group.pages.len() as u64;
                     stored.block_bytes += group.bytes();
                 }
@@ -390,22 +390,22 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         vec![0, AT_REST]
     }
 
-    fn kept(&self, name: &[u8], version: &Version) -> Option<Kept> {
+    fn cached(&self, name: &[u8], version: &Version) -> Option<Cached> {
         if let Some(kept) = self.reads.answer(name, version) {
             return Some(kept);
         }
-        let kept = self.loaded.answers.get(self.store, name, at_rest(version)?)?;
-        self.reads.put_answer(name.to_vec(), version.clone(), kept.clone());
+        let kept = self.loaded.result_cache.get(self.store, name, stored_version(version)?)?;
+        self.reads.put_result(name.to_vec(), version.clone(), kept.clone());
         Some(kept)
     }
 
-    fn kept_before(
+    fn cached_before(
         &self,
         name: &[u8],
         version: &Version,
         measurement: MeasurementId,
-    ) -> Option<(Kept, Vec<Deletion>)> {
-        let (kept, since) = self.reads.answer_of(name, |then| deletes_since(then, version))?;
+    ) -> Option<(Cached, Vec<Deletion>)> {
+        let (kept, since) = self.reads.result_of(name, |then| deletes_since(then, version))?;
         let tombstones = self.loaded.tombstones.values();
         let deletions = tombstones
             .filter(|tombstone| since.contains(&tombstone.sequence))
@@ -417,19 +417,19 @@ impl<S: Store> Reader for ShardReader<'_, S> {
         self.reads.was_asked(name)
     }
 
-    fn keep(&self, name: Vec<u8>, version: Version, kept: Kept, cells: u64) {
+    fn keep(&self, name: Vec<u8>, version: Version, kept: Cached, cells: u64) {
         let read = self.store.row_counts().read;
         let read = read.saturating_sub(self.rows_read.replace(read));
         // The groups of a run include rows that deletes hide. They are stored only if the shard has
         // no tombstones.
-        let is_clean = !matches!(kept, Kept::Groups(_)) || self.loaded.tombstones.is_empty();
+        let is_clean = !matches!(kept, Cached::Groups(_)) || self.loaded.tombstones.is_empty();
         if (cells >= self.answer_cells || read >= ANSWER_ROWS)
             && is_clean
-            && let Some(at_rest) = at_rest(&version)
+            && let Some(at_rest) = stored_version(&version)
         {
-            self.loaded.answers.put(&name, at_rest, &kept);
+            self.loaded.result_cache.put(&name, at_rest, &kept);
         }
-        self.reads.put_answer(name, version, kept);
+        self.reads.put_result(name, version, kept);
     }
 
     fn stats(&self) -> ReadStats {
@@ -446,7 +446,7 @@ const AT_REST: u64 = 0;
 
 /// Returns the part of a version that stays valid after a restart of the object, or `None` if
 /// matching rows are in memory.
-fn at_rest(version: &Version) -> Option<&[u64]> {
+fn stored_version(version: &Version) -> Option<&[u64]> {
     match version.as_slice() {
         [_, AT_REST, rows @ ..] => Some(rows),
         _ => None,

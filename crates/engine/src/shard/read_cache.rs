@@ -20,7 +20,7 @@ use crate::batch::narrow::Narrow;
 use crate::merge::cursor::PageColumn;
 use crate::part::directory::Directory;
 use crate::part::values::{Decoded, DecodedAt};
-use crate::scan::kept::{Kept as Answered, Version};
+use crate::scan::cached::{Cached, Version};
 
 /// The overhead of an entry, in bytes.
 const ENTRY_BYTES: u64 = 120;
@@ -34,11 +34,11 @@ const TYPICAL_BYTES: u64 = 2_000;
 struct Key {
     shard: u32,
     number: Number,
-    of: Of,
+    of: EntryKind,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-enum Of {
+enum EntryKind {
     Directory,
     /// The number of recent reads from the body.
     Reads,
@@ -51,7 +51,7 @@ enum Of {
 }
 
 #[derive(Clone)]
-enum Kept {
+enum CacheEntry {
     Directory(Rc<Directory>),
     Reads(u32),
     Asked,
@@ -59,20 +59,20 @@ enum Kept {
 }
 
 /// A cached result with its name and version.
-struct Answer {
+struct CachedResult {
     name: Vec<u8>,
     version: Version,
-    kept: Answered,
+    kept: Cached,
 }
 
 struct Bytes;
 
-impl Weighter<Key, Kept> for Bytes {
-    fn weight(&self, _: &Key, kept: &Kept) -> u64 {
+impl Weighter<Key, CacheEntry> for Bytes {
+    fn weight(&self, _: &Key, kept: &CacheEntry) -> u64 {
         let bytes = match kept {
-            Kept::Directory(directory) => directory.bytes(),
-            Kept::Reads(_) | Kept::Asked => 0,
-            Kept::Decoded(decoded) => decoded.bytes(),
+            CacheEntry::Directory(directory) => directory.bytes(),
+            CacheEntry::Reads(_) | CacheEntry::Asked => 0,
+            CacheEntry::Decoded(decoded) => decoded.bytes(),
         };
         bytes as u64 + ENTRY_BYTES
     }
@@ -114,10 +114,10 @@ impl Bodies {
 }
 
 /// The shard, and the hash of the result's name.
-type AnswerKey = (u32, u64);
+type ResultKey = (u32, u64);
 
-impl Weighter<AnswerKey, Rc<Answer>> for Bytes {
-    fn weight(&self, _: &AnswerKey, answer: &Rc<Answer>) -> u64 {
+impl Weighter<ResultKey, Rc<CachedResult>> for Bytes {
+    fn weight(&self, _: &ResultKey, answer: &Rc<CachedResult>) -> u64 {
         let bytes = answer.name.len() + 8 * answer.version.len() + answer.kept.bytes();
         bytes as u64 + ENTRY_BYTES
     }
@@ -133,9 +133,9 @@ const BODIES_SHARE: usize = 6;
 pub(super) struct ReadCache {
     /// The capacity, in units of `STEP_BYTES`.
     steps: Cell<usize>,
-    read: RefCell<Cache<Key, Kept, Bytes, FixedState>>,
+    read: RefCell<Cache<Key, CacheEntry, Bytes, FixedState>>,
     bodies: RefCell<Bodies>,
-    answers: RefCell<Cache<AnswerKey, Rc<Answer>, Bytes, FixedState>>,
+    result_cache: RefCell<Cache<ResultKey, Rc<CachedResult>, Bytes, FixedState>>,
 }
 
 impl fmt::Debug for ReadCache {
@@ -147,9 +147,14 @@ impl fmt::Debug for ReadCache {
 
 impl ReadCache {
     pub(super) fn new(bytes_max: usize) -> Self {
-        let [read, _, answers] = shares(bytes_max);
+        let [read, _, result_cache] = shares(bytes_max);
         let steps = Cell::new(bytes_max / STEP_BYTES);
-        Self { steps, read: cache(read), bodies: RefCell::default(), answers: cache(answers) }
+        Self {
+            steps,
+            read: cache(read),
+            bodies: RefCell::default(),
+            result_cache: cache(result_cache),
+        }
     }
 
     /// Changes the capacity to `bytes_max`, rounded down to whole megabytes.
@@ -158,10 +163,10 @@ impl ReadCache {
         if self.steps.replace(steps) == steps {
             return;
         }
-        let [read, bodies, answers] = shares(steps * STEP_BYTES);
+        let [read, bodies, result_cache] = shares(steps * STEP_BYTES);
         self.read.borrow_mut().set_capacity(read as u64);
         self.bodies.borrow_mut().shrink(bodies);
-        self.answers.borrow_mut().set_capacity(answers as u64);
+        self.result_cache.borrow_mut().set_capacity(result_cache as u64);
     }
 
     pub(super) fn bytes_max(&self) -> usize {
@@ -171,15 +176,15 @@ impl ReadCache {
     pub(super) fn bytes(&self) -> usize {
         let read = self.read.try_borrow().map_or(0, |cache| cache.weight());
         let bodies = self.bodies.try_borrow().map_or(0, |bodies| bodies.bytes as u64);
-        let answers = self.answers.try_borrow().map_or(0, |cache| cache.weight());
-        (read + bodies + answers) as usize
+        let result_cache = self.result_cache.try_borrow().map_or(0, |cache| cache.weight());
+        (read + bodies + result_cache) as usize
     }
 }
 
 /// Returns the capacities for decoded data, encoded bytes and results.
 fn shares(bytes_max: usize) -> [usize; 3] {
-    let (bodies, answers) = (bytes_max / BODIES_SHARE, bytes_max / ANSWERS_SHARE);
-    [bytes_max - bodies - answers, bodies, answers]
+    let (bodies, result_cache) = (bytes_max / BODIES_SHARE, bytes_max / ANSWERS_SHARE);
+    [bytes_max - bodies - result_cache, bodies, result_cache]
 }
 
 fn cache<K: Eq + Hash, V>(bytes_max: usize) -> RefCell<Cache<K, V, Bytes, FixedState>>
@@ -204,23 +209,23 @@ impl ShardReads {
         Self { cache, shard }
     }
 
-    fn get(&self, number: Number, of: Of) -> Option<Kept> {
+    fn get(&self, number: Number, of: EntryKind) -> Option<CacheEntry> {
         self.cache.read.borrow().get(&Key { shard: self.shard, number, of }).cloned()
     }
 
-    fn put(&self, number: Number, of: Of, kept: Kept) {
+    fn put(&self, number: Number, of: EntryKind, kept: CacheEntry) {
         self.cache.read.borrow_mut().insert(Key { shard: self.shard, number, of }, kept);
     }
 
     pub(super) fn directory(&self, of: Number) -> Option<Rc<Directory>> {
-        match self.get(of, Of::Directory)? {
-            Kept::Directory(directory) => Some(directory),
+        match self.get(of, EntryKind::Directory)? {
+            CacheEntry::Directory(directory) => Some(directory),
             _ => None,
         }
     }
 
     pub(super) fn put_directory(&self, of: Number, directory: &Rc<Directory>) {
-        self.put(of, Of::Directory, Kept::Directory(Rc::clone(directory)));
+        self.put(of, EntryKind::Directory, CacheEntry::Directory(Rc::clone(directory)));
     }
 
     /// Returns cached bytes of a body that begin at `start`.
@@ -232,20 +237,20 @@ impl ShardReads {
     pub(super) fn put_bytes(&self, of: Number, start: u32, bytes: &Rc<Vec<u8>>) {
         let [_, bodies_bytes, _] = shares(self.cache.bytes_max());
         self.cache.bodies.borrow_mut().put((self.shard, of, start), bytes, bodies_bytes);
-        self.put(of, Of::Reads, Kept::Reads(self.reads(of) + 1));
+        self.put(of, EntryKind::Reads, CacheEntry::Reads(self.reads(of) + 1));
     }
 
     /// Returns the number of recent reads from a body.
     pub(super) fn reads(&self, of: Number) -> u32 {
-        match self.get(of, Of::Reads) {
-            Some(Kept::Reads(reads)) => reads,
+        match self.get(of, EntryKind::Reads) {
+            Some(CacheEntry::Reads(reads)) => reads,
             _ => 0,
         }
     }
 
     pub(super) fn decoded(&self, of: Number, (group, at): (u32, DecodedAt)) -> Option<Decoded> {
-        match self.get(of, Of::Decoded { group, at })? {
-            Kept::Decoded(decoded) => Some(decoded),
+        match self.get(of, EntryKind::Decoded { group, at })? {
+            CacheEntry::Decoded(decoded) => Some(decoded),
             _ => None,
         }
     }
@@ -260,41 +265,42 @@ impl ShardReads {
             _ => None,
         };
         let kept = kept.unwrap_or_else(|| decoded.clone());
-        self.put(of, Of::Decoded { group, at }, Kept::Decoded(kept));
+        self.put(of, EntryKind::Decoded { group, at }, CacheEntry::Decoded(kept));
     }
 
-    pub(super) fn answer(&self, name: &[u8], version: &Version) -> Option<Answered> {
+    pub(super) fn answer(&self, name: &[u8], version: &Version) -> Option<Cached> {
         let is_it = |known: &Version| (known == version).then_some(());
-        self.answer_of(name, is_it).map(|(kept, ())| kept)
+        self.result_of(name, is_it).map(|(kept, ())| kept)
     }
 
     /// Returns the result for this name if `look` accepts its version, together with the value of
     /// `look`.
-    pub(super) fn answer_of<T>(
+    pub(super) fn result_of<T>(
         &self,
         name: &[u8],
         look: impl FnOnce(&Version) -> Option<T>,
-    ) -> Option<(Answered, T)> {
-        let answers = self.cache.answers.borrow();
-        let answer = answers.get(&(self.shard, hash(name))).filter(|held| held.name == name)?;
+    ) -> Option<(Cached, T)> {
+        let result_cache = self.cache.result_cache.borrow();
+        let answer =
+            result_cache.get(&(self.shard, hash(name))).filter(|held| held.name == name)?;
         Some((answer.kept.clone(), look(&answer.version)?))
     }
 
     /// Whether the result was requested recently under this name. Records the request.
     pub(super) fn was_asked(&self, name: &[u8]) -> bool {
         let of = Number(hash(name));
-        let was_asked = self.get(of, Of::Asked).is_some();
+        let was_asked = self.get(of, EntryKind::Asked).is_some();
         if !was_asked {
-            self.put(of, Of::Asked, Kept::Asked);
+            self.put(of, EntryKind::Asked, CacheEntry::Asked);
         }
         was_asked
     }
 
     /// Caches a result. It replaces a result of the same name and another version.
-    pub(super) fn put_answer(&self, name: Vec<u8>, version: Version, kept: Answered) {
+    pub(super) fn put_result(&self, name: Vec<u8>, version: Version, kept: Cached) {
         let key = (self.shard, hash(&name));
-        let answer = Rc::new(Answer { name, version, kept });
-        self.cache.answers.borrow_mut().insert(key, answer);
+        let answer = Rc::new(CachedResult { name, version, kept });
+        self.cache.result_cache.borrow_mut().insert(key, answer);
     }
 }
 

@@ -1,6 +1,6 @@
 //! The replies and errors of a shard as plain values. `protocol` encodes them.
 
-use crate::protocol::quota::{OverRate, OverSeries, OverStored};
+use crate::protocol::quota::{RateExceeded, SeriesExceeded, StorageExceeded};
 pub use crate::protocol::shard::{Counters, Stats, VerifyPage};
 pub use crate::scan::request::Deletion;
 use crate::store::StoreError;
@@ -16,7 +16,7 @@ pub struct AppendReply {
     /// The number of accepted rows.
     pub rows: u64,
     /// The hashes of rejected series, and the exceeded quota.
-    pub rejected: Option<(OverSeries, Vec<u64>)>,
+    pub rejected: Option<(SeriesExceeded, Vec<u64>)>,
 }
 
 /// The reason why a shard rejected a request. A rejected write stores no rows, except that the
@@ -67,10 +67,10 @@ pub enum Refusal {
     },
     /// A rate limit per minute is exceeded.
     #[error("{0}")]
-    OverRate(OverRate),
+    RateExceeded(RateExceeded),
     /// A storage quota is exceeded.
     #[error("{0}")]
-    OverStored(OverStored),
+    StorageExceeded(StorageExceeded),
     /// The frame cannot be decoded.
     #[error("malformed frame: {0}")]
     Malformed(String),

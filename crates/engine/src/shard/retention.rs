@@ -2,10 +2,10 @@
 //! shard's range. Deletes tombstones that are no longer needed.
 
 use super::Shard;
-use super::answers;
 use super::attempts::Duty;
 use super::load::Loaded;
 use super::request::Refusal;
+use super::result_cache;
 use crate::store::{Store, Table};
 
 /// The maximum number of tombstones that one event deletes.
@@ -51,14 +51,14 @@ impl<S: Store> Shard<S> {
             |state| state.head = state.head.max(last),
             |store, _| {
                 if !dropped.is_empty() {
-                    answers::forget(store)?;
+                    result_cache::forget(store)?;
                 }
                 spent.iter().try_for_each(|&key| store.delete(Table::Tombstone, key..=key))
             },
         )?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         if !dropped.is_empty() {
-            loaded.answers.forgotten();
+            loaded.result_cache.forgotten();
         }
         for key in &spent {
             loaded.tombstones.remove(key);

@@ -19,7 +19,7 @@ use crate::memtable::Memtable;
 use crate::merge::cursor::{Direction, ReadError, SeriesCursor};
 use crate::merge::key::SeriesKey;
 use crate::part::cursor::PartCursor;
-use crate::protocol::quota::OverSeries;
+use crate::protocol::quota::SeriesExceeded;
 use crate::protocol::shard::Stamp;
 use crate::scan::reader::ReadStats;
 use crate::store::Store;
@@ -37,7 +37,7 @@ pub(super) struct Trimmed {
     /// The remaining frame, or `None` if no rows remain.
     pub frame: Option<Vec<u8>>,
     /// The exceeded quota.
-    pub over: OverSeries,
+    pub over: SeriesExceeded,
     /// The hashes of the rejected series, without duplicates.
     pub rejected: Vec<u64>,
 }
@@ -115,7 +115,7 @@ impl<S: Store> Shard<S> {
         }
         let stored = loaded.series(&SeriesSketch::default());
         let current = stored.saturating_mul(shards);
-        let over = OverSeries { current, allowed, seed: loaded.series_seed() };
+        let over = SeriesExceeded { current, allowed, seed: loaded.series_seed() };
         self.trim(frame, over, share.saturating_sub(stored))
     }
 
@@ -163,7 +163,7 @@ impl<S: Store> Shard<S> {
     fn trim(
         &mut self,
         frame: &[u8],
-        over: OverSeries,
+        over: SeriesExceeded,
         room: u64,
     ) -> Result<Option<Trimmed>, Refusal> {
         let tables = frame::decode(frame).map_err(malformed)?;

@@ -37,7 +37,7 @@ impl<S: Store> Shard<S> {
     ///
     /// # Errors
     /// [`Refusal::Stale`], [`Refusal::Full`], [`Refusal::Store`].
-    pub(super) fn weigh(&mut self, now_ns: i64) -> Result<(u64, Option<i64>), Refusal> {
+    pub(super) fn measure_for_split(&mut self, now_ns: i64) -> Result<(u64, Option<i64>), Refusal> {
         self.flush(now_ns)?;
         if self.load()?.wal.has_dead() {
             self.tidy()?;

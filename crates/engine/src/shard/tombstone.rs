@@ -4,10 +4,10 @@ use std::rc::Rc;
 
 use serde::{Deserialize, Serialize};
 
-use super::answers;
 use super::load::Loaded;
 use super::manifest::Part;
 use super::request::{Deletion, Refusal};
+use super::result_cache;
 use crate::batch::FrameTable;
 use crate::batch::column::Column;
 use crate::batch::series_table::SeriesTable;
@@ -34,7 +34,7 @@ pub(super) struct Tombstone {
 impl Tombstone {
     /// Writes the row, and deletes all cached results, which may contain hidden rows.
     pub(super) fn write<S: Store>(&self, store: &S, key: u64) -> Result<(), Refusal> {
-        answers::forget(store)?;
+        result_cache::forget(store)?;
         Ok(store.put(Table::Tombstone, key, &row::encode(self)?, b"")?)
     }
 

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::Shard;
 use super::request::Refusal;
-use crate::protocol::quota::{Meter, OverRate, OverStored, Used};
+use crate::protocol::quota::{Meter, RateExceeded, StorageExceeded, Used};
 use crate::protocol::shard::Stamp;
 use crate::store::Store;
 use tidemark_model::limits::QUOTAS_PER_DATABASE_MAX;
@@ -118,7 +118,7 @@ impl Window {
         shards: u32,
         more: &Counts,
         now_ns: i64,
-    ) -> Result<(), OverRate> {
+    ) -> Result<(), RateExceeded> {
         for rate in Rate::ALL {
             let Some(limit) = limit(rates, rate, shards) else { continue };
             let used = self.counts.of(rate);
@@ -132,7 +132,7 @@ impl Window {
             let minutes = (wanted - limit).div_ceil(limit).saturating_sub(1);
             let window_s = (QUOTA_WINDOW_NS / S_NS).unsigned_abs();
             let retry_after_s = until_s.saturating_add(minutes.saturating_mul(window_s));
-            return Err(OverRate {
+            return Err(RateExceeded {
                 rate,
                 of_caller: false,
                 current: used.div_ceil(unit(rate)),
@@ -153,7 +153,7 @@ impl Window {
 
 impl Usage {
     /// Rejects an operation that exceeds a limit of the database or the caller in this minute.
-    fn check(&mut self, meter: &Meter, more: &Counts, now_ns: i64) -> Result<(), OverRate> {
+    fn check(&mut self, meter: &Meter, more: &Counts, now_ns: i64) -> Result<(), RateExceeded> {
         let minute = now_ns.div_euclid(QUOTA_WINDOW_NS);
         if let Some((id, rates)) = &meter.caller {
             if self.callers.len() >= 2 * QUOTAS_PER_DATABASE_MAX {
@@ -161,7 +161,7 @@ impl Usage {
             }
             let window = self.callers.entry(*id).or_default();
             window.turn(rates, meter.shards, minute);
-            let own = |over| OverRate { of_caller: true, ..over };
+            let own = |over| RateExceeded { of_caller: true, ..over };
             window.check(rates, meter.shards, more, now_ns).map_err(own)?;
         }
         self.database.turn(&meter.database, meter.shards, minute);
@@ -205,7 +205,7 @@ impl<S: Store> Shard<S> {
         let Some(meter) = &stamp.meter else { return act(self) };
         // Rejects a stale sender first, because its limits may be outdated.
         self.current(stamp)?;
-        self.usage.check(meter, &more, now_ns).map_err(Refusal::OverRate)?;
+        self.usage.check(meter, &more, now_ns).map_err(Refusal::RateExceeded)?;
         let done = act(self)?;
         let cells = cells(&done).saturating_mul(u64::from(meter.shards.max(1)));
         self.usage.add(meter, &Counts { cells: cells.max(more.cells), ..more });
@@ -220,7 +220,7 @@ impl<S: Store> Shard<S> {
         if current < with_slack(allowed, meter.shards) {
             return Ok(());
         }
-        Err(Refusal::OverStored(OverStored { current, allowed }))
+        Err(Refusal::StorageExceeded(StorageExceeded { current, allowed }))
     }
 }
 
@@ -240,7 +240,12 @@ mod tests {
     }
 
     /// Counts a write of `count` points, or returns the exceeded limit.
-    fn takes(usage: &mut Usage, meter: &Meter, count: u64, now_ns: i64) -> Result<(), OverRate> {
+    fn takes(
+        usage: &mut Usage,
+        meter: &Meter,
+        count: u64,
+        now_ns: i64,
+    ) -> Result<(), RateExceeded> {
         usage.check(meter, &points(count), now_ns)?;
         usage.add(meter, &points(count));
         Ok(())

@@ -241,7 +241,7 @@ impl<S: Store> Values for CachedValues<'_, S> {
         self.rows.damaged(value, error)
     }
 
-    fn kept(&self, value: usize, group: usize, at: DecodedAt) -> Option<Decoded> {
+    fn cached(&self, value: usize, group: usize, at: DecodedAt) -> Option<Decoded> {
         let number = self.rows.get(value).ok()?.number;
         self.reads.decoded(number, (u32::try_from(group).ok()?, at))
     }
@@ -364,7 +364,7 @@ impl<S: Store> Values for StreamedValues<S> {
         self.rows.damaged(value, error)
     }
 
-    fn kept(&self, value: usize, group: usize, at: DecodedAt) -> Option<Decoded> {
+    fn cached(&self, value: usize, group: usize, at: DecodedAt) -> Option<Decoded> {
         let tables = self.tables.try_borrow().ok()?;
         if (tables.value, tables.group) != (value, group) {
             return None;

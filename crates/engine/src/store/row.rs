@@ -45,13 +45,13 @@ pub fn read<T: DeserializeOwned>(table: Table, key: u64, head: &[u8]) -> Result<
 }
 
 /// A callback that receives the key and head of a row.
-type Take<'a> = dyn FnMut(u64, &[u8]) -> Result<(), StoreError> + 'a;
+type VisitRow<'a> = dyn FnMut(u64, &[u8]) -> Result<(), StoreError> + 'a;
 
 /// Calls `take` with every row of `table`, in ascending order of the keys.
 ///
 /// # Errors
 /// Returns a [`StoreError`] from the store, or the first error of `take`.
-pub fn each<S: Store>(store: &S, table: Table, take: &mut Take<'_>) -> Result<(), StoreError> {
+pub fn each<S: Store>(store: &S, table: Table, take: &mut VisitRow<'_>) -> Result<(), StoreError> {
     each_in(store, table, 0..=KEY_MAX, take)
 }
 
@@ -63,7 +63,7 @@ pub fn each_in<S: Store>(
     store: &S,
     table: Table,
     keys: RangeInclusive<u64>,
-    take: &mut Take<'_>,
+    take: &mut VisitRow<'_>,
 ) -> Result<(), StoreError> {
     let mut from = *keys.start();
     loop {

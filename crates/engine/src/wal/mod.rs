@@ -174,7 +174,7 @@ impl Wal {
                 _ => false,
             };
             if !sound {
-                self.condemn(sequence, &format!("part {part} fails its checksum"));
+                self.mark_damaged(sequence, &format!("part {part} fails its checksum"));
                 return Ok(None);
             }
             bytes.extend(body.unwrap_or_default());
@@ -183,7 +183,7 @@ impl Wal {
     }
 
     /// Marks frame `sequence` as damaged, for example if its checksum is valid but decoding fails.
-    pub(crate) fn condemn(&mut self, sequence: u64, why: &str) {
+    pub(crate) fn mark_damaged(&mut self, sequence: u64, why: &str) {
         if let Some(frame) = self.frames.remove(&sequence) {
             self.bytes -= frame.bytes;
             self.decoded_bytes -= frame.decoded_bytes;

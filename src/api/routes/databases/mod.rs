@@ -87,7 +87,7 @@ impl Changing {
                 Err(ApiError::Conflict(format!("database \"{name}\" already exists")))
             }
             ChangeKind::Drop if !changed.existed => {
-                Err(ApiError::DatabaseNotFound { name, cure: String::new() })
+                Err(ApiError::DatabaseNotFound { name, hint: String::new() })
             }
             ChangeKind::Create | ChangeKind::Configure | ChangeKind::Drop => {
                 Ok(json_line(200, &serde_json::json!({ "db": name })))

@@ -12,7 +12,7 @@ mod position;
 
 use std::collections::VecDeque;
 
-use crate::admission::QueryRoom;
+use crate::admission::QueryReservation;
 use crate::api::action::Action;
 use crate::api::error::ApiError;
 use crate::api::http::{Parameters, Response};
@@ -27,7 +27,7 @@ use crate::coordinator::{Context, Machine};
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
 use crate::influxql::{self, quote, time_literal};
-use crate::model::grant::Right;
+use crate::model::grant::PermissionKind;
 use crate::model::limits::{CALLS_RESERVED, EXPORTED_LINE_BYTES, REPLY_PIECE_BYTES};
 use crate::model::value::FieldValue;
 use crate::protocol::call::{Call, Reply, Step, counted};
@@ -92,8 +92,8 @@ impl Handler for ExportHandler {
         }
     }
 
-    fn room(&self) -> Option<&QueryRoom> {
-        self.exporting.as_ref()?.session.room.get()
+    fn reservation(&self) -> Option<&QueryReservation> {
+        self.exporting.as_ref()?.session.reservation.get()
     }
 }
 
@@ -235,7 +235,7 @@ impl Exporting {
         self.load = None;
         let (policy, schema) = loaded.policy().ok_or_else(Error::unexpected_reply)?;
         let database = self.session.database.as_deref().unwrap_or_default();
-        loaded.standing.check(Right::Read, database, &policy.name)?;
+        loaded.standing.check(PermissionKind::Read, database, &policy.name)?;
         self.policy.clone_from(&policy.name);
         self.rest = schema.measurements.keys().cloned().collect();
         if let Some(only) = &self.measurement {
@@ -425,7 +425,7 @@ mod tests {
 
     /// Exports a point with these names and parses it again. Returns `None` if the result is not a
     /// single point.
-    fn again([measurement, tag, value, field]: [&str; 4]) -> Option<[String; 4]> {
+    fn reparse([measurement, tag, value, field]: [&str; 4]) -> Option<[String; 4]> {
         let count = ResultColumn::Values(Column::full(Values::Integer(vec![1])));
         let chunk = SeriesChunk {
             name: Some(Rc::from(measurement)),
@@ -458,7 +458,7 @@ mod tests {
             for (at, place) in places.into_iter().enumerate() {
                 let mut names = ["m", "t", "x", "f"];
                 names[at] = &name;
-                let survives = again(names).is_some_and(|found| found == names);
+                let survives = reparse(names).is_some_and(|found| found == names);
                 assert_eq!(check_writable(&name, place).is_ok(), survives, "{place:?} {name:?}");
                 kept += usize::from(survives);
             }

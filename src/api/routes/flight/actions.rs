@@ -3,7 +3,7 @@
 use arrow_schema::{DataType, Field, Schema};
 use prost::Message;
 
-use super::asked::{Asked, Metadata, decode, no_transaction, not_known};
+use super::flight_request::{FlightRequest, Metadata, decode, no_transaction, not_known};
 use super::listings::encoded;
 use super::messages::{Any, FlightAction, FlightData, Outcome, QueryParam};
 use super::parameters;
@@ -19,7 +19,7 @@ const CLOSED: [u8; 2] = [0x08, 0x01];
 
 /// The result of an action.
 #[derive(Debug)]
-pub(super) enum Acting {
+pub(super) enum ActionResult {
     /// A result message, or no message.
     Done(Option<Vec<u8>>),
     /// A statement that is prepared after the permission check.
@@ -42,7 +42,7 @@ impl Preparation {
     ///
     /// # Errors
     /// The errors of [`Placeholders::of`], and [`ApiError::Internal`].
-    pub(super) fn prepare(self, settings: &Settings) -> Result<(Asked, Purpose), ApiError> {
+    pub(super) fn prepare(self, settings: &Settings) -> Result<(FlightRequest, Purpose), ApiError> {
         let places = Placeholders::of(&self.question.q)?;
         let prepared = Prepared { query: places.text, params: Vec::new() };
         let handle = prepared.handle(settings)?;
@@ -52,7 +52,7 @@ impl Preparation {
         let field = |name: &String| Field::new(format!("${name}"), DataType::Utf8, true);
         let parameters = encoded(&Schema::new(places.names.iter().map(field).collect::<Vec<_>>()))?;
         let has_parameters = !places.names.is_empty();
-        Ok((Asked::Sql(question), Purpose::Prepared { handle, parameters, has_parameters }))
+        Ok((FlightRequest::Sql(question), Purpose::Prepared { handle, parameters, has_parameters }))
     }
 }
 
@@ -60,14 +60,14 @@ impl Preparation {
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a malformed or unknown action, as in InfluxDB.
-pub(super) fn act(message: &[u8], metadata: &Metadata) -> Result<Acting, ApiError> {
+pub(super) fn act(message: &[u8], metadata: &Metadata) -> Result<ActionResult, ApiError> {
     let FlightAction { kind, body } = decode(message)?;
     match kind.as_str() {
         "CreatePreparedStatement" => prepare(&body, metadata),
-        "ClosePreparedStatement" => Ok(Acting::Done(None)),
+        "ClosePreparedStatement" => Ok(ActionResult::Done(None)),
         "CloseSession" => {
             let closed = Outcome { body: CLOSED.to_vec() };
-            Ok(Acting::Done(Some(closed.encode_to_vec())))
+            Ok(ActionResult::Done(Some(closed.encode_to_vec())))
         }
         _ => Err(ApiError::Invalid(format!(
             "of actions there are CreatePreparedStatement, ClosePreparedStatement and CloseSession \
@@ -77,7 +77,7 @@ pub(super) fn act(message: &[u8], metadata: &Metadata) -> Result<Acting, ApiErro
     }
 }
 
-fn prepare(body: &[u8], metadata: &Metadata) -> Result<Acting, ApiError> {
+fn prepare(body: &[u8], metadata: &Metadata) -> Result<ActionResult, ApiError> {
     let any: Any = decode(body)?;
     if any.sql_name() != Some("ActionCreatePreparedStatementRequest") {
         return Err(not_known(&any));
@@ -88,8 +88,8 @@ fn prepare(body: &[u8], metadata: &Metadata) -> Result<Acting, ApiError> {
         let text = "InfluxQL is not prepared here: send it as a statement";
         return Err(ApiError::NotImplemented(text.to_owned()));
     }
-    let question = metadata.question(&query, Vec::new())?;
-    Ok(Acting::Prepares(Box::new(Preparation { question })))
+    let question = metadata.sql_query(&query, Vec::new())?;
+    Ok(ActionResult::Prepares(Box::new(Preparation { question })))
 }
 
 /// Binds the values of a `DoPut` to the statement of its handle. The response contains a new

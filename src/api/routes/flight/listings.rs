@@ -73,9 +73,9 @@ pub(super) fn catalogs() -> Result<RecordBatch, ApiError> {
 ///
 /// # Errors
 /// [`ApiError::Internal`]
-pub(super) fn schemas(asked: &GetDbSchemas) -> Result<RecordBatch, ApiError> {
-    let is_here = asked.catalog.as_deref().is_none_or(|catalog| catalog == CATALOG);
-    let pattern = asked.schema_pattern.as_deref().unwrap_or("%");
+pub(super) fn schemas(flight_request: &GetDbSchemas) -> Result<RecordBatch, ApiError> {
+    let is_here = flight_request.catalog.as_deref().is_none_or(|catalog| catalog == CATALOG);
+    let pattern = flight_request.schema_pattern.as_deref().unwrap_or("%");
     let found = SCHEMAS.into_iter().filter(|name| is_here && is_like(name, pattern));
     let found: Vec<&str> = found.collect();
     let catalogs = texts(found.iter().map(|_| CATALOG));
@@ -170,12 +170,13 @@ const XDBC_TYPES: [XdbcType; 8] = [
     XdbcType::quoted("TIMESTAMP", 93, Some((9, 3))),
 ];
 
-/// Returns the list for `CommandGetXdbcTypeInfo`: the type with the number `asked`, or every type.
+/// Returns the list for `CommandGetXdbcTypeInfo`: the type with the number `flight_request`, or every type.
 ///
 /// # Errors
 /// [`ApiError::Internal`]
-pub(super) fn xdbc_types(asked: Option<i32>) -> Result<RecordBatch, ApiError> {
-    let known = || XDBC_TYPES.iter().filter(move |of| asked.is_none_or(|n| n == of.number));
+pub(super) fn xdbc_types(flight_request: Option<i32>) -> Result<RecordBatch, ApiError> {
+    let known =
+        || XDBC_TYPES.iter().filter(move |of| flight_request.is_none_or(|n| n == of.number));
     let count = known().count();
     let numbers = |of: fn(&XdbcType) -> Option<i32>| -> ArrayRef {
         Arc::new(Int32Array::from_iter(known().map(of)))
@@ -287,7 +288,7 @@ mod tests {
 
     #[test]
     fn lists_are_filtered_as_they_are_asked_for() {
-        let rows = |asked: GetDbSchemas| schemas(&asked).unwrap().num_rows();
+        let rows = |flight_request: GetDbSchemas| schemas(&flight_request).unwrap().num_rows();
         assert_eq!(rows(GetDbSchemas::default()), 3);
         let like =
             |pattern: &str| GetDbSchemas { schema_pattern: Some(pattern.into()), catalog: None };

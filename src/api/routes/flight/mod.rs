@@ -8,7 +8,7 @@
 //! |---|---|
 //! | `messages` | the messages of Flight |
 //! | `sql_messages` | the messages of Flight SQL |
-//! | `asked` | tickets, commands and headers: the requested data |
+//! | `flight_request` | tickets, commands and headers: the requested data |
 //! | `reading` | the response of a running statement |
 //! | `ipc_stream` | splitting Arrow's stream into Flight messages |
 //! | `listings` | lists that are the same for every database |
@@ -17,7 +17,7 @@
 //! | `actions`, `prepared`, `parameters` | prepared statements, their handles and bound values |
 
 mod actions;
-mod asked;
+mod flight_request;
 mod ipc_stream;
 mod listings;
 mod messages;
@@ -30,7 +30,7 @@ mod tables;
 
 use prost::Message;
 
-use crate::admission::QueryRoom;
+use crate::admission::QueryReservation;
 use crate::api::action::Action;
 use crate::api::auth::{self, AuthError};
 use crate::api::error::ApiError;
@@ -41,11 +41,11 @@ use crate::api::routes::delivery::Delivery;
 use crate::api::routes::handler::{Handler, Incoming, Outcome, Received};
 use crate::api::settings::Settings;
 use crate::coordinator::grants::Principal;
-use crate::model::grant::Right;
+use crate::model::grant::PermissionKind;
 use crate::model::time::{H_NS, MINUTE_NS, S_NS};
 use crate::protocol::call::{Call, Reply};
-use actions::{Acting, Preparation};
-use asked::{Asked, Metadata, decode};
+use actions::{ActionResult, Preparation};
+use flight_request::{FlightRequest, Metadata, decode};
 use messages::{Any, FlightDescriptor, Handshake, ReadInfo, Ticket};
 use reading::{Progress, Purpose, Reading};
 
@@ -121,8 +121,8 @@ impl Handler for FlightHandler {
         let metadata = Metadata::of(request.head)?;
         let messages = self.form.messages(body.bytes())?;
         let first = messages.first().map_or(&[][..], Vec::as_slice);
-        let reading = |asked, purpose| -> Result<Stage, ApiError> {
-            Ok(Stage::Reading(Box::new(Reading::new(asked, purpose, isolate)?)))
+        let reading = |flight_request, purpose| -> Result<Stage, ApiError> {
+            Ok(Stage::Reading(Box::new(Reading::new(flight_request, purpose, isolate)?)))
         };
         let settings = isolate.settings()?;
         self.stage = match request.id.unwrap_or_default() {
@@ -134,21 +134,21 @@ impl Handler for FlightHandler {
             }
             "DoGet" => {
                 let Ticket { ticket } = decode(first)?;
-                reading(Asked::of_ticket(&ticket, &metadata, settings)?, Purpose::Rows)?
+                reading(FlightRequest::of_ticket(&ticket, &metadata, settings)?, Purpose::Rows)?
             }
             "GetFlightInfo" => {
                 let descriptor: FlightDescriptor = decode(first)?;
-                let (asked, ticket) = described(&descriptor, &metadata, settings)?;
-                reading(asked, Purpose::Info { descriptor, ticket })?
+                let (flight_request, ticket) = described(&descriptor, &metadata, settings)?;
+                reading(flight_request, Purpose::Info { descriptor, ticket })?
             }
             "GetSchema" => {
-                let (asked, _) = described(&decode(first)?, &metadata, settings)?;
-                reading(asked, Purpose::Schema)?
+                let (flight_request, _) = described(&decode(first)?, &metadata, settings)?;
+                reading(flight_request, Purpose::Schema)?
             }
             "DoAction" => match actions::act(first, &metadata)? {
-                Acting::Done(None) => Stage::Known(Vec::new()),
-                Acting::Done(Some(answer)) => known(&answer)?,
-                Acting::Prepares(preparation) => Stage::Preparing(preparation),
+                ActionResult::Done(None) => Stage::Known(Vec::new()),
+                ActionResult::Done(Some(answer)) => known(&answer)?,
+                ActionResult::Prepares(preparation) => Stage::Preparing(preparation),
             },
             "DoPut" => known(&actions::bind(&messages, settings)?)?,
             _ => return Err(ApiError::NotImplemented(NO_METHOD.to_owned())),
@@ -169,13 +169,13 @@ impl Handler for FlightHandler {
             }
             Stage::Preparing(preparation) => {
                 let (database, policy) = preparation.place();
-                match caller.grants.scope(Right::Read, database).may_cover(policy) {
+                match caller.grants.scope(PermissionKind::Read, database).may_cover(policy) {
                     true => Ok(()),
-                    false => Err(AuthError::lacks(caller, Right::Read, database)),
+                    false => Err(AuthError::forbidden(caller, PermissionKind::Read, database)),
                 }
             }
             // A call that reads no database needs a fresh identification of the caller.
-            _ if caller.wants_owner() => {
+            _ if caller.needs_lookup() => {
                 Err(AuthError::Unverified("the Catalog was not asked".to_owned()))
             }
             _ => Ok(()),
@@ -197,12 +197,12 @@ impl Handler for FlightHandler {
     ) -> Result<Action, ApiError> {
         match std::mem::replace(&mut self.stage, Stage::Over) {
             Stage::Unread | Stage::Over => Ok(Action::End),
-            Stage::Handshake(answer, token) => self.shake_hands(&answer, token),
+            Stage::Handshake(answer, token) => self.handshake(&answer, token),
             Stage::Known(frames) => self.conclude(Ok(frames)),
             Stage::Leaving(ending) => self.conclude(ending),
             Stage::Preparing(preparation) => {
-                let (asked, purpose) = preparation.prepare(isolate.settings()?)?;
-                let mut reading = Reading::new(asked, purpose, isolate)?;
+                let (flight_request, purpose) = preparation.prepare(isolate.settings()?)?;
+                let mut reading = Reading::new(flight_request, purpose, isolate)?;
                 reading.check_statements(&self.caller)?;
                 self.stage = Stage::Reading(Box::new(reading));
                 self.step(isolate, reply)
@@ -228,8 +228,8 @@ impl Handler for FlightHandler {
         }
     }
 
-    fn room(&self) -> Option<&QueryRoom> {
-        self.reading()?.room()
+    fn reservation(&self) -> Option<&QueryReservation> {
+        self.reading()?.reservation()
     }
 
     fn outcome(&self) -> Outcome {
@@ -253,7 +253,7 @@ impl FlightHandler {
     }
 
     /// Responds with the token that the client must send with every call.
-    fn shake_hands(&mut self, answer: &[u8], token: Option<String>) -> Result<Action, ApiError> {
+    fn handshake(&mut self, answer: &[u8], token: Option<String>) -> Result<Action, ApiError> {
         if self.caller.user {
             return Err(ApiError::Invalid(NO_BEARER.to_owned()));
         }
@@ -324,14 +324,15 @@ fn described(
     descriptor: &FlightDescriptor,
     metadata: &Metadata,
     settings: &Settings,
-) -> Result<(Asked, Vec<u8>), ApiError> {
+) -> Result<(FlightRequest, Vec<u8>), ApiError> {
     if !descriptor.path.is_empty() {
         return Err(ApiError::NotImplemented("no flight has a path here: send a command".into()));
     }
-    let asked = Asked::of_command(&decode(&descriptor.command)?, metadata, settings)?;
+    let flight_request =
+        FlightRequest::of_command(&decode(&descriptor.command)?, metadata, settings)?;
     let database = metadata.database.clone().unwrap_or_default();
-    let read = match &asked {
-        Asked::Influxql(question) => ReadInfo {
+    let read = match &flight_request {
+        FlightRequest::Influxql(question) => ReadInfo {
             query: question.q.clone(),
             query_type: ReadInfo::INFLUXQL,
             database,
@@ -345,7 +346,7 @@ fn described(
         },
     };
     let type_url = ReadInfo::TYPE_URL.to_owned();
-    Ok((asked, Any { type_url, value: read.encode_to_vec() }.encode_to_vec()))
+    Ok((flight_request, Any { type_url, value: read.encode_to_vec() }.encode_to_vec()))
 }
 
 /// Parses a `grpc-timeout`, such as `250m`, as nanoseconds: up to eight digits and a unit.

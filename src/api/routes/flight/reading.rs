@@ -2,21 +2,21 @@
 
 use prost::Message;
 
-use super::asked::Asked;
+use super::flight_request::FlightRequest;
 use super::ipc_stream::{IpcMessage, IpcStream};
 use super::messages::{
     Any, FlightDescriptor, FlightEndpoint, FlightInfo, Outcome, SchemaResult, Ticket,
 };
 use super::sql_messages::CreatedStatement;
 use super::tables;
-use crate::admission::{Held, QueryRoom};
+use crate::admission::{HeldBytes, QueryReservation};
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::ApiError;
 use crate::api::grpc_web;
 use crate::api::http::Response;
 use crate::api::isolate_state::Isolate;
-use crate::api::routes::handler::{AnsweredAtOnce, Handler};
+use crate::api::routes::handler::{Handler, ImmediateHandler};
 use crate::api::routes::query_sql;
 use crate::api::routes::query_v3::influxql;
 use crate::api::routes::query_v3::request::QueryRequest;
@@ -73,7 +73,7 @@ pub(super) struct Reading {
     /// Whether the list of tables has the schema of each table.
     include_schema: bool,
     /// The memory reservation for incomplete messages and lines.
-    held: Option<Held>,
+    held: Option<HeldBytes>,
     /// Whether the handler has returned its last bytes.
     is_answered: bool,
 }
@@ -84,28 +84,28 @@ impl Reading {
     /// # Errors
     /// [`ApiError`] of a statement that does not parse, if the parser runs in this Worker.
     pub(super) fn new(
-        asked: Asked,
+        request: FlightRequest,
         purpose: Purpose,
         isolate: &Isolate<'_>,
     ) -> Result<Self, ApiError> {
         let (mut whole, mut lines) = (None, None);
-        let include_schema = matches!(asked, Asked::Tables { include_schema: true, .. });
-        let made = |bytes| AnsweredAtOnce::with(Response { body: bytes, ..Response::default() });
-        let handler = match asked {
-            Asked::Made(bytes) => made(bytes),
-            Asked::Tables { question, .. } if matches!(purpose, Purpose::Rows) => {
+        let include_schema = matches!(request, FlightRequest::Tables { include_schema: true, .. });
+        let made = |bytes| ImmediateHandler::with(Response { body: bytes, ..Response::default() });
+        let handler = match request {
+            FlightRequest::Made(bytes) => made(bytes),
+            FlightRequest::Tables { question, .. } if matches!(purpose, Purpose::Rows) => {
                 lines = Some(Vec::new());
-                query_sql::asking(question, isolate)?
+                query_sql::for_statement(question, isolate)?
             }
-            Asked::Tables { .. } => made(tables::listed(b"", include_schema)?),
-            Asked::Influxql(question) => influxql::asking(question, isolate)?,
-            Asked::Sql(question) => match (&purpose, of_columns(&question.q)) {
+            FlightRequest::Tables { .. } => made(tables::listed(b"", include_schema)?),
+            FlightRequest::Influxql(question) => influxql::for_statement(question, isolate)?,
+            FlightRequest::Sql(question) => match (&purpose, of_columns(&question.q)) {
                 (Purpose::Info { .. } | Purpose::Schema | Purpose::Prepared { .. }, Some(q)) => {
                     let columns = QueryRequest { q, ..question.clone() };
                     whole = Some(question);
-                    query_sql::asking(columns, isolate)?
+                    query_sql::for_statement(columns, isolate)?
                 }
-                _ => query_sql::asking(question, isolate)?,
+                _ => query_sql::for_statement(question, isolate)?,
             },
         };
         let stream = IpcStream::default();
@@ -125,8 +125,8 @@ impl Reading {
         self.handler.check_statements(caller)
     }
 
-    pub(super) fn room(&self) -> Option<&QueryRoom> {
-        self.handler.room()
+    pub(super) fn reservation(&self) -> Option<&QueryReservation> {
+        self.handler.reservation()
     }
 
     pub(super) fn abandon(&mut self) -> Vec<Call> {
@@ -184,7 +184,7 @@ impl Reading {
     /// Runs the statement itself. Its first message contains the columns.
     fn ask_whole(&mut self, isolate: &Isolate<'_>, caller: &Principal) -> Result<(), ApiError> {
         let Some(question) = self.whole.take() else { return Ok(()) };
-        self.handler = query_sql::asking(question, isolate)?;
+        self.handler = query_sql::for_statement(question, isolate)?;
         self.handler.check_statements(caller)?;
         Ok(())
     }
@@ -217,9 +217,9 @@ impl Reading {
         if self.is_answered {
             self.stream.finish()?;
         }
-        if let Some(room) = self.handler.room() {
+        if let Some(reservation) = self.handler.reservation() {
             let held_bytes = self.stream.held_bytes() + self.lines.as_ref().map_or(0, Vec::len);
-            let held = self.held.get_or_insert_with(|| room.part());
+            let held = self.held.get_or_insert_with(|| reservation.part());
             held.set(held_bytes).map_err(Error::from)?;
         }
         if let Purpose::Rows = self.purpose {

@@ -125,13 +125,14 @@ const INFOS: [(u32, Info); 87] = [
     (576, Info::Switch(false)),
 ];
 
-/// Returns the list for `CommandGetSqlInfo`: the known numbers in `asked`, or all numbers if
-/// `asked` is empty.
+/// Returns the list for `CommandGetSqlInfo`: the known numbers in `flight_request`, or all numbers if
+/// `flight_request` is empty.
 ///
 /// # Errors
 /// [`ApiError::Internal`]
-pub(super) fn sql_info(asked: &[u32]) -> Result<RecordBatch, ApiError> {
-    let known = INFOS.iter().filter(|(id, _)| asked.is_empty() || asked.contains(id));
+pub(super) fn sql_info(flight_request: &[u32]) -> Result<RecordBatch, ApiError> {
+    let known =
+        INFOS.iter().filter(|(id, _)| flight_request.is_empty() || flight_request.contains(id));
     let (mut ids, mut kinds, mut places) = (Vec::new(), Vec::new(), Vec::new());
     let (mut texts, mut switches) = (Vec::new(), Vec::new());
     let (mut large, mut numbers) = (Vec::new(), Vec::new());

@@ -8,7 +8,7 @@ use arrow_array::builder::{BinaryBuilder, StringBuilder};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use serde::Deserialize;
 
-use super::asked::Metadata;
+use super::flight_request::Metadata;
 use super::listings::{CATALOG, encoded, stream, table};
 use super::sql_messages::GetTables;
 use crate::api::error::ApiError;
@@ -23,20 +23,23 @@ const BASE_TABLE: &str = "BASE TABLE";
 ///
 /// # Errors
 /// [`ApiError::Invalid`] if the headers name no database.
-pub(super) fn question(asked: &GetTables, metadata: &Metadata) -> Result<QueryRequest, ApiError> {
+pub(super) fn list_statement(
+    flight_request: &GetTables,
+    metadata: &Metadata,
+) -> Result<QueryRequest, ApiError> {
     let mut conditions = Vec::new();
-    if let Some(catalog) = &asked.catalog {
+    if let Some(catalog) = &flight_request.catalog {
         conditions.push(format!("t.table_catalog = {}", quoted(catalog)));
     }
-    if let Some(pattern) = &asked.schema_pattern {
+    if let Some(pattern) = &flight_request.schema_pattern {
         conditions.push(format!("t.table_schema LIKE {}", quoted(pattern)));
     }
-    if let Some(pattern) = &asked.table_pattern {
+    if let Some(pattern) = &flight_request.table_pattern {
         conditions.push(format!("t.table_name LIKE {}", quoted(pattern)));
     }
-    if !asked.table_types.is_empty() {
+    if !flight_request.table_types.is_empty() {
         // Grafana sends both names of regular tables.
-        let known = asked.table_types.iter().map(|name| match name.to_ascii_uppercase() {
+        let known = flight_request.table_types.iter().map(|name| match name.to_ascii_uppercase() {
             name if name == "TABLE" => quoted(BASE_TABLE),
             name => quoted(&name),
         });
@@ -52,8 +55,8 @@ pub(super) fn question(asked: &GetTables, metadata: &Metadata) -> Result<QueryRe
         "CASE WHEN t.table_type = '{BASE_TABLE}' THEN {base_table} ELSE t.table_type END AS table_type"
     );
     let columns = "t.table_catalog AS catalog_name, t.table_schema AS db_schema_name, t.table_name";
-    if !asked.include_schema {
-        let question = metadata.question(
+    if !flight_request.include_schema {
+        let question = metadata.sql_query(
             &format!(
                 "SELECT {columns} AS table_name, {kind} FROM information_schema.tables t \
                  WHERE {condition} ORDER BY t.table_schema, t.table_name"
@@ -64,14 +67,14 @@ pub(super) fn question(asked: &GetTables, metadata: &Metadata) -> Result<QueryRe
     }
     // `_` in a pattern matches any character, and clients use the first table. The table with
     // exactly this name therefore comes first.
-    let exact = quoted(asked.table_pattern.as_deref().unwrap_or_default());
+    let exact = quoted(flight_request.table_pattern.as_deref().unwrap_or_default());
     let text = format!(
         "SELECT {columns} AS table_name, {kind}, c.column_name, c.data_type, c.is_nullable \
          FROM information_schema.tables t JOIN information_schema.columns c \
          ON t.table_schema = c.table_schema AND t.table_name = c.table_name WHERE {condition} \
          ORDER BY t.table_schema, t.table_name <> {exact}, t.table_name, c.ordinal_position"
     );
-    let question = metadata.question(&text, Vec::new())?;
+    let question = metadata.sql_query(&text, Vec::new())?;
     Ok(QueryRequest { format: TableFormat::JsonLines, ..question })
 }
 

@@ -56,7 +56,7 @@ pub fn policy_of(found: &[DescribedDatabase], id: PolicyId) -> Option<(String, S
 }
 
 /// Whether `name` means `bucket`.
-pub(super) fn is_called(bucket: &Bucket<'_>, found: &[DescribedDatabase], name: &str) -> bool {
+pub(super) fn has_name(bucket: &Bucket<'_>, found: &[DescribedDatabase], name: &str) -> bool {
     let (database, policy) = name::split_bucket(name);
     let of_name = found.iter().find(|(found, _)| found == database);
     let policy = of_name.and_then(|(_, description)| find_policy(description, policy));

@@ -3,7 +3,7 @@
 
 use serde_json::{Value, json};
 
-use super::bucket_names::{Bucket, is_called, policy_id};
+use super::bucket_names::{Bucket, has_name, policy_id};
 use super::orgs::ORG_ID;
 use super::request::{AfterChanges, ManagePlan, ManageRequest, json as respond, not_found};
 use crate::api::error::ApiError;
@@ -50,8 +50,7 @@ pub(super) fn plan(
     let (database, policy) = (bucket.database.to_owned(), bucket.policy.name.clone());
     match request.method.as_str() {
         "PATCH" => {
-            if let Some(name) = request.text("name").filter(|name| !is_called(bucket, found, name))
-            {
+            if let Some(name) = request.text("name").filter(|name| !has_name(bucket, found, name)) {
                 let why = "a bucket is a database's policy, and neither changes its name";
                 return Err(ApiError::Unprocessable(format!("cannot rename to \"{name}\": {why}")));
             }
@@ -77,7 +76,7 @@ pub(super) fn plan(
             };
             Ok(ManagePlan::Change(vec![change], AfterChanges::Empty))
         }
-        _ => Ok(ManagePlan::Answer(respond(200, &value(bucket)))),
+        _ => Ok(ManagePlan::Respond(respond(200, &value(bucket)))),
     }
 }
 
@@ -95,7 +94,7 @@ fn list(
         all.retain(|bucket| policy_id(id) == Some(bucket.policy.id));
     }
     if let Some(name) = request.url.filled("name") {
-        all.retain(|bucket| is_called(bucket, found, name));
+        all.retain(|bucket| has_name(bucket, found, name));
     }
     let mut skip = offset;
     if let Some(after) = request.url.filled("after") {
@@ -105,7 +104,7 @@ fn list(
     let page = all.iter().skip(skip).take(limit).map(|bucket| value(bucket));
     let page = Value::Array(page.collect());
     let value = json!({ "links": { "self": "/api/v2/buckets" }, "buckets": page });
-    Ok(ManagePlan::Answer(respond(200, &value)))
+    Ok(ManagePlan::Respond(respond(200, &value)))
 }
 
 /// Creates the database and the policy if they do not exist.
@@ -115,7 +114,7 @@ fn create(
     buckets: &[Bucket<'_>],
 ) -> Result<ManagePlan, ApiError> {
     let name = request.required("name")?;
-    if buckets.iter().any(|bucket| is_called(bucket, found, name)) {
+    if buckets.iter().any(|bucket| has_name(bucket, found, name)) {
         return Err(ApiError::Unprocessable(format!("bucket with name {name} already exists")));
     }
     let (database, policy) = name::split_bucket(name);

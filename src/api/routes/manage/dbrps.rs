@@ -33,7 +33,7 @@ pub(super) fn plan(
             "PATCH" => change(request, bucket, 200),
             // As in 2.x, a bucket named `db/rp` keeps its virtual mapping.
             "DELETE" => Ok(ManagePlan::Change(Vec::new(), AfterChanges::Empty)),
-            _ => Ok(ManagePlan::Answer(respond(200, &json!({ "content": value(bucket) })))),
+            _ => Ok(ManagePlan::Respond(respond(200, &json!({ "content": value(bucket) })))),
         };
     }
     if request.method == "POST" {
@@ -55,7 +55,7 @@ pub(super) fn plan(
         wanted.iter().zip(has).all(|(wanted, has)| wanted.is_none_or(|wanted| wanted == has))
     });
     let content = Value::Array(all.iter().map(|bucket| value(bucket)).collect());
-    Ok(ManagePlan::Answer(respond(200, &json!({ "content": content }))))
+    Ok(ManagePlan::Respond(respond(200, &json!({ "content": content }))))
 }
 
 /// Accepts a mapping that exists. For any other mapping, returns an error with the reason.

@@ -123,7 +123,7 @@ impl Handler for ManageHandler {
                     match survey.step(context, reply.take()) {
                         Step::Calls(calls) => return Ok(Action::Calls(calls)),
                         Step::Done(found) => match self.plan(&found?)? {
-                            ManagePlan::Answer(response) => return Ok(Action::Respond(response)),
+                            ManagePlan::Respond(response) => return Ok(Action::Respond(response)),
                             ManagePlan::Change(changes, after) => {
                                 self.change(changes.into_iter(), after)
                             }
@@ -201,7 +201,7 @@ impl ManageHandler {
         buckets.retain(|bucket| grants.sees_policy(bucket.database, &bucket.policy.name));
         match self.request.resource {
             Resource::Dbrps => dbrps::plan(&self.request, &buckets),
-            Resource::Orgs => orgs::plan(&self.request).map(ManagePlan::Answer),
+            Resource::Orgs => orgs::plan(&self.request).map(ManagePlan::Respond),
             Resource::Buckets => buckets::plan(&self.request, found, &buckets),
         }
     }

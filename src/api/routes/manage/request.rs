@@ -33,7 +33,7 @@ pub(super) struct ManageRequest {
 
 /// The next stage of a request after the databases were read.
 pub(super) enum ManagePlan {
-    Answer(Response),
+    Respond(Response),
     Change(Vec<Change>, AfterChanges),
 }
 

@@ -6,7 +6,7 @@
 use super::request::{ParamValue, QueryRequest};
 use super::rewriting::Rewriting;
 use super::show;
-use crate::admission::{Held, QueryRoom};
+use crate::admission::{HeldBytes, QueryReservation};
 use crate::api::action::Action;
 use crate::api::auth::AuthError;
 use crate::api::error::ApiError;
@@ -58,7 +58,10 @@ pub fn begin(_request: &Incoming<'_>) -> Result<Box<dyn Handler>, ApiError> {
 ///
 /// # Errors
 /// The errors of this route that are known before execution.
-pub fn asking(asked: QueryRequest, isolate: &Isolate<'_>) -> Result<Box<dyn Handler>, ApiError> {
+pub fn for_statement(
+    asked: QueryRequest,
+    isolate: &Isolate<'_>,
+) -> Result<Box<dyn Handler>, ApiError> {
     let mut handler = InfluxqlHandler::default();
     handler.ask(asked, isolate)?;
     Ok(Box::new(handler))
@@ -115,8 +118,8 @@ impl Handler for InfluxqlHandler {
         }
     }
 
-    fn room(&self) -> Option<&QueryRoom> {
-        self.querying.as_ref()?.session.room.get()
+    fn reservation(&self) -> Option<&QueryReservation> {
+        self.querying.as_ref()?.session.reservation.get()
     }
 
     fn abandon(&mut self) -> Vec<Call> {
@@ -139,7 +142,7 @@ struct TableQuery {
     /// The writer, created when the columns are known.
     writer: Option<TableWriter>,
     /// The memory reservation for unsent bytes.
-    document: Option<Held>,
+    document: Option<HeldBytes>,
     /// The conversion to Parquet by the SQL Worker, after the last row.
     rewriting: Option<Rewriting>,
     delivery: Delivery,
@@ -241,7 +244,7 @@ impl TableQuery {
     /// Reserves memory for written bytes that cannot be sent yet.
     fn hold_document(&mut self) -> Result<(), ApiError> {
         let bytes = self.writer.as_ref().map_or(0, TableWriter::held_bytes);
-        let held = self.session.room.hold(&mut self.document, bytes);
+        let held = self.session.reservation.hold(&mut self.document, bytes);
         Ok(held.map_err(Error::from)?)
     }
 

@@ -17,7 +17,7 @@ use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::coordinator::Io;
 use crate::coordinator::error::Error;
 use crate::coordinator::grants::{TOKEN_PREFIX, hex, token_hash};
-use crate::coordinator::single_call::ask_catalog;
+use crate::coordinator::single_call::call_catalog;
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::{GRANTEES_PER_PAGE, TOKEN_NAME_BYTES_MAX};
 use crate::model::name;
@@ -130,7 +130,7 @@ async fn delete(io: Io, name: String) -> Result<Response, ApiError> {
 
 async fn list(io: Io, after: u64, limit: u64) -> Result<Response, ApiError> {
     let message = ToCatalog::Grantees { user: false, after, limit };
-    let FromCatalog::Grantees { rows, more, used } = ask_catalog(&io, &message).await? else {
+    let FromCatalog::Grantees { rows, more, used } = call_catalog(&io, &message).await? else {
         return Err(Error::unexpected_reply().into());
     };
     let next = rows.last().filter(|_| more).map(|row| row.id.to_string());
@@ -146,7 +146,7 @@ async fn list(io: Io, after: u64, limit: u64) -> Result<Response, ApiError> {
 /// Sends a change of a token to the Catalog. Clears the cache of refused callers, because the
 /// change may have created a caller even if the reply was lost.
 async fn change(io: &Io, message: &ToCatalog) -> Result<FromCatalog, Error> {
-    let reply = ask_catalog(io, message).await;
+    let reply = call_catalog(io, message).await;
     io.with(|context| context.cache.callers.forget_refused())?;
     reply
 }

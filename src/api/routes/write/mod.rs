@@ -21,7 +21,7 @@ use crate::coordinator::grants::Principal;
 use crate::coordinator::write::{Write, WriteOutcome, WriteRequest};
 use crate::influxql::quote;
 use crate::line_protocol::Rejected;
-use crate::model::grant::{Right, Scope};
+use crate::model::grant::{PermissionKind, Scope};
 use crate::protocol::call::{Reply, Step};
 use crate::protocol::catalog::CreateDatabase;
 use crate::protocol::database::PolicySpec;
@@ -170,8 +170,8 @@ impl Handler for WriteHandler {
                 Ok(Action::Respond(response))
             }
             Step::Done(Err(Error::DatabaseNotFound(name))) => {
-                let cure = writing.cure_of_absent(&name);
-                Err(ApiError::DatabaseNotFound { name, cure })
+                let hint = writing.missing_database_hint(&name);
+                Err(ApiError::DatabaseNotFound { name, hint })
             }
             Step::Done(Err(error)) => Err(match error.into() {
                 ApiError::OverQuota { message, retry_after_s, .. } => {
@@ -240,7 +240,7 @@ impl WriteHandler {
 /// Returns the reason why a write by `caller` does not create `database`, or `None` if the write
 /// creates it. A caller may have write permission on a database that does not exist yet.
 fn not_created(settings: &Settings, caller: &Principal, database: &str) -> Option<NotCreated> {
-    match caller.grants.scope(Right::Write, database) {
+    match caller.grants.scope(PermissionKind::Write, database) {
         Scope::All if settings.auto_create_databases => None,
         Scope::All => Some(NotCreated::ByNobody),
         Scope::None | Scope::Policies(_) => Some(NotCreated::ByCaller),
@@ -249,7 +249,7 @@ fn not_created(settings: &Settings, caller: &Principal, database: &str) -> Optio
 
 impl Writing {
     /// Returns a hint on how to create the absent database.
-    fn cure_of_absent(&self, database: &str) -> String {
+    fn missing_database_hint(&self, database: &str) -> String {
         let statement = format!("CREATE DATABASE {}", quote::ident(database));
         match self.not_created {
             None => format!(": create it with {statement}"),

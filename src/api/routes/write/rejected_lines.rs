@@ -195,18 +195,23 @@ pub(super) fn created_header(database: &str, created: &Created) -> String {
             .collect()
     };
     let Created { policy, duration_ns } = created;
-    format!("{}/{}; retention={}", encoded(database), encoded(policy), kept(*duration_ns))
+    format!(
+        "{}/{}; retention={}",
+        encoded(database),
+        encoded(policy),
+        format_retention(*duration_ns)
+    )
 }
 
 /// Formats a retention period as in statements.
-fn kept(duration_ns: i64) -> String {
+fn format_retention(duration_ns: i64) -> String {
     if duration_ns == 0 { "INF".to_owned() } else { duration::format(duration_ns) }
 }
 
 fn cause(refusal: &LineRefusal) -> String {
     match refusal {
         LineRefusal::Columns(RegisterRefusal::TypeConflict { existing, requested, .. }) => {
-            format!("{refusal}: {}", requested.cure(*existing))
+            format!("{refusal}: {}", requested.hint(*existing))
         }
         LineRefusal::Columns(_) | LineRefusal::Stored(_) | LineRefusal::Series(_) => {
             refusal.to_string()
@@ -226,7 +231,7 @@ fn retention(to: Destination<'_>, outcome: &WriteOutcome) -> Option<String> {
         1 => "1 line is".to_owned(),
         lines => format!("{lines} lines are"),
     };
-    let (since, kept) = (date(retention.oldest_kept_ns), kept(retention.duration_ns));
+    let (since, kept) = (date(retention.oldest_kept_ns), format_retention(retention.duration_ns));
     let (database, policy) = (quote::ident(to.database), quote::ident(&retention.policy));
     Some(if retention.absent {
         let with = if policy == "autogen" { String::new() } else { format!(" WITH NAME {policy}") };

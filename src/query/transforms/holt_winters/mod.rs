@@ -3,7 +3,7 @@
 
 mod nelder_mead;
 
-use super::piece::{Finish, Piece, Transformation};
+use super::stream_batch::{Finish, StreamBatch, Transformation};
 use crate::model::limits::{FORECAST_SEASON_MAX, FORECAST_VALUES_MAX};
 use crate::model::value::FieldType;
 use crate::query::error::QueryError;
@@ -101,7 +101,7 @@ impl HoltWinters {
 }
 
 impl Transformation for HoltWinters {
-    fn push(&mut self, piece: &Piece) -> Piece {
+    fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         if let Some(values) = math::floats(&piece.values) {
             // The fit rejects more values than the limit, so one additional value suffices to
             // detect the excess.
@@ -109,7 +109,7 @@ impl Transformation for HoltWinters {
             self.times_ns.extend(piece.times_ns.iter().take(room));
             self.values.extend(values.iter().take(room));
         }
-        Piece::empty(FieldType::Float)
+        StreamBatch::empty(FieldType::Float)
     }
 
     fn finish(&mut self, work: &Work) -> Result<Finish, QueryError> {
@@ -136,7 +136,7 @@ impl Transformation for HoltWinters {
             times_ns.push(from_ns.wrapping_add(step.wrapping_mul(self.forecast.every_ns)));
             values.push(*value);
         }
-        Ok(Finish::Piece(Piece { times_ns, values: Values::Float(values) }))
+        Ok(Finish::StreamBatch(StreamBatch { times_ns, values: Values::Float(values) }))
     }
 }
 
@@ -291,7 +291,7 @@ mod tests {
     #[test]
     fn too_long_a_series_is_refused_and_a_short_one_has_no_forecast() {
         let forecast = Forecast { ahead: 2, season: 4, with_fit: false, every_ns: 10 };
-        let piece = |len: usize| Piece {
+        let piece = |len: usize| StreamBatch {
             times_ns: (0..len as i64).map(|at| 10 * at).collect(),
             values: Values::Float(vec![1.0; len]),
         };
@@ -309,9 +309,11 @@ mod tests {
         let forecast = Forecast { ahead: 2, season: 0, with_fit: false, every_ns: 10 };
         let mut stream = HoltWinters::new(forecast);
         let times_ns = vec![0, 10, 30, 40, 50, 60];
-        stream.push(&Piece { times_ns, values: Values::Float(vec![4.0; 6]) });
+        stream.push(&StreamBatch { times_ns, values: Values::Float(vec![4.0; 6]) });
         let finish = stream.finish(&Work::default());
-        let Ok(Finish::Piece(Piece { times_ns, values: Values::Float(values) })) = finish else {
+        let Ok(Finish::StreamBatch(StreamBatch { times_ns, values: Values::Float(values) })) =
+            finish
+        else {
             panic!("no forecast");
         };
         assert_eq!(times_ns, [70, 80]);
@@ -324,7 +326,7 @@ mod tests {
         let values: Vec<f64> = (0..1_000).map(|at| f64::from(at * at % 97)).collect();
         let mut stream = HoltWinters::new(forecast);
         let times_ns = (0..1_000).map(|at| 10 * at).collect();
-        stream.push(&Piece { times_ns, values: Values::Float(values) });
+        stream.push(&StreamBatch { times_ns, values: Values::Float(values) });
         let (work, mut pauses) = (Work::default(), 0);
         let piece = loop {
             match stream.finish(&work).unwrap() {
@@ -332,7 +334,7 @@ mod tests {
                     assert_eq!(work.pauses(), Ok(true));
                     pauses += 1;
                 }
-                Finish::Piece(piece) => break piece,
+                Finish::StreamBatch(piece) => break piece,
                 Finish::Nothing => panic!("no forecast"),
             }
         };

@@ -7,7 +7,7 @@ use crate::model::limits::FORECAST_STEPS_MAX;
 
 /// A point and the function's value at the point.
 #[derive(Clone, Debug)]
-struct Corner {
+struct Vertex {
     at: Vec<f64>,
     value: f64,
 }
@@ -15,7 +15,7 @@ struct Corner {
 /// A search for the minimum of a function, in steps.
 #[derive(Debug)]
 pub(super) struct Search {
-    corners: Vec<Corner>,
+    vertices: Vec<Vertex>,
     /// The number of corners with a computed value.
     known: usize,
     steps: usize,
@@ -24,14 +24,14 @@ pub(super) struct Search {
 impl Search {
     /// Starts a search near `start`.
     pub(super) fn new(start: &[f64]) -> Self {
-        Self { corners: simplex(start), known: 0, steps: 0 }
+        Self { vertices: simplex(start), known: 0, steps: 0 }
     }
 
     /// Returns the number of values that one step computes, except for the values of the function.
     pub(super) fn step_values(&self) -> usize {
         // The centre is a sum over all corners.
-        let corners = self.corners.len();
-        if self.known < corners { 1 } else { corners * corners / 16 + corners }
+        let vertices = self.vertices.len();
+        if self.known < vertices { 1 } else { vertices * vertices / 16 + vertices }
     }
 
     /// Runs one step. Returns the minimum and its point after the last step. `function` may change
@@ -41,44 +41,44 @@ impl Search {
         function: &mut dyn FnMut(&mut [f64]) -> f64,
         epsilon: f64,
     ) -> Option<(f64, Vec<f64>)> {
-        if let Some(corner) = self.corners.get_mut(self.known) {
-            corner.value = function(&mut corner.at);
+        if let Some(vertex) = self.vertices.get_mut(self.known) {
+            vertex.value = function(&mut vertex.at);
             self.known += 1;
             return None;
         }
         self.steps += 1;
-        let goes_on = move_worst(&mut self.corners, function, epsilon);
+        let goes_on = move_worst(&mut self.vertices, function, epsilon);
         if goes_on && self.steps < FORECAST_STEPS_MAX {
             return None;
         }
-        let (_, best, _) = ranks(&self.corners);
-        let Some(corner) = self.corners.get_mut(best) else { return Some((f64::NAN, Vec::new())) };
-        let parameters = corner.at.clone();
-        Some((function(&mut corner.at), parameters))
+        let (_, best, _) = ranks(&self.vertices);
+        let Some(vertex) = self.vertices.get_mut(best) else { return Some((f64::NAN, Vec::new())) };
+        let parameters = vertex.at.clone();
+        Some((function(&mut vertex.at), parameters))
     }
 }
 
 /// Replaces the worst corner by a better point. Returns whether the corners still differ.
 fn move_worst(
-    corners: &mut [Corner],
+    vertices: &mut [Vertex],
     function: &mut dyn FnMut(&mut [f64]) -> f64,
     epsilon: f64,
 ) -> bool {
-    let (worst, best, next) = ranks(corners);
-    let centre = centre(corners, worst);
+    let (worst, best, next) = ranks(vertices);
+    let centre = centre(vertices, worst);
     let [best_value, worst_value, next_value] =
-        [best, worst, next].map(|at| corners.get(at).map_or(f64::NAN, |corner| corner.value));
-    let Some(Corner { at: worst_at, .. }) = corners.get(worst).cloned() else { return false };
+        [best, worst, next].map(|at| vertices.get(at).map_or(f64::NAN, |vertex| vertex.value));
+    let Some(Vertex { at: worst_at, .. }) = vertices.get(worst).cloned() else { return false };
     let mut place = |along: f64, from: &[f64]| {
         let mut at: Vec<f64> = centre.iter().zip(from).map(|(c, f)| c + along * (f - c)).collect();
         let value = function(&mut at);
-        Corner { at, value }
+        Vertex { at, value }
     };
     // c + -1 * (w - c) has the same bits as c + 1 * (c - w).
     let reflected = place(-1.0, &worst_at);
-    let mut put = |corner: Corner| {
-        if let Some(place) = corners.get_mut(worst) {
-            *place = corner;
+    let mut put = |vertex: Vertex| {
+        if let Some(place) = vertices.get_mut(worst) {
+            *place = vertex;
         }
     };
     if reflected.value < next_value && reflected.value >= best_value {
@@ -94,41 +94,41 @@ fn move_worst(
         if contracted.value < worst_value {
             put(contracted);
         } else {
-            shrink(corners, best);
+            shrink(vertices, best);
             for at in [worst, next] {
-                if let Some(corner) = corners.get_mut(at) {
-                    corner.value = function(&mut corner.at);
+                if let Some(vertex) = vertices.get_mut(at) {
+                    vertex.value = function(&mut vertex.at);
                 }
             }
         }
     }
-    let is_found = spread(corners) < epsilon;
+    let is_found = spread(vertices) < epsilon;
     !is_found
 }
 
 /// Returns `start` and one further corner for each dimension, with equal distances between all
 /// corners.
-fn simplex(start: &[f64]) -> Vec<Corner> {
+fn simplex(start: &[f64]) -> Vec<Vertex> {
     let dimensions = start.len() as f64;
     let root = (dimensions + 1.0).sqrt() - 1.0;
     let scale = dimensions * std::f64::consts::SQRT_2;
     let (own, other) = ((root + dimensions) / scale, root / scale);
-    let corner = |moved: Option<usize>| {
+    let vertex = |moved: Option<usize>| {
         let step = |at: usize| match moved {
             Some(moved) if moved == at => own,
             Some(_) => other,
             None => 0.0,
         };
-        Corner { at: start.iter().enumerate().map(|(at, x)| step(at) + x).collect(), value: 0.0 }
+        Vertex { at: start.iter().enumerate().map(|(at, x)| step(at) + x).collect(), value: 0.0 }
     };
-    std::iter::once(corner(None)).chain((0..start.len()).map(|at| corner(Some(at)))).collect()
+    std::iter::once(vertex(None)).chain((0..start.len()).map(|at| vertex(Some(at)))).collect()
 }
 
 /// Returns the positions of the worst, the best and the second-worst corner.
-fn ranks(corners: &[Corner]) -> (usize, usize, usize) {
-    let value = |at: usize| corners.get(at).map_or(f64::NAN, |corner| corner.value);
+fn ranks(vertices: &[Vertex]) -> (usize, usize, usize) {
+    let value = |at: usize| vertices.get(at).map_or(f64::NAN, |vertex| vertex.value);
     let (mut worst, mut best) = (0, 0);
-    for at in 0..corners.len() {
+    for at in 0..vertices.len() {
         if value(at) > value(worst) {
             worst = at;
         }
@@ -137,7 +137,7 @@ fn ranks(corners: &[Corner]) -> (usize, usize, usize) {
         }
     }
     let mut next = best;
-    for at in 0..corners.len() {
+    for at in 0..vertices.len() {
         if value(at) > value(next) && value(at) < value(worst) {
             next = at;
         }
@@ -146,31 +146,31 @@ fn ranks(corners: &[Corner]) -> (usize, usize, usize) {
 }
 
 /// Returns the mean of all corners except the worst corner.
-fn centre(corners: &[Corner], worst: usize) -> Vec<f64> {
-    let dimensions = corners.len().saturating_sub(1);
+fn centre(vertices: &[Vertex], worst: usize) -> Vec<f64> {
+    let dimensions = vertices.len().saturating_sub(1);
     let mut sums = vec![0.0; dimensions];
-    for (_, corner) in corners.iter().enumerate().filter(|(at, _)| *at != worst) {
-        sums.iter_mut().zip(&corner.at).for_each(|(sum, x)| *sum += x);
+    for (_, vertex) in vertices.iter().enumerate().filter(|(at, _)| *at != worst) {
+        sums.iter_mut().zip(&vertex.at).for_each(|(sum, x)| *sum += x);
     }
     sums.iter_mut().for_each(|sum| *sum /= dimensions as f64);
     sums
 }
 
 /// Moves every corner half the way to the best corner.
-fn shrink(corners: &mut [Corner], best: usize) {
-    let Some(target) = corners.get(best).map(|corner| corner.at.clone()) else { return };
-    for (_, corner) in corners.iter_mut().enumerate().filter(|(at, _)| *at != best) {
-        for (x, to) in corner.at.iter_mut().zip(&target) {
+fn shrink(vertices: &mut [Vertex], best: usize) {
+    let Some(target) = vertices.get(best).map(|vertex| vertex.at.clone()) else { return };
+    for (_, vertex) in vertices.iter_mut().enumerate().filter(|(at, _)| *at != best) {
+        for (x, to) in vertex.at.iter_mut().zip(&target) {
             *x = to + (*x - to) / 2.0;
         }
     }
 }
 
 /// Returns the standard deviation of the corners' values.
-fn spread(corners: &[Corner]) -> f64 {
-    let count = corners.len() as f64;
-    let mean = corners.iter().map(|corner| corner.value).sum::<f64>() / count;
-    let squares = corners.iter().map(|c| (c.value - mean) * (c.value - mean) / (count - 1.0));
+fn spread(vertices: &[Vertex]) -> f64 {
+    let count = vertices.len() as f64;
+    let mean = vertices.iter().map(|vertex| vertex.value).sum::<f64>() / count;
+    let squares = vertices.iter().map(|c| (c.value - mean) * (c.value - mean) / (count - 1.0));
     squares.sum::<f64>().sqrt()
 }
 

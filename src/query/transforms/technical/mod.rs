@@ -7,7 +7,7 @@ mod indicator;
 mod kaufman;
 mod relative_strength;
 
-use super::piece::{Piece, Transformation};
+use super::stream_batch::{StreamBatch, Transformation};
 use crate::influxql::ast::Expr;
 use crate::model::value::FieldType;
 use crate::query::math;
@@ -75,23 +75,23 @@ impl Technical {
         let indicator = self.indicator();
         let own = indicator.as_ref().map_or(0, |indicator| indicator.warm_count());
         let hold = usize::try_from(self.hold).unwrap_or(own);
-        Box::new(IndicatorRun { indicator, hold, seen: 0 })
+        Box::new(IndicatorState { indicator, hold, seen: 0 })
     }
 }
 
 #[derive(Debug)]
-struct IndicatorRun {
+struct IndicatorState {
     indicator: Option<Box<dyn Indicator>>,
     hold: usize,
     seen: usize,
 }
 
-impl Transformation for IndicatorRun {
-    fn push(&mut self, piece: &Piece) -> Piece {
+impl Transformation for IndicatorState {
+    fn push(&mut self, piece: &StreamBatch) -> StreamBatch {
         let (mut times_ns, mut results) = (Vec::new(), Vec::new());
         let (Some(indicator), Some(values)) = (&mut self.indicator, math::floats(&piece.values))
         else {
-            return Piece::empty(FieldType::Float);
+            return StreamBatch::empty(FieldType::Float);
         };
         for (&time_ns, &value) in piece.times_ns.iter().zip(&values) {
             let result = indicator.add(value);
@@ -102,6 +102,6 @@ impl Transformation for IndicatorRun {
                 results.push(result);
             }
         }
-        Piece { times_ns, values: Values::Float(results) }
+        StreamBatch { times_ns, values: Values::Float(results) }
     }
 }

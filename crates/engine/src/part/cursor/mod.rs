@@ -104,7 +104,8 @@ impl<V: Values> PartCursor<V> {
         let first = if is_ascending { 0 } else { self.values.count().saturating_sub(1) };
         self.enter_value(first)?;
         self.group = if is_ascending { self.groups.start } else { self.groups.end };
-        let is_here = is_ascending && self.at_hand().is_some_and(|group| !group.is_beside());
+        let is_here =
+            is_ascending && self.at_hand().is_some_and(|group| !group.continues_columns());
         if is_here || self.move_group(is_ascending)? {
             self.enter_group();
             return self.settle();
@@ -158,7 +159,7 @@ impl<V: Values> PartCursor<V> {
                     };
                 }
             }
-            if self.at_hand().is_some_and(|group| !group.is_beside()) {
+            if self.at_hand().is_some_and(|group| !group.continues_columns()) {
                 return Ok(true);
             }
         }

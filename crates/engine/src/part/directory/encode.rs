@@ -3,7 +3,7 @@
 use std::rc::Rc;
 
 use super::{BESIDE, CONTINUES, GOES_ON, IS_WIDE};
-use super::{Directory, Group, Page, PartOf, Reach, Root, SeriesBlock, VERSION};
+use super::{Directory, Group, Page, PartOf, Root, RowExtent, SeriesBlock, VERSION};
 use crate::codec::crc::append_crc;
 use crate::codec::huffman::Stored;
 use crate::codec::{self, varint};
@@ -118,15 +118,18 @@ impl Group {
             (1..=PAGE_ROWS_MAX as u32).contains(&page.rows)
                 && page.series <= page.rows
                 && page.min_ns <= page.max_ns
-                && (page.keys_bytes > 0) != self.is_beside()
+                && (page.keys_bytes > 0) != self.continues_columns()
         };
         let most = SERIES_MAX as u32;
         let blocks = self.series.iter().all(|block| (1..=most).contains(&block.series));
         let of_pages = self.pages.last().map_or(0, |page| page.last_series().saturating_add(1));
-        let series =
-            if self.is_beside() { self.series.is_empty() } else { of_pages == self.series() };
+        let series = if self.continues_columns() {
+            self.series.is_empty()
+        } else {
+            of_pages == self.series()
+        };
         let flags = self.flags <= CONTINUES | GOES_ON | BESIDE | IS_WIDE;
-        let is_one = self.pages.len() == 1 || !(self.is_beside() || self.is_wide());
+        let is_one = self.pages.len() == 1 || !(self.continues_columns() || self.is_wide());
         let pages = !self.pages.is_empty() && self.pages.iter().all(is_sound);
         if pages && blocks && series && flags && is_one { Ok(()) } else { Err(CORRUPT) }
     }
@@ -182,7 +185,7 @@ impl Directory {
         })?;
         let roots = list(bytes, |bytes| {
             let part = number(bytes)?;
-            Ok(Root { part, values: list(bytes, read_reach)? })
+            Ok(Root { part, values: list(bytes, read_extent)? })
         })?;
         let known = |part: u32| (part as usize) < parts.len();
         let in_order = groups.is_sorted_by_key(|group| group.part);
@@ -216,11 +219,11 @@ fn read_columns(bytes: &mut &[u8]) -> Result<Vec<(ColumnId, FieldType)>, Error> 
     })
 }
 
-fn read_reach(bytes: &mut &[u8]) -> Result<Reach, Error> {
+fn read_extent(bytes: &mut &[u8]) -> Result<RowExtent, Error> {
     let from = read_bytes(bytes)?.to_vec();
     let min_ns = i64::from_le_bytes(array(bytes)?);
     let max_ns = min_ns.wrapping_add(varint::read(bytes)? as i64);
-    Ok(Reach { from, min_ns, max_ns, rows: varint::read(bytes)? })
+    Ok(RowExtent { from, min_ns, max_ns, rows: varint::read(bytes)? })
 }
 
 /// Decodes a list from the start of `bytes`. Every item takes at least one byte, which limits the

@@ -105,12 +105,12 @@ pub(crate) struct Root {
     /// The position in [`Directory::parts`].
     pub part: u32,
     /// The extents of the values, in order.
-    pub values: Vec<Reach>,
+    pub values: Vec<RowExtent>,
 }
 
 /// The extent of a part's rows in a value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Reach {
+pub(crate) struct RowExtent {
     /// Equals `from` of the value's first series block. If no series begins in the value, it is the
     /// first key after the value.
     pub(in crate::part) from: Vec<u8>,
@@ -122,7 +122,7 @@ pub(crate) struct Reach {
     pub rows: u64,
 }
 
-impl Reach {
+impl RowExtent {
     /// Returns the measurement of the value's first group, which `from` starts with.
     pub(in crate::part) fn first_measurement(&self) -> Option<MeasurementId> {
         self.from.first_chunk().map(|id| MeasurementId(u32::from_be_bytes(*id)))
@@ -152,7 +152,7 @@ impl Group {
     }
 
     /// Whether the group contains only further columns of the previous group's page.
-    pub(crate) fn is_beside(&self) -> bool {
+    pub(crate) fn continues_columns(&self) -> bool {
         self.flags & BESIDE != 0
     }
 
@@ -164,13 +164,13 @@ impl Group {
     pub(in crate::part) fn flags(
         continues: bool,
         goes_on: bool,
-        is_beside: bool,
+        continues_columns: bool,
         is_wide: bool,
     ) -> u8 {
         let bit = |is: bool, bit: u8| if is { bit } else { 0 };
         bit(continues, CONTINUES)
             | bit(goes_on, GOES_ON)
-            | bit(is_beside, BESIDE)
+            | bit(continues_columns, BESIDE)
             | bit(is_wide, IS_WIDE)
     }
 
@@ -223,7 +223,7 @@ impl Group {
     /// Returns the group's number of rows, and the number of decoded values, times and series. A
     /// group of further columns has 0 rows.
     pub(in crate::part) fn rows_and_cells(&self) -> (u64, u64) {
-        let is_own = u64::from(!self.is_beside());
+        let is_own = u64::from(!self.continues_columns());
         let columns = self.columns.len().max(1);
         let rows = self.pages.iter().map(|page| is_own * u64::from(page.rows));
         let blocks = self.column_bytes.chunks(columns);
@@ -248,7 +248,7 @@ impl Root {
         let first = measurement.0.to_be_bytes();
         let start = self.values.partition_point(|reach| *reach.from <= first[..]);
         let behind = measurement.0.checked_add(1).map(u32::to_be_bytes);
-        let begins = |reach: &Reach| behind.is_none_or(|behind| *reach.from < behind[..]);
+        let begins = |reach: &RowExtent| behind.is_none_or(|behind| *reach.from < behind[..]);
         start.saturating_sub(1)..self.values.partition_point(begins)
     }
 }
@@ -300,6 +300,6 @@ impl Directory {
         };
         let roots = self.roots.iter().flat_map(|root| &root.values);
         self.groups.iter().map(of).sum::<usize>()
-            + roots.map(|reach| size_of::<Reach>() + reach.from.len()).sum::<usize>()
+            + roots.map(|reach| size_of::<RowExtent>() + reach.from.len()).sum::<usize>()
     }
 }

@@ -14,7 +14,7 @@ fn rows_of(values: &mut Bytes, part: u64, measurement: MeasurementId) -> Read {
         for at in groups {
             let group = &directory.groups[at];
             assert_eq!(group.measurement, measurement);
-            if group.is_beside() {
+            if group.continues_columns() {
                 continue;
             }
             let blocks =

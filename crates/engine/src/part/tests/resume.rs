@@ -98,7 +98,7 @@ fn check_values(values: &[Value], part: &Written) {
         for (reach, value) in root.iter().flat_map(|root| &root.values).zip(own) {
             let (groups, _) = value.directory.of_part(part.id).unwrap();
             let groups = value.directory.groups[groups].iter();
-            let pages = || groups.clone().filter(|g| !g.is_beside()).flat_map(|g| &g.pages);
+            let pages = || groups.clone().filter(|g| !g.continues_columns()).flat_map(|g| &g.pages);
             assert_eq!(reach.rows, pages().map(|page| u64::from(page.rows)).sum::<u64>());
             if reach.rows > 0 {
                 let (min, max) = (pages().map(|p| p.min_ns).min(), pages().map(|p| p.max_ns).max());
@@ -239,7 +239,7 @@ fn rows_may_be_hidden_before_it_goes_on() {
                     value.directory.groups[groups].to_vec()
                 };
                 let groups = values[part.values.clone()].iter().flat_map(of_part);
-                let groups: Vec<_> = groups.filter(|group| !group.is_beside()).collect();
+                let groups: Vec<_> = groups.filter(|group| !group.continues_columns()).collect();
                 let ends = groups.windows(2).map(|pair| (&pair[0], pair[1].continues()));
                 let ends = ends.chain(groups.last().map(|last| (last, false)));
                 dangling += ends.filter(|(group, goes_on)| group.goes_on() && !goes_on).count();

@@ -14,7 +14,7 @@ pub use gather::{Groups, TagOrder};
 pub use limits::Limits;
 pub use resume::Resumed;
 
-use super::directory::{Directory, Group, Page, PartOf, Reach, Root, SeriesBlock};
+use super::directory::{Directory, Group, Page, PartOf, Root, RowExtent, SeriesBlock};
 use super::series_block;
 use crate::codec::huffman::Stored;
 use crate::merge::key::SeriesKey;
@@ -61,7 +61,7 @@ impl Value {
     }
 }
 
-fn reach_bytes(reach: &Reach) -> usize {
+fn reach_bytes(reach: &RowExtent) -> usize {
     REACH_BYTES_MAX + reach.from.len()
 }
 
@@ -150,7 +150,7 @@ fn key_hash(seed: u64, key: &SeriesKey) -> u64 {
 struct OpenPart {
     sequences: Sequences,
     /// The extents of the part's closed values.
-    reaches: Vec<Reach>,
+    reaches: Vec<RowExtent>,
     last_key: Vec<u8>,
     written: Written,
 }
@@ -360,9 +360,9 @@ impl OpenPart {
         let Some((groups, _)) = directory.of_part(self.written.id) else { return };
         let groups = directory.groups.get(groups).unwrap_or_default();
         let begins = groups.iter().find_map(|group| group.series.first());
-        let own = groups.iter().filter(|group| !group.is_beside());
+        let own = groups.iter().filter(|group| !group.continues_columns());
         let pages = || own.clone().flat_map(|group| &group.pages);
-        self.reaches.push(Reach {
+        self.reaches.push(RowExtent {
             from: begins.map_or_else(|| behind(&self.last_key), |block| block.from.clone()),
             min_ns: pages().map(|page| page.min_ns).min().unwrap_or_default(),
             max_ns: pages().map(|page| page.max_ns).max().unwrap_or_default(),
@@ -406,11 +406,12 @@ impl<'a> Piece<'a> {
         let (measurement, tag_ids) = (rows.measurement, rows.tag_ids.clone());
         let mut group = Group { measurement, flags, tag_ids, ..Group::default() };
         let mut body = Vec::new();
-        if !group.is_beside() {
+        if !group.continues_columns() {
             let tags = group.tag_ids.len();
             group.series = write_series(of_pages, tags, continues, before, &mut body);
         }
-        let listed = if group.is_beside() { columns.clone() } else { 0..rows.columns.len() };
+        let listed =
+            if group.continues_columns() { columns.clone() } else { 0..rows.columns.len() };
         let listed: Vec<usize> = listed.collect();
         let column = |at: &usize| rows.columns.get(*at);
         let named = listed.iter().filter_map(column);
@@ -418,14 +419,14 @@ impl<'a> Piece<'a> {
         let is_here = |at: &usize| columns.contains(at);
         let table = |at: &usize| column(at).filter(|_| is_here(at)).map(|c| c.table.clone());
         group.tables = listed.iter().map(|at| table(at).unwrap_or_default()).collect();
-        group.tables.push(match group.is_beside() {
+        group.tables.push(match group.continues_columns() {
             true => Stored::default(),
             false => rows.page_keys.0.clone(),
         });
         for at in pages {
             let Some(&page) = rows.pages.get(at) else { continue };
             let offset = body.len() as u32;
-            let keys = rows.page_keys.1.get(at).filter(|_| !group.is_beside());
+            let keys = rows.page_keys.1.get(at).filter(|_| !group.continues_columns());
             let keys_bytes = append(keys, &mut body);
             let first_series = page.first_series - first;
             group.pages.push(Page { first_series, offset, keys_bytes, ..page });
@@ -438,7 +439,7 @@ impl<'a> Piece<'a> {
         let mut encoded = Vec::new();
         group.encode(&mut encoded);
         let last_key = of_pages.last().map(|key| key.as_bytes().to_vec()).unwrap_or_default();
-        let keys = if group.is_beside() { &[] } else { of_pages };
+        let keys = if group.continues_columns() { &[] } else { of_pages };
         Self { group, body, group_bytes: encoded.len(), last_key, keys }
     }
 }

@@ -102,7 +102,7 @@ impl Found {
             let Some(group) = directory.groups.get(at) else { continue };
             self.part.written.add(group);
             self.count_series(value, group, seed, values)?;
-            if !group.is_beside() {
+            if !group.continues_columns() {
                 (self.last, begins) = ((value, at), true);
             }
         }

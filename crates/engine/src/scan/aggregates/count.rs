@@ -69,11 +69,11 @@ impl Accumulator for CountAccumulator {
 
     fn partial(&self, order: &[usize], starts_ns: &[i64]) -> PartialColumn {
         let (windows_ns, counts) = self.columns(order, starts_ns);
-        PartialColumn { windows_ns, states: vec![counts], beside: Vec::new() }
+        PartialColumn { windows_ns, states: vec![counts], aux: Vec::new() }
     }
 
     fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished {
         let (windows_ns, values) = self.columns(order, starts_ns);
-        Finished { windows_ns, values, times_ns: None, beside: Vec::new() }
+        Finished { windows_ns, values, times_ns: None, aux: Vec::new() }
     }
 }

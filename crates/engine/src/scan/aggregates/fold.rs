@@ -108,7 +108,7 @@ impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
             windows_ns.extend(starts_ns.get(slot));
             A::write(state, &mut states);
         }
-        PartialColumn { windows_ns, states, beside: Vec::new() }
+        PartialColumn { windows_ns, states, aux: Vec::new() }
     }
 
     fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished {
@@ -118,6 +118,6 @@ impl<A: Aggregate<T>, T: Number> Accumulator for Fold<A, T> {
             windows_ns.extend(starts_ns.get(slot));
             A::finish(state, &mut values);
         }
-        Finished { windows_ns, values, times_ns: None, beside: Vec::new() }
+        Finished { windows_ns, values, times_ns: None, aux: Vec::new() }
     }
 }

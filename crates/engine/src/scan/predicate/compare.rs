@@ -1,7 +1,7 @@
 //! Compares values and returns masks. Comparisons of incompatible values are false, including `!=`.
 
 use super::Mask;
-use super::expr::{Data, Evaluated, Lane, Text, both, floats, map, zip};
+use super::expr::{Data, Evaluated, RowValues, Text, both, floats, map, zip};
 use crate::scan::request::Comparison;
 use tidemark_model::regex::Pattern;
 
@@ -48,9 +48,9 @@ pub(super) fn is_true(operand: Evaluated<'_>) -> Mask {
 
 fn ordered<'a, T: Copy + PartialOrd>(
     comparison: Comparison,
-    a: &Lane<'_, T>,
-    b: &Lane<'_, T>,
-) -> Lane<'a, bool> {
+    a: &RowValues<'_, T>,
+    b: &RowValues<'_, T>,
+) -> RowValues<'a, bool> {
     match comparison {
         Comparison::Equal => zip(a, b, |a, b| a == b),
         Comparison::NotEqual => zip(a, b, |a, b| a != b),
@@ -61,7 +61,7 @@ fn ordered<'a, T: Copy + PartialOrd>(
     }
 }
 
-fn texts<'a>(comparison: Comparison, a: &Text<'_>, b: &Text<'_>) -> Lane<'a, bool> {
+fn texts<'a>(comparison: Comparison, a: &Text<'_>, b: &Text<'_>) -> RowValues<'a, bool> {
     let holds = |a: &str, b: &str| match comparison {
         Comparison::Equal => a == b,
         Comparison::NotEqual => a != b,
@@ -75,31 +75,33 @@ fn texts<'a>(comparison: Comparison, a: &Text<'_>, b: &Text<'_>) -> Lane<'a, boo
         (a, Text::One(b)) => each(a, |a| holds(a, b)),
         (Text::Many(a, a_rows), Text::Many(b, b_rows)) => {
             let rows = a_rows.clone().zip(b_rows.clone());
-            Lane::Many(rows.map(|(i, j)| holds(a.get(i), b.get(j))).collect())
+            RowValues::Many(rows.map(|(i, j)| holds(a.get(i), b.get(j))).collect())
         }
     }
 }
 
-fn each<'a>(text: &Text<'_>, f: impl Fn(&str) -> bool) -> Lane<'a, bool> {
+fn each<'a>(text: &Text<'_>, f: impl Fn(&str) -> bool) -> RowValues<'a, bool> {
     match text {
-        Text::One(text) => Lane::One(f(text)),
+        Text::One(text) => RowValues::One(f(text)),
         Text::Many(column, rows)
             if let Some(codes) = column.codes().and_then(|c| c.get(rows.clone())) =>
         {
             let answers: Vec<bool> = column.entries().map(f).collect();
             let answer = |&code: &u32| answers.get(code as usize).copied().unwrap_or(false);
-            Lane::Many(codes.iter().map(answer).collect())
+            RowValues::Many(codes.iter().map(answer).collect())
         }
-        Text::Many(column, rows) => Lane::Many(rows.clone().map(|i| f(column.get(i))).collect()),
+        Text::Many(column, rows) => {
+            RowValues::Many(rows.clone().map(|i| f(column.get(i))).collect())
+        }
     }
 }
 
-fn mask(lane: Lane<'_, bool>, valid: Option<Vec<bool>>) -> Mask {
+fn mask(lane: RowValues<'_, bool>, valid: Option<Vec<bool>>) -> Mask {
     match (lane, valid) {
-        (Lane::One(false), _) => Mask::None,
-        (Lane::One(true), None) => Mask::All,
-        (Lane::One(true), Some(valid)) => Mask::Some(valid),
-        (Lane::Many(rows), valid) => {
+        (RowValues::One(false), _) => Mask::None,
+        (RowValues::One(true), None) => Mask::All,
+        (RowValues::One(true), Some(valid)) => Mask::Some(valid),
+        (RowValues::Many(rows), valid) => {
             let rows = rows.into_owned();
             Mask::Some(both(Some(rows), valid).unwrap_or_default())
         }

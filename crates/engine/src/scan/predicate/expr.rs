@@ -32,7 +32,7 @@ pub(super) enum Expr {
 
 /// One value for every row, or one per row.
 #[derive(Clone, Debug)]
-pub(super) enum Lane<'a, T: Copy> {
+pub(super) enum RowValues<'a, T: Copy> {
     One(T),
     Many(Cow<'a, [T]>),
 }
@@ -49,10 +49,10 @@ pub(super) enum Text<'a> {
 pub(super) enum Data<'a> {
     /// No row has a value.
     Nothing,
-    Float(Lane<'a, f64>),
-    Integer(Lane<'a, i64>),
-    Unsigned(Lane<'a, u64>),
-    Boolean(Lane<'a, bool>),
+    Float(RowValues<'a, f64>),
+    Integer(RowValues<'a, i64>),
+    Unsigned(RowValues<'a, u64>),
+    Boolean(RowValues<'a, bool>),
     Text(Text<'a>),
 }
 
@@ -127,10 +127,10 @@ fn field<'a>(run: Option<&'a Run>, input: &Input) -> Result<Evaluated<'a>, ScanE
     let Some(run) = run else { return Ok(Data::Nothing.into()) };
     let Some(read) = input::read(run, input)? else { return Ok(Data::Nothing.into()) };
     let data = match read.slice {
-        Slice::Float(values) => Data::Float(Lane::Many(values)),
-        Slice::Integer(values) => Data::Integer(Lane::Many(values)),
-        Slice::Unsigned(values) => Data::Unsigned(Lane::Many(values)),
-        Slice::Boolean(values) => Data::Boolean(Lane::Many(values)),
+        Slice::Float(values) => Data::Float(RowValues::Many(values)),
+        Slice::Integer(values) => Data::Integer(RowValues::Many(values)),
+        Slice::Unsigned(values) => Data::Unsigned(RowValues::Many(values)),
+        Slice::Boolean(values) => Data::Boolean(RowValues::Many(values)),
         Slice::Text(column, rows) => Data::Text(Text::Many(column, rows)),
     };
     Ok(Evaluated { data, valid: read.valid })
@@ -138,10 +138,10 @@ fn field<'a>(run: Option<&'a Run>, input: &Input) -> Result<Evaluated<'a>, ScanE
 
 fn literal(value: &FieldValue) -> Data<'_> {
     match value {
-        FieldValue::Float(value) => Data::Float(Lane::One(*value)),
-        FieldValue::Integer(value) => Data::Integer(Lane::One(*value)),
-        FieldValue::Unsigned(value) => Data::Unsigned(Lane::One(*value)),
-        FieldValue::Boolean(value) => Data::Boolean(Lane::One(*value)),
+        FieldValue::Float(value) => Data::Float(RowValues::One(*value)),
+        FieldValue::Integer(value) => Data::Integer(RowValues::One(*value)),
+        FieldValue::Unsigned(value) => Data::Unsigned(RowValues::One(*value)),
+        FieldValue::Boolean(value) => Data::Boolean(RowValues::One(*value)),
         FieldValue::String(value) => Data::Text(Text::One(value)),
     }
 }
@@ -157,29 +157,32 @@ pub(super) fn both(a: Option<Vec<bool>>, b: Option<Vec<bool>>) -> Option<Vec<boo
     }
 }
 
-pub(super) fn map<'a, A: Copy, O: Copy>(a: &Lane<'_, A>, f: impl Fn(A) -> O) -> Lane<'a, O> {
+pub(super) fn map<'a, A: Copy, O: Copy>(
+    a: &RowValues<'_, A>,
+    f: impl Fn(A) -> O,
+) -> RowValues<'a, O> {
     match a {
-        Lane::One(a) => Lane::One(f(*a)),
-        Lane::Many(a) => Lane::Many(a.iter().map(|&a| f(a)).collect()),
+        RowValues::One(a) => RowValues::One(f(*a)),
+        RowValues::Many(a) => RowValues::Many(a.iter().map(|&a| f(a)).collect()),
     }
 }
 
 pub(super) fn zip<'a, A: Copy, B: Copy, O: Copy>(
-    a: &Lane<'_, A>,
-    b: &Lane<'_, B>,
+    a: &RowValues<'_, A>,
+    b: &RowValues<'_, B>,
     f: impl Fn(A, B) -> O,
-) -> Lane<'a, O> {
+) -> RowValues<'a, O> {
     match (a, b) {
-        (_, Lane::One(b)) => map(a, |a| f(a, *b)),
-        (Lane::One(a), _) => map(b, |b| f(*a, b)),
-        (Lane::Many(a), Lane::Many(b)) => {
-            Lane::Many(a.iter().zip(b.iter()).map(|(&a, &b)| f(a, b)).collect())
+        (_, RowValues::One(b)) => map(a, |a| f(a, *b)),
+        (RowValues::One(a), _) => map(b, |b| f(*a, b)),
+        (RowValues::Many(a), RowValues::Many(b)) => {
+            RowValues::Many(a.iter().zip(b.iter()).map(|(&a, &b)| f(a, b)).collect())
         }
     }
 }
 
 /// Converts numbers to floats. Returns `None` for other types.
-pub(super) fn floats<'a>(data: &Data<'a>) -> Option<Lane<'a, f64>> {
+pub(super) fn floats<'a>(data: &Data<'a>) -> Option<RowValues<'a, f64>> {
     match data {
         Data::Float(lane) => Some(lane.clone()),
         Data::Integer(lane) => Some(map(lane, |v| v as f64)),
@@ -211,7 +214,7 @@ fn arithmetic<'a>(operator: Arithmetic, a: Data<'a>, b: Data<'a>) -> Data<'a> {
     }
 }
 
-fn real<'a>(operator: Arithmetic, a: &Lane<'_, f64>, b: &Lane<'_, f64>) -> Data<'a> {
+fn real<'a>(operator: Arithmetic, a: &RowValues<'_, f64>, b: &RowValues<'_, f64>) -> Data<'a> {
     Data::Float(match operator {
         Arithmetic::Add => zip(a, b, |a, b| a + b),
         Arithmetic::Subtract => zip(a, b, |a, b| a - b),
@@ -222,7 +225,11 @@ fn real<'a>(operator: Arithmetic, a: &Lane<'_, f64>, b: &Lane<'_, f64>) -> Data<
     })
 }
 
-fn integers<'a>(operator: Arithmetic, a: &Lane<'_, i64>, b: &Lane<'_, i64>) -> Lane<'a, i64> {
+fn integers<'a>(
+    operator: Arithmetic,
+    a: &RowValues<'_, i64>,
+    b: &RowValues<'_, i64>,
+) -> RowValues<'a, i64> {
     match operator {
         Arithmetic::Add => zip(a, b, i64::wrapping_add),
         Arithmetic::Subtract => zip(a, b, i64::wrapping_sub),
@@ -235,7 +242,11 @@ fn integers<'a>(operator: Arithmetic, a: &Lane<'_, i64>, b: &Lane<'_, i64>) -> L
     }
 }
 
-fn unsigneds<'a>(operator: Arithmetic, a: &Lane<'_, u64>, b: &Lane<'_, u64>) -> Lane<'a, u64> {
+fn unsigneds<'a>(
+    operator: Arithmetic,
+    a: &RowValues<'_, u64>,
+    b: &RowValues<'_, u64>,
+) -> RowValues<'a, u64> {
     match operator {
         Arithmetic::Add => zip(a, b, u64::wrapping_add),
         Arithmetic::Subtract => zip(a, b, u64::wrapping_sub),

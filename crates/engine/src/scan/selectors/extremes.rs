@@ -120,11 +120,11 @@ impl<T: Number> Accumulator for Extremes<T> {
     fn partial(&self, order: &[usize], starts_ns: &[i64]) -> PartialColumn {
         let (windows_ns, times_ns, values) = self.columns(order, starts_ns);
         let states = vec![Column::full(Values::Integer(times_ns)), values];
-        PartialColumn { windows_ns, states, beside: Vec::new() }
+        PartialColumn { windows_ns, states, aux: Vec::new() }
     }
 
     fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished {
         let (windows_ns, times_ns, values) = self.columns(order, starts_ns);
-        Finished { windows_ns, values, times_ns: Some(times_ns), beside: Vec::new() }
+        Finished { windows_ns, values, times_ns: Some(times_ns), aux: Vec::new() }
     }
 }

@@ -2,6 +2,6 @@
 
 pub(super) mod extremes;
 pub(super) mod first_last;
-pub(super) mod met;
+pub(super) mod ties;
 pub(super) mod min_max;
 pub(super) mod selected;

@@ -8,8 +8,8 @@ use crate::batch::column::{Column, StringColumn, Values};
 use crate::scan::accumulator::{Accumulator, Finished};
 use crate::scan::dense::{Dense, Neighbours};
 use crate::scan::error::ScanError;
-use crate::scan::page::{BesideColumn, PartialColumn};
-use crate::scan::request::{AggregateFunction, Beside};
+use crate::scan::page::{AuxValues, PartialColumn};
+use crate::scan::request::{AggregateFunction, AuxColumn};
 use crate::scan::spans::{Span, keep};
 use tidemark_model::value::{FieldType, FieldValue};
 
@@ -31,21 +31,21 @@ pub(in crate::scan) trait Selector {
 struct Point {
     time_ns: i64,
     value: FieldValue,
-    beside: Vec<Option<FieldValue>>,
+    aux: Vec<Option<FieldValue>>,
 }
 
 /// The chosen points of a selector, by slot.
 pub(in crate::scan) struct Selected<S: Selector> {
     field_type: FieldType,
-    beside: Vec<Beside>,
+    aux: Vec<AuxColumn>,
     points: Vec<Option<Point>>,
     text_bytes: usize,
     selector: PhantomData<S>,
 }
 
 impl<S: Selector> Selected<S> {
-    pub(in crate::scan) fn new(field_type: FieldType, beside: Vec<Beside>) -> Self {
-        Self { field_type, beside, points: Vec::new(), text_bytes: 0, selector: PhantomData }
+    pub(in crate::scan) fn new(field_type: FieldType, aux: Vec<AuxColumn>) -> Self {
+        Self { field_type, aux, points: Vec::new(), text_bytes: 0, selector: PhantomData }
     }
 
     /// Compares a new point with the slot's current point. `Greater` replaces the current point.
@@ -72,7 +72,7 @@ impl<S: Selector> Selected<S> {
     fn offer(&mut self, slot: usize, point: Point) {
         let better = match self.rank(slot, point.time_ns, &point.value) {
             Ordering::Equal => match self.points.get(slot) {
-                Some(Some(old)) => compare_all(&point.beside, &old.beside) == Ordering::Less,
+                Some(Some(old)) => compare_all(&point.aux, &old.aux) == Ordering::Less,
                 _ => true,
             },
             order => order == Ordering::Greater,
@@ -97,11 +97,11 @@ impl<S: Selector> Selected<S> {
         (windows_ns, times_ns, values)
     }
 
-    fn beside_columns(&self, order: &[usize]) -> Vec<BesideColumn> {
-        let column = |(position, beside): (usize, &Beside)| {
-            let values = self.present(order).map(|(_, p)| p.beside.get(position)?.as_ref());
-            match beside {
-                Beside::Tag(_) => BesideColumn::Tag(
+    fn aux_values(&self, order: &[usize]) -> Vec<AuxValues> {
+        let column = |(position, aux): (usize, &AuxColumn)| {
+            let values = self.present(order).map(|(_, p)| p.aux.get(position)?.as_ref());
+            match aux {
+                AuxColumn::Tag(_) => AuxValues::Tag(
                     values
                         .map(|value| match value {
                             Some(FieldValue::String(text)) => &**text,
@@ -109,14 +109,14 @@ impl<S: Selector> Selected<S> {
                         })
                         .collect::<StringColumn>(),
                 ),
-                Beside::Field(input) => {
+                AuxColumn::Field(input) => {
                     let mut column = Column::new(input.output_type().unwrap_or(input.field_type));
                     values.for_each(|value| push(&mut column, value));
-                    BesideColumn::Field(column)
+                    AuxValues::Field(column)
                 }
             }
         };
-        self.beside.iter().enumerate().map(column).collect()
+        self.aux.iter().enumerate().map(column).collect()
     }
 }
 
@@ -127,8 +127,8 @@ impl<S: Selector> Accumulator for Selected<S> {
             let Some(&time_ns) = dense.times.get(index) else { continue };
             let value = dense.value(index);
             if self.rank(span.slot, time_ns, &value) != Ordering::Less {
-                let beside = dense.beside(index, &self.beside, neighbours);
-                self.offer(span.slot, Point { time_ns, value, beside });
+                let aux = dense.aux(index, &self.aux, neighbours);
+                self.offer(span.slot, Point { time_ns, value, aux });
             }
         }
     }
@@ -139,20 +139,18 @@ impl<S: Selector> Accumulator for Selected<S> {
         let (Values::Integer(times_ns), Validity::All) = (&times.values, &times.validity) else {
             return Err(wrong);
         };
-        if values.values.field_type() != self.field_type
-            || partial.beside.len() != self.beside.len()
-        {
+        if values.values.field_type() != self.field_type || partial.aux.len() != self.aux.len() {
             return Err(wrong);
         }
         for (row, &slot) in slots.iter().enumerate() {
             let (Some(&time_ns), Some(value)) = (times_ns.get(row), values.get(row)) else {
                 return Err(wrong);
             };
-            let beside = partial.beside.iter().map(|column| match column {
-                BesideColumn::Field(column) => column.get(row),
-                BesideColumn::Tag(column) => Some(FieldValue::String(column.get(row).into())),
+            let aux = partial.aux.iter().map(|column| match column {
+                AuxValues::Field(column) => column.get(row),
+                AuxValues::Tag(column) => Some(FieldValue::String(column.get(row).into())),
             });
-            self.offer(slot, Point { time_ns, value, beside: beside.collect() });
+            self.offer(slot, Point { time_ns, value, aux: aux.collect() });
         }
         Ok(())
     }
@@ -165,19 +163,19 @@ impl<S: Selector> Accumulator for Selected<S> {
     }
 
     fn bytes(&self) -> usize {
-        self.points.len() * (24 + 9 * self.beside.len()) + self.text_bytes
+        self.points.len() * (24 + 9 * self.aux.len()) + self.text_bytes
     }
 
     fn partial(&self, order: &[usize], starts_ns: &[i64]) -> PartialColumn {
         let (windows_ns, times_ns, values) = self.columns(order, starts_ns);
         let states = vec![Column::full(Values::Integer(times_ns)), values];
-        PartialColumn { windows_ns, states, beside: self.beside_columns(order) }
+        PartialColumn { windows_ns, states, aux: self.aux_values(order) }
     }
 
     fn finish(&self, order: &[usize], starts_ns: &[i64]) -> Finished {
         let (windows_ns, times_ns, values) = self.columns(order, starts_ns);
-        let beside = self.beside_columns(order);
-        Finished { windows_ns, values, times_ns: Some(times_ns), beside }
+        let aux = self.aux_values(order);
+        Finished { windows_ns, values, times_ns: Some(times_ns), aux }
     }
 }
 
@@ -220,5 +218,5 @@ fn text_bytes(point: &Point) -> usize {
         FieldValue::String(text) => text.len(),
         _ => 0,
     };
-    text(&point.value) + point.beside.iter().flatten().map(text).sum::<usize>()
+    text(&point.value) + point.aux.iter().flatten().map(text).sum::<usize>()
 }

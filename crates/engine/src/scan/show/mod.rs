@@ -18,8 +18,8 @@ use self::facts::{Facts, Wanted};
 use self::least::Least;
 use self::task::{Find, FindColumns, Span, Task};
 use self::walk::Walk;
+use super::cached::Cached;
 use super::error::ScanError;
-use super::kept::Kept;
 use super::page::{MeasurementSummary, SERIES_CELLS, SummaryLimits, SummaryPage};
 use super::reader::{ReadStats, Reader};
 use super::request::{SummaryRequest, SummaryWant};
@@ -50,13 +50,13 @@ pub(super) fn page(
     let (Some(version), Ok(name)) = (version, name(request, limits)) else {
         return read(reader, request, limits);
     };
-    if let Some(Kept::Summary(page)) = reader.kept(&name, &version) {
+    if let Some(Cached::Summary(page)) = reader.cached(&name, &version) {
         return Ok(SummaryPage { stats: reader.stats(), ..SummaryPage::clone(&page) });
     }
     let page = read(reader, request, limits)?;
     if page.bytes() <= KEPT_BYTES_MAX {
         let cells = page.stats.cells.saturating_mul(SERIES_CELLS);
-        reader.keep(name, version, Kept::Summary(Rc::new(page.clone())), cells);
+        reader.keep(name, version, Cached::Summary(Rc::new(page.clone())), cells);
     }
     Ok(page)
 }

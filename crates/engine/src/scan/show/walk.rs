@@ -3,7 +3,7 @@
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use crate::scan::error::ScanError;
-use crate::scan::keys::{KeyFilter, Reached, SeriesTags};
+use crate::scan::keys::{FilterDecision, KeyFilter, SeriesTags};
 use crate::scan::reader::{Reader, Rows};
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
@@ -76,14 +76,14 @@ impl<'a> Walk<'a> {
                 break;
             }
             tags.set(key);
-            match filter.reached(key, tags) {
-                Reached::Wanted => {}
-                Reached::Unwanted => continue,
-                Reached::SeekTo(to) => {
+            match filter.decide(key, tags) {
+                FilterDecision::Wanted => {}
+                FilterDecision::Unwanted => continue,
+                FilterDecision::SeekTo(to) => {
                     rows.seek(&to)?;
                     continue;
                 }
-                Reached::Through => break,
+                FilterDecision::Through => break,
             }
             match visit(&mut rows, tags)? {
                 Next::Step => {}

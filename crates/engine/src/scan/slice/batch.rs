@@ -28,7 +28,7 @@ pub(super) type Chosen = (SeriesKey, Range<usize>, Mask);
 
 /// Keeps only the selected rows if they are few. The remaining columns are then decoded for these
 /// rows only.
-pub(super) fn leave_few(picks: Picks, rows: &mut Rows, chosen: &mut [Chosen]) -> Picks {
+pub(super) fn keep_few(picks: Picks, rows: &mut Rows, chosen: &mut [Chosen]) -> Picks {
     let all = |of: &Range<usize>, mask: &Mask| mask.rows(of.clone()).count();
     let count = chosen.iter().map(|(_, of, mask)| all(of, mask)).sum::<usize>();
     if count > picks.len() / FEW {

@@ -13,8 +13,8 @@ use serde::Serialize;
 
 use super::Walk;
 use crate::codec::metadata;
+use crate::scan::cached::{Cached, RunGroups};
 use crate::scan::error::ScanError;
-use crate::scan::kept::{Kept, RunGroups};
 use crate::scan::page::{CELLS_PER_PIECE_MAX, SERIES_CELLS};
 use crate::scan::reader::Run;
 use crate::scan::request::{Predicate, ScanRequest};
@@ -81,8 +81,8 @@ impl Walk<'_> {
         let name = Name { groups_of_runs: *measurement, predicate, group_by };
         let Ok(name) = metadata::encode(&name) else { return Ok(None) };
         let version = self.reader.version_of_runs();
-        let known = match self.reader.kept(&name, &version) {
-            Some(Kept::Groups(known)) => known,
+        let known = match self.reader.cached(&name, &version) {
+            Some(Cached::Groups(known)) => known,
             _ => Rc::default(),
         };
         let is_missing = |run: &&Run| {
@@ -117,7 +117,7 @@ impl Walk<'_> {
             alike.extend(series_of(run).map(|series| (series, number)));
         }
         let (more, cells) = (Rc::new(more), self.cells - before);
-        self.reader.keep(name, version, Kept::Groups(Rc::clone(&more)), cells);
+        self.reader.keep(name, version, Cached::Groups(Rc::clone(&more)), cells);
         Ok(Some(more))
     }
 

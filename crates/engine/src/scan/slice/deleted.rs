@@ -6,8 +6,8 @@ use super::Walk;
 use super::tiled::Bound;
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
+use crate::scan::cached::{Piece, Tile};
 use crate::scan::error::ScanError;
-use crate::scan::kept::{Piece, Tile};
 use crate::scan::keys::KeyFilter;
 use crate::scan::page::SERIES_CELLS;
 use crate::scan::predicate::Filter;
@@ -93,7 +93,7 @@ impl Walk<'_> {
     /// Uses a tile from before some deletes: reads the `touched` pieces again and takes the others
     /// from the cache. Returns the position at which the rest of the tile begins, if the page ended
     /// inside the tile.
-    pub(super) fn mend(
+    pub(super) fn refresh(
         &mut self,
         tile: &Tile,
         missing: Missing,

@@ -28,7 +28,7 @@ const CELLS_MAX: u64 = CELLS_PER_PIECE_MAX / 2;
 
 /// The first groups, with the number of their series.
 struct First {
-    most: Most,
+    most: GroupLimit,
     groups: BTreeMap<Vec<String>, u64>,
     series: u64,
     /// Whether later groups were left out.
@@ -37,14 +37,14 @@ struct First {
 
 /// The number of groups or series that suffice.
 #[derive(Clone, Copy)]
-struct Most {
+struct GroupLimit {
     groups: u64,
     /// Groups suffice if they have this number of series.
     series: u64,
 }
 
 impl First {
-    fn new(most: Most) -> Self {
+    fn new(most: GroupLimit) -> Self {
         Self { most, groups: BTreeMap::new(), series: 0, is_cut: false }
     }
 
@@ -108,7 +108,7 @@ impl Walk<'_> {
 
     /// Returns the number of groups and series that suffice for mixed rows (`is_rows`) or SLIMIT,
     /// or `None` if all groups are needed.
-    fn enough(&self, is_rows: bool, rows: u64, series: u64) -> Option<Most> {
+    fn enough(&self, is_rows: bool, rows: u64, series: u64) -> Option<GroupLimit> {
         let wanted = series.saturating_mul(SLICE_ROWS_PER_SERIES);
         let wanted = wanted.clamp(SLICE_ROWS_MIN, SLICE_ROWS_MAX);
         let is_long = is_rows && rows > wanted;
@@ -116,10 +116,10 @@ impl Walk<'_> {
         let series = if is_long { of_rows().max(1) } else { u64::MAX };
         let groups = self.request.groups_max;
         let is_some = is_long || groups.is_some();
-        is_some.then(|| Most { groups: groups.unwrap_or(u64::MAX), series })
+        is_some.then(|| GroupLimit { groups: groups.unwrap_or(u64::MAX), series })
     }
 
-    fn find_first(&mut self, stretch: TimeRange, most: Most) -> Result<First, ScanError> {
+    fn find_first(&mut self, stretch: TimeRange, most: GroupLimit) -> Result<First, ScanError> {
         let mut first = First::new(most);
         let begun = self.request.resume.from.as_ref().map(|from| &from.group);
         let (measurement, from) = (self.request.measurement, self.first());

@@ -18,7 +18,7 @@ use std::rc::Rc;
 
 use foldhash::fast::FixedState;
 
-use self::batch::{Batch, Chosen, leave_few, read};
+use self::batch::{Batch, Chosen, keep_few, read};
 use self::deleted::Deleted;
 use self::tiled::{Bound, Scanned};
 use super::bounds::Bounds;
@@ -28,7 +28,7 @@ use super::keys::{KeyFilter, SeriesTags};
 use super::page::{CELLS_PER_PIECE_MAX, PageLimits, SERIES_CELLS, ScanPage};
 use super::predicate::{self, Filter, Mask};
 use super::reader::{ReadStats, Reader, Rows as Merged, Stored};
-use super::request::{AggregateCall, Beside, Input, Output, Position, ScanRequest};
+use super::request::{AggregateCall, AuxColumn, Input, Output, Position, ScanRequest};
 use super::run::{Rows, Run};
 use super::stretches::Stretches;
 use super::tiles;
@@ -151,9 +151,9 @@ fn inputs(request: &ScanRequest) -> impl Iterator<Item = &Input> {
         Output::Aggregates { calls, .. } => (&[], calls),
     };
     let of_calls = calls.iter().flat_map(|call| {
-        let fields = call.beside.iter().filter_map(|beside| match beside {
-            Beside::Field(input) => Some(input),
-            Beside::Tag(_) => None,
+        let fields = call.aux.iter().filter_map(|aux| match aux {
+            AuxColumn::Field(input) => Some(input),
+            AuxColumn::Tag(_) => None,
         });
         let own = call.function.reads_input().then_some(&call.input);
         own.into_iter().chain(fields)
@@ -435,7 +435,7 @@ impl Walk<'_> {
             return Ok(());
         }
         let mut rows = Rc::unwrap_or_clone(block);
-        let picks = leave_few(picks, &mut rows, &mut chosen);
+        let picks = keep_few(picks, &mut rows, &mut chosen);
         self.cells += read(merge, &picks, &self.columns, &mut rows)?;
         let block = Rc::new(rows);
         for (key, rows, mask) in chosen {

@@ -6,9 +6,9 @@ use super::{Arrangement, Walk};
 use crate::merge::cursor::Direction;
 use crate::merge::key::SeriesKey;
 use crate::scan::bounds::Bounds;
+use crate::scan::cached::{Piece, Tile};
 use crate::scan::error::ScanError;
 use crate::scan::groups::Groups;
-use crate::scan::kept::{Piece, Tile};
 use crate::scan::page::Group;
 use crate::scan::request::Position;
 use crate::scan::stretches::Stretches;
@@ -143,11 +143,11 @@ impl Walk<'_> {
                 }
                 Found::Deleted(tile, missing, deletions) => {
                     match self.touched(&tile, &deletions)? {
-                        Some(touched) => self.mend(&tile, missing, behind.as_ref(), &touched)?,
+                        Some(touched) => self.refresh(&tile, missing, behind.as_ref(), &touched)?,
                         None => return self.read_tiles(missing, behind.as_ref(), stretches),
                     }
                 }
-                Found::Kept(tile) => {
+                Found::Cached(tile) => {
                     self.rows_kept += tile.rows;
                     self.take_in(tile.groups(), tile.rows)?;
                     tile.end.clone()

@@ -7,7 +7,7 @@ mod vectors;
 use std::collections::BTreeMap;
 
 use super::bounds::Bounds;
-use super::page::{BesideColumn, Group, GroupData, PartialColumn, ScanPage};
+use super::page::{AuxValues, Group, GroupData, PartialColumn, ScanPage};
 use super::partial::{Finished, Merge};
 use super::reader::Reader;
 use super::request::{AggregateCall, AggregateFunction, Input, Output, Place, Resume, ScanRequest};
@@ -161,9 +161,9 @@ fn finished_points(finished: Finished) -> Vec<Point> {
         .map(|(row, &time_ns)| {
             let mut values = vec![finished.values.get(row)];
             values.extend(finished.times_ns.iter().map(|t| Some(FieldValue::Integer(t[row]))));
-            values.extend(finished.beside.iter().map(|column| match column {
-                BesideColumn::Field(column) => column.get(row),
-                BesideColumn::Tag(column) => Some(text(column.get(row))),
+            values.extend(finished.aux.iter().map(|column| match column {
+                AuxValues::Field(column) => column.get(row),
+                AuxValues::Tag(column) => Some(text(column.get(row))),
             }));
             Point { time_ns, values }
         })
@@ -355,11 +355,8 @@ fn of_groups_that_are_not_wanted_nothing_is_read() {
         time_ns,
         fields: vec![(ColumnId(10), FieldValue::Integer(host * time_ns))],
     };
-    let call = AggregateCall {
-        function: AggregateFunction::Sum,
-        input: field.clone(),
-        beside: Vec::new(),
-    };
+    let call =
+        AggregateCall { function: AggregateFunction::Sum, input: field.clone(), aux: Vec::new() };
     let sums = Output::Aggregates { calls: vec![call], window: None, limit: None };
     let rows = |limit| {
         let fields = vec![field.clone()];
@@ -442,7 +439,7 @@ fn merging_two_columns_is_merging_the_pages() {
             let one_way = super::partial::finish(call, &a).unwrap();
             let other_way = merge.finish(false);
             assert_eq!(one_way.windows_ns, other_way.windows_ns);
-            assert_eq!((one_way.times_ns, one_way.beside), (other_way.times_ns, other_way.beside));
+            assert_eq!((one_way.times_ns, one_way.aux), (other_way.times_ns, other_way.aux));
         }
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use super::vectors::{Tags, Write, key};
 use crate::scan::request::{
-    AggregateCall, AggregateFunction, Arithmetic, Beside, Comparison, Input, Operand, Output,
+    AggregateCall, AggregateFunction, Arithmetic, AuxColumn, Comparison, Input, Operand, Output,
     Predicate, ScanRequest, Window,
 };
 use tidemark_model::ids::ColumnId;
@@ -136,12 +136,12 @@ fn windows(
             _ => row.field(&call.input),
         };
         let Some(value) = value else { continue };
-        let beside = call.beside.iter().map(|beside| match beside {
-            Beside::Field(input) => row.field(input),
-            Beside::Tag(tag) => Some(FieldValue::String(row.tag(*tag).into())),
+        let aux = call.aux.iter().map(|aux| match aux {
+            AuxColumn::Field(input) => row.field(input),
+            AuxColumn::Tag(tag) => Some(FieldValue::String(row.tag(*tag).into())),
         });
         let start_ns = window.map_or(request.time.start_ns, |window| window.start(row.time_ns));
-        windows.entry(start_ns).or_default().push((row.time_ns, value, beside.collect()));
+        windows.entry(start_ns).or_default().push((row.time_ns, value, aux.collect()));
     }
     let mut points: Vec<Point> = windows
         .into_iter()
@@ -199,8 +199,8 @@ fn aggregate(function: AggregateFunction, points: Vec<Candidate>) -> Vec<Option<
             values.iter().max_by(|a, b| order(a, b)).unwrap(),
             values.iter().min_by(|a, b| order(a, b)).unwrap(),
         ),
-        // Tested separately (`selectors/met.rs`).
-        AggregateFunction::Met { .. } => return vec![None],
+        // Tested separately (`selectors/ties.rs`).
+        AggregateFunction::TiedPoints { .. } => return vec![None],
         Stddev if values.len() < 2 => FieldValue::Float(f64::NAN),
         Stddev => {
             let mean = reals.iter().sum::<f64>() / count;
@@ -230,13 +230,13 @@ fn choose(function: AggregateFunction, a: Candidate, b: Candidate) -> Candidate 
         Last | LastRow => earlier.reverse().then(larger),
         _ => panic!("not a selector"),
     };
-    let beside = a.2.iter().zip(&b.2).map(|(a, b)| order_optional(a, b));
-    let beside = beside.fold(Ordering::Equal, Ordering::then);
+    let aux = a.2.iter().zip(&b.2).map(|(a, b)| order_optional(a, b));
+    let aux = aux.fold(Ordering::Equal, Ordering::then);
     match order {
         // `Greater` prefers a, and `Less` prefers b.
         Ordering::Less => b,
         Ordering::Greater => a,
-        Ordering::Equal if beside == Ordering::Greater => b,
+        Ordering::Equal if aux == Ordering::Greater => b,
         Ordering::Equal => a,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::vectors::{MEASUREMENT, Tags, VectorReader, Write};
 use crate::scan::request::{
-    AggregateCall, AggregateFunction, Arithmetic, Beside, Comparison, Input, Operand, Output,
+    AggregateCall, AggregateFunction, Arithmetic, AuxColumn, Comparison, Input, Operand, Output,
     Predicate, Resume, ScanRequest, Window,
 };
 use tidemark_model::ids::ColumnId;
@@ -199,13 +199,16 @@ fn call(rng: &mut fastrand::Rng) -> AggregateCall {
         _ => rng.choice(&numeric),
     }
     .unwrap();
-    let beside = match function {
+    let aux = match function {
         Min | Max | First | Last | FirstRow | LastRow if rng.bool() => {
-            vec![Beside::Tag(TAGS[0]), Beside::Field(Input { cast: None, ..self::input(rng) })]
+            vec![
+                AuxColumn::Tag(TAGS[0]),
+                AuxColumn::Field(Input { cast: None, ..self::input(rng) }),
+            ]
         }
         _ => vec![],
     };
-    AggregateCall { function, input, beside }
+    AggregateCall { function, input, aux }
 }
 
 fn predicate(rng: &mut fastrand::Rng, depth: u8) -> Predicate {

@@ -8,7 +8,7 @@ use crate::merge::cursor::{Direction, PageColumn, PageKeys, ReadError, SeriesCur
 use crate::merge::key::SeriesKey;
 use crate::merge::kway::Merge;
 use crate::merge::tests::vector::{Story, VectorCursor};
-use crate::scan::kept::{Kept, Version};
+use crate::scan::cached::{Cached, Version};
 use crate::scan::reader::{ReadStats, Reader, Rows, Run as RunOf, Survey, rows_of_one};
 use tidemark_model::ids::{ColumnId, MeasurementId};
 use tidemark_model::time::TimeRange;
@@ -34,7 +34,7 @@ pub(in crate::scan) struct VectorReader {
     page_rows: usize,
     parts: Vec<Story>,
     stats: Rc<Cell<ReadStats>>,
-    kept: RefCell<BTreeMap<Vec<u8>, (Version, Kept)>>,
+    kept: RefCell<BTreeMap<Vec<u8>, (Version, Cached)>>,
     /// The number of cache hits.
     pub(in crate::scan) hits: Cell<u64>,
 }
@@ -141,14 +141,14 @@ impl Reader for VectorReader {
         Ok(Some(Version::new()))
     }
 
-    fn kept(&self, name: &[u8], version: &Version) -> Option<Kept> {
+    fn cached(&self, name: &[u8], version: &Version) -> Option<Cached> {
         let kept = self.kept.borrow();
         let found = kept.get(name).filter(|(of, _)| of == version).map(|(_, kept)| kept.clone());
         self.hits.set(self.hits.get() + u64::from(found.is_some()));
         found
     }
 
-    fn keep(&self, name: Vec<u8>, version: Version, kept: Kept, _: u64) {
+    fn keep(&self, name: Vec<u8>, version: Version, kept: Cached, _: u64) {
         self.kept.borrow_mut().insert(name, (version, kept));
     }
 

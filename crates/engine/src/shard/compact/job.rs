@@ -66,7 +66,7 @@ pub(in crate::shard) struct Running<S> {
 impl<S: Store> Shard<S> {
     /// Loads the running job at its start, or after the last value that was written before the
     /// object restarted.
-    pub(super) fn take_up(&mut self) -> Result<Running<S>, Refusal> {
+    pub(super) fn resume(&mut self) -> Result<Running<S>, Refusal> {
         let store = Rc::clone(&self.store);
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let hidden = loaded.hidden_of_merge(&*store)?;

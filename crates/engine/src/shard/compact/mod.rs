@@ -34,7 +34,7 @@ impl<S: Store> Shard<S> {
             }
         }
         match self.step() {
-            Err(Refusal::Damaged { .. }) => self.give_up(),
+            Err(Refusal::Damaged { .. }) => self.abandon(),
             Err(refusal) => Err(self.lost(refusal)),
             Ok(()) => Ok(()),
         }
@@ -55,7 +55,7 @@ impl<S: Store> Shard<S> {
     fn step(&mut self) -> Result<(), Refusal> {
         let mut running = match self.running.take() {
             Some(running) => running,
-            None => self.take_up()?,
+            None => self.resume()?,
         };
         let (values, is_done) = running.advance(&self.limits)?;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
@@ -91,7 +91,7 @@ impl<S: Store> Shard<S> {
     }
 
     /// Ends the running job after it found a damaged block. The inputs of the job stay unchanged.
-    fn give_up(&mut self) -> Result<(), Refusal> {
+    fn abandon(&mut self) -> Result<(), Refusal> {
         self.running = None;
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let mut manifest = loaded.manifest.clone();

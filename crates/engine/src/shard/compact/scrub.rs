@@ -60,7 +60,7 @@ impl<S: Store> Shard<S> {
                 Err(error) => return Err(self.lost(refusal(error))),
             }
         }
-        self.take_note(&clean)?;
+        self.record_applied(&clean)?;
         if let Some(id) = dirty {
             self.start(vec![vec![id]])?;
         }
@@ -69,7 +69,7 @@ impl<S: Store> Shard<S> {
 
     /// Records that every tombstone was applied to these parts, because they contain no hidden
     /// rows.
-    fn take_note(&mut self, parts: &[PartId]) -> Result<(), Refusal> {
+    fn record_applied(&mut self, parts: &[PartId]) -> Result<(), Refusal> {
         let loaded = self.loaded.as_mut().ok_or(Refusal::Stale)?;
         let known = loaded.last_tombstone();
         if parts.is_empty() {

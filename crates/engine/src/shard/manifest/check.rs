@@ -6,7 +6,7 @@ use super::{Manifest, PartId};
 
 /// A violated invariant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Unsound {
+pub enum InvariantError {
     /// A part's last sequence or time precedes its first.
     #[error("part {0:?} ends before it begins")]
     Backwards(PartId),
@@ -29,11 +29,11 @@ impl Manifest {
     /// Checks all invariants.
     ///
     /// # Errors
-    /// The first [`Unsound`] violation.
-    pub fn check(&self) -> Result<(), Unsound> {
+    /// The first [`InvariantError`] violation.
+    pub fn check(&self) -> Result<(), InvariantError> {
         for part in self.parts.values() {
             if part.lo > part.hi || part.min_ns > part.max_ns {
-                return Err(Unsound::Backwards(part.id));
+                return Err(InvariantError::Backwards(part.id));
             }
         }
         self.check_order()?;
@@ -41,14 +41,14 @@ impl Manifest {
         let mut inputs = BTreeSet::new();
         for &id in self.job.iter().flat_map(|job| job.merges.iter().flat_map(|m| &m.inputs)) {
             if !self.parts.contains_key(&id) || !inputs.insert(id) {
-                return Err(Unsound::Input(id));
+                return Err(InvariantError::Input(id));
             }
         }
         Ok(())
     }
 
     /// Checks invariant S.
-    fn check_order(&self) -> Result<(), Unsound> {
+    fn check_order(&self) -> Result<(), InvariantError> {
         // Compares each part with all parts that overlap it in time. With many parts, the slots are
         // many too, and few parts overlap.
         let mut by_time: Vec<&super::Part> = self.parts.values().collect();
@@ -59,19 +59,19 @@ impl Manifest {
             if let Some(other) =
                 overlapping.find(|other| other.extent().clashes_with(&part.extent()))
             {
-                return Err(Unsound::Interleaved(part.id, other.id));
+                return Err(InvariantError::Interleaved(part.id, other.id));
             }
         }
         Ok(())
     }
 
     /// Checks that every listed or held value has a row, and that no row has two uses.
-    fn check_rows(&self) -> Result<(), Unsound> {
+    fn check_rows(&self) -> Result<(), InvariantError> {
         let listed = self.parts.values().map(|part| &part.values);
         let listed = listed.chain(self.holds.iter().map(|hold| &hold.numbers));
         for number in listed.flat_map(super::Runs::iter) {
             if !self.keys.contains_key(&super::Number(number)) {
-                return Err(Unsound::NoRow(number));
+                return Err(InvariantError::NoRow(number));
             }
         }
         let reserved = self.job.iter().flat_map(|job| job.keys.iter());
@@ -81,7 +81,7 @@ impl Manifest {
         let twice = given.windows(2).find(|pair| matches!(pair, [a, b] if a == b));
         let unknown = given.last().filter(|&&last| last >= self.next_key);
         match twice.and_then(|pair| pair.first()).or(unknown) {
-            Some(&key) => Err(Unsound::Row(key)),
+            Some(&key) => Err(InvariantError::Row(key)),
             None => Ok(()),
         }
     }

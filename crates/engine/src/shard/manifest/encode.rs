@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ranges::{Ranges, Runs};
-use super::{Hold, Job, Key, Manifest, Merge, Number, Part, PartId, Unsound};
+use super::{Hold, InvariantError, Job, Key, Manifest, Merge, Number, Part, PartId};
 use crate::codec::crc::{append_crc, verify_crc};
 use crate::codec::varint;
 use crate::store::KEY_MAX;
@@ -34,7 +34,7 @@ pub enum ManifestError {
     Content,
     /// The content violates an invariant.
     #[error(transparent)]
-    Unsound(#[from] Unsound),
+    InvariantError(#[from] InvariantError),
 }
 
 type Result<T, E = ManifestError> = std::result::Result<T, E>;

@@ -16,7 +16,7 @@ mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use check::Unsound;
+pub use check::InvariantError;
 pub use encode::ManifestError;
 
 use crate::merge::sequences::{Extent, Sequences};

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::*;
-use crate::shard::compact::choose::{Circumstances, choose, components, is_convex};
+use crate::shard::compact::choose::{ChoiceInputs, choose, components, is_convex};
 
 const SERIES: u64 = 3;
 const TIMES: i64 = 12;
@@ -220,7 +220,7 @@ impl World {
             let is_quiet: &dyn Fn(i64) -> bool = &|slot| slot % 3 > 0;
             let is_left: &dyn Fn(PartId) -> bool = &|_| false;
             let free_bytes = u64::MAX;
-            let now = Circumstances { width_ns, free_bytes, is_quiet, is_left };
+            let now = ChoiceInputs { width_ns, free_bytes, is_quiet, is_left };
             return choose(&components(&parts, width_ns), &now);
         }
         let mut merges = Vec::new();

@@ -321,20 +321,20 @@ fn what_cannot_be_is_named() {
     };
     assert_eq!(of(vec![part(1, 1, 2, 0, 9), part(2, 3, 4, 5, 12)]), Ok(()));
     assert_eq!(of(vec![part(1, 1, 3, 0, 9), part(2, 2, 4, 10, 12)]), Ok(()));
-    let unsound = Unsound::Interleaved(PartId(1), PartId(2));
+    let unsound = InvariantError::Interleaved(PartId(1), PartId(2));
     assert_eq!(of(vec![part(1, 1, 3, 0, 9), part(2, 2, 4, 9, 12)]), Err(unsound));
-    let unsound = Unsound::Backwards(PartId(1));
+    let unsound = InvariantError::Backwards(PartId(1));
     assert_eq!(of(vec![part(1, 3, 1, 0, 9)]), Err(unsound));
     let values: Runs = [7].into_iter().collect();
     let listed = Part { values, ..part(1, 1, 1, 0, 0) };
-    assert_eq!(of(vec![listed.clone()]), Err(Unsound::NoRow(7)));
+    assert_eq!(of(vec![listed.clone()]), Err(InvariantError::NoRow(7)));
     let mut manifest = Manifest::new(1);
     manifest.add([listed], &[(Number(7), 3)]);
-    assert_eq!(manifest.check(), Err(Unsound::Row(3)), "never given");
+    assert_eq!(manifest.check(), Err(InvariantError::Row(3)), "never given");
     let merge = Merge { inputs: vec![PartId(5)], ..Merge::default() };
     manifest.next_key = 4;
     manifest.start(vec![merge], 0);
-    assert_eq!(manifest.check(), Err(Unsound::Input(PartId(5))));
+    assert_eq!(manifest.check(), Err(InvariantError::Input(PartId(5))));
 }
 
 #[test]

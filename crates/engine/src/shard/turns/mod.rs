@@ -135,7 +135,7 @@ impl Turns {
     }
 
     /// Adds a page to the queue. `query` is the continued query, or `None` for a first page.
-    /// Returns the pause before [`Turns::look`] in milliseconds, or `None` if the page can run now.
+    /// Returns the pause before [`Turns::check_again`] in milliseconds, or `None` if the page can run now.
     ///
     /// # Errors
     /// [`Unavailable::Busy`]
@@ -177,7 +177,7 @@ impl Turns {
     }
 
     /// Checks a page after its pause. Returns the same values as [`Turns::arrive`].
-    pub(super) fn look(&mut self, ticket: Ticket, now_ns: i64) -> Option<u32> {
+    pub(super) fn check_again(&mut self, ticket: Ticket, now_ns: i64) -> Option<u32> {
         let at = self.waiting.iter().position(|waiting| waiting.ticket == ticket)?;
         let waiting = self.waiting.get(at)?;
         let (query, is_alone) = (waiting.query, waiting.pages_seen == self.pages.made.get());

@@ -31,11 +31,11 @@ fn a_first_page_waits_only_for_one_that_was_made_just_now() {
     turns.made(None, true, WORK_MAX, NOW_NS);
     assert_eq!(turns.arrive(Ticket(2), None, NOW_NS + 1_000_000), Ok(Some(0)));
     assert_eq!(turns.arrive(Ticket(3), None, NOW_NS + 9_000_000), Ok(Some(3)), "one waits");
-    assert_eq!(turns.look(Ticket(3), NOW_NS), Some(3), "the other came first");
-    assert_eq!(turns.look(Ticket(2), NOW_NS), None);
+    assert_eq!(turns.check_again(Ticket(3), NOW_NS), Some(3), "the other came first");
+    assert_eq!(turns.check_again(Ticket(2), NOW_NS), None);
     turns.made(None, true, WORK_MAX, NOW_NS + 9_000_000);
-    assert_eq!(turns.look(Ticket(3), NOW_NS), Some(0), "a page was made during its pause");
-    assert_eq!(turns.look(Ticket(3), NOW_NS), None);
+    assert_eq!(turns.check_again(Ticket(3), NOW_NS), Some(0), "a page was made during its pause");
+    assert_eq!(turns.check_again(Ticket(3), NOW_NS), None);
     turns.made(None, true, WORK_MAX, NOW_NS + 10_000_000);
     assert_eq!(
         turns.arrive(Ticket(4), page_of(7), NOW_NS + 10_000_000),
@@ -52,7 +52,7 @@ fn small_pages_in_a_row_pause_when_together_they_are_much() {
         turns.made(None, true, work, NOW_NS);
     }
     assert_eq!(turns.arrive(Ticket(2), None, NOW_NS), Ok(Some(0)));
-    assert_eq!(turns.look(Ticket(2), NOW_NS), None);
+    assert_eq!(turns.check_again(Ticket(2), NOW_NS), None);
     turns.made(None, true, WORK_MAX - 1, NOW_NS);
     assert_eq!(turns.arrive(Ticket(3), None, NOW_NS), Ok(None), "counted from the pause on");
     turns.made(None, true, WORK_MAX, NOW_NS);
@@ -70,8 +70,8 @@ fn pages_of_the_isolates_other_shards_count_as_made_during_the_pause() {
     let mut other = Turns::new(pages);
     assert_eq!(turns.arrive(Ticket(1), page_of(7), NOW_NS), Ok(Some(0)));
     other.made(None, true, WORK_MAX, NOW_NS);
-    assert_eq!(turns.look(Ticket(1), NOW_NS), Some(0));
-    assert_eq!(turns.look(Ticket(1), NOW_NS), None);
+    assert_eq!(turns.check_again(Ticket(1), NOW_NS), Some(0));
+    assert_eq!(turns.check_again(Ticket(1), NOW_NS), None);
 }
 
 #[test]
@@ -84,17 +84,20 @@ fn further_pages_let_first_pages_of_other_shards_pass_by() {
     }
     // The result does not depend on the order in which pauses end, and the delay is limited.
     let mut looks = 0;
-    while turns.look(Ticket(1), NOW_NS).is_some() {
+    while turns.check_again(Ticket(1), NOW_NS).is_some() {
         looks += 1;
     }
     assert_eq!(looks, YIELDS_MAX);
     turns.made(page_of(1), false, WORK_MAX, NOW_NS);
-    assert_eq!((other.look(Ticket(9), NOW_NS), turns.look(Ticket(2), NOW_NS)), (Some(0), Some(0)));
-    assert!(turns.look(Ticket(2), NOW_NS).is_some());
-    assert_eq!(other.look(Ticket(9), NOW_NS), None);
+    assert_eq!(
+        (other.check_again(Ticket(9), NOW_NS), turns.check_again(Ticket(2), NOW_NS)),
+        (Some(0), Some(0))
+    );
+    assert!(turns.check_again(Ticket(2), NOW_NS).is_some());
+    assert_eq!(other.check_again(Ticket(9), NOW_NS), None);
     other.made(None, true, WORK_MAX, NOW_NS);
-    assert!(turns.look(Ticket(2), NOW_NS).is_some(), "a page was made during its pause");
-    assert_eq!(turns.look(Ticket(2), NOW_NS), None);
+    assert!(turns.check_again(Ticket(2), NOW_NS).is_some(), "a page was made during its pause");
+    assert_eq!(turns.check_again(Ticket(2), NOW_NS), None);
     // A page that has left, or whose shard was evicted, delays no other page.
     pages.work.set(WORK_MAX);
     other.arrive(Ticket(10), None, NOW_NS).unwrap();
@@ -113,7 +116,7 @@ fn a_query_that_goes_on_leaves_the_thread_to_others() {
     let mut pause = |now_ns| {
         // Another page was read during the pause.
         turns.pages.made.update(|made| made + 1);
-        turns.look(Ticket(1), now_ns)
+        turns.check_again(Ticket(1), now_ns)
     };
     // A single request may be a first page of the same query.
     pages.note(NOW_NS);
@@ -135,26 +138,30 @@ fn two_queries_go_on_and_the_third_when_one_of_them_ends() {
         assert!(turns.arrive(Ticket(query), page_of(query), NOW_NS).unwrap().is_some());
     }
     for query in 1..=2 {
-        turns.look(Ticket(query), NOW_NS);
-        assert_eq!(turns.look(Ticket(query), NOW_NS), None);
+        turns.check_again(Ticket(query), NOW_NS);
+        assert_eq!(turns.check_again(Ticket(query), NOW_NS), None);
         turns.made(page_of(query), false, WORK_MAX, NOW_NS);
     }
-    assert!(turns.look(Ticket(3), NOW_NS).is_some());
-    assert!(turns.look(Ticket(3), NOW_NS).is_some(), "both turns are taken");
+    assert!(turns.check_again(Ticket(3), NOW_NS).is_some());
+    assert!(turns.check_again(Ticket(3), NOW_NS).is_some(), "both turns are taken");
     assert_eq!(turns.arrive(Ticket(4), None, NOW_NS), Ok(Some(0)));
-    assert_eq!(turns.look(Ticket(4), NOW_NS), None, "a first page passes by");
+    assert_eq!(turns.check_again(Ticket(4), NOW_NS), None, "a first page passes by");
     assert!(turns.arrive(Ticket(5), page_of(2), NOW_NS).unwrap().is_some());
-    assert_eq!(turns.look(Ticket(5), NOW_NS), None, "so does the page of one that has its turn");
+    assert_eq!(
+        turns.check_again(Ticket(5), NOW_NS),
+        None,
+        "so does the page of one that has its turn"
+    );
     turns.made(page_of(2), true, WORK_MAX, NOW_NS);
-    turns.look(Ticket(3), NOW_NS);
-    assert_eq!(turns.look(Ticket(3), NOW_NS), None);
+    turns.check_again(Ticket(3), NOW_NS);
+    assert_eq!(turns.check_again(Ticket(3), NOW_NS), None);
 }
 
 /// Returns the first of the waiting pages that may run.
 fn next(turns: &mut Turns, tickets: &[u64]) -> u64 {
     for _ in 0..2 {
         for &ticket in tickets {
-            if turns.look(Ticket(ticket), NOW_NS).is_none() {
+            if turns.check_again(Ticket(ticket), NOW_NS).is_none() {
                 return ticket;
             }
         }
@@ -191,8 +198,8 @@ fn one_that_began_earlier_takes_the_turn_of_a_later_one() {
     turns.readers = [5, 6].into_iter().filter_map(page_of).collect();
     turns.arrive(Ticket(1), page_of(6), NOW_NS).unwrap();
     turns.arrive(Ticket(2), page_of(4), NOW_NS).unwrap();
-    turns.look(Ticket(1), NOW_NS);
-    assert!(turns.look(Ticket(1), NOW_NS).is_some(), "4 and 5 go before it");
+    turns.check_again(Ticket(1), NOW_NS);
+    assert!(turns.check_again(Ticket(1), NOW_NS).is_some(), "4 and 5 go before it");
     assert_eq!(next(&mut turns, &[1, 2]), 2);
     turns.made(page_of(4), true, WORK_MAX, NOW_NS);
     assert_eq!(next(&mut turns, &[1]), 1);
@@ -225,12 +232,12 @@ fn a_turn_that_is_not_used_is_lost() {
     turns.arrive(Ticket(3), page_of(3), NOW_NS).unwrap();
     let mut paused_ms = 0;
     while paused_ms < TURN_IDLE_MS / 2 {
-        paused_ms += turns.look(Ticket(3), NOW_NS).unwrap();
+        paused_ms += turns.check_again(Ticket(3), NOW_NS).unwrap();
     }
     turns.made(page_of(2), false, WORK_MAX, NOW_NS);
-    turns.look(Ticket(3), NOW_NS).unwrap();
+    turns.check_again(Ticket(3), NOW_NS).unwrap();
     paused_ms = 0;
-    while let Some(ms) = turns.look(Ticket(3), NOW_NS) {
+    while let Some(ms) = turns.check_again(Ticket(3), NOW_NS) {
         paused_ms += ms;
         assert!(paused_ms <= TURN_IDLE_MS, "{turns:?}");
     }
@@ -305,7 +312,7 @@ fn queries_over_several_shards_never_keep_each_other_waiting() {
             };
             let (due_ms, shard, query) = asleep.swap_remove(at);
             now_ms = now_ms.max(due_ms);
-            match shards[shard].look(Ticket(query), NOW_NS) {
+            match shards[shard].check_again(Ticket(query), NOW_NS) {
                 Some(ms) => asleep.push((now_ms + u64::from(ms), shard, query)),
                 None => {
                     let (_, reader) = &mut readers[query as usize - 1];

@@ -169,11 +169,11 @@ fn bad_lines_are_named_and_the_others_kept() {
         ("m 1 2", "1", None, 3),
         ("m v", "v", None, 3),
     ] {
-        let cure = name.map_or_else(String::new, |name| {
+        let hint = name.map_or_else(String::new, |name| {
             format!("; if the space is part of a name, escape it: `{name}`")
         });
         let no_equals = format!("invalid field format: no '=' in '{found}', expected key=value");
-        refused(bad, &format!("{no_equals}{cure} (column {column})"));
+        refused(bad, &format!("{no_equals}{hint} (column {column})"));
     }
     refused(
         "m v=1 w=2",

@@ -49,7 +49,7 @@ const SEALED_BYTES_ALWAYS: u64 = 256_000_000;
 const SEALED_OVERLAP: i128 = 10;
 
 /// The inputs of a choice besides the parts.
-pub struct Circumstances<'a> {
+pub struct ChoiceInputs<'a> {
     /// The current width of a time slot, in nanoseconds, above 0.
     pub width_ns: i64,
     /// The free space of the object's storage, in bytes.
@@ -62,7 +62,7 @@ pub struct Circumstances<'a> {
 
 /// Returns the next merges, at most one for each of these [`components`]. The merges keep the write
 /// sequences of parts with overlapping times separate. The result is empty if no merge is due.
-pub fn choose(components: &[Vec<&Part>], now: &Circumstances<'_>) -> Vec<Vec<PartId>> {
+pub fn choose(components: &[Vec<&Part>], now: &ChoiceInputs<'_>) -> Vec<Vec<PartId>> {
     let all_of = |least: usize| {
         let merge = |component: &Vec<&Part>| of_component(component, now, least);
         components.iter().map(merge).collect::<Vec<_>>()
@@ -113,7 +113,7 @@ pub(crate) fn is_convex(merge: &[&Part], others: &[&Part]) -> bool {
     hull.is_convex(&others)
 }
 
-impl Circumstances<'_> {
+impl ChoiceInputs<'_> {
     /// Whether the first and the last slot of a part had no writes for an hour.
     pub(crate) fn is_quiet_part(&self, part: &Part) -> bool {
         let (first, last) = slots(part, self.width_ns);
@@ -158,7 +158,7 @@ pub(crate) fn unsealed<'a>(
 /// Returns the best merge of a component: the merge of the first slot that has one, with at least
 /// `least` parts. Later slots must wait until this merge is done. Two merges that are convex
 /// separately can together break the order.
-fn of_component(component: &[&Part], now: &Circumstances<'_>, least: usize) -> Option<Vec<PartId>> {
+fn of_component(component: &[&Part], now: &ChoiceInputs<'_>, least: usize) -> Option<Vec<PartId>> {
     let mut open = unsealed(component, |part| now.is_quiet_part(part));
     open.retain(|part| !(now.is_left)(part.id));
     if open.len() < QUIET_PARTS_MIN {
@@ -188,7 +188,7 @@ fn best_run<'p, 'a>(
     touching: &'p [&'a Part],
     component: &[&Part],
     (is_quiet, least): (bool, usize),
-    now: &Circumstances<'_>,
+    now: &ChoiceInputs<'_>,
 ) -> Option<&'p [&'a Part]> {
     let bytes_max = BYTES_MAX.min(now.free_bytes / 2);
     let mut best: Option<(u64, u64, &[&Part])> = None;

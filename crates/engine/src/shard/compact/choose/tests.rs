@@ -65,7 +65,7 @@ impl Story {
     fn settle(&mut self, is_quiet: &dyn Fn(i64) -> bool) {
         for _ in 0..3_000 {
             let all: Vec<&Part> = self.parts.iter().collect();
-            let now = Circumstances {
+            let now = ChoiceInputs {
                 width_ns: self.width_ns,
                 free_bytes: u64::MAX,
                 is_quiet,
@@ -222,7 +222,7 @@ fn slots_that_are_near_a_merge_join_that_of_another() {
         }
         let all: Vec<&Part> = story.parts.iter().collect();
         let (is_quiet, is_left) = (BUSY, &|_| false);
-        let now = Circumstances { width_ns: 100, free_bytes: u64::MAX, is_quiet, is_left };
+        let now = ChoiceInputs { width_ns: 100, free_bytes: u64::MAX, is_quiet, is_left };
         let merges = choose(&components(&all, 100), &now);
         merges.iter().map(Vec::len).collect::<Vec<_>>()
     };
@@ -237,7 +237,7 @@ fn a_merge_takes_no_more_than_half_of_what_is_free() {
     let chosen = |free_bytes| {
         choose(
             &components(&all, 100),
-            &Circumstances { width_ns: 100, free_bytes, is_quiet: BUSY, is_left: &|_| false },
+            &ChoiceInputs { width_ns: 100, free_bytes, is_quiet: BUSY, is_left: &|_| false },
         )
         .len()
     };
@@ -269,14 +269,14 @@ fn what_is_large_is_left_alone_unless_another_lies_across_it() {
     let huge = Part { rows: 10, bytes: SEALED_BYTES_ALWAYS, ..large };
     assert!(sealed(&huge, &part(2, 2_000, 2_001, 1, 1)));
     let full = part(1, 0, 999, *FULL_BYTES.start(), 10 * SEALED_ROWS_PER_SERIES);
-    let beside = |others: u64, is_quiet: bool| {
+    let aux = |others: u64, is_quiet: bool| {
         let others = (2..2 + others).map(|id| part(id, id as i64 * 1_000, id as i64 * 1_000, 1, 1));
         let all: Vec<Part> = std::iter::once(full.clone()).chain(others).collect();
         is_sealed(&full, &all.iter().collect::<Vec<_>>(), is_quiet)
     };
     let few = FULL_PARTS_MAX as u64;
-    assert_eq!((beside(few - 1, false), beside(few, false)), (true, false));
-    assert!(!beside(0, true), "nothing is written");
+    assert_eq!((aux(few - 1, false), aux(few, false)), (true, false));
+    assert!(!aux(0, true), "nothing is written");
     let short = Part { rows: full.rows - 1, ..full.clone() };
     let small = Part { bytes: FULL_BYTES.start() - 1, ..full.clone() };
     let large = Part { bytes: FULL_BYTES.end() + 1, ..full.clone() };

@@ -7,7 +7,7 @@ use crate::query::work::Work;
 
 /// The next batch of a stream.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) struct Piece {
+pub(crate) struct StreamBatch {
     pub(crate) times_ns: Vec<i64>,
     /// The values at these times, without nulls.
     pub(crate) values: Values,
@@ -16,7 +16,7 @@ pub(crate) struct Piece {
 /// A running transformation.
 pub(crate) trait Transformation {
     /// Transforms the next batch.
-    fn push(&mut self, piece: &Piece) -> Piece;
+    fn push(&mut self, piece: &StreamBatch) -> StreamBatch;
 
     /// Returns the remaining values after the last batch. Call it again after [`Finish::Pause`].
     ///
@@ -31,7 +31,7 @@ pub(crate) trait Transformation {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Finish {
     Nothing,
-    Piece(Piece),
+    StreamBatch(StreamBatch),
     /// The statement must pause first.
     Pause,
 }
@@ -44,7 +44,7 @@ impl std::fmt::Debug for dyn Transformation {
     }
 }
 
-impl Piece {
+impl StreamBatch {
     /// Creates a batch from the rows of a column that have a value.
     pub(crate) fn new(times_ns: &[i64], column: &Column) -> Self {
         if column.validity.nulls(column.len()) == 0 {
@@ -64,7 +64,7 @@ impl Piece {
 }
 
 /// Returns the last counted value after `piece`: the first value with the last time.
-pub(super) fn last_of(piece: &Piece, before: Option<(i64, Values)>) -> Option<(i64, Values)> {
+pub(super) fn last_of(piece: &StreamBatch, before: Option<(i64, Values)>) -> Option<(i64, Values)> {
     let Some(&time) = piece.times_ns.last() else { return before };
     if before.as_ref().is_some_and(|(last, _)| *last == time) {
         return before;

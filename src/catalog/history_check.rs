@@ -16,32 +16,32 @@ use crate::protocol::recovery::{FromStorage, RecoveryRefusal, ToStorage};
 use crate::protocol::round::{Replies, Request};
 
 #[derive(Debug)]
-pub(super) struct LookingBack {
+pub(super) struct HistoryCheck {
     /// The target time, in nanoseconds.
     time_ns: i64,
     /// The time to which each object must also be able to go back, so that the recovery can be
     /// undone, in nanoseconds.
     undo_ns: i64,
-    left: VecDeque<Look>,
+    left: VecDeque<CheckedObject>,
     pub(super) shards: u64,
 }
 
 #[derive(Debug)]
-struct Look {
+struct CheckedObject {
     to: Address,
     time_ns: i64,
-    wanted: Wanted,
+    wanted: ExpectedHistory,
 }
 
 /// The expected history of an object at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Wanted {
+enum ExpectedHistory {
     Past,
     Either,
     NoPast,
 }
 
-impl LookingBack {
+impl HistoryCheck {
     /// Creates a check that has sent no requests yet.
     pub(super) fn new(
         database: Address,
@@ -49,16 +49,16 @@ impl LookingBack {
         (time_ns, now_ns): (i64, i64),
     ) -> Self {
         let count = shards.len() as u64;
-        let look = |to, wanted| Look { to, time_ns, wanted };
-        let shards = shards.into_iter().map(|shard| look(shard, Wanted::Either));
-        let left = std::iter::once(look(database, Wanted::Past)).chain(shards).collect();
+        let look = |to, wanted| CheckedObject { to, time_ns, wanted };
+        let shards = shards.into_iter().map(|shard| look(shard, ExpectedHistory::Either));
+        let left = std::iter::once(look(database, ExpectedHistory::Past)).chain(shards).collect();
         Self { time_ns, undo_ns: now_ns - RECOVERY_AGO_NS_MIN, left, shards: count }
     }
 
     /// Returns the next requests, or an empty list if all objects passed the check.
     pub(super) fn requests(&self) -> Vec<Request> {
         let next = self.left.iter().take(CALLS_PER_ROUND_MAX);
-        let request = |look: &Look| {
+        let request = |look: &CheckedObject| {
             let message = ToStorage::Look { time_ns: look.time_ns };
             Request::new(look.to.clone(), envelope::encode(&message))
         };
@@ -66,29 +66,34 @@ impl LookingBack {
     }
 
     /// Handles the replies. Returns the reason if the database cannot go back to the target time.
-    pub(super) fn learn(
+    pub(super) fn on_replies(
         &mut self,
         replies: Replies,
     ) -> Result<Option<RecoveryRefusal>, Unavailable> {
         for reply in replies {
-            let Some(Look { to, wanted, .. }) = self.left.pop_front() else { break };
+            let Some(CheckedObject { to, wanted, .. }) = self.left.pop_front() else { break };
             match (envelope::decode_reply(reply).map_err(Unavailable::from)?, wanted) {
-                (FromStorage::Looked { .. }, Wanted::Past | Wanted::Either)
-                | (FromStorage::Young(_), Wanted::NoPast) => {}
-                (FromStorage::Young(_), Wanted::Either) => {
+                (FromStorage::Looked { .. }, ExpectedHistory::Past | ExpectedHistory::Either)
+                | (FromStorage::Young(_), ExpectedHistory::NoPast) => {}
+                (FromStorage::Young(_), ExpectedHistory::Either) => {
                     let made_since = self.time_ns.saturating_add(PAST_BEGINS_NS_MAX);
-                    let looks = [(self.undo_ns, Wanted::Past), (made_since, Wanted::NoPast)];
-                    self.left.extend(looks.map(|(time_ns, wanted)| Look {
+                    let looks = [
+                        (self.undo_ns, ExpectedHistory::Past),
+                        (made_since, ExpectedHistory::NoPast),
+                    ];
+                    self.left.extend(looks.map(|(time_ns, wanted)| CheckedObject {
                         to: to.clone(),
                         time_ns,
                         wanted,
                     }));
                 }
-                (FromStorage::Young(why), Wanted::Past) if matches!(to, Address::Database(_)) => {
+                (FromStorage::Young(why), ExpectedHistory::Past)
+                    if matches!(to, Address::Database(_)) =>
+                {
                     return Ok(Some(RecoveryRefusal::Failed(why)));
                 }
-                (FromStorage::Young(_), Wanted::Past)
-                | (FromStorage::Looked { .. }, Wanted::NoPast) => {
+                (FromStorage::Young(_), ExpectedHistory::Past)
+                | (FromStorage::Looked { .. }, ExpectedHistory::NoPast) => {
                     return Ok(Some(RecoveryRefusal::BeingMade));
                 }
                 (FromStorage::Unsupported(why), _) => {
@@ -119,7 +124,7 @@ mod tests {
         let young = Address::Shard(young);
         let shards = vec![Address::Shard(old), young.clone()];
         let mut looking =
-            LookingBack::new(Address::Database(database), shards, (time_ns, 10 * H_NS));
+            HistoryCheck::new(Address::Database(database), shards, (time_ns, 10 * H_NS));
         loop {
             let requests = looking.requests();
             if requests.is_empty() {
@@ -135,7 +140,7 @@ mod tests {
                     false => FromStorage::Looked { life: 1 },
                 }))
             };
-            let learnt = looking.learn(requests.iter().map(answer).collect());
+            let learnt = looking.on_replies(requests.iter().map(answer).collect());
             if let Some(refusal) = learnt.unwrap() {
                 return Err(refusal);
             }

@@ -71,7 +71,7 @@ impl Metadata {
     ///
     /// # Errors
     /// [`ApiError::Invalid`] if no header names a database.
-    pub(super) fn question(
+    pub(super) fn sql_query(
         &self,
         text: &str,
         params: Vec<(String, ParamValue)>,
@@ -93,7 +93,7 @@ impl Metadata {
 
 /// The data that a call requests.
 #[derive(Clone, Debug, PartialEq)]
-pub(super) enum Asked {
+pub(super) enum FlightRequest {
     Sql(QueryRequest),
     Influxql(QueryRequest),
     /// A complete list as an Arrow stream.
@@ -106,7 +106,7 @@ pub(super) enum Asked {
     },
 }
 
-impl Asked {
+impl FlightRequest {
     /// Parses the ticket of a DoGet.
     ///
     /// # Errors
@@ -199,12 +199,15 @@ impl Asked {
                 let Handle { handle } = decode(&any.value)?;
                 let prepared = Prepared::of_handle(&handle, settings)?;
                 let params = prepared.params.into_iter().map(named).collect();
-                return Ok(Self::Sql(metadata.question(&prepared.query, params)?));
+                return Ok(Self::Sql(metadata.sql_query(&prepared.query, params)?));
             }
             Some("CommandGetTables") => {
-                let asked: GetTables = decode(&any.value)?;
-                let question = tables::question(&asked, metadata)?;
-                return Ok(Self::Tables { question, include_schema: asked.include_schema });
+                let flight_request: GetTables = decode(&any.value)?;
+                let question = tables::list_statement(&flight_request, metadata)?;
+                return Ok(Self::Tables {
+                    question,
+                    include_schema: flight_request.include_schema,
+                });
             }
             Some("CommandGetCatalogs") => listings::catalogs(),
             Some("CommandGetDbSchemas") => listings::schemas(&decode::<GetDbSchemas>(&any.value)?),
@@ -229,7 +232,7 @@ impl Asked {
         text: &str,
         params: Vec<(String, ParamValue)>,
     ) -> Result<Self, ApiError> {
-        let question = metadata.question(text, params)?;
+        let question = metadata.sql_query(text, params)?;
         Ok(if metadata.is_influxql { Self::Influxql(question) } else { Self::Sql(question) })
     }
 }
@@ -305,12 +308,12 @@ mod tests {
         metadata(&[]).unwrap()
     }
 
-    fn of_ticket(ticket: &[u8], metadata: &Metadata) -> Result<Asked, ApiError> {
-        Asked::of_ticket(ticket, metadata, &Settings::read(|_| None).unwrap())
+    fn of_ticket(ticket: &[u8], metadata: &Metadata) -> Result<FlightRequest, ApiError> {
+        FlightRequest::of_ticket(ticket, metadata, &Settings::read(|_| None).unwrap())
     }
 
-    fn of_command(any: &Any, metadata: &Metadata) -> Result<Asked, ApiError> {
-        Asked::of_command(any, metadata, &Settings::read(|_| None).unwrap())
+    fn of_command(any: &Any, metadata: &Metadata) -> Result<FlightRequest, ApiError> {
+        FlightRequest::of_command(any, metadata, &Settings::read(|_| None).unwrap())
     }
 
     fn of_sql(name: &str, message: &impl Message) -> Any {
@@ -350,13 +353,13 @@ mod tests {
             sql.push(json(name, r#","query_type":"sql","is_debug":false"#).into());
         }
         for ticket in sql {
-            let asked = of_ticket(&ticket, &nothing());
-            assert_eq!(asked, Ok(Asked::Sql(question.clone())), "{ticket:?}");
+            let flight_request = of_ticket(&ticket, &nothing());
+            assert_eq!(flight_request, Ok(FlightRequest::Sql(question.clone())), "{ticket:?}");
         }
         let of_influxql = json("bucket", r#","query_type":"influxql""#).into();
         for ticket in [influxql.encode_to_vec(), any(&influxql), of_influxql] {
-            let asked = of_ticket(&ticket, &nothing());
-            assert_eq!(asked, Ok(Asked::Influxql(question.clone())), "{ticket:?}");
+            let flight_request = of_ticket(&ticket, &nothing());
+            assert_eq!(flight_request, Ok(FlightRequest::Influxql(question.clone())), "{ticket:?}");
         }
     }
 
@@ -371,14 +374,14 @@ mod tests {
             ..ReadInfo::default()
         };
         let headers = metadata(&[("bucket-name", "d"), ("database", "d")]).unwrap();
-        let expected = Asked::Sql(headers.question("SELECT 1", Vec::new()).unwrap());
+        let expected = FlightRequest::Sql(headers.sql_query("SELECT 1", Vec::new()).unwrap());
         assert_eq!(of_command(&command, &headers), Ok(expected.clone()));
         let ticket = command.encode_to_vec();
         assert_eq!(of_ticket(&ticket, &headers), Ok(expected.clone()));
         assert_eq!(of_ticket(&any(&read), &nothing()), Ok(expected));
         let influxql = metadata(&[("database", "d"), ("x-influxdata-query-language", "InfluxQL")]);
-        let asked = of_command(&command, &influxql.unwrap()).unwrap();
-        assert!(matches!(asked, Asked::Influxql(_)), "{asked:?}");
+        let flight_request = of_command(&command, &influxql.unwrap()).unwrap();
+        assert!(matches!(flight_request, FlightRequest::Influxql(_)), "{flight_request:?}");
     }
 
     #[test]

@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::codec::crc::crc32c;
 use crate::codec::{metadata, varint};
 use crate::protocol::scan_page;
-use crate::scan::kept::{Kept, RunGroups, Tile, Version};
+use crate::scan::cached::{Cached, RunGroups, Tile, Version};
 use crate::scan::page::SummaryPage;
 use crate::scan::request::Position;
 use crate::store::row;
@@ -44,11 +44,11 @@ struct Content {
     release: String,
     name: Vec<u8>,
     version: Version,
-    answer: Answer,
+    answer: StoredResult,
 }
 
 #[derive(Serialize, Deserialize)]
-enum Answer {
+enum StoredResult {
     Tile { end: Option<Position>, rows: u64 },
     Summary(SummaryPage),
     Groups(RunGroups),
@@ -56,7 +56,7 @@ enum Answer {
 
 /// The shard's index of table `answer`, and the results to be written.
 #[derive(Default)]
-pub(super) struct Answers {
+pub(super) struct ResultCache {
     /// The hash of the name in each stored row, or `None` until the table has been listed.
     names: RefCell<Option<Names>>,
     due: RefCell<Vec<(Head, Vec<u8>)>>,
@@ -77,9 +77,9 @@ fn slot_of(names: &Names, name: u64) -> Option<u64> {
     names.iter().find(|(_, of)| **of == name).map(|(slot, _)| *slot)
 }
 
-impl Answers {
+impl ResultCache {
     /// Returns the cached result for `name` if its rows still have this version.
-    pub(super) fn get<S: Store>(&self, store: &S, name: &[u8], version: &[u64]) -> Option<Kept> {
+    pub(super) fn get<S: Store>(&self, store: &S, name: &[u8], version: &[u64]) -> Option<Cached> {
         let hash = hash(name);
         let slot = slot_of(self.names(store).as_ref()?, hash)?;
         let (head, body) = store.head_and_body(Table::Answer, slot).ok()??;
@@ -93,31 +93,31 @@ impl Answers {
             return None;
         }
         Some(match content.answer {
-            Answer::Tile { end, rows } => {
+            StoredResult::Tile { end, rows } => {
                 let groups = scan_page::decode(states).ok()?;
-                Kept::Tile(Rc::new(Tile::new(groups, end, rows)))
+                Cached::Tile(Rc::new(Tile::new(groups, end, rows)))
             }
-            Answer::Summary(page) => Kept::Summary(Rc::new(page)),
-            Answer::Groups(groups) => Kept::Groups(Rc::new(groups)),
+            StoredResult::Summary(page) => Cached::Summary(Rc::new(page)),
+            StoredResult::Groups(groups) => Cached::Groups(Rc::new(groups)),
         })
     }
 
     /// Queues the result to be stored after the query's page is complete, unless it exceeds
     /// `ANSWER_BYTES_MAX`.
-    pub(super) fn put(&self, name: &[u8], version: &[u64], kept: &Kept) {
+    pub(super) fn put(&self, name: &[u8], version: &[u64], kept: &Cached) {
         let mut due = self.due.borrow_mut();
         if due.len() >= PER_QUESTION_MAX {
             return;
         }
         let (answer, states) = match kept {
-            Kept::Tile(tile) => {
+            Cached::Tile(tile) => {
                 let (groups, end, rows) = tile.content();
-                (Answer::Tile { end: end.cloned(), rows }, scan_page::encode(&groups))
+                (StoredResult::Tile { end: end.cloned(), rows }, scan_page::encode(&groups))
             }
             // A page is not stored: the next query has a different time range.
-            Kept::Page(_) => return,
-            Kept::Summary(page) => (Answer::Summary(SummaryPage::clone(page)), Vec::new()),
-            Kept::Groups(groups) => (Answer::Groups(RunGroups::clone(groups)), Vec::new()),
+            Cached::Page(_) => return,
+            Cached::Summary(page) => (StoredResult::Summary(SummaryPage::clone(page)), Vec::new()),
+            Cached::Groups(groups) => (StoredResult::Groups(RunGroups::clone(groups)), Vec::new()),
         };
         let release = env!("CARGO_PKG_VERSION").to_owned();
         let (name, version) = (name.to_vec(), version.to_vec());

@@ -1,38 +1,38 @@
 //! Runs one call over one group: applies its transformations and its LIMIT to the values.
 
 use super::error::QueryError;
-use super::operators::gather::GatherRun;
+use super::operators::gather::GatherExecutor;
 use super::operators::limit::Limiter;
 use super::operators::series::CallSeries;
 use super::plan::CallPlan;
 use super::result::Column;
-use super::transforms::{Finish, Piece, Transform, Transformation};
+use super::transforms::{Finish, StreamBatch, Transform, Transformation};
 use super::work::Work;
-use crate::admission::QueryRoom;
+use crate::admission::QueryReservation;
 
 /// The state of a call that computes its values from rows or partial states.
 #[derive(Debug)]
-pub(super) struct CallRun {
+pub(super) struct CallExecutor {
     streams: Vec<Box<dyn Transformation>>,
     pub(super) limiter: Limiter,
     /// The current window of a function that needs all its values.
-    pub(super) gathered: GatherRun,
+    pub(super) gathered: GatherExecutor,
     pub(super) series: Option<CallSeries>,
     /// The number of transformations that have returned their last values.
     finished_streams: usize,
     /// The last values of the previous transformation.
-    left: Option<Piece>,
+    left: Option<StreamBatch>,
     /// The output of the current transformation for `left`.
-    through: Option<Piece>,
+    through: Option<StreamBatch>,
 }
 
-impl CallRun {
+impl CallExecutor {
     /// Creates a call without values. `room` counts the call's memory.
-    pub(super) fn new(plan: &CallPlan, limiter: Limiter, room: &QueryRoom) -> Self {
+    pub(super) fn new(plan: &CallPlan, limiter: Limiter, room: &QueryReservation) -> Self {
         Self {
             streams: plan.transforms.iter().map(Transform::start).collect(),
             limiter,
-            gathered: GatherRun::new(room),
+            gathered: GatherExecutor::new(room),
             series: None,
             finished_streams: 0,
             left: None,
@@ -41,7 +41,7 @@ impl CallRun {
     }
 
     /// Runs the next values through the transformations.
-    pub(super) fn push(&mut self, mut piece: Piece) {
+    pub(super) fn push(&mut self, mut piece: StreamBatch) {
         for stream in &mut self.streams {
             piece = stream.push(&piece);
         }
@@ -62,7 +62,7 @@ impl CallRun {
             self.left = match stream.finish(work)? {
                 Finish::Pause => return Ok(false),
                 Finish::Nothing => self.through.take(),
-                Finish::Piece(last) => Some(last),
+                Finish::StreamBatch(last) => Some(last),
             };
             self.finished_streams += 1;
         }
@@ -73,10 +73,10 @@ impl CallRun {
     }
 
     /// Appends values to the call, within its LIMIT.
-    fn keep(&mut self, piece: Piece) {
+    fn keep(&mut self, piece: StreamBatch) {
         let (from, to) = self.limiter.take(piece.times_ns.len());
         let (times_ns, values) = (piece.times_ns, Column::full(piece.values));
-        let next = CallSeries { times_ns, values, beside: Vec::new() }.slice(from, to);
+        let next = CallSeries { times_ns, values, aux: Vec::new() }.slice(from, to);
         if next.times_ns.is_empty() {
             return;
         }

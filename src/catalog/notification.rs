@@ -17,7 +17,7 @@ use crate::store::{Store, StoreError, Table};
 
 /// A change that some databases have not received yet.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Telling {
+pub(super) struct Notification {
     /// The lookup key of the token or user.
     pub key: GranteeKey,
     /// The name, by which a repeated request finds this job.
@@ -40,7 +40,7 @@ pub(super) struct Telling {
     pub others: Vec<GranteeKey>,
 }
 
-impl Telling {
+impl Notification {
     /// Returns all current and former lookup keys of the token or user.
     pub(super) fn keys(&self) -> impl Iterator<Item = &GranteeKey> {
         std::iter::once(&self.key).chain(&self.others)
@@ -63,12 +63,12 @@ impl Telling {
         tried: &BTreeSet<u64>,
         most: usize,
     ) -> Vec<u64> {
-        self.left.retain(|number| entries.is_made(*number));
+        self.left.retain(|number| entries.may_be_in_use(*number));
         while let Some((next, last)) = self.rest
             && self.left.iter().filter(|number| !tried.contains(*number)).count() < most
         {
             let found = entries.from(next).next().filter(|number| *number <= last);
-            self.left.extend(found.filter(|number| entries.is_made(*number)));
+            self.left.extend(found.filter(|number| entries.may_be_in_use(*number)));
             self.rest = found.map(|number| (number + 1, last));
         }
         let left = self.left.iter().copied().filter(|number| !tried.contains(number));
@@ -79,15 +79,15 @@ impl Telling {
     pub(super) fn remaining(&self, entries: &Entries) -> u64 {
         let rest = self.rest.map_or(0, |(next, last)| {
             let rest = entries.from(next).take_while(|number| *number <= last);
-            rest.filter(|number| entries.is_made(*number)).count()
+            rest.filter(|number| entries.may_be_in_use(*number)).count()
         });
-        let left = self.left.iter().filter(|number| entries.is_made(**number)).count();
+        let left = self.left.iter().filter(|number| entries.may_be_in_use(**number)).count();
         (left + rest) as u64
     }
 
     /// Schedules the next attempt of the alarm: immediately if the event only reached its limit of
     /// rounds (`stopped`), else with a growing delay.
-    pub(super) fn tried(&mut self, now_ns: i64, stopped: bool) {
+    pub(super) fn count_attempt(&mut self, now_ns: i64, stopped: bool) {
         self.failures = if stopped { 0 } else { self.failures.saturating_add(1) };
         let most_ns = if self.narrows { REVOKE_RETRY_NS_MAX } else { 64 * JOB_RETRY_NS };
         let wait_ns = if stopped { 0 } else { (S_NS << self.failures.min(20)).min(most_ns) };
@@ -97,22 +97,22 @@ impl Telling {
 
 /// All jobs by id: a copy of the `job` table. Every change is stored before it changes this copy.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tellings {
-    rows: BTreeMap<u64, Telling>,
+pub(super) struct Notifications {
+    rows: BTreeMap<u64, Notification>,
     next: u64,
 }
 
-impl Tellings {
+impl Notifications {
     pub(super) fn load<S: Store>(store: &S) -> Result<Self, StoreError> {
-        let mut tellings = Self::default();
+        let mut notifications = Self::default();
         if store.is_open()? {
             row::each(store, Table::Job, &mut |number, head| {
-                tellings.rows.insert(number, row::read(Table::Job, number, head)?);
-                tellings.next = number + 1;
+                notifications.rows.insert(number, row::read(Table::Job, number, head)?);
+                notifications.next = number + 1;
                 Ok(())
             })?;
         }
-        Ok(tellings)
+        Ok(notifications)
     }
 
     /// Returns the id of the next job.
@@ -120,8 +120,8 @@ impl Tellings {
         self.next
     }
 
-    /// Returns a job for changes in memory. [`Tellings::save`] stores the changes.
-    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Telling> {
+    /// Returns a job for changes in memory. [`Notifications::save`] stores the changes.
+    pub(super) fn get_mut(&mut self, number: u64) -> Option<&mut Notification> {
         self.rows.get_mut(&number)
     }
 
@@ -130,47 +130,51 @@ impl Tellings {
         &self,
         user: bool,
         name: &str,
-    ) -> impl DoubleEndedIterator<Item = (u64, &Telling)> {
-        let named = move |telling: &Telling| telling.key.user == user && telling.name == name;
-        let rows = self.rows.iter().map(|(number, telling)| (*number, telling));
-        rows.filter(move |(_, telling)| named(telling))
+    ) -> impl DoubleEndedIterator<Item = (u64, &Notification)> {
+        let named = move |notification: &Notification| {
+            notification.key.user == user && notification.name == name
+        };
+        let rows = self.rows.iter().map(|(number, notification)| (*number, notification));
+        rows.filter(move |(_, notification)| named(notification))
     }
 
     /// Adds a job that is already stored under `number`.
-    pub(super) fn stored(&mut self, number: u64, telling: Telling) {
+    pub(super) fn stored(&mut self, number: u64, notification: Notification) {
         self.next = self.next.max(number + 1);
-        self.rows.insert(number, telling);
+        self.rows.insert(number, notification);
     }
 
     /// Stores the current state of a job, or deletes the job if no database is left.
     pub(super) fn save<S: Store>(&mut self, store: &S, number: u64) -> Result<(), StoreError> {
-        let Some(telling) = self.rows.get(&number) else { return Ok(()) };
-        if telling.left.is_empty() && telling.rest.is_none() {
+        let Some(notification) = self.rows.get(&number) else { return Ok(()) };
+        if notification.left.is_empty() && notification.rest.is_none() {
             store.delete(Table::Job, number..=number)?;
             self.rows.remove(&number);
             return Ok(());
         }
-        store.put(Table::Job, number, &row::encode(telling)?, &[])
+        store.put(Table::Job, number, &row::encode(notification)?, &[])
     }
 
     /// Returns the due time and id of the job that is due first, if it is due at `now_ns`.
     pub(super) fn due(&self, now_ns: i64) -> Option<(i64, u64)> {
-        let due = self.rows.iter().filter(|(_, telling)| telling.due_ns <= now_ns);
-        due.map(|(number, telling)| (telling.due_ns, *number)).min()
+        let due = self.rows.iter().filter(|(_, notification)| notification.due_ns <= now_ns);
+        due.map(|(number, notification)| (notification.due_ns, *number)).min()
     }
 
     /// Returns the due time of the next job.
     pub(super) fn next_due_ns(&self) -> Option<i64> {
-        self.rows.values().map(|telling| telling.due_ns).min()
+        self.rows.values().map(|notification| notification.due_ns).min()
     }
 
     /// Returns descriptions of the jobs that keep failing.
-    pub(super) fn troubles(&self, entries: &Entries, failures_max: u32) -> Vec<String> {
-        let failing = self.rows.values().filter(|telling| telling.failures >= failures_max);
-        let word = |telling: &Telling| {
-            let (kind, name) = (if telling.key.user { "user" } else { "token" }, &telling.name);
-            let what = if telling.narrows { "revoked" } else { "changed" };
-            let remaining = telling.remaining(entries);
+    pub(super) fn problems(&self, entries: &Entries, failures_max: u32) -> Vec<String> {
+        let failing =
+            self.rows.values().filter(|notification| notification.failures >= failures_max);
+        let word = |notification: &Notification| {
+            let (kind, name) =
+                (if notification.key.user { "user" } else { "token" }, &notification.name);
+            let what = if notification.narrows { "revoked" } else { "changed" };
+            let remaining = notification.remaining(entries);
             format!("{remaining} databases have not heard that {kind} \"{name}\" was {what}")
         };
         failing.map(word).collect()

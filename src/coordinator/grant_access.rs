@@ -6,7 +6,7 @@
 //! nothing.
 
 use super::error::Error;
-use super::single_call::ask_catalog;
+use super::single_call::call_catalog;
 use super::{Io, Task};
 use crate::model::grant::{Grants, Permission};
 use crate::model::limits::ACCESS_NAMES_MAX;
@@ -16,7 +16,7 @@ use crate::protocol::host::Unavailable;
 
 /// The result for tokens and users.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct GivenAccess {
+pub struct GrantedAccess {
     /// The number that were created.
     pub made: u64,
     /// The number that existed and got permissions.
@@ -28,16 +28,16 @@ pub struct GivenAccess {
 }
 
 /// Adds `rows` in their order. Ignores their ids and versions.
-pub fn give_access(rows: Vec<Grantee>) -> Task<GivenAccess> {
+pub fn grant_access(rows: Vec<Grantee>) -> Task<GrantedAccess> {
     Task::new(|io| async move {
-        let mut given = GivenAccess::default();
+        let mut given = GrantedAccess::default();
         for row in rows {
             let now_ns = io.with(|context| context.platform.now_ns())?;
             if row.expires_ns <= now_ns {
                 given.unchanged += 1;
                 continue;
             }
-            let reply = ask_catalog(&io, &ToCatalog::Identify { keys: vec![row.key()] }).await?;
+            let reply = call_catalog(&io, &ToCatalog::Identify { keys: vec![row.key()] }).await?;
             match one(reply)? {
                 Some(known) if row.user && !is_same_user(&known, &row) => {
                     let why = format!("there is a user \"{}\" with another password", row.name);
@@ -68,7 +68,7 @@ pub fn give_access(rows: Vec<Grantee>) -> Task<GivenAccess> {
 async fn widen(io: &Io, known: Grantee, row: &Grantee) -> Result<(), Error> {
     let message = ToCatalog::Grantee { user: known.user, name: known.name };
     // Another request has removed the token or user: the client repeats the request.
-    let mut known = one(ask_catalog(io, &message).await?)?.ok_or(Unavailable::Changing)?;
+    let mut known = one(call_catalog(io, &message).await?)?.ok_or(Unavailable::Changing)?;
     known.grants.admin |= row.grants.admin;
     for permission in row.grants.permissions.iter().filter(|held| held.read || held.write) {
         give(&mut known.grants, permission);
@@ -88,7 +88,7 @@ async fn free_name(io: &Io, row: &Grantee) -> Result<Option<String>, Error> {
             tried => format!("{} ({})", row.name, tried + 1),
         };
         let message = ToCatalog::Grantee { user: false, name: name.clone() };
-        if one(ask_catalog(io, &message).await?)?.is_none() {
+        if one(call_catalog(io, &message).await?)?.is_none() {
             return Ok(Some(name));
         }
     }
@@ -96,7 +96,7 @@ async fn free_name(io: &Io, row: &Grantee) -> Result<Option<String>, Error> {
 }
 
 async fn put(io: &Io, row: Grantee) -> Result<(), Error> {
-    let reply = ask_catalog(io, &ToCatalog::PutGrantee(Box::new(row))).await;
+    let reply = call_catalog(io, &ToCatalog::PutGrantee(Box::new(row))).await;
     // Even after an error, a refused caller may be known now.
     io.with(|context| context.cache.callers.forget_refused())?;
     match reply? {

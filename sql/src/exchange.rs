@@ -9,10 +9,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::error::{Fault, QueryError};
-use crate::messages::{Page, ScanRequest, Wanted};
+use crate::messages::{Page, ScanRequest, SessionRequest};
 
 #[derive(Debug, Default)]
-pub(crate) struct Desk {
+pub(crate) struct PageExchange {
     state: Mutex<State>,
 }
 
@@ -31,12 +31,12 @@ struct Scan {
     request: Option<ScanRequest>,
     pages: VecDeque<Page>,
     has_ended: bool,
-    hunger: Hunger,
+    demand: Demand,
     waker: Option<Waker>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Hunger {
+enum Demand {
     /// The scan has a page, or its stream does not poll.
     #[default]
     None,
@@ -48,20 +48,20 @@ enum Hunger {
 
 /// The handle of a scan. Dropping the handle ends the scan.
 #[derive(Debug)]
-pub(crate) struct Seat {
-    desk: Arc<Desk>,
+pub(crate) struct ScanHandle {
+    exchange: Arc<PageExchange>,
     scan: u64,
 }
 
-impl Desk {
+impl PageExchange {
     /// Registers a scan and assigns its number.
-    pub(crate) fn sit(self: &Arc<Self>, request: ScanRequest) -> Seat {
+    pub(crate) fn register_scan(self: &Arc<Self>, request: ScanRequest) -> ScanHandle {
         let mut state = self.lock();
         let scan = state.next;
         state.next += 1;
         let request = Some(ScanRequest { scan, ..request });
         state.scans.insert(scan, Scan { request, ..Scan::default() });
-        Seat { desk: Arc::clone(self), scan }
+        ScanHandle { exchange: Arc::clone(self), scan }
     }
 
     /// Adds a page to its scan. A page of a scan that was dropped is ignored.
@@ -71,7 +71,7 @@ impl Desk {
             let Some(scan) = state.scans.get_mut(&page.scan) else { return };
             scan.has_ended |= page.is_last;
             scan.pages.push_back(page);
-            scan.hunger = Hunger::None;
+            scan.demand = Demand::None;
             scan.waker.take()
         };
         // The waker runs outside the lock, because a woken task may run immediately.
@@ -91,12 +91,12 @@ impl Desk {
     }
 
     /// Returns the scans and pages that became wanted since the last call.
-    pub(crate) fn wanted(&self) -> Vec<Wanted> {
+    pub(crate) fn wanted(&self) -> Vec<SessionRequest> {
         let mut state = self.lock();
-        let new = state.scans.iter_mut().filter(|(_, scan)| scan.hunger == Hunger::New);
+        let new = state.scans.iter_mut().filter(|(_, scan)| scan.demand == Demand::New);
         new.map(|(&number, scan)| {
-            scan.hunger = Hunger::Told;
-            scan.request.take().map_or(Wanted::Page(number), Wanted::Scan)
+            scan.demand = Demand::Told;
+            scan.request.take().map_or(SessionRequest::Page(number), SessionRequest::Scan)
         })
         .collect()
     }
@@ -107,11 +107,11 @@ impl Desk {
         std::mem::take(&mut self.lock().cancelled)
     }
 
-    pub(crate) fn is_hungry(&self) -> bool {
-        self.lock().scans.values().any(|scan| scan.hunger != Hunger::None)
+    pub(crate) fn has_demand(&self) -> bool {
+        self.lock().scans.values().any(|scan| scan.demand != Demand::None)
     }
 
-    pub(crate) fn seats(&self) -> usize {
+    pub(crate) fn open_scans(&self) -> usize {
         self.lock().scans.len()
     }
 
@@ -120,10 +120,10 @@ impl Desk {
     }
 }
 
-impl Seat {
+impl ScanHandle {
     /// Returns the next page, or `None` after the last page.
     pub(crate) fn poll(&self, context: &Context<'_>) -> Poll<Option<Result<Page, QueryError>>> {
-        let mut state = self.desk.lock();
+        let mut state = self.exchange.lock();
         if let Some(error) = &state.failure {
             return Poll::Ready(Some(Err(error.clone())));
         }
@@ -134,17 +134,17 @@ impl Seat {
         if scan.has_ended {
             return Poll::Ready(None);
         }
-        if scan.hunger == Hunger::None {
-            scan.hunger = Hunger::New;
+        if scan.demand == Demand::None {
+            scan.demand = Demand::New;
         }
         scan.waker = Some(context.waker().clone());
         Poll::Pending
     }
 }
 
-impl Drop for Seat {
+impl Drop for ScanHandle {
     fn drop(&mut self) {
-        let mut state = self.desk.lock();
+        let mut state = self.exchange.lock();
         let was_begun = |scan: &Scan| scan.request.is_none() && !scan.has_ended;
         if state.scans.remove(&self.scan).as_ref().is_some_and(was_begun) {
             state.cancelled.push(self.scan);

@@ -11,7 +11,7 @@ use crate::protocol::recovery::{FromStorage, ToStorage};
 use crate::protocol::round::{Replies, Request};
 
 #[derive(Debug)]
-pub(super) struct GoingBack {
+pub(super) struct PointInTimeReset {
     targets: Vec<Address>,
     /// The instance to end of each target.
     lives: Vec<u64>,
@@ -26,7 +26,7 @@ enum Step {
     LookAgain,
 }
 
-impl GoingBack {
+impl PointInTimeReset {
     /// Creates a reset that has sent no requests yet.
     pub(super) fn new(targets: Vec<Address>) -> Self {
         Self { targets, lives: Vec::new(), step: Step::Look }
@@ -51,7 +51,7 @@ impl GoingBack {
     }
 
     /// Handles the replies. Returns whether all objects have been reset.
-    pub(super) fn learn(&mut self, replies: Replies) -> Result<bool, Unavailable> {
+    pub(super) fn on_replies(&mut self, replies: Replies) -> Result<bool, Unavailable> {
         let mut lives = Vec::new();
         for reply in replies {
             let reply = envelope::decode_reply::<FromStorage>(reply);
@@ -100,8 +100,8 @@ mod tests {
         replies.iter().map(|reply| Ok(envelope::encode(reply))).collect()
     }
 
-    fn one() -> GoingBack {
-        GoingBack::new(vec![Address::Shard(ObjectId("s".to_owned()))])
+    fn one() -> PointInTimeReset {
+        PointInTimeReset::new(vec![Address::Shard(ObjectId("s".to_owned()))])
     }
 
     #[test]
@@ -110,12 +110,12 @@ mod tests {
         let lost = || vec![Err(CallFailure::Retryable("lost".to_owned()))];
         for (last, is_back) in [(looked(8), true), (looked(7), false), (lost(), false)] {
             let mut going = one();
-            assert!(!going.learn(looked(7)).unwrap());
+            assert!(!going.on_replies(looked(7)).unwrap());
             let arm = ToStorage::Arm { life: 7, time_ns: 3 };
             assert_eq!(going.requests(3)[0].message, envelope::encode(&arm));
-            assert!(!going.learn(replies(&[FromStorage::Armed])).unwrap());
-            assert!(!going.learn(lost()).unwrap());
-            assert_eq!(going.learn(last).is_ok_and(|back| back), is_back);
+            assert!(!going.on_replies(replies(&[FromStorage::Armed])).unwrap());
+            assert!(!going.on_replies(lost()).unwrap());
+            assert_eq!(going.on_replies(last).is_ok_and(|back| back), is_back);
         }
     }
 
@@ -123,8 +123,8 @@ mod tests {
     fn nothing_is_ended_that_was_not_armed() {
         for reply in [FromStorage::Another, FromStorage::Failed("too old".to_owned())] {
             let mut going = one();
-            going.learn(replies(&[FromStorage::Looked { life: 7 }])).unwrap();
-            assert!(going.learn(replies(&[reply])).is_err());
+            going.on_replies(replies(&[FromStorage::Looked { life: 7 }])).unwrap();
+            assert!(going.on_replies(replies(&[reply])).is_err());
             assert_eq!(going.step, Step::Arm);
         }
     }

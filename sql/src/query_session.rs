@@ -1,7 +1,7 @@
 //! One session of the Worker: decodes each request message and encodes the reply.
 
 use tidemark::protocol::envelope::{self, EnvelopeError};
-use tidemark::protocol::sql::{Answer, FromSql, QueryRequest, ToSql};
+use tidemark::protocol::sql::{FromSql, QueryRequest, SessionReply, ToSql};
 
 use crate::error::QueryError;
 use crate::limits::PIECE_BYTES;
@@ -10,13 +10,13 @@ use crate::session::{Engine, Query};
 
 /// A session. Dropping the session cancels its query.
 #[derive(Default)]
-pub struct Answering {
-    open: Option<Open>,
+pub struct QuerySession {
+    open: Option<RunningQuery>,
     rewriting: Option<Rewriting>,
 }
 
 /// A running query and its encoded result.
-struct Open {
+struct RunningQuery {
     query: Query,
     format: Format,
     /// The writer of the result, from the step that brings the schema until the last row.
@@ -28,7 +28,7 @@ struct Open {
     has_rows: bool,
 }
 
-impl Answering {
+impl QuerySession {
     /// Processes a message and returns the encoded reply. An error also produces a reply.
     pub fn turn(&mut self, engine: &Engine, message: &[u8]) -> Vec<u8> {
         let (version, reply) = match envelope::decode::<ToSql>(message) {
@@ -50,7 +50,7 @@ impl Answering {
 
     /// Whether the session has sent its complete result.
     pub fn is_over(&self) -> bool {
-        let is_answered = |open: &Open| open.is_done && open.written.is_empty();
+        let is_answered = |open: &RunningQuery| open.is_done && open.written.is_empty();
         self.rewriting.is_none() && self.open.as_ref().is_none_or(is_answered)
     }
 
@@ -58,7 +58,7 @@ impl Answering {
         let answers = match message {
             ToSql::Open(request) => {
                 self.open = None;
-                self.open = Some(Open::new(engine, request)?);
+                self.open = Some(RunningQuery::new(engine, request)?);
                 Vec::new()
             }
             ToSql::Turn { answers, lengths, pages } => {
@@ -74,7 +74,7 @@ impl Answering {
     }
 }
 
-impl Answering {
+impl QuerySession {
     fn rewrite(
         &mut self,
         format: &str,
@@ -106,7 +106,7 @@ fn unreadable(error: &EnvelopeError) -> QueryError {
     QueryError { fault: crate::error::Fault::Source(503), message: error.to_string() }
 }
 
-impl Open {
+impl RunningQuery {
     fn new(engine: &Engine, request: QueryRequest) -> Result<Self, QueryError> {
         let format = Format::from_name(&request.format);
         let format = format.ok_or_else(|| QueryError::internal("an unknown form of answers"))?;
@@ -116,7 +116,7 @@ impl Open {
         Ok(Self { query, format, writer, written, is_cut_short, is_done, has_rows })
     }
 
-    fn turn(&mut self, answers: Vec<Answer>) -> Result<FromSql, QueryError> {
+    fn turn(&mut self, answers: Vec<SessionReply>) -> Result<FromSql, QueryError> {
         // Encoded bytes are sent before the plan continues, so that a slow client slows the plan.
         if self.is_done || (answers.is_empty() && self.written.len() >= PIECE_BYTES) {
             return Ok(self.reply(Vec::new(), Vec::new(), true));
@@ -146,7 +146,7 @@ impl Open {
     /// Builds the reply with the next piece of the result.
     fn reply(
         &mut self,
-        wanted: Vec<crate::messages::Wanted>,
+        wanted: Vec<crate::messages::SessionRequest>,
         cancelled: Vec<u64>,
         goes_on: bool,
     ) -> FromSql {

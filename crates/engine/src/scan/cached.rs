@@ -13,7 +13,7 @@ pub type Version = Vec<u64>;
 
 /// A cached result.
 #[derive(Clone, Debug)]
-pub enum Kept {
+pub enum Cached {
     /// The states or rows in a time range.
     Tile(Rc<Tile>),
     /// A page of states.
@@ -87,7 +87,7 @@ impl RunGroups {
     }
 }
 
-impl Kept {
+impl Cached {
     /// Returns the approximate memory use, in bytes.
     pub fn bytes(&self) -> usize {
         match self {

@@ -18,8 +18,8 @@ use crate::batch::column::{Column, StringColumn, Values};
 use crate::scan::accumulator::{Accumulator, Finished};
 use crate::scan::dense::{Dense, Neighbours};
 use crate::scan::error::ScanError;
-use crate::scan::page::{BesideColumn, PartialColumn};
-use crate::scan::request::{AggregateFunction, Beside};
+use crate::scan::page::{AuxValues, PartialColumn};
+use crate::scan::request::{AggregateFunction, AuxColumn};
 use crate::scan::spans::Span;
 use tidemark_model::value::{FieldType, FieldValue};
 
@@ -27,34 +27,34 @@ use tidemark_model::value::{FieldType, FieldValue};
 struct Point {
     time_ns: i64,
     value: FieldValue,
-    beside: Vec<Option<FieldValue>>,
+    aux: Vec<Option<FieldValue>>,
 }
 
 /// The points of the same time that can still be chosen, in series order.
-pub(in crate::scan) struct Met {
+pub(in crate::scan) struct TiedPoints {
     latest: bool,
     by_text: bool,
     field_type: FieldType,
-    beside: Vec<Beside>,
-    /// The positions in `beside` of the series' tags.
+    aux: Vec<AuxColumn>,
+    /// The positions in `aux` of the series' tags.
     tags: Range<usize>,
     points: Vec<Point>,
 }
 
-impl Met {
+impl TiedPoints {
     pub(in crate::scan) fn new(
         (latest, by_text): (bool, bool),
         field_type: FieldType,
-        beside: Vec<Beside>,
+        aux: Vec<AuxColumn>,
     ) -> Self {
         let start = usize::from(by_text);
-        let tags = start..start + different_tags(beside.get(start..).unwrap_or_default());
-        Self { latest, by_text, field_type, beside, tags, points: Vec::new() }
+        let tags = start..start + different_tags(aux.get(start..).unwrap_or_default());
+        Self { latest, by_text, field_type, aux, tags, points: Vec::new() }
     }
 
     fn error(&self) -> ScanError {
         let (latest, by_text) = (self.latest, self.by_text);
-        ScanError::States(AggregateFunction::Met { latest, by_text })
+        ScanError::States(AggregateFunction::TiedPoints { latest, by_text })
     }
 
     /// Compares a time with the time of the current points. `Greater` replaces them.
@@ -94,8 +94,8 @@ impl Met {
 
     /// Returns the text shown next to the value. A missing tag has no text.
     fn text_of<'a>(&self, point: &'a Point) -> Option<&'a str> {
-        let is_tag = matches!(self.beside.first(), Some(Beside::Tag(_)));
-        match point.beside.first()?.as_ref()? {
+        let is_tag = matches!(self.aux.first(), Some(AuxColumn::Tag(_)));
+        match point.aux.first()?.as_ref()? {
             FieldValue::String(text) if !(is_tag && text.is_empty()) => Some(text),
             _ => None,
         }
@@ -133,30 +133,30 @@ impl Met {
         (vec![start_ns; points.len()], times_ns, values)
     }
 
-    fn beside_columns(&self, points: &[&Point]) -> Vec<BesideColumn> {
-        let column = |(position, beside): (usize, &Beside)| {
-            let values = points.iter().map(|point| point.beside.get(position)?.as_ref());
-            match beside {
-                Beside::Tag(_) => BesideColumn::Tag(values.map(text).collect::<StringColumn>()),
-                Beside::Field(input) => {
+    fn aux_values(&self, points: &[&Point]) -> Vec<AuxValues> {
+        let column = |(position, aux): (usize, &AuxColumn)| {
+            let values = points.iter().map(|point| point.aux.get(position)?.as_ref());
+            match aux {
+                AuxColumn::Tag(_) => AuxValues::Tag(values.map(text).collect::<StringColumn>()),
+                AuxColumn::Field(input) => {
                     let mut column = Column::new(input.output_type().unwrap_or(input.field_type));
                     values.for_each(|value| push(&mut column, value));
-                    BesideColumn::Field(column)
+                    AuxValues::Field(column)
                 }
             }
         };
-        self.beside.iter().enumerate().map(column).collect()
+        self.aux.iter().enumerate().map(column).collect()
     }
 }
 
-impl Accumulator for Met {
+impl Accumulator for TiedPoints {
     fn accumulate(&mut self, spans: &[Span], dense: &Dense<'_>, neighbours: &Neighbours<'_>) {
         for span in spans.iter().filter(|span| !span.rows.is_empty()) {
             let index = if self.latest { span.rows.end - 1 } else { span.rows.start };
             let Some(&time_ns) = dense.times.get(index) else { continue };
             if self.rank(time_ns) != Ordering::Less {
-                let beside = dense.beside(index, &self.beside, neighbours);
-                self.offer(Point { time_ns, value: dense.value(index), beside });
+                let aux = dense.aux(index, &self.aux, neighbours);
+                self.offer(Point { time_ns, value: dense.value(index), aux });
             }
         }
     }
@@ -166,20 +166,18 @@ impl Accumulator for Met {
         let (Values::Integer(times_ns), Validity::All) = (&times.values, &times.validity) else {
             return Err(self.error());
         };
-        if values.values.field_type() != self.field_type
-            || partial.beside.len() != self.beside.len()
-        {
+        if values.values.field_type() != self.field_type || partial.aux.len() != self.aux.len() {
             return Err(self.error());
         }
         for row in 0..slots.len() {
             let (Some(&time_ns), Some(value)) = (times_ns.get(row), values.get(row)) else {
                 return Err(self.error());
             };
-            let beside = partial.beside.iter().map(|column| match column {
-                BesideColumn::Field(column) => column.get(row),
-                BesideColumn::Tag(column) => Some(FieldValue::String(column.get(row).into())),
+            let aux = partial.aux.iter().map(|column| match column {
+                AuxValues::Field(column) => column.get(row),
+                AuxValues::Tag(column) => Some(FieldValue::String(column.get(row).into())),
             });
-            self.offer(Point { time_ns, value, beside: beside.collect() });
+            self.offer(Point { time_ns, value, aux: aux.collect() });
         }
         Ok(())
     }
@@ -188,8 +186,8 @@ impl Accumulator for Met {
     fn keep(&mut self, _: &[usize]) {}
 
     fn bytes(&self) -> usize {
-        let texts = self.points.iter().flat_map(|point| &point.beside);
-        self.points.len() * (24 + 9 * self.beside.len())
+        let texts = self.points.iter().flat_map(|point| &point.aux);
+        self.points.len() * (24 + 9 * self.aux.len())
             + texts.map(|value| text(value.as_ref()).len()).sum::<usize>()
     }
 
@@ -197,14 +195,14 @@ impl Accumulator for Met {
         let points: Vec<&Point> = self.points.iter().collect();
         let (windows_ns, times_ns, values) = self.columns(&points, starts_ns);
         let states = vec![Column::full(Values::Integer(times_ns)), values];
-        PartialColumn { windows_ns, states, beside: self.beside_columns(&points) }
+        PartialColumn { windows_ns, states, aux: self.aux_values(&points) }
     }
 
     fn finish(&self, _: &[usize], starts_ns: &[i64]) -> Finished {
         let points: Vec<&Point> = self.chosen().into_iter().collect();
         let (windows_ns, times_ns, values) = self.columns(&points, starts_ns);
-        let beside = self.beside_columns(&points);
-        Finished { windows_ns, values, times_ns: Some(times_ns), beside }
+        let aux = self.aux_values(&points);
+        Finished { windows_ns, values, times_ns: Some(times_ns), aux }
     }
 }
 
@@ -215,18 +213,18 @@ fn text(value: Option<&FieldValue>) -> &str {
     }
 }
 
-/// Returns the number of distinct tags at the beginning of `beside`.
-fn different_tags(beside: &[Beside]) -> usize {
-    let is_new = |(position, one): (usize, &Beside)| {
-        matches!(one, Beside::Tag(_)) && !beside.iter().take(position).any(|before| before == one)
+/// Returns the number of distinct tags at the beginning of `aux`.
+fn different_tags(aux: &[AuxColumn]) -> usize {
+    let is_new = |(position, one): (usize, &AuxColumn)| {
+        matches!(one, AuxColumn::Tag(_)) && !aux.iter().take(position).any(|before| before == one)
     };
-    beside.iter().enumerate().take_while(|&(position, one)| is_new((position, one))).count()
+    aux.iter().enumerate().take_while(|&(position, one)| is_new((position, one))).count()
 }
 
 /// Compares two series keys by their tags, in the order of tag names.
 fn by_series(tags: &Range<usize>, a: &Point, b: &Point) -> Ordering {
     fn value(point: &Point, position: usize) -> &str {
-        text(point.beside.get(position).and_then(Option::as_ref))
+        text(point.aux.get(position).and_then(Option::as_ref))
     }
     let goes_on = |point: &Point, from: usize| {
         (from..tags.end).any(|position| !value(point, position).is_empty())
@@ -271,16 +269,16 @@ mod tests {
                 Column::full(Values::Integer(vec![time_ns])),
                 Column::full(Values::Float(vec![value])),
             ],
-            beside: vec![BesideColumn::Tag([series].into_iter().collect())],
+            aux: vec![AuxValues::Tag([series].into_iter().collect())],
         }
     }
 
     /// Returns the chosen value and series, with the points distributed over `shards` shards.
     fn chosen(latest: bool, by_text: bool, points: &[(i64, &str, f64)], shards: usize) -> String {
         let call = AggregateCall {
-            function: AggregateFunction::Met { latest, by_text },
+            function: AggregateFunction::TiedPoints { latest, by_text },
             input: Input { column: ColumnId(0), field_type: FieldType::Float, cast: None },
-            beside: vec![Beside::Tag(ColumnId(1))],
+            aux: vec![AuxColumn::Tag(ColumnId(1))],
         };
         let mut edge = Merge::new(&call).expect("a call");
         for shard in 0..shards {
@@ -291,7 +289,7 @@ mod tests {
             edge.add(&own.partial(false)).expect("states");
         }
         let answer = edge.finish(false);
-        let [BesideColumn::Tag(series)] = answer.beside.as_slice() else { panic!("a tag") };
+        let [AuxValues::Tag(series)] = answer.aux.as_slice() else { panic!("a tag") };
         assert_eq!(answer.windows_ns.len(), 1);
         format!("{:?} {}", answer.values.get(0), series.get(0))
     }
@@ -319,17 +317,17 @@ mod tests {
     /// Returns first() over one point per series. Each series has these values of the tags `a` and
     /// `b`.
     fn first_of(by_text: bool, series: &[(&str, &str, f64)], shards: usize) -> Option<FieldValue> {
-        let tags = [ColumnId(1), ColumnId(2)].map(Beside::Tag);
-        let shown = by_text.then_some(Beside::Tag(ColumnId(2)));
+        let tags = [ColumnId(1), ColumnId(2)].map(AuxColumn::Tag);
+        let shown = by_text.then_some(AuxColumn::Tag(ColumnId(2)));
         let call = AggregateCall {
-            function: AggregateFunction::Met { latest: false, by_text },
+            function: AggregateFunction::TiedPoints { latest: false, by_text },
             input: Input { column: ColumnId(0), field_type: FieldType::Float, cast: None },
-            beside: shown.into_iter().chain(tags).collect(),
+            aux: shown.into_iter().chain(tags).collect(),
         };
         let piece = |&(a, b, value): &(&str, &str, f64)| {
             let texts = by_text.then_some(b).into_iter().chain([a, b]);
-            let beside = texts.map(|text| BesideColumn::Tag([text].into_iter().collect()));
-            PartialColumn { beside: beside.collect(), ..piece(&(1, "", value)) }
+            let aux = texts.map(|text| AuxValues::Tag([text].into_iter().collect()));
+            PartialColumn { aux: aux.collect(), ..piece(&(1, "", value)) }
         };
         let mut edge = Merge::new(&call).expect("a call");
         for shard in 0..shards {
@@ -356,10 +354,10 @@ mod tests {
 
     #[test]
     fn states_of_another_shape_are_refused() {
-        let mut merge = Met::new((false, false), FieldType::Float, Vec::new());
+        let mut merge = TiedPoints::new((false, false), FieldType::Float, Vec::new());
         assert!(merge.absorb(&[0], &piece(&(1, "a", 1.0))).is_err(), "a column too many");
         let mut merge =
-            Met::new((false, false), FieldType::Integer, vec![Beside::Tag(ColumnId(1))]);
+            TiedPoints::new((false, false), FieldType::Integer, vec![AuxColumn::Tag(ColumnId(1))]);
         assert!(merge.absorb(&[0], &piece(&(1, "a", 1.0))).is_err(), "another type");
     }
 }
