@@ -89,7 +89,7 @@ const ownActions = {
   'LineRefusal::Series': 'Drop series, or [raise the quota](../OPERATING.md#quotas).',
   'Error::NotEverywhere': 'Repeat the statement until it returns no warning.',
   'Error::PartlyApplied': 'Repeat the statement.',
-  'Error::OverRate': 'Wait for the seconds in `Retry-After`, or [raise the quota](../OPERATING.md#quotas).',
+  'Error::RateExceeded': 'Wait for the seconds in `Retry-After`, or [raise the quota](../OPERATING.md#quotas).',
   'Error::Interrupted': 'None: a user or an operator ended the query.',
 };
 
@@ -162,11 +162,13 @@ export function errorsPage() {
   const requests = moduleText('src/api/error.rs');
   const status = statuses(requests);
   addConverted(requests, status);
+  const seen = new Set();
   const sections = groups.map(([title, prefix, path, type, usual]) => {
     const entries = variantsOf(moduleText(path), type)
       // An error without a text of its own has the text of another error.
       .filter(({ message }) => message && !/^\{\w*\}$/.test(message))
       .map(({ name, message, text }) => {
+        seen.add(`${type}::${name}`);
         const known = exceptions[`${type}::${name}`] ?? status.get(`${type}::${name}`) ?? usual;
         const line = /^Status \d{3}/.test(text)
           ? text.replace(/^(Status \d{3}): (.)/, (whole, first, letter) => `${first}. ${letter.toUpperCase()}`)
@@ -178,5 +180,7 @@ export function errorsPage() {
       });
     return [`## ${title}\n`, ...entries].join('\n');
   });
+  const unknown = [...Object.keys(exceptions), ...Object.keys(ownActions)].filter((key) => !seen.has(key));
+  if (unknown.length > 0) throw new Error(`reference_errors.mjs: no error has the name ${unknown.join(', ')}`);
   return [generatedBy('the error types in the code'), introduction, ...sections].join('\n');
 }
