@@ -114,7 +114,7 @@ pub enum ApiError {
     #[error("{0}")]
     TooHeavy(String),
     /// The deadline that the client set has passed.
-    #[error("the deadline of the call is over")]
+    #[error("the deadline of the call has passed")]
     Deadline,
     /// An internal fault that a repetition does not solve.
     #[error("{0}")]

@@ -197,7 +197,7 @@ async fn send(
             }
             Action::ReadBody | Action::Respond(_) | Action::Stream(_) => {
                 // The status was sent. Only cutting the body short can still report the error.
-                JsFuture::from(writer.abort("the answer broke off")?).await?;
+                JsFuture::from(writer.abort("the response ended early")?).await?;
                 return Ok(());
             }
         };

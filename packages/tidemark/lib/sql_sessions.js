@@ -115,7 +115,7 @@ export class Sessions {
         own.seenMs = Date.now();
         this.#waiting = this.#waiting.filter((one) => own.seenMs - one.seenMs < goneMs);
         if (this.#waiting[0] === own && this.#hasRoom()) return;
-        if (own.seenMs > endMs) throw new Error('too many statements run at once: repeat this one later');
+        if (own.seenMs > endMs) throw new Error('too many statements are running; retry later');
         await pause(pollMs);
       }
     } finally {

@@ -42,7 +42,7 @@ pub struct QueryMemory(Rc<Shared>);
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum OutOfMemory {
     /// The bytes are held by other queries.
-    #[error("the queries under way hold all memory that there is for them: repeat this one later")]
+    #[error("query memory exhausted; retry later")]
     Now,
     /// The query needs more bytes than a query may hold.
     #[error(

@@ -49,7 +49,7 @@ pub enum ObjectError {
     #[error("checksum mismatch")]
     Checksum,
     /// The bytes are an object of another kind, or a newer release wrote them.
-    #[error("it is of another kind, or of a newer release")]
+    #[error("the object has another kind, or was written by a newer release")]
     Kind,
     /// The content cannot be decoded.
     #[error("unreadable content")]

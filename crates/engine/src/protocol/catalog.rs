@@ -342,7 +342,7 @@ pub enum CatalogRefusal {
     /// `CREATOR_QUOTAS_MAX`
     #[error(
         "quotas limit exceeded: {limit} tokens and users have one of databases, which is the limit \
-         (CREATOR_QUOTAS_MAX); take away one that is not needed any more"
+         (CREATOR_QUOTAS_MAX); remove a quota that is no longer needed"
     )]
     TooManyCreatorQuotas {
         /// `CREATOR_QUOTAS_MAX`

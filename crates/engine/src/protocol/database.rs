@@ -451,7 +451,7 @@ pub enum PolicyRefusal {
     /// `QUOTAS_PER_DATABASE_MAX`
     #[error(
         "quotas limit exceeded: {limit} tokens and users have one on this database, which is the \
-         limit (QUOTAS_PER_DATABASE_MAX); take away one that is not needed any more"
+         limit (QUOTAS_PER_DATABASE_MAX); remove a quota that is no longer needed"
     )]
     TooManyQuotas {
         /// `QUOTAS_PER_DATABASE_MAX`
@@ -472,7 +472,7 @@ pub enum DatabaseRefusal {
     #[error("the database is not empty: restore into a new name, or drop it first")]
     NotEmpty,
     /// The restore of another backup is running.
-    #[error("the restore of backup {0} is under way: repeat that one, or drop the database first")]
+    #[error("the restore of backup {0} is still running: repeat it, or drop the database first")]
     Restoring(String),
 }
 

@@ -89,7 +89,7 @@ pub enum Unavailable {
         waiting: u64,
     },
     /// The query memory is exhausted by other queries.
-    #[error("the queries under way hold all memory that there is for them: repeat this one later")]
+    #[error("query memory exhausted; retry later")]
     Crowded,
 }
 

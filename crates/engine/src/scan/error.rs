@@ -44,7 +44,7 @@ pub enum ScanError {
     #[error("the order of series has changed")]
     Reordered,
     /// The cached data does not belong to the request.
-    #[error("what is kept of rows is of another question")]
+    #[error("the cached rows belong to another request")]
     Cached,
     /// The partial states do not have the columns that their function writes.
     #[error("partial states of {0:?} do not have its shape")]

@@ -93,7 +93,7 @@ impl IpcStream {
         if self.has_ended && self.held.is_empty() {
             return Ok(());
         }
-        Err(ApiError::Internal("the answer broke off".to_owned()))
+        Err(ApiError::Internal("the response ended early".to_owned()))
     }
 }
 
@@ -104,7 +104,7 @@ enum Part {
 
 /// Returns the next element and the bytes after it, or `None` if the element is incomplete.
 fn next(bytes: &[u8]) -> Result<Option<(Part, &[u8])>, ApiError> {
-    let broken = || ApiError::Internal("the answer is no stream of Arrow".to_owned());
+    let broken = || ApiError::Internal("the response is not an Arrow stream".to_owned());
     let Some((prefix, rest)) = bytes.split_first_chunk::<PREFIX_BYTES>() else { return Ok(None) };
     let [a, b, c, d, length @ ..] = *prefix;
     if [a, b, c, d] != CONTINUATION {
@@ -131,7 +131,7 @@ fn may_be_sent(bytes: usize) -> Result<(), ApiError> {
     }
     Err(ApiError::TooHeavy(format!(
         "a batch of rows of this answer has {bytes} bytes, more than {FLIGHT_MESSAGE_BYTES_MAX}: \
-         select fewer columns, or ask for format=arrow at /api/v3/query_sql"
+         select fewer columns, or use format=arrow at /api/v3/query_sql"
     )))
 }
 
@@ -192,7 +192,7 @@ mod tests {
             stream.take(bytes.to_vec());
             stream.messages().unwrap_err()
         };
-        let broken = ApiError::Internal("the answer is no stream of Arrow".into());
+        let broken = ApiError::Internal("the response is not an Arrow stream".into());
         assert_eq!(refused(b"[{\"a\":1}]"), broken);
         assert_eq!(refused(&[0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff]), broken);
         assert_eq!(refused(&[&[0xff; 4][..], &16_u32.to_le_bytes(), &[7; 16]].concat()), broken);

@@ -157,7 +157,7 @@ fn rules(body: &Value) -> Result<Option<(i64, i64)>, ApiError> {
     let rules = match body.get("retentionRules") {
         None | Some(Value::Null) => return Ok(None),
         Some(Value::Array(rules)) if rules.len() <= 1 => rules,
-        Some(_) => return Err(bad_rules("expected a list of one rule, or of none")),
+        Some(_) => return Err(bad_rules("expected a list of at most one rule")),
     };
     let Some(rule) = rules.first() else { return Ok(Some((0, 0))) };
     if rule.get("type").and_then(Value::as_str).is_some_and(|kind| kind != "expire") {

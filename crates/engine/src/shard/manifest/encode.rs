@@ -30,7 +30,7 @@ pub enum ManifestError {
     #[error("it has version {0}, which this release cannot read")]
     Version(u8),
     /// The checksum is correct, but the content cannot be decoded.
-    #[error("its content is no manifest's")]
+    #[error("the content is not a manifest")]
     Content,
     /// The content violates an invariant.
     #[error(transparent)]
