@@ -87,7 +87,7 @@ export async function ingestTable(starters, { quick = false, only = [], hasPeer 
     ...circumstances(),
     '`npm run bench -- ingest`: `wrangler dev` as `npm start` runs it (local observability and the ' +
       'log of requests off, `WRANGLER_LOG=error`: development settings), below it plain `workerd ' +
-      'serve`, and `tidemark serve`; fresh servers for each case, three turns, bodies compressed beforehand',
+      'serve`, `tidemark serve` and the native host; fresh servers for each case, three turns, bodies compressed beforehand',
     'ratio: points per second ÷ those of InfluxDB in the same turn (median of the turns); CPU s/M: ' +
       'CPU seconds per million points of the whole process tree; CPU ratio: InfluxDB’s ÷ Tidemark’s; ' +
       'p50 and p99 of a batch over all turns, flushes included',

@@ -9,9 +9,11 @@
 //   record.
 // - `ingest`, `queries` and `shapes` also accept prefixes of case or type names.
 // - `shapes` also accepts `--sizes`.
+// - `ingest` and `queries` accept `--native`: only the native host and InfluxDB, without a record.
 // - `backup` accepts `--mb N`, and `hostile` accepts `--seconds N`.
 // - `scale` has separate options (scale/choices.mjs).
 
+import { buildNative } from '../scripts/native.mjs';
 import { endAllOnSignals, must } from '../scripts/processes.mjs';
 import { finishWith, Sentence } from '../scripts/project.mjs';
 import { everything, packages, rust, sql as sqlWorker, worker } from '../scripts/setup.mjs';
@@ -29,13 +31,14 @@ import { lists, queries } from './queries.mjs';
 import { recordNative } from './queries_native.mjs';
 import { types } from './query_types.mjs';
 import { scale } from './scale.mjs';
-import { hasInfluxdb, influxdb, plain, served, serveName, startAll, stopAll, tidemark } from './servers.mjs';
+import { hasInfluxdb, influxdb, native, plain, served, serveName, startAll, stopAll, tidemark } from './servers.mjs';
 import { shares } from './shares.mjs';
 import { sql } from './sql.mjs';
 
 const parts = ['parsers', 'shard', 'requests', 'ingest', 'shares', 'busy', 'rest', 'queries', 'shapes', 'rows', 'cold', 'sql', 'flight', 'backup', 'hostile', 'scale'];
 const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
-const quick = process.argv.includes('--quick');
+const onlyNative = process.argv.includes('--native');
+const quick = process.argv.includes('--quick') || onlyNative;
 // `neighbours` is a scenario of `scale` that is also accepted as a part.
 if (given.includes('neighbours') && !given.includes('scale')) {
   given.splice(given.indexOf('neighbours'), 1, 'scale');
@@ -74,7 +77,8 @@ async function small(node) {
 
 async function ingest(node) {
   const peer = hasInfluxdb() ? [() => influxdb()] : [];
-  const starters = [() => tidemark(node), () => plain(), () => served(), ...peer];
+  const workers = onlyNative ? [] : [() => tidemark(node), () => plain(), () => served()];
+  const starters = [...workers, () => native(), ...peer];
   return ingestTable(starters, { quick, only: names, hasPeer: peer.length > 0 });
 }
 
@@ -107,10 +111,17 @@ async function queryShapes() {
 }
 
 async function allQueries(node) {
-  const sides = [{ name: 'Tidemark', start: (folder) => tidemark(node, folder) }];
-  if (hasInfluxdb()) sides.push({ name: 'InfluxDB', start: (folder) => influxdb(folder) });
-  sides.push({ name: 'workerd', start: (folder) => plain(folder) });
-  sides.push({ name: serveName, start: (folder) => served(folder) });
+  const peer = hasInfluxdb() ? [{ name: 'InfluxDB', start: (folder) => influxdb(folder) }] : [];
+  const ours = { name: 'native', start: (folder) => native(folder) };
+  const sides = onlyNative
+    ? [ours, ...peer]
+    : [
+        { name: 'Tidemark', start: (folder) => tidemark(node, folder) },
+        ...peer,
+        { name: 'workerd', start: (folder) => plain(folder) },
+        { name: serveName, start: (folder) => served(folder) },
+        ours,
+      ];
   const only = names.filter((name) => types.some((type) => type.name.startsWith(name)));
   if (!quick && only.length === 0) {
     const bench = ['bench', '--bench', 'queries'];
@@ -134,10 +145,12 @@ await finishWith(async () => {
     await must('The benchmark of a shard', 'cargo', ['bench', '--bench', 'shard']);
   }
   if (['requests', 'busy'].some(wanted)) await small(await everything());
-  if (wanted('ingest')) whole = await ingest(await everything());
+  if (['ingest', 'queries'].some(wanted)) await buildNative('release');
+  const modulesFor = async () => (onlyNative ? await packages() : await everything());
+  if (wanted('ingest')) whole = await ingest(await modulesFor());
   if (wanted('shares')) await shares(await everything());
   if (wanted('rest')) await rest(await everything());
-  if (wanted('queries')) await allQueries(await everything());
+  if (wanted('queries')) await allQueries(await modulesFor());
   if (asked.includes('shapes')) {
     await everything();
     await (process.argv.includes('--sizes') ? shapesAtTwoSizes() : queryShapes());

@@ -10,6 +10,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 import { freePort, startServer } from '../scripts/dev-server.mjs';
+import { startNative } from '../scripts/native.mjs';
 import { stagedPackage } from '../scripts/package.mjs';
 import { endGroup, startGroup } from '../scripts/processes.mjs';
 import { startInfluxd } from '../tests/record/influxd.mjs';
@@ -99,6 +100,18 @@ export async function served(kept = undefined, words = []) {
     if (!kept) remove(folder);
   };
   return { name: serveName, url: `http://127.0.0.1:${port}`, pid: child.pid, folder: stateDir, headers, stop };
+}
+
+/** Starts the release build of the native host. */
+export async function native(kept = undefined) {
+  const folder = kept ?? newFolder();
+  const data = join(folder, 'native');
+  const { url, child, stop: end } = await startNative({ port: await freePort(), data, secret: token, profile: 'release' });
+  const stop = async () => {
+    await end();
+    if (!kept) remove(folder);
+  };
+  return { name: 'native', url, pid: child.pid, folder: data, headers, stop };
 }
 
 /** Returns whether InfluxDB is installed, and prints a line if it is not. */

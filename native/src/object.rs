@@ -85,6 +85,10 @@ impl Inbox {
         self.events.borrow_mut().pop_front()
     }
 
+    fn is_empty(&self) -> bool {
+        self.events.borrow().is_empty()
+    }
+
     async fn next(&self) -> Event {
         loop {
             if let Some(event) = self.take() {
@@ -279,6 +283,10 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
             }
         }
         tokio::task::yield_now().await;
+        let is_over = |object: &Object| object.store.is_wiped() && object.tickets.is_empty();
+        if inbox.is_empty() && loaded.as_ref().is_some_and(is_over) {
+            break;
+        }
     }
     // No event can arrive before the object is forgotten: nothing here waits.
     if let Some(object) = loaded {

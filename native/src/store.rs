@@ -36,6 +36,8 @@ pub struct SqliteStore {
     connection: RefCell<Option<Connection>>,
     /// Whether the tables are known to exist.
     is_open: Cell<bool>,
+    /// Whether everything was deleted since the tables were created.
+    is_wiped: Cell<bool>,
     /// Whether a transaction has begun.
     is_dirty: Cell<bool>,
     atomic: Cell<Atomic>,
@@ -49,6 +51,7 @@ impl SqliteStore {
             path,
             connection: RefCell::new(None),
             is_open: Cell::new(false),
+            is_wiped: Cell::new(false),
             is_dirty: Cell::new(false),
             atomic: Cell::new(Atomic::No),
             counts: Cell::default(),
@@ -58,6 +61,11 @@ impl SqliteStore {
     /// Whether writes wait for [`Self::commit`].
     pub fn is_dirty(&self) -> bool {
         self.is_dirty.get()
+    }
+
+    /// Whether the object has deleted all its data.
+    pub fn is_wiped(&self) -> bool {
+        self.is_wiped.get()
     }
 
     /// Makes all writes durable. The object must handle no event until the function returns.
@@ -273,6 +281,7 @@ impl Store for SqliteStore {
                 (),
             )?;
         }
+        self.is_wiped.set(false);
         Ok(())
     }
 
@@ -363,6 +372,7 @@ impl Store for SqliteStore {
             self.write(&format!("DROP TABLE IF EXISTS {}", table.name()), ())?;
         }
         self.is_open.set(false);
+        self.is_wiped.set(true);
         Ok(())
     }
 

@@ -97,3 +97,60 @@ fn a_damaged_file_is_an_error_and_other_databases_work() {
     assert_eq!(results.iter().filter(damaged).count(), 1, "{results:?}");
     assert_eq!(results.iter().filter(whole).count(), 1, "{results:?}");
 }
+
+#[test]
+fn a_full_disk_refuses_writes_and_loses_nothing() {
+    let place = Place::new();
+    let mut server = Server::start(&place.0);
+    server.create("d");
+    server.end("-TERM");
+    // No file may grow beyond 512 blocks of 512 bytes, or of 1,024 in other shells. The system's
+    // signal is ignored, so that SQLite gets an error.
+    let plain = command(&place.0);
+    let mut limited = std::process::Command::new("sh");
+    limited.args(["-c", "trap '' XFSZ; ulimit -f 512; exec \"$0\" \"$@\""]);
+    limited.arg(plain.get_program()).args(plain.get_args());
+    for (name, value) in plain.get_envs() {
+        limited.env(name, value.unwrap_or_default());
+    }
+    limited.stdout(std::process::Stdio::piped());
+    let mut server = Server::of(limited);
+    let mut acknowledged = 0;
+    let refusal = loop {
+        let point = |row: u64| {
+            let noise = (acknowledged + row + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+            format!("m v=1i,s=\"{noise:016x}{:016x}\" {}\n", !noise, acknowledged + row)
+        };
+        let lines: String = (0..1_000).map(point).collect();
+        let (status, body) = server.ask("POST", "/write?db=d", lines.as_bytes());
+        if status != 204 {
+            break (status, body);
+        }
+        acknowledged += 1_000;
+        assert!(acknowledged < 1_000_000, "the disk never gets full");
+    };
+    assert_eq!(refusal.0, 503, "{}", refusal.1);
+    assert!(refusal.1.contains("commit failed") || refusal.1.contains("storage"), "{}", refusal.1);
+    assert!(acknowledged > 0);
+    server.end("-KILL");
+    let server = Server::start(&place.0);
+    assert_eq!(server.count("d", "m"), acknowledged);
+    server.write("d", "m v=1i 9000000");
+}
+
+#[test]
+fn a_dropped_database_leaves_no_file() {
+    let place = Place::new();
+    let server = Server::start(&place.0);
+    server.create("d");
+    server.write("d", "m v=1 1");
+    let files = || {
+        let files = fs::read_dir(place.0.join("store")).unwrap();
+        let names = files.map(|file| file.unwrap().file_name().into_string().unwrap());
+        names.filter(|name| !name.starts_with("catalog")).collect::<Vec<_>>()
+    };
+    assert!(!files().is_empty());
+    server.query("", "DROP DATABASE d");
+    // The alarm of the drop is due after half a minute.
+    crate::server::eventually("the files are deleted", || files().is_empty());
+}

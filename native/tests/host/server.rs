@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 pub(crate) const TOKEN: &str = "token-of-the-tests";
 
 /// The maximum time of anything that a test waits for.
-const WAIT: Duration = Duration::from_secs(30);
+const WAIT: Duration = Duration::from_secs(90);
 
 /// A folder that is deleted after the test.
 pub(crate) struct Place(pub(crate) PathBuf);
