@@ -191,16 +191,21 @@ fn the_first_query_for_last_points_reads_the_newest_blocks_only() {
 fn the_last_points_of_series_that_ended_are_found() {
     let mut product = Product::with(&[]);
     product.query("d", "CREATE DATABASE d");
-    // The weeks have equally many series, but each week has other series.
+    // The weeks have equally many series, but the third week has other series. A week has so many rows of
+    // each series that the scan reads one week after another.
     for week in 0..6 {
-        let time = START_S + 7 * DAY_S * week;
-        let lines = (week / 2..week / 2 + 5).map(|host| format!("m,host=h{host} v={week}i {time}"));
-        product.write("d", &lines.collect::<Vec<_>>().join("\n"));
+        let mut lines = Vec::new();
+        for minute in 0..200 {
+            let time = START_S + 7 * DAY_S * week + 60 * minute;
+            let hosts = if week == 2 { 5..10 } else { 0..5 };
+            lines.extend(hosts.map(|host| format!("m,host=h{host} v={week}i {time}")));
+        }
+        product.write("d", &lines.join("\n"));
         product.rest();
     }
     product.sleep();
     let answer = product.query("d", "SELECT last(v) FROM m GROUP BY *");
     let series = answer["results"][0]["series"].as_array().unwrap();
     let last: Vec<_> = series.iter().map(|one| one["values"][0][1].as_i64().unwrap()).collect();
-    assert_eq!(last, [1, 3, 5, 5, 5, 5, 5]);
+    assert_eq!(last, [5, 5, 5, 5, 5, 2, 2, 2, 2, 2]);
 }
