@@ -26,6 +26,8 @@ function limitNames() {
 export const settings = [
   ...limitNames(),
   'DEFAULT_SHARDS',
+  'DEFAULT_LOCATION',
+  'JURISDICTION',
   'SHARD_SPLIT_BYTES',
   'SHARD_FULL_BYTES',
   'ACCESS_TEAM',

@@ -3,6 +3,20 @@
 //! An object never moves. A database is therefore created near the client that creates it, unless
 //! the client names a location.
 
+/// The location and the jurisdiction of a deployment's new objects.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Placement {
+    /// `DEFAULT_LOCATION`: the location hint instead of the client's location.
+    pub location: Option<&'static str>,
+    /// `JURISDICTION`: the jurisdiction of the Catalog, and of databases that name none.
+    pub jurisdiction: Option<&'static str>,
+}
+
+/// The platform's location hints.
+pub const LOCATIONS: &[&str] = &["wnam", "enam", "sam", "weur", "eeur", "apac", "oc", "afr", "me"];
+/// The platform's jurisdictions.
+pub const JURISDICTIONS: &[&str] = &["eu", "us", "fedramp", "fedramp-high"];
+
 /// Returns the hint for a continent (the platform's two-letter code) and a longitude, or `None` for
 /// an unknown continent. The longitude separates the coasts of North America and the halves of
 /// Europe.

@@ -5,6 +5,7 @@ use std::rc::Rc;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::location_hint::{JURISDICTIONS, LOCATIONS, Placement};
 use super::log::LogRequests;
 use crate::coordinator::cloudflare_access::{Application, ApplicationError};
 use crate::model::configurable_limits::Limits;
@@ -46,6 +47,8 @@ pub struct Settings {
     pub admin_tokens: Vec<TokenHash>,
     /// `DEFAULT_SHARDS`: the number of shards in each group of a new database.
     pub default_shards: u32,
+    /// `DEFAULT_LOCATION` and `JURISDICTION` of new objects.
+    pub placement: Placement,
     /// `SHARD_SPLIT_BYTES`: the size of the largest shard above which a group splits.
     pub shard_split_bytes: u64,
     /// `SHARD_FULL_BYTES`: the size from which a shard rejects writes.
@@ -133,6 +136,10 @@ impl Settings {
             default_shards: parsed(&text, "DEFAULT_SHARDS", 1, "a number from 1 to 64", |v| {
                 v.parse().ok().filter(|n| (1..=SHARDS_PER_GROUP_MAX).contains(n))
             })?,
+            placement: Placement {
+                location: one_of(&text, "DEFAULT_LOCATION", LOCATIONS)?,
+                jurisdiction: one_of(&text, "JURISDICTION", JURISDICTIONS)?,
+            },
             shard_split_bytes: parsed(&text, "SHARD_SPLIT_BYTES", 4_000_000_000, BYTES, bytes)?,
             shard_full_bytes: parsed(&text, "SHARD_FULL_BYTES", 9_000_000_000, BYTES, bytes)?,
             access: access(text("ACCESS_TEAM"), text("ACCESS_AUDIENCE"))?,
@@ -175,6 +182,18 @@ fn flag(
     fallback: bool,
 ) -> Result<bool, SettingsError> {
     parsed(text, name, fallback, "true or false", |value| value.parse().ok())
+}
+
+/// Reads a setting whose value is one of `values`.
+fn one_of(
+    text: &impl Fn(&str) -> Option<String>,
+    name: &'static str,
+    values: &'static [&'static str],
+) -> Result<Option<&'static str>, SettingsError> {
+    let Some(value) = text(name) else { return Ok(None) };
+    let found = values.iter().copied().find(|known| *known == value.trim());
+    let expected = format!("one of {}", values.join(", "));
+    found.map(Some).ok_or(SettingsError::Unreadable { name, value, expected })
 }
 
 fn admin_token(name: &'static str, token: &str) -> Result<TokenHash, SettingsError> {
@@ -337,6 +356,13 @@ mod tests {
         assert!(settings.admin_tokens.iter().any(|hash| hash.matches("number two of two")));
         assert!(!settings.admin_tokens.iter().any(|hash| hash.matches("number three of two")));
         assert_eq!((settings.default_shards, settings.auto_create_retention_ns), (4, 36 * H_NS));
+        assert_eq!(settings.placement, Placement::default());
+        let placed = read(&[("DEFAULT_LOCATION", "weur"), ("JURISDICTION", "eu")]).unwrap();
+        let both = Placement { location: Some("weur"), jurisdiction: Some("eu") };
+        assert_eq!(placed.placement, both);
+        let error = read(&[("JURISDICTION", "mars")]).unwrap_err().to_string();
+        let says = "JURISDICTION is \"mars\", which is not one of eu, us, fedramp, fedramp-high";
+        assert!(error.ends_with(says), "{error}");
         assert!(
             settings.cors_origins.allow("https://b") && !settings.cors_origins.allow("https://c")
         );

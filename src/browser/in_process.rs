@@ -14,6 +14,7 @@ use crate::api::error_body::ErrorShape;
 use crate::api::exchange::Exchange;
 use crate::api::http::{RequestHead, Response};
 use crate::api::isolate_state::Service;
+use crate::api::location_hint::Placement;
 use crate::api::settings::Settings;
 use crate::catalog::Catalog;
 use crate::coordinator::cache::Cache;
@@ -74,6 +75,7 @@ pub type BackupPlace = Box<dyn FnMut(&[u8]) -> Result<Vec<u8>, String>>;
 /// A platform with the caller's time, randomness from a seed, and consecutive object ids.
 struct Local {
     limits: Limits,
+    placement: Placement,
     now_ns: Cell<i64>,
     random: Cell<u64>,
     objects: Cell<u64>,
@@ -82,6 +84,14 @@ struct Local {
 }
 
 impl Platform for Local {
+    fn location(&self) -> Option<&'static str> {
+        self.placement.location
+    }
+
+    fn jurisdiction(&self) -> Option<&'static str> {
+        self.placement.jurisdiction
+    }
+
     fn has_sql(&self) -> bool {
         self.has_sql.get()
     }
@@ -126,6 +136,7 @@ impl InProcess {
     pub fn new(settings: Settings, seed: u64) -> Self {
         let platform = Local {
             limits: settings.limits,
+            placement: settings.placement,
             now_ns: Cell::new(0),
             random: Cell::new(seed),
             objects: Cell::new(0),

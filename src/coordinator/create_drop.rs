@@ -205,8 +205,8 @@ pub fn carry_out(change: Change) -> Task<Changed> {
 fn to_catalog(io: &Io, change: &Change) -> Result<Option<ToCatalog>, Error> {
     Ok(match change {
         Change::CreateDatabase(create) => {
-            let location = io.with(|context| context.platform.location())?;
-            Some(ToCatalog::Create(create.clone().near(location)))
+            let create = create.clone();
+            Some(ToCatalog::Create(io.with(|context| create.placed(context.platform))?))
         }
         Change::DropDatabase { name } => Some(ToCatalog::Drop { name: name.clone() }),
         _ => None,

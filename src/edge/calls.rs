@@ -13,6 +13,7 @@ use super::runtime;
 use super::sql::SqlSession;
 use super::wait::pause;
 use super::{backups, cloudflare_access, config, password_key};
+use crate::api::location_hint::Placement;
 use crate::model::limits::CALL_REPEATS_MAX;
 use crate::protocol::call::{Address, Call, CallFailure, Reply};
 
@@ -114,7 +115,11 @@ async fn fetch(
     };
     let namespace = Reflect::get(env, &JsValue::from_str(binding))?;
     let message = Uint8Array::from(message);
-    let reply = runtime::call_object(&namespace, object, is_name, location, message).await?;
+    // The ids of other objects contain their jurisdiction, and their creator chose their location.
+    let placement = if is_name { config::placement(env) } else { Placement::default() };
+    let (location, jurisdiction) = (location.or(placement.location), placement.jurisdiction);
+    let reply = runtime::call_object(&namespace, object, is_name, location, jurisdiction, message);
+    let reply = reply.await?;
     Ok(runtime::taken(&reply.unchecked_into()))
 }
 

@@ -6,11 +6,13 @@ use js_sys::Reflect;
 use wasm_bindgen::JsValue;
 use worker::Env;
 
+use crate::api::location_hint::Placement;
 use crate::api::settings::{Settings, SettingsError};
 use crate::model::configurable_limits::Limits;
 
 thread_local! {
     static LIMITS: OnceCell<Limits> = const { OnceCell::new() };
+    static PLACEMENT: OnceCell<Placement> = const { OnceCell::new() };
 }
 
 pub(super) const CATALOG: &str = "CATALOG";
@@ -38,5 +40,14 @@ pub(super) fn settings(env: &Env) -> Result<Settings, SettingsError> {
 pub(super) fn limits(env: &Env) -> Limits {
     LIMITS.with(|once| {
         *once.get_or_init(|| settings(env).map(|settings| settings.limits).unwrap_or_default())
+    })
+}
+
+/// Returns the placement of new objects. With invalid settings, requests fail before they need the
+/// placement.
+pub(super) fn placement(env: &Env) -> Placement {
+    PLACEMENT.with(|once| {
+        let read = || settings(env).map(|settings| settings.placement).unwrap_or_default();
+        *once.get_or_init(read)
     })
 }

@@ -70,8 +70,15 @@ impl Platform for EdgePlatform {
     }
 
     fn location(&self) -> Option<&'static str> {
+        if let Some(configured) = config::placement(&self.env).location {
+            return Some(configured);
+        }
         // Read on demand, because the runtime then parses the whole `cf` object.
         location(self.request.as_ref()?)
+    }
+
+    fn jurisdiction(&self) -> Option<&'static str> {
+        config::placement(&self.env).jurisdiction
     }
 
     fn limits(&self) -> Limits {

@@ -12,10 +12,11 @@ const idsMax = 1_000;
 /** The ids of objects by id text or name. Requests can share ids, but not stubs. */
 const ids = new Map();
 
-function idOf(namespace, text, isName) {
+function idOf(namespace, text, isName, jurisdiction) {
   let id = ids.get(text);
   if (id) return id;
-  id = isName ? namespace.idFromName(text) : namespace.idFromString(text);
+  const named = jurisdiction ? namespace.jurisdiction(jurisdiction) : namespace;
+  id = isName ? named.idFromName(text) : namespace.idFromString(text);
   if (ids.size >= idsMax) ids.clear();
   ids.set(text, id);
   return id;
@@ -56,9 +57,9 @@ export function respond(status, lines, body) {
   return new Response(body, { status, headers: headersOf(lines) });
 }
 
-/** Sends a message to an object, by id or name, and releases its bytes. Returns the bytes of the reply. */
-export async function callObject(namespace, object, isName, location, message) {
-  const id = idOf(namespace, object, isName);
+/** Sends a message to an object, by id or by name in a jurisdiction, and releases its bytes. Returns the bytes of the reply. */
+export async function callObject(namespace, object, isName, location, jurisdiction, message) {
+  const id = idOf(namespace, object, isName, jurisdiction);
   // A stub that failed once stays broken. Therefore each try uses a new stub.
   const stub = location ? namespace.get(id, { locationHint: location }) : namespace.get(id);
   const response = await stub.fetch(url, { method: 'POST', body: message });

@@ -20,13 +20,15 @@ extern "C" {
     pub(super) fn respond(status: u16, head: &str, body: &JsValue) -> Result<Response, JsValue>;
 
     /// Sends `message` to an object and returns the bytes of its reply. Consumes the message's
-    /// buffer. `object` is the object's id or name.
+    /// buffer. `object` is the object's id or name, and a name is in
+    /// `jurisdiction`.
     #[wasm_bindgen(catch, js_name = callObject)]
     pub(super) async fn call_object(
         namespace: &JsValue,
         object: &str,
         is_name: bool,
         location: Option<&str>,
+        jurisdiction: Option<&str>,
         message: Uint8Array,
     ) -> Result<JsValue, JsValue>;
 }

@@ -11,6 +11,7 @@ import { test } from 'node:test';
 import { planSettings } from '../../packages/tidemark/lib/deploy_configuration.mjs';
 import { stagedPackage } from '../../scripts/package.mjs';
 import { at, newNode, wrangler } from '../../scripts/project.mjs';
+import { callObject } from '../../src/edge/runtime.js';
 import { cloudflareAccount } from './cloudflare_api.mjs';
 import { has } from './harness.mjs';
 
@@ -235,6 +236,45 @@ test('a file configures environments, none of which touches another', async (t) 
     assert.equal(code, 1, text);
     assert.match(text, message);
   }
+});
+
+test('a deployment has a location and a jurisdiction, which does not change', async (t) => {
+  const [api, its] = [await cloudflareAccount(t), await place(t, { hasSql: false })];
+  const file = join(its.folder, 'tidemark.deploy.json');
+  writeFileSync(file, JSON.stringify({ location: 'weur', jurisdiction: 'eu', environments: { us: { jurisdiction: 'us' } } }));
+  const must = async (...words) => {
+    const { code, text } = await deployed(its, api, words);
+    assert.equal(code, 0, text);
+    return (name, of = 'tidemark') => bindingOf(api, of, name)?.text;
+  };
+  const first = await must();
+  assert.deepEqual([first('DEFAULT_LOCATION'), first('JURISDICTION')], ['weur', 'eu']);
+  const second = await must('--env', 'us', '--location', 'enam');
+  assert.deepEqual([second('DEFAULT_LOCATION', 'tidemark-us'), second('JURISDICTION', 'tidemark-us')], ['enam', 'us']);
+  for (const words of [['--jurisdiction', 'us'], ['--var', 'JURISDICTION=us'], ['--var', 'JURISDICTION=']]) {
+    const { code, text } = await deployed(its, api, words);
+    assert.equal(code, 1, text);
+    assert.match(text, /The jurisdiction of a deployment cannot change: it is eu/);
+  }
+  const { code, text } = await deployed(its, api, ['--location', 'mars']);
+  assert.equal(code, 1, text);
+  assert.match(text, /location is "mars": it has to be wnam or/);
+  writeFileSync(file, '{}');
+  assert.equal((await must())('JURISDICTION'), 'eu', 'a later deployment without the key keeps it');
+});
+
+test('the Catalog is an object of the jurisdiction, and its first call has the location', async () => {
+  const asked = [];
+  const namespace = (jurisdiction) => ({
+    jurisdiction: (name) => namespace(name),
+    idFromName: (name) => `${jurisdiction ?? 'none'}:${name}`,
+    idFromString: (text) => text,
+    get: (id, options) => (asked.push([id, options?.locationHint]), { fetch: async () => new Response('ok') }),
+  });
+  const message = () => new Uint8Array(1);
+  await callObject(namespace(), 'catalog', true, 'weur', 'eu', message());
+  await callObject(namespace(), 'an-id', false, undefined, undefined, message());
+  assert.deepEqual(asked, [['eu:catalog', 'weur'], ['an-id', undefined]]);
 });
 
 test('the sizes of the free plan leave room for a merge', () => {

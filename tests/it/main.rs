@@ -53,6 +53,7 @@ mod operators;
 mod page_sql;
 mod part;
 mod pauses;
+mod placement;
 mod product;
 mod protocol;
 mod queries;

@@ -87,6 +87,17 @@ async function remoteOf(account, name) {
   return { isThere: true, hasToken, isWorkersDev: subdomain?.enabled, bindings };
 }
 
+/**
+ * Throws if the jurisdiction would change. The Catalog's name is another object in another jurisdiction, so the deployment
+ * would have neither databases nor tokens.
+ */
+function mustKeepJurisdiction({ isThere, bindings }, { jurisdiction, vars = {} }) {
+  const wanted = vars.JURISDICTION ?? jurisdiction;
+  const current = bindings.find(({ name }) => name === 'JURISDICTION')?.text ?? '';
+  if (!isThere || wanted === undefined || wanted === current) return;
+  throw new Sentence(`The jurisdiction of a deployment cannot change: it is ${current || 'none'}. Deploy under another name, and move the data with backups.`);
+}
+
 /** Throws if wrangler would need a terminal to register a subdomain. */
 async function mustHaveSubdomain(account, wanted) {
   if (isInteractive() || wanted.domain || wanted.workers_dev === false) return;
@@ -263,6 +274,7 @@ async function prepared(source, options, wanted) {
   mustHaveCredentials();
   const account = await openAccount(source, wanted);
   const remote = await remoteOf(account, wanted.name);
+  mustKeepJurisdiction(remote, wanted);
   const isFirst = !options.rollback && shareOf(options.gradual) === null;
   if (isFirst) await mustHaveSubdomain(account, wanted);
   return { account, remote, token: isFirst ? firstToken(remote) : null };

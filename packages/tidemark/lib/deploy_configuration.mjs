@@ -46,10 +46,11 @@ function addressOf({ domain, workers_dev: wanted }, remote) {
 export function databaseConfiguration({ base, env, wanted, remote, sqlName, isPaid }) {
   const { env: environments = {}, limits, ...shared } = base;
   const own = merged(shared, environments[env] ?? {});
-  const { name, account_id, backups, backups_jurisdiction: jurisdiction, placement, vars = {}, wrangler = {} } = wanted;
+  const { name, account_id, backups, backups_jurisdiction, location, jurisdiction, placement, vars = {}, wrangler = {} } = wanted;
   const services = [...(own.services ?? []), ...(sqlName ? [{ binding: 'SQL', service: sqlName }] : [])];
-  const bucket = { binding: 'BACKUPS', bucket_name: backups, ...(jurisdiction && { jurisdiction }) };
+  const bucket = { binding: 'BACKUPS', bucket_name: backups, ...(backups_jurisdiction && { jurisdiction: backups_jurisdiction }) };
   const r2_buckets = [...(own.r2_buckets ?? []), ...(backups ? [bucket] : [])];
+  const placed = { ...(location && { DEFAULT_LOCATION: location }), ...(jurisdiction && { JURISDICTION: jurisdiction }) };
   const generated = {
     ...own,
     name,
@@ -59,7 +60,7 @@ export function databaseConfiguration({ base, env, wanted, remote, sqlName, isPa
     ...(placement && { placement: placement === 'smart' ? { mode: 'smart' } : { region: placement } }),
     keep_vars: true,
     secrets: { required: ['ADMIN_TOKEN'] },
-    vars: { ...settingsOf(isPaid ? 'paid' : 'free', remote.bindings), ...own.vars, ...vars },
+    vars: { ...settingsOf(isPaid ? 'paid' : 'free', remote.bindings), ...own.vars, ...placed, ...vars },
     ...keptBindings(remote.bindings, { services, r2_buckets }),
   };
   return merged(generated, wrangler);

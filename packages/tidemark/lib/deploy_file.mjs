@@ -83,7 +83,7 @@ export function wantedOf(options, settings) {
   const { environments: nested, ...own } = (env && environments[env]) || {};
   if (nested) throw new Sentence(`${file}: environments.${env} must not have nested environments.`);
   const name = own.name ?? `${options.name ?? shared.name ?? 'tidemark'}${env ? `-${env}` : ''}`;
-  const given = { domain: options.domain, backups: options.backups, placement: options.placement, vars: variables(options.var ?? []) };
+  const given = { domain: options.domain, backups: options.backups, location: options.location, jurisdiction: options.jurisdiction, placement: options.placement, vars: variables(options.var ?? []) };
   const set = Object.fromEntries(Object.entries(given).filter(([, value]) => value !== undefined));
   const wanted = merged(merged(shared, own), { ...set, name });
   const wrong = broken(wanted, schema, 'it');

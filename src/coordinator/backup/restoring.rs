@@ -56,8 +56,9 @@ async fn find_or_create(io: &Io, create: &CreateDatabase) -> Result<ObjectId, Er
             FromCatalog::Resolved { object: None } if !is_created => {}
             _ => return Err(Error::unexpected_reply()),
         }
-        let location = io.with(|context| context.platform.location())?;
-        match call_catalog(io, &ToCatalog::Create(create.clone().near(location))).await? {
+        let placed = create.clone();
+        let placed = io.with(|context| placed.placed(context.platform))?;
+        match call_catalog(io, &ToCatalog::Create(placed)).await? {
             FromCatalog::Created { .. } => is_created = true,
             _ => return Err(Error::unexpected_reply()),
         }

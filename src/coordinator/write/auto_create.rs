@@ -46,7 +46,7 @@ impl Write {
             return Ok(Next::Reply(std::mem::take(&mut self.outcome)));
         }
         self.stage = WriteStage::Create(Created { policy, duration_ns });
-        let message = ToCatalog::Create(create.near(context.platform.location()));
+        let message = ToCatalog::Create(create.placed(context.platform));
         Ok(Next::call(Address::Catalog, &message))
     }
 

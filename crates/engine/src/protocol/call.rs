@@ -122,9 +122,14 @@ pub trait Platform {
     /// Returns 64 random bits.
     fn random_u64(&self) -> u64;
 
-    /// Returns the location hint for objects that this request creates: near the client, if its
-    /// location is known.
+    /// Returns the location hint for objects that this request creates: `DEFAULT_LOCATION`, or near
+    /// the client, if its location is known.
     fn location(&self) -> Option<&'static str> {
+        None
+    }
+
+    /// Returns the jurisdiction of databases that name none (`JURISDICTION`).
+    fn jurisdiction(&self) -> Option<&'static str> {
         None
     }
 

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::call::PlacementError;
+use super::call::{PlacementError, Platform};
 use super::database::{PolicyRefusal, PolicySpec};
 use super::envelope::{Direction, Wire};
 use super::grants::{Grantee, GranteeKey};
@@ -184,11 +184,15 @@ pub struct CreatorQuota {
 }
 
 impl CreateDatabase {
-    /// Sets the location hint, unless the database has a location or a jurisdiction.
+    /// Sets the jurisdiction of the deployment, unless the database has a jurisdiction. Then sets
+    /// the location hint, unless the database has a location or a jurisdiction.
     #[must_use]
-    pub fn near(mut self, location: Option<&str>) -> Self {
+    pub fn placed(mut self, platform: &dyn Platform) -> Self {
+        if self.jurisdiction.is_none() {
+            self.jurisdiction = platform.jurisdiction().map(str::to_owned);
+        }
         if self.location.is_none() && self.jurisdiction.is_none() {
-            self.location = location.map(str::to_owned);
+            self.location = platform.location().map(str::to_owned);
         }
         self
     }
@@ -370,9 +374,32 @@ impl Wire for FromCatalog {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::protocol::call::ObjectKind;
 
     #[test]
-    fn a_database_lives_near_its_creator_unless_it_says_where() {
+    fn a_database_lives_near_its_creator_unless_it_or_the_deployment_says_where() {
+        struct At(Option<&'static str>, Option<&'static str>);
+        impl Platform for At {
+            fn now_ns(&self) -> i64 {
+                0
+            }
+            fn random_u64(&self) -> u64 {
+                0
+            }
+            fn location(&self) -> Option<&'static str> {
+                self.0
+            }
+            fn jurisdiction(&self) -> Option<&'static str> {
+                self.1
+            }
+            fn new_object_id(
+                &self,
+                _: ObjectKind,
+                _: Option<&str>,
+            ) -> Result<ObjectId, PlacementError> {
+                Ok(ObjectId(String::new()))
+            }
+        }
         let create = |location: Option<&str>, jurisdiction: Option<&str>| CreateDatabase {
             name: "d".into(),
             policy: None,
@@ -381,10 +408,17 @@ mod tests {
             jurisdiction: jurisdiction.map(str::to_owned),
             creator: 0,
         };
-        let near = |create: CreateDatabase| create.near(Some("weur")).location;
-        assert_eq!(near(create(None, None)).as_deref(), Some("weur"));
-        assert_eq!(near(create(Some("oc"), None)).as_deref(), Some("oc"));
-        assert_eq!(near(create(None, Some("eu"))), None);
-        assert_eq!(create(None, None).near(None).location, None);
+        let (near, eu) = (At(Some("weur"), None), At(Some("weur"), Some("eu")));
+        for (given, platform, placed) in [
+            ((None, None), &near, (Some("weur"), None)),
+            ((Some("oc"), None), &near, (Some("oc"), None)),
+            ((None, Some("us")), &near, (None, Some("us"))),
+            ((None, None), &eu, (None, Some("eu"))),
+            ((Some("oc"), None), &eu, (Some("oc"), Some("eu"))),
+            ((None, Some("us")), &eu, (None, Some("us"))),
+            ((None, None), &At(None, None), (None, None)),
+        ] {
+            assert_eq!(create(given.0, given.1).placed(platform), create(placed.0, placed.1));
+        }
     }
 }
