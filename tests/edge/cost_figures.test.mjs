@@ -91,6 +91,43 @@ test('small and large writes', () => {
   }
 });
 
+/** Returns the number in the second column of each row of the table with this head, by the row's shape. */
+function shapesOf(head) {
+  const from = page.findIndex((line) => line.startsWith(`| shape | ${head} |`)) + 2;
+  assert.ok(from > 1, head);
+  const to = page.findIndex((line, n) => n >= from && !line.startsWith('|'));
+  return page.slice(from, to).map((line) => /^\| (.+?) \| ([\d.]+) \|/.exec(line)?.slice(1) ?? assert.fail(line));
+}
+
+/** Returns the least and the most of `amounts`, as README.md has them. */
+const ends = (amounts) => [Math.min(...amounts), Math.max(...amounts)].map((amount) => `$${amount.toFixed(2)}`).join(' to ');
+
+test('a billion points and a billion values of each shape', () => {
+  const readme = readFileSync(at('README.md'), 'utf8');
+  const writes = 1e9 / 5_000;
+  const requests = writes * ['worker_requests', 'object_requests'].reduce((sum, name) => sum + before(name, measured.write[name]), 0);
+  const points = shapesOf('rows written per million points').map(([shape, rows]) => {
+    const stored = before('rows_written', Number(rows) * 1_000);
+    has(`| ${shape} | ${rows} | $${stored.toFixed(2)} + $${requests.toFixed(2)} = $${(stored + requests).toFixed(2)} |`);
+    return stored + requests;
+  });
+  const values = shapesOf('bytes per value').map(([shape, bytes]) => {
+    // A billion values of one byte are one GB.
+    const stored = before('storage_gb', Number(bytes));
+    has(`| ${shape} | ${bytes} | $${stored.toFixed(2)} |`);
+    return stored;
+  });
+  assert.deepEqual([points.length, values.length], [5, 5]);
+  assert.ok(readme.includes(`| a billion points in batches of 5,000 | ${ends(points)} |`), ends(points));
+  assert.ok(readme.includes(`| a billion values stored for a month | ${ends(values)} |`), ends(values));
+});
+
+test('a panel that reads two rows every ten seconds', () => {
+  const rows = ((monthDays * 86_400) / 10) * 2;
+  assert.ok(rows > 500_000 && rows < 550_000);
+  assert.ok(page.join('\n').includes(`reads half a million rows a month: ${dollars(before('rows_read', rows))}.`), String(rows));
+});
+
 /** Code that keeps an object in memory, and therefore billed, until it ends. */
 const waiting = /\b(?:wait_until|waitUntil|setTimeout|setInterval|wait|pause|fetch|connect)\(|scheduler|WebSocket/;
 const waits = (source) => source.split('\n').filter((line) => !/^\s*(?:\/\/|\/?\*)/.test(line) && waiting.test(line)).length;
