@@ -138,8 +138,9 @@ impl Conversation {
     async fn hear(&mut self, exchange: &mut Exchange, calls: Vec<Call>) {
         self.flights.start(calls);
         while let Some(reply) = self.flights.next().await {
-            let more =
-                self.engine.tell(|service, platform| exchange.on_background_reply(service, platform, reply));
+            let more = self
+                .engine
+                .tell(|service, platform| exchange.on_background_reply(service, platform, reply));
             self.flights.start(more);
         }
     }
