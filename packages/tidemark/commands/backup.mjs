@@ -39,14 +39,14 @@ async function remove(connection, id) {
     path: () => `/api/v3/backup?${queryOf({ id })}`,
     text: (_, { remaining }) => `${remaining} to go`,
   });
-  console.error(`${id} is deleted; what other backups share with it stays.`);
+  console.error(`${id} is deleted. Objects that other backups share remain.`);
 }
 
 async function schedule(connection, database, every, keep) {
   const path = '/api/v3/configure/backup';
   if (every === 'none') {
     await connection.must(`${path}?${queryOf({ db: database })}`, { method: 'DELETE' });
-    return console.error(`${database} makes no more backups by itself; those that are there stay.`);
+    return console.error(`The schedule of ${database} is deleted. Existing backups remain.`);
   }
   const body = JSON.stringify({ db: database, every, keep: Number(keep) });
   const response = await connection.must(path, { method: 'POST', headers: { 'Content-Type': 'application/json' }, body });
@@ -55,35 +55,37 @@ async function schedule(connection, database, every, keep) {
 
 /** @type {import('../lib/command.mjs').Command} */
 export default {
-  summary: 'copies a database into the place of backups, now or by a schedule',
+  summary: 'backs up a database now or on a schedule; lists and deletes backups',
   usage: '--database DB [--list | --schedule EVERY [--keep N]] | --delete ID',
   about: `
-The place of backups is a bucket of R2 or, under \`tidemark serve --backups FOLDER\`, a folder. The server copies a
-piece at a time, and what earlier backups have copied is not copied again. Repeat the command to go on after an
-interruption: without a manifest, which comes last, nothing is taken for a backup. Standard output is its name. With
---schedule the database does so by itself, for as long as it is there, and deletes what it has made beyond
---keep once a newer one is whole. This needs the admin token.
+The server writes backups to an R2 bucket or, under \`tidemark serve --backups FOLDER\`, to a folder. It copies
+in steps, and skips data that an earlier backup contains. After an interruption repeat the command to continue.
+The server writes a backup's manifest last. A backup without a manifest does not count. The command prints the
+backup's ID on standard output.
+
+With --schedule the server makes backups automatically until the database is dropped. After each complete backup
+it deletes the oldest automatic backups beyond --keep. The command needs the admin token.
 
 ${connectionHelp}`,
   options: {
-    database: { value: 'DB', help: 'which one' },
-    list: { help: 'shows the backups, also those of a database that was dropped, and the schedule' },
-    delete: { value: 'ID', help: 'deletes this backup' },
-    schedule: { value: 'EVERY', help: "from one backup to the next, such as 6h or 1d; 'none' ends it" },
-    keep: { value: 'N', fallback: '7', help: 'how many of the schedule stay, at most 15' },
+    database: { value: 'DB', help: 'the database to back up' },
+    list: { help: 'lists the backups and the schedule of the database, even of a dropped database' },
+    delete: { value: 'ID', help: 'deletes the backup with this ID' },
+    schedule: { value: 'EVERY', help: "the interval between automatic backups, such as 6h or 1d; 'none' ends the schedule" },
+    keep: { value: 'N', fallback: '7', help: 'the number of automatic backups to keep, at most 15' },
     ...connectionOptions,
   },
   examples: [
-    ['tidemark backup --database plant', 'one backup, now'],
-    ['tidemark backup --database plant --schedule 1d --keep 14', 'one each day, for two weeks'],
-    ['tidemark backup --database plant --list', 'what there is, and whether the schedule works'],
-    ['tidemark backup --delete plant.1795300000', 'one that is not needed any more'],
+    ['tidemark backup --database plant', 'make one backup now'],
+    ['tidemark backup --database plant --schedule 1d --keep 14', 'make a backup each day, and keep the backups of two weeks'],
+    ['tidemark backup --database plant --list', 'list the backups, and check the schedule'],
+    ['tidemark backup --delete plant.1795300000', 'delete a backup'],
   ],
   async run(options, words) {
     if (words.length > 0) throw new Sentence(`What is "${words[0]}"? See tidemark backup --help.`);
     const { database, list: lists, delete: id, schedule: every } = options;
     if (!database && !id) throw new Incomplete();
-    if ([lists, id, every].filter(Boolean).length > 1) throw new Sentence('One at a time: --list, --delete or --schedule.');
+    if ([lists, id, every].filter(Boolean).length > 1) throw new Sentence('Use only one of --list, --delete and --schedule.');
     const connection = new Connection(options);
     if (id) return remove(connection, id);
     if (lists) return list(connection, database);

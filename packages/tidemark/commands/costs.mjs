@@ -38,7 +38,7 @@ async function printPlatform(from, count, { prices }) {
   console.log(`\nCounted by Cloudflare for the Worker ${from.script}, a day (UTC):\n`);
   printTable(['day', ...billed.map((name) => name.replaceAll('_', ' ')), 'price'], rows);
   const month = dollars(priceOfMonth(prices, [...days.values()]));
-  console.log(`\nA month of such days costs ${month}, with the plan and what it includes, without storage and logs.`);
+  console.log(`\nA month of such days costs ${month}, with the plan and its included usage, without storage and logs.`);
 }
 
 async function run({ name, days, ...options }, words) {
@@ -53,23 +53,24 @@ async function run({ name, days, ...options }, words) {
 
 /** @type {import('../lib/command.mjs').Command} */
 export default {
-  summary: 'shows what a deployment uses and what that costs',
+  summary: 'shows the usage of a deployment and its cost',
   usage: '[--name NAME] [--days N]',
   about: `
-It prints the counters of the deployment's own objects for each database (SHOW STATS, which needs the admin token), and with
-CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID in the environment the counters that Cloudflare bills, for each of the last
-days: requests of the Worker and of objects, object time, rows read and written, and their price. The token needs the
-permission "Account Analytics: Read". Prices are those of the day on which this version was made (docs/COSTS.md).
+The command prints the counters of the deployment's own objects for each database (SHOW STATS, which needs the
+admin token). With CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID in the environment, it also prints the counters
+that Cloudflare bills, for each of the last days: requests of the Worker and of objects, object time, rows read
+and written, and their price. The Cloudflare token needs the permission "Account Analytics: Read". The prices
+date from the day on which this version was made (docs/COSTS.md).
 
 ${connectionHelp}`,
   options: {
-    name: { value: 'NAME', fallback: 'tidemark', help: 'of the Worker, as `tidemark deploy --name` has it' },
-    days: { value: 'N', fallback: '7', help: `whole days before today, ${daysMax} at most` },
+    name: { value: 'NAME', fallback: 'tidemark', help: 'the name of the Worker, as in `tidemark deploy --name`' },
+    days: { value: 'N', fallback: '7', help: `the number of whole days before today, at most ${daysMax}` },
     ...connectionOptions,
   },
   examples: [
-    ['TIDEMARK_URL=https://tidemark.example.workers.dev tidemark costs', 'its own counters'],
-    ['tidemark costs --days 30', 'with CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID: each day of a month'],
+    ['TIDEMARK_URL=https://tidemark.example.workers.dev tidemark costs', "show the deployment's own counters"],
+    ['tidemark costs --days 30', 'with CLOUDFLARE_API_TOKEN and CLOUDFLARE_ACCOUNT_ID: also show each day of a month'],
   ],
   run,
 };

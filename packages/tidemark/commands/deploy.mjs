@@ -25,40 +25,40 @@ async function run(options, words) {
 
 /** @type {import('../lib/command.mjs').Command} */
 export default {
-  summary: 'puts the database into your account of Cloudflare',
+  summary: 'deploys the database to your Cloudflare account',
   usage: '[--name NAME] [--env ENV] [--dry-run | --gradual PERCENT | --rollback] [OPTIONS]',
   about: `
-It deploys the Worker, its three kinds of Durable Object and the console of this package, by wrangler in the version
-that they are tested with, which npx fetches. At a terminal wrangler asks you to log in. Without one set
-CLOUDFLARE_API_TOKEN, CLOUDFLARE_ACCOUNT_ID if the token may use several accounts, and for the first deployment
-ADMIN_TOKEN.
+The command deploys this package's Worker, its three kinds of Durable Object and its console with wrangler. npx
+downloads the version of wrangler that the package was tested with. At a terminal wrangler opens the login.
+Without a terminal, set CLOUDFLARE_API_TOKEN, CLOUDFLARE_ACCOUNT_ID if the token may use several accounts, and
+for the first deployment ADMIN_TOKEN.
 
-The first version has its admin token: ADMIN_TOKEN of the environment, or a random one that is printed once. Deploy
-again to update: data, secrets, and variables and buckets that were set in the dashboard stay. An account of the free
-plan gets no CPU limit and smaller shards.
+The admin token of the first version is ADMIN_TOKEN from the environment, or a random token that the command
+prints once. Deploy again to update. An update keeps data, secrets, and variables and buckets that were set in
+the dashboard. On the free plan the command configures no CPU limit and smaller shards.
 
-The options may stand in ${defaultFile} of the current folder, or in the file of --config. Its schema for editors is
-deploy.schema.json of the package.`,
+The command also reads options from ${defaultFile} in the current folder, or from the file of --config.
+deploy.schema.json in the package is the schema of this file for editors.`,
   options: {
-    name: { value: 'NAME', help: "of the Worker, and the first part of its address; another name is another database\n(otherwise that of the file, or tidemark)" },
-    env: { value: 'ENV', help: 'an environment of the file, such as staging: the Workers are NAME-ENV and NAME-ENV-sql' },
-    config: { value: 'FILE', help: `the file instead of ${defaultFile}` },
-    domain: { value: 'HOST', help: 'serves at this name of a zone of the account, instead of workers.dev' },
-    backups: { value: 'BUCKET', help: 'the R2 bucket for backups, which has to exist' },
-    location: { value: 'LOCATION', help: 'where new databases are created, such as weur, instead of near their creator' },
-    jurisdiction: { value: 'NAME', help: 'eu, us, fedramp or fedramp-high, for all objects; only with the first deployment' },
-    placement: { value: 'PLACE', help: 'smart, or a cloud region such as aws:eu-central-1' },
-    var: { value: 'NAME=VALUE', isRepeated: true, help: 'a setting of docs/SETTINGS.md; may be repeated' },
-    'without-sql': { help: 'leaves out the SQL Worker' },
-    'dry-run': { help: 'builds what would be deployed, and deploys nothing' },
-    gradual: { value: 'PERCENT', help: 'gives this share of requests and objects to the new version; again to change the share, up to 100' },
-    rollback: { help: 'ends a gradual upgrade, or goes back to the version before' },
+    name: { value: 'NAME', help: "the name of the Worker, and the first part of its address; another name means another database\n(default: the name in the file, or tidemark)" },
+    env: { value: 'ENV', help: 'an environment in the file, such as staging, which names the Workers NAME-ENV and NAME-ENV-sql' },
+    config: { value: 'FILE', help: `the file with options, instead of ${defaultFile}` },
+    domain: { value: 'HOST', help: 'serves at this host name, in a zone of the account, instead of workers.dev' },
+    backups: { value: 'BUCKET', help: 'the R2 bucket for backups; the bucket has to exist' },
+    location: { value: 'LOCATION', help: 'the location of new databases, such as weur; default: near their creator' },
+    jurisdiction: { value: 'NAME', help: 'the jurisdiction of all objects: eu, us, fedramp or fedramp-high; only the first deployment can set it' },
+    placement: { value: 'PLACE', help: 'the placement of the Worker: smart, or a cloud region such as aws:eu-central-1' },
+    var: { value: 'NAME=VALUE', isRepeated: true, help: 'sets a setting of docs/SETTINGS.md; repeat the option for each setting' },
+    'without-sql': { help: 'deploys without the SQL Worker' },
+    'dry-run': { help: 'builds the deployment, but does not deploy it' },
+    gradual: { value: 'PERCENT', help: 'the share of requests and objects for the new version, from 1 to 100;\nrepeat the command with another number to change the share' },
+    rollback: { help: 'ends a gradual upgrade, or restores the previous version' },
   },
   examples: [
-    ['tidemark deploy --dry-run', 'to see what it would do'],
-    ['tidemark deploy', 'at tidemark.ACCOUNT.workers.dev'],
-    ['tidemark deploy --env staging', 'a second one, with data and an SQL Worker of its own'],
-    ['tidemark deploy --gradual 10', 'ten percent for the new version; later 50, then 100'],
+    ['tidemark deploy --dry-run', 'build the deployment without deploying it'],
+    ['tidemark deploy', 'deploy to tidemark.ACCOUNT.workers.dev'],
+    ['tidemark deploy --env staging', 'deploy a second database, with separate data and a separate SQL Worker'],
+    ['tidemark deploy --gradual 10', 'give ten percent to the new version; later 50, then 100'],
   ],
   run,
 };

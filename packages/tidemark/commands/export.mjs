@@ -43,51 +43,52 @@ async function* linesOf(connection, options, first) {
 
 /** @type {import('../lib/command.mjs').Command} */
 export default {
-  summary: 'writes a database as line protocol, or as Parquet files',
+  summary: 'exports a database as line protocol or as Parquet files',
   usage: '--database DB [--out FILE] … | --database DB --format parquet FOLDER … | --access FILE',
   about: `
-What it writes is read by \`tidemark import\` and by \`influx -import\`: types, escapes and nanoseconds are
-kept. It needs the right to read. An export that breaks off leaves no file.
+\`tidemark import\` and \`influx -import\` read the exported lines. The lines preserve types, escapes and
+nanoseconds. The export needs read permission on the database. A failed export leaves no file.
 
-With --format parquet FOLDER gets a file for each day of each measurement, by SQL, which the server has to speak.
-manifest.json, which comes last, lists them with their rows, bytes, SHA-256, first and last time. Repeat it to go on
-after an interruption, or to fetch what is new: days that have as many rows as their files are left as they are.
+With --format parquet the command writes one file per measurement and day to FOLDER. The server needs SQL for
+this format. The command writes manifest.json last: it lists the files with their rows, bytes, SHA-256, first and
+last time. Repeat the command to continue after an interruption, or to fetch new data. The command skips a day if
+its file has as many rows as the database.
 
-With --access FILE gets what a deployment has beside points: databases, retention policies, continuous queries, and
-tokens and users with the hashes that they are found by. There is no secret in it, yet passwords can be guessed by their
-hashes: keep it as you keep those. This needs the admin token.
+With --access the command writes the deployment's databases, retention policies, continuous queries, tokens and
+users to FILE. FILE contains the hashes of tokens and passwords, but no secrets. Passwords can be guessed from
+their hashes, so protect FILE like the passwords. This export needs the admin token.
 
 ${connectionHelp}`,
   options: {
-    database: { value: 'DB', help: 'which one' },
-    policy: { value: 'NAME', help: 'of this retention policy instead of the default one' },
-    measurement: { value: 'NAME', help: 'of this measurement alone' },
-    start: { value: 'TIME', help: 'from here on: nanoseconds or RFC 3339' },
-    end: { value: 'TIME', help: 'up to here, which is left out' },
-    format: { value: 'FORMAT', fallback: 'lines', help: 'lines, or parquet' },
-    by: { value: 'SPAN', fallback: 'day', help: 'what a file of Parquet has; there is day alone' },
-    access: { value: 'FILE', help: 'databases, policies, queries, tokens and users instead of points' },
-    out: { value: 'FILE', help: 'where to; gzip if it ends with .gz; otherwise standard output' },
+    database: { value: 'DB', help: 'the database to export' },
+    policy: { value: 'NAME', help: "the retention policy to export; default: the database's default policy" },
+    measurement: { value: 'NAME', help: 'the measurement to export; default: all measurements' },
+    start: { value: 'TIME', help: 'the start of the time range (included), in nanoseconds or RFC 3339' },
+    end: { value: 'TIME', help: 'the end of the time range (excluded), in nanoseconds or RFC 3339' },
+    format: { value: 'FORMAT', fallback: 'lines', help: 'lines (line protocol) or parquet' },
+    by: { value: 'SPAN', fallback: 'day', help: 'the time range per Parquet file; day is the only value' },
+    access: { value: 'FILE', help: 'exports databases, policies, queries, tokens and users to FILE, instead of points' },
+    out: { value: 'FILE', help: 'the output file, in gzip if the name ends with .gz; default: standard output' },
     ...connectionOptions,
   },
   examples: [
-    ['tidemark export --database plant --out plant.lp.gz', 'a copy to keep'],
-    ['tidemark export --database plant --format parquet --by day plant-parquet', 'for DuckDB, pandas and Spark'],
-    ['tidemark export --access deployment.jsonl', 'what `tidemark import --access` takes in elsewhere'],
-    ['tidemark export --database plant --measurement air --start 2026-01-01T00:00:00Z', 'one measurement of this year, to look at'],
+    ['tidemark export --database plant --out plant.lp.gz', 'export a database to a file'],
+    ['tidemark export --database plant --format parquet --by day plant-parquet', 'export Parquet files for DuckDB, pandas and Spark'],
+    ['tidemark export --access deployment.jsonl', 'export definitions, tokens and users for `tidemark import --access`'],
+    ['tidemark export --database plant --measurement air --start 2026-01-01T00:00:00Z', 'print one measurement since the start of 2026'],
   ],
   async run(options, words) {
     if (options.access) {
-      if (words.length > 0 || options.database) throw new Sentence('--access is of the whole deployment: it takes a FILE and nothing else.');
+      if (words.length > 0 || options.database) throw new Sentence('--access exports a whole deployment: use it without --database and without a FOLDER.');
       return exportDeployment(new Connection(options), options.access);
     }
     const [folder, ...more] = words;
     const { out, format } = options;
-    if (more.length > 0 || (folder && format !== 'parquet') || !options.database) throw new Sentence('Which database? Use --database NAME.');
-    if (!['lines', 'parquet'].includes(format)) throw new Sentence(`--format is lines or parquet, not "${format}".`);
+    if (more.length > 0 || (folder && format !== 'parquet') || !options.database) throw new Sentence('Name the database with --database DB. Only --format parquet takes a FOLDER.');
+    if (!['lines', 'parquet'].includes(format)) throw new Sentence(`--format is "${format}": choose lines or parquet.`);
     const connection = new Connection(options);
     if (format === 'parquet') {
-      if (!folder || out) throw new Sentence('Parquet is many files: say the FOLDER that they go to.');
+      if (!folder || out) throw new Sentence('A Parquet export writes several files: name a FOLDER, without --out.');
       return exportParquet(connection, { ...options, folder });
     }
     const response = await connection.must(pathOf(options, ''));

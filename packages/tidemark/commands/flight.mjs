@@ -11,9 +11,9 @@ import { Transcoder } from '../lib/transcoder.mjs';
 function greet({ address, to }) {
   if (!process.stdout.isTTY) return tell('started', { address, to });
   console.log(`
-gRPC is taken at ${address}, and passed to ${to} as gRPC-Web.
+This proxy accepts gRPC at ${address}, and forwards it to ${to} as gRPC-Web.
 
-Ctrl-C ends it. Each line below is a call.
+Press Ctrl-C to stop. Each line below is a call.
 `);
 }
 
@@ -36,27 +36,28 @@ async function run(options, words) {
 
 /** @type {import('../lib/command.mjs').Command} */
 export default {
-  summary: 'takes gRPC, and passes it as gRPC-Web to a server',
+  summary: 'accepts gRPC and forwards it as gRPC-Web to a server',
   usage: '[--listen HOST:PORT] [--to URL] …',
   about: `
-Programs that query by Arrow Flight speak gRPC over HTTP/2, of which a Worker has no trailers: it answers
-gRPC-Web, the same messages with the trailers in the body. Where nothing on the way turns one into the
-other (workers.dev, \`tidemark serve\`), this does. It keeps nothing, knows no method, and holds
-no more of a stream than what is on its way: a reader that is slow slows the server down. Deadlines and
-cancellations go to the server, and an answer that was cut is an error (DataLoss), never a short answer.
+Clients of Arrow Flight use gRPC over HTTP/2, which ends a response with trailers. A Worker cannot send trailers,
+so it uses gRPC-Web: the same messages, with the trailers in the body. This proxy translates between the two. Use
+it if no other proxy does, for example for workers.dev and \`tidemark serve\`. The proxy stores no data, accepts
+every method, and buffers only data in transit: a slow client slows the server down. Deadlines and cancellations
+reach the server. A truncated response is an error (DataLoss), never a short response.
 
-Tokens are passed on: whoever connects is let in by the server, or not. Others than this machine should
-come by TLS. A server with a certificate of your own is trusted by NODE_EXTRA_CA_CERTS. On SIGTERM what is under way may
-go on for ten seconds. Its log has a line of JSON for each call (LOG_REQUESTS=errors: for failures; none).`,
+The proxy forwards tokens, and the server checks them. Clients on other machines should use TLS. If the server
+uses a private certificate, name the certificate's file in NODE_EXTRA_CA_CERTS. On SIGTERM running calls have ten
+seconds to end. The log has one JSON line per call; LOG_REQUESTS=errors logs only failures, and
+LOG_REQUESTS=none logs no calls.`,
   options: {
-    listen: { value: 'HOST:PORT', env: 'FLIGHT_LISTEN', fallback: '127.0.0.1:8788', help: 'where gRPC is taken' },
-    to: { value: 'URL', env: 'TIDEMARK_URL', fallback: 'http://127.0.0.1:8787', help: 'of the server: over HTTP/1.1, or with https also HTTP/2' },
+    listen: { value: 'HOST:PORT', env: 'FLIGHT_LISTEN', fallback: '127.0.0.1:8788', help: 'the address and port for gRPC' },
+    to: { value: 'URL', env: 'TIDEMARK_URL', fallback: 'http://127.0.0.1:8787', help: "the server's address; the proxy uses HTTP/1.1, with https also HTTP/2" },
     ...tlsOptions,
   },
   examples: [
-    ['tidemark flight', 'before `tidemark serve` on this machine'],
-    ['tidemark flight --to https://tidemark.example.workers.dev', 'before a deployment'],
-    ['tidemark flight --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem', 'for others'],
+    ['tidemark flight', 'forward to `tidemark serve` on this machine'],
+    ['tidemark flight --to https://tidemark.example.workers.dev', 'forward to a deployment'],
+    ['tidemark flight --listen 0.0.0.0:443 --tls-cert chain.pem --tls-key key.pem', 'accept gRPC from other machines, with TLS'],
   ],
   run,
 };

@@ -23,7 +23,7 @@ function report(rows) {
 async function removeLeft(account, signal) {
   await account.open(signal);
   const names = await account.named(prefix, signal);
-  if (names.length === 0) say('Nothing of an earlier probe is there.');
+  if (names.length === 0) say('The account has no Workers of an earlier probe.');
   await removeAll(account, names, say);
 }
 
@@ -49,28 +49,34 @@ async function run({ remove: isRemoving, domain }, words) {
 
 /** @type {import('../lib/command.mjs').Command} */
 export default {
-  summary: 'measures what nothing local shows, in your account of Cloudflare',
+  summary: 'measures properties of your Cloudflare account that no local test can show',
   usage: '[--domain HOST] [--remove]',
   about: `
-It deploys three scratch Workers (${prefix}…) that only this program can use, asks them for some minutes, removes them
-also when it is interrupted or fails, and prints a table of what nobody can know without an account: the largest
-value that SQLite takes, how long parts of a blob are read and a commit takes in each region, how many calls a
-request may make, how long modules of the real sizes start and how much memory they leave, and what becomes of gRPC. Some 11,000
-requests are counted by the platform: within the free plan's 100,000 of a day.
+The command deploys three temporary Workers (${prefix}…) that only this command can use, and sends requests to
+them for some minutes. It removes the Workers at the end, and also after a failure or an interruption. It prints a
+table of measurements that need an account:
 
-CLOUDFLARE_API_TOKEN has to hold a token that may edit Workers (My Profile, API Tokens, "Edit Cloudflare Workers");
-CLOUDFLARE_ACCOUNT_ID says which account if it may use several.`,
+- the largest value that SQLite accepts
+- the time to read parts of a blob, and the time of a commit in each region
+- the maximum number of calls in one request
+- the start time of modules of the real sizes, and the memory that they leave
+- the platform's handling of gRPC
+
+The platform counts some 11,000 requests. The free plan includes 100,000 requests a day.
+
+CLOUDFLARE_API_TOKEN has to contain a token that may edit Workers (My Profile, API Tokens, "Edit Cloudflare
+Workers"). CLOUDFLARE_ACCOUNT_ID selects the account if the token may use several accounts.`,
   options: {
     domain: {
       value: 'HOST',
-      help: 'also tries gRPC at this host name, which must have no DNS record yet: of a zone of the account whose setting gRPC\n(Network) is on; the token then needs the right to edit that zone too',
+      help: 'also tests gRPC at this host name, which must have no DNS record yet. The host name must be in a zone of the\naccount with the setting gRPC (Network) on. The token then also needs permission to edit the zone.',
     },
-    remove: { help: 'only removes what an earlier probe left behind, because its machine went down' },
+    remove: { help: 'only removes the Workers of an earlier probe whose machine went down' },
   },
   examples: [
-    ['tidemark probe > table.md', 'for an issue'],
-    ['tidemark probe --domain probe.example.com', 'also what becomes of gRPC on a custom domain'],
-    ['tidemark probe --remove', 'after a power cut'],
+    ['tidemark probe > table.md', 'write the table to a file, for an issue'],
+    ['tidemark probe --domain probe.example.com', 'also test gRPC on a custom domain'],
+    ['tidemark probe --remove', 'remove the Workers after a power cut'],
   ],
   run,
 };

@@ -33,23 +33,23 @@ async function standardInput() {
 
 /** @type {import('../lib/command.mjs').Command} */
 export default {
-  summary: 'asks InfluxQL, once or in a shell',
+  summary: 'runs InfluxQL statements, once or in a shell',
   usage: "['STATEMENT; …'] [--database DB] [--format table|csv|json]",
   about: `
-Without a statement it is a shell with history and completion, or reads statements from standard input if
-that is no terminal. The exit code is 1 if a statement fails.
+Without a statement the command opens a shell with history and completion. If standard input is not a terminal,
+the command reads statements from standard input. The exit code is 1 if a statement fails.
 
 ${connectionHelp}`,
   options: {
-    database: { value: 'DB', help: 'which one is asked' },
-    format: { value: 'NAME', fallback: 'table', help: 'table, csv, or json: the answer as it came' },
-    epoch: { value: 'UNIT', help: 'times as counts of ns, u, ms, s, m or h instead of RFC 3339' },
+    database: { value: 'DB', help: 'the database to query' },
+    format: { value: 'NAME', fallback: 'table', help: 'table, csv, or json (the unchanged response)' },
+    epoch: { value: 'UNIT', help: 'prints times as numbers in this unit (ns, u, ms, s, m or h) instead of RFC 3339' },
     ...connectionOptions,
   },
   examples: [
-    ["tidemark query 'SHOW DATABASES'", 'what is there'],
-    ["tidemark query --database demo --format csv 'SELECT * FROM weather' > weather.csv", 'for a spreadsheet'],
-    ['tidemark query --database demo', 'a shell'],
+    ["tidemark query 'SHOW DATABASES'", 'list the databases'],
+    ["tidemark query --database demo --format csv 'SELECT * FROM weather' > weather.csv", 'write CSV for a spreadsheet'],
+    ['tidemark query --database demo', 'open a shell'],
   ],
   async run(options, words) {
     if (words.length > 1) throw new Sentence('Put the statements into one pair of quotes. See tidemark query --help.');

@@ -39,7 +39,7 @@ function greet({ url, folder, token, flight }) {
   if (!process.stdout.isTTY) return tell('started', { url, folder, ...(flight && { flight }) });
   const shown = process.env.ADMIN_TOKEN ? 'that of ADMIN_TOKEN' : token;
   console.log(`
-Tidemark answers at ${url}, and keeps its data in ${folder}
+Tidemark listens at ${url}, and stores its data in ${folder}
 Token: ${shown}${flight ? `\ngRPC: ${flight}` : ''}
 
 Open the address in a browser for the console, or in another terminal, in this folder:
@@ -47,7 +47,7 @@ Open the address in a browser for the console, or in another terminal, in this f
 npx tidemark query 'CREATE DATABASE demo'
 npx tidemark query --database demo 'SHOW MEASUREMENTS'
 
-Ctrl-C ends it; npx tidemark --help tells what else there is. Each line below is a request.
+Press Ctrl-C to stop. npx tidemark --help lists the commands. Each line below is a request.
 `);
 }
 
@@ -141,25 +141,29 @@ export default {
   summary: 'runs the database on this machine, with its data in a folder',
   usage: '[--port N] [--data FOLDER] …',
   about: `
-It runs the same code as a deployment on workerd, the runtime that Cloudflare publishes, without an
-account and without asking anybody outside. Its address serves the API and the console. The admin token
-is made at the first start and kept in ${tokenFile('FOLDER')}, readable by you alone; ADMIN_TOKEN in the environment
-takes its place. Every setting of docs/SETTINGS.md is taken from the environment by its name. What a
-client was told is written survives a crash, after which it starts again by itself; on SIGTERM what is
-under way is finished first. Its log has a line of JSON for each request (LOG_REQUESTS=errors: for
-failures; none). workerd calls its storage on a disk experimental: make backups (--backups) or exports (tidemark export).`,
+The command runs the same code as a deployment, on workerd, the runtime that Cloudflare publishes. It needs no
+account and contacts no other machine. The address serves the API and the console.
+
+The first start creates the admin token in ${tokenFile('FOLDER')}, which only you can read. ADMIN_TOKEN in the environment
+replaces this token. The command reads every setting of docs/SETTINGS.md from the environment variable of the
+same name.
+
+Acknowledged writes survive a crash, after which the database starts again automatically. On SIGTERM the server
+completes running requests before it stops. The log has one JSON line per request; LOG_REQUESTS=errors logs only
+failures, and LOG_REQUESTS=none logs no requests. workerd calls its storage on a disk experimental: make backups
+(--backups) or exports (tidemark export).`,
   options: {
-    host: { value: 'ADDRESS', env: 'HOST', fallback: '127.0.0.1', help: 'where it listens; 0.0.0.0 is everywhere: use TLS then' },
-    port: { value: 'N', env: 'PORT', fallback: '8787', help: 'where it listens' },
-    data: { ...connectionOptions.data, help: 'where the data is kept; made when it is not there' },
-    backups: { value: 'FOLDER', env: 'BACKUP_FOLDER', help: 'where backups are kept (POST /api/v3/backup); made when it is not there' },
+    host: { value: 'ADDRESS', env: 'HOST', fallback: '127.0.0.1', help: 'the address to listen on; with 0.0.0.0 (all interfaces) use TLS' },
+    port: { value: 'N', env: 'PORT', fallback: '8787', help: 'the port to listen on' },
+    data: { ...connectionOptions.data, help: 'the folder for the data; created if absent' },
+    backups: { value: 'FOLDER', env: 'BACKUP_FOLDER', help: 'the folder for backups (POST /api/v3/backup); created if absent' },
     ...tlsOptions,
-    flight: { value: 'N', env: 'FLIGHT_PORT', help: 'where gRPC is taken beside it, as `tidemark flight` does' },
+    flight: { value: 'N', env: 'FLIGHT_PORT', help: 'also accepts gRPC on this port, like `tidemark flight`' },
   },
   examples: [
-    ['tidemark serve', 'for yourself'],
-    ['tidemark serve --host 0.0.0.0 --tls-cert chain.pem --tls-key key.pem', 'for others'],
-    ['AUTO_CREATE_RETENTION=30d tidemark serve --data /var/lib/tidemark', 'with a setting, elsewhere'],
+    ['tidemark serve', 'serve on this machine only'],
+    ['tidemark serve --host 0.0.0.0 --tls-cert chain.pem --tls-key key.pem', 'serve other machines, with TLS'],
+    ['AUTO_CREATE_RETENTION=30d tidemark serve --data /var/lib/tidemark', 'use a setting and another folder'],
   ],
   run,
 };

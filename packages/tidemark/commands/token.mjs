@@ -10,14 +10,14 @@ const secondsOf = { m: 60, h: 3_600, d: 86_400, w: 604_800 };
 /** Converts a duration such as `30d` to seconds. */
 function seconds(text) {
   const [, count, unit] = /^(\d+)([mhdw])$/.exec(text) ?? [];
-  if (unit === undefined) throw new Sentence(`"${text}" is no duration: --expires is like 12h, 30d or 52w.`);
+  if (unit === undefined) throw new Sentence(`--expires is "${text}": it has to be a duration such as 12h, 30d or 52w.`);
   return Number(count) * secondsOf[unit];
 }
 
 function permissionsOf({ database, read, write, metrics }) {
-  if (!database) throw new Sentence('For which database? Use --database NAME, NAME/POLICY, or \'*\' for all of them.');
+  if (!database) throw new Sentence('The token needs a database: use --database with NAME, NAME/POLICY, or \'*\' for all databases.');
   const actions = Object.entries({ read, write, metrics }).filter(([, given]) => given).map(([action]) => action);
-  if (actions.length === 0) throw new Sentence('What may it do? Use --read, --write, --metrics, or several.');
+  if (actions.length === 0) throw new Sentence('The token needs a permission: use --read, --write or --metrics, or several of these options.');
   return [{ resource_type: 'db', resource_identifier: [database], actions }];
 }
 
@@ -58,7 +58,7 @@ async function revoke(connection, name) {
   const response = await connection.must(target, { method: 'DELETE' });
   if (response.status === 202) {
     const { remaining } = await response.json();
-    console.error(`${name} is revoked; ${remaining} databases have not heard of it yet. Repeat this to see when all have.`);
+    console.error(`${name} is revoked, but ${remaining} databases have not been notified yet. Repeat the command to check again.`);
   } else {
     console.error(`${name} is revoked: it is refused everywhere.`);
   }
@@ -66,26 +66,26 @@ async function revoke(connection, name) {
 
 /** @type {import('../lib/command.mjs').Command} */
 export default {
-  summary: 'makes, lists and revokes tokens of single databases',
+  summary: 'creates, lists and revokes tokens for single databases',
   usage: 'create NAME --database DB [--read] [--write] [--metrics] [--expires 30d] | list | revoke NAME',
   about: `
-A token is for one database, one of its retention policies, or all databases, to read, to write, or both; or to read
-nothing but metrics.
-It is shown once, when it is made. This needs the admin token.
+A token is valid for one database, for one of its retention policies, or for all databases. It permits
+reading, writing or both, or only reading the metrics. The command prints the token once, when it creates the
+token. The command needs the admin token.
 
 ${connectionHelp}`,
   options: {
-    database: { value: 'DB', help: "what it is for: a database, DATABASE/POLICY, or '*'" },
-    read: { help: 'it may query and export' },
-    write: { help: 'it may write, and delete' },
-    metrics: { help: 'it may read the metrics of the database, and none of its points' },
-    expires: { value: 'TIME', help: 'for how long it is good, such as 12h, 30d or 52w; otherwise until it is revoked' },
+    database: { value: 'DB', help: "the scope of the token: a database, DATABASE/POLICY, or '*' for all databases" },
+    read: { help: 'permits queries and exports' },
+    write: { help: 'permits writes and deletes' },
+    metrics: { help: "permits reading the database's metrics, but not its points" },
+    expires: { value: 'TIME', help: 'the lifetime of the token, such as 12h, 30d or 52w; default: until the token is revoked' },
     ...connectionOptions,
   },
   examples: [
-    ['tidemark token create sensors --database plant --write', 'for what sends measurements'],
-    ['TIDEMARK_TOKEN=$(tidemark token create viewer --database plant --read --expires 30d)', 'into a variable'],
-    ['tidemark token revoke sensors', 'as soon as it is somewhere where it should not be'],
+    ['tidemark token create sensors --database plant --write', 'create a token for a sender of measurements'],
+    ['TIDEMARK_TOKEN=$(tidemark token create viewer --database plant --read --expires 30d)', 'store a token in a variable'],
+    ['tidemark token revoke sensors', 'revoke a leaked token'],
   ],
   async run(options, [what, name, ...more]) {
     if (more.length > 0) throw new Sentence(`What is "${more[0]}"? See tidemark token --help.`);

@@ -32,7 +32,7 @@ export class Sentence extends Error {}
 export class Incomplete extends Error {}
 
 /** @type {Option} */
-const help = { help: 'prints this' };
+const help = { help: 'prints this help' };
 
 /**
  * Returns the options and the other words of a command line. Missing options are read from the
@@ -67,7 +67,7 @@ function table(rows) {
 }
 
 function optionRow([long, { value, env, fallback, help: text }]) {
-  const open = [env && `or ${env} in the environment`, fallback && `otherwise ${fallback}`].filter(Boolean);
+  const open = [fallback && `default: ${fallback}`, env && `environment: ${env}`].filter(Boolean);
   return [`--${long}${value ? ` ${value}` : ''}`, open.length ? `${text}\n(${open.join('; ')})` : text];
 }
 

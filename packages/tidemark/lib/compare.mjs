@@ -42,6 +42,6 @@ export async function compare(tally, places, say) {
   say(`compared ${measurements}: ${both}${different === 0 ? ', the same in each' : ''}`);
   if (tally.others > 0) say(`${tally.others} values of further measurements were not compared`);
   if (different > 0) {
-    say('fewer there: lines that were rejected, or that the file has twice; more there: points that were there before');
+    say('fewer there: rejected lines, or points that the file repeats; more there: points from before the import');
   }
 }

@@ -16,18 +16,18 @@ export const tokenFile = (folder) => join(folder, 'token');
  * other users can see command-line arguments.
  */
 export const connectionOptions = {
-  url: { value: 'URL', env: 'TIDEMARK_URL', fallback: 'http://127.0.0.1:8787', help: 'of the server' },
+  url: { value: 'URL', env: 'TIDEMARK_URL', fallback: 'http://127.0.0.1:8787', help: "the server's address" },
   data: {
     value: 'FOLDER',
     env: 'TIDEMARK_DATA',
     fallback: defaultFolder,
-    help: 'of `tidemark serve` on this machine: its token is taken where TIDEMARK_TOKEN is not set',
+    help: 'the data folder of `tidemark serve` on this machine;\nthe command uses the token in FOLDER if TIDEMARK_TOKEN is not set',
   },
 };
 
 /** The paragraph about the token in the commands' help. */
-export const connectionHelp = `The token is taken from TIDEMARK_TOKEN; beside a server that \`tidemark serve\` runs in this folder,
-nothing has to be set.`;
+export const connectionHelp = `TIDEMARK_TOKEN has to contain the token. You can leave it unset for a server that \`tidemark serve\` runs
+in this folder.`;
 
 /** The maximum time until the server starts its response. */
 const answerMs = 300_000;

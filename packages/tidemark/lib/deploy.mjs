@@ -65,7 +65,7 @@ async function chosenAccount(accounts) {
   const answer = await prompt.question(`Which one? [1-${accounts.length}] `);
   prompt.close();
   const chosen = accounts[Number(answer) - 1];
-  if (!chosen) throw new Sentence(`"${answer}" is none of them: type a number from 1 to ${accounts.length}.`);
+  if (!chosen) throw new Sentence(`"${answer}" is not in the list: type a number from 1 to ${accounts.length}.`);
   return chosen.id;
 }
 
@@ -111,7 +111,7 @@ function firstToken(remote) {
   const { ADMIN_TOKEN: given } = process.env;
   if (given) return { value: checked('ADMIN_TOKEN', given), isNew: false };
   if (isInteractive()) return { value: newToken(), isNew: true };
-  throw new Sentence('ADMIN_TOKEN is not set, and a token that is made here would stay in the log: set it to what `openssl rand -hex 16` prints.');
+  throw new Sentence('ADMIN_TOKEN is not set, and a token that is made here would stay in the log: set ADMIN_TOKEN to the output of `openssl rand -hex 16`.');
 }
 
 /** A deployment in progress, with its files and its wrangler command. */
@@ -143,7 +143,7 @@ class Deployment {
   must(run, name) {
     if (run.code === 0) return run;
     const step = nextStep(run, name);
-    throw new Sentence(step ? `\n${step}` : `\nwrangler failed; its message is above.`);
+    throw new Sentence(step ? `\n${step}` : `\nwrangler failed; see the message above.`);
   }
 
   /**

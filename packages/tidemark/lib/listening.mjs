@@ -49,8 +49,8 @@ export function mustBeFree({ host, port }, option) {
 
 /** The options of commands that support TLS. */
 export const tlsOptions = {
-  'tls-cert': { value: 'FILE', env: 'TLS_CERT', help: 'the chain of certificates (PEM), for TLS' },
-  'tls-key': { value: 'FILE', env: 'TLS_KEY', help: 'its private key (PEM)' },
+  'tls-cert': { value: 'FILE', env: 'TLS_CERT', help: 'the certificate chain (PEM); enables TLS' },
+  'tls-key': { value: 'FILE', env: 'TLS_KEY', help: 'the private key of the certificate (PEM)' },
 };
 
 /** Returns the files of a certificate, or null. Throws if only one file is given. */
@@ -58,6 +58,6 @@ export function tlsOf({ 'tls-cert': cert, 'tls-key': key }) {
   if (!cert && !key) return null;
   if (!cert || !key) throw new Sentence('--tls-cert and --tls-key belong together: give both.');
   const missing = [cert, key].find((path) => !existsSync(path));
-  if (missing) throw new Sentence(`${missing} is not there.`);
+  if (missing) throw new Sentence(`${missing} does not exist.`);
   return { cert: resolve(cert), key: resolve(key) };
 }

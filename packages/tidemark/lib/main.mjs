@@ -32,7 +32,7 @@ usage: tidemark COMMAND …   without a command: serve
 
 ${rows.join('\n')}
 
-tidemark COMMAND --help tells what each takes. To begin:
+tidemark COMMAND --help describes the options of a command. To begin:
 
   npx tidemark                            # serves: leave it running
   npx tidemark query 'CREATE DATABASE demo'

@@ -164,7 +164,7 @@ export class ParquetExport {
 
 /** Runs an export and prints a summary. */
 export async function exportParquet(connection, given) {
-  if (given.by !== 'day') throw new Sentence('Files are made by the day: --by day.');
+  if (given.by !== 'day') throw new Sentence('The export writes one file per day: use --by day.');
   const done = await new ParquetExport(connection, given).run();
   console.error(`${done.files} files with ${done.rows} rows, ${bytesText(done.bytes)}; ${done.made} of them are new. ${join(given.folder, manifestName)} lists them.`);
 }

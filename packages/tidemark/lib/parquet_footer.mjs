@@ -103,7 +103,7 @@ export function rowsOf(path) {
       rows = Number(reader.integer());
       return true;
     });
-    if (rows === null) throw new Sentence(`${path} does not say how many rows it has.`);
+    if (rows === null) throw new Sentence(`${path} does not contain its number of rows.`);
     return rows;
   } finally {
     closeSync(file);

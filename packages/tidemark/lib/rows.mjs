@@ -39,7 +39,7 @@ function needsSource() {
   /** @type {any} */
   const look = (_, value, context) => ((source = context?.source), value);
   JSON.parse('1', look);
-  if (source !== '1') throw new Sentence('Rows of JSON are read with all digits of their numbers from Node 22 on.');
+  if (source !== '1') throw new Sentence('Only Node 22 or newer reads all digits of numbers in JSON rows.');
 }
 
 /**

@@ -63,7 +63,7 @@ export class Server {
     if (await this.#ready()) return;
     if (this.isStopping) return;
     await this.stop();
-    throw new Sentence('The database did not start; what workerd said is above.');
+    throw new Sentence('The database did not start; see the output of workerd above.');
   }
 
   /** Restarts the program after each crash. Resolves when the program was stopped. */

@@ -19,9 +19,9 @@ const keywords = (
   'use format exit help'
 ).split(' ');
 
-const help = `use DB        asks this database from now on
-format NAME   shows answers as table, csv or json
-exit          ends; so does Ctrl-D
+const help = `use DB        selects the database for queries
+format NAME   prints results as table, csv or json
+exit          ends the shell, like Ctrl-D
 Everything else is InfluxQL. Tab completes words, databases, measurements and their fields.`;
 
 const historyFile = () =>
@@ -106,7 +106,7 @@ export async function shell({ connection, state, show }) {
     reader.setPrompt(`${state.db || 'tidemark'}> `);
     reader.prompt();
   };
-  console.log(`Connected to ${connection.url}. help tells more.`);
+  console.log(`Connected to ${connection.url}. Type help for the commands.`);
   prompt();
   for await (const line of reader) {
     const text = line.trim().replace(/;$/, '');
