@@ -73,7 +73,7 @@ pub enum AuthError {
         /// The missing permission.
         requires: String,
     },
-    /// Status 403 on every other route.
+    /// Status 403 on a route that is neither a write nor a query.
     #[error("{who} is not authorized to do this: it needs {requires}")]
     Forbidden {
         /// The caller.

@@ -189,7 +189,7 @@ pub struct Callers {
     /// The hash of the last password that was derived and found right, and its expiry, by the
     /// user's id. There is one entry per user, so that no entry is removed before it expires.
     verified: BTreeMap<u64, (Hash, i64)>,
-    /// Hashes of names with their right passwords, with their expiry.
+    /// The expiry of each verified pair of name and password, by the hash of the pair.
     right: BTreeMap<Hash, i64>,
     /// The prefix of all hashed passwords. It makes the hashes useless outside this isolate.
     secret: Option<String>,

@@ -78,8 +78,8 @@ pub struct DatabaseState {
     /// The number of the last recovery; 0 without one.
     #[serde(default)]
     pub recovered: u64,
-    /// The minimum id of new columns. Before its recovery, the database may have assigned lower
-    /// ids.
+    /// The minimum id of new columns. Lower ids may belong to columns that existed before a
+    /// recovery.
     #[serde(default)]
     pub next_column: u32,
 }

@@ -192,8 +192,8 @@ impl<S: Store> Database<S> {
         }
     }
 
-    /// Handles the replies to a split's messages. Returns the event's reply after the maximum
-    /// number of pages per event.
+    /// Handles the replies to a split's messages. Returns the event's reply when the event has
+    /// handled the maximum number of pages.
     pub(super) fn on_split_reply(
         &mut self,
         platform: &dyn Platform,

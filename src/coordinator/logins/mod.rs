@@ -3,7 +3,7 @@
 //! A try is a derivation. A caller that is admitted without a derivation (by a token, or by a
 //! recently verified password) makes no try. A try counts as a failure until it has succeeded, so
 //! that a client which disconnects early has used up a try. Names count whether they exist or not.
-//! The counts belong to one isolate: an attacker may reach several isolates.
+//! Each isolate counts separately, so an attacker who reaches several isolates gets more tries.
 
 use std::collections::BTreeMap;
 

@@ -6,7 +6,7 @@ use std::rc::Rc;
 use crate::merge::cursor::{Columns, PageKeys};
 use tidemark_model::time::TimeRange;
 
-/// The minimum average number of rows of a series for which times are stored as steps.
+/// A page stores times as steps if its series have at least this many rows on average.
 const STEPS_MIN: usize = 4;
 
 /// The rows of a page: the end of each series and the times.

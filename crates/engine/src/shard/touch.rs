@@ -8,12 +8,12 @@ use crate::codec::varint;
 use tidemark_model::ids::MeasurementId;
 use tidemark_model::time::TimeRange;
 
-/// The maximum size of an encoded touch, in bytes. A longer touch contains only numbers of rows. An
+/// The maximum size of an encoded touch, in bytes. A longer touch contains only row counts. An
 /// object keeps the touches of all frames in the log in memory.
 const TOUCH_BYTES_MAX: usize = 64 << 10;
 /// The kind of a touch that lists measurements, rows and times.
 const NAMED: u8 = 1;
-/// The kind of a touch that contains only numbers of rows. Any measurement may have rows at any
+/// The kind of a touch that contains only row counts. Any measurement may have rows at any
 /// time.
 const EVERYTHING: u8 = 2;
 

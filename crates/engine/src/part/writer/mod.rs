@@ -33,7 +33,7 @@ const REACH_BYTES_MAX: usize = 5 + 8 + 10 + 10;
 /// The number of bytes of a key's measurement. Separators of keys have at least this length.
 const FROM_BYTES_MIN: usize = 4;
 
-/// A value, which is stored in a row.
+/// The directory and the body of one stored value.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Value {
     /// The directory, which is encoded in the head.

@@ -148,7 +148,7 @@ pub struct Manifest {
     /// the object loads.
     next_part: u32,
     next_number: u32,
-    /// Every key starting with `next_key` is free.
+    /// `next_key` and all greater keys are free.
     next_key: Key,
     /// The slot width of later parts, in nanoseconds, above 0.
     pub width_ns: i64,
