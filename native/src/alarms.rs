@@ -1,5 +1,5 @@
-//! Stores the time of each object's next alarm in a file of its own, so that the program knows at
-//! its start which objects have work to do.
+//! Stores the time of each object's next alarm in a separate file. At the start, the program reads
+//! this file instead of the files of all objects.
 //!
 //! One thread owns the file. It makes the changes of all objects durable in the order in which they
 //! arrive, several in one commit.
@@ -15,7 +15,7 @@ use crate::limits::ALARMS_PER_COMMIT_MAX;
 use crate::store;
 use crate::{Failure, address};
 
-/// A change of one object's alarm.
+/// A changed alarm.
 struct Change {
     name: String,
     /// The time in nanoseconds since the epoch. `None` removes the alarm.
@@ -31,7 +31,7 @@ pub struct Alarms {
 }
 
 impl Alarms {
-    /// Opens the file, and returns the stored alarms too.
+    /// Opens the file. Also returns the stored alarms.
     ///
     /// # Errors
     /// [`Failure`] if the file cannot be read.

@@ -25,7 +25,7 @@ use crate::engine::{Busy, Engine};
 use crate::limits::{HANDSHAKE_S_MAX, HEAD_BYTES_MAX, HEAD_S_MAX, STREAMS_PER_CONNECTION_MAX};
 use crate::reply::{self, Form};
 
-/// What a connection has from its listener.
+/// The facts about a connection that its listener knows.
 #[derive(Debug)]
 pub struct Ticket {
     /// The client.
@@ -118,16 +118,21 @@ async fn answer(
         return reply::text(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "gRPC needs HTTP/2\n");
     }
     let (to, response) = oneshot::channel();
-    // A task of its own: it ends in order when the client has gone and hyper drops this function.
+    // hyper drops this function when the client disconnects. The separate task then still ends in
+    // order.
     spawn_local(converse(engine, request, head, form, to));
     match response.await {
         Ok(response) => Ok(response),
-        Err(_) => reply::text(StatusCode::INTERNAL_SERVER_ERROR, "the request came to no answer\n"),
+        Err(_) => reply::text(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the server could not answer the request\n",
+        ),
     }
 }
 
 /// Returns the head of a request for the engine. Repeated headers are joined, as the Workers runtime
-/// does. The client's address is that of the connection: a client can send a header of that name.
+/// does. The client's address is the connection's, because a client can send
+/// any header.
 fn head(request: &Request<Incoming>, peer: SocketAddr) -> RequestHead {
     const ADDRESS: &str = "cf-connecting-ip";
     let mut headers: Vec<(String, String)> = Vec::with_capacity(request.headers().len() + 1);

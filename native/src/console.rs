@@ -65,8 +65,8 @@ fn content_type(extension: &str) -> &'static str {
     }
 }
 
-/// Adds the headers that the rules give to a path. A rule's pattern is a path, or the beginning of
-/// paths with a star behind it.
+/// Adds the headers that the rules give to a path. A rule's pattern is a path, or a
+/// prefix of paths that ends with a star.
 fn add_rules(headers: &mut HeaderMap, path: &str) {
     let rules = FILES.iter().find(|(file, _)| *file == RULES).map_or(&[][..], |(_, text)| *text);
     let mut applies = false;

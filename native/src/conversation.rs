@@ -17,10 +17,10 @@ use crate::engine::{Busy, Engine};
 use crate::log;
 use crate::reply::{self, Form, Outgoing};
 
-/// What hyper sends to the client.
+/// A response whose body is sent while the engine produces it.
 pub type HttpResponse = hyper::Response<Outgoing>;
 
-/// A request under way.
+/// A request in progress.
 pub struct Conversation {
     engine: Rc<Engine>,
     flights: Flights,

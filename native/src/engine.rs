@@ -1,8 +1,8 @@
 //! One thread of the engine: it serves connections and owns some of the objects.
 //!
-//! A thread has what an isolate has on the platform: the caches of `Service`, the memory budgets,
-//! and an event loop. An object belongs to the thread that the hash of its name selects. A call to
-//! an object of another thread is a message to that thread.
+//! A thread corresponds to an isolate of the platform: it has the caches of `Service`, the memory
+//! budgets and an event loop. The hash of an object's name selects its thread. A call to an object
+//! on another thread is a message between the threads.
 
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -138,7 +138,7 @@ pub struct Engine {
     pub service: RefCell<Service>,
     /// The clock, random numbers and limits.
     pub platform: NativePlatform,
-    /// What all threads share.
+    /// The state that all threads share.
     pub shared: Arc<Shared>,
     /// The number of this thread.
     index: usize,
@@ -206,7 +206,7 @@ impl Engine {
                 Letter::End => break,
             }
         }
-        // No object begins another event. What was acknowledged is committed.
+        // No object begins another event. All acknowledged writes are committed.
         self.is_over.set(true);
     }
 

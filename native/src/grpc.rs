@@ -40,7 +40,7 @@ pub fn head(response: &Response, content_type: &str) -> HttpResponse {
     outgoing
 }
 
-/// Returns a response that has no message: its headers contain the status.
+/// Returns a response without messages, with the status in its headers.
 pub fn whole(response: &Response, content_type: &str) -> HttpResponse {
     let mut frames = Frames::default();
     let is_web = response.headers.iter().any(|(name, value)| {

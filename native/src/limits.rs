@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-/// The maximum number of open client connections. Others wait until one closes.
+/// The maximum number of open client connections. Further connections wait until one closes.
 pub const CONNECTIONS_MAX: usize = 10_000;
 /// The maximum time between a connection's start, or a response, and the end of the next head.
 pub const HEAD_S_MAX: Duration = Duration::from_secs(75);

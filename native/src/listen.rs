@@ -91,7 +91,7 @@ fn runtime() -> Result<Runtime, Failure> {
 fn read_settings(token: Option<&str>, threads: usize) -> Result<Settings, Failure> {
     let lookup = |name: &str| match (name, std::env::var(name)) {
         ("ADMIN_TOKEN", _) if token.is_some() => token.map(str::to_owned),
-        // The counts of one thread are not those of the server.
+        // Each thread counts its own requests only.
         ("COUNT_DURATIONS", Err(_)) => Some((threads == 1).to_string()),
         (_, value) => value.ok(),
     };

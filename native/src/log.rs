@@ -7,7 +7,7 @@ use tidemark::response::time;
 
 use crate::platform::now_ns;
 
-/// Writes a line. A log that nobody reads any longer stops nothing.
+/// Writes a line. Ignores errors, because a closed log must not stop the server.
 pub fn line(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }

@@ -1,7 +1,7 @@
-//! Tidemark as one program for a machine of your own.
+//! Runs Tidemark as one program on a machine without Cloudflare.
 //!
-//! The engine is the library `tidemark`. This program lends it what the Workers runtime lends it on
-//! Cloudflare: connections, a file per object, alarms, a clock and randomness. `docs/design/native-host.md`
+//! The engine is the library `tidemark`. On Cloudflare, the Workers runtime provides connections,
+//! storage, alarms, a clock and randomness. Here this program provides them. `docs/design/native-host.md`
 //! explains the design.
 
 mod address;
@@ -40,8 +40,8 @@ impl Failure {
 }
 
 fn main() -> ExitCode {
-    // A panic is a bug. It ends the program, which starts again from its files, instead of one
-    // thread that all others would wait for.
+    // A panic is a bug. It ends the program, because the other threads would wait for the
+    // lost thread. After a restart, the program continues from its files.
     let report = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |about| {
         report(about);

@@ -101,7 +101,7 @@ impl Inbox {
 
 /// The purpose of a ticket.
 enum Purpose {
-    /// Somebody waits for the reply.
+    /// A caller waits for the reply.
     Answer(oneshot::Sender<Answer>),
     /// Work that the alarm began.
     Alarm,
@@ -109,7 +109,7 @@ enum Purpose {
     Behind,
 }
 
-/// What leaves the object after the commit.
+/// A reply or a call that leaves the object after the commit.
 enum Output {
     Answer(oneshot::Sender<Answer>, Vec<u8>),
     Calls(Ticket, Vec<Call>),
@@ -214,7 +214,7 @@ impl Object {
         }
     }
 
-    /// Fails everything that is under way, because the writes were lost.
+    /// Fails all events in progress, because their writes were lost.
     fn fail(self, why: &CallFailure) {
         let answers = self.outputs.into_iter().filter_map(|output| match output {
             Output::Answer(reply, _) => Some(reply),

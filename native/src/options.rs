@@ -45,7 +45,7 @@ pub struct Options {
     pub memory_bytes: usize,
 }
 
-/// What the command line asks for.
+/// The parsed command line.
 #[derive(Debug)]
 pub enum Command {
     /// `tidemark serve`

@@ -149,7 +149,7 @@ fn status(status: u16) -> StatusCode {
     StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
 }
 
-/// Adds headers. One that HTTP does not permit is left out: its text came from a client.
+/// Adds headers. Omits a header that HTTP does not permit: its value came from a client.
 pub fn extend(to: &mut HeaderMap, headers: &[(String, String)]) {
     for (name, value) in headers {
         let name = HeaderName::try_from(name.as_str());
@@ -195,7 +195,7 @@ pub struct Pieces {
 }
 
 impl Pieces {
-    /// Sends the rest of a response, from `beginning` on, while the exchange continues.
+    /// Sends a response while the exchange continues. `beginning` is its first part.
     ///
     /// # Errors
     /// [`Broken`] if the client has gone, or the server stopped the response.
@@ -213,7 +213,7 @@ impl Pieces {
                     if !bytes.is_empty() {
                         self.taken(bytes, conversation, exchange).await?;
                     }
-                    // Others take their turn between the pieces.
+                    // Other tasks run between the pieces.
                     tokio::task::yield_now().await;
                     next.unwrap_or_else(|| conversation.proceed(exchange))
                 }
@@ -255,8 +255,8 @@ impl Pieces {
             match timeout(NOTICE, self.to.reserve()).await {
                 Ok(permit) => break permit.map_err(|_| Broken)?,
                 Err(_) if exchange.is_stopped() => {
-                    // Others needed the room of a slow reader. The channel is full: dropping it
-                    // would end the body as if it were complete.
+                    // Other requests needed the memory of a slow reader. The channel is full, and
+                    // dropping it would make the body look complete.
                     let to = self.to.clone();
                     tokio::task::spawn_local(async move {
                         let _ = to.send(Err(Broken)).await;

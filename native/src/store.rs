@@ -20,11 +20,11 @@ use crate::limits::{PAGE_BYTES, PAGE_CACHE_KIB, STATEMENTS_KEPT, WAL_PAGES};
 enum Atomic {
     /// No `atomically` is running.
     No,
-    /// It has not written yet.
+    /// `atomically` has not written yet.
     Untouched,
-    /// Its first write began the transaction.
+    /// The first write began the transaction.
     Began,
-    /// Its first write set a savepoint in the transaction.
+    /// The first write set a savepoint in the transaction.
     Savepoint,
 }
 
@@ -297,7 +297,7 @@ impl Store for SqliteStore {
         if result.is_err() {
             self.is_open.set(false);
         }
-        // A failed rollback leaves the transaction to its commit, which then fails too.
+        // A failed rollback leaves the transaction to its commit, which then also fails.
         let settled = self.settle(result.is_ok());
         let value = result?;
         settled?;
