@@ -84,7 +84,7 @@ fn keep(connection: &Connection, changes: &Receiver<Change>) {
         let written = write(connection, &batch);
         if let Err(why) = &written {
             // Due work follows from stored data, so that the object's next event tries again.
-            eprintln!("alarms could not be stored: {why}");
+            crate::log::fault(&format!("alarms could not be stored: {why}"));
             let _ = connection.execute_batch("ROLLBACK");
         }
         for done in batch.into_iter().filter_map(|change| change.done) {

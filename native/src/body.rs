@@ -91,7 +91,7 @@ async fn next(
 
 /// Reads and discards the rest of a refused body. Stops when the client pauses, so that the client
 /// gets its response.
-async fn drain(body: &mut Incoming) -> Result<(), Gone> {
+pub async fn drain(body: &mut Incoming) -> Result<(), Gone> {
     let mut bytes = 0;
     let paused = |notices| (notices > 1).then_some(Action::End);
     while let Next::Piece(piece) = next(body, paused).await? {

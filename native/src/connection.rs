@@ -1,5 +1,6 @@
 //! Serves one client's connection: TLS, HTTP/1.1 and HTTP/2.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::net::{SocketAddr, TcpStream};
@@ -9,7 +10,7 @@ use std::sync::Arc;
 
 use hyper::body::Incoming;
 use hyper::service::service_fn;
-use hyper::{Request, StatusCode, Version};
+use hyper::{Method, Request, StatusCode, Version};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
 use tidemark::api::http::RequestHead;
@@ -79,14 +80,26 @@ async fn speak(
     peer: SocketAddr,
 ) {
     let mut is_ending = engine.shared.is_ending.clone();
-    let service = service_fn(move |request| answer(Rc::clone(&engine), request, peer));
+    let has_request = Rc::new(Cell::new(false));
+    let noting = Rc::clone(&has_request);
+    let service = service_fn(move |request| {
+        noting.set(true);
+        answer(Rc::clone(&engine), request, peer)
+    });
+    // hyper's timer of heads starts with the first byte.
+    let silence = async {
+        tokio::time::sleep(HEAD_S_MAX).await;
+        if has_request.get() {
+            std::future::pending::<()>().await;
+        }
+    };
     let mut builder = Builder::new(OnThisThread);
     builder
         .http1()
         .timer(TokioTimer::new())
         .header_read_timeout(HEAD_S_MAX)
         .title_case_headers(true)
-        .max_buf_size(HEAD_BYTES_MAX.max(512 << 10));
+        .max_buf_size(HEAD_BYTES_MAX);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -96,6 +109,7 @@ async fn speak(
     let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
     let is_over = tokio::select! {
         _ = connection.as_mut() => true,
+        () = silence => true,
         _ = is_ending.wait_for(|is_ending| *is_ending) => false,
     };
     if !is_over {
@@ -109,6 +123,7 @@ async fn answer(
     request: Request<Incoming>,
     peer: SocketAddr,
 ) -> Result<HttpResponse, Infallible> {
+    let is_head = request.method() == Method::HEAD;
     if let Some(file) = console::answer(request.method(), request.uri().path()) {
         return Ok(file);
     }
@@ -122,6 +137,7 @@ async fn answer(
     // order.
     spawn_local(converse(engine, request, head, form, to));
     match response.await {
+        Ok(response) if is_head => Ok(reply::without_body(response)),
         Ok(response) => Ok(response),
         Err(_) => reply::text(
             StatusCode::INTERNAL_SERVER_ERROR,
@@ -141,6 +157,12 @@ fn head(request: &Request<Incoming>, peer: SocketAddr) -> RequestHead {
         let values: Vec<_> =
             values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect();
         headers.push((name.as_str().to_owned(), values.join(", ")));
+    }
+    // HTTP/2 has `:authority` instead of `Host`.
+    if !request.headers().contains_key(hyper::header::HOST)
+        && let Some(authority) = request.uri().authority()
+    {
+        headers.push(("host".to_owned(), authority.as_str().to_owned()));
     }
     headers.push((ADDRESS.to_owned(), peer.ip().to_canonical().to_string()));
     RequestHead {

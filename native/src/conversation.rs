@@ -35,6 +35,8 @@ pub async fn converse(
     form: Form,
     mut to: oneshot::Sender<HttpResponse>,
 ) {
+    // After a refusal without "100 Continue", such a client sends no body.
+    let expects_continue = request.headers().contains_key(hyper::header::EXPECT);
     let mut body = request.into_body();
     let mut conversation = Conversation {
         flights: Flights::new(Rc::clone(&engine)),
@@ -75,6 +77,10 @@ pub async fn converse(
     let calls =
         conversation.engine.tell(|service, platform| exchange.background_calls(service, platform));
     conversation.hear(&mut exchange, calls).await;
+    // Closing a connection with unread bytes would reset it, and the client would lose the response.
+    if !expects_continue {
+        let _ = body::drain(&mut body).await;
+    }
 }
 
 /// The beginning of a response.

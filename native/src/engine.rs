@@ -305,7 +305,9 @@ impl Engine {
     pub fn alarm_handled(&self, address: &Address) {
         let mut clock = self.clock.borrow_mut();
         let due_ns = clock.due.get(address).copied();
-        if clock.stored.get(address).copied() == due_ns {
+        // Without a stored time, a failed write left nothing to note.
+        let is_current = |stored_ns: &i64| Some(*stored_ns) == due_ns;
+        if clock.stored.get(address).is_none_or(is_current) {
             return;
         }
         self.shared.alarms.note(address, due_ns);

@@ -75,7 +75,11 @@ impl Folder {
     pub fn admin_token(&self) -> Result<String, Failure> {
         let file = self.path.join("token");
         match std::fs::read_to_string(&file) {
-            Ok(token) => return Ok(token.trim().to_owned()),
+            Ok(token) if !token.trim().is_empty() => return Ok(token.trim().to_owned()),
+            // A crash between the creation and the write left an empty file.
+            Ok(_) => {
+                std::fs::remove_file(&file).map_err(|why| cannot("be written", &file, &why))?;
+            }
             Err(why) if why.kind() == ErrorKind::NotFound => {}
             Err(why) => return Err(cannot("be read", &file, &why)),
         }
@@ -85,7 +89,10 @@ impl Folder {
             .create_new(true)
             .mode(0o600)
             .open(&file)
-            .and_then(|mut opened| opened.write_all(format!("{token}\n").as_bytes()))
+            .and_then(|mut opened| {
+                opened.write_all(format!("{token}\n").as_bytes())?;
+                opened.sync_all()
+            })
             .map_err(|why| cannot("be written", &file, &why))?;
         Ok(token)
     }

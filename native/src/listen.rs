@@ -136,7 +136,9 @@ async fn bind(addresses: &[SocketAddr]) -> Result<Vec<TcpListener>, Failure> {
 /// Returns the signals that end the program.
 fn signals() -> Result<JoinSet<()>, Failure> {
     let mut waiting = JoinSet::new();
-    for kind in [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()] {
+    // Without a terminal, for example under nohup, SIGHUP keeps its disposition.
+    let hangup = std::io::stdout().is_terminal().then(SignalKind::hangup);
+    for kind in [SignalKind::terminate(), SignalKind::interrupt()].into_iter().chain(hangup) {
         let signal = signal(kind);
         let mut signal = signal.map_err(|why| Failure(format!("no signal can be taken: {why}")))?;
         waiting.spawn(async move {

@@ -12,6 +12,11 @@ pub fn line(text: &str) {
     let _ = writeln!(std::io::stdout().lock(), "{text}");
 }
 
+/// Writes a fault. Ignores errors as [`line`] does.
+pub fn fault(text: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{text}");
+}
+
 /// Writes an event with its time.
 pub fn event(name: &str, more: &[(&str, Value)]) {
     let mut text = Vec::new();

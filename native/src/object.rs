@@ -124,8 +124,6 @@ struct Object {
     load: u64,
     tickets: BTreeMap<Ticket, Purpose>,
     outputs: Vec<Output>,
-    /// Whether the alarm is among the events since the last commit.
-    has_rung: bool,
 }
 
 impl Object {
@@ -153,7 +151,6 @@ impl Object {
                 self.go_on(ticket, step);
             }
             Event::Alarm => {
-                self.has_rung = true;
                 let (ticket, step) = self.host.alarm(&self.engine.platform);
                 self.tickets.insert(ticket, Purpose::Alarm);
                 self.go_on(ticket, step);
@@ -255,7 +252,6 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
                     load: loads,
                     tickets: BTreeMap::new(),
                     outputs: Vec::new(),
-                    has_rung: false,
                 }
             }
         };
@@ -270,16 +266,14 @@ pub async fn run(engine: Rc<Engine>, to: Address, inbox: Rc<Inbox>) {
         }
         match object.commit(&to).await {
             Ok(()) => {
-                object.has_rung = false;
                 object.release(&to, &inbox);
                 loaded = Some(object);
             }
             Err(why) => {
-                eprintln!("{name}: {why}");
-                if object.has_rung {
-                    engine.arm(&to, now_ns().saturating_add(ALARM_RETRY_NS)).await;
-                }
+                crate::log::fault(&format!("{name}: {why}"));
                 object.fail(&why);
+                // The lost events may include an alarm's, and the next load sets alarms again.
+                engine.arm(&to, now_ns().saturating_add(ALARM_RETRY_NS)).await;
             }
         }
         tokio::task::yield_now().await;

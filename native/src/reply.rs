@@ -53,6 +53,15 @@ pub enum Outgoing {
     Pieces(mpsc::Receiver<Result<Frame<Bytes>, Broken>>),
 }
 
+/// Removes the body of a response to HEAD. hyper does so for HTTP/1 only.
+pub fn without_body(mut response: HttpResponse) -> HttpResponse {
+    if let Some(bytes) = response.body().size_hint().exact().filter(|bytes| *bytes > 0) {
+        response.headers_mut().insert(header::CONTENT_LENGTH, HeaderValue::from(bytes));
+    }
+    *response.body_mut() = Outgoing::Whole(None);
+    response
+}
+
 /// The response breaks off.
 #[derive(Debug, thiserror::Error)]
 #[error("the response broke off")]
@@ -254,21 +263,23 @@ impl Pieces {
         let permit = loop {
             match timeout(NOTICE, self.to.reserve()).await {
                 Ok(permit) => break permit.map_err(|_| Broken)?,
-                Err(_) if exchange.is_stopped() => {
-                    // Other requests needed the memory of a slow reader. The channel is full, and
-                    // dropping it would make the body look complete.
-                    let to = self.to.clone();
-                    tokio::task::spawn_local(async move {
-                        let _ = to.send(Err(Broken)).await;
-                    });
-                    return Err(Broken);
-                }
+                // Other requests needed the memory of a slow reader.
+                Err(_) if exchange.is_stopped() => return Err(self.break_off()),
                 Err(_) => {}
             }
         };
         permit.send(Ok(Frame::data(bytes.into())));
-        exchange.sent();
-        Ok(())
+        if exchange.sent() { Ok(()) } else { Err(self.break_off()) }
+    }
+
+    /// Cuts the body short. The channel may be full, and dropping it would make the body look
+    /// complete.
+    fn break_off(&self) -> Broken {
+        let to = self.to.clone();
+        tokio::task::spawn_local(async move {
+            let _ = to.send(Err(Broken)).await;
+        });
+        Broken
     }
 
     /// Ends the response.

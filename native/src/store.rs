@@ -95,7 +95,8 @@ impl SqliteStore {
         let is_empty = self.is_open().is_ok_and(|is_open| !is_open);
         let was_opened = self.connection.take().is_some();
         if is_empty && was_opened {
-            for suffix in ["-wal", ""] {
+            // SQLite ignores a log whose file is missing.
+            for suffix in ["", "-wal"] {
                 // A file that remains is empty, which means the same.
                 let _ = std::fs::remove_file(format!("{}{suffix}", self.path.display()));
             }

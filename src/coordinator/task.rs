@@ -2,8 +2,8 @@
 //!
 //! A request that needs several objects is written as an async function over [`Io`]. The function
 //! awaits `io.calls(requests)`, which hands the requests to the host and resumes with their
-//! replies. There is no executor: [`Task::take_turn`](RoundMachine::go_on) polls the future once for
-//! each round of replies. Dropping the task cancels the request.
+//! replies. There is no executor: [`Task::take_turn`](RoundMachine::take_turn) polls the future
+//! once for each round of replies. Dropping the task cancels the request.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
