@@ -95,3 +95,45 @@ fn many_writers_are_all_acknowledged_and_stored() {
     });
     assert_eq!(server.count("d", "m"), 400);
 }
+
+/// Runs curl, which the set-up of the tests installs.
+fn curl(args: &[&str]) -> String {
+    let output = std::process::Command::new("curl").args(["-sS", "-m", "60"]).args(args).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+#[test]
+fn requests_of_http2_have_a_host_and_head_has_no_body() {
+    let place = Place::new();
+    let server = Server::start(&place.0);
+    let url = |path: &str| format!("http://{}{path}", server.address);
+    let authorization = format!("Authorization: Token {}", crate::server::TOKEN);
+    let own = format!("Origin: http://{}", server.address);
+    let mut args = vec!["--http2-prior-knowledge", "-H", &authorization, "-H", &own];
+    let create = url("/query?q=CREATE%20DATABASE%20d");
+    args.extend(["-X", "POST", &create]);
+    assert_eq!(curl(&args).trim_end(), r#"{"results":[{"statement_id":0}]}"#);
+    let head = curl(&["--http2-prior-knowledge", "-I", &url("/health")]);
+    assert!(head.starts_with("HTTP/2 200"), "{head}");
+}
+
+#[test]
+fn a_refused_body_does_not_reset_the_connection() {
+    let place = Place::new();
+    let server = Server::start(&place.0);
+    let mut stream = TcpStream::connect(&server.address).unwrap();
+    let body = vec![b'x'; 4_000_000];
+    write!(
+        stream,
+        "POST /write?db=d HTTP/1.1\r\nHost: t\r\nAuthorization: Token wrong\r\n\
+         Content-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    )
+    .unwrap();
+    stream.write_all(&body).unwrap();
+    let mut response = Vec::new();
+    stream.read_to_end(&mut response).unwrap();
+    assert_eq!(status(&String::from_utf8_lossy(&response)), 401);
+}
