@@ -107,7 +107,7 @@ test('2.x: a bucket that influxd inspect export-lp wrote goes into a policy', as
   assert.match(again, /^database "other" was not there: created/m);
   assert.match(again, /6 in the database$/m);
   const refused = await load(server, ['--policy', 'year', path]);
-  assert.deepEqual([refused.code, /say --database too/.test(refused.said)], [1, true]);
+  assert.deepEqual([refused.code, /use --database too/.test(refused.said)], [1, true]);
 });
 
 const lines = `air,room=a\\ 1,side=n=orth temp=21,n=1i 1700000000000000000
