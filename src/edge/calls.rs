@@ -116,7 +116,10 @@ async fn fetch(
     let namespace = Reflect::get(env, &JsValue::from_str(binding))?;
     let message = Uint8Array::from(message);
     // The ids of other objects contain their jurisdiction, and their creator chose their location.
-    let placement = if is_name { config::placement(env) } else { Placement::default() };
+    let placement = match is_name {
+        true => config::placement(env).map_err(|why| Error::RustError(why.to_string()))?,
+        false => Placement::default(),
+    };
     let (location, jurisdiction) = (location.or(placement.location), placement.jurisdiction);
     let reply = runtime::call_object(&namespace, object, is_name, location, jurisdiction, message);
     let reply = reply.await?;

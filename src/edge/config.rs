@@ -43,11 +43,14 @@ pub(super) fn limits(env: &Env) -> Limits {
     })
 }
 
-/// Returns the placement of new objects. With invalid settings, requests fail before they need the
-/// placement.
-pub(super) fn placement(env: &Env) -> Placement {
-    PLACEMENT.with(|once| {
-        let read = || settings(env).map(|settings| settings.placement).unwrap_or_default();
-        *once.get_or_init(read)
+/// Returns the placement of new objects.
+///
+/// # Errors
+/// [`SettingsError`] for any invalid setting: an object must not be created in a wrong jurisdiction,
+/// not even by an alarm.
+pub(super) fn placement(env: &Env) -> Result<Placement, SettingsError> {
+    PLACEMENT.with(|once| match once.get() {
+        Some(placement) => Ok(*placement),
+        None => settings(env).map(|settings| *once.get_or_init(|| settings.placement)),
     })
 }

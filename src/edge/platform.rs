@@ -5,7 +5,7 @@ use wasm_bindgen::prelude::*;
 use worker::Env;
 
 use super::{backups, config};
-use crate::api::location_hint;
+use crate::api::location_hint::{self, Placement};
 use crate::model::configurable_limits::Limits;
 use crate::model::ids::ObjectId;
 use crate::model::time::MS_NS;
@@ -27,6 +27,12 @@ pub(super) struct EdgePlatform {
 impl EdgePlatform {
     pub(super) fn new(env: &Env) -> Self {
         Self { env: env.clone(), request: None }
+    }
+
+    /// Returns the placement of new objects. With invalid settings, the call to the Catalog that
+    /// would create the object fails.
+    fn placement(&self) -> Placement {
+        config::placement(&self.env).unwrap_or_default()
     }
 
     /// Creates the platform for a client's request, which determines the location.
@@ -70,7 +76,7 @@ impl Platform for EdgePlatform {
     }
 
     fn location(&self) -> Option<&'static str> {
-        if let Some(configured) = config::placement(&self.env).location {
+        if let Some(configured) = self.placement().location {
             return Some(configured);
         }
         // Read on demand, because the runtime then parses the whole `cf` object.
@@ -78,7 +84,7 @@ impl Platform for EdgePlatform {
     }
 
     fn jurisdiction(&self) -> Option<&'static str> {
-        config::placement(&self.env).jurisdiction
+        self.placement().jurisdiction
     }
 
     fn limits(&self) -> Limits {

@@ -68,13 +68,17 @@ export class Connection {
   /** Sends a request with the token. Throws a sentence if the server does not respond. */
   async fetch(path, init = {}) {
     const headers = { Authorization: `Token ${this.token}`, ...init.headers };
-    const signal = init.signal ?? AbortSignal.timeout(answerMs);
+    // Only the beginning of the response has a time limit: an export may take hours.
+    const start = new AbortController();
+    const timer = setTimeout(() => start.abort(new Error(`no response for ${answerMs / 1000} s`)), answerMs);
     try {
-      return await fetch(`${this.url}${path}`, { ...init, headers, signal });
+      return await fetch(`${this.url}${path}`, { ...init, headers, signal: init.signal ?? start.signal });
     } catch (error) {
       if (init.signal?.aborted) throw error;
       const why = error.cause?.code ?? error.cause?.message ?? error.message;
       throw new Sentence(`${this.url} does not answer (${why}): is the server running, and the address right?`);
+    } finally {
+      clearTimeout(timer);
     }
   }
 

@@ -91,8 +91,8 @@ async function remoteOf(account, name) {
  * Throws if the jurisdiction would change. The Catalog's name is another object in another jurisdiction, so the deployment
  * would have neither databases nor tokens.
  */
-function mustKeepJurisdiction({ isThere, bindings }, { jurisdiction, vars }) {
-  const wanted = vars?.JURISDICTION ?? jurisdiction;
+function mustKeepJurisdiction({ isThere, bindings }, { jurisdiction, vars, wrangler }) {
+  const wanted = wrangler?.vars?.JURISDICTION ?? vars?.JURISDICTION ?? jurisdiction;
   const current = bindings.find(({ name }) => name === 'JURISDICTION')?.text ?? '';
   if (!isThere || wanted === undefined || wanted === current) return;
   throw new Sentence(`The jurisdiction of a deployment cannot change: it is ${current || 'none'}. Deploy under another name, and move the data with backups.`);

@@ -28,7 +28,7 @@ impl Scope<'_> {
     /// Returns the operand of an order comparison. The group tags of a subquery are fields here, but
     /// only tags have an order.
     fn ordered(self, operand: Operand) -> Operand {
-        let Operand::Field(input) = &operand else { return operand };
+        let Operand::Field(input @ Input { cast: None, .. }) = &operand else { return operand };
         let fields = self.derived.unwrap_or_default();
         match fields.iter().find(|field| field.id == input.column).map(|field| field.from) {
             // A derived measurement numbers its tags like the group keys.
