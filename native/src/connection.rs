@@ -147,8 +147,7 @@ async fn answer(
 }
 
 /// Returns the head of a request for the engine. Repeated headers are joined, as the Workers runtime
-/// does. The client's address is the connection's, because a client can send
-/// any header.
+/// does. The client's address is the connection's, because a client can send any header.
 fn head(request: &Request<Incoming>, peer: SocketAddr) -> RequestHead {
     const ADDRESS: &str = "cf-connecting-ip";
     let mut headers: Vec<(String, String)> = Vec::with_capacity(request.headers().len() + 1);

@@ -256,6 +256,10 @@ test('a deployment has a location and a jurisdiction, which does not change', as
     assert.equal(code, 1, text);
     assert.match(text, /The jurisdiction of a deployment cannot change: it is eu/);
   }
+  writeFileSync(file, JSON.stringify({ jurisdiction: 'eu', wrangler: { vars: { JURISDICTION: 'us' } } }));
+  const hidden = await deployed(its, api, []);
+  assert.equal(hidden.code, 1, hidden.text);
+  assert.match(hidden.text, /The jurisdiction of a deployment cannot change: it is eu/);
   const { code, text } = await deployed(its, api, ['--location', 'mars']);
   assert.equal(code, 1, text);
   assert.match(text, /location is "mars": it has to be wnam or/);

@@ -91,8 +91,7 @@ async function remoteOf(account, name) {
  * Throws if the jurisdiction would change. The Catalog's name is another object in another jurisdiction, so the deployment
  * would have neither databases nor tokens.
  */
-function mustKeepJurisdiction({ isThere, bindings }, { jurisdiction, vars, wrangler }) {
-  const wanted = wrangler?.vars?.JURISDICTION ?? vars?.JURISDICTION ?? jurisdiction;
+function mustKeepJurisdiction({ isThere, bindings }, wanted) {
   const current = bindings.find(({ name }) => name === 'JURISDICTION')?.text ?? '';
   if (!isThere || wanted === undefined || wanted === current) return;
   throw new Sentence(`The jurisdiction of a deployment cannot change: it is ${current || 'none'}. Deploy under another name, and move the data with backups.`);
@@ -274,7 +273,8 @@ async function prepared(source, options, wanted) {
   mustHaveCredentials();
   const account = await openAccount(source, wanted);
   const remote = await remoteOf(account, wanted.name);
-  mustKeepJurisdiction(remote, wanted);
+  const { vars } = databaseConfiguration({ base: source.base, env: options.env, wanted, remote, sqlName: null, isPaid: true });
+  mustKeepJurisdiction(remote, vars.JURISDICTION);
   const isFirst = !options.rollback && shareOf(options.gradual) === null;
   if (isFirst) await mustHaveSubdomain(account, wanted);
   return { account, remote, token: isFirst ? firstToken(remote) : null };
