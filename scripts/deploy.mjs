@@ -7,21 +7,26 @@ import command from '../packages/tidemark/commands/deploy.mjs';
 import { helpOf, optionsOf } from '../packages/tidemark/lib/command.mjs';
 import { deploy } from '../packages/tidemark/lib/deploy.mjs';
 import { wantedOf } from '../packages/tidemark/lib/deploy_file.mjs';
+import { servedFolder, servedPage } from './console.mjs';
 import { settings } from './dev-server.mjs';
 import { endAllOnSignals } from './processes.mjs';
 import { at, finishWith, newNode, Sentence, wrangler } from './project.mjs';
 import { everything, hasSql, packages, sql, sqlFolder } from './setup.mjs';
 
-/** wrangler.toml, with absolute paths: the generated configuration is in another folder. */
+/**
+ * wrangler.toml, with absolute paths: the generated configuration is in another folder. The console
+ * has the documentation site next to it, if `npm run docs` has built the site.
+ */
 async function base() {
   const { parse } = await import('smol-toml');
   const whole = /** @type {any} */ (parse(readFileSync(at('wrangler.toml'), 'utf8')));
-  return { ...whole, main: at(whole.main), assets: { ...whole.assets, directory: at(whole.assets.directory) } };
+  return { ...whole, main: at(whole.main), assets: { ...whole.assets, directory: servedFolder } };
 }
 
 /** Builds everything; resolves to the SQL Worker's main module, or null if it was never built. */
 async function build() {
   await everything();
+  servedPage();
   // Workers Builds deploys one Worker for each repository.
   if (!hasSql() || process.env.WRANGLER_CI_OVERRIDE_NAME) return null;
   await sql();

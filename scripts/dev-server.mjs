@@ -96,6 +96,7 @@ async function answers(url) {
  * - `backups`: whether a bucket is bound.
  * - `vars`: variables of the Worker.
  * - `envFile`: a file that replaces `.dev.vars`.
+ * - `assets`: the folder of the console, if it is not the folder in wrangler.toml.
  * - `script`: a script that runs instead of the built Worker and may use the runtime's test
  *   features.
  * - `stdio`: the destination of the output.
@@ -115,6 +116,7 @@ export async function startServer(options) {
   const args = [wrangler, ...dev, '--ip', host, '--port', String(port), '--persist-to', stateDir];
   args.push('--inspector-port', '0', '--local', '--show-interactive-dev-session', 'false');
   if (envFile) args.push('--env-file', envFile);
+  if (options.assets) args.push('--assets', options.assets);
   // Without observability the log lines are not visible. Each log line sends a stack trace through
   // the inspector and wrangler's Node, which costs about 1.5 ms of a request's CPU time.
   const told = observability ? vars : { LOG_REQUESTS: 'none', ...vars };

@@ -9,10 +9,12 @@ import { join, resolve } from 'node:path';
 import { mustBeFree, portOf } from '../packages/tidemark/lib/listening.mjs';
 import { Transcoder } from '../packages/tidemark/lib/transcoder.mjs';
 import { checked, keptToken } from './admin-token.mjs';
+import { servedFolder, servedPage } from './console.mjs';
 import { settings, startServer } from './dev-server.mjs';
 import { endAllOnSignals } from './processes.mjs';
 import { at, finishWith, root, Sentence } from './project.mjs';
 import { hasSql, isSqlOld, mostOfIt, sqlFolder } from './setup.mjs';
+import { documentationSite } from './site/site.mjs';
 import { hintOfSql } from './sql-binding.mjs';
 
 /** Returns the gRPC address on this machine, or null if FLIGHT_PORT is not set. */
@@ -52,7 +54,11 @@ function greeting(url, secret, flight) {
 Tidemark answers at ${url}
 Token: ${secret}${flight ? `\ngRPC: ${flight.host}:${flight.port}` : ''}
 
-Open the address in a browser for the console, or create a database, write a point, read it back:
+Open the console. This link sets the token:
+
+${url}/#token=${encodeURIComponent(secret)}
+
+Or use curl to create a database, write a point and read it:
 
 export TIDEMARK_TOKEN='${secret}'
 ${curl}/query' --data-urlencode 'q=CREATE DATABASE demo'
@@ -61,6 +67,18 @@ ${curl}/query?db=demo' --data-urlencode 'q=SELECT * FROM weather'
 
 Ctrl-C ends it.
 `;
+}
+
+/** Runs the steps that the console works without. The server continues after a failed step. */
+async function completeConsole(steps) {
+  for (const complete of steps) {
+    try {
+      await complete();
+      servedPage();
+    } catch (error) {
+      console.error(error.message);
+    }
+  }
 }
 
 endAllOnSignals();
@@ -74,6 +92,7 @@ await finishWith(async () => {
   const vars = Object.fromEntries(
     settings.filter((name) => process.env[name]).map((name) => [name, process.env[name]]),
   );
+  servedPage();
   console.log('- wrangler dev …');
   const stateDir = resolve(root, process.env.STATE_DIR || '.wrangler/state');
   const server = await startServer({
@@ -84,13 +103,13 @@ await finishWith(async () => {
     envFile: secrets.length > 0 ? secretsFile(new Map(secrets).set('ADMIN_TOKEN', secret), stateDir) : undefined,
     observability: process.env.OBSERVABILITY === '1',
     sqlProcess: hasSql() ? { folder: sqlFolder } : undefined,
+    assets: servedFolder,
   });
   if (flight) await new Transcoder({ to: new URL(server.url) }).listen(flight);
   console.log(greeting(server.url, secret, flight));
   const hint = hintOfSql({ has: hasSql(), isOld: await isSqlOld() });
   if (hint) console.log(`${hint}\n`);
-  // Reports an error of `rest`; the server continues.
-  rest().catch((error) => console.error(error.message));
+  completeConsole([documentationSite, rest]);
   const { code } = await server.child.ended;
   return code ?? 1;
 });

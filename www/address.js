@@ -1,6 +1,7 @@
-// The part of the address after #: database, language, query, range and view. The token is never
-// part of the address.
+// The part of the address after #: database, language, query, range and view. A link may also set
+// the token, which is then removed from the address.
 
+import { takeLinkedToken } from './api/token.js';
 import { namesPassword } from './influxql/statements.js';
 import { change, current, languageNames, onChange, views } from './state.js';
 
@@ -51,6 +52,7 @@ export function followAddress(moved) {
   };
   const read = () => {
     clearTimeout(timer);
+    takeLinkedToken();
     change(stateOf(location.hash));
     moved();
   };
@@ -64,6 +66,7 @@ export function followAddress(moved) {
     clearTimeout(timer);
     timer = setTimeout(write, pause_ms, 'replaceState');
   });
+  takeLinkedToken();
   change(stateOf(location.hash));
 }
 

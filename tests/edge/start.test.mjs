@@ -6,12 +6,17 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+
+import { chromium } from 'playwright-core';
+import { parse as yaml } from 'yaml';
 
 import { keptToken } from '../../scripts/admin-token.mjs';
 import { freePort } from '../../scripts/dev-server.mjs';
 import { at } from '../../scripts/project.mjs';
+import { args, program } from './console_local.mjs';
 import { grpcClient } from './grpc_client.mjs';
-import { tidemark, token } from './harness.mjs';
+import { has, tidemark, token } from './harness.mjs';
 
 /** Returns the ids of all descendant processes of `pid`. */
 function descendants(pid) {
@@ -82,6 +87,65 @@ test('npm start greets with lines to paste, keeps its state, and leaves nothing 
     assert.deepEqual(started.filter(isAlive), [], signal);
   }
   assert.ok(readdirSync(folder).includes('v3'), 'STATE_DIR holds the state');
+});
+
+test('the link of npm start opens the console with its token, and the console leads to the documentation', async (t) => {
+  if (!has(t, program)) return;
+  const folder = mkdtempSync(join(tmpdir(), 'tidemark-start-'));
+  t.after(() => rmSync(folder, { recursive: true, force: true }));
+  const PORT = String(await freePort());
+  const secret = 'a token & its #signs+';
+  const run = await npmStart(t, { PORT, STATE_DIR: folder, ADMIN_TOKEN: secret });
+  const url = `http://127.0.0.1:${PORT}`;
+  const link = run.output.match(/^http:\S+#token=\S+$/m)?.[0];
+  assert.equal(link, `${url}/#token=${encodeURIComponent(secret)}`, run.output);
+  const documented = async () => (await (await fetch(`${url}/`)).text()).includes('Documentation');
+  for (let left = 240; !(await documented()); left -= 1) {
+    assert.ok(left > 0, run.output);
+    await sleep(500);
+  }
+  const browser = await chromium.launch({ executablePath: program, args });
+  t.after(() => browser.close());
+  const requests = [];
+  const opened = async () => {
+    const page = await browser.newPage();
+    page.setDefaultTimeout(20_000);
+    page.on('request', (request) => requests.push(request.url()));
+    return page;
+  };
+  const isSignedIn = async (page, db) => {
+    await page.getByRole('button', { name: 'Token set' }).waitFor();
+    await page.getByRole('button', { name: 'Load sample data' }).waitFor();
+    const address = new URL(page.url());
+    assert.equal(new URLSearchParams(address.hash.slice(1)).get('db'), db);
+    assert.equal(address.search, '');
+    const devtools = await page.context().newCDPSession(page);
+    const { entries } = await devtools.send('Page.getNavigationHistory');
+    assert.ok(entries.every((entry) => !entry.url.includes('token')), JSON.stringify(entries));
+  };
+  const page = await opened();
+  await page.goto(link);
+  await isSignedIn(page, null);
+  // The link also works in an open console, and keeps the rest of the address.
+  const open = await opened();
+  await open.goto(`${url}/`);
+  await open.locator('.welcome input').waitFor();
+  await open.goto(`${link}&db=plant`);
+  await isSignedIn(open, 'plant');
+  await page.reload();
+  await isSignedIn(page, null);
+  assert.ok(requests.every((address) => !address.includes('token')), requests.join('\n'));
+  await page.getByRole('link', { name: 'Documentation' }).click();
+  await page.getByRole('link', { name: 'Metrics and alerts' }).first().click();
+  await page.getByRole('heading', { name: 'TidemarkTroubles' }).waitFor();
+  const { groups } = yaml(readFileSync(at('examples', 'prometheus', 'alerts.yml'), 'utf8'));
+  for (const { alert, annotations } of groups.flatMap(({ rules }) => rules)) {
+    const runbook = annotations.runbook_url.replace('http://127.0.0.1:8787', url);
+    const section = new URL(runbook).hash.slice(1);
+    assert.ok((await (await fetch(runbook)).text()).includes(`<h3 id="${section}"`), `${alert}: ${runbook}`);
+  }
+  run.child.kill('SIGTERM');
+  await run.ended;
 });
 
 test('the token of npm start is random, made once, and kept', (t) => {

@@ -14,6 +14,19 @@ export function setToken(text) {
   listeners.forEach((listener) => listener());
 }
 
+/**
+ * Stores the token of a link such as `/#token=secret`, which `npm start` prints, and removes it
+ * from the address.
+ */
+export function takeLinkedToken() {
+  const parameters = new URLSearchParams(location.hash.slice(1));
+  const linked = parameters.get('token');
+  if (linked === null) return;
+  parameters.delete('token');
+  history.replaceState(null, '', parameters.size > 0 ? `#${parameters}` : location.pathname);
+  if (linked) setToken(linked);
+}
+
 /** Returns whether a reload loses the token, because the browser has no session storage. */
 export const isTokenUnkept = () => ofTab.isUnkept(key);
 
