@@ -57,9 +57,6 @@ export function npm() {
 /** The path of wrangler's script, to run with [newNode]. */
 export const wrangler = at('node_modules', 'wrangler', 'bin', 'wrangler.js');
 
-/** Returns the installation folder of a cargo tool's version. */
-export const toolRoot = (name, version) => at('.cache', 'tools', `${name}-${version}`);
-
 /** Runs `main`. Reports a [Sentence] as one line with exit code 1. */
 export async function finishWith(main) {
   try {

@@ -9,7 +9,7 @@ import { consolePage, sqlPageFolder } from './console.mjs';
 import { buildEngine, buildSql, buildWorker } from './modules.mjs';
 import { prebuilt } from './prebuilt.mjs';
 import { must, run } from './processes.mjs';
-import { at, lockedCrate, newNode, npm, Sentence, toolRoot } from './project.mjs';
+import { at, lockedCrate, newNode, npm, Sentence } from './project.mjs';
 import { fingerprint, isDone, step } from './steps.mjs';
 
 const wasmTarget = 'wasm32-unknown-unknown';
@@ -70,47 +70,6 @@ async function askRust() {
     }
   }
   return compiler.output.trim();
-}
-
-/**
- * The build profile of tools. A tool runs for seconds, but optimising it takes longer than all its
- * runs. For wasm-bindgen, optimising takes 140 s of CPU time and reduces a run from 3.6 s to 0.9 s.
- * The output is the same.
- */
-const toolProfile = {
-  CARGO_PROFILE_RELEASE_OPT_LEVEL: '0',
-  CARGO_PROFILE_RELEASE_CODEGEN_UNITS: '256',
-};
-
-/** Installs one version of a crates.io program, with `options`, inside the repository. */
-async function cargoTool(crate, version, options) {
-  const folder = toolRoot(crate, version);
-  const outputs = [join(folder, 'bin')];
-  const stamp = `.cache/stamps/${crate}`;
-  const lasts = '(once, some minutes)';
-  await step(`${crate} ${version}`, { stamp, inputs: version, outputs, lasts }, async () => {
-    const args = ['install', crate, '--version', version, '--root', folder, ...options];
-    const locked = await run('cargo', [...args, '--locked'], { env: toolProfile });
-    if (locked.code === 0) return;
-    // The registry may have removed versions that the crate's lock file names.
-    console.log(`  with the locked dependencies that failed; once more with newer ones`);
-    await must(`Installing ${crate}`, 'cargo', args, { env: toolProfile });
-  });
-  return join(folder, 'bin');
-}
-
-/** @type {Promise<string> | undefined} */
-let bindgen;
-
-/**
- * Installs the wasm-bindgen version of Cargo.lock and resolves to the folder of its programs, which
- * include the runner of tests in WASM. Later calls return the same promise.
- */
-export function wasmBindgen() {
-  // Omits the default feature TLS, a third of the build. Only the test runner's remote browsers
-  // need it.
-  bindgen ??= cargoTool('wasm-bindgen-cli', lockedCrate('wasm-bindgen'), ['--no-default-features']);
-  return bindgen;
 }
 
 /** Builds the program that generates the JavaScript of a module, and returns its path. */

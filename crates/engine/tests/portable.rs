@@ -1,12 +1,9 @@
 //! What must be the same in WASM as on the host: 32-bit `usize`, simd128 and another libm.
 //!
-//! Each test runs in both worlds: `cargo test` here, wasm-bindgen-test under Node there.
+//! `cargo test` runs each test on the host, and in WASM by `scripts/wasm-runner.mjs`.
 
-use tidemark::codec::{crc, float, integer, timestamp};
-use tidemark::model::series::series_hash;
-
-#[cfg(target_arch = "wasm32")]
-use wasm_bindgen_test::wasm_bindgen_test as test;
+use tidemark_engine::codec::{crc, float, integer, timestamp};
+use tidemark_model::series::series_hash;
 
 /// Enough for every branch of the bulk loops.
 const VALUES: usize = 5_000;
