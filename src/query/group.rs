@@ -222,7 +222,8 @@ impl GroupExecutor {
                             *feed = FeedState::Finishing(finishing.collect());
                         }
                         Merged::Batch(batch) => {
-                            self.work.add(batch.times_ns.len() * streams.len());
+                            self.work
+                                .add((1 + batch.times_ns.len()) * streams.len() + node.slots.len());
                             *unread = Some(Unread::new(batch));
                         }
                     }

@@ -40,6 +40,7 @@ pub(crate) fn bind(
     let lookups =
         bound.node.slots.len() + bound.node.group_keys.len() + bound.condition.map_or(0, nodes);
     let mut bindings = Vec::with_capacity(sources.len());
+    let is_only = sources.len() == 1;
     for FromMeasurement { origin, before, schema } in sources {
         if before.is_some_and(|before| before != feed.extended) {
             continue;
@@ -56,7 +57,8 @@ pub(crate) fn bind(
                 (output, slots, Vec::new())
             }
             FeedKind::Partials => {
-                let (output, calls) = partials(bound.node, feed, &columns);
+                let keeps_types = derived.is_some() && is_only;
+                let (output, calls) = partials(bound.node, feed, &columns, keeps_types);
                 (output, Vec::new(), calls)
             }
         };
@@ -143,6 +145,17 @@ fn field(slot: &Slot, schema: &Columns<'_>) -> Option<Input> {
     input.output_type().is_some().then_some(input)
 }
 
+/// Returns the field of a slot that is shown. A subquery's value that has no conversion to the
+/// slot's type keeps its type (1.x `castToType`).
+fn shown_field(slot: &Slot, schema: &Columns<'_>, keeps_type: bool) -> Option<Input> {
+    let own = || {
+        let (column, field_type) = schema.field(&slot.name).filter(|_| keeps_type)?;
+        slot.data_type.field_type()?;
+        Some(Input { column: column.id, field_type, cast: None })
+    };
+    field(slot, schema).or_else(own)
+}
+
 fn rows(
     node: &SelectNode,
     feed: &Feed,
@@ -160,7 +173,7 @@ fn rows(
                 }
                 None => SlotSource::Missing,
             },
-            _ => match field(slot, schema) {
+            _ => match shown_field(slot, schema, is_subquery && feed.calls.is_empty()) {
                 Some(input) => {
                     fields.push(input);
                     SlotSource::Field(fields.len() - 1)
@@ -182,7 +195,13 @@ fn rows(
     (Output::Rows { fields, tags, limit, every_row: false }, sources)
 }
 
-fn partials(node: &SelectNode, feed: &Feed, schema: &Columns<'_>) -> (Output, Vec<CallSource>) {
+/// `keeps_types` tells whether points may bring values of other types than their slots have.
+fn partials(
+    node: &SelectNode,
+    feed: &Feed,
+    schema: &Columns<'_>,
+    keeps_types: bool,
+) -> (Output, Vec<CallSource>) {
     let mut calls = Vec::with_capacity(feed.calls.len());
     let mut sources = Vec::with_capacity(feed.calls.len());
     for &index in &feed.calls {
@@ -197,7 +216,7 @@ fn partials(node: &SelectNode, feed: &Feed, schema: &Columns<'_>) -> (Output, Ve
                 let slot = node.slots.get(slot)?;
                 aux.push(match slot.data_type {
                     DataType::Tag => AuxColumn::Tag(schema.tag(&slot.name)?.id),
-                    _ => AuxColumn::Field(field(slot, schema)?),
+                    _ => AuxColumn::Field(shown_field(slot, schema, keeps_types)?),
                 });
                 Some(aux.len() - 1)
             })

@@ -8,7 +8,7 @@ use crate::influxql::ast::{BinaryOp, Cast, Expr};
 use crate::model::schema::MeasurementSchema;
 use crate::query::data_type::DataType;
 use crate::query::error::QueryError;
-use crate::query::functions::Function;
+use crate::query::functions::{Function, Kind};
 
 /// The names in all sources of a statement.
 #[derive(Clone, Debug, Default)]
@@ -184,7 +184,8 @@ fn signs_clash(left: DataType, right: DataType, literals: (bool, bool)) -> Optio
     }
 }
 
-/// Returns the type of a call (1.x `FunctionTypeMapper.CallType`, `MathTypeMapper.CallType`).
+/// Returns the type of a call (1.x `FunctionTypeMapper.CallType`, `MathTypeMapper.CallType`). A
+/// mathematical function of a text or a boolean has that type, although it has no values.
 fn call(name: &str, args: &[Expr], names: &KnownNames) -> Result<DataType, QueryError> {
     let mut types = Vec::with_capacity(args.len());
     for arg in args {
@@ -192,7 +193,10 @@ fn call(name: &str, args: &[Expr], names: &KnownNames) -> Result<DataType, Query
     }
     let first = types.first().copied().unwrap_or(DataType::Unknown);
     // An earlier check rejects unknown functions.
-    Ok(Function::find(name).map_or(first, |function| function.output.over(first)))
+    let Some(function) = Function::find(name) else { return Ok(first) };
+    let takes_first = first == DataType::Unknown || function.takes.includes(first);
+    let is_mathematics = function.kind == Kind::Mathematics;
+    Ok(if is_mathematics && !takes_first { first } else { function.output.over(first) })
 }
 
 /// Returns the type of 1.x's `Eval` for zero values of both types; `None` for incompatible types.

@@ -1,6 +1,7 @@
 //! Merges a group's rows from several shards on time.
 
 use crate::model::limits::WORK_PER_TURN;
+use crate::model::value::FieldType;
 use crate::query::error::QueryError;
 use crate::query::plan::{Slot, SlotSource};
 use crate::query::result::{Column, StringColumn, Values};
@@ -194,7 +195,8 @@ impl RowMerge {
         descending: bool,
     ) -> RowBatch {
         let starts: Vec<usize> = active.iter().map(|&i| self.rest_of(i).start).collect();
-        let (times_ns, order) = self.order(active, descending);
+        let types = self.types(active, sources, slots.len());
+        let (times_ns, order) = self.order(active, &types, descending);
         // Concatenates the rows of all streams, then picks them in order.
         let mut bases = Vec::with_capacity(active.len());
         let mut base = 0;
@@ -210,6 +212,9 @@ impl RowMerge {
             let mut before = 0;
             for (&index, &start) in active.iter().zip(&starts) {
                 let end = self.rest_of(index).start;
+                if start == end {
+                    continue;
+                }
                 let Some(Some(cursor)) = self.cursors.get(index) else { continue };
                 let source = sources.get(index).and_then(|s| s.get(slot)).copied();
                 let rows: Vec<u32> = (start as u32..end as u32).collect();
@@ -238,10 +243,37 @@ impl RowMerge {
         RowBatch { times_ns, slots }
     }
 
-    /// Returns the times and the rows in order until a stream has no more rows, and advances the
-    /// cursors. A row consists of a position in `active` and a row of that stream.
-    fn order(&mut self, active: &[usize], descending: bool) -> (Vec<i64>, Vec<(usize, usize)>) {
+    /// Returns the types of each stream's slots. They differ only between subqueries.
+    fn types(
+        &self,
+        active: &[usize],
+        sources: &[&[SlotSource]],
+        slots: usize,
+    ) -> Vec<Vec<Option<FieldType>>> {
+        let of_slot = |index: usize, slot: usize| match sources.get(index)?.get(slot)? {
+            SlotSource::Field(field) => {
+                let column = self.cursors.get(index)?.as_ref()?.fields.get(*field)?;
+                Some(column.values.field_type())
+            }
+            SlotSource::Tag(_) => Some(FieldType::String),
+            SlotSource::Missing => None,
+        };
+        let of_stream = |&index: &usize| (0..slots).map(|slot| of_slot(index, slot)).collect();
+        active.iter().map(of_stream).collect()
+    }
+
+    /// Returns the times and the rows in order, and advances the cursors. A row consists of a
+    /// position in `active` and a row of that stream. The rows end when a stream has no more rows,
+    /// or before a row whose values have other types than the earlier rows' values.
+    fn order(
+        &mut self,
+        active: &[usize],
+        types: &[Vec<Option<FieldType>>],
+        descending: bool,
+    ) -> (Vec<i64>, Vec<(usize, usize)>) {
         let (mut times, mut order) = (Vec::new(), Vec::new());
+        let mut batch_types = vec![None; types.first().map_or(0, Vec::len)];
+        let mut has_rows = vec![false; active.len()];
         loop {
             let mut best: Option<(i64, usize)> = None;
             for (position, &index) in active.iter().enumerate() {
@@ -255,6 +287,11 @@ impl RowMerge {
                 }
             }
             let Some((time, position)) = best else { return (times, order) };
+            let is_known =
+                has_rows.get_mut(position).is_none_or(|has| std::mem::replace(has, true));
+            if !is_known && !join_types(&mut batch_types, types.get(position)) {
+                return (times, order);
+            }
             let cursor = active.get(position).and_then(|&i| self.cursors.get_mut(i)?.as_mut());
             let Some(cursor) = cursor else { return (times, order) };
             times.push(time);
@@ -262,6 +299,20 @@ impl RowMerge {
             cursor.next += 1;
         }
     }
+}
+
+/// Adds a stream's types to the types of a batch. Returns false if the types clash.
+fn join_types(batch: &mut [Option<FieldType>], added: Option<&Vec<Option<FieldType>>>) -> bool {
+    let clash = |(known, added): (&Option<FieldType>, &Option<FieldType>)| {
+        known.is_some() && added.is_some() && known != added
+    };
+    if batch.iter().zip(added.into_iter().flatten()).any(clash) {
+        return false;
+    }
+    for (known, added) in batch.iter_mut().zip(added.into_iter().flatten()) {
+        *known = known.or(*added);
+    }
+    true
 }
 
 /// Returns a slot's column of a page. A missing tag is null.

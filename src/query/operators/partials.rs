@@ -80,8 +80,8 @@ impl PartialMerge {
         }
         let mut finished = Vec::new();
         for (index, (plan, own)) in node.calls.iter().zip(pieces).enumerate() {
-            if let Some(call) = merge_call(plan, node)
-                && !own.is_empty()
+            if let Some(first) = own.first()
+                && let Some(call) = merge_call(plan, node, first)
             {
                 finished.push((index, merge(&call, &own, node)?));
             }
@@ -125,17 +125,18 @@ fn absent(slot: Option<&Slot>, rows: usize) -> AuxValues {
 }
 
 /// Returns the call over the merged states. The merge needs the types and the identity of tags, so
-/// each tag has its slot's number.
-fn merge_call(plan: &CallPlan, node: &SelectNode) -> Option<AggregateCall> {
+/// each tag has its slot's number. The fields next to the value have the types of the `first` state.
+fn merge_call(plan: &CallPlan, node: &SelectNode, first: &PartialColumn) -> Option<AggregateCall> {
     let CallBase::Merge(function) = plan.base else { return None };
-    let input = |slot: usize| {
-        let field_type = node.slots.get(slot)?.data_type.field_type()?;
-        Some(Input { column: ColumnId(0), field_type, cast: None })
-    };
-    let aux = (plan.aux.iter())
-        .map(|&slot| input(slot).map_or(AuxColumn::Tag(ColumnId(slot as u32)), AuxColumn::Field))
+    let input = |field_type| Input { column: ColumnId(0), field_type, cast: None };
+    let aux = (plan.aux.iter().zip(&first.aux))
+        .map(|(&slot, values)| match values {
+            AuxValues::Field(column) => AuxColumn::Field(input(column.values.field_type())),
+            AuxValues::Tag(_) => AuxColumn::Tag(ColumnId(slot as u32)),
+        })
         .collect();
-    Some(AggregateCall { function, input: input(plan.slot)?, aux })
+    let field_type = node.slots.get(plan.slot)?.data_type.field_type()?;
+    Some(AggregateCall { function, input: input(field_type), aux })
 }
 
 /// Merges the states and computes their final values.
