@@ -1,5 +1,6 @@
-// Runs the end-to-end tests one file after another and prints each result immediately. The last
-// output line contains the counts as JSON, for scripts/test.mjs.
+// Runs the end-to-end tests and prints each result immediately: two files at a time, of
+// which one only compares results. The last output line contains the counts as JSON, for
+// scripts/test.mjs.
 //
 // Arguments: parts of file names. Without arguments all files run.
 
@@ -52,10 +53,23 @@ function verdict({ name, file, skip, details }, failed) {
 // A single test file also needs the current console.
 await consolePage();
 
-const events = run({ files, concurrency: 1, timeout: fileMs });
-events.on('test:pass', (data) => verdict(data, false));
-events.on('test:fail', (data) => verdict(data, true));
-events.on('test:stderr', ({ message }) => process.stderr.write(message));
-events.on('test:stdout', ({ message }) => process.stdout.write(message));
-for await (const _ of events);
+/**
+ * The files that only compare results. They run next to the others, which also depend on time or on
+ * memory. A folder that tests build, such as `.cache/python`, is used by the files of one kind only.
+ */
+const comparing = ['clients', 'console', 'examples', 'flight_clients', 'moving', 'openapi', 'parquet', 'program', 'query_influxql', 'quota', 'site', 'sql_peers', 'vendor'];
+const isComparing = (file) => comparing.some((start) => basename(file).startsWith(start));
+
+/** Runs files one after another. */
+async function runInOrder(files) {
+  if (files.length === 0) return;
+  const events = run({ files, concurrency: 1, timeout: fileMs });
+  events.on('test:pass', (data) => verdict(data, false));
+  events.on('test:fail', (data) => verdict(data, true));
+  events.on('test:stderr', ({ message }) => process.stderr.write(message));
+  events.on('test:stdout', ({ message }) => process.stdout.write(message));
+  for await (const _ of events);
+}
+
+await Promise.all([files.filter(isComparing), files.filter((file) => !isComparing(file))].map(runInOrder));
 console.log(JSON.stringify(counts));
