@@ -61,9 +61,9 @@ const comparing = ['clients', 'console', 'examples', 'flight_clients', 'moving',
 const isComparing = (file) => comparing.some((start) => basename(file).startsWith(start));
 
 /** Runs files one after another. */
-async function runInOrder(files) {
-  if (files.length === 0) return;
-  const events = run({ files, concurrency: 1, timeout: fileMs });
+async function runInOrder(chosen) {
+  if (chosen.length === 0) return;
+  const events = run({ files: chosen, concurrency: 1, timeout: fileMs });
   events.on('test:pass', (data) => verdict(data, false));
   events.on('test:fail', (data) => verdict(data, true));
   events.on('test:stderr', ({ message }) => process.stderr.write(message));

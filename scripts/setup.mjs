@@ -215,7 +215,7 @@ export async function isSqlOld() {
 }
 
 /** Returns whether cargo is installed. Without cargo, the modules of a release are downloaded. */
-async function hasCargo() {
+export async function hasCargo() {
   const { code } = await run('cargo', ['--version'], { quiet: true });
   return code === 0;
 }

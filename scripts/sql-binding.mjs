@@ -3,6 +3,7 @@
 
 import { randomBytes } from 'node:crypto';
 import { mkdirSync, writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { join } from 'node:path';
 
 import { SqlSupervisor } from '../packages/tidemark/lib/sql_supervisor.mjs';
@@ -13,18 +14,45 @@ export const sqlConfiguration = at('sql', 'wrangler.toml');
 
 const frontFile = at('packages', 'tidemark', 'lib', 'sql_front.js');
 
+/** Answers every statement with an error on a free port, until the module is compiled. */
+async function startPlaceholder() {
+  const server = createServer((request, response) => {
+    request.resume();
+    response.statusCode = 503;
+    response.end('lost: SQL is still being compiled; retry in a few minutes');
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+  const { port } = /** @type {import('node:net').AddressInfo} */ (server.address());
+  const stop = async () => {
+    server.closeAllConnections();
+    await new Promise((resolve) => server.close(resolve));
+  };
+  return { port, stop };
+}
+
 /**
  * Starts the SQL process with the module in `folder`. Returns `{ configuration, stop }`.
  * `configuration` is the file in `stateDir` that configures a Worker to forward messages to the
- * process.
+ * process. With `built`, a promise of the module, statements get an error until it resolves.
+ *
+ * @param {{ node: string, folder: string, stateDir: string, limits?: object, tell?: any, built?: Promise<boolean> }} options
  */
-export async function startSqlProcess({ node, folder, stateDir, limits = {}, tell = undefined }) {
+export async function startSqlProcess({ node, folder, stateDir, limits = {}, tell = undefined, built = undefined }) {
   // A Worker under wrangler cannot connect to a Unix socket, so the process listens on a port. The
   // secret path protects the port.
   const base = `/${randomBytes(16).toString('hex')}/`;
   const env = { SQL_BASE: base, SQL_LIMITS: JSON.stringify(limits) };
-  const supervisor = new SqlSupervisor({ node, folder, place: 0, env, tell });
-  const port = await supervisor.start();
+  const placeholder = built && (await startPlaceholder());
+  const place = placeholder?.port ?? 0;
+  const supervisor = new SqlSupervisor({ node, folder, place, env, tell });
+  const port = placeholder?.port ?? (await supervisor.start());
+  let isOver = false;
+  const replaced = built?.then(async (isBuilt) => {
+    if (!isBuilt || isOver) return;
+    await placeholder.stop();
+    await supervisor.start();
+  });
+  replaced?.catch((error) => console.error(error.message));
   mkdirSync(stateDir, { recursive: true });
   const configuration = join(stateDir, 'sql.toml');
   const lines = [
@@ -35,13 +63,11 @@ export async function startSqlProcess({ node, folder, stateDir, limits = {}, tel
     `PROCESS_URL = "http://127.0.0.1:${port}${base}"`,
   ];
   writeFileSync(configuration, `${lines.join('\n')}\n`, { mode: 0o600 });
-  return { configuration, stop: () => supervisor.stop() };
-}
-
-/** Returns a hint to show at the start, or null if the SQL Worker exists and is up to date. */
-export function hintOfSql({ has, isOld }) {
-  if (!has) return 'For SQL run `npm run sql` once (about ten minutes), then start again.';
-  return isOld ? 'The Worker of SQL is older than its sources: `npm run sql` builds it anew.' : null;
+  const stop = async () => {
+    isOver = true;
+    await supervisor.stop();
+  };
+  return { configuration, stop };
 }
 
 /**

@@ -1,9 +1,10 @@
 // npm start: prepares everything, then runs the Worker on this machine with persistent state.
 //
-// Environment: PORT, FLIGHT_PORT, STATE_DIR, OBSERVABILITY=1, and each Worker setting and secret by
-// its name.
+// Environment: PORT, FLIGHT_PORT, STATE_DIR, OBSERVABILITY=1, SQL=off, and each Worker setting and
+// secret by its name.
 
 import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { constants, setPriority } from 'node:os';
 import { join, resolve } from 'node:path';
 
 import { mustBeFree, portOf } from '../packages/tidemark/lib/listening.mjs';
@@ -11,11 +12,10 @@ import { Transcoder } from '../packages/tidemark/lib/transcoder.mjs';
 import { checked, keptToken } from './admin-token.mjs';
 import { servedFolder, servedPage } from './console.mjs';
 import { settings, startServer } from './dev-server.mjs';
-import { endAllOnSignals } from './processes.mjs';
+import { endAllOnSignals, startGroup } from './processes.mjs';
 import { at, finishWith, root, Sentence } from './project.mjs';
-import { hasSql, isSqlOld, mostOfIt, sqlFolder } from './setup.mjs';
+import { hasCargo, hasSql, isSqlOld, mostOfIt, sqlFolder } from './setup.mjs';
 import { documentationSite } from './site/site.mjs';
-import { hintOfSql } from './sql-binding.mjs';
 
 /** Returns the gRPC address on this machine, or null if FLIGHT_PORT is not set. */
 async function flightPlace() {
@@ -81,6 +81,15 @@ async function completeConsole(steps) {
   }
 }
 
+/** Compiles SQL with the lowest priority. Resolves to whether it succeeded. */
+async function compileSql() {
+  const child = startGroup(process.execPath, [at('scripts', 'sql.mjs')], { stdio: ['ignore', 'inherit', 'inherit'] });
+  setPriority(child.pid, constants.priority.PRIORITY_LOW);
+  const { code } = await child.ended;
+  if (code !== 0) console.error('SQL was not compiled. `npm run sql` tries again.');
+  return code === 0;
+}
+
 endAllOnSignals();
 await finishWith(async () => {
   const number = portOf('PORT', process.env.PORT || '8787');
@@ -93,6 +102,9 @@ await finishWith(async () => {
     settings.filter((name) => process.env[name]).map((name) => [name, process.env[name]]),
   );
   servedPage();
+  const compilesSql = process.env.SQL !== 'off' && !hasSql() && (await hasCargo());
+  let sqlEnded = (_isBuilt) => {};
+  const sqlBuilt = compilesSql ? new Promise((done) => (sqlEnded = done)) : undefined;
   console.log('- wrangler dev …');
   const stateDir = resolve(root, process.env.STATE_DIR || '.wrangler/state');
   const server = await startServer({
@@ -102,14 +114,19 @@ await finishWith(async () => {
     vars,
     envFile: secrets.length > 0 ? secretsFile(new Map(secrets).set('ADMIN_TOKEN', secret), stateDir) : undefined,
     observability: process.env.OBSERVABILITY === '1',
-    sqlProcess: hasSql() ? { folder: sqlFolder } : undefined,
+    sqlProcess:
+      process.env.SQL !== 'off' && (hasSql() || compilesSql)
+        ? { folder: sqlFolder, built: sqlBuilt }
+        : undefined,
     assets: servedFolder,
   });
   if (flight) await new Transcoder({ to: new URL(server.url) }).listen(flight);
   console.log(greeting(server.url, secret, flight));
-  const hint = hintOfSql({ has: hasSql(), isOld: await isSqlOld() });
-  if (hint) console.log(`${hint}\n`);
-  completeConsole([documentationSite, rest]);
+  if (await isSqlOld()) console.log('The Worker of SQL is older than its sources: `npm run sql` builds it anew.\n');
+  if (compilesSql) console.log('SQL is compiled in the background: about ten minutes. SQL=off prevents it.\n');
+  const steps = [documentationSite, rest];
+  if (compilesSql) steps.push(async () => sqlEnded(await compileSql()));
+  completeConsole(steps);
   const { code } = await server.child.ended;
   return code ?? 1;
 });

@@ -3,17 +3,20 @@
 
 import assert from 'node:assert/strict';
 import { execFile } from 'node:child_process';
-import { readFileSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { promisify } from 'node:util';
 
 import { parse } from 'smol-toml';
 
 import { configurationWith } from '../../scripts/bound-configuration.mjs';
 import { stagedPackage } from '../../scripts/package.mjs';
-import { at } from '../../scripts/project.mjs';
-import { hintOfSql, withBinding } from '../../scripts/sql-binding.mjs';
+import { at, newNode } from '../../scripts/project.mjs';
+import { hasSql, sqlFolder } from '../../scripts/setup.mjs';
+import { startSqlProcess, withBinding } from '../../scripts/sql-binding.mjs';
 
 test('npm run wrangler is the locked wrangler, by a Node that it accepts', async () => {
   const args = ['run', '--silent', 'wrangler', '--', '--version'];
@@ -52,8 +55,22 @@ test('SQL and a bucket for backups are bound together, each choice in a file of 
   assert.equal(new Set(files).size, 3);
 });
 
-test('who starts the database hears that SQL is not there, or older than its sources', () => {
-  assert.match(hintOfSql({ has: false, isOld: false }), /once \(about ten minutes\)/);
-  assert.match(hintOfSql({ has: true, isOld: true }), /older than its sources: `npm run sql`/);
-  assert.equal(hintOfSql({ has: true, isOld: false }), null);
+test('statements get an error while SQL is compiled, and are answered afterwards', async (t) => {
+  if (!hasSql()) return t.skip('SQL is not built: npm run sql');
+  const stateDir = mkdtempSync(join(tmpdir(), 'tidemark-sql-'));
+  t.after(() => rmSync(stateDir, { recursive: true, force: true }));
+  let finish = (_isBuilt) => {};
+  const built = new Promise((done) => (finish = done));
+  const { configuration, stop } = await startSqlProcess({ node: newNode(), folder: sqlFolder, stateDir, built });
+  t.after(stop);
+  const { vars } = /** @type {any} */ (parse(readFileSync(configuration, 'utf8')));
+  const session = `${vars.PROCESS_URL}session`;
+  const refused = await fetch(session, { method: 'POST', body: 'a statement' });
+  assert.deepEqual([refused.status, await refused.text()], [503, 'lost: SQL is still being compiled; retry in a few minutes']);
+  finish(true);
+  let status = 0;
+  while (status !== 200) {
+    await sleep(50);
+    status = await fetch(session, { method: 'DELETE' }).then((response) => response.status, () => 0);
+  }
 });
