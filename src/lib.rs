@@ -1,6 +1,7 @@
 //! Tidemark: an InfluxDB-compatible time-series database that runs at the edge.
 //!
-//! This page describes the architecture: the flow of data, the modules, and the invariants.
+//! This page describes the flow of data, the modules and the invariants. `docs/ARCHITECTURE.md` shows
+//! the whole repository on one screen.
 //!
 //! # The flow
 //!
@@ -65,6 +66,8 @@
 //!
 //! # Where to look first
 //!
+//! Paths are those of the modules: `api/` is `src/api/`, and `shard/` is `crates/engine/src/shard/`.
+//!
 //! | to change | look at |
 //! |---|---|
 //! | the text of a rejected line | `line-protocol/src/error.rs`; for its type: `protocol/database.rs` |
@@ -74,6 +77,7 @@
 //! | receiving and inflating a body | `api/exchange/receive_body.rs`; `api/content_encoding/` |
 //! | memory for uploads | `admission/mod.rs`; for queries: `admission/queries/` |
 //! | conversion of lines to columns | `batch/from_lines/mod.rs` |
+//! | the syntax of a field's value | `line-protocol/src/value.rs` |
 //! | `precision` of a timestamp | `line-protocol/src/parser.rs`; the units: `model/src/time.rs` |
 //! | database and policy of a bucket name | `model/src/name.rs` |
 //! | a write that creates its database | `coordinator/write/auto_create.rs` |
@@ -81,6 +85,7 @@
 //! | the status and body of an error | `api/error.rs`; `api/error_body.rs` |
 //! | the text of an error | `error.rs` of the module that returns the error |
 //! | a limit: default; name and bounds | `model/src/limits.rs`; `model/src/configurable_limits.rs` |
+//! | a limit of the native program | `native/src/limits.rs` |
 //! | any other setting or secret | `api/settings.rs` |
 //! | authentication | `api/auth.rs`, `coordinator/identify/` |
 //! | login by Cloudflare Access | `coordinator/cloudflare_access/` |
@@ -107,6 +112,7 @@
 //! | regexes and their maximum size | `model/src/regex/mod.rs` |
 //! | the start of windows; `tz()` | `scan/window.rs`; `query/compile/dimensions.rs` |
 //! | names and regexes in FROM | `query/compile/prepare.rs` |
+//! | the names of result columns | `query/compile/result_names.rs` |
 //! | wildcards, regexes for fields and tags | `query/compile/expand.rs` |
 //! | the maximum size of a plan | `query/compile/plan_size.rs` |
 //! | pauses and the end of long statements | `query/work.rs` |
@@ -131,7 +137,7 @@
 //! | the list of parts, and due work | `shard/manifest/mod.rs`; `shard/plan.rs` |
 //! | writes that wait for a merge | `shard/plan.rs`; refused writes: `shard/append.rs` |
 //! | reading a stored value for a query | `shard/values.rs` |
-//! | a failing job | `shard/alarm.rs`; in a Database: `database/job.rs` |
+//! | the pause between tries of a failing job | `shard/attempts.rs`; in a Database: `database/job.rs` |
 //! | the schedule of continuous queries | `protocol/continuous.rs` |
 //! | rows and values in memory | `memtable/table.rs`; `batch/slabs.rs` |
 //! | the codec of a column | `batch/column_bytes.rs`; the codecs: `codec/` |
@@ -145,12 +151,15 @@
 //! | a message, and its sender | the receiver's file in `protocol/`; `protocol/PROTOCOL.md` |
 //! | streaming or abandoning a response | `api/routes/query.rs`, `edge/reply.rs` |
 //! | v3 queries; the result as a table | `api/routes/query_v3/`; `response/table/` |
+//! | the keys of a backup's objects | `coordinator/backup/place.rs` |
 //! | backups, restores; the schedule | `coordinator/backup/`; `database/backup_schedule.rs` |
 //! | point-in-time recovery | `catalog/recovery.rs`, `database/recover.rs`, `edge/past.rs` |
 //! | moving tokens and users | `coordinator/grant_access.rs`, `docs/design/backup-schedules.md` |
+//! | a trap in the WebAssembly module | `edge/worker.js`; in SQL: `sql/worker.js` |
 //! | a header, CORS, the reported version | `api/headers.rs` |
 //! | a line of the log | `api/log.rs` |
 //! | parameters: parsing; meaning | `api/form_body.rs`; `api/params.rs` |
+//! | a file of `influx_inspect export` | `packages/tidemark/lib/dump.mjs` |
 //! | the database in a web page | `browser/`, `www/engine/engine.js` |
 //! | the console | `docs/CONSOLE.md` lists its folders |
 //!

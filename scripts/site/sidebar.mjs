@@ -87,6 +87,7 @@ export const sidebar = [
   {
     text: 'Internals',
     items: [
+      entry('Architecture', 'ARCHITECTURE.md'),
       entry('Design', 'design/README.md'),
       entry('Write path', 'design/write-path.md'),
       entry('Query path', 'design/query-path.md'),
