@@ -95,7 +95,7 @@ test('the link of npm start opens the console with its token, and the console le
   t.after(() => rmSync(folder, { recursive: true, force: true }));
   const PORT = String(await freePort());
   const secret = 'a token & its #signs+';
-  const run = await npmStart(t, { PORT, STATE_DIR: folder, ADMIN_TOKEN: secret });
+  const run = await npmStart(t, { PORT, STATE_DIR: folder, ADMIN_TOKEN: secret, SQL: 'off' });
   const url = `http://127.0.0.1:${PORT}`;
   const link = run.output.match(/^http:\S+#token=\S+$/m)?.[0];
   assert.equal(link, `${url}/#token=${encodeURIComponent(secret)}`, run.output);
