@@ -68,6 +68,7 @@ mod recovery_guards;
 mod repository;
 mod request_log;
 mod rotation;
+mod route_order;
 mod sample;
 mod schedule;
 mod scripts;
