@@ -56,13 +56,15 @@ pub struct Isolate<'a> {
     pub service: &'a mut Service,
     /// The platform: time, randomness, limits.
     pub platform: &'a dyn Platform,
+    /// The counted calls that the request has made before this step.
+    pub calls: usize,
 }
 
 impl Isolate<'_> {
     /// Returns the part that the coordinator's state machines use.
     pub fn context(&mut self) -> Context<'_> {
         let Service { cache, queries, .. } = &mut *self.service;
-        Context { cache, queries, platform: self.platform }
+        Context { cache, queries, platform: self.platform, calls: self.calls }
     }
 
     /// Returns the operator's settings.

@@ -116,7 +116,7 @@ impl<H: Scheduled + BackedUp> Runner<H> {
         let mut replies = vec![reply];
         while let Some(reply) = replies.pop() {
             let (cache, queries) = (&mut self.cache, &self.queries);
-            let mut context = Context { cache, queries, platform };
+            let mut context = Context { cache, queries, platform, calls: 0 };
             match running.step(&mut context, reply) {
                 StepResult::Calls(calls) => {
                     for call in calls {

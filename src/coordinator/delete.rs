@@ -5,6 +5,8 @@
 //! row that was written after the statement. A shard with newer state returns "stale". Then the
 //! statement is planned again from the owners' state and sent to all shards. A repeat changes
 //! nothing.
+//!
+//! A statement over more shards than its request may call sends its messages through the Database.
 
 use std::rc::Rc;
 
@@ -17,8 +19,10 @@ use crate::model::configurable_limits::Limit;
 use crate::model::ids::ObjectId;
 use crate::model::limits::{CALLS_PER_ROUND_MAX, CALLS_RESERVED};
 use crate::protocol::call::Address;
+use crate::protocol::database::{FromDatabase, ToDatabase};
 use crate::protocol::envelope;
-use crate::protocol::round::{CallResult, Request};
+use crate::protocol::host::Unavailable;
+use crate::protocol::round::Request;
 use crate::protocol::shard::{FromShard, NO_GRANT, Stamp, ToShard};
 use crate::query::error::QueryError;
 use crate::query::metadata::deletions;
@@ -29,6 +33,10 @@ const DELETIONS_PER_MESSAGE_MAX: usize = 1_000;
 /// The maximum size of their conditions together, in bytes of InfluxQL. Encoded they take less than
 /// twice as much, so that a tombstone fits in a row.
 const CONDITION_BYTES_MAX: usize = 100_000;
+/// The maximum number of messages that a Database relays in one call.
+const RELAYED_MAX: usize = 1_000;
+/// The maximum size of these messages together, in bytes.
+const RELAYED_BYTES_MAX: usize = 4_000_000;
 
 /// Carries out a DELETE or DROP SERIES on the policies of `database` that `want` names. `now_ns` is
 /// the value of `now()`.
@@ -37,7 +45,7 @@ const CONDITION_BYTES_MAX: usize = 100_000;
 /// [`Error::PartlyApplied`] if some shards may have deleted their rows.
 pub fn delete(statement: Statement, database: String, want: Want, now_ns: i64) -> Task<()> {
     Task::new(move |io| async move {
-        let mut delete = Delete { io, statement, now_ns, has_begun: false };
+        let mut delete = Delete { io, statement, now_ns, has_begun: false, relay: None };
         let result = delete.run(&database, want).await;
         result.map_err(|error| match delete.has_begun {
             true => Error::PartlyApplied(error.to_string()),
@@ -52,6 +60,15 @@ struct Delete {
     now_ns: i64,
     /// Whether a shard may have deleted rows.
     has_begun: bool,
+    /// The Database that sends the messages; `None` if the request may call all shards itself.
+    relay: Option<Relay>,
+}
+
+/// A Database that sends messages to shards.
+struct Relay {
+    database: ObjectId,
+    /// The maximum number of messages in one call.
+    messages_max: usize,
 }
 
 struct ShardTask {
@@ -69,7 +86,7 @@ impl Delete {
             // From the owners: every row whose write was acknowledged must be found.
             let loaded = self.io.run(Load::from_owner(database, want.clone())).await?;
             let mut tasks = self.plan(&loaded)?;
-            self.check_calls(&tasks)?;
+            self.relay = self.relay(&loaded, &tasks)?;
             if self.fence(&mut tasks).await? && self.hide(&tasks).await? {
                 return Ok(());
             }
@@ -77,16 +94,30 @@ impl Delete {
         }
     }
 
-    /// Checks that the request may make two calls for each task, before the first row is deleted.
-    fn check_calls(&self, tasks: &[ShardTask]) -> Result<(), Error> {
-        let limits = self.io.with(|context| context.platform.limits())?;
-        let calls = 2 * tasks.len();
-        if calls + CALLS_RESERVED <= limits.calls_before_end() {
-            return Ok(());
+    /// Chooses who calls the shards. Each task needs two calls, and the request may not exceed its
+    /// calls after the first row is deleted.
+    fn relay(&self, loaded: &Loaded, tasks: &[ShardTask]) -> Result<Option<Relay>, Error> {
+        let (limits, before) =
+            self.io.with(|context| (context.platform.limits(), context.calls))?;
+        let fits = |calls| before + calls + CALLS_RESERVED <= limits.calls_before_end();
+        if fits(2 * tasks.len()) {
+            return Ok(None);
         }
-        let error = limits.exceeded(Limit::Calls, 0, calls);
+        let bytes = tasks.iter().map(|task| envelope::encode(&hide_message(task)).len()).max();
+        let messages_max = RELAYED_BYTES_MAX / bytes.unwrap_or(1).max(1);
+        let messages_max = messages_max.min(limits.calls_before_end()).clamp(1, RELAYED_MAX);
+        let calls = 2 * tasks.len().div_ceil(messages_max);
+        if fits(calls) {
+            return Ok(Some(Relay { database: loaded.object.clone(), messages_max }));
+        }
+        let error = limits.exceeded(Limit::Calls, before, before + calls);
         let advice = "delete fewer measurements, or a shorter time range";
         Err(QueryError::Exceeded { error, advice }.into())
+    }
+
+    /// Returns the maximum number of tasks whose messages are sent together.
+    fn messages_max(&self) -> usize {
+        self.relay.as_ref().map_or(CALLS_PER_ROUND_MAX, |relay| relay.messages_max)
     }
 
     fn plan(&self, loaded: &Loaded) -> Result<Vec<ShardTask>, Error> {
@@ -130,10 +161,10 @@ impl Delete {
     /// Requests the position of the last write from each shard. Returns `false` if a shard is newer
     /// than the plan.
     async fn fence(&self, tasks: &mut [ShardTask]) -> Result<bool, Error> {
-        for tasks in tasks.chunks_mut(CALLS_PER_ROUND_MAX) {
-            let replies = self.send(tasks, |_| ToShard::Stats).await;
+        for tasks in tasks.chunks_mut(self.messages_max()) {
+            let replies = self.send(tasks, |_| ToShard::Stats).await?;
             for (task, reply) in tasks.iter_mut().zip(replies) {
-                match decode(reply)? {
+                match accepted(reply)? {
                     FromShard::Stats(stats) => task.before = stats.next_sequence,
                     FromShard::Stale => return Ok(false),
                     _ => return Err(Error::unexpected_reply()),
@@ -145,15 +176,10 @@ impl Delete {
 
     /// Tells the shards to hide the rows. Returns `false` if a shard is newer than the plan.
     async fn hide(&mut self, tasks: &[ShardTask]) -> Result<bool, Error> {
-        for tasks in tasks.chunks(CALLS_PER_ROUND_MAX) {
+        for tasks in tasks.chunks(self.messages_max()) {
             self.has_begun = true;
-            let message = |task: &ShardTask| ToShard::Delete {
-                stamp: task.stamp,
-                before: task.before,
-                deletions: task.deletions.to_vec(),
-            };
-            for reply in self.send(tasks, message).await {
-                match decode(reply)? {
+            for reply in self.send(tasks, hide_message).await? {
+                match accepted(reply)? {
                     FromShard::Done => {}
                     FromShard::Stale => return Ok(false),
                     _ => return Err(Error::unexpected_reply()),
@@ -167,16 +193,39 @@ impl Delete {
         &self,
         tasks: &[ShardTask],
         message: impl Fn(&ShardTask) -> ToShard,
-    ) -> Vec<CallResult> {
-        let request = |task: &ShardTask| {
-            Request::new(Address::Shard(task.shard.clone()), envelope::encode(&message(task)))
+    ) -> Result<Vec<FromShard>, Error> {
+        let messages = tasks.iter().map(|task| (task.shard.clone(), message(task)));
+        let Some(relay) = &self.relay else {
+            let request = |(shard, message)| {
+                Request::new(Address::Shard(shard), envelope::encode(&message))
+            };
+            let replies = self.io.calls(messages.map(request).collect()).await;
+            return replies.into_iter().map(|reply| Ok(envelope::decode_reply(reply)?)).collect();
         };
-        self.io.calls(tasks.iter().map(request).collect()).await
+        let to = Address::Database(relay.database.clone());
+        let message = envelope::encode(&ToDatabase::Relay(messages.collect()));
+        let replies = self.io.calls(vec![Request::new(to, message)]).await;
+        let reply = replies.into_iter().next().ok_or_else(Error::unexpected_reply)?;
+        match envelope::decode_reply(reply)? {
+            FromDatabase::Relayed(replies) if replies.len() == tasks.len() => Ok(replies),
+            FromDatabase::Unavailable(why) => Err(why.into()),
+            // The database was dropped during the statement.
+            FromDatabase::NotOpen => Err(Unavailable::Changing.into()),
+            _ => Err(Error::unexpected_reply()),
+        }
     }
 }
 
-fn decode(reply: CallResult) -> Result<FromShard, Error> {
-    match envelope::decode_reply(reply)? {
+fn hide_message(task: &ShardTask) -> ToShard {
+    ToShard::Delete {
+        stamp: task.stamp,
+        before: task.before,
+        deletions: task.deletions.to_vec(),
+    }
+}
+
+fn accepted(reply: FromShard) -> Result<FromShard, Error> {
+    match reply {
         FromShard::Unavailable(why) => Err(why.into()),
         FromShard::Refused(why) => Err(Error::Shard(why.to_string())),
         reply => Ok(reply),

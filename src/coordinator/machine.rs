@@ -15,6 +15,8 @@ pub struct Context<'a> {
     pub queries: &'a QueryMemory,
     /// The clock and the source of randomness.
     pub platform: &'a dyn Platform,
+    /// The counted calls that the request has made before this step.
+    pub calls: usize,
 }
 
 /// A request in progress, as the host that makes its calls sees it.

@@ -299,7 +299,8 @@ mod tests {
     fn step<T>(task: &mut Task<T>, reply: Option<Reply>) -> Step<Result<T, Error>> {
         let queries = QueryMemory::new(&Admission::default());
         let mut cache = Cache::default();
-        task.step(&mut Context { cache: &mut cache, queries: &queries, platform: &Fixed }, reply)
+        let (cache, queries, platform) = (&mut cache, &queries, &Fixed);
+        task.step(&mut Context { cache, queries, platform, calls: 0 }, reply)
     }
 
     fn request(byte: u8) -> Request {
@@ -339,7 +340,8 @@ mod tests {
         let mut step = |reply| {
             let mut cache = Cache::default();
             let platform = &Fixed;
-            parts.step(&mut Context { cache: &mut cache, queries: &queries, platform }, reply)
+            let (cache, queries) = (&mut cache, &queries);
+            parts.step(&mut Context { cache, queries, platform, calls: 0 }, reply)
         };
         assert_eq!(step(None), Step::Done(Ok(Some(1))));
         let Step::Calls(calls) = step(None) else { panic!("no calls") };

@@ -1,10 +1,12 @@
 //! Handles the events of a Database: requests, replies to its messages, and alarms.
 
+use std::collections::BTreeMap;
+
 use super::backup_schedule;
 use super::continuous;
 use super::job::{Job, JobKind};
 use super::object::{Database, DatabaseTask, DatabaseWork, Failure, JobProgress, Turn};
-use super::rows::DatabaseStage;
+use super::rows::{DatabaseStage, RowsChange};
 use super::split_progress::request;
 use super::{job_completion, job_messages};
 use crate::model::limits::{CALLS_PER_ROUND_MAX, JOB_FAILURES_MAX};
@@ -44,7 +46,8 @@ impl<S: Store> Database<S> {
         let Some(rows) = &mut self.rows else { return Ok(None) };
         let Some(job) = rows.jobs.get(&key) else { return Ok(None) };
         let known = work.driven.filter(|driven| driven.job == key);
-        let answered = known.map_or(0, |driven| driven.answered);
+        let stored = usize::try_from(job.answered).unwrap_or(usize::MAX);
+        let answered = known.map_or(0, |driven| driven.answered).max(stored);
         work.driven = Some(JobProgress { job: key, answered });
         match job.kind.clone() {
             JobKind::Split(split) => return self.drive_split(platform, work, key, split),
@@ -65,6 +68,15 @@ impl<S: Store> Database<S> {
         if !requests.is_empty() {
             return Ok(Some(requests));
         }
+        if job.kind == JobKind::WipeDatabase
+            && let Some(waiting) = rows.waiting_wipe()
+        {
+            if answered > stored {
+                let job = Job { answered: answered as u64, ..job.clone() };
+                self.apply(RowsChange { jobs: vec![(key, job)], ..RowsChange::default() })?;
+            }
+            return self.drive(platform, work, waiting);
+        }
         if recovers {
             self.end_recovery(key, platform.now_ns())?;
             return Ok(None);
@@ -83,6 +95,30 @@ impl<S: Store> Database<S> {
         Ok(None)
     }
 
+    /// Ends an event whose next messages would exceed the platform's calls per event. The progress
+    /// is stored, and the alarm continues the job immediately.
+    pub(super) fn end_early(
+        &mut self,
+        platform: &dyn Platform,
+        work: &DatabaseWork,
+        key: u64,
+    ) -> Turn {
+        let now_ns = platform.now_ns();
+        let driven = work.driven.map(|driven| (driven.job, driven.answered as u64));
+        // A split or the wipe of a database may have driven another job.
+        let keys = BTreeMap::from_iter([(key, 0)].into_iter().chain(driven));
+        let jobs = self.rows.iter().flat_map(|rows| &rows.jobs);
+        let jobs = jobs.filter_map(|(key, job)| {
+            keys.get(key).map(|answered| (*key, job.continued(*answered, now_ns)))
+        });
+        let jobs = jobs.collect();
+        self.apply(RowsChange { jobs, ..RowsChange::default() })?;
+        match work.task {
+            DatabaseTask::Request(_) => Err(Unavailable::Changing.into()),
+            DatabaseTask::Job(_) | DatabaseTask::Nothing => Ok(Next::Reply(FromDatabase::Done)),
+        }
+    }
+
     /// Checks the replies of a round. Every shard must have agreed. Returns the event's reply if
     /// the event ends here.
     fn on_replies(
@@ -91,6 +127,12 @@ impl<S: Store> Database<S> {
         work: &mut DatabaseWork,
         replies: Replies,
     ) -> Result<Option<FromDatabase>, Failure> {
+        if let DatabaseTask::Request(ToDatabase::Relay(_)) = work.task {
+            for reply in replies {
+                work.relayed.push(envelope::decode_reply(reply).map_err(Unavailable::from)?);
+            }
+            return Ok(None);
+        }
         let jobs = self.rows.as_ref().map(|rows| &rows.jobs);
         let driven = work.driven.and_then(|driven| Some((driven.job, jobs?.get(&driven.job)?)));
         if let Some((key, Job { kind: JobKind::Split(split), .. })) = driven {

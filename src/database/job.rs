@@ -29,6 +29,15 @@ pub struct Job {
     pub due_ns: i64,
     /// The number of attempts by the alarm.
     pub failures: u32,
+    /// The number of the job's messages that have a reply, counted in events that ended before the
+    /// last message. The order of the messages is stable until the job ends.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub answered: u64,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the signature that serde requires")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 /// The kind of change.
@@ -185,7 +194,7 @@ impl Job {
     /// job. The wait is shorter if a permission is being revoked.
     pub fn started(kind: JobKind, now_ns: i64) -> Self {
         let wait_ns = if kind == JobKind::Access { S_NS } else { JOB_RETRY_NS };
-        Self { kind, due_ns: now_ns.saturating_add(wait_ns), failures: 0 }
+        Self { kind, due_ns: now_ns.saturating_add(wait_ns), failures: 0, answered: 0 }
     }
 
     /// Returns whether the alarm skips the job after too many attempts. The alarm never skips a job
@@ -196,12 +205,12 @@ impl Job {
 
     /// Creates a job that waits until earlier messages have expired.
     pub fn delayed(kind: JobKind, now_ns: i64) -> Self {
-        Self { kind, due_ns: now_ns.saturating_add(WIPE_DELAY_NS), failures: 0 }
+        Self { kind, due_ns: now_ns.saturating_add(WIPE_DELAY_NS), failures: 0, answered: 0 }
     }
 
-    /// Creates a job that the alarm executes immediately.
+    /// Creates a job that the alarm executes at a time.
     pub fn due(kind: JobKind, now_ns: i64) -> Self {
-        Self { kind, due_ns: now_ns, failures: 0 }
+        Self { kind, due_ns: now_ns, failures: 0, answered: 0 }
     }
 
     /// Counts an attempt of the alarm, and schedules the next attempt with a doubled delay.
@@ -211,7 +220,14 @@ impl Job {
             JobKind::Access => (S_NS << failures.min(10)).min(REVOKE_RETRY_NS_MAX),
             _ => JOB_RETRY_NS.saturating_mul(1 << failures.min(10)),
         };
-        Self { kind: self.kind.clone(), due_ns: now_ns.saturating_add(wait_ns), failures }
+        Self { failures, due_ns: now_ns.saturating_add(wait_ns), ..self.clone() }
+    }
+
+    /// Returns the job after an event that ended early, with the number of messages that have a
+    /// reply. The alarm continues it immediately.
+    pub fn continued(&self, answered: u64, now_ns: i64) -> Self {
+        let answered = answered.max(self.answered);
+        Self { due_ns: now_ns, failures: 0, answered, ..self.clone() }
     }
 
     /// Returns a description of a job that the alarm skips.

@@ -71,13 +71,8 @@ pub(super) fn messages(
         | JobKind::AbandonSplit { .. }
         | JobKind::DropGroups { .. } => group_messages(rows, database, kind),
         JobKind::WipeShards { shards } => to_all(&mut shards.iter(), ToShard::Wipe),
-        JobKind::WipeDatabase => {
-            let waiting = rows.jobs.values().flat_map(|job| match &job.kind {
-                JobKind::WipeShards { shards } => shards.as_slice(),
-                _ => &[],
-            });
-            to_all(&mut all_shards(rows).chain(waiting), ToShard::Wipe)
-        }
+        // The shards that wait to be wiped belong to jobs of their own, which may end at any time.
+        JobKind::WipeDatabase => to_all(&mut all_shards(rows), ToShard::Wipe),
         _ => restore_messages(rows, database, kind),
     }
 }

@@ -52,7 +52,7 @@ impl<S: Store> Database<S> {
                 push(&mut change, Job::due(kind, now_ns));
             }
         }
-        change.jobs.push((key, Job { kind: JobKind::Tend, due_ns, failures: 0 }));
+        change.jobs.push((key, Job::due(JobKind::Tend, due_ns)));
         Ok(self.apply(change)?)
     }
 
@@ -134,5 +134,5 @@ fn expired(policy: &Policy, now_ns: i64) -> usize {
 
 /// Returns the first maintenance job of a new database.
 pub(super) fn first(now_ns: i64) -> Job {
-    Job { kind: JobKind::Tend, due_ns: now_ns.saturating_add(TEND_EVERY_NS), failures: 0 }
+    Job::due(JobKind::Tend, now_ns.saturating_add(TEND_EVERY_NS))
 }

@@ -27,3 +27,6 @@ mod statements;
 mod maintenance;
 
 pub use object::Database;
+
+#[cfg(test)]
+mod tests;

@@ -12,6 +12,7 @@ use crate::protocol::database::{DatabaseRefusal, FromDatabase, ToDatabase};
 use crate::protocol::flights::Flights;
 use crate::protocol::host::Unavailable;
 use crate::protocol::round::Next;
+use crate::protocol::shard::FromShard;
 use crate::store::{Store, StoreError};
 
 /// A Database and its storage.
@@ -50,6 +51,10 @@ pub(super) struct DatabaseWork {
     pub(super) own_job: Option<u64>,
     /// The progress of the current job.
     pub(super) driven: Option<JobProgress>,
+    /// The replies to the messages of a `Relay`.
+    pub(super) relayed: Vec<FromShard>,
+    /// The calls of the event so far.
+    pub(super) calls: usize,
     /// The replies for the current split.
     pub(super) split: SplitProgress,
     /// The current messages with the access number.
@@ -60,7 +65,7 @@ pub(super) struct DatabaseWork {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct JobProgress {
     pub(super) job: u64,
-    /// The number of the job's messages that have a reply.
+    /// The number of the job's messages that have a reply, including earlier events.
     pub(super) answered: usize,
 }
 
@@ -68,7 +73,7 @@ impl DatabaseWork {
     /// Creates the work of an event that has sent no messages yet.
     pub(super) fn new(task: DatabaseTask) -> Self {
         let (split, access) = (SplitProgress::default(), AccessProgress::default());
-        Self { task, own_job: None, driven: None, split, access }
+        Self { task, own_job: None, driven: None, relayed: Vec::new(), calls: 0, split, access }
     }
 }
 

@@ -100,7 +100,10 @@ impl<S: Store> Database<S> {
                 ..recovered.clone()
             };
             let kind = JobKind::Recover(Box::new(recovered));
-            let jobs = vec![(key, Job::started(kind, platform.now_ns()))];
+            let mut jobs = vec![(key, Job::started(kind, platform.now_ns()))];
+            // A shard's state may be older than this object's, and then lacks earlier messages.
+            let begun = rows.jobs.iter().filter(|(_, job)| job.answered > 0);
+            jobs.extend(begun.map(|(&key, job)| (key, Job { answered: 0, ..job.clone() })));
             self.apply(RowsChange { state: Some(state), jobs, ..RowsChange::default() })?;
         }
         let frozen = self.rows.as_ref().is_some_and(|r| r.state.stage == DatabaseStage::Frozen);

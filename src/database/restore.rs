@@ -173,7 +173,7 @@ impl<S: Store> Database<S> {
             }
             JobKind::OpenRestore(filling) => {
                 let (kind, due_ns) = (JobKind::Restore(filling), undo_ns(now_ns));
-                change.jobs.push((state.next_job, Job { kind, due_ns, failures: 0 }));
+                change.jobs.push((state.next_job, Job::due(kind, due_ns)));
                 state.next_job += 1;
                 change.state = Some(state);
                 return Ok(self.apply(change)?);

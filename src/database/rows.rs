@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::job::Job;
+use super::job::{Job, JobKind};
 use super::policies::{Policies, PolicyRow};
 use super::schedule_row::{self, ScheduleRow};
 use super::schema::{Registration, Schema};
@@ -218,6 +218,12 @@ impl DatabaseRows {
         let (bill, quotas) = (Bill::default(), Quotas::default());
         let (continuous, schedule, busy_until_ns) = (Vec::new(), None, None);
         Self { state, policies, jobs, continuous, quotas, schedule, busy_until_ns, bill }
+    }
+
+    /// Returns the first job that waits to wipe shards.
+    pub(super) fn waiting_wipe(&self) -> Option<u64> {
+        let is_wipe = |job: &Job| matches!(job.kind, JobKind::WipeShards { .. });
+        self.jobs.iter().find(|(_, job)| is_wipe(job)).map(|(&key, _)| key)
     }
 
     /// Reads all rows. Returns `None` if the object has no database.

@@ -8,8 +8,9 @@ use super::object::{Database, DatabaseTask, DatabaseWork, Failure, Turn};
 use super::policies::{self, PolicyRow, PolicyVerdict, Settings};
 use super::quotas;
 use super::rows::{DatabaseRows, DatabaseStage, DatabaseState, RowsChange};
+use super::split_progress::request;
 use crate::model::ids::{ObjectId, PolicyId};
-use crate::model::limits::DROPPED_MEASUREMENTS_MAX;
+use crate::model::limits::{CALLS_PER_ROUND_MAX, DROPPED_MEASUREMENTS_MAX};
 use crate::model::shard_map::Policy;
 use crate::model::time::TimeRange;
 use crate::protocol::call::Platform;
@@ -18,7 +19,7 @@ use crate::protocol::database::{
     DatabaseRefusal, FromDatabase, PolicyChange, PolicyRefusal, ToDatabase,
 };
 use crate::protocol::host::Unavailable;
-use crate::protocol::round::Next;
+use crate::protocol::round::{Next, Request};
 use crate::store::Store;
 
 impl<S: Store> Database<S> {
@@ -26,14 +27,28 @@ impl<S: Store> Database<S> {
     pub(super) fn next_calls(&mut self, platform: &dyn Platform, work: &mut DatabaseWork) -> Turn {
         self.load()?;
         self.refuse_frozen(&work.task)?;
+        if let DatabaseTask::Request(ToDatabase::Relay(messages)) = &work.task {
+            let rows = self.open_rows()?;
+            let next = messages.iter().skip(work.relayed.len()).take(CALLS_PER_ROUND_MAX);
+            let next = next.map(|(shard, message)| request(rows, shard.clone(), message));
+            let next: Vec<Request> = next.collect();
+            return Ok(match next.is_empty() {
+                true => Next::Reply(FromDatabase::Relayed(std::mem::take(&mut work.relayed))),
+                false => Next::Calls(next),
+            });
+        }
         loop {
             let key = match self.next_job(platform, work)? {
                 Some(key) => key,
                 None => return self.final_reply(platform, work).map(Next::Reply),
             };
-            if let Some(requests) = self.drive(platform, work, key)? {
-                return Ok(Next::Calls(requests));
+            let Some(requests) = self.drive(platform, work, key)? else { continue };
+            let calls = work.calls + requests.len();
+            if work.calls > 0 && calls > platform.limits().calls_before_end() {
+                return self.end_early(platform, work, key);
             }
+            work.calls = calls;
+            return Ok(Next::Calls(requests));
         }
     }
 

@@ -282,7 +282,28 @@ fn a_delete_that_needs_too_many_calls_deletes_nothing() {
     let error = answer["results"][0]["error"].as_str().unwrap_or_else(|| panic!("{answer}"));
     assert!(error.contains("CALLS_PER_REQUEST_MAX"), "{error}");
     assert_eq!(count(&mut product), before);
-    let mut product = large(&[("CALLS_PER_REQUEST_MAX", "200")]);
-    product.query("d", "DELETE FROM m1");
-    assert_eq!(count(&mut product), None);
+}
+
+#[test]
+fn deletes_over_more_shards_than_calls_are_complete_and_within_the_calls() {
+    for calls_max in [100, 130, 200] {
+        let most = calls_max.to_string();
+        let mut product = large(&[("CALLS_PER_REQUEST_MAX", &most)]);
+        let deletes = ["DELETE FROM m1", "DROP SERIES FROM m2", "DELETE FROM m3"];
+        let target: String = form_urlencoded::Serializer::new("/query?db=d&".to_owned())
+            .append_pair("q", &deletes.join(";"))
+            .finish();
+        let (calls, response) = calls(&mut product, |p| p.ask_alone("POST", &target, ""));
+        let text = body(&response);
+        assert!(response.status == 200 && !text.contains("error"), "{calls_max} calls: {text}");
+        let (internal, of_object) = (calls.internal, calls.most_of_object);
+        assert!(internal <= calls_max && of_object <= calls_max, "{internal}, {of_object}");
+        assert!(internal + of_object > calls_max / 2, "{internal}, {of_object}: too few shards");
+        for measurement in ["m1", "m2", "m3"] {
+            let answer = product.query("d", &format!("SELECT count(v) FROM {measurement}"));
+            assert_eq!(answer["results"][0].get("series"), None, "{calls_max} calls: {answer}");
+        }
+        let answer = product.query("d", "SELECT count(v) FROM m4");
+        assert!(answer["results"][0].get("series").is_some(), "{answer}");
+    }
 }

@@ -118,7 +118,7 @@ impl Exchange {
             confirm: None,
             calls: 0,
         };
-        let action = exchange.enter(&mut Isolate { service, platform });
+        let action = exchange.enter(&mut Isolate { service, platform, calls: 0 });
         let action = exchange.within_calls(platform, action);
         let action = exchange.complete_response(action);
         (exchange, action)
@@ -168,7 +168,8 @@ impl Exchange {
         reply: Option<Reply>,
     ) -> Vec<Call> {
         let Some(confirm) = &mut self.confirm else { return Vec::new() };
-        match confirm.step(&mut Isolate { service, platform }.context(), reply) {
+        let calls = self.calls;
+        match confirm.step(&mut Isolate { service, platform, calls }.context(), reply) {
             Step::Calls(calls) => calls,
             Step::Done(_) => Vec::new(),
         }
@@ -206,14 +207,16 @@ impl Exchange {
         reply: Reply,
     ) -> Action {
         self.spans.end_wait(platform.now_ns());
-        let action = self.advance(&mut Isolate { service, platform }, Some(reply));
+        let calls = self.calls;
+        let action = self.advance(&mut Isolate { service, platform, calls }, Some(reply));
         let action = self.within_calls(platform, action);
         self.complete_response(action)
     }
 
     /// Continues after `Stream` or `Bytes`.
     pub fn proceed(&mut self, service: &mut Service, platform: &dyn Platform) -> Action {
-        let action = self.advance(&mut Isolate { service, platform }, None);
+        let calls = self.calls;
+        let action = self.advance(&mut Isolate { service, platform, calls }, None);
         let action = self.within_calls(platform, action);
         self.complete_response(action)
     }

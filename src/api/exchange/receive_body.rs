@@ -179,7 +179,8 @@ impl Exchange {
         rest: Vec<u8>,
     ) -> Action {
         self.spans.end_wait(platform.now_ns());
-        let action = self.take_body(&mut Isolate { service, platform }, rest);
+        let calls = self.calls;
+        let action = self.take_body(&mut Isolate { service, platform, calls }, rest);
         let action = self.within_calls(platform, action);
         self.complete_response(action)
     }

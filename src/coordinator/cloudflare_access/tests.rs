@@ -66,7 +66,8 @@ impl Isolate {
 
     fn step(&mut self, login: &mut AccessLogin, reply: Option<Reply>) -> Turned {
         let queries = &QueryMemory::default();
-        let context = &mut Context { cache: &mut self.cache, queries, platform: &self.clock };
+        let (cache, platform) = (&mut self.cache, &self.clock);
+        let context = &mut Context { cache, queries, platform, calls: 0 };
         login.step(context, reply)
     }
 

@@ -93,7 +93,8 @@ impl Isolate {
         reply: Option<Reply>,
     ) -> Step<Result<Verdict, Error>> {
         let queries = &QueryMemory::default();
-        let context = &mut Context { cache: &mut self.cache, queries, platform: &self.clock };
+        let (cache, platform) = (&mut self.cache, &self.clock);
+        let context = &mut Context { cache, queries, platform, calls: 0 };
         identify.step(context, reply)
     }
 

@@ -617,7 +617,7 @@ impl<M: Machine> Client for Running<M> {
         loop {
             let mut cache = self.cache.borrow_mut();
             let queries = &self.queries;
-            let mut context = Context { cache: &mut cache, queries, platform };
+            let mut context = Context { cache: &mut cache, queries, platform, calls: 0 };
             match self.machine.step(&mut context, reply.take()) {
                 Step::Calls(calls) => return Some(calls),
                 Step::Done(answer) => {

@@ -11,8 +11,8 @@ use super::envelope::{Direction, Wire};
 use super::grants::{Grantee, GranteeKey, GrantsPush};
 use super::host::Unavailable;
 use super::recovery::{FrozenDatabase, RecoveredDatabase};
-use super::shard::VerifyPage;
-use tidemark_model::ids::PolicyId;
+use super::shard::{FromShard, ToShard, VerifyPage};
+use tidemark_model::ids::{ObjectId, PolicyId};
 use tidemark_model::limits::{MEASUREMENT_SCHEMA_BYTES_MAX, POLICY_DURATION_MIN_NS};
 use tidemark_model::name;
 use tidemark_model::quota::{CallerQuota, Quotas, Rates};
@@ -21,7 +21,7 @@ use tidemark_model::shard_map::{Policy, shard_group_duration_ns};
 use tidemark_model::value::FieldType;
 
 /// A request to a Database.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub enum ToDatabase {
     /// Makes this object the database. Only the Catalog sends it. A repeat finishes an interrupted
     /// initialisation.
@@ -134,6 +134,10 @@ pub enum ToDatabase {
     /// Opens a frozen database after its recovery: it adopts the counters and notifies its shards.
     /// Only the Catalog sends it.
     Recover(Box<RecoveredDatabase>),
+    /// Sends these messages to shards and returns their replies. A statement over more shards than
+    /// its request may call sends its messages in this way, because the Database's event has its
+    /// own calls. The messages have no binary body, and at most the calls of an event.
+    Relay(Vec<(ObjectId, ToShard)>),
 }
 
 /// A change of limits.
@@ -273,6 +277,8 @@ pub enum FromDatabase {
     BackupSchedule(Option<Box<BackupSchedule>>),
     /// Freeze: the database is frozen.
     Frozen(Box<FrozenDatabase>),
+    /// The replies of the shards, in the order of the messages in `Relay`.
+    Relayed(Vec<FromShard>),
 }
 
 /// A database's description, which edges cache.

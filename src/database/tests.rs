@@ -1,0 +1,203 @@
+//! Tests that jobs with more messages than one event may send continue in further events.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use super::Database;
+use super::job::JobKind;
+use crate::model::configurable_limits::Limits;
+use crate::model::ids::ObjectId;
+use crate::model::limits::{CALLS_RESERVED, JOB_FAILURES_MAX, WIPE_DELAY_NS};
+use crate::model::quota::Rates;
+use crate::protocol::call::{Address, ObjectKind, PlacementError, Platform, Reply, Step};
+use crate::protocol::catalog::CreateDatabase;
+use crate::protocol::database::{FromDatabase, PolicySpec, QuotaChange, ToDatabase};
+use crate::protocol::envelope;
+use crate::protocol::grants::GrantsPush;
+use crate::protocol::host::{Host, Ticket, Unavailable};
+use crate::protocol::shard::{FromShard, ToShard};
+use crate::store::memory::MemoryStore;
+
+/// The shards of a policy.
+const SHARDS: u32 = 50;
+/// The policies, which together have more shards than one event may call.
+const POLICIES: usize = 3;
+const CALLS: u32 = 100;
+const CALLS_BEFORE_END: usize = CALLS as usize - CALLS_RESERVED;
+
+#[derive(Default)]
+struct Counting {
+    objects: Cell<u64>,
+    now_ns: Cell<i64>,
+}
+
+impl Platform for Counting {
+    fn now_ns(&self) -> i64 {
+        self.now_ns.get()
+    }
+
+    fn random_u64(&self) -> u64 {
+        self.objects.get()
+    }
+
+    fn new_object_id(&self, _: ObjectKind, _: Option<&str>) -> Result<ObjectId, PlacementError> {
+        self.objects.set(self.objects.get() + 1);
+        Ok(ObjectId(format!("shard{}", self.objects.get())))
+    }
+
+    fn limits(&self) -> Limits {
+        let calls = |name: &str| (name == "CALLS_PER_REQUEST_MAX").then_some(CALLS);
+        Limits::read(|row| Ok::<_, ()>(calls(row.name))).unwrap()
+    }
+}
+
+struct Story {
+    platform: Counting,
+    store: MemoryStore,
+    database: Database<MemoryStore>,
+    /// The messages of all events, with their receivers.
+    told: Vec<(ObjectId, ToShard)>,
+}
+
+impl Story {
+    /// Opens a database with three policies.
+    fn begin() -> Self {
+        let store = MemoryStore::new();
+        let database = Database::new(store.clone(), ObjectId("database".to_owned()));
+        let platform = Counting::default();
+        let mut story = Self { platform, store, database, told: Vec::new() };
+        let create = CreateDatabase {
+            name: "d".to_owned(),
+            policy: None,
+            shards: SHARDS,
+            location: None,
+            jurisdiction: None,
+            creator: 0,
+        };
+        assert_eq!(story.ask(&ToDatabase::Initialise(create)), FromDatabase::Done);
+        for policy in 1..POLICIES {
+            let name = Some(format!("p{policy}"));
+            let spec = PolicySpec { name, ..PolicySpec::default() };
+            let create = ToDatabase::CreatePolicy { spec, make_default: false };
+            assert_eq!(story.ask(&create), FromDatabase::Done);
+        }
+        story.told.clear();
+        story
+    }
+
+    /// Answers an event's calls until its end. Returns its reply.
+    fn answer(&mut self, ticket: Ticket, mut step: Step<Vec<u8>>) -> Vec<u8> {
+        let mut count = 0;
+        loop {
+            let calls = match step {
+                Step::Done(reply) => return reply,
+                Step::Calls(calls) => calls,
+            };
+            count += calls.len();
+            assert!(count <= CALLS_BEFORE_END, "{count} calls of one event");
+            step = Step::Calls(Vec::new());
+            for call in calls {
+                let Address::Shard(shard) = call.to else { panic!("{:?}", call.to) };
+                self.told.push((shard, envelope::decode(&call.message).unwrap().1));
+                let reply = Reply { id: call.id, result: Ok(envelope::encode(&FromShard::Done)) };
+                step = self.database.resume(&self.platform, ticket, reply);
+            }
+        }
+    }
+
+    fn ask(&mut self, message: &ToDatabase) -> FromDatabase {
+        let (ticket, step) = self.database.begin(&self.platform, &envelope::encode(message));
+        let reply = self.answer(ticket, step);
+        envelope::decode(&reply).unwrap().1
+    }
+
+    /// Runs the due alarms. Returns their number.
+    fn alarms(&mut self) -> usize {
+        for alarms in 0..20 {
+            let due_ns = self.database.next_alarm_ns();
+            if due_ns.is_none_or(|due_ns| due_ns > self.platform.now_ns()) {
+                return alarms;
+            }
+            let (ticket, step) = self.database.alarm(&self.platform);
+            self.answer(ticket, step);
+        }
+        panic!("alarms without an end");
+    }
+
+    /// Evicts the object.
+    fn restart(&mut self) {
+        self.database = Database::new(self.store.clone(), ObjectId("database".to_owned()));
+        self.ask(&ToDatabase::Stats);
+    }
+
+    fn pass(&mut self, span_ns: i64) {
+        self.platform.now_ns.set(self.platform.now_ns() + span_ns);
+    }
+
+    /// Returns the number of messages since the last call, and checks that they went to all shards.
+    fn told_all(&mut self) -> usize {
+        let told = std::mem::take(&mut self.told);
+        let shards: BTreeSet<&ObjectId> = told.iter().map(|(shard, _)| shard).collect();
+        assert_eq!(shards.len(), POLICIES * SHARDS as usize);
+        told.len()
+    }
+
+    fn jobs(&self) -> Vec<&JobKind> {
+        let rows = self.database.rows.iter();
+        let jobs = rows.flat_map(|rows| rows.jobs.values()).map(|job| &job.kind);
+        jobs.filter(|kind| **kind != JobKind::Tend).collect()
+    }
+}
+
+const CHANGING: FromDatabase = FromDatabase::Unavailable(Unavailable::Changing);
+
+#[test]
+fn a_statement_over_more_shards_than_calls_continues_in_the_alarm() {
+    let rates = Rates::default();
+    let set = QuotaChange::Database { rates, stored_bytes: Some(1 << 30), series: None };
+    let set = ToDatabase::SetQuota(set);
+    let mut story = Story::begin();
+    assert_eq!(story.ask(&set), CHANGING);
+    assert_eq!(story.told.len(), CALLS_BEFORE_END / 32 * 32);
+    // Progress survives an eviction, and no shard receives the message twice.
+    story.restart();
+    assert!(story.alarms() > 1);
+    assert_eq!((story.told_all(), story.jobs()), (POLICIES * SHARDS as usize, Vec::new()));
+    // A repeated request also continues a job.
+    let mut story = Story::begin();
+    let replies: Vec<FromDatabase> = (0..5).map(|_| story.ask(&set)).collect();
+    assert_eq!(replies[..3], [CHANGING, CHANGING, CHANGING]);
+    assert_eq!(replies[4], FromDatabase::Done);
+    story.told_all();
+}
+
+#[test]
+fn a_lost_permission_reaches_all_shards_in_several_events() {
+    let mut story = Story::begin();
+    let push = GrantsPush { sequence: 1, narrows: true, change: 1, ..GrantsPush::default() };
+    assert_eq!(story.ask(&ToDatabase::Grants(Box::new(push))), CHANGING);
+    assert!(story.alarms() > 1);
+    assert_eq!((story.told_all(), story.jobs()), (POLICIES * SHARDS as usize, Vec::new()));
+}
+
+#[test]
+fn a_dropped_database_is_wiped_with_the_shards_that_wait_for_it() {
+    let mut story = Story::begin();
+    let drop = ToDatabase::DropPolicy { name: "p1".to_owned() };
+    assert_eq!(story.ask(&drop), FromDatabase::Done);
+    story.told.clear();
+    assert_eq!(story.ask(&ToDatabase::Drop), CHANGING);
+    story.alarms();
+    let closed = story.told.len();
+    assert_eq!(closed, (POLICIES - 1) * SHARDS as usize);
+    // The alarm no longer tries to wipe the policy's shards.
+    let rows = story.database.rows.iter_mut().flat_map(|rows| rows.jobs.values_mut());
+    let wipes = rows.filter(|job| matches!(job.kind, JobKind::WipeShards { .. }));
+    wipes.for_each(|job| job.failures = JOB_FAILURES_MAX);
+    story.told.clear();
+    story.pass(WIPE_DELAY_NS);
+    assert!(story.alarms() > 1);
+    assert!(story.told.iter().all(|(_, message)| matches!(message, ToShard::Wipe)));
+    story.told_all();
+    assert!(story.database.rows.is_none());
+}
