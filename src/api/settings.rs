@@ -11,6 +11,7 @@ use crate::coordinator::cloudflare_access::{Application, ApplicationError};
 use crate::model::configurable_limits::Limits;
 use crate::model::limits::{ADMIN_TOKEN_CHARACTERS_MIN, SHARDS_PER_GROUP_MAX};
 use crate::model::time::{D_NS, H_NS, MINUTE_NS, MS_NS, S_NS, W_NS};
+use crate::protocol::catalog::is_inside;
 
 /// The SHA-256 hash of a token. The server does not keep the token.
 #[derive(Clone, PartialEq, Eq)]
@@ -104,6 +105,17 @@ pub enum SettingsError {
         /// A description of the supported values.
         expected: String,
     },
+    /// `DEFAULT_LOCATION` is outside of `JURISDICTION`.
+    #[error(
+        "the setting DEFAULT_LOCATION is \"{location}\", which is outside of JURISDICTION \
+         \"{jurisdiction}\": set a location inside of it, or none"
+    )]
+    Outside {
+        /// `DEFAULT_LOCATION`
+        location: &'static str,
+        /// `JURISDICTION`
+        jurisdiction: &'static str,
+    },
     /// An admin token is short enough to be guessed. The message does not quote the token, because
     /// any caller can read the message.
     #[error(
@@ -136,10 +148,7 @@ impl Settings {
             default_shards: parsed(&text, "DEFAULT_SHARDS", 1, "a number from 1 to 64", |v| {
                 v.parse().ok().filter(|n| (1..=SHARDS_PER_GROUP_MAX).contains(n))
             })?,
-            placement: Placement {
-                location: one_of(&text, "DEFAULT_LOCATION", LOCATIONS)?,
-                jurisdiction: one_of(&text, "JURISDICTION", JURISDICTIONS)?,
-            },
+            placement: placement(&text)?,
             shard_split_bytes: parsed(&text, "SHARD_SPLIT_BYTES", 4_000_000_000, BYTES, bytes)?,
             shard_full_bytes: parsed(&text, "SHARD_FULL_BYTES", 9_000_000_000, BYTES, bytes)?,
             access: access(text("ACCESS_TEAM"), text("ACCESS_AUDIENCE"))?,
@@ -194,6 +203,17 @@ fn one_of(
     let found = values.iter().copied().find(|known| *known == value.trim());
     let expected = format!("one of {}", values.join(", "));
     found.map(Some).ok_or(SettingsError::Unreadable { name, value, expected })
+}
+
+fn placement(text: &impl Fn(&str) -> Option<String>) -> Result<Placement, SettingsError> {
+    let location = one_of(text, "DEFAULT_LOCATION", LOCATIONS)?;
+    let jurisdiction = one_of(text, "JURISDICTION", JURISDICTIONS)?;
+    match (location, jurisdiction) {
+        (Some(location), Some(jurisdiction)) if !is_inside(location, Some(jurisdiction)) => {
+            Err(SettingsError::Outside { location, jurisdiction })
+        }
+        _ => Ok(Placement { location, jurisdiction }),
+    }
 }
 
 fn admin_token(name: &'static str, token: &str) -> Result<TokenHash, SettingsError> {
@@ -360,6 +380,9 @@ mod tests {
         let placed = read(&[("DEFAULT_LOCATION", "weur"), ("JURISDICTION", "eu")]).unwrap();
         let both = Placement { location: Some("weur"), jurisdiction: Some("eu") };
         assert_eq!(placed.placement, both);
+        let outside = read(&[("DEFAULT_LOCATION", "oc"), ("JURISDICTION", "eu")]);
+        let error = SettingsError::Outside { location: "oc", jurisdiction: "eu" };
+        assert_eq!(outside, Err(error));
         let error = read(&[("JURISDICTION", "mars")]).unwrap_err().to_string();
         let says = "JURISDICTION is \"mars\", which is not one of eu, us, fedramp, fedramp-high";
         assert!(error.ends_with(says), "{error}");

@@ -15,9 +15,10 @@ use super::{Context, Machine, Task};
 use crate::admission::QueryMemory;
 use crate::influxql::{self, ast::Statement, bound_params::Params};
 use crate::model::ids::ObjectId;
+use crate::model::limits::{CONTINUOUS_RUN_NS_MAX, WINDOWS_PER_RUN_MAX};
 use crate::protocol::backup_schedule::{BackedUp, DuePass, PassDone};
-use crate::protocol::call::{Address, Call, Platform, Reply, Step};
-use crate::protocol::continuous::{ContinuousQuery, DueRun, Scheduled};
+use crate::protocol::call::{Address, Call, Platform, Reply, Step, counted};
+use crate::protocol::continuous::{ContinuousQuery, DueRun, RunEnd, Scheduled};
 use crate::protocol::host::{Host, Ticket};
 use crate::query::compile::continuous::{ContinuousRun, next_run};
 
@@ -41,17 +42,18 @@ enum Running {
 
 struct QueryRun {
     query: ContinuousQuery,
-    last_run_ns: i64,
+    run: ContinuousRun,
     execution: Execution,
+    started_ns: i64,
+    /// The counted calls so far.
+    calls: usize,
 }
 
 enum StepResult {
     Calls(Vec<Call>),
     /// The run continues without a reply.
     Again,
-    /// The query ended. The number is the time of the run, in nanoseconds; `None` if the query must
-    /// run again.
-    QueryEnded(ContinuousQuery, Option<i64>),
+    QueryEnded(ContinuousQuery, RunEnd),
     BackupEnded(Result<PassDone, String>),
 }
 
@@ -59,19 +61,56 @@ impl Running {
     fn step(&mut self, context: &mut Context<'_>, reply: Option<Reply>) -> StepResult {
         match self {
             Self::Query(run) => match run.execution.step(context, reply) {
-                Step::Calls(calls) => StepResult::Calls(calls),
-                Step::Done(Ok(Some(_))) => StepResult::Again,
-                Step::Done(end) => {
-                    // An error in the statement itself would repeat, so that the run counts as
-                    // done.
-                    let ran = matches!(end, Ok(None) | Err(Error::Query(_)));
-                    StepResult::QueryEnded(run.query.clone(), ran.then_some(run.last_run_ns))
+                Step::Calls(calls) if run.exceeds(context, &calls) => run.ended(run.too_large()),
+                Step::Calls(calls) => {
+                    run.calls += counted(&calls);
+                    StepResult::Calls(calls)
                 }
+                Step::Done(Ok(Some(_))) => StepResult::Again,
+                Step::Done(Ok(None)) => run.ended(RunEnd::Ran(run.run.last_run_ns)),
+                Step::Done(Err(Error::Query(why))) if why.is_too_large() => {
+                    run.ended(run.too_large())
+                }
+                // An error in the statement itself would repeat, so that the run counts as done.
+                Step::Done(Err(Error::Query(_))) => run.ended(RunEnd::Ran(run.run.last_run_ns)),
+                Step::Done(Err(_)) => run.ended(RunEnd::Failed),
             },
             Self::Backup(pass) => match pass.step(context, reply) {
                 Step::Calls(calls) => StepResult::Calls(calls),
                 Step::Done(end) => StepResult::BackupEnded(end.map_err(|why| why.to_string())),
             },
+        }
+    }
+}
+
+impl QueryRun {
+    /// Whether the run exceeds the calls or the time of one alarm if it makes `calls`. The platform
+    /// would end the alarm, and the next alarm would begin again.
+    fn exceeds(&self, context: &Context<'_>, calls: &[Call]) -> bool {
+        let ran_ns = context.platform.now_ns().saturating_sub(self.started_ns);
+        let calls = self.calls + counted(calls);
+        calls > context.platform.limits().calls_before_end() || ran_ns > CONTINUOUS_RUN_NS_MAX
+    }
+
+    /// Returns the end of a run that exceeds a limit. A run that may cover only one window would fail
+    /// again, so that it counts as done.
+    fn too_large(&self) -> RunEnd {
+        let windows_max = self.query.windows_max.unwrap_or(WINDOWS_PER_RUN_MAX);
+        // RESAMPLE FOR may require more windows.
+        match self.run.windows.min(windows_max) {
+            ..=1 => RunEnd::Ran(self.run.last_run_ns),
+            windows => RunEnd::TooLarge(windows),
+        }
+    }
+
+    fn ended(&self, end: RunEnd) -> StepResult {
+        StepResult::QueryEnded(self.query.clone(), end)
+    }
+
+    fn calls(running: &Running) -> usize {
+        match running {
+            Running::Query(run) => run.calls,
+            Running::Backup(_) => 0,
         }
     }
 }
@@ -88,19 +127,25 @@ impl<H: Scheduled + BackedUp> Runner<H> {
         let parsed = influxql::parse_statement(&query.text, &Params::default());
         let run = match parsed {
             Ok(Statement::CreateContinuousQuery(create)) => {
-                next_run(*create, query.last_run_ns, now_ns).ok().flatten()
+                let windows_max = query.windows_max.unwrap_or(WINDOWS_PER_RUN_MAX);
+                next_run(*create, query.last_run_ns, windows_max, now_ns).ok().flatten()
             }
             _ => None,
         };
-        let Some(ContinuousRun { select: Some(select), last_run_ns }) = run else {
-            self.host.ended(platform, &query, run.map(|run| run.last_run_ns));
+        let Some(mut run) = run else {
+            self.host.ended(platform, &query, RunEnd::Failed);
+            return Step::Done(Vec::new());
+        };
+        let Some(select) = run.select.take() else {
+            self.host.ended(platform, &query, RunEnd::Ran(run.last_run_ns));
             return Step::Done(Vec::new());
         };
         // The creator had to have all permissions that the statement needs.
         let principal = Principal::admin();
         let session = Session { database: Some(database), now_ns, principal, ..Session::default() };
         let execution = Execution::new(Statement::Select(select), session);
-        self.running = Some(Running::Query(Box::new(QueryRun { query, last_run_ns, execution })));
+        let run = QueryRun { query, run, execution, started_ns: now_ns, calls: 0 };
+        self.running = Some(Running::Query(Box::new(run)));
         self.take_turn(platform, None)
     }
 
@@ -116,7 +161,8 @@ impl<H: Scheduled + BackedUp> Runner<H> {
         let mut replies = vec![reply];
         while let Some(reply) = replies.pop() {
             let (cache, queries) = (&mut self.cache, &self.queries);
-            let mut context = Context { cache, queries, platform, calls: 0 };
+            let calls = QueryRun::calls(&running);
+            let mut context = Context { cache, queries, platform, calls };
             match running.step(&mut context, reply) {
                 StepResult::Calls(calls) => {
                     for call in calls {
@@ -127,8 +173,8 @@ impl<H: Scheduled + BackedUp> Runner<H> {
                     }
                 }
                 StepResult::Again => replies.push(None),
-                StepResult::QueryEnded(query, ran_ns) => {
-                    self.host.ended(platform, &query, ran_ns);
+                StepResult::QueryEnded(query, end) => {
+                    self.host.ended(platform, &query, end);
                     return Step::Done(Vec::new());
                 }
                 StepResult::BackupEnded(end) => {

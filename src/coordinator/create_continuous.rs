@@ -98,5 +98,6 @@ fn qualify(
         text: statement.to_string(),
         every_ns: if is_run { every_ns } else { 0 },
         last_run_ns: None,
+        windows_max: None,
     })
 }

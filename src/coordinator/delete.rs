@@ -196,9 +196,8 @@ impl Delete {
     ) -> Result<Vec<FromShard>, Error> {
         let messages = tasks.iter().map(|task| (task.shard.clone(), message(task)));
         let Some(relay) = &self.relay else {
-            let request = |(shard, message)| {
-                Request::new(Address::Shard(shard), envelope::encode(&message))
-            };
+            let request =
+                |(shard, message)| Request::new(Address::Shard(shard), envelope::encode(&message));
             let replies = self.io.calls(messages.map(request).collect()).await;
             return replies.into_iter().map(|reply| Ok(envelope::decode_reply(reply)?)).collect();
         };
@@ -217,11 +216,7 @@ impl Delete {
 }
 
 fn hide_message(task: &ShardTask) -> ToShard {
-    ToShard::Delete {
-        stamp: task.stamp,
-        before: task.before,
-        deletions: task.deletions.to_vec(),
-    }
+    ToShard::Delete { stamp: task.stamp, before: task.before, deletions: task.deletions.to_vec() }
 }
 
 fn accepted(reply: FromShard) -> Result<FromShard, Error> {

@@ -6,10 +6,10 @@ use super::rows::{ContinuousRow, DatabaseRows, FIRST_CONTINUOUS_KEY};
 use super::schedule_row::ScheduleRow;
 use crate::model::limits::{
     CONTINUOUS_QUERIES_MAX, CONTINUOUS_QUERY_BYTES_MAX, CONTINUOUS_RETRY_NS_MAX, JOB_FAILURES_MAX,
-    JOB_RETRY_NS,
+    JOB_RETRY_NS, WINDOWS_PER_RUN_MAX,
 };
 use crate::protocol::call::Platform;
-use crate::protocol::continuous::{ContinuousQuery, DueRun, Scheduled};
+use crate::protocol::continuous::{ContinuousQuery, DueRun, RunEnd, Scheduled};
 use crate::protocol::database::{DatabaseRefusal, FromDatabase, PolicyRefusal};
 use crate::store::row;
 use crate::store::{Store, Table};
@@ -92,12 +92,20 @@ impl<S: Store> Scheduled for Database<S> {
         Some(DueRun { database: rows.state.create.name.clone(), query })
     }
 
-    fn ended(&mut self, platform: &dyn Platform, query: &ContinuousQuery, ran_ns: Option<i64>) {
+    fn ended(&mut self, platform: &dyn Platform, query: &ContinuousQuery, end: RunEnd) {
         let Ok(rows) = self.open_rows() else { return };
         rows.busy_until_ns = None;
         let row = rows.continuous.iter_mut().find(|row| row.query == *query);
-        let (Some(row), Some(_)) = (row, ran_ns) else { return };
-        row.query.last_run_ns = ran_ns;
+        let Some(row) = row else { return };
+        match end {
+            RunEnd::Failed => return,
+            RunEnd::Ran(last_run_ns) => {
+                row.query.last_run_ns = Some(last_run_ns);
+                let more = row.query.windows_max.map(|windows| windows.saturating_mul(2));
+                row.query.windows_max = more.filter(|windows| *windows < WINDOWS_PER_RUN_MAX);
+            }
+            RunEnd::TooLarge(windows) => row.query.windows_max = Some((windows / 2).max(1)),
+        }
         row.not_before_ns = 0;
         row.failures = 0;
         let (key, head) = (row.key, row::encode(&row.query));

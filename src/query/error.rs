@@ -153,6 +153,20 @@ fn second(time_ns: i64) -> String {
     format_utc(time_ns.saturating_sub(time_ns.rem_euclid(S_NS)))
 }
 
+impl QueryError {
+    /// Whether the statement might succeed with a shorter time range.
+    pub fn is_too_large(&self) -> bool {
+        matches!(
+            self,
+            Self::Buckets { .. }
+                | Self::Select { .. }
+                | Self::TooLarge { .. }
+                | Self::Subquery { .. }
+                | Self::Exceeded { .. }
+        )
+    }
+}
+
 impl From<InvalidRegex> for QueryError {
     fn from(error: InvalidRegex) -> Self {
         Self::Invalid(error.to_string())

@@ -260,10 +260,13 @@ test('a deployment has a location and a jurisdiction, which does not change', as
   const hidden = await deployed(its, api, []);
   assert.equal(hidden.code, 1, hidden.text);
   assert.match(hidden.text, /The jurisdiction of a deployment cannot change: it is eu/);
+  writeFileSync(file, '{}');
+  const outside = await deployed(its, api, ['--location', 'oc']);
+  assert.equal(outside.code, 1, outside.text);
+  assert.match(outside.text, /The location oc is outside of the jurisdiction eu: choose weur or eeur, or no location/);
   const { code, text } = await deployed(its, api, ['--location', 'mars']);
   assert.equal(code, 1, text);
   assert.match(text, /location is "mars": it has to be wnam or/);
-  writeFileSync(file, '{}');
   assert.equal((await must())('JURISDICTION'), 'eu', 'a later deployment without the key keeps it');
 });
 

@@ -5,6 +5,7 @@ import { spawn } from 'node:child_process';
 import { createServer } from 'node:http';
 import { test } from 'node:test';
 
+import { Connection } from '../../packages/tidemark/lib/connection.mjs';
 import { exportedLines } from '../../packages/tidemark/lib/exported_lines.mjs';
 import { at } from '../../scripts/project.mjs';
 
@@ -31,11 +32,20 @@ test('only the last line of a response is a position', async () => {
   }
 });
 
-/** Serves the response that `pages` has for the parameter `after`. Resolves to the output of `tidemark export`. */
+/**
+ * Serves the response that `pages` has for the parameter `after`: a text, or a list of statuses and texts for one request
+ * each. Resolves to the output of `tidemark export`.
+ */
 async function exported(t, pages) {
-  const server = createServer((incoming, outgoing) => {
+  const server = createServer(async (incoming, outgoing) => {
     const { searchParams } = new URL(incoming.url ?? '', 'http://127.0.0.1');
-    outgoing.end(pages[searchParams.get('after') ?? 'none']);
+    let body = '';
+    for await (const piece of incoming) body += piece;
+    const after = incoming.method === 'POST' ? new URLSearchParams(body).get('after') : searchParams.get('after');
+    const page = pages[after ?? 'none'];
+    const next = Array.isArray(page) ? page.shift() : page;
+    if (typeof next === 'number') outgoing.statusCode = next;
+    outgoing.end(typeof next === 'number' ? '{"error":"try again"}' : next);
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
   t.after(() => (server.close(), server.closeAllConnections()));
@@ -49,10 +59,43 @@ async function exported(t, pages) {
   return { code, out, errors };
 }
 
+const head = '# DML\n# CONTEXT-DATABASE: d\n';
+
 test('an export consists of the points of all responses', async (t) => {
-  const whole = await exported(t, { '': 'a v=1 1\n# after: ,,a,1,k,%20+%2C\n', ',,a,1,k,%20+%2C': 'b v=1 1\n' });
-  assert.deepEqual(whole, { code: 0, out: '# DML\n# CONTEXT-DATABASE: d\na v=1 1\nb v=1 1\n', errors: '' });
-  const endless = await exported(t, { '': 'a v=1 1\n# after: ,,a\n', ',,a': '# after: ,,a\n' });
+  const whole = await exported(t, { '': 'a v=1 1\n# after: p,,,a,1,k,%20+%2C\n', 'p,,,a,1,k,%20+%2C': 'b v=1 1\n' });
+  assert.deepEqual(whole, { code: 0, out: `${head}a v=1 1\nb v=1 1\n`, errors: '' });
+  const endless = await exported(t, { '': 'a v=1 1\n# after: p,,,a\n', 'p,,,a': '# after: p,,,a\n' });
   assert.equal(endless.code, 1);
   assert.match(endless.errors, /The export broke off: The server returned the same position twice/);
+});
+
+test('a position that is longer than a URL may be, and a temporary failure, do not end an export', async (t) => {
+  const long = `p,,,a,1,k,${'x'.repeat(100_000)}`;
+  const whole = await exported(t, { '': [503, `a v=1 1\n# after: ${long}\n`], [long]: [429, 503, 'b v=1 1\n'] });
+  assert.deepEqual(whole, { code: 0, out: `${head}a v=1 1\nb v=1 1\n`, errors: '' });
+  const refused = await exported(t, { '': 'a v=1 1\n# after: p,,,a\n', 'p,,,a': [422] });
+  assert.equal(refused.code, 1);
+  assert.match(refused.errors, /The export broke off: The server answered 422: try again/);
+});
+
+test('only the beginning of a response has a time limit', async (t) => {
+  const server = createServer((incoming, outgoing) => {
+    if (incoming.url === '/never') return;
+    outgoing.write('first ');
+    setImmediate(() => process.once('later', () => outgoing.end('second')));
+  });
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(undefined)));
+  t.after(() => (server.close(), server.closeAllConnections()));
+  const { port } = /** @type {any} */ (server.address());
+  process.env.TIDEMARK_TOKEN = 'token-of-the-tests';
+  const connection = new Connection({ url: `http://127.0.0.1:${port}`, data: '' });
+  t.mock.timers.enable({ apis: ['setTimeout'] });
+  const response = await connection.fetch('/slow');
+  // An export may take hours.
+  t.mock.timers.tick(24 * 3_600_000);
+  process.emit(/** @type {any} */ ('later'), undefined);
+  assert.equal(await response.text(), 'first second');
+  const never = connection.fetch('/never');
+  t.mock.timers.tick(300_000);
+  await assert.rejects(never, /does not answer \(no response for 300 s\)/);
 });

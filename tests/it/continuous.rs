@@ -96,6 +96,37 @@ fn resample_writes_the_open_window_and_backwards() {
 }
 
 #[test]
+fn a_run_that_exceeds_the_limits_of_an_alarm_continues_in_the_next_ones() {
+    let minutes = 300;
+    for limit in [("BUCKETS_PER_QUERY_MAX", "40"), ("CALLS_PER_REQUEST_MAX", "70")] {
+        let mut product = Product::with(&[limit, ("DEFAULT_SHARDS", "8")]);
+        product.query("d", "CREATE DATABASE d");
+        product.query("d", "CREATE RETENTION POLICY long ON d DURATION INF REPLICATION 1");
+        product.query("d", CREATE);
+        product.wait(60);
+        let start = minute(&product);
+        // Without its target, each run fails, and the windows accumulate.
+        product.query("d", "DROP RETENTION POLICY long ON d");
+        for later in 0..minutes {
+            // Every half hour, the points have new shards. A query calls all shards of its times.
+            if later % 30 == 0 {
+                let change = format!(r#"{{"db":"d","shards":{}}}"#, 9 - later / 30 % 2);
+                assert_eq!(product.configure("PUT", &change).0, 200);
+                product.wait(20);
+            }
+            product.write("d", &format!("m,host=a v={} {}", later + 1, start + 60 * later));
+            product.wait(start + 60 * (later + 1) - product.now_s());
+        }
+        product.query("d", "CREATE RETENTION POLICY long ON d DURATION INF REPLICATION 1");
+        for _ in 0..100 {
+            product.wait(600);
+        }
+        let all: Vec<Value> = (0..minutes).map(|later| json!([later, later + 1])).collect();
+        assert_eq!(sums(&mut product, start), all, "{limit:?}");
+    }
+}
+
+#[test]
 fn every_database_shows_its_own() {
     let mut product = product();
     product.query("d", "CREATE DATABASE e");

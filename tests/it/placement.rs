@@ -7,7 +7,7 @@ const CREATIONS: [(&str, &str, &str); 4] = [
     ("POST", "/write?db=d", "m v=1"),
     ("POST", "/query?q=CREATE+DATABASE+d", ""),
     ("POST", "/api/v2/buckets", r#"{"name":"d","orgID":"746964656d61726b"}"#),
-    ("POST", "/api/v3/configure/database", r#"{"db":"d","location":"oc"}"#),
+    ("POST", "/api/v3/configure/database", r#"{"db":"d","location":"weur"}"#),
 ];
 
 #[test]
@@ -23,4 +23,7 @@ fn every_new_database_is_in_the_jurisdiction_of_the_deployment() {
         let response = elsewhere.ask_alone(method, target, body);
         assert!(matches!(response.status, 200..=204 | 409 | 422), "{target}: {}", response.status);
     }
+    let (status, text) = product.configure("POST", r#"{"db":"d","location":"oc"}"#);
+    let says = "location \\\"oc\\\" is outside of jurisdiction \\\"eu\\\"";
+    assert!(status == 400 && text.contains(says), "{status} {text}");
 }

@@ -259,8 +259,7 @@ pub(crate) fn script<M: Machine>(
         let platform = world.platform.clone();
         let mut cache = edge.cache.borrow_mut();
         let queries = &QueryMemory::default();
-        let mut context =
-            Context { cache: &mut cache, queries, platform: &platform, calls: 0 };
+        let mut context = Context { cache: &mut cache, queries, platform: &platform, calls: 0 };
         let step = machine.step(&mut context, reply);
         drop(cache);
         match step {

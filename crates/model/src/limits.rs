@@ -430,6 +430,9 @@ pub const QUERY_SHARDS_NAMED_MAX: usize = 1_000;
 pub const CONTINUOUS_QUERIES_MAX: usize = 100;
 /// The maximum size of a continuous query's text with qualified names, in bytes.
 pub const CONTINUOUS_QUERY_BYTES_MAX: usize = 8 << 10;
+/// The maximum duration of a run of a continuous query, in nanoseconds. The platform ends an alarm
+/// after 15 minutes.
+pub const CONTINUOUS_RUN_NS_MAX: i64 = 10 * super::time::MINUTE_NS;
 /// The maximum pause before a failed continuous query is retried, in nanoseconds.
 pub const CONTINUOUS_RETRY_NS_MAX: i64 = 60 * JOB_RETRY_NS;
 /// The maximum number of windows in one run of a continuous query, unless FOR requires more. The

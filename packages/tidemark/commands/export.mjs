@@ -11,15 +11,19 @@ import { Connection, connectionHelp, connectionOptions } from '../lib/connection
 import { exportDeployment } from '../lib/deployment.mjs';
 import { exportedLines } from '../lib/exported_lines.mjs';
 import { exportParquet } from '../lib/parquet_export.mjs';
+import { queryOf, untilSuccess } from '../lib/pieces.mjs';
 
 /**
- * Returns the path of an export with its parameters.
+ * Requests the next part of an export, with retries after temporary failures.
+ * @param {Connection} connection
  * @param {Record<string, any>} options
  * @param {string} after the position of the previous response; empty for the first request
  */
-function pathOf({ database, policy, measurement, start, end }, after) {
-  const given = { db: database, rp: policy, measurement, start, end, after };
-  return `/api/v3/export?${new URLSearchParams(Object.entries(given).filter(([, value]) => value !== undefined))}`;
+function partOf(connection, { database, policy, measurement, start, end }, after) {
+  const path = `/api/v3/export?${queryOf({ db: database, rp: policy, measurement, start, end, after: after === '' ? '' : undefined })}`;
+  // A position has the tags of a series, which may be longer than a URL may be.
+  const init = after === '' ? {} : { method: 'POST', body: new URLSearchParams({ after }) };
+  return untilSuccess(connection, path, init, async (response) => response);
 }
 
 /** Returns the header with the lines' destination, in the format of `tidemark import`. */
@@ -37,7 +41,7 @@ async function* linesOf(connection, options, first) {
     const next = yield* exportedLines(response.body);
     if (next !== null && next === after) throw new Sentence('The server returned the same position twice.');
     after = next;
-    response = after === null ? null : await connection.must(pathOf(options, after));
+    response = after === null ? null : await partOf(connection, options, after);
   }
 }
 
@@ -91,7 +95,7 @@ ${connectionHelp}`,
       if (!folder || out) throw new Sentence('A Parquet export writes several files: name a FOLDER, without --out.');
       return exportParquet(connection, { ...options, folder });
     }
-    const response = await connection.must(pathOf(options, ''));
+    const response = await partOf(connection, options, '');
     const lines = Readable.from(linesOf(connection, options, response));
     // The file gets its final name only when it is complete.
     const part = `${out}.part`;

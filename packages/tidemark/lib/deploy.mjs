@@ -97,6 +97,16 @@ function mustKeepJurisdiction({ isThere, bindings }, wanted) {
   throw new Sentence(`The jurisdiction of a deployment cannot change: it is ${current || 'none'}. Deploy under another name, and move the data with backups.`);
 }
 
+/** The location hints inside of each jurisdiction. */
+const locationsIn = { eu: ['weur', 'eeur'], us: ['wnam', 'enam'], fedramp: ['wnam', 'enam'], 'fedramp-high': ['wnam', 'enam'] };
+
+/** Throws if the location is outside of the jurisdiction, because the server refuses such settings. */
+function mustBeInside({ bindings }, vars) {
+  const [location, jurisdiction] = ['DEFAULT_LOCATION', 'JURISDICTION'].map((key) => vars[key] ?? bindings.find(({ name }) => name === key)?.text);
+  const inside = locationsIn[jurisdiction] ?? [location];
+  if (location && !inside.includes(location)) throw new Sentence(`The location ${location} is outside of the jurisdiction ${jurisdiction}: choose ${inside.join(' or ')}, or no location.`);
+}
+
 /** Throws if wrangler would need a terminal to register a subdomain. */
 async function mustHaveSubdomain(account, wanted) {
   if (isInteractive() || wanted.domain || wanted.workers_dev === false) return;
@@ -275,6 +285,7 @@ async function prepared(source, options, wanted) {
   const remote = await remoteOf(account, wanted.name);
   const { vars } = databaseConfiguration({ base: source.base, env: options.env, wanted, remote, sqlName: null, isPaid: true });
   mustKeepJurisdiction(remote, vars.JURISDICTION);
+  mustBeInside(remote, vars);
   const isFirst = !options.rollback && shareOf(options.gradual) === null;
   if (isFirst) await mustHaveSubdomain(account, wanted);
   return { account, remote, token: isFirst ? firstToken(remote) : null };

@@ -46,13 +46,22 @@ export class Progress {
   }
 }
 
-/** Requests one step, with retries after temporary failures. */
-async function piece(connection, method, path) {
+/**
+ * Sends a request until it succeeds. Repeats it after a temporary failure: status 429 or 503, or no complete response.
+ *
+ * @template T
+ * @param {import('./connection.mjs').Connection} connection
+ * @param {string} path
+ * @param {RequestInit} init
+ * @param {(response: Response) => Promise<T>} read reads a successful response
+ * @returns {Promise<T>}
+ */
+export async function untilSuccess(connection, path, init, read) {
   for (let refusals = 1; ; refusals += 1) {
     let failure;
     try {
-      const response = await connection.fetch(path, { method });
-      if (response.ok) return { isLast: response.status !== 202, body: await response.json() };
+      const response = await connection.fetch(path, init);
+      if (response.ok) return await read(response);
       failure = new Sentence(await said(response));
       if (![429, 503].includes(response.status)) throw failure;
     } catch (error) {
@@ -63,6 +72,10 @@ async function piece(connection, method, path) {
     await sleep(pauseMs * 2 ** (refusals - 1));
   }
 }
+
+/** Requests one step, with retries after temporary failures. */
+const piece = (connection, method, path) =>
+  untilSuccess(connection, path, { method }, async (response) => ({ isLast: response.status !== 202, body: await response.json() }));
 
 /** Adds the counts of tokens and users in a response to `sums`. */
 export function addAccess(sums, given) {

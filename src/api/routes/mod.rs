@@ -163,6 +163,7 @@ pub static ROUTES: &[Route] = &[
     ]),
     route("/api/v3/export", ErrorShape::Other, &[
         on(&["GET"], Access::Policy(PermissionKind::Read), Body::None, export::begin),
+        on(&["POST"], Access::Policy(PermissionKind::Read), QUERY, export::begin),
     ]),
     route("/api/v3/configure/database", ErrorShape::Other, &[
         on(&["GET"], Access::Known, Body::None, databases::begin_list),

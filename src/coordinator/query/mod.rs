@@ -422,7 +422,7 @@ impl Query {
     }
 
     /// Stops the query. Returns the call that removes it from the list, if it is listed.
-    pub(super) fn abandon(&mut self) -> Option<Request> {
+    pub fn abandon(&mut self) -> Option<Request> {
         self.stage = QueryStage::Finished;
         self.watch.end()
     }

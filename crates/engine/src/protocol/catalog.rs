@@ -185,16 +185,29 @@ pub struct CreatorQuota {
 
 impl CreateDatabase {
     /// Sets the jurisdiction of the deployment, unless the database has a jurisdiction. Then sets
-    /// the location hint, unless the database has a location or a jurisdiction.
+    /// the location hint, unless the database has a location or the hint is outside of the
+    /// jurisdiction.
     #[must_use]
     pub fn placed(mut self, platform: &dyn Platform) -> Self {
         if self.jurisdiction.is_none() {
             self.jurisdiction = platform.jurisdiction().map(str::to_owned);
         }
-        if self.location.is_none() && self.jurisdiction.is_none() {
-            self.location = platform.location().map(str::to_owned);
+        if self.location.is_none() {
+            let jurisdiction = self.jurisdiction.as_deref();
+            let hint = platform.location().filter(|hint| is_inside(hint, jurisdiction));
+            self.location = hint.map(str::to_owned);
         }
         self
+    }
+}
+
+/// Whether a location hint is a place inside of a jurisdiction. The platform accepts both for one
+/// object, and does not document the effect of a hint outside of the jurisdiction.
+pub fn is_inside(location: &str, jurisdiction: Option<&str>) -> bool {
+    match jurisdiction {
+        Some("eu") => matches!(location, "weur" | "eeur"),
+        Some("us" | "fedramp" | "fedramp-high") => matches!(location, "wnam" | "enam"),
+        _ => true,
     }
 }
 
@@ -413,7 +426,9 @@ mod tests {
             ((None, None), &near, (Some("weur"), None)),
             ((Some("oc"), None), &near, (Some("oc"), None)),
             ((None, Some("us")), &near, (None, Some("us"))),
-            ((None, None), &eu, (None, Some("eu"))),
+            ((None, None), &eu, (Some("weur"), Some("eu"))),
+            ((None, None), &At(Some("enam"), Some("eu")), (None, Some("eu"))),
+            ((None, None), &At(Some("enam"), Some("fedramp")), (Some("enam"), Some("fedramp"))),
             ((Some("oc"), None), &eu, (Some("oc"), Some("eu"))),
             ((None, Some("us")), &eu, (None, Some("us"))),
             ((None, None), &At(None, None), (None, None)),

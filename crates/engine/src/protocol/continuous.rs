@@ -24,6 +24,22 @@ pub struct ContinuousQuery {
     /// first run.
     #[serde(default)]
     pub last_run_ns: Option<i64>,
+    /// The maximum number of windows of the next run; `None` for the default. It is smaller after a
+    /// run that exceeded the limits of one alarm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub windows_max: Option<i64>,
+}
+
+/// The end of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RunEnd {
+    /// The run succeeded. The number is the new watermark, in nanoseconds.
+    Ran(i64),
+    /// The run failed and must be repeated.
+    Failed,
+    /// The run of this number of windows exceeded the limits of one alarm. The next run must cover
+    /// fewer windows.
+    TooLarge(i64),
 }
 
 impl ContinuousQuery {
@@ -53,7 +69,7 @@ pub trait Scheduled: Host {
     /// run forward.
     fn due_run(&mut self, platform: &dyn Platform, busy: bool) -> Option<DueRun>;
 
-    /// Records the end of a run. Stores `ran_ns` as the watermark if the run succeeded and the
+    /// Records the end of a run. Stores the watermark, or the smaller number of windows, if the
     /// query is unchanged.
-    fn ended(&mut self, platform: &dyn Platform, query: &ContinuousQuery, ran_ns: Option<i64>);
+    fn ended(&mut self, platform: &dyn Platform, query: &ContinuousQuery, end: RunEnd);
 }

@@ -15,7 +15,7 @@ use crate::api::routes::handler::{Handler, Incoming, TaskHandler, json_line};
 use crate::api::settings::{Settings, duration_ns};
 use crate::coordinator::Io;
 use crate::coordinator::create_drop::{Change, carry_out};
-use crate::protocol::catalog::CreateDatabase;
+use crate::protocol::catalog::{CreateDatabase, is_inside};
 use crate::protocol::database::PolicySpec;
 
 pub use list::begin_list;
@@ -97,6 +97,12 @@ impl Changing {
 
     fn create(body: Body, settings: &Settings) -> Result<Self, ApiError> {
         let duration_ns = body.duration_ns()?;
+        let jurisdiction = body.jurisdiction.as_deref().or(settings.placement.jurisdiction);
+        if let Some(location) = body.location.as_deref().filter(|at| !is_inside(at, jurisdiction)) {
+            let jurisdiction = jurisdiction.unwrap_or_default();
+            let why = format!("location \"{location}\" is outside of jurisdiction");
+            return Err(ApiError::Invalid(format!("{why} \"{jurisdiction}\"")));
+        }
         let create = CreateDatabase {
             name: body.db.clone(),
             policy: duration_ns

@@ -1,4 +1,4 @@
-//! Serves `GET /api/v3/export?db=&rp=&measurement=&start=&end=&after=`. It returns line protocol in
+//! Serves `/api/v3/export?db=&rp=&measurement=&start=&end=&after=`. It returns line protocol in
 //! pieces, and the write API accepts the output unchanged.
 //!
 //! Each measurement is read by a SELECT of all fields for each [`Window`], grouped by all tags. The
@@ -6,7 +6,9 @@
 //!
 //! With the parameter `after`, the response may end before the last point. Its last line is then
 //! `# after: ` and the value of `after` for the next request. Without the parameter, such an export
-//! fails, because a client that ignores the line would take the points for all of them.
+//! fails, because a client that ignores the line would take the points for all of them. The value
+//! contains the tags of a series, which may be longer than a URL may be. A POST therefore takes it
+//! as a field of a form.
 
 mod position;
 
@@ -15,6 +17,7 @@ use std::collections::VecDeque;
 use crate::admission::QueryReservation;
 use crate::api::action::Action;
 use crate::api::error::ApiError;
+use crate::api::form_body::form_fields;
 use crate::api::http::{Parameters, Response};
 use crate::api::isolate_state::Isolate;
 use crate::api::routes::delivery::Delivery;
@@ -31,6 +34,7 @@ use crate::model::grant::PermissionKind;
 use crate::model::limits::{CALLS_RESERVED, EXPORTED_LINE_BYTES, REPLY_PIECE_BYTES};
 use crate::model::value::FieldValue;
 use crate::protocol::call::{Call, Reply, Step, counted};
+use crate::protocol::round::Round;
 use crate::query::executor::RowPosition;
 use crate::query::result::{ResultColumn, SeriesChunk};
 use crate::response::number::json_float;
@@ -47,7 +51,7 @@ struct ExportHandler {
     exporting: Option<Box<Exporting>>,
 }
 
-/// Begins `GET /api/v3/export`.
+/// Begins a request of `/api/v3/export`.
 ///
 /// # Errors
 /// [`ApiError::Invalid`] for a missing database.
@@ -68,15 +72,17 @@ impl Handler for ExportHandler {
         &mut self,
         request: &Incoming<'_>,
         isolate: &mut Isolate<'_>,
-        _body: Received,
+        body: Received,
     ) -> Result<(), ApiError> {
+        let form = form_fields(request.head, body.bytes())?.unwrap_or_default();
+        let after = form.get("after").or(request.url.get("after"));
         let session = Session {
             database: Some(self.database.clone()),
             now_ns: isolate.now_ns(),
             principal: request.caller.clone(),
             ..Session::default()
         };
-        let exporting = Exporting::parse(request.url, session, self.policy.clone())?;
+        let exporting = Exporting::parse(request.url, after, session, self.policy.clone())?;
         self.exporting = Some(Box::new(exporting));
         Ok(())
     }
@@ -94,6 +100,10 @@ impl Handler for ExportHandler {
 
     fn reservation(&self) -> Option<&QueryReservation> {
         self.exporting.as_ref()?.session.reservation.get()
+    }
+
+    fn abandon(&mut self) -> Vec<Call> {
+        self.exporting.as_mut().map_or_else(Vec::new, |exporting| exporting.abandon())
     }
 }
 
@@ -117,6 +127,9 @@ struct Exporting {
     current: Option<Box<Query>>,
     /// The exported points so far.
     position: Option<Position>,
+    /// The call that removes the query from the list of running queries, before the end of a
+    /// response that ends early.
+    ending: Option<Round>,
     /// The counted calls so far.
     calls: usize,
     out: Vec<u8>,
@@ -124,11 +137,17 @@ struct Exporting {
 }
 
 impl Exporting {
-    /// Parses the times of `url`. `session` has the caller and the exported database.
-    fn parse(url: &Parameters, session: Session, policy: Option<String>) -> Result<Self, ApiError> {
+    /// Parses the times of `url` and the position `after`. `session` has the caller and the
+    /// exported database.
+    fn parse(
+        url: &Parameters,
+        after: Option<&str>,
+        session: Session,
+        policy: Option<String>,
+    ) -> Result<Self, ApiError> {
         let time = |name: &str| url.filled(name).map(|text| time_ns(name, text)).transpose();
         let times = Window { start_ns: time("start")?, end_ns: time("end")? };
-        let after = match url.get("after") {
+        let after = match after {
             None => None,
             Some("") => Some(None),
             Some(text) => {
@@ -137,6 +156,15 @@ impl Exporting {
                 Some(Some(parsed.ok_or_else(wrong)?))
             }
         };
+        let mut policy = policy;
+        // The default policy may have changed since the previous response.
+        if let Some(Some(Position { policy: of_position, .. })) = &after {
+            if policy.as_ref().is_some_and(|named| named != of_position) {
+                let why = format!("after is a position of retention policy \"{of_position}\"");
+                return Err(ApiError::Invalid(why));
+            }
+            policy = Some(of_position.clone());
+        }
         let database = session.database.as_deref().unwrap_or_default();
         let load = Load::from_owner(database, Want::Policy(policy));
         let load = load.for_caller(&session.principal);
@@ -152,6 +180,7 @@ impl Exporting {
             ahead: VecDeque::new(),
             policy: String::new(),
             current: None,
+            ending: None,
             calls: 0,
             out: Vec::new(),
             delivery: Delivery::default(),
@@ -163,6 +192,12 @@ impl Exporting {
         context: &mut Context<'_>,
         mut reply: Option<Reply>,
     ) -> Result<Action, ApiError> {
+        if let Some(round) = &mut self.ending {
+            return Ok(match round.resume(reply) {
+                Some(_) => self.end(),
+                None => Action::Calls(Vec::new()),
+            });
+        }
         if let Some(action) = self.load(context, &mut reply)? {
             return Ok(action);
         }
@@ -212,13 +247,21 @@ impl Exporting {
 
     /// Ends the response with the position of the next request.
     fn end_early(&mut self) -> Action {
-        self.current = None;
         self.rest.clear();
         self.ahead.clear();
         if let Some(position) = &self.position {
             self.out.extend_from_slice(format!("# after: {position}\n").as_bytes());
         }
-        self.end()
+        let calls = self.abandon();
+        if calls.is_empty() { self.end() } else { Action::Calls(calls) }
+    }
+
+    /// Abandons the current query. Returns the call that removes a listed query from the list.
+    fn abandon(&mut self) -> Vec<Call> {
+        let request = self.current.take().and_then(|mut query| query.abandon());
+        request.map_or_else(Vec::new, |request| {
+            self.ending.insert(Round::default()).start(vec![request])
+        })
     }
 
     /// Loads the policy's schema. Returns an action while loading.
@@ -265,7 +308,7 @@ impl Exporting {
             }
         };
         let Some(window) = self.ahead.pop_front() else { return Ok(None) };
-        let position = Position { measurement, window, row: None };
+        let position = Position { policy: self.policy.clone(), measurement, window, row: None };
         let query = self.query(&position)?;
         self.position = Some(position);
         Ok(Some(query))
@@ -273,7 +316,7 @@ impl Exporting {
 
     /// Returns the query of the points after `position` in its window.
     fn query(&self, position: &Position) -> Result<Box<Query>, ApiError> {
-        let Position { measurement, window, row } = position;
+        let Position { measurement, window, row, .. } = position;
         let from = format!("{}.{}", quote::ident(&self.policy), quote::ident(measurement));
         let text = format!("SELECT *::field FROM {from}{} GROUP BY *", window.condition());
         let statement = influxql::parse_statement(&text, &Params::default());

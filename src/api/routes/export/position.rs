@@ -63,6 +63,8 @@ impl Window {
 /// A position in an export. Its text contains neither spaces nor quotes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Position {
+    /// The name of the retention policy, which an export without a named policy keeps.
+    pub(super) policy: String,
     /// The measurement. Measurements are in order of their names.
     pub(super) measurement: String,
     /// The window of the measurement.
@@ -71,12 +73,14 @@ pub(super) struct Position {
     pub(super) row: Option<RowPosition>,
 }
 
-/// Writes the window, the measurement and the row, separated by commas. Names are percent-encoded.
+/// Writes the policy, the window, the measurement and the row, separated by commas. Names are
+/// percent-encoded.
 impl fmt::Display for Position {
     fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
         let number = |number: Option<i64>| number.map_or(String::new(), |n| n.to_string());
         let Window { start_ns, end_ns } = self.window;
-        write!(out, "{},{},{}", number(start_ns), number(end_ns), encoded(&self.measurement))?;
+        write!(out, "{},{},{}", encoded(&self.policy), number(start_ns), number(end_ns))?;
+        write!(out, ",{}", encoded(&self.measurement))?;
         let Some(row) = &self.row else { return Ok(()) };
         write!(out, ",{}", row.time_ns)?;
         for (key, value) in &row.tags {
@@ -90,14 +94,19 @@ impl Position {
     /// Parses the text of a position; `None` if the text is none.
     pub(super) fn parse(text: &str) -> Option<Self> {
         let mut parts = text.split(',');
+        let policy = decoded(parts.next()?);
         let window = Window { start_ns: number(parts.next()?)?, end_ns: number(parts.next()?)? };
         let measurement = decoded(parts.next()?);
-        let Some(time) = parts.next() else { return Some(Self { measurement, window, row: None }) };
+        let row = None;
+        let Some(time) = parts.next() else {
+            return Some(Self { policy, measurement, window, row });
+        };
         let (time_ns, mut tags) = (time.parse().ok()?, BTreeMap::new());
         while let Some(key) = parts.next() {
             tags.insert(decoded(key), decoded(parts.next()?));
         }
-        Some(Self { measurement, window, row: Some(RowPosition { tags, time_ns }) })
+        let row = Some(RowPosition { tags, time_ns });
+        Some(Self { policy, measurement, window, row })
     }
 }
 
@@ -133,12 +142,13 @@ mod tests {
             ("a, b=c\u{e9}%", Some(row(&[]))),
             ("+&;\"", Some(row(&[("k,=", "a b\t+"), ("x.y", "%2C&")]))),
         ] {
-            let position = Position { measurement: measurement.to_owned(), window, row };
+            let (policy, measurement) = ("a, p".to_owned(), measurement.to_owned());
+            let position = Position { policy, measurement, window, row };
             let text = position.to_string();
             assert!(!text.contains([' ', '"', '\t']), "{text}");
             assert_eq!(Position::parse(&text), Some(position), "{text}");
         }
-        for wrong in ["", "1", "1,2", "x,,m", ",,m,x", ",,m,1,k"] {
+        for wrong in ["", "p", "p,1", "p,1,2", "p,x,,m", "p,,,m,x", "p,,,m,1,k", ",,m"] {
             assert_eq!(Position::parse(wrong), None, "{wrong}");
         }
     }

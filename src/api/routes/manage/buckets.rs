@@ -85,7 +85,7 @@ fn list(
     found: &[DescribedDatabase],
     buckets: &[Bucket<'_>],
 ) -> Result<ManagePlan, ApiError> {
-    let (limit, offset) = request.page()?;
+    request.page()?;
     let mut all: Vec<&Bucket<'_>> = buckets.iter().collect();
     if let Some(org) = request.url.filled("orgID").filter(|org| *org != ORG_ID) {
         return Err(not_found(org));
@@ -96,13 +96,8 @@ fn list(
     if let Some(name) = request.url.filled("name") {
         all.retain(|bucket| has_name(bucket, found, name));
     }
-    let mut skip = offset;
-    if let Some(after) = request.url.filled("after") {
-        let at = all.iter().position(|bucket| policy_id(after) == Some(bucket.policy.id));
-        skip += at.ok_or_else(|| not_found(after))? + 1;
-    }
-    let page = all.iter().skip(skip).take(limit).map(|bucket| value(bucket));
-    let page = Value::Array(page.collect());
+    let page = request.page_of(&all)?;
+    let page = Value::Array(page.into_iter().map(value).collect());
     let value = json!({ "links": { "self": "/api/v2/buckets" }, "buckets": page });
     Ok(ManagePlan::Respond(respond(200, &value)))
 }

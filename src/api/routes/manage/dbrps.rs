@@ -48,6 +48,14 @@ pub(super) fn plan(
         given(["id", "id"]),
         given(["default", "default"]),
     ];
+    // A page consists of all mappings, and a filtered page would not name its last mapping.
+    if request.is_paged() {
+        if wanted[1..].iter().any(Option::is_some) {
+            let why = "limit, offset and after exclude a filter other than db";
+            return Err(ApiError::Invalid(why.to_owned()));
+        }
+        all = request.page_of(&all)?;
+    }
     all.retain(|bucket| {
         let id = bucket.policy.id.to_string();
         let default = if bucket.default { "true" } else { "false" };

@@ -71,7 +71,9 @@ impl ManageRequest {
             (Some(name), _) => WhichDatabases::Named(name::split_bucket(name).0.to_owned()),
             // The check of required fields reports the error.
             (None, _) if self.method == "POST" => WhichDatabases::None,
-            (None, _) if self.resource == Resource::Dbrps => WhichDatabases::All,
+            (None, _) if self.resource == Resource::Dbrps && !self.is_paged() => {
+                WhichDatabases::All
+            }
             (None, Ok((limit, offset))) => {
                 let after = self.url.filled("after").and_then(policy_id);
                 WhichDatabases::Page { after, policies: limit.saturating_add(offset) }
@@ -99,6 +101,28 @@ impl ManageRequest {
                 Err(ApiError::Invalid(why))
             }
         }
+    }
+
+    /// Whether the request names a page of a list.
+    pub(super) fn is_paged(&self) -> bool {
+        ["limit", "offset", "after"].iter().any(|name| self.url.filled(name).is_some())
+    }
+
+    /// Returns the requested page of a list.
+    ///
+    /// # Errors
+    /// [`ApiError::Invalid`], and [`ApiError::NotFound`] if the list does not contain the policy
+    /// `after`.
+    pub(super) fn page_of<'a, 'b>(
+        &self,
+        all: &[&'b Bucket<'a>],
+    ) -> Result<Vec<&'b Bucket<'a>>, ApiError> {
+        let (limit, mut skip) = self.page()?;
+        if let Some(after) = self.url.filled("after") {
+            let at = all.iter().position(|bucket| policy_id(after) == Some(bucket.policy.id));
+            skip += at.ok_or_else(|| not_found(after))? + 1;
+        }
+        Ok(all.iter().skip(skip).take(limit).copied().collect())
     }
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {

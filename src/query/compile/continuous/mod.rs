@@ -5,7 +5,6 @@ use super::dimensions;
 use super::split_time;
 use super::zone::Zone;
 use crate::influxql::ast::{BinaryOp, CreateContinuousQueryStatement, Expr, SelectStatement};
-use crate::model::limits::WINDOWS_PER_RUN_MAX;
 use crate::query::error::QueryError;
 
 /// A run of a continuous query.
@@ -15,16 +14,19 @@ pub struct ContinuousRun {
     pub select: Option<Box<SelectStatement>>,
     /// The watermark after the run, in nanoseconds.
     pub last_run_ns: i64,
+    /// The number of windows that the run covers.
+    pub windows: i64,
 }
 
-/// Returns the run of `create` at `now_ns`, if the previous run set the watermark `last_run_ns`.
-/// Returns `None` if the run is not due yet, for example after a clock change in the query's zone.
+/// Returns the run of `create` at `now_ns`, if the previous run set the watermark `last_run_ns`. A
+/// run that catches up covers `windows_max` windows. Returns `None` if the run is not due yet, for example after a clock change in the query's zone.
 ///
 /// # Errors
 /// [`QueryError::Invalid`]
 pub fn next_run(
     create: CreateContinuousQueryStatement,
     last_run_ns: Option<i64>,
+    windows_max: i64,
     now_ns: i64,
 ) -> Result<Option<ContinuousRun>, QueryError> {
     let mut select = create.source;
@@ -59,14 +61,14 @@ pub fn next_run(
     let step_ns = every_ns.min(interval_ns);
     let mut end_ns =
         border(now_ns.saturating_add(interval_ns).saturating_sub(step_ns), interval_ns);
-    let step_end_ns = start_ns.saturating_add(interval_ns.saturating_mul(WINDOWS_PER_RUN_MAX));
+    let step_end_ns = start_ns.saturating_add(interval_ns.saturating_mul(windows_max));
     // Choose the watermark so that the next run starts at the end of this run.
     let step_last_ns = step_end_ns.saturating_add(for_ns).saturating_sub(every_ns);
     if last_run_ns.is_some() && step_end_ns < end_ns && step_last_ns < last_ns {
         (end_ns, last_ns) = (step_end_ns, step_last_ns);
     }
     if end_ns <= start_ns {
-        return Ok(Some(ContinuousRun { select: None, last_run_ns: last_ns }));
+        return Ok(Some(ContinuousRun { select: None, last_run_ns: last_ns, windows: 0 }));
     }
     let (rest, _) = split_time(select.condition.as_ref(), now_ns)?;
     let time = |op, ns| Expr::binary(op, Expr::var_ref("time"), Expr::IntegerLiteral(ns));
@@ -76,7 +78,8 @@ pub fn next_run(
         Some(rest) => Expr::binary(BinaryOp::And, Expr::Paren(Box::new(rest)), range),
         None => range,
     });
-    Ok(Some(ContinuousRun { select: Some(select), last_run_ns: last_ns }))
+    let windows = end_ns.saturating_sub(start_ns) / interval_ns;
+    Ok(Some(ContinuousRun { select: Some(select), last_run_ns: last_ns, windows }))
 }
 
 fn shift_ns(zone: Option<&Zone>, time_ns: i64) -> i64 {

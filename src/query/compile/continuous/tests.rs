@@ -1,6 +1,7 @@
 use super::*;
 use crate::influxql::ast::Statement;
 use crate::influxql::bound_params::Params;
+use crate::model::limits::WINDOWS_PER_RUN_MAX;
 use crate::model::time::S_NS;
 
 const M: i64 = 60;
@@ -17,7 +18,7 @@ fn run(head: &str, group: &str, last: Option<i64>, now: i64) -> Option<(Option<(
         panic!("another statement")
     };
     let last = last.map(|seconds| seconds * S_NS);
-    let run = next_run(*create, last, now * S_NS).expect("runs")?;
+    let run = next_run(*create, last, WINDOWS_PER_RUN_MAX, now * S_NS).expect("runs")?;
     let range = run.select.map(|select| {
         let (_, range) = split_time(select.condition.as_ref(), 0).expect("a range");
         (range.start_ns / S_NS, range.end_ns / S_NS)
