@@ -56,6 +56,7 @@ const SAMPLES: &[Sample] = &[
     sample("POST", "/api/v3/query_sql", "", r#"{"db":"DB","q":"count m"}"#, Some(404)),
     sample("POST", "/arrow.flight.protocol.FlightService/{id}", "", r#"{"database":"DB","sql_query":"count m","query_type":"sql"}"#, Some(404)),
     sample("GET", "/api/v3/export", "db=DB", "", Some(404)),
+    sample("POST", "/api/v3/export", "db=DB", "after=p,,,m", Some(404)),
     sample("GET", "/api/v3/configure/database", "format=json", "", None),
     sample("POST", "/api/v3/configure/database", "", r#"{"db":"DB"}"#, None),
     sample("PUT", "/api/v3/configure/database", "", r#"{"db":"DB","retention_period":"1d"}"#, Some(404)),
